@@ -1,0 +1,253 @@
+#include "arrays.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+namespace elman::python {
+namespace {
+
+using py::detail::npy_api;
+
+constexpr const char* real_name(float) { return "float32"; }
+constexpr const char* real_name(double) { return "float64"; }
+
+std::string dtype_name(const py::array& array) { return py::str(array.dtype()); }
+
+py::object numpy(const char* name) { return py::module_::import("numpy").attr(name); }
+
+// A masked array would lose its mask in silence.
+void refuse_masked(py::handle object, const char* argument) {
+    const py::dict modules = py::module_::import("sys").attr("modules");
+    if (!modules.contains("numpy.ma")) return;
+    const py::object ma = modules["numpy.ma"];
+    if (!py::isinstance(object, ma.attr("MaskedArray"))) return;
+    const auto masked = py::cast<long long>(ma.attr("count_masked")(object));
+    if (masked > 0)
+        throw DTypeError(std::string(argument) + ": expected an array without masked elements, got " +
+                         std::to_string(masked) + " masked (use .filled(value) to say what they are)");
+}
+
+py::array any_array(py::handle object, const char* argument) {
+    refuse_masked(object, argument);
+    try {
+        return numpy("asarray")(object);
+    } catch (py::error_already_set& error) {
+        if (!error.matches(PyExc_ValueError) || py::hasattr(object, "__array__")) throw;
+        py::raise_from(error, py::module_::import("elman.errors").attr("ShapeError").ptr(),
+                       (std::string(argument) + ": expected a regular array of numbers, got rows "
+                                                "of different lengths")
+                           .c_str());
+        throw py::error_already_set();
+    }
+}
+
+// Booleans, integers, real numbers; NumPy does not know the kinds of other packages' small floats.
+bool is_real(const py::array& array) {
+    const char kind = array.dtype().kind();
+    if (std::string("biuf").find(kind) != std::string::npos) return true;
+    const std::string name = dtype_name(array);
+    return array.dtype().num() >= 256 && (name == "bfloat16" || name.rfind("float8", 0) == 0);
+}
+
+// An axis of stride 0 repeats one row: only that row is converted.
+py::array convert(const py::array& array, const py::dtype& dtype) {
+    const Shape shape = shape_of(array);
+    py::tuple once(shape.size());
+    bool repeats = false;
+    for (std::size_t axis = 0; axis < shape.size(); ++axis) {
+        const bool repeated = shape[axis] > 1 && array.strides(static_cast<int>(axis)) == 0;
+        once[axis] = repeated ? py::slice(0, 1, 1) : py::slice(py::none(), py::none(), py::none());
+        repeats = repeats || repeated;
+    }
+    const py::array source = repeats ? py::array(array[once]) : array;
+    PyObject* converted = npy_api::get().PyArray_FromAny_(
+        source.ptr(), dtype.inc_ref().ptr(), 0, 0,
+        npy_api::NPY_ARRAY_FORCECAST_ | npy_api::NPY_ARRAY_ALIGNED_ | npy_api::NPY_ARRAY_ENSUREARRAY_,
+        nullptr);
+    if (!converted) throw py::error_already_set();
+    py::object result = py::reinterpret_steal<py::object>(converted);
+    return repeats ? py::array(numpy("broadcast_to")(result, py::cast(shape))) : py::array(result);
+}
+
+}  // namespace
+
+const NumpyTypes& NumpyTypes::get() {
+    static const NumpyTypes* types = [] {
+        const npy_api& api = npy_api::get();
+        return new NumpyTypes{reinterpret_cast<PyTypeObject*>(api.PyArray_Type_),
+                              api.PyArray_DescrFromType_(npy_api::NPY_FLOAT_),
+                              api.PyArray_DescrFromType_(npy_api::NPY_DOUBLE_)};
+    }();
+    return *types;
+}
+
+Shape shape_of(const py::array& array) { return Shape(array.shape(), array.shape() + array.ndim()); }
+
+std::string text(const Shape& shape) {
+    std::string list;
+    for (Index size : shape) list += (list.empty() ? "" : ", ") + std::to_string(size);
+    return "(" + list + (shape.size() == 1 ? ",)" : ")");
+}
+
+std::string text(const char* leading, const Shape& trailing) {
+    std::string list = leading;
+    for (Index size : trailing) list += ", " + std::to_string(size);
+    return "(" + list + ")";
+}
+
+Shape concatenate(Shape shape, std::initializer_list<Index> more) {
+    shape.insert(shape.end(), more);
+    return shape;
+}
+
+Index product(const Shape& shape) {
+    Index product = 1;
+    if (std::find(shape.begin(), shape.end(), 0) != shape.end()) return 0;
+    for (Index size : shape) {
+        if (size > std::numeric_limits<Index>::max() / 16 / product)
+            throw LimitError("an array of shape " + text(shape) + " is larger than memory can address");
+        product *= size;
+    }
+    return product;
+}
+
+template <class Real>
+py::array new_array(const Shape& shape) {
+    product(shape);
+    return py::array_t<Real>(shape);
+}
+
+template <class Real>
+py::array as_real(py::handle object, const char* argument) {
+    if (fitting_array<Real>(object.ptr())) return py::reinterpret_borrow<py::array>(object);
+    const py::array array = any_array(object, argument);
+    if (!is_real(array))
+        throw DTypeError(std::string(argument) + ": expected real numbers, got dtype " +
+                         dtype_name(array));
+    return convert(array, py::dtype::of<Real>());
+}
+
+template <class Real>
+std::vector<Real> copy_reals(py::handle object, const char* argument, const Shape& shape,
+                             bool broadcast) {
+    py::array array = as_real<Real>(object, argument);
+    if (broadcast && array.ndim() > 0 && shape_of(array) != shape) {
+        try {
+            if (array.shape(array.ndim() - 1) == shape.back())
+                array = numpy("broadcast_to")(array, py::cast(shape));
+        } catch (py::error_already_set& error) {
+            if (!error.matches(PyExc_ValueError)) throw;
+        }
+    }
+    if (shape_of(array) != shape)
+        throw ShapeError(std::string(argument) + ": expected " + text(shape) + ", got " +
+                         text(shape_of(array)));
+    const py::array contiguous = numpy("ascontiguousarray")(array);
+    const Real* first = static_cast<const Real*>(contiguous.data());
+    return std::vector<Real>(first, first + contiguous.size());
+}
+
+std::vector<Index> copy_lengths(py::handle object, const Shape& shape, Index largest) {
+    const py::array array = any_array(object, "lengths");
+    const char kind = array.dtype().kind();
+    if (kind != 'i' && kind != 'u')
+        throw ShapeError("lengths: expected integers, got dtype " + dtype_name(array));
+    if (shape_of(array) != shape)
+        throw ShapeError("lengths: expected one for every sequence, " + text(shape) + ", got " +
+                         text(shape_of(array)));
+    std::vector<Index> lengths;
+    for (py::handle length : py::list(array.attr("ravel")().attr("tolist")())) {
+        const long long value = PyLong_AsLongLong(length.ptr());
+        if (PyErr_Occurred()) PyErr_Clear();  // beyond 64 bits: -1
+        if (value < 0 || value > largest)
+            throw ShapeError("lengths: expected 0 to T = " + std::to_string(largest) + ", got " +
+                             std::string(py::str(length)));
+        lengths.push_back(static_cast<Index>(value));
+    }
+    return lengths;
+}
+
+template <class Real>
+py::array check_out(py::handle out, const Shape& shape) {
+    const std::string expected = std::string("out: expected an array of ") + real_name(Real());
+    if (!py::isinstance<py::array>(out))
+        throw DTypeError(expected + ", got " + std::string(py::str(py::type::of(out).attr("__name__"))));
+    py::array array = py::reinterpret_borrow<py::array>(out);
+    if (array.dtype().ptr() != NumpyTypes::get().dtype<Real>())
+        throw DTypeError(expected + " in native byte order, got dtype " +
+                         std::string(py::str(array.dtype().attr("str"))));
+    if (shape_of(array) != shape)
+        throw ShapeError("out: expected " + text(shape) + ", got " + text(shape_of(array)));
+    if (!array.writeable()) throw ArgumentError("out: expected a writeable array, got a read-only one");
+    if (!(array.flags() & npy_api::NPY_ARRAY_ALIGNED_))
+        throw ArgumentError("out: expected an aligned array, got an unaligned one");
+    return array;
+}
+
+void check_overlap(const py::array& out, const py::array& in, const char* argument) {
+    if (!py::cast<bool>(numpy("may_share_memory")(out, in))) return;
+    bool shares = true;
+    try {
+        constexpr int work = 100000;  // of an exact search that can take for ever
+        shares = py::cast<bool>(numpy("shares_memory")(out, in, work));
+    } catch (py::error_already_set&) {
+    }
+    if (shares)
+        throw ArgumentError(std::string("out: expected memory of its own, got an array that "
+                                        "overlaps ") +
+                            argument);
+}
+
+namespace {
+
+template <class Real, class Array>
+Batch<Real> make_batch(Array& array, Real* data, bool has_time) {
+    Batch<Real> batch;
+    batch.data = data;
+    const auto stride = [&](int axis) {
+        return array.strides(axis) / static_cast<Index>(sizeof(Real));
+    };
+    const int own_axes = has_time ? 2 : 1;
+    const int batch_axes = static_cast<int>(array.ndim()) - own_axes;
+    for (int axis = 0; axis < batch_axes; ++axis) {
+        batch.shape.push_back(array.shape(axis));
+        batch.strides.push_back(stride(axis));
+    }
+    batch.step_stride = has_time ? stride(batch_axes) : 0;
+    batch.stride = stride(batch_axes + own_axes - 1);
+    return batch;
+}
+
+}  // namespace
+
+template <class Real>
+Batch<const Real> batch_of(const py::array& array, bool has_time) {
+    return make_batch<const Real>(array, static_cast<const Real*>(array.data()), has_time);
+}
+
+template <class Real>
+Batch<Real> writable_batch_of(py::array& array, bool has_time) {
+    return make_batch<Real>(array, static_cast<Real*>(array.mutable_data()), has_time);
+}
+
+// NumPy reallocates an array that asks to be resized without a check, unless weakly referenced.
+Pinned::Pinned(py::handle array) {
+    while (array && py::isinstance<py::array>(array)) {
+        references_.push_back(py::weakref(array));
+        array = py::detail::array_proxy(array.ptr())->base;
+    }
+}
+
+#define ELMAN_INSTANTIATE(Real)                                                               \
+    template py::array new_array<Real>(const Shape&);                                         \
+    template py::array as_real<Real>(py::handle, const char*);                                \
+    template std::vector<Real> copy_reals<Real>(py::handle, const char*, const Shape&, bool); \
+    template py::array check_out<Real>(py::handle, const Shape&);                             \
+    template Batch<const Real> batch_of<Real>(const py::array&, bool);                        \
+    template Batch<Real> writable_batch_of<Real>(py::array&, bool);
+ELMAN_INSTANTIATE(float)
+ELMAN_INSTANTIATE(double)
+#undef ELMAN_INSTANTIATE
+
+}  // namespace elman::python

@@ -1,0 +1,90 @@
+// arrays.hpp - the only place that knows both worlds: what a user passes, and rows of numbers.
+//
+// In: real numbers of any width, integers, booleans and whatever NumPy makes an array of, converted
+// to the network's dtype by one rounding; an array that fits is used as it is, whatever its strides.
+// Out: exactly the dtype and shape that is due, or refused. Nothing is converted twice.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <string>
+#include <vector>
+
+#include "elman/sequence.hpp"
+#include "errors.hpp"
+
+namespace elman::python {
+
+using Shape = std::vector<Index>;
+
+// NumPy's types, fetched at the first use: importing this module does not import NumPy.
+struct NumpyTypes {
+    PyTypeObject* ndarray;
+    PyObject* float32;  // the dtypes of native numbers; NumPy has one object of each
+    PyObject* float64;
+
+    static const NumpyTypes& get();
+
+    template <class Real>
+    PyObject* dtype() const {
+        return sizeof(Real) == 4 ? float32 : float64;
+    }
+};
+
+// The fields of an array object, or null if it is not exactly an ndarray of native, aligned Real.
+template <class Real>
+inline const py::detail::PyArray_Proxy* fitting_array(PyObject* object) {
+    const NumpyTypes& numpy = NumpyTypes::get();
+    if (Py_TYPE(object) != numpy.ndarray) return nullptr;
+    const auto* array = py::detail::array_proxy(object);
+    const bool fits = array->descr == numpy.dtype<Real>() &&
+                      (array->flags & py::detail::npy_api::NPY_ARRAY_ALIGNED_);
+    return fits ? array : nullptr;
+}
+
+template <class Real>
+py::array new_array(const Shape& shape);  // LimitError if it is larger than memory can address
+
+// Any user's object as an array of aligned, native Real; `argument` names it in errors.
+template <class Real>
+py::array as_real(py::handle object, const char* argument);
+
+// The same as exactly this shape, or with `broadcast` as one that broadcasts to it; contiguous and
+// in memory that is not the user's.
+template <class Real>
+std::vector<Real> copy_reals(py::handle object, const char* argument, const Shape& shape,
+                             bool broadcast = false);
+
+// Integers of exactly this shape, each 0 ... largest.
+std::vector<Index> copy_lengths(py::handle object, const Shape& shape, Index largest);
+
+// `out` if it is an array that can be written in place as this dtype and shape.
+template <class Real>
+py::array check_out(py::handle out, const Shape& shape);
+
+// Refuses an `out` that shares memory with an input that is still to be read.
+void check_overlap(const py::array& out, const py::array& in, const char* argument);
+
+Shape shape_of(const py::array& array);
+std::string text(const Shape& shape);                         // "(10, 4, 7)"
+std::string text(const char* leading, const Shape& trailing);  // "(..., 4, 7)"
+Shape concatenate(Shape shape, std::initializer_list<Index> more);
+Index product(const Shape& shape);  // LimitError beyond what memory can address
+
+// Array (..., T, I) or, without time, (..., I): its batch axes, step and element strides.
+template <class Real>
+Batch<const Real> batch_of(const py::array& array, bool has_time = true);
+template <class Real>
+Batch<Real> writable_batch_of(py::array& array, bool has_time = true);
+
+// While it lives, NumPy refuses to move the memory of the array, or of those it is a view of.
+class Pinned {
+  public:
+    explicit Pinned(py::handle array);
+
+  private:
+    std::vector<py::object> references_;
+};
+
+}  // namespace elman::python

@@ -1,0 +1,43 @@
+// errors.hpp - the exceptions of python/elman/errors.py, as C++ throws them.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include <stdexcept>
+#include <string>
+
+namespace elman::python {
+
+namespace py = pybind11;
+
+// Becomes the exception of this name in elman.errors.
+struct Error : std::runtime_error {
+    Error(const char* python_name, const std::string& message)
+        : std::runtime_error(message), type(python_name) {}
+    const char* type;
+};
+
+struct ShapeError : Error {
+    explicit ShapeError(const std::string& message) : Error("ShapeError", message) {}
+};
+struct DTypeError : Error {
+    explicit DTypeError(const std::string& message) : Error("DTypeError", message) {}
+};
+struct ArgumentError : Error {
+    explicit ArgumentError(const std::string& message) : Error("ArgumentError", message) {}
+};
+struct LimitError : Error {
+    explicit LimitError(const std::string& message) : Error("LimitError", message) {}
+};
+struct StreamBusyError : Error {
+    StreamBusyError()
+        : Error("StreamBusyError",
+                "the stream is in use by another thread; give every thread a stream of its own") {}
+};
+
+// Sets the Python error for the C++ exception in flight. For code that Python calls directly.
+void set_python_error() noexcept;
+
+void bind_errors();
+
+}  // namespace elman::python

@@ -1,0 +1,51 @@
+#include "elman/isa.hpp"
+
+#include <pybind11/stl.h>
+
+#include "network.hpp"
+
+#if defined(__clang__)
+#define ELMAN_COMPILER "Clang " __clang_version__
+#else
+#define ELMAN_COMPILER "GCC " __VERSION__
+#endif
+
+namespace elman::python {
+namespace {
+
+// Changes when the bits of any result change.
+constexpr int kNumerics = 1;
+
+std::vector<std::string> names(const std::vector<Isa>& isas) {
+    std::vector<std::string> list;
+    for (Isa isa : isas) list.emplace_back(name(isa));
+    return list;
+}
+
+py::dict build_info() {
+    using namespace py::literals;
+    std::vector<std::string> promises{"D1", "D2", "D3", "D4", "D6"};
+    if (fused(isa())) promises.insert(promises.begin() + 4, "D5");
+    return py::dict("version"_a = ELMAN_VERSION, "numerics"_a = kNumerics, "isa"_a = name(isa()),
+                    "built_isas"_a = names(built_isas()),
+                    "available_isas"_a = names(available_isas()), "promises"_a = promises,
+                    "compiler"_a = ELMAN_COMPILER, "eigen"_a = ELMAN_EIGEN_VERSION,
+                    "pybind11"_a = PYBIND11_TOSTRING(PYBIND11_VERSION_MAJOR) "." PYBIND11_TOSTRING(
+                        PYBIND11_VERSION_MINOR) "." PYBIND11_TOSTRING(PYBIND11_VERSION_MICRO));
+}
+
+}  // namespace
+
+void bind_isa(py::module_& m) {
+    isa();  // a wrong ELMAN_ISA is an error at import
+    m.def("isa", [] { return name(isa()); }, "Return the name of the instruction set in use.");
+    m.def(
+        "available_isas", [] { return names(available_isas()); },
+        "Return the instruction sets that this build and this processor have, the best last.");
+    m.def("set_isa", &set_isa, py::arg("name"), py::pos_only(),
+          "Choose the instruction set of the networks that are built from now on.");
+    m.def("build_info", &build_info,
+          "Return what this build is made of, and which promises the set in use keeps.");
+}
+
+}  // namespace elman::python

@@ -1,0 +1,194 @@
+#include "network.hpp"
+
+#include <pybind11/stl.h>
+
+#include <optional>
+#include <utility>
+
+namespace elman::python {
+namespace {
+
+// The first axes of a tensor that was passed, or none if it was not.
+class Tensors {
+  public:
+    explicit Tensors(const py::dict& arrays) : arrays_(arrays) {}
+
+    bool has(const std::string& name) const { return arrays_.contains(name); }
+
+    py::array array(const std::string& name) const {
+        if (!has(name)) throw ArgumentError(name + ": expected a tensor, got none");
+        return py::cast<py::array>(arrays_[py::str(name)]);
+    }
+
+    // The size of one axis of a tensor with `ndim` axes.
+    Index size(const std::string& name, int ndim, int axis) const {
+        const py::array tensor = array(name);
+        if (tensor.ndim() != ndim)
+            throw ShapeError(name + ": expected " + (ndim == 1 ? "one axis" : "two axes") +
+                             ", got shape " + text(shape_of(tensor)));
+        return tensor.shape(axis);
+    }
+
+  private:
+    const py::dict& arrays_;
+};
+
+std::string layer_name(std::size_t layer, const char* tensor) {
+    return "layers." + std::to_string(layer) + "." + tensor;
+}
+
+std::string activation_argument(std::size_t layer) {
+    return "activation of layer " + std::to_string(layer);
+}
+
+void find_optional_tensors(const Tensors& tensors, Architecture& a) {
+    a.initial_state = tensors.has("initial_state");
+    a.input_shift = tensors.has("input_shift");
+    a.input_scale = tensors.has("input_scale");
+    a.output_shift = tensors.has("output_shift");
+    a.output_scale = tensors.has("output_scale");
+}
+
+// The architecture that the shapes of the tensors say.
+Architecture architecture_of(const Tensors& tensors, const std::vector<std::string>& activations,
+                             const std::optional<std::string>& output_activation) {
+    Architecture a;
+    a.input_size = tensors.size("layers.0.W_xh", 2, 1);
+    for (std::size_t l = 0; l < activations.size(); ++l)
+        a.layers.push_back({tensors.size(layer_name(l, "W_xh"), 2, 0),
+                            activation_from_name(activations[l], activation_argument(l)),
+                            tensors.has(layer_name(l, "b_h"))});
+    if (output_activation)
+        a.readout = ReadoutShape{tensors.size("readout.W_hy", 2, 0),
+                                 activation_from_name(*output_activation, "output_activation"),
+                                 tensors.has("readout.b_y")};
+    find_optional_tensors(tensors, a);
+    return a;
+}
+
+// Copies the tensors that were passed into the arena; others stay as they are.
+template <class Real>
+void fill(Parameters<Real>& parameters, const Tensors& tensors) {
+    for (const Tensor& tensor : parameters.tensors()) {
+        if (!tensors.has(tensor.name)) continue;
+        const Shape shape = tensor.vector ? Shape{tensor.rows} : Shape{tensor.rows, tensor.cols};
+        const std::vector<Real> values =
+            copy_reals<Real>(tensors.array(tensor.name), tensor.name.c_str(), shape);
+        std::copy(values.begin(), values.end(), parameters.data() + tensor.offset);
+    }
+}
+
+template <class Make>
+AnyNetwork for_dtype(const std::string& dtype, Make make) {
+    if (dtype == "float32") return {make(float())};
+    if (dtype == "float64") return {make(double())};
+    throw ArgumentError("dtype: expected float32 or float64, got " + dtype);
+}
+
+AnyNetwork from_tensors(const std::string& dtype, const py::dict& arrays,
+                        const std::vector<std::string>& activations,
+                        const std::optional<std::string>& output_activation) {
+    const Tensors tensors(arrays);
+    const Architecture architecture = architecture_of(tensors, activations, output_activation);
+    return for_dtype(dtype, [&](auto real) {
+        using Real = decltype(real);
+        Parameters<Real> parameters(architecture);
+        fill(parameters, tensors);
+        return std::make_shared<const Network<Real>>(std::move(parameters));
+    });
+}
+
+AnyNetwork random(const std::string& dtype, Index input_size, const std::vector<Index>& hidden_sizes,
+                  std::optional<Index> output_size, const std::vector<std::string>& activations,
+                  const std::string& output_activation, bool bias, unsigned long long seed,
+                  const py::dict& arrays) {
+    const Tensors tensors(arrays);
+    Architecture a;
+    a.input_size = input_size;
+    for (std::size_t l = 0; l < hidden_sizes.size(); ++l)
+        a.layers.push_back({hidden_sizes[l],
+                            activation_from_name(activations.at(l), activation_argument(l)), bias});
+    if (output_size)
+        a.readout = ReadoutShape{
+            *output_size, activation_from_name(output_activation, "output_activation"), bias};
+    find_optional_tensors(tensors, a);
+    return for_dtype(dtype, [&](auto real) {
+        using Real = decltype(real);
+        Parameters<Real> parameters(a);
+        parameters.randomize(seed);
+        fill(parameters, tensors);
+        return std::make_shared<const Network<Real>>(std::move(parameters));
+    });
+}
+
+// Read-only views into the arena, which keep the network alive.
+py::dict tensors_of(const AnyNetwork& any) {
+    return std::visit(
+        [](const auto& network) {
+            using Real = RealOf<std::decay_t<decltype(network)>>;
+            const auto& parameters = network->parameters();
+            py::dict tensors;
+            for (const Tensor& tensor : parameters.tensors()) {
+                const Shape shape =
+                    tensor.vector ? Shape{tensor.rows} : Shape{tensor.rows, tensor.cols};
+                const py::capsule owner(new SharedNetwork<Real>(network), [](void* shared) {
+                    delete static_cast<SharedNetwork<Real>*>(shared);
+                });
+                py::array view = py::array_t<Real>(shape, parameters.data() + tensor.offset, owner);
+                py::detail::array_proxy(view.ptr())->flags &=
+                    ~py::detail::npy_api::NPY_ARRAY_WRITEABLE_;
+                tensors[py::str(tensor.name)] = view;
+            }
+            return tensors;
+        },
+        any.network);
+}
+
+py::list activations_of(const AnyNetwork& any) {
+    py::list names;
+    for (const LayerShape& layer : any.architecture().layers) names.append(name(layer.activation));
+    return names;
+}
+
+py::object output_activation_of(const AnyNetwork& any) {
+    const auto& readout = any.architecture().readout;
+    return readout ? py::object(py::str(name(readout->activation))) : py::none();
+}
+
+py::list hidden_sizes_of(const AnyNetwork& any) {
+    py::list sizes;
+    for (const LayerShape& layer : any.architecture().layers) sizes.append(layer.hidden_size);
+    return sizes;
+}
+
+}  // namespace
+
+void bind_network(py::module_& m) {
+    py::class_<AnyNetwork> network(m, "Network", py::is_final(),
+                                   "The core of an elman.Network: constant and packed.");
+    network
+        .def_static("from_tensors", &from_tensors, py::arg("dtype"), py::arg("tensors"),
+                    py::arg("activations"), py::arg("output_activation"),
+                    "Build a network from tensors by their names in the file.")
+        .def_static("random", &random, py::arg("dtype"), py::arg("input_size"),
+                    py::arg("hidden_sizes"), py::arg("output_size"), py::arg("activations"),
+                    py::arg("output_activation"), py::arg("bias"), py::arg("seed"),
+                    py::arg("tensors"),
+                    "Build a network with random weights; tensors gives what is not random.")
+        .def("tensors", &tensors_of, "Return read-only views of all tensors by name.")
+        .def_property_readonly("input_size",
+                               [](const AnyNetwork& n) { return n.architecture().input_size; })
+        .def_property_readonly("hidden_sizes", &hidden_sizes_of)
+        .def_property_readonly("output_size",
+                               [](const AnyNetwork& n) { return n.architecture().output_size(); })
+        .def_property_readonly("activations", &activations_of)
+        .def_property_readonly("output_activation", &output_activation_of)
+        .def_property_readonly(
+            "dtype", [](const AnyNetwork& n) { return n.network.index() ? "float64" : "float32"; })
+        .def_property_readonly("isa", [](const AnyNetwork& n) {
+            return std::visit([](const auto& shared) { return name(shared->isa()); }, n.network);
+        });
+    bind_sequence(network);
+}
+
+}  // namespace elman::python

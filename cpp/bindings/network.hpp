@@ -1,0 +1,38 @@
+// network.hpp - a network of either dtype, as Python holds it.
+#pragma once
+
+#include <memory>
+#include <type_traits>
+#include <variant>
+
+#include "arrays.hpp"
+#include "elman/network.hpp"
+
+namespace elman::python {
+
+template <class Real>
+using SharedNetwork = std::shared_ptr<const Network<Real>>;
+
+struct AnyNetwork {
+    std::variant<SharedNetwork<float>, SharedNetwork<double>> network;
+
+    const Architecture& architecture() const {
+        return std::visit([](const auto& n) -> const Architecture& { return n->architecture(); },
+                          network);
+    }
+};
+
+// float or double, as the network that a visitor is given.
+template <class Shared>
+using RealOf = std::conditional_t<std::is_same_v<Shared, SharedNetwork<float>>, float, double>;
+
+// Below this many multiply-adds the interpreter's lock is kept: about 20 microseconds.
+inline constexpr Index kShortWork = Index(1) << 20;
+
+void bind_network(py::module_& m);
+void bind_sequence(py::class_<AnyNetwork>& network);
+void bind_stream(py::module_& m);
+void bind_isa(py::module_& m);
+void bind_measure(py::module_& m);
+
+}  // namespace elman::python

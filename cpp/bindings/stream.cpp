@@ -1,0 +1,339 @@
+// stream.cpp - elman.Stream. Everything goes through pybind11 but step, the call that is made a
+// million times a second: it is a METH_FASTCALL method descriptor that reads an array's own fields.
+#include "elman/stream.hpp"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "network.hpp"
+
+namespace elman::python {
+namespace {
+
+struct AnyStream {
+    std::variant<Stream<float>, Stream<double>> stream;
+
+    template <class Real>
+    explicit AnyStream(const SharedNetwork<Real>& network)
+        : stream(std::in_place_type<Stream<Real>>, network) {}
+    AnyStream(const AnyStream& other) = default;
+};
+
+template <class S>
+using RealOfStream = std::conditional_t<std::is_same_v<S, Stream<float>>, float, double>;
+
+// Holds a stream for one call; a second one that comes at the same moment is refused.
+template <class Real>
+class Taken {
+  public:
+    explicit Taken(Stream<Real>& stream) : stream_(stream) {
+        if (!stream.try_take()) throw StreamBusyError();
+    }
+    ~Taken() { stream_.leave(); }
+    Taken(const Taken&) = delete;
+    Taken& operator=(const Taken&) = delete;
+
+  private:
+    Stream<Real>& stream_;
+};
+
+Shape step_shape(Index size) { return {size}; }
+
+// A row of `size` numbers that fits as it is, or null.
+template <class Real>
+inline const py::detail::PyArray_Proxy* fitting_row(PyObject* object, Index size) {
+    const auto* array = fitting_array<Real>(object);
+    return array && array->nd == 1 && array->dimensions[0] == size ? array : nullptr;
+}
+
+template <class Real>
+Rows<Real> row_of(const py::detail::PyArray_Proxy* array) {
+    return {reinterpret_cast<Real*>(array->data), 0,
+            array->strides[0] / static_cast<Index>(sizeof(Real))};
+}
+
+// The slow path of an argument: another dtype, a list, or wrong. May run the user's code.
+template <class Real>
+py::array convert_row(PyObject* object, Index size) {
+    py::array array = as_real<Real>(object, "x");
+    if (shape_of(array) != step_shape(size))
+        throw ShapeError("x: expected " + text(step_shape(size)) + ", got " + text(shape_of(array)));
+    return array;
+}
+
+template <class Real>
+py::object new_row(Index size) {
+    const NumpyTypes& numpy = NumpyTypes::get();
+    Py_INCREF(numpy.dtype<Real>());
+    PyObject* array = py::detail::npy_api::get().PyArray_NewFromDescr_(
+        numpy.ndarray, numpy.dtype<Real>(), 1, &size, nullptr, nullptr, 0, nullptr);
+    if (!array) throw py::error_already_set();
+    return py::reinterpret_steal<py::object>(array);
+}
+
+// A step of a network so large that other threads of the interpreter should not wait for it. The
+// arrays are the interpreter's, so it works on copies.
+template <class Real>
+void long_step(Stream<Real>& stream, Rows<const Real> x, Rows<Real> y) {
+    const Architecture& a = stream.network()->architecture();
+    std::vector<Real> input(static_cast<std::size_t>(a.input_size));
+    std::vector<Real> output(static_cast<std::size_t>(a.output_size()));
+    for (std::size_t i = 0; i < input.size(); ++i) input[i] = x.data[static_cast<Index>(i) * x.stride];
+    {
+        py::gil_scoped_release release;
+        stream.step(input.data(), output.data());
+    }
+    for (std::size_t i = 0; i < output.size(); ++i)
+        y.data[static_cast<Index>(i) * y.stride] = output[i];
+}
+
+template <class Real>
+PyObject* step(Stream<Real>& stream, PyObject* x, PyObject* out) {
+    const Architecture& a = stream.network()->architecture();
+    const Index input_size = a.input_size, output_size = a.output_size();
+
+    py::object converted;  // before the stream is taken: it may run code that uses the stream
+    const auto* input = fitting_row<Real>(x, input_size);
+    if (!input) {
+        converted = convert_row<Real>(x, input_size);
+        input = py::detail::array_proxy(converted.ptr());
+    }
+    py::object result;
+    const auto* output = out == Py_None ? nullptr : fitting_row<Real>(out, output_size);
+    if (output && (output->flags & py::detail::npy_api::NPY_ARRAY_WRITEABLE_)) {
+        result = py::reinterpret_borrow<py::object>(out);
+    } else {
+        result = out == Py_None ? new_row<Real>(output_size)
+                                : check_out<Real>(out, step_shape(output_size));
+        output = py::detail::array_proxy(result.ptr());
+    }
+
+    const Taken<Real> taken(stream);
+    const Rows<const Real> from = row_of<const Real>(input);
+    const Rows<Real> to = row_of<Real>(output);
+    if (stream.network()->multiply_adds() < kShortWork)
+        stream.run(from, to, 1);
+    else
+        long_step(stream, from, to);
+    return result.release().ptr();
+}
+
+constexpr const char* kStepDoc =
+    "step($self, x, /, out=None)\n--\n\n"
+    "Advance by one step and return its output.\n"
+    "\n"
+    "Parameters\n"
+    "----------\n"
+    "x : array_like, shape (I,)\n"
+    "    The input. An array of the network's dtype is read as it is; anything else that holds\n"
+    "    real numbers is converted, which takes longer.\n"
+    "out : ndarray, shape (O,), optional\n"
+    "    Where to write the output: an array of the network's dtype, which may be `x` itself.\n"
+    "    The step then allocates nothing.\n"
+    "\n"
+    "Returns\n"
+    "-------\n"
+    "ndarray, shape (O,)\n"
+    "    The output, or `out`.\n"
+    "\n"
+    "Raises\n"
+    "------\n"
+    "ShapeError, DTypeError\n"
+    "    `x` or `out` is not what this network takes. The state is as before.\n"
+    "StreamBusyError\n"
+    "    Another thread is using this stream.\n"
+    "\n"
+    "Examples\n"
+    "--------\n"
+    ">>> import numpy as np, elman\n"
+    ">>> net = elman.Network(input_size=2, hidden_size=8, output_size=1, seed=0)\n"
+    ">>> stream = net.stream()\n"
+    ">>> y = np.empty(1, np.float32)\n"
+    ">>> for x in np.zeros((3, 2), np.float32):\n"
+    "...     _ = stream.step(x, out=y)\n";
+
+PyObject* type_error(const char* message, PyObject* name = nullptr) {
+    name ? PyErr_Format(PyExc_TypeError, message, name) : PyErr_Format(PyExc_TypeError, message);
+    return nullptr;
+}
+
+// `out` among the keywords, or null with an error set; Py_None if there are none.
+PyObject* out_argument(PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
+    static PyObject* const out_name = PyUnicode_InternFromString("out");
+    if (count < 1 || count > 2) {
+        PyErr_Format(PyExc_TypeError,
+                     "step() takes from 1 to 2 positional arguments (x, out) but %zd were given",
+                     count);
+        return nullptr;
+    }
+    PyObject* out = count == 2 ? args[1] : nullptr;
+    const Py_ssize_t named = keywords ? PyTuple_GET_SIZE(keywords) : 0;
+    for (Py_ssize_t i = 0; i < named; ++i) {
+        PyObject* name = PyTuple_GET_ITEM(keywords, i);
+        if (name != out_name && PyUnicode_Compare(name, out_name) != 0)
+            return type_error("step() got an unexpected keyword argument %R", name);
+        if (out) return type_error("step() got multiple values for argument 'out'");
+        out = args[count + i];
+    }
+    return out ? out : Py_None;
+}
+
+PyObject* stream_step(PyObject* self, PyObject* const* args, Py_ssize_t count,
+                      PyObject* keywords) noexcept {
+    try {
+        auto* any = static_cast<AnyStream*>(
+            reinterpret_cast<py::detail::instance*>(self)->get_value_and_holder().value_ptr());
+        if (!any) return type_error("this Stream was not made by Network.stream()");
+        PyObject* out = out_argument(args, count, keywords);
+        if (!out) return nullptr;
+        if (auto* single = std::get_if<Stream<float>>(&any->stream))
+            return step(*single, args[0], out);
+        return step(std::get<Stream<double>>(any->stream), args[0], out);
+    } catch (...) {
+        set_python_error();
+        return nullptr;
+    }
+}
+
+PyMethodDef step_method = {"step", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(&stream_step)),
+                           METH_FASTCALL | METH_KEYWORDS, kStepDoc};
+
+// The whole of a chunk (T, I). Ctrl-C leaves the stream after the last step that was done.
+template <class Real>
+py::array run(Stream<Real>& stream, py::handle chunk, py::handle out) {
+    const Architecture& a = stream.network()->architecture();
+    const py::array x = as_real<Real>(chunk, "chunk");
+    if (x.ndim() != 2 || x.shape(1) != a.input_size)
+        throw ShapeError("chunk: expected (T, " + std::to_string(a.input_size) + "), got " +
+                         text(shape_of(x)));
+    const Index steps = x.shape(0);
+    const Shape shape{steps, a.output_size()};
+    py::array y = out.is_none() ? new_array<Real>(shape) : check_out<Real>(out, shape);
+    if (!out.is_none()) check_overlap(y, x, "chunk");
+
+    Rows<const Real> from = batch_of<Real>(x).sequence(0);
+    Rows<Real> to = writable_batch_of<Real>(y).sequence(0);
+    const Pinned input(x), target(y);
+    const Taken<Real> taken(stream);
+    const Index slice = std::max<Index>(1, 16 * kShortWork / stream.network()->multiply_adds());
+    for (Index done = 0; done < steps;) {
+        const Index n = std::min(slice, steps - done);
+        std::optional<py::gil_scoped_release> release;
+        if (n * stream.network()->multiply_adds() >= kShortWork) release.emplace();
+        stream.run({from.row(done), from.step_stride, from.stride},
+                   {to.row(done), to.step_stride, to.stride}, n);
+        release.reset();
+        done += n;
+        if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+    }
+    return y;
+}
+
+template <class Real>
+py::array state(Stream<Real>& stream) {
+    py::array array = new_array<Real>({stream.network()->architecture().state_size()});
+    const Taken<Real> taken(stream);
+    stream.get_state(static_cast<Real*>(array.mutable_data()));
+    return array;
+}
+
+template <class Real>
+void set_state(Stream<Real>& stream, py::handle value) {
+    const std::vector<Real> state =
+        copy_reals<Real>(value, "state", {stream.network()->architecture().state_size()});
+    const Taken<Real> taken(stream);
+    stream.set_state(state.data());
+}
+
+template <class Action>
+auto with_stream(AnyStream& any, Action action) {
+    return std::visit(
+        [&](auto& stream) {
+            return action(stream);
+        },
+        any.stream);
+}
+
+}  // namespace
+
+void bind_stream(py::module_& m) {
+    py::class_<AnyStream> stream(m, "Stream", py::is_final(), R"(One sequence in real time.
+
+The state stays inside: every step continues where the last one ended. Made by
+`Network.stream()`; belongs to one thread at a time.)");
+    stream
+        .def(
+            "run",
+            [](AnyStream& any, py::handle chunk, py::handle out) {
+                return with_stream(any, [&](auto& s) { return run(s, chunk, out); });
+            },
+            py::arg("chunk"), py::arg("out") = py::none(), R"(Advance by a chunk of steps.
+
+Parameters
+----------
+chunk : array_like, shape (T, I)
+    The inputs.
+out : ndarray, shape (T, O), optional
+    Where to write the outputs: an array of the network's dtype that shares no memory with
+    `chunk`.
+
+Returns
+-------
+ndarray, shape (T, O)
+    The outputs, or `out`: bit for bit those of T single steps.)")
+        .def_property(
+            "state",
+            [](AnyStream& any) { return with_stream(any, [](auto& s) { return state(s); }); },
+            [](AnyStream& any, py::handle value) {
+                with_stream(any, [&](auto& s) { set_state(s, value); });
+            },
+            "A copy of the state after the last step, shape (state_size,): the layers' hidden "
+            "states from the bottom up. Assigning checks and copies in.")
+        .def(
+            "reset",
+            [](AnyStream& any) {
+                with_stream(any, [](auto& s) {
+                    const Taken taken(s);
+                    s.reset();
+                });
+            },
+            "Go back to where the network begins: its initial state, or zeros.")
+        .def(
+            "copy",
+            [](AnyStream& any) {
+                return with_stream(any, [&](auto& s) {
+                    const Taken taken(s);
+                    return std::make_unique<AnyStream>(any);
+                });
+            },
+            "Return a stream of the same network that continues from the same state.")
+        .def_property_readonly("_network", [](AnyStream& any) {
+            return with_stream(any, [](auto& s) { return AnyNetwork{s.network()}; });
+        })
+        .def("__copy__", [](const py::object& self) { return self.attr("copy")(); })
+        .def("__deepcopy__",
+             [](const py::object& self, const py::object&) { return self.attr("copy")(); })
+        .def("__reduce__", [](const py::object& self) {
+            return py::module_::import("elman.network").attr("_reduce_stream")(self);
+        })
+        .def("__repr__", [](const py::object& self) {
+            return py::module_::import("elman.network").attr("_repr_stream")(self);
+        });
+
+    PyObject* descriptor =
+        PyDescr_NewMethod(reinterpret_cast<PyTypeObject*>(stream.ptr()), &step_method);
+    if (!descriptor) throw py::error_already_set();
+    stream.attr("step") = py::reinterpret_steal<py::object>(descriptor);
+
+    m.def(
+        "stream",
+        [](const AnyNetwork& any) {
+            return std::visit(
+                [](const auto& network) { return std::make_unique<AnyStream>(network); },
+                any.network);
+        },
+        py::arg("network"), "Make a stream at the network's initial state.");
+}
+
+}  // namespace elman::python

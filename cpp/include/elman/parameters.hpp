@@ -1,0 +1,99 @@
+// parameters.hpp - what a network is made of: its architecture, and one arena with all its numbers.
+//
+//   h_t = f(W_hh h_(t-1) + W_xh x_t + b_h)      for every layer, from the bottom up
+//   y_t = g(W_hy h_t + b_y)                     the readout, reading the top layer
+//
+// Gradients and an optimizer's moments have the shape of parameters, so they have this type too.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "elman/aligned.hpp"
+#include "elman/types.hpp"
+
+namespace elman {
+
+enum class Direction { forward };
+
+const char* name(Activation activation) noexcept;
+const char* name(Direction direction) noexcept;
+
+// Throws std::invalid_argument, naming `argument`, for a name that is none of the five.
+Activation activation_from_name(const std::string& name, const std::string& argument);
+
+struct LayerShape {
+    Index hidden_size;
+    Activation activation = Activation::tanh;  // any but softmax
+    bool bias = true;
+    Direction direction = Direction::forward;
+};
+
+struct ReadoutShape {
+    Index output_size;
+    Activation activation = Activation::sigmoid;
+    bool bias = true;
+};
+
+struct Architecture {
+    Index input_size = 0;
+    std::vector<LayerShape> layers;
+    std::optional<ReadoutShape> readout;  // none: the output is the top layer's state
+    bool initial_state = false;           // none: the state starts at zero
+    bool input_shift = false;             // x' = (x - input_shift) * input_scale
+    bool input_scale = false;
+    bool output_shift = false;            // y = y' * output_scale + output_shift
+    bool output_scale = false;
+
+    Index layer_input_size(std::size_t layer) const;
+    Index output_size() const;
+    Index state_size() const;
+    Index multiply_adds() const;  // of one step
+
+    // Throws std::invalid_argument for a size below one or an activation in the wrong place.
+    void check() const;
+};
+
+// One tensor of the arena: `rows` x `cols` numbers, row by row, from `offset`.
+struct Tensor {
+    std::string name;  // as in the file: "layers.0.W_xh", "readout.b_y", "initial_state", ...
+    Index rows;
+    Index cols;
+    bool vector;  // one-dimensional, with cols == 1
+    Index offset;
+
+    Index size() const { return rows * cols; }
+};
+
+template <class Real>
+class Parameters {
+  public:
+    // All zero. Throws std::length_error if the sizes multiply beyond what memory can address.
+    explicit Parameters(Architecture architecture);
+
+    const Architecture& architecture() const { return architecture_; }
+    const std::vector<Tensor>& tensors() const { return tensors_; }  // in the order of the file
+    Index size() const { return static_cast<Index>(arena_.size()); }
+
+    Real* data() { return arena_.data(); }
+    const Real* data() const { return arena_.data(); }
+
+    // The numbers of the tensor `name`, or null if this architecture has none of that name.
+    const Real* find(const std::string& name) const;
+
+    // Weights and biases of the layers and the readout: every other tensor is left as it is.
+    // Uniform in [-1/sqrt(H), 1/sqrt(H)], H the size of the layer (of the layer read, for the
+    // readout), as torch.nn.RNN and torch.nn.Linear do; from Philox numbers (random.hpp).
+    void randomize(unsigned long long seed);
+
+  private:
+    Architecture architecture_;
+    std::vector<Tensor> tensors_;
+    AlignedVector<Real> arena_;
+};
+
+extern template class Parameters<float>;
+extern template class Parameters<double>;
+
+}  // namespace elman

@@ -1,0 +1,135 @@
+#include "block.hpp"
+
+#include <algorithm>
+
+#include "kernels/table.hpp"
+
+namespace elman {
+namespace {
+
+// Enough columns x steps for a product to read its weights seldom, few enough for the second level
+// of cache.
+constexpr Index kProducts = 64;
+constexpr Index kBytes = 256 * 1024;
+
+template <class Real>
+Index products_that_fit(const Architecture& a, Index columns) {
+    Index numbers = padded<Real>(a.input_size) + padded<Real>(a.output_size());
+    for (const LayerShape& layer : a.layers) numbers += padded<Real>(layer.hidden_size);
+    const Index bytes = numbers * static_cast<Index>(sizeof(Real));
+    return std::max(columns, std::min(kProducts, kBytes / bytes));
+}
+
+template <class Real>
+AlignedVector<Real> allocate(Index count, Index stride) {
+    return AlignedVector<Real>(static_cast<std::size_t>(count) * static_cast<std::size_t>(stride));
+}
+
+}  // namespace
+
+template <class Real>
+Block<Real>::Block(const Network<Real>& network, Index columns)
+    : network_(network),
+      products_(products_that_fit<Real>(network.architecture(), columns)),
+      input_stride_(padded<Real>(network.architecture().input_size)),
+      output_stride_(padded<Real>(network.architecture().output_size())),
+      inputs_(allocate<Real>(products_, input_stride_)),
+      outputs_(allocate<Real>(products_, output_stride_)) {
+    for (const LayerShape& layer : network.architecture().layers) {
+        const Index stride = padded<Real>(layer.hidden_size);
+        hidden_.push_back({allocate<Real>(columns + products_, stride), layer.hidden_size, stride});
+    }
+    for (Index column = 0; column < columns; ++column) reset(column);
+}
+
+template <class Real>
+void Block<Real>::set_state(Index column, const Real* state) noexcept {
+    for (Slots& layer : hidden_) {
+        std::copy_n(state, layer.size, layer.columns.data() + column * layer.stride);
+        state += layer.size;
+    }
+}
+
+template <class Real>
+void Block<Real>::get_state(Index column, Real* state) const noexcept {
+    for (const Slots& layer : hidden_) {
+        std::copy_n(layer.columns.data() + column * layer.stride, layer.size, state);
+        state += layer.size;
+    }
+}
+
+template <class Real>
+void Block<Real>::reset(Index column) noexcept {
+    if (network_.initial_state()) return set_state(column, network_.initial_state());
+    for (Slots& layer : hidden_)
+        std::fill_n(layer.columns.data() + column * layer.stride, layer.size, Real(0));
+}
+
+template <class Real>
+void Block<Real>::set_input(Index index, const Real* x, Index stride) noexcept {
+    const auto [shift, scale] = network_.input_units();
+    const Index size = network_.architecture().input_size;
+    Real* input = inputs_.data() + index * input_stride_;
+    for (Index i = 0; i < size; ++i) input[i] = x[i * stride];
+    if (shift)
+        for (Index i = 0; i < size; ++i) input[i] -= shift[i];
+    if (scale)
+        for (Index i = 0; i < size; ++i) input[i] *= scale[i];
+}
+
+template <class Real>
+void Block<Real>::advance(Index count, Index steps) noexcept {
+    const Kernels<Real>& kernels = network_.kernels();
+    Columns<const Real> below{inputs_.data(), input_stride_};
+    for (std::size_t l = 0; l < hidden_.size(); ++l) {
+        const auto& layer = network_.layers()[l];
+        const Index stride = hidden_[l].stride;
+        Real* before = hidden_[l].columns.data();
+        Real* after = before + count * stride;
+        kernels.affine(layer.input, {layer.bias, 0}, below, {after, stride}, count * steps,
+                       {Activation::identity, false});
+        kernels.recur(layer.recurrent, {before, stride}, count, steps, {layer.activation, true});
+        std::copy_n(before + steps * count * stride, count * stride, before);
+        below = {after, stride};
+    }
+    count_ = count;
+}
+
+template <class Real>
+void Block<Real>::hidden(Index index, Real* state) const noexcept {
+    for (const Slots& layer : hidden_) {
+        std::copy_n(layer.columns.data() + (count_ + index) * layer.stride, layer.size, state);
+        state += layer.size;
+    }
+}
+
+template <class Real>
+void Block<Real>::read_out(Index first, Index count) noexcept {
+    const Slots& top = hidden_.back();
+    const Real* states = top.columns.data() + (count_ + first) * top.stride;
+    const Columns<Real> outputs{outputs_.data(), output_stride_};
+    const Index size = network_.architecture().output_size();
+    if (const auto* readout = network_.readout()) {
+        const Kernels<Real>& kernels = network_.kernels();
+        const bool softmax = readout->activation == Activation::softmax;
+        kernels.affine(readout->input, {readout->bias, 0}, {states, top.stride}, outputs, count,
+                       {softmax ? Activation::identity : readout->activation, false});
+        if (softmax) kernels.softmax(outputs, size, count);
+    } else {
+        std::copy_n(states, count * top.stride, outputs.data);
+    }
+    const auto [shift, scale] = network_.output_units();
+    if (!shift && !scale) return;
+    for (Index n = 0; n < count; ++n) {
+        Real* y = outputs.data + n * outputs.stride;
+        if (scale)
+            for (Index i = 0; i < size; ++i) y[i] *= scale[i];
+        if (shift)
+            for (Index i = 0; i < size; ++i) y[i] += shift[i];
+    }
+}
+
+template class Block<float>;
+template class Block<double>;
+
+}  // namespace elman

@@ -1,0 +1,64 @@
+// block.hpp - a block of columns: the states of some sequences, and the scratch to advance them.
+//
+// Every engine stands on this one: a stream is a block of one column, a batch a block of many. Each
+// layer has slots of columns; slot 0 holds the states before the next step, slot t the states after
+// step t of the last call, so that no step is special. The input product does not depend on the
+// recurrence: it is one matrix product over all steps and columns of a call.
+#pragma once
+
+#include <vector>
+
+#include "elman/network.hpp"
+
+namespace elman {
+
+template <class Real>
+class Block {
+  public:
+    // For up to `columns` sequences, which begin at the network's initial state.
+    Block(const Network<Real>& network, Index columns);
+
+    // How many steps of `count` columns one call of advance can take.
+    Index steps_that_fit(Index count) const { return products_ / count; }
+
+    // The state of one column, (state_size,).
+    void set_state(Index column, const Real* state) noexcept;
+    void get_state(Index column, Real* state) const noexcept;
+    void reset(Index column) noexcept;
+
+    // The input of one column at one step of the next advance, in the user's units:
+    // index = step * count + column, x is input_size numbers, `stride` apart.
+    void set_input(Index index, const Real* x, Index stride) noexcept;
+
+    // Advances the first `count` columns by `steps` steps. The states of the others are lost.
+    void advance(Index count, Index steps) noexcept;
+
+    // The state of a column after one step of the last advance (index as for set_input).
+    void hidden(Index index, Real* state) const noexcept;
+
+    // Computes the outputs of `count` indices of the last advance, from `first`. Thereafter
+    // output(i) is the output of index first + i, (output_size,), in the user's units.
+    void read_out(Index first, Index count) noexcept;
+    const Real* output(Index i) const noexcept { return outputs_.data() + i * output_stride_; }
+
+  private:
+    struct Slots {
+        AlignedVector<Real> columns;
+        Index size;
+        Index stride;
+    };
+
+    const Network<Real>& network_;
+    Index products_;      // columns x steps that fit
+    Index count_ = 0;     // columns of the last advance: how far apart its slots are
+    Index input_stride_;
+    Index output_stride_;
+    AlignedVector<Real> inputs_;
+    AlignedVector<Real> outputs_;
+    std::vector<Slots> hidden_;
+};
+
+extern template class Block<float>;
+extern template class Block<double>;
+
+}  // namespace elman

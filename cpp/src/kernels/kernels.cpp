@@ -1,0 +1,29 @@
+// kernels.cpp - compiled once per instruction set; exports one KernelTable and nothing else.
+#include "cell.hpp"
+
+namespace elman {
+namespace ELMAN_ISA {
+
+// 2^-24 survives in a product that is not rounded before the addition: (1 + 2^-12)^2 - 1 - 2^-11.
+static bool self_test() {
+    alignas(64) float one[16];
+    alignas(64) double two[8];
+    const volatile float a = 0x1.001p0f;
+    const volatile double b = 0x1.0000001p0;
+    store<float>(one, fma(broadcast<float>(a), broadcast<float>(a), broadcast<float>(-0x1.002p0f)));
+    store<double>(two, fma(broadcast<double>(b), broadcast<double>(b),
+                           broadcast<double>(-0x1.0000002p0)));
+    return (one[0] == 0x1p-24f) == kFused && (two[0] == 0x1p-56) == kFused;
+}
+
+template <class Real>
+static constexpr Kernels<Real> kernels() {
+    return {packed_size<Real>, pack<Real>,  affine<Real>,
+            recur<Real>,       apply<Real>, softmax<Real>};
+}
+
+extern const KernelTable table;
+const KernelTable table = {kernels<float>(), kernels<double>(), kFused, self_test};
+
+}  // namespace ELMAN_ISA
+}  // namespace elman

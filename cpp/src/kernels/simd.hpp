@@ -1,0 +1,304 @@
+// simd.hpp - the few vector operations the kernels are written in, for the instruction set that
+// this translation unit is compiled for.
+//
+// The build compiles every kernel once per set, with -DELMAN_ISA=avx2 -DELMAN_ISA_avx2 (or sse2,
+// avx512, neon, scalar) and the compiler's flags for that set. All of it then lives in
+// elman::avx2, and all of Eigen in Eigen_avx2, so that no inline function of one set can stand in
+// for another's at link time.
+//
+// Only operations that IEEE 754 or bit logic fixes completely are offered. The same sequence of
+// them gives the same bits on every set whose `fma` is fused (kFused); `scalar`, one lane and the
+// C library's fma, is the definition that the others are held to. There is no min or max (they
+// differ in NaN and signed zeros), no rounding, no estimate of a reciprocal.
+//
+// A Packet<Real> is kLanes<Real> numbers; a Mask<Real> is what `less` returns and `select` takes.
+#pragma once
+
+#if !defined(ELMAN_ISA)
+#error "compile the kernels with -DELMAN_ISA=<set> -DELMAN_ISA_<set>"
+#endif
+
+#if defined(ELMAN_ISA_scalar)
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#else
+
+#define ELMAN_JOIN_AGAIN(a, b) a##b
+#define ELMAN_JOIN(a, b) ELMAN_JOIN_AGAIN(a, b)
+#define Eigen ELMAN_JOIN(Eigen_, ELMAN_ISA)
+#define EIGEN_NO_IO
+#define eigen_assert(condition)
+#include <Eigen/Core>
+
+#if defined(ELMAN_ISA_avx2) && !(defined(EIGEN_VECTORIZE_AVX2) && defined(EIGEN_VECTORIZE_FMA))
+#error "avx2 needs -mavx2 -mfma"
+#endif
+#if defined(ELMAN_ISA_avx512) && \
+    !(defined(EIGEN_VECTORIZE_AVX512DQ) && defined(EIGEN_VECTORIZE_FMA))
+#error "avx512 needs -mavx512f -mavx512dq -mavx2 -mfma"
+#endif
+#if defined(ELMAN_ISA_neon) && !(EIGEN_ARCH_ARM64 && defined(EIGEN_VECTORIZE_FMA))
+#error "neon needs 64-bit ARM, whose vectors have a fused multiply-add and a true division"
+#endif
+#if defined(ELMAN_ISA_sse2) && defined(EIGEN_VECTORIZE_SSE3)
+#error "sse2 is the baseline: it takes no flags"
+#endif
+
+#endif
+
+#if defined(_MSC_VER) && !defined(__clang__)
+#define ELMAN_INLINE static __forceinline
+#else
+#define ELMAN_INLINE static inline __attribute__((always_inline))
+#endif
+
+namespace elman::ELMAN_ISA {
+
+#if defined(ELMAN_ISA_scalar)
+
+template <class Real>
+using Packet = Real;
+template <class Real>
+inline constexpr int kLanes = 1;
+inline constexpr bool kFused = true;
+
+template <class Real>
+ELMAN_INLINE Real load(const Real* p) {
+    return *p;
+}
+template <class Real>
+ELMAN_INLINE void store(Real* p, Real v) {
+    *p = v;
+}
+template <class Real>
+ELMAN_INLINE Real broadcast(Real value) {
+    return value;
+}
+
+template <class Real>
+ELMAN_INLINE Real add(Real a, Real b) {
+    return a + b;
+}
+template <class Real>
+ELMAN_INLINE Real sub(Real a, Real b) {
+    return a - b;
+}
+template <class Real>
+ELMAN_INLINE Real mul(Real a, Real b) {
+    return a * b;
+}
+template <class Real>
+ELMAN_INLINE Real div(Real a, Real b) {
+    return a / b;
+}
+
+// The C functions, not their overloads in namespace std: those are inline functions of their own.
+ELMAN_INLINE float fma(float a, float b, float c) {
+    return ::fmaf(a, b, c);
+}
+ELMAN_INLINE double fma(double a, double b, double c) {
+    return ::fma(a, b, c);
+}
+ELMAN_INLINE float abs(float v) {
+    return ::fabsf(v);
+}
+ELMAN_INLINE double abs(double v) {
+    return ::fabs(v);
+}
+
+template <class Real>
+ELMAN_INLINE bool less(Real a, Real b) {
+    return a < b;
+}
+template <class Real>
+ELMAN_INLINE Real select(bool mask, Real a, Real b) {
+    return mask ? a : b;
+}
+
+ELMAN_INLINE uint32_t to_bits(float v) {
+    uint32_t bits;
+    memcpy(&bits, &v, sizeof bits);
+    return bits;
+}
+ELMAN_INLINE uint64_t to_bits(double v) {
+    uint64_t bits;
+    memcpy(&bits, &v, sizeof bits);
+    return bits;
+}
+ELMAN_INLINE float from_bits(uint32_t bits) {
+    float v;
+    memcpy(&v, &bits, sizeof v);
+    return v;
+}
+ELMAN_INLINE double from_bits(uint64_t bits) {
+    double v;
+    memcpy(&v, &bits, sizeof v);
+    return v;
+}
+
+template <class Real>
+ELMAN_INLINE Real bit_and(Real a, Real b) {
+    return from_bits(to_bits(a) & to_bits(b));
+}
+template <class Real>
+ELMAN_INLINE Real bit_or(Real a, Real b) {
+    return from_bits(to_bits(a) | to_bits(b));
+}
+template <class Real>
+ELMAN_INLINE Real bit_xor(Real a, Real b) {
+    return from_bits(to_bits(a) ^ to_bits(b));
+}
+template <int Bits, class Real>
+ELMAN_INLINE Real shift_left(Real v) {
+    return from_bits(to_bits(v) << Bits);
+}
+
+#else
+
+template <class Real>
+using Packet = typename Eigen::internal::packet_traits<Real>::type;
+template <class Real>
+inline constexpr int kLanes = Eigen::internal::packet_traits<Real>::size;
+
+#if defined(ELMAN_ISA_sse2)
+inline constexpr bool kFused = false;  // `fma` is a product, rounded, then a sum
+#else
+inline constexpr bool kFused = true;
+#endif
+
+#if defined(ELMAN_ISA_avx512)
+static_assert(kLanes<float> == 16 && kLanes<double> == 8);
+#elif defined(ELMAN_ISA_avx2)
+static_assert(kLanes<float> == 8 && kLanes<double> == 4);
+#else
+static_assert(kLanes<float> == 4 && kLanes<double> == 2);
+#endif
+
+// p is aligned to the packet.
+template <class Real>
+ELMAN_INLINE Packet<Real> load(const Real* p) {
+    return Eigen::internal::pload<Packet<Real> >(p);
+}
+template <class Real>
+ELMAN_INLINE void store(Real* p, Packet<Real> v) {
+    Eigen::internal::pstore(p, v);
+}
+template <class Real>
+ELMAN_INLINE Packet<Real> broadcast(Real value) {
+    return Eigen::internal::pset1<Packet<Real> >(value);
+}
+
+// V is Packet<float> or Packet<double> from here on.
+template <class V>
+ELMAN_INLINE V add(V a, V b) {
+    return Eigen::internal::padd(a, b);
+}
+template <class V>
+ELMAN_INLINE V sub(V a, V b) {
+    return Eigen::internal::psub(a, b);
+}
+template <class V>
+ELMAN_INLINE V mul(V a, V b) {
+    return Eigen::internal::pmul(a, b);
+}
+template <class V>
+ELMAN_INLINE V div(V a, V b) {
+    return Eigen::internal::pdiv(a, b);
+}
+// a * b + c
+template <class V>
+ELMAN_INLINE V fma(V a, V b, V c) {
+    return Eigen::internal::pmadd(a, b, c);
+}
+template <class V>
+ELMAN_INLINE V abs(V v) {
+    return Eigen::internal::pabs(v);
+}
+template <class V>
+ELMAN_INLINE V bit_and(V a, V b) {
+    return Eigen::internal::pand(a, b);
+}
+template <class V>
+ELMAN_INLINE V bit_or(V a, V b) {
+    return Eigen::internal::por(a, b);
+}
+template <class V>
+ELMAN_INLINE V bit_xor(V a, V b) {
+    return Eigen::internal::pxor(a, b);
+}
+
+// select(mask, a, b) is mask ? a : b. `less` with a NaN is false, as in C.
+#if defined(ELMAN_ISA_avx512)
+// Eigen keeps masks in vectors, which costs three instructions a comparison here.
+ELMAN_INLINE __mmask16 less(__m512 a, __m512 b) {
+    return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ);
+}
+ELMAN_INLINE __mmask8 less(__m512d a, __m512d b) {
+    return _mm512_cmp_pd_mask(a, b, _CMP_LT_OQ);
+}
+ELMAN_INLINE __m512 select(__mmask16 mask, __m512 a, __m512 b) {
+    return _mm512_mask_blend_ps(mask, b, a);
+}
+ELMAN_INLINE __m512d select(__mmask8 mask, __m512d a, __m512d b) {
+    return _mm512_mask_blend_pd(mask, b, a);
+}
+#else
+template <class V>
+ELMAN_INLINE V less(V a, V b) {
+    return Eigen::internal::pcmp_lt(a, b);
+}
+template <class V>
+ELMAN_INLINE V select(V mask, V a, V b) {
+    return Eigen::internal::pselect(mask, a, b);
+}
+#endif
+
+// The bits of every lane, moved up. Eigen 3.4 has no vectors of 64-bit integers on x86.
+#if defined(ELMAN_ISA_avx512)
+// With a mask of all lanes, because GCC 12 warns of an uninitialized value in the plain form.
+template <int Bits>
+ELMAN_INLINE __m512 shift_left(__m512 v) {
+    return _mm512_castsi512_ps(_mm512_maskz_slli_epi32(0xffff, _mm512_castps_si512(v), Bits));
+}
+template <int Bits>
+ELMAN_INLINE __m512d shift_left(__m512d v) {
+    return _mm512_castsi512_pd(_mm512_maskz_slli_epi64(0xff, _mm512_castpd_si512(v), Bits));
+}
+#elif defined(ELMAN_ISA_avx2)
+template <int Bits>
+ELMAN_INLINE __m256 shift_left(__m256 v) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(v), Bits));
+}
+template <int Bits>
+ELMAN_INLINE __m256d shift_left(__m256d v) {
+    return _mm256_castsi256_pd(_mm256_slli_epi64(_mm256_castpd_si256(v), Bits));
+}
+#elif defined(ELMAN_ISA_sse2)
+template <int Bits>
+ELMAN_INLINE __m128 shift_left(__m128 v) {
+    return _mm_castsi128_ps(_mm_slli_epi32(_mm_castps_si128(v), Bits));
+}
+template <int Bits>
+ELMAN_INLINE __m128d shift_left(__m128d v) {
+    return _mm_castsi128_pd(_mm_slli_epi64(_mm_castpd_si128(v), Bits));
+}
+#else
+template <int Bits>
+ELMAN_INLINE float32x4_t shift_left(float32x4_t v) {
+    return vreinterpretq_f32_u32(vshlq_n_u32(vreinterpretq_u32_f32(v), Bits));
+}
+template <int Bits>
+ELMAN_INLINE float64x2_t shift_left(float64x2_t v) {
+    return vreinterpretq_f64_u64(vshlq_n_u64(vreinterpretq_u64_f64(v), Bits));
+}
+#endif
+
+#endif
+
+template <class Real>
+using Mask = decltype(less(Packet<Real>(), Packet<Real>()));
+
+}  // namespace elman::ELMAN_ISA

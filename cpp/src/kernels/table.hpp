@@ -1,0 +1,86 @@
+// table.hpp - the functions that every instruction set offers, and the contract of each.
+//
+// Columns are vectors of numbers, one after the other at a fixed stride. "Padded" means: readable
+// and writable up to the next multiple of 64 bytes, and aligned to 64 bytes, stride included.
+// Nothing here allocates, checks or throws. The order of every sum is part of the contract:
+//
+//   affine(c, W, v)[r]:  p_0 = c[r], p_1 ... p_(S-1) = +0
+//                        p_(k mod S) = fma(W[r, k], v[k], p_(k mod S))      for k = 0 ... K-1
+//                        (p_0 + p_1) + (p_2 + p_3), and so on as a binary tree
+//
+// with S = partial_sums(rows, cols) for every dtype and every instruction set.
+#pragma once
+
+#include "elman/types.hpp"
+
+namespace elman {
+
+// S, the number of interleaved sums: enough to hide the latency of the multiply-add where a matrix
+// has few rows, as long as every sum has at least four terms.
+constexpr int partial_sums(Index rows, Index cols) {
+    int sums = rows <= 16 ? 8 : rows <= 32 ? 4 : rows <= 64 ? 2 : 1;
+    while (sums > 1 && cols < 4 * sums) sums /= 2;
+    return sums;
+}
+
+// The functions that act on each element alone. `faded` is the rule for hidden states: after the
+// function, a value below 2^-100 (float) or 2^-900 (double) in magnitude becomes +0.
+struct Elementwise {
+    Activation function;  // any but softmax
+    bool faded;
+};
+
+template <class Real>
+struct Columns {
+    Real* data;
+    Index stride;  // from one column to the next; 0: the same column every time
+};
+
+template <class Real>
+struct Kernels {
+    // How many numbers pack() writes for a matrix of this size.
+    Index (*packed_size)(Index rows, Index cols);
+
+    // Copies W (rows x cols, row by row) into panels of whole vectors of rows, all terms of a sum
+    // contiguous, the rows padded with zeros. `panels` is aligned to 64 bytes.
+    void (*pack)(const Real* W, Index rows, Index cols, Real* panels);
+
+    // y_n = f(affine(c_n, W, x_n)) for n = 0 ... count-1. c and y are padded and may be the same
+    // columns; x is read element by element, `cols` of each column, and overlaps neither.
+    void (*affine)(const PackedMatrix<Real>& W, Columns<const Real> c, Columns<const Real> x,
+                   Columns<Real> y, Index count, Elementwise f);
+
+    // The recurrence of one layer over `steps` steps of `count` sequences: h holds steps + 1 slots
+    // of `count` padded columns; slot 0 is the state before the first step, slot t holds
+    // u_t = affine(b_h, W_xh, x_t) on entry and h_t = f(affine(u_t, W_hh, h_(t-1))) on return.
+    void (*recur)(const PackedMatrix<Real>& W_hh, Columns<Real> h, Index count, Index steps,
+                  Elementwise f);
+
+    // values[i] = f(values[i]), for i < count; the block is padded.
+    void (*apply)(Elementwise f, Real* values, Index count);
+
+    // Each column becomes its softmax over `rows` elements. The largest is subtracted first; the
+    // sum is taken in 16 partial sums by index mod 16, combined as a binary tree.
+    void (*softmax)(Columns<Real> y, Index rows, Index count);
+};
+
+struct KernelTable {
+    Kernels<float> float32;
+    Kernels<double> float64;
+    bool fused;               // the multiply-add rounds once
+    bool (*self_test)();      // it really does (or really does not)
+
+    template <class Real>
+    const Kernels<Real>& kernels() const;
+};
+
+template <>
+inline const Kernels<float>& KernelTable::kernels<float>() const {
+    return float32;
+}
+template <>
+inline const Kernels<double>& KernelTable::kernels<double>() const {
+    return float64;
+}
+
+}  // namespace elman

@@ -1,0 +1,155 @@
+#include "elman/parameters.hpp"
+
+#include <cmath>
+#include <limits>
+#include <stdexcept>
+#include <utility>
+
+#include "elman/random.hpp"
+
+namespace elman {
+namespace {
+
+constexpr const char* kActivationNames[] = {"identity", "relu", "tanh", "sigmoid", "softmax"};
+
+void require_size(const std::string& argument, Index size) {
+    if (size < 1)
+        throw std::invalid_argument(argument + ": expected at least 1, got " +
+                                    std::to_string(size));
+}
+
+// Appends tensors to a list and keeps count of the numbers in them.
+class Arena {
+  public:
+    explicit Arena(std::size_t number_size)
+        : limit_(std::numeric_limits<Index>::max() / static_cast<Index>(number_size)) {}
+
+    void matrix(const std::string& name, Index rows, Index cols) { add(name, rows, cols, false); }
+    void vector(bool present, const std::string& name, Index rows) {
+        if (present) add(name, rows, 1, true);
+    }
+
+    std::vector<Tensor> tensors;
+    Index size = 0;
+
+  private:
+    void add(const std::string& name, Index rows, Index cols, bool is_vector) {
+        if (rows > (limit_ - size) / cols)
+            throw std::length_error(name + ": " + std::to_string(rows) + " x " +
+                                    std::to_string(cols) + " numbers are more than memory can address");
+        tensors.push_back({name, rows, cols, is_vector, size});
+        size += rows * cols;
+    }
+
+    Index limit_;
+};
+
+Arena lay_out(const Architecture& a, std::size_t number_size) {
+    Arena arena(number_size);
+    for (std::size_t l = 0; l < a.layers.size(); ++l) {
+        const LayerShape& layer = a.layers[l];
+        const std::string prefix = "layers." + std::to_string(l) + ".";
+        arena.matrix(prefix + "W_xh", layer.hidden_size, a.layer_input_size(l));
+        arena.matrix(prefix + "W_hh", layer.hidden_size, layer.hidden_size);
+        arena.vector(layer.bias, prefix + "b_h", layer.hidden_size);
+    }
+    if (a.readout) {
+        arena.matrix("readout.W_hy", a.readout->output_size, a.layers.back().hidden_size);
+        arena.vector(a.readout->bias, "readout.b_y", a.readout->output_size);
+    }
+    arena.vector(a.initial_state, "initial_state", a.state_size());
+    arena.vector(a.input_shift, "input_shift", a.input_size);
+    arena.vector(a.input_scale, "input_scale", a.input_size);
+    arena.vector(a.output_shift, "output_shift", a.output_size());
+    arena.vector(a.output_scale, "output_scale", a.output_size());
+    return arena;
+}
+
+}  // namespace
+
+const char* name(Activation activation) noexcept {
+    return kActivationNames[static_cast<int>(activation)];
+}
+
+const char* name(Direction) noexcept { return "forward"; }
+
+Activation activation_from_name(const std::string& name, const std::string& argument) {
+    for (int i = 0; i < 5; ++i)
+        if (name == kActivationNames[i]) return static_cast<Activation>(i);
+    throw std::invalid_argument(argument +
+                                ": expected identity, relu, tanh, sigmoid or softmax, got '" +
+                                name + "'");
+}
+
+Index Architecture::layer_input_size(std::size_t layer) const {
+    return layer == 0 ? input_size : layers[layer - 1].hidden_size;
+}
+
+Index Architecture::output_size() const {
+    return readout ? readout->output_size : layers.back().hidden_size;
+}
+
+Index Architecture::state_size() const {
+    Index size = 0;
+    for (const LayerShape& layer : layers) size += layer.hidden_size;
+    return size;
+}
+
+Index Architecture::multiply_adds() const {
+    Index count = readout ? readout->output_size * layers.back().hidden_size : 0;
+    for (std::size_t l = 0; l < layers.size(); ++l)
+        count += layers[l].hidden_size * (layer_input_size(l) + layers[l].hidden_size);
+    return count;
+}
+
+void Architecture::check() const {
+    require_size("input_size", input_size);
+    if (layers.empty()) throw std::invalid_argument("layers: expected at least 1, got none");
+    for (std::size_t l = 0; l < layers.size(); ++l) {
+        require_size("hidden_size of layer " + std::to_string(l), layers[l].hidden_size);
+        if (layers[l].activation == Activation::softmax)
+            throw std::invalid_argument(
+                "activation of layer " + std::to_string(l) +
+                ": expected identity, relu, tanh or sigmoid, got 'softmax' (which is for outputs)");
+    }
+    if (readout) require_size("output_size", readout->output_size);
+}
+
+template <class Real>
+Parameters<Real>::Parameters(Architecture architecture) : architecture_(std::move(architecture)) {
+    architecture_.check();
+    Arena arena = lay_out(architecture_, sizeof(Real));
+    tensors_ = std::move(arena.tensors);
+    arena_.resize(static_cast<std::size_t>(arena.size));
+}
+
+template <class Real>
+const Real* Parameters<Real>::find(const std::string& name) const {
+    for (const Tensor& tensor : tensors_)
+        if (tensor.name == name) return data() + tensor.offset;
+    return nullptr;
+}
+
+template <class Real>
+void Parameters<Real>::randomize(unsigned long long seed) {
+    Philox random(seed);
+    const auto fill = [&](const std::string& name, Index fan_in) {
+        const double limit = 1.0 / std::sqrt(static_cast<double>(fan_in));
+        for (const Tensor& tensor : tensors_) {
+            if (tensor.name != name) continue;
+            Real* values = data() + tensor.offset;
+            for (Index i = 0; i < tensor.size(); ++i)
+                values[i] = static_cast<Real>(random.symmetric() * limit);
+        }
+    };
+    for (std::size_t l = 0; l < architecture_.layers.size(); ++l)
+        for (const char* tensor : {"W_xh", "W_hh", "b_h"})
+            fill("layers." + std::to_string(l) + "." + tensor, architecture_.layers[l].hidden_size);
+    for (const char* tensor : {"readout.W_hy", "readout.b_y"})
+        fill(tensor, architecture_.layers.back().hidden_size);
+}
+
+template class Parameters<float>;
+template class Parameters<double>;
+
+}  // namespace elman

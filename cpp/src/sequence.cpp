@@ -1,0 +1,224 @@
+#include "elman/sequence.hpp"
+
+#include <algorithm>
+#include <numeric>
+#include <system_error>
+#include <thread>
+
+#include "block.hpp"
+
+namespace elman {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr Index kGroup = 96;  // sequences advanced together: a multiple of every kernel's columns
+
+template <class Real>
+void copy_row(const Real* from, Index size, Real* to, Index stride) {
+    for (Index i = 0; i < size; ++i) to[i * stride] = from[i];
+}
+
+template <class Real>
+void zero_row(Index size, Real* to, Index stride) {
+    for (Index i = 0; i < size; ++i) to[i * stride] = Real(0);
+}
+
+}  // namespace
+
+// Advances the sequences [first, last) of the order, group after group. In a group the longest
+// sequences come first, so that those still running at any step are the first columns of its block.
+template <class Real>
+class Sequence<Real>::Worker {
+  public:
+    Worker(const Network<Real>& network, const SequenceTask<Real>& task, const Index* order,
+           Index first, Index last)
+        : network_(network),
+          task_(task),
+          order_(order),
+          group_(first),
+          last_(last),
+          total_steps_(task.steps + task.fed_back),
+          block_(network, std::min(kGroup, std::max<Index>(1, last - first))) {
+        begin_group();
+    }
+
+    bool advance(Clock::time_point deadline) {
+        while (group_ < last_) {
+            if (running_ > 0) advance_chunk();
+            if (running_ == 0) {
+                group_ = group_end();
+                begin_group();
+            }
+            if (Clock::now() >= deadline) break;
+        }
+        return group_ >= last_;
+    }
+
+  private:
+    Index group_end() const { return std::min(last_, group_ + kGroup); }
+    Index sequence(Index column) const { return order_ ? order_[group_ + column] : group_ + column; }
+    Index length(Index column) const {
+        return task_.lengths ? task_.lengths[sequence(column)] : total_steps_;
+    }
+    Index state_size() const { return network_.architecture().state_size(); }
+    Index output_size() const { return network_.architecture().output_size(); }
+
+    void begin_group() {
+        if (group_ >= last_) return;
+        time_ = 0;
+        running_ = group_end() - group_;
+        for (Index column = 0; column < running_; ++column) {
+            if (task_.state)
+                block_.set_state(column, task_.state + sequence(column) * state_size());
+            else
+                block_.reset(column);
+        }
+        finish_ended();
+    }
+
+    // A chunk is as many steps as fit, and ends where the next sequence does.
+    void advance_chunk() {
+        const bool feeding_back = time_ >= task_.steps;
+        const Index until = feeding_back ? time_ + 1 : std::min(task_.steps, length(running_ - 1));
+        const Index steps = std::min(block_.steps_that_fit(running_), until - time_);
+        for (Index column = 0; column < running_; ++column) {
+            if (feeding_back) {
+                block_.set_input(column, block_.output(column), 1);
+                continue;
+            }
+            const Rows<const Real> x = task_.x.sequence(sequence(column));
+            for (Index t = 0; t < steps; ++t)
+                block_.set_input(t * running_ + column, x.row(time_ + t), x.stride);
+        }
+        block_.advance(running_, steps);
+        if (task_.hidden) keep_hidden(steps);
+        if (task_.outputs == Outputs::all) keep_outputs(steps);
+        time_ += steps;
+        if (task_.outputs == Outputs::last) keep_last_outputs(steps);
+        finish_ended();
+    }
+
+    void keep_hidden(Index steps) {
+        for (Index column = 0; column < running_; ++column)
+            for (Index t = 0; t < steps; ++t)
+                block_.hidden(t * running_ + column, hidden_row(column, time_ + t));
+    }
+
+    void keep_outputs(Index steps) {
+        const Index skipped = std::max<Index>(0, task_.first_output - time_);
+        if (skipped >= steps) return;
+        block_.read_out(skipped * running_, (steps - skipped) * running_);
+        for (Index column = 0; column < running_; ++column) {
+            const Rows<Real> y = task_.output.sequence(sequence(column));
+            for (Index t = skipped; t < steps; ++t)
+                copy_row(block_.output((t - skipped) * running_ + column), output_size(),
+                         y.row(time_ + t - task_.first_output), y.stride);
+        }
+    }
+
+    void keep_last_outputs(Index steps) {
+        Index ended = 0;
+        while (ended < running_ && length(running_ - 1 - ended) == time_) ++ended;
+        if (ended == 0) return;
+        block_.read_out(steps * running_ - ended, ended);
+        for (Index i = 0; i < ended; ++i) {
+            const Rows<Real> y = task_.output.sequence(sequence(running_ - ended + i));
+            copy_row(block_.output(i), output_size(), y.data, y.stride);
+        }
+    }
+
+    // Completes what the sequences that end at this step leave behind; they are the last columns.
+    void finish_ended() {
+        while (running_ > 0 && length(running_ - 1) == time_) {
+            const Index column = --running_;
+            const Rows<Real> y = task_.output.sequence(sequence(column));
+            if (task_.outputs == Outputs::last) {
+                if (time_ == 0) zero_row(output_size(), y.data, y.stride);
+            } else {
+                for (Index t = time_; t < total_steps_; ++t)
+                    zero_row(output_size(), y.row(t), y.stride);
+            }
+            if (task_.hidden)
+                for (Index t = time_; t < total_steps_; ++t)
+                    block_.get_state(column, hidden_row(column, t));
+            if (task_.final_state)
+                block_.get_state(column, task_.final_state + sequence(column) * state_size());
+        }
+    }
+
+    Real* hidden_row(Index column, Index step) const {
+        return task_.hidden + (sequence(column) * task_.steps + step) * state_size();
+    }
+
+    const Network<Real>& network_;
+    const SequenceTask<Real>& task_;
+    const Index* order_;
+    Index group_;        // its first sequence
+    const Index last_;
+    const Index total_steps_;
+    Index time_ = 0;     // steps done by the group
+    Index running_ = 0;  // sequences of the group that are not at their end
+    Block<Real> block_;
+};
+
+template <class Real>
+Sequence<Real>::Sequence(const Network<Real>& network, SequenceTask<Real> task, Index threads)
+    : task_(std::move(task)) {
+    if (task_.lengths) {
+        order_.resize(static_cast<std::size_t>(task_.sequences));
+        std::iota(order_.begin(), order_.end(), Index(0));
+        std::stable_sort(order_.begin(), order_.end(),
+                         [&](Index a, Index b) { return task_.lengths[a] > task_.lengths[b]; });
+    }
+    const Index workers = std::max<Index>(1, std::min(threads, task_.sequences));
+    Index first = 0;
+    for (Index worker = 0; worker < workers; ++worker) {
+        const Index last = share_end(first, workers - worker);
+        workers_.push_back(std::make_unique<Worker>(
+            network, task_, order_.empty() ? nullptr : order_.data(), first, last));
+        first = last;
+    }
+}
+
+template <class Real>
+Sequence<Real>::~Sequence() = default;
+
+// Where the first of `shares` equal shares of the work from `first` on ends: a sequence costs its
+// length, and one more for its beginning and end.
+template <class Real>
+Index Sequence<Real>::share_end(Index first, Index shares) const {
+    const Index rest = task_.sequences - first;
+    if (order_.empty()) return first + (rest + shares - 1) / shares;
+    const auto cost = [&](Index i) { return task_.lengths[order_[static_cast<std::size_t>(i)]] + 1; };
+    Index total = 0;
+    for (Index i = first; i < task_.sequences; ++i) total += cost(i);
+    Index end = first;
+    for (Index sum = 0; end < task_.sequences && sum < (total + shares - 1) / shares; ++end)
+        sum += cost(end);
+    return end;
+}
+
+template <class Real>
+bool Sequence<Real>::advance(Clock::duration budget) {
+    const Clock::time_point deadline = Clock::now() + budget;
+    std::vector<char> done(workers_.size());
+    std::vector<std::thread> threads;
+    const auto work = [&](std::size_t i) { done[i] = workers_[i]->advance(deadline); };
+    threads.reserve(workers_.size());
+    for (std::size_t i = 1; i < workers_.size(); ++i) {
+        try {
+            threads.emplace_back(work, i);
+        } catch (const std::system_error&) {  // no more threads to be had: the same bits, later
+            work(i);
+        }
+    }
+    work(0);
+    for (std::thread& thread : threads) thread.join();
+    return std::all_of(done.begin(), done.end(), [](char d) { return d != 0; });
+}
+
+template class Sequence<float>;
+template class Sequence<double>;
+
+}  // namespace elman

@@ -1,0 +1,65 @@
+#include "elman/stream.hpp"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "block.hpp"
+
+namespace elman {
+
+template <class Real>
+Stream<Real>::Stream(std::shared_ptr<const Network<Real>> network)
+    : network_(std::move(network)), block_(std::make_unique<Block<Real>>(*network_, 1)) {}
+
+template <class Real>
+Stream<Real>::Stream(const Stream& other)
+    : network_(other.network_), block_(std::make_unique<Block<Real>>(*network_, 1)) {
+    std::vector<Real> state(static_cast<std::size_t>(network_->architecture().state_size()));
+    other.get_state(state.data());
+    set_state(state.data());
+}
+
+template <class Real>
+Stream<Real>::~Stream() = default;
+
+template <class Real>
+void Stream<Real>::step(const Real* x, Real* y) noexcept {
+    run({x, 0, 1}, {y, 0, 1}, 1);
+}
+
+template <class Real>
+void Stream<Real>::run(Rows<const Real> x, Rows<Real> y, Index steps) noexcept {
+    const Index size = network_->architecture().output_size();
+    while (steps > 0) {
+        const Index n = std::min(steps, block_->steps_that_fit(1));
+        for (Index t = 0; t < n; ++t) block_->set_input(t, x.row(t), x.stride);
+        block_->advance(1, n);
+        block_->read_out(0, n);
+        for (Index t = 0; t < n; ++t)
+            for (Index i = 0; i < size; ++i) y.row(t)[i * y.stride] = block_->output(t)[i];
+        x.data = x.row(n);
+        y.data = y.row(n);
+        steps -= n;
+    }
+}
+
+template <class Real>
+void Stream<Real>::get_state(Real* state) const noexcept {
+    block_->get_state(0, state);
+}
+
+template <class Real>
+void Stream<Real>::set_state(const Real* state) noexcept {
+    block_->set_state(0, state);
+}
+
+template <class Real>
+void Stream<Real>::reset() noexcept {
+    block_->reset(0);
+}
+
+template class Stream<float>;
+template class Stream<double>;
+
+}  // namespace elman

@@ -1,0 +1,241 @@
+// activation_sweep.cpp - every float there is through an activation function.
+//
+//   activation_sweep <instruction set> <function> [stride]
+//
+// Holds tanh, sigmoid, relu and the softmax of two numbers (0, x), which is the sigmoid of x by way
+// of exp, to: the worst error in ulp; the range; never a decrease from one float to the next; tanh
+// and its oddness; NaN for NaN and for nothing else; the special values. A stride of k takes every
+// k-th float. The hash of all results is equal for all instruction sets that fuse. The exit code is
+// 1 if anything is broken.
+//
+// An error is measured in units of the spacing of floats at the exact value, subnormals included.
+// The exact value is that of the C library in double: wrong by 2^-29 ulp of a float at most.
+#include <cinttypes>
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <limits>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "elman/isa.hpp"
+#include "kernel_tables.hpp"
+
+namespace {
+
+using elman::Activation;
+using elman::Index;
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+constexpr Index kBlock = 2048;
+
+struct alignas(64) Block {
+    float values[kBlock];
+};
+
+struct Function {
+    std::string name;
+    std::function<void(Block&)> apply;
+    double (*exact)(double);
+    double worst_ulp;  // allowed
+    float low, high;   // the range
+    bool increasing, odd;
+    std::vector<std::pair<float, float>> special;
+};
+
+struct Report {
+    double worst_ulp = 0;
+    float worst_at = 0;
+    std::int64_t decreases = 0, out_of_range = 0, not_odd = 0, wrong_nan = 0, wrong_special = 0;
+    std::uint64_t hash = 0;
+
+    void add(const Report& other) {
+        if (other.worst_ulp > worst_ulp) {
+            worst_ulp = other.worst_ulp;
+            worst_at = other.worst_at;
+        }
+        decreases += other.decreases;
+        out_of_range += other.out_of_range;
+        not_odd += other.not_odd;
+        wrong_nan += other.wrong_nan;
+        wrong_special += other.wrong_special;
+        hash += other.hash;
+    }
+};
+
+std::uint32_t to_bits(float value) {
+    std::uint32_t bits;
+    std::memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+float from_bits(std::uint32_t bits) {
+    float value;
+    std::memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+// The spacing of floats in the binade of a value.
+double ulp(double value) {
+    constexpr double smallest_normal = 0x1p-126;
+    const double size = std::fabs(value) < smallest_normal ? smallest_normal : std::fabs(value);
+    std::uint64_t bits;
+    std::memcpy(&bits, &size, sizeof bits);
+    bits = (bits >> 52 << 52) - (std::uint64_t{23} << 52);
+    double spacing;
+    std::memcpy(&spacing, &bits, sizeof spacing);
+    return spacing;
+}
+
+// Summed over all arguments, so that the order does not matter; every NaN counts as the same one.
+std::uint64_t mix(float x, float y) {
+    std::uint64_t h = (std::uint64_t{to_bits(x)} << 32) | (std::isnan(y) ? ~0u : to_bits(y));
+    h = (h ^ (h >> 31)) * 0x9e3779b97f4a7c15u;
+    h = (h ^ (h >> 29)) * 0xbf58476d1ce4e5b9u;
+    return h ^ (h >> 32);
+}
+
+void check_value(const Function& f, float x, float y, Report& report) {
+    report.hash += mix(x, y);
+    const double exact = f.exact(x);
+    if (std::isnan(exact) || std::isnan(y)) {
+        report.wrong_nan += std::isnan(exact) != std::isnan(y);
+        return;
+    }
+    report.out_of_range += !(f.low <= y && y <= f.high);
+    const double error = y == exact ? 0 : std::fabs(y - exact) / ulp(exact);
+    if (error > report.worst_ulp) {
+        report.worst_ulp = error;
+        report.worst_at = x;
+    }
+}
+
+// The floats with the bits first, first + stride, ... up to last, and their negatives.
+Report sweep(const Function& f, std::uint32_t first, std::uint32_t last, std::uint32_t stride) {
+    Report report;
+    Block positive, negative;
+    float above = from_bits(~0u), below = above;  // the results before: NaN, no order yet
+    for (std::uint64_t start = first; start <= last; start += kBlock * stride) {
+        const auto argument = [&](Index i) {
+            return from_bits(static_cast<std::uint32_t>(start + static_cast<std::uint64_t>(i) * stride));
+        };
+        for (Index i = 0; i < kBlock; ++i) {
+            positive.values[i] = argument(i);
+            negative.values[i] = -argument(i);
+        }
+        f.apply(positive);
+        f.apply(negative);
+        for (Index i = 0; i < kBlock; ++i) {
+            const float x = argument(i), up = positive.values[i], down = negative.values[i];
+            if (std::signbit(x) || start + static_cast<std::uint64_t>(i) * stride > last) break;
+            check_value(f, x, up, report);
+            check_value(f, -x, down, report);
+            report.decreases += f.increasing && (up < above || down > below || up < down);
+            report.not_odd += f.odd && !std::isnan(x) && to_bits(up) != to_bits(-down);
+            above = up;
+            below = down;
+        }
+    }
+    return report;
+}
+
+std::int64_t wrong_special_values(const Function& f) {
+    std::int64_t wrong = 0;
+    for (const auto& [x, y] : f.special) {
+        Block block = {};
+        block.values[0] = x;
+        f.apply(block);
+        wrong += to_bits(block.values[0]) != to_bits(y);
+    }
+    return wrong;
+}
+
+// Two threads, half of the bit patterns each; the one where the halves meet is in both.
+Report sweep_all(const Function& f, std::uint32_t stride) {
+    constexpr std::uint32_t last = 0x7fffffff;
+    const std::uint32_t middle = last / 2 / stride * stride;
+    Report report, upper;
+    std::thread thread([&] { upper = sweep(f, middle, last, stride); });
+    report = sweep(f, 0, middle, stride);
+    thread.join();
+    report.add(upper);
+    report.wrong_special = wrong_special_values(f);
+    return report;
+}
+
+double exact_sigmoid(double x) {
+    const double e = std::exp(-std::fabs(x));
+    return std::isnan(x) ? x : (x < 0 ? e : 1) / (1 + e);
+}
+
+double exact_softmax(double x) { return std::isinf(x) && x > 0 ? NAN : exact_sigmoid(x); }
+
+std::vector<Function> functions_of(const elman::Kernels<float>& kernels) {
+    const auto elementwise = [&kernels](Activation function) {
+        return [&kernels, function](Block& block) {
+            kernels.apply({function, false}, block.values, kBlock);
+        };
+    };
+    const auto softmax_with_zero = [&kernels](Block& block) {
+        constexpr Index stride = 16;
+        static thread_local Block columns[stride];
+        float* data = columns[0].values;
+        for (Index i = 0; i < kBlock; ++i) {
+            data[i * stride] = 0;
+            data[i * stride + 1] = block.values[i];
+        }
+        kernels.softmax({data, stride}, 2, kBlock);
+        for (Index i = 0; i < kBlock; ++i) block.values[i] = data[i * stride + 1];
+    };
+    return {
+        {"tanh", elementwise(Activation::tanh), [](double x) { return std::tanh(x); }, 1.6, -1, 1,
+         true, true,
+         {{0.0f, 0.0f}, {-0.0f, -0.0f}, {kInfinity, 1.0f}, {-kInfinity, -1.0f}}},
+        {"sigmoid", elementwise(Activation::sigmoid), exact_sigmoid, 1.7, 0, 1, true, false,
+         {{0.0f, 0.5f}, {-0.0f, 0.5f}, {kInfinity, 1.0f}, {-kInfinity, 0.0f}}},
+        {"relu", elementwise(Activation::relu), [](double x) { return x < 0 ? 0 : x; }, 0, 0,
+         kInfinity, true, false,
+         {{0.0f, 0.0f}, {-0.0f, -0.0f}, {kInfinity, kInfinity}, {-kInfinity, 0.0f}}},
+        {"softmax", softmax_with_zero, exact_softmax, 2.5, 0, 1, false, false,
+         {{0.0f, 0.5f}, {-0.0f, 0.5f}, {-kInfinity, 0.0f}}},
+    };
+}
+
+bool passes(const Function& f, const Report& r) {
+    return r.worst_ulp <= f.worst_ulp && r.decreases == 0 && r.out_of_range == 0 &&
+           r.not_odd == 0 && r.wrong_nan == 0 && r.wrong_special == 0;
+}
+
+void print(const std::string& isa, const Function& f, const Report& r) {
+    std::printf("%-8s %-8s worst %.4f ulp (allowed %.4f) at %a; decreases %" PRId64
+                ", out of range %" PRId64 ", not odd %" PRId64 ", wrong NaN %" PRId64
+                ", wrong special values %" PRId64 "; hash %016" PRIx64 "\n",
+                isa.c_str(), f.name.c_str(), r.worst_ulp, f.worst_ulp,
+                static_cast<double>(r.worst_at), r.decreases, r.out_of_range, r.not_odd,
+                r.wrong_nan, r.wrong_special, r.hash);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    const int stride = argc > 3 ? std::atoi(argv[3]) : 1;
+    if (argc < 3 || stride < 1) {
+        std::fprintf(stderr, "usage: %s <instruction set> <function> [stride]\n", argv[0]);
+        return 2;
+    }
+    const std::string isa = argv[1], wanted = argv[2];
+    const auto& kernels = elman::kernel_table(elman::isa_from_name(isa)).float32;
+    for (const Function& f : functions_of(kernels)) {
+        if (f.name != wanted) continue;
+        const Report report = sweep_all(f, static_cast<std::uint32_t>(stride));
+        print(isa, f, report);
+        return passes(f, report) ? 0 : 1;
+    }
+    std::fprintf(stderr, "no such function: %s\n", wanted.c_str());
+    return 2;
+}

@@ -1,0 +1,84 @@
+"""Elman recurrent networks, stepped at the speed of the machine.
+
+    h_t = tanh(W_hh h_(t-1) + W_xh x_t + b_h)
+    y_t = sigmoid(W_hy h_t + b_y)
+
+>>> import elman
+>>> net = elman.Network(input_size=16, hidden_size=32, output_size=4, seed=0)
+>>> net
+Network(16 -> 32 tanh -> 4 sigmoid, float32, 1,700 parameters)
+
+Importing this package imports nothing but its own modules; NumPy follows with the first array.
+"""
+
+try:
+    from elman._core import available_isas, build_info, isa, set_isa
+except ModuleNotFoundError as error:
+    if error.name == "elman._core":
+        error.add_note("elman's C++ extension is missing: was the package built (pip install .)?")
+    raise
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from elman import pure, reference
+    from elman._core import Stream
+    from elman.errors import (
+        ArgumentError,
+        DTypeError,
+        ElmanError,
+        IsaError,
+        LimitError,
+        ModelFormatError,
+        ShapeError,
+        StreamBusyError,
+        UnsupportedModelError,
+        VerificationError,
+    )
+    from elman.network import Network
+    from elman.storage import load
+
+__version__ = build_info()["version"]
+
+__all__ = [
+    "ArgumentError",
+    "DTypeError",
+    "ElmanError",
+    "IsaError",
+    "LimitError",
+    "ModelFormatError",
+    "Network",
+    "ShapeError",
+    "Stream",
+    "StreamBusyError",
+    "UnsupportedModelError",
+    "VerificationError",
+    "available_isas",
+    "build_info",
+    "isa",
+    "load",
+    "pure",
+    "reference",
+    "set_isa",
+]
+
+_HOMES = {"Network": "elman.network", "Stream": "elman._core", "load": "elman.storage"}
+_MODULES = ("pure", "reference")
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module 'elman' has no attribute {name!r}")
+    if name in _MODULES:
+        value = _import(f"elman.{name}")
+    else:
+        value = getattr(_import(_HOMES.get(name, "elman.errors")), name)
+    globals()[name] = value
+    return value
+
+
+def _import(module: str) -> object:
+    return __import__(module, fromlist=["*"])
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

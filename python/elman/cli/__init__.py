@@ -1,0 +1,36 @@
+"""The command `elman`, behind the extra `cli` (typer and rich)."""
+
+import signal
+import sys
+
+from elman.errors import ElmanError
+
+__all__ = ["main"]
+
+
+def main() -> int:
+    """Run the command line in `sys.argv` and return, or exit with, its exit code."""
+    if hasattr(signal, "SIGPIPE"):  # end as quietly as `cat` when the reader of a pipe goes away
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    try:
+        from elman.cli.app import app
+
+        app(prog_name="elman")
+    except ModuleNotFoundError as error:
+        if error.name not in ("typer", "rich"):
+            raise
+        _complain(
+            f"the command line needs {error.name}, which is in an extra: pip install 'elman[cli]'"
+        )
+        return 1
+    except ElmanError as error:
+        _complain(str(error))
+        return 2
+    except OSError as error:
+        _complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        return 2
+    return 0
+
+
+def _complain(sentence: str) -> None:
+    print(f"elman: {sentence}", file=sys.stderr)

@@ -1,0 +1,182 @@
+"""`elman demo`: a trained network streams a real series, is checked, and is timed."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+import elman
+from elman import _core
+from elman.cli import plot, report
+from elman.cli.timing import times_per_step
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from rich.console import Console
+
+    from elman.network import Network
+
+    Facts = dict[str, Any]
+
+DATA = Path(__file__).resolve().parent.parent / "data"
+LATENCY_STEPS = 200_000
+MAX_WIDTH = 100
+
+
+class Series(NamedTuple):
+    """The sunspot numbers of the years, (N,) each."""
+
+    years: NDArray[np.int64]
+    sunspots: NDArray[np.float64]
+
+    @property
+    def inputs(self) -> NDArray[np.float64]:
+        """The inputs (N - 1, 1) of the network: the year after the last one is not known."""
+        return self.sunspots[:-1, np.newaxis]
+
+
+def demo(as_json: bool) -> None:
+    """Run the demonstration and print what was found, part by part, or as JSON in the end."""
+    net, series = load_demo()
+    if not as_json:
+        from rich.console import Console
+
+        console = Console(highlight=False)
+        console.width = min(console.width, MAX_WIDTH)
+        _show_title(console, net, series)
+    facts: Facts = {"network": report.describe(net)}
+    for name, measure, show in PARTS:
+        facts[name] = measure(net, series)
+        if not as_json:
+            show(console, facts[name])
+    if as_json:
+        report.print_json(facts)
+
+
+def load_demo() -> tuple[Network, Series]:
+    """Return the network and the series that ship with elman."""
+    with open(DATA / "sunspots.csv", newline="", encoding="ascii") as file:
+        rows = [(int(row["year"]), float(row["sunspots"])) for row in csv.DictReader(file)]
+    years, sunspots = zip(*rows, strict=True)
+    return elman.load(DATA / "sunspots.safetensors"), Series(np.array(years), np.array(sunspots))
+
+
+# --- the parts: what is measured ------------------------------------------------------------------
+
+
+def forecast(net: Network, series: Series) -> Facts:
+    """Stream the series and compare each forecast with the year that followed."""
+    stream = net.stream()
+    ahead = np.array([stream.step(x)[0] for x in series.inputs])  # for the years after the first
+    first, last = map(int, net.metadata["test_years"].split("-"))
+    test = (series.years[1:] >= first) & (series.years[1:] <= last)
+    truth, before = series.sunspots[1:][test], series.sunspots[:-1][test]
+    return {
+        "years": series.years[1:][test].tolist(),
+        "truth": truth.tolist(),
+        "forecast": ahead[test].tolist(),
+        "rmse": _rmse(ahead[test], truth),
+        "rmse_repeating_the_last_value": _rmse(before, truth),
+    }
+
+
+def _rmse(forecast: NDArray[Any], truth: NDArray[Any]) -> float:
+    return float(np.sqrt(np.mean((forecast - truth) ** 2)))
+
+
+def verification(net: Network, series: Series) -> Facts:
+    """Hold the core against the NumPy reference on the whole series."""
+    found = net.verify(series.inputs)
+    return {**found._asdict(), "message": str(found)}
+
+
+def latency(net: Network, series: Series) -> Facts:
+    """Time single steps inside the extension, where reading the clock costs least."""
+    x = np.ascontiguousarray(series.inputs, dtype=net.dtype)
+    nanoseconds = _core.time_steps(net._core, x, LATENCY_STEPS)
+    percentiles = np.percentile(nanoseconds, [50, 99, 99.9]).tolist()
+    return {
+        "steps": LATENCY_STEPS,
+        **dict(zip(("median_ns", "p99_ns", "p99_9_ns"), percentiles, strict=True)),
+        "clock_ns": _core.clock_cost(),
+    }
+
+
+def times(net: Network, series: Series) -> Facts:
+    """Time the ways to compute the series, in nanoseconds per step."""
+    return {f"{way}_ns": ns for way, ns in times_per_step(net, series.inputs).items()}
+
+
+# --- the parts: how they are shown ----------------------------------------------------------------
+
+
+def _show_title(console: Console, net: Network, series: Series) -> None:
+    years, about = series.years, net.metadata
+    console.print(
+        f"[bold]elman {elman.__version__}[/bold] on {net.isa}: an Elman network of sizes"
+        f" {report.sizes(net)} ({net.num_parameters} parameters) reads the sunspot numbers of"
+        f" {years[0]}-{years[-1]} one year at a time and forecasts each next year. It was trained"
+        f" on {about['training_years']} and chosen on {about['validation_years']}; it has never"
+        f" seen {about['test_years']}, which are shown here.\n"
+    )
+
+
+def _show_forecast(console: Console, facts: Facts) -> None:
+    from rich.text import Text
+
+    style = plot.ASCII if console.options.ascii_only else plot.UNICODE
+    values = (facts["years"], facts["truth"], facts["forecast"])
+    chart = Text("\n".join(plot.plot(*values, width=console.width, style=style)))
+    chart.highlight_words([style.dot], "bold red")
+    console.print(chart, no_wrap=True)
+    console.print(
+        f"\nBars: the sunspot numbers. Dots ({style.dot}): forecast a year ahead."
+        f"\n  root mean square error of the network {facts['rmse']:>11.1f}"
+        f"\n  of repeating the last year's number   {facts['rmse_repeating_the_last_value']:>11.1f}"
+    )
+
+
+def _show_verification(console: Console, facts: Facts) -> None:
+    console.print("\n[bold]Against the NumPy reference[/bold]")
+    console.print(f"  {facts['message']}", markup=False)
+
+
+def _show_latency(console: Console, facts: Facts) -> None:
+    console.print(
+        f"\n[bold]A single step[/bold], timed {facts['steps']} times inside the extension"
+        f"\n  median {facts['median_ns']:.0f} ns, 99 % within {facts['p99_ns']:.0f} ns,"
+        f" 99.9 % within {facts['p99_9_ns']:.0f} ns"
+        f"\n  of which reading the clock takes {facts['clock_ns']:.0f} ns"
+    )
+
+
+def _show_times(console: Console, facts: Facts) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table("Time per step", box=SIMPLE_HEAD)
+    for column in ("ns", "times Python", "times NumPy"):
+        table.add_column(column, justify="right")
+    for name, way in WAYS.items():
+        ns = facts[f"{way}_ns"]
+        ratios = (facts["pure_python_ns"] / ns, facts["numpy_ns"] / ns)
+        table.add_row(name, f"{ns:,.0f}", *(f"{ratio:,.1f}" for ratio in ratios))
+    console.print()
+    console.print(table)
+
+
+WAYS = {
+    "pure Python": "pure_python",
+    "NumPy, step by step": "numpy",
+    "C++, stream.step": "stream_step",
+    "C++, all steps in one call": "whole_sequence",
+}
+PARTS = (
+    ("forecast", forecast, _show_forecast),
+    ("verification", verification, _show_verification),
+    ("latency", latency, _show_latency),
+    ("time_per_step", times, _show_times),
+)

@@ -1,0 +1,121 @@
+"""`elman info` and `elman verify`: what a model file is, and whether the core computes it right."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import elman
+from elman.cli import tables
+from elman.storage import FORMAT_VERSION
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from elman.network import Network
+
+RANDOM_SHAPE = (4, 250)  # sequences, steps
+
+
+def info(model: str, as_json: bool) -> None:
+    """Print what the network in a model file is."""
+    net = elman.load(model)
+    facts = describe(net)
+    facts = {"file": model, "file_format": FORMAT_VERSION, "bytes": os.path.getsize(model)} | facts
+    if as_json:
+        print_json(facts)
+        return
+    build = facts["versions"]["build"]
+    units = [end for end in ("input", "output") if facts[f"{end}_units"]]
+    lines = {
+        "file": f"{model} (format {FORMAT_VERSION}, {facts['bytes']} bytes)",
+        "sizes": sizes(net),
+        "parameters": f"{net.num_parameters} in {net.dtype}",
+        "activations": ", ".join(net.activations)
+        + (f"; output {net.output_activation}" if net.output_activation else "; no readout"),
+        "units": " and ".join(units) or "none",
+        "start state": "zeros" if net.initial_state is None else "its own",
+        "instruction set": net.isa,
+        "versions": ", ".join(f"{k} {v}" for k, v in facts["versions"].items() if k != "build"),
+        "build": ", ".join(f"{key} {value}" for key, value in build.items()),
+    } | {f"user.{key}": value for key, value in facts["metadata"].items()}
+    width = max(map(len, lines)) + 2
+    for key, value in lines.items():
+        print(f"{printable(key):{width}}{printable(value)}")
+
+
+def describe(net: Network) -> dict[str, Any]:
+    """Return the facts about a network, ready for JSON."""
+    return {
+        "input_size": net.input_size,
+        "hidden_sizes": list(net.hidden_sizes),
+        "output_size": net.output_size,
+        "num_layers": net.num_layers,
+        "state_size": net.state_size,
+        "num_parameters": net.num_parameters,
+        "activations": list(net.activations),
+        "output_activation": net.output_activation,
+        "dtype": str(net.dtype),
+        "input_units": net.input_shift is not None or net.input_scale is not None,
+        "output_units": net.output_shift is not None or net.output_scale is not None,
+        "initial_state": net.initial_state is not None,
+        "isa": net.isa,
+        "metadata": dict(net.metadata),
+        "versions": {
+            "elman": elman.__version__,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+            "build": elman.build_info(),
+        },
+    }
+
+
+def sizes(net: Network) -> str:
+    """Return the sizes from the input to the output, as in "1 > 16 > 1"."""
+    chain = [net.input_size, *net.hidden_sizes]
+    if net.readout is not None:
+        chain.append(net.output_size)
+    return " > ".join(map(str, chain))
+
+
+def verify(model: str, source: str | None, seed: int, as_json: bool) -> bool:
+    """Hold the core against the NumPy reference, print the report, return whether it passed."""
+    net = elman.load(model)
+    if source is None:
+        x = random_inputs(net, seed)
+    else:
+        with tables.open_table(source) as table:
+            x = table.whole(net.input_size)
+    try:
+        report = net.verify(x)
+    except elman.VerificationError as error:
+        if as_json:
+            print_json({"ok": False, "message": str(error)})
+        else:
+            print(f"elman: {error}", file=sys.stderr)
+        return False
+    print_json({**report._asdict()}) if as_json else print(report)
+    return True
+
+
+def random_inputs(net: Network, seed: int) -> NDArray[np.float64]:
+    """Return normally distributed inputs, in the network's own units if it has them."""
+    x = np.random.default_rng(seed).standard_normal((*RANDOM_SHAPE, net.input_size))
+    if net.input_scale is not None:
+        x = x / np.where(net.input_scale == 0, 1, net.input_scale)
+    return x if net.input_shift is None else x + net.input_shift
+
+
+def print_json(facts: dict[str, Any]) -> None:
+    """Print facts for a program."""
+    print(json.dumps(facts, indent=2))
+
+
+def printable(text: str) -> str:
+    """Return text with control characters escaped: a model file must not steer the terminal."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -1,0 +1,115 @@
+"""`elman run`: the outputs of a network over a table of inputs."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+import elman
+from elman.cli import tables
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+
+    from elman.cli.tables import Table
+    from elman.network import Network
+
+    Array = NDArray[Any]
+
+PATIENCE = 0.5  # seconds of work before a progress bar appears
+
+
+def run(model: str, source: str, output: str, form: str, last: bool, threads: int | None) -> None:
+    """Read the table `source`, run the network over it, write its outputs."""
+    net = elman.load(model)
+    _refuse_the_same_file(source, output)
+    with tables.open_table(source) as table:
+        shape = _output_shape(net, table, last)
+        if form == "csv" and shape is not None and len(shape) > 2:
+            raise tables.TableError(
+                f"{table.name}: the outputs {shape} have more than two axes,"
+                " which CSV cannot hold: use --format npy"
+            )
+        pieces = _pieces(net, table, last, threads)
+        if sys.stderr.isatty() and not (output == "-" and sys.stdout.isatty()):
+            pieces = _with_progress(pieces, table.done)
+        with tables.open_output(output) as file:
+            if form == "npy":
+                tables.write_npy(file, pieces, shape)
+            else:
+                tables.write_csv(file, pieces)
+
+
+def stream(model: str, source: str, output: str) -> None:
+    """Answer every line of the CSV `source` at once, before the next is read."""
+    net = elman.load(model)
+    _refuse_the_same_file(source, output)
+    with tables.open_table(source) as table:
+        if not isinstance(table, tables.CsvTable):
+            raise tables.TableError(f"{table.name}: --stream reads lines of CSV, got an NPY file")
+        with tables.open_output(output) as file:
+            _answer_lines(net, table, file)
+
+
+def _answer_lines(net: Network, table: tables.CsvTable, file: IO[bytes]) -> None:
+    step = net.stream().step
+    for row in table.rows(net.input_size):
+        file.write(tables.csv_line(step(row)))
+        file.flush()
+
+
+def _refuse_the_same_file(source: str, output: str) -> None:
+    if "-" not in (source, output) and os.path.exists(output) and os.path.samefile(source, output):
+        raise tables.TableError(f"{output}: the output would overwrite the input")
+
+
+def _output_shape(net: Network, table: Table, last: bool) -> tuple[int, ...] | None:
+    """Return the shape of all outputs together, or None for a table whose end is not known."""
+    if last:
+        return (*table.lead, net.output_size)
+    if isinstance(table, tables.CsvTable):
+        return None
+    return (*table.whole(net.input_size).shape[:-1], net.output_size)
+
+
+def _pieces(net: Network, table: Table, last: bool, threads: int | None) -> Iterator[Array]:
+    """Yield the outputs of each chunk of the table, or of the last step only.
+
+    The chunks of a batch are sequences of their own; a single sequence is cut in time, and the
+    state goes on from chunk to chunk, which gives the same bits as one call.
+    """
+    outputs = "last" if last else "all"
+    state = None
+    for chunk in table.chunks(net.input_size):
+        result = net.run(chunk, state=state, outputs=outputs, threads=threads)
+        if not table.lead:
+            state = result.state
+        if table.lead or not last:
+            yield result.output
+    if last and not table.lead:
+        yield result.output[np.newaxis]
+
+
+def _with_progress(pieces: Iterator[Array], done: Callable[[], float | None]) -> Iterator[Array]:
+    """Yield the pieces, and show how far the work is once it has taken a while."""
+    start = time.monotonic()
+    for piece in pieces:
+        yield piece
+        if time.monotonic() - start > PATIENCE:
+            break
+    else:
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("running", total=None if done() is None else 1.0)
+        for piece in pieces:
+            bar.update(task, completed=done())
+            yield piece

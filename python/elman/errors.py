@@ -1,0 +1,41 @@
+"""The errors of elman: each is an `ElmanError` and also the built-in error that it resembles."""
+
+
+class ElmanError(Exception):
+    """Base of every error that elman raises on purpose."""
+
+
+class ShapeError(ElmanError, ValueError):
+    """An array has the wrong number of axes, or an axis the wrong length."""
+
+
+class DTypeError(ElmanError, TypeError):
+    """An array holds something else than real numbers, or has a dtype that cannot be used here."""
+
+
+class ArgumentError(ElmanError, ValueError):
+    """An argument has a value that it cannot have."""
+
+
+class ModelFormatError(ElmanError, ValueError):
+    """A model file is damaged, or is not what its format demands."""
+
+
+class UnsupportedModelError(ElmanError, ValueError):
+    """A model file is of another kind, or of a newer format, than this version reads."""
+
+
+class LimitError(ElmanError, ValueError):
+    """A size is beyond what this version accepts."""
+
+
+class StreamBusyError(ElmanError, RuntimeError):
+    """A stream was used by a second thread at the same moment."""
+
+
+class VerificationError(ElmanError, ArithmeticError):
+    """A result lies outside the rounding bound around the NumPy reference."""
+
+
+class IsaError(ElmanError, RuntimeError):
+    """An instruction set was asked for that is unknown, or that this machine does not have."""

@@ -1,0 +1,829 @@
+"""The network as Python sees it: what it is made of, and the calls that run it in C++."""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from operator import index
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from elman import _core
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from typing import Any, NoReturn
+
+    import numpy as np
+    from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+    from elman.reference import VerificationReport
+
+    Array = NDArray[Any]
+    LayerWeights = tuple[ArrayLike, ArrayLike, ArrayLike | None]
+    ReadoutWeights = tuple[ArrayLike, ArrayLike | None]
+
+_WEIGHTS = ("W_xh", "W_hh", "b_h")
+_OPTIONAL = ("initial_state", "input_shift", "input_scale", "output_shift", "output_scale")
+
+Run = namedtuple("Run", ["output", "state", "hidden"])
+Run.__doc__ = """What `Network.run` returns.
+
+Attributes
+----------
+output : ndarray, shape (..., T, O) or (..., O)
+    The output of every step, or of the last real one.
+state : ndarray, shape (..., state_size)
+    The state after the last real step.
+hidden : ndarray, shape (..., T, state_size), or None
+    The state after every step, if it was asked for.
+"""
+
+
+class Layer:
+    """One recurrent layer: `W_xh` (H, I), `W_hh` (H, H), `b_h` (H,) or None, and how it acts."""
+
+    __slots__ = ("W_hh", "W_xh", "activation", "b_h", "direction")
+
+    def __init__(self, W_xh: Array, W_hh: Array, b_h: Array | None, activation: str) -> None:
+        self.W_xh = W_xh
+        self.W_hh = W_hh
+        self.b_h = b_h
+        self.activation = activation
+        self.direction = "forward"
+
+    def __repr__(self) -> str:
+        H, I = self.W_xh.shape  # noqa: E741 - the equations' letter
+        return f"Layer({I} -> {H} {self.activation})"
+
+
+class Readout:
+    """The readout: `W_hy` (O, H), `b_y` (O,) or None, and the output activation."""
+
+    __slots__ = ("W_hy", "activation", "b_y")
+
+    def __init__(self, W_hy: Array, b_y: Array | None, activation: str) -> None:
+        self.W_hy = W_hy
+        self.b_y = b_y
+        self.activation = activation
+
+    def __repr__(self) -> str:
+        O, H = self.W_hy.shape  # noqa: E741 - the equations' letter
+        return f"Readout({H} -> {O} {self.activation})"
+
+
+class Network:
+    """An Elman recurrent network: stacked simple recurrent layers and a readout.
+
+        h_t = f(W_hh h_(t-1) + W_xh x_t + b_h)      each layer, reading the one below
+        y_t = g(W_hy h_t + b_y)
+
+    This constructor makes a network with random weights, uniform in [-1/sqrt(H), 1/sqrt(H)] as
+    PyTorch's `nn.RNN` and `nn.Linear` have them; `from_weights` takes given ones and `elman.load`
+    reads a file. A network never changes, so any number of threads may share one.
+
+    Parameters
+    ----------
+    input_size : int
+        I, the number of features of an input.
+    hidden_size : int or sequence of int
+        H of each layer, from the bottom up; one number for one layer.
+    output_size : int or None
+        O, the number of outputs. None: no readout, the output is the top layer's state.
+    seed : int, optional
+        0 to 2**64 - 1. A seed gives the same network everywhere and for ever. None: a new one.
+    activation : str or sequence of str
+        f: "tanh", "relu", "sigmoid" or "identity", for all layers or one for each (PyTorch:
+        `nonlinearity`).
+    output_activation : str
+        g: "sigmoid", "identity", "softmax", "tanh" or "relu".
+    dtype : dtype
+        float32 or float64: of the weights, the arithmetic and the results.
+    bias : bool
+        Whether the layers and the readout have biases.
+    initial_state : array_like, shape (state_size,), optional
+        Where sequences and streams begin; zeros by default.
+    input_shift, input_scale : array_like, shape (I,), optional
+        Units of the inputs: (x - input_shift) * input_scale is what the first layer reads.
+    output_shift, output_scale : array_like, shape (O,), optional
+        Units of the outputs: y * output_scale + output_shift is what the network returns.
+    metadata : mapping of str to str, optional
+        Your own words, kept in files and pickles.
+
+    Examples
+    --------
+    One to one: a sequence of one step.
+
+    >>> import numpy as np, elman
+    >>> net = elman.Network(input_size=3, hidden_size=8, output_size=2, seed=0)
+    >>> net(np.ones((1, 3))).shape
+    (1, 2)
+
+    Many to many: an output for every step, for any leading batch axes.
+
+    >>> net(np.ones((5, 100, 3))).shape
+    (5, 100, 2)
+
+    Many to one: the last output alone.
+
+    >>> net(np.ones((5, 100, 3)), outputs="last").shape
+    (5, 2)
+
+    One to many: the network's own outputs become its inputs.
+
+    >>> loop = elman.Network(input_size=2, hidden_size=[8, 4], output_size=2, seed=0)
+    >>> loop.generate(np.ones((1, 2)), steps=50).shape
+    (50, 2)
+    """
+
+    __slots__ = ("__weakref__", "_core", "_layers", "_metadata", "_readout", "_tensors")
+
+    _core: _core.Network
+    _layers: tuple[Layer, ...]
+    _readout: Readout | None
+    _tensors: dict[str, Array]
+    _metadata: Mapping[str, str]
+
+    def __init__(
+        self,
+        *,
+        input_size: int,
+        hidden_size: int | Sequence[int],
+        output_size: int | None,
+        seed: int | None = None,
+        activation: str | Sequence[str] = "tanh",
+        output_activation: str = "sigmoid",
+        dtype: DTypeLike = "float32",
+        bias: bool = True,
+        initial_state: ArrayLike | None = None,
+        input_shift: ArrayLike | None = None,
+        input_scale: ArrayLike | None = None,
+        output_shift: ArrayLike | None = None,
+        output_scale: ArrayLike | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        hidden_sizes = _hidden_sizes(hidden_size)
+        optional = (initial_state, input_shift, input_scale, output_shift, output_scale)
+        tensors = _arrays(zip(_OPTIONAL, optional, strict=True))
+        _require_finite(tensors)
+        core = _core.Network.random(
+            _dtype_name(dtype),
+            _size("input_size", input_size),
+            hidden_sizes,
+            None if output_size is None else _size("output_size", output_size),
+            _activations(activation, len(hidden_sizes)),
+            output_activation,
+            bool(bias),
+            _seed(seed),
+            tensors,
+        )
+        self._adopt(core, _checked_metadata(metadata))
+
+    @classmethod
+    def from_weights(
+        cls,
+        layers: Iterable[LayerWeights],
+        readout: ReadoutWeights | None,
+        *,
+        activation: str | Sequence[str] = "tanh",
+        output_activation: str | None = "sigmoid",
+        dtype: DTypeLike | None = None,
+        initial_state: ArrayLike | None = None,
+        input_shift: ArrayLike | None = None,
+        input_scale: ArrayLike | None = None,
+        output_shift: ArrayLike | None = None,
+        output_scale: ArrayLike | None = None,
+        metadata: Mapping[str, str] | None = None,
+        allow_nonfinite: bool = False,
+    ) -> Network:
+        """Make a network of given weights, which are copied.
+
+        Parameters
+        ----------
+        layers : iterable of (W_xh, W_hh, b_h)
+            For each layer, from the bottom up, arrays (H, I), (H, H) and (H,); b_h may be None. I
+            is the size of the input or of the layer below.
+        readout : (W_hy, b_y) or None
+            Arrays (O, H) and (O,); b_y may be None. None: the output is the top layer's state.
+        dtype : dtype, optional
+            float32 or float64; by default the common one of the arrays.
+        allow_nonfinite : bool
+            Accept NaN and infinities.
+        activation, output_activation, initial_state, input_shift, input_scale, output_shift, \
+output_scale, metadata
+            As for `Network`.
+
+        Returns
+        -------
+        Network
+
+        Raises
+        ------
+        ShapeError, DTypeError
+            If an array does not fit the others, or holds something else than real numbers.
+        ArgumentError
+            If a weight is not finite.
+
+        Examples
+        --------
+        >>> import numpy as np, elman
+        >>> W_xh, W_hh, b_h = np.ones((4, 2)), np.eye(4) / 2, np.zeros(4)
+        >>> W_hy, b_y = np.ones((1, 4)), np.zeros(1)
+        >>> elman.Network.from_weights([(W_xh, W_hh, b_h)], (W_hy, b_y))
+        Network(2 -> 4 tanh -> 1 sigmoid, float64, 33 parameters)
+        """
+        named: list[tuple[str, ArrayLike | None]] = []
+        layers = [_triple(l, weights) for l, weights in enumerate(layers)]
+        for l, weights in enumerate(layers):
+            names = (f"layers.{l}.{name}" for name in _WEIGHTS)
+            named += zip(names, weights, strict=True)
+        if readout is not None:
+            named += zip(("readout.W_hy", "readout.b_y"), _pair(readout), strict=True)
+        optional = (initial_state, input_shift, input_scale, output_shift, output_scale)
+        named += zip(_OPTIONAL, optional, strict=True)
+        tensors = _arrays(named)
+        return cls._from_tensors(
+            tensors,
+            _common_dtype(tensors) if dtype is None else _dtype_name(dtype),
+            _activations(activation, len(layers)),
+            None if readout is None else output_activation or "identity",
+            _checked_metadata(metadata),
+            allow_nonfinite=allow_nonfinite,
+        )
+
+    @classmethod
+    def _from_tensors(
+        cls,
+        tensors: dict[str, Array],
+        dtype: str,
+        activations: list[str],
+        output_activation: str | None,
+        metadata: Mapping[str, str],
+        *,
+        allow_nonfinite: bool,
+    ) -> Network:
+        net = object.__new__(cls)
+        core = _core.Network.from_tensors(dtype, tensors, activations, output_activation)
+        net._adopt(core, metadata)
+        if not allow_nonfinite:
+            _require_finite(net._tensors)
+        return net
+
+    def _adopt(self, core: _core.Network, metadata: Mapping[str, str]) -> None:
+        tensors = core.tensors()
+        self._core = core
+        self._tensors = tensors
+        self._metadata = MappingProxyType(dict(metadata))
+        self._layers = tuple(
+            Layer(
+                tensors[f"layers.{l}.W_xh"],
+                tensors[f"layers.{l}.W_hh"],
+                tensors.get(f"layers.{l}.b_h"),
+                activation,
+            )
+            for l, activation in enumerate(core.activations)
+        )
+        g = core.output_activation
+        self._readout = g and Readout(tensors["readout.W_hy"], tensors.get("readout.b_y"), g)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name in Network.__slots__:
+            raise TypeError("this Network was made without its constructor")
+        raise AttributeError(f"'Network' object has no attribute {name!r}")
+
+    # --- what it is made of ---
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers from the bottom up; their arrays are read-only."""
+        return self._layers
+
+    @property
+    def readout(self) -> Readout | None:
+        """The readout, or None."""
+        return self._readout
+
+    @property
+    def input_size(self) -> int:
+        """I, the number of features of an input."""
+        return self._core.input_size
+
+    @property
+    def hidden_sizes(self) -> tuple[int, ...]:
+        """H of each layer, from the bottom up."""
+        return tuple(self._core.hidden_sizes)
+
+    @property
+    def output_size(self) -> int:
+        """O, the number of outputs; without a readout H of the top layer."""
+        return self._core.output_size
+
+    @property
+    def num_layers(self) -> int:
+        """The number of recurrent layers."""
+        return len(self._layers)
+
+    @property
+    def state_size(self) -> int:
+        """The sum of the hidden sizes."""
+        return sum(self.hidden_sizes)
+
+    @property
+    def num_parameters(self) -> int:
+        """How many numbers the weights and biases are."""
+        return sum(a.size for name, a in self._tensors.items() if name not in _OPTIONAL)
+
+    @property
+    def activations(self) -> tuple[str, ...]:
+        """The layers' activations, from the bottom up."""
+        return tuple(layer.activation for layer in self._layers)
+
+    @property
+    def output_activation(self) -> str | None:
+        """The readout's activation; None without a readout."""
+        return self._readout and self._readout.activation
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """float32 or float64."""
+        return self._layers[0].W_hh.dtype
+
+    @property
+    def isa(self) -> str:
+        """The instruction set that this network was packed for."""
+        return self._core.isa
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """The user's own strings."""
+        return self._metadata
+
+    @property
+    def initial_state(self) -> Array | None:
+        """Where sequences begin, shape (state_size,); None means zeros."""
+        return self._tensors.get("initial_state")
+
+    @property
+    def input_shift(self) -> Array | None:
+        """Subtracted from inputs, shape (I,), or None."""
+        return self._tensors.get("input_shift")
+
+    @property
+    def input_scale(self) -> Array | None:
+        """Multiplies inputs after the shift, shape (I,), or None."""
+        return self._tensors.get("input_scale")
+
+    @property
+    def output_shift(self) -> Array | None:
+        """Added to outputs last, shape (O,), or None."""
+        return self._tensors.get("output_shift")
+
+    @property
+    def output_scale(self) -> Array | None:
+        """Multiplies outputs, shape (O,), or None."""
+        return self._tensors.get("output_scale")
+
+    # --- running it ---
+
+    def __call__(
+        self, x: ArrayLike, outputs: str = "all", *, out: Array | None = None
+    ) -> Array:
+        """Run whole sequences from the start and return their outputs.
+
+        Parameters
+        ----------
+        x : array_like, shape (..., T, I)
+            Inputs: any leading batch axes, then time, then features (PyTorch: `batch_first=True`).
+            Real numbers of any width are converted to the network's dtype.
+        outputs : {"all", "last"}
+            The output of every step, or of the last one alone.
+        out : ndarray, optional
+            Where to write the outputs: an array of exactly their shape and dtype that shares no
+            memory with `x`.
+
+        Returns
+        -------
+        ndarray, shape (..., T, O), or (..., O) for the last
+            The outputs, or `out`. The last output of no step at all (T = 0) is zeros.
+
+        Raises
+        ------
+        ShapeError, DTypeError
+            If `x` or `out` is not what this network takes.
+        """
+        return self._core.call(x, outputs, out)
+
+    def run(
+        self,
+        x: ArrayLike,
+        *,
+        state: ArrayLike | None = None,
+        lengths: ArrayLike | None = None,
+        outputs: str = "all",
+        return_hidden: bool = False,
+        threads: int = 1,
+        out: Array | None = None,
+    ) -> Run:
+        """Run whole sequences with everything there is to say and to get.
+
+        Parameters
+        ----------
+        x : array_like, shape (..., T, I)
+            Inputs, as for `Network.__call__`.
+        state : array_like, shape (..., state_size), optional
+            Where to begin, broadcast over the batch axes (PyTorch: `hx`, Keras: `initial_state`);
+            by default the network's initial state.
+        lengths : array_like of int, shape (...), optional
+            How many steps of each sequence are real, 0 to T. Padded steps hold the state and give
+            zeros, whatever stands in the padding.
+        outputs : {"all", "last"}
+            The output of every step, or of the last real one alone (zeros if there is none).
+        return_hidden : bool
+            Whether to return the state after every step.
+        threads : int
+            How many threads share the sequences. The results are the same bits for any number.
+        out : ndarray, optional
+            Where to write the outputs, as for `Network.__call__`.
+
+        Returns
+        -------
+        Run
+            `output` (..., T, O) or (..., O), `state` (..., state_size) after the last real step,
+            and `hidden` (..., T, state_size) or None.
+
+        Raises
+        ------
+        ShapeError, DTypeError, ArgumentError
+            If an argument is not what this network takes.
+
+        Examples
+        --------
+        >>> import numpy as np, elman
+        >>> net = elman.Network(input_size=3, hidden_size=8, output_size=2, seed=0)
+        >>> x = np.ones((2, 10, 3), np.float32)
+        >>> first, second = net.run(x[:, :4]), net.run(x[:, 4:], state=net.run(x[:, :4]).state)
+        >>> bool((second.output == net(x)[:, 4:]).all())
+        True
+        """
+        count = _integer("threads", threads)
+        return Run(*self._core.run(x, state, lengths, outputs, return_hidden, count, out))
+
+    def generate(
+        self,
+        start: ArrayLike,
+        steps: int,
+        *,
+        feedback: Callable[[Array], ArrayLike] | None = None,
+        state: ArrayLike | None = None,
+    ) -> Array:
+        """Run on the network's own outputs: one to many.
+
+        Parameters
+        ----------
+        start : array_like, shape (..., T0, I)
+            What is fed in first, at least one step. The first output is the one after its last row.
+        steps : int
+            How many outputs to return.
+        feedback : callable, optional
+            feedback(y) turns outputs (..., O) into the next inputs (..., I). By default an output
+            is the next input as it is, which takes O == I.
+        state : array_like, shape (..., state_size), optional
+            Where to begin; by default the network's initial state.
+
+        Returns
+        -------
+        ndarray, shape (..., steps, O)
+
+        Raises
+        ------
+        ShapeError
+            If O differs from I and there is no `feedback`, or a shape is not what is due.
+
+        Examples
+        --------
+        >>> import numpy as np, elman
+        >>> net = elman.Network(input_size=1, hidden_size=8, output_size=1, seed=0)
+        >>> net.generate([[0.5]], steps=3).shape
+        (3, 1)
+        """
+        count = _integer("steps", steps)
+        if feedback is None:
+            return self._core.generate(start, count, state)
+        return self._generate_through(feedback, start, count, state)
+
+    def _generate_through(
+        self,
+        feedback: Callable[[Array], ArrayLike],
+        start: ArrayLike,
+        steps: int,
+        state: ArrayLike | None,
+    ) -> Array:
+        import numpy as np
+
+        from elman.errors import ArgumentError, ShapeError
+
+        if steps < 0:
+            raise ArgumentError(f"steps: expected at least 0, got {steps}")
+        if np.ndim(start) >= 2 and np.shape(start)[-2] == 0:
+            raise ShapeError(f"start: expected at least one step, got {np.shape(start)}")
+        y, state, _ = self.run(start, state=state, outputs="last")
+        result = np.empty((*y.shape[:-1], steps, self.output_size), self.dtype)
+        next_shape = (*y.shape[:-1], self.input_size)
+        for t in range(steps):
+            result[..., t, :] = y
+            if t + 1 < steps:
+                x = np.asanyarray(feedback(y))
+                if x.shape != next_shape:
+                    raise ShapeError(f"feedback: expected {next_shape}, got {x.shape}")
+                y, state, _ = self.run(x[..., None, :], state=state, outputs="last")
+        return result
+
+    def stream(self, state: ArrayLike | None = None) -> _core.Stream:
+        """Return a stream: one sequence in real time, whose state stays inside.
+
+        Parameters
+        ----------
+        state : array_like, shape (state_size,), optional
+            Where to begin; by default the network's initial state.
+
+        Returns
+        -------
+        Stream
+
+        Examples
+        --------
+        >>> import numpy as np, elman
+        >>> net = elman.Network(input_size=3, hidden_size=8, output_size=2, seed=0)
+        >>> stream = net.stream()
+        >>> x = np.ones((4, 3), np.float32)
+        >>> bool((np.stack([stream.step(x_t) for x_t in x]) == net(x)).all())
+        True
+        """
+        stream = _core.stream(self._core)
+        if state is not None:
+            stream.state = state
+        return stream
+
+    def verify(
+        self,
+        x: ArrayLike,
+        *,
+        state: ArrayLike | None = None,
+        lengths: ArrayLike | None = None,
+    ) -> VerificationReport:
+        """Run in C++ and hold every step against the NumPy reference.
+
+        Each step is judged from the core's own previous state, in float64, against the bound that
+        rounding sets (N. J. Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed.,
+        section 3.1), so that chaotic networks can be verified too.
+
+        Parameters
+        ----------
+        x, state, lengths
+            As for `Network.run`.
+
+        Returns
+        -------
+        VerificationReport
+            The largest error as a share of its bound, where it is, and the free-running
+            difference, which is reported and not judged.
+
+        Raises
+        ------
+        VerificationError
+            If an error exceeds its bound.
+
+        Examples
+        --------
+        >>> import numpy as np, elman
+        >>> net = elman.Network(input_size=3, hidden_size=8, output_size=2, seed=0)
+        >>> net.verify(np.ones((100, 3))).ok
+        True
+        """
+        from elman import reference
+        from elman.errors import VerificationError
+
+        run = self.run(x, state=state, lengths=lengths, return_hidden=True)
+        report = reference.verify(self, x, run.output, run.hidden, state, lengths)
+        if not report.ok:
+            raise VerificationError(str(report))
+        return report
+
+    # --- copies and files ---
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a model file (safetensors), which is replaced whole or not at all.
+
+        `elman.load` reads it back to equal bits. See `elman.storage.save`.
+        """
+        from elman import storage
+
+        storage.save(self, path)
+
+    def astype(self, dtype: DTypeLike) -> Network:
+        """Return this network with its weights converted to float32 or float64.
+
+        Raises
+        ------
+        ArgumentError
+            If a finite weight becomes infinite.
+        """
+        return self._from_tensors(
+            self._tensors,
+            _dtype_name(dtype),
+            list(self.activations),
+            self.output_activation,
+            self._metadata,
+            allow_nonfinite=_nonfinite(self._tensors) is not None,
+        )
+
+    def __reduce__(self) -> tuple[Callable[[bytes], Network], tuple[bytes]]:
+        from elman import storage
+
+        return storage.restore, (storage.dumps(self),)
+
+    def __copy__(self) -> Network:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Network:
+        return self
+
+    def _content(self) -> tuple[object, ...]:
+        """What makes two networks equal: all but the metadata and the instruction set."""
+        weights = {name: (a.shape, a.tobytes()) for name, a in self._tensors.items()}
+        return self.dtype.str, self.activations, self.output_activation, tuple(weights.items())
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Network):
+            return NotImplemented
+        return self._content() == other._content()
+
+    def __hash__(self) -> int:
+        return hash(self._content())
+
+    def __repr__(self) -> str:
+        return f"Network({_sizes(self)}, {self.dtype}, {self.num_parameters:,} parameters)"
+
+
+# --- arguments ---
+
+
+def _integer(argument: str, value: object) -> int:
+    try:
+        return index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(
+            f"{argument}: expected an integer, got {type(value).__name__}"
+        ) from None
+
+
+def _size(argument: str, value: object) -> int:
+    from elman.errors import ArgumentError, LimitError
+
+    size = _integer(argument, value)
+    if size < 1:
+        raise ArgumentError(f"{argument}: expected at least 1, got {size}")
+    if size >= 2**63:
+        raise LimitError(f"{argument}: {size} is larger than memory can address")
+    return size
+
+
+def _hidden_sizes(hidden_size: int | Sequence[int]) -> list[int]:
+    from elman.errors import ArgumentError
+
+    if hasattr(hidden_size, "__index__"):
+        return [_size("hidden_size", hidden_size)]
+    try:
+        sizes = list(hidden_size)
+    except TypeError:
+        raise TypeError(
+            f"hidden_size: expected an integer or several, got {type(hidden_size).__name__}"
+        ) from None
+    if not sizes:
+        raise ArgumentError("hidden_size: expected at least one layer, got none")
+    return [_size(f"hidden_size[{l}]", size) for l, size in enumerate(sizes)]
+
+
+def _activations(activation: str | Sequence[str], num_layers: int) -> list[str]:
+    from elman.errors import ArgumentError
+
+    names = [activation] * num_layers if isinstance(activation, str) else list(activation)
+    if len(names) != num_layers:
+        raise ArgumentError(
+            f"activation: expected one name or one for each of {num_layers} layers,"
+            f" got {len(names)}"
+        )
+    return names
+
+
+def _dtype_name(dtype: DTypeLike) -> str:
+    import numpy as np
+
+    from elman.errors import DTypeError
+
+    name = np.dtype(dtype).name
+    if name not in ("float32", "float64"):
+        raise DTypeError(f"dtype: expected float32 or float64, got {name}")
+    return name
+
+
+def _seed(seed: int | None) -> int:
+    from elman.errors import ArgumentError
+
+    if seed is None:
+        import os
+
+        return int.from_bytes(os.urandom(8), "little")
+    value = _integer("seed", seed)
+    if not 0 <= value < 2**64:
+        raise ArgumentError(f"seed: expected 0 to 2**64 - 1, got {value}")
+    return value
+
+
+def _triple(l: int, weights: LayerWeights) -> LayerWeights:  # noqa: E741
+    from elman.errors import ArgumentError
+
+    triple = tuple(weights)
+    if len(triple) != 3:
+        raise ArgumentError(
+            f"layers[{l}]: expected (W_xh, W_hh, b_h), got {len(triple)} arrays"
+        )
+    return triple
+
+
+def _pair(readout: ReadoutWeights) -> ReadoutWeights:
+    from elman.errors import ArgumentError
+
+    pair = tuple(readout)
+    if len(pair) != 2:
+        raise ArgumentError(f"readout: expected (W_hy, b_y), got {len(pair)} arrays")
+    return pair
+
+
+def _arrays(named: Iterable[tuple[str, ArrayLike | None]]) -> dict[str, Array]:
+    import numpy as np
+
+    return {name: np.asanyarray(array) for name, array in named if array is not None}
+
+
+def _common_dtype(tensors: dict[str, Array]) -> str:
+    """Return float32 if that holds all the arrays' numbers, else float64."""
+    import numpy as np
+
+    wide = any(not np.can_cast(a.dtype, np.float32) for a in tensors.values())
+    return "float64" if wide else "float32"
+
+
+def _nonfinite(tensors: dict[str, Array]) -> str | None:
+    """Name the first tensor that holds a NaN or an infinity, and say what it is."""
+    import numpy as np
+
+    for name, array in tensors.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            return f"{name}: expected finite numbers, got {array[~np.isfinite(array)][0]}"
+    return None
+
+
+def _require_finite(tensors: dict[str, Array]) -> None:
+    from elman.errors import ArgumentError
+
+    if found := _nonfinite(tensors):
+        raise ArgumentError(f"{found} (allow_nonfinite=True accepts it)")
+
+
+def _checked_metadata(metadata: Mapping[str, str] | None) -> Mapping[str, str]:
+    strings = dict(metadata or {})
+    for key, value in strings.items():
+        if not isinstance(key, str) or not isinstance(value, str):
+            raise TypeError(f"metadata: expected strings, got {key!r}: {value!r}")
+    return strings
+
+
+# --- what the extension asks for ---
+
+
+def _sizes(net: Network) -> str:
+    """Return the sizes from input to output, such as `16 -> 32 tanh -> 4 sigmoid`."""
+    layers = [
+        f"{H} {name}" for H, name in zip(net.hidden_sizes, net.activations, strict=True)
+    ]
+    readout = [] if net.readout is None else [f"{net.output_size} {net.output_activation}"]
+    return " -> ".join([str(net.input_size), *layers, *readout])
+
+
+def _of_core(core: _core.Network) -> Network:
+    net = object.__new__(Network)
+    net._adopt(core, {})
+    return net
+
+
+def _restore_stream(net: Network, state: ArrayLike) -> _core.Stream:
+    return net.stream(state)
+
+
+def _reduce_stream(stream: _core.Stream) -> tuple[object, ...]:
+    return _restore_stream, (_of_core(stream._network), stream.state)
+
+
+def _repr_stream(stream: _core.Stream) -> str:
+    return f"Stream({_sizes(_of_core(stream._network))})"

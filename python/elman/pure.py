@@ -1,0 +1,230 @@
+"""The network in plain Python: lists of floats, nothing but `math`.
+
+This is the network to read first, and the one to compare the others with. It has the meaning of the
+C++ core for one sequence (stacked layers, units, a start state, every activation) in Python's
+double precision:
+
+    w = elman.pure.weights(net)                              # once: the weights as nested lists
+    y, state = elman.pure.run(w, [[0.5, -1.0], [0.0, 1.0]])  # a whole sequence
+    y, state = elman.pure.step(w, [0.5, -1.0], state)        # one more sample
+"""
+
+from __future__ import annotations
+
+import math
+
+TYPE_CHECKING = False  # as in `typing`, which is not imported
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import Any
+
+    from elman.network import Network
+
+__all__ = ["Weights", "run", "step", "weights"]
+
+
+def tanh(z: list[float]) -> list[float]:
+    """Return tanh(z) of every z."""
+    return [math.tanh(v) for v in z]
+
+
+def sigmoid(z: list[float]) -> list[float]:
+    """Return 1 / (1 + exp(-z)) of every z."""
+    return [_sigmoid(v) for v in z]
+
+
+def _sigmoid(v: float) -> float:
+    if v >= 0:
+        return 1.0 / (1.0 + math.exp(-v))
+    e = math.exp(v)  # exp(-v) would overflow
+    return e / (1.0 + e)
+
+
+def relu(z: list[float]) -> list[float]:
+    """Return max(z, 0) of every z; a NaN stays a NaN."""
+    return [0.0 if v < 0 else v for v in z]
+
+
+def identity(z: list[float]) -> list[float]:
+    """Return z."""
+    return z
+
+
+def softmax(z: list[float]) -> list[float]:
+    """Return exp(z) / sum(exp(z)), shifted by the maximum against overflow."""
+    largest = max(z)
+    e = [math.exp(v - largest) for v in z]
+    total = sum(e)
+    return [v / total for v in e]
+
+
+_ACTIVATIONS: dict[str, Callable[[list[float]], list[float]]] = {
+    "tanh": tanh,
+    "sigmoid": sigmoid,
+    "relu": relu,
+    "identity": identity,
+    "softmax": softmax,
+}
+
+if hasattr(math, "sumprod"):  # Python 3.12
+    dot: Callable[[list[float], list[float]], float] = math.sumprod
+else:
+
+    def dot(a: list[float], b: list[float]) -> float:
+        """Return the sum of the products of two lists."""
+        return sum([p * q for p, q in zip(a, b)])  # noqa: B905 - the hot loop
+
+
+class Weights:
+    """The weights of a network as nested lists; `weights` makes them.
+
+    Attributes
+    ----------
+    input_size, state_size
+        The numbers of inputs and of all hidden units together.
+    layers
+        For each layer its activation function, its rows [W_xh | W_hh] and its biases b_h.
+    readout
+        The same of the output, with the rows W_hy and the biases b_y, or None.
+    initial_state
+        Where `run` begins.
+    input_shift, input_scale, output_shift, output_scale
+        The units, or None.
+    """
+
+    def __init__(self, net: Network) -> None:
+        self.input_size: int = net.input_size
+        self.state_size: int = net.state_size
+        self.layers = [
+            # Side by side, because W_xh x + W_hh h = [W_xh | W_hh] [x; h] is one sum for each unit.
+            (
+                _ACTIVATIONS[layer.activation],
+                [a + b for a, b in zip(layer.W_xh.tolist(), layer.W_hh.tolist(), strict=True)],
+                _list(layer.b_h) or [0.0] * len(layer.W_hh),
+            )
+            for layer in net.layers
+        ]
+        self.readout = net.readout and (
+            _ACTIVATIONS[net.readout.activation],
+            net.readout.W_hy.tolist(),
+            _list(net.readout.b_y) or [0.0] * len(net.readout.W_hy),
+        )
+        self.initial_state = _list(net.initial_state) or [0.0] * net.state_size
+        self.input_shift = _list(net.input_shift)
+        self.input_scale = _list(net.input_scale)
+        self.output_shift = _list(net.output_shift)
+        self.output_scale = _list(net.output_scale)
+
+
+def _list(array: Any) -> list[float] | None:  # noqa: ANN401 - a NumPy array, which is not imported
+    return None if array is None else array.tolist()
+
+
+def weights(net: Network) -> Weights:
+    """Return the weights of a network for `step` and `run`.
+
+    Examples
+    --------
+    >>> import elman
+    >>> net = elman.Network(input_size=2, hidden_size=3, output_size=1, seed=0)
+    >>> w = elman.pure.weights(net)
+    >>> len(w.initial_state)
+    3
+    """
+    return Weights(net)
+
+
+def step(w: Weights, x: Sequence[float], state: Sequence[float]) -> tuple[list[float], list[float]]:
+    """Compute one step.
+
+    Parameters
+    ----------
+    w
+        The weights, from `weights(net)`.
+    x
+        The I inputs in the user's units.
+    state
+        The state before the step: `state_size` numbers, the layers from the bottom up.
+
+    Returns
+    -------
+    y, state
+        The O outputs in the user's units, and the state after the step.
+
+    Raises
+    ------
+    ValueError
+        If `x` or `state` has the wrong length.
+
+    Examples
+    --------
+    >>> import elman
+    >>> w = elman.pure.weights(elman.Network(input_size=2, hidden_size=3, output_size=1, seed=0))
+    >>> y, state = elman.pure.step(w, [0.5, -1.0], w.initial_state)
+    >>> len(y), len(state)
+    (1, 3)
+    """
+    if len(x) != w.input_size:
+        raise ValueError(f"x: expected {w.input_size} numbers, got {len(x)}")
+    if len(state) != w.state_size:
+        raise ValueError(f"state: expected {w.state_size} numbers, got {len(state)}")
+    v = list(x)
+    if w.input_shift is not None:
+        v = [a - b for a, b in zip(v, w.input_shift, strict=True)]
+    if w.input_scale is not None:
+        v = [a * b for a, b in zip(v, w.input_scale, strict=True)]
+
+    after: list[float] = []
+    for f, W, b in w.layers:
+        v += state[len(after) : len(after) + len(b)]  # [x; h]: what is below, and the layer's past
+        v = f([dot(row, v) + c for row, c in zip(W, b, strict=True)])
+        after += v
+    if w.readout is not None:
+        g, W, b = w.readout
+        v = g([dot(row, v) + c for row, c in zip(W, b, strict=True)])
+
+    if w.output_scale is not None:
+        v = [a * b for a, b in zip(v, w.output_scale, strict=True)]
+    if w.output_shift is not None:
+        v = [a + b for a, b in zip(v, w.output_shift, strict=True)]
+    return v, after
+
+
+def run(
+    w: Weights, x: Iterable[Sequence[float]], state: Sequence[float] | None = None
+) -> tuple[list[list[float]], list[float]]:
+    """Run one whole sequence.
+
+    Parameters
+    ----------
+    w
+        The weights, from `weights(net)`.
+    x
+        T rows of I inputs.
+    state
+        The state before the first step; the network's own without it.
+
+    Returns
+    -------
+    y, state
+        T rows of O outputs, and the state after the last step.
+
+    Raises
+    ------
+    ValueError
+        If a row of `x`, or `state`, has the wrong length.
+
+    Examples
+    --------
+    >>> import elman
+    >>> w = elman.pure.weights(elman.Network(input_size=2, hidden_size=3, output_size=1, seed=0))
+    >>> y, state = elman.pure.run(w, [[0.5, -1.0], [0.0, 1.0]])
+    >>> len(y)
+    2
+    """
+    state = list(w.initial_state if state is None else state)
+    y = []
+    for x_t in x:
+        y_t, state = step(w, x_t, state)
+        y.append(y_t)
+    return y, state

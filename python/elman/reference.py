@@ -1,0 +1,517 @@
+"""The network in NumPy: float64, one line per equation, and the judge of the C++ core's results.
+
+Everything here is written for reading and shares no code with the core. `step` is the network,
+`run` is the loop over time, and `verify` holds results of the core against the equations.
+Dimension letters: T time, I input, H hidden, O output; `...` stands for any leading batch axes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple  # NumPy has imported `typing` already
+
+import numpy as np
+
+from elman.errors import ShapeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from elman.network import Network
+
+    Array = NDArray[np.float64]
+    Layer = Any  # an element of net.layers
+
+__all__ = [
+    "ACTIVATIONS",
+    "Run",
+    "VerificationReport",
+    "identity",
+    "relu",
+    "run",
+    "sigmoid",
+    "softmax",
+    "step",
+    "tanh",
+    "verify",
+]
+
+
+# --- the activations ------------------------------------------------------------------------------
+
+
+def tanh(z: Array) -> Array:
+    """Return tanh(z)."""
+    return np.tanh(z)
+
+
+def sigmoid(z: Array) -> Array:
+    """Return 1 / (1 + exp(-z)), written so that exp never overflows and no tail loses digits."""
+    e = np.exp(-np.abs(z))
+    return np.where(z < 0, e, 1.0) / (1.0 + e)
+
+
+def relu(z: Array) -> Array:
+    """Return max(z, 0)."""
+    return np.maximum(z, 0.0)
+
+
+def identity(z: Array) -> Array:
+    """Return z."""
+    return z
+
+
+def softmax(z: Array) -> Array:
+    """Return exp(z) / sum(exp(z)) over the last axis, shifted by the maximum against overflow."""
+    e = np.exp(z - z.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+ACTIVATIONS = {
+    "tanh": tanh,
+    "sigmoid": sigmoid,
+    "relu": relu,
+    "identity": identity,
+    "softmax": softmax,
+}
+
+
+# --- the network ----------------------------------------------------------------------------------
+
+
+class Run(NamedTuple):
+    """Outputs (..., T, O), the last states (..., S) and all states (..., T, S), S = state_size."""
+
+    output: Array
+    state: Array
+    hidden: Array
+
+
+@np.errstate(all="ignore")  # NaN and infinities in data propagate without a warning
+def step(net: Network, x: ArrayLike, state: ArrayLike) -> tuple[Array, Array]:
+    """Compute one step of the network.
+
+    Parameters
+    ----------
+    net
+        The network.
+    x
+        Inputs (..., I) in the user's units.
+    state
+        States before the step (..., state_size): the layers' hidden states from the bottom up.
+
+    Returns
+    -------
+    y, state
+        Outputs (..., O) in the user's units and the states after the step, both float64.
+
+    Examples
+    --------
+    >>> import elman
+    >>> net = elman.Network(input_size=2, hidden_size=3, output_size=1, seed=0)
+    >>> y, h = elman.reference.step(net, [0.5, -1.0], [0.0, 0.0, 0.0])
+    >>> y.shape, h.shape
+    ((1,), (3,))
+    """
+    below = _to_network_units(net, np.asarray(x, dtype=np.float64))
+    h = []
+    for layer, h_before in zip(net.layers, _by_layer(net, state), strict=True):
+        f = ACTIVATIONS[layer.activation]
+        W_xh, W_hh, b_h = _float64(layer.W_xh), _float64(layer.W_hh), _float64(layer.b_h)
+        # A row vector times W.T is the column vector W v of the equations, for every sequence.
+        below = f(h_before @ W_hh.T + below @ W_xh.T + b_h)
+        h.append(below)
+    y = below
+    if net.readout is not None:
+        g = ACTIVATIONS[net.readout.activation]
+        W_hy, b_y = _float64(net.readout.W_hy), _float64(net.readout.b_y)
+        y = g(below @ W_hy.T + b_y)
+    return _to_user_units(net, y), np.concatenate(h, axis=-1)
+
+
+def run(
+    net: Network,
+    x: ArrayLike,
+    state: ArrayLike | None = None,
+    lengths: ArrayLike | None = None,
+) -> Run:
+    """Run the network over whole sequences, one step after the other.
+
+    Parameters
+    ----------
+    net
+        The network.
+    x
+        Inputs (..., T, I) in the user's units.
+    state
+        States before the first step, broadcast to (..., state_size). The network's own
+        `initial_state`, or zeros, without it.
+    lengths
+        Numbers of real steps (...), 0 to T each; all T without it. The steps after them are
+        padding: the state is held, the output is zero, and nothing of their inputs is used.
+
+    Returns
+    -------
+    Run
+        output (..., T, O), the state after the last real step (..., state_size), and the states
+        after every step (..., T, state_size), all float64.
+
+    Examples
+    --------
+    >>> import elman
+    >>> net = elman.Network(input_size=2, hidden_size=3, output_size=1, seed=0)
+    >>> elman.reference.run(net, [[0.5, -1.0], [0.0, 1.0]]).output.shape
+    (2, 1)
+    """
+    x = np.asarray(x, dtype=np.float64)
+    *batch, T, _ = x.shape
+    h = _start_state(net, state, batch)
+    n = _lengths(lengths, batch, T)
+    output = np.zeros((*batch, T, net.output_size))
+    hidden = np.zeros((*batch, T, net.state_size))
+    for t in range(T):
+        real = (t < n)[..., np.newaxis]
+        y, h_next = step(net, x[..., t, :], h)
+        h = np.where(real, h_next, h)
+        hidden[..., t, :] = h
+        output[..., t, :] = np.where(real, y, 0.0)
+    return Run(output, h, hidden)
+
+
+def _to_network_units(net: Network, x: NDArray[Any]) -> NDArray[Any]:
+    """Return x' = (x - input_shift) * input_scale."""
+    if net.input_shift is not None:
+        x = x - net.input_shift
+    if net.input_scale is not None:
+        x = x * net.input_scale
+    return x
+
+
+def _to_user_units(net: Network, y: Array) -> Array:
+    """Return y * output_scale + output_shift."""
+    if net.output_scale is not None:
+        y = y * net.output_scale
+    if net.output_shift is not None:
+        y = y + net.output_shift
+    return y
+
+
+def _by_layer(net: Network, state: ArrayLike) -> Iterator[Array]:
+    """Yield each layer's part of states (..., state_size), from the bottom up."""
+    state = np.asarray(state, dtype=np.float64)
+    end = 0
+    for size in net.hidden_sizes:
+        start, end = end, end + size
+        yield state[..., start:end]
+
+
+def _float64(weights: NDArray[Any] | None) -> Array:
+    """Return weights in float64; the bias that a layer does not have is 0."""
+    return np.asarray(0.0 if weights is None else weights, dtype=np.float64)
+
+
+def _start_state(net: Network, state: ArrayLike | None, batch: list[int]) -> Array:
+    if state is None:
+        state = 0.0 if net.initial_state is None else net.initial_state
+    return np.broadcast_to(np.asarray(state, dtype=np.float64), (*batch, net.state_size)).copy()
+
+
+def _lengths(lengths: ArrayLike | None, batch: list[int], T: int) -> NDArray[np.int64]:
+    return np.broadcast_to(np.asarray(T if lengths is None else lengths, dtype=np.int64), batch)
+
+
+# --- the judge ------------------------------------------------------------------------------------
+
+_BOUND = "g(n + 4) (|b| + sum |w||v|) slope + 4 u |f| + 2^-100, g(k) = k u / (1 - k u)"
+_SLOPE = {"tanh": 1.0, "sigmoid": 0.25, "relu": 1.0, "identity": 1.0, "softmax": 0.5}
+_TINY = 2.0**-100
+_U64 = 2.0**-53  # the unit roundoff of the judge's own arithmetic
+_BLOCK_VALUES = 1 << 20  # verify judges blocks of about this many values, to bound its memory
+
+
+class VerificationReport(NamedTuple):
+    """What `verify` found; `str(report)` says it in words.
+
+    Attributes
+    ----------
+    ok
+        True if every value lies within its bound.
+    worst_ratio
+        The largest quotient of an error and its bound; at most 1 if `ok`.
+    where
+        Where that is: the layer's index or "output", the batch index, the step, the unit. None if
+        every value is exact.
+    largest_error
+        The largest error in absolute terms, bound or no bound.
+    free_running_difference
+        The largest difference of the outputs from a reference that runs on its own states from the
+        start. It is reported and not judged: a chaotic network amplifies every rounding error.
+    steps
+        The number of real steps of all sequences together.
+    values
+        The number of values that were compared.
+    not_judged
+        How many of them may overflow the network's dtype, so that no bound exists for them.
+    bound
+        The bound as a formula.
+    """
+
+    ok: bool
+    worst_ratio: float
+    where: tuple[int | str, tuple[int, ...], int, int] | None
+    largest_error: float
+    free_running_difference: float
+    steps: int
+    values: int
+    not_judged: int
+    bound: str
+
+    def __str__(self) -> str:
+        text = f"{self.values} values in {self.steps} steps"
+        if self.where is None:
+            text = f"verified: {text} are exact"
+        else:
+            part, sequence, t, unit = self.where
+            place = "the output" if part == "output" else f"layer {part}"
+            row = f", sequence {', '.join(map(str, sequence))}" if sequence else ""
+            text = (
+                f"{'verified' if self.ok else 'NOT verified'}: of {text} the worst has"
+                f" {self.worst_ratio:.3g} times the error that rounding allows"
+                f" (in {place}{row}, step {t}, unit {unit});"
+                f" the largest error is {self.largest_error:.3g}"
+            )
+        if self.not_judged:
+            text += f"; {self.not_judged} values may overflow and were not judged"
+        return f"{text}. Free-running difference: {self.free_running_difference:.3g}."
+
+
+@np.errstate(all="ignore")
+def verify(
+    net: Network,
+    x: ArrayLike,
+    output: ArrayLike,
+    hidden: ArrayLike,
+    state: ArrayLike | None = None,
+    lengths: ArrayLike | None = None,
+) -> VerificationReport:
+    """Judge the results of another implementation, each step from that implementation's own state.
+
+    Parameters
+    ----------
+    net
+        The network.
+    x, state, lengths
+        What the implementation was given: as for `run`.
+    output, hidden
+        What it computed: (..., T, O), and the states after every step (..., T, state_size).
+
+    Returns
+    -------
+    VerificationReport
+        `report.ok` says whether every value lies within its bound.
+
+    Raises
+    ------
+    ShapeError
+        If `output` or `hidden` does not have the shape that belongs to `x`.
+
+    Notes
+    -----
+    Let u be the unit roundoff of the network's dtype and g(k) = k u / (1 - k u).
+
+    *The sum.* z = b + sum w v has n products: of the layer's inputs and states for a hidden unit,
+    of the top layer's states for an output. Whatever the order (partial sums, a tree, a stored
+    intermediate result), a summand passes through at most n additions, and a product through one
+    rounding more if it is not fused: the sum is off by at most g(n + 1) (|b| + sum |w| |v|)
+    (N. J. Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., sections 3.1 and 4.2).
+    We grant g(n + 4): the three roundings more pay for those in the evaluation of the bound itself
+    (as long as n < 10^8). The v are what the implementation must have used, to the bit: x rounded
+    to the dtype, less the shift, times the scale, each rounded; and the states that it returned.
+
+    *The activation.* An error of z grows by at most the slope: 1 for tanh, relu and identity, 1/4
+    for the sigmoid, and 1/2 in the maximum norm for softmax (the rows of its Jacobian sum to
+    2 f (1 - f) in absolute terms). The function itself may be off by 4 u |f|, two units in the last
+    place. Softmax divides exponentials of z - max z by the sum of all O: the rounding of this
+    difference becomes a relative error of the exponential, whose mean under the weights f is at
+    most ln O, and with O - 1 additions, one division and the exponentials themselves we grant
+    u |f| (|z - max z| + ln O + O + 16).
+
+    *Units of the output* add a product and a sum, 3 roundings with the slack, and one underflow.
+
+    *The judge* computes z and f in float64 and makes the same errors with u = 2^-53, but for
+    NumPy's functions, which we trust to 4 units in the last place only: its share, with 12 u |f|
+    for the activation, is added. A right float64 result cannot fail, and float32 does not notice.
+
+    2^-100 pays for underflow, and for the core's rule that a hidden value below it is zero.
+
+    *NaN, infinities, overflow.* Where data are not finite the result must be of the same kind: a
+    NaN for a NaN, the same infinity. Where finite summands reach half the dtype's largest number a
+    partial sum may overflow, nothing can be said, and the value counts as not judged.
+
+    *Padded steps* must hold the state and give zeros exactly.
+
+    Examples
+    --------
+    >>> import elman, numpy as np
+    >>> net = elman.Network(input_size=2, hidden_size=3, output_size=1, seed=0)
+    >>> x = np.ones((5, 2))
+    >>> out = net.run(x, return_hidden=True)
+    >>> elman.reference.verify(net, x, out.output, out.hidden).ok
+    True
+    """
+    x = np.asarray(x).astype(net.dtype)
+    *batch, T, _ = x.shape
+    output = _expect_shape("output", output, (*batch, T, net.output_size))
+    hidden = _expect_shape("hidden", hidden, (*batch, T, net.state_size))
+    n = _lengths(lengths, batch, T)
+    start = None if state is None else np.asarray(state).astype(net.dtype)
+    h_core = h_free = _start_state(net, start, batch)
+
+    findings = _Findings()
+    for t, end in _blocks(net, batch, T):
+        x_t = x[..., t:end, :]
+        y_t, h_t = (a[..., t:end, :].astype(np.float64) for a in (output, hidden))
+        real = (np.arange(t, end) < n[..., np.newaxis])[..., np.newaxis]
+        h_before = np.concatenate([h_core[..., np.newaxis, :], h_t[..., :-1, :]], axis=-2)
+        below = _to_network_units(net, x_t).astype(np.float64)
+        layers = zip(net.layers, _by_layer(net, h_before), _by_layer(net, h_t), strict=True)
+        for index, (layer, before, after) in enumerate(layers):
+            want, bound = _judge_layer(net, layer, below, before)
+            findings.add(index, t, after, np.where(real, want, before), np.where(real, bound, 0.0))
+            below = after
+        want, bound = _judge_output(net, below)
+        findings.add("output", t, y_t, np.where(real, want, 0.0), np.where(real, bound, 0.0))
+        free = run(net, x_t, h_free, np.clip(n - t, 0, end - t))
+        findings.add_free_running(y_t, free.output)
+        h_core, h_free = h_t[..., -1, :], free.state
+    return findings.report(int(n.sum()))
+
+
+def _judge_layer(net: Network, layer: Layer, below: Array, before: Array) -> tuple[Array, Array]:
+    """Return the states after one step from the states before it, and their bounds."""
+    products = [(layer.W_xh, below), (layer.W_hh, before)]
+    return _judge_neurons(net, layer.activation, layer.b_h, products)
+
+
+def _judge_output(net: Network, top: Array) -> tuple[Array, Array]:
+    """Return the outputs (..., O) from the top layer's states, and their bounds."""
+    y, bound = top, np.zeros_like(top)
+    if net.readout is not None:
+        products = [(net.readout.W_hy, top)]
+        y, bound = _judge_neurons(net, net.readout.activation, net.readout.b_y, products)
+    if net.output_scale is None and net.output_shift is None:
+        return y, bound
+    scale = 1.0 if net.output_scale is None else np.abs(net.output_scale).astype(np.float64)
+    shift = 0.0 if net.output_shift is None else np.abs(net.output_shift).astype(np.float64)
+    size = (_size(y) + bound) * scale + shift
+    bound = bound * scale + _both(net, 3) * size + np.finfo(net.dtype).smallest_subnormal
+    return _to_user_units(net, y), np.where(_may_overflow(net, size), np.inf, bound)
+
+
+def _judge_neurons(
+    net: Network, activation: str, b: NDArray[Any] | None, products: list[tuple[Any, Array]]
+) -> tuple[Array, Array]:
+    """Return f(b + the sum of W v over the products), and how far a right result may be from it."""
+    z = _float64(b) + sum(v @ _float64(W).T for W, v in products)
+    size = _size(_float64(b)) + sum(_size(v) @ _size(W).T for W, v in products)
+    terms = sum(W.shape[1] for W, _ in products)
+    error = np.where(np.isfinite(z), _both(net, terms + 4) * size, 0.0)
+    error = np.where(_may_overflow(net, size), np.inf, error)
+
+    f = ACTIVATIONS[activation](z)
+    ulps: float | Array = 4.0 * _unit_roundoff(net) + 12.0 * _U64
+    if activation == "softmax":
+        error = error.max(axis=-1, keepdims=True)
+        distance = _size(z - z.max(axis=-1, keepdims=True))
+        outputs = z.shape[-1]
+        ulps = (_unit_roundoff(net) + _U64) * (distance + np.log(outputs) + outputs + 16.0)
+    error = error * _SLOPE[activation]
+    return f, error + ulps * (_size(f) + error) + _TINY
+
+
+def _size(a: NDArray[Any]) -> Array:
+    """Return |a| in float64, and 0 where a is not finite: such terms are judged by their kind."""
+    return np.where(np.isfinite(a), np.abs(a), 0.0).astype(np.float64, copy=False)
+
+
+def _unit_roundoff(net: Network) -> float:
+    return float(np.finfo(net.dtype).eps) / 2
+
+
+def _both(net: Network, k: int) -> float:
+    """Return g(k) of the network's dtype plus g(k) of the judge's float64."""
+    return sum(k * u / (1 - k * u) if k * u < 1 else np.inf for u in (_unit_roundoff(net), _U64))
+
+
+def _may_overflow(net: Network, size: Array) -> NDArray[np.bool_]:
+    """Return where sums of this size may overflow; NaN (0 times inf) means that they may."""
+    return ~(size < float(np.finfo(net.dtype).max) / 2)
+
+
+def _expect_shape(name: str, array: ArrayLike, shape: tuple[int, ...]) -> NDArray[Any]:
+    array = np.asarray(array)
+    if array.shape != shape:
+        raise ShapeError(f"{name}: expected {shape}, got {array.shape}")
+    return array
+
+
+def _blocks(net: Network, batch: list[int], T: int) -> Iterator[tuple[int, int]]:
+    """Yield (first step, one past the last) of the blocks that `verify` judges at a time."""
+    values_per_step = int(np.prod(batch)) * (net.input_size + net.state_size + net.output_size)
+    block = max(1, _BLOCK_VALUES // max(1, values_per_step))
+    for t in range(0, T, block):
+        yield t, min(t + block, T)
+
+
+def _errors(got: Array, want: Array) -> Array:
+    """Return |got - want|: 0 for two NaN or equal infinities, infinite for a NaN on one side."""
+    same = (got == want) | (np.isnan(got) & np.isnan(want))
+    error = np.abs(got - want)
+    return np.where(same, 0.0, np.where(np.isnan(error), np.inf, error))
+
+
+class _Findings:
+    """The worst of what `verify` has seen so far."""
+
+    def __init__(self) -> None:
+        self.worst_ratio = 0.0
+        self.where: tuple[int | str, tuple[int, ...], int, int] | None = None
+        self.largest_error = 0.0
+        self.free_running_difference = 0.0
+        self.values = 0
+        self.not_judged = 0
+
+    def add(self, part: int | str, t: int, got: Array, want: Array, bound: Array) -> None:
+        """Compare values (..., steps, units) of a layer or of the output, the first at step t."""
+        if not got.size:
+            return
+        unbounded = ~np.isfinite(bound)
+        error = np.where(unbounded, 0.0, _errors(got, want))
+        ratio = np.where(error > 0, error / bound, 0.0)
+        self.values += got.size
+        self.not_judged += int(unbounded.sum())
+        self.largest_error = max(self.largest_error, float(error.max()))
+        if ratio.max() > self.worst_ratio:
+            self.worst_ratio = float(ratio.max())
+            *sequence, step, unit = map(int, np.unravel_index(ratio.argmax(), ratio.shape))
+            self.where = (part, tuple(sequence), t + step, unit)
+
+    def add_free_running(self, got: Array, want: Array) -> None:
+        """Note how far outputs (..., steps, O) are from the free-running reference."""
+        difference = float(_errors(got, want).max(initial=0.0))
+        self.free_running_difference = max(self.free_running_difference, difference)
+
+    def report(self, steps: int) -> VerificationReport:
+        """Return the verdict on that many real steps."""
+        return VerificationReport(
+            ok=self.worst_ratio <= 1.0,
+            worst_ratio=self.worst_ratio,
+            where=self.where,
+            largest_error=self.largest_error,
+            free_running_difference=self.free_running_difference,
+            steps=steps,
+            values=self.values,
+            not_judged=self.not_judged,
+            bound=_BOUND,
+        )

@@ -1,0 +1,171 @@
+"""The demonstration, its data and its plot. No time is asserted: machines differ."""
+
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import elman
+from elman.cli import demo, plot, timing
+
+
+def run_demo(*args, **env):
+    done = subprocess.run(
+        [sys.executable, "-m", "elman", "demo", *args],
+        capture_output=True,
+        timeout=120,
+        env=os.environ | env,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def facts():
+    return json.loads(run_demo("--json"))
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    return demo.load_demo()
+
+
+def years_of(net, name):
+    first, last = map(int, net.metadata[name].split("-"))
+    return range(first, last + 1)
+
+
+# --- the data -------------------------------------------------------------------------------------
+
+
+def test_the_series_is_whole():
+    with open(demo.DATA / "sunspots.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["year"]) for row in rows] == list(range(1700, 2009))
+    sunspots = {int(row["year"]): float(row["sunspots"]) for row in rows}
+    assert (sunspots[1700], sunspots[1957], sunspots[2008]) == (5.0, 190.2, 2.9)
+
+
+def test_the_data_say_where_they_come_from():
+    text = (demo.DATA / "README.md").read_text()
+    for word in ("NOAA", "SIDC", "public domain", "statsmodels", "train_sunspots.py"):
+        assert word in text
+
+
+def test_the_network_was_not_trained_on_the_years_it_is_tested_on(shipped):
+    net, _ = shipped
+    names = ("training_years", "validation_years", "test_years")
+    train, validate, test = (years_of(net, name) for name in names)
+    assert train.stop == validate.start
+    assert validate.stop == test.start
+    assert test.stop == 2009
+
+
+def test_the_page_about_the_data_tells_the_errors_of_the_network(shipped):
+    net, series = shipped
+    forecast = dict(zip(series.years[1:], net(series.inputs)[:, 0], strict=True))
+    truth = dict(zip(series.years, series.sunspots, strict=True))
+    errors = [
+        np.sqrt(np.mean([(forecast[y] - truth[y]) ** 2 for y in years_of(net, name)]))
+        for name in ("validation_years", "test_years")
+    ]
+    row = re.search(r"this network \|(.*)\|(.*)\|", (demo.DATA / "README.md").read_text())
+    assert [cell.strip(" *") for cell in row.groups()] == [f"{error:.2f}" for error in errors]
+
+
+# --- what the demonstration finds -----------------------------------------------------------------
+
+
+def test_the_forecast_beats_repeating_the_last_value(facts, shipped):
+    _, series = shipped
+    truth = series.sunspots
+    test = series.years >= 1956
+    baseline = np.sqrt(np.mean((truth[test] - np.roll(truth, 1)[test]) ** 2))
+    found = facts["forecast"]
+    assert found["rmse_repeating_the_last_value"] == pytest.approx(baseline)
+    assert found["rmse"] < 0.7 * baseline
+
+
+def test_the_forecast_is_that_of_the_network_for_the_year_ahead(facts, shipped):
+    net, series = shipped
+    found = facts["forecast"]
+    assert found["years"] == list(years_of(net, "test_years"))
+    truth = dict(zip(series.years, series.sunspots, strict=True))
+    assert found["truth"] == [truth[year] for year in found["years"]]
+    whole = net(series.inputs)[-len(found["years"]) :, 0]
+    assert np.array_equal(np.array(found["forecast"], net.dtype), whole)  # the same bits
+    error = np.array(found["forecast"]) - found["truth"]
+    assert found["rmse"] == pytest.approx(np.sqrt(np.mean(error**2)))
+
+
+def test_the_demonstration_is_verified_against_the_reference(facts):
+    assert facts["verification"]["ok"] is True
+    assert facts["verification"]["steps"] == 308
+
+
+def test_latency_and_times_are_all_there(facts):
+    latency = facts["latency"]
+    assert 0 < latency["median_ns"] <= latency["p99_ns"] <= latency["p99_9_ns"]
+    assert latency["steps"] == demo.LATENCY_STEPS
+    assert latency["clock_ns"] > 0
+    assert set(facts["time_per_step"]) == {f"{way}_ns" for way in demo.WAYS.values()}
+    assert all(ns > 0 for ns in facts["time_per_step"].values())
+
+
+def test_a_wrong_answer_is_not_timed(shipped, monkeypatch):
+    net, series = shipped
+    monkeypatch.setattr(elman.pure, "step", lambda w, x, state: ([1e3], state))
+    with pytest.raises(elman.VerificationError, match="pure_python: expected .* got \\[1000"):
+        timing.times_per_step(net, series.inputs)
+
+
+# --- what it prints -------------------------------------------------------------------------------
+
+
+def test_a_pipe_gets_the_plot_without_colours():
+    text = run_demo(PYTHONIOENCODING="utf-8").decode()
+    for part in ("●", "█", "1960", "root mean square error", "repeating", "verified", "NumPy"):
+        assert part in text
+    assert "\x1b" not in text
+
+
+def test_ascii_is_enough():
+    text = run_demo(PYTHONIOENCODING="ascii").decode("ascii")
+    assert "o" in text
+    assert re.search(r"^ *\d+ \|[ :o]+$", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("columns", [40, 64])
+def test_the_width_of_the_terminal_is_respected(columns):
+    text = run_demo(COLUMNS=str(columns), PYTHONIOENCODING="utf-8").decode()
+    assert max(map(len, text.splitlines())) <= columns
+
+
+# --- the plot -------------------------------------------------------------------------------------
+
+
+def test_a_plot_has_a_column_for_each_year_and_a_dot_in_each():
+    lines = plot.plot(range(1998, 2008), range(0, 100, 10), [5.0] * 10, 80, plot.ASCII)
+    assert len(lines) == plot.HEIGHT + 2
+    wall = plot.GUTTER + 1
+    columns = list(zip(*(line[wall + 1 :].ljust(10) for line in lines[: plot.HEIGHT]), strict=True))
+    assert [column.count("o") for column in columns] == [1] * 10
+    assert [column.count(":") for column in columns][-1] > plot.HEIGHT // 2
+    assert lines[0].startswith("   100 |")
+    assert lines[-1].strip() == "2000"
+
+
+def test_a_narrow_plot_keeps_the_last_years():
+    lines = plot.plot(range(1900, 2000), [1.0] * 100, [1.0] * 100, 30, plot.UNICODE)
+    assert max(map(len, lines)) == 30
+    assert lines[-1].split() == ["1980", "1990"]
+
+
+def test_a_forecast_below_zero_stands_on_the_floor():
+    lines = plot.plot([2000], [10.0], [-3.0], 80, plot.ASCII)
+    assert lines[plot.HEIGHT - 1].endswith("|o")

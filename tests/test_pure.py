@@ -1,0 +1,199 @@
+"""The plain Python network against exact arithmetic, PyTorch and the NumPy reference."""
+
+from __future__ import annotations
+
+import math
+import pathlib
+import subprocess
+import sys
+
+import mpmath
+import numpy as np
+import pytest
+from fixtures.exact import exact_run
+from fixtures.networks import make_inputs, make_network
+
+import elman
+from elman import pure, reference
+
+HIDDEN_ACTIVATIONS = ("tanh", "relu", "sigmoid", "identity")
+OUTPUT_ACTIVATIONS = (*HIDDEN_ACTIVATIONS, "softmax")
+FIXTURES = pathlib.Path(__file__).parent / "fixtures"
+NAN, INF = math.nan, math.inf
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(1990)
+
+
+def assert_close(got, want, tolerance=1e-12):
+    np.testing.assert_allclose(np.array(got).reshape(want.shape), want, tolerance, tolerance)
+
+
+# --- the activations ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("z", [-1e300, -745.0, -709.0, -40.0, -1.0, -1e-9, 0.0, 0.5, 37.0, 800.0])
+def test_the_sigmoid_is_accurate_in_both_tails(z):
+    with mpmath.workdps(50):
+        want = float(1 / (1 + mpmath.exp(-mpmath.mpf(z)))) if z > -1e3 else 0.0
+    assert pure.sigmoid([z])[0] == pytest.approx(want, rel=4e-16, abs=1e-323)
+
+
+def test_softmax_does_not_overflow():
+    got = pure.softmax([1000.0, 999.0, -1000.0])
+    assert got == pytest.approx([1 / (1 + math.exp(-1)), 1 / (1 + math.e), 0.0], rel=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("name", "at_minus_infinity", "at_infinity"),
+    [("tanh", -1, 1), ("sigmoid", 0, 1), ("relu", 0, INF), ("identity", -INF, INF)],
+)
+def test_an_activation_takes_its_limits_at_infinity_and_keeps_nan(
+    name, at_minus_infinity, at_infinity
+):
+    got = getattr(pure, name)([-INF, INF, NAN])
+    np.testing.assert_array_equal(got, [at_minus_infinity, at_infinity, NAN])
+
+
+@pytest.mark.parametrize("z", [[NAN, 1.0, 5000.0], [5000.0, NAN, -1.0], [INF, 0.0, 1.0]])
+def test_softmax_of_nan_or_infinity_is_nan(z):
+    assert all(map(math.isnan, pure.softmax(z)))
+
+
+# --- the network ----------------------------------------------------------------------------------
+
+
+def test_a_network_of_integers_is_computed_exactly(rng):
+    net = make_network(
+        rng, inputs=2, hidden=(2,), outputs=1, activation="identity", output_activation="identity"
+    )
+    (layer,) = net.layers
+    layer.W_xh, layer.W_hh = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[0.0, 1.0], [-1.0, 2.0]])
+    layer.b_h, net.readout.W_hy, net.readout.b_y = np.array([5.0, 6.0]), np.array([[1, -1.0]]), None
+    y, state = pure.run(pure.weights(net), [[1, 1], [0, 2]], state=[1, 10])
+    # h_1 = (3 + 10 + 5, 7 - 1 + 20 + 6), h_2 = (4 + 32 + 5, 8 - 18 + 64 + 6)
+    assert y == [[-14], [-19]]
+    assert state == [41, 60]
+
+
+@pytest.mark.parametrize("activation", HIDDEN_ACTIVATIONS)
+@pytest.mark.parametrize("output_activation", OUTPUT_ACTIVATIONS)
+def test_run_agrees_with_exact_arithmetic_for_every_activation(rng, activation, output_activation):
+    net = make_network(rng, activation=activation, output_activation=output_activation)
+    x = make_inputs(rng, net, 6)
+    y, state = pure.run(pure.weights(net), x.tolist())
+    output, hidden = exact_run(net, x)
+    assert_close(y, output)
+    assert_close(state, hidden[-1])
+
+
+@pytest.mark.parametrize("hidden", [(1,), (4,), (3, 5), (2, 1, 3)])
+@pytest.mark.parametrize("outputs", [None, 1, 3])
+@pytest.mark.parametrize("units", [False, True])
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("initial_state", [False, True])
+def test_run_agrees_with_exact_arithmetic_for_every_shape(
+    rng, hidden, outputs, units, bias, initial_state
+):
+    net = make_network(
+        rng, hidden=hidden, outputs=outputs, units=units, bias=bias, initial_state=initial_state
+    )
+    x = make_inputs(rng, net, 5)
+    y, state = pure.run(pure.weights(net), x.tolist())
+    output, hidden = exact_run(net, x)
+    assert_close(y, output)
+    assert_close(state, hidden[-1])
+
+
+def test_run_agrees_with_pytorch_through_the_public_api():
+    arrays = np.load(FIXTURES / "torch_rnn.npz")
+    for case in sorted({name.partition(".")[0] for name in arrays}):
+        activation, layers, head, dtype = case.split("-")
+        names = [f"{case}.layers.{index}" for index in range(int(layers))]
+        net = elman.Network.from_weights(
+            [[arrays.get(f"{name}.{w}") for w in ("W_xh", "W_hh", "b_h")] for name in names],
+            (arrays[f"{case}.readout.W_hy"], arrays.get(f"{case}.readout.b_y")),
+            activation=activation,
+            output_activation=head,
+        )
+        w = pure.weights(net)
+        tolerance = 1e-13 if dtype == "float64" else 1e-5
+        for b, length in enumerate(arrays[f"{case}.lengths"]):
+            x, start = arrays[f"{case}.x"][b, :length], arrays[f"{case}.state"][b]
+            y, state = pure.run(w, x.tolist(), start.tolist())
+            assert_close(y, arrays[f"{case}.output"][b, :length], tolerance)
+            assert_close(state, arrays[f"{case}.final_state"][b], tolerance)
+
+
+def test_run_agrees_with_the_reference_over_a_long_sequence(rng):
+    net = make_network(rng, hidden=(17, 9), units=True, initial_state=True, scale=0.8)
+    x = make_inputs(rng, net, 300)
+    y, state = pure.run(pure.weights(net), x.tolist())
+    run = reference.run(net, x)
+    assert_close(y, run.output)
+    assert_close(state, run.state)
+
+
+def test_run_is_step_after_step_and_changes_nothing_that_it_is_given(rng):
+    net = make_network(rng, hidden=(3, 4), outputs=None)
+    w = pure.weights(net)
+    x = make_inputs(rng, net, 5).tolist()
+    start = [0.25] * 7
+    h, want = list(start), []
+    for x_t in x:
+        y_t, h = pure.step(w, tuple(x_t), tuple(h))
+        want.append(y_t)
+    before = [list(x_t) for x_t in x]
+    assert pure.run(w, iter(x), start) == (want, h)
+    assert x == before
+    assert start == [0.25] * 7
+    y, state = pure.run(w, [], start)
+    assert y == []
+    assert state == start
+    assert state is not start
+
+
+def test_the_results_are_lists_of_python_floats(rng):
+    net = make_network(rng, units=True)
+    y, state = pure.step(pure.weights(net), [1, 2, 3], [0] * 4)
+    assert {type(v) for v in [*y, *state]} == {float}
+
+
+def test_nan_and_infinities_propagate(rng):
+    net = make_network(rng, hidden=(3, 4), output_activation="softmax")
+    w = pure.weights(net)
+    for value in (NAN, INF, -INF):
+        x = make_inputs(rng, net, 3)
+        x[1, 0] = value
+        y, state = pure.run(w, x.tolist())
+        run = reference.run(net, x)
+        assert_close(y, run.output)
+        assert_close(state, run.state)
+
+
+@pytest.mark.parametrize(
+    ("x", "state", "message"),
+    [
+        ([1.0] * 2, [0.0] * 4, "x: expected 3 numbers, got 2"),
+        ([1.0] * 4, [0.0] * 4, "x: expected 3 numbers, got 4"),
+        ([1.0] * 3, [0.0] * 5, "state: expected 4 numbers, got 5"),
+    ],
+)
+def test_a_wrong_length_is_refused(rng, x, state, message):
+    with pytest.raises(ValueError, match=message):
+        pure.step(pure.weights(make_network(rng)), x, state)
+
+
+def test_nothing_but_math_is_imported():
+    code = f"""
+import importlib.util, sys
+before = set(sys.modules)
+spec = importlib.util.spec_from_file_location("pure", {pure.__file__!r})
+spec.loader.exec_module(importlib.util.module_from_spec(spec))
+print(*sorted(set(sys.modules) - before))
+"""
+    command = [sys.executable, "-I", "-S", "-c", code]
+    new = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert set(new) <= {"__future__", "math"}

@@ -1,0 +1,554 @@
+"""The NumPy reference against exact arithmetic and PyTorch, and `verify` against known errors."""
+
+from __future__ import annotations
+
+import itertools
+import pathlib
+
+import mpmath
+import numpy as np
+import pytest
+from fixtures.exact import exact_run
+from fixtures.networks import make_inputs, make_network
+
+from elman import reference
+from elman.errors import ShapeError
+
+HIDDEN_ACTIVATIONS = ("tanh", "relu", "sigmoid", "identity")
+OUTPUT_ACTIVATIONS = (*HIDDEN_ACTIVATIONS, "softmax")
+TORCH = np.load(pathlib.Path(__file__).parent / "fixtures" / "torch_rnn.npz")
+TORCH_CASES = sorted({name.partition(".")[0] for name in TORCH})
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(1990)
+
+
+def torch_case(case):
+    """Return the network, and the arrays of one case, of the fixture."""
+    arrays = {
+        name.removeprefix(f"{case}."): TORCH[name] for name in TORCH if name.startswith(f"{case}.")
+    }
+    activation, layers, head, dtype = case.split("-")
+    rng = np.random.default_rng(0)
+    hidden = (5,) * int(layers)
+    net = make_network(
+        rng, hidden=hidden, outputs=4, activation=activation, output_activation=head, dtype=dtype
+    )
+    for index, layer in enumerate(net.layers):
+        for w in ("W_xh", "W_hh", "b_h"):
+            setattr(layer, w, arrays.get(f"layers.{index}.{w}"))
+    net.readout.W_hy = arrays["readout.W_hy"]
+    net.readout.b_y = arrays.get("readout.b_y")
+    return net, arrays
+
+
+# --- the activations ------------------------------------------------------------------------------
+
+POINTS = np.concatenate([np.linspace(-40, 40, 321), [-745.0, -700.0, 700.0, 5e-324, 1e-300, 1e-9]])
+
+
+@pytest.mark.parametrize(
+    ("function", "exact"),
+    [
+        (reference.tanh, mpmath.tanh),
+        (reference.sigmoid, lambda z: 1 / (1 + mpmath.exp(-z))),
+        (reference.relu, lambda z: max(z, 0)),
+        (reference.identity, lambda z: z),
+    ],
+)
+def test_an_activation_is_accurate_everywhere(function, exact):
+    with mpmath.workdps(50):
+        want = np.array([float(exact(mpmath.mpf(float(z)))) for z in POINTS])
+    np.testing.assert_allclose(function(POINTS), want, rtol=2**-50, atol=1e-323)
+
+
+def test_softmax_is_accurate_also_where_exp_overflows():
+    z = np.array([[1000.0, 999.0, -1000.0], [0.0, 0.0, 0.0], [-3000.0, -3001.5, -3000.25]])
+    with mpmath.workdps(50):
+        e = [[mpmath.exp(mpmath.mpf(v)) for v in row] for row in z.tolist()]
+        want = [[float(v / mpmath.fsum(row)) for v in row] for row in e]
+    np.testing.assert_allclose(reference.softmax(z), want, rtol=1e-15, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "at_minus_infinity", "at_infinity"),
+    [("tanh", -1, 1), ("sigmoid", 0, 1), ("relu", 0, np.inf), ("identity", -np.inf, np.inf)],
+)
+def test_an_activation_takes_its_limits_at_infinity_and_keeps_nan(
+    name, at_minus_infinity, at_infinity
+):
+    got = reference.ACTIVATIONS[name](np.array([-np.inf, np.inf, np.nan]))
+    np.testing.assert_array_equal(got, [at_minus_infinity, at_infinity, np.nan])
+
+
+# --- the network ----------------------------------------------------------------------------------
+
+
+def test_a_network_of_integers_is_computed_exactly(rng):
+    net = make_network(
+        rng, inputs=2, hidden=(2,), outputs=1, activation="identity", output_activation="identity"
+    )
+    (layer,) = net.layers
+    layer.W_xh, layer.W_hh = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[0.0, 1.0], [-1.0, 2.0]])
+    layer.b_h, net.readout.W_hy, net.readout.b_y = np.array([5.0, 6.0]), np.array([[1, -1.0]]), None
+    run = reference.run(net, [[1, 1], [0, 2]], state=[1, 10])
+    # h_1 = (3 + 10 + 5, 7 - 1 + 20 + 6), h_2 = (4 + 32 + 5, 8 - 18 + 64 + 6)
+    np.testing.assert_array_equal(run.hidden, [[18, 32], [41, 60]])
+    np.testing.assert_array_equal(run.output, [[-14], [-19]])
+    np.testing.assert_array_equal(run.state, [41, 60])
+
+
+@pytest.mark.parametrize("activation", HIDDEN_ACTIVATIONS)
+@pytest.mark.parametrize("output_activation", OUTPUT_ACTIVATIONS)
+def test_run_agrees_with_exact_arithmetic_for_every_activation(rng, activation, output_activation):
+    net = make_network(rng, activation=activation, output_activation=output_activation)
+    x = make_inputs(rng, net, 6)
+    run = reference.run(net, x)
+    output, hidden = exact_run(net, x)
+    np.testing.assert_allclose(run.output, output, rtol=1e-12, atol=1e-13)
+    np.testing.assert_allclose(run.hidden, hidden, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("hidden", [(1,), (4,), (3, 5), (2, 1, 3)])
+@pytest.mark.parametrize("outputs", [None, 1, 3])
+@pytest.mark.parametrize("units", [False, True])
+@pytest.mark.parametrize("bias", [False, True])
+def test_run_agrees_with_exact_arithmetic_for_every_shape(rng, hidden, outputs, units, bias):
+    net = make_network(
+        rng, hidden=hidden, outputs=outputs, units=units, bias=bias, initial_state=True
+    )
+    x = make_inputs(rng, net, 5)
+    run = reference.run(net, x, lengths=4)
+    output, hidden = exact_run(net, x, length=4)
+    np.testing.assert_allclose(run.output, output, rtol=1e-12, atol=1e-13)
+    np.testing.assert_allclose(run.hidden, hidden, rtol=1e-12, atol=1e-13)
+    np.testing.assert_array_equal(run.state, run.hidden[-1])
+
+
+@pytest.mark.parametrize("case", TORCH_CASES)
+def test_run_agrees_with_pytorch(case):
+    net, arrays = torch_case(case)
+    run = reference.run(net, arrays["x"], state=arrays["state"], lengths=arrays["lengths"])
+    tolerance = 1e-14 if net.dtype == np.float64 else 2e-6
+    scale = max(1.0, np.abs(run.hidden).max())
+    np.testing.assert_allclose(run.output, arrays["output"], atol=tolerance * scale)
+    np.testing.assert_allclose(run.state, arrays["final_state"], atol=tolerance * scale)
+    padded = np.arange(arrays["x"].shape[1]) >= arrays["lengths"][:, np.newaxis]
+    top = np.where(padded[..., np.newaxis], 0.0, run.hidden[..., -5:])
+    np.testing.assert_allclose(top, arrays["top"], atol=tolerance * scale)
+
+
+def test_run_is_step_after_step(rng):
+    net = make_network(rng, hidden=(3, 4), units=True, initial_state=True)
+    x = make_inputs(rng, net, 7)
+    run = reference.run(net, x)
+    h = net.initial_state
+    for t, x_t in enumerate(x):
+        y, h = reference.step(net, x_t, h)
+        np.testing.assert_array_equal(y, run.output[t])
+        np.testing.assert_array_equal(h, run.hidden[t])
+    np.testing.assert_array_equal(run.state, h)
+
+
+def test_a_row_of_a_batch_is_the_sequence_alone(rng):
+    net = make_network(rng, hidden=(3, 4))
+    x = make_inputs(rng, net, 2, 3, 5)
+    state = rng.standard_normal((3, net.state_size))
+    lengths = np.array([[0, 5, 2], [1, 4, 3]])
+    run = reference.run(net, x, state=state, lengths=lengths)
+    assert run.output.shape == (2, 3, 5, 2)
+    assert run.hidden.shape == (2, 3, 5, 7)
+    for i, j in np.ndindex(2, 3):
+        alone = reference.run(net, x[i, j], state=state[j], lengths=lengths[i, j])
+        for got, want in zip(run, alone, strict=True):
+            np.testing.assert_allclose(got[i, j], want, rtol=1e-13)
+
+
+def test_padded_steps_hold_the_state_and_give_zeros_whatever_is_in_them(rng):
+    net = make_network(rng, units=True, initial_state=True)
+    x = make_inputs(rng, net, 3, 4)
+    lengths = np.array([4, 2, 0])
+    x[1, 2:] = np.nan
+    x[2] = np.inf
+    run = reference.run(net, x, lengths=lengths)
+    assert np.isfinite(run.hidden).all()
+    np.testing.assert_array_equal(run.output[1, 2:], 0)
+    np.testing.assert_array_equal(run.output[2], 0)
+    np.testing.assert_array_equal(run.hidden[1, 2:], np.stack([run.hidden[1, 1]] * 2))
+    np.testing.assert_array_equal(run.hidden[2], np.stack([net.initial_state] * 4))
+    np.testing.assert_array_equal(run.state[2], net.initial_state)
+
+
+def test_no_steps_give_no_output_and_the_start_state(rng):
+    net = make_network(rng)
+    run = reference.run(net, np.zeros((2, 0, 3)), state=np.ones(4))
+    assert run.output.shape == (2, 0, 2)
+    np.testing.assert_array_equal(run.state, np.ones((2, 4)))
+    run.state[0] = 7  # a copy, not a read-only view of the argument
+
+
+def test_nan_stays_in_its_own_sequence(rng):
+    net = make_network(rng)
+    x = make_inputs(rng, net, 2, 4)
+    x[0, 1, 0] = np.nan
+    run = reference.run(net, x)
+    assert np.isnan(run.output[0, 1:]).all()
+    assert np.isfinite(run.output[0, 0]).all()
+    assert np.isfinite(run.output[1]).all()
+
+
+# --- verify ---------------------------------------------------------------------------------------
+
+
+def rounded_run(net, x, state=None, lengths=None):
+    """Return (output, hidden) computed in the network's own dtype, sums in another order."""
+    f32 = net.dtype.type
+    *batch, T, _ = x.shape
+    h = np.zeros(net.state_size) if net.initial_state is None else net.initial_state
+    h = np.broadcast_to(h if state is None else state, (*batch, net.state_size)).astype(net.dtype)
+    lengths = np.broadcast_to(T if lengths is None else lengths, batch)[..., np.newaxis]
+    functions = {
+        "tanh": np.tanh,
+        "relu": lambda z: np.maximum(z, f32(0)),
+        "sigmoid": lambda z: f32(1) / (f32(1) + np.exp(-z)),
+        "identity": lambda z: z,
+        "softmax": lambda z: (e := np.exp(z - z.max(-1, keepdims=True))) / e.sum(-1, keepdims=True),
+    }
+    output = np.zeros((*batch, T, net.output_size), net.dtype)
+    hidden = np.zeros((*batch, T, net.state_size), net.dtype)
+    with np.errstate(all="ignore"):
+        for t in range(T):
+            v = x[..., t, :]
+            if net.input_shift is not None:
+                v = (v - net.input_shift) * net.input_scale
+            after, start = [], 0
+            for layer in net.layers:
+                size = len(layer.W_hh)
+                before = h[..., start : start + size]
+                z = np.einsum("hi,...i->...h", layer.W_xh, v)
+                z = z + (0 if layer.b_h is None else layer.b_h)
+                z = z + np.einsum("hk,...k->...h", layer.W_hh, before)
+                v = functions[layer.activation](z)
+                after.append(v)
+                start += size
+            if net.readout is not None:
+                z = np.einsum("oh,...h->...o", net.readout.W_hy, v)
+                z = z + (0 if net.readout.b_y is None else net.readout.b_y)
+                v = functions[net.readout.activation](z)
+            if net.output_scale is not None:
+                v = v * net.output_scale + net.output_shift
+            h = np.where(t < lengths, np.concatenate(after, axis=-1), h)
+            hidden[..., t, :] = h
+            output[..., t, :] = np.where(t < lengths, v, 0)
+            assert v.dtype == h.dtype == net.dtype
+    return output, hidden
+
+
+@pytest.fixture
+def right(rng):
+    """A network, its inputs and right results in float32: what the tests below spoil."""
+    net = make_network(rng, inputs=5, hidden=(7, 6), outputs=3, units=True)
+    x = make_inputs(rng, net, 2, 9)
+    return net, x, *rounded_run(net, x)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("scale", [0.1, 1.0, 5.0, 50.0])
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid"])
+@pytest.mark.parametrize("output_activation", OUTPUT_ACTIVATIONS)
+def test_verify_never_fails_a_right_result(rng, dtype, scale, activation, output_activation):
+    for hidden, units, bias, start in itertools.product(
+        [(1,), (33,), (5, 17)], [False, True], [False, True], [None, 0.7]
+    ):
+        net = make_network(
+            rng,
+            hidden=hidden,
+            activation=activation,
+            output_activation=output_activation,
+            dtype=dtype,
+            scale=scale,
+            units=units,
+            bias=bias,
+            outputs=7,
+        )
+        x = make_inputs(rng, net, 3, 20)
+        state = None if start is None else np.full(net.state_size, start, dtype)
+        lengths = [20, 0, 11]
+        output, hidden = rounded_run(net, x, state, lengths)
+        report = reference.verify(net, x, output, hidden, state, lengths)
+        assert report.ok, str(report)
+        assert report.steps == 31
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("activation", ["relu", "identity"])
+def test_verify_never_fails_a_right_result_that_grows_without_limit(rng, dtype, activation):
+    net = make_network(rng, activation=activation, dtype=dtype, scale=5.0, output_activation="tanh")
+    x = make_inputs(rng, net, 4, 1000)
+    output, hidden = rounded_run(net, x)
+    report = reference.verify(net, x, output, hidden)
+    assert report.ok, str(report)
+    assert not np.isfinite(hidden[:, -1]).any()
+    assert 0 < report.not_judged < report.values
+    assert "may overflow and were not judged" in str(report)
+
+
+def partial_sums(c, W, v, S):
+    """Return c + W v in float32, each product rounded, in S partial sums and a binary tree."""
+    p = [c.astype(np.float32), *(np.zeros_like(c) for _ in range(S - 1))]
+    for k in range(len(v)):
+        p[k % S] = p[k % S] + W[:, k] * v[k]
+    while len(p) > 1:
+        p = [a + b for a, b in zip(p[::2], p[1::2], strict=True)]
+    return p[0]
+
+
+@pytest.mark.parametrize("S", [1, 2, 4, 16])
+@pytest.mark.parametrize("inputs", [1, 3, 40])
+def test_verify_never_fails_sums_in_any_number_of_partial_sums(rng, S, inputs):
+    net = make_network(
+        rng,
+        inputs=inputs,
+        hidden=(37,),
+        outputs=None,
+        activation="identity",
+        initial_state=True,
+        scale=0.5,
+    )
+    (layer,) = net.layers
+    x = make_inputs(rng, net, 50)
+    h, hidden = net.initial_state, []
+    for x_t in x:
+        h = partial_sums(partial_sums(layer.b_h, layer.W_xh, x_t, S), layer.W_hh, h, S)
+        hidden.append(h)
+    report = reference.verify(net, x, hidden, hidden)
+    assert report.ok, str(report)
+    assert report.worst_ratio > 1e-3  # the bound is not so wide that it would hold anything
+
+
+def test_verify_passes_exactly_rounded_results(rng):
+    net = make_network(rng, hidden=(3, 2), units=True, initial_state=True)
+    net.input_shift = None  # x' is rounded in the dtype by definition, and the oracle rounds last
+    net.input_scale = np.float32([1, 0.5, 2])
+    x = make_inputs(rng, net, 8)
+    state, hidden, output = net.initial_state, [], []
+    for t in range(8):
+        y, h = (a[0].astype(np.float32) for a in exact_run(net, x[t : t + 1], state))
+        state = h
+        hidden.append(h)
+        output.append(y)
+    report = reference.verify(net, x, output, hidden)
+    assert report.worst_ratio < 0.5
+
+
+def test_verify_knows_the_bound_of_a_single_neuron(rng):
+    """Just inside the documented bound is right, just outside is wrong."""
+    net = make_network(
+        rng, inputs=2, hidden=(3,), outputs=None, activation="sigmoid", initial_state=True
+    )
+    (layer,) = net.layers
+    x = make_inputs(rng, net, 1)
+    right = reference.run(net, x).hidden
+    size = np.abs(layer.b_h).astype(np.float64)
+    size = size + np.abs(layer.W_xh).astype(np.float64) @ np.abs(x[0])
+    size = size + np.abs(layer.W_hh).astype(np.float64) @ np.abs(net.initial_state)
+    u = 2.0**-24
+    bound = (5 + 4) * u * size / 4 + 4 * u * np.abs(right[0])
+    for unit in range(3):
+        for factor, ok in [(0.999, True), (-0.999, True), (1.001, False), (-1.001, False)]:
+            hidden = right.copy()
+            hidden[0, unit] += factor * bound[unit]
+            report = reference.verify(net, x, hidden, hidden)
+            assert report.ok is ok
+            assert report.where == (0, (), 0, unit)
+            assert report.worst_ratio == pytest.approx(abs(factor), rel=1e-5)
+
+
+def test_verify_finds_one_hidden_value_that_is_off_by_a_few_ulp_more_than_rounding(right):
+    net, x, output, hidden = right
+    for sequence, t, unit in [(0, 0, 0), (1, 4, 6), (0, 8, 12)]:
+        wrong = hidden.copy()
+        wrong[sequence, t, unit] *= 1 + 1e-5
+        report = reference.verify(net, x, output, wrong)
+        assert not report.ok
+        layer = 0 if unit < 7 else 1
+        assert report.where == (layer, (sequence,), t, unit - 7 * layer)
+        assert report.worst_ratio > 1
+        assert str(report).startswith("NOT verified: of 288 values in 18 steps the worst has")
+        assert f"layer {layer}, sequence {sequence}, step {t}, unit" in str(report)
+
+
+def test_verify_finds_one_output_that_is_off_by_a_few_ulp_more_than_rounding(right):
+    net, x, output, hidden = right
+    output[1, 3, 2] *= np.float32(1 + 1e-5)
+    report = reference.verify(net, x, output, hidden)
+    assert not report.ok
+    assert report.where == ("output", (1,), 3, 2)
+    assert "(in the output, sequence 1, step 3, unit 2)" in str(report)
+
+
+def test_verify_judges_each_step_from_the_state_before_it(right):
+    net, x, output, hidden = right
+    hidden[:, 3, 0] += np.float32(0.25)
+    output[:, 4:], hidden[:, 4:] = rounded_run(net, x[:, 4:], hidden[:, 3])
+    report = reference.verify(net, x, output, hidden)
+    assert report.where[2] == 3
+    # What follows is right, given the wrong state.
+    assert reference.verify(net, x[:, 4:], output[:, 4:], hidden[:, 4:], hidden[:, 3]).ok
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda net: setattr(net.layers[0], "W_hh", np.zeros_like(net.layers[0].W_hh)),
+        lambda net: setattr(net.layers[1], "W_hh", net.layers[1].W_hh.T),
+        lambda net: setattr(net.layers[1], "b_h", None),
+        lambda net: setattr(net.layers[0], "activation", "sigmoid"),
+        lambda net: setattr(net.readout, "b_y", None),
+        lambda net: setattr(net.readout, "activation", "tanh"),
+        lambda net: setattr(net, "input_shift", None),
+        lambda net: setattr(net, "output_scale", None),
+        lambda net: setattr(net, "output_shift", None),
+        lambda net: setattr(net, "initial_state", np.full(13, 1e-3, np.float32)),
+    ],
+)
+def test_verify_finds_results_of_another_network(right, spoil):
+    net, x, output, hidden = right
+    assert reference.verify(net, x, output, hidden).ok
+    spoil(net)
+    assert not reference.verify(net, x, output, hidden).ok
+
+
+def test_verify_demands_the_output_of_a_network_without_readout_to_be_the_top_state(rng):
+    net = make_network(rng, hidden=(3, 4), outputs=None)
+    x = make_inputs(rng, net, 5)
+    output, hidden = rounded_run(net, x)
+    assert reference.verify(net, x, output, hidden).ok
+    output[2, 1] = np.nextafter(output[2, 1], np.float32(2))
+    report = reference.verify(net, x, output, hidden)
+    assert report.worst_ratio == np.inf
+    assert report.where == ("output", (), 2, 1)
+
+
+def test_verify_demands_that_padding_is_exact(right):
+    net, x, _, _ = right
+    lengths = [4, 0]
+    output, hidden = rounded_run(net, x, lengths=lengths)
+    x[0, 4:] = np.nan  # may not matter
+    assert reference.verify(net, x, output, hidden, lengths=lengths).ok
+    for spoiled in (output, hidden):
+        for place in [(0, 6, 1), (1, 0, 2)]:
+            before = spoiled[place]
+            spoiled[place] = np.nextafter(before, np.float32(2))
+            report = reference.verify(net, x, output, hidden, lengths=lengths)
+            assert report.worst_ratio == np.inf
+            assert report.where[1:3] == ((place[0],), place[1])
+            spoiled[place] = np.nan
+            assert not reference.verify(net, x, output, hidden, lengths=lengths).ok
+            spoiled[place] = before
+
+
+def test_verify_wants_nan_exactly_where_it_belongs(right):
+    net, x, output, hidden = right
+    hidden[0, 2, 3] = np.nan
+    assert not reference.verify(net, x, output, hidden).ok
+    x[0, 2, 1] = np.nan
+    output, hidden = rounded_run(net, x)
+    assert np.isnan(output[0, 2:]).all()
+    report = reference.verify(net, x, output, hidden)
+    assert report.ok
+    assert report.not_judged == 0
+    hidden[0, 5, 3] = 0.5  # a number where the reference has NaN
+    report = reference.verify(net, x, output, hidden)
+    assert not report.ok
+    assert report.where == (0, (0,), 5, 3)
+
+
+@pytest.mark.parametrize("activation", HIDDEN_ACTIVATIONS)
+def test_verify_judges_infinite_data_by_their_limits(rng, activation):
+    net = make_network(rng, activation=activation, outputs=None)
+    x = make_inputs(rng, net, 4)
+    x[1, 0] = np.inf
+    output, hidden = rounded_run(net, x)
+    report = reference.verify(net, x, output, hidden)
+    assert report.ok, str(report)
+    assert report.not_judged == 0
+    hidden[1] = -hidden[1] + np.float32(0.5)
+    assert not reference.verify(net, x, hidden, hidden).ok
+
+
+def test_verify_allows_a_hidden_value_below_the_tiny_limit_to_be_zero(rng):
+    net = make_network(rng, inputs=1, hidden=(1,), outputs=None, bias=False)
+    x = np.float32([[2.0**-104], [1.0]])
+    hidden = rounded_run(net, x)[1]
+    assert 0 < abs(hidden[0, 0]) < 2.0**-100
+    hidden[0] = 0
+    hidden[1] = rounded_run(net, x[1:])[1][0]
+    assert reference.verify(net, x, hidden, hidden).ok
+
+
+def test_verify_reports_the_free_running_difference_without_judging_it(rng):
+    net = make_network(rng, hidden=(30,), scale=8.0, outputs=1)
+    x = make_inputs(rng, net, 200)
+    report = reference.verify(net, x, *rounded_run(net, x))
+    assert report.ok
+    assert report.free_running_difference > 1e-2  # chaos
+    free = reference.run(net, x).output
+    got = np.abs(rounded_run(net, x)[0] - free).max()
+    assert report.free_running_difference == pytest.approx(got, rel=1e-12)
+    assert "Free-running difference: " in str(report)
+
+
+def test_verify_finds_the_same_in_blocks_of_any_size(right, monkeypatch):
+    net, x, output, hidden = right
+    hidden[1, 5, 2] += np.float32(1e-3)
+    lengths = [7, 9]
+    output[0, 7:], hidden[0, 7:] = 0, hidden[0, 6]
+    whole = reference.verify(net, x, output, hidden, lengths=lengths)
+    for values in (1, 100, 150):
+        monkeypatch.setattr(reference, "_BLOCK_VALUES", values)
+        report = reference.verify(net, x, output, hidden, lengths=lengths)
+        assert report.where == whole.where == (0, (1,), 5, 2)
+        assert report.worst_ratio == pytest.approx(whole.worst_ratio, rel=1e-6)
+        assert report.values == whole.values
+        assert report.steps == 16
+
+
+def test_verify_rounds_the_inputs_and_the_state_as_the_core_does(rng):
+    net = make_network(rng, units=True)
+    x = 1e4 + rng.standard_normal((4, 3))  # float64: rounding it moves x' by 1e-4
+    state = rng.standard_normal(4)
+    output, hidden = rounded_run(net, x.astype(np.float32), state.astype(np.float32))
+    assert reference.verify(net, x, output, hidden, state).ok
+
+
+def test_verify_of_nothing_is_true(rng):
+    net = make_network(rng)
+    for x in (np.zeros((0, 3)), np.zeros((2, 0, 3)), np.zeros((0, 5, 3))):
+        report = reference.verify(net, x, *rounded_run(net, x.astype(np.float32)))
+        assert report.ok
+        assert report.where is None
+        assert str(report).startswith("verified: 0 values in 0 steps are exact")
+
+
+@pytest.mark.parametrize("name", ["output", "hidden"])
+def test_verify_refuses_results_of_another_shape(right, name):
+    net, x, output, hidden = right
+    results = {"output": output, "hidden": hidden}
+    results[name] = results[name][:, :-1]
+    with pytest.raises(ShapeError, match=rf"{name}: expected \(2, 9, \d+\), got \(2, 8, \d+\)"):
+        reference.verify(net, x, **results)
+
+
+@pytest.mark.parametrize("case", [case for case in TORCH_CASES if "-1-" in case])
+def test_verify_passes_pytorch(case):
+    """PyTorch adds the biases one by one: one rounding more, which is within the slack."""
+    net, arrays = torch_case(case)  # of one layer: the fixture holds the states of the top layer
+    real = np.arange(6) < arrays["lengths"][:, np.newaxis]
+    hidden = np.where(real[..., np.newaxis], arrays["top"], arrays["final_state"][:, np.newaxis])
+    report = reference.verify(
+        net, arrays["x"], arrays["output"], hidden, arrays["state"], arrays["lengths"]
+    )
+    assert report.ok, str(report)

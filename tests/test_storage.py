@@ -1,0 +1,963 @@
+"""Model files: what is written, what is refused by name, and what survives a crash."""
+
+from __future__ import annotations
+
+import copy
+import errno
+import itertools
+import json
+import os
+import pathlib
+import pickle
+import stat
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import safetensors
+import safetensors.numpy
+from fixtures.networks import make_inputs, make_network
+
+import elman
+from elman import storage
+from elman.errors import LimitError, ModelFormatError, UnsupportedModelError
+
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(1990)
+
+
+@pytest.fixture
+def net(rng):
+    """A small network with everything that a file can hold."""
+    return make_network(
+        rng,
+        inputs=2,
+        hidden=(3, 1),
+        outputs=2,
+        units=True,
+        initial_state=True,
+        metadata={"origin": "a test", "": "the empty key", "größe": "μ\n\0"},
+    )
+
+
+@pytest.fixture
+def data(net):
+    return storage.dumps(net)
+
+
+def real_network(seed=0, **changes):
+    """Return a network of the package itself."""
+    options = {"input_size": 3, "hidden_size": [5, 4], "output_size": 2, "seed": seed} | changes
+    return elman.Network(**options)
+
+
+def split(data):
+    """Return the header as a dictionary, and the bytes after it."""
+    start = 8 + int.from_bytes(data[:8], "little")
+    return json.loads(data[8:start]), data[start:]
+
+
+def join(header, tensors):
+    """Return the bytes of a file; the header may be JSON text already."""
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + tensors
+
+
+def weights_of(net):
+    """Return every array of a network by its name in the file."""
+    return storage._tensors(net)
+
+
+# --- what is written ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_safetensors_library_reads_what_we_write(rng, dtype, tmp_path):
+    net = make_network(rng, hidden=(3, 5), units=True, initial_state=True, dtype=dtype)
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(storage.dumps(net))
+    with safetensors.safe_open(path, framework="np") as file:
+        assert set(file.keys()) == set(weights_of(net))
+        for name, want in weights_of(net).items():
+            got = file.get_tensor(name)
+            assert got.dtype == want.dtype
+            np.testing.assert_array_equal(got, want)
+        metadata = file.metadata()
+    assert metadata["format"] == "elman"
+    assert metadata["format_version"] == "1"
+    layer = {"activation": {"name": "tanh"}, "direction": "forward"}
+    network = {"layers": [layer, layer], "output_activation": {"name": "sigmoid"}}
+    assert json.loads(metadata["network"]) == network
+
+
+def test_the_layout_is_that_of_the_safetensors_library(net, data):
+    header, tensors = split(data)
+    library = safetensors.numpy.save(weights_of(net), header["__metadata__"])
+    assert split(library) == (header, tensors)
+    assert len(library) == len(data)
+    assert data[:9] == library[:9]
+    assert (len(data) - len(tensors)) % 8 == 0
+
+
+def test_the_names_in_a_file_are_those_of_the_format(data):
+    header, _ = split(data)
+    assert list(header) == [
+        "__metadata__",
+        "initial_state",
+        "input_scale",
+        "input_shift",
+        "layers.0.W_hh",
+        "layers.0.W_xh",
+        "layers.0.b_h",
+        "layers.1.W_hh",
+        "layers.1.W_xh",
+        "layers.1.b_h",
+        "output_scale",
+        "output_shift",
+        "readout.W_hy",
+        "readout.b_y",
+    ]
+    assert header["layers.0.W_xh"]["shape"] == [3, 2]
+    assert header["layers.0.W_xh"]["dtype"] == "F32"
+    assert header["__metadata__"]["user.origin"] == "a test"
+
+
+def test_a_network_without_the_optional_parts_writes_none_of_them(rng):
+    net = make_network(rng, outputs=None, bias=False)
+    header, _ = split(storage.dumps(net))
+    assert list(header) == ["__metadata__", "layers.0.W_hh", "layers.0.W_xh"]
+    assert json.loads(header["__metadata__"]["network"])["output_activation"] is None
+
+
+def test_the_same_network_gives_the_same_bytes(net, data):
+    net.metadata = dict(reversed(net.metadata.items()))
+    assert storage.dumps(net) == data
+
+
+def test_arrays_in_any_memory_order_are_written_in_c_order(net, data):
+    net.layers[0].W_xh = np.asfortranarray(net.layers[0].W_xh)
+    net.readout.W_hy = net.readout.W_hy.astype(">f4")
+    assert storage.dumps(net) == data
+
+
+def test_what_would_not_be_read_is_not_written(net, rng):
+    net.metadata = {"text": "x" * storage.MAX_HEADER_BYTES}
+    with pytest.raises(LimitError, match="metadata: expected a file header of at most 262144 by"):
+        storage.dumps(net)
+    net = make_network(rng, hidden=(1,) * 400)
+    with pytest.raises(LimitError, match="layers: expected at most 1024 tensors, got 1202"):
+        storage.dumps(net)
+
+
+# --- whole networks, through the public interface -------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"dtype": "float64"},
+        {"output_size": None},
+        {"bias": False},
+        {"hidden_size": 1, "activation": "relu", "output_activation": "softmax"},
+        {"activation": ["sigmoid", "identity"], "output_activation": "identity"},
+        {"metadata": {"format": "of the user", "": "", "größe": "μ\n\0"}},
+        {"initial_state": [0.5] * 9},
+        {"input_shift": [1, 2, 3], "output_scale": [10, 20]},
+        {"input_scale": [1, 2, 3], "output_shift": [10, 20]},
+    ],
+)
+def test_a_saved_network_is_loaded_with_the_same_bits(tmp_path, rng, changes):
+    net = real_network(**changes)
+    path = tmp_path / "model.safetensors"
+    net.save(path)
+    loaded = elman.load(path)
+    assert loaded == net
+    assert loaded.dtype == net.dtype
+    assert loaded.activations == net.activations
+    assert loaded.output_activation == net.output_activation
+    assert dict(loaded.metadata) == dict(net.metadata)
+    assert storage.dumps(loaded) == storage.dumps(net) == path.read_bytes()
+    x = make_inputs(rng, net, 2, 7)
+    np.testing.assert_array_equal(loaded(x), net(x))
+
+
+def test_a_path_may_be_a_string_bytes_or_a_path(tmp_path):
+    net = real_network()
+    for path in (tmp_path / "a", str(tmp_path / "b"), os.fsencode(tmp_path / "ç\udcff")):
+        storage.save(net, path)
+        assert elman.load(path) == net
+    with pytest.raises(TypeError):
+        elman.load(0)
+
+
+@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
+def test_a_network_pickles_to_little_more_than_its_file(protocol):
+    net = real_network(metadata={"a": "b"})
+    pickled = pickle.dumps(net, protocol)
+    loaded = pickle.loads(pickled)
+    assert loaded == net
+    assert dict(loaded.metadata) == {"a": "b"}
+    if protocol >= 3:  # the first that knows bytes
+        assert len(pickled) < 1.1 * len(storage.dumps(net)) + 100
+
+
+def test_a_network_that_was_allowed_nan_survives_a_pickle():
+    matrix = np.array([[np.nan]], np.float32)
+    net = elman.Network.from_weights([(matrix, matrix, None)], None, allow_nonfinite=True)
+    assert np.isnan(pickle.loads(pickle.dumps(net)).layers[0].W_hh).all()
+    assert copy.deepcopy(net) == net
+
+
+def test_a_pickle_passes_the_same_checks_as_a_file(data):
+    with pytest.raises(ModelFormatError, match="^pickled network: expected 128 bytes of tensors"):
+        storage.restore(data[:-1])
+    for wrong in (None, "text", bytearray(data), 3):
+        with pytest.raises(TypeError, match="data: expected bytes, got"):
+            storage.restore(wrong)
+
+
+def test_a_file_in_the_library_s_own_order_is_read(net, data):
+    header, _ = split(data)
+    library = safetensors.numpy.save(weights_of(net), header["__metadata__"])
+    assert storage.dumps(storage.loads(library)) == data
+
+
+def test_golden_examples_are_skipped(net, data):
+    tensors = {**weights_of(net), "golden.x": np.full((1, 2, 3), np.nan, np.float32)}
+    with_golden = safetensors.numpy.save(tensors, split(data)[0]["__metadata__"])
+    assert storage.dumps(storage.loads(with_golden)) == data
+
+
+@linux_only
+def test_loading_opens_no_other_file(tmp_path):
+    path = tmp_path / "model.safetensors"
+    real_network().save(path)
+    code = """
+import sys, elman
+elman.load(sys.argv[1])
+opened = []
+sys.addaudithook(lambda event, args: opened.append(args[0]) if event == "open" else None)
+elman.load(sys.argv[1])
+print(set(opened) == {sys.argv[1]})
+"""
+    assert run_python(code, path) == "True\n"
+
+
+def run_python(code, *arguments, timeout=60):
+    """Run a program that can import elman, and return what it prints."""
+    root = pathlib.Path(elman.__file__).parents[1]
+    environment = {**os.environ, "PYTHONPATH": str(root), "OPENBLAS_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    options = {"capture_output": True, "text": True, "timeout": timeout, "env": environment}
+    done = subprocess.run(command, **options, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+# --- what is refused ------------------------------------------------------------------------------
+
+
+def tensor(name, **changes):
+    """Return a spoiler that changes what the header says of a tensor."""
+    return lambda header: header[name].update(changes)
+
+
+def without_tensor(*names):
+    """Return a spoiler that takes tensors out, their bytes too."""
+
+    def spoil(header):
+        for name in names:
+            begin, end = header.pop(name)["data_offsets"]
+            header["cut"] = header.get("cut", []) + [(begin, end)]
+            for about in header.values():
+                offsets = isinstance(about, dict) and about.get("data_offsets")
+                if offsets and offsets[0] >= end:
+                    about["data_offsets"] = [offset - (end - begin) for offset in offsets]
+
+    return spoil
+
+
+def rename(old, new):
+    """Return a spoiler that gives a tensor another name."""
+    return lambda header: header.update({new: header.pop(old)})
+
+
+def metadata(**changes):
+    """Return a spoiler that changes the metadata; None takes a key away."""
+
+    def spoil(header):
+        header["__metadata__"].update(changes)
+        for key in [key for key, value in changes.items() if value is None]:
+            del header["__metadata__"][key]
+
+    return spoil
+
+
+def network(change):
+    """Return a spoiler that changes the description of the network."""
+
+    def spoil(header):
+        description = json.loads(header["__metadata__"]["network"])
+        change(description)
+        header["__metadata__"]["network"] = json.dumps(description)
+
+    return spoil
+
+
+def spoiled(data, spoil):
+    """Return the file with its header spoiled, and the bytes of removed tensors taken out."""
+    header, tensors = split(data)
+    spoil(header)
+    for begin, end in header.pop("cut", []):
+        tensors = tensors[:begin] + tensors[end:]
+    return join(header, tensors)
+
+
+BAD_HEADERS = {
+    # tensors, each for itself
+    "unknown dtype": (tensor("layers.0.W_xh", dtype="Q7"), "tensor 'layers.0.W_xh': dtype: expec"),
+    "bfloat16": (tensor("layers.0.W_xh", dtype="BF16"), "expected F32 or F64, got 'BF16'"),
+    "integers": (tensor("layers.0.W_xh", dtype="I64"), "expected F32 or F64, got 'I64'"),
+    "4 bits": (tensor("layers.0.W_xh", dtype="F4"), "expected F32 or F64, got 'F4'"),
+    "dtype is a list": (tensor("layers.0.W_xh", dtype=["F32"]), r"got \['F32'\]"),
+    "shape is a number": (tensor("layers.0.b_h", shape=3), "expected a shape of positive sizes"),
+    "scalar": (tensor("layers.0.b_h", shape=[]), r"a shape of positive sizes, got \[\]"),
+    "size zero": (tensor("layers.0.b_h", shape=[0]), r"a shape of positive sizes, got \[0\]"),
+    "negative": (tensor("layers.0.b_h", shape=[-3]), r"a shape of positive sizes, got \[-3\]"),
+    "float size": (tensor("layers.0.b_h", shape=[3.0]), r"a shape of positive sizes, got \[3.0\]"),
+    "bool size": (tensor("layers.1.b_h", shape=[True]), r"of positive sizes, got \[True\]"),
+    "text size": (tensor("layers.0.b_h", shape=["3"]), r"a shape of positive sizes, got \['3'\]"),
+    "rank 9": (tensor("layers.0.b_h", shape=[1] * 8 + [3]), "a shape of positive sizes"),
+    "product wraps to 0": (tensor("layers.0.W_hh", shape=[2**32, 2**32]), "expected 7378697629483"),
+    "product wraps": (tensor("layers.0.W_hh", shape=[2**62, 9]), r"expected \d{20,} bytes"),
+    "size of 64 bits": (tensor("layers.0.W_hh", shape=[2**64]), "a shape of positive sizes"),
+    "size of 9999 bits": (tensor("layers.0.W_hh", shape=[2**9999]), "a shape of positive sizes"),
+    "one offset": (tensor("layers.0.b_h", data_offsets=[0]), "expected two data offsets, got"),
+    "three offsets": (tensor("layers.0.b_h", data_offsets=[0, 4, 8]), "two data offsets, got"),
+    "no offsets": (tensor("layers.0.b_h", data_offsets=None), "two data offsets, got None"),
+    "negative offset": (tensor("layers.0.b_h", data_offsets=[-12, 0]), "two data offsets, got"),
+    "bool offset": (tensor("layers.1.b_h", data_offsets=[False, 4]), "two data offsets, got"),
+    "float offset": (tensor("layers.1.b_h", data_offsets=[0.0, 4]), "two data offsets, got"),
+    "swapped offsets": (tensor("layers.0.b_h", data_offsets=[12, 0]), "expected 12 bytes for the"),
+    "huge offset": (tensor("layers.0.b_h", data_offsets=[0, 2**62]), "expected 12 bytes for the"),
+    "hole": (
+        lambda header: header["readout.b_y"].update(data_offsets=[124, 132]),
+        "tensor 'readout.b_y': expected data from byte 120, got 124: the tensors overlap or leave",
+    ),
+    "overlap": (
+        lambda header: header["readout.b_y"].update(header["output_scale"]),
+        "the tensors overlap or leave a hole",
+    ),
+    "two dtypes": (
+        tensor("initial_state", dtype="F64", shape=[2]),
+        "expected the dtype of the others, F64, got F32",
+    ),
+    "tensor is a list": (lambda header: header.update({"layers.0.b_h": []}), "expected an object"),
+    "missing dtype": (lambda h: h["layers.0.b_h"].pop("dtype"), "the key 'dtype' is missing"),
+    "missing shape": (lambda h: h["layers.0.b_h"].pop("shape"), "the key 'shape' is missing"),
+    "unknown tensor key": (tensor("layers.0.b_h", packed=1), "the key 'packed' is unknown"),
+    # tensors, together
+    "unknown tensor": (rename("readout.b_y", "readout.W_xh"), "tensor 'readout.W_xh' is unknown"),
+    "NUL in a name": (rename("readout.b_y", "readout.b_y\0"), r"tensor 'readout.b_y\\x00' is unkn"),
+    "path as a name": (rename("readout.b_y", "../b_y"), "tensor '../b_y' is unknown in a network"),
+    "leading zero": (rename("layers.0.b_h", "layers.00.b_h"), "tensor 'layers.00.b_h' is unknown"),
+    "negative layer": (rename("layers.0.b_h", "layers.-1.b_h"), "'layers.-1.b_h' is unknown in a"),
+    "layer too many": (
+        rename("layers.1.b_h", "layers.2.b_h"),
+        "'layers.2.b_h' is unknown in a network of 2 layers and a readout",
+    ),
+    "packed weights": (rename("layers.0.b_h", "layers.0.packed"), "'layers.0.packed' is unknown"),
+    "missing W_xh": (without_tensor("layers.0.W_xh"), "tensor 'layers.0.W_xh' is missing"),
+    "missing W_hh": (without_tensor("layers.1.W_hh"), "tensor 'layers.1.W_hh' is missing"),
+    "missing W_hy": (without_tensor("readout.W_hy"), "tensor 'readout.W_hy' is missing"),
+    "missing layer": (
+        without_tensor("layers.0.W_xh", "layers.0.W_hh", "layers.0.b_h"),
+        "tensor 'layers.0.W_xh' is missing",
+    ),
+    "no tensors": (lambda h: [h.pop(k) for k in list(h) if k[0] != "_"], "expected 0 bytes of ten"),
+    "W_hh not square": (
+        tensor("layers.0.W_hh", shape=[9, 1]),
+        r"tensor 'layers.0.W_hh': expected the shape \(3, 3\), got \(9, 1\)",
+    ),
+    "W_hh a vector": (tensor("layers.0.W_hh", shape=[9]), r"expected the shape \(3, 3\), got \(9"),
+    "W_xh a vector": (tensor("layers.0.W_xh", shape=[6]), r"expected the shape \(rows, columns\)"),
+    "b_h a matrix": (tensor("layers.0.b_h", shape=[3, 1]), r"expected the shape \(3,\), got \(3, 1"),
+    "W_xh transposed": (tensor("layers.0.W_xh", shape=[2, 3]), r"'layers.0.W_hh': expected the sh"),
+    "layers that do not fit": (
+        tensor("layers.1.W_xh", shape=[3, 1]),
+        r"tensor 'layers.1.W_xh': expected the shape \(3, 3\), got \(3, 1\)",
+    ),
+    "upper W_xh a vector": (
+        tensor("layers.1.W_xh", shape=[3]),
+        r"'layers.1.W_xh': expected the shape \(rows, 3\), got \(3,\)",
+    ),
+    "W_hy of another size": (tensor("readout.W_hy", shape=[1, 2]), r"expected the shape \(1, 1\)"),
+    "b_y of another rank": (tensor("readout.b_y", shape=[1, 2]), r"'readout.b_y': .* \(2,\), got"),
+    "initial_state a matrix": (tensor("initial_state", shape=[2, 2]), r"expected the shape \(4,\)"),
+    "input_shift a matrix": (tensor("input_shift", shape=[2, 1]), r"expected the shape \(2,\), got"),
+    "input_scale a matrix": (tensor("input_scale", shape=[1, 2]), r"expected the shape \(2,\), got"),
+    "output_shift a matrix": (tensor("output_shift", shape=[2, 1]), r"'output_shift': expected"),
+    "output_scale a matrix": (tensor("output_scale", shape=[2, 1]), r"'output_scale': expected"),
+    # metadata
+    "no metadata": (lambda h: h.pop("__metadata__"), "expected the format 'elman', got none"),
+    "metadata a list": (lambda h: h.update(__metadata__=[]), "metadata: expected an object"),
+    "metadata a number": (metadata(format=1), "metadata 'format': expected a string, got 1"),
+    "user metadata null": (metadata(**{"user.a": {}}), "metadata 'user.a': expected a string"),
+    "other format": (metadata(format="pt"), "expected the format 'elman', got 'pt'"),
+    "no version": (metadata(format_version=None), "expected the format version 1, got ''"),
+    "version 0": (metadata(format_version="0"), "expected the format version 1, got '0'"),
+    "version 1.0": (metadata(format_version="1.0"), "expected the format version 1, got '1.0'"),
+    "version +1": (metadata(format_version="+1"), r"expected the format version 1, got '\+1'"),
+    "unknown metadata key": (metadata(origin="x"), "metadata: the key 'origin' is unknown"),
+    "no network": (metadata(network=None), "metadata: the key 'network' is missing"),
+    # the network
+    "network not JSON": (metadata(network="{"), "network: expected JSON: Expecting property name"),
+    "network a list": (metadata(network="[]"), r"network: expected a JSON object, got \[\]"),
+    "network key twice": (metadata(network='{"layers":1,"layers":2}'), "'layers' stands twice in"),
+    "network deep": (metadata(network="[" * 50_000), "network: the JSON is nested too deeply"),
+    "unknown network key": (network(lambda n: n.update(cell=1)), "network: the key 'cell' is unkn"),
+    "no layers": (network(lambda n: n.pop("layers")), "network: the key 'layers' is missing"),
+    "layers empty": (network(lambda n: n["layers"].clear()), "expected a list of layers, got "),
+    "layers a number": (network(lambda n: n.update(layers=2)), "expected a list of layers, got 2"),
+    "layer a string": (network(lambda n: n["layers"].append("tanh")), "layer 2: expected an obj"),
+    "layer described but not there": (
+        network(lambda n: n["layers"].append(n["layers"][0])),
+        "tensor 'layers.2.W_xh' is missing",
+    ),
+    "layer there but not described": (
+        network(lambda n: n["layers"].pop()),
+        "tensor 'layers.1.W_hh' is unknown in a network of 1 layers and a readout",
+    ),
+    "unknown activation": (
+        network(lambda n: n["layers"][1]["activation"].update(name="Tanh")),
+        "the activation of layer 1: expected tanh or relu or sigmoid or identity, got 'Tanh'",
+    ),
+    "softmax in a layer": (
+        network(lambda n: n["layers"][0]["activation"].update(name="softmax")),
+        "the activation of layer 0: expected tanh or relu or sigmoid or identity, got 'softmax'",
+    ),
+    "activation a string": (
+        network(lambda n: n["layers"][0].update(activation="tanh")),
+        "the activation of layer 0: expected an object, got 'tanh'",
+    ),
+    "activation a list": (
+        network(lambda n: n["layers"][0]["activation"].update(name=["tanh"])),
+        r"the activation of layer 0: .*, got \['tanh'\]",
+    ),
+    "unknown activation key": (
+        network(lambda n: n["layers"][0]["activation"].update(alpha=0.1)),
+        "the activation of layer 0: the key 'alpha' is unknown",
+    ),
+    "no activation": (network(lambda n: n["layers"][0].pop("activation")), "'activation' is missi"),
+    "unknown direction": (
+        network(lambda n: n["layers"][0].update(direction="reverse")),
+        "the direction of layer 0: expected forward, got 'reverse'",
+    ),
+    "no direction": (network(lambda n: n["layers"][0].pop("direction")), "'direction' is missing"),
+    "unknown layer key": (network(lambda n: n["layers"][0].update(clip=1)), "'clip' is unknown"),
+    "unknown output activation": (
+        network(lambda n: n["output_activation"].update(name="relu6")),
+        "the output activation: expected .* or softmax, got 'relu6'",
+    ),
+    "readout not described": (
+        network(lambda n: n.update(output_activation=None)),
+        "tensor 'readout.W_hy' is unknown in a network of 2 layers without readout",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD_HEADERS)
+def test_a_bad_header_is_refused_by_name(data, case):
+    spoil, message = BAD_HEADERS[case]
+    bad = spoiled(data, spoil)
+    assert bad != data
+    with pytest.raises(ModelFormatError, match=f"^m: .*{message}") as caught:
+        storage.loads(bad, source="m")
+    assert len(str(caught.value)) < 300
+    assert "\n" not in str(caught.value)
+
+
+LONG = storage.MAX_HEADER_BYTES + 8
+BAD_BYTES = {
+    "empty": (b"", "expected at least 8 bytes, got 0"),
+    "7 bytes": (bytes(7), "expected at least 8 bytes, got 7"),
+    "no header": (bytes(8), "the header: expected a JSON object, got ''"),
+    "header length of 64 bits": (b"\xff" * 99, "of at most 262144 bytes, got a length of 18446744"),
+    "header above the limit": (join(b"{}".ljust(LONG), b""), "of at most 262144 bytes, got a leng"),
+    "header longer than the file": (join(b"{}", b"")[:-1], "expected a header of 2 bytes, got 1"),
+    "text": (b"Hello, this is no model at all.", "this is not a safetensors file"),
+    "not UTF-8": (join(b'{"\xff":1}', b""), "the header: expected UTF-8, got invalid start byte"),
+    "UTF-16": (join("{}".encode("utf-16"), b""), "the header: expected UTF-8"),
+    "not JSON": (join(b"{]", b""), "the header: expected JSON: Expecting property name"),
+    "leading space": (join(b" {}", b""), "the header: expected a JSON object, got ' {}'"),
+    "a JSON list": (join(b"[]", b""), r"the header: expected a JSON object, got '\[\]'"),
+    "two objects": (join(b"{}{}", b""), "the header: expected JSON: Extra data"),
+    "NaN": (join(b'{"a":NaN}', b""), "NaN is not a JSON number"),
+    "Infinity": (join(b'{"a":-Infinity}', b""), "-Infinity is not a JSON number"),
+    "the same key twice": (join(b'{"a":1,"a":1}', b""), "the key 'a' stands twice in one JSON obj"),
+    "the metadata twice": (
+        join(b'{"__metadata__":{},"__metadata__":{}}', b""),
+        "the key '__metadata__' stands twice",
+    ),
+    "too deep a list": (join(b'{"a":' + b"[" * 200_000, b""), "JSON is nested too deeply"),
+    "too deep an object": (join(b'{"a":' * 40_000, b""), "the JSON is nested too deeply"),
+    "a number of 5000 digits": (join(b'{"a":' + b"1" * 5000 + b"}", b""), "expected JSON: Exceeds"),
+    "a key of 100 kB": (join(b'{"' + b"a" * 10**5 + b'":1}', b""), "expected the format 'elman'"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_BYTES)
+def test_bytes_that_are_no_model_are_refused(case):
+    data, message = BAD_BYTES[case]
+    with pytest.raises(ModelFormatError, match=f"^m: .*{message}") as caught:
+        storage.loads(data, source="m")
+    assert len(str(caught.value)) < 300
+
+
+OTHER_KINDS = {
+    "PyTorch": (b"PK\x03\x04\x00\x00\x08\x08archive/data.pkl", "PyTorch .pt .* pickle is not read"),
+    "pickle": (pickle.dumps({"weights": list(range(9))}), "a pickle, .* pickle is not read"),
+    "short pickle": (pickle.dumps(None), "a pickle, .* pickle is not read"),
+    "old pickle": (pickle.dumps({"weights": 1}, 2), "a pickle, .* pickle is not read"),
+    "HDF5": (b"\x89HDF\r\n\x1a\n" + bytes(99), "an HDF5 file, such as a Keras .h5 file"),
+    "ONNX": (b"\x08\x0a\x12\x07pytorch\x1a\x05" + bytes(9), "an ONNX file"),
+}
+
+
+@pytest.mark.parametrize("case", OTHER_KINDS)
+def test_another_kind_of_file_is_named(case):
+    data, message = OTHER_KINDS[case]
+    with pytest.raises(UnsupportedModelError, match=f"^m: expected a model in saf.*{message}"):
+        storage.loads(data, source="m")
+
+
+def test_a_newer_format_is_named_whatever_else_it_holds(data):
+    def spoil(header):
+        header["__metadata__"].update(format_version="2", compression="zstd")
+        header["layers.0.W_qq"] = {"dtype": "F16", "sparse": True}
+
+    with pytest.raises(UnsupportedModelError, match="format version 1, got 2: a newer elman wrote"):
+        storage.loads(spoiled(data, spoil))
+
+
+def test_too_many_tensors_are_refused(data):
+    def spoil(header):
+        header.update({f"golden.{index}": 0 for index in range(storage.MAX_TENSORS)})
+
+    with pytest.raises(ModelFormatError, match="expected at most 1024 tensors, got 1037"):
+        storage.loads(spoiled(data, spoil))
+
+
+def test_a_file_that_goes_on_or_breaks_off_is_refused(data):
+    with pytest.raises(ModelFormatError, match="128 bytes of tensors, got 129: the file goes on"):
+        storage.loads(data + b"\0")
+    with pytest.raises(ModelFormatError, match="128 bytes of tensors, got 127: the file is trunca"):
+        storage.loads(data[:-1])
+
+
+def test_what_only_the_library_refuses_is_refused_too(data):
+    lone_surrogate = data.replace(b'"a test"', b'"\\ud8ff"')
+    lone_surrogate = lone_surrogate.replace(b"user.origin", b"user.orig")  # the same length
+    assert len(lone_surrogate) == len(data) - 2
+    length = int.from_bytes(data[:8], "little") - 2
+    with pytest.raises(ModelFormatError, match="^model: safetensors does not read it: ") as caught:
+        storage.loads(length.to_bytes(8, "little") + lone_surrogate[8:])
+    assert isinstance(caught.value.__cause__, safetensors.SafetensorError)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_weight_that_is_not_finite_is_refused_unless_it_is_allowed(net, value):
+    net.layers[1].W_hh = np.full((1, 1), value, np.float32)
+    data = storage.dumps(net)
+    with pytest.raises(ModelFormatError, match="tensor 'layers.1.W_hh': expected finite numbers"):
+        storage.loads(data)
+    np.testing.assert_array_equal(
+        storage.loads(data, allow_nonfinite=True).layers[1].W_hh, net.layers[1].W_hh
+    )
+
+
+def outcome(data):
+    """Load bytes: return the network, or None for one of the two errors that are allowed."""
+    try:
+        return storage.loads(data)
+    except (ModelFormatError, UnsupportedModelError):
+        return None
+
+
+def test_a_file_that_is_cut_anywhere_is_refused(data):
+    assert outcome(data) is not None
+    for length in range(len(data)):
+        assert outcome(data[:length]) is None
+
+
+def test_a_flipped_bit_is_refused_or_changes_a_value_or_a_user_s_string(data):
+    whole = storage.loads(data)
+    start = len(data) - 128
+    loaded = changed_strings = 0
+    for bit in range(8 * len(data)):
+        flipped = bytearray(data)
+        flipped[bit // 8] ^= 1 << bit % 8
+        net = outcome(bytes(flipped))
+        if net is None:
+            continue
+        loaded += 1
+        assert repr(net) == repr(whole)
+        assert net.activations == whole.activations
+        assert net.output_activation == whole.output_activation
+        if bit // 8 < start:
+            assert net == whole
+            assert net.metadata != whole.metadata
+            changed_strings += 1
+        else:
+            assert net != whole
+            assert net.metadata == whole.metadata
+    assert loaded > 8 * 128 * 0.9
+    assert changed_strings > 50
+
+
+# --- paths that are no model ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError, IsADirectoryError])
+def test_a_missing_file_and_a_directory_are_the_usual_errors(tmp_path, error):
+    path = tmp_path if error is IsADirectoryError else tmp_path / "missing"
+    with pytest.raises(error) as caught:
+        elman.load(path)
+    assert caught.value.filename == str(path)
+
+
+def test_a_path_with_nul_is_refused():
+    with pytest.raises(ValueError, match="null"):
+        elman.load("a\0b")
+
+
+def test_a_fifo_is_refused_without_waiting_for_a_writer(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    before = time.monotonic()
+    with pytest.raises(ModelFormatError, match="fifo: expected a regular file, got a FIFO"):
+        elman.load(tmp_path / "fifo")
+    assert time.monotonic() - before < 1
+
+
+def test_a_fifo_that_takes_a_file_s_place_after_the_check_does_not_block(tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / "fifo")
+    regular = tmp_path / "regular"
+    regular.write_bytes(b"")
+    status = os.stat(regular)
+    monkeypatch.setattr(storage.os, "stat", lambda path: status)
+    with pytest.raises(ModelFormatError, match="fifo: expected a regular file, got a FIFO"):
+        elman.load(tmp_path / "fifo")
+
+
+@linux_only
+@pytest.mark.parametrize("path", ["/dev/zero", "/dev/null", "/dev/stdin"])
+def test_a_device_is_refused(path):
+    with pytest.raises(ModelFormatError, match=f"{path}: expected a regular file"):
+        elman.load(path)
+
+
+@linux_only
+@pytest.mark.parametrize("path", ["/proc/self/mem", "/proc/self/status", "/proc/cpuinfo"])
+def test_a_file_of_unknown_size_is_refused(path):
+    with pytest.raises(ModelFormatError, match=f"{path}: expected at least 8 bytes, got 0"):
+        elman.load(path)
+
+
+@pytest.mark.parametrize(("change", "got"), [(b"\0", "more"), (None, r"\d+")])
+def test_a_file_that_changes_its_size_while_it_is_read_is_refused(
+    tmp_path, data, monkeypatch, change, got
+):
+    path = tmp_path / "model"
+    path.write_bytes(data)
+    read_header = storage._read_header
+
+    def change_then_read(head, file_bytes):
+        path.write_bytes(data + change if change else data[:-1])
+        return read_header(head, file_bytes)
+
+    monkeypatch.setattr(storage, "_read_header", change_then_read)
+    message = f"the file changed while it was read: expected {len(data)} bytes, got {got}"
+    with pytest.raises(ModelFormatError, match=message):
+        elman.load(path)
+
+
+def test_an_error_names_the_file(tmp_path):
+    path = tmp_path / "broken.safetensors"
+    path.write_bytes(b"not a model")
+    with pytest.raises(ModelFormatError, match=f"^{path}: expected a header of at most"):
+        elman.load(path)
+
+
+@linux_only
+def test_a_hostile_file_costs_little_memory(tmp_path):
+    """Each small file below, and one of 1 TB that is empty, costs less than 16 MiB."""
+    limit = storage.MAX_HEADER_BYTES
+    net = make_network(np.random.default_rng(0))
+    header, _ = split(storage.dumps(net))
+    meta = json.dumps(header["__metadata__"]).encode()
+    many = {f"golden.{index}": header["layers.0.b_h"] for index in range(2000)}
+
+    def filled(start, part, end):
+        return join(start + part * ((limit - len(start) - len(end)) // len(part)) + end, b"")
+
+    files = {
+        "lists": filled(b'{"a":[', b"[],", b"0]}"),
+        "objects": filled(b'{"a":[', b'{"":0},', b"0]}"),
+        "floats": filled(b'{"a":[', b"1.5,", b"0]}"),
+        "strings": filled(b'{"a":[', b'"ab",', b"0]}"),
+        "deep": filled(b'{"a":', b"[", b""),
+        "metadata": filled(b'{"__metadata__":{"user.a":"', b"x", b'"}}'),
+        "escapes": filled(b'{"__metadata__":{"user.a":"', rb"\u00ff", b'"}}'),
+        "network": filled(b'{"__metadata__":{"network":"[', b"[],", b'0]"}}'),
+        "tensors": join({**header, **many}, b""),
+        "shape": spoiled(storage.dumps(net), tensor("layers.0.W_hh", shape=[2**31, 2**31])),
+        "header": (10**8).to_bytes(8, "little") + b"{" * 100,
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    real_network().save(tmp_path / "good")
+    size = 2**40
+    text = {"dtype": "F32", "shape": [size // 8, 1], "data_offsets": [0, size // 2]}
+    other = {"dtype": "F32", "shape": [size // 8, 2], "data_offsets": [size // 2, size * 3 // 2]}
+    text = json.dumps({"golden.a": text, "golden.b": other, "__metadata__": header["__metadata__"]})
+    with open(tmp_path / "sparse", "wb") as file:
+        file.write(join(text.encode(), b""))
+        file.truncate(file.tell() + size)
+    assert meta
+
+    code = """
+import pathlib, sys, elman
+
+def peak():
+    status = pathlib.Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0])
+
+folder = pathlib.Path(sys.argv[1])
+elman.load(folder / "good")
+for path in sorted(folder.iterdir()):
+    if path.name != "good":
+        pathlib.Path("/proc/self/clear_refs").write_text("5")  # the peak begins again
+        before = peak()
+        try:
+            elman.load(path)
+        except elman.ModelFormatError:
+            print(path.name, peak() - before)
+"""
+    growth = dict(line.split() for line in run_python(code, tmp_path).splitlines())
+    assert set(growth) == {*files, "sparse"}
+    assert max(map(int, growth.values())) < 16 * 1024, growth
+
+
+# --- saving ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def path(tmp_path, net):
+    """A folder with one model file in it."""
+    storage.save(net, tmp_path / "model.safetensors")
+    return tmp_path / "model.safetensors"
+
+
+@pytest.fixture
+def other(rng):
+    """Another network, to be saved over the first."""
+    return make_network(rng, hidden=(2,))
+
+
+def assert_alone(path):
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_saving_replaces_the_file_and_leaves_nothing_else(path, other):
+    assert_alone(path)
+    storage.save(other, path)
+    assert path.read_bytes() == storage.dumps(other)
+    assert_alone(path)
+
+
+def test_saving_in_the_current_folder_needs_no_folder_in_the_name(tmp_path, net, data, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    storage.save(net, "model")
+    assert (tmp_path / "model").read_bytes() == data
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o666, 0o755])
+def test_the_permissions_of_the_old_file_are_kept(path, other, mode):
+    path.chmod(mode)
+    storage.save(other, path)
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_a_new_file_has_the_permissions_of_any_new_file(tmp_path, net, umask, mode):
+    before = os.umask(umask)
+    try:
+        storage.save(net, tmp_path / "model")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "model").stat().st_mode) == mode
+
+
+def test_a_private_file_is_never_readable_by_others_while_it_is_written(path, other, monkeypatch):
+    path.chmod(0o600)
+    modes = []
+    chmod = os.chmod
+
+    def look_then_chmod(temporary, mode):
+        modes.append(stat.S_IMODE(os.stat(temporary).st_mode))
+        chmod(temporary, mode)
+
+    monkeypatch.setattr(storage.os, "chmod", look_then_chmod)
+    storage.save(other, path)
+    assert modes == [0o600]
+
+
+def test_saving_through_a_symbolic_link_replaces_the_file_behind_it(path, other, tmp_path):
+    folder = tmp_path / "links"
+    folder.mkdir()
+    link = folder / "link"
+    link.symlink_to(path)
+    storage.save(other, link)
+    assert link.is_symlink()
+    assert path.read_bytes() == storage.dumps(other)
+    assert sorted(os.listdir(tmp_path)) == ["links", path.name]
+    assert os.listdir(folder) == ["link"]
+
+
+def test_saving_over_a_directory_is_the_usual_error(tmp_path, net):
+    with pytest.raises(IsADirectoryError):
+        storage.save(net, tmp_path)
+    assert os.listdir(tmp_path) == []
+
+
+def test_saving_over_a_fifo_or_a_device_is_refused(tmp_path, net):
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path / "fifo", "/dev/null"):
+        with pytest.raises(FileExistsError, match="Not a regular file"):
+            storage.save(net, path)
+    assert stat.S_ISFIFO(os.stat(tmp_path / "fifo").st_mode)
+
+
+def test_saving_in_a_missing_folder_names_the_folder(tmp_path, net):
+    with pytest.raises(FileNotFoundError) as caught:
+        storage.save(net, tmp_path / "missing" / "model")
+    assert caught.value.filename == str(tmp_path / "missing")
+
+
+def test_a_write_protected_file_is_not_replaced(path, other, data, monkeypatch):
+    monkeypatch.setattr(storage.os, "access", lambda target, mode: mode != os.W_OK)  # as not root
+    with pytest.raises(PermissionError):
+        storage.save(other, path)
+    assert path.read_bytes() == data
+    assert_alone(path)
+
+
+class FailingFile:
+    """A file whose calls may fail."""
+
+    def __init__(self, file, may_fail):
+        self.file = file
+        self.may_fail = may_fail
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.file.close()
+
+    def __getattr__(self, name):
+        return self.may_fail(getattr(self.file, name))
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "disk full"), KeyboardInterrupt(), MemoryError()]
+)
+def test_whichever_call_fails_the_old_file_or_the_new_one_is_there(
+    path, other, data, monkeypatch, error
+):
+    new = storage.dumps(other)
+    calls = []
+
+    def may_fail(function):
+        def call(*arguments):
+            calls.append(function.__name__)
+            if len(calls) == failing:
+                raise error
+            return function(*arguments)
+
+        return call
+
+    for name in ("open", "chmod", "fsync", "replace"):
+        monkeypatch.setattr(storage.os, name, may_fail(getattr(os, name)))
+    monkeypatch.setattr(
+        storage, "open", lambda *a: FailingFile(open(*a), may_fail), raising=False
+    )
+    for failing in itertools.count(1):
+        path.write_bytes(data)
+        calls.clear()
+        try:
+            storage.save(other, path)
+        except type(error):
+            after_replacing = calls.count("replace") == 1 and calls[-1] != "replace"
+            assert path.read_bytes() == (new if after_replacing else data)
+            assert_alone(path)
+        else:
+            break
+    done = ["open", "chmod", "write", "flush", "fileno", "fsync", "replace", "open", "fsync"]
+    assert calls == done
+    assert failing == len(done) + 1
+    assert path.read_bytes() == new
+
+
+def test_a_network_that_cannot_be_written_touches_no_file(path, other, data):
+    other.metadata = {"text": "x" * storage.MAX_HEADER_BYTES}
+    with pytest.raises(LimitError):
+        storage.save(other, path)
+    assert path.read_bytes() == data
+    assert_alone(path)
+
+
+def test_a_process_that_is_killed_leaves_the_old_file_or_the_new_one(tmp_path):
+    """A child saves two networks in turn until it is killed, 60 times, at random moments."""
+    code = """
+import collections, os, pathlib, random, signal, sys, time
+import elman
+from elman import storage
+
+folder = pathlib.Path(sys.argv[1])
+path = folder / "model"
+random.seed(0)
+nets = [elman.Network(input_size=1, hidden_size=300, output_size=1, seed=s) for s in (0, 1)]
+whole = {storage.dumps(net): name for net, name in zip(nets, "ab")}
+nets[0].save(path)
+seen = collections.Counter()
+for _ in range(60):
+    child = os.fork()
+    if child == 0:
+        while True:
+            for net in nets:
+                net.save(path)
+    time.sleep(random.uniform(0.001, 0.03))
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    seen[whole.get(path.read_bytes(), "torn")] += 1
+    for name in os.listdir(folder):
+        if name != "model":
+            assert name.startswith(".elman-") and name.endswith(".tmp"), name
+            os.unlink(folder / name)
+            seen["stray"] += 1
+print(seen["a"], seen["b"], seen["stray"], seen["torn"])
+"""
+    a, b, stray, torn = map(int, run_python(code, tmp_path).split())
+    assert torn == 0
+    assert a + b == 60
+    assert stray > 0, "no child was killed while it wrote: the test shows nothing"
+    assert b > 0
+    assert elman.load(tmp_path / "model").hidden_sizes == (300,)
