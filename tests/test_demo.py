@@ -120,30 +120,56 @@ def test_latency_and_times_are_all_there(facts):
 def test_a_wrong_answer_is_not_timed(shipped, monkeypatch):
     net, series = shipped
     monkeypatch.setattr(elman.pure, "step", lambda w, x, state: ([1e3], state))
-    with pytest.raises(elman.VerificationError, match="pure_python: expected .* got \\[1000"):
+    with pytest.raises(elman.VerificationError, match=r"pure_python: expected .* got \[1000"):
         timing.times_per_step(net, series.inputs)
 
 
 # --- what it prints -------------------------------------------------------------------------------
 
 
-def test_a_pipe_gets_the_plot_without_colours():
-    text = run_demo(PYTHONIOENCODING="utf-8").decode()
+def widest(text):
+    return max(map(len, text.splitlines()))
+
+
+def test_a_pipe_gets_the_plot_without_colours_in_the_width_asked_for():
+    text = run_demo(PYTHONIOENCODING="utf-8", COLUMNS="64").decode()
     for part in ("●", "█", "1960", "root mean square error", "repeating", "verified", "NumPy"):
         assert part in text
     assert "\x1b" not in text
+    assert widest(text) <= 64
 
 
-def test_ascii_is_enough():
-    text = run_demo(PYTHONIOENCODING="ascii").decode("ascii")
-    assert "o" in text
+def test_ascii_and_a_narrow_terminal_are_enough():
+    text = run_demo(PYTHONIOENCODING="ascii", COLUMNS="40").decode("ascii")
     assert re.search(r"^ *\d+ \|[ :o]+$", text, re.MULTILINE)
+    assert widest(text) <= 40
 
 
-@pytest.mark.parametrize("columns", [40, 64])
-def test_the_width_of_the_terminal_is_respected(columns):
-    text = run_demo(COLUMNS=str(columns), PYTHONIOENCODING="utf-8").decode()
-    assert max(map(len, text.splitlines())) <= columns
+@pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are POSIX")
+@pytest.mark.parametrize("no_color", [{}, {"NO_COLOR": "1"}])
+def test_colours_are_for_terminals_that_want_them(no_color):
+    import pty
+
+    reader, writer = pty.openpty()
+    env = os.environ | {"TERM": "xterm-256color", "PYTHONIOENCODING": "utf-8"}
+    env.pop("NO_COLOR", None)
+    args = [sys.executable, "-m", "elman", "demo"]
+    with os.fdopen(reader, "rb", buffering=0) as shown, os.fdopen(writer, "wb") as terminal:
+        process = subprocess.Popen(args, stdout=terminal, env=env | no_color)
+        terminal.close()
+        text = b""
+        while piece := _read(shown):
+            text += piece
+        assert process.wait(timeout=120) == 0
+    red = re.compile(rb"\x1b\[[0-9;]*31m")
+    assert bool(red.search(text)) is (not no_color)
+
+
+def _read(terminal):
+    try:
+        return terminal.read(4096)
+    except OSError:  # Linux says so when the other end is closed
+        return b""
 
 
 # --- the plot -------------------------------------------------------------------------------------

@@ -10,11 +10,11 @@ import sys
 import mpmath
 import numpy as np
 import pytest
-from fixtures.exact import exact_run
-from fixtures.networks import make_inputs, make_network
 
 import elman
 from elman import pure, reference
+from fixtures.exact import exact_run
+from fixtures.networks import make_inputs, make_network
 
 HIDDEN_ACTIVATIONS = ("tanh", "relu", "sigmoid", "identity")
 OUTPUT_ACTIVATIONS = (*HIDDEN_ACTIVATIONS, "softmax")

@@ -8,11 +8,11 @@ import pathlib
 import mpmath
 import numpy as np
 import pytest
-from fixtures.exact import exact_run
-from fixtures.networks import make_inputs, make_network
 
 from elman import reference
 from elman.errors import ShapeError
+from fixtures.exact import exact_run
+from fixtures.networks import make_inputs, make_network
 
 HIDDEN_ACTIVATIONS = ("tanh", "relu", "sigmoid", "identity")
 OUTPUT_ACTIVATIONS = (*HIDDEN_ACTIVATIONS, "softmax")
@@ -512,6 +512,7 @@ def test_verify_finds_the_same_in_blocks_of_any_size(right, monkeypatch):
         report = reference.verify(net, x, output, hidden, lengths=lengths)
         assert report.where == whole.where == (0, (1,), 5, 2)
         assert report.worst_ratio == pytest.approx(whole.worst_ratio, rel=1e-6)
+        assert report.free_running_difference == pytest.approx(whole.free_running_difference)
         assert report.values == whole.values
         assert report.steps == 16
 

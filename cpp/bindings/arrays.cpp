@@ -1,6 +1,7 @@
 #include "arrays.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <limits>
 #include <utility>
 
@@ -33,7 +34,8 @@ py::array any_array(py::handle object, const char* argument) {
     try {
         return numpy("asarray")(object);
     } catch (py::error_already_set& error) {
-        if (!error.matches(PyExc_ValueError) || py::hasattr(object, "__array__")) throw;
+        const bool rows = PyList_Check(object.ptr()) || PyTuple_Check(object.ptr());
+        if (!rows || !error.matches(PyExc_ValueError)) throw;
         py::raise_from(error, py::module_::import("elman.errors").attr("ShapeError").ptr(),
                        (std::string(argument) + ": expected a regular array of numbers, got rows "
                                                 "of different lengths")
@@ -72,14 +74,17 @@ py::array convert(const py::array& array, const py::dtype& dtype) {
 
 }  // namespace
 
+// Not a static that is initialized once: a second thread would wait for the first one inside that,
+// with the interpreter's lock in its hand, which the first one needs.
 const NumpyTypes& NumpyTypes::get() {
-    static const NumpyTypes* types = [] {
+    static std::atomic<const NumpyTypes*> types{nullptr};
+    if (!types.load(std::memory_order_acquire)) {
         const npy_api& api = npy_api::get();
-        return new NumpyTypes{reinterpret_cast<PyTypeObject*>(api.PyArray_Type_),
-                              api.PyArray_DescrFromType_(npy_api::NPY_FLOAT_),
-                              api.PyArray_DescrFromType_(npy_api::NPY_DOUBLE_)};
-    }();
-    return *types;
+        types = new NumpyTypes{reinterpret_cast<PyTypeObject*>(api.PyArray_Type_),
+                               api.PyArray_DescrFromType_(npy_api::NPY_FLOAT_),
+                               api.PyArray_DescrFromType_(npy_api::NPY_DOUBLE_)};
+    }
+    return *types.load(std::memory_order_acquire);
 }
 
 Shape shape_of(const py::array& array) { return Shape(array.shape(), array.shape() + array.ndim()); }
@@ -151,7 +156,7 @@ std::vector<Real> copy_reals(py::handle object, const char* argument, const Shap
 std::vector<Index> copy_lengths(py::handle object, const Shape& shape, Index largest) {
     const py::array array = any_array(object, "lengths");
     const char kind = array.dtype().kind();
-    if (kind != 'i' && kind != 'u')
+    if (kind != 'i' && kind != 'u' && array.size() > 0)
         throw ShapeError("lengths: expected integers, got dtype " + dtype_name(array));
     if (shape_of(array) != shape)
         throw ShapeError("lengths: expected one for every sequence, " + text(shape) + ", got " +

@@ -42,7 +42,7 @@ void bind_isa(py::module_& m) {
     m.def(
         "available_isas", [] { return names(available_isas()); },
         "Return the instruction sets that this build and this processor have, the best last.");
-    m.def("set_isa", &set_isa, py::arg("name"), py::pos_only(),
+    m.def("set_isa", [](const py::object& name) { set_isa(py::str(name)); }, py::arg("name"), py::pos_only(),
           "Choose the instruction set of the networks that are built from now on.");
     m.def("build_info", &build_info,
           "Return what this build is made of, and which promises the set in use keeps.");

@@ -144,6 +144,11 @@ py::dict tensors_of(const AnyNetwork& any) {
         any.network);
 }
 
+PyObject* refuse_construction(PyTypeObject* type, PyObject*, PyObject*) {
+    return PyErr_Format(PyExc_TypeError, "%s is made by elman.Network, not by its constructor",
+                        type->tp_name);
+}
+
 py::list activations_of(const AnyNetwork& any) {
     py::list names;
     for (const LayerShape& layer : any.architecture().layers) names.append(name(layer.activation));
@@ -162,6 +167,10 @@ py::list hidden_sizes_of(const AnyNetwork& any) {
 }
 
 }  // namespace
+
+void forbid_construction(py::handle type) {
+    reinterpret_cast<PyTypeObject*>(type.ptr())->tp_new = &refuse_construction;
+}
 
 void bind_network(py::module_& m) {
     py::class_<AnyNetwork> network(m, "Network", py::is_final(),
@@ -188,6 +197,7 @@ void bind_network(py::module_& m) {
         .def_property_readonly("isa", [](const AnyNetwork& n) {
             return std::visit([](const auto& shared) { return name(shared->isa()); }, n.network);
         });
+    forbid_construction(network);
     bind_sequence(network);
 }
 

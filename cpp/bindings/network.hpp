@@ -29,6 +29,9 @@ using RealOf = std::conditional_t<std::is_same_v<Shared, SharedNetwork<float>>, 
 // Below this many multiply-adds the interpreter's lock is kept: about 20 microseconds.
 inline constexpr Index kShortWork = Index(1) << 20;
 
+// Makes `type(...)` and `type.__new__(type)` a TypeError: such an object would hold nothing.
+void forbid_construction(py::handle type);
+
 void bind_network(py::module_& m);
 void bind_sequence(py::class_<AnyNetwork>& network);
 void bind_stream(py::module_& m);

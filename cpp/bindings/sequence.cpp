@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "network.hpp"
+#include "unlocked.hpp"
 
 namespace elman::python {
 namespace {
@@ -22,17 +23,18 @@ void finish(Sequence<Real>& sequence, bool is_short) {
     }
     for (bool done = false; !done;) {
         {
-            py::gil_scoped_release release;
+            const Unlocked unlocked;
             done = sequence.advance(kSlice);
         }
         if (PyErr_CheckSignals() != 0) throw py::error_already_set();
     }
 }
 
-Outputs outputs_from_name(const std::string& outputs) {
-    if (outputs == "all") return Outputs::all;
-    if (outputs == "last") return Outputs::last;
-    throw ArgumentError("outputs: expected 'all' or 'last', got '" + outputs + "'");
+Outputs outputs_from_name(py::handle outputs) {
+    const std::string name = py::repr(outputs);
+    if (name == "'all'") return Outputs::all;
+    if (name == "'last'") return Outputs::last;
+    throw ArgumentError("outputs: expected 'all' or 'last', got " + name);
 }
 
 // The arguments of one call: what the user passed, checked, and what the core is told to do.
@@ -41,7 +43,7 @@ class Call {
   public:
     Call(const Network<Real>& network, const char* argument, py::handle x, py::handle state,
          py::handle lengths)
-        : network_(network), argument_(argument), x_(as_real<Real>(x, argument)) {
+        : network_(network), argument_(argument), x_(as_real<Real>(x, argument)), pinned_x_(x_) {
         const Index input_size = network.architecture().input_size;
         if (x_.ndim() < 2 || x_.shape(x_.ndim() - 1) != input_size)
             throw ShapeError(std::string(argument) + ": expected " +
@@ -69,20 +71,18 @@ class Call {
         const Index size = network_.architecture().output_size();
         const Shape shape = all ? batch({rows, size}) : batch({size});
         py::array array = out.is_none() ? new_array<Real>(shape) : check_out<Real>(out, shape);
-        if (!out.is_none()) check_overlap(array, x_, argument_);
         task.outputs = outputs;
         task.output = writable_batch_of<Real>(array, all);
+        const Pinned pinned(array);
+        if (!out.is_none()) check_overlap(array, x_, argument_);
         return array;
     }
 
     void run(Index threads, const py::array& output) {
-        if (threads < 1)
-            throw ArgumentError("threads: expected at least 1, got " + std::to_string(threads));
-        const Index steps = task.steps + task.fed_back;
-        const Index work = network_.multiply_adds();
-        const bool is_short = task.sequences == 0 || steps == 0 ||
-                              kShortWork / task.sequences / steps >= work;
-        const Pinned input(x_), target(output);
+        const Index steps = task.steps + task.fed_back + 1;  // a sequence without any costs too
+        const bool is_short = task.sequences == 0 || kShortWork / task.sequences / steps >=
+                                                         network_.multiply_adds();
+        const Pinned target(output);
         Sequence<Real> sequence(network_, task, threads);
         finish(sequence, is_short);
     }
@@ -93,12 +93,13 @@ class Call {
     const Network<Real>& network_;
     const char* argument_;
     py::array x_;
+    Pinned pinned_x_;  // what is converted after it may run code that resizes it
     Shape batch_shape_;
     std::vector<Real> state_;
     std::vector<Index> lengths_;
 };
 
-py::object call(const AnyNetwork& any, py::handle x, const std::string& outputs, py::handle out) {
+py::object call(const AnyNetwork& any, py::handle x, py::handle outputs, py::handle out) {
     return std::visit(
         [&](const auto& network) -> py::object {
             using Real = RealOf<std::decay_t<decltype(network)>>;
@@ -111,11 +112,12 @@ py::object call(const AnyNetwork& any, py::handle x, const std::string& outputs,
 }
 
 py::tuple run(const AnyNetwork& any, py::handle x, py::handle state, py::handle lengths,
-              const std::string& outputs, bool return_hidden, Index threads, py::handle out) {
+              py::handle outputs, bool return_hidden, Index threads, py::handle out,
+              const char* argument) {
     return std::visit(
         [&](const auto& network) {
             using Real = RealOf<std::decay_t<decltype(network)>>;
-            Call<Real> call(*network, "x", x, state, lengths);
+            Call<Real> call(*network, argument, x, state, lengths);
             py::array output = call.output(outputs_from_name(outputs), call.task.steps, out);
             py::array final_state = new_array<Real>(call.state_shape());
             call.task.final_state = static_cast<Real*>(final_state.mutable_data());
@@ -139,8 +141,6 @@ py::object generate(const AnyNetwork& any, py::handle start, Index steps, py::ha
             using Real = RealOf<std::decay_t<decltype(network)>>;
             Call<Real> call(*network, "start", start, state, py::none());
             const Architecture& a = network->architecture();
-            if (steps < 0)
-                throw ArgumentError("steps: expected at least 0, got " + std::to_string(steps));
             if (call.task.steps < 1)
                 throw ShapeError("start: expected at least one step, got " +
                                  text(call.batch({0, a.input_size})));
@@ -169,8 +169,8 @@ void bind_sequence(py::class_<AnyNetwork>& network) {
         .def("call", &call, py::arg("x"), py::arg("outputs"), py::arg("out"),
              "Run whole sequences; return the outputs.")
         .def("run", &run, py::arg("x"), py::arg("state"), py::arg("lengths"), py::arg("outputs"),
-             py::arg("return_hidden"), py::arg("threads"), py::arg("out"),
-             "Run whole sequences; return (output, state, hidden or None).")
+             py::arg("return_hidden"), py::arg("threads"), py::arg("out"), py::arg("argument") = "x",
+             "Run whole sequences; return (output, state, hidden or None). Errors call x `argument`.")
         .def("generate", &generate, py::arg("start"), py::arg("steps"), py::arg("state"),
              "Feed outputs back as inputs; return (..., steps, O).");
 }

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "network.hpp"
+#include "unlocked.hpp"
 
 namespace elman::python {
 namespace {
@@ -72,8 +73,8 @@ py::object new_row(Index size) {
     return py::reinterpret_steal<py::object>(array);
 }
 
-// A step of a network so large that other threads of the interpreter should not wait for it. The
-// arrays are the interpreter's, so it works on copies.
+// A step of a network so large that other threads of the interpreter should not wait for it. They
+// may change the arrays meanwhile, so it works on copies.
 template <class Real>
 void long_step(Stream<Real>& stream, Rows<const Real> x, Rows<Real> y) {
     const Architecture& a = stream.network()->architecture();
@@ -81,7 +82,7 @@ void long_step(Stream<Real>& stream, Rows<const Real> x, Rows<Real> y) {
     std::vector<Real> output(static_cast<std::size_t>(a.output_size()));
     for (std::size_t i = 0; i < input.size(); ++i) input[i] = x.data[static_cast<Index>(i) * x.stride];
     {
-        py::gil_scoped_release release;
+        const Unlocked unlocked;
         stream.step(input.data(), output.data());
     }
     for (std::size_t i = 0; i < output.size(); ++i)
@@ -112,10 +113,12 @@ PyObject* step(Stream<Real>& stream, PyObject* x, PyObject* out) {
     const Taken<Real> taken(stream);
     const Rows<const Real> from = row_of<const Real>(input);
     const Rows<Real> to = row_of<Real>(output);
-    if (stream.network()->multiply_adds() < kShortWork)
+    if (stream.network()->multiply_adds() < kShortWork) {
         stream.run(from, to, 1);
-    else
+    } else {
+        const Pinned target(result);
         long_step(stream, from, to);
+    }
     return result.release().ptr();
 }
 
@@ -207,23 +210,24 @@ py::array run(Stream<Real>& stream, py::handle chunk, py::handle out) {
     if (x.ndim() != 2 || x.shape(1) != a.input_size)
         throw ShapeError("chunk: expected (T, " + std::to_string(a.input_size) + "), got " +
                          text(shape_of(x)));
+    const Pinned input(x);
+    Rows<const Real> from = batch_of<Real>(x).sequence(0);
     const Index steps = x.shape(0);
     const Shape shape{steps, a.output_size()};
     py::array y = out.is_none() ? new_array<Real>(shape) : check_out<Real>(out, shape);
+    const Pinned target(y);
+    Rows<Real> to = writable_batch_of<Real>(y).sequence(0);
     if (!out.is_none()) check_overlap(y, x, "chunk");
 
-    Rows<const Real> from = batch_of<Real>(x).sequence(0);
-    Rows<Real> to = writable_batch_of<Real>(y).sequence(0);
-    const Pinned input(x), target(y);
     const Taken<Real> taken(stream);
     const Index slice = std::max<Index>(1, 16 * kShortWork / stream.network()->multiply_adds());
     for (Index done = 0; done < steps;) {
         const Index n = std::min(slice, steps - done);
-        std::optional<py::gil_scoped_release> release;
-        if (n * stream.network()->multiply_adds() >= kShortWork) release.emplace();
+        std::optional<Unlocked> unlocked;
+        if (n * stream.network()->multiply_adds() >= kShortWork) unlocked.emplace();
         stream.run({from.row(done), from.step_stride, from.stride},
                    {to.row(done), to.step_stride, to.stride}, n);
-        release.reset();
+        unlocked.reset();
         done += n;
         if (PyErr_CheckSignals() != 0) throw py::error_already_set();
     }
@@ -324,6 +328,7 @@ ndarray, shape (T, O)
     PyObject* descriptor =
         PyDescr_NewMethod(reinterpret_cast<PyTypeObject*>(stream.ptr()), &step_method);
     if (!descriptor) throw py::error_already_set();
+    forbid_construction(stream);
     stream.attr("step") = py::reinterpret_steal<py::object>(descriptor);
 
     m.def(

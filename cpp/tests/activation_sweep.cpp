@@ -2,14 +2,15 @@
 //
 //   activation_sweep <instruction set> <function> [stride]
 //
-// Holds tanh, sigmoid, relu and the softmax of two numbers (0, x), which is the sigmoid of x by way
-// of exp, to: the worst error in ulp; the range; never a decrease from one float to the next; tanh
-// and its oddness; NaN for NaN and for nothing else; the special values. A stride of k takes every
+// Holds tanh, sigmoid, relu, fade, exp and the softmax of (0, x), which is the sigmoid of x, to:
+// the worst error in ulp; the range; no decrease from one float to the next; oddness; NaN for NaN
+// and for nothing else; the special values. exp is seen through the softmax of (0, x) where that is
+// exp(x), for x <= -18: every argument of its polynomial occurs there. A stride of k takes every
 // k-th float. The hash of all results is equal for all instruction sets that fuse. The exit code is
 // 1 if anything is broken.
 //
 // An error is measured in units of the spacing of floats at the exact value, subnormals included.
-// The exact value is that of the C library in double: wrong by 2^-29 ulp of a float at most.
+// The exact value is that of the C library in double: wrong by 2^-27 ulp of a float at most.
 #include <cinttypes>
 #include <cmath>
 #include <cstdint>
@@ -38,13 +39,19 @@ struct alignas(64) Block {
     float values[kBlock];
 };
 
+enum class Shape { any, increasing, odd };  // odd: and increasing
+
+struct Range {
+    float low, high;
+};
+
 struct Function {
     std::string name;
     std::function<void(Block&)> apply;
     double (*exact)(double);
     double worst_ulp;  // allowed
-    float low, high;   // the range
-    bool increasing, odd;
+    Range range;
+    Shape shape;
     std::vector<std::pair<float, float>> special;
 };
 
@@ -107,7 +114,7 @@ void check_value(const Function& f, float x, float y, Report& report) {
         report.wrong_nan += std::isnan(exact) != std::isnan(y);
         return;
     }
-    report.out_of_range += !(f.low <= y && y <= f.high);
+    report.out_of_range += !(f.range.low <= y && y <= f.range.high);
     const double error = y == exact ? 0 : std::fabs(y - exact) / ulp(exact);
     if (error > report.worst_ulp) {
         report.worst_ulp = error;
@@ -122,7 +129,8 @@ Report sweep(const Function& f, std::uint32_t first, std::uint32_t last, std::ui
     float above = from_bits(~0u), below = above;  // the results before: NaN, no order yet
     for (std::uint64_t start = first; start <= last; start += kBlock * stride) {
         const auto argument = [&](Index i) {
-            return from_bits(static_cast<std::uint32_t>(start + static_cast<std::uint64_t>(i) * stride));
+            return from_bits(
+                static_cast<std::uint32_t>(start + static_cast<std::uint64_t>(i) * stride));
         };
         for (Index i = 0; i < kBlock; ++i) {
             positive.values[i] = argument(i);
@@ -135,8 +143,9 @@ Report sweep(const Function& f, std::uint32_t first, std::uint32_t last, std::ui
             if (std::signbit(x) || start + static_cast<std::uint64_t>(i) * stride > last) break;
             check_value(f, x, up, report);
             check_value(f, -x, down, report);
-            report.decreases += f.increasing && (up < above || down > below || up < down);
-            report.not_odd += f.odd && !std::isnan(x) && to_bits(up) != to_bits(-down);
+            report.decreases += f.shape != Shape::any && (up < above || down > below || up < down);
+            report.not_odd +=
+                f.shape == Shape::odd && !std::isnan(x) && to_bits(up) != to_bits(-down);
             above = up;
             below = down;
         }
@@ -168,17 +177,37 @@ Report sweep_all(const Function& f, std::uint32_t stride) {
     return report;
 }
 
+double exact_tanh(double x) {
+    return std::tanh(x);
+}
+
+double exact_relu(double x) {
+    return x < 0 ? 0 : x;
+}
+
+double exact_fade(double x) {
+    return std::fabs(x) < 0x1p-100 ? 0 : x;
+}
+
 double exact_sigmoid(double x) {
     const double e = std::exp(-std::fabs(x));
     return std::isnan(x) ? x : (x < 0 ? e : 1) / (1 + e);
 }
 
-double exact_softmax(double x) { return std::isinf(x) && x > 0 ? NAN : exact_sigmoid(x); }
+constexpr float kExpHighest = -18;  // 1 + exp(-18) is 1
+
+double exact_exp(double x) {
+    return std::exp(x > kExpHighest ? kExpHighest : x);
+}
+
+double exact_softmax(double x) {
+    return std::isinf(x) && x > 0 ? NAN : exact_sigmoid(x);
+}
 
 std::vector<Function> functions_of(const elman::Kernels<float>& kernels) {
-    const auto elementwise = [&kernels](Activation function) {
-        return [&kernels, function](Block& block) {
-            kernels.apply({function, false}, block.values, kBlock);
+    const auto elementwise = [&kernels](Activation function, bool faded = false) {
+        return [&kernels, function, faded](Block& block) {
+            kernels.apply({function, faded}, block.values, kBlock);
         };
     };
     const auto softmax_with_zero = [&kernels](Block& block) {
@@ -192,17 +221,48 @@ std::vector<Function> functions_of(const elman::Kernels<float>& kernels) {
         kernels.softmax({data, stride}, 2, kBlock);
         for (Index i = 0; i < kBlock; ++i) block.values[i] = data[i * stride + 1];
     };
+    const auto exp = [softmax_with_zero](Block& block) {
+        for (float& x : block.values) x = x > kExpHighest ? kExpHighest : x;
+        softmax_with_zero(block);
+    };
+    const float inf = kInfinity;
     return {
-        {"tanh", elementwise(Activation::tanh), [](double x) { return std::tanh(x); }, 1.6, -1, 1,
-         true, true,
-         {{0.0f, 0.0f}, {-0.0f, -0.0f}, {kInfinity, 1.0f}, {-kInfinity, -1.0f}}},
-        {"sigmoid", elementwise(Activation::sigmoid), exact_sigmoid, 1.7, 0, 1, true, false,
-         {{0.0f, 0.5f}, {-0.0f, 0.5f}, {kInfinity, 1.0f}, {-kInfinity, 0.0f}}},
-        {"relu", elementwise(Activation::relu), [](double x) { return x < 0 ? 0 : x; }, 0, 0,
-         kInfinity, true, false,
-         {{0.0f, 0.0f}, {-0.0f, -0.0f}, {kInfinity, kInfinity}, {-kInfinity, 0.0f}}},
-        {"softmax", softmax_with_zero, exact_softmax, 2.5, 0, 1, false, false,
-         {{0.0f, 0.5f}, {-0.0f, 0.5f}, {-kInfinity, 0.0f}}},
+        {"tanh",
+         elementwise(Activation::tanh),
+         exact_tanh,
+         1.25,
+         {-1, 1},
+         Shape::odd,
+         {{0.0f, 0.0f}, {-0.0f, -0.0f}, {inf, 1.0f}, {-inf, -1.0f}}},
+        {"sigmoid",
+         elementwise(Activation::sigmoid),
+         exact_sigmoid,
+         1.75,
+         {0, 1},
+         Shape::increasing,
+         {{0.0f, 0.5f}, {-0.0f, 0.5f}, {inf, 1.0f}, {-inf, 0.0f}}},
+        {"relu",
+         elementwise(Activation::relu),
+         exact_relu,
+         0,
+         {0, inf},
+         Shape::increasing,
+         {{0.0f, 0.0f}, {-0.0f, -0.0f}, {inf, inf}, {-inf, 0.0f}}},
+        {"fade",
+         elementwise(Activation::identity, true),
+         exact_fade,
+         0,
+         {-inf, inf},
+         Shape::increasing,
+         {{-0.0f, 0.0f}, {0x1p-100f, 0x1p-100f}, {-0x1.fffffep-101f, 0.0f}}},
+        {"exp", exp, exact_exp, 1.1, {0, 1}, Shape::increasing, {{-inf, 0.0f}}},
+        {"softmax",
+         softmax_with_zero,
+         exact_softmax,
+         3,
+         {0, 1},
+         Shape::any,
+         {{0.0f, 0.5f}, {-0.0f, 0.5f}, {-inf, 0.0f}}},
     };
 }
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+    from elman._core import Network as Core
+    from elman._core import Stream
     from elman.reference import VerificationReport
 
     Array = NDArray[Any]
@@ -40,7 +42,23 @@ hidden : ndarray, shape (..., T, state_size), or None
 """
 
 
-class Layer:
+class _Constant:
+    """What it is made of is set once: a network never changes."""
+
+    __slots__ = ()
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name not in self.__slots__ or hasattr(self, name):
+            raise AttributeError(
+                f"{type(self).__name__}.{name} cannot be set: networks are constant"
+            )
+        object.__setattr__(self, name, value)
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"{type(self).__name__}.{name} cannot be deleted")
+
+
+class Layer(_Constant):
     """One recurrent layer: `W_xh` (H, I), `W_hh` (H, H), `b_h` (H,) or None, and how it acts."""
 
     __slots__ = ("W_hh", "W_xh", "activation", "b_h", "direction")
@@ -57,7 +75,7 @@ class Layer:
         return f"Layer({I} -> {H} {self.activation})"
 
 
-class Readout:
+class Readout(_Constant):
     """The readout: `W_hy` (O, H), `b_y` (O,) or None, and the output activation."""
 
     __slots__ = ("W_hy", "activation", "b_y")
@@ -138,7 +156,7 @@ class Network:
 
     __slots__ = ("__weakref__", "_core", "_layers", "_metadata", "_readout", "_tensors")
 
-    _core: _core.Network
+    _core: Core
     _layers: tuple[Layer, ...]
     _readout: Readout | None
     _tensors: dict[str, Array]
@@ -164,20 +182,19 @@ class Network:
     ) -> None:
         hidden_sizes = _hidden_sizes(hidden_size)
         optional = (initial_state, input_shift, input_scale, output_shift, output_scale)
-        tensors = _arrays(zip(_OPTIONAL, optional, strict=True))
-        _require_finite(tensors)
         core = _core.Network.random(
             _dtype_name(dtype),
             _size("input_size", input_size),
             hidden_sizes,
             None if output_size is None else _size("output_size", output_size),
             _activations(activation, len(hidden_sizes)),
-            output_activation,
+            _name("output_activation", output_activation),
             bool(bias),
             _seed(seed),
-            tensors,
+            _arrays(zip(_OPTIONAL, optional, strict=True)),
         )
         self._adopt(core, _checked_metadata(metadata))
+        _require_finite(self._tensors)
 
     @classmethod
     def from_weights(
@@ -233,9 +250,9 @@ output_scale, metadata
         Network(2 -> 4 tanh -> 1 sigmoid, float64, 33 parameters)
         """
         named: list[tuple[str, ArrayLike | None]] = []
-        layers = [_triple(l, weights) for l, weights in enumerate(layers)]
-        for l, weights in enumerate(layers):
-            names = (f"layers.{l}.{name}" for name in _WEIGHTS)
+        layers = _triples(layers)
+        for i, weights in enumerate(layers):
+            names = (f"layers.{i}.{name}" for name in _WEIGHTS)
             named += zip(names, weights, strict=True)
         if readout is not None:
             named += zip(("readout.W_hy", "readout.b_y"), _pair(readout), strict=True)
@@ -246,7 +263,9 @@ output_scale, metadata
             tensors,
             _common_dtype(tensors) if dtype is None else _dtype_name(dtype),
             _activations(activation, len(layers)),
-            None if readout is None else output_activation or "identity",
+            None
+            if readout is None
+            else _name("output_activation", output_activation or "identity"),
             _checked_metadata(metadata),
             allow_nonfinite=allow_nonfinite,
         )
@@ -262,29 +281,33 @@ output_scale, metadata
         *,
         allow_nonfinite: bool,
     ) -> Network:
+        import numpy as np
+
         net = object.__new__(cls)
-        core = _core.Network.from_tensors(dtype, tensors, activations, output_activation)
+        with np.errstate(over="ignore"):  # _require_finite says more
+            core = _core.Network.from_tensors(dtype, tensors, activations, output_activation)
         net._adopt(core, metadata)
         if not allow_nonfinite:
-            _require_finite(net._tensors)
+            _require_finite(net._tensors, " (allow_nonfinite=True accepts it)")
         return net
 
-    def _adopt(self, core: _core.Network, metadata: Mapping[str, str]) -> None:
+    def _adopt(self, core: Core, metadata: Mapping[str, str]) -> None:
         tensors = core.tensors()
         self._core = core
         self._tensors = tensors
         self._metadata = MappingProxyType(dict(metadata))
         self._layers = tuple(
             Layer(
-                tensors[f"layers.{l}.W_xh"],
-                tensors[f"layers.{l}.W_hh"],
-                tensors.get(f"layers.{l}.b_h"),
+                tensors[f"layers.{i}.W_xh"],
+                tensors[f"layers.{i}.W_hh"],
+                tensors.get(f"layers.{i}.b_h"),
                 activation,
             )
-            for l, activation in enumerate(core.activations)
+            for i, activation in enumerate(core.activations)
         )
-        g = core.output_activation
-        self._readout = g and Readout(tensors["readout.W_hy"], tensors.get("readout.b_y"), g)
+        self._readout = None
+        if (g := core.output_activation) is not None:
+            self._readout = Readout(tensors["readout.W_hy"], tensors.get("readout.b_y"), g)
 
     def __getattr__(self, name: str) -> NoReturn:
         if name in Network.__slots__:
@@ -341,7 +364,7 @@ output_scale, metadata
     @property
     def output_activation(self) -> str | None:
         """The readout's activation; None without a readout."""
-        return self._readout and self._readout.activation
+        return None if self._readout is None else self._readout.activation
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -385,9 +408,7 @@ output_scale, metadata
 
     # --- running it ---
 
-    def __call__(
-        self, x: ArrayLike, outputs: str = "all", *, out: Array | None = None
-    ) -> Array:
+    def __call__(self, x: ArrayLike, outputs: str = "all", *, out: Array | None = None) -> Array:
         """Run whole sequences from the start and return their outputs.
 
         Parameters
@@ -465,8 +486,8 @@ output_scale, metadata
         >>> bool((second.output == net(x)[:, 4:]).all())
         True
         """
-        count = _integer("threads", threads)
-        return Run(*self._core.run(x, state, lengths, outputs, return_hidden, count, out))
+        count = _size("threads", threads)
+        return Run(*self._core.run(x, state, lengths, outputs, bool(return_hidden), count, out))
 
     def generate(
         self,
@@ -506,7 +527,7 @@ output_scale, metadata
         >>> net.generate([[0.5]], steps=3).shape
         (3, 1)
         """
-        count = _integer("steps", steps)
+        count = _size("steps", steps, least=0)
         if feedback is None:
             return self._core.generate(start, count, state)
         return self._generate_through(feedback, start, count, state)
@@ -520,25 +541,29 @@ output_scale, metadata
     ) -> Array:
         import numpy as np
 
-        from elman.errors import ArgumentError, ShapeError
+        from elman.errors import ShapeError
 
-        if steps < 0:
-            raise ArgumentError(f"steps: expected at least 0, got {steps}")
-        if np.ndim(start) >= 2 and np.shape(start)[-2] == 0:
-            raise ShapeError(f"start: expected at least one step, got {np.shape(start)}")
-        y, state, _ = self.run(start, state=state, outputs="last")
+        x = _array("start", start)
+        if x.ndim >= 2 and x.shape[-2] == 0:
+            raise ShapeError(f"start: expected at least one step, got {x.shape}")
+        y, state = self._last(x, state, "start")
         result = np.empty((*y.shape[:-1], steps, self.output_size), self.dtype)
         next_shape = (*y.shape[:-1], self.input_size)
         for t in range(steps):
             result[..., t, :] = y
             if t + 1 < steps:
-                x = np.asanyarray(feedback(y))
+                x = _array("feedback", feedback(y))
                 if x.shape != next_shape:
                     raise ShapeError(f"feedback: expected {next_shape}, got {x.shape}")
-                y, state, _ = self.run(x[..., None, :], state=state, outputs="last")
+                y, state = self._last(x[..., None, :], state, "feedback")
         return result
 
-    def stream(self, state: ArrayLike | None = None) -> _core.Stream:
+    def _last(self, x: Array, state: ArrayLike | None, argument: str) -> tuple[Array, Array]:
+        """Run and return the last output and state; errors call x by `argument`."""
+        y, state, _ = self._core.run(x, state, None, "last", False, 1, None, argument)
+        return y, state
+
+    def stream(self, state: ArrayLike | None = None) -> Stream:
         """Return a stream: one sequence in real time, whose state stays inside.
 
         Parameters
@@ -649,7 +674,7 @@ output_scale, metadata
         return self
 
     def _content(self) -> tuple[object, ...]:
-        """What makes two networks equal: all but the metadata and the instruction set."""
+        """Return what makes two networks equal: all but the metadata and the instruction set."""
         weights = {name: (a.shape, a.tobytes()) for name, a in self._tensors.items()}
         return self.dtype.str, self.activations, self.output_activation, tuple(weights.items())
 
@@ -672,20 +697,35 @@ def _integer(argument: str, value: object) -> int:
     try:
         return index(value)  # type: ignore[arg-type]
     except TypeError:
-        raise TypeError(
-            f"{argument}: expected an integer, got {type(value).__name__}"
-        ) from None
+        raise TypeError(f"{argument}: expected an integer, got {_kind(value)}") from None
 
 
-def _size(argument: str, value: object) -> int:
+def _size(argument: str, value: object, least: int = 1) -> int:
     from elman.errors import ArgumentError, LimitError
 
     size = _integer(argument, value)
-    if size < 1:
-        raise ArgumentError(f"{argument}: expected at least 1, got {size}")
+    if size < least:
+        raise ArgumentError(f"{argument}: expected at least {least}, got {size}")
     if size >= 2**63:
-        raise LimitError(f"{argument}: {size} is larger than memory can address")
+        raise LimitError(f"{argument}: expected less than 2**63, got {size}")
     return size
+
+
+def _name(argument: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{argument}: expected a name, got {_kind(value)}")
+    return value
+
+
+def _kind(value: object) -> str:
+    return type(value).__name__
+
+
+def _listed(argument: str, values: Iterable[Any], expected: str) -> list[Any]:
+    try:
+        return list(values)
+    except TypeError:
+        raise TypeError(f"{argument}: expected {expected}, got {_kind(values)}") from None
 
 
 def _hidden_sizes(hidden_size: int | Sequence[int]) -> list[int]:
@@ -693,27 +733,24 @@ def _hidden_sizes(hidden_size: int | Sequence[int]) -> list[int]:
 
     if hasattr(hidden_size, "__index__"):
         return [_size("hidden_size", hidden_size)]
-    try:
-        sizes = list(hidden_size)
-    except TypeError:
-        raise TypeError(
-            f"hidden_size: expected an integer or several, got {type(hidden_size).__name__}"
-        ) from None
+    sizes = _listed("hidden_size", hidden_size, "an integer or several")
     if not sizes:
         raise ArgumentError("hidden_size: expected at least one layer, got none")
-    return [_size(f"hidden_size[{l}]", size) for l, size in enumerate(sizes)]
+    return [_size(f"hidden_size[{i}]", size) for i, size in enumerate(sizes)]
 
 
 def _activations(activation: str | Sequence[str], num_layers: int) -> list[str]:
     from elman.errors import ArgumentError
 
-    names = [activation] * num_layers if isinstance(activation, str) else list(activation)
+    if isinstance(activation, str):
+        return [activation] * num_layers
+    names = _listed("activation", activation, "a name or several")
     if len(names) != num_layers:
         raise ArgumentError(
             f"activation: expected one name or one for each of {num_layers} layers,"
             f" got {len(names)}"
         )
-    return names
+    return [_name("activation", name) for name in names]
 
 
 def _dtype_name(dtype: DTypeLike) -> str:
@@ -721,7 +758,10 @@ def _dtype_name(dtype: DTypeLike) -> str:
 
     from elman.errors import DTypeError
 
-    name = np.dtype(dtype).name
+    try:
+        name = "None" if dtype is None else np.dtype(dtype).name
+    except TypeError:
+        name = repr(dtype)
     if name not in ("float32", "float64"):
         raise DTypeError(f"dtype: expected float32 or float64, got {name}")
     return name
@@ -740,30 +780,45 @@ def _seed(seed: int | None) -> int:
     return value
 
 
-def _triple(l: int, weights: LayerWeights) -> LayerWeights:  # noqa: E741
+def _triples(layers: Iterable[LayerWeights]) -> list[LayerWeights]:
     from elman.errors import ArgumentError
 
-    triple = tuple(weights)
-    if len(triple) != 3:
-        raise ArgumentError(
-            f"layers[{l}]: expected (W_xh, W_hh, b_h), got {len(triple)} arrays"
-        )
-    return triple
+    triples = [
+        tuple(_listed(f"layers[{i}]", weights, "(W_xh, W_hh, b_h)"))
+        for i, weights in enumerate(_listed("layers", layers, "several (W_xh, W_hh, b_h)"))
+    ]
+    if not triples:
+        raise ArgumentError("layers: expected at least one layer, got none")
+    for i, triple in enumerate(triples):
+        if len(triple) != 3:
+            raise ArgumentError(
+                f"layers[{i}]: expected (W_xh, W_hh, b_h), got {len(triple)} arrays"
+            )
+    return triples
 
 
 def _pair(readout: ReadoutWeights) -> ReadoutWeights:
     from elman.errors import ArgumentError
 
-    pair = tuple(readout)
+    pair = tuple(_listed("readout", readout, "(W_hy, b_y)"))
     if len(pair) != 2:
         raise ArgumentError(f"readout: expected (W_hy, b_y), got {len(pair)} arrays")
     return pair
 
 
 def _arrays(named: Iterable[tuple[str, ArrayLike | None]]) -> dict[str, Array]:
+    return {name: _array(name, array) for name, array in named if array is not None}
+
+
+def _array(argument: str, values: ArrayLike) -> Array:
     import numpy as np
 
-    return {name: np.asanyarray(array) for name, array in named if array is not None}
+    from elman.errors import ShapeError
+
+    try:
+        return np.asanyarray(values)
+    except ValueError as error:
+        raise ShapeError(f"{argument}: expected a regular array of numbers ({error})") from error
 
 
 def _common_dtype(tensors: dict[str, Array]) -> str:
@@ -784,15 +839,18 @@ def _nonfinite(tensors: dict[str, Array]) -> str | None:
     return None
 
 
-def _require_finite(tensors: dict[str, Array]) -> None:
+def _require_finite(tensors: dict[str, Array], remedy: str = "") -> None:
     from elman.errors import ArgumentError
 
     if found := _nonfinite(tensors):
-        raise ArgumentError(f"{found} (allow_nonfinite=True accepts it)")
+        raise ArgumentError(found + remedy)
 
 
 def _checked_metadata(metadata: Mapping[str, str] | None) -> Mapping[str, str]:
-    strings = dict(metadata or {})
+    try:
+        strings = dict(metadata or {})
+    except (TypeError, ValueError):
+        raise TypeError(f"metadata: expected a mapping of strings, got {_kind(metadata)}") from None
     for key, value in strings.items():
         if not isinstance(key, str) or not isinstance(value, str):
             raise TypeError(f"metadata: expected strings, got {key!r}: {value!r}")
@@ -804,26 +862,26 @@ def _checked_metadata(metadata: Mapping[str, str] | None) -> Mapping[str, str]:
 
 def _sizes(net: Network) -> str:
     """Return the sizes from input to output, such as `16 -> 32 tanh -> 4 sigmoid`."""
-    layers = [
-        f"{H} {name}" for H, name in zip(net.hidden_sizes, net.activations, strict=True)
-    ]
+    layers = [f"{H} {name}" for H, name in zip(net.hidden_sizes, net.activations, strict=True)]
     readout = [] if net.readout is None else [f"{net.output_size} {net.output_activation}"]
     return " -> ".join([str(net.input_size), *layers, *readout])
 
 
-def _of_core(core: _core.Network) -> Network:
+def _of_core(core: Core) -> Network:
     net = object.__new__(Network)
     net._adopt(core, {})
     return net
 
 
-def _restore_stream(net: Network, state: ArrayLike) -> _core.Stream:
+def _restore_stream(net: Network, state: ArrayLike) -> Stream:
+    if not isinstance(net, Network):
+        raise TypeError(f"a pickled stream: expected a Network, got {_kind(net)}")
     return net.stream(state)
 
 
-def _reduce_stream(stream: _core.Stream) -> tuple[object, ...]:
+def _reduce_stream(stream: Stream) -> tuple[object, ...]:
     return _restore_stream, (_of_core(stream._network), stream.state)
 
 
-def _repr_stream(stream: _core.Stream) -> str:
+def _repr_stream(stream: Stream) -> str:
     return f"Stream({_sizes(_of_core(stream._network))})"

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from elman.network import Network
 
+    # f, W, b of f(W v + b)
+    Affine = tuple[Callable[[list[float]], list[float]], list[list[float]], list[float]]
+
 __all__ = ["Weights", "run", "step", "weights"]
 
 
@@ -95,7 +98,7 @@ class Weights:
     def __init__(self, net: Network) -> None:
         self.input_size: int = net.input_size
         self.state_size: int = net.state_size
-        self.layers = [
+        self.layers: list[Affine] = [
             # Side by side, because W_xh x + W_hh h = [W_xh | W_hh] [x; h] is one sum for each unit.
             (
                 _ACTIVATIONS[layer.activation],
@@ -104,11 +107,11 @@ class Weights:
             )
             for layer in net.layers
         ]
-        self.readout = net.readout and (
-            _ACTIVATIONS[net.readout.activation],
-            net.readout.W_hy.tolist(),
-            _list(net.readout.b_y) or [0.0] * len(net.readout.W_hy),
-        )
+        self.readout: Affine | None = None
+        if net.readout is not None:
+            W_hy, b_y = net.readout.W_hy.tolist(), _list(net.readout.b_y)
+            g = _ACTIVATIONS[net.readout.activation]
+            self.readout = g, W_hy, b_y or [0.0] * len(W_hy)
         self.initial_state = _list(net.initial_state) or [0.0] * net.state_size
         self.input_shift = _list(net.input_shift)
         self.input_scale = _list(net.input_scale)

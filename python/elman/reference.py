@@ -64,8 +64,9 @@ def identity(z: Array) -> Array:
 
 def softmax(z: Array) -> Array:
     """Return exp(z) / sum(exp(z)) over the last axis, shifted by the maximum against overflow."""
-    e = np.exp(z - z.max(axis=-1, keepdims=True))
-    return e / e.sum(axis=-1, keepdims=True)
+    e: Array = np.exp(z - z.max(axis=-1, keepdims=True))
+    total: Array = e.sum(axis=-1, keepdims=True)
+    return e / total
 
 
 ACTIVATIONS = {

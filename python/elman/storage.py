@@ -55,7 +55,7 @@ _OTHER_KINDS = (
 )
 
 _reprlib = reprlib.Repr()
-_reprlib.maxstring = _reprlib.maxother = 80
+_reprlib.maxstring = 80
 
 
 class _Tensor(NamedTuple):
@@ -158,7 +158,7 @@ def _read_file(path: str) -> bytes:
     with open(path, "rb", opener=_open_without_waiting) as file:
         status = os.fstat(file.fileno())
         _require_regular(status, path)
-        head = file.read(8)
+        head = file.read(min(8, status.st_size))  # nothing from a file of unknown size, as in /proc
         head += file.read(_header_length(head, status.st_size))
         _read_header(head, status.st_size)
         file.seek(0)

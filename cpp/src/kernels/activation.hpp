@@ -1,31 +1,33 @@
 // activation.hpp - the activation functions, and exp for softmax, over packets.
 //
-//   relu(v) = v < 0 ? 0 : v            identity is no function at all
-//   tanh(v), sigmoid(v) = 1 / (1 + exp(-v)), exp(v) for v <= 0
-//   fade(h) = |h| is tiny ? +0 : h     the rule for hidden states
+//   relu(v) = v < 0 ? 0 : v                      -0 stays -0
+//   tanh(v), sigmoid(v) = 1 / (1 + e^-v)
+//   exp(v)                                       for v <= 0
+//   fade(h) = |h| is tiny ? +0 : h               the rule for hidden states
 //
-// tanh and sigmoid are within 2 ulp of the exact value for every argument, in both tails and down
-// to the subnormals, never decrease where the argument grows, stay inside [-1, 1] and [0, 1], and
-// give NaN for NaN; tanh is odd. tests: activation_sweep.cpp, over all floats. The worst errors
-// measured, in ulp:
+// All give NaN for NaN. tanh and sigmoid are as accurate in both tails and among the subnormals as
+// elsewhere, never fall where the argument grows, and stay inside [-1, 1] and [0, 1]; tanh is odd.
+// The worst errors in ulp, of float over all arguments (tests/activation_sweep.cpp holds them), of
+// double over 10^7 arguments, most of them near the joins:
 //
-//                 float, fused   float, sse2   double, fused   double, sse2
-//      tanh
-//      sigmoid
-//      exp
+//              float, fused   float, sse2   double, fused   double, sse2
+//   tanh
+//   sigmoid
+//   exp
 //
-// The coefficients are minimax (Remez), rounded one by one from the lowest, the rest refitted. All
-// is written for a short chain of dependent operations: a step of a small network is one. Both
-// branches are always computed.
+// The coefficients are minimax (Remez), rounded one by one from the lowest, the rest fitted again.
+// Errors of approximation are relative to the finished function (tanh, or e^r). Everything is
+// written for a short chain of dependent operations, because one step of a small network is one:
+// 46 cycles for tanh<float> on Zen 4. Both branches are always computed.
 #pragma once
 
 #include "simd.hpp"
 
 namespace elman::ELMAN_ISA {
 
-// c[0] + c[1] x + c[2] x^2 + ..., in groups of four terms that do not wait for each other.
-template <class Real, int N>
-ELMAN_INLINE Packet<Real> polynomial(Packet<Real> x, const Real (&c)[N]) {
+// c[0] + c[1] x + ... with N terms, in groups of four that do not wait for each other.
+template <int N, class Real>
+ELMAN_INLINE Packet<Real> polynomial(Packet<Real> x, const Real* c) {
     const Packet<Real> x2 = mul(x, x);
     const Packet<Real> x4 = mul(x2, x2);
     const auto pair = [&](int k) {
@@ -49,25 +51,28 @@ struct Constants<float> {
     static constexpr int exponent_bias = 127;
 
     static constexpr float log2_e = 0x1.715476p0f;
-    // ln 2 in one number, and in two of which n times the first is exact for |n| < 512.
+    // ln 2 in one number, and in two of which n times the first is exact for |n| < 2^9.
     static constexpr float ln2 = 0x1.62e430p-1f;
     static constexpr float ln2_high = 0x1.62e400p-1f;
     static constexpr float ln2_low = 0x1.7f7d1cp-20f;
 
-    // (e^r - 1) / r for |r| <= 0.50002 ln 2: error 2^-28.2 e^r / r.
-    static constexpr float expm1[] = {1.0f,           0x1.fffffcp-2f, 0x1.55548cp-3f,
-                                      0x1.555858p-5f, 0x1.123de0p-7f, 0x1.6ac74cp-10f};
+    // (e^r - 1) / r for |r| <= 0.50002 ln 2: error 2^-28.2.
+    static constexpr int expm1_terms = 6;
+    static constexpr float expm1[expm1_terms] = {1.0f,           0x1.fffffcp-2f, 0x1.55548cp-3f,
+                                                 0x1.555858p-5f, 0x1.123de0p-7f, 0x1.6ac74cp-10f};
 
-    // tanh(x) = x + x s R(s), s = x^2, for |x| <= 0.625: relative error 2^-27.7. (With one term more
-    // and 0.75, tanh fell once from one float to the next.)
+    // tanh(x) = x + x s R(s), s = x^2, for |x| <= 0.625: error 2^-27.7. (With one term more and
+    // 0.75 tanh fell, once, from one float to the next.)
     static constexpr float tanh_join = 0.625f;
-    static constexpr float tanh_small[] = {-0x1.555532p-2f, 0x1.1106f6p-3f, -0x1.b835a4p-5f,
-                                           0x1.51f8cep-6f, -0x1.750ce4p-8f};
-    static constexpr float tanh_one = 9.125f;  // from here on tanh is 1; sigmoid at twice that
+    static constexpr int tanh_terms = 5;
+    static constexpr float tanh_small[tanh_terms] = {
+        -0x1.555532p-2f, 0x1.1106f6p-3f, -0x1.b835a4p-5f, 0x1.51f8cep-6f, -0x1.750ce4p-8f};
+    static constexpr float tanh_one = 9.125f;  // tanh is 1 from here on, sigmoid from twice this
 
+    // What is scaled by 2^lift has a normal exponent wherever e^v or e^-v counts.
     static constexpr int lift = 64;
     static constexpr float down = 0x1p-64f;
-    static constexpr float exp_zero = -104.0f;
+    static constexpr float exp_zero = -104.0f;  // e^v rounds to 0 before this
     static constexpr float tiny_state = 0x1p-100f;
 };
 
@@ -78,12 +83,14 @@ struct Constants<double> {
     static constexpr int exponent_bias = 1023;
 
     static constexpr double log2_e = 0x1.71547652b82fep0;
+    // The first part times n is exact for |n| < 2^11.
     static constexpr double ln2 = 0x1.62e42fefa39efp-1;
     static constexpr double ln2_high = 0x1.62e42fefa38p-1;
     static constexpr double ln2_low = 0x1.ef35793c7673p-45;
 
-    // Error 2^-56.8 e^r / r.
-    static constexpr double expm1[] = {
+    // Error 2^-56.8.
+    static constexpr int expm1_terms = 11;
+    static constexpr double expm1[expm1_terms] = {
         1.0,
         0x1.000000000000ap-1,
         0x1.55555555554c0p-3,
@@ -97,11 +104,14 @@ struct Constants<double> {
         0x1.b1455d476f435p-26,
     };
 
+    // Error 2^-61.2.
     static constexpr double tanh_join = 0.625;
-    static constexpr double tanh_small[] = {
-        -0x1.5555555555552p-2,  0x1.1111111110c52p-3,   -0x1.ba1ba1b9d195ep-5, 0x1.664f4870c2fd7p-6,
-        -0x1.226e32cf9407fp-7,  0x1.d6d35a3788985p-9,   -0x1.7d9c3304f3bd4p-10, 0x1.350b8714c3c9cp-11,
-        -0x1.f11347920f34cp-13, 0x1.801b71c6406bdp-14,  -0x1.fac52daab6828p-16, 0x1.9604bb511d4bfp-18,
+    static constexpr int tanh_terms = 12;
+    static constexpr double tanh_small[tanh_terms] = {
+        -0x1.5555555555552p-2,  0x1.1111111110c52p-3,   -0x1.ba1ba1b9d195ep-5,
+        0x1.664f4870c2fd7p-6,   -0x1.226e32cf9407fp-7,  0x1.d6d35a3788985p-9,
+        -0x1.7d9c3304f3bd4p-10, 0x1.350b8714c3c9cp-11,  -0x1.f11347920f34cp-13,
+        0x1.801b71c6406bdp-14,  -0x1.fac52daab6828p-16, 0x1.9604bb511d4bfp-18,
     };
     static constexpr double tanh_one = 19.25;
 
@@ -111,59 +121,71 @@ struct Constants<double> {
     static constexpr double tiny_state = 0x1p-900;
 };
 
-// e^y = power + rest * ratio, times 2^lift; no rounding error in `power`. y = n ln 2 + r with
-// |r| <= ln 2 / 2; power = 2^(n + lift), rest = power r, ratio = (e^r - 1) / r.
+// Times v = n ln 2 + r with |r| <= ln 2 / 2; power = 2^(n + Lift), without error. With `Exact`, the
+// error of r does not grow with n.
 template <class Real>
-struct Exponential {
-    Packet<Real> power, rest, ratio;
+struct Reduced {
+    Packet<Real> power, r;
 };
 
-template <class Real, int Lift, bool Exact>
-ELMAN_INLINE Exponential<Real> exponential(Packet<Real> y) {
+template <int Times, int Lift, bool Exact, class Real>
+ELMAN_INLINE Reduced<Real> reduce(Packet<Real> v) {
     using K = Constants<Real>;
     constexpr Real shift = K::round + Real(K::exponent_bias + Lift);
-    const Packet<Real> shifted = fma(y, broadcast<Real>(K::log2_e), broadcast<Real>(shift));
-    const Packet<Real> n = sub(shifted, broadcast<Real>(shift));
-    Packet<Real> r;
-    if constexpr (Exact) {
-        r = fma(n, broadcast<Real>(-K::ln2_high), y);
-        r = fma(n, broadcast<Real>(-K::ln2_low), r);
-    } else {
-        r = fma(n, broadcast<Real>(-K::ln2), y);
-    }
+    const Packet<Real> shifted = fma(v, broadcast<Real>(Times * K::log2_e), broadcast<Real>(shift));
     const Packet<Real> power = shift_left<K::mantissa_bits>(shifted);
-    return {power, mul(power, r), polynomial<Real>(r, K::expm1)};
+    const Packet<Real> n = sub(shifted, broadcast<Real>(shift));
+    const Packet<Real> y = mul(v, broadcast<Real>(Times));
+    if constexpr (Exact) {
+        const Packet<Real> r = fma(n, broadcast<Real>(-K::ln2_high), y);
+        return {power, fma(n, broadcast<Real>(-K::ln2_low), r)};
+    } else {
+        return {power, fma(n, broadcast<Real>(-K::ln2), y)};
+    }
 }
 
+// power (e^r - 1) + extra, where extra is 0 or lost in the rounding of a sum anyway.
+template <class Real>
+ELMAN_INLINE Packet<Real> scaled_expm1(Reduced<Real> y, Packet<Real> extra) {
+    using K = Constants<Real>;
+    const Packet<Real> linear = mul(y.power, y.r);
+    const Packet<Real> curve = polynomial<K::expm1_terms - 1, Real>(y.r, K::expm1 + 1);
+    return fma(mul(linear, y.r), curve, add(linear, extra));
+}
+
+// For v <= 0. Computed 2^lift too large: the last product alone may round to a subnormal number.
 template <class Real>
 ELMAN_INLINE Packet<Real> exp(Packet<Real> v) {
     using K = Constants<Real>;
-    const auto e = exponential<Real, K::lift, true>(v);
-    const Packet<Real> lifted = fma(e.rest, e.ratio, e.power);
     const Packet<Real> zero = broadcast<Real>(0);
+    const auto y = reduce<1, K::lift, true, Real>(v);
+    const Packet<Real> lifted = add(y.power, scaled_expm1(y, zero));
     const auto vanishes = less(v, broadcast<Real>(K::exp_zero));
     return mul(select(vanishes, zero, lifted), broadcast<Real>(K::down));
 }
 
+// 1 / (1 + e^-v), numerator and denominator times 2^-lift: only the division may round to a
+// subnormal number. Of two equal forms for negative v this one falls nowhere where v grows, because
+// the sum alone depends on v, and is rounded once.
 template <class Real>
 ELMAN_INLINE Packet<Real> sigmoid(Packet<Real> v) {
     using K = Constants<Real>;
     const Packet<Real> zero = broadcast<Real>(0);
-    const Packet<Real> one = broadcast<Real>(1);
     const Packet<Real> unit = broadcast<Real>(K::down);
-    const auto negative = less(v, zero);
 
-    const auto e = exponential<Real, -K::lift, true>(sub(zero, v));
-    const Packet<Real> sum = add(e.power, unit);
-    const Packet<Real> lost = sub(unit, sub(sum, e.power));  // all that `sum` misses, mostly 0
-    const Packet<Real> inner = div(unit, add(sum, fma(e.rest, e.ratio, lost)));
+    const auto y = reduce<-1, -K::lift, true, Real>(v);
+    const Packet<Real> sum = add(y.power, unit);
+    const Packet<Real> lost = sub(unit, sub(sum, y.power));  // in that sum; mostly 0
+    const Packet<Real> middle = div(unit, add(sum, scaled_expm1(y, lost)));
 
     constexpr Real lowest = K::exp_zero, highest = 2 * K::tanh_one;
-    const Packet<Real> from_middle = abs(sub(v, broadcast<Real>((lowest + highest) / 2)));
-    const auto saturated = less(broadcast<Real>((highest - lowest) / 2), from_middle);
-    return select(saturated, select(negative, zero, one), inner);
+    const Packet<Real> off_center = abs(sub(v, broadcast<Real>((lowest + highest) / 2)));
+    const auto saturated = less(broadcast<Real>((highest - lowest) / 2), off_center);
+    const Packet<Real> end = select(less(v, zero), zero, broadcast<Real>(1));
+    return select(saturated, end, middle);
 }
 
+// Small: the polynomial. Large: 1 - 2 / (e^2|v| + 1); the error of r hardly matters there.
 template <class Real>
 ELMAN_INLINE Packet<Real> tanh(Packet<Real> v) {
     using K = Constants<Real>;
@@ -173,17 +195,18 @@ ELMAN_INLINE Packet<Real> tanh(Packet<Real> v) {
     const Packet<Real> signed_one = bit_or(sign, one);
 
     const Packet<Real> s = mul(v, v);
-    const Packet<Real> curve = fma(mul(v, s), polynomial<Real>(s, K::tanh_small), v);
-    const Packet<Real> small = bit_or(sign, curve);  // which is +0 for -0
+    const Packet<Real> bend = polynomial<K::tanh_terms, Real>(s, K::tanh_small);
+    const Packet<Real> small = bit_or(sign, fma(mul(v, s), bend, v));  // the sum alone is +0 for -0
 
-    const auto e = exponential<Real, 0, false>(add(size, size));
-    const Packet<Real> sum = fma(e.rest, e.ratio, add(e.power, one));
+    const auto y = reduce<2, 0, false, Real>(size);
+    const Packet<Real> ratio = polynomial<K::expm1_terms, Real>(y.r, K::expm1);
+    const Packet<Real> sum = fma(mul(y.power, y.r), ratio, add(y.power, one));
     const Packet<Real> large = sub(signed_one, div(add(signed_one, signed_one), sum));
 
-    constexpr Real middle = (K::tanh_join + K::tanh_one) / 2;
+    constexpr Real center = (K::tanh_join + K::tanh_one) / 2;
     constexpr Real reach = (K::tanh_one - K::tanh_join) / 2;
-    const auto is_large = less(abs(sub(size, broadcast<Real>(middle))), broadcast<Real>(reach));
-    const auto is_one = less(broadcast<Real>(middle), size);
+    const auto is_large = less(abs(sub(size, broadcast<Real>(center))), broadcast<Real>(reach));
+    const auto is_one = less(broadcast<Real>(center), size);
     return select(is_large, large, select(is_one, signed_one, small));
 }
 

@@ -39,7 +39,7 @@ inline constexpr int kAccumulators = 8;
 inline constexpr int kBlockVectors = 4;
 #endif
 inline constexpr int kBlockColumns = kAccumulators / kBlockVectors;
-inline constexpr int kMaxSums = 8;  // of partial_sums()
+inline constexpr int kMaxSums = 4;  // of partial_sums()
 
 // Splits `total` into the fewest parts of at most `largest`, all equal within one. A step has no
 // time for divisions: most often there is one part.
@@ -185,7 +185,6 @@ static void one_column_of(int vectors, const Product<Real>& p) {
         case 1: return one_column_of<Real, 1>(vectors, p);
         case 2: return one_column_of<Real, 2>(vectors, p);
         case 4: return one_column_of<Real, 4>(vectors, p);
-        case 8: return one_column_of<Real, 8>(vectors, p);
         default: break;
     }
 }

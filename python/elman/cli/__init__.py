@@ -17,11 +17,10 @@ def main() -> int:
 
         app(prog_name="elman")
     except ModuleNotFoundError as error:
-        if error.name not in ("typer", "rich"):
+        missing = str(error.name).partition(".")[0]
+        if missing not in ("typer", "rich"):
             raise
-        _complain(
-            f"the command line needs {error.name}, which is in an extra: pip install 'elman[cli]'"
-        )
+        _complain(f"the command line needs {missing}: pip install 'elman[cli]'")
         return 1
     except ElmanError as error:
         _complain(str(error))

@@ -49,7 +49,7 @@ def _options(
 
 @app.command()
 def demo(as_json: Json = False) -> None:
-    """Forecast 309 years of sunspot numbers with a small network, check it and time it."""
+    """Forecast sunspot numbers with a small network; check it and time it."""
     from elman.cli import demo
 
     demo.demo(as_json)
@@ -86,8 +86,8 @@ def run(
         bool, typer.Option("--stream", help="Answer every line of CSV the moment it comes in.")
     ] = False,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="How many threads share the rows of a batch.")
-    ] = None,
+        int, typer.Option(min=1, help="How many threads share the sequences of a batch.")
+    ] = 1,
 ) -> None:
     """Run a network over a table of inputs.
 
@@ -117,7 +117,11 @@ def verify(
     seed: Annotated[int, typer.Option(min=0, help="For the random numbers.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Check the C++ results against the NumPy reference, within the bound of rounding errors."""
+    """Check the C++ results against the NumPy reference.
+
+    Every value must lie within the bound of the rounding errors. Without --input the inputs are
+    random numbers, in the network's own units if it has them.
+    """
     from elman.cli import report
 
     if not report.verify(model, source, seed, as_json):

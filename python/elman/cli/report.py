@@ -25,12 +25,13 @@ RANDOM_SHAPE = (4, 250)  # sequences, steps
 def info(model: str, as_json: bool) -> None:
     """Print what the network in a model file is."""
     net = elman.load(model)
-    facts = describe(net)
-    facts = {"file": model, "file_format": FORMAT_VERSION, "bytes": os.path.getsize(model)} | facts
+    file = {"file": model, "file_format": FORMAT_VERSION, "bytes": os.path.getsize(model)}
+    facts: dict[str, Any] = {**file, **describe(net)}
     if as_json:
         print_json(facts)
         return
-    build = facts["versions"]["build"]
+    versions = facts["versions"]
+    build = [f"{key} {versions['build'][key]}" for key in ("compiler", "eigen", "pybind11")]
     units = [end for end in ("input", "output") if facts[f"{end}_units"]]
     lines = {
         "file": f"{model} (format {FORMAT_VERSION}, {facts['bytes']} bytes)",
@@ -41,9 +42,9 @@ def info(model: str, as_json: bool) -> None:
         "units": " and ".join(units) or "none",
         "start state": "zeros" if net.initial_state is None else "its own",
         "instruction set": net.isa,
-        "versions": ", ".join(f"{k} {v}" for k, v in facts["versions"].items() if k != "build"),
-        "build": ", ".join(f"{key} {value}" for key, value in build.items()),
-    } | {f"user.{key}": value for key, value in facts["metadata"].items()}
+        "versions": ", ".join(f"{key} {versions[key]}" for key in ("elman", "numpy", "python")),
+        "built with": ", ".join(build),
+    } | {f"user.{key}": value for key, value in sorted(net.metadata.items())}
     width = max(map(len, lines)) + 2
     for key, value in lines.items():
         print(f"{printable(key):{width}}{printable(value)}")

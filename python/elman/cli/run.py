@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 PATIENCE = 0.5  # seconds of work before a progress bar appears
 
 
-def run(model: str, source: str, output: str, form: str, last: bool, threads: int | None) -> None:
+def run(model: str, source: str, output: str, form: str, last: bool, threads: int) -> None:
     """Read the table `source`, run the network over it, write its outputs."""
     net = elman.load(model)
     _refuse_the_same_file(source, output)
@@ -78,7 +78,7 @@ def _output_shape(net: Network, table: Table, last: bool) -> tuple[int, ...] | N
     return (*table.whole(net.input_size).shape[:-1], net.output_size)
 
 
-def _pieces(net: Network, table: Table, last: bool, threads: int | None) -> Iterator[Array]:
+def _pieces(net: Network, table: Table, last: bool, threads: int) -> Iterator[Array]:
     """Yield the outputs of each chunk of the table, or of the last step only.
 
     The chunks of a batch are sequences of their own; a single sequence is cut in time, and the

@@ -1,0 +1,77 @@
+// allocation.cpp - a stream allocates nothing after its construction: in a million steps with the
+// instruction set in use, in some with each of the others.
+#include <cstdlib>
+#include <vector>
+
+#include "check.hpp"
+#include "elman/stream.hpp"
+#include "memory.hpp"
+
+using elman::Index;
+
+namespace {
+
+constexpr Index kChunk = 1000;
+
+template <class Work>
+long allocations_of(Work work) {
+    const long before = memory::allocations();
+    work();
+    return memory::allocations() - before;
+}
+
+template <class Real>
+void test(const elman::Architecture& shape, elman::Isa isa, Index steps, const std::string& title) {
+    elman::Stream<Real> stream(random_network<Real>(shape, isa));
+    const Index inputs = shape.input_size, outputs = shape.output_size();
+    std::vector<Real> x(static_cast<std::size_t>(kChunk * inputs), Real(0.25));
+    std::vector<Real> y(static_cast<std::size_t>(kChunk * outputs));
+    std::vector<Real> state(static_cast<std::size_t>(shape.state_size()));
+
+    const long by_steps = allocations_of([&] {
+        for (Index t = 0; t < steps; ++t) stream.step(x.data(), y.data());
+    });
+    const long by_runs = allocations_of([&] {
+        for (Index t = 0; t < steps; t += kChunk)
+            stream.run({x.data(), inputs, 1}, {y.data(), outputs, 1}, kChunk);
+    });
+    const long by_state = allocations_of([&] {
+        stream.get_state(state.data());
+        stream.set_state(state.data());
+        stream.reset();
+    });
+    check(by_steps == 0, title + ": step allocates nothing");
+    check(by_runs == 0, title + ": run allocates nothing");
+    check(by_state == 0, title + ": the state moves without an allocation");
+}
+
+template <class Allocate, class Free>
+void check_counted(Allocate allocate, Free free, const std::string& name) {
+    void* volatile taken = nullptr;  // volatile, or the compiler leaves both calls out
+    const long count = allocations_of([&] { taken = allocate(); });
+    check(count > 0, name + " is counted");
+    free(taken);
+}
+
+}  // namespace
+
+int main() {
+    check_counted([] { return ::operator new(64); }, [](void* m) { ::operator delete(m); }, "new");
+    check_counted([] { return ::operator new(64, std::align_val_t(64)); },
+                  [](void* m) { ::operator delete(m, std::align_val_t(64)); }, "aligned new");
+#if defined(ELMAN_WRAPPED_MALLOC)
+    check_counted([] { return std::malloc(64); }, [](void* m) { std::free(m); }, "malloc");
+#endif
+
+    elman::Architecture plain;
+    plain.input_size = 2;
+    plain.layers = {{7, elman::Activation::relu}};
+    for_each_isa_and_dtype([&](elman::Isa isa, auto zero) {
+        using Real = decltype(zero);
+        const std::string title = std::string(name(isa)) + " " + dtype<Real>();
+        const Index steps = isa == elman::isa() ? 1'000'000 : 10'000;
+        test<Real>(plain, isa, steps, title + ", no readout");
+        test<Real>(everything(), isa, steps, title + ", two layers and a softmax");
+    });
+    return failures != 0;
+}

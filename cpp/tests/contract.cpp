@@ -1,0 +1,117 @@
+// contract.cpp - every instruction set of this processor against `scalar`, bit for bit.
+//
+// Runs networks of awkward sizes, as whole batches and as streams, on every set with a fused
+// multiply-add, and prints one hash over all results: equal on any two processors. It needs nothing
+// but the C++ core, so it also runs in an emulator. Exit status 1 if any bit differs.
+#include <cinttypes>
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <vector>
+
+#include "elman/sequence.hpp"
+
+namespace {
+
+using namespace elman;
+
+constexpr Index kSizes[] = {1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129};
+constexpr Index kSteps = 3;
+
+struct Hash {
+    std::uint64_t value = 14695981039346656037u;  // FNV-1a
+    template <class Real>
+    void add(const std::vector<Real>& numbers) {
+        for (Real number : numbers) {
+            unsigned char bytes[sizeof(Real)];
+            if (std::isnan(number)) number = Real(0.1234);  // of a NaN, only the place is promised
+            std::memcpy(bytes, &number, sizeof(Real));
+            for (unsigned char byte : bytes) value = (value ^ byte) * 1099511628211u;
+        }
+    }
+};
+
+Architecture architecture(std::size_t i) {
+    const auto size = [](std::size_t k) { return kSizes[k % 16]; };
+    constexpr Activation hidden[] = {Activation::tanh, Activation::sigmoid, Activation::relu,
+                                     Activation::identity};
+    constexpr Activation output[] = {Activation::sigmoid, Activation::softmax, Activation::tanh,
+                                     Activation::identity, Activation::relu};
+    Architecture a;
+    a.input_size = size(3 * i + 5);
+    a.layers.push_back({size(i), hidden[i % 4], i % 3 != 0});
+    if (i % 2) a.layers.push_back({size(5 * i + 2), hidden[i / 2 % 4], i % 5 != 0});
+    if (i % 7) a.readout = ReadoutShape{size(7 * i + 1), output[i % 5], i % 4 != 0};
+    return a;
+}
+
+template <class Real>
+std::vector<Real> inputs(Index count) {
+    std::vector<Real> x(static_cast<std::size_t>(count));
+    for (std::size_t i = 0; i < x.size(); ++i)
+        x[i] = static_cast<Real>(static_cast<double>(i * 7919 % 2003) / 500.0 - 2.0);
+    return x;
+}
+
+// The outputs and last states of a batch, then the outputs of a stream of its first sequence.
+template <class Real>
+std::vector<Real> results(const Architecture& a, Isa isa, Index sequences) {
+    Parameters<Real> parameters(a);
+    parameters.randomize(7);
+    const auto network = std::make_shared<const Network<Real>>(std::move(parameters), isa);
+    const std::vector<Real> x = inputs<Real>(sequences * kSteps * a.input_size);
+    const Index outputs = sequences * kSteps * a.output_size();
+    std::vector<Real> all(
+        static_cast<std::size_t>(outputs + sequences * a.state_size() + kSteps * a.output_size()));
+
+    SequenceTask<Real> task;
+    task.sequences = sequences;
+    task.steps = kSteps;
+    task.x = {x.data(), {sequences}, {kSteps * a.input_size}, a.input_size, 1};
+    task.output = {all.data(), {sequences}, {kSteps * a.output_size()}, a.output_size(), 1};
+    task.final_state = all.data() + outputs;
+    Sequence<Real> sequence(*network, task, 1);
+    while (!sequence.advance(std::chrono::hours(1))) {
+    }
+    Stream<Real> stream(network);
+    Real* y = all.data() + outputs + sequences * a.state_size();
+    for (Index t = 0; t < kSteps; ++t)
+        stream.step(x.data() + t * a.input_size, y + t * a.output_size());
+    return all;
+}
+
+template <class Real>
+int compare(const char* dtype, Hash& hash) {
+    int differences = 0;
+    for (std::size_t i = 0; i < 48; ++i) {
+        const Architecture a = architecture(i);
+        const Index sequences = 1 + static_cast<Index>(i * i % 11);
+        Hash scalar;
+        const std::vector<Real> expected = results<Real>(a, Isa::scalar, sequences);
+        scalar.add(expected);
+        hash.add(expected);
+        for (Isa isa : available_isas()) {
+            if (!fused(isa)) continue;
+            Hash other;
+            other.add(results<Real>(a, isa, sequences));
+            if (other.value == scalar.value) continue;
+            ++differences;
+            std::printf("network %zu in %s: %s differs from scalar\n", i, dtype, name(isa));
+        }
+    }
+    return differences;
+}
+
+}  // namespace
+
+int main() {
+    Hash hash;
+    const int differences = compare<float>("float32", hash) + compare<double>("float64", hash);
+    std::printf("compared:");
+    for (Isa isa : available_isas())
+        if (fused(isa)) std::printf(" %s", name(isa));
+    std::printf("\nhash: %016" PRIx64 "\n", hash.value);
+    return differences ? 1 : 0;
+}

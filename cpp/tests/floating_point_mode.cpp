@@ -1,0 +1,121 @@
+// floating_point_mode.cpp - the core neither changes the processor's floating-point mode nor needs
+// one: it leaves any as it was, on every thread, and underflows gradually in the default one.
+#include <cstdint>
+#include <thread>
+#include <vector>
+
+#include "check.hpp"
+#include "elman/sequence.hpp"
+
+#if defined(__x86_64__)
+#include <xmmintrin.h>
+#endif
+
+using elman::Activation;
+using elman::Index;
+
+namespace {
+
+#if defined(__x86_64__)
+using Mode = unsigned;
+constexpr Mode kRaised = 0x3f;  // what arithmetic raises; all else is the mode
+constexpr Mode kFlushed = 0x8040;
+constexpr Mode kUpward = 0x4000;
+Mode mode() {
+    return _mm_getcsr() & ~kRaised;
+}
+void set_mode(Mode mode) {
+    _mm_setcsr(mode);
+}
+#elif defined(__aarch64__)
+using Mode = std::uint64_t;
+constexpr Mode kFlushed = Mode{1} << 24;
+constexpr Mode kUpward = Mode{1} << 22;
+Mode mode() {
+    Mode mode;
+    asm volatile("mrs %0, fpcr" : "=r"(mode));
+    return mode;
+}
+void set_mode(Mode mode) {
+    asm volatile("msr fpcr, %0" : : "r"(mode));
+}
+#else
+#error "say here how this processor's floating-point mode is read"
+#endif
+
+constexpr Index kSteps = 200;
+
+template <class Real>
+void run_everything(elman::Isa isa, const std::string& title) {
+    const Mode before = mode();
+    const auto network = random_network<Real>(everything(), isa);
+    check(mode() == before, title + ": building a network keeps the mode");
+
+    elman::Stream<Real> stream(network);
+    const std::vector<Real> x(3 * kSteps, Real(0.25));
+    std::vector<Real> y(2 * kSteps);
+    Index kept = 0;
+    for (Index t = 0; t < kSteps; ++t) {
+        stream.step(x.data(), y.data());
+        kept += mode() == before;
+    }
+    check(kept == kSteps, title + ": every step keeps the mode");
+    stream.run({x.data(), 3, 1}, {y.data(), 2, 1}, kSteps);
+    check(mode() == before, title + ": a run keeps the mode");
+
+    elman::SequenceTask<Real> task;
+    task.sequences = 3;
+    task.steps = kSteps;
+    task.x = {x.data(), {3}, {0}, 3, 1};
+    std::vector<Real> outputs(3 * 2 * kSteps);
+    task.output = {outputs.data(), {3}, {2 * kSteps}, 2, 1};
+    elman::Sequence<Real> sequence(*network, task, 3);
+    while (!sequence.advance(std::chrono::seconds(1))) continue;
+    check(mode() == before, title + ": whole sequences keep the mode");
+}
+
+// 2^-140 (2^-1040) as an input, made normal by W_xh, and as an output, made subnormal by W_hy.
+template <class Real>
+void check_gradual_underflow(elman::Isa isa) {
+    const Real tiny = sizeof(Real) == 4 ? Real(0x1p-140) : Real(0x1p-1040);
+    const double up = sizeof(Real) == 4 ? 0x1p100 : 0x1p600;
+    elman::Architecture shape;
+    shape.input_size = 1;
+    shape.layers = {{1, Activation::identity, false}};
+    shape.readout = elman::ReadoutShape{1, Activation::identity, false};
+    elman::Parameters<Real> parameters(shape);
+    fill(parameters, "layers.0.W_xh", [=](Index, Index) { return up; });
+    fill(parameters, "readout.W_hy", [=](Index, Index) { return 1 / up; });
+    elman::Stream<Real> stream(
+        std::make_shared<const elman::Network<Real>>(std::move(parameters), isa));
+    Real y = 0, h = 0;
+    stream.step(&tiny, &y);
+    stream.get_state(&h);
+    const std::string title = std::string(name(isa)) + " " + dtype<Real>();
+    check(h == tiny * Real(up) && h != 0, title + ": a subnormal input counts");
+    check(y == tiny, title + ": an output may be subnormal");
+}
+
+}  // namespace
+
+int main() {
+    const std::vector<elman::Isa> isas = elman::available_isas();
+    const Mode usual = mode();
+    for (elman::Isa isa : isas) {
+        check_gradual_underflow<float>(isa);
+        check_gradual_underflow<double>(isa);
+        for (Mode extra : {Mode{0}, kFlushed, kUpward}) {
+            const auto run = [=](const std::string& where) {
+                set_mode(usual | extra);
+                const std::string title = std::string(name(isa)) + where;
+                run_everything<float>(isa, title + " float32");
+                run_everything<double>(isa, title + " float64");
+                set_mode(usual);
+            };
+            run("");
+            std::thread(run, " on a thread").join();
+        }
+    }
+    check(mode() == usual, "the mode at the end is that of the beginning");
+    return failures != 0;
+}

@@ -1,0 +1,106 @@
+// threads.cpp - what threads may share: a network, and a stream that they take in turn. Made to be
+// built with -DELMAN_SANITIZE=thread.
+#include <atomic>
+#include <thread>
+#include <vector>
+
+#include "check.hpp"
+#include "elman/sequence.hpp"
+
+using elman::Index;
+
+namespace {
+
+constexpr Index kThreads = 4;
+constexpr Index kSteps = 500;
+constexpr Index kInputs = 3, kOutputs = 2;
+
+using Numbers = std::vector<float>;
+
+Numbers inputs() {
+    Numbers x(kSteps * kInputs);
+    for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i % 17) / 8 - 1;
+    return x;
+}
+
+template <class Work>
+void on_threads(Work work) {
+    std::vector<std::thread> threads;
+    for (Index i = 0; i < kThreads; ++i) threads.emplace_back(work, i);
+    for (std::thread& thread : threads) thread.join();
+}
+
+Numbers streamed(const std::shared_ptr<const elman::Network<float>>& network, const Numbers& x) {
+    elman::Stream<float> stream(network);
+    Numbers y(kSteps * kOutputs);
+    for (Index t = 0; t < kSteps; ++t) stream.step(x.data() + t * kInputs, y.data() + t * kOutputs);
+    return y;
+}
+
+void test_a_network_is_shared(const std::shared_ptr<const elman::Network<float>>& network) {
+    const Numbers x = inputs(), alone = streamed(network, x);
+    std::vector<Numbers> results(kThreads);
+    on_threads([&](Index i) { results[static_cast<std::size_t>(i)] = streamed(network, x); });
+    for (const Numbers& y : results) check(y == alone, "a stream does not see its neighbours");
+}
+
+void test_sequences_share_their_threads(const elman::Network<float>& network) {
+    constexpr Index kSequences = 37;
+    const Numbers x = inputs();
+    std::vector<Index> lengths;
+    for (Index b = 0; b < kSequences; ++b) lengths.push_back(b * 13 % kSteps);
+    const auto run = [&](Index threads) {
+        Numbers y(kSequences * kSteps * kOutputs, -1);
+        elman::SequenceTask<float> task;
+        task.sequences = kSequences;
+        task.steps = kSteps;
+        task.x = {x.data(), {kSequences}, {0}, kInputs, 1};
+        task.lengths = lengths.data();
+        task.output = {y.data(), {kSequences}, {kSteps * kOutputs}, kOutputs, 1};
+        elman::Sequence<float> sequence(network, task, threads);
+        while (!sequence.advance(std::chrono::microseconds(200))) continue;
+        return y;
+    };
+    const Numbers alone = run(1);
+    on_threads([&](Index i) { check(run(2 + i) == alone, "threads do not change a sequence"); });
+}
+
+// All threads step one stream with the same input: the state after all steps does not depend on who
+// made which, unless two were in it at once.
+void test_a_stream_is_taken_in_turn(const std::shared_ptr<const elman::Network<float>>& network) {
+    const Numbers x(kInputs, 0.5f);
+    const auto state_of = [&](const elman::Stream<float>& stream) {
+        Numbers state(static_cast<std::size_t>(network->architecture().state_size()));
+        stream.get_state(state.data());
+        return state;
+    };
+    elman::Stream<float> shared(network), alone(network);
+    std::atomic<Index> refused{0};
+    on_threads([&](Index) {
+        Numbers y(kOutputs);
+        for (Index t = 0; t < kSteps; ++t) {
+            while (!shared.try_take()) {
+                ++refused;
+                std::this_thread::yield();
+            }
+            shared.step(x.data(), y.data());
+            shared.leave();
+        }
+    });
+    Numbers y(kOutputs);
+    for (Index t = 0; t < kThreads * kSteps; ++t) alone.step(x.data(), y.data());
+    check(state_of(shared) == state_of(alone), "a stream that is taken belongs to one thread");
+
+    check(shared.try_take(), "a stream that was left can be taken");
+    on_threads([&](Index) { check(!shared.try_take(), "a stream that is taken is refused"); });
+}
+
+}  // namespace
+
+int main() {
+    const auto network = random_network<float>(everything(), elman::isa());
+    test_a_network_is_shared(network);
+    test_sequences_share_their_threads(*network);
+    test_a_stream_is_taken_in_turn(network);
+    return failures != 0;
+}

@@ -1,0 +1,597 @@
+"""The numerical contract: which ways of computing give the same bits, and what the bits are.
+
+D1 repeatable; D2 a stream, a whole sequence and any chunks of it; D3 a row of a batch and the row
+alone, padded or not; D4 any number of threads; D5 any instruction set that fuses multiply and add;
+D6 the bound of `verify`, for every instruction set. Then the order of summation and the rule for
+tiny states, each against an implementation of its own.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import hashlib
+import itertools
+import math
+import os
+import subprocess
+import sys
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+import elman
+from elman import reference
+
+ISAS = elman.available_isas()
+FUSED = [isa for isa in ISAS if isa != "sse2"]
+AROUND_VECTORS = (1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129)
+SMALLEST_STATE = {"float32": 2.0**-100, "float64": 2.0**-900}
+
+# Every activation and depth, with and without readout, bias, units and a start.
+KINDS = [
+    {"inputs": 3, "hidden": (5,), "outputs": 2, "everything": True},
+    {"inputs": 17, "hidden": (33,), "outputs": 9, "output_activation": "identity", "bias": False},
+    {
+        "inputs": 2,
+        "hidden": (16, 7),
+        "outputs": 4,
+        "activation": ("sigmoid", "tanh"),
+        "output_activation": "softmax",
+        "everything": True,
+    },
+    {"inputs": 1, "hidden": (9, 1, 40), "outputs": None, "activation": ("relu", "identity", "tanh")},
+    {"inputs": 5, "hidden": (65,), "outputs": None, "activation": "relu", "everything": True},
+    {
+        "inputs": 40,
+        "hidden": (20,),
+        "outputs": 35,
+        "activation": "identity",
+        "output_activation": "relu",
+    },
+    {
+        "inputs": 4,
+        "hidden": (12, 70),
+        "outputs": 3,
+        "activation": "sigmoid",
+        "output_activation": "tanh",
+    },
+]
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(1990)
+
+
+@pytest.fixture(params=ISAS)
+def isa(request):
+    return request.param
+
+
+@pytest.fixture(params=["float32", "float64"])
+def dtype(request):
+    return request.param
+
+
+@contextlib.contextmanager
+def isa_in_use(isa):
+    before = elman.isa()
+    elman.set_isa(isa)
+    try:
+        yield
+    finally:
+        elman.set_isa(before)
+
+
+def make_network(
+    isa, dtype, *, inputs, hidden, outputs, bias=True, everything=False, scale=0.7, **options
+):
+    """Return a network whose weights, about scale / sqrt(terms), depend on its sizes alone."""
+    rng = np.random.default_rng([inputs, *hidden, outputs or 0])
+
+    def array(*shape, terms=1):
+        return (rng.standard_normal(shape) * scale / terms**0.5).astype(dtype)
+
+    layers = []
+    for size, below in zip(hidden, (inputs, *hidden), strict=False):
+        W_xh, W_hh = array(size, below, terms=below), array(size, size, terms=size)
+        layers.append((W_xh, W_hh, array(size) if bias else None))
+    top = hidden[-1]
+    readout = outputs and (array(outputs, top, terms=top), array(outputs) if bias else None)
+    if everything:
+        options |= {
+            "initial_state": array(sum(hidden)),
+            "input_shift": array(inputs),
+            "input_scale": 1 + abs(array(inputs)),
+            "output_shift": array(outputs or top),
+            "output_scale": 1 + abs(array(outputs or top)),
+        }
+    with isa_in_use(isa):
+        return elman.Network.from_weights(layers, readout, **options)
+
+
+def networks(isa, dtype):
+    return [make_network(isa, dtype, **kind) for kind in KINDS]
+
+
+def inputs(rng, net, *shape):
+    return rng.standard_normal((*shape, net.input_size)).astype(net.dtype)
+
+
+def assert_same_bits(got, want):
+    """Hold two arrays to the same bits; a NaN is a NaN."""
+    assert got.dtype == want.dtype
+    assert got.shape == want.shape
+    unsigned = f"u{want.itemsize}"
+    differ = (got.view(unsigned) != want.view(unsigned)) & ~(np.isnan(got) & np.isnan(want))
+    if differ.any():
+        where = tuple(map(int, np.argwhere(differ)[0]))
+        pytest.fail(f"{differ.sum()} differ, first {got[where]!r} from {want[where]!r} at {where}")
+
+
+def assert_same_runs(got, want):
+    for part in ("output", "state", "hidden"):
+        assert_same_bits(getattr(got, part), getattr(want, part))
+
+
+# --- D1, D2: run after run, step after step -------------------------------------------------------
+
+
+def test_a_result_is_repeatable_also_by_threads_at_the_same_time(rng, isa, dtype):
+    for net, twin in zip(networks(isa, dtype), networks(isa, dtype), strict=True):
+        x = inputs(rng, net, 3, 50)
+        first = net.run(x, return_hidden=True)
+        assert_same_runs(twin.run(x, return_hidden=True), first)
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            jobs = [pool.submit(net.run, x, return_hidden=True) for _ in range(8)]
+            for job in jobs:
+                assert_same_runs(job.result(), first)
+
+
+def random_pieces(rng, T):
+    """Yield (start, end) of pieces that make up T steps, from 0 to 90 steps long."""
+    end = 0
+    while end < T:
+        start, end = end, min(T, end + int(rng.choice([0, 1, 2, 5, rng.integers(90)])))
+        yield start, end
+
+
+def test_a_stream_and_any_chunks_equal_the_whole_sequence_bit_for_bit(rng, isa, dtype):
+    for net in networks(isa, dtype):
+        x = inputs(rng, net, 200)
+        whole = net.run(x, return_hidden=True)
+        assert_same_bits(net(x), whole.output)
+        assert_same_bits(whole.hidden[-1], whole.state)
+        for _ in range(4):
+            stream = net.stream()
+            for start, end in random_pieces(rng, len(x)):
+                piece = x[start:end]
+                how = rng.integers(3)
+                if how == 0:
+                    y = np.array([stream.step(x_t) for x_t in piece], net.dtype)
+                    y = y.reshape(end - start, net.output_size)
+                elif how == 1:
+                    y = stream.run(piece)
+                else:
+                    y, stream.state, _ = net.run(piece, state=stream.state)
+                assert_same_bits(y, whole.output[start:end])
+                if end:
+                    assert_same_bits(stream.state, whole.hidden[end - 1])
+
+
+def test_the_last_output_equals_that_of_all(rng, isa, dtype):
+    for net in networks(isa, dtype):
+        x = inputs(rng, net, 7, 70)
+        assert_same_bits(net(x, outputs="last"), net(x)[:, -1])
+
+
+def test_generating_equals_a_stream_that_reads_its_own_outputs(rng, isa, dtype):
+    sizes = {"inputs": 9, "hidden": (17, 6), "outputs": 9}
+    net = make_network(isa, dtype, output_activation="tanh", everything=True, **sizes)
+    start = inputs(rng, net, 5)
+    stream = net.stream()
+    y = [stream.run(start)[-1]]
+    while len(y) < 80:
+        y.append(stream.step(y[-1]))
+    assert_same_bits(net.generate(start, steps=80), np.array(y))
+
+
+# --- D3, D4: neighbours, padding, threads ---------------------------------------------------------
+
+
+def padded_batch(rng, net, B, T):
+    """Return inputs with NaN in the padding, lengths, and what each row gives alone, unpadded."""
+    x = inputs(rng, net, B, T)
+    lengths = rng.integers(0, T + 1, B)
+    lengths[rng.integers(B)] = T
+    alone = []
+    for row, n in zip(x, lengths, strict=True):
+        row[n:] = np.nan
+        run = net.run(row[:n], return_hidden=True)
+        padding = np.zeros((T - n, net.output_size), net.dtype)
+        held = np.broadcast_to(run.state, (T - n, net.state_size))
+        alone.append((np.vstack([run.output, padding]), run.state, np.vstack([run.hidden, held])))
+    return x, lengths, [np.array(part) for part in zip(*alone, strict=True)]
+
+
+def assert_rows(run, rows, B):
+    for got, want in zip(run, rows, strict=True):
+        assert_same_bits(got, want[:B])
+
+
+def test_a_row_equals_the_row_alone_in_every_batch_size(rng, isa, dtype):
+    for net in networks(isa, dtype)[::2]:
+        x = inputs(rng, net, 130, 3)
+        x[rng.random(x.shape) < 0.01] = np.nan
+        x[rng.random(x.shape) < 0.01] = np.inf
+        alone = [net.run(row, return_hidden=True) for row in x]
+        rows = [np.array(part) for part in zip(*alone, strict=True)]
+        for B in range(1, 131):
+            assert_rows(net.run(x[:B], return_hidden=True), rows, B)
+
+
+def test_a_padded_row_equals_the_row_alone_in_every_batch_size(rng, isa, dtype):
+    for net in networks(isa, dtype)[1::2]:
+        x, lengths, rows = padded_batch(rng, net, 130, 4)
+        for B in range(1, 131):
+            assert_rows(net.run(x[:B], lengths=lengths[:B], return_hidden=True), rows, B)
+
+
+def test_a_row_of_long_sequences_equals_the_row_alone(rng, isa, dtype):
+    for net, (B, T) in itertools.product(networks(isa, dtype), [(2, 150), (33, 9), (7, 70)]):
+        x, lengths, rows = padded_batch(rng, net, B, T)
+        assert_rows(net.run(x, lengths=lengths, return_hidden=True), rows, B)
+        last = net.run(x, lengths=lengths, outputs="last").output
+        ends = [y[n - 1] if n else y[0] * 0 for y, n in zip(rows[0], lengths, strict=True)]
+        assert_same_bits(last, np.array(ends))
+
+
+def test_the_number_of_threads_changes_nothing(rng, isa, dtype):
+    for net, B in itertools.product(networks(isa, dtype), (1, 2, 7, 200)):
+        x = inputs(rng, net, B, 9)
+        lengths = rng.integers(0, 10, B)
+        for options in ({}, {"lengths": lengths}):
+            one = net.run(x, threads=1, return_hidden=True, **options)
+            for threads in (2, 3, 8):
+                got = net.run(x, threads=threads, return_hidden=True, **options)
+                assert_same_runs(got, one)
+
+
+# --- D5: instruction sets -------------------------------------------------------------------------
+
+several_fused = pytest.mark.skipif(len(FUSED) < 2, reason="only one set here fuses")
+
+
+def assert_equal_on_all_fused(dtype, shapes, inputs_of, **kind):
+    """Run the same network on every fused set, over inputs of each shape."""
+    first, *others = [make_network(isa, dtype, **kind) for isa in FUSED]
+    for shape in shapes:
+        x = inputs_of(first, *shape)
+        want = first.run(x, return_hidden=True)
+        for net in others:
+            assert_same_runs(net.run(x, return_hidden=True), want)
+
+
+@several_fused
+def test_all_fused_instruction_sets_agree_at_every_size_around_a_vector(rng, dtype):
+    count = len(AROUND_VECTORS)
+    activations = ("tanh", "sigmoid", "relu", "identity")
+    heads = (*activations, "softmax")
+    for i, j in itertools.product(range(count), repeat=2):
+        I, H, O = (AROUND_VECTORS[k % count] for k in (i, j, i + j))  # noqa: E741
+        assert_equal_on_all_fused(
+            dtype,
+            [(0,), (1,), (3,), (5, 3)],
+            lambda net, *shape: inputs(rng, net, *shape),
+            inputs=I,
+            hidden=((H,), (H, O), (H, I, O))[(i + j) % 3],
+            outputs=O,
+            activation=activations[(i + 2 * j) % 4],
+            output_activation=heads[(2 * i + j) % 5],
+        )
+
+
+@several_fused
+def test_all_fused_instruction_sets_agree_on_every_kind_of_network(rng, dtype):
+    for kind in KINDS:
+        shapes = [(70,), (2, 40), (11, 7), (130, 3)]
+        assert_equal_on_all_fused(
+            dtype, shapes, lambda net, *shape: inputs(rng, net, *shape), **kind
+        )
+
+
+@several_fused
+def test_all_fused_instruction_sets_agree_on_extreme_numbers(rng, dtype):
+    info = np.finfo(dtype)
+    extremes = [0.0, -0.0, info.max, -info.max, info.tiny, -info.tiny, info.smallest_subnormal]
+    extremes += [np.inf, -np.inf, np.nan, SMALLEST_STATE[dtype], -SMALLEST_STATE[dtype], 1e9, 90.0]
+
+    def extreme(net, *shape):
+        return rng.choice(extremes, (*shape, net.input_size)).astype(dtype)
+
+    for kind in KINDS:
+        assert_equal_on_all_fused(dtype, [(200, 1), (200, 2), (1,), (3,)], extreme, **kind)
+
+
+@several_fused
+def test_all_fused_instruction_sets_agree_on_weights_of_every_magnitude(rng, dtype):
+    for kind, scale in itertools.product(KINDS, (1e-30, 1e-3, 30.0, 1e18)):
+        assert_equal_on_all_fused(
+            dtype,
+            [(5,), (9, 3)],
+            lambda net, *shape: inputs(rng, net, *shape),
+            **kind | {"scale": scale},
+        )
+
+
+# --- D6: the reference ----------------------------------------------------------------------------
+
+
+def test_every_instruction_set_is_within_the_bound_of_verify(rng, isa, dtype):
+    sizes = [
+        {"inputs": n, "hidden": (m,), "outputs": k}
+        for n, m, k in zip(AROUND_VECTORS, AROUND_VECTORS[5:], AROUND_VECTORS[3:], strict=False)
+    ]
+    for kind in [*KINDS, *sizes]:
+        net = make_network(isa, dtype, **kind)
+        x = inputs(rng, net, 4, 30)
+        assert net.verify(x, lengths=[30, 0, 7, 29]).ok
+        assert net.verify(x[0], state=rng.standard_normal(net.state_size)).ok
+
+
+def test_a_contracting_network_stays_near_the_reference(rng, isa, dtype):
+    tolerance = {"float32": 2e-6, "float64": 4e-15}[dtype]
+    for kind in KINDS:
+        net = make_network(isa, dtype, **kind | {"scale": 0.3})
+        x = inputs(rng, net, 2, 300)
+        want = reference.run(net, x).output
+        np.testing.assert_allclose(net(x), want, rtol=0, atol=tolerance * max(1, abs(want).max()))
+
+
+# --- the set that was asked for is the one that runs ----------------------------------------------
+
+
+def test_a_network_runs_on_the_set_in_use_when_it_was_built():
+    for isa in ISAS:
+        with isa_in_use(isa):
+            net = elman.Network(input_size=3, hidden_size=8, output_size=2, seed=0)
+            assert elman.isa() == isa
+            assert ("D5" in elman.build_info()["promises"]) == (isa in FUSED)
+        assert net.isa == isa
+
+
+def test_a_set_that_does_not_fuse_gives_other_bits(rng, dtype):
+    unfused = [isa for isa in ISAS if isa not in FUSED]
+    if not unfused:
+        pytest.skip("every set here fuses")
+    x = inputs(rng, make_network(FUSED[0], dtype, **KINDS[1]), 20)
+    fused = make_network(FUSED[0], dtype, **KINDS[1])(x)
+    for isa in unfused:
+        y = make_network(isa, dtype, **KINDS[1])(x)
+        assert (y != fused).mean() > 0.1
+        np.testing.assert_allclose(y, fused, rtol=1e-4)
+
+
+PROGRAM = """
+import hashlib, numpy, elman
+net = elman.Network(input_size=5, hidden_size=[33, 8], output_size=3, seed=7)
+x = (numpy.arange(500.0) % 17 / 8 - 1).reshape(100, 5)
+print(elman.isa(), net.isa, hashlib.sha256(net(x).tobytes()).hexdigest())
+"""
+
+
+def run_program(isa):
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        env=os.environ | {"ELMAN_ISA": isa},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_variable_forces_a_set_and_another_process_gives_the_same_bits():
+    digests = {}
+    for isa in ISAS:
+        in_use, packed_for, digests[isa] = run_program(isa).stdout.split()
+        assert in_use == packed_for == isa
+        with isa_in_use(isa):
+            net = elman.Network(input_size=5, hidden_size=[33, 8], output_size=3, seed=7)
+        x = (np.arange(500.0) % 17 / 8 - 1).reshape(100, 5)
+        assert hashlib.sha256(net(x).tobytes()).hexdigest() == digests[isa]
+    assert len({digests[isa] for isa in FUSED}) == 1
+
+
+def test_the_variable_with_a_set_that_is_not_there_is_an_error_at_import():
+    result = run_program("mmx")
+    assert result.returncode != 0
+    assert "ELMAN_ISA" in result.stderr
+    assert "'mmx'" in result.stderr
+
+
+# --- the order of summation -----------------------------------------------------------------------
+
+
+def partial_sums(rows, cols):
+    """Return S, as the contract has it."""
+    sums = next(s for most, s in ((16, 8), (32, 4), (64, 2), (math.inf, 1)) if rows <= most)
+    while sums > 1 and cols < 4 * sums:
+        sums //= 2
+    return sums
+
+
+def fused(a, b, c):
+    """Return a * b + c, exact and then rounded once to the numbers' dtype (normal numbers)."""
+    exact = Fraction(float(a)) * Fraction(float(b)) + Fraction(float(c))
+    if exact == 0:
+        return a * b + c  # exact as well, and IEEE's sign
+    exponent = exact.numerator.bit_length() - exact.denominator.bit_length()
+    unit = Fraction(2) ** (exponent - np.finfo(a.dtype).nmant)
+    return a.dtype.type(float(round(exact / unit) * unit))  # ties to even
+
+
+def unfused(a, b, c):
+    return a * b + c
+
+
+def affine(c, W, v, multiply_add):
+    """Return c + W v in the order of the contract."""
+    rows, cols = W.shape
+    result = np.empty(rows, W.dtype)
+    for r in range(rows):
+        p = [W.dtype.type(0)] * partial_sums(rows, cols)
+        p[0] = c[r]
+        for k in range(cols):
+            p[k % len(p)] = multiply_add(W[r, k], v[k], p[k % len(p)])
+        while len(p) > 1:
+            p = [a + b for a, b in zip(p[::2], p[1::2], strict=True)]
+        result[r] = p[0]
+    return result
+
+
+def identity_networks(dtype, rng, inputs, hidden, outputs):
+    """Yield (multiply_add, networks): for fused and for other sets, the same identity network."""
+    W_xh, W_hh, W_hy = (
+        (rng.standard_normal(shape) * 2.0 ** rng.integers(-6, 6, shape)).astype(dtype)
+        for shape in ((hidden, inputs), (hidden, hidden), (outputs, hidden))
+    )
+    b_h, b_y = (rng.standard_normal(size).astype(dtype) for size in (hidden, outputs))
+    # Sums of nothing but zeros have a sign of their own.
+    W_hy[rng.random(outputs) < 0.2] *= 0
+    b_y[rng.random(outputs) < 0.3] *= -0.0
+    nets = {}
+    for isa in ISAS:
+        with isa_in_use(isa):
+            nets[isa] = elman.Network.from_weights(
+                [(W_xh, W_hh, b_h)],
+                (W_hy, b_y),
+                activation="identity",
+                output_activation="identity",
+            )
+    yield fused, [net for isa, net in nets.items() if isa in FUSED]
+    yield unfused, [net for isa, net in nets.items() if isa not in FUSED]
+
+
+def test_the_sum_of_a_product_has_the_order_that_the_contract_says(rng, dtype):
+    for O, H in itertools.product((1, 16, 17, 32, 33, 64, 65), (1, 7, 8, 15, 16, 31, 32, 33)):  # noqa: E741
+        x, h = rng.standard_normal((2, 1)), rng.standard_normal(H).astype(dtype)
+        for multiply_add, nets in identity_networks(dtype, rng, 1, H, O):
+            expected = {}
+            for net in nets:
+                run = net.run(x, state=h, return_hidden=True)
+                for h_t, y_t in zip(run.hidden, run.output, strict=True):
+                    if (key := h_t.tobytes()) not in expected:
+                        readout = net.readout
+                        expected[key] = affine(readout.b_y, readout.W_hy, h_t, multiply_add)
+                    assert_same_bits(y_t, expected[key])
+
+
+def test_a_step_is_the_sum_of_the_state_on_top_of_the_sum_of_the_input(rng, dtype):
+    for I, H in ((33, 1), (8, 15), (40, 16), (7, 17), (31, 32), (32, 33), (1, 64), (16, 65)):  # noqa: E741
+        x = rng.standard_normal((1, I)).astype(dtype)
+        h = rng.standard_normal(H).astype(dtype)
+        for multiply_add, nets in identity_networks(dtype, rng, I, H, 1):
+            expected = None
+            for net in nets:
+                if expected is None:
+                    layer = net.layers[0]
+                    u = affine(layer.b_h, layer.W_xh, x[0], multiply_add)
+                    expected = affine(u, layer.W_hh, h, multiply_add)
+                assert_same_bits(net.run(x, state=h).state, expected)
+                batch = net.run(np.stack([x] * 7), state=h).state
+                assert_same_bits(batch, np.stack([expected] * 7))
+
+
+# --- tiny values ----------------------------------------------------------------------------------
+
+
+def diagonal_network(isa, dtype, rate, activation):
+    """Return h_t = f(rate h_(t-1) + x_t) for nine units, all of them reading one input."""
+    W_xh, W_hh = np.ones((9, 1), dtype), (rate * np.eye(9)).astype(dtype)
+    with isa_in_use(isa):
+        return elman.Network.from_weights([(W_xh, W_hh, None)], None, activation=activation)
+
+
+def steps_to_zero(dtype, rate):
+    return 10 + math.ceil(math.log(SMALLEST_STATE[dtype]) / math.log(rate))
+
+
+@pytest.mark.parametrize("rate", [0.5, 0.9, 0.99, 0.999])
+@pytest.mark.parametrize("activation", ["identity", "tanh"])
+def test_a_fading_state_reaches_exactly_zero(isa, dtype, rate, activation):
+    smallest = SMALLEST_STATE[dtype]
+    net = diagonal_network(isa, dtype, rate, activation)
+    T = steps_to_zero(dtype, rate)
+    x = np.zeros((T, 1), dtype)
+    x[0] = 1
+    h = net.run(x, return_hidden=True).hidden[:, 0]
+    alive = np.count_nonzero(h)
+    assert 0 < alive < T
+    assert not h[alive:].view(f"u{h.itemsize}").any()  # zeros, and positive ones
+    assert h[:alive].min() >= smallest  # nothing subnormal on the way
+    assert h[alive - 1] * rate < smallest * (1 + 1e-6)  # and not zero before its time
+
+    stream = net.stream()
+    stream.step(x[0])
+    for start in range(1, T, 997):
+        stream.run(x[start : start + 997])
+    assert not stream.state.view(f"u{h.itemsize}").any()
+
+
+@pytest.mark.parametrize("activation", ["identity", "relu", "tanh"])
+def test_a_state_below_the_threshold_is_positive_zero_and_one_above_is_itself(
+    isa, dtype, activation
+):
+    smallest = np.dtype(dtype).type(SMALLEST_STATE[dtype])
+    below = np.nextafter(smallest, np.dtype(dtype).type(0))
+    tiny = np.array([below, np.finfo(dtype).tiny, np.finfo(dtype).smallest_subnormal, 0], dtype)
+    kept = np.array([smallest, np.nextafter(smallest, np.dtype(dtype).type(1)), 0.5, 1], dtype)
+    net = diagonal_network(isa, dtype, 0.0, activation)
+    stream = net.stream()
+    for value in (*tiny, *-tiny):
+        assert_same_bits(stream.step([value]), np.zeros(9, dtype))
+        assert_same_bits(net([[value]] * 3), np.zeros((3, 9), dtype))
+    signs = (1,) if activation == "relu" else (1, -1)
+    for value, sign in itertools.product(kept, signs):
+        want = value if activation != "tanh" or value < 0.1 else None
+        h = stream.step([sign * value])
+        assert (sign * h > 0).all()
+        if want is not None:
+            assert_same_bits(h, np.full(9, sign * want, dtype))
+
+
+def test_inputs_and_outputs_may_be_subnormal(isa, dtype):
+    tiny = np.finfo(dtype).smallest_subnormal
+    up = 2.0 ** (np.finfo(dtype).nmant + 40)
+    with isa_in_use(isa):
+        net = elman.Network.from_weights(
+            [([[up]], [[0.0]], None)],
+            ([[1 / up]], None),
+            activation="identity",
+            output_activation="identity",
+            dtype=dtype,
+        )
+    assert_same_bits(net([[tiny], [-tiny]]), np.array([[tiny], [-tiny]], dtype))
+
+
+def gradual_underflow():
+    """Whether this thread's processor keeps subnormal numbers."""
+    values = np.full(64, np.finfo(np.float32).smallest_subnormal)
+    return bool((values * np.float32(1) == values).all())
+
+
+def test_the_floating_point_mode_stays_as_it_is_here_and_on_new_threads(rng, isa, dtype):
+    def use(net):
+        x = inputs(rng, net, 20, 30)
+        net.run(x, threads=3)
+        net.stream().step(x[0, 0])
+        return gradual_underflow()
+
+    assert gradual_underflow()
+    for net in networks(isa, dtype):
+        assert use(net)
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            assert pool.submit(use, net).result()
+            assert pool.submit(gradual_underflow).result()
