@@ -444,6 +444,15 @@ def test_a_model_file_cannot_steer_the_terminal(tmp_path):
     assert b"a\\x1b[2J" in out
 
 
+def test_metadata_that_the_terminal_cannot_encode_are_escaped(tmp_path):
+    net = elman.Network(
+        input_size=1, hidden_size=1, output_size=1, seed=0, metadata={"title": "caf\xe9"}
+    )
+    net.save(tmp_path / "model")
+    out = answer("info", tmp_path / "model", env={"PYTHONIOENCODING": "ascii"})
+    assert b"caf\\xe9" in out
+
+
 def test_verify_passes_a_right_network(net, model, tmp_path):
     assert "verified" in answer("verify", model).decode()
     np.save(tmp_path / "x.npy", inputs(2, 30, 3))

@@ -14,6 +14,7 @@ import hashlib
 import itertools
 import math
 import os
+import pathlib
 import subprocess
 import sys
 from fractions import Fraction
@@ -24,8 +25,10 @@ import pytest
 import elman
 from elman import reference
 
-ISAS = elman.available_isas()
-FUSED = [isa for isa in ISAS if isa != "sse2"]
+# A set that was forced from outside, perhaps on an emulated processor, is held to `scalar` alone.
+FORCED = os.environ.get("ELMAN_ISA")
+ISAS = [FORCED] if FORCED else elman.available_isas()
+FUSED = [isa for isa in dict.fromkeys(["scalar", *ISAS]) if isa != "sse2"]
 AROUND_VECTORS = (1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129)
 SMALLEST_STATE = {"float32": 2.0**-100, "float64": 2.0**-900}
 
@@ -41,7 +44,12 @@ KINDS = [
         "output_activation": "softmax",
         "everything": True,
     },
-    {"inputs": 1, "hidden": (9, 1, 40), "outputs": None, "activation": ("relu", "identity", "tanh")},
+    {
+        "inputs": 1,
+        "hidden": (9, 1, 40),
+        "outputs": None,
+        "activation": ("relu", "identity", "tanh"),
+    },
     {"inputs": 5, "hidden": (65,), "outputs": None, "activation": "relu", "everything": True},
     {
         "inputs": 40,
@@ -63,11 +71,6 @@ KINDS = [
 @pytest.fixture
 def rng():
     return np.random.default_rng(1990)
-
-
-@pytest.fixture(params=ISAS)
-def isa(request):
-    return request.param
 
 
 @pytest.fixture(params=["float32", "float64"])
@@ -294,6 +297,20 @@ def test_all_fused_instruction_sets_agree_at_every_size_around_a_vector(rng, dty
 
 
 @several_fused
+def test_all_fused_instruction_sets_agree_for_every_number_of_rows(rng, dtype):
+    for rows in (*range(1, 140), 200, 255, 256, 257, 300, 515):
+        assert_equal_on_all_fused(
+            dtype,
+            [(2,), (7, 2)],
+            lambda net, *shape: inputs(rng, net, *shape),
+            inputs=3,
+            hidden=(10,),
+            outputs=rows,
+            output_activation="identity",
+        )
+
+
+@several_fused
 def test_all_fused_instruction_sets_agree_on_every_kind_of_network(rng, dtype):
     for kind in KINDS:
         shapes = [(70,), (2, 40), (11, 7), (130, 3)]
@@ -353,6 +370,19 @@ def test_a_contracting_network_stays_near_the_reference(rng, isa, dtype):
 # --- the set that was asked for is the one that runs ----------------------------------------------
 
 
+def test_no_set_that_this_processor_has_is_missing():
+    try:
+        words = set(pathlib.Path("/proc/cpuinfo").read_text().split())
+    except OSError:
+        pytest.skip("this system does not say what its processor has")
+    needs = {"avx2": {"avx2", "fma"}, "avx512": {"avx512f", "avx512dq"}, "neon": {"asimd"}}
+    available = elman.available_isas()
+    assert "scalar" in available
+    assert "sse2" in available or "sse2" not in words
+    for isa, flags in needs.items():
+        assert (isa in available) == (flags <= words)
+
+
 def test_a_network_runs_on_the_set_in_use_when_it_was_built():
     for isa in ISAS:
         with isa_in_use(isa):
@@ -394,7 +424,7 @@ def run_program(isa):
 
 def test_the_variable_forces_a_set_and_another_process_gives_the_same_bits():
     digests = {}
-    for isa in ISAS:
+    for isa in dict.fromkeys([*FUSED, *ISAS]):
         in_use, packed_for, digests[isa] = run_program(isa).stdout.split()
         assert in_use == packed_for == isa
         with isa_in_use(isa):
@@ -415,8 +445,8 @@ def test_the_variable_with_a_set_that_is_not_there_is_an_error_at_import():
 
 
 def partial_sums(rows, cols):
-    """Return S, as the contract has it."""
-    sums = next(s for most, s in ((16, 8), (32, 4), (64, 2), (math.inf, 1)) if rows <= most)
+    """Return S, as table.hpp has it: another S is another contract."""
+    sums = 4 if rows <= 16 else 2 if rows <= 64 else 1
     while sums > 1 and cols < 4 * sums:
         sums //= 2
     return sums
@@ -462,7 +492,7 @@ def identity_networks(dtype, rng, inputs, hidden, outputs):
     W_hy[rng.random(outputs) < 0.2] *= 0
     b_y[rng.random(outputs) < 0.3] *= -0.0
     nets = {}
-    for isa in ISAS:
+    for isa in dict.fromkeys([*FUSED, *ISAS]):
         with isa_in_use(isa):
             nets[isa] = elman.Network.from_weights(
                 [(W_xh, W_hh, b_h)],
@@ -475,7 +505,7 @@ def identity_networks(dtype, rng, inputs, hidden, outputs):
 
 
 def test_the_sum_of_a_product_has_the_order_that_the_contract_says(rng, dtype):
-    for O, H in itertools.product((1, 16, 17, 32, 33, 64, 65), (1, 7, 8, 15, 16, 31, 32, 33)):  # noqa: E741
+    for O, H in itertools.product((1, 16, 17, 64, 65), (1, 7, 8, 9, 15, 16, 17, 33)):  # noqa: E741
         x, h = rng.standard_normal((2, 1)), rng.standard_normal(H).astype(dtype)
         for multiply_add, nets in identity_networks(dtype, rng, 1, H, O):
             expected = {}
@@ -489,7 +519,7 @@ def test_the_sum_of_a_product_has_the_order_that_the_contract_says(rng, dtype):
 
 
 def test_a_step_is_the_sum_of_the_state_on_top_of_the_sum_of_the_input(rng, dtype):
-    for I, H in ((33, 1), (8, 15), (40, 16), (7, 17), (31, 32), (32, 33), (1, 64), (16, 65)):  # noqa: E741
+    for I, H in ((33, 1), (8, 15), (15, 16), (16, 16), (7, 17), (15, 33), (1, 64), (16, 65)):  # noqa: E741
         x = rng.standard_normal((1, I)).astype(dtype)
         h = rng.standard_normal(H).astype(dtype)
         for multiply_add, nets in identity_networks(dtype, rng, I, H, 1):
@@ -564,7 +594,7 @@ def test_a_state_below_the_threshold_is_positive_zero_and_one_above_is_itself(
 
 def test_inputs_and_outputs_may_be_subnormal(isa, dtype):
     tiny = np.finfo(dtype).smallest_subnormal
-    up = 2.0 ** (np.finfo(dtype).nmant + 40)
+    up = {"float32": 2.0**60, "float64": 2.0**200}[dtype]  # the state must not fade
     with isa_in_use(isa):
         net = elman.Network.from_weights(
             [([[up]], [[0.0]], None)],

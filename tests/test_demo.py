@@ -133,7 +133,7 @@ def widest(text):
 
 def test_a_pipe_gets_the_plot_without_colours_in_the_width_asked_for():
     text = run_demo(PYTHONIOENCODING="utf-8", COLUMNS="64").decode()
-    for part in ("●", "█", "1960", "root mean square error", "repeating", "verified", "NumPy"):
+    for part in ("●", "█", "1960", "Root mean square", "repeating", "verified", "NumPy"):
         assert part in text
     assert "\x1b" not in text
     assert widest(text) <= 64

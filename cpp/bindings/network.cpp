@@ -8,7 +8,7 @@
 namespace elman::python {
 namespace {
 
-// The first axes of a tensor that was passed, or none if it was not.
+// The tensors that were passed, by their names in the file.
 class Tensors {
   public:
     explicit Tensors(const py::dict& arrays) : arrays_(arrays) {}
@@ -66,16 +66,13 @@ Architecture architecture_of(const Tensors& tensors, const std::vector<std::stri
     return a;
 }
 
-// Copies the tensors that were passed into the arena; others stay as they are.
+// Copies the tensor that was passed into the arena.
 template <class Real>
-void fill(Parameters<Real>& parameters, const Tensors& tensors) {
-    for (const Tensor& tensor : parameters.tensors()) {
-        if (!tensors.has(tensor.name)) continue;
-        const Shape shape = tensor.vector ? Shape{tensor.rows} : Shape{tensor.rows, tensor.cols};
-        const std::vector<Real> values =
-            copy_reals<Real>(tensors.array(tensor.name), tensor.name.c_str(), shape);
-        std::copy(values.begin(), values.end(), parameters.data() + tensor.offset);
-    }
+void fill(Parameters<Real>& parameters, const Tensor& tensor, const Tensors& tensors) {
+    const Shape shape = tensor.vector ? Shape{tensor.rows} : Shape{tensor.rows, tensor.cols};
+    const std::vector<Real> values =
+        copy_reals<Real>(tensors.array(tensor.name), tensor.name.c_str(), shape);
+    std::copy(values.begin(), values.end(), parameters.data() + tensor.offset);
 }
 
 template <class Make>
@@ -93,7 +90,7 @@ AnyNetwork from_tensors(const std::string& dtype, const py::dict& arrays,
     return for_dtype(dtype, [&](auto real) {
         using Real = decltype(real);
         Parameters<Real> parameters(architecture);
-        fill(parameters, tensors);
+        for (const Tensor& tensor : parameters.tensors()) fill(parameters, tensor, tensors);
         return std::make_shared<const Network<Real>>(std::move(parameters));
     });
 }
@@ -116,7 +113,8 @@ AnyNetwork random(const std::string& dtype, Index input_size, const std::vector<
         using Real = decltype(real);
         Parameters<Real> parameters(a);
         parameters.randomize(seed);
-        fill(parameters, tensors);
+        for (const Tensor& tensor : parameters.tensors())
+            if (tensors.has(tensor.name)) fill(parameters, tensor, tensors);
         return std::make_shared<const Network<Real>>(std::move(parameters));
     });
 }

@@ -49,8 +49,8 @@ class Block {
     };
 
     const Network<Real>& network_;
-    Index products_;      // columns x steps that fit
-    Index count_ = 0;     // columns of the last advance: how far apart its slots are
+    Index products_;   // columns x steps that fit
+    Index count_ = 0;  // columns of the last advance: how far apart its slots are
     Index input_stride_;
     Index output_stride_;
     AlignedVector<Real> inputs_;

@@ -16,9 +16,9 @@ namespace elman {
 #define ELMAN_ISAS(X) X(scalar)
 #endif
 
-#define ELMAN_DECLARE(isa)             \
-    namespace isa {                    \
-    extern const KernelTable table;    \
+#define ELMAN_DECLARE(isa)          \
+    namespace isa {                 \
+    extern const KernelTable table; \
     }
 ELMAN_ISAS(ELMAN_DECLARE)
 #undef ELMAN_DECLARE
@@ -78,11 +78,17 @@ std::atomic<Isa>& in_use() {
 
 }  // namespace
 
-const KernelTable& kernel_table(Isa isa) { return *find(isa)->table; }
+const KernelTable& kernel_table(Isa isa) {
+    return *find(isa)->table;
+}
 
-const char* name(Isa isa) noexcept { return find(isa)->name; }
+const char* name(Isa isa) noexcept {
+    return find(isa)->name;
+}
 
-bool fused(Isa isa) { return kernel_table(isa).fused; }
+bool fused(Isa isa) {
+    return kernel_table(isa).fused;
+}
 
 std::vector<Isa> built_isas() {
     std::vector<Isa> isas;
@@ -97,9 +103,13 @@ std::vector<Isa> available_isas() {
     return isas;
 }
 
-Isa isa() { return in_use(); }
+Isa isa() {
+    return in_use();
+}
 
-void set_isa(const std::string& name) { in_use() = isa_from_name(name); }
+void set_isa(const std::string& name) {
+    in_use() = isa_from_name(name);
+}
 
 Isa isa_from_name(const std::string& wanted) {
     for (Isa isa : available_isas())

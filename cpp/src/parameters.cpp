@@ -36,7 +36,8 @@ class Arena {
     void add(const std::string& name, Index rows, Index cols, bool is_vector) {
         if (rows > (limit_ - size) / cols)
             throw std::length_error(name + ": " + std::to_string(rows) + " x " +
-                                    std::to_string(cols) + " numbers are more than memory can address");
+                                    std::to_string(cols) +
+                                    " numbers are more than memory can address");
         tensors.push_back({name, rows, cols, is_vector, size});
         size += rows * cols;
     }
@@ -71,14 +72,15 @@ const char* name(Activation activation) noexcept {
     return kActivationNames[static_cast<int>(activation)];
 }
 
-const char* name(Direction) noexcept { return "forward"; }
+const char* name(Direction) noexcept {
+    return "forward";
+}
 
 Activation activation_from_name(const std::string& name, const std::string& argument) {
     for (int i = 0; i < 5; ++i)
         if (name == kActivationNames[i]) return static_cast<Activation>(i);
-    throw std::invalid_argument(argument +
-                                ": expected identity, relu, tanh, sigmoid or softmax, got '" +
-                                name + "'");
+    throw std::invalid_argument(
+        argument + ": expected identity, relu, tanh, sigmoid or softmax, got '" + name + "'");
 }
 
 Index Architecture::layer_input_size(std::size_t layer) const {

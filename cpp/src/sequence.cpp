@@ -57,7 +57,9 @@ class Sequence<Real>::Worker {
 
   private:
     Index group_end() const { return std::min(last_, group_ + kGroup); }
-    Index sequence(Index column) const { return order_ ? order_[group_ + column] : group_ + column; }
+    Index sequence(Index column) const {
+        return order_ ? order_[group_ + column] : group_ + column;
+    }
     Index length(Index column) const {
         return task_.lengths ? task_.lengths[sequence(column)] : total_steps_;
     }
@@ -154,7 +156,7 @@ class Sequence<Real>::Worker {
     const Network<Real>& network_;
     const SequenceTask<Real>& task_;
     const Index* order_;
-    Index group_;        // its first sequence
+    Index group_;  // its first sequence
     const Index last_;
     const Index total_steps_;
     Index time_ = 0;     // steps done by the group
@@ -190,7 +192,9 @@ template <class Real>
 Index Sequence<Real>::share_end(Index first, Index shares) const {
     const Index rest = task_.sequences - first;
     if (order_.empty()) return first + (rest + shares - 1) / shares;
-    const auto cost = [&](Index i) { return task_.lengths[order_[static_cast<std::size_t>(i)]] + 1; };
+    const auto cost = [&](Index i) {
+        return task_.lengths[order_[static_cast<std::size_t>(i)]] + 1;
+    };
     Index total = 0;
     for (Index i = first; i < task_.sequences; ++i) total += cost(i);
     Index end = first;

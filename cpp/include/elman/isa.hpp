@@ -23,7 +23,7 @@ bool fused(Isa isa);  // its multiply-add rounds once: promise D5 holds for it
 std::vector<Isa> built_isas();      // in this build
 std::vector<Isa> available_isas();  // of those, what this processor runs; the best one last
 
-Isa isa();                             // in use; IsaError if ELMAN_ISA asks for what is not there
+Isa isa();                              // in use; IsaError if ELMAN_ISA asks for what is not there
 void set_isa(const std::string& name);  // for networks built from now on; IsaError likewise
 Isa isa_from_name(const std::string& name);  // an available one, or IsaError
 

@@ -1,4 +1,5 @@
-// network.hpp - an Elman network that does not change any more: its parameters and their packed copy.
+// network.hpp - an Elman network that does not change any more: its parameters and their packed
+// copy.
 //
 // Immutable, so that any number of threads may use one network at the same time.
 #pragma once
@@ -22,7 +23,7 @@ class Network {
         const Real* bias;              // b_h, padded with zeros; zeros where there is none
         Activation activation;
     };
-    struct Units {                     // null where there is none
+    struct Units {  // null where there is none
         const Real* shift;
         const Real* scale;
     };

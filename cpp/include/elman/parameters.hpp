@@ -43,7 +43,7 @@ struct Architecture {
     bool initial_state = false;           // none: the state starts at zero
     bool input_shift = false;             // x' = (x - input_shift) * input_scale
     bool input_scale = false;
-    bool output_shift = false;            // y = y' * output_scale + output_shift
+    bool output_shift = false;  // y = y' * output_scale + output_shift
     bool output_scale = false;
 
     Index layer_input_size(std::size_t layer) const;

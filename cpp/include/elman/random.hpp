@@ -1,9 +1,9 @@
 // random.hpp - the random numbers of initialisation: Philox 4x64-10.
 //
 // J. K. Salmon and others, "Parallel random numbers: as easy as 1, 2, 3" (SC 2011). The key is
-// (seed, 0), the counter starts at (1, 0, 0, 0): the words are those of numpy.random.Philox(key=seed).
-// Integers become floating-point numbers by exact scaling, so that a seed means the same network on
-// every machine and for ever.
+// (seed, 0), the counter starts at (1, 0, 0, 0): the words are those of
+// numpy.random.Philox(key=seed). Integers become floating-point numbers by exact scaling, so that a
+// seed means the same network on every machine and for ever.
 #pragma once
 
 #include <array>

@@ -34,17 +34,17 @@ enum class Outputs { all, last };
 
 template <class Real>
 struct SequenceTask {
-    Index sequences = 0;               // B
-    Index steps = 0;                   // T, the given inputs
-    Index fed_back = 0;                // further steps, whose input is the output before
-    Outputs outputs = Outputs::all;    // of each step, or of the last real one alone
-    Index first_output = 0;            // steps before this one give no output
-    Batch<const Real> x;               // (..., T, I)
-    const Index* lengths = nullptr;    // (B,), each 0 ... T; null: all of them (so if fed_back)
-    const Real* state = nullptr;       // (B, S), where to begin; null: the network's initial state
-    Batch<Real> output;                // (..., T + fed_back - first_output, O), or (..., O)
-    Real* final_state = nullptr;       // (B, S), after the last real step; null: not wanted
-    Real* hidden = nullptr;            // (B, T, S), after every step; null: not wanted
+    Index sequences = 0;             // B
+    Index steps = 0;                 // T, the given inputs
+    Index fed_back = 0;              // further steps, whose input is the output before
+    Outputs outputs = Outputs::all;  // of each step, or of the last real one alone
+    Index first_output = 0;          // steps before this one give no output
+    Batch<const Real> x;             // (..., T, I)
+    const Index* lengths = nullptr;  // (B,), each 0 ... T; null: all of them (so if fed_back)
+    const Real* state = nullptr;     // (B, S), where to begin; null: the network's initial state
+    Batch<Real> output;              // (..., T + fed_back - first_output, O), or (..., O)
+    Real* final_state = nullptr;     // (B, S), after the last real step; null: not wanted
+    Real* hidden = nullptr;          // (B, T, S), after every step; null: not wanted
 };
 
 // A task in the making. Padded steps hold the state and give zeros.

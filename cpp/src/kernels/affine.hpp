@@ -4,7 +4,7 @@
 // lie together, and the columns follow each other, so that a product reads it from front to back.
 // A vector holds rows, never terms of a sum: its width cannot change a result.
 //
-//   one column:    V vectors x S partial sums live in registers, the sums advance together
+//   one column:    P panels x V vectors x S partial sums live in registers, all advance together
 //   many columns:  V vectors x N columns live in registers, the sums are taken one after the other
 //
 // Both give, for every element, the sum that table.hpp prescribes.
@@ -25,20 +25,16 @@ namespace ELMAN_ISA {
 
 #define ELMAN_INLINED __attribute__((always_inline))  // of a lambda
 
-inline constexpr int kPanel = 8;  // vectors of rows
-
 // Registers for accumulators. The rest hold a vector of weights and the broadcast elements of x.
 #if defined(ELMAN_ISA_avx512) || defined(ELMAN_ISA_neon)
 inline constexpr int kAccumulators = 24;
-inline constexpr int kBlockVectors = 4;
 #elif defined(ELMAN_ISA_avx2)
 inline constexpr int kAccumulators = 12;
-inline constexpr int kBlockVectors = 4;
 #else  // sse2, where every product needs a register too; scalar
 inline constexpr int kAccumulators = 8;
-inline constexpr int kBlockVectors = 4;
 #endif
-inline constexpr int kBlockColumns = kAccumulators / kBlockVectors;
+inline constexpr int kPanel = 4;  // vectors; 8, read in halves, left half of the first cache unused
+inline constexpr int kBlockColumns = kAccumulators / kPanel;
 inline constexpr int kMaxSums = 4;  // of partial_sums()
 
 // Splits `total` into the fewest parts of at most `largest`, all equal within one. A step has no
@@ -80,12 +76,46 @@ static void pack(const Real* W, Index rows, Index cols, Real* panels) {
     }
 }
 
-// A product of one panel, or of some vectors of one: w is the first of them, and `stride` leads
-// from one column of W to the next.
+// y = affine(c, W, x) for P panels of V vectors each, and one column of each of c, x and y.
+// w is the first panel; the next one begins where it ends.
+template <class Real, int P, int V, int S>
+static void one_column(const Real* w, Index cols, const Real* c, const Real* x, Real* y) {
+    constexpr int lanes = kLanes<Real>;
+    const Real* weights[P];
+    Packet<Real> sum[S][P][V];
+    ELMAN_UNROLL for (int p = 0; p < P; ++p) {
+        weights[p] = w + p * cols * V * lanes;
+        ELMAN_UNROLL for (int v = 0; v < V; ++v) {
+            sum[0][p][v] = load<Real>(c + (p * V + v) * lanes);
+            ELMAN_UNROLL for (int s = 1; s < S; ++s) sum[s][p][v] = broadcast<Real>(Real(0));
+        }
+    }
+    const auto add_term = [&](Packet<Real>(&to)[P][V], Real value) ELMAN_INLINED {
+        const Packet<Real> element = broadcast<Real>(value);
+        ELMAN_UNROLL for (int p = 0; p < P; ++p) {
+            ELMAN_UNROLL for (int v = 0; v < V; ++v) to[p][v] =
+                fma(load<Real>(weights[p] + v * lanes), element, to[p][v]);
+            weights[p] += V * lanes;
+        }
+    };
+
+    Index k = 0;
+    for (; k + S <= cols; k += S)
+        ELMAN_UNROLL for (int s = 0; s < S; ++s) add_term(sum[s], x[k + s]);
+    ELMAN_UNROLL for (int s = 0; s < S - 1; ++s) if (k + s < cols) add_term(sum[s], x[k + s]);
+
+    ELMAN_UNROLL for (int width = 1; width < S; width *= 2)
+        ELMAN_UNROLL for (int s = 0; s + width < S; s += 2 * width)
+            ELMAN_UNROLL for (int p = 0; p < P; ++p) ELMAN_UNROLL for (int v = 0; v < V; ++v)
+                sum[s][p][v] = add(sum[s][p][v], sum[s + width][p][v]);
+    ELMAN_UNROLL for (int p = 0; p < P; ++p) ELMAN_UNROLL for (int v = 0; v < V; ++v)
+        store<Real>(y + (p * V + v) * lanes, sum[0][p][v]);
+}
+
+// The product of one panel and some columns.
 template <class Real>
 struct Product {
     const Real* w;
-    Index stride;
     Index cols;
     int sums;
     Columns<const Real> c;
@@ -93,48 +123,17 @@ struct Product {
     Columns<Real> y;
 };
 
-// y = affine(c, W, x) for V vectors of rows and one column.
-template <class Real, int V, int S>
-static void one_column(const Product<Real>& p) {
-    const Real* w = p.w;
-    const Real* x = p.x.data;
-    Packet<Real> sum[S][V];
-    ELMAN_UNROLL for (int v = 0; v < V; ++v) {
-        sum[0][v] = load<Real>(p.c.data + v * kLanes<Real>);
-        ELMAN_UNROLL for (int s = 1; s < S; ++s) sum[s][v] = broadcast<Real>(Real(0));
-    }
-    const auto add_term = [&](Packet<Real>(&to)[V], Real value) {
-        const Packet<Real> element = broadcast<Real>(value);
-        ELMAN_UNROLL for (int v = 0; v < V; ++v)
-            to[v] = fma(load<Real>(w + v * kLanes<Real>), element, to[v]);
-        w += p.stride;
-    };
-
-    Index k = 0;
-    for (; k + S <= p.cols; k += S)
-        ELMAN_UNROLL for (int s = 0; s < S; ++s) add_term(sum[s], x[k + s]);
-    ELMAN_UNROLL for (int s = 0; s < S - 1; ++s)
-        if (k + s < p.cols) add_term(sum[s], x[k + s]);
-
-    ELMAN_UNROLL for (int width = 1; width < S; width *= 2)
-        ELMAN_UNROLL for (int s = 0; s + width < S; s += 2 * width)
-            ELMAN_UNROLL for (int v = 0; v < V; ++v)
-                sum[s][v] = add(sum[s][v], sum[s + width][v]);
-    ELMAN_UNROLL for (int v = 0; v < V; ++v) store<Real>(p.y.data + v * kLanes<Real>, sum[0][v]);
-}
-
 // One partial sum, the s-th, for V vectors of rows and N columns.
 template <class Real, int V, int N>
 static inline void partial_sum(const Product<Real>& p, int s, Packet<Real> (&sum)[N][V]) {
-    ELMAN_UNROLL for (int n = 0; n < N; ++n)
-        ELMAN_UNROLL for (int v = 0; v < V; ++v)
-            sum[n][v] = s ? broadcast<Real>(Real(0))
-                          : load<Real>(p.c.data + n * p.c.stride + v * kLanes<Real>);
-    const Real* w = p.w + s * p.stride;
-    for (Index k = s; k < p.cols; k += p.sums, w += p.sums * p.stride) {
+    ELMAN_UNROLL for (int n = 0; n < N; ++n) ELMAN_UNROLL for (int v = 0; v < V; ++v) sum[n][v] =
+        s ? broadcast<Real>(Real(0)) : load<Real>(p.c.data + n * p.c.stride + v * kLanes<Real>);
+    constexpr int stride = V * kLanes<Real>;
+    const Real* w = p.w + s * stride;
+    for (Index k = s; k < p.cols; k += p.sums, w += p.sums * stride) {
         Packet<Real> element[N];
-        ELMAN_UNROLL for (int n = 0; n < N; ++n)
-            element[n] = broadcast<Real>(p.x.data[n * p.x.stride + k]);
+        ELMAN_UNROLL for (int n = 0; n < N; ++n) element[n] =
+            broadcast<Real>(p.x.data[n * p.x.stride + k]);
         ELMAN_UNROLL for (int v = 0; v < V; ++v) {
             const Packet<Real> weight = load<Real>(w + v * kLanes<Real>);
             ELMAN_UNROLL for (int n = 0; n < N; ++n) sum[n][v] = fma(weight, element[n], sum[n][v]);
@@ -150,68 +149,55 @@ static void many_columns(const Product<Real>& p) {
     for (int s = 1; s < p.sums; ++s) partial_sum(p, s, sum[s]);
     for (int width = 1; width < p.sums; width *= 2)
         for (int s = 0; s < p.sums; s += 2 * width)
-            ELMAN_UNROLL for (int n = 0; n < N; ++n)
-                ELMAN_UNROLL for (int v = 0; v < V; ++v)
-                    sum[s][n][v] = add(sum[s][n][v], sum[s + width][n][v]);
-    ELMAN_UNROLL for (int n = 0; n < N; ++n)
-        ELMAN_UNROLL for (int v = 0; v < V; ++v)
-            store<Real>(p.y.data + n * p.y.stride + v * kLanes<Real>, sum[0][n][v]);
+            ELMAN_UNROLL for (int n = 0; n < N; ++n) ELMAN_UNROLL for (int v = 0; v < V; ++v)
+                sum[s][n][v] = add(sum[s][n][v], sum[s + width][n][v]);
+    ELMAN_UNROLL for (int n = 0; n < N; ++n) ELMAN_UNROLL for (int v = 0; v < V; ++v)
+        store<Real>(p.y.data + n * p.y.stride + v * kLanes<Real>, sum[0][n][v]);
 }
 
-// How many vectors of rows one_column keeps in registers beside S partial sums of each.
-constexpr int column_vectors(int sums) {
-    return kAccumulators / sums < kPanel ? kAccumulators / sums : kPanel;
-}
+// The instances of one_column for panels of one width. Two panels at a time keep both multiply-add
+// units busy where there is one sum, and so one chain of additions, for every vector.
+template <class Real>
+struct OneColumn {
+    using Function = void (*)(const Real* w, Index cols, const Real* c, const Real* x, Real* y);
+    Function one_sum, one_sum_two_panels, two_sums, four_sums;
+};
 
-template <class Real, int S>
-static void one_column_of(int vectors, const Product<Real>& p) {
-    constexpr int most = column_vectors(S);
-    switch (vectors) {
-        case 1: return one_column<Real, 1, S>(p);
-        case 2: if constexpr (most >= 2) return one_column<Real, 2, S>(p); break;
-        case 3: if constexpr (most >= 3) return one_column<Real, 3, S>(p); break;
-        case 4: if constexpr (most >= 4) return one_column<Real, 4, S>(p); break;
-        case 5: if constexpr (most >= 5) return one_column<Real, 5, S>(p); break;
-        case 6: if constexpr (most >= 6) return one_column<Real, 6, S>(p); break;
-        case 7: if constexpr (most >= 7) return one_column<Real, 7, S>(p); break;
-        case 8: if constexpr (most >= 8) return one_column<Real, 8, S>(p); break;
-        default: break;
-    }
+template <class Real, int V>
+constexpr OneColumn<Real> one_column_functions() {
+    return {one_column<Real, 1, V, 1>, one_column<Real, 2, V, 1>, one_column<Real, 1, V, 2>,
+            one_column<Real, 1, V, 4>};
 }
 
 template <class Real>
-static void one_column_of(int vectors, const Product<Real>& p) {
-    switch (p.sums) {
-        case 1: return one_column_of<Real, 1>(vectors, p);
-        case 2: return one_column_of<Real, 2>(vectors, p);
-        case 4: return one_column_of<Real, 4>(vectors, p);
-        default: break;
-    }
+static constexpr OneColumn<Real> kOneColumn[kPanel] = {
+    one_column_functions<Real, 1>(), one_column_functions<Real, 2>(),
+    one_column_functions<Real, 3>(), one_column_functions<Real, 4>()};
+
+// The instances of many_columns for panels of one width, by the number of columns.
+template <class Real>
+struct ManyColumns {
+    using Function = void (*)(const Product<Real>&);
+    Function of[kBlockColumns + 1];
+};
+
+template <class Real, int V, int N = kBlockColumns>
+constexpr void fill(ManyColumns<Real>& functions) {
+    functions.of[N] = many_columns<Real, V, N>;
+    if constexpr (N > 1) fill<Real, V, N - 1>(functions);
 }
 
 template <class Real, int V>
-static void many_columns_of(int columns, const Product<Real>& p) {
-    switch (columns) {
-        case 1: return many_columns<Real, V, 1>(p);
-        case 2: return many_columns<Real, V, 2>(p);
-        case 3: if constexpr (kBlockColumns >= 3) return many_columns<Real, V, 3>(p); break;
-        case 4: if constexpr (kBlockColumns >= 4) return many_columns<Real, V, 4>(p); break;
-        case 5: if constexpr (kBlockColumns >= 5) return many_columns<Real, V, 5>(p); break;
-        case 6: if constexpr (kBlockColumns >= 6) return many_columns<Real, V, 6>(p); break;
-        default: break;
-    }
+constexpr ManyColumns<Real> many_columns_functions() {
+    ManyColumns<Real> functions{};
+    fill<Real, V>(functions);
+    return functions;
 }
 
 template <class Real>
-static void many_columns_of(int vectors, int columns, const Product<Real>& p) {
-    switch (vectors) {
-        case 1: return many_columns_of<Real, 1>(columns, p);
-        case 2: return many_columns_of<Real, 2>(columns, p);
-        case 3: return many_columns_of<Real, 3>(columns, p);
-        case 4: return many_columns_of<Real, 4>(columns, p);
-        default: break;
-    }
-}
+static constexpr ManyColumns<Real> kManyColumns[kPanel] = {
+    many_columns_functions<Real, 1>(), many_columns_functions<Real, 2>(),
+    many_columns_functions<Real, 3>(), many_columns_functions<Real, 4>()};
 
 // values = f(values), vector by vector.
 template <class Real, class F>
@@ -248,40 +234,49 @@ static void apply(Elementwise f, Real* values, Index count) {
     }
 }
 
-// One panel and one column, as many vectors at a time as fit the registers.
 template <class Real>
-static void panel_column(Product<Real> p, int panel_vectors) {
-    const EvenParts parts(panel_vectors, column_vectors(p.sums));
-    for (Index part = 0; part < parts.count; ++part) {
-        const Index rows = parts.size(part) * kLanes<Real>;
-        one_column_of(parts.size(part), p);
-        p.w += rows;
-        p.c.data += rows;
-        p.y.data += rows;
+static void affine_column(const PackedMatrix<Real>& W, const EvenParts& panels, const Real* c,
+                          const Real* x, Real* y) {
+    const Real* w = W.panels;
+    for (Index panel = 0; panel < panels.count;) {
+        const int size = panels.size(panel);
+        const OneColumn<Real>& kernels = kOneColumn<Real>[size - 1];
+        const bool two =
+            W.partial_sums == 1 && panel + 1 < panels.count && panels.size(panel + 1) == size;
+        const typename OneColumn<Real>::Function kernel = two ? kernels.one_sum_two_panels
+                                                          : W.partial_sums == 1 ? kernels.one_sum
+                                                          : W.partial_sums == 2 ? kernels.two_sums
+                                                                                : kernels.four_sums;
+        kernel(w, W.cols, c, x, y);
+        const Index rows = (two ? 2 : 1) * size * kLanes<Real>;
+        w += rows * W.cols;
+        c += rows;
+        y += rows;
+        panel += two ? 2 : 1;
     }
 }
 
-// One panel and many columns, in blocks of vectors and columns that fit the registers; the function
-// follows while a block is still in the nearest cache.
+// Many columns, panel after panel, as many columns at a time as fit the registers; the function
+// follows while their results are still in the nearest cache.
 template <class Real>
-static void panel_columns(Product<Real> p, int panel_vectors, Index count, Elementwise f) {
-    const EvenParts parts(panel_vectors, kBlockVectors);
+static void affine_columns(const PackedMatrix<Real>& W, const EvenParts& panels,
+                           Columns<const Real> c, Columns<const Real> x, Columns<Real> y,
+                           Index count, Elementwise f) {
     const EvenParts groups(count, kBlockColumns);
-    for (Index part = 0; part < parts.count; ++part) {
-        const Index rows = parts.size(part) * kLanes<Real>;
-        Product<Real> block = p;
+    Index first_row = 0;
+    for (Index panel = 0; panel < panels.count; ++panel) {
+        const Index rows = panels.size(panel) * kLanes<Real>;
+        Product<Real> p{W.panels + first_row * W.cols,  W.cols, W.partial_sums,
+                        {c.data + first_row, c.stride}, x,      {y.data + first_row, y.stride}};
         for (Index group = 0; group < groups.count; ++group) {
             const int columns = groups.size(group);
-            many_columns_of(parts.size(part), columns, block);
-            for (int n = 0; n < columns; ++n)
-                apply<Real>(f, block.y.data + n * block.y.stride, rows);
-            block.c.data += columns * block.c.stride;
-            block.x.data += columns * block.x.stride;
-            block.y.data += columns * block.y.stride;
+            kManyColumns<Real>[panels.size(panel) - 1].of[columns](p);
+            for (int n = 0; n < columns; ++n) apply<Real>(f, p.y.data + n * p.y.stride, rows);
+            p.c.data += columns * c.stride;
+            p.x.data += columns * x.stride;
+            p.y.data += columns * y.stride;
         }
-        p.w += rows;
-        p.c.data += rows;
-        p.y.data += rows;
+        first_row += rows;
     }
 }
 
@@ -289,19 +284,9 @@ template <class Real>
 static void affine(const PackedMatrix<Real>& W, Columns<const Real> c, Columns<const Real> x,
                    Columns<Real> y, Index count, Elementwise f) {
     const EvenParts panels(vectors<Real>(W.rows), kPanel);
-    Product<Real> p{W.panels, 0, W.cols, W.partial_sums, c, x, y};
-    for (Index panel = 0; panel < panels.count; ++panel) {
-        const Index rows = panels.size(panel) * kLanes<Real>;
-        p.stride = rows;
-        if (count == 1)
-            panel_column(p, panels.size(panel));
-        else
-            panel_columns(p, panels.size(panel), count, f);
-        p.w += rows * W.cols;
-        p.c.data += rows;
-        p.y.data += rows;
-    }
-    if (count == 1) apply<Real>(f, y.data, W.rows);
+    if (count > 1) return affine_columns(W, panels, c, x, y, count, f);
+    affine_column(W, panels, c.data, x.data, y.data);
+    apply<Real>(f, y.data, W.rows);
 }
 
 }  // namespace ELMAN_ISA

@@ -11,15 +11,14 @@ static bool self_test() {
     const volatile float a = 0x1.001p0f;
     const volatile double b = 0x1.0000001p0;
     store<float>(one, fma(broadcast<float>(a), broadcast<float>(a), broadcast<float>(-0x1.002p0f)));
-    store<double>(two, fma(broadcast<double>(b), broadcast<double>(b),
-                           broadcast<double>(-0x1.0000002p0)));
+    store<double>(
+        two, fma(broadcast<double>(b), broadcast<double>(b), broadcast<double>(-0x1.0000002p0)));
     return (one[0] == 0x1p-24f) == kFused && (two[0] == 0x1p-56) == kFused;
 }
 
 template <class Real>
 static constexpr Kernels<Real> kernels() {
-    return {packed_size<Real>, pack<Real>,  affine<Real>,
-            recur<Real>,       apply<Real>, softmax<Real>};
+    return {packed_size<Real>, pack<Real>, affine<Real>, recur<Real>, apply<Real>, softmax<Real>};
 }
 
 extern const KernelTable table;

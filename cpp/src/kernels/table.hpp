@@ -69,8 +69,8 @@ struct Kernels {
 struct KernelTable {
     Kernels<float> float32;
     Kernels<double> float64;
-    bool fused;               // the multiply-add rounds once
-    bool (*self_test)();      // it really does (or really does not)
+    bool fused;           // the multiply-add rounds once
+    bool (*self_test)();  // it really does (or really does not)
 
     template <class Real>
     const Kernels<Real>& kernels() const;

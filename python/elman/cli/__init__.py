@@ -1,9 +1,10 @@
 """The command `elman`, behind the extra `cli` (typer and rich)."""
 
+import io
 import signal
 import sys
 
-from elman.errors import ElmanError
+from elman.errors import ElmanError, VerificationError
 
 __all__ = ["main"]
 
@@ -12,6 +13,8 @@ def main() -> int:
     """Run the command line in `sys.argv` and return, or exit with, its exit code."""
     if hasattr(signal, "SIGPIPE"):  # end as quietly as `cat` when the reader of a pipe goes away
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # what it cannot encode, it shows escaped
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         from elman.cli.app import app
 
@@ -24,7 +27,7 @@ def main() -> int:
         return 1
     except ElmanError as error:
         _complain(str(error))
-        return 2
+        return 1 if isinstance(error, VerificationError) else 2
     except OSError as error:
         _complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
         return 2

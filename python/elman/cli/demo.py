@@ -133,9 +133,10 @@ def _show_forecast(console: Console, facts: Facts) -> None:
     chart.highlight_words([style.dot], "bold red")
     console.print(chart, no_wrap=True)
     console.print(
-        f"\nBars: the sunspot numbers. Dots ({style.dot}): forecast a year ahead."
-        f"\n  root mean square error of the network {facts['rmse']:>11.1f}"
-        f"\n  of repeating the last year's number   {facts['rmse_repeating_the_last_value']:>11.1f}"
+        f"\nBars: the sunspot numbers. Dots ({style.dot}): forecasts, one year ahead.\n\n"
+        "[bold]Root mean square error[/bold]\n"
+        f"  the network             {facts['rmse']:5.1f}\n"
+        f"  repeating the last year {facts['rmse_repeating_the_last_value']:5.1f}"
     )
 
 
@@ -157,9 +158,10 @@ def _show_times(console: Console, facts: Facts) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table("Time per step", box=SIMPLE_HEAD)
+    table = Table(box=SIMPLE_HEAD)
+    table.add_column("Time per step", overflow="fold")
     for column in ("ns", "times Python", "times NumPy"):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", overflow="fold")
     for name, way in WAYS.items():
         ns = facts[f"{way}_ns"]
         ratios = (facts["pure_python_ns"] / ns, facts["numpy_ns"] / ns)

@@ -1,0 +1,33 @@
+"""What all tests share: the instruction sets, and a header that says what is tested."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+import elman
+
+# A set that was forced from outside is the only one to test: this may be an emulated processor.
+ISAS = [os.environ["ELMAN_ISA"]] if os.environ.get("ELMAN_ISA") else elman.available_isas()
+FUSED_ISAS = [isa for isa in ISAS if isa != "sse2"]
+
+
+def pytest_report_header():
+    info = ", ".join(f"{key} {value}" for key, value in elman.build_info().items())
+    return f"elman: {info}"
+
+
+@pytest.fixture(params=ISAS)
+def isa(request):
+    """Every instruction set in turn, for the networks that a test builds."""
+    before = elman.isa()
+    elman.set_isa(request.param)
+    yield request.param
+    elman.set_isa(before)
+
+
+@pytest.fixture
+def fused_isas():
+    """The instruction sets whose results are the same bits."""
+    return FUSED_ISAS

@@ -1,0 +1,793 @@
+"""Arrays of every kind, right and wrong, and what happens to them during a call."""
+
+from __future__ import annotations
+
+import array
+import mmap
+import subprocess
+import sys
+import textwrap
+import threading
+
+import numpy as np
+import pytest
+
+import elman
+from elman.errors import ArgumentError, DTypeError, LimitError, ShapeError
+
+DTYPES = ("float32", "float64")
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(1990)
+
+
+@pytest.fixture(params=DTYPES)
+def net(request):
+    return elman.Network(
+        input_size=3, hidden_size=[9, 4], output_size=3, seed=7, dtype=request.param
+    )
+
+
+def bits(a):
+    return np.ascontiguousarray(a).tobytes()
+
+
+def assert_same_bits(got, want):
+    assert got.dtype == want.dtype
+    assert got.shape == want.shape
+    assert bits(got) == bits(want)
+
+
+def python(code):
+    """Run code in a new interpreter and return what it prints."""
+    folder = elman.__path__[0].rpartition("elman")[0]
+    code = f"import sys; sys.path.insert(0, {folder!r})\n" + textwrap.dedent(code)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+# --- what is not a number -------------------------------------------------------------------------
+
+NOT_NUMBERS = [
+    (np.zeros(3, object), "object"),
+    (np.zeros(3, "U2"), "<U2"),
+    (np.zeros(3, "S2"), "|S2"),
+    (np.zeros(3, np.complex64), "complex64"),
+    (np.zeros(3, np.complex128), "complex128"),
+    (np.zeros(3, "M8[s]"), r"datetime64\[s\]"),
+    (np.zeros(3, "m8[s]"), r"timedelta64\[s\]"),
+    (np.zeros(3, [("a", "f4"), ("b", "f4")]), r"\[\('a', '<f4'\), \('b', '<f4'\)\]"),
+    (np.zeros(3, "V4"), r"\|V4"),
+    ([1, 2, "3"], "<U21"),
+    ([1, 2, None], "object"),
+    ([2**100, 0, 0], "object"),
+    ((i for i in range(3)), "object"),
+    ({1, 2, 3}, "object"),
+    ({"a": 1}, "object"),
+    (b"abc", r"\|S3"),
+]
+
+
+@pytest.mark.parametrize(("x", "dtype"), NOT_NUMBERS)
+def test_what_is_not_a_real_number_is_a_dtype_error_everywhere(net, x, dtype):
+    stream = net.stream()
+    with pytest.raises(DTypeError, match=f"^x: expected real numbers, got dtype {dtype}"):
+        stream.step(x)
+    with pytest.raises(DTypeError, match=f"^chunk: expected real numbers, got dtype {dtype}"):
+        stream.run(x)
+    with pytest.raises(DTypeError, match=f"^state: expected real numbers, got dtype {dtype}"):
+        stream.state = x
+    with pytest.raises(DTypeError, match=f"^x: expected real numbers, got dtype {dtype}"):
+        net(x)
+    with pytest.raises(DTypeError, match=f"^x: expected real numbers, got dtype {dtype}"):
+        net.run(x)
+    with pytest.raises(DTypeError, match=f"^start: expected real numbers, got dtype {dtype}"):
+        net.generate(x, steps=2)
+    with pytest.raises(DTypeError, match=f"^state: expected real numbers, got dtype {dtype}"):
+        net.run(np.zeros((1, 3)), state=x)
+
+
+# --- one rounding ---------------------------------------------------------------------------------
+
+
+def identity(dtype):
+    """Return a network without a readout whose output is its input."""
+    return elman.Network.from_weights(
+        [([[1.0]], [[0.0]], None)], None, activation="identity", dtype=dtype
+    )
+
+
+def by_every_route(net, x):
+    """Return the outputs of single numbers x (N,), which a network reads as inputs of size 1."""
+    stream = net.stream()
+    yield np.concatenate([stream.step(x[i : i + 1]) for i in range(len(x))])
+    yield stream.run(x[:, np.newaxis])[:, 0]
+    yield net(x[:, np.newaxis])[:, 0]
+    yield net.run(x[:, np.newaxis, np.newaxis]).output[:, 0, 0]
+    yield net.generate(x[:, np.newaxis, np.newaxis], steps=1)[:, 0, 0]
+
+
+@pytest.mark.parametrize("dtype", ["i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8"])
+@pytest.mark.parametrize("to", DTYPES)
+def test_integers_are_converted_by_one_rounding(dtype, to):
+    info = np.iinfo(dtype)
+    x = np.array([info.min, info.max, 3, info.max // 3 * 2 + 1, info.max - 64], dtype)
+    if dtype in ("i8", "u8"):  # to float32 by way of float64 would round twice
+        x = np.append(x, np.array([(1 << 60) + (1 << 36) + 1, (1 << 53) + 1], dtype))
+    want = np.array([to_nearest(int(value), to) for value in x], to)
+    for got in by_every_route(identity(to), x):
+        assert_same_bits(got, want)
+
+
+def to_nearest(value, dtype):
+    """Round an integer to the nearest number of so many bits, ties to even; exact arithmetic."""
+    excess = max(0, abs(value).bit_length() - {"float32": 24, "float64": 53}[dtype])
+    quotient, rest = divmod(abs(value), 1 << excess)
+    half = (1 << excess) / 2
+    quotient += rest > half or (rest == half and excess > 0 and quotient % 2)
+    return float(quotient << excess) * (-1 if value < 0 else 1)
+
+
+@pytest.mark.parametrize("dtype", ["f2", ">f2", ">f4", ">f8", "f8", "g", "?"])
+@pytest.mark.parametrize("to", DTYPES)
+def test_floats_of_any_width_and_byte_order_and_booleans_are_converted(dtype, to):
+    x = np.array([0.0, 1.0, -0.1, 1 / 3, 2**-14, 1e3], np.longdouble).astype(dtype)
+    want = x.astype(to)
+    for got in by_every_route(identity(to), x):
+        assert_same_bits(got, want)
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).nmant < 60, reason="longdouble is no wider here")
+def test_longdouble_is_rounded_once_and_not_by_way_of_float64():
+    x = np.longdouble(1) + np.longdouble(2) ** -24 + np.longdouble(2) ** -60
+    assert np.float32(np.float64(x)) == 1  # two roundings
+    for got in by_every_route(identity("float32"), np.array([x])):
+        assert_same_bits(got, np.array([1 + 2**-23], np.float32))
+
+
+@pytest.mark.parametrize("name", ["bfloat16", "float8_e4m3fn", "float8_e5m2"])
+@pytest.mark.parametrize("to", DTYPES)
+def test_the_small_floats_of_ml_dtypes_are_converted(name, to):
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    x = np.array([0.0, 1.0, -0.1, 0.3, 12.0]).astype(getattr(ml_dtypes, name))
+    for got in by_every_route(identity(to), x):
+        assert_same_bits(got, x.astype(to))
+
+
+def test_values_beyond_float32_become_infinite():
+    net = identity("float32")
+    for x, want in [(1e300, np.inf), (-1e300, -np.inf), (1e38, np.float32(1e38))]:
+        with np.errstate(over="ignore"):  # NumPy warns of it
+            got = [net([[x]])[0, 0], net.stream().step([x])[0], net.stream().run([[x]])[0, 0]]
+        assert got == [want] * 3
+
+
+# --- shapes ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (2, 4), (1, 1, 1), (2, 3, 4, 5), (0,), (3, 0)])
+def test_a_wrong_rank_or_size_is_a_shape_error_with_both_shapes(net, shape):
+    x = np.zeros(shape)
+    got = str(shape).replace("(", r"\(").replace(")", r"\)")
+    with pytest.raises(ShapeError, match=rf"^x: expected \(3,\), got {got}$"):
+        net.stream().step(x)
+    with pytest.raises(ShapeError, match=rf"^x: expected \(\.\.\., T, 3\), got {got}$"):
+        net(x)
+    with pytest.raises(ShapeError, match=rf"^start: expected \(\.\.\., T, 3\), got {got}$"):
+        net.generate(x, steps=1)
+    with pytest.raises(ShapeError, match=rf"^chunk: expected \(T, 3\), got {got}$"):
+        net.stream().run(x)
+    with pytest.raises(ShapeError, match=rf"^state: expected \(13,\), got {got}$"):
+        net.stream(x)
+
+
+# --- layouts --------------------------------------------------------------------------------------
+
+
+def unaligned(x):
+    memory = np.frombuffer(bytearray(x.nbytes + 1), np.uint8)[1:].view(x.dtype).reshape(x.shape)
+    memory[...] = x
+    assert not memory.flags.aligned
+    return memory
+
+
+def packed_field(x):
+    records = np.zeros(x.shape, np.dtype([("flag", "u1"), ("value", x.dtype)]))
+    records["value"] = x
+    assert not records["value"].flags.aligned
+    return records["value"]
+
+
+def every_second(x):
+    wide = np.full((*x.shape[:-2], 2 * x.shape[-2], 3 * x.shape[-1]), np.nan, x.dtype)
+    view = wide[..., 1::2, 2::3]
+    view[...] = x
+    return view
+
+
+def backwards(x):
+    return x[..., ::-1, ::-1].copy()[..., ::-1, ::-1]
+
+
+def sliding(x):
+    """Return (windows, T, I) whose windows overlap in memory."""
+    return np.lib.stride_tricks.sliding_window_view(x, 4, axis=-2).swapaxes(-1, -2)
+
+
+LAYOUTS = [
+    np.asfortranarray,
+    unaligned,
+    packed_field,
+    every_second,
+    backwards,
+    sliding,
+    lambda x: np.broadcast_to(x[:1], x.shape),
+    lambda x: np.broadcast_to(x[:, :1], x.shape),
+    lambda x: np.broadcast_to(x[..., :1], x.shape),
+    lambda x: np.broadcast_to(x[0, 0], (2, 3, *x.shape)),
+    lambda x: x.swapaxes(0, 1),
+    lambda x: x[::2, 1:-1],
+    lambda x: x.astype(x.dtype.newbyteorder()),
+    lambda x: np.broadcast_to(x.astype("f2")[:, :1], x.shape),
+    lambda x: every_second(x.astype(">f8")),
+]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_an_array_of_any_layout_gives_the_bits_of_its_contiguous_copy(net, rng, layout):
+    x = layout(rng.standard_normal((5, 9, 3)).astype(net.dtype))
+    contiguous = np.ascontiguousarray(x, dtype=net.dtype)
+    want = net.run(contiguous, return_hidden=True)
+    for got, expected in zip(net.run(x, return_hidden=True, threads=2), want, strict=True):
+        assert_same_bits(got, expected)
+    flat = x.reshape(-1, *x.shape[-2:])[0] if x.ndim > 3 else x[0]
+    first = want.output.reshape(-1, *want.output.shape[-2:])[0]
+    assert_same_bits(net.stream().run(flat), first)
+    assert_same_bits(np.stack([*map(net.stream().step, flat)]), first)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_states_and_lengths_of_any_layout_are_read_right(net, rng, layout):
+    state = layout(rng.standard_normal((5, 9, 13)).astype(net.dtype))
+    x = rng.standard_normal((*state.shape[:-1], 2, 3))
+    lengths = np.broadcast_to(np.arange(state.shape[-2]) % 3, state.shape[:-1])
+    lengths = lengths.astype(">i2")
+    got = net.run(x, state=state, lengths=lengths)
+    want = net.run(x, state=np.ascontiguousarray(state), lengths=lengths.tolist())
+    assert_same_bits(got.output, want.output)
+    assert_same_bits(got.state, want.state)
+
+
+def test_read_only_arrays_are_accepted(net, rng):
+    x, state = rng.standard_normal((4, 5, 3)).astype(net.dtype), np.zeros(13, net.dtype)
+    want = net.run(x, state=state, lengths=[5, 4, 3, 2])
+    lengths = np.array([5, 4, 3, 2])
+    for a in (x, state, lengths):
+        a.flags.writeable = False
+    assert_same_bits(net.run(x, state=state, lengths=lengths).output, want.output)
+    assert_same_bits(net.stream(state).run(x[0]), net(x)[0])
+
+
+# --- zero lengths and huge sizes ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(0, 7, 3), (5, 0, 3), (0, 0, 3), (2, 0, 7, 3), (0, 3)])
+def test_zero_lengths_give_empty_results_and_leave_the_state(net, shape):
+    start = np.linspace(0, 1, 13, dtype=net.dtype)
+    run = net.run(np.empty(shape), state=start)
+    assert run.output.shape == (*shape[:-1], 3)
+    assert_same_bits(run.state, np.broadcast_to(start, (*shape[:-2], 13)))
+    out = np.empty((*shape[:-1], 3), net.dtype)
+    assert net(np.empty(shape), out=out) is out
+
+
+def test_more_sequences_than_memory_can_address_are_a_limit_error(net):
+    x = np.lib.stride_tricks.as_strided(np.zeros(3, "u1"), (2**59, 1, 3), (0, 0, 1))
+    with pytest.raises(LimitError, match=r"shape \(576460752303423488,.*memory can address"):
+        net(x)
+    with pytest.raises(LimitError, match=r"shape \(576460752303423488,.*memory can address"):
+        net.run(x, outputs="last", threads=2)
+    x = np.lib.stride_tricks.as_strided(np.zeros(3, "u1"), (2**30, 2**29, 1, 3), (0, 0, 0, 1))
+    with pytest.raises(LimitError, match=r"shape \(1073741824, 536870912\) is larger than memory"):
+        net(x, "last")
+
+
+def test_results_that_memory_cannot_hold_are_a_memory_error_before_anything_is_computed(net):
+    x = np.broadcast_to(np.zeros(3, net.dtype), (2**44, 1, 3))
+    with pytest.raises(MemoryError):
+        net(x)
+    with pytest.raises(MemoryError):
+        net.run(x, outputs="last", return_hidden=True)
+
+
+def test_a_giant_of_stride_zero_is_read_as_it_is_and_not_copied():
+    printed = python("""
+        import resource
+        import elman, numpy as np
+        net = elman.Network(input_size=2048, hidden_size=1, output_size=1, seed=0)
+        def peak():
+            return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        row = np.linspace(0, 1, 2048)
+        net(np.broadcast_to(row, (100, 2048)), "last")
+        before = peak()
+        for dtype in ("f4", "f8", "u1"):
+            giant = np.broadcast_to(row.astype(dtype), (2**18, 2048))  # 2 GiB in float32
+            y = net(giant, "last")
+            assert (y == net(giant[:1000], "last")).all()  # it has settled long before
+            net.stream().run(giant[:2**16])
+        print((peak() - before) // 1024)
+    """)
+    assert int(printed) < 100  # MiB
+
+
+# --- out ------------------------------------------------------------------------------------------
+
+
+def test_a_wrong_out_is_refused_and_nothing_is_written(net, rng):
+    x = rng.standard_normal((4, 7, 3)).astype(net.dtype)
+    nines = np.full((4, 7, 3), 9, net.dtype)
+    locked = nines.copy()
+    locked.flags.writeable = False
+    other = "f8" if net.dtype == np.float32 else "f4"
+    wrong = [
+        (locked, ArgumentError, "out: expected a writeable array, got a read-only one"),
+        (unaligned(nines), ArgumentError, "out: expected an aligned array, got an unaligned one"),
+        (packed_field(nines), ArgumentError, "out: expected an aligned array"),
+        (nines.astype(other), DTypeError, f"out: expected an array of {net.dtype} in native"),
+        (nines.astype(net.dtype.newbyteorder()), DTypeError, "native byte order, got dtype >f"),
+        (nines.astype(object), DTypeError, r"out: expected an array .*got dtype \|O"),
+        (nines.swapaxes(0, 1), ShapeError, r"out: expected \(4, 7, 3\), got \(7, 4, 3\)"),
+        (nines[:3], ShapeError, r"out: expected \(4, 7, 3\), got \(3, 7, 3\)"),
+        (nines[:0], ShapeError, r"out: expected \(4, 7, 3\), got \(0, 7, 3\)"),
+        (np.broadcast_to(nines[0, 0], (4, 7, 3)), ArgumentError, "out: expected a writeable"),
+        (nines.tolist(), DTypeError, f"out: expected an array of {net.dtype}, got list"),
+        (memoryview(nines), DTypeError, f"out: expected an array of {net.dtype}, got memoryview"),
+    ]
+    for out, error, message in wrong:
+        for run in (net, net.run):
+            with pytest.raises(error, match=message):
+                run(x, out=out)
+        assert (np.asarray(out).astype(float) == 9).all()
+        with pytest.raises(elman.ElmanError, match="^out: expected"):
+            net.stream().run(x[0], out=out if isinstance(out, list) else out[0:1])
+
+
+def test_out_of_no_size_is_taken_where_it_is_due(net):
+    out = np.empty((4, 0, 3), net.dtype)
+    assert net(np.empty((4, 0, 3)), out=out) is out
+
+
+def test_out_that_overlaps_x_is_refused_and_nothing_is_written(net, rng):
+    memory = rng.standard_normal((5, 8, 3)).astype(net.dtype)
+    kept = memory.copy()
+    x = memory[:4, :7]
+    overlapping = [memory[:4, :7], memory[1:, :7], memory[:4, 1:], memory[3::-1, :7]]
+    for out in overlapping:
+        with pytest.raises(ArgumentError, match="^out: expected memory of its own, .*overlaps x$"):
+            net(x, out=out)
+        with pytest.raises(ArgumentError, match="^out: expected memory of its own, .*overlaps x$"):
+            net.run(x, out=out, threads=2)
+    np.testing.assert_array_equal(memory, kept)
+
+
+def test_out_may_interleave_with_x_as_long_as_they_share_no_number(net, rng):
+    memory = rng.standard_normal((4, 7, 6)).astype(net.dtype)
+    want = net(memory[..., ::2].copy())
+    x = memory[..., ::2]
+    net(x, out=memory[..., 1::2])
+    assert_same_bits(memory[..., 1::2], want)
+
+
+def test_out_may_be_the_state_that_was_given_and_cannot_be_the_weights(rng):
+    net = elman.Network(input_size=2, hidden_size=2, output_size=2, seed=0)
+    x, state = rng.standard_normal((2, 1, 2)), rng.standard_normal((2, 2)).astype(np.float32)
+    want = net.run(x, state=state.copy()).output
+    assert_same_bits(net.run(x, state=state, out=state[:, np.newaxis]).output, want)
+    with pytest.raises(ArgumentError, match="out: expected a writeable array"):
+        net(x[0].repeat(2, axis=0), out=net.layers[0].W_hh)
+
+
+# --- other kinds of arrays ------------------------------------------------------------------------
+
+CHANNELS = np.arange(12).reshape(4, 3) / 8
+
+
+def as_memmap(x, folder):
+    memory = np.memmap(folder / "x", x.dtype, "w+", shape=x.shape)
+    memory[...] = x
+    return memory
+
+
+def as_mmap(x, folder):
+    memory = mmap.mmap(-1, x.nbytes)
+    memory.write(x.tobytes())
+    return np.frombuffer(memory, x.dtype).reshape(x.shape)
+
+
+OTHER_KINDS = {
+    "list": lambda x, _: x.tolist(),
+    "tuple": lambda x, _: tuple(map(tuple, x)),
+    "list of arrays": lambda x, _: list(x),
+    "memoryview": lambda x, _: memoryview(x),
+    "memoryview of array.array": lambda x, _: memoryview(array.array("d", x.ravel()))
+    .cast("B")
+    .cast("d", x.shape),
+    "list of array.array": lambda x, _: [array.array("f", row) for row in x],
+    "numpy.matrix": lambda x, _: np.asmatrix(x),
+    "memmap": as_memmap,
+    "mmap": as_mmap,
+    "a subclass": lambda x, _: x.view(type("Sub", (np.ndarray,), {})),
+    "a masked array without a mask": lambda x, _: np.ma.array(x),
+    "a masked array with a mask of nothing": lambda x, _: np.ma.array(x, mask=np.zeros_like(x)),
+    "__array__": lambda x, _: type("A", (), {"__array__": lambda *_, **__: x})(),
+    "__array_interface__": lambda x, _: type(
+        "A", (), {"__array_interface__": x.__array_interface__, "owner": x}
+    )(),
+    "pandas.DataFrame": lambda x, _: pytest.importorskip("pandas").DataFrame(x),
+    "torch.Tensor": lambda x, _: pytest.importorskip("torch").tensor(x),
+    "polars.DataFrame": lambda x, _: pytest.importorskip("polars").DataFrame(x),
+    "xarray.DataArray": lambda x, _: pytest.importorskip("xarray").DataArray(x),
+}
+
+
+@pytest.mark.parametrize("kind", OTHER_KINDS)
+@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")  # numpy.matrix
+def test_whatever_numpy_makes_an_array_of_is_accepted(net, kind, tmp_path):
+    x = OTHER_KINDS[kind](CHANNELS, tmp_path)
+    want = net(CHANNELS)
+    got = net(x)
+    assert type(got) is np.ndarray
+    assert_same_bits(got, want)
+    assert_same_bits(net.stream().run(x), want)
+    assert_same_bits(net.run(x).output, want)
+    rows = x.iloc[0] if kind == "pandas.DataFrame" else None
+    if rows is not None:
+        assert_same_bits(net.stream().step(rows), want[0])
+
+
+@pytest.mark.parametrize(
+    "row",
+    [array.array("d", CHANNELS[1]), memoryview(CHANNELS.ravel())[3:6], range(3), bytearray(3)],
+)
+def test_a_step_takes_any_buffer_or_sequence(net, row):
+    want = net(np.asarray(row)[np.newaxis])[0]
+    assert_same_bits(net.stream().step(row), want)
+
+
+def test_a_masked_element_is_refused(net):
+    x = np.ma.array(CHANNELS, mask=CHANNELS == CHANNELS[1, 1])
+    message = r"expected an array without masked elements, got 1 masked \(use \.filled\(value\)"
+    stream = net.stream()
+    calls = [
+        ("x", lambda: net(x)),
+        ("x", lambda: net.run(x)),
+        ("x", lambda: net.verify(x)),
+        ("start", lambda: net.generate(x, steps=2)),
+        ("start", lambda: net.generate(x, steps=2, feedback=lambda y: y)),
+        ("chunk", lambda: stream.run(x)),
+        ("x", lambda: stream.step(x[1])),
+        ("state", lambda: net.run(CHANNELS, state=np.ma.masked_equal(np.ones(13), 1))),
+    ]
+    for argument, call in calls:
+        got = message if argument != "state" else message.replace("got 1", "got 13")
+        with pytest.raises(DTypeError, match=f"^{argument}: {got}"):
+            call()
+    assert_same_bits(stream.state, np.zeros(13, net.dtype))
+
+
+def test_a_subclass_may_be_out_and_is_returned(net):
+    out = np.empty((4, 3), net.dtype).view(type("Sub", (np.ndarray,), {}))
+    assert net(CHANNELS, out=out) is out
+    np.testing.assert_array_equal(out, net(CHANNELS))
+
+
+def test_an_object_on_a_device_is_refused(net):
+    class Device:
+        def __dlpack__(self, **_):
+            raise BufferError("on a device")
+
+        def __dlpack_device__(self):
+            return (2, 0)
+
+    with pytest.raises(DTypeError, match="x: expected real numbers, got dtype object"):
+        net.stream().step(Device())
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"shape": (4, -3), "typestr": "<f8", "version": 3, "data": bytes(96)},
+        {"shape": (4, 3), "typestr": "<x8", "version": 3, "data": bytes(96)},
+        {"shape": "4", "typestr": "<f8", "version": 3, "data": bytes(96)},
+        {"shape": (2**62, 3), "typestr": "<f8", "version": 3, "data": bytes(96)},
+    ],
+)
+def test_an_array_interface_that_lies_is_refused(net, lie):
+    liar = type("Liar", (), {"__array_interface__": lie})()
+    with pytest.raises((ValueError, TypeError, BufferError)) as caught:
+        net(liar)
+    assert "rows of different lengths" not in str(caught.value)
+
+
+# --- objects that run code while they are converted -----------------------------------------------
+
+
+class Runs:
+    """Becomes `value` when it is converted, having called `action`."""
+
+    def __init__(self, value, action=lambda: None):
+        self.value = value
+        self.action = action
+        self.conversions = 0
+
+    def __array__(self, dtype=None, copy=None):
+        self.conversions += 1
+        self.action()
+        return np.asarray(self.value, dtype)
+
+
+def test_every_argument_is_converted_exactly_once():
+    net = elman.Network(input_size=3, hidden_size=4, output_size=3, seed=0)
+    stream = net.stream()
+    x, chunk, state = Runs([1, 2, 3]), Runs([[1, 2, 3]]), Runs(np.zeros(4))
+    lengths = Runs(1)
+    stream.step(x)
+    assert x.conversions == 1
+    stream.run(chunk)
+    assert chunk.conversions == 1
+    net(chunk)
+    assert chunk.conversions == 2
+    net.run(chunk, state=state, lengths=lengths, return_hidden=True)
+    assert (chunk.conversions, state.conversions, lengths.conversions) == (3, 1, 1)
+    stream.state = state
+    assert state.conversions == 2
+    net.generate(chunk, steps=3)
+    assert chunk.conversions == 4
+    net.generate(chunk, steps=3, feedback=lambda y: y)
+    assert chunk.conversions == 5
+
+
+def test_an_object_of_another_shape_at_every_conversion_is_taken_at_its_first_word(net):
+    class Fickle:
+        shapes = iter([(3,), (4,), ()])
+
+        def __array__(self, dtype=None, copy=None):
+            return np.ones(next(self.shapes))
+
+    assert_same_bits(net.stream().step(Fickle()), net(np.ones((1, 3)))[0])
+
+
+def test_a_conversion_may_use_the_same_stream(net):
+    stream, x = net.stream(), np.ones(3)
+    rows = [Runs(x, lambda: stream.step(x)), Runs(x, stream.reset), Runs(x, lambda: stream.state)]
+    rows.append(Runs(x, lambda: setattr(stream, "state", np.ones(13))))
+    rows.append(Runs(x, lambda: stream.run(np.ones((5, 3)))))
+    rows.append(Runs(x, lambda: stream.step(Runs(x, stream.copy))))
+    for row in rows:
+        state = np.linspace(0, 1, 13, dtype=net.dtype)
+        stream.state = state
+        got = stream.step(row)
+        after = net.stream(state)
+        if row is rows[0] or row is rows[5]:
+            after.step(x)
+        elif row is rows[1]:
+            after.reset()
+        elif row is rows[3]:
+            after.state = np.ones(13)
+        elif row is rows[4]:
+            after.run(np.ones((5, 3)))
+        assert_same_bits(got, after.step(x))
+
+
+def test_a_conversion_may_drop_the_last_name_of_the_stream(net):
+    streams = [net.stream()]
+    got = streams[0].step(Runs(np.ones(3), streams.clear))
+    assert_same_bits(got, net(np.ones((1, 3)))[0])
+
+
+def test_an_error_in_a_conversion_comes_through_and_leaves_the_stream_usable(net):
+    def fail():
+        raise KeyError("mine")
+
+    stream = net.stream()
+    for call in (
+        lambda: stream.step(Runs(np.ones(3), fail)),
+        lambda: stream.run(Runs(np.ones((1, 3)), fail)),
+        lambda: setattr(stream, "state", Runs(np.ones(13), fail)),
+        lambda: net(Runs(np.ones((1, 3)), fail)),
+        lambda: net.run(np.ones((1, 3)), state=Runs(np.ones(13), fail)),
+        lambda: net.run(np.ones((1, 3)), lengths=Runs(1, fail)),
+    ):
+        with pytest.raises(KeyError, match="mine"):
+            call()
+    assert_same_bits(stream.step(np.ones(3)), net(np.ones((1, 3)))[0])
+
+
+def test_a_conversion_that_raises_a_value_error_keeps_its_own_words(net):
+    def fail():
+        raise ValueError("my own words")
+
+    for call in (net, net.stream().run, net.stream().step):
+        with pytest.raises(ValueError, match="^my own words$"):
+            call(Runs(np.ones((1, 3)), fail))
+
+
+def test_x_cannot_be_moved_by_the_conversion_of_another_argument(net):
+    x = np.ones((40, 3), net.dtype)
+    want = net(x)
+    refused = []
+
+    def resize():
+        for shape in ((1, 1), (10**6, 3)):
+            try:
+                x.resize(shape, refcheck=False)
+            except ValueError as error:
+                refused.append(str(error))
+
+    got = net.run(x, state=Runs(np.zeros(13), resize), lengths=Runs(40, resize)).output
+    assert_same_bits(got, want)
+    assert len(refused) == 4
+    assert "cannot resize" in refused[0]
+
+
+def test_out_cannot_be_moved_by_code_that_numpy_calls_on_a_subclass(net):
+    class Sub(np.ndarray):
+        def __array_function__(self, function, types, args, kwargs):
+            for a in (x, out.base):
+                with pytest.raises(ValueError, match="cannot resize"):
+                    a.resize((1, 1), refcheck=False)
+            moved.append(function.__name__)
+            return super().__array_function__(function, types, args, kwargs)
+
+    x, moved = np.ones((40, 3), net.dtype), []
+    out = np.empty((40, 3), net.dtype).view(Sub)
+    want = net(x)
+    np.testing.assert_array_equal(np.asarray(net(x, out=out)), want)
+    np.testing.assert_array_equal(np.asarray(net.stream().run(x, out=out)), want)
+    assert moved
+
+
+# --- other threads --------------------------------------------------------------------------------
+
+
+def test_memory_stays_valid_when_another_thread_resizes_the_arrays_of_a_long_call():
+    net = elman.Network(input_size=32, hidden_size=96, output_size=32, seed=0)
+    large = elman.Network(input_size=32, hidden_size=1100, output_size=32, seed=0)
+    x = np.ones((20000, 32), np.float32)
+    want = net(x)
+    large_want = large(x[:1])[0]
+    stop, refused, moved = threading.Event(), [0], [0]
+    arrays = {}
+
+    def resize():
+        while not stop.is_set():
+            for a in list(arrays.values()):
+                shape = a.shape
+                try:
+                    a.resize((1, *shape[1:]) if a.ndim > 1 else (1,), refcheck=False)
+                    a.resize(shape, refcheck=False)
+                    moved[0] += 1
+                except ValueError:
+                    refused[0] += 1
+
+    thread = threading.Thread(target=resize)
+    thread.start()
+    try:
+        for call in (net, net.stream().run):
+            arrays.update(x=x.copy(), out=np.empty_like(want))
+            y = call(arrays["x"], out=arrays["out"])
+            assert y.shape == want.shape or y.shape == (1, 32)
+            arrays.clear()
+        stream = large.stream()
+        for _ in range(20):
+            arrays.update(x=np.ones(32, np.float32), out=np.empty(32, np.float32))
+            try:
+                stream.step(arrays["x"], out=arrays["out"])
+            except ShapeError:  # resized before the call
+                pass
+            arrays.clear()
+    finally:
+        stop.set()
+        thread.join()
+    assert refused[0] > 0
+    assert_same_bits(net(x), want)
+    assert_same_bits(large(x[:1])[0], large_want)
+
+
+def test_an_array_that_another_thread_writes_may_be_torn_but_never_changes_the_rest():
+    net = elman.Network(input_size=8, hidden_size=64, output_size=4, seed=0)
+    x = np.zeros((2, 20000, 8), np.float32)
+    want = net(x)
+    stop = threading.Event()
+
+    def write():
+        while not stop.is_set():
+            x[1] = np.nan
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    got = net(x)
+    stop.set()
+    thread.join()
+    assert_same_bits(got[0], want[0])
+
+
+# --- Ctrl-C ---------------------------------------------------------------------------------------
+
+INTERRUPTED = """
+    import signal, time
+    import elman, numpy as np
+    net = elman.Network(input_size=2, hidden_size=64, output_size=2, seed=0)
+    x = np.broadcast_to(np.float32([0.5, -0.5]), (10**8, 2))
+    short = np.broadcast_to(np.float32([0.5, -0.5]), (10**6, 2))
+    stream = net.stream()
+    def interrupt(call):
+        signal.signal(signal.SIGALRM, signal.default_int_handler)
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        start = time.perf_counter()
+        try:
+            call()
+        except KeyboardInterrupt:
+            return time.perf_counter() - start
+        raise SystemExit("was not interrupted")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a timer that sends signals")
+@pytest.mark.parametrize(
+    "call",
+    [
+        "net(x, 'last')",
+        "net.run(x.reshape(4, -1, 2), outputs='last', threads=2)",
+        "net.generate(x[:1], steps=10**8)",
+        "net.generate(x[:1], steps=10**8, feedback=lambda y: y)",
+    ],
+)
+def test_a_long_call_can_be_interrupted_and_the_network_goes_on(call):
+    printed = python(
+        INTERRUPTED
+        + f"""
+    print(interrupt(lambda: {call}))
+    print(net.verify(x[:10]).ok)
+    """
+    )
+    seconds, ok = printed.split()
+    assert float(seconds) < 2  # 0.1 until the signal, 0.05 a slice; the machine may be busy
+    assert ok == "True"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a timer that sends signals")
+def test_sequences_of_no_steps_can_be_interrupted_too():
+    printed = python(
+        INTERRUPTED
+        + """
+    none = np.lib.stride_tricks.as_strided(np.zeros(2, np.float32), (2**40, 0, 2), (0, 0, 4))
+    print(interrupt(lambda: net(none)))
+    """
+    )
+    assert float(printed) < 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a timer that sends signals")
+def test_an_interrupted_stream_stands_after_the_last_step_that_was_done():
+    printed = python(
+        INTERRUPTED
+        + """
+    net = elman.Network.from_weights([([[1.0], [0.0]], np.eye(2), [0.0, 1.0])], None,
+                                     activation="identity")
+    stream, ones = net.stream(), np.broadcast_to(1.0, (10**8, 1))
+    seconds = interrupt(lambda: stream.run(ones))
+    total, steps = stream.state
+    print(seconds, total == steps, 0 < steps < 10**8)
+    stream.step([5.0])
+    print((stream.state == [total + 5, steps + 1]).all())
+    """
+    )
+    seconds, *facts = printed.split()
+    assert float(seconds) < 2
+    assert facts == ["True"] * 3

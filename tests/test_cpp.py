@@ -1,0 +1,94 @@
+"""The core as a C++ program has it: builds cpp/tests and the example, and runs them."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+import elman
+from elman import reference
+from fixtures import cpp_build
+
+
+@pytest.fixture
+def programs(tmp_path_factory):
+    return cpp_build.build(tmp_path_factory)
+
+
+def test_a_step_allocates_nothing(programs):
+    cpp_build.run(programs / "allocation")
+
+
+def test_a_fading_state_reaches_zero_without_a_subnormal_number_in_any_scratch(programs):
+    cpp_build.run(programs / "fading")
+
+
+def test_the_core_leaves_the_floating_point_mode_alone(programs):
+    cpp_build.run(programs / "floating_point_mode")
+
+
+def test_the_random_words_are_those_of_philox(programs):
+    cpp_build.run(programs / "philox")
+
+
+def test_the_fused_instruction_sets_agree_in_a_program_without_python(programs):
+    cpp_build.run(programs / "contract")
+
+
+def test_threads_share_a_network_and_take_turns_with_a_stream(programs):
+    cpp_build.run(programs / "threads")
+
+
+def test_every_header_compiles_on_its_own(programs):
+    headers = {path.stem for path in (cpp_build.ROOT / "cpp/include/elman").glob("*.hpp")}
+    compiled = {path.name.partition(".")[0] for path in programs.glob("**/headers/elman/*.cpp.o*")}
+    assert compiled == headers
+
+
+# --- the example ----------------------------------------------------------------------------------
+
+# As in examples/cpp/stream.cpp.
+W_xh = [[0.5, -0.3], [0.8, 0.1], [-0.6, 0.4]]
+W_hh = [[0.2, 0.7, -0.1], [-0.5, 0.3, 0.9], [0.6, -0.4, 0.1]]
+b_h = [0.05, -0.1, 0.15]
+W_hy, b_y = [[1.5, -2.0, 0.75]], [0.25]
+SAMPLES = [[0.1, 1.0], [-0.7, 0.4], [0.9, -0.2], [0.0, 0.0]]
+
+
+def test_the_example_prints_what_the_reference_and_the_package_compute(programs):
+    net = elman.Network.from_weights([(W_xh, W_hh, b_h)], (W_hy, b_y), dtype="float32")
+    printed = np.array(cpp_build.run(programs / "example" / "stream").split(), np.float32)
+    want = reference.run(net, np.float32(SAMPLES)).output[:, 0]
+    np.testing.assert_allclose(printed, want, rtol=1e-6)
+    np.testing.assert_array_equal(printed, net(SAMPLES)[:, 0])  # nine digits are all the bits
+
+
+def test_the_example_is_a_project_of_its_own(tmp_path):
+    cpp_build.configure(cpp_build.ROOT / "examples" / "cpp", tmp_path)
+
+
+# --- the activations ------------------------------------------------------------------------------
+
+FUNCTIONS = ("tanh", "sigmoid", "relu", "fade", "exp", "softmax")
+
+
+def sweep(programs, function, stride):
+    """Sweep the floats through a function of every instruction set; return the results' hashes."""
+    hashes = {}
+    for isa in elman.available_isas():
+        report = cpp_build.run(programs / "activation_sweep", isa, function, stride)
+        hashes[isa] = re.search(r"hash ([0-9a-f]{16})", report)[1]
+    return {value for isa, value in hashes.items() if isa != "sse2"}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_every_thousandth_float_keeps_what_its_activation_promises(programs, function):
+    assert len(sweep(programs, function, 1009)) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_every_float_keeps_what_its_activation_promises(programs, function):
+    assert len(sweep(programs, function, 1)) == 1

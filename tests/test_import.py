@@ -1,0 +1,177 @@
+"""What `import elman` does and does not do, and the choice of the instruction set."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+import elman
+
+FOLDER = str(pathlib.Path(elman.__file__).parent.parent)
+
+
+def python(code, *, path=FOLDER, check=True, **variables):
+    """Run code in a new interpreter that finds this elman; return what it did."""
+    environment = os.environ | {"PYTHONPATH": str(path)} | variables
+    environment = {name: value for name, value in environment.items() if value is not None}
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=check,
+        env=environment,
+        timeout=60,
+    )
+
+
+def test_importing_brings_in_no_module_but_its_own():
+    added = python("import sys; a = set(sys.modules); import elman; print(*set(sys.modules) - a)")
+    names = added.stdout.split()
+    assert "elman" in names
+    assert [name for name in names if name.split(".")[0] != "elman"] == []
+
+
+def test_importing_and_asking_for_the_instruction_set_does_not_import_numpy():
+    code = "import sys, elman; elman.build_info(); dir(elman); print('numpy' in sys.modules)"
+    assert python(code).stdout.split() == ["False"]
+
+
+def test_the_errors_and_pure_python_need_no_numpy():
+    code = "import sys, elman; elman.ShapeError; elman.pure; print('numpy' in sys.modules)"
+    assert python(code).stdout.split() == ["False"]
+
+
+def test_importing_leaves_the_floating_point_mode_alone():
+    code = """
+import elman, threading, numpy as np
+net = elman.Network(input_size=1, hidden_size=2, output_size=1, seed=0)
+net(np.ones((4, 1)))
+tiny = []
+thread = threading.Thread(target=lambda: tiny.append(np.float64(5e-324) / 2 * 2 + 5e-324))
+thread.start(); thread.join()
+print(np.finfo(float).smallest_subnormal > 0, tiny[0] > 0)
+"""
+    assert python(code).stdout.split() == ["True", "True"]
+
+
+def test_a_wrong_name_in_the_variable_is_an_error_at_import_that_names_the_sets():
+    failed = python("import elman", check=False, ELMAN_ISA="mmx")
+    assert failed.returncode == 1
+    sets = ", ".join(elman.available_isas())
+    assert f"the variable ELMAN_ISA: instruction set: expected one of {sets}" in failed.stderr
+    assert "got 'mmx'" in failed.stderr
+
+
+def test_a_set_of_this_build_that_the_processor_lacks_is_an_error_that_says_so():
+    lacking = set(elman.build_info()["built_isas"]) - set(elman.available_isas())
+    if not lacking:
+        pytest.skip("this processor has all of them")
+    name = lacking.pop()
+    with pytest.raises(elman.IsaError, match=f"got '{name}' .*this processor does not have it"):
+        elman.set_isa(name)
+    failed = python("import elman", check=False, ELMAN_ISA=name)
+    assert f"ELMAN_ISA: instruction set: expected one of .*got '{name}'".split(".*")[1] in (
+        failed.stderr
+    )
+
+
+@pytest.mark.parametrize("name", elman.available_isas())
+def test_the_variable_chooses_the_set(name):
+    code = """
+import elman
+net = elman.Network(input_size=1, hidden_size=2, output_size=1, seed=0)
+print(elman.isa(), elman.build_info()["isa"], net.isa)
+"""
+    assert python(code, ELMAN_ISA=name).stdout.split() == [name] * 3
+
+
+def test_an_empty_variable_and_none_choose_the_best_set():
+    best = elman.available_isas()[-1]
+    code = "import elman; print(elman.isa())"
+    assert python(code, ELMAN_ISA="").stdout.split() == [best]
+    assert python(code, ELMAN_ISA=None).stdout.split() == [best]
+
+
+def test_set_isa_decides_for_networks_that_are_built_later(isa):
+    assert elman.isa() == isa
+    net = elman.Network(input_size=1, hidden_size=2, output_size=1, seed=0)
+    elman.set_isa("scalar")
+    assert net.isa == isa
+    assert elman.Network(input_size=1, hidden_size=2, output_size=1, seed=0).isa == "scalar"
+
+
+@pytest.mark.parametrize("name", ["mmx", "", "AVX2", "avx2 ", 3, None])
+def test_setting_a_set_that_does_not_exist_is_an_error_and_changes_nothing(name):
+    before = elman.isa()
+    with pytest.raises(elman.IsaError, match=f"expected one of scalar, .*got '{name}'"):
+        elman.set_isa(name)
+    assert elman.isa() == before
+
+
+def test_an_isa_error_is_a_runtime_error_and_an_elman_error():
+    assert issubclass(elman.IsaError, RuntimeError)
+    assert issubclass(elman.IsaError, elman.ElmanError)
+
+
+def test_the_sets_begin_with_the_definition_and_all_are_built():
+    assert elman.available_isas()[0] == "scalar"
+    assert set(elman.available_isas()) <= set(elman.build_info()["built_isas"])
+
+
+def test_build_info_says_what_the_build_is_made_of(isa):
+    info = elman.build_info()
+    assert set(info) == {
+        "version",
+        "numerics",
+        "isa",
+        "built_isas",
+        "available_isas",
+        "promises",
+        "compiler",
+        "eigen",
+        "pybind11",
+    }
+    assert info["isa"] == isa
+    assert info["numerics"] >= 1
+    assert info["eigen"].split(".")[0].isdigit()
+    assert info["compiler"].split()[0] in ("GCC", "Clang", "MSVC")
+    promises = ["D1", "D2", "D3", "D4", "D5", "D6"]
+    if isa == "sse2":  # no fused multiply-add
+        promises.remove("D5")
+    assert info["promises"] == promises
+
+
+def test_the_version_is_that_of_the_installed_package():
+    try:
+        installed = importlib.metadata.version("elman")
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("elman was not installed by pip")
+    assert elman.__version__ == elman.build_info()["version"] == installed
+
+
+def test_dir_lists_the_public_names_and_each_of_them_is_there():
+    assert set(dir(elman)) == {*elman.__all__, "__version__"}
+    assert sorted(elman.__all__) == elman.__all__
+    for name in dir(elman):
+        assert getattr(elman, name) is not None
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'elman' has no attribute 'Elman'"):
+        elman.Elman  # noqa: B018
+
+
+def test_without_the_extension_the_error_says_what_to_do(tmp_path):
+    source = pathlib.Path(elman.__file__).parent
+    ignored = shutil.ignore_patterns("_core*.so", "_core*.pyd", "__pycache__")
+    shutil.copytree(source, tmp_path / "elman", ignore=ignored)
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import elman"
+    failed = python(code, path=tmp_path, check=False)
+    assert "No module named 'elman._core'" in failed.stderr
+    assert "the package built (pip install .)?" in failed.stderr

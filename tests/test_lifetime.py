@@ -1,0 +1,513 @@
+"""Threads, processes and the lives of objects: what several of them may do with one network."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import copyreg
+import gc
+import io
+import multiprocessing
+import os
+import pickle
+import random
+import subprocess
+import sys
+import textwrap
+import threading
+import weakref
+
+import numpy as np
+import pytest
+
+import elman
+from elman.errors import ModelFormatError, StreamBusyError
+
+FOLDER = elman.__path__[0].rpartition("elman")[0]
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(1990)
+
+
+@pytest.fixture
+def net():
+    return elman.Network(input_size=3, hidden_size=[9, 4], output_size=2, seed=7)
+
+
+def assert_same_bits(got, want):
+    assert got.dtype == want.dtype
+    assert got.shape == want.shape
+    assert np.ascontiguousarray(got).tobytes() == np.ascontiguousarray(want).tobytes()
+
+
+def python(code, timeout=60):
+    """Run code in a new interpreter; return what it did."""
+    code = f"import sys; sys.path.insert(0, {FOLDER!r})\n" + textwrap.dedent(code)
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=timeout
+    )
+
+
+# --- threads --------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def in_a_long_run(stream, chunk):
+    """Run a chunk in another thread, and enter when it has begun."""
+    done, error = [], []
+
+    def run():
+        try:
+            done.append(stream.run(chunk))
+        except BaseException as e:
+            error.append(e)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    while thread.is_alive() and not busy(stream):
+        pass
+    try:
+        yield done
+    finally:
+        thread.join()
+    assert not error
+
+
+def busy(stream):
+    try:
+        stream.state  # noqa: B018
+    except StreamBusyError:
+        return True
+    return False
+
+
+def test_a_stream_in_use_is_busy_for_every_other_thread_and_unharmed():
+    net = elman.Network(input_size=8, hidden_size=256, output_size=4, seed=0)
+    chunk = np.random.default_rng(0).standard_normal((20000, 8)).astype(np.float32)
+    stream = net.stream()
+    x, out = chunk[0], np.full(4, 9, np.float32)
+    uses = [
+        lambda: stream.step(x),
+        lambda: stream.step(x, out=out),
+        lambda: stream.step(x.tolist()),
+        lambda: stream.run(chunk),
+        lambda: stream.state,
+        lambda: setattr(stream, "state", np.zeros(256)),
+        stream.reset,
+        stream.copy,
+        lambda: pickle.dumps(stream),
+    ]
+    refused = 0
+    with in_a_long_run(stream, chunk) as done:
+        for use in uses:
+            with contextlib.suppress(StreamBusyError):
+                use()
+                continue
+            refused += not done
+    assert refused == len(uses)
+    assert (out == 9).all()
+    assert_same_bits(done[0], net(chunk))
+    assert_same_bits(stream.state, net.run(chunk).state)
+
+
+def test_the_error_says_what_to_do():
+    net = elman.Network(input_size=8, hidden_size=256, output_size=4, seed=0)
+    stream, chunk = net.stream(), np.zeros((20000, 8), np.float32)
+    message = "the stream is in use by another thread; give every thread a stream of its own"
+    with in_a_long_run(stream, chunk), pytest.raises(StreamBusyError, match=message):
+        stream.reset()
+
+
+def test_of_many_threads_on_one_stream_each_step_is_done_whole_or_not_at_all():
+    # An identity that counts: after n steps the state is n, so a lost or torn step would show.
+    size = 1100  # so large that the interpreter's lock is given up
+    eye = np.eye(size, dtype=np.float32)
+    net = elman.Network.from_weights(
+        [(np.ones((size, 1), np.float32), eye, None)], None, activation="identity"
+    )
+    stream, x = net.stream(), np.ones(1, np.float32)
+    done, start = [0] * 4, threading.Barrier(4)
+
+    def work(thread):
+        start.wait()
+        for _ in range(30):
+            with contextlib.suppress(StreamBusyError):
+                y = stream.step(x)
+                assert (y == y[0]).all()
+                done[thread] += 1
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert 30 <= sum(done) <= 120
+    assert (stream.state == sum(done)).all()
+
+
+def test_a_network_may_be_shared_by_threads_that_do_everything_at_once(net, rng):
+    x = rng.standard_normal((50, 40, 3)).astype(np.float32)
+    long = rng.standard_normal((20, 2000, 3)).astype(np.float32)
+    run, long_run = net.run(x, return_hidden=True), net.run(long)
+    uses = [
+        lambda: assert_same_bits(net(x), run.output),
+        lambda: assert_same_bits(net.run(x, threads=2, return_hidden=True).hidden, run.hidden),
+        lambda: assert_same_bits(net.run(long, threads=3).output, long_run.output),
+        lambda: assert_same_bits(net.stream().run(x[0]), run.output[0]),
+        lambda: assert_same_bits(
+            np.stack([*map(net.stream().step, x[1])]), run.output[1]
+        ),
+        lambda: assert_same_bits(pickle.loads(pickle.dumps(net))(x), run.output),
+        lambda: hash(net),
+    ]
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        for future in [pool.submit(use) for _ in range(6) for use in uses]:
+            future.result()
+
+
+def test_the_first_arrays_of_a_process_may_come_from_many_threads_at_once():
+    done = python("""
+        import threading, elman
+        results, start = [], threading.Barrier(8)
+        def work():
+            start.wait()
+            net = elman.Network(input_size=1, hidden_size=3, output_size=1, seed=0)
+            results.append(float(net.stream().step([0.5])[0]))
+        threads = [threading.Thread(target=work) for _ in range(8)]
+        sys.setswitchinterval(1e-6)
+        for t in threads: t.start()
+        for t in threads: t.join()
+        print(len(results), len(set(results)))
+    """)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["8", "1"]
+
+
+# --- processes ------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_computes_after_threads_were_used_and_so_does_its_parent():
+    done = python("""
+        import os, elman, numpy as np
+        net = elman.Network(input_size=8, hidden_size=64, output_size=4, seed=0)
+        x = np.ones((64, 400, 8), np.float32)
+        want, stream = net.run(x, threads=4).output, net.stream()
+        stream.run(x[0])
+        child = os.fork()
+        same = (net.run(x, threads=4).output == want).all()
+        same &= (stream.copy().state == net.run(x[0]).state).all()
+        if child == 0:
+            os._exit(0 if same else 1)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), same)
+    """)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["0", "True"]
+
+
+def test_a_pool_of_spawned_processes_runs_a_pickled_network(net, rng, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", FOLDER + os.pathsep + os.environ.get("PYTHONPATH", ""))
+    x = rng.standard_normal((4, 30, 3)).astype(np.float32)
+    stream = net.stream()
+    stream.run(x[0, :10])
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
+        batches = list(pool.map(net, x))
+        rest = pool.submit(stream.run, x[0, 10:]).result()
+    assert_same_bits(np.stack(batches), net(x))
+    assert_same_bits(rest, net(x)[0, 10:])
+
+
+def test_a_network_pickles_to_little_more_than_its_model_file(tmp_path):
+    for options in ({"hidden_size": 64}, {"hidden_size": [100, 50, 25], "dtype": "float64"}):
+        net = elman.Network(input_size=32, output_size=8, seed=0, **options)
+        net.save(tmp_path / "model.safetensors")
+        size = (tmp_path / "model.safetensors").stat().st_size
+        assert len(pickle.dumps(net)) <= 1.1 * size
+        assert len(pickle.dumps(net.stream())) <= 1.1 * size + 8 * net.state_size
+
+
+# --- pickles --------------------------------------------------------------------------------------
+
+
+def test_a_pickled_stream_has_the_state_and_buffers_of_its_own(net, rng):
+    x = rng.standard_normal((20, 3)).astype(np.float32)
+    stream = net.stream()
+    stream.run(x[:5])
+    first, second = (pickle.loads(pickle.dumps(stream)) for _ in range(2))
+    want = net(x)
+    assert_same_bits(first.run(x[5:]), want[5:])
+    assert_same_bits(second.run(x[5:]), want[5:])
+    assert_same_bits(stream.run(x[5:]), want[5:])
+
+
+class Hostile:
+    """Pickles to a call of `function` with these arguments."""
+
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
+
+    def __reduce__(self):
+        return self.call
+
+
+def hostile_pickles(net):
+    """Yield payloads of wrong types, shapes, sizes and states for what our pickles call."""
+    restore_network, (data,) = net.__reduce__()
+    restore_stream, _ = net.stream().__reduce__()
+    for wrong in (3, None, b"", b"\0" * 100, data[:-1], data + b"\0", bytearray(data), "abc", [data]):
+        yield Hostile(restore_network, wrong)
+    yield Hostile(restore_network)
+    for arguments in (
+        (),
+        (net,),
+        (None, np.zeros(13)),
+        ("net", np.zeros(13)),
+        (net, np.zeros(12)),
+        (net, np.zeros((1, 13))),
+        (net, "state"),
+        (net, [None] * 13),
+        (net, np.zeros(13, complex)),
+        (net.__class__, np.zeros(13)),
+    ):
+        yield Hostile(restore_stream, *arguments)
+    for cls in (elman.Stream, elman._core.Network):
+        yield Hostile(copyreg.__newobj__, cls)
+        yield Hostile(cls)
+        yield Hostile(object.__new__, cls)
+
+
+def test_a_hostile_pickle_is_an_error_and_never_an_object(net):
+    payloads = [pickle.dumps(hostile) for hostile in hostile_pickles(net)]
+    assert len(payloads) > 20
+    for payload in payloads:
+        allowed = (elman.ElmanError, TypeError)
+        with contextlib.suppress(*allowed):
+            made = pickle.loads(payload)
+            # (net,) alone is a stream with the state None: the network's start.
+            assert made is None, payload
+
+
+def test_a_state_set_on_a_network_without_content_makes_it_no_more_usable(net):
+    for state in (None, 3, {"_core": 3}, (None, {"_core": None}), (None, {"_core": 3, "_x": 3})):
+        empty = elman.Network.__new__(elman.Network)
+        payload = io.BytesIO()
+        pickler = pickle.Pickler(payload)
+        pickler.dispatch_table = {
+            elman.Network: lambda _, s=state: (copyreg.__newobj__, (elman.Network,), s)
+        }
+        pickler.dump(net)
+        with contextlib.suppress(TypeError, AttributeError, ValueError):
+            empty = pickle.loads(payload.getvalue())
+        with pytest.raises((TypeError, AttributeError)):
+            empty(np.zeros((1, 3)))
+        del empty
+
+
+def test_a_pickle_cut_anywhere_is_an_error_and_one_with_a_changed_byte_at_most_another_network(net):
+    data = pickle.dumps(net)
+    for end in range(0, len(data), 7):
+        with pytest.raises((pickle.UnpicklingError, EOFError, ModelFormatError, ValueError)):
+            pickle.loads(data[:end])
+    _, (content,) = net.__reduce__()
+    restore = net.__reduce__()[0]
+    generator = random.Random(0)
+    for _ in range(300):
+        broken = bytearray(content)
+        broken[generator.randrange(len(content))] ^= 1 << generator.randrange(8)
+        with contextlib.suppress(elman.ElmanError):
+            assert restore(bytes(broken)).input_size == 3
+
+
+# --- objects without content ----------------------------------------------------------------------
+
+
+def test_a_network_whose_constructor_was_skipped_raises_in_every_method():
+    empty = elman.Network.__new__(elman.Network)
+    x = np.zeros((1, 3))
+    calls = [
+        lambda: empty(x),
+        lambda: empty.run(x),
+        lambda: empty.generate(x, steps=1),
+        lambda: empty.generate(x, steps=1, feedback=lambda y: y),
+        lambda: empty.verify(x),
+        empty.stream,
+        lambda: empty.astype("float64"),
+        lambda: empty.save("nowhere.safetensors"),
+        lambda: pickle.dumps(empty),
+        lambda: repr(empty),
+        lambda: hash(empty),
+        lambda: empty == empty,
+        *(
+            lambda name=name: getattr(empty, name)
+            for name, value in vars(elman.Network).items()
+            if isinstance(value, property)
+        ),
+    ]
+    assert len(calls) > 25
+    for call in calls:
+        with pytest.raises(TypeError, match="this Network was made without its constructor"):
+            call()
+    del empty
+    gc.collect()
+
+
+def test_a_network_whose_constructor_failed_raises_in_its_methods():
+    kept = []
+
+    class Kept(elman.Network):
+        def __init__(self, **options):
+            kept.append(self)
+            super().__init__(**options)
+
+    with pytest.raises(ValueError, match="hidden_size: expected at least 1"):
+        Kept(input_size=1, hidden_size=0, output_size=1)
+    with pytest.raises(TypeError, match="made without its constructor"):
+        kept[0](np.zeros((1, 1)))
+
+
+def test_a_subclass_of_network_works_like_one(net, rng):
+    class Mine(elman.Network):
+        pass
+
+    mine = Mine(input_size=3, hidden_size=[9, 4], output_size=2, seed=7)
+    assert mine == net
+    x = rng.standard_normal((5, 3))
+    assert_same_bits(mine(x), net(x))
+    assert type(mine.astype("float64")) is Mine
+
+
+# --- the end of the interpreter -------------------------------------------------------------------
+
+THREADS = """
+    import threading, time, os, elman, numpy as np
+    net = elman.Network(input_size=8, hidden_size=64, output_size=4, seed=0)
+    large = elman.Network(input_size=8, hidden_size=1100, output_size=4, seed=0)
+    x = np.zeros((8, 50000, 8), np.float32)
+    started = threading.Barrier(5)
+    def forever(call):
+        started.wait()
+        while True:
+            call()
+    stream, row = large.stream(), np.zeros(8, np.float32)
+    calls = [lambda: net(x), lambda: net.run(x, threads=3), lambda: net.stream().run(x[0]),
+             lambda: stream.step(row)]
+    for call in calls:
+        threading.Thread(target=forever, args=(call,), daemon=True).start()
+    started.wait()
+    time.sleep({wait})
+"""
+
+
+@pytest.mark.parametrize("end", ["pass", "os._exit(0)", "sys.exit(0)"])
+@pytest.mark.parametrize("wait", [0, 0.03, 0.1])
+def test_the_interpreter_ends_while_daemon_threads_are_in_the_core(end, wait):
+    done = python(THREADS.replace("{wait}", str(wait)) + f"\n    {end}\n", timeout=30)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_thread_that_is_no_daemon_is_waited_for():
+    done = python("""
+        import threading, elman, numpy as np
+        net = elman.Network(input_size=8, hidden_size=64, output_size=4, seed=0)
+        x = np.zeros((4, 30000, 8), np.float32)
+        threading.Thread(target=lambda: print(net.run(x, threads=2).output.shape)).start()
+    """)
+    assert (done.returncode, done.stdout) == (0, "(4, 30000, 4)\n"), done.stderr
+
+
+def test_objects_that_outlive_everything_are_freed_in_any_order():
+    done = python("""
+        import atexit, elman, numpy as np
+        net = elman.Network(input_size=1, hidden_size=3, output_size=1, seed=0)
+        elman.kept = net.stream()
+        sys.kept = [net.layers[0].W_hh, net, net.stream()]
+        sys.kept.append(sys.kept)
+        atexit.register(net.stream().step, np.zeros(1, np.float32))
+    """)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+# --- sub-interpreters -----------------------------------------------------------------------------
+
+
+def test_a_sub_interpreter_gets_an_import_error_or_a_working_module():
+    pytest.importorskip("_xxsubinterpreters", reason="this Python has no sub-interpreters")
+    done = python("""
+        import _xxsubinterpreters as interpreters
+        import elman
+        code = f'''
+        import sys
+        sys.path.insert(0, {sys.path[0]!r})
+        try:
+            import elman
+        except ImportError as error:
+            print("refused:", error)
+        else:
+            print("imported", elman.isa())
+        '''
+        import textwrap
+        id = interpreters.create()
+        interpreters.run_string(id, textwrap.dedent(code))
+        interpreters.destroy(id)
+        net = elman.Network(input_size=1, hidden_size=3, output_size=1, seed=0)
+        print(net([[0.5]]).shape)
+    """)
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.splitlines()
+    assert first.startswith(("refused: ", "imported "))
+    assert second == "(1, 1)"
+
+
+# --- lives ----------------------------------------------------------------------------------------
+
+
+def test_a_stream_and_views_of_weights_keep_the_core_alive(rng):
+    net = elman.Network(input_size=3, hidden_size=200, output_size=2, seed=7)
+    x = rng.standard_normal((5, 3)).astype(np.float32)
+    want, W_hh = net(x), net.layers[0].W_hh.copy()
+    gone = weakref.ref(net)
+    stream, view = net.stream(), net.layers[0].W_hh[3:, ::2]
+    del net
+    gc.collect()
+    assert gone() is None
+    churn = [np.full(200 * 200, np.nan, np.float32) for _ in range(20)]  # over what was freed
+    assert_same_bits(stream.run(x), want)
+    assert_same_bits(view, W_hh[3:, ::2])
+    del churn, stream
+    assert_same_bits(view, W_hh[3:, ::2])
+
+
+def test_states_and_results_outlive_their_stream(net, rng):
+    x = rng.standard_normal((5, 3)).astype(np.float32)
+    stream = net.stream()
+    y, state = stream.run(x), stream.state
+    want = y.copy(), state.copy()
+    del stream
+    churn = [net.stream().run(x * 0) for _ in range(20)]
+    assert_same_bits(y, want[0])
+    assert_same_bits(state, want[1])
+    assert len(churn) == 20
+
+
+def test_nothing_is_left_of_networks_and_streams_that_are_gone():
+    done = python("""
+        import gc, resource
+        import elman, numpy as np
+        def live(count):
+            for _ in range(count):
+                net = elman.Network(input_size=64, hidden_size=512, output_size=4, seed=0)
+                stream = net.stream()
+                stream.copy().step(np.zeros(64))
+                net(np.zeros((2, 3, 64)))
+                net.layers[0].W_hh[0]
+        live(5)
+        gc.collect()
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        live(100)  # of more than 2 MiB each
+        print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+    """)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 20  # MiB

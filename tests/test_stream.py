@@ -1,0 +1,586 @@
+"""Stream: the step of real time, its arguments, its state, and what it never does."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import gc
+import itertools
+import pickle
+import sys
+import threading
+import weakref
+
+import numpy as np
+import pytest
+
+import elman
+from elman.errors import ArgumentError, DTypeError, ShapeError
+
+DTYPES = ("float32", "float64")
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(1990)
+
+
+@pytest.fixture(params=DTYPES)
+def net(request):
+    return elman.Network(
+        input_size=3,
+        hidden_size=[9, 4],
+        output_size=2,
+        seed=7,
+        dtype=request.param,
+        initial_state=np.linspace(-0.5, 0.5, 13),
+    )
+
+
+@pytest.fixture
+def square():
+    """A network with as many outputs as inputs."""
+    return elman.Network(input_size=4, hidden_size=9, output_size=4, seed=7)
+
+
+@pytest.fixture(scope="module")
+def large():
+    """A network whose step is so long that it gives up the interpreter's lock."""
+    return elman.Network(input_size=5, hidden_size=1100, output_size=3, seed=7)
+
+
+def bits(array):
+    return np.ascontiguousarray(array).tobytes()
+
+
+def assert_same_bits(got, want):
+    assert got.dtype == want.dtype
+    assert got.shape == want.shape
+    assert bits(got) == bits(want)
+
+
+def inputs(rng, net, *shape):
+    return rng.standard_normal((*shape, net.input_size)).astype(net.dtype)
+
+
+# --- steps ----------------------------------------------------------------------------------------
+
+
+def test_a_stream_equals_the_whole_sequence_bit_for_bit(isa, rng):
+    for dtype in DTYPES:
+        net = elman.Network(
+            input_size=3, hidden_size=[17, 8], output_size=5, seed=7, dtype=dtype
+        )
+        x = inputs(rng, net, 200)
+        stream = net.stream()
+        run = net.run(x)
+        assert_same_bits(np.stack([stream.step(x_t) for x_t in x]), run.output)
+        assert_same_bits(stream.state, run.state)
+
+
+def test_a_step_of_a_large_network_equals_the_whole_sequence_bit_for_bit(large, rng):
+    x = inputs(rng, large, 3)
+    stream = large.stream()
+    out = np.zeros((3, 6), np.float32)
+    assert_same_bits(stream.step(x[0]), large(x)[0])
+    stream.step(np.asfortranarray(x)[1], out=out[1, ::2])
+    stream.step(x[2, ::-1].copy()[::-1], out[2, ::-2])
+    assert_same_bits(out[1, ::2], large(x)[1])
+    assert_same_bits(out[2, ::-2], large(x)[2])
+    assert (out[1, 1::2] == 0).all()
+
+
+def test_a_large_network_lets_other_threads_run_during_a_step(large):
+    steps, stop = [0], threading.Event()
+
+    def work():
+        stream, x = large.stream(), np.zeros(5, np.float32)
+        while not stop.is_set():
+            stream.step(x)
+            steps[0] += 1
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1000)  # nobody takes the lock from a thread that keeps it
+    thread = threading.Thread(target=work)
+    try:
+        thread.start()
+        stream, x = large.stream(), np.zeros(5, np.float32)
+        for _ in range(2000):
+            stream.step(x)
+            if steps[0] > 2:
+                break
+    finally:
+        stop.set()
+        sys.setswitchinterval(interval)
+        thread.join()
+    assert steps[0] > 2
+
+
+def test_out_is_written_and_returned(net, rng):
+    x = inputs(rng, net, 3)
+    want, stream = net(x), net.stream()
+    out = np.full(2, np.nan, net.dtype)
+    assert stream.step(x[0], out=out) is out
+    assert_same_bits(out, want[0])
+    assert stream.step(x[1], out) is out
+    assert_same_bits(out, want[1])
+    assert_same_bits(stream.step(x[2], out=None), want[2])
+
+
+def test_without_out_every_result_is_a_new_array(net):
+    stream, x = net.stream(), np.zeros(3, net.dtype)
+    first = stream.step(x)
+    kept = first.copy()
+    second = stream.step(x)
+    assert not np.shares_memory(first, second)
+    assert first.flags.owndata
+    assert first.flags.writeable
+    np.testing.assert_array_equal(first, kept)
+
+
+def test_out_may_be_x_and_may_overlap_it(square, rng):
+    want = square(inputs(np.random.default_rng(1), square, 3))
+    x = inputs(np.random.default_rng(1), square, 3)
+    stream = square.stream()
+    assert stream.step(x[0], out=x[0]) is not None
+    assert_same_bits(x[0], want[0])
+    memory = np.empty(6, np.float32)
+    memory[:4] = x[1]
+    stream.step(memory[:4], out=memory[2:])
+    assert_same_bits(memory[2:], want[1])
+    memory[2:] = x[2]
+    stream.step(memory[2:], out=memory[3::-1])
+    assert_same_bits(memory[3::-1], want[2])
+
+
+def test_the_step_is_a_method_of_the_type(net, rng):
+    x = inputs(rng, net, 2)
+    stream, method = net.stream(), elman.Stream.step
+    assert_same_bits(type(stream).step(stream, x[0]), net(x)[0])
+    assert_same_bits(method(stream, x[1], out=None), net(x)[1])
+    for wrong in (3, None, net, elman.Stream, object()):
+        with pytest.raises(TypeError, match="descriptor 'step' for .*Stream.* doesn't apply to"):
+            method(wrong, x[0])
+    with pytest.raises(TypeError, match=r"unbound method Stream\.step\(\) needs an argument"):
+        method()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "message"),
+    [
+        ((), {}, r"step\(\) takes from 1 to 2 positional arguments \(x, out\) but 0 were given"),
+        ((1, 2, 3), {}, r"step\(\) takes from 1 to 2 positional arguments .* but 3 were given"),
+        ((), {"x": 1}, r"step\(\) takes from 1 to 2 positional arguments .* but 0 were given"),
+        ((), {"out": 1}, r"step\(\) takes from 1 to 2 positional arguments .* but 0 were given"),
+        ((1,), {"x": 1}, r"step\(\) got an unexpected keyword argument 'x'"),
+        ((1,), {"Out": 1}, r"step\(\) got an unexpected keyword argument 'Out'"),
+        ((1,), {"out": None, "in": 2}, r"step\(\) got an unexpected keyword argument 'in'"),
+        ((1,), {"\udcff": 2}, r"step\(\) got an unexpected keyword argument '\\udcff'"),
+        ((1, None), {"out": None}, r"step\(\) got multiple values for argument 'out'"),
+        ((1, 2), {"out": 3}, r"step\(\) got multiple values for argument 'out'"),
+    ],
+)
+def test_step_refuses_wrong_arguments_as_cpython_does(net, arguments, options, message):
+    stream = net.stream()
+    before = stream.state
+    with pytest.raises(TypeError, match=message):
+        stream.step(*arguments, **options)
+    assert_same_bits(stream.state, before)
+
+
+def test_the_keyword_out_is_known_by_its_letters(net):
+    name = "".join(["o", "ut"])  # another object than the interned one
+    out = np.empty(2, net.dtype)
+    assert net.stream().step(np.zeros(3, net.dtype), **{name: out}) is out
+
+
+def unaligned(x):
+    memory = np.empty(x.nbytes + 1, np.uint8)[1:].view(x.dtype)
+    memory[...] = x
+    assert not memory.flags.aligned
+    return memory
+
+
+def strided(x, step):
+    wide = np.zeros(len(x) * abs(step), x.dtype)
+    wide[::step] = x
+    return wide[::step]
+
+
+def read_only(x):
+    x = x.copy()
+    x.flags.writeable = False
+    return x
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        list,
+        tuple,
+        np.ndarray.tolist,
+        unaligned,
+        read_only,
+        memoryview,
+        lambda x: strided(x, 3),
+        lambda x: strided(x, -2),
+        lambda x: x.astype(x.dtype.newbyteorder()),
+        lambda x: x.astype(np.float64),
+        lambda x: x.astype(np.longdouble),
+        lambda x: unaligned(x.astype(">f8")),
+        lambda x: np.broadcast_to(x, (7, 3))[3],
+        lambda x: x.view(type("Sub", (np.ndarray,), {})),
+    ],
+)
+def test_an_input_of_any_layout_and_width_gives_the_same_bits(net, rng, change):
+    x = inputs(rng, net, 4)
+    stream = net.stream()
+    for x_t, y_t in zip(x, net(x), strict=True):
+        assert_same_bits(stream.step(change(x_t)), y_t)
+
+
+@pytest.mark.parametrize("dtype", ["f2", ">f2", "i1", "u1", "i8", "u8", "?", ">i4"])
+def test_an_input_of_any_real_dtype_is_converted(net, rng, dtype):
+    x = rng.integers(0, 2, (4, 3)).astype(dtype)
+    stream, want = net.stream(), net(x.astype(net.dtype))
+    for x_t, y_t in zip(x, want, strict=True):
+        assert_same_bits(stream.step(x_t), y_t)
+        assert_same_bits(stream.state, stream.copy().state)
+
+
+@pytest.mark.parametrize(
+    ("x", "error", "message"),
+    [
+        (np.zeros(4), ShapeError, r"x: expected \(3,\), got \(4,\)"),
+        (np.zeros((1, 3)), ShapeError, r"x: expected \(3,\), got \(1, 3\)"),
+        (np.zeros(()), ShapeError, r"x: expected \(3,\), got \(\)"),
+        (1.5, ShapeError, r"x: expected \(3,\), got \(\)"),
+        ([], ShapeError, r"x: expected \(3,\), got \(0,\)"),
+        ([1, [2], 3], ShapeError, "x: expected a regular array of numbers, got rows of different"),
+        (None, DTypeError, "x: expected real numbers, got dtype object"),
+        ("abc", DTypeError, "x: expected real numbers, got dtype <U3"),
+        ([1, 2j, 3], DTypeError, "x: expected real numbers, got dtype complex128"),
+        (np.zeros(3, "M8[s]"), DTypeError, "x: expected real numbers, got dtype datetime64"),
+        (np.zeros(3, object), DTypeError, "x: expected real numbers, got dtype object"),
+    ],
+)
+def test_a_wrong_input_is_refused_and_changes_nothing(net, x, error, message):
+    stream = net.stream()
+    stream.step(np.ones(3))
+    before, out = stream.state, np.full(2, 9, net.dtype)
+    with pytest.raises(error, match=message):
+        stream.step(x, out=out)
+    assert_same_bits(stream.state, before)
+    assert (out == 9).all()
+
+
+def test_a_wrong_out_is_refused_and_changes_nothing(net):
+    other = np.dtype(np.float64 if net.dtype == np.float32 else np.float32)
+    wrong = [
+        (np.zeros(2, other), DTypeError, f"out: expected an array of {net.dtype} in native byte"),
+        (np.zeros(2, net.dtype.newbyteorder()), DTypeError, "native byte order, got dtype >f"),
+        (np.zeros(2, int), DTypeError, f"out: expected an array of {net.dtype} .* got dtype <i8"),
+        ([0.0, 0.0], DTypeError, f"out: expected an array of {net.dtype}, got list"),
+        (3, DTypeError, f"out: expected an array of {net.dtype}, got int"),
+        (np.zeros(3, net.dtype), ShapeError, r"out: expected \(2,\), got \(3,\)"),
+        (np.zeros((1, 2), net.dtype), ShapeError, r"out: expected \(2,\), got \(1, 2\)"),
+        (np.zeros(0, net.dtype), ShapeError, r"out: expected \(2,\), got \(0,\)"),
+        (read_only(np.zeros(2, net.dtype)), ArgumentError, "out: expected a writeable array, got"),
+        (unaligned(np.zeros(2, net.dtype)), ArgumentError, "out: expected an aligned array, got"),
+        (net.readout.b_y, ArgumentError, "out: expected a writeable array, got a read-only one"),
+    ]
+    stream = net.stream()
+    before = stream.state
+    for out, error, message in wrong:
+        for x in (np.zeros(3, net.dtype), [0, 0, 0]):
+            with pytest.raises(error, match=message):
+                stream.step(x, out=out)
+    assert_same_bits(stream.state, before)
+    assert all((np.asarray(out) == 0).all() for out, *_ in wrong[:4] + wrong[5:10])
+
+
+def test_out_may_be_strided_or_a_subclass(net, rng):
+    x = inputs(rng, net, 3)
+    stream, want = net.stream(), net(x)
+    wide = np.full(7, 9, net.dtype)
+    stream.step(x[0], out=wide[1::3][:2])
+    np.testing.assert_array_equal(wide, [9, want[0, 0], 9, 9, want[0, 1], 9, 9])
+    stream.step(x[1], out=wide[-1:-3:-1])
+    np.testing.assert_array_equal(wide[-2:], want[1, ::-1])
+    out = np.zeros(2, net.dtype).view(type("Sub", (np.ndarray,), {}))
+    assert stream.step(x[2], out=out) is out
+    np.testing.assert_array_equal(out, want[2])
+
+
+# --- chunks ---------------------------------------------------------------------------------------
+
+
+def test_any_chunks_give_the_same_bits(net, rng):
+    x = inputs(rng, net, 150)
+    run = net.run(x)
+    for sizes in ([150], [1] * 150, [0, 1, 149], [7, 0, 63, 80], [64, 65, 21]):
+        stream, cuts = net.stream(), [0, *itertools.accumulate(sizes)]
+        y = [stream.run(x[a:b]) for a, b in itertools.pairwise(cuts)]
+        assert [len(part) for part in y] == sizes
+        assert_same_bits(np.concatenate(y), run.output)
+        assert_same_bits(stream.state, run.state)
+
+
+def test_a_long_chunk_of_a_large_network_gives_the_same_bits(large, rng):
+    x = inputs(rng, large, 40)
+    run, stream = large.run(x), large.stream()
+    assert_same_bits(stream.run(x), run.output)
+    assert_same_bits(stream.state, run.state)
+
+
+def test_a_chunk_of_no_steps_does_nothing(net):
+    stream = net.stream()
+    before = stream.state
+    out = np.empty((0, 2), net.dtype)
+    assert stream.run(np.empty((0, 3)), out=out) is out
+    assert stream.run(np.empty((0, 3))).shape == (0, 2)
+    assert_same_bits(stream.state, before)
+
+
+def test_a_chunk_is_converted_and_its_outputs_go_where_they_should(net, rng):
+    x = rng.integers(-3, 3, (20, 3))
+    want = net(x)
+    out = np.full((20, 4), 9, net.dtype)
+    view = out[::-1, ::2]
+    assert net.stream().run(x, view) is view
+    assert_same_bits(view, want)
+    assert (out[:, 1::2] == 9).all()
+    assert_same_bits(net.stream().run(chunk=x.tolist()), want)
+
+
+@pytest.mark.parametrize(
+    ("chunk", "error", "message"),
+    [
+        (np.zeros(3), ShapeError, r"chunk: expected \(T, 3\), got \(3,\)"),
+        (np.zeros((5, 4)), ShapeError, r"chunk: expected \(T, 3\), got \(5, 4\)"),
+        (np.zeros((1, 5, 3)), ShapeError, r"chunk: expected \(T, 3\), got \(1, 5, 3\)"),
+        ([[1, 2, 3], [4]], ShapeError, "chunk: expected a regular array of numbers"),
+        ([["a"] * 3], DTypeError, "chunk: expected real numbers, got dtype <U1"),
+    ],
+)
+def test_a_wrong_chunk_is_refused_and_changes_nothing(net, chunk, error, message):
+    stream = net.stream()
+    before = stream.state
+    with pytest.raises(error, match=message):
+        stream.run(chunk)
+    assert_same_bits(stream.state, before)
+
+
+def test_a_wrong_out_of_a_chunk_is_refused_and_changes_nothing(square, rng):
+    x = inputs(rng, square, 6)
+    kept, stream = x.copy(), square.stream()
+    wrong = [
+        (np.zeros((5, 4), np.float32), ShapeError, r"out: expected \(6, 4\), got \(5, 4\)"),
+        (np.zeros((6, 4)), DTypeError, "out: expected an array of float32 in native byte order"),
+        (read_only(x), ArgumentError, "out: expected a writeable array"),
+        (x, ArgumentError, "out: expected memory of its own, got an array that overlaps chunk"),
+        (x[::-1], ArgumentError, "out: expected memory of its own, got an array that overlaps"),
+    ]
+    for out, error, message in wrong:
+        with pytest.raises(error, match=message):
+            stream.run(x, out=out)
+    assert_same_bits(x, kept)
+    assert_same_bits(stream.state, np.zeros(9, np.float32))
+
+
+# --- the state ------------------------------------------------------------------------------------
+
+
+def test_a_stream_starts_where_the_network_begins_or_where_it_is_told(net, rng):
+    assert_same_bits(net.stream().state, net.initial_state)
+    state = rng.standard_normal(13)
+    stream = net.stream(state)
+    assert_same_bits(stream.state, state.astype(net.dtype))
+    x = inputs(rng, net, 5)
+    assert_same_bits(stream.run(x), net.run(x, state=state).output)
+
+
+def test_the_state_is_a_copy_and_assigning_copies_in(net, rng):
+    stream = net.stream()
+    state = stream.state
+    state[...] = 5
+    assert_same_bits(stream.state, net.initial_state)
+    stream.state = state
+    state[...] = 6
+    assert (stream.state == 5).all()
+    stream.state = [0.25] * 13
+    assert (stream.state == 0.25).all()
+    stream.state = np.full(13, 1, ">i2")
+    assert (stream.state == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("state", "error", "message"),
+    [
+        (np.zeros(12), ShapeError, r"state: expected \(13,\), got \(12,\)"),
+        (np.zeros((1, 13)), ShapeError, r"state: expected \(13,\), got \(1, 13\)"),
+        (0.5, ShapeError, r"state: expected \(13,\), got \(\)"),
+        (np.zeros(13, complex), DTypeError, "state: expected real numbers, got dtype complex128"),
+        ("state", DTypeError, "state: expected real numbers, got dtype <U5"),
+    ],
+)
+def test_a_wrong_state_is_refused_and_changes_nothing(net, state, error, message):
+    stream = net.stream()
+    with pytest.raises(error, match=message):
+        stream.state = state
+    assert_same_bits(stream.state, net.initial_state)
+    with pytest.raises(error, match=message):
+        net.stream(state)
+
+
+def test_the_state_cannot_be_deleted_and_nothing_else_can_be_set(net):
+    stream = net.stream()
+    with pytest.raises(AttributeError):
+        del stream.state
+    with pytest.raises(AttributeError):
+        stream.speed = 3
+    with pytest.raises(AttributeError):
+        stream.step = None
+
+
+def test_reset_goes_back_to_where_the_network_begins(net, rng):
+    x = inputs(rng, net, 5)
+    stream = net.stream(np.ones(13))
+    stream.run(x)
+    assert stream.reset() is None
+    assert_same_bits(stream.state, net.initial_state)
+    assert_same_bits(stream.run(x), net(x))
+    without = elman.Network(input_size=3, hidden_size=4, output_size=1, seed=0).stream(np.ones(4))
+    without.reset()
+    assert_same_bits(without.state, np.zeros(4, np.float32))
+
+
+@pytest.mark.parametrize(
+    "duplicate",
+    [
+        elman.Stream.copy,
+        copy.copy,
+        copy.deepcopy,
+        *(
+            lambda s, protocol=protocol: pickle.loads(pickle.dumps(s, protocol))
+            for protocol in range(pickle.HIGHEST_PROTOCOL + 1)
+        ),
+    ],
+)
+def test_a_copy_continues_from_the_same_state_on_its_own(net, rng, duplicate):
+    x = inputs(rng, net, 10)
+    want, stream = net(x), net.stream()
+    stream.run(x[:4])
+    again = duplicate(stream)
+    assert type(again) is elman.Stream
+    assert_same_bits(again.run(x[4:]), want[4:])
+    assert_same_bits(stream.run(x[4:]), want[4:])
+
+
+def test_a_stream_keeps_its_network_alive(net, rng):
+    x = inputs(rng, net, 10)
+    want = net(x)
+    own = pickle.loads(pickle.dumps(net))
+    gone = weakref.ref(own)
+    stream = own.stream()
+    del own
+    gc.collect()
+    assert gone() is None
+    assert_same_bits(stream.run(x), want)
+    assert_same_bits(pickle.loads(pickle.dumps(stream)).state, stream.state)
+
+
+def test_repr_says_what_the_stream_runs(net):
+    assert repr(net.stream()) == "Stream(3 -> 9 tanh -> 4 tanh -> 2 sigmoid)"
+
+
+# --- what it cannot be ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: elman.Stream(),
+        lambda: elman.Stream.__new__(elman.Stream),
+        lambda: object.__new__(elman.Stream),
+        lambda: elman.Stream.__mro__[1].__new__(elman.Stream),
+        lambda: elman._core.Network(),
+        lambda: elman._core.Network.__new__(elman._core.Network),
+        lambda: object.__new__(elman._core.Network),
+    ],
+)
+def test_nobody_makes_a_stream_or_a_core_that_holds_nothing(make):
+    message = "is made by elman.Network, not by its constructor|__new__.* is not safe"
+    with pytest.raises(TypeError, match=message):
+        make()
+
+
+def test_a_stream_cannot_be_subclassed():
+    with pytest.raises(TypeError, match="not an acceptable base type"):
+        type("MyStream", (elman.Stream,), {})
+
+
+def test_the_type_cannot_be_made_to_hold_nothing_by_initializing_again(net):
+    stream = net.stream()
+    with pytest.raises(TypeError, match="No constructor defined"):
+        stream.__init__()
+    assert_same_bits(stream.state, net.initial_state)
+
+
+# --- what it never does ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("dtype", "count"), [("float32", 10**6), ("float64", 10**5)])
+def test_steps_into_out_leave_no_memory_behind(dtype, count):
+    net = elman.Network(input_size=2, hidden_size=4, output_size=2, seed=0, dtype=dtype)
+    step, x, out = net.stream().step, np.ones(2, dtype), np.empty(2, dtype)
+    repeat = itertools.repeat(None, count)
+    for _ in range(1000):
+        step(x, out=out)
+    gc.collect()
+    before = sys.getallocatedblocks()
+    for _ in repeat:
+        step(x, out=out)
+    assert sys.getallocatedblocks() - before <= 5  # the loop's own
+
+
+def test_no_call_keeps_or_loses_a_reference(net):
+    stream = net.stream()
+    x, out, wrong = np.ones(3, net.dtype), np.empty(2, net.dtype), np.ones(4, net.dtype)
+    other = np.ones(3, ">f4")
+    state = np.ones(13)
+    descr = net.dtype
+    objects = (stream, x, out, wrong, other, state, descr, None)
+    calls = [
+        lambda: stream.step(x),
+        lambda: stream.step(x, out),
+        lambda: stream.step(x, out=out),
+        lambda: stream.step(other, out=out),
+        lambda: stream.step(other),
+        lambda: stream.step(wrong),
+        lambda: stream.step(x, out=wrong),
+        lambda: stream.step(x, out, out=out),
+        lambda: stream.step(x, wrong=out),
+        lambda: stream.step(None, out=out),
+        lambda: stream.step(x, out=None),
+        lambda: stream.run(x[None], out=out[None]),
+        lambda: stream.run(x[None], out=wrong[None]),
+        lambda: stream.run(wrong),
+        lambda: setattr(stream, "state", state),
+        lambda: setattr(stream, "state", wrong),
+        lambda: stream.state,
+        lambda: stream.copy(),
+        lambda: net(x[None], out=out[None]),
+        lambda: net.run(other[None], state=state, lengths=1),
+        lambda: net.run(wrong[None]),
+    ]
+    for call in calls:
+        for repeats in (2, 50):  # the first calls fill caches
+            before = [sys.getrefcount(o) for o in objects]
+            for _ in range(repeats):
+                with contextlib.suppress(TypeError, ValueError):
+                    call()
+            after = [sys.getrefcount(o) for o in objects]
+        growth = [b - a for a, b in zip(before, after, strict=True)]
+        assert max(growth) < 10, growth
+        assert min(growth) > -10, growth

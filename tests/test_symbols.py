@@ -1,0 +1,53 @@
+"""What the compiled files define: nothing of one instruction set can stand in for another's."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+import shutil
+
+import pytest
+
+import elman
+from elman import _core
+from fixtures import cpp_build
+
+MOST_BYTES = 3_000_000
+
+
+def defined_symbols(file, *options):
+    """Return the demangled names of the symbols that a file defines and a linker sees."""
+    nm = cpp_build.tool("nm")
+    lines = cpp_build.run(nm, "-C", "--defined-only", *options, file).splitlines()
+    entries = (line.split(maxsplit=2) for line in lines if line)
+    return [name for _, kind, name in entries if kind.isupper() or kind in "uvw"]
+
+
+@pytest.mark.parametrize("isa", elman.build_info()["built_isas"])
+def test_every_symbol_of_the_kernels_carries_its_instruction_set(isa, tmp_path_factory):
+    folder = cpp_build.build(tmp_path_factory)
+    (kernels,) = folder.glob(f"**/kernels_{isa}.dir/**/kernels.cpp.o*")
+    names = defined_symbols(kernels)
+    assert f"elman::{isa}::table" in names
+    spaces = (f"elman::{isa}::", f"Eigen_{isa}::")
+    assert [name for name in names if not any(space in name for space in spaces)] == []
+
+
+@pytest.fixture
+def extension():
+    """The path of the installed extension, unless a sanitizer has added to it."""
+    contents = pathlib.Path(_core.__file__).read_bytes()
+    if re.search(rb"__[a-z]+san_", contents):
+        pytest.skip("this build is sanitized")
+    return _core.__file__
+
+
+def test_the_extension_exports_its_initialization_and_nothing_else(extension):
+    assert defined_symbols(extension, "-D") == ["PyInit__core"]
+
+
+def test_the_extension_is_small(extension, tmp_path):
+    stripped = tmp_path / "stripped"
+    shutil.copyfile(extension, stripped)
+    cpp_build.run(cpp_build.tool("strip"), stripped)
+    assert stripped.stat().st_size < MOST_BYTES
