@@ -658,7 +658,11 @@ def same(y):
         ({"steps": -1}, ArgumentError, "steps: expected at least 0, got -1"),
         ({"steps": 2.0}, TypeError, "steps: expected an integer, got float"),
         ({"steps": "2"}, TypeError, "steps: expected an integer, got str"),
-        ({"steps": 2**64}, LimitError, r"steps: expected less than 2\*\*63, got 18446744073709551616"),
+        (
+            {"steps": 2**64},
+            LimitError,
+            r"steps: expected less than 2\*\*63, got 18446744073709551616",
+        ),
         ({"state": np.zeros(5)}, ShapeError, r"state: expected \(6,\), got \(5,\)"),
         ({"state": ["a"] * 6}, DTypeError, "state: expected real numbers, got dtype <U1"),
     ],
@@ -672,7 +676,7 @@ def test_generate_refuses(loop, change, error, message, feedback):
 
 def test_generate_refuses_more_steps_than_memory_can_address(loop):
     for steps in (2**62, 2**63 - 1):
-        with pytest.raises(LimitError, match="larger than memory can address|are too many"):
+        with pytest.raises(LimitError, match=r"larger than memory can address|are too many"):
             loop.generate([[0.5, 0.5]], steps=steps)
 
 
@@ -736,9 +740,7 @@ def test_results_agree_with_pytorch(isa, case):
         output_activation=head,
     )
     assert net.dtype == dtype
-    run = net.run(
-        arrays["x"], state=arrays["state"], lengths=arrays["lengths"], return_hidden=True
-    )
+    run = net.run(arrays["x"], state=arrays["state"], lengths=arrays["lengths"], return_hidden=True)
     tolerance = (4e-6 if dtype == "float32" else 1e-14) * max(1.0, np.abs(run.hidden).max())
     np.testing.assert_allclose(run.output, arrays["output"], atol=tolerance)
     np.testing.assert_allclose(run.state, arrays["final_state"], atol=tolerance)
@@ -747,7 +749,9 @@ def test_results_agree_with_pytorch(isa, case):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_what_is_not_finite_propagates_as_the_equations_say(isa, dtype, rng):
     for activation, g in itertools.product(HIDDEN_ACTIVATIONS, OUTPUT_ACTIVATIONS):
-        net = random_network(rng, 3, (5, 4), 2, activation=activation, output_activation=g, dtype=dtype)
+        net = random_network(
+            rng, 3, (5, 4), 2, activation=activation, output_activation=g, dtype=dtype
+        )
         x = rng.standard_normal((6, 5, 3)).astype(dtype)
         x[np.arange(6), 2, 1] = [np.nan, np.inf, -np.inf, 0, 0, 0]
         state = np.zeros((6, 9), dtype)
@@ -779,7 +783,7 @@ def test_verify_raises_if_a_result_is_wrong(net, rng, monkeypatch, part):
         return result
 
     monkeypatch.setattr(elman.Network, "run", wrong)
-    with pytest.raises(VerificationError, match="NOT verified: .*sequence 1, step [34], unit"):
+    with pytest.raises(VerificationError, match=r"NOT verified: .*sequence 1, step [34], unit"):
         net.verify(rng.standard_normal((4, 7, 3)))
 
 
@@ -808,7 +812,11 @@ SIZES = {"input_size": 3, "hidden_size": [5, 4], "output_size": 2, "seed": 0}
         ({"output_size": 2**62}, LimitError, r"W_hy: .* numbers are more than memory can address"),
         ({"output_size": "2"}, TypeError, "output_size: expected an integer, got str"),
         ({"seed": -1}, ArgumentError, r"seed: expected 0 to 2\*\*64 - 1, got -1"),
-        ({"seed": 2**64}, ArgumentError, r"seed: expected 0 to 2\*\*64 - 1, got 18446744073709551616"),
+        (
+            {"seed": 2**64},
+            ArgumentError,
+            r"seed: expected 0 to 2\*\*64 - 1, got 18446744073709551616",
+        ),
         ({"seed": 1.5}, TypeError, "seed: expected an integer, got float"),
         ({"activation": "gelu"}, ArgumentError, "activation of layer 0: expected .*, got 'gelu'"),
         (
@@ -829,7 +837,11 @@ SIZES = {"input_size": 3, "hidden_size": [5, 4], "output_size": 2, "seed": 0}
             ArgumentError,
             "output_activation: expected identity, relu, tanh, sigmoid or softmax, got 'Sigmoid'",
         ),
-        ({"output_activation": None}, TypeError, "output_activation: expected a name, got NoneType"),
+        (
+            {"output_activation": None},
+            TypeError,
+            "output_activation: expected a name, got NoneType",
+        ),
         ({"dtype": "float16"}, DTypeError, "dtype: expected float32 or float64, got float16"),
         ({"dtype": "complex64"}, DTypeError, "dtype: expected float32 or float64, got complex64"),
         ({"dtype": "single precision"}, DTypeError, "dtype: expected .*, got 'single precision'"),
@@ -877,9 +889,19 @@ LAYER, READOUT = (ones(4, 2), ones(4, 4), ones(4)), (ones(3, 4), ones(3))
         ([(None, *LAYER[1:])], READOUT, ArgumentError, r"layers\.0\.W_xh: expected a tensor, got"),
         ([(LAYER[0], None, None)], READOUT, ArgumentError, r"layers\.0\.W_hh: expected a tensor"),
         ([(ones(4), *LAYER[1:])], READOUT, ShapeError, r"W_xh: expected two axes, got shape \(4,"),
-        ([(LAYER[0], ones(4, 5), None)], READOUT, ShapeError, r"W_hh: expected \(4, 4\), got \(4, 5"),
+        (
+            [(LAYER[0], ones(4, 5), None)],
+            READOUT,
+            ShapeError,
+            r"W_hh: expected \(4, 4\), got \(4, 5",
+        ),
         ([(LAYER[0], ones(4), None)], READOUT, ShapeError, r"W_hh: expected \(4, 4\), got \(4,\)"),
-        ([(*LAYER[:2], ones(3))], READOUT, ShapeError, r"layers\.0\.b_h: expected \(4,\), got \(3,"),
+        (
+            [(*LAYER[:2], ones(3))],
+            READOUT,
+            ShapeError,
+            r"layers\.0\.b_h: expected \(4,\), got \(3,",
+        ),
         ([(*LAYER[:2], ones(4, 1))], READOUT, ShapeError, r"b_h: expected \(4,\), got \(4, 1\)"),
         ([LAYER, LAYER], READOUT, ShapeError, r"layers\.1\.W_xh: expected \(4, 4\), got \(4, 2\)"),
         ([(ones(0, 2), ones(0, 0), None)], None, ArgumentError, "hidden_size of layer 0: .*got 0"),
@@ -896,7 +918,12 @@ LAYER, READOUT = (ones(4, 2), ones(4, 4), ones(4)), (ones(3, 4), ones(3))
             DTypeError,
             r"layers\.0\.W_xh: expected real numbers, got dtype complex128",
         ),
-        ([([["a"]], [["b"]], None)], None, DTypeError, "W_xh: expected real numbers, got dtype <U1"),
+        (
+            [([["a"]], [["b"]], None)],
+            None,
+            DTypeError,
+            "W_xh: expected real numbers, got dtype <U1",
+        ),
         ([([[1], [2, 3]], [[1]], None)], None, ShapeError, "W_xh: expected a regular array"),
         (
             [(LAYER[0], np.full((4, 4), np.nan), LAYER[2])],
@@ -930,7 +957,11 @@ def test_weights_that_are_not_finite_are_accepted_on_demand():
         (np.ones((5, 4)), ShapeError, r"x: expected \(\.\.\., T, 3\), got \(5, 4\)"),
         (np.ones((10, 4, 7)), ShapeError, r"x: expected \(\.\.\., T, 3\), got \(10, 4, 7\)"),
         (np.ones((5, 0)), ShapeError, r"x: expected \(\.\.\., T, 3\), got \(5, 0\)"),
-        ([[1, 2, 3], [4, 5]], ShapeError, "x: expected a regular array of numbers, got rows of diff"),
+        (
+            [[1, 2, 3], [4, 5]],
+            ShapeError,
+            "x: expected a regular array of numbers, got rows of diff",
+        ),
         (None, DTypeError, "x: expected real numbers, got dtype object"),
         ("abc", DTypeError, "x: expected real numbers, got dtype <U3"),
     ],
@@ -1001,3 +1032,10 @@ def test_every_error_is_also_the_builtin_that_it_resembles():
     assert issubclass(elman.StreamBusyError, RuntimeError)
     for error in (ShapeError, DTypeError, ArgumentError, LimitError, VerificationError):
         assert issubclass(error, elman.ElmanError)
+
+
+def test_more_generated_steps_than_memory_can_address_are_refused():
+    net = elman.Network(input_size=1, hidden_size=2, output_size=1, seed=0)
+    for feedback in (None, lambda y: y):
+        with pytest.raises(elman.LimitError, match="memory can address|too many"):
+            net.generate([[0.5]], steps=2**62, feedback=feedback)

@@ -68,9 +68,7 @@ def inputs(rng, net, *shape):
 
 def test_a_stream_equals_the_whole_sequence_bit_for_bit(isa, rng):
     for dtype in DTYPES:
-        net = elman.Network(
-            input_size=3, hidden_size=[17, 8], output_size=5, seed=7, dtype=dtype
-        )
+        net = elman.Network(input_size=3, hidden_size=[17, 8], output_size=5, seed=7, dtype=dtype)
         x = inputs(rng, net, 200)
         stream = net.stream()
         run = net.run(x)
@@ -159,7 +157,7 @@ def test_the_step_is_a_method_of_the_type(net, rng):
     assert_same_bits(type(stream).step(stream, x[0]), net(x)[0])
     assert_same_bits(method(stream, x[1], out=None), net(x)[1])
     for wrong in (3, None, net, elman.Stream, object()):
-        with pytest.raises(TypeError, match="descriptor 'step' for .*Stream.* doesn't apply to"):
+        with pytest.raises(TypeError, match=r"descriptor 'step' for .*Stream.* doesn't apply to"):
             method(wrong, x[0])
     with pytest.raises(TypeError, match=r"unbound method Stream\.step\(\) needs an argument"):
         method()

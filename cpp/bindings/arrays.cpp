@@ -12,12 +12,20 @@ namespace {
 
 using py::detail::npy_api;
 
-constexpr const char* real_name(float) { return "float32"; }
-constexpr const char* real_name(double) { return "float64"; }
+constexpr const char* real_name(float) {
+    return "float32";
+}
+constexpr const char* real_name(double) {
+    return "float64";
+}
 
-std::string dtype_name(const py::array& array) { return py::str(array.dtype()); }
+std::string dtype_name(const py::array& array) {
+    return py::str(array.dtype());
+}
 
-py::object numpy(const char* name) { return py::module_::import("numpy").attr(name); }
+py::object numpy(const char* name) {
+    return py::module_::import("numpy").attr(name);
+}
 
 // A masked array would lose its mask in silence.
 void refuse_masked(py::handle object, const char* argument) {
@@ -27,8 +35,9 @@ void refuse_masked(py::handle object, const char* argument) {
     if (!py::isinstance(object, ma.attr("MaskedArray"))) return;
     const auto masked = py::cast<long long>(ma.attr("count_masked")(object));
     if (masked > 0)
-        throw DTypeError(std::string(argument) + ": expected an array without masked elements, got " +
-                         std::to_string(masked) + " masked (use .filled(value) to say what they are)");
+        throw DTypeError(
+            std::string(argument) + ": expected an array without masked elements, got " +
+            std::to_string(masked) + " masked (use .filled(value) to say what they are)");
 }
 
 py::array any_array(py::handle object, const char* argument) {
@@ -57,6 +66,7 @@ bool is_real(const py::array& array) {
 // An axis of stride 0 repeats one row: only that row is converted.
 py::array convert(const py::array& array, const py::dtype& dtype) {
     const Shape shape = shape_of(array);
+    product(shape);
     py::tuple once(shape.size());
     bool repeats = false;
     for (std::size_t axis = 0; axis < shape.size(); ++axis) {
@@ -65,10 +75,11 @@ py::array convert(const py::array& array, const py::dtype& dtype) {
         repeats = repeats || repeated;
     }
     const py::array source = repeats ? py::array(array[once]) : array;
-    PyObject* converted = npy_api::get().PyArray_FromAny_(
-        source.ptr(), dtype.inc_ref().ptr(), 0, 0,
-        npy_api::NPY_ARRAY_FORCECAST_ | npy_api::NPY_ARRAY_ALIGNED_ | npy_api::NPY_ARRAY_ENSUREARRAY_,
-        nullptr);
+    PyObject* converted = npy_api::get().PyArray_FromAny_(source.ptr(), dtype.inc_ref().ptr(), 0, 0,
+                                                          npy_api::NPY_ARRAY_FORCECAST_ |
+                                                              npy_api::NPY_ARRAY_ALIGNED_ |
+                                                              npy_api::NPY_ARRAY_ENSUREARRAY_,
+                                                          nullptr);
     if (!converted) throw py::error_already_set();
     py::object result = py::reinterpret_steal<py::object>(converted);
     return repeats ? py::array(numpy("broadcast_to")(result, py::cast(shape))) : py::array(result);
@@ -89,7 +100,9 @@ const NumpyTypes& NumpyTypes::get() {
     return *types.load(std::memory_order_acquire);
 }
 
-Shape shape_of(const py::array& array) { return Shape(array.shape(), array.shape() + array.ndim()); }
+Shape shape_of(const py::array& array) {
+    return Shape(array.shape(), array.shape() + array.ndim());
+}
 
 std::string text(const Shape& shape) {
     std::string list;
@@ -113,7 +126,8 @@ Index product(const Shape& shape) {
     if (std::find(shape.begin(), shape.end(), 0) != shape.end()) return 0;
     for (Index size : shape) {
         if (size > std::numeric_limits<Index>::max() / 16 / product)
-            throw LimitError("an array of shape " + text(shape) + " is larger than memory can address");
+            throw LimitError("an array of shape " + text(shape) +
+                             " is larger than memory can address");
         product *= size;
     }
     return product;
@@ -140,6 +154,7 @@ std::vector<Real> copy_reals(py::handle object, const char* argument, const Shap
                              bool broadcast) {
     py::array array = as_real<Real>(object, argument);
     if (broadcast && array.ndim() > 0 && shape_of(array) != shape) {
+        product(shape);
         try {
             if (array.shape(array.ndim() - 1) == shape.back())
                 array = numpy("broadcast_to")(array, py::cast(shape));
@@ -179,14 +194,16 @@ template <class Real>
 py::array check_out(py::handle out, const Shape& shape) {
     const std::string expected = std::string("out: expected an array of ") + real_name(Real());
     if (!py::isinstance<py::array>(out))
-        throw DTypeError(expected + ", got " + std::string(py::str(py::type::of(out).attr("__name__"))));
+        throw DTypeError(expected + ", got " +
+                         std::string(py::str(py::type::of(out).attr("__name__"))));
     py::array array = py::reinterpret_borrow<py::array>(out);
     if (array.dtype().ptr() != NumpyTypes::get().dtype<Real>())
         throw DTypeError(expected + " in native byte order, got dtype " +
                          std::string(py::str(array.dtype().attr("str"))));
     if (shape_of(array) != shape)
         throw ShapeError("out: expected " + text(shape) + ", got " + text(shape_of(array)));
-    if (!array.writeable()) throw ArgumentError("out: expected a writeable array, got a read-only one");
+    if (!array.writeable())
+        throw ArgumentError("out: expected a writeable array, got a read-only one");
     if (!(array.flags() & npy_api::NPY_ARRAY_ALIGNED_))
         throw ArgumentError("out: expected an aligned array, got an unaligned one");
     return array;

@@ -1,8 +1,8 @@
 // arrays.hpp - the only place that knows both worlds: what a user passes, and rows of numbers.
 //
 // In: real numbers of any width, integers, booleans and whatever NumPy makes an array of, converted
-// to the network's dtype by one rounding; an array that fits is used as it is, whatever its strides.
-// Out: exactly the dtype and shape that is due, or refused. Nothing is converted twice.
+// to the network's dtype by one rounding; an array that fits is used as it is, whatever its
+// strides. Out: exactly the dtype and shape that is due, or refused. Nothing is converted twice.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -67,7 +67,7 @@ py::array check_out(py::handle out, const Shape& shape);
 void check_overlap(const py::array& out, const py::array& in, const char* argument);
 
 Shape shape_of(const py::array& array);
-std::string text(const Shape& shape);                         // "(10, 4, 7)"
+std::string text(const Shape& shape);                          // "(10, 4, 7)"
 std::string text(const char* leading, const Shape& trailing);  // "(..., 4, 7)"
 Shape concatenate(Shape shape, std::initializer_list<Index> more);
 Index product(const Shape& shape);  // LimitError beyond what memory can address

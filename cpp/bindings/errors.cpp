@@ -43,6 +43,8 @@ void set_python_error() noexcept {
     }
 }
 
-void bind_errors() { py::register_local_exception_translator(&translate); }
+void bind_errors() {
+    py::register_local_exception_translator(&translate);
+}
 
 }  // namespace elman::python

@@ -61,7 +61,8 @@ void bind_measure(py::module_& m) {
                 any.network);
         },
         py::arg("network"), py::arg("x"), py::arg("count"),
-        "Time `count` single steps over the rows of x (N, I), in turn; return nanoseconds (count,).");
+        "Time `count` single steps over the rows of x (N, I), in turn; return nanoseconds "
+        "(count,).");
     m.def(
         "clock_cost",
         [] {

@@ -3,22 +3,20 @@
 #include "errors.hpp"
 #include "network.hpp"
 
-namespace {
-
-// CPython before 3.12 does not refuse by itself, and the binding's locks would never be released.
-void require_main_interpreter() {
-    if (PyInterpreterState_Get() != PyInterpreterState_Main())
-        throw elman::python::py::import_error("elman cannot be imported in a sub-interpreter");
-}
-
-}  // namespace
-
-PYBIND11_MODULE(_core, m) {
-    require_main_interpreter();
+PYBIND11_MODULE(elman_core, m) {
     m.doc() = "The C++ core of elman. Use it through the package: elman.Network, elman.Stream.";
     elman::python::bind_errors();
     elman::python::bind_isa(m);
     elman::python::bind_stream(m);
     elman::python::bind_network(m);
     elman::python::bind_measure(m);
+}
+
+// What Python calls. It comes before pybind11, which before CPython 3.12 waits for ever in a
+// sub-interpreter.
+extern "C" PYBIND11_EXPORT PyObject* PyInit__core();
+PyObject* PyInit__core() {
+    if (PyInterpreterState_Get() == PyInterpreterState_Main()) return PyInit_elman_core();
+    PyErr_SetString(PyExc_ImportError, "elman cannot be imported in a sub-interpreter");
+    return nullptr;
 }

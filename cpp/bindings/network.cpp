@@ -95,10 +95,10 @@ AnyNetwork from_tensors(const std::string& dtype, const py::dict& arrays,
     });
 }
 
-AnyNetwork random(const std::string& dtype, Index input_size, const std::vector<Index>& hidden_sizes,
-                  std::optional<Index> output_size, const std::vector<std::string>& activations,
-                  const std::string& output_activation, bool bias, unsigned long long seed,
-                  const py::dict& arrays) {
+AnyNetwork random(const std::string& dtype, Index input_size,
+                  const std::vector<Index>& hidden_sizes, std::optional<Index> output_size,
+                  const std::vector<std::string>& activations, const std::string& output_activation,
+                  bool bias, unsigned long long seed, const py::dict& arrays) {
     const Tensors tensors(arrays);
     Architecture a;
     a.input_size = input_size;
@@ -171,7 +171,7 @@ void forbid_construction(py::handle type) {
 }
 
 void bind_network(py::module_& m) {
-    py::class_<AnyNetwork> network(m, "Network", py::is_final(),
+    py::class_<AnyNetwork> network(m, "Network", py::is_final(), plain_metaclass(),
                                    "The core of an elman.Network: constant and packed.");
     network
         .def_static("from_tensors", &from_tensors, py::arg("dtype"), py::arg("tensors"),

@@ -32,6 +32,11 @@ inline constexpr Index kShortWork = Index(1) << 20;
 // Makes `type(...)` and `type.__new__(type)` a TypeError: such an object would hold nothing.
 void forbid_construction(py::handle type);
 
+// pybind11's own metaclass is for static properties, which there are none of.
+inline py::metaclass plain_metaclass() {
+    return py::metaclass(reinterpret_cast<PyObject*>(&PyType_Type));
+}
+
 void bind_network(py::module_& m);
 void bind_sequence(py::class_<AnyNetwork>& network);
 void bind_stream(py::module_& m);

@@ -31,10 +31,13 @@ void finish(Sequence<Real>& sequence, bool is_short) {
 }
 
 Outputs outputs_from_name(py::handle outputs) {
-    const std::string name = py::repr(outputs);
-    if (name == "'all'") return Outputs::all;
-    if (name == "'last'") return Outputs::last;
-    throw ArgumentError("outputs: expected 'all' or 'last', got " + name);
+    const auto is = [&](const char* name) {
+        return PyUnicode_Check(outputs.ptr()) &&
+               PyUnicode_CompareWithASCIIString(outputs.ptr(), name) == 0;
+    };
+    if (is("all")) return Outputs::all;
+    if (is("last")) return Outputs::last;
+    throw ArgumentError("outputs: expected 'all' or 'last', got " + std::string(py::repr(outputs)));
 }
 
 // The arguments of one call: what the user passed, checked, and what the core is told to do.
@@ -46,8 +49,8 @@ class Call {
         : network_(network), argument_(argument), x_(as_real<Real>(x, argument)), pinned_x_(x_) {
         const Index input_size = network.architecture().input_size;
         if (x_.ndim() < 2 || x_.shape(x_.ndim() - 1) != input_size)
-            throw ShapeError(std::string(argument) + ": expected " +
-                             text("..., T", {input_size}) + ", got " + text(shape_of(x_)));
+            throw ShapeError(std::string(argument) + ": expected " + text("..., T", {input_size}) +
+                             ", got " + text(shape_of(x_)));
         batch_shape_ = Shape(x_.shape(), x_.shape() + x_.ndim() - 2);
         task.sequences = product(batch_shape_);
         task.steps = x_.shape(x_.ndim() - 2);
@@ -80,8 +83,8 @@ class Call {
 
     void run(Index threads, const py::array& output) {
         const Index steps = task.steps + task.fed_back + 1;  // a sequence without any costs too
-        const bool is_short = task.sequences == 0 || kShortWork / task.sequences / steps >=
-                                                         network_.multiply_adds();
+        const bool is_short =
+            task.sequences == 0 || kShortWork / task.sequences / steps >= network_.multiply_adds();
         const Pinned target(output);
         Sequence<Real> sequence(network_, task, threads);
         finish(sequence, is_short);
@@ -169,8 +172,10 @@ void bind_sequence(py::class_<AnyNetwork>& network) {
         .def("call", &call, py::arg("x"), py::arg("outputs"), py::arg("out"),
              "Run whole sequences; return the outputs.")
         .def("run", &run, py::arg("x"), py::arg("state"), py::arg("lengths"), py::arg("outputs"),
-             py::arg("return_hidden"), py::arg("threads"), py::arg("out"), py::arg("argument") = "x",
-             "Run whole sequences; return (output, state, hidden or None). Errors call x `argument`.")
+             py::arg("return_hidden"), py::arg("threads"), py::arg("out"),
+             py::arg("argument") = "x",
+             "Run whole sequences; return (output, state, hidden or None). Errors call x "
+             "`argument`.")
         .def("generate", &generate, py::arg("start"), py::arg("steps"), py::arg("state"),
              "Feed outputs back as inputs; return (..., steps, O).");
 }

@@ -39,7 +39,9 @@ class Taken {
     Stream<Real>& stream_;
 };
 
-Shape step_shape(Index size) { return {size}; }
+Shape step_shape(Index size) {
+    return {size};
+}
 
 // A row of `size` numbers that fits as it is, or null.
 template <class Real>
@@ -59,7 +61,8 @@ template <class Real>
 py::array convert_row(PyObject* object, Index size) {
     py::array array = as_real<Real>(object, "x");
     if (shape_of(array) != step_shape(size))
-        throw ShapeError("x: expected " + text(step_shape(size)) + ", got " + text(shape_of(array)));
+        throw ShapeError("x: expected " + text(step_shape(size)) + ", got " +
+                         text(shape_of(array)));
     return array;
 }
 
@@ -80,7 +83,8 @@ void long_step(Stream<Real>& stream, Rows<const Real> x, Rows<Real> y) {
     const Architecture& a = stream.network()->architecture();
     std::vector<Real> input(static_cast<std::size_t>(a.input_size));
     std::vector<Real> output(static_cast<std::size_t>(a.output_size()));
-    for (std::size_t i = 0; i < input.size(); ++i) input[i] = x.data[static_cast<Index>(i) * x.stride];
+    for (std::size_t i = 0; i < input.size(); ++i)
+        input[i] = x.data[static_cast<Index>(i) * x.stride];
     {
         const Unlocked unlocked;
         stream.step(input.data(), output.data());
@@ -199,7 +203,8 @@ PyObject* stream_step(PyObject* self, PyObject* const* args, Py_ssize_t count,
     }
 }
 
-PyMethodDef step_method = {"step", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(&stream_step)),
+PyMethodDef step_method = {"step",
+                           reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(&stream_step)),
                            METH_FASTCALL | METH_KEYWORDS, kStepDoc};
 
 // The whole of a chunk (T, I). Ctrl-C leaves the stream after the last step that was done.
@@ -252,17 +257,14 @@ void set_state(Stream<Real>& stream, py::handle value) {
 
 template <class Action>
 auto with_stream(AnyStream& any, Action action) {
-    return std::visit(
-        [&](auto& stream) {
-            return action(stream);
-        },
-        any.stream);
+    return std::visit([&](auto& stream) { return action(stream); }, any.stream);
 }
 
 }  // namespace
 
 void bind_stream(py::module_& m) {
-    py::class_<AnyStream> stream(m, "Stream", py::is_final(), R"(One sequence in real time.
+    py::class_<AnyStream> stream(m, "Stream", py::is_final(), plain_metaclass(),
+                                 R"(One sequence in real time.
 
 The state stays inside: every step continues where the last one ended. Made by
 `Network.stream()`; belongs to one thread at a time.)");
@@ -312,15 +314,18 @@ ndarray, shape (T, O)
                 });
             },
             "Return a stream of the same network that continues from the same state.")
-        .def_property_readonly("_network", [](AnyStream& any) {
-            return with_stream(any, [](auto& s) { return AnyNetwork{s.network()}; });
-        })
+        .def_property_readonly("_network",
+                               [](AnyStream& any) {
+                                   return with_stream(
+                                       any, [](auto& s) { return AnyNetwork{s.network()}; });
+                               })
         .def("__copy__", [](const py::object& self) { return self.attr("copy")(); })
         .def("__deepcopy__",
              [](const py::object& self, const py::object&) { return self.attr("copy")(); })
-        .def("__reduce__", [](const py::object& self) {
-            return py::module_::import("elman.network").attr("_reduce_stream")(self);
-        })
+        .def("__reduce__",
+             [](const py::object& self) {
+                 return py::module_::import("elman.network").attr("_reduce_stream")(self);
+             })
         .def("__repr__", [](const py::object& self) {
             return py::module_::import("elman.network").attr("_repr_stream")(self);
         });

@@ -20,8 +20,9 @@ class StayHere {
 
 }  // namespace
 
-// A daemon thread that asks for the lock while the interpreter shuts down is ended by CPython before
-// 3.14, which unwinds its stack: a crash in C++. It stays here instead, as later versions have it.
+// A daemon thread that asks for the lock while the interpreter shuts down is ended by CPython
+// before 3.14, which unwinds its stack: a crash in C++. It stays here instead, as later versions
+// have it.
 void Unlocked::take_back(PyThreadState* thread) {
     StayHere stay;
     PyEval_RestoreThread(thread);

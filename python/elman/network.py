@@ -71,7 +71,7 @@ class Layer(_Constant):
         self.direction = "forward"
 
     def __repr__(self) -> str:
-        H, I = self.W_xh.shape  # noqa: E741 - the equations' letter
+        H, I = self.W_xh.shape
         return f"Layer({I} -> {H} {self.activation})"
 
 
@@ -86,7 +86,7 @@ class Readout(_Constant):
         self.activation = activation
 
     def __repr__(self) -> str:
-        O, H = self.W_hy.shape  # noqa: E741 - the equations' letter
+        O, H = self.W_hy.shape
         return f"Readout({H} -> {O} {self.activation})"
 
 
@@ -415,7 +415,8 @@ output_scale, metadata
         ----------
         x : array_like, shape (..., T, I)
             Inputs: any leading batch axes, then time, then features (PyTorch: `batch_first=True`).
-            Real numbers of any width are converted to the network's dtype.
+            Real numbers of any width are converted to the network's dtype; those beyond its range
+            become infinite, with NumPy's warning.
         outputs : {"all", "last"}
             The output of every step, or of the last one alone.
         out : ndarray, optional
@@ -541,13 +542,16 @@ output_scale, metadata
     ) -> Array:
         import numpy as np
 
-        from elman.errors import ShapeError
+        from elman.errors import LimitError, ShapeError
 
         x = _array("start", start)
         if x.ndim >= 2 and x.shape[-2] == 0:
             raise ShapeError(f"start: expected at least one step, got {x.shape}")
         y, state = self._last(x, state, "start")
-        result = np.empty((*y.shape[:-1], steps, self.output_size), self.dtype)
+        try:
+            result = np.empty((*y.shape[:-1], steps, self.output_size), self.dtype)
+        except ValueError:
+            raise LimitError(f"steps: {steps} are more than memory can address") from None
         next_shape = (*y.shape[:-1], self.input_size)
         for t in range(steps):
             result[..., t, :] = y

@@ -1,0 +1,155 @@
+"""The kernels' own tanh and sigmoid: accurate, monotone, in range, the same bits on every set.
+
+The sweep over all 2^32 floats is the C++ program `activation_sweep`; the float64 functions are held
+against mpmath here, over 10^7 arguments in the slow test and fewer in the ordinary one.
+"""
+
+import concurrent.futures
+import os
+
+import numpy as np
+import pytest
+from mpmath import libmp
+
+import elman
+from conftest import FUSED_ISAS, ISAS
+from elman._core import activate
+from fixtures import cpp_build
+
+FUNCTIONS = ("tanh", "sigmoid")
+ULP = 2
+PRECISION = 90  # bits of the exact values
+
+
+@pytest.fixture(autouse=True)
+def _restored_isa():
+    before = elman.isa()
+    yield
+    elman.set_isa(before)
+
+
+def exact(name, x):
+    """Return the exact values of a function as an unevaluated sum of two doubles."""
+    high, low = np.empty(len(x)), np.empty(len(x))
+    one = libmp.fone
+    for i, value in enumerate(map(libmp.from_float, x.tolist())):
+        if name == "tanh":
+            y = libmp.mpf_tanh(value, PRECISION)
+        else:
+            e = libmp.mpf_exp(libmp.mpf_neg(value), PRECISION)
+            y = libmp.mpf_div(one, libmp.mpf_add(one, e, PRECISION), PRECISION)
+        high[i] = libmp.to_float(y)
+        low[i] = libmp.to_float(libmp.mpf_sub(y, libmp.from_float(high[i]), PRECISION))
+    return high, low
+
+
+def hard_arguments(count, seed):
+    """Return float64 arguments: all magnitudes, the interesting range, and around the joins."""
+    rng = np.random.default_rng(seed)
+    quarter = count // 4
+    signs = rng.choice([-1.0, 1.0], quarter)
+    magnitudes = signs * np.exp2(rng.uniform(-1074, 12, quarter))
+    usual = rng.uniform(-25, 25, quarter)
+    tails = rng.uniform(-746, 40, quarter)
+    # Multiples of ln(2) / 2, where the reduction of the exponential turns over, and the joins.
+    joins = np.concatenate([np.arange(-1500, 1500) * np.log(2) / 2, [0.625, -0.625, 19.25, -19.25]])
+    rest = count - 3 * quarter
+    near = rng.choice(joins, rest)
+    near += np.spacing(near) * rng.integers(-1000, 1000, rest)
+    return np.concatenate([magnitudes, usual, tails, near])
+
+
+def worst_ulp(name, x, high, low):
+    error = np.abs((activate(name, x) - high) - low)
+    return (error / np.spacing(np.abs(high))).max()
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_float64_is_within_two_ulp_of_the_exact_value(name, isa):
+    x = hard_arguments(20_000, seed=1)
+    assert worst_ulp(name, x, *exact(name, x)) <= ULP
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_float64_is_within_two_ulp_over_ten_million_arguments(name):
+    parts = [hard_arguments(100_000, seed) for seed in range(100)]
+    with concurrent.futures.ProcessPoolExecutor(os.cpu_count()) as pool:
+        for x, (high, low) in zip(parts, pool.map(exact, [name] * 100, parts), strict=True):
+            for isa in ISAS:
+                elman.set_isa(isa)
+                assert worst_ulp(name, x, high, low) <= ULP, isa
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("isa_name", ISAS)
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_float32_is_right_over_all_floats(name, isa_name, tmp_path_factory):
+    build = cpp_build.build(tmp_path_factory)
+    cpp_build.run(build / "activation_sweep", isa_name, name)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_bits_are_the_same_on_every_fused_set(name, dtype):
+    x = hard_arguments(50_000, seed=2).astype(dtype)
+    results = set()
+    for isa in FUSED_ISAS:
+        elman.set_isa(isa)
+        results.add(activate(name, x).tobytes())
+    assert len(results) <= 1
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_special_values_are_right(dtype, isa):
+    tiny = np.finfo(dtype).smallest_subnormal
+    x = np.array([0.0, -0.0, tiny, -tiny, np.inf, -np.inf, np.nan, 1e4, -1e4], dtype)
+    tanh, sigmoid = activate("tanh", x), activate("sigmoid", x)
+    np.testing.assert_array_equal(tanh, [0, 0, tiny, -tiny, 1, -1, np.nan, 1, -1])
+    assert np.signbit(tanh[:2]).tolist() == [False, True]
+    np.testing.assert_array_equal(sigmoid, [0.5, 0.5, 0.5, 0.5, 1, 0, np.nan, 1, 0])
+    assert not np.signbit(sigmoid).any() or np.isnan(sigmoid[np.signbit(sigmoid)]).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_tanh_is_odd_monotone_and_in_range(dtype, isa):
+    x = np.sort(np.abs(hard_arguments(100_000, seed=3)).astype(dtype))
+    y = activate("tanh", x)
+    np.testing.assert_array_equal(activate("tanh", -x), -y)
+    assert (np.diff(y) >= 0).all()
+    assert y[-1] == 1
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_sigmoid_is_monotone_and_in_range(dtype, isa):
+    x = np.sort(hard_arguments(100_000, seed=4).astype(dtype))
+    y = activate("sigmoid", x)
+    assert (np.diff(y) >= 0).all()
+    assert y[0] == 0
+    assert y[-1] == 1
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_neighbouring_numbers_are_in_order_around_the_joins(dtype, isa):
+    for name in FUNCTIONS:
+        for join in (0.625, 9.125, 19.25, *(np.arange(-40, 40) * np.log(2) / 2)):
+            bits = np.array(join, dtype).view(f"i{np.dtype(dtype).itemsize}")
+            x = np.sort((bits + np.arange(-2000, 2000, dtype=bits.dtype)).view(dtype))
+            x = x[np.isfinite(x)]
+            assert (np.diff(activate(name, x)) >= 0).all(), (name, join)
+
+
+def test_softmax_neither_overflows_nor_loses_its_sum(isa):
+    z = np.array([[1e38, 3e38, -3e38], [1000, 1001, 999], [-1000, -1000, -1000]], np.float32)
+    net = elman.Network.from_weights(
+        [(np.eye(3), np.zeros((3, 3)), None)],
+        (np.eye(3), None),
+        activation="identity",
+        output_activation="softmax",
+        dtype="float32",
+    )
+    y = net(z[:, None, :])[:, 0]
+    np.testing.assert_allclose(y[0], [0, 1, 0])
+    np.testing.assert_allclose(y[1], elman.reference.softmax(z[1].astype(float)), rtol=1e-6)
+    np.testing.assert_allclose(y[2], 1 / 3, rtol=1e-6)
+    np.testing.assert_allclose(y.sum(axis=-1), 1, rtol=1e-6)

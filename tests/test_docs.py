@@ -1,0 +1,35 @@
+"""Every example in the README and in the documentation strings runs as it stands."""
+
+import doctest
+import pathlib
+import re
+
+import pytest
+
+import elman
+import elman.network
+import elman.storage
+from elman import _core
+
+README = pathlib.Path(__file__).parents[1] / "README.md"
+MODULES = [elman, elman.network, elman.pure, elman.reference, elman.storage]
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
+def test_the_examples_of_a_module_run(module):
+    failures, examples = doctest.testmod(module)
+    assert failures == 0
+    assert examples > 0
+
+
+def test_the_example_of_step_runs():
+    parser, runner = doctest.DocTestParser(), doctest.DocTestRunner()
+    test = parser.get_doctest(_core.Stream.step.__doc__, {}, "Stream.step", None, 0)
+    assert test.examples
+    assert runner.run(test).failed == 0
+
+
+def test_the_readme_runs(capsys):
+    (code,) = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    exec(compile(code, "README.md", "exec"), {})
+    assert "verified" in capsys.readouterr().out
