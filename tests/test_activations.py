@@ -1,7 +1,8 @@
 """The kernels' own tanh and sigmoid: accurate, monotone, in range, the same bits on every set.
 
-The sweep over all 2^32 floats is the C++ program `activation_sweep`; the float64 functions are held
-against mpmath here, over 10^7 arguments in the slow test and fewer in the ordinary one.
+The sweep over all 2^32 floats is the C++ program `activation_sweep` (test_cpp.py). The float64
+functions are held against mpmath here, over 10^7 arguments in the slow test and fewer in the
+ordinary one.
 """
 
 import concurrent.futures
@@ -14,7 +15,6 @@ from mpmath import libmp
 import elman
 from conftest import FUSED_ISAS, ISAS
 from elman._core import activate
-from fixtures import cpp_build
 
 FUNCTIONS = ("tanh", "sigmoid")
 ULP = 2
@@ -79,14 +79,6 @@ def test_float64_is_within_two_ulp_over_ten_million_arguments(name):
             for isa in ISAS:
                 elman.set_isa(isa)
                 assert worst_ulp(name, x, high, low) <= ULP, isa
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("isa_name", ISAS)
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_float32_is_right_over_all_floats(name, isa_name, tmp_path_factory):
-    build = cpp_build.build(tmp_path_factory)
-    cpp_build.run(build / "activation_sweep", isa_name, name)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

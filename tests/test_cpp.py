@@ -89,6 +89,6 @@ def test_every_thousandth_float_keeps_what_its_activation_promises(programs, fun
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("function", ["tanh", "sigmoid"])
 def test_every_float_keeps_what_its_activation_promises(programs, function):
     assert len(sweep(programs, function, 1)) == 1

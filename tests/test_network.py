@@ -1037,5 +1037,5 @@ def test_every_error_is_also_the_builtin_that_it_resembles():
 def test_more_generated_steps_than_memory_can_address_are_refused():
     net = elman.Network(input_size=1, hidden_size=2, output_size=1, seed=0)
     for feedback in (None, lambda y: y):
-        with pytest.raises(elman.LimitError, match="memory can address|too many"):
+        with pytest.raises(elman.LimitError, match=r"memory can address|too many"):
             net.generate([[0.5]], steps=2**62, feedback=feedback)
