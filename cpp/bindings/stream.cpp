@@ -21,9 +21,6 @@ struct AnyStream {
     AnyStream(const AnyStream& other) = default;
 };
 
-template <class S>
-using RealOfStream = std::conditional_t<std::is_same_v<S, Stream<float>>, float, double>;
-
 // Holds a stream for one call; a second one that comes at the same moment is refused.
 template <class Real>
 class Taken {
