@@ -38,8 +38,7 @@ py::dict build_info() {
 
 void bind_isa(py::module_& m) {
     isa();  // a wrong ELMAN_ISA is an error at import
-    m.def(
-        "isa", [] { return name(isa()); }, "Return the name of the instruction set in use.");
+    m.def("isa", [] { return name(isa()); }, "Return the name of the instruction set in use.");
     m.def(
         "available_isas", [] { return names(available_isas()); },
         "Return the instruction sets that this build and this processor have, the best last.");
