@@ -17,10 +17,11 @@
 namespace elman {
 namespace ELMAN_ISA {
 
+// for (int i = 0; i < count; ++i), unrolled: what it indexes stays in registers.
 #if defined(__clang__)
-#define ELMAN_UNROLL _Pragma("unroll")
+#define ELMAN_EACH(i, count) _Pragma("unroll") for (int i = 0; i < (count); ++i)
 #else
-#define ELMAN_UNROLL _Pragma("GCC unroll 24")
+#define ELMAN_EACH(i, count) _Pragma("GCC unroll 24") for (int i = 0; i < (count); ++i)
 #endif
 
 #define ELMAN_INLINED __attribute__((always_inline))  // of a lambda
@@ -83,33 +84,39 @@ static void one_column(const Real* w, Index cols, const Real* c, const Real* x, 
     constexpr int lanes = kLanes<Real>;
     const Real* weights[P];
     Packet<Real> sum[S][P][V];
-    ELMAN_UNROLL for (int p = 0; p < P; ++p) {
+    ELMAN_EACH (p, P) {
         weights[p] = w + p * cols * V * lanes;
-        ELMAN_UNROLL for (int v = 0; v < V; ++v) {
-            sum[0][p][v] = load<Real>(c + (p * V + v) * lanes);
-            ELMAN_UNROLL for (int s = 1; s < S; ++s) sum[s][p][v] = broadcast<Real>(Real(0));
-        }
+        ELMAN_EACH (s, S)
+            ELMAN_EACH (v, V)
+                sum[s][p][v] = s ? broadcast<Real>(Real(0)) : load<Real>(c + (p * V + v) * lanes);
     }
     const auto add_term = [&](Packet<Real>(&to)[P][V], Real value) ELMAN_INLINED {
         const Packet<Real> element = broadcast<Real>(value);
-        ELMAN_UNROLL for (int p = 0; p < P; ++p) {
-            ELMAN_UNROLL for (int v = 0; v < V; ++v) to[p][v] =
-                fma(load<Real>(weights[p] + v * lanes), element, to[p][v]);
+        ELMAN_EACH (p, P) {
+            ELMAN_EACH (v, V) to[p][v] = fma(load<Real>(weights[p] + v * lanes), element, to[p][v]);
             weights[p] += V * lanes;
         }
     };
 
     Index k = 0;
-    for (; k + S <= cols; k += S)
-        ELMAN_UNROLL for (int s = 0; s < S; ++s) add_term(sum[s], x[k + s]);
-    ELMAN_UNROLL for (int s = 0; s < S - 1; ++s) if (k + s < cols) add_term(sum[s], x[k + s]);
+    for (; k + S <= cols; k += S) {
+        ELMAN_EACH (s, S) add_term(sum[s], x[k + s]);
+    }
+    ELMAN_EACH (s, S - 1)
+        if (k + s < cols) add_term(sum[s], x[k + s]);
 
-    ELMAN_UNROLL for (int width = 1; width < S; width *= 2)
-        ELMAN_UNROLL for (int s = 0; s + width < S; s += 2 * width)
-            ELMAN_UNROLL for (int p = 0; p < P; ++p) ELMAN_UNROLL for (int v = 0; v < V; ++v)
-                sum[s][p][v] = add(sum[s][p][v], sum[s + width][p][v]);
-    ELMAN_UNROLL for (int p = 0; p < P; ++p) ELMAN_UNROLL for (int v = 0; v < V; ++v)
-        store<Real>(y + (p * V + v) * lanes, sum[0][p][v]);
+    const auto fold = [&](int to, int from) ELMAN_INLINED {
+        ELMAN_EACH (p, P)
+            ELMAN_EACH (v, V) sum[to][p][v] = add(sum[to][p][v], sum[from][p][v]);
+    };
+    if constexpr (S == 2) fold(0, 1);
+    if constexpr (S == 4) {
+        fold(0, 1);
+        fold(2, 3);
+        fold(0, 2);
+    }
+    ELMAN_EACH (p, P)
+        ELMAN_EACH (v, V) store<Real>(y + (p * V + v) * lanes, sum[0][p][v]);
 }
 
 // The product of one panel and some columns.
@@ -126,17 +133,18 @@ struct Product {
 // One partial sum, the s-th, for V vectors of rows and N columns.
 template <class Real, int V, int N>
 static inline void partial_sum(const Product<Real>& p, int s, Packet<Real> (&sum)[N][V]) {
-    ELMAN_UNROLL for (int n = 0; n < N; ++n) ELMAN_UNROLL for (int v = 0; v < V; ++v) sum[n][v] =
-        s ? broadcast<Real>(Real(0)) : load<Real>(p.c.data + n * p.c.stride + v * kLanes<Real>);
-    constexpr int stride = V * kLanes<Real>;
-    const Real* w = p.w + s * stride;
-    for (Index k = s; k < p.cols; k += p.sums, w += p.sums * stride) {
+    constexpr int lanes = kLanes<Real>;
+    ELMAN_EACH (n, N)
+        ELMAN_EACH (v, V)
+            sum[n][v] =
+                s ? broadcast<Real>(Real(0)) : load<Real>(p.c.data + n * p.c.stride + v * lanes);
+    const Real* w = p.w + s * V * lanes;
+    for (Index k = s; k < p.cols; k += p.sums, w += p.sums * V * lanes) {
         Packet<Real> element[N];
-        ELMAN_UNROLL for (int n = 0; n < N; ++n) element[n] =
-            broadcast<Real>(p.x.data[n * p.x.stride + k]);
-        ELMAN_UNROLL for (int v = 0; v < V; ++v) {
-            const Packet<Real> weight = load<Real>(w + v * kLanes<Real>);
-            ELMAN_UNROLL for (int n = 0; n < N; ++n) sum[n][v] = fma(weight, element[n], sum[n][v]);
+        ELMAN_EACH (n, N) element[n] = broadcast<Real>(p.x.data[n * p.x.stride + k]);
+        ELMAN_EACH (v, V) {
+            const Packet<Real> weight = load<Real>(w + v * lanes);
+            ELMAN_EACH (n, N) sum[n][v] = fma(weight, element[n], sum[n][v]);
         }
     }
 }
@@ -148,11 +156,12 @@ static void many_columns(const Product<Real>& p) {
     partial_sum(p, 0, sum[0]);
     for (int s = 1; s < p.sums; ++s) partial_sum(p, s, sum[s]);
     for (int width = 1; width < p.sums; width *= 2)
-        for (int s = 0; s < p.sums; s += 2 * width)
-            ELMAN_UNROLL for (int n = 0; n < N; ++n) ELMAN_UNROLL for (int v = 0; v < V; ++v)
-                sum[s][n][v] = add(sum[s][n][v], sum[s + width][n][v]);
-    ELMAN_UNROLL for (int n = 0; n < N; ++n) ELMAN_UNROLL for (int v = 0; v < V; ++v)
-        store<Real>(p.y.data + n * p.y.stride + v * kLanes<Real>, sum[0][n][v]);
+        for (int s = 0; s < p.sums; s += 2 * width) {
+            ELMAN_EACH (n, N)
+                ELMAN_EACH (v, V) sum[s][n][v] = add(sum[s][n][v], sum[s + width][n][v]);
+        }
+    ELMAN_EACH (n, N)
+        ELMAN_EACH (v, V) store<Real>(p.y.data + n * p.y.stride + v * kLanes<Real>, sum[0][n][v]);
 }
 
 // The instances of one_column for panels of one width. Two panels at a time keep both multiply-add
@@ -206,7 +215,7 @@ ELMAN_INLINE void map(F f, Real* values, Index count) {
     const Index whole = vectors<Real>(count) * lanes;
     Index i = 0;
     for (; i + 4 * lanes <= whole; i += 4 * lanes)
-        ELMAN_UNROLL for (int v = 0; v < 4; ++v)
+        ELMAN_EACH (v, 4)
             store<Real>(values + i + v * lanes, f(load<Real>(values + i + v * lanes)));
     for (; i < whole; i += lanes) store<Real>(values + i, f(load<Real>(values + i)));
 }
