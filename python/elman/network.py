@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import namedtuple
-from operator import index
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from elman import _core
+from elman import _arguments, _core
 
 if TYPE_CHECKING:
     import os
@@ -17,13 +16,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+    from elman._arguments import LayerWeights, ReadoutWeights
     from elman._core import Network as Core
     from elman._core import Stream
     from elman.reference import VerificationReport
 
     Array = NDArray[Any]
-    LayerWeights = tuple[ArrayLike, ArrayLike, ArrayLike | None]
-    ReadoutWeights = tuple[ArrayLike, ArrayLike | None]
 
 _WEIGHTS = ("W_xh", "W_hh", "b_h")
 _OPTIONAL = ("initial_state", "input_shift", "input_scale", "output_shift", "output_scale")
@@ -180,21 +178,21 @@ class Network:
         output_scale: ArrayLike | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> None:
-        hidden_sizes = _hidden_sizes(hidden_size)
+        hidden_sizes = _arguments.hidden_sizes(hidden_size)
         optional = (initial_state, input_shift, input_scale, output_shift, output_scale)
         core = _core.Network.random(
-            _dtype_name(dtype),
-            _size("input_size", input_size),
+            _arguments.dtype_name(dtype),
+            _arguments.size("input_size", input_size),
             hidden_sizes,
-            None if output_size is None else _size("output_size", output_size),
-            _activations(activation, len(hidden_sizes)),
-            _name("output_activation", output_activation),
+            None if output_size is None else _arguments.size("output_size", output_size),
+            _arguments.activations(activation, len(hidden_sizes)),
+            _arguments.name("output_activation", output_activation),
             bool(bias),
-            _seed(seed),
-            _arrays(zip(_OPTIONAL, optional, strict=True)),
+            _arguments.seed(seed),
+            _arguments.arrays(zip(_OPTIONAL, optional, strict=True)),
         )
-        self._adopt(core, _checked_metadata(metadata))
-        _require_finite(self._tensors)
+        self._adopt(core, _arguments.metadata(metadata))
+        _arguments.require_finite(self._tensors)
 
     @classmethod
     def from_weights(
@@ -250,23 +248,23 @@ output_scale, metadata
         Network(2 -> 4 tanh -> 1 sigmoid, float64, 33 parameters)
         """
         named: list[tuple[str, ArrayLike | None]] = []
-        layers = _triples(layers)
+        layers = _arguments.triples(layers)
         for i, weights in enumerate(layers):
             names = (f"layers.{i}.{name}" for name in _WEIGHTS)
             named += zip(names, weights, strict=True)
         if readout is not None:
-            named += zip(("readout.W_hy", "readout.b_y"), _pair(readout), strict=True)
+            named += zip(("readout.W_hy", "readout.b_y"), _arguments.pair(readout), strict=True)
         optional = (initial_state, input_shift, input_scale, output_shift, output_scale)
         named += zip(_OPTIONAL, optional, strict=True)
-        tensors = _arrays(named)
+        tensors = _arguments.arrays(named)
         return cls._from_tensors(
             tensors,
-            _common_dtype(tensors) if dtype is None else _dtype_name(dtype),
-            _activations(activation, len(layers)),
+            _arguments.common_dtype(tensors) if dtype is None else _arguments.dtype_name(dtype),
+            _arguments.activations(activation, len(layers)),
             None
             if readout is None
-            else _name("output_activation", output_activation or "identity"),
-            _checked_metadata(metadata),
+            else _arguments.name("output_activation", output_activation or "identity"),
+            _arguments.metadata(metadata),
             allow_nonfinite=allow_nonfinite,
         )
 
@@ -288,7 +286,7 @@ output_scale, metadata
             core = _core.Network.from_tensors(dtype, tensors, activations, output_activation)
         net._adopt(core, metadata)
         if not allow_nonfinite:
-            _require_finite(net._tensors, " (allow_nonfinite=True accepts it)")
+            _arguments.require_finite(net._tensors, " (allow_nonfinite=True accepts it)")
         return net
 
     def _adopt(self, core: Core, metadata: Mapping[str, str]) -> None:
@@ -487,7 +485,7 @@ output_scale, metadata
         >>> bool((second.output == net(x)[:, 4:]).all())
         True
         """
-        count = _size("threads", threads)
+        count = _arguments.size("threads", threads)
         return Run(*self._core.run(x, state, lengths, outputs, bool(return_hidden), count, out))
 
     def generate(
@@ -528,7 +526,7 @@ output_scale, metadata
         >>> net.generate([[0.5]], steps=3).shape
         (3, 1)
         """
-        count = _size("steps", steps, least=0)
+        count = _arguments.size("steps", steps, least=0)
         if feedback is None:
             return self._core.generate(start, count, state)
         return self._generate_through(feedback, start, count, state)
@@ -544,7 +542,7 @@ output_scale, metadata
 
         from elman.errors import LimitError, ShapeError
 
-        x = _array("start", start)
+        x = _arguments.array("start", start)
         if x.ndim >= 2 and x.shape[-2] == 0:
             raise ShapeError(f"start: expected at least one step, got {x.shape}")
         y, state = self._last(x, state, "start")
@@ -556,7 +554,7 @@ output_scale, metadata
         for t in range(steps):
             result[..., t, :] = y
             if t + 1 < steps:
-                x = _array("feedback", feedback(y))
+                x = _arguments.array("feedback", feedback(y))
                 if x.shape != next_shape:
                     raise ShapeError(f"feedback: expected {next_shape}, got {x.shape}")
                 y, state = self._last(x[..., None, :], state, "feedback")
@@ -659,11 +657,11 @@ output_scale, metadata
         """
         return self._from_tensors(
             self._tensors,
-            _dtype_name(dtype),
+            _arguments.dtype_name(dtype),
             list(self.activations),
             self.output_activation,
             self._metadata,
-            allow_nonfinite=_nonfinite(self._tensors) is not None,
+            allow_nonfinite=_arguments.nonfinite(self._tensors) is not None,
         )
 
     def __reduce__(self) -> tuple[Callable[[bytes], Network], tuple[bytes]]:
@@ -694,173 +692,6 @@ output_scale, metadata
         return f"Network({_sizes(self)}, {self.dtype}, {self.num_parameters:,} parameters)"
 
 
-# --- arguments ---
-
-
-def _integer(argument: str, value: object) -> int:
-    try:
-        return index(value)  # type: ignore[arg-type]
-    except TypeError:
-        raise TypeError(f"{argument}: expected an integer, got {_kind(value)}") from None
-
-
-def _size(argument: str, value: object, least: int = 1) -> int:
-    from elman.errors import ArgumentError, LimitError
-
-    size = _integer(argument, value)
-    if size < least:
-        raise ArgumentError(f"{argument}: expected at least {least}, got {size}")
-    if size >= 2**63:
-        raise LimitError(f"{argument}: expected less than 2**63, got {size}")
-    return size
-
-
-def _name(argument: str, value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{argument}: expected a name, got {_kind(value)}")
-    return value
-
-
-def _kind(value: object) -> str:
-    return type(value).__name__
-
-
-def _listed(argument: str, values: Iterable[Any], expected: str) -> list[Any]:
-    try:
-        return list(values)
-    except TypeError:
-        raise TypeError(f"{argument}: expected {expected}, got {_kind(values)}") from None
-
-
-def _hidden_sizes(hidden_size: int | Sequence[int]) -> list[int]:
-    from elman.errors import ArgumentError
-
-    if hasattr(hidden_size, "__index__"):
-        return [_size("hidden_size", hidden_size)]
-    sizes = _listed("hidden_size", hidden_size, "an integer or several")
-    if not sizes:
-        raise ArgumentError("hidden_size: expected at least one layer, got none")
-    return [_size(f"hidden_size[{i}]", size) for i, size in enumerate(sizes)]
-
-
-def _activations(activation: str | Sequence[str], num_layers: int) -> list[str]:
-    from elman.errors import ArgumentError
-
-    if isinstance(activation, str):
-        return [activation] * num_layers
-    names = _listed("activation", activation, "a name or several")
-    if len(names) != num_layers:
-        raise ArgumentError(
-            f"activation: expected one name or one for each of {num_layers} layers,"
-            f" got {len(names)}"
-        )
-    return [_name("activation", name) for name in names]
-
-
-def _dtype_name(dtype: DTypeLike) -> str:
-    import numpy as np
-
-    from elman.errors import DTypeError
-
-    try:
-        name = "None" if dtype is None else np.dtype(dtype).name
-    except TypeError:
-        name = repr(dtype)
-    if name not in ("float32", "float64"):
-        raise DTypeError(f"dtype: expected float32 or float64, got {name}")
-    return name
-
-
-def _seed(seed: int | None) -> int:
-    from elman.errors import ArgumentError
-
-    if seed is None:
-        import os
-
-        return int.from_bytes(os.urandom(8), "little")
-    value = _integer("seed", seed)
-    if not 0 <= value < 2**64:
-        raise ArgumentError(f"seed: expected 0 to 2**64 - 1, got {value}")
-    return value
-
-
-def _triples(layers: Iterable[LayerWeights]) -> list[LayerWeights]:
-    from elman.errors import ArgumentError
-
-    triples = [
-        tuple(_listed(f"layers[{i}]", weights, "(W_xh, W_hh, b_h)"))
-        for i, weights in enumerate(_listed("layers", layers, "several (W_xh, W_hh, b_h)"))
-    ]
-    if not triples:
-        raise ArgumentError("layers: expected at least one layer, got none")
-    for i, triple in enumerate(triples):
-        if len(triple) != 3:
-            raise ArgumentError(
-                f"layers[{i}]: expected (W_xh, W_hh, b_h), got {len(triple)} arrays"
-            )
-    return triples
-
-
-def _pair(readout: ReadoutWeights) -> ReadoutWeights:
-    from elman.errors import ArgumentError
-
-    pair = tuple(_listed("readout", readout, "(W_hy, b_y)"))
-    if len(pair) != 2:
-        raise ArgumentError(f"readout: expected (W_hy, b_y), got {len(pair)} arrays")
-    return pair
-
-
-def _arrays(named: Iterable[tuple[str, ArrayLike | None]]) -> dict[str, Array]:
-    return {name: _array(name, array) for name, array in named if array is not None}
-
-
-def _array(argument: str, values: ArrayLike) -> Array:
-    import numpy as np
-
-    from elman.errors import ShapeError
-
-    try:
-        return np.asanyarray(values)
-    except ValueError as error:
-        raise ShapeError(f"{argument}: expected a regular array of numbers ({error})") from error
-
-
-def _common_dtype(tensors: dict[str, Array]) -> str:
-    """Return float32 if that holds all the arrays' numbers, else float64."""
-    import numpy as np
-
-    wide = any(not np.can_cast(a.dtype, np.float32) for a in tensors.values())
-    return "float64" if wide else "float32"
-
-
-def _nonfinite(tensors: dict[str, Array]) -> str | None:
-    """Name the first tensor that holds a NaN or an infinity, and say what it is."""
-    import numpy as np
-
-    for name, array in tensors.items():
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            return f"{name}: expected finite numbers, got {array[~np.isfinite(array)][0]}"
-    return None
-
-
-def _require_finite(tensors: dict[str, Array], remedy: str = "") -> None:
-    from elman.errors import ArgumentError
-
-    if found := _nonfinite(tensors):
-        raise ArgumentError(found + remedy)
-
-
-def _checked_metadata(metadata: Mapping[str, str] | None) -> Mapping[str, str]:
-    try:
-        strings = dict(metadata or {})
-    except (TypeError, ValueError):
-        raise TypeError(f"metadata: expected a mapping of strings, got {_kind(metadata)}") from None
-    for key, value in strings.items():
-        if not isinstance(key, str) or not isinstance(value, str):
-            raise TypeError(f"metadata: expected strings, got {key!r}: {value!r}")
-    return strings
-
-
 # --- what the extension asks for ---
 
 
@@ -879,7 +710,7 @@ def _of_core(core: Core) -> Network:
 
 def _restore_stream(net: Network, state: ArrayLike) -> Stream:
     if not isinstance(net, Network):
-        raise TypeError(f"a pickled stream: expected a Network, got {_kind(net)}")
+        raise TypeError(f"a pickled stream: expected a Network, got {_arguments.kind(net)}")
     return net.stream(state)
 
 

@@ -1,0 +1,182 @@
+"""The arguments of a network: converted and checked, or refused in one sentence.
+
+NumPy is imported inside functions: naming `elman.Network` does not need it yet.
+"""
+
+from __future__ import annotations
+
+from operator import index
+from typing import TYPE_CHECKING
+
+from elman.errors import ArgumentError, DTypeError, LimitError, ShapeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import Any
+
+    from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+    Array = NDArray[Any]
+    LayerWeights = tuple[ArrayLike, ArrayLike, ArrayLike | None]
+    ReadoutWeights = tuple[ArrayLike, ArrayLike | None]
+
+
+def integer(argument: str, value: object) -> int:
+    """Return an integer of any type as an int."""
+    try:
+        return index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"{argument}: expected an integer, got {kind(value)}") from None
+
+
+def size(argument: str, value: object, least: int = 1) -> int:
+    """Return an integer that a size or a count can be."""
+    number = integer(argument, value)
+    if number < least:
+        raise ArgumentError(f"{argument}: expected at least {least}, got {number}")
+    if number >= 2**63:
+        raise LimitError(f"{argument}: expected less than 2**63, got {number}")
+    return number
+
+
+def name(argument: str, value: object) -> str:
+    """Return a string."""
+    if not isinstance(value, str):
+        raise TypeError(f"{argument}: expected a name, got {kind(value)}")
+    return value
+
+
+def kind(value: object) -> str:
+    """Return the name of a value's type, for errors."""
+    return type(value).__name__
+
+
+def listed(argument: str, values: Iterable[Any], expected: str) -> list[Any]:
+    """Return a list of what can be iterated over."""
+    try:
+        return list(values)
+    except TypeError:
+        raise TypeError(f"{argument}: expected {expected}, got {kind(values)}") from None
+
+
+def hidden_sizes(hidden_size: int | Sequence[int]) -> list[int]:
+    """Return the sizes of the layers."""
+    if hasattr(hidden_size, "__index__"):
+        return [size("hidden_size", hidden_size)]
+    sizes = listed("hidden_size", hidden_size, "an integer or several")
+    if not sizes:
+        raise ArgumentError("hidden_size: expected at least one layer, got none")
+    return [size(f"hidden_size[{i}]", value) for i, value in enumerate(sizes)]
+
+
+def activations(activation: str | Sequence[str], num_layers: int) -> list[str]:
+    """Return the name of the activation of each layer."""
+    if isinstance(activation, str):
+        return [activation] * num_layers
+    names = listed("activation", activation, "a name or several")
+    if len(names) != num_layers:
+        raise ArgumentError(
+            f"activation: expected one name or one for each of {num_layers} layers,"
+            f" got {len(names)}"
+        )
+    return [name("activation", value) for value in names]
+
+
+def dtype_name(dtype: DTypeLike) -> str:
+    """Return float32 or float64."""
+    import numpy as np
+
+    try:
+        name = "None" if dtype is None else np.dtype(dtype).name
+    except TypeError:
+        name = repr(dtype)
+    if name not in ("float32", "float64"):
+        raise DTypeError(f"dtype: expected float32 or float64, got {name}")
+    return name
+
+
+def seed(value: int | None) -> int:
+    """Return a seed of 64 bits, a new one for None."""
+    if value is None:
+        import os
+
+        return int.from_bytes(os.urandom(8), "little")
+    number = integer("seed", value)
+    if not 0 <= number < 2**64:
+        raise ArgumentError(f"seed: expected 0 to 2**64 - 1, got {number}")
+    return number
+
+
+def triples(layers: Iterable[LayerWeights]) -> list[LayerWeights]:
+    """Return the weights of the layers."""
+    triples = [
+        tuple(listed(f"layers[{i}]", weights, "(W_xh, W_hh, b_h)"))
+        for i, weights in enumerate(listed("layers", layers, "several (W_xh, W_hh, b_h)"))
+    ]
+    if not triples:
+        raise ArgumentError("layers: expected at least one layer, got none")
+    for i, triple in enumerate(triples):
+        if len(triple) != 3:
+            raise ArgumentError(
+                f"layers[{i}]: expected (W_xh, W_hh, b_h), got {len(triple)} arrays"
+            )
+    return triples
+
+
+def pair(readout: ReadoutWeights) -> ReadoutWeights:
+    """Return the weights of a readout."""
+    pair = tuple(listed("readout", readout, "(W_hy, b_y)"))
+    if len(pair) != 2:
+        raise ArgumentError(f"readout: expected (W_hy, b_y), got {len(pair)} arrays")
+    return pair
+
+
+def arrays(named: Iterable[tuple[str, ArrayLike | None]]) -> dict[str, Array]:
+    """Return the arrays by name, without those that are None."""
+    return {name: array(name, values) for name, values in named if values is not None}
+
+
+def array(argument: str, values: ArrayLike) -> Array:
+    """Return anything array-like as an array of whatever dtype it has."""
+    import numpy as np
+
+    try:
+        return np.asanyarray(values)
+    except ValueError as error:
+        raise ShapeError(f"{argument}: expected a regular array of numbers ({error})") from error
+
+
+def common_dtype(tensors: dict[str, Array]) -> str:
+    """Return float32 if that holds all the arrays' numbers, else float64."""
+    import numpy as np
+
+    wide = any(not np.can_cast(a.dtype, np.float32) for a in tensors.values())
+    return "float64" if wide else "float32"
+
+
+def nonfinite(tensors: dict[str, Array]) -> str | None:
+    """Name the first tensor that holds a NaN or an infinity, and say what it is."""
+    import numpy as np
+
+    for name, array in tensors.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            return f"{name}: expected finite numbers, got {array[~np.isfinite(array)][0]}"
+    return None
+
+
+def require_finite(tensors: dict[str, Array], remedy: str = "") -> None:
+    """Refuse NaN and infinities."""
+    if found := nonfinite(tensors):
+        raise ArgumentError(found + remedy)
+
+
+def metadata(strings: Mapping[str, str] | None) -> Mapping[str, str]:
+    """Return a mapping of strings as a dictionary."""
+    try:
+        checked = dict(strings or {})
+    except (TypeError, ValueError):
+        raise TypeError(f"metadata: expected a mapping of strings, got {kind(strings)}") from None
+    for key, value in checked.items():
+        if not isinstance(key, str) or not isinstance(value, str):
+            raise TypeError(f"metadata: expected strings, got {key!r}: {value!r}")
+    return checked
