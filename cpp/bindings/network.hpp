@@ -26,7 +26,13 @@ struct AnyNetwork {
 template <class Shared>
 using RealOf = std::conditional_t<std::is_same_v<Shared, SharedNetwork<float>>, float, double>;
 
-// Below this many multiply-adds the interpreter's lock is kept: about 20 microseconds.
+// The work of one step: its multiply-adds, and what else it costs in terms of them.
+template <class Real>
+Index step_work(const Network<Real>& network) {
+    return network.multiply_adds() + 512;
+}
+
+// Below this much work the interpreter's lock is kept: about 20 microseconds.
 inline constexpr Index kShortWork = Index(1) << 20;
 
 // Makes `type(...)` and `type.__new__(type)` a TypeError: such an object would hold nothing.

@@ -84,7 +84,7 @@ class Call {
     void run(Index threads, const py::array& output) {
         const Index steps = task.steps + task.fed_back + 1;  // a sequence without any costs too
         const bool is_short =
-            task.sequences == 0 || kShortWork / task.sequences / steps >= network_.multiply_adds();
+            task.sequences == 0 || kShortWork / task.sequences / steps >= step_work(network_);
         const Pinned target(output);
         Sequence<Real> sequence(network_, task, threads);
         finish(sequence, is_short);

@@ -114,7 +114,7 @@ PyObject* step(Stream<Real>& stream, PyObject* x, PyObject* out) {
     const Taken<Real> taken(stream);
     const Rows<const Real> from = row_of<const Real>(input);
     const Rows<Real> to = row_of<Real>(output);
-    if (stream.network()->multiply_adds() < kShortWork) {
+    if (step_work(*stream.network()) < kShortWork) {
         stream.run(from, to, 1);
     } else {
         const Pinned target(result);
@@ -222,11 +222,12 @@ py::array run(Stream<Real>& stream, py::handle chunk, py::handle out) {
     if (!out.is_none()) check_overlap(y, x, "chunk");
 
     const Taken<Real> taken(stream);
-    const Index slice = std::max<Index>(1, 16 * kShortWork / stream.network()->multiply_adds());
+    const Index work = step_work(*stream.network());
+    const Index slice = std::max<Index>(1, 16 * kShortWork / work);
     for (Index done = 0; done < steps;) {
         const Index n = std::min(slice, steps - done);
         std::optional<Unlocked> unlocked;
-        if (n * stream.network()->multiply_adds() >= kShortWork) unlocked.emplace();
+        if (n * work >= kShortWork) unlocked.emplace();
         stream.run({from.row(done), from.step_stride, from.stride},
                    {to.row(done), to.step_stride, to.stride}, n);
         unlocked.reset();

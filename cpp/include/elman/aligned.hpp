@@ -17,10 +17,14 @@ struct AlignedAllocator {
     template <class Other>
     AlignedAllocator(const AlignedAllocator<Other>&) noexcept {}
 
+    // Throws std::bad_alloc itself: under a sanitizer the throwing operator new ends the process.
     Value* allocate(std::size_t count) {
-        if (count > static_cast<std::size_t>(-1) / 2 / sizeof(Value)) throw std::bad_alloc();
-        return static_cast<Value*>(
-            ::operator new(count * sizeof(Value), std::align_val_t(kAlignment)));
+        constexpr std::size_t most = static_cast<std::size_t>(-1) / 2 / sizeof(Value);
+        void* memory = count > most ? nullptr
+                                    : ::operator new(count * sizeof(Value),
+                                                     std::align_val_t(kAlignment), std::nothrow);
+        if (!memory) throw std::bad_alloc();
+        return static_cast<Value*>(memory);
     }
     void deallocate(Value* memory, std::size_t) noexcept {
         ::operator delete(memory, std::align_val_t(kAlignment));
