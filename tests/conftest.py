@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import numpy as np
 import pytest
 
 import elman
@@ -31,3 +32,9 @@ def isa(request):
 def fused_isas():
     """The instruction sets whose results are the same bits."""
     return FUSED_ISAS
+
+
+@pytest.fixture
+def rng():
+    """The same random numbers in every run."""
+    return np.random.default_rng(1990)

@@ -15,13 +15,9 @@ import pytest
 
 import elman
 from elman.errors import ArgumentError, DTypeError, LimitError, ShapeError
+from fixtures.bits import assert_same_bits
 
 DTYPES = ("float32", "float64")
-
-
-@pytest.fixture
-def rng():
-    return np.random.default_rng(1990)
 
 
 @pytest.fixture(params=DTYPES)
@@ -29,16 +25,6 @@ def net(request):
     return elman.Network(
         input_size=3, hidden_size=[9, 4], output_size=3, seed=7, dtype=request.param
     )
-
-
-def bits(a):
-    return np.ascontiguousarray(a).tobytes()
-
-
-def assert_same_bits(got, want):
-    assert got.dtype == want.dtype
-    assert got.shape == want.shape
-    assert bits(got) == bits(want)
 
 
 def python(code):

@@ -24,6 +24,7 @@ import pytest
 
 import elman
 from elman import reference
+from fixtures.bits import assert_same_bits
 
 # A set that was forced from outside, perhaps on an emulated processor, is held to `scalar` alone.
 FORCED = os.environ.get("ELMAN_ISA")
@@ -66,11 +67,6 @@ KINDS = [
         "output_activation": "tanh",
     },
 ]
-
-
-@pytest.fixture
-def rng():
-    return np.random.default_rng(1990)
 
 
 @pytest.fixture(params=["float32", "float64"])
@@ -121,17 +117,6 @@ def networks(isa, dtype):
 
 def inputs(rng, net, *shape):
     return rng.standard_normal((*shape, net.input_size)).astype(net.dtype)
-
-
-def assert_same_bits(got, want):
-    """Hold two arrays to the same bits; a NaN is a NaN."""
-    assert got.dtype == want.dtype
-    assert got.shape == want.shape
-    unsigned = f"u{want.itemsize}"
-    differ = (got.view(unsigned) != want.view(unsigned)) & ~(np.isnan(got) & np.isnan(want))
-    if differ.any():
-        where = tuple(map(int, np.argwhere(differ)[0]))
-        pytest.fail(f"{differ.sum()} differ, first {got[where]!r} from {want[where]!r} at {where}")
 
 
 def assert_same_runs(got, want):

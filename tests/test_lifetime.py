@@ -22,24 +22,14 @@ import pytest
 
 import elman
 from elman.errors import ModelFormatError, StreamBusyError
+from fixtures.bits import assert_same_bits
 
 FOLDER = elman.__path__[0].rpartition("elman")[0]
 
 
 @pytest.fixture
-def rng():
-    return np.random.default_rng(1990)
-
-
-@pytest.fixture
 def net():
     return elman.Network(input_size=3, hidden_size=[9, 4], output_size=2, seed=7)
-
-
-def assert_same_bits(got, want):
-    assert got.dtype == want.dtype
-    assert got.shape == want.shape
-    assert np.ascontiguousarray(got).tobytes() == np.ascontiguousarray(want).tobytes()
 
 
 def python(code, timeout=60):

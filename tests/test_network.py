@@ -20,17 +20,13 @@ from elman.errors import (
     ShapeError,
     VerificationError,
 )
+from fixtures.bits import assert_same_bits
 
 DTYPES = ("float32", "float64")
 HIDDEN_ACTIVATIONS = ("tanh", "relu", "sigmoid", "identity")
 OUTPUT_ACTIVATIONS = (*HIDDEN_ACTIVATIONS, "softmax")
 TORCH = np.load(pathlib.Path(__file__).parent / "fixtures" / "torch_rnn.npz")
 TORCH_CASES = sorted({name.partition(".")[0] for name in TORCH})
-
-
-@pytest.fixture
-def rng():
-    return np.random.default_rng(1990)
 
 
 @pytest.fixture
@@ -64,16 +60,6 @@ def units(rng, inputs, outputs):
         "output_shift": 10 + rng.standard_normal(outputs),
         "output_scale": -3 - rng.random(outputs),
     }
-
-
-def bits(array):
-    return np.ascontiguousarray(array).tobytes()
-
-
-def assert_same_bits(got, want):
-    assert got.dtype == want.dtype
-    assert got.shape == want.shape
-    assert bits(got) == bits(want)
 
 
 # --- construction ---------------------------------------------------------------------------------

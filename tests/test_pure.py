@@ -22,11 +22,6 @@ FIXTURES = pathlib.Path(__file__).parent / "fixtures"
 NAN, INF = math.nan, math.inf
 
 
-@pytest.fixture
-def rng():
-    return np.random.default_rng(1990)
-
-
 def assert_close(got, want, tolerance=1e-12):
     np.testing.assert_allclose(np.array(got).reshape(want.shape), want, tolerance, tolerance)
 

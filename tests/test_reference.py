@@ -20,11 +20,6 @@ TORCH = np.load(pathlib.Path(__file__).parent / "fixtures" / "torch_rnn.npz")
 TORCH_CASES = sorted({name.partition(".")[0] for name in TORCH})
 
 
-@pytest.fixture
-def rng():
-    return np.random.default_rng(1990)
-
-
 def torch_case(case):
     """Return the network, and the arrays of one case, of the fixture."""
     arrays = {

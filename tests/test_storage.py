@@ -28,11 +28,6 @@ linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
 @pytest.fixture
-def rng():
-    return np.random.default_rng(1990)
-
-
-@pytest.fixture
 def net(rng):
     """A small network with everything that a file can hold."""
     return make_network(

@@ -16,13 +16,9 @@ import pytest
 
 import elman
 from elman.errors import ArgumentError, DTypeError, ShapeError
+from fixtures.bits import assert_same_bits
 
 DTYPES = ("float32", "float64")
-
-
-@pytest.fixture
-def rng():
-    return np.random.default_rng(1990)
 
 
 @pytest.fixture(params=DTYPES)
@@ -47,16 +43,6 @@ def square():
 def large():
     """A network whose step is so long that it gives up the interpreter's lock."""
     return elman.Network(input_size=5, hidden_size=1100, output_size=3, seed=7)
-
-
-def bits(array):
-    return np.ascontiguousarray(array).tobytes()
-
-
-def assert_same_bits(got, want):
-    assert got.dtype == want.dtype
-    assert got.shape == want.shape
-    assert bits(got) == bits(want)
 
 
 def inputs(rng, net, *shape):

@@ -7,8 +7,8 @@
 //
 // All give NaN for NaN. tanh and sigmoid are as accurate in both tails and among the subnormals as
 // elsewhere, never fall where the argument grows, and stay inside [-1, 1] and [0, 1]; tanh is odd.
-// The worst errors in ulp, of float over all arguments (tests/activation_sweep.cpp holds them), of
-// double over 10^7 arguments, many of them near the joins:
+// The worst errors in ulp, of float over all arguments (cpp/tests/activation_sweep.cpp holds them
+// there), of double over 10^7 arguments, many of them near the joins (tests/test_activations.py):
 //
 //              float, fused   float, sse2   double, fused   double, sse2
 //   tanh       1.17           1.22          1.30            1.54
