@@ -282,7 +282,7 @@ output_scale, metadata
         import numpy as np
 
         net = object.__new__(cls)
-        with np.errstate(over="ignore"):  # _require_finite says more
+        with np.errstate(over="ignore"):  # require_finite says more
             core = _core.Network.from_tensors(dtype, tensors, activations, output_activation)
         net._adopt(core, metadata)
         if not allow_nonfinite:
