@@ -11,8 +11,6 @@ import elman
 from elman import reference
 from fixtures import cpp_build
 
-pytestmark = pytest.mark.xdist_group("cpp")
-
 
 @pytest.fixture
 def programs(tmp_path_factory):

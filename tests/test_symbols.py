@@ -12,8 +12,6 @@ import elman
 from elman import _core
 from fixtures import cpp_build
 
-pytestmark = pytest.mark.xdist_group("cpp")
-
 MOST_BYTES = 3_000_000
 
 
