@@ -17,7 +17,7 @@ py::array activate(const std::string& function, const py::array& values) {
     AlignedVector<Real> block(static_cast<std::size_t>(padded<Real>(count)));
     const py::array contiguous = py::array_t<Real, py::array::c_style>::ensure(values);
     std::copy_n(static_cast<const Real*>(contiguous.data()), count, block.data());
-    kernel_table(isa()).kernels<Real>().apply(f, block.data(), count);
+    kernel_table(isa()).kernels<Real>().apply(f, {block.data(), 0}, count, 1);
     py::array result = new_array<Real>(shape_of(values));
     std::copy_n(block.data(), count, static_cast<Real*>(result.mutable_data()));
     return result;

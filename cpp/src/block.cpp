@@ -45,7 +45,7 @@ Block<Real>::Block(const Network<Real>& network, Index columns)
 template <class Real>
 void Block<Real>::set_state(Index column, const Real* state) noexcept {
     for (Slots& layer : hidden_) {
-        std::copy_n(state, layer.size, layer.columns.data() + column * layer.stride);
+        std::copy_n(state, layer.size, layer.slot(now_ + column));
         state += layer.size;
     }
 }
@@ -53,7 +53,7 @@ void Block<Real>::set_state(Index column, const Real* state) noexcept {
 template <class Real>
 void Block<Real>::get_state(Index column, Real* state) const noexcept {
     for (const Slots& layer : hidden_) {
-        std::copy_n(layer.columns.data() + column * layer.stride, layer.size, state);
+        std::copy_n(layer.slot(now_ + column), layer.size, state);
         state += layer.size;
     }
 }
@@ -61,8 +61,7 @@ void Block<Real>::get_state(Index column, Real* state) const noexcept {
 template <class Real>
 void Block<Real>::reset(Index column) noexcept {
     if (network_.initial_state()) return set_state(column, network_.initial_state());
-    for (Slots& layer : hidden_)
-        std::fill_n(layer.columns.data() + column * layer.stride, layer.size, Real(0));
+    for (Slots& layer : hidden_) std::fill_n(layer.slot(now_ + column), layer.size, Real(0));
 }
 
 template <class Real>
@@ -81,42 +80,68 @@ template <class Real>
 void Block<Real>::advance(Index count, Index steps) noexcept {
     const Kernels<Real>& kernels = network_.kernels();
     Columns<const Real> below{inputs_.data(), input_stride_};
+    if (now_ != 0)
+        for (Slots& layer : hidden_) std::copy_n(layer.slot(now_), layer.stride, layer.slot(0));
+    now_ = 0;
     for (std::size_t l = 0; l < hidden_.size(); ++l) {
         const auto& layer = network_.layers()[l];
         const Index stride = hidden_[l].stride;
-        Real* before = hidden_[l].columns.data();
-        Real* after = before + count * stride;
+        Real* before = hidden_[l].slot(0);
+        Real* after = hidden_[l].slot(count);
         kernels.affine(layer.input, {layer.bias, 0}, below, {after, stride}, count * steps,
                        {Activation::identity, false});
         kernels.recur(layer.recurrent, {before, stride}, count, steps, {layer.activation, true});
-        std::copy_n(before + steps * count * stride, count * stride, before);
+        std::copy_n(hidden_[l].slot(steps * count), count * stride, before);
         below = {after, stride};
     }
     count_ = count;
 }
 
 template <class Real>
+void Block<Real>::step(const Real* x, Index x_stride, Real* y, Index y_stride) noexcept {
+    const auto [shift, scale] = network_.input_units();
+    const bool as_it_is = x_stride == 1 && !shift && !scale;
+    if (!as_it_is) set_input(0, x, x_stride);
+    const Real* below = as_it_is ? x : inputs_.data();
+    const Index next = 1 - now_;
+    for (std::size_t l = 0; l < hidden_.size(); ++l) {
+        const auto& layer = network_.layers()[l];
+        network_.kernels().cell(layer.input, layer.recurrent, layer.bias, below,
+                                hidden_[l].slot(now_), hidden_[l].slot(next),
+                                {layer.activation, true}, now_ != 0);
+        below = hidden_[l].slot(next);
+    }
+    now_ = next;
+    read_out({below, 0}, 1);
+    const Index size = network_.architecture().output_size();
+    for (Index i = 0; i < size; ++i) y[i * y_stride] = outputs_.data()[i];
+}
+
+template <class Real>
 void Block<Real>::hidden(Index index, Real* state) const noexcept {
     for (const Slots& layer : hidden_) {
-        std::copy_n(layer.columns.data() + (count_ + index) * layer.stride, layer.size, state);
+        std::copy_n(layer.slot(count_ + index), layer.size, state);
         state += layer.size;
     }
 }
 
 template <class Real>
 void Block<Real>::read_out(Index first, Index count) noexcept {
-    const Slots& top = hidden_.back();
-    const Real* states = top.columns.data() + (count_ + first) * top.stride;
+    read_out({hidden_.back().slot(count_ + first), hidden_.back().stride}, count);
+}
+
+template <class Real>
+void Block<Real>::read_out(Columns<const Real> states, Index count) noexcept {
     const Columns<Real> outputs{outputs_.data(), output_stride_};
     const Index size = network_.architecture().output_size();
     if (const auto* readout = network_.readout()) {
         const Kernels<Real>& kernels = network_.kernels();
         const bool softmax = readout->activation == Activation::softmax;
-        kernels.affine(readout->input, {readout->bias, 0}, {states, top.stride}, outputs, count,
+        kernels.affine(readout->input, {readout->bias, 0}, states, outputs, count,
                        {softmax ? Activation::identity : readout->activation, false});
         if (softmax) kernels.softmax(outputs, size, count);
     } else {
-        std::copy_n(states, count * top.stride, outputs.data);
+        std::copy_n(states.data, count * output_stride_, outputs.data);
     }
     const auto [shift, scale] = network_.output_units();
     if (!shift && !scale) return;

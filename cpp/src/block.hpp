@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "elman/network.hpp"
+#include "kernels/table.hpp"
 
 namespace elman {
 
@@ -41,15 +42,25 @@ class Block {
     void read_out(Index first, Index count) noexcept;
     const Real* output(Index i) const noexcept { return outputs_.data() + i * output_stride_; }
 
+    // One step of a block of one column, from input to output, both in the user's units: the bits
+    // of set_input, advance and read_out with less to do in between. y may be x.
+    void step(const Real* x, Index x_stride, Real* y, Index y_stride) noexcept;
+
   private:
     struct Slots {
         AlignedVector<Real> columns;
         Index size;
         Index stride;
+
+        Real* slot(Index i) { return columns.data() + i * stride; }
+        const Real* slot(Index i) const { return columns.data() + i * stride; }
     };
+
+    void read_out(Columns<const Real> states, Index count) noexcept;
 
     const Network<Real>& network_;
     Index products_;   // columns x steps that fit
+    Index now_ = 0;    // the slot where the states are: step() takes turns between 0 and 1
     Index count_ = 0;  // columns of the last advance: how far apart its slots are
     Index input_stride_;
     Index output_stride_;

@@ -25,7 +25,12 @@ Stream<Real>::~Stream() = default;
 
 template <class Real>
 void Stream<Real>::step(const Real* x, Real* y) noexcept {
-    run({x, 0, 1}, {y, 0, 1}, 1);
+    block_->step(x, 1, y, 1);
+}
+
+template <class Real>
+void Stream<Real>::step(Rows<const Real> x, Rows<Real> y) noexcept {
+    block_->step(x.data, x.stride, y.data, y.stride);
 }
 
 template <class Real>

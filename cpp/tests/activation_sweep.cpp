@@ -207,7 +207,7 @@ double exact_softmax(double x) {
 std::vector<Function> functions_of(const elman::Kernels<float>& kernels) {
     const auto elementwise = [&kernels](Activation function, bool faded = false) {
         return [&kernels, function, faded](Block& block) {
-            kernels.apply({function, faded}, block.values, kBlock);
+            kernels.apply({function, faded}, {block.values, 0}, kBlock, 1);
         };
     };
     const auto softmax_with_zero = [&kernels](Block& block) {

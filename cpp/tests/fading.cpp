@@ -81,7 +81,8 @@ void test(double rate, Activation f, elman::Isa isa, Index chunk) {
     check(y.back() == 0, title + ": the output ends at zero");
 }
 
-// That the look through the memory finds what there is, and that the first step takes it away.
+// That the look through the memory finds what there is, and that the first step takes it away, the
+// second also where it was.
 template <class Real>
 void test_subnormal_start(elman::Isa isa) {
     const std::string title = std::string(name(isa)) + " " + dtype<Real>();
@@ -96,7 +97,9 @@ void test_subnormal_start(elman::Isa isa) {
     const Real zero = 0;
     Real y;
     stream.step(&zero, &y);
-    check(subnormals<Real>(pieces) == 0, title + ": it is gone after one step");
+    check(state_of(stream) == std::vector<Real>(kHidden), title + ": it is gone after one step");
+    stream.step(&zero, &y);
+    check(subnormals<Real>(pieces) == 0, title + ": nothing is left of it after two steps");
 }
 
 }  // namespace

@@ -37,6 +37,8 @@ class Stream {
     // One step: x (input_size,), y (output_size,). y may be x.
     void step(const Real* x, Real* y) noexcept;
 
+    void step(Rows<const Real> x, Rows<Real> y) noexcept;  // of one row each
+
     // Many steps: x (steps, input_size), y (steps, output_size), which do not overlap.
     void run(Rows<const Real> x, Rows<Real> y, Index steps) noexcept;
 
@@ -48,6 +50,7 @@ class Stream {
     // A stream belongs to one thread at a time. Callers that cannot rule out a second one take the
     // stream first and leave it after; try_take is false while another holds it.
     bool try_take() noexcept { return !taken_.exchange(true, std::memory_order_acquire); }
+    bool is_taken() const noexcept { return taken_.load(std::memory_order_acquire); }
     void leave() noexcept { taken_.store(false, std::memory_order_release); }
 
   private:

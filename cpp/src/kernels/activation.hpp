@@ -25,18 +25,23 @@
 
 namespace elman::ELMAN_ISA {
 
-// c[0] + c[1] x + ... with N terms, in groups of four that do not wait for each other.
+// c[0] + c[1] x + ... with N terms, in groups of two (of four, if there are many) that do not wait
+// for each other.
 template <int N, class Real>
 ELMAN_INLINE Packet<Real> polynomial(Packet<Real> x, const Real* c) {
+    constexpr int kGroup = N > 6 ? 4 : 2;
     const Packet<Real> x2 = mul(x, x);
-    const Packet<Real> x4 = mul(x2, x2);
     const auto pair = [&](int k) {
         const Packet<Real> low = broadcast<Real>(c[k]);
         return k + 1 < N ? fma(broadcast<Real>(c[k + 1]), x, low) : low;
     };
-    const auto four = [&](int k) { return k + 2 < N ? fma(pair(k + 2), x2, pair(k)) : pair(k); };
-    Packet<Real> sum = four((N - 1) / 4 * 4);
-    for (int k = (N - 1) / 4 * 4 - 4; k >= 0; k -= 4) sum = fma(sum, x4, four(k));
+    const auto group = [&](int k) {
+        return kGroup == 4 && k + 2 < N ? fma(pair(k + 2), x2, pair(k)) : pair(k);
+    };
+    const Packet<Real> power = kGroup == 4 ? mul(x2, x2) : x2;
+    Packet<Real> sum = group((N - 1) / kGroup * kGroup);
+    for (int k = (N - 1) / kGroup * kGroup - kGroup; k >= 0; k -= kGroup)
+        sum = fma(sum, power, group(k));
     return sum;
 }
 
@@ -135,7 +140,7 @@ ELMAN_INLINE Reduced<Real> reduce(Packet<Real> v) {
     const Packet<Real> shifted = fma(v, broadcast<Real>(Times * K::log2_e), broadcast<Real>(shift));
     const Packet<Real> power = shift_left<K::mantissa_bits>(shifted);
     const Packet<Real> n = sub(shifted, broadcast<Real>(shift));
-    const Packet<Real> y = mul(v, broadcast<Real>(Times));
+    const Packet<Real> y = Times == 2 ? add(v, v) : mul(v, broadcast<Real>(Times));
     if constexpr (Exact) {
         const Packet<Real> r = fma(n, broadcast<Real>(-K::ln2_high), y);
         return {power, fma(n, broadcast<Real>(-K::ln2_low), r)};
@@ -189,25 +194,22 @@ ELMAN_INLINE Packet<Real> sigmoid(Packet<Real> v) {
 template <class Real>
 ELMAN_INLINE Packet<Real> tanh(Packet<Real> v) {
     using K = Constants<Real>;
-    const Packet<Real> size = abs(v);
     const Packet<Real> one = broadcast<Real>(1);
+    const Packet<Real> size = abs(v);
     const Packet<Real> sign = bit_and(v, broadcast<Real>(Real(-0.0)));
-    const Packet<Real> signed_one = bit_or(sign, one);
 
     const Packet<Real> s = mul(v, v);
     const Packet<Real> bend = polynomial<K::tanh_terms, Real>(s, K::tanh_small);
-    const Packet<Real> small = bit_or(sign, fma(mul(v, s), bend, v));  // the sum alone is +0 for -0
+    const Packet<Real> small = fma(mul(size, s), bend, size);
 
     const auto y = reduce<2, 0, false, Real>(size);
     const Packet<Real> ratio = polynomial<K::expm1_terms, Real>(y.r, K::expm1);
     const Packet<Real> sum = fma(mul(y.power, y.r), ratio, add(y.power, one));
-    const Packet<Real> large = sub(signed_one, div(add(signed_one, signed_one), sum));
+    const Packet<Real> large = sub(one, div(broadcast<Real>(2), sum));
 
-    constexpr Real center = (K::tanh_join + K::tanh_one) / 2;
-    constexpr Real reach = (K::tanh_one - K::tanh_join) / 2;
-    const auto is_large = less(abs(sub(size, broadcast<Real>(center))), broadcast<Real>(reach));
-    const auto is_one = less(broadcast<Real>(center), size);
-    return select(is_large, large, select(is_one, signed_one, small));
+    const auto is_small = less(size, broadcast<Real>(K::tanh_join));
+    const auto is_one = less(broadcast<Real>(K::tanh_one), size);
+    return bit_or(sign, select(is_small, small, select(is_one, one, large)));
 }
 
 template <class Real>
@@ -216,10 +218,14 @@ ELMAN_INLINE Packet<Real> relu(Packet<Real> v) {
     return select(less(v, zero), zero, v);
 }
 
+// h, or +0 where |size| is below the limit.
 template <class Real>
-ELMAN_INLINE Packet<Real> fade(Packet<Real> h) {
-    const auto is_tiny = less(abs(h), broadcast<Real>(Constants<Real>::tiny_state));
-    return select(is_tiny, broadcast<Real>(0), h);
+ELMAN_INLINE Packet<Real> fade(Packet<Real> h, Packet<Real> size, Packet<Real> limit) {
+    return zero_where<Real>(less(abs(size), limit), h);
+}
+template <class Real>
+ELMAN_INLINE Packet<Real> fade_limit(bool faded) {
+    return broadcast<Real>(faded ? Constants<Real>::tiny_state : Real(0));
 }
 
 }  // namespace elman::ELMAN_ISA

@@ -4,8 +4,8 @@
 // lie together, and the columns follow each other, so that a product reads it from front to back.
 // A vector holds rows, never terms of a sum: its width cannot change a result.
 //
-//   one column:    P panels x V vectors x S partial sums live in registers, all advance together
-//   many columns:  V vectors x N columns live in registers, the sums are taken one after the other
+//   one column:    P panels x V vectors x S partial sums live in registers
+//   many columns:  V vectors x N columns x S partial sums live in registers
 //
 // Both give, for every element, the sum that table.hpp prescribes.
 #pragma once
@@ -36,7 +36,7 @@ inline constexpr int kAccumulators = 8;
 #endif
 inline constexpr int kPanel = 4;  // vectors; 8, read in halves: the same 69 GFLOP/s at H = 256
 inline constexpr int kBlockColumns = kAccumulators / kPanel;
-inline constexpr int kMaxSums = 4;  // of partial_sums()
+inline constexpr int kMaxSumsLog2 = 2;  // of partial_sums()
 
 // Splits `total` into the fewest parts of at most `largest`, all equal within one. A step has no
 // time for divisions: most often there is one part.
@@ -52,6 +52,7 @@ struct EvenParts {
         longer = total % count;
     }
     int size(Index part) const { return static_cast<int>(base + (part < longer)); }
+    Index begin(Index part) const { return part * base + (part < longer ? part : longer); }
 };
 
 template <class Real>
@@ -77,23 +78,82 @@ static void pack(const Real* W, Index rows, Index cols, Real* panels) {
     }
 }
 
-// y = affine(c, W, x) for P panels of V vectors each, and one column of each of c, x and y.
-// w is the first panel; the next one begins where it ends.
+// Calls each(g) with the function g of one vector that f stands for, or not at all if f changes
+// nothing. tanh and relu are tiny just where their argument is, which is known earlier.
+template <class Real, class Each>
+ELMAN_INLINE void with_function(Elementwise f, Each each) {
+    using P = Packet<Real>;
+    const P limit = fade_limit<Real>(f.faded);
+    switch (f.function) {
+        case Activation::relu:
+            return each([=](P v) ELMAN_INLINED { return fade<Real>(relu<Real>(v), v, limit); });
+        case Activation::tanh:
+            return each([=](P v) ELMAN_INLINED { return fade<Real>(tanh<Real>(v), v, limit); });
+        case Activation::sigmoid:
+            return each([=](P v) ELMAN_INLINED {
+                const P y = sigmoid<Real>(v);
+                return fade<Real>(y, y, limit);
+            });
+        default:
+            if (f.faded) each([=](P v) ELMAN_INLINED { return fade<Real>(v, v, limit); });
+    }
+}
+
+// v = f(v)
+template <class Real, int N>
+ELMAN_INLINE void activate(Elementwise f, Packet<Real> (&v)[N]) {
+    with_function<Real>(f, [&](auto function) ELMAN_INLINED {
+        ELMAN_EACH (n, N) v[n] = function(v[n]);
+    });
+}
+
+// values = function(values) for `rows` of each column, vector by vector. Several at a time, in
+// lockstep or unrolled, were no faster: the processor overlaps them itself.
+template <class Real, class F>
+ELMAN_INLINE void map(F function, Columns<Real> values, Index rows, Index count) {
+    constexpr int lanes = kLanes<Real>;
+    const Index whole = vectors<Real>(rows) * lanes;
+    for (Index n = 0; n < count; ++n) {
+        Real* column = values.data + n * values.stride;
+        for (Index i = 0; i < whole; i += lanes)
+            store<Real>(column + i, function(load<Real>(column + i)));
+    }
+}
+
+template <class Real>
+static void apply(Elementwise f, Columns<Real> values, Index rows, Index count) {
+    with_function<Real>(
+        f, [&](auto function) ELMAN_INLINED { map<Real>(function, values, rows, count); });
+}
+
+// sum[0] = (sum[0] + sum[1]) + (sum[2] + sum[3]), or what there is of it.
+template <class Real, int S, int N>
+ELMAN_INLINE void fold(Packet<Real> (&sum)[S][N]) {
+    const auto add_to = [&](int to, int from) ELMAN_INLINED {
+        ELMAN_EACH (n, N) sum[to][n] = add(sum[to][n], sum[from][n]);
+    };
+    if constexpr (S > 1) add_to(0, 1);
+    if constexpr (S > 2) {
+        add_to(2, 3);
+        add_to(0, 2);
+    }
+}
+
+// v = affine(v, W, x) for P panels of V vectors each, in registers. w is the first panel; the next
+// one begins where it ends.
 template <class Real, int P, int V, int S>
-static void one_column(const Real* w, Index cols, const Real* c, const Real* x, Real* y) {
+ELMAN_INLINE void accumulate(const Real* w, Index cols, const Real* x, Packet<Real> (&v)[P * V]) {
     constexpr int lanes = kLanes<Real>;
     const Real* weights[P];
-    Packet<Real> sum[S][P][V];
-    ELMAN_EACH (p, P) {
-        weights[p] = w + p * cols * V * lanes;
-        ELMAN_EACH (s, S)
-            ELMAN_EACH (v, V)
-                sum[s][p][v] = s ? broadcast<Real>(Real(0)) : load<Real>(c + (p * V + v) * lanes);
-    }
-    const auto add_term = [&](Packet<Real>(&to)[P][V], Real value) ELMAN_INLINED {
+    ELMAN_EACH (p, P) weights[p] = w + p * cols * V * lanes;
+    Packet<Real> sum[S][P * V];
+    ELMAN_EACH (s, S)
+        ELMAN_EACH (i, P * V) sum[s][i] = s ? broadcast<Real>(Real(0)) : v[i];
+    const auto add_term = [&](Packet<Real>(&to)[P * V], Real value) ELMAN_INLINED {
         const Packet<Real> element = broadcast<Real>(value);
         ELMAN_EACH (p, P) {
-            ELMAN_EACH (v, V) to[p][v] = fma(load<Real>(weights[p] + v * lanes), element, to[p][v]);
+            ELMAN_EACH (i, V)
+                to[p * V + i] = fma(load<Real>(weights[p] + i * lanes), element, to[p * V + i]);
             weights[p] += V * lanes;
         }
     };
@@ -104,19 +164,65 @@ static void one_column(const Real* w, Index cols, const Real* c, const Real* x, 
     }
     ELMAN_EACH (s, S - 1)
         if (k + s < cols) add_term(sum[s], x[k + s]);
+    fold<Real>(sum);
+    ELMAN_EACH (i, P * V) v[i] = sum[0][i];
+}
 
-    const auto fold = [&](int to, int from) ELMAN_INLINED {
-        ELMAN_EACH (p, P)
-            ELMAN_EACH (v, V) sum[to][p][v] = add(sum[to][p][v], sum[from][p][v]);
-    };
-    if constexpr (S == 2) fold(0, 1);
-    if constexpr (S == 4) {
-        fold(0, 1);
-        fold(2, 3);
-        fold(0, 2);
-    }
-    ELMAN_EACH (p, P)
-        ELMAN_EACH (v, V) store<Real>(y + (p * V + v) * lanes, sum[0][p][v]);
+// v = affine(v, W, x) for one panel.
+template <class Real, int V>
+ELMAN_INLINE void accumulate(const Real* w, Index cols, int sums, const Real* x,
+                             Packet<Real> (&v)[V]) {
+    if (sums == 1)
+        accumulate<Real, 1, V, 1>(w, cols, x, v);
+    else if (sums == 2)
+        accumulate<Real, 1, V, 2>(w, cols, x, v);
+    else
+        accumulate<Real, 1, V, 4>(w, cols, x, v);
+}
+
+template <class Real, int N>
+ELMAN_INLINE void load(const Real* p, Packet<Real> (&v)[N]) {
+    ELMAN_EACH (n, N) v[n] = load<Real>(p + n * kLanes<Real>);
+}
+template <class Real, int N>
+ELMAN_INLINE void store(Real* p, const Packet<Real> (&v)[N]) {
+    ELMAN_EACH (n, N) store<Real>(p + n * kLanes<Real>, v[n]);
+}
+
+// y = f(affine(c, W, x)) for one panel and one column.
+template <class Real, int V>
+static void one_panel(const Real* w, Index cols, int sums, const Real* c, const Real* x, Real* y,
+                      Elementwise f) {
+    Packet<Real> v[V];
+    load<Real>(c, v);
+    accumulate<Real>(w, cols, sums, x, v);
+    activate<Real>(f, v);
+    store<Real>(y, v);
+}
+
+// Two panels at a time, where there is one sum, and so one chain of additions, for every vector:
+// they keep both multiply-add units busy.
+template <class Real, int V>
+static void two_panels(const Real* w, Index cols, int, const Real* c, const Real* x, Real* y,
+                       Elementwise f) {
+    Packet<Real> v[2 * V];
+    load<Real>(c, v);
+    accumulate<Real, 2, V, 1>(w, cols, x, v);
+    store<Real>(y, v);
+    apply<Real>(f, {y, 0}, 2 * V * kLanes<Real>, 1);
+}
+
+// h_t = f(affine(affine(b_h, W_xh, x_t), W_hh, h_(t-1))) for a layer of one panel.
+template <class Real, int V>
+static void one_panel_cell(const PackedMatrix<Real>& W_xh, const PackedMatrix<Real>& W_hh,
+                           const Real* bias, const Real* x, const Real* before, Real* after,
+                           Elementwise f) {
+    Packet<Real> v[V];
+    load<Real>(bias, v);
+    accumulate<Real>(W_xh.panels, W_xh.cols, W_xh.partial_sums, x, v);
+    accumulate<Real>(W_hh.panels, W_hh.cols, W_hh.partial_sums, before, v);
+    activate<Real>(f, v);
+    store<Real>(after, v);
 }
 
 // The product of one panel and some columns.
@@ -124,144 +230,105 @@ template <class Real>
 struct Product {
     const Real* w;
     Index cols;
-    int sums;
     Columns<const Real> c;
     Columns<const Real> x;
     Columns<Real> y;
 };
 
-// One partial sum, the s-th, for V vectors of rows and N columns.
-template <class Real, int V, int N>
-static inline void partial_sum(const Product<Real>& p, int s, Packet<Real> (&sum)[N][V]) {
+// y = affine(c, W, x) for N columns, and for `Count` vectors from `First` on of a panel of V.
+template <class Real, int V, int First, int Count, int N, int S>
+ELMAN_INLINE void tile(const Product<Real>& p) {
     constexpr int lanes = kLanes<Real>;
-    ELMAN_EACH (n, N)
-        ELMAN_EACH (v, V)
-            sum[n][v] =
-                s ? broadcast<Real>(Real(0)) : load<Real>(p.c.data + n * p.c.stride + v * lanes);
-    const Real* w = p.w + s * V * lanes;
-    for (Index k = s; k < p.cols; k += p.sums, w += p.sums * V * lanes) {
+    Packet<Real> sum[S][N * Count];
+    ELMAN_EACH (s, S)
+        ELMAN_EACH (n, N)
+            ELMAN_EACH (v, Count)
+                sum[s][n * Count + v] =
+                    s ? broadcast<Real>(Real(0))
+                      : load<Real>(p.c.data + n * p.c.stride + (First + v) * lanes);
+    const Real* w = p.w + First * lanes;
+    const auto add_term = [&](Packet<Real>(&to)[N * Count], Index k) ELMAN_INLINED {
         Packet<Real> element[N];
         ELMAN_EACH (n, N) element[n] = broadcast<Real>(p.x.data[n * p.x.stride + k]);
-        ELMAN_EACH (v, V) {
+        ELMAN_EACH (v, Count) {
             const Packet<Real> weight = load<Real>(w + v * lanes);
-            ELMAN_EACH (n, N) sum[n][v] = fma(weight, element[n], sum[n][v]);
+            ELMAN_EACH (n, N) to[n * Count + v] = fma(weight, element[n], to[n * Count + v]);
         }
+        w += V * lanes;
+    };
+    Index k = 0;
+    for (; k + S <= p.cols; k += S) {
+        ELMAN_EACH (s, S) add_term(sum[s], k + s);
     }
-}
-
-// y = affine(c, W, x) for V vectors of rows and N columns.
-template <class Real, int V, int N>
-static void many_columns(const Product<Real>& p) {
-    Packet<Real> sum[kMaxSums][N][V];
-    partial_sum(p, 0, sum[0]);
-    for (int s = 1; s < p.sums; ++s) partial_sum(p, s, sum[s]);
-    for (int width = 1; width < p.sums; width *= 2)
-        for (int s = 0; s < p.sums; s += 2 * width) {
-            ELMAN_EACH (n, N)
-                ELMAN_EACH (v, V) sum[s][n][v] = add(sum[s][n][v], sum[s + width][n][v]);
-        }
+    ELMAN_EACH (s, S - 1)
+        if (k + s < p.cols) add_term(sum[s], k + s);
+    fold<Real>(sum);
     ELMAN_EACH (n, N)
-        ELMAN_EACH (v, V) store<Real>(p.y.data + n * p.y.stride + v * kLanes<Real>, sum[0][n][v]);
+        ELMAN_EACH (v, Count)
+            store<Real>(p.y.data + n * p.y.stride + (First + v) * lanes, sum[0][n * Count + v]);
 }
 
-// The instances of one_column for panels of one width. Two panels at a time keep both multiply-add
-// units busy where there is one sum, and so one chain of additions, for every vector.
-template <class Real>
-struct OneColumn {
-    using Function = void (*)(const Real* w, Index cols, const Real* c, const Real* x, Real* y);
-    Function one_sum, one_sum_two_panels, two_sums, four_sums;
-};
-
-template <class Real, int V>
-constexpr OneColumn<Real> one_column_functions() {
-    return {one_column<Real, 1, V, 1>, one_column<Real, 2, V, 1>, one_column<Real, 1, V, 2>,
-            one_column<Real, 1, V, 4>};
+// y = affine(c, W, x) for V vectors of rows and N columns: as many vectors at a time as leave room
+// for their partial sums.
+template <class Real, int V, int N, int S, int First = 0>
+static void many_columns(const Product<Real>& p) {
+    constexpr int kRoom = kPanel / S;
+    constexpr int kCount = V - First < kRoom ? V - First : kRoom;
+    tile<Real, V, First, kCount, N, S>(p);
+    if constexpr (First + kCount < V) many_columns<Real, V, N, S, First + kCount>(p);
 }
 
+// The instances for panels of V vectors.
 template <class Real>
-static constexpr OneColumn<Real> kOneColumn[kPanel] = {
-    one_column_functions<Real, 1>(), one_column_functions<Real, 2>(),
-    one_column_functions<Real, 3>(), one_column_functions<Real, 4>()};
-
-// The instances of many_columns for panels of one width, by the number of columns.
-template <class Real>
-struct ManyColumns {
-    using Function = void (*)(const Product<Real>&);
-    Function of[kBlockColumns + 1];
+struct PanelFunctions {
+    using OneColumn = void (*)(const Real* w, Index cols, int sums, const Real* c, const Real* x,
+                               Real* y, Elementwise f);
+    using Cell = void (*)(const PackedMatrix<Real>& W_xh, const PackedMatrix<Real>& W_hh,
+                          const Real* bias, const Real* x, const Real* before, Real* after,
+                          Elementwise f);
+    using ManyColumns = void (*)(const Product<Real>&);
+    OneColumn one_panel, two_panels;
+    Cell cell;
+    ManyColumns many_columns[kMaxSumsLog2 + 1][kBlockColumns + 1];
 };
 
 template <class Real, int V, int N = kBlockColumns>
-constexpr void fill(ManyColumns<Real>& functions) {
-    functions.of[N] = many_columns<Real, V, N>;
-    if constexpr (N > 1) fill<Real, V, N - 1>(functions);
+constexpr void fill_many_columns(PanelFunctions<Real>& functions) {
+    functions.many_columns[0][N] = many_columns<Real, V, N, 1>;
+    functions.many_columns[1][N] = many_columns<Real, V, N, 2>;
+    functions.many_columns[2][N] = many_columns<Real, V, N, 4>;
+    if constexpr (N > 1) fill_many_columns<Real, V, N - 1>(functions);
 }
 
 template <class Real, int V>
-constexpr ManyColumns<Real> many_columns_functions() {
-    ManyColumns<Real> functions{};
-    fill<Real, V>(functions);
+constexpr PanelFunctions<Real> panel_functions() {
+    PanelFunctions<Real> functions{
+        one_panel<Real, V>, two_panels<Real, V>, one_panel_cell<Real, V>, {}};
+    fill_many_columns<Real, V>(functions);
     return functions;
 }
 
 template <class Real>
-static constexpr ManyColumns<Real> kManyColumns[kPanel] = {
-    many_columns_functions<Real, 1>(), many_columns_functions<Real, 2>(),
-    many_columns_functions<Real, 3>(), many_columns_functions<Real, 4>()};
+static constexpr PanelFunctions<Real> kFunctions[kPanel] = {
+    panel_functions<Real, 1>(), panel_functions<Real, 2>(), panel_functions<Real, 3>(),
+    panel_functions<Real, 4>()};
 
-// values = f(values), vector by vector.
-template <class Real, class F>
-ELMAN_INLINE void map(F f, Real* values, Index count) {
-    constexpr int lanes = kLanes<Real>;
-    const Index whole = vectors<Real>(count) * lanes;
-    Index i = 0;
-    for (; i + 4 * lanes <= whole; i += 4 * lanes)
-        ELMAN_EACH (v, 4)
-            store<Real>(values + i + v * lanes, f(load<Real>(values + i + v * lanes)));
-    for (; i < whole; i += lanes) store<Real>(values + i, f(load<Real>(values + i)));
-}
-
-template <class Real, class F>
-ELMAN_INLINE void map(F f, bool faded, Real* values, Index count) {
-    if (faded)
-        map([f](Packet<Real> v) ELMAN_INLINED { return fade<Real>(f(v)); }, values, count);
-    else
-        map(f, values, count);
-}
-
-template <class Real>
-static void apply(Elementwise f, Real* values, Index count) {
-    using P = Packet<Real>;
-    switch (f.function) {
-        case Activation::relu:
-            return map([](P v) ELMAN_INLINED { return relu<Real>(v); }, f.faded, values, count);
-        case Activation::tanh:
-            return map([](P v) ELMAN_INLINED { return tanh<Real>(v); }, f.faded, values, count);
-        case Activation::sigmoid:
-            return map([](P v) ELMAN_INLINED { return sigmoid<Real>(v); }, f.faded, values, count);
-        default:
-            if (f.faded) map([](P v) ELMAN_INLINED { return fade<Real>(v); }, values, count);
-    }
-}
-
+// One column, from the first panel to the last or backwards.
 template <class Real>
 static void affine_column(const PackedMatrix<Real>& W, const EvenParts& panels, const Real* c,
-                          const Real* x, Real* y) {
-    const Real* w = W.panels;
-    for (Index panel = 0; panel < panels.count;) {
+                          const Real* x, Real* y, Elementwise f, bool backwards) {
+    for (Index done = 0; done < panels.count;) {
+        Index panel = backwards ? panels.count - 1 - done : done;
         const int size = panels.size(panel);
-        const OneColumn<Real>& kernels = kOneColumn<Real>[size - 1];
+        const Index neighbour = backwards ? panel - 1 : panel + 1;
         const bool two =
-            W.partial_sums == 1 && panel + 1 < panels.count && panels.size(panel + 1) == size;
-        const typename OneColumn<Real>::Function kernel = two ? kernels.one_sum_two_panels
-                                                          : W.partial_sums == 1 ? kernels.one_sum
-                                                          : W.partial_sums == 2 ? kernels.two_sums
-                                                                                : kernels.four_sums;
-        kernel(w, W.cols, c, x, y);
-        const Index rows = (two ? 2 : 1) * size * kLanes<Real>;
-        w += rows * W.cols;
-        c += rows;
-        y += rows;
-        panel += two ? 2 : 1;
+            W.partial_sums == 1 && panels.count - done > 1 && panels.size(neighbour) == size;
+        if (two && backwards) panel = neighbour;
+        const PanelFunctions<Real>& functions = kFunctions<Real>[size - 1];
+        const Index row = panels.begin(panel) * kLanes<Real>;
+        (two ? functions.two_panels : functions.one_panel)(W.panels + row * W.cols, W.cols,
+                                                           W.partial_sums, c + row, x, y + row, f);
+        done += two ? 2 : 1;
     }
 }
 
@@ -272,20 +339,19 @@ static void affine_columns(const PackedMatrix<Real>& W, const EvenParts& panels,
                            Columns<const Real> c, Columns<const Real> x, Columns<Real> y,
                            Index count, Elementwise f) {
     const EvenParts groups(count, kBlockColumns);
-    Index first_row = 0;
     for (Index panel = 0; panel < panels.count; ++panel) {
-        const Index rows = panels.size(panel) * kLanes<Real>;
-        Product<Real> p{W.panels + first_row * W.cols,  W.cols, W.partial_sums,
-                        {c.data + first_row, c.stride}, x,      {y.data + first_row, y.stride}};
+        const Index row = panels.begin(panel) * kLanes<Real>;
+        const auto& functions = kFunctions<Real>[panels.size(panel) - 1];
+        Product<Real> p{
+            W.panels + row * W.cols, W.cols, {c.data + row, c.stride}, x, {y.data + row, y.stride}};
         for (Index group = 0; group < groups.count; ++group) {
             const int columns = groups.size(group);
-            kManyColumns<Real>[panels.size(panel) - 1].of[columns](p);
-            for (int n = 0; n < columns; ++n) apply<Real>(f, p.y.data + n * p.y.stride, rows);
+            functions.many_columns[W.partial_sums / 2][columns](p);
+            apply<Real>(f, p.y, panels.size(panel) * kLanes<Real>, columns);
             p.c.data += columns * c.stride;
             p.x.data += columns * x.stride;
             p.y.data += columns * y.stride;
         }
-        first_row += rows;
     }
 }
 
@@ -294,8 +360,7 @@ static void affine(const PackedMatrix<Real>& W, Columns<const Real> c, Columns<c
                    Columns<Real> y, Index count, Elementwise f) {
     const EvenParts panels(vectors<Real>(W.rows), kPanel);
     if (count > 1) return affine_columns(W, panels, c, x, y, count, f);
-    affine_column(W, panels, c.data, x.data, y.data);
-    apply<Real>(f, y.data, W.rows);
+    affine_column(W, panels, c.data, x.data, y.data, f, false);
 }
 
 }  // namespace ELMAN_ISA

@@ -18,7 +18,8 @@ static bool self_test() {
 
 template <class Real>
 static constexpr Kernels<Real> kernels() {
-    return {packed_size<Real>, pack<Real>, affine<Real>, recur<Real>, apply<Real>, softmax<Real>};
+    return {packed_size<Real>, pack<Real>,  affine<Real>, cell<Real>,
+            recur<Real>,       apply<Real>, softmax<Real>};
 }
 
 extern const KernelTable table;

@@ -298,6 +298,16 @@ ELMAN_INLINE float64x2_t shift_left(float64x2_t v) {
 
 #endif
 
+// mask ? +0 : v
+template <class Real, class M>
+ELMAN_INLINE Packet<Real> zero_where(M mask, Packet<Real> v) {
+#if defined(ELMAN_ISA_scalar) || defined(ELMAN_ISA_avx512)
+    return select(mask, broadcast<Real>(Real(0)), v);
+#else
+    return Eigen::internal::pandnot(v, mask);
+#endif
+}
+
 template <class Real>
 using Mask = decltype(less(Packet<Real>(), Packet<Real>()));
 

@@ -52,14 +52,21 @@ struct Kernels {
     void (*affine)(const PackedMatrix<Real>& W, Columns<const Real> c, Columns<const Real> x,
                    Columns<Real> y, Index count, Elementwise f);
 
+    // One step of one layer and one sequence:
+    // after = h_t = f(affine(affine(bias, W_xh, x_t), W_hh, before = h_(t-1))). x is read element
+    // by element; the others are padded and do not overlap. The panels are read from the last to
+    // the first if `backwards`: a caller who alternates finds in the cache what he read last.
+    void (*cell)(const PackedMatrix<Real>& W_xh, const PackedMatrix<Real>& W_hh, const Real* bias,
+                 const Real* x, const Real* before, Real* after, Elementwise f, bool backwards);
+
     // The recurrence of one layer over `steps` steps of `count` sequences: h holds steps + 1 slots
     // of `count` padded columns; slot 0 is the state before the first step, slot t holds
     // u_t = affine(b_h, W_xh, x_t) on entry and h_t = f(affine(u_t, W_hh, h_(t-1))) on return.
     void (*recur)(const PackedMatrix<Real>& W_hh, Columns<Real> h, Index count, Index steps,
                   Elementwise f);
 
-    // values[i] = f(values[i]), for i < count; the block is padded.
-    void (*apply)(Elementwise f, Real* values, Index count);
+    // values = f(values), `rows` of each column; the columns are padded.
+    void (*apply)(Elementwise f, Columns<Real> values, Index rows, Index count);
 
     // Each column becomes its softmax over `rows` elements. The largest is subtracted first; the
     // sum is taken in 16 partial sums by index mod 16, combined as a binary tree.
