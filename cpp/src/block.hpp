@@ -8,7 +8,7 @@
 
 #include <vector>
 
-#include "elman/network.hpp"
+#include "elman/stream.hpp"
 #include "kernels/table.hpp"
 
 namespace elman {
@@ -34,6 +34,9 @@ class Block {
     // Advances the first `count` columns by `steps` steps. The states of the others are lost.
     void advance(Index count, Index steps) noexcept;
 
+    // Advances the first column alone over rows of inputs in the user's units.
+    void advance(Rows<const Real> x, Index steps) noexcept;
+
     // The state of a column after one step of the last advance (index as for set_input).
     void hidden(Index index, Real* state) const noexcept;
 
@@ -41,6 +44,7 @@ class Block {
     // output(i) is the output of index first + i, (output_size,), in the user's units.
     void read_out(Index first, Index count) noexcept;
     const Real* output(Index i) const noexcept { return outputs_.data() + i * output_stride_; }
+    void get_output(Index i, Real* y, Index stride) const noexcept;
 
     // One step of a block of one column, from input to output, both in the user's units: the bits
     // of set_input, advance and read_out with less to do in between. y may be x.
@@ -56,6 +60,9 @@ class Block {
         const Real* slot(Index i) const { return columns.data() + i * stride; }
     };
 
+    // That rows of inputs of this stride are columns as they are.
+    bool reads(Index stride) const noexcept;
+    void advance(Columns<const Real> below, Index count, Index steps) noexcept;
     void read_out(Columns<const Real> states, Index count) noexcept;
 
     const Network<Real>& network_;

@@ -15,11 +15,6 @@ using Clock = std::chrono::steady_clock;
 constexpr Index kGroup = 96;  // sequences advanced together: a multiple of every kernel's columns
 
 template <class Real>
-void copy_row(const Real* from, Index size, Real* to, Index stride) {
-    for (Index i = 0; i < size; ++i) to[i * stride] = from[i];
-}
-
-template <class Real>
 void zero_row(Index size, Real* to, Index stride) {
     for (Index i = 0; i < size; ++i) to[i * stride] = Real(0);
 }
@@ -40,6 +35,8 @@ class Sequence<Real>::Worker {
           last_(last),
           total_steps_(task.steps + task.fed_back),
           block_(network, std::min(kGroup, std::max<Index>(1, last - first))) {
+        inputs_.reserve(kGroup);
+        outputs_.reserve(kGroup);
         begin_group();
     }
 
@@ -70,7 +67,11 @@ class Sequence<Real>::Worker {
         if (group_ >= last_) return;
         time_ = 0;
         running_ = group_end() - group_;
+        inputs_.clear();
+        outputs_.clear();
         for (Index column = 0; column < running_; ++column) {
+            inputs_.push_back(task_.x.sequence(sequence(column)));
+            outputs_.push_back(task_.output.sequence(sequence(column)));
             if (task_.state)
                 block_.set_state(column, task_.state + sequence(column) * state_size());
             else
@@ -84,21 +85,28 @@ class Sequence<Real>::Worker {
         const bool feeding_back = time_ >= task_.steps;
         const Index until = feeding_back ? time_ + 1 : std::min(task_.steps, length(running_ - 1));
         const Index steps = std::min(block_.steps_that_fit(running_), until - time_);
-        for (Index column = 0; column < running_; ++column) {
-            if (feeding_back) {
-                block_.set_input(column, block_.output(column), 1);
-                continue;
-            }
-            const Rows<const Real> x = task_.x.sequence(sequence(column));
-            for (Index t = 0; t < steps; ++t)
-                block_.set_input(t * running_ + column, x.row(time_ + t), x.stride);
-        }
-        block_.advance(running_, steps);
+        if (running_ == 1 && !feeding_back)
+            block_.advance({inputs_[0].row(time_), inputs_[0].step_stride, inputs_[0].stride},
+                           steps);
+        else
+            advance_columns(feeding_back, steps);
         if (task_.hidden) keep_hidden(steps);
         if (task_.outputs == Outputs::all) keep_outputs(steps);
         time_ += steps;
         if (task_.outputs == Outputs::last) keep_last_outputs(steps);
         finish_ended();
+    }
+
+    void advance_columns(bool feeding_back, Index steps) {
+        for (Index column = 0; column < running_; ++column) {
+            const Rows<const Real>& x = inputs_[static_cast<std::size_t>(column)];
+            if (feeding_back)
+                block_.set_input(column, block_.output(column), 1);
+            else
+                for (Index t = 0; t < steps; ++t)
+                    block_.set_input(t * running_ + column, x.row(time_ + t), x.stride);
+        }
+        block_.advance(running_, steps);
     }
 
     void keep_hidden(Index steps) {
@@ -112,10 +120,10 @@ class Sequence<Real>::Worker {
         if (skipped >= steps) return;
         block_.read_out(skipped * running_, (steps - skipped) * running_);
         for (Index column = 0; column < running_; ++column) {
-            const Rows<Real> y = task_.output.sequence(sequence(column));
+            const Rows<Real>& y = outputs_[static_cast<std::size_t>(column)];
             for (Index t = skipped; t < steps; ++t)
-                copy_row(block_.output((t - skipped) * running_ + column), output_size(),
-                         y.row(time_ + t - task_.first_output), y.stride);
+                block_.get_output((t - skipped) * running_ + column,
+                                  y.row(time_ + t - task_.first_output), y.stride);
         }
     }
 
@@ -125,8 +133,8 @@ class Sequence<Real>::Worker {
         if (ended == 0) return;
         block_.read_out(steps * running_ - ended, ended);
         for (Index i = 0; i < ended; ++i) {
-            const Rows<Real> y = task_.output.sequence(sequence(running_ - ended + i));
-            copy_row(block_.output(i), output_size(), y.data, y.stride);
+            const Rows<Real>& y = outputs_[static_cast<std::size_t>(running_ - ended + i)];
+            block_.get_output(i, y.data, y.stride);
         }
     }
 
@@ -134,7 +142,7 @@ class Sequence<Real>::Worker {
     void finish_ended() {
         while (running_ > 0 && length(running_ - 1) == time_) {
             const Index column = --running_;
-            const Rows<Real> y = task_.output.sequence(sequence(column));
+            const Rows<Real>& y = outputs_[static_cast<std::size_t>(column)];
             if (task_.outputs == Outputs::last) {
                 if (time_ == 0) zero_row(output_size(), y.data, y.stride);
             } else {
@@ -159,8 +167,10 @@ class Sequence<Real>::Worker {
     Index group_;  // its first sequence
     const Index last_;
     const Index total_steps_;
-    Index time_ = 0;     // steps done by the group
-    Index running_ = 0;  // sequences of the group that are not at their end
+    Index time_ = 0;                        // steps done by the group
+    Index running_ = 0;                     // sequences of the group that are not at their end
+    std::vector<Rows<const Real>> inputs_;  // of the group's sequences
+    std::vector<Rows<Real>> outputs_;
     Block<Real> block_;
 };
 

@@ -35,14 +35,11 @@ void Stream<Real>::step(Rows<const Real> x, Rows<Real> y) noexcept {
 
 template <class Real>
 void Stream<Real>::run(Rows<const Real> x, Rows<Real> y, Index steps) noexcept {
-    const Index size = network_->architecture().output_size();
     while (steps > 0) {
         const Index n = std::min(steps, block_->steps_that_fit(1));
-        for (Index t = 0; t < n; ++t) block_->set_input(t, x.row(t), x.stride);
-        block_->advance(1, n);
+        block_->advance(x, n);
         block_->read_out(0, n);
-        for (Index t = 0; t < n; ++t)
-            for (Index i = 0; i < size; ++i) y.row(t)[i * y.stride] = block_->output(t)[i];
+        for (Index t = 0; t < n; ++t) block_->get_output(t, y.row(t), y.stride);
         x.data = x.row(n);
         y.data = y.row(n);
         steps -= n;

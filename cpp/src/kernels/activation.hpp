@@ -45,6 +45,24 @@ ELMAN_INLINE Packet<Real> polynomial(Packet<Real> x, const Real* c) {
     return sum;
 }
 
+// The same in one chain of N - 1 dependent operations, one fewer in all.
+template <int N, class Real>
+ELMAN_INLINE Packet<Real> horner(Packet<Real> x, const Real* c) {
+    Packet<Real> sum = broadcast<Real>(c[N - 1]);
+    for (int k = N - 2; k >= 0; --k) sum = fma(sum, x, broadcast<Real>(c[k]));
+    return sum;
+}
+
+// 2^(k+1) c[k]: the polynomial 2 p(2x).
+template <class Real, int N>
+struct Doubled {
+    Real c[N];
+    constexpr explicit Doubled(const Real (&from)[N]) : c{} {
+        Real power = 2;
+        for (int k = 0; k < N; ++k, power *= 2) c[k] = power * from[k];
+    }
+};
+
 template <class Real>
 struct Constants;
 
@@ -65,6 +83,8 @@ struct Constants<float> {
     static constexpr int expm1_terms = 6;
     static constexpr float expm1[expm1_terms] = {1.0f,           0x1.fffffcp-2f, 0x1.55548cp-3f,
                                                  0x1.555858p-5f, 0x1.123de0p-7f, 0x1.6ac74cp-10f};
+
+    static constexpr Doubled<float, expm1_terms> doubled_expm1{expm1};
 
     // tanh(x) = x + x s R(s), s = x^2, for |x| <= 0.625: error 2^-27.7. (With one term more and
     // 0.75 tanh fell, once, from one float to the next.)
@@ -109,6 +129,8 @@ struct Constants<double> {
         0x1.b1455d476f435p-26,
     };
 
+    static constexpr Doubled<double, expm1_terms> doubled_expm1{expm1};
+
     // Error 2^-61.2.
     static constexpr double tanh_join = 0.625;
     static constexpr int tanh_terms = 12;
@@ -126,27 +148,33 @@ struct Constants<double> {
     static constexpr double tiny_state = 0x1p-900;
 };
 
-// Times v = n ln 2 + r with |r| <= ln 2 / 2; power = 2^(n + Lift), without error. With `Exact`, the
-// error of r does not grow with n.
+// power = 2^(n + Lift), without error, and r: Times v = n ln 2 + r with |r| <= ln 2 / 2.
 template <class Real>
 struct Reduced {
     Packet<Real> power, r;
 };
 
-template <int Times, int Lift, bool Exact, class Real>
+// For Times = 1 and -1. The error of r does not grow with n.
+template <int Times, int Lift, class Real>
 ELMAN_INLINE Reduced<Real> reduce(Packet<Real> v) {
     using K = Constants<Real>;
     constexpr Real shift = K::round + Real(K::exponent_bias + Lift);
     const Packet<Real> shifted = fma(v, broadcast<Real>(Times * K::log2_e), broadcast<Real>(shift));
     const Packet<Real> power = shift_left<K::mantissa_bits>(shifted);
     const Packet<Real> n = sub(shifted, broadcast<Real>(shift));
-    const Packet<Real> y = Times == 2 ? add(v, v) : mul(v, broadcast<Real>(Times));
-    if constexpr (Exact) {
-        const Packet<Real> r = fma(n, broadcast<Real>(-K::ln2_high), y);
-        return {power, fma(n, broadcast<Real>(-K::ln2_low), r)};
-    } else {
-        return {power, fma(n, broadcast<Real>(-K::ln2), y)};
-    }
+    const Packet<Real> y = mul(v, broadcast<Real>(Times));
+    const Packet<Real> r = fma(n, broadcast<Real>(-K::ln2_high), y);
+    return {power, fma(n, broadcast<Real>(-K::ln2_low), r)};
+}
+
+// For 2v, but r / 2, in fewer operations.
+template <class Real>
+ELMAN_INLINE Reduced<Real> reduce_twice(Packet<Real> v) {
+    using K = Constants<Real>;
+    constexpr Real shift = K::round + Real(K::exponent_bias);
+    const Packet<Real> shifted = fma(v, broadcast<Real>(2 * K::log2_e), broadcast<Real>(shift));
+    const Packet<Real> n = sub(shifted, broadcast<Real>(shift));
+    return {shift_left<K::mantissa_bits>(shifted), fma(n, broadcast<Real>(-K::ln2 / 2), v)};
 }
 
 // power (e^r - 1) + extra, where extra is 0 or lost in the rounding of a sum anyway.
@@ -163,7 +191,7 @@ template <class Real>
 ELMAN_INLINE Packet<Real> exp(Packet<Real> v) {
     using K = Constants<Real>;
     const Packet<Real> zero = broadcast<Real>(0);
-    const auto y = reduce<1, K::lift, true, Real>(v);
+    const auto y = reduce<1, K::lift, Real>(v);
     const Packet<Real> lifted = add(y.power, scaled_expm1(y, zero));
     const auto vanishes = less(v, broadcast<Real>(K::exp_zero));
     return mul(select(vanishes, zero, lifted), broadcast<Real>(K::down));
@@ -178,7 +206,7 @@ ELMAN_INLINE Packet<Real> sigmoid(Packet<Real> v) {
     const Packet<Real> zero = broadcast<Real>(0);
     const Packet<Real> unit = broadcast<Real>(K::down);
 
-    const auto y = reduce<-1, -K::lift, true, Real>(v);
+    const auto y = reduce<-1, -K::lift, Real>(v);
     const Packet<Real> sum = add(y.power, unit);
     const Packet<Real> lost = sub(unit, sub(sum, y.power));  // in that sum; mostly 0
     const Packet<Real> middle = div(unit, add(sum, scaled_expm1(y, lost)));
@@ -190,7 +218,8 @@ ELMAN_INLINE Packet<Real> sigmoid(Packet<Real> v) {
     return select(saturated, end, middle);
 }
 
-// Small: the polynomial. Large: 1 - 2 / (e^2|v| + 1); the error of r hardly matters there.
+// Small: the polynomial. Large: 1 - 2 / (e^2|v| + 1); the error of r hardly matters there. With the
+// half of r, since r / 2 = |v| - n ln 2 / 2; scaling by powers of two changes no bit.
 template <class Real>
 ELMAN_INLINE Packet<Real> tanh(Packet<Real> v) {
     using K = Constants<Real>;
@@ -199,17 +228,17 @@ ELMAN_INLINE Packet<Real> tanh(Packet<Real> v) {
     const Packet<Real> sign = bit_and(v, broadcast<Real>(Real(-0.0)));
 
     const Packet<Real> s = mul(v, v);
-    const Packet<Real> bend = polynomial<K::tanh_terms, Real>(s, K::tanh_small);
+    const Packet<Real> bend = horner<K::tanh_terms, Real>(s, K::tanh_small);
     const Packet<Real> small = fma(mul(size, s), bend, size);
 
-    const auto y = reduce<2, 0, false, Real>(size);
-    const Packet<Real> ratio = polynomial<K::expm1_terms, Real>(y.r, K::expm1);
+    // tanh is 1 long before the largest power there is; NaN stays.
+    const auto y = reduce_twice<Real>(lesser(broadcast<Real>(2 * K::tanh_one), size));
+    const Packet<Real> ratio = polynomial<K::expm1_terms, Real>(y.r, K::doubled_expm1.c);
     const Packet<Real> sum = fma(mul(y.power, y.r), ratio, add(y.power, one));
     const Packet<Real> large = sub(one, div(broadcast<Real>(2), sum));
 
     const auto is_small = less(size, broadcast<Real>(K::tanh_join));
-    const auto is_one = less(broadcast<Real>(K::tanh_one), size);
-    return bit_or(sign, select(is_small, small, select(is_one, one, large)));
+    return bit_or(sign, select(is_small, small, large));
 }
 
 template <class Real>

@@ -18,20 +18,33 @@ static void cell(const PackedMatrix<Real>& W_xh, const PackedMatrix<Real>& W_hh,
     affine_column<Real>(W_hh, panels, after, before, after, f, backwards);
 }
 
-// h_t = f(affine(u_t, W_hh, h_(t-1))), in place: slot t of h holds u_t before and h_t after.
+// A layer of one panel is stepped cell by cell, since the product with x_(t+1) fits into the time
+// that the activation of h_t takes (H = 32: 82 ns a step instead of 84). Otherwise the products
+// with the inputs come first, all in one, and the recurrence works in place: slot t of h holds u_t
+// before and h_t after.
 template <class Real>
-static void recur(const PackedMatrix<Real>& W_hh, Columns<Real> h, Index count, Index steps,
-                  Elementwise f) {
-    const EvenParts panels(vectors<Real>(W_hh.rows), kPanel);
+static void unfold(const PackedMatrix<Real>& W_xh, const PackedMatrix<Real>& W_hh, const Real* bias,
+                   Columns<const Real> x, Columns<Real> h, Index count, Index steps,
+                   Elementwise f) {
+    const Index size = vectors<Real>(W_hh.rows);
+    if (count == 1 && size <= kPanel) {
+        for (Index t = 0; t < steps; ++t)
+            kFunctions<Real>[size - 1].cell(W_xh, W_hh, bias, x.data + t * x.stride,
+                                            h.data + t * h.stride, h.data + (t + 1) * h.stride, f);
+        return;
+    }
+    const EvenParts panels(size, kPanel);
     const Index slot = count * h.stride;
+    affine<Real>(W_xh, {bias, 0}, x, {h.data + slot, h.stride}, count * steps,
+                 {Activation::identity, false});
     for (Index t = 0; t < steps; ++t) {
-        Real* previous = h.data + t * slot;
-        Real* next = previous + slot;
+        Real* before = h.data + t * slot;
+        Real* after = before + slot;
         if (count == 1)
-            affine_column<Real>(W_hh, panels, next, previous, next, f, t % 2 != 0);
+            affine_column<Real>(W_hh, panels, after, before, after, f, t % 2 != 0);
         else
-            affine_columns<Real>(W_hh, panels, {next, h.stride}, {previous, h.stride},
-                                 {next, h.stride}, count, f);
+            affine_columns<Real>(W_hh, panels, {after, h.stride}, {before, h.stride},
+                                 {after, h.stride}, count, f);
     }
 }
 

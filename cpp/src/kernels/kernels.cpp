@@ -19,7 +19,7 @@ static bool self_test() {
 template <class Real>
 static constexpr Kernels<Real> kernels() {
     return {packed_size<Real>, pack<Real>,  affine<Real>, cell<Real>,
-            recur<Real>,       apply<Real>, softmax<Real>};
+            unfold<Real>,      apply<Real>, softmax<Real>};
 }
 
 extern const KernelTable table;

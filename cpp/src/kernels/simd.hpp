@@ -8,8 +8,8 @@
 //
 // Only operations that IEEE 754 or bit logic fixes completely are offered. The same sequence of
 // them gives the same bits on every set whose `fma` is fused (kFused); `scalar`, one lane and the
-// C library's fma, is the definition that the others are held to. There is no min or max (they
-// differ in NaN and signed zeros), no rounding, no estimate of a reciprocal.
+// C library's fma, is the definition that the others are held to. There is no min or max (the sets
+// differ in NaN and signed zeros) but `lesser`, no rounding, no estimate of a reciprocal.
 //
 // A Packet<Real> is kLanes<Real> numbers; a Mask<Real> is what `less` returns and `select` takes.
 #pragma once
@@ -116,6 +116,10 @@ ELMAN_INLINE bool less(Real a, Real b) {
 template <class Real>
 ELMAN_INLINE Real select(bool mask, Real a, Real b) {
     return mask ? a : b;
+}
+template <class Real>
+ELMAN_INLINE Real lesser(Real a, Real b) {
+    return a < b ? a : b;
 }
 
 ELMAN_INLINE uint32_t to_bits(float v) {
@@ -253,6 +257,36 @@ ELMAN_INLINE V less(V a, V b) {
 template <class V>
 ELMAN_INLINE V select(V mask, V a, V b) {
     return Eigen::internal::pselect(mask, a, b);
+}
+#endif
+
+// a < b ? a : b, also for NaN and zeros: just what the instruction of x86 does, if its operands are
+// not exchanged, as Eigen does.
+#if defined(ELMAN_ISA_avx512)
+ELMAN_INLINE __m512 lesser(__m512 a, __m512 b) {
+    return _mm512_maskz_min_ps(0xffff, a, b);  // as for shift_left
+}
+ELMAN_INLINE __m512d lesser(__m512d a, __m512d b) {
+    return _mm512_maskz_min_pd(0xff, a, b);
+}
+#elif defined(ELMAN_ISA_avx2)
+ELMAN_INLINE __m256 lesser(__m256 a, __m256 b) {
+    return _mm256_min_ps(a, b);
+}
+ELMAN_INLINE __m256d lesser(__m256d a, __m256d b) {
+    return _mm256_min_pd(a, b);
+}
+#elif defined(ELMAN_ISA_sse2)
+ELMAN_INLINE __m128 lesser(__m128 a, __m128 b) {
+    return _mm_min_ps(a, b);
+}
+ELMAN_INLINE __m128d lesser(__m128d a, __m128d b) {
+    return _mm_min_pd(a, b);
+}
+#else
+template <class V>
+ELMAN_INLINE V lesser(V a, V b) {
+    return select(less(a, b), a, b);
 }
 #endif
 

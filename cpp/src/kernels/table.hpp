@@ -59,11 +59,11 @@ struct Kernels {
     void (*cell)(const PackedMatrix<Real>& W_xh, const PackedMatrix<Real>& W_hh, const Real* bias,
                  const Real* x, const Real* before, Real* after, Elementwise f, bool backwards);
 
-    // The recurrence of one layer over `steps` steps of `count` sequences: h holds steps + 1 slots
-    // of `count` padded columns; slot 0 is the state before the first step, slot t holds
-    // u_t = affine(b_h, W_xh, x_t) on entry and h_t = f(affine(u_t, W_hh, h_(t-1))) on return.
-    void (*recur)(const PackedMatrix<Real>& W_hh, Columns<Real> h, Index count, Index steps,
-                  Elementwise f);
+    // One layer unfolded over `steps` steps of `count` sequences. x holds steps x count columns,
+    // read element by element; h holds steps + 1 slots of `count` padded columns: slot 0 is the
+    // state before the first step, slot t becomes h_t, as in cell.
+    void (*unfold)(const PackedMatrix<Real>& W_xh, const PackedMatrix<Real>& W_hh, const Real* bias,
+                   Columns<const Real> x, Columns<Real> h, Index count, Index steps, Elementwise f);
 
     // values = f(values), `rows` of each column; the columns are padded.
     void (*apply)(Elementwise f, Columns<Real> values, Index rows, Index count);
