@@ -89,15 +89,13 @@ py::array convert(const py::array& array, const py::dtype& dtype) {
 
 // Not a static that is initialized once: a second thread would wait for the first one inside that,
 // with the interpreter's lock in its hand, which the first one needs.
-const NumpyTypes& NumpyTypes::get() {
-    static std::atomic<const NumpyTypes*> types{nullptr};
-    if (!types.load(std::memory_order_acquire)) {
-        const npy_api& api = npy_api::get();
-        types = new NumpyTypes{reinterpret_cast<PyTypeObject*>(api.PyArray_Type_),
-                               api.PyArray_DescrFromType_(npy_api::NPY_FLOAT_),
-                               api.PyArray_DescrFromType_(npy_api::NPY_DOUBLE_)};
-    }
-    return *types.load(std::memory_order_acquire);
+const NumpyTypes& NumpyTypes::fetch() {
+    const npy_api& api = npy_api::get();
+    const NumpyTypes* types = new NumpyTypes{reinterpret_cast<PyTypeObject*>(api.PyArray_Type_),
+                                             api.PyArray_DescrFromType_(npy_api::NPY_FLOAT_),
+                                             api.PyArray_DescrFromType_(npy_api::NPY_DOUBLE_)};
+    types_ = types;
+    return *types;
 }
 
 Shape shape_of(const py::array& array) {

@@ -8,6 +8,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <atomic>
 #include <string>
 #include <vector>
 
@@ -24,12 +25,19 @@ struct NumpyTypes {
     PyObject* float32;  // the dtypes of native numbers; NumPy has one object of each
     PyObject* float64;
 
-    static const NumpyTypes& get();
+    static const NumpyTypes& get() {
+        const NumpyTypes* types = types_.load(std::memory_order_acquire);
+        return types ? *types : fetch();
+    }
 
     template <class Real>
     PyObject* dtype() const {
         return sizeof(Real) == 4 ? float32 : float64;
     }
+
+  private:
+    static const NumpyTypes& fetch();
+    inline static std::atomic<const NumpyTypes*> types_{nullptr};
 };
 
 // The fields of an array object, or null if it is not exactly an ndarray of native, aligned Real.

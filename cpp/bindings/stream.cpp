@@ -90,6 +90,25 @@ void long_step(Stream<Real>& stream, Rows<const Real> x, Rows<Real> y) {
         y.data[static_cast<Index>(i) * y.stride] = output[i];
 }
 
+// What nearly every call is: both arrays fit as they are, and the work is short. Otherwise nothing
+// has been done.
+//
+// The interpreter's lock is held to the end, so nobody can come in between: it is enough to look
+// whether the stream is taken. To take it would cost 7 ns, and wait for the last step to be
+// finished.
+template <class Real>
+inline bool short_step(Stream<Real>& stream, PyObject* x, PyObject* out) {
+    const Network<Real>& network = *stream.network();
+    const auto* input = fitting_row<Real>(x, network.architecture().input_size);
+    const auto* output = fitting_row<Real>(out, network.architecture().output_size());
+    if (!input || !output || !(output->flags & py::detail::npy_api::NPY_ARRAY_WRITEABLE_) ||
+        step_work(network) >= kShortWork || stream.is_taken())
+        return false;
+    stream.step(row_of<const Real>(input), row_of<Real>(output));
+    return true;
+}
+
+// Every other call.
 template <class Real>
 PyObject* step(Stream<Real>& stream, PyObject* x, PyObject* out) {
     const Architecture& a = stream.network()->architecture();
@@ -111,15 +130,12 @@ PyObject* step(Stream<Real>& stream, PyObject* x, PyObject* out) {
         output = py::detail::array_proxy(result.ptr());
     }
 
+    const Taken<Real> taken(stream);
     const Rows<const Real> from = row_of<const Real>(input);
     const Rows<Real> to = row_of<Real>(output);
     if (step_work(*stream.network()) < kShortWork) {
-        // The interpreter's lock is held to the end, so nobody can come in between: to look is
-        // enough. To take the stream would cost 7 ns, and wait for the last step to be finished.
-        if (stream.is_taken()) throw StreamBusyError();
         stream.step(from, to);
     } else {
-        const Taken<Real> taken(stream);
         const Pinned target(result);
         long_step(stream, from, to);
     }
@@ -165,9 +181,10 @@ PyObject* type_error(const char* message, PyObject* name = nullptr) {
     return nullptr;
 }
 
+PyObject* out_name = nullptr;  // "out", interned
+
 // `out` among the keywords, or null with an error set; Py_None if there are none.
 PyObject* out_argument(PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
-    static PyObject* const out_name = PyUnicode_InternFromString("out");
     if (count < 1 || count > 2) {
         PyErr_Format(PyExc_TypeError,
                      "step() takes from 1 to 2 positional arguments (x, out) but %zd were given",
@@ -186,21 +203,38 @@ PyObject* out_argument(PyObject* const* args, Py_ssize_t count, PyObject* keywor
     return out ? out : Py_None;
 }
 
-PyObject* stream_step(PyObject* self, PyObject* const* args, Py_ssize_t count,
-                      PyObject* keywords) noexcept {
+// The C++ object of a stream. pybind11's get_value_and_holder() without its type lookup, which is
+// what it does too for a final class with one C++ object: null if that was never made.
+AnyStream* stream_of(PyObject* self) {
+    auto* instance = reinterpret_cast<py::detail::instance*>(self);
+    return static_cast<AnyStream*>(instance->simple_layout
+                                       ? instance->simple_value_holder[0]
+                                       : instance->get_value_and_holder().value_ptr());
+}
+
+template <class Real>
+inline PyObject* step_or_error(Stream<Real>& stream, PyObject* x, PyObject* out) noexcept {
+    if (short_step(stream, x, out)) {
+        Py_INCREF(out);
+        return out;
+    }
     try {
-        auto* any = static_cast<AnyStream*>(
-            reinterpret_cast<py::detail::instance*>(self)->get_value_and_holder().value_ptr());
-        if (!any) return type_error("this Stream was not made by Network.stream()");
-        PyObject* out = out_argument(args, count, keywords);
-        if (!out) return nullptr;
-        if (auto* single = std::get_if<Stream<float>>(&any->stream))
-            return step(*single, args[0], out);
-        return step(std::get<Stream<double>>(any->stream), args[0], out);
+        return step(stream, x, out);
     } catch (...) {
         set_python_error();
         return nullptr;
     }
+}
+
+PyObject* stream_step(PyObject* self, PyObject* const* args, Py_ssize_t count,
+                      PyObject* keywords) noexcept {
+    AnyStream* any = stream_of(self);
+    if (!any) return type_error("this Stream was not made by Network.stream()");
+    PyObject* out = out_argument(args, count, keywords);
+    if (!out) return nullptr;
+    if (auto* single = std::get_if<Stream<float>>(&any->stream))
+        return step_or_error(*single, args[0], out);
+    return step_or_error(*std::get_if<Stream<double>>(&any->stream), args[0], out);
 }
 
 PyMethodDef step_method = {"step",
@@ -331,6 +365,7 @@ ndarray, shape (T, O)
             return py::module_::import("elman.network").attr("_repr_stream")(self);
         });
 
+    out_name = PyUnicode_InternFromString("out");
     PyObject* descriptor =
         PyDescr_NewMethod(reinterpret_cast<PyTypeObject*>(stream.ptr()), &step_method);
     if (!descriptor) throw py::error_already_set();
