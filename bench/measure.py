@@ -160,9 +160,5 @@ def _facts(
         "unit": "GFLOP/s" if case.work == "batch" else "ns per step",
         "rounds": rounds,
         "entries": list(map(fact, entries, entry_times)),
-        "limit": {
-            "name": " ".join(filter(None, bounds[0][:2])),
-            "value": value(bound_times[0])["median"],
-            "ratio": ratios(bound_times[0], times[0])._asdict(),
-        },
+        "limits": list(map(fact, bounds, bound_times)),
     }

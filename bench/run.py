@@ -31,13 +31,12 @@ import processes
 import tail
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     Facts = dict[str, Any]
 
 FORMAT = 1
 OTHER_CASES = ("imports", "cold_start", "tail")
-TAIL_STEPS = 1_000_000
 TAIL_CASE = cases.Case("tail", "step", 16, 32, 4)
 
 
@@ -46,33 +45,38 @@ def main() -> None:
     console = Console()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
-        result = run(
-            arguments.cases.split(","),
-            ["elman", *(name for name in arguments.peers.split(",") if name != "elman")],
-            arguments.rounds,
-            arguments.tail_steps,
-            progress,
-        )
+        result = run(arguments, progress)
     arguments.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     show(console, result)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--cases", default=",".join([*cases.GROUPS, *OTHER_CASES]))
-    parser.add_argument("--peers", default=",".join(peers.TITLES))
+
+    def names(known: Iterable[str]) -> Callable[[str], list[str]]:
+        def split(text: str) -> list[str]:
+            if unknown := set(text.split(",")) - set(known):
+                raise argparse.ArgumentTypeError(f"expected some of {', '.join(known)}: {unknown}")
+            return [name for name in known if name in text.split(",")]
+
+        return split
+
+    groups = [*cases.GROUPS, *OTHER_CASES]
+    sizes = [str(H) for _, H, _ in cases.SIZES]
+    parser.add_argument("--cases", type=names(groups), default=groups)
+    parser.add_argument("--sizes", type=names(sizes), default=sizes, help="hidden sizes")
+    parser.add_argument("--peers", type=names(peers.TITLES), default=list(peers.TITLES))
     parser.add_argument("--rounds", type=int, default=21)
-    parser.add_argument("--tail-steps", type=int, default=TAIL_STEPS)
+    parser.add_argument("--tail-steps", type=int, default=1_000_000)
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results.json")
     return parser.parse_args()
 
 
-def run(
-    groups: list[str], names: list[str], rounds: int, tail_steps: int, progress: Progress
-) -> Facts:
+def run(arguments: argparse.Namespace, progress: Progress) -> Facts:
     """Return the result file: the groups of cases in turn, on one processor where possible."""
+    rounds = arguments.rounds
     with measure.pinned():
-        found, left_out = peers.available(names)
+        found, left_out = peers.available(dict.fromkeys(["elman", *arguments.peers]))
         result: Facts = {
             "format": FORMAT,
             "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -84,22 +88,20 @@ def run(
             "wrong": {},
             "cases": [],
         }
-        for group in groups:
-            if group in cases.GROUPS:
-                task = progress.add_task(group, total=len(cases.GROUPS[group]))
-                for case in cases.GROUPS[group]:
-                    facts, wrong = measure.measure(case, found, rounds)
-                    result["cases"].append(facts)
-                    result["wrong"] |= wrong
-                    progress.advance(task)
+        for group in (group for group in arguments.cases if group in cases.GROUPS):
+            chosen = [case for case in cases.GROUPS[group] if str(case.H) in arguments.sizes]
+            for case in progress.track(chosen, description=group):
+                facts, wrong = measure.measure(case, found, rounds)
+                result["cases"].append(facts)
+                result["wrong"] |= wrong
         others: dict[str, Callable[[Callable[[], object]], list[Facts]]] = {
             "imports": lambda done: processes.imports(found, rounds, done),
             "cold_start": lambda done: processes.cold_start(found, rounds, done),
-            "tail": lambda done: tail.tail(TAIL_CASE, found, tail_steps, done),
+            "tail": lambda done: tail.tail(TAIL_CASE, found, arguments.tail_steps, done),
         }
         for name, measure_other in others.items():
             result[name] = []
-            if name in groups:
+            if name in arguments.cases:
                 task = progress.add_task(name, total=None)
                 result[name] = measure_other(partial(progress.advance, task))
     return result
@@ -113,9 +115,8 @@ def show(console: Console, result: Facts) -> None:
             f"{facts['group']}: {facts['work']} of {shape['I']}, {shape['H']}, {shape['O']},"
             f" {shape['layers']} layers, {facts['dtype']}, {facts['isa']}"
         )
-        limit = facts["limit"]
         table = _table(title, facts["unit"], "times", "quartiles", "empty calls")
-        for entry in facts["entries"]:
+        for entry in [*facts["entries"], *facts["limits"]]:
             ratio = entry["ratio"]
             table.add_row(
                 _name(entry),
@@ -126,7 +127,6 @@ def show(console: Console, result: Facts) -> None:
                 if (times_empty := entry.get("times_empty_call"))
                 else "",
             )
-        table.add_row(limit["name"], f"{limit['value']:,.1f}", f"{limit['ratio']['median']:.2f}")
         console.print(table)
     for group in ("imports", "cold_start"):
         table = _table(group, "ms", "over the first", "times", "")

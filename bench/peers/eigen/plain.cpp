@@ -3,13 +3,13 @@
 //   h_t = tanh(W_hh h_(t-1) + W_xh x_t + b_h),   y_t = sigmoid(W_hy h_t + b_y)
 //
 // A column is one step of one sequence, so that the rows of NumPy's arrays are columns here.
-#include <pybind11/eigen.h>
+#include <Eigen/Core>
+
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
-#include <tuple>
-#include <utility>
+#include <array>
 #include <vector>
 
 namespace py = pybind11;
@@ -22,31 +22,30 @@ class Network {
     using Columns = Eigen::Map<Matrix, 0, Eigen::OuterStride<>>;
     using Array = py::array_t<Real, py::array::c_style | py::array::forcecast>;
 
-    Network(const py::list& layers, Matrix W_hy, Vector b_y, bool sigmoid)
-        : W_hy_(std::move(W_hy)), b_y_(std::move(b_y)), sigmoid_(sigmoid) {
+    Network(const py::list& layers, const Array& W_hy, const Array& b_y, bool sigmoid)
+        : W_hy_(matrix(W_hy)), b_y_(vector(b_y)), sigmoid_(sigmoid) {
         for (const py::handle& layer : layers) {
-            auto [W_xh, W_hh, b_h, h] = py::cast<std::tuple<Matrix, Matrix, Vector, Vector>>(layer);
-            layers_.push_back({W_xh, W_hh, b_h, h, h, h});
+            const auto [W_xh, W_hh, b_h, h_0] = py::cast<std::array<Array, 4>>(layer);
+            const Vector h = vector(h_0);
+            layers_.push_back({matrix(W_xh), matrix(W_hh), vector(b_h), h, h, h});
         }
-        y_.resize(b_y_.size());
     }
 
-    const Vector& step(const Eigen::Ref<const Vector>& x) {
-        const Vector* below = nullptr;
+    Array step(const Array& x) {
+        Eigen::Map<const Vector> below(x.data(), x.size());
         for (Layer& layer : layers_) {
             layer.u = layer.b_h;
-            if (below)
-                layer.u.noalias() += layer.W_xh * *below;
-            else
-                layer.u.noalias() += layer.W_xh * x;
+            layer.u.noalias() += layer.W_xh * below;
             layer.u.noalias() += layer.W_hh * layer.h;
             layer.h = layer.u.array().tanh();
-            below = &layer.h;
+            new (&below) Eigen::Map<const Vector>(layer.h.data(), layer.h.size());
         }
-        y_ = b_y_;
-        y_.noalias() += W_hy_ * *below;
-        squash(y_);
-        return y_;
+        Array y(b_y_.size());
+        Eigen::Map<Vector> out(y.mutable_data(), b_y_.size());
+        out = b_y_;
+        out.noalias() += W_hy_ * below;
+        squash(out);
+        return y;
     }
 
     // x (T, I) or (B, T, I): layer by layer, the input product of all steps at once.
@@ -77,6 +76,14 @@ class Network {
         Vector b_h, h_0, h, u;
     };
 
+    static Matrix matrix(const Array& a) {
+        return Eigen::Map<const Matrix>(a.data(), a.shape(1), a.shape(0)).transpose();
+    }
+
+    static Vector vector(const Array& a) {
+        return Eigen::Map<const Vector>(a.data(), a.size());
+    }
+
     // One sequence: column t of h becomes the state after step t.
     static void recur(const Layer& layer, Matrix& h) {
         Vector state = layer.h_0;
@@ -106,7 +113,7 @@ class Network {
 
     std::vector<Layer> layers_;
     Matrix W_hy_;
-    Vector b_y_, y_;
+    Vector b_y_;
     bool sigmoid_;
 };
 
@@ -114,7 +121,7 @@ template <class Real>
 void bind(py::module_& m, const char* name) {
     using N = Network<Real>;
     py::class_<N>(m, name)
-        .def(py::init<py::list, typename N::Matrix, typename N::Vector, bool>())
+        .def(py::init<py::list, typename N::Array, typename N::Array, bool>())
         .def("step", &N::step)
         .def("run", &N::run);
 }
