@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
     Facts = dict[str, Any]
 
+ALLOWED = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
 STEPS_TO_CHECK = 100
 CALL_SIZE = 32  # where a whole call with one step stands beside the steps
 
@@ -43,7 +44,7 @@ def measure(
 ) -> tuple[Facts, dict[str, str]]:
     """Return what the result file says of a case, and one sentence for each wrong peer."""
     entries, wrong = _elman_entries(case, peers["elman"]), {}
-    network, x, expected = _problem(case)
+    network, x, expected = problem(case)
     for name, make in peers.items():
         if name == "elman" or (case.peers and name not in case.peers):
             continue
@@ -61,17 +62,19 @@ def measure(
 
 @contextlib.contextmanager
 def pinned(one: bool = True) -> Iterator[None]:
-    """Keep this thread to one processor, or let it have all."""
-    if not hasattr(os, "sched_setaffinity"):
+    """Keep this thread to one processor, or let it have all that the process was given."""
+    if not ALLOWED:
         yield
         return
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {max(before)} if one else range(os.cpu_count()))
-    yield
-    os.sched_setaffinity(0, before)
+    os.sched_setaffinity(0, {max(ALLOWED)} if one else ALLOWED)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
-def _problem(case: Case) -> tuple[elman.Network, Array, Array]:
+def problem(case: Case) -> tuple[elman.Network, Array, Array]:
     """Return the network, inputs (T, I) or (B, T, I), and what the reference makes of them."""
     network = case.network()
     shape = (case.T, case.I) if case.work != "batch" else (case.B, case.T, case.I)
@@ -83,11 +86,11 @@ def _elman_entries(case: Case, make: type[Peer]) -> list[Entry]:
     """Return elman as the case has it, and again as it is compared with itself."""
     entries = []
     for mode, variant in _variants(case):
-        network, *problem = _problem(variant)
-        new = _entries("elman", make(network, variant.threads), variant, *problem)
+        network, x, expected = problem(variant)
+        new = _entries("elman", make(network, variant.threads), variant, x, expected)
         entries += [e._replace(mode=", ".join(filter(None, [e.mode, mode]))) for e in new]
     if case.group == "step" and case.H == CALL_SIZE:
-        one = problem[0][:1]
+        one = x[:1]
         entries.append(Entry("elman", "net(x) of one step", partial(network, one), 1))
     return entries
 

@@ -94,16 +94,17 @@ def run(arguments: argparse.Namespace, progress: Progress) -> Facts:
                 facts, wrong = measure.measure(case, found, rounds)
                 result["cases"].append(facts)
                 result["wrong"] |= wrong
-        others: dict[str, Callable[[Callable[[], object]], list[Facts]]] = {
-            "imports": lambda done: processes.imports(found, rounds, done),
-            "cold_start": lambda done: processes.cold_start(found, rounds, done),
+        others = {
+            "imports": lambda done: (processes.imports(found, rounds, done), {}),
+            "cold_start": lambda done: (processes.cold_start(found, rounds, done), {}),
             "tail": lambda done: tail.tail(TAIL_CASE, found, arguments.tail_steps, done),
         }
         for name, measure_other in others.items():
             result[name] = []
             if name in arguments.cases:
                 task = progress.add_task(name, total=None)
-                result[name] = measure_other(partial(progress.advance, task))
+                result[name], wrong = measure_other(partial(progress.advance, task))
+                result["wrong"] |= wrong
     return result
 
 
@@ -123,9 +124,7 @@ def show(console: Console, result: Facts) -> None:
                 f"{entry['median']:,.1f}",
                 f"{ratio['median']:.2f}",
                 f"{ratio['low']:.2f} - {ratio['high']:.2f}",
-                f"{times_empty['median']:.1f}"
-                if (times_empty := entry.get("times_empty_call"))
-                else "",
+                *(f"{entry[key]['median']:.1f}" for key in ("times_empty_call",) if key in entry),
             )
         console.print(table)
     for group in ("imports", "cold_start"):

@@ -15,6 +15,8 @@ import numpy as np
 import limits
 from elman import _core
 from elman.peers import Unsupported
+from elman.peers.answers import wrong_steps
+from measure import problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,10 +38,12 @@ def tail(
     peers: dict[str, type[Peer]],
     count: int,
     done: Callable[[], object] = lambda: None,
-) -> list[Facts]:
-    """Time `count` steps of elman inside the extension, and a tenth of that from Python."""
-    net = case.network()
-    x = np.random.default_rng(1).standard_normal((case.T, case.I)).astype(case.dtype)
+) -> tuple[list[Facts], dict[str, str]]:
+    """Time `count` steps of elman inside the extension, and a tenth of that from Python.
+
+    Return what the result file says, and one sentence for each wrong peer.
+    """
+    net, x, expected = problem(case)
     late = limits.wait(count, PERIOD)
     facts = [_facts("nothing", "inside the extension", PERIOD, {"latency": late})]
     done()
@@ -49,15 +53,19 @@ def tail(
     facts[-1]["clock_ns"] = _core.clock_cost()
     done()
     facts.append(_from_python("nothing", "", lambda x_t: None, list(x), count // 10))
+    wrong = {}
     for name, make in peers.items():
         try:
             peer = make(net)
         except Unsupported:
             continue
+        if said := wrong_steps(peer, x, expected):
+            wrong[name] = f"tail: {said}"
+            continue
         for mode, step in peer.steps().items():
             facts.append(_from_python(name, mode, step, list(peer.input(x)), count // 10))
             done()
-    return facts
+    return facts, wrong
 
 
 def _from_python(

@@ -85,8 +85,10 @@ PyType_Spec empty_type = {"machine.Empty", sizeof(PyObject), 0, Py_TPFLAGS_DEFAU
 PyMethodDef functions[] = {
     {"load", load, METH_VARARGS, "load(buffer, passes): read a buffer from front to back."},
     {"wait", wait, METH_VARARGS, "wait(lateness, period_ns): fill an int64 array."},
-    {"fused_float32", operations<peak::fused_float32>, METH_O, "Return the operations of n rounds."},
-    {"fused_float64", operations<peak::fused_float64>, METH_O, "Return the operations of n rounds."},
+    {"fused_float32", operations<peak::fused_float32>, METH_O,
+     "Return the operations of n rounds."},
+    {"fused_float64", operations<peak::fused_float64>, METH_O,
+     "Return the operations of n rounds."},
     {"sse2_float32", operations<peak::sse2_float32>, METH_O, "Return the operations of n rounds."},
     {nullptr, nullptr, 0, nullptr}};
 PyModuleDef definition = {PyModuleDef_HEAD_INIT, "machine", nullptr, -1, functions};

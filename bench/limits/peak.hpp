@@ -1,13 +1,19 @@
 // peak.hpp - the most multiply-adds that one core does in a second.
 #pragma once
 
+#if defined(__aarch64__)
+#define REGISTER "+w"
+#else
+#define REGISTER "+x"
+#endif
+
 namespace peak {
 
 // One link of a chain that the compiler keeps in a register and leaves as it is.
 template <class Vector>
 inline __attribute__((always_inline)) void link(Vector& z, const Vector& a, const Vector& b) {
     z = z * a + b;
-    asm volatile("" : "+x"(z));
+    asm volatile("" : REGISTER(z));
 }
 
 template <class Vector, class... Chain>

@@ -3,12 +3,11 @@
 //   h_t = tanh(W_hh h_(t-1) + W_xh x_t + b_h),   y_t = sigmoid(W_hy h_t + b_y)
 //
 // A column is one step of one sequence, so that the rows of NumPy's arrays are columns here.
-#include <Eigen/Core>
-
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <Eigen/Core>
 #include <array>
 #include <vector>
 
@@ -80,9 +79,7 @@ class Network {
         return Eigen::Map<const Matrix>(a.data(), a.shape(1), a.shape(0)).transpose();
     }
 
-    static Vector vector(const Array& a) {
-        return Eigen::Map<const Vector>(a.data(), a.size());
-    }
+    static Vector vector(const Array& a) { return Eigen::Map<const Vector>(a.data(), a.size()); }
 
     // One sequence: column t of h becomes the state after step t.
     static void recur(const Layer& layer, Matrix& h) {
