@@ -55,7 +55,7 @@ def _key(source: Path) -> str:
     """Return a word that changes with the sources, the processor and the interpreter."""
     digest = hashlib.sha256(f"{processor()} {sys.version}".encode())
     for path in sorted(source.glob("*")):
-        if path.name == "CMakeLists.txt" or path.suffix == ".cpp":
+        if path.name == "CMakeLists.txt" or path.suffix in (".cpp", ".hpp"):
             digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
