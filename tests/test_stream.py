@@ -9,6 +9,7 @@ import itertools
 import pickle
 import sys
 import threading
+import time
 import weakref
 
 import numpy as np
@@ -568,3 +569,22 @@ def test_no_call_keeps_or_loses_a_reference(net):
         growth = [b - a for a, b in zip(before, after, strict=True)]
         assert max(growth) < 10, growth
         assert min(growth) > -10, growth
+
+
+# --- the times of steps ---------------------------------------------------------------------------
+
+
+def test_steps_without_a_period_are_due_when_they_begin():
+    net = elman.Network(input_size=2, hidden_size=4, output_size=1, seed=0)
+    service, latency = elman._core.time_steps(net._core, np.ones((3, 2)), 50)
+    np.testing.assert_array_equal(service, latency)
+    assert service.shape == (50,)
+    assert (service > 0).all()
+
+
+def test_paced_steps_wait_for_when_they_are_due():
+    net = elman.Network(input_size=2, hidden_size=4, output_size=1, seed=0)
+    before = time.perf_counter_ns()
+    service, latency = elman._core.time_steps(net._core, np.ones((3, 2)), 101, 20_000)
+    assert time.perf_counter_ns() - before >= 100 * 20_000
+    assert (latency >= service).all()

@@ -23,11 +23,40 @@ py::array activate(const std::string& function, const py::array& values) {
     return result;
 }
 
+using Clock = std::chrono::steady_clock;
+
+// Steps on an absolute schedule: a stall delays the steps behind it, as it would in a control loop,
+// and is not hidden by waiting for it. Without a period a step is due when it begins.
+template <class Real>
+py::tuple time_steps(const SharedNetwork<Real>& network, py::handle x, Index count,
+                     long long period_ns) {
+    const Architecture& a = network->architecture();
+    const Index row_count = py::len(x) ? static_cast<Index>(py::len(x)) : 1;
+    const std::vector<Real> rows = copy_reals<Real>(x, "x", {row_count, a.input_size});
+    std::vector<Real> y(static_cast<std::size_t>(a.output_size()));
+    py::array_t<long long> service(count), latency(count);
+    long long *const from_begin = service.mutable_data(), *const from_due = latency.mutable_data();
+    Stream<Real> stream(network);
+    const std::chrono::nanoseconds period(period_ns);
+    const auto nanoseconds = [](Clock::duration d) { return std::chrono::nanoseconds(d).count(); };
+    Clock::time_point due = Clock::now();
+    for (Index i = 0; i < count; ++i) {
+        const Real* row = rows.data() + i % row_count * a.input_size;
+        Clock::time_point begin = Clock::now();
+        while (begin < due) begin = Clock::now();
+        stream.step(row, y.data());
+        const Clock::time_point end = Clock::now();
+        from_begin[i] = nanoseconds(end - begin);
+        from_due[i] = nanoseconds(end - (period_ns ? due : begin));
+        due += period;
+    }
+    return py::make_tuple(service, latency);
+}
+
 }  // namespace
 
 // Single steps are timed here, one by one: a pair of Python's clock calls costs as much as a step.
 void bind_measure(py::module_& m) {
-    using Clock = std::chrono::steady_clock;
     m.def(
         "activate",
         [](const std::string& name, const py::array& values) {
@@ -38,31 +67,17 @@ void bind_measure(py::module_& m) {
         "Apply the kernels' own relu, tanh or sigmoid to a float32 or float64 array.");
     m.def(
         "time_steps",
-        [](const AnyNetwork& any, py::handle x, Index count) {
+        [](const AnyNetwork& any, py::handle x, Index count, long long period_ns) {
             return std::visit(
-                [&](const auto& network) {
-                    using Real = RealOf<std::decay_t<decltype(network)>>;
-                    const Architecture& a = network->architecture();
-                    const std::vector<Real> rows = copy_reals<Real>(
-                        x, "x", {py::len(x) ? static_cast<Index>(py::len(x)) : 1, a.input_size});
-                    std::vector<Real> y(static_cast<std::size_t>(a.output_size()));
-                    py::array_t<long long> nanoseconds(count);
-                    Stream<Real> stream(network);
-                    const Index period = static_cast<Index>(rows.size()) / a.input_size;
-                    long long* times = nanoseconds.mutable_data();
-                    for (Index i = 0; i < count; ++i) {
-                        const Real* row = rows.data() + i % period * a.input_size;
-                        const Clock::time_point start = Clock::now();
-                        stream.step(row, y.data());
-                        times[i] = std::chrono::nanoseconds(Clock::now() - start).count();
-                    }
-                    return nanoseconds;
-                },
+                [&](const auto& network) { return time_steps(network, x, count, period_ns); },
                 any.network);
         },
-        py::arg("network"), py::arg("x"), py::arg("count"),
+        py::arg("network"), py::arg("x"), py::arg("count"), py::arg("period_ns") = 0,
         "Time `count` single steps over the rows of x (N, I), in turn; return nanoseconds "
-        "(count,).");
+        "(count,), twice.\n\n"
+        "Step i is due i * period_ns after the first, whether or not the one before is done. The "
+        "first\nresult counts from when a step began, the second from when it was due; they are "
+        "equal where\nthere is no period.");
     m.def(
         "clock_cost",
         [] {

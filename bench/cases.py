@@ -1,0 +1,99 @@
+"""The cases: what is computed, in which shape, and by whom."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import elman
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+SIZES = (
+    (1, 8, 1),
+    (4, 16, 1),
+    (16, 32, 4),
+    (16, 64, 8),
+    (32, 128, 8),
+    (64, 256, 16),
+    (64, 512, 16),
+    (64, 1024, 16),
+)
+BATCH_SIZES = SIZES[2:7]
+DEEP_SIZES = ((16, 64, 8), (64, 256, 16))
+
+
+class Case(NamedTuple):
+    """One table of the result: `work` is "step", "sequence" or "batch"."""
+
+    group: str
+    work: str
+    I: int
+    H: int
+    O: int
+    layers: int = 1
+    dtype: str = "float32"
+    isa: str = ""
+    threads: int = 1
+
+    @property
+    def T(self) -> int:
+        return {"step": 200, "sequence": 1000, "batch": 100}[self.work]
+
+    @property
+    def B(self) -> int:
+        return 64 if self.work == "batch" else 1
+
+    @property
+    def peers(self) -> tuple[str, ...] | None:
+        """The names of those that take part; None for all."""
+        return {"threads": ("elman",), "isa": ("elman", "numpy")}.get(self.group)
+
+    @property
+    def weights(self) -> int:
+        """How many weights there are, which is how many multiply-adds a step takes."""
+        I, H, O = self.I, self.H, self.O
+        return I * H + H * H + (self.layers - 1) * 2 * H * H + H * O
+
+    @property
+    def bytes(self) -> int:
+        """The size of the weights, which a step reads once."""
+        return self.weights * {"float32": 4, "float64": 8}[self.dtype]
+
+    def network(self) -> elman.Network:
+        """Return the network of this case, packed for its instruction set."""
+        before = elman.isa()
+        elman.set_isa(self.isa or before)
+        net = elman.Network(
+            input_size=self.I,
+            hidden_size=[self.H] * self.layers,
+            output_size=self.O,
+            dtype=self.dtype,
+            seed=0,
+        )
+        elman.set_isa(before)
+        return net
+
+
+def _each(group: str, work: str, sizes: Iterable[tuple[int, int, int]], **more: Any) -> list[Case]:
+    return [Case(group, work, *size, **more) for size in sizes]
+
+
+GROUPS = {
+    "step": _each("step", "step", SIZES),
+    "sequence": _each("sequence", "sequence", SIZES),
+    "batch": _each("batch", "batch", BATCH_SIZES),
+    "deep": _each("deep", "sequence", DEEP_SIZES, layers=2)
+    + _each("deep", "batch", DEEP_SIZES, layers=2),
+    "float64": _each("float64", "sequence", SIZES, dtype="float64")
+    + _each("float64", "batch", BATCH_SIZES, dtype="float64"),
+    "threads": _each("threads", "batch", [(64, 256, 16)], threads=2)
+    + _each("threads", "sequence", [(64, 256, 16)], threads=2, layers=2),
+    "isa": [
+        case
+        for isa in elman.available_isas()
+        for case in _each("isa", "step", SIZES, isa=isa)
+        + _each("isa", "sequence", SIZES, isa=isa)
+        + _each("isa", "batch", BATCH_SIZES, isa=isa)
+    ],
+}

@@ -1,0 +1,79 @@
+"""The machine's own limits, as entries that are timed among the others."""
+
+from __future__ import annotations
+
+import mmap
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from elman.peers import native
+from elman.peers.timing import Entry
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+_machine = native.build(Path(__file__).parent, "limits.machine")
+PEAKS = ("float32", "float64", "sse2_float32")
+
+
+def multiply_add(name: str) -> Entry:
+    """Return the fastest multiply-adds, with one floating-point operation as the item."""
+    function = getattr(_machine, name if name.startswith("sse2") else f"fused_{name}")
+    rounds = 50_000
+    return Entry("multiply-add", name, lambda: function(rounds), function(rounds))
+
+
+def streaming_loads(size: int) -> Entry:
+    """Return loads from front to back over `size` bytes, with all of them as the item."""
+    memory = mmap.mmap(-1, size)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        memory.madvise(mmap.MADV_HUGEPAGE)
+    memory[:] = b"1" * size
+    passes = max(1, 200_000 // size)
+    return Entry("streaming loads", "", lambda: _machine.load(memory, passes), passes)
+
+
+def empty_calls(x: Array, y: Array) -> list[Entry]:
+    """Return the calls of each mode of elman's step, over the rows of x, that do nothing."""
+    empty, rows = _machine.Empty(), list(x)
+    step = empty.step
+
+    def into_out() -> None:
+        for x_t in rows:
+            step(x_t, out=y)
+
+    def looked_up() -> None:
+        for x_t in rows:
+            empty.step(x_t, out=y)
+
+    def positional() -> None:
+        for x_t in rows:
+            step(x_t, y)
+
+    def new_array() -> None:
+        for x_t in rows:
+            step(x_t)
+
+    def loop() -> None:
+        for _ in rows:
+            pass
+
+    modes = {
+        "out=": into_out,
+        "out=, looked up": looked_up,
+        "positional": positional,
+        "new array": new_array,
+        "loop": loop,
+    }
+    return [Entry("empty call", mode, call, len(rows)) for mode, call in modes.items()]
+
+
+def wait(count: int, period_ns: int) -> Array:
+    """Return the nanoseconds by which each moment of a schedule was seen too late."""
+    late = np.zeros(count, np.int64)
+    _machine.wait(late, period_ns)
+    return late

@@ -1,0 +1,103 @@
+// machine.cpp - what this machine can do at best: streaming loads, multiply-adds, an empty call.
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <chrono>
+#include <cstdint>
+
+#include "peak.hpp"
+
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int kBytes = 64;
+#elif defined(__AVX__)
+constexpr int kBytes = 32;
+#else
+constexpr int kBytes = 16;
+#endif
+typedef std::uint64_t Vector __attribute__((vector_size(kBytes), aligned(16)));
+
+// Read a buffer from front to back, `passes` times. What is read goes into eight sums of one cycle
+// each, so that nothing but the loads can be the limit.
+PyObject* load(PyObject*, PyObject* args) {
+    Py_buffer buffer;
+    long passes;
+    if (!PyArg_ParseTuple(args, "y*l", &buffer, &passes)) return nullptr;
+    constexpr int chains = 8;
+    const Py_ssize_t count = buffer.len / kBytes;
+    const auto* data = static_cast<const Vector*>(buffer.buf);
+    Vector sums[chains] = {};
+    for (long pass = 0; pass < passes; ++pass) {
+        Py_ssize_t i = 0;
+        for (; i + chains <= count; i += chains)
+#pragma GCC unroll 8
+            for (int c = 0; c < chains; ++c) sums[c] ^= data[i + c];
+        for (; i < count; ++i) sums[0] ^= data[i];
+        asm volatile("" ::: "memory");  // the next pass reads all of it again
+    }
+    for (int c = 1; c < chains; ++c) sums[0] ^= sums[c];
+    PyBuffer_Release(&buffer);
+    return PyLong_FromUnsignedLongLong(sums[0][0]);
+}
+
+template <double (*multiply_add)(long)>
+PyObject* operations(PyObject*, PyObject* count) {
+    const long rounds = PyLong_AsLong(count);
+    if (PyErr_Occurred()) return nullptr;
+    return PyFloat_FromDouble(static_cast<double>(rounds) * multiply_add(rounds));
+}
+
+// Wait for each of `count` moments of an absolute schedule and note how late it was seen, into
+// int64s: the machine's own tail, with nothing to do.
+PyObject* wait(PyObject*, PyObject* args) {
+    using Clock = std::chrono::steady_clock;
+    Py_buffer lateness;
+    long long period;
+    if (!PyArg_ParseTuple(args, "w*L", &lateness, &period)) return nullptr;
+    auto* late = static_cast<std::int64_t*>(lateness.buf);
+    const auto nanoseconds = [] {
+        return std::chrono::nanoseconds(Clock::now().time_since_epoch()).count();
+    };
+    std::int64_t due = nanoseconds();
+    for (Py_ssize_t i = 0; i < lateness.len / 8; ++i) {
+        due += period;
+        std::int64_t now;
+        while ((now = nanoseconds()) < due) {
+        }
+        late[i] = now - due;
+    }
+    PyBuffer_Release(&lateness);
+    Py_RETURN_NONE;
+}
+
+PyObject* empty_step(PyObject*, PyObject* const*, Py_ssize_t, PyObject*) {
+    Py_RETURN_NONE;
+}
+
+PyMethodDef empty_methods[] = {
+    {"step", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(&empty_step)),
+     METH_FASTCALL | METH_KEYWORDS, "Do nothing, with the arguments of Stream.step."},
+    {nullptr, nullptr, 0, nullptr}};
+PyType_Slot empty_slots[] = {{Py_tp_methods, empty_methods}, {0, nullptr}};
+PyType_Spec empty_type = {"machine.Empty", sizeof(PyObject), 0, Py_TPFLAGS_DEFAULT, empty_slots};
+
+PyMethodDef functions[] = {
+    {"load", load, METH_VARARGS, "load(buffer, passes): read a buffer from front to back."},
+    {"wait", wait, METH_VARARGS, "wait(lateness, period_ns): fill an int64 array."},
+    {"fused_float32", operations<peak::fused_float32>, METH_O,
+     "Return the operations of n rounds."},
+    {"fused_float64", operations<peak::fused_float64>, METH_O,
+     "Return the operations of n rounds."},
+    {"sse2_float32", operations<peak::sse2_float32>, METH_O, "Return the operations of n rounds."},
+    {nullptr, nullptr, 0, nullptr}};
+PyModuleDef definition = {PyModuleDef_HEAD_INIT, "machine", nullptr, -1, functions};
+
+}  // namespace
+
+PyMODINIT_FUNC PyInit_machine() {
+    PyObject* module = PyModule_Create(&definition);
+    PyObject* type = module ? PyType_FromSpec(&empty_type) : nullptr;
+    if (!type || PyModule_AddObject(module, "Empty", type) < 0) return nullptr;
+    return module;
+}

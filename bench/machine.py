@@ -1,0 +1,71 @@
+"""What the result file says of the machine, the versions, and the machine's limits."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import elman
+import limits
+from elman.peers import native
+from elman.peers.timing import interleave, spread
+
+Facts = dict[str, Any]
+PACKAGES = ("numpy", "numba", "torch", "onnxruntime", "onnx", "jax", "jaxlib", "cmeel-eigen")
+FOOTPRINTS = [2**k for k in range(12, 26)]
+
+
+def machine() -> Facts:
+    """Return what the machine is."""
+    return {
+        "processor": native.processor(),
+        "cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "caches": _caches(),
+        "compiler": elman.build_info()["compiler"],
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that are installed."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def measure_limits(rounds: int) -> Facts:
+    """Return the limits on their own: GFLOP/s, nanoseconds of a call, GB/s at each footprint."""
+    x = np.ones((200, 16), np.float32)
+    peaks = [limits.multiply_add(name) for name in limits.PEAKS]
+    calls = limits.empty_calls(x, np.empty(4, np.float32))
+    loads = [limits.streaming_loads(size) for size in FOOTPRINTS]
+    medians = [spread(ns).median for ns in interleave([*peaks, *calls, *loads], rounds)]
+    rest = iter(medians)
+    return {
+        "fma_peak": {peak.mode: 1 / next(rest) for peak in peaks},
+        "empty_call_ns": {call.mode: next(rest) for call in calls},
+        "bandwidth": [
+            {"bytes": size, "gigabytes_per_second": size / next(rest)} for size in FOOTPRINTS
+        ],
+    }
+
+
+def _caches() -> dict[str, str]:
+    """Return the sizes of the first processor's caches, where Linux tells them."""
+    found = {}
+    for cache in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
+        level, kind, size = (
+            (cache / name).read_text().strip() for name in ("level", "type", "size")
+        )
+        if kind != "Instruction":
+            found[f"L{level}"] = size
+    return found

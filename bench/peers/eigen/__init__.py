@@ -1,0 +1,38 @@
+"""Plain Eigen: what a good C++ programmer writes in an afternoon, compiled for this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from elman.peers import native
+from elman.peers.base import Peer
+from elman.peers.weights import weights
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from elman import Network
+    from elman.peers.base import Step
+
+    Array = NDArray[Any]
+
+plain = native.build(Path(__file__).parent, f"{__name__}.plain")
+
+
+class Eigen(Peer):
+    """One call for a step, a sequence or a batch, through ordinary pybind11."""
+
+    def __init__(self, net: Network) -> None:
+        self.weights = weights(net)
+        self.run = self._new().run
+
+    def _new(self) -> Any:
+        make = {4: plain.Float32, 8: plain.Float64}[self.weights.W_hy.itemsize]
+        return make(*self.weights)
+
+    def steps(self) -> dict[str, Step]:
+        return {"": self._new().step}
+
+
+PEER = Eigen

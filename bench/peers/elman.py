@@ -1,0 +1,53 @@
+"""elman itself, in the ways that a user calls it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from elman.peers.base import Peer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from elman import Network
+    from elman.peers.base import Step
+
+    Array = NDArray[Any]
+
+
+class Elman(Peer):
+    """`stream.step` into an array, looked up each time, or with a new array; `net(x)`."""
+
+    def __init__(self, net: Network, threads: int = 1) -> None:
+        self.net = net
+        self.run = net if threads == 1 else lambda x: net.run(x, threads=threads).output
+
+    def steps(self) -> dict[str, Step]:
+        stream, y = self.net.stream(), np.empty(self.net.output_size, self.net.dtype)
+        return {"out=": lambda x_t: stream.step(x_t, out=y), "new array": self.net.stream().step}
+
+    def loops(self, x: Array) -> dict[str, Callable[[], None]]:
+        """Return the loops as a user writes them: another call around a step would cost as much."""
+        rows, stream = list(x), self.net.stream()
+        step, y = stream.step, np.empty(self.net.output_size, self.net.dtype)
+
+        def into_out() -> None:
+            for x_t in rows:
+                step(x_t, out=y)
+
+        def looked_up() -> None:
+            for x_t in rows:
+                stream.step(x_t, out=y)
+
+        def new_array() -> None:
+            for x_t in rows:
+                step(x_t)
+
+        return {"out=": into_out, "out=, looked up": looked_up, "new array": new_array}
+
+
+PEER = Elman

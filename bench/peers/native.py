@@ -1,0 +1,94 @@
+"""Small C++ extensions that are compiled on the machine that they are to measure."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.machinery
+import importlib.util
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from elman.peers.base import Unavailable
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+SUFFIX = importlib.machinery.EXTENSION_SUFFIXES[0]
+
+
+def build(source: Path, name: str) -> ModuleType:
+    """Import the extension `name`, made by a CMake project, compiled on first use into the cache.
+
+    The cache is the folder that ELMAN_CACHE names, or `elman` in the user's cache.
+    """
+    stem = name.rpartition(".")[2]
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    cache = Path(os.environ.get("ELMAN_CACHE") or Path(home, "elman"))
+    library = cache / f"{stem}-{_key(source)}" / f"{stem}{SUFFIX}"
+    if not library.exists():
+        library.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=library.parent) as folder:
+            _compile(source, folder)
+            os.replace(Path(folder, library.name), library)  # whole or not at all
+    spec = importlib.util.spec_from_file_location(name, library)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def processor() -> str:
+    """Return what the processor calls itself."""
+    if Path("/proc/cpuinfo").exists():
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _key(source: Path) -> str:
+    """Return a word that changes with the sources, the processor and the interpreter."""
+    digest = hashlib.sha256(f"{processor()} {sys.version}".encode())
+    for path in sorted(source.glob("*")):
+        if path.name == "CMakeLists.txt" or path.suffix in (".cpp", ".hpp"):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _compile(source: Path, folder: str) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
+    for command in (
+        [
+            *(_tool("cmake"), "-S", source, "-B", folder, "-G", "Ninja"),
+            f"-DCMAKE_MAKE_PROGRAM={_tool('ninja')}",
+            f"-DCMAKE_PREFIX_PATH={';'.join(_prefixes())}",
+            f"-DPython_EXECUTABLE={sys.executable}",
+        ],
+        [_tool("cmake"), "--build", folder],
+    ):
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode:
+            said = (done.stdout + done.stderr).strip().splitlines()
+            error = next((line for line in said if "error" in line.lower()), said[-1])
+            raise Unavailable(f"could not be compiled: {error}")
+
+
+def _tool(name: str) -> str:
+    beside = os.path.dirname(sys.executable)
+    path = shutil.which(name, path=os.pathsep.join([beside, os.environ.get("PATH", "")]))
+    if path is None:
+        raise Unavailable(f"{name} is not installed")
+    return path
+
+
+def _prefixes() -> list[str]:
+    """Return where CMake finds the packages pybind11 and cmeel-eigen of this interpreter."""
+    found = [os.path.join(path, "cmeel.prefix") for path in sys.path]
+    if spec := importlib.util.find_spec("pybind11"):
+        found.append(os.path.dirname(spec.origin))
+    return [path for path in found if os.path.isdir(path)]

@@ -1,0 +1,48 @@
+"""Plain Python: `elman.pure`, lists of floats and nothing but `math`, in double precision."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from elman import pure
+from elman.peers.base import Peer
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from elman import Network
+    from elman.peers.base import Step
+
+    Array = NDArray[Any]
+    Rows = list[list[float]]
+
+
+class PurePython(Peer):
+    """`elman.pure.step` and `elman.pure.run`."""
+
+    most_work = 1_000_000  # a tenth of a second
+
+    def __init__(self, net: Network) -> None:
+        self.weights = pure.weights(net)
+
+    def input(self, x: Array) -> Any:
+        return x.tolist()
+
+    def steps(self) -> dict[str, Step]:
+        weights, advance = self.weights, pure.step
+        state = weights.initial_state
+
+        def step(x_t: list[float]) -> list[float]:
+            nonlocal state
+            y_t, state = advance(weights, x_t, state)
+            return y_t
+
+        return {"": step}
+
+    def run(self, x: Any) -> Any:
+        if isinstance(x[0][0], list):
+            return [self.run(sequence) for sequence in x]
+        return pure.run(self.weights, x)[0]
+
+
+PEER = PurePython

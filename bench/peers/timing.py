@@ -1,0 +1,73 @@
+"""Interleaved rounds: a busy moment of the machine strikes all alike, so ratios hold."""
+
+from __future__ import annotations
+
+import time
+from statistics import median, quantiles
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+NANOSECONDS_PER_ROUND = 3_000_000  # for each entry, or one call where that takes longer
+
+
+class Entry(NamedTuple):
+    """Something to time: a call that does a number of items (steps, say)."""
+
+    name: str
+    mode: str
+    call: Callable[[], object]
+    items: float
+
+
+class Spread(NamedTuple):
+    """A median and the quartiles around it."""
+
+    median: float
+    low: float
+    high: float
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Return the median and the quartiles of values."""
+    if len(values) == 1:
+        return Spread(*values, *values, *values)
+    low, _, high = quantiles(values, n=4, method="inclusive")
+    return Spread(median(values), low, high)
+
+
+def interleave(
+    entries: Sequence[Entry],
+    rounds: int,
+    *,
+    clock: Callable[[], int] = time.perf_counter_ns,
+    done: Callable[[], object] = lambda: None,
+) -> list[list[float]]:
+    """Return the nanoseconds per item of each entry in each round.
+
+    Every entry has its turn in every round, after one call that is not timed: the entry before it
+    has left the caches and the clock of the processor as it liked. `done` is called after a round.
+    """
+    repeats = []
+    for entry in entries:
+        entry.call()
+        start = clock()
+        entry.call()
+        repeats.append(max(1, NANOSECONDS_PER_ROUND // max(1, clock() - start)))
+    times: list[list[float]] = [[] for _ in entries]
+    for _ in range(rounds):
+        for entry, count, measured in zip(entries, repeats, times, strict=True):
+            if count > 1:
+                entry.call()
+            start = clock()
+            for _ in range(count):
+                entry.call()
+            measured.append((clock() - start) / (count * entry.items))
+        done()
+    return times
+
+
+def ratios(times: Sequence[float], to: Sequence[float]) -> Spread:
+    """Return the spread of the ratios within each round."""
+    return spread([a / b for a, b in zip(times, to, strict=True)])

@@ -1,0 +1,65 @@
+"""A network's weights as most peers take them: tanh layers, a readout, the units folded in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from elman.peers.base import Unsupported
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from elman import Network
+
+    Array = NDArray[Any]
+
+
+class Layer(NamedTuple):
+    """W_xh (H, I), W_hh (H, H), b_h (H,), and the state h_0 (H,) to begin with."""
+
+    W_xh: Array
+    W_hh: Array
+    b_h: Array
+    h_0: Array
+
+
+class Weights(NamedTuple):
+    """The layers, W_hy (O, H), b_y (O,), and whether the output is sigmoid or else identity."""
+
+    layers: list[Layer]
+    W_hy: Array
+    b_y: Array
+    sigmoid: bool
+
+
+def weights(net: Network) -> Weights:
+    """Return writable copies of the weights; Unsupported if the network is of another kind."""
+    if set(net.activations) != {"tanh"} or net.output_activation not in ("sigmoid", "identity"):
+        raise Unsupported("takes only tanh layers and a sigmoid or identity output")
+    sigmoid = net.output_activation == "sigmoid"
+    if sigmoid and not (net.output_scale is None and net.output_shift is None):
+        raise Unsupported("takes no units of a sigmoid output")
+    layers, end = [], 0
+    for layer in net.layers:
+        start, end = end, end + len(layer.W_hh)
+        h_0 = net.initial_state if net.initial_state is not None else np.zeros(net.state_size)
+        layers.append([layer.W_xh, layer.W_hh, _bias(layer.b_h, layer.W_hh), h_0[start:end]])
+    W_hy, b_y = net.readout.W_hy, _bias(net.readout.b_y, net.readout.W_hy)
+
+    if net.input_scale is not None:
+        layers[0][0] = layers[0][0] * net.input_scale
+    if net.input_shift is not None:
+        layers[0][2] = layers[0][2] - layers[0][0] @ net.input_shift
+    if net.output_scale is not None:
+        W_hy, b_y = W_hy * net.output_scale[:, np.newaxis], b_y * net.output_scale
+    if net.output_shift is not None:
+        b_y = b_y + net.output_shift
+
+    copy = lambda a: np.array(a, dtype=net.dtype, order="C")  # noqa: E731
+    return Weights([Layer(*map(copy, layer)) for layer in layers], copy(W_hy), copy(b_y), sigmoid)
+
+
+def _bias(bias: Array | None, matrix: Array) -> Array:
+    return np.zeros(len(matrix), matrix.dtype) if bias is None else bias

@@ -1,0 +1,167 @@
+"""Measure elman and its peers, and write the result file.
+
+python bench/run.py
+python bench/run.py --cases step,sequence --peers numpy,jax --rounds 5 --output /tmp/quick.json
+"""
+
+# ruff: noqa: E402 - the number of threads comes before the imports
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from elman import peers
+
+peers.one_thread()
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+import cases
+import elman
+import machine
+import measure
+import processes
+import tail
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    Facts = dict[str, Any]
+
+FORMAT = 1
+OTHER_CASES = ("imports", "cold_start", "tail")
+TAIL_CASE = cases.Case("tail", "step", 16, 32, 4)
+
+
+def main() -> None:
+    arguments = _arguments()
+    console = Console()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
+        result = run(arguments, progress)
+    arguments.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    show(console, result)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+
+    def names(known: Iterable[str]) -> Callable[[str], list[str]]:
+        def split(text: str) -> list[str]:
+            if unknown := set(text.split(",")) - set(known):
+                raise argparse.ArgumentTypeError(f"expected some of {', '.join(known)}: {unknown}")
+            return [name for name in known if name in text.split(",")]
+
+        return split
+
+    groups = [*cases.GROUPS, *OTHER_CASES]
+    sizes = [str(H) for _, H, _ in cases.SIZES]
+    parser.add_argument("--cases", type=names(groups), default=groups)
+    parser.add_argument("--sizes", type=names(sizes), default=sizes, help="hidden sizes")
+    parser.add_argument("--peers", type=names(peers.TITLES), default=list(peers.TITLES))
+    parser.add_argument("--rounds", type=int, default=21)
+    parser.add_argument("--tail-steps", type=int, default=1_000_000)
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results.json")
+    return parser.parse_args()
+
+
+def run(arguments: argparse.Namespace, progress: Progress) -> Facts:
+    """Return the result file: the groups of cases in turn, on one processor where possible."""
+    rounds = arguments.rounds
+    with measure.pinned():
+        found, left_out = peers.available(dict.fromkeys(["elman", *arguments.peers]))
+        result: Facts = {
+            "format": FORMAT,
+            "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "machine": machine.machine(),
+            "versions": machine.versions(),
+            "elman": elman.build_info(),
+            "limits": machine.measure_limits(rounds),
+            "left_out": left_out,
+            "wrong": {},
+            "cases": [],
+        }
+        for group in (group for group in arguments.cases if group in cases.GROUPS):
+            chosen = [case for case in cases.GROUPS[group] if str(case.H) in arguments.sizes]
+            for case in progress.track(chosen, description=group):
+                facts, wrong = measure.measure(case, found, rounds)
+                result["cases"].append(facts)
+                result["wrong"] |= wrong
+        others = {
+            "imports": lambda done: (processes.imports(found, rounds, done), {}),
+            "cold_start": lambda done: (processes.cold_start(found, rounds, done), {}),
+            "tail": lambda done: tail.tail(TAIL_CASE, found, arguments.tail_steps, done),
+        }
+        for name, measure_other in others.items():
+            result[name] = []
+            if name in arguments.cases:
+                task = progress.add_task(name, total=None)
+                result[name], wrong = measure_other(partial(progress.advance, task))
+                result["wrong"] |= wrong
+    return result
+
+
+def show(console: Console, result: Facts) -> None:
+    """Print the result as tables."""
+    for facts in result["cases"]:
+        shape = facts["shape"]
+        title = (
+            f"{facts['group']}: {facts['work']} of {shape['I']}, {shape['H']}, {shape['O']},"
+            f" {shape['layers']} layers, {facts['dtype']}, {facts['isa']}"
+        )
+        table = _table(title, facts["unit"], "times", "quartiles", "empty calls")
+        for entry in [*facts["entries"], *facts["limits"]]:
+            ratio = entry["ratio"]
+            table.add_row(
+                _name(entry),
+                f"{entry['median']:,.1f}",
+                f"{ratio['median']:.2f}",
+                f"{ratio['low']:.2f} - {ratio['high']:.2f}",
+                *(f"{entry[key]['median']:.1f}" for key in ("times_empty_call",) if key in entry),
+            )
+        console.print(table)
+    for group in ("imports", "cold_start"):
+        table = _table(group, "ms", "over the first", "times", "")
+        for facts in result[group]:
+            table.add_row(
+                _name(facts),
+                f"{facts['median']:.1f}",
+                f"{facts['over']['median']:.1f}",
+                f"{facts['ratio']['median']:.2f}",
+            )
+        if result[group]:
+            console.print(table)
+    for kind in ("service", "latency"):
+        table = _table(f"tail: {kind}, ns", *tail.PERCENTILES)
+        for facts in result["tail"]:
+            if kind in facts:
+                values = [f"{facts[kind][name]:,.0f}" for name in tail.PERCENTILES]
+                table.add_row(f"{_name(facts)}, {facts['period_ns'] / 1000:.0f} us", *values)
+        if result["tail"]:
+            console.print(table)
+    for kind in ("left_out", "wrong"):
+        for name, sentence in result[kind].items():
+            console.print(f"{kind.replace('_', ' ')}: {peers.TITLES[name]}: {sentence}")
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table("", title=title, title_justify="left", box=SIMPLE_HEAD)
+    for column in columns:
+        table.add_column(column, justify="right")
+    return table
+
+
+def _name(facts: Facts) -> str:
+    name = peers.TITLES.get(facts["name"], facts["name"])
+    return f"{name}, {facts['mode']}" if facts.get("mode") else name
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,343 @@
+"""The other ways to compute a network: their answers, how they are timed, and the result file."""
+
+from __future__ import annotations
+
+import fcntl
+import itertools
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import elman
+from elman import peers, reference
+from elman.peers import answers, timing
+from fixtures import cpp_build
+
+RUN = cpp_build.ROOT / "bench" / "run.py"
+NEEDS = {"numba": ["numba"], "torch": ["torch"], "onnxruntime": ["onnxruntime", "onnx"]}
+NEEDS |= {"jax": ["jax"]}
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """A folder for what is compiled here, without optimization, which takes half the time."""
+    folder = os.environ.get("ELMAN_TEST_BUILD") or tmp_path_factory.getbasetemp()
+    folder = pathlib.Path(folder, "peers")
+    folder.mkdir(parents=True, exist_ok=True)
+    with pytest.MonkeyPatch.context() as patch, open(folder / "lock", "w") as lock:
+        patch.setenv("ELMAN_CACHE", str(folder))
+        patch.setenv("CMAKE_BUILD_TYPE", "None")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield folder
+
+
+@pytest.fixture(
+    params=[
+        # Eigen's templates take ten seconds and more to compile.
+        pytest.param(name, marks=pytest.mark.slow if name == "eigen" else ())
+        for name in peers.TITLES
+    ]
+)
+def peer(request, cache):
+    """Every peer in turn; those of the extra `bench` where they are installed."""
+    name = request.param
+    for module in NEEDS.get(name, ()):
+        pytest.importorskip(module, reason=f"needs {module}: pip install elman[bench]")
+    if name == "eigen":
+        for tool in ("cmake", "ninja"):
+            cpp_build.tool(tool)
+    found, left_out = peers.available([name])
+    assert not left_out
+    return found[name]
+
+
+def network(dtype="float32", hidden_size=5, **more):
+    return elman.Network(
+        input_size=3, hidden_size=hidden_size, output_size=2, seed=1, dtype=dtype, **more
+    )
+
+
+def prepared(peer, net):
+    try:
+        return peer(net)
+    except peers.Unsupported as why:
+        pytest.skip(str(why))
+
+
+UNITS = {
+    "output_activation": "identity",
+    "initial_state": np.full(5, 0.5),
+    "input_shift": [1, 2, 3],
+    "input_scale": [0.5, 2, 1],
+    "output_shift": [1, 2],
+    "output_scale": [3, 4],
+}
+
+
+# --- the answers ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    "more",
+    [{}, {"hidden_size": [4, 4]}, {"bias": False}, UNITS],
+    ids=["one", "two", "bare", "units"],
+)
+def test_a_peer_gives_the_answers_of_the_reference(peer, dtype, more, rng):
+    net = network(dtype, **more)
+    x = rng.standard_normal((4, 7, 3)).astype(dtype)
+    expected = reference.run(net, x).output
+    computed = prepared(peer, net)
+    assert answers.wrong_steps(computed, x[0], expected[0]) is None
+    assert answers.wrong_run(computed, x[0], expected[0]) is None
+    assert answers.wrong_run(computed, x, expected) is None
+
+
+def test_a_step_begins_anew_for_each_callable_and_each_loop_goes_on(peer, rng):
+    computed = prepared(peer, network())
+    x = rng.standard_normal((6, 3)).astype(np.float32)
+    for mode in computed.steps():
+        first, second = (computed.steps()[mode] for _ in range(2))
+        row = computed.input(x)[0]
+        begun = np.array(computed.output(first(row)))
+        assert not np.array_equal(begun, computed.output(first(row)))
+        np.testing.assert_array_equal(computed.output(second(row)), begun)
+    for loop in computed.loops(x).values():
+        loop()
+
+
+@pytest.mark.parametrize("change", [{"activation": "relu"}, {"output_activation": "softmax"}])
+def test_a_network_of_another_kind_is_refused_in_one_sentence(change):
+    with pytest.raises(peers.Unsupported, match="takes only tanh layers and a sigmoid or identity"):
+        peers.available(["numpy"])[0]["numpy"](network(**change))
+
+
+def test_an_answer_off_by_more_than_rounding_is_wrong():
+    net = network()
+    x = np.ones((4, 3), np.float32)
+    expected = reference.run(net, x).output
+    right = peers.available(["numpy"])[0]["numpy"](net)
+    assert answers.wrong_run(right, x, expected) is None
+    assert "off by 0.01" in answers.wrong_run(right, x, expected + 0.01)
+    assert answers.wrong_run(right, x, expected[:2]) == "expected (2, 2), got (4, 2)"
+    assert "np.dot: off by 0.01" in answers.wrong_steps(right, x, expected + 0.01)
+
+
+def test_a_nan_is_wrong():
+    net = network()
+    x = np.full((4, 3), np.nan, np.float32)
+    expected = reference.run(net, np.ones((4, 3))).output
+    right = peers.available(["numpy"])[0]["numpy"](net)
+    assert "off by nan" in answers.wrong_run(right, x, expected)
+
+
+# --- which there are ------------------------------------------------------------------------------
+
+
+def test_a_peer_that_is_not_installed_is_left_out_with_a_sentence(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.delitem(sys.modules, "elman.peers.torch", raising=False)
+    found, left_out = peers.available(["elman", "torch"])
+    assert list(found) == ["elman"]
+    assert left_out == {"torch": "torch is not installed"}
+
+
+def test_a_peer_that_cannot_be_compiled_is_left_out_with_a_sentence(monkeypatch, tmp_path):
+    monkeypatch.delitem(sys.modules, "elman.peers.eigen", raising=False)
+    monkeypatch.setenv("ELMAN_CACHE", str(tmp_path))
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    assert peers.available(["eigen"]) == ({}, {"eigen": "cmake is not installed"})
+
+
+def test_importing_the_peers_imports_no_numpy_and_importing_elman_no_peers():
+    code = "import sys, elman{}; print('elman.peers' in sys.modules, 'numpy' in sys.modules)"
+    for more, printed in (("", "False False\n"), (".peers", "True False\n")):
+        done = subprocess.run(
+            [sys.executable, "-c", code.format(more)], capture_output=True, text=True, check=True
+        )
+        assert done.stdout == printed
+
+
+# --- the timing -----------------------------------------------------------------------------------
+
+
+class Clock:
+    """A clock that only the calls advance."""
+
+    def __init__(self):
+        self.now = 0
+
+    def __call__(self):
+        return self.now
+
+    def call(self, times):
+        """Return a call that takes these times in turn, again and again."""
+        times = itertools.cycle(times)
+
+        def advance():
+            self.now += next(times)
+
+        return advance
+
+
+def test_the_rounds_are_interleaved_and_a_ratio_stays_within_its_round():
+    clock, order, ms = Clock(), [], 5_000_000
+
+    def noting(name, call):
+        return lambda: (order.append(name), call())
+
+    # Two calls to see how long one takes, then three rounds; the machine is busy in the third.
+    ours = noting("ours", clock.call([ms, ms, ms, 2 * ms, 10 * ms]))
+    theirs = noting("theirs", clock.call([ms, ms, 2 * ms, 4 * ms, 30 * ms]))
+    entries = [timing.Entry("ours", "", ours, 1000), timing.Entry("theirs", "", theirs, 10)]
+    times = timing.interleave(entries, rounds=3, clock=clock)
+    assert order[4:] == ["ours", "theirs"] * 3
+    assert times == [[5_000, 10_000, 50_000], [1_000_000, 2_000_000, 15_000_000]]
+    assert timing.ratios(times[1], times[0]) == (200, 200, 250)
+
+
+def test_short_calls_are_repeated_and_the_first_of_a_round_is_not_timed():
+    clock = Clock()
+    calls = itertools.chain([1_000_000] * 2, itertools.cycle([7_000_000, *[1_000_000] * 3]))
+    entry = timing.Entry("short", "", clock.call(calls), 10)
+    assert timing.interleave([entry], rounds=2, clock=clock) == [[100_000, 100_000]]
+
+
+def test_the_spread_is_the_median_and_the_quartiles():
+    assert timing.spread([5, 1, 2, 4, 3]) == (3, 2, 4)
+    assert timing.spread([7.0]) == (7, 7, 7)
+
+
+# --- the cases ------------------------------------------------------------------------------------
+
+
+class WrongPeer(peers.available(["numpy"])[0]["numpy"]):
+    """A peer that is fast and wrong, and that must not be timed."""
+
+    def loops(self, x):
+        raise AssertionError("timed")
+
+    def run(self, x):
+        assert len(x) == 1000
+        return super().run(x) + 0.5
+
+    def _plain_step(self):
+        right = super()._plain_step()
+        return lambda x_t: right(x_t) + 0.5
+
+
+@pytest.mark.parametrize("group", ["step", "sequence"])
+def test_a_wrong_peer_is_reported_and_not_timed(group, cache, monkeypatch):
+    monkeypatch.syspath_prepend(str(RUN.parent))
+    import cases
+    import measure
+
+    found = {**peers.available(["elman"])[0], "wrong": WrongPeer}
+    facts, wrong = measure.measure(cases.GROUPS[group][0], found, rounds=1)
+    assert {entry["name"] for entry in facts["entries"]} <= {
+        "elman",
+        "empty call",
+        "streaming loads",
+    }
+    assert list(wrong) == ["wrong"]
+    assert wrong["wrong"].startswith(f"{group} of 1, 8, 1: ")
+    assert "off by 0.5" in wrong["wrong"]
+
+
+def test_the_weights_of_a_case_are_those_of_its_network(cache, monkeypatch):
+    monkeypatch.syspath_prepend(str(RUN.parent))
+    import cases
+
+    for case in [*cases.GROUPS["deep"], *cases.GROUPS["float64"][:2]]:
+        net = case.network()
+        matrices = [a for layer in net.layers for a in (layer.W_xh, layer.W_hh)]
+        matrices.append(net.readout.W_hy)
+        assert case.weights == sum(a.size for a in matrices)
+        assert case.bytes == sum(a.nbytes for a in matrices)
+
+
+# --- the result file ------------------------------------------------------------------------------
+
+SPREAD = {"median", "low", "high"}
+
+
+@pytest.fixture(scope="module")
+def result(cache):
+    """What one round of small cases writes, and what it prints."""
+    output = cache / "results.json"
+    done = subprocess.run(
+        [
+            *(sys.executable, "-W", "error", str(RUN), "--sizes", "8,32,64", "--rounds", "1"),
+            *("--cases", "step,batch,float64,isa,imports,cold_start,tail"),
+            *("--peers", "numpy", "--tail-steps", "100", "--output", str(output)),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(output.read_text()), done.stdout
+
+
+def test_the_result_file_has_its_parts(result):
+    facts, printed = result
+    assert set(facts) == {
+        *("format", "date", "machine", "versions", "elman", "limits", "left_out", "wrong"),
+        *("cases", "imports", "cold_start", "tail"),
+    }
+    assert facts["format"] == 1
+    assert set(facts["machine"]) == {"processor", "cores", "system", "caches", "compiler"}
+    assert facts["versions"]["numpy"] == np.__version__
+    assert facts["elman"] == elman.build_info()
+    assert facts["left_out"] == facts["wrong"] == {}
+    assert {"float32", "float64", "sse2_float32"} >= set(facts["limits"]["fma_peak"])
+    assert {"out=", "positional", "loop"} < set(facts["limits"]["empty_call_ns"])
+    assert all(set(b) == {"bytes", "gigabytes_per_second"} for b in facts["limits"]["bandwidth"])
+    assert "batch" in printed
+
+
+def test_a_case_says_what_was_measured_and_compares_all_with_its_first_entry(result):
+    cases = result[0]["cases"]
+    assert {case["group"] for case in cases} == {"step", "batch", "float64", "isa"}
+    for case in cases:
+        assert set(case) == {
+            *("group", "work", "shape", "dtype", "threads", "isa", "unit", "rounds"),
+            *("entries", "limits"),
+        }
+        assert set(case["shape"]) == set("ITHOB") | {"layers"}
+        assert case["rounds"] == 1
+        assert case["unit"] == ("GFLOP/s" if case["work"] == "batch" else "ns per step")
+        first, *_ = case["entries"]
+        assert first["name"] == "elman"
+        assert first["ratio"] == {"median": 1, "low": 1, "high": 1}
+        assert {entry["name"] for entry in case["entries"]} == {"elman", "numpy"}
+        for entry in [*case["entries"], *case["limits"]]:
+            assert {"name", "mode", "ratio"} | SPREAD <= set(entry)
+            assert entry["median"] > 0
+
+
+def test_a_step_is_held_against_the_empty_call_of_its_mode(result):
+    step = result[0]["cases"][0]
+    assert step["group"] == "step"
+    modes = {e["mode"] for e in step["entries"] if "times_empty_call" in e}
+    assert modes == {"out=", "out=, looked up", "new array"}
+    assert modes < {limit["mode"] for limit in step["limits"]}
+
+
+def test_whole_processes_and_the_tail_are_in_the_result(result):
+    facts, _ = result
+    assert [entry["name"] for entry in facts["imports"]] == ["python", "elman", "numpy"]
+    assert [entry["name"] for entry in facts["cold_start"]] == ["import numpy", "elman"]
+    for entry in facts["imports"] + facts["cold_start"]:
+        assert set(entry) == {"name", "unit", "ratio", "over"} | SPREAD
+    inside = [e for e in facts["tail"] if e["mode"] == "inside the extension"]
+    assert [entry["name"] for entry in inside] == ["nothing", "elman"]
+    for entry in facts["tail"]:
+        for kind in {"service", "latency"} & set(entry):
+            assert set(entry[kind]) == {"steps", "p50", "p99", "p99_9", "p99_99", "max"}
