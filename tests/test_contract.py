@@ -247,6 +247,20 @@ def test_the_number_of_threads_changes_nothing(rng, isa, dtype):
                 assert_same_runs(got, one)
 
 
+@pytest.mark.parametrize("hidden", [(8, 8), (33, 5, 40), (4, 3, 2, 5, 4)])
+def test_threads_that_share_the_layers_of_a_sequence_change_nothing(rng, isa, dtype, hidden):
+    net = make_network(isa, dtype, inputs=3, hidden=hidden, outputs=2, everything=True)
+    for B in (1, 2, 3):
+        x = inputs(rng, net, B, 400)  # several chunks, and more of them than wait between two threads
+        state = rng.standard_normal((B, net.state_size))
+        lengths = rng.integers(0, 401, B)
+        for options in ({}, {"lengths": lengths}, {"state": state}, {"outputs": "last"}):
+            one = net.run(x, threads=1, return_hidden=True, **options)
+            for threads in (2, 3, 5, 16):
+                got = net.run(x, threads=threads, return_hidden=True, **options)
+                assert_same_runs(got, one)
+
+
 # --- D5: instruction sets -------------------------------------------------------------------------
 
 several_fused = pytest.mark.skipif(len(FUSED) < 2, reason="only one set here fuses")

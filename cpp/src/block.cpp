@@ -15,15 +15,6 @@ constexpr Index kProducts = 64;
 constexpr Index kSteps = 8;
 constexpr Index kBytes = 512 * 1024;
 
-template <class Real>
-Index products_that_fit(const Architecture& a, Index columns) {
-    Index numbers = padded<Real>(a.input_size) + padded<Real>(a.output_size());
-    for (const LayerShape& layer : a.layers) numbers += padded<Real>(layer.hidden_size);
-    const Index bytes = numbers * static_cast<Index>(sizeof(Real));
-    const Index wanted = std::max(kProducts, kSteps * columns);
-    return std::max(columns, std::min(wanted, kBytes / bytes));
-}
-
 // to[i * to_stride] = from[i * from_stride]
 template <class Real>
 void copy(const Real* from, Index from_stride, Real* to, Index to_stride, Index count) {
@@ -41,22 +32,40 @@ AlignedVector<Real> allocate(Index count, Index stride) {
 }  // namespace
 
 template <class Real>
-Block<Real>::Block(const Network<Real>& network, Index columns)
+Index products_that_fit(const Architecture& a, Index columns) {
+    Index numbers = padded<Real>(a.input_size) + padded<Real>(a.output_size());
+    for (const LayerShape& layer : a.layers) numbers += padded<Real>(layer.hidden_size);
+    const Index bytes = numbers * static_cast<Index>(sizeof(Real));
+    const Index wanted = std::max(kProducts, kSteps * columns);
+    return std::max(columns, std::min(wanted, kBytes / bytes));
+}
+
+template <class Real>
+Block<Real>::Block(const Network<Real>& network, Index columns, Layers layers)
     : network_(network),
+      layers_(layers),
       products_(products_that_fit<Real>(network.architecture(), columns)),
       input_stride_(padded<Real>(network.architecture().input_size)),
-      output_stride_(padded<Real>(network.architecture().output_size())),
-      inputs_(allocate<Real>(products_, input_stride_)),
-      outputs_(allocate<Real>(products_, output_stride_)) {
-    for (const LayerShape& layer : network.architecture().layers) {
-        const Index stride = padded<Real>(layer.hidden_size);
-        hidden_.push_back({allocate<Real>(columns + products_, stride), layer.hidden_size, stride});
+      output_stride_(padded<Real>(network.architecture().output_size())) {
+    const std::vector<LayerShape>& shapes = network.architecture().layers;
+    if (layers.first == 0) inputs_ = allocate<Real>(products_, input_stride_);
+    if (layers.last == shapes.size()) outputs_ = allocate<Real>(products_, output_stride_);
+    for (std::size_t l = 0; l < layers.first; ++l) state_offset_ += shapes[l].hidden_size;
+    for (std::size_t l = layers.first; l < layers.last; ++l) {
+        const Index stride = padded<Real>(shapes[l].hidden_size);
+        hidden_.push_back(
+            {allocate<Real>(columns + products_, stride), shapes[l].hidden_size, stride});
     }
     for (Index column = 0; column < columns; ++column) reset(column);
 }
 
 template <class Real>
+Block<Real>::Block(const Network<Real>& network, Index columns)
+    : Block(network, columns, {0, network.layers().size()}) {}
+
+template <class Real>
 void Block<Real>::set_state(Index column, const Real* state) noexcept {
+    state += state_offset_;
     for (Slots& layer : hidden_) {
         std::copy_n(state, layer.size, layer.slot(now_ + column));
         state += layer.size;
@@ -65,6 +74,7 @@ void Block<Real>::set_state(Index column, const Real* state) noexcept {
 
 template <class Real>
 void Block<Real>::get_state(Index column, Real* state) const noexcept {
+    state += state_offset_;
     for (const Slots& layer : hidden_) {
         std::copy_n(layer.slot(now_ + column), layer.size, state);
         state += layer.size;
@@ -112,7 +122,7 @@ void Block<Real>::advance(Columns<const Real> below, Index count, Index steps) n
         for (Slots& layer : hidden_) std::copy_n(layer.slot(now_), layer.stride, layer.slot(0));
     now_ = 0;
     for (std::size_t l = 0; l < hidden_.size(); ++l) {
-        const auto& layer = network_.layers()[l];
+        const auto& layer = network_.layers()[layers_.first + l];
         Slots& slots = hidden_[l];
         network_.kernels().unfold(layer.input, layer.recurrent, layer.bias, below,
                                   {slots.slot(0), slots.stride}, count, steps,
@@ -124,13 +134,18 @@ void Block<Real>::advance(Columns<const Real> below, Index count, Index steps) n
 }
 
 template <class Real>
+Columns<const Real> Block<Real>::top() const noexcept {
+    return {hidden_.back().slot(count_), hidden_.back().stride};
+}
+
+template <class Real>
 void Block<Real>::step(const Real* x, Index x_stride, Real* y, Index y_stride) noexcept {
     const bool as_it_is = reads(x_stride);
     if (!as_it_is) set_input(0, x, x_stride);
     const Real* below = as_it_is ? x : inputs_.data();
     const Index next = 1 - now_;
     for (std::size_t l = 0; l < hidden_.size(); ++l) {
-        const auto& layer = network_.layers()[l];
+        const auto& layer = network_.layers()[layers_.first + l];
         network_.kernels().cell(layer.input, layer.recurrent, layer.bias, below,
                                 hidden_[l].slot(now_), hidden_[l].slot(next),
                                 {layer.activation, true}, now_ != 0);
@@ -148,6 +163,7 @@ void Block<Real>::get_output(Index i, Real* y, Index stride) const noexcept {
 
 template <class Real>
 void Block<Real>::hidden(Index index, Real* state) const noexcept {
+    state += state_offset_;
     for (const Slots& layer : hidden_) {
         std::copy_n(layer.slot(count_ + index), layer.size, state);
         state += layer.size;
@@ -156,7 +172,8 @@ void Block<Real>::hidden(Index index, Real* state) const noexcept {
 
 template <class Real>
 void Block<Real>::read_out(Index first, Index count) noexcept {
-    read_out({hidden_.back().slot(count_ + first), hidden_.back().stride}, count);
+    const Columns<const Real> states = top();
+    read_out({states.data + first * states.stride, states.stride}, count);
 }
 
 template <class Real>
@@ -183,6 +200,8 @@ void Block<Real>::read_out(Columns<const Real> states, Index count) noexcept {
     }
 }
 
+template Index products_that_fit<float>(const Architecture& a, Index columns);
+template Index products_that_fit<double>(const Architecture& a, Index columns);
 template class Block<float>;
 template class Block<double>;
 

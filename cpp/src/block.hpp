@@ -13,16 +13,28 @@
 
 namespace elman {
 
+// How many columns x steps one call of Block::advance takes.
+template <class Real>
+Index products_that_fit(const Architecture& a, Index columns);
+
+// The layers [first, last) of a network.
+struct Layers {
+    std::size_t first, last;
+};
+
+// A block holds all layers of a network or, where several threads work on one sequence, some of
+// them: the first ones take inputs, the last ones give outputs.
 template <class Real>
 class Block {
   public:
     // For up to `columns` sequences, which begin at the network's initial state.
-    Block(const Network<Real>& network, Index columns);
+    Block(const Network<Real>& network, Index columns, Layers layers);
+    Block(const Network<Real>& network, Index columns);  // all layers
 
     // How many steps of `count` columns one call of advance can take.
     Index steps_that_fit(Index count) const { return products_ / count; }
 
-    // The state of one column, (state_size,).
+    // The state of one column, (state_size,) for the whole network; the block's own layers in it.
     void set_state(Index column, const Real* state) noexcept;
     void get_state(Index column, Real* state) const noexcept;
     void reset(Index column) noexcept;
@@ -36,6 +48,11 @@ class Block {
 
     // Advances the first column alone over rows of inputs in the user's units.
     void advance(Rows<const Real> x, Index steps) noexcept;
+
+    // Advances over the states of the layer below; top() is that for the block above, in the order
+    // of set_input.
+    void advance(Columns<const Real> below, Index count, Index steps) noexcept;
+    Columns<const Real> top() const noexcept;
 
     // The state of a column after one step of the last advance (index as for set_input).
     void hidden(Index index, Real* state) const noexcept;
@@ -62,13 +79,14 @@ class Block {
 
     // That rows of inputs of this stride are columns as they are.
     bool reads(Index stride) const noexcept;
-    void advance(Columns<const Real> below, Index count, Index steps) noexcept;
     void read_out(Columns<const Real> states, Index count) noexcept;
 
     const Network<Real>& network_;
-    Index products_;   // columns x steps that fit
-    Index now_ = 0;    // the slot where the states are: step() takes turns between 0 and 1
-    Index count_ = 0;  // columns of the last advance: how far apart its slots are
+    Layers layers_;
+    Index state_offset_ = 0;  // of its first layer in the network's state
+    Index products_;          // columns x steps that fit
+    Index now_ = 0;           // the slot where the states are: step() takes turns between 0 and 1
+    Index count_ = 0;         // columns of the last advance: how far apart its slots are
     Index input_stride_;
     Index output_stride_;
     AlignedVector<Real> inputs_;

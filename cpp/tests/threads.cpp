@@ -44,19 +44,19 @@ void test_a_network_is_shared(const std::shared_ptr<const elman::Network<float>>
     for (const Numbers& y : results) check(y == alone, "a stream does not see its neighbours");
 }
 
-void test_sequences_share_their_threads(const elman::Network<float>& network) {
-    constexpr Index kSequences = 37;
+// More threads than sequences share the layers of each.
+void test_threads_do_not_change_a_sequence(const elman::Network<float>& network, Index sequences) {
     const Numbers x = inputs();
     std::vector<Index> lengths;
-    for (Index b = 0; b < kSequences; ++b) lengths.push_back(b * 13 % kSteps);
+    for (Index b = 0; b < sequences; ++b) lengths.push_back(kSteps - b * 13 % kSteps);
     const auto run = [&](Index threads) {
-        Numbers y(kSequences * kSteps * kOutputs, -1);
+        Numbers y(static_cast<std::size_t>(sequences * kSteps * kOutputs), -1);
         elman::SequenceTask<float> task;
-        task.sequences = kSequences;
+        task.sequences = sequences;
         task.steps = kSteps;
-        task.x = {x.data(), {kSequences}, {0}, kInputs, 1};
+        task.x = {x.data(), {sequences}, {0}, kInputs, 1};
         task.lengths = lengths.data();
-        task.output = {y.data(), {kSequences}, {kSteps * kOutputs}, kOutputs, 1};
+        task.output = {y.data(), {sequences}, {kSteps * kOutputs}, kOutputs, 1};
         elman::Sequence<float> sequence(network, task, threads);
         while (!sequence.advance(std::chrono::microseconds(200))) continue;
         return y;
@@ -100,7 +100,7 @@ void test_a_stream_is_taken_in_turn(const std::shared_ptr<const elman::Network<f
 int main() {
     const auto network = random_network<float>(everything(), elman::isa());
     test_a_network_is_shared(network);
-    test_sequences_share_their_threads(*network);
+    for (Index sequences : {1, 2, 37}) test_threads_do_not_change_a_sequence(*network, sequences);
     test_a_stream_is_taken_in_turn(network);
     return failures != 0;
 }

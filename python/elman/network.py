@@ -461,7 +461,8 @@ output_scale, metadata
         return_hidden : bool
             Whether to return the state after every step.
         threads : int
-            How many threads share the sequences. The results are the same bits for any number.
+            How many threads share the sequences or, where there are more threads than sequences,
+            the layers of each. The results are the same bits for any number.
         out : ndarray, optional
             Where to write the outputs, as for `Network.__call__`.
 

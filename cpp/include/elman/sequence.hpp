@@ -1,7 +1,8 @@
 // sequence.hpp - whole sequences and batches of them, by one thread or by several.
 //
-// B sequences of T steps, I inputs, O outputs, S numbers of state. Every sequence belongs to one
-// thread, and its numbers do not depend on which, nor on its neighbours in the batch.
+// B sequences of T steps, I inputs, O outputs, S numbers of state. Threads share the sequences;
+// where there are more threads than sequences, they share the layers of each. The numbers do not
+// depend on who computes them, nor on the neighbours in the batch.
 #pragma once
 
 #include <chrono>
@@ -29,6 +30,9 @@ struct Batch {
         return {first, step_stride, stride};
     }
 };
+
+template <class Real>
+class Channel;
 
 enum class Outputs { all, last };
 
@@ -65,6 +69,7 @@ class Sequence {
 
     SequenceTask<Real> task_;
     std::vector<Index> order_;  // with lengths: the sequences, the longest first
+    std::vector<std::unique_ptr<Channel<Real>>> channels_;
     std::vector<std::unique_ptr<Worker>> workers_;
 };
 
