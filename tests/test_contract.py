@@ -251,7 +251,7 @@ def test_the_number_of_threads_changes_nothing(rng, isa, dtype):
 def test_threads_that_share_the_layers_of_a_sequence_change_nothing(rng, isa, dtype, hidden):
     net = make_network(isa, dtype, inputs=3, hidden=hidden, outputs=2, everything=True)
     for B in (1, 2, 3):
-        x = inputs(rng, net, B, 400)  # several chunks, and more of them than wait between two threads
+        x = inputs(rng, net, B, 400)  # many chunks
         state = rng.standard_normal((B, net.state_size))
         lengths = rng.integers(0, 401, B)
         for options in ({}, {"lengths": lengths}, {"state": state}, {"outputs": "last"}):
