@@ -5,20 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import elman
+from elman.peers import SIZES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-SIZES = (
-    (1, 8, 1),
-    (4, 16, 1),
-    (16, 32, 4),
-    (16, 64, 8),
-    (32, 128, 8),
-    (64, 256, 16),
-    (64, 512, 16),
-    (64, 1024, 16),
-)
 BATCH_SIZES = SIZES[2:7]
 DEEP_SIZES = ((16, 64, 8), (64, 256, 16))
 

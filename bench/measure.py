@@ -13,7 +13,7 @@ import elman
 import limits
 from elman import reference
 from elman.peers import Unsupported
-from elman.peers.answers import wrong_run, wrong_steps
+from elman.peers.answers import Wrong, checked
 from elman.peers.timing import Entry, interleave, ratios, spread
 
 if TYPE_CHECKING:
@@ -28,12 +28,7 @@ if TYPE_CHECKING:
     Facts = dict[str, Any]
 
 ALLOWED = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
-STEPS_TO_CHECK = 100
 CALL_SIZE = 32  # where a whole call with one step stands beside the steps
-
-
-class Wrong(Exception):  # noqa: N818
-    """What is wrong with an answer."""
 
 
 def measure(
@@ -49,7 +44,8 @@ def measure(
         if name == "elman" or (case.peers and name not in case.peers):
             continue
         try:
-            entries += _entries(name, make(network), case, x, expected)
+            peer = make(network)
+            entries += checked(name, peer, case.work, x, expected, network.num_parameters)
         except Unsupported:
             continue
         except Wrong as error:
@@ -87,7 +83,8 @@ def _elman_entries(case: Case, make: type[Peer]) -> list[Entry]:
     entries = []
     for mode, variant in _variants(case):
         network, x, expected = problem(variant)
-        new = _entries("elman", make(network, variant.threads), variant, x, expected)
+        peer, parameters = make(network, variant.threads), network.num_parameters
+        new = checked("elman", peer, variant.work, x, expected, parameters)
         entries += [e._replace(mode=", ".join(filter(None, [e.mode, mode]))) for e in new]
     if case.group == "step" and case.H == CALL_SIZE:
         one = x[:1]
@@ -103,20 +100,6 @@ def _variants(case: Case) -> list[tuple[str, Case]]:
     if case.group == "isa" and case.isa != elman.isa():
         return [(case.isa, case), (elman.isa(), case._replace(isa=elman.isa()))]
     return [("", case)]
-
-
-def _entries(name: str, peer: Peer, case: Case, x: Array, expected: Array) -> list[Entry]:
-    """Return the entries of a peer whose answers are right."""
-    if peer.most_work is not None:
-        steps = max(1, peer.most_work // case.weights)
-        x, expected = (a[:steps] if a.ndim == 2 else a[:1, :steps] for a in (x, expected))
-    if case.work == "step":
-        if said := wrong_steps(peer, x[:STEPS_TO_CHECK], expected[:STEPS_TO_CHECK]):
-            raise Wrong(said)
-        return [Entry(name, mode, loop, len(x)) for mode, loop in peer.loops(x).items()]
-    if said := wrong_run(peer, x, expected):
-        raise Wrong(said)
-    return [Entry(name, "", partial(peer.run, peer.input(x)), expected[..., 0].size)]
 
 
 def _bounds(case: Case, x: Array) -> list[Entry]:

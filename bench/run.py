@@ -1,7 +1,7 @@
 """Measure elman and its peers, and write the result file.
 
 python bench/run.py
-python bench/run.py --cases step,sequence --peers numpy,jax --rounds 5 --output /tmp/quick.json
+python bench/run.py --cases step,sequence --peers numpy,jax --rounds 5 --output quick.json
 """
 
 # ruff: noqa: E402 - the number of threads comes before the imports

@@ -100,7 +100,7 @@ def as_npy(x):
 
 def test_help_names_every_command_and_the_exit_codes():
     text = answer("--help").decode()
-    for word in ("demo", "info", "run", "verify", "Exit codes"):
+    for word in ("demo", "info", "run", "verify", "bench", "Exit codes"):
         assert word in text
 
 
@@ -352,14 +352,14 @@ def test_an_npy_file_cannot_ask_for_more_memory_than_there_is(model):
     assert said.startswith("standard input: expected an NPY file of numbers")
 
 
-@pytest.mark.parametrize("command", ["info", "verify", "run"])
+@pytest.mark.parametrize("command", ["info", "verify", "run", "bench"])
 def test_a_missing_model_is_one_sentence(tmp_path, command):
     missing = tmp_path / "missing.safetensors"
     said = complaint(command, missing, *(["-"] if command == "run" else []))
     assert said == f"{missing}: No such file or directory"
 
 
-@pytest.mark.parametrize("command", ["info", "verify", "run"])
+@pytest.mark.parametrize("command", ["info", "verify", "run", "bench"])
 def test_a_file_that_is_no_model_is_one_sentence(tmp_path, command):
     (tmp_path / "model").write_bytes(b"PK\x03\x04" + bytes(100))
     said = complaint(command, tmp_path / "model", *(["-"] if command == "run" else []))
@@ -486,6 +486,96 @@ def test_verify_fails_a_wrong_network_with_code_1(model, as_json):
         assert (done.stdout, done.stderr) == ("", "elman: layer 0 is wrong\n")
 
 
+# --- elman bench ----------------------------------------------------------------------------------
+
+WORKS = {"step", "sequence", "batch"}
+
+
+@pytest.fixture(scope="module")
+def tanh_model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("bench") / "model.safetensors"
+    elman.Network(input_size=3, hidden_size=[8, 5], output_size=2, seed=1).save(path)
+    return path
+
+
+def names_of(entries):
+    return {entry["name"] for entry in entries}
+
+
+def test_bench_times_three_ways_on_a_model(tanh_model):
+    facts = json.loads(answer("bench", tanh_model, "--json"))
+    (network,) = facts["networks"]
+    assert (network["sizes"], network["dtype"]) == ("3 > 8 > 5 > 2", "float32")
+    assert facts["left_out"] == network["left_out"] == network["wrong"] == {}
+    for work in WORKS:
+        first, *_ = network[work]
+        assert first["name"] == "elman"
+        assert first["ratio"]["median"] == 1
+        assert names_of(network[work]) == {"elman", "pure_python", "numpy"}
+        assert all(entry["ns_per_step"]["median"] > 0 for entry in network[work])
+
+
+def test_bench_has_networks_of_its_own_for_a_person():
+    text = answer("bench", "--sizes", "16,8", env={"COLUMNS": "80"}).decode()
+    assert text.index("1 > 8 > 1") < text.index("4 > 16 > 1")
+    for word in ("elman", "pure Python", "NumPy", *WORKS):
+        assert word in text
+    assert "\x1b" not in text
+
+
+@pytest.mark.parametrize("more", [{"output_activation": "softmax"}, {"output_size": None}])
+def test_bench_leaves_out_who_cannot_compute_a_model(tmp_path, more):
+    sizes = {"input_size": 3, "hidden_size": 4, "output_size": 2}
+    elman.Network(**sizes | more, seed=0, activation="relu").save(tmp_path / "model")
+    (network,) = json.loads(answer("bench", tmp_path / "model", "--json"))["networks"]
+    assert set(network["left_out"]) == {"numpy"}
+    assert names_of(network["step"]) == {"elman", "pure_python"}
+    text = " ".join(answer("bench", tmp_path / "model").decode().split())
+    assert "NumPy is left out: takes only tanh layers" in text
+
+
+def test_bench_says_which_peer_is_not_installed(tanh_model):
+    done = python(
+        "import sys; sys.modules['numba'] = None\n"
+        f"sys.argv = ['elman', 'bench', {str(tanh_model)!r}, '--peers', 'numba']\n"
+        "from elman.cli import main; sys.exit(main())"
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "numba is left out: numba is not installed" in done.stdout
+
+
+def test_bench_times_no_wrong_answer(tanh_model):
+    done = python(
+        "import sys, elman.pure\n"
+        "elman.pure.step = lambda weights, x, state: ([1e3, 0.0], state)\n"
+        f"sys.argv = ['elman', 'bench', {str(tanh_model)!r}, '--json']\n"
+        "from elman.cli import main; sys.exit(main())"
+    )
+    (network,) = json.loads(done.stdout)["networks"]
+    assert network["wrong"]["pure_python"].startswith("step: step: off by")
+    assert names_of(network["step"]) == {"elman", "numpy"}
+
+
+def test_bench_keeps_to_one_thread_before_numpy_is_imported(tanh_model):
+    done = python(
+        "import sys, elman.peers\n"
+        "def one_thread(): print('numpy' in sys.modules)\n"
+        "elman.peers.one_thread = one_thread\n"
+        f"sys.argv = ['elman', 'bench', {str(tanh_model)!r}]\n"
+        "from elman.cli import main; sys.exit(main())"
+    )
+    assert done.stdout.startswith("False\n")
+
+
+@pytest.mark.parametrize(
+    "options", [["--sizes", "33"], ["--peers", "x"], ["--peers", "all,x"], ["--sizes", "8,x"]]
+)
+def test_bench_names_what_it_knows(options):
+    done = run_elman("bench", *options)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"takes some of" in done.stderr
+
+
 # --- terminals ------------------------------------------------------------------------------------
 
 
@@ -525,6 +615,14 @@ def test_long_work_shows_a_progress_bar_on_a_terminal_only(model, tmp_path, term
     subprocess.run([sys.executable, "-c", impatient], stderr=tty, check=True)
     assert b"running" in content()
     assert output.read_bytes() == without
+
+
+def test_bench_shows_how_far_it_is_on_a_terminal_only(tanh_model, terminal):
+    tty, content = terminal
+    args = [*ELMAN, "bench", tanh_model, "--json"]
+    done = subprocess.run(args, stdout=subprocess.PIPE, stderr=tty, check=True)
+    assert b"timing" in content()
+    json.loads(done.stdout)
 
 
 def test_short_work_shows_nothing(model, tmp_path, terminal):

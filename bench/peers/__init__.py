@@ -19,7 +19,7 @@ from elman.peers.base import Peer, Unavailable, Unsupported
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["TITLES", "Peer", "Unavailable", "Unsupported", "available", "one_thread"]
+__all__ = ["SIZES", "TITLES", "Peer", "Unavailable", "Unsupported", "available", "one_thread"]
 
 # The modules of this package that hold a peer, and what people call it. elman comes first.
 TITLES = {
@@ -32,6 +32,17 @@ TITLES = {
     "jax": "JAX",
     "eigen": "plain Eigen",
 }
+# What is measured unless someone brings a network of his own: I, H and O.
+SIZES = (
+    (1, 8, 1),
+    (4, 16, 1),
+    (16, 32, 4),
+    (16, 64, 8),
+    (32, 128, 8),
+    (64, 256, 16),
+    (64, 512, 16),
+    (64, 1024, 16),
+)
 
 
 def available(names: Iterable[str] = TITLES) -> tuple[dict[str, type[Peer]], dict[str, str]]:

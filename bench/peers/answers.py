@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from elman.peers.timing import Entry
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -14,6 +17,34 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 UNITS = 200  # of the last place of the largest output: roundings differ, and add up
+STEPS_TO_CHECK = 100
+
+
+class Wrong(Exception):  # noqa: N818
+    """What is wrong with an answer."""
+
+
+def checked(
+    name: str, peer: Peer, work: str, x: Array, expected: Array, parameters: int
+) -> list[Entry]:
+    """Return the entries of a peer whose answers are right, of no more work than it can do."""
+    if peer.most_work is not None:
+        steps = max(1, peer.most_work // parameters)
+        x, expected = (a[:steps] if a.ndim == 2 else a[:1, :steps] for a in (x, expected))
+    if work == "step":
+        said = wrong_steps(peer, x[:STEPS_TO_CHECK], expected[:STEPS_TO_CHECK])
+    else:
+        said = wrong_run(peer, x, expected)
+    if said:
+        raise Wrong(said)
+    return entries(name, peer, work, x)
+
+
+def entries(name: str, peer: Peer, work: str, x: Array) -> list[Entry]:
+    """Return an entry for each mode of a step, or for the run of a sequence or a batch."""
+    if work == "step":
+        return [Entry(name, mode, loop, len(x)) for mode, loop in peer.loops(x).items()]
+    return [Entry(name, "", partial(peer.run, peer.input(x)), x[..., 0].size)]
 
 
 def wrong_steps(peer: Peer, x: Array, expected: Array) -> str | None:

@@ -3,6 +3,7 @@
 Every command imports what it needs when it runs, so that `elman --help` needs no NumPy.
 """
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Annotated
 
@@ -126,3 +127,42 @@ def verify(
 
     if not report.verify(model, source, seed, as_json):
         raise typer.Exit(1)
+
+
+@app.command()
+def bench(
+    model: Annotated[
+        str | None, typer.Argument(help="A model file.", metavar="MODEL", show_default=False)
+    ] = None,
+    names: Annotated[
+        str,
+        typer.Option("--peers", help="More of them: numba,torch,onnxruntime,jax,eigen; or all."),
+    ] = "",
+    sizes: Annotated[
+        str, typer.Option(help="Hidden sizes of the built-in networks, without a MODEL.")
+    ] = "32,256",
+    as_json: Json = False,
+) -> None:
+    """Time a network beside other ways to compute it.
+
+    One step, a sequence of 1000 and a batch of 64, on one thread, in C++, NumPy and pure Python.
+    Every answer is checked before it is timed. Times vary from run to run; ratios less.
+    """
+    from elman import peers
+
+    peers.one_thread()
+    chosen = _some(names, peers.TITLES, "--peers") if names != "all" else list(peers.TITLES)
+    known = {str(H): H for _, H, _ in peers.SIZES}
+    hidden_sizes = [known[size] for size in _some(sizes, known, "--sizes")]
+    from elman.cli import bench
+
+    bench.bench(model, chosen, hidden_sizes, as_json)
+
+
+def _some(text: str, known: Iterable[str], option: str) -> list[str]:
+    """Return the names in a list separated by commas, in the order in which they are known."""
+    names = set(filter(None, text.split(",")))
+    if unknown := names.difference(known):
+        expected = ",".join(known)
+        raise typer.BadParameter(f"{option} takes some of {expected}, got {','.join(unknown)}")
+    return [name for name in known if name in names]

@@ -88,7 +88,7 @@ def verify(model: str, source: str | None, seed: int, as_json: bool) -> bool:
     """Hold the core against the NumPy reference, print the report, return whether it passed."""
     net = elman.load(model)
     if source is None:
-        x = random_inputs(net, seed)
+        x = random_inputs(net, RANDOM_SHAPE, seed)
     else:
         with tables.open_table(source) as table:
             x = table.whole(net.input_size)
@@ -104,9 +104,9 @@ def verify(model: str, source: str | None, seed: int, as_json: bool) -> bool:
     return True
 
 
-def random_inputs(net: Network, seed: int) -> NDArray[np.float64]:
-    """Return normally distributed inputs, in the network's own units if it has them."""
-    x = np.random.default_rng(seed).standard_normal((*RANDOM_SHAPE, net.input_size))
+def random_inputs(net: Network, shape: tuple[int, ...], seed: int) -> NDArray[np.float64]:
+    """Return normally distributed inputs (*shape, I), in the network's own units if it has them."""
+    x = np.random.default_rng(seed).standard_normal((*shape, net.input_size))
     if net.input_scale is not None:
         x = x / np.where(net.input_scale == 0, 1, net.input_scale)
     return x if net.input_shift is None else x + net.input_shift

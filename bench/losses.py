@@ -1,0 +1,91 @@
+"""Where elman loses, ties, or is hardly ahead."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from elman.peers import TITLES
+from pieces import (
+    NARROW,
+    PERCENTILES,
+    WORKS,
+    named,
+    number,
+    percent,
+    sizes,
+    table,
+    title,
+    with_quartiles,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    Facts = dict[str, Any]
+    Comparison = tuple[str, str, Facts]  # what, with whom, and the spread of the ratio
+
+
+def losses(result: Facts) -> str:
+    """Return, of all comparisons, those in which elman is hardly ahead, or behind."""
+    forced = [case for case in result["cases"] if case["group"] == "isa"]
+    usual = [case for case in result["cases"] if case["group"] != "isa"]
+    others = [*_of_processes(result), *_of_the_tail(result["tail"])]
+    return "\n\n".join(
+        [
+            _narrow("", [*_of_cases(usual), *others]),
+            _narrow("With an instruction set forced: of", list(_of_cases(forced))),
+        ]
+    )
+
+
+def _narrow(of: str, every: list[Comparison]) -> str:
+    narrow = [c for c in every if c[2]["median"] < NARROW]
+    counted = (
+        f"{of or 'Of'} {len(every)} comparisons with a peer, elman is at least {NARROW} times as"
+        f" fast in {len(every) - len(narrow)}."
+    )
+    rows = [[what, peer, with_quartiles(spread), in_words(spread)] for what, peer, spread in narrow]
+    body = table(["", "peer", "its time, in elman's", ""], rows)
+    return f"{counted} The others:\n\n{body}" if rows else counted
+
+
+def in_words(spread: Facts) -> str:
+    """Return what a ratio means."""
+    if spread["low"] <= 1 <= spread["high"]:
+        return "a tie"
+    if spread["median"] < 1:
+        return f"elman loses: it takes {number(1 / spread['median'])} times as long"
+    return f"elman is ahead by {percent(spread['median'] - 1)}"
+
+
+def _of_cases(cases: list[Facts]) -> Iterator[Comparison]:
+    for case in cases:
+        what = f"{WORKS[case['work']]}, {sizes(case['shape'])}, {case['dtype']}"
+        what += f", on {case['isa']}" if case["group"] == "isa" else ""
+        for entry in case["entries"]:
+            if entry["name"] != "elman":
+                yield what, title(entry), entry["ratio"]
+
+
+def _of_processes(result: Facts) -> Iterator[Comparison]:
+    for group in ("imports", "cold_start"):
+        ours = named(result[group], "elman")
+        for facts in result[group]:
+            if facts["name"] in TITLES and facts is not ours:
+                spread = _exactly(facts["median"] / ours["median"])
+                yield group.replace("_", " ").removesuffix("s"), title(facts), spread
+
+
+def _of_the_tail(tail: list[Facts]) -> Iterator[Comparison]:
+    from_python = [facts for facts in tail if facts["mode"] != "inside the extension"]
+    ours = named(from_python, "elman")
+    for facts in from_python:
+        if facts["name"] in TITLES and facts["name"] != "elman":
+            for key, name in PERCENTILES.items():
+                spread = _exactly(facts["service"][key] / ours["service"][key])
+                yield f"the tail, {name}", title(facts), spread
+
+
+def _exactly(ratio: float) -> Facts:
+    """Return a number as a spread."""
+    return dict.fromkeys(("median", "low", "high"), ratio)

@@ -1,0 +1,81 @@
+"""What the pages and the plots take from the result file, and numbers as text."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from elman.peers import TITLES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    Facts = dict[str, Any]
+
+NARROW = 1.1  # elman is hardly ahead, or behind, where a peer takes less than this times its time
+WORKS = {"step": "one step", "sequence": "a sequence", "batch": "a batch"}
+PERCENTILES = {"p50": "median", "p99": "99 %", "p99_9": "99.9 %", "p99_99": "99.99 %", "max": "max"}
+
+
+def number(value: float) -> str:
+    """Return a number to three digits, or to whole ones."""
+    digits = 2 - math.floor(math.log10(abs(float(f"{value:.3g}")))) if value else 0
+    return f"{value:,.{max(0, digits)}f}"
+
+
+def percent(part: float) -> str:
+    """Return a part of one in percent."""
+    return f"{100 * part:.0f} %"
+
+
+def table(header: Sequence[str], rows: Iterable[Iterable[str]]) -> str:
+    """Return a table in Markdown; all columns but the first hold numbers."""
+    first, *others = [f"| {' | '.join(cells)} |" for cells in (header, *rows)]
+    return "\n".join([first, f"|---{'|---:' * (len(header) - 1)}|", *others])
+
+
+def title(facts: Facts) -> str:
+    """Return what an entry is called, with its mode."""
+    name = TITLES.get(facts["name"], facts["name"])
+    return f"{name}, {facts['mode']}" if facts.get("mode") else name
+
+
+def sizes(shape: Facts) -> str:
+    """Return the sizes from the input to the output, as in "16 -> 32 -> 4"."""
+    return " -> ".join(map(str, [shape["I"], *[shape["H"]] * shape["layers"], shape["O"]]))
+
+
+def of_group(result: Facts, group: str, work: str | None = None) -> list[Facts]:
+    """Return the cases of a group, or of one kind of work in it."""
+    return [c for c in result["cases"] if c["group"] == group and work in (None, c["work"])]
+
+
+def fastest(case: Facts) -> dict[str, Facts]:
+    """Return for elman its first entry, and for each peer the one of its fastest mode."""
+    found: dict[str, Facts] = {}
+    for entry in case["entries"]:
+        other = found.setdefault(entry["name"], entry)
+        if entry["name"] != "elman" and entry["ratio"]["median"] < other["ratio"]["median"]:
+            found[entry["name"]] = entry
+    return found
+
+
+def named(entries: Iterable[Facts], name: str) -> Facts | None:
+    """Return the first entry of this name, if there is one."""
+    return next((entry for entry in entries if entry["name"] == name), None)
+
+
+def median(facts: Facts) -> str:
+    """Return a median."""
+    return number(facts["median"])
+
+
+def with_quartiles(spread: Facts) -> str:
+    """Return a median and its quartiles, where they differ."""
+    values = [number(spread[key]) for key in ("median", "low", "high")]
+    return values[0] if len(set(values)) == 1 else "{} ({} to {})".format(*values)
+
+
+def ratio(facts: Facts) -> str:
+    """Return the ratio of an entry with its quartiles."""
+    return with_quartiles(facts["ratio"])

@@ -1,0 +1,202 @@
+"""The plots as SVG, from the result file: one colour for each peer, elman in red and on top."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from elman.peers import TITLES
+from pieces import PERCENTILES, fastest, of_group, title
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from matplotlib.axes import Axes
+
+    Facts = dict[str, Any]
+
+INSIDE = "inside the extension"  # the mode of a tail that no Python is in
+COLOURS = {
+    "nothing": "black",
+    "elman": "#d62728",
+    "pure_python": "#8c8c8c",
+    "numpy": "#1f77b4",
+    "numba": "#17a2b8",
+    "torch": "#e8710a",
+    "onnxruntime": "#7b4fa3",
+    "jax": "#2ca02c",
+    "eigen": "#8c6d31",
+}
+LIMIT = {"color": "black", "linestyle": "--", "linewidth": 1.2}
+STYLE = {
+    "svg.hashsalt": "elman",  # the same file from the same numbers
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e6e6e6",
+    "axes.axisbelow": True,
+    "figure.facecolor": "white",
+}
+
+
+def plots(result: Facts) -> dict[str, str]:
+    """Return the SVG of each plot that the result has numbers for."""
+    drawn = {}
+    with mpl.rc_context(STYLE):
+        for name, (group, draw) in PLOTS.items():
+            if result.get(group) or of_group(result, group):
+                drawn[name] = _svg(draw(result))
+    return drawn
+
+
+def _svg(figure: Figure) -> str:
+    file = io.StringIO()
+    metadata = {"Date": None, "Creator": None}
+    figure.savefig(file, format="svg", metadata=metadata, bbox_inches="tight")
+    return "".join(f"{line.rstrip()}\n" for line in file.getvalue().splitlines())
+
+
+def _line(axes: Axes, name: str, x: list[float], y: list[float], **more: Any) -> None:
+    ours = name == "elman"
+    style = {"marker": "o", "linewidth": 3 if ours else 1.5, "markersize": 6 if ours else 3.5}
+    style |= {"color": COLOURS[name], "label": TITLES.get(name, name), "zorder": 5 if ours else 3}
+    axes.plot(x, y, **style | more)
+
+
+def _by_size(cases: list[Facts], draw_limits: Callable[[Axes, list[int]], None]) -> Figure:
+    """Return the values of each peer, in its fastest mode, against the hidden size."""
+    figure = Figure(figsize=(8, 5))
+    axes = figure.subplots()
+    entries = {case["shape"]["H"]: fastest(case) for case in cases}
+    for name in TITLES:
+        points = [(H, found[name]["median"]) for H, found in entries.items() if name in found]
+        if points:
+            _line(axes, name, *map(list, zip(*points, strict=True)))
+    draw_limits(axes, list(entries))
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(list(entries), list(map(str, entries)))
+    axes.set_xlabel("hidden units")
+    _legend(axes)
+    return figure
+
+
+def _legend(axes: Axes) -> None:
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+
+
+def _of_limit(cases: list[Facts], mode: str | None = None) -> list[float]:
+    """Return the limit of each case, of this mode if there are several."""
+    return [
+        next(limit["median"] for limit in case["limits"] if mode in (None, limit["mode"]))
+        for case in cases
+    ]
+
+
+def _step(result: Facts) -> Figure:
+    cases = of_group(result, "step")
+
+    def limits(axes: Axes, sizes: list[int]) -> None:
+        axes.plot(sizes, _of_limit(cases, "out="), label="limit: an empty call", **LIMIT)
+        if sequences := of_group(result, "sequence"):
+            loads = [case["shape"]["H"] for case in sequences], _of_limit(sequences)
+            axes.plot(*loads, label="limit: loading the weights", **LIMIT | {"linestyle": ":"})
+
+    return _times(_by_size(cases, limits), "One step for each call from Python")
+
+
+def _sequence(result: Facts) -> Figure:
+    cases = of_group(result, "sequence")
+
+    def limits(axes: Axes, sizes: list[int]) -> None:
+        axes.plot(sizes, _of_limit(cases), label="limit: loading the weights", **LIMIT)
+
+    return _times(_by_size(cases, limits), "A sequence of 1000 steps in one call")
+
+
+def _times(figure: Figure, what: str) -> Figure:
+    (axes,) = figure.axes
+    axes.set_yscale("log")
+    axes.set_ylabel("nanoseconds per step")
+    axes.set_title(f"{what} (float32, one thread; less is better)", loc="left")
+    return figure
+
+
+def _batch(result: Facts) -> Figure:
+    cases = of_group(result, "batch")
+
+    def limits(axes: Axes, sizes: list[int]) -> None:
+        axes.plot(sizes, _of_limit(cases), label="limit: multiply-add", **LIMIT)
+
+    figure = _by_size(cases, limits)
+    (axes,) = figure.axes
+    axes.set_ylim(bottom=0)
+    axes.set_ylabel("GFLOP/s")
+    what = "A batch of 64 sequences of 100 steps (float32, one thread; more is better)"
+    axes.set_title(what, loc="left")
+    return figure
+
+
+def _imports(result: Facts) -> Figure:
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    groups = {
+        "Import, over a bare interpreter": [
+            (facts, facts["over"]["median"]) for facts in result["imports"][1:]
+        ],
+        "Process start to the first prediction from a file": [
+            (facts, facts["median"]) for facts in result["cold_start"]
+        ],
+    }
+    groups = {what: bars for what, bars in groups.items() if bars}
+    all_axes = figure.subplots(
+        len(groups), squeeze=False, height_ratios=[len(bars) for bars in groups.values()]
+    )
+    for axes, (what, bars) in zip(all_axes.flat, groups.items(), strict=True):
+        names = [TITLES.get(facts["name"], facts["name"]) for facts, _ in bars]
+        colours = [COLOURS.get(facts["name"], "#c0c0c0") for facts, _ in bars]
+        drawn = axes.barh(names, [ms for _, ms in bars], color=colours)
+        axes.bar_label(drawn, [f"{ms:,.1f} ms" for _, ms in bars], padding=4)
+        axes.invert_yaxis()
+        axes.margins(x=0.15)
+        axes.grid(axis="y", visible=False)
+        axes.set_title(f"{what} (less is better)", loc="left")
+    return figure
+
+
+def _tail(result: Facts) -> Figure:
+    figure = Figure(figsize=(11, 5), layout="constrained")
+    both = figure.subplots(1, 2, sharey=True)
+    for axes, kind, when in zip(both, ("latency", "service"), ("was due", "began"), strict=True):
+        for name in ["nothing", *TITLES]:
+            of_name = [f for f in result["tail"] if f["name"] == name and kind in f]
+            inside = [f for f in of_name if f["mode"] == INSIDE]
+            from_python = [f for f in of_name if f["mode"] != INSIDE]
+            best = sorted(from_python, key=lambda facts: facts[kind]["p50"])[:1]
+            for facts in best + inside:
+                _percentiles(axes, facts, kind)
+        axes.set_xticks(range(len(PERCENTILES)), list(PERCENTILES.values()))
+        axes.set_yscale("log")
+        axes.set_title(f"From when a step {when} (less is better)", loc="left")
+    both[0].set_ylabel("nanoseconds, paced steps of 16 -> 32 -> 4")
+    handles = both[0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside right center", frameon=False)
+    return figure
+
+
+def _percentiles(axes: Axes, facts: Facts, kind: str) -> None:
+    y = [facts[kind][key] for key in PERCENTILES]
+    style = {"linestyle": "--", "label": title(facts)} if facts["mode"] == INSIDE else {}
+    _line(axes, facts["name"], list(range(len(y))), y, **style)
+
+
+PLOTS = {
+    "step": ("step", _step),
+    "sequence": ("sequence", _sequence),
+    "batch": ("batch", _batch),
+    "imports": ("imports", _imports),
+    "tail": ("tail", _tail),
+}

@@ -1,0 +1,105 @@
+"""The README's table, and the sentences below it."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from elman.peers import TITLES
+from pieces import NARROW, fastest, median, number, of_group, percent, sizes, table
+
+if TYPE_CHECKING:
+    Facts = dict[str, Any]
+
+BEGIN, END = "<!-- numbers: made by bench/report.py -->", "<!-- /numbers -->"
+ROWS = (  # group, hidden size, what the row says
+    ("step", 32, "one step for each call"),
+    ("sequence", 32, "one of 1000 steps in one call"),
+    ("sequence", 256, "one of 1000 steps in one call"),
+    ("batch", 256, "100 steps of a batch of 64"),
+)
+
+
+def readme(text: str, result: Facts) -> str:
+    """Return the README with the block between the two comments made anew."""
+    block = f"{BEGIN}\n{summary(result)}\n{END}"
+    replaced, count = re.subn(f"{BEGIN}.*?{END}", lambda _: block, text, flags=re.DOTALL)
+    if count != 1:
+        raise ValueError(f"expected one block from {BEGIN} to {END}, got {count}")
+    return replaced
+
+
+def summary(result: Facts) -> str:
+    """Return the small table, and the sentences below it."""
+    cases = [
+        (case, what)
+        for group, H, what in ROWS
+        for case in of_group(result, group)
+        if case["shape"]["H"] == H
+    ]
+    taking_part = [*chain.from_iterable(fastest(case) for case, _ in cases)]
+    peers = [name for name in TITLES if name != "elman" and name in taking_part]
+    rows = [_summary_row(case, what, peers) for case, what in cases]
+    if imports := result["imports"]:
+        rows.append(_import_row(imports, peers))
+    header = ["float32, one thread", "elman", "against the limit", *map(TITLES.get, peers)]
+    words = textwrap.fill(
+        _about(result) + _bound(cases), 100, break_long_words=False, break_on_hyphens=False
+    )
+    return f"{table(header, rows)}\n\n{words}"
+
+
+def _summary_row(case: Facts, what: str, peers: list[str]) -> list[str]:
+    entries = fastest(case)
+    ours = entries["elman"]
+    unit = case["unit"].removesuffix(" per step")
+    ratios = [_times(entries[p]["ratio"]["median"]) if p in entries else "" for p in peers]
+    return [f"{what}, {sizes(case['shape'])}", f"{median(ours)} {unit}", _share(case), *ratios]
+
+
+def _share(case: Facts) -> str:
+    """Return how far the first entry is from the limit of its case."""
+    if calls := case["entries"][0].get("times_empty_call"):
+        return f"{number(calls['median'])} empty calls"
+    (limit,) = case["limits"]
+    return f"{percent(limit['ratio']['median'])} of {limit['name']}"
+
+
+def _import_row(imports: list[Facts], peers: list[str]) -> list[str]:
+    over = {facts["name"]: facts["over"]["median"] for facts in imports}
+    ratios = [_times(over[name] / over["elman"]) if name in over else "" for name in peers]
+    return ["`import`, over a bare interpreter", f"{number(over['elman'])} ms", "", *ratios]
+
+
+def _times(ratio: float) -> str:
+    return f"{number(ratio)}x" if ratio >= NARROW else f"**{number(ratio)}x**"
+
+
+def _about(result: Facts) -> str:
+    machine, versions = result["machine"], dict(result["versions"])
+    names = ["Python " + versions.pop("python")]
+    names += [f"{TITLES.get(name, name)} {version}" for name, version in versions.items()]
+    isa = result["cases"][0]["isa"] if result["cases"] else ""
+    return (
+        "How many times as long as elman the others take, each in its fastest form; bold where"
+        f" elman is less than {NARROW} times as fast. Medians of one run (`python bench/run.py`"
+        f" measures anew) of {result['date'][:10]} on {machine['processor']}, {machine['cores']}"
+        f" cores, {machine['system']}, {isa}, {machine['compiler']}, {', '.join(names)}; look at"
+        " the ratios and not at the times. [All numbers](docs/numbers.md), with plots."
+    )
+
+
+def _bound(cases: list[tuple[Facts, str]]) -> str:
+    """Return what the machine's arithmetic leaves to be won in the batch, if elman is near it."""
+    for case in (case for case, _ in cases if case["work"] == "batch"):
+        peak, ours, others = case["limits"][0], case["entries"][0], fastest(case)
+        if peak["ratio"]["median"] > 0.5 and "numpy" in others:
+            return (
+                f" The batch is bound by arithmetic: of the {number(peak['median'])} GFLOP/s that"
+                f" one core has, elman reaches {number(ours['median'])} and NumPy"
+                f" {number(others['numpy']['median'])}, so that nothing can be more than"
+                f" {number(peak['median'] / others['numpy']['median'])} times as fast as NumPy."
+            )
+    return ""

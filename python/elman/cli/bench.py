@@ -1,0 +1,138 @@
+"""`elman bench`: a network in C++ and other ways to compute it, timed in turn."""
+
+from __future__ import annotations
+
+import sys
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import elman
+from elman import peers, reference
+from elman.cli import report
+from elman.peers import answers, timing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from rich.console import Console
+
+    from elman.network import Network
+
+    Facts = dict[str, Any]
+
+ALWAYS = ("elman", "pure_python", "numpy")
+ROUNDS = 9
+WORKS = {"step": (200,), "sequence": (1000,), "batch": (64, 100)}  # the shapes of the inputs
+LEGEND = (
+    "Nanoseconds per step, and how many times as long as elman takes. step: a call for each step;"
+    " sequence: 1000 steps in one call; batch: 64 sequences of 100 steps in one call."
+)
+
+
+def bench(model: str | None, names: Iterable[str], sizes: Iterable[int], as_json: bool) -> None:
+    """Measure the network in a model file, or the built-in ones of these hidden sizes."""
+    networks = [_built_in(H) for H in sizes] if model is None else [elman.load(model)]
+    found, left_out = peers.available(dict.fromkeys([*ALWAYS, *names]))
+    facts: Facts = {"elman": elman.__version__, "left_out": left_out, "networks": []}
+
+    from rich.console import Console
+    from rich.progress import Progress
+
+    quiet = not sys.stderr.isatty()
+    with Progress(console=Console(stderr=True), transient=True, disable=quiet) as bar:
+        task = bar.add_task("timing", total=len(networks) * len(WORKS) * ROUNDS)
+        for net in networks:
+            facts["networks"].append(measure(net, found, lambda: bar.advance(task)))
+    if as_json:
+        report.print_json(facts)
+    else:
+        _show(Console(highlight=False), facts)
+
+
+def _built_in(hidden_size: int) -> Network:
+    I, H, O = next(sizes for sizes in peers.SIZES if sizes[1] == hidden_size)
+    return elman.Network(input_size=I, hidden_size=H, output_size=O, seed=0)
+
+
+def measure(net: Network, found: dict[str, type[peers.Peer]], done: Callable[[], object]) -> Facts:
+    """Return the nanoseconds per step of each way to compute a network, its answers checked first.
+
+    The first entry of each kind of work is elman, with which the ratios are taken.
+    """
+    facts: Facts = {
+        "sizes": report.sizes(net),
+        "parameters": net.num_parameters,
+        "dtype": str(net.dtype),
+        "isa": net.isa,
+        "left_out": {},
+        "wrong": {},
+    }
+    prepared = {}
+    for name, make in found.items():
+        try:
+            prepared[name] = make(net)
+        except peers.Unsupported as why:
+            facts["left_out"][name] = str(why)
+    for work, shape in WORKS.items():
+        x = report.random_inputs(net, shape, seed=0).astype(net.dtype)
+        net.verify(x)  # the judge that is right for every network
+        entries = answers.entries("elman", prepared["elman"], work, x)
+        expected = reference.run(net, x).output
+        for name, peer in prepared.items():
+            if name == "elman":
+                continue
+            try:
+                entries += answers.checked(name, peer, work, x, expected, net.num_parameters)
+            except answers.Wrong as error:
+                facts["wrong"].setdefault(name, f"{work}: {error}")
+        times = timing.interleave(entries, ROUNDS, done=done)
+        facts[work] = [
+            {
+                "name": entry.name,
+                "mode": entry.mode,
+                "ns_per_step": timing.spread(ns)._asdict(),
+                "ratio": timing.ratios(ns, times[0])._asdict(),
+            }
+            for entry, ns in zip(entries, times, strict=True)
+        ]
+    return facts
+
+
+def _show(console: Console, facts: Facts) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Column, Table
+
+    for network in facts["networks"]:
+        console.print(
+            f"[bold]{network['sizes']}[/bold], {network['parameters']} parameters in"
+            f" {network['dtype']}, on {network['isa']}"
+        )
+        table = Table(Column(no_wrap=True), box=SIMPLE_HEAD)
+        for title in chain.from_iterable((work, "times") for work in WORKS):
+            table.add_column(title, justify="right")
+        fastest = {work: _fastest(network[work]) for work in WORKS}
+        for name in (name for name in peers.TITLES if name in fastest["step"]):
+            cells = (_cells(found.get(name)) for found in fastest.values())
+            table.add_row(peers.TITLES[name], *chain.from_iterable(cells))
+        console.print(table)
+        _show_absent(console, network)
+    _show_absent(console, facts)
+    console.print(f"\n{LEGEND}")
+
+
+def _cells(entry: Facts | None) -> tuple[str, str]:
+    if entry is None:
+        return "", ""
+    return f"{entry['ns_per_step']['median']:,.0f}", f"{entry['ratio']['median']:,.1f}"
+
+
+def _fastest(entries: list[Facts]) -> dict[str, Facts]:
+    """Return the entry of the fastest mode of each name."""
+    slowest_first = sorted(entries, key=lambda entry: -entry["ns_per_step"]["median"])
+    return {entry["name"]: entry for entry in slowest_first}
+
+
+def _show_absent(console: Console, facts: Facts) -> None:
+    for key, words in (("left_out", "is left out"), ("wrong", "answers wrongly")):
+        for name, sentence in facts.get(key, {}).items():
+            console.print(f"{peers.TITLES[name]} {words}: {sentence}", markup=False)
