@@ -192,12 +192,13 @@ def test_the_rounds_are_interleaved_and_a_ratio_stays_within_its_round():
     def noting(name, call):
         return lambda: (order.append(name), call())
 
-    # Two calls to see how long one takes, then three rounds; the machine is busy in the third.
-    ours = noting("ours", clock.call([ms, ms, ms, 2 * ms, 10 * ms]))
-    theirs = noting("theirs", clock.call([ms, ms, 2 * ms, 4 * ms, 30 * ms]))
+    # Two calls to see how long one takes, then three rounds, in each a call that is not timed before
+    # one that is; the machine is busy in the third.
+    ours = noting("ours", clock.call([ms, ms, 7, ms, 7, 2 * ms, 7, 10 * ms]))
+    theirs = noting("theirs", clock.call([ms, ms, 7, 2 * ms, 7, 4 * ms, 7, 30 * ms]))
     entries = [timing.Entry("ours", "", ours, 1000), timing.Entry("theirs", "", theirs, 10)]
     times = timing.interleave(entries, rounds=3, clock=clock)
-    assert order[4:] == ["ours", "theirs"] * 3
+    assert order[4:] == ["ours", "ours", "theirs", "theirs"] * 3
     assert times == [[5_000, 10_000, 50_000], [1_000_000, 2_000_000, 15_000_000]]
     assert timing.ratios(times[1], times[0]) == (200, 200, 250)
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 NANOSECONDS_PER_ROUND = 3_000_000  # for each entry, or one call where that takes longer
+LONG = 100_000_000  # nanoseconds of a call that needs no other one before it
 
 
 class Entry(NamedTuple):
@@ -47,18 +48,19 @@ def interleave(
     """Return the nanoseconds per item of each entry in each round.
 
     Every entry has its turn in every round, after one call that is not timed: the entry before it
-    has left the caches and the clock of the processor as it liked. `done` is called after a round.
+    has left the caches, the clock of the processor and its idle cores as it liked. `done` is called after a round.
     """
-    repeats = []
+    durations = []
     for entry in entries:
         entry.call()
         start = clock()
         entry.call()
-        repeats.append(max(1, NANOSECONDS_PER_ROUND // max(1, clock() - start)))
+        durations.append(max(1, clock() - start))
     times: list[list[float]] = [[] for _ in entries]
     for _ in range(rounds):
-        for entry, count, measured in zip(entries, repeats, times, strict=True):
-            if count > 1:
+        for entry, duration, measured in zip(entries, durations, times, strict=True):
+            count = max(1, NANOSECONDS_PER_ROUND // duration)
+            if duration < LONG:
                 entry.call()
             start = clock()
             for _ in range(count):

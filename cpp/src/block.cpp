@@ -29,8 +29,6 @@ AlignedVector<Real> allocate(Index count, Index stride) {
     return AlignedVector<Real>(static_cast<std::size_t>(count) * static_cast<std::size_t>(stride));
 }
 
-}  // namespace
-
 template <class Real>
 Index products_that_fit(const Architecture& a, Index columns) {
     Index numbers = padded<Real>(a.input_size) + padded<Real>(a.output_size());
@@ -39,6 +37,8 @@ Index products_that_fit(const Architecture& a, Index columns) {
     const Index wanted = std::max(kProducts, kSteps * columns);
     return std::max(columns, std::min(wanted, kBytes / bytes));
 }
+
+}  // namespace
 
 template <class Real>
 Block<Real>::Block(const Network<Real>& network, Index columns, Layers layers)
@@ -200,8 +200,6 @@ void Block<Real>::read_out(Columns<const Real> states, Index count) noexcept {
     }
 }
 
-template Index products_that_fit<float>(const Architecture& a, Index columns);
-template Index products_that_fit<double>(const Architecture& a, Index columns);
 template class Block<float>;
 template class Block<double>;
 

@@ -13,10 +13,6 @@
 
 namespace elman {
 
-// How many columns x steps one call of Block::advance takes.
-template <class Real>
-Index products_that_fit(const Architecture& a, Index columns);
-
 // The layers [first, last) of a network.
 struct Layers {
     std::size_t first, last;

@@ -305,9 +305,8 @@ Sequence<Real>::Sequence(const Network<Real>& network, SequenceTask<Real> task, 
         for (const Layers& layers : stages) {
             Channel<Real>* above = nullptr;
             if (layers.last < network.layers().size()) {
-                const Index columns = Worker::columns(first, last);
                 channels_.push_back(std::make_unique<Channel<Real>>(
-                    products_that_fit<Real>(network.architecture(), columns),
+                    kStageSteps * Worker::columns(first, last),
                     padded<Real>(network.architecture().layers[layers.last - 1].hidden_size)));
                 above = channels_.back().get();
             }
