@@ -34,8 +34,8 @@ def losses(result: Facts) -> str:
         [
             _narrow("", [*_of_cases(usual), *others]),
             _narrow("With an instruction set forced: of", list(_of_cases(forced))),
-            "`scalar`, one lane and the C library's `fma`, is the definition of the numbers, and not"
-            " meant to be fast.",
+            "`scalar`, one lane and the C library's `fma`, is the definition of the numbers, and"
+            " not meant to be fast.",
         ]
     )
 

@@ -192,7 +192,7 @@ def test_the_rounds_are_interleaved_and_a_ratio_stays_within_its_round():
     def noting(name, call):
         return lambda: (order.append(name), call())
 
-    # Two calls to see how long one takes, then three rounds, in each a call that is not timed before
+    # Two calls to see how long one takes, then three rounds, in each a call that is not timed and
     # one that is; the machine is busy in the third.
     ours = noting("ours", clock.call([ms, ms, 7, ms, 7, 2 * ms, 7, 10 * ms]))
     theirs = noting("theirs", clock.call([ms, ms, 7, 2 * ms, 7, 4 * ms, 7, 30 * ms]))

@@ -48,7 +48,8 @@ def interleave(
     """Return the nanoseconds per item of each entry in each round.
 
     Every entry has its turn in every round, after one call that is not timed: the entry before it
-    has left the caches, the clock of the processor and its idle cores as it liked. `done` is called after a round.
+    has left the caches, the clock of the processor and its idle cores as it liked. `done` is called
+    after a round.
     """
     durations = []
     for entry in entries:
