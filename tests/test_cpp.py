@@ -74,10 +74,10 @@ def test_the_example_is_a_project_of_its_own(tmp_path):
 FUNCTIONS = ("tanh", "sigmoid", "relu", "fade", "exp", "softmax")
 
 
-def sweep(programs, function, stride):
-    """Sweep the floats through a function of every instruction set; return the results' hashes."""
+def sweep(programs, function, stride, isas):
+    """Sweep the floats through a function of some sets; return the hashes of those that fuse."""
     hashes = {}
-    for isa in elman.available_isas():
+    for isa in isas:
         report = cpp_build.run(programs / "activation_sweep", isa, function, stride)
         hashes[isa] = re.search(r"hash ([0-9a-f]{16})", report)[1]
     return {value for isa, value in hashes.items() if isa != "sse2"}
@@ -85,10 +85,13 @@ def sweep(programs, function, stride):
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_every_thousandth_float_keeps_what_its_activation_promises(programs, function):
-    assert len(sweep(programs, function, 1009)) == 1
+    assert len(sweep(programs, function, 1009, elman.available_isas())) == 1
 
 
+# `scalar` gives the bits of the other sets that fuse, at a twentieth of their speed.
 @pytest.mark.slow
 @pytest.mark.parametrize("function", ["tanh", "sigmoid"])
 def test_every_float_keeps_what_its_activation_promises(programs, function):
-    assert len(sweep(programs, function, 1)) == 1
+    isas = [isa for isa in elman.available_isas() if isa != "scalar"] or ["scalar"]
+    assert len(sweep(programs, function, 1, isas)) <= 1
+    assert len(sweep(programs, function, 31, elman.available_isas())) == 1

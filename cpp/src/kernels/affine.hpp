@@ -5,7 +5,7 @@
 // A vector holds rows, never terms of a sum: its width cannot change a result.
 //
 //   one column:    P panels x V vectors x S partial sums live in registers
-//   many columns:  V vectors x N columns x S partial sums live in registers
+//   many columns:  V vectors x N columns live in registers, half of the partial sums at a time
 //
 // Both give, for every element, the sum that table.hpp prescribes.
 #pragma once
