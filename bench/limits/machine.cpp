@@ -9,14 +9,7 @@
 
 namespace {
 
-#if defined(__AVX512F__)
-constexpr int kBytes = 64;
-#elif defined(__AVX__)
-constexpr int kBytes = 32;
-#else
-constexpr int kBytes = 16;
-#endif
-typedef std::uint64_t Vector __attribute__((vector_size(kBytes), aligned(16)));
+typedef std::uint64_t Vector __attribute__((vector_size(peak::kBytes), aligned(16)));
 
 // Read a buffer from front to back, `passes` times. What is read goes into eight sums of one cycle
 // each, so that nothing but the loads can be the limit.
@@ -25,7 +18,7 @@ PyObject* load(PyObject*, PyObject* args) {
     long passes;
     if (!PyArg_ParseTuple(args, "y*l", &buffer, &passes)) return nullptr;
     constexpr int chains = 8;
-    const Py_ssize_t count = buffer.len / kBytes;
+    const Py_ssize_t count = buffer.len / peak::kBytes;
     const auto* data = static_cast<const Vector*>(buffer.buf);
     Vector sums[chains] = {};
     for (long pass = 0; pass < passes; ++pass) {

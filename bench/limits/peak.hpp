@@ -9,6 +9,15 @@
 
 namespace peak {
 
+// The widest vector of the instruction set that a file is compiled for.
+#if defined(__AVX512F__)
+constexpr int kBytes = 64;
+#elif defined(__AVX__)
+constexpr int kBytes = 32;
+#else
+constexpr int kBytes = 16;
+#endif
+
 // One link of a chain that the compiler keeps in a register and leaves as it is.
 template <class Vector>
 inline __attribute__((always_inline)) void link(Vector& z, const Vector& a, const Vector& b) {

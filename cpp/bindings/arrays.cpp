@@ -87,8 +87,6 @@ py::array convert(const py::array& array, const py::dtype& dtype) {
 
 }  // namespace
 
-// Not a static that is initialized once: a second thread would wait for the first one inside that,
-// with the interpreter's lock in its hand, which the first one needs.
 const NumpyTypes& NumpyTypes::fetch() {
     const npy_api& api = npy_api::get();
     const NumpyTypes* types = new NumpyTypes{reinterpret_cast<PyTypeObject*>(api.PyArray_Type_),

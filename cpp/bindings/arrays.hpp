@@ -37,6 +37,8 @@ struct NumpyTypes {
 
   private:
     static const NumpyTypes& fetch();
+    // Not initialized once by the language: a second thread would wait for the first one inside
+    // that, with the interpreter's lock in its hand, which the first one needs.
     inline static std::atomic<const NumpyTypes*> types_{nullptr};
 };
 

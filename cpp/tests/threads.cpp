@@ -48,7 +48,7 @@ void test_a_network_is_shared(const std::shared_ptr<const elman::Network<float>>
 void test_threads_do_not_change_a_sequence(const elman::Network<float>& network, Index sequences) {
     const Numbers x = inputs();
     std::vector<Index> lengths;
-    for (Index b = 0; b < sequences; ++b) lengths.push_back(kSteps - b * 13 % kSteps);
+    for (Index b = 0; b < sequences; ++b) lengths.push_back(b == 2 ? 0 : kSteps - b * 13 % kSteps);
     const auto run = [&](Index threads) {
         Numbers y(static_cast<std::size_t>(sequences * kSteps * kOutputs), -1);
         elman::SequenceTask<float> task;
