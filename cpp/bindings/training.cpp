@@ -50,15 +50,14 @@ class CheckedExamples {
         examples_.sequences = product(batch_);
         examples_.steps = x_.shape(x_.ndim() - 2);
         examples_.x = batch_of<Real>(x_);
-        counted_ = examples_.outputs == Outputs::all ? concatenate(batch_, {examples_.steps})
-                                                     : batch_;
+        counted_ =
+            examples_.outputs == Outputs::all ? concatenate(batch_, {examples_.steps}) : batch_;
         if (!lengths.is_none()) {
             lengths_ = copy_lengths(lengths, batch_, examples_.steps);
             examples_.lengths = lengths_.data();
         }
         if (!state.is_none()) {
-            state_ =
-                copy_reals<Real>(state, "state", concatenate(batch_, {a.state_size()}), true);
+            state_ = copy_reals<Real>(state, "state", concatenate(batch_, {a.state_size()}), true);
             for (const Real value : state_)
                 if (!std::isfinite(value))
                     throw ArgumentError("state: expected finite numbers, got " + number(value));
@@ -121,8 +120,7 @@ class CheckedExamples {
         for (Index b = 0; b < examples_.sequences; ++b) {
             const Index length = examples_.length(b);
             for (Index t = all ? 0 : std::max<Index>(0, length - 1); t < length; ++t)
-                if (examples_.weight(b, t) > 0)
-                    each(b, t, all ? b * examples_.steps + t : b);
+                if (examples_.weight(b, t) > 0) each(b, t, all ? b * examples_.steps + t : b);
         }
     }
 
@@ -136,8 +134,7 @@ class CheckedExamples {
                     if (!std::isfinite(row[i * rows.stride]))
                         throw ArgumentError(
                             "x: expected finite numbers, got " + number(row[i * rows.stride]) +
-                            " at " +
-                            place(shape_of(x_), (b * examples_.steps + t) * size + i));
+                            " at " + place(shape_of(x_), (b * examples_.steps + t) * size + i));
             }
         }
     }
@@ -157,13 +154,12 @@ class CheckedExamples {
             const Real* row = all ? rows.row(t) : rows.data;
             for (Index i = 0; i < size; ++i) {
                 const Real value = row[i * rows.stride];
-                const bool right =
-                    probabilities ? value >= 0 && value <= 1 : std::isfinite(value);
+                const bool right = probabilities ? value >= 0 && value <= 1 : std::isfinite(value);
                 if (!right)
-                    throw ArgumentError(
-                        std::string("y: expected ") +
-                        (probabilities ? "numbers from 0 to 1" : "finite numbers") + ", got " +
-                        number(value) + " at " + place(expected, index * size + i));
+                    throw ArgumentError(std::string("y: expected ") +
+                                        (probabilities ? "numbers from 0 to 1" : "finite numbers") +
+                                        ", got " + number(value) + " at " +
+                                        place(expected, index * size + i));
             }
         });
     }
@@ -177,8 +173,8 @@ class CheckedExamples {
         if (shape_of(array) != counted_)
             throw ShapeError("y: expected classes of shape " + text(counted_) + ", got " +
                              text(shape_of(array)));
-        const auto wide =
-            py::array_t<long long, py::array::c_style | py::array::forcecast>::ensure(array);
+        const auto wide = py::array_t < long long,
+                   py::array::c_style | py::array::forcecast > ::ensure(array);
         classes_.assign(wide.data(), wide.data() + wide.size());
         examples_.classes = classes_.data();
         const Index size = network_->architecture().output_size();
@@ -282,14 +278,12 @@ py::tuple gradients(const AnyNetwork& any, const AnyExamples& any_examples,
             }();
             py::dict tensors;
             for (const Tensor& tensor : result.parameters.tensors())
-                tensors[py::str(tensor.name)] =
-                    copy_array<Real>(tensor.vector ? Shape{tensor.rows}
-                                                   : Shape{tensor.rows, tensor.cols},
-                                     result.parameters.data() + tensor.offset);
-            return py::make_tuple(
-                result.loss, tensors,
-                copy_array<Real>(concatenate(examples.batch(), {a.state_size()}),
-                                 result.state.data()));
+                tensors[py::str(tensor.name)] = copy_array<Real>(
+                    tensor.vector ? Shape{tensor.rows} : Shape{tensor.rows, tensor.cols},
+                    result.parameters.data() + tensor.offset);
+            return py::make_tuple(result.loss, tensors,
+                                  copy_array<Real>(concatenate(examples.batch(), {a.state_size()}),
+                                                   result.state.data()));
         },
         any.network);
 }
@@ -404,8 +398,8 @@ class AnyTrainer {
         return std::visit(
             [](const auto& trainer) -> AnyNetwork {
                 using Real = RealOfTrainer<std::decay_t<decltype(*trainer)>>;
-                return {std::make_shared<const Network<Real>>(trainer->parameters(),
-                                                              trainer->isa())};
+                return {
+                    std::make_shared<const Network<Real>>(trainer->parameters(), trainer->isa())};
             },
             trainer_);
     }
@@ -424,8 +418,8 @@ class AnyTrainer {
                     arrays[py::str(arena_name(i))] =
                         copy_array<Real>({state.arenas[i].size()}, state.arenas[i].data());
                 if (!state.carried.empty())
-                    arrays["carried"] = copy_array<Real>(
-                        {static_cast<Index>(state.carried.size())}, state.carried.data());
+                    arrays["carried"] = copy_array<Real>({static_cast<Index>(state.carried.size())},
+                                                         state.carried.data());
                 return arrays;
             },
             trainer_);
@@ -495,8 +489,7 @@ TrainerSettings make_settings(const std::string& optimizer,
 
 // Fisher and Yates, from the last place down.
 py::array permutation(Index count, unsigned long long seed, unsigned long long epoch) {
-    if (count < 0)
-        throw ArgumentError("count: expected at least 0, got " + std::to_string(count));
+    if (count < 0) throw ArgumentError("count: expected at least 0, got " + std::to_string(count));
     py::array_t<long long> order(count);
     long long* const at = order.mutable_data();
     for (Index i = 0; i < count; ++i) at[i] = i;
@@ -514,12 +507,11 @@ void bind_training(py::module_& m) {
         .def(py::init(&make_examples), py::arg("network"), py::arg("x"), py::arg("y"),
              py::arg("loss"), py::arg("outputs"), py::arg("lengths") = py::none(),
              py::arg("state") = py::none(), py::arg("weights") = py::none())
-        .def_property_readonly("sequences",
-                               [](const AnyExamples& any) {
-                                   return std::visit(
-                                       [](const auto& e) { return e->get().sequences; },
-                                       any.examples);
-                               })
+        .def_property_readonly(
+            "sequences",
+            [](const AnyExamples& any) {
+                return std::visit([](const auto& e) { return e->get().sequences; }, any.examples);
+            })
         .def_property_readonly("steps",
                                [](const AnyExamples& any) {
                                    return std::visit([](const auto& e) { return e->get().steps; },

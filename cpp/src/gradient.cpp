@@ -43,11 +43,18 @@ Gradients<Real> loss_and_gradients(const Network<Real>& network, const Examples<
                            std::vector<Real>(static_cast<std::size_t>(
                                examples.sequences * network.architecture().state_size()))};
     Backpropagation<Real> backpropagation(model);
-    result.loss = backpropagation.run(
-        {examples, sequences.data(), examples.sequences, {0, examples.steps, 0}, examples.state,
-         normalizer ? *normalizer : total_weight(examples), truncation, true, result.state.data(),
-         0, nullptr},
-        threads);
+    result.loss = backpropagation.run({examples,
+                                       sequences.data(),
+                                       examples.sequences,
+                                       {0, examples.steps, 0},
+                                       examples.state,
+                                       normalizer ? *normalizer : total_weight(examples),
+                                       truncation,
+                                       true,
+                                       result.state.data(),
+                                       0,
+                                       nullptr},
+                                      threads);
     network.packed().unpack(backpropagation.gradients(), result.parameters);
     return result;
 }

@@ -47,8 +47,8 @@ TransposedWeights<Real>::TransposedWeights(const Model<Real>& model) {
     const auto& weights = model.weights;
     for (std::size_t l = 0; l < weights.layers().size(); ++l) {
         const auto& layer = weights.layers()[l];
-        layers.push_back({l ? lay_out(layer.input) : PackedMatrix<Real>{},
-                          lay_out(layer.recurrent)});
+        layers.push_back(
+            {l ? lay_out(layer.input) : PackedMatrix<Real>{}, lay_out(layer.recurrent)});
     }
     if (weights.readout()) readout = lay_out(weights.readout()->input);
 
@@ -218,9 +218,9 @@ void Leaf<Real>::keep_states() {
             if (step == 0)
                 start_state(c, offset, layer.size, state + offset);
             else
-                std::copy_n(layer.states.data() +
-                                (piece->column(step - piece->first) + c) * layer.stride,
-                            layer.size, state + offset);
+                std::copy_n(
+                    layer.states.data() + (piece->column(step - piece->first) + c) * layer.stride,
+                    layer.size, state + offset);
             offset += layer.size;
         }
     }
@@ -271,8 +271,8 @@ void Leaf<Real>::back_through(Index errors_from) {
         }
         const Piece& piece = *std::find_if(pieces_.begin(), pieces_.end(),
                                            [&](const Piece& p) { return last <= p.last; });
-        Index first = std::max({piece.first, next_end, starts_[lo],
-                                last - std::max<Index>(1, kColumns / (hi - lo))});
+        Index first = std::max(
+            {piece.first, next_end, starts_[lo], last - std::max<Index>(1, kColumns / (hi - lo))});
         if (errors_from < last) first = std::max(first, errors_from);
         errors_of({piece, first, last, lo, hi}, first >= errors_from, newest);
         newest = false;
@@ -311,10 +311,9 @@ void Leaf<Real>::errors_of(const Segment& segment, bool with_outputs, bool newes
         Index rest = steps;
         if (newest) {
             --rest;
-            kernels.differentiate(weights.activation,
-                                  {states.data + rest * states.step, states.stride},
-                                  {errors.data + rest * errors.step, errors.stride}, layer.size,
-                                  columns);
+            kernels.differentiate(
+                weights.activation, {states.data + rest * states.step, states.stride},
+                {errors.data + rest * errors.step, errors.stride}, layer.size, columns);
         } else {
             copy_columns<Real>({carry.data, carry.stride},
                                {errors.data + steps * errors.step, errors.stride}, columns);

@@ -54,16 +54,16 @@ struct Window {
 template <class Real>
 struct LeafTask {
     const Examples<Real>& examples;
-    const Index* sequences;   // in the examples
-    Index count;              // up to kLeaf
+    const Index* sequences;  // in the examples
+    Index count;             // up to kLeaf
     Window window;
-    const Real* states;       // (count, S), or null: the network's initial state
+    const Real* states;  // (count, S), or null: the network's initial state
     double normalizer;
-    Truncation truncation;    // within the window
-    Real* gradients;          // added to: an arena in the order of the weights; null: only the loss
-    Real* state_gradients;    // (count, S), or null
-    Index kept_step;          // after so many steps of the window
-    Real* kept_states;        // the states (count, S) are kept here, or null
+    Truncation truncation;  // within the window
+    Real* gradients;        // added to: an arena in the order of the weights; null: only the loss
+    Real* state_gradients;  // (count, S), or null
+    Index kept_step;        // after so many steps of the window
+    Real* kept_states;      // the states (count, S) are kept here, or null
 };
 
 template <class Real>

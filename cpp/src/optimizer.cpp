@@ -42,8 +42,8 @@ std::size_t moments_of(const OptimizerSettings& s) {
 Method method_from_name(const std::string& name) {
     for (int i = 0; i < 5; ++i)
         if (name == kMethodNames[i]) return static_cast<Method>(i);
-    throw std::invalid_argument(
-        "optimizer: expected sgd, adam, adamw, rmsprop or adagrad, got '" + name + "'");
+    throw std::invalid_argument("optimizer: expected sgd, adam, adamw, rmsprop or adagrad, got '" +
+                                name + "'");
 }
 
 template <class Real>
@@ -97,14 +97,14 @@ void Optimizer<Real>::adam(Real* p, const Real* g, double rate) {
     const Real b2 = static_cast<Real>(settings_.beta2), c2 = static_cast<Real>(1 - settings_.beta2);
     const Real epsilon = static_cast<Real>(settings_.epsilon);
     const Real step = static_cast<Real>(rate / (1 - power(settings_.beta1, updates_)));
-    const Real root = static_cast<Real>(std::sqrt(1 - power(settings_.beta2, updates_)));
+    const Real scale = static_cast<Real>(1 / std::sqrt(1 - power(settings_.beta2, updates_)));
     Real* m = moments_[0].data();
     Real* v = moments_[1].data();
     for (Index i = 0; i < size_; ++i) {
         const Real gradient = g[i] + decay * p[i];
         m[i] = faded(b1 * m[i] + c1 * gradient);
         v[i] = faded(b2 * v[i] + c2 * gradient * gradient);
-        p[i] = keep * p[i] - step * (m[i] / (std::sqrt(v[i]) / root + epsilon));
+        p[i] = keep * p[i] - step * (m[i] / (std::sqrt(v[i]) * scale + epsilon));
     }
 }
 

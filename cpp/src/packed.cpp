@@ -9,51 +9,39 @@ namespace elman {
 template <class Real>
 PackedParameters<Real>::PackedParameters(const Architecture& a, const Kernels<Real>& kernels)
     : kernels_(kernels) {
-    // The pieces are laid out from address 0, then moved to where the arena is.
-    Index size = 0;
-    const auto take = [&](Index count) {
-        const Index first = size;
-        size += padded<Real>(count);
-        return first;
-    };
-    struct Offsets {
-        Index input, recurrent, bias;
-    };
-    std::vector<Offsets> offsets;
-    for (std::size_t l = 0; l < a.layers.size(); ++l) {
-        const Index rows = a.layers[l].hidden_size;
-        const Index input = take(kernels.packed_size(rows, a.layer_input_size(l)));
-        const Index recurrent = take(kernels.packed_size(rows, rows));
-        offsets.push_back({input, recurrent, take(rows)});
-    }
-    has_readout_ = a.readout.has_value();
-    const Index top = a.layers.back().hidden_size;
-    Offsets readout{};
-    if (has_readout_) {
-        readout.input = take(kernels.packed_size(a.readout->output_size, top));
-        readout.bias = take(a.readout->output_size);
-    }
-    const Index initial_state = a.initial_state ? take(a.state_size()) : 0;
-
+    // Twice: to see how much memory the pieces take, and to place them in it.
+    lay_out(a);
     // On huge pages: no difference (H = 512: 14.3 us a step, H = 1024: 62 us).
-    arena_.resize(static_cast<std::size_t>(size));
-    const auto matrix = [&](Index offset, Index rows, Index cols) {
-        return PackedMatrix<Real>{data() + offset, rows, cols, partial_sums(rows, cols)};
+    arena_.resize(static_cast<std::size_t>(laid_out_));
+    lay_out(a);
+}
+
+template <class Real>
+void PackedParameters<Real>::lay_out(const Architecture& a) {
+    laid_out_ = 0;
+    layers_.clear();
+    const auto vector = [&](Index count) {
+        const Real* piece = arena_.empty() ? nullptr : data() + laid_out_;
+        laid_out_ += padded<Real>(count);
+        return piece;
+    };
+    const auto matrix = [&](Index rows, Index cols) {
+        const Real* panels = vector(kernels_.packed_size(rows, cols));
+        return PackedMatrix<Real>{panels, rows, cols, partial_sums(rows, cols)};
     };
     for (std::size_t l = 0; l < a.layers.size(); ++l) {
         const LayerShape& layer = a.layers[l];
         const Index rows = layer.hidden_size;
-        layers_.push_back({matrix(offsets[l].input, rows, a.layer_input_size(l)),
-                           matrix(offsets[l].recurrent, rows, rows), data() + offsets[l].bias,
+        layers_.push_back({matrix(rows, a.layer_input_size(l)), matrix(rows, rows), vector(rows),
                            layer.bias, layer.activation});
     }
-    if (has_readout_)
-        readout_ = {matrix(readout.input, a.readout->output_size, top),
-                    {},
-                    data() + readout.bias,
-                    a.readout->bias,
-                    a.readout->activation};
-    if (a.initial_state) initial_state_ = data() + initial_state;
+    if (a.readout)
+        readout_ = Layer{matrix(a.readout->output_size, a.layers.back().hidden_size),
+                         {},
+                         vector(a.readout->output_size),
+                         a.readout->bias,
+                         a.readout->activation};
+    if (a.initial_state) initial_state_ = vector(a.state_size());
 }
 
 // matrix(W, tensor) and vector(piece, tensor) for each of the tensors that are here too.
@@ -71,7 +59,7 @@ void PackedParameters<Real>::for_each_tensor(const Parameters<Real>& parameters,
     };
     for (std::size_t l = 0; l < layers_.size(); ++l)
         visit("layers." + std::to_string(l) + ".", layers_[l], "W_xh", "b_h");
-    if (has_readout_) visit("readout.", readout_, "W_hy", "b_y");
+    if (readout_) visit("readout.", *readout_, "W_hy", "b_y");
     for (const Tensor& tensor : parameters.tensors())
         if (tensor.name == "initial_state") vector(initial_state_, tensor);
 }

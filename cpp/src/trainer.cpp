@@ -13,8 +13,7 @@ namespace {
 template <class Real>
 Index longest_of(const Examples<Real>& examples, const Index* sequences, Index count) {
     Index longest = 0;
-    for (Index i = 0; i < count; ++i)
-        longest = std::max(longest, examples.length(sequences[i]));
+    for (Index i = 0; i < count; ++i) longest = std::max(longest, examples.length(sequences[i]));
     return longest;
 }
 
@@ -48,12 +47,12 @@ Trainer<Real>::Trainer(const Network<Real>& network, TrainerSettings settings)
       trained_(weights_.initial_state() && !settings.train_initial_state
                    ? weights_.offset(weights_.initial_state())
                    : weights_.size()),
-      backpropagation_(std::make_unique<Backpropagation<Real>>(Model<Real>{
-          network_.architecture(),
-          kernels_,
-          weights_,
-          {network_.find("input_shift"), network_.find("input_scale")},
-          {network_.find("output_shift"), network_.find("output_scale")}})),
+      backpropagation_(std::make_unique<Backpropagation<Real>>(
+          Model<Real>{network_.architecture(),
+                      kernels_,
+                      weights_,
+                      {network_.find("input_shift"), network_.find("input_scale")},
+                      {network_.find("output_shift"), network_.find("output_scale")}})),
       optimizer_(settings.optimizer, trained_) {
     weights_.pack(network_);
 }
@@ -112,10 +111,9 @@ void Trainer<Real>::update(TrainingTask<Real>& task) {
     const Index kept = ends ? last - first : first_of(task.step + every) - first;
     const bool keep = ends ? task.carry : kept > 0;
     std::vector<Real> kept_states(keep ? static_cast<std::size_t>(count) * state_size : 0);
-    std::vector<Real> state_gradients(
-        settings_.train_initial_state && task.states.empty()
-            ? static_cast<std::size_t>(count) * state_size
-            : 0);
+    std::vector<Real> state_gradients(settings_.train_initial_state && task.states.empty()
+                                          ? static_cast<std::size_t>(count) * state_size
+                                          : 0);
     const auto data = [](std::vector<Real>& v) { return v.empty() ? nullptr : v.data(); };
 
     const double weight = sum_of_weights(examples, sequences, count, window);
@@ -150,9 +148,7 @@ void Trainer<Real>::clip(Real* gradients) const {
     if (settings_.clip_value) {
         const Real most = static_cast<Real>(*settings_.clip_value);
         for (Index i = 0; i < trained_; ++i)
-            gradients[i] = gradients[i] > most    ? most
-                           : gradients[i] < -most ? -most
-                                                  : gradients[i];
+            gradients[i] = gradients[i] > most ? most : gradients[i] < -most ? -most : gradients[i];
     }
     if (!settings_.clip_norm) return;
     const double scale = *settings_.clip_norm / (norm(gradients) + 1e-6);
@@ -193,10 +189,10 @@ template <class Real>
 double Trainer<Real>::loss(const Examples<Real>& examples, Index threads) {
     std::vector<Index> sequences(static_cast<std::size_t>(examples.sequences));
     for (Index b = 0; b < examples.sequences; ++b) sequences[static_cast<std::size_t>(b)] = b;
-    return backpropagation_->run({examples, sequences.data(), examples.sequences,
-                                  Window{0, examples.steps, 0}, examples.state,
-                                  total_weight(examples), Truncation{}, false, nullptr, 0, nullptr},
-                                 threads);
+    return backpropagation_->run(
+        {examples, sequences.data(), examples.sequences, Window{0, examples.steps, 0},
+         examples.state, total_weight(examples), Truncation{}, false, nullptr, 0, nullptr},
+        threads);
 }
 
 template <class Real>

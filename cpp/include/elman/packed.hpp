@@ -5,6 +5,7 @@
 // done to each number needs no names; padding stays zero under it.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "elman/parameters.hpp"
@@ -35,7 +36,7 @@ class PackedParameters {
     void unpack(const Real* arena, Parameters<Real>& parameters) const;
 
     const std::vector<Layer>& layers() const { return layers_; }
-    const Layer* readout() const { return has_readout_ ? &readout_ : nullptr; }
+    const Layer* readout() const { return readout_ ? &*readout_ : nullptr; }
     const Real* initial_state() const { return initial_state_; }  // (state_size,) or null
 
     Index size() const { return static_cast<Index>(arena_.size()); }
@@ -48,11 +49,13 @@ class PackedParameters {
     void for_each_tensor(const Parameters<Real>& parameters, MatrixWork matrix,
                          VectorWork vector) const;
 
+    void lay_out(const Architecture& architecture);
+
     const Kernels<Real>& kernels_;
     AlignedVector<Real> arena_;
+    Index laid_out_ = 0;  // so many numbers of it
     std::vector<Layer> layers_;
-    Layer readout_{};
-    bool has_readout_ = false;
+    std::optional<Layer> readout_;
     const Real* initial_state_ = nullptr;
 };
 

@@ -2,8 +2,8 @@
 //
 // J. K. Salmon and others, "Parallel random numbers: as easy as 1, 2, 3" (SC 2011). The key is
 // (seed, stream), the counter starts at (1, 0, 0, 0): the words are those of
-// numpy.random.Philox(key=[seed, stream]). Integers become floating-point numbers by exact scaling, so that a
-// seed means the same network on every machine and for ever.
+// numpy.random.Philox(key=[seed, stream]). Integers become floating-point numbers by exact scaling,
+// so that a seed means the same network on every machine and for ever.
 #pragma once
 
 #include <array>

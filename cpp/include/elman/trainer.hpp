@@ -38,9 +38,9 @@ struct TrainingTask {
     bool carry;     // sequences begin where they ended the last time
     Index threads;  // >= 1
 
-    Index done = 0;               // sequences
-    Index step = 0;               // of the minibatch: where the next window's errors begin
-    std::vector<double> losses;   // of each update, before it; the first one that is not finite ends
+    Index done = 0;              // sequences
+    Index step = 0;              // of the minibatch: where the next window's errors begin
+    std::vector<double> losses;  // of each update, before it; the first one that is not finite ends
     std::vector<double> weights;  // sum(w) of each; nothing is updated where that is zero
     std::vector<Real> states;     // where the next window begins, if not at the beginning
 };

@@ -47,7 +47,8 @@ static void transpose(const PackedMatrix<Real>& W, Real* panels) {
         .for_each(W.panels, [&](Index first_row, Index panel_rows, const Real* from) {
             const Index rows = W.rows - first_row < panel_rows ? W.rows - first_row : panel_rows;
             to.for_each(panels, [&](Index first_col, Index panel_cols, Real* panel) {
-                const Index cols = W.cols - first_col < panel_cols ? W.cols - first_col : panel_cols;
+                const Index cols =
+                    W.cols - first_col < panel_cols ? W.cols - first_col : panel_cols;
                 for (Index r = 0; r < rows; ++r) {
                     Real* column = panel + (first_row + r) * panel_cols;
                     for (Index k = 0; k < cols; ++k)
@@ -68,17 +69,15 @@ ELMAN_INLINE void with_derivative(Activation f, Each each) {
     const auto faded = [=](P d) ELMAN_INLINED { return fade<Real>(d, d, limit); };
     switch (f) {
         case Activation::relu:
-            return each([=](P e, P y) ELMAN_INLINED {
-                return faded(select(less(zero, y), e, zero));
-            });
+            return each([=](P e, P y)
+                            ELMAN_INLINED { return faded(select(less(zero, y), e, zero)); });
         case Activation::tanh:  // 1 - y^2
             return each([=](P e, P y) ELMAN_INLINED {
                 return faded(mul(e, fma(bit_xor(y, minus), y, one)));
             });
         case Activation::sigmoid:  // y - y^2
-            return each([=](P e, P y) ELMAN_INLINED {
-                return faded(mul(e, fma(bit_xor(y, minus), y, y)));
-            });
+            return each([=](P e, P y)
+                            ELMAN_INLINED { return faded(mul(e, fma(bit_xor(y, minus), y, y))); });
         default:
             return each([=](P e, P) ELMAN_INLINED { return faded(e); });
     }

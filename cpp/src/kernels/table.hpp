@@ -89,8 +89,8 @@ struct Kernels {
     // What pack() makes of the transpose of W.
     void (*transpose)(const PackedMatrix<Real>& W, Real* panels);
 
-    // e_n = e_n f'(v_n) in terms of y_n = f(v_n); also softmax, with sums as there. Both are padded.
-    // What is tiny becomes +0, as for hidden states.
+    // e_n = e_n f'(v_n) in terms of y_n = f(v_n); also softmax, with sums as there. Both are
+    // padded. What is tiny becomes +0, as for hidden states.
     void (*differentiate)(Activation f, Columns<const Real> y, Columns<Real> e, Index rows,
                           Index count);
 
@@ -102,7 +102,8 @@ struct Kernels {
                           Index count, Index steps, Activation f);
 
     // The gradient of a matrix W, in the order of its panels:
-    //     G[r, k] = fma(d_(t,n)[r], x_(t,n)[k], G[r, k])    for t = steps-1 ... 0, n = 0 ... count-1
+    //     G[r, k] = fma(d_(t,n)[r], x_(t,n)[k], G[r, k])    for t = steps-1 ... 0, n = 0 ...
+    //     count-1
     // d is padded (its padding zero), x is read element by element.
     void (*correlate)(const PackedMatrix<Real>& W, Real* G, Slots<const Real> d,
                       Slots<const Real> x, Index count, Index steps);
