@@ -11,6 +11,7 @@
 #include <memory>
 #include <vector>
 
+#include "elman/initialization.hpp"
 #include "elman/trainer.hpp"
 
 namespace {
@@ -59,7 +60,7 @@ std::vector<Real> inputs(Index count) {
 template <class Real>
 std::vector<Real> results(const Architecture& a, Isa isa, Index sequences) {
     Parameters<Real> parameters(a);
-    parameters.randomize(7);
+    initialize(parameters, Uniform{}, 7);
     const auto network = std::make_shared<const Network<Real>>(std::move(parameters), isa);
     const std::vector<Real> x = inputs<Real>(sequences * kSteps * a.input_size);
     const Index outputs = sequences * kSteps * a.output_size();
@@ -86,7 +87,7 @@ std::vector<Real> results(const Architecture& a, Isa isa, Index sequences) {
 template <class Real>
 std::vector<Real> trained(const Architecture& a, Isa isa, Index sequences, Method method) {
     Parameters<Real> parameters(a);
-    parameters.randomize(7);
+    initialize(parameters, Uniform{}, 7);
     const Network<Real> network(std::move(parameters), isa);
     const std::vector<Real> x = inputs<Real>(sequences * kSteps * a.input_size);
     const std::vector<Real> y = inputs<Real>(sequences * kSteps * a.output_size());

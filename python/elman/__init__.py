@@ -35,7 +35,9 @@ if TYPE_CHECKING:
         UnsupportedModelError,
         VerificationError,
     )
+    from elman.initialization import EchoState, Identity
     from elman.network import Network
+    from elman.ridge import ridge_readout
     from elman.storage import load
     from elman.training import (
         SGD,
@@ -56,7 +58,9 @@ __all__ = [  # noqa: RUF022
     "ArgumentError",
     "DTypeError",
     "DivergenceError",
+    "EchoState",
     "ElmanError",
+    "Identity",
     "IsaError",
     "LimitError",
     "ModelFormatError",
@@ -75,6 +79,7 @@ __all__ = [  # noqa: RUF022
     "loss_and_gradients",
     "pure",
     "reference",
+    "ridge_readout",
     "set_isa",
     "train",
     "training",
@@ -89,6 +94,9 @@ _HOMES = {
     "AdamW": "elman.training",
     "RMSprop": "elman.training",
     "SGD": "elman.training",
+    "EchoState": "elman.initialization",
+    "Identity": "elman.initialization",
+    "ridge_readout": "elman.ridge",
     "loss_and_gradients": "elman.training",
     "train": "elman.training",
 }
