@@ -19,6 +19,8 @@ ROWS = (  # group, hidden size, what the row says
     ("sequence", 32, "one of 1000 steps in one call"),
     ("sequence", 256, "one of 1000 steps in one call"),
     ("batch", 256, "100 steps of a batch of 64"),
+    ("training", 32, "an update with 100 steps of 16 sequences"),
+    ("training", 256, "an update with 100 steps of 32 sequences"),
 )
 
 
@@ -54,7 +56,7 @@ def summary(result: Facts) -> str:
 def _summary_row(case: Facts, what: str, peers: list[str]) -> list[str]:
     entries = fastest(case)
     ours = entries["elman"]
-    unit = case["unit"].removesuffix(" per step")
+    unit = case["unit"].partition(" per ")[0]
     ratios = [_times(entries[p]["ratio"]["median"]) if p in entries else "" for p in peers]
     return [f"{what}, {sizes(case['shape'])}", f"{median(ours)} {unit}", _share(case), *ratios]
 
