@@ -155,9 +155,9 @@ def train(
     ] = None,
     hidden: Annotated[int, typer.Option(min=1, help="Units in a layer.")] = 32,
     layers: Annotated[int, typer.Option(min=1, help="Recurrent layers.")] = 1,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training part.")] = 200,
-    learning_rate: Annotated[float, typer.Option(help="The step of Adam.")] = 3e-3,
-    batch_size: Annotated[int, typer.Option(min=1, help="Sequences in an update.")] = 32,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training part.")] = 500,
+    learning_rate: Annotated[float, typer.Option(help="The step of Adam.")] = 5e-3,
+    batch_size: Annotated[int, typer.Option(min=1, help="Sequences in an update.")] = 16,
     bptt: Annotated[
         int | None,
         typer.Option(
@@ -174,7 +174,7 @@ def train(
     ] = 0.2,
     patience: Annotated[
         int, typer.Option(min=1, help="Stop after so many epochs without getting better.")
-    ] = 20,
+    ] = 50,
     seed: Annotated[int, typer.Option(min=0, help="For weights, shuffling and the split.")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="How many threads share a batch.")] = 1,
     output: Annotated[

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from elman.cli.baselines import Answers
     from elman.cli.examples import Examples, Question, Span, Split
     from elman.network import Network
-    from elman.training import Result
+    from elman.training import TrainResult
 
     Array = NDArray[Any]
     Facts = dict[str, Any]
@@ -124,7 +124,7 @@ def _units(examples: Examples, training: list[Span]) -> Units:
     return Units(*inputs, *scales([baselines.truth(examples, training)]))
 
 
-def _fit(examples: Examples, parts: Split, units: Units, settings: Settings) -> Result:
+def _fit(examples: Examples, parts: Split, units: Units, settings: Settings) -> TrainResult:
     """Train a network on standardised numbers."""
     net = elman.Network(
         input_size=len(examples.inputs),
@@ -133,17 +133,18 @@ def _fit(examples: Examples, parts: Split, units: Units, settings: Settings) -> 
         output_activation="softmax" if examples.classes else "identity",
         seed=settings.seed,
     )
-    series = len(examples.x) == 1
-    steps = settings.bptt or (SERIES_STEPS if series else None)
+    in_one = len(examples.x) == 1
+    training = _standardised(examples, parts.training, units)
     return elman.train(
         net,
-        *_standardised(examples, parts.training, units),
+        training["x"],
+        training["y"],
         loss="cross_entropy" if examples.classes else "mse",
         outputs=examples.outputs,
         epochs=settings.epochs,
         learning_rate=settings.learning_rate,
         batch_size=settings.batch_size,
-        bptt_steps=steps,
+        bptt_steps=settings.bptt or (SERIES_STEPS if in_one else None),
         clip_norm=CLIP_NORM,
         validation=_standardised(examples, parts.validation, units) if parts.validation else None,
         patience=settings.patience if parts.validation else None,
@@ -153,20 +154,17 @@ def _fit(examples: Examples, parts: Split, units: Units, settings: Settings) -> 
     )
 
 
-def _standardised(
-    examples: Examples, spans: list[Span], units: Units
-) -> tuple[list[Array], list[Array]]:
-    """Return the inputs and the targets of parts of sequences, in the network's own units."""
-    x = [
-        (examples.x[i][start:stop] - units.input_mean) / units.input_std for i, start, stop in spans
-    ]
-    y = [
-        examples.y[i] if examples.outputs == "last" else examples.y[i][start:stop]
-        for i, start, stop in spans
-    ]
+def _standardised(examples: Examples, spans: list[Span], units: Units) -> dict[str, list[Array]]:
+    """Return sequences in the network's own units, with no weight on the steps before the span."""
+    x = [(examples.x[i][:stop] - units.input_mean) / units.input_std for i, _, stop in spans]
+    y = [examples.y[i] for i, _, _ in spans]
     if units.output_std is not None:
         y = [(part - units.output_mean) / units.output_std for part in y]
-    return x, y
+    if examples.outputs == "last":
+        return {"x": x, "y": y}
+    y = [part[:stop] for part, (_, _, stop) in zip(y, spans, strict=True)]
+    weights = [(np.arange(stop) >= start).astype(float) for _, start, stop in spans]
+    return {"x": x, "y": y, "step_weight": weights}
 
 
 def _with_units(net: Network, examples: Examples, units: Units) -> Network:
@@ -199,7 +197,7 @@ def _with_units(net: Network, examples: Examples, units: Units) -> Network:
 # --- what comes of it -----------------------------------------------------------------------------
 
 
-def _about(examples: Examples, parts: Split, result: Result) -> Facts:
+def _about(examples: Examples, parts: Split, result: TrainResult) -> Facts:
     """Return what was learned from what, and how that went."""
     one = len(examples.x) == 1
     return {
