@@ -1,9 +1,11 @@
 """`elman train`: what it learns from, what it leaves alone, and the errors that it tells."""
 
 import csv
+import doctest
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +23,7 @@ QUICK = ("--epochs", "3", "--hidden", "4")
 
 def run_elman(*args, **kwargs):
     return subprocess.run(
-        [*ELMAN, *map(str, args)], capture_output=True, timeout=120, text=True, **kwargs
+        [*ELMAN, *map(str, args)], capture_output=True, timeout=120, encoding="utf-8", **kwargs
     )
 
 
@@ -348,6 +350,14 @@ def test_options_reach_the_network(here, sines):
 # --- the plot, the terminal -----------------------------------------------------------------------
 
 
+def test_the_example_of_the_plot_runs():
+    pytest.importorskip("matplotlib")
+    import elman.plot
+
+    failures, examples = doctest.testmod(elman.plot)
+    assert (failures, examples) == (0, 5)
+
+
 @pytest.mark.parametrize(
     ("suffix", "begins"), [("svg", b"<?xml"), ("png", b"\x89PNG"), ("pdf", b"%PDF")]
 )
@@ -371,16 +381,22 @@ def test_a_missing_matplotlib_is_named_before_any_work(here, sines):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are POSIX")
-def test_progress_is_for_terminals(here, sines):
+def test_a_terminal_shows_progress_and_ctrl_c_keeps_the_best(here, sines):
     import pty
 
     reader, writer = pty.openpty()
-    args = [*ELMAN, "train", str(sines), "--hidden", "4", "--epochs", "30", "--json"]
+    endless = ("--epochs", "10000000", "--validation", "0", "--hidden", "4")
+    args = [*ELMAN, "train", str(sines), *endless, "--json"]
     with os.fdopen(reader, "rb", buffering=0) as shown, os.fdopen(writer, "wb") as tty:
-        done = subprocess.run(args, stdout=subprocess.PIPE, stderr=tty, check=True)
-        os.set_blocking(shown.fileno(), False)
-        assert shown.read(64)
-    json.loads(done.stdout)
+        process = subprocess.Popen(args, stdout=subprocess.PIPE, stderr=tty)
+        said = b""
+        while b"loss" not in said:  # until it has done some epochs
+            said += shown.read(4096)
+        process.send_signal(signal.SIGINT)
+        facts = json.loads(process.communicate(timeout=60)[0])
+    assert process.returncode == 0
+    assert facts["stopped"] == "interrupt"
+    assert elman.load("model.safetensors").input_size == 3
 
 
 # --- what is refused ------------------------------------------------------------------------------
@@ -430,6 +446,16 @@ def test_a_question_without_sense_is_one_sentence(here, sines, options, sentence
 )
 def test_a_file_without_sense_is_one_sentence(here, text, sentence):
     assert complaint("-", input=text).startswith(sentence)
+
+
+def test_a_target_that_is_missing_in_a_line_is_one_sentence(here):
+    write_csv("x.csv", ("x", "y", "c"), range(4), [1, 2, "", 4], ["a", "b", "", "a"])
+    assert complaint("x.csv", "--inputs", "x", "--target", "y") == (
+        "x.csv line 4, column y: expected a number, got '' (or --task classification)"
+    )
+    assert complaint("x.csv", "--inputs", "x", "--target", "c") == (
+        "x.csv line 4, column c: expected a class, got nothing"
+    )
 
 
 def test_one_class_and_one_sequence_are_too_few(here):
@@ -490,22 +516,23 @@ def test_wrong_usage_ends_with_code_2(sines, options):
 PAGE = Path(__file__).parents[1] / "docs" / "train_command.md"
 
 
-def without_numbers(text):
-    """Return the words of a text: numbers vary with the instruction set, and spaces with them."""
-    return [word for word in text.split() if not re.search(r"\d", word)]
+def words_of(text):
+    """Return the words of a text: numbers vary with the instruction set, and widths with them."""
+    return [word for word in text.split() if not re.search(r"[\d─]", word)]
 
 
 def test_the_page_shows_what_the_commands_say(here):
     pytest.importorskip("matplotlib")
     (here / "sunspots.csv").write_bytes(SUNSPOTS.read_bytes())
-    shown = re.findall(r"```console\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    commands = [part for block in shown for part in re.split(r"^\$ ", block, flags=re.M) if part]
-    assert len(commands) > 3
-    for command in commands:
-        line, _, said = command.partition("\n")
-        name, *args = line.split("#")[0].split()
-        if name == "python":
-            subprocess.run([sys.executable, *args], check=True)
+    blocks = re.findall(r"```(python|console)\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    commands = 0
+    for language, block in blocks:
+        if language == "python":
+            exec(compile(block, PAGE.name, "exec"), {})
             continue
-        assert name == "elman"
-        assert without_numbers(answer(*args)) == without_numbers(said)
+        for command in re.split(r"^\$ elman ", block, flags=re.MULTILINE)[1:]:
+            line, _, said = command.partition("\n")
+            shown = answer(*line.split(), env=os.environ | {"PYTHONIOENCODING": "utf-8"})
+            assert words_of(shown) == words_of(said)
+            commands += 1
+    assert commands == 4

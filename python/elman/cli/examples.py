@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -96,6 +97,14 @@ class _Columns:
             found.setdefault(name, []).append(n)
         return list(found.values())
 
+    def words(self, name: str) -> list[str]:
+        """Return a column in which no field is empty."""
+        words = self.text(name)
+        if "" in words:
+            where = f"{self.file} line {self.lines[words.index('')]}, column {name}"
+            raise tables.TableError(f"{where}: expected a class, got nothing")
+        return words
+
     def numbers(self, names: Sequence[str], remedy: str) -> Array:
         """Return columns of numbers, (N, columns)."""
         values = np.empty((len(self.rows), len(names)))
@@ -114,7 +123,7 @@ def _finite(text: str) -> float | None:
         number = float(text)
     except ValueError:
         return None
-    return number if np.isfinite(number) else None
+    return number if math.isfinite(number) else None
 
 
 def _from_csv(table: CsvTable, question: Question) -> Examples:
@@ -130,8 +139,8 @@ def _from_csv(table: CsvTable, question: Question) -> Examples:
         _require_known(option, asked, columns.names)
     task = question.task
     if task is None and question.targets and question.horizon is None:
-        known = all(_finite(text) is not None for t in question.targets for text in columns.text(t))
-        task = "regression" if known else "classification"
+        found = any(_finite(text) is not None for t in question.targets for text in columns.text(t))
+        task = "regression" if found else "classification"
     task = task or "forecast"
     taken = {question.sequence} | (set() if task == "forecast" else set(question.targets))
     inputs = list(question.inputs) or [name for name in columns.names if name not in taken]
@@ -140,9 +149,9 @@ def _from_csv(table: CsvTable, question: Question) -> Examples:
     targets = list(question.targets) or inputs
     classes: list[str] = []
     if task == "classification":
-        classes, y = _classes(columns.text(targets[0]))
+        classes, y = _classes(columns.words(targets[0]))
     else:
-        y = columns.numbers(targets, "")
+        y = columns.numbers(targets, "" if task == "forecast" else " (or --task classification)")
     sequences = columns.rows_of(question.sequence)
     xs, ys = [x[rows] for rows in sequences], [y[rows] for rows in sequences]
     if task == "forecast":

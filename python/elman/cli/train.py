@@ -282,12 +282,13 @@ def _show_scores(console: Console, facts: Facts) -> None:
         }
         columns["in deviations"] = [f"{score['rmse_in_deviations']:.4g}" for score in scores]
         best = min(scores, key=lambda score: score["rmse_in_deviations"])
-    table = Table(box=SIMPLE_HEAD)
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column("Held out", overflow="fold")
     for title in columns:
         table.add_column(Text(report.printable(title)), justify="right", overflow="fold")
     for score, cells in zip(scores, zip(*columns.values(), strict=True), strict=True):
         table.add_row(score["name"], *cells)
+    console.print()
     console.print(table)
     if best is not scores[0]:
-        console.print(f"The best of them is {best['name']}, not the network.", markup=False)
+        console.print(f"\nThe best of them is {best['name']}, not the network.", markup=False)
