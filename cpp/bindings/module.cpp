@@ -9,6 +9,7 @@ PYBIND11_MODULE(elman_core, m) {
     elman::python::bind_isa(m);
     elman::python::bind_stream(m);
     elman::python::bind_network(m);
+    elman::python::bind_training(m);
     elman::python::bind_measure(m);
 }
 

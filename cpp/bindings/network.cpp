@@ -2,8 +2,11 @@
 
 #include <pybind11/stl.h>
 
+#include <map>
 #include <optional>
 #include <utility>
+
+#include "elman/initialization.hpp"
 
 namespace elman::python {
 namespace {
@@ -95,10 +98,37 @@ AnyNetwork from_tensors(const std::string& dtype, const py::dict& arrays,
     });
 }
 
+// The start of that name, with the settings that differ from its own.
+Initialization initialization_of(const std::string& name,
+                                 const std::map<std::string, double>& settings) {
+    const auto set = [&](const char* setting, double& value) {
+        const auto found = settings.find(setting);
+        if (found != settings.end()) value = found->second;
+    };
+    if (name == "uniform") return Uniform{};
+    if (name == "glorot") return Glorot{};
+    if (name == "identity") {
+        Identity identity;
+        set("std", identity.std);
+        set("scale", identity.scale);
+        return identity;
+    }
+    if (name == "echo_state") {
+        EchoState echo_state;
+        set("spectral_radius", echo_state.spectral_radius);
+        set("density", echo_state.density);
+        set("input_limit", echo_state.input_limit);
+        return echo_state;
+    }
+    throw ArgumentError("init: expected uniform, glorot, identity or echo_state, got '" + name +
+                        "'");
+}
+
 AnyNetwork random(const std::string& dtype, Index input_size,
                   const std::vector<Index>& hidden_sizes, std::optional<Index> output_size,
                   const std::vector<std::string>& activations, const std::string& output_activation,
-                  bool bias, unsigned long long seed, const py::dict& arrays) {
+                  bool bias, unsigned long long seed, const py::dict& arrays,
+                  const std::string& init, const std::map<std::string, double>& settings) {
     const Tensors tensors(arrays);
     Architecture a;
     a.input_size = input_size;
@@ -109,10 +139,11 @@ AnyNetwork random(const std::string& dtype, Index input_size,
         a.readout = ReadoutShape{
             *output_size, activation_from_name(output_activation, "output_activation"), bias};
     find_optional_tensors(tensors, a);
+    const Initialization initialization = initialization_of(init, settings);
     return for_dtype(dtype, [&](auto real) {
         using Real = decltype(real);
         Parameters<Real> parameters(a);
-        parameters.randomize(seed);
+        initialize(parameters, initialization, seed);
         for (const Tensor& tensor : parameters.tensors())
             if (tensors.has(tensor.name)) fill(parameters, tensor, tensors);
         return std::make_shared<const Network<Real>>(std::move(parameters));
@@ -180,7 +211,8 @@ void bind_network(py::module_& m) {
         .def_static("random", &random, py::arg("dtype"), py::arg("input_size"),
                     py::arg("hidden_sizes"), py::arg("output_size"), py::arg("activations"),
                     py::arg("output_activation"), py::arg("bias"), py::arg("seed"),
-                    py::arg("tensors"),
+                    py::arg("tensors"), py::arg("init") = "uniform",
+                    py::arg("settings") = py::dict(),
                     "Build a network with random weights; tensors gives what is not random.")
         .def("tensors", &tensors_of, "Return read-only views of all tensors by name.")
         .def_property_readonly("input_size",

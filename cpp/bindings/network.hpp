@@ -48,5 +48,6 @@ void bind_sequence(py::class_<AnyNetwork>& network);
 void bind_stream(py::module_& m);
 void bind_isa(py::module_& m);
 void bind_measure(py::module_& m);
+void bind_training(py::module_& m);
 
 }  // namespace elman::python

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernels/table.hpp"
+#include "units.hpp"
 
 namespace elman {
 namespace {
@@ -14,15 +15,6 @@ namespace {
 constexpr Index kProducts = 64;
 constexpr Index kSteps = 8;
 constexpr Index kBytes = 512 * 1024;
-
-// to[i * to_stride] = from[i * from_stride]
-template <class Real>
-void copy(const Real* from, Index from_stride, Real* to, Index to_stride, Index count) {
-    if (from_stride == 1 && to_stride == 1)  // rows are too short to call memmove for
-        for (Index i = 0; i < count; ++i) to[i] = from[i];
-    else
-        for (Index i = 0; i < count; ++i) to[i * to_stride] = from[i * from_stride];
-}
 
 template <class Real>
 AlignedVector<Real> allocate(Index count, Index stride) {
@@ -89,19 +81,13 @@ void Block<Real>::reset(Index column) noexcept {
 
 template <class Real>
 bool Block<Real>::reads(Index stride) const noexcept {
-    return stride == 1 && !network_.input_units().shift && !network_.input_units().scale;
+    return reads_as_it_is<Real>(network_.input_units(), stride);
 }
 
 template <class Real>
 void Block<Real>::set_input(Index index, const Real* x, Index stride) noexcept {
-    const auto [shift, scale] = network_.input_units();
-    const Index size = network_.architecture().input_size;
-    Real* input = inputs_.data() + index * input_stride_;
-    copy(x, stride, input, 1, size);
-    if (shift)
-        for (Index i = 0; i < size; ++i) input[i] -= shift[i];
-    if (scale)
-        for (Index i = 0; i < size; ++i) input[i] *= scale[i];
+    read_input<Real>(network_.input_units(), x, stride, inputs_.data() + index * input_stride_,
+                     network_.architecture().input_size);
 }
 
 template <class Real>
@@ -158,7 +144,7 @@ void Block<Real>::step(const Real* x, Index x_stride, Real* y, Index y_stride) n
 
 template <class Real>
 void Block<Real>::get_output(Index i, Real* y, Index stride) const noexcept {
-    copy(output(i), 1, y, stride, network_.architecture().output_size());
+    copy_row(output(i), 1, y, stride, network_.architecture().output_size());
 }
 
 template <class Real>
@@ -189,14 +175,11 @@ void Block<Real>::read_out(Columns<const Real> states, Index count) noexcept {
     } else {
         std::copy_n(states.data, count * output_stride_, outputs.data);
     }
-    const auto [shift, scale] = network_.output_units();
-    if (!shift && !scale) return;
+    const auto units = network_.output_units();
+    if (!units.shift && !units.scale) return;
     for (Index n = 0; n < count; ++n) {
         Real* y = outputs.data + n * outputs.stride;
-        if (scale)
-            for (Index i = 0; i < size; ++i) y[i] *= scale[i];
-        if (shift)
-            for (Index i = 0; i < size; ++i) y[i] += shift[i];
+        for (Index i = 0; i < size; ++i) y[i] = in_output_units<Real>(units, y[i], i);
     }
 }
 

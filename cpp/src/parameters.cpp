@@ -1,11 +1,8 @@
 #include "elman/parameters.hpp"
 
-#include <cmath>
 #include <limits>
 #include <stdexcept>
 #include <utility>
-
-#include "elman/random.hpp"
 
 namespace elman {
 namespace {
@@ -130,25 +127,6 @@ const Real* Parameters<Real>::find(const std::string& name) const {
     for (const Tensor& tensor : tensors_)
         if (tensor.name == name) return data() + tensor.offset;
     return nullptr;
-}
-
-template <class Real>
-void Parameters<Real>::randomize(unsigned long long seed) {
-    Philox random(seed);
-    const auto fill = [&](const std::string& name, Index fan_in) {
-        const double limit = 1.0 / std::sqrt(static_cast<double>(fan_in));
-        for (const Tensor& tensor : tensors_) {
-            if (tensor.name != name) continue;
-            Real* values = data() + tensor.offset;
-            for (Index i = 0; i < tensor.size(); ++i)
-                values[i] = static_cast<Real>(random.symmetric() * limit);
-        }
-    };
-    for (std::size_t l = 0; l < architecture_.layers.size(); ++l)
-        for (const char* tensor : {"W_xh", "W_hh", "b_h"})
-            fill("layers." + std::to_string(l) + "." + tensor, architecture_.layers[l].hidden_size);
-    for (const char* tensor : {"readout.W_hy", "readout.b_y"})
-        fill(tensor, architecture_.layers.back().hidden_size);
 }
 
 template class Parameters<float>;

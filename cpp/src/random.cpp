@@ -22,7 +22,7 @@ Wide multiply(std::uint64_t a, std::uint64_t b) noexcept {
 std::uint64_t Philox::word() noexcept {
     if (used_ == words_.size()) {
         std::array<std::uint64_t, 4> x{++counter_, 0, 0, 0};
-        std::uint64_t key0 = key_, key1 = 0;
+        std::uint64_t key0 = key_, key1 = stream_;
         for (int round = 0; round < 10; ++round) {
             const Wide p0 = multiply(0xD2E7470EE14C6C93u, x[0]);
             const Wide p1 = multiply(0xCA5A826395121157u, x[2]);
@@ -34,6 +34,10 @@ std::uint64_t Philox::word() noexcept {
         used_ = 0;
     }
     return words_[used_++];
+}
+
+std::uint64_t Philox::below(std::uint64_t count) noexcept {
+    return multiply(word(), count).high;
 }
 
 }  // namespace elman

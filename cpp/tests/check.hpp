@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "elman/initialization.hpp"
 #include "elman/network.hpp"
 
 inline std::atomic<int> failures = 0;
@@ -49,7 +50,7 @@ template <class Real>
 std::shared_ptr<const elman::Network<Real>> random_network(const elman::Architecture& shape,
                                                            elman::Isa isa) {
     elman::Parameters<Real> parameters(shape);
-    parameters.randomize(1990);
+    initialize(parameters, elman::Uniform{}, 1990);
     for (const char* name :
          {"initial_state", "input_shift", "input_scale", "output_shift", "output_scale"})
         fill(parameters, name, [](elman::Index, elman::Index) { return 0.5; });

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "check.hpp"
-#include "elman/sequence.hpp"
+#include "elman/gradient.hpp"
 
 using elman::Index;
 
@@ -65,6 +65,26 @@ void test_threads_do_not_change_a_sequence(const elman::Network<float>& network,
     on_threads([&](Index i) { check(run(2 + i) == alone, "threads do not change a sequence"); });
 }
 
+// Threads share the leaves of a batch, and add them up in one order.
+void test_threads_do_not_change_gradients(const elman::Network<float>& network) {
+    constexpr Index sequences = 200, steps = 5;
+    const Numbers x = inputs(), y(steps * kOutputs, 0.5f);
+    elman::Examples<float> examples;
+    examples.sequences = sequences;
+    examples.steps = steps;
+    examples.x = {x.data(), {sequences}, {kInputs}, kInputs, 1};
+    examples.targets = {y.data(), {sequences}, {0}, kOutputs, 1};
+    const auto run = [&](Index threads) {
+        const auto result = loss_and_gradients(network, examples, {}, {}, threads);
+        Numbers all(result.parameters.data(), result.parameters.data() + result.parameters.size());
+        all.insert(all.end(), result.state.begin(), result.state.end());
+        all.push_back(static_cast<float>(result.loss));
+        return all;
+    };
+    const Numbers alone = run(1);
+    on_threads([&](Index i) { check(run(1 + i) == alone, "threads do not change gradients"); });
+}
+
 // All threads step one stream with the same input: the state after all steps does not depend on who
 // made which, unless two were in it at once.
 void test_a_stream_is_taken_in_turn(const std::shared_ptr<const elman::Network<float>>& network) {
@@ -101,6 +121,7 @@ int main() {
     const auto network = random_network<float>(everything(), elman::isa());
     test_a_network_is_shared(network);
     for (Index sequences : {1, 2, 37}) test_threads_do_not_change_a_sequence(*network, sequences);
+    test_threads_do_not_change_gradients(*network);
     test_a_stream_is_taken_in_turn(network);
     return failures != 0;
 }

@@ -20,10 +20,11 @@ except ModuleNotFoundError as error:
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from elman import pure, reference
+    from elman import pure, reference, training
     from elman._core import Stream
     from elman.errors import (
         ArgumentError,
+        DivergenceError,
         DTypeError,
         ElmanError,
         IsaError,
@@ -34,19 +35,38 @@ if TYPE_CHECKING:
         UnsupportedModelError,
         VerificationError,
     )
+    from elman.initialization import EchoState, Identity
     from elman.network import Network
+    from elman.ridge import ridge_readout
     from elman.storage import load
+    from elman.training import (
+        SGD,
+        Adagrad,
+        Adam,
+        AdamW,
+        RMSprop,
+        loss_and_gradients,
+        train,
+    )
 
 __version__ = build_info()["version"]
 
-__all__ = [
+__all__ = [  # noqa: RUF022
+    "Adagrad",
+    "Adam",
+    "AdamW",
     "ArgumentError",
     "DTypeError",
+    "DivergenceError",
+    "EchoState",
     "ElmanError",
+    "Identity",
     "IsaError",
     "LimitError",
     "ModelFormatError",
     "Network",
+    "RMSprop",
+    "SGD",
     "ShapeError",
     "Stream",
     "StreamBusyError",
@@ -56,13 +76,31 @@ __all__ = [
     "build_info",
     "isa",
     "load",
+    "loss_and_gradients",
     "pure",
     "reference",
+    "ridge_readout",
     "set_isa",
+    "train",
+    "training",
 ]
 
-_HOMES = {"Network": "elman.network", "Stream": "elman._core", "load": "elman.storage"}
-_MODULES = ("pure", "reference")
+_HOMES = {
+    "Network": "elman.network",
+    "Stream": "elman._core",
+    "load": "elman.storage",
+    "Adagrad": "elman.training",
+    "Adam": "elman.training",
+    "AdamW": "elman.training",
+    "RMSprop": "elman.training",
+    "SGD": "elman.training",
+    "EchoState": "elman.initialization",
+    "Identity": "elman.initialization",
+    "ridge_readout": "elman.ridge",
+    "loss_and_gradients": "elman.training",
+    "train": "elman.training",
+}
+_MODULES = ("pure", "reference", "training")
 
 
 def __getattr__(name: str) -> object:

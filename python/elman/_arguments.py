@@ -39,6 +39,23 @@ def size(argument: str, value: object, least: int = 1) -> int:
     return number
 
 
+def number(argument: str, value: object, *, zero: bool = False, below_1: bool = False) -> float:
+    """Return a finite number above 0, or from 0 on, perhaps below 1."""
+    import math
+
+    try:
+        result = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise TypeError(f"{argument}: expected a number, got {kind(value)}") from None
+    enough = result >= 0 if zero else result > 0
+    if not enough or not result < (1.0 if below_1 else math.inf):
+        expected = "at least 0" if zero else "above 0"
+        if below_1:
+            expected += " and below 1"
+        raise ArgumentError(f"{argument}: expected a number {expected}, got {result:g}")
+    return result
+
+
 def name(argument: str, value: object) -> str:
     """Return a string."""
     if not isinstance(value, str):

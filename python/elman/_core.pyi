@@ -1,6 +1,7 @@
 from collections.abc import Sequence
 from typing import Any, final
 
+import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 # Arrays of the network's dtype, float32 or float64.
@@ -11,13 +12,22 @@ def available_isas() -> list[str]: ...
 def build_info() -> dict[str, Any]: ...
 def clock_cost() -> float: ...
 def isa() -> str: ...
+def loss_and_gradients(
+    network: Network,
+    examples: Examples,
+    bptt_steps: int | None,
+    update_every: int | None,
+    normalizer: float | None,
+    threads: int,
+) -> tuple[float, dict[str, _Array], _Array]: ...
+def permutation(count: int, seed: int, epoch: int) -> NDArray[np.int64]: ...
 def set_isa(name: str, /) -> None: ...
 def stream(network: Network) -> Stream: ...
 def time_steps(
     network: Network, x: ArrayLike, count: int, period_ns: int = 0
 ) -> tuple[NDArray[Any], NDArray[Any]]: ...
 
-# Neither class has a constructor: a network comes from its static methods, a stream from stream().
+# Two classes have no constructor: a network comes from its static methods, a stream from stream().
 @final
 class Network:
     def __init__(self, *args: object, **kwargs: object) -> None: ...
@@ -39,6 +49,8 @@ class Network:
         bias: bool,
         seed: int,
         tensors: dict[str, _Array],
+        init: str = "uniform",
+        settings: dict[str, float] = {},
     ) -> Network: ...
     def tensors(self) -> dict[str, _Array]: ...
     def call(self, x: ArrayLike, outputs: str, out: _Array | None) -> _Array: ...
@@ -68,6 +80,63 @@ class Network:
     def output_activation(self) -> str | None: ...
     @property
     def output_size(self) -> int: ...
+
+@final
+class Examples:
+    def __init__(
+        self,
+        network: Network,
+        x: ArrayLike,
+        y: ArrayLike,
+        loss: str,
+        outputs: str,
+        lengths: ArrayLike | None = None,
+        state: ArrayLike | None = None,
+        weights: ArrayLike | None = None,
+    ) -> None: ...
+    @property
+    def sequences(self) -> int: ...
+    @property
+    def steps(self) -> int: ...
+    @property
+    def weight(self) -> float: ...
+
+@final
+class Trainer:
+    def __init__(
+        self,
+        network: Network,
+        optimizer: str,
+        settings: dict[str, float],
+        clip_norm: float | None,
+        clip_value: float | None,
+        train_initial_state: bool,
+    ) -> None: ...
+    def train(
+        self,
+        examples: Examples,
+        indices: NDArray[np.int64],
+        batch_size: int,
+        learning_rates: NDArray[np.float64],
+        bptt_steps: int | None,
+        update_every: int | None,
+        carry: bool,
+        threads: int,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
+    def updates_of(
+        self,
+        examples: Examples,
+        indices: NDArray[np.int64],
+        batch_size: int,
+        bptt_steps: int | None,
+        update_every: int | None,
+    ) -> int: ...
+    def loss(self, examples: Examples, threads: int) -> float: ...
+    def network(self) -> Network: ...
+    def state(self) -> dict[str, _Array]: ...
+    def restore(self, state: dict[str, _Array], updates: int) -> None: ...
+    @property
+    def updates(self) -> int: ...
 
 @final
 class Stream:

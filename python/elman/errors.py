@@ -39,3 +39,7 @@ class VerificationError(ElmanError, ArithmeticError):
 
 class IsaError(ElmanError, RuntimeError):
     """An instruction set was asked for that is unknown, or that this machine does not have."""
+
+
+class DivergenceError(ElmanError, ArithmeticError):
+    """A loss became NaN or infinite while a network was trained."""

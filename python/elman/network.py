@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from elman._arguments import LayerWeights, ReadoutWeights
     from elman._core import Network as Core
     from elman._core import Stream
+    from elman.initialization import Initialization
     from elman.reference import VerificationReport
 
     Array = NDArray[Any]
@@ -94,9 +95,8 @@ class Network:
         h_t = f(W_hh h_(t-1) + W_xh x_t + b_h)      each layer, reading the one below
         y_t = g(W_hy h_t + b_y)
 
-    This constructor makes a network with random weights, uniform in [-1/sqrt(H), 1/sqrt(H)] as
-    PyTorch's `nn.RNN` and `nn.Linear` have them; `from_weights` takes given ones and `elman.load`
-    reads a file. A network never changes, so any number of threads may share one.
+    This constructor makes a network with random weights; `from_weights` takes given ones and
+    `elman.load` reads a file. A network never changes, so any number of threads may share one.
 
     Parameters
     ----------
@@ -117,6 +117,12 @@ class Network:
         float32 or float64: of the weights, the arithmetic and the results.
     bias : bool
         Whether the layers and the readout have biases.
+    init : str, elman.Identity or elman.EchoState
+        Where training starts. "uniform": all weights and biases in [-1/sqrt(H), 1/sqrt(H)], as
+        PyTorch's `nn.RNN` and `nn.Linear` have them. "glorot": Glorot's uniform numbers in W_xh and
+        W_hy, a random orthogonal W_hh and biases of 0, as Keras has them. "identity": W_hh = I and
+        small numbers elsewhere, for long memory with "relu". "echo_state": a sparse reservoir for
+        `elman.ridge_readout`. The last two have settings: see `elman.Identity`, `elman.EchoState`.
     initial_state : array_like, shape (state_size,), optional
         Where sequences and streams begin; zeros by default.
     input_shift, input_scale : array_like, shape (I,), optional
@@ -171,6 +177,7 @@ class Network:
         output_activation: str = "sigmoid",
         dtype: DTypeLike = "float32",
         bias: bool = True,
+        init: Initialization = "uniform",
         initial_state: ArrayLike | None = None,
         input_shift: ArrayLike | None = None,
         input_scale: ArrayLike | None = None,
@@ -190,6 +197,7 @@ class Network:
             bool(bias),
             _arguments.seed(seed),
             _arguments.arrays(zip(_OPTIONAL, optional, strict=True)),
+            *_start(init),
         )
         self._adopt(core, _arguments.metadata(metadata))
         _arguments.require_finite(self._tensors)
@@ -691,6 +699,15 @@ output_scale, metadata
 
     def __repr__(self) -> str:
         return f"Network({_sizes(self)}, {self.dtype}, {self.num_parameters:,} parameters)"
+
+
+def _start(init: Initialization) -> tuple[str, dict[str, float]]:
+    """Return the name of an initialisation and its settings."""
+    if isinstance(init, str):
+        return init, {}
+    from elman import initialization
+
+    return initialization.named(init)
 
 
 # --- what the extension asks for ---

@@ -573,8 +573,12 @@ def save(net: Network, path: Path) -> None:
     OSError
         If the file cannot be written, is write-protected, or is not a regular file.
     """
+    replace_file(path, dumps(net))
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Make bytes the content of a file, as `save` describes it."""
     path = os.fsdecode(path)
-    data = dumps(net)
     target = os.path.realpath(path)
     folder = os.path.dirname(target)
     mode = _mode_to_keep(target, path)

@@ -7,22 +7,14 @@
 #include <vector>
 
 #include "elman/isa.hpp"
-#include "elman/parameters.hpp"
+#include "elman/packed.hpp"
 
 namespace elman {
 
 template <class Real>
-struct Kernels;  // the functions of one instruction set: src/kernels/table.hpp
-
-template <class Real>
 class Network {
   public:
-    struct Layer {
-        PackedMatrix<Real> input;      // W_xh
-        PackedMatrix<Real> recurrent;  // W_hh
-        const Real* bias;              // b_h, padded with zeros; zeros where there is none
-        Activation activation;
-    };
+    using Layer = typename PackedParameters<Real>::Layer;
     struct Units {  // null where there is none
         const Real* shift;
         const Real* scale;
@@ -38,26 +30,19 @@ class Network {
     Isa isa() const { return isa_; }
     const Kernels<Real>& kernels() const { return *kernels_; }
 
-    const std::vector<Layer>& layers() const { return layers_; }
-    const Layer* readout() const { return has_readout_ ? &readout_ : nullptr; }  // W_hy is `input`
-    const Real* initial_state() const { return initial_state_; }  // (state_size,) or null
+    const PackedParameters<Real>& packed() const { return packed_; }
+    const std::vector<Layer>& layers() const { return packed_.layers(); }
+    const Layer* readout() const { return packed_.readout(); }
+    const Real* initial_state() const { return packed_.initial_state(); }  // (state_size,) or null
     Units input_units() const { return input_units_; }
     Units output_units() const { return output_units_; }
 
   private:
-    const Real* pad(const Real* values, Index count);
-    PackedMatrix<Real> pack(const Real* matrix, Index rows, Index cols);
-
     Parameters<Real> parameters_;
     Index multiply_adds_;
     Isa isa_;
     const Kernels<Real>* kernels_;
-    AlignedVector<Real> packed_;
-    Index packed_size_ = 0;
-    std::vector<Layer> layers_;
-    Layer readout_{};
-    bool has_readout_ = false;
-    const Real* initial_state_ = nullptr;
+    PackedParameters<Real> packed_;
     Units input_units_{};
     Units output_units_{};
 };

@@ -82,11 +82,6 @@ class Parameters {
     // The numbers of the tensor `name`, or null if this architecture has none of that name.
     const Real* find(const std::string& name) const;
 
-    // Weights and biases of the layers and the readout: every other tensor is left as it is.
-    // Uniform in [-1/sqrt(H), 1/sqrt(H)], H the size of the layer (of the layer read, for the
-    // readout), as torch.nn.RNN and torch.nn.Linear do; from Philox numbers (random.hpp).
-    void randomize(unsigned long long seed);
-
   private:
     Architecture architecture_;
     std::vector<Tensor> tensors_;

@@ -1,9 +1,9 @@
 // random.hpp - the random numbers of initialisation: Philox 4x64-10.
 //
 // J. K. Salmon and others, "Parallel random numbers: as easy as 1, 2, 3" (SC 2011). The key is
-// (seed, 0), the counter starts at (1, 0, 0, 0): the words are those of
-// numpy.random.Philox(key=seed). Integers become floating-point numbers by exact scaling, so that a
-// seed means the same network on every machine and for ever.
+// (seed, stream), the counter starts at (1, 0, 0, 0): the words are those of
+// numpy.random.Philox(key=[seed, stream]). Integers become floating-point numbers by exact scaling,
+// so that a seed means the same network on every machine and for ever.
 #pragma once
 
 #include <array>
@@ -13,9 +13,12 @@ namespace elman {
 
 class Philox {
   public:
-    explicit Philox(std::uint64_t seed) : key_(seed) {}
+    explicit Philox(std::uint64_t seed, std::uint64_t stream = 0) : key_(seed), stream_(stream) {}
 
     std::uint64_t word() noexcept;
+
+    // Uniform in 0 ... count-1, but for one part in 2^64 / count.
+    std::uint64_t below(std::uint64_t count) noexcept;
 
     // Uniform in [-1, 1): a multiple of 2^-53.
     double symmetric() noexcept {
@@ -24,6 +27,7 @@ class Philox {
 
   private:
     std::uint64_t key_;
+    std::uint64_t stream_;
     std::uint64_t counter_ = 0;
     std::array<std::uint64_t, 4> words_{};
     unsigned used_ = 4;

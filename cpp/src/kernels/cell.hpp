@@ -48,11 +48,21 @@ static void unfold(const PackedMatrix<Real>& W_xh, const PackedMatrix<Real>& W_h
     }
 }
 
+// values[0] + ... + values[rows-1], in 16 partial sums by index mod 16, combined as a binary tree.
+template <class Real>
+ELMAN_INLINE Real sum_of_rows(const Real* values, Index rows) {
+    constexpr Index kSums = 16;
+    Real sum[kSums] = {};
+    for (Index i = 0; i < rows; ++i) sum[i % kSums] += values[i];
+    for (Index width = 1; width < kSums; width *= 2)
+        for (Index i = 0; i < kSums; i += 2 * width) sum[i] += sum[i + width];
+    return sum[0];
+}
+
 // y = exp(y - max) / sum(exp(y - max)). Elements beyond `rows` are written but never read: the
 // exponential is taken of whole vectors, the largest and the sum of the real elements alone.
 template <class Real>
 static void softmax(Columns<Real> y, Index rows, Index count) {
-    constexpr Index kSums = 16;
     for (Index n = 0; n < count; ++n) {
         Real* z = y.data + n * y.stride;
         const Columns<Real> column{z, 0};
@@ -62,11 +72,7 @@ static void softmax(Columns<Real> y, Index rows, Index count) {
         map([shift](Packet<Real> v) ELMAN_INLINED { return exp<Real>(sub(v, shift)); }, column,
             rows, 1);
 
-        Real sum[kSums] = {};
-        for (Index i = 0; i < rows; ++i) sum[i % kSums] += z[i];
-        for (Index width = 1; width < kSums; width *= 2)
-            for (Index i = 0; i < kSums; i += 2 * width) sum[i] += sum[i + width];
-        const Packet<Real> total = broadcast<Real>(sum[0]);
+        const Packet<Real> total = broadcast<Real>(sum_of_rows(z, rows));
         map([total](Packet<Real> v) ELMAN_INLINED { return div(v, total); }, column, rows, 1);
     }
 }

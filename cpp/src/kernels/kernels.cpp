@@ -1,5 +1,6 @@
 // kernels.cpp - compiled once per instruction set; exports one KernelTable and nothing else.
 #include "cell.hpp"
+#include "gradient.hpp"
 
 namespace elman {
 namespace ELMAN_ISA {
@@ -18,8 +19,10 @@ static bool self_test() {
 
 template <class Real>
 static constexpr Kernels<Real> kernels() {
-    return {packed_size<Real>, pack<Real>,  affine<Real>, cell<Real>,
-            unfold<Real>,      apply<Real>, softmax<Real>};
+    return {packed_size<Real>, pack<Real>,          affine<Real>,        cell<Real>,
+            unfold<Real>,      apply<Real>,         softmax<Real>,       unpack<Real>,
+            transpose<Real>,   differentiate<Real>, backpropagate<Real>, correlate<Real>,
+            add_columns<Real>, square_rows<Real>};
 }
 
 extern const KernelTable table;

@@ -39,6 +39,14 @@ struct Columns {
     Index stride;  // from one column to the next; 0: the same column every time
 };
 
+// Columns over time: `step` numbers from one step to the next.
+template <class Real>
+struct Slots {
+    Real* data;
+    Index stride;
+    Index step;
+};
+
 template <class Real>
 struct Kernels {
     // How many numbers pack() writes for a matrix of this size.
@@ -72,6 +80,40 @@ struct Kernels {
     // Each column becomes its softmax over `rows` elements. The largest is subtracted first; the
     // sum is taken in 16 partial sums by index mod 16, combined as a binary tree.
     void (*softmax)(Columns<Real> y, Index rows, Index count);
+
+    // --- training ---
+
+    // The inverse of pack: `values` is rows x cols, row by row.
+    void (*unpack)(const PackedMatrix<Real>& W, Real* values);
+
+    // What pack() makes of the transpose of W.
+    void (*transpose)(const PackedMatrix<Real>& W, Real* panels);
+
+    // e_n = e_n f'(v_n) in terms of y_n = f(v_n); also softmax, with sums as there. Both are
+    // padded. What is tiny becomes +0, as for hidden states.
+    void (*differentiate)(Activation f, Columns<const Real> y, Columns<Real> e, Index rows,
+                          Index count);
+
+    // Errors through time. d holds steps + 1 slots of `count` padded columns: slot t is the error
+    // e_t that h_t has from outside before, and after
+    //     d_t = f'(v_t) affine(e_t, W, d_(t+1))      for t = steps-1 ... 0,
+    // faded, W being the transpose of W_hh and slot `steps` given. h: slot t is h_t.
+    void (*backpropagate)(const PackedMatrix<Real>& W, Slots<const Real> h, Slots<Real> d,
+                          Index count, Index steps, Activation f);
+
+    // The gradient of a matrix W, in the order of its panels:
+    //     G[r, k] = fma(d_(t,n)[r], x_(t,n)[k], G[r, k])    for t = steps-1 ... 0, n = 0 ...
+    //     count-1
+    // d is padded (its padding zero), x is read element by element.
+    void (*correlate)(const PackedMatrix<Real>& W, Real* G, Slots<const Real> d,
+                      Slots<const Real> x, Index count, Index steps);
+
+    // The gradient of a bias, in the same order: g = g + d_(t,n). g is padded.
+    void (*add_columns)(Real* g, Slots<const Real> d, Index rows, Index count, Index steps);
+
+    // sums[r] = fma(G[r, k], G[r, k], sums[r]) for k = 0 ... cols-1, from 0, for a gradient in the
+    // order of the panels of W. sums is padded.
+    void (*square_rows)(const PackedMatrix<Real>& W, const Real* G, Real* sums);
 };
 
 struct KernelTable {

@@ -1,0 +1,57 @@
+// optimizer.hpp - gradient descent in its usual forms, as PyTorch defines them (torch.optim).
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "elman/aligned.hpp"
+#include "elman/types.hpp"
+
+namespace elman {
+
+enum class Method { sgd, adam, adamw, rmsprop, adagrad };
+
+// Throws std::invalid_argument for a name that is none of the five.
+Method method_from_name(const std::string& name);
+
+struct OptimizerSettings {
+    Method method = Method::adam;
+    double momentum = 0;  // sgd, rmsprop
+    bool nesterov = false;
+    double beta1 = 0.9;  // adam, adamw
+    double beta2 = 0.999;
+    double alpha = 0.99;  // rmsprop
+    bool centered = false;
+    double epsilon = 1e-8;
+    double weight_decay = 0;  // added to the gradient times the weight; adamw: apart from it
+};
+
+// One for all numbers of an arena. A moment that is tiny, as a hidden state is, becomes zero.
+template <class Real>
+class Optimizer {
+  public:
+    Optimizer(OptimizerSettings settings, Index size);
+
+    void update(Real* parameters, const Real* gradients, double learning_rate);
+
+    Index updates() const { return updates_; }
+    void set_updates(Index updates) { updates_ = updates; }
+    std::vector<AlignedVector<Real>>& moments() { return moments_; }
+    const std::vector<AlignedVector<Real>>& moments() const { return moments_; }
+
+  private:
+    void sgd(Real* p, const Real* g, Real rate);
+    void adam(Real* p, const Real* g, double rate);
+    void rmsprop(Real* p, const Real* g, Real rate);
+    void adagrad(Real* p, const Real* g, Real rate);
+
+    OptimizerSettings settings_;
+    Index size_;
+    Index updates_ = 0;
+    std::vector<AlignedVector<Real>> moments_;
+};
+
+extern template class Optimizer<float>;
+extern template class Optimizer<double>;
+
+}  // namespace elman

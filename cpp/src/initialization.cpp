@@ -1,0 +1,289 @@
+#include "elman/initialization.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "elman/random.hpp"
+
+namespace elman {
+namespace {
+
+using Matrix = std::vector<double>;  // row by row
+
+constexpr Index kTile = 4;
+constexpr int kSquarings = 24;  // the radius is off by a share of log(condition) * 2^-kSquarings
+
+double root(Index count) {
+    return std::sqrt(static_cast<double>(count));
+}
+
+// --- random numbers ------------------------------------------------------------------------------
+
+// Uniform in [0, 1).
+double uniform(Philox& random) {
+    return static_cast<double>(random.word() >> 11) * 0x1p-53;
+}
+
+// True with probability exp(-p), 0 <= p <= 1: whether the longest run p > u_1 > u_2 > ... of
+// uniform numbers has even length (J. von Neumann, 1951).
+bool with_probability_exp_minus(double p, Philox& random) {
+    for (bool even = true;; even = !even) {
+        const double u = uniform(random);
+        if (u >= p) return even;
+        p = u;
+    }
+}
+
+bool all_with_probability_exp_minus(double p, Index count, Philox& random) {
+    for (Index i = 0; i < count; ++i)
+        if (!with_probability_exp_minus(p, random)) return false;
+    return true;
+}
+
+// Normal with mean 0 and variance 1 (C. F. F. Karney, "Sampling exactly from the normal
+// distribution", ACM TOMS 42, 2016): k + x with density exp(-k^2/2) exp(-x (2k + x) / 2).
+double normal(Philox& random) {
+    for (;;) {
+        Index k = 0;
+        while (with_probability_exp_minus(0.5, random)) ++k;
+        if (!all_with_probability_exp_minus(0.5, k * (k - 1), random)) continue;
+        const double x = uniform(random), twice_k = static_cast<double>(2 * k);
+        if (!all_with_probability_exp_minus(x * (twice_k + x) / (twice_k + 2), k + 1, random))
+            continue;
+        const double size = static_cast<double>(k) + x;
+        return random.word() >> 63 ? -size : size;
+    }
+}
+
+// --- matrices ------------------------------------------------------------------------------------
+
+double dot(const double* a, const double* b, Index n) {
+    double sums[kTile] = {};
+    for (Index i = 0; i < n; ++i) sums[i % kTile] += a[i] * b[i];
+    return (sums[0] + sums[1]) + (sums[2] + sums[3]);
+}
+
+// Makes row `i` of q orthogonal to the rows above it.
+void project_out(Matrix& q, Index i, Index n) {
+    double* row = q.data() + i * n;
+    for (Index above = 0; above < i; ++above) {
+        const double* other = q.data() + above * n;
+        const double share = dot(row, other, n);
+        for (Index j = 0; j < n; ++j) row[j] -= share * other[j];
+    }
+}
+
+// Uniform among the orthogonal matrices: normal rows, made orthonormal by Gram and Schmidt, twice
+// against rounding (F. Mezzadri, Notices of the AMS 54, 2007).
+Matrix orthogonal(Index n, Philox& random) {
+    Matrix q(static_cast<std::size_t>(n * n));
+    for (double& value : q) value = normal(random);
+    for (Index i = 0; i < n; ++i) {
+        double* row = q.data() + i * n;
+        for (int pass = 0; pass < 2; ++pass) {
+            project_out(q, i, n);
+            const double length = std::sqrt(dot(row, row, n));
+            for (Index j = 0; j < n; ++j) row[j] /= length;
+        }
+    }
+    return q;
+}
+
+// Writes a * a to `square`; n is a multiple of kTile.
+void multiply_by_itself(const Matrix& a, Index n, Matrix& square) {
+    Matrix columns(static_cast<std::size_t>(n * kTile));
+    for (Index j = 0; j < n; j += kTile) {
+        for (Index k = 0; k < n; ++k)
+            std::copy_n(a.data() + k * n + j, kTile, columns.data() + k * kTile);
+        for (Index i = 0; i < n; i += kTile) {
+            double sums[kTile][kTile] = {};
+            for (Index k = 0; k < n; ++k)
+                for (Index r = 0; r < kTile; ++r)
+                    for (Index c = 0; c < kTile; ++c)
+                        sums[r][c] += a[static_cast<std::size_t>((i + r) * n + k)] *
+                                      columns[static_cast<std::size_t>(k * kTile + c)];
+            for (Index r = 0; r < kTile; ++r)
+                std::copy_n(sums[r], kTile, square.data() + (i + r) * n + j);
+        }
+    }
+}
+
+Matrix reservoir(Index n, const EchoState& settings, Philox& random) {
+    Matrix w(static_cast<std::size_t>(n * n));
+    const double rounded = settings.density * static_cast<double>(n) + 0.5;
+    const Index connections = std::max<Index>(1, static_cast<Index>(rounded));
+    for (Index i = 0; i < n; ++i) {
+        Index missing = connections;
+        for (Index j = 0; j < n; ++j) {
+            if (uniform(random) * static_cast<double>(n - j) >= static_cast<double>(missing))
+                continue;
+            w[static_cast<std::size_t>(i * n + j)] = random.symmetric();
+            --missing;
+        }
+    }
+    const double factor = settings.spectral_radius / spectral_radius(w.data(), n);
+    for (double& value : w) value *= factor;
+    return w;
+}
+
+// --- networks ------------------------------------------------------------------------------------
+
+// Sets the tensor `name`, if there is one, number by number.
+template <class Real, class Draw>
+void fill(Parameters<Real>& parameters, const std::string& name, Draw draw) {
+    for (const Tensor& tensor : parameters.tensors())
+        if (tensor.name == name)
+            for (Index i = 0; i < tensor.size(); ++i)
+                parameters.data()[tensor.offset + i] = static_cast<Real>(draw());
+}
+
+auto within(double limit, Philox& random) {
+    return [limit, &random] { return random.symmetric() * limit; };
+}
+
+auto normals(double std, Philox& random) {
+    return [std, &random] { return normal(random) * std; };
+}
+
+auto numbers_of(Matrix matrix) {
+    return [matrix = std::move(matrix), i = std::size_t{0}]() mutable { return matrix[i++]; };
+}
+
+double zero() {
+    return 0;
+}
+
+std::string layer_name(std::size_t layer, const char* tensor) {
+    return "layers." + std::to_string(layer) + "." + tensor;
+}
+
+template <class Real>
+void start_readout_uniformly(Parameters<Real>& p, Philox& random) {
+    const double limit = 1.0 / root(p.architecture().layers.back().hidden_size);
+    fill(p, "readout.W_hy", within(limit, random));
+    fill(p, "readout.b_y", within(limit, random));
+}
+
+template <class Real>
+void start(Parameters<Real>& p, const Uniform&, Philox& random) {
+    for (std::size_t l = 0; l < p.architecture().layers.size(); ++l) {
+        const double limit = 1.0 / root(p.architecture().layers[l].hidden_size);
+        for (const char* tensor : {"W_xh", "W_hh", "b_h"})
+            fill(p, layer_name(l, tensor), within(limit, random));
+    }
+    start_readout_uniformly(p, random);
+}
+
+template <class Real>
+void start(Parameters<Real>& p, const Glorot&, Philox& random) {
+    const Architecture& a = p.architecture();
+    const auto limit = [](Index rows, Index cols) {
+        return std::sqrt(6.0 / static_cast<double>(rows + cols));
+    };
+    for (std::size_t l = 0; l < a.layers.size(); ++l) {
+        const Index hidden = a.layers[l].hidden_size;
+        fill(p, layer_name(l, "W_xh"), within(limit(hidden, a.layer_input_size(l)), random));
+        fill(p, layer_name(l, "W_hh"), numbers_of(orthogonal(hidden, random)));
+        fill(p, layer_name(l, "b_h"), zero);
+    }
+    const Index top = a.layers.back().hidden_size;
+    fill(p, "readout.W_hy", within(limit(a.output_size(), top), random));
+    fill(p, "readout.b_y", zero);
+}
+
+template <class Real>
+void start(Parameters<Real>& p, const Identity& settings, Philox& random) {
+    for (std::size_t l = 0; l < p.architecture().layers.size(); ++l) {
+        const Index hidden = p.architecture().layers[l].hidden_size;
+        fill(p, layer_name(l, "W_xh"), normals(settings.std, random));
+        fill(p, layer_name(l, "W_hh"), [&, i = Index{0}]() mutable {
+            return i++ % (hidden + 1) == 0 ? settings.scale : 0.0;
+        });
+        fill(p, layer_name(l, "b_h"), zero);
+    }
+    fill(p, "readout.W_hy", normals(settings.std, random));
+    fill(p, "readout.b_y", zero);
+}
+
+template <class Real>
+void start(Parameters<Real>& p, const EchoState& settings, Philox& random) {
+    const Architecture& a = p.architecture();
+    for (std::size_t l = 0; l < a.layers.size(); ++l) {
+        const double fan_in = l == 0 ? 1.0 : root(a.layer_input_size(l));
+        fill(p, layer_name(l, "W_xh"), within(settings.input_limit / fan_in, random));
+        fill(p, layer_name(l, "W_hh"),
+             numbers_of(reservoir(a.layers[l].hidden_size, settings, random)));
+        fill(p, layer_name(l, "b_h"), within(settings.input_limit, random));
+    }
+    start_readout_uniformly(p, random);
+}
+
+void require(bool right, const std::string& expected, double got) {
+    if (right) return;
+    std::ostringstream message;
+    message << expected << ", got " << got;
+    throw std::invalid_argument(message.str());
+}
+
+void require_size(const std::string& argument, double value) {
+    require(value >= 0 && std::isfinite(value),
+            argument + ": expected a finite number of at least 0", value);
+}
+
+void check(const Uniform&) {}
+
+void check(const Glorot&) {}
+
+void check(const Identity& settings) {
+    require_size("std", settings.std);
+    require_size("scale", settings.scale);
+}
+
+void check(const EchoState& settings) {
+    require_size("spectral_radius", settings.spectral_radius);
+    require(settings.density > 0 && settings.density <= 1,
+            "density: expected more than 0 and at most 1", settings.density);
+    require_size("input_limit", settings.input_limit);
+}
+
+}  // namespace
+
+double spectral_radius(const double* a, Index n) {
+    const Index padded = (n + kTile - 1) / kTile * kTile;
+    Matrix power(static_cast<std::size_t>(padded * padded)), square(power.size());
+    for (Index i = 0; i < n; ++i) std::copy_n(a + i * n, n, power.data() + i * padded);
+    double radius = 1;
+    for (int j = 0; j <= kSquarings; ++j) {
+        const double norm = std::sqrt(dot(power.data(), power.data(), padded * padded));
+        if (norm == 0) return 0;
+        double factor = norm;
+        for (int i = 0; i < j; ++i) factor = std::sqrt(factor);
+        radius *= factor;
+        for (double& value : power) value /= norm;
+        multiply_by_itself(power, padded, square);
+        power.swap(square);
+    }
+    return radius;
+}
+
+template <class Real>
+void initialize(Parameters<Real>& parameters, const Initialization& initialization,
+                unsigned long long seed) {
+    std::visit(
+        [&](const auto& settings) {
+            check(settings);
+            Philox random(seed);
+            start(parameters, settings, random);
+        },
+        initialization);
+}
+
+template void initialize(Parameters<float>&, const Initialization&, unsigned long long);
+template void initialize(Parameters<double>&, const Initialization&, unsigned long long);
+
+}  // namespace elman

@@ -1,0 +1,211 @@
+"""Fit the readout of a network to its hidden states in one go, by ridge regression."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from elman import _arguments
+from elman.errors import ArgumentError, DTypeError, ShapeError
+from elman.network import Network
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    Array = NDArray[np.float64]
+
+__all__ = ["ridge_readout"]
+
+_BLOCK_ROWS = 4096  # steps whose states are reduced at a time, in float64
+
+
+def ridge_readout(
+    net: Network,
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    alpha: float = 1e-6,
+    washout: int = 0,
+    lengths: ArrayLike | None = None,
+    state: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+) -> Network:
+    """Return the network with the readout that fits y best, all other weights as they are.
+
+    W_hy and b_y minimise sum(w |W_hy h + b_y - y'|^2) + alpha |W_hy|^2 over the states h of the top
+    layer after every real step, where y' is y in the network's own units: (y - output_shift) /
+    output_scale. This is how an echo-state network learns (H. Jaeger, GMD report 148, 2001;
+    M. Lukosevicius, "A practical guide to applying echo state networks", 2012, section 4); any
+    network will do.
+
+    Parameters
+    ----------
+    net : Network
+        A network whose readout has the activation "identity".
+    x : array_like, shape (..., T, I)
+        Inputs, as for `Network.run`.
+    y : array_like, shape (..., T, O)
+        What the outputs should be.
+    alpha : float
+        What large weights cost, at least 0; biases cost nothing (scikit-learn's `Ridge`: `alpha`).
+        With 0, the smallest of the weights that fit equally well.
+    washout : int
+        How many steps at the beginning of each sequence are left out, while the state forgets where
+        it began.
+    lengths, state
+        As for `Network.run`.
+    sample_weight : array_like, shape (...), optional
+        What each sequence weighs, at least 0; 1 by default.
+
+    Returns
+    -------
+    Network
+        A new one: `net` never changes.
+
+    Raises
+    ------
+    ShapeError, DTypeError
+        If an array is not what this network takes, or y does not belong to x.
+    ArgumentError
+        If the readout is missing or not linear, alpha or a weight is negative, no step is left to
+        fit, or x or y is not finite where it counts.
+
+    Notes
+    -----
+    The penalty and the states, some steps at a time, are reduced to a triangle by QR in float64: as
+    accurate as least squares on all of them at once, and no squares of small numbers are lost as in
+    normal equations. NumPy's linear algebra does not give the same bits on every machine.
+
+    Examples
+    --------
+    The next value of a sine, from a reservoir:
+
+    >>> import numpy as np, elman
+    >>> wave = np.sin(0.2 * np.arange(500))[:, None]
+    >>> net = elman.Network(input_size=1, hidden_size=50, output_size=1,
+    ...                     output_activation="identity", init="echo_state", seed=0)
+    >>> net = elman.ridge_readout(net, wave[:-1], wave[1:], washout=100)
+    >>> bool(np.abs(net(wave[:-1]) - wave[1:])[100:].max() < 1e-3)
+    True
+    """
+    _require_linear_readout(net)
+    fit = _Fit(net, _penalty(alpha))
+    hidden = net.run(x, state=state, lengths=lengths, return_hidden=True).hidden
+    *batch, T, _ = hidden.shape
+    targets = _targets(net, y, batch, T)
+    weights = _weights(sample_weight, batch)[..., None]
+
+    start = _arguments.size("washout", washout, least=0)
+    n = np.broadcast_to(T if lengths is None else lengths, batch)[..., None]
+    used = np.flatnonzero((np.arange(T) >= start) & (np.arange(T) < n) & (weights > 0))
+    if used.size == 0:
+        raise ArgumentError(f"washout: expected sequences longer than {start} steps, got none")
+
+    hidden = hidden[..., -net.hidden_sizes[-1] :].reshape(-1, net.hidden_sizes[-1])
+    targets = targets.reshape(-1, net.output_size)
+    roots = np.sqrt(np.repeat(weights, T))
+    for rows in np.array_split(used, 1 + used.size // _BLOCK_ROWS):
+        _require_finite("the states that x gives", hidden[rows])
+        _require_finite("y", targets[rows])
+        fit.add(hidden[rows], targets[rows], roots[rows])
+    return fit.network()
+
+
+class _Fit:
+    """A least-squares problem of weighted rows h, 1 | y', kept as the triangle of its QR."""
+
+    def __init__(self, net: Network, alpha: float) -> None:
+        self.net = net
+        self.states = net.hidden_sizes[-1]
+        self.bias = int("readout.b_y" in net._tensors)
+        penalty = np.sqrt(alpha) * np.eye(self.states)
+        self.triangle: Any = np.pad(penalty, ((0, 0), (0, self.bias + net.output_size)))
+
+    def add(self, hidden: NDArray[Any], y: NDArray[Any], roots: Array) -> None:
+        """Add states (N, H), targets (N, O) and the square roots of their weights (N,)."""
+        shift, scale = self.net.output_shift, self.net.output_scale
+        targets = y.astype(np.float64)
+        targets = targets if shift is None else targets - shift
+        targets = targets if scale is None else targets / scale
+        ones = np.ones((len(hidden), self.bias))
+        rows = np.hstack([hidden, ones, targets]) * roots[:, None]
+        self.triangle = np.linalg.qr(np.vstack([self.triangle, rows]), mode="r")
+
+    def network(self) -> Network:
+        """Return the network with the readout that solves the problem."""
+        terms = self.states + self.bias
+        solution = np.linalg.lstsq(self.triangle[:, :terms], self.triangle[:, terms:], rcond=None)
+        readout = {"readout.W_hy": solution[0][: self.states].T}
+        if self.bias:
+            readout["readout.b_y"] = solution[0][self.states]
+        net = self.net
+        return net._from_tensors(
+            net._tensors | readout,
+            net.dtype.name,
+            list(net.activations),
+            net.output_activation,
+            net.metadata,
+            allow_nonfinite=False,
+        )
+
+
+# --- checks ---------------------------------------------------------------------------------------
+
+
+def _require_linear_readout(net: Network) -> None:
+    if not isinstance(net, Network):
+        raise TypeError(f"net: expected a Network, got {_arguments.kind(net)}")
+    if net.output_activation != "identity":
+        raise ArgumentError(
+            "net: expected a readout with output_activation='identity',"
+            f" got {net.output_activation!r}"
+        )
+    if net.output_scale is not None and not net.output_scale.all():
+        raise ArgumentError("net: expected an output_scale without zeros, got one with")
+
+
+def _targets(net: Network, y: ArrayLike, batch: list[int], T: int) -> NDArray[Any]:
+    targets = _real("y", y)
+    if targets.shape != (*batch, T, net.output_size):
+        raise ShapeError(f"y: expected {(*batch, T, net.output_size)}, got {targets.shape}")
+    return targets
+
+
+def _weights(sample_weight: ArrayLike | None, batch: list[int]) -> NDArray[Any]:
+    if sample_weight is None:
+        return np.ones(batch)
+    weights = _real("sample_weight", sample_weight)
+    if weights.shape != tuple(batch):
+        raise ShapeError(f"sample_weight: expected {tuple(batch)}, got {weights.shape}")
+    if (wrong := ~((weights >= 0) & (weights < np.inf))).any():
+        raise ArgumentError(
+            f"sample_weight: expected finite numbers of at least 0, got {weights[wrong][0]}"
+        )
+    if weights.size and not weights.any():
+        raise ArgumentError("sample_weight: expected a sum of more than 0, got 0")
+    return weights
+
+
+def _penalty(alpha: float) -> float:
+    try:
+        penalty = float(alpha)
+    except (TypeError, ValueError):
+        raise TypeError(f"alpha: expected a number, got {_arguments.kind(alpha)}") from None
+    if not 0 <= penalty < np.inf:
+        raise ArgumentError(f"alpha: expected a finite number of at least 0, got {alpha}")
+    return penalty
+
+
+def _real(argument: str, values: ArrayLike) -> NDArray[Any]:
+    array = _arguments.array(argument, values)
+    if array.dtype.kind not in "buif":
+        raise DTypeError(f"{argument}: expected real numbers, got dtype {array.dtype}")
+    return array
+
+
+def _require_finite(argument: str, values: NDArray[Any]) -> None:
+    if not np.isfinite(values).all():
+        raise ArgumentError(
+            f"{argument}: expected finite numbers, got {values[~np.isfinite(values)][0]}"
+        )

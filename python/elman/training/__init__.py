@@ -1,0 +1,19 @@
+"""Training: back-propagation through time and the optimizers of the core, from beginning to end."""
+
+from elman.training.batch import loss_and_gradients
+from elman.training.history import Epoch, History, TrainResult
+from elman.training.launch import train
+from elman.training.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
+
+__all__ = [
+    "SGD",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Epoch",
+    "History",
+    "RMSprop",
+    "TrainResult",
+    "loss_and_gradients",
+    "train",
+]

@@ -1,0 +1,125 @@
+"""The loss of one batch and its gradients, for those who write their own loop."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from elman import _arguments, _core
+from elman.gradients import Gradients
+from elman.training import data
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from elman.network import Network
+
+    Array = NDArray[Any]
+
+
+def loss_and_gradients(
+    net: Network,
+    x: ArrayLike,
+    y: ArrayLike,
+    loss: str = "mse",
+    outputs: str = "all",
+    *,
+    lengths: ArrayLike | None = None,
+    state: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    step_weight: ArrayLike | None = None,
+    bptt_steps: int | None = None,
+    update_every: int | None = None,
+    normalizer: float | None = None,
+    threads: int = 1,
+) -> tuple[float, Gradients]:
+    """Compute the loss of a batch and its gradients by back-propagation through time.
+
+    The loss is sum(w l) / sum(w), where w is the weight of a step and l its loss: the mean over the
+    outputs of the squared error or of the binary cross-entropy, or the cross-entropy. Without
+    weights that is PyTorch's default mean.
+
+    Parameters
+    ----------
+    net : Network
+        The network.
+    x : array_like, shape (..., T, I), or list of array_like, shape (T_i, I)
+        Inputs, as for `Network.run`; or sequences of any lengths.
+    y : array_like, shape (..., T, O), or (..., O) for the last; without O for classes
+        Targets. For "cross_entropy" they are classes, integers from 0 to O - 1. A list of arrays
+        if `x` is one and `outputs` is "all".
+    loss : {"mse", "bce", "cross_entropy"}
+        The squared error of any output; the binary cross-entropy of a sigmoid readout (PyTorch:
+        `BCEWithLogitsLoss`); the cross-entropy of a softmax readout (PyTorch: `CrossEntropyLoss`).
+    outputs : {"all", "last"}
+        Whether every real step counts, or the last real one alone.
+    lengths : array_like of int, shape (...), optional
+        How many steps of each sequence are real. Padded steps weigh nothing, whatever they hold.
+    state : array_like, shape (..., state_size), optional
+        Where to begin; by default the network's initial state.
+    sample_weight : array_like, shape (...), optional
+        Weights of the sequences, at least 0.
+    step_weight : array_like, shape (..., T), optional
+        Weights of the steps, at least 0, broadcast over the batch axes; with "all" alone.
+    bptt_steps, update_every : int, optional
+        Truncation: the errors of the steps jm to (j+1)m - 1, m = `update_every`, flow back to step
+        (j+1)m - k at the earliest, k = `bptt_steps`. By default m = k, and there is no truncation.
+    normalizer : float, optional
+        Divide by this instead of sum(w), so that the results of parts can be added.
+    threads : int
+        How many threads share the sequences; the results are the same bits for any number.
+
+    Returns
+    -------
+    loss : float
+        The loss.
+    gradients : Gradients
+        New arrays of the network's dtype by the names of the weights: `gradients.layers[0].W_hh`,
+        `gradients.readout.b_y`, `gradients.initial_state`.
+
+    Raises
+    ------
+    ShapeError, DTypeError, ArgumentError
+        If an argument is not what this network and loss take, before anything is computed.
+
+    Examples
+    --------
+    >>> import numpy as np, elman
+    >>> net = elman.Network(input_size=3, hidden_size=8, output_size=2, seed=0)
+    >>> x, y = np.ones((5, 10, 3)), np.zeros((5, 10, 2))
+    >>> loss, grads = elman.loss_and_gradients(net, x, y)
+    >>> grads.layers[0].W_xh.shape
+    (8, 3)
+    """
+    batch = data.collect(x, y, outputs, lengths, state, sample_weight, step_weight)
+    value, tensors, starts = _core.loss_and_gradients(
+        net._core,
+        data.examples(net, batch, loss, outputs),
+        None if bptt_steps is None else _arguments.size("bptt_steps", bptt_steps),
+        None if update_every is None else _arguments.size("update_every", update_every),
+        None if normalizer is None else _arguments.number("normalizer", normalizer),
+        _arguments.size("threads", threads),
+    )
+    if state is not None:
+        tensors["initial_state"] = _sum_to(np.shape(state), starts)
+    elif "initial_state" not in tensors:
+        tensors["initial_state"] = _sum_of_sequences(starts.reshape(-1, net.state_size))
+    return value, Gradients.from_tensors(tensors)
+
+
+def _sum_to(shape: tuple[int, ...], starts: Array) -> Array:
+    """Return the sum over the axes along which a state of this shape was broadcast."""
+    starts = starts.sum(axis=tuple(range(starts.ndim - len(shape))))
+    repeated = tuple(i for i, size in enumerate(shape) if size == 1)
+    total: Array = starts.sum(axis=repeated, keepdims=True)
+    return total
+
+
+def _sum_of_sequences(starts: Array) -> Array:
+    """Return the sum of rows as the core takes it: 16 at a time, then neighbours in pairs."""
+    sums = np.add.reduceat(starts, np.arange(0, len(starts), 16)) if len(starts) else starts
+    while len(sums) > 1:
+        pairs = len(sums) // 2 * 2
+        sums = np.concatenate([sums[0:pairs:2] + sums[1:pairs:2], sums[pairs:]])
+    return sums[0] if len(sums) else np.zeros(starts.shape[1], starts.dtype)

@@ -1,0 +1,129 @@
+"""Checkpoints: files from which a training run goes on to the same bits.
+
+A checkpoint is safetensors, as a model file is, and replaced whole in the same way. Its metadata
+hold the settings of the run and how far it came; its tensors are the parameters, the optimizer's
+moments, the best parameters so far, and the history.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from elman import storage
+from elman.errors import ArgumentError, ModelFormatError, UnsupportedModelError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from elman.training.run import Run
+
+    Array = NDArray[Any]
+    Path = str | os.PathLike[str]
+    Json = dict[str, Any]
+
+FORMAT = "elman-checkpoint"
+FORMAT_VERSION = "1"
+
+
+class Checkpoint(NamedTuple):
+    """Where a run stands: JSON, and arrays of float32 or float64 by name."""
+
+    progress: Json
+    tensors: dict[str, Array]
+
+
+class Saver:
+    """Writes checkpoints of a run with these settings to a file; without a path it does nothing."""
+
+    def __init__(self, path: Path | None, every: int, settings: Json) -> None:
+        self.path = None if path is None else os.fsdecode(path)
+        self.every = every
+        self.settings = settings
+        self.unsaved: Checkpoint | None = None
+
+    def read(self) -> Checkpoint | None:
+        """Return the checkpoint; None if there is no file yet.
+
+        Raises
+        ------
+        ArgumentError
+            If it is of a run with other settings.
+        ModelFormatError, UnsupportedModelError
+            If the file is no checkpoint, is damaged, or of a newer version.
+        """
+        if self.path is None:
+            return None
+        try:
+            with open(self.path, "rb") as file:
+                data = file.read()
+        except FileNotFoundError:
+            os.stat(os.path.dirname(os.path.realpath(self.path)))  # name a missing folder now
+            return None
+        with storage._naming(self.path):
+            metadata = _metadata(data)
+            found = storage._json_object(metadata["settings"], "settings")
+            progress = storage._json_object(metadata["progress"], "progress")
+            tensors = storage._read_tensors(data)
+        self._require_equal(found)
+        return Checkpoint(progress, tensors)
+
+    def _require_equal(self, found: Json) -> None:
+        wanted = json.loads(json.dumps(self.settings))
+        for key in self.settings:
+            if found.get(key) != wanted[key]:
+                raise ArgumentError(
+                    f"checkpoint: expected the {key} of the run in {self.path},"
+                    f" {storage._show(found.get(key))}, got {storage._show(wanted[key])}:"
+                    " name another file to start a new run"
+                )
+
+    def keep(self, run: Run) -> None:
+        """Remember where the run stands after an epoch, and write it every so many epochs."""
+        if self.path is not None:
+            self.unsaved = run.checkpoint()
+            if len(run.history.epoch) % self.every == 0:
+                self.flush()
+
+    def flush(self) -> None:
+        """Write what is not written yet; the file is replaced whole or not at all."""
+        if self.path is not None and self.unsaved is not None:
+            metadata = {
+                "format": FORMAT,
+                "format_version": FORMAT_VERSION,
+                "settings": json.dumps(self.settings),
+                "progress": json.dumps(self.unsaved.progress),
+            }
+            data = storage._serialize(self.unsaved.tensors, metadata)
+            storage.replace_file(self.path, data)
+            self.unsaved = None
+
+
+def require_fit(tensors: dict[str, Array], like: dict[str, Array]) -> None:
+    """Refuse arrays that differ from others in names, shapes or dtypes."""
+    for name in sorted(tensors.keys() | like.keys()):
+        expected, got = _kind(like.get(name)), _kind(tensors.get(name))
+        if expected != got:
+            raise ModelFormatError(f"checkpoint: tensor {name!r}: expected {expected}, got {got}")
+
+
+def _kind(array: Array | None) -> str:
+    return "none" if array is None else f"{array.shape} of {array.dtype}"
+
+
+def _metadata(data: bytes) -> dict[str, str]:
+    length = storage._header_length(data, len(data))
+    header = storage._json_object(data[8 : 8 + length], "the header")
+    metadata = header.get("__metadata__")
+    if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
+        raise ModelFormatError("expected a checkpoint of a training run, got another file")
+    if metadata.get("format_version") != FORMAT_VERSION:
+        raise UnsupportedModelError(
+            f"expected checkpoint version {FORMAT_VERSION}, got"
+            f" {storage._show(metadata.get('format_version'))}"
+        )
+    for key in ("settings", "progress"):
+        if not isinstance(metadata.get(key), str):
+            raise ModelFormatError(f"metadata: the key {key!r} is missing")
+    return metadata

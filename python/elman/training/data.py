@@ -1,0 +1,245 @@
+"""What training reads: sequences of any lengths made one array, weights, and what is held out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from elman import _arguments, _core
+from elman.errors import ArgumentError, DTypeError, ElmanError, ShapeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from elman.network import Network
+
+    Array = NDArray[Any]
+    Validation = tuple[ArrayLike, ArrayLike] | Mapping[str, ArrayLike] | float
+
+_PARTS = ("x", "y", "lengths", "state", "sample_weight", "step_weight")
+
+
+class Data(NamedTuple):
+    """Arrays as the core takes them.
+
+    x (..., T, I), y (..., T, O) or (..., O), without O for classes, and perhaps lengths (...),
+    state (..., state_size) and weights (..., T) or (...).
+    """
+
+    x: Array
+    y: Array
+    lengths: Array | None = None
+    state: Array | None = None
+    weights: Array | None = None
+
+    @property
+    def batch(self) -> tuple[int, ...]:
+        """The axes of the sequences."""
+        return self.x.shape[:-2]
+
+
+def examples(net: Network, data: Data, loss: str, outputs: str) -> _core.Examples:
+    """Hand the data to the core, which converts and checks them."""
+    return _core.Examples(
+        net._core, data.x, data.y, _arguments.name("loss", loss), outputs, *data[2:]
+    )
+
+
+def collect(
+    x: ArrayLike,
+    y: ArrayLike,
+    outputs: str,
+    lengths: ArrayLike | None = None,
+    state: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    step_weight: ArrayLike | None = None,
+) -> Data:
+    """Pad lists of sequences, and multiply the weights."""
+    _arguments.name("outputs", outputs)
+    if outputs == "last" and step_weight is not None:
+        raise ArgumentError("step_weight: expected None with outputs='last', got weights")
+    sequences = _sequences(x) if lengths is None else None
+    if sequences is not None:
+        lengths = [len(sequence) for sequence in sequences]
+        x = _pad("x", sequences, lengths)
+        if outputs == "all":
+            y = _pad("y", y, lengths)
+            step_weight = None if step_weight is None else _pad("step_weight", step_weight, lengths)
+    data = Data(
+        _arguments.array("x", x),
+        _arguments.array("y", y),
+        None if lengths is None else _arguments.array("lengths", lengths),
+        None if state is None else _arguments.array("state", state),
+    )
+    if data.x.ndim < 2:
+        raise ShapeError(f"x: expected (..., T, I), got {data.x.shape}")
+    return data._replace(weights=_weights(data.x.shape[:-1], outputs, sample_weight, step_weight))
+
+
+# --- sequences of any lengths ---------------------------------------------------------------------
+
+
+def _sequences(x: ArrayLike) -> list[Array] | None:
+    """Return the arrays (T_i, I) of a list; None for anything else."""
+    if isinstance(x, np.ndarray) and x.dtype == object:
+        x = x.tolist()
+    if not isinstance(x, list | tuple) or not x or _arguments.array("x[0]", x[0]).ndim != 2:
+        return None
+    return [_arguments.array(f"x[{i}]", sequence) for i, sequence in enumerate(x)]
+
+
+def _pad(argument: str, values: ArrayLike, lengths: list[int]) -> Array:
+    """Return a list of arrays (T_i, ...) of these lengths as one, with zeros after their ends."""
+    if isinstance(values, np.ndarray) and values.dtype != object:
+        values = list(values)
+    given = _arguments.listed(argument, values, "a list of arrays")  # type: ignore[arg-type]
+    if len(given) != len(lengths):
+        raise ShapeError(
+            f"{argument}: expected a list of {len(lengths)} arrays, as x is one, got {len(given)}"
+        )
+    arrays = [_arguments.array(f"{argument}[{i}]", value) for i, value in enumerate(given)]
+    item = arrays[0].shape[1:]
+    for i, (array, length) in enumerate(zip(arrays, lengths, strict=True)):
+        if array.shape != (length, *item):
+            raise ShapeError(f"{argument}[{i}]: expected {(length, *item)}, got {array.shape}")
+        if array.dtype.kind not in "buif":
+            raise DTypeError(f"{argument}[{i}]: expected real numbers, got dtype {array.dtype}")
+    dtype = np.result_type(*{array.dtype for array in arrays})
+    padded = np.zeros((len(arrays), max(lengths), *item), dtype)
+    for row, array in zip(padded, arrays, strict=True):
+        row[: len(array)] = array
+    return padded
+
+
+# --- weights --------------------------------------------------------------------------------------
+
+
+def _weights(
+    steps: tuple[int, ...],
+    outputs: str,
+    sample_weight: ArrayLike | None,
+    step_weight: ArrayLike | None,
+) -> Array | None:
+    """Return the product of the weights of all steps (..., T), or of the sequences (...)."""
+    if sample_weight is None and step_weight is None:
+        return None
+    w = np.ones(steps if outputs == "all" else steps[:-1])
+    if sample_weight is not None:
+        of_sequences = _nonnegative("sample_weight", sample_weight, steps[:-1])
+        w *= of_sequences[..., np.newaxis] if outputs == "all" else of_sequences
+    if step_weight is not None:
+        w *= _nonnegative("step_weight", step_weight, steps)
+    return w
+
+
+def _nonnegative(argument: str, weights: ArrayLike, shape: tuple[int, ...]) -> Array:
+    array = _arguments.array(argument, weights)
+    if array.dtype.kind not in "buif":
+        raise DTypeError(f"{argument}: expected real numbers, got dtype {array.dtype}")
+    wrong = array[~(np.isfinite(array) & (array >= 0))]
+    if wrong.size:
+        raise ArgumentError(f"{argument}: expected finite numbers, none below 0, got {wrong[0]}")
+    try:
+        return np.broadcast_to(array, shape)
+    except ValueError:
+        raise ShapeError(f"{argument}: expected {shape}, got {array.shape}") from None
+
+
+def require_weight(examples: _core.Examples) -> _core.Examples:
+    """Refuse examples of which no step counts."""
+    if not examples.weight > 0:
+        raise ArgumentError("x: expected a step that counts, got none: the sum of weights is 0")
+    return examples
+
+
+# --- validation -----------------------------------------------------------------------------------
+
+
+@contextmanager
+def within(argument: str) -> Iterator[None]:
+    """Put the argument that holds the data in front of what is wrong with them."""
+    try:
+        yield
+    except (ElmanError, TypeError) as error:
+        raise type(error)(f"{argument}: {error}") from error.__cause__
+
+
+def with_validation(
+    data: Data, validation: Validation, outputs: str, seed: int
+) -> tuple[Data, Data]:
+    """Return the data to train on and those to validate on."""
+    if isinstance(validation, Mapping | tuple | list):
+        return data, _given_apart(validation, outputs)
+    fraction = _arguments.number("validation", validation, below_1=True)
+    return hold_out(data, fraction, outputs, seed)
+
+
+def _given_apart(validation: Mapping[str, Any] | Sequence[Any], outputs: str) -> Data:
+    """Return validation data that are (x, y), or arguments by name."""
+    if not isinstance(validation, Mapping):
+        if len(validation) != 2:
+            raise ArgumentError(f"validation: expected (x, y), got {len(validation)} parts")
+        validation = dict(zip(("x", "y"), validation, strict=True))
+    for name in validation:
+        if name not in _PARTS:
+            raise ArgumentError(f"validation: expected some of {', '.join(_PARTS)}, got {name!r}")
+    for name in ("x", "y"):
+        if name not in validation:
+            raise ArgumentError(f"validation: expected x and y, got no {name}")
+    with within("validation"):
+        return collect(outputs=outputs, **validation)
+
+
+def hold_out(data: Data, fraction: float, outputs: str, seed: int) -> tuple[Data, Data]:
+    """Split off a fraction for validation: sequences by lot, or the end of a single series.
+
+    The end comes with all that leads up to it, which has no weight.
+    """
+    data = _flat(data)
+    B, T, _ = data.x.shape
+    series = B == 1 and outputs == "all"
+    if series and data.lengths is not None:
+        T = int(data.lengths[0])
+    total = T if series else B
+    count = max(1, round(fraction * total))
+    if count >= total:
+        raise ArgumentError(
+            f"validation: expected a fraction that leaves something of {total}"
+            f" {'steps' if series else 'sequences'} on both sides, got {fraction:g}"
+        )
+    if not series:
+        order = _core.permutation(B, seed, 0)  # epochs, which are shuffled by it too, begin at 1
+        return _take(data, np.sort(order[count:])), _take(data, np.sort(order[:count]))
+    end = T - count
+    weights = np.ones((1, T)) if data.weights is None else data.weights[:, :T]
+    x, y = data.x[:, :T], data.y[:, :T]
+    return (
+        Data(x[:, :end], y[:, :end], state=data.state, weights=weights[:, :end]),
+        Data(x, y, state=data.state, weights=weights * (np.arange(T) >= end)),
+    )
+
+
+def _flat(data: Data) -> Data:
+    """Return the same sequences with a single axis for them."""
+    axes, B = len(data.batch), int(np.prod(data.batch))
+    x, y, lengths, state, weights = data
+    if state is not None:
+        state = np.broadcast_to(state, (*data.batch, state.shape[-1])).reshape(B, -1)
+    return Data(
+        x.reshape(B, *x.shape[axes:]),
+        y.reshape(B, *y.shape[axes:]),
+        None if lengths is None else lengths.reshape(B),
+        state,
+        None if weights is None else weights.reshape(B, *weights.shape[axes:]),
+    )
+
+
+def _take(data: Data, rows: Array) -> Data:
+    """Return some of the sequences."""
+    lengths, state, weights = (None if part is None else part[rows] for part in data[2:])
+    return Data(data.x[rows], data.y[rows], lengths, state, weights)

@@ -1,0 +1,480 @@
+"""Gradients: against PyTorch, the reference and differences of losses, and their promises by bits.
+
+Differences of tensors are judged by their norm against the norm of the right tensor.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+import elman
+from conftest import FUSED_ISAS
+from elman import reference
+from fixtures.bits import assert_same_bits
+from fixtures.gradient_fixtures import arguments_of, load, make_network
+
+TOLERANCE = {"float64": 1e-11, "float32": 1e-5}
+DIFFERENCES = 1e-8
+FADED = 2.0**-90  # back-propagated errors below 2^-100 (float64: 2^-900) are zero by definition
+CASES = load()["cases"]
+HIDDEN_ACTIVATIONS = ("tanh", "relu", "sigmoid", "identity")
+READOUTS = (  # loss, output activation
+    ("mse", "identity"),
+    ("mse", "tanh"),
+    ("mse", "sigmoid"),
+    ("mse", "relu"),
+    ("mse", "softmax"),
+    ("mse", None),
+    ("bce", "sigmoid"),
+    ("cross_entropy", "softmax"),
+)
+
+
+def compute(net, arguments, **options):
+    """Return the loss and the gradients by name."""
+    loss, gradients = elman.loss_and_gradients(net, **arguments, **options)
+    return loss, gradients.tensors()
+
+
+def assert_close(got, want, tolerance, where=""):
+    """Hold a loss and gradients, by name, to others."""
+    assert got.keys() == want.keys()
+    for name, right in want.items():
+        assert np.shape(got[name]) == np.shape(right), f"{where} {name}"
+        error = np.linalg.norm(np.asarray(got[name], float) - right)
+        bound = tolerance * np.linalg.norm(right) + FADED
+        assert error <= bound, f"{where} {name}: {error} beyond {bound}"
+
+
+def assert_same(one, other):
+    """Hold two losses with their gradients to the same bits."""
+    assert_same_bits(np.float64(one[0]), np.float64(other[0]))
+    assert one[1].keys() == other[1].keys()
+    for name, array in one[1].items():
+        assert_same_bits(array, other[1][name])
+
+
+# --- PyTorch's autograd ---------------------------------------------------------------------------
+
+
+def test_the_fixtures_are_many():
+    assert len(CASES) >= 30
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("name", CASES)
+def test_losses_and_gradients_are_those_of_pytorch(isa, name, dtype):
+    case = CASES[name]
+    loss, gradients = compute(make_network(case, dtype), arguments_of(case))
+    assert all(array.dtype == dtype for array in gradients.values())
+    got = gradients | {"loss": np.float64(loss)}
+    assert_close(got, case["results"], TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_reference_has_the_gradients_of_pytorch(name):
+    case = CASES[name]
+    loss, gradients = reference.loss_and_gradients(make_network(case), **arguments_of(case))
+    got = gradients.tensors() | {"loss": np.float64(loss)}
+    assert_close(got, case["results"], 1e-13)
+
+
+# --- random architectures -------------------------------------------------------------------------
+
+
+def random_problem(seed):
+    """Return a network and the arguments of a loss: of any kind, but not chaotic.
+
+    No recurrence grows: the spectral norm of W_hh is 0.7.
+    """
+    rng = np.random.default_rng([1990, seed])
+    loss, g = READOUTS[seed % len(READOUTS)]
+    sizes = [int(rng.integers(1, 12)) for _ in range(1 + rng.integers(3))]
+    I, O = int(rng.integers(1, 6)), int(rng.integers(2, 5))
+    T = (0, 1, 2, 64)[seed % 4] if seed < 16 else int(rng.integers(1, 65))
+    batch = [(), (1,), (3,), (2, 2), (17,)][rng.integers(5)]
+    bias, units = rng.random() < 0.7, loss == "mse" and rng.random() < 0.3
+
+    def normal(*shape):
+        return rng.standard_normal(shape)
+
+    layers = []
+    for size, below in zip(sizes, [I, *sizes], strict=False):
+        W_hh = normal(size, size)
+        W_hh *= 0.7 / np.linalg.norm(W_hh, 2)
+        layers.append((normal(size, below) / below**0.5, W_hh, normal(size) if bias else None))
+    readout = None if g is None else (normal(O, sizes[-1]) / sizes[-1] ** 0.5, normal(O))
+    if g is None:
+        O = sizes[-1]
+    options = {"initial_state": normal(sum(sizes))} if rng.random() < 0.4 else {}
+    if units:
+        options |= {"input_shift": normal(I), "input_scale": 0.5 + rng.random(I)}
+        options |= {"output_shift": normal(O), "output_scale": 0.5 + rng.random(O)}
+    net = elman.Network.from_weights(
+        layers,
+        readout,
+        activation=[str(name) for name in rng.choice(HIDDEN_ACTIVATIONS, len(sizes))],
+        output_activation=g,
+        **options,
+    )
+    return net, random_arguments(rng, net, loss, batch, T)
+
+
+def random_arguments(rng, net, loss, batch, T):
+    """Return the arguments of a loss: which steps count, how much, and how far errors flow."""
+    outputs = "last" if rng.random() < 0.25 else "all"
+    steps = (*batch, T) if outputs == "all" else batch
+    y = rng.standard_normal((*steps, net.output_size))
+    if loss == "bce":
+        y = rng.random(y.shape)
+    if loss == "cross_entropy":
+        y = rng.integers(0, net.output_size, steps)
+    arguments = {"x": rng.standard_normal((*batch, T, net.input_size)), "y": y}
+    arguments |= {"loss": loss, "outputs": outputs}
+    if rng.random() < 0.4:
+        arguments["lengths"] = rng.integers(0, T + 1, batch)
+    if rng.random() < 0.3:
+        shape = batch if rng.random() < 0.7 else ()
+        arguments["state"] = rng.standard_normal((*shape, net.state_size))
+    if rng.random() < 0.3:
+        arguments["sample_weight"] = rng.random(batch)
+    if outputs == "all" and rng.random() < 0.3:
+        arguments["step_weight"] = rng.random((*batch, T))
+    if rng.random() < 0.3:
+        arguments["bptt_steps"] = int(rng.integers(1, T + 3))
+        if outputs == "all" and rng.random() < 0.5:
+            arguments["update_every"] = int(rng.integers(1, arguments["bptt_steps"] + 1))
+    if T == 0 or not np.any(arguments.get("lengths", T)) or rng.random() < 0.2:
+        arguments["normalizer"] = 10.0  # the sum of the weights may be 0
+    return arguments
+
+
+BLOCKS = [range(start, start + 20) for start in range(0, 240, 20)]
+
+
+@pytest.mark.parametrize("seeds", BLOCKS, ids=str)
+def test_gradients_of_random_networks_are_those_of_the_reference(seeds):
+    for seed in seeds:
+        net, arguments = random_problem(seed)
+        loss, gradients = reference.loss_and_gradients(net, **arguments)
+        want = gradients.tensors() | {"loss": np.float64(loss)}
+        loss, got = compute(net, arguments)
+        assert_close(got | {"loss": loss}, want, TOLERANCE["float64"], seed)
+
+
+@pytest.mark.parametrize("seeds", BLOCKS, ids=str)
+def test_gradients_in_float32_are_those_of_the_reference(seeds):
+    for seed in seeds:
+        net, arguments = random_problem(seed)
+        narrow = net.astype("float32")
+        exact = {
+            name: np.asarray(value, np.float32).astype(np.float64)
+            if name in ("x", "y", "state") and arguments["y"].dtype.kind == "f"
+            else value
+            for name, value in arguments.items()
+        }
+        loss, gradients = reference.loss_and_gradients(narrow, **exact)
+        want = gradients.tensors() | {"loss": np.float64(loss)}
+        loss, got = compute(narrow, arguments)
+        assert_close(got | {"loss": loss}, want, TOLERANCE["float32"], seed)
+
+
+@pytest.mark.parametrize("seeds", BLOCKS[::3], ids=str)
+def test_gradients_of_random_networks_are_those_of_pytorch_here(seeds):
+    pytest.importorskip("torch")
+    for seed in seeds:
+        net, arguments = random_problem(seed)
+        loss, got = compute(net, arguments)
+        assert_close(got | {"loss": loss}, by_pytorch(net, arguments), TOLERANCE["float64"], seed)
+
+
+def by_pytorch(net, arguments):
+    """Return the loss and gradients by PyTorch, through the loop that makes the fixtures."""
+    from fixtures import make_gradient_fixtures
+
+    arrays = {name: value for name, value in arguments.items() if isinstance(value, np.ndarray)}
+    settings = {name: value for name, value in arguments.items() if name not in arrays}
+    return make_gradient_fixtures.loss_and_gradients(
+        net._tensors, net.activations, net.output_activation, arrays, **settings
+    )
+
+
+# --- differences of the core's own losses ---------------------------------------------------------
+
+
+def moved(net, name, change):
+    """Return the network with a tensor changed."""
+    tensors = dict(net._tensors)
+    tensors[name] = tensors.get(name, np.zeros(net.state_size)) + change
+    return elman.Network.from_weights(
+        [
+            tuple(tensors.get(f"layers.{index}.{n}") for n in ("W_xh", "W_hh", "b_h"))
+            for index in range(net.num_layers)
+        ],
+        (tensors["readout.W_hy"], tensors.get("readout.b_y")) if net.readout else None,
+        activation=net.activations,
+        output_activation=net.output_activation,
+        **{n: tensors[n] for n in tensors if not n.startswith(("layers", "readout"))},
+    )
+
+
+def loss_at(net, arguments, name, change):
+    """Return the loss with a tensor, or the state that was passed, changed; and its pattern.
+
+    The pattern is on which side of their kinks the units of relu are.
+    """
+    if name == "initial_state" and "state" in arguments:
+        arguments = arguments | {"state": arguments["state"] + change}
+    else:
+        net = moved(net, name, change)
+    run = net.run(
+        arguments["x"],
+        state=arguments.get("state"),
+        lengths=arguments.get("lengths"),
+        return_hidden=True,
+    )
+    on = run.hidden[..., np.repeat([f == "relu" for f in net.activations], net.hidden_sizes)] > 0
+    if net.output_activation == "relu":
+        shift = 0.0 if net.output_shift is None else net.output_shift
+        on = np.concatenate([on, run.output > shift], -1)
+    return elman.loss_and_gradients(net, **arguments)[0], on.tobytes()
+
+
+def difference(net, arguments, name, direction):
+    """Return the derivative of the loss along a direction, and what rounding may add to it.
+
+    Central differences d(h), extrapolated twice (L. F. Richardson), so that the error is of the
+    order h^6, from the longest step at which both extrapolations agree and no unit of relu crosses
+    its kink.
+    """
+    for h in (3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6):
+        at = [loss_at(net, arguments, name, c * h * direction) for c in (0, 1, -1, 2, -2, 4, -4)]
+        d1, d2, d4 = ((at[2 * i + 1][0] - at[2 * i + 2][0]) / (2**i * 2 * h) for i in range(3))
+        once, twice = (4 * d1 - d2) / 3, (64 * d1 - 20 * d2 + d4) / 45
+        rounding = 16 * np.finfo(float).eps * abs(at[0][0]) / h
+        same_side = len({pattern for _, pattern in at}) == 1
+        if same_side and abs(twice - once) <= 0.05 * DIFFERENCES * abs(twice) + rounding:
+            break
+    return twice, rounding
+
+
+@pytest.mark.parametrize("seeds", BLOCKS, ids=str)
+def test_gradients_of_random_networks_are_differences_of_losses(seeds):
+    for seed in seeds:
+        net, arguments = random_problem(seed)
+        arguments.pop("bptt_steps", None)  # what is cut off is no gradient of the loss
+        arguments.pop("update_every", None)
+        rng = np.random.default_rng(seed)
+        _, gradients = compute(net, arguments)
+        for name, gradient in gradients.items():
+            direction = rng.standard_normal(gradient.shape)
+            direction /= np.linalg.norm(direction)
+            want, rounding = difference(net, arguments, name, direction)
+            error = abs((gradient * direction).sum() - want)
+            bound = DIFFERENCES * np.linalg.norm(gradient) + rounding
+            assert error <= bound, f"{seed} {name}: {error} beyond {bound}"
+
+
+@pytest.mark.parametrize("seed", [1, 4, 21, 30])
+def test_every_single_number_of_a_gradient_is_a_difference_of_losses(seed):
+    net, arguments = random_problem(seed)
+    arguments.pop("bptt_steps", None)
+    arguments.pop("update_every", None)
+    _, gradients = compute(net, arguments)
+    for name, gradient in gradients.items():
+        want, rounding = np.zeros_like(gradient), np.zeros_like(gradient)
+        for index in np.ndindex(gradient.shape):
+            unit = np.zeros_like(gradient)
+            unit[index] = 1
+            want[index], rounding[index] = difference(net, arguments, name, unit)
+        error = np.linalg.norm(gradient - want)
+        bound = DIFFERENCES * np.linalg.norm(gradient) + np.linalg.norm(rounding)
+        assert error <= bound, f"{name}: {error} beyond {bound}"
+
+
+# --- promises by bits -----------------------------------------------------------------------------
+
+
+def problems(dtype):
+    """Yield a network and arguments of every loss and activation, of awkward sizes."""
+    rng = np.random.default_rng(7)
+    for (loss, g), f in zip(READOUTS, itertools.cycle(HIDDEN_ACTIVATIONS), strict=False):
+        net = elman.Network(
+            input_size=3,
+            hidden_size=[17, 9],
+            output_size=None if g is None else 5,
+            activation=["tanh", f],
+            output_activation=g or "identity",
+            dtype=dtype,
+            seed=3,
+            initial_state=rng.standard_normal(26),
+        )
+        arguments = random_arguments(rng, net, loss, (5, 9), 11)
+        arguments["lengths"] = rng.integers(0, 12, (5, 9))
+        yield net, arguments
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_any_number_of_threads_gives_the_same_bits(dtype):
+    for net, arguments in problems(dtype):
+        alone = compute(net, arguments)
+        for threads in (2, 3, 7):
+            assert_same(compute(net, arguments, threads=threads), alone)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_any_fused_instruction_set_gives_the_same_bits(dtype):
+    before = elman.isa()
+    try:
+        for number in range(len(READOUTS)):
+            results = []
+            for isa in dict.fromkeys(["scalar", *FUSED_ISAS]):
+                elman.set_isa(isa)
+                net, arguments = list(problems(dtype))[number]
+                assert net.isa == isa
+                results.append(compute(net, arguments))
+            for other in results[1:]:
+                assert_same(other, results[0])
+    finally:
+        elman.set_isa(before)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize(("sequences", "shard"), [(64, 16), (64, 32), (100, 32), (81, 16)])
+def test_shards_combined_in_pairs_give_the_bits_of_the_batch(dtype, sequences, shard):
+    rng = np.random.default_rng(sequences + shard)
+    net = elman.Network(input_size=2, hidden_size=9, output_size=3, dtype=dtype, seed=1)
+    x, y = rng.random((sequences, 6, 2)), rng.random((sequences, 6, 3))
+    weights = rng.random(sequences)
+    options = {"loss": "bce", "normalizer": 6 * weights.sum()}
+    whole = elman.loss_and_gradients(net, x, y, sample_weight=weights, **options)
+    parts = [
+        elman.loss_and_gradients(
+            net, x[i : i + shard], y[i : i + shard], sample_weight=weights[i : i + shard], **options
+        )
+        for i in range(0, sequences, shard)
+    ]
+    while len(parts) > 1:
+        pairs = [
+            (one[0] + other[0], one[1] + other[1])
+            for one, other in zip(parts[::2], parts[1::2], strict=False)
+        ]
+        parts = pairs + parts[2 * len(pairs) :]
+    (loss, gradients), (whole_loss, whole_gradients) = parts[0], whole
+    assert loss == pytest.approx(whole_loss, rel=1e-15)
+    assert_same((whole_loss, gradients.tensors()), (whole_loss, whole_gradients.tensors()))
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_padding_does_not_matter_whatever_it_holds(dtype):
+    rng = np.random.default_rng(5)
+    for net, arguments in problems(dtype):
+        if arguments["outputs"] == "last" or "step_weight" in arguments:
+            continue
+        lengths = np.full((5, 9), 8)
+        arguments |= {"lengths": lengths}
+        short = arguments | {"x": arguments["x"][..., :8, :], "lengths": None}
+        y = arguments["y"]
+        short["y"] = y[..., :8] if y.ndim == 3 else y[..., :8, :]
+        arguments["x"][..., 8:, :] = np.nan
+        if y.ndim == 4:
+            y[..., 8:, :] = rng.choice([np.nan, np.inf], y[..., 8:, :].shape)
+        assert_same(compute(net, arguments), compute(net, short))
+
+
+def test_batch_axes_are_only_a_way_to_count_sequences():
+    for net, arguments in problems("float64"):
+        flat = {
+            name: value.reshape(45, *value.shape[2:])
+            if isinstance(value, np.ndarray) and value.shape[:2] == (5, 9)
+            else value
+            for name, value in arguments.items()
+        }
+        (loss, gradients), (flat_loss, flat_gradients) = compute(net, arguments), compute(net, flat)
+        start = flat_gradients["initial_state"].reshape(gradients["initial_state"].shape)
+        assert_same((loss, gradients), (flat_loss, flat_gradients | {"initial_state": start}))
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_the_forward_pass_has_the_bits_of_inference(isa, dtype):
+    """The targets are the network's own outputs: the loss is 0 only if the bits are the same."""
+    rng = np.random.default_rng(5)
+    for g, sizes in itertools.product(
+        ("identity", "tanh", "sigmoid", "relu", "softmax"), ([1], [17], [40, 7], [64, 64])
+    ):
+        for units in (False, True):
+            options = {"output_shift": [3, 4, 5], "output_scale": [0.3, 7, -2]} if units else {}
+            net = elman.Network(
+                input_size=5,
+                hidden_size=sizes,
+                output_size=3,
+                output_activation=g,
+                dtype=dtype,
+                seed=4,
+                **options,
+            )
+            x = rng.standard_normal((19, 13, 5))
+            lengths = rng.integers(0, 14, 19)
+            for outputs in ("all", "last"):
+                y = net.run(x, lengths=lengths, outputs=outputs).output
+                loss, gradients = elman.loss_and_gradients(
+                    net, x, y, lengths=lengths, outputs=outputs
+                )
+                assert loss == 0
+                assert not any(array.any() for array in gradients.tensors().values())
+
+
+def test_a_gradient_repeats_itself_and_is_new_each_time():
+    net, arguments = next(problems("float64"))
+    one, other = compute(net, arguments), compute(net, arguments)
+    assert_same(one, other)
+    for array in one[1].values():
+        array[...] = np.nan
+    assert_same(compute(net, arguments), other)
+
+
+# --- training runs --------------------------------------------------------------------------------
+
+
+def train(dtype, optimizer, threads, **options):
+    rng = np.random.default_rng(8)
+    net = elman.Network(input_size=2, hidden_size=[9, 5], output_size=3, dtype=dtype, seed=2)
+    x, y = rng.standard_normal((70, 9, 2)), rng.integers(0, 2, (70, 9, 3))
+    lengths = rng.integers(1, 10, 70)
+    options = {"loss": "bce", "lengths": lengths, "epochs": 3, "batch_size": 33} | options
+    result = elman.train(net, x, y, optimizer=optimizer, threads=threads, seed=5, **options)
+    return np.array(result.history.loss), result.network
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "options"),
+    [
+        ("sgd", {"clip_value": 0.01}),
+        ("adam", {"clip_norm": 0.1, "train_initial_state": True}),
+        ("adamw", {"bptt_steps": 4}),
+        ("rmsprop", {"bptt_steps": 3, "update_every": 2, "weight_decay": 0.1}),
+        ("adagrad", {"validation": 0.3, "patience": 2}),
+    ],
+)
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_training_gives_the_same_bits_on_any_threads_and_instruction_sets(
+    dtype, optimizer, options
+):
+    before = elman.isa()
+    results = []
+    try:
+        for isa in dict.fromkeys(["scalar", *FUSED_ISAS]):
+            elman.set_isa(isa)
+            for threads in (1, 2, 3, 7):
+                results.append(train(dtype, optimizer, threads, **options))  # noqa: PERF401
+    finally:
+        elman.set_isa(before)
+    losses, net = results[0]
+    assert not math.isnan(losses[-1])
+    for other_losses, other in results[1:]:
+        assert_same_bits(other_losses, losses)
+        assert other == net
