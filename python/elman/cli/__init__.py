@@ -8,6 +8,12 @@ from elman.errors import ElmanError, VerificationError
 
 __all__ = ["main"]
 
+EXTRAS = {  # what is missing: what for, and the extra that brings it
+    "typer": ("the command line", "cli"),
+    "rich": ("the command line", "cli"),
+    "matplotlib": ("a plot", "plot"),
+}
+
 
 def main() -> int:
     """Run the command line in `sys.argv` and return, or exit with, its exit code."""
@@ -21,9 +27,10 @@ def main() -> int:
         app(prog_name="elman")
     except ModuleNotFoundError as error:
         missing = str(error.name).partition(".")[0]
-        if missing not in ("typer", "rich"):
+        if missing not in EXTRAS:
             raise
-        _complain(f"the command line needs {missing}: pip install 'elman[cli]'")
+        purpose, extra = EXTRAS[missing]
+        _complain(f"{purpose} needs {missing}: pip install 'elman[{extra}]'")
         return 1
     except ElmanError as error:
         _complain(str(error))

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 app = typer.Typer(
-    help="Elman recurrent networks: run, stream, inspect and verify them.",
+    help="Elman recurrent networks: train, run, stream, inspect and verify them.",
     epilog="Exit codes: 0 done; 1 the verification failed; 2 wrong usage, or a file that cannot be "
     "used.",
     no_args_is_help=True,
@@ -21,6 +21,14 @@ app = typer.Typer(
 
 Model = Annotated[str, typer.Argument(help="A model file.", metavar="MODEL", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON, for a program.")]
+
+
+class Task(StrEnum):
+    """What `elman train` learns."""
+
+    forecast = "forecast"
+    regression = "regression"
+    classification = "classification"
 
 
 class Format(StrEnum):
@@ -106,6 +114,113 @@ def run(
         raise typer.BadParameter("--stream answers every line in CSV: no --last, no NPY")
     else:
         run.stream(model, source, output)
+
+
+@app.command()
+def train(
+    data: Annotated[
+        str,
+        typer.Argument(
+            help="CSV, a step in each line, or NPY, inputs (T, I) or (B, T, I); - is standard"
+            " input.",
+            metavar="DATA",
+            show_default=False,
+        ),
+    ],
+    targets: Annotated[
+        str | None,
+        typer.Argument(
+            help="NPY, beside NPY: numbers (..., T, O) or (B, O), classes (..., T) or (B,).",
+            metavar="TARGETS",
+            show_default=False,
+        ),
+    ] = None,
+    task: Annotated[
+        Task | None, typer.Option(help="What to learn; by default the data tell.")
+    ] = None,
+    inputs: Annotated[
+        str, typer.Option(help="The columns to read, as a,b; by default all that are left.")
+    ] = "",
+    target: Annotated[
+        str, typer.Option(help="The columns to learn; for a forecast by default all inputs.")
+    ] = "",
+    sequence: Annotated[
+        str | None, typer.Option(help="The column that names the sequence a line belongs to.")
+    ] = None,
+    horizon: Annotated[
+        int | None, typer.Option(min=1, help="Forecast so many steps ahead, 1 by default.")
+    ] = None,
+    period: Annotated[
+        int | None, typer.Option(min=1, help="Compare with the value a season of N steps before.")
+    ] = None,
+    hidden: Annotated[int, typer.Option(min=1, help="Units in a layer.")] = 32,
+    layers: Annotated[int, typer.Option(min=1, help="Recurrent layers.")] = 1,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training part.")] = 500,
+    learning_rate: Annotated[float, typer.Option(help="The step of Adam.")] = 5e-3,
+    batch_size: Annotated[int, typer.Option(min=1, help="Sequences in an update.")] = 16,
+    bptt: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Steps that an error flows back, and between updates; by default 32 in one series,"
+            " all in several sequences.",
+        ),
+    ] = None,
+    holdout: Annotated[
+        float, typer.Option(help="The part to score: the end of a series, or random sequences.")
+    ] = 0.2,
+    validation: Annotated[
+        float, typer.Option(help="The part of the rest that tells when to stop; 0: do not stop.")
+    ] = 0.2,
+    patience: Annotated[
+        int, typer.Option(min=1, help="Stop after so many epochs without getting better.")
+    ] = 50,
+    seed: Annotated[int, typer.Option(min=0, help="For weights, shuffling and the split.")] = 0,
+    threads: Annotated[int, typer.Option(min=1, help="How many threads share a batch.")] = 1,
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="Where to write the model.")
+    ] = "model.safetensors",
+    plot: Annotated[
+        str | None, typer.Option(help="Draw the losses of the epochs: a file *.svg, *.png, *.pdf.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Train a network on a table of numbers, and score it on a part held out.
+
+    Without a target it forecasts the next step. A target of numbers is a regression, one of words a
+    classification: of every line, or of every sequence if its lines agree. Columns go by the names
+    in the first line, or by their numbers from 1. The model takes and gives raw numbers.
+    """
+    from elman.cli import examples, train
+
+    train.train(
+        data,
+        targets,
+        examples.Question(
+            task and task.value, _columns(inputs), _columns(target), sequence, horizon
+        ),
+        train.Settings(
+            hidden,
+            layers,
+            epochs,
+            learning_rate,
+            batch_size,
+            bptt,
+            validation,
+            holdout,
+            patience,
+            seed,
+            threads,
+        ),
+        period,
+        output,
+        plot,
+        as_json,
+    )
+
+
+def _columns(text: str) -> list[str]:
+    return list(filter(None, map(str.strip, text.split(","))))
 
 
 @app.command()

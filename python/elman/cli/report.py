@@ -90,7 +90,7 @@ def verify(model: str, source: str | None, seed: int, as_json: bool) -> bool:
     if source is None:
         x = random_inputs(net, RANDOM_SHAPE, seed)
     else:
-        with tables.open_table(source) as table:
+        with tables.open_table(source, tables.names_of(net)) as table:
             x = table.whole(net.input_size)
     try:
         report = net.verify(x)

@@ -29,7 +29,7 @@ def run(model: str, source: str, output: str, form: str, last: bool, threads: in
     """Read the table `source`, run the network over it, write its outputs."""
     net = elman.load(model)
     _refuse_the_same_file(source, output)
-    with tables.open_table(source) as table:
+    with tables.open_table(source, tables.names_of(net)) as table:
         shape = _output_shape(net, table, last)
         if form == "csv" and shape is not None and len(shape) > 2:
             raise tables.TableError(
@@ -50,7 +50,7 @@ def stream(model: str, source: str, output: str) -> None:
     """Answer every line of the CSV `source` at once, before the next is read."""
     net = elman.load(model)
     _refuse_the_same_file(source, output)
-    with tables.open_table(source) as table:
+    with tables.open_table(source, tables.names_of(net)) as table:
         if not isinstance(table, tables.CsvTable):
             raise tables.TableError(f"{table.name}: --stream reads lines of CSV, got an NPY file")
         with tables.open_output(output) as file:

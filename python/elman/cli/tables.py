@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import math
 import os
@@ -17,9 +18,11 @@ import numpy as np
 from elman.errors import ElmanError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
+
+    from elman.network import Network
 
     Array = NDArray[Any]
 
@@ -38,27 +41,50 @@ class CsvTable:
     """One sequence as text: the numbers of a step in a line, separated by commas.
 
     Blank lines and lines that begin with # are passed over, and so is a first line without a single
-    number, which is a header.
+    number, which is a header. A field may stand in double quotes.
     """
 
     lead: tuple[int, ...] = ()  # the batch axes: none
 
-    def __init__(self, file: io.BufferedReader, name: str) -> None:
+    def __init__(self, file: io.BufferedReader, name: str, wanted: Sequence[str] = ()) -> None:
         self.name = name
         self._file = file
+        self._wanted = wanted
         self._text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace")
+        self.header: list[str] = []  # known once a line has been read
 
-    def rows(self, width: int) -> Iterator[list[float]]:
-        """Yield the numbers of every line, each as soon as it has come in."""
-        may_be_header = True
+    def lines(self) -> Iterator[tuple[int, list[str]]]:
+        """Yield the number and the fields of every line but the header, as soon as it comes in.
+
+        Of a file whose header names all the columns that are wanted, these, in that order.
+        """
+        first, pick = True, []
         for number, line in enumerate(self._text, start=1):
             if not line.strip() or line.lstrip().startswith("#"):
                 continue
-            fields = line.split(",")
-            is_header = may_be_header and not any(map(_is_number, fields))
-            may_be_header = False
-            if is_header:
-                continue
+            fields = self._fields(line, number)
+            if first and not any(map(_is_number, fields)):
+                self.header = [field.strip() for field in fields]
+                if set(self._wanted) <= set(self.header):
+                    pick = [self.header.index(name) for name in self._wanted]
+            elif pick and len(fields) != len(self.header):
+                expected = f"expected {len(self.header)} fields, as in the header"
+                raise TableError(f"{self.name} line {number}: {expected}, got {len(fields)}")
+            else:
+                yield number, [fields[i] for i in pick] if pick else fields
+            first = False
+
+    def _fields(self, line: str, number: int) -> list[str]:
+        if '"' not in line:
+            return line.split(",")
+        try:
+            return next(csv.reader([line], skipinitialspace=True))
+        except csv.Error as error:
+            raise TableError(f"{self.name} line {number}: {error}") from error
+
+    def rows(self, width: int) -> Iterator[list[float]]:
+        """Yield the numbers of every line, each as soon as it has come in."""
+        for number, fields in self.lines():
             try:
                 row = list(map(float, fields))
             except ValueError:
@@ -98,10 +124,10 @@ class NpyTable:
         try:
             # Not the file itself, from which NumPy cannot read if it is a pipe.
             reader: Any = SimpleNamespace(read=file.read)
-            self._array: Array = np.lib.format.read_array(reader, allow_pickle=False)
+            self.array: Array = np.lib.format.read_array(reader, allow_pickle=False)
         except (ValueError, MemoryError) as error:
             raise TableError(f"{name}: expected an NPY file of numbers: {error}") from error
-        self.lead = self._array.shape[:-2]
+        self.lead = self.array.shape[:-2]
         self._done = 0.0
 
     def chunks(self, width: int) -> Iterator[Array]:
@@ -120,10 +146,10 @@ class NpyTable:
 
     def whole(self, width: int) -> Array:
         """Return all of it (..., T, width)."""
-        shape = self._array.shape
+        shape = self.array.shape
         if len(shape) < 2 or shape[-1] != width:
             raise TableError(f"{self.name}: expected (..., T, {width}), got {shape}")
-        return self._array
+        return self.array
 
     def done(self) -> float:
         """Return the part that has been handed out and come back for more."""
@@ -134,13 +160,32 @@ Table = CsvTable | NpyTable
 
 
 @contextmanager
-def open_table(path: str) -> Iterator[Table]:
-    """Open a file, or standard input for "-"; an NPY file is told by its first byte."""
+def open_table(path: str, wanted: Sequence[str] = ()) -> Iterator[Table]:
+    """Open a file, or standard input for "-"; an NPY file is told by its first byte.
+
+    Of a CSV file whose header names all the columns `wanted`, only these are read.
+    """
     with open(sys.stdin.fileno() if path == "-" else path, "rb", closefd=path != "-") as file:
         name = "standard input" if path == "-" else path
         begins_as_npy = file.peek(1)[:1] == np.lib.format.MAGIC_PREFIX[:1]  # no text begins so
         npy = begins_as_npy or path.endswith(".npy")
-        yield NpyTable(file, name) if npy else CsvTable(file, name)
+        yield NpyTable(file, name) if npy else CsvTable(file, name, wanted)
+
+
+def names_of(net: Network) -> list[str]:
+    """Return the names of the inputs, which `elman train` leaves in the metadata, or none."""
+    try:
+        names = next(csv.reader([net.metadata.get("inputs", "")]), [])
+    except csv.Error:
+        return []
+    return names if len(names) == net.input_size else []
+
+
+def as_line(names: Sequence[str]) -> str:
+    """Return names as a line of CSV, for the metadata of a network."""
+    file = io.StringIO()
+    csv.writer(file, lineterminator="").writerow(names)
+    return file.getvalue()
 
 
 def _is_number(field: str) -> bool:

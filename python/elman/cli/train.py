@@ -1,0 +1,294 @@
+"""`elman train`: fit a network to a table, score it on a part held out, write it to a file."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+import elman
+from elman.cli import baselines, report, tables
+from elman.cli.examples import read, scales, split
+from elman.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from rich.console import Console
+
+    from elman.cli.baselines import Answers
+    from elman.cli.examples import Examples, Question, Span, Split
+    from elman.network import Network
+    from elman.training import TrainResult
+
+    Array = NDArray[Any]
+    Facts = dict[str, Any]
+
+SERIES_STEPS = 32  # an error flows back so far in one long series, unless --bptt says otherwise
+CLIP_NORM = 1.0
+PLOTS = (".svg", ".png", ".pdf")
+SHOWN = 4  # targets have a column of their own in the table of errors
+HISTORY = ("epoch", "loss", "validation_loss")
+
+
+class Settings(NamedTuple):
+    """How to train."""
+
+    hidden: int
+    layers: int
+    epochs: int
+    learning_rate: float
+    batch_size: int
+    bptt: int | None
+    validation: float
+    holdout: float
+    patience: int
+    seed: int
+    threads: int
+
+
+class Units(NamedTuple):
+    """Means and standard deviations of the training part: what the network takes for 0 and 1."""
+
+    input_mean: Array
+    input_std: Array
+    output_mean: Array | None  # None for classes
+    output_std: Array | None
+
+
+def train(
+    source: str,
+    targets: str | None,
+    question: Question,
+    settings: Settings,
+    period: int | None,
+    output: str,
+    plot: str | None,
+    as_json: bool,
+) -> None:
+    """Read the examples, train, write the model, and print how well it does."""
+    _require_usable(output, plot, [source, targets or source])
+    examples = read(source, targets, question)
+    if period is not None and examples.task != "forecast":
+        raise ArgumentError(f"--period: expected with forecasts only, got it for {examples.task}")
+    parts = split(examples, settings.validation, settings.holdout, settings.seed)
+    units = _units(examples, parts.training)
+    result = _fit(examples, parts, units, settings)
+    net = _with_units(result.network, examples, units)
+    net.save(output)
+    if plot is not None:
+        elman.plot.history(result.history).savefig(plot)
+    facts = {
+        **_about(examples, parts, result),
+        "network": report.describe(net),
+        "scores": _scores(net, examples, parts, units, period),
+        "output": output,
+        "plot": plot,
+    }
+    if as_json:
+        report.print_json(facts)
+    else:
+        from rich.console import Console
+
+        _show(Console(highlight=False), net, facts)
+
+
+def _require_usable(output: str, plot: str | None, sources: list[str]) -> None:
+    """Refuse, before any work, what could not be written after it."""
+    for option, path in (("--output", output), ("--plot", plot)):
+        if path is None:
+            continue
+        folder = os.path.dirname(path) or "."
+        if not os.path.isdir(folder) or not os.access(folder, os.W_OK):
+            raise ArgumentError(f"{option}: expected a folder that can be written to, got {folder}")
+        if os.path.isdir(path):
+            raise ArgumentError(f"{option}: expected a file, got the folder {path}")
+        for source in filter(os.path.exists, sources):
+            if os.path.exists(path) and os.path.samefile(source, path):
+                raise ArgumentError(f"{option}: {path} would overwrite the data")
+    if plot is not None:
+        suffix = os.path.splitext(plot)[1]
+        if suffix not in PLOTS:
+            raise ArgumentError(f"--plot: expected a file {', '.join(PLOTS)}, got {plot}")
+        import elman.plot  # noqa: F401 (now, because it may be missing)
+
+
+# --- fitting --------------------------------------------------------------------------------------
+
+
+def _units(examples: Examples, training: list[Span]) -> Units:
+    inputs = scales([examples.x[i][start:stop] for i, start, stop in training])
+    if examples.classes:
+        return Units(*inputs, None, None)
+    return Units(*inputs, *scales([baselines.truth(examples, training)]))
+
+
+def _fit(examples: Examples, parts: Split, units: Units, settings: Settings) -> TrainResult:
+    """Train a network on standardised numbers."""
+    net = elman.Network(
+        input_size=len(examples.inputs),
+        hidden_size=[settings.hidden] * settings.layers,
+        output_size=len(examples.classes or examples.targets),
+        output_activation="softmax" if examples.classes else "identity",
+        seed=settings.seed,
+    )
+    in_one = len(examples.x) == 1
+    training = _standardised(examples, parts.training, units)
+    return elman.train(
+        net,
+        training["x"],
+        training["y"],
+        loss="cross_entropy" if examples.classes else "mse",
+        outputs=examples.outputs,
+        epochs=settings.epochs,
+        learning_rate=settings.learning_rate,
+        batch_size=settings.batch_size,
+        bptt_steps=settings.bptt or (SERIES_STEPS if in_one else None),
+        clip_norm=CLIP_NORM,
+        validation=_standardised(examples, parts.validation, units) if parts.validation else None,
+        patience=settings.patience if parts.validation else None,
+        seed=settings.seed,
+        progress=sys.stderr.isatty(),
+        threads=settings.threads,
+    )
+
+
+def _standardised(examples: Examples, spans: list[Span], units: Units) -> dict[str, list[Array]]:
+    """Return sequences in the network's own units, with no weight on the steps before the span."""
+    x = [(examples.x[i][:stop] - units.input_mean) / units.input_std for i, _, stop in spans]
+    y = [examples.y[i] for i, _, _ in spans]
+    if units.output_std is not None:
+        y = [(part - units.output_mean) / units.output_std for part in y]
+    if examples.outputs == "last":
+        return {"x": x, "y": y}
+    y = [part[:stop] for part, (_, _, stop) in zip(y, spans, strict=True)]
+    weights = [(np.arange(stop) >= start).astype(float) for _, start, stop in spans]
+    return {"x": x, "y": y, "step_weight": weights}
+
+
+def _with_units(net: Network, examples: Examples, units: Units) -> Network:
+    """Return the network with units and metadata, which takes and gives raw numbers."""
+    about = {
+        "task": examples.task,
+        "trained_by": f"elman train {elman.__version__}",
+        "inputs": tables.as_line(examples.inputs),
+    }
+    if examples.classes:
+        about["classes"] = tables.as_line(examples.classes)
+    else:
+        about["outputs"] = tables.as_line(examples.targets)
+    if examples.horizon:
+        about["horizon"] = str(examples.horizon)
+    return elman.Network.from_weights(
+        [(layer.W_xh, layer.W_hh, layer.b_h) for layer in net.layers],
+        None if (readout := net.readout) is None else (readout.W_hy, readout.b_y),
+        activation=net.activations,
+        output_activation=net.output_activation,
+        dtype=net.dtype,
+        input_shift=units.input_mean,
+        input_scale=1 / units.input_std,
+        output_shift=units.output_mean,
+        output_scale=units.output_std,
+        metadata=about,
+    )
+
+
+# --- what comes of it -----------------------------------------------------------------------------
+
+
+def _about(examples: Examples, parts: Split, result: TrainResult) -> Facts:
+    """Return what was learned from what, and how that went."""
+    one = len(examples.x) == 1
+    return {
+        "task": examples.task,
+        "inputs": examples.inputs,
+        "outputs": examples.classes or examples.targets,
+        "horizon": examples.horizon or None,
+        "counted_in": "steps" if one else "sequences",
+        "parts": {
+            name: sum(stop - start for _, start, stop in spans) if one else len(spans)
+            for name, spans in parts._asdict().items()
+        },
+        "stopped": result.stopped,
+        "best_epoch": result.history.best_epoch,
+        "history": {name: list(getattr(result.history, name)) for name in HISTORY},
+    }
+
+
+def _scores(
+    net: Network, examples: Examples, parts: Split, units: Units, period: int | None
+) -> list[Facts]:
+    """Score the network, first, and the baselines in the part held out, if there is one."""
+    if not parts.holdout:
+        return []
+    answers: dict[str, Answers] = {"this network": lambda i: net(examples.x[i])}
+    answers |= baselines.baselines(examples, parts, period)
+    right = baselines.truth(examples, parts.holdout)
+    scores: list[Facts] = []
+    for name, answer in answers.items():
+        given = baselines.chosen(answer, examples, parts.holdout)
+        if units.output_std is None:
+            score = {"accuracy": float((given.argmax(axis=1) == right.argmax(axis=1)).mean())}
+        else:
+            error = given - right
+            score = {
+                "rmse": np.sqrt((error**2).mean(axis=0)).tolist(),
+                "mae": np.abs(error).mean(axis=0).tolist(),
+                "rmse_in_deviations": float(np.sqrt(((error / units.output_std) ** 2).mean())),
+            }
+        scores.append({"name": name, **score})
+    return scores
+
+
+def _show(console: Console, net: Network, facts: Facts) -> None:
+    what = ", ".join(facts["outputs"][:6]) + (", ..." if len(facts["outputs"]) > 6 else "")
+    ahead = f", {facts['horizon']} steps ahead" if (facts["horizon"] or 1) > 1 else ""
+    counted = ", ".join(f"{count} {name}" for name, count in facts["parts"].items() if count)
+    stopped = "" if facts["stopped"] == "epochs" else f", stopped by {facts['stopped']}"
+    lines = {
+        "task": f"{facts['task']} of {what}{ahead}",
+        facts["counted_in"]: counted,
+        "network": f"{report.sizes(net)}, {net.num_parameters} parameters in {net.dtype}",
+        "epochs": f"{len(facts['history']['epoch'])}, best {facts['best_epoch']}{stopped}",
+        "written": ", ".join(filter(None, (facts["output"], facts["plot"]))),
+    }
+    for key, value in lines.items():
+        console.print(f"{key:11}{report.printable(value)}", markup=False, soft_wrap=True)
+    if facts["scores"]:
+        _show_scores(console, facts)
+
+
+def _show_scores(console: Console, facts: Facts) -> None:
+    """Print a table of the scores in the part held out, and say so if a baseline is the best."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    scores, names = facts["scores"], facts["outputs"]
+    if "accuracy" in scores[0]:
+        columns = {"right": [f"{100 * score['accuracy']:.1f} %" for score in scores]}
+        best = max(scores, key=lambda score: score["accuracy"])
+    elif len(names) == 1:
+        columns = {
+            title.upper(): [f"{score[title][0]:.4g}" for score in scores]
+            for title in ("rmse", "mae")
+        }
+        best = min(scores, key=lambda score: score["rmse_in_deviations"])
+    else:
+        columns = {
+            f"RMSE {name}": [f"{score['rmse'][j]:.4g}" for score in scores]
+            for j, name in enumerate(names[:SHOWN])
+        }
+        columns["in deviations"] = [f"{score['rmse_in_deviations']:.4g}" for score in scores]
+        best = min(scores, key=lambda score: score["rmse_in_deviations"])
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.add_column("Held out", overflow="fold")
+    for title in columns:
+        table.add_column(Text(report.printable(title)), justify="right", overflow="fold")
+    for score, cells in zip(scores, zip(*columns.values(), strict=True), strict=True):
+        table.add_row(score["name"], *cells)
+    console.print()
+    console.print(table)
+    if best is not scores[0]:
+        console.print(f"\nThe best of them is {best['name']}, not the network.", markup=False)

@@ -1,0 +1,62 @@
+"""Plots of a training run, behind the extra `plot` (matplotlib)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+try:
+    from matplotlib.figure import Figure
+except ModuleNotFoundError as error:
+    if error.name != "matplotlib":
+        raise
+    raise ModuleNotFoundError(
+        "elman.plot needs matplotlib: pip install 'elman[plot]'", name=error.name
+    ) from error
+
+if TYPE_CHECKING:
+    from elman.training import History
+
+__all__ = ["history"]
+
+
+def history(history: History) -> Figure:
+    """Draw the losses of every epoch, and mark the best epoch.
+
+    Parameters
+    ----------
+    history : History
+        `result.history` of `elman.train`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        To be saved with `figure.savefig("history.svg")`, or shown by a notebook. The axis of the
+        losses is logarithmic.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is missing.
+
+    Examples
+    --------
+    >>> import numpy as np, elman, elman.plot
+    >>> net = elman.Network(input_size=1, hidden_size=4, output_size=1, seed=0)
+    >>> x = np.sin(np.arange(50.0))[:, None]
+    >>> result = elman.train(net, x[:-1], x[1:], epochs=3)
+    >>> elman.plot.history(result.history).axes[0].get_xlabel()
+    'epoch'
+    """
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(history.epoch, history.loss, label="training", color="#1f77b4")
+    if history.validation_loss:
+        axes.plot(history.epoch, history.validation_loss, label="validation", color="#d62728")
+    if history.best_epoch is not None:
+        axes.axvline(history.best_epoch, label="best epoch", color="#8c8c8c", linestyle="--")
+    if min(history.loss, default=0) > 0:
+        axes.set_yscale("log")
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("loss")
+    axes.legend(frameon=False)
+    return figure

@@ -1,0 +1,538 @@
+"""`elman train`: what it learns from, what it leaves alone, and the errors that it tells."""
+
+import csv
+import doctest
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import elman
+from elman.cli import baselines, examples
+
+ELMAN = [sys.executable, "-m", "elman"]
+SUNSPOTS = Path(elman.__file__).resolve().parent / "data" / "sunspots.csv"
+QUICK = ("--epochs", "3", "--hidden", "4")
+
+
+def run_elman(*args, **kwargs):
+    return subprocess.run(
+        [*ELMAN, *map(str, args)], capture_output=True, timeout=120, encoding="utf-8", **kwargs
+    )
+
+
+def answer(*args, **kwargs):
+    """Run a command that must succeed and say nothing on standard error; return its output."""
+    done = run_elman(*args, **kwargs)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def facts_of(*args, **kwargs):
+    return json.loads(answer("train", *args, "--json", **kwargs))
+
+
+def complaint(*args, **kwargs):
+    """Run a training that must fail, and return its one sentence."""
+    done = run_elman("train", *args, **kwargs)
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    (sentence,) = done.stderr.splitlines()
+    assert sentence.startswith("elman: ")
+    return sentence.removeprefix("elman: ")
+
+
+def write_csv(path, header, *columns):
+    with open(path, "w", newline="") as file:
+        csv.writer(file).writerows([header, *zip(*columns, strict=True)])
+    return path
+
+
+def scores_of(facts):
+    return {score["name"]: score for score in facts["scores"]}
+
+
+def rmse(error):
+    return pytest.approx(float(np.sqrt(np.mean(np.square(error)))), rel=1e-5)
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty folder to work in."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def sines(here):
+    """Two waves, one three steps behind the other, in units far from one."""
+    t = np.arange(400)
+    wave = 500 + 40 * np.sin(t / 3) + 10 * np.sin(t / 7)
+    return write_csv(here / "sines.csv", ("t", "a", "b"), t, wave, np.roll(wave, 3) / 1000)
+
+
+# --- forecasts ------------------------------------------------------------------------------------
+
+
+def test_a_forecast_is_scored_on_what_run_says_of_the_raw_file(here, sines):
+    facts = facts_of(sines, "--inputs", "a", "-o", "m")
+    assert facts["parts"] == {"training": 255, "validation": 64, "holdout": 80}
+    answer("run", "m", sines, "-o", "y.npy")  # it finds the column a by its name
+    y = np.load("y.npy")[:, 0]
+    a = np.loadtxt(sines, delimiter=",", skiprows=1)[:, 1]
+    scores = scores_of(facts)
+    held = slice(-80, None)
+    assert scores["this network"]["rmse"] == [rmse(y[:-1][held] - a[1:][held])]
+    assert scores["this network"]["mae"][0] == pytest.approx(
+        np.abs(y[:-1][held] - a[1:][held]).mean(), rel=1e-5
+    )
+    assert scores["the last value"]["rmse"] == [rmse(a[:-1][held] - a[1:][held])]
+    assert scores["the mean"]["rmse"] == [rmse(a[1:256].mean() - a[1:][held])]
+    assert scores["this network"]["rmse"][0] < 0.3 * scores["the last value"]["rmse"][0]
+
+
+def test_a_model_of_several_columns_takes_them_by_name(here, sines):
+    facts_of(sines, "--inputs", "a,b", "--target", "b", "--horizon", "2", *QUICK, "-o", "m")
+    net = elman.load("m")
+    assert (net.input_size, net.output_size) == (2, 1)
+    assert (net.metadata["inputs"], net.metadata["outputs"]) == ("a,b", "b")
+    assert net.metadata["horizon"] == "2"
+    _, a, b = np.loadtxt(sines, delimiter=",", skiprows=1).T
+    want = answer("run", "m", "-", input="".join(f"{x},{y}\n" for x, y in zip(a, b, strict=True)))
+    write_csv("other.csv", ("b", "note", "a"), b, ["x"] * len(b), a)
+    assert answer("run", "m", "other.csv") == answer("run", "m", sines) == want
+    assert answer("run", "m", "other.csv", "--stream") == want
+    answer("verify", "m", "--input", "other.csv")
+
+
+def test_without_a_target_every_input_is_forecast(here, sines):
+    facts = facts_of(sines, *QUICK)
+    assert facts["task"] == "forecast"
+    assert facts["inputs"] == facts["outputs"] == ["t", "a", "b"]
+    assert (facts["output"], facts["network"]["output_size"]) == ("model.safetensors", 3)
+    text = answer("train", sines, *QUICK)
+    for part in ("forecast of t, a, b", "RMSE a", "in deviations", "255 training"):
+        assert part in text
+
+
+@pytest.mark.parametrize("horizon", [1, 2, 7])
+def test_a_forecast_of_a_season_repeats_the_latest_one_that_is_known(here, horizon):
+    x = np.tile([1.0, 5.0, 2.0], 40)
+    write_csv("x.csv", ["x"], x)
+    options = ("--horizon", horizon, "--period", 3)
+    scores = scores_of(facts_of("x.csv", *options, *QUICK))
+    assert scores["the value a period before"]["rmse"] == [0.0]
+    assert scores["the last value"]["rmse"][0] > 1
+
+
+def test_the_linear_baseline_is_least_squares_of_the_last_steps(here):
+    truth = np.genfromtxt(SUNSPOTS, delimiter=",", skip_header=1)[:, 1]
+    facts = facts_of(SUNSPOTS, "--inputs", "sunspots", *QUICK)
+    name = facts["scores"][-1]["name"]
+    lags = int(re.fullmatch(r"linear in the last (\d+) steps", name)[1])
+    train, held = facts["parts"]["training"], facts["parts"]["holdout"]
+    mean = truth[:train].mean()
+    padded = np.concatenate([np.full(lags - 1, mean), truth])
+    rows = np.lib.stride_tricks.sliding_window_view(padded, lags)[:-1]
+    rows = np.concatenate([rows, np.ones((len(rows), 1))], axis=1)
+    fitted, *_ = np.linalg.lstsq(rows[:train], truth[1 : train + 1], rcond=None)
+    assert facts["scores"][-1]["rmse"] == [rmse((rows @ fitted - truth[1:])[-held:])]
+
+
+def test_what_is_held_out_changes_nothing_but_the_scores(here, sines):
+    t, a, b = np.loadtxt(sines, delimiter=",", skiprows=1).T
+    options = ("--inputs", "a", "--horizon", 5, *QUICK)
+    first = facts_of(sines, *options, "-o", "first")
+    held = first["parts"]["holdout"]
+    a[-held:] = 1e6
+    write_csv("other.csv", ("t", "a", "b"), t, a, b)
+    other = facts_of("other.csv", *options, "-o", "other")
+    assert Path("first").read_bytes() == Path("other").read_bytes()
+    assert first["history"] == other["history"]
+    assert first["scores"] != other["scores"]
+
+
+def test_a_seed_gives_the_same_file_and_another_one_another(here, sines):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        answer("train", sines, "--seed", seed, *QUICK, "-o", name)
+    a, b, c = (Path(name).read_bytes() for name in "abc")
+    assert a == b != c
+
+
+def test_units_are_the_mean_and_deviation_of_the_training_part(here, sines):
+    facts = facts_of(sines, "--inputs", "a", *QUICK)
+    net = elman.load("model.safetensors")
+    a = np.loadtxt(sines, delimiter=",", skiprows=1)[:, 1]
+    end = facts["parts"]["training"]
+    assert net.input_shift == pytest.approx(a[:end].mean())
+    assert net.input_scale == pytest.approx(1 / a[:end].std())
+    assert net.output_shift == pytest.approx(a[1 : end + 1].mean())
+    assert net.output_scale == pytest.approx(a[1 : end + 1].std())
+
+
+def test_a_column_that_never_changes_does_no_harm(here):
+    write_csv("x.csv", ("x", "c"), np.sin(np.arange(60)), np.full(60, 0.1))
+    facts = facts_of("x.csv", *QUICK)
+    assert all(np.isfinite(score["rmse_in_deviations"]) for score in facts["scores"])
+
+
+def test_headers_quotes_comments_and_standard_input_are_understood(here):
+    text = '# a series\n"the year","the, value"\n' + "".join(f'"{n}",{n % 5}\n' for n in range(60))
+    facts = facts_of("-", *QUICK, input=text)
+    assert facts["inputs"] == ["the year", "the, value"]
+    answer("run", "model.safetensors", "-", input=text)
+    facts = facts_of("-", "--inputs", "2", *QUICK, input=text.split("\n", 2)[2])
+    assert facts["inputs"] == ["2"]
+
+
+def test_sequences_in_a_column_are_held_out_whole(here):
+    names = np.repeat([f"s{i}" for i in range(10)], 12)
+    shuffled = np.random.default_rng(0).permutation(
+        120
+    )  # rows keep their order, sequence by sequence
+    order = np.argsort(np.argsort(names[shuffled], kind="stable"), kind="stable")
+    x = np.tile(np.arange(12.0), 10)
+    write_csv("x.csv", ("id", "x"), names[shuffled], x[order])
+    facts = facts_of("x.csv", "--sequence", "id", "--period", 4, *QUICK)
+    assert facts["parts"] == {"training": 6, "validation": 2, "holdout": 2}
+    assert facts["counted_in"] == "sequences"
+    assert facts["inputs"] == ["x"]
+    assert scores_of(facts)["the last value"]["rmse"] == [pytest.approx(1.0)]
+
+
+# --- regression and classification ----------------------------------------------------------------
+
+
+def words(rng, count=60):
+    """Give sequences of various lengths, and in words whether they rise or fall."""
+    labels = rng.choice(["falls", "rises"], count)
+    lengths = rng.integers(5, 15, count)
+    signs = np.where(labels == "rises", 1, -1)
+    steps = [sign * np.arange(n) for sign, n in zip(signs, lengths, strict=True)]
+    return labels, [100 + s + rng.normal(0, 0.3, len(s)) + rng.normal(0, 2) for s in steps]
+
+
+def test_words_are_classes_of_sequences_whose_lines_agree(here, rng):
+    labels, series = words(rng)
+    lengths = list(map(len, series))
+    columns = np.repeat(np.arange(60), lengths), np.concatenate(series), np.repeat(labels, lengths)
+    write_csv("x.csv", ("id", "x", "way"), *columns)
+    facts = facts_of("x.csv", "--sequence", "id", "--target", "way", "-o", "m")
+    assert (facts["task"], facts["outputs"]) == ("classification", ["falls", "rises"])
+    assert facts["parts"] == {"training": 38, "validation": 10, "holdout": 12}
+    net = elman.load("m")
+    assert net.metadata["classes"] == "falls,rises"
+    np.testing.assert_allclose(net(series[0][:, None]).sum(axis=-1), 1, rtol=1e-6)
+    scores = scores_of(facts)
+    assert scores["this network"]["accuracy"] > scores["the most frequent class"]["accuracy"]
+    assert set(scores) == {"this network", "the most frequent class", facts["scores"][-1]["name"]}
+    assert "right" in answer("train", "x.csv", "--sequence", "id", "--target", "way", *QUICK)
+
+
+def test_words_that_change_from_line_to_line_are_classes_of_lines(here, rng):
+    x = rng.standard_normal(500)
+    late = np.where(np.roll(x, 2) > 0, "up", "down")  # to be remembered for two steps
+    write_csv("x.csv", ("x", "late"), x, late)
+    facts = facts_of("x.csv", "--target", "late", "-o", "m")
+    assert facts["counted_in"] == "steps"
+    scores = scores_of(facts)
+    train = facts["parts"]["training"]
+    most = max(("up", "down"), key=lambda name: np.sum(late[:train] == name))
+    share = np.mean(late[-100:] == most)
+    assert scores["the most frequent class"]["accuracy"] == pytest.approx(share)
+    assert scores["this network"]["accuracy"] > 0.85
+    y = elman.load("m")(x[:, None])[-100:]
+    right = np.array(["down", "up"])[y.argmax(axis=1)] == late[-100:]
+    assert scores["this network"]["accuracy"] == pytest.approx(right.mean())
+
+
+def test_numbers_are_a_regression_unless_they_are_called_classes(here, rng):
+    x = rng.standard_normal(300)
+    write_csv("x.csv", ("x", "y"), x, (x > 0).astype(int))
+    facts = facts_of("x.csv", "--target", "y", *QUICK)
+    assert (facts["task"], facts["outputs"]) == ("regression", ["y"])
+    facts = facts_of("x.csv", "--target", "y", "--task", "classification", *QUICK)
+    assert facts["outputs"] == ["0", "1"]
+    facts = facts_of("x.csv", "--target", "y", "--horizon", 1, *QUICK)
+    assert (facts["task"], facts["inputs"]) == ("forecast", ["x", "y"])
+
+
+def test_npy_takes_targets_from_a_second_file(here, rng):
+    x = 7 + 3 * rng.standard_normal((40, 9, 2))
+    np.save("x.npy", x)
+    cumulated = np.cumsum(x, axis=1)
+    for name, y, size in (
+        ("steps.npy", cumulated, 2),
+        ("step.npy", cumulated[..., 0], 1),
+        ("last.npy", cumulated[:, -1], 2),
+        ("one.npy", cumulated[:, -1, 0], 1),
+    ):
+        np.save(name, y)
+        facts = facts_of("x.npy", name, *QUICK, "-o", "m")
+        assert (facts["task"], facts["network"]["output_size"]) == ("regression", size)
+        assert facts["parts"] == {"training": 26, "validation": 6, "holdout": 8}
+        assert elman.load("m")(x).shape == (40, 9, size)
+    np.save("classes.npy", (cumulated[:, -1, 0] > 63).astype(int))
+    facts = facts_of("x.npy", "classes.npy", *QUICK)
+    assert (facts["task"], facts["outputs"]) == ("classification", ["0", "1"])
+    np.save("classes.npy", cumulated[..., 1] > 30)
+    assert facts_of("x.npy", "classes.npy", *QUICK)["outputs"] == ["False", "True"]
+    np.save("x.npy", x[0])
+    np.save("y.npy", cumulated[0])
+    facts = facts_of("x.npy", "y.npy", *QUICK, "--holdout", 0.3)
+    assert facts["parts"] == {"training": 5, "validation": 1, "holdout": 3}
+
+
+def test_npy_without_targets_is_a_forecast(here, rng):
+    np.save("x.npy", np.cumsum(rng.standard_normal((20, 30, 3)), axis=1))
+    facts = facts_of("x.npy", "--inputs", "1,3", "--target", "2", *QUICK)
+    assert (facts["inputs"], facts["outputs"]) == (["1", "3"], ["2"])
+
+
+# --- the parts ------------------------------------------------------------------------------------
+
+
+def of_classes(*counts):
+    labels = np.repeat(np.arange(len(counts)), counts)
+    x = [np.zeros((3, 1)) for _ in labels]
+    return examples.Examples(x, list(labels), "classification", "last", ["x"], ["y"], list("abc"))
+
+
+def test_every_part_has_its_share_of_every_class():
+    data = of_classes(50, 30, 20)
+    parts = examples.split(data, 0.25, 0.2, seed=3)
+    for spans, count in zip(parts, (60, 20, 20), strict=True):
+        found = np.bincount([data.y[span.sequence] for span in spans]) / count
+        np.testing.assert_allclose(found, [0.5, 0.3, 0.2], atol=0.051)
+    everything = sorted(span.sequence for spans in parts for span in spans)
+    assert everything == list(range(100))
+    assert parts != examples.split(data, 0.25, 0.2, seed=4)
+
+
+def test_a_linear_model_is_the_same_in_blocks(monkeypatch, rng):
+    x = rng.standard_normal((200, 2))
+    y = np.cumsum(x, axis=0)[:, :1]
+    data = examples.Examples([x], [y], "regression", "all", ["a", "b"], ["y"], [])
+    split = examples.split(data, 0.2, 0.2, seed=0)
+    found = []
+    for rows in (1000, 7):
+        monkeypatch.setattr(baselines, "ROWS", rows)
+        *_, answers = baselines.baselines(data, split, None).values()
+        found.append(answers(0))
+    np.testing.assert_allclose(*found, rtol=1e-9)
+
+
+def test_nothing_held_out_is_not_scored_and_no_validation_never_stops(here, sines):
+    facts = facts_of(sines, "--holdout", 0, "--validation", 0, *QUICK)
+    assert facts["parts"] == {"training": 399, "validation": 0, "holdout": 0}
+    assert facts["scores"] == []
+    assert (facts["stopped"], facts["history"]["epoch"]) == ("epochs", [1, 2, 3])
+    assert "Held out" not in answer("train", sines, "--holdout", 0, *QUICK)
+
+
+def test_a_baseline_that_is_better_is_named(here, rng):
+    write_csv("x.csv", ["x"], np.arange(60.0))
+    assert "not the network." in answer("train", "x.csv", "--epochs", 1, "--hidden", 1)
+
+
+def test_options_reach_the_network(here, sines):
+    facts = facts_of(sines, "--hidden", 5, "--layers", 3, "--epochs", 2, "--threads", 2)
+    assert facts["network"]["hidden_sizes"] == [5, 5, 5]
+    other = facts_of(sines, "--hidden", 5, "--layers", 3, "--epochs", 2, "--bptt", 3)
+    assert facts["history"] != other["history"]
+
+
+# --- the plot, the terminal -----------------------------------------------------------------------
+
+
+def test_the_example_of_the_plot_runs():
+    pytest.importorskip("matplotlib")
+    import elman.plot
+
+    failures, examples = doctest.testmod(elman.plot)
+    assert (failures, examples) == (0, 5)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "begins"), [("svg", b"<?xml"), ("png", b"\x89PNG"), ("pdf", b"%PDF")]
+)
+def test_the_plot_shows_the_history(here, sines, suffix, begins):
+    pytest.importorskip("matplotlib")
+    text = answer("train", sines, *QUICK, "--plot", f"h.{suffix}")
+    assert f"h.{suffix}" in text
+    assert Path(f"h.{suffix}").read_bytes().startswith(begins)
+
+
+def test_a_missing_matplotlib_is_named_before_any_work(here, sines):
+    code = (
+        "import sys; sys.modules['matplotlib'] = None\n"
+        f"sys.argv = ['elman', 'train', {str(sines)!r}, '--plot', 'h.svg']\n"
+        "from elman.cli import main; sys.exit(main())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "elman: a plot needs matplotlib: pip install 'elman[plot]'\n"
+    assert not Path("model.safetensors").exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are POSIX")
+def test_a_terminal_shows_progress_and_ctrl_c_keeps_the_best(here, sines):
+    import pty
+
+    reader, writer = pty.openpty()
+    endless = ("--epochs", "10000000", "--validation", "0", "--hidden", "4")
+    args = [*ELMAN, "train", str(sines), *endless, "--json"]
+    with os.fdopen(reader, "rb", buffering=0) as shown, os.fdopen(writer, "wb") as tty:
+        process = subprocess.Popen(args, stdout=subprocess.PIPE, stderr=tty)
+        said = b""
+        while b"loss" not in said:  # until it has done some epochs
+            said += shown.read(4096)
+        process.send_signal(signal.SIGINT)
+        facts = json.loads(process.communicate(timeout=60)[0])
+    assert process.returncode == 0
+    assert facts["stopped"] == "interrupt"
+    assert elman.load("model.safetensors").input_size == 3
+
+
+# --- what is refused ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--inputs", "x"], "--inputs: expected one of the columns t, a, b, got x"),
+        (["--target", "a,x"], "--target: expected one of the columns t, a, b, got x"),
+        (["--sequence", "x"], "--sequence: expected one of the columns t, a, b, got x"),
+        (["--task", "regression"], "--target: expected the column to learn, for regression"),
+        (["--task", "classification", "--target", "a,b"], "--target: expected one column of"),
+        (["--target", "a", "--inputs", "a,b"], "--target: expected columns that are no inputs"),
+        (["--task", "regression", "--target", "a", "--horizon", "2"], "--horizon: expected with"),
+        (["--target", "a", "--period", "2"], "--period: expected with forecasts only"),
+        (["--target", "t,a,b"], "--inputs: expected at least one column, got none"),
+        (["--horizon", "400"], "--horizon: expected less than the 400 steps, got 400"),
+        (["--holdout", "1"], "--holdout: expected at least 0 and less than 1, got 1.0"),
+        (["--validation", "-0.1"], "--validation: expected at least 0 and less than 1, got -0.1"),
+        (["--validation", "0.0001"], "DATA: expected enough of it for a validation part, got 399"),
+        (["-o", "no/m"], "--output: expected a folder that can be written to, got no"),
+        (["-o", "."], "--output: expected a file, got the folder ."),
+        (["-o", "sines.csv"], "--output: sines.csv would overwrite the data"),
+        (["--plot", "h.txt"], "--plot: expected a file .svg, .png, .pdf, got h.txt"),
+        (["--learning-rate", "-1"], "learning_rate: expected"),
+    ],
+)
+def test_a_question_without_sense_is_one_sentence(here, sines, options, sentence):
+    assert complaint(sines, *options).startswith(sentence)
+    assert not Path("model.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "standard input: expected rows of numbers, got none"),
+        ("a,b\n", "standard input: expected rows of numbers, got none"),
+        ("a,b\n1,2\n3\n", "standard input line 3: expected 2 fields as in the first line, got 1"),
+        ("a,b\n1,2\n3,x\n", "standard input line 3, column b: expected a number, got 'x' (--in"),
+        ("a,b\n1,2\n3,nan\n", "standard input line 3, column b: expected a number, got 'nan'"),
+        ("1,2\n\n3,\n", "standard input line 3, column 2: expected a number, got ''"),
+        ("a,a\n1,2\n", "standard input: two columns have the same name"),
+        ("1\n", "--horizon: expected less than the 1 steps, got 1"),
+        ("1\n2\n3\n", "DATA: expected enough of it for a"),
+    ],
+)
+def test_a_file_without_sense_is_one_sentence(here, text, sentence):
+    assert complaint("-", input=text).startswith(sentence)
+
+
+def test_a_target_that_is_missing_in_a_line_is_one_sentence(here):
+    write_csv("x.csv", ("x", "y", "c"), range(4), [1, 2, "", 4], ["a", "b", "", "a"])
+    assert complaint("x.csv", "--inputs", "x", "--target", "y") == (
+        "x.csv line 4, column y: expected a number, got '' (or --task classification)"
+    )
+    assert complaint("x.csv", "--inputs", "x", "--target", "c") == (
+        "x.csv line 4, column c: expected a class, got nothing"
+    )
+
+
+def test_one_class_and_one_sequence_are_too_few(here):
+    write_csv("x.csv", ("x", "c"), range(50), ["one"] * 50)
+    assert complaint("x.csv", "--target", "c") == ("--target: expected two classes or more, got 1")
+    np.save("x.npy", np.zeros((1, 5, 1)))
+    np.save("y.npy", np.zeros(1))
+    assert complaint("x.npy", "y.npy").startswith("DATA: expected several sequences")
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "sentence"),
+    [
+        ((5,), None, "x.npy: expected (T, I) or (B, T, I), got (5,)"),
+        ((2, 5, 3, 1), None, "x.npy: expected (T, I) or (B, T, I), got (2, 5, 3, 1)"),
+        ((5, 0), None, "x.npy: expected at least one number, got (5, 0)"),
+        ((8, 5, 3), (7,), "y.npy: expected (8, 5, O) or (8, O), got (7,)"),
+        ((9, 3), (8,), "y.npy: expected (9, O), got (8,)"),
+        ((8, 5, 3), (8, 5, 1, 1), "y.npy: expected at most 3 axes, got (8, 5, 1, 1)"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_one_sentence(here, x, y, sentence):
+    np.save("x.npy", np.ones(x))
+    files = ["x.npy"]
+    if y is not None:
+        np.save("y.npy", np.ones(y))
+        files.append("y.npy")
+    assert complaint(*files) == sentence
+
+
+def test_arrays_of_something_else_are_one_sentence(here, sines):
+    np.save("x.npy", np.ones((50, 1)))
+    np.save("bad.npy", np.full((50, 1), np.nan))
+    np.save("odd.npy", np.ones((50, 1)) * 1j)
+    np.save("two.npy", np.ones((50, 2), int))
+    assert complaint("bad.npy") == "bad.npy: expected finite numbers, got nan"
+    assert complaint("odd.npy") == "odd.npy: expected an NPY file of numbers, got complex128"
+    assert complaint("x.npy", "bad.npy") == "bad.npy: expected finite numbers, got nan"
+    assert complaint("x.npy", "two.npy").startswith("two.npy: expected a class for each step")
+    assert complaint("x.npy", sines).endswith("expected an NPY file, as the inputs are")
+    assert complaint(sines, "x.npy").startswith("TARGETS: expected none beside CSV")
+    assert complaint("x.npy", "x.npy", "--target", "1").startswith("--target: expected none")
+    assert complaint("x.npy", "x.npy", "--horizon", "1").startswith("TARGETS: expected none")
+    assert complaint("x.npy", "--sequence", "1").startswith("--sequence: expected with CSV only")
+    assert complaint("x.npy", "--task", "regression").startswith("TARGETS: expected a second")
+    assert complaint("missing.csv") == "missing.csv: No such file or directory"
+
+
+@pytest.mark.parametrize("options", [["--task", "x"], ["--hidden", "0"], ["--epochs", "x"]])
+def test_wrong_usage_ends_with_code_2(sines, options):
+    done = run_elman("train", sines, *options)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Error" in done.stderr
+
+
+# --- the page -------------------------------------------------------------------------------------
+
+PAGE = Path(__file__).parents[1] / "docs" / "train_command.md"
+
+
+def words_of(text):
+    """Return the words of a text: numbers vary with the instruction set, and widths with them."""
+    return [word for word in text.split() if not re.search(r"[\d─]", word)]
+
+
+def test_the_page_shows_what_the_commands_say(here):
+    pytest.importorskip("matplotlib")
+    (here / "sunspots.csv").write_bytes(SUNSPOTS.read_bytes())
+    blocks = re.findall(r"```(python|console)\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    commands = 0
+    for language, block in blocks:
+        if language == "python":
+            exec(compile(block, PAGE.name, "exec"), {})
+            continue
+        for command in re.split(r"^\$ elman ", block, flags=re.MULTILINE)[1:]:
+            line, _, said = command.partition("\n")
+            shown = answer(*line.split(), env=os.environ | {"PYTHONIOENCODING": "utf-8"})
+            assert words_of(shown) == words_of(said)
+            commands += 1
+    assert commands == 4
