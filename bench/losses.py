@@ -9,10 +9,10 @@ from pieces import (
     NARROW,
     PERCENTILES,
     WORKS,
+    column,
     named,
     number,
     percent,
-    sizes,
     table,
     title,
     with_quartiles,
@@ -62,7 +62,7 @@ def in_words(spread: Facts) -> str:
 
 def _of_cases(cases: list[Facts]) -> Iterator[Comparison]:
     for case in cases:
-        what = f"{WORKS[case['work']]}, {sizes(case['shape'])}, {case['dtype']}"
+        what = f"{WORKS[case['work']]}, {column(case)}, {case['dtype']}"
         what += f", on {case['isa']}" if case["group"] == "isa" else ""
         for entry in case["entries"]:
             if entry["name"] != "elman":

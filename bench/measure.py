@@ -136,6 +136,15 @@ def _facts(
                 found["times_empty_call"] = ratios(ns, bound_ns)._asdict()
         return found
 
+    unit = "GFLOP/s" if case.work == "batch" else "ns per step"
+    facts = described(case, isa, unit, rounds)
+    facts["entries"] = list(map(fact, entries, entry_times))
+    facts["limits"] = list(map(fact, bounds, bound_times))
+    return facts
+
+
+def described(case: Any, isa: str, unit: str, rounds: int) -> Facts:
+    """Return what was measured, before its entries and limits."""
     return {
         "group": case.group,
         "work": case.work,
@@ -143,8 +152,6 @@ def _facts(
         "dtype": case.dtype,
         "threads": case.threads,
         "isa": isa,
-        "unit": "GFLOP/s" if case.work == "batch" else "ns per step",
+        "unit": unit,
         "rounds": rounds,
-        "entries": list(map(fact, entries, entry_times)),
-        "limits": list(map(fact, bounds, bound_times)),
     }

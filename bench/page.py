@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from elman.peers import TITLES
@@ -9,6 +10,7 @@ from losses import losses
 from pieces import (
     PERCENTILES,
     WORKS,
+    column,
     fastest,
     median,
     number,
@@ -26,6 +28,12 @@ if TYPE_CHECKING:
 
     Facts = dict[str, Any]
     Cell = Callable[[Facts], str]
+
+
+DIVIDED = {  # what some entries have been divided by, and what that is called
+    "times_empty_call": "{}, in empty calls",
+    "backward": "elman's backward pass, in forward passes",
+}
 
 
 def page(result: Facts) -> str:
@@ -62,6 +70,8 @@ def _sections(result: Facts) -> Iterator[tuple[str, str, str, str]]:
         yield heading, "", "", "\n\n".join(filter(None, tables))
     tables = (comparison([case], note=True) for case in of_group(result, "threads"))
     yield "Two threads against one", "On all cores.", "", "\n\n".join(tables)
+    yield "Training", TRAINING, "training", comparison(of_group(result, "training"))
+    yield "The memory of an update", "", "", _memory(result.get("memory", []))
     yield "Instruction sets", "", "", "\n\n".join(filter(None, (_isas(result, w) for w in WORKS)))
     whole = "Milliseconds of whole processes."
     plot = "imports"
@@ -78,11 +88,12 @@ def comparison(cases: list[Facts], note: bool = False) -> str:
     if not cases:
         return ""
     shape, unit = cases[0]["shape"], cases[0]["unit"]
-    columns = [sizes(case["shape"]) for case in cases]
+    columns = [column(case) for case in cases]
     medians = [*_rows(cases, "entries", median), *_rows(cases, "limits", median)]
     ratios = _rows(cases, "entries", ratio)
-    calls = _rows(cases, "entries", _empty_calls)
-    ratios += [[f"{name}, in empty calls", *cells] for name, *cells in calls if any(cells)]
+    for key, name in DIVIDED.items():
+        rows = _rows(cases, "entries", partial(_spread_of, key))
+        ratios += [[name.format(entry), *cells] for entry, *cells in rows if any(cells)]
     if cases[0]["work"] != "step":
         shares = _rows(cases, "limits", lambda limit: percent(limit["ratio"]["median"]))
         ratios += [[f"share of {name} that elman reaches", *cells] for name, *cells in shares]
@@ -101,9 +112,8 @@ def _rows(cases: list[Facts], kind: str, cell: Cell) -> list[list[str]]:
     return [[name, *(cell(case[name]) if name in case else "" for case in found)] for name in names]
 
 
-def _empty_calls(entry: Facts) -> str:
-    calls = entry.get("times_empty_call")
-    return with_quartiles(calls) if calls else ""
+def _spread_of(key: str, entry: Facts) -> str:
+    return with_quartiles(entry[key]) if key in entry else ""
 
 
 def _isas(result: Facts, work: str) -> str:
@@ -134,6 +144,31 @@ def _of_best(case: Facts) -> str:
     ours = [entry for entry in case["entries"] if entry["name"] == "elman"]
     is_best = case["isa"] not in ours[0]["mode"]
     return percent(1 if is_best else ours[len(ours) // 2]["ratio"]["median"])
+
+
+TRAINING = (
+    "A whole update in one call: forward, backward, clipping by norm and Adam, with the squared"
+    " error of all steps as the loss; microseconds. The limit: to make the multiply-adds."
+)
+
+
+def _memory(entries: list[Facts]) -> str:
+    """Return how much an update takes over its data, and how that grows with the steps."""
+    if not entries:
+        return ""
+    keys = {"an update, MiB": "bytes", "its states, MiB": "states"}
+    rows = [[name, *(number(e[key] / 2**20) for e in entries)] for name, key in keys.items()]
+    first, last = entries[0], entries[-1]
+    grown = [last[key] - first[key] for key in keys.values()]
+    shape = last["shape"]
+    return "\n\n".join(
+        [
+            f"{sizes(shape)}, B = {shape['B']}. What the first update takes over what was there"
+            f" before it, the data included. From T = {first['shape']['T']:,} to {shape['T']:,} it"
+            f" grows by {number(grown[0] / grown[1])} times the states.",
+            table(["", *(f"T = {e['shape']['T']:,}" for e in entries)], rows),
+        ]
+    )
 
 
 def _processes(entries: list[Facts]) -> str:

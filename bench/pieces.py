@@ -13,7 +13,12 @@ if TYPE_CHECKING:
     Facts = dict[str, Any]
 
 NARROW = 1.1  # elman is hardly ahead, or behind, where a peer takes less than this times its time
-WORKS = {"step": "one step", "sequence": "a sequence", "batch": "a batch"}
+WORKS = {
+    "step": "one step",
+    "sequence": "a sequence",
+    "batch": "a batch",
+    "update": "an update of training",
+}
 PERCENTILES = {"p50": "median", "p99": "99 %", "p99_9": "99.9 %", "p99_99": "99.99 %", "max": "max"}
 
 
@@ -43,6 +48,13 @@ def title(facts: Facts) -> str:
 def sizes(shape: Facts) -> str:
     """Return the sizes from the input to the output, as in "16 -> 32 -> 4"."""
     return " -> ".join(map(str, [shape["I"], *[shape["H"]] * shape["layers"], shape["O"]]))
+
+
+def column(case: Facts) -> str:
+    """Return what tells a case from the others of its group."""
+    T, B = case["shape"]["T"], case["shape"]["B"]
+    more = f", T = {T}, B = {B}" if case["work"] == "update" else ""
+    return sizes(case["shape"]) + more
 
 
 def of_group(result: Facts, group: str, work: str | None = None) -> list[Facts]:

@@ -9,7 +9,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from elman.peers import TITLES
-from pieces import PERCENTILES, fastest, of_group, title
+from pieces import PERCENTILES, column, fastest, of_group, title
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -141,6 +141,25 @@ def _batch(result: Facts) -> Figure:
     return figure
 
 
+def _training(result: Facts) -> Figure:
+    cases = of_group(result, "training")
+    figure = Figure(figsize=(8, 5))
+    axes = figure.subplots()
+    entries = list(enumerate(map(fastest, cases)))
+    for name in TITLES:
+        points = [(i, found[name]["median"]) for i, found in entries if name in found]
+        if points:
+            _line(axes, name, *map(list, zip(*points, strict=True)))
+    axes.plot(_of_limit(cases), label="limit: multiply-add", **LIMIT)
+    axes.set_yscale("log")
+    axes.set_xticks(range(len(cases)), [column(case).replace(", ", "\n") for case in cases])
+    axes.tick_params(axis="x", labelsize="small")
+    axes.set_ylabel("microseconds per update")
+    axes.set_title("An update of training (float32, one thread; less is better)", loc="left")
+    _legend(axes)
+    return figure
+
+
 def _imports(result: Facts) -> Figure:
     figure = Figure(figsize=(8, 5), layout="constrained")
     groups = {
@@ -197,6 +216,7 @@ PLOTS = {
     "step": ("step", _step),
     "sequence": ("sequence", _sequence),
     "batch": ("batch", _batch),
+    "training": ("training", _training),
     "imports": ("imports", _imports),
     "tail": ("tail", _tail),
 }

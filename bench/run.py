@@ -27,8 +27,10 @@ import cases
 import elman
 import machine
 import measure
+import memory
 import processes
 import tail
+import training
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -36,7 +38,8 @@ if TYPE_CHECKING:
     Facts = dict[str, Any]
 
 FORMAT = 1
-OTHER_CASES = ("imports", "cold_start", "tail")
+GROUPS = {**cases.GROUPS, "training": training.UPDATES}
+OTHER_CASES = ("memory", "imports", "cold_start", "tail")
 TAIL_CASE = cases.Case("tail", "step", 16, 32, 4)
 
 
@@ -61,8 +64,8 @@ def _arguments() -> argparse.Namespace:
 
         return split
 
-    groups = [*cases.GROUPS, *OTHER_CASES]
-    sizes = [str(H) for _, H, _ in cases.SIZES]
+    groups = [*GROUPS, *OTHER_CASES]
+    sizes = [str(H) for H in sorted({case.H for group in GROUPS.values() for case in group})]
     parser.add_argument("--cases", type=names(groups), default=groups)
     parser.add_argument("--sizes", type=names(sizes), default=sizes, help="hidden sizes")
     parser.add_argument("--peers", type=names(peers.TITLES), default=list(peers.TITLES))
@@ -88,13 +91,15 @@ def run(arguments: argparse.Namespace, progress: Progress) -> Facts:
             "wrong": {},
             "cases": [],
         }
-        for group in (group for group in arguments.cases if group in cases.GROUPS):
-            chosen = [case for case in cases.GROUPS[group] if str(case.H) in arguments.sizes]
+        for group in (group for group in arguments.cases if group in GROUPS):
+            measured = training.measure if group == "training" else measure.measure
+            chosen = [case for case in GROUPS[group] if str(case.H) in arguments.sizes]
             for case in progress.track(chosen, description=group):
-                facts, wrong = measure.measure(case, found, rounds)
+                facts, wrong = measured(case, found, rounds)
                 result["cases"].append(facts)
                 result["wrong"] |= wrong
         others = {
+            "memory": lambda done: (memory.memory(done), {}),
             "imports": lambda done: (processes.imports(found, rounds, done), {}),
             "cold_start": lambda done: (processes.cold_start(found, rounds, done), {}),
             "tail": lambda done: tail.tail(TAIL_CASE, found, arguments.tail_steps, done),
@@ -126,6 +131,12 @@ def show(console: Console, result: Facts) -> None:
                 f"{ratio['low']:.2f} - {ratio['high']:.2f}",
                 *(f"{entry[key]['median']:.1f}" for key in ("times_empty_call",) if key in entry),
             )
+        console.print(table)
+    table = _table("memory", "MiB of an update", "MiB of its states")
+    for facts in result["memory"]:
+        values = [f"{facts[key] / 2**20:.1f}" for key in ("bytes", "states")]
+        table.add_row(f"T = {facts['shape']['T']}", *values)
+    if result["memory"]:
         console.print(table)
     for group in ("imports", "cold_start"):
         table = _table(group, "ms", "over the first", "times", "")

@@ -19,6 +19,8 @@ ROWS = (  # group, hidden size, what the row says
     ("sequence", 32, "one of 1000 steps in one call"),
     ("sequence", 256, "one of 1000 steps in one call"),
     ("batch", 256, "100 steps of a batch of 64"),
+    ("training", 32, "an update with 100 steps of 16 sequences"),
+    ("training", 256, "an update with 100 steps of 32 sequences"),
 )
 
 
@@ -54,7 +56,7 @@ def summary(result: Facts) -> str:
 def _summary_row(case: Facts, what: str, peers: list[str]) -> list[str]:
     entries = fastest(case)
     ours = entries["elman"]
-    unit = case["unit"].removesuffix(" per step")
+    unit = case["unit"].partition(" per ")[0]
     ratios = [_times(entries[p]["ratio"]["median"]) if p in entries else "" for p in peers]
     return [f"{what}, {sizes(case['shape'])}", f"{median(ours)} {unit}", _share(case), *ratios]
 
@@ -92,14 +94,27 @@ def _about(result: Facts) -> str:
 
 
 def _bound(cases: list[tuple[Facts, str]]) -> str:
-    """Return what the machine's arithmetic leaves to be won in the batch, if elman is near it."""
-    for case in (case for case, _ in cases if case["work"] == "batch"):
-        peak, ours, others = case["limits"][0], case["entries"][0], fastest(case)
-        if peak["ratio"]["median"] > 0.5 and "numpy" in others:
-            return (
-                f" The batch is bound by arithmetic: of the {number(peak['median'])} GFLOP/s that"
-                f" one core has, elman reaches {number(ours['median'])} and NumPy"
-                f" {number(others['numpy']['median'])}, so that nothing can be more than"
-                f" {number(peak['median'] / others['numpy']['median'])} times as fast as NumPy."
-            )
-    return ""
+    """Return what the machine's arithmetic leaves to be won, where elman is near it."""
+    found = {case["work"]: case for case, _ in cases}  # of each kind of work the largest
+    near = {
+        work: (case["limits"][0], fastest(case))
+        for work, case in found.items()
+        if work in ("batch", "update") and case["limits"][0]["ratio"]["median"] > 0.5
+    }
+    words = ""
+    if "batch" in near and "numpy" in near["batch"][1]:
+        peak, entries = near["batch"]
+        most = peak["median"] / entries["numpy"]["median"]
+        words += (
+            f" The batch is bound by arithmetic: of the {median(peak)} GFLOP/s that one core has,"
+            f" elman reaches {median(entries['elman'])} and NumPy {median(entries['numpy'])}, so"
+            f" that nothing can be more than {number(most)} times as fast as NumPy."
+        )
+    if "update" in near and "torch" in near["update"][1]:
+        peak, entries = near["update"]
+        most = entries["torch"]["median"] / peak["median"]
+        words += (
+            f" The multiply-adds of the largest update take {median(peak)} µs, so that nothing can"
+            f" be more than {number(most)} times as fast as PyTorch there."
+        )
+    return words

@@ -25,6 +25,10 @@ def test_a_fading_state_reaches_zero_without_a_subnormal_number_in_any_scratch(p
     cpp_build.run(programs / "fading")
 
 
+def test_training_keeps_hidden_states_alone_and_nothing_subnormal(programs):
+    cpp_build.run(programs / "training")
+
+
 def test_the_core_leaves_the_floating_point_mode_alone(programs):
     cpp_build.run(programs / "floating_point_mode")
 

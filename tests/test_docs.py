@@ -7,12 +7,26 @@ import re
 import pytest
 
 import elman
+import elman.initialization
 import elman.network
+import elman.ridge
 import elman.storage
+import elman.training.batch
+import elman.training.launch
 from elman import _core
 
 README = pathlib.Path(__file__).parents[1] / "README.md"
-MODULES = [elman, elman.network, elman.pure, elman.reference, elman.storage]
+MODULES = [
+    elman,
+    elman.initialization,
+    elman.network,
+    elman.pure,
+    elman.reference,
+    elman.ridge,
+    elman.storage,
+    elman.training.batch,
+    elman.training.launch,
+]
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)

@@ -223,7 +223,7 @@ def test_a_reservoir_has_its_spectral_radius_and_density(size, density):
     for seed in range(3):
         init = EchoState(spectral_radius=1.25, density=density)
         W_hh = network(init, 2, (size,), seed=seed).layers[0].W_hh
-        assert radius(W_hh) == pytest.approx(1.25, rel=3e-6)
+        assert radius(W_hh) == pytest.approx(1.25, rel=1e-6)
         connections = max(1, math.floor(density * size + 0.5))
         assert ((W_hh != 0).sum(axis=1) == connections).all()
 

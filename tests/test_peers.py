@@ -290,7 +290,7 @@ def test_the_result_file_has_its_parts(result):
     facts, printed = result
     assert set(facts) == {
         *("format", "date", "machine", "versions", "elman", "limits", "left_out", "wrong"),
-        *("cases", "imports", "cold_start", "tail"),
+        *("cases", "memory", "imports", "cold_start", "tail"),
     }
     assert facts["format"] == 1
     assert set(facts["machine"]) == {"processor", "cores", "system", "caches", "compiler"}

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <exception>
 #include <system_error>
 #include <thread>
 
@@ -13,6 +14,29 @@ Index left_of(Index count) {
     Index left = 1;
     while (2 * left < count) left *= 2;
     return left;
+}
+
+// Calls work(0) ... work(threads - 1) at the same time; throws what one of them threw.
+template <class Work>
+void on_threads(Index threads, Work work) {
+    std::vector<std::exception_ptr> failures(static_cast<std::size_t>(threads));
+    const auto guarded = [&](Index i) noexcept {
+        try {
+            work(i);
+        } catch (...) {
+            failures[static_cast<std::size_t>(i)] = std::current_exception();
+        }
+    };
+    std::vector<std::thread> others;
+    others.reserve(static_cast<std::size_t>(threads));
+    try {
+        for (Index i = 1; i < threads; ++i) others.emplace_back(guarded, i);
+    } catch (const std::system_error&) {  // no more threads to be had: the same bits, later
+    }
+    guarded(0);
+    for (std::thread& thread : others) thread.join();
+    for (const std::exception_ptr& failure : failures)
+        if (failure) std::rethrow_exception(failure);
 }
 
 template <class Real>
@@ -80,14 +104,7 @@ double Backpropagation<Real>::run(const BatchTask<Real>& task, Index threads) {
             run_leaves(worker, i * grain, std::min(grain, leaves - i * grain), 0,
                        trees_[static_cast<std::size_t>(i)]);
     };
-    std::vector<std::thread> others;
-    try {
-        for (Index i = 1; i < threads; ++i)
-            others.emplace_back([&, i] { work(*workers_[static_cast<std::size_t>(i)]); });
-    } catch (const std::system_error&) {  // no more threads to be had: the same bits, later
-    }
-    work(*workers_[0]);
-    for (std::thread& thread : others) thread.join();
+    on_threads(threads, [&](Index i) { work(*workers_[static_cast<std::size_t>(i)]); });
     combine(0, count);
     return trees_[0].loss;
 }

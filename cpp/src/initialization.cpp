@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -120,7 +121,7 @@ Matrix reservoir(Index n, const EchoState& settings, Philox& random) {
     for (Index i = 0; i < n; ++i) {
         Index missing = connections;
         for (Index j = 0; j < n; ++j) {
-            if (uniform(random) * static_cast<double>(n - j) >= static_cast<double>(missing))
+            if (static_cast<Index>(random.below(static_cast<std::uint64_t>(n - j))) >= missing)
                 continue;
             w[static_cast<std::size_t>(i * n + j)] = random.symmetric();
             --missing;

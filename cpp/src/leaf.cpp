@@ -33,6 +33,29 @@ void copy_columns(Columns<const Real> from, Columns<Real> to, Index count) {
         std::copy_n(from.data + n * from.stride, to.stride, to.data + n * to.stride);
 }
 
+constexpr double square(double v) {
+    return v * v;
+}
+
+// error = factor (y - target), and the squares of the differences in four sums by index mod 4.
+template <class Real>
+void add_squares(const Real* y, const Real* target, Real factor, Real* error, Index size,
+                 double (&sum)[4]) {
+    constexpr Index kSums = 4;
+    Index i = 0;
+    for (; i + kSums <= size; i += kSums) {
+        Real difference[kSums];
+        for (Index k = 0; k < kSums; ++k) difference[k] = y[i + k] - target[i + k];
+        for (Index k = 0; k < kSums; ++k) sum[k] += square(difference[k]);
+        for (Index k = 0; k < kSums; ++k) error[i + k] = factor * difference[k];
+    }
+    for (Index k = 0; i + k < size; ++k) {
+        const Real difference = y[i + k] - target[i + k];
+        sum[k] += square(difference);
+        error[i + k] = factor * difference;
+    }
+}
+
 constexpr Elementwise kNothing{Activation::identity, false};
 
 }  // namespace
@@ -91,6 +114,7 @@ Leaf<Real>::Leaf(const Model<Real>& model)
         resize(layers_.back().carry, kLeaf * stride);
     }
     resize(zeros_, widest);
+    resize(target_, output_stride_);
 }
 
 template <class Real>
@@ -430,12 +454,18 @@ void Leaf<Real>::step_error(Index column, Index step, const Real* y, const Real*
     } else {
         const auto units = model_.output_units;
         const Real factor = static_cast<Real>(2 * share / static_cast<double>(size));
-        for (Index i = 0; i < size; ++i) {
-            const Real d = in_output_units<Real>(units, y[i], i) - target[i * targets.stride];
-            sum[i % 4] += static_cast<double>(d) * static_cast<double>(d);
-            error[i] = factor * d;
-            if (units.scale) error[i] *= units.scale[i];
+        const bool in_place = targets.stride == 1 && !units.shift && !units.scale;
+        if (!in_place) {
+            for (Index i = 0; i < size; ++i) {
+                error[i] = in_output_units<Real>(units, y[i], i);
+                target_[static_cast<std::size_t>(i)] = target[i * targets.stride];
+            }
+            y = error;
+            target = target_.data();
         }
+        add_squares(y, target, factor, error, size, sum);
+        if (units.scale)
+            for (Index i = 0; i < size; ++i) error[i] *= units.scale[i];
     }
     loss_ += share / static_cast<double>(size) * ((sum[0] + sum[1]) + (sum[2] + sum[3]));
 }

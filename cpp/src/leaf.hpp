@@ -135,6 +135,7 @@ class Leaf {
     std::vector<Piece> pieces_;
     std::vector<Layer> layers_;
     AlignedVector<Real> inputs_, outputs_, logits_, output_errors_, zeros_;
+    AlignedVector<Real> target_;  // of one step, where it does not lie in a row
 };
 
 extern template class TransposedWeights<float>;

@@ -1,0 +1,146 @@
+"""Training: a whole update (forward, backward, clipping by norm, Adam) of elman and of others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+import elman
+import limits
+import trainers
+from elman.peers.answers import Wrong
+from elman.peers.timing import Entry, interleave, ratios, spread
+from measure import described, pinned
+from trainers.numpy import NumPy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    from trainers import Trainer
+
+    Array = NDArray[Any]
+    Facts = dict[str, Any]
+
+UPDATES_TO_CHECK = 5
+ALLOWED = 1e-4  # of how far a parameter has gone; an update without clipping is 8e-4 off and more
+MICROSECOND = 1e3
+FORWARD, BOTH = "forward", "forward and backward"
+
+
+class Update(NamedTuple):
+    """An update with B sequences of T steps."""
+
+    I: int
+    H: int
+    O: int
+    T: int
+    B: int
+    group: str = "training"
+    work: str = "update"
+    layers: int = 1
+    dtype: str = "float32"
+    threads: int = 1
+
+    @property
+    def multiply_adds(self) -> int:
+        """How many there are: forward, the gradients of the weights, and those of h; x needs none.
+
+        A weight of W_xh takes part in two of each step, one of W_hh or W_hy in three.
+        """
+        return self.B * self.T * (2 * self.I + 3 * self.H + 3 * self.O) * self.H
+
+
+UPDATES = [
+    Update(1, 2, 1, 100, 1),
+    Update(5, 20, 5, 100, 1),
+    Update(16, 32, 4, 100, 16),
+    Update(31, 150, 31, 50, 8),
+    Update(64, 128, 64, 50, 32),
+    Update(64, 256, 64, 100, 32),
+]
+
+
+def measure(case: Update, peers: Iterable[str], rounds: int) -> tuple[Facts, dict[str, str]]:
+    """Return what the result file says of a case, and one sentence for each wrong peer."""
+    net, x, y = problem(case)
+    start = trainers.weights(net)
+    expected = _trained(NumPy(net, x.astype(np.float64), y.astype(np.float64)))
+    entries, wrong = [], {}
+    for name, modes in trainers.available(peers).items():
+        for mode, make in modes.items():
+            trainer = make(net, x, y)
+            if said := _wrong(_trained(trainer), expected, start):
+                if name == "elman":
+                    raise Wrong(said)
+                wrong[name] = f"update of {case.I}, {case.H}, {case.O}: {mode or 'update'}: {said}"
+                continue
+            entries += _entries(name, mode, trainer)
+    peak = limits.multiply_add(case.dtype)
+    peak = peak._replace(items=peak.items / (2 * case.multiply_adds) * MICROSECOND)
+    with pinned():
+        times = interleave([*entries, peak], rounds)
+    return _facts(case, net.isa, rounds, [*entries, peak], times), wrong
+
+
+def problem(case: Update) -> tuple[elman.Network, Array, Array]:
+    """Return the network, inputs (B, T, I) and targets (B, T, O)."""
+    net = elman.Network(
+        input_size=case.I,
+        hidden_size=case.H,
+        output_size=case.O,
+        output_activation="identity",
+        dtype=case.dtype,
+        seed=0,
+    )
+    rng = np.random.default_rng(1)
+    x, y = (rng.standard_normal((case.B, case.T, n), case.dtype) for n in (case.I, case.O))
+    return net, x, y
+
+
+def _trained(trainer: Trainer) -> dict[str, Array]:
+    """Return the parameters after a few updates."""
+    for _ in range(UPDATES_TO_CHECK):
+        trainer.update()
+    return {name: np.array(w, np.float64) for name, w in trainer.parameters().items()}
+
+
+def _wrong(found: dict[str, Array], expected: dict[str, Array], start: dict[str, Array]) -> str:
+    """Return which parameters went another way, or nothing."""
+    norm = np.linalg.norm
+    for name, w in expected.items():
+        error = norm(found[name] - w) / norm(w - start[name])
+        if not error <= ALLOWED:
+            return f"{name} is off by {error:.2g} of its way, allowed is {ALLOWED:.2g}"
+    return ""
+
+
+def _entries(name: str, mode: str, trainer: Trainer) -> list[Entry]:
+    """Return an entry for the update, and for elman others for its parts."""
+    calls = {mode: trainer.update}
+    if name == "elman":
+        calls |= {FORWARD: trainer.forward, BOTH: trainer.gradients}
+    return [Entry(name, mode, call, MICROSECOND) for mode, call in calls.items()]
+
+
+def _facts(
+    case: Update, isa: str, rounds: int, entries: list[Entry], times: list[list[float]]
+) -> Facts:
+    found = [
+        {
+            "name": entry.name,
+            "mode": entry.mode,
+            **spread(us)._asdict(),
+            "ratio": ratios(us, times[0])._asdict(),
+        }
+        for entry, us in zip(entries, times, strict=True)
+    ]
+    modes = {entry.mode: us for entry, us in zip(entries, times, strict=True)}
+    for facts in found:
+        if facts["mode"] == BOTH:
+            backward = [b - f for b, f in zip(modes[BOTH], modes[FORWARD], strict=True)]
+            facts["backward"] = ratios(backward, modes[FORWARD])._asdict()
+    what = described(case, isa, "µs per update", rounds)
+    return {**what, "entries": found[:-1], "limits": found[-1:]}

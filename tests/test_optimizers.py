@@ -1,0 +1,76 @@
+"""Training steps: six epochs of every optimizer and clipping against torch.optim."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import elman
+from fixtures.gradient_fixtures import load, make_network
+
+TRAINING = load()["training"]
+EPOCHS = load()["epochs"]
+ONE_UPDATE_AN_EPOCH = [
+    n for n, r in TRAINING["runs"].items() if r["results"]["losses"].size == EPOCHS
+]
+WORDS = {"lr": "learning_rate", "eps": "epsilon"}
+TOLERANCE = {"float64": 1e-11, "float32": 1e-5}
+
+
+def optimizer_of(run):
+    """Return the optimizer of a run from PyTorch's name and words."""
+    options = dict(run["options"])
+    if "betas" in options:
+        options["beta1"], options["beta2"] = options.pop("betas")
+    options = {WORDS.get(name, name): value for name, value in options.items()}
+    return getattr(elman, run["optimizer"])(**options)
+
+
+def train(run, dtype="float64", **options):
+    """Train the network of the fixtures as a run was trained."""
+    x, y = TRAINING["arguments"]["x"], TRAINING["arguments"]["y"]
+    told = {"batch_size": len(x), "shuffle": False, "epochs": EPOCHS} | run["told"] | options
+    return elman.train(make_network(TRAINING, dtype), x, y, optimizer=optimizer_of(run), **told)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("name", TRAINING["runs"])
+def test_training_steps_are_those_of_pytorch(isa, name, dtype):
+    run = TRAINING["runs"][name]
+    result = train(run, dtype)
+    losses = run["results"]["losses"]
+    assert result.updates == losses.size
+    for tensor, before in TRAINING["tensors"].items():
+        want = run["results"].get(tensor, before)  # what is not trained stays
+        error = np.linalg.norm(result.network._tensors[tensor] - want)
+        assert error <= TOLERANCE[dtype] * np.linalg.norm(want), tensor
+
+
+@pytest.mark.parametrize("name", ONE_UPDATE_AN_EPOCH)
+def test_the_history_holds_the_loss_before_each_epochs_update(name):
+    run = TRAINING["runs"][name]
+    assert train(run).history.loss == pytest.approx(run["results"]["losses"], rel=1e-12)
+
+
+def test_windows_and_minibatches_weigh_by_their_steps():
+    run = TRAINING["runs"]["elmans-own"]
+    losses = run["results"]["losses"].reshape(EPOCHS, -1)
+    sequences = np.repeat([4, 2], 9)  # of six, in batches of four, nine windows each
+    want = (losses * sequences).sum(axis=1) / sequences.sum()
+    assert train(run).history.loss == pytest.approx(want, rel=1e-12)
+
+
+def test_the_fixtures_tell_the_optimizers_apart():
+    ends = {name: run["results"]["losses"].tobytes() for name, run in TRAINING["runs"].items()}
+    assert ends.pop("clip-norm-that-is-never-reached") == ends["sgd"]
+    assert len(set(ends.values())) == len(ends)
+
+
+@pytest.mark.parametrize("kind", ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad"])
+def test_a_name_means_the_default_settings(kind):
+    x, y = TRAINING["arguments"]["x"], TRAINING["arguments"]["y"]
+    net = make_network(TRAINING)
+    by_name = elman.train(net, x, y, optimizer=kind.lower(), epochs=2)
+    by_settings = elman.train(net, x, y, optimizer=getattr(elman, kind)(), epochs=2)
+    assert by_name.network == by_settings.network
+    assert by_name.network != net

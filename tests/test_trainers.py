@@ -1,0 +1,224 @@
+"""Those who train the same network: their answers, how they are timed, and what is told of it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from fixtures import cpp_build
+
+BENCH = cpp_build.ROOT / "bench"
+NAMES = ("elman", "numpy", "torch", "jax")
+STATUS = pathlib.Path("/proc/self/status")
+
+
+@pytest.fixture
+def training(monkeypatch, tmp_path_factory):
+    """The cases of training, which are not installed."""
+    folder = os.environ.get("ELMAN_TEST_BUILD") or tmp_path_factory.getbasetemp()
+    monkeypatch.setenv("ELMAN_CACHE", str(pathlib.Path(folder, "peers")))
+    monkeypatch.setenv("CMAKE_BUILD_TYPE", "None")
+    monkeypatch.syspath_prepend(str(BENCH))
+    import training
+
+    return training
+
+
+@pytest.fixture(params=NAMES)
+def modes(request, training):
+    """Return the trainers of every peer in turn; those of the extra `bench` where installed."""
+    import trainers
+
+    if request.param not in ("elman", "numpy"):
+        needs = f"needs {request.param}: pip install elman[bench]"
+        pytest.importorskip(request.param, reason=needs)
+    return trainers.available([request.param])[request.param]
+
+
+def double(training, case):
+    """Return what NumPy trains, in float64."""
+    net, x, y = training.problem(case)
+    return training.NumPy(net, x.astype(np.float64), y.astype(np.float64))
+
+
+# --- the answers ----------------------------------------------------------------------------------
+
+
+def test_the_gradient_of_numpy_is_that_of_central_differences(training):
+    trainer = double(training, training.Update(2, 3, 2, T=5, B=4))
+    trainer._forward()
+    trainer._backward()
+    numeric = np.empty_like(trainer.gradient)
+    for i in range(trainer.flat.size):
+        losses = []
+        for step in (1e-5, -1e-5):
+            trainer.flat[i] += step
+            losses.append(trainer._forward())
+            trainer.flat[i] -= step
+        numeric[i] = (losses[0] - losses[1]) / 2e-5
+    np.testing.assert_allclose(trainer.gradient, numeric, rtol=1e-6, atol=1e-9)
+
+
+def test_numpy_clips_and_updates_as_adam_is_written(training):
+    """Kingma & Ba 2015, algorithm 1, element by element, for three gradients."""
+    trainer = double(training, training.Update(2, 3, 2, T=5, B=4))
+    w, m, v = list(trainer.flat), [0.0] * trainer.flat.size, [0.0] * trainer.flat.size
+    for t in range(1, 4):
+        trainer._forward()
+        trainer._backward()
+        gradient = trainer.gradient.tolist()
+        trainer._adam()
+        norm = math.sqrt(sum(g * g for g in gradient))
+        assert norm > 0.03
+        for i, g in enumerate(gradient):
+            g *= 0.03 / (norm + 1e-6)
+            m[i] = 0.9 * m[i] + 0.1 * g
+            v[i] = 0.999 * v[i] + 0.001 * g * g
+            m_hat, v_hat = m[i] / (1 - 0.9**t), v[i] / (1 - 0.999**t)
+            w[i] -= 1e-3 * m_hat / (math.sqrt(v_hat) + 1e-8)
+        np.testing.assert_allclose(trainer.flat, w, rtol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 1, 20, 1), (3, 5, 2, 7, 4)])
+def test_every_trainer_goes_where_numpy_in_double_precision_goes(training, modes, shape):
+    case = training.Update(*shape)
+    net, x, y = training.problem(case)
+    start = training.trainers.weights(net)
+    expected = training._trained(double(training, case))
+    for make in modes.values():
+        trainer = make(net, x, y)
+        assert training._wrong(training._trained(trainer), expected, start) == ""
+    for name, w in training.trainers.weights(net).items():
+        np.testing.assert_array_equal(w, start[name])
+
+
+@pytest.mark.parametrize("index", range(6))
+def test_an_update_without_clipping_is_wrong(training, monkeypatch, index):
+    case = training.UPDATES[index]._replace(B=1)
+    start = training.trainers.weights(training.problem(case)[0])
+    expected = training._trained(double(training, case))
+    monkeypatch.setattr("trainers.numpy.CLIP_NORM", math.inf)
+    found = training._trained(double(training, case))
+    assert "of its way, allowed is 0.0001" in training._wrong(found, expected, start)
+
+
+# --- the cases ------------------------------------------------------------------------------------
+
+
+def test_a_wrong_trainer_is_reported_and_not_timed(training, monkeypatch):
+    class Wrong(training.NumPy):
+        updates = itertools.count()
+
+        def update(self):
+            assert next(self.updates) < training.UPDATES_TO_CHECK
+            self.w["b_y"][0] += 0.01
+            return super().update()
+
+    import trainers.numpy
+
+    monkeypatch.setattr(trainers.numpy, "TRAINERS", {"": Wrong})
+    facts, wrong = training.measure(training.UPDATES[0], ["elman", "numpy"], rounds=1)
+    assert {entry["name"] for entry in facts["entries"]} == {"elman"}
+    assert list(wrong) == ["numpy"]
+    assert wrong["numpy"].startswith("update of 1, 2, 1: ")
+
+
+def test_the_multiply_adds_are_those_of_all_products(training):
+    case = training.Update(2, 3, 5, T=7, B=11)
+    forward = 2 * 3 + 3 * 3 + 3 * 5
+    weights, h = forward, 3 * 3 + 3 * 5
+    assert case.multiply_adds == 7 * 11 * (forward + weights + h)
+
+
+def test_the_result_file_has_updates_and_their_memory(training, tmp_path):
+    output = tmp_path / "results.json"
+    arguments = ("--cases", "training,memory", "--sizes", "2,20", "--peers", "numpy")
+    done = subprocess.run(
+        [sys.executable, str(BENCH / "run.py"), *arguments, "--rounds", "1", "--output", output],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads(output.read_text())
+    assert [case["shape"]["H"] for case in result["cases"]] == [2, 20]
+    for case in result["cases"]:
+        assert (case["group"], case["work"], case["unit"]) == (
+            "training",
+            "update",
+            "µs per update",
+        )
+        named = [(entry["name"], entry["mode"]) for entry in case["entries"]]
+        parts = [("elman", mode) for mode in ("", "forward", "forward and backward")]
+        assert named == [*parts, ("numpy", "")]
+        assert ["backward" in entry for entry in case["entries"]] == [False, False, True, False]
+        assert [limit["name"] for limit in case["limits"]] == ["multiply-add"]
+    if STATUS.exists():
+        assert [facts["shape"]["T"] for facts in result["memory"]] == [1000, 2000, 4000]
+        for facts in result["memory"]:
+            assert facts["bytes"] > facts["states"] == facts["shape"]["T"] * 16 * 64 * 4
+    assert "update" in done.stdout
+
+
+# --- what is told of them -------------------------------------------------------------------------
+
+
+def spread(median):
+    return {"median": median, "low": median, "high": median}
+
+
+def entry(name, mode, median, ratio, **more):
+    return {"name": name, "mode": mode, **spread(median), "ratio": spread(ratio), **more}
+
+
+def test_the_page_tells_of_updates_and_their_memory(training):
+    import page
+    import summary
+
+    both = entry("elman", "forward and backward", 90.0, 0.9, backward=spread(2.25))
+    case = {
+        **{"group": "training", "work": "update", "dtype": "float32", "threads": 1},
+        **{"isa": "avx2", "unit": "µs per update", "rounds": 3},
+        "shape": {"I": 16, "H": 32, "O": 4, "T": 100, "B": 16, "layers": 1},
+        "entries": [
+            *(entry("elman", "", 100.0, 1.0), both),
+            *(entry("torch", "nn.RNN", 3_000.0, 30.0), entry("torch", "a loop", 2_500.0, 25.0)),
+            entry("jax", "gradient by hand", 95.0, 0.95),
+        ],
+        "limits": [entry("multiply-add", "float32", 60.0, 0.6)],
+    }
+    shape = {"I": 64, "H": 256, "O": 64, "B": 8, "layers": 1}
+    memory = [
+        {"shape": {**shape, "T": T}, "bytes": 2**20 + T * 8192 * 5 // 4, "states": T * 8192}
+        for T in (1024, 4096)
+    ]
+    result = {
+        **{"date": "2026-01-02", "left_out": {}, "wrong": {}, "versions": {"python": "3.11"}},
+        "machine": dict.fromkeys(("processor", "cores", "system", "compiler"), "") | {"caches": {}},
+        "limits": {"fma_peak": {}, "empty_call_ns": {}, "bandwidth": []},
+        **{"cases": [case], "memory": memory, "imports": [], "cold_start": [], "tail": []},
+    }
+    text = page.page(result)
+    part = text.partition("## Training")[2].partition("\n## The limits")[0]
+    assert "| µs per update | 16 -> 32 -> 4, T = 100, B = 16 |" in part
+    assert "| PyTorch, a loop | 2,500 |" in part
+    assert "| PyTorch, a loop | 25.0 |" in part
+    assert "| elman's backward pass, in forward passes | 2.25 |" in part
+    assert "| share of multiply-add, float32 that elman reaches | 60 % |" in part
+    assert "From T = 1,024 to 4,096 it grows by 1.25 times the states." in part
+    assert "| an update, MiB | 11.0 | 41.0 |" in part
+    assert "an update of training, 16 -> 32 -> 4, T = 100, B = 16, float32 | JAX" in text
+    words = summary.summary(result)
+    row = "an update with 100 steps of 16 sequences, 16 -> 32 -> 4"
+    assert f"| {row} | 100 µs | 60 % of multiply-add | 25.0x | **0.950x** |" in words
+    assert "take 60.0 µs, so that nothing can be more than 41.7 times as fast as PyTorch" in (
+        " ".join(words.split())
+    )
