@@ -439,6 +439,7 @@ def test_a_question_without_sense_is_one_sentence(here, sines, options, sentence
         ("a,b\n1,2\n3,x\n", "standard input line 3, column b: expected a number, got 'x' (--in"),
         ("a,b\n1,2\n3,nan\n", "standard input line 3, column b: expected a number, got 'nan'"),
         ("1,2\n\n3,\n", "standard input line 3, column 2: expected a number, got ''"),
+        ("a,b\x1b[2J\n1,2\n", "standard input: expected a name of a column, got 'b\\x1b[2J'"),
         ("a,a\n1,2\n", "standard input: two columns have the same name"),
         ("1\n", "--horizon: expected less than the 1 steps, got 1"),
         ("1\n2\n3\n", "DATA: expected enough of it for a"),

@@ -76,6 +76,9 @@ class _Columns:
         self.rows = [[field.strip() for field in fields] for _, fields in numbered]
         width = len(table.header or (self.rows[0] if self.rows else []))
         self.names = table.header or [str(i + 1) for i in range(width)]
+        for name in self.names:
+            if not name.isprintable():
+                raise tables.TableError(f"{self.file}: expected a name of a column, got {name!r}")
         if len(set(self.names)) < width:
             raise tables.TableError(f"{self.file}: two columns have the same name")
         for line, row in zip(self.lines, self.rows, strict=True):
