@@ -20,7 +20,7 @@ except ModuleNotFoundError as error:
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from elman import pure, reference, training
+    from elman import plot, pure, reference, training
     from elman._core import Stream
     from elman.errors import (
         ArgumentError,
@@ -77,6 +77,7 @@ __all__ = [  # noqa: RUF022
     "isa",
     "load",
     "loss_and_gradients",
+    "plot",
     "pure",
     "reference",
     "ridge_readout",
@@ -100,7 +101,7 @@ _HOMES = {
     "loss_and_gradients": "elman.training",
     "train": "elman.training",
 }
-_MODULES = ("pure", "reference", "training")
+_MODULES = ("plot", "pure", "reference", "training")
 
 
 def __getattr__(name: str) -> object:
