@@ -10,6 +10,8 @@ import elman
 import elman.initialization
 import elman.network
 import elman.ridge
+import elman.sklearn.classifier
+import elman.sklearn.regressor
 import elman.storage
 import elman.training.batch
 import elman.training.launch
@@ -23,6 +25,8 @@ MODULES = [
     elman.pure,
     elman.reference,
     elman.ridge,
+    elman.sklearn.classifier,
+    elman.sklearn.regressor,
     elman.storage,
     elman.training.batch,
     elman.training.launch,

@@ -20,7 +20,7 @@ except ModuleNotFoundError as error:
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from elman import plot, pure, reference, training
+    from elman import plot, pure, reference, sklearn, training
     from elman._core import Stream
     from elman.errors import (
         ArgumentError,
@@ -82,6 +82,7 @@ __all__ = [  # noqa: RUF022
     "reference",
     "ridge_readout",
     "set_isa",
+    "sklearn",
     "train",
     "training",
 ]
@@ -101,7 +102,7 @@ _HOMES = {
     "loss_and_gradients": "elman.training",
     "train": "elman.training",
 }
-_MODULES = ("plot", "pure", "reference", "training")
+_MODULES = ("plot", "pure", "reference", "sklearn", "training")
 
 
 def __getattr__(name: str) -> object:

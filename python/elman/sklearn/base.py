@@ -1,0 +1,304 @@
+"""What both estimators share: their settings, and a training run that can be gone on with."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from joblib import effective_n_jobs
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from elman import _arguments, _core
+from elman.errors import ArgumentError
+from elman.network import Network
+from elman.sklearn import panels
+from elman.training import History, data, optimizers
+from elman.training.progress import bar
+from elman.training.run import Plan, Run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike, DTypeLike
+
+    from elman.initialization import Initialization
+    from elman.sklearn.panels import Array, Panel
+    from elman.training.optimizers import Optimizer, Schedule
+
+
+_OPTIMIZER = optimizers.AdamW(0.002, weight_decay=1.0)
+
+
+class _Past(NamedTuple):
+    """What it takes to go on with training: the optimizer's state, the epochs, and their seed."""
+
+    seed: int
+    state: dict[str, Array]
+    updates: int
+    history: History
+
+
+class Elman(BaseEstimator):  # type: ignore[misc]
+    """The base of the two estimators: `_loss` and `_output_activation` are theirs to say."""
+
+    _loss: str
+    _output_activation: str
+    network_: Network
+    history_: History
+
+    def __init__(
+        self,
+        *,
+        hidden_size: int | Sequence[int] = 64,
+        activation: str | Sequence[str] = "tanh",
+        init: Initialization = "glorot",
+        outputs: str = "last",
+        optimizer: str | Optimizer | None = None,
+        learning_rate: float | None = None,
+        weight_decay: float | None = None,
+        schedule: Schedule = "cosine",
+        clip_norm: float | None = 1.0,
+        max_iter: int = 100,
+        batch_size: int = 32,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 20,
+        warm_start: bool = False,
+        dtype: DTypeLike = "float64",
+        random_state: int | np.random.RandomState | None = None,
+        n_jobs: int | None = None,
+        verbose: bool = False,
+    ) -> None:
+        self.hidden_size = hidden_size
+        self.activation = activation
+        self.init = init
+        self.outputs = outputs
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.schedule = schedule
+        self.clip_norm = clip_norm
+        self.max_iter = max_iter
+        self.batch_size = batch_size
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.warm_start = warm_start
+        self.dtype = dtype
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    @property
+    def loss_curve_(self) -> list[float]:
+        """The training loss of every epoch: `history_.loss`."""
+        return self.history_.loss
+
+    @property
+    def n_iter_(self) -> int:
+        """How many epochs were made: those of `fit` and of all `partial_fit` after it."""
+        return len(self.history_.epoch)
+
+    # --- fitting ---
+
+    def _learn(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None,
+        *,
+        incremental: bool,
+        classes: ArrayLike | None = None,
+    ) -> None:
+        """Fit anew, or go on: with one epoch more, or from the weights of the last fit."""
+        optimizer, plan = self._settings()
+        if y is None:
+            raise ArgumentError(
+                f"y: expected targets, got None: {type(self).__name__} requires y to be passed, but"
+                " the target y is None"
+            )
+        first = not hasattr(self, "network_") or not (incremental or self.warm_start)
+        panel = panels.read(self, X, first=first)
+        rows = self._read_targets(panel, y, first=first, classes=classes)
+        weights = np.ones(len(panel.values))
+        if sample_weight is not None:
+            weights = weights * data._nonnegative("sample_weight", sample_weight, weights.shape)
+        used = weights > 0
+        if not used.any():
+            raise ArgumentError("sample_weight: expected a weight above zero, got none")
+        rows = rows[used if self.outputs == "last" else np.repeat(used, panel.counts)]
+        panel, weights = panel.take(used), weights[used]
+
+        past = None if first or not incremental else self._past
+        if past is None:
+            seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+            past = _Past(seed, {}, 0, History())
+        plan = plan._replace(seed=past.seed)
+        if incremental:
+            epochs = len(past.history.epoch) + 1
+            plan = plan._replace(epochs=epochs, schedule="constant", watched=None, patience=None)
+        net = self._new_network(panel, rows, weights, past.seed) if first else self.network_
+        self._train(net, panel, rows, weights, optimizer, plan, past)
+
+    def _settings(self) -> tuple[Optimizer, Plan]:
+        """Check the parameters."""
+        if self.outputs not in ("last", "all"):
+            raise ArgumentError(f"outputs: expected 'last' or 'all', got {self.outputs!r}")
+        optimizer = optimizers.choose(
+            _OPTIMIZER if self.optimizer is None else self.optimizer,
+            self.learning_rate,
+            self.weight_decay,
+        )
+        if self.clip_norm is not None:
+            _arguments.number("clip_norm", self.clip_norm)
+        _arguments.number("validation_fraction", self.validation_fraction, below_1=True)
+        patience = _arguments.size("n_iter_no_change", self.n_iter_no_change)
+        return optimizer, Plan(
+            epochs=_arguments.size("max_iter", self.max_iter),
+            batch_size=_arguments.size("batch_size", self.batch_size),
+            bptt_steps=None,
+            update_every=None,
+            carry_state=False,
+            shuffle=True,
+            seed=0,
+            learning_rate=optimizer.learning_rate,
+            schedule=optimizers.check_schedule(self.schedule),
+            watched="validation_loss" if self.early_stopping else None,
+            patience=patience if self.early_stopping else None,
+            min_delta=0.0,
+            threads=effective_n_jobs(self.n_jobs),
+        )
+
+    def _read_targets(
+        self, panel: Panel, y: ArrayLike, *, first: bool, classes: ArrayLike | None
+    ) -> Array:
+        """Check the targets and return a row for each sequence or each real step."""
+        raise NotImplementedError
+
+    def _row_weights(self, panel: Panel, rows: Array, weights: Array) -> Array:
+        """Return the weight of each row of targets."""
+        return weights if self.outputs == "last" else np.repeat(weights, panel.counts)
+
+    def _outputs_for(self, rows: Array, weights: Array) -> dict[str, Any]:
+        """Return the arguments that say what outputs a network for these targets has."""
+        raise NotImplementedError
+
+    def _new_network(self, panel: Panel, rows: Array, weights: Array, seed: int) -> Network:
+        """Return a network to begin with, in the units of the training data."""
+        shift, scale = panels.units(panel.steps(), np.repeat(weights, panel.counts))
+        return Network(
+            input_size=panel.values.shape[2],
+            hidden_size=self.hidden_size,
+            seed=seed,
+            activation=self.activation,
+            output_activation=self._output_activation,
+            dtype=self.dtype,
+            init=self.init,
+            input_shift=shift,
+            input_scale=1 / scale,
+            **self._outputs_for(rows, self._row_weights(panel, rows, weights)),
+        )
+
+    def _train(
+        self,
+        net: Network,
+        panel: Panel,
+        rows: Array,
+        weights: Array,
+        optimizer: Optimizer,
+        plan: Plan,
+        past: _Past,
+    ) -> None:
+        """Train a network and keep it, with all that it takes to go on."""
+        inner, rows = _in_own_units(net, rows)
+        row_weights = self._row_weights(panel, rows, weights)
+        if self.outputs == "all":
+            rows, row_weights = panel.spread(rows), panel.spread(row_weights)
+        given = data.Data(panel.values, rows, panel.lengths, None, row_weights)
+        held_out = None
+        if plan.watched is not None:
+            self._require_two_parts(panel)
+            given, apart = data.hold_out(given, self.validation_fraction, self.outputs, plan.seed)
+            held_out = data.examples(inner, apart, self._loss, self.outputs)
+        examples = data.examples(inner, given, self._loss, self.outputs)
+        trainer = _core.Trainer(
+            inner._core, optimizer.name, optimizer.settings(), self.clip_norm, None, False
+        )
+        if past.state.keys() == trainer.state().keys():  # else there is none, or of another kind
+            trainer.restore(past.state, past.updates)
+        run = Run(inner, trainer, examples, held_out, plan)
+        run.history = past.history
+        with bar(self.verbose, plan.epochs) as show:
+            result = run.result(run.go(show))
+        if result.stopped == "interrupt":
+            warnings.warn("training was interrupted", stacklevel=4)
+        self._past = _Past(plan.seed, trainer.state(), trainer.updates, result.history)
+        self.history_ = result.history
+        self.network_ = _in_units_of(net, result.network)
+
+    def _require_two_parts(self, panel: Panel) -> None:
+        """Refuse too few sequences for training and validation."""
+        n = len(panel.values)
+        if n > 1 or self.outputs == "last":
+            held_out = max(1, round(self.validation_fraction * n))
+            if held_out >= n:
+                raise ArgumentError(
+                    f"validation_fraction: expected one that leaves some of {n} sequences to train"
+                    f" on, got {self.validation_fraction:g}"
+                )
+
+    # --- predicting ---
+
+    def _for_score(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None
+    ) -> tuple[ArrayLike, ArrayLike, ArrayLike | None]:
+        """Return predictions, targets and weights, with a row for each sequence or real step."""
+        predicted = self.predict(X)
+        if self.outputs == "last":
+            return predicted, y, sample_weight
+        panel = panels.read(self, X, first=False)
+        predicted, y = (panels.targets_of_steps(panel, values) for values in (predicted, y))
+        if sample_weight is not None:
+            sample_weight = np.repeat(sample_weight, panel.counts)
+        return predicted, y, sample_weight
+
+    def _run(self, X: ArrayLike) -> tuple[Panel, Array]:
+        """Return the sequences and the outputs of the network."""
+        check_is_fitted(self, "network_")
+        panel = panels.read(self, X, first=False)
+        outputs = self.network_.run(
+            panel.values,
+            lengths=panel.lengths,
+            outputs=self.outputs,
+            threads=effective_n_jobs(self.n_jobs),
+        ).output
+        return panel, outputs
+
+
+def _in_own_units(net: Network, rows: Array) -> tuple[Network, Array]:
+    """Return the network without units of outputs, and the targets of that network."""
+    if net.output_scale is None:
+        return net, rows
+    units = ("output_shift", "output_scale")
+    tensors = {name: array for name, array in net._tensors.items() if name not in units}
+    return _of_tensors(net, tensors), (rows - net.output_shift) / net.output_scale
+
+
+def _in_units_of(like: Network, net: Network) -> Network:
+    """Return the network with another's units of outputs."""
+    return net if like.output_scale is None else _of_tensors(like, like._tensors | net._tensors)
+
+
+def _of_tensors(net: Network, tensors: dict[str, Array]) -> Network:
+    """Return a network that differs in its tensors alone."""
+    return Network._from_tensors(
+        tensors,
+        net.dtype.name,
+        list(net.activations),
+        net.output_activation,
+        net.metadata,
+        allow_nonfinite=False,
+    )

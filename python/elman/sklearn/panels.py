@@ -1,0 +1,167 @@
+"""Sequences as users of scikit-learn have them, made one padded array; and the targets of steps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from sklearn.utils.validation import check_array, validate_data
+
+from elman import _arguments
+from elman.errors import ArgumentError, ShapeError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from elman.sklearn.base import Elman
+
+    Array = NDArray[Any]
+
+FLOATS = (np.float64, np.float32)
+KINDS = "an array (n, T) or (n, T, I), or a list of sequences"
+
+
+class Panel(NamedTuple):
+    """Sequences: values (n, T, I), and their lengths (n,) if they came as a list."""
+
+    values: Array
+    lengths: Array | None
+
+    @property
+    def counts(self) -> Array:
+        """How many real steps each sequence has, (n,)."""
+        n, T, _ = self.values.shape
+        return np.full(n, T) if self.lengths is None else self.lengths
+
+    @property
+    def mask(self) -> Array:
+        """Which steps are real, (n, T)."""
+        mask: Array = np.arange(self.values.shape[1]) < self.counts[:, np.newaxis]
+        return mask
+
+    def steps(self) -> Array:
+        """Return the rows of all real steps, (sum of T_i, I)."""
+        return self.values[self.mask]
+
+    def take(self, chosen: Array) -> Panel:
+        """Return some of the sequences."""
+        return Panel(self.values[chosen], None if self.lengths is None else self.lengths[chosen])
+
+    def spread(self, rows: Array) -> Array:
+        """Return something of every real step as (n, T, ...), with zeros after the ends."""
+        mask = self.mask
+        spread = np.zeros((*mask.shape, *rows.shape[1:]), rows.dtype)
+        spread[mask] = rows
+        return spread
+
+    def unpad(self, outputs: Array) -> Array | list[Array]:
+        """Return outputs (n, T, ...) as they are, or as a list if the sequences came as one."""
+        if self.lengths is None:
+            return outputs
+        return [row[:length] for row, length in zip(outputs, self.lengths.tolist(), strict=True)]
+
+
+def read(estimator: Elman, X: ArrayLike, *, first: bool) -> Panel:
+    """Check sequences and return them; the first ones say what others must look like."""
+    X = _regular(X)
+    if isinstance(X, list):
+        panel = _of_list(estimator, X)
+    elif getattr(X, "ndim", 2) > 2:
+        values = check_array(X, dtype=FLOATS, allow_nd=True, input_name="X", estimator=estimator)
+        panel = Panel(values, None)
+        if values.ndim != 3 or 0 in values.shape:
+            raise ShapeError(f"X: expected {KINDS}, none of them empty, got {values.shape}")
+    else:
+        return _of_columns(estimator, X, first=first)
+    I = panel.values.shape[-1]
+    if first:
+        estimator.n_features_in_, estimator._of_columns = I, False
+        if hasattr(estimator, "feature_names_in_"):
+            del estimator.feature_names_in_
+    elif (expected := estimator.network_.input_size) != I:
+        raise ShapeError(f"X: expected {expected} features a step, as in fit, got {I}")
+    return panel
+
+
+def _regular(X: ArrayLike) -> Any:  # noqa: ANN401
+    """Return sequences that come one by one as a list; nested lists of numbers as an array.
+
+    A list of arrays is a list of sequences even if they happen to be of equal length.
+    """
+    if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1:
+        return list(X)
+    if not isinstance(X, list | tuple):
+        return X
+    if not any(hasattr(sequence, "__array__") for sequence in X):
+        try:
+            return np.asarray(X) if len(X) else []
+        except ValueError:  # of different lengths
+            pass
+    return list(X)
+
+
+def _of_columns(estimator: Elman, X: ArrayLike, *, first: bool) -> Panel:
+    """Read a table (n, T): one feature, a column for each step."""
+    if first or estimator._of_columns:
+        values = validate_data(estimator, X, dtype=FLOATS, reset=first)
+    else:
+        values = check_array(X, dtype=FLOATS, input_name="X", estimator=estimator)
+        if (I := estimator.network_.input_size) != 1:
+            raise ShapeError(f"X: expected (n, T, {I}) or a list of sequences, got {values.shape}")
+    if first:
+        estimator._of_columns = True
+    return Panel(values[:, :, np.newaxis], None)
+
+
+def _of_list(estimator: Elman, X: list[ArrayLike]) -> Panel:
+    """Read sequences (T_i, I) or (T_i,)."""
+    if len(X) == 0:
+        raise ArgumentError("X: expected at least one sequence, got none")
+    sequences = [_sequence(f"X[{i}]", sequence) for i, sequence in enumerate(X)]
+    I = sequences[0].shape[1]
+    for i, sequence in enumerate(sequences):
+        if sequence.shape[1] != I:
+            raise ShapeError(f"X[{i}]: expected (T, {I}) as X[0] has it, got {sequence.shape}")
+    lengths = np.array([len(sequence) for sequence in sequences])
+    steps = check_array(
+        np.concatenate(sequences), dtype=FLOATS, input_name="X", estimator=estimator
+    )
+    empty = Panel(np.empty((len(lengths), lengths.max(), 0)), lengths)
+    return Panel(empty.spread(steps), lengths)
+
+
+def _sequence(argument: str, values: ArrayLike) -> Array:
+    array = _arguments.array(argument, values)
+    if array.ndim == 1:
+        array = array[:, np.newaxis]
+    if array.ndim != 2 or 0 in array.shape:
+        raise ShapeError(f"{argument}: expected (T, I) or (T,), T at least 1, got {array.shape}")
+    return array
+
+
+def targets_of_steps(panel: Panel, y: ArrayLike) -> Array:
+    """Return the targets of all real steps, (sum of T_i, ...), of (n, T, ...) or a list."""
+    n, T, _ = panel.values.shape
+    if panel.lengths is None:
+        array = _arguments.array("y", y)
+        if array.shape[:2] != (n, T):
+            raise ShapeError(
+                f"y: expected {(n, T)}, one target a step with outputs='all', got {array.shape}"
+            )
+        return array.reshape(n * T, *array.shape[2:])
+    listed = _arguments.listed("y", y, "a list of arrays")  # type: ignore[arg-type]
+    if len(listed) != n:
+        raise ShapeError(f"y: expected {n} arrays, as many as X has sequences, got {len(listed)}")
+    arrays = [_arguments.array(f"y[{i}]", values) for i, values in enumerate(listed)]
+    for i, (array, length) in enumerate(zip(arrays, panel.lengths.tolist(), strict=True)):
+        if array.shape[:1] != (length,) or array.shape[1:] != arrays[0].shape[1:]:
+            expected = (length, *arrays[0].shape[1:])
+            raise ShapeError(f"y[{i}]: expected {expected}, got {array.shape}")
+    return np.concatenate(arrays)
+
+
+def units(rows: Array, weights: Array) -> tuple[Array, Array]:
+    """Return the weighted mean and standard deviation of each column, 1 where it is constant."""
+    mean = np.average(rows, axis=0, weights=weights)
+    scale = np.sqrt(np.average((rows - mean) ** 2, axis=0, weights=weights))
+    return mean, np.where(np.ptp(rows, axis=0) > 0, scale, 1.0)

@@ -1,0 +1,213 @@
+"""The regressor: a network with a linear readout, in the units of the targets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.base import RegressorMixin
+from sklearn.metrics import r2_score
+from sklearn.utils import check_array
+from sklearn.utils.validation import check_consistent_length
+
+from elman.errors import ShapeError
+from elman.sklearn import panels
+from elman.sklearn.base import Elman
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from sklearn.utils import Tags
+
+    from elman.sklearn.panels import Array, Panel
+
+
+class ElmanRegressor(RegressorMixin, Elman):  # type: ignore[misc]
+    """An Elman network that tells numbers from sequences, one or several, or at every step.
+
+    It reads a sequence from its first step to its last; a linear readout is trained by
+    back-propagation through time on the squared error. Inputs and targets are standardised by
+    their means and standard deviations in the training data; these become units of the network, so
+    that `network_` takes and gives raw numbers, in a stream too.
+
+    Everywhere, `X` is an array (n, T, I), a table or array (n, T) with one feature and a column
+    for each step, or a list of n arrays (T_i, I) or (T_i,) of any lengths.
+
+    Parameters
+    ----------
+    outputs : {"last", "all"}
+        "last": the targets of a sequence, given after its last step, `y` (n,), or (n, O) for
+        several. "all": targets of every step, given as soon as it is read, `y` (n, T) or (n, T, O),
+        or a list of n arrays (T_i,) or (T_i, O) if `X` is a list; predictions come in the same
+        form.
+    hidden_size, activation, init, optimizer, learning_rate, weight_decay, schedule, clip_norm, \
+max_iter, batch_size, early_stopping, validation_fraction, n_iter_no_change, warm_start, dtype, \
+random_state, n_jobs, verbose
+        As for `ElmanClassifier`.
+
+    Attributes
+    ----------
+    network_ : elman.Network
+        The trained network, which takes and gives raw numbers.
+    n_outputs_ : int
+        O, the number of targets.
+    n_features_in_, feature_names_in_, n_iter_
+        As for `ElmanClassifier`.
+    history_ : elman.training.History
+        What happened epoch by epoch; losses are mean squared errors of standardised targets, 1 for
+        the mean of the training data.
+    loss_curve_ : list of float
+        The training loss of every epoch.
+
+    Examples
+    --------
+    The next value of a sine from the last twelve:
+
+    >>> import numpy as np
+    >>> from elman.sklearn import ElmanRegressor
+    >>> wave = 20 + 5 * np.sin(0.3 * np.arange(300))
+    >>> X, y = np.lib.stride_tricks.sliding_window_view(wave[:-1], 12), wave[12:]
+    >>> est = ElmanRegressor(random_state=0).fit(X[:200], y[:200])
+    >>> est.score(X[200:], y[200:]) > 0.99
+    True
+
+    The running mean at every step of sequences of any lengths:
+
+    >>> rng = np.random.default_rng(0)
+    >>> X = [rng.standard_normal(rng.integers(5, 20)) for _ in range(100)]
+    >>> y = [x.cumsum() / np.arange(1, len(x) + 1) for x in X]
+    >>> est = ElmanRegressor(outputs="all", learning_rate=0.01, random_state=0)
+    >>> est = est.fit(X[:80], y[:80])
+    >>> est.score(X[80:], y[80:]) > 0.9
+    True
+    >>> est.predict([X[80]])[0].shape == X[80].shape
+    True
+    """
+
+    _loss = "mse"
+    _output_activation = "identity"
+
+    def fit(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> ElmanRegressor:
+        """Train a network.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, T) or (n, T, I), or list of array_like, shape (T_i, I) or (T_i,)
+            Sequences.
+        y : array_like, shape (n,) or (n, O); with `outputs="all"` (n, T), (n, T, O), or a list of \
+arrays (T_i,) or (T_i, O)
+            Targets.
+        sample_weight : array_like, shape (n,), optional
+            Weights of the sequences, at least 0.
+
+        Returns
+        -------
+        ElmanRegressor
+            This estimator.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a parameter, `X`, `y` or `sample_weight` is not what is expected, before any work.
+        elman.DivergenceError
+            If a loss is not finite.
+        """
+        self._learn(X, y, sample_weight, incremental=False)
+        return self
+
+    def partial_fit(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> ElmanRegressor:
+        """Train for one epoch more, on these data.
+
+        The optimizer goes on where it stood, at the full learning rate: calls with the same data
+        are the epochs of one `fit` with `schedule="constant"`, bit for bit. The units are those of
+        the first data. Early stopping does nothing here.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for `fit`.
+
+        Returns
+        -------
+        ElmanRegressor
+            This estimator.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As for `fit`.
+        """
+        self._learn(X, y, sample_weight, incremental=True)
+        return self
+
+    def predict(self, X: ArrayLike) -> Array | list[Array]:
+        """Return the targets as the network tells them.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, T) or (n, T, I), or list of array_like, shape (T_i, I) or (T_i,)
+            Sequences with the features of those that were fitted; those of a list, or of an array
+            (n, T, I), may be of any lengths.
+
+        Returns
+        -------
+        ndarray, shape (n,) or (n, O); with `outputs="all"` (n, T), (n, T, O), or a list of arrays
+            In the form of `y` in `fit`.
+        """
+        panel, values = self._run(X)
+        if self._single:
+            values = values[..., 0]
+        return values if self.outputs == "last" else panel.unpad(values)
+
+    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Return R^2, 1 for perfect and 0 for the mean: over the sequences, or over all steps.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for `fit`.
+
+        Returns
+        -------
+        float
+            The mean of that of each target.
+        """
+        predicted, truth, weights = self._for_score(X, y, sample_weight)
+        return float(r2_score(truth, predicted, sample_weight=weights))
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.target_tags.multi_output = True
+        return tags
+
+    # --- what the base asks for ---
+
+    def _read_targets(
+        self, panel: Panel, y: ArrayLike, *, first: bool, classes: ArrayLike | None
+    ) -> Array:
+        """Return the targets as they are, (m, O)."""
+        if self.outputs == "all":
+            y = panels.targets_of_steps(panel, y)
+        else:
+            check_consistent_length(panel.values, y)
+        rows: Array = check_array(
+            y, dtype=np.float64, ensure_2d=False, input_name="y", estimator=self
+        )
+        single = rows.ndim == 1
+        if single:
+            rows = rows[:, np.newaxis]
+        if first:
+            self.n_outputs_, self._single = rows.shape[1], single
+        elif rows.shape[1] != self.n_outputs_:
+            raise ShapeError(
+                f"y: expected {self.n_outputs_} targets, as in the first fit, got {rows.shape[1]}"
+            )
+        return rows
+
+    def _outputs_for(self, rows: Array, weights: Array) -> dict[str, Any]:
+        shift, scale = panels.units(rows, weights)
+        return {"output_size": rows.shape[1], "output_shift": shift, "output_scale": scale}

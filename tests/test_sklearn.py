@@ -1,0 +1,495 @@
+"""The estimators: scikit-learn's own checks, sequences of any form, units, and going on."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import re
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score, r2_score
+from sklearn.model_selection import GridSearchCV, KFold, cross_val_score, train_test_split
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, MinMaxScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import elman
+from elman.sklearn import ElmanClassifier, ElmanRegressor
+
+QUICK = {"hidden_size": 5, "max_iter": 4, "random_state": 0}
+
+
+# The checks fit more than two hundred networks: smaller ones than by default, at a higher rate.
+@parametrize_with_checks(
+    [
+        ElmanClassifier(hidden_size=16, max_iter=60, learning_rate=0.01),
+        ElmanRegressor(hidden_size=16, max_iter=60, learning_rate=0.01),
+    ]
+)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+def test_the_checks_of_scikit_learn_pass(estimator, check):
+    check(estimator)
+
+
+def panel(rng, n=20, T=7, I=3):
+    """Return sequences, a label for each and numbers for each, by a rule of their means."""
+    X = rng.standard_normal((n, T, I)) * [1, 10, 100][:I] + 50
+    mean = X.mean(axis=(1, 2))
+    return X, np.where(mean > np.median(mean), "high", "low"), np.stack([mean, -1e3 * mean], 1)
+
+
+def ragged(rng, n=20, I=3):
+    """Return sequences of 1 to 9 steps, with labels and two numbers for each."""
+    X = [rng.standard_normal((T, I)) for T in rng.integers(1, 10, n)]
+    mean = np.array([x.mean() for x in X])
+    return X, np.where(mean > np.median(mean), "high", "low"), np.stack([mean, -1e3 * mean], 1)
+
+
+# --- what sequences look like ---------------------------------------------------------------------
+
+
+def test_sequences_with_one_feature_are_the_same_in_every_form(rng):
+    X, y, _ = panel(rng, I=1)
+    table = X[:, :, 0]
+    forms = [table, X, table.tolist(), list(X), list(table), tuple(table), objects(list(table))]
+    expected = ElmanClassifier(**QUICK).fit(table, y).predict_proba(table)
+    for form in forms:
+        est = ElmanClassifier(**QUICK).fit(form, y)
+        for other in forms if form is not table else [table]:
+            np.testing.assert_array_equal(est.predict_proba(other), expected)
+
+
+def objects(sequences):
+    array = np.empty(len(sequences), object)
+    array[:] = sequences
+    return array
+
+
+def test_a_list_of_sequences_gives_what_each_gives_alone_without_padding(rng):
+    X, y, _ = ragged(rng)
+    est = ElmanClassifier(**QUICK).fit(X, y)
+    alone = np.concatenate([est.predict_proba(x[np.newaxis]) for x in X])
+    np.testing.assert_array_equal(est.predict_proba(X), alone)
+    np.testing.assert_array_equal(est.predict_proba(objects(X)), alone)
+
+
+def test_training_on_a_list_does_not_see_its_padding(rng):
+    """The same network from elman.train, given padded arrays whose padding is NaN."""
+    X, _, y = ragged(rng)
+    est = ElmanRegressor(**QUICK, schedule="constant").fit(X, y)
+    steps, lengths = np.concatenate(X), np.array([len(x) for x in X])
+    padded = np.full((len(X), lengths.max(), 3), np.nan)
+    for row, x in zip(padded, X, strict=True):
+        row[: len(x)] = x
+    net = elman.Network(
+        input_size=3,
+        hidden_size=5,
+        output_size=2,
+        seed=est._past.seed,
+        init="glorot",
+        dtype="float64",
+        output_activation="identity",
+        input_shift=steps.mean(axis=0),
+        input_scale=1 / steps.std(axis=0),
+    )
+    result = elman.train(
+        net,
+        padded,
+        (y - y.mean(axis=0)) / y.std(axis=0),
+        outputs="last",
+        lengths=lengths,
+        optimizer=elman.AdamW(2e-3, weight_decay=1.0),
+        clip_norm=1.0,
+        epochs=4,
+        seed=est._past.seed,
+    )
+    np.testing.assert_allclose(est.loss_curve_, result.history.loss, rtol=1e-12)
+    expected = result.network(X[0], outputs="last") * y.std(axis=0) + y.mean(axis=0)
+    np.testing.assert_allclose(est.predict(X[:1])[0], expected, rtol=1e-12)
+
+
+def test_lists_of_numbers_of_different_lengths_are_sequences(rng):
+    est = ElmanClassifier(**QUICK).fit([[1, 2], [3, 4, 5], [6]], [0, 1, 1])
+    assert est.n_features_in_ == 1
+    assert est.predict([[1.0, 2.0, 3.0, 4.0], [5.0]]).shape == (2,)
+
+
+def test_sequences_may_have_any_length_where_columns_do_not_say(rng):
+    X, y, _ = panel(rng, I=1)
+    est = ElmanClassifier(**QUICK).fit(X, y)
+    assert est.n_features_in_ == 1
+    assert est.predict(rng.standard_normal((2, 30))).shape == (2,)
+    assert est.predict(rng.standard_normal((2, 30, 1))).shape == (2,)
+    est.fit(X[:, :, 0], y)
+    assert est.n_features_in_ == 7
+    with pytest.raises(ValueError, match=r"X has 30 features, but .* is expecting 7 features"):
+        est.predict(rng.standard_normal((2, 30)))
+
+
+def test_a_data_frame_gives_the_names_of_its_columns(rng):
+    pandas = pytest.importorskip("pandas")
+    X, y, _ = panel(rng, I=1)
+    frame = pandas.DataFrame(X[:, :, 0], columns=[f"{hour} h" for hour in range(7)])
+    est = ElmanClassifier(**QUICK).fit(frame, y)
+    assert est.feature_names_in_.tolist() == frame.columns.tolist()
+    est.fit(X, y)
+    assert not hasattr(est, "feature_names_in_")
+
+
+# --- what is refused ------------------------------------------------------------------------------
+
+X3 = np.zeros((4, 5, 3))
+LIST = [np.zeros((5, 3)), np.zeros((2, 3))]
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "message"),
+    [
+        (np.full((4, 5), np.nan), [0, 1, 0, 1], "Input X contains NaN"),
+        (np.full((4, 5, 3), np.inf), [0, 1, 0, 1], "Input X contains infinity"),
+        ([np.zeros((5, 3)), np.full((2, 3), np.nan)], [0, 1], "Input X contains NaN"),
+        (X3[None], [0], r"X: expected an array \(n, T\) or \(n, T, I\), or a list of sequences"),
+        (X3[:, :0], [0, 1, 0, 1], r"none of them empty, got \(4, 0, 3\)"),
+        ([], [], "X: expected at least one sequence, got none"),
+        ([*LIST, np.zeros((2, 4))], [0, 1, 0], r"X\[2\]: expected \(T, 3\) as X\[0\] has it"),
+        ([*LIST, np.zeros((0, 3))], [0, 1, 0], r"X\[2\]: expected .* T at least 1, got \(0, 3\)"),
+        ([*LIST, np.zeros((1, 2, 3))], [0, 1, 0], r"X\[2\]: expected \(T, I\) or \(T,\)"),
+        (X3, None, "y: expected targets, got None"),
+        (X3, [0, 1, 0], "inconsistent numbers of samples"),
+        (X3, [0, 1, 0, np.nan], "Input y contains NaN"),
+    ],
+)
+@pytest.mark.parametrize("kind", [ElmanClassifier, ElmanRegressor])
+def test_wrong_data_are_refused_in_one_sentence(kind, X, y, message):
+    with pytest.raises(ValueError, match=message):
+        kind(**QUICK).fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"outputs": "first"}, "outputs: expected 'last' or 'all', got 'first'"),
+        ({"hidden_size": 0}, "hidden_size: expected at least 1, got 0"),
+        ({"activation": "swish"}, "activation"),
+        ({"init": "zeros"}, "init"),
+        ({"optimizer": "lbfgs"}, "optimizer: expected one of sgd, .*, got 'lbfgs'"),
+        ({"learning_rate": -1}, "learning_rate: expected a number above 0"),
+        ({"weight_decay": -1}, "weight_decay: expected a number at least 0"),
+        ({"schedule": "step"}, "schedule: expected one of"),
+        ({"clip_norm": 0}, "clip_norm: expected a number above 0"),
+        ({"max_iter": 0}, "max_iter: expected at least 1, got 0"),
+        ({"batch_size": 0}, "batch_size: expected at least 1, got 0"),
+        ({"validation_fraction": 1.0}, "validation_fraction: expected a number above 0 and below"),
+        ({"n_iter_no_change": 0}, "n_iter_no_change: expected at least 1, got 0"),
+        (
+            {"early_stopping": True, "validation_fraction": 0.9},
+            "validation_fraction: expected one that leaves some of 4 sequences",
+        ),
+    ],
+)
+def test_wrong_parameters_are_refused_by_name(parameters, message):
+    with pytest.raises(ValueError, match=message):
+        ElmanClassifier(**QUICK | parameters).fit(X3, [0, 1, 0, 1])
+
+
+def test_a_dtype_that_is_not_a_float_is_refused():
+    with pytest.raises(TypeError, match="dtype: expected float32 or float64, got int64"):
+        ElmanRegressor(**QUICK, dtype="int64").fit(X3, [0, 1, 0, 1])
+
+
+def test_other_sequences_than_those_of_fit_are_refused(rng):
+    est = ElmanRegressor(**QUICK).fit(X3 + rng.standard_normal(X3.shape), [0, 1, 2, 3])
+    with pytest.raises(elman.ShapeError, match="X: expected 3 features a step, as in fit, got 4"):
+        est.predict(np.zeros((2, 5, 4)))
+    with pytest.raises(elman.ShapeError, match=r"X: expected \(n, T, 3\) or a list of sequences"):
+        est.predict(np.zeros((2, 5)))
+    with pytest.raises(elman.ShapeError, match="y: expected 1 targets, as in the first fit, got 2"):
+        est.partial_fit(X3, np.zeros((4, 2)))
+
+
+def test_predicting_before_fitting_is_an_error():
+    with pytest.raises(NotFittedError):
+        ElmanClassifier().predict(X3)
+
+
+def test_weights_that_leave_nothing_are_refused():
+    with pytest.raises(ValueError, match="sample_weight: expected a weight above zero, got none"):
+        ElmanRegressor(**QUICK).fit(X3, [0, 1, 2, 3], sample_weight=np.zeros(4))
+
+
+# --- the network ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_network_takes_and_gives_raw_numbers(rng, tmp_path, dtype):
+    X, _, y = panel(rng)
+    est = ElmanRegressor(**QUICK, dtype=dtype).fit(X, y)
+    net = est.network_
+    assert net.dtype == dtype
+    np.testing.assert_array_equal(net(X, outputs="last"), est.predict(X))
+    net.save(tmp_path / "model.safetensors")
+    stream = elman.load(tmp_path / "model.safetensors").stream()
+    last = [stream.step(x_t) for x_t in X[0]][-1]
+    np.testing.assert_array_equal(last, est.predict(X[:1])[0])
+
+
+def test_the_units_are_those_of_the_steps_that_count(rng):
+    X, _, y = ragged(rng)
+    weights = rng.integers(0, 3, len(X)).astype(float)
+    net = ElmanRegressor(**QUICK).fit(X, y, weights).network_
+    repeated = np.concatenate([x for x, w in zip(X, weights, strict=True) for _ in range(int(w))])
+    np.testing.assert_allclose(net.input_shift, repeated.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(net.input_scale, 1 / repeated.std(axis=0), rtol=1e-12)
+    targets = np.repeat(y, weights.astype(int), axis=0)
+    np.testing.assert_allclose(net.output_shift, targets.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(net.output_scale, targets.std(axis=0), rtol=1e-12)
+
+
+def test_what_is_constant_has_no_scale(rng):
+    X, _, y = panel(rng)
+    X[:, :, 1], y[:, 0] = 0.1, 7.0
+    est = ElmanRegressor(hidden_size=5, learning_rate=0.01, random_state=0).fit(X, y)
+    assert est.network_.input_scale[1] == est.network_.output_scale[0] == 1
+    np.testing.assert_allclose(est.predict(X)[:, 0], 7.0, atol=0.5)
+
+
+def test_the_network_of_a_classifier_gives_probabilities_and_names_the_classes(rng):
+    X, y, _ = panel(rng)
+    est = ElmanClassifier(**QUICK).fit(X, y)
+    np.testing.assert_array_equal(est.network_(X, outputs="last"), est.predict_proba(X))
+    np.testing.assert_array_equal(est.predict_proba(X).argmax(axis=1), est.predict(X) == "low")
+    assert est.network_.metadata["classes"] == "high,low"
+
+
+def test_layers_and_activations_are_those_asked_for(rng):
+    X, y, _ = panel(rng)
+    est = ElmanClassifier(hidden_size=(6, 4), activation=("relu", "tanh"), max_iter=1).fit(X, y)
+    assert est.network_.hidden_sizes == (6, 4)
+    assert est.network_.activations == ("relu", "tanh")
+
+
+# --- fitting --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_a_random_state_gives_the_same_bits_for_any_number_of_threads(rng, early_stopping):
+    X, y, _ = ragged(rng, n=70)
+    first, second = (
+        ElmanClassifier(**QUICK, early_stopping=early_stopping, n_jobs=n).fit(X, y) for n in (1, 2)
+    )
+    assert first.network_ == second.network_
+    assert first.loss_curve_ == second.loss_curve_
+    other = clone(first).set_params(random_state=1).fit(X, y)
+    assert other.network_ != first.network_
+
+
+def test_weights_that_are_whole_numbers_are_repeated_sequences(rng):
+    X, _, y = panel(rng, n=12)
+    weights = rng.integers(0, 3, len(X))
+    weighted = ElmanRegressor(**QUICK, batch_size=100).fit(X, y, weights)
+    repeated = ElmanRegressor(**QUICK, batch_size=100).fit(
+        np.repeat(X, weights, axis=0), np.repeat(y, weights, axis=0)
+    )
+    np.testing.assert_allclose(weighted.predict(X), repeated.predict(X), rtol=1e-9)
+
+
+@pytest.mark.parametrize("outputs", ["last", "all"])
+def test_class_weights_are_sample_weights(rng, outputs):
+    X, y, _ = panel(rng)
+    X = np.concatenate([X, -X], axis=1)  # units of 0 and the same scale for any weights
+    X /= np.sqrt((X**2).mean(axis=1, keepdims=True))
+    weights = np.where(y == "high", 3.0, 0.5)
+    if outputs == "all":
+        y = np.repeat(y[:, np.newaxis], X.shape[1], axis=1)
+    settings = QUICK | {"outputs": outputs}
+    of_classes = ElmanClassifier(**settings, class_weight={"high": 3.0, "low": 0.5}).fit(X, y)
+    of_samples = ElmanClassifier(**settings).fit(X, y, weights)
+    np.testing.assert_allclose(of_classes.loss_curve_, of_samples.loss_curve_, rtol=1e-12)
+    assert of_classes.loss_curve_ != ElmanClassifier(**settings).fit(X, y).loss_curve_
+
+
+def test_balanced_classes_weigh_the_same(rng):
+    X, y, _ = panel(rng)
+    y[:15], y[15:] = "many", "few"
+    balanced = ElmanClassifier(**QUICK, class_weight="balanced").fit(X, y)
+    given = ElmanClassifier(**QUICK, class_weight={"many": 20 / 30, "few": 20 / 10}).fit(X, y)
+    np.testing.assert_allclose(balanced.predict_proba(X), given.predict_proba(X), rtol=1e-12)
+
+
+def test_partial_fit_goes_on_as_fit_would(rng):
+    X, y, numbers = ragged(rng, n=40)
+    est, parts = (ElmanClassifier(**QUICK, schedule="constant") for _ in range(2))
+    est.fit(X, y)
+    for _ in range(4):
+        parts.partial_fit(X, y, classes=["high", "low"])
+        parts = pickle.loads(pickle.dumps(parts))
+    assert parts.network_ == est.network_
+    assert parts.loss_curve_ == est.loss_curve_
+    assert parts.n_iter_ == 4
+    longer = ElmanRegressor(**QUICK | {"max_iter": 6}, schedule="constant").fit(X, numbers)
+    shorter = ElmanRegressor(**QUICK, schedule="constant").fit(X, numbers)
+    shorter.partial_fit(X, numbers).partial_fit(X, numbers)
+    assert shorter.loss_curve_ == pytest.approx(longer.loss_curve_, rel=1e-12)
+    np.testing.assert_allclose(shorter.predict(X), longer.predict(X), rtol=1e-9)
+
+
+def test_partial_fit_must_know_the_classes():
+    with pytest.raises(ValueError, match="classes: expected all labels at the first partial_fit"):
+        ElmanClassifier(**QUICK).partial_fit(X3, [0, 1, 0, 1])
+    est = ElmanClassifier(**QUICK).partial_fit(X3, [0, 1, 0, 1], classes=[2, 1, 0])
+    assert est.classes_.tolist() == [0, 1, 2]
+    assert est.predict_proba(X3).shape == (4, 3)
+    with pytest.raises(ValueError, match=r"y: expected some of the classes \[0, 1, 2\], got 3"):
+        est.partial_fit(X3, [0, 1, 0, 3])
+    with pytest.raises(ValueError, match="class_weight: expected a mapping for partial_fit"):
+        est.set_params(class_weight="balanced").partial_fit(X3, [0, 1, 0, 1])
+
+
+def test_a_warm_start_begins_with_the_last_weights_and_units(rng):
+    X, _, y = panel(rng, n=60)
+    est = ElmanRegressor(**QUICK | {"max_iter": 60}, warm_start=True).fit(X, y)
+    before = est.network_
+    est.set_params(max_iter=1).fit(X + 1, y)
+    assert est.n_iter_ == 1
+    assert est.network_ != before
+    np.testing.assert_array_equal(est.network_.input_shift, before.input_shift)
+    assert est.loss_curve_[0] < 0.9 * clone(est).fit(X, y).loss_curve_[0]
+
+
+def test_early_stopping_stops_and_keeps_the_best_network(rng):
+    X = rng.standard_normal((40, 5))
+    est = ElmanRegressor(
+        hidden_size=8,
+        learning_rate=0.02,
+        early_stopping=True,
+        validation_fraction=0.25,
+        n_iter_no_change=3,
+        random_state=0,
+    ).fit(X, rng.standard_normal(40))  # nothing can be learned
+    losses = est.history_.validation_loss
+    assert est.n_iter_ == len(losses) < est.max_iter
+    assert est.history_.best_epoch == np.argmin(losses) + 1 == est.n_iter_ - 3
+
+
+def test_a_loss_that_is_not_finite_is_an_error(rng):
+    X, _, y = panel(rng)
+    est = ElmanRegressor(
+        activation="identity", optimizer="sgd", learning_rate=1e6, clip_norm=None, random_state=0
+    )
+    with np.errstate(all="ignore"), pytest.raises(elman.DivergenceError, match="learning_rate"):
+        est.fit(X, y)
+
+
+# --- a target for every step ----------------------------------------------------------------------
+
+
+def test_steps_are_labelled_in_the_form_that_was_given(rng):
+    X, *_ = ragged(rng)
+    y = [np.where(x.sum(axis=1) > 0, "up", "down") for x in X]
+    est = ElmanClassifier(hidden_size=5, outputs="all", learning_rate=0.01, random_state=0)
+    labels = est.fit(X, y).predict(X)
+    assert [row.shape for row in labels] == [row.shape for row in y]
+    assert est.predict_proba(X)[3].shape == (len(X[3]), 2)
+    assert est.score(X, y) == accuracy_score(np.concatenate(y), np.concatenate(labels)) > 0.9
+    for x, row in zip(X, labels, strict=True):
+        assert est.predict(x[np.newaxis])[0].tolist() == row.tolist()
+    assert cross_val_score(est, X, y, cv=KFold(2)).min() > 0.7
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (2,)])
+def test_numbers_of_every_step_come_in_the_form_that_was_given(rng, shape):
+    X = rng.standard_normal((15, 6, 2))
+    y = np.cumsum(X[..., :1], axis=1).repeat(2, axis=2)[..., : max(1, sum(shape))]
+    y = y.reshape(15, 6, *shape)
+    est = ElmanRegressor(hidden_size=5, outputs="all", learning_rate=0.01, random_state=0)
+    predicted = est.fit(X, y).predict(X)
+    assert predicted.shape == y.shape
+    np.testing.assert_array_equal(predicted, est.network_(X).reshape(y.shape))
+    rows = (-1, *shape)
+    assert est.score(X, y) == pytest.approx(r2_score(y.reshape(rows), predicted.reshape(rows)))
+    listed = clone(est).fit(list(X), list(y))
+    np.testing.assert_array_equal(listed.predict(list(X)), predicted)
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "message"),
+    [
+        (X3, np.zeros((4, 6)), r"y: expected \(4, 5\), one target a step with outputs='all', got"),
+        (X3, np.zeros(4), r"y: expected \(4, 5\)"),
+        (LIST, [np.zeros(5)], "y: expected 2 arrays, as many as X has sequences, got 1"),
+        (LIST, [np.zeros(5), np.zeros(3)], r"y\[1\]: expected \(2,\), got \(3,\)"),
+        (LIST, [np.zeros((5, 1)), np.zeros(2)], r"y\[1\]: expected \(2, 1\), got \(2,\)"),
+    ],
+)
+def test_targets_that_are_not_those_of_the_steps_are_refused(X, y, message):
+    with pytest.raises(elman.ShapeError, match=message):
+        ElmanRegressor(**QUICK, outputs="all").fit(X, y)
+
+
+# --- among scikit-learn's tools -------------------------------------------------------------------
+
+
+def test_pickles_predict_the_same(rng):
+    X, y, _ = ragged(rng)
+    est = ElmanClassifier(**QUICK).fit(X, y)
+    copy = pickle.loads(pickle.dumps(est))
+    np.testing.assert_array_equal(copy.predict_proba(X), est.predict_proba(X))
+    assert copy.get_params() == est.get_params()
+
+
+def test_a_pipeline_and_a_search_find_what_works(rng):
+    X = rng.standard_normal((60, 6))
+    y = X[:, -3:].sum(axis=1) > 0
+    est = make_pipeline(MinMaxScaler(), ElmanClassifier(hidden_size=8, random_state=0))
+    grid = {"elmanclassifier__max_iter": [1, 100], "elmanclassifier__learning_rate": [0.01]}
+    search = GridSearchCV(est, grid, cv=3).fit(X, y)
+    assert search.best_params_["elmanclassifier__max_iter"] == 100
+    assert search.best_score_ > 0.8
+    assert search.predict(X).dtype == bool
+
+
+def test_a_search_takes_lists(rng):
+    X, y, numbers = ragged(rng)
+    assert len(cross_val_score(ElmanClassifier(**QUICK), X, y, cv=2)) == 2
+    search = GridSearchCV(ElmanRegressor(**QUICK), {"hidden_size": [2, (3, 2)]}, cv=2)
+    assert search.fit(X, numbers).predict(X).shape == (20, 2)
+
+
+def test_digits_read_row_by_row_are_told_apart_better_than_by_a_linear_model():
+    digits = load_digits()
+    parts = train_test_split(
+        digits.data, digits.target, test_size=0.5, random_state=0, stratify=digits.target
+    )
+    X, X_test, y, y_test = parts
+    linear = LogisticRegression(max_iter=1000).fit(X / 16, y).score(X_test / 16, y_test)
+    rows = FunctionTransformer(lambda pixels: pixels.reshape(-1, 8, 8))
+    est = ElmanClassifier(hidden_size=128, dtype="float32", random_state=0)
+    est = make_pipeline(rows, est).fit(X, y)
+    assert est.score(X_test, y_test) > linear > 0.9
+
+
+def test_without_scikit_learn_the_error_names_the_extra(monkeypatch):
+    import sys
+
+    for name in [name for name in sys.modules if name.startswith("elman.sklearn")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    with pytest.raises(ModuleNotFoundError, match=re.escape("pip install 'elman[sklearn]'")):
+        import elman.sklearn  # noqa: F401
+
+
+def test_progress_goes_to_the_terminal(rng, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    screen = Terminal()
+    monkeypatch.setattr("sys.stderr", screen)
+    X, y, _ = panel(rng)
+    ElmanClassifier(**QUICK, verbose=True).fit(X, y)
+    assert "4/4" in screen.getvalue()
