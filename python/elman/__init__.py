@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         VerificationError,
     )
     from elman.initialization import EchoState, Identity
+    from elman.interop.torch import from_torch
     from elman.network import Network
     from elman.ridge import ridge_readout
     from elman.storage import load
@@ -74,6 +75,7 @@ __all__ = [  # noqa: RUF022
     "VerificationError",
     "available_isas",
     "build_info",
+    "from_torch",
     "isa",
     "load",
     "loss_and_gradients",
@@ -98,6 +100,7 @@ _HOMES = {
     "SGD": "elman.training",
     "EchoState": "elman.initialization",
     "Identity": "elman.initialization",
+    "from_torch": "elman.interop.torch",
     "ridge_readout": "elman.ridge",
     "loss_and_gradients": "elman.training",
     "train": "elman.training",

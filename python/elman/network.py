@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from elman._core import Network as Core
     from elman._core import Stream
     from elman.initialization import Initialization
+    from elman.interop.torch_export import TorchModules
     from elman.reference import VerificationReport
 
     Array = NDArray[Any]
@@ -644,6 +645,94 @@ output_scale, metadata
         if not report.ok:
             raise VerificationError(str(report))
         return report
+
+    # --- other frameworks ---
+
+    def to_torch(self, *, fold_units: bool = False) -> TorchModules:
+        """Return PyTorch modules with this network's weights, which need PyTorch.
+
+        Parameters
+        ----------
+        fold_units : bool
+            Multiply the units of inputs into W_xh and b_h of the first layer, and those of outputs
+            into a readout whose activation is identity: computed in float64, rounded once.
+            Otherwise a network with units is refused, because modules do not hold them.
+
+        Returns
+        -------
+        TorchModules
+            `rnn`, `readout` and `activation`; `elman.from_torch` makes this network of them again,
+            to equal bits (but for folded units).
+
+        Raises
+        ------
+        UnsupportedModelError
+            If PyTorch has no such layers: other activations than tanh and relu, an initial state.
+        ArgumentError
+            If the network has units and `fold_units` is False.
+        ImportError
+            If PyTorch is missing.
+
+        Examples
+        --------
+        >>> import elman
+        >>> net = elman.Network(input_size=3, hidden_size=8, output_size=2, seed=0)
+        >>> modules = net.to_torch()                                        # doctest: +SKIP
+        >>> elman.from_torch(modules) == net                                # doctest: +SKIP
+        True
+        """
+        from elman.interop import torch_export
+
+        return torch_export.modules(self, fold_units=fold_units)
+
+    def state_dict(
+        self,
+        framework: str = "torch",
+        *,
+        prefix: str = "rnn",
+        readout: str = "fc",
+        fold_units: bool = False,
+    ) -> dict[str, Array]:
+        """Return the weights as NumPy arrays under the names of another framework's model.
+
+        Parameters
+        ----------
+        framework : str
+            "torch": b_h is `bias_ih`, and `bias_hh` is zero; layers of different kinds are numbered
+            (`rnn.0.weight_ih_l0`, `rnn.1.weight_ih_l0`).
+        prefix, readout : str
+            What your module calls its `nn.RNN` and its `nn.Linear`; "" for one that stands alone.
+        fold_units : bool
+            As for `to_torch`.
+
+        Returns
+        -------
+        dict of str to ndarray
+
+        Raises
+        ------
+        UnsupportedModelError, ArgumentError
+            As for `to_torch`; activations, which a `state_dict` does not hold, are not looked at.
+
+        Examples
+        --------
+        >>> import elman
+        >>> net = elman.Network(input_size=3, hidden_size=8, output_size=2, seed=0)
+        >>> for name, array in net.state_dict("torch").items():
+        ...     print(name, array.shape)
+        rnn.weight_ih_l0 (8, 3)
+        rnn.weight_hh_l0 (8, 8)
+        rnn.bias_ih_l0 (8,)
+        rnn.bias_hh_l0 (8,)
+        fc.weight (2, 8)
+        fc.bias (2,)
+        """
+        from elman.errors import ArgumentError
+        from elman.interop import torch_export
+
+        if framework != "torch":
+            raise ArgumentError(f"framework: expected 'torch', got {framework!r}")
+        return torch_export.state_dict(self, prefix=prefix, readout=readout, fold_units=fold_units)
 
     # --- copies and files ---
 

@@ -1,0 +1,138 @@
+"""Files of other frameworks: read whole and within limits, and the zip archives among them."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import struct
+import zipfile
+import zlib
+from typing import TYPE_CHECKING
+
+from elman import storage
+from elman.errors import LimitError, ModelFormatError, UnsupportedModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+MAX_FILE_BYTES = 256 * 2**20
+MAX_ENTRIES = 4096
+MAX_RATIO = 200  # of an entry's bytes to those stored, past 1 MiB; deflate reaches 1032
+
+
+@contextlib.contextmanager
+def naming(path: str) -> Iterator[None]:
+    """Put the name of the file in front of what is wrong with it."""
+    try:
+        yield
+    except (LimitError, ModelFormatError, UnsupportedModelError) as error:
+        raise type(error)(f"{path}: {error}") from error.__cause__
+
+
+def read_file(path: str) -> bytes:
+    """Return the bytes of a regular file, which is not waited for and may not change meanwhile."""
+    storage._require_regular(os.stat(path), path)  # opening a device may already do something
+    with open(path, "rb", opener=storage._open_without_waiting) as file:
+        status = os.fstat(file.fileno())
+        storage._require_regular(status, path)
+        if status.st_size > MAX_FILE_BYTES:
+            raise LimitError(f"expected at most {MAX_FILE_BYTES} bytes, got {status.st_size}")
+        data = file.read(status.st_size + 1)
+    if len(data) != status.st_size:
+        raise ModelFormatError("the file changed while it was read")
+    return data
+
+
+class Archive:
+    """A zip archive in memory, every entry of which was checked; nothing is ever extracted."""
+
+    def __init__(self, data: bytes, *, compressed: bool) -> None:
+        # Each entry of the directory begins with these bytes: a bound before zipfile makes objects.
+        if (count := data.count(b"PK\x01\x02")) > MAX_ENTRIES:
+            raise LimitError(
+                f"expected a zip archive of at most {MAX_ENTRIES} entries, got {count}"
+            )
+        with _damage():
+            self._zip = zipfile.ZipFile(io.BytesIO(data))
+        self._entries: dict[str, zipfile.ZipInfo] = {}
+        for entry in self._zip.infolist():
+            _check_name(entry.orig_filename)
+            if entry.filename in self._entries:
+                raise ModelFormatError(f"the entry {entry.filename!r} stands twice in the archive")
+            _check_storage(entry, compressed=compressed)
+            self._entries[entry.filename] = entry
+        _check_layout(self._entries.values(), self._zip.start_dir)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the entries, in the order of the directory."""
+        return list(self._entries)
+
+    def size(self, name: str) -> int:
+        """Return how many bytes an entry has."""
+        return self._entries[name].file_size
+
+    def read(self, name: str, limit: int) -> bytes:
+        """Return an entry's bytes, of which there may be `limit`."""
+        entry = self._entries.get(name)
+        if entry is None:
+            raise ModelFormatError(f"the entry {name!r} is missing in the archive")
+        if entry.file_size > limit:
+            raise LimitError(
+                f"the entry {name!r}: expected at most {limit} bytes, got {entry.file_size}"
+            )
+        if entry.file_size > max(2**20, MAX_RATIO * entry.compress_size):
+            raise LimitError(
+                f"the entry {name!r}: expected at most {MAX_RATIO} times the bytes stored,"
+                f" {entry.compress_size}, got {entry.file_size}"
+            )
+        with _damage(), self._zip.open(entry) as file:
+            data = file.read(limit + 1)
+        if len(data) != entry.file_size:
+            raise ModelFormatError(
+                f"the entry {name!r}: expected {entry.file_size} bytes, got {len(data)}"
+            )
+        return data
+
+
+@contextlib.contextmanager
+def _damage() -> Iterator[None]:
+    """Turn what zipfile raises about damaged archives into one error."""
+    try:
+        yield
+    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError) as error:
+        raise ModelFormatError(f"the zip archive is damaged: {error}") from error
+    except (NotImplementedError, RuntimeError, ValueError) as error:
+        raise ModelFormatError(f"the zip archive cannot be read: {error}") from error
+
+
+def _check_name(name: str) -> None:
+    """Refuse names that would lead out of a folder, although none is ever used as a path."""
+    parts = name.replace("\\", "/").split("/")
+    if "\0" in name or ".." in parts or parts[0] == "" or ":" in parts[0]:
+        raise ModelFormatError(f"the entry {name[:80]!r} has a name that leads out of the archive")
+
+
+def _check_storage(entry: zipfile.ZipInfo, *, compressed: bool) -> None:
+    if entry.flag_bits & 0x1:
+        raise UnsupportedModelError(f"the entry {entry.filename!r} is encrypted")
+    allowed = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) if compressed else (zipfile.ZIP_STORED,)
+    if entry.compress_type not in allowed:
+        kinds = "stored or deflated" if compressed else "stored without compression"
+        raise UnsupportedModelError(
+            f"the entry {entry.filename!r}: expected it {kinds}, got method {entry.compress_type}"
+        )
+
+
+def _check_layout(entries: Iterable[zipfile.ZipInfo], end: int) -> None:
+    """Refuse entries that share bytes, and bytes in front of the first."""
+    after = 0
+    for entry in sorted(entries, key=lambda entry: entry.header_offset):
+        if entry.header_offset < after or (after == 0 and entry.header_offset > 0):
+            raise ModelFormatError(
+                f"the entry {entry.filename!r} overlaps another, or does not begin the file"
+            )
+        after = entry.header_offset + 30 + len(entry.orig_filename) + entry.compress_size
+    if after > end:
+        raise ModelFormatError("the last entry of the archive overlaps its directory")

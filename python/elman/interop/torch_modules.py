@@ -1,0 +1,119 @@
+"""What live PyTorch modules say about themselves beyond the names of their tensors.
+
+Imported only when PyTorch is loaded already.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from elman import _arguments
+from elman.errors import ArgumentError, UnsupportedModelError
+from elman.interop.imported import Row
+from elman.interop.torch_names import Source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Any, TypeGuard
+
+_RECURRENT = (nn.RNN, nn.RNNCell)
+_DROPOUT = (nn.Dropout, nn.AlphaDropout)
+
+
+def is_module(source: object) -> TypeGuard[Any]:
+    """Say whether this is a module."""
+    return isinstance(source, torch.nn.Module)
+
+
+def of_module(module: Any) -> Source:  # noqa: ANN401
+    """Return what a module holds, wherever in it that is."""
+    if isinstance(module, nn.ModuleList):
+        return of_sequence([module])
+    nonlinearities: dict[str, str] = {}
+    linears: list[str] = []
+    rows: list[Row] = []
+    for name, part in module.named_modules(remove_duplicate=False):
+        if isinstance(part, _RECURRENT):
+            nonlinearities[name] = part.nonlinearity
+            rows += _settings(name, part)
+        elif isinstance(part, (nn.LSTM, nn.GRU, nn.LSTMCell, nn.GRUCell)):
+            kind = type(part).__name__
+            raise UnsupportedModelError(
+                f"source: expected an nn.RNN or nn.RNNCell, got {name or 'a module'}, an nn.{kind}"
+            )
+        elif isinstance(part, nn.Linear):
+            linears.append(name)
+        elif name and next(part.children(), None) is None:
+            rows.append(Row(name, "", _left_out(part)))
+    return Source(dict(module.state_dict()), rows, nonlinearities, frozenset(linears))
+
+
+def of_sequence(modules: Iterable[Any]) -> Source:
+    """Return what modules in their order hold: RNNs or cells, a Linear, its activation."""
+    parts = list(_flat(modules, ""))
+    stack, readout, activation = [], None, None
+    for name, part in parts:
+        if isinstance(part, _RECURRENT) and readout is None:
+            stack.append(name)
+        elif isinstance(part, nn.Linear) and stack and readout is None:
+            readout = name
+        elif readout is not None and activation is None and _activation(part) is not None:
+            activation = _activation(part)
+        elif not isinstance(part, _DROPOUT):
+            raise ArgumentError(
+                "source: expected nn.RNN or nn.RNNCell, then nn.Linear, then its activation, got"
+                f" {_arguments.kind(part)} as module {name}"
+            )
+    sources = [(name, of_module(part)) for name, part in parts]
+    return Source(
+        {f"{name}.{key}": t for name, source in sources for key, t in source.tensors.items()},
+        [row._replace(source=f"{name}.{row.source}") for name, s in sources for row in s.rows],
+        {name: source.nonlinearities[""] for name, source in sources if source.nonlinearities},
+        frozenset([readout] if readout is not None else []),
+        tuple(stack),
+        activation,
+    )
+
+
+def _flat(modules: Iterable[Any], start: str) -> Iterator[tuple[str, Any]]:
+    """Yield modules with their names in a list of lists, without None."""
+    for index, module in enumerate(modules):
+        if isinstance(module, (nn.ModuleList, list, tuple)):
+            yield from _flat(module, f"{start}{index}.")
+        elif module is not None:
+            if not is_module(module):
+                raise TypeError(
+                    f"source: expected torch modules, got {_arguments.kind(module)} as number"
+                    f" {start}{index}"
+                )
+            yield f"{start}{index}", module
+
+
+def _settings(name: str, rnn: Any) -> Iterator[Row]:  # noqa: ANN401
+    """Yield the settings of an RNN that leave no trace in a network."""
+    start = f"{name}.".lstrip(".")
+    if getattr(rnn, "dropout", 0.0):
+        yield Row(f"{start}dropout={rnn.dropout:g}", "", "acts in training only")
+    if hasattr(rnn, "batch_first"):
+        layout = "as elman has it" if rnn.batch_first else "elman's arrays are (..., T, I)"
+        yield Row(f"{start}batch_first={rnn.batch_first}", "", layout)
+
+
+def _left_out(part: Any) -> str:  # noqa: ANN401
+    kind = type(part).__name__
+    if isinstance(part, _DROPOUT):
+        return f"{kind} acts in training only"
+    if _activation(part) is not None:
+        return f"{kind}: output_activation says what follows the readout"
+    return f"{kind} is not looked into"
+
+
+def _activation(part: Any) -> str | None:  # noqa: ANN401
+    """Return elman's name of a module that is an activation."""
+    if isinstance(part, nn.Softmax):
+        return "softmax" if part.dim == -1 else None
+    names = {nn.Identity: "identity", nn.Sigmoid: "sigmoid", nn.Tanh: "tanh", nn.ReLU: "relu"}
+    return names.get(type(part))

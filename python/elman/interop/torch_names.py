@@ -1,0 +1,276 @@
+"""Which tensors of a PyTorch model are its recurrent layers and its readout, by their names.
+
+An `nn.RNN` called `rnn` holds `rnn.weight_ih_l0`, `rnn.weight_hh_l0`, `rnn.bias_ih_l0` and
+`rnn.bias_hh_l0`, then `_l1` and so on, and the same with `_reverse` for its second direction; an
+`nn.RNNCell` has no `_l0`. Whatever is not clear from the names is refused, with what was found.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from elman import _arguments
+from elman.errors import ArgumentError, LimitError, UnsupportedModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from typing import Any
+
+    from elman.interop.imported import Row
+
+MAX_ENTRIES = 10_000  # dictionaries, tensors and numbers of a checkpoint
+MAX_DEPTH = 16
+
+_WEIGHT_HH = re.compile(r"(?:(.*)\.)?weight_hh(?:_l0)?", re.DOTALL)
+_WRAPPERS = ("module", "_orig_mod")  # DataParallel, torch.compile
+
+
+class Source(NamedTuple):
+    """Tensors by name, and what is known of the modules that they belong to."""
+
+    tensors: dict[str, Any]
+    rows: list[Row] = []  # noqa: RUF012 - never changed
+    nonlinearities: Mapping[str, str] = {}  # by the name of the RNN
+    linears: frozenset[str] | None = None  # the names of the nn.Linear; None where not known
+    stack: tuple[str, ...] | None = None  # the RNNs, where the source has them in their order
+    output_activation: str | None = None
+
+
+class Recurrent(NamedTuple):
+    """The names of one layer's tensors."""
+
+    unit: str  # the name of the RNN
+    W_ih: str
+    W_hh: str
+    biases: tuple[str, str] | None
+    reverse: Recurrent | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """All of them."""
+        own = [self.W_ih, self.W_hh, *(self.biases or ())]
+        return own + (self.reverse.names if self.reverse else [])
+
+
+def of_mapping(mapping: Any, prefix: str | Sequence[str] | None) -> Source:  # noqa: ANN401
+    """Return the tensors of a state_dict, or of the one that a checkpoint holds."""
+    groups: dict[str, dict[str, Any]] = {}
+    count = itertools.count(1)
+    for path, name, tensor in _leaves(mapping, "", 0, count):
+        groups.setdefault(path, {})[f"{path}.{name}".lstrip(".")] = tensor
+    models = {path: tensors for path, tensors in groups.items() if _units(tensors)}
+    if len(models) > 1 and prefix is not None:
+        wanted = [prefix] if isinstance(prefix, str) else list(prefix)
+        models = {
+            path: tensors
+            for path, tensors in models.items()
+            if all(_named(_units(tensors), name) for name in wanted)
+        }
+    if len(models) > 1:
+        raise ArgumentError(
+            f"source: expected one state_dict with an RNN, got {_listed(models)}: give one of them"
+        )
+    everything = {name: tensor for tensors in groups.values() for name, tensor in tensors.items()}
+    return Source(next(iter(models.values()), everything))
+
+
+def _leaves(
+    mapping: Mapping[Any, Any], path: str, depth: int, count: Iterator[int]
+) -> Iterator[tuple[str, str, Any]]:
+    """Yield the tensors of nested mappings: where each is, its name, and itself."""
+    if depth > MAX_DEPTH:
+        raise LimitError(f"source: expected dictionaries at most {MAX_DEPTH} deep, got more")
+    for name, value in mapping.items():
+        if next(count) > MAX_ENTRIES:
+            raise LimitError(f"source: expected at most {MAX_ENTRIES} entries, got more")
+        if hasattr(value, "items"):
+            yield from _leaves(value, f"{path}.{name}".lstrip("."), depth + 1, count)
+        elif hasattr(value, "shape"):
+            yield path, str(name), value
+
+
+# --- the recurrent layers ---
+
+
+def find_recurrent(source: Source, prefix: str | Sequence[str] | None) -> list[Recurrent]:
+    """Return the recurrent layers, from the bottom up."""
+    units = _units(source.tensors)
+    if not units:
+        raise ArgumentError(
+            "source: expected the weights of an nn.RNN or nn.RNNCell (weight_ih_l0, weight_hh_l0),"
+            f" got {_listed(source.tensors)}"
+        )
+    if prefix is not None:
+        chosen = _chosen(units, prefix)
+    elif source.stack is not None:
+        chosen = list(source.stack)
+    elif len(units) == 1 or _numbered_cells(source.tensors, units):
+        chosen = units
+    else:
+        raise ArgumentError(
+            f"source: expected one RNN, got {_listed(units)}: give prefix= the name of one, or"
+            " their names from the bottom up"
+        )
+    return [layer for unit in chosen for layer in _layers(source.tensors, unit)]
+
+
+def _units(names: Iterable[str]) -> list[str]:
+    """Return the names of the RNNs and cells; "" is one that is not inside another module."""
+    matches = (_WEIGHT_HH.fullmatch(name) for name in names)
+    return list(dict.fromkeys(match[1] or "" for match in matches if match))
+
+
+def _chosen(units: list[str], prefix: str | Sequence[str]) -> list[str]:
+    """Return the RNNs that the user named."""
+    expected = "a name or several"
+    wanted = [prefix] if isinstance(prefix, str) else _arguments.listed("prefix", prefix, expected)
+    chosen = []
+    for name in wanted:
+        found = _named(units, _arguments.name("prefix", name))
+        if not found:
+            raise ArgumentError(f"prefix: expected one of {_listed(units)}, got {name!r}")
+        chosen += found
+    return chosen
+
+
+def _named(units: list[str], name: str) -> list[str]:
+    """Return the RNN of this name, or those of a ModuleList of this name."""
+    plain = _plain(name)
+    exact = [unit for unit in units if unit == name.rstrip(".")]
+    exact = exact or [unit for unit in units if _plain(unit) == plain]
+    return exact or _numbered([unit for unit in units if _plain(_parent(unit)) == plain])
+
+
+def _plain(name: str) -> str:
+    """Return a name without its last dot and the names that wrappers put into it."""
+    return ".".join(part for part in name.rstrip(".").split(".") if part not in _WRAPPERS)
+
+
+def _parent(name: str) -> str:
+    return name.rpartition(".")[0]
+
+
+def _numbered(units: list[str]) -> list[str]:
+    """Return units 0, 1, 2, ... of one list in their order, and none of anything else."""
+    ordered = {name.rpartition(".")[2]: name for name in units}
+    names = [str(index) for index in range(len(units))]
+    one_list = len({_parent(name) for name in units}) == 1
+    return [ordered[name] for name in names] if one_list and set(ordered) == set(names) else []
+
+
+def _numbered_cells(tensors: Mapping[str, Any], units: list[str]) -> bool:
+    """Say whether the units are the cells of one ModuleList, in their order."""
+    cells = all(f"{unit}.weight_hh" in tensors for unit in units)
+    return cells and _numbered(units) == units
+
+
+def _layers(tensors: Mapping[str, Any], unit: str) -> Iterator[Recurrent]:
+    """Yield the layers of an RNN or of a cell, and refuse what it holds besides."""
+    start = f"{unit}.".lstrip(".")
+    seen: set[str] = set()
+    for layer in _walk(tensors, unit, start):
+        seen.update(layer.names)
+        yield layer
+    for name in tensors:
+        own = name.removeprefix(start)
+        if name.startswith(start) and re.match("(weight|bias)_[ih][hr]", own) and name not in seen:
+            if own.startswith("weight_hr"):
+                raise UnsupportedModelError(
+                    f"{name}: proj_size, a projection of states, is unknown"
+                )
+            raise ArgumentError(f"source: {name} belongs to no layer of {unit or 'the RNN'}")
+
+
+def _walk(tensors: Mapping[str, Any], unit: str, start: str) -> Iterator[Recurrent]:
+    if f"{start}weight_hh" in tensors:
+        yield _recurrent(tensors, unit, start, "")
+        return
+    for index in itertools.count():
+        if f"{start}weight_hh_l{index}" not in tensors:
+            return
+        layer = _recurrent(tensors, unit, start, f"_l{index}")
+        if f"{start}weight_hh_l{index}_reverse" in tensors:
+            layer = layer._replace(reverse=_recurrent(tensors, unit, start, f"_l{index}_reverse"))
+        yield layer
+
+
+def _recurrent(tensors: Mapping[str, Any], unit: str, start: str, suffix: str) -> Recurrent:
+    """Return the names of one layer in one direction."""
+    weights = f"{start}weight_ih{suffix}", f"{start}weight_hh{suffix}"
+    biases = f"{start}bias_ih{suffix}", f"{start}bias_hh{suffix}"
+    has_bias = any(name in tensors for name in biases)
+    for name in (*weights, *(biases * has_bias)):
+        if name not in tensors:
+            raise ArgumentError(f"source: {name} is missing")
+    return Recurrent(unit, *weights, biases if has_bias else None)
+
+
+# --- the readout ---
+
+
+def find_readout(
+    source: Source, stack: list[Recurrent], readout: str | bool | None, *, alone: bool
+) -> tuple[str, str | None] | None:
+    """Return the names of the readout's weight and bias; `alone`: other tensors do not matter."""
+    if readout is False:
+        return None
+    used = {name for layer in stack for name in layer.names}
+    others = {name: tensor for name, tensor in source.tensors.items() if name not in used}
+    heads = {
+        _parent(name)
+        for name, tensor in others.items()
+        if name.rpartition(".")[2] == "weight" and len(tensor.shape) == 2
+    }
+    if source.linears is not None:
+        heads &= source.linears
+    if readout is None:
+        head = _only_head(others, heads, known=source.linears is not None)
+        if head is None:
+            return None
+    else:
+        head = _named_head(heads, _arguments.name("readout", readout))
+    weight, bias = (f"{head}.{name}".lstrip(".") for name in ("weight", "bias"))
+    rest = others.keys() - {weight, bias}
+    if rest and not (alone and readout is not None):
+        raise ArgumentError(
+            f"source: expected an RNN and its readout {head!r}, got {_listed(sorted(rest))} too:"
+            " give prefix= and readout= to leave them out"
+        )
+    return weight, bias if bias in others else None
+
+
+def _only_head(others: dict[str, Any], heads: set[str], *, known: bool) -> str | None:
+    """Return the name of the readout if there is just one thing that it can be."""
+    if not others:
+        return None
+    if len(heads) != 1:
+        raise ArgumentError(
+            f"readout: expected one nn.Linear, got {_listed(sorted(heads or others))}: give the"
+            " name of the readout, or False for none"
+        )
+    (head,) = heads
+    if not known and f"{head}.bias".lstrip(".") not in others:
+        raise ArgumentError(
+            f"readout: expected a weight and a bias, got {head}.weight alone, which may be an"
+            f" nn.Embedding: say readout={head!r} if it is the readout"
+        )
+    return head
+
+
+def _named_head(heads: set[str], name: str) -> str:
+    exact = [head for head in heads if head == name.rstrip(".")]
+    found = exact or [head for head in heads if _plain(head) == _plain(name)]
+    if len(found) != 1:
+        raise ArgumentError(f"readout: expected one of {_listed(sorted(heads))}, got {name!r}")
+    return found[0]
+
+
+def _listed(names: Iterable[str]) -> str:
+    """Return some names for a message."""
+    shown = [repr(name[:60]) for name in names]
+    if not shown:
+        return "none"
+    more = f" and {len(shown) - 6} more" if len(shown) > 6 else ""
+    return ", ".join(shown[:6]) + more
