@@ -131,7 +131,7 @@ def read(
     stack = torch_names.find_recurrent(found, prefix)
     head = torch_names.find_readout(found, stack, readout, alone=prefix is not None)
     names = [*(name for layer in stack for name in layer.names), *(head or ())]
-    arrays = {name: _array(name, found.tensors[name]) for name in names}
+    arrays = {name: _array(name, found.tensors[name]) for name in names if name is not None}
     for layer in stack:
         _check_shapes(layer, arrays)
     return Imported(

@@ -106,9 +106,9 @@ def find_recurrent(source: Source, prefix: str | Sequence[str] | None) -> list[R
         chosen = _chosen(units, prefix)
     elif source.stack is not None:
         chosen = list(source.stack)
-    elif len(units) == 1 or _numbered_cells(source.tensors, units):
-        chosen = units
     else:
+        chosen = units if len(units) == 1 else _cells(source.tensors, units)
+    if not chosen:
         raise ArgumentError(
             f"source: expected one RNN, got {_listed(units)}: give prefix= the name of one, or"
             " their names from the bottom up"
@@ -160,10 +160,9 @@ def _numbered(units: list[str]) -> list[str]:
     return [ordered[name] for name in names] if one_list and set(ordered) == set(names) else []
 
 
-def _numbered_cells(tensors: Mapping[str, Any], units: list[str]) -> bool:
-    """Say whether the units are the cells of one ModuleList, in their order."""
-    cells = all(f"{unit}.weight_hh" in tensors for unit in units)
-    return cells and _numbered(units) == units
+def _cells(tensors: Mapping[str, Any], units: list[str]) -> list[str]:
+    """Return the units in their order if they are the cells of one ModuleList, else none."""
+    return _numbered(units) if all(f"{unit}.weight_hh" in tensors for unit in units) else []
 
 
 def _layers(tensors: Mapping[str, Any], unit: str) -> Iterator[Recurrent]:
