@@ -8,6 +8,7 @@ import pytest
 
 import elman
 import elman.initialization
+import elman.interop.torch
 import elman.network
 import elman.ridge
 import elman.sklearn.classifier
@@ -21,6 +22,7 @@ README = pathlib.Path(__file__).parents[1] / "README.md"
 MODULES = [
     elman,
     elman.initialization,
+    elman.interop.torch,
     elman.network,
     elman.pure,
     elman.reference,

@@ -52,9 +52,7 @@ def from_torch(
         `nn.Linear`; or such modules in their order, `(rnn, linear)`, `(cell, cell, linear)`; or a
         `state_dict` (or a checkpoint that holds one) of tensors or arrays; or the path of a
         safetensors file or of a `.pt` file, which is read without PyTorch and without running its
-        pickle. Half precision is widened to float32. Bidirectional RNNs become bidirectional
-        layers; for their last output PyTorch's users often mean
-        `concat(h_n[-2], h_n[-1])`, which is part of `net.run(x).state`.
+        pickle. Half precision is widened to float32.
     activation : str or sequence of str, optional
         `nonlinearity` of the RNNs, "tanh" or "relu". Modules know it; a `state_dict` and a file do
         not, and then it must be given.
@@ -134,6 +132,10 @@ def read(
     arrays = {name: _array(name, found.tensors[name]) for name in names if name is not None}
     for layer in stack:
         _check_shapes(layer, arrays)
+        if layer.reverse:
+            raise UnsupportedModelError(
+                f"{layer.unit or 'the RNN'}: expected one direction, got two"
+            )
     return Imported(
         Network.from_weights(
             [_layer(layer, arrays) for layer in stack],
@@ -143,7 +145,6 @@ def read(
             dtype=_arguments.common_dtype(arrays) if dtype is None else dtype,
             metadata=metadata,
             allow_nonfinite=allow_nonfinite,
-            **_directions(stack),
         ),
         _rows(found, stack, head),
     )
@@ -253,11 +254,6 @@ def _readout(
             f" got {arrays[weight].shape}"
         )
     return arrays[weight], None if bias is None else arrays[bias]
-
-
-def _directions(stack: list[Recurrent]) -> dict[str, Any]:
-    directions = ["bidirectional" if layer.reverse else "forward" for layer in stack]
-    return {"direction": directions} if "bidirectional" in directions else {}
 
 
 def _activations(
