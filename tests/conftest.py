@@ -19,6 +19,13 @@ def pytest_report_header():
     return f"elman: {info}"
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config):
+    """Stay in this process for chosen tests, which takes less time than to start others."""
+    chosen = config.option.keyword or any("::" in name for name in config.args)
+    return 0 if chosen else None
+
+
 @pytest.fixture(params=ISAS)
 def isa(request):
     """Every instruction set in turn, for the networks that a test builds."""

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import itertools
 import json
-import os
-import pathlib
 import subprocess
 import sys
 
@@ -26,13 +23,10 @@ NEEDS |= {"jax": ["jax"]}
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
     """A folder for what is compiled here, without optimization, which takes half the time."""
-    folder = os.environ.get("ELMAN_TEST_BUILD") or tmp_path_factory.getbasetemp()
-    folder = pathlib.Path(folder, "peers")
-    folder.mkdir(parents=True, exist_ok=True)
-    with pytest.MonkeyPatch.context() as patch, open(folder / "lock", "w") as lock:
+    folder = cpp_build.shared_folder(tmp_path_factory) / "peers"
+    with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ELMAN_CACHE", str(folder))
         patch.setenv("CMAKE_BUILD_TYPE", "None")
-        fcntl.flock(lock, fcntl.LOCK_EX)
         yield folder
 
 
@@ -269,9 +263,9 @@ SPREAD = {"median", "low", "high"}
 
 
 @pytest.fixture(scope="module")
-def result(cache):
+def result(cache, tmp_path_factory):
     """What one round of small cases writes, and what it prints."""
-    output = cache / "results.json"
+    output = tmp_path_factory.mktemp("run") / "results.json"
     done = subprocess.run(
         [
             *(sys.executable, "-W", "error", str(RUN), "--sizes", "8,32,64", "--rounds", "1"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import os
 import pathlib
 import subprocess
 import sys
@@ -23,8 +22,7 @@ STATUS = pathlib.Path("/proc/self/status")
 @pytest.fixture
 def training(monkeypatch, tmp_path_factory):
     """The cases of training, which are not installed."""
-    folder = os.environ.get("ELMAN_TEST_BUILD") or tmp_path_factory.getbasetemp()
-    monkeypatch.setenv("ELMAN_CACHE", str(pathlib.Path(folder, "peers")))
+    monkeypatch.setenv("ELMAN_CACHE", str(cpp_build.shared_folder(tmp_path_factory) / "peers"))
     monkeypatch.setenv("CMAKE_BUILD_TYPE", "None")
     monkeypatch.syspath_prepend(str(BENCH))
     import training
