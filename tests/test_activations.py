@@ -6,6 +6,7 @@ ordinary one.
 """
 
 import concurrent.futures
+import multiprocessing
 import os
 
 import numpy as np
@@ -74,7 +75,8 @@ def test_float64_is_within_two_ulp_of_the_exact_value(name, isa):
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_float64_is_within_two_ulp_over_ten_million_arguments(name):
     parts = [hard_arguments(100_000, seed) for seed in range(100)]
-    with concurrent.futures.ProcessPoolExecutor(os.cpu_count()) as pool:
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(os.cpu_count(), mp_context=context) as pool:
         for x, (high, low) in zip(parts, pool.map(exact, [name] * 100, parts), strict=True):
             for isa in ISAS:
                 elman.set_isa(isa)

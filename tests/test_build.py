@@ -9,6 +9,8 @@ import pytest
 
 from fixtures import cpp_build
 
+pytestmark = pytest.mark.any_isa
+
 
 def configure(tmp_path, *options, **environment):
     """Let CMake look for Eigen; return its exit status and what it said, in one line."""

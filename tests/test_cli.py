@@ -14,6 +14,8 @@ import pytest
 import elman
 from elman.cli import tables
 
+pytestmark = pytest.mark.any_isa
+
 ELMAN = [sys.executable, "-m", "elman"]
 
 both_dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"], scope="module")

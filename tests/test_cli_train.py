@@ -16,6 +16,8 @@ import pytest
 import elman
 from elman.cli import baselines, examples
 
+pytestmark = pytest.mark.any_isa
+
 ELMAN = [sys.executable, "-m", "elman"]
 SUNSPOTS = Path(elman.__file__).resolve().parent / "data" / "sunspots.csv"
 QUICK = ("--epochs", "3", "--hidden", "4")

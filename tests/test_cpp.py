@@ -11,6 +11,8 @@ import elman
 from elman import reference
 from fixtures import cpp_build
 
+pytestmark = pytest.mark.any_isa
+
 
 @pytest.fixture
 def programs(tmp_path_factory):

@@ -14,6 +14,8 @@ import pytest
 import elman
 from elman.cli import demo, plot
 
+pytestmark = pytest.mark.any_isa
+
 
 def run_demo(*args, **env):
     done = subprocess.run(

@@ -18,6 +18,8 @@ import elman.training.batch
 import elman.training.launch
 from elman import _core
 
+pytestmark = pytest.mark.any_isa
+
 README = pathlib.Path(__file__).parents[1] / "README.md"
 MODULES = [
     elman,

@@ -15,6 +15,8 @@ from elman import peers, reference
 from elman.peers import answers, timing
 from fixtures import cpp_build
 
+pytestmark = pytest.mark.any_isa
+
 RUN = cpp_build.ROOT / "bench" / "run.py"
 NEEDS = {"numba": ["numba"], "torch": ["torch"], "onnxruntime": ["onnxruntime", "onnx"]}
 NEEDS |= {"jax": ["jax"]}

@@ -10,6 +10,8 @@ import pytest
 
 from fixtures import cpp_build
 
+pytestmark = pytest.mark.any_isa
+
 BENCH = cpp_build.ROOT / "bench"
 RESULTS = BENCH / "results.json"
 

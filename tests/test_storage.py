@@ -24,6 +24,8 @@ from elman import storage
 from elman.errors import LimitError, ModelFormatError, UnsupportedModelError
 from fixtures.networks import make_inputs, make_network
 
+pytestmark = pytest.mark.any_isa
+
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 

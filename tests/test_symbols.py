@@ -12,6 +12,8 @@ import elman
 from elman import _core
 from fixtures import cpp_build
 
+pytestmark = pytest.mark.any_isa
+
 MOST_BYTES = 3_000_000
 
 

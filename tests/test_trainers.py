@@ -14,6 +14,8 @@ import pytest
 
 from fixtures import cpp_build
 
+pytestmark = pytest.mark.any_isa
+
 BENCH = cpp_build.ROOT / "bench"
 NAMES = ("elman", "numpy", "torch", "jax")
 STATUS = pathlib.Path("/proc/self/status")

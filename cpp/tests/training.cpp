@@ -67,12 +67,12 @@ int main() {
         // Padded to cache lines, and a line more where the distance would be a power of two.
         constexpr Index line = elman::kAlignment / sizeof(Real);
         const Index states = elman::padded<Real>(20) + elman::padded<Real>(128) + line;
-        const std::size_t growth = bytes(*lasting, 3000) - bytes(*lasting, 1000);
+        const std::size_t growth = bytes(*lasting, 300) - bytes(*lasting, 100);
         check(
-            growth == static_cast<std::size_t>(2000 * kSequences * states) * sizeof(Real),
+            growth == static_cast<std::size_t>(200 * kSequences * states) * sizeof(Real),
             title + ": memory grows by the hidden states alone, not by " + std::to_string(growth));
 
-        train(*network<Real>(isa, 0.01), 500, [&](const std::vector<memory::Piece>& pieces) {
+        train(*network<Real>(isa, 0.01), 200, [&](const std::vector<memory::Piece>& pieces) {
             std::size_t subnormal = 0;
             for (const memory::Piece& piece : pieces) {
                 const Real* numbers = static_cast<const Real*>(piece.start);
