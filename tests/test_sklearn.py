@@ -222,6 +222,20 @@ def test_weights_that_leave_nothing_are_refused():
         ElmanRegressor(**QUICK).fit(X3, [0, 1, 2, 3], sample_weight=np.zeros(4))
 
 
+@pytest.mark.parametrize("wrong", ["X", "y", "sample_weight", "learning_rate"])
+def test_a_fit_that_fails_changes_nothing(rng, wrong):
+    X, y, _ = panel(rng)
+    est = ElmanClassifier(**QUICK).fit(X, y)
+    if wrong == "learning_rate":
+        est.set_params(optimizer="sgd", activation="identity", clip_norm=None, learning_rate=1e300)
+    before = dict(vars(est))
+    data = {"X": X[..., :2], "y": rng.integers(0, 3, 20), "sample_weight": np.ones(20)}
+    broken = {"X": np.full((20, 7), np.nan), "y": y[:5], "sample_weight": -np.ones(20)}
+    with np.errstate(all="ignore"), pytest.raises((ValueError, elman.DivergenceError)):
+        est.fit(**data | {name: value for name, value in broken.items() if name == wrong})
+    assert vars(est) == before
+
+
 # --- the network ----------------------------------------------------------------------------------
 
 
@@ -374,6 +388,38 @@ def test_early_stopping_stops_and_keeps_the_best_network(rng):
     losses = est.history_.validation_loss
     assert est.n_iter_ == len(losses) < est.max_iter
     assert est.history_.best_epoch == np.argmin(losses) + 1 == est.n_iter_ - 3
+
+
+def test_early_stopping_holds_out_the_end_of_a_single_sequence(rng):
+    X = rng.standard_normal((1, 60, 1))
+    est = ElmanRegressor(**QUICK, outputs="all", early_stopping=True).fit(X, np.roll(X, 1, axis=1))
+    assert len(est.history_.validation_loss) == est.n_iter_
+
+
+def test_an_interrupted_fit_keeps_what_it_has(rng):
+    def interrupting(share):
+        if share > 0.5:
+            raise KeyboardInterrupt
+        return 1.0
+
+    X, y, _ = panel(rng)
+    with pytest.warns(UserWarning, match="training was interrupted") as warned:
+        est = ElmanClassifier(**QUICK, schedule=interrupting).fit(X, y)
+    assert warned[0].filename == __file__
+    assert est.n_iter_ == 3
+    assert est.predict(X).shape == (20,)
+
+
+def test_going_on_with_another_optimizer_begins_its_state_anew(rng):
+    X, y, _ = panel(rng)
+    est = ElmanClassifier(**QUICK).fit(X, y)
+    est.set_params(optimizer=elman.SGD(0.1, momentum=0.9)).partial_fit(X, y)
+    assert est.n_iter_ == 5
+
+
+def test_settings_of_optimizers_and_starts_are_cloned():
+    est = ElmanClassifier(optimizer=elman.SGD(0.1), init=elman.Identity())
+    assert clone(est).get_params() == est.get_params()
 
 
 def test_a_loss_that_is_not_finite_is_an_error(rng):

@@ -114,6 +114,21 @@ class Elman(BaseEstimator):  # type: ignore[misc]
         classes: ArrayLike | None = None,
     ) -> None:
         """Fit anew, or go on: with one epoch more, or from the weights of the last fit."""
+        before = dict(vars(self))
+        try:
+            self._learn_from(X, y, sample_weight, incremental, classes)
+        except BaseException:  # what cannot be learned changes nothing
+            self.__dict__ = before
+            raise
+
+    def _learn_from(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None,
+        incremental: bool,
+        classes: ArrayLike | None,
+    ) -> None:
         optimizer, plan = self._settings()
         if y is None:
             raise ArgumentError(
@@ -234,7 +249,7 @@ class Elman(BaseEstimator):  # type: ignore[misc]
         with bar(self.verbose, plan.epochs) as show:
             result = run.result(run.go(show))
         if result.stopped == "interrupt":
-            warnings.warn("training was interrupted", stacklevel=4)
+            warnings.warn("training was interrupted", stacklevel=5)
         self._past = _Past(plan.seed, trainer.state(), trainer.updates, result.history)
         self.history_ = result.history
         self.network_ = _in_units_of(net, result.network)
