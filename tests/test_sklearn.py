@@ -21,17 +21,18 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import elman
 from elman.sklearn import ElmanClassifier, ElmanRegressor
 
+pytestmark = pytest.mark.any_isa
+
 QUICK = {"hidden_size": 5, "max_iter": 4, "random_state": 0}
 
 
-# The checks fit more than two hundred networks: smaller ones than by default, at a higher rate.
+# The checks fit hundreds of networks: smaller ones than by default, at a higher rate.
 @parametrize_with_checks(
     [
         ElmanClassifier(hidden_size=16, max_iter=60, learning_rate=0.01),
         ElmanRegressor(hidden_size=16, max_iter=60, learning_rate=0.01),
     ]
 )
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
 def test_the_checks_of_scikit_learn_pass(estimator, check):
     check(estimator)
 
