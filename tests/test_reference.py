@@ -9,6 +9,7 @@ import mpmath
 import numpy as np
 import pytest
 
+import elman
 from elman import reference
 from elman.errors import ShapeError
 from fixtures.exact import exact_run
@@ -400,9 +401,9 @@ def test_verify_judges_each_step_from_the_state_before_it(right):
         lambda net: setattr(net.layers[0], "W_hh", np.zeros_like(net.layers[0].W_hh)),
         lambda net: setattr(net.layers[1], "W_hh", net.layers[1].W_hh.T),
         lambda net: setattr(net.layers[1], "b_h", None),
-        lambda net: setattr(net.layers[0], "activation", "sigmoid"),
+        lambda net: setattr(net.layers[0], "activation", elman.Activation("sigmoid")),
         lambda net: setattr(net.readout, "b_y", None),
-        lambda net: setattr(net.readout, "activation", "tanh"),
+        lambda net: setattr(net.readout, "activation", elman.Activation("tanh")),
         lambda net: setattr(net, "input_shift", None),
         lambda net: setattr(net, "output_scale", None),
         lambda net: setattr(net, "output_shift", None),

@@ -169,7 +169,7 @@ def test_a_reservoir_recalls_what_it_heard(rng):
         (
             {"net": network(output_activation="sigmoid")},
             ArgumentError,
-            "net: expected a readout with output_activation='identity', got 'sigmoid'",
+            "net: expected a readout with output_activation='identity', got sigmoid",
         ),
         (
             {"net": network(outputs=None)},

@@ -444,11 +444,11 @@ BAD_HEADERS = {
     ),
     "unknown activation": (
         network(lambda n: n["layers"][1]["activation"].update(name="Tanh")),
-        "the activation of layer 1: expected tanh or relu or sigmoid or identity, got 'Tanh'",
+        "the activation of layer 1: expected tanh or relu or .* or affine, got 'Tanh'",
     ),
     "softmax in a layer": (
         network(lambda n: n["layers"][0]["activation"].update(name="softmax")),
-        "the activation of layer 0: expected tanh or relu or sigmoid or identity, got 'softmax'",
+        "the activation of layer 0: expected tanh or relu or .* or affine, got 'softmax'",
     ),
     "activation a string": (
         network(lambda n: n["layers"][0].update(activation="tanh")),
@@ -459,8 +459,8 @@ BAD_HEADERS = {
         r"the activation of layer 0: .*, got \['tanh'\]",
     ),
     "unknown activation key": (
-        network(lambda n: n["layers"][0]["activation"].update(alpha=0.1)),
-        "the activation of layer 0: the key 'alpha' is unknown",
+        network(lambda n: n["layers"][0]["activation"].update(gamma=0.1)),
+        "the activation of layer 0: the key 'gamma' is unknown",
     ),
     "no activation": (network(lambda n: n["layers"][0].pop("activation")), "'activation' is missi"),
     "unknown direction": (

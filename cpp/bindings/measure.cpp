@@ -1,4 +1,6 @@
 // measure.cpp - what the demo and the tests want to know of the core: times and single functions.
+#include <pybind11/stl.h>
+
 #include <algorithm>
 #include <chrono>
 #include <vector>
@@ -11,8 +13,8 @@ namespace elman::python {
 namespace {
 
 template <class Real>
-py::array activate(const std::string& function, const py::array& values) {
-    const Elementwise f{activation_from_name(function, "name"), false};
+py::array activate(const Activation& activation, const py::array& values) {
+    const Elementwise f = elementwise(activation, false);
     const Index count = values.size();
     AlignedVector<Real> block(static_cast<std::size_t>(padded<Real>(count)));
     const py::array contiguous = py::array_t<Real, py::array::c_style>::ensure(values);
@@ -59,12 +61,13 @@ py::tuple time_steps(const SharedNetwork<Real>& network, py::handle x, Index cou
 void bind_measure(py::module_& m) {
     m.def(
         "activate",
-        [](const std::string& name, const py::array& values) {
-            return values.itemsize() == 4 ? activate<float>(name, values)
-                                          : activate<double>(name, values);
+        [](const ActivationArguments& activation, const py::array& values) {
+            const Activation f = activation_of(activation, "activation");
+            return values.itemsize() == 4 ? activate<float>(f, values)
+                                          : activate<double>(f, values);
         },
-        py::arg("name"), py::arg("values"),
-        "Apply the kernels' own relu, tanh or sigmoid to a float32 or float64 array.");
+        py::arg("activation"), py::arg("values"),
+        "Apply the kernels' own function, any but softmax, to a float32 or float64 array.");
     m.def(
         "time_steps",
         [](const AnyNetwork& any, py::handle x, Index count, long long period_ns) {

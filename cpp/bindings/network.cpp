@@ -53,17 +53,18 @@ void find_optional_tensors(const Tensors& tensors, Architecture& a) {
 }
 
 // The architecture that the shapes of the tensors say.
-Architecture architecture_of(const Tensors& tensors, const std::vector<std::string>& activations,
-                             const std::optional<std::string>& output_activation) {
+Architecture architecture_of(const Tensors& tensors,
+                             const std::vector<ActivationArguments>& activations,
+                             const std::optional<ActivationArguments>& output_activation) {
     Architecture a;
     a.input_size = tensors.size("layers.0.W_xh", 2, 1);
     for (std::size_t l = 0; l < activations.size(); ++l)
         a.layers.push_back({tensors.size(layer_name(l, "W_xh"), 2, 0),
-                            activation_from_name(activations[l], activation_argument(l)),
+                            activation_of(activations[l], activation_argument(l)),
                             tensors.has(layer_name(l, "b_h"))});
     if (output_activation)
         a.readout = ReadoutShape{tensors.size("readout.W_hy", 2, 0),
-                                 activation_from_name(*output_activation, "output_activation"),
+                                 activation_of(*output_activation, "output_activation"),
                                  tensors.has("readout.b_y")};
     find_optional_tensors(tensors, a);
     return a;
@@ -86,8 +87,8 @@ AnyNetwork for_dtype(const std::string& dtype, Make make) {
 }
 
 AnyNetwork from_tensors(const std::string& dtype, const py::dict& arrays,
-                        const std::vector<std::string>& activations,
-                        const std::optional<std::string>& output_activation) {
+                        const std::vector<ActivationArguments>& activations,
+                        const std::optional<ActivationArguments>& output_activation) {
     const Tensors tensors(arrays);
     const Architecture architecture = architecture_of(tensors, activations, output_activation);
     return for_dtype(dtype, [&](auto real) {
@@ -126,18 +127,19 @@ Initialization initialization_of(const std::string& name,
 
 AnyNetwork random(const std::string& dtype, Index input_size,
                   const std::vector<Index>& hidden_sizes, std::optional<Index> output_size,
-                  const std::vector<std::string>& activations, const std::string& output_activation,
-                  bool bias, unsigned long long seed, const py::dict& arrays,
-                  const std::string& init, const std::map<std::string, double>& settings) {
+                  const std::vector<ActivationArguments>& activations,
+                  const ActivationArguments& output_activation, bool bias, unsigned long long seed,
+                  const py::dict& arrays, const std::string& init,
+                  const std::map<std::string, double>& settings) {
     const Tensors tensors(arrays);
     Architecture a;
     a.input_size = input_size;
     for (std::size_t l = 0; l < hidden_sizes.size(); ++l)
-        a.layers.push_back({hidden_sizes[l],
-                            activation_from_name(activations.at(l), activation_argument(l)), bias});
+        a.layers.push_back(
+            {hidden_sizes[l], activation_of(activations.at(l), activation_argument(l)), bias});
     if (output_size)
-        a.readout = ReadoutShape{
-            *output_size, activation_from_name(output_activation, "output_activation"), bias};
+        a.readout =
+            ReadoutShape{*output_size, activation_of(output_activation, "output_activation"), bias};
     find_optional_tensors(tensors, a);
     const Initialization initialization = initialization_of(init, settings);
     return for_dtype(dtype, [&](auto real) {
@@ -178,15 +180,25 @@ PyObject* refuse_construction(PyTypeObject* type, PyObject*, PyObject*) {
                         type->tp_name);
 }
 
-py::list activations_of(const AnyNetwork& any) {
-    py::list names;
-    for (const LayerShape& layer : any.architecture().layers) names.append(name(layer.activation));
-    return names;
+ActivationArguments arguments_of(const Activation& a) {
+    const auto some = [](bool has, double value) {
+        return has ? std::optional<double>(value) : std::nullopt;
+    };
+    return {name(a.function), some(has_alpha(a.function), a.alpha),
+            some(has_beta(a.function), a.beta), some(has_clip(a), a.clip)};
 }
 
-py::object output_activation_of(const AnyNetwork& any) {
+std::vector<ActivationArguments> activations_of(const AnyNetwork& any) {
+    std::vector<ActivationArguments> activations;
+    for (const LayerShape& layer : any.architecture().layers)
+        activations.push_back(arguments_of(layer.activation));
+    return activations;
+}
+
+std::optional<ActivationArguments> output_activation_of(const AnyNetwork& any) {
     const auto& readout = any.architecture().readout;
-    return readout ? py::object(py::str(name(readout->activation))) : py::none();
+    if (!readout) return std::nullopt;
+    return arguments_of(readout->activation);
 }
 
 py::list hidden_sizes_of(const AnyNetwork& any) {
@@ -196,6 +208,11 @@ py::list hidden_sizes_of(const AnyNetwork& any) {
 }
 
 }  // namespace
+
+Activation activation_of(const ActivationArguments& arguments, const std::string& argument) {
+    const auto& [name, alpha, beta, clip] = arguments;
+    return activation_from_name(name, alpha, beta, clip, argument);
+}
 
 void forbid_construction(py::handle type) {
     reinterpret_cast<PyTypeObject*>(type.ptr())->tp_new = &refuse_construction;
@@ -229,6 +246,13 @@ void bind_network(py::module_& m) {
         });
     forbid_construction(network);
     bind_sequence(network);
+    m.def(
+        "activation",
+        [](const ActivationArguments& arguments) {
+            return arguments_of(activation_of(arguments, ""));
+        },
+        py::arg("activation"),
+        "Check an activation (name, alpha, beta, clip); return it with the defaults in place.");
 }
 
 }  // namespace elman::python

@@ -2,6 +2,9 @@
 #pragma once
 
 #include <memory>
+#include <optional>
+#include <string>
+#include <tuple>
 #include <type_traits>
 #include <variant>
 
@@ -21,6 +24,12 @@ struct AnyNetwork {
                           network);
     }
 };
+
+// (name, alpha, beta, clip), with None for what an activation does not have or leaves to ONNX.
+using ActivationArguments =
+    std::tuple<std::string, std::optional<double>, std::optional<double>, std::optional<double>>;
+
+Activation activation_of(const ActivationArguments& arguments, const std::string& argument);
 
 // float or double, as the network that a visitor is given.
 template <class Shared>

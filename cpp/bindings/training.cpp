@@ -95,18 +95,18 @@ class CheckedExamples {
     void check_loss() const {
         const Architecture& a = network_->architecture();
         const bool units = a.output_shift || a.output_scale;
-        const auto fits = [&](Activation activation) {
-            return a.readout && a.readout->activation == activation && !units;
+        const auto fits = [&](Function function) {
+            return a.readout && a.readout->activation == Activation(function) && !units;
         };
-        const std::string found =
-            !a.readout ? "a network without a readout"
-            : units    ? "one with output units"
-                       : std::string("output_activation '") + name(a.readout->activation) + "'";
-        if (examples_.loss == Loss::bce && !fits(Activation::sigmoid))
+        const std::string found = !a.readout ? "a network without a readout"
+                                  : units
+                                      ? "one with output units"
+                                      : "output_activation '" + text(a.readout->activation) + "'";
+        if (examples_.loss == Loss::bce && !fits(Function::sigmoid))
             throw ArgumentError(
                 "loss: 'bce' expects output_activation 'sigmoid' without output units, got " +
                 found);
-        if (examples_.loss == Loss::cross_entropy && !fits(Activation::softmax))
+        if (examples_.loss == Loss::cross_entropy && !fits(Function::softmax))
             throw ArgumentError(
                 "loss: 'cross_entropy' expects output_activation 'softmax' without output units, "
                 "got " +

@@ -74,7 +74,9 @@ double sum_of_weights(const Examples<Real>& examples, const Index* sequences, In
 
 template <class Real>
 Backpropagation<Real>::Backpropagation(const Model<Real>& model)
-    : model_(model), transposed_(model), trees_(1) {}
+    : model_(model), transposed_(model), trees_(1) {
+    model.architecture.check_trainable();
+}
 
 template <class Real>
 void Backpropagation<Real>::resize(Tree& tree) const {

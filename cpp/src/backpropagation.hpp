@@ -33,6 +33,7 @@ template <class Real>
 class Backpropagation {
   public:
     // What the model refers to must outlive this.
+    // Throws std::invalid_argument for an activation without a gradient.
     explicit Backpropagation(const Model<Real>& model);
 
     // Returns sum(w l) / normalizer; then gradients() are its own. threads >= 1.

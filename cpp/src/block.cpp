@@ -112,7 +112,7 @@ void Block<Real>::advance(Columns<const Real> below, Index count, Index steps) n
         Slots& slots = hidden_[l];
         network_.kernels().unfold(layer.input, layer.recurrent, layer.bias, below,
                                   {slots.slot(0), slots.stride}, count, steps,
-                                  {layer.activation, true});
+                                  elementwise(layer.activation, true));
         std::copy_n(slots.slot(steps * count), count * slots.stride, slots.slot(0));
         below = {slots.slot(count), slots.stride};
     }
@@ -134,7 +134,7 @@ void Block<Real>::step(const Real* x, Index x_stride, Real* y, Index y_stride) n
         const auto& layer = network_.layers()[layers_.first + l];
         network_.kernels().cell(layer.input, layer.recurrent, layer.bias, below,
                                 hidden_[l].slot(now_), hidden_[l].slot(next),
-                                {layer.activation, true}, now_ != 0);
+                                elementwise(layer.activation, true), now_ != 0);
         below = hidden_[l].slot(next);
     }
     now_ = next;
@@ -168,9 +168,10 @@ void Block<Real>::read_out(Columns<const Real> states, Index count) noexcept {
     const Index size = network_.architecture().output_size();
     if (const auto* readout = network_.readout()) {
         const Kernels<Real>& kernels = network_.kernels();
-        const bool softmax = readout->activation == Activation::softmax;
-        kernels.affine(readout->input, {readout->bias, 0}, states, outputs, count,
-                       {softmax ? Activation::identity : readout->activation, false});
+        const bool softmax = readout->activation.function == Function::softmax;
+        const Elementwise g = softmax ? Elementwise{Function::identity, false}
+                                      : elementwise(readout->activation, false);
+        kernels.affine(readout->input, {readout->bias, 0}, states, outputs, count, g);
         if (softmax) kernels.softmax(outputs, size, count);
     } else {
         std::copy_n(states.data, count * output_stride_, outputs.data);

@@ -56,7 +56,7 @@ void add_squares(const Real* y, const Real* target, Real factor, Real* error, In
     }
 }
 
-constexpr Elementwise kNothing{Activation::identity, false};
+constexpr Elementwise kNothing{Function::identity, false};
 
 }  // namespace
 
@@ -206,7 +206,7 @@ void Leaf<Real>::forward() {
                 const Slots<Real> states = slots(layers_[l], segment, 0);
                 model_.kernels.unfold(weights.input, weights.recurrent, weights.bias, below,
                                       {states.data, states.stride}, piece.columns, segment.steps(),
-                                      {weights.activation, true});
+                                      elementwise(weights.activation, true));
                 below = {states.data + states.step, states.stride};
             }
         }
@@ -332,18 +332,19 @@ void Leaf<Real>::errors_of(const Segment& segment, bool with_outputs, bool newes
         const Slots<Real> errors{layer.errors.data(), layer.stride, columns * layer.stride};
         const Slots<Real> states = slots(layer, segment, 1);
         const Columns<Real> carry{layer.carry.data() + segment.lo * layer.stride, layer.stride};
+        const Elementwise f = elementwise(weights.activation, true);
         Index rest = steps;
         if (newest) {
             --rest;
-            kernels.differentiate(
-                weights.activation, {states.data + rest * states.step, states.stride},
-                {errors.data + rest * errors.step, errors.stride}, layer.size, columns);
+            kernels.differentiate(f, {states.data + rest * states.step, states.stride},
+                                  {errors.data + rest * errors.step, errors.stride}, layer.size,
+                                  columns);
         } else {
             copy_columns<Real>({carry.data, carry.stride},
                                {errors.data + steps * errors.step, errors.stride}, columns);
         }
         kernels.backpropagate(transposed.recurrent, {states.data, states.stride, states.step},
-                              errors, columns, rest, weights.activation);
+                              errors, columns, rest, f);
         copy_columns<Real>({errors.data, errors.stride}, carry, columns);
 
         const Slots<const Real> fixed{errors.data, errors.stride, errors.step};
@@ -382,10 +383,10 @@ void Leaf<Real>::output_errors(const Segment& segment, Columns<Real> top_errors)
     Columns<Real> errors = top_errors;
     if (readout) {
         const Columns<Real> outputs{outputs_.data(), output_stride_};
-        const bool softmax = readout->activation == Activation::softmax;
+        const bool softmax = readout->activation.function == Function::softmax;
         const bool apart = softmax || loss != Loss::mse;  // the logits are wanted, or all in a sum
         kernels.affine(readout->input, {readout->bias, 0}, y, outputs, count,
-                       {apart ? Activation::identity : readout->activation, false});
+                       apart ? kNothing : elementwise(readout->activation, false));
         if (loss != Loss::mse) {
             std::copy_n(outputs.data, count * output_stride_, logits_.data());
             logits = {logits_.data(), output_stride_};
@@ -393,7 +394,7 @@ void Leaf<Real>::output_errors(const Segment& segment, Columns<Real> top_errors)
         if (softmax)
             kernels.softmax(outputs, size, count);
         else if (apart)
-            kernels.apply({readout->activation, false}, outputs, size, count);
+            kernels.apply(elementwise(readout->activation, false), outputs, size, count);
         y = {outputs.data, outputs.stride};
         errors = {output_errors_.data(), output_stride_};
     }
@@ -405,7 +406,8 @@ void Leaf<Real>::output_errors(const Segment& segment, Columns<Real> top_errors)
         }
     if (!readout || !task_->gradients) return;
 
-    if (loss == Loss::mse) kernels.differentiate(readout->activation, y, errors, size, count);
+    if (loss == Loss::mse)
+        kernels.differentiate(elementwise(readout->activation, false), y, errors, size, count);
     const Slots<const Real> fixed{errors.data, errors.stride, columns * errors.stride};
     correlate(readout->input, fixed, {states.data, states.stride, columns * states.stride}, columns,
               steps);

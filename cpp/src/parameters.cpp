@@ -7,12 +7,14 @@
 namespace elman {
 namespace {
 
-constexpr const char* kActivationNames[] = {"identity", "relu", "tanh", "sigmoid", "softmax"};
-
 void require_size(const std::string& argument, Index size) {
     if (size < 1)
         throw std::invalid_argument(argument + ": expected at least 1, got " +
                                     std::to_string(size));
+}
+
+std::string activation_of_layer(std::size_t layer) {
+    return "activation of layer " + std::to_string(layer);
 }
 
 // Appends tensors to a list and keeps count of the numbers in them.
@@ -65,19 +67,8 @@ Arena lay_out(const Architecture& a, std::size_t number_size) {
 
 }  // namespace
 
-const char* name(Activation activation) noexcept {
-    return kActivationNames[static_cast<int>(activation)];
-}
-
 const char* name(Direction) noexcept {
     return "forward";
-}
-
-Activation activation_from_name(const std::string& name, const std::string& argument) {
-    for (int i = 0; i < 5; ++i)
-        if (name == kActivationNames[i]) return static_cast<Activation>(i);
-    throw std::invalid_argument(
-        argument + ": expected identity, relu, tanh, sigmoid or softmax, got '" + name + "'");
 }
 
 Index Architecture::layer_input_size(std::size_t layer) const {
@@ -101,22 +92,33 @@ Index Architecture::multiply_adds() const {
     return count;
 }
 
+template <class Real>
 void Architecture::check() const {
     require_size("input_size", input_size);
     if (layers.empty()) throw std::invalid_argument("layers: expected at least 1, got none");
     for (std::size_t l = 0; l < layers.size(); ++l) {
         require_size("hidden_size of layer " + std::to_string(l), layers[l].hidden_size);
-        if (layers[l].activation == Activation::softmax)
-            throw std::invalid_argument(
-                "activation of layer " + std::to_string(l) +
-                ": expected identity, relu, tanh or sigmoid, got 'softmax' (which is for outputs)");
+        const Activation& activation = layers[l].activation;
+        if (activation.function == Function::softmax)
+            throw std::invalid_argument(activation_of_layer(l) +
+                                        ": expected one of single units, got 'softmax' (which is "
+                                        "for outputs)");
+        check_numbers<Real>(activation, activation_of_layer(l));
     }
-    if (readout) require_size("output_size", readout->output_size);
+    if (!readout) return;
+    require_size("output_size", readout->output_size);
+    check_numbers<Real>(readout->activation, "output_activation");
+}
+
+void Architecture::check_trainable() const {
+    for (std::size_t l = 0; l < layers.size(); ++l)
+        elman::check_trainable(layers[l].activation, activation_of_layer(l));
+    if (readout) elman::check_trainable(readout->activation, "output_activation");
 }
 
 template <class Real>
 Parameters<Real>::Parameters(Architecture architecture) : architecture_(std::move(architecture)) {
-    architecture_.check();
+    architecture_.check<Real>();
     Arena arena = lay_out(architecture_, sizeof(Real));
     tensors_ = std::move(arena.tensors);
     arena_.resize(static_cast<std::size_t>(arena.size));

@@ -29,7 +29,7 @@
 
 namespace {
 
-using elman::Activation;
+using elman::Function;
 using elman::Index;
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
@@ -45,7 +45,7 @@ struct Range {
     float low, high;
 };
 
-struct Function {
+struct Case {
     std::string name;
     std::function<void(Block&)> apply;
     double (*exact)(double);
@@ -107,7 +107,7 @@ std::uint64_t mix(float x, float y) {
     return h ^ (h >> 32);
 }
 
-void check_value(const Function& f, float x, float y, Report& report) {
+void check_value(const Case& f, float x, float y, Report& report) {
     report.hash += mix(x, y);
     const double exact = f.exact(x);
     if (std::isnan(exact) || std::isnan(y)) {
@@ -123,7 +123,7 @@ void check_value(const Function& f, float x, float y, Report& report) {
 }
 
 // The floats with the bits first, first + stride, ... up to last, and their negatives.
-Report sweep(const Function& f, std::uint32_t first, std::uint32_t last, std::uint32_t stride) {
+Report sweep(const Case& f, std::uint32_t first, std::uint32_t last, std::uint32_t stride) {
     Report report;
     Block positive, negative;
     float above = from_bits(~0u), below = above;  // the results before: NaN, no order yet
@@ -153,7 +153,7 @@ Report sweep(const Function& f, std::uint32_t first, std::uint32_t last, std::ui
     return report;
 }
 
-std::int64_t wrong_special_values(const Function& f) {
+std::int64_t wrong_special_values(const Case& f) {
     std::int64_t wrong = 0;
     for (const auto& [x, y] : f.special) {
         Block block = {};
@@ -165,7 +165,7 @@ std::int64_t wrong_special_values(const Function& f) {
 }
 
 // Two threads, half of the bit patterns each; the one where the halves meet is in both.
-Report sweep_all(const Function& f, std::uint32_t stride) {
+Report sweep_all(const Case& f, std::uint32_t stride) {
     constexpr std::uint32_t last = 0x7fffffff;
     const std::uint32_t middle = last / 2 / stride * stride;
     Report report, upper;
@@ -204,8 +204,8 @@ double exact_softmax(double x) {
     return std::isinf(x) && x > 0 ? NAN : exact_sigmoid(x);
 }
 
-std::vector<Function> functions_of(const elman::Kernels<float>& kernels) {
-    const auto elementwise = [&kernels](Activation function, bool faded = false) {
+std::vector<Case> cases_of(const elman::Kernels<float>& kernels) {
+    const auto elementwise = [&kernels](Function function, bool faded = false) {
         return [&kernels, function, faded](Block& block) {
             kernels.apply({function, faded}, {block.values, 0}, kBlock, 1);
         };
@@ -228,28 +228,28 @@ std::vector<Function> functions_of(const elman::Kernels<float>& kernels) {
     const float inf = kInfinity;
     return {
         {"tanh",
-         elementwise(Activation::tanh),
+         elementwise(Function::tanh),
          exact_tanh,
          1.25,
          {-1, 1},
          Shape::odd,
          {{0.0f, 0.0f}, {-0.0f, -0.0f}, {inf, 1.0f}, {-inf, -1.0f}}},
         {"sigmoid",
-         elementwise(Activation::sigmoid),
+         elementwise(Function::sigmoid),
          exact_sigmoid,
          1.75,
          {0, 1},
          Shape::increasing,
          {{0.0f, 0.5f}, {-0.0f, 0.5f}, {inf, 1.0f}, {-inf, 0.0f}}},
         {"relu",
-         elementwise(Activation::relu),
+         elementwise(Function::relu),
          exact_relu,
          0,
          {0, inf},
          Shape::increasing,
          {{0.0f, 0.0f}, {-0.0f, -0.0f}, {inf, inf}, {-inf, 0.0f}}},
         {"fade",
-         elementwise(Activation::identity, true),
+         elementwise(Function::identity, true),
          exact_fade,
          0,
          {-inf, inf},
@@ -266,12 +266,12 @@ std::vector<Function> functions_of(const elman::Kernels<float>& kernels) {
     };
 }
 
-bool passes(const Function& f, const Report& r) {
+bool passes(const Case& f, const Report& r) {
     return r.worst_ulp <= f.worst_ulp && r.decreases == 0 && r.out_of_range == 0 &&
            r.not_odd == 0 && r.wrong_nan == 0 && r.wrong_special == 0;
 }
 
-void print(const std::string& isa, const Function& f, const Report& r) {
+void print(const std::string& isa, const Case& f, const Report& r) {
     std::printf("%-8s %-8s worst %.4f ulp (allowed %.4f) at %a; decreases %" PRId64
                 ", out of range %" PRId64 ", not odd %" PRId64 ", wrong NaN %" PRId64
                 ", wrong special values %" PRId64 "; hash %016" PRIx64 "\n",
@@ -290,7 +290,7 @@ int main(int argc, char** argv) {
     }
     const std::string isa = argv[1], wanted = argv[2];
     const auto& kernels = elman::kernel_table(elman::isa_from_name(isa)).float32;
-    for (const Function& f : functions_of(kernels)) {
+    for (const Case& f : cases_of(kernels)) {
         if (f.name != wanted) continue;
         const Report report = sweep_all(f, static_cast<std::uint32_t>(stride));
         print(isa, f, report);

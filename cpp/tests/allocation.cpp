@@ -65,7 +65,7 @@ int main() {
 
     elman::Architecture plain;
     plain.input_size = 2;
-    plain.layers = {{7, elman::Activation::relu}};
+    plain.layers = {{7, elman::Function::relu}};
     for_each_isa_and_dtype([&](elman::Isa isa, auto zero) {
         using Real = decltype(zero);
         const std::string title = std::string(name(isa)) + " " + dtype<Real>();

@@ -38,8 +38,8 @@ void fill(elman::Parameters<Real>& parameters, const std::string& name, Value va
 inline elman::Architecture everything() {
     elman::Architecture shape;
     shape.input_size = 3;
-    shape.layers = {{9, elman::Activation::tanh}, {5, elman::Activation::sigmoid}};
-    shape.readout = elman::ReadoutShape{2, elman::Activation::softmax};
+    shape.layers = {{9, elman::Function::tanh}, {5, elman::Function::sigmoid}};
+    shape.readout = elman::ReadoutShape{2, elman::Function::softmax};
     shape.initial_state = true;
     shape.input_shift = shape.input_scale = shape.output_shift = shape.output_scale = true;
     return shape;

@@ -36,10 +36,10 @@ struct Hash {
 
 Architecture architecture(std::size_t i) {
     const auto size = [](std::size_t k) { return kSizes[k % 16]; };
-    constexpr Activation hidden[] = {Activation::tanh, Activation::sigmoid, Activation::relu,
-                                     Activation::identity};
-    constexpr Activation output[] = {Activation::sigmoid, Activation::softmax, Activation::tanh,
-                                     Activation::identity, Activation::relu};
+    constexpr Function hidden[] = {Function::tanh, Function::sigmoid, Function::relu,
+                                   Function::identity};
+    constexpr Function output[] = {Function::sigmoid, Function::softmax, Function::tanh,
+                                   Function::identity, Function::relu};
     Architecture a;
     a.input_size = size(3 * i + 5);
     a.layers.push_back({size(i), hidden[i % 4], i % 3 != 0});
@@ -103,7 +103,7 @@ std::vector<Real> trained(const Architecture& a, Isa isa, Index sequences, Metho
     examples.x = {x.data(), {sequences}, {kSteps * a.input_size}, a.input_size, 1};
     examples.targets = {y.data(), {sequences}, {kSteps * a.output_size()}, a.output_size(), 1};
     examples.lengths = lengths.data();
-    if (a.readout && a.readout->activation == Activation::softmax) {
+    if (a.readout && a.readout->activation.function == Function::softmax) {
         examples.loss = Loss::cross_entropy;
         examples.classes = classes.data();
     }

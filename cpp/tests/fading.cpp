@@ -10,7 +10,7 @@
 #include "elman/stream.hpp"
 #include "memory.hpp"
 
-using elman::Activation;
+using elman::Function;
 using elman::Index;
 
 namespace {
@@ -18,11 +18,11 @@ namespace {
 constexpr Index kHidden = 17;  // more than one vector of any set, and not a whole number of them
 
 template <class Real>
-std::shared_ptr<const elman::Network<Real>> decaying(double rate, Activation f, elman::Isa isa) {
+std::shared_ptr<const elman::Network<Real>> decaying(double rate, Function f, elman::Isa isa) {
     elman::Architecture shape;
     shape.input_size = 1;
     shape.layers = {{kHidden, f, false}};
-    shape.readout = elman::ReadoutShape{1, Activation::identity, false};
+    shape.readout = elman::ReadoutShape{1, Function::identity, false};
     elman::Parameters<Real> parameters(shape);
     fill(parameters, "layers.0.W_xh", [](Index row, Index) { return 1 + 0.125 * double(row); });
     fill(parameters, "layers.0.W_hh", [=](Index row, Index col) { return row == col ? rate : 0; });
@@ -56,7 +56,7 @@ Index steps_to_zero(double rate) {
 }
 
 template <class Real>
-void test(double rate, Activation f, elman::Isa isa, Index chunk) {
+void test(double rate, Function f, elman::Isa isa, Index chunk) {
     const std::string title = std::string(name(isa)) + " " + dtype<Real>() + ", " + name(f) +
                               ", rate " + std::to_string(rate) + ", chunks of " +
                               std::to_string(chunk);
@@ -86,7 +86,7 @@ void test(double rate, Activation f, elman::Isa isa, Index chunk) {
 template <class Real>
 void test_subnormal_start(elman::Isa isa) {
     const std::string title = std::string(name(isa)) + " " + dtype<Real>();
-    const auto network = decaying<Real>(0.5, Activation::identity, isa);
+    const auto network = decaying<Real>(0.5, Function::identity, isa);
     memory::watch();
     elman::Stream<Real> stream(network);
     const std::vector<memory::Piece> pieces = memory::watched();
@@ -109,7 +109,7 @@ int main() {
         using Real = decltype(zero);
         test_subnormal_start<Real>(isa);
         for (double rate : {0.5, 0.9, 0.99, 0.999})
-            for (Activation f : {Activation::identity, Activation::tanh})
+            for (Function f : {Function::identity, Function::tanh})
                 for (Index chunk : {1, 100})
                     if (rate < 0.999 || chunk > 1) test<Real>(rate, f, isa, chunk);
     });

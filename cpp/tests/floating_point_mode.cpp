@@ -11,7 +11,7 @@
 #include <xmmintrin.h>
 #endif
 
-using elman::Activation;
+using elman::Function;
 using elman::Index;
 
 namespace {
@@ -81,8 +81,8 @@ void check_gradual_underflow(elman::Isa isa) {
     const double up = sizeof(Real) == 4 ? 0x1p100 : 0x1p600;
     elman::Architecture shape;
     shape.input_size = 1;
-    shape.layers = {{1, Activation::identity, false}};
-    shape.readout = elman::ReadoutShape{1, Activation::identity, false};
+    shape.layers = {{1, Function::identity, false}};
+    shape.readout = elman::ReadoutShape{1, Function::identity, false};
     elman::Parameters<Real> parameters(shape);
     fill(parameters, "layers.0.W_xh", [=](Index, Index) { return up; });
     fill(parameters, "readout.W_hy", [=](Index, Index) { return 1 / up; });

@@ -17,8 +17,8 @@ template <class Real>
 std::shared_ptr<const elman::Network<Real>> network(elman::Isa isa, double recurrence) {
     elman::Architecture shape;
     shape.input_size = kInputs;
-    shape.layers = {{20, elman::Activation::tanh}, {128, elman::Activation::sigmoid}};
-    shape.readout = elman::ReadoutShape{3, elman::Activation::identity};
+    shape.layers = {{20, elman::Function::tanh}, {128, elman::Function::sigmoid}};
+    shape.readout = elman::ReadoutShape{3, elman::Function::identity};
     elman::Parameters<Real> parameters(shape);
     initialize(parameters, elman::Uniform{}, 1);
     for (const char* name : {"layers.0.W_hh", "layers.1.W_hh"})

@@ -21,8 +21,8 @@ constexpr float kSamples[][2] = {{0.1f, 1.0f}, {-0.7f, 0.4f}, {0.9f, -0.2f}, {0.
 int main() {
     elman::Architecture shape;
     shape.input_size = 2;
-    shape.layers = {{3, elman::Activation::tanh}};
-    shape.readout = elman::ReadoutShape{1, elman::Activation::sigmoid};
+    shape.layers = {{3, elman::Function::tanh}};
+    shape.readout = elman::ReadoutShape{1, elman::Function::sigmoid};
 
     elman::Parameters<float> parameters(shape);
     std::copy(std::begin(kWeights), std::end(kWeights), parameters.data());

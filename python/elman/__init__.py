@@ -22,6 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elman import plot, pure, reference, sklearn, training
     from elman._core import Stream
+    from elman.activation import Activation
     from elman.errors import (
         ArgumentError,
         DivergenceError,
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 __version__ = build_info()["version"]
 
 __all__ = [  # noqa: RUF022
+    "Activation",
     "Adagrad",
     "Adam",
     "AdamW",
@@ -90,6 +92,7 @@ __all__ = [  # noqa: RUF022
 ]
 
 _HOMES = {
+    "Activation": "elman.activation",
     "Network": "elman.network",
     "Stream": "elman._core",
     "load": "elman.storage",

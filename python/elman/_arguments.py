@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+    from elman.activation import Activation
+
     Array = NDArray[Any]
     LayerWeights = tuple[ArrayLike, ArrayLike, ArrayLike | None]
     ReadoutWeights = tuple[ArrayLike, ArrayLike | None]
@@ -86,17 +88,33 @@ def hidden_sizes(hidden_size: int | Sequence[int]) -> list[int]:
     return [size(f"hidden_size[{i}]", value) for i, value in enumerate(sizes)]
 
 
-def activations(activation: str | Sequence[str], num_layers: int) -> list[str]:
-    """Return the name of the activation of each layer."""
-    if isinstance(activation, str):
+def activation(
+    argument: str, value: str | Activation
+) -> tuple[str, float | None, float | None, float | None]:
+    """Return an activation as the core takes it."""
+    from elman.activation import Activation
+
+    if isinstance(value, Activation):
+        return value._arguments()
+    if not isinstance(value, str):
+        raise TypeError(f"{argument}: expected a name or an Activation, got {kind(value)}")
+    return value, None, None, None
+
+
+def activations(
+    activation: str | Activation | Sequence[str | Activation], num_layers: int
+) -> list[str | Activation]:
+    """Return the activation of each layer."""
+    from elman.activation import Activation
+
+    if isinstance(activation, str | Activation):
         return [activation] * num_layers
-    names = listed("activation", activation, "a name or several")
-    if len(names) != num_layers:
+    several = listed("activation", activation, "a name or an Activation, or several")
+    if len(several) != num_layers:
         raise ArgumentError(
-            f"activation: expected one name or one for each of {num_layers} layers,"
-            f" got {len(names)}"
+            f"activation: expected one or one for each of {num_layers} layers, got {len(several)}"
         )
-    return [name("activation", value) for value in names]
+    return several
 
 
 def dtype_name(dtype: DTypeLike) -> str:

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from elman import _arguments, _core
+from elman.activation import Activation
 
 if TYPE_CHECKING:
     import os
@@ -63,7 +64,7 @@ class Layer(_Constant):
 
     __slots__ = ("W_hh", "W_xh", "activation", "b_h", "direction")
 
-    def __init__(self, W_xh: Array, W_hh: Array, b_h: Array | None, activation: str) -> None:
+    def __init__(self, W_xh: Array, W_hh: Array, b_h: Array | None, activation: Activation) -> None:
         self.W_xh = W_xh
         self.W_hh = W_hh
         self.b_h = b_h
@@ -80,7 +81,7 @@ class Readout(_Constant):
 
     __slots__ = ("W_hy", "activation", "b_y")
 
-    def __init__(self, W_hy: Array, b_y: Array | None, activation: str) -> None:
+    def __init__(self, W_hy: Array, b_y: Array | None, activation: Activation) -> None:
         self.W_hy = W_hy
         self.b_y = b_y
         self.activation = activation
@@ -109,11 +110,11 @@ class Network:
         O, the number of outputs. None: no readout, the output is the top layer's state.
     seed : int, optional
         0 to 2**64 - 1. A seed gives the same network everywhere and for ever. None: a new one.
-    activation : str or sequence of str
-        f: "tanh", "relu", "sigmoid" or "identity", for all layers or one for each (PyTorch:
-        `nonlinearity`).
-    output_activation : str
-        g: "sigmoid", "identity", "softmax", "tanh" or "relu".
+    activation : str or elman.Activation, or a sequence of them
+        f: "tanh", "relu", "sigmoid", "identity" or another name of `elman.Activation`, which also
+        takes numbers, for all layers or one for each (PyTorch: `nonlinearity`).
+    output_activation : str or elman.Activation
+        g: "sigmoid", "identity", "softmax" or any other of them.
     dtype : dtype
         float32 or float64: of the weights, the arithmetic and the results.
     bias : bool
@@ -174,8 +175,8 @@ class Network:
         hidden_size: int | Sequence[int],
         output_size: int | None,
         seed: int | None = None,
-        activation: str | Sequence[str] = "tanh",
-        output_activation: str = "sigmoid",
+        activation: str | Activation | Sequence[str | Activation] = "tanh",
+        output_activation: str | Activation = "sigmoid",
         dtype: DTypeLike = "float32",
         bias: bool = True,
         init: Initialization = "uniform",
@@ -193,8 +194,8 @@ class Network:
             _arguments.size("input_size", input_size),
             hidden_sizes,
             None if output_size is None else _arguments.size("output_size", output_size),
-            _arguments.activations(activation, len(hidden_sizes)),
-            _arguments.name("output_activation", output_activation),
+            _for_core(_arguments.activations(activation, len(hidden_sizes))),
+            _arguments.activation("output_activation", output_activation),
             bool(bias),
             _arguments.seed(seed),
             _arguments.arrays(zip(_OPTIONAL, optional, strict=True)),
@@ -209,8 +210,8 @@ class Network:
         layers: Iterable[LayerWeights],
         readout: ReadoutWeights | None,
         *,
-        activation: str | Sequence[str] = "tanh",
-        output_activation: str | None = "sigmoid",
+        activation: str | Activation | Sequence[str | Activation] = "tanh",
+        output_activation: str | Activation | None = "sigmoid",
         dtype: DTypeLike | None = None,
         initial_state: ArrayLike | None = None,
         input_shift: ArrayLike | None = None,
@@ -270,9 +271,7 @@ output_scale, metadata
             tensors,
             _arguments.common_dtype(tensors) if dtype is None else _arguments.dtype_name(dtype),
             _arguments.activations(activation, len(layers)),
-            None
-            if readout is None
-            else _arguments.name("output_activation", output_activation or "identity"),
+            None if readout is None else output_activation or "identity",
             _arguments.metadata(metadata),
             allow_nonfinite=allow_nonfinite,
         )
@@ -282,8 +281,8 @@ output_scale, metadata
         cls,
         tensors: dict[str, Array],
         dtype: str,
-        activations: list[str],
-        output_activation: str | None,
+        activations: Sequence[str | Activation],
+        output_activation: str | Activation | None,
         metadata: Mapping[str, str],
         *,
         allow_nonfinite: bool,
@@ -291,8 +290,11 @@ output_scale, metadata
         import numpy as np
 
         net = object.__new__(cls)
+        g = None
+        if output_activation is not None:
+            g = _arguments.activation("output_activation", output_activation)
         with np.errstate(over="ignore"):  # require_finite says more
-            core = _core.Network.from_tensors(dtype, tensors, activations, output_activation)
+            core = _core.Network.from_tensors(dtype, tensors, _for_core(activations), g)
         net._adopt(core, metadata)
         if not allow_nonfinite:
             _arguments.require_finite(net._tensors, " (allow_nonfinite=True accepts it)")
@@ -308,13 +310,15 @@ output_scale, metadata
                 tensors[f"layers.{i}.W_xh"],
                 tensors[f"layers.{i}.W_hh"],
                 tensors.get(f"layers.{i}.b_h"),
-                activation,
+                Activation(*activation),
             )
             for i, activation in enumerate(core.activations)
         )
         self._readout = None
         if (g := core.output_activation) is not None:
-            self._readout = Readout(tensors["readout.W_hy"], tensors.get("readout.b_y"), g)
+            self._readout = Readout(
+                tensors["readout.W_hy"], tensors.get("readout.b_y"), Activation(*g)
+            )
 
     def __getattr__(self, name: str) -> NoReturn:
         if name in Network.__slots__:
@@ -364,12 +368,12 @@ output_scale, metadata
         return sum(a.size for name, a in self._tensors.items() if name not in _OPTIONAL)
 
     @property
-    def activations(self) -> tuple[str, ...]:
+    def activations(self) -> tuple[Activation, ...]:
         """The layers' activations, from the bottom up."""
         return tuple(layer.activation for layer in self._layers)
 
     @property
-    def output_activation(self) -> str | None:
+    def output_activation(self) -> Activation | None:
         """The readout's activation; None without a readout."""
         return None if self._readout is None else self._readout.activation
 
@@ -756,7 +760,7 @@ output_scale, metadata
         return self._from_tensors(
             self._tensors,
             _arguments.dtype_name(dtype),
-            list(self.activations),
+            self.activations,
             self.output_activation,
             self._metadata,
             allow_nonfinite=_arguments.nonfinite(self._tensors) is not None,
@@ -788,6 +792,12 @@ output_scale, metadata
 
     def __repr__(self) -> str:
         return f"Network({_sizes(self)}, {self.dtype}, {self.num_parameters:,} parameters)"
+
+
+def _for_core(
+    activations: Iterable[str | Activation],
+) -> list[tuple[str, float | None, float | None, float | None]]:
+    return [_arguments.activation("activation", activation) for activation in activations]
 
 
 def _start(init: Initialization) -> tuple[str, dict[str, float]]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from typing import Any
 
+    from elman.activation import Activation
     from elman.network import Network
 
     # f, W, b of f(W v + b)
@@ -53,6 +54,46 @@ def identity(z: list[float]) -> list[float]:
     return z
 
 
+def leaky_relu(z: list[float], alpha: float) -> list[float]:
+    """Return alpha z below 0, and z elsewhere."""
+    return [alpha * v if v < 0 else v for v in z]
+
+
+def elu(z: list[float], alpha: float) -> list[float]:
+    """Return alpha (exp(z) - 1) below 0, and z elsewhere."""
+    return [alpha * math.expm1(v) if v < 0 else v for v in z]
+
+
+def thresholded_relu(z: list[float], alpha: float) -> list[float]:
+    """Return every z above alpha, and 0 elsewhere; a NaN stays a NaN."""
+    return [0.0 if v <= alpha else v for v in z]
+
+
+def hard_sigmoid(z: list[float], alpha: float, beta: float) -> list[float]:
+    """Return alpha z + beta, held in [0, 1]; a NaN stays a NaN."""
+    return [0.0 if v < 0 else 1.0 if v > 1 else v for v in affine(z, alpha, beta)]
+
+
+def softsign(z: list[float]) -> list[float]:
+    """Return z / (1 + |z|) of every z; -1 and 1 at infinity."""
+    return [math.copysign(1.0, v) if math.isinf(v) else v / (1.0 + abs(v)) for v in z]
+
+
+def softplus(z: list[float]) -> list[float]:
+    """Return log(1 + exp(z)) of every z, written so that exp never overflows."""
+    return [v + math.log1p(math.exp(-abs(u))) for u, v in zip(z, relu(z), strict=True)]
+
+
+def scaled_tanh(z: list[float], alpha: float, beta: float) -> list[float]:
+    """Return alpha tanh(beta z)."""
+    return [alpha * math.tanh(beta * v) for v in z]
+
+
+def affine(z: list[float], alpha: float, beta: float) -> list[float]:
+    """Return alpha z + beta."""
+    return [alpha * v + beta for v in z]
+
+
 def softmax(z: list[float]) -> list[float]:
     """Return exp(z) / sum(exp(z)), shifted by the maximum against overflow."""
     largest = max(z)
@@ -61,13 +102,38 @@ def softmax(z: list[float]) -> list[float]:
     return [v / total for v in e]
 
 
-_ACTIVATIONS: dict[str, Callable[[list[float]], list[float]]] = {
+_ACTIVATIONS: dict[str, Callable[..., list[float]]] = {
     "tanh": tanh,
     "sigmoid": sigmoid,
     "relu": relu,
     "identity": identity,
+    "leaky_relu": leaky_relu,
+    "elu": elu,
+    "thresholded_relu": thresholded_relu,
+    "hard_sigmoid": hard_sigmoid,
+    "softsign": softsign,
+    "softplus": softplus,
+    "scaled_tanh": scaled_tanh,
+    "affine": affine,
     "softmax": softmax,
 }
+
+
+def _function(net: Network, activation: Activation) -> Callable[[list[float]], list[float]]:
+    """Return an activation with its numbers, which the network rounds to its dtype."""
+    f = _ACTIVATIONS[activation.name]
+    given = (activation.alpha, activation.beta)
+    numbers = [net.dtype.type(number).item() for number in given if number is not None]
+    if activation.clip is not None:
+        limit = net.dtype.type(activation.clip).item()
+        return lambda z: f(_clip(z, limit), *numbers)
+    return (lambda z: f(z, *numbers)) if numbers else f
+
+
+def _clip(z: list[float], limit: float) -> list[float]:
+    """Return z, held in [-limit, limit]; a NaN stays a NaN."""
+    return [limit if v > limit else -limit if v < -limit else v for v in z]
+
 
 if hasattr(math, "sumprod"):  # Python 3.12
     dot: Callable[[list[float], list[float]], float] = math.sumprod
@@ -101,7 +167,7 @@ class Weights:
         self.layers: list[Affine] = [
             # Side by side, because W_xh x + W_hh h = [W_xh | W_hh] [x; h] is one sum for each unit.
             (
-                _ACTIVATIONS[layer.activation],
+                _function(net, layer.activation),
                 [a + b for a, b in zip(layer.W_xh.tolist(), layer.W_hh.tolist(), strict=True)],
                 _list(layer.b_h) or [0.0] * len(layer.W_hh),
             )
@@ -110,7 +176,7 @@ class Weights:
         self.readout: Affine | None = None
         if net.readout is not None:
             W_hy, b_y = net.readout.W_hy.tolist(), _list(net.readout.b_y)
-            g = _ACTIVATIONS[net.readout.activation]
+            g = _function(net, net.readout.activation)
             self.readout = g, W_hy, b_y or [0.0] * len(W_hy)
         self.initial_state = _list(net.initial_state) or [0.0] * net.state_size
         self.input_shift = _list(net.input_shift)

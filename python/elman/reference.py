@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
+    from elman.activation import Activation
     from elman.network import Network
 
     Array = NDArray[np.float64]
@@ -29,14 +30,22 @@ __all__ = [
     "ACTIVATIONS",
     "Run",
     "VerificationReport",
+    "affine",
+    "elu",
+    "hard_sigmoid",
     "identity",
+    "leaky_relu",
     "loss_and_gradients",
     "relu",
     "run",
+    "scaled_tanh",
     "sigmoid",
     "softmax",
+    "softplus",
+    "softsign",
     "step",
     "tanh",
+    "thresholded_relu",
     "verify",
 ]
 
@@ -65,6 +74,46 @@ def identity(z: Array) -> Array:
     return z
 
 
+def leaky_relu(z: Array, alpha: float) -> Array:
+    """Return alpha z below 0, and z elsewhere."""
+    return np.where(z < 0, alpha * z, z)
+
+
+def elu(z: Array, alpha: float) -> Array:
+    """Return alpha (exp(z) - 1) below 0, and z elsewhere."""
+    return np.where(z < 0, alpha * np.expm1(z), z)
+
+
+def thresholded_relu(z: Array, alpha: float) -> Array:
+    """Return z above alpha, and 0 elsewhere; a NaN stays a NaN."""
+    return np.where(z <= alpha, 0.0, z)
+
+
+def hard_sigmoid(z: Array, alpha: float, beta: float) -> Array:
+    """Return max(0, min(1, alpha z + beta))."""
+    return np.clip(alpha * z + beta, 0.0, 1.0)
+
+
+def softsign(z: Array) -> Array:
+    """Return z / (1 + |z|), and its limits at infinity."""
+    return np.where(np.isinf(z), np.sign(z), z / (1.0 + np.abs(z)))
+
+
+def softplus(z: Array) -> Array:
+    """Return log(1 + exp(z)), written so that exp never overflows and no tail loses digits."""
+    return np.maximum(z, 0.0) + np.log1p(np.exp(-np.abs(z)))
+
+
+def scaled_tanh(z: Array, alpha: float, beta: float) -> Array:
+    """Return alpha tanh(beta z)."""
+    return alpha * np.tanh(beta * z)
+
+
+def affine(z: Array, alpha: float, beta: float) -> Array:
+    """Return alpha z + beta."""
+    return alpha * z + beta
+
+
 def softmax(z: Array) -> Array:
     """Return exp(z) / sum(exp(z)) over the last axis, shifted by the maximum against overflow."""
     e: Array = np.exp(z - z.max(axis=-1, keepdims=True))
@@ -72,13 +121,42 @@ def softmax(z: Array) -> Array:
     return e / total
 
 
-ACTIVATIONS = {
+ACTIVATIONS: dict[str, Callable[..., Array]] = {
     "tanh": tanh,
     "sigmoid": sigmoid,
     "relu": relu,
     "identity": identity,
+    "leaky_relu": leaky_relu,
+    "elu": elu,
+    "thresholded_relu": thresholded_relu,
+    "hard_sigmoid": hard_sigmoid,
+    "softsign": softsign,
+    "softplus": softplus,
+    "scaled_tanh": scaled_tanh,
+    "affine": affine,
     "softmax": softmax,
 }
+
+
+def _activate(net: Network, activation: Activation, z: Array) -> Array:
+    """Return f(z), with z clipped first if the activation says so."""
+    return ACTIVATIONS[activation.name](_clip(net, activation, z), **_numbers(net, activation))
+
+
+def _clip(net: Network, activation: Activation, z: Array) -> Array:
+    """Return z, held within the clip of the activation; a NaN stays a NaN."""
+    limit = _limit(net, activation)
+    return z if np.isinf(limit) else np.clip(z, -limit, limit)
+
+
+def _limit(net: Network, activation: Activation) -> float:
+    return np.inf if activation.clip is None else float(net.dtype.type(activation.clip))
+
+
+def _numbers(net: Network, activation: Activation) -> dict[str, float]:
+    """Return alpha and beta if the activation has them, rounded to the network's dtype."""
+    given = {"alpha": activation.alpha, "beta": activation.beta}
+    return {name: float(net.dtype.type(n)) for name, n in given.items() if n is not None}
 
 
 # --- the network ----------------------------------------------------------------------------------
@@ -121,16 +199,15 @@ def step(net: Network, x: ArrayLike, state: ArrayLike) -> tuple[Array, Array]:
     below = _to_network_units(net, np.asarray(x, dtype=np.float64))
     h = []
     for layer, h_before in zip(net.layers, _by_layer(net, state), strict=True):
-        f = ACTIVATIONS[layer.activation]
         W_xh, W_hh, b_h = _float64(layer.W_xh), _float64(layer.W_hh), _float64(layer.b_h)
         # A row vector times W.T is the column vector W v of the equations, for every sequence.
-        below = f(h_before @ W_hh.T + below @ W_xh.T + b_h)
+        z = h_before @ W_hh.T + below @ W_xh.T + b_h
+        below = _activate(net, layer.activation, z)
         h.append(below)
     y = below
     if net.readout is not None:
-        g = ACTIVATIONS[net.readout.activation]
         W_hy, b_y = _float64(net.readout.W_hy), _float64(net.readout.b_y)
-        y = g(below @ W_hy.T + b_y)
+        y = _activate(net, net.readout.activation, below @ W_hy.T + b_y)
     return _to_user_units(net, y), np.concatenate(h, axis=-1)
 
 
@@ -227,14 +304,32 @@ def _lengths(lengths: ArrayLike | None, batch: list[int], T: int) -> NDArray[np.
 
 # --- the gradients --------------------------------------------------------------------------------
 
-# The gradient with respect to z, from f = f(z) and the gradient d with respect to f.
-BACKWARD: dict[str, Callable[[Array, Array], Array]] = {
-    "tanh": lambda f, d: d * (1.0 - f * f),
-    "sigmoid": lambda f, d: d * f * (1.0 - f),
-    "relu": lambda f, d: np.where(f > 0, d, 0.0),
-    "identity": lambda f, d: d,
-    "softmax": lambda f, d: f * (d - (f * d).sum(axis=-1, keepdims=True)),
+# f'(z); 0, or what holds on the left, where f has a corner.
+SLOPES: dict[str, Callable[..., Array]] = {
+    "tanh": lambda z: 1.0 - np.tanh(z) ** 2,
+    "sigmoid": lambda z: sigmoid(z) * sigmoid(-z),
+    "relu": lambda z: np.where(z > 0, 1.0, 0.0),
+    "identity": np.ones_like,
+    "leaky_relu": lambda z, alpha: np.where(z > 0, 1.0, alpha),
+    "elu": lambda z, alpha: np.where(z > 0, 1.0, alpha * np.exp(z)),
+    "thresholded_relu": lambda z, alpha: np.where(z > alpha, 1.0, 0.0),
+    "hard_sigmoid": lambda z, alpha, beta: np.where(np.abs(alpha * z + beta - 0.5) < 0.5, alpha, 0),
+    "softsign": lambda z: 1.0 / (1.0 + np.abs(z)) ** 2,
+    "softplus": sigmoid,
+    "scaled_tanh": lambda z, alpha, beta: alpha * beta * (1.0 - np.tanh(beta * z) ** 2),
+    "affine": lambda z, alpha, beta: np.full_like(z, alpha),
 }
+
+
+def _backward(net: Network, activation: Activation, z: Array, d: Array) -> Array:
+    """Return the gradient with respect to z, from the gradient d with respect to f(z)."""
+    if activation.name == "softmax":
+        f = softmax(z)
+        rest: Array = d - (f * d).sum(axis=-1, keepdims=True)
+        return f * rest
+    slope = SLOPES[activation.name](z, **_numbers(net, activation))
+    flows = (np.abs(z) < _limit(net, activation)) & (slope != 0)
+    return np.where(flows, d * slope, 0.0)
 
 
 @np.errstate(all="ignore")
@@ -373,13 +468,13 @@ def _loss(
     if loss == "bce":
         l = np.maximum(z, 0.0) - z * target + np.log1p(np.exp(-np.abs(z)))
         return l.mean(axis=-1), (sigmoid(z) - target) / O
-    g = "identity" if net.readout is None else net.readout.activation
-    y = ACTIVATIONS[g](z)
+    y = z if net.readout is None else _activate(net, net.readout.activation, z)
     error = _to_user_units(net, y) - target
     dy = 2.0 * error / O
     if net.output_scale is not None:
         dy = dy * net.output_scale
-    return (error * error).mean(axis=-1), BACKWARD[g](y, dy)
+    dz = dy if net.readout is None else _backward(net, net.readout.activation, z, dy)
+    return (error * error).mean(axis=-1), dz
 
 
 def _readout_backward(net: Network, h: Array, dz: Array, grads: dict[str, Array]) -> Array:
@@ -405,14 +500,16 @@ def _step_backward(
     d = list(_by_layer(net, dh))
     d_before = [np.zeros_like(h) for h in before]
     for index, layer in reversed(list(enumerate(net.layers))):
-        dz = BACKWARD[layer.activation](after[index], d[index])
+        W_xh, W_hh, b_h = _float64(layer.W_xh), _float64(layer.W_hh), _float64(layer.b_h)
+        z = before[index] @ W_hh.T + below[index] @ W_xh.T + b_h
+        dz = _backward(net, layer.activation, z, d[index])
         grads[f"layers.{index}.W_xh"] += _outer(dz, below[index])
         grads[f"layers.{index}.W_hh"] += _outer(dz, before[index])
         if layer.b_h is not None:
             grads[f"layers.{index}.b_h"] += _sum_to(dz, layer.b_h.shape)
-        d_before[index] = dz @ _float64(layer.W_hh)
+        d_before[index] = dz @ W_hh
         if index > 0:
-            d[index - 1] = d[index - 1] + dz @ _float64(layer.W_xh)
+            d[index - 1] = d[index - 1] + dz @ W_xh
     return np.concatenate(d_before, axis=-1)
 
 
@@ -444,7 +541,21 @@ def _sum_to(a: Array, shape: tuple[int, ...]) -> Array:
 # --- the judge ------------------------------------------------------------------------------------
 
 _BOUND = "g(n + 4) (|b| + sum |w||v|) slope + 4 u |f| + 2^-100, g(k) = k u / (1 - k u)"
-_SLOPE = {"tanh": 1.0, "sigmoid": 0.25, "relu": 1.0, "identity": 1.0, "softmax": 0.5}
+# The largest |f'|, of |alpha| and |beta|.
+_STEEPEST: dict[str, Callable[..., float]] = {
+    "tanh": lambda: 1.0,
+    "sigmoid": lambda: 0.25,
+    "relu": lambda: 1.0,
+    "identity": lambda: 1.0,
+    "leaky_relu": lambda alpha: max(alpha, 1.0),
+    "elu": lambda alpha: max(alpha, 1.0),
+    "thresholded_relu": lambda alpha: 1.0,  # but for the jump at alpha
+    "hard_sigmoid": lambda alpha, beta: alpha,
+    "softsign": lambda: 1.0,
+    "softplus": lambda: 1.0,
+    "scaled_tanh": lambda alpha, beta: alpha * beta,
+    "affine": lambda alpha, beta: alpha,
+}
 _TINY = 2.0**-100
 _U64 = 2.0**-53  # the unit roundoff of the judge's own arithmetic
 _BLOCK_VALUES = 1 << 20  # verify judges blocks of about this many values, to bound its memory
@@ -597,10 +708,10 @@ def verify(
         below = _to_network_units(net, x_t).astype(np.float64)
         layers = zip(net.layers, _by_layer(net, h_before), _by_layer(net, h_t), strict=True)
         for index, (layer, before, after) in enumerate(layers):
-            want, bound = _judge_layer(net, layer, below, before)
+            want, bound = _judge_layer(net, layer, below, before, after)
             findings.add(index, t, after, np.where(real, want, before), np.where(real, bound, 0.0))
             below = after
-        want, bound = _judge_output(net, below)
+        want, bound = _judge_output(net, below, y_t)
         findings.add("output", t, y_t, np.where(real, want, 0.0), np.where(real, bound, 0.0))
         free = run(net, x_t, h_free, np.clip(n - t, 0, end - t))
         findings.add_free_running(y_t, free.output)
@@ -608,46 +719,81 @@ def verify(
     return findings.report(int(n.sum()))
 
 
-def _judge_layer(net: Network, layer: Layer, below: Array, before: Array) -> tuple[Array, Array]:
+def _judge_layer(
+    net: Network, layer: Layer, below: Array, before: Array, got: Array
+) -> tuple[Array, Array]:
     """Return the states after one step from the states before it, and their bounds."""
     products = [(layer.W_xh, below), (layer.W_hh, before)]
-    return _judge_neurons(net, layer.activation, layer.b_h, products)
+    *right, bound = _judge_neurons(net, layer.activation, layer.b_h, products)
+    return _nearest(got, *right), bound
 
 
-def _judge_output(net: Network, top: Array) -> tuple[Array, Array]:
+def _judge_output(net: Network, top: Array, got: Array) -> tuple[Array, Array]:
     """Return the outputs (..., O) from the top layer's states, and their bounds."""
-    y, bound = top, np.zeros_like(top)
+    y, other, bound = top, top, np.zeros_like(top)
     if net.readout is not None:
         products = [(net.readout.W_hy, top)]
-        y, bound = _judge_neurons(net, net.readout.activation, net.readout.b_y, products)
+        y, other, bound = _judge_neurons(net, net.readout.activation, net.readout.b_y, products)
+    want = _nearest(got, _to_user_units(net, y), _to_user_units(net, other))
     if net.output_scale is None and net.output_shift is None:
-        return y, bound
+        return want, bound
     scale = 1.0 if net.output_scale is None else np.abs(net.output_scale).astype(np.float64)
     shift = 0.0 if net.output_shift is None else np.abs(net.output_shift).astype(np.float64)
-    size = (_size(y) + bound) * scale + shift
+    size = (np.maximum(_size(y), _size(other)) + bound) * scale + shift
     bound = bound * scale + _both(net, 3) * size + np.finfo(net.dtype).smallest_subnormal
-    return _to_user_units(net, y), np.where(_may_overflow(net, size), np.inf, bound)
+    return want, np.where(_may_overflow(net, size), np.inf, bound)
+
+
+def _nearest(got: Array, one: Array, other: Array) -> Array:
+    """Return the one of two right values that is nearer to what was got."""
+    return np.where(np.abs(got - other) < np.abs(got - one), other, one)
 
 
 def _judge_neurons(
-    net: Network, activation: str, b: NDArray[Any] | None, products: list[tuple[Any, Array]]
-) -> tuple[Array, Array]:
-    """Return f(b + the sum of W v over the products), and how far a right result may be from it."""
+    net: Network,
+    activation: Activation,
+    b: NDArray[Any] | None,
+    products: list[tuple[Any, Array]],
+) -> tuple[Array, Array, Array]:
+    """Return f(z), z = b + the sum of W v over the products, and how far right results may be off.
+
+    The second result is the other right value where f jumps within the error of z, else f(z).
+    """
     z = _float64(b) + sum(v @ _float64(W).T for W, v in products)
     size = _size(_float64(b)) + sum(_size(v) @ _size(W).T for W, v in products)
     terms = sum(W.shape[1] for W, _ in products)
     error = np.where(np.isfinite(z), _both(net, terms + 4) * size, 0.0)
     error = np.where(_may_overflow(net, size), np.inf, error)
-
-    f = ACTIVATIONS[activation](z)
-    ulps: float | Array = 4.0 * _unit_roundoff(net) + 12.0 * _U64
-    if activation == "softmax":
-        error = error.max(axis=-1, keepdims=True)
+    f = _activate(net, activation, z)
+    if activation.name == "softmax":
+        error = 0.5 * error.max(axis=-1, keepdims=True)
         distance = _size(z - z.max(axis=-1, keepdims=True))
         outputs = z.shape[-1]
         ulps = (_unit_roundoff(net) + _U64) * (distance + np.log(outputs) + outputs + 16.0)
-    error = error * _SLOPE[activation]
-    return f, error + ulps * (_size(f) + error) + _TINY
+        return f, f, error + ulps * (_size(f) + error) + _TINY
+
+    z = _clip(net, activation, z)
+    numbers = _numbers(net, activation)
+    other = f
+    if activation.name == "thresholded_relu":
+        jumps = np.abs(z - numbers["alpha"]) <= error
+        other = np.where(jumps, np.where(z > numbers["alpha"], 0.0, z), f)
+    numbers = {name: abs(number) for name, number in numbers.items()}
+    error = error * _STEEPEST[activation.name](**numbers)
+    composed = activation.name in ("elu", "softplus", "scaled_tanh")
+    ulps = (
+        (8.0 * _unit_roundoff(net) + 24.0 * _U64)
+        if composed
+        else (4.0 * _unit_roundoff(net) + 12.0 * _U64)
+    )
+    subnormal = numbers.get("alpha", 0.0) * float(np.finfo(net.dtype).smallest_subnormal)
+    bound = error + ulps * (_size(f) + error) + _TINY + subnormal
+    if activation.name in ("leaky_relu", "hard_sigmoid", "affine"):
+        line = numbers["alpha"] * _size(z) + numbers.get("beta", 0.0)
+        bound = bound + _both(net, 2) * line
+        if activation.name != "hard_sigmoid":
+            bound = np.where(_may_overflow(net, line), np.inf, bound)
+    return f, other, bound
 
 
 def _size(a: NDArray[Any]) -> Array:

@@ -143,7 +143,7 @@ class _Fit:
         return net._from_tensors(
             net._tensors | readout,
             net.dtype.name,
-            list(net.activations),
+            net.activations,
             net.output_activation,
             net.metadata,
             allow_nonfinite=False,
@@ -159,7 +159,7 @@ def _require_linear_readout(net: Network) -> None:
     if net.output_activation != "identity":
         raise ArgumentError(
             "net: expected a readout with output_activation='identity',"
-            f" got {net.output_activation!r}"
+            f" got {net.output_activation}"
         )
     if net.output_scale is not None and not net.output_scale.all():
         raise ArgumentError("net: expected an output_scale without zeros, got one with")

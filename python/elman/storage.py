@@ -16,9 +16,11 @@ import re
 import reprlib
 import secrets
 import stat
+import sys
 from typing import TYPE_CHECKING, NamedTuple  # free: NumPy imports `typing` at the first model
 
-from elman.errors import LimitError, ModelFormatError, UnsupportedModelError
+from elman.activation import Activation
+from elman.errors import ArgumentError, LimitError, ModelFormatError, UnsupportedModelError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +42,10 @@ FORMAT_VERSION = 1
 MAX_HEADER_BYTES = 256 * 1024
 MAX_TENSORS = 1024  # more than 300 layers
 
-_ACTIVATIONS = ("tanh", "relu", "sigmoid", "identity")
+_ACTIVATIONS = (
+    *("tanh", "relu", "sigmoid", "identity", "leaky_relu", "elu", "thresholded_relu"),
+    *("hard_sigmoid", "softsign", "softplus", "scaled_tanh", "affine"),
+)
 _OUTPUT_ACTIVATIONS = (*_ACTIVATIONS, "softmax")
 _DIRECTIONS = ("forward",)
 _VECTORS = ("initial_state", "input_shift", "input_scale", "output_shift", "output_scale")
@@ -71,8 +76,8 @@ class _Header(NamedTuple):
     """A header that passed every check."""
 
     tensors: dict[str, _Tensor]
-    activations: list[str]
-    output_activation: str | None  # None without a readout
+    activations: list[Activation]
+    output_activation: Activation | None  # None without a readout
     metadata: dict[str, str]  # the user's own
 
 
@@ -135,7 +140,10 @@ def loads(data: bytes, *, allow_nonfinite: bool = False, source: str = "model") 
         raise TypeError(f"data: expected bytes, got {type(data).__name__}")
     with _naming(source):
         weights = _parse(data, allow_nonfinite=allow_nonfinite)
-    return Network.from_weights(**weights, allow_nonfinite=allow_nonfinite)
+    try:
+        return Network.from_weights(**weights, allow_nonfinite=allow_nonfinite)
+    except ArgumentError as error:  # a number of an activation that the dtype does not hold
+        raise ModelFormatError(f"{source}: {error}") from error
 
 
 def restore(data: bytes) -> Network:
@@ -300,7 +308,7 @@ def _check_format(metadata: dict[str, str]) -> None:
         )
 
 
-def _check_network(text: str) -> tuple[list[str], str | None]:
+def _check_network(text: str) -> tuple[list[Activation], Activation | None]:
     """Return the layers' activations and that of the output, None without a readout."""
     network = _json_object(text, "network")
     _check_keys(network, "network", ("layers", "output_activation"))
@@ -319,9 +327,17 @@ def _check_network(text: str) -> tuple[list[str], str | None]:
     return activations, _check_activation(output, what, _OUTPUT_ACTIVATIONS)
 
 
-def _check_activation(activation: Json, what: str, names: tuple[str, ...]) -> str:
-    _check_keys(activation, what, ("name",))
-    return _check_choice(activation["name"], what, names)
+def _check_activation(fields: Json, what: str, names: tuple[str, ...]) -> Activation:
+    _check_keys(fields, what, ("name",), optional=("alpha", "beta", "clip"))
+    name = _check_choice(fields["name"], what, names)
+    numbers = {key: value for key, value in fields.items() if key != "name"}
+    for key, value in numbers.items():
+        if type(value) not in (int, float) or abs(value) > sys.float_info.max:
+            raise ModelFormatError(f"{what}, {key}: expected a finite number, got {_show(value)}")
+    try:
+        return Activation(name, **numbers)
+    except ArgumentError as error:
+        raise ModelFormatError(f"{what}, {error}") from error
 
 
 def _check_choice(value: Json, what: str, choices: tuple[str, ...]) -> str:
@@ -330,15 +346,17 @@ def _check_choice(value: Json, what: str, choices: tuple[str, ...]) -> str:
     return value
 
 
-def _check_keys(fields: Json, what: str, keys: tuple[str, ...]) -> None:
-    """Refuse what is not a JSON object with exactly these keys."""
+def _check_keys(
+    fields: Json, what: str, keys: tuple[str, ...], optional: tuple[str, ...] = ()
+) -> None:
+    """Refuse what is not a JSON object with exactly these keys, and perhaps optional ones."""
     if not isinstance(fields, dict):
         raise ModelFormatError(f"{what}: expected an object, got {_show(fields)}")
     for key in keys:
         if key not in fields:
             raise ModelFormatError(f"{what}: the key {key!r} is missing")
     for key in fields:
-        if key not in keys:
+        if key not in keys and key not in optional:
             raise ModelFormatError(f"{what}: the key {_show(key)} is unknown")
 
 
@@ -499,10 +517,10 @@ def dumps(net: Network) -> bytes:
     """
     network = {
         "layers": [
-            {"activation": {"name": layer.activation}, "direction": layer.direction}
+            {"activation": _fields(layer.activation), "direction": layer.direction}
             for layer in net.layers
         ],
-        "output_activation": net.readout and {"name": net.readout.activation},
+        "output_activation": net.readout and _fields(net.readout.activation),
     }
     metadata = {
         "format": "elman",
@@ -511,6 +529,12 @@ def dumps(net: Network) -> bytes:
         **{f"user.{key}": value for key, value in net.metadata.items()},
     }
     return _serialize(_tensors(net), metadata)
+
+
+def _fields(activation: Activation) -> dict[str, str | float]:
+    """Return what a file says of an activation: its name, and the numbers that it has."""
+    fields = {key: getattr(activation, key) for key in ("name", "alpha", "beta", "clip")}
+    return {key: value for key, value in fields.items() if value is not None}
 
 
 def _tensors(net: Network) -> dict[str, NDArray[Any]]:

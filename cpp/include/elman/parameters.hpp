@@ -10,29 +10,25 @@
 #include <string>
 #include <vector>
 
+#include "elman/activation.hpp"
 #include "elman/aligned.hpp"
-#include "elman/types.hpp"
 
 namespace elman {
 
 enum class Direction { forward };
 
-const char* name(Activation activation) noexcept;
 const char* name(Direction direction) noexcept;
-
-// Throws std::invalid_argument, naming `argument`, for a name that is none of the five.
-Activation activation_from_name(const std::string& name, const std::string& argument);
 
 struct LayerShape {
     Index hidden_size;
-    Activation activation = Activation::tanh;  // any but softmax
+    Activation activation = Function::tanh;  // any but softmax
     bool bias = true;
     Direction direction = Direction::forward;
 };
 
 struct ReadoutShape {
     Index output_size;
-    Activation activation = Activation::sigmoid;
+    Activation activation = Function::sigmoid;
     bool bias = true;
 };
 
@@ -51,8 +47,13 @@ struct Architecture {
     Index state_size() const;
     Index multiply_adds() const;  // of one step
 
-    // Throws std::invalid_argument for a size below one or an activation in the wrong place.
+    // Throws std::invalid_argument for a size below one, an activation in the wrong place, or
+    // numbers of one that Real does not hold.
+    template <class Real>
     void check() const;
+
+    // Throws std::invalid_argument for an activation without a gradient: check_trainable.
+    void check_trainable() const;
 };
 
 // One tensor of the arena: `rows` x `cols` numbers, row by row, from `offset`.

@@ -7,7 +7,33 @@ namespace elman {
 
 using Index = std::ptrdiff_t;
 
-enum class Activation { identity, relu, tanh, sigmoid, softmax };
+// What ONNX says of each, in terms of alpha and beta: src/kernels/activation.hpp.
+enum class Function {
+    identity,
+    relu,
+    tanh,
+    sigmoid,
+    leaky_relu,
+    elu,
+    thresholded_relu,
+    hard_sigmoid,
+    softsign,
+    softplus,
+    scaled_tanh,
+    affine,
+    softmax,  // for outputs
+};
+
+// A function with its numbers: f(v) with v clipped to [-clip, clip] before. Kernels round the
+// numbers to the type that they compute in.
+struct Activation {
+    Function function;
+    double alpha;  // ONNX's defaults; NaN where there is none and one is needed, else 0
+    double beta;
+    double clip;  // infinite: nothing is clipped
+
+    Activation(Function of = Function::identity);  // NOLINT: a function is an activation
+};
 
 // A matrix of weights, packed for the kernels of one instruction set.
 template <class Real>

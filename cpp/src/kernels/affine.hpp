@@ -24,8 +24,6 @@ namespace ELMAN_ISA {
 #define ELMAN_EACH(i, count) _Pragma("GCC unroll 24") for (int i = 0; i < (count); ++i)
 #endif
 
-#define ELMAN_INLINED __attribute__((always_inline))  // of a lambda
-
 // Registers for accumulators. The rest hold a vector of weights and the broadcast elements of x.
 #if defined(ELMAN_ISA_avx512) || defined(ELMAN_ISA_neon)
 inline constexpr int kAccumulators = 24;
@@ -79,23 +77,24 @@ static void pack(const Real* W, Index rows, Index cols, Real* panels) {
 }
 
 // Calls each(g) with the function g of one vector that f stands for, or not at all if f changes
-// nothing. tanh and relu are tiny just where their argument is, which is known earlier.
+// nothing yet. tanh and relu are tiny just where their argument is, which is known earlier.
 template <class Real, class Each>
 ELMAN_INLINE void with_function(Elementwise f, Each each) {
     using P = Packet<Real>;
     const P limit = fade_limit<Real>(f.faded);
     switch (f.function) {
-        case Activation::relu:
+        case Function::relu:
             return each([=](P v) ELMAN_INLINED { return fade<Real>(relu<Real>(v), v, limit); });
-        case Activation::tanh:
+        case Function::tanh:
             return each([=](P v) ELMAN_INLINED { return fade<Real>(tanh<Real>(v), v, limit); });
-        case Activation::sigmoid:
+        case Function::sigmoid:
             return each([=](P v) ELMAN_INLINED {
                 const P y = sigmoid<Real>(v);
                 return fade<Real>(y, y, limit);
             });
         default:
-            if (f.faded) each([=](P v) ELMAN_INLINED { return fade<Real>(v, v, limit); });
+            if (f.faded && f.general == nullptr)
+                each([=](P v) ELMAN_INLINED { return fade<Real>(v, v, limit); });
     }
 }
 
@@ -121,7 +120,26 @@ ELMAN_INLINE void map(F function, Columns<Real> values, Index rows, Index count)
 }
 
 template <class Real>
+static void apply_general(Elementwise f, Columns<Real> values, Index rows, Index count) {
+    const Packet<Real> limit = fade_limit<Real>(f.faded);
+    with_activation<Real>(*f.general, [&](auto function) ELMAN_INLINED {
+        const auto faded = [=](Packet<Real> v) ELMAN_INLINED {
+            const Packet<Real> y = function(v);
+            return fade<Real>(y, y, limit);
+        };
+        map<Real>(faded, values, rows, count);
+    });
+}
+
+// What activate left to do.
+template <class Real>
+ELMAN_INLINE void finish(Elementwise f, Real* values, Index rows) {
+    if (f.general) apply_general<Real>(f, {values, 0}, rows, 1);
+}
+
+template <class Real>
 static void apply(Elementwise f, Columns<Real> values, Index rows, Index count) {
+    if (f.general) return apply_general<Real>(f, values, rows, count);
     with_function<Real>(
         f, [&](auto function) ELMAN_INLINED { map<Real>(function, values, rows, count); });
 }
@@ -198,6 +216,7 @@ static void one_panel(const Real* w, Index cols, int sums, const Real* c, const 
     accumulate<Real>(w, cols, sums, x, v);
     activate<Real>(f, v);
     store<Real>(y, v);
+    finish<Real>(f, y, V * kLanes<Real>);
 }
 
 // Two panels at a time, where there is one sum, and so one chain of additions, for every vector:
@@ -223,6 +242,7 @@ static void one_panel_cell(const PackedMatrix<Real>& W_xh, const PackedMatrix<Re
     accumulate<Real>(W_hh.panels, W_hh.cols, W_hh.partial_sums, before, v);
     activate<Real>(f, v);
     store<Real>(after, v);
+    finish<Real>(f, after, V * kLanes<Real>);
 }
 
 // The product of one panel and some columns.

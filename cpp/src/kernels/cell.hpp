@@ -14,7 +14,7 @@ static void cell(const PackedMatrix<Real>& W_xh, const PackedMatrix<Real>& W_hh,
     if (size <= kPanel)
         return kFunctions<Real>[size - 1].cell(W_xh, W_hh, bias, x, before, after, f);
     const EvenParts panels(size, kPanel);
-    affine_column<Real>(W_xh, panels, bias, x, after, {Activation::identity, false}, backwards);
+    affine_column<Real>(W_xh, panels, bias, x, after, {Function::identity, false}, backwards);
     affine_column<Real>(W_hh, panels, after, before, after, f, backwards);
 }
 
@@ -36,7 +36,7 @@ static void unfold(const PackedMatrix<Real>& W_xh, const PackedMatrix<Real>& W_h
     const EvenParts panels(size, kPanel);
     const Index slot = count * h.stride;
     affine<Real>(W_xh, {bias, 0}, x, {h.data + slot, h.stride}, count * steps,
-                 {Activation::identity, false});
+                 {Function::identity, false});
     for (Index t = 0; t < steps; ++t) {
         Real* before = h.data + t * slot;
         Real* after = before + slot;

@@ -58,59 +58,153 @@ static void transpose(const PackedMatrix<Real>& W, Real* panels) {
         });
 }
 
-// Calls each(g) with g(e, y) = e f'(v) in terms of y = f(v), faded; not for softmax.
+// e f'(v) in terms of y = f(v)
+template <class Real>
+ELMAN_INLINE Packet<Real> relu_back(Packet<Real> e, Packet<Real> y) {
+    const Packet<Real> zero = broadcast<Real>(0);
+    return select(less(zero, y), e, zero);
+}
+template <class Real>
+ELMAN_INLINE Packet<Real> tanh_back(Packet<Real> e, Packet<Real> y) {  // 1 - y^2
+    const Packet<Real> minus = broadcast<Real>(Real(-0.0));
+    return mul(e, fma(bit_xor(y, minus), y, broadcast<Real>(1)));
+}
+template <class Real>
+ELMAN_INLINE Packet<Real> sigmoid_back(Packet<Real> e, Packet<Real> y) {  // y - y^2
+    const Packet<Real> minus = broadcast<Real>(Real(-0.0));
+    return mul(e, fma(bit_xor(y, minus), y, y));
+}
+
+// Calls each(g) with g(e, y) = e f'(v) in terms of y = f(v), faded, for a fused function.
 template <class Real, class Each>
-ELMAN_INLINE void with_derivative(Activation f, Each each) {
+ELMAN_INLINE void with_derivative(Function f, Each each) {
     using P = Packet<Real>;
     const P limit = fade_limit<Real>(true);
-    const P zero = broadcast<Real>(0);
-    const P one = broadcast<Real>(1);
-    const P minus = broadcast<Real>(Real(-0.0));
     const auto faded = [=](P d) ELMAN_INLINED { return fade<Real>(d, d, limit); };
     switch (f) {
-        case Activation::relu:
-            return each([=](P e, P y)
-                            ELMAN_INLINED { return faded(select(less(zero, y), e, zero)); });
-        case Activation::tanh:  // 1 - y^2
-            return each([=](P e, P y) ELMAN_INLINED {
-                return faded(mul(e, fma(bit_xor(y, minus), y, one)));
-            });
-        case Activation::sigmoid:  // y - y^2
-            return each([=](P e, P y)
-                            ELMAN_INLINED { return faded(mul(e, fma(bit_xor(y, minus), y, y))); });
+        case Function::relu:
+            return each([=](P e, P y) ELMAN_INLINED { return faded(relu_back<Real>(e, y)); });
+        case Function::tanh:
+            return each([=](P e, P y) ELMAN_INLINED { return faded(tanh_back<Real>(e, y)); });
+        case Function::sigmoid:
+            return each([=](P e, P y) ELMAN_INLINED { return faded(sigmoid_back<Real>(e, y)); });
         default:
             return each([=](P e, P) ELMAN_INLINED { return faded(e); });
     }
 }
 
+// The values where an activation begins and ceases to be clipped: nothing, if it never is.
 template <class Real>
-static void differentiate(Activation f, Columns<const Real> y, Columns<Real> e, Index rows,
+struct Ends {
+    Packet<Real> lower, upper;
+    explicit Ends(const Activation& f)
+        : lower(broadcast<Real>(-Constants<Real>::infinity)),
+          upper(broadcast<Real>(Constants<Real>::infinity)) {
+        if (f.clip > DBL_MAX) return;
+        const Packet<Real> limit = broadcast<Real>(static_cast<Real>(f.clip));
+        with_activation<Real>(f, [&](auto function) ELMAN_INLINED {
+            const Packet<Real> a = function(bit_xor(limit, broadcast<Real>(Real(-0.0))));
+            const Packet<Real> b = function(limit);
+            lower = select(less(b, a), b, a);
+            upper = select(less(b, a), a, b);
+        });
+    }
+};
+
+// The same for any activation but softmax, which is trainable and so rises or falls everywhere.
+// Where it is clipped the derivative is 0.
+template <class Real, class Each>
+ELMAN_INLINE void with_general_derivative(const Activation& f, Each each) {
+    using P = Packet<Real>;
+    const Real alpha_value = static_cast<Real>(f.alpha), beta_value = static_cast<Real>(f.beta);
+    const P alpha = broadcast<Real>(alpha_value);
+    const P zero = broadcast<Real>(0), one = broadcast<Real>(1);
+    const P minus = broadcast<Real>(Real(-0.0));
+    const P limit = fade_limit<Real>(true);
+    const Ends<Real> ends(f);
+    const auto inside = [&](auto derivative) ELMAN_INLINED {
+        each([=](P e, P y) ELMAN_INLINED {
+            const P below_upper = select(less(y, ends.upper), derivative(e, y), zero);
+            const P d = select(less(ends.lower, y), below_upper, zero);
+            return fade<Real>(d, d, limit);
+        });
+    };
+    switch (f.function) {
+        case Function::relu:
+        case Function::thresholded_relu:
+            return inside([](P e, P y) ELMAN_INLINED { return relu_back<Real>(e, y); });
+        case Function::tanh:
+            return inside([](P e, P y) ELMAN_INLINED { return tanh_back<Real>(e, y); });
+        case Function::sigmoid:
+            return inside([](P e, P y) ELMAN_INLINED { return sigmoid_back<Real>(e, y); });
+        case Function::leaky_relu:
+            return inside([=](P e, P y)
+                              ELMAN_INLINED { return select(less(zero, y), e, mul(e, alpha)); });
+        case Function::elu:  // alpha e^v
+            return inside([=](P e, P y) ELMAN_INLINED {
+                return select(less(zero, y), e, mul(e, add(y, alpha)));
+            });
+        case Function::hard_sigmoid:
+            return inside([=](P e, P y) ELMAN_INLINED {
+                const P below_one = select(less(y, one), mul(e, alpha), zero);
+                return select(less(zero, y), below_one, zero);
+            });
+        case Function::softsign:  // (1 - |y|)^2
+            return inside([=](P e, P y) ELMAN_INLINED {
+                const P rest = sub(one, abs(y));
+                return mul(e, mul(rest, rest));
+            });
+        case Function::softplus:  // sigmoid(v) = 1 - e^-y
+            return inside([=](P e, P y) ELMAN_INLINED {
+                return mul(bit_xor(e, minus), expm1<Real>(bit_xor(y, minus)));
+            });
+        case Function::scaled_tanh: {  // alpha beta (1 - (y / alpha)^2)
+            const P slope = broadcast<Real>(alpha_value * beta_value);
+            const P divisor = broadcast<Real>(alpha_value == 0 ? Real(1) : alpha_value);
+            return inside([=](P e, P y) ELMAN_INLINED {
+                return tanh_back<Real>(mul(e, slope), div(y, divisor));
+            });
+        }
+        case Function::affine:
+            return inside([=](P e, P) ELMAN_INLINED { return mul(e, alpha); });
+        default:
+            return inside([](P e, P) ELMAN_INLINED { return e; });
+    }
+}
+
+// e = y (e - sum(e y)); the padding of e is zero
+template <class Real>
+static void softmax_back(Columns<const Real> y, Columns<Real> e, Index rows, Index count) {
+    for (Index n = 0; n < count; ++n) {
+        const Real* p = y.data + n * y.stride;
+        Real* d = e.data + n * e.stride;
+        for (Index i = 0; i < rows; ++i) d[i] *= p[i];
+        const Real total = sum_of_rows(d, rows);
+        for (Index i = 0; i < rows; ++i) d[i] -= p[i] * total;
+    }
+}
+
+template <class Real>
+static void differentiate(Elementwise f, Columns<const Real> y, Columns<Real> e, Index rows,
                           Index count) {
     constexpr int lanes = kLanes<Real>;
     const Index whole = vectors<Real>(rows) * lanes;
-    if (f == Activation::softmax) {  // e = y (e - sum(e y)); the padding of e is zero
-        for (Index n = 0; n < count; ++n) {
-            const Real* p = y.data + n * y.stride;
-            Real* d = e.data + n * e.stride;
-            for (Index i = 0; i < rows; ++i) d[i] *= p[i];
-            const Real total = sum_of_rows(d, rows);
-            for (Index i = 0; i < rows; ++i) d[i] -= p[i] * total;
-        }
-        return;
-    }
-    with_derivative<Real>(f, [&](auto function) ELMAN_INLINED {
+    const auto each = [&](auto function) ELMAN_INLINED {
         for (Index n = 0; n < count; ++n)
             for (Index i = 0; i < whole; i += lanes) {
                 Real* d = e.data + n * e.stride + i;
                 store<Real>(d, function(load<Real>(d), load<Real>(y.data + n * y.stride + i)));
             }
-    });
+    };
+    if (!f.general) return with_derivative<Real>(f.function, each);
+    if (f.general->function == Function::softmax) return softmax_back<Real>(y, e, rows, count);
+    with_general_derivative<Real>(*f.general, each);
 }
 
 // d_t = f'(h_t) (e_t + W d_(t+1)) for one column and one panel.
 template <class Real, int V>
 static void one_panel_back(const PackedMatrix<Real>& W, const Real* h, const Real* after, Real* d,
-                           Activation f) {
+                           Function f) {
     Packet<Real> v[V], y[V];
     load<Real>(d, v);
     accumulate<Real>(W.panels, W.cols, W.partial_sums, after, v);
@@ -123,21 +217,21 @@ static void one_panel_back(const PackedMatrix<Real>& W, const Real* h, const Rea
 
 template <class Real>
 static void backpropagate(const PackedMatrix<Real>& W, Slots<const Real> h, Slots<Real> d,
-                          Index count, Index steps, Activation f) {
+                          Index count, Index steps, Elementwise f) {
     const Index size = vectors<Real>(W.rows);
     const EvenParts panels(size, kPanel);
     for (Index t = steps - 1; t >= 0; --t) {
         Real* now = d.data + t * d.step;
         const Real* after = now + d.step;
         const Real* states = h.data + t * h.step;
-        if (count == 1 && size <= kPanel) {
+        if (count == 1 && size <= kPanel && !f.general) {
             constexpr decltype(&one_panel_back<Real, 1>) functions[kPanel] = {
                 one_panel_back<Real, 1>, one_panel_back<Real, 2>, one_panel_back<Real, 3>,
                 one_panel_back<Real, 4>};
-            functions[size - 1](W, states, after, now, f);
+            functions[size - 1](W, states, after, now, f.function);
             continue;
         }
-        const Elementwise nothing{Activation::identity, false};
+        const Elementwise nothing{Function::identity, false};
         if (count == 1)
             affine_column<Real>(W, panels, now, after, now, nothing, t % 2 != 0);
         else

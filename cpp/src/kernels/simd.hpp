@@ -54,6 +54,7 @@
 #else
 #define ELMAN_INLINE static inline __attribute__((always_inline))
 #endif
+#define ELMAN_INLINED __attribute__((always_inline))  // of a lambda
 
 namespace elman::ELMAN_ISA {
 

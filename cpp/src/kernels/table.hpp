@@ -11,6 +11,8 @@
 // with S = partial_sums(rows, cols) for every dtype and every instruction set.
 #pragma once
 
+#include <float.h>
+
 #include "elman/types.hpp"
 
 namespace elman {
@@ -26,12 +28,21 @@ constexpr int partial_sums(Index rows, Index cols) {
     return sums;
 }
 
-// The functions that act on each element alone. `faded` is the rule for hidden states: after the
-// function, a value below 2^-100 (float) or 2^-900 (double) in magnitude becomes +0.
+// What is done to each element alone. `faded` is the rule for hidden states: after the function, a
+// value below 2^-100 (float) or 2^-900 (double) in magnitude becomes +0. A function without numbers
+// is fused with the product before it, any other is a pass over the padded results: padded elements
+// are then what it makes of 0.
 struct Elementwise {
-    Activation function;  // any but softmax
+    Function function;  // identity, relu, tanh or sigmoid; but
     bool faded;
+    const Activation* general = nullptr;  // if not null, this one: softmax only where it is named
 };
+
+// Of an activation that lives as long as it is used.
+inline Elementwise elementwise(const Activation& a, bool faded) {
+    if (a.function <= Function::sigmoid && a.clip > DBL_MAX) return {a.function, faded};
+    return {Function::identity, faded, &a};
+}
 
 template <class Real>
 struct Columns {
@@ -90,8 +101,8 @@ struct Kernels {
     void (*transpose)(const PackedMatrix<Real>& W, Real* panels);
 
     // e_n = e_n f'(v_n) in terms of y_n = f(v_n); also softmax, with sums as there. Both are
-    // padded. What is tiny becomes +0, as for hidden states.
-    void (*differentiate)(Activation f, Columns<const Real> y, Columns<Real> e, Index rows,
+    // padded. What is tiny becomes +0, as for hidden states. f is trainable: check_trainable.
+    void (*differentiate)(Elementwise f, Columns<const Real> y, Columns<Real> e, Index rows,
                           Index count);
 
     // Errors through time. d holds steps + 1 slots of `count` padded columns: slot t is the error
@@ -99,7 +110,7 @@ struct Kernels {
     //     d_t = f'(v_t) affine(e_t, W, d_(t+1))      for t = steps-1 ... 0,
     // faded, W being the transpose of W_hh and slot `steps` given. h: slot t is h_t.
     void (*backpropagate)(const PackedMatrix<Real>& W, Slots<const Real> h, Slots<Real> d,
-                          Index count, Index steps, Activation f);
+                          Index count, Index steps, Elementwise f);
 
     // The gradient of a matrix W, in the order of its panels:
     //     G[r, k] = fma(d_(t,n)[r], x_(t,n)[k], G[r, k])    for t = steps-1 ... 0, n = 0 ...

@@ -37,7 +37,7 @@ def info(model: str, as_json: bool) -> None:
         "file": f"{model} (format {FORMAT_VERSION}, {facts['bytes']} bytes)",
         "sizes": sizes(net),
         "parameters": f"{net.num_parameters} in {net.dtype}",
-        "activations": ", ".join(net.activations)
+        "activations": ", ".join(map(str, net.activations))
         + (f"; output {net.output_activation}" if net.output_activation else "; no readout"),
         "units": " and ".join(units) or "none",
         "start state": "zeros" if net.initial_state is None else "its own",
@@ -59,8 +59,8 @@ def describe(net: Network) -> dict[str, Any]:
         "num_layers": net.num_layers,
         "state_size": net.state_size,
         "num_parameters": net.num_parameters,
-        "activations": list(net.activations),
-        "output_activation": net.output_activation,
+        "activations": [str(f) for f in net.activations],
+        "output_activation": net.output_activation and str(net.output_activation),
         "dtype": str(net.dtype),
         "input_units": net.input_shift is not None or net.input_scale is not None,
         "output_units": net.output_shift is not None or net.output_scale is not None,

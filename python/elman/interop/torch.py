@@ -270,11 +270,11 @@ def _activations(
                 )
         return known
     names = _arguments.activations(given, len(stack))
-    for layer, name, is_ in zip(stack, names, known, strict=True):
-        if is_ is not None and name != is_:
+    for layer, said, is_ in zip(stack, names, known, strict=True):
+        if is_ is not None and said != is_:
             raise ArgumentError(
                 f"activation: expected {is_!r}, the nonlinearity of {layer.unit or 'the RNN'},"
-                f" got {str(name)!r}"
+                f" got {str(said)!r}"
             )
     return names
 

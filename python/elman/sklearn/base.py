@@ -312,7 +312,7 @@ def _of_tensors(net: Network, tensors: dict[str, Array]) -> Network:
     return Network._from_tensors(
         tensors,
         net.dtype.name,
-        list(net.activations),
+        net.activations,
         net.output_activation,
         net.metadata,
         allow_nonfinite=False,

@@ -248,7 +248,7 @@ def _with_initial_state(net: Network) -> Network:
     return Network._from_tensors(
         tensors,
         net.dtype.name,
-        list(net.activations),
+        net.activations,
         net.output_activation,
         net.metadata,
         allow_nonfinite=True,
@@ -260,7 +260,7 @@ def _description(net: Network) -> dict[str, Any]:
     units = (net.input_shift, net.input_scale, net.output_shift, net.output_scale)
     return {
         "sizes": [net.input_size, *net.hidden_sizes, net.output_size],
-        "activations": [*net.activations, net.output_activation],
+        "activations": [str(f) for f in (*net.activations, net.output_activation)],
         "dtype": net.dtype.name,
         "units": [None if u is None else hashlib.sha256(u.tobytes()).hexdigest() for u in units],
     }

@@ -1,0 +1,146 @@
+#include "elman/activation.hpp"
+
+#include <cmath>
+#include <cstdio>
+#include <limits>
+#include <stdexcept>
+
+namespace elman {
+namespace {
+
+constexpr double kNone = 0, kNeeded = std::numeric_limits<double>::quiet_NaN();
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+struct About {
+    const char* name;
+    bool has_alpha, has_beta;
+    double alpha, beta;  // by default
+};
+
+constexpr About kAbout[] = {
+    // in the order of Function
+    {"identity", false, false, kNone, kNone},      {"relu", false, false, kNone, kNone},
+    {"tanh", false, false, kNone, kNone},          {"sigmoid", false, false, kNone, kNone},
+    {"leaky_relu", true, false, 0.01, kNone},      {"elu", true, false, 1, kNone},
+    {"thresholded_relu", true, false, 1, kNone},   {"hard_sigmoid", true, true, 0.2, 0.5},
+    {"softsign", false, false, kNone, kNone},      {"softplus", false, false, kNone, kNone},
+    {"scaled_tanh", true, true, kNeeded, kNeeded}, {"affine", true, true, kNeeded, kNeeded},
+    {"softmax", false, false, kNone, kNone},
+};
+constexpr int kFunctions = sizeof kAbout / sizeof kAbout[0];
+
+const About& about(Function function) {
+    return kAbout[static_cast<int>(function)];
+}
+
+std::string shortest(double value) {
+    char digits[32];
+    for (int precision = 1; precision <= 17; ++precision) {
+        std::snprintf(digits, sizeof digits, "%.*g", precision, value);
+        if (std::strtod(digits, nullptr) == value) break;
+    }
+    return digits;
+}
+
+[[noreturn]] void refuse(const std::string& argument, const char* number,
+                         const std::string& problem) {
+    const std::string where = argument.empty() ? number : argument + ", " + number;
+    throw std::invalid_argument(where + ": expected " + problem);
+}
+
+// The number that was given, or the default.
+double number(std::optional<double> given, bool has, double otherwise, const std::string& name,
+              const std::string& argument, const char* which) {
+    if (!has && given) refuse(argument, which, "none for " + name + ", got " + shortest(*given));
+    if (has && !given && std::isnan(otherwise))
+        refuse(argument, which, "a number for " + name + ", got none");
+    if (given && !std::isfinite(*given))
+        refuse(argument, which, "a finite number, got " + shortest(*given));
+    return given ? *given : otherwise;
+}
+
+}  // namespace
+
+Activation::Activation(Function of)
+    : function(of), alpha(about(of).alpha), beta(about(of).beta), clip(kInfinity) {}
+
+bool operator==(const Activation& a, const Activation& b) {
+    return a.function == b.function && a.alpha == b.alpha && a.beta == b.beta && a.clip == b.clip;
+}
+
+const char* name(Function function) noexcept {
+    return about(function).name;
+}
+
+bool has_alpha(Function function) noexcept {
+    return about(function).has_alpha;
+}
+
+bool has_beta(Function function) noexcept {
+    return about(function).has_beta;
+}
+
+bool has_clip(const Activation& activation) noexcept {
+    return activation.clip != kInfinity;
+}
+
+std::string text(const Activation& a) {
+    std::string numbers;
+    const auto add = [&](bool has, const char* which, double value) {
+        if (has) numbers += (numbers.empty() ? "" : ", ") + std::string(which) + shortest(value);
+    };
+    add(has_alpha(a.function), "alpha=", a.alpha);
+    add(has_beta(a.function), "beta=", a.beta);
+    add(has_clip(a), "clip=", a.clip);
+    return numbers.empty() ? name(a.function) : name(a.function) + ("(" + numbers + ")");
+}
+
+Activation activation_from_name(const std::string& name, std::optional<double> alpha,
+                                std::optional<double> beta, std::optional<double> clip,
+                                const std::string& argument) {
+    std::string names;
+    for (int i = 0; i < kFunctions; ++i) {
+        names += std::string(i == 0 ? "" : i == kFunctions - 1 ? " or " : ", ") + kAbout[i].name;
+        if (name != kAbout[i].name) continue;
+        const About& f = kAbout[i];
+        Activation activation = static_cast<Function>(i);
+        activation.alpha = number(alpha, f.has_alpha, f.alpha, name, argument, "alpha");
+        activation.beta = number(beta, f.has_beta, f.beta, name, argument, "beta");
+        activation.clip = number(clip, activation.function != Function::softmax, kInfinity, name,
+                                 argument, "clip");
+        if (!(activation.clip > 0))
+            refuse(argument, "clip", "a number above 0, got " + shortest(activation.clip));
+        return activation;
+    }
+    refuse("", argument.empty() ? "name" : argument.c_str(), names + ", got '" + name + "'");
+}
+
+template <class Real>
+void check_numbers(const Activation& a, const std::string& argument) {
+    const auto finite = [&](const char* which, double value) {
+        if (!std::isfinite(static_cast<Real>(value)))
+            refuse(argument, which,
+                   "a number that is finite in the network's dtype, got " + shortest(value));
+    };
+    finite("alpha", a.alpha);
+    finite("beta", a.beta);
+    if (!has_clip(a)) return;
+    finite("clip", a.clip);
+    if (!(static_cast<Real>(a.clip) > 0))
+        refuse(argument, "clip",
+               "a number above 0 in the network's dtype, got " + shortest(a.clip));
+}
+
+void check_trainable(const Activation& a, const std::string& argument) {
+    const bool bent = a.function == Function::leaky_relu || a.function == Function::elu ||
+                      a.function == Function::thresholded_relu;
+    if (bent && a.alpha < 0)
+        refuse(argument, "alpha",
+               "a number of at least 0 for training, got " + shortest(a.alpha) + ": values of " +
+                   name(a.function) + " would not tell its derivative");
+}
+
+template void check_numbers<float>(const Activation&, const std::string&);
+template void check_numbers<double>(const Activation&, const std::string&);
+
+}  // namespace elman

@@ -1,0 +1,136 @@
+"""The activations with their numbers, as ONNX defines them."""
+
+from __future__ import annotations
+
+from elman import _core
+from elman.errors import ArgumentError
+
+TYPE_CHECKING = False  # as in `typing`, which is not imported
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+__all__ = ["Activation"]
+
+
+class Activation:
+    """An activation function with its numbers: f in h = f(W v + b).
+
+    | name | f(v) | alpha, beta |
+    |---|---|---|
+    | "tanh", "identity" | tanh(v), v | |
+    | "sigmoid" | 1 / (1 + exp(-v)) | |
+    | "relu" | max(v, 0) | |
+    | "leaky_relu" | alpha v if v < 0, else v | 0.01 |
+    | "elu" | alpha (exp(v) - 1) if v < 0, else v | 1 |
+    | "thresholded_relu" | v if v > alpha, else 0 | 1 |
+    | "hard_sigmoid" | max(0, min(1, alpha v + beta)) | 0.2, 0.5 |
+    | "softsign" | v / (1 + abs(v)) | |
+    | "softplus" | log(1 + exp(v)) | |
+    | "scaled_tanh" | alpha tanh(beta v) | to be given |
+    | "affine" | alpha v + beta | to be given |
+    | "softmax" | exp(v) / sum(exp(v)), for outputs | |
+
+    An Activation never changes. It equals its name if its numbers are those of the name alone:
+    `Activation("elu") == "elu"`. A network computes with the numbers rounded to its dtype.
+
+    Parameters
+    ----------
+    name : str
+        One of the above.
+    alpha, beta : float, optional
+        Its numbers; by default those of ONNX. (PyTorch's and Keras' defaults differ for
+        "hard_sigmoid", and Keras' also for "leaky_relu".)
+    clip : float, optional
+        Above 0: v is clipped to [-clip, clip] first, as ONNX's `clip`. Not for "softmax".
+
+    Attributes
+    ----------
+    name : str
+    alpha, beta, clip : float or None
+        None where the activation has none.
+
+    Raises
+    ------
+    ArgumentError
+        If there is no such activation, or a number is one that it does not have, lacks, or cannot
+        use.
+
+    Examples
+    --------
+    >>> import elman
+    >>> elman.Activation("leaky_relu", alpha=0.1)
+    leaky_relu(alpha=0.1)
+    >>> elman.Network(input_size=2, hidden_size=4, output_size=1, seed=0,
+    ...               activation=elman.Activation("tanh", clip=3))
+    Network(2 -> 4 tanh(clip=3) -> 1 sigmoid, float32, 33 parameters)
+    """
+
+    __slots__ = ("alpha", "beta", "clip", "name")
+
+    name: str
+    alpha: float | None
+    beta: float | None
+    clip: float | None
+
+    def __init__(
+        self,
+        name: str,
+        alpha: float | None = None,
+        beta: float | None = None,
+        clip: float | None = None,
+    ) -> None:
+        if not isinstance(name, str):
+            raise TypeError(f"name: expected a name, got {type(name).__name__}")
+        numbers = (_number("alpha", alpha), _number("beta", beta), _number("clip", clip))
+        values = _core.activation((name, *numbers))
+        for slot, value in zip(("name", "alpha", "beta", "clip"), values, strict=True):
+            object.__setattr__(self, slot, value)
+
+    def _arguments(self) -> tuple[str, float | None, float | None, float | None]:
+        """Return what makes an equal one, here and in the core."""
+        return self.name, self.alpha, self.beta, self.clip
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"Activation.{name} cannot be set: activations are constant")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"Activation.{name} cannot be deleted: activations are constant")
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, str):
+            return self.name == other and self._is_default()
+        if not isinstance(other, Activation):
+            return NotImplemented
+        return self._arguments() == other._arguments()
+
+    def __hash__(self) -> int:
+        return hash(self.name if self._is_default() else self._arguments())
+
+    def _is_default(self) -> bool:
+        """Say whether the name alone makes this activation."""
+        try:
+            return _core.activation((self.name, None, None, None)) == self._arguments()
+        except ArgumentError:  # scaled_tanh and affine have no defaults
+            return False
+
+    def __reduce__(self) -> tuple[type[Activation], tuple[str | float | None, ...]]:
+        return Activation, self._arguments()
+
+    def __repr__(self) -> str:
+        numbers = [
+            f"{name}={repr(value).removesuffix('.0')}"
+            for name, value in zip(("alpha", "beta", "clip"), self._arguments()[1:], strict=True)
+            if value is not None
+        ]
+        return f"{self.name}({', '.join(numbers)})" if numbers else self.name
+
+
+def _number(argument: str, value: object) -> float | None:
+    if value is None:
+        return None
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"{argument}: expected a number or None, got {type(value).__name__}"
+        ) from None
