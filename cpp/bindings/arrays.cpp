@@ -40,21 +40,6 @@ void refuse_masked(py::handle object, const char* argument) {
             std::to_string(masked) + " masked (use .filled(value) to say what they are)");
 }
 
-py::array any_array(py::handle object, const char* argument) {
-    refuse_masked(object, argument);
-    try {
-        return numpy("asarray")(object);
-    } catch (py::error_already_set& error) {
-        const bool rows = PyList_Check(object.ptr()) || PyTuple_Check(object.ptr());
-        if (!rows || !error.matches(PyExc_ValueError)) throw;
-        py::raise_from(error, py::module_::import("elman.errors").attr("ShapeError").ptr(),
-                       (std::string(argument) + ": expected a regular array of numbers, got rows "
-                                                "of different lengths")
-                           .c_str());
-        throw py::error_already_set();
-    }
-}
-
 // Booleans, integers, real numbers; NumPy does not know the kinds of other packages' small floats.
 bool is_real(const py::array& array) {
     const char kind = array.dtype().kind();
@@ -86,6 +71,21 @@ py::array convert(const py::array& array, const py::dtype& dtype) {
 }
 
 }  // namespace
+
+py::array any_array(py::handle object, const char* argument) {
+    refuse_masked(object, argument);
+    try {
+        return numpy("asarray")(object);
+    } catch (py::error_already_set& error) {
+        const bool rows = PyList_Check(object.ptr()) || PyTuple_Check(object.ptr());
+        if (!rows || !error.matches(PyExc_ValueError)) throw;
+        py::raise_from(error, py::module_::import("elman.errors").attr("ShapeError").ptr(),
+                       (std::string(argument) + ": expected a regular array of numbers, got rows "
+                                                "of different lengths")
+                           .c_str());
+        throw py::error_already_set();
+    }
+}
 
 const NumpyTypes& NumpyTypes::fetch() {
     const npy_api& api = npy_api::get();

@@ -60,6 +60,9 @@ py::array new_array(const Shape& shape);  // LimitError if it is larger than mem
 template <class Real>
 py::array as_real(py::handle object, const char* argument);
 
+// Any user's object as an array of any kind; masked elements and ragged lists are refused.
+py::array any_array(py::handle object, const char* argument);
+
 // The same as exactly this shape, or with `broadcast` as one that broadcasts to it; contiguous and
 // in memory that is not the user's.
 template <class Real>

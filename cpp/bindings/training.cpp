@@ -165,7 +165,7 @@ class CheckedExamples {
     }
 
     void take_classes(py::handle y) {
-        const py::array array = py::module_::import("numpy").attr("asarray")(y);
+        const py::array array = any_array(y, "y");
         const char kind = array.dtype().kind();
         if (kind != 'i' && kind != 'u')
             throw DTypeError("y: expected classes as integers, got dtype " +
@@ -181,9 +181,10 @@ class CheckedExamples {
         for_each_counted([&](Index, Index, Index index) {
             const Index value = classes_[static_cast<std::size_t>(index)];
             if (value < 0 || value >= size)
-                throw ArgumentError("y: expected classes from 0 to " + std::to_string(size - 1) +
-                                    ", got " + std::to_string(value) + " at " +
-                                    place(counted_, index));
+                throw ArgumentError(
+                    "y: expected classes from 0 to " + std::to_string(size - 1) + ", got " +
+                    (kind == 'u' ? std::to_string(std::uint64_t(value)) : std::to_string(value)) +
+                    " at " + place(counted_, index));
         });
     }
 

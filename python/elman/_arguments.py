@@ -46,6 +46,8 @@ def number(argument: str, value: object, *, zero: bool = False, below_1: bool = 
     import math
 
     try:
+        if isinstance(value, str | bytes):
+            raise TypeError
         result = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         raise TypeError(f"{argument}: expected a number, got {kind(value)}") from None

@@ -92,6 +92,7 @@ def loss_and_gradients(
     >>> grads.layers[0].W_xh.shape
     (8, 3)
     """
+    data.check_network(net)
     batch = data.collect(x, y, outputs, lengths, state, sample_weight, step_weight)
     value, tensors, starts = _core.loss_and_gradients(
         net._core,

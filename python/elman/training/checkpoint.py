@@ -7,11 +7,12 @@ moments, the best parameters so far, and the history.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from elman import storage
+from elman import _arguments, storage
 from elman.errors import ArgumentError, ModelFormatError, UnsupportedModelError
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 FORMAT = "elman-checkpoint"
 FORMAT_VERSION = "1"
 
+_HISTORY = {"history.loss", "history.validation_loss", "history.learning_rate"}
+_PROGRESS = {"updates", "best_epoch"}
+
 
 class Checkpoint(NamedTuple):
     """Where a run stands: JSON, and arrays of float32 or float64 by name."""
@@ -38,7 +42,10 @@ class Saver:
     """Writes checkpoints of a run with these settings to a file; without a path it does nothing."""
 
     def __init__(self, path: Path | None, every: int, settings: Json) -> None:
-        self.path = None if path is None else os.fsdecode(path)
+        try:
+            self.path = None if path is None else os.fsdecode(path)
+        except TypeError:
+            raise TypeError(f"checkpoint: expected a path, got {_arguments.kind(path)}") from None
         self.every = every
         self.settings = settings
         self.unsaved: Checkpoint | None = None
@@ -66,6 +73,10 @@ class Saver:
             found = storage._json_object(metadata["settings"], "settings")
             progress = storage._json_object(metadata["progress"], "progress")
             tensors = storage._read_tensors(data)
+            if metadata["sha256"] != _digest(metadata, tensors):
+                raise ModelFormatError("expected the contents that were written, got damaged ones")
+            if not (tensors.keys() >= _HISTORY and progress.keys() >= _PROGRESS):
+                raise ModelFormatError("expected the progress of a run and its history")
         self._require_equal(found)
         return Checkpoint(progress, tensors)
 
@@ -95,9 +106,18 @@ class Saver:
                 "settings": json.dumps(self.settings),
                 "progress": json.dumps(self.unsaved.progress),
             }
+            metadata["sha256"] = _digest(metadata, self.unsaved.tensors)
             data = storage._serialize(self.unsaved.tensors, metadata)
             storage.replace_file(self.path, data)
             self.unsaved = None
+
+
+def _digest(metadata: dict[str, str], tensors: dict[str, Array]) -> str:
+    digest = hashlib.sha256((metadata["settings"] + metadata["progress"]).encode())
+    for name, array in sorted(tensors.items()):
+        digest.update(f"{name} {_kind(array)}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 def require_fit(tensors: dict[str, Array], like: dict[str, Array]) -> None:
@@ -123,7 +143,7 @@ def _metadata(data: bytes) -> dict[str, str]:
             f"expected checkpoint version {FORMAT_VERSION}, got"
             f" {storage._show(metadata.get('format_version'))}"
         )
-    for key in ("settings", "progress"):
+    for key in ("settings", "progress", "sha256"):
         if not isinstance(metadata.get(key), str):
             raise ModelFormatError(f"metadata: the key {key!r} is missing")
     return metadata

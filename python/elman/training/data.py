@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import contextmanager
+from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from elman import _arguments, _core
 from elman.errors import ArgumentError, DTypeError, ElmanError, ShapeError
+from elman.network import Network
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import ArrayLike, NDArray
-
-    from elman.network import Network
 
     Array = NDArray[Any]
     Validation = tuple[ArrayLike, ArrayLike] | Mapping[str, ArrayLike] | float
@@ -41,6 +41,12 @@ class Data(NamedTuple):
     def batch(self) -> tuple[int, ...]:
         """The axes of the sequences."""
         return self.x.shape[:-2]
+
+
+def check_network(net: object) -> None:
+    """Refuse what is no network."""
+    if not isinstance(net, Network):
+        raise TypeError(f"net: expected an elman.Network, got {_arguments.kind(net)}")
 
 
 def examples(net: Network, data: Data, loss: str, outputs: str) -> _core.Examples:
@@ -175,6 +181,11 @@ def with_validation(
     """Return the data to train on and those to validate on."""
     if isinstance(validation, Mapping | tuple | list):
         return data, _given_apart(validation, outputs)
+    if not isinstance(validation, Real):
+        raise TypeError(
+            "validation: expected (x, y), a mapping or a fraction,"
+            f" got {_arguments.kind(validation)}"
+        )
     fraction = _arguments.number("validation", validation, below_1=True)
     return hold_out(data, fraction, outputs, seed)
 

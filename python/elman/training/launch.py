@@ -103,7 +103,7 @@ def train(
     shuffle : bool
         Whether to take the sequences in a new order every epoch.
     seed : int, optional
-        Decides the order, and what is held out; None: a new one.
+        Decides the order, and what is held out; None: a new one, not with `checkpoint`.
     clip_norm, clip_value : float, optional
         The largest norm of all gradients together (PyTorch: `clip_grad_norm_`), and the largest
         size of each number (PyTorch: `clip_grad_value_`), which is clipped first.
@@ -159,6 +159,11 @@ def train(
     >>> result.history.loss[-1] < result.history.loss[0] / 10
     True
     """
+    data.check_network(net)
+    if callback is not None and not callable(callback):
+        raise TypeError(f"callback: expected a function, got {_arguments.kind(callback)}")
+    if seed is None and checkpoint is not None:
+        raise ArgumentError("seed: expected a number with checkpoint, to go on from it, got None")
     chosen = optimizers.choose(optimizer, learning_rate, weight_decay)
     plan = Plan(
         epochs=_arguments.size("epochs", epochs, least=0),

@@ -40,9 +40,10 @@ class Optimizer:
                     )
             else:
                 shares = field.name in ("momentum", "beta1", "beta2", "alpha")
-                _arguments.number(
+                value = _arguments.number(
                     field.name, value, zero=field.name != "learning_rate", below_1=shares
                 )
+                object.__setattr__(self, field.name, value)
 
     def settings(self) -> dict[str, float]:
         """Return all but the learning rate, as numbers by name."""
@@ -238,8 +239,8 @@ def learning_rates(
     fractions = (epoch - 1 + np.arange(updates) / max(updates, 1)) / epochs
     if isinstance(schedule, str):
         return rate * SCHEDULES[schedule](fractions)
-    factors = np.array([schedule(fraction) for fraction in fractions.tolist()], dtype=np.float64)
-    wrong = factors[~(np.isfinite(factors) & (factors >= 0))]
-    if wrong.size:
-        raise ArgumentError(f"schedule: expected finite factors, none below 0, got {wrong[0]:g}")
-    return rate * factors
+    factors = [
+        _arguments.number("schedule", schedule(fraction), zero=True)
+        for fraction in fractions.tolist()
+    ]
+    return rate * np.array(factors)
