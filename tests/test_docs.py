@@ -20,7 +20,8 @@ from elman import _core
 
 pytestmark = pytest.mark.any_isa
 
-README = pathlib.Path(__file__).parents[1] / "README.md"
+ROOT = pathlib.Path(__file__).parents[1]
+README = ROOT / "README.md"
 MODULES = [
     elman,
     elman.initialization,
@@ -55,3 +56,13 @@ def test_the_readme_runs(capsys):
     (code,) = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
     exec(compile(code, "README.md", "exec"), {})
     assert "verified" in capsys.readouterr().out
+
+
+def test_the_page_about_training_runs(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "training.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert len(blocks) == page.count("```") // 2
+    names = {}
+    for code in blocks:
+        exec(compile(code, "training.md", "exec"), names)

@@ -1,0 +1,304 @@
+"""What training takes and holds out, and the one sentence for what makes no sense."""
+
+from __future__ import annotations
+
+import itertools
+import re
+
+import numpy as np
+import pytest
+
+import elman
+from elman import reference
+from fixtures.training import B, H, I, O, T, assert_same, network, train
+
+
+@pytest.fixture
+def x(rng):
+    return rng.standard_normal((B, T, I))
+
+
+@pytest.fixture
+def y(rng):
+    return rng.standard_normal((B, T, O))
+
+
+def test_sequences_in_a_list_are_those_of_a_padded_array(x, y):
+    lengths = np.array([7, 1, 4, 0, 2, 7])
+    padded = train(x, y, lengths=lengths)
+    xs, ys = ([a[:n] for a, n in zip(array, lengths, strict=True)] for array in (x, y))
+    assert_same(train(xs, ys), padded)
+    assert_same(train(tuple(xs), tuple(ys)), padded)
+    objects = np.empty(B, dtype=object)
+    objects[:] = xs
+    assert_same(train(objects, ys), padded)
+
+
+def test_the_last_outputs_of_lists_take_one_target_each(x, y):
+    lengths = [7, 1, 4, 3, 2, 7]
+    padded = train(x, y[:, 0], outputs="last", lengths=lengths)
+    listed = train([a[:n] for a, n in zip(x, lengths, strict=True)], y[:, 0], outputs="last")
+    assert_same(listed, padded)
+
+
+def test_what_is_padded_or_has_no_weight_is_never_read(x, y):
+    lengths, real = [7, 1, 4, 3, 2, 7], np.ones((B, T))
+    want = train(x, y, lengths=lengths, step_weight=np.arange(T) > 0)
+    for sequence, length in enumerate(lengths):
+        x[sequence, length:] = np.nan
+        y[sequence, length:] = np.inf
+    y[:, 0] = np.nan
+    real[:, 0] = 0
+    assert_same(train(x, y, lengths=lengths, step_weight=real), want)
+
+
+def test_whole_weights_are_repeated_sequences(x, y):
+    weights = [1, 2, 0, 3, 1, 0]
+    repeated = np.repeat(np.arange(B), weights)
+    net = network(dtype="float64")
+    by_weight = train(x, y, net, sample_weight=weights, batch_size=99, optimizer="sgd")
+    by_copies = train(x[repeated], y[repeated], net, batch_size=99, optimizer="sgd")
+    assert by_weight.history.loss == pytest.approx(by_copies.history.loss, rel=1e-13)
+
+
+def test_layout_and_kind_of_arrays_do_not_matter(x, y):
+    x, y = x.astype(np.float32), y.astype(np.float32)
+    want = train(x, y)
+    wide = np.repeat(x, 2, axis=1)
+    for same in (
+        x.tolist(),
+        np.asfortranarray(x),
+        x.astype(np.float64),
+        x.astype(">f4"),
+        wide[:, ::2],
+    ):
+        assert_same(train(same, y), want)
+    batch = train(x.reshape(2, 3, T, I), y.reshape(2, 3, T, O))
+    assert_same(batch, want)
+
+
+def test_frames_and_tensors_are_arrays(x, y):
+    want = train(x[0], y[0])
+    pandas = pytest.importorskip("pandas")
+    assert_same(train(pandas.DataFrame(x[0]), pandas.DataFrame(y[0])), want)
+    torch = pytest.importorskip("torch")
+    assert_same(train(torch.tensor(x[0]), torch.tensor(y[0])), want)
+
+
+def test_each_loss_goes_down(x, y, rng):
+    classes = rng.integers(0, O, (B, T))
+    for net, loss, targets in (
+        (network("tanh"), "mse", y),
+        (network("sigmoid"), "bce", y > 0),
+        (network("softmax"), "cross_entropy", classes),
+        (network("softmax"), "cross_entropy", classes.astype(np.uint8)),
+        (network(output_size=None), "mse", rng.random((B, T, H))),
+    ):
+        history = train(x, targets, net, loss=loss, epochs=20).history
+        assert history.loss[-1] < 0.99 * history.loss[0], loss
+
+
+def wrong_data(x, y):
+    """Yield wrong arguments by what is said of them."""
+    nan = x.copy()
+    nan[1, 2, 1] = np.nan
+    yield {"x": nan}, "x: expected finite numbers, got nan at (1, 2, 1)"
+    infinite = y.copy()
+    infinite[1, 2, 0] = np.inf
+    yield {"y": infinite}, "y: expected finite numbers, got inf at (1, 2, 0)"
+    yield {"y": y[..., :2]}, "y: expected (6, 7, 3), got (6, 7, 2)"
+    yield {"y": y[:, :3]}, "y: expected (6, 7, 3), got (6, 3, 3)"
+    yield {"y": y, "outputs": "last"}, "y: expected (6, 3), got (6, 7, 3)"
+    yield {"x": x[..., :1]}, "x: expected (..., T, 2), got (6, 7, 1)"
+    yield {"x": x[0, :, 0]}, "x: expected (..., T, I), got (7,)"
+    yield {"x": x[:0], "y": y[:0]}, "x: expected a step that counts, got none"
+    yield {"x": x[:, :0], "y": y[:, :0]}, "x: expected a step that counts, got none"
+    yield {"x": [], "y": []}, "x: expected (..., T, I), got (0,)"
+    yield {"lengths": [0] * B}, "x: expected a step that counts, got none"
+    yield {"lengths": [T + 1] * B}, "lengths: expected 0 to T = 7, got 8"
+    yield {"lengths": [1] * 5}, "lengths: expected one for every sequence, (6,), got (5,)"
+    yield {"sample_weight": [0] * B}, "x: expected a step that counts, got none"
+    yield (
+        {"sample_weight": [-1] * B},
+        "sample_weight: expected finite numbers, none below 0, got -1",
+    )
+    yield {"sample_weight": [np.nan] * B}, "sample_weight: expected finite numbers"
+    yield {"sample_weight": [1] * 5}, "sample_weight: expected (6,), got (5,)"
+    yield {"step_weight": np.ones(B)}, "step_weight: expected (6, 7), got (6,)"
+    yield {"y": y[:, 0], "outputs": "last", "step_weight": np.ones(T)}, "step_weight: expected None"
+    yield {"outputs": "first"}, "outputs: expected 'all' or 'last', got 'first'"
+    yield {"state": np.zeros(H - 1)}, "state: expected (6, 5), got (4,)"
+    yield {"state": np.full(H, np.nan)}, "state: expected finite numbers, got nan"
+    yield {"state": np.zeros(H), "train_initial_state": True}, "state: expected None"
+    yield {"x": list(x), "y": list(y[:1])}, "y: expected a list of 6 arrays, as x is one, got 1"
+    yield {"x": [x[0], x[1, :3]], "y": [y[0], y[1]]}, "y[1]: expected (3, 3), got (7, 3)"
+    yield {"x": [x[0], x[1, :, :1]], "y": list(y[:2])}, "x[1]: expected (7, 2), got (7, 1)"
+
+
+def test_data_that_do_not_fit_are_one_sentence(x, y):
+    for arguments, sentence in wrong_data(x, y):
+        with pytest.raises(elman.ElmanError, match="^" + re.escape(sentence)):
+            train(**{"x": x, "y": y} | arguments)
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ([0, 3], "y: expected classes from 0 to 2, got 3 at (0, 1)"),
+        ([0, -1], "y: expected classes from 0 to 2, got -1 at (0, 1)"),
+        (np.uint64([0, 2**63 + 1]), f"y: expected classes from 0 to 2, got {2**63 + 1} at (0, 1)"),
+        ([0.0, 1.0], "y: expected classes as integers, got dtype float64"),
+        ([False, True], "y: expected classes as integers, got dtype bool"),
+        (["a", "b"], "y: expected classes as integers, got dtype <U1"),
+        ([[1, 0, 0], [0, 1, 0]], "y: expected classes of shape (1, 2), got (1, 2, 3)"),
+        (
+            np.ma.masked_equal([0, 1], 1),
+            "y: expected an array without masked elements, got 1 masked",
+        ),
+    ],
+)
+def test_classes_that_are_none_are_one_sentence(values, sentence):
+    y = values[np.newaxis] if isinstance(values, np.ndarray) else [values]
+    with pytest.raises(elman.ElmanError, match="^" + re.escape(sentence)):
+        train(np.ones((1, 2, I)), y, network("softmax"), loss="cross_entropy")
+
+
+@pytest.mark.parametrize("loss", ["bce", "cross_entropy"])
+@pytest.mark.parametrize("change", ["identity", "units", "bare"])
+def test_a_loss_that_does_not_fit_the_output_is_one_sentence(x, y, loss, change):
+    fitting = {"bce": "sigmoid", "cross_entropy": "softmax"}[loss]
+    net, found = {
+        "identity": (network(), "output_activation 'identity'"),
+        "units": (network(fitting, output_scale=[1, 2, 3]), "one with output units"),
+        "bare": (network(output_size=None), "a network without a readout"),
+    }[change]
+    sentence = f"loss: '{loss}' expects output_activation '{fitting}' without output units, got "
+    with pytest.raises(elman.ArgumentError, match="^" + re.escape(sentence + found)):
+        train(x, y, net, loss=loss)
+
+
+def test_a_target_of_bce_that_is_no_probability_is_named(x, y):
+    y = np.clip(y, 0, 1)
+    y[2, 3, 1] = 1.5
+    with pytest.raises(elman.ArgumentError, match=r"^y: expected numbers from 0 to 1, got 1\.5 at"):
+        train(x, y, network("sigmoid"), loss="bce")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "sentence"),
+    [
+        ({"epochs": -1}, ValueError, "epochs: expected at least 0, got -1"),
+        ({"epochs": 2.0}, TypeError, "epochs: expected an integer, got float"),
+        ({"batch_size": 0}, ValueError, "batch_size: expected at least 1, got 0"),
+        ({"bptt_steps": 0}, ValueError, "bptt_steps: expected at least 1, got 0"),
+        ({"update_every": 2}, ValueError, "update_every: expected with bptt_steps, got it alone"),
+        (
+            {"bptt_steps": 2, "update_every": 3},
+            ValueError,
+            "update_every: expected 1 to bptt_steps = 2, got 3",
+        ),
+        ({"patience": 0}, ValueError, "patience: expected at least 1, got 0"),
+        ({"min_delta": -1}, ValueError, "min_delta: expected a number at least 0, got -1"),
+        ({"threads": 0}, ValueError, "threads: expected at least 1, got 0"),
+        ({"learning_rate": 0}, ValueError, "learning_rate: expected a number above 0, got 0"),
+        ({"learning_rate": "0.1"}, TypeError, "learning_rate: expected a number, got str"),
+        ({"weight_decay": -1}, ValueError, "weight_decay: expected a number at least 0, got -1"),
+        ({"clip_norm": 0}, ValueError, "clip_norm: expected a number above 0, got 0"),
+        ({"clip_value": np.nan}, ValueError, "clip_value: expected a number above 0, got nan"),
+        ({"seed": -1}, ValueError, "seed: expected 0 to 2**64 - 1, got -1"),
+        ({"loss": "mae"}, ValueError, "loss: expected mse, bce or cross_entropy, got 'mae'"),
+        ({"loss": None}, TypeError, "loss: expected a name, got NoneType"),
+        ({"optimizer": "lion"}, ValueError, "optimizer: expected one of sgd, adam, adamw, rmsprop"),
+        ({"optimizer": elman.Adam}, TypeError, "optimizer: expected a name or an elman.SGD"),
+        ({"schedule": "cos"}, ValueError, "schedule: expected one of constant, cosine, linear"),
+        ({"schedule": 3}, TypeError, "schedule: expected a name or a function, got int"),
+        ({"schedule": lambda share: -1}, ValueError, "schedule: expected a number at least 0"),
+        ({"schedule": lambda share: "a"}, TypeError, "schedule: expected a number, got str"),
+        ({"callback": 3}, TypeError, "callback: expected a function, got int"),
+        ({"checkpoint": 3}, TypeError, "checkpoint: expected a path, got int"),
+        ({"checkpoint": "c", "seed": None}, ValueError, "seed: expected a number with checkpoint"),
+        ({"net": "net"}, TypeError, "net: expected an elman.Network, got str"),
+    ],
+)
+def test_settings_that_make_no_sense_are_one_sentence(x, y, arguments, kind, sentence):
+    with pytest.raises(kind, match="^" + re.escape(sentence)) as caught:
+        train(x, y, **arguments)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_gradients_of_something_else_are_refused(x, y):
+    with pytest.raises(TypeError, match=r"^net: expected an elman\.Network, got NoneType"):
+        elman.loss_and_gradients(None, x, y)
+
+
+# --- validation -----------------------------------------------------------------------------------
+
+
+def test_validation_takes_every_form(x, y):
+    want = train(x, y, validation=(x[:2], y[:2]))
+    assert len(want.history.validation_loss) == 3
+    for same in ([x[:2], y[:2]], {"x": x[:2], "y": y[:2]}, (list(x[:2]), list(y[:2]))):
+        assert_same(train(x, y, validation=same), want)
+    short = {"x": x[:2], "y": y[:2], "lengths": [3, 4], "sample_weight": [1, 2]}
+    assert train(x, y, validation=short).history.validation_loss != want.history.validation_loss
+
+
+def test_a_share_of_the_sequences_is_held_out_by_the_seed(x, y):
+    """Each sequence is marked by a weight, so that the loss tells which ones were taken."""
+    net, held = network(dtype="float64"), set()
+    each = [reference.loss_and_gradients(net, x[i], y[i])[0] for i in range(B)]
+    for seed in range(8):
+        options = {"validation": 0.4, "seed": seed, "epochs": 1, "batch_size": B}
+        result = train(x, y, net, learning_rate=1e-300, **options)
+        (loss,), (apart,) = result.history.loss, result.history.validation_loss
+        pairs = [
+            pair
+            for pair in itertools.combinations(range(B), 2)
+            if np.mean([each[i] for i in pair]) == pytest.approx(apart, rel=1e-12)
+        ]
+        assert len(pairs) == 1
+        rest = [each[i] for i in range(B) if i not in pairs[0]]
+        assert loss == pytest.approx(np.mean(rest), rel=1e-12)
+        held.add(pairs[0])
+    assert len(held) > 1
+
+
+def test_of_a_series_the_end_is_held_out_with_all_that_leads_up_to_it(x, y):
+    net, series, target = network(dtype="float64"), x[0], y[0]
+    options = {"epochs": 1, "learning_rate": 1e-300}
+    result = train(series, target, net, validation=0.3, **options)
+    error = ((reference.run(net, series).output - target) ** 2).mean(-1)
+    assert result.history.loss == [pytest.approx(error[:5].mean(), rel=1e-12)]
+    assert result.history.validation_loss == [pytest.approx(error[5:].mean(), rel=1e-12)]
+
+
+@pytest.mark.parametrize(
+    ("validation", "kind", "sentence"),
+    [
+        (0.0, ValueError, "validation: expected a number above 0 and below 1, got 0"),
+        (1, ValueError, "validation: expected a number above 0 and below 1, got 1"),
+        (0.99, ValueError, "validation: expected a fraction that leaves something of 6 sequences"),
+        ("0.2", TypeError, "validation: expected (x, y), a mapping or a fraction, got str"),
+        (
+            np.ones(3),
+            TypeError,
+            "validation: expected (x, y), a mapping or a fraction, got ndarray",
+        ),
+        ((1,), ValueError, "validation: expected (x, y), got 1 parts"),
+        ({"x": 1}, ValueError, "validation: expected x and y, got no y"),
+        ({"x": 1, "y": 1, "z": 1}, ValueError, "validation: expected some of x, y, lengths"),
+        (
+            (np.ones((4, I)), np.ones((4, 2))),
+            ValueError,
+            "validation: y: expected (4, 3), got (4, 2)",
+        ),
+        (
+            (np.ones((0, I)), np.ones((0, O))),
+            ValueError,
+            "validation: x: expected a step that counts",
+        ),
+    ],
+)
+def test_validation_that_makes_no_sense_is_one_sentence(x, y, validation, kind, sentence):
+    with pytest.raises(kind, match="^" + re.escape(sentence)):
+        train(x, y, validation=validation)
