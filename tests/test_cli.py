@@ -437,6 +437,26 @@ def test_info_understands_a_network_without_readout(tmp_path):
     assert (facts["output_activation"], facts["output_size"]) == (None, 4)
 
 
+def test_a_bidirectional_network_is_described_and_run_whole(rng, tmp_path):
+    net = elman.Network(
+        input_size=2, hidden_size=3, output_size=1, direction="bidirectional", dtype="float64"
+    )
+    model, table = tmp_path / "model", tmp_path / "x.npy"
+    net.save(model)
+    x = rng.standard_normal((3 * tables.STEPS, 2))
+    np.save(table, x)
+    text = answer("info", model).decode()
+    assert "2 > 2 x 3 > 1\n" in text
+    assert "bidirectional\n" in text
+    facts = json.loads(answer("info", model, "--json"))
+    assert (facts["directions"], facts["state_size"]) == (["bidirectional"], 6)
+    got = np.load(io.BytesIO(answer("run", model, table, "--format", "npy")))
+    assert (got == net(x)).all()
+    assert b"verified" in answer("verify", model)
+    said = complaint("run", model, "-", "--stream", stdin=b"1,2\n")
+    assert said.startswith("stream: expected layers that all run forward")
+
+
 def test_a_model_file_cannot_steer_the_terminal(tmp_path):
     net = elman.Network(
         input_size=1, hidden_size=1, output_size=1, seed=0, metadata={"a\x1b[2J": "b\x1b]0;c\x07\n"}

@@ -464,8 +464,8 @@ BAD_HEADERS = {
     ),
     "no activation": (network(lambda n: n["layers"][0].pop("activation")), "'activation' is missi"),
     "unknown direction": (
-        network(lambda n: n["layers"][0].update(direction="reverse")),
-        "the direction of layer 0: expected forward, got 'reverse'",
+        network(lambda n: n["layers"][0].update(direction="backward")),
+        "the direction of layer 0: expected forward or reverse or bidirectional, got 'backward'",
     ),
     "no direction": (network(lambda n: n["layers"][0].pop("direction")), "'direction' is missing"),
     "unknown layer key": (network(lambda n: n["layers"][0].update(clip=1)), "'clip' is unknown"),
@@ -489,6 +489,52 @@ def test_a_bad_header_is_refused_by_name(data, case):
         storage.loads(bad, source="m")
     assert len(str(caught.value)) < 300
     assert "\n" not in str(caught.value)
+
+
+def first_layer(**changes):
+    return network(lambda description: description["layers"][0].update(changes))
+
+
+BAD_HALVES = {
+    "missing half": (without_tensor("layers.0.reverse.W_hh"), "'layers.0.reverse.W_hh' is missing"),
+    "another half": (rename("layers.0.reverse.b_h", "layers.1.reverse.b_h"), "reverse.b_h' is unk"),
+    "other half": (rename("layers.0.reverse.b_h", "layers.0.forward.b_h"), "forward.b_h' is unkno"),
+    "narrow half": (
+        tensor("layers.0.reverse.W_xh", shape=[2, 3]),
+        r"'layers.0.reverse.W_xh': expected the shape \(3, 2\), got \(2, 3\)",
+    ),
+    "no second activation": (
+        network(lambda n: n["layers"][0].pop("reverse_activation")),
+        "network: layer 0: the key 'reverse_activation' is missing",
+    ),
+    "unknown second activation": (
+        first_layer(reverse_activation={"name": "softmax"}),
+        "network: the reverse activation of layer 0: expected .* got 'softmax'",
+    ),
+    "a second activation too many": (
+        first_layer(direction="reverse"),
+        "network: layer 0: the key 'reverse_activation' is unknown",
+    ),
+    "halves of a forward layer": (
+        network(lambda n: n["layers"][0].update(direction="forward") or n["layers"][0].popitem()),
+        "tensor 'layers.0.reverse.W_hh' is unknown",
+    ),
+    "a layer above that reads one half": (
+        tensor("layers.1.W_xh", shape=[8, 3]),
+        r"'layers.1.W_xh': expected the shape \(8, 6\), got \(8, 3\)",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD_HALVES)
+def test_a_bad_half_is_refused_by_name(case):
+    net = elman.Network(
+        input_size=2, hidden_size=[3, 4], output_size=1, direction=["bidirectional", "forward"]
+    )
+    spoil, message = BAD_HALVES[case]
+    bad = spoiled(storage.dumps(net), spoil)
+    with pytest.raises(ModelFormatError, match=f"^m: .*{message}"):
+        storage.loads(bad, source="m")
 
 
 LONG = storage.MAX_HEADER_BYTES + 8

@@ -38,6 +38,8 @@ def weights(net: Network) -> Weights:
     """Return writable copies of the weights; Unsupported if the network is of another kind."""
     if set(net.activations) != {"tanh"} or net.output_activation not in ("sigmoid", "identity"):
         raise Unsupported("takes only tanh layers and a sigmoid or identity output")
+    if set(net.directions) != {"forward"}:
+        raise Unsupported("takes only layers that run forward")
     sigmoid = net.output_activation == "sigmoid"
     if sigmoid and not (net.output_scale is None and net.output_shift is None):
         raise Unsupported("takes no units of a sigmoid output")

@@ -186,6 +186,32 @@ std::vector<Index> copy_lengths(py::handle object, const Shape& shape, Index lar
     return lengths;
 }
 
+std::vector<unsigned char> copy_mask(py::handle object, const Shape& shape) {
+    py::array array = any_array(object, "mask");
+    const char kind = array.dtype().kind();
+    if (kind != 'b' && kind != 'i' && kind != 'u')
+        throw DTypeError("mask: expected booleans, or integers 0 and 1, got dtype " +
+                         dtype_name(array));
+    if (kind != 'b' && array.size() > 0) {
+        for (const char* end : {"min", "max"}) {
+            const py::object value = array.attr(end)();
+            if (!value.equal(py::int_(0)) && !value.equal(py::int_(1)))
+                throw ArgumentError("mask: expected 0 or 1, got " + std::string(py::str(value)));
+        }
+    }
+    product(shape);
+    try {
+        array = numpy("broadcast_to")(array, py::cast(shape));
+    } catch (py::error_already_set& error) {
+        if (!error.matches(PyExc_ValueError)) throw;
+        throw ShapeError("mask: expected one for every step, " + text(shape) + ", got " +
+                         text(shape_of(array)));
+    }
+    const py::array contiguous = numpy("ascontiguousarray")(array, py::arg("dtype") = "bool");
+    const auto* first = static_cast<const unsigned char*>(contiguous.data());
+    return std::vector<unsigned char>(first, first + contiguous.size());
+}
+
 template <class Real>
 py::array check_out(py::handle out, const Shape& shape) {
     const std::string expected = std::string("out: expected an array of ") + real_name(Real());

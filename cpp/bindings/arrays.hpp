@@ -72,6 +72,9 @@ std::vector<Real> copy_reals(py::handle object, const char* argument, const Shap
 // Integers of exactly this shape, each 0 ... largest.
 std::vector<Index> copy_lengths(py::handle object, const Shape& shape, Index largest);
 
+// True and false, or 1 and 0, that broadcast to this shape.
+std::vector<unsigned char> copy_mask(py::handle object, const Shape& shape);
+
 // `out` if it is an array that can be written in place as this dtype and shape.
 template <class Real>
 py::array check_out(py::handle out, const Shape& shape);

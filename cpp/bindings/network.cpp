@@ -36,12 +36,26 @@ class Tensors {
     const py::dict& arrays_;
 };
 
-std::string layer_name(std::size_t layer, const char* tensor) {
-    return "layers." + std::to_string(layer) + "." + tensor;
+std::string argument_of(const char* what, std::size_t layer) {
+    return what + (" of layer " + std::to_string(layer));
 }
 
-std::string activation_argument(std::size_t layer) {
-    return "activation of layer " + std::to_string(layer);
+// Layers of these directions, with the activations of all halves in turn.
+std::vector<LayerShape> layers_of(const std::vector<std::string>& directions,
+                                  const std::vector<ActivationArguments>& activations) {
+    std::vector<LayerShape> layers;
+    std::size_t half = 0;
+    const auto next = [&] {
+        return activation_of(activations.at(half++), argument_of("activation", layers.size()));
+    };
+    for (const std::string& direction : directions) {
+        LayerShape layer{0};
+        layer.direction = direction_from_name(direction, argument_of("direction", layers.size()));
+        layer.activation = next();
+        if (layer.bidirectional()) layer.reverse_activation = next();
+        layers.push_back(layer);
+    }
+    return layers;
 }
 
 void find_optional_tensors(const Tensors& tensors, Architecture& a) {
@@ -53,15 +67,18 @@ void find_optional_tensors(const Tensors& tensors, Architecture& a) {
 }
 
 // The architecture that the shapes of the tensors say.
-Architecture architecture_of(const Tensors& tensors,
+Architecture architecture_of(const Tensors& tensors, const std::vector<std::string>& directions,
                              const std::vector<ActivationArguments>& activations,
                              const std::optional<ActivationArguments>& output_activation) {
     Architecture a;
     a.input_size = tensors.size("layers.0.W_xh", 2, 1);
-    for (std::size_t l = 0; l < activations.size(); ++l)
-        a.layers.push_back({tensors.size(layer_name(l, "W_xh"), 2, 0),
-                            activation_of(activations[l], activation_argument(l)),
-                            tensors.has(layer_name(l, "b_h"))});
+    a.layers = layers_of(directions, activations);
+    for (std::size_t l = 0; l < a.layers.size(); ++l) {
+        const std::vector<std::string> prefixes = a.prefixes(l);
+        a.layers[l].hidden_size = tensors.size(prefixes[0] + "W_xh", 2, 0);
+        a.layers[l].bias = tensors.has(prefixes[0] + "b_h");
+        a.layers[l].reverse_bias = tensors.has(prefixes.back() + "b_h");
+    }
     if (output_activation)
         a.readout = ReadoutShape{tensors.size("readout.W_hy", 2, 0),
                                  activation_of(*output_activation, "output_activation"),
@@ -87,10 +104,12 @@ AnyNetwork for_dtype(const std::string& dtype, Make make) {
 }
 
 AnyNetwork from_tensors(const std::string& dtype, const py::dict& arrays,
+                        const std::vector<std::string>& directions,
                         const std::vector<ActivationArguments>& activations,
                         const std::optional<ActivationArguments>& output_activation) {
     const Tensors tensors(arrays);
-    const Architecture architecture = architecture_of(tensors, activations, output_activation);
+    const Architecture architecture =
+        architecture_of(tensors, directions, activations, output_activation);
     return for_dtype(dtype, [&](auto real) {
         using Real = decltype(real);
         Parameters<Real> parameters(architecture);
@@ -127,6 +146,7 @@ Initialization initialization_of(const std::string& name,
 
 AnyNetwork random(const std::string& dtype, Index input_size,
                   const std::vector<Index>& hidden_sizes, std::optional<Index> output_size,
+                  const std::vector<std::string>& directions,
                   const std::vector<ActivationArguments>& activations,
                   const ActivationArguments& output_activation, bool bias, unsigned long long seed,
                   const py::dict& arrays, const std::string& init,
@@ -134,9 +154,11 @@ AnyNetwork random(const std::string& dtype, Index input_size,
     const Tensors tensors(arrays);
     Architecture a;
     a.input_size = input_size;
-    for (std::size_t l = 0; l < hidden_sizes.size(); ++l)
-        a.layers.push_back(
-            {hidden_sizes[l], activation_of(activations.at(l), activation_argument(l)), bias});
+    a.layers = layers_of(directions, activations);
+    for (std::size_t l = 0; l < a.layers.size(); ++l) {
+        a.layers[l].hidden_size = hidden_sizes.at(l);
+        a.layers[l].bias = a.layers[l].reverse_bias = bias;
+    }
     if (output_size)
         a.readout =
             ReadoutShape{*output_size, activation_of(output_activation, "output_activation"), bias};
@@ -190,9 +212,17 @@ ActivationArguments arguments_of(const Activation& a) {
 
 std::vector<ActivationArguments> activations_of(const AnyNetwork& any) {
     std::vector<ActivationArguments> activations;
-    for (const LayerShape& layer : any.architecture().layers)
+    for (const LayerShape& layer : any.architecture().layers) {
         activations.push_back(arguments_of(layer.activation));
+        if (layer.bidirectional()) activations.push_back(arguments_of(layer.reverse_activation));
+    }
     return activations;
+}
+
+py::list directions_of(const AnyNetwork& any) {
+    py::list names;
+    for (const LayerShape& layer : any.architecture().layers) names.append(name(layer.direction));
+    return names;
 }
 
 std::optional<ActivationArguments> output_activation_of(const AnyNetwork& any) {
@@ -223,20 +253,28 @@ void bind_network(py::module_& m) {
                                    "The core of an elman.Network: constant and packed.");
     network
         .def_static("from_tensors", &from_tensors, py::arg("dtype"), py::arg("tensors"),
-                    py::arg("activations"), py::arg("output_activation"),
-                    "Build a network from tensors by their names in the file.")
+                    py::arg("directions"), py::arg("activations"), py::arg("output_activation"),
+                    "Build a network from tensors by their names in the file; activations has one "
+                    "for each half of each layer.")
         .def_static("random", &random, py::arg("dtype"), py::arg("input_size"),
-                    py::arg("hidden_sizes"), py::arg("output_size"), py::arg("activations"),
-                    py::arg("output_activation"), py::arg("bias"), py::arg("seed"),
-                    py::arg("tensors"), py::arg("init") = "uniform",
+                    py::arg("hidden_sizes"), py::arg("output_size"), py::arg("directions"),
+                    py::arg("activations"), py::arg("output_activation"), py::arg("bias"),
+                    py::arg("seed"), py::arg("tensors"), py::arg("init") = "uniform",
                     py::arg("settings") = py::dict(),
                     "Build a network with random weights; tensors gives what is not random.")
+        .def(
+            "require_forward",
+            [](const AnyNetwork& n, const std::string& what, const std::string& reason) {
+                n.architecture().require_forward(what, reason);
+            },
+            py::arg("what"), py::arg("reason"), "Refuse layers that do not run forward.")
         .def("tensors", &tensors_of, "Return read-only views of all tensors by name.")
         .def_property_readonly("input_size",
                                [](const AnyNetwork& n) { return n.architecture().input_size; })
         .def_property_readonly("hidden_sizes", &hidden_sizes_of)
         .def_property_readonly("output_size",
                                [](const AnyNetwork& n) { return n.architecture().output_size(); })
+        .def_property_readonly("directions", &directions_of)
         .def_property_readonly("activations", &activations_of)
         .def_property_readonly("output_activation", &output_activation_of)
         .def_property_readonly(

@@ -30,14 +30,20 @@ void finish(Sequence<Real>& sequence, bool is_short) {
     }
 }
 
-Outputs outputs_from_name(py::handle outputs) {
-    const auto is = [&](const char* name) {
-        return PyUnicode_Check(outputs.ptr()) &&
-               PyUnicode_CompareWithASCIIString(outputs.ptr(), name) == 0;
+// Which of two names a string is: true for the first one.
+bool is_first_of(const char* argument, py::handle name, const char* first, const char* second) {
+    const auto is = [&](const char* expected) {
+        return PyUnicode_Check(name.ptr()) &&
+               PyUnicode_CompareWithASCIIString(name.ptr(), expected) == 0;
     };
-    if (is("all")) return Outputs::all;
-    if (is("last")) return Outputs::last;
-    throw ArgumentError("outputs: expected 'all' or 'last', got " + std::string(py::repr(outputs)));
+    if (is(first)) return true;
+    if (is(second)) return false;
+    throw ArgumentError(std::string(argument) + ": expected '" + first + "' or '" + second +
+                        "', got " + std::string(py::repr(name)));
+}
+
+Outputs outputs_from_name(py::handle outputs) {
+    return is_first_of("outputs", outputs, "all", "last") ? Outputs::all : Outputs::last;
 }
 
 // The arguments of one call: what the user passed, checked, and what the core is told to do.
@@ -63,6 +69,15 @@ class Call {
             lengths_ = copy_lengths(lengths, batch_shape_, task.steps);
             task.lengths = lengths_.data();
         }
+    }
+
+    void mask(py::handle mask, py::handle masked) {
+        const bool hold = is_first_of("masked", masked, "hold", "zero");
+        if (mask.is_none()) return;
+        if (task.lengths) throw ArgumentError("mask: expected None beside lengths, got a mask");
+        mask_ = copy_mask(mask, batch({task.steps}));
+        task.mask = mask_.data();
+        task.hold_outputs = hold;
     }
 
     Shape state_shape() const { return batch({network_.architecture().state_size()}); }
@@ -100,6 +115,7 @@ class Call {
     Shape batch_shape_;
     std::vector<Real> state_;
     std::vector<Index> lengths_;
+    std::vector<unsigned char> mask_;
 };
 
 py::object call(const AnyNetwork& any, py::handle x, py::handle outputs, py::handle out) {
@@ -116,11 +132,12 @@ py::object call(const AnyNetwork& any, py::handle x, py::handle outputs, py::han
 
 py::tuple run(const AnyNetwork& any, py::handle x, py::handle state, py::handle lengths,
               py::handle outputs, bool return_hidden, Index threads, py::handle out,
-              const char* argument) {
+              const char* argument, py::handle mask, py::handle masked) {
     return std::visit(
         [&](const auto& network) {
             using Real = RealOf<std::decay_t<decltype(network)>>;
             Call<Real> call(*network, argument, x, state, lengths);
+            call.mask(mask, masked);
             py::array output = call.output(outputs_from_name(outputs), call.task.steps, out);
             py::array final_state = new_array<Real>(call.state_shape());
             call.task.final_state = static_cast<Real*>(final_state.mutable_data());
@@ -173,7 +190,7 @@ void bind_sequence(py::class_<AnyNetwork>& network) {
              "Run whole sequences; return the outputs.")
         .def("run", &run, py::arg("x"), py::arg("state"), py::arg("lengths"), py::arg("outputs"),
              py::arg("return_hidden"), py::arg("threads"), py::arg("out"),
-             py::arg("argument") = "x",
+             py::arg("argument") = "x", py::arg("mask") = py::none(), py::arg("masked") = "hold",
              "Run whole sequences; return (output, state, hidden or None). Errors call x "
              "`argument`.")
         .def("generate", &generate, py::arg("start"), py::arg("steps"), py::arg("state"),

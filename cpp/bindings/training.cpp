@@ -36,6 +36,7 @@ class CheckedExamples {
                     const std::string& loss, const std::string& outputs, py::handle lengths,
                     py::handle state, py::handle weights)
         : network_(network), x_(as_real<Real>(x, "x")), pinned_x_(x_) {
+        network->architecture().require_forward("net", "gradients are not computed of others");
         examples_.loss = loss_from_name(loss);
         if (outputs != "all" && outputs != "last")
             throw ArgumentError("outputs: expected 'all' or 'last', got '" + outputs + "'");

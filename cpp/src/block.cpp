@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernels/table.hpp"
+#include "readout.hpp"
 #include "units.hpp"
 
 namespace elman {
@@ -22,21 +23,24 @@ AlignedVector<Real> allocate(Index count, Index stride) {
 }
 
 template <class Real>
-Index products_that_fit(const Architecture& a, Index columns) {
+Index products_of(const Architecture& a, Index columns) {
     Index numbers = padded<Real>(a.input_size) + padded<Real>(a.output_size());
     for (const LayerShape& layer : a.layers) numbers += padded<Real>(layer.hidden_size);
-    const Index bytes = numbers * static_cast<Index>(sizeof(Real));
-    const Index wanted = std::max(kProducts, kSteps * columns);
-    return std::max(columns, std::min(wanted, kBytes / bytes));
+    return products_that_fit(columns, numbers * static_cast<Index>(sizeof(Real)));
 }
 
 }  // namespace
+
+Index products_that_fit(Index columns, Index bytes) {
+    const Index wanted = std::max(kProducts, kSteps * columns);
+    return std::max(columns, std::min(wanted, kBytes / bytes));
+}
 
 template <class Real>
 Block<Real>::Block(const Network<Real>& network, Index columns, Layers layers)
     : network_(network),
       layers_(layers),
-      products_(products_that_fit<Real>(network.architecture(), columns)),
+      products_(products_of<Real>(network.architecture(), columns)),
       input_stride_(padded<Real>(network.architecture().input_size)),
       output_stride_(padded<Real>(network.architecture().output_size())) {
     const std::vector<LayerShape>& shapes = network.architecture().layers;
@@ -164,24 +168,7 @@ void Block<Real>::read_out(Index first, Index count) noexcept {
 
 template <class Real>
 void Block<Real>::read_out(Columns<const Real> states, Index count) noexcept {
-    const Columns<Real> outputs{outputs_.data(), output_stride_};
-    const Index size = network_.architecture().output_size();
-    if (const auto* readout = network_.readout()) {
-        const Kernels<Real>& kernels = network_.kernels();
-        const bool softmax = readout->activation.function == Function::softmax;
-        const Elementwise g = softmax ? Elementwise{Function::identity, false}
-                                      : elementwise(readout->activation, false);
-        kernels.affine(readout->input, {readout->bias, 0}, states, outputs, count, g);
-        if (softmax) kernels.softmax(outputs, size, count);
-    } else {
-        std::copy_n(states.data, count * output_stride_, outputs.data);
-    }
-    const auto units = network_.output_units();
-    if (!units.shift && !units.scale) return;
-    for (Index n = 0; n < count; ++n) {
-        Real* y = outputs.data + n * outputs.stride;
-        for (Index i = 0; i < size; ++i) y[i] = in_output_units<Real>(units, y[i], i);
-    }
+    elman::read_out<Real>(network_, states, {outputs_.data(), output_stride_}, count);
 }
 
 template class Block<float>;

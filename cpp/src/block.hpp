@@ -13,6 +13,12 @@
 
 namespace elman {
 
+// Sequences of a batch advanced together: a multiple of every kernel's columns.
+inline constexpr Index kGroup = 96;
+
+// Columns x steps of one call of unfold over `columns` sequences that take so many bytes each.
+Index products_that_fit(Index columns, Index bytes);
+
 // The layers [first, last) of a network.
 struct Layers {
     std::size_t first, last;

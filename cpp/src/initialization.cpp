@@ -159,24 +159,27 @@ double zero() {
     return 0;
 }
 
-std::string layer_name(std::size_t layer, const char* tensor) {
-    return "layers." + std::to_string(layer) + "." + tensor;
+// draw(prefix of the names, layer) for each half of each layer, from the bottom up.
+template <class Draw>
+void for_each_half(const Architecture& a, Draw draw) {
+    for (std::size_t l = 0; l < a.layers.size(); ++l)
+        for (const std::string& prefix : a.prefixes(l)) draw(prefix, l);
 }
 
 template <class Real>
 void start_readout_uniformly(Parameters<Real>& p, Philox& random) {
-    const double limit = 1.0 / root(p.architecture().layers.back().hidden_size);
+    const double limit = 1.0 / root(p.architecture().layers.back().output_size());
     fill(p, "readout.W_hy", within(limit, random));
     fill(p, "readout.b_y", within(limit, random));
 }
 
 template <class Real>
 void start(Parameters<Real>& p, const Uniform&, Philox& random) {
-    for (std::size_t l = 0; l < p.architecture().layers.size(); ++l) {
+    for_each_half(p.architecture(), [&](const std::string& prefix, std::size_t l) {
         const double limit = 1.0 / root(p.architecture().layers[l].hidden_size);
         for (const char* tensor : {"W_xh", "W_hh", "b_h"})
-            fill(p, layer_name(l, tensor), within(limit, random));
-    }
+            fill(p, prefix + tensor, within(limit, random));
+    });
     start_readout_uniformly(p, random);
 }
 
@@ -186,27 +189,27 @@ void start(Parameters<Real>& p, const Glorot&, Philox& random) {
     const auto limit = [](Index rows, Index cols) {
         return std::sqrt(6.0 / static_cast<double>(rows + cols));
     };
-    for (std::size_t l = 0; l < a.layers.size(); ++l) {
+    for_each_half(a, [&](const std::string& prefix, std::size_t l) {
         const Index hidden = a.layers[l].hidden_size;
-        fill(p, layer_name(l, "W_xh"), within(limit(hidden, a.layer_input_size(l)), random));
-        fill(p, layer_name(l, "W_hh"), numbers_of(orthogonal(hidden, random)));
-        fill(p, layer_name(l, "b_h"), zero);
-    }
-    const Index top = a.layers.back().hidden_size;
+        fill(p, prefix + "W_xh", within(limit(hidden, a.layer_input_size(l)), random));
+        fill(p, prefix + "W_hh", numbers_of(orthogonal(hidden, random)));
+        fill(p, prefix + "b_h", zero);
+    });
+    const Index top = a.layers.back().output_size();
     fill(p, "readout.W_hy", within(limit(a.output_size(), top), random));
     fill(p, "readout.b_y", zero);
 }
 
 template <class Real>
 void start(Parameters<Real>& p, const Identity& settings, Philox& random) {
-    for (std::size_t l = 0; l < p.architecture().layers.size(); ++l) {
+    for_each_half(p.architecture(), [&](const std::string& prefix, std::size_t l) {
         const Index hidden = p.architecture().layers[l].hidden_size;
-        fill(p, layer_name(l, "W_xh"), normals(settings.std, random));
-        fill(p, layer_name(l, "W_hh"), [&, i = Index{0}]() mutable {
+        fill(p, prefix + "W_xh", normals(settings.std, random));
+        fill(p, prefix + "W_hh", [&, i = Index{0}]() mutable {
             return i++ % (hidden + 1) == 0 ? settings.scale : 0.0;
         });
-        fill(p, layer_name(l, "b_h"), zero);
-    }
+        fill(p, prefix + "b_h", zero);
+    });
     fill(p, "readout.W_hy", normals(settings.std, random));
     fill(p, "readout.b_y", zero);
 }
@@ -214,13 +217,12 @@ void start(Parameters<Real>& p, const Identity& settings, Philox& random) {
 template <class Real>
 void start(Parameters<Real>& p, const EchoState& settings, Philox& random) {
     const Architecture& a = p.architecture();
-    for (std::size_t l = 0; l < a.layers.size(); ++l) {
+    for_each_half(a, [&](const std::string& prefix, std::size_t l) {
         const double fan_in = l == 0 ? 1.0 : root(a.layer_input_size(l));
-        fill(p, layer_name(l, "W_xh"), within(settings.input_limit / fan_in, random));
-        fill(p, layer_name(l, "W_hh"),
-             numbers_of(reservoir(a.layers[l].hidden_size, settings, random)));
-        fill(p, layer_name(l, "b_h"), within(settings.input_limit, random));
-    }
+        fill(p, prefix + "W_xh", within(settings.input_limit / fan_in, random));
+        fill(p, prefix + "W_hh", numbers_of(reservoir(a.layers[l].hidden_size, settings, random)));
+        fill(p, prefix + "b_h", within(settings.input_limit, random));
+    });
     start_readout_uniformly(p, random);
 }
 

@@ -106,6 +106,7 @@ Leaf<Real>::Leaf(const Model<Real>& model)
     : model_(model),
       input_stride_(stride_of<Real>(model.architecture.input_size)),
       output_stride_(stride_of<Real>(model.architecture.output_size())) {
+    model.architecture.require_forward("net", "gradients are not computed of others");
     Index widest = padded<Real>(model.architecture.output_size());
     for (const LayerShape& shape : model.architecture.layers) {
         const Index stride = stride_of<Real>(shape.hidden_size);

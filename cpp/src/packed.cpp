@@ -20,6 +20,7 @@ template <class Real>
 void PackedParameters<Real>::lay_out(const Architecture& a) {
     laid_out_ = 0;
     layers_.clear();
+    reverses_.clear();
     const auto vector = [&](Index count) {
         const Real* piece = arena_.empty() ? nullptr : data() + laid_out_;
         laid_out_ += padded<Real>(count);
@@ -34,9 +35,13 @@ void PackedParameters<Real>::lay_out(const Architecture& a) {
         const Index rows = layer.hidden_size;
         layers_.push_back({matrix(rows, a.layer_input_size(l)), matrix(rows, rows), vector(rows),
                            layer.bias, layer.activation});
+        reverses_.emplace_back();
+        if (layer.bidirectional())
+            reverses_.back() = Layer{matrix(rows, a.layer_input_size(l)), matrix(rows, rows),
+                                     vector(rows), layer.reverse_bias, layer.reverse_activation};
     }
     if (a.readout)
-        readout_ = Layer{matrix(a.readout->output_size, a.layers.back().hidden_size),
+        readout_ = Layer{matrix(a.readout->output_size, a.layers.back().output_size()),
                          {},
                          vector(a.readout->output_size),
                          a.readout->bias,
@@ -57,8 +62,12 @@ void PackedParameters<Real>::for_each_tensor(const Parameters<Real>& parameters,
             if (tensor.name == prefix + bias) vector(layer.bias, tensor);
         }
     };
-    for (std::size_t l = 0; l < layers_.size(); ++l)
-        visit("layers." + std::to_string(l) + ".", layers_[l], "W_xh", "b_h");
+    const Architecture& a = parameters.architecture();
+    for (std::size_t l = 0; l < layers_.size(); ++l) {
+        const std::vector<std::string> prefixes = a.prefixes(l);
+        visit(prefixes[0], layers_[l], "W_xh", "b_h");
+        if (reverses_[l]) visit(prefixes[1], *reverses_[l], "W_xh", "b_h");
+    }
     if (readout_) visit("readout.", *readout_, "W_hy", "b_y");
     for (const Tensor& tensor : parameters.tensors())
         if (tensor.name == "initial_state") vector(initial_state_, tensor);

@@ -1,11 +1,14 @@
 #include "elman/parameters.hpp"
 
+#include <algorithm>
 #include <limits>
 #include <stdexcept>
 #include <utility>
 
 namespace elman {
 namespace {
+
+constexpr const char* kDirectionNames[] = {"forward", "reverse", "bidirectional"};
 
 void require_size(const std::string& argument, Index size) {
     if (size < 1)
@@ -48,13 +51,16 @@ Arena lay_out(const Architecture& a, std::size_t number_size) {
     Arena arena(number_size);
     for (std::size_t l = 0; l < a.layers.size(); ++l) {
         const LayerShape& layer = a.layers[l];
-        const std::string prefix = "layers." + std::to_string(l) + ".";
-        arena.matrix(prefix + "W_xh", layer.hidden_size, a.layer_input_size(l));
-        arena.matrix(prefix + "W_hh", layer.hidden_size, layer.hidden_size);
-        arena.vector(layer.bias, prefix + "b_h", layer.hidden_size);
+        bool bias = layer.bias;
+        for (const std::string& prefix : a.prefixes(l)) {
+            arena.matrix(prefix + "W_xh", layer.hidden_size, a.layer_input_size(l));
+            arena.matrix(prefix + "W_hh", layer.hidden_size, layer.hidden_size);
+            arena.vector(bias, prefix + "b_h", layer.hidden_size);
+            bias = layer.reverse_bias;
+        }
     }
     if (a.readout) {
-        arena.matrix("readout.W_hy", a.readout->output_size, a.layers.back().hidden_size);
+        arena.matrix("readout.W_hy", a.readout->output_size, a.layers.back().output_size());
         arena.vector(a.readout->bias, "readout.b_y", a.readout->output_size);
     }
     arena.vector(a.initial_state, "initial_state", a.state_size());
@@ -67,29 +73,56 @@ Arena lay_out(const Architecture& a, std::size_t number_size) {
 
 }  // namespace
 
-const char* name(Direction) noexcept {
-    return "forward";
+const char* name(Direction direction) noexcept {
+    return kDirectionNames[static_cast<int>(direction)];
+}
+
+Direction direction_from_name(const std::string& name, const std::string& argument) {
+    for (int i = 0; i < 3; ++i)
+        if (name == kDirectionNames[i]) return static_cast<Direction>(i);
+    throw std::invalid_argument(argument + ": expected forward, reverse or bidirectional, got '" +
+                                name + "'");
 }
 
 Index Architecture::layer_input_size(std::size_t layer) const {
-    return layer == 0 ? input_size : layers[layer - 1].hidden_size;
+    return layer == 0 ? input_size : layers[layer - 1].output_size();
 }
 
 Index Architecture::output_size() const {
-    return readout ? readout->output_size : layers.back().hidden_size;
+    return readout ? readout->output_size : layers.back().output_size();
 }
 
 Index Architecture::state_size() const {
     Index size = 0;
-    for (const LayerShape& layer : layers) size += layer.hidden_size;
+    for (const LayerShape& layer : layers) size += layer.output_size();
     return size;
 }
 
 Index Architecture::multiply_adds() const {
-    Index count = readout ? readout->output_size * layers.back().hidden_size : 0;
+    Index count = readout ? readout->output_size * layers.back().output_size() : 0;
     for (std::size_t l = 0; l < layers.size(); ++l)
-        count += layers[l].hidden_size * (layer_input_size(l) + layers[l].hidden_size);
+        count += layers[l].output_size() * (layer_input_size(l) + layers[l].hidden_size);
     return count;
+}
+
+bool Architecture::runs_forward() const {
+    return std::all_of(layers.begin(), layers.end(), [](const LayerShape& layer) {
+        return layer.direction == Direction::forward;
+    });
+}
+
+std::vector<std::string> Architecture::prefixes(std::size_t layer) const {
+    std::vector<std::string> prefixes{"layers." + std::to_string(layer) + "."};
+    if (layers[layer].bidirectional()) prefixes.push_back(prefixes[0] + "reverse.");
+    return prefixes;
+}
+
+void Architecture::require_forward(const std::string& what, const std::string& reason) const {
+    for (std::size_t l = 0; l < layers.size(); ++l)
+        if (layers[l].direction != Direction::forward)
+            throw std::invalid_argument(what + ": expected layers that all run forward (" + reason +
+                                        "), got layer " + std::to_string(l) + " '" +
+                                        name(layers[l].direction) + "'");
 }
 
 template <class Real>
@@ -98,12 +131,13 @@ void Architecture::check() const {
     if (layers.empty()) throw std::invalid_argument("layers: expected at least 1, got none");
     for (std::size_t l = 0; l < layers.size(); ++l) {
         require_size("hidden_size of layer " + std::to_string(l), layers[l].hidden_size);
-        const Activation& activation = layers[l].activation;
-        if (activation.function == Function::softmax)
-            throw std::invalid_argument(activation_of_layer(l) +
-                                        ": expected one of single units, got 'softmax' (which is "
-                                        "for outputs)");
-        check_numbers<Real>(activation, activation_of_layer(l));
+        for (const Activation& activation : {layers[l].activation, layers[l].reverse_activation}) {
+            if (activation.function == Function::softmax)
+                throw std::invalid_argument(activation_of_layer(l) +
+                                            ": expected one of single units, got 'softmax' (which "
+                                            "is for outputs)");
+            check_numbers<Real>(activation, activation_of_layer(l));
+        }
     }
     if (!readout) return;
     require_size("output_size", readout->output_size);

@@ -8,24 +8,19 @@
 #include <thread>
 
 #include "block.hpp"
+#include "layerwise.hpp"
+#include "units.hpp"
 
 namespace elman {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr Index kGroup = 96;  // sequences advanced together: a multiple of every kernel's columns
-
 // Steps that a stage of a pipeline hands on at a time: few, since the stages above wait for the
 // first ones. Two layers of 256, T = 1000, on two threads: 1.60 times as fast with 16, 1.55
 // with 64. What is left is the balance: the upper layer's product with 256 inputs is 58 % of the
 // work.
 constexpr Index kStageSteps = 16;
-
-template <class Real>
-void zero_row(Index size, Real* to, Index stride) {
-    for (Index i = 0; i < size; ++i) to[i * stride] = Real(0);
-}
 
 // Splits the layers into at most `parts` runs of about the same work.
 std::vector<Layers> split_layers(const Architecture& a, Index parts) {
@@ -289,6 +284,9 @@ class Sequence<Real>::Worker {
 template <class Real>
 Sequence<Real>::Sequence(const Network<Real>& network, SequenceTask<Real> task, Index threads)
     : task_(std::move(task)) {
+    if (task_.fed_back)
+        network.architecture().require_forward("generate", "an output is the next input");
+    if (task_.mask) count_real_steps();
     if (task_.lengths) {
         order_.resize(static_cast<std::size_t>(task_.sequences));
         std::iota(order_.begin(), order_.end(), Index(0));
@@ -296,6 +294,14 @@ Sequence<Real>::Sequence(const Network<Real>& network, SequenceTask<Real> task, 
                          [&](Index a, Index b) { return task_.lengths[a] > task_.lengths[b]; });
     }
     const Index shares = std::max<Index>(1, std::min(threads, task_.sequences));
+    if (task_.mask || !network.architecture().runs_forward())
+        share_layer_by_layer(network, shares);
+    else
+        share_steps(network, shares, threads);
+}
+
+template <class Real>
+void Sequence<Real>::share_steps(const Network<Real>& network, Index shares, Index threads) {
     const std::vector<Layers> stages =
         split_layers(network.architecture(), task_.fed_back ? 1 : threads / shares);
     Index first = 0;
@@ -322,6 +328,26 @@ Sequence<Real>::Sequence(const Network<Real>& network, SequenceTask<Real> task, 
 template <class Real>
 Sequence<Real>::~Sequence() = default;
 
+template <class Real>
+void Sequence<Real>::count_real_steps() {
+    for (Index b = 0; b < task_.sequences; ++b) {
+        const unsigned char* row = task_.mask + b * task_.steps;
+        real_steps_.push_back(task_.steps - std::count(row, row + task_.steps, 0));
+    }
+    task_.lengths = real_steps_.data();
+}
+
+template <class Real>
+void Sequence<Real>::share_layer_by_layer(const Network<Real>& network, Index shares) {
+    const Index* order = order_.empty() ? nullptr : order_.data();
+    for (Index share = 0, first = 0; share < shares; ++share) {
+        const Index last = share_end(first, shares - share);
+        layerwise_.push_back(
+            std::make_unique<LayerwiseWorker<Real>>(network, task_, order, first, last));
+        first = last;
+    }
+}
+
 // Where the first of `shares` equal shares of the work from `first` on ends: a sequence costs its
 // length, and one more for its beginning and end.
 template <class Real>
@@ -340,22 +366,29 @@ Index Sequence<Real>::share_end(Index first, Index shares) const {
 }
 
 template <class Real>
+bool Sequence<Real>::work(std::size_t worker, Clock::time_point deadline) {
+    return layerwise_.empty() ? workers_[worker]->advance(deadline)
+                              : layerwise_[worker]->advance(deadline);
+}
+
+template <class Real>
 bool Sequence<Real>::advance(Clock::duration budget) {
     const Clock::time_point deadline = Clock::now() + budget;
-    std::vector<char> done(workers_.size());
+    const std::size_t workers = workers_.size() + layerwise_.size();
+    std::vector<char> done(workers);
     std::vector<std::thread> threads;
-    threads.reserve(workers_.size());
+    threads.reserve(workers);
     try {
-        while (threads.size() + 1 < workers_.size()) {
+        while (threads.size() + 1 < workers) {
             const std::size_t i = threads.size() + 1;
-            threads.emplace_back([&, i] { done[i] = workers_[i]->advance(deadline); });
+            threads.emplace_back([&, i] { done[i] = work(i, deadline); });
         }
     } catch (const std::system_error&) {  // no more threads to be had: the same bits, later
     }
     const std::size_t rest = threads.size() + 1;
-    done[0] = workers_[0]->advance(deadline);
+    done[0] = work(0, deadline);
     for (std::thread& thread : threads) thread.join();
-    for (std::size_t i = rest; i < workers_.size(); ++i) done[i] = workers_[i]->advance(deadline);
+    for (std::size_t i = rest; i < workers; ++i) done[i] = work(i, deadline);
     return std::all_of(done.begin(), done.end(), [](char d) { return d != 0; });
 }
 

@@ -9,8 +9,10 @@
 namespace elman {
 
 template <class Real>
-Stream<Real>::Stream(std::shared_ptr<const Network<Real>> network)
-    : network_(std::move(network)), block_(std::make_unique<Block<Real>>(*network_, 1)) {}
+Stream<Real>::Stream(std::shared_ptr<const Network<Real>> network) : network_(std::move(network)) {
+    network_->architecture().require_forward("stream", "a stream does not know the future");
+    block_ = std::make_unique<Block<Real>>(*network_, 1);
+}
 
 template <class Real>
 Stream<Real>::Stream(const Stream& other)

@@ -14,6 +14,11 @@ void copy_row(const Real* from, Index from_stride, Real* to, Index to_stride, In
         for (Index i = 0; i < count; ++i) to[i * to_stride] = from[i * from_stride];
 }
 
+template <class Real>
+void zero_row(Index size, Real* to, Index stride) {
+    for (Index i = 0; i < size; ++i) to[i * stride] = Real(0);
+}
+
 // to = (x - shift) * scale
 template <class Real>
 void read_input(typename Network<Real>::Units units, const Real* x, Index stride, Real* to,

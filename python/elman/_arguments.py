@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
     LayerWeights = tuple[ArrayLike, ArrayLike, ArrayLike | None]
+    HalvesOrLayer = LayerWeights | tuple[LayerWeights, LayerWeights]
+    LayerActivation = str | Activation | tuple[str | Activation, str | Activation]
     ReadoutWeights = tuple[ArrayLike, ArrayLike | None]
 
 
@@ -103,18 +105,47 @@ def activation(
     return value, None, None, None
 
 
+def directions(direction: str | Sequence[str], num_layers: int) -> list[str]:
+    """Return the name of the direction of each layer."""
+    if isinstance(direction, str):
+        return [direction] * num_layers
+    several = _for_layers("direction", direction, "a name or several", num_layers)
+    return [name("direction", value) for value in several]
+
+
 def activations(
-    activation: str | Activation | Sequence[str | Activation], num_layers: int
+    activation: LayerActivation | Sequence[LayerActivation], directions: Sequence[str]
 ) -> list[str | Activation]:
-    """Return the activation of each layer."""
+    """Return the activation of each half of each layer."""
     from elman.activation import Activation
 
     if isinstance(activation, str | Activation):
-        return [activation] * num_layers
-    several = listed("activation", activation, "a name or an Activation, or several")
+        several: list[LayerActivation] = [activation] * len(directions)
+    else:
+        expected = "a name or an Activation, or several"
+        several = _for_layers("activation", activation, expected, len(directions))
+    halves: list[str | Activation] = []
+    for value, direction in zip(several, directions, strict=True):
+        if direction != "bidirectional":
+            halves.append(value)  # type: ignore[arg-type]  # checked one by one
+        elif isinstance(value, str | Activation):
+            halves += [value, value]
+        else:
+            pair = listed("activation", value, "a name, an Activation or a pair of them")
+            if len(pair) != 2:
+                raise ArgumentError(
+                    f"activation: expected one or two for a bidirectional layer, got {len(pair)}"
+                )
+            halves += pair
+    return halves
+
+
+def _for_layers(argument: str, values: Iterable[Any], expected: str, num_layers: int) -> list[Any]:
+    """Return a list of as many values as there are layers."""
+    several = listed(argument, values, expected)
     if len(several) != num_layers:
         raise ArgumentError(
-            f"activation: expected one or one for each of {num_layers} layers, got {len(several)}"
+            f"{argument}: expected one or one for each of {num_layers} layers, got {len(several)}"
         )
     return several
 
@@ -144,20 +175,32 @@ def seed(value: int | None) -> int:
     return number
 
 
-def triples(layers: Iterable[LayerWeights]) -> list[LayerWeights]:
-    """Return the weights of the layers."""
-    triples = [
-        tuple(listed(f"layers[{i}]", weights, "(W_xh, W_hh, b_h)"))
-        for i, weights in enumerate(listed("layers", layers, "several (W_xh, W_hh, b_h)"))
-    ]
-    if not triples:
+def halves(
+    layers: list[HalvesOrLayer], directions: list[str]
+) -> Iterable[tuple[str, LayerWeights]]:
+    """Yield the beginning of the names and the weights of each half of each layer."""
+    if not layers:
         raise ArgumentError("layers: expected at least one layer, got none")
-    for i, triple in enumerate(triples):
-        if len(triple) != 3:
+    for i, (weights, direction) in enumerate(zip(layers, directions, strict=True)):
+        if direction != "bidirectional":
+            yield f"layers.{i}.", triple(f"layers[{i}]", weights)
+            continue
+        both = listed(f"layers[{i}]", weights, "a pair of (W_xh, W_hh, b_h)")
+        if len(both) != 2:
             raise ArgumentError(
-                f"layers[{i}]: expected (W_xh, W_hh, b_h), got {len(triple)} arrays"
+                f"layers[{i}]: expected a pair of (W_xh, W_hh, b_h), for a bidirectional layer,"
+                f" got {len(both)}"
             )
-    return triples
+        for half, prefix in enumerate(("", "reverse.")):
+            yield f"layers.{i}.{prefix}", triple(f"layers[{i}][{half}]", both[half])
+
+
+def triple(argument: str, weights: Iterable[Any]) -> LayerWeights:
+    """Return the weights of a layer, or of a half of one."""
+    triple = tuple(listed(argument, weights, "(W_xh, W_hh, b_h)"))
+    if len(triple) != 3:
+        raise ArgumentError(f"{argument}: expected (W_xh, W_hh, b_h), got {len(triple)} arrays")
+    return triple
 
 
 def pair(readout: ReadoutWeights) -> ReadoutWeights:

@@ -39,6 +39,7 @@ class Network:
     def from_tensors(
         dtype: str,
         tensors: dict[str, _Array],
+        directions: Sequence[str],
         activations: Sequence[_Activation],
         output_activation: _Activation | None,
     ) -> Network: ...
@@ -48,6 +49,7 @@ class Network:
         input_size: int,
         hidden_sizes: Sequence[int],
         output_size: int | None,
+        directions: Sequence[str],
         activations: Sequence[_Activation],
         output_activation: _Activation,
         bias: bool,
@@ -56,6 +58,7 @@ class Network:
         init: str = "uniform",
         settings: dict[str, float] = {},
     ) -> Network: ...
+    def require_forward(self, what: str, reason: str) -> None: ...
     def tensors(self) -> dict[str, _Array]: ...
     def call(self, x: ArrayLike, outputs: str, out: _Array | None) -> _Array: ...
     def run(
@@ -68,10 +71,14 @@ class Network:
         threads: int,
         out: _Array | None,
         argument: str = "x",
+        mask: ArrayLike | None = None,
+        masked: str = "hold",
     ) -> tuple[_Array, _Array, _Array | None]: ...
     def generate(self, start: ArrayLike, steps: int, state: ArrayLike | None) -> _Array: ...
     @property
     def activations(self) -> list[_Activation]: ...
+    @property
+    def directions(self) -> list[str]: ...
     @property
     def dtype(self) -> str: ...
     @property

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-    from elman._arguments import LayerWeights, ReadoutWeights
+    from elman._arguments import HalvesOrLayer, LayerActivation, ReadoutWeights
     from elman._core import Network as Core
     from elman._core import Stream
     from elman.initialization import Initialization
@@ -60,20 +60,32 @@ class _Constant:
 
 
 class Layer(_Constant):
-    """One recurrent layer: `W_xh` (H, I), `W_hh` (H, H), `b_h` (H,) or None, and how it acts."""
+    """One recurrent layer: `W_xh` (H, I), `W_hh` (H, H), `b_h` (H,) or None, and how it acts.
 
-    __slots__ = ("W_hh", "W_xh", "activation", "b_h", "direction")
+    `direction` is "forward", "reverse" or "bidirectional". What stands here of a bidirectional
+    layer is its half that runs forward; `reverse` is the other half, a Layer too, and else None.
+    """
 
-    def __init__(self, W_xh: Array, W_hh: Array, b_h: Array | None, activation: Activation) -> None:
+    __slots__ = ("W_hh", "W_xh", "activation", "b_h", "direction", "reverse")
+
+    def __init__(
+        self,
+        W_xh: Array,
+        W_hh: Array,
+        b_h: Array | None,
+        activation: Activation,
+        direction: str = "forward",
+        reverse: Layer | None = None,
+    ) -> None:
         self.W_xh = W_xh
         self.W_hh = W_hh
         self.b_h = b_h
         self.activation = activation
-        self.direction = "forward"
+        self.direction = direction
+        self.reverse = reverse
 
     def __repr__(self) -> str:
-        H, I = self.W_xh.shape
-        return f"Layer({I} -> {H} {self.activation})"
+        return f"Layer({self.W_xh.shape[1]} -> {_words(self)})"
 
 
 class Readout(_Constant):
@@ -112,9 +124,17 @@ class Network:
         0 to 2**64 - 1. A seed gives the same network everywhere and for ever. None: a new one.
     activation : str or elman.Activation, or a sequence of them
         f: "tanh", "relu", "sigmoid", "identity" or another name of `elman.Activation`, which also
-        takes numbers, for all layers or one for each (PyTorch: `nonlinearity`).
+        takes numbers, for all layers or one for each (PyTorch: `nonlinearity`). A pair in place of
+        one is for the two halves of a bidirectional layer.
     output_activation : str or elman.Activation
         g: "sigmoid", "identity", "softmax" or any other of them.
+    direction : str or sequence of str
+        "forward", "reverse" or "bidirectional", for all layers or one for each. In reverse a layer
+        reads each sequence from its last real step to the first, h_(t+1) in place of h_(t-1). A
+        bidirectional layer does both, with H units and weights of their own for each direction,
+        and gives [forward | reverse], 2H numbers (PyTorch: `bidirectional=True`; Keras:
+        `Bidirectional`). Whoever looks back from the end of a sequence needs it whole: such
+        networks have no stream, cannot run on their own outputs, and are not trained here.
     dtype : dtype
         float32 or float64: of the weights, the arithmetic and the results.
     bias : bool
@@ -175,8 +195,9 @@ class Network:
         hidden_size: int | Sequence[int],
         output_size: int | None,
         seed: int | None = None,
-        activation: str | Activation | Sequence[str | Activation] = "tanh",
+        activation: LayerActivation | Sequence[LayerActivation] = "tanh",
         output_activation: str | Activation = "sigmoid",
+        direction: str | Sequence[str] = "forward",
         dtype: DTypeLike = "float32",
         bias: bool = True,
         init: Initialization = "uniform",
@@ -188,13 +209,15 @@ class Network:
         metadata: Mapping[str, str] | None = None,
     ) -> None:
         hidden_sizes = _arguments.hidden_sizes(hidden_size)
+        directions = _arguments.directions(direction, len(hidden_sizes))
         optional = (initial_state, input_shift, input_scale, output_shift, output_scale)
         core = _core.Network.random(
             _arguments.dtype_name(dtype),
             _arguments.size("input_size", input_size),
             hidden_sizes,
             None if output_size is None else _arguments.size("output_size", output_size),
-            _for_core(_arguments.activations(activation, len(hidden_sizes))),
+            directions,
+            _for_core(_arguments.activations(activation, directions)),
             _arguments.activation("output_activation", output_activation),
             bool(bias),
             _arguments.seed(seed),
@@ -207,11 +230,12 @@ class Network:
     @classmethod
     def from_weights(
         cls,
-        layers: Iterable[LayerWeights],
+        layers: Iterable[HalvesOrLayer],
         readout: ReadoutWeights | None,
         *,
-        activation: str | Activation | Sequence[str | Activation] = "tanh",
+        activation: LayerActivation | Sequence[LayerActivation] = "tanh",
         output_activation: str | Activation | None = "sigmoid",
+        direction: str | Sequence[str] = "forward",
         dtype: DTypeLike | None = None,
         initial_state: ArrayLike | None = None,
         input_shift: ArrayLike | None = None,
@@ -227,15 +251,16 @@ class Network:
         ----------
         layers : iterable of (W_xh, W_hh, b_h)
             For each layer, from the bottom up, arrays (H, I), (H, H) and (H,); b_h may be None. I
-            is the size of the input or of the layer below.
+            is the size of the input or of what the layer below gives. A bidirectional layer has a
+            pair of them, the forward half's and the reverse half's.
         readout : (W_hy, b_y) or None
             Arrays (O, H) and (O,); b_y may be None. None: the output is the top layer's state.
         dtype : dtype, optional
             float32 or float64; by default the common one of the arrays.
         allow_nonfinite : bool
             Accept NaN and infinities.
-        activation, output_activation, initial_state, input_shift, input_scale, output_shift, \
-output_scale, metadata
+        activation, output_activation, direction, initial_state, input_shift, input_scale, \
+output_shift, output_scale, metadata
             As for `Network`.
 
         Returns
@@ -258,9 +283,10 @@ output_scale, metadata
         Network(2 -> 4 tanh -> 1 sigmoid, float64, 33 parameters)
         """
         named: list[tuple[str, ArrayLike | None]] = []
-        layers = _arguments.triples(layers)
-        for i, weights in enumerate(layers):
-            names = (f"layers.{i}.{name}" for name in _WEIGHTS)
+        layers = _arguments.listed("layers", layers, "several (W_xh, W_hh, b_h)")
+        directions = _arguments.directions(direction, len(layers))
+        for prefix, weights in _arguments.halves(layers, directions):
+            names = (prefix + name for name in _WEIGHTS)
             named += zip(names, weights, strict=True)
         if readout is not None:
             named += zip(("readout.W_hy", "readout.b_y"), _arguments.pair(readout), strict=True)
@@ -270,7 +296,8 @@ output_scale, metadata
         return cls._from_tensors(
             tensors,
             _arguments.common_dtype(tensors) if dtype is None else _arguments.dtype_name(dtype),
-            _arguments.activations(activation, len(layers)),
+            directions,
+            _arguments.activations(activation, directions),
             None if readout is None else output_activation or "identity",
             _arguments.metadata(metadata),
             allow_nonfinite=allow_nonfinite,
@@ -281,7 +308,8 @@ output_scale, metadata
         cls,
         tensors: dict[str, Array],
         dtype: str,
-        activations: Sequence[str | Activation],
+        directions: Sequence[str],
+        activations: Sequence[str | Activation],  # one for each half
         output_activation: str | Activation | None,
         metadata: Mapping[str, str],
         *,
@@ -294,7 +322,7 @@ output_scale, metadata
         if output_activation is not None:
             g = _arguments.activation("output_activation", output_activation)
         with np.errstate(over="ignore"):  # require_finite says more
-            core = _core.Network.from_tensors(dtype, tensors, _for_core(activations), g)
+            core = _core.Network.from_tensors(dtype, tensors, directions, _for_core(activations), g)
         net._adopt(core, metadata)
         if not allow_nonfinite:
             _arguments.require_finite(net._tensors, " (allow_nonfinite=True accepts it)")
@@ -305,15 +333,8 @@ output_scale, metadata
         self._core = core
         self._tensors = tensors
         self._metadata = MappingProxyType(dict(metadata))
-        self._layers = tuple(
-            Layer(
-                tensors[f"layers.{i}.W_xh"],
-                tensors[f"layers.{i}.W_hh"],
-                tensors.get(f"layers.{i}.b_h"),
-                Activation(*activation),
-            )
-            for i, activation in enumerate(core.activations)
-        )
+        activations = [Activation(*a) for a in core.activations]
+        self._layers = _layers(tensors, core.directions, activations)
         self._readout = None
         if (g := core.output_activation) is not None:
             self._readout = Readout(
@@ -344,12 +365,12 @@ output_scale, metadata
 
     @property
     def hidden_sizes(self) -> tuple[int, ...]:
-        """H of each layer, from the bottom up."""
+        """H of each layer, from the bottom up; of a bidirectional one for each direction."""
         return tuple(self._core.hidden_sizes)
 
     @property
     def output_size(self) -> int:
-        """O, the number of outputs; without a readout H of the top layer."""
+        """O, the number of outputs; without a readout what the top layer gives."""
         return self._core.output_size
 
     @property
@@ -359,8 +380,8 @@ output_scale, metadata
 
     @property
     def state_size(self) -> int:
-        """The sum of the hidden sizes."""
-        return sum(self.hidden_sizes)
+        """The sum of the hidden sizes, those of bidirectional layers twice."""
+        return sum(_output_size(layer) for layer in self._layers)
 
     @property
     def num_parameters(self) -> int:
@@ -369,8 +390,18 @@ output_scale, metadata
 
     @property
     def activations(self) -> tuple[Activation, ...]:
-        """The layers' activations, from the bottom up."""
+        """The layers' activations, from the bottom up; `layer.reverse` has the second half's."""
         return tuple(layer.activation for layer in self._layers)
+
+    @property
+    def _half_activations(self) -> list[Activation]:
+        halves = (half for layer in self._layers for half in (layer, layer.reverse))
+        return [half.activation for half in halves if half is not None]
+
+    @property
+    def directions(self) -> tuple[str, ...]:
+        """The layers' directions, from the bottom up."""
+        return tuple(layer.direction for layer in self._layers)
 
     @property
     def output_activation(self) -> Activation | None:
@@ -452,6 +483,8 @@ output_scale, metadata
         *,
         state: ArrayLike | None = None,
         lengths: ArrayLike | None = None,
+        mask: ArrayLike | None = None,
+        masked: str = "hold",
         outputs: str = "all",
         return_hidden: bool = False,
         threads: int = 1,
@@ -469,10 +502,18 @@ output_scale, metadata
         lengths : array_like of int, shape (...), optional
             How many steps of each sequence are real, 0 to T. Padded steps hold the state and give
             zeros, whatever stands in the padding.
+        mask : array_like of bool, broadcasting to shape (..., T), optional
+            Which steps are real, instead of `lengths`. Those that are not do not exist for the
+            recurrence, whatever stands in them: the next real step goes on from the last one.
+        masked : {"hold", "zero"}
+            The output of steps that the mask leaves out: that of the states held there (Keras'
+            default), which is the output of the last real step before if all layers run forward;
+            or zeros (Keras: `zero_output_for_mask=True`, and always of a `Bidirectional`).
         outputs : {"all", "last"}
             The output of every step, or of the last real one alone (zeros if there is none).
         return_hidden : bool
-            Whether to return the state after every step.
+            Whether to return the state after every step. A layer that runs in reverse comes to
+            step t from t + 1, and steps that are not real hold its state in that order.
         threads : int
             How many threads share the sequences or, where there are more threads than sequences,
             the layers of each. The results are the same bits for any number.
@@ -482,8 +523,9 @@ output_scale, metadata
         Returns
         -------
         Run
-            `output` (..., T, O) or (..., O), `state` (..., state_size) after the last real step,
-            and `hidden` (..., T, state_size) or None.
+            `output` (..., T, O) or (..., O), `state` (..., state_size) after the last real step
+            (the first one for a layer that runs in reverse), and `hidden` (..., T, state_size) or
+            None.
 
         Raises
         ------
@@ -500,7 +542,18 @@ output_scale, metadata
         True
         """
         count = _arguments.size("threads", threads)
-        return Run(*self._core.run(x, state, lengths, outputs, bool(return_hidden), count, out))
+        run = self._core.run(
+            x,
+            state,
+            lengths,
+            outputs,
+            bool(return_hidden),
+            count,
+            out,
+            mask=mask,
+            masked=masked,
+        )
+        return Run(*run)
 
     def generate(
         self,
@@ -532,6 +585,8 @@ output_scale, metadata
         ------
         ShapeError
             If O differs from I and there is no `feedback`, or a shape is not what is due.
+        ArgumentError
+            If a layer does not run forward.
 
         Examples
         --------
@@ -541,6 +596,7 @@ output_scale, metadata
         (3, 1)
         """
         count = _arguments.size("steps", steps, least=0)
+        self._core.require_forward("generate", "an output is the next input")
         if feedback is None:
             return self._core.generate(start, count, state)
         return self._generate_through(feedback, start, count, state)
@@ -591,6 +647,11 @@ output_scale, metadata
         -------
         Stream
 
+        Raises
+        ------
+        ArgumentError
+            If a layer does not run forward: a stream does not know the future.
+
         Examples
         --------
         >>> import numpy as np, elman
@@ -611,6 +672,8 @@ output_scale, metadata
         *,
         state: ArrayLike | None = None,
         lengths: ArrayLike | None = None,
+        mask: ArrayLike | None = None,
+        masked: str = "hold",
     ) -> VerificationReport:
         """Run in C++ and hold every step against the NumPy reference.
 
@@ -620,7 +683,7 @@ output_scale, metadata
 
         Parameters
         ----------
-        x, state, lengths
+        x, state, lengths, mask, masked
             As for `Network.run`.
 
         Returns
@@ -644,8 +707,12 @@ output_scale, metadata
         from elman import reference
         from elman.errors import VerificationError
 
-        run = self.run(x, state=state, lengths=lengths, return_hidden=True)
-        report = reference.verify(self, x, run.output, run.hidden, state, lengths)
+        run = self.run(
+            x, state=state, lengths=lengths, mask=mask, masked=masked, return_hidden=True
+        )
+        report = reference.verify(
+            self, x, run.output, run.hidden, state, lengths, mask=mask, masked=masked
+        )
         if not report.ok:
             raise VerificationError(str(report))
         return report
@@ -757,13 +824,22 @@ output_scale, metadata
         ArgumentError
             If a finite weight becomes infinite.
         """
+        name = _arguments.dtype_name(dtype)
+        nonfinite = _arguments.nonfinite(self._tensors) is not None
+        return self._of_tensors(self._tensors, name, allow_nonfinite=nonfinite)
+
+    def _of_tensors(
+        self, tensors: dict[str, Array], dtype: str | None = None, *, allow_nonfinite: bool = False
+    ) -> Network:
+        """Return a network that differs in its tensors alone, and perhaps in their dtype."""
         return self._from_tensors(
-            self._tensors,
-            _arguments.dtype_name(dtype),
-            self.activations,
+            tensors,
+            dtype or self.dtype.name,
+            self.directions,
+            self._half_activations,
             self.output_activation,
             self._metadata,
-            allow_nonfinite=_arguments.nonfinite(self._tensors) is not None,
+            allow_nonfinite=allow_nonfinite,
         )
 
     def __reduce__(self) -> tuple[Callable[[bytes], Network], tuple[bytes]]:
@@ -780,7 +856,8 @@ output_scale, metadata
     def _content(self) -> tuple[object, ...]:
         """Return what makes two networks equal: all but the metadata and the instruction set."""
         weights = {name: (a.shape, a.tobytes()) for name, a in self._tensors.items()}
-        return self.dtype.str, self.activations, self.output_activation, tuple(weights.items())
+        acts = (self.directions, tuple(self._half_activations), self.output_activation)
+        return self.dtype.str, *acts, tuple(weights.items())
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Network):
@@ -800,6 +877,41 @@ def _for_core(
     return [_arguments.activation("activation", activation) for activation in activations]
 
 
+def _layers(
+    tensors: dict[str, Array], directions: list[str], activations: list[Activation]
+) -> tuple[Layer, ...]:
+    """Return the layers that these tensors are; `activations` has one for each half."""
+    of_halves = iter(activations)
+
+    def half(prefix: str, f: Activation, direction: str, reverse: Layer | None = None) -> Layer:
+        W_xh, W_hh = tensors[f"{prefix}W_xh"], tensors[f"{prefix}W_hh"]
+        return Layer(W_xh, W_hh, tensors.get(f"{prefix}b_h"), f, direction, reverse)
+
+    layers = []
+    for i, direction in enumerate(directions):
+        prefix, reverse = f"layers.{i}.", None
+        f = next(of_halves)
+        if direction == "bidirectional":
+            reverse = half(f"{prefix}reverse.", next(of_halves), "reverse")
+        layers.append(half(prefix, f, direction, reverse))
+    return tuple(layers)
+
+
+def _output_size(layer: Layer) -> int:
+    """Return how many numbers a layer gives."""
+    H: int = len(layer.W_hh)
+    return H if layer.reverse is None else 2 * H
+
+
+def _words(layer: Layer) -> str:
+    """Return what a layer is, such as `32 tanh` or `32 tanh bidirectional`."""
+    activation = str(layer.activation)
+    if layer.reverse is not None and layer.reverse.activation != layer.activation:
+        activation += f" and {layer.reverse.activation}"
+    words = f"{len(layer.W_hh)} {activation}"
+    return words if layer.direction == "forward" else f"{words} {layer.direction}"
+
+
 def _start(init: Initialization) -> tuple[str, dict[str, float]]:
     """Return the name of an initialisation and its settings."""
     if isinstance(init, str):
@@ -814,7 +926,7 @@ def _start(init: Initialization) -> tuple[str, dict[str, float]]:
 
 def _sizes(net: Network) -> str:
     """Return the sizes from input to output, such as `16 -> 32 tanh -> 4 sigmoid`."""
-    layers = [f"{H} {name}" for H, name in zip(net.hidden_sizes, net.activations, strict=True)]
+    layers = [_words(layer) for layer in net.layers]
     readout = [] if net.readout is None else [f"{net.output_size} {net.output_activation}"]
     return " -> ".join([str(net.input_size), *layers, *readout])
 

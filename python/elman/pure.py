@@ -1,8 +1,8 @@
 """The network in plain Python: lists of floats, nothing but `math`.
 
 This is the network to read first, and the one to compare the others with. It has the meaning of the
-C++ core for one sequence (stacked layers, units, a start state, every activation) in Python's
-double precision:
+C++ core for one sequence (stacked layers, in either direction or both, units, a start state, every
+activation) in Python's double precision:
 
     w = elman.pure.weights(net)                              # once: the weights as nested lists
     y, state = elman.pure.run(w, [[0.5, -1.0], [0.0, 1.0]])  # a whole sequence
@@ -152,7 +152,10 @@ class Weights:
     input_size, state_size
         The numbers of inputs and of all hidden units together.
     layers
-        For each layer its activation function, its rows [W_xh | W_hh] and its biases b_h.
+        For each layer its halves, one or (forward, reverse), and for each half its activation
+        function, its rows [W_xh | W_hh] and its biases b_h.
+    directions, runs_forward
+        For each layer "forward", "reverse" or "bidirectional", and whether all run forward.
     readout
         The same of the output, with the rows W_hy and the biases b_y, or None.
     initial_state
@@ -164,13 +167,10 @@ class Weights:
     def __init__(self, net: Network) -> None:
         self.input_size: int = net.input_size
         self.state_size: int = net.state_size
-        self.layers: list[Affine] = [
-            # Side by side, because W_xh x + W_hh h = [W_xh | W_hh] [x; h] is one sum for each unit.
-            (
-                _function(net, layer.activation),
-                [a + b for a, b in zip(layer.W_xh.tolist(), layer.W_hh.tolist(), strict=True)],
-                _list(layer.b_h) or [0.0] * len(layer.W_hh),
-            )
+        self.directions = [layer.direction for layer in net.layers]
+        self.runs_forward = set(self.directions) == {"forward"}
+        self.layers: list[list[Affine]] = [
+            [_half(net, half) for half in (layer, layer.reverse) if half is not None]
             for layer in net.layers
         ]
         self.readout: Affine | None = None
@@ -183,6 +183,12 @@ class Weights:
         self.input_scale = _list(net.input_scale)
         self.output_shift = _list(net.output_shift)
         self.output_scale = _list(net.output_scale)
+
+
+def _half(net: Network, half: Any) -> Affine:  # noqa: ANN401 - a layer, or the reverse half of one
+    # Side by side, because W_xh x + W_hh h = [W_xh | W_hh] [x; h] is one sum for each unit.
+    rows = [a + b for a, b in zip(half.W_xh.tolist(), half.W_hh.tolist(), strict=True)]
+    return _function(net, half.activation), rows, _list(half.b_h) or [0.0] * len(rows)
 
 
 def _list(array: Any) -> list[float] | None:  # noqa: ANN401 - a NumPy array, which is not imported
@@ -223,7 +229,7 @@ def step(w: Weights, x: Sequence[float], state: Sequence[float]) -> tuple[list[f
     Raises
     ------
     ValueError
-        If `x` or `state` has the wrong length.
+        If `x` or `state` has the wrong length, or a layer does not run forward.
 
     Examples
     --------
@@ -233,30 +239,48 @@ def step(w: Weights, x: Sequence[float], state: Sequence[float]) -> tuple[list[f
     >>> len(y), len(state)
     (1, 3)
     """
+    if not w.runs_forward:
+        raise ValueError(f"step: expected layers that all run forward, got {w.directions}")
+    _check_state(w, state)
+    v = _to_network_units(w, x)
+    after: list[float] = []
+    for (half,) in w.layers:
+        h = state[len(after) : len(after) + len(half[2])]
+        v = _affine(half, v + list(h))  # [x; h]: what is below, and the layer's past
+        after += v
+    return _read_out(w, v), after
+
+
+def _affine(part: Affine, v: list[float]) -> list[float]:
+    """Return f(W v + b)."""
+    f, W, b = part
+    return f([dot(row, v) + c for row, c in zip(W, b, strict=True)])
+
+
+def _to_network_units(w: Weights, x: Sequence[float]) -> list[float]:
     if len(x) != w.input_size:
         raise ValueError(f"x: expected {w.input_size} numbers, got {len(x)}")
-    if len(state) != w.state_size:
-        raise ValueError(f"state: expected {w.state_size} numbers, got {len(state)}")
     v = list(x)
     if w.input_shift is not None:
         v = [a - b for a, b in zip(v, w.input_shift, strict=True)]
     if w.input_scale is not None:
         v = [a * b for a, b in zip(v, w.input_scale, strict=True)]
+    return v
 
-    after: list[float] = []
-    for f, W, b in w.layers:
-        v += state[len(after) : len(after) + len(b)]  # [x; h]: what is below, and the layer's past
-        v = f([dot(row, v) + c for row, c in zip(W, b, strict=True)])
-        after += v
+
+def _read_out(w: Weights, v: list[float]) -> list[float]:
     if w.readout is not None:
-        g, W, b = w.readout
-        v = g([dot(row, v) + c for row, c in zip(W, b, strict=True)])
-
+        v = _affine(w.readout, v)
     if w.output_scale is not None:
         v = [a * b for a, b in zip(v, w.output_scale, strict=True)]
     if w.output_shift is not None:
         v = [a + b for a, b in zip(v, w.output_shift, strict=True)]
-    return v, after
+    return v
+
+
+def _check_state(w: Weights, state: Sequence[float]) -> None:
+    if len(state) != w.state_size:
+        raise ValueError(f"state: expected {w.state_size} numbers, got {len(state)}")
 
 
 def run(
@@ -292,8 +316,30 @@ def run(
     2
     """
     state = list(w.initial_state if state is None else state)
+    if not w.runs_forward:
+        return _run_layers(w, x, state)
     y = []
     for x_t in x:
         y_t, state = step(w, x_t, state)
         y.append(y_t)
     return y, state
+
+
+def _run_layers(
+    w: Weights, x: Iterable[Sequence[float]], state: list[float]
+) -> tuple[list[list[float]], list[float]]:
+    """Run layer by layer: a layer that runs in reverse is the forward one on the reversed steps."""
+    _check_state(w, state)
+    below = [_to_network_units(w, x_t) for x_t in x]
+    after: list[float] = []
+    for halves, direction in zip(w.layers, w.directions, strict=True):
+        gives: list[list[float]] = [[] for _ in below]
+        for index, half in enumerate(halves):
+            h = state[len(after) : len(after) + len(half[2])]
+            steps = range(len(below))
+            for t in reversed(steps) if direction == "reverse" or index == 1 else steps:
+                h = _affine(half, below[t] + h)
+                gives[t] += h  # [forward | reverse]
+            after += h
+        below = gives
+    return [_read_out(w, v) for v in below], after

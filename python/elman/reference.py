@@ -1,8 +1,8 @@
 """The network in NumPy: float64, one line per equation, and the judge of the C++ core's results.
 
 Everything here is written for reading and shares no code with the core. `step` is the network,
-`run` is the loop over time, `loss_and_gradients` goes back through it, and `verify` holds results
-of the core against the equations.
+`run` goes over time layer by layer, `loss_and_gradients` goes back through it, and `verify` holds
+results of the core against the equations.
 Dimension letters: T time, I input, H hidden, O output; `...` stands for any leading batch axes.
 """
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from elman.network import Network
 
     Array = NDArray[np.float64]
-    Layer = Any  # an element of net.layers
+    Layer = Any  # an element of net.layers, or its `reverse`
 
 __all__ = [
     "ACTIVATIONS",
@@ -188,6 +188,11 @@ def step(net: Network, x: ArrayLike, state: ArrayLike) -> tuple[Array, Array]:
     y, state
         Outputs (..., O) in the user's units and the states after the step, both float64.
 
+    Raises
+    ------
+    ArgumentError
+        If a layer does not run forward.
+
     Examples
     --------
     >>> import elman
@@ -196,28 +201,43 @@ def step(net: Network, x: ArrayLike, state: ArrayLike) -> tuple[Array, Array]:
     >>> y.shape, h.shape
     ((1,), (3,))
     """
+    _require_forward(net, "step")
     below = _to_network_units(net, np.asarray(x, dtype=np.float64))
     h = []
     for layer, h_before in zip(net.layers, _by_layer(net, state), strict=True):
-        W_xh, W_hh, b_h = _float64(layer.W_xh), _float64(layer.W_hh), _float64(layer.b_h)
-        # A row vector times W.T is the column vector W v of the equations, for every sequence.
-        z = h_before @ W_hh.T + below @ W_xh.T + b_h
-        below = _activate(net, layer.activation, z)
+        below = _cell(net, layer, below, h_before)
         h.append(below)
-    y = below
+    return _read_out(net, below), np.concatenate(h, axis=-1)
+
+
+def _cell(net: Network, layer: Layer, x: Array, h: Array) -> Array:
+    """Return the states (..., H) of a layer after a step, from its inputs and the states before."""
+    W_xh, W_hh, b_h = _float64(layer.W_xh), _float64(layer.W_hh), _float64(layer.b_h)
+    # A row vector times W.T is the column vector W v of the equations, for every sequence.
+    return _activate(net, layer.activation, h @ W_hh.T + x @ W_xh.T + b_h)
+
+
+def _read_out(net: Network, top: Array) -> Array:
+    """Return the outputs (..., O) from what the top layer gives."""
+    y = top
     if net.readout is not None:
         W_hy, b_y = _float64(net.readout.W_hy), _float64(net.readout.b_y)
-        y = _activate(net, net.readout.activation, below @ W_hy.T + b_y)
-    return _to_user_units(net, y), np.concatenate(h, axis=-1)
+        y = _activate(net, net.readout.activation, top @ W_hy.T + b_y)
+    return _to_user_units(net, y)
 
 
+@np.errstate(all="ignore")
 def run(
     net: Network,
     x: ArrayLike,
     state: ArrayLike | None = None,
     lengths: ArrayLike | None = None,
+    mask: ArrayLike | None = None,
+    masked: str = "hold",
 ) -> Run:
-    """Run the network over whole sequences, one step after the other.
+    """Run the network over whole sequences, layer by layer, one step after the other.
+
+    A layer that runs in reverse is the forward one on the reversed steps.
 
     Parameters
     ----------
@@ -231,12 +251,16 @@ def run(
     lengths
         Numbers of real steps (...), 0 to T each; all T without it. The steps after them are
         padding: the state is held, the output is zero, and nothing of their inputs is used.
+    mask, masked
+        Instead of lengths, which steps (..., T) are real; the others give the output of the states
+        held there ("hold") or zeros ("zero").
 
     Returns
     -------
     Run
-        output (..., T, O), the state after the last real step (..., state_size), and the states
-        after every step (..., T, state_size), all float64.
+        output (..., T, O), the state after the last real step (..., state_size) (for a layer in
+        reverse after the first one), and the states after every step (..., T, state_size), all
+        float64.
 
     Examples
     --------
@@ -247,17 +271,43 @@ def run(
     """
     x = np.asarray(x, dtype=np.float64)
     *batch, T, _ = x.shape
-    h = _start_state(net, state, batch)
-    n = _lengths(lengths, batch, T)
-    output = np.zeros((*batch, T, net.output_size))
-    hidden = np.zeros((*batch, T, net.state_size))
-    for t in range(T):
-        real = (t < n)[..., np.newaxis]
-        y, h_next = step(net, x[..., t, :], h)
-        h = np.where(real, h_next, h)
-        hidden[..., t, :] = h
-        output[..., t, :] = np.where(real, y, 0.0)
-    return Run(output, h, hidden)
+    real = _real_steps(lengths, mask, batch, T)[..., np.newaxis]
+    starts = _by_half(net, _start_state(net, state, batch))
+    below = _to_network_units(net, x)
+    hidden, last = [], []
+    for layer in net.layers:
+        gives = []
+        for half, backwards in _halves(layer):
+            h, after = next(starts), np.zeros((*batch, T, len(half.W_hh)))
+            for t in reversed(range(T)) if backwards else range(T):
+                # A step that is not real does not exist: its state is the one before.
+                h = np.where(real[..., t, :], _cell(net, half, below[..., t, :], h), h)
+                after[..., t, :] = h
+            gives.append(after)
+            last.append(h)
+        below = np.concatenate(gives, axis=-1)
+        hidden.append(below)
+    output = _read_out(net, below)
+    if mask is None or masked == "zero":
+        output = np.where(real, output, 0.0)
+    return Run(output, np.concatenate(last, axis=-1), np.concatenate(hidden, axis=-1))
+
+
+def _halves(layer: Layer) -> list[tuple[Layer, bool]]:
+    """Return the halves of a layer, forward before reverse, and whether each runs backwards."""
+    if layer.direction == "bidirectional":
+        return [(layer, False), (layer.reverse, True)]
+    return [(layer, layer.direction == "reverse")]
+
+
+def _runs_forward(net: Network) -> bool:
+    return all(layer.direction == "forward" for layer in net.layers)
+
+
+def _require_forward(net: Network, what: str) -> None:
+    if not _runs_forward(net):
+        found = [layer.direction for layer in net.layers]
+        raise ArgumentError(f"{what}: expected layers that all run forward, got {found}")
 
 
 def _to_network_units(net: Network, x: NDArray[Any]) -> NDArray[Any]:
@@ -280,11 +330,21 @@ def _to_user_units(net: Network, y: Array) -> Array:
 
 def _by_layer(net: Network, state: ArrayLike) -> Iterator[Array]:
     """Yield each layer's part of states (..., state_size), from the bottom up."""
-    state = np.asarray(state, dtype=np.float64)
+    return _parts(state, [sum(len(half.W_hh) for half, _ in _halves(l)) for l in net.layers])
+
+
+def _by_half(net: Network, state: ArrayLike) -> Iterator[Array]:
+    """Yield each half's part of states (..., state_size), from the bottom up."""
+    return _parts(state, [len(half.W_hh) for l in net.layers for half, _ in _halves(l)])
+
+
+def _parts(array: ArrayLike, sizes: list[int]) -> Iterator[Array]:
+    """Yield the parts of these sizes along the last axis, in float64."""
+    array = np.asarray(array, dtype=np.float64)
     end = 0
-    for size in net.hidden_sizes:
+    for size in sizes:
         start, end = end, end + size
-        yield state[..., start:end]
+        yield array[..., start:end]
 
 
 def _float64(weights: NDArray[Any] | None) -> Array:
@@ -300,6 +360,15 @@ def _start_state(net: Network, state: ArrayLike | None, batch: list[int]) -> Arr
 
 def _lengths(lengths: ArrayLike | None, batch: list[int], T: int) -> NDArray[np.int64]:
     return np.broadcast_to(np.asarray(T if lengths is None else lengths, dtype=np.int64), batch)
+
+
+def _real_steps(
+    lengths: ArrayLike | None, mask: ArrayLike | None, batch: list[int], T: int
+) -> NDArray[np.bool_]:
+    """Return which steps (..., T) are real."""
+    if mask is not None:
+        return np.broadcast_to(np.asarray(mask, dtype=bool), (*batch, T))
+    return np.arange(T) < _lengths(lengths, batch, T)[..., np.newaxis]
 
 
 # --- the gradients --------------------------------------------------------------------------------
@@ -387,6 +456,7 @@ def loss_and_gradients(
     >>> grads.layers[0].W_hh.shape
     (3, 3)
     """
+    _require_forward(net, "loss_and_gradients")
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y)
     *batch, T, _ = x.shape
     n = _lengths(lengths, batch, T)
@@ -625,6 +695,8 @@ def verify(
     hidden: ArrayLike,
     state: ArrayLike | None = None,
     lengths: ArrayLike | None = None,
+    mask: ArrayLike | None = None,
+    masked: str = "hold",
 ) -> VerificationReport:
     """Judge the results of another implementation, each step from that implementation's own state.
 
@@ -632,7 +704,7 @@ def verify(
     ----------
     net
         The network.
-    x, state, lengths
+    x, state, lengths, mask, masked
         What the implementation was given: as for `run`.
     output, hidden
         What it computed: (..., T, O), and the states after every step (..., T, state_size).
@@ -680,7 +752,9 @@ def verify(
     NaN for a NaN, the same infinity. Where finite summands reach half the dtype's largest number a
     partial sum may overflow, nothing can be said, and the value counts as not judged.
 
-    *Padded steps* must hold the state and give zeros exactly.
+    *Steps that are not real* must hold the state and give zeros exactly, or, if a mask holds the
+    outputs, those of the states held there. The state from which a reverse half came to step t is
+    that after step t + 1.
 
     Examples
     --------
@@ -695,28 +769,57 @@ def verify(
     *batch, T, _ = x.shape
     output = _expect_shape("output", output, (*batch, T, net.output_size))
     hidden = _expect_shape("hidden", hidden, (*batch, T, net.state_size))
-    n = _lengths(lengths, batch, T)
-    start = None if state is None else np.asarray(state).astype(net.dtype)
-    h_core = h_free = _start_state(net, start, batch)
+    real = _real_steps(lengths, mask, batch, T)[..., np.newaxis]
+    answers = np.ones_like(real) if mask is not None and masked == "hold" else real
+    start = _start_state(net, None if state is None else np.asarray(state).astype(net.dtype), batch)
 
     findings = _Findings()
     for t, end in _blocks(net, batch, T):
-        x_t = x[..., t:end, :]
-        y_t, h_t = (a[..., t:end, :].astype(np.float64) for a in (output, hidden))
-        real = (np.arange(t, end) < n[..., np.newaxis])[..., np.newaxis]
-        h_before = np.concatenate([h_core[..., np.newaxis, :], h_t[..., :-1, :]], axis=-2)
-        below = _to_network_units(net, x_t).astype(np.float64)
-        layers = zip(net.layers, _by_layer(net, h_before), _by_layer(net, h_t), strict=True)
-        for index, (layer, before, after) in enumerate(layers):
-            want, bound = _judge_layer(net, layer, below, before, after)
-            findings.add(index, t, after, np.where(real, want, before), np.where(real, bound, 0.0))
-            below = after
-        want, bound = _judge_output(net, below, y_t)
-        findings.add("output", t, y_t, np.where(real, want, 0.0), np.where(real, bound, 0.0))
-        free = run(net, x_t, h_free, np.clip(n - t, 0, end - t))
-        findings.add_free_running(y_t, free.output)
-        h_core, h_free = h_t[..., -1, :], free.state
-    return findings.report(int(n.sum()))
+        block = np.s_[..., t:end, :]
+        below = _to_network_units(net, x[block]).astype(np.float64)
+        states = zip(
+            _by_half(net, hidden[block]),
+            _by_half(net, _states_before(start, hidden, t, end)),
+            _by_half(net, _states_after(start, hidden, t, end)),
+            strict=True,
+        )
+        for index, layer in enumerate(net.layers):
+            gives: list[Array] = []
+            for half, backwards in _halves(layer):
+                got, before, after = next(states)
+                came_from = after if backwards else before
+                want, bound = _judge_layer(net, half, below, came_from, got)
+                want, bound = (
+                    np.where(real[block], want, came_from),
+                    np.where(real[block], bound, 0),
+                )
+                findings.add(index, t, got, want, bound, unit=sum(g.shape[-1] for g in gives))
+                gives.append(got)
+            below = np.concatenate(gives, axis=-1)
+        got = output[block].astype(np.float64)
+        want, bound = _judge_output(net, below, got)
+        want, bound = np.where(answers[block], want, 0.0), np.where(answers[block], bound, 0.0)
+        findings.add("output", t, got, want, bound)
+    h, masked = start, "zero" if mask is None else masked
+    for t, end in _blocks(net, batch, T) if _runs_forward(net) else [(0, T)]:
+        free = run(net, x[..., t:end, :], h, mask=real[..., t:end, 0], masked=masked)
+        findings.add_free_running(output[..., t:end, :], free.output)
+        h = free.state
+    return findings.report(int(real.sum()))
+
+
+def _states_before(start: Array, hidden: NDArray[Any], t: int, end: int) -> NDArray[Any]:
+    """Return the states from which a forward half came to the steps t to end - 1."""
+    if t > 0:
+        return hidden[..., t - 1 : end - 1, :]
+    return np.concatenate([start[..., np.newaxis, :], hidden[..., : end - 1, :]], axis=-2)
+
+
+def _states_after(start: Array, hidden: NDArray[Any], t: int, end: int) -> NDArray[Any]:
+    """Return the states from which a reverse half came to the steps t to end - 1."""
+    if end < hidden.shape[-2]:
+        return hidden[..., t + 1 : end + 1, :]
+    return np.concatenate([hidden[..., t + 1 :, :], start[..., np.newaxis, :]], axis=-2)
 
 
 def _judge_layer(
@@ -848,8 +951,10 @@ class _Findings:
         self.values = 0
         self.not_judged = 0
 
-    def add(self, part: int | str, t: int, got: Array, want: Array, bound: Array) -> None:
-        """Compare values (..., steps, units) of a layer or of the output, the first at step t."""
+    def add(
+        self, part: int | str, t: int, got: Array, want: Array, bound: Array, unit: int = 0
+    ) -> None:
+        """Compare values (..., steps, units) of a part, from this step and unit on."""
         if not got.size:
             return
         unbounded = ~np.isfinite(bound)
@@ -860,8 +965,8 @@ class _Findings:
         self.largest_error = max(self.largest_error, float(error.max()))
         if ratio.max() > self.worst_ratio:
             self.worst_ratio = float(ratio.max())
-            *sequence, step, unit = map(int, np.unravel_index(ratio.argmax(), ratio.shape))
-            self.where = (part, tuple(sequence), t + step, unit)
+            *sequence, step, worst = map(int, np.unravel_index(ratio.argmax(), ratio.shape))
+            self.where = (part, tuple(sequence), t + step, unit + worst)
 
     def add_free_running(self, got: Array, want: Array) -> None:
         """Note how far outputs (..., steps, O) are from the free-running reference."""

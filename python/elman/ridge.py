@@ -102,7 +102,7 @@ def ridge_readout(
     if used.size == 0:
         raise ArgumentError(f"washout: expected sequences longer than {start} steps, got none")
 
-    hidden = hidden[..., -net.hidden_sizes[-1] :].reshape(-1, net.hidden_sizes[-1])
+    hidden = hidden[..., -fit.states :].reshape(-1, fit.states)
     targets = targets.reshape(-1, net.output_size)
     roots = np.sqrt(np.repeat(weights, T))
     for rows in np.array_split(used, 1 + used.size // _BLOCK_ROWS):
@@ -117,7 +117,7 @@ class _Fit:
 
     def __init__(self, net: Network, alpha: float) -> None:
         self.net = net
-        self.states = net.hidden_sizes[-1]
+        self.states = net._tensors["readout.W_hy"].shape[1]
         self.bias = int("readout.b_y" in net._tensors)
         penalty = np.sqrt(alpha) * np.eye(self.states)
         self.triangle: Any = np.pad(penalty, ((0, 0), (0, self.bias + net.output_size)))
@@ -139,15 +139,7 @@ class _Fit:
         readout = {"readout.W_hy": solution[0][: self.states].T}
         if self.bias:
             readout["readout.b_y"] = solution[0][self.states]
-        net = self.net
-        return net._from_tensors(
-            net._tensors | readout,
-            net.dtype.name,
-            net.activations,
-            net.output_activation,
-            net.metadata,
-            allow_nonfinite=False,
-        )
+        return self.net._of_tensors(self.net._tensors | readout)
 
 
 # --- checks ---------------------------------------------------------------------------------------

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from elman.network import Network
 
     Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+    LayerActivation = Activation | tuple[Activation, Activation]  # two of a bidirectional layer
     Json = Any  # whatever a file may hold: its type is checked before its value is used
 
 __all__ = ["dumps", "load", "loads", "restore", "save"]
@@ -47,7 +48,8 @@ _ACTIVATIONS = (
     *("hard_sigmoid", "softsign", "softplus", "scaled_tanh", "affine"),
 )
 _OUTPUT_ACTIVATIONS = (*_ACTIVATIONS, "softmax")
-_DIRECTIONS = ("forward",)
+_DIRECTIONS = ("forward", "reverse", "bidirectional")
+_WEIGHTS = ("W_xh", "W_hh", "b_h")
 _VECTORS = ("initial_state", "input_shift", "input_scale", "output_shift", "output_scale")
 _ITEM_BYTES = {"F32": 4, "F64": 8}
 
@@ -76,7 +78,8 @@ class _Header(NamedTuple):
     """A header that passed every check."""
 
     tensors: dict[str, _Tensor]
-    activations: list[Activation]
+    directions: list[str]
+    activations: list[LayerActivation]
     output_activation: Activation | None  # None without a readout
     metadata: dict[str, str]  # the user's own
 
@@ -196,13 +199,10 @@ def _parse(data: bytes, *, allow_nonfinite: bool) -> dict[str, Any]:
     arrays = _read_tensors(data)
     if not allow_nonfinite:
         _require_finite({name: arrays[name] for name in header.tensors})
-    layers = range(len(header.activations))
     weights: dict[str, Any] = {
-        "layers": [
-            tuple(arrays.get(f"layers.{index}.{w}") for w in ("W_xh", "W_hh", "b_h"))
-            for index in layers
-        ],
+        "layers": [_weights(arrays, i, direction) for i, direction in enumerate(header.directions)],
         "readout": None,
+        "direction": header.directions,
         "activation": header.activations,
         "metadata": header.metadata,
     }
@@ -211,6 +211,12 @@ def _parse(data: bytes, *, allow_nonfinite: bool) -> dict[str, Any]:
         weights["output_activation"] = header.output_activation
     weights.update((name, arrays[name]) for name in _VECTORS if name in arrays)
     return weights
+
+
+def _weights(arrays: dict[str, NDArray[Any]], index: int, direction: str) -> tuple[Any, ...]:
+    """Return the weights of a layer, or the pair of those of its halves."""
+    halves = [tuple(arrays.get(p + w) for w in _WEIGHTS) for p in _prefixes(index, direction)]
+    return tuple(halves) if len(halves) > 1 else halves[0]
 
 
 def _read_tensors(data: bytes) -> dict[str, NDArray[Any]]:
@@ -243,15 +249,15 @@ def _read_header(data: bytes, file_bytes: int) -> _Header:
     start = 8 + _header_length(data, file_bytes)
     fields = _json_object(data[8:start], "the header")
     network, metadata = _check_metadata(fields.pop("__metadata__", {}))
-    activations, output_activation = _check_network(network)
+    directions, activations, output_activation = _check_network(network)
     if len(fields) > MAX_TENSORS:
         raise ModelFormatError(f"expected at most {MAX_TENSORS} tensors, got {len(fields)}")
     tensors = {name: _check_tensor(name, about) for name, about in fields.items()}
     _check_layout(tensors, file_bytes - start)
     tensors = {n: tensor for n, tensor in tensors.items() if not n.startswith("golden.")}
-    _check_names(tensors, len(activations), readout=output_activation is not None)
-    _check_shapes(tensors, len(activations))
-    return _Header(tensors, activations, output_activation, metadata)
+    _check_names(tensors, directions, readout=output_activation is not None)
+    _check_shapes(tensors, directions)
+    return _Header(tensors, directions, activations, output_activation, metadata)
 
 
 def _header_length(data: bytes, file_bytes: int) -> int:
@@ -308,23 +314,40 @@ def _check_format(metadata: dict[str, str]) -> None:
         )
 
 
-def _check_network(text: str) -> tuple[list[Activation], Activation | None]:
-    """Return the layers' activations and that of the output, None without a readout."""
+def _check_network(text: str) -> tuple[list[str], list[LayerActivation], Activation | None]:
+    """Return the layers' directions, their activations, and that of the output, if any."""
     network = _json_object(text, "network")
     _check_keys(network, "network", ("layers", "output_activation"))
     layers, output = network["layers"], network["output_activation"]
     if not isinstance(layers, list) or not layers:
         raise ModelFormatError(f"network: expected a list of layers, got {_show(layers)}")
-    activations = []
+    directions, activations = [], []
     for index, layer in enumerate(layers):
-        _check_keys(layer, f"network: layer {index}", ("activation", "direction"))
-        what = f"network: the activation of layer {index}"
-        activations.append(_check_activation(layer["activation"], what, _ACTIVATIONS))
-        _check_choice(layer["direction"], f"network: the direction of layer {index}", _DIRECTIONS)
+        direction, activation = _check_layer(layer, index)
+        directions.append(direction)
+        activations.append(activation)
     if output is None:
-        return activations, None
+        return directions, activations, None
     what = "network: the output activation"
-    return activations, _check_activation(output, what, _OUTPUT_ACTIVATIONS)
+    return directions, activations, _check_activation(output, what, _OUTPUT_ACTIVATIONS)
+
+
+def _check_layer(layer: Json, index: int) -> tuple[str, LayerActivation]:
+    """Return the direction of a layer and its activation, a pair for a bidirectional one."""
+    both = isinstance(layer, dict) and layer.get("direction") == "bidirectional"
+    keys = ("activation", "direction")
+    _check_keys(layer, f"network: layer {index}", (*keys, *["reverse_activation"] * both))
+    what = f"network: the direction of layer {index}"
+    direction = _check_choice(layer["direction"], what, _DIRECTIONS)
+    what = f"activation of layer {index}"
+    forward = _check_activation(layer["activation"], f"network: the {what}", _ACTIVATIONS)
+    if not both:
+        return direction, forward
+    reverse = layer["reverse_activation"]
+    return direction, (
+        forward,
+        _check_activation(reverse, f"network: the reverse {what}", _ACTIVATIONS),
+    )
 
 
 def _check_activation(fields: Json, what: str, names: tuple[str, ...]) -> Activation:
@@ -409,23 +432,31 @@ def _check_layout(tensors: dict[str, _Tensor], data_bytes: int) -> None:
         )
 
 
-def _check_names(tensors: dict[str, _Tensor], layers: int, *, readout: bool) -> None:
+def _prefixes(index: int, direction: str) -> list[str]:
+    """Return how the names of a layer's tensors begin, for each of its halves."""
+    prefix = f"layers.{index}."
+    return [prefix, f"{prefix}reverse."] if direction == "bidirectional" else [prefix]
+
+
+def _check_names(tensors: dict[str, _Tensor], directions: list[str], *, readout: bool) -> None:
     """Demand the weights of every layer, and nothing that is unknown."""
-    required = [f"layers.{index}.{w}" for index in range(layers) for w in ("W_xh", "W_hh")]
+    prefixes = [p for index, d in enumerate(directions) for p in _prefixes(index, d)]
+    required = [prefix + w for prefix in prefixes for w in ("W_xh", "W_hh")]
     required += ["readout.W_hy"] * readout
     for name in required:
         if name not in tensors:
             raise ModelFormatError(f"tensor {name!r} is missing")
-    optional = [f"layers.{index}.b_h" for index in range(layers)]
+    optional = [f"{prefix}b_h" for prefix in prefixes]
     optional += ["readout.b_y"] * readout
     known = {*required, *optional, *_VECTORS}
     for name in tensors:
         if name not in known:
-            network = f"a network of {layers} layers {'and a' if readout else 'without'} readout"
+            count = len(directions)
+            network = f"a network of {count} layers {'and a' if readout else 'without'} readout"
             raise ModelFormatError(f"tensor {_show(name)} is unknown in {network}")
 
 
-def _check_shapes(tensors: dict[str, _Tensor], layers: int) -> None:
+def _check_shapes(tensors: dict[str, _Tensor], directions: list[str]) -> None:
     """Demand shapes that fit together."""
 
     def demand(name: str, *expected: int | str) -> None:
@@ -445,17 +476,19 @@ def _check_shapes(tensors: dict[str, _Tensor], layers: int) -> None:
         return shape[0], shape[1]
 
     below: int | None = None
-    inputs = state = 0
-    for index in range(layers):
-        hidden, below = matrix(f"layers.{index}.W_xh", below)
-        inputs = inputs or below
-        demand(f"layers.{index}.W_hh", hidden, hidden)
-        demand(f"layers.{index}.b_h", hidden)
-        state += hidden
-        below = hidden
-    outputs = hidden
+    inputs = outputs = state = 0
+    for index, direction in enumerate(directions):
+        prefixes = _prefixes(index, direction)
+        hidden, reads = matrix(f"{prefixes[0]}W_xh", below)
+        inputs = inputs or reads
+        for prefix in prefixes:
+            demand(f"{prefix}W_xh", hidden, reads)
+            demand(f"{prefix}W_hh", hidden, hidden)
+            demand(f"{prefix}b_h", hidden)
+        below = outputs = len(prefixes) * hidden
+        state += outputs
     if "readout.W_hy" in tensors:
-        outputs, _ = matrix("readout.W_hy", hidden)
+        outputs, _ = matrix("readout.W_hy", below)
         demand("readout.b_y", outputs)
     demand("initial_state", state)
     for name in ("input_shift", "input_scale"):
@@ -518,6 +551,7 @@ def dumps(net: Network) -> bytes:
     network = {
         "layers": [
             {"activation": _fields(layer.activation), "direction": layer.direction}
+            | ({"reverse_activation": _fields(layer.reverse.activation)} if layer.reverse else {})
             for layer in net.layers
         ],
         "output_activation": net.readout and _fields(net.readout.activation),
@@ -541,8 +575,10 @@ def _tensors(net: Network) -> dict[str, NDArray[Any]]:
     """Return the network's arrays by their names in the file."""
     tensors = {name: getattr(net, name) for name in _VECTORS}
     for index, layer in enumerate(net.layers):
-        for name in ("W_xh", "W_hh", "b_h"):
-            tensors[f"layers.{index}.{name}"] = getattr(layer, name)
+        prefixes = _prefixes(index, layer.direction)
+        for prefix, half in zip(prefixes, (layer, layer.reverse), strict=False):
+            for name in _WEIGHTS:
+                tensors[prefix + name] = getattr(half, name)
     if net.readout is not None:
         tensors["readout.W_hy"] = net.readout.W_hy
         tensors["readout.b_y"] = net.readout.b_y

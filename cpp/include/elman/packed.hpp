@@ -36,6 +36,9 @@ class PackedParameters {
     void unpack(const Real* arena, Parameters<Real>& parameters) const;
 
     const std::vector<Layer>& layers() const { return layers_; }
+    const Layer* reverse(std::size_t layer) const {  // the second half of a bidirectional layer
+        return reverses_[layer] ? &*reverses_[layer] : nullptr;
+    }
     const Layer* readout() const { return readout_ ? &*readout_ : nullptr; }
     const Real* initial_state() const { return initial_state_; }  // (state_size,) or null
 
@@ -55,6 +58,7 @@ class PackedParameters {
     AlignedVector<Real> arena_;
     Index laid_out_ = 0;  // so many numbers of it
     std::vector<Layer> layers_;
+    std::vector<std::optional<Layer>> reverses_;
     std::optional<Layer> readout_;
     const Real* initial_state_ = nullptr;
 };

@@ -3,6 +3,9 @@
 //   h_t = f(W_hh h_(t-1) + W_xh x_t + b_h)      for every layer, from the bottom up
 //   y_t = g(W_hy h_t + b_y)                     the readout, reading the top layer
 //
+// A layer that runs in reverse has h_(t+1) in place of h_(t-1). A bidirectional one has two halves,
+// one of each kind and each with weights of its own, and gives [forward | reverse].
+//
 // Gradients and an optimizer's moments have the shape of parameters, so they have this type too.
 #pragma once
 
@@ -15,15 +18,23 @@
 
 namespace elman {
 
-enum class Direction { forward };
+enum class Direction { forward, reverse, bidirectional };
 
 const char* name(Direction direction) noexcept;
 
+// Throws std::invalid_argument, naming `argument`, for a name that is none of the three.
+Direction direction_from_name(const std::string& name, const std::string& argument);
+
 struct LayerShape {
-    Index hidden_size;
+    Index hidden_size;                       // of each half
     Activation activation = Function::tanh;  // any but softmax
     bool bias = true;
     Direction direction = Direction::forward;
+    Activation reverse_activation = Function::tanh;  // of a bidirectional layer's second half
+    bool reverse_bias = true;                        // likewise
+
+    bool bidirectional() const { return direction == Direction::bidirectional; }
+    Index output_size() const { return bidirectional() ? 2 * hidden_size : hidden_size; }
 };
 
 struct ReadoutShape {
@@ -46,6 +57,14 @@ struct Architecture {
     Index output_size() const;
     Index state_size() const;
     Index multiply_adds() const;  // of one step
+    bool runs_forward() const;    // all layers do, so that a step needs nothing of later ones
+
+    // The beginning of the names of a layer's tensors, for each of its halves: "layers.0.", and
+    // "layers.0.reverse." for the second one.
+    std::vector<std::string> prefixes(std::size_t layer) const;
+
+    // Throws std::invalid_argument, naming `what` needs it and the reason, unless runs_forward().
+    void require_forward(const std::string& what, const std::string& reason) const;
 
     // Throws std::invalid_argument for a size below one, an activation in the wrong place, or
     // numbers of one that Real does not hold.

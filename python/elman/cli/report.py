@@ -39,6 +39,7 @@ def info(model: str, as_json: bool) -> None:
         "parameters": f"{net.num_parameters} in {net.dtype}",
         "activations": ", ".join(map(str, net.activations))
         + (f"; output {net.output_activation}" if net.output_activation else "; no readout"),
+        **({} if set(net.directions) == {"forward"} else {"directions": ", ".join(net.directions)}),
         "units": " and ".join(units) or "none",
         "start state": "zeros" if net.initial_state is None else "its own",
         "instruction set": net.isa,
@@ -61,6 +62,7 @@ def describe(net: Network) -> dict[str, Any]:
         "num_parameters": net.num_parameters,
         "activations": [str(f) for f in net.activations],
         "output_activation": net.output_activation and str(net.output_activation),
+        "directions": list(net.directions),
         "dtype": str(net.dtype),
         "input_units": net.input_shift is not None or net.input_scale is not None,
         "output_units": net.output_shift is not None or net.output_scale is not None,
@@ -77,11 +79,11 @@ def describe(net: Network) -> dict[str, Any]:
 
 
 def sizes(net: Network) -> str:
-    """Return the sizes from the input to the output, as in "1 > 16 > 1"."""
-    chain = [net.input_size, *net.hidden_sizes]
-    if net.readout is not None:
-        chain.append(net.output_size)
-    return " > ".join(map(str, chain))
+    """Return the sizes from the input to the output, as in "1 > 16 > 1" or "1 > 2 x 16 > 1"."""
+    both = ["2 x " if direction == "bidirectional" else "" for direction in net.directions]
+    layers = [f"{twice}{H}" for twice, H in zip(both, net.hidden_sizes, strict=True)]
+    readout = [] if net.readout is None else [str(net.output_size)]
+    return " > ".join([str(net.input_size), *layers, *readout])
 
 
 def verify(model: str, source: str | None, seed: int, as_json: bool) -> bool:

@@ -82,11 +82,13 @@ def _pieces(net: Network, table: Table, last: bool, threads: int) -> Iterator[Ar
     """Yield the outputs of each chunk of the table, or of the last step only.
 
     The chunks of a batch are sequences of their own; a single sequence is cut in time, and the
-    state goes on from chunk to chunk, which gives the same bits as one call.
+    state goes on from chunk to chunk, which gives the same bits as one call. If a layer begins at
+    the end, it is read whole.
     """
     outputs = "last" if last else "all"
     state = None
-    for chunk in table.chunks(net.input_size):
+    in_chunks = table.lead or set(net.directions) == {"forward"}
+    for chunk in table.chunks(net.input_size) if in_chunks else [table.whole(net.input_size)]:
         result = net.run(chunk, state=state, outputs=outputs, threads=threads)
         if not table.lead:
             state = result.state

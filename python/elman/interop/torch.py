@@ -132,15 +132,13 @@ def read(
     arrays = {name: _array(name, found.tensors[name]) for name in names if name is not None}
     for layer in stack:
         _check_shapes(layer, arrays)
-        if layer.reverse:
-            raise UnsupportedModelError(
-                f"{layer.unit or 'the RNN'}: expected one direction, got two"
-            )
+    directions = ["bidirectional" if layer.reverse else "forward" for layer in stack]
     return Imported(
         Network.from_weights(
             [_layer(layer, arrays) for layer in stack],
             head and _readout(head, stack[-1], arrays),
             activation=_activations(activation, stack, found),
+            direction=directions,
             output_activation=_output_activation(output_activation, head, found),
             dtype=_arguments.common_dtype(arrays) if dtype is None else dtype,
             metadata=metadata,
@@ -269,7 +267,7 @@ def _activations(
                     f" {layer.unit or 'the RNN'}, which its weights do not say, got none"
                 )
         return known
-    names = _arguments.activations(given, len(stack))
+    names = _arguments.activations(given, ["forward"] * len(stack))  # that of both halves
     for layer, said, is_ in zip(stack, names, known, strict=True):
         if is_ is not None and said != is_:
             raise ArgumentError(

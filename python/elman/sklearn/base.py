@@ -309,11 +309,4 @@ def _in_units_of(like: Network, net: Network) -> Network:
 
 def _of_tensors(net: Network, tensors: dict[str, Array]) -> Network:
     """Return a network that differs in its tensors alone."""
-    return Network._from_tensors(
-        tensors,
-        net.dtype.name,
-        net.activations,
-        net.output_activation,
-        net.metadata,
-        allow_nonfinite=False,
-    )
+    return net._of_tensors(tensors)

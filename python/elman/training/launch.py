@@ -9,7 +9,6 @@ import numpy as np
 
 from elman import _arguments, _core
 from elman.errors import ArgumentError
-from elman.network import Network
 from elman.training import data, optimizers
 from elman.training.checkpoint import Saver
 from elman.training.progress import bar
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
+    from elman.network import Network
     from elman.training.checkpoint import Path
     from elman.training.data import Data, Validation
     from elman.training.history import Epoch, TrainResult
@@ -250,14 +250,7 @@ def _with_initial_state(net: Network) -> Network:
     if net.initial_state is not None:
         return net
     tensors = net._tensors | {"initial_state": np.zeros(net.state_size, net.dtype)}
-    return Network._from_tensors(
-        tensors,
-        net.dtype.name,
-        net.activations,
-        net.output_activation,
-        net.metadata,
-        allow_nonfinite=True,
-    )
+    return net._of_tensors(tensors, allow_nonfinite=True)
 
 
 def _description(net: Network) -> dict[str, Any]:

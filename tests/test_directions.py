@@ -1,0 +1,732 @@
+"""Layers in reverse and both ways, and masks: what they mean, by bits, and beside other frameworks.
+
+The promises D1 to D6 of `test_contract.py` hold for them too. Expected values come from PyTorch and
+Keras (`fixtures/make_torch_fixtures.py`, `make_keras_mask_fixtures.py`), from the references, and
+from the forward layers of the core on sequences that NumPy has reversed or compacted.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import pathlib
+import pickle
+
+import numpy as np
+import pytest
+
+import elman
+from elman import reference, storage
+from fixtures.bits import assert_same_bits
+
+FIXTURES = pathlib.Path(__file__).parent / "fixtures"
+TORCH = np.load(FIXTURES / "torch_bidirectional.npz")
+KERAS = np.load(FIXTURES / "keras_masks.npz")
+FORCED = os.environ.get("ELMAN_ISA")
+FUSED = [i for i in ([FORCED] if FORCED else elman.available_isas()) if i != "sse2"]
+
+# Every direction alone, above and below others, wide and narrow, with and without all the rest.
+KINDS = [
+    {"inputs": 3, "hidden": (5,), "outputs": 2, "direction": ["reverse"], "everything": True},
+    {"inputs": 17, "hidden": (33,), "outputs": 9, "direction": ["bidirectional"], "bias": False},
+    {
+        "inputs": 2,
+        "hidden": (16, 7),
+        "outputs": 4,
+        "direction": ["bidirectional", "bidirectional"],
+        "activation": [("sigmoid", "tanh"), ("tanh", elman.Activation("leaky_relu", alpha=0.1))],
+        "output_activation": "softmax",
+        "everything": True,
+    },
+    {
+        "inputs": 1,
+        "hidden": (9, 1, 40),
+        "outputs": None,
+        "direction": ["forward", "bidirectional", "reverse"],
+        "activation": ["relu", "identity", "tanh"],
+        "everything": True,
+    },
+    {
+        "inputs": 4,
+        "hidden": (12, 70),
+        "outputs": 3,
+        "direction": ["reverse", "forward"],
+        "output_activation": "tanh",
+    },
+]
+FORWARD = {"inputs": 3, "hidden": (20, 9), "outputs": 2, "direction": ["forward", "forward"]}
+
+
+@pytest.fixture(params=["float32", "float64"])
+def dtype(request):
+    return request.param
+
+
+def make_network(
+    dtype, *, inputs, hidden, outputs, direction, bias=True, everything=False, **options
+):
+    """Return a network whose weights, about 0.7 / sqrt(terms), depend on its sizes alone."""
+    rng = np.random.default_rng([inputs, *hidden, outputs or 0])
+
+    def array(*shape):
+        return (rng.standard_normal(shape) * 0.7 / shape[-1] ** 0.5).astype(dtype)
+
+    layers, below, state = [], inputs, 0
+    for size, way in zip(hidden, direction, strict=True):
+        halves = 2 if way == "bidirectional" else 1
+        weights = [
+            (array(size, below), array(size, size), array(size) if bias else None)
+            for _ in range(halves)
+        ]
+        layers.append(weights if halves == 2 else weights[0])
+        below = halves * size
+        state += below
+    readout = outputs and (array(outputs, below), array(outputs) if bias else None)
+    if everything:
+        options |= {
+            "initial_state": array(state),
+            "input_shift": array(inputs),
+            "input_scale": 1 + abs(array(inputs)),
+            "output_shift": array(outputs or below),
+            "output_scale": 1 + abs(array(outputs or below)),
+        }
+    return elman.Network.from_weights(layers, readout, direction=direction, **options)
+
+
+def networks(dtype):
+    return [make_network(dtype, **kind) for kind in KINDS]
+
+
+def inputs(rng, net, *shape):
+    return rng.standard_normal((*shape, net.input_size)).astype(net.dtype)
+
+
+def assert_same_runs(got, want):
+    for part in ("output", "state", "hidden"):
+        assert_same_bits(getattr(got, part), getattr(want, part))
+
+
+def random_mask(rng, B, T):
+    """Return holes of all kinds, rows without any, and rows of nothing else."""
+    mask = rng.random((B, T)) < rng.random((B, 1))
+    mask[rng.random(B) < 0.2] = True
+    mask[rng.random(B) < 0.1] = False
+    return mask
+
+
+# --- beside PyTorch and Keras ---------------------------------------------------------------------
+
+
+def cases(arrays):
+    return sorted({name.partition(".")[0] for name in arrays})
+
+
+def fixture_case(file, case):
+    """Return the arrays of one case, and the weights of its layers and its readout."""
+    arrays = {n.removeprefix(f"{case}."): file[n] for n in file if n.startswith(f"{case}.")}
+
+    def weights(prefix):
+        return tuple(arrays.get(prefix + name) for name in ("W_xh", "W_hh", "b_h"))
+
+    layers = []
+    while f"layers.{len(layers)}.W_xh" in arrays:
+        prefix = f"layers.{len(layers)}."
+        both = f"{prefix}reverse.W_xh" in arrays
+        layers.append((weights(prefix), weights(f"{prefix}reverse.")) if both else weights(prefix))
+    readout = None
+    if "readout.W_hy" in arrays:
+        readout = arrays["readout.W_hy"], arrays.get("readout.b_y")
+    return arrays, layers, readout
+
+
+@pytest.mark.parametrize("case", cases(TORCH))
+def test_bidirectional_stacks_agree_with_pytorch(isa, case):
+    arrays, layers, readout = fixture_case(TORCH, case)
+    activation, _, head = case.split("-")
+    net = elman.Network.from_weights(
+        layers, readout, activation=activation, output_activation=head, direction="bidirectional"
+    )
+    options = {"state": arrays["state"], "lengths": arrays["lengths"]}
+    for run in (net.run(arrays["x"], **options), reference.run(net, arrays["x"], **options)):
+        np.testing.assert_allclose(run.output, arrays["output"], rtol=0, atol=1e-14)
+        np.testing.assert_allclose(run.state, arrays["final_state"], rtol=0, atol=1e-14)
+    assert net.verify(arrays["x"], **options).ok
+
+
+@pytest.mark.parametrize("case", cases(KERAS))
+def test_masks_agree_with_keras(isa, case):
+    arrays, layers, readout = fixture_case(KERAS, case)
+    net = elman.Network.from_weights(layers, readout, direction=arrays["direction"].tolist())
+    x, mask = arrays["x"], arrays["mask"]
+    options = {"mask": mask, "masked": "zero" if arrays["zero"] else "hold"}
+    x[~mask] = np.nan
+    for run in (net.run(x, **options), reference.run(net, x, **options)):
+        np.testing.assert_allclose(run.output, arrays["output"], rtol=0, atol=2e-6)
+        np.testing.assert_allclose(run.state, arrays["state"], rtol=0, atol=2e-6)
+    assert net.verify(x, **options).ok
+
+
+def test_plain_python_agrees_with_the_reference(rng):
+    for net in networks("float64"):
+        x, state = inputs(rng, net, 7), rng.standard_normal(net.state_size)
+        w = elman.pure.weights(net)
+        y, last = elman.pure.run(w, x.tolist(), state.tolist())
+        want = reference.run(net, x, state)
+        np.testing.assert_allclose(y, want.output, rtol=0, atol=1e-13)
+        np.testing.assert_allclose(last, want.state, rtol=0, atol=1e-13)
+        assert elman.pure.run(w, []) == ([], w.initial_state)
+        with pytest.raises(ValueError, match="step: expected layers that all run forward"):
+            elman.pure.step(w, x[0].tolist(), last)
+
+
+# --- what a direction is, by bits -----------------------------------------------------------------
+
+
+def reversed_by_length(x, lengths):
+    """Return rows reversed each by its own length; the padding stays where it is."""
+    x = x.copy()
+    for row, n in zip(x, lengths, strict=True):
+        row[:n] = row[:n][::-1]
+    return x
+
+
+@pytest.mark.parametrize("hidden", [1, 8, 33, 130])
+def test_a_layer_in_reverse_is_the_forward_layer_on_the_reversed_sequence(rng, isa, dtype, hidden):
+    kind = {"inputs": 3, "hidden": (hidden,), "outputs": 4, "everything": True}
+    forward = make_network(dtype, direction=["forward"], **kind)
+    reverse = make_network(dtype, direction=["reverse"], **kind)
+    for B, T in [(1, 1), (1, 70), (2, 9), (7, 40), (130, 5)]:
+        x, lengths = inputs(rng, forward, B, T), rng.integers(0, T + 1, B)
+        state = rng.standard_normal((B, forward.state_size))
+        got = reverse.run(x, state=state, lengths=lengths, return_hidden=True)
+        backwards = reversed_by_length(x, lengths)
+        want = forward.run(backwards, state=state, lengths=lengths, return_hidden=True)
+        assert_same_bits(got.output, reversed_by_length(want.output, lengths))
+        assert_same_bits(got.state, want.state)
+        hidden_states = reversed_by_length(want.hidden, lengths)
+        start = state.astype(dtype)
+        for row, first, n in zip(hidden_states, start, lengths, strict=True):
+            row[n:] = first  # the padding comes before the first step
+        assert_same_bits(got.hidden, hidden_states)
+
+
+def test_a_bidirectional_stack_is_made_of_its_halves(rng, isa, dtype):
+    net = make_network(dtype, **KINDS[2])
+    x, n = inputs(rng, net, 9, 23), rng.integers(0, 24, 9)
+    run = net.run(x, lengths=n, return_hidden=True)
+    below = (x - net.input_shift) * net.input_scale
+    offset = 0
+    for layer in net.layers:
+        gives = []
+        for half in (layer, layer.reverse):
+            H = len(half.W_hh)
+            alone = elman.Network.from_weights(
+                [(half.W_xh, half.W_hh, half.b_h)],
+                None,
+                activation=half.activation,
+                direction="reverse" if half is layer.reverse else "forward",
+                initial_state=net.initial_state[offset : offset + H],
+            ).run(below, lengths=n, return_hidden=True)
+            gives.append(alone.output)
+            assert_same_bits(run.state[:, offset : offset + H], alone.state)
+            assert_same_bits(run.hidden[..., offset : offset + H], alone.hidden)
+            offset += H
+        below = np.concatenate(gives, axis=-1)
+    assert offset == net.state_size
+
+
+# --- D1 to D6 -------------------------------------------------------------------------------------
+
+
+def padded_batch(rng, net, B, T):
+    """Return inputs with NaN in the padding, lengths, and what each row gives alone, unpadded."""
+    x = inputs(rng, net, B, T)
+    lengths = rng.integers(0, T + 1, B)
+    lengths[rng.integers(B)] = T
+    alone = []
+    for row, n in zip(x, lengths, strict=True):
+        row[n:] = np.nan
+        alone.append(net.run(row[:n], return_hidden=True))
+    return x, lengths, alone
+
+
+def test_a_result_is_repeatable(rng, isa, dtype):
+    for net, twin in zip(networks(dtype), networks(dtype), strict=True):
+        x = inputs(rng, net, 3, 50)
+        assert_same_runs(twin.run(x, return_hidden=True), net.run(x, return_hidden=True))
+        assert_same_bits(net(x), net.run(x).output)
+        assert_same_bits(net(x, outputs="last"), net(x)[:, -1])
+
+
+def test_a_padded_row_equals_the_row_alone_in_every_batch_size(rng, isa, dtype):
+    for net, (B, T) in itertools.product(networks(dtype), [(1, 9), (130, 4), (5, 150)]):
+        x, lengths, alone = padded_batch(rng, net, B, T)
+        for count in {1, (B + 1) // 2, B}:
+            run = net.run(x[:count], lengths=lengths[:count], return_hidden=True)
+            for row in range(count):
+                n = lengths[row]
+                assert_same_bits(run.output[row, :n], alone[row].output)
+                assert not run.output[row, n:].any()
+                assert_same_bits(run.hidden[row, :n], alone[row].hidden)
+                assert_same_bits(run.state[row], alone[row].state)
+        last = net.run(x, lengths=lengths, outputs="last").output
+        ends = [
+            y.output[-1] if n else np.zeros_like(last[0])
+            for y, n in zip(alone, lengths, strict=True)
+        ]
+        assert_same_bits(last, np.array(ends))
+
+
+def test_the_number_of_threads_changes_nothing(rng, isa, dtype):
+    for net, B in itertools.product(
+        [*networks(dtype), make_network(dtype, **FORWARD)], (1, 3, 200)
+    ):
+        x = inputs(rng, net, B, 9)
+        for options in (
+            {},
+            {"lengths": rng.integers(0, 10, B)},
+            {"mask": random_mask(rng, B, 9)},
+            {"outputs": "last"},
+        ):
+            one = net.run(x, threads=1, return_hidden=True, **options)
+            for threads in (2, 3, 8):
+                got = net.run(x, threads=threads, return_hidden=True, **options)
+                assert_same_runs(got, one)
+
+
+@pytest.mark.skipif(len(FUSED) < 2, reason="only one set here fuses")
+def test_all_fused_instruction_sets_agree(rng, dtype):
+    for kind, (B, T) in itertools.product(KINDS, [(1, 70), (11, 7), (130, 3)]):
+        runs = []
+        seed = rng.integers(2**32)
+        for name in FUSED:
+            before = elman.isa()
+            elman.set_isa(name)
+            try:
+                net = make_network(dtype, **kind)
+            finally:
+                elman.set_isa(before)
+            again = np.random.default_rng(seed)
+            x, mask = inputs(again, net, B, T), random_mask(again, B, T)
+            runs.append(net.run(x, mask=mask, return_hidden=True))
+        for run in runs[1:]:
+            assert_same_runs(run, runs[0])
+
+
+def test_long_sequences_are_run_in_groups_that_memory_has_room_for(rng):
+    net = make_network("float32", inputs=1, hidden=(1,), outputs=1, direction=["bidirectional"])
+    x = inputs(rng, net, 5, 1_000_000)
+    run = net.run(x)
+    for b in (0, 2, 4):
+        assert_same_bits(run.output[b], net(x[b]))
+
+
+def test_strided_inputs_and_outputs_change_nothing(rng, isa, dtype):
+    for net in networks(dtype):
+        x = inputs(rng, net, 2, 3, 20)
+        want = net(x)
+        out = np.zeros((20, 3, 2, 2 * net.output_size), net.dtype).transpose(2, 1, 0, 3)[..., ::2]
+        assert net(np.asfortranarray(x), out=out) is out
+        assert_same_bits(out, want)
+        assert_same_bits(net(x[:, ::-1, ::-1][:, ::-1, ::-1]), want)
+
+
+def test_results_are_within_rounding_of_the_reference(rng, isa, dtype):
+    for net in networks(dtype):
+        x, state = inputs(rng, net, 3, 2, 30), rng.standard_normal((2, net.state_size))
+        assert net.verify(x, state=state).ok
+        assert net.verify(x, lengths=rng.integers(0, 31, (3, 2))).ok
+        report = net.verify(x, mask=rng.random((3, 1, 30)) < 0.5, masked="zero")
+        assert report.ok
+        assert report.free_running_difference < 1e-3
+        assert net.verify(x[0, 0], mask=rng.random(30) < 0.5).ok
+        assert net.verify(x[0, 0, :0]).ok
+
+
+@pytest.mark.parametrize("way", ["forward", "reverse"])
+def test_verify_finds_an_error_in_either_half(rng, monkeypatch, way):
+    monkeypatch.setattr(reference, "_BLOCK_VALUES", 40)  # several blocks of steps
+    net = make_network("float32", **KINDS[2])
+    x = inputs(rng, net, 2, 30)
+    run = net.run(x, return_hidden=True)
+    unit = {"forward": 16 * 2 + 3, "reverse": 16 * 2 + 7 + 3}[way]
+    hidden = run.hidden.copy()
+    hidden[1, 11, unit] += 1e-4
+    report = reference.verify(net, x, run.output, hidden)
+    assert not report.ok
+    # The state itself, or the one that was computed from it: the next in the order of the half.
+    part, sequence, step, _ = report.where
+    assert (part, sequence) in {(1, (1,)), ("output", (1,))}
+    assert step in {11, 12 if way == "forward" else 10}
+    assert reference.verify(net, x, run.output, run.hidden).ok
+
+
+def test_verify_judges_what_masked_steps_give(rng):
+    net = make_network("float64", **KINDS[2])
+    x, mask = inputs(rng, net, 20), np.arange(20) % 3 > 0
+    run = net.run(x, mask=mask, return_hidden=True)
+    for spoiled in ("output", "hidden"):
+        parts = {"output": run.output.copy(), "hidden": run.hidden.copy()}
+        parts[spoiled][6] += 1e-12
+        assert not reference.verify(net, x, **parts, mask=mask).ok
+    zero = net.run(x, mask=mask, masked="zero", return_hidden=True)
+    assert reference.verify(net, x, zero.output, zero.hidden, mask=mask, masked="zero").ok
+    assert not reference.verify(net, x, zero.output, zero.hidden, mask=mask).ok
+
+
+# --- masks ----------------------------------------------------------------------------------------
+
+
+def held(net, alone, mask, state):
+    """Return the hidden states at every step from those of the real steps alone."""
+    T = len(mask)
+    real = np.flatnonzero(mask)
+    hidden = np.zeros((T, net.state_size), net.dtype)
+    offset = 0
+    for layer in net.layers:
+        for half in (layer, layer.reverse):
+            if half is None:
+                continue
+            part = np.s_[offset : offset + len(half.W_hh)]
+            offset += len(half.W_hh)
+            backwards = half.direction == "reverse"
+            for t in range(T):
+                # The nearest real step in the direction that the half comes from.
+                where = (
+                    np.searchsorted(real, t) if backwards else np.searchsorted(real, t, "right") - 1
+                )
+                known = 0 <= where < len(real)
+                hidden[t, part] = alone.hidden[where, part] if known else state[part]
+    return hidden
+
+
+@pytest.mark.parametrize("kind", [*KINDS, FORWARD], ids=range(len(KINDS) + 1))
+def test_masked_steps_do_not_exist(rng, isa, dtype, kind):
+    net = make_network(dtype, **kind)
+    for B, T in [(1, 40), (6, 25), (101, 6)]:
+        x, mask = inputs(rng, net, B, T), random_mask(rng, B, T)
+        state = rng.standard_normal((B, net.state_size)).astype(dtype)
+        x[~mask] = np.nan
+        run = net.run(x, mask=mask, state=state, return_hidden=True)
+        zero = net.run(x, mask=mask, masked="zero", state=state, return_hidden=True)
+        last = net.run(x, mask=mask, state=state, outputs="last")
+        for b in range(B):
+            alone = net.run(x[b, mask[b]], state=state[b], return_hidden=True)
+            assert_same_bits(run.output[b, mask[b]], alone.output)
+            assert_same_bits(zero.output[b, mask[b]], alone.output)
+            assert not zero.output[b, ~mask[b]].any()
+            assert_same_bits(run.hidden[b], held(net, alone, mask[b], state[b]))
+            assert_same_bits(run.state[b], alone.state)
+            end = alone.output[-1] if mask[b].any() else np.zeros_like(last.output[b])
+            assert_same_bits(last.output[b], end)
+        assert_same_bits(zero.hidden, run.hidden)
+        assert_same_bits(zero.state, run.state)
+        assert_same_bits(last.state, run.state)
+        assert_same_bits(run.output, of_states(net, run.hidden))
+
+
+def of_states(net, hidden):
+    """Return the outputs of states, as the core computes them: by a readout alone."""
+    top = net.layers[-1]
+    width = len(top.W_hh) * (1 if top.reverse is None else 2)
+    if net.readout is None:
+        W_hy, b_y = np.eye(width, dtype=net.dtype), None
+    else:
+        W_hy, b_y = net.readout.W_hy, net.readout.b_y
+    if net.readout is None:
+        y = hidden[..., -width:]
+        y = y if net.output_scale is None else y * net.output_scale
+        return y if net.output_shift is None else y + net.output_shift
+    copies = elman.Network.from_weights(
+        [(np.eye(width, dtype=net.dtype), np.zeros((width, width), net.dtype), None)],
+        (W_hy, b_y),
+        activation="identity",
+        output_activation=net.output_activation,
+        output_shift=net.output_shift,
+        output_scale=net.output_scale,
+    )
+    return copies(hidden[..., -width:])
+
+
+def test_held_outputs_of_forward_layers_are_those_of_the_last_real_step(rng, isa, dtype):
+    net = make_network(dtype, **FORWARD)
+    x, mask = inputs(rng, net, 30), rng.random(30) < 0.3
+    mask[:3], mask[3] = False, True
+    run = net.run(x, mask=mask)
+    for t in range(4, 30):
+        if not mask[t]:
+            assert_same_bits(run.output[t], run.output[t - 1])
+    before = reference.run(net, x[:1], mask=[False]).output[0]
+    np.testing.assert_allclose(run.output[:3], [before] * 3, rtol=1e-6)
+
+
+def test_a_mask_without_holes_is_a_length_or_nothing(rng, isa, dtype):
+    for net in [*networks(dtype), make_network(dtype, **FORWARD)]:
+        x, lengths = inputs(rng, net, 7, 20), rng.integers(0, 21, 7)
+        whole = net.run(x, return_hidden=True)
+        assert_same_runs(net.run(x, mask=np.ones(20, bool), return_hidden=True), whole)
+        mask = np.arange(20) < lengths[:, None]
+        want = net.run(x, lengths=lengths, return_hidden=True)
+        assert_same_runs(net.run(x, mask=mask, masked="zero", return_hidden=True), want)
+
+
+def test_masks_of_every_form_are_accepted(rng):
+    net = make_network("float32", **KINDS[1])
+    x = inputs(rng, net, 4, 3, 6)
+    mask = rng.random((3, 6)) < 0.5
+    want = net.run(x, mask=np.broadcast_to(mask, (4, 3, 6))).output
+    for same in (mask, mask.astype(int), mask.astype(np.uint8), mask.tolist(), mask[None]):
+        assert_same_bits(net.run(x, mask=same).output, want)
+    assert_same_bits(
+        net.run(x, mask=True).output,
+        net(x),
+    )
+    empty = net.run(x[:, :, :0], mask=np.ones((3, 0), bool), return_hidden=True)
+    assert empty.output.shape == (4, 3, 0, 9)
+    assert net.run(x[:0], mask=mask).output.shape == (0, 3, 6, 9)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"mask": np.ones(6)}, elman.DTypeError, "mask: expected booleans, .* got dtype float64"),
+        ({"mask": [0, 1, 2, 0, 1, 1]}, elman.ArgumentError, "mask: expected 0 or 1, got 2"),
+        ({"mask": [0, -1, 1, 0, 1, 1]}, elman.ArgumentError, "mask: expected 0 or 1, got -1"),
+        ({"mask": ["a"] * 6}, elman.DTypeError, "mask: expected booleans"),
+        (
+            {"mask": np.ones(5, bool)},
+            elman.ShapeError,
+            r"mask: expected one for every step, \(2, 6\), got \(5,\)",
+        ),
+        (
+            {"mask": np.ones((2, 6, 1), bool)},
+            elman.ShapeError,
+            r"mask: expected one for every step, \(2, 6\), got \(2, 6, 1\)",
+        ),
+        ({"mask": [[True], [True, False]]}, elman.ShapeError, "mask: expected a regular array"),
+        (
+            {"mask": np.ones(6, bool), "lengths": [6, 6]},
+            elman.ArgumentError,
+            "mask: expected None beside lengths, got a mask",
+        ),
+        (
+            {"mask": np.ones(6, bool), "masked": "keep"},
+            elman.ArgumentError,
+            "masked: expected 'hold' or 'zero', got 'keep'",
+        ),
+        ({"masked": None}, elman.ArgumentError, "masked: expected 'hold' or 'zero', got None"),
+    ],
+)
+def test_a_wrong_mask_is_one_clear_sentence(options, error, message):
+    net = make_network("float32", **KINDS[0])
+    with pytest.raises(error, match=f"^{message}"):
+        net.run(np.ones((2, 6, 3)), **options)
+
+
+# --- what cannot be done --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("direction", ["reverse", "bidirectional"])
+def test_who_looks_back_from_the_end_is_refused_where_the_end_is_not_known(direction):
+    net = elman.Network(
+        input_size=2, hidden_size=[3, 3], output_size=2, direction=["forward", direction], seed=0
+    )
+    x = np.ones((4, 2))
+    got = rf"got layer 1 '{direction}'$"
+    forward = "expected layers that all run forward"
+    with pytest.raises(elman.ArgumentError, match=rf"^stream: {forward} \(.*future\), {got}"):
+        net.stream()
+    for feedback in (None, lambda y: y):
+        with pytest.raises(elman.ArgumentError, match=rf"^generate: {forward} \(.*\), {got}"):
+            net.generate(x, steps=3, feedback=feedback)
+    for train in (elman.train, elman.loss_and_gradients):
+        with pytest.raises(elman.ArgumentError, match=rf"^net: {forward} \(.*\), {got}"):
+            train(net, x, x)
+    with pytest.raises(elman.ArgumentError, match=rf"^loss_and_gradients: {forward}"):
+        reference.loss_and_gradients(net, x, x)
+    with pytest.raises(elman.ArgumentError, match=rf"^step: {forward}"):
+        reference.step(net, x[0], np.zeros(net.state_size))
+
+
+# --- what such a network is -----------------------------------------------------------------------
+
+
+def test_a_bidirectional_network_says_what_it_is():
+    net = elman.Network(
+        input_size=16, hidden_size=32, output_size=4, direction="bidirectional", seed=0
+    )
+    parameters = 2 * (32 * 16 + 32 * 32 + 32) + 4 * 64 + 4
+    assert repr(net) == (
+        f"Network(16 -> 32 tanh bidirectional -> 4 sigmoid, float32, {parameters:,} parameters)"
+    )
+    (layer,) = net.layers
+    assert repr(layer) == "Layer(16 -> 32 tanh bidirectional)"
+    assert repr(layer.reverse) == "Layer(16 -> 32 tanh reverse)"
+    assert layer.direction == "bidirectional"
+    assert (layer.reverse.direction, layer.reverse.reverse) == ("reverse", None)
+    assert layer.reverse.W_xh.shape == (32, 16)
+    assert net.directions == ("bidirectional",)
+    assert (net.hidden_sizes, net.state_size, net.output_size) == ((32,), 64, 4)
+    assert net.readout.W_hy.shape == (4, 64)
+    assert not layer.reverse.W_hh.flags.writeable
+
+    net = make_network("float32", **KINDS[2])
+    assert repr(net).startswith(
+        "Network(2 -> 16 sigmoid and tanh bidirectional ->"
+        " 7 tanh and leaky_relu(alpha=0.1) bidirectional -> 4"
+    )
+    assert (net.activations, net.layers[0].reverse.activation) == (("sigmoid", "tanh"), "tanh")
+    assert net.layers[1].W_xh.shape == (7, 32)
+    top = make_network("float32", **KINDS[3])
+    assert (top.output_size, top.state_size) == (40, 9 + 2 + 40)
+    assert repr(top.layers[2]) == "Layer(2 -> 40 tanh reverse)"
+
+
+def test_equal_networks_are_those_of_equal_directions_and_halves(dtype):
+    for net, kind in zip(networks(dtype), KINDS, strict=True):
+        twin = make_network(dtype, **kind)
+        assert net == twin
+        assert hash(net) == hash(twin)
+    one, two = (
+        make_network(dtype, inputs=3, hidden=(4,), outputs=1, direction=[way])
+        for way in ("forward", "reverse")
+    )
+    assert one != two
+    pairs = [("tanh", "relu"), ("tanh", "tanh")]
+    halves = [
+        make_network(
+            dtype, inputs=3, hidden=(4,), outputs=1, direction=["bidirectional"], activation=[pair]
+        )
+        for pair in pairs
+    ]
+    assert halves[0] != halves[1]
+
+
+def test_files_pickles_and_conversions_keep_the_halves(rng, dtype, tmp_path):
+    for net in networks(dtype):
+        net.save(tmp_path / "model.safetensors")
+        for copy in (elman.load(tmp_path / "model.safetensors"), pickle.loads(pickle.dumps(net))):
+            assert copy == net
+            assert repr(copy) == repr(net)
+            x = inputs(rng, net, 2, 9)
+            assert_same_bits(copy(x), net(x))
+        wide = net.astype("float64")
+        assert wide.directions == net.directions
+        assert wide.astype(dtype) == net
+        assert storage.dumps(net) == storage.dumps(
+            make_network(dtype, **KINDS[networks_index(net)])
+        )
+
+
+def networks_index(net):
+    return [kind["hidden"] for kind in KINDS].index(net.hidden_sizes)
+
+
+@pytest.mark.parametrize("init", ["uniform", "glorot", "identity", "echo_state"])
+def test_every_start_draws_each_half_anew(init):
+    net = elman.Network(
+        input_size=3,
+        hidden_size=[30, 20],
+        output_size=2,
+        direction=["bidirectional", "reverse"],
+        init=init,
+        seed=1,
+    )
+    layer = net.layers[0]
+    assert not np.array_equal(layer.W_xh, layer.reverse.W_xh)
+    assert np.array_equal(layer.W_hh, layer.reverse.W_hh) == (init == "identity")
+    assert layer.reverse.W_hh.any()
+    alone = elman.Network(input_size=3, hidden_size=30, output_size=2, init=init, seed=1)
+    assert_same_bits(layer.W_hh, alone.layers[0].W_hh)  # the first numbers that are drawn
+    if init == "glorot":
+        np.testing.assert_allclose(layer.reverse.W_hh @ layer.reverse.W_hh.T, np.eye(30), atol=1e-6)
+    if init == "echo_state":
+        radius = abs(np.linalg.eigvals(layer.reverse.W_hh.astype(float))).max()
+        assert radius == pytest.approx(0.9, rel=1e-4)
+
+
+def test_a_readout_can_be_fitted_to_both_halves(rng):
+    # y_t = x_(t-1) + x_(t+1): neither half alone knows it.
+    x = rng.standard_normal((400, 1))
+    y = np.zeros_like(x)
+    y[1:-1] = x[:-2] + x[2:]
+    errors = {}
+    for direction in ("forward", "reverse", "bidirectional"):
+        net = elman.Network(
+            input_size=1,
+            hidden_size=40,
+            output_size=1,
+            output_activation="identity",
+            direction=direction,
+            dtype="float64",
+            init=elman.EchoState(input_limit=0.1),
+            seed=0,
+        )
+        fitted = elman.ridge_readout(net, x, y, alpha=1e-12)
+        assert fitted.directions == (direction,)
+        errors[direction] = np.abs(fitted(x) - y)[20:-20].mean()
+    assert errors["bidirectional"] < min(errors["forward"], errors["reverse"]) / 20
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        (
+            {"direction": "backward"},
+            elman.ArgumentError,
+            "direction of layer 0: expected forward, reverse or bidirectional, got 'backward'",
+        ),
+        ({"direction": 1}, TypeError, "direction: expected a name or several, got int"),
+        ({"direction": [1, "reverse"]}, TypeError, "direction: expected a name, got int"),
+        (
+            {"direction": ["reverse"]},
+            elman.ArgumentError,
+            "direction: expected one or one for each of 2 layers, got 1",
+        ),
+        (
+            {"direction": "bidirectional", "activation": [("tanh",), "tanh"]},
+            elman.ArgumentError,
+            "activation: expected one or two for a bidirectional layer, got 1",
+        ),
+        ({"activation": [("tanh", "tanh"), "tanh"]}, TypeError, "activation: expected a name"),
+        (
+            {"direction": "bidirectional", "initial_state": np.zeros(7)},
+            elman.ShapeError,
+            r"initial_state: expected \(14,\), got \(7,\)",
+        ),
+    ],
+)
+def test_a_wrong_direction_is_one_clear_sentence(options, error, message):
+    with pytest.raises(error, match=f"^{message}"):
+        elman.Network(input_size=2, hidden_size=[3, 4], output_size=1, **options)
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ([(np.ones((3, 2)), np.ones((3, 3)), None)], r"layers\[0\]: expected a pair of .* got 3"),
+        ([((np.ones((3, 2)), np.ones((3, 3))),) * 2], r"layers\[0\]\[0\]: expected \(W_xh, W_hh"),
+        (
+            [((np.ones((3, 2)), np.ones((3, 3)), None), (np.ones((4, 2)), np.ones((4, 4)), None))],
+            r"layers.0.reverse.W_xh: expected \(3, 2\), got \(4, 2\)",
+        ),
+        (
+            [((np.ones((3, 2)), np.ones((3, 3)), None), (None, np.ones((3, 3)), None))],
+            "layers.0.reverse.W_xh: expected a tensor, got none",
+        ),
+    ],
+)
+def test_wrong_halves_are_one_clear_sentence(layers, message):
+    with pytest.raises((elman.ShapeError, elman.ArgumentError), match=f"^{message}"):
+        elman.Network.from_weights(layers, None, direction="bidirectional")
+
+
+def test_a_half_may_have_a_bias_and_the_other_none(rng, tmp_path):
+    half = np.ones((3, 2)) / 2, np.eye(3) / 2
+    net = elman.Network.from_weights(
+        [((*half, None), (*half, np.ones(3)))], None, direction="bidirectional"
+    )
+    assert (net.layers[0].b_h, net.layers[0].reverse.b_h.tolist()) == (None, [1.0] * 3)
+    net.save(tmp_path / "model.safetensors")
+    assert elman.load(tmp_path / "model.safetensors") == net
+    assert net.verify(inputs(rng, net, 9)).ok
