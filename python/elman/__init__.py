@@ -20,7 +20,7 @@ except ModuleNotFoundError as error:
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from elman import plot, pure, reference, sklearn, training
+    from elman import onnx, plot, pure, reference, sklearn, training
     from elman._core import Stream
     from elman.activation import Activation
     from elman.errors import (
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         VerificationError,
     )
     from elman.initialization import EchoState, Identity
+    from elman.interop.onnx import from_onnx
     from elman.interop.torch import from_torch
     from elman.network import Network
     from elman.ridge import ridge_readout
@@ -77,10 +78,12 @@ __all__ = [  # noqa: RUF022
     "VerificationError",
     "available_isas",
     "build_info",
+    "from_onnx",
     "from_torch",
     "isa",
     "load",
     "loss_and_gradients",
+    "onnx",
     "plot",
     "pure",
     "reference",
@@ -103,12 +106,13 @@ _HOMES = {
     "SGD": "elman.training",
     "EchoState": "elman.initialization",
     "Identity": "elman.initialization",
+    "from_onnx": "elman.interop.onnx",
     "from_torch": "elman.interop.torch",
     "ridge_readout": "elman.ridge",
     "loss_and_gradients": "elman.training",
     "train": "elman.training",
 }
-_MODULES = ("plot", "pure", "reference", "sklearn", "training")
+_MODULES = ("onnx", "plot", "pure", "reference", "sklearn", "training")
 
 
 def __getattr__(name: str) -> object:

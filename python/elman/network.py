@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
     import numpy as np
+    import onnx
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
     from elman._arguments import HalvesOrLayer, LayerActivation, ReadoutWeights
@@ -804,6 +805,47 @@ output_shift, output_scale, metadata
         if framework != "torch":
             raise ArgumentError(f"framework: expected 'torch', got {framework!r}")
         return torch_export.state_dict(self, prefix=prefix, readout=readout, fold_units=fold_units)
+
+    def to_onnx(self, path: str | os.PathLike[str] | None = None) -> onnx.ModelProto | None:
+        """Return this network as an ONNX model, or write it to a file, whole or not at all.
+
+        The graph has an RNN node for each layer, the inputs `x` (T, B, I) and `state`
+        (B, state_size) and the outputs `y` (T, B, O) and `next_state` (B, state_size), with T and B
+        free. To stream, feed `next_state` back as `state`. `state` may be left out: it is an
+        initializer as well, one row of this network's `initial_state` (zeros if there is none),
+        repeated for every sequence. ONNX keeps activations' parameters in float32 and has one
+        `clip` for both directions. ONNX Runtime runs RNN in float32 alone:
+        `net.astype("float32").to_onnx()`.
+
+        Parameters
+        ----------
+        path : path, optional
+            Where to write the model. None: it is returned.
+
+        Returns
+        -------
+        onnx.ModelProto or None
+            The model, if it is not written; `elman.from_onnx` makes this network of it again.
+
+        Raises
+        ------
+        ArgumentError
+            If the two directions of a layer clip differently.
+        OSError
+            If the file cannot be written.
+        ImportError
+            If onnx is missing.
+
+        Examples
+        --------
+        >>> import elman
+        >>> net = elman.Network(input_size=3, hidden_size=8, output_size=2, seed=0)
+        >>> [output.name for output in net.to_onnx().graph.output]
+        ['y', 'next_state']
+        """
+        from elman.interop.onnx import to_onnx
+
+        return to_onnx(self, path)
 
     # --- copies and files ---
 

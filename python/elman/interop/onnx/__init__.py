@@ -1,0 +1,97 @@
+"""ONNX models: read into networks, and written from them.
+
+A graph is read in symbols (`values`, `fields`, `operators`): what each tensor is in terms of the
+inputs and the weights. Recurrent layers come from RNN nodes (`recurrent`) or from a recurrence that
+was written out step by step (`unrolled`), and `assembling` makes a network of them or refuses.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import os
+
+    from elman.interop.imported import Imported
+    from elman.network import Network
+
+    Proto = Any  # of onnx, whose types are not read
+
+__all__ = ["from_onnx", "read", "to_onnx"]
+
+
+def read(
+    source: str | os.PathLike[str] | bytes | Proto, *, external_data: bool = False
+) -> Imported:
+    """Return the network of an ONNX model, and where each of its parts came from.
+
+    The arguments and errors are those of `elman.from_onnx`.
+    """
+    from elman.interop.imported import Imported
+    from elman.interop.onnx.files import External, load_proto
+    from elman.interop.onnx.reading import read_model
+
+    model, folder = load_proto(source)
+    reading = read_model(model, External(folder, allowed=external_data))
+    return Imported(reading.network, reading.rows)
+
+
+def from_onnx(
+    source: str | os.PathLike[str] | bytes | Proto, *, external_data: bool = False
+) -> Network:
+    """Read a network from an ONNX model.
+
+    Chains of RNN nodes are read with whatever reshapes stand between them and with a readout of one
+    linear map and one activation, for every step or for the last alone, from any exporter. So are
+    graphs in which a recurrence is written out step by step, as PyTorch's present exporter
+    (`torch.onnx.export(..., dynamo=True)`) leaves them: the steps are proven to be alike and are
+    rolled up, so that a model that was exported for 14 steps runs over any number, and as a stream.
+
+    Parameters
+    ----------
+    source : path, bytes or onnx.ModelProto
+        The model.
+    external_data : bool
+        Read tensors that are kept in other files, as PyTorch's exporter does in `NAME.onnx.data`.
+        Only regular files in the model's own folder are opened, and only those it names.
+
+    Returns
+    -------
+    Network
+        Its x is (..., T, I) in whatever order the graph has time and batch. Where the graph gives
+        the last step alone, call `net(x, outputs="last")`; where it reads a state, give `net.run`
+        one.
+
+    Raises
+    ------
+    UnsupportedModelError
+        If the model holds anything that a `Network` cannot express, with the node and the reason;
+        or data in other files without `external_data`.
+    ModelFormatError, LimitError
+        If the model is damaged, or is beyond what is read.
+    ImportError
+        If onnx is missing.
+
+    Examples
+    --------
+    >>> import elman
+    >>> net = elman.Network(input_size=3, hidden_size=8, output_size=2, seed=0)
+    >>> elman.from_onnx(net.to_onnx()) == net
+    True
+    """
+    return read(source, external_data=external_data).network
+
+
+def to_onnx(net: Network, path: str | os.PathLike[str] | None = None) -> Proto | None:
+    """Return a network as an ONNX model, or write it to a file.
+
+    See `Network.to_onnx`.
+    """
+    from elman.interop.onnx.writing import write
+    from elman.storage import replace_file
+
+    model = write(net)
+    if path is None:
+        return model
+    replace_file(path, model.SerializeToString(deterministic=True))
+    return None

@@ -1,0 +1,170 @@
+"""Fields among themselves: which axes meet, and what a node was given."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from elman.errors import ModelFormatError, UnsupportedModelError
+from elman.interop.onnx.reshaping import product
+from elman.interop.onnx.values import Field, Lengths, as_array, objects
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from elman.interop.onnx.graph import Node
+    from elman.interop.onnx.values import Symbols, Value, Vector
+
+    Array = NDArray[Any]
+
+
+class Context(NamedTuple):
+    """What is the same for the whole graph."""
+
+    symbols: Symbols
+    batch: int | None  # the size of axis B, if it is known
+    steps: int | None  # the size of axis T, if it is known
+
+
+def as_field(value: Value, symbols: Symbols) -> Field:
+    """Return numbers as a field whose axes are all counted."""
+    if isinstance(value, Lengths):
+        raise UnsupportedModelError("it computes with the lengths of the sequences")
+    if isinstance(value, Field):
+        return value
+    if value.dtype.kind != "f":
+        raise UnsupportedModelError(f"it computes with {value.dtype} numbers")
+    if value.ndim == 0:
+        return Field(("F",), objects([symbols.fixed(value.reshape(1))], ()))
+    rows = value.reshape(-1, value.shape[-1]) if value.size else value.reshape(0, 1)
+    symbols.spend(len(rows))
+    items = objects(map(symbols.fixed, rows), value.shape[:-1])
+    return Field(("K",) * (value.ndim - 1) + ("F",), items)
+
+
+def settled(field: Field) -> Field:
+    """Return a field whose last axis holds the features, if it can be seen so."""
+    if "F" not in field.kinds and field.kinds and field.kinds[-1] == "K" and field.vector.size == 1:
+        return Field((*field.kinds[:-1], "F"), as_array(field.items[..., 0]))
+    return field
+
+
+def part_sizes(field: Field, context: Context) -> list[list[int | str]]:
+    """Return the sizes of every axis, one for each letter; its name where it is not known."""
+    known: dict[str, int | str] = {
+        "B": "B" if context.batch is None else context.batch,
+        "T": "T" if context.steps is None else context.steps,
+        "F": field.vector.size,
+    }
+    counted = iter(field.items.shape)
+    return [
+        [next(counted) if letter == "K" else known[letter] for letter in k] for k in field.kinds
+    ]
+
+
+def sizes(field: Field, context: Context) -> list[int | str]:
+    """Return the size of every axis, its name where it is not known."""
+    return [product(parts) for parts in part_sizes(field, context)]
+
+
+def uniform(field: Field, axis: int) -> Field:
+    """Return a field without a counted axis, along which all its items must be the same."""
+    place = field.item_axis(axis)
+    items = np.moveaxis(field.items, place, 0)
+    if not len(items) or (items[1:] != items[:1]).any():
+        raise UnsupportedModelError("its values are not the same for every sequence or step")
+    return Field(field.kinds[:axis] + field.kinds[axis + 1 :], as_array(items[0]))
+
+
+def aligned(a: Field, b: Field) -> tuple[Field, Field, tuple[str, ...]]:
+    """Return two fields with items that broadcast, and the kinds of their axes."""
+    a, b = settled(a), settled(b)
+    rank = max(len(a.kinds), len(b.kinds))
+    a, b = padded(a, rank), padded(b, rank)
+    kinds: list[str] = []
+    for axis in range(rank):
+        mine, others = a.kinds[axis], b.kinds[axis]
+        if mine == others:
+            kinds.append(mine)
+        elif mine == "K" and "F" not in others:
+            a = as_kind(a, axis, others)
+            kinds.append(others)
+        elif others == "K" and "F" not in mine:
+            b = as_kind(b, axis, mine)
+            kinds.append(mine)
+        else:
+            raise UnsupportedModelError(
+                f"it combines tensors with the axes {_named(a.kinds)} and {_named(b.kinds)}"
+            )
+    return a, b, tuple(kinds)
+
+
+def padded(field: Field, rank: int) -> Field:
+    """Return a field with counted axes of one item in front."""
+    more = rank - len(field.kinds)
+    return Field(("K",) * more + field.kinds, field.items.reshape((1,) * more + field.items.shape))
+
+
+def as_kind(field: Field, axis: int, kind: str) -> Field:
+    """Turn a counted axis with equal items into one of another kind."""
+    field = uniform(field, axis)
+    kinds = (*field.kinds[:axis], kind, *field.kinds[axis:])
+    if "K" not in kind:
+        return Field(kinds, field.items)
+    place = field.item_axis(axis)
+    shape = field.items.shape
+    return Field(kinds, field.items.reshape(*shape[:place], *[1] * kind.count("K"), *shape[place:]))
+
+
+def _named(kinds: Sequence[str]) -> str:
+    return "(" + ", ".join(kinds) + ")"
+
+
+def binary(
+    a: Value, b: Value, combine: Callable[[Vector, Vector], Vector], context: Context
+) -> Field:
+    """Combine two tensors place by place."""
+    if isinstance(a, Field) and isinstance(b, np.ndarray) and b.size == 1:
+        number = context.symbols.fixed(b.reshape(1))
+        if b.ndim <= len(a.kinds):
+            return a.map(lambda item: combine(item, number))
+    if isinstance(b, Field) and isinstance(a, np.ndarray) and a.size == 1:
+        other = context.symbols.fixed(a.reshape(1))
+        if a.ndim <= len(b.kinds):
+            return b.map(lambda item: combine(other, item))
+    left, right, kinds = aligned(as_field(a, context.symbols), as_field(b, context.symbols))
+    pairs = np.broadcast(left.items, right.items)
+    context.symbols.spend(pairs.size)
+    return Field(kinds, objects((combine(x, y) for x, y in pairs), pairs.shape))
+
+
+def required(node: Node, inputs: list[Value | None], count: int) -> list[Value]:
+    """Return exactly so many inputs."""
+    present = [value for value in inputs if value is not None]
+    if len(present) != count or len(inputs) != count:
+        raise ModelFormatError(f"expected {count} inputs, got {len(present)}")
+    return present
+
+
+def a_field(value: Value) -> Field:
+    """Return a field that is one already."""
+    if not isinstance(value, Field):
+        raise UnsupportedModelError("it computes with the lengths of the sequences")
+    return value
+
+
+def integers(value: Value) -> list[int]:
+    """Return constant integers."""
+    if not isinstance(value, np.ndarray) or value.dtype.kind != "i":
+        raise UnsupportedModelError("expected constant integers")
+    return [int(number) for number in value.ravel()]
+
+
+def normal(axis: int, rank: int) -> int:
+    """Return an axis that may count from the end."""
+    if not -rank <= axis < rank:
+        raise ModelFormatError(f"expected an axis of {rank}, got {axis}")
+    return axis % rank

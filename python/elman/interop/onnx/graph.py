@@ -1,0 +1,233 @@
+"""A model's graph as plain Python: its inputs, the constants, and the nodes that matter."""
+
+from __future__ import annotations
+
+import reprlib
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from elman.errors import DTypeError, ModelFormatError, UnsupportedModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+    Proto = Any  # of onnx, which has no types
+    Reader = Callable[[Proto], bytes]
+
+_show = reprlib.Repr()
+_show.maxstring = _show.maxother = 60
+
+_WIDENED = ("FLOAT16", "BFLOAT16")
+_READ = ("FLOAT", "DOUBLE", "INT32", "INT64", "BOOL", *_WIDENED)
+
+
+class Node(NamedTuple):
+    """One node of the standard operators."""
+
+    place: int  # among the graph's nodes
+    operator: str
+    name: str
+    inputs: list[str]  # "" is an input left out
+    outputs: list[str]
+    attributes: dict[str, Any]
+    version: int  # of the operator
+
+    def __str__(self) -> str:
+        return f"node {self.place} ({_label(self.operator, self.name)})"
+
+
+class Tensor(NamedTuple):
+    """What the graph says of an input: ONNX's name of its type, and its sizes, None if free."""
+
+    type: str
+    sizes: list[int | None] | None
+
+    @property
+    def is_float(self) -> bool:
+        """Whether it holds real numbers."""
+        return self.type in ("FLOAT", "DOUBLE", *_WIDENED)
+
+
+class Graph(NamedTuple):
+    """What a model computes."""
+
+    inputs: dict[str, Tensor]  # without the initializers
+    defaults: dict[str, Tensor]  # inputs that are initializers as well
+    constants: dict[str, Array]
+    nodes: list[Node]  # that the outputs depend on, in order
+    outputs: list[str]
+
+
+def read_graph(model: Proto, external: Reader) -> Graph:
+    """Return the graph of a model; `external` returns the bytes of a tensor in another file."""
+    opset = _opset(model)
+    proto = model.graph
+    if len(model.functions):
+        name = _show.repr(model.functions[0].name)
+        raise UnsupportedModelError(f"functions of the model's own, such as {name}, are not read")
+    if len(proto.sparse_initializer):
+        raise UnsupportedModelError("sparse initializers are not read")
+    live = _live(proto)
+    nodes = [_node(index, proto.node[index], opset, external) for index in live]
+    used = {name for node in nodes for name in node.inputs} | {o.name for o in proto.output}
+    constants = {}
+    for tensor in proto.initializer:
+        if tensor.name in constants:
+            raise ModelFormatError(f"initializer {_show.repr(tensor.name)} stands twice")
+        if tensor.name in used:
+            constants[tensor.name] = read_tensor(tensor, external)
+    inputs = {i.name: _input(i) for i in proto.input}
+    if not proto.output or not inputs:
+        raise ModelFormatError("expected a graph with inputs and outputs, got one without")
+    names = {tensor.name for tensor in proto.initializer}
+    defaults = {name: about for name, about in inputs.items() if name in names}
+    return Graph(
+        {name: about for name, about in inputs.items() if name not in names},
+        defaults,
+        constants,
+        nodes,
+        [output.name for output in proto.output],
+    )
+
+
+def _opset(model: Proto) -> int:
+    """Return the version of the standard operators."""
+    import onnx
+
+    versions = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
+    if len(versions) != 1 or versions[0] < 1:
+        raise ModelFormatError(f"expected one version of the standard operators, got {versions}")
+    newest = onnx.defs.onnx_opset_version()
+    if versions[0] > newest:
+        raise UnsupportedModelError(
+            f"expected opset {newest} at most, which the installed onnx knows, got {versions[0]}"
+        )
+    version: int = versions[0]
+    return version
+
+
+def _live(proto: Proto) -> list[int]:
+    """Return the indices of the nodes that the outputs depend on."""
+    made: set[str] = {name.name for name in proto.input} | {t.name for t in proto.initializer}
+    for index, node in enumerate(proto.node):
+        what = f"node {index} ({_label(node.op_type, node.name)})"
+        for name in node.input:
+            if name and name not in made:
+                raise ModelFormatError(
+                    f"{what}: it reads {_show.repr(name)}, which nothing before it makes"
+                )
+        for name in node.output:
+            if name in made and name:
+                raise ModelFormatError(f"{what}: {_show.repr(name)} is made twice")
+            made.add(name)
+    needed = {output.name for output in proto.output}
+    if not needed <= made:
+        raise ModelFormatError(f"nothing makes the output {_show.repr(min(needed - made))}")
+    live = []
+    for index in range(len(proto.node) - 1, -1, -1):
+        node = proto.node[index]
+        if not needed.isdisjoint(node.output):
+            needed.update(name for name in node.input if name)
+            live.append(index)
+    return live[::-1]
+
+
+def _node(index: int, proto: Proto, opset: int, external: Reader) -> Node:
+    import onnx
+
+    what = f"node {index} ({_label(proto.op_type, proto.name)})"
+    if proto.domain not in ("", "ai.onnx"):
+        domain = _show.repr(proto.domain)
+        raise UnsupportedModelError(f"{what}: operators of the domain {domain} are not read")
+    kinds = onnx.AttributeProto
+    for attribute in proto.attribute:
+        if attribute.type in (kinds.GRAPH, kinds.GRAPHS):
+            raise UnsupportedModelError(f"{what}: nodes with graphs inside them are not read")
+        if attribute.type in (kinds.SPARSE_TENSOR, kinds.SPARSE_TENSORS, kinds.TYPE_PROTO):
+            raise UnsupportedModelError(f"{what}: attribute {_show.repr(attribute.name)}")
+        if attribute.ref_attr_name:
+            raise ModelFormatError(f"{what}: an attribute refers to a function there is none of")
+    if not onnx.defs.has(proto.op_type, ""):
+        raise UnsupportedModelError(f"{what}: no standard operator has this name")
+    try:
+        schema = onnx.defs.get_schema(proto.op_type, opset, "")
+    except onnx.defs.SchemaError:
+        raise UnsupportedModelError(f"{what}: opset {opset} has no such operator") from None
+    attributes = {a.name: _attribute(a, what, external) for a in proto.attribute}
+    return Node(
+        index,
+        proto.op_type,
+        proto.name,
+        list(proto.input),
+        list(proto.output),
+        attributes,
+        schema.since_version,
+    )
+
+
+def _attribute(proto: Proto, what: str, external: Reader) -> Proto | Array:
+    import onnx
+
+    if proto.type == onnx.AttributeProto.TENSOR:
+        return read_tensor(proto.t, external)
+    if proto.type not in onnx.AttributeProto.AttributeType.values() or not proto.type:
+        raise ModelFormatError(f"{what}: attribute {_show.repr(proto.name)} has no known type")
+    value = onnx.helper.get_attribute_value(proto)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, list) and value and isinstance(value[0], bytes):
+        return [entry.decode("utf-8", "replace") for entry in value]
+    return value
+
+
+def _input(proto: Proto) -> Tensor:
+    import onnx
+
+    if not proto.type.HasField("tensor_type"):
+        raise UnsupportedModelError(f"input {_show.repr(proto.name)}: expected a tensor")
+    about = proto.type.tensor_type
+    sizes = None
+    if about.HasField("shape"):
+        sizes = [d.dim_value if d.HasField("dim_value") else None for d in about.shape.dim]
+    if sizes and any(size is not None and size < 0 for size in sizes):
+        raise ModelFormatError(f"input {_show.repr(proto.name)}: it has negative sizes")
+    return Tensor(_type_name(onnx.TensorProto, about.elem_type), sizes)
+
+
+def read_tensor(proto: Proto, external: Reader) -> Array:
+    """Return a tensor's numbers, those of 16 bits widened to float32."""
+    import onnx
+
+    what = f"tensor {_show.repr(proto.name)}"
+    kind = _type_name(onnx.TensorProto, proto.data_type)
+    if kind not in _READ:
+        raise DTypeError(f"{what}: expected real numbers or integers, got {kind}")
+    if any(size < 0 for size in proto.dims):
+        raise ModelFormatError(f"{what}: it has negative sizes")
+    if proto.HasField("segment"):
+        raise UnsupportedModelError(f"{what}: tensors in segments are not read")
+    if proto.data_location == onnx.TensorProto.EXTERNAL:
+        raw = external(proto)
+        proto = onnx.TensorProto(data_type=proto.data_type, dims=proto.dims, raw_data=raw)
+    elif proto.data_location != onnx.TensorProto.DEFAULT:
+        raise ModelFormatError(f"{what}: its data are in no known place")
+    try:
+        array: Array = onnx.numpy_helper.to_array(proto)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise ModelFormatError(f"{what}: its data do not fit its shape ({error})") from error
+    if array.shape != tuple(proto.dims):
+        raise ModelFormatError(f"{what}: expected another shape than {array.shape}")
+    return array.astype(np.float32) if kind in _WIDENED else array
+
+
+def _type_name(proto: Proto, number: int) -> str:
+    return str(proto.DataType.Name(number)) if number in proto.DataType.values() else str(number)
+
+
+def _label(operator: str, name: str) -> str:
+    shown = _show.repr(operator)[1:-1] or "no operator"
+    return f"{shown} {_show.repr(name)}" if name else shown

@@ -1,0 +1,256 @@
+"""Read a graph: in every meaning that its inputs may have, until one fits."""
+
+from __future__ import annotations
+
+import reprlib
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from elman.errors import (
+    ElmanError,
+    LimitError,
+    ModelFormatError,
+    ShapeError,
+    UnsupportedModelError,
+)
+from elman.interop.onnx.assembling import Parts, Reading, assemble
+from elman.interop.onnx.fields import Context, as_field
+from elman.interop.onnx.graph import read_graph
+from elman.interop.onnx.operators import operators
+from elman.interop.onnx.recurrent import NEWEST, Recurrent
+from elman.interop.onnx.unrolled import roll_up
+from elman.interop.onnx.values import Field, Lengths, Symbols, objects
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from elman.interop.onnx.graph import Graph, Node, Proto, Reader, Tensor
+    from elman.interop.onnx.values import Value
+
+_REASONS = {
+    "LSTM": "it has gates; elman has simple recurrent layers",
+    "GRU": "it has gates; elman has simple recurrent layers",
+}
+_ORDERS = {1: ["T"], 2: ["TF", "BT", "TB"], 3: ["TBF", "BTF"]}  # of the axes of x
+_MAX_INPUTS = 64  # x, and a state for each layer and direction
+_STATE_ORDERS = {2: ["BF", "KF"], 3: ["KBF", "BKF"]}
+
+
+class _Meaning(NamedTuple):
+    """What the inputs of a graph may be."""
+
+    x: str
+    x_kinds: str
+    states: dict[str, str]  # the kinds of their axes
+
+
+class _Failure(NamedTuple):
+    progress: int
+    error: ElmanError
+
+
+def read_model(model: Proto, external: Reader) -> Reading:
+    """Return the network of a model, and what its inputs and outputs mean."""
+    graph = read_graph(model, external)
+    _refuse_unknown(graph)
+    furthest: _Failure | None = None
+    for meaning in _meanings(graph):
+        outcome = _read_as(graph, meaning)
+        if isinstance(outcome, Reading):
+            return outcome
+        if furthest is None or outcome.progress > furthest.progress:
+            furthest = outcome
+    if furthest is None:
+        raise UnsupportedModelError(
+            "expected an input of real numbers with the axes time, batch and features, got"
+            f" {reprlib.repr(list(graph.inputs))}"
+        )
+    raise furthest.error
+
+
+def _refuse_unknown(graph: Graph) -> None:
+    known = {name: operator.newest for name, operator in operators().items()} | {"RNN": NEWEST}
+    for node in graph.nodes:
+        if node.operator not in known:
+            reason = _REASONS.get(node.operator, "elman's layers and readouts do not have it")
+            raise UnsupportedModelError(f"{node}: {reason}")
+        if node.version > known[node.operator]:
+            raise UnsupportedModelError(
+                f"{node}: expected version {known[node.operator]} of this operator at most, got"
+                f" {node.version}"
+            )
+
+
+def _meanings(graph: Graph) -> Iterator[_Meaning]:
+    """Yield every choice of x among the inputs and of the order of axes."""
+    used = {name for node in graph.nodes for name in node.inputs} | set(graph.outputs)
+    inputs = {n: about for n, about in graph.inputs.items() if about.is_float and n in used}
+    if len(inputs) > _MAX_INPUTS:
+        raise LimitError(f"expected at most {_MAX_INPUTS} inputs of numbers, got {len(inputs)}")
+    free = {n: about for n, about in graph.defaults.items() if about.is_float and _is_free(about)}
+    for x, about in inputs.items():
+        others = {name: a for name, a in (inputs | free).items() if name != x}
+        ranks = {name: 3 if a.sizes is None else len(a.sizes) for name, a in others.items()}
+        for kinds in _ORDERS.get(3 if about.sizes is None else len(about.sizes), []):
+            for choice in range(2):
+                if choice and not others:
+                    break
+                if all(rank in _STATE_ORDERS for rank in ranks.values()):
+                    states = {name: _STATE_ORDERS[rank][choice] for name, rank in ranks.items()}
+                    yield _Meaning(x, kinds, states)
+
+
+def _is_free(about: Tensor) -> bool:
+    """Say whether an initializer that is an input is meant to be replaced: its size may change."""
+    return about.sizes is not None and None in about.sizes
+
+
+def _read_as(graph: Graph, meaning: _Meaning) -> Reading | _Failure:
+    """Read the graph with one meaning of its inputs, or return how far that went."""
+    progress = 0
+    try:
+        reader = _GraphReader(graph, meaning)
+        for progress, node in enumerate(graph.nodes):  # noqa: B007
+            reader.apply(node)
+        progress = len(graph.nodes)
+        return reader.finish()
+    except ElmanError as error:
+        return _Failure(progress, error)
+
+
+class _GraphReader:
+    def __init__(self, graph: Graph, meaning: _Meaning) -> None:
+        self._graph = graph
+        self._meaning = meaning
+        self._unrolled = not any(node.operator == "RNN" for node in graph.nodes)
+        self._symbols = Symbols(
+            items=64 * len(graph.nodes) + 2**16,
+            numbers=4 * sum(array.size for array in graph.constants.values()) + 2**22,
+        )
+        self._recurrent = Recurrent()
+        x = self._x_sizes()
+        self._steps = x.get("T")
+        self._context = Context(self._symbols, x.get("B"), None if self._unrolled else self._steps)
+        self._values: dict[str, Value] = {"": np.empty(0)}
+        self._values |= self._constants()
+        self._values |= self._inputs(x)
+
+    def _x_sizes(self) -> dict[str, int | None]:
+        """Return the sizes of x by the letters of its axes."""
+        about = self._graph.inputs[self._meaning.x]
+        kinds = self._meaning.x_kinds
+        sizes = dict(zip(kinds, about.sizes or [None] * len(kinds), strict=True))
+        if "F" not in sizes:
+            sizes["F"] = 1
+        if sizes["F"] is None:
+            sizes["F"] = self._features_of_first_layer()
+        if not self._unrolled:
+            return sizes
+        if sizes["T"] is None:
+            raise UnsupportedModelError(
+                "no recurrent layer was found: expected RNN nodes, or a number of steps that is"
+                f" fixed in the input {self._meaning.x!r}"
+            )
+        if sizes["T"] > len(self._graph.nodes):
+            raise UnsupportedModelError(
+                f"no recurrent layer was found: expected RNN nodes, or {sizes['T']} steps"
+            )
+        return sizes
+
+    def _features_of_first_layer(self) -> int:
+        for node in self._graph.nodes:
+            if node.operator == "RNN" and len(node.inputs) > 1:
+                W = self._graph.constants.get(node.inputs[1])
+                if W is not None and W.ndim == 3:
+                    return int(W.shape[2])
+        raise UnsupportedModelError(
+            f"input {self._meaning.x!r}: expected a fixed number of features"
+        )
+
+    def _constants(self) -> dict[str, Value]:
+        values: dict[str, Value] = {}
+        for name, array in self._graph.constants.items():
+            values[name] = array
+            self._symbols.name(array, name)
+        return values
+
+    def _inputs(self, x: dict[str, int | None]) -> dict[str, Value]:
+        values: dict[str, Value] = {}
+        for name, about in self._graph.inputs.items():
+            if about.type in ("INT32", "INT64"):
+                values[name] = Lengths(name)
+        for name, kinds in self._meaning.states.items():
+            values[name] = self._state(name, kinds)
+        size = x["F"] or 0
+        kinds = self._meaning.x_kinds.replace("T", "K") if self._unrolled else self._meaning.x_kinds
+        if self._unrolled:
+            steps = [self._symbols.input(size, step) for step in range(self._steps or 0)]
+            items = objects(steps, (len(steps),))
+        else:
+            items = objects([self._symbols.input(size, None)], ())
+        return values | {self._meaning.x: Field(tuple(kinds), items)}
+
+    def _state(self, name: str, kinds: str) -> Field:
+        about = (self._graph.inputs | self._graph.defaults)[name]
+        sizes = dict(zip(kinds, about.sizes or [None] * len(kinds), strict=True))
+        size, rows = sizes["F"], sizes.get("K")
+        if size is None or (rows is None and "K" in kinds):
+            raise UnsupportedModelError(
+                f"input {name!r}: expected a state with a fixed number of layers and features"
+            )
+        if "K" not in kinds:
+            return Field(tuple(kinds), objects([self._symbols.given(size, name, None)], ()))
+        self._symbols.spend(rows or 0)
+        given = [self._symbols.given(size, name, row) for row in range(rows or 0)]
+        return Field(tuple(kinds), objects(given, (len(given),)))
+
+    def apply(self, node: Node) -> None:
+        """Compute a node, and say which one it was if that fails."""
+        inputs = [self._values[name] if name else None for name in node.inputs]
+        try:
+            if node.operator == "RNN":
+                outputs = self._recurrent.apply(node, inputs, self._context)
+            else:
+                outputs = operators()[node.operator].apply(node, inputs, self._context)
+        except ElmanError as error:
+            raise type(error)(f"{node}: {error}") from error
+        except (ValueError, IndexError, TypeError, KeyError, OverflowError) as error:
+            reason = reprlib.repr(str(error))[1:-1]
+            raise ModelFormatError(f"{node}: its inputs do not fit ({reason})") from error
+        for name, value in zip(node.outputs, outputs, strict=False):
+            self._values[name] = value
+        for name in node.outputs[len(outputs) :]:
+            if name:
+                self._values[name] = np.empty(0)
+
+    def finish(self) -> Reading:
+        """Return the network that the outputs are made of."""
+        fields = [as_field(self._values[name], self._symbols) for name in self._graph.outputs]
+        chains = self._recurrent.chains
+        if self._unrolled:
+            computed = (value for value in self._values.values() if isinstance(value, Field))
+            vectors = [vector for field in computed for vector in field.flat]
+            chains, fields = roll_up(fields, vectors, self._steps or 0, self._symbols)
+        lengths = self._recurrent.lengths or {None}
+        if len(lengths) > 1:
+            raise UnsupportedModelError("the layers differ in their sequence_lens")
+        outputs = dict(zip(self._graph.outputs, fields, strict=True))
+        parts = Parts(
+            chains,
+            outputs,
+            self._meaning.x,
+            self._meaning.x_kinds,
+            self._meaning.states,
+            {
+                name: self._graph.constants[name]
+                for name in self._graph.defaults
+                if name in self._meaning.states and name in self._graph.constants
+            },
+            next(iter(lengths)),
+            self._unrolled,
+        )
+        try:
+            return assemble(parts, self._symbols)
+        except ShapeError as error:
+            raise ModelFormatError(str(error)) from error

@@ -1,0 +1,110 @@
+"""Reshape: which axes of a field become which; numbers never change their order."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from elman.errors import UnsupportedModelError
+from elman.interop.onnx.values import Field, objects
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from elman.interop.onnx.values import Symbols
+
+    Size = int | str
+
+# What happens next from the left: an axis is kept, a counted axis of one item is dropped or added,
+# a counted axis is joined with the features, axes are merged, or a merged axis is taken apart.
+_Step = tuple[str, int]
+
+_MAX_RANK = 6
+
+
+def reshape(field: Field, parts: list[list[Size]], wanted: list[Any], symbols: Symbols) -> Field:
+    """Return a field in another shape, whose sizes are numbers, -1 or the names of axes."""
+    if len(wanted) > _MAX_RANK or len(parts) > _MAX_RANK:
+        raise UnsupportedModelError(f"expected at most {_MAX_RANK} axes")
+    steps = _search(field.kinds, parts, wanted, 0, 0) if wanted.count(-1) < 2 else None
+    if steps is None:
+        have = f"{', '.join(field.kinds)} of sizes {_shown(map(product, parts))}"
+        raise UnsupportedModelError(
+            f"it turns the axes {have} into {_shown(wanted)}, which does not keep steps, sequences"
+            " and features apart"
+        )
+    for step in steps:
+        field = _apply(field, step, symbols)
+    return field
+
+
+def _search(
+    kinds: tuple[str, ...], parts: list[list[Size]], wanted: list[Any], i: int, j: int
+) -> list[_Step] | None:
+    """Return what to do with the axes from i on, which become those from j on."""
+    if i == len(kinds) and j == len(wanted):
+        return []
+    for step, used, made in _choices(kinds, parts, wanted, i, j):
+        rest = _search(kinds, parts, wanted, i + used, j + made)
+        if rest is not None:
+            return [step, *rest]
+    return None
+
+
+def _choices(
+    kinds: tuple[str, ...], parts: list[list[Size]], wanted: list[Any], i: int, j: int
+) -> Iterator[tuple[_Step, int, int]]:
+    """Yield what may come next, with how many axes it uses and how many it makes."""
+    left, room = len(kinds) - i, len(wanted) - j
+    if left and room and _fits(product(parts[i]), wanted[j]):
+        yield ("keep", j), 1, 1
+    if left and 1 < len(kinds[i]) <= room and all(map(_fits, parts[i], wanted[j:])):
+        yield ("divide", j), 1, len(kinds[i])
+    if left and kinds[i] == "K" and parts[i] == [1]:
+        yield ("drop", j), 1, 0
+    if room and wanted[j] == 1:
+        yield ("add", j), 0, 1
+    if left > 1 and room and _fits(product(parts[i] + parts[i + 1]), wanted[j]):
+        if kinds[i : i + 2] == ("K", "F"):
+            yield ("join", j), 2, 1
+        if "F" not in kinds[i] + kinds[i + 1]:
+            yield ("merge", j), 2, 1
+
+
+def _fits(size: Size, wanted: Size) -> bool:
+    return bool(wanted == -1 or size == wanted)
+
+
+def product(sizes: Sequence[Size]) -> Size:
+    """Return a product of sizes: a number, or all their names."""
+    if all(isinstance(size, int) for size in sizes):
+        return math.prod(sizes)
+    return "*".join(map(str, sizes))
+
+
+def _shown(sizes: Iterable[Any]) -> str:
+    return "(" + ", ".join(map(str, sizes)) + ")"
+
+
+def _apply(field: Field, step: _Step, symbols: Symbols) -> Field:
+    """Do one step; the axes left of it are done already."""
+    what, axis = step
+    kinds, items = field.kinds, field.items
+    place = field.item_axis(axis)
+    if what == "drop":
+        return Field(kinds[:axis] + kinds[axis + 1 :], items.squeeze(place))
+    if what == "add":
+        return Field((*kinds[:axis], "K", *kinds[axis:]), np.expand_dims(items, place))
+    if what == "join":
+        moved = np.moveaxis(items, place, -1)
+        symbols.spend(items.size)
+        rows = moved.reshape(-1, moved.shape[-1])
+        joined = objects((symbols.joined(row) for row in rows), moved.shape[:-1])
+        return Field((*kinds[:axis], "F", *kinds[axis + 2 :]), joined)
+    if what == "merge":
+        return Field((*kinds[:axis], kinds[axis] + kinds[axis + 1], *kinds[axis + 2 :]), items)
+    if what == "divide":
+        return Field((*kinds[:axis], *kinds[axis], *kinds[axis + 1 :]), items)
+    return field

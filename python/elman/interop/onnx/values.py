@@ -1,0 +1,421 @@
+"""What the tensors of a graph are to its reader: feature vectors in symbols, along named axes.
+
+A tensor is an array of numbers, or a `Field`: vectors of features, each a small expression of the
+graph's inputs and weights, laid out along axes of these kinds:
+
+    F  the features of a vector               B  the sequences of a batch, all treated alike
+    K  positions that are counted, one item    T  time as a whole: one expression for every step
+       for each (such as unrolled steps)
+
+Axes merged by a Reshape have the letters of all their parts, "TB". Equal expressions are one
+object, so that "the same weights at every step" is `is`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+
+from elman.errors import LimitError, UnsupportedModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from numpy.typing import DTypeLike, NDArray
+
+    Array = NDArray[Any]
+
+When = Literal["each", "first", "last"]
+_MAX_ADDENDS = 8  # of one sum: products and biases
+_MAX_DEPTH = 64  # of the expression around what a layer gives: units, activation, readout
+
+
+class Function(NamedTuple):
+    """An activation by elman's name, with its parameters if it has any."""
+
+    name: str
+    alpha: float | None = None
+    beta: float | None = None
+    clip: float | None = None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Weight:
+    """An array of the graph, and what the graph calls it; equal arrays are one object."""
+
+    array: Array
+    name: str
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Vector:
+    """The features of one tensor at one place."""
+
+    size: int
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Input(Vector):
+    """The features of x at a step; None: at every step."""
+
+    step: int | None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Given(Vector):
+    """A piece of a state that is an input of the graph: a row of it, and features from `start`."""
+
+    name: str
+    row: int | None
+    start: int
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Fixed(Vector):
+    """Numbers."""
+
+    weight: Weight
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Affine(Vector):
+    """The sum of matrices (out, in) times vectors, and of biases."""
+
+    terms: tuple[tuple[Weight, Vector], ...]
+    biases: tuple[Weight, ...]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Activated(Vector):
+    """An activation of a vector."""
+
+    source: Vector
+    function: Function
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Scaled(Vector):
+    """A vector times numbers, one for each feature."""
+
+    source: Vector
+    by: Weight
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Shifted(Vector):
+    """A vector plus numbers, one for each feature."""
+
+    source: Vector
+    by: Weight
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Joined(Vector):
+    """Vectors one after the other."""
+
+    parts: tuple[Vector, ...]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Hidden(Vector):
+    """The state of a recurrent layer's direction, `chain`: at each, the first or the last step."""
+
+    chain: int
+    when: When
+
+
+class Lengths(NamedTuple):
+    """The input of the graph that says how many steps of each sequence are real."""
+
+    name: str
+
+
+class Field(NamedTuple):
+    """Vectors along named axes; `items` has an axis for every letter K."""
+
+    kinds: tuple[str, ...]
+    items: NDArray[np.object_]
+
+    @property
+    def vector(self) -> Vector:
+        """The first vector, which has the size of all."""
+        if not self.items.size:
+            raise UnsupportedModelError("a tensor without elements is not supported")
+        return self.flat[0]
+
+    @property
+    def flat(self) -> list[Vector]:
+        """All vectors, row by row."""
+        return list(self.items.ravel().tolist())
+
+    def item_axis(self, axis: int) -> int:
+        """Return the axis of `items` that belongs to an axis of kind K."""
+        return "".join(self.kinds[:axis]).count("K")
+
+    def map(self, function: Callable[[Vector], Vector]) -> Field:
+        """Return the field of function(item)."""
+        return Field(self.kinds, objects(map(function, self.flat), self.items.shape))
+
+
+Value = np.ndarray | Field | Lengths
+
+
+def objects(values: Iterable[Vector], shape: tuple[int, ...]) -> NDArray[np.object_]:
+    """Return an array of objects."""
+    result = np.empty(shape, object)
+    for place, value in zip(np.ndindex(shape), values, strict=True):
+        result[place] = value
+    return result
+
+
+def decimal(value: float | np.floating[Any]) -> float:
+    """Return a number; 0.1 for the float32 next to it, which is what was meant."""
+    if isinstance(value, np.float32 | np.float16):
+        return float(str(value))
+    return float(value)
+
+
+def parts_of(vector: Vector) -> tuple[Vector, ...]:
+    """Return the vectors that one consists of."""
+    return vector.parts if isinstance(vector, Joined) else (vector,)
+
+
+def as_array(value: object, dtype: DTypeLike = object) -> Array:
+    """Return an array again of what NumPy took out of one."""
+    if isinstance(value, np.ndarray):
+        return value
+    result = np.empty((), dtype)
+    result[()] = value
+    return result
+
+
+class Symbols:
+    """Makes vectors and weights, each only once, and not more than a graph of its size may need."""
+
+    def __init__(self, items: int, numbers: int) -> None:
+        self._vectors: dict[tuple[object, ...], Vector] = {}
+        self._weights: dict[tuple[object, ...], Weight] = {}
+        self._by_place: dict[tuple[object, ...], Weight] = {}
+        self._alive: list[Array] = []  # so that a place in memory stays that of one array
+        self._names: dict[int, str] = {}
+        self._items = items
+        self._numbers = numbers
+
+    def spend(self, items: int = 0, numbers: int = 0) -> None:
+        """Refuse graphs that make far more than their own size, such as doubling by Concat."""
+        self._items -= items
+        self._numbers -= numbers
+        if min(self._items, self._numbers) < 0:
+            raise LimitError("the graph makes far more elements than it has itself")
+
+    def name(self, array: Array, name: str) -> None:
+        """Remember what the graph calls an array."""
+        self._alive.append(array)
+        if array.size and array.dtype.kind == "f":
+            self._names.setdefault(_place(array), name)
+            self.weight(array, name)
+
+    def weight(self, array: Array, name: str | None = None) -> Weight:
+        """Return the one weight with these numbers."""
+        where = (_place(array), array.shape, array.strides, array.dtype.str)
+        if where in self._by_place:
+            return self._by_place[where]
+        digest = hashlib.blake2b(array.tobytes(), digest_size=32).digest()
+        key = (digest, array.shape, array.dtype.str)
+        if key not in self._weights:
+            found = name or self._names.get(_place(array), "a computed constant")
+            self._weights[key] = Weight(array, found)
+        self._alive.append(array)
+        self._by_place[where] = self._weights[key]
+        return self._weights[key]
+
+    def _make(self, kind: Callable[..., Vector], size: int, *fields: object) -> Vector:
+        key = (kind, size, *fields)
+        if key not in self._vectors:
+            self._vectors[key] = kind(size, *fields)
+        return self._vectors[key]
+
+    def input(self, size: int, step: int | None) -> Vector:
+        """Return the features of x at a step, or at every one."""
+        return self._make(Input, size, step)
+
+    def given(self, size: int, name: str, row: int | None, start: int = 0) -> Vector:
+        """Return a piece of a state that is an input."""
+        return self._make(Given, size, name, row, start)
+
+    def fixed(self, array: Array) -> Vector:
+        """Return numbers as a vector."""
+        return self._make(Fixed, array.size, self.weight(array))
+
+    def hidden(self, size: int, chain: int, when: When) -> Vector:
+        """Return what a recurrent layer gives."""
+        return self._make(Hidden, size, chain, when)
+
+    def activated(self, source: Vector, function: Function) -> Vector:
+        """Return an activation of a vector; a clip or a factor in front of it is its own."""
+        if isinstance(source, Activated) and function.clip is None:
+            before = source.function
+            if before.name == "identity":
+                return self.activated(source.source, function._replace(clip=before.clip))
+            if (before.name, before.beta, function.name) == ("affine", 0, "tanh"):
+                scaled = Function("scaled_tanh", 1.0, before.alpha, before.clip)
+                return self.activated(source.source, scaled)
+        return self._make(Activated, source.size, source, function)
+
+    def joined(self, parts: Iterable[Vector]) -> Vector:
+        """Return vectors one after the other."""
+        flat: list[Vector] = []
+        for part in parts:
+            flat += parts_of(part)
+        self.spend(len(flat))
+        if len(flat) == 1:
+            return flat[0]
+        return self._make(Joined, sum(p.size for p in flat), tuple(flat))
+
+    def linear(self, source: Vector, matrix: Array) -> Vector:
+        """Return source @ matrix, for a matrix (in, out)."""
+        if source.size != matrix.shape[0]:
+            raise UnsupportedModelError(
+                f"expected a matrix of {source.size} rows, got {matrix.shape}"
+            )
+        if isinstance(source, Fixed) and not source.weight.array.any():
+            return self._affine(matrix.shape[1], (), ())
+        return self._affine(matrix.shape[1], ((self.weight(matrix.T), source),), ())
+
+    def _affine(
+        self, size: int, terms: tuple[tuple[Weight, Vector], ...], biases: tuple[Weight, ...]
+    ) -> Vector:
+        if len(terms) + len(biases) > _MAX_ADDENDS:
+            raise UnsupportedModelError(f"it adds more than {_MAX_ADDENDS} vectors")
+        return self._make(Affine, size, terms, biases)
+
+    def add(self, a: Vector, b: Vector) -> Vector:
+        """Return a + b."""
+        if isinstance(a, Fixed) and not isinstance(b, Fixed):
+            a, b = b, a
+        a, b = self._alike(a, b)
+        if isinstance(a, Affine) and isinstance(b, Affine):
+            return self._affine(a.size, a.terms + b.terms, a.biases + b.biases)
+        if isinstance(a, Fixed) and isinstance(b, Fixed):
+            return self.fixed(a.weight.array + b.weight.array)
+        if isinstance(a, Affine) and isinstance(b, Fixed):
+            return self._affine(a.size, a.terms, (*a.biases, b.weight))
+        if isinstance(b, Fixed):
+            return self._make(Shifted, a.size, a, b.weight)
+        raise UnsupportedModelError("it adds a vector that is neither a linear map nor a constant")
+
+    def subtract(self, a: Vector, b: Vector) -> Vector:
+        """Return a - b, for numbers b; what is subtracted is a unit and never a bias."""
+        a, b = self._alike(a, b)
+        if not isinstance(b, Fixed):
+            raise UnsupportedModelError("it subtracts something else than a constant")
+        return self._make(Shifted, a.size, a, self.weight(-b.weight.array, b.weight.name))
+
+    def multiply(self, a: Vector, b: Vector) -> Vector:
+        """Return a * b, one of which is numbers."""
+        if isinstance(a, Fixed):
+            a, b = b, a
+        a, b = self._alike(a, b)
+        if not isinstance(b, Fixed):
+            raise UnsupportedModelError("it multiplies by something else than a constant")
+        return self._make(Scaled, a.size, a, b.weight)
+
+    def scale(self, vector: Vector, factor: float) -> Vector | None:
+        """Return a vector times one number, if that is part of an activation."""
+        if isinstance(vector, Affine):
+            return self.activated(vector, Function("affine", factor, 0.0))
+        if isinstance(vector, Activated):
+            name, alpha, beta, clip = vector.function
+            if name == "identity":
+                return self.activated(vector.source, Function("affine", factor, 0.0, clip))
+            if name == "tanh":
+                alpha, beta = 1.0, 1.0
+            if name in ("tanh", "scaled_tanh") and alpha == 1:
+                return self.activated(vector.source, Function("scaled_tanh", factor, beta, clip))
+        return None
+
+    def offset(self, vector: Vector, number: float) -> Vector | None:
+        """Return a vector plus one number, if that is part of an activation."""
+        if isinstance(vector, Activated) and vector.function[::2] == ("affine", 0):
+            return self.activated(vector.source, vector.function._replace(beta=number))
+        return None
+
+    def divide(self, a: Vector, b: Vector) -> Vector:
+        """Return a / b, for numbers b, as a product with their reciprocals."""
+        a, b = self._alike(a, b)
+        if not isinstance(b, Fixed) or not b.weight.array.all():
+            raise UnsupportedModelError("it divides by something else than a constant without 0")
+        reciprocals = (1 / b.weight.array.astype(np.float64)).astype(b.weight.array.dtype)
+        return self._make(Scaled, a.size, a, self.weight(reciprocals, b.weight.name))
+
+    def _alike(self, a: Vector, b: Vector) -> tuple[Vector, Vector]:
+        """Repeat a single number for every feature of the other vector."""
+        if a.size == b.size:
+            return a, b
+        if isinstance(b, Fixed) and b.size == 1:
+            return a, self.fixed(np.repeat(b.weight.array, a.size))
+        if isinstance(a, Fixed) and a.size == 1:
+            return self.fixed(np.repeat(a.weight.array, b.size)), b
+        raise UnsupportedModelError(f"expected vectors of one size, got {a.size} and {b.size}")
+
+    def piece(self, vector: Vector, start: int, stop: int) -> Vector:
+        """Return the features from start to stop."""
+        if (start, stop) == (0, vector.size):
+            return vector
+        if isinstance(vector, Given):
+            begin = vector.start + start
+            return self.given(stop - start, vector.name, vector.row, begin)
+        if isinstance(vector, Fixed):
+            return self.fixed(vector.weight.array[start:stop])
+        raise UnsupportedModelError("it takes single features out of a vector")
+
+    def rebuild(self, vector: Vector, leaf: Callable[[Vector], Vector | None]) -> Vector:
+        """Return a vector with those parts replaced for which `leaf` gives another."""
+        return self._rebuild(vector, leaf, {}, 0)
+
+    def _rebuild(
+        self,
+        vector: Vector,
+        leaf: Callable[[Vector], Vector | None],
+        done: dict[Vector, Vector],
+        depth: int,
+    ) -> Vector:
+        if depth > _MAX_DEPTH:
+            raise UnsupportedModelError("it is nested too deeply for layers and a readout")
+        if vector not in done:
+            done[vector] = leaf(vector) or self._of_parts(
+                vector, lambda part: self._rebuild(part, leaf, done, depth + 1)
+            )
+        return done[vector]
+
+    def _of_parts(self, vector: Vector, inner: Callable[[Vector], Vector]) -> Vector:
+
+        if isinstance(vector, Affine):
+            terms = tuple((weight, inner(source)) for weight, source in vector.terms)
+            return self._affine(vector.size, terms, vector.biases)
+        if isinstance(vector, Activated):
+            return self.activated(inner(vector.source), vector.function)
+        if isinstance(vector, Scaled | Shifted):
+            return self._make(type(vector), vector.size, inner(vector.source), vector.by)
+        if isinstance(vector, Joined):
+            return self.joined(map(inner, vector.parts))
+        return vector
+
+    def at(self, vector: Vector, when: When) -> Vector:
+        """Return what a vector of every step is at the first or the last one."""
+
+        def leaf(part: Vector) -> Vector | None:
+            if isinstance(part, Hidden) and part.when == "each":
+                return self.hidden(part.size, part.chain, when)
+            if isinstance(part, Input):
+                raise UnsupportedModelError(f"it takes the {when} step of what no layer has read")
+            return None
+
+        return self.rebuild(vector, leaf)
+
+
+def _place(array: Array) -> int:
+    return int(array.__array_interface__["data"][0])
