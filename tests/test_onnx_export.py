@@ -1,0 +1,206 @@
+"""Networks into ONNX models: what is written, that others run it, and the way back."""
+
+from __future__ import annotations
+
+import itertools
+import os
+
+import numpy as np
+import pytest
+
+import elman
+
+onnx = pytest.importorskip("onnx")
+pytestmark = pytest.mark.any_isa
+
+from fixtures.networks import make_inputs  # noqa: E402
+from fixtures.onnx_graphs import reference_rnn  # noqa: E402
+
+ACTIVATIONS = [
+    elman.Activation("tanh"),
+    elman.Activation("relu"),
+    elman.Activation("sigmoid"),
+    elman.Activation("identity"),
+    elman.Activation("leaky_relu", alpha=0.3),
+    elman.Activation("elu"),
+    elman.Activation("thresholded_relu", alpha=0.1),
+    elman.Activation("hard_sigmoid", alpha=0.3, beta=0.4),
+    elman.Activation("softsign"),
+    elman.Activation("softplus"),
+    elman.Activation("scaled_tanh", alpha=1.7, beta=0.6),
+    elman.Activation("affine", alpha=0.7, beta=0.1),
+    elman.Activation("tanh", clip=0.5),
+    elman.Activation("identity", clip=0.5),
+]
+OUTPUTS = ["sigmoid", "identity", "softmax", "tanh", "relu"]
+
+
+def make(rng, *, layers=(5, 4), units=False, start=False, readout=True, **options):
+    """Return a random network with everything asked for."""
+    O, H = (2, sum(layers))
+    options = {"seed": 1} | options
+    if options.get("direction") == "bidirectional":
+        H, width = 2 * H, 2 * layers[-1]
+    else:
+        width = layers[-1]
+    if units:
+        options |= {name: rng.normal(size=3) for name in ("input_shift", "input_scale")}
+        size = O if readout else width
+        options |= {name: rng.normal(size=size) for name in ("output_shift", "output_scale")}
+    if start:
+        options["initial_state"] = rng.normal(size=H)
+    return elman.Network(
+        input_size=3, hidden_size=layers, output_size=O if readout else None, **options
+    )
+
+
+def by_time(x):
+    """Return (B, T, F) as (T, B, F), or back."""
+    return np.ascontiguousarray(x.swapaxes(0, 1))
+
+
+# --- what is written ------------------------------------------------------------------------------
+
+
+def test_the_graph_is_what_the_documentation_says(rng):
+    model = make(rng, activation=["tanh", "identity"], start=True).to_onnx()
+    onnx.checker.check_model(model, full_check=True)
+    shapes = {
+        v.name: [d.dim_param or d.dim_value for d in v.type.tensor_type.shape.dim]
+        for v in [*model.graph.input, *model.graph.output]
+    }
+    assert shapes == {
+        "x": ["time", "batch", 3],
+        "state": ["rows", 9],
+        "y": ["time", "batch", 2],
+        "next_state": ["batch", 9],
+    }
+    first, second = (n for n in model.graph.node if n.op_type == "RNN")
+    attributes = {a.name: onnx.helper.get_attribute_value(a) for a in first.attribute}
+    assert attributes == {
+        "activations": [b"Tanh"],
+        "direction": b"forward",
+        "hidden_size": 5,
+        "layout": 0,
+    }
+    attributes = {a.name: onnx.helper.get_attribute_value(a) for a in second.attribute}
+    assert attributes["activations"] == [b"Affine"]
+    assert (attributes["activation_alpha"], attributes["activation_beta"]) == ([1.0], [0.0])
+
+
+def test_the_same_network_gives_the_same_bytes(rng):
+    net = make(rng)
+    assert net.to_onnx().SerializeToString() == net.to_onnx().SerializeToString()
+
+
+def test_a_file_is_written_whole(rng, tmp_path):
+    net = make(rng, metadata={"origin": "a test"})
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"old")
+    assert net.to_onnx(path) is None
+    assert os.listdir(tmp_path) == ["model.onnx"]
+    assert elman.from_onnx(path) == elman.from_onnx(path.read_bytes()) == net
+    props = {p.key: p.value for p in onnx.load(path).metadata_props}
+    assert props == {"user.origin": "a test"}
+
+
+# --- the way back ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS, ids=str)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_network_comes_back_with_equal_bits(rng, activation, dtype):
+    for output, units, start, bias, readout in itertools.product(OUTPUTS, *[[False, True]] * 4):
+        net = make(
+            rng,
+            units=units,
+            start=start,
+            bias=bias,
+            readout=readout,
+            dtype=dtype,
+            activation=activation,
+            output_activation=output,
+        )
+        assert elman.from_onnx(net.to_onnx()) == net
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS, ids=str)
+def test_any_activation_of_the_readout_computes_the_same_after_the_way_back(rng, activation):
+    net = make(rng, output_activation=activation)
+    x = make_inputs(rng, net, 2, 6)
+    back = elman.from_onnx(net.to_onnx())
+    np.testing.assert_allclose(back(x), net(x), atol=1e-6)
+    assert back == net
+
+
+@pytest.mark.parametrize("direction", ["reverse", "bidirectional"])
+def test_directions_come_back_with_equal_bits(rng, direction):
+    for units, start, readout in itertools.product(*[[False, True]] * 3):
+        net = make(rng, units=units, start=start, readout=readout, direction=direction)
+        assert elman.from_onnx(net.to_onnx()) == net
+
+
+def test_one_direction_for_each_layer_comes_back(rng):
+    net = elman.Network(
+        input_size=3,
+        hidden_size=[4, 5, 6],
+        output_size=2,
+        seed=1,
+        direction=["bidirectional", "reverse", "forward"],
+    )
+    assert elman.from_onnx(net.to_onnx()) == net
+
+
+def test_two_clips_of_one_layer_cannot_be_written():
+    W = (np.ones((2, 1)), np.eye(2), None)
+    clips = (elman.Activation("tanh", clip=1), elman.Activation("tanh", clip=2))
+    net = elman.Network.from_weights([(W, W)], None, activation=[clips], direction="bidirectional")
+    with pytest.raises(elman.ArgumentError, match=r"clip: expected the same for both directions"):
+        net.to_onnx()
+
+
+# --- others run it --------------------------------------------------------------------------------
+
+
+def test_onnxs_reference_evaluator_runs_it(rng):
+    evaluator = pytest.importorskip("onnx.reference").ReferenceEvaluator
+    net = make(rng, layers=(4,), units=True, start=True)
+    x = make_inputs(rng, net, 2, 6)
+    run = net.run(x)
+    y, state = evaluator(net.to_onnx()).run(None, {"x": by_time(x)})
+    np.testing.assert_allclose(y, by_time(run.output), atol=1e-6)
+    np.testing.assert_allclose(state, run.state, atol=1e-6)
+
+
+@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
+@pytest.mark.parametrize("activation", ACTIVATIONS, ids=str)
+def test_onnx_runtime_runs_it_and_streams_by_its_state(rng, activation, direction):
+    runtime = pytest.importorskip("onnxruntime")
+    net = make(rng, units=True, start=True, activation=activation, direction=direction)
+    x = make_inputs(rng, net, 3, 8)
+    session = runtime.InferenceSession(net.to_onnx().SerializeToString())
+    run = net.run(x)
+    y, state = session.run(None, {"x": by_time(x)})
+    np.testing.assert_allclose(y, by_time(run.output), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(state, run.state, rtol=1e-5, atol=1e-5)
+    if direction != "forward":
+        return
+    _, state = session.run(None, {"x": by_time(x[:, :3])})
+    y, state = session.run(None, {"x": by_time(x[:, 3:]), "state": state})
+    np.testing.assert_allclose(y, by_time(run.output[:, 3:]), rtol=1e-5, atol=1e-5)
+    one = x[:1, :2]  # a state of one row is that of every sequence
+    y, _ = session.run(None, {"x": by_time(one), "state": run.state[:1]})
+    expected = net.run(one, state=run.state[:1]).output
+    np.testing.assert_allclose(y, by_time(expected), rtol=1e-5, atol=1e-5)
+
+
+def test_the_weights_in_the_file_are_those_of_the_specification(rng):
+    """The specification's recurrence, on the tensors of the file, gives the network's states."""
+    net = make(rng, layers=(4,), readout=False, activation="relu")
+    tensors = {t.name: onnx.numpy_helper.to_array(t) for t in net.to_onnx().graph.initializer}
+    x = make_inputs(rng, net, 2, 5)
+    W, R, B = (tensors[f"layers.0.{name}"] for name in "WRB")
+    Y, _ = reference_rnn(
+        by_time(x), W, R, B, functions=[lambda z: np.maximum(z, 0)], reverse=[False], clip=np.inf
+    )
+    np.testing.assert_allclose(net(x), by_time(Y[:, 0]), rtol=1e-5, atol=1e-6)

@@ -1,0 +1,422 @@
+"""ONNX models into networks: what PyTorch's exporters write, and what people write by hand."""
+
+from __future__ import annotations
+
+import pathlib
+import sys
+
+import numpy as np
+import pytest
+
+import elman
+from elman.errors import ModelFormatError, UnsupportedModelError
+from elman.interop.onnx import read
+
+onnx = pytest.importorskip("onnx")
+pytestmark = pytest.mark.any_isa
+ReferenceEvaluator = pytest.importorskip("onnx.reference").ReferenceEvaluator
+
+from fixtures.onnx_graphs import helper, model, rnn, value  # noqa: E402
+
+EXPORTS = np.load(pathlib.Path(__file__).parent / "fixtures" / "onnx_exports.npz")
+REFUSED = {
+    "dynamo-one-step": "x has one step in this graph, so that no recurrent matrix is left",
+    "dynamo-lstm": r"node 0 \(LSTM .*\): it has gates",
+    "torchscript-lstm": r"\(LSTM .*\): it has gates",
+    "dynamo-gru": r"\(GRU .*\): it has gates",
+    "torchscript-gru": r"\(GRU .*\): it has gates",
+}
+CASES = [name.removesuffix(".model") for name in EXPORTS.files if name.endswith(".model")]
+
+
+def exported(case):
+    return EXPORTS[f"{case}.model"].tobytes()
+
+
+def arrays(case, kind):
+    return [EXPORTS[name] for name in EXPORTS.files if name.startswith(f"{case}.{kind}.")]
+
+
+def weights(rng, inputs=3, hidden=4, outputs=2):
+    """Return the initializers of one layer and a readout."""
+    return {
+        "W": rng.normal(size=(1, hidden, inputs)).astype("f4"),
+        "R": rng.normal(size=(1, hidden, hidden)).astype("f4"),
+        "B": rng.normal(size=(1, 2 * hidden)).astype("f4"),
+        "M": rng.normal(size=(hidden, outputs)).astype("f4"),
+        "c": rng.normal(size=outputs).astype("f4"),
+        "axis": np.array([1]),
+    }
+
+
+def chain(rng, after, constants=None, *, x=("T", "B", 3), y=None, opset=22, **attributes):
+    """Return a model of an RNN over x, its axis of directions dropped, and nodes after it."""
+    squeeze = helper.make_node("Squeeze", ["Y", "axis"], ["h"])
+    nodes = [helper.make_node("RNN", ["x", "W", "R", "B"], ["Y", "Y_h"], name="rnn", **attributes)]
+    nodes += [squeeze, *after]
+    all_constants = weights(rng) | (constants or {})
+    output = value(y or nodes[-1].output[0], None)
+    return model(nodes, [value("x", x)], [output], all_constants, opset=opset)
+
+
+# --- what PyTorch exports -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case not in REFUSED])
+def test_an_exported_model_gives_what_pytorch_computed(case):
+    outputs = elman.onnx.prepare(exported(case)).run(arrays(case, "input"))
+    for output, expected in zip(outputs, arrays(case, "output"), strict=True):
+        assert output.shape == expected.shape
+        tolerance = 1e-14 if expected.dtype == np.float64 else 2e-6
+        np.testing.assert_allclose(output, expected, atol=tolerance, rtol=tolerance)
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_model_that_no_network_can_express_is_refused_with_the_reason(case):
+    with pytest.raises(UnsupportedModelError, match=REFUSED[case]):
+        elman.from_onnx(exported(case))
+
+
+@pytest.mark.parametrize(
+    ("unrolled", "by_node"),
+    [(c, c.replace("dynamo", "torchscript")) for c in CASES if "dynamo" in c],
+)
+def test_both_exporters_of_one_module_give_one_network_to_the_last_bit(unrolled, by_node):
+    if by_node not in CASES or unrolled in REFUSED:
+        pytest.skip("only one of the exporters has this case")
+    assert elman.from_onnx(exported(unrolled)) == elman.from_onnx(exported(by_node))
+
+
+def test_a_model_frozen_at_14_steps_runs_over_any_number_and_as_a_stream(rng):
+    net = elman.from_onnx(exported("dynamo-14-steps"))
+    frozen = elman.from_onnx(exported("dynamo-free-batch"))
+    assert net == frozen  # the same module, exported with 14 and with 4 steps
+    x = rng.normal(size=(100, 3)).astype("f4")
+    stream = net.stream()
+    assert np.array_equal(np.stack([stream.step(x_t) for x_t in x]), net(x))
+
+
+def test_pytorchs_biases_are_added_in_float64(rng):
+    graph = onnx.load_from_string(exported("dynamo-last-batch-first")).graph
+    tensors = {t.name: onnx.numpy_helper.to_array(t) for t in graph.initializer}
+    expected = tensors["rnn.bias_ih_l0"].astype(float) + tensors["rnn.bias_hh_l0"]
+    net = elman.from_onnx(exported("dynamo-last-batch-first"))
+    assert np.array_equal(net.layers[0].b_h, expected.astype("f4"))
+
+
+def test_the_rows_say_what_became_of_every_part():
+    network, rows = read(exported("dynamo-state"))
+    assert network.hidden_sizes == (5, 5)
+    found = {(row.source, row.target) for row in rows}
+    assert {("x", "x"), ("h", "state"), ("3 unrolled steps", "layers.0")} <= found
+    assert ("rnn.bias_ih_l1", "layers.1.b_h") in found
+    assert ("fc.bias", "readout.b_y") in found
+    notes = {row.target: row.note for row in rows}
+    assert notes["layers.0"] == "rolled up into one recurrence"
+    assert notes["x"].startswith("(time, batch, features)")
+    assert notes["layers.0.b_h"] == "added to the other bias in float64"
+    _, rows = read(exported("dynamo-last-batch-first"))
+    notes = {row.target: row.note for row in rows}
+    assert notes["x"].startswith("(batch, time, features)")
+    assert "outputs='last'" in notes["y"]
+
+
+# --- proof that all steps are alike ---------------------------------------------------------------
+
+
+def changed(case, change):
+    """Return an exported model after change(graph)."""
+    proto = onnx.load_from_string(exported(case))
+    change(proto.graph)
+    return proto
+
+
+def replace_weight(graph, node_index, name, factor):
+    """Give the n-th MatMul that reads a weight one of its own, a little different."""
+    users = [n for n in graph.node if name in n.input]
+    tensor = next(t for t in graph.initializer if t.name == name)
+    other = onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor) * factor, "other")
+    graph.initializer.append(other)
+    place = list(users[node_index].input).index(name)
+    users[node_index].input[place] = "other"
+
+
+def recurrent_matrix(graph):
+    """Return the name of the matrix that several products read."""
+    names = [n.input[1] for n in graph.node if n.op_type == "MatMul"]
+    return next(name for name in names if names.count(name) > 1)
+
+
+@pytest.mark.parametrize("index", [0, 5, 12])
+def test_a_step_with_another_recurrent_matrix_is_found_wherever_it_is(index):
+    proto = changed(
+        "dynamo-14-steps",
+        lambda graph: replace_weight(graph, index, recurrent_matrix(graph), np.float32(1.0000001)),
+    )
+    with pytest.raises(UnsupportedModelError, match=r"step \d+ of layer 0: it has another W_hh"):
+        elman.from_onnx(proto)
+
+
+@pytest.mark.parametrize("index", [0, 7, 12])
+def test_a_step_with_another_bias_is_found_wherever_it_is(index):
+    proto = changed(
+        "dynamo-14-steps",
+        lambda graph: replace_weight(graph, index, "rnn.bias_hh_l0", np.float32(1.0000001)),
+    )
+    with pytest.raises(UnsupportedModelError, match=r"step \d+ of layer 0: its constant differs"):
+        elman.from_onnx(proto)
+
+
+def test_equal_weights_under_different_names_are_the_same_weights():
+    proto = changed(
+        "dynamo-14-steps",
+        lambda graph: replace_weight(graph, 3, recurrent_matrix(graph), np.float32(1)),
+    )
+    assert elman.from_onnx(proto) == elman.from_onnx(exported("dynamo-14-steps"))
+
+
+def test_a_step_with_another_activation_is_refused():
+    def change(graph):
+        [n for n in graph.node if n.op_type == "Tanh"][6].op_type = "Sigmoid"
+
+    with pytest.raises(UnsupportedModelError, match="other weights than the other steps"):
+        elman.from_onnx(changed("dynamo-14-steps", change))
+
+
+def test_steps_in_another_order_are_refused():
+    def change(graph):
+        adds = [n for n in graph.node if n.op_type == "Add" and "getitem" in n.input[1]]
+        adds[3].input[1], adds[4].input[1] = adds[4].input[1], adds[3].input[1]
+
+    with pytest.raises(UnsupportedModelError, match="expected a recurrence over the steps 0 to 13"):
+        elman.from_onnx(changed("dynamo-14-steps", change))
+
+
+def test_a_step_left_out_is_refused():
+    def change(graph):
+        tanhs = [n for n in graph.node if n.op_type == "Tanh"]
+        for node in graph.node:
+            for place, name in enumerate(node.input):
+                if name == tanhs[6].output[0] and node.op_type == "MatMul":
+                    node.input[place] = tanhs[5].output[0]
+
+    with pytest.raises(UnsupportedModelError):
+        elman.from_onnx(changed("dynamo-14-steps", change))
+
+
+def test_an_output_that_is_not_the_same_at_every_step_is_refused():
+    def change(graph):
+        concat = next(n for n in graph.node if n.op_type == "Concat")
+        concat.input[2], concat.input[3] = concat.input[3], concat.input[2]
+
+    with pytest.raises(UnsupportedModelError):
+        elman.from_onnx(changed("dynamo-3-layers-no-bias", change))
+
+
+def test_a_start_state_folded_into_the_first_bias_is_refused():
+    def change(graph):
+        tensor = next(t for t in graph.initializer if t.name.startswith("linear_"))
+        array = onnx.numpy_helper.to_array(tensor) + np.float32(0.5)
+        tensor.CopyFrom(onnx.numpy_helper.from_array(array, tensor.name))
+
+    with pytest.raises(UnsupportedModelError, match="folded into it: export with optimize=False"):
+        elman.from_onnx(changed("dynamo-14-steps", change))
+
+
+# --- what people write by hand --------------------------------------------------------------------
+
+
+def test_a_readout_by_gemm_of_y_h_is_the_last_step(rng):
+    nodes = [
+        helper.make_node("Squeeze", ["Y_h", "axis_0"], ["last"]),
+        helper.make_node("Gemm", ["last", "M", "c"], ["z"]),
+        helper.make_node("Softmax", ["z"], ["y"]),
+    ]
+    proto = chain(rng, nodes, {"axis_0": np.array([0])})
+    network, rows = read(proto)
+    assert network.output_activation == "softmax"
+    assert [row.note for row in rows if row.target == "y"] == [
+        "of the last step: net(x, outputs='last')"
+    ]
+
+
+@pytest.mark.parametrize("order", ["TB", "BT"])
+@pytest.mark.parametrize("free", [True, False])
+def test_a_readout_of_flattened_steps_is_read(rng, order, free):
+    """What exporters of dense layers on three axes write: flatten, multiply, restore."""
+    sizes = {"T": 5, "B": 2}
+    before = [] if order == "TB" else [helper.make_node("Transpose", ["x"], ["X"], perm=[1, 0, 2])]
+    after = [] if order == "TB" else [helper.make_node("Transpose", ["h"], ["g"], perm=[1, 0, 2])]
+    g = "h" if order == "TB" else "g"
+    nodes = [
+        *before,
+        helper.make_node("RNN", ["x" if order == "TB" else "X", "W", "R", "B"], ["Y", ""]),
+        helper.make_node("Squeeze", ["Y", "axis"], ["h"]),
+        *after,
+        helper.make_node("Reshape", [g, "flat"], ["rows"]),
+        helper.make_node("MatMul", ["rows", "M"], ["z"]),
+        helper.make_node("Add", ["c", "z"], ["b"]),
+        helper.make_node("Shape", [g], ["shape"], start=0, end=2),
+        helper.make_node("Concat", ["shape", "outputs"], ["whole"], axis=0),
+        helper.make_node("Reshape", ["b", "whole"], ["y"]),
+    ]
+    constants = weights(rng) | {"flat": np.array([-1, 4]), "outputs": np.array([2])}
+    shape = [letter if free else sizes[letter] for letter in order]
+    proto = model(nodes, [value("x", [*shape, 3])], [value("y", None)], constants)
+    x = rng.normal(size=[*(sizes[letter] for letter in order), 3]).astype("f4")
+    (y,) = elman.onnx.prepare(proto).run([x])
+    (expected,) = ReferenceEvaluator(proto).run(None, {"x": x})
+    np.testing.assert_allclose(y, expected, atol=1e-6)
+
+
+def test_weights_behind_identity_cast_transpose_and_constant_nodes_are_read(rng):
+    w = weights(rng)
+    nodes = [
+        helper.make_node(
+            "Constant", [], ["W64"], value=onnx.numpy_helper.from_array(w["W"].astype("f8"))
+        ),
+        helper.make_node("Cast", ["W64"], ["W32"], to=onnx.TensorProto.FLOAT),
+        helper.make_node("Transpose", ["R_T"], ["R_0"], perm=[0, 2, 1]),
+        helper.make_node("Identity", ["R_0"], ["R_1"]),
+        helper.make_node("RNN", ["x", "W32", "R_1", "B"], ["Y"]),
+    ]
+    constants = {"R_T": w["R"].swapaxes(1, 2).copy(), "B": w["B"]}
+    proto = model(nodes, [value("x", [None, None, 3])], [value("Y", None)], constants)
+    net = elman.from_onnx(proto)
+    assert np.array_equal(net.layers[0].W_xh, w["W"][0])
+    assert np.array_equal(net.layers[0].W_hh, w["R"][0])
+
+
+def test_half_precision_is_widened_to_float32(rng):
+    arrays = {k: v.astype("f2") for k, v in weights(rng).items() if k in "WRB"}
+    arrays["X"] = np.zeros((2, 1, 3), "f2")
+    net = elman.from_onnx(rnn(arrays))
+    assert net.dtype == np.float32
+    assert np.array_equal(net.layers[0].W_xh, arrays["W"][0].astype("f4"))
+
+
+def test_all_sizes_may_be_free(rng):
+    proto = chain(rng, [], x=None, y="h")
+    assert elman.from_onnx(proto).input_size == 3
+
+
+def test_a_start_state_in_a_constant_is_the_networks(rng):
+    start = rng.normal(size=(1, 1, 4)).astype("f4")
+    arrays = weights(rng) | {"X": np.zeros((2, 1, 3), "f4"), "initial_h": start}
+    del arrays["M"], arrays["c"], arrays["axis"]
+    assert np.array_equal(elman.from_onnx(rnn(arrays)).initial_state, start[0, 0])
+
+
+def test_start_states_that_differ_by_sequence_are_refused(rng):
+    start = rng.normal(size=(1, 2, 4)).astype("f4")
+    arrays = weights(rng) | {"X": np.zeros((2, 2, 3), "f4"), "initial_h": start}
+    nodes = [helper.make_node("RNN", ["X", "W", "R", "B", "", "h0"], ["Y"])]
+    constants = {k: arrays[k] for k in "WRB"} | {"h0": start}
+    proto = model(nodes, [value("X", (2, 2, 3))], [value("Y", None)], constants)
+    with pytest.raises(UnsupportedModelError, match="not the same for every sequence"):
+        elman.from_onnx(proto)
+
+
+def test_lengths_are_an_input_of_the_network(rng):
+    arrays = weights(rng) | {
+        "X": np.zeros((4, 2, 3), "f4"),
+        "sequence_lens": np.array([4, 2], "i4"),
+    }
+    arrays = {k: v for k, v in arrays.items() if k not in ("M", "c", "axis")}
+    _, rows = read(rnn(arrays, given=("X", "sequence_lens")))
+    assert [row.target for row in rows if row.source == "sequence_lens"] == ["lengths"]
+    with pytest.raises(UnsupportedModelError, match="sequence_lens are neither an input nor all"):
+        elman.from_onnx(rnn(arrays))
+    arrays["sequence_lens"] = np.array([4, 4], "i4")
+    elman.from_onnx(rnn(arrays))
+
+
+@pytest.mark.parametrize(
+    ("after", "constants", "reason"),
+    [
+        ([("Relu", ["h"], {})], {}, "its activation relu follows no linear map"),
+        ([("MatMul", ["h", "Q"], {}), ("MatMul", ["0", "M"], {})], {}, "more"),
+        ([("Add", ["h", "h"], {})], {}, "adds a vector that is neither"),
+        ([("Mul", ["h", "h"], {})], {}, "multiplies by something else than a constant"),
+        ([("ReduceMean", ["h"], {})], {}, "do not have it"),
+        ([("Gather", ["h", "two"], {"axis": 0})], {"two": np.array(2)}, "neither the first nor"),
+        ([("Gather", ["h", "two"], {"axis": 2})], {"two": np.array(2)}, "picks places of the feat"),
+        ([("Softmax", ["h"], {"axis": 0})], {}, "softmax over the features"),
+        ([("Slice", ["h", "a", "b"], {})], {"a": np.array([0]), "b": np.array([-2])}, "a part of"),
+        ([("Reshape", ["h", "s"], {})], {"s": np.array([0, -1])}, "keep steps, sequences"),
+        ([("Concat", ["h", "h"], {"axis": 0})], {}, "one after the other"),
+        ([("Gemm", ["h", "M", "c"], {"alpha": 2.0})], {}, "expected alpha 1"),
+    ],
+)
+def test_what_a_network_cannot_express_is_refused_with_the_node(rng, after, constants, reason):
+    nodes = [
+        helper.make_node(op, inputs, [str(index)], name=f"last-{index}", **attributes)
+        for index, (op, inputs, attributes) in enumerate(after)
+    ]
+    constants = {"Q": np.eye(4, dtype="f4")} | constants
+    with pytest.raises(UnsupportedModelError, match=reason):
+        elman.from_onnx(chain(rng, nodes, constants, x=(4, 2, 3)))
+
+
+def test_two_layers_that_are_no_chain_are_refused(rng):
+    nodes = [
+        helper.make_node("RNN", ["x", "W", "R", "B"], ["Y2"], name="second"),
+        helper.make_node("Squeeze", ["Y2", "axis"], ["h2"]),
+        helper.make_node("Concat", ["h", "h2"], ["y"], axis=2),
+    ]
+    with pytest.raises(UnsupportedModelError, match=r"node 0 \(RNN 'rnn'\) and node 2 .*same"):
+        elman.from_onnx(chain(rng, nodes))
+
+
+def test_nodes_that_no_output_needs_do_not_matter(rng):
+    nodes = [helper.make_node("NonZero", ["h"], ["unused"])]
+    assert elman.from_onnx(chain(rng, nodes, y="h")).hidden_sizes == (4,)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "error", "reason"),
+    [
+        ({"activations": ["Gelu"]}, UnsupportedModelError, r"got \['Gelu'\]"),
+        ({"activations": ["Tanh", "Tanh"]}, UnsupportedModelError, "expected 1 of the activations"),
+        ({"activations": ["Affine"]}, UnsupportedModelError, "Affine has no default alpha"),
+        ({"activations": ["ScaledTanh"]}, UnsupportedModelError, "has no default alpha"),
+        (
+            {"activation_alpha": [1.0, 2.0]},
+            UnsupportedModelError,
+            "expected 0 values of activation_",
+        ),
+        ({"clip": 0.0}, ModelFormatError, "expected a clip above 0, got 0"),
+        ({"clip": -1.0}, ModelFormatError, "expected a clip above 0"),
+        ({"direction": "sideways"}, ModelFormatError, "direction of RNN, got 'sideways'"),
+        ({"direction": "bidirectional"}, ModelFormatError, r"expected W of the shape \(2,"),
+        ({"layout": 2}, ModelFormatError, "layout 0 or 1, got 2"),
+        ({"hidden_size": 5}, ModelFormatError, "expected a hidden_size of 4, got 5"),
+        ({"linear_before_reset": 1}, UnsupportedModelError, "'linear_before_reset' is unknown"),
+    ],
+)
+def test_attributes_that_make_no_sense_are_refused(rng, attributes, error, reason):
+    with pytest.raises(error, match=r"node 0 \(RNN 'rnn'\).*" + reason):
+        elman.from_onnx(chain(rng, [], y="h", **attributes))
+
+
+@pytest.mark.parametrize("name", ["tanh", "TANH", "Relu", "rElU", "sigmoid"])
+def test_names_of_activations_are_read_in_any_case(rng, name):
+    net = elman.from_onnx(chain(rng, [], y="h", activations=[name]))
+    assert net.activations == (name.lower(),)
+
+
+def test_affine_of_1_and_0_is_the_identity(rng):
+    attributes = {"activations": ["Affine"], "activation_alpha": [1.0], "activation_beta": [0.0]}
+    assert elman.from_onnx(chain(rng, [], y="h", **attributes)).activations == ("identity",)
+
+
+@pytest.mark.parametrize("source", [3, None, ["a"]])
+def test_a_source_of_another_kind_is_a_type_error(source):
+    with pytest.raises(TypeError, match="source: expected a path, bytes or a ModelProto"):
+        elman.from_onnx(source)
+
+
+def test_without_onnx_the_error_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(ImportError, match=r"pip install 'elman\[onnx\]'"):
+        elman.from_onnx(b"")
