@@ -166,6 +166,7 @@ def test_masks_agree_with_keras(isa, case):
     assert net.verify(x, **options).ok
 
 
+@pytest.mark.any_isa
 def test_plain_python_agrees_with_the_reference(rng):
     for net in networks("float64"):
         x, state = inputs(rng, net, 7), rng.standard_normal(net.state_size)
@@ -470,6 +471,7 @@ def test_a_mask_without_holes_is_a_length_or_nothing(rng, isa, dtype):
         assert_same_runs(net.run(x, mask=mask, masked="zero", return_hidden=True), want)
 
 
+@pytest.mark.any_isa
 def test_masks_of_every_form_are_accepted(rng):
     net = make_network("float32", **KINDS[1])
     x = inputs(rng, net, 4, 3, 6)
@@ -486,6 +488,7 @@ def test_masks_of_every_form_are_accepted(rng):
     assert net.run(x[:0], mask=mask).output.shape == (0, 3, 6, 9)
 
 
+@pytest.mark.any_isa
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
@@ -526,6 +529,7 @@ def test_a_wrong_mask_is_one_clear_sentence(options, error, message):
 # --- what cannot be done --------------------------------------------------------------------------
 
 
+@pytest.mark.any_isa
 @pytest.mark.parametrize("direction", ["reverse", "bidirectional"])
 def test_who_looks_back_from_the_end_is_refused_where_the_end_is_not_known(direction):
     net = elman.Network(
@@ -551,6 +555,7 @@ def test_who_looks_back_from_the_end_is_refused_where_the_end_is_not_known(direc
 # --- what such a network is -----------------------------------------------------------------------
 
 
+@pytest.mark.any_isa
 def test_a_bidirectional_network_says_what_it_is():
     net = elman.Network(
         input_size=16, hidden_size=32, output_size=4, direction="bidirectional", seed=0
@@ -582,6 +587,7 @@ def test_a_bidirectional_network_says_what_it_is():
     assert repr(top.layers[2]) == "Layer(2 -> 40 tanh reverse)"
 
 
+@pytest.mark.any_isa
 def test_equal_networks_are_those_of_equal_directions_and_halves(dtype):
     for net, kind in zip(networks(dtype), KINDS, strict=True):
         twin = make_network(dtype, **kind)
@@ -602,6 +608,7 @@ def test_equal_networks_are_those_of_equal_directions_and_halves(dtype):
     assert halves[0] != halves[1]
 
 
+@pytest.mark.any_isa
 def test_files_pickles_and_conversions_keep_the_halves(rng, dtype, tmp_path):
     for net in networks(dtype):
         net.save(tmp_path / "model.safetensors")
@@ -622,6 +629,7 @@ def networks_index(net):
     return [kind["hidden"] for kind in KINDS].index(net.hidden_sizes)
 
 
+@pytest.mark.any_isa
 @pytest.mark.parametrize("init", ["uniform", "glorot", "identity", "echo_state"])
 def test_every_start_draws_each_half_anew(init):
     net = elman.Network(
@@ -668,6 +676,7 @@ def test_a_readout_can_be_fitted_to_both_halves(rng):
     assert errors["bidirectional"] < min(errors["forward"], errors["reverse"]) / 20
 
 
+@pytest.mark.any_isa
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
@@ -701,6 +710,7 @@ def test_a_wrong_direction_is_one_clear_sentence(options, error, message):
         elman.Network(input_size=2, hidden_size=[3, 4], output_size=1, **options)
 
 
+@pytest.mark.any_isa
 @pytest.mark.parametrize(
     ("layers", "message"),
     [
@@ -721,6 +731,7 @@ def test_wrong_halves_are_one_clear_sentence(layers, message):
         elman.Network.from_weights(layers, None, direction="bidirectional")
 
 
+@pytest.mark.any_isa
 def test_a_half_may_have_a_bias_and_the_other_none(rng, tmp_path):
     half = np.ones((3, 2)) / 2, np.eye(3) / 2
     net = elman.Network.from_weights(
