@@ -2,15 +2,17 @@
 //
 //   activation_sweep <instruction set> <function> [stride]
 //
-// Holds tanh, sigmoid, relu, fade, exp and the softmax of (0, x), which is the sigmoid of x, to:
-// the worst error in ulp; the range; no decrease from one float to the next; oddness; NaN for NaN
-// and for nothing else; the special values. exp is seen through the softmax of (0, x) where that is
+// Holds every activation, fade, exp and the softmax of (0, x), which is the sigmoid of x, to: the
+// worst error in ulp; the range; no decrease from one float to the next; oddness; NaN for NaN and
+// for nothing else; the special values. Those with numbers are swept with some that say much, and
+// clip with the bluntest function there is. exp is seen through the softmax of (0, x) where that is
 // exp(x), for x <= -18: every argument of its polynomial occurs there. A stride of k takes every
 // k-th float. The hash of all results is equal for all instruction sets that fuse. The exit code is
 // 1 if anything is broken.
 //
 // An error is measured in units of the spacing of floats at the exact value, subnormals included.
 // The exact value is that of the C library in double: wrong by 2^-27 ulp of a float at most.
+#include <algorithm>
 #include <cinttypes>
 #include <cmath>
 #include <cstdint>
@@ -49,10 +51,11 @@ struct Case {
     std::string name;
     std::function<void(Block&)> apply;
     double (*exact)(double);
-    double worst_ulp;  // allowed
+    double worst_ulp;  // allowed; of the largest term, where the function is a sum
     Range range;
     Shape shape;
     std::vector<std::pair<float, float>> special;
+    double (*largest_term)(double) = nullptr;
 };
 
 struct Report {
@@ -115,7 +118,9 @@ void check_value(const Case& f, float x, float y, Report& report) {
         return;
     }
     report.out_of_range += !(f.range.low <= y && y <= f.range.high);
-    const double error = y == exact ? 0 : std::fabs(y - exact) / ulp(exact);
+    const double size = f.largest_term ? std::max(f.largest_term(x), std::fabs(exact)) : exact;
+    const bool overflows = std::isinf(y) && y == static_cast<float>(exact);
+    const double error = y == exact || overflows ? 0 : std::fabs(y - exact) / ulp(size);
     if (error > report.worst_ulp) {
         report.worst_ulp = error;
         report.worst_at = x;
@@ -204,10 +209,74 @@ double exact_softmax(double x) {
     return std::isinf(x) && x > 0 ? NAN : exact_sigmoid(x);
 }
 
+// The numbers of the activations, as the kernels round them.
+constexpr float kLeak = 0.01f, kElu = 1.75f, kThreshold = 1, kSlope = 0.2f, kMiddle = 0.5f;
+constexpr float kTanhSize = 1.7159f, kTanhSlope = 2.0f / 3, kGain = -1.5f, kOffset = 0.7f;
+constexpr float kClip = 0.75f;
+
+double exact_leaky_relu(double x) {
+    return x < 0 ? kLeak * x : x;
+}
+
+double exact_expm1(double x) {
+    return x < 0 ? std::expm1(x) : x;
+}
+
+double exact_elu(double x) {
+    return x < 0 ? kElu * std::expm1(x) : x;
+}
+
+double exact_thresholded_relu(double x) {
+    return x <= kThreshold ? 0 : x;
+}
+
+double exact_hard_sigmoid(double x) {
+    const double line = double{kSlope} * x + kMiddle;
+    return line < 0 ? 0 : line > 1 ? 1 : line;
+}
+
+double slope_term(double x) {
+    return std::fabs(x) < 10 ? kSlope * std::fabs(x) : 0;
+}
+
+double exact_softsign(double x) {
+    return std::isinf(x) ? std::copysign(1, x) : x / (1 + std::fabs(x));
+}
+
+double exact_softplus(double x) {
+    return (x > 0 ? x : 0) + std::log1p(std::exp(-std::fabs(x)));
+}
+
+double exact_scaled_tanh(double x) {
+    return kTanhSize * std::tanh(kTanhSlope * x);
+}
+
+double exact_affine(double x) {
+    return double{kGain} * x + kOffset;
+}
+
+double gain_term(double x) {
+    return std::fabs(kGain * x);
+}
+
+double exact_clip(double x) {
+    return x < -kClip ? -kClip : x > kClip ? kClip : x;
+}
+
 std::vector<Case> cases_of(const elman::Kernels<float>& kernels) {
     const auto elementwise = [&kernels](Function function, bool faded = false) {
         return [&kernels, function, faded](Block& block) {
             kernels.apply({function, faded}, {block.values, 0}, kBlock, 1);
+        };
+    };
+    const auto general = [&kernels](Function function, double alpha = 0, double beta = 0,
+                                    double clip = INFINITY) {
+        elman::Activation activation = function;
+        activation.alpha = alpha;
+        activation.beta = beta;
+        activation.clip = clip;
+        return [&kernels, activation](Block& block) {
+            kernels.apply(elman::elementwise(activation, false), {block.values, 0}, kBlock, 1);
         };
     };
     const auto softmax_with_zero = [&kernels](Block& block) {
@@ -255,6 +324,78 @@ std::vector<Case> cases_of(const elman::Kernels<float>& kernels) {
          {-inf, inf},
          Shape::increasing,
          {{-0.0f, 0.0f}, {0x1p-100f, 0x1p-100f}, {-0x1.fffffep-101f, 0.0f}}},
+        {"leaky_relu",
+         general(Function::leaky_relu, kLeak),
+         exact_leaky_relu,
+         0.5,
+         {-inf, inf},
+         Shape::increasing,
+         {{-0.0f, -0.0f}, {inf, inf}, {-inf, -inf}}},
+        {"expm1",
+         general(Function::elu, 1),
+         exact_expm1,
+         1.25,
+         {-1, inf},
+         Shape::any,
+         {{-0.0f, -0.0f}, {inf, inf}, {-inf, -1.0f}}},
+        {"elu",
+         general(Function::elu, kElu),
+         exact_elu,
+         2.5,
+         {-kElu, inf},
+         Shape::any,
+         {{-0.0f, -0.0f}, {inf, inf}, {-inf, -kElu}}},
+        {"thresholded_relu",
+         general(Function::thresholded_relu, kThreshold),
+         exact_thresholded_relu,
+         0,
+         {0, inf},
+         Shape::increasing,
+         {{-0.0f, 0.0f}, {1.0f, 0.0f}, {0x1.000002p0f, 0x1.000002p0f}, {inf, inf}, {-inf, 0.0f}}},
+        {"hard_sigmoid",
+         general(Function::hard_sigmoid, kSlope, kMiddle),
+         exact_hard_sigmoid,
+         1,
+         {0, 1},
+         Shape::increasing,
+         {{0.0f, 0.5f}, {-0.0f, 0.5f}, {inf, 1.0f}, {-inf, 0.0f}},
+         slope_term},
+        {"softsign",
+         general(Function::softsign),
+         exact_softsign,
+         1.5,
+         {-1, 1},
+         Shape::any,
+         {{0.0f, 0.0f}, {-0.0f, -0.0f}, {inf, 1.0f}, {-inf, -1.0f}}},
+        {"softplus",
+         general(Function::softplus),
+         exact_softplus,
+         2,
+         {0, inf},
+         Shape::any,
+         {{inf, inf}, {-inf, 0.0f}}},
+        {"scaled_tanh",
+         general(Function::scaled_tanh, kTanhSize, kTanhSlope),
+         exact_scaled_tanh,
+         3,
+         {-kTanhSize, kTanhSize},
+         Shape::odd,
+         {{0.0f, 0.0f}, {-0.0f, -0.0f}, {inf, kTanhSize}, {-inf, -kTanhSize}}},
+        {"affine",
+         general(Function::affine, kGain, kOffset),
+         exact_affine,
+         1,
+         {-inf, inf},
+         Shape::any,
+         {{0.0f, kOffset}, {inf, -inf}, {-inf, inf}},
+         gain_term},
+        {"clip",
+         general(Function::identity, 0, 0, kClip),
+         exact_clip,
+         0,
+         {-kClip, kClip},
+         Shape::increasing,
+         {{-0.0f, -0.0f}, {inf, kClip}, {-inf, -kClip}}},
         {"exp", exp, exact_exp, 1.1, {0, 1}, Shape::increasing, {{-inf, 0.0f}}},
         {"softmax",
          softmax_with_zero,

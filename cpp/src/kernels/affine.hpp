@@ -76,10 +76,19 @@ static void pack(const Real* W, Index rows, Index cols, Real* panels) {
     }
 }
 
+// What of an Elementwise a product does in registers: all of it, or nothing, and finish the rest.
+struct Fused {
+    Function function;
+    bool faded;
+};
+ELMAN_INLINE Fused fused(Elementwise f) {
+    return f.general ? Fused{Function::identity, false} : Fused{f.function, f.faded};
+}
+
 // Calls each(g) with the function g of one vector that f stands for, or not at all if f changes
-// nothing yet. tanh and relu are tiny just where their argument is, which is known earlier.
+// nothing. tanh and relu are tiny just where their argument is, which is known earlier.
 template <class Real, class Each>
-ELMAN_INLINE void with_function(Elementwise f, Each each) {
+ELMAN_INLINE void with_function(Fused f, Each each) {
     using P = Packet<Real>;
     const P limit = fade_limit<Real>(f.faded);
     switch (f.function) {
@@ -93,14 +102,13 @@ ELMAN_INLINE void with_function(Elementwise f, Each each) {
                 return fade<Real>(y, y, limit);
             });
         default:
-            if (f.faded && f.general == nullptr)
-                each([=](P v) ELMAN_INLINED { return fade<Real>(v, v, limit); });
+            if (f.faded) each([=](P v) ELMAN_INLINED { return fade<Real>(v, v, limit); });
     }
 }
 
 // v = f(v)
 template <class Real, int N>
-ELMAN_INLINE void activate(Elementwise f, Packet<Real> (&v)[N]) {
+ELMAN_INLINE void activate(Fused f, Packet<Real> (&v)[N]) {
     with_function<Real>(f, [&](auto function) ELMAN_INLINED {
         ELMAN_EACH (n, N) v[n] = function(v[n]);
     });
@@ -131,7 +139,6 @@ static void apply_general(Elementwise f, Columns<Real> values, Index rows, Index
     });
 }
 
-// What activate left to do.
 template <class Real>
 ELMAN_INLINE void finish(Elementwise f, Real* values, Index rows) {
     if (f.general) apply_general<Real>(f, {values, 0}, rows, 1);
@@ -141,7 +148,7 @@ template <class Real>
 static void apply(Elementwise f, Columns<Real> values, Index rows, Index count) {
     if (f.general) return apply_general<Real>(f, values, rows, count);
     with_function<Real>(
-        f, [&](auto function) ELMAN_INLINED { map<Real>(function, values, rows, count); });
+        fused(f), [&](auto function) ELMAN_INLINED { map<Real>(function, values, rows, count); });
 }
 
 // sum[0] = (sum[0] + sum[1]) + (sum[2] + sum[3]), or what there is of it.
@@ -210,39 +217,37 @@ ELMAN_INLINE void store(Real* p, const Packet<Real> (&v)[N]) {
 // y = f(affine(c, W, x)) for one panel and one column.
 template <class Real, int V>
 static void one_panel(const Real* w, Index cols, int sums, const Real* c, const Real* x, Real* y,
-                      Elementwise f) {
+                      Fused f) {
     Packet<Real> v[V];
     load<Real>(c, v);
     accumulate<Real>(w, cols, sums, x, v);
     activate<Real>(f, v);
     store<Real>(y, v);
-    finish<Real>(f, y, V * kLanes<Real>);
 }
 
 // Two panels at a time, where there is one sum, and so one chain of additions, for every vector:
 // they keep both multiply-add units busy.
 template <class Real, int V>
 static void two_panels(const Real* w, Index cols, int, const Real* c, const Real* x, Real* y,
-                       Elementwise f) {
+                       Fused f) {
     Packet<Real> v[2 * V];
     load<Real>(c, v);
     accumulate<Real, 2, V, 1>(w, cols, x, v);
     store<Real>(y, v);
-    apply<Real>(f, {y, 0}, 2 * V * kLanes<Real>, 1);
+    apply<Real>({f.function, f.faded}, {y, 0}, 2 * V * kLanes<Real>, 1);
 }
 
 // h_t = f(affine(affine(b_h, W_xh, x_t), W_hh, h_(t-1))) for a layer of one panel.
 template <class Real, int V>
 static void one_panel_cell(const PackedMatrix<Real>& W_xh, const PackedMatrix<Real>& W_hh,
                            const Real* bias, const Real* x, const Real* before, Real* after,
-                           Elementwise f) {
+                           Fused f) {
     Packet<Real> v[V];
     load<Real>(bias, v);
     accumulate<Real>(W_xh.panels, W_xh.cols, W_xh.partial_sums, x, v);
     accumulate<Real>(W_hh.panels, W_hh.cols, W_hh.partial_sums, before, v);
     activate<Real>(f, v);
     store<Real>(after, v);
-    finish<Real>(f, after, V * kLanes<Real>);
 }
 
 // The product of one panel and some columns.
@@ -323,10 +328,10 @@ static void many_columns(Product<Real>& p, Index groups) {
 template <class Real>
 struct PanelFunctions {
     using OneColumn = void (*)(const Real* w, Index cols, int sums, const Real* c, const Real* x,
-                               Real* y, Elementwise f);
+                               Real* y, Fused f);
     using Cell = void (*)(const PackedMatrix<Real>& W_xh, const PackedMatrix<Real>& W_hh,
                           const Real* bias, const Real* x, const Real* before, Real* after,
-                          Elementwise f);
+                          Fused f);
     using ManyColumns = void (*)(Product<Real>&, Index groups);
     OneColumn one_panel, two_panels;
     Cell cell;
@@ -368,10 +373,11 @@ static void affine_column(const PackedMatrix<Real>& W, const EvenParts& panels, 
         if (two && backwards) panel = neighbour;
         const PanelFunctions<Real>& functions = kFunctions<Real>[size - 1];
         const Index row = panels.begin(panel) * kLanes<Real>;
-        (two ? functions.two_panels : functions.one_panel)(W.panels + row * W.cols, W.cols,
-                                                           W.partial_sums, c + row, x, y + row, f);
+        (two ? functions.two_panels : functions.one_panel)(
+            W.panels + row * W.cols, W.cols, W.partial_sums, c + row, x, y + row, fused(f));
         done += two ? 2 : 1;
     }
+    finish<Real>(f, y, W.rows);
 }
 
 // Many columns, panel after panel, as many columns at a time as fit the registers; the function

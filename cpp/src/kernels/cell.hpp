@@ -11,8 +11,8 @@ template <class Real>
 static void cell(const PackedMatrix<Real>& W_xh, const PackedMatrix<Real>& W_hh, const Real* bias,
                  const Real* x, const Real* before, Real* after, Elementwise f, bool backwards) {
     const Index size = vectors<Real>(W_hh.rows);
-    if (size <= kPanel)
-        return kFunctions<Real>[size - 1].cell(W_xh, W_hh, bias, x, before, after, f);
+    if (size <= kPanel && f.general == nullptr)
+        return kFunctions<Real>[size - 1].cell(W_xh, W_hh, bias, x, before, after, fused(f));
     const EvenParts panels(size, kPanel);
     affine_column<Real>(W_xh, panels, bias, x, after, {Function::identity, false}, backwards);
     affine_column<Real>(W_hh, panels, after, before, after, f, backwards);
@@ -28,9 +28,12 @@ static void unfold(const PackedMatrix<Real>& W_xh, const PackedMatrix<Real>& W_h
                    Elementwise f) {
     const Index size = vectors<Real>(W_hh.rows);
     if (count == 1 && size <= kPanel) {
-        for (Index t = 0; t < steps; ++t)
+        for (Index t = 0; t < steps; ++t) {
+            Real* after = h.data + (t + 1) * h.stride;
             kFunctions<Real>[size - 1].cell(W_xh, W_hh, bias, x.data + t * x.stride,
-                                            h.data + t * h.stride, h.data + (t + 1) * h.stride, f);
+                                            h.data + t * h.stride, after, fused(f));
+            finish<Real>(f, after, W_hh.rows);
+        }
         return;
     }
     const EvenParts panels(size, kPanel);
