@@ -1,4 +1,4 @@
-"""The kernels' own tanh and sigmoid: accurate, monotone, in range, the same bits on every set.
+"""The kernels' own functions: accurate, the same bits on every set; tanh and sigmoid monotone.
 
 The sweep over all 2^32 floats is the C++ program `activation_sweep` (test_cpp.py). The float64
 functions are held against mpmath here, over 10^7 arguments in the slow test and fewer in the
@@ -9,13 +9,15 @@ import concurrent.futures
 import multiprocessing
 import os
 
+import mpmath
 import numpy as np
 import pytest
-from mpmath import libmp
+from mpmath import libmp, mpf
 
 import elman
 from conftest import FUSED_ISAS, ISAS
-from elman import _core
+from elman import Activation, _core
+from fixtures.activations import GENERAL, UNTRAINABLE
 
 FUNCTIONS = ("tanh", "sigmoid")
 ULP = 2
@@ -25,7 +27,7 @@ PRECISION = 90  # bits of the exact values
 def activate(activation, x):
     """Apply the kernels' own function to an array."""
     if isinstance(activation, str):
-        activation = elman.Activation(activation)
+        activation = Activation(activation)
     return _core.activate(activation._arguments(), x)
 
 
@@ -154,3 +156,127 @@ def test_softmax_neither_overflows_nor_loses_its_sum(isa):
     np.testing.assert_allclose(y[1], elman.reference.softmax(z[1].astype(float)), rtol=1e-6)
     np.testing.assert_allclose(y[2], 1 / 3, rtol=1e-6)
     np.testing.assert_allclose(y.sum(axis=-1), 1, rtol=1e-6)
+
+
+# --- the others, and clip -------------------------------------------------------------------------
+
+# The function of exact numbers, and the worst error in ulp: of the largest term, where it is a sum.
+NUMBERED = {
+    Activation("leaky_relu", alpha=0.01): (lambda v: v * mpf(0.01) if v < 0 else v, 0.5),
+    Activation("elu"): (lambda v: mpmath.expm1(v) if v < 0 else v, 1.25),
+    Activation("elu", alpha=1.75): (lambda v: mpf(1.75) * mpmath.expm1(v) if v < 0 else v, 2.5),
+    Activation("thresholded_relu"): (lambda v: v if v > 1 else mpf(0), 0),
+    Activation("hard_sigmoid"): (lambda v: min(max(mpf(0.2) * v + mpf(0.5), 0), 1), 1),
+    Activation("softsign"): (lambda v: v / (1 + abs(v)), 1.5),
+    Activation("softplus"): (lambda v: mpmath.log1p(mpmath.exp(v)), 2),
+    Activation("scaled_tanh", 1.7159, 0.6): (
+        lambda v: mpf(1.7159) * mpmath.tanh(mpf(0.6) * v),
+        3,
+    ),
+    Activation("affine", -1.5, 0.7): (lambda v: mpf(-1.5) * v + mpf(0.7), 1),
+}
+
+
+def exact_numbered(f, x):
+    """As `exact`."""
+    with mpmath.workprec(PRECISION):
+        y = [NUMBERED[f][0](mpf(v)) for v in x.tolist()]
+        high = [float(v) for v in y]
+        return np.array(high), np.array([float(v - mpf(h)) for v, h in zip(y, high, strict=True)])
+
+
+def worst_numbered_ulp(f, x, high, low):
+    error = np.abs((activate(f, x) - high) - low)
+    size = np.abs(high)
+    if f.beta is not None and f.name != "scaled_tanh":
+        near = np.abs(x) < 10 if f.name == "hard_sigmoid" else True
+        size = np.maximum(size, np.where(near, np.abs(f.alpha * x), 0))
+    return (error / np.spacing(size)).max()
+
+
+@pytest.mark.parametrize("f", NUMBERED, ids=str)
+def test_float64_of_a_function_with_numbers_is_as_near_as_it_says(f, isa):
+    x = hard_arguments(4_000, seed=5)
+    assert worst_numbered_ulp(f, x, *exact_numbered(f, x)) <= NUMBERED[f][1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("f", NUMBERED, ids=str)
+def test_float64_of_a_function_with_numbers_is_as_near_over_a_million_arguments(f):
+    for seed in range(10):
+        x = hard_arguments(100_000, seed=seed)
+        high, low = exact_numbered(f, x)
+        for isa in ISAS:
+            elman.set_isa(isa)
+            assert worst_numbered_ulp(f, x, high, low) <= NUMBERED[f][1], isa
+
+
+@pytest.mark.parametrize("f", [*NUMBERED, *GENERAL, *UNTRAINABLE], ids=str)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_bits_of_all_functions_are_the_same_on_every_fused_set(f, dtype):
+    info = np.finfo(dtype)
+    extremes = [info.max, -info.max, info.tiny, -info.tiny, np.inf, -np.inf, np.nan, 0.0, -0.0]
+    with np.errstate(over="ignore"):
+        x = np.append(hard_arguments(20_000, seed=6), extremes).astype(dtype)
+    results = set()
+    for isa in FUSED_ISAS:
+        elman.set_isa(isa)
+        y = activate(f, x)
+        y[np.isnan(y)] = np.nan
+        results.add(y.tobytes())
+    assert len(results) <= 1
+
+
+@pytest.mark.parametrize("f", [*GENERAL, *UNTRAINABLE], ids=str)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_clip_is_the_function_of_the_clipped_argument(f, dtype, isa):
+    x = np.append(hard_arguments(2_000, seed=7).astype(dtype), [np.inf, -np.inf, np.nan, -0.0])
+    x = x.astype(dtype)
+    for clip in (0.25, 3):
+        clipped = Activation(f.name, f.alpha, f.beta, clip)
+        plain = Activation(f.name, f.alpha, f.beta)
+        want = activate(plain, np.clip(x, dtype(-clip), dtype(clip)))
+        np.testing.assert_array_equal(activate(clipped, x), want)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("f", "want"),
+    [
+        (Activation("leaky_relu"), [0, -0.0, np.inf, -np.inf, 7, -0.07]),
+        (Activation("elu", 2), [0, -0.0, np.inf, -2, 7, 2 * np.expm1(-7)]),
+        (Activation("thresholded_relu", 7), [0, 0, np.inf, 0, 0, 0]),
+        (Activation("thresholded_relu", -8), [0, -0.0, np.inf, 0, 7, -7]),
+        (Activation("hard_sigmoid"), [0.5, 0.5, 1, 0, 1, 0]),
+        (Activation("softsign"), [0, -0.0, 1, -1, 0.875, -0.875]),
+        (Activation("softplus"), [np.log(2), np.log(2), np.inf, 0, 7.00091146645, 0.00091146645]),
+        (Activation("scaled_tanh", 2, 0.5), [0, -0.0, 2, -2, 2 * np.tanh(3.5), -2 * np.tanh(3.5)]),
+        (Activation("affine", 2, -1), [-1, -1, np.inf, -np.inf, 13, -15]),
+        (Activation("identity", clip=2), [0, -0.0, 2, -2, 2, -2]),
+    ],
+    ids=str,
+)
+def test_special_values_of_the_others_are_right(f, want, dtype, isa):
+    x = np.array([0.0, -0.0, np.inf, -np.inf, 7, -7, np.nan], dtype)
+    y = activate(f, x)
+    np.testing.assert_allclose(y, np.array([*want, np.nan]), rtol=3e-7)
+    np.testing.assert_array_equal(np.signbit(y[:2]), np.signbit(want[:2]))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_tiny_arguments_of_elu_softsign_and_the_tail_of_softplus_keep_their_digits(dtype, isa):
+    info = np.finfo(dtype)
+    tiny = np.array([info.smallest_subnormal, info.tiny, info.tiny * 3, info.eps / 8], dtype)
+    np.testing.assert_array_equal(activate("elu", -tiny), -tiny)
+    np.testing.assert_array_equal(activate("softsign", -tiny), -tiny)
+    x = np.linspace(-60, -40, 101).astype(dtype)  # e^x (1 - e^x / 2) is e^x
+    np.testing.assert_allclose(activate("softplus", x), np.exp(x.astype(float)), rtol=info.eps)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_softsign_is_odd_and_in_range(dtype, isa):
+    x = np.abs(hard_arguments(20_000, seed=8)).astype(dtype)
+    y = activate("softsign", x)
+    np.testing.assert_array_equal(activate("softsign", -x), -y)
+    assert y.min() >= 0
+    assert y.max() <= 1

@@ -429,6 +429,19 @@ def test_info_gives_a_person_the_facts(net, model):
         assert fact in text
 
 
+def test_info_says_the_numbers_of_activations(tmp_path):
+    f, g = elman.Activation("leaky_relu", alpha=0.1), elman.Activation("tanh", clip=3)
+    sizes = {"input_size": 3, "hidden_size": [4, 5], "output_size": 2}
+    elman.Network(**sizes, activation=[f, "relu"], output_activation=g, seed=0).save(
+        tmp_path / "model"
+    )
+    text = answer("info", tmp_path / "model").decode()
+    assert "leaky_relu(alpha=0.1), relu; output tanh(clip=3)" in text
+    facts = json.loads(answer("info", tmp_path / "model", "--json"))
+    assert facts["activations"] == ["leaky_relu(alpha=0.1)", "relu"]
+    assert facts["output_activation"] == "tanh(clip=3)"
+
+
 def test_info_understands_a_network_without_readout(tmp_path):
     net = elman.Network(input_size=3, hidden_size=4, output_size=None, seed=0)
     net.save(tmp_path / "model")

@@ -77,7 +77,10 @@ def test_the_example_is_a_project_of_its_own(tmp_path):
 
 # --- the activations ------------------------------------------------------------------------------
 
-FUNCTIONS = ("tanh", "sigmoid", "relu", "fade", "exp", "softmax")
+FUNCTIONS = (
+    *("tanh", "sigmoid", "relu", "fade", "exp", "softmax", "leaky_relu", "expm1", "elu"),
+    *("thresholded_relu", "hard_sigmoid", "softsign", "softplus", "scaled_tanh", "affine", "clip"),
+)
 
 
 def sweep(programs, function, stride, isas):
@@ -96,7 +99,9 @@ def test_every_thousandth_float_keeps_what_its_activation_promises(programs, fun
 
 # `scalar` gives the bits of the other sets that fuse, at a twentieth of their speed.
 @pytest.mark.slow
-@pytest.mark.parametrize("function", ["tanh", "sigmoid"])
+@pytest.mark.parametrize(
+    "function", ["tanh", "sigmoid", "expm1", "softsign", "softplus", "scaled_tanh"]
+)
 def test_every_float_keeps_what_its_activation_promises(programs, function):
     isas = [isa for isa in elman.available_isas() if isa != "scalar"] or ["scalar"]
     assert len(sweep(programs, function, 1, isas)) <= 1

@@ -20,6 +20,7 @@ from elman.errors import (
     ShapeError,
     VerificationError,
 )
+from fixtures.activations import GENERAL, UNTRAINABLE
 from fixtures.bits import assert_same_bits
 
 DTYPES = ("float32", "float64")
@@ -710,6 +711,22 @@ def test_results_are_within_rounding_of_the_reference(isa, dtype, hidden, activa
         run = net.run(x, lengths=[6, 4], return_hidden=True)
         np.testing.assert_allclose(run.output, free.output, rtol=tolerance, atol=tolerance)
         np.testing.assert_allclose(run.hidden, free.hidden, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("f", [*GENERAL, *UNTRAINABLE], ids=str)
+def test_results_of_any_activation_are_within_rounding_of_the_reference(isa, dtype, f):
+    rng = np.random.default_rng(8)
+    for sizes in ((1,), (9,), (40, 70)):  # cell by cell, and more than one panel
+        given = {"activation": f, "output_activation": f, "dtype": dtype}
+        net = random_network(rng, 3, sizes, 5, **given)
+        x = rng.standard_normal((3, 6, 3))
+        report = net.verify(x, lengths=[6, 4, 6])
+        assert report.ok
+        assert report.not_judged == 0
+        stream = net.stream()
+        y = np.stack([stream.step(x_t) for x_t in x[0]])
+        np.testing.assert_array_equal(y, net(x)[0])
 
 
 @pytest.mark.parametrize("case", TORCH_CASES)

@@ -13,6 +13,7 @@ import pytest
 
 import elman
 from elman import pure, reference
+from fixtures.activations import GENERAL, UNTRAINABLE
 from fixtures.exact import exact_run
 from fixtures.networks import make_inputs, make_network
 
@@ -52,6 +53,24 @@ def test_an_activation_takes_its_limits_at_infinity_and_keeps_nan(
     np.testing.assert_array_equal(got, [at_minus_infinity, at_infinity, NAN])
 
 
+@pytest.mark.parametrize(
+    ("name", "numbers", "want"),
+    [
+        ("leaky_relu", (0.1,), [-INF, INF, NAN, -80.0, 800.0]),
+        ("elu", (2.0,), [-2.0, INF, NAN, -2.0, 800.0]),
+        ("thresholded_relu", (1.0,), [0.0, INF, NAN, 0.0, 800.0]),
+        ("hard_sigmoid", (0.2, 0.5), [0.0, 1.0, NAN, 0.0, 1.0]),
+        ("softsign", (), [-1.0, 1.0, NAN, -800 / 801, 800 / 801]),
+        ("softplus", (), [0.0, INF, NAN, 0.0, 800.0]),
+        ("scaled_tanh", (3.0, 0.5), [-3.0, 3.0, NAN, -3.0, 3.0]),
+        ("affine", (2.0, 1.0), [-INF, INF, NAN, -1599.0, 1601.0]),
+    ],
+)
+def test_an_activation_with_numbers_takes_its_limits_and_keeps_nan(name, numbers, want):
+    got = getattr(pure, name)([-INF, INF, NAN, -800.0, 800.0], *numbers)
+    np.testing.assert_allclose(got, want, rtol=1e-15)
+
+
 @pytest.mark.parametrize("z", [[NAN, 1.0, 5000.0], [5000.0, NAN, -1.0], [INF, 0.0, 1.0]])
 def test_softmax_of_nan_or_infinity_is_nan(z):
     assert all(map(math.isnan, pure.softmax(z)))
@@ -77,6 +96,17 @@ def test_a_network_of_integers_is_computed_exactly(rng):
 @pytest.mark.parametrize("output_activation", OUTPUT_ACTIVATIONS)
 def test_run_agrees_with_exact_arithmetic_for_every_activation(rng, activation, output_activation):
     net = make_network(rng, activation=activation, output_activation=output_activation)
+    x = make_inputs(rng, net, 6)
+    y, state = pure.run(pure.weights(net), x.tolist())
+    output, hidden = exact_run(net, x)
+    assert_close(y, output)
+    assert_close(state, hidden[-1])
+
+
+@pytest.mark.parametrize("f", [*GENERAL, *UNTRAINABLE], ids=str)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_run_agrees_with_exact_arithmetic_for_activations_with_numbers(rng, f, dtype):
+    net = make_network(rng, activation=f, output_activation=f, dtype=dtype)
     x = make_inputs(rng, net, 6)
     y, state = pure.run(pure.weights(net), x.tolist())
     output, hidden = exact_run(net, x)

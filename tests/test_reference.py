@@ -12,6 +12,7 @@ import pytest
 import elman
 from elman import reference
 from elman.errors import ShapeError
+from fixtures.activations import GENERAL, UNTRAINABLE
 from fixtures.exact import exact_run
 from fixtures.networks import make_inputs, make_network
 
@@ -52,6 +53,14 @@ POINTS = np.concatenate([np.linspace(-40, 40, 321), [-745.0, -700.0, 700.0, 5e-3
         (reference.sigmoid, lambda z: 1 / (1 + mpmath.exp(-z))),
         (reference.relu, lambda z: max(z, 0)),
         (reference.identity, lambda z: z),
+        (lambda z: reference.leaky_relu(z, 0.25), lambda z: z / 4 if z < 0 else z),
+        (lambda z: reference.elu(z, 2.0), lambda z: 2 * mpmath.expm1(z) if z < 0 else z),
+        (lambda z: reference.thresholded_relu(z, 1.0), lambda z: z if z > 1 else 0),
+        (lambda z: reference.hard_sigmoid(z, 0.25, 0.5), lambda z: min(max(z / 4 + 0.5, 0), 1)),
+        (reference.softsign, lambda z: z / (1 + abs(z))),
+        (reference.softplus, lambda z: mpmath.log1p(mpmath.exp(z))),
+        (lambda z: reference.scaled_tanh(z, 3.0, 0.5), lambda z: 3 * mpmath.tanh(z / 2)),
+        (lambda z: reference.affine(z, 0.5, 0.0), lambda z: z / 2),
     ],
 )
 def test_an_activation_is_accurate_everywhere(function, exact):
@@ -70,12 +79,26 @@ def test_softmax_is_accurate_also_where_exp_overflows():
 
 @pytest.mark.parametrize(
     ("name", "at_minus_infinity", "at_infinity"),
-    [("tanh", -1, 1), ("sigmoid", 0, 1), ("relu", 0, np.inf), ("identity", -np.inf, np.inf)],
+    [
+        ("tanh", -1, 1),
+        ("sigmoid", 0, 1),
+        ("relu", 0, np.inf),
+        ("identity", -np.inf, np.inf),
+        ("leaky_relu", -np.inf, np.inf),
+        ("elu", -1, np.inf),
+        ("thresholded_relu", 0, np.inf),
+        ("hard_sigmoid", 0, 1),
+        ("softsign", -1, 1),
+        ("softplus", 0, np.inf),
+    ],
 )
 def test_an_activation_takes_its_limits_at_infinity_and_keeps_nan(
     name, at_minus_infinity, at_infinity
 ):
-    got = reference.ACTIVATIONS[name](np.array([-np.inf, np.inf, np.nan]))
+    f = elman.Activation(name)
+    numbers = [n for n in (f.alpha, f.beta) if n is not None]
+    with np.errstate(all="ignore"):
+        got = reference.ACTIVATIONS[name](np.array([-np.inf, np.inf, np.nan]), *numbers)
     np.testing.assert_array_equal(got, [at_minus_infinity, at_infinity, np.nan])
 
 
@@ -94,6 +117,17 @@ def test_a_network_of_integers_is_computed_exactly(rng):
     np.testing.assert_array_equal(run.hidden, [[18, 32], [41, 60]])
     np.testing.assert_array_equal(run.output, [[-14], [-19]])
     np.testing.assert_array_equal(run.state, [41, 60])
+
+
+@pytest.mark.parametrize("f", [*GENERAL, *UNTRAINABLE], ids=str)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_run_agrees_with_exact_arithmetic_for_activations_with_numbers(rng, f, dtype):
+    net = make_network(rng, activation=f, output_activation=f, dtype=dtype)
+    x = make_inputs(rng, net, 6)
+    run = reference.run(net, x)
+    output, hidden = exact_run(net, x)
+    np.testing.assert_allclose(run.output, output, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(run.hidden, hidden, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("activation", HIDDEN_ACTIVATIONS)
@@ -210,8 +244,23 @@ def rounded_run(net, x, state=None, lengths=None):
         "relu": lambda z: np.maximum(z, f32(0)),
         "sigmoid": lambda z: f32(1) / (f32(1) + np.exp(-z)),
         "identity": lambda z: z,
+        "leaky_relu": lambda z, a: np.where(z < 0, a * z, z),
+        "elu": lambda z, a: np.where(z < 0, a * np.expm1(z), z),
+        "thresholded_relu": lambda z, a: np.where(z > a, z, f32(0)),
+        "hard_sigmoid": lambda z, a, b: np.clip(a * z + b, f32(0), f32(1)),
+        "softsign": lambda z: z / (f32(1) + abs(z)),
+        "softplus": lambda z: np.maximum(z, f32(0)) + np.log1p(np.exp(-abs(z))),
+        "scaled_tanh": lambda z, a, b: a * np.tanh(b * z),
+        "affine": lambda z, a, b: a * z + b,
         "softmax": lambda z: (e := np.exp(z - z.max(-1, keepdims=True))) / e.sum(-1, keepdims=True),
     }
+
+    def activate(f, z):
+        if f.clip is not None:
+            z = np.clip(z, -net.dtype.type(f.clip), net.dtype.type(f.clip))
+        numbers = [net.dtype.type(n) for n in (f.alpha, f.beta) if n is not None]
+        return functions[f.name](z, *numbers)
+
     output = np.zeros((*batch, T, net.output_size), net.dtype)
     hidden = np.zeros((*batch, T, net.state_size), net.dtype)
     with np.errstate(all="ignore"):
@@ -226,13 +275,13 @@ def rounded_run(net, x, state=None, lengths=None):
                 z = np.einsum("hi,...i->...h", layer.W_xh, v)
                 z = z + (0 if layer.b_h is None else layer.b_h)
                 z = z + np.einsum("hk,...k->...h", layer.W_hh, before)
-                v = functions[layer.activation](z)
+                v = activate(layer.activation, z)
                 after.append(v)
                 start += size
             if net.readout is not None:
                 z = np.einsum("oh,...h->...o", net.readout.W_hy, v)
                 z = z + (0 if net.readout.b_y is None else net.readout.b_y)
-                v = functions[net.readout.activation](z)
+                v = activate(net.readout.activation, z)
             if net.output_scale is not None:
                 v = v * net.output_scale + net.output_shift
             h = np.where(t < lengths, np.concatenate(after, axis=-1), h)
@@ -276,6 +325,71 @@ def test_verify_never_fails_a_right_result(rng, dtype, scale, activation, output
         report = reference.verify(net, x, output, hidden, state, lengths)
         assert report.ok, str(report)
         assert report.steps == 31
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("scale", [0.1, 0.7, 3.0])
+@pytest.mark.parametrize("f", [*GENERAL, *UNTRAINABLE], ids=str)
+def test_verify_never_fails_a_right_result_of_an_activation_with_numbers(rng, dtype, scale, f):
+    for units, hidden in ((False, (33,)), (True, (5, 17))):
+        net = make_network(
+            *(rng,),
+            hidden=hidden,
+            activation=f,
+            output_activation=f,
+            dtype=dtype,
+            scale=scale,
+            units=units,
+            outputs=7,
+        )
+        x = make_inputs(rng, net, 3, 20)
+        report = reference.verify(net, x, *rounded_run(net, x))
+        assert report.ok, str(report)
+        assert report.not_judged == 0
+
+
+@pytest.mark.parametrize("f", [*GENERAL, *UNTRAINABLE], ids=str)
+def test_verify_finds_an_error_beyond_rounding_in_an_activation_with_numbers(rng, f):
+    net = make_network(rng, hidden=(6,), activation=f, outputs=None, scale=0.5)
+    x = make_inputs(rng, net, 30)
+    _, hidden = rounded_run(net, x)
+    for t in range(29):
+        spoiled = hidden.copy()
+        spoiled[t, t % 6] += np.float32(5e-5)
+        report = reference.verify(net, x, spoiled, spoiled)
+        assert not report.ok
+        assert report.where[2] in (t, t + 1)  # the next step is judged from this one
+
+
+def at_the_threshold(dtype, alpha):
+    """Return a unit of thresholded_relu that adds 0.1, 0.2, 0.3 and -0.6 to alpha."""
+    f = elman.Activation("thresholded_relu", alpha=alpha)
+    weights = np.array([[0.1, 0.2, 0.3, -0.6]], dtype)
+    return elman.Network.from_weights(
+        [(weights, [[0.0]], [alpha])], None, activation=f, dtype=dtype
+    )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("alpha", [0.75, -0.75])
+def test_verify_takes_both_sides_of_a_jump_within_rounding_and_nothing_else(dtype, alpha):
+    net = at_the_threshold(dtype, alpha)
+    ulp = float(np.finfo(dtype).eps)
+    ones = np.ones((1, 4), dtype)
+
+    def verdict(value, x=ones):
+        h = np.array([[value]], dtype)
+        return reference.verify(net, x, h, h)
+
+    for right in (0.0, alpha, alpha + ulp, alpha - ulp):
+        assert verdict(right).ok, right
+    for wrong in (alpha / 2, 1e-3, alpha + 1e-3, 1.0, np.nan):
+        assert not verdict(wrong).ok, wrong
+    above, below = ones * [[1, 1, 1, 0.99]], ones * [[1, 1, 1, 1.01]]
+    assert verdict(0.0, below).ok
+    assert verdict(alpha + 0.006, above.astype(dtype)).worst_ratio < 1e6  # nearly the value
+    assert not verdict(0.0, above).ok
+    assert not verdict(alpha - 0.006, below).ok
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

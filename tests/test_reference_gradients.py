@@ -8,6 +8,7 @@ import pytest
 from elman import reference
 from elman.errors import ArgumentError
 from elman.gradients import Gradients
+from fixtures.activations import GENERAL, UNTRAINABLE
 from fixtures.networks import make_inputs, make_network
 
 HIDDEN_ACTIVATIONS = ("tanh", "relu", "sigmoid", "identity")
@@ -102,6 +103,15 @@ def test_squared_error_has_the_gradient_of_every_activation(rng, activation, out
     value, grads = reference.loss_and_gradients(net, x, y)
     w = np.full((2, 5), 0.1)
     assert value == pytest.approx(total_loss(net, x, y, "mse", w), rel=1e-13)
+    assert_all_close(net, grads, lambda: total_loss(net, x, y, "mse", w))
+
+
+@pytest.mark.parametrize("f", [*GENERAL, *UNTRAINABLE], ids=str)
+def test_squared_error_has_the_gradient_of_every_activation_with_numbers(rng, f):
+    net = network(rng, activation=f, output_activation=f, initial_state=True)
+    x, y = make_inputs(rng, net, 2, 5), targets(rng, net, "mse", 2, 5)
+    _, grads = reference.loss_and_gradients(net, x, y)
+    w = np.full((2, 5), 0.1)
     assert_all_close(net, grads, lambda: total_loss(net, x, y, "mse", w))
 
 

@@ -22,6 +22,7 @@ import safetensors.numpy
 import elman
 from elman import storage
 from elman.errors import LimitError, ModelFormatError, UnsupportedModelError
+from fixtures.activations import GENERAL, UNTRAINABLE
 from fixtures.networks import make_inputs, make_network
 
 pytestmark = pytest.mark.any_isa
@@ -164,6 +165,7 @@ def test_what_would_not_be_read_is_not_written(net, rng):
         {"bias": False},
         {"hidden_size": 1, "activation": "relu", "output_activation": "softmax"},
         {"activation": ["sigmoid", "identity"], "output_activation": "identity"},
+        *({"activation": ["tanh", f], "output_activation": f} for f in (*GENERAL, *UNTRAINABLE)),
         {"metadata": {"format": "of the user", "": "", "größe": "μ\n\0"}},
         {"initial_state": [0.5] * 9},
         {"input_shift": [1, 2, 3], "output_scale": [10, 20]},
@@ -462,6 +464,38 @@ BAD_HEADERS = {
         network(lambda n: n["layers"][0]["activation"].update(gamma=0.1)),
         "the activation of layer 0: the key 'gamma' is unknown",
     ),
+    "alpha for a function without": (
+        network(lambda n: n["layers"][1]["activation"].update(alpha=0.1)),
+        "the activation of layer 1, alpha: expected none for tanh, got 0.1",
+    ),
+    "no alpha for a function that needs it": (
+        network(lambda n: n["output_activation"].update(name="affine", beta=1)),
+        "the output activation, alpha: expected a number for affine, got none",
+    ),
+    "alpha a string": (
+        network(lambda n: n["output_activation"].update(name="elu", alpha="1")),
+        "the output activation, alpha: expected a finite number, got '1'",
+    ),
+    "beta a truth value": (
+        network(lambda n: n["output_activation"].update(name="hard_sigmoid", beta=True)),
+        "the output activation, beta: expected a finite number, got True",
+    ),
+    "alpha beyond float64": (
+        network(lambda n: n["output_activation"].update(name="elu", alpha=10**400)),
+        "the output activation, alpha: expected a finite number, got 1000",
+    ),
+    "alpha beyond float32": (
+        network(lambda n: n["output_activation"].update(name="elu", alpha=1e39)),
+        "output_activation, alpha: expected a number that is finite in the .*, got 1e[+]39",
+    ),
+    "clip of zero": (
+        network(lambda n: n["layers"][0]["activation"].update(clip=0)),
+        "the activation of layer 0, clip: expected a number above 0, got 0",
+    ),
+    "clip of softmax": (
+        network(lambda n: n["output_activation"].update(name="softmax", clip=1)),
+        "the output activation, clip: expected none for softmax, got 1",
+    ),
     "no activation": (network(lambda n: n["layers"][0].pop("activation")), "'activation' is missi"),
     "unknown direction": (
         network(lambda n: n["layers"][0].update(direction="backward")),
@@ -478,6 +512,31 @@ BAD_HEADERS = {
         "tensor 'readout.W_hy' is unknown in a network of 2 layers without readout",
     ),
 }
+
+
+def test_the_numbers_of_an_activation_stand_beside_its_name():
+    net = real_network(
+        activation=["tanh", elman.Activation("leaky_relu", alpha=0.25)],
+        output_activation=elman.Activation("hard_sigmoid", clip=3),
+    )
+    header, _ = split(storage.dumps(net))
+    network = json.loads(header["__metadata__"]["network"])
+    assert [layer["activation"] for layer in network["layers"]] == [
+        {"name": "tanh"},
+        {"name": "leaky_relu", "alpha": 0.25},
+    ]
+    assert network["output_activation"] == {
+        "name": "hard_sigmoid",
+        "alpha": 0.2,
+        "beta": 0.5,
+        "clip": 3.0,
+    }
+
+
+def test_numbers_that_a_file_leaves_out_are_those_of_onnx(data):
+    spoil, _ = network(lambda n: n["output_activation"].update(name="hard_sigmoid", clip=2)), None
+    net = storage.loads(spoiled(data, spoil))
+    assert net.output_activation == elman.Activation("hard_sigmoid", 0.2, 0.5, clip=2)
 
 
 @pytest.mark.parametrize("case", BAD_HEADERS)

@@ -36,15 +36,35 @@ struct Hash {
 
 Architecture architecture(std::size_t i) {
     const auto size = [](std::size_t k) { return kSizes[k % 16]; };
-    constexpr Function hidden[] = {Function::tanh, Function::sigmoid, Function::relu,
-                                   Function::identity};
-    constexpr Function output[] = {Function::sigmoid, Function::softmax, Function::tanh,
-                                   Function::identity, Function::relu};
+    const auto general = [](const char* function, double alpha, double beta, double clip) {
+        const auto some = [](double value) {
+            return value == 0 ? std::nullopt : std::optional<double>(value);
+        };
+        return activation_from_name(function, some(alpha), some(beta), some(clip), "");
+    };
+    const Activation hidden[] = {Function::tanh,
+                                 Function::sigmoid,
+                                 Function::relu,
+                                 Function::identity,
+                                 Function::softplus,
+                                 general("elu", 1.5, 0, 0),
+                                 general("scaled_tanh", 1.7159, 0.66, 0),
+                                 general("leaky_relu", 0.3, 0, 0.5),
+                                 Function::softsign,
+                                 general("thresholded_relu", 0.1, 0, 0)};
+    const Activation output[] = {Function::sigmoid,
+                                 Function::softmax,
+                                 Function::tanh,
+                                 Function::identity,
+                                 Function::relu,
+                                 Function::hard_sigmoid,
+                                 general("affine", -0.5, 0.25, 0),
+                                 general("tanh", 0, 0, 0.5)};
     Architecture a;
     a.input_size = size(3 * i + 5);
-    a.layers.push_back({size(i), hidden[i % 4], i % 3 != 0});
-    if (i % 2) a.layers.push_back({size(5 * i + 2), hidden[i / 2 % 4], i % 5 != 0});
-    if (i % 7) a.readout = ReadoutShape{size(7 * i + 1), output[i % 5], i % 4 != 0};
+    a.layers.push_back({size(i), hidden[i % 10], i % 3 != 0});
+    if (i % 2) a.layers.push_back({size(5 * i + 2), hidden[i / 2 % 10], i % 5 != 0});
+    if (i % 7) a.readout = ReadoutShape{size(7 * i + 1), output[i % 8], i % 4 != 0};
     return a;
 }
 

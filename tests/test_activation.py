@@ -1,0 +1,188 @@
+"""Activation: names, numbers, defaults, equality, and what is refused."""
+
+from __future__ import annotations
+
+import copy
+import math
+import pickle
+
+import numpy as np
+import pytest
+
+import elman
+from elman import Activation, ArgumentError
+from fixtures.activations import GENERAL, UNTRAINABLE
+
+# The defaults are those of the ONNX operator RNN (activation_alpha, activation_beta).
+PLAIN = ("tanh", "relu", "sigmoid", "identity", "softsign", "softplus", "softmax")
+DEFAULTS = {
+    "leaky_relu": (0.01, None),
+    "elu": (1.0, None),
+    "thresholded_relu": (1.0, None),
+    "hard_sigmoid": (0.2, 0.5),
+}
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_an_activation_without_numbers_is_its_name(name):
+    f = Activation(name)
+    assert (f.name, f.alpha, f.beta, f.clip) == (name, None, None, None)
+    assert f == name
+    assert name == f
+    assert hash(f) == hash(name)
+    assert {f: 1}[name] == 1
+    assert str(f) == repr(f) == name
+    assert f != "gelu"
+    assert f != 3
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_the_defaults_are_those_of_onnx(name):
+    f = Activation(name)
+    assert (f.alpha, f.beta) == DEFAULTS[name]
+    assert f == name
+    assert f == Activation(name, alpha=DEFAULTS[name][0])
+    assert hash(f) == hash(name)
+    assert f != Activation(name, alpha=0.125)
+    assert Activation(name, alpha=0.125) != name
+    assert f != Activation(name, clip=3)
+
+
+def test_it_says_its_numbers_in_full():
+    assert str(Activation("leaky_relu", alpha=0.1)) == "leaky_relu(alpha=0.1)"
+    assert str(Activation("tanh", clip=3)) == "tanh(clip=3)"
+    assert repr(Activation("affine", 1, beta=1 / 3)) == "affine(alpha=1, beta=0.3333333333333333)"
+    assert str(Activation("elu")) == "elu(alpha=1)"
+
+
+def test_numbers_may_be_of_any_type():
+    f = Activation("hard_sigmoid", alpha=np.float32(0.25), beta=np.int64(1), clip=True)
+    assert (f.alpha, f.beta, f.clip) == (0.25, 1.0, 1.0)
+    assert {type(number) for number in (f.alpha, f.beta, f.clip)} == {float}
+
+
+@pytest.mark.parametrize("f", GENERAL, ids=str)
+def test_it_is_copied_pickled_and_hashed_by_value(f):
+    for twin in (copy.copy(f), copy.deepcopy(f), pickle.loads(pickle.dumps(f))):
+        assert twin == f
+        assert hash(twin) == hash(f)
+    assert [other for other in GENERAL if other == f] == [f]
+
+
+def test_it_is_constant():
+    f = Activation("elu")
+    with pytest.raises(AttributeError, match=r"Activation\.alpha cannot be set"):
+        f.alpha = 2.0
+    with pytest.raises(AttributeError, match=r"Activation\.name cannot be deleted"):
+        del f.name
+    with pytest.raises(AttributeError):
+        f.gamma = 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("gelu",), "^name: expected identity, relu, .*, affine or softmax, got 'gelu'$"),
+        (("tanh", 0.1), "^alpha: expected none for tanh, got 0.1$"),
+        (("leaky_relu", 0.1, 1), "^beta: expected none for leaky_relu, got 1$"),
+        (("scaled_tanh",), "^alpha: expected a number for scaled_tanh, got none$"),
+        (("affine", 2), "^beta: expected a number for affine, got none$"),
+        (("elu", math.nan), "^alpha: expected a finite number, got nan$"),
+        (("affine", 1, math.inf), "^beta: expected a finite number, got inf$"),
+        (("tanh", None, None, 0), "^clip: expected a number above 0, got 0$"),
+        (("tanh", None, None, -3), "^clip: expected a number above 0, got -3$"),
+        (("tanh", None, None, math.inf), "^clip: expected a finite number, got inf$"),
+        (("softmax", None, None, 1), "^clip: expected none for softmax, got 1$"),
+    ],
+)
+def test_wrong_arguments_are_refused_in_one_sentence(arguments, message):
+    with pytest.raises(ArgumentError, match=message):
+        Activation(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((3,), "^name: expected a name, got int$"),
+        (("elu", "1x"), "^alpha: expected a number or None, got str$"),
+        (("elu", [1, 2]), "^alpha: expected a number or None, got list$"),
+        (("tanh", None, None, object()), "^clip: expected a number or None, got object$"),
+    ],
+)
+def test_arguments_of_a_wrong_type_are_refused_in_one_sentence(arguments, message):
+    with pytest.raises(TypeError, match=message):
+        Activation(*arguments)
+
+
+# --- in a network ---------------------------------------------------------------------------------
+
+
+def network(f, **options):
+    sizes = {"input_size": 3, "hidden_size": [5, 4], "output_size": 2, "seed": 0}
+    return elman.Network(**sizes | options, activation=f)
+
+
+@pytest.mark.parametrize("f", [*GENERAL, *UNTRAINABLE], ids=str)
+def test_a_network_has_the_activation_that_it_was_given(f):
+    net = network(f, output_activation=f)
+    assert net.activations == (f, f)
+    assert net.layers[1].activation == net.readout.activation == net.output_activation == f
+    assert repr(net).startswith(f"Network(3 -> 5 {f} -> 4 {f} -> 2 {f}, ")
+    assert pickle.loads(pickle.dumps(net)) == net
+    assert net.astype("float64").activations == (f, f)
+    assert net.astype("float64").astype("float32") == net
+    assert net != network("tanh", output_activation=f)
+    assert hash(net) == hash(network(f, output_activation=f))
+    twin = elman.Network.from_weights(
+        [(layer.W_xh, layer.W_hh, layer.b_h) for layer in net.layers],
+        (net.readout.W_hy, net.readout.b_y),
+        activation=net.activations,
+        output_activation=net.output_activation,
+    )
+    assert twin == net
+
+
+def test_names_and_activations_may_be_mixed():
+    net = network(["leaky_relu", Activation("tanh", clip=2)], output_activation="softplus")
+    assert net.activations == ("leaky_relu", Activation("tanh", clip=2))
+    assert net.output_activation == Activation("softplus")
+
+
+@pytest.mark.parametrize(
+    ("f", "message"),
+    [
+        ("scaled_tanh", "^activation of layer 0, alpha: expected a number for scaled_tanh, got no"),
+        (Activation("elu", alpha=1e39), "^activation of layer 0, alpha: expected .* finite in the"),
+        (Activation("affine", 1, 1e39), "^activation of layer 0, beta: expected .* got 1e[+]39$"),
+        (Activation("tanh", clip=1e39), "^activation of layer 0, clip: expected .* finite in the"),
+        (Activation("tanh", clip=1e-50), "^activation of layer 0, clip: expected a number above 0"),
+        (Activation("softmax"), "^activation of layer 0: expected one of single units, got 'softm"),
+    ],
+)
+def test_a_network_refuses_what_its_dtype_cannot_hold_and_what_is_not_for_layers(f, message):
+    with pytest.raises(ArgumentError, match=message):
+        network(f)
+    if f not in ("scaled_tanh", "softmax"):
+        assert network(f, dtype="float64").activations == (f, f)
+
+
+@pytest.mark.parametrize("f", UNTRAINABLE, ids=str)
+def test_training_refuses_an_activation_whose_value_does_not_tell_its_derivative(f):
+    x, y = np.zeros((2, 3, 3)), np.zeros((2, 3, 2))
+    message = (
+        f"alpha: expected a number of at least 0 for training, got {f.alpha}: values of {f.name}"
+    )
+    net = network(["tanh", f], output_activation="identity")
+    with pytest.raises(ArgumentError, match=f"^activation of layer 1, {message}"):
+        elman.loss_and_gradients(net, x, y)
+    with pytest.raises(ArgumentError, match=f"^activation of layer 1, {message}"):
+        elman.train(net, x, y, epochs=1)
+    net = network("tanh", output_activation=f)
+    with pytest.raises(ArgumentError, match=f"^output_activation, {message}"):
+        elman.loss_and_gradients(net, x, y)
+
+
+def test_the_losses_of_probabilities_need_the_plain_sigmoid():
+    net = network("tanh", output_activation=Activation("sigmoid", clip=4))
+    with pytest.raises(ArgumentError, match=r"'sigmoid' without .*, got output_activation 'sigm"):
+        elman.loss_and_gradients(net, np.zeros((2, 3)), np.zeros((2, 2)), loss="bce")
