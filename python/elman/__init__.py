@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         VerificationError,
     )
     from elman.initialization import EchoState, Identity
+    from elman.interop.keras import from_keras
     from elman.interop.onnx import from_onnx
     from elman.interop.torch import from_torch
     from elman.network import Network
@@ -78,6 +79,7 @@ __all__ = [  # noqa: RUF022
     "VerificationError",
     "available_isas",
     "build_info",
+    "from_keras",
     "from_onnx",
     "from_torch",
     "isa",
@@ -106,6 +108,7 @@ _HOMES = {
     "SGD": "elman.training",
     "EchoState": "elman.initialization",
     "Identity": "elman.initialization",
+    "from_keras": "elman.interop.keras",
     "from_onnx": "elman.interop.onnx",
     "from_torch": "elman.interop.torch",
     "ridge_readout": "elman.ridge",

@@ -761,19 +761,21 @@ output_shift, output_scale, metadata
         self,
         framework: str = "torch",
         *,
-        prefix: str = "rnn",
-        readout: str = "fc",
+        prefix: str | None = None,
+        readout: str | None = None,
         fold_units: bool = False,
     ) -> dict[str, Array]:
-        """Return the weights as NumPy arrays under the names of another framework's model.
+        """Return copies of the weights under the names of another framework's model.
 
         Parameters
         ----------
         framework : str
-            "torch": b_h is `bias_ih`, and `bias_hh` is zero; layers of different kinds are numbered
-            (`rnn.0.weight_ih_l0`, `rnn.1.weight_ih_l0`).
-        prefix, readout : str
-            What your module calls its `nn.RNN` and its `nn.Linear`; "" for one that stands alone.
+            "torch": for `load_state_dict`; b_h is `bias_ih`, and `bias_hh` is zero; layers of
+            different kinds are numbered (`rnn.0.weight_ih_l0`, `rnn.1.weight_ih_l0`). "keras": in
+            Keras' layouts, (I, H) and (H, O), and in the order of `to_keras`.
+        prefix, readout : str, optional
+            What your model calls its RNN and its readout: "rnn" and "fc", or "simple_rnn" and
+            "dense". "" for a module of PyTorch that stands alone.
         fold_units : bool
             As for `to_torch`.
 
@@ -784,7 +786,7 @@ output_shift, output_scale, metadata
         Raises
         ------
         UnsupportedModelError, ArgumentError
-            As for `to_torch`; activations, which a `state_dict` does not hold, are not looked at.
+            As for `to_torch`; activations, which are no weights, are not looked at.
 
         Examples
         --------
@@ -800,11 +802,49 @@ output_shift, output_scale, metadata
         fc.bias (2,)
         """
         from elman.errors import ArgumentError
-        from elman.interop import torch_export
+        from elman.interop import keras_export, torch_export
 
-        if framework != "torch":
-            raise ArgumentError(f"framework: expected 'torch', got {framework!r}")
-        return torch_export.state_dict(self, prefix=prefix, readout=readout, fold_units=fold_units)
+        if framework not in ("torch", "keras"):
+            raise ArgumentError(f"framework: expected 'torch' or 'keras', got {framework!r}")
+        rnn, head = ("rnn", "fc") if framework == "torch" else ("simple_rnn", "dense")
+        make = torch_export.state_dict if framework == "torch" else keras_export.state_dict
+        return make(
+            self,
+            prefix=rnn if prefix is None else _arguments.name("prefix", prefix),
+            readout=head if readout is None else _arguments.name("readout", readout),
+            fold_units=fold_units,
+        )
+
+    def to_keras(self, *, fold_units: bool = False) -> list[Array]:
+        """Return the weights in the order and the layouts of `model.set_weights` of Keras.
+
+        The model has, for every layer, `SimpleRNN(H, activation, use_bias, return_sequences=True)`,
+        in `Bidirectional` if it is bidirectional, and then `Dense(O, activation)`.
+
+        Parameters
+        ----------
+        fold_units : bool
+            As for `to_torch`.
+
+        Returns
+        -------
+        list of ndarray
+            kernel (I, H), recurrent_kernel (H, H) and bias (H,) of each layer, forward before
+            backward, then kernel (H, O) and bias (O,); no biases where the network has none.
+
+        Raises
+        ------
+        UnsupportedModelError, ArgumentError
+            As for `state_dict`.
+
+        Examples
+        --------
+        >>> import elman
+        >>> net = elman.Network(input_size=3, hidden_size=8, output_size=2, seed=0)
+        >>> [array.shape for array in net.to_keras()]
+        [(3, 8), (8, 8), (8,), (8, 2), (2,)]
+        """
+        return list(self.state_dict("keras", fold_units=fold_units).values())
 
     def to_onnx(self, path: str | os.PathLike[str] | None = None) -> onnx.ModelProto | None:
         """Return this network as an ONNX model, or write it to a file, whole or not at all.

@@ -1,0 +1,154 @@
+"""The arrays of an HDF5 file by their paths, read with every guard.
+
+A file may only hold groups, contiguous datasets and plain attributes: links to other places or
+files, external storage, virtual datasets, chunks and filters are refused before anything is read,
+so that the memory taken is in proportion to the file. The HDF5 library itself parses the bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+from elman.errors import ElmanError, LimitError, ModelFormatError, UnsupportedModelError
+from elman.interop import tensor_file
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+MAX_OBJECTS = 4096
+MAX_DEPTH = 16
+MAX_TEXT_BYTES = 2**20
+
+
+class Contents(NamedTuple):
+    """What a file holds that is of use here."""
+
+    arrays: dict[str, NDArray[Any]]  # floating-point datasets, by path
+    names: dict[str, str]  # the attribute `name` of groups, by path
+    attributes: dict[str, str]  # text of the root
+
+
+def read(data: bytes) -> Contents:
+    """Return what the bytes of a file hold."""
+    h5py = _h5py()
+    try:
+        with h5py.File(io.BytesIO(data), "r") as file:
+            walk = _Walk(h5py, len(data))
+            attributes = {
+                name: walk.text(file, name)
+                for name in ("model_config", "keras_version")
+                if name in file.attrs
+            }
+            walk.group(file, "", 0)
+    except ElmanError:
+        raise
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError) as error:
+        reason = str(error).splitlines() or [""]
+        raise ModelFormatError(f"the HDF5 file is damaged: {reason[0][:200]}") from error
+    return Contents(walk.arrays, walk.names, attributes)
+
+
+def _h5py() -> Any:  # noqa: ANN401
+    try:
+        import h5py
+    except ModuleNotFoundError as error:
+        if error.name != "h5py":
+            raise
+        raise ModuleNotFoundError(
+            "elman.from_keras needs h5py: pip install 'elman[keras]'", name="h5py"
+        ) from error
+    return h5py
+
+
+class _Walk:
+    """One walk over all objects of a file, each of which is met once."""
+
+    def __init__(self, h5py: Any, file_bytes: int) -> None:  # noqa: ANN401
+        self.arrays: dict[str, NDArray[Any]] = {}
+        self.names: dict[str, str] = {}
+        self._h5py = h5py
+        self._seen: set[Any] = set()
+        self._bytes_left = file_bytes
+        self._text_left = MAX_TEXT_BYTES
+
+    def group(self, group: Any, path: str, depth: int) -> None:  # noqa: ANN401
+        """Take in a group and everything in it."""
+        self._meet(group, path)
+        if depth > MAX_DEPTH:
+            raise LimitError(f"{path[:80]!r}: expected groups at most {MAX_DEPTH} deep, got more")
+        if depth and "name" in group.attrs:
+            self.names[path] = self.text(group, "name")
+        for name in group:
+            below = f"{path}/{name}".lstrip("/")
+            link = group.get(name, getlink=True)
+            if type(link) is not self._h5py.HardLink:
+                raise UnsupportedModelError(
+                    f"{below[:80]!r}: expected a group or a dataset, got {type(link).__name__},"
+                    " a link to another place"
+                )
+            item = group[name]
+            if isinstance(item, self._h5py.Group):
+                self.group(item, below, depth + 1)
+            elif isinstance(item, self._h5py.Dataset):
+                self._meet(item, below)
+                self._dataset(item, below)
+            else:
+                kind = type(item).__name__
+                raise UnsupportedModelError(
+                    f"{below[:80]!r}: expected a group or a dataset, got {kind}"
+                )
+
+    def _meet(self, item: Any, path: str) -> None:  # noqa: ANN401
+        """Refuse what stands in the file under two names, such as a group in itself."""
+        info = self._h5py.h5o.get_info(item.id)
+        if info.addr in self._seen:
+            raise ModelFormatError(f"{path[:80]!r}: it stands in the file under another name too")
+        self._seen.add(info.addr)
+        if len(self._seen) > MAX_OBJECTS:
+            raise LimitError(f"expected at most {MAX_OBJECTS} groups and datasets, got more")
+
+    def _dataset(self, dataset: Any, path: str) -> None:  # noqa: ANN401
+        """Read a dataset of floating-point numbers, and skip others."""
+        h5d, h5t = self._h5py.h5d, self._h5py.h5t
+        created = dataset.id.get_create_plist()
+        layouts = {h5d.CHUNKED: "a chunked one", h5d.VIRTUAL: "a virtual one"}
+        if created.get_external_count():
+            self._refuse(path, "one in another file")
+        if created.get_layout() not in (h5d.CONTIGUOUS, h5d.COMPACT) or created.get_nfilters():
+            self._refuse(path, layouts.get(created.get_layout(), "a filtered one"))
+        kind = dataset.id.get_type()
+        bfloat16 = isinstance(kind, h5t.TypeOpaqueID) and kind.get_size() == 2
+        if not bfloat16 and not isinstance(kind, h5t.TypeFloatID):
+            return
+        shape = dataset.id.get_space().get_simple_extent_dims()
+        expected = math.prod(shape) * kind.get_size()
+        stored = dataset.id.get_storage_size()
+        if stored != expected or len(shape) > 8:
+            raise ModelFormatError(
+                f"{path[:80]!r}: expected {expected} bytes for {str(shape)[:80]}, got {stored}"
+            )
+        self._bytes_left -= expected
+        if self._bytes_left < 0:
+            raise ModelFormatError(f"{path[:80]!r}: expected data of its own, got shared bytes")
+        array = dataset[...]
+        self.arrays[path] = tensor_file.widened(array.view("<u2")) if bfloat16 else array
+
+    def _refuse(self, path: str, kind: str) -> None:
+        raise UnsupportedModelError(f"{path[:80]!r}: expected a contiguous dataset, got {kind}")
+
+    def text(self, item: Any, name: str) -> str:  # noqa: ANN401
+        """Return an attribute that is one text."""
+        attribute = item.attrs.get_id(name)
+        kind = attribute.get_type()
+        if attribute.shape != () or not isinstance(kind, self._h5py.h5t.TypeStringID):
+            raise ModelFormatError(f"the attribute {name!r}: expected one text")
+        value = item.attrs[name]
+        text: str = value.decode() if isinstance(value, bytes) else str(value)
+        self._text_left -= len(text)
+        if self._text_left < 0:
+            raise LimitError(f"expected attributes of at most {MAX_TEXT_BYTES} bytes, got more")
+        return text

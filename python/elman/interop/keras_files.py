@@ -1,0 +1,162 @@
+"""The files of Keras: what model one holds, and where the weights of its cells are.
+
+`.keras` is a zip archive of `config.json` and `model.weights.h5`; `.weights.h5` is the latter; the
+legacy `.h5` of Keras 2, which Keras 3 still writes, has the config as an attribute.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from elman import _arguments, storage
+from elman.errors import ArgumentError, LimitError, ModelFormatError, UnsupportedModelError
+from elman.interop import files, hdf5, keras_groups, keras_model
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from elman.interop.keras_model import Cell, Dense, Model, Recurrent
+
+    Weights = dict[str, tuple[str, NDArray[Any]]]  # "kernel" -> its path in the file, and itself
+    Find = Callable[[Recurrent | Dense, Cell], Weights]
+
+MAX_CONFIG_BYTES = 256 * 1024  # a layer takes about 2 KiB
+
+
+def open_model(
+    data: bytes, layers: Sequence[str] | None, readout: str | bool | None
+) -> tuple[Model, Find]:
+    """Return the model that a file describes, and what finds the weights of its cells."""
+    if data.startswith(b"PK\x03\x04"):
+        config, contents, keras_2 = _open_archive(data)
+        model = keras_model.of_config(config, keras_2=keras_2)
+        find = _find_by_group(contents)
+    elif data.startswith(b"\x89HDF\r\n\x1a\n"):
+        contents = hdf5.read(data)
+        if "model_config" not in contents.attributes:
+            return _open_weights(contents, layers, readout)
+        text = contents.attributes["model_config"].encode()
+        keras_2 = not contents.attributes.get("keras_version", "2").startswith("3")
+        model = keras_model.of_config(_json(text), keras_2=keras_2)
+        find = _find_by_name(contents)
+    else:
+        raise UnsupportedModelError(
+            "expected a file of Keras (.keras, .weights.h5, .h5), got another kind"
+        )
+    if layers is not None:
+        raise ArgumentError("layers: expected none, as the file says their order, got some")
+    if isinstance(readout, str) and (model.dense is None or model.dense.name != readout):
+        has = "no Dense layer" if model.dense is None else repr(model.dense.name)
+        raise ArgumentError(f"readout: expected {has}, as the file says, got {readout!r}")
+    return model, find
+
+
+def _open_archive(data: bytes) -> tuple[Any, hdf5.Contents, bool]:
+    """Return the config, the weights, and whether Keras 2 wrote them."""
+    archive = files.Archive(data, compressed=True)
+    if "model.weights.npz" in archive.names:
+        raise UnsupportedModelError(
+            "expected weights in model.weights.h5, got model.weights.npz, which holds pickles"
+        )
+    config = _json(archive.read("config.json", MAX_CONFIG_BYTES))
+    keras_2 = False
+    if "metadata.json" in archive.names:
+        version = _json(archive.read("metadata.json", MAX_CONFIG_BYTES)).get("keras_version")
+        keras_2 = str(version).startswith("2")
+    return config, hdf5.read(archive.read("model.weights.h5", files.MAX_FILE_BYTES)), keras_2
+
+
+def _json(text: bytes) -> Any:  # noqa: ANN401
+    if len(text) > MAX_CONFIG_BYTES:
+        raise LimitError(f"expected a config of at most {MAX_CONFIG_BYTES} bytes, got {len(text)}")
+    return storage._json_object(text, "the config")
+
+
+def _open_weights(
+    contents: hdf5.Contents, layers: Sequence[str] | None, readout: str | bool | None
+) -> tuple[Model, Find]:
+    """Return the model of a file that holds weights alone."""
+    root = _root(contents)
+    paths = [path for path in contents.arrays if path.startswith(f"{root}/")]
+    order = None if layers is None else _arguments.listed("layers", layers, "names")
+    return keras_groups.of_groups(paths, order, readout), _find_by_group(contents)
+
+
+def _root(contents: hdf5.Contents) -> str:
+    """Return the group that holds the layers."""
+    for root in ("layers", "_layer_checkpoint_dependencies"):
+        if any(path.startswith(f"{root}/") for path in contents.arrays):
+            return root
+    raise UnsupportedModelError("expected weights below 'layers', as Keras 3 writes them, got none")
+
+
+def _find_by_group(contents: hdf5.Contents) -> Find:
+    """Return what finds weights by the group of their layer, as Keras 3 stores them."""
+    root = _root(contents)
+
+    def find(layer: Recurrent | Dense, cell: Cell) -> Weights:
+        name = contents.names.get(f"{root}/{layer.group}/vars", layer.name)
+        if name not in (layer.name, layer.group) and layer.name != layer.group:
+            raise ModelFormatError(
+                f"layer {layer.name!r}: expected its weights in {layer.group!r}, got those of"
+                f" {name[:80]!r}"
+            )
+        base = "/".join(part for part in (root, layer.group, cell.place, "vars") if part)
+        kinds = _kinds(layer)
+        found = {
+            kind: (f"{base}/{index}", contents.arrays[f"{base}/{index}"])
+            for index, kind in enumerate(kinds)
+            if f"{base}/{index}" in contents.arrays
+        }
+        return _complete(layer, cell, found, base)
+
+    return find
+
+
+def _find_by_name(contents: hdf5.Contents) -> Find:
+    """Return what finds weights by the names of layers, as Keras 2 and its `.h5` have them."""
+
+    def find(layer: Recurrent | Dense, cell: Cell) -> Weights:
+        base = f"model_weights/{layer.name}/"
+        groups: dict[str, Weights] = {}
+        for path, array in contents.arrays.items():
+            parent, _, variable = path.rpartition("/")
+            if path.startswith(base) and _marked(parent.split("/"), cell.mark):
+                groups.setdefault(parent, {})[variable.removesuffix(":0")] = (path, array)
+        if len(groups) != 1:
+            raise ModelFormatError(
+                f"layer {layer.name!r}: expected one group of weights in {base!r},"
+                f" got {len(groups)}"
+            )
+        ((parent, found),) = groups.items()
+        return _complete(layer, cell, found, parent)
+
+    return find
+
+
+def _marked(parts: list[str], mark: str) -> bool:
+    """Say whether a path belongs to a cell: it has its name, or begins with its direction."""
+    return not mark or any(
+        part.startswith(mark) if mark.endswith("_") else part == mark for part in parts
+    )
+
+
+def _kinds(layer: Recurrent | Dense) -> tuple[str, ...]:
+    recurrent = isinstance(layer, keras_model.Recurrent)
+    return ("kernel", "recurrent_kernel", "bias") if recurrent else ("kernel", "bias")
+
+
+def _complete(layer: Recurrent | Dense, cell: Cell, found: Weights, base: str) -> Weights:
+    """Refuse weights of which some are missing, or that the config does not know."""
+    kinds = set(_kinds(layer))
+    allowed = [kinds, kinds - {"bias"}]
+    if cell.use_bias is not None:
+        allowed = allowed[:1] if cell.use_bias else allowed[1:]
+    if set(found) not in allowed:
+        raise ModelFormatError(
+            f"layer {layer.name!r}: expected {', '.join(sorted(allowed[0]))} in {base[:80]!r}, got"
+            f" {', '.join(sorted(found))[:80] or 'nothing'}"
+        )
+    return found

@@ -1,0 +1,341 @@
+"""What the layers of a Keras model are, from its config: a chain of simple RNNs and their readout.
+
+A config is data. Layers are recognised by the names of Keras' own classes; nothing is imported, and
+everything that is not listed here is refused, with the layer and the reason.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from elman.errors import ModelFormatError, UnsupportedModelError
+from elman.interop import keras_graph
+from elman.interop.imported import Row
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Json = Any
+
+_ACTIVATIONS = {
+    "linear": "identity",
+    "tanh": "tanh",
+    "relu": "relu",
+    "sigmoid": "sigmoid",
+    "softmax": "softmax",
+}
+_TRAINING_ONLY = (
+    "ActivityRegularization",
+    "AlphaDropout",
+    "Dropout",
+    "GaussianDropout",
+    "GaussianNoise",
+    "SpatialDropout1D",
+)
+
+
+class Cell(NamedTuple):
+    """One simple RNN cell: where its weights are below its layer, and what it computes."""
+
+    place: str  # in files of Keras 3: "cell", "forward_layer/cell", "cell/cells/simple_rnn_cell_1"
+    mark: str  # in legacy files: a part of the path of its weights
+    activation: Any  # None where it is not known
+    use_bias: bool | None
+    units: int | None
+
+
+class Recurrent(NamedTuple):
+    """A layer of Keras: a stack of cells, or one cell in both directions."""
+
+    name: str
+    group: str  # what its group in a file of Keras 3 is called
+    cells: list[Cell]
+    backward: Cell | None = None
+    go_backwards: bool = False
+    return_sequences: bool = True
+    zero_output: bool = False
+
+
+class Dense(NamedTuple):
+    """The readout."""
+
+    name: str
+    group: str
+    cell: Cell
+
+
+class Model(NamedTuple):
+    """The chain, from the bottom up, and what was left out of it."""
+
+    recurrent: list[Recurrent]
+    dense: Dense | None
+    rows: list[Row]
+    known: bool = True  # whether a config said all this
+
+
+def of_config(config: Json, *, keras_2: bool) -> Model:
+    """Return the chain that a model's config describes."""
+    kind = keras_graph.class_name(config, "the model")
+    if kind not in ("Sequential", "Functional", "Model"):
+        raise UnsupportedModelError(
+            f"expected a Sequential or functional model, got {kind[:80]!r}, whose file does not"
+            " say what it does"
+        )
+    settings = keras_graph.as_object(config.get("config"), "the model")
+    layers = settings.get("layers")
+    if not isinstance(layers, list):
+        raise ModelFormatError("the config of the model: expected a list of layers")
+    groups = dict(zip(map(id, layers), _groups(layers), strict=True))
+    chain = layers if kind == "Sequential" else list(keras_graph.chain(settings, layers))
+    builder = _Builder(keras_2=keras_2)
+    for layer in chain:
+        builder.add(layer, groups[id(layer)])
+    return builder.model()
+
+
+def _groups(layers: list[Json]) -> Iterator[str]:
+    """Yield the name of each layer's group in a file: its class in snake case, and a number."""
+    seen: dict[str, int] = {}
+    for layer in layers:
+        kind = keras_graph.class_name(layer, "a layer")
+        if kind == "InputLayer":
+            yield ""
+            continue
+        name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", kind))
+        name = re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
+        seen[name] = seen.get(name, -1) + 1
+        yield f"{name}_{seen[name]}" if seen[name] else name
+
+
+class _Builder:
+    """Takes in the layers of a chain, from the input to the output."""
+
+    def __init__(self, *, keras_2: bool) -> None:
+        self._recurrent: list[Recurrent] = []
+        self._dense: Dense | None = None
+        self._rows: list[Row] = []
+        self._masking: str | None = None
+        self._keras_2 = keras_2
+
+    def add(self, layer: Json, group: str) -> None:
+        """Take in the next layer, or refuse it."""
+        kind = keras_graph.class_name(layer, "a layer")
+        name = keras_graph.layer_name(layer)
+        config = keras_graph.as_object(layer.get("config"), f"layer {name!r}")
+        adds: dict[str, Callable[[str, str, dict[str, Json]], None]] = {
+            "SimpleRNN": self._add_recurrent,
+            "RNN": self._add_recurrent,
+            "Bidirectional": self._add_recurrent,
+            "Dense": self._add_dense,
+            "TimeDistributed": self._add_time_distributed,
+            "Activation": self._add_activation,
+            "Softmax": self._add_activation,
+            "Masking": self._add_masking,
+        }
+        if kind in adds:
+            adds[kind](name, group, config | {"class_name": kind})
+        elif kind in _TRAINING_ONLY:
+            self._rows.append(Row(name, "", f"{kind} acts in training only"))
+        elif kind != "InputLayer":
+            raise UnsupportedModelError(
+                f"layer {name!r} ({kind[:80]}): expected SimpleRNN, RNN of SimpleRNNCell,"
+                f" Bidirectional of them, Dense at the end, Masking or dropout, got {kind[:80]}"
+            )
+
+    def model(self) -> Model:
+        """Return the chain."""
+        if not self._recurrent:
+            raise UnsupportedModelError("expected a model with a SimpleRNN, got none")
+        if self._masking is not None:
+            how = "zero" if self._recurrent[-1].zero_output else "hold"
+            note = f"net.run(x, mask=(x != {self._masking}).any(-1), masked={how!r}) does it"
+            self._rows.append(Row("masking", "", note))
+        return Model(self._recurrent, self._dense, self._rows)
+
+    def _add_recurrent(self, name: str, group: str, config: dict[str, Json]) -> None:
+        what = f"layer {name!r}"
+        if self._dense is not None:
+            raise UnsupportedModelError(f"{what}: expected it before the Dense layer, got it after")
+        if self._recurrent and not self._recurrent[-1].return_sequences:
+            raise UnsupportedModelError(
+                f"layer {self._recurrent[-1].name!r}: expected return_sequences=True below another"
+                " RNN, got False"
+            )
+        if config["class_name"] == "Bidirectional":
+            layer = self._bidirectional(name, group, config)
+        else:
+            layer = self._one_direction(name, group, config)
+        self._recurrent.append(layer)
+
+    def _one_direction(self, name: str, group: str, config: dict[str, Json]) -> Recurrent:
+        what = f"layer {name!r}"
+        self._note_settings(name, config)
+        return Recurrent(
+            name,
+            group,
+            self._cells(what, config),
+            None,
+            _flag(config, "go_backwards", what),
+            _flag(config, "return_sequences", what),
+            _flag(config, "zero_output_for_mask", what),
+        )
+
+    def _bidirectional(self, name: str, group: str, config: dict[str, Json]) -> Recurrent:
+        what = f"layer {name!r}"
+        if config.get("merge_mode") != "concat":
+            raise UnsupportedModelError(
+                f"{what}: expected merge_mode 'concat', got {str(config.get('merge_mode'))[:40]!r}"
+            )
+        halves: list[Recurrent] = []
+        for key in ("layer", "backward_layer"):
+            half: Json = config.get(key)
+            if half is None and key == "backward_layer":  # Keras 2 leaves out what follows
+                halves.append(halves[0]._replace(go_backwards=not halves[0].go_backwards))
+                continue
+            kind = keras_graph.class_name(half, what)
+            if kind not in ("SimpleRNN", "RNN"):
+                raise UnsupportedModelError(
+                    f"{what} (Bidirectional): expected SimpleRNN, got {kind[:80]}"
+                )
+            inner = keras_graph.as_object(half["config"], what) | {"class_name": kind}
+            halves.append(
+                self._one_direction(f"{name}/{keras_graph.layer_name(half)}", group, inner)
+            )
+        forward, backward = halves
+        if len(forward.cells) != 1 or len(backward.cells) != 1:
+            raise UnsupportedModelError(
+                f"{what}: expected one cell in each direction, got a stack, whose upper cells"
+                " read one direction only"
+            )
+        if forward.go_backwards or not backward.go_backwards:
+            raise UnsupportedModelError(f"{what}: expected a forward and a backward layer")
+        return forward._replace(
+            name=name,
+            cells=[_within("forward_layer", "forward_", forward.cells[0])],
+            backward=_within("backward_layer", "backward_", backward.cells[0]),
+        )
+
+    def _cells(self, what: str, config: dict[str, Json]) -> list[Cell]:
+        """Return the cells of SimpleRNN, RNN(SimpleRNNCell) or RNN(StackedRNNCells)."""
+        if config["class_name"] == "SimpleRNN":
+            return [self._cell(what, config, "cell", "")]
+        outer: Json = config.get("cell")
+        kind = keras_graph.class_name(outer, what)
+        inner = keras_graph.as_object(outer["config"], what)
+        if kind == "SimpleRNNCell":
+            return [self._cell(what, inner, "cell", "")]
+        cells = inner.get("cells") if kind == "StackedRNNCells" else None
+        if not isinstance(cells, list) or not cells:
+            raise UnsupportedModelError(f"{what}: expected cells of SimpleRNNCell, got {kind[:80]}")
+        result = []
+        for index, cell in enumerate(cells):
+            if (kind := keras_graph.class_name(cell, what)) != "SimpleRNNCell":
+                raise UnsupportedModelError(
+                    f"{what}: expected cells of SimpleRNNCell, got {kind[:80]}"
+                )
+            place = f"cell/cells/simple_rnn_cell_{index}" if index else "cell/cells/simple_rnn_cell"
+            config = keras_graph.as_object(cell["config"], what)
+            result.append(self._cell(what, config, place, keras_graph.layer_name(cell)))
+        return result
+
+    def _cell(self, what: str, config: dict[str, Json], place: str, mark: str) -> Cell:
+        return Cell(
+            place,
+            mark,
+            self._activation(what, config.get("activation")),
+            _flag(config, "use_bias", what, default=True),
+            _units(config, what),
+        )
+
+    def _add_dense(self, name: str, group: str, config: dict[str, Json], place: str = "") -> None:
+        what = f"layer {name!r}"
+        if self._dense is not None or not self._recurrent:
+            where = "below the RNN" if self._dense is None else "after another"
+            raise UnsupportedModelError(
+                f"{what}: expected one Dense layer at the end, got it {where}"
+            )
+        self._dense = Dense(name, group, self._cell(what, config, place, ""))
+
+    def _add_time_distributed(self, name: str, group: str, config: dict[str, Json]) -> None:
+        what = f"layer {name!r}"
+        inner: Json = config.get("layer")
+        if (kind := keras_graph.class_name(inner, what)) != "Dense":
+            raise UnsupportedModelError(
+                f"{what} (TimeDistributed): expected Dense, got {kind[:80]}"
+            )
+        self._add_dense(name, group, keras_graph.as_object(inner["config"], what), "layer")
+
+    def _add_activation(self, name: str, group: str, config: dict[str, Json]) -> None:
+        """Let the readout have the activation that follows it."""
+        what = f"layer {name!r}"
+        softmax = config["class_name"] == "Softmax"
+        if softmax and config.get("axis", -1) != -1:
+            raise UnsupportedModelError(f"{what}: expected a softmax over the last axis")
+        if self._dense is None or self._dense.cell.activation != "identity":
+            raise UnsupportedModelError(
+                f"{what}: expected it after a Dense layer without activation"
+            )
+        activation = "softmax" if softmax else self._activation(what, config.get("activation"))
+        cell = self._dense.cell._replace(activation=activation)
+        self._dense = self._dense._replace(cell=cell)
+        self._rows.append(Row(name, "readout.activation", str(activation)))
+
+    def _add_masking(self, name: str, group: str, config: dict[str, Json]) -> None:
+        if self._recurrent:
+            raise UnsupportedModelError(f"layer {name!r}: expected Masking below the RNN")
+        value = config.get("mask_value", 0.0)
+        if type(value) not in (int, float):
+            raise ModelFormatError(f"layer {name!r}: expected a mask_value that is a number")
+        self._masking = repr(value)
+
+    def _note_settings(self, name: str, config: dict[str, Json]) -> None:
+        """Say what becomes of settings that leave no trace in a network."""
+        for key, note in (
+            ("dropout", "acts in training only"),
+            ("recurrent_dropout", "acts in training only"),
+            ("stateful", "keep run.state yourself, or use net.stream()"),
+            ("return_state", "run.state has the states of all layers"),
+            ("unroll", "a matter of speed"),
+            ("zero_output_for_mask", "masked='zero' gives outputs of zero"),
+        ):
+            if config.get(key):
+                self._rows.append(Row(f"{name}.{key}", "", note))
+        policy = config.get("dtype")
+        if isinstance(policy, dict):
+            policy = keras_graph.as_object(policy.get("config", {}), name).get("name")
+        if policy not in (None, "float32", "float64"):
+            note = "elman computes in the dtype of the network"
+            self._rows.append(Row(f"{name}.dtype={str(policy)[:40]}", "", note))
+
+    def _activation(self, what: str, value: Json) -> Any:  # noqa: ANN401
+        """Return elman's activation of a name, or of a serialized function of Keras."""
+        if isinstance(value, dict):
+            kind = keras_graph.class_name(value | {"registered_name": None}, what)
+            is_function = kind == "function" and value.get("registered_name") in (None, "function")
+            value = value.get("config") if is_function else kind
+        name = "linear" if value is None else value
+        if not isinstance(name, str) or name not in _ACTIVATIONS:
+            raise UnsupportedModelError(
+                f"{what}: expected one of the activations {', '.join(_ACTIVATIONS)},"
+                f" got {str(name)[:80]!r}"
+            )
+        return _ACTIVATIONS[name]
+
+
+def _within(place: str, mark: str, cell: Cell) -> Cell:
+    return cell._replace(place=f"{place}/{cell.place}", mark=mark)
+
+
+def _flag(config: dict[str, Json], key: str, what: str, *, default: bool = False) -> bool:
+    value = config.get(key, default)
+    if not isinstance(value, bool):
+        raise ModelFormatError(f"{what}: expected {key} to be true or false")
+    return value
+
+
+def _units(config: dict[str, Json], what: str) -> int:
+    units = config.get("units")
+    if type(units) is not int or units < 1:
+        raise ModelFormatError(f"{what}: expected units, a positive number")
+    return units
