@@ -15,10 +15,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike, NDArray
 
+    from elman._arguments import LayerActivation
+    from elman.activation import Activation
     from elman.interop.keras_files import Find, Weights
     from elman.interop.keras_model import Cell, Dense, Model, Recurrent
     from elman.network import Network
 
+    Activations = LayerActivation | Sequence[LayerActivation]
     Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 __all__ = ["from_keras", "read"]
@@ -27,8 +30,8 @@ __all__ = ["from_keras", "read"]
 def from_keras(
     path: Path,
     *,
-    activation: str | Sequence[str] | None = None,
-    output_activation: str | None = None,
+    activation: Activations | None = None,
+    output_activation: str | Activation | None = None,
     layers: Sequence[str] | None = None,
     readout: str | bool | None = None,
     dtype: DTypeLike | None = None,
@@ -58,7 +61,7 @@ def from_keras(
     path : path
         A `.keras` file, a legacy `.h5` file, or `.weights.h5`, which holds no activations and no
         order of layers of different classes.
-    activation, output_activation : str, optional
+    activation, output_activation : str or Activation, optional
         For `.weights.h5` they must be given; elsewhere the file says them.
     layers : sequence of str, optional
         For `.weights.h5`: the names of the recurrent layers in the file, from the bottom up
@@ -108,8 +111,8 @@ def from_keras(
 def read(
     path: Path,
     *,
-    activation: str | Sequence[str] | None = None,
-    output_activation: str | None = None,
+    activation: Activations | None = None,
+    output_activation: str | Activation | None = None,
     layers: Sequence[str] | None = None,
     readout: str | bool | None = None,
     dtype: DTypeLike | None = None,
@@ -138,7 +141,7 @@ def read(
         Network.from_weights(
             [part.weights for part in parts],
             None if head is None else _readout(head),
-            activation=_activations(activation, parts),
+            activation=_activations(activation, parts, directions),
             output_activation=_output_activation(output_activation, model.dense),
             direction=directions,
             dtype=_arguments.common_dtype(arrays) if dtype is None else dtype,
@@ -243,29 +246,29 @@ def _directions(model: Model) -> list[str]:
     return directions
 
 
-def _activations(given: str | Sequence[str] | None, parts: list[_Part]) -> list[Any]:
-    """Return the activation of every layer, a pair where its directions differ."""
+def _activations(given: Activations | None, parts: list[_Part], directions: list[str]) -> Any:  # noqa: ANN401
+    """Return the activations as `Network.from_weights` takes them: known, or as they were said."""
+    cells = [(part, cell) for part in parts for cell in part.cells]
+    if cells[0][1].activation is None:
+        if given is None:
+            raise ArgumentError(
+                "activation: expected the activation of the layers, which a file of weights does"
+                " not hold, got none"
+            )
+        return given
     if given is not None:
-        said = _arguments.activations(given, len(parts))
-        for part, name in zip(parts, said, strict=True):
-            for cell in part.cells:
-                if cell.activation not in (None, name):
-                    raise ArgumentError(
-                        f"activation: expected {str(cell.activation)!r}, as the file says of"
-                        f" {part.name!r}, got {str(name)!r}"
-                    )
-        if parts[0].cells[0].activation is None:
-            return said
-    if parts[0].cells[0].activation is None:
-        raise ArgumentError(
-            "activation: expected the activation of the layers, which a file of weights does not"
-            " hold, got none"
-        )
-    both = [[cell.activation for cell in part.cells] for part in parts]
-    return [names[0] if names[0] == names[-1] else tuple(names) for names in both]
+        said = _arguments.activations(given, directions)
+        for (part, cell), name in zip(cells, said, strict=True):
+            if cell.activation != name:
+                raise ArgumentError(
+                    f"activation: expected {str(cell.activation)!r}, as the file says of"
+                    f" {part.name!r}, got {str(name)!r}"
+                )
+    known = [[cell.activation for cell in part.cells] for part in parts]
+    return [names[0] if len(names) == 1 else names for names in known]
 
 
-def _output_activation(given: str | None, dense: Dense | None) -> Any:  # noqa: ANN401
+def _output_activation(given: str | Activation | None, dense: Dense | None) -> Any:  # noqa: ANN401
     if dense is None:
         if given is not None:
             raise ArgumentError(

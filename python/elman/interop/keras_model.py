@@ -10,21 +10,16 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from elman.errors import ModelFormatError, UnsupportedModelError
-from elman.interop import keras_graph
+from elman.interop import keras_activations, keras_graph
 from elman.interop.imported import Row
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from elman.activation import Activation
+
     Json = Any
 
-_ACTIVATIONS = {
-    "linear": "identity",
-    "tanh": "tanh",
-    "relu": "relu",
-    "sigmoid": "sigmoid",
-    "softmax": "softmax",
-}
 _TRAINING_ONLY = (
     "ActivityRegularization",
     "AlphaDropout",
@@ -40,7 +35,7 @@ class Cell(NamedTuple):
 
     place: str  # in files of Keras 3: "cell", "forward_layer/cell", "cell/cells/simple_rnn_cell_1"
     mark: str  # in legacy files: a part of the path of its weights
-    activation: Any  # None where it is not known
+    activation: Activation | None  # None where it is not known
     use_bias: bool | None
     units: int | None
 
@@ -130,7 +125,7 @@ class _Builder:
             "Dense": self._add_dense,
             "TimeDistributed": self._add_time_distributed,
             "Activation": self._add_activation,
-            "Softmax": self._add_activation,
+            **dict.fromkeys(keras_activations.LAYERS, self._add_activation),
             "Masking": self._add_masking,
         }
         if kind in adds:
@@ -243,7 +238,7 @@ class _Builder:
         return Cell(
             place,
             mark,
-            self._activation(what, config.get("activation")),
+            keras_activations.of_value(config.get("activation"), what, keras_2=self._keras_2),
             _flag(config, "use_bias", what, default=True),
             _units(config, what),
         )
@@ -269,14 +264,15 @@ class _Builder:
     def _add_activation(self, name: str, group: str, config: dict[str, Json]) -> None:
         """Let the readout have the activation that follows it."""
         what = f"layer {name!r}"
-        softmax = config["class_name"] == "Softmax"
-        if softmax and config.get("axis", -1) != -1:
-            raise UnsupportedModelError(f"{what}: expected a softmax over the last axis")
         if self._dense is None or self._dense.cell.activation != "identity":
             raise UnsupportedModelError(
                 f"{what}: expected it after a Dense layer without activation"
             )
-        activation = "softmax" if softmax else self._activation(what, config.get("activation"))
+        if (kind := config["class_name"]) in keras_activations.LAYERS:
+            activation = keras_activations.of_layer(kind, config, what)
+        else:
+            value = config.get("activation")
+            activation = keras_activations.of_value(value, what, keras_2=self._keras_2)
         cell = self._dense.cell._replace(activation=activation)
         self._dense = self._dense._replace(cell=cell)
         self._rows.append(Row(name, "readout.activation", str(activation)))
@@ -307,20 +303,6 @@ class _Builder:
         if policy not in (None, "float32", "float64"):
             note = "elman computes in the dtype of the network"
             self._rows.append(Row(f"{name}.dtype={str(policy)[:40]}", "", note))
-
-    def _activation(self, what: str, value: Json) -> Any:  # noqa: ANN401
-        """Return elman's activation of a name, or of a serialized function of Keras."""
-        if isinstance(value, dict):
-            kind = keras_graph.class_name(value | {"registered_name": None}, what)
-            is_function = kind == "function" and value.get("registered_name") in (None, "function")
-            value = value.get("config") if is_function else kind
-        name = "linear" if value is None else value
-        if not isinstance(name, str) or name not in _ACTIVATIONS:
-            raise UnsupportedModelError(
-                f"{what}: expected one of the activations {', '.join(_ACTIVATIONS)},"
-                f" got {str(name)[:80]!r}"
-            )
-        return _ACTIVATIONS[name]
 
 
 def _within(place: str, mark: str, cell: Cell) -> Cell:

@@ -1,0 +1,68 @@
+"""The activations of Keras by name, with the numbers that Keras gives them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from elman.activation import Activation
+from elman.errors import ModelFormatError, UnsupportedModelError
+from elman.interop import keras_graph
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    Json = Any
+
+_NAMES = {
+    "linear": Activation("identity"),
+    "tanh": Activation("tanh"),
+    "relu": Activation("relu"),
+    "sigmoid": Activation("sigmoid"),
+    "softmax": Activation("softmax"),
+    "elu": Activation("elu", alpha=1),
+    "leaky_relu": Activation("leaky_relu", alpha=0.2),
+    "hard_sigmoid": Activation("hard_sigmoid", alpha=1 / 6, beta=0.5),
+    "softplus": Activation("softplus"),
+    "softsign": Activation("softsign"),
+}
+_HARD_SIGMOID_2 = Activation("hard_sigmoid", alpha=0.2, beta=0.5)  # of Keras 2
+LAYERS = ("ELU", "LeakyReLU", "ReLU", "Softmax")
+
+
+def of_value(value: Json, what: str, *, keras_2: bool) -> Activation:
+    """Return the activation of a name, of None, or of a serialized function or layer."""
+    if isinstance(value, dict):
+        registered = value.get("registered_name")
+        kind = keras_graph.class_name(value | {"registered_name": None}, what)
+        if kind in LAYERS and registered in (None, kind):
+            return of_layer(kind, keras_graph.as_object(value.get("config"), what), what)
+        is_function = kind == "function" and registered in (None, "function")
+        value = value.get("config") if is_function else (registered or kind)
+    name = "linear" if value is None else value
+    if not isinstance(name, str) or name not in _NAMES:
+        raise UnsupportedModelError(
+            f"{what}: expected one of the activations {', '.join(_NAMES)}, got {str(name)[:80]!r}"
+        )
+    return _HARD_SIGMOID_2 if keras_2 and name == "hard_sigmoid" else _NAMES[name]
+
+
+def of_layer(kind: str, config: dict[str, Json], what: str) -> Activation:
+    """Return the activation that a layer of Keras is."""
+    if kind == "Softmax" and config.get("axis", -1) == -1:
+        return Activation("softmax")
+    if kind == "ELU":
+        return Activation("elu", alpha=_number(config, "alpha", 1.0, what))
+    if kind == "LeakyReLU":
+        older = _number(config, "alpha", 0.3, what)  # of Keras 2
+        return Activation("leaky_relu", alpha=_number(config, "negative_slope", older, what))
+    plain = config.get("max_value") is None and not config.get("threshold")
+    if kind == "ReLU" and plain and not config.get("negative_slope"):
+        return Activation("relu")
+    raise UnsupportedModelError(f"{what}: expected {kind} with its default settings, got others")
+
+
+def _number(config: dict[str, Json], key: str, default: float, what: str) -> float:
+    value = config.get(key, default)
+    if type(value) not in (int, float):
+        raise ModelFormatError(f"{what}: expected {key} to be a number")
+    return float(value)
