@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import random
 import sys
 import warnings
 import zipfile
@@ -122,7 +123,7 @@ def name_of_texts(file):
 def long_names(file):
     for index in range(40):
         group = file.create_group(f"layers/x{index}/vars")
-        group.attrs["name"] = "y" * 30_000
+        group.attrs["name"] = random.Random(index).randbytes(15_000).hex()
 
 
 def zip_with_twice(name):
@@ -239,7 +240,7 @@ def test_a_hostile_file_is_refused_and_does_nothing(name, hostile, tmp_path):
     seen = hostile[name]
     assert seen["error"].startswith(f"{type(caught.value).__name__}: ")
     assert seen["events"] == []
-    assert seen["grown_kib"] < 8 * 1024
+    assert seen["grown_kib"] < 16 * 1024  # 5000 groups take 7 MiB in the file
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="there are FIFOs")
@@ -261,10 +262,10 @@ def test_the_file_without_a_change_is_read(tmp_path):
 
 def test_a_file_cut_or_flipped_is_an_error_or_another_number(rng):
     data = hdf5_file()
-    for length in [*range(0, len(data), 97), len(data) - 1]:
+    for length in [*range(0, len(data), 301), len(data) - 1]:
         with pytest.raises(ModelFormatError, match="the HDF5 file is damaged"):
             hdf5.read(data[:length])
-    for _ in range(2000):
+    for _ in range(300):
         flipped = bytearray(data)
         flipped[int(rng.integers(len(data)))] ^= 1 << int(rng.integers(8))
         try:

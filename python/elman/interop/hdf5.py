@@ -35,6 +35,7 @@ class Contents(NamedTuple):
 def read(data: bytes) -> Contents:
     """Return what the bytes of a file hold."""
     h5py = _h5py()
+    _check_heaps(data)
     try:
         with h5py.File(io.BytesIO(data), "r") as file:
             walk = _Walk(h5py, len(data))
@@ -50,6 +51,24 @@ def read(data: bytes) -> Contents:
         reason = str(error).splitlines() or [""]
         raise ModelFormatError(f"the HDF5 file is damaged: {reason[0][:200]}") from error
     return Contents(walk.arrays, walk.names, attributes)
+
+
+def _check_heaps(data: bytes) -> None:
+    """Refuse texts in heaps that do not add up: the HDF5 library would walk some of them for ever.
+
+    A heap is "GCOL", a version, its size, and objects of an index, a count and a size; index 0 is
+    the free space that reaches to its end.
+    """
+    start = -1
+    while (start := data.find(b"GCOL", start + 1)) >= 0:
+        at, end = start + 16, start + int.from_bytes(data[start + 8 : start + 16], "little")
+        index = 1
+        while index and at + 16 <= end <= len(data):
+            index = int.from_bytes(data[at : at + 2], "little")
+            size = int.from_bytes(data[at + 8 : at + 16], "little")
+            at += size if index == 0 else 16 + (size + 7) // 8 * 8
+        if not end - 16 < at <= end:
+            raise ModelFormatError("the HDF5 file is damaged: a heap of texts does not add up")
 
 
 def _h5py() -> Any:  # noqa: ANN401
