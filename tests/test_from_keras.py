@@ -104,7 +104,9 @@ def test_what_a_file_says_may_not_be_contradicted(tmp_path):
         elman.from_keras(path, output_activation="sigmoid")
     with pytest.raises(ArgumentError, match="layers: expected none"):
         elman.from_keras(path, layers=["simple_rnn"])
-    with pytest.raises(ArgumentError, match=r"readout: expected 'dense.*', got 'head'"):
+    with pytest.raises(
+        ArgumentError, match=r"readout: expected 'dense.*', as the file says, got 'head'"
+    ):
         elman.from_keras(path, readout="head")
     assert elman.from_keras(path, **SAID["stack"]) == elman.from_keras(path)
 
@@ -634,6 +636,16 @@ def test_the_arrays_for_set_weights_are_in_the_layouts_of_keras(rng):
         reverse.to_keras()
 
 
+@pytest.mark.parametrize("case", SAID)
+def test_the_arrays_for_set_weights_are_those_of_get_weights(case, tmp_path):
+    ours = elman.from_keras(write(tmp_path, case, ".keras")).to_keras()
+    theirs = [MADE[name] for name in MADE if name.startswith(f"{case}.weight.")]
+    for array, want in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(array, want)
+        assert array.dtype == want.dtype
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Keras' own, of NumPy
 @pytest.mark.parametrize("direction", ["forward", "bidirectional"])
 @pytest.mark.parametrize("bias", [True, False])
 def test_keras_computes_with_the_arrays_what_elman_does(direction, bias, tmp_path, rng):
