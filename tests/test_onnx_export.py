@@ -100,6 +100,7 @@ def test_a_file_is_written_whole(rng, tmp_path):
     assert net.to_onnx(path) is None
     assert os.listdir(tmp_path) == ["model.onnx"]
     assert elman.from_onnx(path) == elman.from_onnx(path.read_bytes()) == net
+    assert elman.from_onnx(path).metadata == {"origin": "a test"}
     props = {p.key: p.value for p in onnx.load(path).metadata_props}
     assert props == {"user.origin": "a test"}
 

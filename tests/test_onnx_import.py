@@ -295,6 +295,37 @@ def test_half_precision_is_widened_to_float32(rng):
     assert np.array_equal(net.layers[0].W_xh, arrays["W"][0].astype("f4"))
 
 
+@pytest.mark.parametrize("drop", ["Squeeze", "Gather", "Slice"])
+def test_the_only_step_of_a_model_for_one_step_is_the_last(rng, drop):
+    zero, one = np.array([0]), np.array([1])
+    nodes = {
+        "Squeeze": [helper.make_node("Squeeze", ["h", "zero"], ["last"])],
+        "Gather": [helper.make_node("Gather", ["h", "number"], ["last"], axis=0)],
+        "Slice": [
+            helper.make_node("Slice", ["h", "zero", "axis", "zero"], ["part"]),
+            helper.make_node("Squeeze", ["part", "zero"], ["last"]),
+        ],
+    }[drop]
+    nodes += [helper.make_node("Gemm", ["last", "M", "c"], ["y"])]
+    constants = {"zero": zero, "number": np.array(0), "axis": one}
+    proto = chain(rng, nodes, constants, x=(1, 2, 3))
+    x = rng.normal(size=(1, 2, 3)).astype("f4")
+    (y,) = elman.onnx.prepare(proto).run([x])
+    (expected,) = ReferenceEvaluator(proto).run(None, {"x": x})
+    np.testing.assert_allclose(y, expected, atol=1e-6)
+    assert [r.note for r in read(proto).rows if r.target == "y"][0].startswith("of the last step")
+
+
+def test_sizes_that_are_not_fixed_are_not_computed_with(rng):
+    nodes = [
+        helper.make_node("Shape", ["h"], ["shape"]),
+        helper.make_node("Equal", ["shape", "axis"], ["is_one"]),
+        helper.make_node("Where", ["is_one", "h", "h"], ["y"]),
+    ]
+    with pytest.raises(UnsupportedModelError, match="computes with a size that is not fixed"):
+        elman.from_onnx(chain(rng, nodes))
+
+
 def test_all_sizes_may_be_free(rng):
     proto = chain(rng, [], x=None, y="h")
     assert elman.from_onnx(proto).input_size == 3

@@ -38,9 +38,9 @@ __all__ = ["ElmanBackend", "is_compatible", "prepare", "run_model", "run_node", 
 class PreparedModel(BackendRep):  # type: ignore[misc]
     """A model that is ready to run."""
 
-    def __init__(self, model: Proto) -> None:
+    def __init__(self, model: Proto, *, external_data: bool = False) -> None:
         proto, folder = load_proto(model)
-        self._runner = runner(proto, External(folder, allowed=False))
+        self._runner = runner(proto, External(folder, allowed=external_data))
 
     def run(self, inputs: Sequence[Any] | Mapping[str, Any], **kwargs: object) -> tuple[Any, ...]:
         """Return the outputs of the graph.
@@ -79,7 +79,12 @@ class ElmanBackend(Backend):  # type: ignore[misc]
 
     @classmethod
     def prepare(
-        cls, model: os.PathLike[str] | str | bytes | Proto, device: str = "CPU", **kwargs: object
+        cls,
+        model: os.PathLike[str] | str | bytes | Proto,
+        device: str = "CPU",
+        *,
+        external_data: bool = False,
+        **kwargs: object,
     ) -> PreparedModel:
         """Return a model that is ready to run.
 
@@ -90,6 +95,8 @@ class ElmanBackend(Backend):  # type: ignore[misc]
             that `elman.from_onnx` reads.
         device : str
             "CPU".
+        external_data : bool
+            As for `elman.from_onnx`.
         **kwargs
             Ignored, as backends do.
 
@@ -114,7 +121,7 @@ class ElmanBackend(Backend):  # type: ignore[misc]
         """
         if not cls.supports_device(device):
             raise ArgumentError(f"device: expected 'CPU', got {device!r}")
-        return PreparedModel(model)
+        return PreparedModel(model, external_data=external_data)
 
     @classmethod
     def run_node(

@@ -29,10 +29,11 @@ def read(
     """
     from elman.interop.imported import Imported
     from elman.interop.onnx.files import External, load_proto
-    from elman.interop.onnx.reading import read_model
+    from elman.interop.onnx.graph import read_graph
+    from elman.interop.onnx.reading import read_network
 
     model, folder = load_proto(source)
-    reading = read_model(model, External(folder, allowed=external_data))
+    reading = read_network(read_graph(model, External(folder, allowed=external_data)))
     return Imported(reading.network, reading.rows)
 
 

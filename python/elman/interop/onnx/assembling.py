@@ -45,6 +45,7 @@ class Parts(NamedTuple):
     defaults: dict[str, Array]  # of states that need not be given
     lengths: str | None
     unrolled: bool
+    metadata: dict[str, str]
 
 
 class Reading(NamedTuple):
@@ -80,6 +81,7 @@ def assemble(parts: Parts, symbols: Symbols) -> Reading:
     arguments, rows = _recurrent_part(parts, layers, dtype)
     _add_head(arguments, rows, head, dtype)
     units, unit_rows = _input_units(parts.chains[order[0]].source)
+    arguments["metadata"] = parts.metadata
     arguments.update({name: weight.array for name, weight in units.items()})
     rows = [*_input_rows(parts), *unit_rows, *rows, *_output_rows(parts, y, when)]
     return Reading(_network(arguments, dtype), rows, parts, order, y, when)

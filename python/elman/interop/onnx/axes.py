@@ -70,6 +70,9 @@ def squeeze(node: Node, inputs: list[Value | None], context: Context) -> list[Va
     for axis in sorted((normal(axis, len(kinds)) for axis in axes), reverse=True):
         if known[axis] != 1:
             raise UnsupportedModelError(f"expected an axis of size 1, got {known[axis]}")
+        if kinds[axis] == "T":
+            last = Field(tuple(kinds), items).map(lambda item: context.symbols.at(item, "last"))
+            items = last.items
         first = Field(tuple(kinds), items).item_axis(axis)
         items = items.squeeze(tuple(range(first, first + kinds[axis].count("K"))))
         del kinds[axis]

@@ -70,6 +70,11 @@ def sizes(field: Field, context: Context) -> list[int | str]:
     return [product(parts) for parts in part_sizes(field, context)]
 
 
+def sizes_of(value: Value, context: Context) -> list[int | str]:
+    """Return the size of every axis of a field or an array."""
+    return list(value.shape) if isinstance(value, np.ndarray) else sizes(a_field(value), context)
+
+
 def uniform(field: Field, axis: int) -> Field:
     """Return a field without a counted axis, along which all its items must be the same."""
     place = field.item_axis(axis)

@@ -60,6 +60,7 @@ class Graph(NamedTuple):
     constants: dict[str, Array]
     nodes: list[Node]  # that the outputs depend on, in order
     outputs: list[str]
+    metadata: dict[str, str]  # the user's own
 
 
 def read_graph(model: Proto, external: Reader) -> Graph:
@@ -91,6 +92,7 @@ def read_graph(model: Proto, external: Reader) -> Graph:
         constants,
         nodes,
         [output.name for output in proto.output],
+        {p.key[5:]: p.value for p in model.metadata_props if p.key.startswith("user.")},
     )
 
 

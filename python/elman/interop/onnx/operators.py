@@ -10,7 +10,7 @@ import numpy as np
 
 from elman.errors import UnsupportedModelError
 from elman.interop.onnx import axes
-from elman.interop.onnx.fields import Context, as_field, binary, required, settled
+from elman.interop.onnx.fields import Context, as_field, binary, required, settled, sizes_of
 from elman.interop.onnx.values import Field, Function, Lengths, decimal, objects
 
 if TYPE_CHECKING:
@@ -38,12 +38,18 @@ def _elementwise(name: str, fold: Callable[[Array, Array], Array]) -> Operator:
     def apply(node: Node, inputs: list[Value | None], context: Context) -> list[Value]:
         a, b = required(node, inputs, 2)
         if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
-            context.symbols.spend(numbers=np.broadcast(a, b).size)
-            return [np.asarray(fold(a, b))]
+            return [_folded(fold, a, b, context)]
         merged = _with_number(name, a, b, context)
         return [merged or binary(a, b, getattr(context.symbols, name), context)]
 
     return Operator(apply, 14)
+
+
+def _folded(fold: Callable[[Array, Array], Array], a: Array, b: Array, context: Context) -> Array:
+    if a.dtype == object or b.dtype == object:  # sizes, some of them names
+        raise UnsupportedModelError("it computes with a size that is not fixed")
+    context.symbols.spend(numbers=np.broadcast(a, b).size)
+    return np.asarray(fold(a, b))
 
 
 def _with_number(name: str, a: Value, b: Value, context: Context) -> Field | None:
@@ -179,6 +185,34 @@ def _dropout(node: Node, inputs: list[Value | None], context: Context) -> list[V
     return _same(node, inputs, context)
 
 
+def _comparison(compare: Callable[[Array, Array], Array]) -> Callable[..., list[Value]]:
+    """Compare constants, as Keras does with the number of a step and its mask."""
+
+    def apply(node: Node, inputs: list[Value | None], context: Context) -> list[Value]:
+        a, b = required(node, inputs, 2)
+        if not isinstance(a, np.ndarray) or not isinstance(b, np.ndarray):
+            raise UnsupportedModelError("it compares something else than constants")
+        return [_folded(compare, a, b, context)]
+
+    return apply
+
+
+def _where(node: Node, inputs: list[Value | None], context: Context) -> list[Value]:
+    condition, a, b = required(node, inputs, 3)
+    if not isinstance(condition, np.ndarray) or condition.dtype != bool or not condition.size:
+        raise UnsupportedModelError("its condition is no constant")
+    if condition.any() != condition.all():
+        raise UnsupportedModelError("its condition is not the same everywhere")
+    chosen, other = (a, b) if condition.all() else (b, a)
+    shape = sizes_of(chosen, context)
+    for value in (condition, other):
+        sizes = sizes_of(value, context)
+        rest = shape[len(shape) - len(sizes) :] if len(sizes) <= len(shape) else []
+        if len(rest) < len(sizes) or any(s not in (1, r) for s, r in zip(sizes, rest, strict=True)):
+            raise UnsupportedModelError("it repeats values")
+    return [chosen]
+
+
 def _cast(node: Node, inputs: list[Value | None], context: Context) -> list[Value]:
     (x,) = required(node, inputs, 1)
     to = {1: "f4", 11: "f8", 6: "i4", 7: "i8", 9: "?"}.get(node.attributes.get("to", 0))
@@ -209,6 +243,12 @@ _OPERATORS = {
     "Softplus": _activation("Softplus", 22),
     "Clip": Operator(_clip, 13),
     "Softmax": Operator(_softmax, 13),
+    "Greater": Operator(_comparison(arithmetic.gt), 13),
+    "GreaterOrEqual": Operator(_comparison(arithmetic.ge), 16),
+    "Less": Operator(_comparison(arithmetic.lt), 13),
+    "LessOrEqual": Operator(_comparison(arithmetic.le), 16),
+    "Equal": Operator(_comparison(arithmetic.eq), 19),
+    "Where": Operator(_where, 16),
     "Identity": Operator(_same, 25),
     "Dropout": Operator(_dropout, 22),
     "Cast": Operator(_cast, 28),

@@ -16,7 +16,6 @@ from elman.errors import (
 )
 from elman.interop.onnx.assembling import Parts, Reading, assemble
 from elman.interop.onnx.fields import Context, as_field
-from elman.interop.onnx.graph import read_graph
 from elman.interop.onnx.operators import operators
 from elman.interop.onnx.recurrent import NEWEST, Recurrent
 from elman.interop.onnx.unrolled import roll_up
@@ -25,7 +24,7 @@ from elman.interop.onnx.values import Field, Lengths, Symbols, objects
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from elman.interop.onnx.graph import Graph, Node, Proto, Reader, Tensor
+    from elman.interop.onnx.graph import Graph, Node, Tensor
     from elman.interop.onnx.values import Value
 
 _REASONS = {
@@ -50,9 +49,8 @@ class _Failure(NamedTuple):
     error: ElmanError
 
 
-def read_model(model: Proto, external: Reader) -> Reading:
-    """Return the network of a model, and what its inputs and outputs mean."""
-    graph = read_graph(model, external)
+def read_network(graph: Graph) -> Reading:
+    """Return the network of a graph, and what its inputs and outputs mean."""
     _refuse_unknown(graph)
     furthest: _Failure | None = None
     for meaning in _meanings(graph):
@@ -117,6 +115,14 @@ def _read_as(graph: Graph, meaning: _Meaning) -> Reading | _Failure:
         return reader.finish()
     except ElmanError as error:
         return _Failure(progress, error)
+
+
+def _numbers(value: Value) -> Value:
+    """Return sizes as numbers, if none of them is a name any more."""
+    if not isinstance(value, np.ndarray) or value.dtype != object:
+        return value
+    known = all(isinstance(size, int) for size in value.ravel().tolist())
+    return value.astype(np.int64) if known else value
 
 
 class _GraphReader:
@@ -219,7 +225,7 @@ class _GraphReader:
             reason = reprlib.repr(str(error))[1:-1]
             raise ModelFormatError(f"{node}: its inputs do not fit ({reason})") from error
         for name, value in zip(node.outputs, outputs, strict=False):
-            self._values[name] = value
+            self._values[name] = _numbers(value)
         for name in node.outputs[len(outputs) :]:
             if name:
                 self._values[name] = np.empty(0)
@@ -249,6 +255,7 @@ class _GraphReader:
             },
             next(iter(lengths)),
             self._unrolled,
+            self._graph.metadata,
         )
         try:
             return assemble(parts, self._symbols)

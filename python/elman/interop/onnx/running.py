@@ -9,7 +9,7 @@ import numpy as np
 
 from elman.errors import ArgumentError, DTypeError, ShapeError
 from elman.interop.onnx.graph import read_graph
-from elman.interop.onnx.reading import read_model
+from elman.interop.onnx.reading import read_network
 from elman.interop.onnx.recurrent import network_of, read_attributes
 from elman.interop.onnx.values import Given, Hidden, parts_of
 
@@ -32,7 +32,7 @@ def runner(model: Proto, external: Reader) -> NodeRunner | ModelRunner:
     graph = read_graph(model, external)
     if [node.operator for node in graph.nodes] == ["RNN"]:
         return NodeRunner(graph)
-    return ModelRunner(read_model(model, external), graph)
+    return ModelRunner(read_network(graph), graph)
 
 
 def _by_name(inputs: Inputs, graph: Graph) -> dict[str, Array]:

@@ -1,0 +1,104 @@
+"""Models that PyTorch exports while the test runs; `test_onnx_import.py` has those of a file."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+
+import elman
+from elman.errors import UnsupportedModelError
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("onnxscript")
+pytestmark = [pytest.mark.any_isa, pytest.mark.slow]
+
+
+class Model(torch.nn.Module):
+    """An RNN and a readout of every step or of the last."""
+
+    def __init__(self, inputs, hidden, *, last, head, **options):
+        super().__init__()
+        self.rnn = torch.nn.RNN(inputs, hidden, **options)
+        width = hidden * (2 if self.rnn.bidirectional else 1)
+        self.fc = torch.nn.Linear(width, 2, bias=self.rnn.bias) if head else torch.nn.Identity()
+        self.last = last
+
+    def forward(self, x, h=None):
+        """Return the outputs."""
+        y, _ = self.rnn(x, h)
+        if self.last:
+            y = y[:, -1] if self.rnn.batch_first else y[-1]
+        return torch.tanh(self.fc(y)) if isinstance(self.fc, torch.nn.Linear) else y
+
+
+def export(module, inputs, path, *, dynamo, **options):
+    """Write a model to a file; what the exporter warns of is its own affair."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        kind = {"dynamo": True, "verbose": False} if dynamo else {"dynamo": False}
+        torch.onnx.export(module.eval(), inputs, path, **kind, **options)
+    return path
+
+
+def random_case(rng):
+    """Return a module and its inputs."""
+    layers, T, B = (int(rng.integers(low, high)) for low, high in ((1, 4), (2, 7), (1, 4)))
+    hidden = int(rng.integers(1, 7))
+    options = {
+        "nonlinearity": rng.choice(["tanh", "relu"]),
+        "batch_first": bool(rng.integers(2)),
+        "bias": bool(rng.integers(2)),
+        "bidirectional": bool(rng.integers(2)),
+    }
+    head, last = bool(rng.integers(2)), bool(rng.integers(2))
+    module = Model(3, hidden, num_layers=layers, head=head, last=last, **options)
+    x = torch.randn((B, T, 3) if options["batch_first"] else (T, B, 3))
+    rows = layers * (2 if options["bidirectional"] else 1)
+    return module, (x, torch.randn(rows, B, hidden)) if rng.integers(2) else (x,)
+
+
+@pytest.mark.parametrize("dynamo", [True, False])
+@pytest.mark.parametrize("seed", range(12))
+def test_a_random_module_gives_what_pytorch_and_onnx_runtime_compute(tmp_path, dynamo, seed):
+    runtime = pytest.importorskip("onnxruntime")
+    torch.manual_seed(seed)
+    module, inputs = random_case(np.random.default_rng(seed))
+    options = {"optimize": bool(seed % 2), "external_data": bool(seed % 3)} if dynamo else {}
+    path = export(module, inputs, tmp_path / "model.onnx", dynamo=dynamo, **options)
+    with torch.no_grad():
+        expected = module(*inputs).numpy()
+    arrays = [a.numpy() for a in inputs]
+    (y,) = elman.onnx.prepare(path, external_data=True).run(arrays)
+    np.testing.assert_allclose(y, expected, atol=3e-6)
+    session = runtime.InferenceSession(path)
+    feed = dict(zip([i.name for i in session.get_inputs()], arrays, strict=True))
+    np.testing.assert_allclose(y, session.run(None, feed)[0], atol=3e-6)
+
+
+@pytest.mark.parametrize("dynamo", [True, False])
+def test_a_frozen_model_is_the_module_at_other_lengths(tmp_path, dynamo):
+    torch.manual_seed(0)
+    module = Model(3, 6, num_layers=2, head=True, last=False, batch_first=True)
+    path = export(module, (torch.randn(1, 14, 3),), tmp_path / "model.onnx", dynamo=dynamo)
+    x = torch.randn(5, 200, 3)
+    with torch.no_grad():
+        expected = module(x).numpy()
+    net = elman.from_onnx(path, external_data=True)
+    np.testing.assert_allclose(net(x.numpy()), expected, atol=3e-6)
+
+
+def test_weights_in_pytorchs_side_file_are_read_when_asked_for(tmp_path):
+    torch.manual_seed(0)
+    module = Model(64, 160, head=True, last=True, batch_first=True)
+    x = torch.randn(2, 5, 64)
+    path = export(module, (x,), tmp_path / "model.onnx", dynamo=True, external_data=True)
+    assert (tmp_path / "model.onnx.data").stat().st_size > 100_000
+    with pytest.raises(UnsupportedModelError, match="external_data=True"):
+        elman.from_onnx(path)
+    net = elman.from_onnx(path, external_data=True)
+    with torch.no_grad():
+        expected = module(x).numpy()
+    np.testing.assert_allclose(net(x.numpy(), outputs="last"), expected, atol=1e-5)
+    assert net.layers[0].W_hh.tobytes() == module.rnn.weight_hh_l0.detach().numpy().tobytes()
