@@ -36,7 +36,7 @@ T, HIDDEN, BATCH = 100, 32, 64
 
 
 def move(state: np.ndarray, force: np.ndarray) -> np.ndarray:
-    """Return the states (..., 4) one period later, in ten Euler steps (A. G. Barto et al., 1983)."""
+    """Return the states (..., 4) a period later, in ten Euler steps (A. G. Barto et al., 1983)."""
     x, v, angle, turn = np.moveaxis(state, -1, 0)
     for _ in range(10):
         sin, cos = np.sin(angle), np.cos(angle)
