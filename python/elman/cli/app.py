@@ -11,8 +11,8 @@ import typer
 
 app = typer.Typer(
     help="Elman recurrent networks: train, run, stream, inspect and verify them.",
-    epilog="Exit codes: 0 done; 1 the verification failed; 2 wrong usage, or a file that cannot be "
-    "used.",
+    epilog="Exit codes: 0 done; 1 a verification or a check failed; 2 wrong usage, or a file that "
+    "cannot be used.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -221,6 +221,78 @@ def train(
 
 def _columns(text: str) -> list[str]:
     return list(filter(None, map(str.strip, text.split(","))))
+
+
+@app.command()
+def convert(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="*.safetensors (elman's, or a state_dict), *.pt, *.keras, *.h5 or *.onnx.",
+            metavar="IN",
+            show_default=False,
+        ),
+    ],
+    target: Annotated[
+        str,
+        typer.Argument(
+            help="*.safetensors, *.onnx, *.pt (needs PyTorch) or *.weights.h5.",
+            metavar="OUT",
+            show_default=False,
+        ),
+    ],
+    activation: Annotated[
+        str | None,
+        typer.Option(help="Of the layers, where the file does not say; a,b for one each."),
+    ] = None,
+    output_activation: Annotated[
+        str | None, typer.Option(help="Of the readout, where the file does not say.")
+    ] = None,
+    prefix: Annotated[
+        str | None, typer.Option(help="PyTorch: the name of the RNN; a,b for several.")
+    ] = None,
+    layers: Annotated[
+        str | None, typer.Option(help="Keras weights: the names of the layers, as a,b.")
+    ] = None,
+    readout: Annotated[str | None, typer.Option(help="The name of the readout.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="float32 or float64.")] = None,
+    external_data: Annotated[
+        bool, typer.Option("--external-data", help="ONNX: read tensors in files beside the model.")
+    ] = False,
+    fold_units: Annotated[
+        bool,
+        typer.Option("--fold-units", help="Multiply units into weights, for files without units."),
+    ] = False,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check", help="Run IN in its own framework first, and write OUT only if it agrees."
+        ),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Convert a model between elman, PyTorch, Keras and ONNX.
+
+    Says what every part of IN became. Code in files is never run, and IN is the only file that is
+    opened, but for --external-data.
+    """
+    from elman.cli import convert
+
+    options = {
+        "activation": _one_or_several(activation),
+        "output_activation": output_activation,
+        "prefix": _one_or_several(prefix),
+        "layers": None if layers is None else _columns(layers),
+        "readout": readout,
+        "dtype": dtype,
+        "external_data": external_data or None,
+    }
+    if not convert.convert(source, target, options, fold_units, check, as_json):
+        raise typer.Exit(1)
+
+
+def _one_or_several(text: str | None) -> str | list[str] | None:
+    return _columns(text) if text and "," in text else text
 
 
 @app.command()

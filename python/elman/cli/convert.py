@@ -1,0 +1,73 @@
+"""`elman convert`: a model file of one framework as that of another."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from elman import storage
+from elman.cli.report import describe, print_json, printable, random_inputs
+from elman.interop import compare, formats
+
+if TYPE_CHECKING:
+    from elman.interop.compare import Comparison
+    from elman.interop.imported import Imported
+    from elman.network import Network
+
+CHECKED_SHAPE = (3, 50)  # sequences, steps
+
+
+def convert(
+    source: str, target: str, options: dict[str, Any], fold_units: bool, check: bool, as_json: bool
+) -> bool:
+    """Convert a file, print what was mapped to what, return whether a check agreed.
+
+    Nothing is written where the check does not agree.
+    """
+    imported = formats.read(source, **options)
+    data = formats.contents(imported.network, target, fold_units=fold_units)
+    found = _check(source, imported.network) if check else None
+    agreed = found is None or found.ok
+    if agreed:
+        storage.replace_file(target, data)
+    if as_json:
+        print_json(_facts(source, target, imported, found))
+    else:
+        _show(source, target, imported, found)
+    return agreed
+
+
+def _check(source: str, net: Network) -> Comparison:
+    """Run the source in its own framework beside the network, on random inputs."""
+    x = random_inputs(net, CHECKED_SHAPE, seed=0).astype(net.dtype)
+    return compare.compare(net, source, x)
+
+
+def _facts(
+    source: str, target: str, imported: Imported, found: Comparison | None
+) -> dict[str, Any]:
+    check = None if found is None else {"ok": found.ok, **found._asdict()}
+    return {
+        "source": source,
+        "target": target,
+        "written": found is None or found.ok,
+        "mapping": [row._asdict() for row in imported.rows],
+        "network": describe(imported.network),
+        "check": check,
+    }
+
+
+def _show(source: str, target: str, imported: Imported, found: Comparison | None) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("in the source", "in elman", "", box=SIMPLE_HEAD)
+    for row in imported.rows:
+        table.add_row(*(printable(cell) for cell in (row.source, row.target or "-", row.note)))
+    console = Console(highlight=False, markup=False)
+    console.print(table)
+    console.print(f"{printable(source)}: {imported.network}")
+    if found is not None:
+        console.print(f"check: {found}")
+    if found is None or found.ok:
+        console.print(f"written: {printable(target)}")

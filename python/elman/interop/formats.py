@@ -1,0 +1,114 @@
+"""Which reader and which writer a file name asks for, by its suffix."""
+
+from __future__ import annotations
+
+import io
+import os
+from typing import TYPE_CHECKING, Any
+
+from elman import storage
+from elman.errors import ArgumentError, UnsupportedModelError
+from elman.interop.imported import Imported, Row
+
+if TYPE_CHECKING:
+    from elman.network import Network
+
+__all__ = ["contents", "framework_of", "read"]
+
+_FRAMEWORKS = {
+    ".safetensors": "elman",
+    ".pt": "torch",
+    ".pth": "torch",
+    ".keras": "keras",
+    ".h5": "keras",
+    ".onnx": "onnx",
+}
+_OPTIONS = {  # what the readers can be told
+    "elman": (),
+    "torch": ("activation", "output_activation", "prefix", "readout", "dtype"),
+    "keras": ("activation", "output_activation", "layers", "readout", "dtype"),
+    "onnx": ("external_data",),
+}
+
+
+def framework_of(path: str) -> str:
+    """Return whose file this is: "elman", "torch", "keras" or "onnx".
+
+    A safetensors file is elman's if it says so, and else one of PyTorch's names.
+    """
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix not in _FRAMEWORKS:
+        raise UnsupportedModelError(
+            f"{path}: expected a file {_suffixes()}, got {suffix or 'none'}"
+        )
+    if suffix == ".safetensors" and os.path.isfile(path) and not storage.is_own(path):
+        return "torch"
+    return _FRAMEWORKS[suffix]
+
+
+def _suffixes() -> str:
+    return " or ".join(f"*{suffix}" for suffix in _FRAMEWORKS)
+
+
+def read(path: str, **options: Any) -> Imported:  # noqa: ANN401
+    """Read a model file of any framework; options that are None are not given."""
+    framework = framework_of(path)
+    given = {name: value for name, value in options.items() if value is not None}
+    for name in given:
+        if name not in _OPTIONS[framework]:
+            takes = ", ".join(_OPTIONS[framework]) or "none"
+            raise ArgumentError(f"{name}: expected no such option for {path} (it takes {takes})")
+    if framework == "torch":
+        from elman.interop import torch
+
+        return torch.read(path, **given)
+    if framework == "keras":
+        from elman.interop import keras
+
+        return keras.read(path, **given)
+    if framework == "onnx":
+        from elman.interop import onnx
+
+        return onnx.read(path, **given)
+    net = storage.load(path)
+    return Imported(net, [Row(name, name) for name in net._tensors])
+
+
+def contents(net: Network, path: str, *, fold_units: bool = False) -> bytes:
+    """Return a network as the bytes of the file that a path asks for by its suffix."""
+    suffix = os.path.splitext(path)[1].lower()
+    if path.endswith(".weights.h5"):
+        from elman.interop import keras_export
+
+        return keras_export.weights_file(net, fold_units=fold_units)
+    if suffix in (".pt", ".pth"):
+        return _pt(net, fold_units)
+    if fold_units:
+        raise ArgumentError(f"fold_units: expected False for {path}, which has room for units")
+    if suffix == ".onnx":
+        from elman.interop.onnx import to_onnx
+
+        data: bytes = to_onnx(net).SerializeToString(deterministic=True)
+        return data
+    if suffix == ".safetensors":
+        return storage.dumps(net)
+    raise UnsupportedModelError(
+        f"{path}: expected a file *.safetensors, *.onnx, *.pt or *.weights.h5 to write, got"
+        f" {suffix or 'no suffix'}"
+    )
+
+
+def _pt(net: Network, fold_units: bool) -> bytes:
+    """Return the state_dict as `torch.save` writes it."""
+    try:
+        import torch
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise ModuleNotFoundError(
+            "a .pt file is written by PyTorch: pip install torch", name="torch"
+        ) from error
+    tensors = net.state_dict("torch", fold_units=fold_units)
+    file = io.BytesIO()
+    torch.save({name: torch.from_numpy(array) for name, array in tensors.items()}, file)
+    return file.getvalue()

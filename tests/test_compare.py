@@ -1,0 +1,174 @@
+"""`elman.compare`: a network beside the model that it came from, and why they differ."""
+
+import numpy as np
+import pytest
+
+import elman
+
+
+def _steps(rng, dtype="float32", B=3, T=20, I=3):
+    return rng.standard_normal((B, T, I)).astype(dtype)
+
+
+class TestPyTorch:
+    @pytest.fixture(autouse=True)
+    def torch(self):
+        torch = pytest.importorskip("torch")
+        torch.manual_seed(0)
+        return torch
+
+    @pytest.mark.parametrize("batch_first", [True, False])
+    @pytest.mark.parametrize("layers", [1, 3])
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    def test_an_imported_network_agrees_layer_by_layer(
+        self, torch, rng, batch_first, layers, dtype
+    ):
+        class Model(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                kind = getattr(torch, dtype)
+                self.rnn = torch.nn.RNN(3, 8, layers, batch_first=batch_first, dtype=kind)
+                self.fc = torch.nn.Linear(8, 2, dtype=kind)
+
+            def forward(self, x):
+                states, last = self.rnn(x)
+                return torch.sigmoid(self.fc(states)), last
+
+        model = Model()
+        net = elman.from_torch(model, output_activation="sigmoid")
+        found = elman.compare(net, model, _steps(rng, dtype))
+        assert found.ok
+        assert len(found.layers) == layers
+        assert max(*found.layers, found.output) < {"float32": 2e-6, "float64": 1e-13}[dtype]
+        assert found.framework.startswith("PyTorch")
+        assert "agrees" in str(found)
+        assert model.training  # as it was
+
+    def test_the_last_output_alone_is_compared_with_the_last(self, torch, rng):
+        class Last(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.rnn = torch.nn.RNN(3, 8, batch_first=True)
+                self.fc = torch.nn.Linear(8, 2)
+
+            def forward(self, x):
+                return self.fc(self.rnn(x)[0][:, -1])
+
+        model = Last()
+        net = elman.from_torch(model, output_activation="identity")
+        assert elman.compare(net, model, _steps(rng)).ok
+
+    def test_cells_are_listened_to_step_by_step(self, torch, rng):
+        class Cells(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.cells = torch.nn.ModuleList(
+                    [torch.nn.RNNCell(3, 5, nonlinearity="relu"), torch.nn.RNNCell(5, 4)]
+                )
+                self.fc = torch.nn.Linear(4, 2)
+
+            def forward(self, x):
+                h = [torch.zeros(len(x), 5), torch.zeros(len(x), 4)]
+                outputs = []
+                for x_t in x.unbind(1):
+                    h[0] = self.cells[0](x_t, h[0])
+                    h[1] = self.cells[1](h[0], h[1])
+                    outputs.append(self.fc(h[1]))
+                return torch.stack(outputs, dim=1)
+
+        model = Cells()
+        net = elman.from_torch(model, output_activation="identity")
+        found = elman.compare(net, model, _steps(rng))
+        assert found.ok
+        assert len(found.layers) == 2
+
+    def test_what_to_torch_returns_agrees_with_the_network(self, torch, rng):
+        net = elman.Network(input_size=3, hidden_size=[8, 5], output_size=2, seed=0)
+        assert elman.compare(net, net.to_torch(), _steps(rng)).ok
+
+    def test_one_sequence_without_a_batch(self, torch, rng):
+        net = elman.Network(input_size=3, hidden_size=8, output_size=2, seed=0)
+        assert elman.compare(net, net.to_torch(), _steps(rng)[0]).ok
+
+    @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+    @pytest.mark.parametrize("bidirectional", [False, True])
+    def test_the_tensors_of_a_file_run_in_modules(
+        self, torch, rng, tmp_path, suffix, bidirectional
+    ):
+        rnn = torch.nn.RNN(3, 8, 2, bidirectional=bidirectional)
+        head = torch.nn.Linear(16 if bidirectional else 8, 2)
+        tensors = {f"a.rnn.{name}": w for name, w in rnn.state_dict().items()}
+        tensors |= {f"a.head.{name}": w for name, w in head.state_dict().items()}
+        path = str(tmp_path / f"model{suffix}")
+        if suffix == ".pt":
+            torch.save(tensors, path)
+        else:
+            __import__("safetensors.torch").torch.save_file(tensors, path)
+        net = elman.from_torch(path, activation="tanh", output_activation="sigmoid")
+        assert elman.compare(net, path, _steps(rng)).ok
+
+    @pytest.mark.parametrize(
+        ("change", "cause"),
+        [
+            ({"activation": "relu"}, "the source used tanh in layer 0, the network relu"),
+            ({"W_hh": "transpose"}, "layers.0.W_hh is transposed"),
+            ({"b_h": "bias_ih"}, "the second bias is missing in layers.0.b_h"),
+            ({"W_xh": "other"}, "layers.0.W_xh has other numbers"),
+            (
+                {"output_activation": "sigmoid"},
+                "the source used identity for its outputs, the network sigmoid",
+            ),
+        ],
+    )
+    def test_the_likely_cause_is_named(self, torch, rng, change, cause):
+        rnn, fc = torch.nn.RNN(3, 8, batch_first=True), torch.nn.Linear(8, 2)
+        w = {name: p.detach().numpy() for name, p in rnn.named_parameters()}
+        weights = {
+            "W_xh": w["weight_ih_l0"] * (1.5 if change.get("W_xh") else 1),
+            "W_hh": w["weight_hh_l0"].T if change.get("W_hh") else w["weight_hh_l0"],
+            "b_h": w["bias_ih_l0"] + (0 if change.get("b_h") else w["bias_hh_l0"]),
+        }
+        net = elman.Network.from_weights(
+            [tuple(weights.values())],
+            (fc.weight.detach().numpy(), fc.bias.detach().numpy()),
+            activation=change.get("activation", "tanh"),
+            output_activation=change.get("output_activation", "identity"),
+        )
+        found = elman.compare(net, (rnn, fc), _steps(rng))
+        assert not found.ok
+        assert found.causes == [cause]
+        assert cause in str(found)
+
+    def test_a_module_without_an_rnn_is_one_sentence(self, torch, rng):
+        net = elman.Network(input_size=3, hidden_size=8, output_size=2, seed=0)
+        with pytest.raises(elman.ArgumentError, match=r"^source: expected a module with an nn.RNN"):
+            elman.compare(net, torch.nn.Linear(3, 2), _steps(rng))
+
+    def test_a_mask_is_not_for_modules(self, torch, rng):
+        net = elman.Network(input_size=3, hidden_size=8, output_size=2, seed=0)
+        with pytest.raises(elman.ArgumentError, match=r"^mask: expected None"):
+            elman.compare(net, net.to_torch(), _steps(rng), mask=np.ones((3, 20), bool))
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (
+            "model.bin",
+            "source: expected a file *.pt, *.pth, *.safetensors, *.keras, *.h5, *.onnx, got",
+        ),
+        ("model.weights.h5", "source: expected a file *.pt, *.pth, *.safetensors, *.keras"),
+        (3, "source: expected a torch module, a Keras model, an ONNX model or a path, got int"),
+    ],
+)
+def test_what_cannot_be_run_is_one_sentence(rng, source, message):
+    net = elman.Network(input_size=3, hidden_size=8, output_size=2, seed=0)
+    with pytest.raises((elman.ArgumentError, TypeError)) as caught:
+        elman.compare(net, source, _steps(rng))
+    assert str(caught.value).startswith(message)
+
+
+def test_inputs_of_another_size_are_one_sentence():
+    net = elman.Network(input_size=3, hidden_size=8, output_size=2, seed=0)
+    with pytest.raises(elman.ShapeError, match=r"^x: expected .*, got \(4, 2\)$"):
+        elman.compare(net, [], np.ones((4, 2)))
