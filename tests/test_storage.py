@@ -1048,7 +1048,10 @@ def test_a_network_that_cannot_be_written_touches_no_file(path, other, data):
 
 
 def test_a_process_that_is_killed_leaves_the_old_file_or_the_new_one(tmp_path):
-    """A child saves two networks in turn until it is killed, 60 times, at random moments."""
+    """A child saves two networks in turn until it is killed, 60 times, at random moments.
+
+    It is let live for up to three saves, however slow the machine is, and a random moment more.
+    """
     code = """
 import collections, os, pathlib, random, signal, sys, time
 import elman
@@ -1062,13 +1065,19 @@ whole = {storage.dumps(net): name for net, name in zip(nets, "ab")}
 nets[0].save(path)
 seen = collections.Counter()
 for _ in range(60):
+    saved, saves = os.pipe()
     child = os.fork()
     if child == 0:
         while True:
             for net in nets:
                 net.save(path)
-    time.sleep(random.uniform(0.001, 0.03))
+                os.write(saves, b".")
+    for _ in range(random.randrange(4)):
+        os.read(saved, 1)
+    time.sleep(random.uniform(0, 0.005))
     os.kill(child, signal.SIGKILL)
+    os.close(saved)
+    os.close(saves)
     os.waitpid(child, 0)
     seen[whole.get(path.read_bytes(), "torn")] += 1
     for name in os.listdir(folder):

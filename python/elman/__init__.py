@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         VerificationError,
     )
     from elman.initialization import EchoState, Identity
+    from elman.interop.compare import compare
     from elman.interop.keras import from_keras
     from elman.interop.onnx import from_onnx
     from elman.interop.torch import from_torch
@@ -79,6 +80,7 @@ __all__ = [  # noqa: RUF022
     "VerificationError",
     "available_isas",
     "build_info",
+    "compare",
     "from_keras",
     "from_onnx",
     "from_torch",
@@ -108,6 +110,7 @@ _HOMES = {
     "SGD": "elman.training",
     "EchoState": "elman.initialization",
     "Identity": "elman.initialization",
+    "compare": "elman.interop.compare",
     "from_keras": "elman.interop.keras",
     "from_onnx": "elman.interop.onnx",
     "from_torch": "elman.interop.torch",

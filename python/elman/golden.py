@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from elman import _arguments, build_info, reference
+from elman import _arguments, build_info, reference, storage
 from elman.errors import ModelFormatError, ShapeError, VerificationError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _TENSORS = ("golden.x", "golden.output", "golden.hidden")
 
 
 def record(net: Network, x: ArrayLike) -> tuple[dict[str, Array], str]:
-    """Return the tensors of an example with inputs (..., T, I), and the rules it was computed by."""
+    """Return the tensors of an example with inputs (..., T, I), and the rules of its numbers."""
     inputs = _arguments.array("golden", x)
     if inputs.ndim < 2 or inputs.shape[-1] != net.input_size or not inputs.size:
         raise ShapeError(
@@ -40,8 +40,8 @@ def record(net: Network, x: ArrayLike) -> tuple[dict[str, Array], str]:
     return dict(zip(_TENSORS, (inputs, run.output, run.hidden), strict=True)), json.dumps(_rules())
 
 
-def check(net: Network, tensors: Mapping[str, Array], rules: str) -> str:
-    """Run the example of a file and say in a sentence how it was judged.
+def check(net: Network, data: bytes) -> str:
+    """Run the example in a model file's bytes and say in a sentence how it was judged.
 
     Raises
     ------
@@ -50,20 +50,11 @@ def check(net: Network, tensors: Mapping[str, Array], rules: str) -> str:
     ModelFormatError
         If the file has no example, or one that does not fit the network.
     """
-    missing = [name for name in _TENSORS if name not in tensors]
-    if missing:
-        raise ModelFormatError(
-            f"expected an example (save(..., golden=x)), got no tensor {missing[0]!r}"
-        )
-    x, output, hidden = (tensors[name] for name in _TENSORS)
-    for name, size in zip(_TENSORS, (net.input_size, net.output_size, net.state_size), strict=True):
-        if tensors[name].shape != (*x.shape[:-1], size) or x.ndim < 2:
-            raise ModelFormatError(
-                f"tensor {name!r}: expected the shape (..., T, {size}), got {tensors[name].shape}"
-            )
+    tensors = storage.read_tensors(data)
+    theirs = _parse(storage.metadata_of(data).get("golden", ""))
+    x, output, hidden = _example(net, tensors)
     steps = x.size // net.input_size
     run = net.run(x, return_hidden=True)
-    theirs = _parse(rules)
     if theirs == _rules() and theirs["fused"]:
         for name, ours, wanted in (
             ("hidden states", run.hidden, hidden),
@@ -82,6 +73,19 @@ def check(net: Network, tensors: Mapping[str, Array], rules: str) -> str:
     return f"the example of the file, {steps} steps: within the bound of rounding"
 
 
+def _example(net: Network, tensors: Mapping[str, Array]) -> list[Array]:
+    """Return the inputs, outputs and states of an example that fits a network."""
+    for name, size in zip(_TENSORS, (net.input_size, net.output_size, net.state_size), strict=True):
+        steps = tensors[_TENSORS[0]].shape[:-1] if _TENSORS[0] in tensors else ()
+        if name not in tensors:
+            raise ModelFormatError(f"expected an example to verify, got no tensor {name!r}")
+        if not steps or tensors[name].shape != (*steps, size):
+            raise ModelFormatError(
+                f"tensor {name!r}: expected the shape (..., T, {size}), got {tensors[name].shape}"
+            )
+    return [tensors[name] for name in _TENSORS]
+
+
 def _rules() -> dict[str, Any]:
     """Return what decides on the bits of a result: two builds that agree in it give the same."""
     info = build_info()
@@ -89,6 +93,8 @@ def _rules() -> dict[str, Any]:
 
 
 def _parse(text: str) -> dict[str, Any]:
+    if not text:
+        raise ModelFormatError("expected an example to verify (save(..., golden=x)), got none")
     try:
         rules = json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -889,14 +889,16 @@ output_shift, output_scale, metadata
 
     # --- copies and files ---
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], *, golden: ArrayLike | None = None) -> None:
         """Write a model file (safetensors), which is replaced whole or not at all.
 
-        `elman.load` reads it back to equal bits. See `elman.storage.save`.
+        `elman.load` reads it back to equal bits. `golden` are inputs (T, I) or (B, T, I) that are
+        kept in the file with what the network gives for them: `elman.load(path, verify=True)` holds
+        another machine to it. See `elman.storage.save`.
         """
         from elman import storage
 
-        storage.save(self, path)
+        storage.save(self, path, golden=golden)
 
     def astype(self, dtype: DTypeLike) -> Network:
         """Return this network with its weights converted to float32 or float64.

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
     from elman.network import Network
 
@@ -87,7 +87,7 @@ class _Header(NamedTuple):
 # --- reading --------------------------------------------------------------------------------------
 
 
-def load(path: Path, *, allow_nonfinite: bool = False) -> Network:
+def load(path: Path, *, allow_nonfinite: bool = False, verify: bool = False) -> Network:
     """Load a network from a model file.
 
     Parameters
@@ -96,6 +96,10 @@ def load(path: Path, *, allow_nonfinite: bool = False) -> Network:
         The file, written by `Network.save`.
     allow_nonfinite
         Accept NaN and infinities among the weights.
+    verify
+        Run the example that the file holds (`net.save(path, golden=x)`), and refuse the network if
+        it gives something else: other bits, or, where the file comes from a build with other
+        numerics, more than rounding allows.
 
     Returns
     -------
@@ -106,7 +110,9 @@ def load(path: Path, *, allow_nonfinite: bool = False) -> Network:
     ------
     ModelFormatError
         If the file is damaged, is not a regular file, changes while it is read, or holds something
-        that does not belong there.
+        that does not belong there; or has no example to verify.
+    VerificationError
+        If the network does not give what the example says.
     UnsupportedModelError
         If the file is of a newer format version, or of another kind (PyTorch, HDF5, ONNX).
     OSError
@@ -124,7 +130,22 @@ def load(path: Path, *, allow_nonfinite: bool = False) -> Network:
     path = os.fsdecode(path)
     with _naming(path):
         data = _read_file(path)
-    return loads(data, allow_nonfinite=allow_nonfinite, source=path)
+    net = loads(data, allow_nonfinite=allow_nonfinite, source=path)
+    if verify:
+        from elman import golden
+
+        with _naming(path):
+            golden.check(net, data)
+    return net
+
+
+def is_own(path: Path) -> bool:
+    """Say whether a safetensors file is in elman's format, or too damaged to tell."""
+    path = os.fsdecode(path)
+    try:
+        return metadata_of(_read_file(path, check=False)).get("format") == "elman"
+    except ModelFormatError:
+        return True
 
 
 def loads(data: bytes, *, allow_nonfinite: bool = False, source: str = "model") -> Network:
@@ -163,14 +184,19 @@ def _naming(source: str) -> Iterator[None]:
         raise type(error)(f"{source}: {error}") from error.__cause__
 
 
-def _read_file(path: str) -> bytes:
-    """Return a regular file's bytes, the header checked before the rest is read."""
+def _read_file(path: str, *, check: bool = True) -> bytes:
+    """Return a regular file's bytes, the header checked before the rest is read.
+
+    Without a check the bytes are those of the header alone.
+    """
     _require_regular(os.stat(path), path)  # before open: opening a device may already do something
     with open(path, "rb", opener=_open_without_waiting) as file:
         status = os.fstat(file.fileno())
         _require_regular(status, path)
         head = file.read(min(8, status.st_size))  # nothing from a file of unknown size, as in /proc
         head += file.read(_header_length(head, status.st_size))
+        if not check:
+            return head
         _read_header(head, status.st_size)
         file.seek(0)
         data = file.read(status.st_size + 1)
@@ -196,7 +222,7 @@ def _require_regular(status: os.stat_result, path: str) -> None:
 def _parse(data: bytes, *, allow_nonfinite: bool) -> dict[str, Any]:
     """Return the arguments of `Network.from_weights` from the bytes of a file."""
     header = _read_header(data, len(data))
-    arrays = _read_tensors(data)
+    arrays = read_tensors(data)
     if not allow_nonfinite:
         _require_finite({name: arrays[name] for name in header.tensors})
     weights: dict[str, Any] = {
@@ -219,7 +245,7 @@ def _weights(arrays: dict[str, NDArray[Any]], index: int, direction: str) -> tup
     return tuple(halves) if len(halves) > 1 else halves[0]
 
 
-def _read_tensors(data: bytes) -> dict[str, NDArray[Any]]:
+def read_tensors(data: bytes) -> dict[str, NDArray[Any]]:
     """Return the arrays of checked bytes; the library checks them once more."""
     import safetensors
     import safetensors.numpy
@@ -228,6 +254,13 @@ def _read_tensors(data: bytes) -> dict[str, NDArray[Any]]:
         return safetensors.numpy.load(data)
     except safetensors.SafetensorError as error:
         raise ModelFormatError(f"safetensors does not read it: {error}") from error
+
+
+def metadata_of(data: bytes) -> dict[str, Json]:
+    """Return the metadata of a safetensors file, of any format."""
+    start = 8 + _header_length(data, len(data))
+    metadata = _json_object(data[8:start], "the header").get("__metadata__", {})
+    return metadata if isinstance(metadata, dict) else {}
 
 
 def _require_finite(arrays: dict[str, NDArray[Any]]) -> None:
@@ -293,7 +326,7 @@ def _check_metadata(metadata: Json) -> tuple[str, dict[str, str]]:
         raise ModelFormatError("metadata: the key 'network' is missing")
     user = {key: value for key, value in metadata.items() if key.startswith("user.")}
     for key in metadata:
-        if key not in user and key not in ("format", "format_version", "network"):
+        if key not in user and key not in ("format", "format_version", "network", "golden"):
             raise ModelFormatError(f"metadata: the key {_show(key)} is unknown")
     return metadata["network"], {key.removeprefix("user."): user[key] for key in user}
 
@@ -540,13 +573,15 @@ def _show(value: Json) -> str:
 # --- writing --------------------------------------------------------------------------------------
 
 
-def dumps(net: Network) -> bytes:
+def dumps(net: Network, *, golden: ArrayLike | None = None) -> bytes:
     """Return a network as the bytes of a model file; the same network gives the same bytes.
 
     Raises
     ------
     LimitError
         If the network has more layers, or its metadata are longer, than `loads` accepts.
+    ShapeError, DTypeError
+        If `golden` is no input of the network.
     """
     network = {
         "layers": [
@@ -562,7 +597,13 @@ def dumps(net: Network) -> bytes:
         "network": json.dumps(network),
         **{f"user.{key}": value for key, value in net.metadata.items()},
     }
-    return _serialize(_tensors(net), metadata)
+    tensors = _tensors(net)
+    if golden is not None:
+        from elman import golden as examples
+
+        example, metadata["golden"] = examples.record(net, golden)
+        tensors |= example
+    return _serialize(tensors, metadata)
 
 
 def _fields(activation: Activation) -> dict[str, str | float]:
@@ -611,7 +652,7 @@ def _serialize(tensors: dict[str, NDArray[Any]], metadata: dict[str, str]) -> by
     return b"".join([len(text).to_bytes(8, "little"), text, *data])
 
 
-def save(net: Network, path: Path) -> None:
+def save(net: Network, path: Path, *, golden: ArrayLike | None = None) -> None:
     """Write a network to a model file, which is replaced whole or not at all.
 
     The bytes go to a temporary file `.elman-*.tmp` in the same folder, which takes the file's place
@@ -625,15 +666,20 @@ def save(net: Network, path: Path) -> None:
         The network.
     path
         The file; `.safetensors` is the usual ending.
+    golden
+        Inputs (T, I) or (B, T, I), kept in the file with what the network gives for them, so that
+        `load(path, verify=True)` and `elman verify` can hold another build or machine to it.
 
     Raises
     ------
     LimitError
         If `load` would refuse the file: too many layers, or metadata too long.
+    ShapeError, DTypeError
+        If `golden` is no input of the network.
     OSError
         If the file cannot be written, is write-protected, or is not a regular file.
     """
-    replace_file(path, dumps(net))
+    replace_file(path, dumps(net, golden=golden))
 
 
 def replace_file(path: Path, data: bytes) -> None:

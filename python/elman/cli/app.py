@@ -308,7 +308,8 @@ def verify(
     """Check the C++ results against the NumPy reference.
 
     Every value must lie within the bound of the rounding errors. Without --input the inputs are
-    random numbers, in the network's own units if it has them.
+    random numbers, in the network's own units if it has them. If the file holds an example, the
+    network must give what that says, too.
     """
     from elman.cli import report
 

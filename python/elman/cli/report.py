@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import elman
+from elman import golden, storage
 from elman.cli import tables
 from elman.storage import FORMAT_VERSION
 
@@ -87,7 +88,10 @@ def sizes(net: Network) -> str:
 
 
 def verify(model: str, source: str | None, seed: int, as_json: bool) -> bool:
-    """Hold the core against the NumPy reference, print the report, return whether it passed."""
+    """Hold the core against the NumPy reference, print the report, return whether it passed.
+
+    The example in the file, if there is one, is run too.
+    """
     net = elman.load(model)
     if source is None:
         x = random_inputs(net, RANDOM_SHAPE, seed)
@@ -96,14 +100,25 @@ def verify(model: str, source: str | None, seed: int, as_json: bool) -> bool:
             x = table.whole(net.input_size)
     try:
         report = net.verify(x)
+        example = _check_example(net, model)
     except elman.VerificationError as error:
         if as_json:
             print_json({"ok": False, "message": str(error)})
         else:
             print(f"elman: {error}", file=sys.stderr)
         return False
-    print_json({**report._asdict()}) if as_json else print(report)
+    if as_json:
+        print_json({**report._asdict(), "example": example})
+    else:
+        print(report if example is None else f"{report}\n{example}")
     return True
+
+
+def _check_example(net: Network, model: str) -> str | None:
+    """Return how the example in a model file was judged, None if it has none."""
+    with open(model, "rb") as file:
+        data = file.read()
+    return golden.check(net, data) if "golden" in storage.metadata_of(data) else None
 
 
 def random_inputs(net: Network, shape: tuple[int, ...], seed: int) -> NDArray[np.float64]:

@@ -1,0 +1,131 @@
+"""A model file may hold an example, and whoever loads it can hold his build to it."""
+
+import json
+
+import numpy as np
+import pytest
+
+import elman
+from elman import storage
+
+
+@pytest.fixture
+def net():
+    return elman.Network(input_size=3, hidden_size=[8, 5], output_size=2, seed=0)
+
+
+@pytest.fixture
+def x(rng):
+    return rng.standard_normal((2, 20, 3)).astype(np.float32)
+
+
+def _changed(data, change=lambda arrays: None, **metadata):
+    """Return the bytes of a model file with other tensors or metadata."""
+    arrays = {name: array.copy() for name, array in storage.read_tensors(data).items()}
+    change(arrays)
+    return storage._serialize(arrays, {**storage.metadata_of(data), **metadata})
+
+
+def _written(tmp_path, data):
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(data)
+    return path
+
+
+def test_a_network_gives_the_bits_of_its_example(net, x, tmp_path, isa):
+    net = elman.Network(input_size=3, hidden_size=[8, 5], output_size=2, seed=0)
+    net.save(tmp_path / "model.safetensors", golden=x)
+    assert elman.load(tmp_path / "model.safetensors", verify=True) == net
+
+
+def test_every_fused_set_gives_the_bits_of_scalar(x, tmp_path, fused_isas):
+    before = elman.isa()
+    try:
+        for writer in fused_isas:
+            elman.set_isa(writer)
+            net = elman.Network(input_size=3, hidden_size=40, output_size=2, seed=0)
+            net.save(tmp_path / "model.safetensors", golden=x)
+            for reader in fused_isas:
+                elman.set_isa(reader)
+                assert elman.load(tmp_path / "model.safetensors", verify=True).isa == reader
+    finally:
+        elman.set_isa(before)
+
+
+def test_the_example_changes_nothing_else(net, x, tmp_path):
+    net.save(tmp_path / "model.safetensors", golden=x)
+    assert elman.load(tmp_path / "model.safetensors") == net
+    assert storage.dumps(elman.load(tmp_path / "model.safetensors")) == storage.dumps(net)
+
+
+def test_one_sequence_and_any_dtype_are_examples(net, tmp_path):
+    net.save(tmp_path / "model.safetensors", golden=[[1, 2, 3], [4, 5, 6]])
+    assert elman.load(tmp_path / "model.safetensors", verify=True) == net
+
+
+@pytest.mark.parametrize("name", ["golden.output", "golden.hidden", "layers.0.W_hh"])
+def test_another_bit_is_refused(net, x, tmp_path, name):
+    def change(arrays):
+        arrays[name].reshape(-1)[3] = np.nextafter(arrays[name].reshape(-1)[3], np.float32(9))
+
+    data = _changed(storage.dumps(net, golden=x), change)
+    path = _written(tmp_path, data)
+    elman.load(path)
+    with pytest.raises(elman.VerificationError, match="the example of the file: expected its"):
+        elman.load(path, verify=True)
+
+
+@pytest.mark.parametrize("another", [{"numerics": 0}, {"fused": None}], ids=["numerics", "fused"])
+def test_another_build_s_example_is_judged_by_the_bound_of_rounding(net, x, tmp_path, another):
+    data = storage.dumps(net, golden=x)
+    rules = json.dumps(json.loads(storage.metadata_of(data)["golden"]) | another)
+
+    def add(error):
+        def change(arrays):
+            arrays["golden.output"][0, 5, 0] += np.float32(error)
+
+        return _written(tmp_path, _changed(data, change, golden=rules))
+
+    assert elman.load(add(1e-7), verify=True) == net
+    with pytest.raises(elman.VerificationError, match="in the output, sequence 0, step 5, unit 0"):
+        elman.load(add(1e-4), verify=True)
+
+
+def test_a_file_without_an_example_cannot_be_verified(net, tmp_path):
+    net.save(tmp_path / "model.safetensors")
+    with pytest.raises(elman.ModelFormatError, match=r"expected an example to verify .*, got none"):
+        elman.load(tmp_path / "model.safetensors", verify=True)
+
+
+def _drop(arrays):
+    del arrays["golden.hidden"]
+
+
+def _narrow(arrays):
+    arrays["golden.x"] = arrays["golden.x"][..., :2].copy()
+
+
+@pytest.mark.parametrize(
+    ("change", "metadata", "message"),
+    [
+        (_drop, {}, "got no tensor 'golden.hidden'"),
+        (_narrow, {}, "'golden.x': expected the shape"),
+        (None, {"golden": "{"}, "metadata 'golden': expected JSON"),
+        (None, {"golden": "[" * 100_000}, "metadata 'golden': expected JSON"),
+        (None, {"golden": "[]"}, "metadata 'golden': expected the keys"),
+    ],
+)
+def test_a_damaged_example_is_one_sentence(net, x, tmp_path, change, metadata, message):
+    data = _changed(storage.dumps(net, golden=x), change or (lambda arrays: None), **metadata)
+    with pytest.raises(elman.ModelFormatError, match=message):
+        elman.load(_written(tmp_path, data), verify=True)
+
+
+@pytest.mark.parametrize("shape", [(4, 2), (3,), (0, 3)])
+def test_what_is_no_input_is_one_sentence_and_leaves_the_file(net, tmp_path, shape):
+    path = tmp_path / "model.safetensors"
+    net.save(path)
+    before = path.read_bytes()
+    with pytest.raises(elman.ShapeError, match=r"^golden: expected \(..., T, 3\)"):
+        net.save(path, golden=np.ones(shape))
+    assert path.read_bytes() == before
