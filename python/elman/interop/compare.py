@@ -177,11 +177,8 @@ class _Ours(NamedTuple):
 
 
 def _ours(net: Network, x: Array, mask: ArrayLike | None, masked: str) -> _Ours:
-    run = net.run(x, return_hidden=True)
-    sizes = [
-        layer.W_hh.shape[0] * (1 + (getattr(layer, "reverse", None) is not None))
-        for layer in net.layers
-    ]
+    run = net.run(x, mask=mask, masked=masked, return_hidden=True)
+    sizes = [len(layer.W_hh) * (1 if layer.reverse is None else 2) for layer in net.layers]
     return _Ours(np.split(run.hidden, np.cumsum(sizes)[:-1], axis=-1), run.output)
 
 
@@ -340,7 +337,8 @@ def _with_output(net: Network, activation: str) -> Network:
     return net._from_tensors(
         net._tensors,
         net.dtype.name,
-        net.activations,
+        net.directions,
+        net._half_activations,
         activation,
         net.metadata,
         allow_nonfinite=True,

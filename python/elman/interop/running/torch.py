@@ -100,7 +100,7 @@ def run_file(path: str, net: Network, rows: Iterable[Row], x: Array) -> Trace:
             nonlinearity=str(layer.activation),
             bias=layer.b_h is not None,
             batch_first=True,
-            bidirectional=getattr(layer, "reverse", None) is not None,
+            bidirectional=layer.reverse is not None,
             dtype=dtype,
         )
         for layer in net.layers
