@@ -172,3 +172,57 @@ def test_inputs_of_another_size_are_one_sentence():
     net = elman.Network(input_size=3, hidden_size=8, output_size=2, seed=0)
     with pytest.raises(elman.ShapeError, match=r"^x: expected .*, got \(4, 2\)$"):
         elman.compare(net, [], np.ones((4, 2)))
+
+
+class TestOnnx:
+    @pytest.fixture(autouse=True)
+    def onnx(self):
+        return pytest.importorskip("onnx")
+
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    def test_what_is_written_agrees_with_the_network(self, rng, dtype):
+        net = elman.Network(input_size=3, hidden_size=[8, 5], output_size=2, seed=0, dtype=dtype)
+        found = elman.compare(net, net.to_onnx(), _steps(rng, dtype))
+        assert found.ok
+        assert None not in found.layers
+        assert max(*found.layers, found.output) < {"float32": 2e-6, "float64": 1e-13}[dtype]
+
+    def test_a_bidirectional_network_agrees(self, rng):
+        pytest.importorskip("onnxruntime")
+        net = elman.Network(
+            input_size=3, hidden_size=8, output_size=2, seed=0, direction="bidirectional"
+        )
+        assert elman.compare(net, net.to_onnx(), _steps(rng)).ok
+
+    def test_the_likely_cause_is_named(self, rng):
+        net = elman.Network(input_size=3, hidden_size=8, output_size=2, seed=0)
+        model = net.to_onnx()
+        layer, readout = net.layers[0], net.readout
+        wrong = elman.Network.from_weights(
+            [(layer.W_xh, layer.W_hh.T, layer.b_h)],
+            (readout.W_hy, readout.b_y),
+            output_activation="tanh",
+        )
+        found = elman.compare(wrong, model, _steps(rng))
+        assert found.causes == [
+            "the source used sigmoid for its outputs, the network tanh",
+            "layers.0.W_hh is transposed",
+        ]
+
+    def test_a_path_will_do(self, rng, tmp_path):
+        net = elman.Network(input_size=3, hidden_size=8, output_size=2, seed=0)
+        net.to_onnx(tmp_path / "model.onnx")
+        assert elman.compare(net, tmp_path / "model.onnx", _steps(rng)).ok
+
+    @pytest.mark.filterwarnings("ignore")  # of the exporter
+    def test_a_frozen_model_runs_on_its_own_sizes_alone(self, rng, tmp_path):
+        torch = pytest.importorskip("torch")
+        pytest.importorskip("onnxscript")
+        rnn = torch.nn.RNN(3, 8, batch_first=True).eval()
+        path = tmp_path / "frozen.onnx"
+        torch.onnx.export(rnn, (torch.zeros(1, 6, 3),), path, dynamo=True, verbose=False)
+        net = elman.from_onnx(path, external_data=True)
+        found = elman.compare(net, path, _steps(rng, B=1, T=6), external_data=True)
+        assert found.ok
+        with pytest.raises(elman.ShapeError, match="x: expected 6 steps, as the model is frozen"):
+            elman.compare(net, path, _steps(rng, B=1, T=7), external_data=True)

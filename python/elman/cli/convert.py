@@ -25,7 +25,8 @@ def convert(
     """
     imported = formats.read(source, **options)
     data = formats.contents(imported.network, target, fold_units=fold_units)
-    found = _check(source, imported.network) if check else None
+    external_data = options.get("external_data") is True
+    found = _check(source, imported.network, external_data) if check else None
     agreed = found is None or found.ok
     if agreed:
         storage.replace_file(target, data)
@@ -36,10 +37,16 @@ def convert(
     return agreed
 
 
-def _check(source: str, net: Network) -> Comparison:
+def _check(source: str, net: Network, external_data: bool) -> Comparison:
     """Run the source in its own framework beside the network, on random inputs."""
-    x = random_inputs(net, CHECKED_SHAPE, seed=0).astype(net.dtype)
-    return compare.compare(net, source, x)
+    shape: tuple[int, ...] = CHECKED_SHAPE
+    if formats.framework_of(source) == "onnx":
+        from elman.interop.running import onnx
+
+        sizes = zip(onnx.frozen(source, external_data), CHECKED_SHAPE, strict=True)
+        shape = tuple(usual if size is None else size for size, usual in sizes)
+    x = random_inputs(net, (shape[0], shape[1]), seed=0).astype(net.dtype)
+    return compare.compare(net, source, x, external_data=external_data)
 
 
 def _facts(

@@ -88,6 +88,7 @@ def compare(
     mask: ArrayLike | None = None,
     masked: str = "hold",
     tolerance: float | None = None,
+    external_data: bool = False,
 ) -> Comparison:
     """Run a network and the model that it came from on the same inputs, and compare them.
 
@@ -107,6 +108,8 @@ def compare(
     tolerance : float, optional
         The largest difference that counts as rounding; by default 1e-5 in float32 and 1e-12 in
         float64, absolute or relative to the largest number, whichever is larger.
+    external_data : bool
+        For ONNX, as for `elman.from_onnx`.
 
     Returns
     -------
@@ -139,7 +142,7 @@ def compare(
         mask = None if mask is None else np.asarray(mask)[np.newaxis]
     inputs = inputs.astype(net.dtype)
     kind = _kind(source)
-    trace = _trace(kind, source, net, inputs, mask)
+    trace = _trace(kind, source, net, inputs, mask, external_data)
     ours = _ours(net, inputs, mask, masked)
     if trace.output.shape[-1] != ours.output.shape[-1] or len(trace.hidden) not in (
         0,
@@ -163,7 +166,7 @@ def compare(
     )
     if not result.ok:
         agrees = _agreement(trace, result.tolerance)
-        result.causes.extend(_causes(net, kind, source, trace))
+        result.causes.extend(_causes(net, kind, source, trace, external_data))
         result.causes.extend(_behaviours(net, inputs, mask, masked, agrees))
     return result
 
@@ -222,6 +225,7 @@ def _trace(
     net: Network,
     x: Array,
     mask: ArrayLike | None,
+    external_data: bool,
 ) -> Trace:
     if mask is not None and kind != "keras":
         raise ArgumentError(f"mask: expected None for a source of {kind}, which has no masks")
@@ -232,20 +236,27 @@ def _trace(
     if kind == "torch file":
         from elman.interop.running import torch
 
-        return torch.run_file(os.fspath(source), net, _read(kind, source, net).rows, x)
+        return torch.run_file(
+            os.fspath(source), net, _read(kind, source, net, external_data).rows, x
+        )
     if kind == "keras":
         from elman.interop.running import keras
 
         return keras.run(source, x, None if mask is None else np.asarray(mask, dtype=bool))
     from elman.interop.running import onnx
 
-    return onnx.run(source, x)
+    return onnx.run(source, x, external_data)
 
 
 # --- what may be wrong ---
 
 
-def _read(kind: str, source: Any, net: Network) -> Imported:  # noqa: ANN401
+def _read(
+    kind: str,
+    source: Any,  # noqa: ANN401
+    net: Network,
+    external_data: bool,
+) -> Imported:
     """Return what the reader of a framework makes of the source."""
     if kind.startswith("torch"):
         from elman.interop import torch
@@ -262,13 +273,19 @@ def _read(kind: str, source: Any, net: Network) -> Imported:  # noqa: ANN401
         return keras.read(source)
     from elman.interop import onnx
 
-    return onnx.read(source)
+    return onnx.read(source, external_data=external_data)
 
 
-def _causes(net: Network, kind: str, source: Any, trace: Trace) -> Iterator[str]:  # noqa: ANN401
+def _causes(
+    net: Network,
+    kind: str,
+    source: Any,  # noqa: ANN401
+    trace: Trace,
+    external_data: bool,
+) -> Iterator[str]:
     """Yield how the network differs from what the source says of itself."""
     try:
-        theirs = _read(kind, source, net).network
+        theirs = _read(kind, source, net, external_data).network
     except (ElmanError, TypeError) as error:
         yield f"the source is not understood ({error})"
         return

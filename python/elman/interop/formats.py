@@ -86,9 +86,9 @@ def contents(net: Network, path: str, *, fold_units: bool = False) -> bytes:
     if fold_units:
         raise ArgumentError(f"fold_units: expected False for {path}, which has room for units")
     if suffix == ".onnx":
-        from elman.interop.onnx import to_onnx
+        from elman.interop.onnx.writing import write
 
-        data: bytes = to_onnx(net).SerializeToString(deterministic=True)
+        data: bytes = write(net).SerializeToString(deterministic=True)
         return data
     if suffix == ".safetensors":
         return storage.dumps(net)

@@ -72,7 +72,7 @@ class Saver:
             metadata = _metadata(data)
             found = storage._json_object(metadata["settings"], "settings")
             progress = storage._json_object(metadata["progress"], "progress")
-            tensors = storage._read_tensors(data)
+            tensors = storage.read_tensors(data)
             if metadata["sha256"] != _digest(metadata, tensors):
                 raise ModelFormatError("expected the contents that were written, got damaged ones")
             if not (tensors.keys() >= _HISTORY and progress.keys() >= _PROGRESS):

@@ -22,7 +22,7 @@ from elman.interop.onnx.values import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import DTypeLike, NDArray
 
@@ -64,8 +64,14 @@ class Attributes(NamedTuple):
     hidden_size: int | None
 
 
-def read_attributes(attributes: Mapping[str, Any]) -> Attributes:
-    """Check the attributes of an RNN, with the defaults of the specification."""
+def read_attributes(
+    attributes: Mapping[str, Any], number: Callable[[Any], float] = decimal
+) -> Attributes:
+    """Check the attributes of an RNN, with the defaults of the specification.
+
+    Their numbers are in float32. What `number` makes of them decides on the last digits of float64:
+    by default the shortest decimal, so that an alpha of 0.1 comes back as it was written.
+    """
     known = {"activations", "activation_alpha", "activation_beta", "clip", "direction"}
     known |= {"hidden_size", "layout", "output_sequence"}
     if unknown := set(attributes) - known:
@@ -77,11 +83,13 @@ def read_attributes(attributes: Mapping[str, Any]) -> Attributes:
     if layout not in (0, 1):
         raise ModelFormatError(f"expected layout 0 or 1, got {layout}")
     directions = _DIRECTIONS[direction]
-    functions = _functions(attributes, len(directions))
+    functions = _functions(attributes, len(directions), number)
     return Attributes(directions, functions, layout, attributes.get("hidden_size"))
 
 
-def _functions(attributes: Mapping[str, Any], count: int) -> tuple[Function, ...]:
+def _functions(
+    attributes: Mapping[str, Any], count: int, number: Callable[[Any], float]
+) -> tuple[Function, ...]:
     """Return the activations; the default is a list of two even for one direction."""
     given = attributes.get("activations", ["Tanh"] * count)
     names = [_NAMES.get(name.lower(), "") for name in given]
@@ -92,17 +100,19 @@ def _functions(attributes: Mapping[str, Any], count: int) -> tuple[Function, ...
     clip = attributes.get("clip")
     if clip is not None and not clip > 0:
         raise ModelFormatError(f"expected a clip above 0, got {clip}")
-    alphas = _parameters(names, attributes.get("activation_alpha", []), "alpha")
-    betas = _parameters(names, attributes.get("activation_beta", []), "beta")
+    alphas = _parameters(names, attributes.get("activation_alpha", []), "alpha", number)
+    betas = _parameters(names, attributes.get("activation_beta", []), "beta", number)
     return tuple(
         Function(
-            FUNCTIONS[name][0], alpha, beta, None if clip is None else decimal(np.float32(clip))
+            FUNCTIONS[name][0], alpha, beta, None if clip is None else number(np.float32(clip))
         )
         for name, alpha, beta in zip(names, alphas, betas, strict=True)
     )
 
 
-def _parameters(names: list[str], given: list[float], key: str) -> list[float | None]:
+def _parameters(
+    names: list[str], given: list[float], key: str, number: Callable[[Any], float]
+) -> list[float | None]:
     """Give each activation its alpha or beta.
 
     The specification lets activations consume the values in order; others write one for each
@@ -124,7 +134,7 @@ def _parameters(names: list[str], given: list[float], key: str) -> list[float | 
         elif value is None and parameters[key] is None:
             raise UnsupportedModelError(f"{name} has no default {key}, and none is given")
         else:
-            result.append(parameters[key] if value is None else decimal(np.float32(value)))
+            result.append(number(np.float32(parameters[key] if value is None else value)))
     return result
 
 

@@ -58,7 +58,7 @@ class NodeRunner:
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
         self._node = graph.nodes[0]
-        self._attributes = read_attributes(self._node.attributes)
+        self._attributes = read_attributes(self._node.attributes, float)
         self._last: tuple[list[Array | None], Network] | None = None
 
     def run(self, inputs: Inputs) -> list[Array]:

@@ -28,7 +28,7 @@ def run(source: Any, x: Array, mask: Array | None = None) -> Trace:  # noqa: ANN
     *hidden, output = [np.asarray(keras.ops.convert_to_numpy(result)) for result in results]
     return Trace(
         f"Keras {keras.__version__} on {keras.backend.backend()}",
-        hidden,
+        [*hidden],
         output,
         [np.asarray(w) for layer in layers for w in layer.get_weights() if w.ndim == 1],
     )

@@ -115,7 +115,7 @@ def run_file(path: str, net: Network, rows: Iterable[Row], x: Array) -> Trace:
     return run([*parts, linear, _ACTIVATIONS[str(net.output_activation)]], x)
 
 
-class _Chain(nn.Module):
+class _Chain(nn.Module):  # type: ignore[misc]
     """Modules one after the other, the first output of each being the next one's input."""
 
     def __init__(self, modules: Any) -> None:  # noqa: ANN401

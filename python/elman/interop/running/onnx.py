@@ -1,0 +1,152 @@
+"""ONNX models run by ONNX Runtime, or by onnx's own evaluator for what that has not."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from elman.errors import ShapeError, UnsupportedModelError
+from elman.interop.onnx.files import External, load_proto
+from elman.interop.onnx.reading import read_model
+from elman.interop.running import Trace
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from elman.interop.onnx.assembling import Reading
+
+    Array = NDArray[Any]
+
+
+def frozen(source: Any, external_data: bool) -> tuple[int | None, int | None]:  # noqa: ANN401
+    """Return the numbers of sequences and of steps that a model is frozen at, None if free."""
+    model, reading = _read(source, external_data)
+    sizes = dict(zip(reading.parts.x_kinds, _sizes(model, reading.parts.x), strict=True))
+    return sizes.get("B", 1), sizes.get("T")
+
+
+def run(source: Any, x: Array, external_data: bool) -> Trace:  # noqa: ANN401
+    """Run a model on inputs (B, T, I), from states of zero where it asks for them."""
+    model, reading = _read(source, external_data)
+    B, T, _ = x.shape
+    for letter, size, got in zip("BT", frozen(source, external_data), (B, T), strict=True):
+        if size not in (None, got):
+            what = {"B": "sequences", "T": "steps"}[letter]
+            raise ShapeError(f"x: expected {size} {what}, as the model is frozen at, got {got}")
+    if isinstance(source, str | os.PathLike) and external_data:
+        model = onnx.load(source)
+    nodes = [node for node in model.graph.node if node.op_type == "RNN"]
+    names = _listen(model, nodes)
+    wanted = [*names, *(output.name for output in model.graph.output if output.name not in names)]
+    framework, results = _evaluate(model, wanted, _inputs(model, reading, x))
+    found = dict(zip(wanted, results, strict=True))
+    return Trace(
+        framework,
+        [_states(node, found[name]) for node, name in zip(nodes, names, strict=True)],
+        _output(reading, found),
+        _biases(model, nodes),
+    )
+
+
+def _read(source: Any, external_data: bool) -> tuple[Any, Reading]:  # noqa: ANN401
+    proto, folder = load_proto(source)
+    model = onnx.ModelProto()
+    model.CopyFrom(proto)
+    return model, read_model(proto, External(folder, allowed=external_data))
+
+
+def _sizes(model: Any, name: str) -> list[int | None]:  # noqa: ANN401
+    (about,) = [i.type.tensor_type for i in model.graph.input if i.name == name]
+    return [d.dim_value if d.HasField("dim_value") else None for d in about.shape.dim]
+
+
+def _listen(model: Any, nodes: list[Any]) -> list[str]:  # noqa: ANN401
+    """Make the states of every RNN node an output of the model, and return their names."""
+    names = []
+    outputs = {output.name for output in model.graph.output}
+    for index, node in enumerate(nodes):
+        if not node.output:
+            node.output.append("")
+        node.output[0] = node.output[0] or f"states of node {index}"
+        if node.output[0] not in outputs:
+            model.graph.output.append(onnx.ValueInfoProto(name=node.output[0]))
+        names.append(node.output[0])
+    return names
+
+
+def _inputs(model: Any, reading: Reading, x: Array) -> dict[str, Array]:  # noqa: ANN401
+    parts = reading.parts
+    B, T, I = x.shape
+    given = {}
+    for name in {i.name for i in model.graph.input} - {i.name for i in model.graph.initializer}:
+        if name == parts.x:
+            letters = [letter for letter in "BTF" if letter in parts.x_kinds]
+            array = x.reshape([{"B": B, "T": T, "F": I}[letter] for letter in letters])
+            given[name] = array.transpose([letters.index(letter) for letter in parts.x_kinds])
+        elif name == parts.lengths:
+            given[name] = np.full(B, T, np.int32)
+        elif name in parts.states:
+            sizes = zip(parts.states[name], _sizes(model, name), strict=True)
+            given[name] = np.zeros([B if k == "B" else size or 1 for k, size in sizes], x.dtype)
+    return given
+
+
+def _evaluate(
+    model: Any,  # noqa: ANN401
+    wanted: list[str],
+    inputs: dict[str, Array],
+) -> tuple[str, list[Array]]:
+    try:
+        import onnxruntime
+    except ModuleNotFoundError as error:
+        if error.name != "onnxruntime":
+            raise
+    else:
+        from onnxruntime.capi.onnxruntime_pybind11_state import NotImplemented as Missing
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4
+        try:
+            session = onnxruntime.InferenceSession(model.SerializeToString(), options)
+        except Missing:  # RNN in float64
+            pass
+        else:
+            return f"ONNX Runtime {onnxruntime.__version__}", session.run(wanted, inputs)
+    from onnx.reference import ReferenceEvaluator
+
+    name = f"the evaluator of onnx {onnx.__version__}"
+    return name, list(ReferenceEvaluator(model).run(wanted, inputs))
+
+
+def _states(node: Any, Y: Array) -> Array:  # noqa: ANN401
+    """Return the states (B, T, D H) from Y."""
+    layout = next((a.i for a in node.attribute if a.name == "layout"), 0)
+    Y = Y if layout else Y.transpose(2, 0, 1, 3)
+    return Y.reshape(*Y.shape[:2], -1)
+
+
+def _output(reading: Reading, found: dict[str, Array]) -> Array:
+    """Return the output of every step (B, T, O), or of the last one (B, O)."""
+    for name, field in reading.parts.outputs.items():
+        if reading.y is not None and reading.y in field.flat:
+            result, kinds = found[name], list(field.kinds)
+            for axis in reversed(range(len(kinds))):
+                if kinds[axis] == "K":
+                    result = result.take(0, axis)
+                    del kinds[axis]
+            for letter in "BF":
+                if letter not in kinds:
+                    result, kinds = result[..., np.newaxis], [*kinds, letter]
+            return result.transpose([kinds.index(letter) for letter in "BTF" if letter in kinds])
+    raise UnsupportedModelError("source: expected a model that gives outputs, got states alone")
+
+
+def _biases(model: Any, nodes: list[Any]) -> list[Array]:  # noqa: ANN401
+    weights = {i.name: i for i in model.graph.initializer}
+    named = [node.input[3] for node in nodes if len(node.input) > 3 and node.input[3] in weights]
+    rows = [row for name in named for row in numpy_helper.to_array(weights[name])]
+    return [half for row in rows for half in np.split(row, 2)]

@@ -1,0 +1,111 @@
+"""`elman convert`: files of all kinds into each other, and what it says about them."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import elman
+
+pytest.importorskip("typer")
+pytestmark = pytest.mark.any_isa
+
+
+@pytest.fixture
+def net():
+    return elman.Network(input_size=3, hidden_size=[8, 5], output_size=2, seed=0)
+
+
+def convert(*words, status=0):
+    """Run the command and return what it printed, and what it complained of."""
+    done = subprocess.run(
+        [sys.executable, "-m", "elman", "convert", *map(str, words)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == status, done.stderr
+    return done.stderr if status == 2 else done.stdout
+
+
+def state_dict(net, path):
+    """Write PyTorch's names as a safetensors file."""
+    from safetensors.numpy import save_file
+
+    save_file(net.state_dict("torch"), path)
+
+
+def test_a_state_dict_becomes_a_model_and_the_table_says_how(net, tmp_path):
+    net = elman.Network(input_size=3, hidden_size=8, output_size=2, seed=0)
+    state_dict(net, tmp_path / "torch.safetensors")
+    words = ("--activation", "tanh", "--output-activation", "sigmoid")
+    said = convert(tmp_path / "torch.safetensors", tmp_path / "model.safetensors", *words)
+    assert elman.load(tmp_path / "model.safetensors") == net
+    for part in ("rnn.weight_ih_l0", "layers.0.W_xh", "fc.weight", "readout.W_hy", str(net)):
+        assert part in said
+
+
+def test_onnx_and_back_gives_equal_bits(net, tmp_path):
+    pytest.importorskip("onnx")
+    net.save(tmp_path / "model.safetensors")
+    convert(tmp_path / "model.safetensors", tmp_path / "model.onnx")
+    convert(tmp_path / "model.onnx", tmp_path / "again.safetensors")
+    assert elman.load(tmp_path / "again.safetensors") == net
+
+
+def test_json_holds_the_mapping_and_the_network(net, tmp_path):
+    net.save(tmp_path / "a.safetensors")
+    facts = json.loads(convert(tmp_path / "a.safetensors", tmp_path / "b.safetensors", "--json"))
+    assert facts["written"] is True
+    assert facts["check"] is None
+    assert facts["network"]["hidden_sizes"] == [8, 5]
+    assert {"source": "layers.1.W_hh", "target": "layers.1.W_hh", "note": ""} in facts["mapping"]
+
+
+def test_a_check_runs_the_source_in_its_framework(net, tmp_path):
+    pytest.importorskip("onnx")
+    net.to_onnx(tmp_path / "model.onnx")
+    said = convert(tmp_path / "model.onnx", tmp_path / "model.safetensors", "--check")
+    assert "agrees with" in said
+    assert elman.load(tmp_path / "model.safetensors") == net
+
+
+def test_a_check_runs_the_tensors_of_a_pt_file(tmp_path):
+    torch = pytest.importorskip("torch")
+    net = elman.Network(input_size=3, hidden_size=[8, 8], output_size=2, seed=0)
+    tensors = {n: torch.from_numpy(a) for n, a in net.state_dict("torch").items()}
+    torch.save(tensors, tmp_path / "model.pt")
+    words = ("--activation", "tanh", "--output-activation", "sigmoid", "--check", "--json")
+    facts = json.loads(convert(tmp_path / "model.pt", tmp_path / "model.onnx", *words))
+    assert facts["check"]["ok"] is True
+    assert elman.from_onnx(tmp_path / "model.onnx") == net
+
+
+def test_a_pt_file_is_written_for_pytorch(net, tmp_path):
+    torch = pytest.importorskip("torch")
+    net.save(tmp_path / "model.safetensors")
+    convert(tmp_path / "model.safetensors", tmp_path / "model.pt")
+    tensors = torch.load(tmp_path / "model.pt", weights_only=True)
+    for name, array in net.state_dict("torch").items():
+        np.testing.assert_array_equal(tensors[name].numpy(), array)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("a.bin", "b.onnx"), "a.bin: expected a file *.safetensors or *.pt"),
+        (("a.safetensors", "b.txt"), "b.txt: expected a file *.safetensors, *.onnx"),
+        (("a.safetensors", "b.safetensors", "--prefix", "rnn"), "prefix: expected no such option"),
+        (("a.safetensors", "b.safetensors", "--fold-units"), "fold_units: expected False"),
+        (("missing.onnx", "b.safetensors"), "missing.onnx"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence(net, tmp_path, monkeypatch, words, message):
+    monkeypatch.chdir(tmp_path)
+    net.save("a.safetensors")
+    said = convert(*words, status=2)
+    assert message in said
+    assert said.count("\n") == 1
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.safetensors"]
