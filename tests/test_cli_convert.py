@@ -92,6 +92,36 @@ def test_a_pt_file_is_written_for_pytorch(net, tmp_path):
         np.testing.assert_array_equal(tensors[name].numpy(), array)
 
 
+@pytest.mark.parametrize("direction", ["forward", "bidirectional"])
+def test_a_weights_file_is_written_for_keras(tmp_path, direction):
+    pytest.importorskip("h5py")
+    net = elman.Network(
+        input_size=3, hidden_size=[8, 5], output_size=2, seed=0, direction=direction
+    )
+    net.save(tmp_path / "model.safetensors")
+    convert(tmp_path / "model.safetensors", tmp_path / "model.weights.h5")
+    words = ("--activation", "tanh", "--output-activation", "sigmoid")
+    convert(tmp_path / "model.weights.h5", tmp_path / "again.safetensors", *words)
+    assert elman.load(tmp_path / "again.safetensors") == net
+
+
+def test_keras_loads_the_weights_file(net, tmp_path, rng, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    keras = pytest.importorskip("keras")
+    layers = keras.layers
+    rnn = [layers.SimpleRNN(H, return_sequences=True) for H in net.hidden_sizes]
+    model = keras.Sequential(
+        [layers.Input((None, 3)), *rnn, layers.Dense(2, activation="sigmoid")]
+    )
+    net.save(tmp_path / "model.safetensors")
+    convert(tmp_path / "model.safetensors", tmp_path / "model.weights.h5")
+    model.load_weights(tmp_path / "model.weights.h5")
+    x = rng.standard_normal((2, 20, 3)).astype(np.float32)
+    found = elman.compare(net, model, x)
+    assert found.ok
+    assert max(*found.layers, found.output) < 2e-6
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -4,10 +4,13 @@ import doctest
 import pathlib
 import re
 
+import numpy as np
 import pytest
 
 import elman
+import elman.activation
 import elman.initialization
+import elman.interop.compare
 import elman.interop.torch
 import elman.network
 import elman.ridge
@@ -24,7 +27,9 @@ ROOT = pathlib.Path(__file__).parents[1]
 README = ROOT / "README.md"
 MODULES = [
     elman,
+    elman.activation,
     elman.initialization,
+    elman.interop.compare,
     elman.interop.torch,
     elman.network,
     elman.pure,
@@ -66,3 +71,17 @@ def test_the_page_about_training_runs(monkeypatch, tmp_path):
     names = {}
     for code in blocks:
         exec(compile(code, "training.md", "exec"), names)
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_the_page_about_other_frameworks_runs(monkeypatch, tmp_path, number):
+    page = (ROOT / "docs" / "coming_from.md").read_text()
+    blocks = re.findall(r"(?:<!-- needs (\w+) -->\n)?```python\n(.*?)```", page, re.DOTALL)
+    assert len(blocks) == 5 == page.count("```") // 2
+    needs, code = blocks[number]
+    if needs:
+        pytest.importorskip(needs)
+    monkeypatch.chdir(tmp_path)
+    with np.load(ROOT / "tests" / "fixtures" / "interop_keras.npz") as fixtures:
+        pathlib.Path("model.keras").write_bytes(fixtures["simple.keras"].tobytes())
+    exec(compile(code, "coming_from.md", "exec"), {"__name__": "page"})

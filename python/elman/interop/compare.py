@@ -126,10 +126,8 @@ def compare(
     Examples
     --------
     >>> import numpy as np, elman
-    >>> torch = __import__("pytest").importorskip("torch")
-    >>> rnn, linear = torch.nn.RNN(3, 8, batch_first=True), torch.nn.Linear(8, 2)
-    >>> net = elman.from_torch((rnn, linear), output_activation="identity")
-    >>> elman.compare(net, (rnn, linear), np.ones((10, 3), np.float32)).ok
+    >>> net = elman.Network(input_size=3, hidden_size=8, output_size=2, seed=0)
+    >>> elman.compare(net, net.to_onnx(), np.ones((10, 3))).ok
     True
     """
     inputs = _arguments.array("x", x)
