@@ -135,9 +135,8 @@ def main(arguments: list[str] | None = None) -> None:
     of_x, of_y = x.std(axis=(0, 1)).astype(np.float32), float(y.std())
     model = train(chosen.updates, K, (of_x, of_y))
 
-    net = elman.from_torch(
-        model, output_activation="identity", input_scale=1 / of_x, output_scale=[of_y]
-    )
+    net = elman.from_torch(model, output_activation="identity")
+    net = net.with_units(input_scale=1 / of_x, output_scale=[of_y])
     print(net)
 
     def in_torch() -> Callable[[np.ndarray], float]:

@@ -110,9 +110,7 @@ def test_keras_loads_the_weights_file(net, tmp_path, rng, monkeypatch):
     keras = pytest.importorskip("keras")
     layers = keras.layers
     rnn = [layers.SimpleRNN(H, return_sequences=True) for H in net.hidden_sizes]
-    model = keras.Sequential(
-        [layers.Input((None, 3)), *rnn, layers.Dense(2, activation="sigmoid")]
-    )
+    model = keras.Sequential([layers.Input((None, 3)), *rnn, layers.Dense(2, activation="sigmoid")])
     net.save(tmp_path / "model.safetensors")
     convert(tmp_path / "model.safetensors", tmp_path / "model.weights.h5")
     model.load_weights(tmp_path / "model.weights.h5")

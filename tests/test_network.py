@@ -1042,3 +1042,27 @@ def test_more_generated_steps_than_memory_can_address_are_refused():
     for feedback in (None, lambda y: y):
         with pytest.raises(elman.LimitError, match=r"memory can address|too many"):
             net.generate([[0.5]], steps=2**62, feedback=feedback)
+
+
+def test_with_units_replaces_all_units_and_nothing_else():
+    settings = {"input_size": 2, "hidden_size": 5, "output_size": 2, "seed": 0}
+    net = elman.Network(**settings, input_shift=[1, 2], output_shift=[3, 4], metadata={"a": "b"})
+    changed = net.with_units(input_scale=[2, 3], output_scale=[0.5, 4])
+    assert changed == elman.Network(**settings, input_scale=[2, 3], output_scale=[0.5, 4])
+    assert changed.metadata == net.metadata
+    assert net.input_shift is not None
+    assert net.with_units() == elman.Network(**settings)
+
+
+@pytest.mark.parametrize(
+    ("units", "error"),
+    [
+        ({"input_scale": [1, 2, 3]}, "input_scale: expected .2,., got .3,."),
+        ({"output_shift": [1, float("nan")]}, "output_shift: expected finite numbers"),
+        ({"input_shift": ["a", "b"]}, "input_shift: expected"),
+    ],
+)
+def test_units_that_do_not_fit_are_one_sentence(units, error):
+    net = elman.Network(input_size=2, hidden_size=5, output_size=2, seed=0)
+    with pytest.raises(elman.ElmanError, match=f"^{error}"):
+        net.with_units(**units)

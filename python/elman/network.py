@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 _WEIGHTS = ("W_xh", "W_hh", "b_h")
-_OPTIONAL = ("initial_state", "input_shift", "input_scale", "output_shift", "output_scale")
+_UNITS = ("input_shift", "input_scale", "output_shift", "output_scale")
+_OPTIONAL = ("initial_state", *_UNITS)
 
 Run = namedtuple("Run", ["output", "state", "hidden"])
 Run.__doc__ = """What `Network.run` returns.
@@ -911,6 +912,41 @@ output_shift, output_scale, metadata
         name = _arguments.dtype_name(dtype)
         nonfinite = _arguments.nonfinite(self._tensors) is not None
         return self._of_tensors(self._tensors, name, allow_nonfinite=nonfinite)
+
+    def with_units(
+        self,
+        *,
+        input_shift: ArrayLike | None = None,
+        input_scale: ArrayLike | None = None,
+        output_shift: ArrayLike | None = None,
+        output_scale: ArrayLike | None = None,
+    ) -> Network:
+        """Return this network with these units in place of its own.
+
+        A network that was trained on standardised numbers takes and gives raw ones with
+        input_shift=mean, input_scale=1/std, output_shift=mean and output_scale=std.
+
+        Parameters
+        ----------
+        input_shift, input_scale, output_shift, output_scale : array_like, optional
+            As for `Network`; None: none.
+
+        Raises
+        ------
+        ShapeError, DTypeError, ArgumentError
+            If one of them is no vector of finite numbers of the right size.
+
+        Examples
+        --------
+        >>> import elman
+        >>> net = elman.Network(input_size=1, hidden_size=4, output_size=1, seed=0)
+        >>> scaled = net.with_units(input_scale=[0.5])
+        >>> bool((scaled([[2.0]]) == net([[1.0]])).all())
+        True
+        """
+        units = (input_shift, input_scale, output_shift, output_scale)
+        weights = {name: a for name, a in self._tensors.items() if name not in _UNITS}
+        return self._of_tensors(weights | _arguments.arrays(zip(_UNITS, units, strict=True)))
 
     def _of_tensors(
         self, tensors: dict[str, Array], dtype: str | None = None, *, allow_nonfinite: bool = False
