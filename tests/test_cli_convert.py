@@ -105,6 +105,7 @@ def test_a_weights_file_is_written_for_keras(tmp_path, direction):
     assert elman.load(tmp_path / "again.safetensors") == net
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # inside Keras
 def test_keras_loads_the_weights_file(net, tmp_path, rng, monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     keras = pytest.importorskip("keras")

@@ -11,7 +11,8 @@ from onnx import numpy_helper
 
 from elman.errors import ShapeError, UnsupportedModelError
 from elman.interop.onnx.files import External, load_proto
-from elman.interop.onnx.reading import read_model
+from elman.interop.onnx.graph import read_graph
+from elman.interop.onnx.reading import read_network
 from elman.interop.running import Trace
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def _read(source: Any, external_data: bool) -> tuple[Any, Reading]:  # noqa: ANN
     proto, folder = load_proto(source)
     model = onnx.ModelProto()
     model.CopyFrom(proto)
-    return model, read_model(proto, External(folder, allowed=external_data))
+    return model, read_network(read_graph(proto, External(folder, allowed=external_data)))
 
 
 def _sizes(model: Any, name: str) -> list[int | None]:  # noqa: ANN401
