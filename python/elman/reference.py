@@ -732,10 +732,14 @@ def verify(
     (as long as n < 10^8). The v are what the implementation must have used, to the bit: x rounded
     to the dtype, less the shift, times the scale, each rounded; and the states that it returned.
 
-    *The activation.* An error of z grows by at most the slope: 1 for tanh, relu and identity, 1/4
-    for the sigmoid, and 1/2 in the maximum norm for softmax (the rows of its Jacobian sum to
-    2 f (1 - f) in absolute terms). The function itself may be off by 4 u |f|, two units in the last
-    place. Softmax divides exponentials of z - max z by the sum of all O: the rounding of this
+    *The activation.* An error of z grows by at most the slope: 1 for tanh, relu, identity, softsign
+    and softplus, 1/4 for the sigmoid, |alpha| for hard_sigmoid and affine, that or 1 for leaky_relu
+    and elu, |alpha beta| for scaled_tanh, and 1/2 in the maximum norm for softmax (the rows of its
+    Jacobian sum to 2 f (1 - f) in absolute terms); a clip makes it no larger. thresholded_relu
+    jumps: where z is as near to alpha as its error, both 0 and z are right, and the nearer one is
+    judged. The function itself may be off by 4 u |f|, two units in the last place, and those that
+    multiply or compose others, elu, softplus and scaled_tanh, by 8 u |f|. A sum alpha z + beta adds
+    g(2) (|alpha z| + |beta|), as it may be rounded twice. Softmax divides exponentials of z - max z by the sum of all O: the rounding of this
     difference becomes a relative error of the exponential, whose mean under the weights f is at
     most ln O, and with O - 1 additions, one division and the exponentials themselves we grant
     u |f| (|z - max z| + ln O + O + 16).
@@ -746,7 +750,8 @@ def verify(
     NumPy's functions, which we trust to 4 units in the last place only: its share, with 12 u |f|
     for the activation, is added. A right float64 result cannot fail, and float32 does not notice.
 
-    2^-100 pays for underflow, and for the core's rule that a hidden value below it is zero.
+    2^-100 pays for underflow (and |alpha| times the smallest number for that before a product), and
+    for the core's rule that a hidden value below it is zero.
 
     *NaN, infinities, overflow.* Where data are not finite the result must be of the same kind: a
     NaN for a NaN, the same infinity. Where finite summands reach half the dtype's largest number a
@@ -884,11 +889,7 @@ def _judge_neurons(
     numbers = {name: abs(number) for name, number in numbers.items()}
     error = error * _STEEPEST[activation.name](**numbers)
     composed = activation.name in ("elu", "softplus", "scaled_tanh")
-    ulps = (
-        (8.0 * _unit_roundoff(net) + 24.0 * _U64)
-        if composed
-        else (4.0 * _unit_roundoff(net) + 12.0 * _U64)
-    )
+    ulps = (2.0 if composed else 1.0) * (4.0 * _unit_roundoff(net) + 12.0 * _U64)
     subnormal = numbers.get("alpha", 0.0) * float(np.finfo(net.dtype).smallest_subnormal)
     bound = error + ulps * (_size(f) + error) + _TINY + subnormal
     if activation.name in ("leaky_relu", "hard_sigmoid", "affine"):
