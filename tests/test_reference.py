@@ -361,6 +361,19 @@ def test_verify_finds_an_error_beyond_rounding_in_an_activation_with_numbers(rng
         assert report.where[2] in (t, t + 1)  # the next step is judged from this one
 
 
+def test_verify_demands_a_clipped_value_to_the_last_bits(rng):
+    f = elman.Activation("identity", clip=0.25)
+    net = make_network(rng, inputs=40, hidden=(6,), activation=f, outputs=None, bias=False)
+    x = 100 * make_inputs(rng, net, 30)
+    _, hidden = rounded_run(net, x)
+    clipped = np.argwhere(np.abs(hidden) == 0.25)
+    assert len(clipped) > 150
+    for t, unit in clipped[clipped[:, 0] == 29]:
+        spoiled = hidden.copy()
+        spoiled[t, unit] *= np.float32(1 - 1e-6)  # the sum is rounded by more than that
+        assert not reference.verify(net, x, spoiled, spoiled).ok
+
+
 def at_the_threshold(dtype, alpha):
     """Return a unit of thresholded_relu that adds 0.1, 0.2, 0.3 and -0.6 to alpha."""
     f = elman.Activation("thresholded_relu", alpha=alpha)

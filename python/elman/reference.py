@@ -735,7 +735,7 @@ def verify(
     *The activation.* An error of z grows by at most the slope: 1 for tanh, relu, identity, softsign
     and softplus, 1/4 for the sigmoid, |alpha| for hard_sigmoid and affine, that or 1 for leaky_relu
     and elu, |alpha beta| for scaled_tanh, and 1/2 in the maximum norm for softmax (the rows of its
-    Jacobian sum to 2 f (1 - f) in absolute terms); a clip makes it no larger. thresholded_relu
+    Jacobian sum to 2 f (1 - f) in absolute terms); where z is clipped, so is its error. thresholded_relu
     jumps: where z is as near to alpha as its error, both 0 and z are right, and the nearer one is
     judged. The function itself may be off by 4 u |f|, two units in the last place, and those that
     multiply or compose others, elu, softplus and scaled_tanh, by 8 u |f|. A sum alpha z + beta adds
@@ -880,6 +880,8 @@ def _judge_neurons(
         ulps = (_unit_roundoff(net) + _U64) * (distance + np.log(outputs) + outputs + 16.0)
         return f, f, error + ulps * (_size(f) + error) + _TINY
 
+    beyond = np.abs(z) - _limit(net, activation)  # where z is clipped, so is its error
+    error = np.where(beyond > 0, np.maximum(error - beyond, 0.0), error)
     z = _clip(net, activation, z)
     numbers = _numbers(net, activation)
     other = f
