@@ -645,11 +645,11 @@ def test_the_arrays_for_set_weights_are_those_of_get_weights(case, tmp_path):
         assert array.dtype == want.dtype
 
 
+@pytest.mark.slow  # importing Keras takes ten seconds
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Keras' own, of NumPy
 @pytest.mark.parametrize("direction", ["forward", "bidirectional"])
 @pytest.mark.parametrize("bias", [True, False])
 def test_keras_computes_with_the_arrays_what_elman_does(direction, bias, tmp_path, rng):
-    pytest.importorskip("torch")  # the backend of Keras here
     keras = live_keras()
     net = elman.Network(
         input_size=3,
@@ -680,9 +680,9 @@ def test_keras_computes_with_the_arrays_what_elman_does(direction, bias, tmp_pat
 
 
 def live_keras():
-    """Return Keras on the backend of PyTorch, which it chooses when it is imported."""
+    """Return Keras on the backend of NumPy, which it chooses when it is imported."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KERAS_BACKEND", "torch")
+        patch.setenv("KERAS_BACKEND", "numpy")
         return pytest.importorskip("keras")
 
 

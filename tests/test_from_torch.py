@@ -288,6 +288,12 @@ def networks():
         "sizes": elman.Network(hidden_size=[5, 4], output_size=2, dtype="float64", **options),
         "no bias": elman.Network(hidden_size=[4, 4], output_size=2, bias=False, **options),
         "no readout": elman.Network(hidden_size=4, output_size=None, **options),
+        "both ways": elman.Network(
+            hidden_size=[4, 4], output_size=2, direction="bidirectional", **options
+        ),
+        "one of them both ways": elman.Network(
+            hidden_size=[4, 4], output_size=2, direction=["bidirectional", "forward"], **options
+        ),
         "activations": elman.Network(
             hidden_size=[4, 4], output_size=2, activation=["tanh", "relu"], **options
         ),
@@ -497,7 +503,7 @@ def test_modules_of_a_network_give_its_outputs_and_the_network_again(torch, nn, 
     modules = net.to_torch()
     assert elman.from_torch(modules) == net
     parts = modules.rnn if isinstance(modules.rnn, nn.ModuleList) else [modules.rnn]
-    assert (len(parts) == 1) == (name not in ("sizes", "activations"))
+    assert (len(parts) == 1) == (name not in ("sizes", "activations", "one of them both ways"))
     assert all(part.batch_first for part in parts)
     x = rng.standard_normal((4, 100, 3)).astype(net.dtype)
     after = [module for module in modules[1:] if module is not None]
@@ -518,6 +524,12 @@ def test_what_pytorch_does_not_have_is_refused(torch):
     with pytest.raises(
         UnsupportedModelError, match=r"expected tanh or relu, .* got sigmoid in layer"
     ):
+        net.to_torch()
+    net = elman.Network(input_size=3, hidden_size=4, output_size=2, direction="reverse")
+    with pytest.raises(UnsupportedModelError, match="got one that only reads in reverse"):
+        net.to_torch()
+    net = elman.Network(input_size=3, hidden_size=4, output_size=2, output_activation="softsign")
+    with pytest.raises(UnsupportedModelError, match=r"output activation of .*, got softsign"):
         net.to_torch()
 
 

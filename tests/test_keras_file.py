@@ -15,7 +15,7 @@ import pytest
 
 import elman
 from elman.errors import ModelFormatError
-from elman.interop import hdf5
+from elman.interop.keras import hdf5
 from fixtures.guarded import read_guarded
 
 h5py = pytest.importorskip("h5py")

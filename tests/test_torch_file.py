@@ -13,7 +13,7 @@ import pytest
 
 import elman
 from elman.errors import LimitError, ModelFormatError, UnsupportedModelError
-from elman.interop import torch_file
+from elman.interop.torch import file as torch_file
 from fixtures.guarded import read_guarded
 
 SAVE = r"save torch.save\(model.state_dict\(\), path\)"
@@ -79,7 +79,7 @@ def archive(data_pkl, entries=None, root="archive/", method=zipfile.ZIP_STORED):
 
 def one(value, entries=None):
     """Return the tensor `x` of a file that holds it alone."""
-    return np.asarray(torch_file.read(archive(dictionary(text("x"), value), entries))["x"])
+    return np.asarray(torch_file.read_pt(archive(dictionary(text("x"), value), entries))["x"])
 
 
 # --- what is read ---------------------------------------------------------------------------------
@@ -138,7 +138,7 @@ def test_parameters_lists_numbers_and_nested_dictionaries_are_read():
     )
     inner = b"}" + text("lr") + b"G" + struct.pack(">d", 0.5) + b"s"
     items = [text("p"), parameter, text("o"), inner, integer(3), b"](" + integer(1) + b"Ne"]
-    got = torch_file.read(archive(dictionary(*items)))
+    got = torch_file.read_pt(archive(dictionary(*items)))
     assert got["o"] == {"lr": 0.5}
     assert got[3] == [1, None]
     np.testing.assert_array_equal(got["p"], NUMBERS.reshape(3, 4))
@@ -147,7 +147,7 @@ def test_parameters_lists_numbers_and_nested_dictionaries_are_read():
 def test_the_operations_that_pytorch_uses_are_known():
     """The pickles of these tests are real ones: Python's own module reads them too."""
     pickletools.dis(weights(), out=io.StringIO())
-    net = elman.from_torch(torch_file.read(archive(weights())), activation="tanh")
+    net = elman.from_torch(torch_file.read_pt(archive(weights())), activation="tanh")
     np.testing.assert_array_equal(net.layers[0].W_xh, NUMBERS.reshape(3, 4))
 
 
@@ -383,12 +383,12 @@ def test_a_file_cut_or_flipped_anywhere_is_an_error_or_another_number(rng):
     data = archive(weights())
     for length in range(len(data)):
         with pytest.raises(elman.ElmanError):
-            torch_file.read(data[:length])
+            torch_file.read_pt(data[:length])
     for position in range(len(data)):
         flipped = bytearray(data)
         flipped[position] ^= 1 << int(rng.integers(8))
         try:
-            elman.from_torch(torch_file.read(bytes(flipped)), activation="tanh")
+            elman.from_torch(torch_file.read_pt(bytes(flipped)), activation="tanh")
         except elman.ElmanError:
             continue
 
@@ -396,7 +396,7 @@ def test_a_file_cut_or_flipped_anywhere_is_an_error_or_another_number(rng):
 def test_damage_in_a_storage_is_found_by_its_checksum():
     data = archive(weights()).replace(NUMBERS.tobytes(), NUMBERS[::-1].tobytes())
     with pytest.raises(ModelFormatError, match="zip archive is damaged: Bad CRC-32"):
-        torch_file.read(data)
+        torch_file.read_pt(data)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from elman._core import Network as Core
     from elman._core import Stream
     from elman.initialization import Initialization
-    from elman.interop.torch_export import TorchModules
+    from elman.interop.torch.export import TorchModules
     from elman.reference import VerificationReport
 
     Array = NDArray[Any]
@@ -754,9 +754,9 @@ output_shift, output_scale, metadata
         >>> elman.from_torch(modules) == net                                # doctest: +SKIP
         True
         """
-        from elman.interop import torch_export
+        from elman.interop.torch.export import modules
 
-        return torch_export.modules(self, fold_units=fold_units)
+        return modules(self, fold_units=fold_units)
 
     def state_dict(
         self,
@@ -803,7 +803,8 @@ output_shift, output_scale, metadata
         fc.bias (2,)
         """
         from elman.errors import ArgumentError
-        from elman.interop import keras_export, torch_export
+        from elman.interop.keras import export as keras_export
+        from elman.interop.torch import export as torch_export
 
         if framework not in ("torch", "keras"):
             raise ArgumentError(f"framework: expected 'torch' or 'keras', got {framework!r}")

@@ -13,7 +13,7 @@ from torch import nn
 from elman import _arguments
 from elman.errors import ArgumentError, UnsupportedModelError
 from elman.interop.imported import Row
-from elman.interop.torch_names import Source
+from elman.interop.torch.names import Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -82,7 +82,7 @@ class StoredTensor(NamedTuple):
         return tensor_file.widened(array) if self.storage.dtype == "u2" else array.copy()
 
 
-def read(data: bytes) -> dict[str, Any]:
+def read_pt(data: bytes) -> dict[str, Any]:
     """Return the dictionary in the bytes of a file, with a `StoredTensor` for every tensor."""
     try:
         archive = files.Archive(data, compressed=False)

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 
 from elman import _arguments
 from elman.errors import ArgumentError, DTypeError, ShapeError, UnsupportedModelError
-from elman.interop import files, tensor_file, torch_file, torch_names
+from elman.interop import files, tensor_file
 from elman.interop.imported import Imported, Row
+from elman.interop.torch.file import SAVE, read_pt
+from elman.interop.torch.names import find_readout, find_recurrent, of_mapping
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike, NDArray
 
-    from elman.interop.torch_names import Recurrent, Source
+    from elman.interop.torch.names import Recurrent, Source
     from elman.network import Network
 
     Array = NDArray[Any]
@@ -126,8 +128,8 @@ def read(
     from elman.network import Network
 
     found = _collect(source, prefix)
-    stack = torch_names.find_recurrent(found, prefix)
-    head = torch_names.find_readout(found, stack, readout, alone=prefix is not None)
+    stack = find_recurrent(found, prefix)
+    head = find_readout(found, stack, readout, alone=prefix is not None)
     names = [*(name for layer in stack for name in layer.names), *(head or ())]
     arrays = {name: _array(name, found.tensors[name]) for name in names if name is not None}
     for layer in stack:
@@ -154,16 +156,16 @@ def read(
 def _collect(source: object, prefix: str | Sequence[str] | None) -> Source:
     """Return the tensors of a source by name, and what its modules say."""
     if isinstance(source, (str, bytes, os.PathLike)):
-        return torch_names.of_mapping(_read_file(os.fsdecode(source)), prefix)
+        return of_mapping(_read_file(os.fsdecode(source)), prefix)
     if "torch" in sys.modules:
-        from elman.interop import torch_modules
+        from elman.interop.torch.modules import is_module, of_module, of_sequence
 
-        if torch_modules.is_module(source):
-            return torch_modules.of_module(source)
+        if is_module(source):
+            return of_module(source)
         if isinstance(source, (tuple, list)):
-            return torch_modules.of_sequence(source)
+            return of_sequence(source)
     if hasattr(source, "items"):
-        return torch_names.of_mapping(source, prefix)
+        return of_mapping(source, prefix)
     raise TypeError(
         "source: expected a torch module, several such as (rnn, linear), a state_dict or a path,"
         f" got {_arguments.kind(source)}"
@@ -174,11 +176,11 @@ def _read_file(path: str) -> dict[str, Any]:
     with files.naming(path):
         data = files.read_file(path)
         if data.startswith(b"PK\x03\x04"):
-            return torch_file.read(data)
+            return read_pt(data)
         if data[:1] == b"\x80" and data[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
             raise UnsupportedModelError(
                 "expected a .pt file of PyTorch 1.6 or later, got a pickle, which is not read:"
-                f" {torch_file.SAVE}"
+                f" {SAVE}"
             )
         return tensor_file.read(data)
 

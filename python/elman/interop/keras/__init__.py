@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from elman import _arguments
 from elman.errors import ArgumentError, ModelFormatError, UnsupportedModelError
-from elman.interop import files, keras_files
+from elman.interop.files import naming, read_file
 from elman.interop.imported import Imported, Row
+from elman.interop.keras.files import open_model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 
     from elman._arguments import LayerActivation
     from elman.activation import Activation
-    from elman.interop.keras_files import Find, Weights
-    from elman.interop.keras_model import Cell, Dense, Model, Recurrent
+    from elman.interop.keras.files import Find, Weights
+    from elman.interop.keras.model import Cell, Dense, Model, Recurrent
     from elman.network import Network
 
     Activations = LayerActivation | Sequence[LayerActivation]
@@ -123,8 +124,8 @@ def read(
     from elman.network import Network
 
     path = os.fsdecode(path)
-    with files.naming(path):
-        model, find = keras_files.open_model(files.read_file(path), layers, readout)
+    with naming(path):
+        model, find = open_model(read_file(path), layers, readout)
         if readout is False:
             model = model._replace(dense=None)
         _require_steps(model)

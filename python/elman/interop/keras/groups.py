@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from elman.errors import ArgumentError, UnsupportedModelError
-from elman.interop.keras_model import Cell, Dense, Model, Recurrent
+from elman.interop.keras.model import Cell, Dense, Model, Recurrent
 
 
 def of_groups(paths: list[str], layers: list[str] | None, readout: str | bool | None) -> Model:

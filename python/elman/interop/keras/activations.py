@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from elman.activation import Activation
 from elman.errors import ModelFormatError, UnsupportedModelError
-from elman.interop import keras_graph
+from elman.interop.keras import graph
 
 if TYPE_CHECKING:
     from typing import Any
@@ -33,9 +33,9 @@ def of_value(value: Json, what: str, *, keras_2: bool) -> Activation:
     """Return the activation of a name, of None, or of a serialized function or layer."""
     if isinstance(value, dict):
         registered = value.get("registered_name")
-        kind = keras_graph.class_name(value | {"registered_name": None}, what)
+        kind = graph.class_name(value | {"registered_name": None}, what)
         if kind in LAYERS and registered in (None, kind):
-            return of_layer(kind, keras_graph.as_object(value.get("config"), what), what)
+            return of_layer(kind, graph.as_object(value.get("config"), what), what)
         is_function = kind == "function" and registered in (None, "function")
         value = value.get("config") if is_function else (registered or kind)
     name = "linear" if value is None else value

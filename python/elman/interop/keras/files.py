@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from elman import _arguments, storage
 from elman.errors import ArgumentError, LimitError, ModelFormatError, UnsupportedModelError
-from elman.interop import files, hdf5, keras_groups, keras_model
+from elman.interop import files
+from elman.interop.keras import hdf5
+from elman.interop.keras import model as models
+from elman.interop.keras.groups import of_groups
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-    from elman.interop.keras_model import Cell, Dense, Model, Recurrent
+    from elman.interop.keras.model import Cell, Dense, Model, Recurrent
 
     Weights = dict[str, tuple[str, NDArray[Any]]]  # "kernel" -> its path in the file, and itself
     Find = Callable[[Recurrent | Dense, Cell], Weights]
@@ -31,7 +34,7 @@ def open_model(
     """Return the model that a file describes, and what finds the weights of its cells."""
     if data.startswith(b"PK\x03\x04"):
         config, contents, keras_2 = _open_archive(data)
-        model = keras_model.of_config(config, keras_2=keras_2)
+        model = models.of_config(config, keras_2=keras_2)
         find = _find_by_group(contents)
     elif data.startswith(b"\x89HDF\r\n\x1a\n"):
         contents = hdf5.read(data)
@@ -39,7 +42,7 @@ def open_model(
             return _open_weights(contents, layers, readout)
         text = contents.attributes["model_config"].encode()
         keras_2 = not contents.attributes.get("keras_version", "2").startswith("3")
-        model = keras_model.of_config(_json(text), keras_2=keras_2)
+        model = models.of_config(_json(text), keras_2=keras_2)
         find = _find_by_name(contents)
     else:
         raise UnsupportedModelError(
@@ -81,7 +84,7 @@ def _open_weights(
     root = _root(contents)
     paths = [path for path in contents.arrays if path.startswith(f"{root}/")]
     order = None if layers is None else _arguments.listed("layers", layers, "names")
-    return keras_groups.of_groups(paths, order, readout), _find_by_group(contents)
+    return of_groups(paths, order, readout), _find_by_group(contents)
 
 
 def _root(contents: hdf5.Contents) -> str:
@@ -144,7 +147,7 @@ def _marked(parts: list[str], mark: str) -> bool:
 
 
 def _kinds(layer: Recurrent | Dense) -> tuple[str, ...]:
-    recurrent = isinstance(layer, keras_model.Recurrent)
+    recurrent = isinstance(layer, models.Recurrent)
     return ("kernel", "recurrent_kernel", "bias") if recurrent else ("kernel", "bias")
 
 

@@ -10,8 +10,8 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from elman.errors import ModelFormatError, UnsupportedModelError
-from elman.interop import keras_activations, keras_graph
 from elman.interop.imported import Row
+from elman.interop.keras import activations, graph
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -71,18 +71,18 @@ class Model(NamedTuple):
 
 def of_config(config: Json, *, keras_2: bool) -> Model:
     """Return the chain that a model's config describes."""
-    kind = keras_graph.class_name(config, "the model")
+    kind = graph.class_name(config, "the model")
     if kind not in ("Sequential", "Functional", "Model"):
         raise UnsupportedModelError(
             f"expected a Sequential or functional model, got {kind[:80]!r}, whose file does not"
             " say what it does"
         )
-    settings = keras_graph.as_object(config.get("config"), "the model")
+    settings = graph.as_object(config.get("config"), "the model")
     layers = settings.get("layers")
     if not isinstance(layers, list):
         raise ModelFormatError("the config of the model: expected a list of layers")
     groups = dict(zip(map(id, layers), _groups(layers), strict=True))
-    chain = layers if kind == "Sequential" else list(keras_graph.chain(settings, layers))
+    chain = layers if kind == "Sequential" else list(graph.chain(settings, layers))
     builder = _Builder(keras_2=keras_2)
     for layer in chain:
         builder.add(layer, groups[id(layer)])
@@ -93,7 +93,7 @@ def _groups(layers: list[Json]) -> Iterator[str]:
     """Yield the name of each layer's group in a file: its class in snake case, and a number."""
     seen: dict[str, int] = {}
     for layer in layers:
-        kind = keras_graph.class_name(layer, "a layer")
+        kind = graph.class_name(layer, "a layer")
         if kind == "InputLayer":
             yield ""
             continue
@@ -115,9 +115,9 @@ class _Builder:
 
     def add(self, layer: Json, group: str) -> None:
         """Take in the next layer, or refuse it."""
-        kind = keras_graph.class_name(layer, "a layer")
-        name = keras_graph.layer_name(layer)
-        config = keras_graph.as_object(layer.get("config"), f"layer {name!r}")
+        kind = graph.class_name(layer, "a layer")
+        name = graph.layer_name(layer)
+        config = graph.as_object(layer.get("config"), f"layer {name!r}")
         adds: dict[str, Callable[[str, str, dict[str, Json]], None]] = {
             "SimpleRNN": self._add_recurrent,
             "RNN": self._add_recurrent,
@@ -125,7 +125,7 @@ class _Builder:
             "Dense": self._add_dense,
             "TimeDistributed": self._add_time_distributed,
             "Activation": self._add_activation,
-            **dict.fromkeys(keras_activations.LAYERS, self._add_activation),
+            **dict.fromkeys(activations.LAYERS, self._add_activation),
             "Masking": self._add_masking,
         }
         if kind in adds:
@@ -188,15 +188,13 @@ class _Builder:
             if half is None and key == "backward_layer":  # Keras 2 leaves out what follows
                 halves.append(halves[0]._replace(go_backwards=not halves[0].go_backwards))
                 continue
-            kind = keras_graph.class_name(half, what)
+            kind = graph.class_name(half, what)
             if kind not in ("SimpleRNN", "RNN"):
                 raise UnsupportedModelError(
                     f"{what} (Bidirectional): expected SimpleRNN, got {kind[:80]}"
                 )
-            inner = keras_graph.as_object(half["config"], what) | {"class_name": kind}
-            halves.append(
-                self._one_direction(f"{name}/{keras_graph.layer_name(half)}", group, inner)
-            )
+            inner = graph.as_object(half["config"], what) | {"class_name": kind}
+            halves.append(self._one_direction(f"{name}/{graph.layer_name(half)}", group, inner))
         forward, backward = halves
         if len(forward.cells) != 1 or len(backward.cells) != 1:
             raise UnsupportedModelError(
@@ -216,8 +214,8 @@ class _Builder:
         if config["class_name"] == "SimpleRNN":
             return [self._cell(what, config, "cell", "")]
         outer: Json = config.get("cell")
-        kind = keras_graph.class_name(outer, what)
-        inner = keras_graph.as_object(outer["config"], what)
+        kind = graph.class_name(outer, what)
+        inner = graph.as_object(outer["config"], what)
         if kind == "SimpleRNNCell":
             return [self._cell(what, inner, "cell", "")]
         cells = inner.get("cells") if kind == "StackedRNNCells" else None
@@ -225,20 +223,20 @@ class _Builder:
             raise UnsupportedModelError(f"{what}: expected cells of SimpleRNNCell, got {kind[:80]}")
         result = []
         for index, cell in enumerate(cells):
-            if (kind := keras_graph.class_name(cell, what)) != "SimpleRNNCell":
+            if (kind := graph.class_name(cell, what)) != "SimpleRNNCell":
                 raise UnsupportedModelError(
                     f"{what}: expected cells of SimpleRNNCell, got {kind[:80]}"
                 )
             place = f"cell/cells/simple_rnn_cell_{index}" if index else "cell/cells/simple_rnn_cell"
-            config = keras_graph.as_object(cell["config"], what)
-            result.append(self._cell(what, config, place, keras_graph.layer_name(cell)))
+            config = graph.as_object(cell["config"], what)
+            result.append(self._cell(what, config, place, graph.layer_name(cell)))
         return result
 
     def _cell(self, what: str, config: dict[str, Json], place: str, mark: str) -> Cell:
         return Cell(
             place,
             mark,
-            keras_activations.of_value(config.get("activation"), what, keras_2=self._keras_2),
+            activations.of_value(config.get("activation"), what, keras_2=self._keras_2),
             _flag(config, "use_bias", what, default=True),
             _units(config, what),
         )
@@ -255,11 +253,11 @@ class _Builder:
     def _add_time_distributed(self, name: str, group: str, config: dict[str, Json]) -> None:
         what = f"layer {name!r}"
         inner: Json = config.get("layer")
-        if (kind := keras_graph.class_name(inner, what)) != "Dense":
+        if (kind := graph.class_name(inner, what)) != "Dense":
             raise UnsupportedModelError(
                 f"{what} (TimeDistributed): expected Dense, got {kind[:80]}"
             )
-        self._add_dense(name, group, keras_graph.as_object(inner["config"], what), "layer")
+        self._add_dense(name, group, graph.as_object(inner["config"], what), "layer")
 
     def _add_activation(self, name: str, group: str, config: dict[str, Json]) -> None:
         """Let the readout have the activation that follows it."""
@@ -268,11 +266,11 @@ class _Builder:
             raise UnsupportedModelError(
                 f"{what}: expected it after a Dense layer without activation"
             )
-        if (kind := config["class_name"]) in keras_activations.LAYERS:
-            activation = keras_activations.of_layer(kind, config, what)
+        if (kind := config["class_name"]) in activations.LAYERS:
+            activation = activations.of_layer(kind, config, what)
         else:
             value = config.get("activation")
-            activation = keras_activations.of_value(value, what, keras_2=self._keras_2)
+            activation = activations.of_value(value, what, keras_2=self._keras_2)
         cell = self._dense.cell._replace(activation=activation)
         self._dense = self._dense._replace(cell=cell)
         self._rows.append(Row(name, "readout.activation", str(activation)))
@@ -299,7 +297,7 @@ class _Builder:
                 self._rows.append(Row(f"{name}.{key}", "", note))
         policy = config.get("dtype")
         if isinstance(policy, dict):
-            policy = keras_graph.as_object(policy.get("config", {}), name).get("name")
+            policy = graph.as_object(policy.get("config", {}), name).get("name")
         if policy not in (None, "float32", "float64"):
             note = "elman computes in the dtype of the network"
             self._rows.append(Row(f"{name}.dtype={str(policy)[:40]}", "", note))
