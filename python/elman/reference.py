@@ -735,14 +735,15 @@ def verify(
     *The activation.* An error of z grows by at most the slope: 1 for tanh, relu, identity, softsign
     and softplus, 1/4 for the sigmoid, |alpha| for hard_sigmoid and affine, that or 1 for leaky_relu
     and elu, |alpha beta| for scaled_tanh, and 1/2 in the maximum norm for softmax (the rows of its
-    Jacobian sum to 2 f (1 - f) in absolute terms); where z is clipped, so is its error. thresholded_relu
-    jumps: where z is as near to alpha as its error, both 0 and z are right, and the nearer one is
-    judged. The function itself may be off by 4 u |f|, two units in the last place, and those that
-    multiply or compose others, elu, softplus and scaled_tanh, by 8 u |f|. A sum alpha z + beta adds
-    g(2) (|alpha z| + |beta|), as it may be rounded twice. Softmax divides exponentials of z - max z by the sum of all O: the rounding of this
-    difference becomes a relative error of the exponential, whose mean under the weights f is at
-    most ln O, and with O - 1 additions, one division and the exponentials themselves we grant
-    u |f| (|z - max z| + ln O + O + 16).
+    Jacobian sum to 2 f (1 - f) in absolute terms); where z is clipped, so is its error.
+    thresholded_relu jumps: where z is as near to alpha as its error, both 0 and z are right, and
+    the nearer one is judged. The function itself may be off by 4 u |f|, two units in the last
+    place, and those that multiply or compose others, elu, softplus and scaled_tanh, by 8 u |f|. A
+    sum alpha z + beta adds g(2) (|alpha z| + |beta|), as it may be rounded twice. Softmax divides
+    exponentials of z - max z by the sum of all O: the rounding of this difference becomes a
+    relative error of the exponential, whose mean under the weights f is at most ln O, and with O -
+    1 additions, one division and the exponentials themselves we grant u |f| (|z - max z| + ln O + O
+    + 16).
 
     *Units of the output* add a product and a sum, 3 roundings with the slack, and one underflow.
 

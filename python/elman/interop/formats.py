@@ -78,9 +78,9 @@ def contents(net: Network, path: str, *, fold_units: bool = False) -> bytes:
     """Return a network as the bytes of the file that a path asks for by its suffix."""
     suffix = os.path.splitext(path)[1].lower()
     if path.endswith(".weights.h5"):
-        from elman.interop import keras_weights
+        from elman.interop.keras import weights
 
-        return keras_weights.contents(net, fold_units=fold_units)
+        return weights.contents(net, fold_units=fold_units)
     if suffix in (".pt", ".pth"):
         return _pt(net, fold_units)
     if fold_units:

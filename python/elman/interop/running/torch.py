@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from elman.errors import ArgumentError
-from elman.interop import torch_names
 from elman.interop.running import Trace
+from elman.interop.torch import names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -79,7 +79,7 @@ def run_file(path: str, net: Network, rows: Iterable[Row], x: Array) -> Trace:
         tensors = load_file(path)
     else:
         tensors = torch.load(path, map_location="cpu", weights_only=True)
-    named = torch_names.of_mapping(tensors, None).tensors
+    named = names.of_mapping(tensors, None).tensors
     states: dict[str, dict[str, Any]] = {}
     for row in rows:
         part, _, weight = row.target.rpartition(".")
