@@ -239,6 +239,17 @@ def test_an_opset_that_is_not_one_number_is_refused(proto, versions):
         elman.from_onnx(proto)
 
 
+def test_attributes_of_another_type_are_refused():
+    proto = with_node("Transpose", perm="0123")
+    with pytest.raises(ModelFormatError, match="the attribute 'perm' is of another type"):
+        elman.from_onnx(proto)
+    proto.graph.node[0].attribute.add(name="clip", type=0)
+    with pytest.raises(
+        ModelFormatError, match=r"node 0 \(RNN\): the attribute 'clip' is of another"
+    ):
+        elman.from_onnx(proto)
+
+
 # --- tensors and graphs that make no sense --------------------------------------------------------
 
 
@@ -315,6 +326,13 @@ def test_graphs_that_are_no_graphs_are_refused(proto):
 )
 def test_other_bytes_are_no_model(data):
     with pytest.raises(ModelFormatError):
+        elman.from_onnx(data)
+
+
+@pytest.mark.parametrize("name", [b"RNN", b"rnn", b"Y"])
+def test_names_that_are_no_utf_8_are_refused(proto, name):
+    data = proto.SerializeToString().replace(name, b"\xff" * len(name))
+    with pytest.raises(ModelFormatError, match=r"expected names in UTF-8, got b'\\xff"):
         elman.from_onnx(data)
 
 

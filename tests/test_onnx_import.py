@@ -317,6 +317,16 @@ def test_the_only_step_of_a_model_for_one_step_is_the_last(rng, drop):
     assert note.startswith("of the last step")
 
 
+def test_sizes_and_integers_are_not_added_to_states(rng):
+    nodes = [
+        helper.make_node("Shape", ["h"], ["size"], start=1, end=2),
+        helper.make_node("Add", ["h", "size"], ["y"]),
+    ]
+    for x in (("T", "B", 3), ("T", 2, 3)):
+        with pytest.raises(UnsupportedModelError, match="computes with integers, or with sizes"):
+            elman.from_onnx(chain(rng, nodes, x=x))
+
+
 def test_sizes_that_are_not_fixed_are_not_computed_with(rng):
     nodes = [
         helper.make_node("Shape", ["h"], ["shape"]),

@@ -35,8 +35,6 @@ def as_field(value: Value, symbols: Symbols) -> Field:
         raise UnsupportedModelError("it computes with the lengths of the sequences")
     if isinstance(value, Field):
         return value
-    if value.dtype.kind != "f":
-        raise UnsupportedModelError(f"it computes with {value.dtype} numbers")
     if value.ndim == 0:
         return Field(("F",), objects([symbols.fixed(value.reshape(1))], ()))
     rows = value.reshape(-1, value.shape[-1]) if value.size else value.reshape(0, 1)

@@ -67,6 +67,7 @@ def read_graph(model: Proto, external: Reader) -> Graph:
     """Return the graph of a model; `external` returns the bytes of a tensor in another file."""
     opset = _opset(model)
     proto = model.graph
+    _require_text(model)
     if len(model.functions):
         name = _show.repr(model.functions[0].name)
         raise UnsupportedModelError(f"functions of the model's own, such as {name}, are not read")
@@ -94,6 +95,25 @@ def read_graph(model: Proto, external: Reader) -> Graph:
         [output.name for output in proto.output],
         {p.key[5:]: p.value for p in model.metadata_props if p.key.startswith("user.")},
     )
+
+
+def _require_text(model: Proto) -> None:
+    """Refuse strings that are no UTF-8: protobuf gives them as bytes."""
+    graph = model.graph
+    strings = [entry.domain for entry in model.opset_import]
+    strings += [text for entry in model.metadata_props for text in (entry.key, entry.value)]
+    strings += [part.name for part in [*graph.input, *graph.output]]
+    tensors = list(graph.initializer)
+    for node in graph.node:
+        strings += [node.op_type, node.name, node.domain, *node.input, *node.output]
+        strings += [text for a in node.attribute for text in (a.name, a.ref_attr_name)]
+        tensors += [attribute.t for attribute in node.attribute]
+    for tensor in tensors:
+        strings.append(tensor.name)
+        strings += [text for entry in tensor.external_data for text in (entry.key, entry.value)]
+    for text in strings:
+        if not isinstance(text, str):
+            raise ModelFormatError(f"expected names in UTF-8, got {_show.repr(text)}")
 
 
 def _opset(model: Proto) -> int:
@@ -159,7 +179,15 @@ def _node(index: int, proto: Proto, opset: int, external: Reader) -> Node:
         schema = onnx.defs.get_schema(proto.op_type, opset, "")
     except onnx.defs.SchemaError:
         raise UnsupportedModelError(f"{what}: opset {opset} has no such operator") from None
-    attributes = {a.name: _attribute(a, what, external) for a in proto.attribute}
+    for attribute in proto.attribute:
+        name = _show.repr(attribute.name)
+        if attribute.name not in schema.attributes:
+            raise UnsupportedModelError(f"{what}: the attribute {name} is unknown")
+        if attribute.type != schema.attributes[attribute.name].type.value:
+            raise ModelFormatError(
+                f"{what}: the attribute {name} is of another type than it should"
+            )
+    attributes = {a.name: _attribute(a, external) for a in proto.attribute}
     return Node(
         index,
         proto.op_type,
@@ -171,13 +199,11 @@ def _node(index: int, proto: Proto, opset: int, external: Reader) -> Node:
     )
 
 
-def _attribute(proto: Proto, what: str, external: Reader) -> Proto | Array:
+def _attribute(proto: Proto, external: Reader) -> Proto | Array:
     import onnx
 
     if proto.type == onnx.AttributeProto.TENSOR:
         return read_tensor(proto.t, external)
-    if proto.type not in onnx.AttributeProto.AttributeType.values() or not proto.type:
-        raise ModelFormatError(f"{what}: attribute {_show.repr(proto.name)} has no known type")
     value = onnx.helper.get_attribute_value(proto)
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")

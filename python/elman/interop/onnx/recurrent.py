@@ -72,10 +72,6 @@ def read_attributes(
     Their numbers are in float32. What `number` makes of them decides on the last digits of float64:
     by default the shortest decimal, so that an alpha of 0.1 comes back as it was written.
     """
-    known = {"activations", "activation_alpha", "activation_beta", "clip", "direction"}
-    known |= {"hidden_size", "layout", "output_sequence"}
-    if unknown := set(attributes) - known:
-        raise UnsupportedModelError(f"the attribute {reprlib.repr(min(unknown))} is unknown")
     direction = attributes.get("direction", "forward")
     if direction not in _DIRECTIONS:
         raise ModelFormatError(f"expected a direction of RNN, got {reprlib.repr(direction)}")

@@ -247,7 +247,9 @@ class Symbols:
         return self._make(Given, size, name, row, start)
 
     def fixed(self, array: Array) -> Vector:
-        """Return numbers as a vector."""
+        """Return real numbers as a vector."""
+        if array.dtype.kind != "f":
+            raise UnsupportedModelError("it computes with integers, or with sizes")
         return self._make(Fixed, array.size, self.weight(array))
 
     def hidden(self, size: int, chain: int, when: When) -> Vector:
