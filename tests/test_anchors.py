@@ -15,6 +15,8 @@ import pytest
 
 import elman
 
+pytestmark = pytest.mark.any_isa
+
 FOLDER = Path(__file__).parents[1] / "examples" / "anchors"
 SCRIPTS = ("reber", "embedded_reber", "temporal_order", "adding", "characters")
 

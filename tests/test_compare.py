@@ -5,6 +5,8 @@ import pytest
 
 import elman
 
+pytestmark = pytest.mark.any_isa
+
 
 def _steps(rng, dtype="float32", B=3, T=20, I=3):
     return rng.standard_normal((B, T, I)).astype(dtype)

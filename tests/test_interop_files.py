@@ -18,6 +18,8 @@ import elman
 from elman.errors import LimitError, ModelFormatError, UnsupportedModelError
 from elman.interop import files, tensor_file
 
+pytestmark = pytest.mark.any_isa
+
 
 def archive(*entries, method=zipfile.ZIP_STORED):
     """Return the bytes of a zip archive of names and contents."""

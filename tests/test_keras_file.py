@@ -18,6 +18,8 @@ from elman.errors import ModelFormatError
 from elman.interop.keras import hdf5
 from fixtures.guarded import read_guarded
 
+pytestmark = pytest.mark.any_isa
+
 h5py = pytest.importorskip("h5py")
 
 CONFIG = {

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.any_isa
+
 FOLDER = Path(__file__).parents[1] / "examples" / "finding_structure_in_time"
 PROGRAMS = ("temporal_xor", "letter_sequences", "words", "sentences")
 SHARED = ("chain", "elman1990", "report", "drawing")

@@ -16,6 +16,8 @@ from elman.errors import LimitError, ModelFormatError, UnsupportedModelError
 from elman.interop.torch import file as torch_file
 from fixtures.guarded import read_guarded
 
+pytestmark = pytest.mark.any_isa
+
 SAVE = r"save torch.save\(model.state_dict\(\), path\)"
 NUMBERS = np.arange(12, dtype="<f4")
 
