@@ -64,6 +64,7 @@ def test_one_sequence_and_any_dtype_are_examples(net, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["golden.output", "golden.hidden", "layers.0.W_hh"])
+@pytest.mark.skipif(elman.isa() == "sse2", reason="its multiply-add is not fused: no bits to keep")
 def test_another_bit_is_refused(net, x, tmp_path, name):
     def change(arrays):
         arrays[name].reshape(-1)[3] = np.nextafter(arrays[name].reshape(-1)[3], np.float32(9))
