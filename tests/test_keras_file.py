@@ -16,7 +16,7 @@ import pytest
 import elman
 from elman.errors import ModelFormatError
 from elman.interop.keras import hdf5
-from fixtures.guarded import read_guarded
+from fixtures.guarded import SANITIZED, read_guarded
 
 pytestmark = pytest.mark.any_isa
 
@@ -242,7 +242,7 @@ def test_a_hostile_file_is_refused_and_does_nothing(name, hostile, tmp_path):
     seen = hostile[name]
     assert seen["error"].startswith(f"{type(caught.value).__name__}: ")
     assert seen["events"] == []
-    assert seen["grown_kib"] < 16 * 1024  # 5000 groups take 7 MiB in the file
+    assert SANITIZED or seen["grown_kib"] < 16 * 1024  # 5000 groups take 7 MiB in the file
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="there are FIFOs")
