@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 
 import elman
-from elman.errors import ModelFormatError, StreamBusyError
+from elman.errors import BusyError, ModelFormatError
 from fixtures.bits import assert_same_bits
 
 FOLDER = elman.__path__[0].rpartition("elman")[0]
@@ -68,7 +68,7 @@ def in_a_long_run(stream, chunk):
 def busy(stream):
     try:
         stream.state  # noqa: B018
-    except StreamBusyError:
+    except BusyError:
         return True
     return False
 
@@ -92,7 +92,7 @@ def test_a_stream_in_use_is_busy_for_every_other_thread_and_unharmed():
     refused = 0
     with in_a_long_run(stream, chunk) as done:
         for use in uses:
-            with contextlib.suppress(StreamBusyError):
+            with contextlib.suppress(BusyError):
                 use()
                 continue
             refused += not done
@@ -106,7 +106,7 @@ def test_the_error_says_what_to_do():
     net = elman.Network(input_size=8, hidden_size=256, output_size=4, seed=0)
     stream, chunk = net.stream(), np.zeros((20000, 8), np.float32)
     message = "the stream is in use by another thread; give every thread a stream of its own"
-    with in_a_long_run(stream, chunk), pytest.raises(StreamBusyError, match=message):
+    with in_a_long_run(stream, chunk), pytest.raises(BusyError, match=message):
         stream.reset()
 
 
@@ -123,7 +123,7 @@ def test_of_many_threads_on_one_stream_each_step_is_done_whole_or_not_at_all():
     def work(thread):
         start.wait()
         for _ in range(30):
-            with contextlib.suppress(StreamBusyError):
+            with contextlib.suppress(BusyError):
                 y = stream.step(x)
                 assert (y == y[0]).all()
                 done[thread] += 1

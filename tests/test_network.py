@@ -1032,7 +1032,7 @@ def test_every_error_is_also_the_builtin_that_it_resembles():
     assert issubclass(ArgumentError, ValueError)
     assert issubclass(LimitError, ValueError)
     assert issubclass(VerificationError, ArithmeticError)
-    assert issubclass(elman.StreamBusyError, RuntimeError)
+    assert issubclass(elman.BusyError, RuntimeError)
     for error in (ShapeError, DTypeError, ArgumentError, LimitError, VerificationError):
         assert issubclass(error, elman.ElmanError)
 

@@ -495,7 +495,7 @@ def test_repr_says_what_the_stream_runs(net):
     ],
 )
 def test_nobody_makes_a_stream_or_a_core_that_holds_nothing(make):
-    message = "is made by elman.Network, not by its constructor|__new__.* is not safe"
+    message = "cannot be made by its constructor|__new__.* is not safe"
     with pytest.raises(TypeError, match=message):
         make()
 

@@ -25,8 +25,8 @@ class Elman:
 
     def __init__(self, net: Network, x: Array, y: Array) -> None:
         self.core = net._core
-        self.examples = _core.Examples(self.core, x, y, "mse", "all")
-        self.trainer = _core.Trainer(self.core, "adam", ADAM, CLIP_NORM, None, False)
+        self.examples = _core.examples(self.core, x, y, "mse", "all")
+        self.trainer = _core.trainer(self.core, "adam", ADAM, CLIP_NORM, None, False)
         self.indices, self.rates = np.arange(len(x)), np.array([LEARNING_RATE])
 
     def update(self) -> None:

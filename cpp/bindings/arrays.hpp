@@ -12,17 +12,18 @@
 #include <string>
 #include <vector>
 
-#include "elman/sequence.hpp"
+#include "elman/views.hpp"
 #include "errors.hpp"
 
 namespace elman::python {
 
 using Shape = std::vector<Index>;
+using Indices = py::array_t<long long, py::array::c_style | py::array::forcecast>;
 
 // NumPy's types, fetched at the first use: importing this module does not import NumPy.
 struct NumpyTypes {
     PyTypeObject* ndarray;
-    PyObject* float32;  // the dtypes of native numbers; NumPy has one object of each
+    PyObject* float32;  // the dtypes of native numbers; a pickle brings others that are equal
     PyObject* float64;
 
     static const NumpyTypes& get() {
@@ -35,8 +36,15 @@ struct NumpyTypes {
         return sizeof(Real) == 4 ? float32 : float64;
     }
 
+    // Whether the numbers of a dtype are native Real.
+    template <class Real>
+    bool is(PyObject* descriptor) const {
+        return descriptor == dtype<Real>() || is_equal(descriptor, dtype<Real>());
+    }
+
   private:
     static const NumpyTypes& fetch();
+    static bool is_equal(PyObject* descriptor, PyObject* native);
     // Not initialized once by the language: a second thread would wait for the first one inside
     // that, with the interpreter's lock in its hand, which the first one needs.
     inline static std::atomic<const NumpyTypes*> types_{nullptr};
@@ -48,13 +56,61 @@ inline const py::detail::PyArray_Proxy* fitting_array(PyObject* object) {
     const NumpyTypes& numpy = NumpyTypes::get();
     if (Py_TYPE(object) != numpy.ndarray) return nullptr;
     const auto* array = py::detail::array_proxy(object);
-    const bool fits = array->descr == numpy.dtype<Real>() &&
-                      (array->flags & py::detail::npy_api::NPY_ARRAY_ALIGNED_);
+    const bool fits =
+        numpy.is<Real>(array->descr) && (array->flags & py::detail::npy_api::NPY_ARRAY_ALIGNED_);
     return fits ? array : nullptr;
 }
 
+// --- one row of numbers, read and written where it lies ---
+
+template <class Real>
+struct Row {
+    Real* data = nullptr;  // null: the object does not fit
+    Index stride = 0;
+
+    explicit operator bool() const { return data != nullptr; }
+};
+
+// The row that an array (size,) of native, aligned Real is.
+template <class Real>
+inline Row<Real> row_of(PyObject* object) {
+    const auto* array = py::detail::array_proxy(object);
+    return {reinterpret_cast<Real*>(array->data),
+            array->strides[0] / static_cast<Index>(sizeof(Real))};
+}
+
+// `size` numbers to read, if the object is an array that fits as it is.
+template <class Real>
+inline Row<const Real> input_row(PyObject* object, Index size) {
+    const auto* array = fitting_array<Real>(object);
+    if (!array || array->nd != 1 || array->dimensions[0] != size) return {};
+    return row_of<const Real>(object);
+}
+
+// The same to write.
+template <class Real>
+inline Row<Real> output_row(PyObject* object, Index size) {
+    const auto* array = fitting_array<Real>(object);
+    if (!array || array->nd != 1 || array->dimensions[0] != size ||
+        !(array->flags & py::detail::npy_api::NPY_ARRAY_WRITEABLE_))
+        return {};
+    return row_of<Real>(object);
+}
+
+template <class Real>
+py::array new_row(Index size);
+
+// --- arrays ---
+
 template <class Real>
 py::array new_array(const Shape& shape);  // LimitError if it is larger than memory can address
+
+template <class Real>
+py::array copy_array(const Shape& shape, const Real* values);
+
+// Numbers that `owner` keeps alive.
+template <class Real>
+py::array read_only_array(const Shape& shape, const Real* values, py::handle owner);
 
 // Any user's object as an array of aligned, native Real; `argument` names it in errors.
 template <class Real>
@@ -90,9 +146,9 @@ Index product(const Shape& shape);  // LimitError beyond what memory can address
 
 // Array (..., T, I) or, without time, (..., I): its batch axes, step and element strides.
 template <class Real>
-Batch<const Real> batch_of(const py::array& array, bool has_time = true);
+SequencesView<const Real> view_of(const py::array& array, bool has_time = true);
 template <class Real>
-Batch<Real> writable_batch_of(py::array& array, bool has_time = true);
+SequencesView<Real> writable_view_of(py::array& array, bool has_time = true);
 
 // While it lives, NumPy refuses to move the memory of the array, or of those it is a view of.
 class Pinned {

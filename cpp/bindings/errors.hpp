@@ -29,10 +29,9 @@ struct ArgumentError : Error {
 struct LimitError : Error {
     explicit LimitError(const std::string& message) : Error("LimitError", message) {}
 };
-struct StreamBusyError : Error {
-    StreamBusyError()
-        : Error("StreamBusyError",
-                "the stream is in use by another thread; give every thread a stream of its own") {}
+struct BusyError : Error {
+    BusyError(const std::string& what, const std::string& remedy)
+        : Error("BusyError", "the " + what + " is in use by another thread; " + remedy) {}
 };
 
 // Sets the Python error for the C++ exception in flight. For code that Python calls directly.

@@ -2,6 +2,7 @@
 
 #include <pybind11/stl.h>
 
+#include "elman/numerics.hpp"
 #include "network.hpp"
 
 #if defined(__clang__)
@@ -12,9 +13,6 @@
 
 namespace elman::python {
 namespace {
-
-// Changes when the bits of any result change.
-constexpr int kNumerics = 2;
 
 std::vector<std::string> names(const std::vector<Isa>& isas) {
     std::vector<std::string> list;

@@ -1,28 +1,39 @@
-// measure.cpp - what the demo and the tests want to know of the core: times and single functions.
+// measure.cpp - what the demo and the tests want to know of the core: times, single functions, how
+// often a call was asked whether to go on, and limits that few cores would hide.
 #include <pybind11/stl.h>
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 #include <vector>
 
+#include "elman/activation.hpp"
 #include "elman/stream.hpp"
-#include "kernel_tables.hpp"
+#include "elman/threads.hpp"
 #include "network.hpp"
+#include "unlocked.hpp"
 
 namespace elman::python {
 namespace {
 
 template <class Real>
-py::array activate(const Activation& activation, const py::array& values) {
-    const Elementwise f = elementwise(activation, false);
-    const Index count = values.size();
-    AlignedVector<Real> block(static_cast<std::size_t>(padded<Real>(count)));
-    const py::array contiguous = py::array_t<Real, py::array::c_style>::ensure(values);
-    std::copy_n(static_cast<const Real*>(contiguous.data()), count, block.data());
-    kernel_table(isa()).kernels<Real>().apply(f, {block.data(), 0}, count, 1);
-    py::array result = new_array<Real>(shape_of(values));
-    std::copy_n(block.data(), count, static_cast<Real*>(result.mutable_data()));
-    return result;
+py::array activate(const Activation& activation, py::handle values) {
+    const py::array given = as_real<Real>(values, "values");
+    const std::vector<Real> in = copy_reals<Real>(given, "values", shape_of(given));
+    py::array out = new_array<Real>(shape_of(given));
+    apply_activation(activation, in.data(), static_cast<Real*>(out.mutable_data()),
+                     static_cast<Index>(in.size()));
+    return out;
+}
+
+py::tuple thread_limits_after(std::optional<Index> most, std::optional<Index> work_of_each) {
+    ThreadLimits limits = thread_limits();
+    if (most) limits.most = *most;
+    if (work_of_each) limits.work_of_each = *work_of_each;
+    if (limits.most < 1 || limits.work_of_each < 1)
+        throw ArgumentError("thread_limits: expected numbers of at least 1");
+    set_thread_limits(limits);
+    return py::make_tuple(limits.most, limits.work_of_each);
 }
 
 using Clock = std::chrono::steady_clock;
@@ -32,10 +43,10 @@ using Clock = std::chrono::steady_clock;
 template <class Real>
 py::tuple time_steps(const SharedNetwork<Real>& network, py::handle x, Index count,
                      long long period_ns) {
-    const Architecture& a = network->architecture();
+    const Index input_size = network->input_size();
     const Index row_count = py::len(x) ? static_cast<Index>(py::len(x)) : 1;
-    const std::vector<Real> rows = copy_reals<Real>(x, "x", {row_count, a.input_size});
-    std::vector<Real> y(static_cast<std::size_t>(a.output_size()));
+    const std::vector<Real> rows = copy_reals<Real>(x, "x", {row_count, input_size});
+    std::vector<Real> y(static_cast<std::size_t>(network->output_size()));
     py::array_t<long long> service(count), latency(count);
     long long *const from_begin = service.mutable_data(), *const from_due = latency.mutable_data();
     Stream<Real> stream(network);
@@ -43,7 +54,9 @@ py::tuple time_steps(const SharedNetwork<Real>& network, py::handle x, Index cou
     const auto nanoseconds = [](Clock::duration d) { return std::chrono::nanoseconds(d).count(); };
     Clock::time_point due = Clock::now();
     for (Index i = 0; i < count; ++i) {
-        const Real* row = rows.data() + i % row_count * a.input_size;
+        // The lock is kept: to give it up and take it back would show in the slowest steps.
+        if (i % 4096 == 4095 && PyErr_CheckSignals() != 0) throw py::error_already_set();
+        const Real* row = rows.data() + i % row_count * input_size;
         Clock::time_point begin = Clock::now();
         while (begin < due) begin = Clock::now();
         stream.step(row, y.data());
@@ -61,7 +74,7 @@ py::tuple time_steps(const SharedNetwork<Real>& network, py::handle x, Index cou
 void bind_measure(py::module_& m) {
     m.def(
         "activate",
-        [](const ActivationArguments& activation, const py::array& values) {
+        [](py::handle activation, const py::array& values) {
             const Activation f = activation_of(activation, "activation");
             return values.itemsize() == 4 ? activate<float>(f, values)
                                           : activate<double>(f, values);
@@ -94,6 +107,12 @@ void bind_measure(py::module_& m) {
             return costs[count / 2];
         },
         "Return the median nanoseconds between two readings of the clock that time_steps uses.");
+    m.def("polls", &polls,
+          "Return how often all calls so far could have been stopped by a signal.");
+    m.def("thread_limits", &thread_limits_after, py::arg("most") = py::none(),
+          py::arg("work_of_each") = py::none(),
+          "Set how many threads a call may use at most, and how many multiply-adds are worth one;\n"
+          "return (most, work_of_each).");
 }
 
 }  // namespace elman::python

@@ -9,7 +9,9 @@ PYBIND11_MODULE(elman_core, m) {
     elman::python::bind_isa(m);
     elman::python::bind_stream(m);
     elman::python::bind_network(m);
-    elman::python::bind_training(m);
+    elman::python::bind_examples(m);
+    elman::python::bind_gradients(m);
+    elman::python::bind_trainer(m);
     elman::python::bind_measure(m);
 }
 

@@ -1,12 +1,10 @@
 #include "network.hpp"
 
-#include <pybind11/stl.h>
-
-#include <map>
 #include <optional>
 #include <utility>
 
 #include "elman/initialization.hpp"
+#include "unlocked.hpp"
 
 namespace elman::python {
 namespace {
@@ -41,16 +39,18 @@ std::string argument_of(const char* what, std::size_t layer) {
 }
 
 // Layers of these directions, with the activations of all halves in turn.
-std::vector<LayerShape> layers_of(const std::vector<std::string>& directions,
-                                  const std::vector<ActivationArguments>& activations) {
+std::vector<LayerShape> layers_of(const py::sequence& directions, const py::sequence& activations) {
     std::vector<LayerShape> layers;
     std::size_t half = 0;
     const auto next = [&] {
-        return activation_of(activations.at(half++), argument_of("activation", layers.size()));
+        if (half >= activations.size())
+            throw ArgumentError("activations: expected one for each half, got too few");
+        return activation_of(activations[half++], argument_of("activation", layers.size()));
     };
-    for (const std::string& direction : directions) {
+    for (py::handle direction : directions) {
         LayerShape layer{0};
-        layer.direction = direction_from_name(direction, argument_of("direction", layers.size()));
+        layer.direction = direction_from_name(py::cast<std::string>(direction),
+                                              argument_of("direction", layers.size()));
         layer.activation = next();
         if (layer.bidirectional()) layer.reverse_activation = next();
         layers.push_back(layer);
@@ -67,9 +67,8 @@ void find_optional_tensors(const Tensors& tensors, Architecture& a) {
 }
 
 // The architecture that the shapes of the tensors say.
-Architecture architecture_of(const Tensors& tensors, const std::vector<std::string>& directions,
-                             const std::vector<ActivationArguments>& activations,
-                             const std::optional<ActivationArguments>& output_activation) {
+Architecture architecture_of(const Tensors& tensors, const py::sequence& directions,
+                             const py::sequence& activations, py::handle output_activation) {
     Architecture a;
     a.input_size = tensors.size("layers.0.W_xh", 2, 1);
     a.layers = layers_of(directions, activations);
@@ -79,51 +78,58 @@ Architecture architecture_of(const Tensors& tensors, const std::vector<std::stri
         a.layers[l].bias = tensors.has(prefixes[0] + "b_h");
         a.layers[l].reverse_bias = tensors.has(prefixes.back() + "b_h");
     }
-    if (output_activation)
+    if (!output_activation.is_none())
         a.readout = ReadoutShape{tensors.size("readout.W_hy", 2, 0),
-                                 activation_of(*output_activation, "output_activation"),
+                                 activation_of(output_activation, "output_activation"),
                                  tensors.has("readout.b_y")};
     find_optional_tensors(tensors, a);
     return a;
 }
 
-// Copies the tensor that was passed into the arena.
+// Copies the tensors that were passed into the arena: `all`, or those that are there.
 template <class Real>
-void fill(Parameters<Real>& parameters, const Tensor& tensor, const Tensors& tensors) {
-    const Shape shape = tensor.vector ? Shape{tensor.rows} : Shape{tensor.rows, tensor.cols};
-    const std::vector<Real> values =
-        copy_reals<Real>(tensors.array(tensor.name), tensor.name.c_str(), shape);
-    std::copy(values.begin(), values.end(), parameters.data() + tensor.offset);
+void fill(Parameters<Real>& parameters, const Tensors& tensors, bool all) {
+    for (const Tensor& tensor : parameters.tensors()) {
+        if (!all && !tensors.has(tensor.name)) continue;
+        const std::vector<Real> values =
+            copy_reals<Real>(tensors.array(tensor.name), tensor.name.c_str(), shape_of(tensor));
+        std::copy(values.begin(), values.end(), parameters.data() + tensor.offset);
+    }
 }
 
-template <class Make>
-AnyNetwork for_dtype(const std::string& dtype, Make make) {
-    if (dtype == "float32") return {make(float())};
-    if (dtype == "float64") return {make(double())};
+// The parameters, packed.
+template <class Real>
+AnyNetwork network_of(Parameters<Real> parameters) {
+    Polled polled(parameters.size());
+    auto network = std::make_shared<const Network<Real>>(std::move(parameters));
+    polled.finish();
+    return {network};
+}
+
+bool is_double(const std::string& dtype) {
+    if (dtype == "float32" || dtype == "float64") return dtype == "float64";
     throw ArgumentError("dtype: expected float32 or float64, got " + dtype);
 }
 
+template <class Real>
+AnyNetwork given(const Architecture& architecture, const Tensors& tensors) {
+    Parameters<Real> parameters(architecture);
+    fill(parameters, tensors, true);
+    return network_of(std::move(parameters));
+}
+
 AnyNetwork from_tensors(const std::string& dtype, const py::dict& arrays,
-                        const std::vector<std::string>& directions,
-                        const std::vector<ActivationArguments>& activations,
-                        const std::optional<ActivationArguments>& output_activation) {
+                        const py::sequence& directions, const py::sequence& activations,
+                        py::handle output_activation) {
     const Tensors tensors(arrays);
-    const Architecture architecture =
-        architecture_of(tensors, directions, activations, output_activation);
-    return for_dtype(dtype, [&](auto real) {
-        using Real = decltype(real);
-        Parameters<Real> parameters(architecture);
-        for (const Tensor& tensor : parameters.tensors()) fill(parameters, tensor, tensors);
-        return std::make_shared<const Network<Real>>(std::move(parameters));
-    });
+    const Architecture a = architecture_of(tensors, directions, activations, output_activation);
+    return is_double(dtype) ? given<double>(a, tensors) : given<float>(a, tensors);
 }
 
 // The start of that name, with the settings that differ from its own.
-Initialization initialization_of(const std::string& name,
-                                 const std::map<std::string, double>& settings) {
+Initialization initialization_of(const std::string& name, const py::dict& settings) {
     const auto set = [&](const char* setting, double& value) {
-        const auto found = settings.find(setting);
-        if (found != settings.end()) value = found->second;
+        if (settings.contains(setting)) value = py::cast<double>(settings[setting]);
     };
     if (name == "uniform") return Uniform{};
     if (name == "glorot") return Glorot{};
@@ -144,77 +150,77 @@ Initialization initialization_of(const std::string& name,
                         "'");
 }
 
-AnyNetwork random(const std::string& dtype, Index input_size,
-                  const std::vector<Index>& hidden_sizes, std::optional<Index> output_size,
-                  const std::vector<std::string>& directions,
-                  const std::vector<ActivationArguments>& activations,
-                  const ActivationArguments& output_activation, bool bias, unsigned long long seed,
-                  const py::dict& arrays, const std::string& init,
-                  const std::map<std::string, double>& settings) {
+template <class Real>
+AnyNetwork started(const Architecture& architecture, const Initialization& initialization,
+                   unsigned long long seed, const Tensors& tensors) {
+    Parameters<Real> parameters(architecture);
+    {
+        // An orthogonal matrix or a spectral radius takes more than the square of its numbers.
+        Polled polled(work_of(parameters.size(), 64));
+        initialize(parameters, initialization, seed, polled.pause());
+        polled.finish();
+    }
+    fill(parameters, tensors, false);
+    return network_of(std::move(parameters));
+}
+
+AnyNetwork random_network(const std::string& dtype, Index input_size,
+                          const py::sequence& hidden_sizes, py::handle output_size,
+                          const py::sequence& directions, const py::sequence& activations,
+                          py::handle output_activation, bool bias, unsigned long long seed,
+                          const py::dict& arrays, const std::string& init,
+                          const py::dict& settings) {
     const Tensors tensors(arrays);
     Architecture a;
     a.input_size = input_size;
     a.layers = layers_of(directions, activations);
+    if (hidden_sizes.size() != a.layers.size())
+        throw ArgumentError("hidden_sizes: expected one for each layer, got " +
+                            std::to_string(hidden_sizes.size()));
     for (std::size_t l = 0; l < a.layers.size(); ++l) {
-        a.layers[l].hidden_size = hidden_sizes.at(l);
+        a.layers[l].hidden_size = py::cast<Index>(hidden_sizes[l]);
         a.layers[l].bias = a.layers[l].reverse_bias = bias;
     }
-    if (output_size)
-        a.readout =
-            ReadoutShape{*output_size, activation_of(output_activation, "output_activation"), bias};
+    if (!output_size.is_none())
+        a.readout = ReadoutShape{py::cast<Index>(output_size),
+                                 activation_of(output_activation, "output_activation"), bias};
     find_optional_tensors(tensors, a);
     const Initialization initialization = initialization_of(init, settings);
-    return for_dtype(dtype, [&](auto real) {
-        using Real = decltype(real);
-        Parameters<Real> parameters(a);
-        initialize(parameters, initialization, seed);
-        for (const Tensor& tensor : parameters.tensors())
-            if (tensors.has(tensor.name)) fill(parameters, tensor, tensors);
-        return std::make_shared<const Network<Real>>(std::move(parameters));
-    });
+    return is_double(dtype) ? started<double>(a, initialization, seed, tensors)
+                            : started<float>(a, initialization, seed, tensors);
 }
 
 // Read-only views into the arena, which keep the network alive.
-py::dict tensors_of(const AnyNetwork& any) {
-    return std::visit(
-        [](const auto& network) {
-            using Real = RealOf<std::decay_t<decltype(network)>>;
-            const auto& parameters = network->parameters();
-            py::dict tensors;
-            for (const Tensor& tensor : parameters.tensors()) {
-                const Shape shape =
-                    tensor.vector ? Shape{tensor.rows} : Shape{tensor.rows, tensor.cols};
-                const py::capsule owner(new SharedNetwork<Real>(network), [](void* shared) {
-                    delete static_cast<SharedNetwork<Real>*>(shared);
-                });
-                py::array view = py::array_t<Real>(shape, parameters.data() + tensor.offset, owner);
-                py::detail::array_proxy(view.ptr())->flags &=
-                    ~py::detail::npy_api::NPY_ARRAY_WRITEABLE_;
-                tensors[py::str(tensor.name)] = view;
-            }
-            return tensors;
-        },
-        any.network);
+template <class Real>
+py::dict tensors_of(const SharedNetwork<Real>& network) {
+    const py::capsule owner(new SharedNetwork<Real>(network),
+                            [](void* shared) { delete static_cast<SharedNetwork<Real>*>(shared); });
+    const Parameters<Real>& parameters = network->parameters();
+    py::dict tensors;
+    for (const Tensor& tensor : parameters.tensors())
+        tensors[py::str(tensor.name)] =
+            read_only_array<Real>(shape_of(tensor), parameters.data() + tensor.offset, owner);
+    return tensors;
 }
 
 PyObject* refuse_construction(PyTypeObject* type, PyObject*, PyObject*) {
-    return PyErr_Format(PyExc_TypeError, "%s is made by elman.Network, not by its constructor",
+    return PyErr_Format(PyExc_TypeError, "%s cannot be made by its constructor: elman makes it",
                         type->tp_name);
 }
 
-ActivationArguments arguments_of(const Activation& a) {
-    const auto some = [](bool has, double value) {
-        return has ? std::optional<double>(value) : std::nullopt;
+py::tuple arguments_of(const Activation& a) {
+    const auto some = [](bool has, double value) -> py::object {
+        return has ? py::object(py::float_(value)) : py::none();
     };
-    return {name(a.function), some(has_alpha(a.function), a.alpha),
-            some(has_beta(a.function), a.beta), some(has_clip(a), a.clip)};
+    return py::make_tuple(name(a.function), some(has_alpha(a.function), a.alpha),
+                          some(has_beta(a.function), a.beta), some(has_clip(a), a.clip));
 }
 
-std::vector<ActivationArguments> activations_of(const AnyNetwork& any) {
-    std::vector<ActivationArguments> activations;
+py::list activations_of(const AnyNetwork& any) {
+    py::list activations;
     for (const LayerShape& layer : any.architecture().layers) {
-        activations.push_back(arguments_of(layer.activation));
-        if (layer.bidirectional()) activations.push_back(arguments_of(layer.reverse_activation));
+        activations.append(arguments_of(layer.activation));
+        if (layer.bidirectional()) activations.append(arguments_of(layer.reverse_activation));
     }
     return activations;
 }
@@ -225,9 +231,9 @@ py::list directions_of(const AnyNetwork& any) {
     return names;
 }
 
-std::optional<ActivationArguments> output_activation_of(const AnyNetwork& any) {
+py::object output_activation_of(const AnyNetwork& any) {
     const auto& readout = any.architecture().readout;
-    if (!readout) return std::nullopt;
+    if (!readout) return py::none();
     return arguments_of(readout->activation);
 }
 
@@ -239,9 +245,27 @@ py::list hidden_sizes_of(const AnyNetwork& any) {
 
 }  // namespace
 
-Activation activation_of(const ActivationArguments& arguments, const std::string& argument) {
-    const auto& [name, alpha, beta, clip] = arguments;
-    return activation_from_name(name, alpha, beta, clip, argument);
+Shape shape_of(const Tensor& tensor) {
+    return tensor.vector ? Shape{tensor.rows} : Shape{tensor.rows, tensor.cols};
+}
+
+Activation activation_of(py::handle arguments, const std::string& argument) {
+    const auto number = [](const py::object& value) {
+        return value.is_none() ? std::nullopt : std::optional<double>(py::cast<double>(value));
+    };
+    std::string function;
+    std::optional<double> alpha, beta, clip;
+    try {
+        const auto fields = py::cast<py::tuple>(arguments);
+        function = py::cast<std::string>(fields[0]);
+        alpha = number(fields[1]);
+        beta = number(fields[2]);
+        clip = number(fields[3]);
+    } catch (const py::cast_error&) {
+        throw py::type_error("activation: expected (name, alpha, beta, clip), got " +
+                             std::string(py::repr(arguments)));
+    }
+    return activation_from_name(function, alpha, beta, clip, argument);
 }
 
 void forbid_construction(py::handle type) {
@@ -256,7 +280,7 @@ void bind_network(py::module_& m) {
                     py::arg("directions"), py::arg("activations"), py::arg("output_activation"),
                     "Build a network from tensors by their names in the file; activations has one "
                     "for each half of each layer.")
-        .def_static("random", &random, py::arg("dtype"), py::arg("input_size"),
+        .def_static("random", &random_network, py::arg("dtype"), py::arg("input_size"),
                     py::arg("hidden_sizes"), py::arg("output_size"), py::arg("directions"),
                     py::arg("activations"), py::arg("output_activation"), py::arg("bias"),
                     py::arg("seed"), py::arg("tensors"), py::arg("init") = "uniform",
@@ -268,7 +292,12 @@ void bind_network(py::module_& m) {
                 n.architecture().require_forward(what, reason);
             },
             py::arg("what"), py::arg("reason"), "Refuse layers that do not run forward.")
-        .def("tensors", &tensors_of, "Return read-only views of all tensors by name.")
+        .def(
+            "tensors",
+            [](const AnyNetwork& any) {
+                return std::visit([](const auto& n) { return tensors_of(n); }, any.network);
+            },
+            "Return read-only views of all tensors by name.")
         .def_property_readonly("input_size",
                                [](const AnyNetwork& n) { return n.architecture().input_size; })
         .def_property_readonly("hidden_sizes", &hidden_sizes_of)
@@ -279,16 +308,14 @@ void bind_network(py::module_& m) {
         .def_property_readonly("output_activation", &output_activation_of)
         .def_property_readonly(
             "dtype", [](const AnyNetwork& n) { return n.network.index() ? "float64" : "float32"; })
-        .def_property_readonly("isa", [](const AnyNetwork& n) {
-            return std::visit([](const auto& shared) { return name(shared->isa()); }, n.network);
+        .def_property_readonly("isa", [](const AnyNetwork& any) {
+            return any.visit([](const auto& n) { return name(n.isa()); });
         });
     forbid_construction(network);
     bind_sequence(network);
     m.def(
         "activation",
-        [](const ActivationArguments& arguments) {
-            return arguments_of(activation_of(arguments, ""));
-        },
+        [](py::handle arguments) { return arguments_of(activation_of(arguments, "")); },
         py::arg("activation"),
         "Check an activation (name, alpha, beta, clip); return it with the defaults in place.");
 }

@@ -2,10 +2,9 @@
 #pragma once
 
 #include <memory>
-#include <optional>
 #include <string>
-#include <tuple>
 #include <type_traits>
+#include <utility>
 #include <variant>
 
 #include "arrays.hpp"
@@ -19,30 +18,29 @@ using SharedNetwork = std::shared_ptr<const Network<Real>>;
 struct AnyNetwork {
     std::variant<SharedNetwork<float>, SharedNetwork<double>> network;
 
+    // work(network), the Network<float> or Network<double> that this is.
+    template <class Work>
+    auto visit(const Work& work) const {
+        return std::visit([&](const auto& shared) { return work(*shared); }, network);
+    }
+
     const Architecture& architecture() const {
-        return std::visit([](const auto& n) -> const Architecture& { return n->architecture(); },
-                          network);
+        const auto* single = std::get_if<SharedNetwork<float>>(&network);
+        return single ? (*single)->architecture()
+                      : std::get<SharedNetwork<double>>(network)->architecture();
     }
 };
 
-// (name, alpha, beta, clip), with None for what an activation does not have or leaves to ONNX.
-using ActivationArguments =
-    std::tuple<std::string, std::optional<double>, std::optional<double>, std::optional<double>>;
+Shape shape_of(const Tensor& tensor);
 
-Activation activation_of(const ActivationArguments& arguments, const std::string& argument);
-
-// float or double, as the network that a visitor is given.
-template <class Shared>
-using RealOf = std::conditional_t<std::is_same_v<Shared, SharedNetwork<float>>, float, double>;
+// From (name, alpha, beta, clip), with None for what an activation does not have or leaves to ONNX.
+Activation activation_of(py::handle arguments, const std::string& argument);
 
 // The work of one step: its multiply-adds, and what else it costs in terms of them.
 template <class Real>
 Index step_work(const Network<Real>& network) {
     return network.multiply_adds() + 512;
 }
-
-// Below this much work the interpreter's lock is kept: about 20 microseconds.
-inline constexpr Index kShortWork = Index(1) << 20;
 
 // Makes `type(...)` and `type.__new__(type)` a TypeError: such an object would hold nothing.
 void forbid_construction(py::handle type);
@@ -57,6 +55,8 @@ void bind_sequence(py::class_<AnyNetwork>& network);
 void bind_stream(py::module_& m);
 void bind_isa(py::module_& m);
 void bind_measure(py::module_& m);
-void bind_training(py::module_& m);
+void bind_examples(py::module_& m);
+void bind_gradients(py::module_& m);
+void bind_trainer(py::module_& m);
 
 }  // namespace elman::python

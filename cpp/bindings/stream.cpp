@@ -2,8 +2,7 @@
 // million times a second: it is a METH_FASTCALL method descriptor that reads an array's own fields.
 #include "elman/stream.hpp"
 
-#include <algorithm>
-#include <optional>
+#include <memory>
 #include <utility>
 
 #include "network.hpp"
@@ -22,72 +21,41 @@ struct AnyStream {
 };
 
 // Holds a stream for one call; a second one that comes at the same moment is refused.
-template <class Real>
-class Taken {
+class TakenStream {
   public:
-    explicit Taken(Stream<Real>& stream) : stream_(stream) {
-        if (!stream.try_take()) throw StreamBusyError();
+    explicit TakenStream(Busy& busy) : taken_(busy) {
+        if (!taken_) throw BusyError("stream", "give every thread a stream of its own");
     }
-    ~Taken() { stream_.leave(); }
-    Taken(const Taken&) = delete;
-    Taken& operator=(const Taken&) = delete;
 
   private:
-    Stream<Real>& stream_;
+    Taken taken_;
 };
-
-Shape step_shape(Index size) {
-    return {size};
-}
-
-// A row of `size` numbers that fits as it is, or null.
-template <class Real>
-inline const py::detail::PyArray_Proxy* fitting_row(PyObject* object, Index size) {
-    const auto* array = fitting_array<Real>(object);
-    return array && array->nd == 1 && array->dimensions[0] == size ? array : nullptr;
-}
-
-template <class Real>
-Rows<Real> row_of(const py::detail::PyArray_Proxy* array) {
-    return {reinterpret_cast<Real*>(array->data), 0,
-            array->strides[0] / static_cast<Index>(sizeof(Real))};
-}
 
 // The slow path of an argument: another dtype, a list, or wrong. May run the user's code.
 template <class Real>
 py::array convert_row(PyObject* object, Index size) {
     py::array array = as_real<Real>(object, "x");
-    if (shape_of(array) != step_shape(size))
-        throw ShapeError("x: expected " + text(step_shape(size)) + ", got " +
-                         text(shape_of(array)));
+    if (shape_of(array) != Shape{size})
+        throw ShapeError("x: expected " + text(Shape{size}) + ", got " + text(shape_of(array)));
     return array;
-}
-
-template <class Real>
-py::object new_row(Index size) {
-    const NumpyTypes& numpy = NumpyTypes::get();
-    Py_INCREF(numpy.dtype<Real>());
-    PyObject* array = py::detail::npy_api::get().PyArray_NewFromDescr_(
-        numpy.ndarray, numpy.dtype<Real>(), 1, &size, nullptr, nullptr, 0, nullptr);
-    if (!array) throw py::error_already_set();
-    return py::reinterpret_steal<py::object>(array);
 }
 
 // A step of a network so large that other threads of the interpreter should not wait for it. They
 // may change the arrays meanwhile, so it works on copies.
 template <class Real>
-void long_step(Stream<Real>& stream, Rows<const Real> x, Rows<Real> y) {
-    const Architecture& a = stream.network()->architecture();
-    std::vector<Real> input(static_cast<std::size_t>(a.input_size));
-    std::vector<Real> output(static_cast<std::size_t>(a.output_size()));
-    for (std::size_t i = 0; i < input.size(); ++i)
-        input[i] = x.data[static_cast<Index>(i) * x.stride];
+void long_step(Stream<Real>& stream, Row<const Real> x, Row<Real> y) {
+    const Network<Real>& network = *stream.network();
+    std::vector<Real> input, output(static_cast<std::size_t>(network.output_size()));
+    for (Index i = 0; i < network.input_size(); ++i) input.push_back(x.data[i * x.stride]);
     {
         const Unlocked unlocked;
         stream.step(input.data(), output.data());
     }
-    for (std::size_t i = 0; i < output.size(); ++i)
-        y.data[static_cast<Index>(i) * y.stride] = output[i];
+    Real* to = y.data;
+    for (const Real value : output) {
+        *to = value;
+        to += y.stride;
+    }
 }
 
 // What nearly every call is: both arrays fit as they are, and the work is short. Otherwise nothing
@@ -95,46 +63,41 @@ void long_step(Stream<Real>& stream, Rows<const Real> x, Rows<Real> y) {
 //
 // The interpreter's lock is held to the end, so nobody can come in between: it is enough to look
 // whether the stream is taken. To take it would cost 7 ns, and wait for the last step to be
-// finished.
+// finished. Where there is no such lock, it must be taken.
 template <class Real>
 inline bool short_step(Stream<Real>& stream, PyObject* x, PyObject* out) {
     const Network<Real>& network = *stream.network();
-    const auto* input = fitting_row<Real>(x, network.architecture().input_size);
-    const auto* output = fitting_row<Real>(out, network.architecture().output_size());
-    if (!input || !output || !(output->flags & py::detail::npy_api::NPY_ARRAY_WRITEABLE_) ||
-        step_work(network) >= kShortWork || stream.is_taken())
-        return false;
-    stream.step(row_of<const Real>(input), row_of<Real>(output));
+    const Row<const Real> from = input_row<Real>(x, network.input_size());
+    const Row<Real> to = output_row<Real>(out, network.output_size());
+    if (!from || !to || step_work(network) >= kShortWork) return false;
+#ifdef Py_GIL_DISABLED
+    const Taken taken(stream.busy());
+    if (!taken) return false;
+#else
+    if (stream.busy().is_taken()) return false;
+#endif
+    stream.step(from.data, from.stride, to.data, to.stride);
     return true;
 }
 
 // Every other call.
 template <class Real>
 PyObject* step(Stream<Real>& stream, PyObject* x, PyObject* out) {
-    const Architecture& a = stream.network()->architecture();
-    const Index input_size = a.input_size, output_size = a.output_size();
-
+    const Network<Real>& network = *stream.network();
     py::object converted;  // before the stream is taken: it may run code that uses the stream
-    const auto* input = fitting_row<Real>(x, input_size);
-    if (!input) {
-        converted = convert_row<Real>(x, input_size);
-        input = py::detail::array_proxy(converted.ptr());
+    Row<const Real> from = input_row<Real>(x, network.input_size());
+    if (!from) {
+        converted = convert_row<Real>(x, network.input_size());
+        from = row_of<const Real>(converted.ptr());
     }
-    py::object result;
-    const auto* output = out == Py_None ? nullptr : fitting_row<Real>(out, output_size);
-    if (output && (output->flags & py::detail::npy_api::NPY_ARRAY_WRITEABLE_)) {
-        result = py::reinterpret_borrow<py::object>(out);
-    } else {
-        result = out == Py_None ? new_row<Real>(output_size)
-                                : check_out<Real>(out, step_shape(output_size));
-        output = py::detail::array_proxy(result.ptr());
-    }
+    const Index output_size = network.output_size();
+    py::array result =
+        out == Py_None ? new_row<Real>(output_size) : check_out<Real>(out, {output_size});
+    const Row<Real> to = row_of<Real>(result.ptr());
 
-    const Taken<Real> taken(stream);
-    const Rows<const Real> from = row_of<const Real>(input);
-    const Rows<Real> to = row_of<Real>(output);
-    if (step_work(*stream.network()) < kShortWork) {
-        stream.step(from, to);
+    const TakenStream taken(stream.busy());
+    if (step_work(network) < kShortWork) {
+        stream.step(from.data, from.stride, to.data, to.stride);
     } else {
         const Pinned target(result);
         long_step(stream, from, to);
@@ -164,7 +127,7 @@ constexpr const char* kStepDoc =
     "------\n"
     "ShapeError, DTypeError\n"
     "    `x` or `out` is not what this network takes. The state is as before.\n"
-    "StreamBusyError\n"
+    "BusyError\n"
     "    Another thread is using this stream.\n"
     "\n"
     "Examples\n"
@@ -243,41 +206,31 @@ PyMethodDef step_method = {"step",
 
 // The whole of a chunk (T, I). Ctrl-C leaves the stream after the last step that was done.
 template <class Real>
-py::array run(Stream<Real>& stream, py::handle chunk, py::handle out) {
-    const Architecture& a = stream.network()->architecture();
+py::array run_chunk(Stream<Real>& stream, py::handle chunk, py::handle out) {
+    const Network<Real>& network = *stream.network();
     const py::array x = as_real<Real>(chunk, "chunk");
-    if (x.ndim() != 2 || x.shape(1) != a.input_size)
-        throw ShapeError("chunk: expected (T, " + std::to_string(a.input_size) + "), got " +
+    if (x.ndim() != 2 || x.shape(1) != network.input_size())
+        throw ShapeError("chunk: expected (T, " + std::to_string(network.input_size()) + "), got " +
                          text(shape_of(x)));
     const Pinned input(x);
-    Rows<const Real> from = batch_of<Real>(x).sequence(0);
     const Index steps = x.shape(0);
-    const Shape shape{steps, a.output_size()};
+    const Shape shape{steps, network.output_size()};
     py::array y = out.is_none() ? new_array<Real>(shape) : check_out<Real>(out, shape);
     const Pinned target(y);
-    Rows<Real> to = writable_batch_of<Real>(y).sequence(0);
     if (!out.is_none()) check_overlap(y, x, "chunk");
 
-    const Taken<Real> taken(stream);
-    const Index work = step_work(*stream.network());
-    const Index slice = std::max<Index>(1, 16 * kShortWork / work);
-    for (Index done = 0; done < steps;) {
-        const Index n = std::min(slice, steps - done);
-        std::optional<Unlocked> unlocked;
-        if (n * work >= kShortWork) unlocked.emplace();
-        stream.run({from.row(done), from.step_stride, from.stride},
-                   {to.row(done), to.step_stride, to.stride}, n);
-        unlocked.reset();
-        done += n;
-        if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-    }
+    const TakenStream taken(stream.busy());
+    Polled polled(work_of(steps, step_work(network)));
+    stream.run(view_of<Real>(x).sequence(0), writable_view_of<Real>(y).sequence(0), steps,
+               polled.pause());
+    polled.finish();
     return y;
 }
 
 template <class Real>
-py::array state(Stream<Real>& stream) {
-    py::array array = new_array<Real>({stream.network()->architecture().state_size()});
-    const Taken<Real> taken(stream);
+py::array state_of(Stream<Real>& stream) {
+    py::array array = new_array<Real>({stream.network()->state_size()});
+    const TakenStream taken(stream.busy());
     stream.get_state(static_cast<Real*>(array.mutable_data()));
     return array;
 }
@@ -285,8 +238,8 @@ py::array state(Stream<Real>& stream) {
 template <class Real>
 void set_state(Stream<Real>& stream, py::handle value) {
     const std::vector<Real> state =
-        copy_reals<Real>(value, "state", {stream.network()->architecture().state_size()});
-    const Taken<Real> taken(stream);
+        copy_reals<Real>(value, "state", {stream.network()->state_size()});
+    const TakenStream taken(stream.busy());
     stream.set_state(state.data());
 }
 
@@ -302,12 +255,14 @@ void bind_stream(py::module_& m) {
                                  R"(One sequence in real time.
 
 The state stays inside: every step continues where the last one ended. Made by
-`Network.stream()`; belongs to one thread at a time.)");
+`Network.stream()`; belongs to one thread at a time, every other is refused with a `BusyError`. A
+process that is forked during a call of another thread inherits a stream that stays busy: it makes a
+new one.)");
     stream
         .def(
             "run",
             [](AnyStream& any, py::handle chunk, py::handle out) {
-                return with_stream(any, [&](auto& s) { return run(s, chunk, out); });
+                return with_stream(any, [&](auto& s) { return run_chunk(s, chunk, out); });
             },
             py::arg("chunk"), py::arg("out") = py::none(), R"(Advance by a chunk of steps.
 
@@ -325,7 +280,7 @@ ndarray, shape (T, O)
     The outputs, or `out`: bit for bit those of T single steps.)")
         .def_property(
             "state",
-            [](AnyStream& any) { return with_stream(any, [](auto& s) { return state(s); }); },
+            [](AnyStream& any) { return with_stream(any, [](auto& s) { return state_of(s); }); },
             [](AnyStream& any, py::handle value) {
                 with_stream(any, [&](auto& s) { set_state(s, value); });
             },
@@ -335,7 +290,7 @@ ndarray, shape (T, O)
             "reset",
             [](AnyStream& any) {
                 with_stream(any, [](auto& s) {
-                    const Taken taken(s);
+                    const TakenStream taken(s.busy());
                     s.reset();
                 });
             },
@@ -344,7 +299,7 @@ ndarray, shape (T, O)
             "copy",
             [](AnyStream& any) {
                 return with_stream(any, [&](auto& s) {
-                    const Taken taken(s);
+                    const TakenStream taken(s.busy());
                     return std::make_unique<AnyStream>(any);
                 });
             },

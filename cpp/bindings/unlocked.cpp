@@ -1,10 +1,14 @@
 #include "unlocked.hpp"
 
+#include <atomic>
 #include <chrono>
+#include <functional>
 #include <thread>
 
 namespace elman::python {
 namespace {
+
+std::atomic<Index> all_polls{0};
 
 // Stops a thread for good when its stack is unwound past here.
 class StayHere {
@@ -27,6 +31,32 @@ void Unlocked::take_back(PyThreadState* thread) {
     StayHere stay;
     PyEval_RestoreThread(thread);
     stay.leave();
+}
+
+Polled::Polled(Index work)
+    : pause_(work < kShortWork ? std::function<bool()>() : [this] { return go_on(); }) {
+    if (work >= kShortWork) unlocked_.emplace();
+}
+
+Polled::~Polled() {
+    all_polls += pause_.looks();
+}
+
+// What a handler raises stays set while the lock is given up: it belongs to this thread.
+bool Polled::go_on() {
+    unlocked_.reset();
+    const bool go_on = PyErr_CheckSignals() == 0;
+    unlocked_.emplace();
+    return go_on;
+}
+
+void Polled::finish() {
+    unlocked_.reset();
+    if (pause_.stopped()) throw pybind11::error_already_set();
+}
+
+Index polls() {
+    return all_polls;
 }
 
 }  // namespace elman::python

@@ -1,9 +1,13 @@
 #include "elman/activation.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <limits>
 #include <stdexcept>
+
+#include "elman/aligned.hpp"
+#include "kernel_tables.hpp"
 
 namespace elman {
 namespace {
@@ -140,7 +144,21 @@ void check_trainable(const Activation& a, const std::string& argument) {
                    name(a.function) + " would not tell its derivative");
 }
 
+template <class Real>
+void apply_activation(const Activation& f, const Real* x, Real* y, Index count) {
+    if (f.function == Function::softmax)
+        throw std::invalid_argument("activation: expected one of single units, got 'softmax'");
+    if (count < 0)
+        throw std::invalid_argument("count: expected at least 0, got " + std::to_string(count));
+    AlignedVector<Real> values(static_cast<std::size_t>(padded<Real>(count)));
+    std::copy_n(x, count, values.begin());
+    kernel_table(isa()).kernels<Real>().apply(f, false, {values.data(), 0}, count, 1);
+    std::copy_n(values.begin(), count, y);
+}
+
 template void check_numbers<float>(const Activation&, const std::string&);
 template void check_numbers<double>(const Activation&, const std::string&);
+template void apply_activation(const Activation&, const float*, float*, Index);
+template void apply_activation(const Activation&, const double*, double*, Index);
 
 }  // namespace elman

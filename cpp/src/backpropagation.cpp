@@ -2,42 +2,10 @@
 
 #include <algorithm>
 #include <atomic>
-#include <exception>
-#include <system_error>
-#include <thread>
+#include <limits>
 
 namespace elman {
 namespace {
-
-// The size of the left part of a binary tree.
-Index left_of(Index count) {
-    Index left = 1;
-    while (2 * left < count) left *= 2;
-    return left;
-}
-
-// Calls work(0) ... work(threads - 1) at the same time; throws what one of them threw.
-template <class Work>
-void on_threads(Index threads, Work work) {
-    std::vector<std::exception_ptr> failures(static_cast<std::size_t>(threads));
-    const auto guarded = [&](Index i) noexcept {
-        try {
-            work(i);
-        } catch (...) {
-            failures[static_cast<std::size_t>(i)] = std::current_exception();
-        }
-    };
-    std::vector<std::thread> others;
-    others.reserve(static_cast<std::size_t>(threads));
-    try {
-        for (Index i = 1; i < threads; ++i) others.emplace_back(guarded, i);
-    } catch (const std::system_error&) {  // no more threads to be had: the same bits, later
-    }
-    guarded(0);
-    for (std::thread& thread : others) thread.join();
-    for (const std::exception_ptr& failure : failures)
-        if (failure) std::rethrow_exception(failure);
-}
 
 template <class Real>
 double weight_of(const Examples<Real>& examples, Index sequence, Window window) {
@@ -51,47 +19,55 @@ double weight_of(const Examples<Real>& examples, Index sequence, Window window) 
     return sum;
 }
 
+}  // namespace
+
 template <class Real>
-double sum_of_leaves(const Examples<Real>& examples, const Index* sequences, Index count,
-                     Window window) {
+double sum_of_weights(const Examples<Real>& examples, const Index* sequences, Index count,
+                      Window window) {
     if (count > kLeaf) {
-        const Index left = left_of((count + kLeaf - 1) / kLeaf) * kLeaf;
-        return sum_of_leaves(examples, sequences, left, window) +
-               sum_of_leaves(examples, sequences + left, count - left, window);
+        const Index left = left_of(leaves_of(count)) * kLeaf;
+        return sum_of_weights(examples, sequences, left, window) +
+               sum_of_weights(examples, sequences + left, count - left, window);
     }
     double sum = 0;
     for (Index i = 0; i < count; ++i) sum += weight_of(examples, sequences[i], window);
     return sum;
 }
 
-}  // namespace
-
-template <class Real>
-double sum_of_weights(const Examples<Real>& examples, const Index* sequences, Index count,
-                      Window window) {
-    return sum_of_leaves(examples, sequences, count, window);
+Index work_of(double steps, const Architecture& architecture, bool with_gradients) {
+    const double work =
+        steps * static_cast<double>(architecture.multiply_adds()) * (with_gradients ? 3 : 1);
+    constexpr Index most = std::numeric_limits<Index>::max() / 2;
+    return work < static_cast<double>(most) ? static_cast<Index>(work) : most;
 }
 
 template <class Real>
-Backpropagation<Real>::Backpropagation(const Model<Real>& model)
-    : model_(model), transposed_(model), trees_(1) {
-    model.architecture.check_trainable();
+Backpropagation<Real>::Backpropagation(const Model<Real>& model, bool with_x)
+    : model_(model), transposes_(model, with_x), trees_(1) {}
+
+// A team that is there is worth waking for less work than threads are worth starting for.
+template <class Real>
+Index Backpropagation<Real>::useful_threads(const BatchTask<Real>& task, Index leaves,
+                                            const Team& team) const {
+    if (team.size() == 1 || leaves == 1) return 1;
+    double steps = 0;
+    for (Index i = 0; i < task.count; ++i)
+        steps += static_cast<double>(
+            std::clamp<Index>(task.inputs.length(task.sequences[i]) - task.window.first, 0,
+                              task.window.last - task.window.first));
+    constexpr double kAwake = 8;
+    return elman::useful_threads(team.size(), leaves,
+                                 work_of(kAwake * steps, model_.architecture, task.with_gradients));
 }
 
 template <class Real>
-void Backpropagation<Real>::resize(Tree& tree) const {
-    if (task_->with_gradients) tree.sum.resize(static_cast<std::size_t>(model_.weights.size()));
-}
-
-template <class Real>
-double Backpropagation<Real>::run(const BatchTask<Real>& task, Index threads) {
-    task_ = &task;
+double Backpropagation<Real>::run(const BatchTask<Real>& task, Team& team, Pause& pause) {
     // The errors of one step alone do not flow through time.
     const bool through_time = task.window.last - task.window.first > 1 || task.state_gradients;
-    if (task.with_gradients) transposed_.update(model_, through_time);
+    if (task.with_gradients) transposes_.update(model_, through_time);
 
-    const Index leaves = std::max<Index>(1, (task.count + kLeaf - 1) / kLeaf);
-    threads = std::min(threads, leaves);
+    const Index leaves = std::max<Index>(1, leaves_of(task.count));
+    const Index threads = useful_threads(task, leaves, team);
     Index grain = leaves;  // leaves of one tree; some trees for each thread
     if (threads > 1)
         for (grain = 1; leaves / grain > 8 * threads;) grain *= 2;
@@ -101,75 +77,78 @@ double Backpropagation<Real>::run(const BatchTask<Real>& task, Index threads) {
         workers_.push_back(std::make_unique<Worker>(Worker{Leaf<Real>(model_), {}}));
 
     std::atomic<Index> next{0};
-    const auto work = [&](Worker& worker) {
-        for (Index i; (i = next.fetch_add(1, std::memory_order_relaxed)) < count;)
-            run_leaves(worker, i * grain, std::min(grain, leaves - i * grain), 0,
+    const auto work = [&](Index thread) {
+        Poll poll(pause, thread == 0);
+        Worker& worker = *workers_[static_cast<std::size_t>(thread)];
+        for (Index i; poll.go_on(0) && (i = next.fetch_add(1, std::memory_order_relaxed)) < count;)
+            run_leaves(task, worker, poll, i * grain, std::min(grain, leaves - i * grain), 0,
                        trees_[static_cast<std::size_t>(i)]);
     };
-    on_threads(threads, [&](Index i) { work(*workers_[static_cast<std::size_t>(i)]); });
-    combine(0, count);
+    if (threads == 1)
+        work(0);
+    else
+        team.run(threads, work, pause);
+    if (pause.stopped()) return 0;
+    combine(0, count, task.with_gradients);
     return trees_[0].loss;
 }
 
 template <class Real>
-void Backpropagation<Real>::combine(Index first, Index count) {
+void Backpropagation<Real>::combine(Index first, Index count, bool with_gradients) {
     if (count == 1) return;
     const Index left = left_of(count);
-    combine(first, left);
-    combine(first + left, count - left);
-    add(trees_[static_cast<std::size_t>(first + left)], trees_[static_cast<std::size_t>(first)]);
+    combine(first, left, with_gradients);
+    combine(first + left, count - left, with_gradients);
+    add(trees_[static_cast<std::size_t>(first + left)], trees_[static_cast<std::size_t>(first)],
+        with_gradients);
 }
 
 template <class Real>
-void Backpropagation<Real>::add(const Tree& right, Tree& left) const {
+void Backpropagation<Real>::add(const Tree& right, Tree& left, bool with_gradients) {
     left.loss += right.loss;
-    if (task_->with_gradients)
+    if (with_gradients)
         std::transform(left.sum.begin(), left.sum.end(), right.sum.begin(), left.sum.begin(),
                        [](Real a, Real b) { return a + b; });
 }
 
 template <class Real>
-void Backpropagation<Real>::run_leaves(Worker& worker, Index first, Index count, std::size_t level,
-                                       Tree& tree) {
-    if (count == 1) return run_leaf(worker, first, tree);
+void Backpropagation<Real>::run_leaves(const BatchTask<Real>& task, Worker& worker, Poll& poll,
+                                       Index first, Index count, std::size_t level, Tree& tree) {
+    if (!poll.go_on(0)) return;
+    if (count == 1) return run_leaf(task, worker, poll, first, tree);
     const Index left = left_of(count);
-    run_leaves(worker, first, left, level + 1, tree);
+    run_leaves(task, worker, poll, first, left, level + 1, tree);
     if (worker.halves.size() <= level) worker.halves.resize(level + 1);
     // A deeper call may move this level's tree: it is named again afterwards.
     Tree right = std::move(worker.halves[level]);
-    run_leaves(worker, first + left, count - left, level + 1, right);
-    add(right, tree);
+    run_leaves(task, worker, poll, first + left, count - left, level + 1, right);
+    if (poll.go_on(0)) add(right, tree, task.with_gradients);
     worker.halves[level] = std::move(right);
 }
 
 template <class Real>
-void Backpropagation<Real>::run_leaf(Worker& worker, Index leaf, Tree& tree) {
-    const BatchTask<Real>& task = *task_;
+void Backpropagation<Real>::run_leaf(const BatchTask<Real>& task, Worker& worker, Poll& poll,
+                                     Index leaf, Tree& tree) {
+    const Index first = leaf * kLeaf, count = std::min(kLeaf, task.count - first);
+    const BatchTask<Real> part = task.part(first, count, model_.architecture.state_size());
+    Real* gradients = nullptr;
+    if (task.with_gradients) {
+        tree.sum.assign(static_cast<std::size_t>(model_.layout.size()), Real(0));
+        gradients = tree.sum.data();
+    }
+    tree.loss = worker.leaf.run(part, transposes_, gradients, poll);
+    if (gradients) add_initial_state(part, gradients);
+}
+
+// The sum over the sequences that begin at the network's own initial state.
+template <class Real>
+void Backpropagation<Real>::add_initial_state(const BatchTask<Real>& part, Real* gradients) const {
+    const auto offset = model_.layout.initial_state();
+    if (!offset || !part.state_gradients || part.states) return;
     const Index state_size = model_.architecture.state_size();
-    const Index first = leaf * kLeaf;
-    const Index count = std::min(kLeaf, task.count - first);
-    const auto rows = [&](auto* states) { return states ? states + first * state_size : nullptr; };
-    resize(tree);
-    std::fill(tree.sum.begin(), tree.sum.end(), Real(0));
-    Real* gradients = task.with_gradients ? tree.sum.data() : nullptr;
-    const LeafTask<Real> leaf_task{task.examples,
-                                   task.sequences + first,
-                                   count,
-                                   task.window,
-                                   rows(task.states),
-                                   task.normalizer,
-                                   task.truncation,
-                                   gradients,
-                                   rows(task.state_gradients),
-                                   task.kept_step,
-                                   rows(task.kept_states)};
-    tree.loss = worker.leaf.run(leaf_task, transposed_);
-    const Real* initial_state = model_.weights.initial_state();
-    if (!gradients || !task.state_gradients || !initial_state || task.states) return;
-    Real* sum = gradients + model_.weights.offset(initial_state);
-    for (Index c = 0; c < count; ++c)
+    for (Index c = 0; c < part.count; ++c)
         for (Index i = 0; i < state_size; ++i)
-            sum[i] += leaf_task.state_gradients[c * state_size + i];
+            gradients[*offset + i] += part.state_gradients[c * state_size + i];
 }
 
 template double sum_of_weights(const Examples<float>&, const Index*, Index, Window);

@@ -6,38 +6,27 @@
 #include <vector>
 
 #include "leaf.hpp"
+#include "threads.hpp"
 
 namespace elman {
-
-template <class Real>
-struct BatchTask {
-    const Examples<Real>& examples;
-    const Index* sequences;  // in the examples
-    Index count;
-    Window window;
-    const Real* states;  // (count, S), or null: the network's initial state
-    double normalizer;
-    Truncation truncation;
-    bool with_gradients;
-    Real* state_gradients;  // (count, S), or null
-    Index kept_step;        // after so many steps of the window
-    Real* kept_states;      // the states (count, S) are kept here, or null
-};
 
 // sum(w) of a window.
 template <class Real>
 double sum_of_weights(const Examples<Real>& examples, const Index* sequences, Index count,
                       Window window);
 
+// The multiply-adds of so many steps of a network, forward and, if wanted, back.
+Index work_of(double steps, const Architecture& architecture, bool with_gradients);
+
 template <class Real>
 class Backpropagation {
   public:
-    // What the model refers to must outlive this.
-    // Throws std::invalid_argument for an activation without a gradient.
-    explicit Backpropagation(const Model<Real>& model);
+    // What the model refers to must outlive this. The gradients of inputs can be had `with_x`.
+    explicit Backpropagation(const Model<Real>& model, bool with_x = false);
 
-    // Returns sum(w l) / normalizer; then gradients() are its own. threads >= 1.
-    double run(const BatchTask<Real>& task, Index threads);
+    // Returns sum(w l) / normalizer; then gradients() are its own. Returns early, with numbers that
+    // are not specified, if the pause is stopped.
+    double run(const BatchTask<Real>& task, Team& team, Pause& pause);
 
     // In the order of the packed weights, also of the initial state if there are state gradients.
     Real* gradients() { return trees_[0].sum.data(); }
@@ -45,22 +34,24 @@ class Backpropagation {
   private:
     // Neighbouring leaves, 2^k of them or what is left at the end.
     struct Tree {
-        double loss;
-        AlignedVector<Real> sum;
+        double loss = 0;
+        AlignedVector<Real> sum;  // empty if only the loss is wanted
     };
     struct Worker {
         Leaf<Real> leaf;
         std::vector<Tree> halves;  // right ones, one for each level
     };
-    void run_leaves(Worker& worker, Index first, Index count, std::size_t level, Tree& tree);
-    void run_leaf(Worker& worker, Index leaf, Tree& tree);
-    void add(const Tree& right, Tree& left) const;
-    void combine(Index first, Index count);
-    void resize(Tree& tree) const;
+    // Some leaves of a task, added up into `tree`.
+    void run_leaves(const BatchTask<Real>& task, Worker& worker, Poll& poll, Index first,
+                    Index count, std::size_t level, Tree& tree);
+    void run_leaf(const BatchTask<Real>& task, Worker& worker, Poll& poll, Index leaf, Tree& tree);
+    void add_initial_state(const BatchTask<Real>& part, Real* gradients) const;
+    void combine(Index first, Index count, bool with_gradients);
+    static void add(const Tree& right, Tree& left, bool with_gradients);
+    Index useful_threads(const BatchTask<Real>& task, Index leaves, const Team& team) const;
 
     const Model<Real> model_;
-    const BatchTask<Real>* task_ = nullptr;
-    TransposedWeights<Real> transposed_;
+    Transposes<Real> transposes_;
     std::vector<std::unique_ptr<Worker>> workers_;
     std::vector<Tree> trees_;
 };

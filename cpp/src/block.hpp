@@ -1,99 +1,107 @@
 // block.hpp - a block of columns: the states of some sequences, and the scratch to advance them.
 //
-// Every engine stands on this one: a stream is a block of one column, a batch a block of many. Each
-// layer has slots of columns; slot 0 holds the states before the next step, slot t the states after
-// step t of the last call, so that no step is special. The input product does not depend on the
-// recurrence: it is one matrix product over all steps and columns of a call.
+// A stream is a block of one column, a batch one of many, and a layer that runs by itself one of
+// this layer's halves. Each half has slots of columns, which follow each other: the states before
+// the next step are in one of them, at the column `now_`, and the states after each step of the
+// last call in those that led there.
 #pragma once
 
 #include <vector>
 
-#include "elman/stream.hpp"
-#include "kernels/table.hpp"
+#include "readout.hpp"
 
 namespace elman {
 
 // Sequences of a batch advanced together: a multiple of every kernel's columns.
 inline constexpr Index kGroup = 96;
 
-// Columns x steps of one call of unfold over `columns` sequences that take so many bytes each.
-Index products_that_fit(Index columns, Index bytes);
+// Columns x steps to compute at a time, for up to `columns` sequences of up to `steps` steps that
+// take so many bytes each: at least the columns.
+Index columns_at_a_time(Index columns, Index steps, Index bytes);
 
-// The layers [first, last) of a network.
-struct Layers {
+// What one step of a column takes, in multiply-adds: the products, and to move the numbers.
+template <class Real>
+Index work_of_step(const Network<Real>& network) {
+    return network.multiply_adds() + 8 * (network.input_size() + network.output_size()) +
+           16 * network.state_size() + 128;
+}
+
+// The halves [first, last) of a network, from the bottom up.
+struct HalfRange {
     std::size_t first, last;
 };
 
-// A block holds all layers of a network or, where several threads work on one sequence, some of
-// them: the first ones take inputs, the last ones give outputs.
+// A block holds all halves of a network or some of them: those from the first one take inputs,
+// those up to the last one give outputs.
 template <class Real>
 class Block {
   public:
-    // For up to `columns` sequences, which begin at the network's initial state.
-    Block(const Network<Real>& network, Index columns, Layers layers);
-    Block(const Network<Real>& network, Index columns);  // all layers
+    // For up to `columns` sequences of up to `steps` steps. Halves that stand one upon the other
+    // run forward.
+    Block(const Network<Real>& network, HalfRange halves, Index columns, Index steps);
 
-    // How many steps of `count` columns one call of advance can take.
-    Index steps_that_fit(Index count) const { return products_ / count; }
+    // Columns x steps of one call of advance: at least the columns.
+    Index capacity() const { return capacity_; }
 
-    // The state of one column, (state_size,) for the whole network; the block's own layers in it.
-    void set_state(Index column, const Real* state) noexcept;
-    void get_state(Index column, Real* state) const noexcept;
-    void reset(Index column) noexcept;
+    // The next sequences begin, as the first `count` columns: given(column) is where, (state_size,)
+    // for the whole network, or null for the network's initial state.
+    template <class Given>
+    void start(Index count, Given given) noexcept {
+        now_ = 0;
+        for (Index column = 0; column < count; ++column) start_column(column, given(column));
+    }
 
-    // The input of one column at one step of the next advance, in the user's units:
-    // index = step * count + column, x is input_size numbers, `stride` apart.
-    void set_input(Index index, const Real* x, Index stride) noexcept;
+    // The state of one column, (state_size,) for the whole network; the block's own part of it.
+    void get_state(Index column, Real* state) const noexcept { copy_state(now_ + column, state); }
 
-    // Advances the first `count` columns by `steps` steps. The states of the others are lost.
-    void advance(Index count, Index steps) noexcept;
+    // Room for `capacity` columns of inputs.
+    Columns<Real> inputs() noexcept { return {inputs_.data(), input_stride_}; }
 
-    // Advances the first column alone over rows of inputs in the user's units.
-    void advance(Rows<const Real> x, Index steps) noexcept;
+    // Advances the first `count` columns by `steps` steps over x, `count` columns for each step.
+    // The states of the other columns are lost.
+    void advance(Columns<const Real> x, Index count, Index steps) noexcept;
 
-    // Advances over the states of the layer below; top() is that for the block above, in the order
-    // of set_input.
-    void advance(Columns<const Real> below, Index count, Index steps) noexcept;
-    Columns<const Real> top() const noexcept;
+    // The top half's states after each step of the last advance, and those of now.
+    Columns<const Real> states() const noexcept { return top().from(count_); }
+    Columns<const Real> states_now() const noexcept { return top().from(now_); }
 
-    // The state of a column after one step of the last advance (index as for set_input).
-    void hidden(Index index, Real* state) const noexcept;
+    // The state (state_size,) at one of the columns of states(); the block's own part of it.
+    void get_hidden(Index n, Real* state) const noexcept { copy_state(count_ + n, state); }
 
-    // Computes the outputs of `count` indices of the last advance, from `first`. Thereafter
-    // output(i) is the output of index first + i, (output_size,), in the user's units.
-    void read_out(Index first, Index count) noexcept;
-    const Real* output(Index i) const noexcept { return outputs_.data() + i * output_stride_; }
-    void get_output(Index i, Real* y, Index stride) const noexcept;
+    // Room for the outputs of `capacity` columns, in a block that has the top half.
+    OutputColumns<Real>& outputs() noexcept { return outputs_; }
 
     // One step of a block of one column, from input to output, both in the user's units: the bits
-    // of set_input, advance and read_out with less to do in between. y may be x.
+    // of advance and outputs with less to do in between. y may be x.
     void step(const Real* x, Index x_stride, Real* y, Index y_stride) noexcept;
 
   private:
-    struct Slots {
-        AlignedVector<Real> columns;
+    struct Memory {  // of one half
+        AlignedVector<Real> numbers;
         Index size;
         Index stride;
 
-        Real* slot(Index i) { return columns.data() + i * stride; }
-        const Real* slot(Index i) const { return columns.data() + i * stride; }
+        Real* column(Index n) { return numbers.data() + n * stride; }
+        const Real* column(Index n) const { return numbers.data() + n * stride; }
     };
 
-    // That rows of inputs of this stride are columns as they are.
-    bool reads(Index stride) const noexcept;
-    void read_out(Columns<const Real> states, Index count) noexcept;
+    void start_column(Index column, const Real* given) noexcept;
+    void copy_state(Index n, Real* state) const noexcept;
+    void unfold(std::size_t half, Columns<const Real> x, Index from, Index step, Index count,
+                Index steps) noexcept;
+    Columns<const Real> top() const noexcept {
+        return {memory_.back().numbers.data(), memory_.back().stride};
+    }
 
     const Network<Real>& network_;
-    Layers layers_;
-    Index state_offset_ = 0;  // of its first layer in the network's state
-    Index products_;          // columns x steps that fit
-    Index now_ = 0;           // the slot where the states are: step() takes turns between 0 and 1
-    Index count_ = 0;         // columns of the last advance: how far apart its slots are
-    Index input_stride_;
-    Index output_stride_;
+    const HalfRange halves_;
+    const Index capacity_;
+    Index now_ = 0;    // the column where the states are: see above
+    Index count_ = 0;  // columns of the last advance, which began at column 0
+    const Index input_stride_;
     AlignedVector<Real> inputs_;
-    AlignedVector<Real> outputs_;
-    std::vector<Slots> hidden_;
+    std::vector<Memory> memory_;
+    OutputColumns<Real> outputs_;
 };
 
 extern template class Block<float>;

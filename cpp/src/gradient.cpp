@@ -1,10 +1,10 @@
 #include "elman/gradient.hpp"
 
-#include <numeric>
 #include <stdexcept>
 #include <utility>
 
 #include "backpropagation.hpp"
+#include "examples.hpp"
 
 namespace elman {
 
@@ -17,53 +17,124 @@ Loss loss_from_name(const std::string& name) {
 
 namespace {
 
+// The gradients of a task whose fields for them are not filled yet.
 template <class Real>
-std::vector<Index> all_sequences(const Examples<Real>& examples) {
-    std::vector<Index> sequences(static_cast<std::size_t>(examples.sequences));
-    std::iota(sequences.begin(), sequences.end(), Index(0));
-    return sequences;
+Gradients<Real> gradients_of(const Network<Real>& network, BatchTask<Real> task, bool with_x,
+                             Index threads, Pause& pause) {
+    const Sequences<Real>& inputs = task.inputs;
+    const Architecture& a = network.architecture();
+    const auto zeros = [&](Index each) {
+        return std::vector<Real>(static_cast<std::size_t>(inputs.sequences * each));
+    };
+    Gradients<Real> result{0, Parameters<Real>(a), zeros(network.state_size()),
+                           zeros(with_x ? inputs.steps * network.input_size() : 0)};
+    const std::vector<Index> sequences = all_sequences(inputs.sequences);
+    task.sequences = sequences.data();
+    task.count = inputs.sequences;
+    task.window.last = inputs.steps;
+    task.states = inputs.state;
+    task.with_gradients = true;
+    task.state_gradients = result.state.data();
+    if (with_x) task.x_gradients = result.x.data();
+
+    double steps = 0;
+    for (Index b : sequences) steps += static_cast<double>(inputs.length(b));
+    Team team(useful_threads(threads, leaves_of(task.count), work_of(steps, a, true)));
+    Backpropagation<Real> backpropagation(Model<Real>(network), with_x);
+    result.loss = backpropagation.run(task, team, pause);
+    if (!pause.stopped()) network.layout().unpack(backpropagation.gradients(), result.parameters);
+    return result;
+}
+
+// Adds up the rows of some sequences, `rows.data` being the first row of the first one.
+template <class Real>
+void sum_rows(const SequencesView<const Real>& rows, Index first, Index count, Index size,
+              Real* sum) {
+    if (count > kLeaf) {
+        const Index left = left_of(leaves_of(count)) * kLeaf;
+        std::vector<Real> right(static_cast<std::size_t>(size));
+        sum_rows(rows, first, left, size, sum);
+        sum_rows(rows, first + left, count - left, size, right.data());
+        for (Index i = 0; i < size; ++i) sum[i] += right[static_cast<std::size_t>(i)];
+        return;
+    }
+    std::fill_n(sum, size, Real(0));
+    for (Index b = first; b < first + count; ++b) {
+        const Real* row = rows.sequence(b).data;
+        for (Index i = 0; i < size; ++i) sum[i] += row[i];
+    }
 }
 
 }  // namespace
 
 template <class Real>
 double total_weight(const Examples<Real>& examples) {
-    return sum_of_weights(examples, all_sequences(examples).data(), examples.sequences,
-                          {0, examples.steps, 0});
+    const std::vector<Index> sequences = all_sequences(examples.sequences);
+    Window window;
+    window.last = examples.steps;
+    return sum_of_weights(examples, sequences.data(), examples.sequences, window);
 }
 
 template <class Real>
 Gradients<Real> loss_and_gradients(const Network<Real>& network, const Examples<Real>& examples,
                                    Truncation truncation, std::optional<double> normalizer,
-                                   Index threads) {
-    const Model<Real> model{network.architecture(), network.kernels(), network.packed(),
-                            network.input_units(), network.output_units()};
-    const std::vector<Index> sequences = all_sequences(examples);
-    Gradients<Real> result{0, Parameters<Real>(network.architecture()),
-                           std::vector<Real>(static_cast<std::size_t>(
-                               examples.sequences * network.architecture().state_size()))};
-    Backpropagation<Real> backpropagation(model);
-    result.loss = backpropagation.run({examples,
-                                       sequences.data(),
-                                       examples.sequences,
-                                       {0, examples.steps, 0},
-                                       examples.state,
-                                       normalizer ? *normalizer : total_weight(examples),
-                                       truncation,
-                                       true,
-                                       result.state.data(),
-                                       0,
-                                       nullptr},
-                                      threads);
-    network.packed().unpack(backpropagation.gradients(), result.parameters);
+                                   Index threads, Pause& pause) {
+    check_trainable(network.architecture());
+    check(examples, network.architecture(), nullptr, examples.sequences);
+    check(truncation);
+    check_at_least("threads", 1, threads);
+    if (normalizer) check_positive("normalizer", *normalizer);
+    BatchTask<Real> task(examples);
+    task.truncation = truncation;
+    task.normalizer = normalizer ? *normalizer : total_weight(examples);
+    return gradients_of(network, task, false, threads, pause);
+}
+
+template <class Real>
+Gradients<Real> backward(const Network<Real>& network, const BackwardTask<Real>& task,
+                         Index threads, Pause& pause) {
+    check_trainable(network.architecture());
+    check(task);
+    check_at_least("threads", 1, threads);
+    return gradients_of(network, BatchTask<Real>(task), task.with_x, threads, pause);
+}
+
+template <class Real>
+std::vector<Real> sum_states(const Real* states, Index state_size, const std::vector<Index>& shape,
+                             const std::vector<bool>& kept) {
+    if (kept.size() != shape.size())
+        throw std::invalid_argument("kept: expected " + std::to_string(shape.size()) +
+                                    " axes, got " + std::to_string(kept.size()));
+    SequencesView<const Real> sums, added;  // the first row of each sum, and the rows of one
+    Index sum_count = 1, added_count = 1, stride = state_size;
+    for (std::size_t axis = shape.size(); axis-- > 0; stride *= shape[axis]) {
+        SequencesView<const Real>& view = kept[axis] ? sums : added;
+        view.shape.insert(view.shape.begin(), shape[axis]);
+        view.strides.insert(view.strides.begin(), stride);
+        (kept[axis] ? sum_count : added_count) *= shape[axis];
+    }
+    std::vector<Real> result(static_cast<std::size_t>(sum_count * state_size));
+    sums.data = states;
+    for (Index i = 0; i < sum_count; ++i) {
+        added.data = sums.sequence(i).data;
+        sum_rows(added, 0, added_count, state_size, result.data() + i * state_size);
+    }
     return result;
 }
 
 template double total_weight(const Examples<float>&);
 template double total_weight(const Examples<double>&);
 template Gradients<float> loss_and_gradients(const Network<float>&, const Examples<float>&,
-                                             Truncation, std::optional<double>, Index);
+                                             Truncation, std::optional<double>, Index, Pause&);
 template Gradients<double> loss_and_gradients(const Network<double>&, const Examples<double>&,
-                                              Truncation, std::optional<double>, Index);
+                                              Truncation, std::optional<double>, Index, Pause&);
+template Gradients<float> backward(const Network<float>&, const BackwardTask<float>&, Index,
+                                   Pause&);
+template Gradients<double> backward(const Network<double>&, const BackwardTask<double>&, Index,
+                                    Pause&);
+template std::vector<float> sum_states(const float*, Index, const std::vector<Index>&,
+                                       const std::vector<bool>&);
+template std::vector<double> sum_states(const double*, Index, const std::vector<Index>&,
+                                        const std::vector<bool>&);
 
 }  // namespace elman

@@ -8,20 +8,13 @@
 
 namespace elman {
 
-#if defined(__x86_64__) || defined(_M_X64)
-#define ELMAN_ISAS(X) X(scalar) X(sse2) X(avx2) X(avx512)
-#elif defined(__aarch64__) || defined(_M_ARM64)
-#define ELMAN_ISAS(X) X(scalar) X(neon)
-#else
-#define ELMAN_ISAS(X) X(scalar)
-#endif
-
-#define ELMAN_DECLARE(isa)          \
+// ELMAN_SETS lists the sets of this build, as X(scalar) X(avx2) and so on: CMakeLists.txt.
+#define X(isa)                      \
     namespace isa {                 \
     extern const KernelTable table; \
     }
-ELMAN_ISAS(ELMAN_DECLARE)
-#undef ELMAN_DECLARE
+ELMAN_SETS
+#undef X
 
 namespace {
 
@@ -31,9 +24,9 @@ struct Built {
     const KernelTable* table;
 };
 
-#define ELMAN_BUILT(isa) {Isa::isa, #isa, &isa::table},
-constexpr Built kBuilt[] = {ELMAN_ISAS(ELMAN_BUILT)};  // the best one last
-#undef ELMAN_BUILT
+#define X(isa) {Isa::isa, #isa, &isa::table},
+constexpr Built kBuilt[] = {ELMAN_SETS};  // the best one last
+#undef X
 
 const Built* find(Isa isa) {
     for (const Built& built : kBuilt)
@@ -43,7 +36,7 @@ const Built* find(Isa isa) {
 
 bool processor_has(Isa isa) {
     switch (isa) {
-#if defined(__x86_64__) || defined(_M_X64)
+#if defined(__x86_64__)
         case Isa::avx2:
             return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
         case Isa::avx512:
@@ -79,11 +72,16 @@ std::atomic<Isa>& in_use() {
 }  // namespace
 
 const KernelTable& kernel_table(Isa isa) {
-    return *find(isa)->table;
+    const Built* built = find(isa);
+    if (!built || !processor_has(isa))
+        throw IsaError("instruction set: expected one of " + names(available_isas()) +
+                       ", got one that this build or this processor does not have");
+    return *built->table;
 }
 
 const char* name(Isa isa) noexcept {
-    return find(isa)->name;
+    constexpr const char* names[] = {"scalar", "sse2", "avx2", "avx512", "neon"};
+    return names[static_cast<int>(isa)];
 }
 
 bool fused(Isa isa) {

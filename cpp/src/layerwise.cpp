@@ -1,377 +1,385 @@
 #include "layerwise.hpp"
 
 #include <algorithm>
+#include <memory>
+#include <vector>
 
 #include "block.hpp"
-#include "readout.hpp"
-#include "units.hpp"
+#include "start_state.hpp"
 
 namespace elman {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
-// Of the rows of a group, in two layers: enough for many columns of sequences of a thousand steps.
+// Of what two layers give at all steps of a group: enough for many columns of sequences of a
+// thousand steps.
 constexpr Index kGroupBytes = 32 * 1024 * 1024;
 
-}  // namespace
+// The steps [first, last) of a task.
+struct Steps {
+    Index first, last;
 
-// --- the plan ------------------------------------------------------------------------------------
+    bool empty() const { return first >= last; }
+};
 
+struct Gap {
+    Index column;
+    Steps steps;
+};
+
+// The sequences of one group. Only real steps are computed, those of a mask as if there were
+// nothing between them, so that there are four ways to count:
+//
+//   step       of the task, 0 ... T-1
+//   index      of a column's real steps, 0 ... length-1: without a mask the same as the step
+//   time       how many indices a half has done before: the index, or length - 1 - index in reverse
+//   row        of an index and a column, in the order of the timetable: rows_ and real_steps_
 template <class Real>
-LayerwiseWorker<Real>::LayerwiseWorker(const Network<Real>& network, const SequenceTask<Real>& task,
-                                       const Index* order, Index first, Index last)
-    : network_(network), task_(task), order_(order), group_(first), last_(last) {
-    add_halves();
-    plan_memory(first);
-    begin_group();
-}
-
-template <class Real>
-void LayerwiseWorker<Real>::add_halves() {
-    const std::vector<LayerShape>& layers = network_.architecture().layers;
-    Index offset = 0;
-    for (std::size_t l = 0; l < layers.size(); ++l) {
-        const Index size = layers[l].hidden_size;
-        const bool backwards = layers[l].direction == Direction::reverse;
-        halves_.push_back({&network_.layers()[l], backwards, l, 0, offset, size});
-        if (const auto* reverse = network_.packed().reverse(l))
-            halves_.push_back({reverse, true, l, size, offset + size, size});
-        offset += layers[l].output_size();
+class LayerGroup {
+  public:
+    explicit LayerGroup(const SequenceJob<Real>& job) : job_(job), task_(job.task) {
+        for (const LayerShape& layer : job.network.architecture().layers)
+            widest_ = std::max(widest_, layer.output_size());
     }
-}
 
-// All memory is allocated here, by the thread that makes the task, where an error can be told.
-template <class Real>
-void LayerwiseWorker<Real>::plan_memory(Index first) {
-    const Architecture& a = network_.architecture();
-    Index widest = 0, hidden = 0;
-    for (const LayerShape& layer : a.layers) {
-        widest = std::max(widest, layer.output_size());
-        hidden = std::max(hidden, layer.hidden_size);
+    // How many positions from `first` on, before `last`, are a group.
+    Index columns_from(Index first, Index last) const;
+
+    // From beginning to end; false if it is stopped.
+    bool run(Index first, Index columns, Poll& poll);
+
+  private:
+    bool plan(Index first, Index columns, Poll& poll);
+    bool run_half(const Half& half, Poll& poll);
+    Columns<const Real> inputs(const Half& half, Block<Real>& block, const Stretch& chunk) const;
+    bool keep_states(const Half& half, const Block<Real>& block, const Stretch& chunk, Poll& poll);
+    bool keep_hidden(const Half& half, Index column, const Real* state, Steps steps, Poll& poll);
+    void keep_final_state(const Half& half, const Block<Real>& block, Index column);
+
+    void write_last_outputs();
+    bool write_outputs(Poll& poll);
+    bool write_gaps(Poll& poll);
+    bool write_zeros(const Gap& gap, Poll& poll);
+    bool write_held(const std::vector<Gap>& gaps, Columns<const Real> states,
+                    OutputColumns<Real>& outputs, Poll& poll);
+    void held_state(Index column, Index index, Real* state) const;
+
+    // --- which steps are which ---
+
+    Index length(Index column) const { return group_.timetable.length(column); }
+    Index row(Index index, Index column) const {
+        return first_rows_[static_cast<std::size_t>(index)] + column;
     }
-    const Index number = static_cast<Index>(sizeof(Real));
-    group_rows_ = kGroupBytes / (2 * widest * number);
-
-    Index columns = 1, rows = 0, longest = 0;
-    for (Index begin = first; begin < last_; begin = group_end(begin)) {
-        const Index end = group_end(begin);
-        Index sum = 0;
-        for (Index i = begin; i < end; ++i) sum += length(i);
-        columns = std::max(columns, end - begin);
-        rows = std::max(rows, sum);
-        longest = std::max(longest, length(begin));
+    Index step_of(Index column, Index index) const {
+        return task_.mask ? real_steps_[static_cast<std::size_t>(row(index, column))] : index;
     }
-    const auto size = [](Index count) { return static_cast<std::size_t>(count); };
-    lengths_.reserve(size(columns));
-    x_.reserve(size(columns));
-    y_.reserve(size(columns));
-    firsts_.reserve(size(longest + 1));
-    if (task_.mask) real_steps_.resize(size(rows));
-
-    input_stride_ = padded<Real>(std::max(a.input_size, widest));
-    slot_stride_ = padded<Real>(hidden);
-    output_stride_ = padded<Real>(a.output_size());
-    products_ =
-        products_that_fit(columns, (input_stride_ + slot_stride_ + output_stride_) * number);
-    inputs_.resize(size(products_ * input_stride_));
-    slots_.resize(size((columns + products_) * slot_stride_));
-    outputs_.resize(size(products_ * output_stride_));
-    held_.reserve(size(products_));
-    // Not set to zero: that would take longer than a slice where one sequence is very long.
-    for (std::size_t l = 0; l < std::min<std::size_t>(a.layers.size(), 2); ++l)
-        rows_[l].reset(new Real[size(rows * widest)]);
-}
-
-template <class Real>
-Index LayerwiseWorker<Real>::group_end(Index first) const {
-    Index end = first;
-    for (Index rows = 0; end < last_ && end - first < kGroup; ++end) {
-        rows += length(end);
-        if (end > first && rows > group_rows_) break;
+    Index index_of(const Half& half, Index column, Index time) const {
+        return half.reverse ? length(column) - 1 - time : time;
     }
-    return end;
-}
-
-template <class Real>
-void LayerwiseWorker<Real>::begin_group() {
-    if (group_ >= last_) return;
-    columns_ = group_end(group_) - group_;
-    lengths_.clear();
-    x_.clear();
-    y_.clear();
-    firsts_.clear();
-    for (Index column = 0; column < columns_; ++column) {
-        lengths_.push_back(length(group_ + column));
-        x_.push_back(task_.x.sequence(sequence(group_ + column)));
-        y_.push_back(task_.output.sequence(sequence(group_ + column)));
+    // The steps between the real steps `index - 1` and `index` of a column.
+    Steps steps_before(Index column, Index index) const {
+        return {index > 0 ? step_of(column, index - 1) + 1 : 0,
+                index < length(column) ? step_of(column, index) : task_.steps};
     }
-    Index rows = 0, running = columns_;
-    for (Index index = 0; index < lengths_[0]; ++index) {
-        while (lengths_[static_cast<std::size_t>(running - 1)] <= index) --running;
-        firsts_.push_back(rows);
-        rows += running;
+    // The steps at which a half has not come to a real step yet.
+    Steps before(const Half& half, Index column) const {
+        return steps_before(column, half.reverse ? length(column) : 0);
     }
-    if (task_.mask)
-        for (Index column = 0; column < columns_; ++column) take_steps(column);
-    phase_ = 0;
-    begin_phase();
-}
-
-template <class Real>
-void LayerwiseWorker<Real>::take_steps(Index column) {
-    const unsigned char* mask = task_.mask + sequence(group_ + column) * task_.steps;
-    for (Index step = 0, index = 0; step < task_.steps; ++step)
-        if (mask[step]) real_steps_[static_cast<std::size_t>(row(index++, column))] = step;
-}
-
-// --- which steps are which -----------------------------------------------------------------------
-
-// The steps of the task at which a half has not come to a real step yet.
-template <class Real>
-typename LayerwiseWorker<Real>::Steps LayerwiseWorker<Real>::before(const Half& half,
-                                                                    Index column) const {
-    const Index length = lengths_[static_cast<std::size_t>(column)];
-    return gap(column, half.backwards ? length : 0);
-}
-
-// The real step `index` and the steps after it, in the order of the half, that hold its state.
-template <class Real>
-typename LayerwiseWorker<Real>::Steps LayerwiseWorker<Real>::covered(const Half& half, Index column,
-                                                                     Index index) const {
-    const Index step = step_of(column, index);
-    if (half.backwards) return {gap(column, index).first, step + 1};
-    return {step, gap(column, index + 1).last};
-}
-
-// The steps between the real steps `index - 1` and `index` of a column.
-template <class Real>
-typename LayerwiseWorker<Real>::Steps LayerwiseWorker<Real>::gap(Index column, Index index) const {
-    const Index length = lengths_[static_cast<std::size_t>(column)];
-    return {index > 0 ? step_of(column, index - 1) + 1 : 0,
-            index < length ? step_of(column, index) : task_.steps};
-}
-
-template <class Real>
-void LayerwiseWorker<Real>::start_state(const Half& half, Index column, Real* state) const {
-    const Real* start = task_.state ? task_.state + sequence(group_ + column) * state_size()
-                                    : network_.initial_state();
-    if (start)
-        std::copy_n(start + half.offset, half.size, state);
-    else
-        std::fill_n(state, half.size, Real(0));
-}
-
-// --- the phases of a group -----------------------------------------------------------------------
-
-template <class Real>
-bool LayerwiseWorker<Real>::advance(Clock::time_point deadline) {
-    while (group_ < last_) {
-        if (running_ > 0)
-            advance_chunk();
-        else if (phase_ > halves_.size() && gap_column_ < columns_)
-            fill_gaps();
-        else
-            next_phase();
-        if (Clock::now() >= deadline) break;
+    // The real step `index`, and the steps after it in the order of the half, which hold its state.
+    Steps covered(const Half& half, Index column, Index index) const {
+        const Index step = step_of(column, index);
+        if (half.reverse) return {steps_before(column, index).first, step + 1};
+        return {step, steps_before(column, index + 1).last};
     }
-    return group_ >= last_;
+
+    // --- what the layers give ---
+
+    const std::vector<Half>& halves() const { return job_.network.halves(); }
+    std::size_t top() const { return halves().back().layer; }
+    Index width(std::size_t layer) const {
+        return job_.network.architecture().layers[layer].output_size();
+    }
+    Real* row_of(std::size_t layer, Index row) const {
+        return rows_[layer % 2].get() + row * width(layer);
+    }
+    Columns<const Real> rows_from(std::size_t layer, Index row) const {
+        return {row_of(layer, row), width(layer)};
+    }
+    Index outputs_at_a_time(Index columns, Index steps) const {
+        const Index numbers = padded<Real>(job_.network.output_size()) + width(top());
+        return columns_at_a_time(columns, steps, numbers * static_cast<Index>(sizeof(Real)));
+    }
+    Index output_work() const { return job_.network.output_size() * (width(top()) + 32) + 128; }
+
+    const SequenceJob<Real>& job_;
+    const SequenceTask<Real>& task_;
+    Index widest_ = 0;
+
+    Group<Real> group_;
+    std::vector<Index> first_rows_;    // of each index: the row of its first column
+    std::vector<Index> real_steps_;    // with a mask: the step of each row
+    std::unique_ptr<Real[]> rows_[2];  // of a layer and of the one below, in turn
+    Index row_capacity_ = 0;
+};
+
+template <class Real>
+Index LayerGroup<Real>::columns_from(Index first, Index last) const {
+    const Index most = kGroupBytes / (2 * widest_ * static_cast<Index>(sizeof(Real)));
+    Index columns = 1;
+    for (Index rows = job_.length(first); first + columns < last && columns < kGroup; ++columns) {
+        const Index more = job_.length(first + columns);
+        if (more > most - rows) break;
+        rows += more;
+    }
+    return columns;
 }
 
 template <class Real>
-void LayerwiseWorker<Real>::begin_phase() {
-    step_ = 0;
-    running_ = 0;
-    if (phase_ > halves_.size()) {
-        begin_gaps(0);
-    } else if (phase_ == halves_.size()) {
-        if (task_.outputs == Outputs::last)
-            keep_last_outputs();
-        else
-            running_ = columns_;
-    } else {
-        const Half& half = halves_[phase_];
-        running_ = columns_;
-        for (Index column = 0; column < columns_; ++column) {
-            start_state(half, column, slot(column));
-            if (task_.hidden) keep_hidden(half, column, slot(column), before(half, column));
+bool LayerGroup<Real>::plan(Index first, Index columns, Poll& poll) {
+    group_.plan(job_, first, columns);
+    const Timetable& timetable = group_.timetable;
+    first_rows_.clear();
+    first_rows_.reserve(static_cast<std::size_t>(timetable.longest()));
+    for (const Stretch& stretch : timetable.stretches())
+        for (Index index = stretch.first; index < stretch.last; ++index) {
+            first_rows_.push_back(stretch.part(index, index).row);
+            if (!poll.go_on(4)) return false;
+        }
+    if (timetable.rows() > row_capacity_) {
+        // Not set to zero: that would take long where one sequence is very long.
+        for (std::size_t l = 0; l < std::min<std::size_t>(top() + 1, 2); ++l)
+            rows_[l].reset(new Real[static_cast<std::size_t>(timetable.rows() * widest_)]);
+        row_capacity_ = timetable.rows();
+    }
+    if (!task_.mask) return true;
+    real_steps_.resize(static_cast<std::size_t>(timetable.rows()));
+    for (Index column = 0; column < columns; ++column) {
+        const unsigned char* mask = task_.mask + job_.sequence(first + column) * task_.steps;
+        for (Index step = 0, index = 0; step < task_.steps; ++step) {
+            if (mask[step]) real_steps_[static_cast<std::size_t>(row(index++, column))] = step;
+            if (!poll.go_on(4)) return false;
         }
     }
-    finish_ended();
+    return true;
 }
 
 template <class Real>
-void LayerwiseWorker<Real>::next_phase() {
-    ++phase_;
-    const bool gaps_left = phase_ == halves_.size() + 1 && task_.outputs == Outputs::all;
-    if (phase_ <= halves_.size() || gaps_left) return begin_phase();
-    group_ += columns_;
-    begin_group();
+bool LayerGroup<Real>::run(Index first, Index columns, Poll& poll) {
+    if (!plan(first, columns, poll)) return false;
+    for (const Half& half : halves())
+        if (!run_half(half, poll)) return false;
+    if (task_.outputs == Outputs::all) return write_outputs(poll) && write_gaps(poll);
+    write_last_outputs();
+    return true;
 }
 
-// The sequences that end here are the last columns.
+// --- one half over all steps ---
+
 template <class Real>
-void LayerwiseWorker<Real>::finish_ended() {
-    while (running_ > 0 && lengths_[static_cast<std::size_t>(running_ - 1)] == step_) {
-        const Index column = --running_;
-        if (phase_ < halves_.size() && task_.final_state) {
-            const Half& half = halves_[phase_];
-            std::copy_n(slot(column), half.size,
-                        task_.final_state + sequence(group_ + column) * state_size() + half.offset);
-        }
-    }
+bool LayerGroup<Real>::run_half(const Half& half, Poll& poll) {
+    const auto h = static_cast<std::size_t>(&half - halves().data());
+    const Timetable& timetable = group_.timetable;
+    Block<Real> block(job_.network, {h, h + 1}, group_.columns(), timetable.longest());
+    block.start(group_.columns(), [&](Index column) { return job_.start(group_.first + column); });
+    if (task_.hidden)
+        for (Index column = 0; column < group_.columns(); ++column)
+            if (!keep_hidden(half, column, block.states_now().column(column), before(half, column),
+                             poll))
+                return false;
+    const Index work = half.hidden_size * (half.input_size + half.hidden_size + 32) + 128;
+    return for_each_chunk(
+        timetable, [&](Index columns) { return block.capacity() / columns; },
+        [&](const Stretch& chunk) {
+            block.advance(inputs(half, block, chunk), chunk.columns, chunk.steps());
+            return keep_states(half, block, chunk, poll) &&
+                   poll.go_on(chunk.columns * chunk.steps() * work);
+        },
+        [&](Index first, Index last, Index) {
+            for (Index column = first; column < last; ++column)
+                keep_final_state(half, block, column);
+            return true;
+        });
 }
 
-// A chunk is as many steps as fit, and ends where the next sequence does.
+// What a half reads in a chunk of its time. Rows of the layer below lie as they are wanted, unless
+// in reverse.
 template <class Real>
-void LayerwiseWorker<Real>::advance_chunk() {
-    const Index until = lengths_[static_cast<std::size_t>(running_ - 1)];
-    const Index steps = std::min(products_ / running_, until - step_);
-    if (phase_ == halves_.size()) {
-        keep_outputs(steps);
-    } else {
-        const Half& half = halves_[phase_];
-        network_.kernels().unfold(half.weights->input, half.weights->recurrent, half.weights->bias,
-                                  inputs(half, steps), {slots_.data(), slot_stride_}, running_,
-                                  steps, elementwise(half.weights->activation, true));
-        keep_states(half, steps);
-        std::copy_n(slot(steps * running_), running_ * slot_stride_, slot(0));
-    }
-    step_ += steps;
-    finish_ended();
-}
-
-// --- one half over some steps
-// ---------------------------------------------------------------------
-
-// What a half reads in the next steps. Rows of the layer below lie as they are wanted, if forwards.
-template <class Real>
-Columns<const Real> LayerwiseWorker<Real>::inputs(const Half& half, Index steps) {
-    const bool first = half.layer == 0;
-    const Index size = network_.architecture().layer_input_size(half.layer);
-    if (!first && !half.backwards) return {row_of(half.layer - 1, step_, 0), size};
-    Real* to = inputs_.data();
-    for (Index i = step_; i < step_ + steps; ++i)
-        for (Index column = 0; column < running_; ++column, to += input_stride_) {
-            const auto c = static_cast<std::size_t>(column);
-            const Index index = half.backwards ? lengths_[c] - 1 - i : i;
-            if (first)
-                read_input<Real>(network_.input_units(), x_[c].row(step_of(column, index)),
-                                 x_[c].stride, to, size);
+Columns<const Real> LayerGroup<Real>::inputs(const Half& half, Block<Real>& block,
+                                             const Stretch& chunk) const {
+    const bool lowest = half.layer == 0;
+    if (!lowest && !half.reverse) return rows_from(half.layer - 1, chunk.row);
+    const Columns<Real> to = block.inputs();
+    Index n = 0;
+    for (Index time = chunk.first; time < chunk.last; ++time)
+        for (Index column = 0; column < chunk.columns; ++column, ++n) {
+            const Index index = index_of(half, column, time);
+            const Rows<const Real>& x = group_.x[static_cast<std::size_t>(column)];
+            if (lowest)
+                read_input(job_.network.input_scaling(), x.row(step_of(column, index)), x.stride,
+                           to.column(n), half.input_size);
             else
-                copy_row(row_of(half.layer - 1, index, column), 1, to, 1, size);
+                copy_row(row_of(half.layer - 1, row(index, column)), 1, to.column(n), 1,
+                         half.input_size);
         }
-    return {inputs_.data(), input_stride_};
+    return to;
 }
 
 template <class Real>
-void LayerwiseWorker<Real>::keep_states(const Half& half, Index steps) {
-    const Real* state = slot(running_);
-    for (Index i = step_; i < step_ + steps; ++i)
-        for (Index column = 0; column < running_; ++column, state += slot_stride_) {
-            const Index index =
-                half.backwards ? lengths_[static_cast<std::size_t>(column)] - 1 - i : i;
-            copy_row(state, 1, row_of(half.layer, index, column) + half.column, 1, half.size);
-            if (task_.hidden) keep_hidden(half, column, state, covered(half, column, index));
+bool LayerGroup<Real>::keep_states(const Half& half, const Block<Real>& block, const Stretch& chunk,
+                                   Poll& poll) {
+    Index n = 0;
+    for (Index time = chunk.first; time < chunk.last; ++time)
+        for (Index column = 0; column < chunk.columns; ++column, ++n) {
+            const Index index = index_of(half, column, time);
+            const Real* state = block.states().column(n);
+            copy_row(state, 1, row_of(half.layer, row(index, column)) + half.column, 1,
+                     half.hidden_size);
+            if (task_.hidden &&
+                !keep_hidden(half, column, state, covered(half, column, index), poll))
+                return false;
         }
+    return true;
 }
 
 template <class Real>
-void LayerwiseWorker<Real>::keep_hidden(const Half& half, Index column, const Real* state,
-                                        Steps steps) {
-    Real* first = task_.hidden + sequence(group_ + column) * task_.steps * state_size();
-    for (Index t = steps.first; t < steps.last; ++t)
-        copy_row(state, 1, first + t * state_size() + half.offset, 1, half.size);
+bool LayerGroup<Real>::keep_hidden(const Half& half, Index column, const Real* state, Steps steps,
+                                   Poll& poll) {
+    for (Index t = steps.first; t < steps.last; ++t) {
+        copy_row(state, 1, job_.hidden(group_.first + column, t) + half.state, 1, half.hidden_size);
+        if (!poll.go_on(8 * half.hidden_size)) return false;
+    }
+    return true;
 }
 
-// --- outputs -------------------------------------------------------------------------------------
+template <class Real>
+void LayerGroup<Real>::keep_final_state(const Half& half, const Block<Real>& block, Index column) {
+    if (Real* state = job_.final_state(group_.first + column))
+        copy_row(block.states_now().column(column), 1, state + half.state, 1, half.hidden_size);
+}
+
+// --- outputs ---
 
 template <class Real>
-void LayerwiseWorker<Real>::keep_outputs(Index steps) {
-    const Real* states = row_of(halves_.back().layer, step_, 0);
-    read_out<Real>(network_, {states, width(halves_.back().layer)},
-                   {outputs_.data(), output_stride_}, running_ * steps);
-    const Real* output = outputs_.data();
-    for (Index i = step_; i < step_ + steps; ++i)
-        for (Index column = 0; column < running_; ++column, output += output_stride_) {
-            const Rows<Real>& y = y_[static_cast<std::size_t>(column)];
-            copy_row(output, 1, y.row(step_of(column, i)), y.stride, output_size());
-        }
+bool LayerGroup<Real>::write_outputs(Poll& poll) {
+    const Index most = outputs_at_a_time(group_.columns(), group_.timetable.longest());
+    OutputColumns<Real> outputs(job_.network, most);
+    return for_each_chunk(
+        group_.timetable, [&](Index columns) { return most / columns; },
+        [&](const Stretch& chunk) {
+            const Index count = chunk.columns * chunk.steps();
+            outputs.read_out(rows_from(top(), chunk.row), count);
+            Index n = 0;
+            for (Index index = chunk.first; index < chunk.last; ++index)
+                for (Index column = 0; column < chunk.columns; ++column, ++n) {
+                    const Rows<Real>& y = group_.output(column);
+                    outputs.write(n, y.row(step_of(column, index)), y.stride);
+                }
+            return poll.go_on(count * output_work());
+        },
+        [](Index, Index, Index) { return true; });
 }
 
 // Those of the last real steps, and zeros where there is none.
 template <class Real>
-void LayerwiseWorker<Real>::keep_last_outputs() {
-    Index count = 0;
-    for (; count < columns_; ++count) {
-        const Index length = lengths_[static_cast<std::size_t>(count)];
-        if (length == 0) break;  // and so are the columns after it
-        copy_row(row_of(halves_.back().layer, length - 1, count), 1,
-                 inputs_.data() + count * input_stride_, 1, width(halves_.back().layer));
-    }
-    if (count > 0)
-        read_out<Real>(network_, {inputs_.data(), input_stride_}, {outputs_.data(), output_stride_},
-                       count);
-    for (Index column = 0; column < columns_; ++column) {
-        const Rows<Real>& y = y_[static_cast<std::size_t>(column)];
+void LayerGroup<Real>::write_last_outputs() {
+    AlignedVector<Real> numbers(static_cast<std::size_t>(group_.columns() * width(top())));
+    const Columns<Real> states{numbers.data(), width(top())};
+    Index count = 0;  // the columns that have a step
+    for (; count < group_.columns() && length(count) > 0; ++count)
+        copy_row(row_of(top(), row(length(count) - 1, count)), 1, states.column(count), 1,
+                 width(top()));
+    OutputColumns<Real> outputs(job_.network, count);
+    outputs.read_out(states, count);
+    for (Index column = 0; column < group_.columns(); ++column) {
+        const Rows<Real>& y = group_.output(column);
         if (column < count)
-            copy_row(outputs_.data() + column * output_stride_, 1, y.data, y.stride, output_size());
+            outputs.write(column, y.data, y.stride);
         else
-            zero_row(output_size(), y.data, y.stride);
+            zero_row(y.data, y.stride, job_.network.output_size());
     }
 }
 
-// Goes on with the outputs of steps that are not real, some gaps at a time.
+// The outputs of steps that are not real. Without a mask there is one gap, the padding.
 template <class Real>
-void LayerwiseWorker<Real>::fill_gaps() {
-    held_.clear();
-    for (Index done = 0; gap_column_ < columns_ && done < products_; ++done) {
-        const Steps steps = gap(gap_column_, gap_);
-        const Rows<Real>& y = y_[static_cast<std::size_t>(gap_column_)];
-        if (task_.hold_outputs && !steps.empty()) {
-            held_state(inputs_.data() + static_cast<Index>(held_.size()) * input_stride_);
-            held_.push_back({gap_column_, steps});
-        } else {
-            for (Index t = steps.first; t < steps.last; ++t)
-                zero_row(output_size(), y.row(t), y.stride);
+bool LayerGroup<Real>::write_gaps(Poll& poll) {
+    const bool hold = task_.mask && task_.hold_outputs;
+    const Index most = hold ? outputs_at_a_time(1, task_.steps) : 0;
+    AlignedVector<Real> numbers(static_cast<std::size_t>(most * width(top())));
+    const Columns<Real> states{numbers.data(), width(top())};
+    OutputColumns<Real> outputs(job_.network, most);
+    std::vector<Gap> held;
+    for (Index column = 0; column < group_.columns(); ++column)
+        for (Index index = task_.mask ? 0 : length(column); index <= length(column); ++index) {
+            const Gap gap{column, steps_before(column, index)};
+            if (gap.steps.empty()) {
+                if (!poll.go_on(32)) return false;
+            } else if (!hold) {
+                if (!write_zeros(gap, poll)) return false;
+            } else {
+                held_state(column, index, states.column(static_cast<Index>(held.size())));
+                held.push_back(gap);
+                if (static_cast<Index>(held.size()) < most) continue;
+                if (!write_held(held, states, outputs, poll)) return false;
+                held.clear();
+            }
         }
-        if (++gap_ > lengths_[static_cast<std::size_t>(gap_column_)]) begin_gaps(gap_column_ + 1);
-    }
-    const auto count = static_cast<Index>(held_.size());
-    if (count > 0)
-        read_out<Real>(network_, {inputs_.data(), input_stride_}, {outputs_.data(), output_stride_},
-                       count);
-    for (Index i = 0; i < count; ++i) {
-        const auto& [column, steps] = held_[static_cast<std::size_t>(i)];
-        const Rows<Real>& y = y_[static_cast<std::size_t>(column)];
-        for (Index t = steps.first; t < steps.last; ++t)
-            copy_row(outputs_.data() + i * output_stride_, 1, y.row(t), y.stride, output_size());
-    }
+    return write_held(held, states, outputs, poll);
 }
 
-// Without a mask there is one, the padding.
 template <class Real>
-void LayerwiseWorker<Real>::begin_gaps(Index column) {
-    gap_column_ = column;
-    gap_ = task_.mask || column == columns_ ? 0 : lengths_[static_cast<std::size_t>(column)];
+bool LayerGroup<Real>::write_zeros(const Gap& gap, Poll& poll) {
+    const Rows<Real>& y = group_.output(gap.column);
+    for (Index t = gap.steps.first; t < gap.steps.last; ++t) {
+        zero_row(y.row(t), y.stride, job_.network.output_size());
+        if (!poll.go_on(8 * job_.network.output_size())) return false;
+    }
+    return true;
+}
+
+// Each gap has the output of one state.
+template <class Real>
+bool LayerGroup<Real>::write_held(const std::vector<Gap>& gaps, Columns<const Real> states,
+                                  OutputColumns<Real>& outputs, Poll& poll) {
+    const auto count = static_cast<Index>(gaps.size());
+    if (count > 0) outputs.read_out(states, count);
+    for (Index n = 0; n < count; ++n) {
+        const auto& [column, steps] = gaps[static_cast<std::size_t>(n)];
+        const Rows<Real>& y = group_.output(column);
+        for (Index t = steps.first; t < steps.last; ++t) {
+            outputs.write(n, y.row(t), y.stride);
+            if (!poll.go_on(8 * job_.network.output_size())) return false;
+        }
+    }
+    return poll.go_on(count * output_work());
 }
 
 // The states of the top layer in a gap: each half's, from where it came to the gap.
 template <class Real>
-void LayerwiseWorker<Real>::held_state(Real* state) const {
-    const Index length = lengths_[static_cast<std::size_t>(gap_column_)];
-    for (const Half& half : halves_) {
-        if (half.layer != halves_.back().layer) continue;
-        const Index index = half.backwards ? gap_ : gap_ - 1;
-        if (index >= 0 && index < length)
-            copy_row(row_of(half.layer, index, gap_column_) + half.column, 1, state + half.column,
-                     1, half.size);
+void LayerGroup<Real>::held_state(Index column, Index index, Real* state) const {
+    for (const Half& half : halves()) {
+        if (half.layer != top()) continue;
+        const Index held = half.reverse ? index : index - 1;
+        if (held >= 0 && held < length(column))
+            copy_row(row_of(half.layer, row(held, column)) + half.column, 1, state + half.column, 1,
+                     half.hidden_size);
         else
-            start_state(half, gap_column_, state + half.column);
+            start_state(job_.start(group_.first + column), job_.network.initial_state(), half,
+                        state + half.column);
     }
 }
 
-template class LayerwiseWorker<float>;
-template class LayerwiseWorker<double>;
+}  // namespace
+
+template <class Real>
+void run_layer_by_layer(const SequenceJob<Real>& job, Index first, Index last, Poll& poll) {
+    LayerGroup<Real> group(job);
+    while (first < last) {
+        const Index columns = group.columns_from(first, last);
+        if (!group.run(first, columns, poll)) return;
+        first += columns;
+    }
+}
+
+template void run_layer_by_layer(const SequenceJob<float>&, Index, Index, Poll&);
+template void run_layer_by_layer(const SequenceJob<double>&, Index, Index, Poll&);
 
 }  // namespace elman

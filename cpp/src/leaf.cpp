@@ -3,8 +3,9 @@
 #include <algorithm>
 #include <numeric>
 
-#include "logarithm.hpp"
-#include "units.hpp"
+#include "loss.hpp"
+#include "scaling.hpp"
+#include "start_state.hpp"
 
 namespace elman {
 namespace {
@@ -22,262 +23,307 @@ Index stride_of(Index size) {
     return stride % (8 * line) == 0 ? stride + line : stride;
 }
 
+// Makes room; what was there is lost.
 template <class Real>
 void resize(AlignedVector<Real>& numbers, Index count) {
-    if (static_cast<Index>(numbers.size()) < count) numbers.resize(static_cast<std::size_t>(count));
+    if (static_cast<Index>(numbers.size()) >= count) return;
+    AlignedVector<Real>().swap(numbers);
+    numbers.resize(static_cast<std::size_t>(count));
 }
 
 template <class Real>
-void copy_columns(Columns<const Real> from, Columns<Real> to, Index count) {
-    for (Index n = 0; n < count; ++n)
-        std::copy_n(from.data + n * from.stride, to.stride, to.data + n * to.stride);
+void copy(Columns<const Real> from, Columns<Real> to, Index count) {
+    for (Index n = 0; n < count; ++n) std::copy_n(from.column(n), to.stride, to.column(n));
 }
-
-constexpr double square(double v) {
-    return v * v;
-}
-
-// error = factor (y - target), and the squares of the differences in four sums by index mod 4.
-template <class Real>
-void add_squares(const Real* y, const Real* target, Real factor, Real* error, Index size,
-                 double (&sum)[4]) {
-    constexpr Index kSums = 4;
-    Index i = 0;
-    for (; i + kSums <= size; i += kSums) {
-        Real difference[kSums];
-        for (Index k = 0; k < kSums; ++k) difference[k] = y[i + k] - target[i + k];
-        for (Index k = 0; k < kSums; ++k) sum[k] += square(difference[k]);
-        for (Index k = 0; k < kSums; ++k) error[i + k] = factor * difference[k];
-    }
-    for (Index k = 0; i + k < size; ++k) {
-        const Real difference = y[i + k] - target[i + k];
-        sum[k] += square(difference);
-        error[i + k] = factor * difference;
-    }
-}
-
-constexpr Elementwise kNothing{Function::identity, false};
 
 }  // namespace
 
 template <class Real>
-TransposedWeights<Real>::TransposedWeights(const Model<Real>& model) {
-    Index size = 0;
-    const auto lay_out = [&](const PackedMatrix<Real>& W) {
-        size += padded<Real>(model.kernels.packed_size(W.cols, W.rows));
-        return PackedMatrix<Real>{nullptr, W.cols, W.rows, partial_sums(W.cols, W.rows)};
-    };
-    const auto& weights = model.weights;
-    for (std::size_t l = 0; l < weights.layers().size(); ++l) {
-        const auto& layer = weights.layers()[l];
-        layers.push_back(
-            {l ? lay_out(layer.input) : PackedMatrix<Real>{}, lay_out(layer.recurrent)});
-    }
-    if (weights.readout()) readout = lay_out(weights.readout()->input);
-
-    arena_.resize(static_cast<std::size_t>(size));
-    Real* next = arena_.data();
-    const auto place = [&](PackedMatrix<Real>& W) {
-        W.panels = next;
-        next += padded<Real>(model.kernels.packed_size(W.rows, W.cols));
-    };
-    for (std::size_t l = 0; l < layers.size(); ++l) {
-        if (l) place(layers[l].input);
-        place(layers[l].recurrent);
-    }
-    if (weights.readout()) place(readout);
-}
-
-template <class Real>
-void TransposedWeights<Real>::update(const Model<Real>& model, bool recurrent) {
-    const auto transpose = [&](const PackedMatrix<Real>& from, const PackedMatrix<Real>& to) {
-        model.kernels.transpose(from, arena_.data() + (to.panels - arena_.data()));
-    };
-    const auto& weights = model.weights;
-    for (std::size_t l = 0; l < layers.size(); ++l) {
-        if (l) transpose(weights.layers()[l].input, layers[l].input);
-        if (recurrent) transpose(weights.layers()[l].recurrent, layers[l].recurrent);
-    }
-    if (weights.readout()) transpose(weights.readout()->input, readout);
-}
-
-template <class Real>
 Leaf<Real>::Leaf(const Model<Real>& model)
     : model_(model),
+      multiply_adds_(model.architecture.multiply_adds()),
       input_stride_(stride_of<Real>(model.architecture.input_size)),
       output_stride_(stride_of<Real>(model.architecture.output_size())) {
-    model.architecture.require_forward("net", "gradients are not computed of others");
-    Index widest = padded<Real>(model.architecture.output_size());
-    for (const LayerShape& shape : model.architecture.layers) {
-        const Index stride = stride_of<Real>(shape.hidden_size);
-        layers_.push_back({shape.hidden_size, stride, {}, {}, {}});
-        widest = std::max(widest, stride);
+    Index widest = std::max(input_stride_, output_stride_);
+    for (const Half& half : halves()) {
+        const Index stride = stride_of<Real>(half.hidden_size);
+        layers_.push_back({half.hidden_size, stride, {}, {}, {}});
         resize(layers_.back().carry, kLeaf * stride);
+        widest = std::max(widest, stride);
     }
     resize(zeros_, widest);
-    resize(target_, output_stride_);
 }
 
 template <class Real>
-double Leaf<Real>::run(const LeafTask<Real>& task, const TransposedWeights<Real>& transposed) {
+double Leaf<Real>::run(const BatchTask<Real>& task, const Transposes<Real>& transposes,
+                       Real* gradients, Poll& poll) {
     task_ = &task;
-    transposed_ = &transposed;
-    loss_ = 0;
-    begin(task);
+    transposes_ = &transposes;
+    gradients_ = gradients;
+    poll_ = &poll;
+    begin();
     forward();
-    if (task.kept_states) keep_states();
-    back();
-    return loss_;
+    if (gradients && poll.go_on(0)) backward();
+    return task.examples ? loss() : 0;
 }
 
 // Sorts the sequences into columns and cuts time where one of them ends.
 template <class Real>
-void Leaf<Real>::begin(const LeafTask<Real>& task) {
-    const Examples<Real>& examples = task.examples;
-    const Window& window = task.window;
-    Index lengths[kLeaf];
-    for (Index i = 0; i < task.count; ++i)
-        lengths[i] = std::clamp<Index>(examples.length(task.sequences[i]) - window.first, 0,
-                                       window.last - window.first);
-    std::iota(order_, order_ + task.count, Index(0));
-    if (examples.lengths)
-        std::stable_sort(order_, order_ + task.count,
-                         [&](Index a, Index b) { return lengths[a] > lengths[b]; });
-    Index columns = 0;
-    for (Index c = 0; c < task.count; ++c) {
-        lengths_[c] = lengths[order_[c]];
-        columns += lengths_[c] > 0;
-        x_[c] = examples.x.sequence(sequence(c));
-        if (examples.loss != Loss::cross_entropy)
-            targets_[c] = examples.targets.sequence(sequence(c));
+void Leaf<Real>::begin() {
+    const Sequences<Real>& inputs = task_->inputs;
+    const Window& window = task_->window;
+    const auto length = [&](Index i) {
+        return std::clamp<Index>(inputs.length(task_->sequences[i]) - window.first, 0,
+                                 window.last - window.first);
+    };
+    if (inputs.lengths) {
+        order_ = longest_first(task_->count, length);
+    } else {
+        order_.resize(static_cast<std::size_t>(task_->count));
+        std::iota(order_.begin(), order_.end(), Index(0));
     }
-    pieces_.clear();
-    Index base = 0;
-    for (Index first = 0; columns > 0;) {
-        const Index last = lengths_[columns - 1];
-        pieces_.push_back({first, last, columns, base});
-        base += (last - first + 1) * columns;
-        first = last;
-        while (columns > 0 && lengths_[columns - 1] == last) --columns;
+    timetable_.plan(task_->count, [&](Index column) { return length(order(column)); });
+    for (Index c = 0; c < task_->count; ++c) {
+        x_[c] = inputs.x.sequence(sequence(c));
+        if (task_->given)
+            y_[c] = task_->given->dL_dy.sequence(sequence(c));
+        else if (task_->examples->loss != Loss::cross_entropy)
+            y_[c] = task_->examples->targets.sequence(sequence(c));
     }
-    for (Layer& layer : layers_) resize(layer.states, base * layer.stride);
-    const Index most = std::min(base, kColumns) + kLeaf;
-    for (Layer& layer : layers_) resize(layer.errors, most * layer.stride);
-    resize(inputs_, most * input_stride_);
-    resize(outputs_, most * output_stride_);
-    resize(logits_, most * output_stride_);
-    resize(output_errors_, most * output_stride_);
+    reserve();
 }
 
 template <class Real>
-void Leaf<Real>::start_state(Index column, Index offset, Index size, Real* state) const {
-    const Real* from = task_->states
-                           ? task_->states + order_[column] * model_.architecture.state_size()
-                           : model_.weights.initial_state();
-    if (from)
-        std::copy_n(from + offset, size, state);
-    else
-        std::fill_n(state, size, Real(0));
+void Leaf<Real>::reserve() {
+    slots_.clear();
+    Index slots = 0;
+    for (const Stretch& stretch : timetable_.stretches()) {
+        slots_.push_back(slots);
+        slots += (stretch.steps() + 1) * stretch.columns;
+    }
+    const Index most = std::min(slots, kColumns) + kLeaf;
+    for (Layer& layer : layers_) {
+        resize(layer.states, (gradients_ ? slots : most) * layer.stride);
+        if (gradients_) resize(layer.errors, most * layer.stride);
+    }
+    resize(inputs_, most * input_stride_);
+    resize(outputs_, most * output_stride_);
+    resize(output_errors_, most * output_stride_);
+    if (loss_of_logits()) resize(logits_, most * output_stride_);
+    if (task_->examples)
+        losses_.assign(static_cast<std::size_t>(all_outputs() ? timetable_.rows() : task_->count),
+                       0);
+}
+
+template <class Real>
+typename Leaf<Real>::Segment Leaf<Real>::segment(std::size_t stretch, Index first, Index last,
+                                                 Index lo, Index hi) const {
+    const Stretch& s = timetable_.stretches()[stretch];
+    const Index before = (first - s.first) * s.columns;
+    // Without gradients the states of the segment at hand are the only ones.
+    return {
+        first, last, lo, hi, s.columns, s.row + before, gradients_ ? slots_[stretch] + before : 0};
+}
+
+// What has an output that counts: every step, or the last ones of the columns that end here.
+template <class Real>
+typename Leaf<Real>::Segment Leaf<Real>::counted(const Segment& segment) const {
+    if (all_outputs()) return segment;
+    Segment ending = segment;
+    const Index before = segment.steps() - 1;
+    ending.first += before;
+    ending.row += before * segment.width;
+    ending.slot += before * segment.width;
+    ending.lo = segment.hi;
+    while (ending.lo > segment.lo && timetable_.length(ending.lo - 1) == segment.last) --ending.lo;
+    return ending;
 }
 
 template <class Real>
 void Leaf<Real>::forward() {
-    for (const Piece& piece : pieces_) {
-        Index offset = 0;
-        for (Layer& layer : layers_) {
-            Real* states = layer.states.data() + piece.base * layer.stride;
-            if (piece.first == 0)
-                for (Index c = 0; c < piece.columns; ++c)
-                    start_state(c, offset, layer.size, states + c * layer.stride);
-            else {
-                const Piece& before = *(&piece - 1);
-                const Index slot = before.column(before.last - before.first);
-                copy_columns<Real>({layer.states.data() + slot * layer.stride, layer.stride},
-                                   {states, layer.stride}, piece.columns);
-            }
-            offset += layer.size;
+    const Index state_size = model_.architecture.state_size();
+    for (Index c = 0; c < task_->count; ++c) {
+        const Real* given = task_->states ? task_->states + order(c) * state_size : nullptr;
+        for (std::size_t l = 0; l < layers_.size(); ++l)
+            start_state(given, model_.initial_state(), halves()[l], carry(layers_[l]).column(c));
+        if (task_->kept_states)
+            start_state(given, model_.initial_state(), 0, state_size,
+                        task_->kept_states + order(c) * state_size);
+    }
+    for (std::size_t i = 0; i < timetable_.stretches().size(); ++i) {
+        const Stretch& stretch = timetable_.stretches()[i];
+        const Index at_once = std::max<Index>(1, kColumns / stretch.columns);
+        for (Index first = stretch.first; first < stretch.last; first += at_once) {
+            const Index last = std::min(stretch.last, first + at_once);
+            const Segment s = segment(i, first, last, 0, stretch.columns);
+            unfold(s);
+            if (task_->kept_states) keep_states(s);
+            if (!poll_->go_on(s.steps() * s.columns() * multiply_adds_)) return;
+            if (gradients_ || s.last <= task_->window.errors_from) continue;
+            const Segment ending = counted(s);
+            if (ending.columns() > 0)
+                step_errors(ending, outputs(ending), {output_errors_.data(), output_stride_});
         }
-        const Index at_once = std::max<Index>(1, kColumns / piece.columns);
-        for (Index first = piece.first; first < piece.last; first += at_once) {
-            const Segment segment{piece, first, std::min(piece.last, first + at_once), 0,
-                                  piece.columns};
-            Columns<const Real> below = inputs(segment);
-            for (std::size_t l = 0; l < layers_.size(); ++l) {
-                const auto& weights = model_.weights.layers()[l];
-                const Slots<Real> states = slots(layers_[l], segment, 0);
-                model_.kernels.unfold(weights.input, weights.recurrent, weights.bias, below,
-                                      {states.data, states.stride}, piece.columns, segment.steps(),
-                                      elementwise(weights.activation, true));
-                below = {states.data + states.step, states.stride};
-            }
-        }
+    }
+}
+
+// The hidden states of all layers over a segment, from those in the carry, which moves on.
+template <class Real>
+void Leaf<Real>::unfold(const Segment& segment) {
+    const Index columns = segment.columns();
+    Columns<const Real> below = inputs(segment);
+    for (std::size_t l = 0; l < layers_.size(); ++l) {
+        const Half& half = halves()[l];
+        const Slots<Real> h = states(layers_[l], segment);
+        copy<Real>(carry(layers_[l]), h.at(0), columns);
+        model_.kernels.unfold(model_.layout.W_xh(half, model_.weights),
+                              model_.layout.W_hh(half, model_.weights), model_.weights + half.b_h,
+                              below, h, columns, segment.steps(), half.activation);
+        copy<Real>(h.at(segment.steps()), carry(layers_[l]), columns);
+        below = h.at(1);
     }
 }
 
 // What the first layer reads: columns that follow each other, step by step.
 template <class Real>
 Columns<const Real> Leaf<Real>::inputs(const Segment& segment) {
-    const Index first = task_->window.first + segment.first;
-    const Rows<const Real>& row = x_[segment.lo];
-    if (segment.columns() == 1 && reads_as_it_is<Real>(model_.input_units, row.stride))
-        return {row.row(first), row.step_stride};
-    for (Index c = segment.lo; c < segment.hi; ++c)
-        for (Index t = 0; t < segment.steps(); ++t)
-            read_input<Real>(
-                model_.input_units, x_[c].row(first + t), x_[c].stride,
-                inputs_.data() + (t * segment.columns() + c - segment.lo) * input_stride_,
-                model_.architecture.input_size);
-    return {inputs_.data(), input_stride_};
+    return read_inputs(model_.input_scaling, x_ + segment.lo, task_->window.first + segment.first,
+                       segment.columns(), segment.steps(),
+                       Columns<Real>{inputs_.data(), input_stride_},
+                       model_.architecture.input_size);
 }
 
+// The states of those columns whose kept step is in the segment.
 template <class Real>
-void Leaf<Real>::keep_states() {
+void Leaf<Real>::keep_states(const Segment& segment) {
     const Index state_size = model_.architecture.state_size();
-    for (Index c = 0; c < task_->count; ++c) {
-        Real* state = task_->kept_states + order_[c] * state_size;
-        const Index step = std::min(task_->kept_step, lengths_[c]);
-        const auto piece = std::find_if(pieces_.begin(), pieces_.end(),
-                                        [&](const Piece& p) { return step <= p.last; });
-        Index offset = 0;
-        for (Layer& layer : layers_) {
-            if (step == 0)
-                start_state(c, offset, layer.size, state + offset);
-            else
-                std::copy_n(
-                    layer.states.data() + (piece->column(step - piece->first) + c) * layer.stride,
-                    layer.size, state + offset);
-            offset += layer.size;
-        }
+    for (Index c = segment.lo; c < segment.hi; ++c) {
+        const Index step = std::min(task_->kept_step, timetable_.length(c));
+        if (step <= segment.first || step > segment.last) continue;
+        Real* kept = task_->kept_states + order(c) * state_size;
+        for (std::size_t l = 0; l < layers_.size(); ++l)
+            std::copy_n(states(layers_[l], segment).at(step - segment.first).column(c),
+                        layers_[l].size, kept + halves()[l].state);
     }
 }
 
+// y = g(W_hy h + b_y) before its scaling, of a segment whose columns follow each other; and the
+// logits where the loss is one of them.
 template <class Real>
-void Leaf<Real>::back() {
+Columns<const Real> Leaf<Real>::outputs(const Segment& segment) {
+    const Columns<const Real> h = states(layers_.back(), segment).at(1);
+    const Readout* readout = model_.layout.readout();
+    if (!readout) return h;
+    const Kernels<Real>& kernels = model_.kernels;
+    const Activation& g = readout->activation;
+    const bool softmax = g.function == Function::softmax;
+    const bool apart = softmax || loss_of_logits();
+    const Index count = segment.columns() * segment.steps();
+    const Columns<Real> y{outputs_.data(), output_stride_};
+    kernels.product(model_.layout.W_hy(model_.weights), {model_.weights + readout->b_y, 0}, h, y,
+                    count, apart ? kIdentity : g);
+    if (loss_of_logits()) std::copy_n(y.data, count * y.stride, logits_.data());
+    if (softmax)
+        kernels.softmax(y, readout->output_size, count);
+    else if (apart)
+        kernels.apply(g, false, y, readout->output_size, count);
+    return y;
+}
+
+// The losses and errors of all steps of a segment: of the logits where the loss is one of them,
+// else of the outputs before their scaling.
+template <class Real>
+void Leaf<Real>::step_errors(const Segment& segment, Columns<const Real> y, Columns<Real> errors) {
+    Index n = 0;
+    for (Index t = 0; t < segment.steps(); ++t)
+        for (Index c = segment.lo; c < segment.hi; ++c, ++n) {
+            const Index step = segment.first + t;
+            if (task_->given)
+                given_error(c, step, errors.column(n));
+            else
+                loss_of(all_outputs() ? segment.row + t * segment.width + c : c) =
+                    step_loss(c, step, n, y.column(n), errors.column(n));
+        }
+}
+
+template <class Real>
+double Leaf<Real>::step_loss(Index column, Index step, Index n, const Real* y, Real* error) const {
+    const Examples<Real>& examples = *task_->examples;
+    const Index size = model_.architecture.output_size();
+    const Index at = task_->window.first + step;
+    const double weight = examples.weight(sequence(column), at);
+    if (weight == 0) {
+        std::fill_n(error, size, Real(0));
+        return 0;
+    }
+    const double share = weight / task_->normalizer;
+    const Real* logits = logits_.data() + n * output_stride_;
+    if (examples.loss == Loss::cross_entropy) {
+        const Index row = all_outputs() ? sequence(column) * examples.steps + at : sequence(column);
+        return cross_entropy(y, logits, examples.classes[row], size, share, error);
+    }
+    const Rows<const Real>& targets = y_[column];
+    const Real* target = all_outputs() ? targets.row(at) : targets.data;
+    if (examples.loss == Loss::bce)
+        return binary_cross_entropy(y, logits, target, targets.stride, size, share, error);
+    return squared_error(y, model_.output_scaling, target, targets.stride, size, share, error);
+}
+
+template <class Real>
+void Leaf<Real>::given_error(Index column, Index step, Real* error) const {
+    const Index size = model_.architecture.output_size();
+    const Rows<const Real>& rows = y_[column];
+    const Real* dL_dy = all_outputs() ? rows.row(task_->window.first + step) : rows.data;
+    copy_row(dL_dy, rows.stride, error, 1, size);
+    if (const Real* scale = model_.output_scaling.scale)
+        for (Index i = 0; i < size; ++i) error[i] *= scale[i];
+}
+
+// One chain, from the last step to the first.
+template <class Real>
+double Leaf<Real>::loss() const {
+    double sum = 0;
+    if (!all_outputs()) {  // the longest column ends last
+        for (double loss : losses_) sum += loss;
+        return sum;
+    }
+    const std::vector<Stretch>& stretches = timetable_.stretches();
+    for (auto s = stretches.rbegin(); s != stretches.rend(); ++s)
+        for (Index t = s->last; t-- > std::max(s->first, task_->window.errors_from);) {
+            const double* losses = losses_.data() + s->row + (t - s->first) * s->columns;
+            for (Index c = 0; c < s->columns; ++c) sum += losses[c];
+        }
+    return sum;
+}
+
+template <class Real>
+void Leaf<Real>::backward() {
     const Index count = task_->count;
     const auto [steps, every] = task_->truncation;
-    const Index longest = count ? lengths_[0] : 0;
+    const Index longest = timetable_.longest();
     if (task_->state_gradients)
         std::fill_n(task_->state_gradients, count * model_.architecture.state_size(), Real(0));
-    if (task_->examples.outputs == Outputs::last || steps == 0) {
+    if (longest == 0) return;
+    if (!all_outputs() || steps == 0) {
         for (Index c = 0; c < count; ++c) {
-            ends_[c] = lengths_[c];
+            ends_[c] = timetable_.length(c);
             starts_[c] = steps ? std::max<Index>(0, ends_[c] - steps) : 0;
         }
-        return back_through(task_->window.errors_from);
+        return backward_through(task_->window.errors_from);
     }
     for (Index first = (longest - 1) / every * every; first >= 0; first -= every) {
-        const Index start = std::max<Index>(0, first + every - steps);
+        const Index start = std::max<Index>(0, first - (steps - every));
         for (Index c = 0; c < count; ++c) {
-            ends_[c] = std::min(lengths_[c], first + every);
+            ends_[c] = std::min(timetable_.length(c), first + std::min(every, longest));
             starts_[c] = std::min(start, ends_[c]);
         }
-        back_through(first);
+        backward_through(first);
     }
 }
 
 // From the step where the errors of each column begin to the one where they stop flowing back.
 template <class Real>
-void Leaf<Real>::back_through(Index errors_from) {
+void Leaf<Real>::backward_through(Index errors_from) {
     const Index count = task_->count;
     for (Layer& layer : layers_) std::fill(layer.carry.begin(), layer.carry.end(), Real(0));
     const auto reaching = [&](const Index* steps, Index last) {
@@ -286,7 +332,8 @@ void Leaf<Real>::back_through(Index errors_from) {
         return columns;
     };
     bool newest = true;  // no errors from later steps yet
-    for (Index last = count ? ends_[0] : 0; last > 0;) {
+    std::size_t i = timetable_.stretches().size() - 1;
+    for (Index last = ends_[0]; last > 0;) {
         const Index lo = reaching(starts_, last), hi = reaching(ends_, last);
         const Index next_end = hi < count ? ends_[hi] : 0;
         if (lo == hi) {  // these are done, shorter ones may follow
@@ -294,12 +341,12 @@ void Leaf<Real>::back_through(Index errors_from) {
             newest = true;
             continue;
         }
-        const Piece& piece = *std::find_if(pieces_.begin(), pieces_.end(),
-                                           [&](const Piece& p) { return last <= p.last; });
-        Index first = std::max(
-            {piece.first, next_end, starts_[lo], last - std::max<Index>(1, kColumns / (hi - lo))});
+        while (timetable_.stretches()[i].first >= last) --i;
+        Index first = std::max({timetable_.stretches()[i].first, next_end, starts_[lo],
+                                last - std::max<Index>(1, kColumns / (hi - lo))});
         if (errors_from < last) first = std::max(first, errors_from);
-        errors_of({piece, first, last, lo, hi}, first >= errors_from, newest);
+        errors_of(segment(i, first, last, lo, hi), first >= errors_from, newest);
+        if (!poll_->go_on(0)) return;
         newest = false;
         last = first;
     }
@@ -309,199 +356,150 @@ void Leaf<Real>::back_through(Index errors_from) {
 // The errors of all layers in one segment, and what they add to the gradients.
 template <class Real>
 void Leaf<Real>::errors_of(const Segment& segment, bool with_outputs, bool newest) {
-    const Kernels<Real>& kernels = model_.kernels;
-    const Index columns = segment.columns(), steps = segment.steps();
-    Layer& top = layers_.back();
-    Real* const top_errors = top.errors.data();
-    if (with_outputs && task_->examples.outputs == Outputs::all) {
-        output_errors(segment, {top_errors, top.stride});
-    } else {
-        if (task_->gradients) std::fill_n(top_errors, steps * columns * top.stride, Real(0));
-        Index ending = segment.hi;  // those before it do not end here
-        while (ending > segment.lo && ends_[ending - 1] == segment.last) --ending;
-        if (with_outputs && ending < segment.hi)
-            output_errors({segment.piece, segment.last - 1, segment.last, ending, segment.hi},
-                          {top_errors + ((steps - 1) * columns + ending - segment.lo) * top.stride,
-                           top.stride});
-    }
-    if (!task_->gradients) return;
-
+    top_errors(segment, with_outputs);
     for (std::size_t l = layers_.size(); l-- > 0;) {
-        Layer& layer = layers_[l];
-        const auto& weights = model_.weights.layers()[l];
-        const auto& transposed = transposed_->layers[l];
-        const Slots<Real> errors{layer.errors.data(), layer.stride, columns * layer.stride};
-        const Slots<Real> states = slots(layer, segment, 1);
-        const Columns<Real> carry{layer.carry.data() + segment.lo * layer.stride, layer.stride};
-        const Elementwise f = elementwise(weights.activation, true);
-        Index rest = steps;
-        if (newest) {
-            --rest;
-            kernels.differentiate(f, {states.data + rest * states.step, states.stride},
-                                  {errors.data + rest * errors.step, errors.stride}, layer.size,
-                                  columns);
-        } else {
-            copy_columns<Real>({carry.data, carry.stride},
-                               {errors.data + steps * errors.step, errors.stride}, columns);
-        }
-        kernels.backpropagate(transposed.recurrent, {states.data, states.stride, states.step},
-                              errors, columns, rest, f);
-        copy_columns<Real>({errors.data, errors.stride}, carry, columns);
-
-        const Slots<const Real> fixed{errors.data, errors.stride, errors.step};
-        const Slots<Real> before = slots(layer, segment, 0);
-        correlate(weights.recurrent, fixed, {before.data, before.stride, before.step}, columns,
-                  steps);
-        if (weights.has_bias) {
-            Real* bias = task_->gradients + model_.weights.offset(weights.bias);
-            kernels.add_columns(bias, fixed, layer.size, columns, steps);
-        }
-        if (l == 0) {
-            const Columns<const Real> x = inputs(segment);
-            correlate(weights.input, fixed, {x.data, x.stride, columns * x.stride}, columns, steps);
-        } else {
-            Layer& below = layers_[l - 1];
-            const Slots<Real> x = slots(below, segment, 1);
-            correlate(weights.input, fixed, {x.data, x.stride, x.step}, columns, steps);
-            kernels.affine(transposed.input, {zeros_.data(), 0}, {errors.data, errors.stride},
-                           {below.errors.data(), below.stride}, columns * steps, kNothing);
-        }
+        const Half& half = halves()[l];
+        if (task_->given) add_given(l, segment);
+        through_time(l, segment, newest);
+        add_gradients(l, segment);
+        if (l > 0)
+            model_.kernels.product(transposes_->W_xh(l), zeros(), errors(layers_[l], segment).at(0),
+                                   errors(layers_[l - 1], segment).at(0),
+                                   segment.columns() * segment.steps(), kIdentity);
+        else if (task_->x_gradients)
+            give_x_gradients(segment);
+        const Index work = half.hidden_size * (half.hidden_size + half.input_size);
+        if (!poll_->go_on(2 * segment.columns() * segment.steps() * work)) return;
     }
 }
 
-// The outputs of a segment, whose columns follow each other, their losses, and the errors that
-// reach the top layer.
+// e of the top layer: what its outputs send back.
 template <class Real>
-void Leaf<Real>::output_errors(const Segment& segment, Columns<Real> top_errors) {
+void Leaf<Real>::top_errors(const Segment& segment, bool with_outputs) {
+    const Slots<Real> e = errors(layers_.back(), segment);
+    const Segment some = counted(segment);
+    const bool every = with_outputs && all_outputs();
+    if (!every) std::fill_n(e.data, segment.steps() * e.step, Real(0));
+    if (!with_outputs || some.columns() == 0) return;
+    const Columns<Real> top = e.at(segment.steps() - some.steps()).from(some.lo - segment.lo);
+    const Columns<const Real> y = outputs(some);
+    if (!model_.layout.readout()) return step_errors(some, y, top);
+    const Columns<Real> of_outputs{output_errors_.data(), output_stride_};
+    step_errors(some, y, of_outputs);
+    through_readout(some, y, of_outputs, top);
+}
+
+// d = g'(y) e, unless the errors are those of the logits already; then W_hy^T d reaches the top
+// layer.
+template <class Real>
+void Leaf<Real>::through_readout(const Segment& segment, Columns<const Real> y,
+                                 Columns<Real> errors, Columns<Real> top) {
     const Kernels<Real>& kernels = model_.kernels;
-    const Loss loss = task_->examples.loss;
-    const Index columns = segment.columns(), steps = segment.steps();
-    const Index count = columns * steps, size = model_.architecture.output_size();
-    const Slots<Real> states = slots(layers_.back(), segment, 1);
-    const auto* readout = model_.weights.readout();
+    const Readout& readout = *model_.layout.readout();
+    const Index columns = segment.columns(), steps = segment.steps(), count = columns * steps;
+    if (!loss_of_logits())
+        kernels.differentiate(readout.activation, y, errors, readout.output_size, count);
 
-    Columns<const Real> y{states.data, states.stride}, logits{};
-    Columns<Real> errors = top_errors;
-    if (readout) {
-        const Columns<Real> outputs{outputs_.data(), output_stride_};
-        const bool softmax = readout->activation.function == Function::softmax;
-        const bool apart = softmax || loss != Loss::mse;  // the logits are wanted, or all in a sum
-        kernels.affine(readout->input, {readout->bias, 0}, y, outputs, count,
-                       apart ? kNothing : elementwise(readout->activation, false));
-        if (loss != Loss::mse) {
-            std::copy_n(outputs.data, count * output_stride_, logits_.data());
-            logits = {logits_.data(), output_stride_};
-        }
-        if (softmax)
-            kernels.softmax(outputs, size, count);
-        else if (apart)
-            kernels.apply(elementwise(readout->activation, false), outputs, size, count);
-        y = {outputs.data, outputs.stride};
-        errors = {output_errors_.data(), output_stride_};
-    }
-    for (Index t = steps - 1; t >= 0; --t)
-        for (Index c = 0; c < columns; ++c) {
-            const Index n = t * columns + c;
-            step_error(segment.lo + c, segment.first + t, y.data + n * y.stride,
-                       logits.data + n * logits.stride, errors.data + n * errors.stride);
-        }
-    if (!readout || !task_->gradients) return;
-
-    if (loss == Loss::mse)
-        kernels.differentiate(elementwise(readout->activation, false), y, errors, size, count);
-    const Slots<const Real> fixed{errors.data, errors.stride, columns * errors.stride};
-    correlate(readout->input, fixed, {states.data, states.stride, columns * states.stride}, columns,
-              steps);
-    if (readout->has_bias)
-        kernels.add_columns(task_->gradients + model_.weights.offset(readout->bias), fixed, size,
-                            columns, steps);
-    kernels.affine(transposed_->readout, {zeros_.data(), 0}, {errors.data, errors.stride},
-                   top_errors, count, kNothing);
+    const Slots<const Real> d{errors.data, errors.stride, columns * errors.stride};
+    const Slots<const Real> h = states(layers_.back(), segment).from(1);
+    kernels.correlate(model_.layout.W_hy(model_.weights), gradients_ + readout.W_hy, d, h, columns,
+                      steps);
+    if (readout.has_bias)
+        kernels.add_columns(gradients_ + readout.b_y, d, readout.output_size, columns, steps);
+    kernels.product(transposes_->W_hy(), zeros(), errors, top, count, kIdentity);
 }
 
-// Adds the loss of one step, and gives its error: of the logits where the loss is fused with the
-// activation, else of the output before its units.
+// e_t = e_t + dL/dh_t
 template <class Real>
-void Leaf<Real>::step_error(Index column, Index step, const Real* y, const Real* logits,
-                            Real* error) {
-    const Examples<Real>& examples = task_->examples;
-    const Index size = model_.architecture.output_size();
-    const Index at = task_->window.first + step;
-    const double weight = examples.weight(sequence(column), at);
-    if (weight == 0) {
-        std::fill_n(error, size, Real(0));
-        return;
-    }
-    const bool all = examples.outputs == Outputs::all;
-    const double share = weight / task_->normalizer;
-    if (examples.loss == Loss::cross_entropy) {
-        const Index target =
-            examples.classes[all ? sequence(column) * examples.steps + at : sequence(column)];
-        const Real largest = *std::max_element(logits, logits + size);
-        const double gap = static_cast<double>(largest) - static_cast<double>(logits[target]);
-        loss_ += share * (gap - logarithm(*std::max_element(y, y + size)));
-        const Real factor = static_cast<Real>(share);
-        for (Index i = 0; i < size; ++i) error[i] = factor * (y[i] - Real(i == target));
-        return;
-    }
-    const Rows<const Real>& targets = targets_[column];
-    const Real* target = all ? targets.row(at) : targets.data;
-    double sum[4] = {};
-    if (examples.loss == Loss::bce) {
-        const Real factor = static_cast<Real>(share / static_cast<double>(size));
-        for (Index i = 0; i < size; ++i) {  // softplus(z) - t z
-            const double z = logits[i], t = target[i * targets.stride], p = y[i];
-            sum[i % 4] += std::max(z, 0.0) - t * z - logarithm(std::max(p, 1 - p));
-            error[i] = factor * (y[i] - target[i * targets.stride]);
+void Leaf<Real>::add_given(std::size_t l, const Segment& segment) {
+    const SequencesView<const Real>& dL_dh = task_->given->dL_dh;
+    if (!dL_dh.data) return;
+    const Slots<Real> e = errors(layers_[l], segment);
+    for (Index c = segment.lo; c < segment.hi; ++c) {
+        const Rows<const Real> rows = dL_dh.sequence(sequence(c));
+        for (Index t = 0; t < segment.steps(); ++t) {
+            const Real* from =
+                rows.row(task_->window.first + segment.first + t) + halves()[l].state * rows.stride;
+            Real* to = e.at(t).column(c - segment.lo);
+            for (Index i = 0; i < layers_[l].size; ++i) to[i] += from[i * rows.stride];
         }
-    } else {
-        const auto units = model_.output_units;
-        const Real factor = static_cast<Real>(2 * share / static_cast<double>(size));
-        const bool in_place = targets.stride == 1 && !units.shift && !units.scale;
-        if (!in_place) {
-            for (Index i = 0; i < size; ++i) {
-                error[i] = in_output_units<Real>(units, y[i], i);
-                target_[static_cast<std::size_t>(i)] = target[i * targets.stride];
-            }
-            y = error;
-            target = target_.data();
-        }
-        add_squares(y, target, factor, error, size, sum);
-        if (units.scale)
-            for (Index i = 0; i < size; ++i) error[i] *= units.scale[i];
     }
-    loss_ += share / static_cast<double>(size) * ((sum[0] + sum[1]) + (sum[2] + sum[3]));
 }
 
-// What reaches the states before the first step, of the columns whose errors flow so far.
+// d_t = f'(h_t) (e_t + W_hh^T d_(t+1)), where no errors come from later steps if it is the newest.
+template <class Real>
+void Leaf<Real>::through_time(std::size_t l, const Segment& segment, bool newest) {
+    const Kernels<Real>& kernels = model_.kernels;
+    const Activation& f = halves()[l].activation;
+    const Index columns = segment.columns(), steps = segment.steps();
+    const Slots<const Real> h = states(layers_[l], segment).from(1);
+    const Slots<Real> d = errors(layers_[l], segment);
+    const Columns<Real> later = carry(layers_[l]).from(segment.lo);
+    if (newest)
+        kernels.differentiate(f, h.at(steps - 1), d.at(steps - 1), layers_[l].size, columns);
+    else
+        copy<Real>(later, d.at(steps), columns);
+    kernels.backpropagate(transposes_->W_hh(l), h, d, columns, newest ? steps - 1 : steps, f);
+    copy<Real>(d.at(0), later, columns);
+}
+
+// dL/dW_hh, dL/db_h and dL/dW_xh
+template <class Real>
+void Leaf<Real>::add_gradients(std::size_t l, const Segment& segment) {
+    const Kernels<Real>& kernels = model_.kernels;
+    const Half& half = halves()[l];
+    const Index columns = segment.columns(), steps = segment.steps();
+    const Slots<const Real> d = errors(layers_[l], segment);
+    kernels.correlate(model_.layout.W_hh(half, model_.weights), gradients_ + half.W_hh, d,
+                      states(layers_[l], segment), columns, steps);
+    if (half.has_bias)
+        kernels.add_columns(gradients_ + half.b_h, d, half.hidden_size, columns, steps);
+    Slots<const Real> x;
+    if (l > 0) {
+        x = states(layers_[l - 1], segment).from(1);
+    } else {
+        const Columns<const Real> read = inputs(segment);
+        x = {read.data, read.stride, columns * read.stride};
+    }
+    kernels.correlate(model_.layout.W_xh(half, model_.weights), gradients_ + half.W_xh, d, x,
+                      columns, steps);
+}
+
+// dL/dx_t = W_xh^T d_t of the first layer, in the user's scale.
+template <class Real>
+void Leaf<Real>::give_x_gradients(const Segment& segment) {
+    const Sequences<Real>& inputs = task_->inputs;
+    const Index size = model_.architecture.input_size, columns = segment.columns();
+    const Columns<Real> e{inputs_.data(), input_stride_};
+    model_.kernels.product(transposes_->W_xh(0), zeros(), errors(layers_[0], segment).at(0), e,
+                           columns * segment.steps(), kIdentity);
+    for (Index c = segment.lo; c < segment.hi; ++c)
+        for (Index t = 0; t < segment.steps(); ++t) {
+            const Index step = task_->window.first + segment.first + t;
+            Real* to = task_->x_gradients + (sequence(c) * inputs.steps + step) * size;
+            std::copy_n(e.column(t * columns + c - segment.lo), size, to);
+            if (const Real* scale = model_.input_scaling.scale)
+                for (Index i = 0; i < size; ++i) to[i] *= scale[i];
+        }
+}
+
+// What reaches the states before the first step, W_hh^T d_0, of the columns whose errors flow so
+// far.
 template <class Real>
 void Leaf<Real>::add_state_gradients() {
     const Index state_size = model_.architecture.state_size();
-    Index offset = 0;
     for (std::size_t l = 0; l < layers_.size(); ++l) {
-        Layer& layer = layers_[l];
-        model_.kernels.affine(transposed_->layers[l].recurrent, {zeros_.data(), 0},
-                              {layer.carry.data(), layer.stride},
-                              {layer.errors.data(), layer.stride}, kLeaf, kNothing);
+        const Columns<Real> e{layers_[l].errors.data(), layers_[l].stride};
+        model_.kernels.product(transposes_->W_hh(l), zeros(), carry(layers_[l]), e, task_->count,
+                               kIdentity);
         for (Index c = 0; c < task_->count; ++c) {
             if (starts_[c] > 0 || ends_[c] == 0) continue;
-            Real* gradient = task_->state_gradients + order_[c] * state_size + offset;
-            for (Index i = 0; i < layer.size; ++i)
-                gradient[i] += layer.errors[static_cast<std::size_t>(c * layer.stride + i)];
+            Real* gradient = task_->state_gradients + order(c) * state_size + halves()[l].state;
+            for (Index i = 0; i < layers_[l].size; ++i) gradient[i] += e.column(c)[i];
         }
-        offset += layer.size;
     }
 }
 
-template <class Real>
-void Leaf<Real>::correlate(const PackedMatrix<Real>& W, Slots<const Real> errors,
-                           Slots<const Real> x, Index count, Index steps) {
-    model_.kernels.correlate(W, task_->gradients + model_.weights.offset(W.panels), errors, x,
-                             count, steps);
-}
-
-template class TransposedWeights<float>;
-template class TransposedWeights<double>;
 template class Leaf<float>;
 template class Leaf<double>;
 

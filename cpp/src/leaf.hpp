@@ -1,69 +1,66 @@
 // leaf.hpp - up to 16 sequences of a batch, unfolded over time and back: the unit of work of every
 // gradient.
 //
-// Forward keeps all hidden states and nothing else. Backward goes from the last step to the first,
-// some steps at a time: outputs, their errors, the errors of each layer from the top down, and what
-// they add to the gradients. A step has the sequences that are still running as its first columns,
-// the longest sequence first.
+//   h_t = f(W_hh h_(t-1) + W_xh x_t + b_h),  y_t = g(W_hy h_t + b_y)      forward
+//
+//   e_t = W_hy^T g'(y_t) dL/dy_t                                          of the top layer; of
+//   e_t = W_xh^T d_t of the layer above                                   the others
+//   d_t = f'(h_t) (e_t + W_hh^T d_(t+1))                                  through time
+//   dL/dW_hh = sum d_t h_(t-1)^T,  dL/dW_xh = sum d_t x_t^T,  dL/db_h = sum d_t
+//
+// Forward keeps all hidden states and the loss of each step, and nothing else; if only the loss is
+// wanted, a few steps of the states at a time. Backward goes from the last step to the first, some
+// steps at a time. The sequences are columns, the longest first (timetable.hpp).
 #pragma once
 
 #include <vector>
 
 #include "elman/gradient.hpp"
-#include "kernels/table.hpp"
+#include "leaves.hpp"
+#include "model.hpp"
+#include "timetable.hpp"
+#include "transposes.hpp"
 
 namespace elman {
 
-inline constexpr Index kLeaf = 16;
-
-// What a network and a trainer have in common.
-template <class Real>
-struct Model {
-    const Architecture& architecture;
-    const Kernels<Real>& kernels;
-    const PackedParameters<Real>& weights;
-    typename Network<Real>::Units input_units;
-    typename Network<Real>::Units output_units;
-};
-
-// The transposes of the weights, through which errors flow back.
-template <class Real>
-class TransposedWeights {
-  public:
-    explicit TransposedWeights(const Model<Real>& model);
-    void update(const Model<Real>& model, bool recurrent);  // W_hh only if `recurrent`
-
-    struct Layer {
-        PackedMatrix<Real> input;  // none in the first layer
-        PackedMatrix<Real> recurrent;
-    };
-    std::vector<Layer> layers;
-    PackedMatrix<Real> readout{};
-
-  private:
-    AlignedVector<Real> arena_;
-};
-
 // Some steps of some examples; the errors of those before `errors_from` do not count.
 struct Window {
-    Index first;
-    Index last;
-    Index errors_from;
+    Index first = 0;
+    Index last = 0;
+    Index errors_from = 0;  // counted from `first`
 };
 
+// Some sequences, and what is wanted of them.
 template <class Real>
-struct LeafTask {
-    const Examples<Real>& examples;
-    const Index* sequences;  // in the examples
-    Index count;             // up to kLeaf
-    Window window;
-    const Real* states;  // (count, S), or null: the network's initial state
-    double normalizer;
-    Truncation truncation;  // within the window
-    Real* gradients;        // added to: an arena in the order of the weights; null: only the loss
-    Real* state_gradients;  // (count, S), or null
-    Index kept_step;        // after so many steps of the window
-    Real* kept_states;      // the states (count, S) are kept here, or null
+struct BatchTask {
+    const Sequences<Real>& inputs;
+    const Examples<Real>* examples = nullptr;   // the errors come from their loss,
+    const BackwardTask<Real>* given = nullptr;  // or they are given
+    const Index* sequences = nullptr;           // (count,), in the inputs
+    Index count = 0;
+    Window window{};
+    const Real* states = nullptr;  // (count, S), or null: the network's initial state
+    double normalizer = 1;         // of the loss
+    Truncation truncation{};       // within the window
+    bool with_gradients = false;
+    Real* state_gradients = nullptr;  // (count, S), or null
+    Real* x_gradients = nullptr;      // of all inputs (B, T, I), or null
+    Index kept_step = 0;              // after so many steps of the window
+    Real* kept_states = nullptr;      // the states (count, S) are kept here, or null
+
+    explicit BatchTask(const Examples<Real>& of) : inputs(of), examples(&of) {}
+    explicit BatchTask(const BackwardTask<Real>& of) : inputs(of), given(&of) {}
+
+    BatchTask part(Index first, Index size, Index state_size) const {
+        const auto rows = [&](auto* all) { return all ? all + first * state_size : nullptr; };
+        BatchTask task = *this;
+        task.sequences += first;
+        task.count = size;
+        task.states = rows(states);
+        task.state_gradients = rows(state_gradients);
+        task.kept_states = rows(kept_states);
+        return task;
+    }
 };
 
 template <class Real>
@@ -71,75 +68,95 @@ class Leaf {
   public:
     explicit Leaf(const Model<Real>& model);
 
-    // Returns sum(w l) / normalizer.
-    double run(const LeafTask<Real>& task, const TransposedWeights<Real>& transposed);
+    // Adds to `gradients`, an arena in the order of the weights; null: only the loss is wanted.
+    // Returns sum(w l) / normalizer. Returns early if the pause is stopped.
+    double run(const BatchTask<Real>& task, const Transposes<Real>& transposes, Real* gradients,
+               Poll& poll);
 
   private:
-    // A run of steps with the same columns. Its slots, one more than it has steps, follow each
-    // other, slot 0 being the states before its first step.
-    struct Piece {
-        Index first, last;  // steps of the window
-        Index columns;
-        Index base;  // its first column among all
-
-        Index column(Index slot) const { return base + slot * columns; }
-    };
-    // The columns [lo, hi) over the steps [first, last) of one piece.
+    // The columns [lo, hi) over the steps [first, last) of one stretch.
     struct Segment {
-        const Piece& piece;
         Index first, last, lo, hi;
+        Index width;  // all columns of the stretch
+        Index row;    // of step `first` in the timetable
+        Index slot;   // where the states before `first` begin, in columns
 
         Index columns() const { return hi - lo; }
         Index steps() const { return last - first; }
     };
     struct Layer {
         Index size, stride;
-        AlignedVector<Real> states;  // of all pieces
-        AlignedVector<Real> errors;  // of some steps, and of the one after them
-        AlignedVector<Real> carry;   // of the step after those
+        AlignedVector<Real> states;  // h: a stretch has a slot more than steps, the first one for
+                                     // the states before it
+        AlignedVector<Real> errors;  // e, then d: of some steps, and of the one after them
+        AlignedVector<Real> carry;   // h before the next steps; backward d after them
     };
 
-    void begin(const LeafTask<Real>& task);
-    void forward();
-    void start_state(Index column, Index offset, Index size, Real* state) const;
-    Columns<const Real> inputs(const Segment& segment);
-    void keep_states();
-    void back();
-    void back_through(Index errors_from);
-    void errors_of(const Segment& segment, bool with_outputs, bool newest);
-    void output_errors(const Segment& segment, Columns<Real> top_errors);
-    void step_error(Index column, Index step, const Real* y, const Real* logits, Real* error);
-    void add_state_gradients();
-    void correlate(const PackedMatrix<Real>& W, Slots<const Real> errors, Slots<const Real> x,
-                   Index count, Index steps);
+    void begin();
+    void reserve();
+    Segment segment(std::size_t stretch, Index first, Index last, Index lo, Index hi) const;
+    Segment counted(const Segment& segment) const;
 
-    Index sequence(Index column) const { return task_->sequences[order_[column]]; }
-    Slots<Real> slots(Layer& layer, const Segment& segment, Index slot) const {
-        const Piece& piece = segment.piece;
-        const Index column = piece.column(segment.first - piece.first + slot) + segment.lo;
-        return {layer.states.data() + column * layer.stride, layer.stride,
-                piece.columns * layer.stride};
+    void forward();
+    void unfold(const Segment& segment);
+    Columns<const Real> inputs(const Segment& segment);
+    void keep_states(const Segment& segment);
+    Columns<const Real> outputs(const Segment& segment);
+    void step_errors(const Segment& segment, Columns<const Real> y, Columns<Real> errors);
+    double step_loss(Index column, Index step, Index n, const Real* y, Real* error) const;
+    void given_error(Index column, Index step, Real* error) const;
+    double loss() const;
+
+    void backward();
+    void backward_through(Index errors_from);
+    void errors_of(const Segment& segment, bool with_outputs, bool newest);
+    void top_errors(const Segment& segment, bool with_outputs);
+    void through_readout(const Segment& segment, Columns<const Real> y, Columns<Real> errors,
+                         Columns<Real> top);
+    void add_given(std::size_t l, const Segment& segment);
+    void through_time(std::size_t l, const Segment& segment, bool newest);
+    void add_gradients(std::size_t l, const Segment& segment);
+    void give_x_gradients(const Segment& segment);
+    void add_state_gradients();
+
+    const std::vector<Half>& halves() const { return model_.layout.halves(); }
+    bool all_outputs() const { return task_->inputs.outputs == Outputs::all; }
+    bool loss_of_logits() const { return task_->examples && task_->examples->loss != Loss::mse; }
+    Index sequence(Index column) const { return task_->sequences[order(column)]; }
+    Index order(Index column) const { return order_[static_cast<std::size_t>(column)]; }
+    Columns<const Real> zeros() const { return {zeros_.data(), 0}; }
+    double& loss_of(Index i) { return losses_[static_cast<std::size_t>(i)]; }
+
+    // Slot 0 holds the states before the segment, slot 1 those of its first step.
+    Slots<Real> states(Layer& layer, const Segment& s) const {
+        return {layer.states.data() + (s.slot + s.lo) * layer.stride, layer.stride,
+                s.width * layer.stride};
     }
+    Slots<Real> errors(Layer& layer, const Segment& s) const {
+        return {layer.errors.data(), layer.stride, s.columns() * layer.stride};
+    }
+    Columns<Real> carry(Layer& layer) const { return {layer.carry.data(), layer.stride}; }
 
     const Model<Real> model_;
-    const LeafTask<Real>* task_ = nullptr;
-    const TransposedWeights<Real>* transposed_ = nullptr;
-    Index input_stride_, output_stride_;
-    Index order_[kLeaf];    // of columns: positions in the task
-    Index lengths_[kLeaf];  // of columns, within the window
-    Index starts_[kLeaf];   // where the errors of a column stop flowing back
-    Index ends_[kLeaf];     // the step after the one where they begin
+    const Index multiply_adds_;  // of one step
+    const Index input_stride_, output_stride_;
+    const BatchTask<Real>* task_ = nullptr;
+    const Transposes<Real>* transposes_ = nullptr;
+    Real* gradients_ = nullptr;
+    Poll* poll_ = nullptr;
+
+    std::vector<Index> order_;  // of columns: positions in the task
+    Timetable timetable_;       // of the window
+    std::vector<Index> slots_;  // of stretches: their first slot, in columns
     Rows<const Real> x_[kLeaf];
-    Rows<const Real> targets_[kLeaf];
-    double loss_ = 0;
-    std::vector<Piece> pieces_;
+    Rows<const Real> y_[kLeaf];   // targets, or given derivatives
+    Index starts_[kLeaf];         // where the errors of a column stop flowing back
+    Index ends_[kLeaf];           // the step after the one where they begin
+    std::vector<double> losses_;  // by the rows of the timetable, or of the columns' last steps
     std::vector<Layer> layers_;
     AlignedVector<Real> inputs_, outputs_, logits_, output_errors_, zeros_;
-    AlignedVector<Real> target_;  // of one step, where it does not lie in a row
 };
 
-extern template class TransposedWeights<float>;
-extern template class TransposedWeights<double>;
 extern template class Leaf<float>;
 extern template class Leaf<double>;
 

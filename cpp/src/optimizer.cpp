@@ -1,8 +1,8 @@
 #include "elman/optimizer.hpp"
 
-#include <algorithm>
 #include <cmath>
 #include <stdexcept>
+#include <utility>
 
 namespace elman {
 namespace {
@@ -37,7 +37,28 @@ std::size_t moments_of(const OptimizerSettings& s) {
     }
 }
 
+void check_share(const char* name, double value) {
+    if (value >= 0 && value < 1) return;
+    throw std::invalid_argument(std::string(name) + ": expected a number from 0 to below 1, got " +
+                                std::to_string(value));
+}
+
+void check_size(const char* name, double value) {
+    if (value >= 0 && std::isfinite(value)) return;
+    throw std::invalid_argument(std::string(name) + ": expected a finite number, at least 0, got " +
+                                std::to_string(value));
+}
+
 }  // namespace
+
+void check(const OptimizerSettings& settings) {
+    check_share("momentum", settings.momentum);
+    check_share("beta1", settings.beta1);
+    check_share("beta2", settings.beta2);
+    check_share("alpha", settings.alpha);
+    check_size("epsilon", settings.epsilon);
+    check_size("weight_decay", settings.weight_decay);
+}
 
 Method method_from_name(const std::string& name) {
     for (int i = 0; i < 5; ++i)
@@ -50,7 +71,15 @@ template <class Real>
 Optimizer<Real>::Optimizer(OptimizerSettings settings, Index size)
     : settings_(settings),
       size_(size),
-      moments_(moments_of(settings), AlignedVector<Real>(static_cast<std::size_t>(size))) {}
+      moments_(moments_of(settings), AlignedVector<Real>(static_cast<std::size_t>(size))) {
+    check(settings);
+}
+
+template <class Real>
+void Optimizer<Real>::restore(std::vector<AlignedVector<Real>> moments, Index updates) noexcept {
+    moments_ = std::move(moments);
+    updates_ = updates;
+}
 
 template <class Real>
 void Optimizer<Real>::update(Real* parameters, const Real* gradients, double learning_rate) {
@@ -126,7 +155,8 @@ void Optimizer<Real>::rmsprop(Real* p, const Real* g, Real rate) {
         Real variance = v[i];
         if (mean) {
             mean[i] = faded(alpha * mean[i] + beta * gradient);
-            variance = std::max(Real(0), variance - mean[i] * mean[i]);
+            variance -= mean[i] * mean[i];
+            if (variance < 0) variance = 0;  // and NaN stays NaN
         }
         Real direction = gradient / (std::sqrt(variance) + epsilon);
         if (b) direction = b[i] = faded(momentum * b[i] + direction);

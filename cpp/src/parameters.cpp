@@ -47,7 +47,9 @@ class Arena {
     Index limit_;
 };
 
-Arena lay_out(const Architecture& a, std::size_t number_size) {
+}  // namespace
+
+std::vector<Tensor> tensors_of(const Architecture& a, std::size_t number_size) {
     Arena arena(number_size);
     for (std::size_t l = 0; l < a.layers.size(); ++l) {
         const LayerShape& layer = a.layers[l];
@@ -68,10 +70,8 @@ Arena lay_out(const Architecture& a, std::size_t number_size) {
     arena.vector(a.input_scale, "input_scale", a.input_size);
     arena.vector(a.output_shift, "output_shift", a.output_size());
     arena.vector(a.output_scale, "output_scale", a.output_size());
-    return arena;
+    return std::move(arena.tensors);
 }
-
-}  // namespace
 
 const char* name(Direction direction) noexcept {
     return kDirectionNames[static_cast<int>(direction)];
@@ -153,9 +153,9 @@ void Architecture::check_trainable() const {
 template <class Real>
 Parameters<Real>::Parameters(Architecture architecture) : architecture_(std::move(architecture)) {
     architecture_.check<Real>();
-    Arena arena = lay_out(architecture_, sizeof(Real));
-    tensors_ = std::move(arena.tensors);
-    arena_.resize(static_cast<std::size_t>(arena.size));
+    tensors_ = tensors_of(architecture_, sizeof(Real));
+    const Tensor& last = tensors_.back();
+    arena_.resize(static_cast<std::size_t>(last.offset + last.size()));
 }
 
 template <class Real>

@@ -6,7 +6,7 @@
 #include <algorithm>
 
 #include "kernels/table.hpp"
-#include "units.hpp"
+#include "scaling.hpp"
 
 namespace elman {
 
@@ -14,24 +14,46 @@ namespace elman {
 template <class Real>
 void read_out(const Network<Real>& network, Columns<const Real> states, Columns<Real> outputs,
               Index count) noexcept {
-    const Index size = network.architecture().output_size();
-    if (const auto* readout = network.readout()) {
-        const Kernels<Real>& kernels = network.kernels();
-        const bool softmax = readout->activation.function == Function::softmax;
-        const Elementwise g = softmax ? Elementwise{Function::identity, false}
-                                      : elementwise(readout->activation, false);
-        kernels.affine(readout->input, {readout->bias, 0}, states, outputs, count, g);
-        if (softmax) kernels.softmax(outputs, size, count);
+    const Index size = network.output_size();
+    if (const Readout* readout = network.readout()) {
+        const Activation& g = readout->activation;
+        const bool softmax = g.function == Function::softmax;
+        network.kernels().product(network.W_hy(), {network.b_y(), 0}, states, outputs, count,
+                                  softmax ? kIdentity : g);
+        if (softmax) network.kernels().softmax(outputs, size, count);
     } else {
-        for (Index n = 0; n < count; ++n)
-            std::copy_n(states.data + n * states.stride, size, outputs.data + n * outputs.stride);
+        for (Index n = 0; n < count; ++n) std::copy_n(states.column(n), size, outputs.column(n));
     }
-    const auto units = network.output_units();
-    if (!units.shift && !units.scale) return;
-    for (Index n = 0; n < count; ++n) {
-        Real* y = outputs.data + n * outputs.stride;
-        for (Index i = 0; i < size; ++i) y[i] = in_output_units<Real>(units, y[i], i);
-    }
+    const Scaling<Real> scaling = network.output_scaling();
+    if (!scaling.shift && !scaling.scale) return;
+    for (Index n = 0; n < count; ++n)
+        for (Index i = 0; i < size; ++i)
+            outputs.column(n)[i] = scaled_output(scaling, outputs.column(n)[i], i);
 }
+
+// Room for the outputs of some columns.
+template <class Real>
+class OutputColumns {
+  public:
+    OutputColumns(const Network<Real>& network, Index columns)
+        : network_(network),
+          size_(network.output_size()),
+          stride_(padded<Real>(size_)),
+          numbers_(static_cast<std::size_t>(columns * stride_)) {}
+
+    void read_out(Columns<const Real> states, Index count) noexcept {
+        elman::read_out<Real>(network_, states, {numbers_.data(), stride_}, count);
+    }
+    const Real* output(Index n) const noexcept { return numbers_.data() + n * stride_; }
+    void write(Index n, Real* y, Index stride) const noexcept {
+        copy_row(output(n), 1, y, stride, size_);
+    }
+
+  private:
+    const Network<Real>& network_;
+    const Index size_;
+    const Index stride_;
+    AlignedVector<Real> numbers_;
+};
 
 }  // namespace elman

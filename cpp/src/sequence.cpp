@@ -1,398 +1,237 @@
 #include "elman/sequence.hpp"
 
 #include <algorithm>
-#include <condition_variable>
-#include <mutex>
-#include <numeric>
-#include <system_error>
-#include <thread>
+#include <functional>
+#include <limits>
+#include <memory>
+#include <stdexcept>
+#include <string>
 
-#include "block.hpp"
 #include "layerwise.hpp"
-#include "units.hpp"
+#include "stages.hpp"
 
 namespace elman {
 namespace {
 
-using Clock = std::chrono::steady_clock;
+constexpr Index kMost = std::numeric_limits<Index>::max();
 
-// Steps that a stage of a pipeline hands on at a time: few, since the stages above wait for the
-// first ones. Two layers of 256, T = 1000, on two threads: 1.60 times as fast with 16, 1.55
-// with 64. What is left is the balance: the upper layer's product with 256 inputs is 58 % of the
-// work.
-constexpr Index kStageSteps = 16;
+// --- the task ---
 
-// Splits the layers into at most `parts` runs of about the same work.
-std::vector<Layers> split_layers(const Architecture& a, Index parts) {
-    std::vector<Index> work;
-    Index below = a.input_size, total = 0;
-    for (const LayerShape& layer : a.layers) {
-        work.push_back(layer.hidden_size * (layer.hidden_size + below));
-        total += work.back();
-        below = layer.hidden_size;
+void require(bool right, const char* argument, const std::string& expected, Index got) {
+    if (right) return;
+    throw std::invalid_argument(std::string(argument) + ": expected " + expected + ", got " +
+                                std::to_string(got));
+}
+
+void require_none(bool there, const char* argument, const char* beside) {
+    if (there)
+        throw std::invalid_argument(std::string(argument) + ": expected none beside " + beside +
+                                    ", got one");
+}
+
+template <class View>
+void check_view(const char* argument, const View& view, Index sequences, bool needed) {
+    if (view.shape.size() != view.strides.size())
+        throw std::invalid_argument(std::string(argument) + ": expected as many strides as axes");
+    Index count = 1;
+    for (Index size : view.shape) {
+        require(size >= 0 && (size == 0 || count <= kMost / size), argument,
+                "axes of at least 0 that memory can hold", size);
+        count *= size;
     }
-    std::vector<Layers> runs{{0, 0}};
-    Index done = 0;
-    for (std::size_t l = 0; l < work.size(); ++l) {
-        const Index share = static_cast<Index>(runs.size()) * total / parts;
-        if (runs.back().last > runs.back().first && done + work[l] / 2 > share)
-            runs.push_back({l, l});
-        runs.back().last = l + 1;
-        done += work[l];
+    require(count == sequences, argument, std::to_string(sequences) + " sequences", count);
+    if (needed && sequences > 0 && !view.data)
+        throw std::invalid_argument(std::string(argument) + ": expected numbers, got null");
+}
+
+template <class Real>
+void check_steps(const Network<Real>& network, const SequenceTask<Real>& task) {
+    require(task.steps >= 0, "steps", "at least 0", task.steps);
+    require(task.fed_back >= 0 && task.fed_back <= kMost - task.steps, "fed_back",
+            "0 ... " + std::to_string(kMost - task.steps), task.fed_back);
+    const Index total = task.steps + task.fed_back;
+    require(task.first_output >= 0 && task.first_output <= total, "first_output",
+            "0 ... " + std::to_string(total), task.first_output);
+    require_none(task.mask && task.lengths, "mask", "lengths");
+    for (Index b = 0; task.lengths && b < task.sequences; ++b)
+        require(task.lengths[b] >= 0 && task.lengths[b] <= task.steps, "lengths",
+                "0 ... " + std::to_string(task.steps), task.lengths[b]);
+    if (task.first_output > 0 && task.outputs == Outputs::all) {
+        require_none(task.mask, "first_output", "a mask");
+        network.architecture().require_forward("first_output", "they finish layer by layer");
     }
-    return runs;
+}
+
+template <class Real>
+void check_fed_back(const Network<Real>& network, const SequenceTask<Real>& task) {
+    if (task.fed_back == 0) return;
+    network.architecture().require_forward("generate", "an output is the next input");
+    require(network.output_size() == network.input_size(), "fed_back",
+            "outputs of the size of the inputs, " + std::to_string(network.input_size()),
+            network.output_size());
+    require(task.steps > 0, "steps", "at least 1 where outputs are fed back", task.steps);
+    require_none(task.lengths, "lengths", "outputs that are fed back");
+    require_none(task.mask, "mask", "outputs that are fed back");
+    require_none(task.hidden, "hidden", "outputs that are fed back");
+}
+
+template <class Real>
+void check(const Network<Real>& network, const SequenceTask<Real>& task, Index threads) {
+    require(threads >= 1, "threads", "at least 1", threads);
+    require(task.sequences >= 0, "sequences", "at least 0", task.sequences);
+    check_steps(network, task);
+    check_fed_back(network, task);
+    const bool all = task.outputs == Outputs::all;
+    const Index outputs = all ? task.steps + task.fed_back - task.first_output : 1;
+    check_view("x", task.x, task.sequences, task.steps > 0);
+    check_view("output", task.output, task.sequences, outputs > 0);
+}
+
+// --- who computes what ---
+
+// Ends a sort, which cannot be asked to return.
+struct Stopped {};
+
+template <class Real>
+std::vector<Index> count_real_steps(const SequenceTask<Real>& task, Poll& poll) {
+    constexpr Index kSteps = 4096;
+    std::vector<Index> counts(static_cast<std::size_t>(task.sequences));
+    const unsigned char* mask = task.mask;
+    for (Index& count : counts)
+        for (Index rest = task.steps; rest > 0;) {
+            const Index steps = std::min(kSteps, rest);
+            count += steps - std::count(mask, mask + steps, 0);
+            mask += steps;
+            rest -= steps;
+            if (!poll.go_on(steps)) return counts;
+        }
+    return counts;
+}
+
+// A sequence costs its steps, and one more for its beginning and end.
+template <class Real>
+double cost(const SequenceJob<Real>& job, Index position) {
+    return static_cast<double>(job.lengths ? job.length(position) : job.total_steps()) + 1;
+}
+
+template <class Real>
+double total_cost(const SequenceJob<Real>& job) {
+    if (!job.lengths) return static_cast<double>(job.task.sequences) * cost(job, 0);
+    double sum = 0;
+    for (Index i = 0; i < job.task.sequences; ++i) sum += cost(job, i);
+    return sum;
+}
+
+template <class Real>
+Team team_for(const SequenceJob<Real>& job, Index threads, Index shares) {
+    if (threads == 1) return Team(1);
+    const double work = total_cost(job) * static_cast<double>(work_of_step(job.network));
+    return Team(useful_threads(threads, shares, static_cast<Index>(std::min(work, 0x1p62))));
+}
+
+// Calls share(first, last) for positions of about the same cost, `parts` times.
+template <class Real, class Share>
+void for_each_share(const SequenceJob<Real>& job, Index parts, Share share) {
+    const Index count = job.task.sequences;
+    const double total = parts > 1 ? total_cost(job) : 0;
+    Index first = 0;
+    double sum = 0;
+    for (Index part = 1; part <= parts; ++part) {
+        const double until = total * static_cast<double>(part) / static_cast<double>(parts);
+        Index last = part == parts ? count : first;
+        for (; last < count && sum < until; ++last) sum += cost(job, last);
+        if (last > first) share(first, last);
+        first = last;
+    }
+}
+
+template <class Real>
+void run_in_stages(const SequenceJob<Real>& job, Index threads, Pause& pause) {
+    const Network<Real>& network = job.network;
+    const Index sequences = job.task.sequences;
+    const auto halves = static_cast<Index>(network.halves().size());
+    const bool pipelined = sequences < threads && job.task.fed_back == 0;
+    Team team = team_for(job, threads, pipelined ? sequences * halves : sequences);
+
+    // As many stages as there are threads for: a stage without one would be waited for.
+    const Index shares = std::min(team.size(), sequences);
+    const std::vector<HalfRange> stages =
+        split_halves(network, pipelined ? team.size() / shares : 1);
+    std::vector<std::unique_ptr<Channel<Real>>> channels;
+    std::vector<std::unique_ptr<Stage<Real>>> workers;
+    for_each_share(job, shares, [&](Index first, Index last) {
+        const auto bottom = workers.size();
+        Channel<Real>* below = nullptr;
+        Index capacity = kMost;
+        for (const HalfRange& range : stages) {
+            Channel<Real>* above = nullptr;
+            if (range.last < network.halves().size()) {
+                channels.push_back(std::make_unique<Channel<Real>>(
+                    kStageSteps * std::min(kGroup, last - first),
+                    padded<Real>(network.halves()[range.last - 1].hidden_size)));
+                above = channels.back().get();
+            }
+            workers.push_back(std::make_unique<Stage<Real>>(job, first, last, range, below, above));
+            capacity = std::min(capacity, workers.back()->capacity());
+            below = above;
+        }
+        for (auto i = bottom; i < workers.size(); ++i) workers[i]->set_capacity(capacity);
+    });
+    const auto work = [&](Index i) {
+        Poll poll(pause, i == 0);
+        workers[static_cast<std::size_t>(i)]->run(poll);
+    };
+    team.run(static_cast<Index>(workers.size()), work, pause);
+}
+
+template <class Real>
+void run_layerwise(const SequenceJob<Real>& job, Index threads, Pause& pause) {
+    Team team = team_for(job, threads, job.task.sequences);
+    std::vector<std::pair<Index, Index>> shares;
+    for_each_share(job, team.size(),
+                   [&](Index first, Index last) { shares.emplace_back(first, last); });
+    const auto work = [&](Index i) {
+        Poll poll(pause, i == 0);
+        const auto [first, last] = shares[static_cast<std::size_t>(i)];
+        run_layer_by_layer(job, first, last, poll);
+    };
+    team.run(static_cast<Index>(shares.size()), work, pause);
 }
 
 }  // namespace
 
-// Where two stages of one pipeline meet: chunks of states, which the lower layers put in and the
-// upper layers take out in turn.
 template <class Real>
-class Channel {
-  public:
-    Channel(Index columns, Index stride)
-        : stride_(stride),
-          chunk_(static_cast<std::size_t>(columns * stride)),
-          numbers_(kChunks * chunk_) {}
-
-    // Waits, but not beyond the deadline, until a chunk can be put in or taken out.
-    bool has_room(Clock::time_point deadline) {
-        return wait(deadline, [&] { return filled_ < kChunks; });
+void run_sequences(const Network<Real>& network, const SequenceTask<Real>& task, Index threads,
+                   Pause& pause) {
+    check(network, task, threads);
+    if (task.sequences == 0) return;
+    Poll poll(pause, true);
+    SequenceJob<Real> job{network, task, task.lengths};
+    std::vector<Index> real_steps, order;
+    if (task.mask) {
+        real_steps = count_real_steps(task, poll);
+        job.lengths = real_steps.data();
     }
-    bool has_chunk(Clock::time_point deadline) {
-        return wait(deadline, [&] { return filled_ > 0; });
-    }
-
-    void put(Columns<const Real> states, Index columns) {
-        std::copy_n(states.data, columns * stride_, chunk(put_++));
-        change(+1);
-    }
-    Columns<const Real> front() const { return {chunk(taken_), stride_}; }
-    void take() {
-        ++taken_;
-        change(-1);
-    }
-
-  private:
-    static constexpr std::size_t kChunks = 4;
-
-    template <class Condition>
-    bool wait(Clock::time_point deadline, Condition condition) {
-        std::unique_lock lock(mutex_);
-        return changed_.wait_until(lock, deadline, condition);
-    }
-    void change(int by) {
-        {
-            const std::lock_guard lock(mutex_);
-            filled_ += static_cast<std::size_t>(by);
+    if (job.lengths) {
+        const auto length = [&](Index b) {
+            if (!poll.go_on(4)) throw Stopped();
+            return job.lengths[b];
+        };
+        try {
+            order = longest_first(task.sequences, length);
+        } catch (const Stopped&) {
+            return;
         }
-        changed_.notify_one();
+        job.order = order.data();
     }
-    Real* chunk(std::size_t i) { return numbers_.data() + i % kChunks * chunk_; }
-    const Real* chunk(std::size_t i) const { return numbers_.data() + i % kChunks * chunk_; }
-
-    const Index stride_;
-    const std::size_t chunk_;  // numbers
-    AlignedVector<Real> numbers_;
-    std::size_t put_ = 0;    // chunks so far; the lower stage's own
-    std::size_t taken_ = 0;  // the upper stage's own
-    std::size_t filled_ = 0;
-    std::mutex mutex_;
-    std::condition_variable changed_;
-};
-
-// Advances the sequences [first, last) of the order, group after group. In a group the longest
-// sequences come first, so that those still running at any step are the first columns of its block.
-//
-// A worker with some of the layers is a stage of a pipeline: it takes its inputs from the stage
-// below, chunk by chunk, and hands its states to the stage above. All stages cut the sequences into
-// the same chunks, since that depends on the task alone.
-template <class Real>
-class Sequence<Real>::Worker {
-  public:
-    Worker(const Network<Real>& network, const SequenceTask<Real>& task, const Index* order,
-           Index first, Index last, Layers layers, Channel<Real>* below, Channel<Real>* above)
-        : network_(network),
-          task_(task),
-          order_(order),
-          group_(first),
-          last_(last),
-          total_steps_(task.steps + task.fed_back),
-          below_(below),
-          above_(above),
-          block_(network, columns(first, last), layers) {
-        inputs_.reserve(kGroup);
-        outputs_.reserve(kGroup);
-        begin_group();
-    }
-
-    static Index columns(Index first, Index last) {
-        return std::min(kGroup, std::max<Index>(1, last - first));
-    }
-
-    // False at the deadline, or if there is no chunk to take or no room for one until then.
-    bool advance(Clock::time_point deadline) {
-        while (group_ < last_) {
-            if (running_ > 0 && !advance_chunk(deadline)) return false;
-            if (running_ == 0) {
-                group_ = group_end();
-                begin_group();
-            }
-            if (Clock::now() >= deadline) break;
-        }
-        return group_ >= last_;
-    }
-
-  private:
-    Index group_end() const { return std::min(last_, group_ + kGroup); }
-    Index sequence(Index column) const {
-        return order_ ? order_[group_ + column] : group_ + column;
-    }
-    Index length(Index column) const {
-        return task_.lengths ? task_.lengths[sequence(column)] : total_steps_;
-    }
-    Index state_size() const { return network_.architecture().state_size(); }
-    Index output_size() const { return network_.architecture().output_size(); }
-
-    void begin_group() {
-        if (group_ >= last_) return;
-        time_ = 0;
-        running_ = group_end() - group_;
-        inputs_.clear();
-        outputs_.clear();
-        for (Index column = 0; column < running_; ++column) {
-            inputs_.push_back(task_.x.sequence(sequence(column)));
-            outputs_.push_back(task_.output.sequence(sequence(column)));
-            if (task_.state)
-                block_.set_state(column, task_.state + sequence(column) * state_size());
-            else
-                block_.reset(column);
-        }
-        finish_ended();
-    }
-
-    // A chunk is as many steps as fit, and ends where the next sequence does.
-    bool advance_chunk(Clock::time_point deadline) {
-        if (below_ && !below_->has_chunk(deadline)) return false;
-        if (above_ && !above_->has_room(deadline)) return false;
-        const bool feeding_back = time_ >= task_.steps;
-        const Index until = feeding_back ? time_ + 1 : std::min(task_.steps, length(running_ - 1));
-        Index steps = std::min(block_.steps_that_fit(running_), until - time_);
-        if (below_ || above_) steps = std::min(steps, kStageSteps);
-        if (below_) {
-            block_.advance(below_->front(), running_, steps);
-            below_->take();
-        } else if (running_ == 1 && !feeding_back) {
-            block_.advance({inputs_[0].row(time_), inputs_[0].step_stride, inputs_[0].stride},
-                           steps);
-        } else {
-            advance_columns(feeding_back, steps);
-        }
-        if (task_.hidden) keep_hidden(steps);
-        if (above_)
-            above_->put(block_.top(), running_ * steps);
-        else if (task_.outputs == Outputs::all)
-            keep_outputs(steps);
-        time_ += steps;
-        if (!above_ && task_.outputs == Outputs::last) keep_last_outputs(steps);
-        finish_ended();
-        return true;
-    }
-
-    void advance_columns(bool feeding_back, Index steps) {
-        for (Index column = 0; column < running_; ++column) {
-            const Rows<const Real>& x = inputs_[static_cast<std::size_t>(column)];
-            if (feeding_back)
-                block_.set_input(column, block_.output(column), 1);
-            else
-                for (Index t = 0; t < steps; ++t)
-                    block_.set_input(t * running_ + column, x.row(time_ + t), x.stride);
-        }
-        block_.advance(running_, steps);
-    }
-
-    void keep_hidden(Index steps) {
-        for (Index column = 0; column < running_; ++column)
-            for (Index t = 0; t < steps; ++t)
-                block_.hidden(t * running_ + column, hidden_row(column, time_ + t));
-    }
-
-    void keep_outputs(Index steps) {
-        const Index skipped = std::max<Index>(0, task_.first_output - time_);
-        if (skipped >= steps) return;
-        block_.read_out(skipped * running_, (steps - skipped) * running_);
-        for (Index column = 0; column < running_; ++column) {
-            const Rows<Real>& y = outputs_[static_cast<std::size_t>(column)];
-            for (Index t = skipped; t < steps; ++t)
-                block_.get_output((t - skipped) * running_ + column,
-                                  y.row(time_ + t - task_.first_output), y.stride);
-        }
-    }
-
-    void keep_last_outputs(Index steps) {
-        Index ended = 0;
-        while (ended < running_ && length(running_ - 1 - ended) == time_) ++ended;
-        if (ended == 0) return;
-        block_.read_out(steps * running_ - ended, ended);
-        for (Index i = 0; i < ended; ++i) {
-            const Rows<Real>& y = outputs_[static_cast<std::size_t>(running_ - ended + i)];
-            block_.get_output(i, y.data, y.stride);
-        }
-    }
-
-    // Completes what the sequences that end at this step leave behind; they are the last columns.
-    void finish_ended() {
-        while (running_ > 0 && length(running_ - 1) == time_) {
-            const Index column = --running_;
-            if (!above_) zero_padded_outputs(outputs_[static_cast<std::size_t>(column)]);
-            if (task_.hidden)
-                for (Index t = time_; t < total_steps_; ++t)
-                    block_.get_state(column, hidden_row(column, t));
-            if (task_.final_state)
-                block_.get_state(column, task_.final_state + sequence(column) * state_size());
-        }
-    }
-
-    void zero_padded_outputs(const Rows<Real>& y) {
-        if (task_.outputs == Outputs::last) {
-            if (time_ == 0) zero_row(output_size(), y.data, y.stride);
-        } else {
-            for (Index t = time_; t < total_steps_; ++t)
-                zero_row(output_size(), y.row(t), y.stride);
-        }
-    }
-
-    Real* hidden_row(Index column, Index step) const {
-        return task_.hidden + (sequence(column) * task_.steps + step) * state_size();
-    }
-
-    const Network<Real>& network_;
-    const SequenceTask<Real>& task_;
-    const Index* order_;
-    Index group_;  // its first sequence
-    const Index last_;
-    const Index total_steps_;
-    Index time_ = 0;                        // steps done by the group
-    Index running_ = 0;                     // sequences of the group that are not at their end
-    std::vector<Rows<const Real>> inputs_;  // of the group's sequences
-    std::vector<Rows<Real>> outputs_;
-    Channel<Real>* const below_;  // null: the task's own inputs
-    Channel<Real>* const above_;  // null: this stage gives the outputs
-    Block<Real> block_;
-};
-
-template <class Real>
-Sequence<Real>::Sequence(const Network<Real>& network, SequenceTask<Real> task, Index threads)
-    : task_(std::move(task)) {
-    if (task_.fed_back)
-        network.architecture().require_forward("generate", "an output is the next input");
-    if (task_.mask) count_real_steps();
-    if (task_.lengths) {
-        order_.resize(static_cast<std::size_t>(task_.sequences));
-        std::iota(order_.begin(), order_.end(), Index(0));
-        std::stable_sort(order_.begin(), order_.end(),
-                         [&](Index a, Index b) { return task_.lengths[a] > task_.lengths[b]; });
-    }
-    const Index shares = std::max<Index>(1, std::min(threads, task_.sequences));
-    if (task_.mask || !network.architecture().runs_forward())
-        share_layer_by_layer(network, shares);
+    if (pause.stopped()) return;
+    if (task.mask || !network.architecture().runs_forward())
+        run_layerwise(job, threads, pause);
     else
-        share_steps(network, shares, threads);
+        run_in_stages(job, threads, pause);
 }
 
-template <class Real>
-void Sequence<Real>::share_steps(const Network<Real>& network, Index shares, Index threads) {
-    const std::vector<Layers> stages =
-        split_layers(network.architecture(), task_.fed_back ? 1 : threads / shares);
-    Index first = 0;
-    for (Index share = 0; share < shares; ++share) {
-        const Index last = share_end(first, shares - share);
-        Channel<Real>* below = nullptr;
-        for (const Layers& layers : stages) {
-            Channel<Real>* above = nullptr;
-            if (layers.last < network.layers().size()) {
-                channels_.push_back(std::make_unique<Channel<Real>>(
-                    kStageSteps * Worker::columns(first, last),
-                    padded<Real>(network.architecture().layers[layers.last - 1].hidden_size)));
-                above = channels_.back().get();
-            }
-            workers_.push_back(std::make_unique<Worker>(network, task_,
-                                                        order_.empty() ? nullptr : order_.data(),
-                                                        first, last, layers, below, above));
-            below = above;
-        }
-        first = last;
-    }
-}
-
-template <class Real>
-Sequence<Real>::~Sequence() = default;
-
-template <class Real>
-void Sequence<Real>::count_real_steps() {
-    for (Index b = 0; b < task_.sequences; ++b) {
-        const unsigned char* row = task_.mask + b * task_.steps;
-        real_steps_.push_back(task_.steps - std::count(row, row + task_.steps, 0));
-    }
-    task_.lengths = real_steps_.data();
-}
-
-template <class Real>
-void Sequence<Real>::share_layer_by_layer(const Network<Real>& network, Index shares) {
-    const Index* order = order_.empty() ? nullptr : order_.data();
-    for (Index share = 0, first = 0; share < shares; ++share) {
-        const Index last = share_end(first, shares - share);
-        layerwise_.push_back(
-            std::make_unique<LayerwiseWorker<Real>>(network, task_, order, first, last));
-        first = last;
-    }
-}
-
-// Where the first of `shares` equal shares of the work from `first` on ends: a sequence costs its
-// length, and one more for its beginning and end.
-template <class Real>
-Index Sequence<Real>::share_end(Index first, Index shares) const {
-    const Index rest = task_.sequences - first;
-    if (order_.empty()) return first + (rest + shares - 1) / shares;
-    const auto cost = [&](Index i) {
-        return task_.lengths[order_[static_cast<std::size_t>(i)]] + 1;
-    };
-    Index total = 0;
-    for (Index i = first; i < task_.sequences; ++i) total += cost(i);
-    Index end = first;
-    for (Index sum = 0; end < task_.sequences && sum < (total + shares - 1) / shares; ++end)
-        sum += cost(end);
-    return end;
-}
-
-template <class Real>
-bool Sequence<Real>::work(std::size_t worker, Clock::time_point deadline) {
-    return layerwise_.empty() ? workers_[worker]->advance(deadline)
-                              : layerwise_[worker]->advance(deadline);
-}
-
-template <class Real>
-bool Sequence<Real>::advance(Clock::duration budget) {
-    const Clock::time_point deadline = Clock::now() + budget;
-    const std::size_t workers = workers_.size() + layerwise_.size();
-    std::vector<char> done(workers);
-    std::vector<std::thread> threads;
-    threads.reserve(workers);
-    try {
-        while (threads.size() + 1 < workers) {
-            const std::size_t i = threads.size() + 1;
-            threads.emplace_back([&, i] { done[i] = work(i, deadline); });
-        }
-    } catch (const std::system_error&) {  // no more threads to be had: the same bits, later
-    }
-    const std::size_t rest = threads.size() + 1;
-    done[0] = work(0, deadline);
-    for (std::thread& thread : threads) thread.join();
-    for (std::size_t i = rest; i < workers; ++i) done[i] = work(i, deadline);
-    return std::all_of(done.begin(), done.end(), [](char d) { return d != 0; });
-}
-
-template class Sequence<float>;
-template class Sequence<double>;
+template void run_sequences(const Network<float>&, const SequenceTask<float>&, Index, Pause&);
+template void run_sequences(const Network<double>&, const SequenceTask<double>&, Index, Pause&);
 
 }  // namespace elman

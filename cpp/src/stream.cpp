@@ -1,23 +1,36 @@
 #include "elman/stream.hpp"
 
 #include <algorithm>
+#include <limits>
+#include <stdexcept>
 #include <utility>
 #include <vector>
 
 #include "block.hpp"
 
 namespace elman {
+namespace {
 
 template <class Real>
-Stream<Real>::Stream(std::shared_ptr<const Network<Real>> network) : network_(std::move(network)) {
-    network_->architecture().require_forward("stream", "a stream does not know the future");
-    block_ = std::make_unique<Block<Real>>(*network_, 1);
+std::unique_ptr<Block<Real>> block_of(const Network<Real>* network) {
+    if (!network) throw std::invalid_argument("network: expected one, got null");
+    network->architecture().require_forward("stream", "a stream does not know the future");
+    const HalfRange all{0, network->halves().size()};
+    return std::make_unique<Block<Real>>(*network, all, 1, std::numeric_limits<Index>::max());
+}
+
+}  // namespace
+
+template <class Real>
+Stream<Real>::Stream(std::shared_ptr<const Network<Real>> network)
+    : network_(std::move(network)), block_(block_of(network_.get())) {
+    reset();
 }
 
 template <class Real>
 Stream<Real>::Stream(const Stream& other)
-    : network_(other.network_), block_(std::make_unique<Block<Real>>(*network_, 1)) {
-    std::vector<Real> state(static_cast<std::size_t>(network_->architecture().state_size()));
+    : network_(other.network_), block_(block_of(network_.get())) {
+    std::vector<Real> state(static_cast<std::size_t>(network_->state_size()));
     other.get_state(state.data());
     set_state(state.data());
 }
@@ -26,26 +39,26 @@ template <class Real>
 Stream<Real>::~Stream() = default;
 
 template <class Real>
-void Stream<Real>::step(const Real* x, Real* y) noexcept {
-    block_->step(x, 1, y, 1);
+void Stream<Real>::step(const Real* x, Index x_stride, Real* y, Index y_stride) noexcept {
+    block_->step(x, x_stride, y, y_stride);
 }
 
 template <class Real>
-void Stream<Real>::step(Rows<const Real> x, Rows<Real> y) noexcept {
-    block_->step(x.data, x.stride, y.data, y.stride);
-}
-
-template <class Real>
-void Stream<Real>::run(Rows<const Real> x, Rows<Real> y, Index steps) noexcept {
-    while (steps > 0) {
-        const Index n = std::min(steps, block_->steps_that_fit(1));
-        block_->advance(x, n);
-        block_->read_out(0, n);
-        for (Index t = 0; t < n; ++t) block_->get_output(t, y.row(t), y.stride);
-        x.data = x.row(n);
-        y.data = y.row(n);
-        steps -= n;
+Index Stream<Real>::run(Rows<const Real> x, Rows<Real> y, Index steps, Pause& pause) noexcept {
+    Block<Real>& block = *block_;
+    const Index work = work_of_step(*network_);
+    Index done = 0;
+    while (done < steps && !pause.stopped()) {
+        const Index n = std::min(steps - done, block.capacity());
+        block.advance(read_inputs(network_->input_scaling(), &x, done, 1, n, block.inputs(),
+                                  network_->input_size()),
+                      1, n);
+        block.outputs().read_out(block.states(), n);
+        for (Index t = 0; t < n; ++t) block.outputs().write(t, y.row(done + t), y.stride);
+        done += n;
+        pause.worked(n * work);
     }
+    return done;
 }
 
 template <class Real>
@@ -55,12 +68,12 @@ void Stream<Real>::get_state(Real* state) const noexcept {
 
 template <class Real>
 void Stream<Real>::set_state(const Real* state) noexcept {
-    block_->set_state(0, state);
+    block_->start(1, [=](Index) { return state; });
 }
 
 template <class Real>
 void Stream<Real>::reset() noexcept {
-    block_->reset(0);
+    block_->start(1, [](Index) { return nullptr; });
 }
 
 template class Stream<float>;

@@ -2,10 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
+#include <stdexcept>
+#include <string>
 #include <utility>
 
 #include "backpropagation.hpp"
-#include "kernel_tables.hpp"
+#include "examples.hpp"
+#include "start_state.hpp"
 
 namespace elman {
 namespace {
@@ -17,9 +21,74 @@ Index longest_of(const Examples<Real>& examples, const Index* sequences, Index c
     return longest;
 }
 
+// The truncation of a minibatch, if it is walked through in windows; else none.
 template <class Real>
-bool in_windows(const Examples<Real>& examples, Truncation truncation) {
-    return truncation.every > 0 && examples.outputs == Outputs::all;
+Truncation windows_of(const Examples<Real>& examples, Truncation truncation) {
+    return examples.outputs == Outputs::all ? truncation : Truncation{};
+}
+
+// At least one: a minibatch without a step is an update without weight.
+Index count_windows(Index longest, Truncation windows) {
+    return windows.every == 0 || longest == 0 ? 1 : 1 + (longest - 1) / windows.every;
+}
+
+// A window, and after which of its steps the next one begins: the last step, if it is the last.
+struct Place {
+    Window window;
+    Index next = 0;
+    bool last = true;
+};
+
+Place place_of(Index index, Index longest, Truncation windows) {
+    Place place;
+    if (windows.every == 0) {
+        place.window.last = place.next = longest;
+        return place;
+    }
+    const Index step = index * windows.every;  // where its errors begin
+    const Index overlap = windows.steps - windows.every;
+    const Index first = std::max<Index>(0, step - overlap);
+    place.last = longest - step <= windows.every;
+    place.window.first = first;
+    place.window.last = place.last ? longest : step + windows.every;
+    place.window.errors_from = step - first;
+    place.next =
+        place.last ? longest - first : std::max<Index>(0, step + windows.every - overlap) - first;
+    return place;
+}
+
+// The steps of some sequences that one update is made of.
+template <class Real>
+BatchTask<Real> batch_of(const TrainingTask<Real>& task, const Index* sequences, Index count,
+                         const Place& place) {
+    BatchTask<Real> batch(task.examples);
+    batch.sequences = sequences;
+    batch.count = count;
+    batch.window = place.window;
+    batch.kept_step = place.next;
+    if (!windows_of(task.examples, task.truncation).every) batch.truncation = task.truncation;
+    return batch;
+}
+
+template <class Real>
+Real* data_of(std::vector<Real>& v) {
+    return v.empty() ? nullptr : v.data();
+}
+
+template <class Real>
+void check(const TrainingTask<Real>& task, const Architecture& architecture) {
+    check_at_least("count", 0, task.count);
+    check_at_least("batch_size", 1, task.batch_size);
+    check_at_least("threads", 1, task.threads);
+    if (!task.sequences && task.count > 0)
+        throw std::invalid_argument("sequences: expected indices, got none");
+    check(task.truncation);
+    check(task.examples, architecture, task.sequences, task.count);
+    const Index updates =
+        updates_of(task.examples, task.sequences, task.count, task.batch_size, task.truncation);
+    if (task.updates != updates || (!task.learning_rates && updates > 0))
+        throw std::invalid_argument("learning_rates: expected " + std::to_string(updates) +
+                                    ", got " + std::to_string(task.updates));
 }
 
 }  // namespace
@@ -27,128 +96,180 @@ bool in_windows(const Examples<Real>& examples, Truncation truncation) {
 template <class Real>
 Index updates_of(const Examples<Real>& examples, const Index* sequences, Index count,
                  Index batch_size, Truncation truncation) {
-    if (!in_windows(examples, truncation)) return (count + batch_size - 1) / batch_size;
+    check_at_least("batch_size", 1, batch_size);
+    check(truncation);
+    const Truncation windows = windows_of(examples, truncation);
     Index updates = 0;
-    for (Index first = 0; first < count; first += batch_size) {
+    for (Index first = 0; first < count;) {
         const Index some = std::min(batch_size, count - first);
-        const Index longest = longest_of(examples, sequences + first, some);
-        updates += (longest + truncation.every - 1) / truncation.every;
+        updates += count_windows(longest_of(examples, sequences + first, some), windows);
+        first += some;
     }
     return updates;
 }
 
+// What a pass over the examples has come to.
+template <class Real>
+struct Trainer<Real>::Progress {
+    Team team;
+    Pause& pause;
+    Losses done;
+    Index update = 0;
+
+    double next_rate(const TrainingTask<Real>& task) {
+        if (update >= task.updates)
+            throw std::logic_error("learning_rates: expected one for each update");
+        return task.learning_rates[update++];
+    }
+};
+
+template <class Real>
+struct Trainer<Real>::Minibatch {
+    const Index* sequences;
+    Index count;
+    std::vector<Real> states;  // (count, S), where the window begins; empty: at the initial state
+    Place place{};             // of the window
+};
+
 template <class Real>
 Trainer<Real>::Trainer(const Network<Real>& network, TrainerSettings settings)
-    : network_(network.parameters()),
+    : start_(network.parameters()),
       isa_(network.isa()),
       settings_(settings),
       kernels_(network.kernels()),
-      weights_(network.architecture(), kernels_),
-      trained_(weights_.initial_state() && !settings.train_initial_state
-                   ? weights_.offset(weights_.initial_state())
-                   : weights_.size()),
+      layout_(network.layout()),
+      weights_(network.arena(), network.arena() + layout_.size()),
+      trained_(layout_.initial_state() && !settings.train_initial_state ? *layout_.initial_state()
+                                                                        : layout_.size()),
       backpropagation_(std::make_unique<Backpropagation<Real>>(
-          Model<Real>{network_.architecture(),
-                      kernels_,
-                      weights_,
-                      {network_.find("input_shift"), network_.find("input_scale")},
-                      {network_.find("output_shift"), network_.find("output_scale")}})),
+          Model<Real>(start_, kernels_, layout_, weights_.data()))),
       optimizer_(settings.optimizer, trained_) {
-    weights_.pack(network_);
+    check_trainable(network.architecture());
+    if (settings.clip_value) check_positive("clip_value", *settings.clip_value);
+    if (settings.clip_norm) check_positive("clip_norm", *settings.clip_norm);
 }
 
 template <class Real>
 Trainer<Real>::~Trainer() = default;
 
 template <class Real>
-bool Trainer<Real>::advance(TrainingTask<Real>& task, std::chrono::steady_clock::duration budget) {
-    using Clock = std::chrono::steady_clock;
-    const Clock::time_point deadline = Clock::now() + budget;
-    const Index state_size = network_.architecture().state_size();
-    if (task.carry && carried_.empty()) {
-        const Real* initial = network_.find("initial_state");
-        for (Index b = 0; b < task.examples.sequences; ++b)
-            for (Index i = 0; i < state_size; ++i)
-                carried_.push_back(task.examples.state ? task.examples.state[b * state_size + i]
-                                   : initial           ? initial[i]
-                                                       : Real(0));
+Losses Trainer<Real>::train(const TrainingTask<Real>& task, Pause& pause) {
+    const Architecture& a = start_.architecture();
+    check(task, a);
+    if (task.carry) begin_carried(task.examples);
+    const Index largest = std::min(task.batch_size, task.count);
+    const double steps = static_cast<double>(task.count) * static_cast<double>(task.examples.steps);
+    Progress progress{
+        Team(useful_threads(task.threads, leaves_of(largest), work_of(steps, a, true))),
+        pause,
+        {},
+        0};
+    progress.done.losses.reserve(static_cast<std::size_t>(task.updates));
+    progress.done.weights.reserve(static_cast<std::size_t>(task.updates));
+    for (Index first = 0; first < task.count;) {
+        const Index count = std::min(task.batch_size, task.count - first);
+        if (!train(task, task.sequences + first, count, progress)) break;
+        first += count;
     }
-    while (task.done < task.count) {
-        if (!task.losses.empty() && !std::isfinite(task.losses.back())) return true;
-        update(task);
-        // Tiny updates are faster than the clock.
-        if (task.losses.size() % 16 == 0 || weights_.size() > 1024)
-            if (Clock::now() >= deadline) break;
-    }
-    return task.done >= task.count;
+    return std::move(progress.done);
 }
 
-// One window of one minibatch.
+// One minibatch, window after window; whether to go on.
 template <class Real>
-void Trainer<Real>::update(TrainingTask<Real>& task) {
-    const Examples<Real>& examples = task.examples;
-    const auto state_size = static_cast<std::size_t>(network_.architecture().state_size());
-    const Index* sequences = task.sequences + task.done;
-    const Index count = std::min(task.batch_size, task.count - task.done);
-    const Index longest = longest_of(examples, sequences, count);
-    const bool windows = in_windows(examples, task.truncation);
-    const auto [steps, every] = task.truncation;
-
-    const auto first_of = [&](Index step) { return std::max<Index>(0, step + every - steps); };
-    const Index first = windows ? first_of(task.step) : 0;
-    const Index last = windows ? std::min(longest, task.step + every) : longest;
-    const bool ends = last == longest;
-    const Window window{first, last, windows ? task.step - first : 0};
-
-    if (task.step == 0) {  // of the minibatch
-        task.states.clear();
-        const Real* from = task.carry ? carried_.data() : examples.state;
-        for (Index i = 0; from && i < count; ++i) {
-            const Real* row = from + sequences[i] * static_cast<Index>(state_size);
-            task.states.insert(task.states.end(), row, row + state_size);
-        }
+bool Trainer<Real>::train(const TrainingTask<Real>& task, const Index* sequences, Index count,
+                          Progress& progress) {
+    const Index longest = longest_of(task.examples, sequences, count);
+    const Truncation windows = windows_of(task.examples, task.truncation);
+    Minibatch batch{sequences, count, start_of(task, sequences, count)};
+    for (Index i = 0; i < count_windows(longest, windows); ++i) {
+        batch.place = place_of(i, longest, windows);
+        if (!update(task, batch, progress)) return false;
     }
-    const Index kept = ends ? last - first : first_of(task.step + every) - first;
-    const bool keep = ends ? task.carry : kept > 0;
-    std::vector<Real> kept_states(keep ? static_cast<std::size_t>(count) * state_size : 0);
-    std::vector<Real> state_gradients(settings_.train_initial_state && task.states.empty()
-                                          ? static_cast<std::size_t>(count) * state_size
-                                          : 0);
-    const auto data = [](std::vector<Real>& v) { return v.empty() ? nullptr : v.data(); };
+    return true;
+}
 
-    const double weight = sum_of_weights(examples, sequences, count, window);
+// The states that a minibatch begins with; none if that is the network's initial state.
+template <class Real>
+std::vector<Real> Trainer<Real>::start_of(const TrainingTask<Real>& task, const Index* sequences,
+                                          Index count) const {
+    const Index state_size = start_.architecture().state_size();
+    const Real* from = task.carry ? carried_.data() : task.examples.state;
+    if (!from) return {};
+    std::vector<Real> states(static_cast<std::size_t>(count * state_size));
+    for (Index i = 0; i < count; ++i)
+        std::copy_n(from + sequences[i] * state_size, state_size, states.data() + i * state_size);
+    return states;
+}
+
+// One window of one minibatch; whether to go on.
+template <class Real>
+bool Trainer<Real>::update(const TrainingTask<Real>& task, Minibatch& batch, Progress& progress) {
+    const Place& place = batch.place;
+    const bool keep = place.last ? task.carry : place.next > 0;
+    const auto numbers = static_cast<std::size_t>(batch.count * start_.architecture().state_size());
+    std::vector<Real> kept(keep ? numbers : 0);
+    std::vector<Real> state_gradients(
+        settings_.train_initial_state && batch.states.empty() ? numbers : 0);
+    const double weight = sum_of_weights(task.examples, batch.sequences, batch.count, place.window);
     double loss = 0;
-    if (weight > 0 || keep)
-        loss = backpropagation_->run(
-            {examples, sequences, count, window, data(task.states), weight > 0 ? weight : 1.0,
-             windows ? Truncation{} : task.truncation, weight > 0, data(state_gradients), kept,
-             data(kept_states)},
-            task.threads);
+    if (weight > 0 || keep) {
+        BatchTask<Real> window = batch_of(task, batch.sequences, batch.count, place);
+        window.states = data_of(batch.states);
+        window.normalizer = weight > 0 ? weight : 1;
+        window.with_gradients = weight > 0;
+        window.state_gradients = data_of(state_gradients);
+        window.kept_states = data_of(kept);
+        loss = backpropagation_->run(window, progress.team, progress.pause);
+    }
+    progress.pause.worked(trained_ + batch.count);
+    if (progress.pause.stopped()) return false;
+
+    const double rate = progress.next_rate(task);
     if (weight > 0 && std::isfinite(loss)) {
         Real* gradients = backpropagation_->gradients();
         clip(gradients);
-        optimizer_.update(weights_.data(), gradients, task.learning_rates[task.losses.size()]);
+        optimizer_.update(weights_.data(), gradients, rate);
     }
-    task.losses.push_back(loss);
-    task.weights.push_back(weight);
+    progress.done.losses.push_back(loss);
+    progress.done.weights.push_back(weight);
+    if (keep && place.last) carry(batch, kept);
+    if (keep && !place.last) batch.states = std::move(kept);
+    return std::isfinite(loss);
+}
 
-    if (keep && ends) {
-        for (Index i = 0; i < count; ++i)
-            std::copy_n(kept_states.data() + static_cast<std::size_t>(i) * state_size, state_size,
-                        carried_.data() + static_cast<std::size_t>(sequences[i]) * state_size);
-    } else if (keep) {
-        task.states = std::move(kept_states);
+template <class Real>
+void Trainer<Real>::begin_carried(const Examples<Real>& examples) {
+    const Index state_size = start_.architecture().state_size();
+    const auto numbers = static_cast<std::size_t>(examples.sequences * state_size);
+    if (!carried_.empty()) {
+        if (carried_.size() == numbers) return;
+        throw std::invalid_argument(
+            "carry: expected " + std::to_string(static_cast<Index>(carried_.size()) / state_size) +
+            " sequences, whose states were carried so far, got " +
+            std::to_string(examples.sequences));
     }
-    task.step = ends ? 0 : task.step + every;
-    if (ends) task.done += count;
+    const Real* initial = start_.find("initial_state");
+    std::vector<Real> states(numbers);
+    for (Index b = 0; b < examples.sequences; ++b)
+        start_state(examples.state ? examples.state + b * state_size : nullptr, initial, 0,
+                    state_size, states.data() + b * state_size);
+    carried_ = std::move(states);
+}
+
+// Where the sequences of a minibatch ended is where they begin the next time.
+template <class Real>
+void Trainer<Real>::carry(const Minibatch& batch, const std::vector<Real>& states) {
+    const Index state_size = start_.architecture().state_size();
+    for (Index i = 0; i < batch.count; ++i)
+        std::copy_n(states.data() + i * state_size, state_size,
+                    carried_.data() + batch.sequences[i] * state_size);
 }
 
 template <class Real>
 void Trainer<Real>::clip(Real* gradients) const {
     if (settings_.clip_value) {
         const Real most = static_cast<Real>(*settings_.clip_value);
-        for (Index i = 0; i < trained_; ++i)
-            gradients[i] = gradients[i] > most ? most : gradients[i] < -most ? -most : gradients[i];
+        for (Index i = 0; i < trained_; ++i) gradients[i] = std::clamp(gradients[i], -most, most);
     }
     if (!settings_.clip_norm) return;
     const double scale = *settings_.clip_norm / (norm(gradients) + 1e-6);
@@ -162,43 +283,42 @@ template <class Real>
 double Trainer<Real>::norm(const Real* gradients) const {
     double sum = 0;
     AlignedVector<Real> rows;
-    const auto add_matrix = [&](const PackedMatrix<Real>& W) {
-        rows.assign(static_cast<std::size_t>(kernels_.packed_size(W.rows, 1)), Real(0));
-        kernels_.square_rows(W, gradients + weights_.offset(W.panels), rows.data());
-        for (Index r = 0; r < W.rows; ++r) sum += rows[static_cast<std::size_t>(r)];
-    };
-    const auto add_vector = [&](const Real* piece, Index size) {
-        const Real* g = gradients + weights_.offset(piece);
-        for (Index i = 0; i < size; ++i) sum += static_cast<double>(g[i]) * g[i];
-    };
-    for (const auto& layer : weights_.layers()) {
-        add_matrix(layer.input);
-        add_matrix(layer.recurrent);
-        add_vector(layer.bias, layer.recurrent.rows);
+    for (const Piece& piece : layout_.pieces()) {
+        const Real* g = gradients + piece.offset;
+        if (piece.offset >= trained_) break;  // the initial state is the last one
+        if (piece.vector) {
+            for (Index i = 0; i < piece.rows; ++i) sum += static_cast<double>(g[i]) * g[i];
+            continue;
+        }
+        rows.assign(static_cast<std::size_t>(padded<Real>(piece.rows)), Real(0));
+        kernels_.square_rows(packed_matrix(g, piece.rows, piece.cols), g, rows.data());
+        for (Index r = 0; r < piece.rows; ++r) sum += rows[static_cast<std::size_t>(r)];
     }
-    if (const auto* readout = weights_.readout()) {
-        add_matrix(readout->input);
-        add_vector(readout->bias, readout->input.rows);
-    }
-    if (settings_.train_initial_state && weights_.initial_state())
-        add_vector(weights_.initial_state(), network_.architecture().state_size());
     return std::sqrt(sum);
 }
 
 template <class Real>
-double Trainer<Real>::loss(const Examples<Real>& examples, Index threads) {
-    std::vector<Index> sequences(static_cast<std::size_t>(examples.sequences));
-    for (Index b = 0; b < examples.sequences; ++b) sequences[static_cast<std::size_t>(b)] = b;
-    return backpropagation_->run(
-        {examples, sequences.data(), examples.sequences, Window{0, examples.steps, 0},
-         examples.state, total_weight(examples), Truncation{}, false, nullptr, 0, nullptr},
-        threads);
+double Trainer<Real>::loss(const Examples<Real>& examples, Index threads, Pause& pause) {
+    const Architecture& a = start_.architecture();
+    elman::check(examples, a, nullptr, examples.sequences);
+    check_at_least("threads", 1, threads);
+    const std::vector<Index> sequences = all_sequences(examples.sequences);
+    BatchTask<Real> task(examples);
+    task.sequences = sequences.data();
+    task.count = examples.sequences;
+    task.window.last = examples.steps;
+    task.states = examples.state;
+    task.normalizer = total_weight(examples);
+    double steps = 0;
+    for (Index b : sequences) steps += static_cast<double>(examples.length(b));
+    Team team(useful_threads(threads, leaves_of(task.count), work_of(steps, a, false)));
+    return backpropagation_->run(task, team, pause);
 }
 
 template <class Real>
 Parameters<Real> Trainer<Real>::parameters() const {
-    Parameters<Real> parameters = network_;
-    weights_.unpack(weights_.data(), parameters);
+    Parameters<Real> parameters = start_;
+    layout_.unpack(weights_.data(), parameters);
     return parameters;
 }
 
@@ -206,10 +326,10 @@ template <class Real>
 typename Trainer<Real>::State Trainer<Real>::state() const {
     State state{{parameters()}, carried_, optimizer_.updates()};
     for (const AlignedVector<Real>& moment : optimizer_.moments()) {
-        AlignedVector<Real> whole(static_cast<std::size_t>(weights_.size()));
-        std::copy(moment.begin(), moment.end(), whole.begin());
-        Parameters<Real> unpacked(network_.architecture());
-        weights_.unpack(whole.data(), unpacked);
+        AlignedVector<Real> arena = layout_.zeros();
+        std::copy(moment.begin(), moment.end(), arena.begin());
+        Parameters<Real> unpacked(start_.architecture());
+        layout_.unpack(arena.data(), unpacked);
         state.arenas.push_back(std::move(unpacked));
     }
     return state;
@@ -217,14 +337,37 @@ typename Trainer<Real>::State Trainer<Real>::state() const {
 
 template <class Real>
 void Trainer<Real>::restore(const State& state) {
-    for (std::size_t i = 1; i < state.arenas.size(); ++i) {
-        weights_.pack(state.arenas[i]);
-        AlignedVector<Real>& moment = optimizer_.moments()[i - 1];
-        std::copy_n(weights_.data(), trained_, moment.begin());
+    const auto require = [](const char* argument, Index expected, Index found) {
+        if (expected != found)
+            throw std::invalid_argument(std::string(argument) + ": expected " +
+                                        std::to_string(expected) + ", got " +
+                                        std::to_string(found));
+    };
+    const auto count = static_cast<Index>(optimizer_.moments().size());
+    require("arenas", 1 + count, static_cast<Index>(state.arenas.size()));
+    for (const Parameters<Real>& arena : state.arenas)
+        require("numbers of an arena", start_.size(), arena.size());
+    const auto carried = static_cast<Index>(state.carried.size());
+    if (carried % start_.architecture().state_size() != 0)
+        throw std::invalid_argument("carried: expected whole states, got " +
+                                    std::to_string(carried) + " numbers");
+    if (state.updates < 0 || state.updates > Optimizer<Real>::kMostUpdates)
+        throw std::invalid_argument("updates: expected 0 to 2^53, got " +
+                                    std::to_string(state.updates));
+
+    std::vector<AlignedVector<Real>> arenas;
+    for (const Parameters<Real>& arena : state.arenas) {
+        arenas.push_back(layout_.zeros());
+        layout_.pack(arena, arenas.back().data());
     }
-    weights_.pack(state.arenas[0]);
-    carried_ = state.carried;
-    optimizer_.set_updates(state.updates);
+    std::vector<AlignedVector<Real>> moments(std::make_move_iterator(arenas.begin() + 1),
+                                             std::make_move_iterator(arenas.end()));
+    for (AlignedVector<Real>& moment : moments) moment.resize(static_cast<std::size_t>(trained_));
+    std::vector<Real> states = state.carried;
+    // Nothing is thrown from here on.
+    std::copy(arenas[0].begin(), arenas[0].end(), weights_.begin());
+    optimizer_.restore(std::move(moments), state.updates);
+    carried_ = std::move(states);
 }
 
 template Index updates_of(const Examples<float>&, const Index*, Index, Index, Truncation);

@@ -266,7 +266,7 @@ double exact_clip(double x) {
 std::vector<Case> cases_of(const elman::Kernels<float>& kernels) {
     const auto elementwise = [&kernels](Function function, bool faded = false) {
         return [&kernels, function, faded](Block& block) {
-            kernels.apply({function, faded}, {block.values, 0}, kBlock, 1);
+            kernels.apply(function, faded, {block.values, 0}, kBlock, 1);
         };
     };
     const auto general = [&kernels](Function function, double alpha = 0, double beta = 0,
@@ -276,7 +276,7 @@ std::vector<Case> cases_of(const elman::Kernels<float>& kernels) {
         activation.beta = beta;
         activation.clip = clip;
         return [&kernels, activation](Block& block) {
-            kernels.apply(elman::elementwise(activation, false), {block.values, 0}, kBlock, 1);
+            kernels.apply(activation, false, {block.values, 0}, kBlock, 1);
         };
     };
     const auto softmax_with_zero = [&kernels](Block& block) {

@@ -32,8 +32,9 @@ void test(const elman::Architecture& shape, elman::Isa isa, Index steps, const s
         for (Index t = 0; t < steps; ++t) stream.step(x.data(), y.data());
     });
     const long by_runs = allocations_of([&] {
+        elman::Pause pause;
         for (Index t = 0; t < steps; t += kChunk)
-            stream.run({x.data(), inputs, 1}, {y.data(), outputs, 1}, kChunk);
+            stream.run({x.data(), inputs, 1}, {y.data(), outputs, 1}, kChunk, pause);
     });
     const long by_state = allocations_of([&] {
         stream.get_state(state.data());

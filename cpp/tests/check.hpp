@@ -34,7 +34,7 @@ void fill(elman::Parameters<Real>& parameters, const std::string& name, Value va
     }
 }
 
-// The architecture that has everything: two layers, units, an initial state and a softmax.
+// The architecture that has everything: two layers, scaling, an initial state and a softmax.
 inline elman::Architecture everything() {
     elman::Architecture shape;
     shape.input_size = 3;
@@ -50,7 +50,8 @@ template <class Real>
 std::shared_ptr<const elman::Network<Real>> random_network(const elman::Architecture& shape,
                                                            elman::Isa isa) {
     elman::Parameters<Real> parameters(shape);
-    initialize(parameters, elman::Uniform{}, 1990);
+    elman::Pause pause;
+    initialize(parameters, elman::Uniform{}, 1990, pause);
     for (const char* name :
          {"initial_state", "input_shift", "input_scale", "output_shift", "output_scale"})
         fill(parameters, name, [](elman::Index, elman::Index) { return 0.5; });

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "elman/initialization.hpp"
+#include "elman/stream.hpp"
 #include "elman/trainer.hpp"
 
 namespace {
@@ -79,8 +80,9 @@ std::vector<Real> inputs(Index count) {
 // The outputs and last states of a batch, then the outputs of a stream of its first sequence.
 template <class Real>
 std::vector<Real> results(const Architecture& a, Isa isa, Index sequences) {
+    Pause pause;
     Parameters<Real> parameters(a);
-    initialize(parameters, Uniform{}, 7);
+    initialize(parameters, Uniform{}, 7, pause);
     const auto network = std::make_shared<const Network<Real>>(std::move(parameters), isa);
     const std::vector<Real> x = inputs<Real>(sequences * kSteps * a.input_size);
     const Index outputs = sequences * kSteps * a.output_size();
@@ -93,9 +95,7 @@ std::vector<Real> results(const Architecture& a, Isa isa, Index sequences) {
     task.x = {x.data(), {sequences}, {kSteps * a.input_size}, a.input_size, 1};
     task.output = {all.data(), {sequences}, {kSteps * a.output_size()}, a.output_size(), 1};
     task.final_state = all.data() + outputs;
-    Sequence<Real> sequence(*network, task, 1);
-    while (!sequence.advance(std::chrono::hours(1))) {
-    }
+    run_sequences(*network, task, 1, pause);
     Stream<Real> stream(network);
     Real* y = all.data() + outputs + sequences * a.state_size();
     for (Index t = 0; t < kSteps; ++t)
@@ -106,8 +106,9 @@ std::vector<Real> results(const Architecture& a, Isa isa, Index sequences) {
 // The loss and gradients of a batch, and the parameters after some updates.
 template <class Real>
 std::vector<Real> trained(const Architecture& a, Isa isa, Index sequences, Method method) {
+    Pause pause;
     Parameters<Real> parameters(a);
-    initialize(parameters, Uniform{}, 7);
+    initialize(parameters, Uniform{}, 7, pause);
     const Network<Real> network(std::move(parameters), isa);
     const std::vector<Real> x = inputs<Real>(sequences * kSteps * a.input_size);
     const std::vector<Real> y = inputs<Real>(sequences * kSteps * a.output_size());
@@ -127,7 +128,7 @@ std::vector<Real> trained(const Architecture& a, Isa isa, Index sequences, Metho
         examples.loss = Loss::cross_entropy;
         examples.classes = classes.data();
     }
-    const auto gradients = loss_and_gradients(network, examples, {}, {}, 1);
+    const auto gradients = loss_and_gradients(network, examples, {}, {}, 1, pause);
     std::vector<Real> all{static_cast<Real>(gradients.loss)};
     const auto append = [&](const Parameters<Real>& arena) {
         all.insert(all.end(), arena.data(), arena.data() + arena.size());
@@ -141,10 +142,14 @@ std::vector<Real> trained(const Architecture& a, Isa isa, Index sequences, Metho
     Trainer<Real> trainer(network, settings);
     const std::vector<double> rates(
         static_cast<std::size_t>(updates_of(examples, order.data(), sequences, 16, {2, 1})), 0.01);
-    TrainingTask<Real> task{
-        examples, order.data(), sequences, 16, rates.data(), {2, 1}, false, 1, 0, 0, {}, {}, {}};
-    while (!trainer.advance(task, std::chrono::hours(1))) {
-    }
+    TrainingTask<Real> task{examples};
+    task.sequences = order.data();
+    task.count = sequences;
+    task.batch_size = 16;
+    task.learning_rates = rates.data();
+    task.updates = static_cast<Index>(rates.size());
+    task.truncation = {2, 1};
+    trainer.train(task, pause);
     append(trainer.parameters());
     return all;
 }

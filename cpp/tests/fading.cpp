@@ -68,11 +68,12 @@ void test(double rate, Function f, elman::Isa isa, Index chunk) {
     std::vector<Real> y(static_cast<std::size_t>(chunk), Real(1));
 
     const Real impulse = 1;
+    elman::Pause pause;
     stream.step(&impulse, y.data());
     check(state_of(stream)[kHidden - 1] != 0, title + ": the impulse arrives");
     long found = 0;
     for (Index t = 0; t < steps_to_zero<Real>(rate); t += chunk) {
-        stream.run({zeros.data(), 1, 1}, {y.data(), 1, 1}, chunk);
+        stream.run({zeros.data(), 1, 1}, {y.data(), 1, 1}, chunk, pause);
         if (t / chunk % 61 == 0) found += subnormals<Real>(pieces);
     }
     found += subnormals<Real>(pieces);

@@ -6,6 +6,8 @@
 
 #include "check.hpp"
 #include "elman/sequence.hpp"
+#include "elman/stream.hpp"
+#include "elman/threads.hpp"
 
 #if defined(__x86_64__)
 #include <xmmintrin.h>
@@ -60,7 +62,8 @@ void run_everything(elman::Isa isa, const std::string& title) {
         kept += mode() == before;
     }
     check(kept == kSteps, title + ": every step keeps the mode");
-    stream.run({x.data(), 3, 1}, {y.data(), 2, 1}, kSteps);
+    elman::Pause pause;
+    stream.run({x.data(), 3, 1}, {y.data(), 2, 1}, kSteps, pause);
     check(mode() == before, title + ": a run keeps the mode");
 
     elman::SequenceTask<Real> task;
@@ -69,8 +72,7 @@ void run_everything(elman::Isa isa, const std::string& title) {
     task.x = {x.data(), {3}, {0}, 3, 1};
     std::vector<Real> outputs(3 * 2 * kSteps);
     task.output = {outputs.data(), {3}, {2 * kSteps}, 2, 1};
-    elman::Sequence<Real> sequence(*network, task, 3);
-    while (!sequence.advance(std::chrono::seconds(1))) continue;
+    run_sequences(*network, task, 3, pause);
     check(mode() == before, title + ": whole sequences keep the mode");
 }
 
@@ -101,6 +103,7 @@ void check_gradual_underflow(elman::Isa isa) {
 int main() {
     const std::vector<elman::Isa> isas = elman::available_isas();
     const Mode usual = mode();
+    elman::set_thread_limits({3, 1});
     for (elman::Isa isa : isas) {
         check_gradual_underflow<float>(isa);
         check_gradual_underflow<double>(isa);

@@ -11,6 +11,15 @@
 namespace {
 
 std::atomic<long> count{0};
+std::atomic<long> until_failure{0};
+std::atomic<bool> failed{false};
+
+void count_new() {
+    ++count;
+    if (until_failure.load() <= 0 || until_failure.fetch_sub(1) != 1) return;
+    failed = true;
+    throw std::bad_alloc();
+}
 
 // The watched pieces, in memory that is nobody's heap.
 std::mutex mutex;
@@ -39,6 +48,15 @@ long allocations() {
     return count;
 }
 
+void fail_at(long n) {
+    until_failure = n;
+    failed = false;
+}
+
+bool has_failed() {
+    return failed;
+}
+
 void watch() {
     const std::lock_guard<std::mutex> lock(mutex);
     used = 0;
@@ -53,7 +71,7 @@ std::vector<Piece> watched() {
 
 // The other forms of new and delete call these.
 void* operator new(std::size_t size) {
-    ++count;
+    count_new();
     if (void* memory = std::malloc(size)) return memory;
     throw std::bad_alloc();
 }
@@ -65,7 +83,7 @@ void operator delete(void* memory, std::size_t) noexcept {
 }
 
 void* operator new(std::size_t size, std::align_val_t alignment) {
-    ++count;
+    count_new();
     const std::size_t unit = static_cast<std::size_t>(alignment);
     void* memory = std::aligned_alloc(unit, (size + unit - 1) / unit * unit);
     if (!memory) throw std::bad_alloc();

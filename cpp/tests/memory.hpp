@@ -9,6 +9,10 @@ namespace memory {
 // How often anything was allocated so far, by any thread.
 long allocations();
 
+// Makes the n-th operator new from now on fail, once; 0: none does.
+void fail_at(long n);
+bool has_failed();  // since then
+
 struct Piece {
     const void* start;
     std::size_t size;

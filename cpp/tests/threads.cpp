@@ -1,11 +1,14 @@
 // threads.cpp - what threads may share: a network, and a stream that they take in turn. Made to be
 // built with -DELMAN_SANITIZE=thread.
+#include "elman/threads.hpp"
+
 #include <atomic>
 #include <thread>
 #include <vector>
 
 #include "check.hpp"
 #include "elman/gradient.hpp"
+#include "elman/stream.hpp"
 
 using elman::Index;
 
@@ -57,8 +60,8 @@ void test_threads_do_not_change_a_sequence(const elman::Network<float>& network,
         task.x = {x.data(), {sequences}, {0}, kInputs, 1};
         task.lengths = lengths.data();
         task.output = {y.data(), {sequences}, {kSteps * kOutputs}, kOutputs, 1};
-        elman::Sequence<float> sequence(network, task, threads);
-        while (!sequence.advance(std::chrono::microseconds(200))) continue;
+        elman::Pause pause;
+        run_sequences(network, task, threads, pause);
         return y;
     };
     const Numbers alone = run(1);
@@ -75,7 +78,8 @@ void test_threads_do_not_change_gradients(const elman::Network<float>& network) 
     examples.x = {x.data(), {sequences}, {kInputs}, kInputs, 1};
     examples.targets = {y.data(), {sequences}, {0}, kOutputs, 1};
     const auto run = [&](Index threads) {
-        const auto result = loss_and_gradients(network, examples, {}, {}, threads);
+        elman::Pause pause;
+        const auto result = loss_and_gradients(network, examples, {}, {}, threads, pause);
         Numbers all(result.parameters.data(), result.parameters.data() + result.parameters.size());
         all.insert(all.end(), result.state.begin(), result.state.end());
         all.push_back(static_cast<float>(result.loss));
@@ -99,25 +103,30 @@ void test_a_stream_is_taken_in_turn(const std::shared_ptr<const elman::Network<f
     on_threads([&](Index) {
         Numbers y(kOutputs);
         for (Index t = 0; t < kSteps; ++t) {
-            while (!shared.try_take()) {
-                ++refused;
-                std::this_thread::yield();
+            for (bool done = false; !done;) {
+                if (const elman::Taken taken{shared.busy()}) {
+                    shared.step(x.data(), y.data());
+                    done = true;
+                } else {
+                    ++refused;
+                    std::this_thread::yield();
+                }
             }
-            shared.step(x.data(), y.data());
-            shared.leave();
         }
     });
     Numbers y(kOutputs);
     for (Index t = 0; t < kThreads * kSteps; ++t) alone.step(x.data(), y.data());
     check(state_of(shared) == state_of(alone), "a stream that is taken belongs to one thread");
 
-    check(shared.try_take(), "a stream that was left can be taken");
-    on_threads([&](Index) { check(!shared.try_take(), "a stream that is taken is refused"); });
+    check(shared.busy().try_take(), "a stream that was left can be taken");
+    on_threads(
+        [&](Index) { check(!shared.busy().try_take(), "a stream that is taken is refused"); });
 }
 
 }  // namespace
 
 int main() {
+    elman::set_thread_limits({8, 1});
     const auto network = random_network<float>(everything(), elman::isa());
     test_a_network_is_shared(network);
     for (Index sequences : {1, 2, 37}) test_threads_do_not_change_a_sequence(*network, sequences);

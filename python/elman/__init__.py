@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from elman.activation import Activation
     from elman.errors import (
         ArgumentError,
+        BusyError,
         DivergenceError,
         DTypeError,
         ElmanError,
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
         LimitError,
         ModelFormatError,
         ShapeError,
-        StreamBusyError,
         UnsupportedModelError,
         VerificationError,
     )
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         Adam,
         AdamW,
         RMSprop,
+        backward,
         loss_and_gradients,
         train,
     )
@@ -62,6 +63,7 @@ __all__ = [  # noqa: RUF022
     "Adam",
     "AdamW",
     "ArgumentError",
+    "BusyError",
     "DTypeError",
     "DivergenceError",
     "EchoState",
@@ -75,10 +77,10 @@ __all__ = [  # noqa: RUF022
     "SGD",
     "ShapeError",
     "Stream",
-    "StreamBusyError",
     "UnsupportedModelError",
     "VerificationError",
     "available_isas",
+    "backward",
     "build_info",
     "compare",
     "from_keras",
@@ -115,6 +117,7 @@ _HOMES = {
     "from_onnx": "elman.interop.onnx",
     "from_torch": "elman.interop.torch",
     "ridge_readout": "elman.ridge",
+    "backward": "elman.training",
     "loss_and_gradients": "elman.training",
     "train": "elman.training",
 }

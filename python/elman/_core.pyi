@@ -13,8 +13,28 @@ _Activation = tuple[str, float | None, float | None, float | None]
 def activate(activation: _Activation, values: _Array) -> _Array: ...
 def activation(activation: _Activation) -> _Activation: ...
 def available_isas() -> list[str]: ...
+def backward(
+    network: Network,
+    x: ArrayLike,
+    dL_dy: ArrayLike,
+    dL_dh: ArrayLike | None,
+    lengths: ArrayLike | None,
+    state: ArrayLike | None,
+    outputs: str,
+    threads: int,
+) -> tuple[dict[str, _Array], _Array]: ...
 def build_info() -> dict[str, Any]: ...
 def clock_cost() -> float: ...
+def examples(
+    network: Network,
+    x: ArrayLike,
+    y: ArrayLike,
+    loss: str,
+    outputs: str,
+    lengths: ArrayLike | None = None,
+    state: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+) -> Examples: ...
 def isa() -> str: ...
 def loss_and_gradients(
     network: Network,
@@ -23,15 +43,25 @@ def loss_and_gradients(
     update_every: int | None,
     normalizer: float | None,
     threads: int,
-) -> tuple[float, dict[str, _Array], _Array]: ...
+) -> tuple[float, dict[str, _Array]]: ...
 def permutation(count: int, seed: int, epoch: int) -> NDArray[np.int64]: ...
+def polls() -> int: ...
 def set_isa(name: str, /) -> None: ...
 def stream(network: Network) -> Stream: ...
+def thread_limits(most: int | None = None, work_of_each: int | None = None) -> tuple[int, int]: ...
 def time_steps(
     network: Network, x: ArrayLike, count: int, period_ns: int = 0
 ) -> tuple[NDArray[Any], NDArray[Any]]: ...
+def trainer(
+    network: Network,
+    optimizer: str,
+    settings: dict[str, float],
+    clip_norm: float | None,
+    clip_value: float | None,
+    train_initial_state: bool,
+) -> Trainer: ...
 
-# Two classes have no constructor: a network comes from its static methods, a stream from stream().
+# No class has a constructor: a network comes from its static methods, the others from functions.
 @final
 class Network:
     def __init__(self, *args: object, **kwargs: object) -> None: ...
@@ -94,35 +124,15 @@ class Network:
 
 @final
 class Examples:
-    def __init__(
-        self,
-        network: Network,
-        x: ArrayLike,
-        y: ArrayLike,
-        loss: str,
-        outputs: str,
-        lengths: ArrayLike | None = None,
-        state: ArrayLike | None = None,
-        weights: ArrayLike | None = None,
-    ) -> None: ...
+    def __init__(self, *args: object, **kwargs: object) -> None: ...
+    @property
+    def counts(self) -> bool: ...
     @property
     def sequences(self) -> int: ...
-    @property
-    def steps(self) -> int: ...
-    @property
-    def weight(self) -> float: ...
 
 @final
 class Trainer:
-    def __init__(
-        self,
-        network: Network,
-        optimizer: str,
-        settings: dict[str, float],
-        clip_norm: float | None,
-        clip_value: float | None,
-        train_initial_state: bool,
-    ) -> None: ...
+    def __init__(self, *args: object, **kwargs: object) -> None: ...
     def train(
         self,
         examples: Examples,

@@ -29,8 +29,12 @@ class LimitError(ElmanError, ValueError):
     """A size is beyond what this version accepts."""
 
 
-class StreamBusyError(ElmanError, RuntimeError):
-    """A stream was used by a second thread at the same moment."""
+class BusyError(ElmanError, RuntimeError):
+    """A stream or a trainer was used by a second thread during a call of the first one.
+
+    A stream that a forked process inherits in the middle of another thread's call stays busy
+    there: the process must make a new one.
+    """
 
 
 class VerificationError(ElmanError, ArithmeticError):

@@ -47,22 +47,26 @@ class Gradients:
     initial_state : ndarray
         With respect to the network's own initial state (state_size,), summed over the sequences;
         or, if a state was passed, with respect to that, in its shape.
+    x : ndarray or None
+        From `elman.backward`: with respect to the inputs, in their shape. A sum has none.
     """
 
-    __slots__ = ("initial_state", "layers", "readout")
+    __slots__ = ("initial_state", "layers", "readout", "x")
 
     def __init__(
         self,
         layers: tuple[LayerGradients, ...],
         readout: ReadoutGradients | None,
         initial_state: Array,
+        x: Array | None = None,
     ) -> None:
         self.layers = layers
         self.readout = readout
         self.initial_state = initial_state
+        self.x = x
 
     @classmethod
-    def from_tensors(cls, tensors: dict[str, Array]) -> Gradients:
+    def from_tensors(cls, tensors: dict[str, Array], x: Array | None = None) -> Gradients:
         """Make them of arrays by the names that model files have, such as `layers.0.W_hh`."""
         layers: list[LayerGradients] = []
         while (W_xh := tensors.get(f"layers.{len(layers)}.W_xh")) is not None:
@@ -73,7 +77,7 @@ class Gradients:
         readout = None
         if (W_hy := tensors.get("readout.W_hy")) is not None:
             readout = ReadoutGradients(W_hy, tensors.get("readout.b_y"))
-        return cls(tuple(layers), readout, tensors["initial_state"])
+        return cls(tuple(layers), readout, tensors["initial_state"], x)
 
     def tensors(self) -> dict[str, Array]:
         """Return the arrays by the names that model files have; biases that are None are absent."""

@@ -45,6 +45,11 @@ hidden : ndarray, shape (..., T, state_size), or None
 """
 
 
+def _view(array: Array | None) -> Array | None:
+    """Return a view: the shape and the dtype of a read-only array itself could be set in place."""
+    return None if array is None else array.view()
+
+
 class _Constant:
     """What it is made of is set once: a network never changes."""
 
@@ -68,7 +73,7 @@ class Layer(_Constant):
     layer is its half that runs forward; `reverse` is the other half, a Layer too, and else None.
     """
 
-    __slots__ = ("W_hh", "W_xh", "activation", "b_h", "direction", "reverse")
+    __slots__ = ("_W_hh", "_W_xh", "_b_h", "activation", "direction", "reverse")
 
     def __init__(
         self,
@@ -79,12 +84,27 @@ class Layer(_Constant):
         direction: str = "forward",
         reverse: Layer | None = None,
     ) -> None:
-        self.W_xh = W_xh
-        self.W_hh = W_hh
-        self.b_h = b_h
+        self._W_xh = W_xh
+        self._W_hh = W_hh
+        self._b_h = b_h
         self.activation = activation
         self.direction = direction
         self.reverse = reverse
+
+    @property
+    def W_xh(self) -> Array:
+        """The weights of what the layer reads, shape (H, I)."""
+        return self._W_xh.view()
+
+    @property
+    def W_hh(self) -> Array:
+        """The weights of its states one step before, shape (H, H)."""
+        return self._W_hh.view()
+
+    @property
+    def b_h(self) -> Array | None:
+        """The biases, shape (H,), or None."""
+        return _view(self._b_h)
 
     def __repr__(self) -> str:
         return f"Layer({self.W_xh.shape[1]} -> {_words(self)})"
@@ -93,12 +113,22 @@ class Layer(_Constant):
 class Readout(_Constant):
     """The readout: `W_hy` (O, H), `b_y` (O,) or None, and the output activation."""
 
-    __slots__ = ("W_hy", "activation", "b_y")
+    __slots__ = ("_W_hy", "_b_y", "activation")
 
     def __init__(self, W_hy: Array, b_y: Array | None, activation: Activation) -> None:
-        self.W_hy = W_hy
-        self.b_y = b_y
+        self._W_hy = W_hy
+        self._b_y = b_y
         self.activation = activation
+
+    @property
+    def W_hy(self) -> Array:
+        """The weights of the top layer's states, shape (O, H)."""
+        return self._W_hy.view()
+
+    @property
+    def b_y(self) -> Array | None:
+        """The biases, shape (O,), or None."""
+        return _view(self._b_y)
 
     def __repr__(self) -> str:
         O, H = self.W_hy.shape
@@ -413,7 +443,7 @@ output_shift, output_scale, metadata
     @property
     def dtype(self) -> np.dtype[Any]:
         """float32 or float64."""
-        return self._layers[0].W_hh.dtype
+        return self._tensors["layers.0.W_hh"].dtype
 
     @property
     def isa(self) -> str:
@@ -428,27 +458,27 @@ output_shift, output_scale, metadata
     @property
     def initial_state(self) -> Array | None:
         """Where sequences begin, shape (state_size,); None means zeros."""
-        return self._tensors.get("initial_state")
+        return _view(self._tensors.get("initial_state"))
 
     @property
     def input_shift(self) -> Array | None:
         """Subtracted from inputs, shape (I,), or None."""
-        return self._tensors.get("input_shift")
+        return _view(self._tensors.get("input_shift"))
 
     @property
     def input_scale(self) -> Array | None:
         """Multiplies inputs after the shift, shape (I,), or None."""
-        return self._tensors.get("input_scale")
+        return _view(self._tensors.get("input_scale"))
 
     @property
     def output_shift(self) -> Array | None:
         """Added to outputs last, shape (O,), or None."""
-        return self._tensors.get("output_shift")
+        return _view(self._tensors.get("output_shift"))
 
     @property
     def output_scale(self) -> Array | None:
         """Multiplies outputs, shape (O,), or None."""
-        return self._tensors.get("output_scale")
+        return _view(self._tensors.get("output_scale"))
 
     # --- running it ---
 

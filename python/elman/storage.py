@@ -23,7 +23,7 @@ from elman.activation import Activation
 from elman.errors import ArgumentError, LimitError, ModelFormatError, UnsupportedModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import Any
 
     from numpy.typing import ArrayLike, NDArray
@@ -129,7 +129,7 @@ def load(path: Path, *, allow_nonfinite: bool = False, verify: bool = False) -> 
     """
     path = os.fsdecode(path)
     with _naming(path):
-        data = _read_file(path)
+        data = _read_file(path, _read_header)
     net = loads(data, allow_nonfinite=allow_nonfinite, source=path)
     if verify:
         from elman import golden
@@ -143,7 +143,7 @@ def is_own(path: Path) -> bool:
     """Say whether a safetensors file is in elman's format, or too damaged to tell."""
     path = os.fsdecode(path)
     try:
-        return metadata_of(_read_file(path, check=False)).get("format") == "elman"
+        return metadata_of(_read_file(path, None)).get("format") == "elman"
     except ModelFormatError:
         return True
 
@@ -184,8 +184,8 @@ def _naming(source: str) -> Iterator[None]:
         raise type(error)(f"{source}: {error}") from error.__cause__
 
 
-def _read_file(path: str, *, check: bool = True) -> bytes:
-    """Return a regular file's bytes, the header checked before the rest is read.
+def _read_file(path: str, check: Callable[[bytes, int], object] | None) -> bytes:
+    """Return a regular file's bytes, `check(header, file_bytes)` called before the rest is read.
 
     Without a check the bytes are those of the header alone.
     """
@@ -195,9 +195,9 @@ def _read_file(path: str, *, check: bool = True) -> bytes:
         _require_regular(status, path)
         head = file.read(min(8, status.st_size))  # nothing from a file of unknown size, as in /proc
         head += file.read(_header_length(head, status.st_size))
-        if not check:
+        if check is None:
             return head
-        _read_header(head, status.st_size)
+        check(head, status.st_size)
         file.seek(0)
         data = file.read(status.st_size + 1)
     if len(data) != status.st_size:

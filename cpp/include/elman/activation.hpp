@@ -44,4 +44,9 @@ void check_numbers(const Activation& activation, const std::string& argument);
 // thresholded_relu of a negative alpha.
 void check_trainable(const Activation& activation, const std::string& argument);
 
+// y = f(x), `count` numbers each, as the kernels in use compute it. Throws std::invalid_argument
+// for softmax, which is a function of all numbers at once.
+template <class Real>
+void apply_activation(const Activation& f, const Real* x, Real* y, Index count);
+
 }  // namespace elman

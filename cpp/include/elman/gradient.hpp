@@ -1,4 +1,4 @@
-// gradient.hpp - losses, and their exact gradients by back-propagation through time.
+// gradient.hpp - losses, and exact gradients by back-propagation through time.
 //
 //   L = sum(w l) / sum(w)      over the real steps of all sequences, or over the last step of each
 //
@@ -11,9 +11,13 @@
 #pragma once
 
 #include <optional>
+#include <string>
 #include <vector>
 
+#include "elman/network.hpp"
+#include "elman/pause.hpp"
 #include "elman/sequence.hpp"
+#include "elman/views.hpp"
 
 namespace elman {
 
@@ -22,31 +26,45 @@ enum class Loss { mse, bce, cross_entropy };
 // Throws std::invalid_argument for a name that is none of the three.
 Loss loss_from_name(const std::string& name);
 
-// B sequences of T steps with what is expected of them; padding and steps without weight are never
-// read.
+// B sequences of T steps that a network reads. Padding is never read.
 template <class Real>
-struct Examples {
-    Index sequences = 0;
-    Index steps = 0;
-    Loss loss = Loss::mse;
-    Outputs outputs = Outputs::all;
-    Batch<const Real> x;              // (..., T, I)
-    Batch<const Real> targets;        // (..., T, O) or (..., O); not for cross_entropy
-    const Index* classes = nullptr;   // (B, T) or (B,), for cross_entropy
-    const double* weights = nullptr;  // (B, T) or (B,), not negative; null: each 1
-    const Index* lengths = nullptr;   // (B,), each 0 ... T; null: all T
-    const Real* state = nullptr;      // (B, S), where to begin; null: the network's initial state
+struct Sequences {
+    Index sequences = 0;             // B
+    Index steps = 0;                 // T
+    SequencesView<const Real> x;     // (..., T, I)
+    const Index* lengths = nullptr;  // (B,), each 0 ... T; null: all T
+    const Real* state = nullptr;     // (B, S), where to begin; null: the network's initial state
+    Outputs outputs = Outputs::all;  // which steps count: all, or the last real one alone
 
     Index length(Index sequence) const { return lengths ? lengths[sequence] : steps; }
+};
+
+// Sequences with what is expected of them. Targets and classes of steps without weight are never
+// read.
+template <class Real>
+struct Examples : Sequences<Real> {
+    Loss loss = Loss::mse;
+    SequencesView<const Real> targets;  // (..., T, O) or (..., O); not for cross_entropy
+    const Index* classes = nullptr;     // (B, T) or (B,), each 0 ... O-1; for cross_entropy
+    const double* weights = nullptr;    // (B, T) or (B,), finite, not negative; null: each 1
+
     double weight(Index sequence, Index step) const {
         if (!weights) return 1;
-        return outputs == Outputs::all ? weights[sequence * steps + step] : weights[sequence];
+        return weights[this->outputs == Outputs::all ? sequence * this->steps + step : sequence];
     }
+};
+
+// Sequences with the gradient of a loss that was computed elsewhere.
+template <class Real>
+struct BackwardTask : Sequences<Real> {
+    SequencesView<const Real> dL_dy;  // (..., T, O), or (..., O) of the last outputs
+    SequencesView<const Real> dL_dh;  // (..., T, S), of the states of all layers; or no data
+    bool with_x = false;              // also compute the gradient of x
 };
 
 // With steps = k and every = m the errors of the steps [jm, (j+1)m) flow back to step (j+1)m - k at
 // the earliest, and the state there is a constant; the errors of a last step flow back k steps.
-// 1 <= m <= k; k = 0: everything flows back to the beginning.
+// 1 <= m <= k; k = m = 0: everything flows back to the beginning.
 struct Truncation {
     Index steps = 0;
     Index every = 0;
@@ -54,19 +72,40 @@ struct Truncation {
 
 template <class Real>
 struct Gradients {
-    double loss;
-    Parameters<Real> parameters;  // of each tensor; zero for units
+    double loss;                  // 0 if it was computed elsewhere
+    Parameters<Real> parameters;  // of each tensor; zero for scaling. That of the initial state is
+                                  // the sum over the sequences that begin there.
     std::vector<Real> state;      // (B, S): of where each sequence begins
+    std::vector<Real> x;          // (B, T, I), if it was wanted; 0 for padding
 };
+
+// All of these throw std::invalid_argument for numbers out of range, missing arrays, a loss that
+// does not fit the readout, and a network that has no gradient: one that does not run forward, or
+// an activation without a derivative.
 
 // The sum of the weights of all real steps (of all sequences with a step, for the last outputs).
 template <class Real>
 double total_weight(const Examples<Real>& examples);
 
-// The loss and its gradients, both divided by `normalizer` instead of sum(w) if there is one.
+// The loss and its gradients, both divided by `normalizer` instead of sum(w) if there is one. The
+// numbers are not specified if the pause was stopped.
 template <class Real>
 Gradients<Real> loss_and_gradients(const Network<Real>& network, const Examples<Real>& examples,
                                    Truncation truncation, std::optional<double> normalizer,
-                                   Index threads);
+                                   Index threads, Pause& pause);
+
+// The gradients of a loss computed outside, whose derivatives with respect to the outputs (and the
+// states) are given. The numbers are not specified if the pause was stopped.
+template <class Real>
+Gradients<Real> backward(const Network<Real>& network, const BackwardTask<Real>& task,
+                         Index threads, Pause& pause);
+
+// Gradients (B, state_size) of states over some batch axes, the last axis fastest, summed over
+// those that are not kept: 16 sequences at a time in one chain, then as a binary tree, by their
+// index among those of one sum. Gives the rows of the kept axes in order; one row if there are
+// none.
+template <class Real>
+std::vector<Real> sum_states(const Real* states, Index state_size, const std::vector<Index>& shape,
+                             const std::vector<bool>& kept);
 
 }  // namespace elman

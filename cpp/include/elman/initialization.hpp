@@ -8,6 +8,7 @@
 #include <variant>
 
 #include "elman/parameters.hpp"
+#include "elman/pause.hpp"
 
 namespace elman {
 
@@ -40,17 +41,20 @@ struct EchoState {
 using Initialization = std::variant<Uniform, Glorot, Identity, EchoState>;
 
 // Sets the weights and biases of the layers and the readout: every other tensor is left as it is.
-// Throws std::invalid_argument for a setting that is negative, not finite, or a density that is not
-// in (0, 1].
+// Ends early, with numbers that are not specified, if the pause is stopped. Throws
+// std::invalid_argument for a setting that is negative, not finite, or a density that is not in
+// (0, 1].
 template <class Real>
 void initialize(Parameters<Real>& parameters, const Initialization& initialization,
-                unsigned long long seed);
+                unsigned long long seed, Pause& pause);
 
-extern template void initialize(Parameters<float>&, const Initialization&, unsigned long long);
-extern template void initialize(Parameters<double>&, const Initialization&, unsigned long long);
+extern template void initialize(Parameters<float>&, const Initialization&, unsigned long long,
+                                Pause&);
+extern template void initialize(Parameters<double>&, const Initialization&, unsigned long long,
+                                Pause&);
 
 // The largest modulus of the eigenvalues of a (n, n), to about six digits: the limit of
 // |a^(2^j)|^(2^-j) (I. Gelfand, 1941), from 24 squarings: 48 n^3 operations, 7 s for n = 1000.
-double spectral_radius(const double* a, Index n);
+double spectral_radius(const double* a, Index n, Pause& pause);
 
 }  // namespace elman

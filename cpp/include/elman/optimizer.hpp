@@ -26,18 +26,26 @@ struct OptimizerSettings {
     double weight_decay = 0;  // added to the gradient times the weight; adamw: apart from it
 };
 
+// Throws std::invalid_argument unless the shares are in [0, 1) and the others finite and not
+// negative.
+void check(const OptimizerSettings& settings);
+
 // One for all numbers of an arena. A moment that is tiny, as a hidden state is, becomes zero.
 template <class Real>
 class Optimizer {
   public:
+    // So many updates are more than anybody makes, and can still be counted on.
+    static constexpr Index kMostUpdates = Index(1) << 53;
+
     Optimizer(OptimizerSettings settings, Index size);
 
     void update(Real* parameters, const Real* gradients, double learning_rate);
 
     Index updates() const { return updates_; }
-    void set_updates(Index updates) { updates_ = updates; }
-    std::vector<AlignedVector<Real>>& moments() { return moments_; }
     const std::vector<AlignedVector<Real>>& moments() const { return moments_; }
+
+    // Goes on from moments of the same sizes after so many updates.
+    void restore(std::vector<AlignedVector<Real>> moments, Index updates) noexcept;
 
   private:
     void sgd(Real* p, const Real* g, Real rate);

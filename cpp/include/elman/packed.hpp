@@ -1,8 +1,10 @@
-// packed.hpp - all weights of a network, packed for the kernels of one instruction set.
+// packed.hpp - where the tensors of a network lie in an arena, packed for the kernels of one
+// instruction set.
 //
-// One arena, each piece a whole number of cache lines: the matrices in panels, the vectors padded
-// with zeros. Gradients and an optimizer's moments lie in arenas of the same order, so that what is
-// done to each number needs no names; padding stays zero under it.
+// Weights, gradients, an optimizer's moments and the transposes of weights are arenas: numbers
+// without names, in the order of one Layout, which says where each tensor begins. Each piece is a
+// whole number of cache lines, the matrices in panels, the vectors padded with zeros; padding stays
+// zero under everything that is done to each number.
 #pragma once
 
 #include <optional>
@@ -15,55 +17,73 @@ namespace elman {
 template <class Real>
 struct Kernels;  // the functions of one instruction set: src/kernels/table.hpp
 
-template <class Real>
-class PackedParameters {
-  public:
-    struct Layer {
-        PackedMatrix<Real> input;      // W_xh; W_hy of the readout
-        PackedMatrix<Real> recurrent;  // W_hh; none in the readout
-        const Real* bias;              // b_h, padded with zeros; zeros where there is none
-        bool has_bias;
-        Activation activation;
-    };
-
-    PackedParameters(const Architecture& architecture, const Kernels<Real>& kernels);  // zeros
-    PackedParameters(const PackedParameters&) = delete;  // its pieces point into its arena
-    PackedParameters& operator=(const PackedParameters&) = delete;
-
-    void pack(const Parameters<Real>& parameters);
-
-    // From `arena`, which is this one or one of the same order. Units are left as they are.
-    void unpack(const Real* arena, Parameters<Real>& parameters) const;
-
-    const std::vector<Layer>& layers() const { return layers_; }
-    const Layer* reverse(std::size_t layer) const {  // the second half of a bidirectional layer
-        return reverses_[layer] ? &*reverses_[layer] : nullptr;
-    }
-    const Layer* readout() const { return readout_ ? &*readout_ : nullptr; }
-    const Real* initial_state() const { return initial_state_; }  // (state_size,) or null
-
-    Index size() const { return static_cast<Index>(arena_.size()); }
-    Real* data() { return arena_.data(); }
-    const Real* data() const { return arena_.data(); }
-    Index offset(const Real* piece) const { return piece - arena_.data(); }
-
-  private:
-    template <class MatrixWork, class VectorWork>
-    void for_each_tensor(const Parameters<Real>& parameters, MatrixWork matrix,
-                         VectorWork vector) const;
-
-    void lay_out(const Architecture& architecture);
-
-    const Kernels<Real>& kernels_;
-    AlignedVector<Real> arena_;
-    Index laid_out_ = 0;  // so many numbers of it
-    std::vector<Layer> layers_;
-    std::vector<std::optional<Layer>> reverses_;
-    std::optional<Layer> readout_;
-    const Real* initial_state_ = nullptr;
+// One half of a layer: a bidirectional layer has two, any other one.
+struct Half {
+    std::size_t layer;
+    bool reverse;       // runs from the last step to the first
+    Index input_size;   // I, of what it reads
+    Index hidden_size;  // H
+    Index column;       // where its states begin in what the layer gives
+    Index state;        // where they begin in the network's state
+    Activation activation;
+    bool has_bias;
+    Index W_xh, W_hh, b_h;  // offsets; b_h is there, as zeros, where there is no bias
 };
 
-extern template class PackedParameters<float>;
-extern template class PackedParameters<double>;
+struct Readout {
+    Index input_size;   // of the top layer's states
+    Index output_size;  // O
+    Activation activation;
+    bool has_bias;
+    Index W_hy, b_y;  // offsets
+};
+
+// A tensor of Parameters and its place in the arena.
+struct Piece {
+    Index rows, cols;
+    bool vector;   // padded instead of packed
+    Index tensor;  // its offset in the arena of Parameters
+    Index offset;  // its offset here
+};
+
+template <class Real>
+class Layout {
+  public:
+    Layout(const Architecture& architecture, const Kernels<Real>& kernels);
+
+    const std::vector<Half>& halves() const { return halves_; }  // from the bottom up
+    const Readout* readout() const { return readout_ ? &*readout_ : nullptr; }
+    std::optional<Index> initial_state() const { return initial_state_; }  // offset; the last piece
+    const std::vector<Piece>& pieces() const { return pieces_; }  // in the order of the file
+    Index size() const { return size_; }
+
+    AlignedVector<Real> zeros() const {
+        return AlignedVector<Real>(static_cast<std::size_t>(size_));
+    }
+    void pack(const Parameters<Real>& parameters, Real* arena) const;
+    void unpack(const Real* arena, Parameters<Real>& parameters) const;  // scaling stays as it is
+
+    // The matrices of an arena in this order.
+    PackedMatrix<Real> W_xh(const Half& half, const Real* arena) const;
+    PackedMatrix<Real> W_hh(const Half& half, const Real* arena) const;
+    PackedMatrix<Real> W_hy(const Real* arena) const;
+
+  private:
+    Index place(Index count);
+
+    const Kernels<Real>* kernels_;
+    std::vector<Half> halves_;
+    std::optional<Readout> readout_;
+    std::optional<Index> initial_state_;
+    std::vector<Piece> pieces_;
+    Index size_ = 0;
+};
+
+// Views of rows x cols packed numbers.
+template <class Real>
+PackedMatrix<Real> packed_matrix(const Real* panels, Index rows, Index cols);
+
+extern template class Layout<float>;
+extern template class Layout<double>;
 
 }  // namespace elman

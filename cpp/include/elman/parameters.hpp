@@ -86,6 +86,10 @@ struct Tensor {
     Index size() const { return rows * cols; }
 };
 
+// The tensors of an architecture, in the order of the file. Throws std::length_error if numbers of
+// `number_size` bytes would be more than memory can address.
+std::vector<Tensor> tensors_of(const Architecture& architecture, std::size_t number_size);
+
 template <class Real>
 class Parameters {
   public:

@@ -4,29 +4,22 @@
 //   stream.step(x, y);                      // as often as data comes in
 #pragma once
 
-#include <atomic>
 #include <memory>
 
+#include "elman/busy.hpp"
 #include "elman/network.hpp"
+#include "elman/pause.hpp"
+#include "elman/views.hpp"
 
 namespace elman {
 
 template <class Real>
 class Block;
 
-// `size` numbers, `stride` apart, for each of some steps, `step_stride` apart.
-template <class Real>
-struct Rows {
-    Real* data;
-    Index step_stride;
-    Index stride;
-
-    Real* row(Index step) const { return data + step * step_stride; }
-};
-
 template <class Real>
 class Stream {
   public:
+    // Throws std::invalid_argument for null and for a network that does not run forward.
     explicit Stream(std::shared_ptr<const Network<Real>> network);
     Stream(const Stream& other);  // the same state, scratch of its own
     Stream& operator=(const Stream&) = delete;
@@ -34,29 +27,28 @@ class Stream {
 
     const std::shared_ptr<const Network<Real>>& network() const { return network_; }
 
-    // One step: x (input_size,), y (output_size,). y may be x.
-    void step(const Real* x, Real* y) noexcept;
+    // One step: x (input_size,), y (output_size,), their numbers so far apart. y may be x.
+    void step(const Real* x, Index x_stride, Real* y, Index y_stride) noexcept;
+    void step(const Real* x, Real* y) noexcept { step(x, 1, y, 1); }
 
-    void step(Rows<const Real> x, Rows<Real> y) noexcept;  // of one row each
-
-    // Many steps: x (steps, input_size), y (steps, output_size), which do not overlap.
-    void run(Rows<const Real> x, Rows<Real> y, Index steps) noexcept;
+    // Many steps: x (steps, input_size), y (steps, output_size), which do not overlap. Returns how
+    // many were done: fewer if the pause is stopped.
+    Index run(Rows<const Real> x, Rows<Real> y, Index steps, Pause& pause) noexcept;
 
     // The state after the last step, (state_size,).
     void get_state(Real* state) const noexcept;
     void set_state(const Real* state) noexcept;
     void reset() noexcept;  // to where the network begins
 
-    // A stream belongs to one thread at a time. Callers that cannot rule out a second one take the
-    // stream first and leave it after; try_take is false while another holds it.
-    bool try_take() noexcept { return !taken_.exchange(true, std::memory_order_acquire); }
-    bool is_taken() const noexcept { return taken_.load(std::memory_order_acquire); }
-    void leave() noexcept { taken_.store(false, std::memory_order_release); }
+    // A stream belongs to one thread at a time. Callers that cannot rule out a second one take it
+    // first and leave it after; nothing here looks at the flag.
+    Busy& busy() noexcept { return busy_; }
+    const Busy& busy() const noexcept { return busy_; }
 
   private:
     std::shared_ptr<const Network<Real>> network_;
     std::unique_ptr<Block<Real>> block_;
-    std::atomic<bool> taken_{false};
+    Busy busy_;
 };
 
 extern template class Stream<float>;

@@ -1,11 +1,11 @@
 // trainer.hpp - training: gradients, clipping and an optimizer, update after update.
 #pragma once
 
-#include <chrono>
 #include <memory>
 #include <optional>
 #include <vector>
 
+#include "elman/busy.hpp"
 #include "elman/gradient.hpp"
 #include "elman/optimizer.hpp"
 
@@ -21,7 +21,7 @@ struct TrainerSettings {
     bool train_initial_state = false;
 };
 
-// Some passes over examples are one task: which of them, in which order, and what was done so far.
+// One pass over some examples, in the order given.
 //
 // A minibatch is one update or, with truncation.every = m, one for every m steps: the window of the
 // last truncation.steps ones is walked through from the state carried over, with the errors of the
@@ -30,40 +30,47 @@ struct TrainerSettings {
 template <class Real>
 struct TrainingTask {
     const Examples<Real>& examples;
-    const Index* sequences;  // in the order of training
-    Index count;
-    Index batch_size;
-    const double* learning_rates;  // one for each update
-    Truncation truncation;
-    bool carry;     // sequences begin where they ended the last time
-    Index threads;  // >= 1
-
-    Index done = 0;              // sequences
-    Index step = 0;              // of the minibatch: where the next window's errors begin
-    std::vector<double> losses;  // of each update, before it; the first one that is not finite ends
-    std::vector<double> weights;  // sum(w) of each; nothing is updated where that is zero
-    std::vector<Real> states;     // where the next window begins, if not at the beginning
+    const Index* sequences = nullptr;  // (count,), each 0 ... B-1
+    Index count = 0;
+    Index batch_size = 1;                    // sequences of a minibatch
+    const double* learning_rates = nullptr;  // (updates,)
+    Index updates = 0;                       // as updates_of() counts them
+    Truncation truncation{};
+    bool carry = false;  // sequences begin where they ended the last time
+    Index threads = 1;
 };
 
-// How many updates such a task is.
+// What was done, update by update. The first loss that is not finite ends training.
+struct Losses {
+    std::vector<double> losses;   // before the update
+    std::vector<double> weights;  // sum(w); nothing is updated where that is zero
+};
+
+// How many updates such a task is. A minibatch without a step is one, without weight.
 template <class Real>
 Index updates_of(const Examples<Real>& examples, const Index* sequences, Index count,
                  Index batch_size, Truncation truncation);
 
+// Belongs to one thread at a time.
 template <class Real>
 class Trainer {
   public:
+    // Throws std::invalid_argument for settings out of range and for a network without gradients.
     Trainer(const Network<Real>& network, TrainerSettings settings);
     ~Trainer();
 
-    // Makes updates for about `budget`; returns whether the task is done.
-    bool advance(TrainingTask<Real>& task, std::chrono::steady_clock::duration budget);
+    // Throws std::invalid_argument as gradient.hpp does, for other numbers out of range, and with
+    // `carry` for other than the number of sequences carried so far. If the pause is stopped, or
+    // anything is thrown later, the trainer stays as it was after the last whole update.
+    Losses train(const TrainingTask<Real>& task, Pause& pause);
 
-    double loss(const Examples<Real>& examples, Index threads);
+    // Not specified if the pause was stopped.
+    double loss(const Examples<Real>& examples, Index threads, Pause& pause);
 
     Parameters<Real> parameters() const;
     Isa isa() const { return isa_; }
     Index updates() const { return optimizer_.updates(); }
+    Busy& busy() const { return busy_; }  // for those who share a trainer between threads
 
     // What the next update depends on, in the order of a file: of checkpoints.
     struct State {
@@ -72,22 +79,34 @@ class Trainer {
         Index updates;
     };
     State state() const;
+    // Throws std::invalid_argument for a state of other sizes. Changes nothing if it throws.
     void restore(const State& state);
 
   private:
-    void update(TrainingTask<Real>& task);
+    struct Progress;
+    struct Minibatch;
+
+    bool train(const TrainingTask<Real>& task, const Index* sequences, Index count,
+               Progress& progress);
+    bool update(const TrainingTask<Real>& task, Minibatch& batch, Progress& progress);
+    std::vector<Real> start_of(const TrainingTask<Real>& task, const Index* sequences,
+                               Index count) const;
+    void begin_carried(const Examples<Real>& examples);
+    void carry(const Minibatch& batch, const std::vector<Real>& states);
     void clip(Real* gradients) const;
     double norm(const Real* gradients) const;
 
-    const Parameters<Real> network_;  // units and architecture
+    const Parameters<Real> start_;  // those at the beginning; the scaling stays
     const Isa isa_;
     const TrainerSettings settings_;
     const Kernels<Real>& kernels_;
-    PackedParameters<Real> weights_;
-    Index trained_;  // so many numbers of the arena
+    const Layout<Real> layout_;
+    AlignedVector<Real> weights_;  // in the order of the layout
+    Index trained_;                // so many numbers of it
     std::unique_ptr<Backpropagation<Real>> backpropagation_;
     Optimizer<Real> optimizer_;
-    std::vector<Real> carried_;
+    std::vector<Real> carried_;  // (B, S), empty as long as nothing was
+    mutable Busy busy_;
 };
 
 extern template class Trainer<float>;

@@ -1,13 +1,16 @@
 // types.hpp - the words that the core and its kernels share; plain data, no templates of others.
 #pragma once
 
+#include <float.h>
+#include <math.h>
+
 #include <cstddef>
 
 namespace elman {
 
 using Index = std::ptrdiff_t;
 
-// What ONNX says of each, in terms of alpha and beta: src/kernels/activation.hpp.
+// What each computes, in terms of alpha and beta as ONNX has them: activation.hpp.
 enum class Function {
     identity,
     relu,
@@ -33,9 +36,13 @@ struct Activation {
     double clip;  // infinite: nothing is clipped
 
     Activation(Function of = Function::identity);  // NOLINT: a function is an activation
+    constexpr Activation(Function of, double a, double b, double limit)
+        : function(of), alpha(a), beta(b), clip(limit) {}
 };
 
-// A matrix of weights, packed for the kernels of one instruction set.
+inline constexpr Activation kIdentity{Function::identity, 0, 0, HUGE_VAL};
+
+// A matrix of weights, packed for the kernels of one instruction set: src/kernels/pack.hpp.
 template <class Real>
 struct PackedMatrix {
     const Real* panels;

@@ -1,4 +1,5 @@
-// activation.hpp - the activation functions, and exp for softmax, over packets.
+// activation.hpp - the activation functions and their derivatives, each pair side by side, and the
+// softmax of a readout.
 //
 //   relu(v) = v < 0 ? 0 : v                      -0 stays -0
 //   tanh(v), sigmoid(v) = 1 / (1 + e^-v)
@@ -6,7 +7,9 @@
 //   log1p(v) = log(1 + v)                        for 0 <= v <= 1
 //   softplus(v) = log(1 + e^v)
 //   softsign(v) = v / (1 + |v|)
-//   fade(h) = |h| is tiny ? +0 : h               the rule for hidden states
+//   fade(h) = |h| is tiny ? +0 : h               the rule for hidden states and errors
+//
+// x_backward(e, y) = e f'(v) in terms of y = f(v).
 //
 // All give NaN for NaN. tanh and sigmoid are as accurate in both tails and among the subnormals as
 // elsewhere, never fall where the argument grows, and stay inside [-1, 1] and [0, 1]; tanh is odd.
@@ -34,10 +37,10 @@
 #include <float.h>
 #include <math.h>
 
-#include "elman/types.hpp"
 #include "simd.hpp"
+#include "table.hpp"
 
-namespace elman::ELMAN_ISA {
+namespace elman::ELMAN_SET {
 
 // c[0] + c[1] x + ... with N terms, in groups of two (of four, if there are many) that do not wait
 // for each other.
@@ -76,6 +79,11 @@ struct Doubled {
         for (int k = 0; k < N; ++k, power *= 2) c[k] = power * from[k];
     }
 };
+
+template <class Real>
+ELMAN_INLINE Packet<Real> negative(Packet<Real> v) {
+    return bit_xor(v, broadcast<Real>(Real(-0.0)));
+}
 
 template <class Real>
 struct Constants;
@@ -248,6 +256,10 @@ ELMAN_INLINE Packet<Real> sigmoid(Packet<Real> v) {
     const Packet<Real> end = select(less(v, zero), zero, broadcast<Real>(1));
     return select(saturated, end, middle);
 }
+template <class Real>
+ELMAN_INLINE Packet<Real> sigmoid_backward(Packet<Real> e, Packet<Real> y) {  // y - y^2
+    return mul(e, fma(negative<Real>(y), y, y));
+}
 
 // Small: the polynomial. Large: 1 - 2 / (e^2|v| + 1); the error of r hardly matters there. With the
 // half of r, since r / 2 = |v| - n ln 2 / 2; scaling by powers of two changes no bit.
@@ -270,6 +282,10 @@ ELMAN_INLINE Packet<Real> tanh(Packet<Real> v) {
 
     const auto is_small = less(size, broadcast<Real>(K::tanh_join));
     return bit_or(sign, select(is_small, small, large));
+}
+template <class Real>
+ELMAN_INLINE Packet<Real> tanh_backward(Packet<Real> e, Packet<Real> y) {  // 1 - y^2
+    return mul(e, fma(negative<Real>(y), y, broadcast<Real>(1)));
 }
 
 // Tiny arguments are their own values. Below -2 tanh_one it is -1.
@@ -296,12 +312,59 @@ ELMAN_INLINE Packet<Real> relu(Packet<Real> v) {
     const Packet<Real> zero = broadcast<Real>(0);
     return select(less(v, zero), zero, v);
 }
+// Where y is not above 0 it is a zero, which is the derivative too, or NaN, which stays.
+template <class Real>
+ELMAN_INLINE Packet<Real> relu_backward(Packet<Real> e, Packet<Real> y) {
+    return select(less(broadcast<Real>(0), y), e, y);
+}
+
+template <class Real>
+ELMAN_INLINE Packet<Real> leaky_relu(Packet<Real> v, Packet<Real> alpha) {
+    return select(less(v, broadcast<Real>(0)), mul(alpha, v), v);
+}
+template <class Real>
+ELMAN_INLINE Packet<Real> leaky_relu_backward(Packet<Real> e, Packet<Real> y, Packet<Real> alpha) {
+    return select(less(broadcast<Real>(0), y), e, mul(e, alpha));
+}
+
+template <class Real>
+ELMAN_INLINE Packet<Real> elu(Packet<Real> v, Packet<Real> alpha) {
+    return select(less(v, broadcast<Real>(0)), mul(alpha, expm1<Real>(v)), v);
+}
+template <class Real>
+ELMAN_INLINE Packet<Real> elu_backward(Packet<Real> e, Packet<Real> y, Packet<Real> alpha) {
+    return select(less(broadcast<Real>(0), y), e, mul(e, add(y, alpha)));  // alpha e^v
+}
+
+// What is not above alpha is 0, but a NaN stays. The derivative is that of relu.
+template <class Real>
+ELMAN_INLINE Packet<Real> thresholded_relu(Packet<Real> v, Packet<Real> alpha) {
+    const Packet<Real> infinity = broadcast<Real>(Constants<Real>::infinity);
+    return select(less(alpha, v), v, select(less(v, infinity), broadcast<Real>(0), v));
+}
+
+template <class Real>
+ELMAN_INLINE Packet<Real> hard_sigmoid(Packet<Real> v, Packet<Real> alpha, Packet<Real> beta) {
+    const Packet<Real> zero = broadcast<Real>(0), line = fma(alpha, v, beta);
+    return select(less(line, zero), zero, lesser(broadcast<Real>(1), line));
+}
+template <class Real>
+ELMAN_INLINE Packet<Real> hard_sigmoid_backward(Packet<Real> e, Packet<Real> y,
+                                                Packet<Real> alpha) {
+    const Packet<Real> zero = broadcast<Real>(0);
+    const Packet<Real> below_one = select(less(y, broadcast<Real>(1)), mul(e, alpha), zero);
+    return select(less(zero, y), below_one, zero);
+}
 
 // max(v, 0) + log(1 + e^-|v|)
 template <class Real>
 ELMAN_INLINE Packet<Real> softplus(Packet<Real> v) {
     const Packet<Real> below_zero = bit_or(v, broadcast<Real>(Real(-0.0)));
     return add(relu<Real>(v), log1p<Real>(exp<Real>(below_zero)));
+}
+template <class Real>
+ELMAN_INLINE Packet<Real> softplus_backward(Packet<Real> e, Packet<Real> y) {  // 1 - e^-y
+    return mul(negative<Real>(e), expm1<Real>(negative<Real>(y)));
 }
 
 // 1 for all that is large: also for infinity, where the quotient is a NaN.
@@ -311,62 +374,29 @@ ELMAN_INLINE Packet<Real> softsign(Packet<Real> v) {
     const Packet<Real> sign = bit_and(v, broadcast<Real>(Real(-0.0)));
     return bit_or(sign, div(size, add(broadcast<Real>(1), size)));
 }
+template <class Real>
+ELMAN_INLINE Packet<Real> softsign_backward(Packet<Real> e, Packet<Real> y) {  // (1 - |y|)^2
+    const Packet<Real> rest = sub(broadcast<Real>(1), abs(y));
+    return mul(e, mul(rest, rest));
+}
+
+template <class Real>
+ELMAN_INLINE Packet<Real> scaled_tanh(Packet<Real> v, Packet<Real> alpha, Packet<Real> beta) {
+    return mul(alpha, tanh<Real>(mul(beta, v)));
+}
+// alpha beta (1 - (y / alpha)^2), where `slope` is alpha beta and `divisor` alpha, or 1 for 0
+template <class Real>
+ELMAN_INLINE Packet<Real> scaled_tanh_backward(Packet<Real> e, Packet<Real> y, Packet<Real> slope,
+                                               Packet<Real> divisor) {
+    return tanh_backward<Real>(mul(e, slope), div(y, divisor));
+}
 
 // v in [-limit, limit]
 template <class Real>
 ELMAN_INLINE Packet<Real> clip(Packet<Real> v, Packet<Real> limit) {
-    const Packet<Real> lowest = bit_xor(limit, broadcast<Real>(Real(-0.0)));
+    const Packet<Real> lowest = negative<Real>(limit);
     const Packet<Real> lower = lesser(limit, v);
     return select(less(lower, lowest), lowest, lower);
-}
-
-// Calls each(g) with the function g of one vector that an activation other than softmax is.
-template <class Real, class Each>
-ELMAN_INLINE void with_activation(const Activation& f, Each each) {
-    using P = Packet<Real>;
-    const P alpha = broadcast<Real>(static_cast<Real>(f.alpha));
-    const P beta = broadcast<Real>(static_cast<Real>(f.beta));
-    const P limit = broadcast<Real>(static_cast<Real>(f.clip));
-    const P zero = broadcast<Real>(0), one = broadcast<Real>(1);
-    const auto of_clipped = [&](auto function) ELMAN_INLINED {
-        each([=](P v) ELMAN_INLINED { return function(clip<Real>(v, limit)); });
-    };
-    switch (f.function) {
-        case Function::relu:
-            return of_clipped([](P v) ELMAN_INLINED { return relu<Real>(v); });
-        case Function::tanh:
-            return of_clipped([](P v) ELMAN_INLINED { return tanh<Real>(v); });
-        case Function::sigmoid:
-            return of_clipped([](P v) ELMAN_INLINED { return sigmoid<Real>(v); });
-        case Function::leaky_relu:
-            return of_clipped(
-                [=](P v) ELMAN_INLINED { return select(less(v, zero), mul(alpha, v), v); });
-        case Function::elu:
-            return of_clipped([=](P v) ELMAN_INLINED {
-                return select(less(v, zero), mul(alpha, expm1<Real>(v)), v);
-            });
-        case Function::thresholded_relu:  // what is not above: 0, but a NaN stays
-            return of_clipped([=](P v) ELMAN_INLINED {
-                const P below = broadcast<Real>(Constants<Real>::infinity);
-                return select(less(alpha, v), v, select(less(v, below), zero, v));
-            });
-        case Function::hard_sigmoid:
-            return of_clipped([=](P v) ELMAN_INLINED {
-                const P line = fma(alpha, v, beta);
-                return select(less(line, zero), zero, lesser(one, line));
-            });
-        case Function::softsign:
-            return of_clipped([](P v) ELMAN_INLINED { return softsign<Real>(v); });
-        case Function::softplus:
-            return of_clipped([](P v) ELMAN_INLINED { return softplus<Real>(v); });
-        case Function::scaled_tanh:
-            return of_clipped([=](P v)
-                                  ELMAN_INLINED { return mul(alpha, tanh<Real>(mul(beta, v))); });
-        case Function::affine:
-            return of_clipped([=](P v) ELMAN_INLINED { return fma(alpha, v, beta); });
-        default:
-            return of_clipped([](P v) ELMAN_INLINED { return v; });
-    }
 }
 
 // h, or +0 where |size| is below the limit.
@@ -379,4 +409,232 @@ ELMAN_INLINE Packet<Real> fade_limit(bool faded) {
     return broadcast<Real>(faded ? Constants<Real>::tiny_state : Real(0));
 }
 
-}  // namespace elman::ELMAN_ISA
+// One of the four functions that products apply in registers: no numbers, no clip.
+ELMAN_INLINE bool is_plain(const Activation& f) {
+    return f.clip > DBL_MAX && (f.function == Function::tanh || f.function == Function::sigmoid ||
+                                f.function == Function::relu || f.function == Function::identity);
+}
+
+// Calls each(g) with the plain function g of one vector, faded or not; not at all if g changes
+// nothing. tanh and relu are tiny just where their argument is, which is known earlier.
+template <class Real, class Each>
+ELMAN_INLINE void with_plain(Function f, bool faded, Each each) {
+    using P = Packet<Real>;
+    const P limit = fade_limit<Real>(faded);
+    switch (f) {
+        case Function::relu:
+            return each([=](P v) ELMAN_INLINED { return fade<Real>(relu<Real>(v), v, limit); });
+        case Function::tanh:
+            return each([=](P v) ELMAN_INLINED { return fade<Real>(tanh<Real>(v), v, limit); });
+        case Function::sigmoid:
+            return each([=](P v) ELMAN_INLINED {
+                const P y = sigmoid<Real>(v);
+                return fade<Real>(y, y, limit);
+            });
+        default:
+            if (faded) each([=](P v) ELMAN_INLINED { return fade<Real>(v, v, limit); });
+    }
+}
+
+// The same with any function but softmax, whose clip is left to the caller.
+template <class Real, class Each>
+ELMAN_INLINE void with_function(const Activation& f, bool faded, Each each) {
+    using P = Packet<Real>;
+    const P alpha = broadcast<Real>(static_cast<Real>(f.alpha));
+    const P beta = broadcast<Real>(static_cast<Real>(f.beta));
+    const P limit = fade_limit<Real>(faded);
+    const auto then_fade = [&](auto function) ELMAN_INLINED {
+        each([=](P v) ELMAN_INLINED {
+            const P y = function(v);
+            return fade<Real>(y, y, limit);
+        });
+    };
+    switch (f.function) {
+        case Function::leaky_relu:
+            return then_fade([=](P v) ELMAN_INLINED { return leaky_relu<Real>(v, alpha); });
+        case Function::elu:
+            return then_fade([=](P v) ELMAN_INLINED { return elu<Real>(v, alpha); });
+        case Function::thresholded_relu:
+            return then_fade([=](P v) ELMAN_INLINED { return thresholded_relu<Real>(v, alpha); });
+        case Function::hard_sigmoid:
+            return then_fade([=](P v) ELMAN_INLINED { return hard_sigmoid<Real>(v, alpha, beta); });
+        case Function::softsign:
+            return then_fade([](P v) ELMAN_INLINED { return softsign<Real>(v); });
+        case Function::softplus:
+            return then_fade([](P v) ELMAN_INLINED { return softplus<Real>(v); });
+        case Function::scaled_tanh:
+            return then_fade([=](P v) ELMAN_INLINED { return scaled_tanh<Real>(v, alpha, beta); });
+        case Function::affine:
+            return then_fade([=](P v) ELMAN_INLINED { return fma(alpha, v, beta); });
+        default:
+            with_plain<Real>(f.function, faded, each);
+    }
+}
+
+// Calls each(g) with g(e, y) = e f'(v), not faded, for a plain function.
+template <class Real, class Each>
+ELMAN_INLINE void with_plain_derivative(Function f, Each each) {
+    using P = Packet<Real>;
+    switch (f) {
+        case Function::relu:
+            return each([](P e, P y) ELMAN_INLINED { return relu_backward<Real>(e, y); });
+        case Function::tanh:
+            return each([](P e, P y) ELMAN_INLINED { return tanh_backward<Real>(e, y); });
+        case Function::sigmoid:
+            return each([](P e, P y) ELMAN_INLINED { return sigmoid_backward<Real>(e, y); });
+        default:
+            return each([](P e, P) ELMAN_INLINED { return e; });
+    }
+}
+
+// The same for any function but softmax, without its clip.
+template <class Real, class Each>
+ELMAN_INLINE void with_derivative(const Activation& f, Each each) {
+    using P = Packet<Real>;
+    const Real alpha_value = static_cast<Real>(f.alpha), beta_value = static_cast<Real>(f.beta);
+    const P alpha = broadcast<Real>(alpha_value);
+    switch (f.function) {
+        case Function::thresholded_relu:
+            return each([](P e, P y) ELMAN_INLINED { return relu_backward<Real>(e, y); });
+        case Function::leaky_relu:
+            return each([=](P e, P y)
+                            ELMAN_INLINED { return leaky_relu_backward<Real>(e, y, alpha); });
+        case Function::elu:
+            return each([=](P e, P y) ELMAN_INLINED { return elu_backward<Real>(e, y, alpha); });
+        case Function::hard_sigmoid:
+            return each([=](P e, P y)
+                            ELMAN_INLINED { return hard_sigmoid_backward<Real>(e, y, alpha); });
+        case Function::softsign:
+            return each([](P e, P y) ELMAN_INLINED { return softsign_backward<Real>(e, y); });
+        case Function::softplus:
+            return each([](P e, P y) ELMAN_INLINED { return softplus_backward<Real>(e, y); });
+        case Function::scaled_tanh: {
+            const P slope = broadcast<Real>(alpha_value * beta_value);
+            const P divisor = broadcast<Real>(alpha_value == 0 ? Real(1) : alpha_value);
+            return each([=](P e, P y) ELMAN_INLINED {
+                return scaled_tanh_backward<Real>(e, y, slope, divisor);
+            });
+        }
+        case Function::affine:
+            return each([=](P e, P) ELMAN_INLINED { return mul(e, alpha); });
+        default:
+            with_plain_derivative<Real>(f.function, each);
+    }
+}
+
+// --- over columns
+
+// values = function(values) for `rows` of each column, vector by vector. Several at a time, in
+// lockstep or unrolled, were no faster: the processor overlaps them itself.
+template <class Real, class F>
+ELMAN_INLINE void map(F function, Columns<Real> values, Index rows, Index count) {
+    for (Index n = 0; n < count; ++n)
+        for (Index i = 0; i < rows; i += kLanes<Real>) {
+            Real* v = values.column(n) + i;
+            store<Real>(v, function(load<Real>(v)));
+        }
+}
+
+template <class Real>
+static void apply(const Activation& f, bool faded, Columns<Real> values, Index rows, Index count) {
+    if (f.clip <= DBL_MAX) {
+        const Packet<Real> limit = broadcast<Real>(static_cast<Real>(f.clip));
+        map<Real>([=](Packet<Real> v) ELMAN_INLINED { return clip<Real>(v, limit); }, values, rows,
+                  count);
+    }
+    with_function<Real>(
+        f, faded, [&](auto function) ELMAN_INLINED { map<Real>(function, values, rows, count); });
+}
+
+// The values between which an activation is not clipped: it rises or falls everywhere.
+template <class Real>
+struct Ends {
+    Real lower = -Constants<Real>::infinity, upper = Constants<Real>::infinity;
+
+    explicit Ends(const Activation& f) {
+        if (f.clip > DBL_MAX) return;
+        const Real limit = static_cast<Real>(f.clip);
+        alignas(64) Real y[64 / sizeof(Real)] = {-limit, limit};
+        apply<Real>(f, false, {y, 0}, 2, 1);
+        lower = y[1] < y[0] ? y[1] : y[0];
+        upper = y[1] < y[0] ? y[0] : y[1];
+    }
+};
+
+// e = e f'(v), faded. Where f is clipped the derivative is 0; where y is NaN so is the error.
+template <class Real>
+static void differentiate_columns(const Activation& f, Columns<const Real> y, Columns<Real> e,
+                                  Index rows, Index count) {
+    using P = Packet<Real>;
+    const P limit = fade_limit<Real>(true), zero = broadcast<Real>(0);
+    const auto over_columns = [&](auto derivative) ELMAN_INLINED {
+        for (Index n = 0; n < count; ++n)
+            for (Index i = 0; i < rows; i += kLanes<Real>) {
+                Real* at = e.column(n) + i;
+                const P d = derivative(load<Real>(at), load<Real>(y.column(n) + i));
+                store<Real>(at, fade<Real>(d, d, limit));
+            }
+    };
+    if (is_plain(f)) return with_plain_derivative<Real>(f.function, over_columns);
+
+    const P infinity = broadcast<Real>(Constants<Real>::infinity);
+    const Ends<Real> ends(f);
+    const P lower = broadcast<Real>(ends.lower), upper = broadcast<Real>(ends.upper);
+    with_derivative<Real>(f, [&](auto derivative) ELMAN_INLINED {
+        over_columns([&](P d, P v) ELMAN_INLINED {
+            const P above = select(less(negative<Real>(infinity), v), zero, v);
+            const P outside = select(less(v, infinity), zero, above);  // NaN where v is
+            const P inside = select(less(v, upper), derivative(d, v), outside);
+            return select(less(lower, v), inside, outside);
+        });
+    });
+}
+
+// values[0] + ... + values[rows-1], in 16 partial sums by index mod 16, combined as a binary tree.
+template <class Real>
+ELMAN_INLINE Real sum_of_rows(const Real* values, Index rows) {
+    constexpr Index kSums = 16;
+    Real sum[kSums] = {};
+    for (Index i = 0; i < rows; ++i) sum[i % kSums] += values[i];
+    for (Index width = 1; width < kSums; width *= 2)
+        for (Index i = 0; i < kSums; i += 2 * width) sum[i] += sum[i + width];
+    return sum[0];
+}
+
+// y = exp(y - max) / sum(exp(y - max)). Elements beyond `rows` are written but never read: the
+// exponential is taken of whole vectors, the largest and the sum of the real elements alone.
+template <class Real>
+static void softmax(Columns<Real> y, Index rows, Index count) {
+    for (Index n = 0; n < count; ++n) {
+        Real* z = y.column(n);
+        Real largest = z[0];
+        for (Index i = 1; i < rows; ++i) largest = largest < z[i] ? z[i] : largest;
+        const Packet<Real> shift = broadcast<Real>(largest);
+        map<Real>([shift](Packet<Real> v) ELMAN_INLINED { return exp<Real>(sub(v, shift)); },
+                  {z, 0}, rows, 1);
+        const Packet<Real> total = broadcast<Real>(sum_of_rows(z, rows));
+        map<Real>([total](Packet<Real> v) ELMAN_INLINED { return div(v, total); }, {z, 0}, rows, 1);
+    }
+}
+// e = y (e - sum(e y)); the padding of e is zero
+template <class Real>
+static void softmax_backward(Columns<const Real> y, Columns<Real> e, Index rows, Index count) {
+    for (Index n = 0; n < count; ++n) {
+        const Real* p = y.column(n);
+        Real* d = e.column(n);
+        for (Index i = 0; i < rows; ++i) d[i] *= p[i];
+        const Real total = sum_of_rows(d, rows);
+        for (Index i = 0; i < rows; ++i) d[i] -= p[i] * total;
+    }
+}
+
+template <class Real>
+static void differentiate(const Activation& f, Columns<const Real> y, Columns<Real> e, Index rows,
+                          Index count) {
+    if (f.function == Function::softmax)
+        softmax_backward<Real>(y, e, rows, count);
+    else
+        differentiate_columns<Real>(f, y, e, rows, count);
+}
+
+}  // namespace elman::ELMAN_SET

@@ -1,9 +1,8 @@
 // kernels.cpp - compiled once per instruction set; exports one KernelTable and nothing else.
 #include "cell.hpp"
-#include "gradient.hpp"
 
 namespace elman {
-namespace ELMAN_ISA {
+namespace ELMAN_SET {
 
 // 2^-24 survives in a product that is not rounded before the addition: (1 + 2^-12)^2 - 1 - 2^-11.
 static bool self_test() {
@@ -19,14 +18,25 @@ static bool self_test() {
 
 template <class Real>
 static constexpr Kernels<Real> kernels() {
-    return {packed_size<Real>, pack<Real>,          affine<Real>,        cell<Real>,
-            unfold<Real>,      apply<Real>,         softmax<Real>,       unpack<Real>,
-            transpose<Real>,   differentiate<Real>, backpropagate<Real>, correlate<Real>,
-            add_columns<Real>, square_rows<Real>};
+    Kernels<Real> k;
+    k.packed_size = packed_size<Real>;
+    k.pack = pack<Real>;
+    k.unpack = unpack<Real>;
+    k.transpose = transpose<Real>;
+    k.product = product<Real>;
+    k.unfold = unfold<Real>;
+    k.apply = apply<Real>;
+    k.softmax = softmax<Real>;
+    k.differentiate = differentiate<Real>;
+    k.backpropagate = backpropagate<Real>;
+    k.correlate = correlate<Real>;
+    k.add_columns = add_columns<Real>;
+    k.square_rows = square_rows<Real>;
+    return k;
 }
 
 extern const KernelTable table;
 const KernelTable table = {kernels<float>(), kernels<double>(), kFused, self_test};
 
-}  // namespace ELMAN_ISA
+}  // namespace ELMAN_SET
 }  // namespace elman

@@ -1,7 +1,7 @@
 // simd.hpp - the few vector operations the kernels are written in, for the instruction set that
 // this translation unit is compiled for.
 //
-// The build compiles every kernel once per set, with -DELMAN_ISA=avx2 -DELMAN_ISA_avx2 (or sse2,
+// The build compiles every kernel once per set, with -DELMAN_SET=avx2 -DELMAN_SET_avx2 (or sse2,
 // avx512, neon, scalar) and the compiler's flags for that set. All of it then lives in
 // elman::avx2, and all of Eigen in Eigen_avx2, so that no inline function of one set can stand in
 // for another's at link time.
@@ -14,11 +14,11 @@
 // A Packet<Real> is kLanes<Real> numbers; a Mask<Real> is what `less` returns and `select` takes.
 #pragma once
 
-#if !defined(ELMAN_ISA)
-#error "compile the kernels with -DELMAN_ISA=<set> -DELMAN_ISA_<set>"
+#if !defined(ELMAN_SET)
+#error "compile the kernels with -DELMAN_SET=<set> -DELMAN_SET_<set>"
 #endif
 
-#if defined(ELMAN_ISA_scalar)
+#if defined(ELMAN_SET_scalar)
 
 #include <math.h>
 #include <stdint.h>
@@ -28,37 +28,43 @@
 
 #define ELMAN_JOIN_AGAIN(a, b) a##b
 #define ELMAN_JOIN(a, b) ELMAN_JOIN_AGAIN(a, b)
-#define Eigen ELMAN_JOIN(Eigen_, ELMAN_ISA)
+#define Eigen ELMAN_JOIN(Eigen_, ELMAN_SET)
 #define EIGEN_NO_IO
 #define eigen_assert(condition)
 #include <Eigen/Core>
 
-#if defined(ELMAN_ISA_avx2) && !(defined(EIGEN_VECTORIZE_AVX2) && defined(EIGEN_VECTORIZE_FMA))
+#if defined(ELMAN_SET_avx2) && !(defined(EIGEN_VECTORIZE_AVX2) && defined(EIGEN_VECTORIZE_FMA))
 #error "avx2 needs -mavx2 -mfma"
 #endif
-#if defined(ELMAN_ISA_avx512) && \
+#if defined(ELMAN_SET_avx512) && \
     !(defined(EIGEN_VECTORIZE_AVX512DQ) && defined(EIGEN_VECTORIZE_FMA))
 #error "avx512 needs -mavx512f -mavx512dq -mavx2 -mfma"
 #endif
-#if defined(ELMAN_ISA_neon) && !(EIGEN_ARCH_ARM64 && defined(EIGEN_VECTORIZE_FMA))
+#if defined(ELMAN_SET_neon) && !(EIGEN_ARCH_ARM64 && defined(EIGEN_VECTORIZE_FMA))
 #error "neon needs 64-bit ARM, whose vectors have a fused multiply-add and a true division"
 #endif
-#if defined(ELMAN_ISA_sse2) && defined(EIGEN_VECTORIZE_SSE3)
+#if defined(ELMAN_SET_sse2) && defined(EIGEN_VECTORIZE_SSE3)
 #error "sse2 is the baseline: it takes no flags"
 #endif
 
 #endif
 
-#if defined(_MSC_VER) && !defined(__clang__)
-#define ELMAN_INLINE static __forceinline
+#define ELMAN_ALWAYS_INLINE __attribute__((always_inline))
+#define ELMAN_INLINE static inline ELMAN_ALWAYS_INLINE
+#define ELMAN_INLINED ELMAN_ALWAYS_INLINE  // of a lambda
+#define ELMAN_APART static __attribute__((noinline))
+
+// for (int i = 0; i < count; ++i), unrolled: what it indexes stays in registers. A count is at most
+// kAccumulators.
+#if defined(__clang__)
+#define ELMAN_EACH(i, count) _Pragma("unroll") for (int i = 0; i < (count); ++i)
 #else
-#define ELMAN_INLINE static inline __attribute__((always_inline))
+#define ELMAN_EACH(i, count) _Pragma("GCC unroll 24") for (int i = 0; i < (count); ++i)
 #endif
-#define ELMAN_INLINED __attribute__((always_inline))  // of a lambda
 
-namespace elman::ELMAN_ISA {
+namespace elman::ELMAN_SET {
 
-#if defined(ELMAN_ISA_scalar)
+#if defined(ELMAN_SET_scalar)
 
 template <class Real>
 using Packet = Real;
@@ -168,15 +174,15 @@ using Packet = typename Eigen::internal::packet_traits<Real>::type;
 template <class Real>
 inline constexpr int kLanes = Eigen::internal::packet_traits<Real>::size;
 
-#if defined(ELMAN_ISA_sse2)
+#if defined(ELMAN_SET_sse2)
 inline constexpr bool kFused = false;  // `fma` is a product, rounded, then a sum
 #else
 inline constexpr bool kFused = true;
 #endif
 
-#if defined(ELMAN_ISA_avx512)
+#if defined(ELMAN_SET_avx512)
 static_assert(kLanes<float> == 16 && kLanes<double> == 8);
-#elif defined(ELMAN_ISA_avx2)
+#elif defined(ELMAN_SET_avx2)
 static_assert(kLanes<float> == 8 && kLanes<double> == 4);
 #else
 static_assert(kLanes<float> == 4 && kLanes<double> == 2);
@@ -236,7 +242,7 @@ ELMAN_INLINE V bit_xor(V a, V b) {
 }
 
 // select(mask, a, b) is mask ? a : b. `less` with a NaN is false, as in C.
-#if defined(ELMAN_ISA_avx512)
+#if defined(ELMAN_SET_avx512)
 // Eigen keeps masks in vectors, which costs three instructions a comparison here.
 ELMAN_INLINE __mmask16 less(__m512 a, __m512 b) {
     return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ);
@@ -263,21 +269,21 @@ ELMAN_INLINE V select(V mask, V a, V b) {
 
 // a < b ? a : b, also for NaN and zeros: just what the instruction of x86 does, if its operands are
 // not exchanged, as Eigen does.
-#if defined(ELMAN_ISA_avx512)
+#if defined(ELMAN_SET_avx512)
 ELMAN_INLINE __m512 lesser(__m512 a, __m512 b) {
     return _mm512_maskz_min_ps(0xffff, a, b);  // as for shift_left
 }
 ELMAN_INLINE __m512d lesser(__m512d a, __m512d b) {
     return _mm512_maskz_min_pd(0xff, a, b);
 }
-#elif defined(ELMAN_ISA_avx2)
+#elif defined(ELMAN_SET_avx2)
 ELMAN_INLINE __m256 lesser(__m256 a, __m256 b) {
     return _mm256_min_ps(a, b);
 }
 ELMAN_INLINE __m256d lesser(__m256d a, __m256d b) {
     return _mm256_min_pd(a, b);
 }
-#elif defined(ELMAN_ISA_sse2)
+#elif defined(ELMAN_SET_sse2)
 ELMAN_INLINE __m128 lesser(__m128 a, __m128 b) {
     return _mm_min_ps(a, b);
 }
@@ -292,7 +298,7 @@ ELMAN_INLINE V lesser(V a, V b) {
 #endif
 
 // The bits of every lane, moved up. Eigen 3.4 has no vectors of 64-bit integers on x86.
-#if defined(ELMAN_ISA_avx512)
+#if defined(ELMAN_SET_avx512)
 // With a mask of all lanes, because GCC 12 warns of an uninitialized value in the plain form.
 template <int Bits>
 ELMAN_INLINE __m512 shift_left(__m512 v) {
@@ -302,7 +308,7 @@ template <int Bits>
 ELMAN_INLINE __m512d shift_left(__m512d v) {
     return _mm512_castsi512_pd(_mm512_maskz_slli_epi64(0xff, _mm512_castpd_si512(v), Bits));
 }
-#elif defined(ELMAN_ISA_avx2)
+#elif defined(ELMAN_SET_avx2)
 template <int Bits>
 ELMAN_INLINE __m256 shift_left(__m256 v) {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(v), Bits));
@@ -311,7 +317,7 @@ template <int Bits>
 ELMAN_INLINE __m256d shift_left(__m256d v) {
     return _mm256_castsi256_pd(_mm256_slli_epi64(_mm256_castpd_si256(v), Bits));
 }
-#elif defined(ELMAN_ISA_sse2)
+#elif defined(ELMAN_SET_sse2)
 template <int Bits>
 ELMAN_INLINE __m128 shift_left(__m128 v) {
     return _mm_castsi128_ps(_mm_slli_epi32(_mm_castps_si128(v), Bits));
@@ -336,14 +342,42 @@ ELMAN_INLINE float64x2_t shift_left(float64x2_t v) {
 // mask ? +0 : v
 template <class Real, class M>
 ELMAN_INLINE Packet<Real> zero_where(M mask, Packet<Real> v) {
-#if defined(ELMAN_ISA_scalar) || defined(ELMAN_ISA_avx512)
+#if defined(ELMAN_SET_scalar) || defined(ELMAN_SET_avx512)
     return select(mask, broadcast<Real>(Real(0)), v);
 #else
     return Eigen::internal::pandnot(v, mask);
 #endif
 }
 
-template <class Real>
-using Mask = decltype(less(Packet<Real>(), Packet<Real>()));
+// Registers for accumulators. The rest hold vectors of weights and broadcast elements.
+#if defined(ELMAN_SET_avx512) || defined(ELMAN_SET_neon)
+inline constexpr int kAccumulators = 24;
+#elif defined(ELMAN_SET_avx2)
+inline constexpr int kAccumulators = 12;
+#elif defined(ELMAN_SET_sse2)  // where every product needs a register too
+inline constexpr int kAccumulators = 8;
+#else                          // scalar is the plainest loop: one row, one column
+inline constexpr int kAccumulators = 1;
+#endif
+static_assert(kAccumulators <= 24, "ELMAN_EACH unrolls so many");
+inline constexpr int kPanel = kAccumulators == 1 ? 1 : 8;       // most vectors of a panel
+inline constexpr int kTileHeight = kAccumulators == 1 ? 1 : 4;  // and of a tile of many columns
 
-}  // namespace elman::ELMAN_ISA
+// each(Constant<n>) for a number n of First ... Last.
+template <int N>
+struct Constant {
+    static constexpr int value = N;
+};
+template <int First, int Last, class Each>
+ELMAN_INLINE void with_constant(int n, Each each) {
+    if constexpr (First == Last) {
+        each(Constant<First>());
+    } else {
+        if (n == First)
+            each(Constant<First>());
+        else
+            with_constant<First + 1, Last>(n, each);
+    }
+}
+
+}  // namespace elman::ELMAN_SET

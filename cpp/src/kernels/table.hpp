@@ -4,16 +4,17 @@
 // and writable up to the next multiple of 64 bytes, and aligned to 64 bytes, stride included.
 // Nothing here allocates, checks or throws. The order of every sum is part of the contract:
 //
-//   affine(c, W, v)[r]:  p_0 = c[r], p_1 ... p_(S-1) = +0
-//                        p_(k mod S) = fma(W[r, k], v[k], p_(k mod S))      for k = 0 ... K-1
-//                        (p_0 + p_1) + (p_2 + p_3), and so on as a binary tree
+//   product(c, W, x)[r]:  p_0 = c[r], p_1 ... p_(S-1) = +0
+//                         p_(k mod S) = fma(W[r, k], x[k], p_(k mod S))      for k = 0 ... K-1
+//                         (p_0 + p_1) + (p_2 + p_3), and so on as a binary tree
 //
 // with S = partial_sums(rows, cols) for every dtype and every instruction set.
+//
+// "Faded" is the rule for hidden states and errors: a value below 2^-100 (float) or 2^-900 (double)
+// in magnitude becomes +0.
 #pragma once
 
-#include <float.h>
-
-#include "elman/types.hpp"
+#include "elman/views.hpp"
 
 namespace elman {
 
@@ -28,103 +29,80 @@ constexpr int partial_sums(Index rows, Index cols) {
     return sums;
 }
 
-// What is done to each element alone. `faded` is the rule for hidden states: after the function, a
-// value below 2^-100 (float) or 2^-900 (double) in magnitude becomes +0. A function without numbers
-// is fused with the product before it, any other is a pass over the padded results: padded elements
-// are then what it makes of 0.
-struct Elementwise {
-    Function function;  // identity, relu, tanh or sigmoid; but
-    bool faded;
-    const Activation* general = nullptr;  // if not null, this one: softmax only where it is named
-};
-
-// Of an activation that lives as long as it is used.
-inline Elementwise elementwise(const Activation& a, bool faded) {
-    if (a.function <= Function::sigmoid && a.clip > DBL_MAX) return {a.function, faded};
-    return {Function::identity, faded, &a};
-}
-
-template <class Real>
-struct Columns {
-    Real* data;
-    Index stride;  // from one column to the next; 0: the same column every time
-};
-
-// Columns over time: `step` numbers from one step to the next.
-template <class Real>
-struct Slots {
-    Real* data;
-    Index stride;
-    Index step;
-};
-
 template <class Real>
 struct Kernels {
     // How many numbers pack() writes for a matrix of this size.
-    Index (*packed_size)(Index rows, Index cols);
+    Index (*packed_size)(Index rows, Index cols) = nullptr;
 
-    // Copies W (rows x cols, row by row) into panels of whole vectors of rows, all terms of a sum
-    // contiguous, the rows padded with zeros. `panels` is aligned to 64 bytes.
-    void (*pack)(const Real* W, Index rows, Index cols, Real* panels);
+    // Copies W (rows, cols), row by row, into panels: pack.hpp. `panels` is aligned to 64 bytes.
+    void (*pack)(const Real* W, Index rows, Index cols, Real* panels) = nullptr;
 
-    // y_n = f(affine(c_n, W, x_n)) for n = 0 ... count-1. c and y are padded and may be the same
-    // columns; x is read element by element, `cols` of each column, and overlaps neither.
-    void (*affine)(const PackedMatrix<Real>& W, Columns<const Real> c, Columns<const Real> x,
-                   Columns<Real> y, Index count, Elementwise f);
+    // The inverse of pack: `values` is (rows, cols), row by row.
+    void (*unpack)(const PackedMatrix<Real>& W, Real* values) = nullptr;
 
-    // One step of one layer and one sequence:
-    // after = h_t = f(affine(affine(bias, W_xh, x_t), W_hh, before = h_(t-1))). x is read element
-    // by element; the others are padded and do not overlap. The panels are read from the last to
-    // the first if `backwards`: a caller who alternates finds in the cache what he read last.
-    void (*cell)(const PackedMatrix<Real>& W_xh, const PackedMatrix<Real>& W_hh, const Real* bias,
-                 const Real* x, const Real* before, Real* after, Elementwise f, bool backwards);
+    // What pack() makes of the transpose of W.
+    void (*transpose)(const PackedMatrix<Real>& W, Real* panels) = nullptr;
 
-    // One layer unfolded over `steps` steps of `count` sequences. x holds steps x count columns,
-    // read element by element; h holds steps + 1 slots of `count` padded columns: slot 0 is the
-    // state before the first step, slot t becomes h_t, as in cell.
-    void (*unfold)(const PackedMatrix<Real>& W_xh, const PackedMatrix<Real>& W_hh, const Real* bias,
-                   Columns<const Real> x, Columns<Real> h, Index count, Index steps, Elementwise f);
+    // y_n = f(product(c_n, W, x_n)) for n = 0 ... count-1, f any function but softmax. c (rows,)
+    // and y (rows,) are padded and may be the same columns; x (cols,) is read element by element
+    // and overlaps neither.
+    void (*product)(const PackedMatrix<Real>& W, Columns<const Real> c, Columns<const Real> x,
+                    Columns<Real> y, Index count, const Activation& f) = nullptr;
 
-    // values = f(values), `rows` of each column; the columns are padded.
-    void (*apply)(Elementwise f, Columns<Real> values, Index rows, Index count);
+    // One half of a layer unfolded over `steps` steps of `count` sequences:
+    //
+    //     h_t = f(product(product(b_h, W_xh, x_t), W_hh, h_(t-1))), faded, for t = 1 ... steps.
+    //
+    // x (I,) holds steps x count columns, read element by element; h (H,) has steps + 1 slots of
+    // padded columns, slot 0 being the states before the first step. The slots follow each other:
+    // h.step is count * h.stride, or any other if steps is 1. A step whose h.step is negative reads
+    // the panels of the weights from the last to the first: a caller who alternates finds in the
+    // cache what was read last. (h is a reference since three numbers passed by value go through
+    // memory in two pieces, which the processor waits for: 9 ns a step.)
+    void (*unfold)(const PackedMatrix<Real>& W_xh, const PackedMatrix<Real>& W_hh, const Real* b_h,
+                   Columns<const Real> x, const Slots<Real>& h, Index count, Index steps,
+                   const Activation& f) = nullptr;
+
+    // values = f(values), faded or not, `rows` of each column, f any function but softmax; the
+    // columns are padded.
+    void (*apply)(const Activation& f, bool faded, Columns<Real> values, Index rows,
+                  Index count) = nullptr;
 
     // Each column becomes its softmax over `rows` elements. The largest is subtracted first; the
     // sum is taken in 16 partial sums by index mod 16, combined as a binary tree.
-    void (*softmax)(Columns<Real> y, Index rows, Index count);
+    void (*softmax)(Columns<Real> y, Index rows, Index count) = nullptr;
 
     // --- training ---
 
-    // The inverse of pack: `values` is rows x cols, row by row.
-    void (*unpack)(const PackedMatrix<Real>& W, Real* values);
+    // e_n = f'(v_n) e_n, faded, in terms of y_n = f(v_n); of softmax too, with sums as there. y and
+    // e are padded. f is trainable: check_trainable.
+    void (*differentiate)(const Activation& f, Columns<const Real> y, Columns<Real> e, Index rows,
+                          Index count) = nullptr;
 
-    // What pack() makes of the transpose of W.
-    void (*transpose)(const PackedMatrix<Real>& W, Real* panels);
-
-    // e_n = e_n f'(v_n) in terms of y_n = f(v_n); also softmax, with sums as there. Both are
-    // padded. What is tiny becomes +0, as for hidden states. f is trainable: check_trainable.
-    void (*differentiate)(Elementwise f, Columns<const Real> y, Columns<Real> e, Index rows,
-                          Index count);
-
-    // Errors through time. d holds steps + 1 slots of `count` padded columns: slot t is the error
+    // Errors through time. d has steps + 1 slots of `count` padded columns: slot t holds the error
     // e_t that h_t has from outside before, and after
-    //     d_t = f'(v_t) affine(e_t, W, d_(t+1))      for t = steps-1 ... 0,
-    // faded, W being the transpose of W_hh and slot `steps` given. h: slot t is h_t.
+    //
+    //     d_t = f'(v_t) product(e_t, W, d_(t+1)), faded, for t = steps-1 ... 0,
+    //
+    // W being the transpose of W_hh and slot `steps` given. h: slot t is h_t.
     void (*backpropagate)(const PackedMatrix<Real>& W, Slots<const Real> h, Slots<Real> d,
-                          Index count, Index steps, Elementwise f);
+                          Index count, Index steps, const Activation& f) = nullptr;
 
     // The gradient of a matrix W, in the order of its panels:
-    //     G[r, k] = fma(d_(t,n)[r], x_(t,n)[k], G[r, k])    for t = steps-1 ... 0, n = 0 ...
-    //     count-1
+    //
+    //     G[r, k] = fma(d_(t,n)[r], x_(t,n)[k], G[r, k]) for t = steps-1 ... 0, n = 0 ... count-1.
+    //
     // d is padded (its padding zero), x is read element by element.
     void (*correlate)(const PackedMatrix<Real>& W, Real* G, Slots<const Real> d,
-                      Slots<const Real> x, Index count, Index steps);
+                      Slots<const Real> x, Index count, Index steps) = nullptr;
 
     // The gradient of a bias, in the same order: g = g + d_(t,n). g is padded.
-    void (*add_columns)(Real* g, Slots<const Real> d, Index rows, Index count, Index steps);
+    void (*add_columns)(Real* g, Slots<const Real> d, Index rows, Index count,
+                        Index steps) = nullptr;
 
-    // sums[r] = fma(G[r, k], G[r, k], sums[r]) for k = 0 ... cols-1, from 0, for a gradient in the
-    // order of the panels of W. sums is padded.
-    void (*square_rows)(const PackedMatrix<Real>& W, const Real* G, Real* sums);
+    // sums[r] = fma(G[r, k], G[r, k], sums[r]) for k = 0 ... cols-1, from 0, for a gradient G in
+    // the order of the panels of W. sums (rows,) is padded.
+    void (*square_rows)(const PackedMatrix<Real>& W, const Real* G, Real* sums) = nullptr;
 };
 
 struct KernelTable {

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextvars
 import os
 import sys
+import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -140,7 +142,7 @@ def compare(
         mask = None if mask is None else np.asarray(mask)[np.newaxis]
     inputs = inputs.astype(net.dtype)
     kind = _kind(source)
-    trace = _trace(kind, source, net, inputs, mask, external_data)
+    trace = _interruptible(lambda: _trace(kind, source, net, inputs, mask, external_data))
     ours = _ours(net, inputs, mask, masked)
     if trace.output.shape[-1] != ours.output.shape[-1] or len(trace.hidden) not in (
         0,
@@ -215,6 +217,26 @@ def _kind(source: Any) -> str:  # noqa: ANN401
         "source: expected a torch module, a Keras model, an ONNX model or a path, got"
         f" {_arguments.kind(source)}"
     )
+
+
+def _interruptible(work: Callable[[], Trace]) -> Trace:
+    """Let a thread run a framework, which looks for no signals: Ctrl-C ends the wait for it."""
+    done: list[Trace] = []
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            done.append(work())
+        except BaseException as error:
+            failed.append(error)
+
+    context = contextvars.copy_context()
+    thread = threading.Thread(target=context.run, args=(run,), daemon=True)
+    thread.start()
+    thread.join()
+    if failed:
+        raise failed[0]
+    return done[0]
 
 
 def _trace(

@@ -239,7 +239,7 @@ class Elman(BaseEstimator):  # type: ignore[misc]
             given, apart = data.hold_out(given, self.validation_fraction, self.outputs, plan.seed)
             held_out = data.examples(inner, apart, self._loss, self.outputs)
         examples = data.examples(inner, given, self._loss, self.outputs)
-        trainer = _core.Trainer(
+        trainer = _core.trainer(
             inner._core, optimizer.name, optimizer.settings(), self.clip_norm, None, False
         )
         if past.state.keys() == trainer.state().keys():  # else there is none, or of another kind

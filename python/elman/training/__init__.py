@@ -1,6 +1,6 @@
 """Training: back-propagation through time and the optimizers of the core, from beginning to end."""
 
-from elman.training.batch import loss_and_gradients
+from elman.training.batch import backward, loss_and_gradients
 from elman.training.history import Epoch, History, TrainResult
 from elman.training.launch import train
 from elman.training.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
@@ -14,6 +14,7 @@ __all__ = [
     "History",
     "RMSprop",
     "TrainResult",
+    "backward",
     "loss_and_gradients",
     "train",
 ]

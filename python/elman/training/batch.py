@@ -1,21 +1,17 @@
-"""The loss of one batch and its gradients, for those who write their own loop."""
+"""The gradients of one batch, for those who write their own loop: of a loss here or elsewhere."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from elman import _arguments, _core
 from elman.gradients import Gradients
 from elman.training import data
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
     from elman.network import Network
-
-    Array = NDArray[Any]
 
 
 def loss_and_gradients(
@@ -94,7 +90,7 @@ def loss_and_gradients(
     """
     data.check_network(net)
     batch = data.collect(x, y, outputs, lengths, state, sample_weight, step_weight)
-    value, tensors, starts = _core.loss_and_gradients(
+    value, tensors = _core.loss_and_gradients(
         net._core,
         data.examples(net, batch, loss, outputs),
         None if bptt_steps is None else _arguments.size("bptt_steps", bptt_steps),
@@ -102,25 +98,84 @@ def loss_and_gradients(
         None if normalizer is None else _arguments.number("normalizer", normalizer),
         _arguments.size("threads", threads),
     )
-    if state is not None:
-        tensors["initial_state"] = _sum_to(np.shape(state), starts)
-    elif "initial_state" not in tensors:
-        tensors["initial_state"] = _sum_of_sequences(starts.reshape(-1, net.state_size))
     return value, Gradients.from_tensors(tensors)
 
 
-def _sum_to(shape: tuple[int, ...], starts: Array) -> Array:
-    """Return the sum over the axes along which a state of this shape was broadcast."""
-    starts = starts.sum(axis=tuple(range(starts.ndim - len(shape))))
-    repeated = tuple(i for i, size in enumerate(shape) if size == 1)
-    total: Array = starts.sum(axis=repeated, keepdims=True)
-    return total
+def backward(
+    net: Network,
+    x: ArrayLike,
+    dL_dy: ArrayLike,
+    dL_dh: ArrayLike | None = None,
+    *,
+    lengths: ArrayLike | None = None,
+    state: ArrayLike | None = None,
+    outputs: str = "all",
+    threads: int = 1,
+) -> Gradients:
+    """Compute the gradients of a loss that was computed elsewhere.
 
+    Back-propagation through time (P. J. Werbos, "Backpropagation through time: what it does and how
+    to do it", Proceedings of the IEEE 78, 1990): given how a loss L changes with the outputs, and
+    perhaps with the hidden states, return how it changes with the weights, the start and the
+    inputs. Any loss that can be differentiated by hand or by another package can be trained so.
 
-def _sum_of_sequences(starts: Array) -> Array:
-    """Return the sum of rows as the core takes it: 16 at a time, then neighbours in pairs."""
-    sums = np.add.reduceat(starts, np.arange(0, len(starts), 16)) if len(starts) else starts
-    while len(sums) > 1:
-        pairs = len(sums) // 2 * 2
-        sums = np.concatenate([sums[0:pairs:2] + sums[1:pairs:2], sums[pairs:]])
-    return sums[0] if len(sums) else np.zeros(starts.shape[1], starts.dtype)
+    Parameters
+    ----------
+    net : Network
+        The network; all its layers run forward.
+    x : array_like, shape (..., T, I)
+        Inputs, as for `Network.run`.
+    dL_dy : array_like, shape (..., T, O), or (..., O) for the last
+        The derivatives of L with respect to the outputs, in the units of the outputs.
+    dL_dh : array_like, shape (..., T, state_size), optional
+        Those with respect to the hidden states of all layers, as `Network.run` returns them with
+        `return_hidden=True`: what L depends on beside the outputs, such as a penalty on activity.
+    lengths : array_like of int, shape (...), optional
+        How many steps of each sequence are real. Derivatives of padded steps are not read.
+    state : array_like, shape (..., state_size), optional
+        Where to begin, broadcast over the batch axes; by default the network's initial state.
+    outputs : {"all", "last"}
+        Whether `dL_dy` is of every step, or of the last real one alone.
+    threads : int
+        How many threads share the sequences; the results are the same bits for any number.
+
+    Returns
+    -------
+    Gradients
+        As from `loss_and_gradients`, and `gradients.x` (..., T, I): with respect to the inputs,
+        zero where a step is padded.
+
+    Raises
+    ------
+    ShapeError, DTypeError
+        If an argument is not what this network takes.
+    ArgumentError
+        If a layer does not run forward, or an activation has no derivative.
+
+    Examples
+    --------
+    The squared error, which `loss_and_gradients` has too.
+
+    >>> import numpy as np, elman
+    >>> net = elman.Network(input_size=3, hidden_size=8, output_size=2, seed=0)
+    >>> x, y = np.ones((5, 10, 3)), np.zeros((5, 10, 2))
+    >>> error = net(x) - y
+    >>> gradients = elman.backward(net, x, 2 * error / error.size)
+    >>> _, same = elman.loss_and_gradients(net, x, y)
+    >>> bool(np.allclose(gradients.layers[0].W_hh, same.layers[0].W_hh))
+    True
+    >>> gradients.x.shape
+    (5, 10, 3)
+    """
+    data.check_network(net)
+    tensors, of_x = _core.backward(
+        net._core,
+        x,
+        dL_dy,
+        dL_dh,
+        lengths,
+        state,
+        outputs,
+        _arguments.size("threads", threads),
+    )
+    return Gradients.from_tensors(tensors, of_x)

@@ -62,21 +62,19 @@ class Saver:
         """
         if self.path is None:
             return None
-        try:
-            with open(self.path, "rb") as file:
-                data = file.read()
-        except FileNotFoundError:
-            os.stat(os.path.dirname(os.path.realpath(self.path)))  # name a missing folder now
-            return None
         with storage._naming(self.path):
-            metadata = _metadata(data)
+            try:
+                data = storage._read_file(self.path, _metadata)
+            except FileNotFoundError:
+                os.stat(os.path.dirname(os.path.realpath(self.path)))  # name a missing folder now
+                return None
+            metadata = _metadata(data, len(data))
             found = storage._json_object(metadata["settings"], "settings")
             progress = storage._json_object(metadata["progress"], "progress")
             tensors = storage.read_tensors(data)
             if metadata["sha256"] != _digest(metadata, tensors):
                 raise ModelFormatError("expected the contents that were written, got damaged ones")
-            if not (tensors.keys() >= _HISTORY and progress.keys() >= _PROGRESS):
-                raise ModelFormatError("expected the progress of a run and its history")
+            _check_progress(progress, tensors)
         self._require_equal(found)
         return Checkpoint(progress, tensors)
 
@@ -132,10 +130,33 @@ def _kind(array: Array | None) -> str:
     return "none" if array is None else f"{array.shape} of {array.dtype}"
 
 
-def _metadata(data: bytes) -> dict[str, str]:
-    length = storage._header_length(data, len(data))
+def _check_progress(progress: Json, tensors: dict[str, Array]) -> None:
+    """Refuse a history that no run has, and numbers that do not go with it."""
+    if not (tensors.keys() >= _HISTORY and progress.keys() >= _PROGRESS):
+        raise ModelFormatError("expected the progress of a run and its history")
+    done = len(tensors["history.loss"]) if tensors["history.loss"].ndim == 1 else 0
+    for name in sorted(_HISTORY):
+        shapes = [(done,), (0,)] if name == "history.validation_loss" else [(done,)]
+        if tensors[name].shape not in shapes or tensors[name].dtype != "float64":
+            raise ModelFormatError(
+                f"tensor {name!r}: expected {shapes[0]} of float64, got {_kind(tensors[name])}"
+            )
+    updates, best = progress["updates"], progress["best_epoch"]
+    if type(updates) is not int or not 0 <= updates < 2**53:
+        raise ModelFormatError(
+            f"progress: expected a count of updates, got {storage._show(updates)}"
+        )
+    if best is not None and (type(best) is not int or not 1 <= best <= done):
+        raise ModelFormatError(
+            f"progress: expected a best epoch from 1 to {done}, got {storage._show(best)}"
+        )
+
+
+def _metadata(data: bytes, file_bytes: int) -> dict[str, str]:
+    """Return the metadata from the header, with which `data` begins."""
+    length = storage._header_length(data, file_bytes)
     header = storage._json_object(data[8 : 8 + length], "the header")
-    metadata = header.get("__metadata__")
+    metadata = header.pop("__metadata__", None)
     if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
         raise ModelFormatError("expected a checkpoint of a training run, got another file")
     if metadata.get("format_version") != FORMAT_VERSION:
@@ -146,4 +167,11 @@ def _metadata(data: bytes) -> dict[str, str]:
     for key in ("settings", "progress", "sha256"):
         if not isinstance(metadata.get(key), str):
             raise ModelFormatError(f"metadata: the key {key!r} is missing")
+    for name, about in header.items():
+        dtype = about.get("dtype") if isinstance(about, dict) else None
+        if not isinstance(dtype, str) or dtype not in storage._ITEM_BYTES:
+            raise ModelFormatError(
+                f"tensor {storage._show(name)}: expected the dtype F32 or F64,"
+                f" got {storage._show(dtype)}"
+            )
     return metadata

@@ -51,7 +51,7 @@ def check_network(net: object) -> None:
 
 def examples(net: Network, data: Data, loss: str, outputs: str) -> _core.Examples:
     """Hand the data to the core, which converts and checks them."""
-    return _core.Examples(
+    return _core.examples(
         net._core, data.x, data.y, _arguments.name("loss", loss), outputs, *data[2:]
     )
 
@@ -158,7 +158,7 @@ def _nonnegative(argument: str, weights: ArrayLike, shape: tuple[int, ...]) -> A
 
 def require_weight(examples: _core.Examples) -> _core.Examples:
     """Refuse examples of which no step counts."""
-    if not examples.weight > 0:
+    if not examples.counts:
         raise ArgumentError("x: expected a step that counts, got none: the sum of weights is 0")
     return examples
 

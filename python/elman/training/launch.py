@@ -208,7 +208,7 @@ def train(
         **plan.settings(),
     }
     start = _with_initial_state(net) if train_initial_state else net
-    trainer = _core.Trainer(start._core, chosen.name, chosen.settings(), **rules)
+    trainer = _core.trainer(start._core, chosen.name, chosen.settings(), **rules)
     run = Run(net, trainer, examples, held_out, plan)
     saver = Saver(checkpoint, _arguments.size("checkpoint_every", checkpoint_every), settings)
     if (found := saver.read()) is not None:

@@ -1,0 +1,263 @@
+#include "examples.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <optional>
+
+#include "unlocked.hpp"
+
+namespace elman::python {
+namespace {
+
+std::string number(double value) {
+    return py::str(py::float_(value));
+}
+
+// Where in an array of this shape a flat index is, for errors.
+std::string place(const Shape& shape, Index index) {
+    Shape at(shape.size());
+    for (std::size_t axis = shape.size(); axis-- > 0; index /= shape[axis])
+        at[axis] = index % shape[axis];
+    return text(at);
+}
+
+template <class Real>
+AnyExamples make_examples(const SharedNetwork<Real>& network, py::handle x, py::handle y,
+                          const std::string& loss, py::handle outputs, py::handle lengths,
+                          py::handle state, py::handle weights) {
+    return {std::make_shared<const CheckedExamples<Real>>(network, x, y, loss, outputs, lengths,
+                                                          state, weights)};
+}
+
+}  // namespace
+
+template <class Real>
+CheckedExamples<Real>::CheckedExamples(const SharedNetwork<Real>& network, py::handle x,
+                                       py::handle y, const std::string& loss, py::handle outputs,
+                                       py::handle lengths, py::handle state, py::handle weights)
+    : network_(network), given_(*network, "x", x, state, lengths) {
+    network->architecture().require_forward("net", "gradients are not computed of others");
+    examples_.loss = loss_from_name(loss);
+    examples_.outputs = outputs_from_name(outputs);
+    check_loss();
+    given_.describe(examples_);
+    counted_ =
+        examples_.outputs == Outputs::all ? given_.shape({given_.steps()}) : given_.shape({});
+    check_state();
+    if (!weights.is_none()) take_weights(weights);
+    const Shape shape = given_.shape({given_.steps(), network->input_size()});
+    if (const Found wrong = polled(network->input_size(), [&](Pause& p) { return wrong_x(p); }))
+        throw ArgumentError("x: expected finite numbers, got " + number(wrong->value) + " at " +
+                            place(shape, wrong->index));
+    if (examples_.loss == Loss::cross_entropy)
+        take_classes(y);
+    else
+        take_targets(y);
+    const auto first = [](Index, Index, Index) { return Found(Wrong{}); };
+    counts_ = polled(1, [&](Pause& p) { return find_counted(p, 1, first); }).has_value();
+}
+
+template <class Real>
+void CheckedExamples<Real>::require(const Architecture& a) const {
+    const Architecture& own = network_->architecture();
+    const bool same = own.input_size == a.input_size && own.state_size() == a.state_size() &&
+                      own.output_size() == a.output_size() &&
+                      own.readout.has_value() == a.readout.has_value() &&
+                      (!a.readout || own.readout->activation == a.readout->activation);
+    if (!same) throw ArgumentError("examples: expected those of a network of these sizes");
+}
+
+template <class Real>
+void CheckedExamples<Real>::check_loss() const {
+    const Architecture& a = network_->architecture();
+    const bool units = a.output_shift || a.output_scale;
+    const auto require = [&](const char* loss, Function function) {
+        if (a.readout && a.readout->activation == Activation(function) && !units) return;
+        throw ArgumentError(std::string("loss: '") + loss + "' expects output_activation '" +
+                            name(function) + "' without output units, got " +
+                            (!a.readout ? "a network without a readout"
+                             : units    ? "one with output units"
+                                     : "output_activation '" + text(a.readout->activation) + "'"));
+    };
+    if (examples_.loss == Loss::bce) require("bce", Function::sigmoid);
+    if (examples_.loss == Loss::cross_entropy) require("cross_entropy", Function::softmax);
+}
+
+template <class Real>
+void CheckedExamples<Real>::check_state() const {
+    for (const Real value : given_.state())
+        if (!std::isfinite(value))
+            throw ArgumentError("state: expected finite numbers, got " + number(value));
+}
+
+template <class Real>
+void CheckedExamples<Real>::take_weights(py::handle weights) {
+    weights_ = copy_reals<double>(weights, "weights", counted_);
+    for (const double weight : weights_)
+        if (!(weight >= 0) || !std::isfinite(weight))
+            throw ArgumentError("weights: expected finite numbers, none below 0, got " +
+                                number(weight));
+    examples_.weights = weights_.data();
+}
+
+template <class Real>
+void CheckedExamples<Real>::take_targets(py::handle y) {
+    y_ = as_real<Real>(y, "y");
+    pinned_y_.emplace(y_);
+    const Shape expected = concatenate(counted_, {network_->output_size()});
+    if (shape_of(y_) != expected)
+        throw ShapeError("y: expected " + text(expected) + ", got " + text(shape_of(y_)));
+    examples_.targets = view_of<Real>(y_, examples_.outputs == Outputs::all);
+    const char* allowed = examples_.loss == Loss::bce ? "numbers from 0 to 1" : "finite numbers";
+    const auto find = [&](Pause& p) { return wrong_target(p); };
+    if (const Found wrong = polled(network_->output_size(), find))
+        throw ArgumentError(std::string("y: expected ") + allowed + ", got " +
+                            number(wrong->value) + " at " + place(expected, wrong->index));
+}
+
+template <class Real>
+void CheckedExamples<Real>::take_classes(py::handle y) {
+    const py::array array = any_array(y, "y");
+    const char kind = array.dtype().kind();
+    if (kind != 'i' && kind != 'u')
+        throw DTypeError("y: expected classes as integers, got dtype " +
+                         std::string(py::str(array.dtype())));
+    if (shape_of(array) != counted_)
+        throw ShapeError("y: expected classes of shape " + text(counted_) + ", got " +
+                         text(shape_of(array)));
+    const auto wide = Indices::ensure(array);
+    classes_.assign(wide.data(), wide.data() + wide.size());
+    examples_.classes = classes_.data();
+    const auto wrong = polled(1, [&](Pause& p) { return wrong_class(p); });
+    if (!wrong) return;
+    const Index value = classes_[static_cast<std::size_t>(wrong->index)];
+    throw ArgumentError(
+        "y: expected classes from 0 to " + std::to_string(network_->output_size() - 1) + ", got " +
+        (kind == 'u' ? std::to_string(static_cast<std::uint64_t>(value)) : std::to_string(value)) +
+        " at " + place(counted_, wrong->index));
+}
+
+// --- searches without the interpreter's lock, for the first number that cannot be ---
+
+template <class Real>
+template <class Find>
+auto CheckedExamples<Real>::polled(Index of_a_step, Find find) const -> Found {
+    Polled polled(given_.work(of_a_step));
+    const Found found = find(polled.pause());
+    polled.finish();
+    return found;
+}
+
+template <class Real>
+auto CheckedExamples<Real>::wrong_x(Pause& pause) const -> Found {
+    const Index size = network_->input_size();
+    for (Index b = 0; b < given_.sequences(); ++b) {
+        const Rows<const Real> rows = examples_.x.sequence(b);
+        const Index length = examples_.length(b);
+        for (Index t = 0; t < length && !pause.stopped(); ++t) {
+            pause.worked(size);
+            const Real* row = rows.row(t);
+            for (Index i = 0; i < size; ++i)
+                if (!std::isfinite(row[i * rows.stride]))
+                    return Wrong{(b * given_.steps() + t) * size + i, row[i * rows.stride]};
+        }
+    }
+    return {};
+}
+
+// The first that each(sequence, step, index) finds, of every step that counts; index is that of y.
+template <class Real>
+template <class Each>
+auto CheckedExamples<Real>::find_counted(Pause& pause, Index size, Each each) const -> Found {
+    const bool all = examples_.outputs == Outputs::all;
+    for (Index b = 0; b < given_.sequences(); ++b) {
+        const Index length = examples_.length(b);
+        for (Index t = all ? 0 : std::max<Index>(0, length - 1); t < length; ++t) {
+            pause.worked(size);
+            if (pause.stopped()) return {};
+            if (!(examples_.weight(b, t) > 0)) continue;
+            if (const Found found = each(b, t, all ? b * given_.steps() + t : b)) return found;
+        }
+    }
+    return {};
+}
+
+template <class Real>
+auto CheckedExamples<Real>::wrong_target(Pause& pause) const -> Found {
+    const Index size = network_->output_size();
+    const bool probabilities = examples_.loss == Loss::bce;
+    return find_counted(pause, size, [&](Index b, Index t, Index index) -> Found {
+        const Rows<const Real> rows = examples_.targets.sequence(b);
+        const Real* row = examples_.outputs == Outputs::all ? rows.row(t) : rows.data;
+        for (Index i = 0; i < size; ++i) {
+            const Real value = row[i * rows.stride];
+            const bool right = probabilities ? value >= 0 && value <= 1 : std::isfinite(value);
+            if (!right) return Wrong{index * size + i, value};
+        }
+        return {};
+    });
+}
+
+template <class Real>
+auto CheckedExamples<Real>::wrong_class(Pause& pause) const -> Found {
+    const Index size = network_->output_size();
+    return find_counted(pause, 1, [&](Index, Index, Index index) -> Found {
+        const Index value = classes_[static_cast<std::size_t>(index)];
+        return value < 0 || value >= size ? Found(Wrong{index, 0}) : Found();
+    });
+}
+
+Truncation truncation_of(std::optional<Index> bptt_steps, std::optional<Index> update_every,
+                         Outputs outputs) {
+    if (!bptt_steps) {
+        if (update_every)
+            throw ArgumentError("update_every: expected with bptt_steps, got it alone");
+        return {};
+    }
+    if (*bptt_steps < 1)
+        throw ArgumentError("bptt_steps: expected at least 1, got " + std::to_string(*bptt_steps));
+    if (update_every && outputs == Outputs::last)
+        throw ArgumentError("update_every: expected only with outputs='all', got it with 'last'");
+    const Index every = update_every.value_or(*bptt_steps);
+    if (every < 1 || every > *bptt_steps)
+        throw ArgumentError("update_every: expected 1 to bptt_steps = " +
+                            std::to_string(*bptt_steps) + ", got " + std::to_string(every));
+    return {*bptt_steps, every};
+}
+
+template class CheckedExamples<float>;
+template class CheckedExamples<double>;
+
+void bind_examples(py::module_& m) {
+    py::class_<AnyExamples> type(m, "Examples", py::is_final(), plain_metaclass(),
+                                 "What a loss is taken of, converted and checked.");
+    type.def_property_readonly("sequences",
+                               [](const AnyExamples& any) {
+                                   return std::visit(
+                                       [](const auto& e) { return e->given().sequences(); },
+                                       any.examples);
+                               })
+        .def_property_readonly(
+            "counts",
+            [](const AnyExamples& any) {
+                return std::visit([](const auto& e) { return e->counts(); }, any.examples);
+            },
+            "Whether any step has a weight.");
+    forbid_construction(type);
+    m.def(
+        "examples",
+        [](const AnyNetwork& any, py::handle x, py::handle y, const std::string& loss,
+           py::handle outputs, py::handle lengths, py::handle state, py::handle weights) {
+            return std::visit(
+                [&](const auto& n) {
+                    return make_examples(n, x, y, loss, outputs, lengths, state, weights);
+                },
+                any.network);
+        },
+        py::arg("network"), py::arg("x"), py::arg("y"), py::arg("loss"), py::arg("outputs"),
+        py::arg("lengths") = py::none(), py::arg("state") = py::none(),
+        py::arg("weights") = py::none(), "Convert and check what a loss is taken of.");
+}
+
+}  // namespace elman::python

@@ -1,0 +1,135 @@
+// gradients.cpp - the gradients of a loss, or of one computed elsewhere, as Python sees them.
+#include <pybind11/stl.h>
+
+#include <cmath>
+#include <optional>
+
+#include "examples.hpp"
+#include "unlocked.hpp"
+
+namespace elman::python {
+namespace {
+
+// The gradient of where sequences begin: in the shape of the state that was passed, summed over the
+// axes along which it was broadcast, or (S,), summed over all sequences.
+template <class Real>
+py::array start_gradient(const CheckedSequences<Real>& given, const std::vector<Real>& states,
+                         Index state_size) {
+    const Shape passed =
+        given.state_argument().empty() ? Shape{state_size} : given.state_argument();
+    const Shape& batch = given.batch();
+    const std::size_t missing = batch.size() + 1 - passed.size();
+    std::vector<bool> kept(batch.size(), false);
+    for (std::size_t axis = missing; axis < batch.size(); ++axis)
+        kept[axis] = passed[axis - missing] == batch[axis];
+    const std::vector<Real> sums = sum_states(states.data(), state_size, batch, kept);
+    return copy_array<Real>(passed, sums.data());
+}
+
+template <class Real>
+py::dict tensors_of(const CheckedSequences<Real>& given, const Gradients<Real>& gradients) {
+    const Parameters<Real>& parameters = gradients.parameters;
+    py::dict tensors;
+    for (const Tensor& tensor : parameters.tensors())
+        tensors[py::str(tensor.name)] =
+            copy_array<Real>(shape_of(tensor), parameters.data() + tensor.offset);
+    if (!given.state_argument().empty() || !tensors.contains("initial_state"))
+        tensors["initial_state"] =
+            start_gradient(given, gradients.state, parameters.architecture().state_size());
+    return tensors;
+}
+
+template <class Real>
+void check_normalizer(const CheckedExamples<Real>& examples, std::optional<double> normalizer) {
+    if (!normalizer && !examples.counts())
+        throw ArgumentError(
+            "weights: expected a sum above 0 over all real steps, got 0 (so there is no loss)");
+    if (normalizer && (!(*normalizer > 0) || !std::isfinite(*normalizer)))
+        throw ArgumentError("normalizer: expected a finite number above 0, got " +
+                            std::string(py::str(py::float_(*normalizer))));
+}
+
+template <class Real>
+py::tuple gradients_of_loss(const Network<Real>& network, const AnyExamples& any,
+                            std::optional<Index> bptt_steps, std::optional<Index> update_every,
+                            std::optional<double> normalizer, Index threads) {
+    const CheckedExamples<Real>& examples = any.of<Real>(network.architecture());
+    const Truncation truncation = truncation_of(bptt_steps, update_every, examples.get().outputs);
+    check_normalizer(examples, normalizer);
+    Polled polled(gradient_work(examples.given(), network.architecture()));
+    const Gradients<Real> gradients = loss_and_gradients(network, examples.get(), truncation,
+                                                         normalizer, threads, polled.pause());
+    polled.finish();
+    return py::make_tuple(gradients.loss, tensors_of(examples.given(), gradients));
+}
+
+template <class Real>
+py::array error_of(py::handle object, const char* argument, const Shape& shape) {
+    py::array array = as_real<Real>(object, argument);
+    if (shape_of(array) != shape)
+        throw ShapeError(std::string(argument) + ": expected " + text(shape) + ", got " +
+                         text(shape_of(array)));
+    return array;
+}
+
+template <class Real>
+py::tuple gradients_of_errors(const Network<Real>& network, py::handle x, py::handle dL_dy,
+                              py::handle dL_dh, py::handle lengths, py::handle state,
+                              py::handle outputs, Index threads) {
+    network.architecture().require_forward("net", "gradients are not computed of others");
+    const CheckedSequences<Real> given(network, "x", x, state, lengths);
+    BackwardTask<Real> task;
+    given.describe(task);
+    task.outputs = outputs_from_name(outputs);
+    task.with_x = true;
+    const bool all = task.outputs == Outputs::all;
+    const Index T = given.steps(), O = network.output_size(), S = network.state_size();
+    const py::array dy =
+        error_of<Real>(dL_dy, "dL_dy", all ? given.shape({T, O}) : given.shape({O}));
+    const Pinned pinned_dy(dy);
+    task.dL_dy = view_of<Real>(dy, all);
+    py::array dh;
+    if (!dL_dh.is_none()) {
+        dh = error_of<Real>(dL_dh, "dL_dh", given.shape({T, S}));
+        task.dL_dh = view_of<Real>(dh);
+    }
+    const Pinned pinned_dh(dh);
+    Polled polled(gradient_work(given, network.architecture()));
+    const Gradients<Real> gradients = backward(network, task, threads, polled.pause());
+    polled.finish();
+    return py::make_tuple(
+        tensors_of(given, gradients),
+        copy_array<Real>(given.shape({T, network.input_size()}), gradients.x.data()));
+}
+
+}  // namespace
+
+void bind_gradients(py::module_& m) {
+    m.def(
+        "loss_and_gradients",
+        [](const AnyNetwork& any, const AnyExamples& examples, std::optional<Index> bptt_steps,
+           std::optional<Index> update_every, std::optional<double> normalizer, Index threads) {
+            return any.visit([&](const auto& network) {
+                return gradients_of_loss(network, examples, bptt_steps, update_every, normalizer,
+                                         threads);
+            });
+        },
+        py::arg("network"), py::arg("examples"), py::arg("bptt_steps"), py::arg("update_every"),
+        py::arg("normalizer"), py::arg("threads"),
+        "Return (loss, gradients by the names of the tensors); initial_state is that of the state "
+        "passed.");
+    m.def(
+        "backward",
+        [](const AnyNetwork& any, py::handle x, py::handle dL_dy, py::handle dL_dh,
+           py::handle lengths, py::handle state, py::handle outputs, Index threads) {
+            return any.visit([&](const auto& network) {
+                return gradients_of_errors(network, x, dL_dy, dL_dh, lengths, state, outputs,
+                                           threads);
+            });
+        },
+        py::arg("network"), py::arg("x"), py::arg("dL_dy"), py::arg("dL_dh"), py::arg("lengths"),
+        py::arg("state"), py::arg("outputs"), py::arg("threads"),
+        "Return (gradients by the names of the tensors, that of x).");
+}
+
+}  // namespace elman::python

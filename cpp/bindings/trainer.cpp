@@ -1,0 +1,277 @@
+// trainer.cpp - the trainer, as Python sees it.
+#include "elman/trainer.hpp"
+
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "elman/random.hpp"
+#include "examples.hpp"
+#include "unlocked.hpp"
+
+namespace elman::python {
+namespace {
+
+struct AnyTrainer {
+    std::variant<std::unique_ptr<Trainer<float>>, std::unique_ptr<Trainer<double>>> trainer;
+    Architecture architecture;
+
+    // work(trainer), the trainer held for one call; a second one that comes meanwhile is refused.
+    template <class Work>
+    auto taken(const Work& work) const {
+        return std::visit(
+            [&](const auto& own) {
+                const Taken taken(own->busy());
+                if (!taken)
+                    throw BusyError("trainer",
+                                    "call its functions one at a time (a callback's network() "
+                                    "within the callback)");
+                return work(*own);
+            },
+            trainer);
+    }
+
+    // The examples, which must be those of a network like the trainer's.
+    template <class Real>
+    const CheckedExamples<Real>& checked(const Trainer<Real>&, const AnyExamples& examples) const {
+        return examples.of<Real>(architecture);
+    }
+};
+
+std::vector<Index> check_indices(const Indices& indices, Index sequences) {
+    std::vector<Index> checked(indices.data(), indices.data() + indices.size());
+    for (Index index : checked)
+        if (index < 0 || index >= sequences)
+            throw ArgumentError("indices: expected 0 to " + std::to_string(sequences - 1) +
+                                ", got " + std::to_string(index));
+    return checked;
+}
+
+// How a pass over examples goes: what train() and updates_of() share.
+struct Pass {
+    std::vector<Index> sequences;
+    Index batch_size;
+    Truncation truncation;
+
+    template <class Real>
+    Pass(const CheckedExamples<Real>& examples, const Indices& indices, Index batch,
+         std::optional<Index> bptt_steps, std::optional<Index> update_every)
+        : sequences(check_indices(indices, examples.given().sequences())),
+          batch_size(batch),
+          truncation(truncation_of(bptt_steps, update_every, examples.get().outputs)) {}
+
+    Index count() const { return static_cast<Index>(sequences.size()); }
+
+    template <class Real>
+    Index updates(const Examples<Real>& examples) const {
+        return updates_of(examples, sequences.data(), count(), batch_size, truncation);
+    }
+};
+
+using Rates = py::array_t<double, py::array::c_style>;
+
+template <class Real>
+py::tuple train(Trainer<Real>& trainer, const CheckedExamples<Real>& examples, const Pass& pass,
+                const Rates& learning_rates, bool carry, Index threads, Index work) {
+    TrainingTask<Real> task{examples.get()};
+    task.sequences = pass.sequences.data();
+    task.count = pass.count();
+    task.batch_size = pass.batch_size;
+    task.truncation = pass.truncation;
+    task.updates = pass.updates(examples.get());
+    task.learning_rates = learning_rates.data();
+    task.carry = carry;
+    task.threads = threads;
+    if (learning_rates.size() != task.updates)
+        throw ShapeError("learning_rates: expected " + text(Shape{task.updates}) + ", got " +
+                         text(shape_of(learning_rates)));
+    Polled polled(work);
+    const Losses done = trainer.train(task, polled.pause());
+    polled.finish();
+    const Shape shape{static_cast<Index>(done.losses.size())};
+    return py::make_tuple(copy_array<double>(shape, done.losses.data()),
+                          copy_array<double>(shape, done.weights.data()));
+}
+
+template <class Real>
+double loss_of(Trainer<Real>& trainer, const CheckedExamples<Real>& examples, Index threads,
+               Index work) {
+    if (!examples.counts())
+        throw ArgumentError("weights: expected a sum above 0 over all real steps, got 0");
+    Polled polled(work);
+    const double loss = trainer.loss(examples.get(), threads, polled.pause());
+    polled.finish();
+    return loss;
+}
+
+template <class Real>
+AnyNetwork network_of(const Trainer<Real>& trainer) {
+    return {std::make_shared<const Network<Real>>(trainer.parameters(), trainer.isa())};
+}
+
+std::string arena_name(std::size_t i) {
+    return i == 0 ? "parameters" : "moments." + std::to_string(i - 1);
+}
+
+template <class Real>
+py::dict state_of(const Trainer<Real>& trainer) {
+    const auto state = trainer.state();
+    py::dict arrays;
+    for (std::size_t i = 0; i < state.arenas.size(); ++i)
+        arrays[py::str(arena_name(i))] =
+            copy_array<Real>({state.arenas[i].size()}, state.arenas[i].data());
+    if (!state.carried.empty())
+        arrays["carried"] =
+            copy_array<Real>({static_cast<Index>(state.carried.size())}, state.carried.data());
+    return arrays;
+}
+
+template <class Real>
+void restore(Trainer<Real>& trainer, const py::dict& arrays, Index updates) {
+    auto state = trainer.state();
+    for (std::size_t i = 0; i < state.arenas.size(); ++i) {
+        const std::string name = arena_name(i);
+        if (!arrays.contains(name)) throw ArgumentError(name + ": expected an array, got none");
+        const auto values =
+            copy_reals<Real>(arrays[py::str(name)], name.c_str(), {state.arenas[i].size()});
+        std::copy(values.begin(), values.end(), state.arenas[i].data());
+    }
+    state.carried.clear();
+    if (arrays.contains("carried")) {
+        const py::array carried = any_array(arrays["carried"], "carried");
+        state.carried = copy_reals<Real>(carried, "carried", {carried.size()});
+    }
+    state.updates = updates;
+    trainer.restore(state);
+}
+
+void set(OptimizerSettings& o, const std::string& name, double value) {
+    if (name == "momentum")
+        o.momentum = value;
+    else if (name == "nesterov")
+        o.nesterov = value != 0;
+    else if (name == "beta1")
+        o.beta1 = value;
+    else if (name == "beta2")
+        o.beta2 = value;
+    else if (name == "alpha")
+        o.alpha = value;
+    else if (name == "centered")
+        o.centered = value != 0;
+    else if (name == "epsilon")
+        o.epsilon = value;
+    else if (name == "weight_decay")
+        o.weight_decay = value;
+    else
+        throw ArgumentError("settings: expected a setting of an optimizer, got '" + name + "'");
+}
+
+template <class Real>
+AnyTrainer make_trainer(const Network<Real>& network, const TrainerSettings& settings) {
+    return {std::make_unique<Trainer<Real>>(network, settings), network.architecture()};
+}
+
+// Fisher and Yates, from the last place down.
+py::array permutation(Index count, unsigned long long seed, unsigned long long epoch) {
+    if (count < 0) throw ArgumentError("count: expected at least 0, got " + std::to_string(count));
+    py::array_t<long long> order(count);
+    long long* const at = order.mutable_data();
+    for (Index i = 0; i < count; ++i) at[i] = i;
+    Philox random(seed, epoch);
+    for (Index i = count - 1; i > 0; --i)
+        std::swap(at[i], at[random.below(static_cast<std::uint64_t>(i) + 1)]);
+    return std::move(order);
+}
+
+}  // namespace
+
+void bind_trainer(py::module_& m) {
+    py::class_<AnyTrainer> type(m, "Trainer", py::is_final(), plain_metaclass(),
+                                "Weights in training, and an optimizer's moments.");
+    type.def(
+            "train",
+            [](const AnyTrainer& any, const AnyExamples& examples, const Indices& indices,
+               Index batch_size, const Rates& learning_rates, std::optional<Index> bptt_steps,
+               std::optional<Index> update_every, bool carry, Index threads) {
+                return any.taken([&](auto& trainer) {
+                    const auto& checked = any.checked(trainer, examples);
+                    const Pass pass{checked, indices, batch_size, bptt_steps, update_every};
+                    return train(trainer, checked, pass, learning_rates, carry, threads,
+                                 gradient_work(checked.given(), any.architecture));
+                });
+            },
+            py::arg("examples"), py::arg("indices"), py::arg("batch_size"),
+            py::arg("learning_rates"), py::arg("bptt_steps"), py::arg("update_every"),
+            py::arg("carry"), py::arg("threads"),
+            "Train on these sequences once; return the losses and weights of all updates.")
+        .def(
+            "updates_of",
+            [](const AnyTrainer& any, const AnyExamples& examples, const Indices& indices,
+               Index batch_size, std::optional<Index> bptt_steps,
+               std::optional<Index> update_every) {
+                return any.taken([&](auto& trainer) {
+                    const auto& checked = any.checked(trainer, examples);
+                    const Pass pass{checked, indices, batch_size, bptt_steps, update_every};
+                    return pass.updates(checked.get());
+                });
+            },
+            py::arg("examples"), py::arg("indices"), py::arg("batch_size"), py::arg("bptt_steps"),
+            py::arg("update_every"), "Return how many updates train() will make.")
+        .def(
+            "loss",
+            [](const AnyTrainer& any, const AnyExamples& examples, Index threads) {
+                return any.taken([&](auto& trainer) {
+                    const auto& checked = any.checked(trainer, examples);
+                    return loss_of(trainer, checked, threads,
+                                   gradient_work(checked.given(), any.architecture));
+                });
+            },
+            py::arg("examples"), py::arg("threads"), "Return the loss of all examples.")
+        .def(
+            "network",
+            [](const AnyTrainer& any) {
+                return any.taken([](const auto& trainer) { return network_of(trainer); });
+            },
+            "Return a network of the weights as they are.")
+        .def_property_readonly("updates",
+                               [](const AnyTrainer& any) {
+                                   return any.taken([](const auto& t) { return t.updates(); });
+                               })
+        .def(
+            "state",
+            [](const AnyTrainer& any) {
+                return any.taken([](const auto& trainer) { return state_of(trainer); });
+            },
+            "Return copies of all that the next update depends on.")
+        .def(
+            "restore",
+            [](const AnyTrainer& any, const py::dict& state, Index updates) {
+                any.taken([&](auto& trainer) { restore(trainer, state, updates); });
+            },
+            py::arg("state"), py::arg("updates"), "Go back to a state, after so many updates.");
+    forbid_construction(type);
+    m.def(
+        "trainer",
+        [](const AnyNetwork& any, const std::string& optimizer, const py::dict& values,
+           std::optional<double> clip_norm, std::optional<double> clip_value,
+           bool train_initial_state) {
+            TrainerSettings settings;
+            settings.optimizer.method = method_from_name(optimizer);
+            for (const auto& [name, value] : values)
+                set(settings.optimizer, py::cast<std::string>(name), py::cast<double>(value));
+            settings.clip_norm = clip_norm;
+            settings.clip_value = clip_value;
+            settings.train_initial_state = train_initial_state;
+            return any.visit([&](const auto& network) { return make_trainer(network, settings); });
+        },
+        py::arg("network"), py::arg("optimizer"), py::arg("settings"), py::arg("clip_norm"),
+        py::arg("clip_value"), py::arg("train_initial_state"),
+        "Make a trainer that begins with the network's weights.");
+    m.def("permutation", &permutation, py::arg("count"), py::arg("seed"), py::arg("epoch"),
+          "Return 0 ... count-1 in the order that a seed gives to an epoch.");
+}
+
+}  // namespace elman::python

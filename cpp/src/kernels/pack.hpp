@@ -1,0 +1,124 @@
+// pack.hpp - a matrix in panels: the layout that every product reads.
+//
+// The rows of a matrix are cut into panels of a few vectors. Of the panel that begins at row R and
+// holds P rows (its pitch)
+//
+//     W[r, k] lies at panel[k * P + (r - R)],
+//
+// so that a product reads a panel from front to back; the panel itself begins at panels[R * cols].
+// Rows beyond the last one are zeros. Gradients, moments and transposes lie in the same order.
+#pragma once
+
+#include "simd.hpp"
+#include "table.hpp"
+
+namespace elman {
+namespace ELMAN_SET {
+
+// Splits `total` into the fewest parts of at most `largest`, all equal within one. A step has no
+// time for divisions: most often there is one part.
+struct EvenParts {
+    Index count = 1;
+    Index base;        // size of a part,
+    Index longer = 0;  // but the first `longer` ones have base + 1
+
+    EvenParts(Index total, Index largest) : base(total) {
+        if (total <= largest) return;
+        count = (total + largest - 1) / largest;
+        base = total / count;
+        longer = total % count;
+    }
+    int size(Index part) const { return static_cast<int>(base + (part < longer)); }
+    Index begin(Index part) const { return part * base + (part < longer ? part : longer); }
+};
+
+template <class Real>
+constexpr Index vectors(Index rows) {
+    return (rows + kLanes<Real> - 1) / kLanes<Real>;
+}
+
+// The most vectors of a panel of a matrix with so many rows: with the partial sums that table.hpp
+// has for it one column has 8 chains of multiply-adds or more, enough to hide four cycles of
+// latency at two a cycle. It depends on the rows alone, so that W_xh and W_hh are cut alike.
+// `scalar` has panels of one row.
+template <class Real>
+constexpr int panel_height(Index rows) {
+    return rows <= 64 ? kTileHeight : kPanel;
+}
+
+// The panels of a matrix with so many rows.
+template <class Real>
+class Panels {
+  public:
+    explicit Panels(Index rows) : parts_(vectors<Real>(rows), panel_height<Real>(rows)) {}
+
+    Index count() const { return parts_.count; }
+
+    // each(row, V): the panel of V vectors that begins at this row.
+    template <class Each>
+    ELMAN_ALWAYS_INLINE void for_each(bool last_first, Each each) const {
+        if (parts_.count == 1) return each(Index(0), static_cast<int>(parts_.base));
+        for (Index i = 0; i < parts_.count; ++i) {
+            const Index panel = last_first ? parts_.count - 1 - i : i;
+            each(parts_.begin(panel) * kLanes<Real>, parts_.size(panel));
+        }
+    }
+    template <class Each>
+    ELMAN_ALWAYS_INLINE void for_each(Each each) const {
+        for_each(false, each);
+    }
+
+  private:
+    EvenParts parts_;
+};
+
+constexpr Index smaller(Index a, Index b) {
+    return a < b ? a : b;
+}
+
+template <class Real>
+static Index packed_size(Index rows, Index cols) {
+    return vectors<Real>(rows) * kLanes<Real> * cols;
+}
+
+template <class Real>
+static void pack(const Real* W, Index rows, Index cols, Real* panels) {
+    Panels<Real>(rows).for_each([&](Index row, int V) {
+        const Index pitch = V * kLanes<Real>;
+        for (Index k = 0; k < cols; ++k)
+            for (Index r = row; r < row + pitch; ++r)
+                *panels++ = r < rows ? W[r * cols + k] : Real(0);
+    });
+}
+
+template <class Real>
+static void unpack(const PackedMatrix<Real>& W, Real* values) {
+    Panels<Real>(W.rows).for_each([&](Index row, int V) {
+        const Index pitch = V * kLanes<Real>;
+        const Real* panel = W.panels + row * W.cols;
+        for (Index r = row; r < smaller(row + pitch, W.rows); ++r)
+            for (Index k = 0; k < W.cols; ++k)
+                values[r * W.cols + k] = panel[k * pitch + (r - row)];
+    });
+}
+
+// Panel by panel of W, so that its rows are read from one place. Row r of W is column r of the
+// transpose, whose padding is written too, as zeros: what is beyond the columns of W.
+template <class Real>
+static void transpose(const PackedMatrix<Real>& W, Real* panels) {
+    Panels<Real>(W.rows).for_each([&](Index row, int V) {
+        const Index pitch = V * kLanes<Real>;
+        const Real* from = W.panels + row * W.cols;
+        Panels<Real>(W.cols).for_each([&](Index col, int to_V) {
+            const Index to_pitch = to_V * kLanes<Real>;
+            const Index some = smaller(W.cols - col, to_pitch);
+            Real* to = panels + col * W.rows;
+            for (Index r = row; r < smaller(row + pitch, W.rows); ++r)
+                for (Index k = 0; k < to_pitch; ++k)
+                    to[r * to_pitch + k] = k < some ? from[(col + k) * pitch + (r - row)] : Real(0);
+        });
+    });
+}
+
+}  // namespace ELMAN_SET
+}  // namespace elman

@@ -1,0 +1,42 @@
+// model.hpp - what a network and a trainer have in common: weights in an arena, and how to use
+// them.
+#pragma once
+
+#include "elman/network.hpp"
+#include "kernels/table.hpp"
+
+namespace elman {
+
+template <class Real>
+struct Model {
+    const Architecture& architecture;
+    const Kernels<Real>& kernels;
+    const Layout<Real>& layout;
+    const Real* weights;  // in the order of the layout
+    Scaling<Real> input_scaling;
+    Scaling<Real> output_scaling;
+
+    explicit Model(const Network<Real>& network)
+        : architecture(network.architecture()),
+          kernels(network.kernels()),
+          layout(network.layout()),
+          weights(network.arena()),
+          input_scaling(network.input_scaling()),
+          output_scaling(network.output_scaling()) {}
+
+    // With the architecture and the scaling of some parameters, but other weights.
+    Model(const Parameters<Real>& parameters, const Kernels<Real>& of, const Layout<Real>& order,
+          const Real* arena)
+        : architecture(parameters.architecture()),
+          kernels(of),
+          layout(order),
+          weights(arena),
+          input_scaling{parameters.find("input_shift"), parameters.find("input_scale")},
+          output_scaling{parameters.find("output_shift"), parameters.find("output_scale")} {}
+
+    const Real* initial_state() const {  // (S,), or null
+        return layout.initial_state() ? weights + *layout.initial_state() : nullptr;
+    }
+};
+
+}  // namespace elman

@@ -1,0 +1,60 @@
+// scaling.hpp - a user's numbers into those of the first layer, and the readout's into the user's.
+#pragma once
+
+#include "elman/network.hpp"
+#include "elman/views.hpp"
+
+namespace elman {
+
+// to[i * to_stride] = from[i * from_stride]
+template <class Real>
+void copy_row(const Real* from, Index from_stride, Real* to, Index to_stride, Index size) {
+    if (from_stride == 1 && to_stride == 1)  // rows are too short to call memmove for
+        for (Index i = 0; i < size; ++i) to[i] = from[i];
+    else
+        for (Index i = 0; i < size; ++i) to[i * to_stride] = from[i * from_stride];
+}
+
+template <class Real>
+void zero_row(Real* to, Index stride, Index size) {
+    for (Index i = 0; i < size; ++i) to[i * stride] = Real(0);
+}
+
+// Rows of inputs of this stride are what the first layer reads.
+template <class Real>
+bool reads_as_it_is(const Scaling<Real>& input, Index stride) {
+    return stride == 1 && !input.shift && !input.scale;
+}
+
+// to = (x - shift) * scale
+template <class Real>
+void read_input(const Scaling<Real>& input, const Real* x, Index stride, Real* to, Index size) {
+    copy_row(x, stride, to, 1, size);
+    if (input.shift)
+        for (Index i = 0; i < size; ++i) to[i] -= input.shift[i];
+    if (input.scale)
+        for (Index i = 0; i < size; ++i) to[i] *= input.scale[i];
+}
+
+// What the first layer reads of some sequences, x being the rows of each: `columns` of them at one
+// step, and so on for `steps` steps from `first`. They are written to `to`, of `size` numbers each,
+// unless the rows of one sequence are columns as they are.
+template <class Real>
+Columns<const Real> read_inputs(const Scaling<Real>& input, const Rows<const Real>* x, Index first,
+                                Index columns, Index steps, Columns<Real> to, Index size) {
+    if (columns == 1 && reads_as_it_is(input, x->stride)) return {x->row(first), x->step_stride};
+    for (Index c = 0; c < columns; ++c)
+        for (Index t = 0; t < steps; ++t)
+            read_input(input, x[c].row(first + t), x[c].stride, to.column(t * columns + c), size);
+    return to;
+}
+
+// y_i * scale_i + shift_i, where the product is rounded.
+template <class Real>
+Real scaled_output(const Scaling<Real>& output, Real y, Index i) {
+    if (output.scale) y *= output.scale[i];
+    if (output.shift) y += output.shift[i];
+    return y;
+}
+
+}  // namespace elman

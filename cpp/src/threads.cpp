@@ -1,0 +1,243 @@
+#include "threads.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <utility>
+
+#if defined(ELMAN_THREADS)
+#include <chrono>
+#include <condition_variable>
+#include <exception>
+#include <mutex>
+#include <new>
+#include <system_error>
+#include <thread>
+#include <vector>
+#endif
+
+namespace elman {
+namespace {
+
+// A thread is started and ended in 20 to 40 us, in which one does 0.2 to 2 million multiply-adds.
+constexpr Index kWorkOfEach = Index(1) << 21;
+
+std::atomic<Index>& most() {
+    static std::atomic<Index> value{default_thread_limits().most};
+    return value;
+}
+
+std::atomic<Index>& work_of_each() {
+    static std::atomic<Index> value{default_thread_limits().work_of_each};
+    return value;
+}
+
+}  // namespace
+
+ThreadLimits thread_limits() {
+    return {most(), work_of_each()};
+}
+
+void set_thread_limits(ThreadLimits limits) {
+    most() = std::max<Index>(1, limits.most);
+    work_of_each() = std::max<Index>(1, limits.work_of_each);
+}
+
+Index useful_threads(Index wanted, Index shares, Index work) {
+    if (wanted <= 1) return 1;
+    const Index busy = std::min(shares, work / work_of_each());
+    return std::max<Index>(1, std::min({wanted, busy, most().load()}));
+}
+
+#if defined(ELMAN_THREADS)
+
+ThreadLimits default_thread_limits() {
+    return {std::max<Index>(1, std::thread::hardware_concurrency()), kWorkOfEach};
+}
+
+namespace {
+
+using Lock = std::unique_lock<std::mutex>;
+
+// Long enough for a thread that is about to be done, short enough to be lost in a call that is
+// worth a thread: to be woken takes 5 us and more.
+constexpr std::chrono::microseconds kSpin{5};
+// How long a thread sleeps before it asks the pause.
+constexpr std::chrono::milliseconds kNap{10};
+
+template <class Done>
+bool spin_until(Done done) {
+    const auto end = std::chrono::steady_clock::now() + kSpin;
+    do {
+        for (int i = 0; i < 16; ++i)
+            if (done()) return true;
+    } while (std::chrono::steady_clock::now() < end);
+    return false;
+}
+
+}  // namespace
+
+// The calling thread opens a round by raising `round`; each thread with a part does it and counts
+// itself off.
+struct Team::Shared {
+    std::mutex mutex;
+    std::condition_variable opened;  // a round, or the end
+    std::condition_variable closed;  // the round: nobody is left in it
+    std::atomic<Index> round{0};
+    std::atomic<Index> left{0};  // threads that have not ended their part
+    bool ending = false;
+    Index count = 0;
+    const std::function<void(Index)>* work = nullptr;
+    std::exception_ptr failure;  // the first one
+    std::vector<std::thread> threads;
+
+    ~Shared() {
+        {
+            const Lock lock(mutex);
+            ending = true;
+        }
+        opened.notify_all();
+        for (std::thread& thread : threads) thread.join();
+    }
+
+    void start(Index wanted) {
+        try {
+            threads.reserve(static_cast<std::size_t>(wanted));
+            for (Index i = 1; i <= wanted; ++i) threads.emplace_back([this, i] { serve(i); });
+        } catch (const std::system_error&) {  // no more threads to be had
+        } catch (const std::bad_alloc&) {     // nor memory for them
+        }
+    }
+
+    // What thread `index` does from its start to its end.
+    void serve(Index index) noexcept {
+        for (Index done = 0;;) {
+            spin_until([&] { return round.load(std::memory_order_relaxed) != done; });
+            Lock lock(mutex);
+            opened.wait(lock, [&] { return ending || round != done; });
+            if (ending) return;
+            done = round;  // who has no part may have slept through a round
+            if (index >= count) continue;
+            lock.unlock();
+            do_part(index);
+            lock.lock();
+            if (--left == 0) closed.notify_one();
+        }
+    }
+
+    void do_part(Index index) noexcept {
+        try {
+            (*work)(index);
+        } catch (...) {
+            const Lock lock(mutex);
+            if (!failure) failure = std::current_exception();
+        }
+    }
+
+    void open(Index parts, const std::function<void(Index)>& of_part) {
+        {
+            const Lock lock(mutex);
+            count = parts;
+            work = &of_part;
+            left = parts - 1;
+            ++round;
+        }
+        opened.notify_all();
+    }
+
+    void wait_for_the_others(Pause& pause) {
+        spin_until([&] { return left.load(std::memory_order_relaxed) == 0; });
+        Lock lock(mutex);
+        while (!closed.wait_for(lock, kNap, [&] { return left == 0; })) {
+            lock.unlock();
+            pause.look();
+            lock.lock();
+        }
+    }
+};
+
+Team::Team(Index wanted) {
+    if (wanted <= 1) return;
+    shared_ = std::make_unique<Shared>();
+    shared_->start(wanted - 1);
+}
+
+Team::~Team() = default;
+
+Index Team::size() const {
+    return shared_ ? static_cast<Index>(shared_->threads.size()) + 1 : 1;
+}
+
+void Team::run(Index count, const std::function<void(Index)>& work, Pause& pause) {
+    if (count <= 1 || !shared_) return work(0);
+    shared_->open(count, work);
+    shared_->do_part(0);
+    shared_->wait_for_the_others(pause);
+    if (shared_->failure) std::rethrow_exception(std::exchange(shared_->failure, nullptr));
+}
+
+struct Counter::Shared {
+    std::mutex mutex;
+    std::condition_variable raised;
+    std::atomic<Index> count{0};
+};
+
+Counter::Counter() : shared_(std::make_unique<Shared>()) {}
+Counter::~Counter() = default;
+
+void Counter::raise() {
+    {
+        const Lock lock(shared_->mutex);
+        ++shared_->count;
+    }
+    shared_->raised.notify_one();
+}
+
+bool Counter::wait_for(Index count, Poll& poll) {
+    const auto there = [&] { return shared_->count.load(std::memory_order_acquire) >= count; };
+    if (spin_until(there)) return true;
+    Lock lock(shared_->mutex);
+    while (!shared_->raised.wait_for(lock, kNap, there)) {
+        lock.unlock();
+        if (!poll.wait_on()) return false;
+        lock.lock();
+    }
+    return true;
+}
+
+#else
+
+ThreadLimits default_thread_limits() {
+    return {1, kWorkOfEach};
+}
+
+struct Team::Shared {};
+
+Team::Team(Index) {}
+Team::~Team() = default;
+
+Index Team::size() const {
+    return 1;
+}
+
+void Team::run(Index, const std::function<void(Index)>& work, Pause&) {
+    work(0);
+}
+
+struct Counter::Shared {
+    Index count = 0;
+};
+
+Counter::Counter() : shared_(std::make_unique<Shared>()) {}
+Counter::~Counter() = default;
+
+void Counter::raise() {
+    ++shared_->count;
+}
+
+bool Counter::wait_for(Index count, Poll&) {
+    return shared_->count >= count;
+}
+
+#endif
+
+}  // namespace elman

@@ -1,0 +1,106 @@
+// timetable.hpp - which sequences have which step: the one plan that all engines follow.
+//
+// The sequences of a group are columns, the longest first, so that those that have a step are the
+// first columns of it. A stretch is a run of steps that have the same columns. Where an engine
+// keeps numbers of every step, they are rows: step after step, and within a step column after
+// column.
+#pragma once
+
+#include <algorithm>
+#include <numeric>
+#include <vector>
+
+#include "elman/types.hpp"
+
+namespace elman {
+
+struct Stretch {
+    Index first, last;  // steps
+    Index columns;
+    Index row;  // of its first step and column
+
+    Index steps() const { return last - first; }
+    // The steps [from, to) of it.
+    Stretch part(Index from, Index to) const {
+        return {from, to, columns, row + (from - first) * columns};
+    }
+};
+
+class Timetable {
+  public:
+    void reserve(Index columns) {
+        lengths_.reserve(static_cast<std::size_t>(columns));
+        stretches_.reserve(static_cast<std::size_t>(columns));
+    }
+
+    // The lengths of the columns, the longest first. Reuses the memory of the plan before.
+    template <class Length>  // length(column)
+    void plan(Index columns, Length length) {
+        lengths_.clear();
+        stretches_.clear();
+        for (Index column = 0; column < columns; ++column) lengths_.push_back(length(column));
+        Index first = 0, row = 0;
+        for (Index running = columns; running > 0;) {
+            const Index last = this->length(running - 1);
+            if (last > first) {
+                stretches_.push_back({first, last, running, row});
+                row += (last - first) * running;
+                first = last;
+            }
+            while (running > 0 && this->length(running - 1) == last) --running;
+        }
+        rows_ = row;
+    }
+
+    Index columns() const { return static_cast<Index>(lengths_.size()); }
+    Index length(Index column) const { return lengths_[static_cast<std::size_t>(column)]; }
+    Index longest() const { return lengths_.empty() ? 0 : lengths_[0]; }
+    Index rows() const { return rows_; }  // the sum of all lengths
+    const std::vector<Stretch>& stretches() const { return stretches_; }
+
+    // The stretch of a step below longest().
+    const Stretch& stretch(Index step) const {
+        return *std::upper_bound(stretches_.begin(), stretches_.end(), step,
+                                 [](Index s, const Stretch& stretch) { return s < stretch.last; });
+    }
+    // The row of a step of a column that has it.
+    Index row(Index step, Index column) const {
+        const Stretch& s = stretch(step);
+        return s.row + (step - s.first) * s.columns + column;
+    }
+
+  private:
+    std::vector<Index> lengths_;
+    std::vector<Stretch> stretches_;
+    Index rows_ = 0;
+};
+
+// Walks through a timetable from the first step to the last: chunk(part) for parts of at most
+// most_steps(columns) steps of a stretch, and ended(first, last, step) for the columns [first,
+// last) that have come to their end there. Returns false as soon as one of them does.
+template <class Most, class Chunk, class Ended>
+bool for_each_chunk(const Timetable& timetable, Most most_steps, Chunk chunk, Ended ended) {
+    Index running = timetable.columns(), step = 0;
+    for (const Stretch& stretch : timetable.stretches()) {
+        if (running > stretch.columns && !ended(stretch.columns, running, step)) return false;
+        running = stretch.columns;
+        while (step < stretch.last) {
+            const Index next = std::min(stretch.last, step + most_steps(running));
+            if (!chunk(stretch.part(step, next))) return false;
+            step = next;
+        }
+    }
+    return running == 0 || ended(Index(0), running, step);
+}
+
+// 0 ... count-1, the longest first and otherwise in order.
+template <class Length>  // length(i)
+std::vector<Index> longest_first(Index count, Length length) {
+    std::vector<Index> order(static_cast<std::size_t>(count));
+    std::iota(order.begin(), order.end(), Index(0));
+    std::stable_sort(order.begin(), order.end(),
+                     [&](Index a, Index b) { return length(a) > length(b); });
+    return order;
+}
+
+}  // namespace elman

@@ -1,0 +1,43 @@
+// transposes.hpp - the transposes of the weights, through which errors flow back.
+#pragma once
+
+#include <vector>
+
+#include "model.hpp"
+
+namespace elman {
+
+template <class Real>
+class Transposes {
+  public:
+    // That of the first layer's W_xh, which no other error flows through, only `with_x`.
+    Transposes(const Model<Real>& model, bool with_x);
+
+    // Transposes the weights as they are now; W_hh only if `recurrent`.
+    void update(const Model<Real>& model, bool recurrent);
+
+    PackedMatrix<Real> W_xh(std::size_t half) const { return view(halves_[half].W_xh); }
+    PackedMatrix<Real> W_hh(std::size_t half) const { return view(halves_[half].W_hh); }
+    PackedMatrix<Real> W_hy() const { return view(W_hy_); }
+
+  private:
+    struct Matrix {
+        Index offset, rows, cols;
+    };
+    struct Half {
+        Matrix W_xh, W_hh;
+    };
+    PackedMatrix<Real> view(const Matrix& m) const {
+        return packed_matrix(arena_.data() + m.offset, m.rows, m.cols);
+    }
+
+    const bool with_x_;
+    std::vector<Half> halves_;
+    Matrix W_hy_{};
+    AlignedVector<Real> arena_;
+};
+
+extern template class Transposes<float>;
+extern template class Transposes<double>;
+
+}  // namespace elman

@@ -1,0 +1,237 @@
+// polling.cpp - every call that can last asks its pause often enough, and ends when it is stopped.
+//
+// Looks are counted, not seconds: one for every kWork multiply-adds, or for four times as many,
+// since a call looks between pieces of work.
+#include <chrono>
+#include <functional>
+#include <thread>
+#include <vector>
+
+#include "check.hpp"
+#include "elman/stream.hpp"
+#include "elman/threads.hpp"
+#include "elman/trainer.hpp"
+
+using elman::Index;
+using elman::Pause;
+
+namespace {
+
+using Numbers = std::vector<float>;
+using Network = elman::Network<float>;
+using Call = std::function<void(Pause&)>;
+
+constexpr Index kSize = 40;
+constexpr Index kWork = 20 * Pause::kWork;  // of each call, at the least
+
+// Counts the looks of a call of so much work, and of one that is stopped at the first of them.
+void check_polled(const std::string& title, double work, const Call& call) {
+    Pause pause;
+    call(pause);
+    const double looks = static_cast<double>(pause.looks());
+    check(looks >= work / 4 / static_cast<double>(Pause::kWork),
+          title + " looks " + std::to_string(pause.looks()) + " times in " +
+              std::to_string(work / static_cast<double>(Pause::kWork)) + " times kWork");
+
+    Pause stopped([] { return false; });
+    std::this_thread::sleep_for(Pause::kInterval);
+    call(stopped);
+    check(stopped.stopped() && stopped.looks() <= 2,
+          title + " ends where it is stopped, not after " + std::to_string(stopped.looks()) +
+              " more looks");
+}
+
+double times(Index a, Index b) {
+    return static_cast<double>(a) * static_cast<double>(b);
+}
+
+std::shared_ptr<const Network> network_of(elman::Direction direction) {
+    elman::Architecture shape;
+    shape.input_size = kSize;
+    shape.layers = {{kSize, elman::Function::tanh}, {kSize, elman::Function::tanh}};
+    for (elman::LayerShape& layer : shape.layers) layer.direction = direction;
+    shape.readout = elman::ReadoutShape{kSize, elman::Function::sigmoid};
+    return random_network<float>(shape, elman::isa());
+}
+
+struct Data {
+    Index sequences, steps;
+    Numbers x = Numbers(kSize, 0.5f);  // of every step of every sequence
+    Numbers y = Numbers(static_cast<std::size_t>(sequences * steps * kSize));
+
+    elman::SequenceTask<float> task() {
+        elman::SequenceTask<float> task;
+        task.sequences = sequences;
+        task.steps = steps;
+        task.x = {x.data(), {sequences}, {0}, 0, 1};
+        task.output = {y.data(), {sequences}, {steps * kSize}, kSize, 1};
+        return task;
+    }
+};
+
+void test_sequences(elman::Direction direction, Index sequences, Index threads) {
+    const auto network = network_of(direction);
+    Data data{sequences, kWork / network->multiply_adds() / sequences + 1};
+    const double work = times(network->multiply_adds(), sequences * data.steps);
+    const auto run = [&](const std::string& what, const elman::SequenceTask<float>& task,
+                         double of) {
+        check_polled(std::string(name(direction)) + ", " + std::to_string(sequences) +
+                         " sequences, " + std::to_string(threads) + " threads" + what,
+                     of / static_cast<double>(threads),
+                     [&](Pause& pause) { run_sequences(*network, task, threads, pause); });
+    };
+    elman::SequenceTask<float> task = data.task();
+    run("", task, work);
+    task.outputs = elman::Outputs::last;
+    run(", the last outputs", task, work);
+    const std::vector<unsigned char> mask(static_cast<std::size_t>(sequences * data.steps), 1);
+    task.mask = mask.data();
+    run(", with a mask", task, work);
+    if (direction != elman::Direction::forward || threads > 1) return;
+    task = data.task();
+    task.fed_back = task.steps - 1;
+    task.steps = 1;
+    run(", outputs fed back", task, work);
+}
+
+// A long padding, and a mask without a real step: nothing to multiply, but much to write.
+void test_padding(elman::Direction direction) {
+    const auto network = network_of(direction);
+    Data data{2, kWork / kSize / 2};
+    const double work = times(2 * data.steps, kSize);
+    const Index lengths[] = {1, 0};
+    elman::SequenceTask<float> task = data.task();
+    task.lengths = lengths;
+    check_polled(std::string(name(direction)) + ", padding", work,
+                 [&](Pause& pause) { run_sequences(*network, task, 1, pause); });
+    const std::vector<unsigned char> mask(static_cast<std::size_t>(2 * data.steps), 0);
+    task.lengths = nullptr;
+    task.mask = mask.data();
+    for (bool hold : {false, true}) {
+        task.hold_outputs = hold;
+        check_polled(std::string(name(direction)) + ", holes", work,
+                     [&](Pause& pause) { run_sequences(*network, task, 1, pause); });
+    }
+}
+
+void test_many_lengths() {
+    const auto network = network_of(elman::Direction::forward);
+    constexpr Index sequences = 1 << 20;
+    Data data{1, 1};
+    std::vector<Index> lengths(sequences);
+    for (std::size_t b = 0; b < lengths.size(); ++b) lengths[b] = static_cast<Index>(b * 7919 % 2);
+    elman::SequenceTask<float> task = data.task();
+    task.sequences = sequences;
+    task.x.shape = task.output.shape = {sequences};
+    task.output.strides = {0};
+    task.outputs = elman::Outputs::last;
+    task.lengths = lengths.data();
+    check_polled("many lengths", times(sequences, 20),  // comparisons
+                 [&](Pause& pause) { run_sequences(*network, task, 1, pause); });
+}
+
+void test_stream() {
+    const auto network = network_of(elman::Direction::forward);
+    Data data{1, kWork / network->multiply_adds() + 1};
+    check_polled("Stream::run", times(data.steps, network->multiply_adds()), [&](Pause& pause) {
+        elman::Stream<float> stream(network);
+        const Index done =
+            stream.run({data.x.data(), 0, 1}, {data.y.data(), kSize, 1}, data.steps, pause);
+        check(pause.stopped() ? done < data.steps : done == data.steps, "run tells what it did");
+    });
+}
+
+void test_initialization() {
+    const auto start = [](const elman::Initialization& initialization, Index size) {
+        return [&initialization, size](Pause& pause) {
+            elman::Architecture shape;
+            shape.input_size = 1;
+            shape.layers = {{size, elman::Function::tanh}};
+            elman::Parameters<float> parameters(shape);
+            initialize(parameters, initialization, 1, pause);
+        };
+    };
+    constexpr Index n = 400, many = 2000;
+    check_polled("Uniform", times(many, many), start(elman::Uniform{}, many));
+    check_polled("Identity", times(many, many), start(elman::Identity{}, many));
+    check_polled("Glorot", times(n * n, 2 * n), start(elman::Glorot{}, n));
+    check_polled("EchoState", times(n * n, 24 * n), start(elman::EchoState{}, n));
+}
+
+void test_training() {
+    const auto network = network_of(elman::Direction::forward);
+    Data data{48, kWork / network->multiply_adds() / 48 + 1};
+    elman::Examples<float> examples;
+    examples.sequences = data.sequences;
+    examples.steps = data.steps;
+    examples.x = {data.x.data(), {data.sequences}, {0}, 0, 1};
+    examples.targets = {data.x.data(), {data.sequences}, {0}, 0, 1};
+    const double forward = times(data.sequences * data.steps, network->multiply_adds());
+    for (Index threads : {1, 3}) {
+        const std::string title = ", " + std::to_string(threads) + " threads";
+        const double work = forward / static_cast<double>(threads);
+        check_polled("loss_and_gradients" + title, 3 * work, [&](Pause& pause) {
+            loss_and_gradients(*network, examples, {}, {}, threads, pause);
+        });
+        check_polled("Trainer::loss" + title, work, [&](Pause& pause) {
+            elman::Trainer<float>(*network, {}).loss(examples, threads, pause);
+        });
+        std::vector<Index> order;
+        for (Index b = 0; b < data.sequences; ++b) order.push_back(b);
+        for (Index batch : {Index(16), data.sequences}) {
+            const std::vector<double> rates(static_cast<std::size_t>(data.sequences / batch), 0.01);
+            elman::TrainingTask<float> task{examples};
+            task.sequences = order.data();
+            task.count = data.sequences;
+            task.batch_size = batch;
+            task.learning_rates = rates.data();
+            task.updates = data.sequences / batch;
+            task.threads = threads;
+            if (batch == 16 && threads > 1) continue;  // one leaf, for one thread
+            check_polled("Trainer::train" + title, 3 * work, [&](Pause& pause) {
+                elman::Trainer<float> trainer(*network, {});
+                const auto done = trainer.train(task, pause);
+                check(static_cast<Index>(done.losses.size()) == trainer.updates(),
+                      "what is told of a training is what was done");
+            });
+        }
+    }
+    elman::BackwardTask<float> task;
+    task.sequences = data.sequences;
+    task.steps = data.steps;
+    task.x = examples.x;
+    task.dL_dy = examples.targets;
+    check_polled("backward", 3 * forward,
+                 [&](Pause& pause) { backward(*network, task, 1, pause); });
+}
+
+// The calling thread asks while it waits for another one.
+void test_waiting() {
+    const auto network = network_of(elman::Direction::forward);
+    Data data{2, kWork / network->multiply_adds()};
+    const Index lengths[] = {data.steps, 0};
+    elman::SequenceTask<float> task = data.task();
+    task.lengths = lengths;
+    Pause stopped([] { return false; });
+    std::this_thread::sleep_for(Pause::kInterval);
+    run_sequences(*network, task, 2, stopped);
+    check(stopped.stopped(), "a thread that waits looks at the pause");
+}
+
+}  // namespace
+
+int main() {
+    elman::set_thread_limits({8, 1});
+    using elman::Direction;
+    for (Direction direction : {Direction::forward, Direction::reverse, Direction::bidirectional}) {
+        for (Index sequences : {1, 100})
+            for (Index threads : {1, 2}) test_sequences(direction, sequences, threads);
+        test_padding(direction);
+    }
+    test_many_lengths();
+    test_stream();
+    test_initialization();
+    test_training();
+    test_waiting();
+    return failures != 0;
+}

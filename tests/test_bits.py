@@ -1,0 +1,31 @@
+"""Results keep their bits from version to version, on every instruction set that fuses.
+
+`fixtures/bits.json` has a hash of what each of some hundred networks, calls and training runs
+gives. When bits change on purpose, change `numerics` too (see CONTRIBUTING), and make it anew:
+
+    python tests/fixtures/make_bits.py
+"""
+
+import pytest
+
+from fixtures import make_bits
+
+pytestmark = pytest.mark.skipif(
+    not make_bits.fused(), reason="its multiply-add is not fused: no bits to keep"
+)
+KEPT_NUMERICS, KEPT = make_bits.read()
+
+
+def test_the_kept_bits_are_those_of_these_rules():
+    assert make_bits.numerics() == KEPT_NUMERICS
+
+
+@pytest.mark.parametrize("group", make_bits.GROUPS)
+def test_bits_are_the_kept_ones(group):
+    found = make_bits.compute(group)
+    assert [name for name, value in found.items() if KEPT.get(name) != value] == []
+
+
+def test_no_kept_case_is_left_out():
+    names = {name for group in make_bits.GROUPS for name, _ in make_bits.GROUPS[group]()}
+    assert names == set(KEPT)

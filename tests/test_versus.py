@@ -1,0 +1,55 @@
+"""Two builds against each other: here one against itself, whose bits are its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from fixtures import cpp_build
+
+pytestmark = pytest.mark.any_isa
+
+VERSUS = cpp_build.ROOT / "bench" / "versus.py"
+
+
+def run(*arguments):
+    command = [sys.executable, VERSUS, sys.executable, sys.executable, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_a_build_is_held_against_itself(tmp_path):
+    path = tmp_path / "result.json"
+    cases = "step/float32/H=8,threads/few/H=8"
+    done = run("--cases", cases, "--rounds", "2", "--passes", "2", "--json", path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [word for word in cases.split(",") if word not in done.stdout] == []
+    result = json.loads(path.read_text())
+    assert result["old"] == result["new"]
+    assert [case["name"] for case in result["cases"]] == [
+        "step/float32/H=8",
+        "threads/few/H=8/threads=2",
+    ]
+    for case in result["cases"]:
+        ratio = case["ratio"]
+        assert case["same"]
+        assert 0 < ratio["low"] <= ratio["median"] <= ratio["high"]
+        assert case["old_ns"] > 0
+        assert case["new_ns"] > 0
+
+
+def test_a_pattern_without_cases_is_refused():
+    done = run("--cases", "nothing", "--rounds", "1", "--passes", "1")
+    assert done.returncode == 2
+    assert "--cases: expected the names of some cases, got 'nothing'" in done.stderr
+
+
+def test_every_case_runs(monkeypatch):
+    monkeypatch.syspath_prepend(str(VERSUS.parent))
+    import versus_worker
+
+    for name, make in versus_worker.CASES.items():
+        case = make()
+        assert versus_worker.digest([case.call()] if case.results is None else case.results()), name
