@@ -41,6 +41,12 @@ def fused_isas():
     return FUSED_ISAS
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _many_threads():
+    """Let every call use the threads that it is given: few cores and little work would not."""
+    elman._core.thread_limits(most=64, work_of_each=1)
+
+
 @pytest.fixture
 def rng():
     """The same random numbers in every run."""

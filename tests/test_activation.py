@@ -186,3 +186,9 @@ def test_the_losses_of_probabilities_need_the_plain_sigmoid():
     net = network("tanh", output_activation=Activation("sigmoid", clip=4))
     with pytest.raises(ArgumentError, match=r"'sigmoid' without .*, got output_activation 'sigm"):
         elman.loss_and_gradients(net, np.zeros((2, 3)), np.zeros((2, 2)), loss="bce")
+
+
+def test_a_single_function_of_the_core_cannot_be_softmax():
+    values = np.zeros(3, np.float32)
+    with pytest.raises(ArgumentError, match=r"^activation: expected one of single units, got"):
+        elman._core.activate(("softmax", None, None, None), values)

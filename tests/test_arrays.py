@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import contextlib
 import mmap
+import pickle
 import subprocess
 import sys
 import textwrap
@@ -775,3 +776,38 @@ def test_an_interrupted_stream_stands_after_the_last_step_that_was_done():
     """
     )
     assert printed.split() == ["True"] * 3
+
+
+# --- dtypes that are equal and not the same -------------------------------------------------------
+
+
+def dtypes_of_others(dtype):
+    """Yield dtypes of native numbers that are other objects than NumPy's own."""
+    yield pickle.loads(pickle.dumps(np.dtype(dtype))).newbyteorder().newbyteorder()
+    yield pickle.loads(pickle.dumps(np.empty(1, dtype))).dtype
+    yield np.dtype(dtype, metadata={"unit": "m"})
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_an_array_with_a_dtype_of_its_own_is_written_in_place(net, rng, number):
+    dtype = list(dtypes_of_others(net.dtype))[number]
+    x = rng.standard_normal((7, 3)).astype(net.dtype)
+    given, y = x.astype(dtype), np.empty((7, net.output_size), net.dtype).astype(dtype)
+    assert net(given, out=y) is y
+    assert_same_bits(y.astype(net.dtype), net(x))
+    stream = net.stream()
+    for x_t, y_t in zip(given, np.array(y), strict=True):
+        out = np.zeros(net.output_size, dtype)
+        assert stream.step(x_t, out=out) is out
+        assert_same_bits(out, y_t)
+
+
+def test_lengths_of_any_integer_type_are_read_and_the_wrong_one_is_named(net):
+    x = np.zeros((2, 4, 3))
+    for kind in ("i1", "u1", ">i2", "u4", "i8", "u8"):
+        y = net.run(x, lengths=np.array([4, 2], kind)).output
+        assert not y[1, 2:].any()
+        assert y[1, :2].any()
+    for wrong, kind in ((-1, "i1"), (5, "u1"), (2**64 - 1, "u8"), (-(2**63), "i8")):
+        with pytest.raises(elman.ShapeError, match=f"lengths: expected 0 to T = 4, got {wrong}$"):
+            net.run(x, lengths=np.array([4, wrong], kind))

@@ -175,3 +175,68 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(x, y, path, monk
         train(x, y, checkpoint=path, epochs=5)
     assert path.read_bytes() == before
     assert os.listdir(path.parent) == [path.name]
+
+
+# --- files that are not what they seem ------------------------------------------------------------
+
+
+def rewrite(path, change):
+    """Change the progress and the tensors of a checkpoint, whose checksum is right again."""
+    from elman.training import checkpoint as format
+
+    data = path.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    metadata = json.loads(data[8 : 8 + length])["__metadata__"]
+    tensors, progress = storage.read_tensors(data), json.loads(metadata["progress"])
+    change(progress, tensors)
+    metadata["progress"] = json.dumps(progress)
+    metadata["sha256"] = format._digest(metadata, tensors)
+    path.write_bytes(storage._serialize(tensors, metadata))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"updates": n} for n in ("x", None, -5, 2**63 - 1, 2**64, 1.5, True, [1])),
+        *({"best_epoch": n} for n in ("x", 0, -1, 10**9, 1.0, True)),
+    ],
+    ids=str,
+)
+def test_a_progress_that_no_run_makes_is_refused(x, y, path, change):
+    train(x, y, checkpoint=path, validation=0.3)
+    rewrite(path, lambda progress, tensors: progress.update(change))
+    with pytest.raises(elman.ModelFormatError, match=rf"^{path}: progress: expected a "):
+        train(x, y, checkpoint=path, validation=0.3, epochs=5, callback=pytest.fail)
+
+
+@pytest.mark.parametrize("name", ["loss", "validation_loss", "learning_rate"])
+@pytest.mark.parametrize(
+    "history", [np.zeros((3, 1)), np.zeros(2), np.zeros(3, np.float32)], ids=str
+)
+def test_a_history_that_no_run_has_is_refused(x, y, path, name, history):
+    train(x, y, checkpoint=path, validation=0.3)
+    rewrite(path, lambda progress, tensors: tensors.update({f"history.{name}": history}))
+    with pytest.raises(elman.ModelFormatError, match=rf"^{path}: .*history"):
+        train(x, y, checkpoint=path, validation=0.3, epochs=5, callback=pytest.fail)
+
+
+@pytest.mark.parametrize("dtype", [b"BF16", b"F8_E", b'I32"'])
+def test_a_checkpoint_of_another_dtype_is_refused(x, y, path, dtype):
+    train(x, y, checkpoint=path)
+    name = b'"dtype":"F32"' if b'"dtype":"F32"' in path.read_bytes() else b'"dtype": "F32"'
+    changed = name.replace(b"F32", dtype.strip(b'"'))
+    data = path.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    header = data[8 : 8 + length].replace(name, changed)
+    path.write_bytes(len(header).to_bytes(8, "little") + header + data[8 + length :])
+    with pytest.raises(elman.ModelFormatError, match=r": tensor .*: expected the dtype F32 or F64"):
+        train(x, y, checkpoint=path, epochs=5, callback=pytest.fail)
+
+
+def test_a_path_that_is_no_file_is_refused_and_not_waited_for(x, y, path):
+    os.mkfifo(path)
+    for name in (path, "/dev/zero"):
+        with pytest.raises(elman.ModelFormatError, match=rf"^{name}: expected a regular file"):
+            train(x, y, checkpoint=name, callback=pytest.fail)
+    with pytest.raises(IsADirectoryError):
+        train(x, y, checkpoint=path.parent, callback=pytest.fail)

@@ -173,6 +173,64 @@ def test_the_first_arrays_of_a_process_may_come_from_many_threads_at_once():
     assert done.stdout.split() == ["8", "1"]
 
 
+def test_a_trainer_in_use_is_busy_for_every_other_thread_and_unharmed(rng):
+    net = elman.Network(input_size=8, hidden_size=128, output_size=4, seed=0)
+    x, y = rng.standard_normal((64, 300, 8)), rng.standard_normal((64, 300, 4))
+    arguments = (np.arange(64), 8, np.full(8, 1e-3), None, None, False, 1)
+    results = []
+    for others in (False, True):
+        examples = elman._core.examples(net._core, x, y, "mse", "all")
+        trainer = elman._core.trainer(net._core, "adam", {}, None, None, False)
+        state = trainer.state()
+        uses = [
+            trainer.network,
+            trainer.state,
+            lambda t=trainer: t.updates,
+            lambda t=trainer, e=examples: t.loss(e, 1),
+            lambda t=trainer, e=examples: t.train(e, *arguments),
+            lambda t=trainer, e=examples: t.updates_of(e, np.arange(64), 8, None, None),
+            lambda t=trainer, s=state: t.restore(s, 0),
+        ]
+        thread = threading.Thread(target=trainer.train, args=(examples, *arguments))
+        thread.start()
+        refused = set()
+        while others and thread.is_alive() and len(refused) < len(uses):
+            for i in set(range(3)) - refused or set(range(len(uses))) - refused:
+                try:
+                    uses[i]()
+                except BusyError as error:
+                    refused.add(i)
+                    assert str(error).startswith("the trainer is in use by another thread; ")  # noqa: PT017
+        thread.join()
+        assert len(refused) == (len(uses) if others else 0)
+        results.append(trainer.state()["parameters"])
+    assert_same_bits(*results)
+
+
+def test_the_network_of_a_callback_is_refused_while_training_goes_on(rng):
+    net = elman.Network(input_size=8, hidden_size=64, output_size=4, seed=0)
+    x, y = rng.standard_normal((64, 200, 8)), rng.standard_normal((64, 200, 4))
+    kept, refused, done = [], [], threading.Event()
+
+    def look():
+        while not done.is_set():
+            for network in kept:
+                try:
+                    network()
+                except BusyError:
+                    refused.append(True)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        with contextlib.suppress(BusyError):  # the trainer's own calls may come second, too
+            elman.train(net, x, y, epochs=20, callback=lambda _, network: kept.append(network))
+    finally:
+        done.set()
+        thread.join()
+    assert refused
+
+
 # --- processes ------------------------------------------------------------------------------------
 
 
@@ -231,6 +289,10 @@ def test_a_pickled_stream_has_the_state_and_buffers_of_its_own(net, rng):
     assert_same_bits(stream.run(x[5:]), want[5:])
 
 
+# Made by functions of the core alone: without them they would hold nothing.
+NOT_MADE = (elman.Stream, elman._core.Network, elman._core.Trainer, elman._core.Examples)
+
+
 class Hostile:
     """Pickles to a call of `function` with these arguments."""
 
@@ -271,14 +333,14 @@ def hostile_pickles(net):
         (net.__class__, np.zeros(13)),
     ):
         yield Hostile(restore_stream, *arguments)
-    for cls in (elman.Stream, elman._core.Network):
+    for cls in NOT_MADE:
         yield Hostile(cls)
         yield Hostile(object.__new__, cls)
 
 
 def test_a_hostile_pickle_is_an_error_and_never_an_object(net):
     payloads = [pickle.dumps(hostile) for hostile in hostile_pickles(net)]
-    payloads += [b"celman._core\n%s\n)\x81." % name for name in (b"Stream", b"Network")]
+    payloads += [b"celman._core\n%s\n)\x81." % cls.__name__.encode() for cls in NOT_MADE]
     assert len(payloads) > 20
     for payload in payloads:
         allowed = (elman.ElmanError, TypeError)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import itertools
 import pathlib
@@ -1066,3 +1067,45 @@ def test_units_that_do_not_fit_are_one_sentence(units, error):
     net = elman.Network(input_size=2, hidden_size=5, output_size=2, seed=0)
     with pytest.raises(elman.ElmanError, match=f"^{error}"):
         net.with_units(**units)
+
+
+def test_what_is_set_on_an_array_of_a_network_does_not_reach_the_network():
+    net = elman.Network(
+        input_size=2,
+        hidden_size=4,
+        output_size=3,
+        seed=0,
+        initial_state=np.ones(4),
+        input_scale=[1, 2],
+    )
+    before, data = hash(net), elman.storage.dumps(net)
+    layer, readout = net.layers[0], net.readout
+    for array in (layer.W_hh, readout.W_hy):
+        array.shape = (array.size,)
+    for array in (layer.b_h, readout.b_y, net.initial_state, net.input_scale, layer.W_xh):
+        array.dtype = "i4"
+    assert (net.layers[0].W_hh.shape, net.state_size, net.dtype) == ((4, 4), 4, np.float32)
+    assert hash(net) == before
+    assert elman.storage.dumps(net) == data
+    assert net.verify(np.ones((3, 2))).ok
+
+
+def test_packed_weights_far_larger_than_the_numbers_are_refused(fused_isas):
+    with elman_isa(max(fused_isas, key=["scalar", "neon", "avx2", "avx512"].index)) as isa:
+        if isa not in ("avx2", "avx512"):
+            pytest.skip("needs vectors of at least 8 numbers")
+        wide = np.broadcast_to(np.float32(0), (1, 2**26))
+        with pytest.raises(
+            elman.LimitError, match=r"bytes for 671\d{5} numbers in matrices of few"
+        ):
+            elman.Network.from_weights([(wide, [[0]], None)], None, dtype="float32")
+
+
+@contextlib.contextmanager
+def elman_isa(name):
+    before = elman.isa()
+    elman.set_isa(name)
+    try:
+        yield name
+    finally:
+        elman.set_isa(before)

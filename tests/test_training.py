@@ -402,3 +402,61 @@ def test_a_loss_that_is_not_finite_says_what_to_try(x, y, tmp_path):
     assert isinstance(caught.value, elman.ElmanError)
     with pytest.raises(elman.DivergenceError):  # the checkpoint is the one before
         train(x, y, epochs=20, **options)
+
+
+# --- counts of updates ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [{"batch_size": sys.maxsize}, {"bptt_steps": sys.maxsize}])
+@pytest.mark.parametrize("outputs", ["all", "last"])
+def test_the_largest_number_of_all_means_all(x, y, options, outputs):
+    y = y if outputs == "all" else y[:, 0]
+    all_at_once = {"batch_size": B} if "batch_size" in options else {"bptt_steps": T}
+    got = train(x, y, outputs=outputs, **options)
+    assert_same(got, train(x, y, outputs=outputs, **all_at_once))
+
+
+def test_a_minibatch_without_steps_is_an_update_without_weight(x, y):
+    lengths = [6, 0, 6, 0, 0, 3]
+    options = {"batch_size": 1, "bptt_steps": 2, "shuffle": False, "optimizer": "sgd"}
+    got = train(x, y, lengths=lengths, **options)
+    kept = [b for b in range(B) if lengths[b] > 0]
+    want = train(x[kept], y[kept], lengths=[lengths[b] for b in kept], **options)
+    assert got.network == want.network
+    assert got.updates >= want.updates
+    assert got.history.loss == want.history.loss
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"batch_size": 0}, "batch_size: expected at least 1, got 0"),
+        ({"threads": 0}, "threads: expected at least 1, got 0"),
+        ({"bptt_steps": 0}, "bptt_steps: expected at least 1, got 0"),
+        ({"indices": [B]}, f"indices: expected 0 to {B - 1}, got {B}"),
+        ({"learning_rates": [0.1]}, r"learning_rates: expected \(2,\), got \(1,\)"),
+    ],
+)
+def test_the_core_checks_what_python_has_checked_before(x, y, change, message):
+    core = network()._core
+    examples = elman._core.examples(core, x, y, "mse", "all")
+    trainer = elman._core.trainer(core, "sgd", {}, None, None, False)
+    arguments = {"examples": examples, "indices": np.arange(B), "batch_size": 4}
+    arguments |= {"learning_rates": np.full(2, 0.1), "bptt_steps": None, "update_every": None}
+    arguments |= {"carry": False, "threads": 1}
+    changed = {k: np.array(v) if isinstance(v, list) else v for k, v in change.items()}
+    with pytest.raises(elman.ElmanError, match=f"^{message}"):
+        trainer.train(**(arguments | changed))
+    assert trainer.updates == 0
+
+
+def test_carried_states_of_another_size_are_refused(x, y):
+    core = network()._core
+    trainer = elman._core.trainer(core, "sgd", {}, None, None, False)
+    for size in (1, 2 * H + 1):
+        with pytest.raises(elman.ArgumentError, match=r"^carried: expected whole states, got"):
+            trainer.restore(trainer.state() | {"carried": np.zeros(size, np.float32)}, 0)
+    trainer.restore(trainer.state() | {"carried": np.zeros(2 * H, np.float32)}, 0)
+    examples = elman._core.examples(core, x, y, "mse", "all")
+    with pytest.raises(elman.ArgumentError, match=r"^carry: expected 2 sequences, whose states"):
+        trainer.train(examples, np.arange(B), B, np.array([0.1]), None, None, True, 1)

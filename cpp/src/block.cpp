@@ -11,7 +11,7 @@ namespace {
 // a batch to take several steps of each sequence from memory at a time (1 step instead of 8: 53 %
 // of the multiply-add peak instead of 55 at H = 64, 82 instead of 84 at 256), few enough for the
 // second level of cache, and for a stream to be small.
-constexpr Index kColumns = 64;
+constexpr Index kMostColumns = 64;
 constexpr Index kSteps = 8;
 constexpr Index kBytes = 512 * 1024;
 
@@ -32,7 +32,7 @@ Index capacity_of(const Network<Real>& network, HalfRange halves, Index columns,
 }  // namespace
 
 Index columns_at_a_time(Index columns, Index steps, Index bytes) {
-    const Index wanted = std::min(kBytes / bytes, std::max(kColumns, kSteps * columns));
+    const Index wanted = std::min(kBytes / bytes, std::max(kMostColumns, kSteps * columns));
     return steps <= wanted / columns ? std::max<Index>(1, steps) * columns
                                      : std::max(columns, wanted);
 }

@@ -12,6 +12,13 @@
 #include "start_state.hpp"
 
 namespace elman {
+// A window, and after which of its steps the next one begins: the last step, if it is the last.
+struct WindowPlace {
+    Window window;
+    Index next = 0;
+    bool last = true;
+};
+
 namespace {
 
 template <class Real>
@@ -32,15 +39,8 @@ Index count_windows(Index longest, Truncation windows) {
     return windows.every == 0 || longest == 0 ? 1 : 1 + (longest - 1) / windows.every;
 }
 
-// A window, and after which of its steps the next one begins: the last step, if it is the last.
-struct Place {
-    Window window;
-    Index next = 0;
-    bool last = true;
-};
-
-Place place_of(Index index, Index longest, Truncation windows) {
-    Place place;
+WindowPlace place_of(Index index, Index longest, Truncation windows) {
+    WindowPlace place;
     if (windows.every == 0) {
         place.window.last = place.next = longest;
         return place;
@@ -60,7 +60,7 @@ Place place_of(Index index, Index longest, Truncation windows) {
 // The steps of some sequences that one update is made of.
 template <class Real>
 BatchTask<Real> batch_of(const TrainingTask<Real>& task, const Index* sequences, Index count,
-                         const Place& place) {
+                         const WindowPlace& place) {
     BatchTask<Real> batch(task.examples);
     batch.sequences = sequences;
     batch.count = count;
@@ -128,7 +128,7 @@ struct Trainer<Real>::Minibatch {
     const Index* sequences;
     Index count;
     std::vector<Real> states;  // (count, S), where the window begins; empty: at the initial state
-    Place place{};             // of the window
+    WindowPlace place{};       // of the window
 };
 
 template <class Real>
@@ -204,7 +204,7 @@ std::vector<Real> Trainer<Real>::start_of(const TrainingTask<Real>& task, const 
 // One window of one minibatch; whether to go on.
 template <class Real>
 bool Trainer<Real>::update(const TrainingTask<Real>& task, Minibatch& batch, Progress& progress) {
-    const Place& place = batch.place;
+    const WindowPlace& place = batch.place;
     const bool keep = place.last ? task.carry : place.next > 0;
     const auto numbers = static_cast<std::size_t>(batch.count * start_.architecture().state_size());
     std::vector<Real> kept(keep ? numbers : 0);

@@ -406,7 +406,9 @@ ELMAN_INLINE Packet<Real> fade(Packet<Real> h, Packet<Real> size, Packet<Real> l
 }
 template <class Real>
 ELMAN_INLINE Packet<Real> fade_limit(bool faded) {
-    return broadcast<Real>(faded ? Constants<Real>::tiny_state : Real(0));
+    // From memory: a choice would make the compiler write everything after it twice.
+    static constexpr Real limits[] = {0, Constants<Real>::tiny_state};
+    return broadcast<Real>(limits[faded]);
 }
 
 // One of the four functions that products apply in registers: no numbers, no clip.

@@ -21,7 +21,7 @@ ELMAN_INLINE void forward_step(const PackedMatrix<Real>& W_xh, const Real* x,
                                Columns<const Real> c, Columns<Real> h, Index count,
                                const Activation& f, bool last_first) {
     if constexpr (V > 0)
-        column_of_panel<Real, V>(W_xh, x, W_hh, before.data, c.data, h.data, 0, f, true);
+        column_of_panels<Real, 1, V>(W_xh, x, W_hh, before.data, c.data, h.data, 0, f, true);
     else if (count == 1)
         one_column<Real>(W_xh, x, W_hh, before.data, c.data, h.data, f, true, last_first);
     else
@@ -69,8 +69,8 @@ static void unfold(const PackedMatrix<Real>& W_xh, const PackedMatrix<Real>& W_h
                    Columns<const Real> x, const Slots<Real>& h, Index count, Index steps,
                    const Activation& f) {
     const Index size = vectors<Real>(W_hh.rows);
-    if (count == 1 && size <= kTileHeight)
-        with_constant<1, kTileHeight>(static_cast<int>(size), [&](auto V) ELMAN_INLINED {
+    if (count == 1 && size <= kPanel)
+        with_constant<1, kPanel>(static_cast<int>(size), [&](auto V) ELMAN_INLINED {
             unfold_cell<Real, V.value>(W_xh, W_hh, b_h, x, h, steps, f);
         });
     else if (count == 1 && steps == 1)

@@ -37,35 +37,35 @@ constexpr Index vectors(Index rows) {
     return (rows + kLanes<Real> - 1) / kLanes<Real>;
 }
 
-// The most vectors of a panel of a matrix with so many rows: with the partial sums that table.hpp
-// has for it one column has 8 chains of multiply-adds or more, enough to hide four cycles of
-// latency at two a cycle. It depends on the rows alone, so that W_xh and W_hh are cut alike.
-// `scalar` has panels of one row.
-template <class Real>
-constexpr int panel_height(Index rows) {
-    return rows <= 64 ? kTileHeight : kPanel;
-}
-
 // The panels of a matrix with so many rows.
 template <class Real>
 class Panels {
   public:
-    explicit Panels(Index rows) : parts_(vectors<Real>(rows), panel_height<Real>(rows)) {}
+    explicit Panels(Index rows) : parts_(vectors<Real>(rows), kPanel) {}
 
     Index count() const { return parts_.count; }
 
     // each(row, V): the panel of V vectors that begins at this row.
     template <class Each>
-    ELMAN_ALWAYS_INLINE void for_each(bool last_first, Each each) const {
-        if (parts_.count == 1) return each(Index(0), static_cast<int>(parts_.base));
-        for (Index i = 0; i < parts_.count; ++i) {
-            const Index panel = last_first ? parts_.count - 1 - i : i;
-            each(parts_.begin(panel) * kLanes<Real>, parts_.size(panel));
-        }
-    }
-    template <class Each>
     ELMAN_ALWAYS_INLINE void for_each(Each each) const {
-        for_each(false, each);
+        for (Index panel = 0; panel < parts_.count; ++panel)
+            each(parts_.begin(panel) * kLanes<Real>, parts_.size(panel));
+    }
+
+    // each(row, V, two): the panel that begins at this row, and with `two` the next one, of the
+    // same height, as well: if `pairs`, where there is one.
+    template <class Each>
+    ELMAN_ALWAYS_INLINE void for_each_pair(bool pairs, bool last_first, Each each) const {
+        if (parts_.count == 1) return each(Index(0), static_cast<int>(parts_.base), false);
+        for (Index done = 0; done < parts_.count;) {
+            Index panel = last_first ? parts_.count - 1 - done : done;
+            const int size = parts_.size(panel);
+            const bool two = pairs && parts_.count - done > 1 &&
+                             parts_.size(last_first ? panel - 1 : panel + 1) == size;
+            if (two && last_first) --panel;
+            each(parts_.begin(panel) * kLanes<Real>, size, two);
+            done += two ? 2 : 1;
+        }
     }
 
   private:

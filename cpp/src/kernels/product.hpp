@@ -4,8 +4,8 @@
 // A tile is V vectors of rows by N columns of numbers that live in registers while their terms are
 // added. A vector holds rows, never terms of a sum: its width cannot change a result.
 //
-//     one column    the V vectors of a whole panel, all S partial sums at once
-//     many columns  up to 4 vectors of a panel by N columns, half of the partial sums at a time
+//     one column    the V vectors of a panel or two, all S partial sums at once
+//     many columns  the vectors of a panel by N columns, half of the partial sums at a time
 //     a gradient    the same tile, its terms being the columns of all steps
 #pragma once
 
@@ -19,9 +19,12 @@ namespace ELMAN_SET {
 template <int V>
 inline constexpr int kColumns = kAccumulators / V;
 
+// Enough columns for as many partial sums as the rows call for.
+inline constexpr Index kManyCols = 64;
+
 // The most partial sums of a matrix that has a panel of V vectors, and so this many rows at least.
 template <class Real, int V>
-inline constexpr int kMostSums = partial_sums((V - 1) * kLanes<Real> + 1, 64);
+inline constexpr int kMostSums = partial_sums((V - 1) * kLanes<Real> + 1, kManyCols);
 
 // each(Constant<S>) for S = 1, 2 or 4 partial sums, kMost at most.
 template <int kMost, class Each>
@@ -34,6 +37,21 @@ ELMAN_INLINE void with_sums(int sums, Each each) {
         each(Constant<kMost>());
 }
 
+// Cuts `count` columns into groups: each(Constant<N>, how many) for N = Most, 8, 4, 2 and 1, as far
+// as they are smaller. One column is not left alone where a group can be split.
+template <int Most, class Each>
+ELMAN_INLINE void in_groups(Index count, Each each) {
+    const auto take = [&](auto N, Index groups) ELMAN_INLINED {
+        if (groups > 0) each(N, groups);
+        count -= N.value * groups;
+    };
+    take(Constant<Most>(), count / Most - (Most > 1 && count > Most && count % Most == 1));
+    if constexpr (Most > 8) take(Constant<8>(), count / 8);
+    if constexpr (Most > 4) take(Constant<4>(), count / 4);
+    if constexpr (Most > 2) take(Constant<2>(), count / 2);
+    if constexpr (Most > 1) take(Constant<1>(), count);
+}
+
 template <class Real, int N>
 ELMAN_INLINE void load(const Real* p, Packet<Real> (&v)[N]) {
     ELMAN_EACH (n, N) v[n] = load<Real>(p + n * kLanes<Real>);
@@ -43,23 +61,21 @@ ELMAN_INLINE void store(Real* p, const Packet<Real> (&v)[N]) {
     ELMAN_EACH (n, N) store<Real>(p + n * kLanes<Real>, v[n]);
 }
 
-// sum[s] += w_k x_k for k = s, s + every, s + 2 every ... < terms: the only loop over terms. The
-// vectors of w_k lie at w + k * pitch, and x(n, k) is the element of column n.
-template <class Real, int V, int N, int S, class X>
-ELMAN_INLINE void add_terms(const Real* w, Index pitch, Index terms, Index every, X x,
-                            Packet<Real> (&sum)[S][N * V]) {
-    constexpr int lanes = kLanes<Real>;
+// sum[s] += w_k x_k for k = s, s + every, s + 2 every ... < terms: the only loop over terms. Vector
+// v of w_k lies at w(v, k), and x(n, k) is the element of column n.
+template <class Real, int V, int N, int S, class W, class X>
+ELMAN_INLINE void add_terms(Index terms, Index every, W w, X x, Packet<Real> (&sum)[S][N * V]) {
     const auto add = [&](int s, Index k) ELMAN_INLINED {
         if constexpr (N <= V) {  // registers hold the fewer: N elements or V weights
             Packet<Real> element[N];
             ELMAN_EACH (n, N) element[n] = broadcast<Real>(x(n, k));
             ELMAN_EACH (v, V) {
-                const Packet<Real> weight = load<Real>(w + k * pitch + v * lanes);
+                const Packet<Real> weight = load<Real>(w(v, k));
                 ELMAN_EACH (n, N) sum[s][n * V + v] = fma(weight, element[n], sum[s][n * V + v]);
             }
         } else {
             Packet<Real> weight[V];
-            load<Real>(w + k * pitch, weight);
+            ELMAN_EACH (v, V) weight[v] = load<Real>(w(v, k));
             ELMAN_EACH (n, N) {
                 const Packet<Real> element = broadcast<Real>(x(n, k));
                 ELMAN_EACH (v, V) sum[s][n * V + v] = fma(weight[v], element, sum[s][n * V + v]);
@@ -89,36 +105,46 @@ ELMAN_INLINE void fold(Packet<Real> (&sum)[S][N]) {
 
 // --- one column
 
-// v = product(v, W, x) for the panel of V vectors that begins at `row`, S sums in registers.
-template <class Real, int V, int S>
+// v = product(v, W, x) for P panels of V vectors each from `row` on, S sums in registers.
+template <class Real, int P, int V, int S>
 ELMAN_INLINE void add_product(const PackedMatrix<Real>& W, Index row, const Real* x,
-                              Packet<Real> (&v)[V]) {
-    Packet<Real> sum[S][V];
+                              Packet<Real> (&v)[P * V]) {
+    constexpr int lanes = kLanes<Real>;
+    Packet<Real> sum[S][P * V];
     ELMAN_EACH (s, S)
-        ELMAN_EACH (i, V) sum[s][i] = s ? broadcast<Real>(Real(0)) : v[i];
-    const auto element = [x](int, Index k) ELMAN_INLINED { return x[k]; };
-    add_terms<Real, V, 1, S>(W.panels + row * W.cols, V * kLanes<Real>, W.cols, S, element, sum);
+        ELMAN_EACH (i, P * V) sum[s][i] = s ? broadcast<Real>(Real(0)) : v[i];
+    const Real* first = W.panels + row * W.cols;
+    const Real* second = first + (P - 1) * V * lanes * W.cols;
+    const auto weight = [=](int i, Index k) ELMAN_INLINED {
+        return (i < V ? first : second) + k * V * lanes + i % V * lanes;
+    };
+    const auto element = [=](int, Index k) ELMAN_INLINED { return x[k]; };
+    add_terms<Real, P * V, 1, S>(W.cols, S, weight, element, sum);
     fold<Real>(sum);
-    ELMAN_EACH (i, V) v[i] = sum[0][i];
+    ELMAN_EACH (i, P * V) v[i] = sum[0][i];
 }
 
-// y = f(product(product(c, A, x), B, h)), faded or not, for one panel of V vectors.
-template <class Real, int V>
-ELMAN_INLINE void column_of_panel(const PackedMatrix<Real>& A, const Real* x,
-                                  const PackedMatrix<Real>& B, const Real* h, const Real* c,
-                                  Real* y, Index row, const Activation& f, bool faded) {
-    Packet<Real> v[V];
+// y = f(product(product(c, A, x), B, h)), faded or not, for P panels of V vectors; without A if
+// that has no columns. Two panels are taken side by side where all matrices have one sum: a single
+// one would have too few chains, and one of twice the height is one stream of memory instead of two
+// (AVX-512 on a Zen 5, H = 128: 945 ns a step instead of 692).
+template <class Real, int P, int V>
+ELMAN_INLINE void column_of_panels(const PackedMatrix<Real>& A, const Real* x,
+                                   const PackedMatrix<Real>& B, const Real* h, const Real* c,
+                                   Real* y, Index row, const Activation& f, bool faded) {
+    constexpr int kMost = P > 1 ? 1 : kMostSums<Real, V>;
+    Packet<Real> v[P * V];
     load<Real>(c + row, v);
     const auto add = [&](const PackedMatrix<Real>& W, const Real* vector) ELMAN_INLINED {
-        with_sums<kMostSums<Real, V>>(W.partial_sums, [&](auto S) ELMAN_INLINED {
-            add_product<Real, V, S.value>(W, row, vector, v);
+        with_sums<kMost>(W.partial_sums, [&](auto S) ELMAN_INLINED {
+            add_product<Real, P, V, S.value>(W, row, vector, v);
         });
     };
     if (A.cols > 0) add(A, x);
     add(B, h);
-    if (V > 4 || !is_plain(f)) {
+    if (P > 1 || !is_plain(f)) {
         store<Real>(y + row, v);
-        return apply<Real>(f, faded, {y + row, 0}, V * kLanes<Real>, 1);
+        return apply<Real>(f, faded, {y + row, 0}, P * V * kLanes<Real>, 1);
     }
     with_plain<Real>(f.function, faded, [&](auto function) ELMAN_INLINED {
         ELMAN_EACH (i, V) v[i] = function(v[i]);  // H = 8: 26 ns a step instead of 31
@@ -126,25 +152,29 @@ ELMAN_INLINE void column_of_panel(const PackedMatrix<Real>& A, const Real* x,
     store<Real>(y + row, v);
 }
 
-template <class Real, int V>
-ELMAN_APART void column_of_panel_apart(const PackedMatrix<Real>& A, const Real* x,
-                                       const PackedMatrix<Real>& B, const Real* h, const Real* c,
-                                       Real* y, Index row, const Activation& f, bool faded) {
-    column_of_panel<Real, V>(A, x, B, h, c, y, row, f, faded);
+template <class Real, int P, int V>
+ELMAN_APART void column_of_panels_apart(const PackedMatrix<Real>& A, const Real* x,
+                                        const PackedMatrix<Real>& B, const Real* h, const Real* c,
+                                        Real* y, Index row, const Activation& f, bool faded) {
+    column_of_panels<Real, P, V>(A, x, B, h, c, y, row, f, faded);
 }
 
-// The same for all panels; without A if that has no columns. The panels are read from the last to
-// the first if `last_first`: a caller who alternates finds in the cache what was read last (H =
-// 128: 730 ns a step of the recurrence instead of 864).
+// The same for all panels, from the last to the first if `last_first`: a caller who alternates
+// finds in the cache what was read last (H = 128: 730 ns a step of the recurrence instead of 864).
 template <class Real>
 ELMAN_INLINE void one_column(const PackedMatrix<Real>& A, const Real* x,
                              const PackedMatrix<Real>& B, const Real* h, const Real* c, Real* y,
                              const Activation& f, bool faded, bool last_first) {
-    Panels<Real>(B.rows).for_each(last_first, [&](Index row, int size) ELMAN_INLINED {
-        with_constant<1, kPanel>(size, [&](auto V) ELMAN_INLINED {
-            column_of_panel_apart<Real, V.value>(A, x, B, h, c, y, row, f, faded);
+    const bool pairs = partial_sums(B.rows, kManyCols) == 1;
+    Panels<Real>(B.rows).for_each_pair(
+        pairs, last_first, [&](Index row, int size, bool two) ELMAN_INLINED {
+            with_constant<1, kPanel>(size, [&](auto V) ELMAN_INLINED {
+                if (two)
+                    column_of_panels_apart<Real, 2, V.value>(A, x, B, h, c, y, row, f, faded);
+                else
+                    column_of_panels_apart<Real, 1, V.value>(A, x, B, h, c, y, row, f, faded);
+            });
         });
-    });
 }
 
 // --- many columns
@@ -168,8 +198,10 @@ ELMAN_INLINE void some_sums(const Tile<Real>& tile, Packet<Real> (&total)[N * V]
                 sum[s][n * V + v] = First + s > 0 ? broadcast<Real>(Real(0))
                                                   : load<Real>(tile.c.column(n) + v * kLanes<Real>);
     const auto element = [&](int n, Index k) ELMAN_INLINED { return tile.x.column(n)[First + k]; };
-    add_terms<Real, V, N, S>(tile.w + First * tile.pitch, tile.pitch, tile.cols - First, Sums,
-                             element, sum);
+    const auto weight = [&](int v, Index k) ELMAN_INLINED {
+        return tile.w + (First + k) * tile.pitch + v * kLanes<Real>;
+    };
+    add_terms<Real, V, N, S>(tile.cols - First, Sums, weight, element, sum);
     fold<Real>(sum);
     ELMAN_EACH (i, N * V) total[i] = sum[0][i];
 }
@@ -201,10 +233,11 @@ ELMAN_APART void multiply_tiles(Tile<Real>& tile, Index groups) {
     }
 }
 
-// ... and for `count` columns, in groups that are equal within one.
+// ... and for `count` columns, in groups that are equal within one: a group alone reads all
+// weights.
 template <class Real, int V, int Sums>
 ELMAN_INLINE void multiply_columns(Tile<Real> tile, Index count) {
-    constexpr int kMost = kColumns<kTileHeight>;
+    constexpr int kMost = kColumns<kPanel>;
     const EvenParts groups(count, kMost);
     const auto multiply = [&](Index size, Index some) ELMAN_INLINED {
         if (some == 0) return;
@@ -221,10 +254,11 @@ ELMAN_INLINE void multiply_columns(Tile<Real> tile, Index count) {
 template <class Real>
 static void many_columns(const PackedMatrix<Real>& W, Columns<const Real> c, Columns<const Real> x,
                          Columns<Real> y, Index count, const Activation& f, bool faded) {
-    constexpr Index kAtOnce = 8 * kColumns<kTileHeight>;
+    constexpr Index kAtOnce = 8 * kColumns<kPanel>;
     Panels<Real>(W.rows).for_each([&](Index row, int size) {
         const Index pitch = size * kLanes<Real>;
-        const EvenParts tiles(size, kTileHeight);
+        // Two sums at a time want room: half of the height.
+        const EvenParts tiles(size, W.partial_sums == 4 ? kLowTile : kPanel);
         for (Index first = 0; first < count; first += kAtOnce) {
             const Index some = smaller(count - first, kAtOnce);
             for (Index i = 0; i < tiles.count; ++i) {
@@ -235,8 +269,9 @@ static void many_columns(const PackedMatrix<Real>& W, Columns<const Real> c, Col
                                       {c.column(first) + r, c.stride},
                                       x.from(first),
                                       {y.column(first) + r, y.stride}};
-                with_constant<1, kTileHeight>(tiles.size(i), [&](auto V) ELMAN_INLINED {
-                    with_sums<kMostSums<Real, V.value>>(W.partial_sums, [&](auto S) ELMAN_INLINED {
+                with_constant<1, kPanel>(tiles.size(i), [&](auto V) ELMAN_INLINED {
+                    constexpr int kMost = V.value <= kLowTile ? kMostSums<Real, V.value> : 2;
+                    with_sums<kMost>(W.partial_sums, [&](auto S) ELMAN_INLINED {
                         multiply_columns<Real, V.value, S.value>(tile, some);
                     });
                 });
@@ -257,34 +292,33 @@ static void product(const PackedMatrix<Real>& W, Columns<const Real> c, Columns<
 
 // --- the gradient of W
 
-// G = G + sum of d x^T for V vectors of a panel and N columns of G, which are `pitch` apart.
+// G = G + sum of d x^T for N columns of a panel of V vectors.
 template <class Real, int V, int N>
-static void correlate_tile(Real* G, Index pitch, Slots<const Real> d, Slots<const Real> x,
-                           Index count, Index steps) {
+static void correlate_tile(Real* G, Slots<const Real> d, Slots<const Real> x, Index count,
+                           Index steps) {
     Packet<Real> sum[1][N * V];
-    ELMAN_EACH (n, N)
-        ELMAN_EACH (v, V) sum[0][n * V + v] = load<Real>(G + n * pitch + v * kLanes<Real>);
+    load<Real>(G, sum[0]);
     for (Index t = steps - 1; t >= 0; --t) {
         const Columns<const Real> inputs = x.at(t);
         const auto element = [inputs](int n, Index k) ELMAN_INLINED { return inputs.column(k)[n]; };
-        add_terms<Real, V, N, 1>(d.at(t).data, d.stride, count, 1, element, sum);
+        const Columns<const Real> errors = d.at(t);
+        const auto error = [errors](int v, Index k)
+                               ELMAN_INLINED { return errors.column(k) + v * kLanes<Real>; };
+        add_terms<Real, V, N, 1>(count, 1, error, element, sum);
     }
-    ELMAN_EACH (n, N)
-        ELMAN_EACH (v, V) store<Real>(G + n * pitch + v * kLanes<Real>, sum[0][n * V + v]);
+    store<Real>(G, sum[0]);
 }
 
 template <class Real, int V>
-static void correlate_rows(Real* G, Index pitch, Index cols, Slots<const Real> d,
-                           Slots<const Real> x, Index count, Index steps) {
-    const EvenParts groups(cols, kColumns<V>);
-    for (Index group = 0; group < groups.count; ++group) {
-        const int size = groups.size(group);
-        with_constant<1, kColumns<V>>(size, [&](auto N) ELMAN_INLINED {
-            correlate_tile<Real, V, N.value>(G, pitch, d, x, count, steps);
-        });
-        G += size * pitch;
-        x.data += size;
-    }
+static void correlate_rows(Real* G, Index cols, Slots<const Real> d, Slots<const Real> x,
+                           Index count, Index steps) {
+    in_groups<kColumns<V>>(cols, [&](auto N, Index groups) ELMAN_INLINED {
+        for (; groups > 0; --groups) {
+            correlate_tile<Real, V, N.value>(G, d, x, count, steps);
+            G += N.value * V * kLanes<Real>;
+            x.data += N.value;
+        }
+    });
 }
 
 // So many columns at a time that a panel of errors stays in the nearest cache.
@@ -296,15 +330,11 @@ static void correlate(const PackedMatrix<Real>& W, Real* G, Slots<const Real> d,
     for (Index last = steps; last > 0; last -= at_once) {
         const Index some = smaller(last, at_once), first = last - some;
         Panels<Real>(W.rows).for_each([&](Index row, int size) {
-            const EvenParts tiles(size, kTileHeight);
-            for (Index i = 0; i < tiles.count; ++i) {
-                const Index r = row + tiles.begin(i) * kLanes<Real>;
-                const Slots<const Real> errors{d.at(first).data + r, d.stride, d.step};
-                with_constant<1, kTileHeight>(tiles.size(i), [&](auto V) ELMAN_INLINED {
-                    correlate_rows<Real, V.value>(G + row * W.cols + (r - row), size * kLanes<Real>,
-                                                  W.cols, errors, x.from(first), count, some);
-                });
-            }
+            const Slots<const Real> errors{d.at(first).data + row, d.stride, d.step};
+            with_constant<1, kPanel>(size, [&](auto V) ELMAN_INLINED {
+                correlate_rows<Real, V.value>(G + row * W.cols, W.cols, errors, x.from(first),
+                                              count, some);
+            });
         });
     }
 }
@@ -324,10 +354,10 @@ static void add_vectors(Real* g, Slots<const Real> d, Index count, Index steps) 
 
 template <class Real>
 static void add_columns(Real* g, Slots<const Real> d, Index rows, Index count, Index steps) {
-    const EvenParts tiles(vectors<Real>(rows), kTileHeight);
+    const EvenParts tiles(vectors<Real>(rows), kPanel);
     for (Index i = 0; i < tiles.count; ++i) {
         const Index r = tiles.begin(i) * kLanes<Real>;
-        with_constant<1, kTileHeight>(tiles.size(i), [&](auto V) ELMAN_INLINED {
+        with_constant<1, kPanel>(tiles.size(i), [&](auto V) ELMAN_INLINED {
             add_vectors<Real, V.value>(g + r, {d.data + r, d.stride, d.step}, count, steps);
         });
     }

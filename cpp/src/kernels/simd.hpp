@@ -360,8 +360,8 @@ inline constexpr int kAccumulators = 8;
 inline constexpr int kAccumulators = 1;
 #endif
 static_assert(kAccumulators <= 24, "ELMAN_EACH unrolls so many");
-inline constexpr int kPanel = kAccumulators == 1 ? 1 : 8;       // most vectors of a panel
-inline constexpr int kTileHeight = kAccumulators == 1 ? 1 : 4;  // and of a tile of many columns
+inline constexpr int kPanel = kAccumulators == 1 ? 1 : 4;    // most vectors of a panel
+inline constexpr int kLowTile = kAccumulators == 1 ? 1 : 2;  // and of a tile with two sums
 
 // each(Constant<n>) for a number n of First ... Last.
 template <int N>

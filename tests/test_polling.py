@@ -1,0 +1,125 @@
+"""Long calls: how often each could be stopped, and that it is."""
+
+from __future__ import annotations
+
+import signal
+
+import numpy as np
+import pytest
+
+import elman
+from elman import _core
+
+WORK = 2**21  # multiply-adds between two looks, or what takes as long
+MOST = 8 * WORK  # at most so many: some engines look after a whole chunk
+
+F4 = np.float32
+H = 128
+NET = elman.Network(input_size=16, hidden_size=H, output_size=16, seed=0)
+BOTH = elman.Network(
+    input_size=16, hidden_size=H, output_size=16, seed=0, direction="bidirectional"
+)
+TINY = elman.Network(input_size=1, hidden_size=2, output_size=1, seed=0)
+STEP = H * (16 + H) + 16 * H
+
+
+def start(init, size):
+    return elman.Network(input_size=1, hidden_size=size, output_size=1, seed=0, init=init)
+
+
+class Data:
+    """Sequences, and the core's own trainer for them."""
+
+    def __init__(self, sequences, steps):
+        self.x = np.broadcast_to(F4(0.5), (sequences, steps, 16))
+        self.work = sequences * steps * STEP
+        self.indices = np.arange(sequences)
+
+    def examples(self):
+        return _core.examples(NET._core, self.x, self.x, "mse", "all")
+
+    def update(self, trainer=None):
+        trainer = trainer or _core.trainer(NET._core, "adam", {}, None, None, False)
+        B = len(self.indices)
+        trainer.train(self.examples(), self.indices, B, np.ones(1), None, None, False, 1)
+
+    def loss(self):
+        trainer = _core.trainer(NET._core, "adam", {}, None, None, False)
+        trainer.loss(self.examples(), 1)
+
+
+def calls(scale):
+    """Return calls by name, with a lower bound of their multiply-adds."""
+    data = Data(32, 200 * scale)
+    x, w = data.x, data.work
+    one = np.broadcast_to(F4(0.5), (32 * 200 * scale, 16))
+    wide = np.broadcast_to(F4(0), (2**24 * scale, 1))
+    size = round(200 * scale ** (1 / 3))
+    return {
+        "call": (lambda: NET(x), w),
+        "threads": (lambda: NET.run(x, threads=2), w / 2),
+        "mask": (lambda: NET.run(x, mask=np.ones(x.shape[1], bool)), w),
+        "directions": (lambda: BOTH(x), 2 * w),
+        "generate": (lambda: NET.generate(x[:1, :1], 2000 * scale), 2000 * scale * STEP),
+        "stream": (lambda: NET.stream().run(one), w),
+        "orthogonal": (lambda: start("glorot", 2 * size), 10 * size**3),
+        "spectral radius": (lambda: start(elman.EchoState(), size), 24 * size**3),
+        "normal": (lambda: start("identity", 10 * size), 100 * size**2),
+        "gradients": (lambda: elman.loss_and_gradients(NET, x, x), 3 * w),
+        "backward": (lambda: elman.backward(NET, x, x), 3 * w),
+        "update": (data.update, 3 * w),
+        "loss": (data.loss, w),
+        "checks": (lambda: _core.examples(TINY._core, wide, wide, "mse", "all"), 3 * wide.size),
+    }
+
+
+@pytest.mark.parametrize("name", calls(1))
+def test_every_long_call_can_be_stopped_often(name):
+    call, work = calls(1)[name]
+    before = _core.polls()
+    call()
+    assert _core.polls() - before >= work // MOST
+
+
+class Interrupt(Exception):  # noqa: N818
+    pass
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs setitimer")
+@pytest.mark.parametrize("name", calls(1))
+def test_every_long_call_ends_with_what_the_handler_of_a_signal_raises(name):
+    scale = {"checks": 2**16, "backward": 100, "normal": 100}.get(name, 1000)
+    call, _ = calls(scale)[name]
+
+    def interrupt(number, frame):
+        raise Interrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        with pytest.raises(Interrupt):
+            call()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_an_interrupted_trainer_is_as_after_its_last_update():
+    data, trainer = Data(32, 100), _core.trainer(NET._core, "adam", {}, None, None, False)
+    data.update(trainer)
+    state = trainer.state()
+
+    def interrupt(number, frame):
+        raise Interrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        with pytest.raises(Interrupt):
+            Data(32, 10**5).update(trainer)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert trainer.updates == 1
+    for name, array in trainer.state().items():
+        assert (array == state[name]).all()
