@@ -47,6 +47,22 @@ def test_threads_share_a_network_and_take_turns_with_a_stream(programs):
     cpp_build.run(programs / "threads")
 
 
+def test_the_losses_of_a_step_are_those_of_exact_arithmetic(programs):
+    cpp_build.run(programs / "loss")
+
+
+def test_sequences_are_checked_and_outputs_fed_back(programs):
+    cpp_build.run(programs / "sequences")
+
+
+def test_a_failed_allocation_or_thread_ends_in_an_exception_or_in_the_same_bits(programs):
+    cpp_build.run(programs / "failing")
+
+
+def test_long_calls_can_be_stopped(programs):
+    cpp_build.run(programs / "polling")
+
+
 def test_every_header_compiles_on_its_own(programs):
     headers = {path.stem for path in (cpp_build.ROOT / "cpp/include/elman").glob("*.hpp")}
     compiled = {path.name.partition(".")[0] for path in programs.glob("**/headers/elman/*.cpp.o*")}

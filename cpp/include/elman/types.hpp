@@ -40,7 +40,8 @@ struct Activation {
         : function(of), alpha(a), beta(b), clip(limit) {}
 };
 
-inline constexpr Activation kIdentity{Function::identity, 0, 0, HUGE_VAL};
+// Not inline: kernels of one set must not stand in for those of another, not even in a constant.
+constexpr Activation kIdentity{Function::identity, 0, 0, HUGE_VAL};
 
 // A matrix of weights, packed for the kernels of one instruction set: src/kernels/pack.hpp.
 template <class Real>
