@@ -19,7 +19,7 @@ namespace elman {
 namespace {
 
 // A thread is started and ended in 20 to 40 us, in which one does 0.2 to 2 million multiply-adds.
-constexpr Index kWorkOfEach = Index(1) << 21;
+constexpr Index kWorkOfEach = Index(1) << 23;
 
 std::atomic<Index>& most() {
     static std::atomic<Index> value{default_thread_limits().most};
