@@ -50,7 +50,7 @@ long allocations() {
 
 void fail_at(long n) {
     until_failure = n;
-    failed = false;
+    if (n > 0) failed = false;
 }
 
 bool has_failed() {
