@@ -145,6 +145,7 @@ struct Team::Shared {
     }
 
     void wait_for_the_others(Pause& pause) {
+        pause.look();  // also where the others did all the work
         spin_until([&] { return left.load(std::memory_order_relaxed) == 0; });
         Lock lock(mutex);
         while (!closed.wait_for(lock, kNap, [&] { return left == 0; })) {
