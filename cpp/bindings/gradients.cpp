@@ -27,7 +27,7 @@ py::array start_gradient(const CheckedSequences<Real>& given, const std::vector<
 }
 
 template <class Real>
-py::dict tensors_of(const CheckedSequences<Real>& given, const Gradients<Real>& gradients) {
+py::dict named_gradients(const CheckedSequences<Real>& given, const Gradients<Real>& gradients) {
     const Parameters<Real>& parameters = gradients.parameters;
     py::dict tensors;
     for (const Tensor& tensor : parameters.tensors())
@@ -60,7 +60,7 @@ py::tuple gradients_of_loss(const Network<Real>& network, const AnyExamples& any
     const Gradients<Real> gradients = loss_and_gradients(network, examples.get(), truncation,
                                                          normalizer, threads, polled.pause());
     polled.finish();
-    return py::make_tuple(gradients.loss, tensors_of(examples.given(), gradients));
+    return py::make_tuple(gradients.loss, named_gradients(examples.given(), gradients));
 }
 
 template <class Real>
@@ -98,7 +98,7 @@ py::tuple gradients_of_errors(const Network<Real>& network, py::handle x, py::ha
     const Gradients<Real> gradients = backward(network, task, threads, polled.pause());
     polled.finish();
     return py::make_tuple(
-        tensors_of(given, gradients),
+        named_gradients(given, gradients),
         copy_array<Real>(given.shape({T, network.input_size()}), gradients.x.data()));
 }
 

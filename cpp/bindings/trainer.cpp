@@ -108,7 +108,7 @@ double loss_of(Trainer<Real>& trainer, const CheckedExamples<Real>& examples, In
 }
 
 template <class Real>
-AnyNetwork network_of(const Trainer<Real>& trainer) {
+AnyNetwork trained_network(const Trainer<Real>& trainer) {
     return {std::make_shared<const Network<Real>>(trainer.parameters(), trainer.isa())};
 }
 
@@ -233,7 +233,7 @@ void bind_trainer(py::module_& m) {
         .def(
             "network",
             [](const AnyTrainer& any) {
-                return any.taken([](const auto& trainer) { return network_of(trainer); });
+                return any.taken([](const auto& trainer) { return trained_network(trainer); });
             },
             "Return a network of the weights as they are.")
         .def_property_readonly("updates",
