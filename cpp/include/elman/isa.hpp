@@ -25,6 +25,6 @@ std::vector<Isa> available_isas();  // of those, what this processor runs; the b
 
 Isa isa();                              // in use; IsaError if ELMAN_ISA asks for what is not there
 void set_isa(const std::string& name);  // for networks built from now on; IsaError likewise
-Isa isa_from_name(const std::string& name);  // an available one, or IsaError
+Isa isa_from_name(const std::string& wanted);  // an available one, or IsaError
 
 }  // namespace elman
