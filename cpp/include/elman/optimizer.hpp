@@ -34,9 +34,9 @@ void check(const OptimizerSettings& settings);
 template <class Real>
 class Optimizer {
   public:
-    // So many updates are more than anybody makes, and can still be counted on: 2^60, or 2^28 where
-    // an Index has 32 bits.
-    static constexpr Index kMostUpdates = Index(1) << (8 * sizeof(Index) - 4);
+    // So many updates are more than anybody makes, and can still be counted on. Not an Index, which
+    // may have 32 bits.
+    static constexpr long long kMostUpdates = 1LL << 53;
 
     Optimizer(OptimizerSettings settings, Index size);
 
