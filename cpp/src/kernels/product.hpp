@@ -183,50 +183,50 @@ ELMAN_INLINE void one_column(const PackedMatrix<Real>& A, const Real* x,
 template <class Real>
 struct Tile {
     const Real* w;  // the vectors of column k of W at w + k * pitch
-    Index pitch, cols;
+    Index pitch, cols, sums;
     Columns<const Real> c, x;
     Columns<Real> y;
 };
 
-// total = the sums number First ... First + S - 1 of `Sums`, added up, for N columns.
-template <class Real, int V, int N, int Sums, int First, int S>
-ELMAN_INLINE void some_sums(const Tile<Real>& tile, Packet<Real> (&total)[N * V]) {
+// total = the sums number first ... first + S - 1 of all, added up, for N columns.
+template <class Real, int V, int N, int S>
+ELMAN_INLINE void some_sums(const Tile<Real>& tile, Index first, Packet<Real> (&total)[N * V]) {
     Packet<Real> sum[S][N * V];
     ELMAN_EACH (s, S)
+        ELMAN_EACH (i, N * V) sum[s][i] = broadcast<Real>(Real(0));
+    if (first == 0)
         ELMAN_EACH (n, N)
-            ELMAN_EACH (v, V)
-                sum[s][n * V + v] = First + s > 0 ? broadcast<Real>(Real(0))
-                                                  : load<Real>(tile.c.column(n) + v * kLanes<Real>);
-    const auto element = [&](int n, Index k) ELMAN_INLINED { return tile.x.column(n)[First + k]; };
+            ELMAN_EACH (v, V) sum[0][n * V + v] = load<Real>(tile.c.column(n) + v * kLanes<Real>);
+    const auto element = [&](int n, Index k) ELMAN_INLINED { return tile.x.column(n)[first + k]; };
     const auto weight = [&](int v, Index k) ELMAN_INLINED {
-        return tile.w + (First + k) * tile.pitch + v * kLanes<Real>;
+        return tile.w + (first + k) * tile.pitch + v * kLanes<Real>;
     };
-    add_terms<Real, V, N, S>(tile.cols - First, Sums, weight, element, sum);
+    add_terms<Real, V, N, S>(tile.cols - first, tile.sums, weight, element, sum);
     fold<Real>(sum);
     ELMAN_EACH (i, N * V) total[i] = sum[0][i];
 }
 
-// y = product(c, W, x) for N columns, half of the sums at a time: with all of them in one pass,
+// y = product(c, W, x) for N columns, S sums at a time: half of them, since with all in one pass
 // weights and elements would be loaded more often (H = 64: 78 GFLOP/s instead of 87).
-template <class Real, int V, int N, int Sums>
+template <class Real, int V, int N, int S>
 ELMAN_INLINE void multiply_tile(const Tile<Real>& tile) {
-    constexpr int kHalf = Sums > 1 ? Sums / 2 : 1;
-    Packet<Real> total[N * V];
-    some_sums<Real, V, N, Sums, 0, kHalf>(tile, total);
-    if constexpr (Sums > 1) {
-        Packet<Real> other[N * V];
-        some_sums<Real, V, N, Sums, kHalf, kHalf>(tile, other);
-        ELMAN_EACH (i, N * V) total[i] = add(total[i], other[i]);
+    for (Index first = 0; first < tile.sums; first += S) {
+        Packet<Real> total[N * V];
+        some_sums<Real, V, N, S>(tile, first, total);
+        ELMAN_EACH (n, N)
+            ELMAN_EACH (v, V) {
+                Real* y = tile.y.column(n) + v * kLanes<Real>;
+                const Packet<Real> sum = total[n * V + v];
+                store<Real>(y, first == 0 ? sum : add(load<Real>(y), sum));
+            }
     }
-    ELMAN_EACH (n, N)
-        ELMAN_EACH (v, V) store<Real>(tile.y.column(n) + v * kLanes<Real>, total[n * V + v]);
 }
 
 // The same for `groups` times N columns.
-template <class Real, int V, int N, int Sums>
+template <class Real, int V, int N, int S>
 ELMAN_APART void multiply_tiles(Tile<Real>& tile, Index groups) {
     for (; groups > 0; --groups) {
-        multiply_tile<Real, V, N, Sums>(tile);
+        multiply_tile<Real, V, N, S>(tile);
         tile.c = tile.c.from(N);
         tile.x = tile.x.from(N);
         tile.y = tile.y.from(N);
@@ -235,14 +235,14 @@ ELMAN_APART void multiply_tiles(Tile<Real>& tile, Index groups) {
 
 // ... and for `count` columns, in groups that are equal within one: a group alone reads all
 // weights.
-template <class Real, int V, int Sums>
+template <class Real, int V, int S>
 ELMAN_INLINE void multiply_columns(Tile<Real> tile, Index count) {
     constexpr int kMost = kColumns<kPanel>;
     const EvenParts groups(count, kMost);
     const auto multiply = [&](Index size, Index some) ELMAN_INLINED {
         if (some == 0) return;
         with_constant<1, kMost>(static_cast<int>(size), [&](auto N) ELMAN_INLINED {
-            multiply_tiles<Real, V, N.value, Sums>(tile, some);
+            multiply_tiles<Real, V, N.value, S>(tile, some);
         });
     };
     multiply(groups.base + 1, groups.longer);
@@ -266,14 +266,16 @@ static void many_columns(const PackedMatrix<Real>& W, Columns<const Real> c, Col
                 const Tile<Real> tile{W.panels + row * W.cols + (r - row),
                                       pitch,
                                       W.cols,
+                                      W.partial_sums,
                                       {c.column(first) + r, c.stride},
                                       x.from(first),
                                       {y.column(first) + r, y.stride}};
                 with_constant<1, kPanel>(tiles.size(i), [&](auto V) ELMAN_INLINED {
                     constexpr int kMost = V.value <= kLowTile ? kMostSums<Real, V.value> : 2;
-                    with_sums<kMost>(W.partial_sums, [&](auto S) ELMAN_INLINED {
-                        multiply_columns<Real, V.value, S.value>(tile, some);
-                    });
+                    with_constant<1, (kMost + 1) / 2>(
+                        (W.partial_sums + 1) / 2, [&](auto S) ELMAN_INLINED {
+                            multiply_columns<Real, V.value, S.value>(tile, some);
+                        });
                 });
             }
             apply<Real>(f, faded, {y.column(first) + row, y.stride}, pitch, some);
