@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 
 import numpy as np
@@ -11,6 +12,7 @@ import elman
 from elman import _core
 
 WORK = 2**21  # multiply-adds between two looks, or what takes as long
+NUMBER = 8  # of a number that is copied or packed
 MOST = 8 * WORK  # at most so many: some engines look after a whole chunk
 
 F4 = np.float32
@@ -21,6 +23,11 @@ BOTH = elman.Network(
 )
 TINY = elman.Network(input_size=1, hidden_size=2, output_size=1, seed=0)
 STEP = H * (16 + H) + 16 * H
+
+
+def given(size):
+    W_hh = np.broadcast_to(F4(0), (size, size))
+    return elman.Network.from_weights([(np.zeros((size, 1), F4), W_hh, None)], None)
 
 
 def start(init, size):
@@ -69,6 +76,8 @@ def calls(scale):
         "backward": (lambda: elman.backward(NET, x, x), 3 * w),
         "update": (data.update, 3 * w),
         "loss": (data.loss, w),
+        "packing": (lambda: given(10 * size), 2 * NUMBER * (10 * size) ** 2),
+        "permutation": (lambda: _core.permutation(10**6 * scale, 0, 0), 10**6 * scale * NUMBER),
         "checks": (lambda: _core.examples(TINY._core, wide, wide, "mse", "all"), 3 * wide.size),
     }
 
@@ -85,11 +94,9 @@ class Interrupt(Exception):  # noqa: N818
     pass
 
 
-@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs setitimer")
-@pytest.mark.parametrize("name", calls(1))
-def test_every_long_call_ends_with_what_the_handler_of_a_signal_raises(name):
-    scale = {"checks": 2**16, "backward": 100, "normal": 100}.get(name, 1000)
-    call, _ = calls(scale)[name]
+@contextlib.contextmanager
+def interrupted():
+    """Expect that a signal after 100 ms, whose handler raises, ends what is called within."""
 
     def interrupt(number, frame):
         raise Interrupt
@@ -98,28 +105,27 @@ def test_every_long_call_ends_with_what_the_handler_of_a_signal_raises(name):
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.1)
         with pytest.raises(Interrupt):
-            call()
+            yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs setitimer")
+@pytest.mark.parametrize("name", calls(1))
+def test_every_long_call_ends_with_what_the_handler_of_a_signal_raises(name):
+    scales = {"checks": 2**16, "backward": 100, "normal": 100, "packing": 100, "permutation": 100}
+    call, _ = calls(scales.get(name, 1000))[name]
+    with interrupted():
+        call()
 
 
 def test_an_interrupted_trainer_is_as_after_its_last_update():
     data, trainer = Data(32, 100), _core.trainer(NET._core, "adam", {}, None, None, False)
     data.update(trainer)
     state = trainer.state()
-
-    def interrupt(number, frame):
-        raise Interrupt
-
-    before = signal.signal(signal.SIGALRM, interrupt)
-    try:
-        signal.setitimer(signal.ITIMER_REAL, 0.1)
-        with pytest.raises(Interrupt):
-            Data(32, 10**5).update(trainer)
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+    with interrupted():
+        Data(32, 10**5).update(trainer)
     assert trainer.updates == 1
     for name, array in trainer.state().items():
         assert (array == state[name]).all()

@@ -107,6 +107,12 @@ bool NumpyTypes::is_equal(PyObject* descriptor, PyObject* native) {
     return other->type_num == own->type_num && other->byteorder != foreign;
 }
 
+void check_shape(const py::array& array, const char* argument, const Shape& shape) {
+    if (shape_of(array) != shape)
+        throw ShapeError(std::string(argument) + ": expected " + text(shape) + ", got " +
+                         text(shape_of(array)));
+}
+
 Shape shape_of(const py::array& array) {
     return Shape(array.shape(), array.shape() + array.ndim());
 }
@@ -182,6 +188,13 @@ py::array as_real(py::handle object, const char* argument) {
 }
 
 template <class Real>
+py::array as_real(py::handle object, const char* argument, const Shape& shape) {
+    py::array array = as_real<Real>(object, argument);
+    check_shape(array, argument, shape);
+    return array;
+}
+
+template <class Real>
 std::vector<Real> copy_reals(py::handle object, const char* argument, const Shape& shape,
                              bool broadcast) {
     py::array array = as_real<Real>(object, argument);
@@ -194,9 +207,7 @@ std::vector<Real> copy_reals(py::handle object, const char* argument, const Shap
             if (!error.matches(PyExc_ValueError)) throw;
         }
     }
-    if (shape_of(array) != shape)
-        throw ShapeError(std::string(argument) + ": expected " + text(shape) + ", got " +
-                         text(shape_of(array)));
+    check_shape(array, argument, shape);
     const py::array contiguous = numpy("ascontiguousarray")(array);
     const Real* first = static_cast<const Real*>(contiguous.data());
     return std::vector<Real>(first, first + contiguous.size());
@@ -258,8 +269,7 @@ py::array check_out(py::handle out, const Shape& shape) {
     if (!NumpyTypes::get().is<Real>(array.dtype().ptr()))
         throw DTypeError(expected + " in native byte order, got dtype " +
                          std::string(py::str(array.dtype().attr("str"))));
-    if (shape_of(array) != shape)
-        throw ShapeError("out: expected " + text(shape) + ", got " + text(shape_of(array)));
+    check_shape(array, "out", shape);
     if (!array.writeable())
         throw ArgumentError("out: expected a writeable array, got a read-only one");
     if (!(array.flags() & npy_api::NPY_ARRAY_ALIGNED_))
@@ -326,6 +336,7 @@ Pinned::Pinned(py::handle array) {
     template py::array new_array<Real>(const Shape&);                                         \
     template py::array read_only_array<Real>(const Shape&, const Real*, py::handle);          \
     template py::array as_real<Real>(py::handle, const char*);                                \
+    template py::array as_real<Real>(py::handle, const char*, const Shape&);                  \
     template std::vector<Real> copy_reals<Real>(py::handle, const char*, const Shape&, bool); \
     template py::array copy_array<Real>(const Shape&, const Real*);                           \
     template py::array check_out<Real>(py::handle, const Shape&);                             \

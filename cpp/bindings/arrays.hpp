@@ -102,6 +102,9 @@ py::array new_row(Index size);
 
 // --- arrays ---
 
+// Throws a ShapeError if it is another one.
+void check_shape(const py::array& array, const char* argument, const Shape& shape);
+
 template <class Real>
 py::array new_array(const Shape& shape);  // LimitError if it is larger than memory can address
 
@@ -115,6 +118,8 @@ py::array read_only_array(const Shape& shape, const Real* values, py::handle own
 // Any user's object as an array of aligned, native Real; `argument` names it in errors.
 template <class Real>
 py::array as_real(py::handle object, const char* argument);
+template <class Real>  // of exactly this shape
+py::array as_real(py::handle object, const char* argument, const Shape& shape);
 
 // Any user's object as an array of any kind; masked elements and ragged lists are refused.
 py::array any_array(py::handle object, const char* argument);

@@ -94,20 +94,17 @@ void CheckedExamples<Real>::check_state() const {
 template <class Real>
 void CheckedExamples<Real>::take_weights(py::handle weights) {
     weights_ = copy_reals<double>(weights, "weights", counted_);
-    for (const double weight : weights_)
-        if (!(weight >= 0) || !std::isfinite(weight))
-            throw ArgumentError("weights: expected finite numbers, none below 0, got " +
-                                number(weight));
+    if (const Found wrong = polled(1, [&](Pause& p) { return wrong_weight(p); }))
+        throw ArgumentError("weights: expected finite numbers, none below 0, got " +
+                            number(wrong->value) + " at " + place(counted_, wrong->index));
     examples_.weights = weights_.data();
 }
 
 template <class Real>
 void CheckedExamples<Real>::take_targets(py::handle y) {
-    y_ = as_real<Real>(y, "y");
-    pinned_y_.emplace(y_);
     const Shape expected = concatenate(counted_, {network_->output_size()});
-    if (shape_of(y_) != expected)
-        throw ShapeError("y: expected " + text(expected) + ", got " + text(shape_of(y_)));
+    y_ = as_real<Real>(y, "y", expected);
+    pinned_y_.emplace(y_);
     examples_.targets = view_of<Real>(y_, examples_.outputs == Outputs::all);
     const char* allowed = examples_.loss == Loss::bce ? "numbers from 0 to 1" : "finite numbers";
     const auto find = [&](Pause& p) { return wrong_target(p); };
@@ -162,6 +159,17 @@ auto CheckedExamples<Real>::wrong_x(Pause& pause) const -> Found {
                 if (!std::isfinite(row[i * rows.stride]))
                     return Wrong{(b * given_.steps() + t) * size + i, row[i * rows.stride]};
         }
+    }
+    return {};
+}
+
+template <class Real>
+auto CheckedExamples<Real>::wrong_weight(Pause& pause) const -> Found {
+    const auto count = static_cast<Index>(weights_.size());
+    for (Index i = 0; i < count && !pause.stopped(); ++i) {
+        pause.worked(1);
+        const double weight = weights_[static_cast<std::size_t>(i)];
+        if (!(weight >= 0) || !std::isfinite(weight)) return Wrong{i, weight};
     }
     return {};
 }

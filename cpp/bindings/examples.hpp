@@ -39,6 +39,7 @@ class CheckedExamples {
     void take_weights(py::handle weights);
     void take_targets(py::handle y);
     void take_classes(py::handle y);
+    Found wrong_weight(Pause& pause) const;
     Found wrong_x(Pause& pause) const;
     Found wrong_target(Pause& pause) const;
     Found wrong_class(Pause& pause) const;

@@ -64,15 +64,6 @@ py::tuple gradients_of_loss(const Network<Real>& network, const AnyExamples& any
 }
 
 template <class Real>
-py::array error_of(py::handle object, const char* argument, const Shape& shape) {
-    py::array array = as_real<Real>(object, argument);
-    if (shape_of(array) != shape)
-        throw ShapeError(std::string(argument) + ": expected " + text(shape) + ", got " +
-                         text(shape_of(array)));
-    return array;
-}
-
-template <class Real>
 py::tuple gradients_of_errors(const Network<Real>& network, py::handle x, py::handle dL_dy,
                               py::handle dL_dh, py::handle lengths, py::handle state,
                               py::handle outputs, Index threads) {
@@ -85,12 +76,12 @@ py::tuple gradients_of_errors(const Network<Real>& network, py::handle x, py::ha
     const bool all = task.outputs == Outputs::all;
     const Index T = given.steps(), O = network.output_size(), S = network.state_size();
     const py::array dy =
-        error_of<Real>(dL_dy, "dL_dy", all ? given.shape({T, O}) : given.shape({O}));
+        as_real<Real>(dL_dy, "dL_dy", all ? given.shape({T, O}) : given.shape({O}));
     const Pinned pinned_dy(dy);
     task.dL_dy = view_of<Real>(dy, all);
     py::array dh;
     if (!dL_dh.is_none()) {
-        dh = error_of<Real>(dL_dh, "dL_dh", given.shape({T, S}));
+        dh = as_real<Real>(dL_dh, "dL_dh", given.shape({T, S}));
         task.dL_dh = view_of<Real>(dh);
     }
     const Pinned pinned_dh(dh);

@@ -86,22 +86,34 @@ Architecture architecture_of(const Tensors& tensors, const py::sequence& directi
     return a;
 }
 
+constexpr Index kNumberWork = 8;  // to copy or pack a number, in multiply-adds
+
 // Copies the tensors that were passed into the arena: `all`, or those that are there.
 template <class Real>
 void fill(Parameters<Real>& parameters, const Tensors& tensors, bool all) {
     for (const Tensor& tensor : parameters.tensors()) {
         if (!all && !tensors.has(tensor.name)) continue;
-        const std::vector<Real> values =
-            copy_reals<Real>(tensors.array(tensor.name), tensor.name.c_str(), shape_of(tensor));
-        std::copy(values.begin(), values.end(), parameters.data() + tensor.offset);
+        const py::array values =
+            as_real<Real>(tensors.array(tensor.name), tensor.name.c_str(), shape_of(tensor));
+        const Pinned pinned(values);
+        Polled polled(work_of(tensor.size(), kNumberWork));
+        const Rows<const Real> rows = view_of<Real>(values, !tensor.vector).sequence(0);
+        const Index count = tensor.vector ? 1 : tensor.rows, each = tensor.size() / count;
+        Real* to = parameters.data() + tensor.offset;
+        for (Index r = 0; r < count && !polled.pause().stopped(); ++r) {
+            for (Index k = 0; k < each; ++k) *to++ = rows.row(r)[k * rows.stride];
+            polled.pause().worked(each * kNumberWork);
+        }
+        polled.finish();
     }
 }
 
 // The parameters, packed.
 template <class Real>
 AnyNetwork network_of(Parameters<Real> parameters) {
-    Polled polled(parameters.size());
-    auto network = std::make_shared<const Network<Real>>(std::move(parameters));
+    Polled polled(work_of(parameters.size(), kNumberWork));
+    auto network =
+        std::make_shared<const Network<Real>>(std::move(parameters), elman::isa(), polled.pause());
     polled.finish();
     return {network};
 }

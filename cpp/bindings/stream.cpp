@@ -31,15 +31,6 @@ class TakenStream {
     Taken taken_;
 };
 
-// The slow path of an argument: another dtype, a list, or wrong. May run the user's code.
-template <class Real>
-py::array convert_row(PyObject* object, Index size) {
-    py::array array = as_real<Real>(object, "x");
-    if (shape_of(array) != Shape{size})
-        throw ShapeError("x: expected " + text(Shape{size}) + ", got " + text(shape_of(array)));
-    return array;
-}
-
 // A step of a network so large that other threads of the interpreter should not wait for it. They
 // may change the arrays meanwhile, so it works on copies.
 template <class Real>
@@ -87,7 +78,7 @@ PyObject* step(Stream<Real>& stream, PyObject* x, PyObject* out) {
     py::object converted;  // before the stream is taken: it may run code that uses the stream
     Row<const Real> from = input_row<Real>(x, network.input_size());
     if (!from) {
-        converted = convert_row<Real>(x, network.input_size());
+        converted = as_real<Real>(x, "x", {network.input_size()});  // of another dtype, or a list
         from = row_of<const Real>(converted.ptr());
     }
     const Index output_size = network.output_size();

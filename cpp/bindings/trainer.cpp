@@ -85,9 +85,7 @@ py::tuple train(Trainer<Real>& trainer, const CheckedExamples<Real>& examples, c
     task.learning_rates = learning_rates.data();
     task.carry = carry;
     task.threads = threads;
-    if (learning_rates.size() != task.updates)
-        throw ShapeError("learning_rates: expected " + text(Shape{task.updates}) + ", got " +
-                         text(shape_of(learning_rates)));
+    check_shape(learning_rates, "learning_rates", {task.updates});
     Polled polled(work);
     const Losses done = trainer.train(task, polled.pause());
     polled.finish();
@@ -181,8 +179,13 @@ py::array permutation(Index count, unsigned long long seed, unsigned long long e
     long long* const at = order.mutable_data();
     for (Index i = 0; i < count; ++i) at[i] = i;
     Philox random(seed, epoch);
-    for (Index i = count - 1; i > 0; --i)
+    constexpr Index kSwapWork = 64;  // in multiply-adds
+    Polled polled(work_of(kSwapWork, count));
+    for (Index i = count - 1; i > 0 && !polled.pause().stopped(); --i) {
+        polled.pause().worked(kSwapWork);
         std::swap(at[i], at[random.below(static_cast<std::uint64_t>(i) + 1)]);
+    }
+    polled.finish();
     return std::move(order);
 }
 

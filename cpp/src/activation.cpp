@@ -2,10 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <limits>
-#include <stdexcept>
 
+#include "checks.hpp"
 #include "elman/aligned.hpp"
 #include "kernel_tables.hpp"
 
@@ -37,29 +36,19 @@ const About& about(Function function) {
     return kAbout[static_cast<int>(function)];
 }
 
-std::string shortest(double value) {
-    char digits[32];
-    for (int precision = 1; precision <= 17; ++precision) {
-        std::snprintf(digits, sizeof digits, "%.*g", precision, value);
-        if (std::strtod(digits, nullptr) == value) break;
-    }
-    return digits;
-}
-
-[[noreturn]] void refuse(const std::string& argument, const char* number,
-                         const std::string& problem) {
-    const std::string where = argument.empty() ? number : argument + ", " + number;
-    throw std::invalid_argument(where + ": expected " + problem);
+// "alpha", or "activation of layer 0, alpha".
+std::string number_of(const std::string& argument, const char* number) {
+    return argument.empty() ? number : argument + ", " + number;
 }
 
 // The number that was given, or the default.
 double number(std::optional<double> given, bool has, double otherwise, const std::string& name,
               const std::string& argument, const char* which) {
-    if (!has && given) refuse(argument, which, "none for " + name + ", got " + shortest(*given));
+    if (!has && given) refuse(number_of(argument, which), "none for " + name, shortest(*given));
     if (has && !given && std::isnan(otherwise))
-        refuse(argument, which, "a number for " + name + ", got none");
+        refuse(number_of(argument, which), "a number for " + name, "none");
     if (given && !std::isfinite(*given))
-        refuse(argument, which, "a finite number, got " + shortest(*given));
+        refuse(number_of(argument, which), "a finite number", shortest(*given));
     return given ? *given : otherwise;
 }
 
@@ -113,43 +102,41 @@ Activation activation_from_name(const std::string& name, std::optional<double> a
         activation.clip = number(clip, activation.function != Function::softmax, kInfinity, name,
                                  argument, "clip");
         if (!(activation.clip > 0))
-            refuse(argument, "clip", "a number above 0, got " + shortest(activation.clip));
+            refuse(number_of(argument, "clip"), "a number above 0", shortest(activation.clip));
         return activation;
     }
-    refuse("", argument.empty() ? "name" : argument.c_str(), names + ", got '" + name + "'");
+    refuse(argument.empty() ? "name" : argument, names, "'" + name + "'");
 }
 
 template <class Real>
 void check_numbers(const Activation& a, const std::string& argument) {
     const auto finite = [&](const char* which, double value) {
         if (!std::isfinite(static_cast<Real>(value)))
-            refuse(argument, which,
-                   "a number that is finite in the network's dtype, got " + shortest(value));
+            refuse(number_of(argument, which), "a number that is finite in the network's dtype",
+                   shortest(value));
     };
     finite("alpha", a.alpha);
     finite("beta", a.beta);
     if (!has_clip(a)) return;
     finite("clip", a.clip);
     if (!(static_cast<Real>(a.clip) > 0))
-        refuse(argument, "clip",
-               "a number above 0 in the network's dtype, got " + shortest(a.clip));
+        refuse(number_of(argument, "clip"), "a number above 0 in the network's dtype",
+               shortest(a.clip));
 }
 
 void check_trainable(const Activation& a, const std::string& argument) {
     const bool bent = a.function == Function::leaky_relu || a.function == Function::elu ||
                       a.function == Function::thresholded_relu;
     if (bent && a.alpha < 0)
-        refuse(argument, "alpha",
-               "a number of at least 0 for training, got " + shortest(a.alpha) + ": values of " +
-                   name(a.function) + " would not tell its derivative");
+        refuse(number_of(argument, "alpha"), "a number of at least 0 for training",
+               shortest(a.alpha) + ": values of " + name(a.function) +
+                   " would not tell its derivative");
 }
 
 template <class Real>
 void apply_activation(const Activation& f, const Real* x, Real* y, Index count) {
-    if (f.function == Function::softmax)
-        throw std::invalid_argument("activation: expected one of single units, got 'softmax'");
-    if (count < 0)
-        throw std::invalid_argument("count: expected at least 0, got " + std::to_string(count));
+    if (f.function == Function::softmax) refuse("activation", "one of single units", "'softmax'");
+    check_at_least("count", 0, count);
     AlignedVector<Real> values(static_cast<std::size_t>(padded<Real>(count)));
     std::copy_n(x, count, values.begin());
     kernel_table(isa()).kernels<Real>().apply(f, false, {values.data(), 0}, count, 1);

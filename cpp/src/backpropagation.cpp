@@ -23,14 +23,17 @@ double weight_of(const Examples<Real>& examples, Index sequence, Window window) 
 
 template <class Real>
 double sum_of_weights(const Examples<Real>& examples, const Index* sequences, Index count,
-                      Window window) {
+                      Window window, Pause& pause) {
     if (count > kLeaf) {
         const Index left = left_of(leaves_of(count)) * kLeaf;
-        return sum_of_weights(examples, sequences, left, window) +
-               sum_of_weights(examples, sequences + left, count - left, window);
+        return sum_of_weights(examples, sequences, left, window, pause) +
+               sum_of_weights(examples, sequences + left, count - left, window, pause);
     }
     double sum = 0;
-    for (Index i = 0; i < count; ++i) sum += weight_of(examples, sequences[i], window);
+    for (Index i = 0; i < count && !pause.stopped(); ++i) {
+        sum += weight_of(examples, sequences[i], window);
+        pause.worked(examples.weights ? window.last - window.first : 1);
+    }
     return sum;
 }
 
@@ -50,14 +53,18 @@ template <class Real>
 Index Backpropagation<Real>::useful_threads(const BatchTask<Real>& task, Index leaves,
                                             const Team& team) const {
     if (team.size() == 1 || leaves == 1) return 1;
-    double steps = 0;
-    for (Index i = 0; i < task.count; ++i)
-        steps += static_cast<double>(
-            std::clamp<Index>(task.inputs.length(task.sequences[i]) - task.window.first, 0,
-                              task.window.last - task.window.first));
     constexpr double kAwake = 8;
-    return elman::useful_threads(team.size(), leaves,
-                                 work_of(kAwake * steps, model_.architecture, task.with_gradients));
+    return elman::useful_threads(
+        team.size(), leaves,
+        work_of(kAwake * task.steps(), model_.architecture, task.with_gradients));
+}
+
+template <class Real>
+Team Backpropagation<Real>::team(Index threads, const BatchTask<Real>& task) const {
+    if (threads == 1) return Team(1);
+    return Team(
+        elman::useful_threads(threads, leaves_of(task.count),
+                              work_of(task.steps(), model_.architecture, task.with_gradients)));
 }
 
 template <class Real>
@@ -151,8 +158,8 @@ void Backpropagation<Real>::add_initial_state(const BatchTask<Real>& part, Real*
             gradients[*offset + i] += part.state_gradients[c * state_size + i];
 }
 
-template double sum_of_weights(const Examples<float>&, const Index*, Index, Window);
-template double sum_of_weights(const Examples<double>&, const Index*, Index, Window);
+template double sum_of_weights(const Examples<float>&, const Index*, Index, Window, Pause&);
+template double sum_of_weights(const Examples<double>&, const Index*, Index, Window, Pause&);
 template class Backpropagation<float>;
 template class Backpropagation<double>;
 

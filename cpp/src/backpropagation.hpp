@@ -10,10 +10,10 @@
 
 namespace elman {
 
-// sum(w) of a window.
+// sum(w) of a window. Returns early, with any number, if the pause is stopped.
 template <class Real>
 double sum_of_weights(const Examples<Real>& examples, const Index* sequences, Index count,
-                      Window window);
+                      Window window, Pause& pause);
 
 // The multiply-adds of so many steps of a network, forward and, if wanted, back.
 Index work_of(double steps, const Architecture& architecture, bool with_gradients);
@@ -27,6 +27,9 @@ class Backpropagation {
     // Returns sum(w l) / normalizer; then gradients() are its own. Returns early, with numbers that
     // are not specified, if the pause is stopped.
     double run(const BatchTask<Real>& task, Team& team, Pause& pause);
+
+    // As many threads as are worth starting for this task alone.
+    Team team(Index threads, const BatchTask<Real>& task) const;
 
     // In the order of the packed weights, also of the initial state if there are state gradients.
     Real* gradients() { return trees_[0].sum.data(); }

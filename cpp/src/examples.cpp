@@ -3,42 +3,26 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
-#include <stdexcept>
 #include <string>
+
+#include "checks.hpp"
 
 namespace elman {
 namespace {
 
-[[noreturn]] void refuse(const std::string& argument, const std::string& expected,
-                         const std::string& found) {
-    throw std::invalid_argument(argument + ": expected " + expected + ", got " + found);
-}
+constexpr Index kWorkOfOne = 8;  // to look at a length or a weight, in multiply-adds
 
 template <class Real>
-void check_view(const char* argument, const SequencesView<const Real>& view, Index sequences,
-                Index steps) {
-    Index product = 1;
-    for (Index size : view.shape) product *= size;
-    if (product != sequences || view.shape.size() != view.strides.size())
-        refuse(argument, "batch axes of " + std::to_string(sequences) + " sequences",
-               std::to_string(product));
-    if (!view.data && sequences > 0 && steps > 0)  // else nothing is read
-        refuse(argument, "an array", "none");
-}
-
-template <class Real>
-void check_sequences(const Sequences<Real>& inputs, const Index* sequences, Index count) {
+void check_sequences(const Sequences<Real>& inputs, const Index* sequences, Index count,
+                     Pause& pause) {
     check_at_least("sequences", 0, inputs.sequences);
     check_at_least("steps", 0, inputs.steps);
-    check_view("x", inputs.x, inputs.sequences, inputs.steps);
-    for (Index i = 0; i < count; ++i) {
+    check_view("x", inputs.x, inputs.sequences, inputs.steps > 0);
+    for (Index i = 0; i < count && !pause.stopped(); ++i) {
+        pause.worked(kWorkOfOne);
         const Index b = sequences ? sequences[i] : i;
-        if (b < 0 || b >= inputs.sequences)
-            refuse("sequences", "indices from 0 to " + std::to_string(inputs.sequences - 1),
-                   std::to_string(b));
-        const Index length = inputs.length(b);
-        if (length < 0 || length > inputs.steps)
-            refuse("lengths", "0 to " + std::to_string(inputs.steps), std::to_string(length));
+        check_within("sequences", 0, inputs.sequences - 1, b);
+        check_within("lengths", 0, inputs.steps, inputs.length(b));
     }
 }
 
@@ -57,37 +41,26 @@ void check_loss(const Examples<Real>& examples, const Architecture& a) {
 
 // Whether one sequence has a weight or a class out of range.
 template <class Real>
-void check_counted(const Examples<Real>& examples, Index b, Index classes) {
+void check_counted(const Examples<Real>& examples, Index b, Index classes, Pause& pause) {
     const bool all = examples.outputs == Outputs::all;
     const Index length = examples.length(b);
-    for (Index t = all ? 0 : std::max<Index>(0, length - 1); t < length; ++t) {
+    for (Index t = all ? 0 : std::max<Index>(0, length - 1); t < length && !pause.stopped(); ++t) {
+        pause.worked(kWorkOfOne);
         const double weight = examples.weight(b, t);
         if (!(weight >= 0) || !std::isfinite(weight))
-            refuse("weights", "finite numbers, none below 0", std::to_string(weight));
+            refuse("weights", "finite numbers, none below 0", shortest(weight));
         if (!examples.classes || weight == 0) continue;
         const Index c = examples.classes[all ? b * examples.steps + t : b];
-        if (c < 0 || c >= classes)
-            refuse("classes", "0 to " + std::to_string(classes - 1), std::to_string(c));
+        check_within("classes", 0, classes - 1, c);
     }
 }
 
 }  // namespace
 
-void check_at_least(const char* argument, Index least, Index value) {
-    if (value < least) refuse(argument, "at least " + std::to_string(least), std::to_string(value));
-}
-
-void check_positive(const char* argument, double value) {
-    if (!(value > 0) || !std::isfinite(value))
-        refuse(argument, "a finite number above 0", std::to_string(value));
-}
-
 void check(const Truncation& truncation) {
-    const auto [steps, every] = truncation;
-    if (steps == 0 && every == 0) return;
-    check_at_least("truncation.steps", 1, steps);
-    if (every < 1 || every > steps)
-        refuse("truncation.every", "1 to " + std::to_string(steps), std::to_string(every));
+    if (truncation.steps == 0 && truncation.every == 0) return;
+    check_at_least("truncation.steps", 1, truncation.steps);
+    check_within("truncation.every", 1, truncation.steps, truncation.every);
 }
 
 void check_trainable(const Architecture& architecture) {
@@ -97,24 +70,24 @@ void check_trainable(const Architecture& architecture) {
 
 template <class Real>
 void check(const Examples<Real>& examples, const Architecture& architecture, const Index* sequences,
-           Index count) {
-    check_sequences(examples, sequences, count);
+           Index count, Pause& pause) {
+    check_sequences(examples, sequences, count, pause);
     check_loss(examples, architecture);
     const bool classes = examples.loss == Loss::cross_entropy;
     if (!classes)
-        check_view("targets", examples.targets, examples.sequences, examples.steps);
+        check_view("targets", examples.targets, examples.sequences, examples.steps > 0);
     else if (!examples.classes && examples.sequences > 0 && examples.steps > 0)
         refuse("classes", "an array", "none");
     if (!examples.weights && !classes) return;
     for (Index i = 0; i < count; ++i)
-        check_counted(examples, sequences ? sequences[i] : i, architecture.output_size());
+        check_counted(examples, sequences ? sequences[i] : i, architecture.output_size(), pause);
 }
 
 template <class Real>
-void check(const BackwardTask<Real>& task) {
-    check_sequences<Real>(task, nullptr, task.sequences);
-    check_view("dL_dy", task.dL_dy, task.sequences, task.steps);
-    if (task.dL_dh.data) check_view("dL_dh", task.dL_dh, task.sequences, task.steps);
+void check(const BackwardTask<Real>& task, Pause& pause) {
+    check_sequences<Real>(task, nullptr, task.sequences, pause);
+    check_view("dL_dy", task.dL_dy, task.sequences, task.steps > 0);
+    if (task.dL_dh.data) check_view("dL_dh", task.dL_dh, task.sequences, task.steps > 0);
 }
 
 std::vector<Index> all_sequences(Index count) {
@@ -123,9 +96,9 @@ std::vector<Index> all_sequences(Index count) {
     return sequences;
 }
 
-template void check(const Examples<float>&, const Architecture&, const Index*, Index);
-template void check(const Examples<double>&, const Architecture&, const Index*, Index);
-template void check(const BackwardTask<float>&);
-template void check(const BackwardTask<double>&);
+template void check(const Examples<float>&, const Architecture&, const Index*, Index, Pause&);
+template void check(const Examples<double>&, const Architecture&, const Index*, Index, Pause&);
+template void check(const BackwardTask<float>&, Pause&);
+template void check(const BackwardTask<double>&, Pause&);
 
 }  // namespace elman

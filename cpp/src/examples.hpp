@@ -7,17 +7,15 @@
 
 namespace elman {
 
-// Throw std::invalid_argument: the argument, what was expected, what came. Sequences and examples
-// are checked as far as they are read: the `count` ones whose indices are given.
-void check_at_least(const char* argument, Index least, Index value);
-void check_positive(const char* argument, double value);
+// Sequences and examples are checked as far as they are read: the `count` ones whose indices are
+// given, all if there are none. Returns early if the pause is stopped.
 void check(const Truncation& truncation);
 void check_trainable(const Architecture& architecture);
 template <class Real>
 void check(const Examples<Real>& examples, const Architecture& architecture, const Index* sequences,
-           Index count);
+           Index count, Pause& pause);
 template <class Real>
-void check(const BackwardTask<Real>& task);
+void check(const BackwardTask<Real>& task, Pause& pause);
 
 // 0 ... count-1
 std::vector<Index> all_sequences(Index count);

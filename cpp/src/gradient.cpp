@@ -1,9 +1,9 @@
 #include "elman/gradient.hpp"
 
-#include <stdexcept>
 #include <utility>
 
 #include "backpropagation.hpp"
+#include "checks.hpp"
 #include "examples.hpp"
 
 namespace elman {
@@ -12,7 +12,7 @@ Loss loss_from_name(const std::string& name) {
     if (name == "mse") return Loss::mse;
     if (name == "bce") return Loss::bce;
     if (name == "cross_entropy") return Loss::cross_entropy;
-    throw std::invalid_argument("loss: expected mse, bce or cross_entropy, got '" + name + "'");
+    refuse("loss", "mse, bce or cross_entropy", "'" + name + "'");
 }
 
 namespace {
@@ -22,25 +22,19 @@ template <class Real>
 Gradients<Real> gradients_of(const Network<Real>& network, BatchTask<Real> task, bool with_x,
                              Index threads, Pause& pause) {
     const Sequences<Real>& inputs = task.inputs;
-    const Architecture& a = network.architecture();
     const auto zeros = [&](Index each) {
         return std::vector<Real>(static_cast<std::size_t>(inputs.sequences * each));
     };
-    Gradients<Real> result{0, Parameters<Real>(a), zeros(network.state_size()),
+    Gradients<Real> result{0, Parameters<Real>(network.architecture()), zeros(network.state_size()),
                            zeros(with_x ? inputs.steps * network.input_size() : 0)};
     const std::vector<Index> sequences = all_sequences(inputs.sequences);
-    task.sequences = sequences.data();
-    task.count = inputs.sequences;
-    task.window.last = inputs.steps;
-    task.states = inputs.state;
+    task.take_all(sequences);
     task.with_gradients = true;
     task.state_gradients = result.state.data();
     if (with_x) task.x_gradients = result.x.data();
 
-    double steps = 0;
-    for (Index b : sequences) steps += static_cast<double>(inputs.length(b));
-    Team team(useful_threads(threads, leaves_of(task.count), work_of(steps, a, true)));
     Backpropagation<Real> backpropagation(Model<Real>(network), with_x);
+    Team team = backpropagation.team(threads, task);
     result.loss = backpropagation.run(task, team, pause);
     if (!pause.stopped()) network.layout().unpack(backpropagation.gradients(), result.parameters);
     return result;
@@ -68,11 +62,11 @@ void sum_rows(const SequencesView<const Real>& rows, Index first, Index count, I
 }  // namespace
 
 template <class Real>
-double total_weight(const Examples<Real>& examples) {
+double total_weight(const Examples<Real>& examples, Pause& pause) {
     const std::vector<Index> sequences = all_sequences(examples.sequences);
     Window window;
     window.last = examples.steps;
-    return sum_of_weights(examples, sequences.data(), examples.sequences, window);
+    return sum_of_weights(examples, sequences.data(), examples.sequences, window, pause);
 }
 
 template <class Real>
@@ -80,13 +74,13 @@ Gradients<Real> loss_and_gradients(const Network<Real>& network, const Examples<
                                    Truncation truncation, std::optional<double> normalizer,
                                    Index threads, Pause& pause) {
     check_trainable(network.architecture());
-    check(examples, network.architecture(), nullptr, examples.sequences);
+    check(examples, network.architecture(), nullptr, examples.sequences, pause);
     check(truncation);
     check_at_least("threads", 1, threads);
     if (normalizer) check_positive("normalizer", *normalizer);
     BatchTask<Real> task(examples);
     task.truncation = truncation;
-    task.normalizer = normalizer ? *normalizer : total_weight(examples);
+    task.normalizer = normalizer ? *normalizer : total_weight(examples, pause);
     return gradients_of(network, task, false, threads, pause);
 }
 
@@ -94,7 +88,7 @@ template <class Real>
 Gradients<Real> backward(const Network<Real>& network, const BackwardTask<Real>& task,
                          Index threads, Pause& pause) {
     check_trainable(network.architecture());
-    check(task);
+    check(task, pause);
     check_at_least("threads", 1, threads);
     return gradients_of(network, BatchTask<Real>(task), task.with_x, threads, pause);
 }
@@ -102,9 +96,7 @@ Gradients<Real> backward(const Network<Real>& network, const BackwardTask<Real>&
 template <class Real>
 std::vector<Real> sum_states(const Real* states, Index state_size, const std::vector<Index>& shape,
                              const std::vector<bool>& kept) {
-    if (kept.size() != shape.size())
-        throw std::invalid_argument("kept: expected " + std::to_string(shape.size()) +
-                                    " axes, got " + std::to_string(kept.size()));
+    check_equal("kept", static_cast<Index>(shape.size()), static_cast<Index>(kept.size()));
     SequencesView<const Real> sums, added;  // the first row of each sum, and the rows of one
     Index sum_count = 1, added_count = 1, stride = state_size;
     for (std::size_t axis = shape.size(); axis-- > 0; stride *= shape[axis]) {
@@ -122,8 +114,8 @@ std::vector<Real> sum_states(const Real* states, Index state_size, const std::ve
     return result;
 }
 
-template double total_weight(const Examples<float>&);
-template double total_weight(const Examples<double>&);
+template double total_weight(const Examples<float>&, Pause&);
+template double total_weight(const Examples<double>&, Pause&);
 template Gradients<float> loss_and_gradients(const Network<float>&, const Examples<float>&,
                                              Truncation, std::optional<double>, Index, Pause&);
 template Gradients<double> loss_and_gradients(const Network<double>&, const Examples<double>&,

@@ -3,12 +3,11 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <sstream>
-#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "checks.hpp"
 #include "elman/random.hpp"
 
 namespace elman {
@@ -244,32 +243,20 @@ void start(Start<Real>& to, const EchoState& settings) {
     start_readout_uniformly(to);
 }
 
-void require(bool right, const std::string& expected, double got) {
-    if (right) return;
-    std::ostringstream message;
-    message << expected << ", got " << got;
-    throw std::invalid_argument(message.str());
-}
-
-void require_size(const std::string& argument, double value) {
-    require(value >= 0 && std::isfinite(value),
-            argument + ": expected a finite number of at least 0", value);
-}
-
 void check(const Uniform&) {}
 
 void check(const Glorot&) {}
 
 void check(const Identity& settings) {
-    require_size("std", settings.std);
-    require_size("scale", settings.scale);
+    check_not_negative("std", settings.std);
+    check_not_negative("scale", settings.scale);
 }
 
 void check(const EchoState& settings) {
-    require_size("spectral_radius", settings.spectral_radius);
-    require(settings.density > 0 && settings.density <= 1,
-            "density: expected more than 0 and at most 1", settings.density);
-    require_size("input_limit", settings.input_limit);
+    check_not_negative("spectral_radius", settings.spectral_radius);
+    if (!(settings.density > 0 && settings.density <= 1))
+        refuse("density", "more than 0 and at most 1", shortest(settings.density));
+    check_not_negative("input_limit", settings.input_limit);
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 // steps at a time. The sequences are columns, the longest first (timetable.hpp).
 #pragma once
 
+#include <algorithm>
 #include <vector>
 
 #include "elman/gradient.hpp"
@@ -50,6 +51,23 @@ struct BatchTask {
 
     explicit BatchTask(const Examples<Real>& of) : inputs(of), examples(&of) {}
     explicit BatchTask(const BackwardTask<Real>& of) : inputs(of), given(&of) {}
+
+    // Every sequence and all of its steps. `all` is 0 ... B-1 and outlives the task.
+    void take_all(const std::vector<Index>& all) {
+        sequences = all.data();
+        count = inputs.sequences;
+        window.last = inputs.steps;
+        states = inputs.state;
+    }
+
+    // How many steps the sequences have in the window, together.
+    double steps() const {
+        double sum = 0;
+        for (Index i = 0; i < count; ++i)
+            sum += static_cast<double>(std::clamp<Index>(inputs.length(sequences[i]) - window.first,
+                                                         0, window.last - window.first));
+        return sum;
+    }
 
     BatchTask part(Index first, Index size, Index state_size) const {
         const auto rows = [&](auto* all) { return all ? all + first * state_size : nullptr; };

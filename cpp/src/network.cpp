@@ -1,5 +1,6 @@
 #include "elman/network.hpp"
 
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -27,6 +28,10 @@ AlignedVector<Real> arena_of(const Layout<Real>& layout, const Parameters<Real>&
 
 template <class Real>
 Network<Real>::Network(Parameters<Real> parameters, Isa isa)
+    : Network(std::move(parameters), isa, *std::make_unique<Pause>()) {}
+
+template <class Real>
+Network<Real>::Network(Parameters<Real> parameters, Isa isa, Pause& pause)
     : parameters_(std::move(parameters)),
       input_size_(parameters_.architecture().input_size),
       output_size_(parameters_.architecture().output_size()),
@@ -39,7 +44,7 @@ Network<Real>::Network(Parameters<Real> parameters, Isa isa)
       arena_(arena_of(layout_, parameters_)),
       input_scaling_{parameters_.find("input_shift"), parameters_.find("input_scale")},
       output_scaling_{parameters_.find("output_shift"), parameters_.find("output_scale")} {
-    layout_.pack(parameters_, arena_.data());
+    layout_.pack(parameters_, arena_.data(), pause);
     for (const Half& half : layout_.halves())
         weights_.push_back(
             {layout_.W_xh(half, arena()), layout_.W_hh(half, arena()), arena() + half.b_h});

@@ -1,8 +1,9 @@
 #include "elman/optimizer.hpp"
 
 #include <cmath>
-#include <stdexcept>
 #include <utility>
+
+#include "checks.hpp"
 
 namespace elman {
 namespace {
@@ -37,16 +38,8 @@ std::size_t moments_of(const OptimizerSettings& s) {
     }
 }
 
-void check_share(const char* name, double value) {
-    if (value >= 0 && value < 1) return;
-    throw std::invalid_argument(std::string(name) + ": expected a number from 0 to below 1, got " +
-                                std::to_string(value));
-}
-
-void check_size(const char* name, double value) {
-    if (value >= 0 && std::isfinite(value)) return;
-    throw std::invalid_argument(std::string(name) + ": expected a finite number, at least 0, got " +
-                                std::to_string(value));
+void check_share(const char* argument, double value) {
+    if (!(value >= 0 && value < 1)) refuse(argument, "a number from 0 to below 1", shortest(value));
 }
 
 }  // namespace
@@ -56,15 +49,14 @@ void check(const OptimizerSettings& settings) {
     check_share("beta1", settings.beta1);
     check_share("beta2", settings.beta2);
     check_share("alpha", settings.alpha);
-    check_size("epsilon", settings.epsilon);
-    check_size("weight_decay", settings.weight_decay);
+    check_not_negative("epsilon", settings.epsilon);
+    check_not_negative("weight_decay", settings.weight_decay);
 }
 
 Method method_from_name(const std::string& name) {
     for (int i = 0; i < 5; ++i)
         if (name == kMethodNames[i]) return static_cast<Method>(i);
-    throw std::invalid_argument("optimizer: expected sgd, adam, adamw, rmsprop or adagrad, got '" +
-                                name + "'");
+    refuse("optimizer", "sgd, adam, adamw, rmsprop or adagrad", "'" + name + "'");
 }
 
 template <class Real>

@@ -54,13 +54,21 @@ Index Layout<Real>::place(Index count) {
 }
 
 template <class Real>
-void Layout<Real>::pack(const Parameters<Real>& parameters, Real* arena) const {
+void Layout<Real>::pack(const Parameters<Real>& parameters, Real* arena, Pause& pause) const {
+    constexpr Index kNumbers = Index(1) << 18;  // between two looks at the pause
+    constexpr Index kNumberWork = 8;            // of one, in multiply-adds
     for (const Piece& piece : pieces_) {
         const Real* tensor = parameters.data() + piece.tensor;
-        if (piece.vector)
+        if (piece.vector) {
             std::copy_n(tensor, piece.rows, arena + piece.offset);
-        else
-            kernels_->pack(tensor, piece.rows, piece.cols, arena + piece.offset);
+            continue;
+        }
+        const Index some = std::max<Index>(1, kNumbers / piece.cols);
+        for (Index r = 0; r < piece.rows && !pause.stopped(); r += some) {
+            const Index last = r + std::min(some, piece.rows - r);
+            kernels_->pack(tensor, piece.rows, piece.cols, r, last, arena + piece.offset);
+            pause.worked((last - r) * piece.cols * kNumberWork);
+        }
     }
 }
 

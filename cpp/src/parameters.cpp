@@ -5,16 +5,12 @@
 #include <stdexcept>
 #include <utility>
 
+#include "checks.hpp"
+
 namespace elman {
 namespace {
 
 constexpr const char* kDirectionNames[] = {"forward", "reverse", "bidirectional"};
-
-void require_size(const std::string& argument, Index size) {
-    if (size < 1)
-        throw std::invalid_argument(argument + ": expected at least 1, got " +
-                                    std::to_string(size));
-}
 
 std::string activation_of_layer(std::size_t layer) {
     return "activation of layer " + std::to_string(layer);
@@ -120,27 +116,26 @@ std::vector<std::string> Architecture::prefixes(std::size_t layer) const {
 void Architecture::require_forward(const std::string& what, const std::string& reason) const {
     for (std::size_t l = 0; l < layers.size(); ++l)
         if (layers[l].direction != Direction::forward)
-            throw std::invalid_argument(what + ": expected layers that all run forward (" + reason +
-                                        "), got layer " + std::to_string(l) + " '" +
-                                        name(layers[l].direction) + "'");
+            refuse(what, "layers that all run forward (" + reason + ")",
+                   "layer " + std::to_string(l) + " '" + name(layers[l].direction) + "'");
 }
 
 template <class Real>
 void Architecture::check() const {
-    require_size("input_size", input_size);
-    if (layers.empty()) throw std::invalid_argument("layers: expected at least 1, got none");
+    check_at_least("input_size", 1, input_size);
+    if (layers.empty()) refuse("layers", "at least 1", "none");
     for (std::size_t l = 0; l < layers.size(); ++l) {
-        require_size("hidden_size of layer " + std::to_string(l), layers[l].hidden_size);
+        const std::string size = "hidden_size of layer " + std::to_string(l);
+        check_at_least(size.c_str(), 1, layers[l].hidden_size);
         for (const Activation& activation : {layers[l].activation, layers[l].reverse_activation}) {
             if (activation.function == Function::softmax)
-                throw std::invalid_argument(activation_of_layer(l) +
-                                            ": expected one of single units, got 'softmax' (which "
-                                            "is for outputs)");
+                refuse(activation_of_layer(l), "one of single units",
+                       "'softmax' (which is for outputs)");
             check_numbers<Real>(activation, activation_of_layer(l));
         }
     }
     if (!readout) return;
-    require_size("output_size", readout->output_size);
+    check_at_least("output_size", 1, readout->output_size);
     check_numbers<Real>(readout->activation, "output_activation");
 }
 

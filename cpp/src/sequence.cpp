@@ -4,9 +4,9 @@
 #include <functional>
 #include <limits>
 #include <memory>
-#include <stdexcept>
 #include <string>
 
+#include "checks.hpp"
 #include "layerwise.hpp"
 #include "stages.hpp"
 
@@ -17,45 +17,19 @@ constexpr Index kMost = std::numeric_limits<Index>::max();
 
 // --- the task ---
 
-void require(bool right, const char* argument, const std::string& expected, Index got) {
-    if (right) return;
-    throw std::invalid_argument(std::string(argument) + ": expected " + expected + ", got " +
-                                std::to_string(got));
-}
-
 void require_none(bool there, const char* argument, const char* beside) {
-    if (there)
-        throw std::invalid_argument(std::string(argument) + ": expected none beside " + beside +
-                                    ", got one");
-}
-
-template <class View>
-void check_view(const char* argument, const View& view, Index sequences, bool needed) {
-    if (view.shape.size() != view.strides.size())
-        throw std::invalid_argument(std::string(argument) + ": expected as many strides as axes");
-    Index count = 1;
-    for (Index size : view.shape) {
-        require(size >= 0 && (size == 0 || count <= kMost / size), argument,
-                "axes of at least 0 that memory can hold", size);
-        count *= size;
-    }
-    require(count == sequences, argument, std::to_string(sequences) + " sequences", count);
-    if (needed && sequences > 0 && !view.data)
-        throw std::invalid_argument(std::string(argument) + ": expected numbers, got null");
+    if (there) refuse(argument, std::string("none beside ") + beside, "one");
 }
 
 template <class Real>
 void check_steps(const Network<Real>& network, const SequenceTask<Real>& task) {
-    require(task.steps >= 0, "steps", "at least 0", task.steps);
-    require(task.fed_back >= 0 && task.fed_back <= kMost - task.steps, "fed_back",
-            "0 ... " + std::to_string(kMost - task.steps), task.fed_back);
+    check_at_least("steps", 0, task.steps);
+    check_within("fed_back", 0, kMost - task.steps, task.fed_back);
     const Index total = task.steps + task.fed_back;
-    require(task.first_output >= 0 && task.first_output <= total, "first_output",
-            "0 ... " + std::to_string(total), task.first_output);
+    check_within("first_output", 0, total, task.first_output);
     require_none(task.mask && task.lengths, "mask", "lengths");
     for (Index b = 0; task.lengths && b < task.sequences; ++b)
-        require(task.lengths[b] >= 0 && task.lengths[b] <= task.steps, "lengths",
-                "0 ... " + std::to_string(task.steps), task.lengths[b]);
+        check_within("lengths", 0, task.steps, task.lengths[b]);
     if (task.first_output > 0 && task.outputs == Outputs::all) {
         require_none(task.mask, "first_output", "a mask");
         network.architecture().require_forward("first_output", "they finish layer by layer");
@@ -66,10 +40,11 @@ template <class Real>
 void check_fed_back(const Network<Real>& network, const SequenceTask<Real>& task) {
     if (task.fed_back == 0) return;
     network.architecture().require_forward("generate", "an output is the next input");
-    require(network.output_size() == network.input_size(), "fed_back",
-            "outputs of the size of the inputs, " + std::to_string(network.input_size()),
-            network.output_size());
-    require(task.steps > 0, "steps", "at least 1 where outputs are fed back", task.steps);
+    if (network.output_size() != network.input_size())
+        refuse("fed_back",
+               "outputs of the size of the inputs, " + std::to_string(network.input_size()),
+               std::to_string(network.output_size()));
+    if (task.steps == 0) refuse("steps", "at least 1 where outputs are fed back", "0");
     require_none(task.lengths, "lengths", "outputs that are fed back");
     require_none(task.mask, "mask", "outputs that are fed back");
     require_none(task.hidden, "hidden", "outputs that are fed back");
@@ -77,8 +52,8 @@ void check_fed_back(const Network<Real>& network, const SequenceTask<Real>& task
 
 template <class Real>
 void check(const Network<Real>& network, const SequenceTask<Real>& task, Index threads) {
-    require(threads >= 1, "threads", "at least 1", threads);
-    require(task.sequences >= 0, "sequences", "at least 0", task.sequences);
+    check_at_least("threads", 1, threads);
+    check_at_least("sequences", 0, task.sequences);
     check_steps(network, task);
     check_fed_back(network, task);
     const bool all = task.outputs == Outputs::all;

@@ -2,18 +2,18 @@
 
 #include <algorithm>
 #include <limits>
-#include <stdexcept>
 #include <utility>
 #include <vector>
 
 #include "block.hpp"
+#include "checks.hpp"
 
 namespace elman {
 namespace {
 
 template <class Real>
 std::unique_ptr<Block<Real>> block_of(const Network<Real>* network) {
-    if (!network) throw std::invalid_argument("network: expected one, got null");
+    if (!network) refuse("network", "one", "null");
     network->architecture().require_forward("stream", "a stream does not know the future");
     const HalfRange all{0, network->halves().size()};
     return std::make_unique<Block<Real>>(*network, all, 1, std::numeric_limits<Index>::max());

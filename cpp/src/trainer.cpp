@@ -8,18 +8,19 @@
 #include <utility>
 
 #include "backpropagation.hpp"
+#include "checks.hpp"
 #include "examples.hpp"
 #include "start_state.hpp"
 
 namespace elman {
+namespace {
+
 // A window, and after which of its steps the next one begins: the last step, if it is the last.
-struct WindowPlace {
+struct Place {
     Window window;
     Index next = 0;
     bool last = true;
 };
-
-namespace {
 
 template <class Real>
 Index longest_of(const Examples<Real>& examples, const Index* sequences, Index count) {
@@ -39,8 +40,8 @@ Index count_windows(Index longest, Truncation windows) {
     return windows.every == 0 || longest == 0 ? 1 : 1 + (longest - 1) / windows.every;
 }
 
-WindowPlace place_of(Index index, Index longest, Truncation windows) {
-    WindowPlace place;
+Place place_of(Index index, Index longest, Truncation windows) {
+    Place place;
     if (windows.every == 0) {
         place.window.last = place.next = longest;
         return place;
@@ -60,7 +61,7 @@ WindowPlace place_of(Index index, Index longest, Truncation windows) {
 // The steps of some sequences that one update is made of.
 template <class Real>
 BatchTask<Real> batch_of(const TrainingTask<Real>& task, const Index* sequences, Index count,
-                         const WindowPlace& place) {
+                         const Place& place) {
     BatchTask<Real> batch(task.examples);
     batch.sequences = sequences;
     batch.count = count;
@@ -76,19 +77,16 @@ Real* data_of(std::vector<Real>& v) {
 }
 
 template <class Real>
-void check(const TrainingTask<Real>& task, const Architecture& architecture) {
+void check(const TrainingTask<Real>& task, const Architecture& architecture, Pause& pause) {
     check_at_least("count", 0, task.count);
     check_at_least("batch_size", 1, task.batch_size);
     check_at_least("threads", 1, task.threads);
-    if (!task.sequences && task.count > 0)
-        throw std::invalid_argument("sequences: expected indices, got none");
+    if (!task.sequences && task.count > 0) refuse("sequences", "indices", "none");
     check(task.truncation);
-    check(task.examples, architecture, task.sequences, task.count);
+    check(task.examples, architecture, task.sequences, task.count, pause);
     const Index updates =
         updates_of(task.examples, task.sequences, task.count, task.batch_size, task.truncation);
-    if (task.updates != updates || (!task.learning_rates && updates > 0))
-        throw std::invalid_argument("learning_rates: expected " + std::to_string(updates) +
-                                    ", got " + std::to_string(task.updates));
+    check_equal("learning_rates", updates, task.learning_rates ? task.updates : 0);
 }
 
 }  // namespace
@@ -99,6 +97,7 @@ Index updates_of(const Examples<Real>& examples, const Index* sequences, Index c
     check_at_least("batch_size", 1, batch_size);
     check(truncation);
     const Truncation windows = windows_of(examples, truncation);
+    if (windows.every == 0) return count > 0 ? 1 + (count - 1) / batch_size : 0;
     Index updates = 0;
     for (Index first = 0; first < count;) {
         const Index some = std::min(batch_size, count - first);
@@ -113,7 +112,7 @@ template <class Real>
 struct Trainer<Real>::Progress {
     Team team;
     Pause& pause;
-    Losses done;
+    Losses done{};
     Index update = 0;
 
     double next_rate(const TrainingTask<Real>& task) {
@@ -128,7 +127,7 @@ struct Trainer<Real>::Minibatch {
     const Index* sequences;
     Index count;
     std::vector<Real> states;  // (count, S), where the window begins; empty: at the initial state
-    WindowPlace place{};       // of the window
+    Place place{};             // of the window
 };
 
 template <class Real>
@@ -155,15 +154,13 @@ Trainer<Real>::~Trainer() = default;
 template <class Real>
 Losses Trainer<Real>::train(const TrainingTask<Real>& task, Pause& pause) {
     const Architecture& a = start_.architecture();
-    check(task, a);
+    check(task, a, pause);
+    if (pause.stopped()) return {};
     if (task.carry) begin_carried(task.examples);
     const Index largest = std::min(task.batch_size, task.count);
     const double steps = static_cast<double>(task.count) * static_cast<double>(task.examples.steps);
     Progress progress{
-        Team(useful_threads(task.threads, leaves_of(largest), work_of(steps, a, true))),
-        pause,
-        {},
-        0};
+        Team(useful_threads(task.threads, leaves_of(largest), work_of(steps, a, true))), pause};
     progress.done.losses.reserve(static_cast<std::size_t>(task.updates));
     progress.done.weights.reserve(static_cast<std::size_t>(task.updates));
     for (Index first = 0; first < task.count;) {
@@ -204,13 +201,14 @@ std::vector<Real> Trainer<Real>::start_of(const TrainingTask<Real>& task, const 
 // One window of one minibatch; whether to go on.
 template <class Real>
 bool Trainer<Real>::update(const TrainingTask<Real>& task, Minibatch& batch, Progress& progress) {
-    const WindowPlace& place = batch.place;
+    const Place& place = batch.place;
     const bool keep = place.last ? task.carry : place.next > 0;
     const auto numbers = static_cast<std::size_t>(batch.count * start_.architecture().state_size());
     std::vector<Real> kept(keep ? numbers : 0);
     std::vector<Real> state_gradients(
         settings_.train_initial_state && batch.states.empty() ? numbers : 0);
-    const double weight = sum_of_weights(task.examples, batch.sequences, batch.count, place.window);
+    const double weight =
+        sum_of_weights(task.examples, batch.sequences, batch.count, place.window, progress.pause);
     double loss = 0;
     if (weight > 0 || keep) {
         BatchTask<Real> window = batch_of(task, batch.sequences, batch.count, place);
@@ -243,10 +241,10 @@ void Trainer<Real>::begin_carried(const Examples<Real>& examples) {
     const auto numbers = static_cast<std::size_t>(examples.sequences * state_size);
     if (!carried_.empty()) {
         if (carried_.size() == numbers) return;
-        throw std::invalid_argument(
-            "carry: expected " + std::to_string(static_cast<Index>(carried_.size()) / state_size) +
-            " sequences, whose states were carried so far, got " +
-            std::to_string(examples.sequences));
+        refuse("carry",
+               std::to_string(static_cast<Index>(carried_.size()) / state_size) +
+                   " sequences, whose states were carried so far",
+               std::to_string(examples.sequences));
     }
     const Real* initial = start_.find("initial_state");
     std::vector<Real> states(numbers);
@@ -299,19 +297,13 @@ double Trainer<Real>::norm(const Real* gradients) const {
 
 template <class Real>
 double Trainer<Real>::loss(const Examples<Real>& examples, Index threads, Pause& pause) {
-    const Architecture& a = start_.architecture();
-    elman::check(examples, a, nullptr, examples.sequences);
+    elman::check(examples, start_.architecture(), nullptr, examples.sequences, pause);
     check_at_least("threads", 1, threads);
     const std::vector<Index> sequences = all_sequences(examples.sequences);
     BatchTask<Real> task(examples);
-    task.sequences = sequences.data();
-    task.count = examples.sequences;
-    task.window.last = examples.steps;
-    task.states = examples.state;
-    task.normalizer = total_weight(examples);
-    double steps = 0;
-    for (Index b : sequences) steps += static_cast<double>(examples.length(b));
-    Team team(useful_threads(threads, leaves_of(task.count), work_of(steps, a, false)));
+    task.take_all(sequences);
+    task.normalizer = total_weight(examples, pause);
+    Team team = backpropagation_->team(threads, task);
     return backpropagation_->run(task, team, pause);
 }
 
@@ -337,28 +329,21 @@ typename Trainer<Real>::State Trainer<Real>::state() const {
 
 template <class Real>
 void Trainer<Real>::restore(const State& state) {
-    const auto require = [](const char* argument, Index expected, Index found) {
-        if (expected != found)
-            throw std::invalid_argument(std::string(argument) + ": expected " +
-                                        std::to_string(expected) + ", got " +
-                                        std::to_string(found));
-    };
     const auto count = static_cast<Index>(optimizer_.moments().size());
-    require("arenas", 1 + count, static_cast<Index>(state.arenas.size()));
+    check_equal("arenas", 1 + count, static_cast<Index>(state.arenas.size()));
     for (const Parameters<Real>& arena : state.arenas)
-        require("numbers of an arena", start_.size(), arena.size());
+        check_equal("numbers of an arena", start_.size(), arena.size());
     const auto carried = static_cast<Index>(state.carried.size());
     if (carried % start_.architecture().state_size() != 0)
-        throw std::invalid_argument("carried: expected whole states, got " +
-                                    std::to_string(carried) + " numbers");
+        refuse("carried", "whole states", std::to_string(carried) + " numbers");
     if (state.updates < 0 || state.updates > Optimizer<Real>::kMostUpdates)
-        throw std::invalid_argument("updates: expected 0 to 2^53, got " +
-                                    std::to_string(state.updates));
+        refuse("updates", "0 to 2^53", std::to_string(state.updates));
 
+    Pause pause;
     std::vector<AlignedVector<Real>> arenas;
     for (const Parameters<Real>& arena : state.arenas) {
         arenas.push_back(layout_.zeros());
-        layout_.pack(arena, arenas.back().data());
+        layout_.pack(arena, arenas.back().data(), pause);
     }
     std::vector<AlignedVector<Real>> moments(std::make_move_iterator(arenas.begin() + 1),
                                              std::make_move_iterator(arenas.end()));

@@ -415,7 +415,7 @@ void test_errors_from_outside_have_the_bits_of_a_loss() {
     run.x = data.examples.x;
     run.output = {y.data(), {4}, {12}, 2, 1};
     run_sequences(*net, run, 1, pause);
-    const double weight = total_weight(data.examples);
+    const double weight = total_weight(data.examples, pause);
     for (std::size_t i = 0; i < y.size(); ++i)
         dL_dy[i] = static_cast<Real>(2 * (1 / weight) / 2) * (y[i] - data.y[i]);
     for (std::size_t i = 12; i < 24; ++i) dL_dy[i] = std::numeric_limits<Real>::quiet_NaN();

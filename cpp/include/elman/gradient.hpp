@@ -84,8 +84,9 @@ struct Gradients {
 // an activation without a derivative.
 
 // The sum of the weights of all real steps (of all sequences with a step, for the last outputs).
+// Any number if the pause was stopped.
 template <class Real>
-double total_weight(const Examples<Real>& examples);
+double total_weight(const Examples<Real>& examples, Pause& pause);
 
 // The loss and its gradients, both divided by `normalizer` instead of sum(w) if there is one. The
 // numbers are not specified if the pause was stopped.

@@ -30,6 +30,8 @@ class Network {
 
     // Throws IsaError for an instruction set that this build or this processor does not have.
     explicit Network(Parameters<Real> parameters, Isa isa = elman::isa());
+    // The same, to be thrown away if the pause was stopped.
+    Network(Parameters<Real> parameters, Isa isa, Pause& pause);
     Network(const Network&) = delete;  // the packed matrices point into their own arena
     Network& operator=(const Network&) = delete;
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "elman/parameters.hpp"
+#include "elman/pause.hpp"
 
 namespace elman {
 
@@ -60,7 +61,8 @@ class Layout {
     AlignedVector<Real> zeros() const {
         return AlignedVector<Real>(static_cast<std::size_t>(size_));
     }
-    void pack(const Parameters<Real>& parameters, Real* arena) const;
+    // Returns early if the pause is stopped.
+    void pack(const Parameters<Real>& parameters, Real* arena, Pause& pause) const;
     void unpack(const Real* arena, Parameters<Real>& parameters) const;  // scaling stays as it is
 
     // The matrices of an arena in this order.

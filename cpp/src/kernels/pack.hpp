@@ -82,12 +82,16 @@ static Index packed_size(Index rows, Index cols) {
 }
 
 template <class Real>
-static void pack(const Real* W, Index rows, Index cols, Real* panels) {
+static void pack(const Real* W, Index rows, Index cols, Index first, Index last, Real* panels) {
+    constexpr Index kBlock = 64;  // columns at a time, so that what is written stays in the cache
     Panels<Real>(rows).for_each([&](Index row, int V) {
+        if (row < first || row >= last) return;
         const Index pitch = V * kLanes<Real>;
-        for (Index k = 0; k < cols; ++k)
+        Real* panel = panels + row * cols;
+        for (Index col = 0; col < cols; col += kBlock)
             for (Index r = row; r < row + pitch; ++r)
-                *panels++ = r < rows ? W[r * cols + k] : Real(0);
+                for (Index k = col; k < smaller(col + kBlock, cols); ++k)
+                    panel[k * pitch + (r - row)] = r < rows ? W[r * cols + k] : Real(0);
     });
 }
 

@@ -34,8 +34,10 @@ struct Kernels {
     // How many numbers pack() writes for a matrix of this size.
     Index (*packed_size)(Index rows, Index cols) = nullptr;
 
-    // Copies W (rows, cols), row by row, into panels: pack.hpp. `panels` is aligned to 64 bytes.
-    void (*pack)(const Real* W, Index rows, Index cols, Real* panels) = nullptr;
+    // Copies W (rows, cols), row by row, into panels: pack.hpp. Only the panels that begin at rows
+    // first ... last-1; `panels` (packed_size(rows, cols),) is aligned to 64 bytes.
+    void (*pack)(const Real* W, Index rows, Index cols, Index first, Index last,
+                 Real* panels) = nullptr;
 
     // The inverse of pack: `values` is (rows, cols), row by row.
     void (*unpack)(const PackedMatrix<Real>& W, Real* values) = nullptr;

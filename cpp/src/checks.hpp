@@ -1,0 +1,45 @@
+// checks.hpp - how the core refuses an argument: a std::invalid_argument that says which one, what
+// was expected and what came.
+#pragma once
+
+#include <algorithm>
+#include <limits>
+#include <string>
+
+#include "elman/views.hpp"
+
+namespace elman {
+
+[[noreturn]] void refuse(const std::string& argument, const std::string& expected,
+                         const std::string& found);
+
+// The fewest digits that give the number back.
+std::string shortest(double value);
+
+void check_at_least(const char* argument, Index least, Index value);
+void check_within(const char* argument, Index least, Index most, Index value);
+void check_equal(const char* argument, Index expected, Index value);
+
+// These take finite numbers only.
+void check_positive(const char* argument, double value);
+void check_not_negative(const char* argument, double value);
+
+// Batch axes of so many sequences; data, if any of it is read or written.
+template <class Real>
+void check_view(const char* argument, const SequencesView<Real>& view, Index sequences, bool used) {
+    if (view.shape.size() != view.strides.size())
+        refuse(argument, "a stride for each of " + std::to_string(view.shape.size()) + " axes",
+               std::to_string(view.strides.size()));
+    Index count = 1;
+    for (Index size : view.shape) {
+        const Index most = std::numeric_limits<Index>::max() / std::max<Index>(1, count);
+        check_within(argument, 0, most, size);
+        count *= size;
+    }
+    if (count != sequences)
+        refuse(argument, "batch axes of " + std::to_string(sequences) + " sequences",
+               std::to_string(count));
+    if (used && sequences > 0 && !view.data) refuse(argument, "an array", "none");
+}
+
+}  // namespace elman
