@@ -125,12 +125,12 @@ void Backpropagation<Real>::run_leaves(const BatchTask<Real>& task, Worker& work
     if (count == 1) return run_leaf(task, worker, poll, first, tree);
     const Index left = left_of(count);
     run_leaves(task, worker, poll, first, left, level + 1, tree);
-    if (worker.halves.size() <= level) worker.halves.resize(level + 1);
+    if (worker.rights.size() <= level) worker.rights.resize(level + 1);
     // A deeper call may move this level's tree: it is named again afterwards.
-    Tree right = std::move(worker.halves[level]);
+    Tree right = std::move(worker.rights[level]);
     run_leaves(task, worker, poll, first + left, count - left, level + 1, right);
     if (poll.go_on(0)) add(right, tree, task.with_gradients);
-    worker.halves[level] = std::move(right);
+    worker.rights[level] = std::move(right);
 }
 
 template <class Real>

@@ -42,7 +42,7 @@ class Backpropagation {
     };
     struct Worker {
         Leaf<Real> leaf;
-        std::vector<Tree> halves;  // right ones, one for each level
+        std::vector<Tree> rights;  // right halves, one for each level
     };
     // Some leaves of a task, added up into `tree`.
     void run_leaves(const BatchTask<Real>& task, Worker& worker, Poll& poll, Index first,

@@ -12,7 +12,7 @@ namespace {
 
 // Columns x steps of errors at a time: enough to hide what it costs to load and store gradients,
 // few enough for the second level of cache.
-constexpr Index kColumns = 256;
+constexpr Index kColumnSteps = 256;
 
 // From one column to the next: not a large power of two, which would map many columns to the same
 // lines of a cache.
@@ -101,7 +101,7 @@ void Leaf<Real>::reserve() {
         slots_.push_back(slots);
         slots += (stretch.steps() + 1) * stretch.columns;
     }
-    const Index most = std::min(slots, kColumns) + kLeaf;
+    const Index most = std::min(slots, kColumnSteps) + kLeaf;
     for (Layer& layer : layers_) {
         resize(layer.states, (gradients_ ? slots : most) * layer.stride);
         if (gradients_) resize(layer.errors, most * layer.stride);
@@ -152,7 +152,7 @@ void Leaf<Real>::forward() {
     }
     for (std::size_t i = 0; i < timetable_.stretches().size(); ++i) {
         const Stretch& stretch = timetable_.stretches()[i];
-        const Index at_once = std::max<Index>(1, kColumns / stretch.columns);
+        const Index at_once = std::max<Index>(1, kColumnSteps / stretch.columns);
         for (Index first = stretch.first; first < stretch.last; first += at_once) {
             const Index last = std::min(stretch.last, first + at_once);
             const Segment s = segment(i, first, last, 0, stretch.columns);
@@ -202,7 +202,7 @@ void Leaf<Real>::keep_states(const Segment& segment) {
         if (step <= segment.first || step > segment.last) continue;
         Real* kept = task_->kept_states + order(c) * state_size;
         for (std::size_t l = 0; l < layers_.size(); ++l)
-            std::copy_n(states(layers_[l], segment).at(step - segment.first).column(c),
+            std::copy_n(states(layers_[l], segment).at(step - segment.first).column(c - segment.lo),
                         layers_[l].size, kept + halves()[l].state);
     }
 }
@@ -321,7 +321,13 @@ void Leaf<Real>::backward() {
     }
 }
 
-// From the step where the errors of each column begin to the one where they stop flowing back.
+// From the step where the errors of each column begin to the one where they stop flowing back. Both
+// never rise from one column to the next, so the columns whose errors pass a step are neighbours,
+// [lo, hi). Where all outputs count, all starts are at or before errors_from: then lo is 0, and hi
+// all columns of the stretch, so that the columns of a segment follow each other.
+//
+// `newest`: no errors have come from later steps, as W_hh^T would bring them. It may be stale where
+// only one step is walked through (Backpropagation::run).
 template <class Real>
 void Leaf<Real>::backward_through(Index errors_from) {
     const Index count = task_->count;
@@ -331,7 +337,7 @@ void Leaf<Real>::backward_through(Index errors_from) {
         while (columns < count && steps[columns] >= last) ++columns;
         return columns;
     };
-    bool newest = true;  // no errors from later steps yet
+    bool newest = true;
     std::size_t i = timetable_.stretches().size() - 1;
     for (Index last = ends_[0]; last > 0;) {
         const Index lo = reaching(starts_, last), hi = reaching(ends_, last);
@@ -343,7 +349,7 @@ void Leaf<Real>::backward_through(Index errors_from) {
         }
         while (timetable_.stretches()[i].first >= last) --i;
         Index first = std::max({timetable_.stretches()[i].first, next_end, starts_[lo],
-                                last - std::max<Index>(1, kColumns / (hi - lo))});
+                                last - std::max<Index>(1, kColumnSteps / (hi - lo))});
         if (errors_from < last) first = std::max(first, errors_from);
         errors_of(segment(i, first, last, lo, hi), first >= errors_from, newest);
         if (!poll_->go_on(0)) return;
@@ -356,13 +362,13 @@ void Leaf<Real>::backward_through(Index errors_from) {
 // The errors of all layers in one segment, and what they add to the gradients.
 template <class Real>
 void Leaf<Real>::errors_of(const Segment& segment, bool with_outputs, bool newest) {
-    top_errors(segment, with_outputs);
+    top_errors(segment, with_outputs);  // e_t
     for (std::size_t l = layers_.size(); l-- > 0;) {
         const Half& half = halves()[l];
         if (task_->given) add_given(l, segment);
-        through_time(l, segment, newest);
+        through_time(l, segment, newest);  // d_t in place of e_t
         add_gradients(l, segment);
-        if (l > 0)
+        if (l > 0)  // e_t of the layer below
             model_.kernels.product(transposes_->W_xh(l), zeros(), errors(layers_[l], segment).at(0),
                                    errors(layers_[l - 1], segment).at(0),
                                    segment.columns() * segment.steps(), kIdentity);
@@ -389,8 +395,8 @@ void Leaf<Real>::top_errors(const Segment& segment, bool with_outputs) {
     through_readout(some, y, of_outputs, top);
 }
 
-// d = g'(y) e, unless the errors are those of the logits already; then W_hy^T d reaches the top
-// layer.
+// e (O,) becomes that of the logits, unless it is already: g'(v) e. Then W_hy^T e reaches the top
+// layer, and e h^T the gradient of W_hy.
 template <class Real>
 void Leaf<Real>::through_readout(const Segment& segment, Columns<const Real> y,
                                  Columns<Real> errors, Columns<Real> top) {
@@ -402,8 +408,8 @@ void Leaf<Real>::through_readout(const Segment& segment, Columns<const Real> y,
 
     const Slots<const Real> d{errors.data, errors.stride, columns * errors.stride};
     const Slots<const Real> h = states(layers_.back(), segment).from(1);
-    kernels.correlate(model_.layout.W_hy(model_.weights), gradients_ + readout.W_hy, d, h, columns,
-                      steps);
+    kernels.correlate(gradients_ + readout.W_hy, readout.output_size, readout.input_size, d, h,
+                      columns, steps);
     if (readout.has_bias)
         kernels.add_columns(gradients_ + readout.b_y, d, readout.output_size, columns, steps);
     kernels.product(transposes_->W_hy(), zeros(), errors, top, count, kIdentity);
@@ -426,7 +432,7 @@ void Leaf<Real>::add_given(std::size_t l, const Segment& segment) {
     }
 }
 
-// d_t = f'(h_t) (e_t + W_hh^T d_(t+1)), where no errors come from later steps if it is the newest.
+// d_t = f'(v_t) (e_t + W_hh^T d_(t+1)), where no errors come from later steps if it is the newest.
 template <class Real>
 void Leaf<Real>::through_time(std::size_t l, const Segment& segment, bool newest) {
     const Kernels<Real>& kernels = model_.kernels;
@@ -450,7 +456,7 @@ void Leaf<Real>::add_gradients(std::size_t l, const Segment& segment) {
     const Half& half = halves()[l];
     const Index columns = segment.columns(), steps = segment.steps();
     const Slots<const Real> d = errors(layers_[l], segment);
-    kernels.correlate(model_.layout.W_hh(half, model_.weights), gradients_ + half.W_hh, d,
+    kernels.correlate(gradients_ + half.W_hh, half.hidden_size, half.hidden_size, d,
                       states(layers_[l], segment), columns, steps);
     if (half.has_bias)
         kernels.add_columns(gradients_ + half.b_h, d, half.hidden_size, columns, steps);
@@ -461,11 +467,12 @@ void Leaf<Real>::add_gradients(std::size_t l, const Segment& segment) {
         const Columns<const Real> read = inputs(segment);
         x = {read.data, read.stride, columns * read.stride};
     }
-    kernels.correlate(model_.layout.W_xh(half, model_.weights), gradients_ + half.W_xh, d, x,
-                      columns, steps);
+    kernels.correlate(gradients_ + half.W_xh, half.hidden_size, half.input_size, d, x, columns,
+                      steps);
 }
 
-// dL/dx_t = W_xh^T d_t of the first layer, in the user's scale.
+// dL/dx_t = W_xh^T d_t of the first layer, in the user's scale: once for each step, since it is not
+// asked for with truncation. The inputs have been read by now, so their room is free.
 template <class Real>
 void Leaf<Real>::give_x_gradients(const Segment& segment) {
     const Sequences<Real>& inputs = task_->inputs;

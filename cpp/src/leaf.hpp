@@ -1,12 +1,16 @@
 // leaf.hpp - up to 16 sequences of a batch, unfolded over time and back: the unit of work of every
 // gradient.
 //
-//   h_t = f(W_hh h_(t-1) + W_xh x_t + b_h),  y_t = g(W_hy h_t + b_y)      forward
+//   h_t = f(v_t),  v_t = W_hh h_(t-1) + W_xh x_t + b_h,  y_t = g(W_hy h_t + b_y)     forward
 //
-//   e_t = W_hy^T g'(y_t) dL/dy_t                                          of the top layer; of
-//   e_t = W_xh^T d_t of the layer above                                   the others
-//   d_t = f'(h_t) (e_t + W_hh^T d_(t+1))                                  through time
+//   o_t = g'(W_hy h_t + b_y) dL/dy_t                        of the outputs
+//   e_t = W_hy^T o_t                                        of the top layer;
+//   e_t = W_xh^T d_t of the layer above                     of the others
+//   d_t = f'(v_t) (e_t + W_hh^T d_(t+1))                    through time
+//
+//   dL/dW_hy = sum o_t h_t^T,      dL/db_y = sum o_t
 //   dL/dW_hh = sum d_t h_(t-1)^T,  dL/dW_xh = sum d_t x_t^T,  dL/db_h = sum d_t
+//   dL/dx_t = W_xh^T d_t,          dL/dh_0 = W_hh^T d_1
 //
 // Forward keeps all hidden states and the loss of each step, and nothing else; if only the loss is
 // wanted, a few steps of the states at a time. Backward goes from the last step to the first, some
@@ -42,7 +46,7 @@ struct BatchTask {
     Window window{};
     const Real* states = nullptr;  // (count, S), or null: the network's initial state
     double normalizer = 1;         // of the loss
-    Truncation truncation{};       // within the window
+    Truncation truncation{};       // within the window, whose errors_from is 0 then
     bool with_gradients = false;
     Real* state_gradients = nullptr;  // (count, S), or null
     Real* x_gradients = nullptr;      // of all inputs (B, T, I), or null

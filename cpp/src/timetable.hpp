@@ -58,17 +58,6 @@ class Timetable {
     Index rows() const { return rows_; }  // the sum of all lengths
     const std::vector<Stretch>& stretches() const { return stretches_; }
 
-    // The stretch of a step below longest().
-    const Stretch& stretch(Index step) const {
-        return *std::upper_bound(stretches_.begin(), stretches_.end(), step,
-                                 [](Index s, const Stretch& stretch) { return s < stretch.last; });
-    }
-    // The row of a step of a column that has it.
-    Index row(Index step, Index column) const {
-        const Stretch& s = stretch(step);
-        return s.row + (step - s.first) * s.columns + column;
-    }
-
   private:
     std::vector<Index> lengths_;
     std::vector<Stretch> stretches_;

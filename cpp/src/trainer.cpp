@@ -289,7 +289,7 @@ double Trainer<Real>::norm(const Real* gradients) const {
             continue;
         }
         rows.assign(static_cast<std::size_t>(padded<Real>(piece.rows)), Real(0));
-        kernels_.square_rows(packed_matrix(g, piece.rows, piece.cols), g, rows.data());
+        kernels_.square_rows(g, piece.rows, piece.cols, rows.data());
         for (Index r = 0; r < piece.rows; ++r) sum += rows[static_cast<std::size_t>(r)];
     }
     return std::sqrt(sum);

@@ -10,7 +10,7 @@ Transposes<Real>::Transposes(const Model<Real>& model, bool with_x) : with_x_(wi
         size += padded<Real>(model.kernels.packed_size(rows, cols));
         return Matrix{offset, rows, cols};
     };
-    for (const elman::Half& half : model.layout.halves()) {
+    for (const Half& half : model.layout.halves()) {
         const bool down = half.layer > 0 || with_x;
         halves_.push_back({down ? place(half.input_size, half.hidden_size) : Matrix{},
                            place(half.hidden_size, half.hidden_size)});
@@ -27,7 +27,7 @@ void Transposes<Real>::update(const Model<Real>& model, bool recurrent) {
     };
     const Layout<Real>& layout = model.layout;
     for (std::size_t l = 0; l < halves_.size(); ++l) {
-        const elman::Half& half = layout.halves()[l];
+        const Half& half = layout.halves()[l];
         if (l > 0 || with_x_) transpose(layout.W_xh(half, model.weights), halves_[l].W_xh);
         if (recurrent) transpose(layout.W_hh(half, model.weights), halves_[l].W_hh);
     }

@@ -16,6 +16,7 @@ class Transposes {
     // Transposes the weights as they are now; W_hh only if `recurrent`.
     void update(const Model<Real>& model, bool recurrent);
 
+    // (I, H), (H, H) and (H, O)
     PackedMatrix<Real> W_xh(std::size_t half) const { return view(halves_[half].W_xh); }
     PackedMatrix<Real> W_hh(std::size_t half) const { return view(halves_[half].W_hh); }
     PackedMatrix<Real> W_hy() const { return view(W_hy_); }
@@ -24,7 +25,7 @@ class Transposes {
     struct Matrix {
         Index offset, rows, cols;
     };
-    struct Half {
+    struct Pair {
         Matrix W_xh, W_hh;
     };
     PackedMatrix<Real> view(const Matrix& m) const {
@@ -32,7 +33,7 @@ class Transposes {
     }
 
     const bool with_x_;
-    std::vector<Half> halves_;
+    std::vector<Pair> halves_;
     Matrix W_hy_{};
     AlignedVector<Real> arena_;
 };

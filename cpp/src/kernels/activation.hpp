@@ -187,21 +187,22 @@ struct Constants<double> {
     static constexpr double tiny_state = 0x1p-900;
 };
 
-// power = 2^(n + Lift), without error, and r: Times v = n ln 2 + r with |r| <= ln 2 / 2.
+// power = 2^(n + Lift), without error, and r: kTimes v = n ln 2 + r with |r| <= ln 2 / 2.
 template <class Real>
 struct Reduced {
     Packet<Real> power, r;
 };
 
-// For Times = 1 and -1. The error of r does not grow with n.
-template <int Times, int Lift, class Real>
+// For kTimes = 1 and -1. The error of r does not grow with n.
+template <int kTimes, int Lift, class Real>
 ELMAN_INLINE Reduced<Real> reduce(Packet<Real> v) {
     using K = Constants<Real>;
     constexpr Real shift = K::round + Real(K::exponent_bias + Lift);
-    const Packet<Real> shifted = fma(v, broadcast<Real>(Times * K::log2_e), broadcast<Real>(shift));
+    const Packet<Real> shifted =
+        fma(v, broadcast<Real>(kTimes * K::log2_e), broadcast<Real>(shift));
     const Packet<Real> power = shift_left<K::mantissa_bits>(shifted);
     const Packet<Real> n = sub(shifted, broadcast<Real>(shift));
-    const Packet<Real> y = mul(v, broadcast<Real>(Times));
+    const Packet<Real> y = mul(v, broadcast<Real>(kTimes));
     const Packet<Real> r = fma(n, broadcast<Real>(-K::ln2_high), y);
     return {power, fma(n, broadcast<Real>(-K::ln2_low), r)};
 }
@@ -216,7 +217,7 @@ ELMAN_INLINE Reduced<Real> reduce_twice(Packet<Real> v) {
     return {shift_left<K::mantissa_bits>(shifted), fma(n, broadcast<Real>(-K::ln2 / 2), v)};
 }
 
-// power (e^r - 1) + extra, where extra is 0 or lost in the rounding of a sum anyway.
+// power (e^r - 1) + extra; the caller's extra is what makes the sum round well.
 template <class Real>
 ELMAN_INLINE Packet<Real> scaled_expm1(Reduced<Real> y, Packet<Real> extra) {
     using K = Constants<Real>;
@@ -297,7 +298,7 @@ ELMAN_INLINE Packet<Real> expm1(Packet<Real> v) {
     return scaled_expm1(y, sub(y.power, broadcast<Real>(1)));
 }
 
-// With s = v / (2 + v), of which the result is 2 artanh: v - s (v - r), r = s^3 P(s^2) / s.
+// With s = v / (2 + v), of which the result is 2 artanh: v - s (v - r), r = s^2 P(s^2).
 template <class Real>
 ELMAN_INLINE Packet<Real> log1p(Packet<Real> v) {
     using K = Constants<Real>;
@@ -433,7 +434,7 @@ ELMAN_INLINE void with_plain(Function f, bool faded, Each each) {
                 const P y = sigmoid<Real>(v);
                 return fade<Real>(y, y, limit);
             });
-        default:
+        default:  // identity
             if (faded) each([=](P v) ELMAN_INLINED { return fade<Real>(v, v, limit); });
     }
 }
@@ -484,7 +485,7 @@ ELMAN_INLINE void with_plain_derivative(Function f, Each each) {
             return each([](P e, P y) ELMAN_INLINED { return tanh_backward<Real>(e, y); });
         case Function::sigmoid:
             return each([](P e, P y) ELMAN_INLINED { return sigmoid_backward<Real>(e, y); });
-        default:
+        default:  // identity
             return each([](P e, P) ELMAN_INLINED { return e; });
     }
 }
@@ -548,7 +549,7 @@ static void apply(const Activation& f, bool faded, Columns<Real> values, Index r
         f, faded, [&](auto function) ELMAN_INLINED { map<Real>(function, values, rows, count); });
 }
 
-// The values between which an activation is not clipped: it rises or falls everywhere.
+// f(-clip) and f(clip), in order. No activation turns, so a value between them was not clipped.
 template <class Real>
 struct Ends {
     Real lower = -Constants<Real>::infinity, upper = Constants<Real>::infinity;
@@ -563,7 +564,8 @@ struct Ends {
     }
 };
 
-// e = e f'(v), faded. Where f is clipped the derivative is 0; where y is NaN so is the error.
+// e = e f'(v), faded, of y = f(v). Where f is clipped the derivative is 0, and so it is where a
+// function that is not plain has become infinite; where y is NaN so is the error.
 template <class Real>
 static void differentiate_columns(const Activation& f, Columns<const Real> y, Columns<Real> e,
                                   Index rows, Index count) {
@@ -583,11 +585,11 @@ static void differentiate_columns(const Activation& f, Columns<const Real> y, Co
     const Ends<Real> ends(f);
     const P lower = broadcast<Real>(ends.lower), upper = broadcast<Real>(ends.upper);
     with_derivative<Real>(f, [&](auto derivative) ELMAN_INLINED {
-        over_columns([&](P d, P v) ELMAN_INLINED {
-            const P above = select(less(negative<Real>(infinity), v), zero, v);
-            const P outside = select(less(v, infinity), zero, above);  // NaN where v is
-            const P inside = select(less(v, upper), derivative(d, v), outside);
-            return select(less(lower, v), inside, outside);
+        over_columns([&](P error, P value) ELMAN_INLINED {
+            const P above = select(less(negative<Real>(infinity), value), zero, value);
+            const P outside = select(less(value, infinity), zero, above);  // NaN where value is
+            const P inside = select(less(value, upper), derivative(error, value), outside);
+            return select(less(lower, value), inside, outside);
         });
     });
 }
@@ -618,7 +620,7 @@ static void softmax(Columns<Real> y, Index rows, Index count) {
         map<Real>([total](Packet<Real> v) ELMAN_INLINED { return div(v, total); }, {z, 0}, rows, 1);
     }
 }
-// e = y (e - sum(e y)); the padding of e is zero
+// e = y (e - sum(e y)) over `rows` elements; padding stays as it is.
 template <class Real>
 static void softmax_backward(Columns<const Real> y, Columns<Real> e, Index rows, Index count) {
     for (Index n = 0; n < count; ++n) {

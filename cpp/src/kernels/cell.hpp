@@ -1,7 +1,13 @@
 // cell.hpp - the recurrence over time, forward and backward.
 //
-//     forward    h_t = f(W_hh h_(t-1) + W_xh x_t + b_h)
-//     backward   d_t = f'(v_t) (e_t + W_hh^T d_(t+1))
+//     forward    h_t = f(v_t),  v_t = W_hh h_(t-1) + W_xh x_t + b_h
+//     backward   d_t = f'(v_t) (e_t + W_hh^T d_(t+1)),  f'(v_t) in terms of h_t
+//
+// for H units, I inputs and some sequences, a column each:
+//
+//     one sequence, H of one panel    both products of a step at once, the state in one function
+//     one sequence, one step          both products at once, panel by panel
+//     all others                      W_xh x_t + b_h of all steps first, then the recurrence
 #pragma once
 
 #include "product.hpp"
@@ -12,37 +18,35 @@ namespace ELMAN_SET {
 // The update of the cell, in one function for each direction: a variant such as
 // h_t = (1 - a) h_(t-1) + a f(v_t) is a change of these two.
 
-// h = f(product(product(c, W_xh, x), W_hh, before)), faded, for `count` sequences; for one sequence
-// and a layer of one panel of V vectors if V is not 0. Where the product with x is in c already
-// W_xh has no columns; it has none for many sequences.
+// h = f(product(product(c, W_xh, x), W_hh, h_before)), faded: x (I,) of one sequence, or no W_xh,
+// whose cols is 0 then, since its product is in c already; h_before, c and h (H,) x count. V > 0:
+// one sequence, and H is one panel of V vectors.
 template <class Real, int V = 0>
 ELMAN_INLINE void forward_step(const PackedMatrix<Real>& W_xh, const Real* x,
-                               const PackedMatrix<Real>& W_hh, Columns<const Real> before,
+                               const PackedMatrix<Real>& W_hh, Columns<const Real> h_before,
                                Columns<const Real> c, Columns<Real> h, Index count,
                                const Activation& f, bool last_first) {
     if constexpr (V > 0)
-        column_of_panels<Real, 1, V>(W_xh, x, W_hh, before.data, c.data, h.data, 0, f, true);
-    else if (count == 1)
-        one_column<Real>(W_xh, x, W_hh, before.data, c.data, h.data, f, true, last_first);
+        column_of_panels<Real, 1, V>(W_xh, x, W_hh, h_before.data, c.data, h.data, 0, f, true);
+    else if (W_xh.cols > 0)
+        one_column<Real>(W_xh, x, W_hh, h_before.data, c.data, h.data, f, true, last_first);
     else
-        many_columns<Real>(W_hh, c, before, h, count, f, true);
+        multiply<Real>(W_hh, c, h_before, h, count, f, true, last_first);
 }
 
-// d = f'(v) product(d, W, d_next), faded, W being the transpose of W_hh.
+// d = f'(v) product(d, W, d_next), faded: W (H, H) is the transpose of W_hh; h, d_next and d (H,) x
+// count; d holds e before.
 template <class Real>
 static void backward_step(const PackedMatrix<Real>& W, Columns<const Real> h,
                           Columns<const Real> d_next, Columns<Real> d, Index count,
                           const Activation& f, bool last_first) {
-    if (count == 1)
-        one_column<Real>({}, nullptr, W, d_next.data, d.data, d.data, kIdentity, false, last_first);
-    else
-        many_columns<Real>(W, d, d_next, d, count, kIdentity, false);
+    multiply<Real>(W, d, d_next, d, count, kIdentity, false, last_first);
     differentiate<Real>(f, h, d, W.rows, count);
 }
 
-// One step of one sequence takes both products at once, and so does every step where the layer has
-// one panel: the product with x_(t+1) fits into the time that the activation of h_t takes. V is the
-// height of that panel, or 0.
+// Of one sequence, x (I,) x steps and h in slots of one column: both products at once. Where H is
+// one panel of V vectors, the product with x_(t+1) fits into the time that the activation of h_t
+// takes; else V is 0, and there is one step.
 template <class Real, int V = 0>
 ELMAN_APART void unfold_cell(const PackedMatrix<Real>& W_xh, const PackedMatrix<Real>& W_hh,
                              const Real* b_h, Columns<const Real> x, const Slots<Real>& h,
@@ -52,8 +56,8 @@ ELMAN_APART void unfold_cell(const PackedMatrix<Real>& W_xh, const PackedMatrix<
                               h.step < 0);
 }
 
-// Otherwise the products with the inputs of all steps come first, since they do not depend on the
-// recurrence: slot t of h holds u_t before and h_t after.
+// Otherwise u_t = W_xh x_t + b_h of all steps comes first, since it does not depend on the
+// recurrence: it is written to slot t of h, where h_t replaces it.
 template <class Real>
 ELMAN_APART void unfold_hoisted(const PackedMatrix<Real>& W_xh, const PackedMatrix<Real>& W_hh,
                                 const Real* b_h, Columns<const Real> x, const Slots<Real>& h,

@@ -43,11 +43,9 @@ class Panels {
   public:
     explicit Panels(Index rows) : parts_(vectors<Real>(rows), kPanel) {}
 
-    Index count() const { return parts_.count; }
-
     // each(row, V): the panel of V vectors that begins at this row.
     template <class Each>
-    ELMAN_ALWAYS_INLINE void for_each(Each each) const {
+    ELMAN_INLINED void for_each(Each each) const {
         for (Index panel = 0; panel < parts_.count; ++panel)
             each(parts_.begin(panel) * kLanes<Real>, parts_.size(panel));
     }
@@ -55,7 +53,7 @@ class Panels {
     // each(row, V, two): the panel that begins at this row, and with `two` the next one, of the
     // same height, as well: if `pairs`, where there is one.
     template <class Each>
-    ELMAN_ALWAYS_INLINE void for_each_pair(bool pairs, bool last_first, Each each) const {
+    ELMAN_INLINED void for_each_pair(bool pairs, bool last_first, Each each) const {
         if (parts_.count == 1) return each(Index(0), static_cast<int>(parts_.base), false);
         for (Index done = 0; done < parts_.count;) {
             Index panel = last_first ? parts_.count - 1 - done : done;
@@ -108,7 +106,7 @@ static void unpack(const PackedMatrix<Real>& W, Real* values) {
 
 // Panel by panel of W, so that its rows are read from one place. Row r of W is column r of the
 // transpose, whose padding is written too, as zeros: what is beyond the columns of W.
-template <class Real>
+template <class Real>  // panels: packed_size(cols, rows)
 static void transpose(const PackedMatrix<Real>& W, Real* panels) {
     Panels<Real>(W.rows).for_each([&](Index row, int V) {
         const Index pitch = V * kLanes<Real>;

@@ -38,14 +38,14 @@ ELMAN_INLINE void with_sums(int sums, Each each) {
 }
 
 // Cuts `count` columns into groups: each(Constant<N>, how many) for N = Most, 8, 4, 2 and 1, as far
-// as they are smaller. One column is not left alone where a group can be split.
+// as they are smaller. Fewer kinds of tiles to compile than equal groups would need.
 template <int Most, class Each>
 ELMAN_INLINE void in_groups(Index count, Each each) {
     const auto take = [&](auto N, Index groups) ELMAN_INLINED {
         if (groups > 0) each(N, groups);
         count -= N.value * groups;
     };
-    take(Constant<Most>(), count / Most - (Most > 1 && count > Most && count % Most == 1));
+    take(Constant<Most>(), count / Most);
     if constexpr (Most > 8) take(Constant<8>(), count / 8);
     if constexpr (Most > 4) take(Constant<4>(), count / 4);
     if constexpr (Most > 2) take(Constant<2>(), count / 2);
@@ -61,8 +61,8 @@ ELMAN_INLINE void store(Real* p, const Packet<Real> (&v)[N]) {
     ELMAN_EACH (n, N) store<Real>(p + n * kLanes<Real>, v[n]);
 }
 
-// sum[s] += w_k x_k for k = s, s + every, s + 2 every ... < terms: the only loop over terms. Vector
-// v of w_k lies at w(v, k), and x(n, k) is the element of column n.
+// sum[s] += w_k x_k for k = s, s + every, s + 2 every ... < terms: the only loop of a product.
+// Vector v of w_k lies at w(v, k), and x(n, k) is the element of column n.
 template <class Real, int V, int N, int S, class W, class X>
 ELMAN_INLINE void add_terms(Index terms, Index every, W w, X x, Packet<Real> (&sum)[S][N * V]) {
     const auto add = [&](int s, Index k) ELMAN_INLINED {
@@ -82,7 +82,7 @@ ELMAN_INLINE void add_terms(Index terms, Index every, W w, X x, Packet<Real> (&s
             }
         }
     };
-    Index k = 0;  // one column unrolled by 4: 113 ns a step of 16 -> 32 -> 4 instead of 108
+    Index k = 0;  // not unrolled by 4: 108 ns a step of 16 -> 32 -> 4 instead of 113
     for (; k + S <= terms; k += every) {
         ELMAN_EACH (s, S) add(s, k + s);
     }
@@ -124,13 +124,14 @@ ELMAN_INLINE void add_product(const PackedMatrix<Real>& W, Index row, const Real
     ELMAN_EACH (i, P * V) v[i] = sum[0][i];
 }
 
-// y = f(product(product(c, A, x), B, h)), faded or not, for P panels of V vectors; without A if
-// that has no columns. Two panels are taken side by side where all matrices have one sum: a single
-// one would have too few chains, and one of twice the height is one stream of memory instead of two
-// (AVX-512 on a Zen 5, H = 128: 945 ns a step instead of 692).
+// y = f(product(product(c, A, a), B, b)), faded or not, for P panels of V vectors from `row` on:
+// A (rows, I) and a (I,), or no A, whose cols is 0 then; B (rows, H) and b (H,); c and y (rows,).
+// Two panels are taken side by side where all matrices have one sum: a single one would have too
+// few chains, and one of twice the height is one stream of memory instead of two (AVX-512 on a Zen
+// 5, H = 128: 692 ns a step, not 945).
 template <class Real, int P, int V>
-ELMAN_INLINE void column_of_panels(const PackedMatrix<Real>& A, const Real* x,
-                                   const PackedMatrix<Real>& B, const Real* h, const Real* c,
+ELMAN_INLINE void column_of_panels(const PackedMatrix<Real>& A, const Real* a,
+                                   const PackedMatrix<Real>& B, const Real* b, const Real* c,
                                    Real* y, Index row, const Activation& f, bool faded) {
     constexpr int kMost = P > 1 ? 1 : kMostSums<Real, V>;
     Packet<Real> v[P * V];
@@ -140,39 +141,39 @@ ELMAN_INLINE void column_of_panels(const PackedMatrix<Real>& A, const Real* x,
             add_product<Real, P, V, S.value>(W, row, vector, v);
         });
     };
-    if (A.cols > 0) add(A, x);
-    add(B, h);
-    if (P > 1 || !is_plain(f)) {
+    if (A.cols > 0) add(A, a);
+    add(B, b);
+    if (P > 1 || !is_plain(f)) {  // through memory: less code, and no room for more in registers
         store<Real>(y + row, v);
         return apply<Real>(f, faded, {y + row, 0}, P * V * kLanes<Real>, 1);
     }
     with_plain<Real>(f.function, faded, [&](auto function) ELMAN_INLINED {
-        ELMAN_EACH (i, V) v[i] = function(v[i]);  // H = 8: 26 ns a step instead of 31
+        ELMAN_EACH (i, V) v[i] = function(v[i]);  // in registers: H = 8: 26 ns a step, not 31
     });
     store<Real>(y + row, v);
 }
 
 template <class Real, int P, int V>
-ELMAN_APART void column_of_panels_apart(const PackedMatrix<Real>& A, const Real* x,
-                                        const PackedMatrix<Real>& B, const Real* h, const Real* c,
+ELMAN_APART void column_of_panels_apart(const PackedMatrix<Real>& A, const Real* a,
+                                        const PackedMatrix<Real>& B, const Real* b, const Real* c,
                                         Real* y, Index row, const Activation& f, bool faded) {
-    column_of_panels<Real, P, V>(A, x, B, h, c, y, row, f, faded);
+    column_of_panels<Real, P, V>(A, a, B, b, c, y, row, f, faded);
 }
 
 // The same for all panels, from the last to the first if `last_first`: a caller who alternates
-// finds in the cache what was read last (H = 128: 730 ns a step of the recurrence instead of 864).
+// finds in the cache what was read last (H = 128: 730 ns a step of the recurrence, not 864).
 template <class Real>
-ELMAN_INLINE void one_column(const PackedMatrix<Real>& A, const Real* x,
-                             const PackedMatrix<Real>& B, const Real* h, const Real* c, Real* y,
+ELMAN_INLINE void one_column(const PackedMatrix<Real>& A, const Real* a,
+                             const PackedMatrix<Real>& B, const Real* b, const Real* c, Real* y,
                              const Activation& f, bool faded, bool last_first) {
-    const bool pairs = partial_sums(B.rows, kManyCols) == 1;
+    const bool pairs = partial_sums(B.rows, kManyCols) == 1;  // then A has one sum as well
     Panels<Real>(B.rows).for_each_pair(
         pairs, last_first, [&](Index row, int size, bool two) ELMAN_INLINED {
             with_constant<1, kPanel>(size, [&](auto V) ELMAN_INLINED {
                 if (two)
-                    column_of_panels_apart<Real, 2, V.value>(A, x, B, h, c, y, row, f, faded);
+                    column_of_panels_apart<Real, 2, V.value>(A, a, B, b, c, y, row, f, faded);
                 else
-                    column_of_panels_apart<Real, 1, V.value>(A, x, B, h, c, y, row, f, faded);
+                    column_of_panels_apart<Real, 1, V.value>(A, a, B, b, c, y, row, f, faded);
             });
         });
 }
@@ -184,8 +185,9 @@ template <class Real>
 struct Tile {
     const Real* w;  // the vectors of column k of W at w + k * pitch
     Index pitch, cols, sums;
-    Columns<const Real> c, x;
-    Columns<Real> y;
+    Columns<const Real> c;  // V vectors of each
+    Columns<const Real> x;  // (cols,)
+    Columns<Real> y;        // V vectors of each
 };
 
 // total = the sums number first ... first + S - 1 of all, added up, for N columns.
@@ -207,19 +209,18 @@ ELMAN_INLINE void some_sums(const Tile<Real>& tile, Index first, Packet<Real> (&
 }
 
 // y = product(c, W, x) for N columns, S sums at a time: half of them, since with all in one pass
-// weights and elements would be loaded more often (H = 64: 78 GFLOP/s instead of 87).
+// weights and elements would be loaded more often (H = 64: 87 GFLOP/s, not 78).
 template <class Real, int V, int N, int S>
 ELMAN_INLINE void multiply_tile(const Tile<Real>& tile) {
-    for (Index first = 0; first < tile.sums; first += S) {
-        Packet<Real> total[N * V];
-        some_sums<Real, V, N, S>(tile, first, total);
-        ELMAN_EACH (n, N)
-            ELMAN_EACH (v, V) {
-                Real* y = tile.y.column(n) + v * kLanes<Real>;
-                const Packet<Real> sum = total[n * V + v];
-                store<Real>(y, first == 0 ? sum : add(load<Real>(y), sum));
-            }
+    Packet<Real> total[N * V];
+    some_sums<Real, V, N, S>(tile, 0, total);
+    if (tile.sums > S) {
+        Packet<Real> other[N * V];
+        some_sums<Real, V, N, S>(tile, S, other);
+        ELMAN_EACH (i, N * V) total[i] = add(total[i], other[i]);
     }
+    ELMAN_EACH (n, N)
+        ELMAN_EACH (v, V) store<Real>(tile.y.column(n) + v * kLanes<Real>, total[n * V + v]);
 }
 
 // The same for `groups` times N columns.
@@ -270,31 +271,41 @@ static void many_columns(const PackedMatrix<Real>& W, Columns<const Real> c, Col
                                       {c.column(first) + r, c.stride},
                                       x.from(first),
                                       {y.column(first) + r, y.stride}};
-                with_constant<1, kPanel>(tiles.size(i), [&](auto V) ELMAN_INLINED {
-                    constexpr int kMost = V.value <= kLowTile ? kMostSums<Real, V.value> : 2;
-                    with_constant<1, (kMost + 1) / 2>(
-                        (W.partial_sums + 1) / 2, [&](auto S) ELMAN_INLINED {
-                            multiply_columns<Real, V.value, S.value>(tile, some);
-                        });
-                });
+                if (W.partial_sums == 4)
+                    with_constant<1, kLowTile>(tiles.size(i), [&](auto V) ELMAN_INLINED {
+                        multiply_columns<Real, V.value, 2>(tile, some);
+                    });
+                else
+                    with_constant<1, kPanel>(tiles.size(i), [&](auto V) ELMAN_INLINED {
+                        multiply_columns<Real, V.value, 1>(tile, some);
+                    });
             }
             apply<Real>(f, faded, {y.column(first) + row, y.stride}, pitch, some);
         }
     });
 }
 
+// y_n = f(product(c_n, W, x_n)), faded or not, for n = 0 ... count-1.
+template <class Real>
+ELMAN_INLINE void multiply(const PackedMatrix<Real>& W, Columns<const Real> c,
+                           Columns<const Real> x, Columns<Real> y, Index count, const Activation& f,
+                           bool faded, bool last_first) {
+    if (count == 1)
+        one_column<Real>({}, nullptr, W, x.data, c.data, y.data, f, faded, last_first);
+    else
+        many_columns<Real>(W, c, x, y, count, f, faded);
+}
+
 template <class Real>
 static void product(const PackedMatrix<Real>& W, Columns<const Real> c, Columns<const Real> x,
                     Columns<Real> y, Index count, const Activation& f) {
-    if (count == 1)
-        one_column<Real>({}, nullptr, W, x.data, c.data, y.data, f, false, false);
-    else
-        many_columns<Real>(W, c, x, y, count, f, false);
+    multiply<Real>(W, c, x, y, count, f, false, false);
 }
 
 // --- the gradient of W
 
-// G = G + sum of d x^T for N columns of a panel of V vectors.
+// G = G + sum of d x^T for N columns of a panel of V vectors: G (N, V vectors), V vectors of each
+// d, N elements of each x.
 template <class Real, int V, int N>
 static void correlate_tile(Real* G, Slots<const Real> d, Slots<const Real> x, Index count,
                            Index steps) {
@@ -325,17 +336,17 @@ static void correlate_rows(Real* G, Index cols, Slots<const Real> d, Slots<const
 
 // So many columns at a time that a panel of errors stays in the nearest cache.
 template <class Real>
-static void correlate(const PackedMatrix<Real>& W, Real* G, Slots<const Real> d,
-                      Slots<const Real> x, Index count, Index steps) {
+static void correlate(Real* G, Index rows, Index cols, Slots<const Real> d, Slots<const Real> x,
+                      Index count, Index steps) {
     constexpr Index kAtOnce = 128;
     const Index at_once = count < kAtOnce ? kAtOnce / count : 1;
     for (Index last = steps; last > 0; last -= at_once) {
         const Index some = smaller(last, at_once), first = last - some;
-        Panels<Real>(W.rows).for_each([&](Index row, int size) {
+        Panels<Real>(rows).for_each([&](Index row, int size) {
             const Slots<const Real> errors{d.at(first).data + row, d.stride, d.step};
             with_constant<1, kPanel>(size, [&](auto V) ELMAN_INLINED {
-                correlate_rows<Real, V.value>(G + row * W.cols, W.cols, errors, x.from(first),
-                                              count, some);
+                correlate_rows<Real, V.value>(G + row * cols, cols, errors, x.from(first), count,
+                                              some);
             });
         });
     }
@@ -356,23 +367,22 @@ static void add_vectors(Real* g, Slots<const Real> d, Index count, Index steps) 
 
 template <class Real>
 static void add_columns(Real* g, Slots<const Real> d, Index rows, Index count, Index steps) {
-    const EvenParts tiles(vectors<Real>(rows), kPanel);
-    for (Index i = 0; i < tiles.count; ++i) {
-        const Index r = tiles.begin(i) * kLanes<Real>;
-        with_constant<1, kPanel>(tiles.size(i), [&](auto V) ELMAN_INLINED {
-            add_vectors<Real, V.value>(g + r, {d.data + r, d.stride, d.step}, count, steps);
+    Panels<Real>(rows).for_each([&](Index row, int size) {
+        const Slots<const Real> errors{d.data + row, d.stride, d.step};
+        with_constant<1, kPanel>(size, [&](auto V) ELMAN_INLINED {
+            add_vectors<Real, V.value>(g + row, errors, count, steps);
         });
-    }
+    });
 }
 
 template <class Real>
-static void square_rows(const PackedMatrix<Real>& W, const Real* G, Real* sums) {
-    Panels<Real>(W.rows).for_each([&](Index row, int size) {
+static void square_rows(const Real* G, Index rows, Index cols, Real* sums) {
+    Panels<Real>(rows).for_each([&](Index row, int size) {
         const Index pitch = size * kLanes<Real>;
         for (Index v = 0; v < pitch; v += kLanes<Real>) {
             Packet<Real> sum = broadcast<Real>(0);
-            for (Index k = 0; k < W.cols; ++k) {
-                const Packet<Real> g = load<Real>(G + row * W.cols + k * pitch + v);
+            for (Index k = 0; k < cols; ++k) {
+                const Packet<Real> g = load<Real>(G + row * cols + k * pitch + v);
                 sum = fma(g, g, sum);
             }
             store<Real>(sums + row + v, sum);

@@ -11,7 +11,7 @@
 // C library's fma, is the definition that the others are held to. There is no min or max (the sets
 // differ in NaN and signed zeros) but `lesser`, no rounding, no estimate of a reciprocal.
 //
-// A Packet<Real> is kLanes<Real> numbers; a Mask<Real> is what `less` returns and `select` takes.
+// A Packet<Real> is kLanes<Real> numbers; a mask is what `less` returns and `select` takes.
 #pragma once
 
 #if !defined(ELMAN_SET)
@@ -49,13 +49,12 @@
 
 #endif
 
-#define ELMAN_ALWAYS_INLINE __attribute__((always_inline))
-#define ELMAN_INLINE static inline ELMAN_ALWAYS_INLINE
-#define ELMAN_INLINED ELMAN_ALWAYS_INLINE  // of a lambda
+#define ELMAN_INLINED __attribute__((always_inline))  // a lambda, or a function of a class
+#define ELMAN_INLINE static inline ELMAN_INLINED
 #define ELMAN_APART static __attribute__((noinline))
 
 // for (int i = 0; i < count; ++i), unrolled: what it indexes stays in registers. A count is at most
-// kAccumulators.
+// 24.
 #if defined(__clang__)
 #define ELMAN_EACH(i, count) _Pragma("unroll") for (int i = 0; i < (count); ++i)
 #else

@@ -20,9 +20,9 @@ namespace elman {
 
 // S, the number of interleaved sums: enough to hide the latency of the multiply-add where a matrix
 // has few rows, as long as every sum has at least four terms. Measured with AVX2 on a Zen 4:
-//   32 rows: 4 sums instead of 2, a step inside a sequence 146 ns instead of 122
-//   64 rows: 1 instead of 2, a step 247 ns instead of 267; but AVX-512 would have four chains left
-//   128 rows: 2 instead of 1, a step 1108 ns instead of 1137, a batch 66 GFLOP/s instead of 72
+//   32 rows, 2 sums: a step inside a sequence 122 ns, with 4 it was 146
+//   64 rows, 2 sums: a step 267 ns, with 1 it was 247; but AVX-512 would have four chains left
+//   128 rows, 1 sum: a batch 72 GFLOP/s, with 2 it was 66; a step 1137 ns, with 2 it was 1108
 constexpr int partial_sums(Index rows, Index cols) {
     int sums = rows <= 16 ? 4 : rows <= 64 ? 2 : 1;
     while (sums > 1 && cols < 4 * sums) sums /= 2;
@@ -53,14 +53,16 @@ struct Kernels {
 
     // One half of a layer unfolded over `steps` steps of `count` sequences:
     //
-    //     h_t = f(product(product(b_h, W_xh, x_t), W_hh, h_(t-1))), faded, for t = 1 ... steps.
+    //     h_t = f(product(product(b_h, W_xh, x_t), W_hh, h_(t-1))), faded, for t = 1 ... steps,
     //
-    // x (I,) holds steps x count columns, read element by element; h (H,) has steps + 1 slots of
-    // padded columns, slot 0 being the states before the first step. The slots follow each other:
-    // h.step is count * h.stride, or any other if steps is 1. A step whose h.step is negative reads
-    // the panels of the weights from the last to the first: a caller who alternates finds in the
-    // cache what was read last. (h is a reference since three numbers passed by value go through
-    // memory in two pieces, which the processor waits for: 9 ns a step.)
+    // W_xh being (H, I), W_hh (H, H) and b_h (H,). x (I,) holds steps x count columns, read element
+    // by element: that of step t and sequence n is column (t-1) count + n. h (H,) has steps + 1
+    // slots of padded columns: slot 0 holds the states before the first step, slot t is h_t. The
+    // slots follow each other: h.step is count * h.stride, or any other if steps is 1. A single
+    // step whose h.step is negative reads the panels of the weights from the last to the first:
+    // Block::step alternates, and finds in the cache what was read last. (h is a reference since
+    // three numbers passed by value go through memory in two pieces, which the processor waits for:
+    // 9 ns a step.)
     void (*unfold)(const PackedMatrix<Real>& W_xh, const PackedMatrix<Real>& W_hh, const Real* b_h,
                    Columns<const Real> x, const Slots<Real>& h, Index count, Index steps,
                    const Activation& f) = nullptr;
@@ -76,8 +78,8 @@ struct Kernels {
 
     // --- training ---
 
-    // e_n = f'(v_n) e_n, faded, in terms of y_n = f(v_n); of softmax too, with sums as there. y and
-    // e are padded. f is trainable: check_trainable.
+    // e_n = f'(v_n) e_n, faded, in terms of y_n = f(v_n). Of softmax too, with sums as there and
+    // not faded. y and e (rows,) are padded. f is trainable: check_trainable.
     void (*differentiate)(const Activation& f, Columns<const Real> y, Columns<Real> e, Index rows,
                           Index count) = nullptr;
 
@@ -90,21 +92,21 @@ struct Kernels {
     void (*backpropagate)(const PackedMatrix<Real>& W, Slots<const Real> h, Slots<Real> d,
                           Index count, Index steps, const Activation& f) = nullptr;
 
-    // The gradient of a matrix W, in the order of its panels:
+    // The gradient of a matrix W (rows, cols), in the order of its panels:
     //
     //     G[r, k] = fma(d_(t,n)[r], x_(t,n)[k], G[r, k]) for t = steps-1 ... 0, n = 0 ... count-1.
     //
-    // d is padded (its padding zero), x is read element by element.
-    void (*correlate)(const PackedMatrix<Real>& W, Real* G, Slots<const Real> d,
-                      Slots<const Real> x, Index count, Index steps) = nullptr;
+    // d (rows,) is padded, x (cols,) is read element by element.
+    void (*correlate)(Real* G, Index rows, Index cols, Slots<const Real> d, Slots<const Real> x,
+                      Index count, Index steps) = nullptr;
 
-    // The gradient of a bias, in the same order: g = g + d_(t,n). g is padded.
+    // The gradient of a bias, in the same order: g = g + d_(t,n). g and d (rows,) are padded.
     void (*add_columns)(Real* g, Slots<const Real> d, Index rows, Index count,
                         Index steps) = nullptr;
 
     // sums[r] = fma(G[r, k], G[r, k], sums[r]) for k = 0 ... cols-1, from 0, for a gradient G in
-    // the order of the panels of W. sums (rows,) is padded.
-    void (*square_rows)(const PackedMatrix<Real>& W, const Real* G, Real* sums) = nullptr;
+    // the order of the panels of a matrix (rows, cols). sums (rows,) is padded.
+    void (*square_rows)(const Real* G, Index rows, Index cols, Real* sums) = nullptr;
 };
 
 struct KernelTable {
