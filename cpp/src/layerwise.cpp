@@ -51,6 +51,8 @@ class LayerGroup {
     bool plan(Index first, Index columns, Poll& poll);
     bool run_half(const Half& half, Poll& poll);
     Columns<const Real> inputs(const Half& half, Block<Real>& block, const Stretch& chunk) const;
+    template <class Each>
+    void for_each_state(const Half& half, const Stretch& chunk, Each each) const;
     bool keep_states(const Half& half, const Block<Real>& block, const Stretch& chunk, Poll& poll);
     bool keep_hidden(const Half& half, Index column, const Real* state, Steps steps, Poll& poll);
     void keep_final_state(const Half& half, const Block<Real>& block, Index column);
@@ -71,9 +73,6 @@ class LayerGroup {
     }
     Index step_of(Index column, Index index) const {
         return task_.mask ? real_steps_[static_cast<std::size_t>(row(index, column))] : index;
-    }
-    Index index_of(const Half& half, Index column, Index time) const {
-        return half.reverse ? length(column) - 1 - time : time;
     }
     // The steps between the real steps `index - 1` and `index` of a column.
     Steps steps_before(Index column, Index index) const {
@@ -200,6 +199,24 @@ bool LayerGroup<Real>::run_half(const Half& half, Poll& poll) {
         });
 }
 
+// each(n, column, index, row) for every state of a chunk, in the order of its columns.
+template <class Real>
+template <class Each>
+void LayerGroup<Real>::for_each_state(const Half& half, const Stretch& chunk, Each each) const {
+    Index n = 0;
+    if (!half.reverse) {
+        for (Index index = chunk.first; index < chunk.last; ++index)
+            for (Index column = 0; column < chunk.columns; ++column, ++n)
+                each(n, column, index, chunk.row + n);
+        return;
+    }
+    for (Index time = chunk.first; time < chunk.last; ++time)
+        for (Index column = 0; column < chunk.columns; ++column, ++n) {
+            const Index index = length(column) - 1 - time;
+            each(n, column, index, row(index, column));
+        }
+}
+
 // What a half reads in a chunk of its time. Rows of the layer below lie as they are wanted, unless
 // in reverse.
 template <class Real>
@@ -208,36 +225,38 @@ Columns<const Real> LayerGroup<Real>::inputs(const Half& half, Block<Real>& bloc
     const bool lowest = half.layer == 0;
     if (!lowest && !half.reverse) return rows_from(half.layer - 1, chunk.row);
     const Columns<Real> to = block.inputs();
-    Index n = 0;
-    for (Index time = chunk.first; time < chunk.last; ++time)
-        for (Index column = 0; column < chunk.columns; ++column, ++n) {
-            const Index index = index_of(half, column, time);
+    const Index size = half.input_size;
+    if (lowest) {
+        const Scaling<Real> scaling = job_.network.input_scaling();
+        for_each_state(half, chunk, [&](Index n, Index column, Index index, Index) {
             const Rows<const Real>& x = group_.x[static_cast<std::size_t>(column)];
-            if (lowest)
-                read_input(job_.network.input_scaling(), x.row(step_of(column, index)), x.stride,
-                           to.column(n), half.input_size);
-            else
-                copy_row(row_of(half.layer - 1, row(index, column)), 1, to.column(n), 1,
-                         half.input_size);
-        }
+            read_input(scaling, x.row(step_of(column, index)), x.stride, to.column(n), size);
+        });
+    } else {
+        const Columns<const Real> below = rows_from(half.layer - 1, 0);
+        for_each_state(half, chunk, [&](Index n, Index, Index, Index row) {
+            copy_row(below.column(row), 1, to.column(n), 1, size);
+        });
+    }
     return to;
 }
 
 template <class Real>
 bool LayerGroup<Real>::keep_states(const Half& half, const Block<Real>& block, const Stretch& chunk,
                                    Poll& poll) {
-    Index n = 0;
-    for (Index time = chunk.first; time < chunk.last; ++time)
-        for (Index column = 0; column < chunk.columns; ++column, ++n) {
-            const Index index = index_of(half, column, time);
-            const Real* state = block.states().column(n);
-            copy_row(state, 1, row_of(half.layer, row(index, column)) + half.column, 1,
-                     half.hidden_size);
-            if (task_.hidden &&
-                !keep_hidden(half, column, state, covered(half, column, index), poll))
-                return false;
-        }
-    return true;
+    const Columns<const Real> states = block.states();
+    const Columns<Real> to{row_of(half.layer, 0) + half.column, width(half.layer)};
+    const Index size = half.hidden_size;
+    for_each_state(half, chunk, [&](Index n, Index, Index, Index row) {
+        copy_row(states.column(n), 1, to.column(row), 1, size);
+    });
+    bool go_on = true;
+    if (task_.hidden)
+        for_each_state(half, chunk, [&](Index n, Index column, Index index, Index) {
+            go_on = go_on &&
+                    keep_hidden(half, column, states.column(n), covered(half, column, index), poll);
+        });
+    return go_on;
 }
 
 template <class Real>
