@@ -44,7 +44,7 @@ template <class Real>
 double squared_error(const Real* y, const Scaling<Real>& scaling, const Real* target,
                      Index target_stride, Index size, double share, Real* error) {
     const double each = share / static_cast<double>(size);
-    const Real factor = static_cast<Real>(2 * share / static_cast<double>(size));
+    const Real factor = static_cast<Real>(2 * each);
     if (scaling.shift || scaling.scale) {
         for (Index i = 0; i < size; ++i) error[i] = scaled_output(scaling, y[i], i);
         y = error;

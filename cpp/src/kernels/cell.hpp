@@ -35,11 +35,23 @@ ELMAN_INLINE void forward_step(const PackedMatrix<Real>& W_xh, const Real* x,
 }
 
 // d = f'(v) product(d, W, d_next), faded: W (H, H) is the transpose of W_hh; h, d_next and d (H,) x
-// count; d holds e before.
-template <class Real>
-static void backward_step(const PackedMatrix<Real>& W, Columns<const Real> h,
-                          Columns<const Real> d_next, Columns<Real> d, Index count,
-                          const Activation& f, bool last_first) {
+// count; d holds e before. V is as there.
+template <class Real, int V = 0>
+ELMAN_INLINE void backward_step(const PackedMatrix<Real>& W, Columns<const Real> h,
+                                Columns<const Real> d_next, Columns<Real> d, Index count,
+                                const Activation& f, bool last_first) {
+    if constexpr (V > 0) {
+        if (is_plain(f)) {  // in registers: H = 2 and 20: updates take 1.1 times as long without
+            Packet<Real> v[V], y[V];
+            add_products<Real, 1, V>({}, nullptr, W, d_next.data, d.data, 0, v);
+            load<Real>(h.data, y);
+            with_plain_derivative<Real>(f.function, [&](auto derivative) ELMAN_INLINED {
+                ELMAN_EACH (i, V) v[i] = derivative(v[i], y[i]);
+            });
+            ELMAN_EACH (i, V) v[i] = fade<Real>(v[i], v[i], fade_limit<Real>(true));
+            return store<Real>(d.data, v);
+        }
+    }
     multiply<Real>(W, d, d_next, d, count, kIdentity, false, last_first);
     differentiate<Real>(f, h, d, W.rows, count);
 }
@@ -83,11 +95,24 @@ static void unfold(const PackedMatrix<Real>& W_xh, const PackedMatrix<Real>& W_h
         unfold_hoisted<Real>(W_xh, W_hh, b_h, x, h, count, steps, f);
 }
 
+template <class Real, int V = 0>
+ELMAN_APART void backpropagate_steps(const PackedMatrix<Real>& W, const Slots<const Real>& h,
+                                     const Slots<Real>& d, Index count, Index steps,
+                                     const Activation& f) {
+    for (Index t = steps - 1; t >= 0; --t)
+        backward_step<Real, V>(W, h.at(t), d.at(t + 1), d.at(t), count, f, t % 2 != 0);
+}
+
 template <class Real>
 static void backpropagate(const PackedMatrix<Real>& W, Slots<const Real> h, Slots<Real> d,
                           Index count, Index steps, const Activation& f) {
-    for (Index t = steps - 1; t >= 0; --t)
-        backward_step<Real>(W, h.at(t), d.at(t + 1), d.at(t), count, f, t % 2 != 0);
+    const Index size = vectors<Real>(W.rows);
+    if (count == 1 && size <= kPanel)
+        with_constant<1, kPanel>(static_cast<int>(size), [&](auto V) ELMAN_INLINED {
+            backpropagate_steps<Real, V.value>(W, h, d, count, steps, f);
+        });
+    else
+        backpropagate_steps<Real>(W, h, d, count, steps, f);
 }
 
 }  // namespace ELMAN_SET

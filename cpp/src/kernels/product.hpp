@@ -124,17 +124,13 @@ ELMAN_INLINE void add_product(const PackedMatrix<Real>& W, Index row, const Real
     ELMAN_EACH (i, P * V) v[i] = sum[0][i];
 }
 
-// y = f(product(product(c, A, a), B, b)), faded or not, for P panels of V vectors from `row` on:
-// A (rows, I) and a (I,), or no A, whose cols is 0 then; B (rows, H) and b (H,); c and y (rows,).
-// Two panels are taken side by side where all matrices have one sum: a single one would have too
-// few chains, and one of twice the height is one stream of memory instead of two (AVX-512 on a Zen
-// 5, H = 128: 692 ns a step, not 945).
+// v = product(product(c, A, a), B, b) for P panels of V vectors from `row` on: A (rows, I) and a
+// (I,), or no A, whose cols is 0 then; B (rows, H) and b (H,); c (rows,).
 template <class Real, int P, int V>
-ELMAN_INLINE void column_of_panels(const PackedMatrix<Real>& A, const Real* a,
-                                   const PackedMatrix<Real>& B, const Real* b, const Real* c,
-                                   Real* y, Index row, const Activation& f, bool faded) {
+ELMAN_INLINE void add_products(const PackedMatrix<Real>& A, const Real* a,
+                               const PackedMatrix<Real>& B, const Real* b, const Real* c, Index row,
+                               Packet<Real> (&v)[P * V]) {
     constexpr int kMost = P > 1 ? 1 : kMostSums<Real, V>;
-    Packet<Real> v[P * V];
     load<Real>(c + row, v);
     const auto add = [&](const PackedMatrix<Real>& W, const Real* vector) ELMAN_INLINED {
         with_sums<kMost>(W.partial_sums, [&](auto S) ELMAN_INLINED {
@@ -143,6 +139,18 @@ ELMAN_INLINE void column_of_panels(const PackedMatrix<Real>& A, const Real* a,
     };
     if (A.cols > 0) add(A, a);
     add(B, b);
+}
+
+// y = f(v), faded or not, of these panels; y (rows,).
+// Two panels are taken side by side where all matrices have one sum: a single one would have too
+// few chains, and one of twice the height is one stream of memory instead of two (AVX-512 on a Zen
+// 5, H = 128: 692 ns a step, not 945).
+template <class Real, int P, int V>
+ELMAN_INLINE void column_of_panels(const PackedMatrix<Real>& A, const Real* a,
+                                   const PackedMatrix<Real>& B, const Real* b, const Real* c,
+                                   Real* y, Index row, const Activation& f, bool faded) {
+    Packet<Real> v[P * V];
+    add_products<Real, P, V>(A, a, B, b, c, row, v);
     if (P > 1 || !is_plain(f)) {  // through memory: less code, and no room for more in registers
         store<Real>(y + row, v);
         return apply<Real>(f, faded, {y + row, 0}, P * V * kLanes<Real>, 1);
