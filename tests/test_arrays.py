@@ -296,6 +296,11 @@ def test_results_that_memory_cannot_hold_are_a_memory_error_before_anything_is_c
         net.run(x, outputs="last", return_hidden=True)
 
 
+def test_lengths_that_memory_cannot_hold_are_a_memory_error(net):
+    with pytest.raises(MemoryError):
+        net.run(np.empty((2**44, 0, 3)), lengths=np.broadcast_to(np.int8(0), 2**44))
+
+
 def test_a_giant_of_stride_zero_is_read_as_it_is_and_not_copied():
     printed = python("""
         import resource

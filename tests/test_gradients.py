@@ -621,6 +621,37 @@ def test_backward_gives_the_same_bits_for_any_number_of_threads(rng, dtype):
         assert_same((0, other.tensors()), (0, alone.tensors()))
 
 
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize(
+    ("activation", "slopes"),  # at infinity and minus infinity
+    [
+        ("leaky_relu", (1, 0.01)),
+        ("elu", (1, 0)),
+        ("thresholded_relu", (1, 0)),
+        ("softplus", (1, 0)),
+        ("softsign", (0, 0)),
+        ("hard_sigmoid", (0, 0)),
+        (elman.Activation("affine", alpha=0.5, beta=0.1), (0.5, 0.5)),
+        (elman.Activation("leaky_relu", clip=3), (0, 0)),
+        (elman.Activation("softplus", clip=3), (0, 0)),
+    ],
+    ids=str,
+)
+def test_the_slope_of_an_activation_at_infinity_is_its_limit(isa, dtype, activation, slopes):
+    one, zero = np.ones((1, 1), dtype), np.zeros((1, 1), dtype)
+    net = elman.Network.from_weights([(one, zero, None)], None, activation=activation)
+    x = np.array([np.inf, -np.inf, np.nan], dtype).reshape(3, 1, 1)
+    got = elman.backward(net, x, np.ones_like(x)).x.ravel()
+    np.testing.assert_array_equal(got, np.array([*slopes, np.nan], dtype))
+
+
+def test_weights_whose_sum_is_infinite_are_refused():
+    net = elman.Network(input_size=1, hidden_size=2, output_size=1, seed=0)
+    x = np.zeros((4, 5, 1))
+    with pytest.raises(elman.ArgumentError, match="weights: expected a finite sum, got inf"):
+        elman.loss_and_gradients(net, x, x, step_weight=np.full((4, 5), 1e308))
+
+
 def test_backward_refuses_what_does_not_fit():
     net = elman.Network(input_size=3, hidden_size=9, output_size=4, seed=1)
     x, dL_dy = np.zeros((5, 7, 3)), np.zeros((5, 7, 4))

@@ -60,6 +60,7 @@ def calls(scale):
     data = Data(32, 200 * scale)
     x, w = data.x, data.work
     one = np.broadcast_to(F4(0.5), (32 * 200 * scale, 16))
+    none = np.empty((2**22 * scale, 0, 1), F4)
     wide = np.broadcast_to(F4(0), (2**24 * scale, 1))
     size = round(200 * scale ** (1 / 3))
     return {
@@ -76,18 +77,36 @@ def calls(scale):
         "backward": (lambda: elman.backward(NET, x, x), 3 * w),
         "update": (data.update, 3 * w),
         "loss": (data.loss, w),
+        "no steps": (
+            lambda: _core.examples(TINY._core, none, none, "mse", "all"),
+            NUMBER * len(none),
+        ),
         "packing": (lambda: given(10 * size), 2 * NUMBER * (10 * size) ** 2),
         "permutation": (lambda: _core.permutation(10**6 * scale, 0, 0), 10**6 * scale * NUMBER),
         "checks": (lambda: _core.examples(TINY._core, wide, wide, "mse", "all"), 3 * wide.size),
     }
 
 
+def count_polls(call):
+    before = _core.polls()
+    call()
+    return _core.polls() - before
+
+
 @pytest.mark.parametrize("name", calls(1))
 def test_every_long_call_can_be_stopped_often(name):
     call, work = calls(1)[name]
-    before = _core.polls()
-    call()
-    assert _core.polls() - before >= work // MOST
+    assert count_polls(call) >= work // MOST
+
+
+def test_a_large_trainer_is_read_and_restored_with_polls():
+    net = start("uniform", 2000)
+    trainer = _core.trainer(net._core, "adam", {}, None, None, False)
+    fewest = NUMBER * net.num_parameters // MOST
+    assert count_polls(trainer.network) >= 2 * fewest
+    assert count_polls(trainer.state) >= 3 * fewest
+    state = trainer.state()
+    assert count_polls(lambda: trainer.restore(state, 0)) >= 6 * fewest
 
 
 class Interrupt(Exception):  # noqa: N818

@@ -213,6 +213,12 @@ std::vector<Real> copy_reals(py::handle object, const char* argument, const Shap
     return std::vector<Real>(first, first + contiguous.size());
 }
 
+std::vector<Index> copy_integers(const py::array& array) {
+    const py::array wide = numpy("ascontiguousarray")(convert(array, py::dtype::of<Index>()));
+    const auto* first = static_cast<const Index*>(wide.data());
+    return std::vector<Index>(first, first + wide.size());
+}
+
 std::vector<Index> copy_lengths(py::handle object, const Shape& shape, Index largest) {
     const py::array array = any_array(object, "lengths");
     const char kind = array.dtype().kind();
@@ -221,8 +227,7 @@ std::vector<Index> copy_lengths(py::handle object, const Shape& shape, Index lar
     if (shape_of(array) != shape)
         throw ShapeError("lengths: expected one for every sequence, " + text(shape) + ", got " +
                          text(shape_of(array)));
-    const auto wide = Indices::ensure(array);
-    const std::vector<Index> lengths(wide.data(), wide.data() + wide.size());
+    const std::vector<Index> lengths = copy_integers(array);
     // Beyond 63 bits, unsigned ones have become negative.
     const auto wrong =
         std::find_if(lengths.begin(), lengths.end(), [&](Index n) { return n < 0 || n > largest; });

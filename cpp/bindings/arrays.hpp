@@ -130,6 +130,9 @@ template <class Real>
 std::vector<Real> copy_reals(py::handle object, const char* argument, const Shape& shape,
                              bool broadcast = false);
 
+// An array of integers, row by row.
+std::vector<Index> copy_integers(const py::array& array);
+
 // Integers of exactly this shape, each 0 ... largest.
 std::vector<Index> copy_lengths(py::handle object, const Shape& shape, Index largest);
 

@@ -54,8 +54,12 @@ CheckedExamples<Real>::CheckedExamples(const SharedNetwork<Real>& network, py::h
         take_classes(y);
     else
         take_targets(y);
-    const auto first = [](Index, Index, Index) { return Found(Wrong{}); };
-    counts_ = polled(1, [&](Pause& p) { return find_counted(p, 1, first); }).has_value();
+    Polled polled(given_.work(1));
+    const double sum = total_weight(examples_, polled.pause());
+    polled.finish();
+    if (!std::isfinite(sum))
+        throw ArgumentError("weights: expected a finite sum, got " + number(sum));
+    counts_ = sum > 0;
 }
 
 template <class Real>
@@ -123,8 +127,7 @@ void CheckedExamples<Real>::take_classes(py::handle y) {
     if (shape_of(array) != counted_)
         throw ShapeError("y: expected classes of shape " + text(counted_) + ", got " +
                          text(shape_of(array)));
-    const auto wide = Indices::ensure(array);
-    classes_.assign(wide.data(), wide.data() + wide.size());
+    classes_ = copy_integers(array);
     examples_.classes = classes_.data();
     const auto wrong = polled(1, [&](Pause& p) { return wrong_class(p); });
     if (!wrong) return;
@@ -152,6 +155,8 @@ auto CheckedExamples<Real>::wrong_x(Pause& pause) const -> Found {
     for (Index b = 0; b < given_.sequences(); ++b) {
         const Rows<const Real> rows = examples_.x.sequence(b);
         const Index length = examples_.length(b);
+        pause.worked(kNumberWork);
+        if (pause.stopped()) return {};
         for (Index t = 0; t < length && !pause.stopped(); ++t) {
             pause.worked(size);
             const Real* row = rows.row(t);
@@ -181,6 +186,8 @@ auto CheckedExamples<Real>::find_counted(Pause& pause, Index size, Each each) co
     const bool all = examples_.outputs == Outputs::all;
     for (Index b = 0; b < given_.sequences(); ++b) {
         const Index length = examples_.length(b);
+        pause.worked(kNumberWork);
+        if (pause.stopped()) return {};
         for (Index t = all ? 0 : std::max<Index>(0, length - 1); t < length; ++t) {
             pause.worked(size);
             if (pause.stopped()) return {};

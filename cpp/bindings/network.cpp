@@ -86,8 +86,6 @@ Architecture architecture_of(const Tensors& tensors, const py::sequence& directi
     return a;
 }
 
-constexpr Index kNumberWork = 8;  // to copy or pack a number, in multiply-adds
-
 // Copies the tensors that were passed into the arena: `all`, or those that are there.
 template <class Real>
 void fill(Parameters<Real>& parameters, const Tensors& tensors, bool all) {

@@ -34,6 +34,15 @@ struct AnyTrainer {
             trainer);
     }
 
+    // Of reading or writing all numbers, in multiply-adds.
+    Index work() const {
+        constexpr Index kMostArenas = 4;
+        Index numbers = 0;
+        for (const Tensor& tensor : tensors_of(architecture, sizeof(double)))
+            numbers += tensor.size();
+        return work_of(numbers, kNumberWork * kMostArenas);
+    }
+
     // The examples, which must be those of a network like the trainer's.
     template <class Real>
     const CheckedExamples<Real>& checked(const Trainer<Real>&, const AnyExamples& examples) const {
@@ -106,8 +115,12 @@ double loss_of(Trainer<Real>& trainer, const CheckedExamples<Real>& examples, In
 }
 
 template <class Real>
-AnyNetwork trained_network(const Trainer<Real>& trainer) {
-    return {std::make_shared<const Network<Real>>(trainer.parameters(), trainer.isa())};
+AnyNetwork trained_network(const Trainer<Real>& trainer, Index work) {
+    Polled polled(work);
+    auto network = std::make_shared<const Network<Real>>(trainer.parameters(polled.pause()),
+                                                         trainer.isa(), polled.pause());
+    polled.finish();
+    return {network};
 }
 
 std::string arena_name(std::size_t i) {
@@ -115,8 +128,16 @@ std::string arena_name(std::size_t i) {
 }
 
 template <class Real>
-py::dict state_of(const Trainer<Real>& trainer) {
-    const auto state = trainer.state();
+typename Trainer<Real>::State copy_state(const Trainer<Real>& trainer, Index work) {
+    Polled polled(work);
+    auto state = trainer.state(polled.pause());
+    polled.finish();
+    return state;
+}
+
+template <class Real>
+py::dict state_of(const Trainer<Real>& trainer, Index work) {
+    const auto state = copy_state(trainer, work);
     py::dict arrays;
     for (std::size_t i = 0; i < state.arenas.size(); ++i)
         arrays[py::str(arena_name(i))] =
@@ -128,8 +149,8 @@ py::dict state_of(const Trainer<Real>& trainer) {
 }
 
 template <class Real>
-void restore(Trainer<Real>& trainer, const py::dict& arrays, Index updates) {
-    auto state = trainer.state();
+void restore(Trainer<Real>& trainer, const py::dict& arrays, Index updates, Index work) {
+    auto state = copy_state(trainer, work);
     for (std::size_t i = 0; i < state.arenas.size(); ++i) {
         const std::string name = arena_name(i);
         if (!arrays.contains(name)) throw ArgumentError(name + ": expected an array, got none");
@@ -143,7 +164,9 @@ void restore(Trainer<Real>& trainer, const py::dict& arrays, Index updates) {
         state.carried = copy_reals<Real>(carried, "carried", {carried.size()});
     }
     state.updates = updates;
-    trainer.restore(state);
+    Polled polled(work);
+    trainer.restore(state, polled.pause());
+    polled.finish();
 }
 
 void set(OptimizerSettings& o, const std::string& name, double value) {
@@ -236,7 +259,7 @@ void bind_trainer(py::module_& m) {
         .def(
             "network",
             [](const AnyTrainer& any) {
-                return any.taken([](const auto& trainer) { return trained_network(trainer); });
+                return any.taken([&](const auto& t) { return trained_network(t, any.work()); });
             },
             "Return a network of the weights as they are.")
         .def_property_readonly("updates",
@@ -246,13 +269,13 @@ void bind_trainer(py::module_& m) {
         .def(
             "state",
             [](const AnyTrainer& any) {
-                return any.taken([](const auto& trainer) { return state_of(trainer); });
+                return any.taken([&](const auto& t) { return state_of(t, any.work()); });
             },
             "Return copies of all that the next update depends on.")
         .def(
             "restore",
             [](const AnyTrainer& any, const py::dict& state, Index updates) {
-                any.taken([&](auto& trainer) { restore(trainer, state, updates); });
+                any.taken([&](auto& t) { restore(t, state, updates, any.work()); });
             },
             py::arg("state"), py::arg("updates"), "Go back to a state, after so many updates.");
     forbid_construction(type);

@@ -140,7 +140,8 @@ void Backpropagation<Real>::run_leaf(const BatchTask<Real>& task, Worker& worker
     const BatchTask<Real> part = task.part(first, count, model_.architecture.state_size());
     Real* gradients = nullptr;
     if (task.with_gradients) {
-        tree.sum.assign(static_cast<std::size_t>(model_.layout.size()), Real(0));
+        tree.sum.resize(static_cast<std::size_t>(model_.layout.size()));
+        std::fill(tree.sum.begin(), tree.sum.end(), Real(0));  // assign() makes no memset of it
         gradients = tree.sum.data();
     }
     tree.loss = worker.leaf.run(part, transposes_, gradients, poll);

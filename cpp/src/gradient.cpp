@@ -36,7 +36,8 @@ Gradients<Real> gradients_of(const Network<Real>& network, BatchTask<Real> task,
     Backpropagation<Real> backpropagation(Model<Real>(network), with_x);
     Team team = backpropagation.team(threads, task);
     result.loss = backpropagation.run(task, team, pause);
-    if (!pause.stopped()) network.layout().unpack(backpropagation.gradients(), result.parameters);
+    if (!pause.stopped())
+        network.layout().unpack(backpropagation.gradients(), result.parameters, pause);
     return result;
 }
 

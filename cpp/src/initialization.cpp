@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -147,21 +148,31 @@ Matrix reservoir(Index n, const EchoState& settings, Philox& random, Pause& paus
 // Parameters in the making.
 template <class Real>
 struct Start {
+    Start(Parameters<Real>& of, unsigned long long seed, Pause& asked)
+        : parameters(of), random(seed), pause(asked) {
+        for (const Tensor& tensor : of.tensors()) tensors.emplace(tensor.name, &tensor);
+    }
+
     Parameters<Real>& parameters;
     Philox random;
     Pause& pause;
+    std::unordered_map<std::string, const Tensor*> tensors;  // by name: there may be thousands
 
     const Architecture& architecture() const { return parameters.architecture(); }
 
     // Sets the tensor `name`, if there is one, number by number.
     template <class Draw>
     void fill(const std::string& name, Draw draw, Index work = kUniformWork) {
-        for (const Tensor& tensor : parameters.tensors())
-            if (tensor.name == name)
-                for (Index i = 0; i < tensor.size() && !pause.stopped(); ++i) {
-                    parameters.data()[tensor.offset + i] = static_cast<Real>(draw());
-                    pause.worked(work);
-                }
+        constexpr Index kAtOnce = 256;
+        const auto found = tensors.find(name);
+        if (found == tensors.end()) return;
+        Real* const values = parameters.data() + found->second->offset;
+        const Index size = found->second->size();
+        for (Index i = 0; i < size && !pause.stopped();) {
+            const Index some = std::min(kAtOnce, size - i);
+            for (const Index last = i + some; i < last; ++i) values[i] = static_cast<Real>(draw());
+            pause.worked(some * work);
+        }
     }
     void fill_within(const std::string& name, double limit) {
         fill(name, [&] { return random.symmetric() * limit; });
@@ -285,7 +296,7 @@ void initialize(Parameters<Real>& parameters, const Initialization& initializati
     std::visit(
         [&](const auto& settings) {
             check(settings);
-            Start<Real> to{parameters, Philox(seed), pause};
+            Start<Real> to(parameters, seed, pause);
             start(to, settings);
         },
         initialization);

@@ -308,27 +308,27 @@ double Trainer<Real>::loss(const Examples<Real>& examples, Index threads, Pause&
 }
 
 template <class Real>
-Parameters<Real> Trainer<Real>::parameters() const {
+Parameters<Real> Trainer<Real>::parameters(Pause& pause) const {
     Parameters<Real> parameters = start_;
-    layout_.unpack(weights_.data(), parameters);
+    layout_.unpack(weights_.data(), parameters, pause);
     return parameters;
 }
 
 template <class Real>
-typename Trainer<Real>::State Trainer<Real>::state() const {
-    State state{{parameters()}, carried_, optimizer_.updates()};
+typename Trainer<Real>::State Trainer<Real>::state(Pause& pause) const {
+    State state{{parameters(pause)}, carried_, optimizer_.updates()};
     for (const AlignedVector<Real>& moment : optimizer_.moments()) {
         AlignedVector<Real> arena = layout_.zeros();
         std::copy(moment.begin(), moment.end(), arena.begin());
         Parameters<Real> unpacked(start_.architecture());
-        layout_.unpack(arena.data(), unpacked);
+        layout_.unpack(arena.data(), unpacked, pause);
         state.arenas.push_back(std::move(unpacked));
     }
     return state;
 }
 
 template <class Real>
-void Trainer<Real>::restore(const State& state) {
+void Trainer<Real>::restore(const State& state, Pause& pause) {
     const auto count = static_cast<Index>(optimizer_.moments().size());
     check_equal("arenas", 1 + count, static_cast<Index>(state.arenas.size()));
     for (const Parameters<Real>& arena : state.arenas)
@@ -339,7 +339,6 @@ void Trainer<Real>::restore(const State& state) {
     if (state.updates < 0 || state.updates > Optimizer<Real>::kMostUpdates)
         refuse("updates", "0 to 2^53", std::to_string(state.updates));
 
-    Pause pause;
     std::vector<AlignedVector<Real>> arenas;
     for (const Parameters<Real>& arena : state.arenas) {
         arenas.push_back(layout_.zeros());
@@ -349,6 +348,7 @@ void Trainer<Real>::restore(const State& state) {
                                              std::make_move_iterator(arenas.end()));
     for (AlignedVector<Real>& moment : moments) moment.resize(static_cast<std::size_t>(trained_));
     std::vector<Real> states = state.carried;
+    if (pause.stopped()) return;
     // Nothing is thrown from here on.
     std::copy(arenas[0].begin(), arenas[0].end(), weights_.begin());
     optimizer_.restore(std::move(moments), state.updates);

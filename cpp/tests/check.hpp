@@ -18,6 +18,12 @@ inline void check(bool ok, const std::string& claim) {
     ++failures;
 }
 
+// A pause that nobody asks.
+inline elman::Pause& never() {
+    static elman::Pause pause;
+    return pause;
+}
+
 template <class Real>
 std::string dtype() {
     return sizeof(Real) == 4 ? "float32" : "float64";
@@ -50,8 +56,7 @@ template <class Real>
 std::shared_ptr<const elman::Network<Real>> random_network(const elman::Architecture& shape,
                                                            elman::Isa isa) {
     elman::Parameters<Real> parameters(shape);
-    elman::Pause pause;
-    initialize(parameters, elman::Uniform{}, 1990, pause);
+    initialize(parameters, elman::Uniform{}, 1990, never());
     for (const char* name :
          {"initial_state", "input_shift", "input_scale", "output_shift", "output_scale"})
         fill(parameters, name, [](elman::Index, elman::Index) { return 0.5; });

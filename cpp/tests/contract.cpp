@@ -150,7 +150,7 @@ std::vector<Real> trained(const Architecture& a, Isa isa, Index sequences, Metho
     task.updates = static_cast<Index>(rates.size());
     task.truncation = {2, 1};
     trainer.train(task, pause);
-    append(trainer.parameters());
+    append(trainer.parameters(pause));
     return all;
 }
 

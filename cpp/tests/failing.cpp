@@ -209,7 +209,7 @@ std::vector<Numbers> numbers_after_updates(const Batch& batch) {
         elman::Trainer<float> trainer(*batch.network, settings());
         trainer.train(task, pause);
         after.emplace_back();
-        append(trainer.parameters(), after.back());
+        append(trainer.parameters(never()), after.back());
     }
     return after;
 }
@@ -219,7 +219,7 @@ void test_trainer(const Batch& batch) {
         elman::Pause pause;
         elman::Trainer<float> trainer(*batch.network, settings());
         trainer.train(batch.task(), pause);
-        append(trainer.parameters(), results);
+        append(trainer.parameters(never()), results);
     });
     test("Trainer::loss", [&](Numbers& results) {
         elman::Pause pause;
@@ -240,10 +240,10 @@ void test_trainer(const Batch& batch) {
         const bool failed = memory::has_failed();
         memory::fail_at(0);
         Numbers now;
-        append(trainer.parameters(), now);
+        append(trainer.parameters(never()), now);
         check(now == after[static_cast<std::size_t>(trainer.updates())],
               "a trainer stays after its last whole update");
-        const auto state = trainer.state();
+        const auto state = trainer.state(never());
         check(state.carried.empty() || static_cast<Index>(state.carried.size()) ==
                                            Batch::sequences * batch.network->state_size(),
               "carried states are those of all sequences or of none");
@@ -255,21 +255,21 @@ void test_restore(const Batch& batch) {
     elman::Pause pause;
     elman::Trainer<float> trained(*batch.network, settings());
     trained.train(batch.task(), pause);
-    const auto state = trained.state();
+    const auto state = trained.state(never());
     for (long n = 1;; ++n) {
         elman::Trainer<float> trainer(*batch.network, settings());
         bool thrown = false;
         memory::fail_at(n);
         try {
-            trainer.restore(state);
+            trainer.restore(state, never());
         } catch (const std::bad_alloc&) {
             thrown = true;
         }
         const bool failed = memory::has_failed();
         memory::fail_at(0);
         Numbers now, expected;
-        append(trainer.parameters(), now);
-        append(thrown ? batch.network->parameters() : trained.parameters(), expected);
+        append(trainer.parameters(never()), now);
+        append(thrown ? batch.network->parameters() : trained.parameters(never()), expected);
         check(now == expected && trainer.updates() == (thrown ? 0 : trained.updates()),
               "a state is restored or nothing is changed");
         if (!failed) break;

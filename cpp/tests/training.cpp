@@ -190,7 +190,7 @@ void test_the_largest_numbers_do_not_overflow() {
         elman::Trainer<Real> trainer(*net, {});
         check(trainer.train(data.task(batch_size, truncation), pause).losses.size() == 1,
               "one update");
-        return trainer.parameters();
+        return trainer.parameters(never());
     };
     const auto expected = trained(3, {});
     check(same(trained(kLargest, {}), expected), "the largest batch_size");
@@ -249,9 +249,9 @@ void test_a_state_of_another_size_changes_nothing() {
     larger.carry = true;
     check_refused("carried states", [&] { trainer.train(larger, pause); });
 
-    const auto before = trainer.state();
+    const auto before = trainer.state(never());
     const auto unchanged = [&](const std::string& what) {
-        const auto after = trainer.state();
+        const auto after = trainer.state(never());
         bool equal = after.carried == before.carried && after.updates == before.updates;
         for (std::size_t i = 0; i < before.arenas.size(); ++i)
             equal = equal && same(after.arenas[i], before.arenas[i]);
@@ -263,11 +263,11 @@ void test_a_state_of_another_size_changes_nothing() {
         if (i == 1) wrong.updates = -1;
         if (i == 2) wrong.arenas.pop_back();
         if (i == 3) wrong.updates = kLargest;
-        check_refused("a state", [&] { trainer.restore(wrong); });
+        check_refused("a state", [&] { trainer.restore(wrong, never()); });
         unchanged("a state that is refused");
     }
     trainer.train(task, pause);
-    trainer.restore(before);
+    trainer.restore(before, never());
     unchanged("going back");
 }
 
@@ -289,13 +289,14 @@ void test_training_stops_within_a_leaf() {
     const elman::Losses whole = trainer.train(data.task(16, {}), patient);
     const Index work = 3 * 16 * 2000 * net->multiply_adds();
     check(patient.looks() >= work / Pause::kWork / 4, "an update is polled all the time");
-    const auto before = trainer.parameters();
+    const auto before = trainer.parameters(never());
 
     Pause stopping([] { return false; });
     std::this_thread::sleep_for(2 * Pause::kInterval);
     const elman::Losses done = trainer.train(data.task(16, {}), stopping);
-    check(done.losses.empty() && same(trainer.parameters(), before) && trainer.updates() == 1,
-          "an update that is stopped is not made");
+    check(
+        done.losses.empty() && same(trainer.parameters(never()), before) && trainer.updates() == 1,
+        "an update that is stopped is not made");
     check(stopping.looks() < patient.looks() / 4, "it is left in the middle");
 
     // After some updates: those that were made are told and no other.

@@ -61,9 +61,9 @@ class Layout {
     AlignedVector<Real> zeros() const {
         return AlignedVector<Real>(static_cast<std::size_t>(size_));
     }
-    // Returns early if the pause is stopped.
+    // Return early if the pause is stopped. Scaling stays as it is.
     void pack(const Parameters<Real>& parameters, Real* arena, Pause& pause) const;
-    void unpack(const Real* arena, Parameters<Real>& parameters) const;  // scaling stays as it is
+    void unpack(const Real* arena, Parameters<Real>& parameters, Pause& pause) const;
 
     // The matrices of an arena in this order.
     PackedMatrix<Real> W_xh(const Half& half, const Real* arena) const;

@@ -67,7 +67,8 @@ class Trainer {
     // Not specified if the pause was stopped.
     double loss(const Examples<Real>& examples, Index threads, Pause& pause);
 
-    Parameters<Real> parameters() const;
+    // To be thrown away if the pause was stopped.
+    Parameters<Real> parameters(Pause& pause) const;
     Isa isa() const { return isa_; }
     Index updates() const { return optimizer_.updates(); }
     Busy& busy() const { return busy_; }  // for those who share a trainer between threads
@@ -78,9 +79,11 @@ class Trainer {
         std::vector<Real> carried;             // (B, S), empty if nothing was
         Index updates;
     };
-    State state() const;
-    // Throws std::invalid_argument for a state of other sizes. Changes nothing if it throws.
-    void restore(const State& state);
+    // To be thrown away if the pause was stopped.
+    State state(Pause& pause) const;
+    // Throws std::invalid_argument for a state of other sizes. Changes nothing if it throws, or if
+    // the pause is stopped.
+    void restore(const State& state, Pause& pause);
 
   private:
     struct Progress;

@@ -564,8 +564,8 @@ struct Ends {
     }
 };
 
-// e = e f'(v), faded, of y = f(v). Where f is clipped the derivative is 0, and so it is where a
-// function that is not plain has become infinite; where y is NaN so is the error.
+// e = e f'(v), faded, of y = f(v). Where f is clipped the derivative is 0; where y is NaN so is the
+// error.
 template <class Real>
 static void differentiate_columns(const Activation& f, Columns<const Real> y, Columns<Real> e,
                                   Index rows, Index count) {
@@ -584,12 +584,13 @@ static void differentiate_columns(const Activation& f, Columns<const Real> y, Co
     const P infinity = broadcast<Real>(Constants<Real>::infinity);
     const Ends<Real> ends(f);
     const P lower = broadcast<Real>(ends.lower), upper = broadcast<Real>(ends.upper);
+    const bool clipped = f.clip <= DBL_MAX;
     with_derivative<Real>(f, [&](auto derivative) ELMAN_INLINED {
         over_columns([&](P error, P value) ELMAN_INLINED {
-            const P above = select(less(negative<Real>(infinity), value), zero, value);
-            const P outside = select(less(value, infinity), zero, above);  // NaN where value is
-            const P inside = select(less(value, upper), derivative(error, value), outside);
-            return select(less(lower, value), inside, outside);
+            P d = derivative(error, value);
+            if (clipped) d = select(less(lower, value), select(less(value, upper), d, zero), zero);
+            const P not_above = select(less(negative<Real>(infinity), value), d, value);
+            return select(less(value, infinity), d, not_above);  // NaN where value is
         });
     });
 }

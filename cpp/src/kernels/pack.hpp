@@ -94,8 +94,9 @@ static void pack(const Real* W, Index rows, Index cols, Index first, Index last,
 }
 
 template <class Real>
-static void unpack(const PackedMatrix<Real>& W, Real* values) {
+static void unpack(const PackedMatrix<Real>& W, Index first, Index last, Real* values) {
     Panels<Real>(W.rows).for_each([&](Index row, int V) {
+        if (row < first || row >= last) return;
         const Index pitch = V * kLanes<Real>;
         const Real* panel = W.panels + row * W.cols;
         for (Index r = row; r < smaller(row + pitch, W.rows); ++r)

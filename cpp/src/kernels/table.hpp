@@ -39,8 +39,8 @@ struct Kernels {
     void (*pack)(const Real* W, Index rows, Index cols, Index first, Index last,
                  Real* panels) = nullptr;
 
-    // The inverse of pack: `values` is (rows, cols), row by row.
-    void (*unpack)(const PackedMatrix<Real>& W, Real* values) = nullptr;
+    // The inverse of pack: `values` is (rows, cols), row by row. The same panels.
+    void (*unpack)(const PackedMatrix<Real>& W, Index first, Index last, Real* values) = nullptr;
 
     // What pack() makes of the transpose of W.
     void (*transpose)(const PackedMatrix<Real>& W, Real* panels) = nullptr;
