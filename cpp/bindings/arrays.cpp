@@ -227,7 +227,7 @@ std::vector<Index> copy_lengths(py::handle object, const Shape& shape, Index lar
     if (shape_of(array) != shape)
         throw ShapeError("lengths: expected one for every sequence, " + text(shape) + ", got " +
                          text(shape_of(array)));
-    const std::vector<Index> lengths = copy_integers(array);
+    std::vector<Index> lengths = copy_integers(array);
     // Beyond 63 bits, unsigned ones have become negative.
     const auto wrong =
         std::find_if(lengths.begin(), lengths.end(), [&](Index n) { return n < 0 || n > largest; });

@@ -1,5 +1,7 @@
 #include "errors.hpp"
 
+#include <utility>
+
 #include "elman/isa.hpp"
 
 namespace elman::python {
@@ -13,7 +15,7 @@ void raise(const char* type, const char* message) {
 // beyond memory.
 void translate(std::exception_ptr in_flight) {
     try {
-        if (in_flight) std::rethrow_exception(in_flight);
+        if (in_flight) std::rethrow_exception(std::move(in_flight));
     } catch (const Error& error) {
         raise(error.type, error.what());
     } catch (const IsaError& error) {

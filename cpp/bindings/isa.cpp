@@ -16,6 +16,7 @@ namespace {
 
 std::vector<std::string> names(const std::vector<Isa>& isas) {
     std::vector<std::string> list;
+    list.reserve(isas.size());
     for (Isa isa : isas) list.emplace_back(name(isa));
     return list;
 }

@@ -71,7 +71,7 @@ py::tuple time_steps(const SharedNetwork<Real>& network, py::handle x, Index cou
 }  // namespace
 
 // Single steps are timed here, one by one: a pair of Python's clock calls costs as much as a step.
-void bind_measure(py::module_& m) {
+void bind_measure(py::module_& m) {  // NOLINT(readability-function-size): a list
     m.def(
         "activate",
         [](py::handle activation, const py::array& values) {

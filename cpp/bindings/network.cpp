@@ -282,7 +282,7 @@ void forbid_construction(py::handle type) {
     reinterpret_cast<PyTypeObject*>(type.ptr())->tp_new = &refuse_construction;
 }
 
-void bind_network(py::module_& m) {
+void bind_network(py::module_& m) {  // NOLINT(readability-function-size): a list
     py::class_<AnyNetwork> network(m, "Network", py::is_final(), plain_metaclass(),
                                    "The core of an elman.Network: constant and packed.");
     network

@@ -241,7 +241,7 @@ auto with_stream(AnyStream& any, Action action) {
 
 }  // namespace
 
-void bind_stream(py::module_& m) {
+void bind_stream(py::module_& m) {  // NOLINT(readability-function-size): a list
     py::class_<AnyStream> stream(m, "Stream", py::is_final(), plain_metaclass(),
                                  R"(One sequence in real time.
 

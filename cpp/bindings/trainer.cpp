@@ -214,7 +214,7 @@ py::array permutation(Index count, unsigned long long seed, unsigned long long e
 
 }  // namespace
 
-void bind_trainer(py::module_& m) {
+void bind_trainer(py::module_& m) {  // NOLINT(readability-function-size): a list
     py::class_<AnyTrainer> type(m, "Trainer", py::is_final(), plain_metaclass(),
                                 "Weights in training, and an optimizer's moments.");
     type.def(
