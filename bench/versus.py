@@ -1,4 +1,4 @@
-"""Two builds of elman against each other: the same cases in turns, ratios with their quartiles.
+"""Compare two builds of elman: the same cases in turns, ratios with their quartiles.
 
     python bench/versus.py OLD/bin/python NEW/bin/python
     python bench/versus.py OLD NEW --cases 'step*,update/*' --isa avx2 --rounds 60 --json FILE

@@ -253,6 +253,33 @@ def test_a_forked_child_computes_after_threads_were_used_and_so_does_its_parent(
     assert done.stdout.split() == ["0", "True"]
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_that_is_forked_during_a_call_finds_the_stream_busy_and_makes_a_new_one():
+    done = python("""
+        import os, threading, elman, numpy as np
+        net = elman.Network(input_size=8, hidden_size=256, output_size=4, seed=0)
+        stream, x = net.stream(), np.broadcast_to(np.float32(1), (300_000, 8))
+        thread = threading.Thread(target=stream.run, args=(x,))
+        thread.start()
+        def busy():
+            try:
+                stream.state
+            except elman.BusyError:
+                return True
+            return False
+        while not busy():
+            pass
+        child = os.fork()
+        if child == 0:
+            right = busy() and (net.stream().run(x[:9]) == net(x[:9])).all()
+            os._exit(0 if right else 1)
+        thread.join()
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), busy())
+    """)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["0", "False"]
+
+
 def test_a_pool_of_spawned_processes_runs_a_pickled_network(net, rng, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", FOLDER + os.pathsep + os.environ.get("PYTHONPATH", ""))
     x = rng.standard_normal((4, 30, 3)).astype(np.float32)
