@@ -7,10 +7,10 @@
 namespace elman {
 namespace {
 
-// Columns x steps at a time: enough for a product to read its weights seldom, and for a batch to take
-// several steps of each sequence from memory at a time (with 8 steps 55 % of the multiply-add peak at
-// H = 64 and 84 at 256, with 1 step 53 and 82), few enough for the second level of cache, and for a
-// stream to be small.
+// Columns x steps at a time: enough for a product to read its weights seldom, and for a batch to
+// take several steps of each sequence from memory at a time (with 8 steps 55 % of the multiply-add
+// peak at H = 64 and 84 at 256, with 1 step 53 and 82), few enough for the second level of cache,
+// and for a stream to be small.
 constexpr Index kMostColumns = 64;
 constexpr Index kSteps = 8;
 constexpr Index kBytes = 512 * 1024;

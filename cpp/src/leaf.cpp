@@ -31,9 +31,10 @@ void resize(AlignedVector<Real>& numbers, Index count) {
     numbers.resize(static_cast<std::size_t>(count));
 }
 
+// Columns of one stride, padding included.
 template <class Real>
 void copy(Columns<const Real> from, Columns<Real> to, Index count) {
-    for (Index n = 0; n < count; ++n) std::copy_n(from.column(n), to.stride, to.column(n));
+    std::copy_n(from.data, count * to.stride, to.data);
 }
 
 }  // namespace

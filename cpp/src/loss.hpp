@@ -31,7 +31,8 @@ double add_squares(const Real* y, Target target, Index size, Real factor, Real* 
         for (Index k = 0; k < kSums; ++k) sum[k] += square(difference[k]);
         for (Index k = 0; k < kSums; ++k) error[i + k] = factor * difference[k];
     }
-    for (Index k = 0; i + k < size; ++k) {
+    for (Index k = 0; k < kSums - 1; ++k) {
+        if (i + k >= size) continue;
         const Real difference = y[i + k] - target(i + k);
         sum[k] += square(difference);
         error[i + k] = factor * difference;

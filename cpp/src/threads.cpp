@@ -18,9 +18,9 @@
 namespace elman {
 namespace {
 
-// A thread is started and ended in 20 to 40 us, in which one does 0.2 to 2 million multiply-adds. Four
-// times that, since small steps share badly: with 2^21, updates of 64 units took 1.4 to 1.8 times as
-// long on two threads of a Zen 5.
+// A thread is started and ended in 20 to 40 us, in which one does 0.2 to 2 million multiply-adds.
+// Four times that, since small steps share badly: with 2^21, updates of 64 units took 1.4 to 1.8
+// times as long on two threads of a Zen 5.
 constexpr Index kWorkOfEach = Index(1) << 23;
 
 std::atomic<Index>& most() {

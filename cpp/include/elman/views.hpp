@@ -29,10 +29,11 @@ struct SequencesView {
     Index stride = 0;
 
     Rows<Real> sequence(Index b) const {
+        if (shape.empty()) return {data, step_stride, stride};
         Real* first = data;
-        for (std::size_t axis = shape.size(); axis-- > 0; b /= shape[axis])
+        for (std::size_t axis = shape.size(); --axis > 0; b /= shape[axis])
             first += b % shape[axis] * strides[axis];
-        return {first, step_stride, stride};
+        return {first + b * strides[0], step_stride, stride};
     }
 };
 
