@@ -99,7 +99,12 @@ void fill(Parameters<Real>& parameters, const Tensors& tensors, bool all) {
         const Index count = tensor.vector ? 1 : tensor.rows, each = tensor.size() / count;
         Real* to = parameters.data() + tensor.offset;
         for (Index r = 0; r < count && !polled.pause().stopped(); ++r) {
-            for (Index k = 0; k < each; ++k) *to++ = rows.row(r)[k * rows.stride];
+            const Real* row = rows.row(r);
+            if (rows.stride == 1)
+                std::copy_n(row, each, to);
+            else
+                for (Index k = 0; k < each; ++k) to[k] = row[k * rows.stride];
+            to += each;
             polled.pause().worked(each * kNumberWork);
         }
         polled.finish();
