@@ -457,6 +457,7 @@ void Leaf<Real>::add_gradients(std::size_t l, const Segment& segment) {
     const Half& half = halves()[l];
     const Index columns = segment.columns(), steps = segment.steps();
     const Slots<const Real> d = errors(layers_[l], segment);
+    // Slot t of the states is the state before step t, whose error is in slot t of d.
     kernels.correlate(gradients_ + half.W_hh, half.hidden_size, half.hidden_size, d,
                       states(layers_[l], segment), columns, steps);
     if (half.has_bias)

@@ -187,7 +187,8 @@ struct Constants<double> {
     static constexpr double tiny_state = 0x1p-900;
 };
 
-// power = 2^(n + Lift), without error, and r: kTimes v = n ln 2 + r with |r| <= ln 2 / 2.
+// What reduce gives: power = 2^(n + Lift), without error, and r, kTimes v = n ln 2 + r, |r| <= ln 2
+// / 2.
 template <class Real>
 struct Reduced {
     Packet<Real> power, r;
@@ -207,7 +208,7 @@ ELMAN_INLINE Reduced<Real> reduce(Packet<Real> v) {
     return {power, fma(n, broadcast<Real>(-K::ln2_low), r)};
 }
 
-// For 2v, but r / 2, in fewer operations.
+// 2v = n ln 2 + r: power = 2^n, and in place of r its half, in fewer operations.
 template <class Real>
 ELMAN_INLINE Reduced<Real> reduce_twice(Packet<Real> v) {
     using K = Constants<Real>;
@@ -249,6 +250,7 @@ ELMAN_INLINE Packet<Real> sigmoid(Packet<Real> v) {
     const auto y = reduce<-1, -K::lift, Real>(v);
     const Packet<Real> sum = add(y.power, unit);
     const Packet<Real> lost = sub(unit, sub(sum, y.power));  // in that sum; mostly 0
+    // The denominator is 2^-lift (1 + e^-v) = (power + unit) + power (e^r - 1).
     const Packet<Real> middle = div(unit, add(sum, scaled_expm1(y, lost)));
 
     constexpr Real lowest = K::exp_zero, highest = 2 * K::tanh_one;
@@ -262,8 +264,8 @@ ELMAN_INLINE Packet<Real> sigmoid_backward(Packet<Real> e, Packet<Real> y) {  //
     return mul(e, fma(negative<Real>(y), y, y));
 }
 
-// Small: the polynomial. Large: 1 - 2 / (e^2|v| + 1); the error of r hardly matters there. With the
-// half of r, since r / 2 = |v| - n ln 2 / 2; scaling by powers of two changes no bit.
+// Small: the polynomial. Large: 1 - 2 / (e^(2|v|) + 1); the error of r hardly matters there. With
+// the half of r, since r / 2 = |v| - n ln 2 / 2; scaling by powers of two changes no bit.
 template <class Real>
 ELMAN_INLINE Packet<Real> tanh(Packet<Real> v) {
     using K = Constants<Real>;
@@ -277,6 +279,7 @@ ELMAN_INLINE Packet<Real> tanh(Packet<Real> v) {
 
     // tanh is 1 long before the largest power there is; NaN stays.
     const auto y = reduce_twice<Real>(lesser(broadcast<Real>(2 * K::tanh_one), size));
+    // 2 (e^r - 1) / r, y.r being r / 2: so the sum is 2^n (e^r - 1) + 2^n + 1 = e^(2|v|) + 1.
     const Packet<Real> ratio = polynomial<K::expm1_terms, Real>(y.r, K::doubled_expm1.c);
     const Packet<Real> sum = fma(mul(y.power, y.r), ratio, add(y.power, one));
     const Packet<Real> large = sub(one, div(broadcast<Real>(2), sum));
@@ -419,7 +422,7 @@ ELMAN_INLINE bool is_plain(const Activation& f) {
 }
 
 // Calls each(g) with the plain function g of one vector, faded or not; not at all if g changes
-// nothing. tanh and relu are tiny just where their argument is, which is known earlier.
+// nothing. tanh is tiny just where its argument is, relu there or +0 already: known earlier.
 template <class Real, class Each>
 ELMAN_INLINE void with_plain(Function f, bool faded, Each each) {
     using P = Packet<Real>;
@@ -565,7 +568,7 @@ struct Ends {
 };
 
 // e = e f'(v), faded, of y = f(v). Where f is clipped the derivative is 0; where y is NaN so is the
-// error.
+// error, but for an identity that is not clipped, which never reads y.
 template <class Real>
 static void differentiate_columns(const Activation& f, Columns<const Real> y, Columns<Real> e,
                                   Index rows, Index count) {

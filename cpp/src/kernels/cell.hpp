@@ -5,9 +5,9 @@
 //
 // for H units, I inputs and some sequences, a column each:
 //
-//     one sequence, H of one panel    both products of a step at once, the state in one function
-//     one sequence, one step          both products at once, panel by panel
-//     all others                      W_xh x_t + b_h of all steps first, then the recurrence
+//     one sequence, H of one panel    both products of a step and f in one function, all steps in
+//     one loop one sequence, one step          both products at once, panel by panel all others
+//     W_xh x_t + b_h of all steps first, then the recurrence
 #pragma once
 
 #include "product.hpp"
@@ -15,8 +15,10 @@
 namespace elman {
 namespace ELMAN_SET {
 
-// The update of the cell, in one function for each direction: a variant such as
-// h_t = (1 - a) h_(t-1) + a f(v_t) is a change of these two.
+// The update of the cell, in one function for each direction of time. (Leaf::through_time
+// differentiates the newest step, which has no later one, and Leaf::add_state_gradients takes
+// W_hh^T d_0: a cell whose state also flows on as it is, such as h_t = (1 - a) h_(t-1) + a f(v_t),
+// would be a change of these two and of what a Leaf carries.)
 
 // h = f(product(product(c, W_xh, x), W_hh, h_before)), faded: x (I,) of one sequence, or no W_xh,
 // whose cols is 0 then, since its product is in c already; h_before, c and h (H,) x count. V > 0:
@@ -42,16 +44,17 @@ ELMAN_INLINE void backward_step(const PackedMatrix<Real>& W, Columns<const Real>
                                 const Activation& f, bool last_first) {
     if constexpr (V > 0) {
         if (is_plain(f)) {  // in registers: H = 2 and 20: updates take 1.1 times as long without
-            Packet<Real> v[V], y[V];
-            add_products<Real, 1, V>({}, nullptr, W, d_next.data, d.data, 0, v);
-            load<Real>(h.data, y);
+            Packet<Real> error[V], state[V];
+            add_products<Real, 1, V>({}, nullptr, W, d_next.data, d.data, 0, error);
+            load<Real>(h.data, state);
             with_plain_derivative<Real>(f.function, [&](auto derivative) ELMAN_INLINED {
-                ELMAN_EACH (i, V) v[i] = derivative(v[i], y[i]);
+                ELMAN_EACH (i, V) error[i] = derivative(error[i], state[i]);
             });
-            ELMAN_EACH (i, V) v[i] = fade<Real>(v[i], v[i], fade_limit<Real>(true));
-            return store<Real>(d.data, v);
+            ELMAN_EACH (i, V) error[i] = fade<Real>(error[i], error[i], fade_limit<Real>(true));
+            return store<Real>(d.data, error);
         }
     }
+    // through memory: any f, any count
     multiply<Real>(W, d, d_next, d, count, kIdentity, false, last_first);
     differentiate<Real>(f, h, d, W.rows, count);
 }
@@ -69,7 +72,7 @@ ELMAN_APART void unfold_cell(const PackedMatrix<Real>& W_xh, const PackedMatrix<
 }
 
 // Otherwise u_t = W_xh x_t + b_h of all steps comes first, since it does not depend on the
-// recurrence: it is written to slot t of h, where h_t replaces it.
+// recurrence: it is written to the slot of h where the state of that step replaces it.
 template <class Real>
 ELMAN_APART void unfold_hoisted(const PackedMatrix<Real>& W_xh, const PackedMatrix<Real>& W_hh,
                                 const Real* b_h, Columns<const Real> x, const Slots<Real>& h,

@@ -1,7 +1,7 @@
 // pack.hpp - a matrix in panels: the layout that every product reads.
 //
-// The rows of a matrix are cut into panels of a few vectors. Of the panel that begins at row R and
-// holds P rows (its pitch)
+// The rows of a matrix are cut into panels of at most kPanel vectors, equal within one, the taller
+// ones first. Of the panel that begins at row R and holds P rows (its pitch)
 //
 //     W[r, k] lies at panel[k * P + (r - R)],
 //
@@ -60,7 +60,7 @@ class Panels {
             const int size = parts_.size(panel);
             const bool two = pairs && parts_.count - done > 1 &&
                              parts_.size(last_first ? panel - 1 : panel + 1) == size;
-            if (two && last_first) --panel;
+            if (two && last_first) --panel;  // a pair is named by its first row
             each(parts_.begin(panel) * kLanes<Real>, size, two);
             done += two ? 2 : 1;
         }

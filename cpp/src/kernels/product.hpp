@@ -29,12 +29,11 @@ inline constexpr int kMostSums = partial_sums((V - 1) * kLanes<Real> + 1, kManyC
 // each(Constant<S>) for S = 1, 2 or 4 partial sums, kMost at most.
 template <int kMost, class Each>
 ELMAN_INLINE void with_sums(int sums, Each each) {
-    if (kMost == 1 || sums == 1)
-        each(Constant<1>());
-    else if (kMost == 2 || sums == 2)
-        each(Constant<kMost == 1 ? 1 : 2>());
-    else
-        each(Constant<kMost>());
+    if constexpr (kMost > 2)
+        if (sums == 4) return each(Constant<4>());
+    if constexpr (kMost > 1)
+        if (sums == 2) return each(Constant<2>());
+    each(Constant<1>());
 }
 
 // Cuts `count` columns into groups: each(Constant<N>, how many) for N = Most, 8, 4, 2 and 1, as far
@@ -86,6 +85,7 @@ ELMAN_INLINE void add_terms(Index terms, Index every, W w, X x, Packet<Real> (&s
     for (; k + S <= terms; k += every) {
         ELMAN_EACH (s, S) add(s, k + s);
     }
+    // Fewer than S terms of the last round may be left; the next would begin after all terms.
     ELMAN_EACH (s, S - 1)
         if (k + s < terms) add(s, k + s);
 }
@@ -174,7 +174,7 @@ template <class Real>
 ELMAN_INLINE void one_column(const PackedMatrix<Real>& A, const Real* a,
                              const PackedMatrix<Real>& B, const Real* b, const Real* c, Real* y,
                              const Activation& f, bool faded, bool last_first) {
-    const bool pairs = partial_sums(B.rows, kManyCols) == 1;  // then A has one sum as well
+    const bool pairs = partial_sums(B.rows, kManyCols) == 1;  // A has as many rows: one sum as well
     Panels<Real>(B.rows).for_each_pair(
         pairs, last_first, [&](Index row, int size, bool two) ELMAN_INLINED {
             with_constant<1, kPanel>(size, [&](auto V) ELMAN_INLINED {
@@ -216,8 +216,9 @@ ELMAN_INLINE void some_sums(const Tile<Real>& tile, Index first, Packet<Real> (&
     ELMAN_EACH (i, N * V) total[i] = sum[0][i];
 }
 
-// y = product(c, W, x) for N columns, S sums at a time: half of them, since with all in one pass
-// weights and elements would be loaded more often (H = 64: 87 GFLOP/s, not 78).
+// y = product(c, W, x) for N columns, S sums at a time. tile.sums is S or 2 S: the only one or half
+// of them, since with all in one pass weights and elements would be loaded more often (H = 64: 87
+// GFLOP/s, not 78).
 template <class Real, int V, int N, int S>
 ELMAN_INLINE void multiply_tile(const Tile<Real>& tile) {
     Packet<Real> total[N * V];

@@ -6,7 +6,7 @@
 //
 //   product(c, W, x)[r]:  p_0 = c[r], p_1 ... p_(S-1) = +0
 //                         p_(k mod S) = fma(W[r, k], x[k], p_(k mod S))      for k = 0 ... K-1
-//                         (p_0 + p_1) + (p_2 + p_3), and so on as a binary tree
+//                         (p_0 + p_1) + (p_2 + p_3), or p_0 + p_1, or p_0
 //
 // with S = partial_sums(rows, cols) for every dtype and every instruction set.
 //
@@ -55,10 +55,10 @@ struct Kernels {
     //
     //     h_t = f(product(product(b_h, W_xh, x_t), W_hh, h_(t-1))), faded, for t = 1 ... steps,
     //
-    // W_xh being (H, I), W_hh (H, H) and b_h (H,). x (I,) holds steps x count columns, read element
-    // by element: that of step t and sequence n is column (t-1) count + n. h (H,) has steps + 1
-    // slots of padded columns: slot 0 holds the states before the first step, slot t is h_t. The
-    // slots follow each other: h.step is count * h.stride, or any other if steps is 1. A single
+    // W_xh being (H, I), W_hh (H, H) and b_h (H,), padded. x (I,) holds steps x count columns, read
+    // element by element: that of step t and sequence n is column (t-1) count + n. h (H,) has steps
+    // + 1 slots of padded columns: slot 0 holds the states before the first step, slot t is h_t.
+    // The slots follow each other: h.step is count * h.stride, or any other if steps is 1. A single
     // step whose h.step is negative reads the panels of the weights from the last to the first:
     // Block::step alternates, and finds in the cache what was read last. (h is a reference since
     // three numbers passed by value go through memory in two pieces, which the processor waits for:
@@ -88,13 +88,16 @@ struct Kernels {
     //
     //     d_t = f'(v_t) product(e_t, W, d_(t+1)), faded, for t = steps-1 ... 0,
     //
-    // W being the transpose of W_hh and slot `steps` given. h: slot t is h_t.
+    // W being the transpose of W_hh and slot `steps` given. Steps count from 0 here: slot t of h is
+    // the state that step t gave, slot t + 1 of unfold.
     void (*backpropagate)(const PackedMatrix<Real>& W, Slots<const Real> h, Slots<Real> d,
                           Index count, Index steps, const Activation& f) = nullptr;
 
     // The gradient of a matrix W (rows, cols), in the order of its panels:
     //
-    //     G[r, k] = fma(d_(t,n)[r], x_(t,n)[k], G[r, k]) for t = steps-1 ... 0, n = 0 ... count-1.
+    //     G[r, k] = fma(d_(t,n)[r], x_(t,n)[k], G[r, k]) for t = steps-1 ... 0, n = 0 ... count-1,
+    //
+    // count being at least 1.
     //
     // d (rows,) is padded, x (cols,) is read element by element.
     void (*correlate)(Real* G, Index rows, Index cols, Slots<const Real> d, Slots<const Real> x,
