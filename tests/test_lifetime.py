@@ -256,9 +256,13 @@ def test_a_forked_child_computes_after_threads_were_used_and_so_does_its_parent(
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_child_that_is_forked_during_a_call_finds_the_stream_busy_and_makes_a_new_one():
     done = python("""
-        import os, threading, elman, numpy as np
+        import os, threading, time, elman, numpy as np
         net = elman.Network(input_size=8, hidden_size=256, output_size=4, seed=0)
-        stream, x = net.stream(), np.broadcast_to(np.float32(1), (300_000, 8))
+        stream, x = net.stream(), np.ones((200, 8), np.float32)
+        start = time.perf_counter()
+        stream.run(x)
+        steps = int(200 * 0.5 / (time.perf_counter() - start))  # half a second of them
+        x = np.broadcast_to(np.float32(1), (steps, 8))
         thread = threading.Thread(target=stream.run, args=(x,))
         thread.start()
         def busy():
