@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import elman
-from elman import storage
+from elman import _container, _loading
 from fixtures.training import B, I, O, T, assert_same, network, train
 
 
@@ -122,7 +122,7 @@ def refused(x, y, path):
 
 
 def test_a_file_that_is_no_checkpoint_is_refused_and_left_alone(x, y, path):
-    for content in (b"", b"\0" * 100, b"hello" * 99, storage.dumps(network())):
+    for content in (b"", b"\0" * 100, b"hello" * 99, _loading.dumps(network())):
         path.write_bytes(content)
         refused(x, y, path)
         assert path.read_bytes() == content
@@ -148,10 +148,10 @@ def test_a_checkpoint_without_its_history_is_refused(x, y, path):
     data = path.read_bytes()
     length = int.from_bytes(data[:8], "little")
     metadata = json.loads(data[8 : 8 + length])["__metadata__"]
-    tensors = storage.read_tensors(data)
+    tensors = _container.arrays(data, _container.parse_header(data))
     del tensors["history.loss"]
     metadata["sha256"] = format._digest(metadata, tensors)
-    path.write_bytes(storage._serialize(tensors, metadata))
+    path.write_bytes(_container.write(tensors, metadata))
     refused(x, y, path)
 
 
@@ -187,11 +187,14 @@ def rewrite(path, change):
     data = path.read_bytes()
     length = int.from_bytes(data[:8], "little")
     metadata = json.loads(data[8 : 8 + length])["__metadata__"]
-    tensors, progress = storage.read_tensors(data), json.loads(metadata["progress"])
+    tensors, progress = (
+        _container.arrays(data, _container.parse_header(data)),
+        json.loads(metadata["progress"]),
+    )
     change(progress, tensors)
     metadata["progress"] = json.dumps(progress)
     metadata["sha256"] = format._digest(metadata, tensors)
-    path.write_bytes(storage._serialize(tensors, metadata))
+    path.write_bytes(_container.write(tensors, metadata))
 
 
 @pytest.mark.parametrize(
@@ -229,7 +232,7 @@ def test_a_checkpoint_of_another_dtype_is_refused(x, y, path, dtype):
     length = int.from_bytes(data[:8], "little")
     header = data[8 : 8 + length].replace(name, changed)
     path.write_bytes(len(header).to_bytes(8, "little") + header + data[8 + length :])
-    with pytest.raises(elman.ModelFormatError, match=r": tensor .*: expected the dtype F32 or F64"):
+    with pytest.raises(elman.ModelFormatError, match=r": tensor .*: dtype: expected F32 or F64"):
         train(x, y, checkpoint=path, epochs=5, callback=pytest.fail)
 
 

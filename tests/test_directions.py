@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import elman
-from elman import reference, storage
+from elman import _loading, reference
 from fixtures.bits import assert_same_bits
 
 FIXTURES = pathlib.Path(__file__).parent / "fixtures"
@@ -620,7 +620,7 @@ def test_files_pickles_and_conversions_keep_the_halves(rng, dtype, tmp_path):
         wide = net.astype("float64")
         assert wide.directions == net.directions
         assert wide.astype(dtype) == net
-        assert storage.dumps(net) == storage.dumps(
+        assert _loading.dumps(net) == _loading.dumps(
             make_network(dtype, **KINDS[networks_index(net)])
         )
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import elman
+import elman._loading
 import elman.activation
 import elman.initialization
 import elman.interop.compare
@@ -16,7 +17,6 @@ import elman.network
 import elman.ridge
 import elman.sklearn.classifier
 import elman.sklearn.regressor
-import elman.storage
 import elman.training.batch
 import elman.training.launch
 from elman import _core
@@ -37,7 +37,7 @@ MODULES = [
     elman.ridge,
     elman.sklearn.classifier,
     elman.sklearn.regressor,
-    elman.storage,
+    elman._loading,
     elman.training.batch,
     elman.training.launch,
 ]

@@ -49,7 +49,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "model"
     path.write_bytes(b"x" * 10)
     status = os.stat(path)
-    monkeypatch.setattr(files.os, "fstat", lambda _: os.stat_result([*status[:6], 9, *status[7:]]))
+    monkeypatch.setattr(os, "fstat", lambda _: os.stat_result([*status[:6], 9, *status[7:]]))
     with pytest.raises(ModelFormatError, match="the file changed while it was read"):
         files.read_file(str(path))
 
@@ -177,20 +177,28 @@ def test_bfloat16_is_widened():
 @pytest.mark.parametrize(
     ("data", "error", "message"),
     [
-        (join({"x": tensor("F8_E4M3", [2], 0, 2)}, b"ab"), UnsupportedModelError, "got F8_E4M3"),
-        (join({"x": tensor("F32", [2], 0, 4)}, bytes(4)), ModelFormatError, "does not read it"),
-        (join({"x": tensor("F32", [0, 2**63], 0, 0)}), ModelFormatError, "tensor 'x': |not read"),
+        (join({"x": tensor("F8_E4M3", [2], 0, 2)}, b"ab"), UnsupportedModelError, "got 'F8_E4M3'"),
+        (join({"x": tensor("F32", [2], 0, 4)}, bytes(4)), ModelFormatError, "expected 8 bytes for"),
+        (
+            join({"x": tensor("F32", [0, 2**63], 0, 0)}),
+            ModelFormatError,
+            "tensor 'x': expected a shape",
+        ),
         (
             join({"x": tensor("F32", [1], 0, 4), "y": tensor("F32", [1], 0, 4)}, bytes(4)),
             ModelFormatError,
-            "does not read it",
+            "overlap or leave a hole",
         ),
         (join(b'{"x": 1, "x": 2}'), ModelFormatError, "the key 'x' stands twice"),
         (join(b"[" * 100_000), ModelFormatError, "expected a JSON object"),
         (join(b'{"x":' + b"[" * 100_000), ModelFormatError, "nested too deeply"),
         (join({str(i): 0 for i in range(2000)}), LimitError, "at most 1024 tensors, got 2000"),
         ((2**40).to_bytes(8, "little") + b"{}", ModelFormatError, "this is not a safetensors file"),
-        (join({"x": tensor("F32", [1], 0, 4)}, bytes(5)), ModelFormatError, "does not read it"),
+        (
+            join({"x": tensor("F32", [1], 0, 4)}, bytes(5)),
+            ModelFormatError,
+            "the file goes on after",
+        ),
     ],
 )
 def test_a_hostile_safetensors_file_is_refused(data, error, message):

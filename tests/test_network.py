@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import elman
-from elman import reference, storage
+from elman import _loading, reference
 from elman.errors import (
     ArgumentError,
     DTypeError,
@@ -1078,7 +1078,7 @@ def test_what_is_set_on_an_array_of_a_network_does_not_reach_the_network():
         initial_state=np.ones(4),
         input_scale=[1, 2],
     )
-    before, data = hash(net), storage.dumps(net)
+    before, data = hash(net), _loading.dumps(net)
     layer, readout = net.layers[0], net.readout
     for array in (layer.W_hh, readout.W_hy):
         array.shape = (array.size,)
@@ -1086,7 +1086,7 @@ def test_what_is_set_on_an_array_of_a_network_does_not_reach_the_network():
         array.dtype = "i4"
     assert (net.layers[0].W_hh.shape, net.state_size, net.dtype) == ((4, 4), 4, np.float32)
     assert hash(net) == before
-    assert storage.dumps(net) == data
+    assert _loading.dumps(net) == data
     assert net.verify(np.ones((3, 2))).ok
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from elman import _core
-from elman.network import _of_core
+from elman.network import network_of
 from trainers import BETA1, BETA2, CLIP_NORM, EPSILON, LEARNING_RATE, weights
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Elman:
         _core.loss_and_gradients(self.core, self.examples, None, None, None, 1)
 
     def parameters(self) -> dict[str, Array]:
-        return weights(_of_core(self.trainer.network()))
+        return weights(network_of(self.trainer.network()))
 
 
 TRAINERS = {"": Elman}

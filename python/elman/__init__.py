@@ -22,6 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elman import onnx, plot, pure, reference, sklearn, training
     from elman._core import Stream
+    from elman._loading import load
     from elman.activation import Activation
     from elman.errors import (
         ArgumentError,
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
     from elman.interop.torch import from_torch
     from elman.network import Network
     from elman.ridge import ridge_readout
-    from elman.storage import load
     from elman.training import (
         SGD,
         Adagrad,
@@ -104,7 +104,7 @@ _HOMES = {
     "Activation": "elman.activation",
     "Network": "elman.network",
     "Stream": "elman._core",
-    "load": "elman.storage",
+    "load": "elman._loading",
     "Adagrad": "elman.training",
     "Adam": "elman.training",
     "AdamW": "elman.training",

@@ -8,6 +8,7 @@ from __future__ import annotations
 from operator import index
 from typing import TYPE_CHECKING
 
+from elman import _structure
 from elman.errors import ArgumentError, DTypeError, LimitError, ShapeError
 
 if TYPE_CHECKING:
@@ -183,7 +184,7 @@ def halves(
         raise ArgumentError("layers: expected at least one layer, got none")
     for i, (weights, direction) in enumerate(zip(layers, directions, strict=True)):
         if direction != "bidirectional":
-            yield f"layers.{i}.", triple(f"layers[{i}]", weights)
+            yield _structure.prefixes(i, direction)[0], triple(f"layers[{i}]", weights)
             continue
         both = listed(f"layers[{i}]", weights, "a pair of (W_xh, W_hh, b_h)")
         if len(both) != 2:
@@ -191,8 +192,8 @@ def halves(
                 f"layers[{i}]: expected a pair of (W_xh, W_hh, b_h), for a bidirectional layer,"
                 f" got {len(both)}"
             )
-        for half, prefix in enumerate(("", "reverse.")):
-            yield f"layers.{i}.{prefix}", triple(f"layers[{i}][{half}]", both[half])
+        for half, prefix in enumerate(_structure.prefixes(i, direction)):
+            yield prefix, triple(f"layers[{i}][{half}]", both[half])
 
 
 def triple(argument: str, weights: Iterable[Any]) -> LayerWeights:
@@ -208,7 +209,19 @@ def pair(readout: ReadoutWeights) -> ReadoutWeights:
     pair = tuple(listed("readout", readout, "(W_hy, b_y)"))
     if len(pair) != 2:
         raise ArgumentError(f"readout: expected (W_hy, b_y), got {len(pair)} arrays")
+    if pair[0] is None:
+        raise ArgumentError("readout.W_hy: expected a tensor, got none")
     return pair
+
+
+def num_layers(tensors: dict[str, Array]) -> int:
+    """Return how many layers tensors by name are of."""
+    count = 0
+    while any(name.startswith(f"layers.{count}.") for name in tensors):
+        count += 1
+    if count == 0:
+        raise ArgumentError("layers: expected at least one layer, got none")
+    return count
 
 
 def arrays(named: Iterable[tuple[str, ArrayLike | None]]) -> dict[str, Array]:
@@ -259,4 +272,10 @@ def metadata(strings: Mapping[str, str] | None) -> Mapping[str, str]:
     for key, value in checked.items():
         if not isinstance(key, str) or not isinstance(value, str):
             raise TypeError(f"metadata: expected strings, got {key!r}: {value!r}")
+        try:
+            f"{key}{value}".encode()
+        except UnicodeEncodeError as error:
+            raise ArgumentError(
+                f"metadata: expected Unicode text, got {key!r}: {value!r} ({error.reason})"
+            ) from None
     return checked

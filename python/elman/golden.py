@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from elman import _arguments, build_info, reference, storage
+from elman import _arguments, _container, reference
+from elman._core import build_info
 from elman.errors import ModelFormatError, ShapeError, VerificationError
 
 if TYPE_CHECKING:
@@ -50,8 +51,9 @@ def check(net: Network, data: bytes) -> str:
     ModelFormatError
         If the file has no example, or one that does not fit the network.
     """
-    tensors = storage.read_tensors(data)
-    theirs = _parse(storage.metadata_of(data).get("golden", ""))
+    header = _container.parse_header(data)
+    tensors = _container.arrays(data, header)
+    theirs = _parse(header.metadata.get("golden", ""))
     x, output, hidden = _example(net, tensors)
     steps = x.size // net.input_size
     run = net.run(x, return_hidden=True)

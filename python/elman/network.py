@@ -6,7 +6,7 @@ from collections import namedtuple
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from elman import _arguments, _core
+from elman import _arguments, _core, _structure
 from elman.activation import Activation
 
 if TYPE_CHECKING:
@@ -26,10 +26,6 @@ if TYPE_CHECKING:
     from elman.reference import VerificationReport
 
     Array = NDArray[Any]
-
-_WEIGHTS = ("W_xh", "W_hh", "b_h")
-_UNITS = ("input_shift", "input_scale", "output_shift", "output_scale")
-_OPTIONAL = ("initial_state", *_UNITS)
 
 Run = namedtuple("Run", ["output", "state", "hidden"])
 Run.__doc__ = """What `Network.run` returns.
@@ -253,7 +249,7 @@ class Network:
             _arguments.activation("output_activation", output_activation),
             bool(bias),
             _arguments.seed(seed),
-            _arguments.arrays(zip(_OPTIONAL, optional, strict=True)),
+            _arguments.arrays(zip(_structure.VECTORS, optional, strict=True)),
             *_start(init),
         )
         self._adopt(core, _arguments.metadata(metadata))
@@ -318,44 +314,83 @@ output_shift, output_scale, metadata
         layers = _arguments.listed("layers", layers, "several (W_xh, W_hh, b_h)")
         directions = _arguments.directions(direction, len(layers))
         for prefix, weights in _arguments.halves(layers, directions):
-            names = (prefix + name for name in _WEIGHTS)
-            named += zip(names, weights, strict=True)
+            named += zip((prefix + name for name in _structure.WEIGHTS), weights, strict=True)
         if readout is not None:
-            named += zip(("readout.W_hy", "readout.b_y"), _arguments.pair(readout), strict=True)
+            names = (_structure.W_HY, _structure.B_Y)
+            named += zip(names, _arguments.pair(readout), strict=True)
         optional = (initial_state, input_shift, input_scale, output_shift, output_scale)
-        named += zip(_OPTIONAL, optional, strict=True)
-        tensors = _arguments.arrays(named)
-        return cls._from_tensors(
-            tensors,
-            _arguments.common_dtype(tensors) if dtype is None else _arguments.dtype_name(dtype),
-            directions,
-            _arguments.activations(activation, directions),
-            None if readout is None else output_activation or "identity",
-            _arguments.metadata(metadata),
+        named += zip(_structure.VECTORS, optional, strict=True)
+        return cls.from_tensors(
+            dict(named),
+            direction=directions,
+            activation=activation,
+            output_activation=output_activation,
+            dtype=dtype,
+            metadata=metadata,
             allow_nonfinite=allow_nonfinite,
         )
 
     @classmethod
-    def _from_tensors(
+    def from_tensors(
         cls,
-        tensors: dict[str, Array],
-        dtype: str,
-        directions: Sequence[str],
-        activations: Sequence[str | Activation],  # one for each half
-        output_activation: str | Activation | None,
-        metadata: Mapping[str, str],
+        tensors: Mapping[str, ArrayLike | None],
         *,
-        allow_nonfinite: bool,
+        activation: LayerActivation | Sequence[LayerActivation] = "tanh",
+        output_activation: str | Activation | None = "sigmoid",
+        direction: str | Sequence[str] = "forward",
+        dtype: DTypeLike | None = None,
+        metadata: Mapping[str, str] | None = None,
+        allow_nonfinite: bool = False,
     ) -> Network:
+        """Make a network of tensors by name, which are copied: the inverse of `tensors`.
+
+        Parameters
+        ----------
+        tensors : mapping of array_like
+            By the names of the file format: `layers.0.W_xh` (H, I), `layers.0.W_hh` (H, H),
+            `layers.0.b_h` (H,), and so on from the bottom up, `layers.0.reverse.W_xh` ... for the
+            half of a bidirectional layer that runs in reverse; `readout.W_hy` (O, H) and
+            `readout.b_y` (O,); `initial_state`, `input_shift`, `input_scale`, `output_shift` and
+            `output_scale`. Biases and what follows the readout are optional, and so is the readout.
+            None stands for a tensor that is not there.
+        dtype : dtype, optional
+            float32 or float64; by default the common one of the arrays.
+        allow_nonfinite : bool
+            Accept NaN and infinities.
+        activation, output_activation, direction, metadata
+            As for `Network`.
+
+        Returns
+        -------
+        Network
+
+        Raises
+        ------
+        ShapeError, DTypeError
+            If an array does not fit the others, or holds something else than real numbers.
+        ArgumentError
+            If a tensor is missing or unknown, or a weight is not finite.
+
+        Examples
+        --------
+        >>> import elman
+        >>> net = elman.Network(input_size=2, hidden_size=4, output_size=1, seed=0)
+        >>> elman.Network.from_tensors(net.tensors()) == net
+        True
+        """
         import numpy as np
 
+        arrays = _arguments.arrays(tensors.items())
+        directions = _arguments.directions(direction, _arguments.num_layers(arrays))
+        activations = _arguments.activations(activation, directions)
         net = object.__new__(cls)
+        name = _arguments.common_dtype(arrays) if dtype is None else _arguments.dtype_name(dtype)
         g = None
-        if output_activation is not None:
-            g = _arguments.activation("output_activation", output_activation)
+        if _structure.W_HY in arrays:
+            g = _arguments.activation("output_activation", output_activation or "identity")
         with np.errstate(over="ignore"):  # require_finite says more
-            core = _core.Network.from_tensors(dtype, tensors, directions, _for_core(activations), g)
-        net._adopt(core, metadata)
+            core = _core.Network.from_tensors(name, arrays, directions, _for_core(activations), g)
+        net._adopt(core, _arguments.metadata(metadata))
         if not allow_nonfinite:
             _arguments.require_finite(net._tensors, " (allow_nonfinite=True accepts it)")
         return net
@@ -372,6 +407,55 @@ output_shift, output_scale, metadata
             self._readout = Readout(
                 tensors["readout.W_hy"], tensors.get("readout.b_y"), Activation(*g)
             )
+
+    def tensors(self) -> dict[str, Array]:
+        """Return the tensors, read-only, by the names of the file format: see `from_tensors`."""
+        return {name: array.view() for name, array in self._tensors.items()}
+
+    def replace(
+        self,
+        *,
+        tensors: Mapping[str, ArrayLike | None] | None = None,
+        dtype: DTypeLike | None = None,
+        metadata: Mapping[str, str] | None = None,
+        allow_nonfinite: bool = False,
+    ) -> Network:
+        """Return this network with other tensors, another dtype or other metadata.
+
+        Parameters
+        ----------
+        tensors : mapping of array_like, optional
+            Those that take the place of this network's, by name; None takes one away. The shapes
+            may be others, if they fit together.
+        dtype : dtype, optional
+            float32 or float64; by default this network's.
+        metadata : mapping of str, optional
+            By default this network's.
+        allow_nonfinite : bool
+            Accept NaN and infinities.
+
+        Raises
+        ------
+        ShapeError, DTypeError, ArgumentError
+            As for `from_tensors`.
+
+        Examples
+        --------
+        >>> import numpy as np, elman
+        >>> net = elman.Network(input_size=2, hidden_size=4, output_size=1, seed=0)
+        >>> net.replace(tensors={"readout.b_y": np.ones(1)}).readout.b_y
+        array([1.], dtype=float32)
+        """
+        structure = _structure.Structure.of(self)
+        return self.from_tensors(
+            self._tensors | dict(tensors or {}),
+            direction=structure.directions,
+            activation=structure.layer_activations,
+            output_activation=structure.output_activation,
+            dtype=self.dtype if dtype is None else dtype,
+            metadata=self._metadata if metadata is None else metadata,
+            allow_nonfinite=allow_nonfinite,
+        )
 
     def __getattr__(self, name: str) -> NoReturn:
         if name in Network.__slots__:
@@ -418,7 +502,7 @@ output_shift, output_scale, metadata
     @property
     def num_parameters(self) -> int:
         """How many numbers the weights and biases are."""
-        return sum(a.size for name, a in self._tensors.items() if name not in _OPTIONAL)
+        return sum(a.size for name, a in self._tensors.items() if name not in _structure.VECTORS)
 
     @property
     def activations(self) -> tuple[Activation, ...]:
@@ -926,11 +1010,26 @@ output_shift, output_scale, metadata
 
         `elman.load` reads it back to equal bits. `golden` are inputs (T, I) or (B, T, I) that are
         kept in the file with what the network gives for them: `elman.load(path, verify=True)` holds
-        another machine to it. See `elman.storage.save`.
-        """
-        from elman import storage
+        another machine to it.
 
-        storage.save(self, path, golden=golden)
+        The bytes go to a temporary file `.elman-*.tmp` in the same folder, which takes the file's
+        place when they are on the disk: a process that is killed, or a machine that loses power,
+        leaves the old file or the new one (and perhaps the temporary file, which may be deleted).
+        An old file's permission bits are kept. If `path` is a symbolic link, the file that it
+        points to is replaced.
+
+        Raises
+        ------
+        LimitError
+            If `load` would refuse the file: too many layers, or metadata too long.
+        ShapeError, DTypeError
+            If `golden` is no input of the network.
+        OSError
+            If the file cannot be written, is write-protected, or is not a regular file.
+        """
+        from elman import _loading
+
+        _loading.save(self, path, golden=golden)
 
     def astype(self, dtype: DTypeLike) -> Network:
         """Return this network with its weights converted to float32 or float64.
@@ -940,9 +1039,8 @@ output_shift, output_scale, metadata
         ArgumentError
             If a finite weight becomes infinite.
         """
-        name = _arguments.dtype_name(dtype)
         nonfinite = _arguments.nonfinite(self._tensors) is not None
-        return self._of_tensors(self._tensors, name, allow_nonfinite=nonfinite)
+        return self.replace(dtype=_arguments.dtype_name(dtype), allow_nonfinite=nonfinite)
 
     def with_units(
         self,
@@ -975,28 +1073,13 @@ output_shift, output_scale, metadata
         >>> bool((scaled([[2.0]]) == net([[1.0]])).all())
         True
         """
-        units = (input_shift, input_scale, output_shift, output_scale)
-        weights = {name: a for name, a in self._tensors.items() if name not in _UNITS}
-        return self._of_tensors(weights | _arguments.arrays(zip(_UNITS, units, strict=True)))
-
-    def _of_tensors(
-        self, tensors: dict[str, Array], dtype: str | None = None, *, allow_nonfinite: bool = False
-    ) -> Network:
-        """Return a network that differs in its tensors alone, and perhaps in their dtype."""
-        return self._from_tensors(
-            tensors,
-            dtype or self.dtype.name,
-            self.directions,
-            self._half_activations,
-            self.output_activation,
-            self._metadata,
-            allow_nonfinite=allow_nonfinite,
-        )
+        scaling = (input_shift, input_scale, output_shift, output_scale)
+        return self.replace(tensors=dict(zip(_structure.SCALING, scaling, strict=True)))
 
     def __reduce__(self) -> tuple[Callable[[bytes], Network], tuple[bytes]]:
-        from elman import storage
+        from elman import _loading
 
-        return storage.restore, (storage.dumps(self),)
+        return _loading.restore, (_loading.dumps(self),)
 
     def __copy__(self) -> Network:
         return self
@@ -1040,11 +1123,9 @@ def _layers(
 
     layers = []
     for i, direction in enumerate(directions):
-        prefix, reverse = f"layers.{i}.", None
-        f = next(of_halves)
-        if direction == "bidirectional":
-            reverse = half(f"{prefix}reverse.", next(of_halves), "reverse")
-        layers.append(half(prefix, f, direction, reverse))
+        (first, *second), f = _structure.prefixes(i, direction), next(of_halves)
+        reverse = half(second[0], next(of_halves), "reverse") if second else None
+        layers.append(half(first, f, direction, reverse))
     return tuple(layers)
 
 
@@ -1082,9 +1163,10 @@ def _sizes(net: Network) -> str:
     return " -> ".join([str(net.input_size), *layers, *readout])
 
 
-def _of_core(core: Core) -> Network:
+def network_of(core: Core, metadata: Mapping[str, str] = MappingProxyType({})) -> Network:
+    """Return a network of the extension as one of Python."""
     net = object.__new__(Network)
-    net._adopt(core, {})
+    net._adopt(core, metadata)
     return net
 
 
@@ -1095,8 +1177,8 @@ def _restore_stream(net: Network, state: ArrayLike) -> Stream:
 
 
 def _reduce_stream(stream: Stream) -> tuple[object, ...]:
-    return _restore_stream, (_of_core(stream._network), stream.state)
+    return _restore_stream, (network_of(stream._network), stream.state)
 
 
 def _repr_stream(stream: Stream) -> str:
-    return f"Stream({_sizes(_of_core(stream._network))})"
+    return f"Stream({_sizes(network_of(stream._network))})"

@@ -117,8 +117,8 @@ class _Fit:
 
     def __init__(self, net: Network, alpha: float) -> None:
         self.net = net
-        self.states = net._tensors["readout.W_hy"].shape[1]
-        self.bias = int("readout.b_y" in net._tensors)
+        self.states = net.tensors()["readout.W_hy"].shape[1]
+        self.bias = int("readout.b_y" in net.tensors())
         penalty = np.sqrt(alpha) * np.eye(self.states)
         self.triangle: Any = np.pad(penalty, ((0, 0), (0, self.bias + net.output_size)))
 
@@ -139,7 +139,7 @@ class _Fit:
         readout = {"readout.W_hy": solution[0][: self.states].T}
         if self.bias:
             readout["readout.b_y"] = solution[0][self.states]
-        return self.net._of_tensors(self.net._tensors | readout)
+        return self.net.replace(tensors=readout)
 
 
 # --- checks ---------------------------------------------------------------------------------------

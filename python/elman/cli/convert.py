@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from elman import storage
+from elman import _files
 from elman.cli.report import describe, print_json, printable, random_inputs
 from elman.interop import compare, formats
 
@@ -29,7 +29,7 @@ def convert(
     found = _check(source, imported.network, external_data) if check else None
     agreed = found is None or found.ok
     if agreed:
-        storage.replace_file(target, data)
+        _files.replace(target, data)
     if as_json:
         print_json(_facts(source, target, imported, found))
     else:

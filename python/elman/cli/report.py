@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import elman
-from elman import golden, storage
+from elman import _container, golden
+from elman._format import VERSION
 from elman.cli import tables
-from elman.storage import FORMAT_VERSION
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,7 +26,7 @@ RANDOM_SHAPE = (4, 250)  # sequences, steps
 def info(model: str, as_json: bool) -> None:
     """Print what the network in a model file is."""
     net = elman.load(model)
-    file = {"file": model, "file_format": FORMAT_VERSION, "bytes": os.path.getsize(model)}
+    file = {"file": model, "file_format": VERSION, "bytes": os.path.getsize(model)}
     facts: dict[str, Any] = {**file, **describe(net)}
     if as_json:
         print_json(facts)
@@ -35,7 +35,7 @@ def info(model: str, as_json: bool) -> None:
     build = [f"{key} {versions['build'][key]}" for key in ("compiler", "eigen", "pybind11")]
     units = [end for end in ("input", "output") if facts[f"{end}_units"]]
     lines = {
-        "file": f"{model} (format {FORMAT_VERSION}, {facts['bytes']} bytes)",
+        "file": f"{model} (format {VERSION}, {facts['bytes']} bytes)",
         "sizes": sizes(net),
         "parameters": f"{net.num_parameters} in {net.dtype}",
         "activations": ", ".join(map(str, net.activations))
@@ -118,7 +118,7 @@ def _check_example(net: Network, model: str) -> str | None:
     """Return how the example in a model file was judged, None if it has none."""
     with open(model, "rb") as file:
         data = file.read()
-    return golden.check(net, data) if "golden" in storage.metadata_of(data) else None
+    return golden.check(net, data) if "golden" in _container.parse_header(data).metadata else None
 
 
 def random_inputs(net: Network, shape: tuple[int, ...], seed: int) -> NDArray[np.float64]:

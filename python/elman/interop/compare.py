@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from elman import _arguments
+from elman._structure import Structure
 from elman.errors import ArgumentError, ElmanError, ShapeError
+from elman.network import Network
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
 
     from elman.interop.imported import Imported
     from elman.interop.running import Trace
-    from elman.network import Network
 
     Array = NDArray[Any]
 
@@ -314,8 +315,9 @@ def _causes(
             yield f"the source used {g} in layer {i}, the network {f}"
     if net.output_activation != theirs.output_activation:
         yield _output_cause(theirs.output_activation, net)
-    for name, wanted in theirs._tensors.items():
-        yield from _weights(name, net._tensors.get(name), wanted, trace.vectors)
+    ours = net.tensors()
+    for name, wanted in theirs.tensors().items():
+        yield from _weights(name, ours.get(name), wanted, trace.vectors)
 
 
 def _weights(name: str, ours: Array | None, theirs: Array, vectors: list[Array]) -> Iterator[str]:
@@ -371,12 +373,12 @@ def _output_cause(theirs: object, net: Network) -> str:
 
 def _with_output(net: Network, activation: str) -> Network:
     """Return the network with another activation of its readout."""
-    return net._from_tensors(
-        net._tensors,
-        net.dtype.name,
-        net.directions,
-        net._half_activations,
-        activation,
-        net.metadata,
+    structure = Structure.of(net)
+    return Network.from_tensors(
+        net.tensors(),
+        direction=structure.directions,
+        activation=structure.layer_activations,
+        output_activation=activation,
+        dtype=net.dtype,
         allow_nonfinite=True,
     )

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import struct
 import zipfile
 import zlib
 from typing import TYPE_CHECKING
 
-from elman import storage
+from elman import _files
 from elman.errors import LimitError, ModelFormatError, UnsupportedModelError
 
 if TYPE_CHECKING:
@@ -21,27 +20,15 @@ MAX_ENTRIES = 4096
 MAX_RATIO = 200  # of an entry's bytes to those stored, past 1 MiB; deflate reaches 1032
 
 
-@contextlib.contextmanager
-def naming(path: str) -> Iterator[None]:
-    """Put the name of the file in front of what is wrong with it."""
-    try:
-        yield
-    except (LimitError, ModelFormatError, UnsupportedModelError) as error:
-        raise type(error)(f"{path}: {error}") from error.__cause__
+naming = _files.naming
 
 
 def read_file(path: str) -> bytes:
     """Return the bytes of a regular file, which is not waited for and may not change meanwhile."""
-    storage._require_regular(os.stat(path), path)  # opening a device may already do something
-    with open(path, "rb", opener=storage._open_without_waiting) as file:
-        status = os.fstat(file.fileno())
-        storage._require_regular(status, path)
-        if status.st_size > MAX_FILE_BYTES:
-            raise LimitError(f"expected at most {MAX_FILE_BYTES} bytes, got {status.st_size}")
-        data = file.read(status.st_size + 1)
-    if len(data) != status.st_size:
-        raise ModelFormatError("the file changed while it was read")
-    return data
+    with _files.opened(path) as (file, size):
+        if size > MAX_FILE_BYTES:
+            raise LimitError(f"expected at most {MAX_FILE_BYTES} bytes, got {size}")
+        return _files.read_whole(file, size)
 
 
 class Archive:

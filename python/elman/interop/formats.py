@@ -6,7 +6,7 @@ import io
 import os
 from typing import TYPE_CHECKING, Any
 
-from elman import storage
+from elman import _loading
 from elman.errors import ArgumentError, UnsupportedModelError
 from elman.interop.imported import Imported, Row
 
@@ -41,7 +41,7 @@ def framework_of(path: str) -> str:
         raise UnsupportedModelError(
             f"{path}: expected a file {_suffixes()}, got {suffix or 'none'}"
         )
-    if suffix == ".safetensors" and os.path.isfile(path) and not storage.is_own(path):
+    if suffix == ".safetensors" and os.path.isfile(path) and not _loading.is_own(path):
         return "torch"
     return _FRAMEWORKS[suffix]
 
@@ -70,8 +70,8 @@ def read(path: str, **options: Any) -> Imported:  # noqa: ANN401
         from elman.interop import onnx
 
         return onnx.read(path, **given)
-    net = storage.load(path)
-    return Imported(net, [Row(name, name) for name in net._tensors])
+    net = _loading.load(path)
+    return Imported(net, [Row(name, name) for name in net.tensors()])
 
 
 def contents(net: Network, path: str, *, fold_units: bool = False) -> bytes:
@@ -91,7 +91,7 @@ def contents(net: Network, path: str, *, fold_units: bool = False) -> bytes:
         data: bytes = write(net).SerializeToString(deterministic=True)
         return data
     if suffix == ".safetensors":
-        return storage.dumps(net)
+        return _loading.dumps(net)
     raise UnsupportedModelError(
         f"{path}: expected a file *.safetensors, *.onnx, *.pt or *.weights.h5 to write, got"
         f" {suffix or 'no suffix'}"

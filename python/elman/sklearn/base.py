@@ -297,16 +297,10 @@ def _in_own_units(net: Network, rows: Array) -> tuple[Network, Array]:
     """Return the network without units of outputs, and the targets of that network."""
     if net.output_scale is None:
         return net, rows
-    units = ("output_shift", "output_scale")
-    tensors = {name: array for name, array in net._tensors.items() if name not in units}
-    return _of_tensors(net, tensors), (rows - net.output_shift) / net.output_scale
+    plain = net.replace(tensors={"output_shift": None, "output_scale": None})
+    return plain, (rows - net.output_shift) / net.output_scale
 
 
 def _in_units_of(like: Network, net: Network) -> Network:
     """Return the network with another's units of outputs."""
-    return net if like.output_scale is None else _of_tensors(like, like._tensors | net._tensors)
-
-
-def _of_tensors(net: Network, tensors: dict[str, Array]) -> Network:
-    """Return a network that differs in its tensors alone."""
-    return net._of_tensors(tensors)
+    return net if like.output_scale is None else like.replace(tensors=net.tensors())

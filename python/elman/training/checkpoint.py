@@ -12,7 +12,9 @@ import json
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from elman import _arguments, storage
+from elman import _arguments, _container, _files
+from elman._container import show
+from elman._format import DTYPES
 from elman.errors import ArgumentError, ModelFormatError, UnsupportedModelError
 
 if TYPE_CHECKING:
@@ -62,16 +64,17 @@ class Saver:
         """
         if self.path is None:
             return None
-        with storage._naming(self.path):
+        with _files.naming(self.path):
             try:
-                data = storage._read_file(self.path, _metadata)
+                data = _read(self.path)
             except FileNotFoundError:
                 os.stat(os.path.dirname(os.path.realpath(self.path)))  # name a missing folder now
                 return None
-            metadata = _metadata(data, len(data))
-            found = storage._json_object(metadata["settings"], "settings")
-            progress = storage._json_object(metadata["progress"], "progress")
-            tensors = storage.read_tensors(data)
+            header = _container.parse_header(data, _KIND)
+            metadata = header.metadata
+            found = _container.json_object(metadata["settings"], "settings")
+            progress = _container.json_object(metadata["progress"], "progress")
+            tensors = _container.arrays(data, header)
             if metadata["sha256"] != _digest(metadata, tensors):
                 raise ModelFormatError("expected the contents that were written, got damaged ones")
             _check_progress(progress, tensors)
@@ -84,7 +87,7 @@ class Saver:
             if found.get(key) != wanted[key]:
                 raise ArgumentError(
                     f"checkpoint: expected the {key} of the run in {self.path},"
-                    f" {storage._show(found.get(key))}, got {storage._show(wanted[key])}:"
+                    f" {show(found.get(key))}, got {show(wanted[key])}:"
                     " name another file to start a new run"
                 )
 
@@ -105,8 +108,8 @@ class Saver:
                 "progress": json.dumps(self.unsaved.progress),
             }
             metadata["sha256"] = _digest(metadata, self.unsaved.tensors)
-            data = storage._serialize(self.unsaved.tensors, metadata)
-            storage.replace_file(self.path, data)
+            data = _container.write(self.unsaved.tensors, metadata)
+            _files.replace(self.path, data)
             self.unsaved = None
 
 
@@ -143,35 +146,32 @@ def _check_progress(progress: Json, tensors: dict[str, Array]) -> None:
             )
     updates, best = progress["updates"], progress["best_epoch"]
     if type(updates) is not int or not 0 <= updates < 2**53:
-        raise ModelFormatError(
-            f"progress: expected a count of updates, got {storage._show(updates)}"
-        )
+        raise ModelFormatError(f"progress: expected a count of updates, got {show(updates)}")
     if best is not None and (type(best) is not int or not 1 <= best <= done):
         raise ModelFormatError(
-            f"progress: expected a best epoch from 1 to {done}, got {storage._show(best)}"
+            f"progress: expected a best epoch from 1 to {done}, got {show(best)}"
         )
 
 
-def _metadata(data: bytes, file_bytes: int) -> dict[str, str]:
-    """Return the metadata from the header, with which `data` begins."""
-    length = storage._header_length(data, file_bytes)
-    header = storage._json_object(data[8 : 8 + length], "the header")
-    metadata = header.pop("__metadata__", None)
+def _read(path: str) -> bytes:
+    """Return the bytes of a checkpoint whose header was checked before the rest was read."""
+    with _files.opened(path) as (file, size):
+        _container.read_header(file.read, size, _KIND)
+        return _files.read_whole(file, size)
+
+
+def _check_metadata(metadata: Any) -> None:  # noqa: ANN401
+    """Refuse the metadata of other files, and of later versions."""
     if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
         raise ModelFormatError("expected a checkpoint of a training run, got another file")
     if metadata.get("format_version") != FORMAT_VERSION:
         raise UnsupportedModelError(
             f"expected checkpoint version {FORMAT_VERSION}, got"
-            f" {storage._show(metadata.get('format_version'))}"
+            f" {show(metadata.get('format_version'))}"
         )
     for key in ("settings", "progress", "sha256"):
         if not isinstance(metadata.get(key), str):
             raise ModelFormatError(f"metadata: the key {key!r} is missing")
-    for name, about in header.items():
-        dtype = about.get("dtype") if isinstance(about, dict) else None
-        if not isinstance(dtype, str) or dtype not in storage._ITEM_BYTES:
-            raise ModelFormatError(
-                f"tensor {storage._show(name)}: expected the dtype F32 or F64,"
-                f" got {storage._show(dtype)}"
-            )
-    return metadata
+
+
+_KIND = _container.Kind(tuple(DTYPES), _check_metadata)

@@ -249,8 +249,8 @@ def _with_initial_state(net: Network) -> Network:
     """Return the same network with an initial state to train."""
     if net.initial_state is not None:
         return net
-    tensors = net._tensors | {"initial_state": np.zeros(net.state_size, net.dtype)}
-    return net._of_tensors(tensors, allow_nonfinite=True)
+    tensors = {"initial_state": np.zeros(net.state_size, net.dtype)}
+    return net.replace(tensors=tensors, allow_nonfinite=True)
 
 
 def _description(net: Network) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from elman import _core
 from elman.errors import ArgumentError, DivergenceError
-from elman.network import Network
+from elman.network import Network, network_of
 from elman.training import optimizers
 from elman.training.checkpoint import Checkpoint, require_fit
 from elman.training.history import Epoch, History, TrainResult
@@ -74,9 +74,7 @@ class Run:
 
     def network(self) -> Network:
         """Return the network as it is now."""
-        net = object.__new__(Network)
-        net._adopt(self.trainer.network(), self.net.metadata)
-        return net
+        return network_of(self.trainer.network(), self.net.metadata)
 
     def go(self, after_epoch: Callable[[Epoch], object]) -> str:
         """Train until it ends; return why it did."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from elman import _arguments, storage
+from elman import _arguments, _container
 from elman.errors import ArgumentError, LimitError, ModelFormatError, UnsupportedModelError
 from elman.interop import files
 from elman.interop.keras import hdf5
@@ -74,7 +74,7 @@ def _open_archive(data: bytes) -> tuple[Any, hdf5.Contents, bool]:
 def _json(text: bytes) -> Any:  # noqa: ANN401
     if len(text) > MAX_CONFIG_BYTES:
         raise LimitError(f"expected a config of at most {MAX_CONFIG_BYTES} bytes, got {len(text)}")
-    return storage._json_object(text, "the config")
+    return _container.json_object(text, "the config")
 
 
 def _open_weights(

@@ -88,11 +88,11 @@ def to_onnx(net: Network, path: str | os.PathLike[str] | None = None) -> Proto |
 
     See `Network.to_onnx`.
     """
+    from elman import _files
     from elman.interop.onnx.writing import write
-    from elman.storage import replace_file
 
     model = write(net)
     if path is None:
         return model
-    replace_file(path, model.SerializeToString(deterministic=True))
+    _files.replace(path, model.SerializeToString(deterministic=True))
     return None

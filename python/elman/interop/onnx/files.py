@@ -8,9 +8,9 @@ import reprlib
 import stat
 from typing import TYPE_CHECKING, Any
 
+from elman import _files
 from elman.errors import ModelFormatError, UnsupportedModelError
 from elman.interop.files import naming, read_file
-from elman.storage import _open_without_waiting
 
 if TYPE_CHECKING:
     Proto = Any
@@ -87,7 +87,9 @@ class External:
         """Return a range of a regular file that no link leads to."""
         _require_plain(os.lstat(path), what)
         flags = getattr(os, "O_NOFOLLOW", 0)
-        with open(path, "rb", opener=lambda p, f: _open_without_waiting(p, f | flags)) as file:
+        with open(
+            path, "rb", opener=lambda p, f: _files.open_without_waiting(p, f | flags)
+        ) as file:
             status = os.fstat(file.fileno())
             _require_plain(status, what)
             left = self._left.setdefault(path, status.st_size)

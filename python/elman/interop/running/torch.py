@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from elman.errors import ArgumentError
+from elman.interop import files, tensor_file
 from elman.interop.running import Trace
 from elman.interop.torch import names
 
@@ -74,9 +75,8 @@ def run_file(path: str, net: Network, rows: Iterable[Row], x: Array) -> Trace:
     `rows` say where the reader put each tensor; both biases stay what they are.
     """
     if path.endswith(".safetensors"):
-        from safetensors.torch import load_file
-
-        tensors = load_file(path)
+        arrays = tensor_file.read(files.read_file(path))
+        tensors = {name: torch.tensor(array) for name, array in arrays.items()}
     else:
         tensors = torch.load(path, map_location="cpu", weights_only=True)
     named = names.of_mapping(tensors, None).tensors

@@ -1,0 +1,279 @@
+"""The container of model files and checkpoints: safetensors, which holds nothing but data.
+
+    8 bytes    the length of the header, little-endian
+    header     JSON: {"__metadata__": {...}, name: {"dtype", "shape", "data_offsets"}, ...}
+    data       the arrays, one after the other
+
+Reading runs no code and takes memory in proportion to the file: everything that a header says is
+checked, by name, before it is used, and arrays are views of the bytes. The layout is that of
+https://github.com/huggingface/safetensors, which is not needed to read or write it.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import re
+import reprlib
+from typing import TYPE_CHECKING, NamedTuple  # free: NumPy imports `typing` at the first model
+
+from elman.errors import LimitError, ModelFormatError, UnsupportedModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+    Json = Any  # whatever a file may hold: its type is checked before its value is used
+
+# A JSON parser makes up to 35 bytes of Python objects from one byte of text: this keeps a hostile
+# header below 10 MiB of memory, and has room for more than 2000 tensors.
+MAX_HEADER_BYTES = 256 * 1024
+MAX_TENSORS = 1024  # more than 300 layers
+
+DTYPES = {  # as NumPy calls them; bfloat16 is the upper half of a float32
+    **{"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "BOOL": "?"},
+    **{"I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1"},
+    **{"U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1"},
+}
+_ITEM_BYTES = {name: 1 if code == "?" else int(code[-1]) for name, code in DTYPES.items()}
+_WRITTEN = {4: "F32", 8: "F64"}
+
+# Other kinds of files that people may try to load, by their first bytes.
+_OTHER_KINDS = (
+    (rb"PK\x03\x04", "a zip archive, such as a PyTorch .pt or .keras file; pickle is not read"),
+    (rb"\x80[\x02-\x05]", "a pickle, such as an old PyTorch .pt file; pickle is not read"),
+    (rb"\x89HDF\r\n\x1a\n", "an HDF5 file, such as a Keras .h5 file"),
+    (rb"\x08[\x03-\x20][\x12\x1a\x3a\x42]", "an ONNX file"),
+)
+
+_reprlib = reprlib.Repr()
+_reprlib.maxstring = 80
+
+
+class Entry(NamedTuple):
+    """What a header says of one array; its data are the bytes from begin to end."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    begin: int
+    end: int
+
+
+class Header(NamedTuple):
+    """A header that passed every check."""
+
+    metadata: Json  # whatever stands there; {} if nothing does
+    entries: dict[str, Entry]
+    data_begin: int
+
+
+# --- reading --------------------------------------------------------------------------------------
+
+
+class Kind(NamedTuple):
+    """What a file is to be."""
+
+    dtypes: Collection[str] = DTYPES
+    check_metadata: Callable[[Json], object] = lambda metadata: None  # before all else
+
+
+ANY = Kind()
+
+
+def read_header(read: Callable[[int], bytes], file_bytes: int, kind: Kind) -> Header:
+    """Check and return the header of a file of this size; `read` gives its next so many bytes."""
+    length = _header_length(read(min(8, file_bytes)), file_bytes)
+    fields = json_object(read(length), "the header")
+    metadata = fields.pop("__metadata__", {})
+    kind.check_metadata(metadata)
+    if len(fields) > MAX_TENSORS:
+        raise LimitError(f"expected at most {MAX_TENSORS} tensors, got {len(fields)}")
+    entries = {name: _entry(name, about, kind.dtypes) for name, about in fields.items()}
+    _check_layout(entries, file_bytes - 8 - length)
+    return Header(metadata, entries, 8 + length)
+
+
+def parse_header(data: bytes, kind: Kind = ANY) -> Header:
+    """Check and return the header of the bytes of a file."""
+    return read_header(io.BytesIO(data).read, len(data), kind)
+
+
+def arrays(data: bytes, header: Header) -> dict[str, NDArray[Any]]:
+    """Return read-only views of the arrays in a file's bytes, by name."""
+    import numpy as np
+
+    return {
+        name: np.frombuffer(
+            data, DTYPES[entry.dtype], math.prod(entry.shape), header.data_begin + entry.begin
+        ).reshape(entry.shape)
+        for name, entry in header.entries.items()
+    }
+
+
+def _header_length(data: bytes, file_bytes: int) -> int:
+    """Return the header's length, from the first 8 bytes."""
+    length = int.from_bytes(data[:8], "little")
+    if file_bytes < 8 or length > MAX_HEADER_BYTES:
+        for pattern, kind in _OTHER_KINDS:
+            if re.match(pattern, data[:8], re.DOTALL):
+                raise UnsupportedModelError(f"expected a model in safetensors format, got {kind}")
+    if file_bytes < 8:
+        raise ModelFormatError(f"expected at least 8 bytes, got {file_bytes}")
+    if length > MAX_HEADER_BYTES:
+        raise ModelFormatError(
+            f"expected a header of at most {MAX_HEADER_BYTES} bytes, got a length of {length}:"
+            " this is not a safetensors file"
+        )
+    if length > file_bytes - 8:
+        raise ModelFormatError(
+            f"expected a header of {length} bytes, got {file_bytes - 8}: the file is truncated"
+        )
+    return length
+
+
+def _entry(name: str, about: Json, dtypes: Collection[str]) -> Entry:
+    """Check what the header says of one array, for itself."""
+    what = f"tensor {show(name)}"
+    check_keys(about, what, ("dtype", "shape", "data_offsets"))
+    dtype, shape, offsets = about["dtype"], about["shape"], about["data_offsets"]
+    if not isinstance(dtype, str) or dtype not in dtypes:
+        error = UnsupportedModelError if dtypes is DTYPES else ModelFormatError
+        raise error(f"{what}: dtype: expected {' or '.join(dtypes)}, got {show(dtype)}")
+    if not _are_integers(shape) or len(shape) > 64:  # as many axes as NumPy has
+        raise ModelFormatError(f"{what}: expected a shape of up to 64 sizes, got {show(shape)}")
+    if not _are_integers(offsets) or len(offsets) != 2:
+        raise ModelFormatError(f"{what}: expected two data offsets, got {show(offsets)}")
+    expected = math.prod(shape) * _ITEM_BYTES[dtype]  # exact: Python's integers do not wrap
+    if offsets[1] - offsets[0] != expected:
+        raise ModelFormatError(
+            f"{what}: expected {show(expected)} bytes for the shape {show(shape)}, got the data"
+            f" offsets {show(offsets)}"
+        )
+    return Entry(dtype, tuple(shape), offsets[0], offsets[1])
+
+
+def _are_integers(values: Json) -> bool:
+    """Say whether this is a list of integers of 63 bits, none negative; True and 2.0 are none."""
+    return isinstance(values, list) and all(type(v) is int and 0 <= v < 2**63 for v in values)
+
+
+def _check_layout(entries: Mapping[str, Entry], data_bytes: int) -> None:
+    """Demand data without holes, overlaps, or bytes that belong to no array."""
+    end = 0
+    for name, entry in sorted(entries.items(), key=lambda item: (item[1].begin, item[1].end)):
+        if entry.begin != end:
+            raise ModelFormatError(
+                f"tensor {show(name)}: expected data from byte {end}, got {show(entry.begin)}:"
+                " the tensors overlap or leave a hole"
+            )
+        end = entry.end
+    if end != data_bytes:
+        problem = "the file is truncated" if end > data_bytes else "the file goes on after them"
+        raise ModelFormatError(
+            f"expected {show(end)} bytes of tensors, got {data_bytes}: {problem}"
+        )
+
+
+# --- JSON -----------------------------------------------------------------------------------------
+
+
+def json_object(text: str | bytes, what: str) -> dict[str, Json]:
+    """Parse JSON strictly: no key twice, no NaN, and an object."""
+    try:
+        if isinstance(text, bytes):
+            text = text.decode("utf-8")
+            # safetensors demands the brace at once; what Python calls white space is more.
+            if not text.startswith("{"):
+                raise ModelFormatError(f"{what}: expected a JSON object, got {show(text[:20])}")
+        result = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ModelFormatError(f"{what}: the JSON is nested too deeply") from None
+    except UnicodeDecodeError as error:
+        raise ModelFormatError(f"{what}: expected UTF-8, got {error.reason}") from error
+    except ModelFormatError:
+        raise
+    except ValueError as error:
+        raise ModelFormatError(f"{what}: expected JSON: {error}") from error
+    if not isinstance(result, dict):
+        raise ModelFormatError(f"{what}: expected a JSON object, got {show(result)}")
+    return result
+
+
+def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    result: dict[str, Json] = {}
+    for key, value in pairs:
+        if key in result:
+            raise ModelFormatError(f"the key {show(key)} stands twice in one JSON object")
+        for text in (key, value):
+            if isinstance(text, str):
+                _require_text(text)
+        result[key] = value
+    return result
+
+
+def _require_text(text: str) -> None:
+    """Refuse half a surrogate pair, which JSON can write and UTF-8 cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ModelFormatError(f"{show(text)} is not Unicode text: {error.reason}") from None
+
+
+def _refuse_constant(name: str) -> None:
+    raise ModelFormatError(f"{name} is not a JSON number")
+
+
+def show(value: Json) -> str:
+    """Return what came from a file for a message: on one line and never long."""
+    return _reprlib.repr(value)
+
+
+def check_keys(
+    fields: Json, what: str, keys: tuple[str, ...], optional: tuple[str, ...] = ()
+) -> None:
+    """Refuse what is not a JSON object with exactly these keys, and perhaps optional ones."""
+    if not isinstance(fields, dict):
+        raise ModelFormatError(f"{what}: expected an object, got {show(fields)}")
+    for key in keys:
+        if key not in fields:
+            raise ModelFormatError(f"{what}: the key {key!r} is missing")
+    for key in fields:
+        if key not in keys and key not in optional:
+            raise ModelFormatError(f"{what}: the key {show(key)} is unknown")
+
+
+# --- writing --------------------------------------------------------------------------------------
+
+
+def write(tensors: dict[str, NDArray[Any]], metadata: dict[str, str]) -> bytes:
+    """Return the bytes of a file with these arrays, of float32 or float64, and strings.
+
+    The same content gives the same bytes: they are hashed, compared and cached. (The library of
+    safetensors writes metadata in a new random order every time.)
+
+    Raises
+    ------
+    LimitError
+        If the header would be larger than a reader accepts.
+    """
+    header: dict[str, Json] = {"__metadata__": dict(sorted(metadata.items()))}
+    data = []
+    end = 0
+    for name, array in sorted(tensors.items()):
+        begin, end = end, end + array.nbytes
+        dtype = _WRITTEN[array.itemsize]
+        header[name] = {"dtype": dtype, "shape": array.shape, "data_offsets": (begin, end)}
+        data.append(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # so that the tensors are aligned
+    if len(tensors) > MAX_TENSORS:
+        raise LimitError(f"layers: expected at most {MAX_TENSORS} tensors, got {len(tensors)}")
+    if len(text) > MAX_HEADER_BYTES:
+        raise LimitError(
+            f"metadata: expected a file header of at most {MAX_HEADER_BYTES} bytes,"
+            f" got {len(text)}: store long texts elsewhere"
+        )
+    return b"".join([len(text).to_bytes(8, "little"), text, *data])

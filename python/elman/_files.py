@@ -1,0 +1,133 @@
+"""Files: regular ones are read, and replaced whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import stat
+from typing import IO, TYPE_CHECKING
+
+from elman.errors import LimitError, ModelFormatError, UnsupportedModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+
+
+@contextlib.contextmanager
+def naming(source: str) -> Iterator[None]:
+    """Put the name of the file in front of what is wrong with it."""
+    try:
+        yield
+    except (LimitError, ModelFormatError, UnsupportedModelError) as error:
+        raise type(error)(f"{source}: {error}") from error.__cause__
+
+
+# --- reading --------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def opened(path: str) -> Iterator[tuple[IO[bytes], int]]:
+    """Open a regular file, without waiting for anything; also give its size."""
+    _require_regular(os.stat(path), path)  # before open: opening a device may already do something
+    with open(path, "rb", opener=open_without_waiting) as file:
+        status = os.fstat(file.fileno())
+        _require_regular(status, path)
+        yield file, status.st_size
+
+
+def read_whole(file: IO[bytes], size: int) -> bytes:
+    """Return all bytes of an opened file, which must be as many as when it was opened."""
+    file.seek(0)
+    data = file.read(size + 1)
+    if len(data) != size:
+        raise ModelFormatError(
+            f"the file changed while it was read: expected {size} bytes, got"
+            f" {'more' if len(data) > size else len(data)}"
+        )
+    return data
+
+
+def open_without_waiting(path: str, flags: int) -> int:
+    """Open a file as `open` does, but not wait for the writer of a FIFO."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _require_regular(status: os.stat_result, path: str) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    if not stat.S_ISREG(status.st_mode):
+        raise ModelFormatError("expected a regular file, got a FIFO, a socket or a device")
+
+
+# --- writing --------------------------------------------------------------------------------------
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Make bytes the content of a file, which is replaced whole or not at all.
+
+    They go to a temporary file `.elman-*.tmp` in the same folder, which takes the file's place when
+    they are on the disk: a process that is killed, or a machine that loses power, leaves the old
+    file or the new one (and perhaps the temporary file, which may be deleted). An old file's
+    permission bits are kept. If `path` is a symbolic link, the file that it points to is replaced.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written, is write-protected, or is not a regular file.
+    """
+    path = os.fsdecode(path)
+    target = os.path.realpath(path)
+    folder = os.path.dirname(target)
+    mode = _mode_to_keep(target, path)
+    temporary = os.path.join(folder, f".elman-{secrets.token_hex(8)}.tmp")
+    try:
+        _write(temporary, data, mode)
+        os.replace(temporary, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+    _sync_folder(folder)
+
+
+def _mode_to_keep(target: str, path: str) -> int | None:
+    """Return the permission bits of the file to be replaced, None if there is none."""
+    try:
+        status = os.stat(target)
+    except FileNotFoundError:
+        os.stat(os.path.dirname(target))  # a missing folder is an error that names it
+        return None
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    if not stat.S_ISREG(status.st_mode):
+        raise FileExistsError(errno.EEXIST, "Not a regular file", path)
+    if not os.access(target, os.W_OK):  # the folder's permission would be enough to replace it
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+    return stat.S_IMODE(status.st_mode)
+
+
+def _write(path: str, data: bytes, mode: int | None) -> None:
+    """Create a file with these permission bits, by default those of any new file, and sync it."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(path, flags, 0o666 if mode is None else 0o600)
+    with open(descriptor, "wb") as file:
+        if mode is not None:
+            os.chmod(path, mode)
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: str) -> None:
+    """Make a renaming last; Windows does that itself and cannot open a folder."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

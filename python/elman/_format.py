@@ -1,0 +1,224 @@
+"""File format 1: what a network consists of, as the header of a file says it."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from elman import _container, _structure
+from elman._container import check_keys, show
+from elman._structure import Structure
+from elman.activation import Activation
+from elman.errors import ArgumentError, ModelFormatError, UnsupportedModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from elman._container import Entry, Header
+
+    Array = NDArray[Any]
+    Json = Any  # whatever a file may hold: its type is checked before its value is used
+
+VERSION = 1
+EXAMPLE = "golden."  # how the names of an example's tensors begin
+
+_ACTIVATIONS = (
+    *("tanh", "relu", "sigmoid", "identity", "leaky_relu", "elu", "thresholded_relu"),
+    *("hard_sigmoid", "softsign", "softplus", "scaled_tanh", "affine"),
+)
+_OUTPUT_ACTIVATIONS = (*_ACTIVATIONS, "softmax")
+DTYPES = {"F32": "float32", "F64": "float64"}
+
+
+class Description(NamedTuple):
+    """What a header says, checked: everything but numbers."""
+
+    structure: Structure
+    dtype: str
+    metadata: dict[str, str]  # the user's own
+    example: str | None  # the rules of an example's numbers, if the file holds one
+
+
+def describe(header: Header) -> Description:
+    """Check a header and return what it describes."""
+    network, metadata, example = _check_metadata(header.metadata)
+    structure = _check_network(network)
+    dtype = _check_entries(header.entries)
+    entries = {n: e for n, e in header.entries.items() if not n.startswith(EXAMPLE)}
+    _check_names(entries, structure)
+    _check_shapes(entries, structure)
+    return Description(structure, dtype, metadata, example)
+
+
+def fields(
+    structure: Structure, metadata: Mapping[str, str], example: str | None
+) -> dict[str, str]:
+    """Return the metadata of a file."""
+    of_halves = iter(structure.activations)
+    layers = []
+    for direction in structure.directions:
+        layer = {"activation": _activation(next(of_halves)), "direction": direction}
+        if direction == "bidirectional":
+            layer["reverse_activation"] = _activation(next(of_halves))
+        layers.append(layer)
+    g = structure.output_activation
+    network = {"layers": layers, "output_activation": None if g is None else _activation(g)}
+    return {
+        "format": "elman",
+        "format_version": str(VERSION),
+        "network": json.dumps(network),
+        **({} if example is None else {"golden": example}),
+        **{f"user.{key}": value for key, value in metadata.items()},
+    }
+
+
+def _activation(activation: Activation) -> Json:
+    """Return what a file says of an activation: its name, and the numbers that it has."""
+    said = {key: getattr(activation, key) for key in ("name", "alpha", "beta", "clip")}
+    return {key: value for key, value in said.items() if value is not None}
+
+
+# --- checks ---------------------------------------------------------------------------------------
+
+
+def _check_metadata(metadata: Json) -> tuple[str, dict[str, str], str | None]:
+    """Return the description of the network, still JSON, the user's strings, and the example's."""
+    if not isinstance(metadata, dict):
+        raise ModelFormatError(f"metadata: expected an object, got {show(metadata)}")
+    for key, value in metadata.items():
+        if not isinstance(value, str):
+            raise ModelFormatError(f"metadata {show(key)}: expected a string, got {show(value)}")
+    _check_format(metadata)
+    if "network" not in metadata:
+        raise ModelFormatError("metadata: the key 'network' is missing")
+    user = {key: value for key, value in metadata.items() if key.startswith("user.")}
+    for key in metadata:
+        if key not in user and key not in ("format", "format_version", "network", "golden"):
+            raise ModelFormatError(f"metadata: the key {show(key)} is unknown")
+    strings = {key.removeprefix("user."): user[key] for key in user}
+    return metadata["network"], strings, metadata.get("golden")
+
+
+def _check_format(metadata: dict[str, str]) -> None:
+    """Refuse the files of others, and those of later versions."""
+    if metadata.get("format") != "elman":
+        got = show(metadata["format"]) if "format" in metadata else "none"
+        raise ModelFormatError(f"metadata: expected the format 'elman', got {got}")
+    version = metadata.get("format_version", "")
+    if not re.fullmatch("[1-9][0-9]{0,8}", version):
+        raise ModelFormatError(
+            f"metadata: expected the format version {VERSION}, got {show(version)}"
+        )
+    if int(version) > VERSION:
+        raise UnsupportedModelError(
+            f"expected format version {VERSION}, got {version}: a newer elman wrote it"
+        )
+
+
+def _check_network(text: str) -> Structure:
+    """Return the structure that the key 'network' describes."""
+    network = _container.json_object(text, "network")
+    check_keys(network, "network", ("layers", "output_activation"))
+    layers, output = network["layers"], network["output_activation"]
+    if not isinstance(layers, list) or not layers:
+        raise ModelFormatError(f"network: expected a list of layers, got {show(layers)}")
+    directions: list[str] = []
+    activations: list[Activation] = []
+    for index, layer in enumerate(layers):
+        direction, of_halves = _check_layer(layer, index)
+        directions.append(direction)
+        activations += of_halves
+    g = None
+    if output is not None:
+        g = _check_activation(output, "network: the output activation", _OUTPUT_ACTIVATIONS)
+    return Structure(tuple(directions), tuple(activations), g)
+
+
+def _check_layer(layer: Json, index: int) -> tuple[str, list[Activation]]:
+    """Return the direction of a layer and the activations of its halves."""
+    both = isinstance(layer, dict) and layer.get("direction") == "bidirectional"
+    keys = ("activation", "direction")
+    check_keys(layer, f"network: layer {index}", (*keys, *["reverse_activation"] * both))
+    what = f"network: the direction of layer {index}"
+    direction = _check_choice(layer["direction"], what, _structure.DIRECTIONS)
+    what = f"activation of layer {index}"
+    halves = [_check_activation(layer["activation"], f"network: the {what}", _ACTIVATIONS)]
+    if both:
+        reverse = layer["reverse_activation"]
+        halves.append(_check_activation(reverse, f"network: the reverse {what}", _ACTIVATIONS))
+    return direction, halves
+
+
+def _check_activation(said: Json, what: str, names: tuple[str, ...]) -> Activation:
+    check_keys(said, what, ("name",), optional=("alpha", "beta", "clip"))
+    name = _check_choice(said["name"], what, names)
+    numbers = {key: value for key, value in said.items() if key != "name"}
+    for key, value in numbers.items():
+        if type(value) not in (int, float) or abs(value) > sys.float_info.max:
+            raise ModelFormatError(f"{what}, {key}: expected a finite number, got {show(value)}")
+    try:
+        return Activation(name, **numbers)
+    except ArgumentError as error:
+        raise ModelFormatError(f"{what}, {error}") from error
+
+
+def _check_choice(value: Json, what: str, choices: tuple[str, ...]) -> str:
+    if not isinstance(value, str) or value not in choices:
+        raise ModelFormatError(f"{what}: expected {' or '.join(choices)}, got {show(value)}")
+    return value
+
+
+def _check_entries(entries: Mapping[str, Entry]) -> str:
+    """Demand arrays with numbers in them, of one dtype, which is returned."""
+    first = None
+    for name, entry in entries.items():
+        what = f"tensor {show(name)}"
+        if not 1 <= len(entry.shape) <= 8 or 0 in entry.shape:
+            raise ModelFormatError(
+                f"{what}: expected a shape of positive sizes, got {show(list(entry.shape))}"
+            )
+        first = first or entry.dtype
+        if entry.dtype != first:
+            raise ModelFormatError(
+                f"{what}: expected the dtype of the others, {first}, got {entry.dtype}"
+            )
+    return DTYPES[first or "F32"]
+
+
+def _check_names(entries: Mapping[str, Entry], structure: Structure) -> None:
+    """Demand the weights of every layer, and nothing that is unknown."""
+    directions, readout = structure.directions, structure.output_activation is not None
+    required = _structure.required(directions, readout=readout)
+    for name in required:
+        if name not in entries:
+            raise ModelFormatError(f"tensor {name!r} is missing")
+    known = {*required, *_structure.optional(directions, readout=readout)}
+    for name in entries:
+        if name not in known:
+            count = len(directions)
+            network = f"a network of {count} layers {'and a' if readout else 'without'} readout"
+            raise ModelFormatError(f"tensor {show(name)} is unknown in {network}")
+
+
+def _check_shapes(entries: Mapping[str, Entry], structure: Structure) -> None:
+    """Demand shapes that fit together."""
+    shapes = {name: entry.shape for name, entry in entries.items()}
+    for name in _structure.defining(structure.directions):
+        if name in shapes and len(shapes[name]) != 2:
+            raise ModelFormatError(
+                f"tensor {name!r}: expected the shape (rows, columns), got {show(shapes[name])}"
+            )
+    sizes = _structure.sizes_of(structure.directions, shapes)
+    expected = _structure.shapes_of(structure.directions, sizes)
+    for name in expected:
+        if name in shapes and shapes[name] != expected[name]:
+            raise ModelFormatError(
+                f"tensor {name!r}: expected the shape {expected[name]}, got {show(shapes[name])}"
+            )
+
+
+KIND = _container.Kind(tuple(DTYPES), _check_metadata)

@@ -1,0 +1,130 @@
+"""What a network consists of: its halves of layers, and the names and shapes of its tensors.
+
+A layer is one half, or two if it is bidirectional: the one that runs forward first. A network's
+state is the hidden states of its halves one after the other, from the bottom up.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from elman.activation import Activation
+    from elman.network import Network
+
+DIRECTIONS = ("forward", "reverse", "bidirectional")
+WEIGHTS = ("W_xh", "W_hh", "b_h")  # of a half
+SCALING = ("input_shift", "input_scale", "output_shift", "output_scale")
+VECTORS = ("initial_state", *SCALING)  # of a network, each optional
+W_HY, B_Y = "readout.W_hy", "readout.b_y"
+
+
+class Half(NamedTuple):
+    """One direction of one layer; the names of its tensors begin with `prefix`."""
+
+    layer: int
+    reverse: bool  # it reads a sequence from its end
+    prefix: str
+
+
+class Structure(NamedTuple):
+    """A network without its numbers."""
+
+    directions: tuple[str, ...]  # of layers
+    activations: tuple[Activation, ...]  # of halves
+    output_activation: Activation | None  # None without a readout
+
+    @classmethod
+    def of(cls, net: Network) -> Structure:
+        """Return the structure of a network."""
+        activations = []
+        for layer in net.layers:
+            activations += [half.activation for half in (layer, layer.reverse) if half is not None]
+        return cls(net.directions, tuple(activations), net.output_activation)
+
+    @property
+    def layer_activations(self) -> list[Activation | tuple[Activation, Activation]]:
+        """The activation of each layer, a pair of a bidirectional one."""
+        of_halves = iter(self.activations)
+        return [
+            (next(of_halves), next(of_halves)) if direction == "bidirectional" else next(of_halves)
+            for direction in self.directions
+        ]
+
+
+class Sizes(NamedTuple):
+    """How wide a network is."""
+
+    inputs: int
+    hidden: tuple[int, ...]  # of layers; both halves of one are as wide
+    outputs: int
+
+
+def prefixes(layer: int, direction: str) -> tuple[str, ...]:
+    """Return how the names of a layer's tensors begin, for each of its halves."""
+    prefix = f"layers.{layer}."
+    return (prefix, f"{prefix}reverse.") if direction == "bidirectional" else (prefix,)
+
+
+def halves(directions: Sequence[str]) -> Iterator[Half]:
+    """Yield the halves of layers of these directions."""
+    for layer, direction in enumerate(directions):
+        for second, prefix in enumerate(prefixes(layer, direction)):
+            yield Half(layer, bool(second) or direction == "reverse", prefix)
+
+
+def required(directions: Sequence[str], *, readout: bool) -> list[str]:
+    """Return the names of the tensors that every such network has."""
+    names = [half.prefix + weight for half in halves(directions) for weight in ("W_xh", "W_hh")]
+    return names + [W_HY] * readout
+
+
+def optional(directions: Sequence[str], *, readout: bool) -> list[str]:
+    """Return the names of the tensors that such a network may have."""
+    names = [f"{half.prefix}b_h" for half in halves(directions)]
+    return [*names, *[B_Y] * readout, *VECTORS]
+
+
+def defining(directions: Sequence[str]) -> list[str]:
+    """Return the names of the matrices whose shapes tell the sizes of a network."""
+    first = [prefixes(layer, direction)[0] for layer, direction in enumerate(directions)]
+    return [*(f"{prefix}W_xh" for prefix in first), W_HY]
+
+
+def sizes_of(directions: Sequence[str], shapes: Mapping[str, tuple[int, ...]]) -> Sizes:
+    """Return the sizes that the shapes of the defining matrices tell."""
+    *layers, _ = defining(directions)
+    hidden = tuple(shapes[name][0] for name in layers)
+    top = hidden[-1] * len(prefixes(len(hidden) - 1, directions[-1]))
+    return Sizes(shapes["layers.0.W_xh"][1], hidden, shapes[W_HY][0] if W_HY in shapes else top)
+
+
+def shapes_of(directions: Sequence[str], sizes: Sizes) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of all tensors that a network of these sizes may have, by name."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    below, state = sizes.inputs, 0
+    for layer, (direction, hidden) in enumerate(zip(directions, sizes.hidden, strict=True)):
+        both = prefixes(layer, direction)
+        for prefix in both:
+            shapes[f"{prefix}W_xh"] = (hidden, below)
+            shapes[f"{prefix}W_hh"] = (hidden, hidden)
+            shapes[f"{prefix}b_h"] = (hidden,)
+        below = len(both) * hidden
+        state += below
+    shapes[W_HY] = (sizes.outputs, below)
+    shapes[B_Y] = (sizes.outputs,)
+    shapes["initial_state"] = (state,)
+    for name in SCALING:
+        shapes[name] = (sizes.inputs if name.startswith("input") else sizes.outputs,)
+    return shapes
+
+
+def state_slices(directions: Sequence[str], hidden: Sequence[int]) -> list[slice]:
+    """Return where the states of each half lie in the state of a network."""
+    slices, first = [], 0
+    for half in halves(directions):
+        slices.append(slice(first, first + hidden[half.layer]))
+        first += hidden[half.layer]
+    return slices
