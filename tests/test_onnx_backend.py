@@ -1,4 +1,4 @@
-"""`elman.onnx` as a backend: ONNX's own tests of RNN, and everything that they leave out."""
+"""Elman as a backend of ONNX: ONNX's own tests of RNN, and everything that they leave out."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import elman
 onnx = pytest.importorskip("onnx")
 pytestmark = pytest.mark.any_isa
 
+from conformance import backend  # noqa: E402
 from fixtures.onnx_graphs import helper, reference_rnn, rnn  # noqa: E402
 
 
@@ -68,7 +69,7 @@ def check(arrays, attributes, functions, *, reverse=(False,), clip=np.inf, layou
             arrays["initial_h"] = arrays["initial_h"].swapaxes(0, 1)
         Y, Y_h = Y.transpose(2, 0, 1, 3), Y_h.swapaxes(0, 1)
     given = [name for name, array in arrays.items() if array is not None]
-    prepared = elman.onnx.prepare(rnn(arrays, attributes, given=given))
+    prepared = backend.prepare(rnn(arrays, attributes, given=given))
     results = prepared.run({name: arrays[name] for name in given})
     for result, expected in zip(results, (Y, Y_h), strict=True):
         assert result.dtype == arrays["X"].dtype
@@ -82,8 +83,8 @@ def check(arrays, attributes, functions, *, reverse=(False,), clip=np.inf, layou
 def check_node_tests(cases):
     assert len(cases) >= 4
     for case in cases:
-        assert elman.onnx.is_compatible(case.model), case.name
-        prepared = elman.onnx.prepare(case.model)
+        assert backend.is_compatible(case.model), case.name
+        prepared = backend.prepare(case.model)
         for inputs, expected in case.data_sets:
             for output, reference in zip(prepared.run(inputs), expected, strict=True):
                 np.testing.assert_allclose(
@@ -164,7 +165,7 @@ def test_every_version_of_the_operator(rng, opset):
     given = [name for name, array in arrays.items() if array is not None]
     proto = rnn(arrays, attributes, given=given, opset=opset)
     Y, _ = reference_rnn(**arrays, functions=[np.tanh], reverse=[False], clip=np.inf)
-    result, _ = elman.onnx.prepare(proto).run({name: arrays[name] for name in given})
+    result, _ = backend.prepare(proto).run({name: arrays[name] for name in given})
     np.testing.assert_allclose(result, Y, atol=2e-6)
 
 
@@ -179,7 +180,7 @@ def test_bfloat16_is_computed_in_float32_and_rounded(rng):
     given = [name for name, array in arrays.items() if array is not None]
     wide = {n: None if a is None else a.astype("f8") for n, a in arrays.items()}
     Y, _ = reference_rnn(**wide, functions=[np.tanh], reverse=[False], clip=np.inf)
-    result, _ = elman.onnx.prepare(rnn(arrays, given=given)).run(
+    result, _ = backend.prepare(rnn(arrays, given=given)).run(
         [arrays[n] for n in given_order(given)]
     )
     assert result.dtype == dtype
@@ -198,7 +199,7 @@ def test_outputs_may_be_left_out_and_weights_be_constants(rng, outputs, constant
     arrays = random_arrays(rng, lengths=False, initial=False)
     Y, Y_h = reference_rnn(**arrays, functions=[np.tanh], reverse=[False], clip=np.inf)
     given = ("X",) if constant else ("X", "W", "R", "B")
-    prepared = elman.onnx.prepare(rnn(arrays, given=given, outputs=outputs))
+    prepared = backend.prepare(rnn(arrays, given=given, outputs=outputs))
     results = prepared.run([arrays[name] for name in given])
     expected = [a for name, a in (("Y", Y), ("Y_h", Y_h)) if name in outputs]
     for result, reference in zip(results, expected, strict=True):
@@ -218,25 +219,25 @@ def test_the_interface_is_that_of_onnx(rng):
 
     arrays = random_arrays(rng, lengths=False, initial=False)
     proto = rnn(arrays)
-    assert issubclass(elman.onnx.ElmanBackend, Backend)
-    assert isinstance(elman.onnx.prepare(proto), BackendRep)
-    assert elman.onnx.supports_device("CPU")
-    assert elman.onnx.supports_device("CPU:0")
-    assert not elman.onnx.supports_device("CUDA")
-    assert not elman.onnx.supports_device("abacus")
+    assert issubclass(backend.ElmanBackend, Backend)
+    assert isinstance(backend.prepare(proto), BackendRep)
+    assert backend.supports_device("CPU")
+    assert backend.supports_device("CPU:0")
+    assert not backend.supports_device("CUDA")
+    assert not backend.supports_device("abacus")
     with pytest.raises(elman.ArgumentError, match="device: expected 'CPU', got 'CUDA'"):
-        elman.onnx.prepare(proto, "CUDA")
-    assert elman.onnx.is_compatible(proto)
-    assert not elman.onnx.is_compatible(rnn(arrays, {"activations": ["Gelu"]}))
-    Y, _ = elman.onnx.run_model(proto, [arrays["X"]])
+        backend.prepare(proto, "CUDA")
+    assert backend.is_compatible(proto)
+    assert not backend.is_compatible(rnn(arrays, {"activations": ["Gelu"]}))
+    Y, _ = backend.run_model(proto, [arrays["X"]])
     node = helper.make_node("RNN", ["X", "W", "R", "B"], ["Y"])
-    (again,) = elman.onnx.run_node(node, [arrays[n] for n in "XWRB"])
+    (again,) = backend.run_node(node, [arrays[n] for n in "XWRB"])
     assert np.array_equal(Y, again)
 
 
 def test_wrong_inputs_are_named(rng):
     arrays = random_arrays(rng, lengths=False)
-    prepared = elman.onnx.prepare(rnn(arrays, given=("X", "initial_h")))
+    prepared = backend.prepare(rnn(arrays, given=("X", "initial_h")))
     X, initial_h = arrays["X"], arrays["initial_h"]
     with pytest.raises(elman.ArgumentError, match="inputs: expected X, initial_h, got 1 arrays"):
         prepared.run([X])

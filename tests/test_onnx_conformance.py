@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+import elman
 from conformance import cases, reference, score
 
-pytest.importorskip("onnx")
+onnx = pytest.importorskip("onnx")
 
 ALL = [pytest.param(case, id=f"{case.group}: {case.name}") for case in cases.cases()]
 
@@ -13,6 +14,48 @@ ALL = [pytest.param(case, id=f"{case.group}: {case.name}") for case in cases.cas
 @pytest.mark.parametrize("case", ALL)
 def test_elman_gives_what_the_specification_says(case):
     assert score.judge(case, score.elman) == ""
+
+
+@pytest.mark.parametrize("case", ALL)
+def test_a_network_from_onnx_gives_what_the_specification_says(case):
+    net = elman.from_onnx(_joined(case))
+    x, state = case.inputs["X"], case.inputs.get("initial_h")
+    if not case.attributes.get("layout"):
+        x = x.swapaxes(0, 1)
+        state = None if state is None else state.swapaxes(0, 1)
+    state = None if state is None else state.reshape(len(x), -1)
+    run = net.run(x, state=state, lengths=case.inputs.get("sequence_lens"))
+    tolerance = score.TOLERANCES[x.dtype.name]
+    if any(key in case.attributes for key in ("activation_alpha", "activation_beta", "clip")):
+        tolerance = max(tolerance, 1e-7)  # an alpha of 0.3 is that, not the float32 next to it
+    for name, expected in case.expected().items():
+        if not case.attributes.get("layout"):
+            expected = np.moveaxis(expected, -2, 0)
+        got = run.output if name == "Y" else run.state
+        np.testing.assert_allclose(
+            got, expected.reshape(got.shape), atol=tolerance, rtol=tolerance, err_msg=name
+        )
+
+
+def _joined(case):
+    """Return the model of a case, its directions beside each other where there are two."""
+    model = case.model()
+    if case.attributes.get("direction") == "bidirectional" and "Y" in case.outputs:
+        perm = [0, 1, 2, 3] if case.attributes.get("layout") else [0, 2, 1, 3]
+        shape = onnx.numpy_helper.from_array(np.array([0, 0, -1]), "shape")
+        model.graph.initializer.append(shape)
+        model.graph.node.append(onnx.helper.make_node("Transpose", ["Y"], ["parts"], perm=perm))
+        model.graph.node.append(onnx.helper.make_node("Reshape", ["parts", "shape"], ["joined"]))
+        (output,) = [output for output in model.graph.output if output.name == "Y"]
+        output.name = "joined"
+        output.type.tensor_type.ClearField("shape")
+    return model
+
+
+def test_a_bare_output_of_both_directions_is_refused():
+    (case,) = [c for c in cases.cases() if (c.group, c.name) == ("direction", "bidirectional")]
+    with pytest.raises(elman.UnsupportedModelError, match="output 'Y': it mixes different things"):
+        elman.from_onnx(case.model())
 
 
 @pytest.mark.parametrize("case", ALL)

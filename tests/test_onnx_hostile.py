@@ -136,7 +136,7 @@ def test_missing_external_data_are_the_systems_error(proto, tmp_path):
 
 
 AUDITED = """
-import sys, elman.onnx, elman.network, numpy.testing
+import sys, onnx, elman.network, numpy.testing
 from elman.interop.onnx import reading
 path = sys.argv[1]
 opened = []

@@ -17,6 +17,7 @@ onnx = pytest.importorskip("onnx")
 pytestmark = pytest.mark.any_isa
 ReferenceEvaluator = pytest.importorskip("onnx.reference").ReferenceEvaluator
 
+from conformance import backend  # noqa: E402
 from fixtures.onnx_graphs import helper, model, rnn, value  # noqa: E402
 
 EXPORTS = np.load(pathlib.Path(__file__).parent / "fixtures" / "onnx_exports.npz")
@@ -65,7 +66,7 @@ def chain(rng, after, constants=None, *, x=("T", "B", 3), y=None, opset=22, **at
 
 @pytest.mark.parametrize("case", [case for case in CASES if case not in REFUSED])
 def test_an_exported_model_gives_what_pytorch_computed(case):
-    outputs = elman.onnx.prepare(exported(case)).run(arrays(case, "input"))
+    outputs = backend.prepare(exported(case)).run(arrays(case, "input"))
     for output, expected in zip(outputs, arrays(case, "output"), strict=True):
         assert output.shape == expected.shape
         tolerance = 1e-14 if expected.dtype == np.float64 else 2e-6
@@ -264,7 +265,7 @@ def test_a_readout_of_flattened_steps_is_read(rng, order, free):
     shape = [letter if free else sizes[letter] for letter in order]
     proto = model(nodes, [value("x", [*shape, 3])], [value("y", None)], constants)
     x = rng.normal(size=[*(sizes[letter] for letter in order), 3]).astype("f4")
-    (y,) = elman.onnx.prepare(proto).run([x])
+    (y,) = backend.prepare(proto).run([x])
     (expected,) = ReferenceEvaluator(proto).run(None, {"x": x})
     np.testing.assert_allclose(y, expected, atol=1e-6)
 
@@ -310,7 +311,7 @@ def test_the_only_step_of_a_model_for_one_step_is_the_last(rng, drop):
     constants = {"zero": zero, "number": np.array(0), "axis": one}
     proto = chain(rng, nodes, constants, x=(1, 2, 3))
     x = rng.normal(size=(1, 2, 3)).astype("f4")
-    (y,) = elman.onnx.prepare(proto).run([x])
+    (y,) = backend.prepare(proto).run([x])
     (expected,) = ReferenceEvaluator(proto).run(None, {"x": x})
     np.testing.assert_allclose(y, expected, atol=1e-6)
     (note,) = [row.note for row in read(proto).rows if row.target == "y"]
@@ -458,7 +459,7 @@ def test_a_source_of_another_kind_is_a_type_error(source):
         elman.from_onnx(source)
 
 
-@pytest.mark.parametrize("use", ["elman.from_onnx(b'')", "net.to_onnx()", "elman.onnx"])
+@pytest.mark.parametrize("use", ["elman.from_onnx(b'')", "net.to_onnx()"])
 def test_onnx_is_imported_by_its_use_alone_and_missing_it_names_the_extra(use):
     code = f"""
 import sys, elman

@@ -14,6 +14,8 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
 pytestmark = [pytest.mark.any_isa, pytest.mark.slow]
 
+from conformance import backend  # noqa: E402
+
 
 class Model(torch.nn.Module):
     """An RNN and a readout of every step or of the last."""
@@ -70,7 +72,7 @@ def test_a_random_module_gives_what_pytorch_and_onnx_runtime_compute(tmp_path, d
     with torch.no_grad():
         expected = module(*inputs).numpy()
     arrays = [a.numpy() for a in inputs]
-    (y,) = elman.onnx.prepare(path, external_data=True).run(arrays)
+    (y,) = backend.prepare(path, external_data=True).run(arrays)
     np.testing.assert_allclose(y, expected, atol=3e-6)
     session = runtime.InferenceSession(path)
     feed = dict(zip([i.name for i in session.get_inputs()], arrays, strict=True))

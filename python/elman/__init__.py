@@ -20,7 +20,7 @@ except ModuleNotFoundError as error:
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from elman import onnx, plot, pure, reference, sklearn, training
+    from elman import plot, pure, reference, sklearn, training
     from elman._core import Stream
     from elman._loading import load
     from elman.activation import Activation
@@ -89,7 +89,6 @@ __all__ = [  # noqa: RUF022
     "isa",
     "load",
     "loss_and_gradients",
-    "onnx",
     "plot",
     "pure",
     "reference",
@@ -121,7 +120,7 @@ _HOMES = {
     "loss_and_gradients": "elman.training",
     "train": "elman.training",
 }
-_MODULES = ("onnx", "plot", "pure", "reference", "sklearn", "training")
+_MODULES = ("plot", "pure", "reference", "sklearn", "training")
 
 
 def __getattr__(name: str) -> object:

@@ -33,9 +33,9 @@ TOLERANCES = {"float32": 4e-6, "float64": 1e-13}
 
 def elman(case: cases.Case) -> list[Array]:
     """Run a case in elman."""
-    from elman import onnx
+    from conformance import backend
 
-    return list(onnx.prepare(case.model()).run(cases.fed(case)))
+    return list(backend.prepare(case.model()).run(cases.fed(case)))
 
 
 def onnx_runtime(case: cases.Case) -> list[Array]:

@@ -22,13 +22,12 @@ from elman.interop.onnx.values import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import DTypeLike, NDArray
 
     from elman.interop.onnx.graph import Node
     from elman.interop.onnx.values import Value, Vector, Weight, When
-    from elman.network import Network
 
     Array = NDArray[Any]
 
@@ -64,13 +63,11 @@ class Attributes(NamedTuple):
     hidden_size: int | None
 
 
-def read_attributes(
-    attributes: Mapping[str, Any], number: Callable[[Any], float] = decimal
-) -> Attributes:
+def read_attributes(attributes: Mapping[str, Any]) -> Attributes:
     """Check the attributes of an RNN, with the defaults of the specification.
 
-    Their numbers are in float32. What `number` makes of them decides on the last digits of float64:
-    by default the shortest decimal, so that an alpha of 0.1 comes back as it was written.
+    Their numbers are in float32, and are read as the shortest decimals, so that an alpha of 0.1
+    comes back as it was written.
     """
     direction = attributes.get("direction", "forward")
     if direction not in _DIRECTIONS:
@@ -79,13 +76,11 @@ def read_attributes(
     if layout not in (0, 1):
         raise ModelFormatError(f"expected layout 0 or 1, got {layout}")
     directions = _DIRECTIONS[direction]
-    functions = _functions(attributes, len(directions), number)
+    functions = _functions(attributes, len(directions))
     return Attributes(directions, functions, layout, attributes.get("hidden_size"))
 
 
-def _functions(
-    attributes: Mapping[str, Any], count: int, number: Callable[[Any], float]
-) -> tuple[Function, ...]:
+def _functions(attributes: Mapping[str, Any], count: int) -> tuple[Function, ...]:
     """Return the activations; the default is a list of two even for one direction."""
     given = attributes.get("activations", ["Tanh"] * count)
     names = [_NAMES.get(name.lower(), "") for name in given]
@@ -96,19 +91,17 @@ def _functions(
     clip = attributes.get("clip")
     if clip is not None and not clip > 0:
         raise ModelFormatError(f"expected a clip above 0, got {clip}")
-    alphas = _parameters(names, attributes.get("activation_alpha", []), "alpha", number)
-    betas = _parameters(names, attributes.get("activation_beta", []), "beta", number)
+    alphas = _parameters(names, attributes.get("activation_alpha", []), "alpha")
+    betas = _parameters(names, attributes.get("activation_beta", []), "beta")
     return tuple(
         Function(
-            FUNCTIONS[name][0], alpha, beta, None if clip is None else number(np.float32(clip))
+            FUNCTIONS[name][0], alpha, beta, None if clip is None else decimal(np.float32(clip))
         )
         for name, alpha, beta in zip(names, alphas, betas, strict=True)
     )
 
 
-def _parameters(
-    names: list[str], given: list[float], key: str, number: Callable[[Any], float]
-) -> list[float | None]:
+def _parameters(names: list[str], given: list[float], key: str) -> list[float | None]:
     """Give each activation its alpha or beta.
 
     The specification lets activations consume the values in order; others write one for each
@@ -130,7 +123,7 @@ def _parameters(
         elif value is None and parameters[key] is None:
             raise UnsupportedModelError(f"{name} has no default {key}, and none is given")
         else:
-            result.append(number(np.float32(parameters[key] if value is None else value)))
+            result.append(decimal(np.float32(parameters[key] if value is None else value)))
     return result
 
 
@@ -155,33 +148,6 @@ def split_weights(W: Array, R: Array, B: Array | None, attributes: Attributes) -
     if B is not None and B.shape != (D, 2 * H):
         raise ModelFormatError(f"expected B of the shape {(D, 2 * H)}, got {B.shape}")
     return [Weights(W[d], R[d], () if B is None else (B[d, :H], B[d, H:])) for d in range(D)]
-
-
-def network_of(W: Array, R: Array, B: Array | None, attributes: Attributes) -> Network:
-    """Return the network of one RNN: a layer without a readout."""
-    from elman.network import Network
-
-    layers = [
-        (part.W_xh, part.W_hh, bias_sum(part.biases, W.dtype))
-        for part in split_weights(W, R, B, attributes)
-    ]
-    activations = [activation_of(function) for function in attributes.functions]
-    if len(layers) == 2:
-        forward, reverse = activations
-        return Network.from_weights(
-            [(layers[0], layers[1])],
-            None,
-            activation=[(forward, reverse)],
-            direction="bidirectional",
-            allow_nonfinite=True,
-        )
-    return Network.from_weights(
-        layers,
-        None,
-        activation=activations,
-        direction=attributes.directions[0],
-        allow_nonfinite=True,
-    )
 
 
 def bias_sum(biases: Sequence[Array], dtype: DTypeLike) -> Array | None:

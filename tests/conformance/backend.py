@@ -1,4 +1,9 @@
-"""Run a model as its graph says: its inputs in order, its outputs in their shapes."""
+"""Elman as a backend of ONNX, for ONNX's own tests and for the cases of this suite.
+
+It has the interface of `onnx.backend.base`: inputs and outputs are those of the graph. A graph of
+one RNN node may leave any input of the node to be given, the weights too; of other graphs it runs
+what `elman.from_onnx` reads.
+"""
 
 from __future__ import annotations
 
@@ -6,25 +11,112 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import onnx
+from onnx.backend.base import Backend, BackendRep, Device, DeviceType
 
-from elman.errors import ArgumentError, DTypeError, ShapeError
+from elman import Network
+from elman.errors import ArgumentError, DTypeError, ElmanError, ShapeError
+from elman.interop.onnx.files import External, load_proto
 from elman.interop.onnx.graph import read_graph
 from elman.interop.onnx.reading import read_network
-from elman.interop.onnx.recurrent import network_of, read_attributes
-from elman.interop.onnx.values import Given, Hidden, parts_of
+from elman.interop.onnx.recurrent import activation_of, bias_sum, read_attributes, split_weights
+from elman.interop.onnx.values import Function, Given, Hidden, parts_of
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from elman import Activation
     from elman.interop.onnx.assembling import Reading
-    from elman.interop.onnx.graph import Graph, Proto, Reader
+    from elman.interop.onnx.graph import Graph, Reader
+    from elman.interop.onnx.recurrent import Attributes
     from elman.interop.onnx.values import Field, Vector
-    from elman.network import Network
 
     Array = NDArray[Any]
     Inputs = Sequence[Any] | Mapping[str, Any]
+    Proto = Any  # of onnx, whose types are not read
+
+
+class PreparedModel(BackendRep):
+    """A model that is ready to run."""
+
+    def __init__(self, model: Proto, *, external_data: bool = False) -> None:
+        proto, folder = load_proto(model)
+        self._runner = runner(proto, External(folder, allowed=external_data))
+
+    def run(self, inputs: Sequence[Any] | Mapping[str, Any], **kwargs: object) -> tuple[Any, ...]:
+        """Return the outputs of the graph."""
+        return tuple(self._runner.run(inputs))
+
+
+class ElmanBackend(Backend):
+    """The backend: graphs of one RNN with everything it has, and what `from_onnx` reads."""
+
+    @classmethod
+    def is_compatible(cls, model: Proto, device: str = "CPU", **kwargs: object) -> bool:
+        """Say whether a model can be run."""
+        try:
+            cls.prepare(model, device)
+        except ElmanError:
+            return False
+        return True
+
+    @classmethod
+    def prepare(
+        cls,
+        model: os.PathLike[str] | str | bytes | Proto,
+        device: str = "CPU",
+        *,
+        external_data: bool = False,
+        **kwargs: object,
+    ) -> PreparedModel:
+        """Return a model that is ready to run."""
+        if not cls.supports_device(device):
+            raise ArgumentError(f"device: expected 'CPU', got {device!r}")
+        return PreparedModel(model, external_data=external_data)
+
+    @classmethod
+    def run_node(
+        cls,
+        node: Proto,
+        inputs: Sequence[Any],
+        device: str = "CPU",
+        outputs_info: object = None,
+        **kwargs: object,
+    ) -> tuple[NDArray[Any], ...]:
+        """Run one node on the inputs that it names."""
+        arrays = [np.asarray(value) for value in inputs]
+        helper = onnx.helper
+        values = [
+            helper.make_tensor_value_info(
+                name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape
+            )
+            for name, array in zip([n for n in node.input if n], arrays, strict=True)
+        ]
+        outputs = [
+            helper.make_tensor_value_info(n, values[0].type.tensor_type.elem_type, None)
+            for n in node.output
+            if n
+        ]
+        model = helper.make_model(helper.make_graph([node], "node", values, outputs))
+        return cls.prepare(model, device).run(arrays)
+
+    @classmethod
+    def supports_device(cls, device: str) -> bool:
+        """Say whether this is the processor."""
+        try:
+            return bool(Device(device).type == DeviceType.CPU)
+        except (AttributeError, ValueError):
+            return False
+
+
+is_compatible = ElmanBackend.is_compatible
+prepare = ElmanBackend.prepare
+run_model = ElmanBackend.run_model
+run_node = ElmanBackend.run_node
+supports_device = ElmanBackend.supports_device
 
 
 def runner(model: Proto, external: Reader) -> NodeRunner | ModelRunner:
@@ -58,7 +150,7 @@ class NodeRunner:
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
         self._node = graph.nodes[0]
-        self._attributes = read_attributes(self._node.attributes, float)
+        self._attributes = read_attributes(self._node.attributes)
         self._last: tuple[list[Array | None], Network] | None = None
 
     def run(self, inputs: Inputs) -> list[Array]:
@@ -93,7 +185,7 @@ class NodeRunner:
             a is not b for a, b in zip(self._last[0], weights, strict=True)
         ):
             bias = None if B is None else _widened("B", B)
-            net = network_of(_widened("W", W), _widened("R", R), bias, self._attributes)
+            net = _network_of(_widened("W", W), _widened("R", R), bias, self._attributes)
             self._last = weights, net
         return self._last[1]
 
@@ -106,6 +198,38 @@ class NodeRunner:
                 f" of {initial.shape}"
             )
         return initial.reshape(len(x), D * H)
+
+
+def _network_of(W: Array, R: Array, B: Array | None, attributes: Attributes) -> Network:
+    """Return the network of one RNN: a layer without a readout."""
+    layers = [
+        (part.W_xh, part.W_hh, bias_sum(part.biases, W.dtype))
+        for part in split_weights(W, R, B, attributes)
+    ]
+    activations = [_activation(function) for function in attributes.functions]
+    if len(layers) == 2:
+        forward, reverse = activations
+        return Network.from_weights(
+            [(layers[0], layers[1])],
+            None,
+            activation=[(forward, reverse)],
+            direction="bidirectional",
+            allow_nonfinite=True,
+        )
+    return Network.from_weights(
+        layers,
+        None,
+        activation=activations,
+        direction=attributes.directions[0],
+        allow_nonfinite=True,
+    )
+
+
+def _activation(function: Function) -> Activation:
+    """Return an activation with the float32 of the attributes, where `from_onnx` has decimals."""
+    name, *numbers = function
+    exact = [None if number is None else float(np.float32(number)) for number in numbers]
+    return activation_of(Function(name, *exact))
 
 
 def _widened(name: str, array: Array) -> Array:
