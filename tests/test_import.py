@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.metadata
 import os
 import pathlib
@@ -160,6 +161,47 @@ def test_dir_lists_the_public_names_and_each_of_them_is_there():
     assert sorted(elman.__all__) == elman.__all__
     for name in dir(elman):
         assert getattr(elman, name) is not None
+
+
+@pytest.mark.parametrize(
+    "use", ["from elman import *", "pydoc.render_doc(elman)", "inspect.getmembers(elman)"]
+)
+def test_what_goes_through_all_names_needs_no_extra(use):
+    code = f"""
+import inspect, pydoc, sys
+for name in ("h5py", "matplotlib", "onnx", "sklearn"):
+    sys.modules[name] = None
+import elman
+{use}
+print("done")
+"""
+    assert python(code).stdout.split()[-1] == "done"
+
+
+@pytest.mark.parametrize(
+    ("needs", "use"),
+    [
+        ("matplotlib", "import elman; elman.plot.history"),
+        ("sklearn", "import elman; elman.sklearn.ElmanClassifier"),
+        ("sklearn", "import elman.sklearn; elman.sklearn.ElmanClassifier"),
+    ],
+)
+def test_modules_of_extras_are_there_when_asked_for_and_not_listed(needs, use):
+    pytest.importorskip(needs)
+    code = f"{use}; print({{'plot', 'sklearn'}} & {{*dir(elman), *elman.__all__}})"
+    assert python(code).stdout.split() == ["set()"]
+
+
+def test_type_checkers_see_the_same_names_from_the_same_modules():
+    tree = ast.parse(pathlib.Path(elman.__file__).read_text())
+    found = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                assert alias.name == alias.asname
+                whole = f"{node.module}.{alias.name}" if node.module == "elman" else node.module
+                found[alias.name] = whole
+    assert found == elman._HOMES | elman._EXTRAS
 
 
 def test_an_unknown_name_is_an_attribute_error():

@@ -12,131 +12,113 @@ Importing this package imports nothing but its own modules; NumPy follows with t
 """
 
 try:
-    from elman._core import available_isas, build_info, isa, set_isa
+    from elman._core import available_isas as available_isas
+    from elman._core import build_info as build_info
+    from elman._core import isa as isa
+    from elman._core import set_isa as set_isa
 except ModuleNotFoundError as error:
     if error.name == "elman._core":
         error.add_note("elman's C++ extension is missing: was the package built (pip install .)?")
     raise
 
+# For type checkers, to which a name that is imported as itself is public.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from elman import plot, pure, reference, sklearn, training
-    from elman._core import Stream
-    from elman._loading import load
-    from elman.activation import Activation
-    from elman.errors import (
-        ArgumentError,
-        BusyError,
-        DivergenceError,
-        DTypeError,
-        ElmanError,
-        IsaError,
-        LimitError,
-        ModelFormatError,
-        ShapeError,
-        UnsupportedModelError,
-        VerificationError,
-    )
-    from elman.initialization import EchoState, Identity
-    from elman.interop.compare import compare
-    from elman.interop.keras import from_keras
-    from elman.interop.onnx import from_onnx
-    from elman.interop.torch import from_torch
-    from elman.network import Network
-    from elman.ridge import ridge_readout
-    from elman.training import (
-        SGD,
-        Adagrad,
-        Adam,
-        AdamW,
-        RMSprop,
-        backward,
-        loss_and_gradients,
-        train,
-    )
+    from elman import plot as plot
+    from elman import pure as pure
+    from elman import reference as reference
+    from elman import sklearn as sklearn
+    from elman import training as training
+    from elman._core import Stream as Stream
+    from elman.activation import Activation as Activation
+    from elman.errors import ArgumentError as ArgumentError
+    from elman.errors import BusyError as BusyError
+    from elman.errors import DivergenceError as DivergenceError
+    from elman.errors import DTypeError as DTypeError
+    from elman.errors import ElmanError as ElmanError
+    from elman.errors import IsaError as IsaError
+    from elman.errors import LimitError as LimitError
+    from elman.errors import ModelFormatError as ModelFormatError
+    from elman.errors import ShapeError as ShapeError
+    from elman.errors import UnsupportedModelError as UnsupportedModelError
+    from elman.errors import VerificationError as VerificationError
+    from elman.initialization import EchoState as EchoState
+    from elman.initialization import Identity as Identity
+    from elman.interop.compare import compare as compare
+    from elman.interop.keras import from_keras as from_keras
+    from elman.interop.onnx import from_onnx as from_onnx
+    from elman.interop.torch import from_torch as from_torch
+    from elman.network import Network as Network
+    from elman.ridge import ridge_readout as ridge_readout
+    from elman._loading import load as load
+    from elman.training import SGD as SGD
+    from elman.training import Adagrad as Adagrad
+    from elman.training import Adam as Adam
+    from elman.training import AdamW as AdamW
+    from elman.training import RMSprop as RMSprop
+    from elman.training import backward as backward
+    from elman.training import loss_and_gradients as loss_and_gradients
+    from elman.training import train as train
 
 __version__ = build_info()["version"]
 
-__all__ = [  # noqa: RUF022
-    "Activation",
-    "Adagrad",
-    "Adam",
-    "AdamW",
-    "ArgumentError",
-    "BusyError",
-    "DTypeError",
-    "DivergenceError",
-    "EchoState",
-    "ElmanError",
-    "Identity",
-    "IsaError",
-    "LimitError",
-    "ModelFormatError",
-    "Network",
-    "RMSprop",
-    "SGD",
-    "ShapeError",
-    "Stream",
-    "UnsupportedModelError",
-    "VerificationError",
-    "available_isas",
-    "backward",
-    "build_info",
-    "compare",
-    "from_keras",
-    "from_onnx",
-    "from_torch",
-    "isa",
-    "load",
-    "loss_and_gradients",
-    "plot",
-    "pure",
-    "reference",
-    "ridge_readout",
-    "set_isa",
-    "sklearn",
-    "train",
-    "training",
-]
-
+# Every public name, and the module that is imported when it is first asked for.
 _HOMES = {
     "Activation": "elman.activation",
-    "Network": "elman.network",
-    "Stream": "elman._core",
-    "load": "elman._loading",
     "Adagrad": "elman.training",
     "Adam": "elman.training",
     "AdamW": "elman.training",
+    "ArgumentError": "elman.errors",
+    "BusyError": "elman.errors",
+    "DTypeError": "elman.errors",
+    "DivergenceError": "elman.errors",
+    "EchoState": "elman.initialization",
+    "ElmanError": "elman.errors",
+    "Identity": "elman.initialization",
+    "IsaError": "elman.errors",
+    "LimitError": "elman.errors",
+    "ModelFormatError": "elman.errors",
+    "Network": "elman.network",
     "RMSprop": "elman.training",
     "SGD": "elman.training",
-    "EchoState": "elman.initialization",
-    "Identity": "elman.initialization",
+    "ShapeError": "elman.errors",
+    "Stream": "elman._core",
+    "UnsupportedModelError": "elman.errors",
+    "VerificationError": "elman.errors",
+    "available_isas": "elman._core",
+    "backward": "elman.training",
+    "build_info": "elman._core",
     "compare": "elman.interop.compare",
     "from_keras": "elman.interop.keras",
     "from_onnx": "elman.interop.onnx",
     "from_torch": "elman.interop.torch",
-    "ridge_readout": "elman.ridge",
-    "backward": "elman.training",
+    "isa": "elman._core",
+    "load": "elman._loading",
     "loss_and_gradients": "elman.training",
+    "pure": "elman.pure",
+    "reference": "elman.reference",
+    "ridge_readout": "elman.ridge",
+    "set_isa": "elman._core",
     "train": "elman.training",
+    "training": "elman.training",
 }
-_MODULES = ("plot", "pure", "reference", "sklearn", "training")
+# Modules that need an extra: there when asked for, and not among the names that `import *`, `dir`
+# and `help` go through.
+_EXTRAS = {"plot": "elman.plot", "sklearn": "elman.sklearn"}
+
+if not TYPE_CHECKING:  # they would find no name in it
+    __all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> object:
-    if name not in __all__:
+    home = _HOMES.get(name) or _EXTRAS.get(name)
+    if home is None:
         raise AttributeError(f"module 'elman' has no attribute {name!r}")
-    if name in _MODULES:
-        value = _import(f"elman.{name}")
-    else:
-        value = getattr(_import(_HOMES.get(name, "elman.errors")), name)
+    module = __import__(home, fromlist=["*"])
+    value = module if home == f"elman.{name}" else getattr(module, name)
     globals()[name] = value
     return value
 
 
-def _import(module: str) -> object:
-    return __import__(module, fromlist=["*"])
-
-
 def __dir__() -> list[str]:
-    return [*__all__, "__version__"]
+    return [*_HOMES, "__version__"]
