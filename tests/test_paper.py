@@ -17,10 +17,15 @@ SHARED = ("chain", "elman1990", "report", "drawing")
 
 @pytest.fixture(scope="module", autouse=True)
 def _folder():
-    """Find the modules of the folder, and forget their names afterwards."""
+    """Find the modules of the folder, also where others have their names, as one of bench has."""
     sys.path.insert(0, str(FOLDER))
+    _forget()
     yield
     sys.path.remove(str(FOLDER))
+    _forget()
+
+
+def _forget():
     for name in (*PROGRAMS, *SHARED):
         sys.modules.pop(name, None)
 

@@ -8,6 +8,9 @@ import sys
 
 import pytest
 
+import page
+import report
+import summary
 from fixtures import cpp_build
 
 pytestmark = pytest.mark.any_isa
@@ -96,17 +99,6 @@ def result():
     }
 
 
-@pytest.fixture
-def modules(monkeypatch):
-    """The generator, which is not installed."""
-    monkeypatch.syspath_prepend(str(BENCH))
-    import page
-    import report
-    import summary
-
-    return page, summary, report
-
-
 def rows(text):
     """Return the cells of all rows of all tables, by their first cell."""
     lines = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
@@ -116,8 +108,8 @@ def rows(text):
 # --- the README -----------------------------------------------------------------------------------
 
 
-def test_the_readme_says_how_long_the_fastest_form_of_each_peer_takes(modules, result):
-    text = modules[1].summary(result)
+def test_the_readme_says_how_long_the_fastest_form_of_each_peer_takes(result):
+    text = summary.summary(result)
     found = rows(text)
     assert found["float32, one thread"][2:] == ["NumPy", "JAX", "plain Eigen"]
     step = found["one step for each call, 16 -> 32 -> 4"]
@@ -132,8 +124,7 @@ def test_the_readme_says_how_long_the_fastest_form_of_each_peer_takes(modules, r
     assert "of the 90.0 GFLOP/s that one core has, elman reaches 72.0 and NumPy 71.0" in words
 
 
-def test_only_the_block_of_the_readme_is_replaced(modules, result):
-    _, summary, _ = modules
+def test_only_the_block_of_the_readme_is_replaced(result):
     before, after = "# elman\n\n| a | table |\n\n", "\n\n## What it does \\1\n"
     once = summary.readme(f"{before}{summary.BEGIN}\noutdated\n{summary.END}{after}", result)
     assert once.startswith(f"{before}{summary.BEGIN}\n| float32")
@@ -147,8 +138,8 @@ def test_only_the_block_of_the_readme_is_replaced(modules, result):
 # --- the page -------------------------------------------------------------------------------------
 
 
-def test_the_page_has_the_numbers_of_every_part(modules, result):
-    text = modules[0].page(result)
+def test_the_page_has_the_numbers_of_every_part(result):
+    text = page.page(result)
     found = rows(text)
     assert found["NumPy, np.dot"] == ["7,000"]
     assert "| NumPy, np.dot | 70.0 (60.0 to 80.0) |" in text
@@ -164,8 +155,8 @@ def test_the_page_has_the_numbers_of_every_part(modules, result):
     assert "- numba answers wrongly: step of 1, 8, 1: off by 1." in text
 
 
-def test_the_page_says_where_elman_loses(modules, result):
-    text = modules[0].page(result)
+def test_the_page_says_where_elman_loses(result):
+    text = page.page(result)
     part = text.partition("## Where elman loses or ties")[2].partition("\n## ")[0]
     assert "Of 12 comparisons with a peer, elman is at least 1.1 times as fast in 4." in part
     lost = [line.strip("| ").split(" | ") for line in part.splitlines() if "16 ->" in line]
@@ -180,21 +171,21 @@ def test_the_page_says_where_elman_loses(modules, result):
     assert "| the tail, median |" not in part
 
 
-def test_parts_that_were_not_measured_are_left_out(modules, result):
+def test_parts_that_were_not_measured_are_left_out(result):
     empty = result | {"cases": [], "imports": [], "cold_start": [], "tail": [], "left_out": {}}
-    text = modules[0].page(empty | {"wrong": {}})
+    text = page.page(empty | {"wrong": {}})
     assert "## One step" not in text
     assert "## Import" not in text
     assert text.endswith("Nobody.\n")
-    assert "Medians of one run" in " ".join(modules[1].summary(empty).split())
+    assert "Medians of one run" in " ".join(summary.summary(empty).split())
 
 
 # --- the files ------------------------------------------------------------------------------------
 
 
-def test_the_plots_are_the_same_files_from_the_same_numbers(modules, result, tmp_path):
+def test_the_plots_are_the_same_files_from_the_same_numbers(result, tmp_path):
     pytest.importorskip("matplotlib", reason="needs matplotlib: pip install elman[bench]")
-    once, again = (modules[2].plots(result) for _ in range(2))
+    once, again = (report.plots(result) for _ in range(2))
     assert set(once) == {
         f"docs/plots/{name}.svg" for name in ("step", "sequence", "batch", "imports", "tail")
     }
@@ -202,8 +193,7 @@ def test_the_plots_are_the_same_files_from_the_same_numbers(modules, result, tmp
     assert all("plain Eigen" in once[f"docs/plots/{name}.svg"] for name in ("step", "tail"))
 
 
-def test_what_is_old_is_named(modules, monkeypatch, tmp_path):
-    _, _, report = modules
+def test_what_is_old_is_named(monkeypatch, tmp_path):
     monkeypatch.setattr(report, "ROOT", tmp_path)
     (tmp_path / "a").write_text("new")
     (tmp_path / "b").write_text("old")
@@ -216,6 +206,5 @@ def test_the_text_needs_no_matplotlib():
 
 
 @pytest.mark.skipif(not RESULTS.exists(), reason="there is no bench/results.json")
-def test_the_readme_and_the_page_are_those_of_the_result_file(modules):
-    _, _, report = modules
+def test_the_readme_and_the_page_are_those_of_the_result_file():
     assert report.old(report.texts(json.loads(RESULTS.read_text(encoding="utf-8")))) == []

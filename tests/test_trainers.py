@@ -23,10 +23,9 @@ STATUS = pathlib.Path("/proc/self/status")
 
 @pytest.fixture
 def training(monkeypatch, tmp_path_factory):
-    """The cases of training, which are not installed."""
+    """The cases of training, whose limits are compiled."""
     monkeypatch.setenv("ELMAN_CACHE", str(cpp_build.shared_folder(tmp_path_factory) / "peers"))
     monkeypatch.setenv("CMAKE_BUILD_TYPE", "None")
-    monkeypatch.syspath_prepend(str(BENCH))
     import training
 
     return training

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+import versus_worker
 from fixtures import cpp_build
 
 pytestmark = pytest.mark.any_isa
@@ -46,10 +47,7 @@ def test_a_pattern_without_cases_is_refused():
     assert "--cases: expected the names of some cases, got 'nothing'" in done.stderr
 
 
-def test_every_case_runs(monkeypatch):
-    monkeypatch.syspath_prepend(str(VERSUS.parent))
-    import versus_worker
-
+def test_every_case_runs():
     for name, make in versus_worker.CASES.items():
         case = make()
         assert versus_worker.digest([case.call()] if case.results is None else case.results()), name
