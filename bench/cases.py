@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import elman
-from elman.peers import SIZES
+from elman.cli.timing import SIZES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

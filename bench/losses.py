@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from elman.peers import TITLES
+from peers import TITLES
 from pieces import (
     NARROW,
     PERCENTILES,

@@ -12,8 +12,8 @@ import numpy as np
 
 import elman
 import limits
-from elman.peers import native
-from elman.peers.timing import interleave, spread
+from elman.cli.timing.rounds import interleave, spread
+from peers import native
 
 Facts = dict[str, Any]
 PACKAGES = ("numpy", "numba", "torch", "onnxruntime", "onnx", "jax", "jaxlib", "cmeel-eigen")

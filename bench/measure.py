@@ -12,9 +12,9 @@ import numpy as np
 import elman
 import limits
 from elman import reference
-from elman.peers import Unsupported
-from elman.peers.answers import Wrong, checked
-from elman.peers.timing import Entry, interleave, ratios, spread
+from elman.cli.timing.answers import Wrong, checked
+from elman.cli.timing.base import Unsupported
+from elman.cli.timing.rounds import Entry, interleave, ratios, spread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cases import Case
-    from elman.peers import Peer
+    from elman.cli.timing.base import Peer
 
     Array = NDArray[Any]
     Facts = dict[str, Any]

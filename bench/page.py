@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from elman.peers import TITLES
 from losses import losses
+from peers import TITLES
 from pieces import (
     PERCENTILES,
     WORKS,

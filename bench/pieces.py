@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from elman.peers import TITLES
+from peers import TITLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

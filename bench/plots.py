@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from elman.peers import TITLES
+from peers import TITLES
 from pieces import PERCENTILES, column, fastest, of_group, title
 
 if TYPE_CHECKING:

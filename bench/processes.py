@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import elman
-from elman.peers.timing import Entry, interleave, ratios, spread
+from elman.cli.timing.rounds import Entry, interleave, ratios, spread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -63,7 +63,7 @@ def cold_start(
         net.save(Path(folder, "model.safetensors"))
         programs = {"import numpy": NUMPY, "elman": ELMAN.format(folder=folder)}
         if "onnxruntime" in peers:
-            from elman.peers.onnxruntime import model
+            from peers.onnxruntime import model
 
             Path(folder, "model.onnx").write_bytes(model(net).SerializeToString())
             programs["onnxruntime"] = ONNXRUNTIME.format(folder=folder)
@@ -76,7 +76,7 @@ def cold_start(
 def _save_torch(net: elman.Network, path: Path) -> None:
     import torch
 
-    from elman.peers.torch import Model
+    from peers.torch import Model
 
     example = torch.zeros(1, 1, 16), torch.zeros(1, 1, 32)
     with torch.no_grad():

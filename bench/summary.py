@@ -7,7 +7,7 @@ import textwrap
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from elman.peers import TITLES
+from peers import TITLES
 from pieces import NARROW, fastest, median, number, of_group, percent, sizes, table
 
 if TYPE_CHECKING:

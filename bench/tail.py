@@ -14,8 +14,8 @@ import numpy as np
 
 import limits
 from elman import _core
-from elman.peers import Unsupported
-from elman.peers.answers import wrong_steps
+from elman.cli.timing.answers import wrong_steps
+from elman.cli.timing.base import Unsupported
 from measure import problem
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cases import Case
-    from elman.peers import Peer
+    from elman.cli.timing.base import Peer
 
     Array = NDArray[Any]
     Facts = dict[str, Any]

@@ -9,8 +9,8 @@ import numpy as np
 import elman
 import limits
 import trainers
-from elman.peers.answers import Wrong
-from elman.peers.timing import Entry, interleave, ratios, spread
+from elman.cli.timing.answers import Wrong
+from elman.cli.timing.rounds import Entry, interleave, ratios, spread
 from measure import described, pinned
 from trainers.numpy import NumPy
 

@@ -569,14 +569,13 @@ def test_bench_leaves_out_who_cannot_compute_a_model(tmp_path, more):
     assert "NumPy is left out: takes only tanh layers" in text
 
 
-def test_bench_says_which_peer_is_not_installed(tanh_model):
-    done = python(
-        "import sys; sys.modules['numba'] = None\n"
-        f"sys.argv = ['elman', 'bench', {str(tanh_model)!r}, '--peers', 'numba']\n"
-        "from elman.cli import main; sys.exit(main())"
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "numba is left out: numba is not installed" in done.stdout
+def test_bench_names_the_benchmark_that_times_other_frameworks(tanh_model):
+    for arguments in (["--help"], [tanh_model, "--peers", "torch"]):
+        done = run_elman("bench", *arguments, env={"COLUMNS": "200"})
+        assert done.returncode == (0 if "--help" in arguments else 2)
+        said = (done.stdout + done.stderr).decode()
+        assert "python bench/run.py" in said
+        assert "pip install '.[bench]'" in said
 
 
 def test_bench_times_no_wrong_answer(tanh_model):
@@ -593,20 +592,18 @@ def test_bench_times_no_wrong_answer(tanh_model):
 
 def test_bench_keeps_to_one_thread_before_numpy_is_imported(tanh_model):
     done = python(
-        "import sys, elman.peers\n"
+        "import sys, elman.cli.timing\n"
         "def one_thread(): print('numpy' in sys.modules)\n"
-        "elman.peers.one_thread = one_thread\n"
+        "elman.cli.timing.one_thread = one_thread\n"
         f"sys.argv = ['elman', 'bench', {str(tanh_model)!r}]\n"
         "from elman.cli import main; sys.exit(main())"
     )
     assert done.stdout.startswith("False\n")
 
 
-@pytest.mark.parametrize(
-    "options", [["--sizes", "33"], ["--peers", "x"], ["--peers", "all,x"], ["--sizes", "8,x"]]
-)
-def test_bench_names_what_it_knows(options):
-    done = run_elman("bench", *options)
+@pytest.mark.parametrize("sizes", ["33", "8,x"])
+def test_bench_names_the_sizes_it_knows(sizes):
+    done = run_elman("bench", "--sizes", sizes)
     assert (done.returncode, done.stdout) == (2, b"")
     assert b"takes some of" in done.stderr
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import ast
 import importlib.metadata
+import importlib.util
 import os
 import pathlib
 import shutil
 import subprocess
 import sys
+import tomllib
 
 import pytest
 
 import elman
+from fixtures import cpp_build
 
 FOLDER = str(pathlib.Path(elman.__file__).parent.parent)
 
@@ -154,6 +157,12 @@ def test_the_version_is_that_of_the_installed_package():
     except importlib.metadata.PackageNotFoundError:
         pytest.skip("elman was not installed by pip")
     assert elman.__version__ == elman.build_info()["version"] == installed
+
+
+def test_the_benchmark_and_its_peers_are_not_installed():
+    assert importlib.util.find_spec("elman.peers") is None
+    settings = tomllib.loads((cpp_build.ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert settings["tool"]["scikit-build"]["wheel"]["packages"] == ["python/elman"]
 
 
 def test_dir_lists_the_public_names_and_each_of_them_is_there():

@@ -10,9 +10,14 @@ import sys
 import numpy as np
 import pytest
 
+import cases
 import elman
-from elman import peers, reference
-from elman.peers import answers, timing
+import peers
+from elman import reference
+from elman.cli.timing import answers, rounds
+from elman.cli.timing.base import Unsupported
+from elman.cli.timing.elman import Elman
+from elman.cli.timing.numpy import NumPy
 from fixtures import cpp_build
 
 pytestmark = pytest.mark.any_isa
@@ -61,7 +66,7 @@ def network(dtype="float32", hidden_size=5, **more):
 def prepared(peer, net):
     try:
         return peer(net)
-    except peers.Unsupported as why:
+    except Unsupported as why:
         pytest.skip(str(why))
 
 
@@ -109,15 +114,15 @@ def test_a_step_begins_anew_for_each_callable_and_each_loop_goes_on(peer, rng):
 
 @pytest.mark.parametrize("change", [{"activation": "relu"}, {"output_activation": "softmax"}])
 def test_a_network_of_another_kind_is_refused_in_one_sentence(change):
-    with pytest.raises(peers.Unsupported, match="takes only tanh layers and a sigmoid or identity"):
-        peers.available(["numpy"])[0]["numpy"](network(**change))
+    with pytest.raises(Unsupported, match="takes only tanh layers and a sigmoid or identity"):
+        NumPy(network(**change))
 
 
 def test_an_answer_off_by_more_than_rounding_is_wrong():
     net = network()
     x = np.ones((4, 3), np.float32)
     expected = reference.run(net, x).output
-    right = peers.available(["numpy"])[0]["numpy"](net)
+    right = NumPy(net)
     assert answers.wrong_run(right, x, expected) is None
     assert "off by 0.01" in answers.wrong_run(right, x, expected + 0.01)
     assert answers.wrong_run(right, x, expected[:2]) == "expected (2, 2), got (4, 2)"
@@ -128,7 +133,7 @@ def test_a_nan_is_wrong():
     net = network()
     x = np.full((4, 3), np.nan, np.float32)
     expected = reference.run(net, np.ones((4, 3))).output
-    right = peers.available(["numpy"])[0]["numpy"](net)
+    right = NumPy(net)
     assert "off by nan" in answers.wrong_run(right, x, expected)
 
 
@@ -137,27 +142,25 @@ def test_a_nan_is_wrong():
 
 def test_a_peer_that_is_not_installed_is_left_out_with_a_sentence(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
-    monkeypatch.delitem(sys.modules, "elman.peers.torch", raising=False)
+    monkeypatch.delitem(sys.modules, "peers.torch", raising=False)
     found, left_out = peers.available(["elman", "torch"])
     assert list(found) == ["elman"]
     assert left_out == {"torch": "torch is not installed"}
 
 
 def test_a_peer_that_cannot_be_compiled_is_left_out_with_a_sentence(monkeypatch, tmp_path):
-    monkeypatch.delitem(sys.modules, "elman.peers.eigen", raising=False)
+    monkeypatch.delitem(sys.modules, "peers.eigen", raising=False)
     monkeypatch.setenv("ELMAN_CACHE", str(tmp_path))
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     assert peers.available(["eigen"]) == ({}, {"eigen": "cmake is not installed"})
 
 
-def test_importing_the_peers_imports_no_numpy_and_importing_elman_no_peers():
-    code = "import sys, elman{}; print('elman.peers' in sys.modules, 'numpy' in sys.modules)"
-    for more, printed in (("", "False False\n"), (".peers", "True False\n")):
-        done = subprocess.run(
-            [sys.executable, "-c", code.format(more)], capture_output=True, text=True, check=True
-        )
-        assert done.stdout == printed
+def test_importing_the_peers_imports_no_numpy():
+    code = "import sys, peers; print('numpy' in sys.modules)"
+    run = [sys.executable, "-c", code]  # which finds modules in the folder where it starts
+    done = subprocess.run(run, cwd=RUN.parent, capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 # --- the timing -----------------------------------------------------------------------------------
@@ -192,29 +195,29 @@ def test_the_rounds_are_interleaved_and_a_ratio_stays_within_its_round():
     # one that is; the machine is busy in the third.
     ours = noting("ours", clock.call([ms, ms, 7, ms, 7, 2 * ms, 7, 10 * ms]))
     theirs = noting("theirs", clock.call([ms, ms, 7, 2 * ms, 7, 4 * ms, 7, 30 * ms]))
-    entries = [timing.Entry("ours", "", ours, 1000), timing.Entry("theirs", "", theirs, 10)]
-    times = timing.interleave(entries, rounds=3, clock=clock)
+    entries = [rounds.Entry("ours", "", ours, 1000), rounds.Entry("theirs", "", theirs, 10)]
+    times = rounds.interleave(entries, rounds=3, clock=clock)
     assert order[4:] == ["ours", "ours", "theirs", "theirs"] * 3
     assert times == [[5_000, 10_000, 50_000], [1_000_000, 2_000_000, 15_000_000]]
-    assert timing.ratios(times[1], times[0]) == (200, 200, 250)
+    assert rounds.ratios(times[1], times[0]) == (200, 200, 250)
 
 
 def test_short_calls_are_repeated_and_the_first_of_a_round_is_not_timed():
     clock = Clock()
     calls = itertools.chain([1_000_000] * 2, itertools.cycle([7_000_000, *[1_000_000] * 3]))
-    entry = timing.Entry("short", "", clock.call(calls), 10)
-    assert timing.interleave([entry], rounds=2, clock=clock) == [[100_000, 100_000]]
+    entry = rounds.Entry("short", "", clock.call(calls), 10)
+    assert rounds.interleave([entry], rounds=2, clock=clock) == [[100_000, 100_000]]
 
 
 def test_the_spread_is_the_median_and_the_quartiles():
-    assert timing.spread([5, 1, 2, 4, 3]) == (3, 2, 4)
-    assert timing.spread([7.0]) == (7, 7, 7)
+    assert rounds.spread([5, 1, 2, 4, 3]) == (3, 2, 4)
+    assert rounds.spread([7.0]) == (7, 7, 7)
 
 
 # --- the cases ------------------------------------------------------------------------------------
 
 
-class WrongPeer(peers.available(["numpy"])[0]["numpy"]):
+class WrongPeer(NumPy):
     """A peer that is fast and wrong, and that must not be timed."""
 
     def loops(self, x):
@@ -230,12 +233,10 @@ class WrongPeer(peers.available(["numpy"])[0]["numpy"]):
 
 
 @pytest.mark.parametrize("group", ["step", "sequence"])
-def test_a_wrong_peer_is_reported_and_not_timed(group, cache, monkeypatch):
-    monkeypatch.syspath_prepend(str(RUN.parent))
-    import cases
-    import measure
+def test_a_wrong_peer_is_reported_and_not_timed(group, cache):
+    import measure  # compiles the limits into the cache
 
-    found = {**peers.available(["elman"])[0], "wrong": WrongPeer}
+    found = {"elman": Elman, "wrong": WrongPeer}
     facts, wrong = measure.measure(cases.GROUPS[group][0], found, rounds=1)
     assert {entry["name"] for entry in facts["entries"]} <= {
         "elman",
@@ -247,10 +248,7 @@ def test_a_wrong_peer_is_reported_and_not_timed(group, cache, monkeypatch):
     assert "off by 0.5" in wrong["wrong"]
 
 
-def test_the_weights_of_a_case_are_those_of_its_network(cache, monkeypatch):
-    monkeypatch.syspath_prepend(str(RUN.parent))
-    import cases
-
+def test_the_weights_of_a_case_are_those_of_its_network():
     for case in [*cases.GROUPS["deep"], *cases.GROUPS["float64"][:2]]:
         net = case.network()
         matrices = [a for layer in net.layers for a in (layer.W_xh, layer.W_hh)]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from elman.peers import native
-from elman.peers.timing import Entry
+from elman.cli.timing.rounds import Entry
+from peers import native
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
-from elman.peers.base import Peer
-from elman.peers.weights import weights
+from elman.cli.timing.base import Peer
+from elman.cli.timing.weights import weights
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from elman import Network
-    from elman.peers.base import Step
+    from elman.cli.timing.base import Step
 
     Array = NDArray[Any]
 

@@ -14,12 +14,14 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from elman.peers.base import Unavailable
-
 if TYPE_CHECKING:
     from types import ModuleType
 
 SUFFIX = importlib.machinery.EXTENSION_SUFFIXES[0]
+
+
+class Unavailable(Exception):  # noqa: N818 - not an error: a peer is left out
+    """This peer cannot be used on this machine; the message says why."""
 
 
 def build(source: Path, name: str) -> ModuleType:

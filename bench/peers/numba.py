@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numba
 import numpy as np
 
-from elman.peers.base import Peer
-from elman.peers.weights import weights
+from elman.cli.timing.base import Peer
+from elman.cli.timing.weights import weights
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from elman import Network
-    from elman.peers.base import Step
+    from elman.cli.timing.base import Step
 
     Array = NDArray[Any]
 

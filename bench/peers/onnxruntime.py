@@ -8,15 +8,15 @@ import numpy as np
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from elman.peers.base import Peer, Unsupported
-from elman.peers.weights import weights
+from elman.cli.timing.base import Peer, Unsupported
+from elman.cli.timing.weights import weights
 
 if TYPE_CHECKING:
     import onnx
     from numpy.typing import NDArray
 
     from elman import Network
-    from elman.peers.base import Step
+    from elman.cli.timing.base import Step
 
     Array = NDArray[Any]
 

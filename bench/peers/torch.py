@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from elman.peers.base import Peer, Unsupported
-from elman.peers.weights import weights
+from elman.cli.timing.base import Peer, Unsupported
+from elman.cli.timing.weights import weights
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from elman import Network
-    from elman.peers.base import Step
+    from elman.cli.timing.base import Step
 
     Array = NDArray[Any]
 

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-import elman.peers.jax  # noqa: F401 - both dtypes
+import peers.jax  # noqa: F401 - both dtypes
 from trainers import BETA1, BETA2, CLIP_NORM, EPSILON, LEARNING_RATE, NORM_EPSILON, weights
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn.functional import linear, mse_loss
 
-import elman.peers.torch  # noqa: F401 - one thread
+import peers.torch  # noqa: F401 - one thread
 from trainers import BETA1, BETA2, CLIP_NORM, EPSILON, LEARNING_RATE, weights
 
 if TYPE_CHECKING:

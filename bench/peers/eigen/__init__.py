@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from elman.peers import native
-from elman.peers.base import Peer
-from elman.peers.weights import weights
+from elman.cli.timing.base import Peer
+from elman.cli.timing.weights import weights
+from peers import native
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from elman import Network
-    from elman.peers.base import Step
+    from elman.cli.timing.base import Step
 
     Array = NDArray[Any]
 

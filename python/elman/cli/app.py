@@ -21,6 +21,10 @@ app = typer.Typer(
 
 Model = Annotated[str, typer.Argument(help="A model file.", metavar="MODEL", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON, for a program.")]
+OTHER_FRAMEWORKS = (
+    'Other frameworks are timed by "python bench/run.py" in a checkout of elman, after'
+    " \"pip install '.[bench]'\" there."
+)
 
 
 class Task(StrEnum):
@@ -317,34 +321,32 @@ def verify(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(epilog=OTHER_FRAMEWORKS)
 def bench(
     model: Annotated[
         str | None, typer.Argument(help="A model file.", metavar="MODEL", show_default=False)
     ] = None,
-    names: Annotated[
-        str,
-        typer.Option("--peers", help="More of them: numba,torch,onnxruntime,jax,eigen; or all."),
-    ] = "",
     sizes: Annotated[
         str, typer.Option(help="Hidden sizes of the built-in networks, without a MODEL.")
     ] = "32,256",
+    peers: Annotated[str | None, typer.Option(hidden=True)] = None,
     as_json: Json = False,
 ) -> None:
-    """Time a network beside other ways to compute it.
+    """Time a network beside NumPy and pure Python.
 
-    One step, a sequence of 1000 and a batch of 64, on one thread, in C++, NumPy and pure Python.
-    Every answer is checked before it is timed. Times vary from run to run; ratios less.
+    One step, a sequence of 1000 and a batch of 64, on one thread. Every answer is checked before it
+    is timed. Times vary from run to run; ratios less.
     """
-    from elman import peers
+    if peers is not None:
+        raise typer.BadParameter(f"elman bench takes no --peers. {OTHER_FRAMEWORKS}")
+    from elman.cli import timing
 
-    peers.one_thread()
-    chosen = _some(names, peers.TITLES, "--peers") if names != "all" else list(peers.TITLES)
-    known = {str(H): H for _, H, _ in peers.SIZES}
+    timing.one_thread()
+    known = {str(H): H for _, H, _ in timing.SIZES}
     hidden_sizes = [known[size] for size in _some(sizes, known, "--sizes")]
     from elman.cli import bench
 
-    bench.bench(model, chosen, hidden_sizes, as_json)
+    bench.bench(model, hidden_sizes, as_json)
 
 
 def _some(text: str, known: Iterable[str], option: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""`elman bench`: a network in C++ and other ways to compute it, timed in turn."""
+"""`elman bench`: a network in C++, NumPy and pure Python, timed in turn."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import elman
-from elman import peers, reference
-from elman.cli import report
-from elman.peers import answers, timing
+from elman import reference
+from elman.cli import report, timing
+from elman.cli.timing import answers, rounds
+from elman.cli.timing.base import Unsupported
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     Facts = dict[str, Any]
 
-ALWAYS = ("elman", "pure_python", "numpy")
 ROUNDS = 9
 WORKS = {"step": (200,), "sequence": (1000,), "batch": (64, 100)}  # the shapes of the inputs
 LEGEND = (
@@ -29,11 +29,10 @@ LEGEND = (
 )
 
 
-def bench(model: str | None, names: Iterable[str], sizes: Iterable[int], as_json: bool) -> None:
+def bench(model: str | None, sizes: Iterable[int], as_json: bool) -> None:
     """Measure the network in a model file, or the built-in ones of these hidden sizes."""
     networks = [_built_in(H) for H in sizes] if model is None else [elman.load(model)]
-    found, left_out = peers.available(dict.fromkeys([*ALWAYS, *names]))
-    facts: Facts = {"elman": elman.__version__, "left_out": left_out, "networks": []}
+    facts: Facts = {"elman": elman.__version__, "left_out": {}, "networks": []}
 
     from rich.console import Console
     from rich.progress import Progress
@@ -42,7 +41,7 @@ def bench(model: str | None, names: Iterable[str], sizes: Iterable[int], as_json
     with Progress(console=Console(stderr=True), transient=True, disable=quiet) as bar:
         task = bar.add_task("timing", total=len(networks) * len(WORKS) * ROUNDS)
         for net in networks:
-            facts["networks"].append(measure(net, found, lambda: bar.advance(task)))
+            facts["networks"].append(measure(net, lambda: bar.advance(task)))
     if as_json:
         report.print_json(facts)
     else:
@@ -50,11 +49,11 @@ def bench(model: str | None, names: Iterable[str], sizes: Iterable[int], as_json
 
 
 def _built_in(hidden_size: int) -> Network:
-    I, H, O = next(sizes for sizes in peers.SIZES if sizes[1] == hidden_size)
+    I, H, O = next(sizes for sizes in timing.SIZES if sizes[1] == hidden_size)
     return elman.Network(input_size=I, hidden_size=H, output_size=O, seed=0)
 
 
-def measure(net: Network, found: dict[str, type[peers.Peer]], done: Callable[[], object]) -> Facts:
+def measure(net: Network, done: Callable[[], object]) -> Facts:
     """Return the nanoseconds per step of each way to compute a network, its answers checked first.
 
     The first entry of each kind of work is elman, with which the ratios are taken.
@@ -68,10 +67,10 @@ def measure(net: Network, found: dict[str, type[peers.Peer]], done: Callable[[],
         "wrong": {},
     }
     prepared = {}
-    for name, make in found.items():
+    for name in timing.TITLES:
         try:
-            prepared[name] = make(net)
-        except peers.Unsupported as why:
+            prepared[name] = timing.peer(name)(net)
+        except Unsupported as why:
             facts["left_out"][name] = str(why)
     for work, shape in WORKS.items():
         x = report.random_inputs(net, shape, seed=0).astype(net.dtype)
@@ -85,13 +84,13 @@ def measure(net: Network, found: dict[str, type[peers.Peer]], done: Callable[[],
                 entries += answers.checked(name, peer, work, x, expected, net.num_parameters)
             except answers.Wrong as error:
                 facts["wrong"].setdefault(name, f"{work}: {error}")
-        times = timing.interleave(entries, ROUNDS, done=done)
+        times = rounds.interleave(entries, ROUNDS, done=done)
         facts[work] = [
             {
                 "name": entry.name,
                 "mode": entry.mode,
-                "ns_per_step": timing.spread(ns)._asdict(),
-                "ratio": timing.ratios(ns, times[0])._asdict(),
+                "ns_per_step": rounds.spread(ns)._asdict(),
+                "ratio": rounds.ratios(ns, times[0])._asdict(),
             }
             for entry, ns in zip(entries, times, strict=True)
         ]
@@ -111,12 +110,11 @@ def _show(console: Console, facts: Facts) -> None:
         for title in chain.from_iterable((work, "times") for work in WORKS):
             table.add_column(title, justify="right")
         fastest = {work: _fastest(network[work]) for work in WORKS}
-        for name in (name for name in peers.TITLES if name in fastest["step"]):
+        for name in (name for name in timing.TITLES if name in fastest["step"]):
             cells = (_cells(found.get(name)) for found in fastest.values())
-            table.add_row(peers.TITLES[name], *chain.from_iterable(cells))
+            table.add_row(timing.TITLES[name], *chain.from_iterable(cells))
         console.print(table)
         _show_absent(console, network)
-    _show_absent(console, facts)
     console.print(f"\n{LEGEND}")
 
 
@@ -134,5 +132,5 @@ def _fastest(entries: list[Facts]) -> dict[str, Facts]:
 
 def _show_absent(console: Console, facts: Facts) -> None:
     for key, words in (("left_out", "is left out"), ("wrong", "answers wrongly")):
-        for name, sentence in facts.get(key, {}).items():
-            console.print(f"{peers.TITLES[name]} {words}: {sentence}", markup=False)
+        for name, sentence in facts[key].items():
+            console.print(f"{timing.TITLES[name]} {words}: {sentence}", markup=False)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 import elman
-from elman import _core, peers, reference
-from elman.cli import plot, report
-from elman.peers import answers, timing
+from elman import _core, reference
+from elman.cli import plot, report, timing
+from elman.cli.timing import answers, rounds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -117,15 +117,15 @@ def times(net: Network, series: Series) -> Facts:
     """Time the ways to compute the series, in nanoseconds per step, once all answers are right."""
     x = np.ascontiguousarray(series.inputs, dtype=net.dtype)
     expected = reference.run(net, x).output
-    found, _ = peers.available({name for name, *_ in WAYS.values()})
     entries = []
     for name, work, mode in WAYS.values():
         try:
-            ways = answers.checked(name, found[name](net), work, x, expected, net.num_parameters)
+            peer = timing.peer(name)(net)
+            ways = answers.checked(name, peer, work, x, expected, net.num_parameters)
         except answers.Wrong as error:
             raise elman.VerificationError(f"{name}: {error}") from error
         entries += [way for way in ways if way.mode == mode]
-    measured = timing.interleave(entries, ROUNDS)
+    measured = rounds.interleave(entries, ROUNDS)
     return {f"{way}_ns": median(ns) for way, ns in zip(WAYS, measured, strict=True)}
 
 

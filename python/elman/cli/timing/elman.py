@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from elman.peers.base import Peer
+from elman.cli.timing.base import Peer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from elman import Network
-    from elman.peers.base import Step
+    from elman.cli.timing.base import Step
 
     Array = NDArray[Any]
 
@@ -24,9 +24,11 @@ class Elman(Peer):
 
     def __init__(self, net: Network, threads: int = 1) -> None:
         self.net = net
-        self.run = net if threads == 1 else lambda x: net.run(x, threads=threads).output
+        # No method around the network: it would be timed too.
+        self.run = net if threads == 1 else lambda x: net.run(x, threads=threads).output  # type: ignore[method-assign]
 
     def steps(self) -> dict[str, Step]:
+        """Return the step into an array, and the one that makes a new array."""
         stream, y = self.net.stream(), np.empty(self.net.output_size, self.net.dtype)
         return {"out=": lambda x_t: stream.step(x_t, out=y), "new array": self.net.stream().step}
 

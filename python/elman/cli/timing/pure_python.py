@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from elman import pure
-from elman.peers.base import Peer
+from elman.cli.timing.base import Peer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from elman import Network
-    from elman.peers.base import Step
+    from elman.cli.timing.base import Data, Step
 
     Array = NDArray[Any]
-    Rows = list[list[float]]
 
 
 class PurePython(Peer):
@@ -25,10 +24,12 @@ class PurePython(Peer):
     def __init__(self, net: Network) -> None:
         self.weights = pure.weights(net)
 
-    def input(self, x: Array) -> Any:
+    def input(self, x: Array) -> Data:
+        """Return x as lists of floats."""
         return x.tolist()
 
     def steps(self) -> dict[str, Step]:
+        """Return the step, in its only mode."""
         weights, advance = self.weights, pure.step
         state = weights.initial_state
 
@@ -39,7 +40,8 @@ class PurePython(Peer):
 
         return {"": step}
 
-    def run(self, x: Any) -> Any:
+    def run(self, x: Data) -> Data:
+        """Run one sequence, or those of a batch one by one."""
         if isinstance(x[0][0], list):
             return [self.run(sequence) for sequence in x]
         return pure.run(self.weights, x)[0]

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from elman.peers.base import Peer
-from elman.peers.weights import weights
+from elman.cli.timing.base import Peer
+from elman.cli.timing.weights import weights
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from elman import Network
-    from elman.peers.base import Step
+    from elman.cli.timing.base import Data, Step
 
     Array = NDArray[Any]
 
@@ -71,13 +71,13 @@ class NumPy(Peer):
         y, z, one = np.empty_like(self.b_y), np.empty_like(self.b_y), np.ones_like(self.b_y)
         half = one / 2
 
-        def affine_step(x_t: Array) -> Array:
+        def affine_step(x_t: Array) -> Data:
             x[:] = x_t
             for product, below_one_h, u, h in layers:
                 tanh(product(below_one_h, u), h)
             return readout(one_and_h, y)
 
-        def step(x_t: Array) -> Array:
+        def step(x_t: Array) -> Data:
             return multiply(add(tanh(affine_step(x_t), z), one, z), half, y)
 
         return step if self.sigmoid else affine_step

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from elman.peers.timing import Entry
+from elman.cli.timing.rounds import Entry
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from elman.peers.base import Peer
+    from elman.cli.timing.base import Peer
 
     Array = NDArray[Any]
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from elman.peers.base import Unsupported
+from elman.cli.timing.base import Unsupported
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,7 +36,8 @@ class Weights(NamedTuple):
 
 def weights(net: Network) -> Weights:
     """Return writable copies of the weights; Unsupported if the network is of another kind."""
-    if set(net.activations) != {"tanh"} or net.output_activation not in ("sigmoid", "identity"):
+    known = net.output_activation in ("sigmoid", "identity")
+    if set(net.activations) != {"tanh"} or net.readout is None or not known:
         raise Unsupported("takes only tanh layers and a sigmoid or identity output")
     if set(net.directions) != {"forward"}:
         raise Unsupported("takes only layers that run forward")
@@ -59,7 +60,9 @@ def weights(net: Network) -> Weights:
     if net.output_shift is not None:
         b_y = b_y + net.output_shift
 
-    copy = lambda a: np.array(a, dtype=net.dtype, order="C")  # noqa: E731
+    def copy(a: Array) -> Array:
+        return np.array(a, dtype=net.dtype, order="C")
+
     return Weights([Layer(*map(copy, layer)) for layer in layers], copy(W_hy), copy(b_y), sigmoid)
 
 

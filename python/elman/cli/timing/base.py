@@ -1,11 +1,10 @@
-"""What a peer is, and what is said of one that cannot take part.
-
-It does not import NumPy, which would read its number of threads before `one_thread`.
-"""
+"""What a peer is, and what is said of one that cannot compute a network."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,15 +14,12 @@ if TYPE_CHECKING:
     from elman import Network
 
     Array = NDArray[Any]
-    Step = Callable[[Any], Any]
+    Data = Any  # inputs or outputs as a peer takes or gives them
+    Step = Callable[[Data], Data]
 
 
-class Unavailable(Exception):  # noqa: N818 - not an error: a peer is left out
-    """This peer cannot be used on this machine; the message says why."""
-
-
-class Unsupported(Exception):  # noqa: N818
-    """This peer cannot compute this network; the message says why."""
+class Unsupported(Exception):  # noqa: N818 - not an error: a peer is left out
+    """A peer cannot compute a network; the message says why."""
 
 
 class Peer:
@@ -40,7 +36,7 @@ class Peer:
     def __init__(self, net: Network) -> None:
         raise NotImplementedError
 
-    def input(self, x: Array) -> Any:
+    def input(self, x: Array) -> Data:
         """Return x (..., I) as this peer takes it: converted once, before anything is timed."""
         return x
 
@@ -53,14 +49,12 @@ class Peer:
         rows = list(self.input(x))
         return {mode: _loop(step, rows) for mode, step in self.steps().items()}
 
-    def run(self, x: Any) -> Any:
+    def run(self, x: Data) -> Data:
         """Return the outputs of whole sequences (T, I) or (B, T, I)."""
         raise NotImplementedError
 
-    def output(self, y: Any) -> Array:
+    def output(self, y: Data) -> Array:
         """Return what `run` or a step returned as an array."""
-        import numpy as np
-
         return np.asarray(y)
 
 
