@@ -569,13 +569,10 @@ def test_bench_leaves_out_who_cannot_compute_a_model(tmp_path, more):
     assert "NumPy is left out: takes only tanh layers" in text
 
 
-def test_bench_names_the_benchmark_that_times_other_frameworks(tanh_model):
-    for arguments in (["--help"], [tanh_model, "--peers", "torch"]):
-        done = run_elman("bench", *arguments, env={"COLUMNS": "200"})
-        assert done.returncode == (0 if "--help" in arguments else 2)
-        said = (done.stdout + done.stderr).decode()
-        assert "python bench/run.py" in said
-        assert "pip install '.[bench]'" in said
+def test_bench_names_the_benchmark_that_times_other_frameworks():
+    said = run_elman("bench", "--help", env={"COLUMNS": "200"}).stdout.decode()
+    assert "python bench/run.py" in said
+    assert "pip install '.[bench]'" in said
 
 
 def test_bench_times_no_wrong_answer(tanh_model):

@@ -24,9 +24,10 @@ std::atomic<long> threads_refused{0};
 
 }  // namespace
 
-// In the place of the system's.
-extern "C" int pthread_create(pthread_t* thread, const pthread_attr_t* attributes,
-                              void* (*start)(void*), void* argument) noexcept {
+// In the place of the system's: also where all else is hidden.
+extern "C" __attribute__((visibility("default"))) int pthread_create(
+    pthread_t* thread, const pthread_attr_t* attributes, void* (*start)(void*),
+    void* argument) noexcept {
     static const auto real =
         reinterpret_cast<decltype(&pthread_create)>(dlsym(RTLD_NEXT, "pthread_create"));
     if (threads_left-- <= 0) {

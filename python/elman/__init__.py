@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from elman import sklearn as sklearn
     from elman import training as training
     from elman._core import Stream as Stream
+    from elman._loading import load as load
     from elman.activation import Activation as Activation
     from elman.errors import ArgumentError as ArgumentError
     from elman.errors import BusyError as BusyError
@@ -50,7 +51,6 @@ if TYPE_CHECKING:
     from elman.interop.torch import from_torch as from_torch
     from elman.network import Network as Network
     from elman.ridge import ridge_readout as ridge_readout
-    from elman._loading import load as load
     from elman.training import SGD as SGD
     from elman.training import Adagrad as Adagrad
     from elman.training import Adam as Adam

@@ -329,7 +329,6 @@ def bench(
     sizes: Annotated[
         str, typer.Option(help="Hidden sizes of the built-in networks, without a MODEL.")
     ] = "32,256",
-    peers: Annotated[str | None, typer.Option(hidden=True)] = None,
     as_json: Json = False,
 ) -> None:
     """Time a network beside NumPy and pure Python.
@@ -337,8 +336,6 @@ def bench(
     One step, a sequence of 1000 and a batch of 64, on one thread. Every answer is checked before it
     is timed. Times vary from run to run; ratios less.
     """
-    if peers is not None:
-        raise typer.BadParameter(f"elman bench takes no --peers. {OTHER_FRAMEWORKS}")
     from elman.cli import timing
 
     timing.one_thread()
