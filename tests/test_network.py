@@ -67,6 +67,18 @@ def units(rng, inputs, outputs):
 # --- construction ---------------------------------------------------------------------------------
 
 
+def test_sizes_stand_in_their_order_and_one_can_be_repeated():
+    net = elman.Network(3, 8, 2, seed=0)
+    assert net == elman.Network(input_size=3, hidden_size=8, output_size=2, seed=0)
+    deep = elman.Network(3, 8, 2, num_layers=3, seed=0)
+    assert deep == elman.Network(3, [8, 8, 8], 2, seed=0)
+    assert elman.Network(3, [8, 4], 2, num_layers=2, seed=0).hidden_sizes == (8, 4)
+    with pytest.raises(ArgumentError, match=r"^num_layers: expected 2, as many as sizes in hidden_"):
+        elman.Network(3, [8, 4], 2, num_layers=3)
+    with pytest.raises(ArgumentError, match=r"^num_layers: expected at least 1, got 0"):
+        elman.Network(3, 8, 2, num_layers=0)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_network_has_read_only_arrays_in_the_shapes_of_the_equations(dtype):
     net = elman.Network(input_size=3, hidden_size=[5, 4], output_size=2, dtype=dtype, seed=0)

@@ -643,11 +643,20 @@ def test_bytes_that_are_no_model_are_refused(case):
 
 
 OTHER_KINDS = {
-    "PyTorch": (b"PK\x03\x04\x00\x00\x08\x08archive/data.pkl", "PyTorch .pt .* pickle is not read"),
-    "pickle": (pickle.dumps({"weights": list(range(9))}), "a pickle, .* pickle is not read"),
-    "short pickle": (pickle.dumps(None), "a pickle, .* pickle is not read"),
-    "old pickle": (pickle.dumps({"weights": 1}, 2), "a pickle, .* pickle is not read"),
-    "HDF5": (b"\x89HDF\r\n\x1a\n" + bytes(99), "an HDF5 file, such as a Keras .h5 file"),
+    "PyTorch": (
+        b"PK\x03\x04\x00\x00\x08\x08archive/data.pkl",
+        "a zip archive: elman.from_torch reads",
+    ),
+    "pickle": (
+        pickle.dumps({"weights": list(range(9))}),
+        "a pickle, which is not read: .* for elman.from_torch",
+    ),
+    "short pickle": (pickle.dumps(None), "a pickle, which is not read: .* for elman.from_torch"),
+    "old pickle": (
+        pickle.dumps({"weights": 1}, 2),
+        "a pickle, which is not read: .* for elman.from_torch",
+    ),
+    "HDF5": (b"\x89HDF\r\n\x1a\n" + bytes(99), "an HDF5 file: elman.from_keras reads"),
     "ONNX": (b"\x08\x0a\x12\x07pytorch\x1a\x05" + bytes(9), "an ONNX file"),
 }
 
@@ -917,6 +926,21 @@ def test_saving_replaces_the_file_and_leaves_nothing_else(path, other):
     _loading.save(other, path)
     assert path.read_bytes() == _loading.dumps(other)
     assert_alone(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("model.onnx", r"got \*\.onnx: net\.to_onnx\(path\) writes that"),
+        ("MODEL.PT", r"got \*\.pt: torch\.save of net\.to_torch\(\) writes that"),
+        ("model.keras", r"net\.to_keras\(\) writes that"),
+        ("model.h5", r"net\.to_keras\(\) writes that"),
+    ],
+)
+def test_a_name_of_another_format_is_refused(tmp_path, name, remedy):
+    with pytest.raises(ArgumentError, match=remedy):
+        real_network().save(tmp_path / name)
+    assert not list(tmp_path.iterdir())
 
 
 def test_saving_in_the_current_folder_needs_no_folder_in_the_name(tmp_path, net, data, monkeypatch):

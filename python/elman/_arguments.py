@@ -83,13 +83,18 @@ def listed(argument: str, values: Iterable[Any], expected: str) -> list[Any]:
         raise TypeError(f"{argument}: expected {expected}, got {kind(values)}") from None
 
 
-def hidden_sizes(hidden_size: int | Sequence[int]) -> list[int]:
+def hidden_sizes(hidden_size: int | Sequence[int], num_layers: int | None) -> list[int]:
     """Return the sizes of the layers."""
     if hasattr(hidden_size, "__index__"):
-        return [size("hidden_size", hidden_size)]
+        count = 1 if num_layers is None else size("num_layers", num_layers)
+        return [size("hidden_size", hidden_size)] * count
     sizes = listed("hidden_size", hidden_size, "an integer or several")
     if not sizes:
         raise ArgumentError("hidden_size: expected at least one layer, got none")
+    if num_layers is not None and size("num_layers", num_layers) != len(sizes):
+        raise ArgumentError(
+            f"num_layers: expected {len(sizes)}, as many as sizes in hidden_size, got {num_layers}"
+        )
     return [size(f"hidden_size[{i}]", value) for i, value in enumerate(sizes)]
 
 

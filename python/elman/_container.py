@@ -43,10 +43,17 @@ _WRITTEN = {4: "F32", 8: "F64"}
 
 # Other kinds of files that people may try to load, by their first bytes.
 _OTHER_KINDS = (
-    (rb"PK\x03\x04", "a zip archive, such as a PyTorch .pt or .keras file; pickle is not read"),
-    (rb"\x80[\x02-\x05]", "a pickle, such as an old PyTorch .pt file; pickle is not read"),
-    (rb"\x89HDF\r\n\x1a\n", "an HDF5 file, such as a Keras .h5 file"),
-    (rb"\x08[\x03-\x20][\x12\x1a\x3a\x42]", "an ONNX file"),
+    (
+        rb"PK\x03\x04",
+        "a zip archive: elman.from_torch reads a PyTorch .pt file, elman.from_keras a .keras file",
+    ),
+    (
+        rb"\x80[\x02-\x05]",
+        "a pickle, which is not read: save a PyTorch model again with torch.save, for"
+        " elman.from_torch",
+    ),
+    (rb"\x89HDF\r\n\x1a\n", "an HDF5 file: elman.from_keras reads a Keras .h5 file"),
+    (rb"\x08[\x03-\x20][\x12\x1a\x3a\x42]", "an ONNX file: elman.from_onnx reads it"),
 )
 
 _reprlib = reprlib.Repr()

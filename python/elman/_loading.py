@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 
 __all__ = ["dumps", "load", "loads", "restore", "save"]
 
+_WRITERS = {  # of other formats, by their suffixes
+    ".onnx": "net.to_onnx(path)",
+    ".pt": "torch.save of net.to_torch()",
+    ".pth": "torch.save of net.to_torch()",
+    ".keras": "a Keras model with the weights net.to_keras()",
+    ".h5": "a Keras model with the weights net.to_keras()",
+}
+
 
 def load(path: Path, *, allow_nonfinite: bool = False, verify: bool = False) -> Network:
     """Load a network from a model file.
@@ -166,4 +174,10 @@ def dumps(net: Network, *, golden: ArrayLike | None = None) -> bytes:
 
 def save(net: Network, path: Path, *, golden: ArrayLike | None = None) -> None:
     """Write a network to a model file, which is replaced whole or not at all: `Network.save`."""
+    suffix = os.path.splitext(os.fsdecode(path))[1].lower()
+    if suffix in _WRITERS:
+        raise ArgumentError(
+            f"path: expected a file of elman's format, *.safetensors, got *{suffix}:"
+            f" {_WRITERS[suffix]} writes that"
+        )
     _files.replace(path, dumps(net, golden=golden))

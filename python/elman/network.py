@@ -148,6 +148,8 @@ class Network:
         H of each layer, from the bottom up; one number for one layer.
     output_size : int or None
         O, the number of outputs. None: no readout, the output is the top layer's state.
+    num_layers : int, optional
+        How many layers of one `hidden_size` there are; by default one, or as many as sizes.
     seed : int, optional
         0 to 2**64 - 1. A seed gives the same network everywhere and for ever. None: a new one.
     activation : str or elman.Activation, or a sequence of them
@@ -218,10 +220,11 @@ class Network:
 
     def __init__(
         self,
-        *,
         input_size: int,
         hidden_size: int | Sequence[int],
         output_size: int | None,
+        *,
+        num_layers: int | None = None,
         seed: int | None = None,
         activation: LayerActivation | Sequence[LayerActivation] = "tanh",
         output_activation: str | Activation = "sigmoid",
@@ -236,7 +239,7 @@ class Network:
         output_scale: ArrayLike | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> None:
-        hidden_sizes = _arguments.hidden_sizes(hidden_size)
+        hidden_sizes = _arguments.hidden_sizes(hidden_size, num_layers)
         directions = _arguments.directions(direction, len(hidden_sizes))
         optional = (initial_state, input_shift, input_scale, output_shift, output_scale)
         core = _core.Network.random(
@@ -1020,6 +1023,8 @@ output_shift, output_scale, metadata
 
         Raises
         ------
+        ArgumentError
+            If the name is that of another format's file, such as `model.onnx`.
         LimitError
             If `load` would refuse the file: too many layers, or metadata too long.
         ShapeError, DTypeError
