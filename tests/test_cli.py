@@ -133,8 +133,29 @@ def test_a_missing_extra_is_named_in_one_sentence(missing):
         f"import sys; sys.modules[{missing!r}] = None; sys.argv = ['elman', 'demo']\n"
         "from elman.cli import main; sys.exit(main())"
     )
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"elman: the command line needs {missing}: pip install 'elman[cli]'\n"
+
+
+@pytest.mark.parametrize(
+    ("suffix", "missing", "sentence"),
+    [
+        ("onnx", "onnx", "ONNX models need onnx: pip install 'elman[onnx]'"),
+        ("weights.h5", "h5py", "Keras' files need h5py: pip install 'elman[keras]'"),
+        ("pt", "torch", "a .pt file is written by PyTorch: pip install torch"),
+    ],
+)
+def test_a_missing_extra_of_convert_is_named_in_one_sentence(
+    tanh_model, tmp_path, suffix, missing, sentence
+):
+    target = str(tmp_path / f"m.{suffix}")
+    done = python(
+        f"import sys; sys.modules[{missing!r}] = None\n"
+        f"sys.argv = ['elman', 'convert', {str(tanh_model)!r}, {target!r}]\n"
+        "from elman.cli import main; sys.exit(main())"
+    )
+    assert (done.returncode, done.stderr) == (2, f"elman: {sentence}\n")
+    assert not list(tmp_path.iterdir())
 
 
 # --- elman run ------------------------------------------------------------------------------------

@@ -377,7 +377,7 @@ def test_a_missing_matplotlib_is_named_before_any_work(here, sines):
         "from elman.cli import main; sys.exit(main())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "elman: a plot needs matplotlib: pip install 'elman[plot]'\n"
     assert not Path("model.safetensors").exists()
 

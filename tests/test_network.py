@@ -73,7 +73,7 @@ def test_sizes_stand_in_their_order_and_one_can_be_repeated():
     deep = elman.Network(3, 8, 2, num_layers=3, seed=0)
     assert deep == elman.Network(3, [8, 8, 8], 2, seed=0)
     assert elman.Network(3, [8, 4], 2, num_layers=2, seed=0).hidden_sizes == (8, 4)
-    with pytest.raises(ArgumentError, match=r"^num_layers: expected 2, as many as sizes in hidden_"):
+    with pytest.raises(ArgumentError, match=r"^num_layers: expected 2, as many as sizes in hidd"):
         elman.Network(3, [8, 4], 2, num_layers=3)
     with pytest.raises(ArgumentError, match=r"^num_layers: expected at least 1, got 0"):
         elman.Network(3, 8, 2, num_layers=0)

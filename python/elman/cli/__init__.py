@@ -27,11 +27,14 @@ def main() -> int:
         app(prog_name="elman")
     except ModuleNotFoundError as error:
         missing = str(error.name).partition(".")[0]
-        if missing not in EXTRAS:
+        if missing in EXTRAS:
+            purpose, extra = EXTRAS[missing]
+            _complain(f"{purpose} needs {missing}: pip install 'elman[{extra}]'")
+        elif "pip install" in str(error):  # a reader or writer has said it all
+            _complain(str(error))
+        else:
             raise
-        purpose, extra = EXTRAS[missing]
-        _complain(f"{purpose} needs {missing}: pip install 'elman[{extra}]'")
-        return 1
+        return 2
     except ElmanError as error:
         _complain(str(error))
         return 1 if isinstance(error, VerificationError) else 2
