@@ -34,7 +34,7 @@ def state_dict(net, path):
     """Write PyTorch's names as a safetensors file."""
     from safetensors.numpy import save_file
 
-    save_file(net.state_dict("torch"), path)
+    save_file(elman.state_dict(net, "torch"), path)
 
 
 def test_a_state_dict_becomes_a_model_and_the_table_says_how(net, tmp_path):
@@ -66,7 +66,7 @@ def test_json_holds_the_mapping_and_the_network(net, tmp_path):
 
 def test_a_check_runs_the_source_in_its_framework(net, tmp_path):
     pytest.importorskip("onnx")
-    net.to_onnx(tmp_path / "model.onnx")
+    elman.to_onnx(net, tmp_path / "model.onnx")
     said = convert(tmp_path / "model.onnx", tmp_path / "model.safetensors", "--check")
     assert "agrees with" in said
     assert elman.load(tmp_path / "model.safetensors") == net
@@ -75,7 +75,7 @@ def test_a_check_runs_the_source_in_its_framework(net, tmp_path):
 def test_a_check_runs_the_tensors_of_a_pt_file(tmp_path):
     torch = pytest.importorskip("torch")
     net = elman.Network(input_size=3, hidden_size=[8, 8], output_size=2, seed=0)
-    tensors = {n: torch.from_numpy(a) for n, a in net.state_dict("torch").items()}
+    tensors = {n: torch.from_numpy(a) for n, a in elman.state_dict(net, "torch").items()}
     torch.save(tensors, tmp_path / "model.pt")
     words = ("--activation", "tanh", "--output-activation", "sigmoid", "--check", "--json")
     facts = json.loads(convert(tmp_path / "model.pt", tmp_path / "model.onnx", *words))
@@ -88,7 +88,7 @@ def test_a_pt_file_is_written_for_pytorch(net, tmp_path):
     net.save(tmp_path / "model.safetensors")
     convert(tmp_path / "model.safetensors", tmp_path / "model.pt")
     tensors = torch.load(tmp_path / "model.pt", weights_only=True)
-    for name, array in net.state_dict("torch").items():
+    for name, array in elman.state_dict(net, "torch").items():
         np.testing.assert_array_equal(tensors[name].numpy(), array)
 
 

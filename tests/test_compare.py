@@ -86,11 +86,11 @@ class TestPyTorch:
 
     def test_what_to_torch_returns_agrees_with_the_network(self, torch, rng):
         net = elman.Network(input_size=3, hidden_size=[8, 5], output_size=2, seed=0)
-        assert elman.compare(net, net.to_torch(), _steps(rng)).ok
+        assert elman.compare(net, elman.to_torch(net), _steps(rng)).ok
 
     def test_one_sequence_without_a_batch(self, torch, rng):
         net = elman.Network(input_size=3, hidden_size=8, output_size=2, seed=0)
-        assert elman.compare(net, net.to_torch(), _steps(rng)[0]).ok
+        assert elman.compare(net, elman.to_torch(net), _steps(rng)[0]).ok
 
     @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
     @pytest.mark.parametrize("bidirectional", [False, True])
@@ -149,7 +149,7 @@ class TestPyTorch:
     def test_a_mask_is_not_for_modules(self, torch, rng):
         net = elman.Network(input_size=3, hidden_size=8, output_size=2, seed=0)
         with pytest.raises(elman.ArgumentError, match=r"^mask: expected None"):
-            elman.compare(net, net.to_torch(), _steps(rng), mask=np.ones((3, 20), bool))
+            elman.compare(net, elman.to_torch(net), _steps(rng), mask=np.ones((3, 20), bool))
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ class TestOnnx:
     @pytest.mark.parametrize("dtype", ["float32", "float64"])
     def test_what_is_written_agrees_with_the_network(self, rng, dtype):
         net = elman.Network(input_size=3, hidden_size=[8, 5], output_size=2, seed=0, dtype=dtype)
-        found = elman.compare(net, net.to_onnx(), _steps(rng, dtype))
+        found = elman.compare(net, elman.to_onnx(net), _steps(rng, dtype))
         assert found.ok
         assert None not in found.layers
         assert max(*found.layers, found.output) < {"float32": 2e-6, "float64": 1e-13}[dtype]
@@ -194,11 +194,11 @@ class TestOnnx:
         net = elman.Network(
             input_size=3, hidden_size=8, output_size=2, seed=0, direction="bidirectional"
         )
-        assert elman.compare(net, net.to_onnx(), _steps(rng)).ok
+        assert elman.compare(net, elman.to_onnx(net), _steps(rng)).ok
 
     def test_the_likely_cause_is_named(self, rng):
         net = elman.Network(input_size=3, hidden_size=8, output_size=2, seed=0)
-        model = net.to_onnx()
+        model = elman.to_onnx(net)
         layer, readout = net.layers[0], net.readout
         wrong = elman.Network.from_weights(
             [(layer.W_xh, layer.W_hh.T, layer.b_h)],
@@ -213,7 +213,7 @@ class TestOnnx:
 
     def test_a_path_will_do(self, rng, tmp_path):
         net = elman.Network(input_size=3, hidden_size=8, output_size=2, seed=0)
-        net.to_onnx(tmp_path / "model.onnx")
+        elman.to_onnx(net, tmp_path / "model.onnx")
         assert elman.compare(net, tmp_path / "model.onnx", _steps(rng)).ok
 
     @pytest.mark.filterwarnings("ignore")  # of the exporter

@@ -611,7 +611,7 @@ def test_legacy_weights_that_are_missing_are_named(tmp_path):
 
 def test_the_arrays_for_set_weights_are_in_the_layouts_of_keras(rng):
     net = elman.Network(input_size=3, hidden_size=[5, 4], output_size=2, seed=0)
-    arrays = net.state_dict("keras")
+    arrays = elman.state_dict(net, "keras")
     assert list(arrays) == [
         "simple_rnn/kernel",
         "simple_rnn/recurrent_kernel",
@@ -623,22 +623,22 @@ def test_the_arrays_for_set_weights_are_in_the_layouts_of_keras(rng):
         "dense/bias",
     ]
     np.testing.assert_array_equal(arrays["simple_rnn_1/kernel"], net.layers[1].W_xh.T)
-    for ours, array in zip(net.to_keras(), arrays.values(), strict=True):
+    for ours, array in zip(elman.to_keras(net), arrays.values(), strict=True):
         np.testing.assert_array_equal(ours, array)
     both = elman.Network(input_size=3, hidden_size=5, output_size=2, direction="bidirectional")
-    assert list(both.state_dict("keras", prefix="rnn", readout="head"))[2:5] == [
+    assert list(elman.state_dict(both, "keras", prefix="rnn", readout="head"))[2:5] == [
         "rnn/forward/bias",
         "rnn/backward/kernel",
         "rnn/backward/recurrent_kernel",
     ]
     reverse = elman.Network(input_size=3, hidden_size=5, output_size=2, direction="reverse")
     with pytest.raises(UnsupportedModelError, match="net: expected forward or bidirectional"):
-        reverse.to_keras()
+        elman.to_keras(reverse)
 
 
 @pytest.mark.parametrize("case", SAID)
 def test_the_arrays_for_set_weights_are_those_of_get_weights(case, tmp_path):
-    ours = elman.from_keras(write(tmp_path, case, ".keras")).to_keras()
+    ours = elman.to_keras(elman.from_keras(write(tmp_path, case, ".keras")))
     theirs = [MADE[name] for name in MADE if name.startswith(f"{case}.weight.")]
     for array, want in zip(ours, theirs, strict=True):
         np.testing.assert_array_equal(array, want)
@@ -671,7 +671,7 @@ def test_keras_computes_with_the_arrays_what_elman_does(direction, bias, tmp_pat
             k.Dense(2, "softmax", use_bias=bias),
         ]
     )
-    model.set_weights(net.to_keras())
+    model.set_weights(elman.to_keras(net))
     x = rng.standard_normal((4, 100, 3)).astype(np.float32)
     want = keras.ops.convert_to_numpy(model(x))
     np.testing.assert_allclose(net(x), want, rtol=0, atol=2e-6)

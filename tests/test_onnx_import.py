@@ -459,12 +459,12 @@ def test_a_source_of_another_kind_is_a_type_error(source):
         elman.from_onnx(source)
 
 
-@pytest.mark.parametrize("use", ["elman.from_onnx(b'')", "net.to_onnx()"])
+@pytest.mark.parametrize("use", ["elman.from_onnx(b'')", "elman.to_onnx(net)"])
 def test_onnx_is_imported_by_its_use_alone_and_missing_it_names_the_extra(use):
     code = f"""
 import sys, elman
 net = elman.Network(input_size=1, hidden_size=1, output_size=1, seed=0)
-elman.from_onnx, net.to_onnx
+elman.from_onnx, elman.to_onnx
 print("onnx" in sys.modules)
 sys.modules["onnx"] = None
 try:

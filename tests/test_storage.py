@@ -931,10 +931,10 @@ def test_saving_replaces_the_file_and_leaves_nothing_else(path, other):
 @pytest.mark.parametrize(
     ("name", "remedy"),
     [
-        ("model.onnx", r"got \*\.onnx: net\.to_onnx\(path\) writes that"),
-        ("MODEL.PT", r"got \*\.pt: torch\.save of net\.to_torch\(\) writes that"),
-        ("model.keras", r"net\.to_keras\(\) writes that"),
-        ("model.h5", r"net\.to_keras\(\) writes that"),
+        ("model.onnx", r"got \*\.onnx: elman\.to_onnx\(net, path\) writes that"),
+        ("MODEL.PT", r"got \*\.pt: torch\.save of elman\.to_torch\(net\) writes that"),
+        ("model.keras", r"elman\.to_keras\(net\) writes that"),
+        ("model.h5", r"elman\.to_keras\(net\) writes that"),
     ],
 )
 def test_a_name_of_another_format_is_refused(tmp_path, name, remedy):

@@ -48,7 +48,11 @@ if TYPE_CHECKING:
     from elman.interop.compare import compare as compare
     from elman.interop.keras import from_keras as from_keras
     from elman.interop.onnx import from_onnx as from_onnx
+    from elman.interop.onnx import to_onnx as to_onnx
+    from elman.interop.state_dict import state_dict as state_dict
+    from elman.interop.state_dict import to_keras as to_keras
     from elman.interop.torch import from_torch as from_torch
+    from elman.interop.torch.export import to_torch as to_torch
     from elman.network import Network as Network
     from elman.ridge import ridge_readout as ridge_readout
     from elman.training import SGD as SGD
@@ -99,6 +103,10 @@ _HOMES = {
     "reference": "elman.reference",
     "ridge_readout": "elman.ridge",
     "set_isa": "elman._core",
+    "state_dict": "elman.interop.state_dict",
+    "to_keras": "elman.interop.state_dict",
+    "to_onnx": "elman.interop.onnx",
+    "to_torch": "elman.interop.torch.export",
     "train": "elman.training",
     "training": "elman.training",
 }

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 __all__ = ["dumps", "load", "loads", "restore", "save"]
 
 _WRITERS = {  # of other formats, by their suffixes
-    ".onnx": "net.to_onnx(path)",
-    ".pt": "torch.save of net.to_torch()",
-    ".pth": "torch.save of net.to_torch()",
-    ".keras": "a Keras model with the weights net.to_keras()",
-    ".h5": "a Keras model with the weights net.to_keras()",
+    ".onnx": "elman.to_onnx(net, path)",
+    ".pt": "torch.save of elman.to_torch(net)",
+    ".pth": "torch.save of elman.to_torch(net)",
+    ".keras": "a Keras model with the weights elman.to_keras(net)",
+    ".h5": "a Keras model with the weights elman.to_keras(net)",
 }
 
 

@@ -15,14 +15,12 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
     import numpy as np
-    import onnx
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
     from elman._arguments import HalvesOrLayer, LayerActivation, ReadoutWeights
     from elman._core import Network as Core
     from elman._core import Stream
     from elman.initialization import Initialization
-    from elman.interop.torch.export import TorchModules
     from elman.reference import VerificationReport
 
     Array = NDArray[Any]
@@ -835,176 +833,6 @@ output_shift, output_scale, metadata
         if not report.ok:
             raise VerificationError(str(report))
         return report
-
-    # --- other frameworks ---
-
-    def to_torch(self, *, fold_units: bool = False) -> TorchModules:
-        """Return PyTorch modules with this network's weights, which need PyTorch.
-
-        Parameters
-        ----------
-        fold_units : bool
-            Multiply the units of inputs into W_xh and b_h of the first layer, and those of outputs
-            into a readout whose activation is identity: computed in float64, rounded once.
-            Otherwise a network with units is refused, because modules do not hold them.
-
-        Returns
-        -------
-        TorchModules
-            `rnn`, `readout` and `activation`; `elman.from_torch` makes this network of them again,
-            to equal bits (but for folded units).
-
-        Raises
-        ------
-        UnsupportedModelError
-            If PyTorch has no such layers: other activations than tanh and relu, an initial state.
-        ArgumentError
-            If the network has units and `fold_units` is False.
-        ImportError
-            If PyTorch is missing.
-
-        Examples
-        --------
-        >>> import elman
-        >>> net = elman.Network(input_size=3, hidden_size=8, output_size=2, seed=0)
-        >>> modules = net.to_torch()                                        # doctest: +SKIP
-        >>> elman.from_torch(modules) == net                                # doctest: +SKIP
-        True
-        """
-        from elman.interop.torch.export import modules
-
-        return modules(self, fold_units=fold_units)
-
-    def state_dict(
-        self,
-        framework: str = "torch",
-        *,
-        prefix: str | None = None,
-        readout: str | None = None,
-        fold_units: bool = False,
-    ) -> dict[str, Array]:
-        """Return copies of the weights under the names of another framework's model.
-
-        Parameters
-        ----------
-        framework : str
-            "torch": for `load_state_dict`; b_h is `bias_ih`, and `bias_hh` is zero; layers of
-            different kinds are numbered (`rnn.0.weight_ih_l0`, `rnn.1.weight_ih_l0`). "keras": in
-            Keras' layouts, (I, H) and (H, O), and in the order of `to_keras`.
-        prefix, readout : str, optional
-            What your model calls its RNN and its readout: "rnn" and "fc", or "simple_rnn" and
-            "dense". "" for a module of PyTorch that stands alone.
-        fold_units : bool
-            As for `to_torch`.
-
-        Returns
-        -------
-        dict of str to ndarray
-
-        Raises
-        ------
-        UnsupportedModelError, ArgumentError
-            As for `to_torch`; activations, which are no weights, are not looked at.
-
-        Examples
-        --------
-        >>> import elman
-        >>> net = elman.Network(input_size=3, hidden_size=8, output_size=2, seed=0)
-        >>> for name, array in net.state_dict("torch").items():
-        ...     print(name, array.shape)
-        rnn.weight_ih_l0 (8, 3)
-        rnn.weight_hh_l0 (8, 8)
-        rnn.bias_ih_l0 (8,)
-        rnn.bias_hh_l0 (8,)
-        fc.weight (2, 8)
-        fc.bias (2,)
-        """
-        from elman.errors import ArgumentError
-        from elman.interop.keras import export as keras_export
-        from elman.interop.torch import export as torch_export
-
-        if framework not in ("torch", "keras"):
-            raise ArgumentError(f"framework: expected 'torch' or 'keras', got {framework!r}")
-        rnn, head = ("rnn", "fc") if framework == "torch" else ("simple_rnn", "dense")
-        make = torch_export.state_dict if framework == "torch" else keras_export.state_dict
-        return make(
-            self,
-            prefix=rnn if prefix is None else _arguments.name("prefix", prefix),
-            readout=head if readout is None else _arguments.name("readout", readout),
-            fold_units=fold_units,
-        )
-
-    def to_keras(self, *, fold_units: bool = False) -> list[Array]:
-        """Return the weights in the order and the layouts of `model.set_weights` of Keras.
-
-        The model has, for every layer, `SimpleRNN(H, activation, use_bias, return_sequences=True)`,
-        in `Bidirectional` if it is bidirectional, and then `Dense(O, activation)`.
-
-        Parameters
-        ----------
-        fold_units : bool
-            As for `to_torch`.
-
-        Returns
-        -------
-        list of ndarray
-            kernel (I, H), recurrent_kernel (H, H) and bias (H,) of each layer, forward before
-            backward, then kernel (H, O) and bias (O,); no biases where the network has none.
-
-        Raises
-        ------
-        UnsupportedModelError, ArgumentError
-            As for `state_dict`.
-
-        Examples
-        --------
-        >>> import elman
-        >>> net = elman.Network(input_size=3, hidden_size=8, output_size=2, seed=0)
-        >>> [array.shape for array in net.to_keras()]
-        [(3, 8), (8, 8), (8,), (8, 2), (2,)]
-        """
-        return list(self.state_dict("keras", fold_units=fold_units).values())
-
-    def to_onnx(self, path: str | os.PathLike[str] | None = None) -> onnx.ModelProto | None:
-        """Return this network as an ONNX model, or write it to a file, whole or not at all.
-
-        The graph has an RNN node for each layer, the inputs `x` (T, B, I) and `state`
-        (B, state_size) and the outputs `y` (T, B, O) and `next_state` (B, state_size), with T and B
-        free. To stream, feed `next_state` back as `state`. `state` may be left out: it is an
-        initializer as well, one row of this network's `initial_state` (zeros if there is none),
-        repeated for every sequence. ONNX keeps activations' parameters in float32 and has one
-        `clip` for both directions. ONNX Runtime runs RNN in float32 alone:
-        `net.astype("float32").to_onnx()`.
-
-        Parameters
-        ----------
-        path : path, optional
-            Where to write the model. None: it is returned.
-
-        Returns
-        -------
-        onnx.ModelProto or None
-            The model, if it is not written; `elman.from_onnx` makes this network of it again.
-
-        Raises
-        ------
-        ArgumentError
-            If the two directions of a layer clip differently.
-        OSError
-            If the file cannot be written.
-        ImportError
-            If onnx is missing.
-
-        Examples
-        --------
-        >>> import elman
-        >>> net = elman.Network(input_size=3, hidden_size=8, output_size=2, seed=0)
-        >>> [output.name for output in net.to_onnx().graph.output]
-        ['y', 'next_state']
-        """
-        from elman.interop.onnx import to_onnx
-
-        return to_onnx(self, path)
 
     # --- copies and files ---
 

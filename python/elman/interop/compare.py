@@ -130,7 +130,7 @@ def compare(
     --------
     >>> import numpy as np, elman
     >>> net = elman.Network(input_size=3, hidden_size=8, output_size=2, seed=0)
-    >>> elman.compare(net, net.to_onnx(), np.ones((10, 3))).ok
+    >>> elman.compare(net, elman.to_onnx(net), np.ones((10, 3))).ok
     True
     """
     inputs = _arguments.array("x", x)

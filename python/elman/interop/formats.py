@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from elman import _loading
 from elman.errors import ArgumentError, UnsupportedModelError
 from elman.interop.imported import Imported, Row
+from elman.interop.state_dict import state_dict
 
 if TYPE_CHECKING:
     from elman.network import Network
@@ -108,7 +109,7 @@ def _pt(net: Network, fold_units: bool) -> bytes:
         raise ModuleNotFoundError(
             "a .pt file is written by PyTorch: pip install torch", name="torch"
         ) from error
-    tensors = net.state_dict("torch", fold_units=fold_units)
+    tensors = state_dict(net, "torch", fold_units=fold_units)
     file = io.BytesIO()
     torch.save({name: torch.from_numpy(array) for name, array in tensors.items()}, file)
     return file.getvalue()

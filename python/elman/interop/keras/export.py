@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def state_dict(net: Network, *, prefix: str, readout: str, fold_units: bool) -> dict[str, Array]:
-    """Return the arrays of `Network.state_dict("keras")`, in the order of `model.get_weights()`."""
+    """Return the arrays of `elman.state_dict(net, "keras")`, in the order of `get_weights()`."""
     layers, head = export.weights(net, fold_units=fold_units)
     arrays: dict[str, Array] = {}
     for index, halves in enumerate(layers):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def contents(net: Network, *, fold_units: bool) -> bytes:
-    """Return the bytes of a file for a model as `Network.to_keras` describes it."""
+    """Return the bytes of a file for a model as `elman.to_keras` describes it."""
     try:
         import h5py
     except ModuleNotFoundError as error:

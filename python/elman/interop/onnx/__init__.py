@@ -77,16 +77,48 @@ def from_onnx(
     --------
     >>> import elman
     >>> net = elman.Network(input_size=3, hidden_size=8, output_size=2, seed=0)
-    >>> elman.from_onnx(net.to_onnx()) == net
+    >>> elman.from_onnx(elman.to_onnx(net)) == net
     True
     """
     return read(source, external_data=external_data).network
 
 
 def to_onnx(net: Network, path: str | os.PathLike[str] | None = None) -> Proto | None:
-    """Return a network as an ONNX model, or write it to a file.
+    """Return the network as an ONNX model, or write it to a file, whole or not at all.
 
-    See `Network.to_onnx`.
+    The graph has an RNN node for each layer, the inputs `x` (T, B, I) and `state`
+    (B, state_size) and the outputs `y` (T, B, O) and `next_state` (B, state_size), with T and B
+    free. To stream, feed `next_state` back as `state`. `state` may be left out: it is an
+    initializer as well, one row of the network's `initial_state` (zeros if there is none),
+    repeated for every sequence. ONNX keeps activations' parameters in float32 and has one
+    `clip` for both directions. ONNX Runtime runs RNN in float32 alone:
+    `elman.to_onnx(net.astype("float32"))`.
+
+    Parameters
+    ----------
+    path : path, optional
+        Where to write the model. None: it is returned.
+
+    Returns
+    -------
+    onnx.ModelProto or None
+        The model, if it is not written; `elman.from_onnx` makes the network of it again.
+
+    Raises
+    ------
+    ArgumentError
+        If the two directions of a layer clip differently.
+    OSError
+        If the file cannot be written.
+    ImportError
+        If onnx is missing.
+
+    Examples
+    --------
+    >>> import elman
+    >>> net = elman.Network(input_size=3, hidden_size=8, output_size=2, seed=0)
+    >>> [output.name for output in elman.to_onnx(net).graph.output]
+    ['y', 'next_state']
     """
     from elman import _files
     from elman.interop.onnx.writing import write

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 TorchModules = namedtuple("TorchModules", ["rnn", "readout", "activation"])
-TorchModules.__doc__ = """What `Network.to_torch` returns; `elman.from_torch` takes it back.
+TorchModules.__doc__ = """What `elman.to_torch` returns; `elman.from_torch` takes it back.
 
     hidden, h_n = modules.rnn(x)
     y = modules.activation(modules.readout(hidden))
@@ -36,8 +36,39 @@ activation : module, or None
 _NONLINEARITIES = ("tanh", "relu")
 
 
-def modules(net: Network, *, fold_units: bool) -> TorchModules:
-    """Return the modules of `Network.to_torch`."""
+def to_torch(net: Network, *, fold_units: bool = False) -> TorchModules:
+    """Return PyTorch modules with the network's weights, which need PyTorch.
+
+    Parameters
+    ----------
+    fold_units : bool
+        Multiply the units of inputs into W_xh and b_h of the first layer, and those of outputs
+        into a readout whose activation is identity: computed in float64, rounded once.
+        Otherwise a network with units is refused, because modules do not hold them.
+
+    Returns
+    -------
+    TorchModules
+        `rnn`, `readout` and `activation`; `elman.from_torch` makes the network of them again,
+        to equal bits (but for folded units).
+
+    Raises
+    ------
+    UnsupportedModelError
+        If PyTorch has no such layers: other activations than tanh and relu, an initial state.
+    ArgumentError
+        If the network has units and `fold_units` is False.
+    ImportError
+        If PyTorch is missing.
+
+    Examples
+    --------
+    >>> import elman
+    >>> net = elman.Network(input_size=3, hidden_size=8, output_size=2, seed=0)
+    >>> modules = elman.to_torch(net)                                        # doctest: +SKIP
+    >>> elman.from_torch(modules) == net                                # doctest: +SKIP
+    True
+    """
     torch = _torch()
     _require_nonlinearities(net)
     weights = state_dict(net, prefix="rnn", readout="readout", fold_units=fold_units)
@@ -69,7 +100,7 @@ def modules(net: Network, *, fold_units: bool) -> TorchModules:
 
 
 def state_dict(net: Network, *, prefix: str, readout: str, fold_units: bool) -> dict[str, Array]:
-    """Return the arrays of `Network.state_dict("torch")`."""
+    """Return the arrays of `elman.state_dict(net, "torch")`."""
     layers, head = export.weights(net, fold_units=fold_units)
     bias = any(triple[2] is not None for halves in layers for triple in halves)
     start = f"{prefix}.".lstrip(".")

@@ -1,0 +1,110 @@
+"""The weights of a network under the names of another framework's model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from elman import _arguments
+from elman.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+    from elman.network import Network
+
+    Array = NDArray[Any]
+
+__all__ = ["state_dict", "to_keras"]
+
+
+def state_dict(
+    net: Network,
+    framework: str = "torch",
+    *,
+    prefix: str | None = None,
+    readout: str | None = None,
+    fold_units: bool = False,
+) -> dict[str, Array]:
+    """Return copies of the weights under the names of another framework's model.
+
+    Parameters
+    ----------
+    framework : str
+        "torch": for `load_state_dict`; b_h is `bias_ih`, and `bias_hh` is zero; layers of
+        different kinds are numbered (`rnn.0.weight_ih_l0`, `rnn.1.weight_ih_l0`). "keras": in
+        Keras' layouts, (I, H) and (H, O), and in the order of `to_keras`.
+    prefix, readout : str, optional
+        What your model calls its RNN and its readout: "rnn" and "fc", or "simple_rnn" and
+        "dense". "" for a module of PyTorch that stands alone.
+    fold_units : bool
+        As for `to_torch`.
+
+    Returns
+    -------
+    dict of str to ndarray
+
+    Raises
+    ------
+    UnsupportedModelError, ArgumentError
+        As for `to_torch`; activations, which are no weights, are not looked at.
+
+    Examples
+    --------
+    >>> import elman
+    >>> net = elman.Network(input_size=3, hidden_size=8, output_size=2, seed=0)
+    >>> for name, array in elman.state_dict(net, "torch").items():
+    ...     print(name, array.shape)
+    rnn.weight_ih_l0 (8, 3)
+    rnn.weight_hh_l0 (8, 8)
+    rnn.bias_ih_l0 (8,)
+    rnn.bias_hh_l0 (8,)
+    fc.weight (2, 8)
+    fc.bias (2,)
+    """
+    from elman.interop.keras import export as keras_export
+    from elman.interop.torch import export as torch_export
+
+    if framework not in ("torch", "keras"):
+        raise ArgumentError(f"framework: expected 'torch' or 'keras', got {framework!r}")
+    rnn, head = ("rnn", "fc") if framework == "torch" else ("simple_rnn", "dense")
+    make = torch_export.state_dict if framework == "torch" else keras_export.state_dict
+    return make(
+        net,
+        prefix=rnn if prefix is None else _arguments.name("prefix", prefix),
+        readout=head if readout is None else _arguments.name("readout", readout),
+        fold_units=fold_units,
+    )
+
+
+def to_keras(net: Network, *, fold_units: bool = False) -> list[Array]:
+    """Return the weights in the order and the layouts of `model.set_weights` of Keras.
+
+    The model has, for every layer, `SimpleRNN(H, activation, use_bias, return_sequences=True)`,
+    in `Bidirectional` if it is bidirectional, and then `Dense(O, activation)`.
+
+    Parameters
+    ----------
+    fold_units : bool
+        As for `to_torch`.
+
+    Returns
+    -------
+    list of ndarray
+        kernel (I, H), recurrent_kernel (H, H) and bias (H,) of each layer, forward before
+        backward, then kernel (H, O) and bias (O,); no biases where the network has none.
+
+    Raises
+    ------
+    UnsupportedModelError, ArgumentError
+        As for `state_dict`.
+
+    Examples
+    --------
+    >>> import elman
+    >>> net = elman.Network(input_size=3, hidden_size=8, output_size=2, seed=0)
+    >>> [array.shape for array in elman.to_keras(net)]
+    [(3, 8), (8, 8), (8,), (8, 2), (2,)]
+    """
+    return list(state_dict(net, "keras", fold_units=fold_units).values())
