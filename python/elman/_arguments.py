@@ -222,7 +222,7 @@ def pair(readout: ReadoutWeights) -> ReadoutWeights:
 def num_layers(tensors: dict[str, Array]) -> int:
     """Return how many layers tensors by name are of."""
     count = 0
-    while any(name.startswith(f"layers.{count}.") for name in tensors):
+    while any(name.startswith(_structure.prefixes(count, "forward")) for name in tensors):
         count += 1
     if count == 0:
         raise ArgumentError("layers: expected at least one layer, got none")

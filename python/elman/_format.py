@@ -40,18 +40,17 @@ class Description(NamedTuple):
     structure: Structure
     dtype: str
     metadata: dict[str, str]  # the user's own
-    example: str | None  # the rules of an example's numbers, if the file holds one
 
 
 def describe(header: Header) -> Description:
     """Check a header and return what it describes."""
-    network, metadata, example = _check_metadata(header.metadata)
+    network, metadata = _check_metadata(header.metadata)
     structure = _check_network(network)
     dtype = _check_entries(header.entries)
     entries = {n: e for n, e in header.entries.items() if not n.startswith(EXAMPLE)}
     _check_names(entries, structure)
     _check_shapes(entries, structure)
-    return Description(structure, dtype, metadata, example)
+    return Description(structure, dtype, metadata)
 
 
 def fields(
@@ -85,8 +84,8 @@ def _activation(activation: Activation) -> Json:
 # --- checks ---------------------------------------------------------------------------------------
 
 
-def _check_metadata(metadata: Json) -> tuple[str, dict[str, str], str | None]:
-    """Return the description of the network, still JSON, the user's strings, and the example's."""
+def _check_metadata(metadata: Json) -> tuple[str, dict[str, str]]:
+    """Return the description of the network, still JSON, and the user's own strings."""
     if not isinstance(metadata, dict):
         raise ModelFormatError(f"metadata: expected an object, got {show(metadata)}")
     for key, value in metadata.items():
@@ -99,8 +98,7 @@ def _check_metadata(metadata: Json) -> tuple[str, dict[str, str], str | None]:
     for key in metadata:
         if key not in user and key not in ("format", "format_version", "network", "golden"):
             raise ModelFormatError(f"metadata: the key {show(key)} is unknown")
-    strings = {key.removeprefix("user."): user[key] for key in user}
-    return metadata["network"], strings, metadata.get("golden")
+    return metadata["network"], {key.removeprefix("user."): user[key] for key in user}
 
 
 def _check_format(metadata: dict[str, str]) -> None:

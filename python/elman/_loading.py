@@ -123,7 +123,7 @@ def _network(data: bytes, *, allow_nonfinite: bool) -> Network:
     from elman.network import Network
 
     header = _container.parse_header(data, _format.KIND)
-    structure, dtype, metadata, _ = _format.describe(header)
+    structure, dtype, metadata = _format.describe(header)
     arrays = _container.arrays(data, header)
     tensors = {name: a for name, a in arrays.items() if not name.startswith(_format.EXAMPLE)}
     if not allow_nonfinite:

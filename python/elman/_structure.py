@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from elman.activation import Activation
     from elman.network import Network
@@ -19,14 +19,6 @@ WEIGHTS = ("W_xh", "W_hh", "b_h")  # of a half
 SCALING = ("input_shift", "input_scale", "output_shift", "output_scale")
 VECTORS = ("initial_state", *SCALING)  # of a network, each optional
 W_HY, B_Y = "readout.W_hy", "readout.b_y"
-
-
-class Half(NamedTuple):
-    """One direction of one layer; the names of its tensors begin with `prefix`."""
-
-    layer: int
-    reverse: bool  # it reads a sequence from its end
-    prefix: str
 
 
 class Structure(NamedTuple):
@@ -68,22 +60,20 @@ def prefixes(layer: int, direction: str) -> tuple[str, ...]:
     return (prefix, f"{prefix}reverse.") if direction == "bidirectional" else (prefix,)
 
 
-def halves(directions: Sequence[str]) -> Iterator[Half]:
-    """Yield the halves of layers of these directions."""
-    for layer, direction in enumerate(directions):
-        for second, prefix in enumerate(prefixes(layer, direction)):
-            yield Half(layer, bool(second) or direction == "reverse", prefix)
+def all_prefixes(directions: Sequence[str]) -> list[str]:
+    """Return how the names of the tensors of all halves begin, from the bottom up."""
+    return [p for layer, direction in enumerate(directions) for p in prefixes(layer, direction)]
 
 
 def required(directions: Sequence[str], *, readout: bool) -> list[str]:
     """Return the names of the tensors that every such network has."""
-    names = [half.prefix + weight for half in halves(directions) for weight in ("W_xh", "W_hh")]
+    names = [prefix + w for prefix in all_prefixes(directions) for w in ("W_xh", "W_hh")]
     return names + [W_HY] * readout
 
 
 def optional(directions: Sequence[str], *, readout: bool) -> list[str]:
     """Return the names of the tensors that such a network may have."""
-    names = [f"{half.prefix}b_h" for half in halves(directions)]
+    names = [f"{prefix}b_h" for prefix in all_prefixes(directions)]
     return [*names, *[B_Y] * readout, *VECTORS]
 
 
@@ -119,12 +109,3 @@ def shapes_of(directions: Sequence[str], sizes: Sizes) -> dict[str, tuple[int, .
     for name in SCALING:
         shapes[name] = (sizes.inputs if name.startswith("input") else sizes.outputs,)
     return shapes
-
-
-def state_slices(directions: Sequence[str], hidden: Sequence[int]) -> list[slice]:
-    """Return where the states of each half lie in the state of a network."""
-    slices, first = [], 0
-    for half in halves(directions):
-        slices.append(slice(first, first + hidden[half.layer]))
-        first += hidden[half.layer]
-    return slices

@@ -406,7 +406,7 @@ output_shift, output_scale, metadata
         self._readout = None
         if (g := core.output_activation) is not None:
             self._readout = Readout(
-                tensors["readout.W_hy"], tensors.get("readout.b_y"), Activation(*g)
+                tensors[_structure.W_HY], tensors.get(_structure.B_Y), Activation(*g)
             )
 
     def tensors(self) -> dict[str, Array]:

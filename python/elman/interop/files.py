@@ -20,9 +20,6 @@ MAX_ENTRIES = 4096
 MAX_RATIO = 200  # of an entry's bytes to those stored, past 1 MiB; deflate reaches 1032
 
 
-naming = _files.naming
-
-
 def read_file(path: str) -> bytes:
     """Return the bytes of a regular file, which is not waited for and may not change meanwhile."""
     with _files.opened(path) as (file, size):

@@ -6,8 +6,9 @@ import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from elman import _arguments
+from elman._files import naming
 from elman.errors import ArgumentError, ModelFormatError, UnsupportedModelError
-from elman.interop.files import naming, read_file
+from elman.interop.files import read_file
 from elman.interop.imported import Imported, Row
 from elman.interop.keras.files import open_model
 

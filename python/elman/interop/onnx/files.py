@@ -9,8 +9,9 @@ import stat
 from typing import TYPE_CHECKING, Any
 
 from elman import _files
+from elman._files import naming
 from elman.errors import ModelFormatError, UnsupportedModelError
-from elman.interop.files import naming, read_file
+from elman.interop.files import read_file
 
 if TYPE_CHECKING:
     Proto = Any

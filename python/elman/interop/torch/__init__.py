@@ -10,7 +10,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from elman import _arguments
+from elman import _arguments, _files
 from elman.errors import ArgumentError, DTypeError, ShapeError, UnsupportedModelError
 from elman.interop import files, tensor_file
 from elman.interop.imported import Imported, Row
@@ -173,7 +173,7 @@ def _collect(source: object, prefix: str | Sequence[str] | None) -> Source:
 
 
 def _read_file(path: str) -> dict[str, Any]:
-    with files.naming(path):
+    with _files.naming(path):
         data = files.read_file(path)
         if data.startswith(b"PK\x03\x04"):
             return read_pt(data)
