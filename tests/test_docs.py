@@ -9,11 +9,14 @@ import pytest
 
 import elman
 import elman._loading
+import elman._network
 import elman.activation
 import elman.initialization
 import elman.interop.compare
 import elman.interop.torch
-import elman.network
+import elman.reference.forward
+import elman.reference.gradients
+import elman.reference.judge
 import elman.ridge
 import elman.sklearn.classifier
 import elman.sklearn.regressor
@@ -31,9 +34,11 @@ MODULES = [
     elman.initialization,
     elman.interop.compare,
     elman.interop.torch,
-    elman.network,
+    elman._network,
     elman.pure,
-    elman.reference,
+    elman.reference.forward,
+    elman.reference.gradients,
+    elman.reference.judge,
     elman.ridge,
     elman.sklearn.classifier,
     elman.sklearn.regressor,

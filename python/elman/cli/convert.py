@@ -9,9 +9,9 @@ from elman.cli.report import describe, print_json, printable, random_inputs
 from elman.interop import compare, formats
 
 if TYPE_CHECKING:
+    from elman._network import Network
     from elman.interop.compare import Comparison
     from elman.interop.imported import Imported
-    from elman.network import Network
 
 CHECKED_SHAPE = (3, 50)  # sequences, steps
 

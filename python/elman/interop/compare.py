@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from elman import _arguments
-from elman._structure import Structure
+from elman._network import Network
+from elman._parameters import structure_of
 from elman.errors import ArgumentError, ElmanError, ShapeError
-from elman.network import Network
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -182,6 +182,7 @@ class _Ours(NamedTuple):
 
 def _ours(net: Network, x: Array, mask: ArrayLike | None, masked: str) -> _Ours:
     run = net.run(x, mask=mask, masked=masked, return_hidden=True)
+    assert run.hidden is not None
     sizes = [len(layer.W_hh) * (1 if layer.reverse is None else 2) for layer in net.layers]
     return _Ours(np.split(run.hidden, np.cumsum(sizes)[:-1], axis=-1), run.output)
 
@@ -373,7 +374,7 @@ def _output_cause(theirs: object, net: Network) -> str:
 
 def _with_output(net: Network, activation: str) -> Network:
     """Return the network with another activation of its readout."""
-    structure = Structure.of(net)
+    structure = structure_of(net)
     return Network.from_tensors(
         net.tensors(),
         direction=structure.directions,

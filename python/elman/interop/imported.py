@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from elman.network import Network
+    from elman._network import Network
 
 __all__ = ["Imported", "Row"]
 

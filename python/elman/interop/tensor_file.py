@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 
 def read(data: bytes) -> dict[str, NDArray[Any]]:
     """Return the tensors of the bytes of a file; bfloat16 is widened to float32."""
-    header = _container.parse_header(data)
-    arrays = _container.arrays(data, header)
+    header, arrays = _container.parse(data)
     return {
         name: widened(array) if header.entries[name].dtype == "BF16" else array
         for name, array in arrays.items()

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
 
     from elman._arguments import LayerActivation
+    from elman._network import Network
     from elman.activation import Activation
     from elman.interop.keras.files import Find, Weights
     from elman.interop.keras.model import Cell, Dense, Model, Recurrent
-    from elman.network import Network
 
     Activations = LayerActivation | Sequence[LayerActivation]
     Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
@@ -122,7 +122,7 @@ def read(
     allow_nonfinite: bool = False,
 ) -> Imported:
     """Return the network of `from_keras`, and what became of each part of the file."""
-    from elman.network import Network
+    from elman._network import Network
 
     path = os.fsdecode(path)
     with naming(path):

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import os
 
+    from elman._network import Network
     from elman.interop.imported import Imported
-    from elman.network import Network
 
     Proto = Any  # of onnx, whose types are not read
 

@@ -27,9 +27,9 @@ from elman.interop.onnx.values import (
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
 
+    from elman._network import Network
     from elman.interop.onnx.recurrent import Chain
     from elman.interop.onnx.values import Symbols, Vector, Weight
-    from elman.network import Network
 
     Array = NDArray[Any]
 
@@ -272,7 +272,7 @@ def _dtype(parts: Parts, head: _Head) -> np.dtype[Any]:
 
 
 def _network(arguments: dict[str, Any], dtype: DTypeLike) -> Network:
-    from elman.network import Network
+    from elman._network import Network
 
     layers, readout = arguments.pop("layers"), arguments.pop("readout")
     try:

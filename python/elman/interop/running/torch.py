@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from elman._network import Network
     from elman.interop.imported import Row
-    from elman.network import Network
 
     Array = NDArray[Any]
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike, NDArray
 
+    from elman._network import Network
     from elman.interop.torch.names import Recurrent, Source
-    from elman.network import Network
 
     Array = NDArray[Any]
 
@@ -125,7 +125,7 @@ def read(
     allow_nonfinite: bool = False,
 ) -> Imported:
     """Return the network of `from_torch`, and what became of each part of the source."""
-    from elman.network import Network
+    from elman._network import Network
 
     found = _collect(source, prefix)
     stack = find_recurrent(found, prefix)
