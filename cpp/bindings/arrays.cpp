@@ -238,6 +238,30 @@ std::vector<Index> copy_lengths(py::handle object, const Shape& shape, Index lar
     return lengths;
 }
 
+std::vector<Index> copy_offsets(py::handle object, Index rows) {
+    const py::array array = any_array(object, "offsets");
+    if (array.ndim() != 1 || array.size() == 0)
+        throw ShapeError(
+            "offsets: expected where each sequence begins and the last one ends, "
+            "(sequences + 1,), got " +
+            text(shape_of(array)));
+    const char kind = array.dtype().kind();
+    if (kind != 'i' && kind != 'u')
+        throw DTypeError("offsets: expected integers, got dtype " + dtype_name(array));
+    std::vector<Index> offsets = copy_integers(array);
+    Index least = 0;
+    for (std::size_t i = 0; i < offsets.size(); ++i) {
+        if (offsets[i] < least || offsets[i] > rows)
+            throw ArgumentError("offsets[" + std::to_string(i) + "]: expected " +
+                                std::to_string(least) + " to " + std::to_string(rows) + ", got " +
+                                (kind == 'u'
+                                     ? std::to_string(static_cast<std::uint64_t>(offsets[i]))
+                                     : std::to_string(offsets[i])));
+        least = offsets[i];
+    }
+    return offsets;
+}
+
 std::vector<unsigned char> copy_mask(py::handle object, const Shape& shape) {
     py::array array = any_array(object, "mask");
     const char kind = array.dtype().kind();

@@ -136,6 +136,9 @@ std::vector<Index> copy_integers(const py::array& array);
 // Integers of exactly this shape, each 0 ... largest.
 std::vector<Index> copy_lengths(py::handle object, const Shape& shape, Index largest);
 
+// Integers (B + 1,) that do not fall, each 0 ... rows: where sequences begin and end.
+std::vector<Index> copy_offsets(py::handle object, Index rows);
+
 // True and false, or 1 and 0, that broadcast to this shape.
 std::vector<unsigned char> copy_mask(py::handle object, const Shape& shape);
 

@@ -30,8 +30,12 @@ if TYPE_CHECKING:
     from elman import sklearn as sklearn
     from elman import training as training
     from elman._core import Stream as Stream
+    from elman._isa import use_isa as use_isa
     from elman._loading import load as load
     from elman._network import Network as Network
+    from elman._network import Run as Run
+    from elman._parameters import Layer as Layer
+    from elman._parameters import Readout as Readout
     from elman.activation import Activation as Activation
     from elman.errors import ArgumentError as ArgumentError
     from elman.errors import BusyError as BusyError
@@ -54,6 +58,7 @@ if TYPE_CHECKING:
     from elman.interop.state_dict import to_keras as to_keras
     from elman.interop.torch import from_torch as from_torch
     from elman.interop.torch.export import to_torch as to_torch
+    from elman.reference import VerificationReport as VerificationReport
     from elman.ridge import ridge_readout as ridge_readout
     from elman.training import SGD as SGD
     from elman.training import Adagrad as Adagrad
@@ -80,15 +85,19 @@ _HOMES = {
     "ElmanError": "elman.errors",
     "Identity": "elman.initialization",
     "IsaError": "elman.errors",
+    "Layer": "elman._parameters",
     "LimitError": "elman.errors",
     "ModelFormatError": "elman.errors",
     "Network": "elman._network",
     "RMSprop": "elman.training",
+    "Readout": "elman._parameters",
+    "Run": "elman._network",
     "SGD": "elman.training",
     "ShapeError": "elman.errors",
     "Stream": "elman._core",
     "UnsupportedModelError": "elman.errors",
     "VerificationError": "elman.errors",
+    "VerificationReport": "elman.reference",
     "available_isas": "elman._core",
     "backward": "elman.training",
     "build_info": "elman._core",
@@ -109,6 +118,7 @@ _HOMES = {
     "to_torch": "elman.interop.torch.export",
     "train": "elman.training",
     "training": "elman.training",
+    "use_isa": "elman._isa",
 }
 # Modules that need an extra: there when asked for, and not among the names that `import *`, `dir`
 # and `help` go through.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from elman import _arguments
 from elman._files import naming
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from elman.interop.keras.files import Find, Weights
     from elman.interop.keras.model import Cell, Dense, Model, Recurrent
 
-    Activations = LayerActivation | Sequence[LayerActivation]
+    Activations: TypeAlias = LayerActivation | Sequence[LayerActivation]
     Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 __all__ = ["from_keras", "read"]
