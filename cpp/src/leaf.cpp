@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "arenas.hpp"
 #include "loss.hpp"
 #include "scaling.hpp"
 #include "start_state.hpp"
@@ -25,10 +26,10 @@ Index stride_of(Index size) {
 
 // Makes room; what was there is lost.
 template <class Real>
-void resize(AlignedVector<Real>& numbers, Index count) {
+void resize(AlignedVector<Real>& numbers, Index count, Poll poll) {
     if (static_cast<Index>(numbers.size()) >= count) return;
     AlignedVector<Real>().swap(numbers);
-    numbers.resize(static_cast<std::size_t>(count));
+    numbers = zeros<Real>(count, poll);
 }
 
 // Columns of one stride, padding included.
@@ -49,10 +50,10 @@ Leaf<Real>::Leaf(const Model<Real>& model)
     for (const Half& half : halves()) {
         const Index stride = stride_of<Real>(half.hidden_size);
         layers_.push_back({half.hidden_size, stride, {}, {}, {}});
-        resize(layers_.back().carry, kLeaf * stride);
+        layers_.back().carry.resize(static_cast<std::size_t>(kLeaf * stride));
         widest = std::max(widest, stride);
     }
-    resize(zeros_, widest);
+    zeros_.resize(static_cast<std::size_t>(widest));
 }
 
 template <class Real>
@@ -63,6 +64,7 @@ double Leaf<Real>::run(const BatchTask<Real>& task, const Transposes<Real>& tran
     gradients_ = gradients;
     poll_ = &poll;
     begin();
+    if (!poll.go_on(0)) return 0;
     forward();
     if (gradients && poll.go_on(0)) backward();
     return task.examples ? loss() : 0;
@@ -104,13 +106,13 @@ void Leaf<Real>::reserve() {
     }
     const Index most = std::min(slots, kColumnSteps) + kLeaf;
     for (Layer& layer : layers_) {
-        resize(layer.states, (gradients_ ? slots : most) * layer.stride);
-        if (gradients_) resize(layer.errors, most * layer.stride);
+        resize(layer.states, (gradients_ ? slots : most) * layer.stride, *poll_);
+        if (gradients_) resize(layer.errors, most * layer.stride, *poll_);
     }
-    resize(inputs_, most * input_stride_);
-    resize(outputs_, most * output_stride_);
-    resize(output_errors_, most * output_stride_);
-    if (loss_of_logits()) resize(logits_, most * output_stride_);
+    resize(inputs_, most * input_stride_, *poll_);
+    resize(outputs_, most * output_stride_, *poll_);
+    resize(output_errors_, most * output_stride_, *poll_);
+    if (loss_of_logits()) resize(logits_, most * output_stride_, *poll_);
     if (task_->examples)
         losses_.assign(static_cast<std::size_t>(all_outputs() ? timetable_.rows() : task_->count),
                        0);

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <utility>
 
+#include "arenas.hpp"
 #include "checks.hpp"
 
 namespace elman {
@@ -60,11 +61,11 @@ Method method_from_name(const std::string& name) {
 }
 
 template <class Real>
-Optimizer<Real>::Optimizer(OptimizerSettings settings, Index size)
-    : settings_(settings),
-      size_(size),
-      moments_(moments_of(settings), AlignedVector<Real>(static_cast<std::size_t>(size))) {
+Optimizer<Real>::Optimizer(OptimizerSettings settings, Index size, Pause& pause)
+    : settings_(settings), size_(size) {
     check(settings);
+    for (std::size_t i = 0; i < moments_of(settings); ++i)
+        moments_.push_back(zeros<Real>(size, pause));
 }
 
 template <class Real>
