@@ -19,7 +19,7 @@ Real faded(Real v) {
 }
 
 // base^exponent by squaring: the same on every machine.
-double power(double base, Index exponent) {
+double integer_power(double base, Index exponent) {
     double result = 1;
     for (; exponent > 0; exponent /= 2, base *= base)
         if (exponent % 2) result *= base;
@@ -118,8 +118,9 @@ void Optimizer<Real>::adam(Real* p, const Real* g, double rate) {
     const Real b1 = static_cast<Real>(settings_.beta1), c1 = static_cast<Real>(1 - settings_.beta1);
     const Real b2 = static_cast<Real>(settings_.beta2), c2 = static_cast<Real>(1 - settings_.beta2);
     const Real epsilon = static_cast<Real>(settings_.epsilon);
-    const Real step = static_cast<Real>(rate / (1 - power(settings_.beta1, updates_)));
-    const Real scale = static_cast<Real>(1 / std::sqrt(1 - power(settings_.beta2, updates_)));
+    const Real step = static_cast<Real>(rate / (1 - integer_power(settings_.beta1, updates_)));
+    const Real scale =
+        static_cast<Real>(1 / std::sqrt(1 - integer_power(settings_.beta2, updates_)));
     Real* m = moments_[0].data();
     Real* v = moments_[1].data();
     for (Index i = 0; i < size_; ++i) {

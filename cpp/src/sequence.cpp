@@ -51,7 +51,7 @@ void check_fed_back(const Network<Real>& network, const SequenceTask<Real>& task
 }
 
 template <class Real>
-void check(const Network<Real>& network, const SequenceTask<Real>& task, Index threads) {
+void check_task(const Network<Real>& network, const SequenceTask<Real>& task, Index threads) {
     check_at_least("threads", 1, threads);
     check_at_least("sequences", 0, task.sequences);
     check_steps(network, task);
@@ -69,12 +69,12 @@ struct Stopped {};
 
 template <class Real>
 std::vector<Index> count_real_steps(const SequenceTask<Real>& task, Poll& poll) {
-    constexpr Index kSteps = 4096;
+    constexpr Index kAtOnce = 4096;
     std::vector<Index> counts(static_cast<std::size_t>(task.sequences));
     const unsigned char* mask = task.mask;
     for (Index& count : counts)
         for (Index rest = task.steps; rest > 0;) {
-            const Index steps = std::min(kSteps, rest);
+            const Index steps = std::min(kAtOnce, rest);
             count += steps - std::count(mask, mask + steps, 0);
             mask += steps;
             rest -= steps;
@@ -178,7 +178,7 @@ void run_layerwise(const SequenceJob<Real>& job, Index threads, Pause& pause) {
 template <class Real>
 void run_sequences(const Network<Real>& network, const SequenceTask<Real>& task, Index threads,
                    Pause& pause) {
-    check(network, task, threads);
+    check_task(network, task, threads);
     if (task.sequences == 0) return;
     Poll poll(pause, true);
     SequenceJob<Real> job{network, task, task.lengths};

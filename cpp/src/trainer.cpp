@@ -14,7 +14,6 @@
 #include "start_state.hpp"
 
 namespace elman {
-namespace {
 
 // A window, and after which of its steps the next one begins: the last step, if it is the last.
 struct Place {
@@ -22,6 +21,8 @@ struct Place {
     Index next = 0;
     bool last = true;
 };
+
+namespace {
 
 template <class Real>
 Index longest_of(const Examples<Real>& examples, const Index* sequences, Index count) {
@@ -78,7 +79,8 @@ Real* data_of(std::vector<Real>& v) {
 }
 
 template <class Real>
-void check(const TrainingTask<Real>& task, const Architecture& architecture, Pause& pause) {
+void check_training(const TrainingTask<Real>& task, const Architecture& architecture,
+                    Pause& pause) {
     check_at_least("count", 0, task.count);
     check_at_least("batch_size", 1, task.batch_size);
     check_at_least("threads", 1, task.threads);
@@ -161,7 +163,7 @@ Trainer<Real>::~Trainer() = default;
 template <class Real>
 Losses Trainer<Real>::train(const TrainingTask<Real>& task, Pause& pause) {
     const Architecture& a = architecture();
-    check(task, a, pause);
+    check_training(task, a, pause);
     if (pause.stopped()) return {};
     if (task.carry) begin_carried(task.examples);
     const Index largest = std::min(task.batch_size, task.count);
@@ -304,7 +306,7 @@ double Trainer<Real>::norm(const Real* gradients) const {
 
 template <class Real>
 double Trainer<Real>::loss(const Examples<Real>& examples, Index threads, Pause& pause) {
-    elman::check(examples, architecture(), nullptr, examples.sequences, pause);
+    check(examples, architecture(), nullptr, examples.sequences, pause);
     check_at_least("threads", 1, threads);
     const std::vector<Index> sequences = all_sequences(examples.sequences);
     BatchTask<Real> task(examples);
