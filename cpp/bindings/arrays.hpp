@@ -108,8 +108,12 @@ void check_shape(const py::array& array, const char* argument, const Shape& shap
 template <class Real>
 py::array new_array(const Shape& shape);  // LimitError if it is larger than memory can address
 
-template <class Real>
+template <class Real>  // polled
 py::array copy_array(const Shape& shape, const Real* values);
+
+// Copies an array (rows, n) or (n,), whatever its strides, row by row; polled.
+template <class Real>
+void copy_into(const py::array& array, Real* to);
 
 // Numbers that `owner` keeps alive.
 template <class Real>

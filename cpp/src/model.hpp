@@ -16,23 +16,15 @@ struct Model {
     Scaling<Real> input_scaling;
     Scaling<Real> output_scaling;
 
-    explicit Model(const Network<Real>& network)
+    // All but the weights is the network's.
+    Model(const Network<Real>& network, const Real* arena)
         : architecture(network.architecture()),
           kernels(network.kernels()),
           layout(network.layout()),
-          weights(network.arena()),
+          weights(arena),
           input_scaling(network.input_scaling()),
           output_scaling(network.output_scaling()) {}
-
-    // With the architecture and the scaling of some parameters, but other weights.
-    Model(const Parameters<Real>& parameters, const Kernels<Real>& of, const Layout<Real>& order,
-          const Real* arena)
-        : architecture(parameters.architecture()),
-          kernels(of),
-          layout(order),
-          weights(arena),
-          input_scaling{parameters.find("input_shift"), parameters.find("input_scale")},
-          output_scaling{parameters.find("output_shift"), parameters.find("output_scale")} {}
+    explicit Model(const Network<Real>& network) : Model(network, network.arena()) {}
 
     const Real* initial_state() const {  // (S,), or null
         return layout.initial_state() ? weights + *layout.initial_state() : nullptr;

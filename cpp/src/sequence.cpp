@@ -58,7 +58,7 @@ void check_fed_back(const Network<Real>& network, const SequenceTask<Real>& task
 }
 
 template <class Real>
-void check(const Network<Real>& network, const SequenceTask<Real>& task, Index threads) {
+void check_task(const Network<Real>& network, const SequenceTask<Real>& task, Index threads) {
     check_at_least("threads", 1, threads);
     check_at_least("sequences", 0, task.sequences);
     check_steps(network, task);
@@ -76,13 +76,13 @@ struct Stopped {};
 
 template <class Real>
 std::vector<Index> count_real_steps(const SequenceJob<Real>& job, Poll& poll) {
-    constexpr Index kSteps = 4096;
+    constexpr Index kAtOnce = 4096;
     std::vector<Index> counts(static_cast<std::size_t>(job.task.sequences));
     for (Index b = 0; b < job.task.sequences; ++b) {
         const unsigned char* mask = job.mask(b);
         Index& count = counts[static_cast<std::size_t>(b)];
         for (Index rest = job.given_steps(b); rest > 0;) {
-            const Index steps = std::min(kSteps, rest);
+            const Index steps = std::min(kAtOnce, rest);
             count += steps - std::count(mask, mask + steps, 0);
             mask += steps;
             rest -= steps;
@@ -187,7 +187,7 @@ void run_layerwise(const SequenceJob<Real>& job, Index threads, Pause& pause) {
 template <class Real>
 void run_sequences(const Network<Real>& network, const SequenceTask<Real>& task, Index threads,
                    Pause& pause) {
-    check(network, task, threads);
+    check_task(network, task, threads);
     if (task.sequences == 0) return;
     Poll poll(pause, true);
     SequenceJob<Real> job{network, task, task.lengths};
