@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from elman import _container, _structure
 from elman._container import check_keys, show
 from elman._structure import Structure
-from elman.activation import Activation
+from elman.activation import TABLE, Activation
 from elman.errors import ArgumentError, ModelFormatError, UnsupportedModelError
 
 if TYPE_CHECKING:
@@ -26,11 +26,8 @@ if TYPE_CHECKING:
 VERSION = 1
 EXAMPLE = "golden."  # how the names of an example's tensors begin
 
-_ACTIVATIONS = (
-    *("tanh", "relu", "sigmoid", "identity", "leaky_relu", "elu", "thresholded_relu"),
-    *("hard_sigmoid", "softsign", "softplus", "scaled_tanh", "affine"),
-)
-_OUTPUT_ACTIVATIONS = (*_ACTIVATIONS, "softmax")
+_OUTPUT_ACTIVATIONS = tuple(TABLE)
+_ACTIVATIONS = tuple(name for name, kind in TABLE.items() if kind.in_layers)
 DTYPES = {"F32": "float32", "F64": "float64"}
 
 

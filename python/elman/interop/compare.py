@@ -18,12 +18,12 @@ from elman.network import Network
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
+    from elman._typing import Array
     from elman.interop.imported import Imported
     from elman.interop.running import Trace
 
-    Array = NDArray[Any]
 
 __all__ = ["Comparison", "compare"]
 
@@ -85,7 +85,7 @@ class Comparison(NamedTuple):
 
 def compare(
     net: Network,
-    source: Any,  # noqa: ANN401
+    source: Any,
     x: ArrayLike,
     *,
     mask: ArrayLike | None = None,
@@ -196,7 +196,7 @@ def _difference(ours: Array, theirs: Array) -> float:
     return float((apart / max(1.0, float(np.abs(theirs).max(initial=0)))).max(initial=0))
 
 
-def _kind(source: Any) -> str:  # noqa: ANN401
+def _kind(source: Any) -> str:
     """Return which framework runs a source."""
     if isinstance(source, str | os.PathLike):
         suffix = os.path.splitext(os.fspath(source))[1]
@@ -242,7 +242,7 @@ def _interruptible(work: Callable[[], Trace]) -> Trace:
 
 def _trace(
     kind: str,
-    source: Any,  # noqa: ANN401
+    source: Any,
     net: Network,
     x: Array,
     mask: ArrayLike | None,
@@ -274,7 +274,7 @@ def _trace(
 
 def _read(
     kind: str,
-    source: Any,  # noqa: ANN401
+    source: Any,
     net: Network,
     external_data: bool,
 ) -> Imported:
@@ -300,7 +300,7 @@ def _read(
 def _causes(
     net: Network,
     kind: str,
-    source: Any,  # noqa: ANN401
+    source: Any,
     trace: Trace,
     external_data: bool,
 ) -> Iterator[str]:

@@ -9,11 +9,9 @@ from elman.errors import ArgumentError, UnsupportedModelError
 if TYPE_CHECKING:
     from typing import Any
 
-    from numpy.typing import NDArray
-
+    from elman._typing import Array
     from elman.network import Network
 
-    Array = NDArray[Any]
     Triple = tuple[Array, Array, Array | None]
     Pair = tuple[Array, Array | None]
 
@@ -28,7 +26,7 @@ def weights(net: Network, *, fold_units: bool) -> tuple[list[list[Triple]], Pair
     return layers, head
 
 
-def _halves(layer: Any) -> list[Triple]:  # noqa: ANN401
+def _halves(layer: Any) -> list[Triple]:
     """Return the weights of a layer, and those of its reverse half."""
     if layer.direction == "reverse":
         raise UnsupportedModelError(

@@ -51,7 +51,7 @@ def _suffixes() -> str:
     return " or ".join(f"*{suffix}" for suffix in _FRAMEWORKS)
 
 
-def read(path: str, **options: Any) -> Imported:  # noqa: ANN401
+def read(path: str, **options: Any) -> Imported:
     """Read a model file of any framework; options that are None are not given."""
     framework = framework_of(path)
     given = {name: value for name, value in options.items() if value is not None}

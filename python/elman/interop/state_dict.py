@@ -8,13 +8,9 @@ from elman import _arguments
 from elman.errors import ArgumentError
 
 if TYPE_CHECKING:
-    from typing import Any
-
-    from numpy.typing import NDArray
-
+    from elman._typing import Array
     from elman.network import Network
 
-    Array = NDArray[Any]
 
 __all__ = ["state_dict", "to_keras"]
 

@@ -166,7 +166,7 @@ class _Part(NamedTuple):
     halves: list[Weights]
 
     @property
-    def weights(self) -> Any:  # noqa: ANN401
+    def weights(self) -> Any:
         """The entry of `Network.from_weights`."""
         triples = [
             (half["kernel"][1].T, half["recurrent_kernel"][1].T, half["bias"][1])
@@ -248,7 +248,7 @@ def _directions(model: Model) -> list[str]:
     return directions
 
 
-def _activations(given: Activations | None, parts: list[_Part], directions: list[str]) -> Any:  # noqa: ANN401
+def _activations(given: Activations | None, parts: list[_Part], directions: list[str]) -> Any:
     """Return the activations as `Network.from_weights` takes them: known, or as they were said."""
     cells = [(part, cell) for part in parts for cell in part.cells]
     if cells[0][1].activation is None:
@@ -270,7 +270,7 @@ def _activations(given: Activations | None, parts: list[_Part], directions: list
     return [names[0] if len(names) == 1 else names for names in known]
 
 
-def _output_activation(given: str | Activation | None, dense: Dense | None) -> Any:  # noqa: ANN401
+def _output_activation(given: str | Activation | None, dense: Dense | None) -> Any:
     if dense is None:
         if given is not None:
             raise ArgumentError(

@@ -7,13 +7,8 @@ from typing import TYPE_CHECKING
 from elman.interop import export
 
 if TYPE_CHECKING:
-    from typing import Any
-
-    from numpy.typing import NDArray
-
+    from elman._typing import Array
     from elman.network import Network
-
-    Array = NDArray[Any]
 
 
 def state_dict(net: Network, *, prefix: str, readout: str, fold_units: bool) -> dict[str, Array]:

@@ -71,7 +71,7 @@ def _open_archive(data: bytes) -> tuple[Any, hdf5.Contents, bool]:
     return config, hdf5.read(archive.read("model.weights.h5", files.MAX_FILE_BYTES)), keras_2
 
 
-def _json(text: bytes) -> Any:  # noqa: ANN401
+def _json(text: bytes) -> Any:
     if len(text) > MAX_CONFIG_BYTES:
         raise LimitError(f"expected a config of at most {MAX_CONFIG_BYTES} bytes, got {len(text)}")
     return _container.json_object(text, "the config")

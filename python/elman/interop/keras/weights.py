@@ -9,13 +9,9 @@ from elman.interop import export
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
 
-    from numpy.typing import NDArray
-
+    from elman._typing import Array
     from elman.network import Network
-
-    Array = NDArray[Any]
 
 
 def contents(net: Network, *, fold_units: bool) -> bytes:

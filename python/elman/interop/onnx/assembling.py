@@ -25,13 +25,12 @@ from elman.interop.onnx.values import (
 )
 
 if TYPE_CHECKING:
-    from numpy.typing import DTypeLike, NDArray
+    from numpy.typing import DTypeLike
 
+    from elman._typing import Array
     from elman.interop.onnx.recurrent import Chain
     from elman.interop.onnx.values import Symbols, Vector, Weight
     from elman.network import Network
-
-    Array = NDArray[Any]
 
 
 class Parts(NamedTuple):

@@ -12,9 +12,8 @@ from elman.errors import DTypeError, ModelFormatError, UnsupportedModelError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from numpy.typing import NDArray
+    from elman._typing import Array
 
-    Array = NDArray[Any]
     Proto = Any  # of onnx, which has no types
     Reader = Callable[[Proto], bytes]
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from elman.activation import Activation
+from elman.activation import TABLE, Activation
 from elman.errors import ArgumentError, ModelFormatError, UnsupportedModelError
+from elman.interop.onnx.arithmetic import FUNCTIONS
 from elman.interop.onnx.fields import Context, as_field, settled, uniform
-from elman.interop.onnx.operators import FUNCTIONS
 from elman.interop.onnx.values import (
     Field,
     Fixed,
@@ -24,12 +24,12 @@ from elman.interop.onnx.values import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from numpy.typing import DTypeLike, NDArray
+    from numpy.typing import DTypeLike
 
+    from elman._typing import Array
     from elman.interop.onnx.graph import Node
     from elman.interop.onnx.values import Value, Vector, Weight, When
 
-    Array = NDArray[Any]
 
 NEWEST = 22  # the newest version of RNN that this is true for
 
@@ -94,9 +94,7 @@ def _functions(attributes: Mapping[str, Any], count: int) -> tuple[Function, ...
     alphas = _parameters(names, attributes.get("activation_alpha", []), "alpha")
     betas = _parameters(names, attributes.get("activation_beta", []), "beta")
     return tuple(
-        Function(
-            FUNCTIONS[name][0], alpha, beta, None if clip is None else decimal(np.float32(clip))
-        )
+        Function(FUNCTIONS[name], alpha, beta, None if clip is None else decimal(np.float32(clip)))
         for name, alpha, beta in zip(names, alphas, betas, strict=True)
     )
 
@@ -107,7 +105,7 @@ def _parameters(names: list[str], given: list[float], key: str) -> list[float | 
     The specification lets activations consume the values in order; others write one for each
     activation, needed or not.
     """
-    takers = [name for name in names if key in FUNCTIONS[name][1]]
+    takers = [name for name in names if key in TABLE[FUNCTIONS[name]].numbers]
     if len(given) not in (len(takers), len(names), 0):
         raise UnsupportedModelError(
             f"expected {len(takers)} values of activation_{key}, got {len(given)}"
@@ -115,7 +113,7 @@ def _parameters(names: list[str], given: list[float], key: str) -> list[float | 
     values = iter(given)
     result: list[float | None] = []
     for name in names:
-        parameters = FUNCTIONS[name][1]
+        parameters = TABLE[FUNCTIONS[name]].numbers
         skipped = len(given) == len(names) > len(takers)
         value = next(values, None) if name in takers or skipped else None
         if key not in parameters:

@@ -33,13 +33,9 @@ from elman.interop.onnx.values import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from typing import Any
 
-    from numpy.typing import NDArray
-
+    from elman._typing import Array
     from elman.interop.onnx.values import Symbols, Vector, Weight
-
-    Array = NDArray[Any]
 
 
 class _Cell(NamedTuple):

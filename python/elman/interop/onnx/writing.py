@@ -13,23 +13,23 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from elman.errors import ArgumentError
+from elman.interop.onnx.arithmetic import FUNCTIONS
 from elman.interop.onnx.files import import_onnx
-from elman.interop.onnx.operators import FUNCTIONS
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, DTypeLike, NDArray
+    from numpy.typing import ArrayLike, DTypeLike
 
+    from elman._typing import Array
     from elman.activation import Activation
     from elman.network import Layer, Network
 
-    Array = NDArray[Any]
     Proto = Any
 
 # RNN has `layout` since 14, Split a number of outputs since 18: what ONNX Runtime of 2023 runs.
 _OPSET = 17
 _IR_VERSION = 8
 
-_ONNX_NAMES = {ours: name for name, (ours, _) in FUNCTIONS.items()} | {"softmax": "Softmax"}
+_ONNX_NAMES = {ours: name for name, ours in FUNCTIONS.items()} | {"softmax": "Softmax"}
 
 
 class _Half(NamedTuple):

@@ -6,12 +6,10 @@ framework is imported, because the user asked for it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
+    from elman._typing import Array
 
 
 class Trace(NamedTuple):

@@ -11,14 +11,13 @@ import numpy as np
 from elman.interop.running import Trace
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from elman._typing import Array
 
-    Array = NDArray[Any]
 
 _RECURRENT = (keras.layers.SimpleRNN, keras.layers.RNN, keras.layers.Bidirectional)
 
 
-def run(source: Any, x: Array, mask: Array | None = None) -> Trace:  # noqa: ANN401
+def run(source: Any, x: Array, mask: Array | None = None) -> Trace:
     """Run a model; `mask` (B, T) is handed to it as Keras' own."""
     model = keras.saving.load_model(source) if isinstance(source, str | os.PathLike) else source
     layers = [layer for layer in model.layers if isinstance(layer, _RECURRENT)]

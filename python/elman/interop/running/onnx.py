@@ -16,21 +16,18 @@ from elman.interop.onnx.reading import read_network
 from elman.interop.running import Trace
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from elman._typing import Array
     from elman.interop.onnx.assembling import Reading
 
-    Array = NDArray[Any]
 
-
-def frozen(source: Any, external_data: bool) -> tuple[int | None, int | None]:  # noqa: ANN401
+def frozen(source: Any, external_data: bool) -> tuple[int | None, int | None]:
     """Return the numbers of sequences and of steps that a model is frozen at, None if free."""
     model, reading = _read(source, external_data)
     sizes = dict(zip(reading.parts.x_kinds, _sizes(model, reading.parts.x), strict=True))
     return sizes.get("B", 1), sizes.get("T")
 
 
-def run(source: Any, x: Array, external_data: bool) -> Trace:  # noqa: ANN401
+def run(source: Any, x: Array, external_data: bool) -> Trace:
     """Run a model on inputs (B, T, I), from states of zero where it asks for them."""
     model, reading = _read(source, external_data)
     B, T, _ = x.shape
@@ -53,19 +50,19 @@ def run(source: Any, x: Array, external_data: bool) -> Trace:  # noqa: ANN401
     )
 
 
-def _read(source: Any, external_data: bool) -> tuple[Any, Reading]:  # noqa: ANN401
+def _read(source: Any, external_data: bool) -> tuple[Any, Reading]:
     proto, folder = load_proto(source)
     model = onnx.ModelProto()
     model.CopyFrom(proto)
     return model, read_network(read_graph(proto, External(folder, allowed=external_data)))
 
 
-def _sizes(model: Any, name: str) -> list[int | None]:  # noqa: ANN401
+def _sizes(model: Any, name: str) -> list[int | None]:
     (about,) = [i.type.tensor_type for i in model.graph.input if i.name == name]
     return [d.dim_value if d.HasField("dim_value") else None for d in about.shape.dim]
 
 
-def _listen(model: Any, nodes: list[Any]) -> list[str]:  # noqa: ANN401
+def _listen(model: Any, nodes: list[Any]) -> list[str]:
     """Make the states of every RNN node an output of the model, and return their names."""
     names = []
     outputs = {output.name for output in model.graph.output}
@@ -79,7 +76,7 @@ def _listen(model: Any, nodes: list[Any]) -> list[str]:  # noqa: ANN401
     return names
 
 
-def _inputs(model: Any, reading: Reading, x: Array) -> dict[str, Array]:  # noqa: ANN401
+def _inputs(model: Any, reading: Reading, x: Array) -> dict[str, Array]:
     parts = reading.parts
     B, T, I = x.shape
     given = {}
@@ -97,7 +94,7 @@ def _inputs(model: Any, reading: Reading, x: Array) -> dict[str, Array]:  # noqa
 
 
 def _evaluate(
-    model: Any,  # noqa: ANN401
+    model: Any,
     wanted: list[str],
     inputs: dict[str, Array],
 ) -> tuple[str, list[Array]]:
@@ -123,7 +120,7 @@ def _evaluate(
     return name, list(ReferenceEvaluator(model).run(wanted, inputs))
 
 
-def _states(node: Any, Y: Array) -> Array:  # noqa: ANN401
+def _states(node: Any, Y: Array) -> Array:
     """Return the states (B, T, D H) from Y."""
     layout = next((a.i for a in node.attribute if a.name == "layout"), 0)
     Y = Y if layout else Y.transpose(2, 0, 1, 3)
@@ -146,7 +143,7 @@ def _output(reading: Reading, found: dict[str, Array]) -> Array:
     raise UnsupportedModelError("source: expected a model that gives outputs, got states alone")
 
 
-def _biases(model: Any, nodes: list[Any]) -> list[Array]:  # noqa: ANN401
+def _biases(model: Any, nodes: list[Any]) -> list[Array]:
     weights = {i.name: i for i in model.graph.initializer}
     named = [node.input[3] for node in nodes if len(node.input) > 3 and node.input[3] in weights]
     rows = [row for name in named for row in numpy_helper.to_array(weights[name])]

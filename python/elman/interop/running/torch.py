@@ -17,12 +17,10 @@ from elman.interop.torch import names
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from numpy.typing import NDArray
-
+    from elman._typing import Array
     from elman.interop.imported import Row
     from elman.network import Network
 
-    Array = NDArray[Any]
 
 _ACTIVATIONS = {
     "identity": nn.Identity(),
@@ -33,7 +31,7 @@ _ACTIVATIONS = {
 }
 
 
-def run(source: Any, x: Array) -> Trace:  # noqa: ANN401
+def run(source: Any, x: Array) -> Trace:
     """Run a module, or modules in their order such as (rnn, linear), in evaluation mode."""
     module = source if isinstance(source, nn.Module) else _Chain(source)
     parts = list(module.modules())
@@ -44,7 +42,7 @@ def run(source: Any, x: Array) -> Trace:  # noqa: ANN401
     time_first = any(not rnn.batch_first for rnn in rnns)
     heard: dict[nn.Module, list[Any]] = {part: [] for part in (*rnns, *cells)}
 
-    def listen(part: nn.Module, arguments: tuple[Any, ...], result: Any) -> None:  # noqa: ANN401
+    def listen(part: nn.Module, arguments: tuple[Any, ...], result: Any) -> None:
         heard[part].append((arguments, result))
 
     hooks = [part.register_forward_hook(listen) for part in heard]
@@ -118,18 +116,18 @@ def run_file(path: str, net: Network, rows: Iterable[Row], x: Array) -> Trace:
 class _Chain(nn.Module):  # type: ignore[misc]
     """Modules one after the other, the first output of each being the next one's input."""
 
-    def __init__(self, modules: Any) -> None:  # noqa: ANN401
+    def __init__(self, modules: Any) -> None:
         super().__init__()
         self.parts = nn.ModuleList(_flat(modules))
 
-    def forward(self, x: Any) -> Any:  # noqa: ANN401
+    def forward(self, x: Any) -> Any:
         for part in self.parts:
             x = part(x)
             x = x[0] if isinstance(x, tuple) else x
         return x
 
 
-def _flat(modules: Any) -> Iterator[nn.Module]:  # noqa: ANN401
+def _flat(modules: Any) -> Iterator[nn.Module]:
     for module in modules:
         if isinstance(module, nn.ModuleList | tuple | list):
             yield from _flat(module)
@@ -167,5 +165,5 @@ def _layers(rnn: nn.RNN, arguments: tuple[Any, ...], result: tuple[Any, Any]) ->
     return [states if rnn.batch_first else states.transpose(0, 1) for states in layers]
 
 
-def _array(tensor: Any) -> Array:  # noqa: ANN401
+def _array(tensor: Any) -> Array:
     return np.asarray(tensor.detach().cpu().numpy())

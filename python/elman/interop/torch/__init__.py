@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
-    from numpy.typing import DTypeLike, NDArray
+    from numpy.typing import DTypeLike
 
+    from elman._typing import Array
     from elman.interop.torch.names import Recurrent, Source
     from elman.network import Network
 
-    Array = NDArray[Any]
 
 __all__ = ["from_torch", "read"]
 
@@ -185,7 +185,7 @@ def _read_file(path: str) -> dict[str, Any]:
         return tensor_file.read(data)
 
 
-def _array(name: str, tensor: Any) -> Array:  # noqa: ANN401
+def _array(name: str, tensor: Any) -> Array:
     """Return the numbers of a tensor, half precision as float32 where NumPy has no such type."""
     import numpy as np
 
@@ -227,7 +227,7 @@ def _check_shapes(layer: Recurrent, arrays: dict[str, Array]) -> None:
             raise ShapeError(f"{name}: expected {expected}, got {got}")
 
 
-def _layer(layer: Recurrent, arrays: dict[str, Array]) -> Any:  # noqa: ANN401
+def _layer(layer: Recurrent, arrays: dict[str, Array]) -> Any:
     """Return (W_xh, W_hh, b_h), or a pair of them for both directions."""
     biases = layer.biases and (arrays[name] for name in layer.biases)
     triple = (arrays[layer.W_ih], arrays[layer.W_hh], biases and _sum(*biases))

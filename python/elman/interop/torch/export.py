@@ -11,11 +11,9 @@ from elman.interop import export
 if TYPE_CHECKING:
     from typing import Any
 
-    from numpy.typing import NDArray
-
+    from elman._typing import Array
     from elman.network import Network
 
-    Array = NDArray[Any]
 
 TorchModules = namedtuple("TorchModules", ["rnn", "readout", "activation"])
 TorchModules.__doc__ = """What `elman.to_torch` returns; `elman.from_torch` takes it back.
@@ -154,7 +152,7 @@ def _require_nonlinearities(net: Network) -> None:
 # --- modules --------------------------------------------------------------------------------------
 
 
-def _torch() -> Any:  # noqa: ANN401
+def _torch() -> Any:
     try:
         import torch
     except ModuleNotFoundError as error:
@@ -170,7 +168,7 @@ def _has_bias(weights: dict[str, Array], start: str) -> bool:
     return any(name.startswith(start) and "bias" in name for name in weights)
 
 
-def _fill(module: Any, weights: dict[str, Array], start: str) -> None:  # noqa: ANN401
+def _fill(module: Any, weights: dict[str, Array], start: str) -> None:
     """Give a module its weights."""
     import torch
 
@@ -183,7 +181,7 @@ def _fill(module: Any, weights: dict[str, Array], start: str) -> None:  # noqa: 
     )
 
 
-def _activation(torch: Any, name: str) -> Any:  # noqa: ANN401
+def _activation(torch: Any, name: str) -> Any:
     kinds = {
         "identity": torch.nn.Identity,
         "sigmoid": torch.nn.Sigmoid,

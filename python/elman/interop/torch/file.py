@@ -138,7 +138,7 @@ class _Machine:
                 raise
             raise ModelFormatError(f"data.pkl is damaged: {error}") from error
 
-    def _step(self, name: str, argument: Any) -> None:  # noqa: ANN401
+    def _step(self, name: str, argument: Any) -> None:
         if name in _ARGUMENTS:
             self._stack.append(argument)
         elif name in _CONSTANTS:
@@ -227,7 +227,7 @@ class _Machine:
         else:
             self._refuse(function)
 
-    def _tensor(self, storage: Any, offset: Any, shape: Any, strides: Any) -> StoredTensor:  # noqa: ANN401
+    def _tensor(self, storage: Any, offset: Any, shape: Any, strides: Any) -> StoredTensor:
         """Return a tensor of which every number lies in its storage."""
         sizes = (offset, *shape, *strides) if type(shape) is type(strides) is tuple else (None,)
         if type(storage) is not _Storage or not all(

@@ -28,7 +28,7 @@ def is_module(source: object) -> TypeGuard[Any]:
     return isinstance(source, torch.nn.Module)
 
 
-def of_module(module: Any) -> Source:  # noqa: ANN401
+def of_module(module: Any) -> Source:
     """Return what a module holds, wherever in it that is."""
     if isinstance(module, nn.ModuleList):
         return of_sequence([module])
@@ -92,7 +92,7 @@ def _flat(modules: Iterable[Any], start: str) -> Iterator[tuple[str, Any]]:
             yield f"{start}{index}", module
 
 
-def _settings(name: str, rnn: Any) -> Iterator[Row]:  # noqa: ANN401
+def _settings(name: str, rnn: Any) -> Iterator[Row]:
     """Yield the settings of an RNN that leave no trace in a network."""
     start = f"{name}.".lstrip(".")
     if getattr(rnn, "dropout", 0.0):
@@ -102,7 +102,7 @@ def _settings(name: str, rnn: Any) -> Iterator[Row]:  # noqa: ANN401
         yield Row(f"{start}batch_first={rnn.batch_first}", "", layout)
 
 
-def _left_out(part: Any) -> str:  # noqa: ANN401
+def _left_out(part: Any) -> str:
     kind = type(part).__name__
     if isinstance(part, _DROPOUT):
         return f"{kind} acts in training only"
@@ -111,7 +111,7 @@ def _left_out(part: Any) -> str:  # noqa: ANN401
     return f"{kind} is not looked into"
 
 
-def _activation(part: Any) -> str | None:  # noqa: ANN401
+def _activation(part: Any) -> str | None:
     """Return elman's name of a module that is an activation."""
     if isinstance(part, nn.Softmax):
         return "softmax" if part.dim == -1 else None

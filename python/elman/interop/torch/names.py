@@ -54,7 +54,7 @@ class Recurrent(NamedTuple):
         return own + (self.reverse.names if self.reverse else [])
 
 
-def of_mapping(mapping: Any, prefix: str | Sequence[str] | None) -> Source:  # noqa: ANN401
+def of_mapping(mapping: Any, prefix: str | Sequence[str] | None) -> Source:
     """Return the tensors of a state_dict, or of the one that a checkpoint holds."""
     groups: dict[str, dict[str, Any]] = {}
     count = itertools.count(1)
