@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import elman
+import elman._compare
 import elman._loading
 import elman.activation
 import elman.initialization
-import elman.interop.compare
 import elman.interop.torch
 import elman.network
 import elman.ridge
@@ -29,7 +29,7 @@ MODULES = [
     elman,
     elman.activation,
     elman.initialization,
-    elman.interop.compare,
+    elman._compare,
     elman.interop.torch,
     elman.network,
     elman.pure,

@@ -109,15 +109,22 @@ def parse_header(data: bytes, kind: Kind = ANY) -> Header:
 
 
 def arrays(data: bytes, header: Header) -> dict[str, NDArray[Any]]:
-    """Return read-only views of the arrays in a file's bytes, by name."""
+    """Return read-only views of the arrays in a file's bytes, by name; bfloat16 as float32."""
     import numpy as np
 
-    return {
-        name: np.frombuffer(
-            data, DTYPES[entry.dtype], math.prod(entry.shape), header.data_begin + entry.begin
-        ).reshape(entry.shape)
-        for name, entry in header.entries.items()
-    }
+    result = {}
+    for name, entry in header.entries.items():
+        begin, count = header.data_begin + entry.begin, math.prod(entry.shape)
+        array = np.frombuffer(data, DTYPES[entry.dtype], count, begin).reshape(entry.shape)
+        result[name] = widened(array) if entry.dtype == "BF16" else array
+    return result
+
+
+def widened(bits: NDArray[Any]) -> NDArray[Any]:
+    """Return the float32 of bfloat16 numbers, which are its upper 16 bits."""
+    import numpy as np
+
+    return (bits.astype(np.uint32) << 16).view(np.float32)
 
 
 def _header_length(data: bytes, file_bytes: int) -> int:

@@ -54,6 +54,15 @@ class Sizes(NamedTuple):
     outputs: int
 
 
+def layer_slices(directions: Sequence[str], hidden_sizes: Sequence[int]) -> list[slice]:
+    """Return where the states of each layer are in a network's state."""
+    slices, stop = [], 0
+    for layer, (direction, hidden) in enumerate(zip(directions, hidden_sizes, strict=True)):
+        start, stop = stop, stop + hidden * len(prefixes(layer, direction))
+        slices.append(slice(start, stop))
+    return slices
+
+
 def prefixes(layer: int, direction: str) -> tuple[str, ...]:
     """Return how the names of a layer's tensors begin, for each of its halves."""
     prefix = f"layers.{layer}."

@@ -16,10 +16,11 @@ from onnx.backend.base import Backend, BackendRep, Device, DeviceType
 
 from elman import Network
 from elman.errors import ArgumentError, DTypeError, ElmanError, ShapeError
-from elman.interop.onnx.files import External, load_proto
+from elman.interop._source import total
+from elman.interop.onnx.file import External, load_proto
 from elman.interop.onnx.graph import read_graph
 from elman.interop.onnx.reading import read_network
-from elman.interop.onnx.recurrent import activation_of, bias_sum, read_attributes, split_weights
+from elman.interop.onnx.recurrent import activation_of, read_attributes, split_weights
 from elman.interop.onnx.values import Function, Given, Hidden, parts_of
 
 if TYPE_CHECKING:
@@ -203,7 +204,7 @@ class NodeRunner:
 def _network_of(W: Array, R: Array, B: Array | None, attributes: Attributes) -> Network:
     """Return the network of one RNN: a layer without a readout."""
     layers = [
-        (part.W_xh, part.W_hh, bias_sum(part.biases, W.dtype))
+        (part.W_xh, part.W_hh, total(part.biases).astype(W.dtype) if part.biases else None)
         for part in split_weights(W, R, B, attributes)
     ]
     activations = [_activation(function) for function in attributes.functions]

@@ -11,8 +11,8 @@ import io
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
+from elman import _container, _files
 from elman.errors import ElmanError, LimitError, ModelFormatError, UnsupportedModelError
-from elman.interop import tensor_file
 
 if TYPE_CHECKING:
     from typing import Any
@@ -34,7 +34,7 @@ class Contents(NamedTuple):
 
 def read(data: bytes) -> Contents:
     """Return what the bytes of a file hold."""
-    h5py = _h5py()
+    h5py = _files.extra("h5py", "a file of Keras", "'elman[keras]'")
     _check_heaps(data)
     try:
         with h5py.File(io.BytesIO(data), "r") as file:
@@ -69,18 +69,6 @@ def _check_heaps(data: bytes) -> None:
             at += size if index == 0 else 16 + (size + 7) // 8 * 8
         if not end - 16 < at <= end:
             raise ModelFormatError("the HDF5 file is damaged: a heap of texts does not add up")
-
-
-def _h5py() -> Any:
-    try:
-        import h5py
-    except ModuleNotFoundError as error:
-        if error.name != "h5py":
-            raise
-        raise ModuleNotFoundError(
-            "elman.from_keras needs h5py: pip install 'elman[keras]'", name="h5py"
-        ) from error
-    return h5py
 
 
 class _Walk:
@@ -154,7 +142,7 @@ class _Walk:
         if self._bytes_left < 0:
             raise ModelFormatError(f"{path[:80]!r}: expected data of its own, got shared bytes")
         array = dataset[...]
-        self.arrays[path] = tensor_file.widened(array.view("<u2")) if bfloat16 else array
+        self.arrays[path] = _container.widened(array.view("<u2")) if bfloat16 else array
 
     def _refuse(self, path: str, kind: str) -> None:
         raise UnsupportedModelError(f"{path[:80]!r}: expected a contiguous dataset, got {kind}")

@@ -17,7 +17,7 @@ from elman.errors import (
 from elman.interop.onnx import arithmetic, axes  # noqa: F401 - they register the operators
 from elman.interop.onnx.assembling import Parts, Reading, assemble
 from elman.interop.onnx.fields import OPERATORS, Context, as_field
-from elman.interop.onnx.recurrent import NEWEST, Recurrent
+from elman.interop.onnx.recurrent import NEWEST, OnnxChains
 from elman.interop.onnx.unrolled import roll_up
 from elman.interop.onnx.values import Field, Lengths, Symbols, objects
 
@@ -134,7 +134,7 @@ class _GraphReader:
             items=64 * len(graph.nodes) + 2**16,
             numbers=4 * sum(array.size for array in graph.constants.values()) + 2**22,
         )
-        self._recurrent = Recurrent()
+        self._recurrent = OnnxChains()
         x = self._x_sizes()
         self._steps = x.get("T")
         self._context = Context(self._symbols, x.get("B"), None if self._unrolled else self._steps)

@@ -22,9 +22,7 @@ from elman.interop.onnx.values import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from numpy.typing import DTypeLike
+    from collections.abc import Mapping
 
     from elman._typing import Array
     from elman.interop.onnx.graph import Node
@@ -41,7 +39,7 @@ _DIRECTIONS = {
 _NAMES = {name.lower(): name for name in FUNCTIONS}
 
 
-class Chain(NamedTuple):
+class OnnxChain(NamedTuple):
     """One direction of a recurrent layer."""
 
     where: str  # in the graph, for rows and errors
@@ -148,16 +146,6 @@ def split_weights(W: Array, R: Array, B: Array | None, attributes: Attributes) -
     return [Weights(W[d], R[d], () if B is None else (B[d, :H], B[d, H:])) for d in range(D)]
 
 
-def bias_sum(biases: Sequence[Array], dtype: DTypeLike) -> Array | None:
-    """Return the sum of biases, added in float64 and rounded once; None for none."""
-    if not biases:
-        return None
-    total = biases[0].astype(np.float64)
-    for bias in biases[1:]:
-        total = total + bias
-    return total.astype(dtype)
-
-
 def activation_of(function: Function) -> Activation:
     """Return an activation as the network takes it."""
     if function.name == "affine" and (function.alpha, function.beta) == (1, 0):
@@ -169,11 +157,11 @@ def activation_of(function: Function) -> Activation:
         raise UnsupportedModelError(f"the activation {function.name}: {error}") from error
 
 
-class Recurrent:
+class OnnxChains:
     """Turns the RNN nodes of a graph into chains."""
 
     def __init__(self) -> None:
-        self.chains: list[Chain] = []
+        self.chains: list[OnnxChain] = []
         self.lengths: set[str | None] = set()  # the inputs for sequence_lens; None: none
 
     def apply(self, node: Node, inputs: list[Value | None], context: Context) -> list[Value]:
@@ -198,7 +186,7 @@ class Recurrent:
             names = [_part_name(name, d, len(weights)) for name in (*node.inputs, "")[1:4]]
             weight = context.symbols.weight
             self.chains.append(
-                Chain(
+                OnnxChain(
                     str(node),
                     source,
                     attributes.directions[d],

@@ -14,7 +14,7 @@ import numpy as np
 
 from elman.errors import ArgumentError
 from elman.interop.onnx.arithmetic import FUNCTIONS
-from elman.interop.onnx.files import import_onnx
+from elman.interop.onnx.file import import_onnx
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections import namedtuple
 from typing import TYPE_CHECKING
 
+from elman import _files
+from elman._structure import B_Y, W_HY, prefixes
 from elman.errors import UnsupportedModelError
-from elman.interop import export
+from elman.interop import _export
 
 if TYPE_CHECKING:
     from typing import Any
@@ -67,7 +70,7 @@ def to_torch(net: Network, *, fold_units: bool = False) -> TorchModules:
     >>> elman.from_torch(modules) == net                                # doctest: +SKIP
     True
     """
-    torch = _torch()
+    torch = _files.extra("torch", "elman.to_torch", "torch")
     _require_nonlinearities(net)
     weights = state_dict(net, prefix="rnn", readout="readout", fold_units=fold_units)
     dtype = getattr(torch, net.dtype.name)
@@ -88,45 +91,38 @@ def to_torch(net: Network, *, fold_units: bool = False) -> TorchModules:
             )
         )
     rnn = parts[0] if stacked else torch.nn.ModuleList(parts)
-    _fill(rnn, weights, "rnn.")
+    _fill(torch, rnn, weights, "rnn.")
     if net.readout is None:
         return TorchModules(rnn, None, None)
     O, H = net.readout.W_hy.shape
     linear = torch.nn.Linear(H, O, bias=_has_bias(weights, "readout."), dtype=dtype)
-    _fill(linear, weights, "readout.")
-    return TorchModules(rnn, linear, _activation(torch, str(net.readout.activation)))
+    _fill(torch, linear, weights, "readout.")
+    return TorchModules(rnn, linear, activation_module(torch, str(net.readout.activation)))
 
 
 def state_dict(net: Network, *, prefix: str, readout: str, fold_units: bool) -> dict[str, Array]:
-    """Return the arrays of `elman.state_dict(net, "torch")`."""
-    layers, head = export.weights(net, fold_units=fold_units)
-    bias = any(triple[2] is not None for halves in layers for triple in halves)
+    """Return the arrays of `elman.state_dict(net, "torch")`: b_h is bias_ih, and bias_hh zero."""
+    import numpy as np
+
+    tensors = _export.tensors(net, fold_units=fold_units)
+    bias = any(name.endswith("b_h") for name in tensors)
     start = f"{prefix}.".lstrip(".")
     uniform = _is_uniform(net)
     arrays: dict[str, Array] = {}
-    for index, halves in enumerate(layers):
+    for index, direction in enumerate(net.directions):
         place, number = (start, index) if uniform else (f"{start}{index}.", 0)
-        for triple, direction in zip(halves, ("", "_reverse"), strict=False):
-            arrays |= _named(triple, place, f"_l{number}{direction}", bias=bias)
-    if head is not None:
-        start = f"{readout}.".lstrip(".")
-        arrays |= {f"{start}weight": head[0].copy()}
-        arrays |= {} if head[1] is None else {f"{start}bias": head[1].copy()}
-    return arrays
-
-
-def _named(
-    triple: tuple[Array, Array, Array | None], start: str, suffix: str, *, bias: bool
-) -> dict[str, Array]:
-    """Return one direction of one layer: b_h is bias_ih, and bias_hh is zero."""
-    import numpy as np
-
-    W_xh, W_hh, b_h = triple
-    arrays = {f"{start}weight_ih{suffix}": W_xh.copy(), f"{start}weight_hh{suffix}": W_hh.copy()}
-    if bias:
-        zeros = np.zeros(len(W_hh), W_hh.dtype)
-        arrays[f"{start}bias_ih{suffix}"] = zeros if b_h is None else b_h.copy()
-        arrays[f"{start}bias_hh{suffix}"] = zeros.copy()
+        for half, reverse in zip(prefixes(index, direction), ("", "_reverse"), strict=False):
+            suffix = f"_l{number}{reverse}"
+            W_hh = tensors[f"{half}W_hh"]
+            zeros = np.zeros(len(W_hh), W_hh.dtype)
+            arrays[f"{place}weight_ih{suffix}"] = tensors[f"{half}W_xh"].copy()
+            arrays[f"{place}weight_hh{suffix}"] = W_hh.copy()
+            if bias:
+                arrays[f"{place}bias_ih{suffix}"] = tensors.get(f"{half}b_h", zeros).copy()
+                arrays[f"{place}bias_hh{suffix}"] = zeros
+    for name, kind in ((W_HY, "weight"), (B_Y, "bias")):
+        if name in tensors:
+            arrays[f"{readout}.{kind}".lstrip(".")] = tensors[name].copy()
     return arrays
 
 
@@ -139,7 +135,7 @@ def _is_uniform(net: Network) -> bool:
 def _require_nonlinearities(net: Network) -> None:
     """Refuse what nn.RNN cannot compute."""
     for index, layer in enumerate(net.layers):
-        for half in (layer, getattr(layer, "reverse", None)):
+        for half in (layer, layer.reverse):
             if half is not None and (
                 half.activation not in _NONLINEARITIES or half.activation != layer.activation
             ):
@@ -152,26 +148,12 @@ def _require_nonlinearities(net: Network) -> None:
 # --- modules --------------------------------------------------------------------------------------
 
 
-def _torch() -> Any:
-    try:
-        import torch
-    except ModuleNotFoundError as error:
-        if error.name != "torch":
-            raise
-        raise ModuleNotFoundError(
-            "to_torch needs PyTorch: pip install torch", name="torch"
-        ) from error
-    return torch
-
-
 def _has_bias(weights: dict[str, Array], start: str) -> bool:
     return any(name.startswith(start) and "bias" in name for name in weights)
 
 
-def _fill(module: Any, weights: dict[str, Array], start: str) -> None:
+def _fill(torch: Any, module: Any, weights: dict[str, Array], start: str) -> None:
     """Give a module its weights."""
-    import torch
-
     module.load_state_dict(
         {
             name.removeprefix(start): torch.from_numpy(array)
@@ -181,7 +163,8 @@ def _fill(module: Any, weights: dict[str, Array], start: str) -> None:
     )
 
 
-def _activation(torch: Any, name: str) -> Any:
+def activation_module(torch: Any, name: str) -> Any:
+    """Return the module that is an activation by elman's name."""
     kinds = {
         "identity": torch.nn.Identity,
         "sigmoid": torch.nn.Sigmoid,
@@ -194,3 +177,12 @@ def _activation(torch: Any, name: str) -> Any:
             f"net: expected an output activation of {', '.join(kinds)}, got {name}"
         )
     return kinds[name]()
+
+
+def contents(net: Network, *, fold_units: bool) -> bytes:
+    """Return the bytes of a `.pt` file: the state_dict as `torch.save` writes it."""
+    torch = _files.extra("torch", "a .pt file", "torch")
+    tensors = state_dict(net, prefix="rnn", readout="fc", fold_units=fold_units)
+    file = io.BytesIO()
+    torch.save({name: torch.from_numpy(array) for name, array in tensors.items()}, file)
+    return file.getvalue()

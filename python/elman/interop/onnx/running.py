@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,33 +9,29 @@ import onnx
 from onnx import numpy_helper
 
 from elman.errors import ShapeError, UnsupportedModelError
-from elman.interop.onnx.files import External, load_proto
-from elman.interop.onnx.graph import read_graph
-from elman.interop.onnx.reading import read_network
-from elman.interop.running import Trace
+from elman.interop._source import Trace
 
 if TYPE_CHECKING:
     from elman._typing import Array
     from elman.interop.onnx.assembling import Reading
 
 
-def frozen(source: Any, external_data: bool) -> tuple[int | None, int | None]:
-    """Return the numbers of sequences and of steps that a model is frozen at, None if free."""
-    model, reading = _read(source, external_data)
-    sizes = dict(zip(reading.parts.x_kinds, _sizes(model, reading.parts.x), strict=True))
-    return sizes.get("B", 1), sizes.get("T")
+def run(
+    proto: Any,
+    reading: Reading,
+    frozen: tuple[int | None, int | None],
+    path: Any,
+    x: Array,
+) -> Trace:
+    """Run a model on inputs (B, T, I), from states of zero where it asks for them.
 
-
-def run(source: Any, x: Array, external_data: bool) -> Trace:
-    """Run a model on inputs (B, T, I), from states of zero where it asks for them."""
-    model, reading = _read(source, external_data)
-    B, T, _ = x.shape
-    for letter, size, got in zip("BT", frozen(source, external_data), (B, T), strict=True):
+    `path` is that of the model if some of its numbers are in other files.
+    """
+    for what, size, got in zip(("sequences", "steps"), frozen, x.shape[:2], strict=True):
         if size not in (None, got):
-            what = {"B": "sequences", "T": "steps"}[letter]
             raise ShapeError(f"x: expected {size} {what}, as the model is frozen at, got {got}")
-    if isinstance(source, str | os.PathLike) and external_data:
-        model = onnx.load(source)
+    model = onnx.ModelProto()
+    model.CopyFrom(proto if path is None else onnx.load(path))
     nodes = [node for node in model.graph.node if node.op_type == "RNN"]
     names = _listen(model, nodes)
     wanted = [*names, *(output.name for output in model.graph.output if output.name not in names)]
@@ -48,13 +43,6 @@ def run(source: Any, x: Array, external_data: bool) -> Trace:
         _output(reading, found),
         _biases(model, nodes),
     )
-
-
-def _read(source: Any, external_data: bool) -> tuple[Any, Reading]:
-    proto, folder = load_proto(source)
-    model = onnx.ModelProto()
-    model.CopyFrom(proto)
-    return model, read_network(read_graph(proto, External(folder, allowed=external_data)))
 
 
 def _sizes(model: Any, name: str) -> list[int | None]:

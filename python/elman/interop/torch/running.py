@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,25 +10,16 @@ import torch
 from torch import nn
 
 from elman.errors import ArgumentError
-from elman.interop import files, tensor_file
-from elman.interop.running import Trace
-from elman.interop.torch import names
+from elman.interop._archive import read_file
+from elman.interop._source import Trace
+from elman.interop.torch.names import of_mapping
+from elman.interop.torch.writing import activation_module
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from elman._typing import Array
-    from elman.interop.imported import Row
-    from elman.network import Network
-
-
-_ACTIVATIONS = {
-    "identity": nn.Identity(),
-    "sigmoid": nn.Sigmoid(),
-    "softmax": nn.Softmax(dim=-1),
-    "tanh": nn.Tanh(),
-    "relu": nn.ReLU(),
-}
+    from elman.interop.torch.reading import TorchTensors
 
 
 def run(source: Any, x: Array) -> Trace:
@@ -67,50 +58,55 @@ def run(source: Any, x: Array) -> Trace:
     )
 
 
-def run_file(path: str, net: Network, rows: Iterable[Row], x: Array) -> Trace:
-    """Run the tensors of a file in modules of the network's sizes and activations.
+def run_tensors(tensors: TorchTensors, x: Array) -> Trace:
+    """Run the tensors of a file, which PyTorch loads, or of a state_dict in modules of their sizes.
 
-    `rows` say where the reader put each tensor; both biases stay what they are.
+    Both biases of a layer stay what they are.
     """
-    if path.endswith(".safetensors"):
-        arrays = tensor_file.read(files.read_file(path))
-        tensors = {name: torch.tensor(array) for name, array in arrays.items()}
-    else:
-        tensors = torch.load(path, map_location="cpu", weights_only=True)
-    named = names.of_mapping(tensors, None).tensors
-    states: dict[str, dict[str, Any]] = {}
-    for row in rows:
-        part, _, weight = row.target.rpartition(".")
-        if weight in ("W_xh", "W_hh", "b_h"):
-            (kind,) = re.findall("(?:weight|bias)_[ih]h", row.source)
-            half = "_reverse" if part.endswith(".reverse") else ""
-            layer = part.removesuffix(".reverse")
-            states.setdefault(layer, {})[f"{kind}_l0{half}"] = named[row.source]
-        elif part == "readout":
-            states.setdefault(part, {})[weight.replace("W_hy", "weight").replace("b_y", "bias")] = (
-                named[row.source]
-            )
-    dtype = getattr(torch, net.dtype.name)
-    parts = [
-        nn.RNN(
-            layer.W_xh.shape[1],
-            layer.W_xh.shape[0],
-            nonlinearity=str(layer.activation),
-            bias=layer.b_h is not None,
+    from elman import _container
+
+    source = tensors.source
+    if isinstance(source, str | bytes | os.PathLike):
+        path = os.fsdecode(source)
+        if path.endswith(".safetensors"):
+            data = read_file(path)
+            source = _container.arrays(data, _container.parse_header(data))
+        else:
+            source = torch.load(path, map_location="cpu", weights_only=True)
+    named = of_mapping(source, tensors.prefix).tensors
+    kind = torch.from_numpy(x[:0]).dtype
+
+    def loaded(names: dict[str, str]) -> dict[str, Any]:
+        found = {key: named[name] for key, name in names.items()}
+        return {
+            key: torch.tensor(t, dtype=kind) if isinstance(t, np.ndarray) else t.to(kind)
+            for key, t in found.items()
+        }
+
+    parts: list[Any] = []
+    for layer, nonlinearity in zip(tensors.layers, tensors.nonlinearities, strict=True):
+        halves = zip(layer.halves, ("_l0", "_l0_reverse"), strict=False)
+        state = loaded({key + end: name for half, end in halves for key, name in half.items()})
+        H, I = state["weight_ih_l0"].shape
+        rnn = nn.RNN(
+            I,
+            H,
+            nonlinearity=nonlinearity,
+            bias="bias_ih_l0" in state,
             batch_first=True,
             bidirectional=layer.reverse is not None,
-            dtype=dtype,
+            dtype=kind,
         )
-        for layer in net.layers
-    ]
-    for k, rnn in enumerate(parts):
-        rnn.load_state_dict(states[f"layers.{k}"])
-    if net.readout is None:
-        return run(parts, x)
-    O, H = net.readout.W_hy.shape
-    linear = nn.Linear(H, O, bias=net.readout.b_y is not None, dtype=dtype)
-    linear.load_state_dict(states["readout"])
-    return run([*parts, linear, _ACTIVATIONS[str(net.output_activation)]], x)
+        rnn.load_state_dict(state)
+        parts.append(rnn)
+    if tensors.head is not None:
+        weight, bias = tensors.head
+        state = loaded({"weight": weight, **({} if bias is None else {"bias": bias})})
+        O, H = state["weight"].shape
+        linear = nn.Linear(H, O, bias=bias is not None, dtype=kind)
+        linear.load_state_dict(state)
+        parts += [linear, activation_module(torch, tensors.output_activation or "identity")]
+    return run(parts, x)
 
 
 class _Chain(nn.Module):  # type: ignore[misc]

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from elman import _arguments
-from elman._structure import Structure
+from elman._structure import Structure, layer_slices
 from elman.errors import ArgumentError, ElmanError, ShapeError
+from elman.interop import formats, keras, onnx, torch
+from elman.interop._source import Imported, Said
 from elman.network import Network
 
 if TYPE_CHECKING:
@@ -21,22 +23,13 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from elman._typing import Array
-    from elman.interop.imported import Imported
-    from elman.interop.running import Trace
+    from elman.interop._source import Source, Trace
 
 
 __all__ = ["Comparison", "compare"]
 
 # Two right implementations differ by rounding alone, which a contractive network does not enlarge.
 TOLERANCES = {"float32": 1e-5, "float64": 1e-12}
-_SUFFIXES = {
-    ".pt": "torch file",
-    ".pth": "torch file",
-    ".safetensors": "torch file",
-    ".keras": "keras",
-    ".h5": "keras",
-    ".onnx": "onnx",
-}
 _OUTPUT_ACTIVATIONS = ("identity", "sigmoid", "softmax", "tanh", "relu")
 
 
@@ -102,8 +95,9 @@ def compare(
     source : module, sequence of modules, Keras model, ONNX model or path
         What PyTorch, Keras or ONNX Runtime can run (each must be installed): a PyTorch module or
         modules in their order, or the path of a `.pt` or safetensors file, whose tensors are put
-        into modules with the network's sizes and activations; a Keras model, or the path of a
-        `.keras` or `.h5` file, which Keras loads in its safe mode; an ONNX model or its path.
+        into modules with the network's activations; a Keras model, or the path of a `.keras` or
+        `.h5` file, which Keras loads in its safe mode; an ONNX model or its path. What a reader
+        returned (`elman.interop`) is not read again.
     x : array_like, shape (T, I) or (B, T, I)
         Inputs.
     mask, masked
@@ -142,8 +136,11 @@ def compare(
         inputs = inputs[np.newaxis]
         mask = None if mask is None else np.asarray(mask)[np.newaxis]
     inputs = inputs.astype(net.dtype)
-    kind = _kind(source)
-    trace = _interruptible(lambda: _trace(kind, source, net, inputs, mask, external_data))
+    runs, read = _opened(net, source, external_data)
+    if mask is not None and runs.framework != "keras":
+        raise ArgumentError(f"mask: expected None for {runs.framework}, which has no masks")
+    real = None if mask is None else np.asarray(mask, dtype=bool)
+    trace = _interruptible(lambda: runs.run(inputs, real))
     ours = _ours(net, inputs, mask, masked)
     if trace.output.shape[-1] != ours.output.shape[-1] or len(trace.hidden) not in (
         0,
@@ -167,7 +164,7 @@ def compare(
     )
     if not result.ok:
         agrees = _agreement(trace, result.tolerance)
-        result.causes.extend(_causes(net, kind, source, trace, external_data))
+        result.causes.extend(_causes(net, read, trace))
         result.causes.extend(_behaviours(net, inputs, mask, masked, agrees))
     return result
 
@@ -182,8 +179,8 @@ class _Ours(NamedTuple):
 
 def _ours(net: Network, x: Array, mask: ArrayLike | None, masked: str) -> _Ours:
     run = net.run(x, mask=mask, masked=masked, return_hidden=True)
-    sizes = [len(layer.W_hh) * (1 if layer.reverse is None else 2) for layer in net.layers]
-    return _Ours(np.split(run.hidden, np.cumsum(sizes)[:-1], axis=-1), run.output)
+    layers = layer_slices(net.directions, net.hidden_sizes)
+    return _Ours([run.hidden[..., layer] for layer in layers], run.output)
 
 
 def _difference(ours: Array, theirs: Array) -> float:
@@ -196,28 +193,51 @@ def _difference(ours: Array, theirs: Array) -> float:
     return float((apart / max(1.0, float(np.abs(theirs).max(initial=0)))).max(initial=0))
 
 
-def _kind(source: Any) -> str:
-    """Return which framework runs a source."""
-    if isinstance(source, str | os.PathLike):
-        suffix = os.path.splitext(os.fspath(source))[1]
-        if suffix in _SUFFIXES and not os.fspath(source).endswith(".weights.h5"):
-            return _SUFFIXES[suffix]
-        raise ArgumentError(
-            f"source: expected a file *{', *'.join(_SUFFIXES)}, got {os.fspath(source)!r}"
+def _opened(
+    net: Network, source: Any, external_data: bool
+) -> tuple[Source, Callable[[], Imported]]:
+    """Return what runs a source, and what reads it: a live model only if there is a difference."""
+    imported = None
+    if isinstance(source, Imported):
+        imported = source
+    elif isinstance(source, str | os.PathLike):
+        imported = _read_file(net, os.fsdecode(source), external_data)
+    elif isinstance(source, bytes) or type(source).__name__ == "ModelProto":
+        imported = onnx.read(source, external_data=external_data)
+    elif _is_live(source, "keras", "Model"):  # before PyTorch: it may be one of its modules too
+        return keras.reading.runs(source), lambda: keras.read(source)
+    elif isinstance(source, tuple | list) or _is_live(source, "torch.nn", "Module"):
+        g = net.output_activation
+        said = Said(output_activation=None if g is None else str(g))
+        return torch.reading.modules(source), lambda: torch.read(source, said)
+    else:
+        raise TypeError(
+            "source: expected a torch module, a Keras model, an ONNX model or a path, got"
+            f" {_arguments.kind(source)}"
         )
-    if isinstance(source, bytes) or type(source).__name__ == "ModelProto":
-        return "onnx"
-    if isinstance(source, tuple | list):
-        return "torch"
-    for kind, name in (("torch", "torch.nn"), ("keras", "keras")):
-        base = {"torch": "Module", "keras": "Model"}[kind]
-        module = sys.modules.get(name)
-        if module is not None and isinstance(source, getattr(module, base)):
-            return kind
-    raise TypeError(
-        "source: expected a torch module, a Keras model, an ONNX model or a path, got"
-        f" {_arguments.kind(source)}"
-    )
+    if imported.source is None:
+        raise ArgumentError(
+            "source: expected a model that another framework runs, got weights alone, or a file of"
+            " elman's own, which net.verify(x) checks"
+        )
+    return imported.source, lambda: imported
+
+
+def _is_live(source: object, module: str, name: str) -> bool:
+    loaded = sys.modules.get(module)
+    return loaded is not None and isinstance(source, getattr(loaded, name))
+
+
+def _read_file(net: Network, path: str, external_data: bool) -> Imported:
+    """Read a file, and say of weights alone what only the network knows."""
+    options: dict[str, Any] = {}
+    framework = formats.framework_of(path)
+    if framework == "torch" or path.endswith(".weights.h5"):
+        options["activation"] = [layer.activation for layer in net.layers]
+        options["output_activation"] = net.output_activation
+    elif framework == "onnx":
+        options["external_data"] = external_data
+    return formats.read(path, **options)
 
 
 def _interruptible(work: Callable[[], Trace]) -> Trace:
@@ -240,73 +260,13 @@ def _interruptible(work: Callable[[], Trace]) -> Trace:
     return done[0]
 
 
-def _trace(
-    kind: str,
-    source: Any,
-    net: Network,
-    x: Array,
-    mask: ArrayLike | None,
-    external_data: bool,
-) -> Trace:
-    if mask is not None and kind != "keras":
-        raise ArgumentError(f"mask: expected None for a source of {kind}, which has no masks")
-    if kind == "torch":
-        from elman.interop.running import torch
-
-        return torch.run(source, x)
-    if kind == "torch file":
-        from elman.interop.running import torch
-
-        return torch.run_file(
-            os.fspath(source), net, _read(kind, source, net, external_data).rows, x
-        )
-    if kind == "keras":
-        from elman.interop.running import keras
-
-        return keras.run(source, x, None if mask is None else np.asarray(mask, dtype=bool))
-    from elman.interop.running import onnx
-
-    return onnx.run(source, x, external_data)
+# --- what may be wrong ----------------------------------------------------------------------------
 
 
-# --- what may be wrong ---
-
-
-def _read(
-    kind: str,
-    source: Any,
-    net: Network,
-    external_data: bool,
-) -> Imported:
-    """Return what the reader of a framework makes of the source."""
-    if kind.startswith("torch"):
-        from elman.interop import torch
-
-        g = net.output_activation
-        return torch.read(
-            source,
-            activation=[str(f) for f in net.activations] if kind == "torch file" else None,
-            output_activation=None if g is None else str(g),
-        )
-    if kind == "keras":
-        from elman.interop import keras
-
-        return keras.read(source)
-    from elman.interop import onnx
-
-    return onnx.read(source, external_data=external_data)
-
-
-def _causes(
-    net: Network,
-    kind: str,
-    source: Any,
-    trace: Trace,
-    external_data: bool,
-) -> Iterator[str]:
+def _causes(net: Network, read: Callable[[], Imported], trace: Trace) -> Iterator[str]:
     """Yield how the network differs from what the source says of itself."""
     try:
-        theirs = _read(kind, source, net, external_data).network
+        theirs = read().network
     except (ElmanError, TypeError) as error:
         yield f"the source is not understood ({error})"
         return

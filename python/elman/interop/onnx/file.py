@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from elman import _files
 from elman._files import naming
 from elman.errors import ModelFormatError, UnsupportedModelError
-from elman.interop.files import read_file
+from elman.interop._archive import read_file
 
 if TYPE_CHECKING:
-    Proto = Any
+    Proto = Any  # of onnx, which has no types
 
 
 def load_proto(source: object) -> tuple[Proto, str | None]:
@@ -33,15 +33,7 @@ def load_proto(source: object) -> tuple[Proto, str | None]:
 
 def import_onnx() -> Proto:
     """Return the package onnx, or say how to get it."""
-    try:
-        import onnx
-    except ModuleNotFoundError as error:
-        if error.name != "onnx":
-            raise
-        raise ModuleNotFoundError(
-            "ONNX models need onnx: pip install 'elman[onnx]'", name=error.name
-        ) from error
-    return onnx
+    return _files.extra("onnx", "an ONNX model", "'elman[onnx]'")
 
 
 def _parse(data: bytes) -> Proto:
