@@ -29,19 +29,18 @@ def read(
     The arguments and errors are those of `elman.from_onnx`.
     """
     from elman.interop._source import Imported, Source
-    from elman.interop.onnx.file import External, load_proto
+    from elman.interop.onnx.file import load
     from elman.interop.onnx.graph import read_graph
     from elman.interop.onnx.reading import read_network
 
-    proto, folder = load_proto(source)
-    graph = read_graph(proto, External(folder, allowed=external_data))
+    model = load(source, external_data=external_data)
+    graph = read_graph(model)
     reading = read_network(graph)
 
     def run(x: Array, mask: Array | None) -> Trace:
         from elman.interop.onnx import running
 
-        path = source if external_data and folder is not None else None
-        return running.run(proto, reading, frozen, path, x)
+        return running.run(model, reading, frozen, x)
 
     sizes = graph.inputs[reading.parts.x].sizes or [None] * 3
     known = dict(zip(reading.parts.x_kinds, sizes, strict=False))

@@ -16,22 +16,13 @@ if TYPE_CHECKING:
     from elman.interop.onnx.assembling import Reading
 
 
-def run(
-    proto: Any,
-    reading: Reading,
-    frozen: tuple[int | None, int | None],
-    path: Any,
-    x: Array,
-) -> Trace:
-    """Run a model on inputs (B, T, I), from states of zero where it asks for them.
-
-    `path` is that of the model if some of its numbers are in other files.
-    """
+def run(proto: Any, reading: Reading, frozen: tuple[int | None, int | None], x: Array) -> Trace:
+    """Run a model on inputs (B, T, I), from states of zero where it asks for them."""
     for what, size, got in zip(("sequences", "steps"), frozen, x.shape[:2], strict=True):
         if size not in (None, got):
             raise ShapeError(f"x: expected {size} {what}, as the model is frozen at, got {got}")
     model = onnx.ModelProto()
-    model.CopyFrom(proto if path is None else onnx.load(path))
+    model.CopyFrom(proto)
     nodes = [node for node in model.graph.node if node.op_type == "RNN"]
     names = _listen(model, nodes)
     wanted = [*names, *(output.name for output in model.graph.output if output.name not in names)]
