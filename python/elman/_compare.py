@@ -6,6 +6,7 @@ import contextvars
 import os
 import sys
 import threading
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -136,51 +137,40 @@ def compare(
         inputs = inputs[np.newaxis]
         mask = None if mask is None else np.asarray(mask)[np.newaxis]
     inputs = inputs.astype(net.dtype)
+    real = None if mask is None else np.asarray(mask, dtype=bool)
     runs, read = _opened(net, source, external_data)
     if mask is not None and runs.framework != "keras":
         raise ArgumentError(f"mask: expected None for {runs.framework}, which has no masks")
-    real = None if mask is None else np.asarray(mask, dtype=bool)
     trace = _interruptible(lambda: runs.run(inputs, real))
-    ours = _ours(net, inputs, mask, masked)
-    if trace.output.shape[-1] != ours.output.shape[-1] or len(trace.hidden) not in (
-        0,
-        len(ours.hidden),
-    ):
+    theirs = trace.hidden or [None] * net.num_layers
+    if trace.output.shape[-1] != net.output_size or len(theirs) != net.num_layers:
         raise ShapeError(
-            f"source: expected {len(ours.hidden)} layers and {net.output_size} outputs, got"
+            f"source: expected {net.num_layers} layers and {net.output_size} outputs, got"
             f" {len(trace.hidden)} and {trace.output.shape[-1]}"
         )
+    ours = net.run(inputs, mask=real, masked=masked, return_hidden=True)
+    layers = layer_slices(net.directions, net.hidden_sizes)
     result = Comparison(
         trace.framework,
         _difference(ours.output, trace.output),
         [
-            None if theirs is None else _difference(states, theirs)
-            for states, theirs in zip(
-                ours.hidden, trace.hidden or [None] * len(ours.hidden), strict=True
-            )
+            None if states is None else _difference(ours.hidden[..., layer], states)
+            for layer, states in zip(layers, theirs, strict=True)
         ],
         TOLERANCES[net.dtype.name] if tolerance is None else tolerance,
         [],
     )
     if not result.ok:
-        agrees = _agreement(trace, result.tolerance)
+
+        def agrees(output: Array) -> bool:
+            return _difference(output, trace.output) <= result.tolerance
+
         result.causes.extend(_causes(net, read, trace))
-        result.causes.extend(_behaviours(net, inputs, mask, masked, agrees))
+        result.causes.extend(_behaviours(net, inputs, real, masked, agrees))
     return result
 
 
-# --- running both ---
-
-
-class _Ours(NamedTuple):
-    hidden: list[Array]
-    output: Array
-
-
-def _ours(net: Network, x: Array, mask: ArrayLike | None, masked: str) -> _Ours:
-    run = net.run(x, mask=mask, masked=masked, return_hidden=True)
-    layers = layer_slices(net.directions, net.hidden_sizes)
-    return _Ours([run.hidden[..., layer] for layer in layers], run.output)
+# --- running both ---------------------------------------------------------------------------------
 
 
 def _difference(ours: Array, theirs: Array) -> float:
@@ -233,7 +223,7 @@ def _read_file(net: Network, path: str, external_data: bool) -> Imported:
     options: dict[str, Any] = {}
     framework = formats.framework_of(path)
     if framework == "torch" or path.endswith(".weights.h5"):
-        options["activation"] = [layer.activation for layer in net.layers]
+        options["activation"] = Structure.of(net).layer_activations
         options["output_activation"] = net.output_activation
     elif framework == "onnx":
         options["external_data"] = external_data
@@ -242,22 +232,17 @@ def _read_file(net: Network, path: str, external_data: bool) -> Imported:
 
 def _interruptible(work: Callable[[], Trace]) -> Trace:
     """Let a thread run a framework, which looks for no signals: Ctrl-C ends the wait for it."""
-    done: list[Trace] = []
-    failed: list[BaseException] = []
+    done: Future[Trace] = Future()
 
     def run() -> None:
         try:
-            done.append(work())
+            done.set_result(work())
         except BaseException as error:
-            failed.append(error)
+            done.set_exception(error)
 
     context = contextvars.copy_context()
-    thread = threading.Thread(target=context.run, args=(run,), daemon=True)
-    thread.start()
-    thread.join()
-    if failed:
-        raise failed[0]
-    return done[0]
+    threading.Thread(target=context.run, args=(run,), daemon=True).start()
+    return done.result()
 
 
 # --- what may be wrong ----------------------------------------------------------------------------
@@ -282,9 +267,10 @@ def _causes(net: Network, read: Callable[[], Imported], trace: Trace) -> Iterato
 
 def _weights(name: str, ours: Array | None, theirs: Array, vectors: list[Array]) -> Iterator[str]:
     """Yield how a tensor differs from the source's."""
-    close: Callable[[Array, Array], bool] = lambda a, b: (  # noqa: E731
-        a.shape == b.shape and bool(np.allclose(a, b, rtol=1e-5, atol=1e-6))
-    )
+
+    def close(a: Array, b: Array) -> bool:
+        return a.shape == b.shape and np.allclose(a, b, rtol=1e-5, atol=1e-6)
+
     mine = np.zeros_like(theirs) if ours is None else ours
     if close(mine, theirs):
         return
@@ -298,27 +284,15 @@ def _weights(name: str, ours: Array | None, theirs: Array, vectors: list[Array])
         yield f"{name} has other numbers"
 
 
-def _agreement(trace: Trace, tolerance: float) -> Callable[[Array], bool]:
-    def agrees(output: Array) -> bool:
-        return _difference(output, trace.output) <= tolerance
-
-    return agrees
-
-
 def _behaviours(
-    net: Network,
-    x: Array,
-    mask: ArrayLike | None,
-    masked: str,
-    agrees: Callable[[Array], bool],
+    net: Network, x: Array, mask: Array | None, masked: str, agrees: Callable[[Array], bool]
 ) -> Iterator[str]:
     """Yield what the source does otherwise with the same weights."""
-    output = _ours(net, x, mask, masked).output
-    if agrees(output[:, ::-1]):
+    if agrees(net.run(x, mask=mask, masked=masked).output[:, ::-1]):
         yield "its outputs come in reversed order of time (go_backwards)"
     if mask is not None:
         other = {"hold": "zero", "zero": "hold"}[masked]
-        if agrees(_ours(net, x, mask, other).output):
+        if agrees(net.run(x, mask=mask, masked=other).output):
             words = {"hold": "hold", "zero": "are zero"}
             yield f"masked steps {words[other]} there and {words[masked]} here"
     g = net.output_activation

@@ -69,7 +69,7 @@ def _require_text(model: Proto) -> None:
 
 
 def check_tensor(proto: Proto, what: str) -> str:
-    """Refuse tensors that are not read, whatever their numbers; return ONNX's name of their type."""
+    """Refuse a tensor that is not read, whatever its numbers; return ONNX's name of its type."""
     kind = type_name(import_onnx().TensorProto, proto.data_type)
     if kind not in _READ:
         raise DTypeError(f"{what}: expected real numbers or integers, got {kind}")
