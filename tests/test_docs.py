@@ -12,6 +12,9 @@ import elman._compare
 import elman._loading
 import elman.activation
 import elman.initialization
+import elman.interop.keras.writing
+import elman.interop.onnx
+import elman.interop.state_dict
 import elman.interop.torch
 import elman.network
 import elman.ridge
@@ -30,6 +33,9 @@ MODULES = [
     elman.activation,
     elman.initialization,
     elman._compare,
+    elman.interop.keras.writing,
+    elman.interop.onnx,
+    elman.interop.state_dict,
     elman.interop.torch,
     elman.network,
     elman.pure,

@@ -29,11 +29,11 @@ def naming(source: str) -> Iterator[None]:
 
 
 def extra(package: str, purpose: str, install: str) -> ModuleType:
-    """Return a package that is not always there, or say what it is for and how to get it."""
+    """Return a package that is not always there, or say what needs it and how to get it."""
     try:
         return importlib.import_module(package)
     except ModuleNotFoundError as error:
-        if error.name != package:
+        if error.name != package.partition(".")[0]:
             raise
         raise ModuleNotFoundError(
             f"{purpose} needs {package}: pip install {install}", name=package
