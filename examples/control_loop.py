@@ -136,7 +136,7 @@ def main(arguments: list[str] | None = None) -> None:
     model = train(chosen.updates, K, (of_x, of_y))
 
     net = elman.from_torch(model, output_activation="identity")
-    net = net.with_units(input_scale=1 / of_x, output_scale=[of_y])
+    net = net.replace(tensors={"input_scale": 1 / of_x, "output_scale": [of_y]})
     print(net)
 
     def in_torch() -> Callable[[np.ndarray], float]:

@@ -68,17 +68,15 @@ def train(
     return min(result.history.validation_loss), result.network
 
 
-def with_units(net: elman.Network, mean: float, std: float) -> elman.Network:
-    """Return the network with units, so that it takes and gives raw sunspot numbers."""
-    return elman.Network.from_weights(
-        layers=[(layer.W_xh, layer.W_hh, layer.b_h) for layer in net.layers],
-        readout=(net.readout.W_hy, net.readout.b_y),
-        output_activation="identity",
-        dtype=net.dtype,
-        input_shift=[mean],
-        input_scale=[1 / std],
-        output_scale=[std],
-        output_shift=[mean],
+def with_scaling(net: elman.Network, mean: float, std: float) -> elman.Network:
+    """Return the network with scaling, so that it takes and gives raw sunspot numbers."""
+    return net.replace(
+        tensors={
+            "input_shift": [mean],
+            "input_scale": [1 / std],
+            "output_scale": [std],
+            "output_shift": [mean],
+        },
         metadata={
             "title": "Next year's sunspot number from this year's",
             "trained_by": "examples/train_sunspots.py",
@@ -117,7 +115,7 @@ def main(path: str | Path) -> None:
             flush=True,
         )
     _, best = min(found, key=lambda restart: restart[0])
-    net = with_units(best, mean, std)
+    net = with_scaling(best, mean, std)
     net.save(path)
     forecasts = {
         "repeat the last value": sunspots[:-1],

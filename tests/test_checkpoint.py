@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import elman
-from elman import _container, _loading
+from elman import _container, _format
 from fixtures.training import B, I, O, T, assert_same, network, train
 
 
@@ -122,7 +122,7 @@ def refused(x, y, path):
 
 
 def test_a_file_that_is_no_checkpoint_is_refused_and_left_alone(x, y, path):
-    for content in (b"", b"\0" * 100, b"hello" * 99, _loading.dumps(network())):
+    for content in (b"", b"\0" * 100, b"hello" * 99, _format.dumps(network())):
         path.write_bytes(content)
         refused(x, y, path)
         assert path.read_bytes() == content
@@ -148,7 +148,7 @@ def test_a_checkpoint_without_its_history_is_refused(x, y, path):
     data = path.read_bytes()
     length = int.from_bytes(data[:8], "little")
     metadata = json.loads(data[8 : 8 + length])["__metadata__"]
-    tensors = _container.arrays(data, _container.parse_header(data))
+    tensors = _container.parse(data)[1]
     del tensors["history.loss"]
     metadata["sha256"] = format._digest(metadata, tensors)
     path.write_bytes(_container.write(tensors, metadata))
@@ -188,7 +188,7 @@ def rewrite(path, change):
     length = int.from_bytes(data[:8], "little")
     metadata = json.loads(data[8 : 8 + length])["__metadata__"]
     tensors, progress = (
-        _container.arrays(data, _container.parse_header(data)),
+        _container.parse(data)[1],
         json.loads(metadata["progress"]),
     )
     change(progress, tensors)

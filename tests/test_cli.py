@@ -528,7 +528,7 @@ def test_verify_draws_its_numbers_from_the_seed(model):
 @pytest.mark.parametrize("as_json", [False, True])
 def test_verify_fails_a_wrong_network_with_code_1(model, as_json):
     done = python(
-        "import sys, elman.network\n"
+        "import sys, elman._network\n"
         "def verify(self, *args, **kwargs): raise elman.VerificationError('layer 0 is wrong')\n"
         "elman.Network.verify = verify\n"
         f"sys.argv = ['elman', 'verify', {str(model)!r}] + ['--json'] * {as_json}\n"

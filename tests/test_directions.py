@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import elman
-from elman import _loading, reference
+from elman import _format, reference
 from fixtures.bits import assert_same_bits
 
 FIXTURES = pathlib.Path(__file__).parent / "fixtures"
@@ -346,7 +346,7 @@ def test_results_are_within_rounding_of_the_reference(rng, isa, dtype):
 
 @pytest.mark.parametrize("way", ["forward", "reverse"])
 def test_verify_finds_an_error_in_either_half(rng, monkeypatch, way):
-    monkeypatch.setattr(reference, "_BLOCK_VALUES", 40)  # several blocks of steps
+    monkeypatch.setattr(reference.judge, "_BLOCK_VALUES", 40)  # several blocks of steps
     net = make_network("float32", **KINDS[2])
     x = inputs(rng, net, 2, 30)
     run = net.run(x, return_hidden=True)
@@ -620,7 +620,7 @@ def test_files_pickles_and_conversions_keep_the_halves(rng, dtype, tmp_path):
         wide = net.astype("float64")
         assert wide.directions == net.directions
         assert wide.astype(dtype) == net
-        assert _loading.dumps(net) == _loading.dumps(
+        assert _format.dumps(net) == _format.dumps(
             make_network(dtype, **KINDS[networks_index(net)])
         )
 

@@ -10,13 +10,16 @@ import pytest
 import elman
 import elman._compare
 import elman._loading
+import elman._network
 import elman.activation
 import elman.initialization
 import elman.interop.keras.writing
 import elman.interop.onnx
 import elman.interop.state_dict
 import elman.interop.torch
-import elman.network
+import elman.reference.forward
+import elman.reference.gradients
+import elman.reference.judge
 import elman.ridge
 import elman.sklearn.classifier
 import elman.sklearn.regressor
@@ -37,9 +40,11 @@ MODULES = [
     elman.interop.onnx,
     elman.interop.state_dict,
     elman.interop.torch,
-    elman.network,
+    elman._network,
     elman.pure,
-    elman.reference,
+    elman.reference.forward,
+    elman.reference.gradients,
+    elman.reference.judge,
     elman.ridge,
     elman.sklearn.classifier,
     elman.sklearn.regressor,

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import elman
-from elman import _loading, reference
+from elman import _format, reference
 from elman.errors import (
     ArgumentError,
     DTypeError,
@@ -1057,14 +1057,13 @@ def test_more_generated_steps_than_memory_can_address_are_refused():
             net.generate([[0.5]], steps=2**62, feedback=feedback)
 
 
-def test_with_units_replaces_all_units_and_nothing_else():
+def test_replace_replaces_the_scaling_that_it_names_and_nothing_else():
     settings = {"input_size": 2, "hidden_size": 5, "output_size": 2, "seed": 0}
     net = elman.Network(**settings, input_shift=[1, 2], output_shift=[3, 4], metadata={"a": "b"})
-    changed = net.with_units(input_scale=[2, 3], output_scale=[0.5, 4])
-    assert changed == elman.Network(**settings, input_scale=[2, 3], output_scale=[0.5, 4])
+    changed = net.replace(tensors={"input_shift": None, "output_scale": [0.5, 4]})
+    assert changed == elman.Network(**settings, output_shift=[3, 4], output_scale=[0.5, 4])
     assert changed.metadata == net.metadata
     assert net.input_shift is not None
-    assert net.with_units() == elman.Network(**settings)
 
 
 @pytest.mark.parametrize(
@@ -1075,10 +1074,10 @@ def test_with_units_replaces_all_units_and_nothing_else():
         ({"input_shift": ["a", "b"]}, "input_shift: expected"),
     ],
 )
-def test_units_that_do_not_fit_are_one_sentence(units, error):
+def test_scaling_that_does_not_fit_is_one_sentence(units, error):
     net = elman.Network(input_size=2, hidden_size=5, output_size=2, seed=0)
     with pytest.raises(elman.ElmanError, match=f"^{error}"):
-        net.with_units(**units)
+        net.replace(tensors=units)
 
 
 def test_what_is_set_on_an_array_of_a_network_does_not_reach_the_network():
@@ -1090,7 +1089,7 @@ def test_what_is_set_on_an_array_of_a_network_does_not_reach_the_network():
         initial_state=np.ones(4),
         input_scale=[1, 2],
     )
-    before, data = hash(net), _loading.dumps(net)
+    before, data = hash(net), _format.dumps(net)
     layer, readout = net.layers[0], net.readout
     for array in (layer.W_hh, readout.W_hy):
         array.shape = (array.size,)
@@ -1098,7 +1097,7 @@ def test_what_is_set_on_an_array_of_a_network_does_not_reach_the_network():
         array.dtype = "i4"
     assert (net.layers[0].W_hh.shape, net.state_size, net.dtype) == ((4, 4), 4, np.float32)
     assert hash(net) == before
-    assert _loading.dumps(net) == data
+    assert _format.dumps(net) == data
     assert net.verify(np.ones((3, 2))).ok
 
 

@@ -154,7 +154,7 @@ def test_missing_external_data_are_the_systems_error(proto, tmp_path):
 
 
 AUDITED = """
-import sys, onnx, elman.network, numpy.testing
+import sys, onnx, elman._network, numpy.testing
 from elman.interop.onnx import reading
 path = sys.argv[1]
 opened = []
@@ -493,7 +493,7 @@ BOMBS = {
 }
 
 MEASURED = """
-import resource, sys, elman, elman.network
+import resource, sys, elman, elman._network
 from elman.interop.onnx import reading
 data = sys.stdin.buffer.read()
 import onnx, onnx.numpy_helper

@@ -79,13 +79,14 @@ def test_softmax_of_nan_or_infinity_is_nan(z):
 # --- the network ----------------------------------------------------------------------------------
 
 
-def test_a_network_of_integers_is_computed_exactly(rng):
-    net = make_network(
-        rng, inputs=2, hidden=(2,), outputs=1, activation="identity", output_activation="identity"
+def test_a_network_of_integers_is_computed_exactly():
+    net = elman.Network.from_weights(
+        [([[1, 2], [3, 4]], [[0, 1], [-1, 2]], [5, 6])],
+        ([[1, -1]], None),
+        activation="identity",
+        output_activation="identity",
+        dtype="float64",
     )
-    (layer,) = net.layers
-    layer.W_xh, layer.W_hh = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[0.0, 1.0], [-1.0, 2.0]])
-    layer.b_h, net.readout.W_hy, net.readout.b_y = np.array([5.0, 6.0]), np.array([[1, -1.0]]), None
     y, state = pure.run(pure.weights(net), [[1, 1], [0, 2]], state=[1, 10])
     # h_1 = (3 + 10 + 5, 7 - 1 + 20 + 6), h_2 = (4 + 32 + 5, 8 - 18 + 64 + 6)
     assert y == [[-14], [-19]]

@@ -33,12 +33,7 @@ def torch_case(case):
     net = make_network(
         rng, hidden=hidden, outputs=4, activation=activation, output_activation=head, dtype=dtype
     )
-    for index, layer in enumerate(net.layers):
-        for w in ("W_xh", "W_hh", "b_h"):
-            setattr(layer, w, arrays.get(f"layers.{index}.{w}"))
-    net.readout.W_hy = arrays["readout.W_hy"]
-    net.readout.b_y = arrays.get("readout.b_y")
-    return net, arrays
+    return net.replace(tensors={name: arrays.get(name) for name in net.tensors()}), arrays
 
 
 # --- the activations ------------------------------------------------------------------------------
@@ -105,13 +100,14 @@ def test_an_activation_takes_its_limits_at_infinity_and_keeps_nan(
 # --- the network ----------------------------------------------------------------------------------
 
 
-def test_a_network_of_integers_is_computed_exactly(rng):
-    net = make_network(
-        rng, inputs=2, hidden=(2,), outputs=1, activation="identity", output_activation="identity"
+def test_a_network_of_integers_is_computed_exactly():
+    net = elman.Network.from_weights(
+        [([[1, 2], [3, 4]], [[0, 1], [-1, 2]], [5, 6])],
+        ([[1, -1]], None),
+        activation="identity",
+        output_activation="identity",
+        dtype="float64",
     )
-    (layer,) = net.layers
-    layer.W_xh, layer.W_hh = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[0.0, 1.0], [-1.0, 2.0]])
-    layer.b_h, net.readout.W_hy, net.readout.b_y = np.array([5.0, 6.0]), np.array([[1, -1.0]]), None
     run = reference.run(net, [[1, 1], [0, 2]], state=[1, 10])
     # h_1 = (3 + 10 + 5, 7 - 1 + 20 + 6), h_2 = (4 + 32 + 5, 8 - 18 + 64 + 6)
     np.testing.assert_array_equal(run.hidden, [[18, 32], [41, 60]])
@@ -453,8 +449,8 @@ def test_verify_never_fails_sums_in_any_number_of_partial_sums(rng, S, inputs):
 
 def test_verify_passes_exactly_rounded_results(rng):
     net = make_network(rng, hidden=(3, 2), units=True, initial_state=True)
-    net.input_shift = None  # x' is rounded in the dtype by definition, and the oracle rounds last
-    net.input_scale = np.float32([1, 0.5, 2])
+    # x' is rounded in the dtype by definition, and the oracle rounds last.
+    net = net.replace(tensors={"input_shift": None, "input_scale": [1, 0.5, 2]})
     x = make_inputs(rng, net, 8)
     state, hidden, output = net.initial_state, [], []
     for t in range(8):
@@ -522,26 +518,29 @@ def test_verify_judges_each_step_from_the_state_before_it(right):
     assert reference.verify(net, x[:, 4:], output[:, 4:], hidden[:, 4:], hidden[:, 3]).ok
 
 
+def replaced(net, name, values):
+    return net.replace(tensors={name: values})
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
-        lambda net: setattr(net.layers[0], "W_hh", np.zeros_like(net.layers[0].W_hh)),
-        lambda net: setattr(net.layers[1], "W_hh", net.layers[1].W_hh.T),
-        lambda net: setattr(net.layers[1], "b_h", None),
-        lambda net: setattr(net.layers[0], "activation", elman.Activation("sigmoid")),
-        lambda net: setattr(net.readout, "b_y", None),
-        lambda net: setattr(net.readout, "activation", elman.Activation("tanh")),
-        lambda net: setattr(net, "input_shift", None),
-        lambda net: setattr(net, "output_scale", None),
-        lambda net: setattr(net, "output_shift", None),
-        lambda net: setattr(net, "initial_state", np.full(13, 1e-3, np.float32)),
+        lambda net: replaced(net, "layers.0.W_hh", np.zeros_like(net.layers[0].W_hh)),
+        lambda net: replaced(net, "layers.1.W_hh", net.layers[1].W_hh.T),
+        lambda net: replaced(net, "layers.1.b_h", None),
+        lambda net: elman.Network.from_tensors(net.tensors(), activation=["sigmoid", "tanh"]),
+        lambda net: replaced(net, "readout.b_y", None),
+        lambda net: elman.Network.from_tensors(net.tensors(), output_activation="tanh"),
+        lambda net: replaced(net, "input_shift", None),
+        lambda net: replaced(net, "output_scale", None),
+        lambda net: replaced(net, "output_shift", None),
+        lambda net: replaced(net, "initial_state", np.full(13, 1e-3, np.float32)),
     ],
 )
 def test_verify_finds_results_of_another_network(right, spoil):
     net, x, output, hidden = right
     assert reference.verify(net, x, output, hidden).ok
-    spoil(net)
-    assert not reference.verify(net, x, output, hidden).ok
+    assert not reference.verify(spoil(net), x, output, hidden).ok
 
 
 def test_verify_demands_the_output_of_a_network_without_readout_to_be_the_top_state(rng):
@@ -631,7 +630,7 @@ def test_verify_finds_the_same_in_blocks_of_any_size(right, monkeypatch):
     output[0, 7:], hidden[0, 7:] = 0, hidden[0, 6]
     whole = reference.verify(net, x, output, hidden, lengths=lengths)
     for values in (1, 100, 150):
-        monkeypatch.setattr(reference, "_BLOCK_VALUES", values)
+        monkeypatch.setattr(reference.judge, "_BLOCK_VALUES", values)
         report = reference.verify(net, x, output, hidden, lengths=lengths)
         assert report.where == whole.where == (0, (1,), 5, 2)
         assert report.worst_ratio == pytest.approx(whole.worst_ratio, rel=1e-6)

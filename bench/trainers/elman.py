@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from elman import _core
-from elman.network import network_of
+from elman._network import network_of
 from trainers import BETA1, BETA2, CLIP_NORM, EPSILON, LEARNING_RATE, weights
 
 if TYPE_CHECKING:

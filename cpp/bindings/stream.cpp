@@ -305,10 +305,10 @@ ndarray, shape (T, O)
              [](const py::object& self, const py::object&) { return self.attr("copy")(); })
         .def("__reduce__",
              [](const py::object& self) {
-                 return py::module_::import("elman.network").attr("_reduce_stream")(self);
+                 return py::module_::import("elman._stream").attr("reduce")(self);
              })
         .def("__repr__", [](const py::object& self) {
-            return py::module_::import("elman.network").attr("_repr_stream")(self);
+            return py::module_::import("elman._stream").attr("describe")(self);
         });
 
     out_name = PyUnicode_InternFromString("out");

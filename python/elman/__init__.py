@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from elman._compare import compare as compare
     from elman._core import Stream as Stream
     from elman._loading import load as load
+    from elman._network import Network as Network
     from elman.activation import Activation as Activation
     from elman.errors import ArgumentError as ArgumentError
     from elman.errors import BusyError as BusyError
@@ -53,7 +54,6 @@ if TYPE_CHECKING:
     from elman.interop.state_dict import state_dict as state_dict
     from elman.interop.torch import from_torch as from_torch
     from elman.interop.torch.writing import to_torch as to_torch
-    from elman.network import Network as Network
     from elman.ridge import ridge_readout as ridge_readout
     from elman.training import SGD as SGD
     from elman.training import Adagrad as Adagrad
@@ -82,7 +82,7 @@ _HOMES = {
     "IsaError": "elman.errors",
     "LimitError": "elman.errors",
     "ModelFormatError": "elman.errors",
-    "Network": "elman.network",
+    "Network": "elman._network",
     "RMSprop": "elman.training",
     "SGD": "elman.training",
     "ShapeError": "elman.errors",

@@ -105,7 +105,7 @@ def activation(
     from elman.activation import Activation
 
     if isinstance(value, Activation):
-        return value._arguments()
+        return value.name, value.alpha, value.beta, value.clip
     if not isinstance(value, str):
         raise TypeError(f"{argument}: expected a name or an Activation, got {kind(value)}")
     return value, None, None, None

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from elman import _arguments
-from elman._structure import Structure, layer_slices
+from elman import _arguments, _structure
+from elman._network import Network
+from elman._parameters import structure_of
 from elman.errors import ArgumentError, ElmanError, ShapeError
 from elman.interop import formats, keras, onnx, torch
 from elman.interop._source import Imported, Said
-from elman.network import Network
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -149,13 +149,17 @@ def compare(
             f" {len(trace.hidden)} and {trace.output.shape[-1]}"
         )
     ours = net.run(inputs, mask=real, masked=masked, return_hidden=True)
-    layers = layer_slices(net.directions, net.hidden_sizes)
+    assert ours.hidden is not None
+    sizes = [
+        hidden * len(_structure.prefixes(0, direction))
+        for hidden, direction in zip(net.hidden_sizes, net.directions, strict=True)
+    ]
     result = Comparison(
         trace.framework,
         _difference(ours.output, trace.output),
         [
-            None if states is None else _difference(ours.hidden[..., layer], states)
-            for layer, states in zip(layers, theirs, strict=True)
+            None if wanted is None else _difference(states, wanted)
+            for states, wanted in zip(_structure.split(ours.hidden, sizes), theirs, strict=True)
         ],
         TOLERANCES[net.dtype.name] if tolerance is None else tolerance,
         [],
@@ -223,7 +227,7 @@ def _read_file(net: Network, path: str, external_data: bool) -> Imported:
     options: dict[str, Any] = {}
     framework = formats.framework_of(path)
     if framework == "torch" or path.endswith(".weights.h5"):
-        options["activation"] = Structure.of(net).layer_activations
+        options["activation"] = structure_of(net).layer_activations
         options["output_activation"] = net.output_activation
     elif framework == "onnx":
         options["external_data"] = external_data
@@ -307,7 +311,7 @@ def _output_cause(theirs: object, net: Network) -> str:
 
 def _with_output(net: Network, activation: str) -> Network:
     """Return the network with another activation of its readout."""
-    structure = Structure.of(net)
+    structure = structure_of(net)
     return Network.from_tensors(
         net.tensors(),
         direction=structure.directions,

@@ -11,7 +11,6 @@ https://github.com/huggingface/safetensors, which is not needed to read or write
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import re
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    Read = Callable[[int], bytes | memoryview]
     Json = Any  # whatever a file may hold: its type is checked before its value is used
 
 # A JSON parser makes up to 35 bytes of Python objects from one byte of text: this keeps a hostile
@@ -74,7 +74,6 @@ class Header(NamedTuple):
 
     metadata: Json  # whatever stands there; {} if nothing does
     entries: dict[str, Entry]
-    data_begin: int
 
 
 # --- reading --------------------------------------------------------------------------------------
@@ -90,32 +89,34 @@ class Kind(NamedTuple):
 ANY = Kind()
 
 
-def read_header(read: Callable[[int], bytes], file_bytes: int, kind: Kind) -> Header:
+def read_header(read: Read, file_bytes: int, kind: Kind = ANY) -> Header:
     """Check and return the header of a file of this size; `read` gives its next so many bytes."""
-    length = _header_length(read(min(8, file_bytes)), file_bytes)
-    fields = json_object(read(length), "the header")
+    length = _header_length(bytes(read(min(8, file_bytes))), file_bytes)
+    fields = json_object(bytes(read(length)), "the header")
     metadata = fields.pop("__metadata__", {})
     kind.check_metadata(metadata)
     if len(fields) > MAX_TENSORS:
         raise LimitError(f"expected at most {MAX_TENSORS} tensors, got {len(fields)}")
     entries = {name: _entry(name, about, kind.dtypes) for name, about in fields.items()}
     _check_layout(entries, file_bytes - 8 - length)
-    return Header(metadata, entries, 8 + length)
+    return Header(metadata, entries)
 
 
-def parse_header(data: bytes, kind: Kind = ANY) -> Header:
-    """Check and return the header of the bytes of a file."""
-    return read_header(io.BytesIO(data).read, len(data), kind)
-
-
-def arrays(data: bytes, header: Header) -> dict[str, NDArray[Any]]:
-    """Return read-only views of the arrays in a file's bytes, by name; bfloat16 as float32."""
+def read_arrays(read: Read, header: Header) -> dict[str, NDArray[Any]]:
+    """Return the arrays by name, bfloat16 as float32; the header was read from the same file."""
     import numpy as np
 
+    expected = max((entry.end for entry in header.entries.values()), default=0)
+    data = read(expected + 1)
+    if len(data) != expected:
+        raise ModelFormatError(
+            f"the file changed while it was read: expected {expected} bytes of tensors, got"
+            f" {'more' if len(data) > expected else len(data)}"
+        )
     result = {}
     for name, entry in header.entries.items():
-        begin, count = header.data_begin + entry.begin, math.prod(entry.shape)
-        array = np.frombuffer(data, DTYPES[entry.dtype], count, begin).reshape(entry.shape)
+        count = math.prod(entry.shape)
+        array = np.frombuffer(data, DTYPES[entry.dtype], count, entry.begin).reshape(entry.shape)
         result[name] = widened(array) if entry.dtype == "BF16" else array
     return result
 
@@ -125,6 +126,25 @@ def widened(bits: NDArray[Any]) -> NDArray[Any]:
     import numpy as np
 
     return (bits.astype(np.uint32) << 16).view(np.float32)
+
+
+def memory(data: bytes) -> Read:
+    """Return a function that gives the next so many bytes of a file in memory, as views."""
+    rest = memoryview(data)
+
+    def read(count: int) -> memoryview:
+        nonlocal rest
+        part, rest = rest[:count], rest[count:]
+        return part
+
+    return read
+
+
+def parse(data: bytes, kind: Kind = ANY) -> tuple[Header, dict[str, NDArray[Any]]]:
+    """Return the header and the arrays of a file in memory."""
+    read = memory(data)
+    header = read_header(read, len(data), kind)
+    return header, read_arrays(read, header)
 
 
 def _header_length(data: bytes, file_bytes: int) -> int:

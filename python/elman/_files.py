@@ -55,7 +55,6 @@ def opened(path: str) -> Iterator[tuple[IO[bytes], int]]:
 
 def read_whole(file: IO[bytes], size: int) -> bytes:
     """Return all bytes of an opened file, which must be as many as when it was opened."""
-    file.seek(0)
     data = file.read(size + 1)
     if len(data) != size:
         raise ModelFormatError(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from elman import _container, _structure
 from elman._container import check_keys, show
+from elman._core import build_info
+from elman._parameters import structure_of
 from elman._structure import Structure
 from elman.activation import TABLE, Activation
 from elman.errors import ArgumentError, ModelFormatError, UnsupportedModelError
@@ -18,39 +21,97 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from elman._container import Entry, Header
+    from elman._container import Entry, Read
+    from elman._files import Path
+    from elman._parameters import Parameters
 
     Array = NDArray[Any]
     Json = Any  # whatever a file may hold: its type is checked before its value is used
 
 VERSION = 1
-EXAMPLE = "golden."  # how the names of an example's tensors begin
+_EXAMPLE = "golden."  # how the names of an example's tensors begin
+_WRITERS = {  # of other formats, by their suffixes
+    ".onnx": "elman.to_onnx(net, path)",
+    ".pt": "torch.save of elman.to_torch(net)",
+    ".pth": "torch.save of elman.to_torch(net)",
+    ".keras": "a Keras model with the weights elman.to_keras(net)",
+    ".h5": "a Keras model with the weights elman.to_keras(net)",
+}
 
 _OUTPUT_ACTIVATIONS = tuple(TABLE)
 _ACTIVATIONS = tuple(name for name, kind in TABLE.items() if kind.in_layers)
 DTYPES = {"F32": "float32", "F64": "float64"}
 
 
-class Description(NamedTuple):
-    """What a header says, checked: everything but numbers."""
+class Example(NamedTuple):
+    """Inputs kept in a file with what the network gives for them."""
+
+    x: Array  # (..., T, I)
+    output: Array  # (..., T, O)
+    hidden: Array  # (..., T, state_size)
+
+
+class Contents(NamedTuple):
+    """What a file holds: the structure, checked, and the numbers."""
 
     structure: Structure
     dtype: str
     metadata: dict[str, str]  # the user's own
+    tensors: dict[str, Array]
+    example: dict[str, Array]  # its tensors, not checked, by their names in the file
+    rules: str | None  # by which its numbers were computed: JSON, not checked
 
 
-def describe(header: Header) -> Description:
-    """Check a header and return what it describes."""
+def read(read_next: Read, file_bytes: int) -> Contents:
+    """Read a file of this size; `read_next` gives its next so many bytes.
+
+    The numbers are read when everything else was found right.
+    """
+    header = _container.read_header(read_next, file_bytes, _KIND)
     network, metadata = _check_metadata(header.metadata)
     structure = _check_network(network)
     dtype = _check_entries(header.entries)
-    entries = {n: e for n, e in header.entries.items() if not n.startswith(EXAMPLE)}
+    entries = {n: e for n, e in header.entries.items() if not n.startswith(_EXAMPLE)}
     _check_names(entries, structure)
     _check_shapes(entries, structure)
-    return Description(structure, dtype, metadata)
+    arrays = _container.read_arrays(read_next, header)
+    example = {name: arrays.pop(name) for name in header.entries if name not in entries}
+    rules = header.metadata.get("golden")
+    return Contents(structure, dtype, metadata, arrays, example, rules)
 
 
-def fields(
+def dumps(net: Parameters, example: Example | None = None) -> bytes:
+    """Return a network as the bytes of a model file; the same network gives the same bytes.
+
+    Raises
+    ------
+    LimitError
+        If the network has more layers, or its metadata are longer, than a reader accepts.
+    """
+    tensors, kept = net.tensors(), None
+    if example is not None:
+        tensors |= {_EXAMPLE + name: array for name, array in example._asdict().items()}
+        kept = json.dumps(rules())
+    return _container.write(tensors, _fields(structure_of(net), net.metadata, kept))
+
+
+def require_suffix(path: Path) -> None:
+    """Refuse the name of a file of another format."""
+    suffix = os.path.splitext(os.fsdecode(path))[1].lower()
+    if suffix in _WRITERS:
+        raise ArgumentError(
+            f"path: expected a file of elman's format, *.safetensors, got *{suffix}:"
+            f" {_WRITERS[suffix]} writes that"
+        )
+
+
+def rules() -> dict[str, Any]:
+    """Return what decides on the bits of a result: two builds that agree in it give the same."""
+    info = build_info()
+    return {"numerics": info["numerics"], "fused": "D5" in info["promises"]}
+
+
+def _fields(
     structure: Structure, metadata: Mapping[str, str], example: str | None
 ) -> dict[str, str]:
     """Return the metadata of a file."""
@@ -216,4 +277,4 @@ def _check_shapes(entries: Mapping[str, Entry], structure: Structure) -> None:
             )
 
 
-KIND = _container.Kind(tuple(DTYPES), _check_metadata)
+_KIND = _container.Kind(tuple(DTYPES), _check_metadata)

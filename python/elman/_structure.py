@@ -9,10 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+    from typing import Any
+
+    from numpy.typing import NDArray
 
     from elman.activation import Activation
-    from elman.network import Network
+
+    Array = NDArray[Any]
 
 DIRECTIONS = ("forward", "reverse", "bidirectional")
 WEIGHTS = ("W_xh", "W_hh", "b_h")  # of a half
@@ -27,14 +31,6 @@ class Structure(NamedTuple):
     directions: tuple[str, ...]  # of layers
     activations: tuple[Activation, ...]  # of halves
     output_activation: Activation | None  # None without a readout
-
-    @classmethod
-    def of(cls, net: Network) -> Structure:
-        """Return the structure of a network."""
-        activations = []
-        for layer in net.layers:
-            activations += [half.activation for half in (layer, layer.reverse) if half is not None]
-        return cls(net.directions, tuple(activations), net.output_activation)
 
     @property
     def layer_activations(self) -> list[Activation | tuple[Activation, Activation]]:
@@ -54,13 +50,12 @@ class Sizes(NamedTuple):
     outputs: int
 
 
-def layer_slices(directions: Sequence[str], hidden_sizes: Sequence[int]) -> list[slice]:
-    """Return where the states of each layer are in a network's state."""
-    slices, stop = [], 0
-    for layer, (direction, hidden) in enumerate(zip(directions, hidden_sizes, strict=True)):
-        start, stop = stop, stop + hidden * len(prefixes(layer, direction))
-        slices.append(slice(start, stop))
-    return slices
+def split(state: Array, sizes: Sequence[int]) -> Iterator[Array]:
+    """Yield the parts of these sizes of states (..., state_size), as views."""
+    end = 0
+    for size in sizes:
+        begin, end = end, end + size
+        yield state[..., begin:end]
 
 
 def prefixes(layer: int, direction: str) -> tuple[str, ...]:

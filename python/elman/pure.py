@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from typing import Any
 
+    from elman._parameters import Parameters
     from elman.activation import Activation
-    from elman.network import Network
 
     # f, W, b of f(W v + b)
     Affine = tuple[Callable[[list[float]], list[float]], list[list[float]], list[float]]
@@ -119,7 +119,7 @@ _ACTIVATIONS: dict[str, Callable[..., list[float]]] = {
 }
 
 
-def _function(net: Network, activation: Activation) -> Callable[[list[float]], list[float]]:
+def _function(net: Parameters, activation: Activation) -> Callable[[list[float]], list[float]]:
     """Return an activation with its numbers, which the network rounds to its dtype."""
     f = _ACTIVATIONS[activation.name]
     given = (activation.alpha, activation.beta)
@@ -164,7 +164,7 @@ class Weights:
         The units, or None.
     """
 
-    def __init__(self, net: Network) -> None:
+    def __init__(self, net: Parameters) -> None:
         self.input_size: int = net.input_size
         self.state_size: int = net.state_size
         self.directions = [layer.direction for layer in net.layers]
@@ -185,7 +185,7 @@ class Weights:
         self.output_scale = _list(net.output_scale)
 
 
-def _half(net: Network, half: Any) -> Affine:  # noqa: ANN401 - a layer, or the reverse half of one
+def _half(net: Parameters, half: Any) -> Affine:  # noqa: ANN401 - a layer, or the reverse half of one
     # Side by side, because W_xh x + W_hh h = [W_xh | W_hh] [x; h] is one sum for each unit.
     rows = [a + b for a, b in zip(half.W_xh.tolist(), half.W_hh.tolist(), strict=True)]
     return _function(net, half.activation), rows, _list(half.b_h) or [0.0] * len(rows)
@@ -195,7 +195,7 @@ def _list(array: Any) -> list[float] | None:  # noqa: ANN401 - a NumPy array, wh
     return None if array is None else array.tolist()
 
 
-def weights(net: Network) -> Weights:
+def weights(net: Parameters) -> Weights:
     """Return the weights of a network for `step` and `run`.
 
     Examples

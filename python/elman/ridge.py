@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from elman import _arguments
+from elman._network import Network
 from elman.errors import ArgumentError, DTypeError, ShapeError
-from elman.network import Network
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -92,6 +92,7 @@ def ridge_readout(
     _require_linear_readout(net)
     fit = _Fit(net, _penalty(alpha))
     hidden = net.run(x, state=state, lengths=lengths, return_hidden=True).hidden
+    assert hidden is not None
     *batch, T, _ = hidden.shape
     targets = _targets(net, y, batch, T)
     weights = _weights(sample_weight, batch)[..., None]

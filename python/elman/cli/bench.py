@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from elman.network import Network
+    from elman._network import Network
 
     Facts = dict[str, Any]
 

@@ -11,6 +11,7 @@ import numpy as np
 
 import elman
 from elman import _core, reference
+from elman._parameters import core_of
 from elman.cli import plot, report, timing
 from elman.cli.timing import answers, rounds
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from rich.console import Console
 
-    from elman.network import Network
+    from elman._network import Network
 
     Facts = dict[str, Any]
 
@@ -104,7 +105,7 @@ def verification(net: Network, series: Series) -> Facts:
 def latency(net: Network, series: Series) -> Facts:
     """Time single steps inside the extension, where reading the clock costs least."""
     x = np.ascontiguousarray(series.inputs, dtype=net.dtype)
-    nanoseconds, _ = _core.time_steps(net._core, x, LATENCY_STEPS)
+    nanoseconds, _ = _core.time_steps(core_of(net), x, LATENCY_STEPS)
     percentiles = np.percentile(nanoseconds, [50, 99, 99.9]).tolist()
     return {
         "steps": LATENCY_STEPS,

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import elman
-from elman import _container, golden
+from elman import _golden, _loading
 from elman._format import VERSION
 from elman.cli import tables
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from elman.network import Network
+    from elman._network import Network
 
 RANDOM_SHAPE = (4, 250)  # sequences, steps
 
@@ -116,9 +116,8 @@ def verify(model: str, source: str | None, seed: int, as_json: bool) -> bool:
 
 def _check_example(net: Network, model: str) -> str | None:
     """Return how the example in a model file was judged, None if it has none."""
-    with open(model, "rb") as file:
-        data = file.read()
-    return golden.check(net, data) if "golden" in _container.parse_header(data).metadata else None
+    contents = _loading.read(model)
+    return None if contents.rules is None else _golden.check(net, contents)
 
 
 def random_inputs(net: Network, shape: tuple[int, ...], seed: int) -> NDArray[np.float64]:

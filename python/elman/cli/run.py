@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from elman._network import Network
     from elman.cli.tables import Table
-    from elman.network import Network
 
     Array = NDArray[Any]
 

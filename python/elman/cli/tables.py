@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from elman.network import Network
+    from elman._network import Network
 
     Array = NDArray[Any]
 

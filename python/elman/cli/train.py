@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from rich.console import Console
 
+    from elman._network import Network
     from elman.cli.baselines import Answers
     from elman.cli.examples import Examples, Question, Span, Split
-    from elman.network import Network
     from elman.training import TrainResult
 
     Array = NDArray[Any]

@@ -8,8 +8,8 @@ from elman._structure import B_Y, SCALING, W_HY, prefixes
 from elman.errors import ArgumentError, UnsupportedModelError
 
 if TYPE_CHECKING:
+    from elman._network import Network
     from elman._typing import Array
-    from elman.network import Network
 
     Tensors = dict[str, Array]
 

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
     from elman._arguments import LayerActivation
+    from elman._network import Network
     from elman._structure import Structure
     from elman._typing import Array
     from elman.activation import Activation
-    from elman.network import Network
 
     Activations = LayerActivation | Sequence[LayerActivation]
 
@@ -82,7 +82,7 @@ Pieces = dict[str, list[Piece]]  # by elman's names of tensors
 
 def network_of(pieces: Pieces, structure: Structure, said: Said) -> Network:
     """Return the network of the arrays of a source, whose biases are added up."""
-    from elman.network import Network
+    from elman._network import Network
 
     arrays = {piece.name: piece.array for parts in pieces.values() for piece in parts}
     return Network.from_tensors(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from elman import _loading
+from elman import _format, _loading
 from elman.errors import ArgumentError, UnsupportedModelError
 from elman.interop._source import Imported, Row, Said
 
 if TYPE_CHECKING:
-    from elman.network import Network
+    from elman._network import Network
 
 __all__ = ["contents", "framework_of", "read"]
 
@@ -92,7 +92,7 @@ def contents(net: Network, path: str, *, fold_units: bool = False) -> bytes:
         data: bytes = write(net).SerializeToString(deterministic=True)
         return data
     if suffix == ".safetensors":
-        return _loading.dumps(net)
+        return _format.dumps(net)
     raise UnsupportedModelError(
         f"{path}: expected a file *.safetensors, *.onnx, *.pt or *.weights.h5 to write, got"
         f" {suffix or 'no suffix'}"

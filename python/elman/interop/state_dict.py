@@ -8,8 +8,8 @@ from elman import _arguments
 from elman.errors import ArgumentError
 
 if TYPE_CHECKING:
+    from elman._network import Network
     from elman._typing import Array
-    from elman.network import Network
 
 
 __all__ = ["state_dict"]

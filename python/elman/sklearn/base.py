@@ -12,8 +12,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from elman import _arguments, _core
+from elman._network import Network
 from elman.errors import ArgumentError
-from elman.network import Network
 from elman.sklearn import panels
 from elman.training import History, data, optimizers
 from elman.training.progress import bar

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from elman import _arguments, _core
+from elman._parameters import core_of
 from elman.gradients import Gradients
 from elman.training import data
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from elman.network import Network
+    from elman._network import Network
 
 
 def loss_and_gradients(
@@ -91,7 +92,7 @@ def loss_and_gradients(
     data.check_network(net)
     batch = data.collect(x, y, outputs, lengths, state, sample_weight, step_weight)
     value, tensors = _core.loss_and_gradients(
-        net._core,
+        core_of(net),
         data.examples(net, batch, loss, outputs),
         None if bptt_steps is None else _arguments.size("bptt_steps", bptt_steps),
         None if update_every is None else _arguments.size("update_every", update_every),
@@ -169,7 +170,7 @@ def backward(
     """
     data.check_network(net)
     tensors, of_x = _core.backward(
-        net._core,
+        core_of(net),
         x,
         dL_dy,
         dL_dh,

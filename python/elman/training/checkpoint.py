@@ -20,6 +20,7 @@ from elman.errors import ArgumentError, ModelFormatError, UnsupportedModelError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from elman._container import Header
     from elman.training.run import Run
 
     Array = NDArray[Any]
@@ -66,15 +67,13 @@ class Saver:
             return None
         with _files.naming(self.path):
             try:
-                data = _read(self.path)
+                header, tensors = _read(self.path)
             except FileNotFoundError:
                 os.stat(os.path.dirname(os.path.realpath(self.path)))  # name a missing folder now
                 return None
-            header = _container.parse_header(data, _KIND)
             metadata = header.metadata
             found = _container.json_object(metadata["settings"], "settings")
             progress = _container.json_object(metadata["progress"], "progress")
-            tensors = _container.arrays(data, header)
             if metadata["sha256"] != _digest(metadata, tensors):
                 raise ModelFormatError("expected the contents that were written, got damaged ones")
             _check_progress(progress, tensors)
@@ -153,11 +152,10 @@ def _check_progress(progress: Json, tensors: dict[str, Array]) -> None:
         )
 
 
-def _read(path: str) -> bytes:
-    """Return the bytes of a checkpoint whose header was checked before the rest was read."""
+def _read(path: str) -> tuple[Header, dict[str, Array]]:
     with _files.opened(path) as (file, size):
-        _container.read_header(file.read, size, _KIND)
-        return _files.read_whole(file, size)
+        header = _container.read_header(file.read, size, _KIND)
+        return header, _container.read_arrays(file.read, header)
 
 
 def _check_metadata(metadata: Any) -> None:  # noqa: ANN401

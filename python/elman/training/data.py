@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from elman import _arguments, _core
+from elman._network import Network
+from elman._parameters import core_of
 from elman.errors import ArgumentError, DTypeError, ElmanError, ShapeError
-from elman.network import Network
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -52,7 +53,7 @@ def check_network(net: object) -> None:
 def examples(net: Network, data: Data, loss: str, outputs: str) -> _core.Examples:
     """Hand the data to the core, which converts and checks them."""
     return _core.examples(
-        net._core, data.x, data.y, _arguments.name("loss", loss), outputs, *data[2:]
+        core_of(net), data.x, data.y, _arguments.name("loss", loss), outputs, *data[2:]
     )
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-    from elman.network import Network
+    from elman._network import Network
     from elman.training.checkpoint import Path
     from elman.training.data import Data, Validation
     from elman.training.history import Epoch, TrainResult

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from elman import _core
+from elman._network import Network, network_of
 from elman.errors import ArgumentError, DivergenceError
-from elman.network import Network, network_of
 from elman.training import optimizers
 from elman.training.checkpoint import Checkpoint, require_fit
 from elman.training.history import Epoch, History, TrainResult

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike
 
+    from elman._network import Network
     from elman.activation import Activation
     from elman.interop._source import Activations
-    from elman.network import Network
 
 __all__ = ["from_keras", "read"]
 

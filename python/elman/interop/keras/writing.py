@@ -12,8 +12,8 @@ from elman.interop import _export
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from elman._network import Network
     from elman._typing import Array
-    from elman.network import Network
 
 _KINDS = {"kernel": "W_xh", "recurrent_kernel": "W_hh", "bias": "b_h"}
 

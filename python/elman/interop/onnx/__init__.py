@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import os
 
+    from elman._network import Network
     from elman._typing import Array
     from elman.interop._source import Imported, Trace
-    from elman.network import Network
 
     Proto = Any  # of onnx, whose types are not read
 

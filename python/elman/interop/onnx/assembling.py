@@ -28,11 +28,11 @@ from elman.interop.onnx.values import (
 )
 
 if TYPE_CHECKING:
+    from elman._network import Network
     from elman._typing import Array
     from elman.interop._source import Pieces
     from elman.interop.onnx.recurrent import OnnxChain
     from elman.interop.onnx.values import Symbols, Vector, Weight
-    from elman.network import Network
 
 
 class Parts(NamedTuple):

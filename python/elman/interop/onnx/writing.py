@@ -19,8 +19,9 @@ from elman.interop.onnx.file import import_onnx
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
 
+    from elman._network import Network
+    from elman._parameters import Layer
     from elman.activation import Activation
-    from elman.network import Layer, Network
 
     Proto = Any
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike
 
-    from elman.network import Network
+    from elman._network import Network
 
 __all__ = ["from_torch", "read"]
 

@@ -128,7 +128,7 @@ def _read_file(path: str) -> dict[str, Any]:
                 "expected a .pt file of PyTorch 1.6 or later, got a pickle, which is not read:"
                 f" {SAVE}"
             )
-        return _container.arrays(data, _container.parse_header(data))
+        return _container.parse(data)[1]
 
 
 def _array(name: str, tensor: Any) -> Array:

@@ -69,8 +69,7 @@ def run_tensors(tensors: TorchTensors, x: Array) -> Trace:
     if isinstance(source, str | bytes | os.PathLike):
         path = os.fsdecode(source)
         if path.endswith(".safetensors"):
-            data = read_file(path)
-            source = _container.arrays(data, _container.parse_header(data))
+            source = _container.parse(read_file(path))[1]
         else:
             source = torch.load(path, map_location="cpu", weights_only=True)
     named = of_mapping(source, tensors.prefix).tensors

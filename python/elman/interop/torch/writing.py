@@ -14,8 +14,8 @@ from elman.interop import _export
 if TYPE_CHECKING:
     from typing import Any
 
+    from elman._network import Network
     from elman._typing import Array
-    from elman.network import Network
 
 
 TorchModules = namedtuple("TorchModules", ["rnn", "readout", "activation"])

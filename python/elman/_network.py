@@ -1,135 +1,50 @@
-"""The network as Python sees it: what it is made of, and the calls that run it in C++."""
+"""The network as Python sees it: how it is made, and the calls that run it in C++."""
 
 from __future__ import annotations
 
-from collections import namedtuple
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple  # free: NumPy imports `typing` at the first array
 
-from elman import _arguments, _core, _structure
-from elman.activation import Activation
+from elman import _arguments, _container, _core, _files, _format, _structure
+from elman._parameters import Parameters, sizes, structure_of
+from elman.errors import ArgumentError, ModelFormatError, ShapeError
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable, Mapping, Sequence
-    from typing import Any, NoReturn
 
-    import numpy as np
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
     from elman._arguments import HalvesOrLayer, LayerActivation, ReadoutWeights
     from elman._core import Network as Core
     from elman._core import Stream
+    from elman._format import Contents
+    from elman.activation import Activation
     from elman.initialization import Initialization
     from elman.reference import VerificationReport
 
     Array = NDArray[Any]
 
-Run = namedtuple("Run", ["output", "state", "hidden"])
-Run.__doc__ = """What `Network.run` returns.
 
-Attributes
-----------
-output : ndarray, shape (..., T, O) or (..., O)
-    The output of every step, or of the last real one.
-state : ndarray, shape (..., state_size)
-    The state after the last real step.
-hidden : ndarray, shape (..., T, state_size), or None
-    The state after every step, if it was asked for.
-"""
+class Run(NamedTuple):
+    """What `Network.run` returns.
 
-
-def _view(array: Array | None) -> Array | None:
-    """Return a view: the shape and the dtype of a read-only array itself could be set in place."""
-    return None if array is None else array.view()
-
-
-class _Constant:
-    """What it is made of is set once: a network never changes."""
-
-    __slots__ = ()
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if name not in self.__slots__ or hasattr(self, name):
-            raise AttributeError(
-                f"{type(self).__name__}.{name} cannot be set: networks are constant"
-            )
-        object.__setattr__(self, name, value)
-
-    def __delattr__(self, name: str) -> NoReturn:
-        raise AttributeError(f"{type(self).__name__}.{name} cannot be deleted")
-
-
-class Layer(_Constant):
-    """One recurrent layer: `W_xh` (H, I), `W_hh` (H, H), `b_h` (H,) or None, and how it acts.
-
-    `direction` is "forward", "reverse" or "bidirectional". What stands here of a bidirectional
-    layer is its half that runs forward; `reverse` is the other half, a Layer too, and else None.
+    Attributes
+    ----------
+    output : ndarray, shape (..., T, O) or (..., O)
+        The output of every step, or of the last real one.
+    state : ndarray, shape (..., state_size)
+        The state after the last real step.
+    hidden : ndarray, shape (..., T, state_size), or None
+        The state after every step, if it was asked for.
     """
 
-    __slots__ = ("_W_hh", "_W_xh", "_b_h", "activation", "direction", "reverse")
-
-    def __init__(
-        self,
-        W_xh: Array,
-        W_hh: Array,
-        b_h: Array | None,
-        activation: Activation,
-        direction: str = "forward",
-        reverse: Layer | None = None,
-    ) -> None:
-        self._W_xh = W_xh
-        self._W_hh = W_hh
-        self._b_h = b_h
-        self.activation = activation
-        self.direction = direction
-        self.reverse = reverse
-
-    @property
-    def W_xh(self) -> Array:
-        """The weights of what the layer reads, shape (H, I)."""
-        return self._W_xh.view()
-
-    @property
-    def W_hh(self) -> Array:
-        """The weights of its states one step before, shape (H, H)."""
-        return self._W_hh.view()
-
-    @property
-    def b_h(self) -> Array | None:
-        """The biases, shape (H,), or None."""
-        return _view(self._b_h)
-
-    def __repr__(self) -> str:
-        return f"Layer({self.W_xh.shape[1]} -> {_words(self)})"
+    output: NDArray[Any]
+    state: NDArray[Any]
+    hidden: NDArray[Any] | None
 
 
-class Readout(_Constant):
-    """The readout: `W_hy` (O, H), `b_y` (O,) or None, and the output activation."""
-
-    __slots__ = ("_W_hy", "_b_y", "activation")
-
-    def __init__(self, W_hy: Array, b_y: Array | None, activation: Activation) -> None:
-        self._W_hy = W_hy
-        self._b_y = b_y
-        self.activation = activation
-
-    @property
-    def W_hy(self) -> Array:
-        """The weights of the top layer's states, shape (O, H)."""
-        return self._W_hy.view()
-
-    @property
-    def b_y(self) -> Array | None:
-        """The biases, shape (O,), or None."""
-        return _view(self._b_y)
-
-    def __repr__(self) -> str:
-        O, H = self.W_hy.shape
-        return f"Readout({H} -> {O} {self.activation})"
-
-
-class Network:
+class Network(Parameters):
     """An Elman recurrent network: stacked simple recurrent layers and a readout.
 
         h_t = f(W_hh h_(t-1) + W_xh x_t + b_h)      each layer, reading the one below
@@ -208,13 +123,7 @@ class Network:
     (50, 2)
     """
 
-    __slots__ = ("__weakref__", "_core", "_layers", "_metadata", "_readout", "_tensors")
-
-    _core: Core
-    _layers: tuple[Layer, ...]
-    _readout: Readout | None
-    _tensors: dict[str, Array]
-    _metadata: Mapping[str, str]
+    __slots__ = ()
 
     def __init__(
         self,
@@ -396,23 +305,6 @@ output_shift, output_scale, metadata
             _arguments.require_finite(net._tensors, " (allow_nonfinite=True accepts it)")
         return net
 
-    def _adopt(self, core: Core, metadata: Mapping[str, str]) -> None:
-        tensors = core.tensors()
-        self._core = core
-        self._tensors = tensors
-        self._metadata = MappingProxyType(dict(metadata))
-        activations = [Activation(*a) for a in core.activations]
-        self._layers = _layers(tensors, core.directions, activations)
-        self._readout = None
-        if (g := core.output_activation) is not None:
-            self._readout = Readout(
-                tensors[_structure.W_HY], tensors.get(_structure.B_Y), Activation(*g)
-            )
-
-    def tensors(self) -> dict[str, Array]:
-        """Return the tensors, read-only, by the names of the file format: see `from_tensors`."""
-        return {name: array.view() for name, array in self._tensors.items()}
-
     def replace(
         self,
         *,
@@ -447,7 +339,7 @@ output_shift, output_scale, metadata
         >>> net.replace(tensors={"readout.b_y": np.ones(1)}).readout.b_y
         array([1.], dtype=float32)
         """
-        structure = _structure.Structure.of(self)
+        structure = structure_of(self)
         return self.from_tensors(
             self._tensors | dict(tensors or {}),
             direction=structure.directions,
@@ -457,113 +349,6 @@ output_shift, output_scale, metadata
             metadata=self._metadata if metadata is None else metadata,
             allow_nonfinite=allow_nonfinite,
         )
-
-    def __getattr__(self, name: str) -> NoReturn:
-        if name in Network.__slots__:
-            raise TypeError("this Network was made without its constructor")
-        raise AttributeError(f"'Network' object has no attribute {name!r}")
-
-    # --- what it is made of ---
-
-    @property
-    def layers(self) -> tuple[Layer, ...]:
-        """The layers from the bottom up; their arrays are read-only."""
-        return self._layers
-
-    @property
-    def readout(self) -> Readout | None:
-        """The readout, or None."""
-        return self._readout
-
-    @property
-    def input_size(self) -> int:
-        """I, the number of features of an input."""
-        return self._core.input_size
-
-    @property
-    def hidden_sizes(self) -> tuple[int, ...]:
-        """H of each layer, from the bottom up; of a bidirectional one for each direction."""
-        return tuple(self._core.hidden_sizes)
-
-    @property
-    def output_size(self) -> int:
-        """O, the number of outputs; without a readout what the top layer gives."""
-        return self._core.output_size
-
-    @property
-    def num_layers(self) -> int:
-        """The number of recurrent layers."""
-        return len(self._layers)
-
-    @property
-    def state_size(self) -> int:
-        """The sum of the hidden sizes, those of bidirectional layers twice."""
-        return sum(_output_size(layer) for layer in self._layers)
-
-    @property
-    def num_parameters(self) -> int:
-        """How many numbers the weights and biases are."""
-        return sum(a.size for name, a in self._tensors.items() if name not in _structure.VECTORS)
-
-    @property
-    def activations(self) -> tuple[Activation, ...]:
-        """The layers' activations, from the bottom up; `layer.reverse` has the second half's."""
-        return tuple(layer.activation for layer in self._layers)
-
-    @property
-    def _half_activations(self) -> list[Activation]:
-        halves = (half for layer in self._layers for half in (layer, layer.reverse))
-        return [half.activation for half in halves if half is not None]
-
-    @property
-    def directions(self) -> tuple[str, ...]:
-        """The layers' directions, from the bottom up."""
-        return tuple(layer.direction for layer in self._layers)
-
-    @property
-    def output_activation(self) -> Activation | None:
-        """The readout's activation; None without a readout."""
-        return None if self._readout is None else self._readout.activation
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """float32 or float64."""
-        return self._tensors["layers.0.W_hh"].dtype
-
-    @property
-    def isa(self) -> str:
-        """The instruction set that this network was packed for."""
-        return self._core.isa
-
-    @property
-    def metadata(self) -> Mapping[str, str]:
-        """The user's own strings."""
-        return self._metadata
-
-    @property
-    def initial_state(self) -> Array | None:
-        """Where sequences begin, shape (state_size,); None means zeros."""
-        return _view(self._tensors.get("initial_state"))
-
-    @property
-    def input_shift(self) -> Array | None:
-        """Subtracted from inputs, shape (I,), or None."""
-        return _view(self._tensors.get("input_shift"))
-
-    @property
-    def input_scale(self) -> Array | None:
-        """Multiplies inputs after the shift, shape (I,), or None."""
-        return _view(self._tensors.get("input_scale"))
-
-    @property
-    def output_shift(self) -> Array | None:
-        """Added to outputs last, shape (O,), or None."""
-        return _view(self._tensors.get("output_shift"))
-
-    @property
-    def output_scale(self) -> Array | None:
-        """Multiplies outputs, shape (O,), or None."""
-        return _view(self._tensors.get("output_scale"))
 
     # --- running it ---
 
@@ -716,41 +501,9 @@ output_shift, output_scale, metadata
         self._core.require_forward("generate", "an output is the next input")
         if feedback is None:
             return self._core.generate(start, count, state)
-        return self._generate_through(feedback, start, count, state)
+        from elman import _feedback
 
-    def _generate_through(
-        self,
-        feedback: Callable[[Array], ArrayLike],
-        start: ArrayLike,
-        steps: int,
-        state: ArrayLike | None,
-    ) -> Array:
-        import numpy as np
-
-        from elman.errors import LimitError, ShapeError
-
-        x = _arguments.array("start", start)
-        if x.ndim >= 2 and x.shape[-2] == 0:
-            raise ShapeError(f"start: expected at least one step, got {x.shape}")
-        y, state = self._last(x, state, "start")
-        try:
-            result = np.empty((*y.shape[:-1], steps, self.output_size), self.dtype)
-        except ValueError:
-            raise LimitError(f"steps: {steps} are more than memory can address") from None
-        next_shape = (*y.shape[:-1], self.input_size)
-        for t in range(steps):
-            result[..., t, :] = y
-            if t + 1 < steps:
-                x = _arguments.array("feedback", feedback(y))
-                if x.shape != next_shape:
-                    raise ShapeError(f"feedback: expected {next_shape}, got {x.shape}")
-                y, state = self._last(x[..., None, :], state, "feedback")
-        return result
-
-    def _last(self, x: Array, state: ArrayLike | None, argument: str) -> tuple[Array, Array]:
-        """Run and return the last output and state; errors call x by `argument`."""
-        y, state, _ = self._core.run(x, state, None, "last", False, 1, None, argument)
-        return y, state
+        return _feedback.generate(self, self._core, feedback, start, count, state)
 
     def stream(self, state: ArrayLike | None = None) -> Stream:
         """Return a stream: one sequence in real time, whose state stays inside.
@@ -827,6 +580,7 @@ output_shift, output_scale, metadata
         run = self.run(
             x, state=state, lengths=lengths, mask=mask, masked=masked, return_hidden=True
         )
+        assert run.hidden is not None
         report = reference.verify(
             self, x, run.output, run.hidden, state, lengths, mask=mask, masked=masked
         )
@@ -843,11 +597,8 @@ output_shift, output_scale, metadata
         kept in the file with what the network gives for them: `elman.load(path, verify=True)` holds
         another machine to it.
 
-        The bytes go to a temporary file `.elman-*.tmp` in the same folder, which takes the file's
-        place when they are on the disk: a process that is killed, or a machine that loses power,
-        leaves the old file or the new one (and perhaps the temporary file, which may be deleted).
-        An old file's permission bits are kept. If `path` is a symbolic link, the file that it
-        points to is replaced.
+        A process that is killed leaves the old file or the new one, and perhaps a temporary file
+        `.elman-*.tmp`. Permission bits are kept, and symbolic links are followed.
 
         Raises
         ------
@@ -860,9 +611,21 @@ output_shift, output_scale, metadata
         OSError
             If the file cannot be written, is write-protected, or is not a regular file.
         """
-        from elman import _loading
+        _format.require_suffix(path)
+        example = None if golden is None else self._example(golden)
+        _files.replace(path, _format.dumps(self, example))
 
-        _loading.save(self, path, golden=golden)
+    def _example(self, x: ArrayLike) -> _format.Example:
+        """Run inputs that a file is to keep as its example."""
+        inputs = _arguments.array("golden", x)
+        if inputs.ndim < 2 or inputs.shape[-1] != self.input_size or not inputs.size:
+            raise ShapeError(
+                f"golden: expected (..., T, {self.input_size}) with at least a step, got"
+                f" {inputs.shape}"
+            )
+        inputs = inputs.astype(self.dtype)
+        output, _, hidden = self._core.run(inputs, None, None, "all", True, 1, None)
+        return _format.Example(inputs, output, hidden)
 
     def astype(self, dtype: DTypeLike) -> Network:
         """Return this network with its weights converted to float32 or float64.
@@ -875,44 +638,8 @@ output_shift, output_scale, metadata
         nonfinite = _arguments.nonfinite(self._tensors) is not None
         return self.replace(dtype=_arguments.dtype_name(dtype), allow_nonfinite=nonfinite)
 
-    def with_units(
-        self,
-        *,
-        input_shift: ArrayLike | None = None,
-        input_scale: ArrayLike | None = None,
-        output_shift: ArrayLike | None = None,
-        output_scale: ArrayLike | None = None,
-    ) -> Network:
-        """Return this network with these units in place of its own.
-
-        A network that was trained on standardised numbers takes and gives raw ones with
-        input_shift=mean, input_scale=1/std, output_shift=mean and output_scale=std.
-
-        Parameters
-        ----------
-        input_shift, input_scale, output_shift, output_scale : array_like, optional
-            As for `Network`; None: none.
-
-        Raises
-        ------
-        ShapeError, DTypeError, ArgumentError
-            If one of them is no vector of finite numbers of the right size.
-
-        Examples
-        --------
-        >>> import elman
-        >>> net = elman.Network(input_size=1, hidden_size=4, output_size=1, seed=0)
-        >>> scaled = net.with_units(input_scale=[0.5])
-        >>> bool((scaled([[2.0]]) == net([[1.0]])).all())
-        True
-        """
-        scaling = (input_shift, input_scale, output_shift, output_scale)
-        return self.replace(tensors=dict(zip(_structure.SCALING, scaling, strict=True)))
-
     def __reduce__(self) -> tuple[Callable[[bytes], Network], tuple[bytes]]:
-        from elman import _loading
-
-        return _loading.restore, (_loading.dumps(self),)
+        return _restore, (_format.dumps(self),)
 
     def __copy__(self) -> Network:
         return self
@@ -920,61 +647,14 @@ output_shift, output_scale, metadata
     def __deepcopy__(self, memo: object) -> Network:
         return self
 
-    def _content(self) -> tuple[object, ...]:
-        """Return what makes two networks equal: all but the metadata and the instruction set."""
-        weights = {name: (a.shape, a.tobytes()) for name, a in self._tensors.items()}
-        acts = (self.directions, tuple(self._half_activations), self.output_activation)
-        return self.dtype.str, *acts, tuple(weights.items())
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Network):
-            return NotImplemented
-        return self._content() == other._content()
-
-    def __hash__(self) -> int:
-        return hash(self._content())
-
     def __repr__(self) -> str:
-        return f"Network({_sizes(self)}, {self.dtype}, {self.num_parameters:,} parameters)"
+        return f"Network({sizes(self)}, {self.dtype}, {self.num_parameters:,} parameters)"
 
 
 def _for_core(
     activations: Iterable[str | Activation],
 ) -> list[tuple[str, float | None, float | None, float | None]]:
     return [_arguments.activation("activation", activation) for activation in activations]
-
-
-def _layers(
-    tensors: dict[str, Array], directions: list[str], activations: list[Activation]
-) -> tuple[Layer, ...]:
-    """Return the layers that these tensors are; `activations` has one for each half."""
-    of_halves = iter(activations)
-
-    def half(prefix: str, f: Activation, direction: str, reverse: Layer | None = None) -> Layer:
-        W_xh, W_hh = tensors[f"{prefix}W_xh"], tensors[f"{prefix}W_hh"]
-        return Layer(W_xh, W_hh, tensors.get(f"{prefix}b_h"), f, direction, reverse)
-
-    layers = []
-    for i, direction in enumerate(directions):
-        (first, *second), f = _structure.prefixes(i, direction), next(of_halves)
-        reverse = half(second[0], next(of_halves), "reverse") if second else None
-        layers.append(half(first, f, direction, reverse))
-    return tuple(layers)
-
-
-def _output_size(layer: Layer) -> int:
-    """Return how many numbers a layer gives."""
-    H: int = len(layer.W_hh)
-    return H if layer.reverse is None else 2 * H
-
-
-def _words(layer: Layer) -> str:
-    """Return what a layer is, such as `32 tanh` or `32 tanh bidirectional`."""
-    activation = str(layer.activation)
-    if layer.reverse is not None and layer.reverse.activation != layer.activation:
-        activation += f" and {layer.reverse.activation}"
-    words = f"{len(layer.W_hh)} {activation}"
-    return words if layer.direction == "forward" else f"{words} {layer.direction}"
 
 
 def _start(init: Initialization) -> tuple[str, dict[str, float]]:
@@ -986,16 +666,6 @@ def _start(init: Initialization) -> tuple[str, dict[str, float]]:
     return initialization.named(init)
 
 
-# --- what the extension asks for ---
-
-
-def _sizes(net: Network) -> str:
-    """Return the sizes from input to output, such as `16 -> 32 tanh -> 4 sigmoid`."""
-    layers = [_words(layer) for layer in net.layers]
-    readout = [] if net.readout is None else [f"{net.output_size} {net.output_activation}"]
-    return " -> ".join([str(net.input_size), *layers, *readout])
-
-
 def network_of(core: Core, metadata: Mapping[str, str] = MappingProxyType({})) -> Network:
     """Return a network of the extension as one of Python."""
     net = object.__new__(Network)
@@ -1003,15 +673,28 @@ def network_of(core: Core, metadata: Mapping[str, str] = MappingProxyType({})) -
     return net
 
 
-def _restore_stream(net: Network, state: ArrayLike) -> Stream:
-    if not isinstance(net, Network):
-        raise TypeError(f"a pickled stream: expected a Network, got {_arguments.kind(net)}")
-    return net.stream(state)
+def network_of_contents(contents: Contents, *, allow_nonfinite: bool) -> Network:
+    """Return the network of a model file."""
+    if not allow_nonfinite and (found := _arguments.nonfinite(contents.tensors)):
+        raise ModelFormatError(f"tensor {found} (allow_nonfinite=True accepts it)")
+    try:
+        return Network.from_tensors(
+            contents.tensors,
+            direction=contents.structure.directions,
+            activation=contents.structure.layer_activations,
+            output_activation=contents.structure.output_activation,
+            dtype=contents.dtype,
+            metadata=contents.metadata,
+            allow_nonfinite=True,
+        )
+    except ArgumentError as error:  # a number of an activation that the dtype does not hold
+        raise ModelFormatError(str(error)) from error
 
 
-def _reduce_stream(stream: Stream) -> tuple[object, ...]:
-    return _restore_stream, (network_of(stream._network), stream.state)
-
-
-def _repr_stream(stream: Stream) -> str:
-    return f"Stream({_sizes(network_of(stream._network))})"
+def _restore(data: bytes) -> Network:
+    """Return the network from the bytes in a pickle; its weights were accepted once before."""
+    if not isinstance(data, bytes):
+        raise TypeError(f"a pickled network: expected bytes, got {_arguments.kind(data)}")
+    with _files.naming("pickled network"):
+        contents = _format.read(_container.memory(data), len(data))
+        return network_of_contents(contents, allow_nonfinite=True)

@@ -1,7 +1,7 @@
-"""A small input kept in a model file with what the network must give for it.
+"""Check a network against the example in its model file.
 
-Whoever loads the file can hold his own build to it: by bits, where both compute by the same rules,
-and otherwise by the bound that rounding sets.
+The example is judged by bits where both builds compute by the same rules, and otherwise by the
+bound of rounding.
 """
 
 from __future__ import annotations
@@ -11,38 +11,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from elman import _arguments, _container, reference
-from elman._core import build_info
-from elman.errors import ModelFormatError, ShapeError, VerificationError
+from elman import _format, reference
+from elman.errors import ModelFormatError, VerificationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import NDArray
 
-    from elman.network import Network
+    from elman._format import Contents
+    from elman._network import Network
 
     Array = NDArray[Any]
 
-__all__ = ["check", "record"]
+__all__ = ["check"]
 
 _TENSORS = ("golden.x", "golden.output", "golden.hidden")
 
 
-def record(net: Network, x: ArrayLike) -> tuple[dict[str, Array], str]:
-    """Return the tensors of an example with inputs (..., T, I), and the rules of its numbers."""
-    inputs = _arguments.array("golden", x)
-    if inputs.ndim < 2 or inputs.shape[-1] != net.input_size or not inputs.size:
-        raise ShapeError(
-            f"golden: expected (..., T, {net.input_size}) with at least a step, got {inputs.shape}"
-        )
-    inputs = inputs.astype(net.dtype)
-    run = net.run(inputs, return_hidden=True)
-    return dict(zip(_TENSORS, (inputs, run.output, run.hidden), strict=True)), json.dumps(_rules())
-
-
-def check(net: Network, data: bytes) -> str:
-    """Run the example in a model file's bytes and say in a sentence how it was judged.
+def check(net: Network, contents: Contents) -> str:
+    """Run the example in a model file and say in a sentence how it was judged.
 
     Raises
     ------
@@ -51,13 +39,12 @@ def check(net: Network, data: bytes) -> str:
     ModelFormatError
         If the file has no example, or one that does not fit the network.
     """
-    header = _container.parse_header(data)
-    tensors = _container.arrays(data, header)
-    theirs = _parse(header.metadata.get("golden", ""))
-    x, output, hidden = _example(net, tensors)
+    theirs = _parse(contents.rules)
+    x, output, hidden = _example(net, contents.example)
     steps = x.size // net.input_size
     run = net.run(x, return_hidden=True)
-    if theirs == _rules() and theirs["fused"]:
+    assert run.hidden is not None
+    if theirs == _format.rules() and theirs["fused"]:
         for name, ours, wanted in (
             ("hidden states", run.hidden, hidden),
             ("outputs", run.output, output),
@@ -88,13 +75,7 @@ def _example(net: Network, tensors: Mapping[str, Array]) -> list[Array]:
     return [tensors[name] for name in _TENSORS]
 
 
-def _rules() -> dict[str, Any]:
-    """Return what decides on the bits of a result: two builds that agree in it give the same."""
-    info = build_info()
-    return {"numerics": info["numerics"], "fused": "D5" in info["promises"]}
-
-
-def _parse(text: str) -> dict[str, Any]:
+def _parse(text: str | None) -> dict[str, Any]:
     if not text:
         raise ModelFormatError("expected an example to verify (save(..., golden=x)), got none")
     try:

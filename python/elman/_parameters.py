@@ -1,0 +1,305 @@
+"""What a network consists of, as Python sees it: layers, readout, sizes and scaling."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from elman import _structure
+from elman._structure import Structure
+from elman.activation import Activation
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any, NoReturn
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from elman._core import Network as Core
+
+    Array = NDArray[Any]
+
+
+def _view(array: Array | None) -> Array | None:
+    """Return a view: the shape and the dtype of a read-only array itself could be set in place."""
+    return None if array is None else array.view()
+
+
+class _Constant:
+    """What it is made of is set once: a network never changes."""
+
+    __slots__ = ()
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name not in self.__slots__ or hasattr(self, name):
+            raise AttributeError(
+                f"{type(self).__name__}.{name} cannot be set: networks are constant"
+            )
+        object.__setattr__(self, name, value)
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"{type(self).__name__}.{name} cannot be deleted")
+
+
+class Layer(_Constant):
+    """One recurrent layer: `W_xh` (H, I), `W_hh` (H, H), `b_h` (H,) or None, and how it acts.
+
+    `direction` is "forward", "reverse" or "bidirectional". What stands here of a bidirectional
+    layer is its half that runs forward; `reverse` is the other half, a Layer too, and else None.
+    """
+
+    __slots__ = ("_W_hh", "_W_xh", "_b_h", "activation", "direction", "reverse")
+
+    def __init__(
+        self,
+        W_xh: Array,
+        W_hh: Array,
+        b_h: Array | None,
+        activation: Activation,
+        direction: str = "forward",
+        reverse: Layer | None = None,
+    ) -> None:
+        self._W_xh = W_xh
+        self._W_hh = W_hh
+        self._b_h = b_h
+        self.activation = activation
+        self.direction = direction
+        self.reverse = reverse
+
+    @property
+    def W_xh(self) -> Array:
+        """The weights of what the layer reads, shape (H, I)."""
+        return self._W_xh.view()
+
+    @property
+    def W_hh(self) -> Array:
+        """The weights of its states one step before, shape (H, H)."""
+        return self._W_hh.view()
+
+    @property
+    def b_h(self) -> Array | None:
+        """The biases, shape (H,), or None."""
+        return _view(self._b_h)
+
+    def __repr__(self) -> str:
+        return f"Layer({self.W_xh.shape[1]} -> {_words(self)})"
+
+
+class Readout(_Constant):
+    """The readout: `W_hy` (O, H), `b_y` (O,) or None, and the output activation."""
+
+    __slots__ = ("_W_hy", "_b_y", "activation")
+
+    def __init__(self, W_hy: Array, b_y: Array | None, activation: Activation) -> None:
+        self._W_hy = W_hy
+        self._b_y = b_y
+        self.activation = activation
+
+    @property
+    def W_hy(self) -> Array:
+        """The weights of the top layer's states, shape (O, H)."""
+        return self._W_hy.view()
+
+    @property
+    def b_y(self) -> Array | None:
+        """The biases, shape (O,), or None."""
+        return _view(self._b_y)
+
+    def __repr__(self) -> str:
+        O, H = self.W_hy.shape
+        return f"Readout({H} -> {O} {self.activation})"
+
+
+class Parameters:
+    """The parameters of a network, which never change; `Network` adds the calls."""
+
+    __slots__ = ("__weakref__", "_core", "_layers", "_metadata", "_readout", "_tensors")
+
+    _core: Core
+    _layers: tuple[Layer, ...]
+    _readout: Readout | None
+    _tensors: dict[str, Array]
+    _metadata: Mapping[str, str]
+
+    def _adopt(self, core: Core, metadata: Mapping[str, str]) -> None:
+        tensors = core.tensors()
+        self._core = core
+        self._tensors = tensors
+        self._metadata = MappingProxyType(dict(metadata))
+        activations = [Activation(*a) for a in core.activations]
+        self._layers = _layers(tensors, core.directions, activations)
+        self._readout = None
+        if (g := core.output_activation) is not None:
+            self._readout = Readout(
+                tensors[_structure.W_HY], tensors.get(_structure.B_Y), Activation(*g)
+            )
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name in Parameters.__slots__:
+            raise TypeError("this Network was made without its constructor")
+        raise AttributeError(f"'Network' object has no attribute {name!r}")
+
+    def tensors(self) -> dict[str, Array]:
+        """Return the tensors, read-only, by the names of the file format: see `from_tensors`."""
+        return {name: array.view() for name, array in self._tensors.items()}
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers from the bottom up; their arrays are read-only."""
+        return self._layers
+
+    @property
+    def readout(self) -> Readout | None:
+        """The readout, or None."""
+        return self._readout
+
+    @property
+    def input_size(self) -> int:
+        """I, the number of features of an input."""
+        return self._core.input_size
+
+    @property
+    def hidden_sizes(self) -> tuple[int, ...]:
+        """H of each layer, from the bottom up; of a bidirectional one for each direction."""
+        return tuple(self._core.hidden_sizes)
+
+    @property
+    def output_size(self) -> int:
+        """O, the number of outputs; without a readout what the top layer gives."""
+        return self._core.output_size
+
+    @property
+    def num_layers(self) -> int:
+        """The number of recurrent layers."""
+        return len(self._layers)
+
+    @property
+    def state_size(self) -> int:
+        """The sum of the hidden sizes, those of bidirectional layers twice."""
+        return sum(_output_size(layer) for layer in self._layers)
+
+    @property
+    def num_parameters(self) -> int:
+        """How many numbers the weights and biases are."""
+        return sum(a.size for name, a in self._tensors.items() if name not in _structure.VECTORS)
+
+    @property
+    def activations(self) -> tuple[Activation, ...]:
+        """The layers' activations, from the bottom up; `layer.reverse` has the second half's."""
+        return tuple(layer.activation for layer in self._layers)
+
+    @property
+    def directions(self) -> tuple[str, ...]:
+        """The layers' directions, from the bottom up."""
+        return tuple(layer.direction for layer in self._layers)
+
+    @property
+    def output_activation(self) -> Activation | None:
+        """The readout's activation; None without a readout."""
+        return None if self._readout is None else self._readout.activation
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """float32 or float64."""
+        return self._tensors["layers.0.W_hh"].dtype
+
+    @property
+    def isa(self) -> str:
+        """The instruction set that this network was packed for."""
+        return self._core.isa
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """The user's own strings."""
+        return self._metadata
+
+    @property
+    def initial_state(self) -> Array | None:
+        """Where sequences begin, shape (state_size,); None means zeros."""
+        return _view(self._tensors.get("initial_state"))
+
+    @property
+    def input_shift(self) -> Array | None:
+        """Subtracted from inputs, shape (I,), or None."""
+        return _view(self._tensors.get("input_shift"))
+
+    @property
+    def input_scale(self) -> Array | None:
+        """Multiplies inputs after the shift, shape (I,), or None."""
+        return _view(self._tensors.get("input_scale"))
+
+    @property
+    def output_shift(self) -> Array | None:
+        """Added to outputs last, shape (O,), or None."""
+        return _view(self._tensors.get("output_shift"))
+
+    @property
+    def output_scale(self) -> Array | None:
+        """Multiplies outputs, shape (O,), or None."""
+        return _view(self._tensors.get("output_scale"))
+
+    def _content(self) -> tuple[object, ...]:
+        """Return what makes two networks equal: all but the metadata and the instruction set."""
+        weights = {name: (a.shape, a.tobytes()) for name, a in self._tensors.items()}
+        return self.dtype.str, *structure_of(self), tuple(weights.items())
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Parameters):
+            return NotImplemented
+        return self._content() == other._content()
+
+    def __hash__(self) -> int:
+        return hash(self._content())
+
+
+def core_of(net: Parameters) -> Core:
+    """Return the network of the extension behind a network of Python."""
+    return net._core
+
+
+def structure_of(net: Parameters) -> Structure:
+    """Return the structure of a network."""
+    halves = (half for layer in net.layers for half in (layer, layer.reverse))
+    activations = tuple(half.activation for half in halves if half is not None)
+    return Structure(net.directions, activations, net.output_activation)
+
+
+def _layers(
+    tensors: dict[str, Array], directions: list[str], activations: list[Activation]
+) -> tuple[Layer, ...]:
+    """Return the layers that these tensors are; `activations` has one for each half."""
+    of_halves = iter(activations)
+
+    def half(prefix: str, f: Activation, direction: str, reverse: Layer | None = None) -> Layer:
+        W_xh, W_hh = tensors[f"{prefix}W_xh"], tensors[f"{prefix}W_hh"]
+        return Layer(W_xh, W_hh, tensors.get(f"{prefix}b_h"), f, direction, reverse)
+
+    layers = []
+    for i, direction in enumerate(directions):
+        (first, *second), f = _structure.prefixes(i, direction), next(of_halves)
+        reverse = half(second[0], next(of_halves), "reverse") if second else None
+        layers.append(half(first, f, direction, reverse))
+    return tuple(layers)
+
+
+def _output_size(layer: Layer) -> int:
+    """Return how many numbers a layer gives."""
+    H: int = len(layer.W_hh)
+    return H if layer.reverse is None else 2 * H
+
+
+def sizes(net: Parameters) -> str:
+    """Return the sizes from input to output, such as `16 -> 32 tanh -> 4 sigmoid`."""
+    layers = [_words(layer) for layer in net.layers]
+    readout = [] if net.readout is None else [f"{net.output_size} {net.output_activation}"]
+    return " -> ".join([str(net.input_size), *layers, *readout])
+
+
+def _words(layer: Layer) -> str:
+    """Return what a layer is, such as `32 tanh` or `32 tanh bidirectional`."""
+    activation = str(layer.activation)
+    if layer.reverse is not None and layer.reverse.activation != layer.activation:
+        activation += f" and {layer.reverse.activation}"
+    words = f"{len(layer.W_hh)} {activation}"
+    return words if layer.direction == "forward" else f"{words} {layer.direction}"

@@ -1,0 +1,32 @@
+"""What the extension asks Python for: the pickle and the repr of a stream."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from elman import _arguments
+from elman._network import Network, network_of
+from elman._parameters import sizes
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+    from elman._core import Stream
+
+
+def reduce(stream: Stream) -> tuple[object, ...]:
+    """Return what a pickle keeps of a stream: its network and its state."""
+    return _restore, (network_of(stream._network), stream.state)
+
+
+def _restore(net: Network, state: NDArray[Any]) -> Stream:
+    if not isinstance(net, Network):
+        raise TypeError(f"a pickled stream: expected a Network, got {_arguments.kind(net)}")
+    return net.stream(state)
+
+
+def describe(stream: Stream) -> str:
+    """Return the repr of a stream."""
+    return f"Stream({sizes(network_of(stream._network))})"

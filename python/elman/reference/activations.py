@@ -1,0 +1,152 @@
+"""The activations and their slopes in NumPy, in float64."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from elman._parameters import Parameters
+    from elman.activation import Activation
+
+    Array = NDArray[np.float64]
+
+
+def tanh(z: Array) -> Array:
+    """Return tanh(z)."""
+    return np.tanh(z)
+
+
+def sigmoid(z: Array) -> Array:
+    """Return 1 / (1 + exp(-z)), written so that exp never overflows and no tail loses digits."""
+    e = np.exp(-np.abs(z))
+    return np.where(z < 0, e, 1.0) / (1.0 + e)
+
+
+def relu(z: Array) -> Array:
+    """Return max(z, 0)."""
+    return np.maximum(z, 0.0)
+
+
+def identity(z: Array) -> Array:
+    """Return z."""
+    return z
+
+
+def leaky_relu(z: Array, alpha: float) -> Array:
+    """Return alpha z below 0, and z elsewhere."""
+    return np.where(z < 0, alpha * z, z)
+
+
+def elu(z: Array, alpha: float) -> Array:
+    """Return alpha (exp(z) - 1) below 0, and z elsewhere."""
+    return np.where(z < 0, alpha * np.expm1(z), z)
+
+
+def thresholded_relu(z: Array, alpha: float) -> Array:
+    """Return z above alpha, and 0 elsewhere; a NaN stays a NaN."""
+    return np.where(z <= alpha, 0.0, z)
+
+
+def hard_sigmoid(z: Array, alpha: float, beta: float) -> Array:
+    """Return max(0, min(1, alpha z + beta))."""
+    return np.clip(alpha * z + beta, 0.0, 1.0)
+
+
+def softsign(z: Array) -> Array:
+    """Return z / (1 + |z|), and its limits at infinity."""
+    return np.where(np.isinf(z), np.sign(z), z / (1.0 + np.abs(z)))
+
+
+def softplus(z: Array) -> Array:
+    """Return log(1 + exp(z)), written so that exp never overflows and no tail loses digits."""
+    return np.maximum(z, 0.0) + np.log1p(np.exp(-np.abs(z)))
+
+
+def scaled_tanh(z: Array, alpha: float, beta: float) -> Array:
+    """Return alpha tanh(beta z)."""
+    return alpha * np.tanh(beta * z)
+
+
+def affine(z: Array, alpha: float, beta: float) -> Array:
+    """Return alpha z + beta."""
+    return alpha * z + beta
+
+
+def softmax(z: Array) -> Array:
+    """Return exp(z) / sum(exp(z)) over the last axis, shifted by the maximum against overflow."""
+    e: Array = np.exp(z - z.max(axis=-1, keepdims=True))
+    total: Array = e.sum(axis=-1, keepdims=True)
+    return e / total
+
+
+ACTIVATIONS: dict[str, Callable[..., Array]] = {
+    "tanh": tanh,
+    "sigmoid": sigmoid,
+    "relu": relu,
+    "identity": identity,
+    "leaky_relu": leaky_relu,
+    "elu": elu,
+    "thresholded_relu": thresholded_relu,
+    "hard_sigmoid": hard_sigmoid,
+    "softsign": softsign,
+    "softplus": softplus,
+    "scaled_tanh": scaled_tanh,
+    "affine": affine,
+    "softmax": softmax,
+}
+
+
+def activate(net: Parameters, activation: Activation, z: Array) -> Array:
+    """Return f(z), with z clipped first if the activation says so."""
+    return ACTIVATIONS[activation.name](clipped(net, activation, z), **numbers_of(net, activation))
+
+
+def clipped(net: Parameters, activation: Activation, z: Array) -> Array:
+    """Return z, held within the clip of the activation; a NaN stays a NaN."""
+    limit = clip_of(net, activation)
+    return z if np.isinf(limit) else np.clip(z, -limit, limit)
+
+
+def clip_of(net: Parameters, activation: Activation) -> float:
+    """Return the clip of an activation in the network's dtype; infinity if it has none."""
+    return np.inf if activation.clip is None else float(net.dtype.type(activation.clip))
+
+
+def numbers_of(net: Parameters, activation: Activation) -> dict[str, float]:
+    """Return alpha and beta if the activation has them, rounded to the network's dtype."""
+    given = {"alpha": activation.alpha, "beta": activation.beta}
+    return {name: float(net.dtype.type(n)) for name, n in given.items() if n is not None}
+
+
+# f'(z); 0, or what holds on the left, where f has a corner.
+SLOPES: dict[str, Callable[..., Array]] = {
+    "tanh": lambda z: 1.0 - np.tanh(z) ** 2,
+    "sigmoid": lambda z: sigmoid(z) * sigmoid(-z),
+    "relu": lambda z: np.where(z > 0, 1.0, 0.0),
+    "identity": np.ones_like,
+    "leaky_relu": lambda z, alpha: np.where(z > 0, 1.0, alpha),
+    "elu": lambda z, alpha: np.where(z > 0, 1.0, alpha * np.exp(z)),
+    "thresholded_relu": lambda z, alpha: np.where(z > alpha, 1.0, 0.0),
+    "hard_sigmoid": lambda z, alpha, beta: np.where(np.abs(alpha * z + beta - 0.5) < 0.5, alpha, 0),
+    "softsign": lambda z: 1.0 / (1.0 + np.abs(z)) ** 2,
+    "softplus": sigmoid,
+    "scaled_tanh": lambda z, alpha, beta: alpha * beta * (1.0 - np.tanh(beta * z) ** 2),
+    "affine": lambda z, alpha, beta: np.full_like(z, alpha),
+}
+
+
+def backward(net: Parameters, activation: Activation, z: Array, d: Array) -> Array:
+    """Return the gradient with respect to z, from the gradient d with respect to f(z)."""
+    if activation.name == "softmax":
+        f = softmax(z)
+        rest: Array = d - (f * d).sum(axis=-1, keepdims=True)
+        return f * rest
+    slope = SLOPES[activation.name](z, **numbers_of(net, activation))
+    flows = (np.abs(z) < clip_of(net, activation)) & (slope != 0)
+    return np.where(flows, d * slope, 0.0)

@@ -1,0 +1,228 @@
+"""The network in NumPy: one line per equation.
+
+`step` is the network; `run` goes over time layer by layer.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from elman import _structure
+from elman.errors import ArgumentError
+from elman.reference.activations import activate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from elman._parameters import Layer, Parameters
+
+    Array = NDArray[np.float64]
+
+
+class Run(NamedTuple):
+    """Outputs (..., T, O), the last states (..., S) and all states (..., T, S), S = state_size."""
+
+    output: Array
+    state: Array
+    hidden: Array
+
+
+@np.errstate(all="ignore")  # NaN and infinities in data propagate without a warning
+def step(net: Parameters, x: ArrayLike, state: ArrayLike) -> tuple[Array, Array]:
+    """Compute one step of the network.
+
+    Parameters
+    ----------
+    net
+        The network.
+    x
+        Inputs (..., I) in the user's units.
+    state
+        States before the step (..., state_size): the layers' hidden states from the bottom up.
+
+    Returns
+    -------
+    y, state
+        Outputs (..., O) in the user's units and the states after the step, both float64.
+
+    Raises
+    ------
+    ArgumentError
+        If a layer does not run forward.
+
+    Examples
+    --------
+    >>> import elman
+    >>> net = elman.Network(input_size=2, hidden_size=3, output_size=1, seed=0)
+    >>> y, h = elman.reference.step(net, [0.5, -1.0], [0.0, 0.0, 0.0])
+    >>> y.shape, h.shape
+    ((1,), (3,))
+    """
+    require_forward(net, "step")
+    below = to_network_units(net, np.asarray(x, dtype=np.float64))
+    h = []
+    for layer, h_before in zip(net.layers, by_layer(net, state), strict=True):
+        below = _cell(net, layer, below, h_before)
+        h.append(below)
+    return _read_out(net, below), np.concatenate(h, axis=-1)
+
+
+def _cell(net: Parameters, layer: Layer, x: Array, h: Array) -> Array:
+    """Return the states (..., H) of a layer after a step, from its inputs and the states before."""
+    W_xh, W_hh, b_h = float64(layer.W_xh), float64(layer.W_hh), float64(layer.b_h)
+    # A row vector times W.T is the column vector W v of the equations, for every sequence.
+    return activate(net, layer.activation, h @ W_hh.T + x @ W_xh.T + b_h)
+
+
+def _read_out(net: Parameters, top: Array) -> Array:
+    """Return the outputs (..., O) from what the top layer gives."""
+    y = top
+    if net.readout is not None:
+        W_hy, b_y = float64(net.readout.W_hy), float64(net.readout.b_y)
+        y = activate(net, net.readout.activation, top @ W_hy.T + b_y)
+    return to_user_units(net, y)
+
+
+@np.errstate(all="ignore")
+def run(
+    net: Parameters,
+    x: ArrayLike,
+    state: ArrayLike | None = None,
+    lengths: ArrayLike | None = None,
+    mask: ArrayLike | None = None,
+    masked: str = "hold",
+) -> Run:
+    """Run the network over whole sequences, layer by layer, one step after the other.
+
+    A layer that runs in reverse is the forward one on the reversed steps.
+
+    Parameters
+    ----------
+    net
+        The network.
+    x
+        Inputs (..., T, I) in the user's units.
+    state
+        States before the first step, broadcast to (..., state_size). The network's own
+        `initial_state`, or zeros, without it.
+    lengths
+        Numbers of real steps (...), 0 to T each; all T without it. The steps after them are
+        padding: the state is held, the output is zero, and nothing of their inputs is used.
+    mask, masked
+        Instead of lengths, which steps (..., T) are real; the others give the output of the states
+        held there ("hold") or zeros ("zero").
+
+    Returns
+    -------
+    Run
+        output (..., T, O), the state after the last real step (..., state_size) (for a layer in
+        reverse after the first one), and the states after every step (..., T, state_size), all
+        float64.
+
+    Examples
+    --------
+    >>> import elman
+    >>> net = elman.Network(input_size=2, hidden_size=3, output_size=1, seed=0)
+    >>> elman.reference.run(net, [[0.5, -1.0], [0.0, 1.0]]).output.shape
+    (2, 1)
+    """
+    x = np.asarray(x, dtype=np.float64)
+    *batch, T, _ = x.shape
+    real = real_steps(lengths, mask, batch, T)[..., np.newaxis]
+    starts = by_half(net, start_state(net, state, batch))
+    below = to_network_units(net, x)
+    hidden, last = [], []
+    for layer in net.layers:
+        gives = []
+        for half, backwards in halves_of(layer):
+            h, after = next(starts), np.zeros((*batch, T, len(half.W_hh)))
+            for t in reversed(range(T)) if backwards else range(T):
+                # A step that is not real does not exist: its state is the one before.
+                h = np.where(real[..., t, :], _cell(net, half, below[..., t, :], h), h)
+                after[..., t, :] = h
+            gives.append(after)
+            last.append(h)
+        below = np.concatenate(gives, axis=-1)
+        hidden.append(below)
+    output = _read_out(net, below)
+    if mask is None or masked == "zero":
+        output = np.where(real, output, 0.0)
+    return Run(output, np.concatenate(last, axis=-1), np.concatenate(hidden, axis=-1))
+
+
+def halves_of(layer: Layer) -> list[tuple[Layer, bool]]:
+    """Return the halves of a layer, forward before reverse, and whether each runs backwards."""
+    first = (layer, layer.direction == "reverse")
+    return [first] if layer.reverse is None else [first, (layer.reverse, True)]
+
+
+def runs_forward(net: Parameters) -> bool:
+    """Return whether all layers run forward."""
+    return all(layer.direction == "forward" for layer in net.layers)
+
+
+def require_forward(net: Parameters, what: str) -> None:
+    """Refuse layers that do not run forward."""
+    if not runs_forward(net):
+        found = [layer.direction for layer in net.layers]
+        raise ArgumentError(f"{what}: expected layers that all run forward, got {found}")
+
+
+def to_network_units(net: Parameters, x: NDArray[Any]) -> NDArray[Any]:
+    """Return x' = (x - input_shift) * input_scale."""
+    if net.input_shift is not None:
+        x = x - net.input_shift
+    if net.input_scale is not None:
+        x = x * net.input_scale
+    return x
+
+
+def to_user_units(net: Parameters, y: Array) -> Array:
+    """Return y * output_scale + output_shift."""
+    if net.output_scale is not None:
+        y = y * net.output_scale
+    if net.output_shift is not None:
+        y = y + net.output_shift
+    return y
+
+
+def by_layer(net: Parameters, state: ArrayLike) -> Iterator[Array]:
+    """Yield each layer's part of states (..., state_size), from the bottom up."""
+    sizes = [sum(len(half.W_hh) for half, _ in halves_of(l)) for l in net.layers]
+    return _structure.split(np.asarray(state, dtype=np.float64), sizes)
+
+
+def by_half(net: Parameters, state: ArrayLike) -> Iterator[Array]:
+    """Yield each half's part of states (..., state_size), from the bottom up."""
+    sizes = [len(half.W_hh) for l in net.layers for half, _ in halves_of(l)]
+    return _structure.split(np.asarray(state, dtype=np.float64), sizes)
+
+
+def float64(weights: NDArray[Any] | None) -> Array:
+    """Return weights in float64; the bias that a layer does not have is 0."""
+    return np.asarray(0.0 if weights is None else weights, dtype=np.float64)
+
+
+def start_state(net: Parameters, state: ArrayLike | None, batch: list[int]) -> Array:
+    """Return the states (*batch, state_size) before the first step."""
+    if state is None:
+        state = 0.0 if net.initial_state is None else net.initial_state
+    return np.broadcast_to(np.asarray(state, dtype=np.float64), (*batch, net.state_size)).copy()
+
+
+def lengths_of(lengths: ArrayLike | None, batch: list[int], T: int) -> NDArray[np.int64]:
+    """Return the numbers of real steps (*batch)."""
+    return np.broadcast_to(np.asarray(T if lengths is None else lengths, dtype=np.int64), batch)
+
+
+def real_steps(
+    lengths: ArrayLike | None, mask: ArrayLike | None, batch: list[int], T: int
+) -> NDArray[np.bool_]:
+    """Return which steps (..., T) are real."""
+    if mask is not None:
+        return np.broadcast_to(np.asarray(mask, dtype=bool), (*batch, T))
+    return np.arange(T) < lengths_of(lengths, batch, T)[..., np.newaxis]

@@ -1,0 +1,412 @@
+"""The judge of results: each step against the equations, within the bound of rounding."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from elman.errors import ShapeError
+from elman.reference.activations import activate, clip_of, clipped, numbers_of
+from elman.reference.forward import (
+    by_half,
+    float64,
+    halves_of,
+    real_steps,
+    run,
+    runs_forward,
+    start_state,
+    to_network_units,
+    to_user_units,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from elman._parameters import Layer, Parameters
+    from elman.activation import Activation
+
+    Array = NDArray[np.float64]
+
+_BOUND = "g(n + 4) (|b| + sum |w||v|) slope + 4 u |f| + 2^-100, g(k) = k u / (1 - k u)"
+# The largest |f'|, of |alpha| and |beta|.
+_STEEPEST: dict[str, Callable[..., float]] = {
+    "tanh": lambda: 1.0,
+    "sigmoid": lambda: 0.25,
+    "relu": lambda: 1.0,
+    "identity": lambda: 1.0,
+    "leaky_relu": lambda alpha: max(alpha, 1.0),
+    "elu": lambda alpha: max(alpha, 1.0),
+    "thresholded_relu": lambda alpha: 1.0,  # but for the jump at alpha
+    "hard_sigmoid": lambda alpha, beta: alpha,
+    "softsign": lambda: 1.0,
+    "softplus": lambda: 1.0,
+    "scaled_tanh": lambda alpha, beta: alpha * beta,
+    "affine": lambda alpha, beta: alpha,
+}
+_TINY = 2.0**-100
+_U64 = 2.0**-53  # the unit roundoff of the judge's own arithmetic
+_BLOCK_VALUES = 1 << 20  # verify judges blocks of about this many values, to bound its memory
+
+
+class VerificationReport(NamedTuple):
+    """What `verify` found; `str(report)` says it in words.
+
+    Attributes
+    ----------
+    ok
+        True if every value lies within its bound.
+    worst_ratio
+        The largest quotient of an error and its bound; at most 1 if `ok`.
+    where
+        Where that is: the layer's index or "output", the batch index, the step, the unit. None if
+        every value is exact.
+    largest_error
+        The largest error in absolute terms, bound or no bound.
+    free_running_difference
+        The largest difference of the outputs from a reference that runs on its own states from the
+        start. It is reported and not judged: a chaotic network amplifies every rounding error.
+    steps
+        The number of real steps of all sequences together.
+    values
+        The number of values that were compared.
+    not_judged
+        How many of them may overflow the network's dtype, so that no bound exists for them.
+    bound
+        The bound as a formula.
+    """
+
+    ok: bool
+    worst_ratio: float
+    where: tuple[int | str, tuple[int, ...], int, int] | None
+    largest_error: float
+    free_running_difference: float
+    steps: int
+    values: int
+    not_judged: int
+    bound: str
+
+    def __str__(self) -> str:
+        text = f"{self.values} values in {self.steps} steps"
+        if self.where is None:
+            text = f"verified: {text} are exact"
+        else:
+            part, sequence, t, unit = self.where
+            place = "the output" if part == "output" else f"layer {part}"
+            row = f", sequence {', '.join(map(str, sequence))}" if sequence else ""
+            text = (
+                f"{'verified' if self.ok else 'NOT verified'}: of {text} the worst has"
+                f" {self.worst_ratio:.3g} times the error that rounding allows"
+                f" (in {place}{row}, step {t}, unit {unit});"
+                f" the largest error is {self.largest_error:.3g}"
+            )
+        if self.not_judged:
+            text += f"; {self.not_judged} values may overflow and were not judged"
+        return f"{text}. Free-running difference: {self.free_running_difference:.3g}."
+
+
+@np.errstate(all="ignore")
+def verify(
+    net: Parameters,
+    x: ArrayLike,
+    output: ArrayLike,
+    hidden: ArrayLike,
+    state: ArrayLike | None = None,
+    lengths: ArrayLike | None = None,
+    mask: ArrayLike | None = None,
+    masked: str = "hold",
+) -> VerificationReport:
+    """Judge the results of another implementation, each step from that implementation's own state.
+
+    Parameters
+    ----------
+    net
+        The network.
+    x, state, lengths, mask, masked
+        What the implementation was given: as for `run`.
+    output, hidden
+        What it computed: (..., T, O), and the states after every step (..., T, state_size).
+
+    Returns
+    -------
+    VerificationReport
+        `report.ok` says whether every value lies within its bound.
+
+    Raises
+    ------
+    ShapeError
+        If `output` or `hidden` does not have the shape that belongs to `x`.
+
+    Notes
+    -----
+    Let u be the unit roundoff of the network's dtype and g(k) = k u / (1 - k u).
+
+    *The sum.* z = b + sum w v has n products: of the layer's inputs and states for a hidden unit,
+    of the top layer's states for an output. Whatever the order (partial sums, a tree, a stored
+    intermediate result), a summand passes through at most n additions, and a product through one
+    rounding more if it is not fused: the sum is off by at most g(n + 1) (|b| + sum |w| |v|)
+    (N. J. Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., sections 3.1 and 4.2).
+    We grant g(n + 4): the three roundings more pay for those in the evaluation of the bound itself
+    (as long as n < 10^8). The v are what the implementation must have used, to the bit: x rounded
+    to the dtype, less the shift, times the scale, each rounded; and the states that it returned.
+
+    *The activation.* An error of z grows by at most the slope: 1 for tanh, relu, identity, softsign
+    and softplus, 1/4 for the sigmoid, |alpha| for hard_sigmoid and affine, that or 1 for leaky_relu
+    and elu, |alpha beta| for scaled_tanh, and 1/2 in the maximum norm for softmax (the rows of its
+    Jacobian sum to 2 f (1 - f) in absolute terms); where z is clipped, so is its error.
+    thresholded_relu jumps: where z is as near to alpha as its error, both 0 and z are right, and
+    the nearer one is judged. The function itself may be off by 4 u |f|, two units in the last
+    place, and those that multiply or compose others, elu, softplus and scaled_tanh, by 8 u |f|. A
+    sum alpha z + beta adds g(2) (|alpha z| + |beta|), as it may be rounded twice. Softmax divides
+    exponentials of z - max z by the sum of all O: the rounding of this difference becomes a
+    relative error of the exponential, whose mean under the weights f is at most ln O, and with O -
+    1 additions, one division and the exponentials themselves we grant u |f| (|z - max z| + ln O + O
+    + 16).
+
+    *Units of the output* add a product and a sum, 3 roundings with the slack, and one underflow.
+
+    *The judge* computes z and f in float64 and makes the same errors with u = 2^-53, but for
+    NumPy's functions, which we trust to 4 units in the last place only: its share, with 12 u |f|
+    for the activation, is added. A right float64 result cannot fail, and float32 does not notice.
+
+    2^-100 pays for underflow (and |alpha| times the smallest number for that before a product), and
+    for the core's rule that a hidden value below it is zero.
+
+    *NaN, infinities, overflow.* Where data are not finite the result must be of the same kind: a
+    NaN for a NaN, the same infinity. Where finite summands reach half the dtype's largest number a
+    partial sum may overflow, nothing can be said, and the value counts as not judged.
+
+    *Steps that are not real* must hold the state and give zeros exactly, or, if a mask holds the
+    outputs, those of the states held there. The state from which a reverse half came to step t is
+    that after step t + 1.
+
+    Examples
+    --------
+    >>> import elman, numpy as np
+    >>> net = elman.Network(input_size=2, hidden_size=3, output_size=1, seed=0)
+    >>> x = np.ones((5, 2))
+    >>> out = net.run(x, return_hidden=True)
+    >>> elman.reference.verify(net, x, out.output, out.hidden).ok
+    True
+    """
+    x = np.asarray(x).astype(net.dtype)
+    *batch, T, _ = x.shape
+    output = _expect_shape("output", output, (*batch, T, net.output_size))
+    hidden = _expect_shape("hidden", hidden, (*batch, T, net.state_size))
+    real = real_steps(lengths, mask, batch, T)[..., np.newaxis]
+    answers = np.ones_like(real) if mask is not None and masked == "hold" else real
+    start = start_state(net, None if state is None else np.asarray(state).astype(net.dtype), batch)
+
+    findings = _Findings()
+    for t, end in _blocks(net, batch, T):
+        block = np.s_[..., t:end, :]
+        below = to_network_units(net, x[block]).astype(np.float64)
+        states = zip(
+            by_half(net, hidden[block]),
+            by_half(net, _states_before(start, hidden, t, end)),
+            by_half(net, _states_after(start, hidden, t, end)),
+            strict=True,
+        )
+        for index, layer in enumerate(net.layers):
+            gives: list[Array] = []
+            for half, backwards in halves_of(layer):
+                got, before, after = next(states)
+                came_from = after if backwards else before
+                want, bound = _judge_layer(net, half, below, came_from, got)
+                want, bound = (
+                    np.where(real[block], want, came_from),
+                    np.where(real[block], bound, 0),
+                )
+                findings.add(index, t, got, want, bound, unit=sum(g.shape[-1] for g in gives))
+                gives.append(got)
+            below = np.concatenate(gives, axis=-1)
+        got = output[block].astype(np.float64)
+        want, bound = _judge_output(net, below, got)
+        want, bound = np.where(answers[block], want, 0.0), np.where(answers[block], bound, 0.0)
+        findings.add("output", t, got, want, bound)
+    h, masked = start, "zero" if mask is None else masked
+    for t, end in _blocks(net, batch, T) if runs_forward(net) else [(0, T)]:
+        free = run(net, x[..., t:end, :], h, mask=real[..., t:end, 0], masked=masked)
+        findings.add_free_running(output[..., t:end, :], free.output)
+        h = free.state
+    return findings.report(int(real.sum()))
+
+
+def _states_before(start: Array, hidden: NDArray[Any], t: int, end: int) -> NDArray[Any]:
+    """Return the states from which a forward half came to the steps t to end - 1."""
+    if t > 0:
+        return hidden[..., t - 1 : end - 1, :]
+    return np.concatenate([start[..., np.newaxis, :], hidden[..., : end - 1, :]], axis=-2)
+
+
+def _states_after(start: Array, hidden: NDArray[Any], t: int, end: int) -> NDArray[Any]:
+    """Return the states from which a reverse half came to the steps t to end - 1."""
+    if end < hidden.shape[-2]:
+        return hidden[..., t + 1 : end + 1, :]
+    return np.concatenate([hidden[..., t + 1 :, :], start[..., np.newaxis, :]], axis=-2)
+
+
+def _judge_layer(
+    net: Parameters, layer: Layer, below: Array, before: Array, got: Array
+) -> tuple[Array, Array]:
+    """Return the states after one step from the states before it, and their bounds."""
+    products = [(layer.W_xh, below), (layer.W_hh, before)]
+    *right, bound = _judge_neurons(net, layer.activation, layer.b_h, products)
+    return _nearest(got, *right), bound
+
+
+def _judge_output(net: Parameters, top: Array, got: Array) -> tuple[Array, Array]:
+    """Return the outputs (..., O) from the top layer's states, and their bounds."""
+    y, other, bound = top, top, np.zeros_like(top)
+    if net.readout is not None:
+        products = [(net.readout.W_hy, top)]
+        y, other, bound = _judge_neurons(net, net.readout.activation, net.readout.b_y, products)
+    want = _nearest(got, to_user_units(net, y), to_user_units(net, other))
+    if net.output_scale is None and net.output_shift is None:
+        return want, bound
+    scale = 1.0 if net.output_scale is None else np.abs(net.output_scale).astype(np.float64)
+    shift = 0.0 if net.output_shift is None else np.abs(net.output_shift).astype(np.float64)
+    size = (np.maximum(_size(y), _size(other)) + bound) * scale + shift
+    bound = bound * scale + _both(net, 3) * size + np.finfo(net.dtype).smallest_subnormal
+    return want, np.where(_may_overflow(net, size), np.inf, bound)
+
+
+def _nearest(got: Array, one: Array, other: Array) -> Array:
+    """Return the one of two right values that is nearer to what was got."""
+    return np.where(np.abs(got - other) < np.abs(got - one), other, one)
+
+
+def _judge_neurons(
+    net: Parameters,
+    activation: Activation,
+    b: NDArray[Any] | None,
+    products: list[tuple[Any, Array]],
+) -> tuple[Array, Array, Array]:
+    """Return f(z), z = b + the sum of W v over the products, and how far right results may be off.
+
+    The second result is the other right value where f jumps within the error of z, else f(z).
+    """
+    z = float64(b) + sum(v @ float64(W).T for W, v in products)
+    size = _size(float64(b)) + sum(_size(v) @ _size(W).T for W, v in products)
+    terms = sum(W.shape[1] for W, _ in products)
+    error = np.where(np.isfinite(z), _both(net, terms + 4) * size, 0.0)
+    error = np.where(_may_overflow(net, size), np.inf, error)
+    f = activate(net, activation, z)
+    if activation.name == "softmax":
+        error = 0.5 * error.max(axis=-1, keepdims=True)
+        distance = _size(z - z.max(axis=-1, keepdims=True))
+        outputs = z.shape[-1]
+        ulps = (_unit_roundoff(net) + _U64) * (distance + np.log(outputs) + outputs + 16.0)
+        return f, f, error + ulps * (_size(f) + error) + _TINY
+
+    beyond = np.abs(z) - clip_of(net, activation)  # where z is clipped, so is its error
+    error = np.where(beyond > 0, np.maximum(error - beyond, 0.0), error)
+    z = clipped(net, activation, z)
+    numbers = numbers_of(net, activation)
+    other = f
+    if activation.name == "thresholded_relu":
+        jumps = np.abs(z - numbers["alpha"]) <= error
+        other = np.where(jumps, np.where(z > numbers["alpha"], 0.0, z), f)
+    numbers = {name: abs(number) for name, number in numbers.items()}
+    error = error * _STEEPEST[activation.name](**numbers)
+    composed = activation.name in ("elu", "softplus", "scaled_tanh")
+    ulps = (2.0 if composed else 1.0) * (4.0 * _unit_roundoff(net) + 12.0 * _U64)
+    subnormal = numbers.get("alpha", 0.0) * float(np.finfo(net.dtype).smallest_subnormal)
+    bound = error + ulps * (_size(f) + error) + _TINY + subnormal
+    if activation.name in ("leaky_relu", "hard_sigmoid", "affine"):
+        line = numbers["alpha"] * _size(z) + numbers.get("beta", 0.0)
+        bound = bound + _both(net, 2) * line
+        if activation.name != "hard_sigmoid":
+            bound = np.where(_may_overflow(net, line), np.inf, bound)
+    return f, other, bound
+
+
+def _size(a: NDArray[Any]) -> Array:
+    """Return |a| in float64, and 0 where a is not finite: such terms are judged by their kind."""
+    return np.where(np.isfinite(a), np.abs(a), 0.0).astype(np.float64, copy=False)
+
+
+def _unit_roundoff(net: Parameters) -> float:
+    return float(np.finfo(net.dtype).eps) / 2
+
+
+def _both(net: Parameters, k: int) -> float:
+    """Return g(k) of the network's dtype plus g(k) of the judge's float64."""
+    return sum(k * u / (1 - k * u) if k * u < 1 else np.inf for u in (_unit_roundoff(net), _U64))
+
+
+def _may_overflow(net: Parameters, size: Array) -> NDArray[np.bool_]:
+    """Return where sums of this size may overflow; NaN (0 times inf) means that they may."""
+    return ~(size < float(np.finfo(net.dtype).max) / 2)
+
+
+def _expect_shape(name: str, array: ArrayLike, shape: tuple[int, ...]) -> NDArray[Any]:
+    array = np.asarray(array)
+    if array.shape != shape:
+        raise ShapeError(f"{name}: expected {shape}, got {array.shape}")
+    return array
+
+
+def _blocks(net: Parameters, batch: list[int], T: int) -> Iterator[tuple[int, int]]:
+    """Yield (first step, one past the last) of the blocks that `verify` judges at a time."""
+    values_per_step = int(np.prod(batch)) * (net.input_size + net.state_size + net.output_size)
+    block = max(1, _BLOCK_VALUES // max(1, values_per_step))
+    for t in range(0, T, block):
+        yield t, min(t + block, T)
+
+
+def _errors(got: Array, want: Array) -> Array:
+    """Return |got - want|: 0 for two NaN or equal infinities, infinite for a NaN on one side."""
+    same = (got == want) | (np.isnan(got) & np.isnan(want))
+    error = np.abs(got - want)
+    return np.where(same, 0.0, np.where(np.isnan(error), np.inf, error))
+
+
+class _Findings:
+    """The worst of what `verify` has seen so far."""
+
+    def __init__(self) -> None:
+        self.worst_ratio = 0.0
+        self.where: tuple[int | str, tuple[int, ...], int, int] | None = None
+        self.largest_error = 0.0
+        self.free_running_difference = 0.0
+        self.values = 0
+        self.not_judged = 0
+
+    def add(
+        self, part: int | str, t: int, got: Array, want: Array, bound: Array, unit: int = 0
+    ) -> None:
+        """Compare values (..., steps, units) of a part, from this step and unit on."""
+        if not got.size:
+            return
+        unbounded = ~np.isfinite(bound)
+        error = np.where(unbounded, 0.0, _errors(got, want))
+        ratio = np.where(error > 0, error / bound, 0.0)
+        self.values += got.size
+        self.not_judged += int(unbounded.sum())
+        self.largest_error = max(self.largest_error, float(error.max()))
+        if ratio.max() > self.worst_ratio:
+            self.worst_ratio = float(ratio.max())
+            *sequence, step, worst = map(int, np.unravel_index(ratio.argmax(), ratio.shape))
+            self.where = (part, tuple(sequence), t + step, unit + worst)
+
+    def add_free_running(self, got: Array, want: Array) -> None:
+        """Note how far outputs (..., steps, O) are from the free-running reference."""
+        difference = float(_errors(got, want).max(initial=0.0))
+        self.free_running_difference = max(self.free_running_difference, difference)
+
+    def report(self, steps: int) -> VerificationReport:
+        """Return the verdict on that many real steps."""
+        return VerificationReport(
+            ok=self.worst_ratio <= 1.0,
+            worst_ratio=self.worst_ratio,
+            where=self.where,
+            largest_error=self.largest_error,
+            free_running_difference=self.free_running_difference,
+            steps=steps,
+            values=self.values,
+            not_judged=self.not_judged,
+            bound=_BOUND,
+        )
