@@ -248,6 +248,17 @@ class TestOnnx:
             "layers.0.W_hh is transposed",
         ]
 
+    def test_lengths_may_be_of_either_kind_of_integers(self, onnx, rng):
+        pytest.importorskip("onnxruntime")
+        net = elman.Network(input_size=3, hidden_size=8, output_size=2, seed=0)
+        model = elman.to_onnx(net)
+        lengths = onnx.helper.make_tensor_value_info("lengths", onnx.TensorProto.INT64, ["batch"])
+        model.graph.input.append(lengths)
+        cast = onnx.helper.make_node("Cast", ["lengths"], ["narrow"], to=onnx.TensorProto.INT32)
+        model.graph.node.insert(0, cast)
+        next(node for node in model.graph.node if node.op_type == "RNN").input[4] = "narrow"
+        assert elman.compare(net, model, _steps(rng)).ok
+
     def test_a_path_will_do(self, rng, tmp_path):
         net = elman.Network(input_size=3, hidden_size=8, output_size=2, seed=0)
         elman.to_onnx(net, tmp_path / "model.onnx")

@@ -36,9 +36,10 @@ def run(proto: Any, reading: Reading, frozen: tuple[int | None, int | None], x: 
     )
 
 
-def _sizes(model: Any, name: str) -> list[int | None]:
+def _about(model: Any, name: str) -> Any:
+    """Return the type and the shape of an input."""
     (about,) = [i.type.tensor_type for i in model.graph.input if i.name == name]
-    return [d.dim_value if d.HasField("dim_value") else None for d in about.shape.dim]
+    return about
 
 
 def _listen(model: Any, nodes: list[Any]) -> list[str]:
@@ -65,10 +66,11 @@ def _inputs(model: Any, reading: Reading, x: Array) -> dict[str, Array]:
             array = x.reshape([{"B": B, "T": T, "F": I}[letter] for letter in letters])
             given[name] = array.transpose([letters.index(letter) for letter in parts.x_kinds])
         elif name == parts.lengths:
-            given[name] = np.full(B, T, np.int32)
+            kind = _about(model, name).elem_type
+            given[name] = np.full(B, T, onnx.helper.tensor_dtype_to_np_dtype(kind))
         elif name in parts.states:
-            sizes = zip(parts.states[name], _sizes(model, name), strict=True)
-            given[name] = np.zeros([B if k == "B" else size or 1 for k, size in sizes], x.dtype)
+            axes = zip(parts.states[name], _about(model, name).shape.dim, strict=True)
+            given[name] = np.zeros([B if k == "B" else d.dim_value or 1 for k, d in axes], x.dtype)
     return given
 
 

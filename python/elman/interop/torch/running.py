@@ -13,7 +13,7 @@ from elman.errors import ArgumentError
 from elman.interop._archive import read_file
 from elman.interop._source import Trace
 from elman.interop.torch.names import of_mapping
-from elman.interop.torch.writing import activation_module
+from elman.interop.torch.writing import activation_module, module_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,26 +85,13 @@ def run_tensors(tensors: TorchTensors, x: Array) -> Trace:
     parts: list[Any] = []
     for layer, nonlinearity in zip(tensors.layers, tensors.nonlinearities, strict=True):
         halves = zip(layer.halves, ("_l0", "_l0_reverse"), strict=False)
-        state = loaded({key + end: name for half, end in halves for key, name in half.items()})
-        H, I = state["weight_ih_l0"].shape
-        rnn = nn.RNN(
-            I,
-            H,
-            nonlinearity=nonlinearity,
-            bias="bias_ih_l0" in state,
-            batch_first=True,
-            bidirectional=layer.reverse is not None,
-            dtype=kind,
-        )
-        rnn.load_state_dict(state)
-        parts.append(rnn)
+        names = {key + end: name for half, end in halves for key, name in half.items()}
+        parts.append(module_of(torch, loaded(names), nonlinearity))
     if tensors.head is not None:
         weight, bias = tensors.head
-        state = loaded({"weight": weight, **({} if bias is None else {"bias": bias})})
-        O, H = state["weight"].shape
-        linear = nn.Linear(H, O, bias=bias is not None, dtype=kind)
-        linear.load_state_dict(state)
-        parts += [linear, activation_module(torch, tensors.output_activation or "identity")]
+        names = {"weight": weight} | ({} if bias is None else {"bias": bias})
+        parts.append(module_of(torch, loaded(names)))
+        parts.append(activation_module(torch, tensors.output_activation or "identity"))
     return run(parts, x)
 
 
@@ -135,22 +122,13 @@ def _layers(rnn: nn.RNN, arguments: tuple[Any, ...], result: tuple[Any, Any]) ->
     below, *state = arguments
     layers = []
     for k in range(rnn.num_layers - 1):
-        one = nn.RNN(
-            below.shape[-1],
-            rnn.hidden_size,
-            nonlinearity=rnn.nonlinearity,
-            bias=rnn.bias,
-            batch_first=rnn.batch_first,
-            bidirectional=rnn.bidirectional,
-            dtype=below.dtype,
-        )
-        one.load_state_dict(
-            {
-                name.replace(f"_l{k}", "_l0"): value
-                for name, value in rnn.state_dict().items()
-                if name.removesuffix("_reverse").endswith(f"_l{k}")
-            }
-        )
+        own = {
+            name.replace(f"_l{k}", "_l0"): weight
+            for name, weight in rnn.state_dict().items()
+            if name.removesuffix("_reverse").endswith(f"_l{k}")
+        }
+        one = module_of(torch, own, rnn.nonlinearity)
+        one.batch_first = rnn.batch_first
         halves = 2 if rnn.bidirectional else 1
         start = [h[k * halves : (k + 1) * halves] for h in state if h is not None]
         with torch.inference_mode():

@@ -72,32 +72,44 @@ def to_torch(net: Network, *, fold_units: bool = False) -> TorchModules:
     """
     torch = _files.extra("torch", "elman.to_torch", "torch")
     _require_nonlinearities(net)
-    weights = state_dict(net, prefix="rnn", readout="readout", fold_units=fold_units)
-    dtype = getattr(torch, net.dtype.name)
-    stacked = _is_uniform(net)
-    parts = []
-    for layers in [list(net.layers)] if stacked else [[layer] for layer in net.layers]:
-        H, I = layers[0].W_xh.shape
-        parts.append(
-            torch.nn.RNN(
-                I,
-                H,
-                len(layers),
-                nonlinearity=str(layers[0].activation),
-                bias=_has_bias(weights, "rnn."),
-                batch_first=True,
-                bidirectional=layers[0].direction == "bidirectional",
-                dtype=dtype,
-            )
-        )
-    rnn = parts[0] if stacked else torch.nn.ModuleList(parts)
-    _fill(torch, rnn, weights, "rnn.")
+    arrays = state_dict(net, prefix="rnn", readout="readout", fold_units=fold_units)
+
+    def part(start: str, nonlinearity: str = "") -> Any:
+        mine = {name: array for name, array in arrays.items() if name.startswith(start)}
+        weights = {name[len(start) :]: torch.from_numpy(array) for name, array in mine.items()}
+        return module_of(torch, weights, nonlinearity)
+
+    names = [str(layer.activation) for layer in net.layers]
+    if _is_uniform(net):
+        rnn = part("rnn.", names[0])
+    else:
+        rnn = torch.nn.ModuleList(part(f"rnn.{i}.", name) for i, name in enumerate(names))
     if net.readout is None:
         return TorchModules(rnn, None, None)
-    O, H = net.readout.W_hy.shape
-    linear = torch.nn.Linear(H, O, bias=_has_bias(weights, "readout."), dtype=dtype)
-    _fill(torch, linear, weights, "readout.")
-    return TorchModules(rnn, linear, activation_module(torch, str(net.readout.activation)))
+    activation = activation_module(torch, str(net.readout.activation))
+    return TorchModules(rnn, part("readout."), activation)
+
+
+def module_of(torch: Any, weights: dict[str, Any], nonlinearity: str = "") -> Any:
+    """Return the nn.RNN or the nn.Linear that holds these tensors."""
+    if "weight" in weights:
+        O, H = weights["weight"].shape
+        kind = weights["weight"].dtype
+        module = torch.nn.Linear(H, O, bias="bias" in weights, dtype=kind)
+    else:
+        H, I = weights["weight_ih_l0"].shape
+        module = torch.nn.RNN(
+            I,
+            H,
+            sum(name.startswith("weight_hh") and name[-1].isdigit() for name in weights),
+            nonlinearity=nonlinearity,
+            bias="bias_ih_l0" in weights,
+            batch_first=True,
+            bidirectional="weight_hh_l0_reverse" in weights,
+            dtype=weights["weight_ih_l0"].dtype,
+        )
+    module.load_state_dict(weights)
+    return module
 
 
 def state_dict(net: Network, *, prefix: str, readout: str, fold_units: bool) -> dict[str, Array]:
@@ -143,24 +155,6 @@ def _require_nonlinearities(net: Network) -> None:
                     f"net: expected tanh or relu, which are what nn.RNN has, got {half.activation}"
                     f" in layer {index}"
                 )
-
-
-# --- modules --------------------------------------------------------------------------------------
-
-
-def _has_bias(weights: dict[str, Array], start: str) -> bool:
-    return any(name.startswith(start) and "bias" in name for name in weights)
-
-
-def _fill(torch: Any, module: Any, weights: dict[str, Array], start: str) -> None:
-    """Give a module its weights."""
-    module.load_state_dict(
-        {
-            name.removeprefix(start): torch.from_numpy(array)
-            for name, array in weights.items()
-            if name.startswith(start)
-        }
-    )
 
 
 def activation_module(torch: Any, name: str) -> Any:
