@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from elman import reference as reference
     from elman import sklearn as sklearn
     from elman import training as training
+    from elman._compare import compare as compare
     from elman._core import Stream as Stream
     from elman._isa import use_isa as use_isa
     from elman._loading import load as load
@@ -50,14 +51,13 @@ if TYPE_CHECKING:
     from elman.errors import VerificationError as VerificationError
     from elman.initialization import EchoState as EchoState
     from elman.initialization import Identity as Identity
-    from elman.interop.compare import compare as compare
     from elman.interop.keras import from_keras as from_keras
+    from elman.interop.keras.writing import to_keras as to_keras
     from elman.interop.onnx import from_onnx as from_onnx
     from elman.interop.onnx import to_onnx as to_onnx
     from elman.interop.state_dict import state_dict as state_dict
-    from elman.interop.state_dict import to_keras as to_keras
     from elman.interop.torch import from_torch as from_torch
-    from elman.interop.torch.export import to_torch as to_torch
+    from elman.interop.torch.writing import to_torch as to_torch
     from elman.reference import VerificationReport as VerificationReport
     from elman.ridge import ridge_readout as ridge_readout
     from elman.training import SGD as SGD
@@ -101,7 +101,7 @@ _HOMES = {
     "available_isas": "elman._core",
     "backward": "elman.training",
     "build_info": "elman._core",
-    "compare": "elman.interop.compare",
+    "compare": "elman._compare",
     "from_keras": "elman.interop.keras",
     "from_onnx": "elman.interop.onnx",
     "from_torch": "elman.interop.torch",
@@ -113,9 +113,9 @@ _HOMES = {
     "ridge_readout": "elman.ridge",
     "set_isa": "elman._core",
     "state_dict": "elman.interop.state_dict",
-    "to_keras": "elman.interop.state_dict",
+    "to_keras": "elman.interop.keras.writing",
     "to_onnx": "elman.interop.onnx",
-    "to_torch": "elman.interop.torch.export",
+    "to_torch": "elman.interop.torch.writing",
     "train": "elman.training",
     "training": "elman.training",
     "use_isa": "elman._isa",
