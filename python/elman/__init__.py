@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from elman._loading import load as load
     from elman.activation import Activation as Activation
     from elman.errors import ArgumentError as ArgumentError
+    from elman.errors import ArgumentTypeError as ArgumentTypeError
     from elman.errors import BusyError as BusyError
     from elman.errors import DivergenceError as DivergenceError
     from elman.errors import DTypeError as DTypeError
@@ -73,6 +74,7 @@ _HOMES = {
     "Adam": "elman.training",
     "AdamW": "elman.training",
     "ArgumentError": "elman.errors",
+    "ArgumentTypeError": "elman.errors",
     "BusyError": "elman.errors",
     "DTypeError": "elman.errors",
     "DivergenceError": "elman.errors",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from elman import _container, _files, _format
 from elman._structure import Structure
-from elman.errors import ArgumentError, ModelFormatError
+from elman.errors import ArgumentError, ArgumentTypeError, ModelFormatError
 
 if TYPE_CHECKING:
     from typing import Any
@@ -102,7 +102,7 @@ def loads(data: bytes, *, allow_nonfinite: bool = False, source: str = "model") 
         As for `load`.
     """
     if not isinstance(data, bytes):
-        raise TypeError(f"data: expected bytes, got {type(data).__name__}")
+        raise ArgumentTypeError(f"data: expected bytes, got {type(data).__name__}")
     with _files.naming(source):
         return _network(data, allow_nonfinite=allow_nonfinite)
 

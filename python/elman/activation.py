@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from elman import _core
-from elman.errors import ArgumentError
+from elman.errors import ArgumentError, ArgumentTypeError
 
 TYPE_CHECKING = False  # as in `typing`, which is not imported
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Activation:
         clip: float | None = None,
     ) -> None:
         if not isinstance(name, str):
-            raise TypeError(f"name: expected a name, got {type(name).__name__}")
+            raise ArgumentTypeError(f"name: expected a name, got {type(name).__name__}")
         numbers = (_number("alpha", alpha), _number("beta", beta), _number("clip", clip))
         values = _core.activation((name, *numbers))
         for slot, value in zip(("name", "alpha", "beta", "clip"), values, strict=True):
@@ -131,6 +131,6 @@ def _number(argument: str, value: object) -> float | None:
     try:
         return float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
-        raise TypeError(
+        raise ArgumentTypeError(
             f"{argument}: expected a number or None, got {type(value).__name__}"
         ) from None

@@ -6,8 +6,9 @@ from collections import namedtuple
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from elman import _arguments, _core, _structure
+from elman import _arguments, _core, _foreign, _structure
 from elman.activation import Activation
+from elman.errors import ArgumentTypeError
 
 if TYPE_CHECKING:
     import os
@@ -216,6 +217,7 @@ class Network:
     _tensors: dict[str, Array]
     _metadata: Mapping[str, str]
 
+    @_foreign.keywords("Network")
     def __init__(
         self,
         input_size: int,
@@ -460,8 +462,8 @@ output_shift, output_scale, metadata
 
     def __getattr__(self, name: str) -> NoReturn:
         if name in Network.__slots__:
-            raise TypeError("this Network was made without its constructor")
-        raise AttributeError(f"'Network' object has no attribute {name!r}")
+            raise ArgumentTypeError("this Network was made without its constructor")
+        raise AttributeError(_foreign.attribute(name))
 
     # --- what it is made of ---
 
@@ -1005,7 +1007,7 @@ def network_of(core: Core, metadata: Mapping[str, str] = MappingProxyType({})) -
 
 def _restore_stream(net: Network, state: ArrayLike) -> Stream:
     if not isinstance(net, Network):
-        raise TypeError(f"a pickled stream: expected a Network, got {_arguments.kind(net)}")
+        raise ArgumentTypeError(f"a pickled stream: expected a Network, got {_arguments.kind(net)}")
     return net.stream(state)
 
 
