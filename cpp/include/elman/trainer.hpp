@@ -69,6 +69,10 @@ class Trainer {
 
     // To be thrown away if the pause was stopped.
     Parameters<Real> parameters(Pause& pause) const;
+    // Whether all that is trained is finite. Not specified if the pause was stopped.
+    bool finite(Pause& pause) const;
+    // Carries no states into the next task.
+    void forget() { carried_.clear(); }
     Isa isa() const { return isa_; }
     Index updates() const { return optimizer_.updates(); }
     Busy& busy() const { return busy_; }  // for those who share a trainer between threads
