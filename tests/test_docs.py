@@ -10,6 +10,7 @@ import pytest
 import elman
 import elman._loading
 import elman.activation
+import elman.gradients
 import elman.initialization
 import elman.interop.compare
 import elman.interop.torch
@@ -19,6 +20,7 @@ import elman.sklearn.classifier
 import elman.sklearn.regressor
 import elman.training.batch
 import elman.training.launch
+import elman.training.trainer
 from elman import _core
 
 pytestmark = pytest.mark.any_isa
@@ -40,6 +42,8 @@ MODULES = [
     elman._loading,
     elman.training.batch,
     elman.training.launch,
+    elman.training.trainer,
+    elman.gradients,
 ]
 
 

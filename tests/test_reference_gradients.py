@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from elman import reference
+from elman import Gradients, reference
 from elman.errors import ArgumentError
-from elman.gradients import Gradients
 from fixtures.activations import GENERAL, UNTRAINABLE
 from fixtures.networks import make_inputs, make_network
 

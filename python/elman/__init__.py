@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from elman.errors import ShapeError as ShapeError
     from elman.errors import UnsupportedModelError as UnsupportedModelError
     from elman.errors import VerificationError as VerificationError
+    from elman.gradients import Gradients as Gradients
     from elman.initialization import EchoState as EchoState
     from elman.initialization import Identity as Identity
     from elman.interop.compare import compare as compare
@@ -60,7 +61,11 @@ if TYPE_CHECKING:
     from elman.training import Adagrad as Adagrad
     from elman.training import Adam as Adam
     from elman.training import AdamW as AdamW
+    from elman.training import Epoch as Epoch
+    from elman.training import History as History
     from elman.training import RMSprop as RMSprop
+    from elman.training import Trainer as Trainer
+    from elman.training import TrainResult as TrainResult
     from elman.training import backward as backward
     from elman.training import loss_and_gradients as loss_and_gradients
     from elman.training import train as train
@@ -80,6 +85,9 @@ _HOMES = {
     "DivergenceError": "elman.errors",
     "EchoState": "elman.initialization",
     "ElmanError": "elman.errors",
+    "Epoch": "elman.training",
+    "Gradients": "elman.gradients",
+    "History": "elman.training",
     "Identity": "elman.initialization",
     "IsaError": "elman.errors",
     "LimitError": "elman.errors",
@@ -89,6 +97,8 @@ _HOMES = {
     "SGD": "elman.training",
     "ShapeError": "elman.errors",
     "Stream": "elman._core",
+    "TrainResult": "elman.training",
+    "Trainer": "elman.training",
     "UnsupportedModelError": "elman.errors",
     "VerificationError": "elman.errors",
     "available_isas": "elman._core",
