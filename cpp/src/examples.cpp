@@ -67,6 +67,19 @@ void check_trainable(const Architecture& architecture) {
 }
 
 template <class Real>
+std::vector<Range> ranges_of_outputs(const Network<Real>& network) {
+    const Architecture& a = network.architecture();
+    const Activation& top = a.readout ? a.readout->activation : a.layers.back().activation;
+    const Range range = range_of(top);
+    const Scaling<Real> scaling = network.output_scaling();
+    std::vector<Range> ranges;
+    for (Index i = 0; i < a.output_size(); ++i)
+        ranges.push_back(scaled(range, scaling.scale ? scaling.scale[i] : 1,
+                                scaling.shift ? scaling.shift[i] : 0));
+    return ranges;
+}
+
+template <class Real>
 void check(const Examples<Real>& examples, const Architecture& architecture, const Index* sequences,
            Index count, Pause& pause) {
     check_sequences(examples, sequences, count, pause);
@@ -94,6 +107,8 @@ std::vector<Index> all_sequences(Index count) {
     return sequences;
 }
 
+template std::vector<Range> ranges_of_outputs(const Network<float>&);
+template std::vector<Range> ranges_of_outputs(const Network<double>&);
 template void check(const Examples<float>&, const Architecture&, const Index*, Index, Pause&);
 template void check(const Examples<double>&, const Architecture&, const Index*, Index, Pause&);
 template void check(const BackwardTask<float>&, Pause&);
