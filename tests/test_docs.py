@@ -10,6 +10,7 @@ import pytest
 import elman
 import elman._loading
 import elman._network
+import elman._table
 import elman.activation
 import elman.initialization
 import elman.interop.compare
@@ -35,6 +36,7 @@ MODULES = [
     elman.interop.compare,
     elman.interop.torch,
     elman._network,
+    elman._table,
     elman.pure,
     elman.reference.forward,
     elman.reference.gradients,

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from elman._core import Stream as Stream
     from elman._loading import load as load
     from elman._network import Network as Network
+    from elman._table import Table as Table
     from elman.activation import Activation as Activation
     from elman.errors import ArgumentError as ArgumentError
     from elman.errors import BusyError as BusyError
@@ -87,6 +88,7 @@ _HOMES = {
     "SGD": "elman.training",
     "ShapeError": "elman.errors",
     "Stream": "elman._core",
+    "Table": "elman._table",
     "UnsupportedModelError": "elman.errors",
     "VerificationError": "elman.errors",
     "available_isas": "elman._core",

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple  # free: NumPy imports `typing` at the first array
 
-from elman import _arguments, _container, _core, _files, _format, _structure
+from elman import _arguments, _container, _core, _files, _format, _frame, _structure
 from elman._parameters import Parameters, sizes, structure_of
 from elman.errors import ArgumentError, ModelFormatError, ShapeError
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from elman._core import Network as Core
     from elman._core import Stream
     from elman._format import Contents
+    from elman._table import Table
     from elman.activation import Activation
     from elman.initialization import Initialization
     from elman.reference import VerificationReport
@@ -96,6 +96,8 @@ class Network(Parameters):
         Units of the outputs: y * output_scale + output_shift is what the network returns.
     metadata : mapping of str to str, optional
         Your own words, kept in files and pickles.
+    table : elman.Table, optional
+        What the columns of the data mean, so that a data frame can be given in place of an array.
 
     Examples
     --------
@@ -145,6 +147,7 @@ class Network(Parameters):
         output_shift: ArrayLike | None = None,
         output_scale: ArrayLike | None = None,
         metadata: Mapping[str, str] | None = None,
+        table: Table | None = None,
     ) -> None:
         hidden_sizes = _arguments.hidden_sizes(hidden_size, num_layers)
         directions = _arguments.directions(direction, len(hidden_sizes))
@@ -162,7 +165,7 @@ class Network(Parameters):
             _arguments.arrays(zip(_structure.VECTORS, optional, strict=True)),
             *_start(init),
         )
-        self._adopt(core, _arguments.metadata(metadata))
+        self._adopt(core, _arguments.metadata(metadata), table)
         _arguments.require_finite(self._tensors)
 
     @classmethod
@@ -181,6 +184,7 @@ class Network(Parameters):
         output_shift: ArrayLike | None = None,
         output_scale: ArrayLike | None = None,
         metadata: Mapping[str, str] | None = None,
+        table: Table | None = None,
         allow_nonfinite: bool = False,
     ) -> Network:
         """Make a network of given weights, which are copied.
@@ -198,7 +202,7 @@ class Network(Parameters):
         allow_nonfinite : bool
             Accept NaN and infinities.
         activation, output_activation, direction, initial_state, input_shift, input_scale, \
-output_shift, output_scale, metadata
+output_shift, output_scale, metadata, table
             As for `Network`.
 
         Returns
@@ -237,6 +241,7 @@ output_shift, output_scale, metadata
             output_activation=output_activation,
             dtype=dtype,
             metadata=metadata,
+            table=table,
             allow_nonfinite=allow_nonfinite,
         )
 
@@ -250,6 +255,7 @@ output_shift, output_scale, metadata
         direction: str | Sequence[str] = "forward",
         dtype: DTypeLike | None = None,
         metadata: Mapping[str, str] | None = None,
+        table: Table | None = None,
         allow_nonfinite: bool = False,
     ) -> Network:
         """Make a network of tensors by name, which are copied: the inverse of `tensors`.
@@ -267,7 +273,7 @@ output_shift, output_scale, metadata
             float32 or float64; by default the common one of the arrays.
         allow_nonfinite : bool
             Accept NaN and infinities.
-        activation, output_activation, direction, metadata
+        activation, output_activation, direction, metadata, table
             As for `Network`.
 
         Returns
@@ -300,7 +306,7 @@ output_shift, output_scale, metadata
             g = _arguments.activation("output_activation", output_activation or "identity")
         with np.errstate(over="ignore"):  # require_finite says more
             core = _core.Network.from_tensors(name, arrays, directions, _for_core(activations), g)
-        net._adopt(core, _arguments.metadata(metadata))
+        net._adopt(core, _arguments.metadata(metadata), table)
         if not allow_nonfinite:
             _arguments.require_finite(net._tensors, " (allow_nonfinite=True accepts it)")
         return net
@@ -311,9 +317,10 @@ output_shift, output_scale, metadata
         tensors: Mapping[str, ArrayLike | None] | None = None,
         dtype: DTypeLike | None = None,
         metadata: Mapping[str, str] | None = None,
+        table: Table | None = None,
         allow_nonfinite: bool = False,
     ) -> Network:
-        """Return this network with other tensors, another dtype or other metadata.
+        """Return this network with other tensors, another dtype, other metadata or another table.
 
         Parameters
         ----------
@@ -324,6 +331,8 @@ output_shift, output_scale, metadata
             float32 or float64; by default this network's.
         metadata : mapping of str, optional
             By default this network's.
+        table : elman.Table, optional
+            By default this network's; `elman.Table()`, which says nothing, takes it away.
         allow_nonfinite : bool
             Accept NaN and infinities.
 
@@ -347,12 +356,15 @@ output_shift, output_scale, metadata
             output_activation=structure.output_activation,
             dtype=self.dtype if dtype is None else dtype,
             metadata=self._metadata if metadata is None else metadata,
+            table=self._table if table is None else table,
             allow_nonfinite=allow_nonfinite,
         )
 
     # --- running it ---
 
-    def __call__(self, x: ArrayLike, outputs: str = "all", *, out: Array | None = None) -> Array:
+    def __call__(
+        self, x: ArrayLike, outputs: str | None = None, *, out: Array | None = None
+    ) -> Array:
         """Run whole sequences from the start and return their outputs.
 
         Parameters
@@ -360,9 +372,11 @@ output_shift, output_scale, metadata
         x : array_like, shape (..., T, I)
             Inputs: any leading batch axes, then time, then features (PyTorch: `batch_first=True`).
             Real numbers of any width are converted to the network's dtype; those beyond its range
-            become infinite, with NumPy's warning.
-        outputs : {"all", "last"}
-            The output of every step, or of the last one alone.
+            become infinite, with NumPy's warning. Or a data frame, of which the columns that
+            the network's table names are read: T rows of one sequence.
+        outputs : {"all", "last"}, optional
+            The output of every step, or of the last one alone; by default of every step, and for a
+            data frame what the table says.
         out : ndarray, optional
             Where to write the outputs: an array of exactly their shape and dtype that shares no
             memory with `x`.
@@ -376,8 +390,12 @@ output_shift, output_scale, metadata
         ------
         ShapeError, DTypeError
             If `x` or `out` is not what this network takes.
+        ArgumentError
+            If `x` is a data frame without the columns of the network's table.
         """
-        return self._core.call(x, outputs, out)
+        if hasattr(x, "columns"):
+            x, outputs = _frame.read(self, "x", x, outputs)
+        return self._core.call(x, "all" if outputs is None else outputs, out)
 
     def run(
         self,
@@ -387,7 +405,7 @@ output_shift, output_scale, metadata
         lengths: ArrayLike | None = None,
         mask: ArrayLike | None = None,
         masked: str = "hold",
-        outputs: str = "all",
+        outputs: str | None = None,
         return_hidden: bool = False,
         threads: int = 1,
         out: Array | None = None,
@@ -411,8 +429,9 @@ output_shift, output_scale, metadata
             The output of steps that the mask leaves out: that of the states held there (Keras'
             default), which is the output of the last real step before if all layers run forward;
             or zeros (Keras: `zero_output_for_mask=True`, and always of a `Bidirectional`).
-        outputs : {"all", "last"}
-            The output of every step, or of the last real one alone (zeros if there is none).
+        outputs : {"all", "last"}, optional
+            The output of every step, or of the last real one alone (zeros if there is none); by
+            default as for `Network.__call__`.
         return_hidden : bool
             Whether to return the state after every step. A layer that runs in reverse comes to
             step t from t + 1, and steps that are not real hold its state in that order.
@@ -444,6 +463,7 @@ output_shift, output_scale, metadata
         True
         """
         count = _arguments.size("threads", threads)
+        x, outputs = _frame.read(self, "x", x, outputs)
         run = self._core.run(
             x,
             state,
@@ -499,6 +519,7 @@ output_shift, output_scale, metadata
         """
         count = _arguments.size("steps", steps, least=0)
         self._core.require_forward("generate", "an output is the next input")
+        start, _ = _frame.read(self, "start", start)
         if feedback is None:
             return self._core.generate(start, count, state)
         from elman import _feedback
@@ -577,6 +598,7 @@ output_shift, output_scale, metadata
         from elman import reference
         from elman.errors import VerificationError
 
+        x, _ = _frame.read(self, "x", x)
         run = self.run(
             x, state=state, lengths=lengths, mask=mask, masked=masked, return_hidden=True
         )
@@ -617,7 +639,7 @@ output_shift, output_scale, metadata
 
     def _example(self, x: ArrayLike) -> _format.Example:
         """Run inputs that a file is to keep as its example."""
-        inputs = _arguments.array("golden", x)
+        inputs = _arguments.array("golden", _frame.read(self, "golden", x)[0])
         if inputs.ndim < 2 or inputs.shape[-1] != self.input_size or not inputs.size:
             raise ShapeError(
                 f"golden: expected (..., T, {self.input_size}) with at least a step, got"
@@ -666,10 +688,10 @@ def _start(init: Initialization) -> tuple[str, dict[str, float]]:
     return initialization.named(init)
 
 
-def network_of(core: Core, metadata: Mapping[str, str] = MappingProxyType({})) -> Network:
-    """Return a network of the extension as one of Python."""
+def network_of(core: Core, like: Network | None = None) -> Network:
+    """Return a network of the extension as one of Python, with another's metadata and table."""
     net = object.__new__(Network)
-    net._adopt(core, metadata)
+    net._adopt(core, *(({}, None) if like is None else (like._metadata, like._table)))
     return net
 
 
@@ -685,6 +707,7 @@ def network_of_contents(contents: Contents, *, allow_nonfinite: bool) -> Network
             output_activation=contents.structure.output_activation,
             dtype=contents.dtype,
             metadata=contents.metadata,
+            table=contents.table,
             allow_nonfinite=True,
         )
     except ArgumentError as error:  # a number of an activation that the dtype does not hold

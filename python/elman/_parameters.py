@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from elman import _structure
 from elman._structure import Structure
+from elman._table import for_network
 from elman.activation import Activation
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from elman._core import Network as Core
+    from elman._table import Table
 
     Array = NDArray[Any]
 
@@ -114,19 +116,21 @@ class Readout(_Constant):
 class Parameters:
     """The parameters of a network, which never change; `Network` adds the calls."""
 
-    __slots__ = ("__weakref__", "_core", "_layers", "_metadata", "_readout", "_tensors")
+    __slots__ = ("__weakref__", "_core", "_layers", "_metadata", "_readout", "_table", "_tensors")
 
     _core: Core
     _layers: tuple[Layer, ...]
     _readout: Readout | None
     _tensors: dict[str, Array]
     _metadata: Mapping[str, str]
+    _table: Table | None
 
-    def _adopt(self, core: Core, metadata: Mapping[str, str]) -> None:
+    def _adopt(self, core: Core, metadata: Mapping[str, str], table: Table | None) -> None:
         tensors = core.tensors()
         self._core = core
         self._tensors = tensors
         self._metadata = MappingProxyType(dict(metadata))
+        self._table = for_network(table, core.input_size, core.output_size)
         activations = [Activation(*a) for a in core.activations]
         self._layers = _layers(tensors, core.directions, activations)
         self._readout = None
@@ -215,6 +219,11 @@ class Parameters:
         return self._metadata
 
     @property
+    def table(self) -> Table | None:
+        """What the columns of the data mean, or None."""
+        return self._table
+
+    @property
     def initial_state(self) -> Array | None:
         """Where sequences begin, shape (state_size,); None means zeros."""
         return _view(self._tensors.get("initial_state"))
@@ -240,7 +249,7 @@ class Parameters:
         return _view(self._tensors.get("output_scale"))
 
     def _content(self) -> tuple[object, ...]:
-        """Return what makes two networks equal: all but the metadata and the instruction set."""
+        """Return what makes two networks equal: all but metadata, table and instruction set."""
         weights = {name: (a.shape, a.tobytes()) for name, a in self._tensors.items()}
         return self.dtype.str, *structure_of(self), tuple(weights.items())
 

@@ -74,7 +74,7 @@ class Run:
 
     def network(self) -> Network:
         """Return the network as it is now."""
-        return network_of(self.trainer.network(), self.net.metadata)
+        return network_of(self.trainer.network(), like=self.net)
 
     def go(self, after_epoch: Callable[[Epoch], object]) -> str:
         """Train until it ends; return why it did."""

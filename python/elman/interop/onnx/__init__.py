@@ -31,10 +31,11 @@ def read(
     from elman.interop.onnx.files import External, load_proto
     from elman.interop.onnx.graph import read_graph
     from elman.interop.onnx.reading import read_network
+    from elman.interop.onnx.table import with_table
 
     model, folder = load_proto(source)
     reading = read_network(read_graph(model, External(folder, allowed=external_data)))
-    return Imported(reading.network, reading.rows)
+    return Imported(with_table(reading.network, model), reading.rows)
 
 
 def from_onnx(
@@ -61,7 +62,7 @@ def from_onnx(
     Network
         Its x is (..., T, I) in whatever order the graph has time and batch. Where the graph gives
         the last step alone, call `net(x, outputs="last")`; where it reads a state, give `net.run`
-        one.
+        one. It has the metadata and the table of a network that `to_onnx` wrote.
 
     Raises
     ------
@@ -92,7 +93,8 @@ def to_onnx(net: Network, path: str | os.PathLike[str] | None = None) -> Proto |
     initializer as well, one row of the network's `initial_state` (zeros if there is none),
     repeated for every sequence. ONNX keeps activations' parameters in float32 and has one
     `clip` for both directions. ONNX Runtime runs RNN in float32 alone:
-    `elman.to_onnx(net.astype("float32"))`.
+    `elman.to_onnx(net.astype("float32"))`. The network's metadata and its table are among the
+    model's own, as `user.*` and `elman.table`.
 
     Parameters
     ----------

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from elman.errors import ArgumentError
+from elman.interop.onnx import table
 from elman.interop.onnx.files import import_onnx
 from elman.interop.onnx.operators import FUNCTIONS
 
@@ -82,7 +83,8 @@ class _Writer:
             ir_version=_IR_VERSION,
             producer_name="elman",
         )
-        helper.set_model_props(model, {f"user.{k}": v for k, v in net.metadata.items()})
+        about = {f"user.{key}": value for key, value in net.metadata.items()}
+        helper.set_model_props(model, about | table.props_of(net))
         self._onnx.checker.check_model(model, full_check=True)
         return model
 
