@@ -83,8 +83,8 @@ def with_scaling(net: elman.Network, mean: float, std: float) -> elman.Network:
             "training_years": "1700-1920",
             "validation_years": "1921-1955",
             "test_years": "1956-2008",
-            "inputs": "sunspots",
         },
+        table=elman.Table(inputs=["sunspots"], targets=["sunspots"], horizon=1),
     )
 
 

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -265,6 +266,91 @@ def test_stream_gives_the_bytes_of_run(model):
     streamed = answer("run", model, "-", "--stream", stdin=text)
     assert streamed == answer("run", model, "-", stdin=text)
     assert streamed.count(b"\n") == 100
+
+
+@pytest.fixture
+def named(net, tmp_path):
+    """A model whose table names its inputs and the column of sequences."""
+    path = tmp_path / "named.safetensors"
+    net.replace(table=elman.Table(inputs=list("cab"), sequence="id")).save(path)
+    return path
+
+
+def in_sequences(names, x, header="b,id,note,c,a"):
+    """Return rows of inputs c, a, b as CSV with other columns."""
+    rows = zip(x.tolist(), names, strict=True)
+    return "\n".join(
+        [header, *(f"{b!r},{name},?,{c!r},{a!r}" for (c, a, b), name in rows)]
+    ).encode()
+
+
+def test_each_sequence_that_a_column_names_is_run_for_itself(net, named):
+    x, names = inputs(9, 3), "abacabbca"
+    rows = {name: [i for i, other in enumerate(names) if other == name] for name in names}
+    want = np.empty((9, 2), net.dtype)
+    for place in rows.values():
+        want[place] = net(x[place])
+    text = in_sequences(names, x)
+    for options in ([], ["--threads", "2"], ["--stream"]):
+        out = answer("run", named, "-", *options, stdin=text)
+        assert np.array_equal(from_csv(out, net.dtype.type), want)
+    last = np.stack([net(x[rows[name]], outputs="last") for name in "abc"])
+    out = answer("run", named, "-", "--last", stdin=text)
+    assert np.array_equal(from_csv(out, net.dtype.type), last)
+    out = answer("run", named, "-", "--last", "--format", "npy", stdin=text)
+    assert np.array_equal(np.load(io.BytesIO(out)), last)
+    out = answer("run", named, "-", "--format", "npy", stdin=text)
+    assert np.array_equal(np.load(io.BytesIO(out)), want)
+    steps = json.loads(answer("verify", named, "--input", "-", "--json", stdin=text))["steps"]
+    assert steps == 9
+
+
+def test_without_the_column_of_sequences_a_file_is_one(net, named):
+    x = inputs(5, 3)
+    text = in_sequences("abcde", x, header="b,name,note,c,a")
+    out = answer("run", named, "-", stdin=text)
+    assert np.array_equal(from_csv(out, net.dtype.type), net(x))
+    assert answer("run", named, "-", stdin=as_csv(x)) == out
+    assert answer("run", named, "-", stdin=b"b,id,c,a\n") == b""
+    assert answer("run", named, "-", "--last", stdin=b"b,id,c,a\n") == b""
+
+
+@pytest.mark.parametrize("option", [[], ["--stream"], ["--last"]])
+def test_a_header_without_an_input_of_the_model_is_refused(named, option):
+    said = complaint("run", named, "-", *option, stdin=b"a,id,b\n1,x,2\n")
+    assert said == (
+        "standard input: expected the column 'c', an input of the model, got 'a', 'id', 'b'"
+    )
+    said = complaint("run", named, "-", *option, stdin=b"a,id,b,c\n1,x,2\n")
+    assert said == "standard input line 2: expected 4 fields, as in the header, got 3"
+
+
+def test_columns_that_have_numbers_for_names_are_those_in_their_places(net, tmp_path):
+    """As a model has them that was trained on a file without a header."""
+    net.replace(table=elman.Table(inputs=["1", "2", "3"], sequence="4")).save(tmp_path / "m")
+    x = inputs(5, 3)
+    out = answer("run", tmp_path / "m", "-", stdin=b"a,b,c\n" + as_csv(x))
+    assert np.array_equal(from_csv(out, net.dtype.type), net(x))
+
+
+def test_the_table_says_whether_the_last_output_is_the_answer(net, tmp_path):
+    path, x = tmp_path / "m", inputs(4, 3)
+    net.replace(table=elman.Table(outputs="last")).save(path)
+    for options, want in (([], net(x, "last")[None]), (["--last"], net(x, "last")[None])):
+        out = answer("run", path, "-", *options, stdin=as_csv(x))
+        assert np.array_equal(from_csv(out, net.dtype.type), want)
+    for option in ("--all", "--stream"):
+        out = answer("run", path, "-", option, stdin=as_csv(x))
+        assert np.array_equal(from_csv(out, net.dtype.type), net(x))
+
+
+def test_info_shows_the_table(net, named):
+    text = answer("info", named).decode()
+    assert re.search(r"^table\.inputs +c, a, b$", text, re.MULTILINE)
+    assert re.search(r"^table\.sequence +id$", text, re.MULTILINE)
+    assert "table.classes" not in text
+    facts = json.loads(answer("info", named, "--json"))
+    assert facts["table"] == json.loads(elman.load(named).table.to_json())
 
 
 def test_stream_answers_the_lines_before_a_bad_one(net, model):

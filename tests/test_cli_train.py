@@ -102,8 +102,8 @@ def test_a_model_of_several_columns_takes_them_by_name(here, sines):
     facts_of(sines, "--inputs", "a,b", "--target", "b", "--horizon", "2", *QUICK, "-o", "m")
     net = elman.load("m")
     assert (net.input_size, net.output_size) == (2, 1)
-    assert (net.metadata["inputs"], net.metadata["outputs"]) == ("a,b", "b")
-    assert net.metadata["horizon"] == "2"
+    assert net.table == elman.Table(inputs=["a", "b"], targets=["b"], horizon=2)
+    assert list(net.metadata) == ["trained_by"]
     _, a, b = np.loadtxt(sines, delimiter=",", skiprows=1).T
     want = answer("run", "m", "-", input="".join(f"{x},{y}\n" for x, y in zip(a, b, strict=True)))
     write_csv("other.csv", ("b", "note", "a"), b, ["x"] * len(b), a)
@@ -228,12 +228,41 @@ def test_words_are_classes_of_sequences_whose_lines_agree(here, rng):
     assert (facts["task"], facts["outputs"]) == ("classification", ["falls", "rises"])
     assert facts["parts"] == {"training": 38, "validation": 10, "holdout": 12}
     net = elman.load("m")
-    assert net.metadata["classes"] == "falls,rises"
+    assert net.table == elman.Table(
+        inputs=["x"], targets=["way"], sequence="id", classes=["falls", "rises"], outputs="last"
+    )
     np.testing.assert_allclose(net(series[0][:, None]).sum(axis=-1), 1, rtol=1e-6)
     scores = scores_of(facts)
     assert scores["this network"]["accuracy"] > scores["the most frequent class"]["accuracy"]
     assert set(scores) == {"this network", "the most frequent class", facts["scores"][-1]["name"]}
     assert "right" in answer("train", "x.csv", "--sequence", "id", "--target", "way", *QUICK)
+
+
+def test_a_model_of_sequences_answers_each_of_them(here, rng):
+    labels, series = words(rng, 12)
+    lengths = list(map(len, series))
+    columns = np.repeat(np.arange(12), lengths), np.concatenate(series), np.repeat(labels, lengths)
+    write_csv("x.csv", ("id", "x", "way"), *columns)
+    facts_of("x.csv", "--sequence", "id", "--target", "way", *QUICK, "-o", "m")
+    net = elman.load("m")
+    want = np.stack([net(x[:, None], outputs="last") for x in series])
+    answer("run", "m", "x.csv", "-o", "y.npy")  # by default the last outputs, as the table says
+    np.testing.assert_array_equal(np.load("y.npy"), want)
+    answer("run", "m", "x.csv", "--all", "-o", "y.npy")
+    every = np.concatenate([net(x[:, None]) for x in series])
+    np.testing.assert_array_equal(np.load("y.npy"), every)
+    answer("verify", "m", "--input", "x.csv")
+
+
+def test_a_column_without_a_name_is_no_input_unless_left_out(here, rng):
+    """The index that pandas writes."""
+    write_csv("x.csv", ("", "a"), np.arange(50), rng.standard_normal(50))
+    assert complaint("x.csv") == (
+        "--inputs: expected the columns to read, as one of all has no name"
+    )
+    facts = facts_of("x.csv", "--inputs", "a", *QUICK, "-o", "m")
+    assert facts["inputs"] == ["a"]
+    assert elman.load("m").table == elman.Table(inputs=["a"], targets=["a"], horizon=1)
 
 
 def test_words_that_change_from_line_to_line_are_classes_of_lines(here, rng):
@@ -302,7 +331,8 @@ def test_npy_without_targets_is_a_forecast(here, rng):
 def of_classes(*counts):
     labels = np.repeat(np.arange(len(counts)), counts)
     x = [np.zeros((3, 1)) for _ in labels]
-    return examples.Examples(x, list(labels), "classification", "last", ["x"], ["y"], list("abc"))
+    table = elman.Table(inputs=["x"], targets=["y"], classes=["a", "b", "c"], outputs="last")
+    return examples.Examples(x, list(labels), table)
 
 
 def test_every_part_has_its_share_of_every_class():
@@ -319,7 +349,7 @@ def test_every_part_has_its_share_of_every_class():
 def test_a_linear_model_is_the_same_in_blocks(monkeypatch, rng):
     x = rng.standard_normal((200, 2))
     y = np.cumsum(x, axis=0)[:, :1]
-    data = examples.Examples([x], [y], "regression", "all", ["a", "b"], ["y"], [])
+    data = examples.Examples([x], [y], elman.Table(inputs=["a", "b"], targets=["y"]))
     split = examples.split(data, 0.2, 0.2, seed=0)
     found = []
     for rows in (1000, 7):
@@ -528,10 +558,10 @@ def test_the_page_shows_what_the_commands_say(here):
     pytest.importorskip("matplotlib")
     (here / "sunspots.csv").write_bytes(SUNSPOTS.read_bytes())
     blocks = re.findall(r"```(python|console)\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    commands = 0
+    commands, names = 0, {}
     for language, block in blocks:
         if language == "python":
-            exec(compile(block, PAGE.name, "exec"), {})
+            exec(compile(block, PAGE.name, "exec"), names)
             continue
         for command in re.split(r"^\$ elman ", block, flags=re.MULTILINE)[1:]:
             line, _, said = command.partition("\n")

@@ -11,6 +11,7 @@ import elman
 import elman._compare
 import elman._loading
 import elman._network
+import elman._table
 import elman.activation
 import elman.gradients
 import elman.initialization
@@ -43,6 +44,7 @@ MODULES = [
     elman.interop.state_dict,
     elman.interop.torch,
     elman._network,
+    elman._table,
     elman.pure,
     elman.reference.forward,
     elman.reference.gradients,

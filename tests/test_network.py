@@ -1012,7 +1012,6 @@ def test_a_call_refuses_what_is_not_a_sequence_of_inputs(net, x, error, message)
         ),
         ({"lengths": [1, 2, 3, 2**64]}, DTypeError, "lengths: expected integers, got dtype object"),
         ({"outputs": "first"}, ArgumentError, "outputs: expected 'all' or 'last', got 'first'"),
-        ({"outputs": None}, ArgumentError, "outputs: expected 'all' or 'last', got None"),
         ({"outputs": 3}, ArgumentError, "outputs: expected 'all' or 'last', got 3"),
         ({"threads": 0}, ArgumentError, "threads: expected at least 1, got 0"),
         ({"threads": -1}, ArgumentError, "threads: expected at least 1, got -1"),

@@ -285,7 +285,7 @@ def test_the_network_of_a_classifier_gives_probabilities_and_names_the_classes(r
     est = ElmanClassifier(**QUICK).fit(X, y)
     np.testing.assert_array_equal(est.network_(X, outputs="last"), est.predict_proba(X))
     np.testing.assert_array_equal(est.predict_proba(X).argmax(axis=1), est.predict(X) == "low")
-    assert est.network_.metadata["classes"] == "high,low"
+    assert est.network_.table == elman.Table(classes=["high", "low"], outputs=est.outputs)
 
 
 def test_layers_and_activations_are_those_asked_for(rng):

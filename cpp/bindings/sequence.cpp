@@ -77,10 +77,17 @@ class Call : public CheckedSequences<Real> {
     std::vector<unsigned char> mask_;
 };
 
-// Whether x is a list or tuple of arrays (T, I), whose lengths may differ.
-bool is_list_of_sequences(py::handle x) {
-    if (!PyList_Check(x.ptr()) && !PyTuple_Check(x.ptr())) return false;
-    return py::cast<bool>(py::module_::import("elman._ragged").attr("is_list_of_sequences")(x));
+// Whether x is what Python reads: a list of sequences or a data frame. It is asked here, so that an
+// array does not pay for the question.
+bool python_reads(py::handle x) {
+    if (py::isinstance<py::array>(x)) return false;
+    if (PyList_Check(x.ptr()) || PyTuple_Check(x.ptr()))
+        return py::cast<bool>(py::module_::import("elman._ragged").attr("is_list_of_sequences")(x));
+    return py::hasattr(x, "columns");
+}
+
+py::object not_implemented() {
+    return py::reinterpret_borrow<py::object>(Py_NotImplemented);
 }
 
 template <class Real>
@@ -136,20 +143,18 @@ void bind_sequence(py::class_<AnyNetwork>& network) {
     network
         .def(
             "call",
-            [](py::object self, py::handle x, py::handle outputs, py::handle out) -> py::object {
-                if (is_list_of_sequences(
-                        x))  // here, so that an array does not pay for the question
-                    return py::module_::import("elman._ragged").attr("call")(self, x, outputs, out);
-                return py::cast<const AnyNetwork&>(self).visit(
-                    [&](const auto& n) { return call(n, x, outputs, out); });
+            [](const AnyNetwork& any, py::handle x, py::handle outputs, py::handle out) {
+                if (python_reads(x)) return not_implemented();
+                return any.visit([&](const auto& n) { return call(n, x, outputs, out); });
             },
             py::arg("x"), py::arg("outputs"), py::arg("out"),
-            "Run whole sequences; return the outputs, a list of them for a list of sequences.")
+            "Run whole sequences; return the outputs, NotImplemented for what Python reads.")
         .def(
             "run",
             [](const AnyNetwork& any, py::handle x, py::handle state, py::handle lengths,
                py::handle outputs, bool return_hidden, Index threads, py::handle out,
                const char* argument, py::handle mask, py::handle masked, py::handle offsets) {
+                if (python_reads(x)) return not_implemented();
                 return any.visit([&](const auto& n) {
                     Call call(n, argument, x, state, lengths, offsets);
                     call.mask(mask, masked);
@@ -160,8 +165,8 @@ void bind_sequence(py::class_<AnyNetwork>& network) {
             py::arg("return_hidden"), py::arg("threads"), py::arg("out"), py::arg("argument") = "x",
             py::arg("mask") = py::none(), py::arg("masked") = "hold",
             py::arg("offsets") = py::none(),
-            "Run whole sequences; return (output, state, hidden or None). Errors call x "
-            "`argument`.")
+            "Run whole sequences; return (output, state, hidden or None), NotImplemented for what "
+            "Python reads. Errors call x `argument`.")
         .def(
             "generate",
             [](const AnyNetwork& any, py::handle start, Index steps, py::handle state) {

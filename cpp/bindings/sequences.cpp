@@ -52,6 +52,7 @@ bool is_first_of(const char* argument, py::handle name, const char* first, const
 }
 
 Outputs outputs_from_name(py::handle outputs) {
+    if (outputs.is_none()) return Outputs::all;
     return is_first_of("outputs", outputs, "all", "last") ? Outputs::all : Outputs::last;
 }
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from elman._network import Run as Run
     from elman._parameters import Layer as Layer
     from elman._parameters import Readout as Readout
+    from elman._table import Table as Table
     from elman.activation import Activation as Activation
     from elman.errors import ArgumentError as ArgumentError
     from elman.errors import ArgumentTypeError as ArgumentTypeError
@@ -105,6 +106,7 @@ _HOMES = {
     "SGD": "elman.training",
     "ShapeError": "elman.errors",
     "Stream": "elman._core",
+    "Table": "elman._table",
     "TrainResult": "elman.training",
     "Trainer": "elman.training",
     "UnsupportedModelError": "elman.errors",

@@ -140,14 +140,14 @@ class Network:
         """Refuse layers that do not run forward."""
     def tensors(self) -> dict[str, _Array]:
         """Return read-only views of all tensors by name."""
-    def call(self, x: ArrayLike, outputs: str, out: _Array | None) -> _Array:
-        """Run whole sequences; return the outputs, a list of them for a list of sequences."""
+    def call(self, x: ArrayLike, outputs: str | None, out: _Array | None) -> _Array:
+        """Run whole sequences; return the outputs, NotImplemented for what Python reads."""
     def run(
         self,
         x: ArrayLike,
         state: ArrayLike | None,
         lengths: ArrayLike | None,
-        outputs: str,
+        outputs: str | None,
         return_hidden: bool,
         threads: int,
         out: _Array | None,
@@ -156,7 +156,9 @@ class Network:
         masked: str = "hold",
         offsets: ArrayLike | None = None,
     ) -> tuple[_Array, _Array, Any]:
-        """Run whole sequences; return (output, state, hidden or None). Errors call x `argument`."""
+        """Run whole sequences; return (output, state, hidden or None), NotImplemented for what Python
+        reads. Errors call x `argument`.
+        """
     def generate(self, start: ArrayLike, steps: int, state: ArrayLike | None) -> _Array:
         """Feed outputs back as inputs; return (..., steps, O)."""
     @property

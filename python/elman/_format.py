@@ -13,6 +13,7 @@ from elman._container import check_keys, show
 from elman._core import build_info
 from elman._parameters import structure_of
 from elman._structure import Structure
+from elman._table import Table
 from elman.activation import TABLE, Activation
 from elman.errors import ArgumentError, ModelFormatError, UnsupportedModelError
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     Json = Any  # whatever a file may hold: its type is checked before its value is used
 
 VERSION = 1
+_KEYS = ("format", "format_version", "network", "table", "golden")  # of metadata, beside user.*
 _EXAMPLE = "golden."  # how the names of an example's tensors begin
 _WRITERS = {  # of other formats, by their suffixes
     ".onnx": "elman.to_onnx(net, path)",
@@ -57,6 +59,7 @@ class Contents(NamedTuple):
     structure: Structure
     dtype: str
     metadata: dict[str, str]  # the user's own
+    table: Table | None  # what the columns mean
     tensors: dict[str, Array]
     example: dict[str, Array]  # its tensors, not checked, by their names in the file
     rules: str | None  # by which its numbers were computed: JSON, not checked
@@ -70,6 +73,8 @@ def read(read_next: Read, file_bytes: int) -> Contents:
     header = _container.read_header(read_next, file_bytes, _KIND)
     network, metadata = _check_metadata(header.metadata)
     structure = _check_network(network)
+    table = header.metadata.get("table")
+    about = None if table is None else Table.from_json(table)
     dtype = _check_entries(header.entries)
     entries = {n: e for n, e in header.entries.items() if not n.startswith(_EXAMPLE)}
     _check_names(entries, structure)
@@ -77,7 +82,7 @@ def read(read_next: Read, file_bytes: int) -> Contents:
     arrays = _container.read_arrays(read_next, header)
     example = {name: arrays.pop(name) for name in header.entries if name not in entries}
     rules = header.metadata.get("golden")
-    return Contents(structure, dtype, metadata, arrays, example, rules)
+    return Contents(structure, dtype, metadata, about, arrays, example, rules)
 
 
 def dumps(net: Parameters, example: Example | None = None) -> bytes:
@@ -86,13 +91,13 @@ def dumps(net: Parameters, example: Example | None = None) -> bytes:
     Raises
     ------
     LimitError
-        If the network has more layers, or its metadata are longer, than a reader accepts.
+        If the network has more layers, or longer metadata or names, than a reader accepts.
     """
     tensors, kept = net.tensors(), None
     if example is not None:
         tensors |= {_EXAMPLE + name: array for name, array in example._asdict().items()}
         kept = json.dumps(rules())
-    return _container.write(tensors, _fields(structure_of(net), net.metadata, kept))
+    return _container.write(tensors, _fields(net, kept))
 
 
 def require_suffix(path: Path) -> None:
@@ -111,10 +116,9 @@ def rules() -> dict[str, Any]:
     return {"numerics": info["numerics"], "fused": "D5" in info["promises"]}
 
 
-def _fields(
-    structure: Structure, metadata: Mapping[str, str], example: str | None
-) -> dict[str, str]:
+def _fields(net: Parameters, example: str | None) -> dict[str, str]:
     """Return the metadata of a file."""
+    structure = structure_of(net)
     of_halves = iter(structure.activations)
     layers = []
     for direction in structure.directions:
@@ -128,8 +132,9 @@ def _fields(
         "format": "elman",
         "format_version": str(VERSION),
         "network": json.dumps(network),
+        **({} if net.table is None else {"table": net.table.to_json()}),
         **({} if example is None else {"golden": example}),
-        **{f"user.{key}": value for key, value in metadata.items()},
+        **{f"user.{key}": value for key, value in net.metadata.items()},
     }
 
 
@@ -154,7 +159,7 @@ def _check_metadata(metadata: Json) -> tuple[str, dict[str, str]]:
         raise ModelFormatError("metadata: the key 'network' is missing")
     user = {key: value for key, value in metadata.items() if key.startswith("user.")}
     for key in metadata:
-        if key not in user and key not in ("format", "format_version", "network", "golden"):
+        if key not in user and key not in _KEYS:
             raise ModelFormatError(f"metadata: the key {show(key)} is unknown")
     return metadata["network"], {key.removeprefix("user."): user[key] for key in user}
 

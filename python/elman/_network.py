@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, overload  # NumPy imports `typing` too
 
 from elman import (
@@ -12,6 +11,7 @@ from elman import (
     _files,
     _foreign,
     _format,
+    _frame,
     _ragged,
     _structure,
 )
@@ -28,14 +28,13 @@ if TYPE_CHECKING:
     from elman._core import Network as Core
     from elman._core import Stream
     from elman._format import Contents
+    from elman._table import Table
     from elman.activation import Activation
     from elman.initialization import Initialization
     from elman.reference import VerificationReport
 
     Array = NDArray[Any]
     Sequences = list[NDArray[Any]] | tuple[NDArray[Any], ...]  # each (T_i, I)
-
-_LISTS = (list, tuple)
 
 
 class Run(NamedTuple):
@@ -108,6 +107,8 @@ class Network(Parameters):
         Units of the outputs: y * output_scale + output_shift is what the network returns.
     metadata : mapping of str to str, optional
         Your own words, kept in files and pickles.
+    table : elman.Table, optional
+        What the columns of the data mean, so that a data frame can be given in place of an array.
 
     Examples
     --------
@@ -158,6 +159,7 @@ class Network(Parameters):
         output_shift: ArrayLike | None = None,
         output_scale: ArrayLike | None = None,
         metadata: Mapping[str, str] | None = None,
+        table: Table | None = None,
     ) -> None:
         hidden_sizes = _arguments.hidden_sizes(hidden_size, num_layers)
         directions = _arguments.directions(direction, len(hidden_sizes))
@@ -175,31 +177,33 @@ class Network(Parameters):
             _arguments.arrays(zip(_structure.VECTORS, optional, strict=True)),
             *_start(init),
         )
-        self._adopt(core, _arguments.metadata(metadata))
+        self._adopt(core, _arguments.metadata(metadata), table)
         _arguments.require_finite(self._tensors)
 
     # --- running it ---
 
     @overload
-    def __call__(self, x: Sequences, outputs: str = "all") -> list[Array]: ...
+    def __call__(self, x: Sequences, outputs: str | None = None) -> list[Array]: ...
     @overload
     def __call__(
-        self, x: ArrayLike, outputs: str = "all", *, out: Array | None = None
+        self, x: ArrayLike, outputs: str | None = None, *, out: Array | None = None
     ) -> Array: ...
     def __call__(
-        self, x: ArrayLike | Sequences, outputs: str = "all", *, out: Array | None = None
+        self, x: ArrayLike | Sequences, outputs: str | None = None, *, out: Array | None = None
     ) -> Array | list[Array]:
         """Run whole sequences (..., T, I): batch axes first, then time, then features.
 
         Parameters
         ----------
-        x : array_like, shape (..., T, I), or list of arrays (T_i, I)
+        x : array_like, shape (..., T, I), or list of arrays (T_i, I), or data frame
             Inputs: any leading batch axes, then time, then features (PyTorch: `batch_first=True`).
             Real numbers of any width are converted to the network's dtype; those beyond its range
             become infinite, with NumPy's warning. A list or tuple of arrays (T_i, I) is one
-            sequence each, whether or not their lengths are equal.
-        outputs : {"all", "last"}
-            The output of every step, or of the last one alone.
+            sequence each, whether or not their lengths are equal. Of a data frame the columns that
+            the network's table names are read: T rows of one sequence.
+        outputs : {"all", "last"}, optional
+            The output of every step, or of the last one alone; by default of every step, and for a
+            data frame what the table says.
         out : ndarray, optional
             Where to write the outputs: an array of exactly their shape and dtype that shares no
             memory with `x`.
@@ -214,8 +218,16 @@ class Network(Parameters):
         ------
         ShapeError, DTypeError
             If `x` or `out` is not what this network takes.
+        ArgumentError
+            If `x` is a data frame without the columns of the network's table.
         """
-        return self._core.call(x, outputs, out)
+        y = self._core.call(x, outputs, out)
+        if y is not NotImplemented:
+            return y
+        if _ragged.is_list_of_sequences(x):
+            return _ragged.call(self._core, x, outputs, out)
+        values, outputs = _frame.read(self, "x", x, outputs)
+        return self._core.call(values, outputs, out)
 
     @overload
     def run(
@@ -225,7 +237,7 @@ class Network(Parameters):
         state: ArrayLike | None = None,
         mask: Sequence[ArrayLike] | None = None,
         masked: str = "hold",
-        outputs: str = "all",
+        outputs: str | None = None,
         return_hidden: bool = False,
         threads: int = 1,
     ) -> list[Run]: ...
@@ -239,7 +251,7 @@ class Network(Parameters):
         offsets: ArrayLike | None = None,
         mask: ArrayLike | None = None,
         masked: str = "hold",
-        outputs: str = "all",
+        outputs: str | None = None,
         return_hidden: bool = False,
         threads: int = 1,
         out: Array | None = None,
@@ -253,7 +265,7 @@ class Network(Parameters):
         offsets: ArrayLike | None = None,
         mask: ArrayLike | Sequence[ArrayLike] | None = None,
         masked: str = "hold",
-        outputs: str = "all",
+        outputs: str | None = None,
         return_hidden: bool = False,
         threads: int = 1,
         out: Array | None = None,
@@ -282,8 +294,9 @@ class Network(Parameters):
             The output of steps that the mask leaves out: that of the states held there (Keras'
             default), which is the output of the last real step before if all layers run forward;
             or zeros (Keras: `zero_output_for_mask=True`, and always of a `Bidirectional`).
-        outputs : {"all", "last"}
-            The output of every step, or of the last real one alone (zeros if there is none).
+        outputs : {"all", "last"}, optional
+            The output of every step, or of the last real one alone (zeros if there is none); by
+            default as for `Network.__call__`.
         return_hidden : bool
             Whether to return the state after every step. A layer that runs in reverse comes to
             step t from t + 1, and steps that are not real hold its state in that order.
@@ -315,23 +328,29 @@ class Network(Parameters):
         True
         """
         count = _arguments.size("threads", threads)
-        if isinstance(x, _LISTS) and _ragged.is_list_of_sequences(x):
-            for argument, value in (("lengths", lengths), ("offsets", offsets), ("out", out)):
-                _ragged.require_none(argument, value)
-            hidden = bool(return_hidden)
-            runs = _ragged.run(self._core, x, state, mask, masked, outputs, hidden, count)
-            return [Run(*run) for run in runs]
+        hidden = bool(return_hidden)
         run = self._core.run(
             x,
             state,
             lengths,
             outputs,
-            bool(return_hidden),
+            hidden,
             count,
             out,
             mask=mask,
             masked=masked,
             offsets=offsets,
+        )
+        if run is not NotImplemented:
+            return Run(*run)
+        if _ragged.is_list_of_sequences(x):
+            for argument, value in (("lengths", lengths), ("offsets", offsets), ("out", out)):
+                _ragged.require_none(argument, value)
+            runs = _ragged.run(self._core, x, state, mask, masked, outputs, hidden, count)
+            return [Run(*run) for run in runs]
+        values, outputs = _frame.read(self, "x", x, outputs)
+        run = self._core.run(
+            values, state, lengths, outputs, hidden, count, out, mask=mask, masked=masked
         )
         return Run(*run)
 
@@ -377,6 +396,7 @@ class Network(Parameters):
         """
         count = _arguments.size("steps", steps, least=0)
         self._core.require_forward("generate", "an output is the next input")
+        start, _ = _frame.read(self, "start", start)
         if feedback is None:
             return self._core.generate(start, count, state)
         from elman import _feedback
@@ -455,6 +475,7 @@ class Network(Parameters):
         from elman import reference
         from elman.errors import VerificationError
 
+        x, _ = _frame.read(self, "x", x)
         run = self.run(
             x, state=state, lengths=lengths, mask=mask, masked=masked, return_hidden=True
         )
@@ -495,7 +516,7 @@ class Network(Parameters):
 
     def _example(self, x: ArrayLike) -> _format.Example:
         """Run inputs that a file is to keep as its example."""
-        inputs = _arguments.array("golden", x)
+        inputs = _arguments.array("golden", _frame.read(self, "golden", x)[0])
         if inputs.ndim < 2 or inputs.shape[-1] != self.input_size or not inputs.size:
             raise ShapeError(
                 f"golden: expected (..., T, {self.input_size}) with at least a step, got"
@@ -527,10 +548,10 @@ def _start(init: Initialization) -> tuple[str, dict[str, float]]:
     return initialization.named(init)
 
 
-def network_of(core: Core, metadata: Mapping[str, str] = MappingProxyType({})) -> Network:
-    """Return a network of the extension as one of Python."""
+def network_of(core: Core, like: Network | None = None) -> Network:
+    """Return a network of the extension as one of Python, with another's metadata and table."""
     net = object.__new__(Network)
-    net._adopt(core, metadata)
+    net._adopt(core, *(({}, None) if like is None else (like._metadata, like._table)))
     return net
 
 
@@ -546,6 +567,7 @@ def network_of_contents(contents: Contents, *, allow_nonfinite: bool) -> Network
             output_activation=contents.structure.output_activation,
             dtype=contents.dtype,
             metadata=contents.metadata,
+            table=contents.table,
             allow_nonfinite=True,
         )
     except ArgumentError as error:  # a number of an activation that the dtype does not hold

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from elman import _arguments, _core, _foreign, _structure
 from elman._structure import Structure
+from elman._table import for_network
 from elman.activation import Activation
 from elman.errors import ArgumentTypeError, ShapeError
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from elman._arguments import HalvesOrLayer, LayerActivation, ReadoutWeights
     from elman._core import Network as Core
+    from elman._table import Table
 
     Array = NDArray[Any]
     T = TypeVar("T")
@@ -117,13 +119,14 @@ class Readout(_Constant):
 class Parameters:
     """The parameters of a network, which never change; `Network` adds the calls."""
 
-    __slots__ = ("__weakref__", "_core", "_layers", "_metadata", "_readout", "_tensors")
+    __slots__ = ("__weakref__", "_core", "_layers", "_metadata", "_readout", "_table", "_tensors")
 
     _core: Core
     _layers: tuple[Layer, ...]
     _readout: Readout | None
     _tensors: dict[str, Array]
     _metadata: Mapping[str, str]
+    _table: Table | None
 
     @classmethod
     def from_weights(
@@ -141,6 +144,7 @@ class Parameters:
         output_shift: ArrayLike | None = None,
         output_scale: ArrayLike | None = None,
         metadata: Mapping[str, str] | None = None,
+        table: Table | None = None,
         allow_nonfinite: bool = False,
     ) -> Self:
         """Make a network of given weights, which are copied.
@@ -158,7 +162,7 @@ class Parameters:
         allow_nonfinite : bool
             Accept NaN and infinities.
         activation, output_activation, direction, initial_state, input_shift, input_scale, \
-output_shift, output_scale, metadata
+output_shift, output_scale, metadata, table
             As for `Network`.
 
         Returns
@@ -197,6 +201,7 @@ output_shift, output_scale, metadata
             output_activation=output_activation,
             dtype=dtype,
             metadata=metadata,
+            table=table,
             allow_nonfinite=allow_nonfinite,
         )
 
@@ -210,6 +215,7 @@ output_shift, output_scale, metadata
         direction: str | Sequence[str] = "forward",
         dtype: DTypeLike | None = None,
         metadata: Mapping[str, str] | None = None,
+        table: Table | None = None,
         allow_nonfinite: bool = False,
     ) -> Self:
         """Make a network of tensors by name, which are copied: the inverse of `tensors`.
@@ -227,7 +233,7 @@ output_shift, output_scale, metadata
             float32 or float64; by default the common one of the arrays.
         allow_nonfinite : bool
             Accept NaN and infinities.
-        activation, output_activation, direction, metadata
+        activation, output_activation, direction, metadata, table
             As for `Network`.
 
         Returns
@@ -260,7 +266,7 @@ output_shift, output_scale, metadata
             g = _arguments.activation("output_activation", output_activation or "identity")
         with np.errstate(over="ignore"):  # require_finite says more
             core = _core.Network.from_tensors(name, arrays, directions, activations, g)
-        net._adopt(core, _arguments.metadata(metadata))
+        net._adopt(core, _arguments.metadata(metadata), table)
         if not allow_nonfinite:
             _arguments.require_finite(net._tensors, " (allow_nonfinite=True accepts it)")
         return net
@@ -271,9 +277,10 @@ output_shift, output_scale, metadata
         tensors: Mapping[str, ArrayLike | None] | None = None,
         dtype: DTypeLike | None = None,
         metadata: Mapping[str, str] | None = None,
+        table: Table | None = None,
         allow_nonfinite: bool = False,
     ) -> Self:
-        """Return this network with other tensors, another dtype or other metadata.
+        """Return this network with other tensors, another dtype, other metadata or another table.
 
         Parameters
         ----------
@@ -284,6 +291,8 @@ output_shift, output_scale, metadata
             float32 or float64; by default this network's.
         metadata : mapping of str, optional
             By default this network's.
+        table : elman.Table, optional
+            By default this network's; `elman.Table()`, which says nothing, takes it away.
         allow_nonfinite : bool
             Accept NaN and infinities.
 
@@ -307,6 +316,7 @@ output_shift, output_scale, metadata
             output_activation=structure.output_activation,
             dtype=self.dtype if dtype is None else dtype,
             metadata=self._metadata if metadata is None else metadata,
+            table=self._table if table is None else table,
             allow_nonfinite=allow_nonfinite,
         )
 
@@ -321,11 +331,12 @@ output_shift, output_scale, metadata
         nonfinite = _arguments.nonfinite(self._tensors) is not None
         return self.replace(dtype=_arguments.dtype_name(dtype), allow_nonfinite=nonfinite)
 
-    def _adopt(self, core: Core, metadata: Mapping[str, str]) -> None:
+    def _adopt(self, core: Core, metadata: Mapping[str, str], table: Table | None) -> None:
         tensors = core.tensors()
         self._core = core
         self._tensors = tensors
         self._metadata = MappingProxyType(dict(metadata))
+        self._table = for_network(table, core.input_size, core.output_size)
         activations = [Activation(*a) for a in core.activations]
         self._layers = _layers(tensors, core.directions, activations)
         self._readout = None
@@ -441,6 +452,11 @@ output_shift, output_scale, metadata
         return self._metadata
 
     @property
+    def table(self) -> Table | None:
+        """What the columns of the data mean, or None."""
+        return self._table
+
+    @property
     def initial_state(self) -> Array | None:
         """Where sequences begin, shape (state_size,); None means zeros."""
         return _view(self._tensors.get("initial_state"))
@@ -497,7 +513,7 @@ output_shift, output_scale, metadata
         return list(_structure.split(array, [len(h.W_hh) for h in halves if h is not None]))
 
     def _content(self) -> tuple[object, ...]:
-        """Return what makes two networks equal: all but the metadata and the instruction set."""
+        """Return what makes two networks equal: all but metadata, table and instruction set."""
         weights = {name: (a.shape, a.tobytes()) for name, a in self._tensors.items()}
         return self.dtype.str, *structure_of(self), tuple(weights.items())
 

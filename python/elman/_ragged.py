@@ -12,6 +12,7 @@ from elman.errors import ArgumentError, ShapeError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import TypeGuard
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 
-def is_list_of_sequences(x: object) -> bool:
+def is_list_of_sequences(x: object) -> TypeGuard[Sequence[ArrayLike]]:
     """Return whether x is a list or tuple of arrays (T, I); lists of numbers are one array."""
     return isinstance(x, list | tuple) and bool(x) and getattr(x[0], "ndim", None) == 2
 
@@ -31,8 +32,8 @@ def require_none(argument: str, value: object) -> None:
         raise ArgumentError(f"{argument}: expected None beside a list of sequences, got one")
 
 
-def call(core: Core, x: Sequence[ArrayLike], outputs: str, out: object) -> list[Array]:
-    """Return the outputs of each sequence: what `Network.__call__` asks for."""
+def call(core: Core, x: Sequence[ArrayLike], outputs: str | None, out: object) -> list[Array]:
+    """Return the outputs of each sequence."""
     require_none("out", out)
     return [output for output, _, _ in run(core, x, None, None, "hold", outputs, False, 1)]
 
@@ -43,7 +44,7 @@ def run(
     state: ArrayLike | None,
     mask: Sequence[ArrayLike] | ArrayLike | None,
     masked: str,
-    outputs: str,
+    outputs: str | None,
     return_hidden: bool,
     threads: int,
 ) -> list[tuple[Array, Array, Array | None]]:
@@ -69,7 +70,7 @@ def run(
     rows = [slice(begin, end) for begin, end in itertools.pairwise(offsets)]
     return [
         (
-            output[part] if outputs == "all" else output[i],
+            output[part] if outputs != "last" else output[i],
             states[i],
             None if hidden is None else hidden[part],
         )

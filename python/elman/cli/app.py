@@ -94,7 +94,13 @@ def run(
         Format | None,
         typer.Option("--format", help="What to write; by default npy to a file *.npy, else csv."),
     ] = None,
-    last: Annotated[bool, typer.Option("--last", help="Only the output of the last step.")] = False,
+    last: Annotated[
+        bool | None,
+        typer.Option(
+            "--last/--all",
+            help="The output of the last step, or of all; by default what the model's table says.",
+        ),
+    ] = None,
     stream: Annotated[
         bool, typer.Option("--stream", help="Answer every line of CSV the moment it comes in.")
     ] = False,
@@ -108,6 +114,9 @@ def run(
     a single number is taken for a header; blank lines and lines that begin with # are passed over.
     NPY may hold a batch. The input's kind is told by its content. Numbers are written in the
     shortest form that reads back as the same number.
+
+    A model that "elman train" wrote finds its columns by the names in the header. If one of them
+    names sequences, each is run for itself; last outputs are in the order in which they begin.
     """
     from elman.cli import run
 

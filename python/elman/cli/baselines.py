@@ -43,9 +43,9 @@ def baselines(examples: Examples, split: Split, period: int | None) -> dict[str,
     if examples.now:
         found["the last value"] = from_before(0)
         if period is not None:
-            steps = period * math.ceil(examples.horizon / period) - examples.horizon
+            steps = period * math.ceil(examples.table.horizon / period) - examples.table.horizon
             found["the value a period before"] = from_before(steps)
-    found["the most frequent class" if examples.classes else "the mean"] = the_mean
+    found["the most frequent class" if examples.table.classes else "the mean"] = the_mean
     model = _linear_model(examples, split)
     seen = "the last step" if model.lags == 1 else f"the last {model.lags} steps"
     found[f"linear in {seen}"] = lambda i: model(examples.x[i])
@@ -59,15 +59,15 @@ def truth(examples: Examples, spans: list[Span]) -> Array:
 
 def chosen(answers: Answers, examples: Examples, spans: list[Span]) -> Array:
     """Return the answers to parts of sequences, (N, O): to their last steps, if these count."""
-    if examples.outputs == "last":
+    if examples.table.outputs == "last":
         return np.stack([answers(span.sequence)[-1] for span in spans])
     return np.concatenate([answers(span.sequence)[span.start : span.stop] for span in spans])
 
 
 def _targets(examples: Examples, i: int) -> Array:
     """Return the targets of a sequence, (T, O), or (1, O) for all of it."""
-    if examples.classes:
-        rows: Array = np.eye(len(examples.classes))[np.atleast_1d(examples.y[i])]
+    if examples.table.classes:
+        rows: Array = np.eye(len(examples.table.classes))[np.atleast_1d(examples.y[i])]
         return rows
     return np.atleast_2d(examples.y[i])
 

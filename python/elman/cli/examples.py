@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+import elman
 from elman.cli import tables
 from elman.errors import ArgumentError
 from elman.training.data import shuffled
@@ -39,13 +40,20 @@ class Examples(NamedTuple):
 
     x: list[Array]
     y: list[Array]
-    task: str
-    outputs: str  # "all": a target for every step; "last": for each sequence
-    inputs: list[str]  # the names of the columns
-    targets: list[str]
-    classes: list[str]  # empty but for classification
-    horizon: int = 0  # how many steps ahead, for forecasts
+    table: elman.Table  # what the columns mean; outputs "all": a target for every step
     now: Sequence[Array] = ()  # the targets' columns at the time of the forecast, (T_i, O) each
+
+    @property
+    def task(self) -> str:
+        """What is learned."""
+        if self.table.horizon:
+            return "forecast"
+        return "classification" if self.table.classes else "regression"
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """What the network's outputs are: classes, or targets."""
+        return self.table.classes or self.table.targets
 
 
 def read(source: str, targets: str | None, question: Question) -> Examples:
@@ -91,15 +99,6 @@ class _Columns:
         """Return a column."""
         i = self.names.index(name)
         return [row[i] for row in self.rows]
-
-    def rows_of(self, sequence: str | None) -> list[list[int]]:
-        """Return the indices of the rows of each sequence, in the order in which they come."""
-        if sequence is None:
-            return [list(range(len(self.rows)))]
-        found: dict[str, list[int]] = {}
-        for n, name in enumerate(self.text(sequence)):
-            found.setdefault(name, []).append(n)
-        return list(found.values())
 
     def words(self, name: str) -> list[str]:
         """Return a column in which no field is empty."""
@@ -156,14 +155,23 @@ def _from_csv(table: CsvTable, question: Question) -> Examples:
         classes, y = _classes(columns.words(targets[0]))
     else:
         y = columns.numbers(targets, "" if task == "forecast" else " (or --task classification)")
-    sequences = columns.rows_of(question.sequence)
+    sequences = [list(range(len(x)))]
+    if question.sequence is not None:
+        sequences = tables.groups(columns.text(question.sequence))
     xs, ys = [x[rows] for rows in sequences], [y[rows] for rows in sequences]
     if task == "forecast":
         return _forecast(xs, ys, inputs, targets, question)
     outputs = "all"
     if len(ys) > 1 and all((y == y[0]).all() for y in ys):
         outputs, ys = "last", [y[0] for y in ys]
-    return Examples(xs, ys, task, outputs, inputs, targets, classes)
+    meaning = elman.Table(
+        inputs=inputs,
+        targets=targets,
+        sequence=question.sequence,
+        classes=classes,
+        outputs=outputs,
+    )
+    return Examples(xs, ys, meaning)
 
 
 def _classes(labels: Sequence[str]) -> tuple[list[str], Array]:
@@ -196,6 +204,8 @@ def _require_a_sound(question: Question, task: str, inputs: Sequence[str]) -> No
         raise ArgumentError(f"--target: expected one column of classes, got {len(targets)}")
     if not inputs:
         raise ArgumentError("--inputs: expected at least one column, got none")
+    if "" in inputs:  # the index that pandas writes
+        raise ArgumentError("--inputs: expected the columns to read, as one of all has no name")
 
 
 # --- NPY ------------------------------------------------------------------------------------------
@@ -258,7 +268,10 @@ def _with_targets(
         y = y.reshape(*y.shape[:lead], -1)
         targets = [f"target {i + 1}" for i in range(y.shape[-1])]
     ys = list(y) if axes == 2 else [y]
-    return Examples(xs, ys, task, "all" if each_step else "last", inputs, targets, classes)
+    outputs = "all" if each_step else "last"
+    return Examples(
+        xs, ys, elman.Table(inputs=inputs, targets=targets, classes=classes, outputs=outputs)
+    )
 
 
 def _real(name: str, values: Array) -> Array:
@@ -285,12 +298,9 @@ def _forecast(
     return Examples(
         x=[xs[i][:-horizon] for i in long],
         y=[ys[i][horizon:] for i in long],
-        task="forecast",
-        outputs="all",
-        inputs=inputs,
-        targets=targets,
-        classes=[],
-        horizon=horizon,
+        table=elman.Table(
+            inputs=inputs, targets=targets, sequence=question.sequence, horizon=horizon
+        ),
         now=[ys[i][:-horizon] for i in long],
     )
 
@@ -320,7 +330,7 @@ def split(examples: Examples, validation: float, holdout: float, seed: int) -> S
         if not 0 <= share < 1:
             raise ArgumentError(f"{option}: expected at least 0 and less than 1, got {share}")
     whole = [Span(i, 0, len(x)) for i, x in enumerate(examples.x)]
-    if len(whole) == 1 and examples.outputs == "last":
+    if len(whole) == 1 and examples.table.outputs == "last":
         raise ArgumentError("DATA: expected several sequences with a target each, got one")
     if len(whole) == 1:
         (_, _, steps) = whole[0]
@@ -330,7 +340,7 @@ def split(examples: Examples, validation: float, holdout: float, seed: int) -> S
         parts = [[span] if span.stop > span.start else [] for span in spans]
     else:
         order = shuffled(len(whole), seed)
-        if examples.outputs == "last" and examples.classes:
+        if examples.table.outputs == "last" and examples.table.classes:
             order = order[np.argsort([examples.y[i] for i in order], kind="stable")]
         rest, held = _every(order, holdout)
         train, validate = _every(rest, validation)

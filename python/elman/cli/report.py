@@ -46,7 +46,9 @@ def info(model: str, as_json: bool) -> None:
         "instruction set": net.isa,
         "versions": ", ".join(f"{key} {versions[key]}" for key in ("elman", "numpy", "python")),
         "built with": ", ".join(build),
-    } | {f"user.{key}": value for key, value in sorted(net.metadata.items())}
+        **{f"table.{field}": _said(value) for field, value in _table(net).items() if value},
+        **{f"user.{key}": value for key, value in sorted(net.metadata.items())},
+    }
     width = max(map(len, lines)) + 2
     for key, value in lines.items():
         print(f"{printable(key):{width}}{printable(value)}")
@@ -69,6 +71,7 @@ def describe(net: Network) -> dict[str, Any]:
         "output_units": net.output_shift is not None or net.output_scale is not None,
         "initial_state": net.initial_state is not None,
         "isa": net.isa,
+        "table": _table(net) or None,
         "metadata": dict(net.metadata),
         "versions": {
             "elman": elman.__version__,
@@ -77,6 +80,16 @@ def describe(net: Network) -> dict[str, Any]:
             "build": elman.build_info(),
         },
     }
+
+
+def _table(net: Network) -> dict[str, Any]:
+    """Return what the network's table says, ready for JSON; nothing if it has none."""
+    fields: dict[str, Any] = {} if net.table is None else json.loads(net.table.to_json())
+    return fields
+
+
+def _said(value: object) -> str:
+    return ", ".join(value) if isinstance(value, list) else str(value)
 
 
 def sizes(net: Network) -> str:
@@ -93,13 +106,13 @@ def verify(model: str, source: str | None, seed: int, as_json: bool) -> bool:
     The example in the file, if there is one, is run too.
     """
     net = elman.load(model)
+    lengths = None
     if source is None:
         x = random_inputs(net, RANDOM_SHAPE, seed)
     else:
-        with tables.open_table(source, tables.names_of(net)) as table:
-            x = table.whole(net.input_size)
+        x, lengths = _inputs(net, source)
     try:
-        report = net.verify(x)
+        report = net.verify(x, lengths=lengths)
         example = _check_example(net, model)
     except elman.VerificationError as error:
         if as_json:
@@ -112,6 +125,19 @@ def verify(model: str, source: str | None, seed: int, as_json: bool) -> bool:
     else:
         print(report if example is None else f"{report}\n{example}")
     return True
+
+
+def _inputs(net: Network, source: str) -> tuple[NDArray[Any], list[int] | None]:
+    """Return the inputs in a file, and the lengths of the sequences if a column tells them."""
+    with tables.open_table(source, net.table) as table:
+        if isinstance(table, tables.NpyTable) or not table.has_sequences:
+            return table.whole(net.input_size), None
+        x, sequences = table.sequences(net.input_size)
+    lengths = list(map(len, sequences))
+    padded = np.zeros((len(lengths), max(lengths, default=0), net.input_size))
+    for values, rows in zip(padded, sequences, strict=True):
+        values[: len(rows)] = x[rows]
+    return padded, lengths
 
 
 def _check_example(net: Network, model: str) -> str | None:

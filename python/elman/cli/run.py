@@ -25,11 +25,16 @@ if TYPE_CHECKING:
 PATIENCE = 0.5  # seconds of work before a progress bar appears
 
 
-def run(model: str, source: str, output: str, form: str, last: bool, threads: int) -> None:
-    """Read the table `source`, run the network over it, write its outputs."""
+def run(model: str, source: str, output: str, form: str, last: bool | None, threads: int) -> None:
+    """Read the table `source`, run the network over it, write its outputs.
+
+    Whether only the last ones is for the network's table to say if `last` is None.
+    """
     net = elman.load(model)
+    if last is None:
+        last = net.table is not None and net.table.outputs == "last"
     _refuse_the_same_file(source, output)
-    with tables.open_table(source, tables.names_of(net)) as table:
+    with tables.open_table(source, net.table) as table:
         shape = _output_shape(net, table, last)
         if form == "csv" and shape is not None and len(shape) > 2:
             raise tables.TableError(
@@ -50,7 +55,7 @@ def stream(model: str, source: str, output: str) -> None:
     """Answer every line of the CSV `source` at once, before the next is read."""
     net = elman.load(model)
     _refuse_the_same_file(source, output)
-    with tables.open_table(source, tables.names_of(net)) as table:
+    with tables.open_table(source, net.table) as table:
         if not isinstance(table, tables.CsvTable):
             raise tables.TableError(f"{table.name}: --stream reads lines of CSV, got an NPY file")
         with tables.open_output(output) as file:
@@ -58,9 +63,11 @@ def stream(model: str, source: str, output: str) -> None:
 
 
 def _answer_lines(net: Network, table: tables.CsvTable, file: IO[bytes]) -> None:
-    step = net.stream().step
-    for row in table.rows(net.input_size):
-        file.write(tables.csv_line(step(row)))
+    streams = {"": net.stream()}  # one for each sequence
+    for sequence, row in table.rows(net.input_size):
+        if sequence not in streams:
+            streams[sequence] = net.stream()
+        file.write(tables.csv_line(streams[sequence].step(row)))
         file.flush()
 
 
@@ -71,10 +78,10 @@ def _refuse_the_same_file(source: str, output: str) -> None:
 
 def _output_shape(net: Network, table: Table, last: bool) -> tuple[int, ...] | None:
     """Return the shape of all outputs together, or None for a table whose end is not known."""
+    if isinstance(table, tables.CsvTable):
+        return (net.output_size,) if last and not table.has_sequences else None
     if last:
         return (*table.lead, net.output_size)
-    if isinstance(table, tables.CsvTable):
-        return None
     return (*table.whole(net.input_size).shape[:-1], net.output_size)
 
 
@@ -83,9 +90,12 @@ def _pieces(net: Network, table: Table, last: bool, threads: int) -> Iterator[Ar
 
     The chunks of a batch are sequences of their own; a single sequence is cut in time, and the
     state goes on from chunk to chunk, which gives the same bits as one call. If a layer begins at
-    the end, it is read whole.
+    the end, it is read whole, and so are sequences that a column tells apart.
     """
     outputs = "last" if last else "all"
+    if isinstance(table, tables.CsvTable) and table.has_sequences:
+        yield _of_sequences(net, table, outputs, threads)
+        return
     state = None
     in_chunks = table.lead or set(net.directions) == {"forward"}
     for chunk in table.chunks(net.input_size) if in_chunks else [table.whole(net.input_size)]:
@@ -96,6 +106,16 @@ def _pieces(net: Network, table: Table, last: bool, threads: int) -> Iterator[Ar
             yield result.output
     if last and not table.lead:
         yield result.output[np.newaxis]
+
+
+def _of_sequences(net: Network, table: tables.CsvTable, outputs: str, threads: int) -> Array:
+    """Return an output for every line, or for every sequence, in the order in which they begin."""
+    x, sequences = table.sequences(net.input_size)
+    places = [[i] for i in range(len(sequences))] if outputs == "last" else sequences
+    y = np.empty((len(sequences) if outputs == "last" else len(x), net.output_size), net.dtype)
+    for rows, place in zip(sequences, places, strict=True):
+        y[place] = net.run(x[rows], outputs=outputs, threads=threads).output
+    return y
 
 
 def _with_progress(pieces: Iterator[Array], done: Callable[[], float | None]) -> Iterator[Array]:

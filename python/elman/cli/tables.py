@@ -9,7 +9,7 @@ import os
 import stat
 import sys
 from contextlib import contextmanager
-from itertools import islice
+from itertools import chain, islice
 from types import SimpleNamespace
 from typing import IO, TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from elman._network import Network
+    import elman
 
     Array = NDArray[Any]
 
@@ -46,33 +46,48 @@ class CsvTable:
 
     lead: tuple[int, ...] = ()  # the batch axes: none
 
-    def __init__(self, file: io.BufferedReader, name: str, wanted: Sequence[str] = ()) -> None:
+    def __init__(
+        self, file: io.BufferedReader, name: str, meaning: elman.Table | None = None
+    ) -> None:
         self.name = name
         self._file = file
-        self._wanted = wanted
         self._text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace")
-        self.header: list[str] = []  # known once a line has been read
+        self._lines = self._numbered()
+        self.header: list[str] = []
+        if (first := next(self._lines, None)) is not None:
+            if any(map(_is_number, first[1])):
+                self._lines = chain([first], self._lines)
+            else:
+                self.header = [field.strip() for field in first[1]]
+        self._pick, self._sequence = self._columns(meaning)
+
+    @property
+    def has_sequences(self) -> bool:
+        """Whether a column names the sequence that a line belongs to."""
+        return self._sequence is not None
+
+    def _columns(self, meaning: elman.Table | None) -> tuple[list[int], int | None]:
+        """Return the places of the inputs, none for all, and of the column of sequences."""
+        if meaning is None or not self.header:
+            return [], None
+        missing = [name for name in meaning.inputs if name not in self.header]
+        if missing and not all(name.isdecimal() for name in meaning.inputs):  # they have no names
+            raise TableError(
+                f"{self.name}: expected the column {missing[0]!r}, an input of the model, got"
+                f" {_some(self.header)}"
+            )
+        pick = [] if missing else [self.header.index(name) for name in meaning.inputs]
+        grouped = pick and meaning.sequence in self.header
+        return pick, self.header.index(str(meaning.sequence)) if grouped else None
 
     def lines(self) -> Iterator[tuple[int, list[str]]]:
-        """Yield the number and the fields of every line but the header, as soon as it comes in.
+        """Yield the number and the fields of every line but the header, as soon as it comes in."""
+        return self._lines
 
-        Of a file whose header names all the columns that are wanted, these, in that order.
-        """
-        first, pick = True, []
+    def _numbered(self) -> Iterator[tuple[int, list[str]]]:
         for number, line in enumerate(self._text, start=1):
-            if not line.strip() or line.lstrip().startswith("#"):
-                continue
-            fields = self._fields(line, number)
-            if first and not any(map(_is_number, fields)):
-                self.header = [field.strip() for field in fields]
-                if set(self._wanted) <= set(self.header):
-                    pick = [self.header.index(name) for name in self._wanted]
-            elif pick and len(fields) != len(self.header):
-                expected = f"expected {len(self.header)} fields, as in the header"
-                raise TableError(f"{self.name} line {number}: {expected}, got {len(fields)}")
-            else:
-                yield number, [fields[i] for i in pick] if pick else fields
-            first = False
+            if line.strip() and not line.lstrip().startswith("#"):
+                yield number, self._fields(line, number)
 
     def _fields(self, line: str, number: int) -> list[str]:
         if '"' not in line:
@@ -82,9 +97,20 @@ class CsvTable:
         except csv.Error as error:
             raise TableError(f"{self.name} line {number}: {error}") from error
 
-    def rows(self, width: int) -> Iterator[list[float]]:
-        """Yield the numbers of every line, each as soon as it has come in."""
-        for number, fields in self.lines():
+    def rows(self, width: int) -> Iterator[tuple[str, list[float]]]:
+        """Yield the sequence and the numbers of every line, each as soon as it has come in.
+
+        Of a file whose header names the inputs of the model, these, in the model's order.
+        """
+        for number, fields in self._lines:
+            sequence = ""
+            if self._pick:
+                if len(fields) != len(self.header):
+                    expected = f"expected {len(self.header)} fields, as in the header"
+                    raise TableError(f"{self.name} line {number}: {expected}, got {len(fields)}")
+                if self._sequence is not None:
+                    sequence = fields[self._sequence].strip()
+                fields = [fields[i] for i in self._pick]
             try:
                 row = list(map(float, fields))
             except ValueError:
@@ -92,11 +118,11 @@ class CsvTable:
             if len(row) != width:
                 wrong = _what_is_wrong(fields, width)
                 raise TableError(f"{self.name} line {number}: {wrong}")
-            yield row
+            yield sequence, row
 
     def chunks(self, width: int) -> Iterator[Array]:
         """Yield arrays (up to `STEPS`, width), at least one, which may be empty."""
-        rows = self.rows(width)
+        rows = (row for _, row in self.rows(width))
         chunk = list(islice(rows, STEPS))
         while True:
             yield np.array(chunk, dtype=np.float64).reshape(-1, width)
@@ -107,6 +133,14 @@ class CsvTable:
     def whole(self, width: int) -> Array:
         """Return all of it (T, width)."""
         return np.concatenate(list(self.chunks(width)))
+
+    def sequences(self, width: int) -> tuple[Array, list[list[int]]]:
+        """Return all rows (N, width), and which of them are of each sequence."""
+        names, rows = [], []
+        for name, row in self.rows(width):
+            names.append(name)
+            rows.append(row)
+        return np.array(rows, dtype=np.float64).reshape(-1, width), groups(names)
 
     def done(self) -> float | None:
         """Return the part that has been read, or None if there is no knowing."""
@@ -160,32 +194,28 @@ Table = CsvTable | NpyTable
 
 
 @contextmanager
-def open_table(path: str, wanted: Sequence[str] = ()) -> Iterator[Table]:
+def open_table(path: str, meaning: elman.Table | None = None) -> Iterator[Table]:
     """Open a file, or standard input for "-"; an NPY file is told by its first byte.
 
-    Of a CSV file whose header names all the columns `wanted`, only these are read.
+    A CSV file with a header is read as a model's table says.
     """
     with open(sys.stdin.fileno() if path == "-" else path, "rb", closefd=path != "-") as file:
         name = "standard input" if path == "-" else path
         begins_as_npy = file.peek(1)[:1] == np.lib.format.MAGIC_PREFIX[:1]  # no text begins so
         npy = begins_as_npy or path.endswith(".npy")
-        yield NpyTable(file, name) if npy else CsvTable(file, name, wanted)
+        yield NpyTable(file, name) if npy else CsvTable(file, name, meaning)
 
 
-def names_of(net: Network) -> list[str]:
-    """Return the names of the inputs, which `elman train` leaves in the metadata, or none."""
-    try:
-        names = next(csv.reader([net.metadata.get("inputs", "")]), [])
-    except csv.Error:
-        return []
-    return names if len(names) == net.input_size else []
+def groups(names: Iterable[str]) -> list[list[int]]:
+    """Return the places of each name, in the order in which the names come first."""
+    found: dict[str, list[int]] = {}
+    for place, name in enumerate(names):
+        found.setdefault(name, []).append(place)
+    return list(found.values())
 
 
-def as_line(names: Sequence[str]) -> str:
-    """Return names as a line of CSV, for the metadata of a network."""
-    file = io.StringIO()
-    csv.writer(file, lineterminator="").writerow(names)
-    return file.getvalue()
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:20])) + (", ..." if len(names) > 20 else "")
 
 
 def _is_number(field: str) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 import elman
-from elman.cli import baselines, report, tables
+from elman.cli import baselines, report
 from elman.cli.examples import read, split
 from elman.errors import ArgumentError
 from elman.training import recipe
@@ -121,7 +121,7 @@ def _units(examples: Examples, training: list[Span]) -> Units:
     inputs = mean_and_std(
         np.concatenate([examples.x[i][start:stop] for i, start, stop in training])
     )
-    if examples.classes:
+    if examples.table.classes:
         return Units(*inputs, None, None)
     return Units(*inputs, *mean_and_std(baselines.truth(examples, training)))
 
@@ -129,11 +129,11 @@ def _units(examples: Examples, training: list[Span]) -> Units:
 def _fit(examples: Examples, parts: Split, units: Units, settings: Settings) -> TrainResult:
     """Train a network on standardised numbers."""
     net = elman.Network(
-        input_size=len(examples.inputs),
+        input_size=len(examples.table.inputs),
         hidden_size=settings.hidden,
         num_layers=settings.layers,
-        output_size=len(examples.classes or examples.targets),
-        output_activation="softmax" if examples.classes else "identity",
+        output_size=len(examples.answers),
+        output_activation="softmax" if examples.table.classes else "identity",
         seed=settings.seed,
         dtype=recipe.DTYPE,  # init="glorot" was worse: 0.652 instead of 0.625 on the sunspots
     )
@@ -143,8 +143,8 @@ def _fit(examples: Examples, parts: Split, units: Units, settings: Settings) -> 
         net,
         training["x"],
         training["y"],
-        loss="cross_entropy" if examples.classes else "mse",
-        outputs=examples.outputs,
+        loss="cross_entropy" if examples.table.classes else "mse",
+        outputs=examples.table.outputs,
         epochs=settings.epochs,
         learning_rate=settings.learning_rate,
         batch_size=settings.batch_size,
@@ -164,7 +164,7 @@ def _standardised(examples: Examples, spans: list[Span], units: Units) -> dict[s
     y = [examples.y[i] for i, _, _ in spans]
     if units.output_std is not None:
         y = [(part - units.output_mean) / units.output_std for part in y]
-    if examples.outputs == "last":
+    if examples.table.outputs == "last":
         return {"x": x, "y": y}
     y = [part[:stop] for part, (_, _, stop) in zip(y, spans, strict=True)]
     weights = [(np.arange(stop) >= start).astype(float) for _, start, stop in spans]
@@ -172,25 +172,15 @@ def _standardised(examples: Examples, spans: list[Span], units: Units) -> dict[s
 
 
 def _with_units(net: Network, examples: Examples, units: Units) -> Network:
-    """Return the network with units and metadata, which takes and gives raw numbers."""
-    about = {
-        "task": examples.task,
-        "trained_by": f"elman train {elman.__version__}",
-        "inputs": tables.as_line(examples.inputs),
-    }
-    if examples.classes:
-        about["classes"] = tables.as_line(examples.classes)
-    else:
-        about["outputs"] = tables.as_line(examples.targets)
-    if examples.horizon:
-        about["horizon"] = str(examples.horizon)
+    """Return the network with scaling and a table, which takes and gives raw numbers."""
     scaling = {
         "input_shift": units.input_mean,
         "input_scale": 1 / units.input_std,
         "output_shift": units.output_mean,
         "output_scale": units.output_std,
     }
-    return net.replace(tensors=scaling, metadata=about)
+    about = {"trained_by": f"elman train {elman.__version__}"}
+    return net.replace(tensors=scaling, metadata=about, table=examples.table)
 
 
 # --- what comes of it -----------------------------------------------------------------------------
@@ -201,9 +191,9 @@ def _about(examples: Examples, parts: Split, result: TrainResult) -> Facts:
     one = len(examples.x) == 1
     return {
         "task": examples.task,
-        "inputs": examples.inputs,
-        "outputs": examples.classes or examples.targets,
-        "horizon": examples.horizon or None,
+        "inputs": examples.table.inputs,
+        "outputs": examples.answers,
+        "horizon": examples.table.horizon or None,
         "counted_in": "steps" if one else "sequences",
         "parts": {
             name: sum(stop - start for _, start, stop in spans) if one else len(spans)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +12,7 @@ from sklearn.utils import assert_all_finite, column_or_1d, compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length
 
+from elman._table import Table
 from elman.errors import ArgumentError
 from elman.sklearn import panels
 from elman.sklearn.base import Elman
@@ -91,7 +90,7 @@ class ElmanClassifier(ClassifierMixin, Elman):  # type: ignore[misc]
     ----------
     network_ : elman.Network
         The trained network, which takes raw numbers: `est.network_.save("model.safetensors")`,
-        `est.network_.stream()`. Its `metadata["classes"]` are the labels as a line of CSV.
+        `est.network_.stream()`. The labels are its `table.classes`.
     classes_ : ndarray, shape (C,)
         The labels, in the order of the network's outputs.
     n_features_in_ : int
@@ -278,9 +277,8 @@ class ElmanClassifier(ClassifierMixin, Elman):  # type: ignore[misc]
         return of_classes
 
     def _outputs_for(self, rows: Array, weights: Array) -> dict[str, Any]:
-        line = io.StringIO()
-        csv.writer(line, lineterminator="").writerow(self.classes_.tolist())
-        return {"output_size": len(self.classes_), "metadata": {"classes": line.getvalue()}}
+        table = Table(classes=map(str, self.classes_.tolist()), outputs=self.outputs)
+        return {"output_size": len(self.classes_), "table": table}
 
     def _row_weights(self, panel: Panel, rows: Array, weights: Array) -> Array:
         weights = super()._row_weights(panel, rows, weights)

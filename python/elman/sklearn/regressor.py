@@ -10,6 +10,7 @@ from sklearn.metrics import r2_score
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_consistent_length
 
+from elman._table import Table
 from elman.errors import ShapeError
 from elman.sklearn import panels
 from elman.sklearn.base import Elman
@@ -211,4 +212,9 @@ arrays (T_i,) or (T_i, O)
 
     def _outputs_for(self, rows: Array, weights: Array) -> dict[str, Any]:
         mean, std = data.mean_and_std(rows, weights)
-        return {"output_size": rows.shape[1], "output_shift": mean, "output_scale": std}
+        return {
+            "output_size": rows.shape[1],
+            "output_shift": mean,
+            "output_scale": std,
+            "table": Table(outputs=self.outputs),
+        }

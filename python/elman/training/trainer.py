@@ -145,7 +145,7 @@ class Trainer:
     @property
     def network(self) -> Network:
         """The network as it is now, a new `Network` each time."""
-        return network_of(self._core.network(), self._net.metadata)
+        return network_of(self._core.network(), like=self._net)
 
     @property
     def updates(self) -> int:

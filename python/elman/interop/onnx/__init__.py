@@ -32,6 +32,7 @@ def read(
     from elman.interop.onnx.file import load
     from elman.interop.onnx.graph import read_graph
     from elman.interop.onnx.reading import read_network
+    from elman.interop.onnx.table import with_table
 
     model = load(source, external_data=external_data)
     graph = read_graph(model)
@@ -45,7 +46,7 @@ def read(
     sizes = graph.inputs[reading.parts.x].sizes or [None] * 3
     known = dict(zip(reading.parts.x_kinds, sizes, strict=False))
     frozen = known.get("B", 1), known.get("T")
-    return Imported(reading.network, reading.rows, Source("onnx", run, frozen))
+    return Imported(with_table(reading.network, model), reading.rows, Source("onnx", run, frozen))
 
 
 def from_onnx(
@@ -72,7 +73,7 @@ def from_onnx(
     Network
         Its x is (..., T, I) in whatever order the graph has time and batch. Where the graph gives
         the last step alone, call `net(x, outputs="last")`; where it reads a state, give `net.run`
-        one.
+        one. It has the metadata and the table of a network that `to_onnx` wrote.
 
     Raises
     ------
@@ -103,7 +104,8 @@ def to_onnx(net: Network, path: str | os.PathLike[str] | None = None) -> Proto |
     initializer as well, one row of the network's `initial_state` (zeros if there is none),
     repeated for every sequence. ONNX keeps activations' parameters in float32 and has one
     `clip` for both directions. ONNX Runtime runs RNN in float32 alone:
-    `elman.to_onnx(net.astype("float32"))`.
+    `elman.to_onnx(net.astype("float32"))`. The network's metadata and its table are among the
+    model's own, as `user.*` and `elman.table`.
 
     Parameters
     ----------

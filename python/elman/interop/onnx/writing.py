@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from elman.errors import ArgumentError
+from elman.interop.onnx import table
 from elman.interop.onnx.arithmetic import FUNCTIONS
 from elman.interop.onnx.file import import_onnx
 
@@ -70,7 +71,8 @@ class _Writer:
             ir_version=_IR_VERSION,
             producer_name="elman",
         )
-        helper.set_model_props(model, {f"user.{k}": v for k, v in net.metadata.items()})
+        about = {f"user.{key}": value for key, value in net.metadata.items()}
+        helper.set_model_props(model, about | table.props_of(net))
         self._onnx.checker.check_model(model, full_check=True)
         return model
 

@@ -1,0 +1,31 @@
+"""A network's table among the metadata of an ONNX model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from elman._table import Table
+from elman.errors import ArgumentError, ModelFormatError
+
+if TYPE_CHECKING:
+    from elman._network import Network
+
+    Proto = Any  # of onnx, which has no types
+
+_KEY = "elman.table"
+
+
+def props_of(net: Network) -> dict[str, str]:
+    """Return the metadata of a model that say what the network's table says."""
+    return {} if net.table is None else {_KEY: net.table.to_json()}
+
+
+def with_table(net: Network, model: Proto) -> Network:
+    """Return the network of a model with the table in its metadata, if there is one."""
+    for entry in model.metadata_props:
+        if entry.key == _KEY:
+            try:
+                return net.replace(table=Table.from_json(entry.value))
+            except ArgumentError as error:  # more or fewer columns than the network has
+                raise ModelFormatError(str(error)) from error
+    return net

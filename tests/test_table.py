@@ -1,0 +1,524 @@
+"""What the columns mean: the record, where it travels, and data frames read by it."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+import sys
+
+import numpy as np
+import pytest
+
+import elman
+from elman import _container
+from elman.errors import ArgumentError, DTypeError, LimitError, ModelFormatError, ShapeError
+
+pytestmark = pytest.mark.any_isa
+
+FULL = {
+    "inputs": ["wind", "größe"],
+    "targets": ["way"],
+    "sequence": "id",
+    "classes": ["falls", "rises", ""],
+    "horizon": 3,
+    "outputs": "last",
+}
+
+
+@pytest.fixture
+def table():
+    return elman.Table(**FULL)
+
+
+@pytest.fixture
+def net(table):
+    return elman.Network(2, 4, 3, output_activation="softmax", seed=0, table=table)
+
+
+class Frame:
+    """Named columns of different dtypes, as every data frame has them."""
+
+    def __init__(self, columns):
+        self._columns = columns
+
+    @property
+    def columns(self):
+        return list(self._columns)
+
+    def __getitem__(self, name):
+        return self._columns[name]
+
+
+# --- the record -----------------------------------------------------------------------------------
+
+
+def test_a_table_says_what_it_was_told(table):
+    assert table.inputs == ("wind", "größe")
+    assert table.targets == ("way",)
+    assert table.classes == ("falls", "rises", "")
+    assert (table.sequence, table.horizon, table.outputs) == ("id", 3, "last")
+    empty = elman.Table()
+    assert (empty.inputs, empty.targets, empty.classes) == ((), (), ())
+    assert (empty.sequence, empty.horizon, empty.outputs) == (None, 0, "all")
+    assert repr(empty) == "Table()"
+    assert repr(elman.Table(inputs=iter("ab"), horizon=2)) == "Table(inputs=('a', 'b'), horizon=2)"
+
+
+def test_the_repr_of_a_table_makes_it_again(table):
+    assert eval(repr(table), {"Table": elman.Table}) == table
+
+
+def test_names_and_numbers_are_those_of_python():
+    table = elman.Table(inputs=np.array(["a", "b"]), horizon=np.int8(2), outputs=np.str_("last"))
+    assert [type(name) for name in table.inputs] == [str, str]
+    assert (type(table.horizon), type(table.outputs)) == (int, str)
+
+
+@pytest.mark.parametrize("field", FULL)
+def test_tables_are_equal_where_every_field_is(table, field):
+    other = {"inputs": ["a", "b"], "classes": ["a", "b", "c"], "targets": ["to"]}
+    other |= {"sequence": None, "horizon": 4, "outputs": "all"}
+    different = elman.Table(**FULL | {field: other[field]})
+    same = elman.Table(**FULL)
+    assert table == same
+    assert hash(table) == hash(same)
+    assert table != different
+    assert table != FULL
+    assert len({table, same, different}) == 2
+
+
+def test_a_table_never_changes(table):
+    for change in (
+        lambda: setattr(table, "horizon", 1),
+        lambda: setattr(table, "other", 1),
+        lambda: delattr(table, "inputs"),
+    ):
+        with pytest.raises(AttributeError, match=r"Table\.\w+ cannot be .*tables are constant"):
+            change()
+    names = ["a", "b"]
+    copied = elman.Table(inputs=names)
+    names.append("c")
+    assert copied.inputs == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("fields", "error", "message"),
+    [
+        ({"inputs": "ab"}, TypeError, "inputs: expected several names, got str"),
+        ({"targets": b"ab"}, TypeError, "targets: expected several names, got bytes"),
+        ({"classes": 3}, TypeError, "classes: expected several names, got int"),
+        ({"inputs": None}, TypeError, "inputs: expected several names, got NoneType"),
+        ({"inputs": ["a", 1]}, TypeError, "inputs: expected a name, got int"),
+        ({"inputs": ["a", ""]}, ArgumentError, "inputs: expected a name for every column, got an"),
+        ({"inputs": list("aba")}, ArgumentError, "inputs: expected different names, got 'a' twice"),
+        ({"targets": ["a", "a"]}, ArgumentError, "targets: expected different names, got 'a'"),
+        ({"classes": ["", ""]}, ArgumentError, "classes: expected different names, got '' twice"),
+        ({"classes": ["\ud8ff"]}, ArgumentError, r"classes: expected Unicode text, got '\\ud8ff'"),
+        ({"sequence": ""}, ArgumentError, "sequence: expected the name of a column, got an empty"),
+        ({"sequence": 1}, TypeError, "sequence: expected a name, got int"),
+        (
+            {"inputs": ["a"], "sequence": "a"},
+            ArgumentError,
+            "sequence: expected a column that is not among the inputs, got 'a'",
+        ),
+        (
+            {"targets": ["a"], "sequence": "a"},
+            ArgumentError,
+            "sequence: expected a column that is not among the targets, got 'a'",
+        ),
+        (
+            {"targets": ["a", "b"], "classes": ["c"]},
+            ArgumentError,
+            "targets: expected one column, of the classes, got 2",
+        ),
+        ({"horizon": -1}, ArgumentError, r"horizon: expected at least 0 and less .*, got -1"),
+        ({"horizon": 2**63}, ArgumentError, r"horizon: expected at least 0 and less than 2\*\*63"),
+        ({"horizon": 1.0}, TypeError, "horizon: expected an integer, got float"),
+        ({"outputs": "some"}, ArgumentError, "outputs: expected 'all' or 'last', got 'some'"),
+        ({"outputs": None}, TypeError, "outputs: expected 'all' or 'last', got NoneType"),
+    ],
+)
+def test_what_no_table_can_say_is_one_sentence(fields, error, message):
+    with pytest.raises(error, match=f"^{message}") as caught:
+        elman.Table(**fields)
+    assert "\n" not in str(caught.value)
+    assert error is TypeError or isinstance(caught.value, elman.ElmanError)
+
+
+def test_arguments_go_by_name():
+    with pytest.raises(TypeError):
+        elman.Table(["a"])
+
+
+# --- JSON -----------------------------------------------------------------------------------------
+
+
+def test_json_has_a_key_for_every_field_and_reads_back(table):
+    assert json.loads(table.to_json()) == FULL
+    for each in (table, elman.Table(), elman.Table(inputs=["\u2028\n\0"])):
+        assert elman.Table.from_json(each.to_json()) == each
+
+
+def changed(**fields):
+    return json.dumps(FULL | fields)
+
+
+HOSTILE = {
+    "no JSON": ("{", "table: expected JSON: "),
+    "a list": ("[]", r"table: expected a JSON object, got \[\]"),
+    "deep": ("[" * 100_000, "table: the JSON is nested too deeply"),
+    "deep inside": (
+        '{"inputs":' + "[" * 100_000,
+        "table: the JSON is nested too deeply",
+    ),
+    "a key twice": ('{"inputs":[],"inputs":[]}', "the key 'inputs' stands twice in one JSON"),
+    "a key too many": (changed(units="V"), "table: the key 'units' is unknown"),
+    "a key too few": (json.dumps({"inputs": []}), "table: the key 'targets' is missing"),
+    "not a number": (changed(horizon=float("nan")), "NaN is not a JSON number"),
+    "inputs an object": (changed(inputs={"a": 1}), "table: inputs: expected a list, got {'a': 1}"),
+    "inputs a text": (changed(inputs="ab"), "table: inputs: expected a list, got 'ab'"),
+    "inputs null": (changed(inputs=None), "table: inputs: expected a list, got None"),
+    "a name that is none": (changed(inputs=["a", 1]), "table: inputs: expected a name, got int"),
+    "a name that is a list": (changed(inputs=[["a"]]), "table: inputs: expected a name, got list"),
+    "a name twice": (changed(inputs=["a", "a"]), "table: inputs: expected different names"),
+    "half a character": (changed(inputs=["\ud8ff", "a"]), "table: inputs: expected Unicode text"),
+    "half a sequence": (changed(sequence="\ud8ff"), r"'\\ud8ff' is not Unicode text"),
+    "sequence a list": (changed(sequence=["id"]), "table: sequence: expected a name, got list"),
+    "horizon true": (changed(horizon=True), "table: horizon: expected an integer, got True"),
+    "horizon a float": (changed(horizon=1.0), "table: horizon: expected an integer, got 1.0"),
+    "horizon huge": (changed(horizon=10**100), r"table: horizon: expected at least 0 and less"),
+    "horizon too long": (
+        changed().replace('"horizon": 3', '"horizon": ' + "9" * 5000),
+        "table: expected JSON: ",
+    ),
+    "outputs unknown": (changed(outputs="some"), "table: outputs: expected 'all' or 'last', got"),
+    "outputs null": (changed(outputs=None), "table: outputs: expected 'all' or 'last', got Non"),
+    "a long name twice": (changed(inputs=["x" * 10**5] * 2), "table: inputs: expected different"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_json_that_is_no_table_is_refused_by_name(name):
+    text, message = HOSTILE[name]
+    with pytest.raises(ModelFormatError, match=f"^{message}") as caught:
+        elman.Table.from_json(text)
+    assert len(str(caught.value)) < 400
+    assert "\n" not in str(caught.value)
+
+
+def test_json_that_is_longer_than_a_file_may_hold_is_refused_before_it_is_parsed():
+    with pytest.raises(LimitError, match=r"^table: expected at most 262144 characters, got 262145"):
+        elman.Table.from_json("[" * (_container.MAX_HEADER_BYTES + 1))
+    with pytest.raises(TypeError, match=r"^table: expected JSON text, got bytes"):
+        elman.Table.from_json(b"{}")
+
+
+# --- a network's ----------------------------------------------------------------------------------
+
+
+def test_a_network_has_the_table_it_was_given(net, table):
+    assert net.table is table
+    assert elman.Network(2, 4, 3, seed=0).table is None
+    assert elman.Network(2, 4, 3, seed=0, table=elman.Table()).table is None
+    with pytest.raises(AttributeError):
+        net.table = None
+
+
+def test_a_table_does_not_make_networks_different(net):
+    plain = net.replace(table=elman.Table())
+    assert plain.table is None
+    assert plain == net
+    assert hash(plain) == hash(net)
+    x = np.ones((5, 2))
+    np.testing.assert_array_equal(plain(x), net(x))
+
+
+def test_every_way_to_make_a_network_takes_a_table(net, table):
+    layers = [(layer.W_xh, layer.W_hh, layer.b_h) for layer in net.layers]
+    readout = (net.readout.W_hy, net.readout.b_y)
+    assert elman.Network.from_weights(layers, readout, table=table).table is table
+    assert elman.Network.from_tensors(net.tensors(), table=table).table is table
+    assert net.replace(table=elman.Table(horizon=1)).table == elman.Table(horizon=1)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"inputs": ["a"]}, "expected 2 inputs, one for each input of the network, got 1"),
+        ({"targets": ["a"]}, "expected 3 targets, one for each output of the network, got 1"),
+        ({"classes": ["a"]}, "expected 3 classes, one for each output of the network, got 1"),
+    ],
+)
+def test_a_table_of_other_sizes_is_refused(net, fields, message):
+    with pytest.raises(ArgumentError, match=f"^table: {message}"):
+        net.replace(table=elman.Table(**fields))
+    with pytest.raises(ArgumentError, match=f"^table: {message}"):
+        elman.Network(2, 4, 3, seed=0, table=elman.Table(**fields))
+
+
+def test_other_things_are_no_table(net):
+    for other in ({"inputs": ["a", "b"]}, ["a", "b"], np.ones(2)):
+        with pytest.raises(TypeError, match=r"^table: expected an elman\.Table, got"):
+            net.replace(table=other)
+
+
+def test_without_a_readout_the_outputs_are_those_of_the_top_layer():
+    table = elman.Table(targets=list("abcd"))
+    assert elman.Network(2, 4, None, seed=0, table=table).table is table
+
+
+# --- where it travels -----------------------------------------------------------------------------
+
+
+def test_copies_pickles_and_files_keep_it(net, table, tmp_path):
+    net.save(tmp_path / "model.safetensors")
+    copies = {
+        "replace": net.replace(metadata={"a": "b"}),
+        "weights": net.replace(tensors={"readout.b_y": np.ones(3)}),
+        "astype": net.astype("float64"),
+        "copy": copy.copy(net),
+        "deepcopy": copy.deepcopy(net),
+        "pickle": pickle.loads(pickle.dumps(net)),
+        "file": elman.load(tmp_path / "model.safetensors"),
+    }
+    assert {name: found.table for name, found in copies.items()} == dict.fromkeys(copies, table)
+    for found in (copy.copy(table), copy.deepcopy(table), pickle.loads(pickle.dumps(table))):
+        assert found == table
+
+
+def test_trained_networks_keep_it(rng):
+    table = elman.Table(inputs=["a", "b"], targets=["y"])
+    net = elman.Network(2, 4, 1, output_activation="identity", seed=0, table=table)
+    x, y = rng.standard_normal((8, 10, 2)), rng.standard_normal((8, 10, 1))
+    seen = []
+    result = elman.train(
+        net, x, y, epochs=2, seed=0, callback=lambda epoch, network: seen.append(network().table)
+    )
+    assert result.network.table is table
+    assert seen == [table, table]
+    assert elman.ridge_readout(net, x, y).table is table
+
+
+def test_estimators_say_what_their_outputs_are(rng):
+    sklearn = pytest.importorskip("elman.sklearn")
+    quick = {"hidden_size": 2, "max_iter": 1, "random_state": 0}
+    X = rng.standard_normal((12, 5, 2))
+    labels = np.arange(12) % 3
+    classifier = sklearn.ElmanClassifier(**quick).fit(X, labels)
+    assert classifier.network_.table == elman.Table(classes=list("012"), outputs="last")
+    classifier.partial_fit(X, labels)
+    assert classifier.network_.table == elman.Table(classes=list("012"), outputs="last")
+    regressor = sklearn.ElmanRegressor(**quick).fit(X, X[:, 0])
+    assert regressor.network_.table == elman.Table(outputs="last")
+    every = sklearn.ElmanRegressor(outputs="all", **quick).fit(X, X)
+    assert every.network_.table is None
+
+
+def test_an_onnx_model_keeps_it(net, table, tmp_path):
+    onnx = pytest.importorskip("onnx")
+    model = elman.to_onnx(net)
+    props = {entry.key: entry.value for entry in model.metadata_props}
+    assert json.loads(props["elman.table"]) == FULL
+    assert elman.from_onnx(model).table == table
+    elman.to_onnx(net, tmp_path / "model.onnx")
+    assert elman.from_onnx(tmp_path / "model.onnx").table == table
+    plain = elman.to_onnx(net.replace(table=elman.Table()))
+    assert not plain.metadata_props
+    assert elman.from_onnx(plain).table is None
+    for text, message in (
+        ("{", "table: expected JSON"),
+        (changed(inputs=["a"]), "table: expected 2 inputs, one for each input of the network"),
+        (changed(units="V"), "table: the key 'units' is unknown"),
+    ):
+        onnx.helper.set_model_props(model, {"elman.table": text})
+        with pytest.raises(ModelFormatError, match=message):
+            elman.from_onnx(model)
+
+
+def with_table_in_file(net, path, text):
+    """Write the model file of a network with another text in place of its table."""
+    net.save(path)
+    header, tensors = _container.parse(path.read_bytes())
+    path.write_bytes(_container.write(tensors, header.metadata | {"table": text}))
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_file_with_a_damaged_table_is_refused_by_name(net, tmp_path, name):
+    path, (text, message) = tmp_path / "model", HOSTILE[name]
+    with_table_in_file(net, path, text)
+    with pytest.raises(ModelFormatError, match=f"model: {message}"):
+        elman.load(path)
+
+
+def test_a_file_whose_table_does_not_fit_is_refused(net, tmp_path):
+    path = tmp_path / "model"
+    with_table_in_file(net, path, changed(inputs=["a"]))
+    message = "model: table: expected 2 inputs, one for each input of the network, got 1"
+    with pytest.raises(ModelFormatError, match=message):
+        elman.load(path)
+
+
+def test_a_table_that_says_nothing_is_not_written(net, tmp_path):
+    path = tmp_path / "model"
+    with_table_in_file(net, path, elman.Table().to_json())
+    assert elman.load(path).table is None
+    net.replace(table=elman.Table()).save(path)
+    assert "table" not in _container.parse(path.read_bytes())[0].metadata
+
+
+def test_names_too_long_for_a_file_are_refused_before_anything_is_written(net, tmp_path):
+    path = tmp_path / "model"
+    long = net.replace(table=elman.Table(sequence="x" * _container.MAX_HEADER_BYTES))
+    with pytest.raises(LimitError, match="expected a file header of at most 262144 bytes"):
+        long.save(path)
+    assert not path.exists()
+
+
+# --- data frames ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def forecast():
+    """A network of two named inputs."""
+    table = elman.Table(inputs=["b", "a"], targets=["a"], horizon=1)
+    return elman.Network(2, 6, 1, output_activation="identity", seed=0, table=table)
+
+
+@pytest.fixture
+def x(rng):
+    """Inputs in the order of the table: b, a."""
+    return rng.standard_normal((7, 2)).astype(np.float32)
+
+
+def as_frame(x, **more):
+    return Frame({"note": ["?"] * len(x), "a": x[:, 1], **more, "b": x[:, 0]})
+
+
+def test_the_columns_of_a_frame_are_read_by_name(forecast, x):
+    frame = as_frame(x)
+    np.testing.assert_array_equal(forecast(frame), forecast(x))
+    np.testing.assert_array_equal(forecast(frame, "last"), forecast(x, "last"))
+    run = forecast.run(frame, return_hidden=True, state=np.ones(6))
+    for found, want in zip(run, forecast.run(x, return_hidden=True, state=np.ones(6)), strict=True):
+        np.testing.assert_array_equal(found, want)
+    assert forecast.verify(frame) == forecast.verify(x)
+    out = np.empty((7, 1), np.float32)
+    assert forecast(frame, out=out) is out
+
+
+def test_generate_and_the_example_in_a_file_take_frames(forecast, x, tmp_path):
+    def both(y):
+        return np.concatenate([y, y], axis=-1)
+
+    found = forecast.generate(as_frame(x), 3, feedback=both)
+    np.testing.assert_array_equal(found, forecast.generate(x, 3, feedback=both))
+    forecast.save(tmp_path / "a", golden=as_frame(x))
+    forecast.save(tmp_path / "b", golden=x)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_the_outputs_of_a_frame_are_those_of_the_table_unless_said_otherwise(forecast, x):
+    table = elman.Table(inputs=["b", "a"], outputs="last")
+    last = forecast.replace(table=table)
+    frame = as_frame(x)
+    np.testing.assert_array_equal(last(frame), forecast(x)[-1])
+    np.testing.assert_array_equal(last.run(frame).output, forecast(x)[-1])
+    np.testing.assert_array_equal(last(frame, "all"), forecast(x))
+    np.testing.assert_array_equal(last.run(frame, outputs="all").output, forecast(x))
+    np.testing.assert_array_equal(last(x), forecast(x))  # an array has no table
+    np.testing.assert_array_equal(last.run(x).output, forecast(x))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_each_number_of_a_frame_is_rounded_once(forecast, dtype):
+    """2**60 + 2**36 + 1 is above half way between two floats; by way of float64 it is a tie."""
+    net, big = forecast.astype(dtype), 2**60 + 2**36 + 1
+    identity = {"layers.0.W_xh": np.eye(2), "layers.0.W_hh": np.zeros((2, 2))}
+    identity |= {"layers.0.b_h": None, "readout.W_hy": np.eye(2), "readout.b_y": None}
+    plain = elman.Network.from_tensors(
+        identity,
+        activation="identity",
+        output_activation="identity",
+        dtype=dtype,
+        table=elman.Table(inputs=["b", "a"]),
+    )
+    frame = Frame({"a": np.array([True, False]), "b": np.array([big, -3])})
+    rounded = {"float32": 2**60 + 2**37, "float64": 2**60 + 2**36}[dtype]  # both exact
+    np.testing.assert_array_equal(plain(frame), np.array([[rounded, 1], [-3, 0]], dtype))
+    assert plain(frame).dtype == net.dtype
+
+
+@pytest.mark.parametrize(
+    ("columns", "error", "message"),
+    [
+        ({"b": [1, 2]}, ArgumentError, r"x: expected a column 'a', as the .*, got \['b'\]"),
+        ({}, ArgumentError, r"x: expected a column 'b', as the network's table says, got \[\]"),
+        ({"b": [1, 2], "a": [1]}, ShapeError, r"x\['a'\]: expected 2 rows, got 1"),
+        ({"b": [[1, 2]], "a": [1]}, ShapeError, r"x\['b'\]: expected one column of .*\(1, 2\)"),
+        ({"b": [1], "a": ["q"]}, DTypeError, r"x\['a'\]: expected real numbers, got <U1"),
+        ({"b": [1], "a": [1j]}, DTypeError, r"x\['a'\]: expected real numbers, got complex128"),
+        ({"b": [1], "a": [None]}, DTypeError, r"x\['a'\]: expected real numbers, got object"),
+        (
+            {"b": [1], "a": np.ma.masked_equal([1], 1)},
+            DTypeError,
+            r"x\['a'\]: expected numbers, got masked ones",
+        ),
+    ],
+)
+def test_a_frame_that_the_network_cannot_read_is_one_sentence(forecast, columns, error, message):
+    for call in (forecast, forecast.run, forecast.verify):
+        with pytest.raises(error, match=f"^{message}"):
+            call(Frame(columns))
+
+
+def test_the_rows_of_several_sequences_are_not_run_as_one(forecast, x):
+    net = forecast.replace(table=elman.Table(inputs=["b", "a"], sequence="id"))
+    np.testing.assert_array_equal(net(as_frame(x)), net(x))
+    np.testing.assert_array_equal(net(as_frame(x, id=["one"] * 7)), net(x))
+    message = "x: expected the rows of one sequence, got 2 different values in the column 'id'"
+    with pytest.raises(ArgumentError, match=message):
+        net(as_frame(x, id=[1] * 3 + [2] * 4))
+
+
+def test_without_named_inputs_a_frame_is_an_error_that_says_what_is_missing(forecast, x):
+    message = r"^x: expected an array, or a network whose table names the inputs .*, got a data fr"
+    for table in (elman.Table(), elman.Table(classes=["a"])):
+        with pytest.raises(ArgumentError, match=message):
+            forecast.replace(table=table)(as_frame(x))
+    with pytest.raises(ArgumentError, match=r"^start: expected an array, or a network whose table"):
+        forecast.replace(table=elman.Table()).generate(as_frame(x), 3, feedback=lambda y: y)
+
+
+def test_a_frame_of_no_rows_gives_none(forecast):
+    assert forecast(Frame({"a": [], "b": []})).shape == (0, 1)
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars", "pyarrow"])
+def test_frames_of_libraries_are_read(forecast, x, kind):
+    library = pytest.importorskip(kind)
+    columns = {"a": x[:, 1], "note": ["?"] * 7, "b": x[:, 0].astype(np.float64)}
+    make = library.table if kind == "pyarrow" else library.DataFrame
+    frame = make(columns)
+    np.testing.assert_array_equal(forecast(frame), forecast(x))
+    assert forecast.verify(frame).ok
+
+
+def test_pandas_groups_are_sequences(forecast, x):
+    pandas = pytest.importorskip("pandas")
+    net = forecast.replace(table=elman.Table(inputs=["b", "a"], sequence="id"))
+    frame = pandas.DataFrame({"a": x[:, 1], "b": x[:, 0], "id": [1, 2, 1, 1, 2, 2, 2]})
+    found = {name: net(group) for name, group in frame.groupby("id")}
+    np.testing.assert_array_equal(found[1], net(x[[0, 2, 3]]))
+    np.testing.assert_array_equal(found[2], net(x[[1, 4, 5, 6]]))
+    twice = pandas.concat([frame, frame[["a"]]], axis=1)
+    with pytest.raises(ArgumentError, match="rows of one sequence"):
+        net(twice)
+    with pytest.raises(ShapeError, match=r"^x\['a'\]: expected one column of numbers, got \(7, 2"):
+        forecast(twice)
+
+
+def test_reading_a_frame_brings_in_no_library(forecast, x):
+    before = set(sys.modules)
+    forecast(as_frame(x))
+    assert not {"pandas", "polars", "pyarrow", "narwhals"} & (set(sys.modules) - before)
