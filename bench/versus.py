@@ -2,6 +2,7 @@
 
     python bench/versus.py OLD/bin/python NEW/bin/python
     python bench/versus.py OLD NEW --cases 'step*,update/*' --isa avx2 --rounds 60 --json FILE
+    python bench/versus.py OLD NEW --cases 'step*' --list
 
 OLD and NEW are the interpreters of two environments with elman in them. Each runs the cases of
 versus_worker.py in a process of its own, on the same processor, one while the other waits, and who
@@ -120,6 +121,13 @@ def measure(name: str, pair: tuple[Side, Side], rounds: int) -> Facts:
             side.build.ask("drop")
 
 
+def names_of(arguments: argparse.Namespace) -> list[str]:
+    """Return the names of the cases that take part, as --cases knows them."""
+    with builds(arguments) as (_, new):
+        names = [name for name in new.ask("about")["cases"] if chosen(name, arguments.cases)]
+    return [name.removesuffix(TWO) for name in names]
+
+
 def run(arguments: argparse.Namespace) -> Facts:
     """Return what is known of the builds and, for each case, of all passes together."""
     cases: dict[str, Facts] = {}
@@ -233,11 +241,15 @@ def main() -> int:
     parser.add_argument("old", help="a Python that has the one build of elman")
     parser.add_argument("new", help="a Python that has the other")
     parser.add_argument("--cases", default="*", metavar="PATTERNS", help="such as 'step*,update/*'")
+    parser.add_argument("--list", action="store_true", help="print the names of the cases, and end")
     parser.add_argument("--isa", help="the instruction set of both")
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--passes", type=int, default=5, help="how often to start new processes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write the numbers")
     arguments = parser.parse_args()
+    if arguments.list:
+        print(*names_of(arguments), sep="\n")
+        return 0
     result = run(arguments)
     if not result["cases"]:
         parser.error(f"--cases: expected the names of some cases, got {arguments.cases!r}")

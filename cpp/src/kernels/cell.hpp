@@ -5,9 +5,9 @@
 //
 // for H units, I inputs and some sequences, a column each:
 //
-//     one sequence, H of one panel    both products of a step and f in one function, all steps in
-//     one loop one sequence, one step          both products at once, panel by panel all others
-//     W_xh x_t + b_h of all steps first, then the recurrence
+//     one sequence, H of one panel    both products of a step and f together, in registers
+//     one sequence, one step          both products at once, panel by panel
+//     all others                      W_xh x_t + b_h of all steps first, then the recurrence
 #pragma once
 
 #include "product.hpp"
@@ -44,8 +44,9 @@ ELMAN_INLINE void backward_step(const PackedMatrix<Real>& W, Columns<const Real>
                                 Columns<Real> /*direct*/, Index count, const Activation& f,
                                 bool last_first) {
     if constexpr (V > 0) {
-        if (later && is_plain(f)) {  // in registers: H = 2 and 20: updates take 1.1 times as long
-            Packet<Real> error[V], state[V];  // without
+        // In registers: without, updates of H = 2 and 20 take 1.1 times as long.
+        if (later && is_plain(f)) {
+            Packet<Real> error[V], state[V];
             add_products<Real, 1, V>({}, nullptr, W, d_next.data, d.data, 0, error);
             load<Real>(h.data, state);
             with_plain_derivative<Real>(f.function, [&](auto derivative) ELMAN_INLINED {
