@@ -293,7 +293,7 @@ def test_trained_networks_keep_it(rng):
     x, y = rng.standard_normal((8, 10, 2)), rng.standard_normal((8, 10, 1))
     seen = []
     result = elman.train(
-        net, x, y, epochs=2, seed=0, callback=lambda epoch, network: seen.append(network().table)
+        net, x, y, epochs=2, seed=0, callback=lambda _, trainer: seen.append(trainer.network.table)
     )
     assert result.network.table is table
     assert seen == [table, table]

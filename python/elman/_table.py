@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from elman import _container
 from elman._container import show
-from elman.errors import ArgumentError, LimitError, ModelFormatError
+from elman.errors import ArgumentError, ArgumentTypeError, LimitError, ModelFormatError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -65,7 +65,7 @@ class Table:
     ArgumentError
         If a name is empty, stands twice or is no Unicode text, the sequence is an input or a
         target, classes have more than one target, `horizon` is negative, or `outputs` is neither.
-    TypeError
+    ArgumentTypeError
         If an argument is of another type.
 
     Examples
@@ -113,7 +113,8 @@ class Table:
                 f"targets: expected one column, of the classes, got {len(names['targets'])}"
             )
         if not isinstance(outputs, str):
-            raise TypeError(f"outputs: expected 'all' or 'last', got {type(outputs).__name__}")
+            got = type(outputs).__name__
+            raise ArgumentTypeError(f"outputs: expected 'all' or 'last', got {got}")
         if outputs not in ("all", "last"):
             raise ArgumentError(f"outputs: expected 'all' or 'last', got {show(outputs)}")
         values = (*names.values(), sequence, labels, _horizon(horizon), str(outputs))
@@ -132,7 +133,7 @@ class Table:
             If the text is longer than a model file may hold.
         """
         if not isinstance(text, str):
-            raise TypeError(f"table: expected JSON text, got {type(text).__name__}")
+            raise ArgumentTypeError(f"table: expected JSON text, got {type(text).__name__}")
         if len(text) > _container.MAX_HEADER_BYTES:
             raise LimitError(
                 f"table: expected at most {_container.MAX_HEADER_BYTES} characters, got {len(text)}"
@@ -187,13 +188,13 @@ def for_network(table: object, input_size: int, output_size: int) -> Table | Non
     ------
     ArgumentError
         If it names more or fewer columns or classes than the network has inputs or outputs.
-    TypeError
+    ArgumentTypeError
         If it is no `Table`.
     """
     if table is None:
         return None
     if not isinstance(table, Table):
-        raise TypeError(f"table: expected an elman.Table, got {type(table).__name__}")
+        raise ArgumentTypeError(f"table: expected an elman.Table, got {type(table).__name__}")
     for field, size in (("inputs", input_size), ("classes", output_size), ("targets", output_size)):
         names = getattr(table, field)
         if names and len(names) != size and not (field == "targets" and table.classes):
@@ -223,14 +224,10 @@ def _names(argument: str, values: Iterable[str]) -> tuple[str, ...]:
 
 def _texts(argument: str, values: Iterable[str]) -> tuple[str, ...]:
     """Return several texts, all of them different."""
-    try:
-        if isinstance(values, str | bytes):
-            raise TypeError
-        listed = list(values)
-    except TypeError:
+    if isinstance(values, str | bytes) or not hasattr(values, "__iter__"):
         got = type(values).__name__
-        raise TypeError(f"{argument}: expected several names, got {got}") from None
-    texts = tuple(_text(argument, value) for value in listed)
+        raise ArgumentTypeError(f"{argument}: expected several names, got {got}")
+    texts = tuple(_text(argument, value) for value in values)
     seen: set[str] = set()
     for text in texts:
         if text in seen:
@@ -248,7 +245,7 @@ def _name(argument: str, value: object) -> str:
 
 def _text(argument: str, value: object) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{argument}: expected a name, got {type(value).__name__}")
+        raise ArgumentTypeError(f"{argument}: expected a name, got {type(value).__name__}")
     try:
         value.encode()
     except UnicodeEncodeError as error:
@@ -262,7 +259,8 @@ def _horizon(value: object) -> int:
     try:
         steps = index(value)  # type: ignore[arg-type]
     except TypeError:
-        raise TypeError(f"horizon: expected an integer, got {type(value).__name__}") from None
+        got = type(value).__name__
+        raise ArgumentTypeError(f"horizon: expected an integer, got {got}") from None
     if not 0 <= steps < 2**63:
         raise ArgumentError(f"horizon: expected at least 0 and less than 2**63, got {steps}")
     return int(steps)
