@@ -29,8 +29,8 @@ void check_sequences(const Sequences<Real>& inputs, const Index* sequences, Inde
 template <class Real>
 void check_loss(const Examples<Real>& examples, const Architecture& a) {
     const auto require = [&](const char* loss, Function function) {
-        if (!a.readout || a.readout->activation != Activation(function) || a.output_shift ||
-            a.output_scale)
+        if (!a.readout || a.readout->activation != Activation(function) || a.output_mean ||
+            a.output_std)
             refuse("loss",
                    std::string("a readout of ") + name(function) + " without output scaling",
                    std::string(loss) + " of another");

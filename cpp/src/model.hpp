@@ -13,8 +13,8 @@ struct Model {
     const Kernels<Real>& kernels;
     const Layout<Real>& layout;
     const Real* weights;  // in the order of the layout
-    Scaling<Real> input_scaling;
-    Scaling<Real> output_scaling;
+    InputScaling<Real> input_scaling;
+    OutputScaling<Real> output_scaling;
 
     explicit Model(const Network<Real>& network)
         : architecture(network.architecture()),
@@ -24,15 +24,15 @@ struct Model {
           input_scaling(network.input_scaling()),
           output_scaling(network.output_scaling()) {}
 
-    // With the architecture and the scaling of some parameters, but other weights.
-    Model(const Parameters<Real>& parameters, const Kernels<Real>& of, const Layout<Real>& order,
-          const Real* arena)
-        : architecture(parameters.architecture()),
+    // With the scaling of some parameters, but other weights.
+    Model(const Architecture& shape, const Scaling<Real>& scaling, const Kernels<Real>& of,
+          const Layout<Real>& order, const Real* arena)
+        : architecture(shape),
           kernels(of),
           layout(order),
           weights(arena),
-          input_scaling{parameters.find("input_shift"), parameters.find("input_scale")},
-          output_scaling{parameters.find("output_shift"), parameters.find("output_scale")} {}
+          input_scaling(scaling.input()),
+          output_scaling(scaling.output()) {}
 
     const Real* initial_state() const {  // (S,), or null
         return layout.initial_state() ? weights + *layout.initial_state() : nullptr;

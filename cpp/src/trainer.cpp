@@ -133,6 +133,7 @@ struct Trainer<Real>::Minibatch {
 template <class Real>
 Trainer<Real>::Trainer(const Network<Real>& network, TrainerSettings settings)
     : start_(network.parameters()),
+      scaling_(start_),
       isa_(network.isa()),
       settings_(settings),
       kernels_(network.kernels()),
@@ -141,7 +142,7 @@ Trainer<Real>::Trainer(const Network<Real>& network, TrainerSettings settings)
       trained_(layout_.initial_state() && !settings.train_initial_state ? *layout_.initial_state()
                                                                         : layout_.size()),
       backpropagation_(std::make_unique<Backpropagation<Real>>(
-          Model<Real>(start_, kernels_, layout_, weights_.data()))),
+          Model<Real>(start_.architecture(), scaling_, kernels_, layout_, weights_.data()))),
       optimizer_(settings.optimizer, trained_) {
     check_trainable(network.architecture());
     if (settings.clip_value) check_positive("clip_value", *settings.clip_value);

@@ -90,10 +90,12 @@ class Network(Parameters):
         `elman.ridge_readout`. The last two have settings: see `elman.Identity`, `elman.EchoState`.
     initial_state : array_like, shape (state_size,), optional
         Where sequences and streams begin; zeros by default.
-    input_shift, input_scale : array_like, shape (I,), optional
-        Units of the inputs: (x - input_shift) * input_scale is what the first layer reads.
-    output_shift, output_scale : array_like, shape (O,), optional
-        Units of the outputs: y * output_scale + output_shift is what the network returns.
+    input_mean, input_std : array_like, shape (I,), optional
+        Scaling of the inputs: the first layer reads (x - input_mean) / input_std, computed as a
+        product with 1 / input_std, which is rounded once. Either may be left out.
+    output_mean, output_std : array_like, shape (O,), optional
+        Scaling of the outputs: the network returns y * output_std + output_mean. A standard
+        deviation is above 0: use 1 for a constant column.
     metadata : mapping of str to str, optional
         Your own words, kept in files and pickles.
 
@@ -140,15 +142,15 @@ class Network(Parameters):
         bias: bool = True,
         init: Initialization = "uniform",
         initial_state: ArrayLike | None = None,
-        input_shift: ArrayLike | None = None,
-        input_scale: ArrayLike | None = None,
-        output_shift: ArrayLike | None = None,
-        output_scale: ArrayLike | None = None,
+        input_mean: ArrayLike | None = None,
+        input_std: ArrayLike | None = None,
+        output_mean: ArrayLike | None = None,
+        output_std: ArrayLike | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> None:
         hidden_sizes = _arguments.hidden_sizes(hidden_size, num_layers)
         directions = _arguments.directions(direction, len(hidden_sizes))
-        optional = (initial_state, input_shift, input_scale, output_shift, output_scale)
+        optional = (initial_state, input_mean, input_std, output_mean, output_std)
         core = _core.Network.random(
             _arguments.dtype_name(dtype),
             _arguments.size("input_size", input_size),
@@ -176,10 +178,10 @@ class Network(Parameters):
         direction: str | Sequence[str] = "forward",
         dtype: DTypeLike | None = None,
         initial_state: ArrayLike | None = None,
-        input_shift: ArrayLike | None = None,
-        input_scale: ArrayLike | None = None,
-        output_shift: ArrayLike | None = None,
-        output_scale: ArrayLike | None = None,
+        input_mean: ArrayLike | None = None,
+        input_std: ArrayLike | None = None,
+        output_mean: ArrayLike | None = None,
+        output_std: ArrayLike | None = None,
         metadata: Mapping[str, str] | None = None,
         allow_nonfinite: bool = False,
     ) -> Network:
@@ -197,8 +199,8 @@ class Network(Parameters):
             float32 or float64; by default the common one of the arrays.
         allow_nonfinite : bool
             Accept NaN and infinities.
-        activation, output_activation, direction, initial_state, input_shift, input_scale, \
-output_shift, output_scale, metadata
+        activation, output_activation, direction, initial_state, input_mean, input_std, \
+output_mean, output_std, metadata
             As for `Network`.
 
         Returns
@@ -228,7 +230,7 @@ output_shift, output_scale, metadata
         if readout is not None:
             names = (_structure.W_HY, _structure.B_Y)
             named += zip(names, _arguments.pair(readout), strict=True)
-        optional = (initial_state, input_shift, input_scale, output_shift, output_scale)
+        optional = (initial_state, input_mean, input_std, output_mean, output_std)
         named += zip(_structure.VECTORS, optional, strict=True)
         return cls.from_tensors(
             dict(named),
@@ -260,8 +262,8 @@ output_shift, output_scale, metadata
             By the names of the file format: `layers.0.W_xh` (H, I), `layers.0.W_hh` (H, H),
             `layers.0.b_h` (H,), and so on from the bottom up, `layers.0.reverse.W_xh` ... for the
             half of a bidirectional layer that runs in reverse; `readout.W_hy` (O, H) and
-            `readout.b_y` (O,); `initial_state`, `input_shift`, `input_scale`, `output_shift` and
-            `output_scale`. Biases and what follows the readout are optional, and so is the readout.
+            `readout.b_y` (O,); `initial_state`, `input_mean`, `input_std`, `output_mean` and
+            `output_std`. Biases and what follows the readout are optional, and so is the readout.
             None stands for a tensor that is not there.
         dtype : dtype, optional
             float32 or float64; by default the common one of the arrays.

@@ -220,24 +220,24 @@ class Parameters:
         return _view(self._tensors.get("initial_state"))
 
     @property
-    def input_shift(self) -> Array | None:
-        """Subtracted from inputs, shape (I,), or None."""
-        return _view(self._tensors.get("input_shift"))
+    def input_mean(self) -> Array | None:
+        """The mean that is subtracted from inputs, shape (I,), or None."""
+        return _view(self._tensors.get("input_mean"))
 
     @property
-    def input_scale(self) -> Array | None:
-        """Multiplies inputs after the shift, shape (I,), or None."""
-        return _view(self._tensors.get("input_scale"))
+    def input_std(self) -> Array | None:
+        """The standard deviation by which inputs are divided after that, shape (I,), or None."""
+        return _view(self._tensors.get("input_std"))
 
     @property
-    def output_shift(self) -> Array | None:
-        """Added to outputs last, shape (O,), or None."""
-        return _view(self._tensors.get("output_shift"))
+    def output_mean(self) -> Array | None:
+        """The mean that is added to outputs last, shape (O,), or None."""
+        return _view(self._tensors.get("output_mean"))
 
     @property
-    def output_scale(self) -> Array | None:
-        """Multiplies outputs, shape (O,), or None."""
-        return _view(self._tensors.get("output_scale"))
+    def output_std(self) -> Array | None:
+        """The standard deviation by which outputs are multiplied, shape (O,), or None."""
+        return _view(self._tensors.get("output_std"))
 
     def _content(self) -> tuple[object, ...]:
         """Return what makes two networks equal: all but the metadata and the instruction set."""

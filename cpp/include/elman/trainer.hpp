@@ -99,7 +99,8 @@ class Trainer {
     void clip(Real* gradients) const;
     double norm(const Real* gradients) const;
 
-    const Parameters<Real> start_;  // those at the beginning; the scaling stays
+    const Parameters<Real> start_;  // those at the beginning
+    const Scaling<Real> scaling_;   // of it; stays
     const Isa isa_;
     const TrainerSettings settings_;
     const Kernels<Real>& kernels_;

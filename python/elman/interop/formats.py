@@ -75,17 +75,17 @@ def read(path: str, **options: Any) -> Imported:  # noqa: ANN401
     return Imported(net, [Row(name, name) for name in net.tensors()])
 
 
-def contents(net: Network, path: str, *, fold_units: bool = False) -> bytes:
+def contents(net: Network, path: str, *, fold_scaling: bool = False) -> bytes:
     """Return a network as the bytes of the file that a path asks for by its suffix."""
     suffix = os.path.splitext(path)[1].lower()
     if path.endswith(".weights.h5"):
         from elman.interop.keras import weights
 
-        return weights.contents(net, fold_units=fold_units)
+        return weights.contents(net, fold_scaling=fold_scaling)
     if suffix in (".pt", ".pth"):
-        return _pt(net, fold_units)
-    if fold_units:
-        raise ArgumentError(f"fold_units: expected False for {path}, which has room for units")
+        return _pt(net, fold_scaling)
+    if fold_scaling:
+        raise ArgumentError(f"fold_scaling: expected False for {path}, which has room for scaling")
     if suffix == ".onnx":
         from elman.interop.onnx.writing import write
 
@@ -99,7 +99,7 @@ def contents(net: Network, path: str, *, fold_units: bool = False) -> bytes:
     )
 
 
-def _pt(net: Network, fold_units: bool) -> bytes:
+def _pt(net: Network, fold_scaling: bool) -> bytes:
     """Return the state_dict as `torch.save` writes it."""
     try:
         import torch
@@ -109,7 +109,7 @@ def _pt(net: Network, fold_units: bool) -> bytes:
         raise ModuleNotFoundError(
             "a .pt file is written by PyTorch: pip install torch", name="torch"
         ) from error
-    tensors = state_dict(net, "torch", fold_units=fold_units)
+    tensors = state_dict(net, "torch", fold_scaling=fold_scaling)
     file = io.BytesIO()
     torch.save({name: torch.from_numpy(array) for name, array in tensors.items()}, file)
     return file.getvalue()

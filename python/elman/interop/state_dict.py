@@ -25,7 +25,7 @@ def state_dict(
     *,
     prefix: str | None = None,
     readout: str | None = None,
-    fold_units: bool = False,
+    fold_scaling: bool = False,
 ) -> dict[str, Array]:
     """Return copies of the weights under the names of another framework's model.
 
@@ -38,7 +38,7 @@ def state_dict(
     prefix, readout : str, optional
         What your model calls its RNN and its readout: "rnn" and "fc", or "simple_rnn" and
         "dense". "" for a module of PyTorch that stands alone.
-    fold_units : bool
+    fold_scaling : bool
         As for `to_torch`.
 
     Returns
@@ -74,11 +74,11 @@ def state_dict(
         net,
         prefix=rnn if prefix is None else _arguments.name("prefix", prefix),
         readout=head if readout is None else _arguments.name("readout", readout),
-        fold_units=fold_units,
+        fold_scaling=fold_scaling,
     )
 
 
-def to_keras(net: Network, *, fold_units: bool = False) -> list[Array]:
+def to_keras(net: Network, *, fold_scaling: bool = False) -> list[Array]:
     """Return the weights in the order and the layouts of `model.set_weights` of Keras.
 
     The model has, for every layer, `SimpleRNN(H, activation, use_bias, return_sequences=True)`,
@@ -86,7 +86,7 @@ def to_keras(net: Network, *, fold_units: bool = False) -> list[Array]:
 
     Parameters
     ----------
-    fold_units : bool
+    fold_scaling : bool
         As for `to_torch`.
 
     Returns
@@ -107,4 +107,4 @@ def to_keras(net: Network, *, fold_units: bool = False) -> list[Array]:
     >>> [array.shape for array in elman.to_keras(net)]
     [(3, 8), (8, 8), (8,), (8, 2), (2,)]
     """
-    return list(state_dict(net, "keras", fold_units=fold_units).values())
+    return list(state_dict(net, "keras", fold_scaling=fold_scaling).values())

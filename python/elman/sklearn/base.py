@@ -202,8 +202,8 @@ class Elman(BaseEstimator):  # type: ignore[misc]
         raise NotImplementedError
 
     def _new_network(self, panel: Panel, rows: Array, weights: Array, seed: int) -> Network:
-        """Return a network to begin with, in the units of the training data."""
-        shift, scale = panels.units(panel.steps(), np.repeat(weights, panel.counts))
+        """Return a network to begin with, with the scaling of the training data."""
+        mean, std = panels.scaling(panel.steps(), np.repeat(weights, panel.counts))
         return Network(
             input_size=panel.values.shape[2],
             hidden_size=self.hidden_size,
@@ -212,8 +212,8 @@ class Elman(BaseEstimator):  # type: ignore[misc]
             output_activation=self._output_activation,
             dtype=self.dtype,
             init=self.init,
-            input_shift=shift,
-            input_scale=1 / scale,
+            input_mean=mean,
+            input_std=std,
             **self._outputs_for(rows, self._row_weights(panel, rows, weights)),
         )
 
@@ -228,7 +228,7 @@ class Elman(BaseEstimator):  # type: ignore[misc]
         past: _Past,
     ) -> None:
         """Train a network and keep it, with all that it takes to go on."""
-        inner, rows = _in_own_units(net, rows)
+        inner, rows = _without_output_scaling(net, rows)
         row_weights = self._row_weights(panel, rows, weights)
         if self.outputs == "all":
             rows, row_weights = panel.spread(rows), panel.spread(row_weights)
@@ -252,7 +252,7 @@ class Elman(BaseEstimator):  # type: ignore[misc]
             warnings.warn("training was interrupted", stacklevel=5)
         self._past = _Past(plan.seed, trainer.state(), trainer.updates, result.history)
         self.history_ = result.history
-        self.network_ = _in_units_of(net, result.network)
+        self.network_ = _with_output_scaling_of(net, result.network)
 
     def _require_two_parts(self, panel: Panel) -> None:
         """Refuse too few sequences for training and validation."""
@@ -293,14 +293,14 @@ class Elman(BaseEstimator):  # type: ignore[misc]
         return panel, outputs
 
 
-def _in_own_units(net: Network, rows: Array) -> tuple[Network, Array]:
-    """Return the network without units of outputs, and the targets of that network."""
-    if net.output_scale is None:
+def _without_output_scaling(net: Network, rows: Array) -> tuple[Network, Array]:
+    """Return the network without scaling of outputs, and the targets of that network."""
+    if net.output_std is None:
         return net, rows
-    plain = net.replace(tensors={"output_shift": None, "output_scale": None})
-    return plain, (rows - net.output_shift) / net.output_scale
+    plain = net.replace(tensors={"output_mean": None, "output_std": None})
+    return plain, (rows - net.output_mean) / net.output_std
 
 
-def _in_units_of(like: Network, net: Network) -> Network:
-    """Return the network with another's units of outputs."""
-    return net if like.output_scale is None else like.replace(tensors=net.tensors())
+def _with_output_scaling_of(like: Network, net: Network) -> Network:
+    """Return the network with another's scaling of outputs."""
+    return net if like.output_std is None else like.replace(tensors=net.tensors())

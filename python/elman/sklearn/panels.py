@@ -160,7 +160,7 @@ def targets_of_steps(panel: Panel, y: ArrayLike) -> Array:
     return np.concatenate(arrays)
 
 
-def units(rows: Array, weights: Array) -> tuple[Array, Array]:
+def scaling(rows: Array, weights: Array) -> tuple[Array, Array]:
     """Return the weighted mean and standard deviation of each column, 1 where it is constant."""
     mean = np.average(rows, axis=0, weights=weights)
     scale = np.sqrt(np.average((rows - mean) ** 2, axis=0, weights=weights))

@@ -77,7 +77,7 @@ def train(
         Inputs: any leading batch axes, then time, then features; or sequences of any lengths. An
         array (T, I) is one long series.
     y : array_like, shape (..., T, O), or (..., O) for the last; without O for classes
-        Targets in the units of the network's outputs; for "cross_entropy" classes 0 to O - 1. A
+        Targets in the scale of the network's outputs; for "cross_entropy" classes 0 to O - 1. A
         list of arrays if `x` is one and `outputs` is "all".
     loss, outputs, lengths, state, sample_weight, step_weight
         What is to become small: as for `loss_and_gradients`.
@@ -255,12 +255,14 @@ def _with_initial_state(net: Network) -> Network:
 
 def _description(net: Network) -> dict[str, Any]:
     """Return what a checkpoint says of the network: all but what is trained."""
-    units = (net.input_shift, net.input_scale, net.output_shift, net.output_scale)
+    scaling = (net.input_mean, net.input_std, net.output_mean, net.output_std)
     return {
         "sizes": [net.input_size, *net.hidden_sizes, net.output_size],
         "activations": [str(f) for f in (*net.activations, net.output_activation)],
         "dtype": net.dtype.name,
-        "units": [None if u is None else hashlib.sha256(u.tobytes()).hexdigest() for u in units],
+        "scaling": [
+            None if a is None else hashlib.sha256(a.tobytes()).hexdigest() for a in scaling
+        ],
     }
 
 

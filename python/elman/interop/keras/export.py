@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 
-def state_dict(net: Network, *, prefix: str, readout: str, fold_units: bool) -> dict[str, Array]:
+def state_dict(net: Network, *, prefix: str, readout: str, fold_scaling: bool) -> dict[str, Array]:
     """Return the arrays of `elman.state_dict(net, "keras")`, in the order of `get_weights()`."""
-    layers, head = export.weights(net, fold_units=fold_units)
+    layers, head = export.weights(net, fold_scaling=fold_scaling)
     arrays: dict[str, Array] = {}
     for index, halves in enumerate(layers):
         name = f"{prefix}_{index}" if index else prefix

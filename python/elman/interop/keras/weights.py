@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 
-def contents(net: Network, *, fold_units: bool) -> bytes:
+def contents(net: Network, *, fold_scaling: bool) -> bytes:
     """Return the bytes of a file for a model as `elman.to_keras` describes it."""
     try:
         import h5py
@@ -30,16 +30,16 @@ def contents(net: Network, *, fold_units: bool) -> bytes:
         ) from error
     file = io.BytesIO()
     with h5py.File(file, "w") as h5:
-        for place, arrays in _places(net, fold_units):
+        for place, arrays in _places(net, fold_scaling):
             group = h5.create_group(f"{place}/vars")
             for index, array in enumerate(arrays):
                 group.create_dataset(str(index), data=array.T)
     return file.getvalue()
 
 
-def _places(net: Network, fold_units: bool) -> Iterator[tuple[str, list[Array]]]:
+def _places(net: Network, fold_scaling: bool) -> Iterator[tuple[str, list[Array]]]:
     """Yield where the arrays of each part of the model stand."""
-    layers, head = export.weights(net, fold_units=fold_units)
+    layers, head = export.weights(net, fold_scaling=fold_scaling)
     counts = {"simple_rnn": 0, "bidirectional": 0}
     for halves in layers:
         kind = "simple_rnn" if len(halves) == 1 else "bidirectional"

@@ -13,6 +13,7 @@ from elman.interop.onnx.unrolled import innermost
 from elman.interop.onnx.values import (
     Activated,
     Affine,
+    Divided,
     Field,
     Fixed,
     Function,
@@ -80,10 +81,10 @@ def assemble(parts: Parts, symbols: Symbols) -> Reading:
     dtype = _dtype(parts, head)
     arguments, rows = _recurrent_part(parts, layers, dtype)
     _add_head(arguments, rows, head, dtype)
-    units, unit_rows = _input_units(parts.chains[order[0]].source)
+    scaling, scaling_rows = _input_scaling(parts.chains[order[0]].source)
     arguments["metadata"] = parts.metadata
-    arguments.update({name: weight.array for name, weight in units.items()})
-    rows = [*_input_rows(parts), *unit_rows, *rows, *_output_rows(parts, y, when)]
+    arguments.update({name: weight.array for name, weight in scaling.items()})
+    rows = [*_input_rows(parts), *scaling_rows, *rows, *_output_rows(parts, y, when)]
     return Reading(_network(arguments, dtype), rows, parts, order, y, when)
 
 
@@ -202,7 +203,7 @@ def _head(y: Vector) -> _Head:
     if isinstance(y, Shifted):
         shift, y = y.by, y.source
     if isinstance(y, Scaled):
-        scale, y = y.by, y.source
+        scale, y = _inverse(y.by) if isinstance(y, Divided) else y.by, y.source
     if isinstance(y, Activated):
         function, y = y.function, y.source
         if not isinstance(y, Affine):
@@ -242,26 +243,34 @@ def _add_head(arguments: dict[str, Any], rows: list[Row], head: _Head, dtype: DT
         arguments["output_activation"] = activation_of(head.function or Function("identity"))
         rows.append(Row(head.W_hy.name, "readout.W_hy"))
         rows += [Row(bias.name, "readout.b_y") for bias in head.biases]
-    for name, weight in (("output_scale", head.scale), ("output_shift", head.shift)):
+    for name, weight in (("output_std", head.scale), ("output_mean", head.shift)):
         if weight is not None:
             arguments[name] = weight.array
             rows.append(Row(weight.name, name))
 
 
-def _input_units(source: Vector) -> tuple[dict[str, Weight], list[Row]]:
-    """Return the units in which the first layer reads x."""
-    units: dict[str, Weight] = {}
+def _input_scaling(source: Vector) -> tuple[dict[str, Weight], list[Row]]:
+    """Return the scaling with which the first layer reads x."""
+    scaling: dict[str, Weight] = {}
     if isinstance(source, Scaled):
-        units["input_scale"], source = source.by, source.source
+        std = source.by if isinstance(source, Divided) else _inverse(source.by)
+        scaling, source = {"input_std": std}, source.source
     if isinstance(source, Shifted):
         shift = source.by
-        units = {"input_shift": type(shift)(-shift.array, shift.name), **units}
+        scaling = {"input_mean": type(shift)(-shift.array, shift.name), **scaling}
         source = source.source
     if isinstance(source, Scaled | Shifted):
         raise UnsupportedModelError(
-            "the input: expected (x - shift) * scale, got its units in another order"
+            "the input: expected (x - mean) / std, got its scaling in another order"
         )
-    return units, [Row(weight.name, name) for name, weight in units.items()]
+    return scaling, [Row(weight.name, name) for name, weight in scaling.items()]
+
+
+def _inverse(weight: Weight) -> Weight:
+    """Return 1 / weight."""
+    if not weight.array.all():
+        raise UnsupportedModelError("it multiplies by 0")
+    return type(weight)(1 / weight.array.astype(np.float64), weight.name)
 
 
 def _dtype(parts: Parts, head: _Head) -> np.dtype[Any]:

@@ -36,28 +36,28 @@ activation : module, or None
 _NONLINEARITIES = ("tanh", "relu")
 
 
-def to_torch(net: Network, *, fold_units: bool = False) -> TorchModules:
+def to_torch(net: Network, *, fold_scaling: bool = False) -> TorchModules:
     """Return PyTorch modules with the network's weights, which need PyTorch.
 
     Parameters
     ----------
-    fold_units : bool
-        Multiply the units of inputs into W_xh and b_h of the first layer, and those of outputs
+    fold_scaling : bool
+        Multiply the scaling of inputs into W_xh and b_h of the first layer, and that of outputs
         into a readout whose activation is identity: computed in float64, rounded once.
-        Otherwise a network with units is refused, because modules do not hold them.
+        Otherwise a network with scaling is refused, because modules do not hold it.
 
     Returns
     -------
     TorchModules
         `rnn`, `readout` and `activation`; `elman.from_torch` makes the network of them again,
-        to equal bits (but for folded units).
+        to equal bits (but for folded scaling).
 
     Raises
     ------
     UnsupportedModelError
         If PyTorch has no such layers: other activations than tanh and relu, an initial state.
     ArgumentError
-        If the network has units and `fold_units` is False.
+        If the network has scaling and `fold_scaling` is False.
     ImportError
         If PyTorch is missing.
 
@@ -71,7 +71,7 @@ def to_torch(net: Network, *, fold_units: bool = False) -> TorchModules:
     """
     torch = _torch()
     _require_nonlinearities(net)
-    weights = state_dict(net, prefix="rnn", readout="readout", fold_units=fold_units)
+    weights = state_dict(net, prefix="rnn", readout="readout", fold_scaling=fold_scaling)
     dtype = getattr(torch, net.dtype.name)
     stacked = _is_uniform(net)
     parts = []
@@ -99,9 +99,9 @@ def to_torch(net: Network, *, fold_units: bool = False) -> TorchModules:
     return TorchModules(rnn, linear, _activation(torch, str(net.readout.activation)))
 
 
-def state_dict(net: Network, *, prefix: str, readout: str, fold_units: bool) -> dict[str, Array]:
+def state_dict(net: Network, *, prefix: str, readout: str, fold_scaling: bool) -> dict[str, Array]:
     """Return the arrays of `elman.state_dict(net, "torch")`."""
-    layers, head = export.weights(net, fold_units=fold_units)
+    layers, head = export.weights(net, fold_scaling=fold_scaling)
     bias = any(triple[2] is not None for halves in layers for triple in halves)
     start = f"{prefix}.".lstrip(".")
     uniform = _is_uniform(net)
