@@ -72,7 +72,7 @@ def here(tmp_path, monkeypatch):
 
 @pytest.fixture
 def sines(here):
-    """Two waves, one three steps behind the other, in units far from one."""
+    """Two waves, one three steps behind the other, far from 0 and from 1."""
     t = np.arange(400)
     wave = 500 + 40 * np.sin(t / 3) + 10 * np.sin(t / 7)
     return write_csv(here / "sines.csv", ("t", "a", "b"), t, wave, np.roll(wave, 3) / 1000)

@@ -365,7 +365,7 @@ def test_partial_fit_must_know_the_classes():
         est.set_params(class_weight="balanced").partial_fit(X3, [0, 1, 0, 1])
 
 
-def test_a_warm_start_begins_with_the_last_weights_and_units(rng):
+def test_a_warm_start_begins_with_the_last_weights_and_scaling(rng):
     X, _, y = panel(rng, n=60)
     est = ElmanRegressor(**QUICK | {"max_iter": 60}, warm_start=True).fit(X, y)
     before = est.network_

@@ -712,6 +712,15 @@ def test_a_weight_that_is_not_finite_is_refused_unless_it_is_allowed(net, value)
     )
 
 
+@pytest.mark.parametrize("name", ["input_std", "output_std"])
+def test_a_std_of_0_is_refused(data, name):
+    header, tensors = split(data)
+    begin, _ = header[name]["data_offsets"]
+    zero = tensors[:begin] + bytes(4) + tensors[begin + 4 :]
+    with pytest.raises(ModelFormatError, match=rf"{name}\[0\]: expected a number above 0, got 0"):
+        _loading.loads(join(header, zero))
+
+
 def outcome(data):
     """Load bytes: return the network, or None for one of the two errors that are allowed."""
     try:

@@ -269,7 +269,7 @@ def _input_scaling(source: Vector) -> tuple[dict[str, Weight], list[Row]]:
 def _inverse(weight: Weight) -> Weight:
     """Return 1 / weight."""
     if not weight.array.all():
-        raise UnsupportedModelError("it multiplies by 0")
+        raise UnsupportedModelError("the input: it multiplies by 0")
     return type(weight)(1 / weight.array.astype(np.float64), weight.name)
 
 
