@@ -298,7 +298,7 @@ def test_scaling_around_a_network_is_its_scaling(rng, op):
     assert np.array_equal(net.output_mean, numbers["n"])
     x = rng.normal(size=(5, 2, 3)).astype("f4")
     (expected,) = ReferenceEvaluator(proto).run(None, {"x": x})
-    np.testing.assert_allclose(net(x.swapaxes(0, 1)), expected.swapaxes(0, 1), rtol=1e-5)
+    np.testing.assert_allclose(net(x.swapaxes(0, 1)), expected.swapaxes(0, 1), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(
