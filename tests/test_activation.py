@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import math
 import pickle
+import re
 
 import numpy as np
 import pytest
 
 import elman
 from elman import Activation, ArgumentError
+from elman.activation import TABLE
 from fixtures.activations import GENERAL, UNTRAINABLE
 
 # The defaults are those of the ONNX operator RNN (activation_alpha, activation_beta).
@@ -21,6 +23,53 @@ DEFAULTS = {
     "thresholded_relu": (1.0, None),
     "hard_sigmoid": (0.2, 0.5),
 }
+
+
+def test_the_table_names_every_activation_of_the_core():
+    with pytest.raises(ArgumentError) as caught:
+        Activation("gelu")
+    expected = str(caught.value).removeprefix("name: expected ").removesuffix(", got 'gelu'")
+    assert sorted(expected.replace(" or ", ", ").split(", ")) == sorted(TABLE)
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_the_table_has_the_numbers_of_the_core(name):
+    numbers = TABLE[name].numbers
+    f = Activation(name, **dict.fromkeys(numbers, 2.0))
+    assert (f.alpha, f.beta) == ((numbers and 2.0) or None, 2.0 if "beta" in numbers else None)
+    if None in numbers.values():
+        with pytest.raises(ArgumentError, match=f"^alpha: expected a number for {name}"):
+            Activation(name)
+    else:
+        f = Activation(name)
+        assert (f.alpha, f.beta) == (numbers.get("alpha"), numbers.get("beta"))
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_the_table_says_what_is_for_outputs_alone_and_what_can_be_trained(name):
+    kind, sizes = TABLE[name], {"input_size": 1, "hidden_size": 1, "output_size": 1}
+    f = Activation(name, **dict.fromkeys(kind.numbers, -0.5))
+    if not kind.in_layers:
+        with pytest.raises(ArgumentError, match=r"^activation"):
+            elman.Network(**sizes, activation=f)
+    net = elman.Network(**sizes, output_activation=f, seed=0)
+    loss = "cross_entropy" if name == "softmax" else "mse"
+    targets = np.zeros((1, 2), int) if name == "softmax" else np.zeros((1, 2, 1))
+    if kind.trainable:
+        elman.loss_and_gradients(net, np.ones((1, 2, 1)), targets, loss=loss)
+    else:
+        with pytest.raises(ArgumentError, match="alpha: expected a number of at least 0 for train"):
+            elman.loss_and_gradients(net, np.ones((1, 2, 1)), targets, loss=loss)
+
+
+def test_the_docstring_shows_the_table():
+    rows = re.findall(r"^ *\| (\"[^|]*) \|[^|]*\| *([^|]*?) *\|$", Activation.__doc__, re.MULTILINE)
+    shown = {name: said for names, said in rows for name in re.findall(r'"(\w+)"', names)}
+    assert shown.keys() == TABLE.keys()
+    for name, kind in TABLE.items():
+        values = [f"{value:g}" for value in kind.numbers.values() if value is not None]
+        said = "to be given" if None in kind.numbers.values() else ", ".join(values)
+        assert shown[name].split(" for ")[0] == said
 
 
 @pytest.mark.parametrize("name", PLAIN)

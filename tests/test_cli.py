@@ -140,9 +140,9 @@ def test_a_missing_extra_is_named_in_one_sentence(missing):
 @pytest.mark.parametrize(
     ("suffix", "missing", "sentence"),
     [
-        ("onnx", "onnx", "ONNX models need onnx: pip install 'elman[onnx]'"),
-        ("weights.h5", "h5py", "Keras' files need h5py: pip install 'elman[keras]'"),
-        ("pt", "torch", "a .pt file is written by PyTorch: pip install torch"),
+        ("onnx", "onnx", "an ONNX model needs onnx: pip install 'elman[onnx]'"),
+        ("weights.h5", "h5py", "a file of Keras needs h5py: pip install 'elman[keras]'"),
+        ("pt", "torch", "a .pt file needs torch: pip install torch"),
     ],
 )
 def test_a_missing_extra_of_convert_is_named_in_one_sentence(

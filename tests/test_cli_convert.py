@@ -72,6 +72,30 @@ def test_a_check_runs_the_source_in_its_framework(net, tmp_path):
     assert elman.load(tmp_path / "model.safetensors") == net
 
 
+def test_a_check_reads_the_file_once(net, tmp_path, monkeypatch):
+    pytest.importorskip("onnx")
+    from elman.cli import convert as command
+    from elman.interop.onnx import file, reading
+
+    elman.to_onnx(net, tmp_path / "model.onnx")
+    done = []
+    for module, name in ((file, "read_file"), (reading, "assemble")):
+        function = getattr(module, name)
+        monkeypatch.setattr(
+            module, name, lambda *given, f=function, n=name: done.append(n) or f(*given)
+        )
+    source, target = str(tmp_path / "model.onnx"), str(tmp_path / "model.safetensors")
+    assert command.convert(source, target, {}, False, check=True, as_json=True)
+    assert done == ["read_file", "assemble"]
+
+
+def test_a_file_of_elmans_own_has_nothing_to_be_checked_in(net, tmp_path):
+    net.save(tmp_path / "model.safetensors")
+    said = convert(tmp_path / "model.safetensors", tmp_path / "b.onnx", "--check", status=2)
+    assert "source: expected a model that another framework runs, got weights alone, or a" in said
+    assert not (tmp_path / "b.onnx").exists()
+
+
 def test_a_check_runs_the_tensors_of_a_pt_file(tmp_path):
     torch = pytest.importorskip("torch")
     net = elman.Network(input_size=3, hidden_size=[8, 8], output_size=2, seed=0)

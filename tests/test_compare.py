@@ -1,9 +1,15 @@
 """`elman.compare`: a network beside the model that it came from, and why they differ."""
 
+import pathlib
+import sys
+
 import numpy as np
 import pytest
 
 import elman
+from elman.interop import formats
+
+FIXTURES = pathlib.Path(__file__).parent / "fixtures"
 
 pytestmark = pytest.mark.any_isa
 
@@ -155,19 +161,50 @@ class TestPyTorch:
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        (
-            "model.bin",
-            "source: expected a file *.pt, *.pth, *.safetensors, *.keras, *.h5, *.onnx, got",
-        ),
-        ("model.weights.h5", "source: expected a file *.pt, *.pth, *.safetensors, *.keras"),
+        ("model.bin", "model.bin: expected a file *.safetensors or *.pt or *.pth or *.keras or"),
         (3, "source: expected a torch module, a Keras model, an ONNX model or a path, got int"),
     ],
 )
 def test_what_cannot_be_run_is_one_sentence(rng, source, message):
     net = elman.Network(input_size=3, hidden_size=8, output_size=2, seed=0)
-    with pytest.raises((elman.ArgumentError, TypeError)) as caught:
+    with pytest.raises((elman.UnsupportedModelError, TypeError)) as caught:
         elman.compare(net, source, _steps(rng))
     assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "model.weights.h5"])
+def test_a_file_that_no_framework_runs_is_one_sentence(rng, tmp_path, name):
+    pytest.importorskip("h5py")
+    net = elman.Network(input_size=3, hidden_size=8, output_size=2, seed=0)
+    (tmp_path / name).write_bytes(formats.contents(net, name))
+    with pytest.raises(elman.ArgumentError, match=r"^source: expected a model that another fr"):
+        elman.compare(net, tmp_path / name, _steps(rng))
+
+
+@pytest.mark.parametrize(("suffix", "package"), [(".pt", "torch"), (".keras", "keras")])
+def test_without_the_framework_the_error_names_it(rng, tmp_path, monkeypatch, suffix, package):
+    path = tmp_path / f"model{suffix}"
+    with np.load(FIXTURES / f"interop_{package}.npz") as made:
+        path.write_bytes(made[next(name for name in made if name.endswith(suffix))].tobytes())
+    said = {"activation": "tanh", "output_activation": "identity"} if suffix == ".pt" else {}
+    net = getattr(elman, f"from_{package}")(path, **said)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(
+        ModuleNotFoundError, match=f"^running .* needs {package}: pip install {package}$"
+    ):
+        elman.compare(net, path, np.ones((4, net.input_size)))
+
+
+def test_what_a_reader_returned_is_not_read_again(rng, tmp_path, monkeypatch):
+    pytest.importorskip("onnx")
+    net = elman.Network(input_size=3, hidden_size=8, output_size=2, seed=0)
+    elman.to_onnx(net, tmp_path / "model.onnx")
+    imported = formats.read(str(tmp_path / "model.onnx"))
+    (tmp_path / "model.onnx").unlink()
+    assert elman.compare(imported.network, imported, _steps(rng)).ok
+    wrong = net.replace(tensors={"layers.0.W_hh": net.layers[0].W_hh.T})
+    found = elman.compare(wrong, imported, _steps(rng))
+    assert found.causes == ["layers.0.W_hh is transposed"]
 
 
 def test_inputs_of_another_size_are_one_sentence():
@@ -210,6 +247,17 @@ class TestOnnx:
             "the source used sigmoid for its outputs, the network tanh",
             "layers.0.W_hh is transposed",
         ]
+
+    def test_lengths_may_be_of_either_kind_of_integers(self, onnx, rng):
+        pytest.importorskip("onnxruntime")
+        net = elman.Network(input_size=3, hidden_size=8, output_size=2, seed=0)
+        model = elman.to_onnx(net)
+        lengths = onnx.helper.make_tensor_value_info("lengths", onnx.TensorProto.INT64, ["batch"])
+        model.graph.input.append(lengths)
+        cast = onnx.helper.make_node("Cast", ["lengths"], ["narrow"], to=onnx.TensorProto.INT32)
+        model.graph.node.insert(0, cast)
+        next(node for node in model.graph.node if node.op_type == "RNN").input[4] = "narrow"
+        assert elman.compare(net, model, _steps(rng)).ok
 
     def test_a_path_will_do(self, rng, tmp_path):
         net = elman.Network(input_size=3, hidden_size=8, output_size=2, seed=0)

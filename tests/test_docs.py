@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 
 import elman
+import elman._compare
 import elman._loading
 import elman._network
 import elman.activation
 import elman.initialization
-import elman.interop.compare
+import elman.interop.keras.writing
+import elman.interop.onnx
+import elman.interop.state_dict
 import elman.interop.torch
 import elman.reference.forward
 import elman.reference.gradients
@@ -32,7 +35,10 @@ MODULES = [
     elman,
     elman.activation,
     elman.initialization,
-    elman.interop.compare,
+    elman._compare,
+    elman.interop.keras.writing,
+    elman.interop.onnx,
+    elman.interop.state_dict,
     elman.interop.torch,
     elman._network,
     elman.pure,

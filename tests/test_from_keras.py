@@ -6,8 +6,10 @@ import io
 import json
 import pathlib
 import sys
+import types
 import zipfile
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -59,6 +61,87 @@ def test_a_file_of_keras_gives_the_outputs_of_keras(case, ending, tmp_path):
     assert np.abs(want).max() > 0.1
 
 
+def stand_in(case, kind=None, module="keras.src.models"):
+    """Return what has the public names of a live model, and the weights of a file."""
+    with h5py.File(io.BytesIO(MADE[f"{case}.h5"].tobytes())) as file:
+        config = json.loads(file.attrs["model_config"])
+        layers = []
+        for name in file["model_weights"].attrs["layer_names"]:
+            group = file["model_weights"][name]
+            arrays = [group[path][...] for path in group.attrs["weight_names"]]
+            arrays = [a.view(ml_dtypes.bfloat16) if a.dtype.kind == "V" else a for a in arrays]
+            layers.append(types.SimpleNamespace(name=name, get_weights=arrays.copy))
+    names = {"get_config": lambda self: config["config"], "layers": layers, "__module__": module}
+    return type(kind or config["class_name"], (), names)()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_live_model_gives_the_network_of_its_file(case, tmp_path):
+    given = {"readout": False} if case == "joined" else {}
+    model = stand_in(case)
+    assert elman.from_keras(model, **given) == elman.from_keras(
+        write(tmp_path, case, ".keras"), **given
+    )
+
+
+def test_the_rows_of_a_live_model_name_its_layers():
+    rows = {row.source: row for row in interop.read(stand_in("stack")).rows}
+    (recurrent, *_) = [row for row in rows if row.endswith("cell/recurrent_kernel")]
+    assert rows[recurrent][1:] == ("layers.0.W_hh", "transposed")
+
+
+def test_a_live_model_is_read_as_strictly_as_a_file(monkeypatch):
+    model = stand_in("stack")
+    with pytest.raises(ArgumentError, match=r"activation: expected 'relu', as the .* got 'tanh'"):
+        elman.from_keras(model, activation="tanh")
+    with pytest.raises(ArgumentError, match="layers: expected none"):
+        elman.from_keras(model, layers=["simple_rnn"])
+    with pytest.raises(ArgumentError, match=r"readout: expected 'dense.*', as the model says"):
+        elman.from_keras(model, readout="head")
+    with pytest.raises(UnsupportedModelError, match=r"got 'my.models.Sequential', a custom one"):
+        elman.from_keras(stand_in("stack", module="my.models"))
+    with pytest.raises(UnsupportedModelError, match="expected a Sequential or functional model"):
+        elman.from_keras(stand_in("stack", kind="Model2"))
+    top = model.layers[-1].get_weights()
+    monkeypatch.setattr(model.layers[-1], "get_weights", lambda: [top[0][:, 1:], top[1]])
+    with pytest.raises(ModelFormatError, match=r"bias: expected \(\d,\), got"):
+        elman.from_keras(model)
+    monkeypatch.setattr(model.layers[-1], "get_weights", lambda: [*top, top[1]])
+    with pytest.raises(UnsupportedModelError, match="it has more weights than its cells"):
+        elman.from_keras(model)
+    monkeypatch.setattr(model.layers[-1], "get_weights", list)
+    with pytest.raises(ArgumentError, match="source: expected a model with weights, got layer 'd"):
+        elman.from_keras(model)
+    with pytest.raises(TypeError, match="source: expected a Keras model or the path of a file, g"):
+        elman.from_keras(3)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # inside Keras
+def test_a_live_model_of_keras_itself(tmp_path, rng):
+    keras = live_keras()
+    k = keras.layers
+    cells = [k.SimpleRNNCell(4), k.SimpleRNNCell(3, use_bias=False, activation="relu")]
+    model = keras.Sequential(
+        [
+            keras.Input((None, 3)),
+            k.Bidirectional(k.SimpleRNN(4, return_sequences=True, dropout=0.3)),
+            k.RNN(cells, return_sequences=True),
+            k.SimpleRNN(3, activation=k.LeakyReLU(negative_slope=0.1), return_sequences=True),
+            k.TimeDistributed(k.Dense(2, "softmax")),
+        ]
+    )
+    model.set_weights([0.4 * rng.standard_normal(w.shape) for w in model.get_weights()])
+    net = elman.from_keras(model)
+    x = rng.standard_normal((4, 20, 3)).astype(np.float32)
+    want = keras.ops.convert_to_numpy(model(x))
+    np.testing.assert_allclose(net(x), want, rtol=0, atol=2e-6)
+    model.save(tmp_path / "model.keras")
+    assert elman.from_keras(tmp_path / "model.keras") == net
+    found = elman.compare(net, model, x)
+    assert found.ok
+    assert [difference is None for difference in found.layers] == [False, True, False, False]
+
+
 SAID = {
     "simple": {"activation": "tanh", "output_activation": "sigmoid"},
     "stack": {"activation": ["relu", "tanh"], "output_activation": "softmax"},
@@ -84,8 +167,8 @@ def test_a_file_of_weights_without_a_word_is_asked_for_it(tmp_path):
     given = dict(SAID["mixed"])
     for name, message in (
         ("layers", r"layers: expected the order of \['bidirectional', 'rnn', 'simple_rnn'\]"),
-        ("output_activation", "output_activation: expected the activation of 'dense'"),
-        ("activation", "activation: expected the activation of the layers"),
+        ("output_activation", "output_activation: expected what .* its readout 'dense'"),
+        ("activation", "activation: expected the activation of 'simple_rnn', such as"),
     ):
         with pytest.raises(ArgumentError, match=message):
             elman.from_keras(path, **{key: given[key] for key in given if key != name})
@@ -98,14 +181,17 @@ def test_a_file_of_weights_without_a_word_is_asked_for_it(tmp_path):
 
 def test_what_a_file_says_may_not_be_contradicted(tmp_path):
     path = write(tmp_path, "stack", ".keras")
-    with pytest.raises(ArgumentError, match=r"activation: expected 'relu', as the .* got 'tanh'"):
+    with pytest.raises(
+        ArgumentError,
+        match=r"activation: expected 'relu', as the source says of 'simple_rnn.*', got 'tanh'",
+    ):
         elman.from_keras(path, activation="tanh")
     with pytest.raises(ArgumentError, match="output_activation: expected 'softmax', as"):
         elman.from_keras(path, output_activation="sigmoid")
     with pytest.raises(ArgumentError, match="layers: expected none"):
         elman.from_keras(path, layers=["simple_rnn"])
     with pytest.raises(
-        ArgumentError, match=r"readout: expected 'dense.*', as the file says, got 'head'"
+        ArgumentError, match=r"readout: expected 'dense.*', as the model says, got 'head'"
     ):
         elman.from_keras(path, readout="head")
     assert elman.from_keras(path, **SAID["stack"]) == elman.from_keras(path)
@@ -502,8 +588,14 @@ def changed(rng, **changes):
         ),
         ({"kernel": np.zeros((3, 5), "f4")}, r"vars/0: expected \(3, 4\), got \(3, 5\)"),
         ({"recurrent": np.zeros((4, 5), "f4")}, r"vars/1: expected \(4, 4\), got \(4, 5\)"),
-        ({"recurrent": np.zeros((4, 16), "f4")}, r"vars/1: expected the \(U, U\) .*: LSTM"),
-        ({"recurrent": np.zeros((4, 12), "f4")}, r"vars/1: expected the \(U, U\) .*: GRU"),
+        (
+            {"recurrent": np.zeros((4, 16), "f4")},
+            r"vars/1: expected the square .* got \(4, 16\): this is an LSTM",
+        ),
+        (
+            {"recurrent": np.zeros((4, 12), "f4")},
+            r"vars/1: expected the square .* got \(4, 12\): this is a GRU",
+        ),
         ({"bias": np.zeros((), "f4")}, r"vars/2: expected \(4,\), got \(\)"),
         ({"kernel": np.zeros(3, "i4")}, "got bias, recurrent_kernel"),
     ],

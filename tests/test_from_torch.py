@@ -12,6 +12,7 @@ import pytest
 import elman
 from elman.errors import ArgumentError, DTypeError, ShapeError, UnsupportedModelError
 from elman.interop import torch as interop
+from elman.interop._source import Said
 
 MADE = np.load(pathlib.Path(__file__).parent / "fixtures" / "interop_torch.npz")
 CASES = [name.removesuffix(".pt") for name in MADE if name.endswith(".pt")]
@@ -91,12 +92,12 @@ def test_the_two_biases_are_added_in_float64_and_rounded_once(state_dict):
 
 
 def test_the_rows_say_what_became_of_each_part(state_dict):
-    imported = interop.read(state_dict, **SAID)
+    imported = interop.read(state_dict, Said(**SAID))
     assert [tuple(row) for row in imported.rows] == [
         ("rnn.weight_ih_l0", "layers.0.W_xh", ""),
         ("rnn.weight_hh_l0", "layers.0.W_hh", ""),
-        ("rnn.bias_ih_l0", "layers.0.b_h", "added to bias_hh_l0 in float64, rounded once"),
-        ("rnn.bias_hh_l0", "layers.0.b_h", "added to bias_ih_l0 in float64, rounded once"),
+        ("rnn.bias_ih_l0", "layers.0.b_h", "added to the other bias in float64"),
+        ("rnn.bias_hh_l0", "layers.0.b_h", "added to the other bias in float64"),
         ("fc.weight", "readout.W_hy", ""),
         ("fc.bias", "readout.b_y", ""),
     ]
@@ -163,7 +164,7 @@ def test_other_tensors_are_left_out_only_if_both_parts_are_named(state_dict, rng
         elman.from_torch(state_dict, **SAID)
     with pytest.raises(ArgumentError, match=r"got 'norm.weight' too"):
         elman.from_torch(state_dict, readout="fc", **SAID)
-    imported = interop.read(state_dict, prefix="rnn", readout="fc", **SAID)
+    imported = interop.read(state_dict, Said(prefix="rnn", readout="fc", **SAID))
     assert ("norm.weight", "", "left out") in imported.rows
 
 
@@ -190,7 +191,7 @@ def test_without_a_readout_the_output_is_the_state(state_dict):
     [
         (
             {"output_activation": "identity"},
-            r"activation: expected 'tanh' or 'relu', the nonlinear",
+            r"activation: expected the activation of 'rnn', such as 'tanh', which",
         ),
         ({"activation": "tanh"}, r"output_activation: expected what the model applies .*'fc'"),
         (SAID | {"prefix": "lstm"}, r"prefix: expected one of 'rnn', got 'lstm'"),
@@ -398,7 +399,7 @@ def test_a_module_gives_the_outputs_of_pytorch(torch, nn, rng, nonlinearity, dty
             "fc": nn.Linear(6, 2),
         }
     ).to(kind)
-    imported = interop.read(model, output_activation="sigmoid")
+    imported = interop.read(model, Said(output_activation="sigmoid"))
     net = imported.network
     assert net.activations == (nonlinearity,) * 2
     x = rng.standard_normal((4, 100, 3)).astype(dtype)
@@ -445,7 +446,7 @@ def test_one_cell_under_two_names_is_two_layers(nn):
 def test_what_a_module_says_may_not_be_contradicted(nn):
     rnn, linear = nn.RNN(3, 4), nn.Linear(4, 1)
     with pytest.raises(
-        ArgumentError, match=r"activation: expected 'tanh', the nonlin.* got 'relu'"
+        ArgumentError, match=r"activation: expected 'tanh', as the source says of '0', got 'relu'"
     ):
         elman.from_torch((rnn, linear), activation="relu", output_activation="identity")
     with pytest.raises(
@@ -538,5 +539,5 @@ def test_what_pytorch_does_not_have_is_refused(torch):
 
 def test_without_pytorch_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(ModuleNotFoundError, match="to_torch needs PyTorch: pip install torch"):
+    with pytest.raises(ModuleNotFoundError, match="to_torch needs torch: pip install torch"):
         elman.to_torch(networks()["one layer"])

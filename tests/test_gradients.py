@@ -262,8 +262,8 @@ def loss_at(net, arguments, name, change):
     )
     on = run.hidden[..., np.repeat([f == "relu" for f in net.activations], net.hidden_sizes)] > 0
     if net.output_activation == "relu":
-        shift = 0.0 if net.output_mean is None else net.output_mean
-        on = np.concatenate([on, run.output > shift], -1)
+        mean = 0.0 if net.output_mean is None else net.output_mean
+        on = np.concatenate([on, run.output > mean], -1)
     return elman.loss_and_gradients(net, **arguments)[0], on.tobytes()
 
 

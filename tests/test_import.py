@@ -15,7 +15,7 @@ import tomllib
 import pytest
 
 import elman
-from fixtures import cpp_build
+from fixtures import cpp_build, make_stub_docstrings
 
 FOLDER = str(pathlib.Path(elman.__file__).parent.parent)
 
@@ -226,3 +226,17 @@ def test_without_the_extension_the_error_says_what_to_do(tmp_path):
     failed = python(code, path=tmp_path, check=False)
     assert "No module named 'elman._core'" in failed.stderr
     assert "the package built (pip install .)?" in failed.stderr
+
+
+def test_the_stub_has_the_docstrings_of_the_extension():
+    """After a change of one: `python tests/fixtures/make_stub_docstrings.py`."""
+    source = make_stub_docstrings.STUB.read_text()
+    assert make_stub_docstrings.differences(source) == []
+    spoiled = source.replace("Return the name of the instruction set in use.", "")
+    assert make_stub_docstrings.differences(spoiled) == ["isa"]
+
+
+def test_every_public_member_of_a_stream_has_a_docstring():
+    names = [name for name in dir(elman.Stream) if not name.startswith("_")]
+    assert {"step", "run", "state", "reset", "copy", "network"} <= set(names)
+    assert [name for name in names if not getattr(elman.Stream, name).__doc__] == []

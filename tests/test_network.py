@@ -204,8 +204,8 @@ def test_neither_a_network_nor_its_parts_can_be_changed(net):
         net.layers[0].W_hy = np.eye(4)
     with pytest.raises(AttributeError, match=r"Layer\.W_hh cannot be deleted"):
         del net.layers[0].W_hh
-    with pytest.raises(AttributeError, match="has no attribute 'hidden_size'"):
-        net.hidden_size  # noqa: B018
+    with pytest.raises(AttributeError, match="has no attribute 'hidden'"):
+        net.hidden  # noqa: B018
 
 
 def test_from_weights_takes_the_common_dtype_of_the_arrays():
@@ -1171,3 +1171,71 @@ def elman_isa(name):
         yield name
     finally:
         elman.set_isa(before)
+
+
+def test_the_arguments_of_the_constructor_are_attributes():
+    given = {
+        "input_size": 3,
+        "hidden_size": 6,
+        "output_size": 2,
+        "num_layers": 2,
+        "activation": elman.Activation("relu"),
+        "output_activation": elman.Activation("identity"),
+        "direction": "bidirectional",
+        "dtype": np.dtype("float64"),
+        "bias": False,
+        "initial_state": None,
+        "metadata": {"a": "b"},
+    }
+    net = elman.Network(**given, seed=0)
+    assert {name: getattr(net, name) for name in given} == given
+    assert elman.Network(**{name: getattr(net, name) for name in given}, seed=0) == net
+
+
+def test_layers_that_differ_have_a_tuple_for_each_attribute():
+    net = elman.Network(
+        3,
+        [6, 4],
+        2,
+        activation=[("tanh", "relu"), "tanh"],
+        direction=["bidirectional", "reverse"],
+        seed=0,
+    )
+    assert net.hidden_size == (6, 4)
+    assert net.activation == (("tanh", "relu"), "tanh")
+    assert net.direction == ("bidirectional", "reverse")
+    assert net.bias is True
+    assert net.replace(tensors={"layers.1.b_h": None}).bias is False
+    again = elman.Network(
+        3, net.hidden_size, 2, activation=net.activation, direction=net.direction, seed=0
+    )
+    assert again == net
+
+
+@pytest.mark.parametrize("direction", ["forward", "bidirectional"])
+def test_split_state_gives_the_states_of_each_layer_and_direction(rng, direction):
+    net = elman.Network(3, [6, 4], 2, direction=direction, seed=0)
+    run = net.run(rng.standard_normal((5, 7, 3)), return_hidden=True)
+    halves = 2 if direction == "bidirectional" else 1
+    for state in (run.state, run.hidden):
+        parts = net.split_state(state)
+        assert [part.shape for part in parts] == [
+            (*state.shape[:-1], size) for size in (6, 4) for _ in range(halves)
+        ]
+        np.testing.assert_array_equal(np.concatenate(parts, axis=-1), state)
+        assert all(np.shares_memory(part, state) for part in parts)
+    with pytest.raises(elman.ShapeError, match=r"^state: expected \(..., \d+\), got \(3,\)"):
+        net.split_state(np.ones(3))
+
+
+def test_use_isa_chooses_a_set_for_a_block_of_code():
+    before = elman.isa()
+    with elman.use_isa("scalar"):
+        assert elman.isa() == elman.Network(1, 1, 1).isa == "scalar"
+    assert elman.isa() == before
+    with pytest.raises(KeyError), elman.use_isa("scalar"):
+        raise KeyError
+    assert elman.isa() == before
+    with pytest.raises(elman.IsaError), elman.use_isa("mmx"):
+        pass
+    assert elman.isa() == before

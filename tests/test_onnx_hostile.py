@@ -120,6 +120,24 @@ def test_external_data_that_do_not_fit_are_refused(proto, tmp_path, entries, rea
         elman.from_onnx(saved(proto, tmp_path), external_data=True)
 
 
+@pytest.mark.parametrize(
+    ("field", "error", "reason"),
+    [
+        ({"data_type": 77}, DTypeError, "tensor 'W': expected real numbers or integers, got 77"),
+        ({"data_type": 8}, DTypeError, "tensor 'W': expected real numbers or integers, got STR"),
+        ({"dims": [1, -3, 2]}, ModelFormatError, "tensor 'W': it has negative sizes"),
+    ],
+)
+def test_external_data_of_another_kind_are_not_read(proto, tmp_path, field, error, reason):
+    (tmp_path / "w").write_bytes(external(proto, location="w"))
+    tensor = next(t for t in proto.graph.initializer if t.name == "W")
+    tensor.MergeFrom(onnx.TensorProto(**field))
+    if "dims" in field:
+        del tensor.dims[:3]
+    with pytest.raises(error, match=f"^{reason}"):
+        elman.from_onnx(saved(proto, tmp_path), external_data=True)
+
+
 def test_external_data_that_tensors_share_are_refused(proto, tmp_path):
     """A small file can else be the data of many large tensors."""
     W = external(proto, "W", location="w")

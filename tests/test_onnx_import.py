@@ -106,7 +106,7 @@ def test_pytorchs_biases_are_added_in_float64(rng):
 
 
 def test_the_rows_say_what_became_of_every_part():
-    network, rows = read(exported("dynamo-state"))
+    network, rows, _ = read(exported("dynamo-state"))
     assert network.hidden_sizes == (5, 5)
     found = {(row.source, row.target) for row in rows}
     assert {("x", "x"), ("h", "state"), ("3 unrolled steps", "layers.0")} <= found
@@ -116,7 +116,7 @@ def test_the_rows_say_what_became_of_every_part():
     assert notes["layers.0"] == "rolled up into one recurrence"
     assert notes["x"].startswith("(time, batch, features)")
     assert notes["layers.0.b_h"] == "added to the other bias in float64"
-    _, rows = read(exported("dynamo-last-batch-first"))
+    _, rows, _ = read(exported("dynamo-last-batch-first"))
     notes = {row.target: row.note for row in rows}
     assert notes["x"].startswith("(batch, time, features)")
     assert "outputs='last'" in notes["y"]
@@ -234,7 +234,7 @@ def test_a_readout_by_gemm_of_y_h_is_the_last_step(rng):
         helper.make_node("Softmax", ["z"], ["y"]),
     ]
     proto = chain(rng, nodes, {"axis_0": np.array([0])})
-    network, rows = read(proto)
+    network, rows, _ = read(proto)
     assert network.output_activation == "softmax"
     assert [row.note for row in rows if row.target == "y"] == [
         "of the last step: net(x, outputs='last')"
@@ -410,7 +410,7 @@ def test_lengths_are_an_input_of_the_network(rng):
         "sequence_lens": np.array([4, 2], "i4"),
     }
     arrays = {k: v for k, v in arrays.items() if k not in ("M", "c", "axis")}
-    _, rows = read(rnn(arrays, given=("X", "sequence_lens")))
+    _, rows, _ = read(rnn(arrays, given=("X", "sequence_lens")))
     assert [row.target for row in rows if row.source == "sequence_lens"] == ["lengths"]
     with pytest.raises(UnsupportedModelError, match="sequence_lens are neither an input nor all"):
         elman.from_onnx(rnn(arrays))

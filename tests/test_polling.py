@@ -22,6 +22,7 @@ BOTH = elman.Network(
     input_size=16, hidden_size=H, output_size=16, seed=0, direction="bidirectional"
 )
 TINY = elman.Network(input_size=1, hidden_size=2, output_size=1, seed=0)
+TANH = ("tanh", None, None, None)
 STEP = H * (16 + H) + 16 * H
 
 
@@ -82,6 +83,7 @@ def calls(scale):
             NUMBER * len(none),
         ),
         "packing": (lambda: given(10 * size), 2 * NUMBER * (10 * size) ** 2),
+        "activation": (lambda: _core.activate(TANH, one), 2 * NUMBER * one.size),
         "permutation": (lambda: _core.permutation(10**6 * scale, 0, 0), 10**6 * scale * NUMBER),
         "checks": (lambda: _core.examples(TINY._core, wide, wide, "mse", "all"), 3 * wide.size),
     }
@@ -99,10 +101,13 @@ def test_every_long_call_can_be_stopped_often(name):
     assert count_polls(call) >= work // MOST
 
 
-def test_a_large_trainer_is_read_and_restored_with_polls():
+def test_a_large_trainer_is_made_read_and_restored_with_polls():
     net = start("uniform", 2000)
-    trainer = _core.trainer(net._core, "adam", {}, None, None, False)
     fewest = NUMBER * net.num_parameters // MOST
+    made = []
+    make = lambda: made.append(_core.trainer(net._core, "adam", {}, None, None, False))  # noqa: E731
+    assert count_polls(make) >= 3 * fewest
+    (trainer,) = made
     assert count_polls(trainer.network) >= 2 * fewest
     assert count_polls(trainer.state) >= 3 * fewest
     state = trainer.state()

@@ -470,9 +470,12 @@ def test_a_stream_keeps_its_network_alive(net, rng):
     stream = own.stream()
     del own
     gc.collect()
-    assert gone() is None
+    assert gone() is stream.network
     assert_same_bits(stream.run(x), want)
     assert_same_bits(pickle.loads(pickle.dumps(stream)).state, stream.state)
+    del stream
+    gc.collect()
+    assert gone() is None
 
 
 def test_repr_says_what_the_stream_runs(net):
@@ -589,3 +592,24 @@ def test_paced_steps_wait_for_when_they_are_due():
     service, latency = elman._core.time_steps(net._core, np.ones((3, 2)), 101, 20_000)
     assert time.perf_counter_ns() - before >= 100 * 20_000
     assert (latency >= service).all()
+
+
+def test_a_stream_knows_its_network(rng):
+    net = elman.Network(3, [6, 4], 2, seed=0, metadata={"a": "b"})
+    stream = net.stream()
+    assert stream.network is net
+    assert stream.copy().network is net
+    assert (stream.input_size, stream.output_size, stream.state_size) == (3, 2, 10)
+    assert stream.dtype == net.dtype
+    assert pickle.loads(pickle.dumps(stream)).network.metadata == {"a": "b"}
+
+
+def test_a_network_that_holds_its_own_stream_is_collected():
+    class Model(elman.Network):
+        def __init__(self):
+            super().__init__(3, 6, 2, seed=0)
+            self.stream_of_mine = self.stream()
+
+    model = weakref.ref(Model())
+    gc.collect()
+    assert model() is None

@@ -53,3 +53,27 @@ def test_the_extension_is_small(extension, tmp_path):
     shutil.copyfile(extension, stripped)
     cpp_build.run(cpp_build.tool("strip"), stripped)
     assert stripped.stat().st_size < MOST_BYTES
+
+
+def local_functions(text):
+    """Return the names of the functions that stand in the unnamed namespaces of a file."""
+    bodies = re.findall(r"^namespace \{\n(.*?)^\}  // namespace$", text, re.DOTALL | re.MULTILINE)
+    start = r"^(?!template|using|struct|class)[A-Za-z][^;{(=\n]*?(?<!::)\b(\w+)\("
+    return {name for body in bodies for name in re.findall(start, body, re.MULTILINE)}
+
+
+def test_what_is_local_to_a_file_of_the_core_is_called_by_no_other():
+    """A release compiles the files together: one could take another's overload without a word."""
+    paths = (cpp_build.ROOT / "cpp/src").glob("*.[ch]pp")
+    files = {path: path.read_text(encoding="utf-8") for path in paths}
+    local = {path: local_functions(text) for path, text in files.items()}
+    assert sum(map(len, local.values())) > 50
+    taken = [
+        f"{name} of {path.name} in {other.name}"
+        for path, names in local.items()
+        for name in sorted(names)
+        for other, text in files.items()
+        if other != path
+        and re.search(rf"(?<![\w.>:]){name}(<[\w ]+>)?\(", re.sub("//.*", "", text))
+    ]
+    assert taken == []

@@ -5,6 +5,8 @@
 #include <limits>
 #include <utility>
 
+#include "unlocked.hpp"
+
 namespace elman::python {
 namespace {
 
@@ -50,6 +52,22 @@ bool is_real(const py::array& array) {
     if (std::string("biuf").find(kind) != std::string::npos) return true;
     const std::string name = dtype_name(array);
     return array.dtype().num() >= 256 && (name == "bfloat16" || name.rfind("float8", 0) == 0);
+}
+
+// Numbers that are not the user's; polled.
+template <class Number>
+std::vector<Number> copy_of(const py::array& contiguous) {
+    const Pinned pinned(contiguous);
+    const auto* from = static_cast<const Number*>(contiguous.data());
+    const Index count = contiguous.size();
+    Polled polled(work_of(count, kNumberWork));
+    std::vector<Number> numbers;
+    numbers.reserve(static_cast<std::size_t>(count));
+    in_pieces(count, kNumberWork, polled.pause(), [&](Index first, Index last) {
+        numbers.insert(numbers.end(), from + first, from + last);
+    });
+    polled.finish();
+    return numbers;
 }
 
 // An axis of stride 0 repeats one row: only that row is converted.
@@ -166,8 +184,32 @@ py::array new_row(Index size) {
 template <class Real>
 py::array copy_array(const Shape& shape, const Real* values) {
     py::array array = new_array<Real>(shape);
-    std::copy_n(values, product(shape), static_cast<Real*>(array.mutable_data()));
+    Real* to = static_cast<Real*>(array.mutable_data());
+    const Index count = product(shape);
+    Polled polled(work_of(count, kNumberWork));
+    in_pieces(count, kNumberWork, polled.pause(), [&](Index first, Index last) {
+        std::copy(values + first, values + last, to + first);
+    });
+    polled.finish();
     return array;
+}
+
+template <class Real>
+void copy_into(const py::array& array, Real* to) {
+    const Pinned pinned(array);
+    const bool matrix = array.ndim() == 2;
+    const Rows<const Real> rows = view_of<Real>(array, matrix).sequence(0);
+    const Index count = matrix ? array.shape(0) : 1, size = count > 0 ? array.size() / count : 0;
+    Polled polled(work_of(array.size(), kNumberWork));
+    for (Index r = 0; r < count; ++r, to += size)
+        in_pieces(size, kNumberWork, polled.pause(), [&](Index first, Index last) {
+            const Real* row = rows.row(r);
+            if (rows.stride == 1)
+                std::copy(row + first, row + last, to + first);
+            else
+                for (Index k = first; k < last; ++k) to[k] = row[k * rows.stride];
+        });
+    polled.finish();
 }
 
 template <class Real>
@@ -208,15 +250,11 @@ std::vector<Real> copy_reals(py::handle object, const char* argument, const Shap
         }
     }
     check_shape(array, argument, shape);
-    const py::array contiguous = numpy("ascontiguousarray")(array);
-    const Real* first = static_cast<const Real*>(contiguous.data());
-    return std::vector<Real>(first, first + contiguous.size());
+    return copy_of<Real>(numpy("ascontiguousarray")(array));
 }
 
 std::vector<Index> copy_integers(const py::array& array) {
-    const py::array wide = numpy("ascontiguousarray")(convert(array, py::dtype::of<Index>()));
-    const auto* first = static_cast<const Index*>(wide.data());
-    return std::vector<Index>(first, first + wide.size());
+    return copy_of<Index>(numpy("ascontiguousarray")(convert(array, py::dtype::of<Index>())));
 }
 
 std::vector<Index> copy_lengths(py::handle object, const Shape& shape, Index largest) {
@@ -236,6 +274,30 @@ std::vector<Index> copy_lengths(py::handle object, const Shape& shape, Index lar
                          (kind == 'u' ? std::to_string(static_cast<std::uint64_t>(*wrong))
                                       : std::to_string(*wrong)));
     return lengths;
+}
+
+std::vector<Index> copy_offsets(py::handle object, Index rows) {
+    const py::array array = any_array(object, "offsets");
+    if (array.ndim() != 1 || array.size() == 0)
+        throw ShapeError(
+            "offsets: expected where each sequence begins and the last one ends, "
+            "(sequences + 1,), got " +
+            text(shape_of(array)));
+    const char kind = array.dtype().kind();
+    if (kind != 'i' && kind != 'u')
+        throw DTypeError("offsets: expected integers, got dtype " + dtype_name(array));
+    std::vector<Index> offsets = copy_integers(array);
+    Index least = 0;
+    for (std::size_t i = 0; i < offsets.size(); ++i) {
+        if (offsets[i] < least || offsets[i] > rows)
+            throw ArgumentError("offsets[" + std::to_string(i) + "]: expected " +
+                                std::to_string(least) + " to " + std::to_string(rows) + ", got " +
+                                (kind == 'u'
+                                     ? std::to_string(static_cast<std::uint64_t>(offsets[i]))
+                                     : std::to_string(offsets[i])));
+        least = offsets[i];
+    }
+    return offsets;
 }
 
 std::vector<unsigned char> copy_mask(py::handle object, const Shape& shape) {
@@ -259,9 +321,7 @@ std::vector<unsigned char> copy_mask(py::handle object, const Shape& shape) {
         throw ShapeError("mask: expected one for every step, " + text(shape) + ", got " +
                          text(shape_of(array)));
     }
-    const py::array contiguous = numpy("ascontiguousarray")(array, py::arg("dtype") = "bool");
-    const auto* first = static_cast<const unsigned char*>(contiguous.data());
-    return std::vector<unsigned char>(first, first + contiguous.size());
+    return copy_of<unsigned char>(numpy("ascontiguousarray")(array, py::arg("dtype") = "bool"));
 }
 
 template <class Real>
@@ -344,6 +404,7 @@ Pinned::Pinned(py::handle array) {
     template py::array as_real<Real>(py::handle, const char*, const Shape&);                  \
     template std::vector<Real> copy_reals<Real>(py::handle, const char*, const Shape&, bool); \
     template py::array copy_array<Real>(const Shape&, const Real*);                           \
+    template void copy_into<Real>(const py::array&, Real*);                                   \
     template py::array check_out<Real>(py::handle, const Shape&);                             \
     template SequencesView<const Real> view_of<Real>(const py::array&, bool);                 \
     template SequencesView<Real> writable_view_of<Real>(py::array&, bool);

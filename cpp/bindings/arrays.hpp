@@ -108,8 +108,12 @@ void check_shape(const py::array& array, const char* argument, const Shape& shap
 template <class Real>
 py::array new_array(const Shape& shape);  // LimitError if it is larger than memory can address
 
-template <class Real>
+template <class Real>  // polled
 py::array copy_array(const Shape& shape, const Real* values);
+
+// Copies an array (rows, n) or (n,), whatever its strides, row by row; polled.
+template <class Real>
+void copy_into(const py::array& array, Real* to);
 
 // Numbers that `owner` keeps alive.
 template <class Real>
@@ -135,6 +139,9 @@ std::vector<Index> copy_integers(const py::array& array);
 
 // Integers of exactly this shape, each 0 ... largest.
 std::vector<Index> copy_lengths(py::handle object, const Shape& shape, Index largest);
+
+// Integers (B + 1,) that do not fall, each 0 ... rows: where sequences begin and end.
+std::vector<Index> copy_offsets(py::handle object, Index rows);
 
 // True and false, or 1 and 0, that broadcast to this shape.
 std::vector<unsigned char> copy_mask(py::handle object, const Shape& shape);

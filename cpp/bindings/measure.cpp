@@ -21,8 +21,13 @@ py::array activate(const Activation& activation, py::handle values) {
     const py::array given = as_real<Real>(values, "values");
     const std::vector<Real> in = copy_reals<Real>(given, "values", shape_of(given));
     py::array out = new_array<Real>(shape_of(given));
-    apply_activation(activation, in.data(), static_cast<Real*>(out.mutable_data()),
-                     static_cast<Index>(in.size()));
+    Real* to = static_cast<Real*>(out.mutable_data());
+    constexpr Index kWork = 64;  // of a number, in multiply-adds
+    Polled polled(work_of(given.size(), kWork));
+    in_pieces(given.size(), kWork, polled.pause(), [&](Index first, Index last) {
+        apply_activation(activation, in.data() + first, to + first, last - first);
+    });
+    polled.finish();
     return out;
 }
 

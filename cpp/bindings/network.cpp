@@ -86,28 +86,23 @@ Architecture architecture_of(const Tensors& tensors, const py::sequence& directi
     return a;
 }
 
+template <class Real>
+Parameters<Real> zeros_of(const Architecture& architecture) {
+    architecture.check<Real>();
+    const Tensor last = tensors_of(architecture, sizeof(Real)).back();
+    Polled polled(work_of(last.offset + last.size(), kNumberWork));
+    Parameters<Real> parameters(architecture, polled.pause());
+    polled.finish();
+    return parameters;
+}
+
 // Copies the tensors that were passed into the arena: `all`, or those that are there.
 template <class Real>
 void fill(Parameters<Real>& parameters, const Tensors& tensors, bool all) {
     for (const Tensor& tensor : parameters.tensors()) {
         if (!all && !tensors.has(tensor.name)) continue;
-        const py::array values =
-            as_real<Real>(tensors.array(tensor.name), tensor.name.c_str(), shape_of(tensor));
-        const Pinned pinned(values);
-        Polled polled(work_of(tensor.size(), kNumberWork));
-        const Rows<const Real> rows = view_of<Real>(values, !tensor.vector).sequence(0);
-        const Index count = tensor.vector ? 1 : tensor.rows, each = tensor.size() / count;
-        Real* to = parameters.data() + tensor.offset;
-        for (Index r = 0; r < count && !polled.pause().stopped(); ++r) {
-            const Real* row = rows.row(r);
-            if (rows.stride == 1)
-                std::copy_n(row, each, to);
-            else
-                for (Index k = 0; k < each; ++k) to[k] = row[k * rows.stride];
-            to += each;
-            polled.pause().worked(each * kNumberWork);
-        }
-        polled.finish();
+        copy_into(as_real<Real>(tensors.array(tensor.name), tensor.name.c_str(), shape_of(tensor)),
+                  parameters.data() + tensor.offset);
     }
 }
 
@@ -128,7 +123,7 @@ bool is_double(const std::string& dtype) {
 
 template <class Real>
 AnyNetwork given(const Architecture& architecture, const Tensors& tensors) {
-    Parameters<Real> parameters(architecture);
+    Parameters<Real> parameters = zeros_of<Real>(architecture);
     fill(parameters, tensors, true);
     return network_of(std::move(parameters));
 }
@@ -168,7 +163,7 @@ Initialization initialization_of(const std::string& name, const py::dict& settin
 template <class Real>
 AnyNetwork started(const Architecture& architecture, const Initialization& initialization,
                    unsigned long long seed, const Tensors& tensors) {
-    Parameters<Real> parameters(architecture);
+    Parameters<Real> parameters = zeros_of<Real>(architecture);
     {
         // An orthogonal matrix or a spectral radius takes more than the square of its numbers.
         Polled polled(work_of(parameters.size(), 64));

@@ -15,27 +15,31 @@ template <class Real>
 class Call : public CheckedSequences<Real> {
   public:
     Call(const Network<Real>& network, const char* argument, py::handle x, py::handle state,
-         py::handle lengths)
-        : CheckedSequences<Real>(network, argument, x, state, lengths),
+         py::handle lengths, py::handle offsets = py::none())
+        : CheckedSequences<Real>(network, argument, x, state, lengths, offsets),
           network_(network),
           argument_(argument) {
         this->describe(task);
+        if (!this->offsets().empty()) task.offsets = this->offsets().data();
     }
 
     void mask(py::handle mask, py::handle masked) {
         const bool hold = is_first_of("masked", masked, "hold", "zero");
         if (mask.is_none()) return;
         if (task.lengths) throw ArgumentError("mask: expected None beside lengths, got a mask");
-        mask_ = copy_mask(mask, this->shape({task.steps}));
+        mask_ = copy_mask(mask, this->step_shape({}));
         task.mask = mask_.data();
         task.hold_outputs = hold;
     }
 
     // Where the outputs go: a new array, or the user's own.
-    py::array output(Outputs outputs, Index rows, py::handle out) {
-        const bool all = outputs == Outputs::all;
+    py::array output(Outputs outputs, py::handle out) {
         const Index size = network_.output_size();
-        const Shape shape = all ? this->shape({rows, size}) : this->shape({size});
+        return output(
+            outputs, outputs == Outputs::all ? this->step_shape({size}) : this->shape({size}), out);
+    }
+    py::array output(Outputs outputs, const Shape& shape, py::handle out) {
+        const bool all = outputs == Outputs::all;
         py::array array = out.is_none() ? new_array<Real>(shape) : check_out<Real>(out, shape);
         task.outputs = outputs;
         task.output = writable_view_of<Real>(array, all);
@@ -44,9 +48,16 @@ class Call : public CheckedSequences<Real> {
         return array;
     }
 
-    // A new array for the states, behind the batch axes.
-    py::array states(std::initializer_list<Index> shape, Real*& to) {
-        py::array array = new_array<Real>(this->shape(shape));
+    // Rows of flat arrays that belong to no sequence are zeros.
+    void clear_rows_of_nobody(const py::array& array) const {
+        const std::vector<Index>& offsets = this->offsets();
+        if (offsets.empty() || array.size() == 0) return;
+        if (offsets.front() > 0 || offsets.back() < this->x().shape(0)) array.attr("fill")(0);
+    }
+
+    // A new array for states.
+    py::array states(const Shape& shape, Real*& to) {
+        py::array array = new_array<Real>(shape);
         to = static_cast<Real*>(array.mutable_data());
         return array;
     }
@@ -66,10 +77,16 @@ class Call : public CheckedSequences<Real> {
     std::vector<unsigned char> mask_;
 };
 
+// Whether x is a list or tuple of arrays (T, I), whose lengths may differ.
+bool is_list_of_sequences(py::handle x) {
+    if (!PyList_Check(x.ptr()) && !PyTuple_Check(x.ptr())) return false;
+    return py::cast<bool>(py::module_::import("elman._ragged").attr("is_list_of_sequences")(x));
+}
+
 template <class Real>
 py::object call(const Network<Real>& network, py::handle x, py::handle outputs, py::handle out) {
     Call<Real> call(network, "x", x, py::none(), py::none());
-    py::array output = call.output(outputs_from_name(outputs), call.steps(), out);
+    py::array output = call.output(outputs_from_name(outputs), out);
     call.run(1, output);
     return std::move(output);
 }
@@ -77,11 +94,15 @@ py::object call(const Network<Real>& network, py::handle x, py::handle outputs, 
 template <class Real>
 py::object run_call(Call<Real>& call, const Network<Real>& network, py::handle outputs,
                     bool return_hidden, Index threads, py::handle out) {
-    py::array output = call.output(outputs_from_name(outputs), call.steps(), out);
+    py::array output = call.output(outputs_from_name(outputs), out);
     const Index size = network.state_size();
-    py::array final_state = call.states({size}, call.task.final_state);
+    py::array final_state = call.states(call.shape({size}), call.task.final_state);
     py::object hidden = py::none();
-    if (return_hidden) hidden = call.states({call.steps(), size}, call.task.hidden);
+    if (return_hidden) {
+        hidden = call.states(call.step_shape({size}), call.task.hidden);
+        call.clear_rows_of_nobody(hidden);
+    }
+    if (call.task.outputs == Outputs::all) call.clear_rows_of_nobody(output);
     call.run(threads, output);
     return py::make_tuple(output, final_state, hidden);
 }
@@ -100,7 +121,7 @@ py::object generate(const Network<Real>& network, py::handle start, Index steps,
                          "; pass feedback= to say how an output becomes the next input");
     if (steps > std::numeric_limits<Index>::max() / 2 - call.steps())
         throw LimitError("steps: " + std::to_string(steps) + " are too many");
-    py::array output = call.output(Outputs::all, steps, py::none());
+    py::array output = call.output(Outputs::all, call.shape({steps, output_size}), py::none());
     if (steps > 0) {
         call.task.fed_back = steps - 1;
         call.task.first_output = call.steps() - 1;
@@ -115,18 +136,22 @@ void bind_sequence(py::class_<AnyNetwork>& network) {
     network
         .def(
             "call",
-            [](const AnyNetwork& any, py::handle x, py::handle outputs, py::handle out) {
-                return any.visit([&](const auto& n) { return call(n, x, outputs, out); });
+            [](py::object self, py::handle x, py::handle outputs, py::handle out) -> py::object {
+                if (is_list_of_sequences(
+                        x))  // here, so that an array does not pay for the question
+                    return py::module_::import("elman._ragged").attr("call")(self, x, outputs, out);
+                return py::cast<const AnyNetwork&>(self).visit(
+                    [&](const auto& n) { return call(n, x, outputs, out); });
             },
             py::arg("x"), py::arg("outputs"), py::arg("out"),
-            "Run whole sequences; return the outputs.")
+            "Run whole sequences; return the outputs, a list of them for a list of sequences.")
         .def(
             "run",
             [](const AnyNetwork& any, py::handle x, py::handle state, py::handle lengths,
                py::handle outputs, bool return_hidden, Index threads, py::handle out,
-               const char* argument, py::handle mask, py::handle masked) {
+               const char* argument, py::handle mask, py::handle masked, py::handle offsets) {
                 return any.visit([&](const auto& n) {
-                    Call call(n, argument, x, state, lengths);
+                    Call call(n, argument, x, state, lengths, offsets);
                     call.mask(mask, masked);
                     return run_call(call, n, outputs, return_hidden, threads, out);
                 });
@@ -134,6 +159,7 @@ void bind_sequence(py::class_<AnyNetwork>& network) {
             py::arg("x"), py::arg("state"), py::arg("lengths"), py::arg("outputs"),
             py::arg("return_hidden"), py::arg("threads"), py::arg("out"), py::arg("argument") = "x",
             py::arg("mask") = py::none(), py::arg("masked") = "hold",
+            py::arg("offsets") = py::none(),
             "Run whole sequences; return (output, state, hidden or None). Errors call x "
             "`argument`.")
         .def(

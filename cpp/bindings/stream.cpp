@@ -13,12 +13,30 @@ namespace {
 
 struct AnyStream {
     std::variant<Stream<float>, Stream<double>> stream;
+    py::object network;  // the elman.Network it was made from
 
     template <class Real>
-    explicit AnyStream(const SharedNetwork<Real>& network)
-        : stream(std::in_place_type<Stream<Real>>, network) {}
+    AnyStream(const SharedNetwork<Real>& core, py::object made_from)
+        : stream(std::in_place_type<Stream<Real>>, core), network(std::move(made_from)) {}
     AnyStream(const AnyStream& other) = default;
 };
+
+// A network of a class of the user's may hold its own stream: the garbage collector must see that.
+void let_collector_see_network(PyHeapTypeObject* heap_type) {
+    PyTypeObject& type = heap_type->ht_type;
+    type.tp_flags |= Py_TPFLAGS_HAVE_GC;
+    type.tp_traverse = [](PyObject* self, visitproc visit, void* arg) {
+        Py_VISIT(Py_TYPE(self));
+        if (py::detail::is_holder_constructed(self))
+            Py_VISIT(py::cast<AnyStream&>(py::handle(self)).network.ptr());
+        return 0;
+    };
+    type.tp_clear = [](PyObject* self) {
+        if (py::detail::is_holder_constructed(self))
+            py::cast<AnyStream&>(py::handle(self)).network = py::none();
+        return 0;
+    };
+}
 
 // Holds a stream for one call; a second one that comes at the same moment is refused.
 class TakenStream {
@@ -243,6 +261,7 @@ auto with_stream(AnyStream& any, Action action) {
 
 void bind_stream(py::module_& m) {  // NOLINT(readability-function-size): a list
     py::class_<AnyStream> stream(m, "Stream", py::is_final(), plain_metaclass(),
+                                 py::custom_type_setup(&let_collector_see_network),
                                  R"(One sequence in real time.
 
 The state stays inside: every step continues where the last one ended. Made by
@@ -295,11 +314,21 @@ ndarray, shape (T, O)
                 });
             },
             "Return a stream of the same network that continues from the same state.")
-        .def_property_readonly("_network",
-                               [](AnyStream& any) {
-                                   return with_stream(
-                                       any, [](auto& s) { return AnyNetwork{s.network()}; });
-                               })
+        .def_property_readonly(
+            "network", [](const AnyStream& any) { return any.network; },
+            "The network that the stream was made from.")
+        .def_property_readonly(
+            "input_size", [](const AnyStream& any) { return any.network.attr("input_size"); },
+            "I, the number of features of an input.")
+        .def_property_readonly(
+            "output_size", [](const AnyStream& any) { return any.network.attr("output_size"); },
+            "O, the number of outputs.")
+        .def_property_readonly(
+            "state_size", [](const AnyStream& any) { return any.network.attr("state_size"); },
+            "The number of values in the state.")
+        .def_property_readonly(
+            "dtype", [](const AnyStream& any) { return any.network.attr("dtype"); },
+            "float32 or float64.")
         .def("__copy__", [](const py::object& self) { return self.attr("copy")(); })
         .def("__deepcopy__",
              [](const py::object& self, const py::object&) { return self.attr("copy")(); })
@@ -320,12 +349,12 @@ ndarray, shape (T, O)
 
     m.def(
         "stream",
-        [](const AnyNetwork& any) {
+        [](const AnyNetwork& any, const py::object& network) {
             return std::visit(
-                [](const auto& network) { return std::make_unique<AnyStream>(network); },
+                [&](const auto& core) { return std::make_unique<AnyStream>(core, network); },
                 any.network);
         },
-        py::arg("network"), "Make a stream at the network's initial state.");
+        py::arg("core"), py::arg("network"), "Make a stream at the network's initial state.");
 }
 
 }  // namespace elman::python

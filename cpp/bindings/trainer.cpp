@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <numeric>
 #include <optional>
 #include <utility>
 
@@ -17,7 +18,6 @@ namespace {
 
 struct AnyTrainer {
     std::variant<std::unique_ptr<Trainer<float>>, std::unique_ptr<Trainer<double>>> trainer;
-    Architecture architecture;
 
     // work(trainer), the trainer held for one call; a second one that comes meanwhile is refused.
     template <class Work>
@@ -33,25 +33,27 @@ struct AnyTrainer {
             },
             trainer);
     }
-
-    // Of reading or writing all numbers, in multiply-adds.
-    Index work() const {
-        constexpr Index kMostArenas = 4;
-        Index numbers = 0;
-        for (const Tensor& tensor : tensors_of(architecture, sizeof(double)))
-            numbers += tensor.size();
-        return work_of(numbers, kNumberWork * kMostArenas);
-    }
-
-    // The examples, which must be those of a network like the trainer's.
-    template <class Real>
-    const CheckedExamples<Real>& checked(const Trainer<Real>&, const AnyExamples& examples) const {
-        return examples.of<Real>(architecture);
-    }
 };
 
+// Of reading or writing all numbers, in multiply-adds.
+template <class Real>
+Index work_of_all(const Network<Real>& network) {
+    constexpr Index kMostArenas = 4;
+    return work_of(network.parameters().size(), kNumberWork * kMostArenas);
+}
+template <class Real>
+Index work_of_all(const Trainer<Real>& trainer) {
+    return work_of_all(*trainer.network());
+}
+
+// The examples, which must be those of a network like the trainer's.
+template <class Real>
+const CheckedExamples<Real>& checked(const Trainer<Real>& trainer, const AnyExamples& examples) {
+    return examples.of<Real>(trainer.network()->architecture());
+}
+
 std::vector<Index> check_indices(const Indices& indices, Index sequences) {
-    std::vector<Index> checked(indices.data(), indices.data() + indices.size());
+    std::vector<Index> checked = copy_integers(indices);
     for (Index index : checked)
         if (index < 0 || index >= sequences)
             throw ArgumentError("indices: expected 0 to " + std::to_string(sequences - 1) +
@@ -76,7 +78,11 @@ struct Pass {
 
     template <class Real>
     Index updates(const Examples<Real>& examples) const {
-        return updates_of(examples, sequences.data(), count(), batch_size, truncation);
+        Polled polled(work_of(count(), kNumberWork));
+        const Index updates =
+            updates_of(examples, sequences.data(), count(), batch_size, truncation, polled.pause());
+        polled.finish();
+        return updates;
     }
 };
 
@@ -84,7 +90,7 @@ using Rates = py::array_t<double, py::array::c_style>;
 
 template <class Real>
 py::tuple train(Trainer<Real>& trainer, const CheckedExamples<Real>& examples, const Pass& pass,
-                const Rates& learning_rates, bool carry, Index threads, Index work) {
+                const Rates& learning_rates, bool carry, Index threads) {
     TrainingTask<Real> task{examples.get()};
     task.sequences = pass.sequences.data();
     task.count = pass.count();
@@ -95,7 +101,7 @@ py::tuple train(Trainer<Real>& trainer, const CheckedExamples<Real>& examples, c
     task.carry = carry;
     task.threads = threads;
     check_shape(learning_rates, "learning_rates", {task.updates});
-    Polled polled(work);
+    Polled polled(gradient_work(examples.given(), trainer.network()->architecture()));
     const Losses done = trainer.train(task, polled.pause());
     polled.finish();
     const Shape shape{static_cast<Index>(done.losses.size())};
@@ -104,21 +110,20 @@ py::tuple train(Trainer<Real>& trainer, const CheckedExamples<Real>& examples, c
 }
 
 template <class Real>
-double loss_of(Trainer<Real>& trainer, const CheckedExamples<Real>& examples, Index threads,
-               Index work) {
+double loss_of(Trainer<Real>& trainer, const CheckedExamples<Real>& examples, Index threads) {
     if (!examples.counts())
         throw ArgumentError("weights: expected a sum above 0 over all real steps, got 0");
-    Polled polled(work);
+    Polled polled(gradient_work(examples.given(), trainer.network()->architecture()));
     const double loss = trainer.loss(examples.get(), threads, polled.pause());
     polled.finish();
     return loss;
 }
 
 template <class Real>
-AnyNetwork trained_network(const Trainer<Real>& trainer, Index work) {
-    Polled polled(work);
+AnyNetwork trained_network(const Trainer<Real>& trainer) {
+    Polled polled(work_of_all(trainer));
     auto network = std::make_shared<const Network<Real>>(trainer.parameters(polled.pause()),
-                                                         trainer.isa(), polled.pause());
+                                                         trainer.network()->isa(), polled.pause());
     polled.finish();
     return {network};
 }
@@ -128,16 +133,16 @@ std::string arena_name(std::size_t i) {
 }
 
 template <class Real>
-typename Trainer<Real>::State copy_state(const Trainer<Real>& trainer, Index work) {
-    Polled polled(work);
+typename Trainer<Real>::State copy_state(const Trainer<Real>& trainer) {
+    Polled polled(work_of_all(trainer));
     auto state = trainer.state(polled.pause());
     polled.finish();
     return state;
 }
 
 template <class Real>
-py::dict state_of(const Trainer<Real>& trainer, Index work) {
-    const auto state = copy_state(trainer, work);
+py::dict state_of(const Trainer<Real>& trainer) {
+    const auto state = copy_state(trainer);
     py::dict arrays;
     for (std::size_t i = 0; i < state.arenas.size(); ++i)
         arrays[py::str(arena_name(i))] =
@@ -149,14 +154,13 @@ py::dict state_of(const Trainer<Real>& trainer, Index work) {
 }
 
 template <class Real>
-void restore(Trainer<Real>& trainer, const py::dict& arrays, Index updates, Index work) {
-    auto state = copy_state(trainer, work);
+void restore(Trainer<Real>& trainer, const py::dict& arrays, Index updates) {
+    auto state = copy_state(trainer);
     for (std::size_t i = 0; i < state.arenas.size(); ++i) {
         const std::string name = arena_name(i);
         if (!arrays.contains(name)) throw ArgumentError(name + ": expected an array, got none");
-        const auto values =
-            copy_reals<Real>(arrays[py::str(name)], name.c_str(), {state.arenas[i].size()});
-        std::copy(values.begin(), values.end(), state.arenas[i].data());
+        copy_into(as_real<Real>(arrays[py::str(name)], name.c_str(), {state.arenas[i].size()}),
+                  state.arenas[i].data());
     }
     state.carried.clear();
     if (arrays.contains("carried")) {
@@ -164,7 +168,7 @@ void restore(Trainer<Real>& trainer, const py::dict& arrays, Index updates, Inde
         state.carried = copy_reals<Real>(carried, "carried", {carried.size()});
     }
     state.updates = updates;
-    Polled polled(work);
+    Polled polled(work_of_all(trainer));
     trainer.restore(state, polled.pause());
     polled.finish();
 }
@@ -191,8 +195,11 @@ void set(OptimizerSettings& o, const std::string& name, double value) {
 }
 
 template <class Real>
-AnyTrainer make_trainer(const Network<Real>& network, const TrainerSettings& settings) {
-    return {std::make_unique<Trainer<Real>>(network, settings), network.architecture()};
+AnyTrainer make_trainer(const SharedNetwork<Real>& network, const TrainerSettings& settings) {
+    Polled polled(work_of_all(*network));
+    auto trainer = std::make_unique<Trainer<Real>>(network, settings, polled.pause());
+    polled.finish();
+    return {std::move(trainer)};
 }
 
 // Fisher and Yates, from the last place down.
@@ -200,10 +207,11 @@ py::array permutation(Index count, unsigned long long seed, unsigned long long e
     if (count < 0) throw ArgumentError("count: expected at least 0, got " + std::to_string(count));
     py::array_t<long long> order(count);
     long long* const at = order.mutable_data();
-    for (Index i = 0; i < count; ++i) at[i] = i;
     Philox random(seed, epoch);
     constexpr Index kSwapWork = 64;  // in multiply-adds
     Polled polled(work_of(kSwapWork, count));
+    in_pieces(count, kNumberWork, polled.pause(),
+              [&](Index first, Index last) { std::iota(at + first, at + last, first); });
     for (Index i = count - 1; i > 0 && !polled.pause().stopped(); --i) {
         polled.pause().worked(kSwapWork);
         std::swap(at[i], at[random.below(static_cast<std::uint64_t>(i) + 1)]);
@@ -223,10 +231,9 @@ void bind_trainer(py::module_& m) {  // NOLINT(readability-function-size): a lis
                Index batch_size, const Rates& learning_rates, std::optional<Index> bptt_steps,
                std::optional<Index> update_every, bool carry, Index threads) {
                 return any.taken([&](auto& trainer) {
-                    const auto& checked = any.checked(trainer, examples);
-                    const Pass pass{checked, indices, batch_size, bptt_steps, update_every};
-                    return train(trainer, checked, pass, learning_rates, carry, threads,
-                                 gradient_work(checked.given(), any.architecture));
+                    const auto& own = checked(trainer, examples);
+                    const Pass pass{own, indices, batch_size, bptt_steps, update_every};
+                    return train(trainer, own, pass, learning_rates, carry, threads);
                 });
             },
             py::arg("examples"), py::arg("indices"), py::arg("batch_size"),
@@ -239,9 +246,9 @@ void bind_trainer(py::module_& m) {  // NOLINT(readability-function-size): a lis
                Index batch_size, std::optional<Index> bptt_steps,
                std::optional<Index> update_every) {
                 return any.taken([&](auto& trainer) {
-                    const auto& checked = any.checked(trainer, examples);
-                    const Pass pass{checked, indices, batch_size, bptt_steps, update_every};
-                    return pass.updates(checked.get());
+                    const auto& own = checked(trainer, examples);
+                    const Pass pass{own, indices, batch_size, bptt_steps, update_every};
+                    return pass.updates(own.get());
                 });
             },
             py::arg("examples"), py::arg("indices"), py::arg("batch_size"), py::arg("bptt_steps"),
@@ -250,16 +257,15 @@ void bind_trainer(py::module_& m) {  // NOLINT(readability-function-size): a lis
             "loss",
             [](const AnyTrainer& any, const AnyExamples& examples, Index threads) {
                 return any.taken([&](auto& trainer) {
-                    const auto& checked = any.checked(trainer, examples);
-                    return loss_of(trainer, checked, threads,
-                                   gradient_work(checked.given(), any.architecture));
+                    const auto& own = checked(trainer, examples);
+                    return loss_of(trainer, own, threads);
                 });
             },
             py::arg("examples"), py::arg("threads"), "Return the loss of all examples.")
         .def(
             "network",
             [](const AnyTrainer& any) {
-                return any.taken([&](const auto& t) { return trained_network(t, any.work()); });
+                return any.taken([&](const auto& t) { return trained_network(t); });
             },
             "Return a network of the weights as they are.")
         .def_property_readonly("updates",
@@ -269,13 +275,13 @@ void bind_trainer(py::module_& m) {  // NOLINT(readability-function-size): a lis
         .def(
             "state",
             [](const AnyTrainer& any) {
-                return any.taken([&](const auto& t) { return state_of(t, any.work()); });
+                return any.taken([&](const auto& t) { return state_of(t); });
             },
             "Return copies of all that the next update depends on.")
         .def(
             "restore",
             [](const AnyTrainer& any, const py::dict& state, Index updates) {
-                any.taken([&](auto& t) { restore(t, state, updates, any.work()); });
+                any.taken([&](auto& t) { restore(t, state, updates); });
             },
             py::arg("state"), py::arg("updates"), "Go back to a state, after so many updates.");
     forbid_construction(type);
@@ -291,7 +297,8 @@ void bind_trainer(py::module_& m) {  // NOLINT(readability-function-size): a lis
             settings.clip_norm = clip_norm;
             settings.clip_value = clip_value;
             settings.train_initial_state = train_initial_state;
-            return any.visit([&](const auto& network) { return make_trainer(network, settings); });
+            return std::visit([&](const auto& network) { return make_trainer(network, settings); },
+                              any.network);
         },
         py::arg("network"), py::arg("optimizer"), py::arg("settings"), py::arg("clip_norm"),
         py::arg("clip_value"), py::arg("train_initial_state"),

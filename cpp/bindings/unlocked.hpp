@@ -33,9 +33,6 @@ class Unlocked {
 // Below this many multiply-adds the interpreter's lock is kept: about 20 microseconds.
 inline constexpr Index kShortWork = Index(1) << 20;
 
-// To copy or pack a number, or to look at a sequence, in multiply-adds.
-inline constexpr Index kNumberWork = 8;
-
 // The product of counts of work, or the largest number where that is larger.
 constexpr Index work_of(Index a, Index b) {
     constexpr Index most = std::numeric_limits<Index>::max();

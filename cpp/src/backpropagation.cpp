@@ -4,6 +4,8 @@
 #include <atomic>
 #include <limits>
 
+#include "arenas.hpp"
+
 namespace elman {
 namespace {
 
@@ -45,8 +47,8 @@ Index work_of(double steps, const Architecture& architecture, bool with_gradient
 }
 
 template <class Real>
-Backpropagation<Real>::Backpropagation(const Model<Real>& model, bool with_x)
-    : model_(model), transposes_(model, with_x), trees_(1) {}
+Backpropagation<Real>::Backpropagation(const Model<Real>& model, bool with_x, Pause& pause)
+    : model_(model), transposes_(model, with_x, pause), trees_(1) {}
 
 // A team that is there is worth waking for less work than threads are worth starting for.
 template <class Real>
@@ -140,8 +142,12 @@ void Backpropagation<Real>::run_leaf(const BatchTask<Real>& task, Worker& worker
     const BatchTask<Real> part = task.part(first, count, model_.architecture.state_size());
     Real* gradients = nullptr;
     if (task.with_gradients) {
-        tree.sum.resize(static_cast<std::size_t>(model_.layout.size()));
-        std::fill(tree.sum.begin(), tree.sum.end(), Real(0));  // assign() makes no memset of it
+        const Index size = model_.layout.size();
+        if (static_cast<Index>(tree.sum.size()) == size)
+            std::fill(tree.sum.begin(), tree.sum.end(), Real(0));  // assign() makes no memset of it
+        else
+            tree.sum = zeros<Real>(size, poll);
+        if (!poll.go_on(0)) return;
         gradients = tree.sum.data();
     }
     tree.loss = worker.leaf.run(part, transposes_, gradients, poll);

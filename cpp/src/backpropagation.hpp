@@ -21,8 +21,9 @@ Index work_of(double steps, const Architecture& architecture, bool with_gradient
 template <class Real>
 class Backpropagation {
   public:
-    // What the model refers to must outlive this. The gradients of inputs can be had `with_x`.
-    explicit Backpropagation(const Model<Real>& model, bool with_x = false);
+    // What the model refers to must outlive this. The gradients of inputs can be had `with_x`. To
+    // be thrown away if the pause was stopped.
+    Backpropagation(const Model<Real>& model, bool with_x, Pause& pause);
 
     // Returns sum(w l) / normalizer; then gradients() are its own. Returns early, with numbers that
     // are not specified, if the pause is stopped.

@@ -10,8 +10,6 @@
 namespace elman {
 namespace {
 
-constexpr Index kWorkOfOne = 8;  // to look at a length or a weight, in multiply-adds
-
 template <class Real>
 void check_sequences(const Sequences<Real>& inputs, const Index* sequences, Index count,
                      Pause& pause) {
@@ -19,7 +17,7 @@ void check_sequences(const Sequences<Real>& inputs, const Index* sequences, Inde
     check_at_least("steps", 0, inputs.steps);
     check_view("x", inputs.x, inputs.sequences, inputs.steps > 0);
     for (Index i = 0; i < count && !pause.stopped(); ++i) {
-        pause.worked(kWorkOfOne);
+        pause.worked(kNumberWork);
         const Index b = sequences ? sequences[i] : i;
         check_within("sequences", 0, inputs.sequences - 1, b);
         check_within("lengths", 0, inputs.steps, inputs.length(b));
@@ -45,7 +43,7 @@ void check_counted(const Examples<Real>& examples, Index b, Index classes, Pause
     const bool all = examples.outputs == Outputs::all;
     const Index length = examples.length(b);
     for (Index t = all ? 0 : std::max<Index>(0, length - 1); t < length && !pause.stopped(); ++t) {
-        pause.worked(kWorkOfOne);
+        pause.worked(kNumberWork);
         const double weight = examples.weight(b, t);
         if (!(weight >= 0) || !std::isfinite(weight))
             refuse("weights", "finite numbers, none below 0", shortest(weight));

@@ -25,7 +25,8 @@ Gradients<Real> gradients_of(const Network<Real>& network, BatchTask<Real> task,
     const auto zeros = [&](Index each) {
         return std::vector<Real>(static_cast<std::size_t>(inputs.sequences * each));
     };
-    Gradients<Real> result{0, Parameters<Real>(network.architecture()), zeros(network.state_size()),
+    Gradients<Real> result{0, Parameters<Real>(network.architecture(), pause),
+                           zeros(network.state_size()),
                            zeros(with_x ? inputs.steps * network.input_size() : 0)};
     const std::vector<Index> sequences = all_sequences(inputs.sequences);
     task.take_all(sequences);
@@ -33,7 +34,8 @@ Gradients<Real> gradients_of(const Network<Real>& network, BatchTask<Real> task,
     task.state_gradients = result.state.data();
     if (with_x) task.x_gradients = result.x.data();
 
-    Backpropagation<Real> backpropagation(Model<Real>(network), with_x);
+    Backpropagation<Real> backpropagation(Model<Real>(network), with_x, pause);
+    if (pause.stopped()) return result;
     Team team = backpropagation.team(threads, task);
     result.loss = backpropagation.run(task, team, pause);
     if (!pause.stopped())

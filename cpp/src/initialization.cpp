@@ -203,7 +203,7 @@ void start_readout_uniformly(Start<Real>& to) {
 }
 
 template <class Real>
-void start(Start<Real>& to, const Uniform&) {
+void start_with(Start<Real>& to, const Uniform&) {
     for_each_half(to.architecture(), [&](const std::string& prefix, std::size_t l) {
         const double limit = 1.0 / root(to.architecture().layers[l].hidden_size);
         for (const char* tensor : {"W_xh", "W_hh", "b_h"}) to.fill_within(prefix + tensor, limit);
@@ -212,7 +212,7 @@ void start(Start<Real>& to, const Uniform&) {
 }
 
 template <class Real>
-void start(Start<Real>& to, const Glorot&) {
+void start_with(Start<Real>& to, const Glorot&) {
     const Architecture& a = to.architecture();
     const auto limit = [](Index rows, Index cols) {
         return std::sqrt(6.0 / static_cast<double>(rows + cols));
@@ -228,7 +228,7 @@ void start(Start<Real>& to, const Glorot&) {
 }
 
 template <class Real>
-void start(Start<Real>& to, const Identity& settings) {
+void start_with(Start<Real>& to, const Identity& settings) {
     for_each_half(to.architecture(), [&](const std::string& prefix, std::size_t l) {
         const Index hidden = to.architecture().layers[l].hidden_size;
         to.fill_normal(prefix + "W_xh", settings.std);
@@ -242,7 +242,7 @@ void start(Start<Real>& to, const Identity& settings) {
 }
 
 template <class Real>
-void start(Start<Real>& to, const EchoState& settings) {
+void start_with(Start<Real>& to, const EchoState& settings) {
     const Architecture& a = to.architecture();
     for_each_half(a, [&](const std::string& prefix, std::size_t l) {
         const double fan_in = l == 0 ? 1.0 : root(a.layer_input_size(l));
@@ -254,16 +254,16 @@ void start(Start<Real>& to, const EchoState& settings) {
     start_readout_uniformly(to);
 }
 
-void check(const Uniform&) {}
+void check_start(const Uniform&) {}
 
-void check(const Glorot&) {}
+void check_start(const Glorot&) {}
 
-void check(const Identity& settings) {
+void check_start(const Identity& settings) {
     check_not_negative("std", settings.std);
     check_not_negative("scale", settings.scale);
 }
 
-void check(const EchoState& settings) {
+void check_start(const EchoState& settings) {
     check_not_negative("spectral_radius", settings.spectral_radius);
     if (!(settings.density > 0 && settings.density <= 1))
         refuse("density", "more than 0 and at most 1", shortest(settings.density));
@@ -295,9 +295,9 @@ void initialize(Parameters<Real>& parameters, const Initialization& initializati
                 unsigned long long seed, Pause& pause) {
     std::visit(
         [&](const auto& settings) {
-            check(settings);
+            check_start(settings);
             Start<Real> to(parameters, seed, pause);
-            start(to, settings);
+            start_with(to, settings);
         },
         initialization);
 }

@@ -77,7 +77,8 @@ class LayerGroup {
     // The steps between the real steps `index - 1` and `index` of a column.
     Steps steps_before(Index column, Index index) const {
         return {index > 0 ? step_of(column, index - 1) + 1 : 0,
-                index < length(column) ? step_of(column, index) : task_.steps};
+                index < length(column) ? step_of(column, index)
+                                       : job_.total_steps(group_.first + column)};
     }
     // The steps at which a half has not come to a real step yet.
     Steps before(const Half& half, Index column) const {
@@ -152,8 +153,9 @@ bool LayerGroup<Real>::plan(Index first, Index columns, Poll& poll) {
     if (!task_.mask) return true;
     real_steps_.resize(static_cast<std::size_t>(timetable.rows()));
     for (Index column = 0; column < columns; ++column) {
-        const unsigned char* mask = task_.mask + job_.sequence(first + column) * task_.steps;
-        for (Index step = 0, index = 0; step < task_.steps; ++step) {
+        const unsigned char* mask = job_.mask(job_.sequence(first + column));
+        const Index steps = job_.total_steps(first + column);
+        for (Index step = 0, index = 0; step < steps; ++step) {
             if (mask[step]) real_steps_[static_cast<std::size_t>(row(index++, column))] = step;
             if (!poll.go_on(4)) return false;
         }

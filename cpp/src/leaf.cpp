@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "arenas.hpp"
 #include "loss.hpp"
 #include "scaling.hpp"
 #include "start_state.hpp"
@@ -25,10 +26,10 @@ Index stride_of(Index size) {
 
 // Makes room; what was there is lost.
 template <class Real>
-void resize(AlignedVector<Real>& numbers, Index count) {
+void resize(AlignedVector<Real>& numbers, Index count, Poll poll) {
     if (static_cast<Index>(numbers.size()) >= count) return;
     AlignedVector<Real>().swap(numbers);
-    numbers.resize(static_cast<std::size_t>(count));
+    numbers = zeros<Real>(count, poll);
 }
 
 // Columns of one stride, padding included.
@@ -48,11 +49,11 @@ Leaf<Real>::Leaf(const Model<Real>& model)
     Index widest = std::max(input_stride_, output_stride_);
     for (const Half& half : halves()) {
         const Index stride = stride_of<Real>(half.hidden_size);
-        layers_.push_back({half.hidden_size, stride, {}, {}, {}});
-        resize(layers_.back().carry, kLeaf * stride);
+        const AlignedVector<Real> columns(static_cast<std::size_t>(kLeaf * stride));
+        layers_.push_back({half.hidden_size, stride, {}, {}, columns, columns});
         widest = std::max(widest, stride);
     }
-    resize(zeros_, widest);
+    zeros_.resize(static_cast<std::size_t>(widest));
 }
 
 template <class Real>
@@ -63,6 +64,7 @@ double Leaf<Real>::run(const BatchTask<Real>& task, const Transposes<Real>& tran
     gradients_ = gradients;
     poll_ = &poll;
     begin();
+    if (!poll.go_on(0)) return 0;
     forward();
     if (gradients && poll.go_on(0)) backward();
     return task.examples ? loss() : 0;
@@ -104,13 +106,13 @@ void Leaf<Real>::reserve() {
     }
     const Index most = std::min(slots, kColumnSteps) + kLeaf;
     for (Layer& layer : layers_) {
-        resize(layer.states, (gradients_ ? slots : most) * layer.stride);
-        if (gradients_) resize(layer.errors, most * layer.stride);
+        resize(layer.states, (gradients_ ? slots : most) * layer.stride, *poll_);
+        if (gradients_) resize(layer.errors, most * layer.stride, *poll_);
     }
-    resize(inputs_, most * input_stride_);
-    resize(outputs_, most * output_stride_);
-    resize(output_errors_, most * output_stride_);
-    if (loss_of_logits()) resize(logits_, most * output_stride_);
+    resize(inputs_, most * input_stride_, *poll_);
+    resize(outputs_, most * output_stride_, *poll_);
+    resize(output_errors_, most * output_stride_, *poll_);
+    if (loss_of_logits()) resize(logits_, most * output_stride_, *poll_);
     if (task_->examples)
         losses_.assign(static_cast<std::size_t>(all_outputs() ? timetable_.rows() : task_->count),
                        0);
@@ -332,7 +334,10 @@ void Leaf<Real>::backward() {
 template <class Real>
 void Leaf<Real>::backward_through(Index errors_from) {
     const Index count = task_->count;
-    for (Layer& layer : layers_) std::fill(layer.carry.begin(), layer.carry.end(), Real(0));
+    for (Layer& layer : layers_) {
+        std::fill(layer.carry.begin(), layer.carry.end(), Real(0));
+        std::fill(layer.direct.begin(), layer.direct.end(), Real(0));
+    }
     const auto reaching = [&](const Index* steps, Index last) {
         Index columns = 0;
         while (columns < count && steps[columns] >= last) ++columns;
@@ -436,17 +441,13 @@ void Leaf<Real>::add_given(std::size_t l, const Segment& segment) {
 // d_t = f'(v_t) (e_t + W_hh^T d_(t+1)), where no errors come from later steps if it is the newest.
 template <class Real>
 void Leaf<Real>::through_time(std::size_t l, const Segment& segment, bool newest) {
-    const Kernels<Real>& kernels = model_.kernels;
-    const Activation& f = halves()[l].activation;
     const Index columns = segment.columns(), steps = segment.steps();
-    const Slots<const Real> h = states(layers_[l], segment).from(1);
     const Slots<Real> d = errors(layers_[l], segment);
     const Columns<Real> later = carry(layers_[l]).from(segment.lo);
-    if (newest)
-        kernels.differentiate(f, h.at(steps - 1), d.at(steps - 1), layers_[l].size, columns);
-    else
-        copy<Real>(later, d.at(steps), columns);
-    kernels.backpropagate(transposes_->W_hh(l), h, d, columns, newest ? steps - 1 : steps, f);
+    copy<Real>(later, d.at(steps), columns);
+    model_.kernels.backpropagate(transposes_->W_hh(l), states(layers_[l], segment), d,
+                                 direct(layers_[l]).from(segment.lo), columns, steps, newest,
+                                 halves()[l].activation);
     copy<Real>(d.at(0), later, columns);
 }
 
@@ -492,15 +493,15 @@ void Leaf<Real>::give_x_gradients(const Segment& segment) {
         }
 }
 
-// What reaches the states before the first step, W_hh^T d_0, of the columns whose errors flow so
-// far.
+// What reaches the states before the first step, W_hh^T d_1 and what is direct, of the columns
+// whose errors flow so far.
 template <class Real>
 void Leaf<Real>::add_state_gradients() {
     const Index state_size = model_.architecture.state_size();
     for (std::size_t l = 0; l < layers_.size(); ++l) {
         const Columns<Real> e{layers_[l].errors.data(), layers_[l].stride};
-        model_.kernels.product(transposes_->W_hh(l), zeros(), carry(layers_[l]), e, task_->count,
-                               kIdentity);
+        model_.kernels.product(transposes_->W_hh(l), direct(layers_[l]), carry(layers_[l]), e,
+                               task_->count, kIdentity);
         for (Index c = 0; c < task_->count; ++c) {
             if (starts_[c] > 0 || ends_[c] == 0) continue;
             Real* gradient = task_->state_gradients + order(c) * state_size + halves()[l].state;

@@ -111,7 +111,8 @@ class Leaf {
         AlignedVector<Real> states;  // h: a stretch has a slot more than steps, the first one for
                                      // the states before it
         AlignedVector<Real> errors;  // e, then d: of some steps, and of the one after them
-        AlignedVector<Real> carry;   // h before the next steps; backward d after them
+        AlignedVector<Real> carry;   // h before the next steps; backward d after them,
+        AlignedVector<Real> direct;  // and what flows back from there past W_hh: KernelTable
     };
 
     void begin();
@@ -158,6 +159,7 @@ class Leaf {
         return {layer.errors.data(), layer.stride, s.columns() * layer.stride};
     }
     Columns<Real> carry(Layer& layer) const { return {layer.carry.data(), layer.stride}; }
+    Columns<Real> direct(Layer& layer) const { return {layer.direct.data(), layer.stride}; }
 
     const Model<Real> model_;
     const Index multiply_adds_;  // of one step

@@ -16,23 +16,15 @@ struct Model {
     InputScaling<Real> input_scaling;
     OutputScaling<Real> output_scaling;
 
-    explicit Model(const Network<Real>& network)
+    // All but the weights is the network's.
+    Model(const Network<Real>& network, const Real* arena)
         : architecture(network.architecture()),
           kernels(network.kernels()),
           layout(network.layout()),
-          weights(network.arena()),
+          weights(arena),
           input_scaling(network.input_scaling()),
           output_scaling(network.output_scaling()) {}
-
-    // With the scaling of some parameters, but other weights.
-    Model(const Architecture& shape, const Scaling<Real>& scaling, const Kernels<Real>& of,
-          const Layout<Real>& order, const Real* arena)
-        : architecture(shape),
-          kernels(of),
-          layout(order),
-          weights(arena),
-          input_scaling(scaling.input()),
-          output_scaling(scaling.output()) {}
+    explicit Model(const Network<Real>& network) : Model(network, network.arena()) {}
 
     const Real* initial_state() const {  // (S,), or null
         return layout.initial_state() ? weights + *layout.initial_state() : nullptr;

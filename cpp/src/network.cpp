@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "arenas.hpp"
 #include "checks.hpp"
 #include "kernel_tables.hpp"
 
@@ -15,7 +16,8 @@ namespace {
 // Zeros for the packed weights. Panels are whole vectors, so a matrix of few rows takes up to 16
 // times the memory of its numbers: a small file must not ask for a large machine.
 template <class Real>
-AlignedVector<Real> arena_of(const Layout<Real>& layout, const Parameters<Real>& parameters) {
+AlignedVector<Real> arena_of(const Layout<Real>& layout, const Parameters<Real>& parameters,
+                             Pause& pause) {
     constexpr Index numbers_of_1_GiB = (Index(1) << 30) / Index(sizeof(Real));
     if (layout.size() > numbers_of_1_GiB && layout.size() / 4 > parameters.size())
         throw std::length_error(
@@ -23,7 +25,7 @@ AlignedVector<Real> arena_of(const Layout<Real>& layout, const Parameters<Real>&
             "got " +
             std::to_string(layout.size() * Index(sizeof(Real))) + " bytes for " +
             std::to_string(parameters.size()) + " numbers in matrices of few rows");
-    return layout.zeros();
+    return zeros<Real>(layout.size(), pause);
 }
 
 // std above 0, with a finite reciprocal.
@@ -71,7 +73,7 @@ Network<Real>::Network(Parameters<Real> parameters, Isa isa, Pause& pause)
       kernels_(&kernel_table(isa).template kernels<Real>()),
       layout_(parameters_.architecture(), *kernels_),
       // On huge pages: no difference (H = 512: 14.3 us a step, H = 1024: 62 us).
-      arena_(arena_of(layout_, parameters_)) {
+      arena_(arena_of(layout_, parameters_, pause)) {
     layout_.pack(parameters_, arena_.data(), pause);
     for (const Half& half : layout_.halves())
         weights_.push_back(

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <utility>
 
+#include "arenas.hpp"
 #include "checks.hpp"
 
 namespace elman {
@@ -18,7 +19,7 @@ Real faded(Real v) {
 }
 
 // base^exponent by squaring: the same on every machine.
-double power(double base, Index exponent) {
+double integer_power(double base, Index exponent) {
     double result = 1;
     for (; exponent > 0; exponent /= 2, base *= base)
         if (exponent % 2) result *= base;
@@ -60,11 +61,11 @@ Method method_from_name(const std::string& name) {
 }
 
 template <class Real>
-Optimizer<Real>::Optimizer(OptimizerSettings settings, Index size)
-    : settings_(settings),
-      size_(size),
-      moments_(moments_of(settings), AlignedVector<Real>(static_cast<std::size_t>(size))) {
+Optimizer<Real>::Optimizer(OptimizerSettings settings, Index size, Pause& pause)
+    : settings_(settings), size_(size) {
     check(settings);
+    for (std::size_t i = 0; i < moments_of(settings); ++i)
+        moments_.push_back(zeros<Real>(size, pause));
 }
 
 template <class Real>
@@ -117,8 +118,9 @@ void Optimizer<Real>::adam(Real* p, const Real* g, double rate) {
     const Real b1 = static_cast<Real>(settings_.beta1), c1 = static_cast<Real>(1 - settings_.beta1);
     const Real b2 = static_cast<Real>(settings_.beta2), c2 = static_cast<Real>(1 - settings_.beta2);
     const Real epsilon = static_cast<Real>(settings_.epsilon);
-    const Real step = static_cast<Real>(rate / (1 - power(settings_.beta1, updates_)));
-    const Real scale = static_cast<Real>(1 / std::sqrt(1 - power(settings_.beta2, updates_)));
+    const Real step = static_cast<Real>(rate / (1 - integer_power(settings_.beta1, updates_)));
+    const Real scale =
+        static_cast<Real>(1 / std::sqrt(1 - integer_power(settings_.beta2, updates_)));
     Real* m = moments_[0].data();
     Real* v = moments_[1].data();
     for (Index i = 0; i < size_; ++i) {

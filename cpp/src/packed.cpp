@@ -53,28 +53,16 @@ Index Layout<Real>::place(Index count) {
     return offset;
 }
 
-// each(first, last): rows of a matrix, some at a time.
-template <class Each>
-void for_some_rows(const Piece& matrix, Pause& pause, Each each) {
-    constexpr Index kNumbers = Index(1) << 18;  // between two looks at the pause
-    constexpr Index kNumberWork = 8;            // of one, in multiply-adds
-    const Index some = std::max<Index>(1, kNumbers / matrix.cols);
-    for (Index row = 0; row < matrix.rows && !pause.stopped(); row += some) {
-        const Index last = row + std::min(some, matrix.rows - row);
-        each(row, last);
-        pause.worked((last - row) * matrix.cols * kNumberWork);
-    }
-}
-
 template <class Real>
 void Layout<Real>::pack(const Parameters<Real>& parameters, Real* arena, Pause& pause) const {
     for (const Piece& piece : pieces_) {
+        if (pause.stopped()) return;
         const Real* tensor = parameters.data() + piece.tensor;
         Real* packed = arena + piece.offset;
         if (piece.vector)
             std::copy_n(tensor, piece.rows, packed);
         else
-            for_some_rows(piece, pause, [&](Index first, Index last) {
+            in_pieces(piece.rows, piece.cols * kNumberWork, pause, [&](Index first, Index last) {
                 kernels_->pack(tensor, piece.rows, piece.cols, first, last, packed);
             });
     }
@@ -83,12 +71,13 @@ void Layout<Real>::pack(const Parameters<Real>& parameters, Real* arena, Pause& 
 template <class Real>
 void Layout<Real>::unpack(const Real* arena, Parameters<Real>& parameters, Pause& pause) const {
     for (const Piece& piece : pieces_) {
+        if (pause.stopped()) return;
         const Real* packed = arena + piece.offset;
         Real* tensor = parameters.data() + piece.tensor;
         if (piece.vector)
             std::copy_n(packed, piece.rows, tensor);
         else
-            for_some_rows(piece, pause, [&](Index first, Index last) {
+            in_pieces(piece.rows, piece.cols * kNumberWork, pause, [&](Index first, Index last) {
                 kernels_->unpack(packed_matrix(packed, piece.rows, piece.cols), first, last,
                                  tensor);
             });

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <limits>
+#include <memory>
 #include <stdexcept>
 #include <utility>
 
+#include "arenas.hpp"
 #include "checks.hpp"
 
 namespace elman {
@@ -146,12 +148,23 @@ void Architecture::check_trainable() const {
 }
 
 template <class Real>
-Parameters<Real>::Parameters(Architecture architecture) : architecture_(std::move(architecture)) {
+Parameters<Real>::Parameters(Architecture architecture)
+    : Parameters(std::move(architecture), *std::make_unique<Pause>()) {}
+
+template <class Real>
+Parameters<Real>::Parameters(Architecture architecture, Pause& pause)
+    : architecture_(std::move(architecture)) {
     architecture_.check<Real>();
     tensors_ = tensors_of(architecture_, sizeof(Real));
     const Tensor& last = tensors_.back();
-    arena_.resize(static_cast<std::size_t>(last.offset + last.size()));
+    arena_ = zeros<Real>(last.offset + last.size(), pause);
 }
+
+template <class Real>
+Parameters<Real>::Parameters(const Parameters& other, Pause& pause)
+    : architecture_(other.architecture_),
+      tensors_(other.tensors_),
+      arena_(copy_of(other.data(), other.size(), pause)) {}
 
 template <class Real>
 const Real* Parameters<Real>::find(const std::string& name) const {

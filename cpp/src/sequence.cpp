@@ -28,10 +28,16 @@ void check_steps(const Network<Real>& network, const SequenceTask<Real>& task) {
     const Index total = task.steps + task.fed_back;
     check_within("first_output", 0, total, task.first_output);
     require_none(task.mask && task.lengths, "mask", "lengths");
+    require_none(task.offsets && task.lengths, "offsets", "lengths");
+    for (Index b = 0; task.offsets && b < task.sequences; ++b) {
+        check_at_least("offsets", 0, std::min(task.offsets[b], task.offsets[b + 1]));
+        check_within("steps by offsets", 0, task.steps, task.offsets[b + 1] - task.offsets[b]);
+    }
     for (Index b = 0; task.lengths && b < task.sequences; ++b)
         check_within("lengths", 0, task.steps, task.lengths[b]);
     if (task.first_output > 0 && task.outputs == Outputs::all) {
         require_none(task.mask, "first_output", "a mask");
+        require_none(task.offsets, "first_output", "offsets");
         network.architecture().require_forward("first_output", "they finish layer by layer");
     }
 }
@@ -47,19 +53,20 @@ void check_fed_back(const Network<Real>& network, const SequenceTask<Real>& task
     if (task.steps == 0) refuse("steps", "at least 1 where outputs are fed back", "0");
     require_none(task.lengths, "lengths", "outputs that are fed back");
     require_none(task.mask, "mask", "outputs that are fed back");
+    require_none(task.offsets, "offsets", "outputs that are fed back");
     require_none(task.hidden, "hidden", "outputs that are fed back");
 }
 
 template <class Real>
-void check(const Network<Real>& network, const SequenceTask<Real>& task, Index threads) {
+void check_task(const Network<Real>& network, const SequenceTask<Real>& task, Index threads) {
     check_at_least("threads", 1, threads);
     check_at_least("sequences", 0, task.sequences);
     check_steps(network, task);
     check_fed_back(network, task);
     const bool all = task.outputs == Outputs::all;
     const Index outputs = all ? task.steps + task.fed_back - task.first_output : 1;
-    check_view("x", task.x, task.sequences, task.steps > 0);
-    check_view("output", task.output, task.sequences, outputs > 0);
+    check_view("x", task.x, task.offsets ? 1 : task.sequences, task.steps > 0);
+    check_view("output", task.output, task.offsets && all ? 1 : task.sequences, outputs > 0);
 }
 
 // --- who computes what ---
@@ -68,30 +75,32 @@ void check(const Network<Real>& network, const SequenceTask<Real>& task, Index t
 struct Stopped {};
 
 template <class Real>
-std::vector<Index> count_real_steps(const SequenceTask<Real>& task, Poll& poll) {
-    constexpr Index kSteps = 4096;
-    std::vector<Index> counts(static_cast<std::size_t>(task.sequences));
-    const unsigned char* mask = task.mask;
-    for (Index& count : counts)
-        for (Index rest = task.steps; rest > 0;) {
-            const Index steps = std::min(kSteps, rest);
+std::vector<Index> count_real_steps(const SequenceJob<Real>& job, Poll& poll) {
+    constexpr Index kAtOnce = 4096;
+    std::vector<Index> counts(static_cast<std::size_t>(job.task.sequences));
+    for (Index b = 0; b < job.task.sequences; ++b) {
+        const unsigned char* mask = job.mask(b);
+        Index& count = counts[static_cast<std::size_t>(b)];
+        for (Index rest = job.given_steps(b); rest > 0;) {
+            const Index steps = std::min(kAtOnce, rest);
             count += steps - std::count(mask, mask + steps, 0);
             mask += steps;
             rest -= steps;
             if (!poll.go_on(steps)) return counts;
         }
+    }
     return counts;
 }
 
 // A sequence costs its steps, and one more for its beginning and end.
 template <class Real>
 double cost(const SequenceJob<Real>& job, Index position) {
-    return static_cast<double>(job.lengths ? job.length(position) : job.total_steps()) + 1;
+    return static_cast<double>(job.lengths ? job.length(position) : job.total_steps(position)) + 1;
 }
 
 template <class Real>
 double total_cost(const SequenceJob<Real>& job) {
-    if (!job.lengths) return static_cast<double>(job.task.sequences) * cost(job, 0);
+    if (!job.ragged()) return static_cast<double>(job.task.sequences) * cost(job, 0);
     double sum = 0;
     for (Index i = 0; i < job.task.sequences; ++i) sum += cost(job, i);
     return sum;
@@ -178,19 +187,19 @@ void run_layerwise(const SequenceJob<Real>& job, Index threads, Pause& pause) {
 template <class Real>
 void run_sequences(const Network<Real>& network, const SequenceTask<Real>& task, Index threads,
                    Pause& pause) {
-    check(network, task, threads);
+    check_task(network, task, threads);
     if (task.sequences == 0) return;
     Poll poll(pause, true);
     SequenceJob<Real> job{network, task, task.lengths};
     std::vector<Index> real_steps, order;
     if (task.mask) {
-        real_steps = count_real_steps(task, poll);
+        real_steps = count_real_steps(job, poll);
         job.lengths = real_steps.data();
     }
-    if (job.lengths) {
+    if (job.ragged()) {
         const auto length = [&](Index b) {
             if (!poll.go_on(4)) throw Stopped();
-            return job.lengths[b];
+            return job.length(b);  // there is no order yet: a position is a sequence
         };
         try {
             order = longest_first(task.sequences, length);

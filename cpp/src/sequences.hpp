@@ -17,11 +17,32 @@ struct SequenceJob {
     const Index* lengths = nullptr;  // real steps of each sequence; null: all of them
     const Index* order = nullptr;    // the sequence of each position; null: the same number
 
-    Index total_steps() const { return task.steps + task.fed_back; }
+    // Whether sequences may differ in their real steps.
+    bool ragged() const { return lengths || task.offsets; }
     Index sequence(Index position) const { return order ? order[position] : position; }
-    Index length(Index position) const {
-        return lengths ? lengths[sequence(position)] : task.steps;
+    Index given_steps(Index sequence) const {
+        return task.offsets ? task.offsets[sequence + 1] - task.offsets[sequence] : task.steps;
     }
+    // Those that are given and those that are fed back.
+    Index total_steps(Index position) const {
+        return given_steps(sequence(position)) + task.fed_back;
+    }
+    // The real ones among those that are given.
+    Index length(Index position) const {
+        return lengths ? lengths[sequence(position)] : given_steps(sequence(position));
+    }
+
+    // The first of the rows that a sequence has in arrays with a row for every step.
+    Index first_row(Index sequence) const {
+        return task.offsets ? task.offsets[sequence] : sequence * task.steps;
+    }
+    template <class Number>
+    Rows<Number> rows(const SequencesView<Number>& view, Index sequence) const {
+        if (!task.offsets) return view.sequence(sequence);
+        const Rows<Number> all = view.sequence(0);
+        return {all.row(task.offsets[sequence]), all.step_stride, all.stride};
+    }
+    const unsigned char* mask(Index sequence) const { return task.mask + first_row(sequence); }
 
     // Where the sequence at a position begins; null: at the network's initial state.
     const Real* start(Index position) const {
@@ -33,7 +54,7 @@ struct SequenceJob {
                                 : nullptr;
     }
     Real* hidden(Index position, Index step) const {
-        return task.hidden + (sequence(position) * task.steps + step) * network.state_size();
+        return task.hidden + (first_row(sequence(position)) + step) * network.state_size();
     }
 };
 
@@ -57,8 +78,10 @@ struct Group {
         x.clear();
         y.clear();
         for (Index column = 0; column < columns; ++column) {
-            x.push_back(job.task.x.sequence(job.sequence(begin + column)));
-            y.push_back(job.task.output.sequence(job.sequence(begin + column)));
+            const Index sequence = job.sequence(begin + column);
+            x.push_back(job.rows(job.task.x, sequence));
+            y.push_back(job.task.outputs == Outputs::all ? job.rows(job.task.output, sequence)
+                                                         : job.task.output.sequence(sequence));
         }
     }
 

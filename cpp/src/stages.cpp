@@ -52,7 +52,7 @@ Stage<Real>::Stage(const SequenceJob<Real>& job, Index first, Index last, HalfRa
       below_(below),
       above_(above),
       block_(job.network, halves, std::min(kGroup, last - first),
-             job.lengths ? job.length(first) : job.total_steps()),
+             job.ragged() ? job.length(first) : job.total_steps(first)),
       capacity_(block_.capacity()) {
     group_.reserve(std::min(kGroup, last - first));
 }
@@ -134,7 +134,7 @@ bool Stage<Real>::feed_back(Poll& poll) {
     OutputColumns<Real>& outputs = block_.outputs();
     const Columns<Real> x = block_.inputs();
     outputs.read_out(block_.states_now(), columns);
-    for (Index t = task_.steps; t < job_.total_steps(); ++t) {
+    for (Index t = task_.steps; t < task_.steps + task_.fed_back; ++t) {
         for (Index column = 0; column < columns; ++column)
             read_input(network.input_scaling(), outputs.output(column), 1, x.column(column),
                        network.input_size());
@@ -173,7 +173,8 @@ bool Stage<Real>::fill_up(Index column, Index step, Poll& poll) {
         if (step == 0 && !above_) zero_row(y.data, y.stride, size);
         if (!task_.hidden) return poll.go_on(0);
     }
-    for (Index t = step; t < job_.total_steps(); ++t) {
+    const Index steps = job_.total_steps(group_.first + column);
+    for (Index t = step; t < steps; ++t) {
         if (task_.hidden) block_.get_state(column, job_.hidden(group_.first + column, t));
         if (!above_ && task_.outputs == Outputs::all && t >= task_.first_output)
             zero_row(y.row(t - task_.first_output), y.stride, size);

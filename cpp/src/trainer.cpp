@@ -7,13 +7,13 @@
 #include <string>
 #include <utility>
 
+#include "arenas.hpp"
 #include "backpropagation.hpp"
 #include "checks.hpp"
 #include "examples.hpp"
 #include "start_state.hpp"
 
 namespace elman {
-namespace {
 
 // A window, and after which of its steps the next one begins: the last step, if it is the last.
 struct Place {
@@ -21,6 +21,8 @@ struct Place {
     Index next = 0;
     bool last = true;
 };
+
+namespace {
 
 template <class Real>
 Index longest_of(const Examples<Real>& examples, const Index* sequences, Index count) {
@@ -77,30 +79,40 @@ Real* data_of(std::vector<Real>& v) {
 }
 
 template <class Real>
-void check(const TrainingTask<Real>& task, const Architecture& architecture, Pause& pause) {
+void check_training(const TrainingTask<Real>& task, const Architecture& architecture,
+                    Pause& pause) {
     check_at_least("count", 0, task.count);
     check_at_least("batch_size", 1, task.batch_size);
     check_at_least("threads", 1, task.threads);
     if (!task.sequences && task.count > 0) refuse("sequences", "indices", "none");
     check(task.truncation);
     check(task.examples, architecture, task.sequences, task.count, pause);
-    const Index updates =
-        updates_of(task.examples, task.sequences, task.count, task.batch_size, task.truncation);
+    const Index updates = updates_of(task.examples, task.sequences, task.count, task.batch_size,
+                                     task.truncation, pause);
+    if (pause.stopped()) return;
     check_equal("learning_rates", updates, task.learning_rates ? task.updates : 0);
+}
+
+template <class Real>
+std::shared_ptr<const Network<Real>> checked(std::shared_ptr<const Network<Real>> network) {
+    if (!network) refuse("network", "one", "null");
+    check_trainable(network->architecture());
+    return network;
 }
 
 }  // namespace
 
 template <class Real>
 Index updates_of(const Examples<Real>& examples, const Index* sequences, Index count,
-                 Index batch_size, Truncation truncation) {
+                 Index batch_size, Truncation truncation, Pause& pause) {
     check_at_least("batch_size", 1, batch_size);
     check(truncation);
     const Truncation windows = windows_of(examples, truncation);
     if (windows.every == 0) return count > 0 ? 1 + (count - 1) / batch_size : 0;
     Index updates = 0;
-    for (Index first = 0; first < count;) {
+    for (Index first = 0; first < count && !pause.stopped();) {
         const Index some = std::min(batch_size, count - first);
+        pause.worked(some * kNumberWork);
         updates += count_windows(longest_of(examples, sequences + first, some), windows);
         first += some;
     }
@@ -131,20 +143,16 @@ struct Trainer<Real>::Minibatch {
 };
 
 template <class Real>
-Trainer<Real>::Trainer(const Network<Real>& network, TrainerSettings settings)
-    : start_(network.parameters()),
-      scaling_(start_),
-      isa_(network.isa()),
+Trainer<Real>::Trainer(std::shared_ptr<const Network<Real>> network, TrainerSettings settings,
+                       Pause& pause)
+    : network_(checked(std::move(network))),
       settings_(settings),
-      kernels_(network.kernels()),
-      layout_(network.layout()),
-      weights_(network.arena(), network.arena() + layout_.size()),
-      trained_(layout_.initial_state() && !settings.train_initial_state ? *layout_.initial_state()
-                                                                        : layout_.size()),
+      weights_(copy_of(network_->arena(), layout().size(), pause)),
+      trained_(layout().initial_state() && !settings.train_initial_state ? *layout().initial_state()
+                                                                         : layout().size()),
       backpropagation_(std::make_unique<Backpropagation<Real>>(
-          Model<Real>(start_.architecture(), scaling_, kernels_, layout_, weights_.data()))),
-      optimizer_(settings.optimizer, trained_) {
-    check_trainable(network.architecture());
+          Model<Real>(*network_, weights_.data()), false, pause)),
+      optimizer_(settings.optimizer, trained_, pause) {
     if (settings.clip_value) check_positive("clip_value", *settings.clip_value);
     if (settings.clip_norm) check_positive("clip_norm", *settings.clip_norm);
 }
@@ -154,8 +162,8 @@ Trainer<Real>::~Trainer() = default;
 
 template <class Real>
 Losses Trainer<Real>::train(const TrainingTask<Real>& task, Pause& pause) {
-    const Architecture& a = start_.architecture();
-    check(task, a, pause);
+    const Architecture& a = architecture();
+    check_training(task, a, pause);
     if (pause.stopped()) return {};
     if (task.carry) begin_carried(task.examples);
     const Index largest = std::min(task.batch_size, task.count);
@@ -190,7 +198,7 @@ bool Trainer<Real>::train(const TrainingTask<Real>& task, const Index* sequences
 template <class Real>
 std::vector<Real> Trainer<Real>::start_of(const TrainingTask<Real>& task, const Index* sequences,
                                           Index count) const {
-    const Index state_size = start_.architecture().state_size();
+    const Index state_size = architecture().state_size();
     const Real* from = task.carry ? carried_.data() : task.examples.state;
     if (!from) return {};
     std::vector<Real> states(static_cast<std::size_t>(count * state_size));
@@ -204,7 +212,7 @@ template <class Real>
 bool Trainer<Real>::update(const TrainingTask<Real>& task, Minibatch& batch, Progress& progress) {
     const Place& place = batch.place;
     const bool keep = place.last ? task.carry : place.next > 0;
-    const auto numbers = static_cast<std::size_t>(batch.count * start_.architecture().state_size());
+    const auto numbers = static_cast<std::size_t>(batch.count * architecture().state_size());
     std::vector<Real> kept(keep ? numbers : 0);
     std::vector<Real> state_gradients(
         settings_.train_initial_state && batch.states.empty() ? numbers : 0);
@@ -238,7 +246,7 @@ bool Trainer<Real>::update(const TrainingTask<Real>& task, Minibatch& batch, Pro
 
 template <class Real>
 void Trainer<Real>::begin_carried(const Examples<Real>& examples) {
-    const Index state_size = start_.architecture().state_size();
+    const Index state_size = architecture().state_size();
     const auto numbers = static_cast<std::size_t>(examples.sequences * state_size);
     if (!carried_.empty()) {
         if (carried_.size() == numbers) return;
@@ -247,7 +255,7 @@ void Trainer<Real>::begin_carried(const Examples<Real>& examples) {
                    " sequences, whose states were carried so far",
                std::to_string(examples.sequences));
     }
-    const Real* initial = start_.find("initial_state");
+    const Real* initial = network_->parameters().find("initial_state");
     std::vector<Real> states(numbers);
     for (Index b = 0; b < examples.sequences; ++b)
         start_state(examples.state ? examples.state + b * state_size : nullptr, initial, 0,
@@ -258,7 +266,7 @@ void Trainer<Real>::begin_carried(const Examples<Real>& examples) {
 // Where the sequences of a minibatch ended is where they begin the next time.
 template <class Real>
 void Trainer<Real>::carry(const Minibatch& batch, const std::vector<Real>& states) {
-    const Index state_size = start_.architecture().state_size();
+    const Index state_size = architecture().state_size();
     for (Index i = 0; i < batch.count; ++i)
         std::copy_n(states.data() + i * state_size, state_size,
                     carried_.data() + batch.sequences[i] * state_size);
@@ -282,7 +290,7 @@ template <class Real>
 double Trainer<Real>::norm(const Real* gradients) const {
     double sum = 0;
     AlignedVector<Real> rows;
-    for (const Piece& piece : layout_.pieces()) {
+    for (const Piece& piece : layout().pieces()) {
         const Real* g = gradients + piece.offset;
         if (piece.offset >= trained_) break;  // the initial state is the last one
         if (piece.vector) {
@@ -290,7 +298,7 @@ double Trainer<Real>::norm(const Real* gradients) const {
             continue;
         }
         rows.assign(static_cast<std::size_t>(padded<Real>(piece.rows)), Real(0));
-        kernels_.square_rows(g, piece.rows, piece.cols, rows.data());
+        network_->kernels().square_rows(g, piece.rows, piece.cols, rows.data());
         for (Index r = 0; r < piece.rows; ++r) sum += rows[static_cast<std::size_t>(r)];
     }
     return std::sqrt(sum);
@@ -298,7 +306,7 @@ double Trainer<Real>::norm(const Real* gradients) const {
 
 template <class Real>
 double Trainer<Real>::loss(const Examples<Real>& examples, Index threads, Pause& pause) {
-    elman::check(examples, start_.architecture(), nullptr, examples.sequences, pause);
+    check(examples, architecture(), nullptr, examples.sequences, pause);
     check_at_least("threads", 1, threads);
     const std::vector<Index> sequences = all_sequences(examples.sequences);
     BatchTask<Real> task(examples);
@@ -310,8 +318,8 @@ double Trainer<Real>::loss(const Examples<Real>& examples, Index threads, Pause&
 
 template <class Real>
 Parameters<Real> Trainer<Real>::parameters(Pause& pause) const {
-    Parameters<Real> parameters = start_;
-    layout_.unpack(weights_.data(), parameters, pause);
+    Parameters<Real> parameters(network_->parameters(), pause);
+    layout().unpack(weights_.data(), parameters, pause);
     return parameters;
 }
 
@@ -319,10 +327,11 @@ template <class Real>
 typename Trainer<Real>::State Trainer<Real>::state(Pause& pause) const {
     State state{{parameters(pause)}, carried_, optimizer_.updates()};
     for (const AlignedVector<Real>& moment : optimizer_.moments()) {
-        AlignedVector<Real> arena = layout_.zeros();
+        AlignedVector<Real> arena = zeros<Real>(layout().size(), pause);
+        Parameters<Real> unpacked(architecture(), pause);
+        if (pause.stopped()) break;
         std::copy(moment.begin(), moment.end(), arena.begin());
-        Parameters<Real> unpacked(start_.architecture());
-        layout_.unpack(arena.data(), unpacked, pause);
+        layout().unpack(arena.data(), unpacked, pause);
         state.arenas.push_back(std::move(unpacked));
     }
     return state;
@@ -333,31 +342,31 @@ void Trainer<Real>::restore(const State& state, Pause& pause) {
     const auto count = static_cast<Index>(optimizer_.moments().size());
     check_equal("arenas", 1 + count, static_cast<Index>(state.arenas.size()));
     for (const Parameters<Real>& arena : state.arenas)
-        check_equal("numbers of an arena", start_.size(), arena.size());
+        check_equal("numbers of an arena", network_->parameters().size(), arena.size());
     const auto carried = static_cast<Index>(state.carried.size());
-    if (carried % start_.architecture().state_size() != 0)
+    if (carried % architecture().state_size() != 0)
         refuse("carried", "whole states", std::to_string(carried) + " numbers");
     if (state.updates < 0 || state.updates > Optimizer<Real>::kMostUpdates)
         refuse("updates", "0 to 2^53", std::to_string(state.updates));
 
     std::vector<AlignedVector<Real>> arenas;
     for (const Parameters<Real>& arena : state.arenas) {
-        arenas.push_back(layout_.zeros());
-        layout_.pack(arena, arenas.back().data(), pause);
+        arenas.push_back(zeros<Real>(layout().size(), pause));
+        layout().pack(arena, arenas.back().data(), pause);
     }
+    if (pause.stopped()) return;
     std::vector<AlignedVector<Real>> moments(std::make_move_iterator(arenas.begin() + 1),
                                              std::make_move_iterator(arenas.end()));
     for (AlignedVector<Real>& moment : moments) moment.resize(static_cast<std::size_t>(trained_));
     std::vector<Real> states = state.carried;
-    if (pause.stopped()) return;
     // Nothing is thrown from here on.
     std::copy(arenas[0].begin(), arenas[0].end(), weights_.begin());
     optimizer_.restore(std::move(moments), state.updates);
     carried_ = std::move(states);
 }
 
-template Index updates_of(const Examples<float>&, const Index*, Index, Index, Truncation);
-template Index updates_of(const Examples<double>&, const Index*, Index, Index, Truncation);
+template Index updates_of(const Examples<float>&, const Index*, Index, Index, Truncation, Pause&);
+template Index updates_of(const Examples<double>&, const Index*, Index, Index, Truncation, Pause&);
 template class Trainer<float>;
 template class Trainer<double>;
 

@@ -1,9 +1,12 @@
 #include "transposes.hpp"
 
+#include "arenas.hpp"
+
 namespace elman {
 
 template <class Real>
-Transposes<Real>::Transposes(const Model<Real>& model, bool with_x) : with_x_(with_x) {
+Transposes<Real>::Transposes(const Model<Real>& model, bool with_x, Pause& pause)
+    : with_x_(with_x) {
     Index size = 0;
     const auto place = [&](Index rows, Index cols) {
         const Index offset = size;
@@ -17,7 +20,7 @@ Transposes<Real>::Transposes(const Model<Real>& model, bool with_x) : with_x_(wi
     }
     if (const Readout* readout = model.layout.readout())
         W_hy_ = place(readout->input_size, readout->output_size);
-    arena_.resize(static_cast<std::size_t>(size));
+    arena_ = zeros<Real>(size, pause);
 }
 
 template <class Real>

@@ -10,8 +10,9 @@ namespace elman {
 template <class Real>
 class Transposes {
   public:
-    // That of the first layer's W_xh, which no other error flows through, only `with_x`.
-    Transposes(const Model<Real>& model, bool with_x);
+    // That of the first layer's W_xh, which no other error flows through, only `with_x`. To be
+    // thrown away if the pause was stopped.
+    Transposes(const Model<Real>& model, bool with_x, Pause& pause);
 
     // Transposes the weights as they are now; W_hh only if `recurrent`.
     void update(const Model<Real>& model, bool recurrent);

@@ -109,7 +109,7 @@ std::vector<Real> trained(const Architecture& a, Isa isa, Index sequences, Metho
     Pause pause;
     Parameters<Real> parameters(a);
     initialize(parameters, Uniform{}, 7, pause);
-    const Network<Real> network(std::move(parameters), isa);
+    const auto network = std::make_shared<const Network<Real>>(std::move(parameters), isa);
     const std::vector<Real> x = inputs<Real>(sequences * kSteps * a.input_size);
     const std::vector<Real> y = inputs<Real>(sequences * kSteps * a.output_size());
     std::vector<Index> classes, lengths, order;
@@ -128,7 +128,7 @@ std::vector<Real> trained(const Architecture& a, Isa isa, Index sequences, Metho
         examples.loss = Loss::cross_entropy;
         examples.classes = classes.data();
     }
-    const auto gradients = loss_and_gradients(network, examples, {}, {}, 1, pause);
+    const auto gradients = loss_and_gradients(*network, examples, {}, {}, 1, pause);
     std::vector<Real> all{static_cast<Real>(gradients.loss)};
     const auto append = [&](const Parameters<Real>& arena) {
         all.insert(all.end(), arena.data(), arena.data() + arena.size());
@@ -139,9 +139,10 @@ std::vector<Real> trained(const Architecture& a, Isa isa, Index sequences, Metho
     settings.optimizer.method = method;
     settings.optimizer.momentum = 0.5;
     settings.clip_norm = 0.1;
-    Trainer<Real> trainer(network, settings);
+    Trainer<Real> trainer(network, settings, pause);
     const std::vector<double> rates(
-        static_cast<std::size_t>(updates_of(examples, order.data(), sequences, 16, {2, 1})), 0.01);
+        static_cast<std::size_t>(updates_of(examples, order.data(), sequences, 16, {2, 1}, pause)),
+        0.01);
     TrainingTask<Real> task{examples};
     task.sequences = order.data();
     task.count = sequences;

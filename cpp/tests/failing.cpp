@@ -207,7 +207,7 @@ std::vector<Numbers> numbers_after_updates(const Batch& batch) {
         elman::TrainingTask<float> task = batch.task();
         task.learning_rates = rates.data();
         elman::Pause pause;
-        elman::Trainer<float> trainer(*batch.network, settings());
+        elman::Trainer<float> trainer(batch.network, settings(), never());
         trainer.train(task, pause);
         after.emplace_back();
         append(trainer.parameters(never()), after.back());
@@ -218,20 +218,20 @@ std::vector<Numbers> numbers_after_updates(const Batch& batch) {
 void test_trainer(const Batch& batch) {
     test("Trainer::train", [&](Numbers& results) {
         elman::Pause pause;
-        elman::Trainer<float> trainer(*batch.network, settings());
+        elman::Trainer<float> trainer(batch.network, settings(), never());
         trainer.train(batch.task(), pause);
         append(trainer.parameters(never()), results);
     });
     test("Trainer::loss", [&](Numbers& results) {
         elman::Pause pause;
-        elman::Trainer<float> trainer(*batch.network, settings());
+        elman::Trainer<float> trainer(batch.network, settings(), never());
         results.push_back(static_cast<float>(trainer.loss(batch.examples, Batch::leaves, pause)));
     });
 
     // A failure within training leaves the trainer as it was after the last whole update.
     const std::vector<Numbers> after = numbers_after_updates(batch);
     for (long n = 1;; ++n) {
-        elman::Trainer<float> trainer(*batch.network, settings());
+        elman::Trainer<float> trainer(batch.network, settings(), never());
         elman::Pause pause;
         memory::fail_at(n);
         try {
@@ -254,11 +254,11 @@ void test_trainer(const Batch& batch) {
 
 void test_restore(const Batch& batch) {
     elman::Pause pause;
-    elman::Trainer<float> trained(*batch.network, settings());
+    elman::Trainer<float> trained(batch.network, settings(), never());
     trained.train(batch.task(), pause);
     const auto state = trained.state(never());
     for (long n = 1;; ++n) {
-        elman::Trainer<float> trainer(*batch.network, settings());
+        elman::Trainer<float> trainer(batch.network, settings(), never());
         bool thrown = false;
         memory::fail_at(n);
         try {

@@ -160,20 +160,30 @@ void test_initialization() {
     check_polled("EchoState", times(n * n, 24 * n), start(elman::EchoState{}, n));
 }
 
+// Its weights, their transposes and the moments.
+void test_trainer() {
+    elman::Architecture shape;
+    shape.input_size = 1;
+    shape.layers = {{3000, elman::Function::tanh}};
+    const auto network = random_network<float>(shape, elman::isa());
+    check_polled("Trainer", times(network->multiply_adds(), 4 * elman::kNumberWork),
+                 [&](Pause& pause) { elman::Trainer<float>(network, {}, pause); });
+}
+
 // Leaves are dealt to whichever thread comes first, so beside others the calling thread may do none
 // of them: it looks once at the least.
-void test_gradients(const Network& network, const elman::Examples<float>& examples, double forward,
-                    Index threads) {
+void test_gradients(const std::shared_ptr<const Network>& network,
+                    const elman::Examples<float>& examples, double forward, Index threads) {
     const bool alone = threads == 1;
     const std::string title = ", " + std::to_string(threads) + " threads";
     const auto check_call = [&](const std::string& name, double work, const Call& call) {
         check_polled(name + title, alone ? work : 1, call, alone);
     };
     check_call("loss_and_gradients", 3 * forward, [&](Pause& pause) {
-        loss_and_gradients(network, examples, {}, {}, threads, pause);
+        loss_and_gradients(*network, examples, {}, {}, threads, pause);
     });
     check_call("Trainer::loss", forward, [&](Pause& pause) {
-        elman::Trainer<float>(network, {}).loss(examples, threads, pause);
+        elman::Trainer<float>(network, {}, never()).loss(examples, threads, pause);
     });
     elman::BackwardTask<float> task;
     task.sequences = examples.sequences;
@@ -181,11 +191,12 @@ void test_gradients(const Network& network, const elman::Examples<float>& exampl
     task.x = examples.x;
     task.dL_dy = examples.targets;
     check_call("backward", 3 * forward,
-               [&](Pause& pause) { backward(network, task, threads, pause); });
+               [&](Pause& pause) { backward(*network, task, threads, pause); });
 }
 
-void test_updates(const Network& network, const elman::Examples<float>& examples, double forward,
-                  Index batch_size, Index threads) {
+void test_updates(const std::shared_ptr<const Network>& network,
+                  const elman::Examples<float>& examples, double forward, Index batch_size,
+                  Index threads) {
     std::vector<Index> order;
     for (Index b = 0; b < examples.sequences; ++b) order.push_back(b);
     const std::vector<double> rates(static_cast<std::size_t>(examples.sequences / batch_size),
@@ -199,7 +210,7 @@ void test_updates(const Network& network, const elman::Examples<float>& examples
     task.threads = threads;
     const bool alone = threads == 1;
     const auto train = [&](Pause& pause) {
-        elman::Trainer<float> trainer(network, {});
+        elman::Trainer<float> trainer(network, {}, never());
         const auto done = trainer.train(task, pause);
         check(static_cast<Index>(done.losses.size()) == trainer.updates(),
               "what is told of a training is what was done");
@@ -220,10 +231,10 @@ void test_training() {
     examples.targets = {data.x.data(), {data.sequences}, {0}, 0, 1};
     const double forward = times(data.sequences * data.steps, network->multiply_adds());
     for (Index threads : {1, 3}) {
-        test_gradients(*network, examples, forward, threads);
-        test_updates(*network, examples, forward, data.sequences, threads);
+        test_gradients(network, examples, forward, threads);
+        test_updates(network, examples, forward, data.sequences, threads);
     }
-    test_updates(*network, examples, forward, 16, 1);
+    test_updates(network, examples, forward, 16, 1);
 }
 
 // The calling thread asks while it waits for another one.
@@ -252,6 +263,7 @@ int main() {
     test_many_lengths();
     test_stream();
     test_initialization();
+    test_trainer();
     test_training();
     test_waiting();
     return failures != 0;

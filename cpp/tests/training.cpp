@@ -76,7 +76,8 @@ struct Data {
         task.count = static_cast<Index>(order.size());
         task.batch_size = batch_size;
         task.truncation = truncation;
-        task.updates = updates_of(examples, task.sequences, task.count, batch_size, truncation);
+        task.updates =
+            updates_of(examples, task.sequences, task.count, batch_size, truncation, never());
         rates.assign(size_of(task.updates), 0.01);
         task.learning_rates = rates.data();
         return task;
@@ -102,7 +103,8 @@ void check_refused(const std::string& what, const std::function<void()>& call) {
 
 // Makes an update with the last output of sequences of so many steps, then looks at the memory.
 template <class Real, class Look>
-void train(const elman::Network<Real>& network, Index steps, bool update, Look look) {
+void train(const std::shared_ptr<const elman::Network<Real>>& network, Index steps, bool update,
+           Look look) {
     const std::vector<Real> x(size_of(steps * kInputs), Real(0.5));
     const std::vector<Real> y(3, Real(1));
     elman::Examples<Real> examples;
@@ -120,7 +122,7 @@ void train(const elman::Network<Real>& network, Index steps, bool update, Look l
     task.learning_rates = &rate;
     task.updates = 1;
     memory::watch();
-    elman::Trainer<Real> trainer(network, {});
+    elman::Trainer<Real> trainer(network, {}, never());
     if (update)
         trainer.train(task, pause);
     else
@@ -129,7 +131,8 @@ void train(const elman::Network<Real>& network, Index steps, bool update, Look l
 }
 
 template <class Real>
-std::size_t bytes(const elman::Network<Real>& network, Index steps, bool update) {
+std::size_t bytes(const std::shared_ptr<const elman::Network<Real>>& network, Index steps,
+                  bool update) {
     std::size_t sum = 0;
     train(network, steps, update, [&](const std::vector<memory::Piece>& pieces) {
         for (const memory::Piece& piece : pieces) sum += piece.size;
@@ -143,19 +146,19 @@ void test_memory_grows_by_the_hidden_states_alone(elman::Isa isa, const std::str
     // Padded to cache lines, and a line more where the distance would be a power of two.
     constexpr Index line = elman::kAlignment / sizeof(Real);
     const Index states = elman::padded<Real>(20) + elman::padded<Real>(128) + line;
-    const std::size_t growth = bytes(*lasting, 300, true) - bytes(*lasting, 100, true);
+    const std::size_t growth = bytes(lasting, 300, true) - bytes(lasting, 100, true);
     check(growth == size_of(200 * kSequences * states) * sizeof(Real),
           title + ": memory grows by the hidden states alone, not by " + std::to_string(growth));
-    const std::size_t of_loss = bytes(*lasting, 900, false) - bytes(*lasting, 300, false);
+    const std::size_t of_loss = bytes(lasting, 900, false) - bytes(lasting, 300, false);
     check(of_loss == 0, title + ": a loss keeps no states, not " + std::to_string(of_loss));
     const std::size_t arena = size_of(lasting->layout().size()) * sizeof(Real);
-    check(bytes(*lasting, 1, false) + arena <= bytes(*lasting, 1, true),
+    check(bytes(lasting, 1, false) + arena <= bytes(lasting, 1, true),
           title + ": a loss has no gradients");
 }
 
 template <class Real>
 void test_nothing_becomes_subnormal(elman::Isa isa, const std::string& title) {
-    train(*network<Real>(isa, 0.01), 200, true, [&](const std::vector<memory::Piece>& pieces) {
+    train(network<Real>(isa, 0.01), 200, true, [&](const std::vector<memory::Piece>& pieces) {
         std::size_t subnormal = 0;
         for (const memory::Piece& piece : pieces) {
             const Real* numbers = static_cast<const Real*>(piece.start);
@@ -171,7 +174,7 @@ template <class Real>
 void test_a_minibatch_without_steps_is_an_update_without_weight() {
     Data<Real> data({6, 0, 6}, 6);
     Pause pause;
-    elman::Trainer<Real> trainer(*small_network<Real>(), {});
+    elman::Trainer<Real> trainer(small_network<Real>(), {}, never());
     const elman::TrainingTask<Real> task = data.task(1, {2, 2});
     check(task.updates == 7, "windows of 6, 0 and 6 steps");
     const elman::Losses done = trainer.train(task, pause);
@@ -187,7 +190,7 @@ void test_the_largest_numbers_do_not_overflow() {
     Pause pause;
     const auto net = small_network<Real>();
     const auto trained = [&](Index batch_size, elman::Truncation truncation) {
-        elman::Trainer<Real> trainer(*net, {});
+        elman::Trainer<Real> trainer(net, {}, never());
         check(trainer.train(data.task(batch_size, truncation), pause).losses.size() == 1,
               "one update");
         return trainer.parameters(never());
@@ -196,7 +199,7 @@ void test_the_largest_numbers_do_not_overflow() {
     check(same(trained(kLargest, {}), expected), "the largest batch_size");
     check(same(trained(3, {kLargest, kLargest}), expected), "the largest truncation");
     check(data.task(3, {kLargest, 2}).updates == 3, "windows of the largest truncation");
-    elman::Trainer<Real> trainer(*net, {});
+    elman::Trainer<Real> trainer(net, {}, never());
     check(trainer.train(data.task(3, {kLargest, 2}), pause).losses.size() == 3, "its updates");
 }
 
@@ -205,7 +208,7 @@ void test_what_is_out_of_range_is_refused() {
     Data<Real> data({6, 4, 6}, 6);
     Pause pause;
     const auto net = small_network<Real>();
-    elman::Trainer<Real> trainer(*net, {});
+    elman::Trainer<Real> trainer(net, {}, never());
     const auto refused = [&](const std::string& what, auto change) {
         elman::TrainingTask<Real> task = data.task(2, {});
         change(task);
@@ -234,14 +237,14 @@ void test_what_is_out_of_range_is_refused() {
                   [&] { loss_and_gradients(*net, data.examples, {}, 0.0, 1, pause); });
     elman::TrainerSettings settings;
     settings.optimizer.beta1 = 1;
-    check_refused("beta1", [&] { elman::Trainer<Real>(*net, settings); });
+    check_refused("beta1", [&] { elman::Trainer<Real>(net, settings, never()); });
 }
 
 template <class Real>
 void test_a_state_of_another_size_changes_nothing() {
     Data<Real> data({6, 4, 6}, 6), more({6, 4, 6, 6}, 6);
     Pause pause;
-    elman::Trainer<Real> trainer(*small_network<Real>(), {});
+    elman::Trainer<Real> trainer(small_network<Real>(), {}, never());
     elman::TrainingTask<Real> task = data.task(2, {});
     task.carry = true;
     trainer.train(task, pause);
@@ -284,7 +287,7 @@ std::shared_ptr<const elman::Network<Real>> wide_network() {
 void test_training_stops_within_a_leaf() {
     Data<float> data(std::vector<Index>(16, 2000), 2000);
     const auto net = wide_network<float>();
-    elman::Trainer<float> trainer(*net, {});
+    elman::Trainer<float> trainer(net, {}, never());
     Pause patient;
     const elman::Losses whole = trainer.train(data.task(16, {}), patient);
     const Index work = 3 * 16 * 2000 * net->multiply_adds();
@@ -317,7 +320,7 @@ void test_a_loss_alone_is_that_of_the_gradients() {
     Pause pause;
     for (elman::Outputs outputs : {elman::Outputs::all, elman::Outputs::last}) {
         data.examples.outputs = outputs;
-        elman::Trainer<Real> trainer(*net, {});
+        elman::Trainer<Real> trainer(net, {}, never());
         const double loss = loss_and_gradients(*net, data.examples, {}, {}, 1, pause).loss;
         for (Index threads : {1, 2, 3})
             check(trainer.loss(data.examples, threads, pause) == loss, "the bits of a loss");
@@ -465,9 +468,9 @@ void test_nan_is_not_lost() {
         elman::TrainerSettings settings;
         settings.optimizer.method = static_cast<elman::Method>(method);
         settings.optimizer.centered = true;
-        elman::Trainer<Real> trainer(*small_network<Real>(), settings);
+        elman::Trainer<Real> trainer(small_network<Real>(), settings, never());
         check(std::isnan(trainer.train(data.task(1, {}), pause).losses[0]), "NaN in a loss");
-        elman::Optimizer<Real> optimizer(settings.optimizer, 1);
+        elman::Optimizer<Real> optimizer(settings.optimizer, 1, never());
         Real number = 1;
         const Real nan = std::numeric_limits<Real>::quiet_NaN();
         optimizer.update(&number, &nan, 0.1);

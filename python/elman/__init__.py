@@ -29,9 +29,14 @@ if TYPE_CHECKING:
     from elman import reference as reference
     from elman import sklearn as sklearn
     from elman import training as training
+    from elman._compare import compare as compare
     from elman._core import Stream as Stream
+    from elman._isa import use_isa as use_isa
     from elman._loading import load as load
     from elman._network import Network as Network
+    from elman._network import Run as Run
+    from elman._parameters import Layer as Layer
+    from elman._parameters import Readout as Readout
     from elman.activation import Activation as Activation
     from elman.errors import ArgumentError as ArgumentError
     from elman.errors import BusyError as BusyError
@@ -46,14 +51,14 @@ if TYPE_CHECKING:
     from elman.errors import VerificationError as VerificationError
     from elman.initialization import EchoState as EchoState
     from elman.initialization import Identity as Identity
-    from elman.interop.compare import compare as compare
     from elman.interop.keras import from_keras as from_keras
+    from elman.interop.keras.writing import to_keras as to_keras
     from elman.interop.onnx import from_onnx as from_onnx
     from elman.interop.onnx import to_onnx as to_onnx
     from elman.interop.state_dict import state_dict as state_dict
-    from elman.interop.state_dict import to_keras as to_keras
     from elman.interop.torch import from_torch as from_torch
-    from elman.interop.torch.export import to_torch as to_torch
+    from elman.interop.torch.writing import to_torch as to_torch
+    from elman.reference import VerificationReport as VerificationReport
     from elman.ridge import ridge_readout as ridge_readout
     from elman.training import SGD as SGD
     from elman.training import Adagrad as Adagrad
@@ -80,19 +85,23 @@ _HOMES = {
     "ElmanError": "elman.errors",
     "Identity": "elman.initialization",
     "IsaError": "elman.errors",
+    "Layer": "elman._parameters",
     "LimitError": "elman.errors",
     "ModelFormatError": "elman.errors",
     "Network": "elman._network",
     "RMSprop": "elman.training",
+    "Readout": "elman._parameters",
+    "Run": "elman._network",
     "SGD": "elman.training",
     "ShapeError": "elman.errors",
     "Stream": "elman._core",
     "UnsupportedModelError": "elman.errors",
     "VerificationError": "elman.errors",
+    "VerificationReport": "elman.reference",
     "available_isas": "elman._core",
     "backward": "elman.training",
     "build_info": "elman._core",
-    "compare": "elman.interop.compare",
+    "compare": "elman._compare",
     "from_keras": "elman.interop.keras",
     "from_onnx": "elman.interop.onnx",
     "from_torch": "elman.interop.torch",
@@ -104,11 +113,12 @@ _HOMES = {
     "ridge_readout": "elman.ridge",
     "set_isa": "elman._core",
     "state_dict": "elman.interop.state_dict",
-    "to_keras": "elman.interop.state_dict",
+    "to_keras": "elman.interop.keras.writing",
     "to_onnx": "elman.interop.onnx",
-    "to_torch": "elman.interop.torch.export",
+    "to_torch": "elman.interop.torch.writing",
     "train": "elman.training",
     "training": "elman.training",
+    "use_isa": "elman._isa",
 }
 # Modules that need an extra: there when asked for, and not among the names that `import *`, `dir`
 # and `help` go through.

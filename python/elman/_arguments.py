@@ -13,17 +13,18 @@ from elman.errors import ArgumentError, DTypeError, LimitError, ShapeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from typing import Any
+    from typing import Any, TypeAlias
 
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
     from elman.activation import Activation
 
     Array = NDArray[Any]
-    LayerWeights = tuple[ArrayLike, ArrayLike, ArrayLike | None]
-    HalvesOrLayer = LayerWeights | tuple[LayerWeights, LayerWeights]
-    LayerActivation = str | Activation | tuple[str | Activation, str | Activation]
-    ReadoutWeights = tuple[ArrayLike, ArrayLike | None]
+    LayerWeights: TypeAlias = tuple[ArrayLike, ArrayLike, ArrayLike | None]
+    HalvesOrLayer: TypeAlias = LayerWeights | tuple[LayerWeights, LayerWeights]
+    LayerActivation: TypeAlias = str | Activation | tuple[str | Activation, str | Activation]
+    CoreActivation: TypeAlias = tuple[str, float | None, float | None, float | None]
+    ReadoutWeights: TypeAlias = tuple[ArrayLike, ArrayLike | None]
 
 
 def integer(argument: str, value: object) -> int:
@@ -98,9 +99,7 @@ def hidden_sizes(hidden_size: int | Sequence[int], num_layers: int | None) -> li
     return [size(f"hidden_size[{i}]", value) for i, value in enumerate(sizes)]
 
 
-def activation(
-    argument: str, value: str | Activation
-) -> tuple[str, float | None, float | None, float | None]:
+def activation(argument: str, value: str | Activation) -> CoreActivation:
     """Return an activation as the core takes it."""
     from elman.activation import Activation
 
@@ -144,6 +143,13 @@ def activations(
                 )
             halves += pair
     return halves
+
+
+def core_activations(
+    several: LayerActivation | Sequence[LayerActivation], directions: Sequence[str]
+) -> list[CoreActivation]:
+    """Return the activation of each half of each layer, as the core takes them."""
+    return [activation("activation", half) for half in activations(several, directions)]
 
 
 def _for_layers(argument: str, values: Iterable[Any], expected: str, num_layers: int) -> list[Any]:

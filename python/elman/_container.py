@@ -103,7 +103,7 @@ def read_header(read: Read, file_bytes: int, kind: Kind = ANY) -> Header:
 
 
 def read_arrays(read: Read, header: Header) -> dict[str, NDArray[Any]]:
-    """Return the arrays, read-only, by name; the header was read from the same file."""
+    """Return the arrays by name, bfloat16 as float32; the header was read from the same file."""
     import numpy as np
 
     expected = max((entry.end for entry in header.entries.values()), default=0)
@@ -113,12 +113,19 @@ def read_arrays(read: Read, header: Header) -> dict[str, NDArray[Any]]:
             f"the file changed while it was read: expected {expected} bytes of tensors, got"
             f" {'more' if len(data) > expected else len(data)}"
         )
-    return {
-        name: np.frombuffer(data, DTYPES[entry.dtype], math.prod(entry.shape), entry.begin).reshape(
-            entry.shape
-        )
-        for name, entry in header.entries.items()
-    }
+    result = {}
+    for name, entry in header.entries.items():
+        count = math.prod(entry.shape)
+        array = np.frombuffer(data, DTYPES[entry.dtype], count, entry.begin).reshape(entry.shape)
+        result[name] = widened(array) if entry.dtype == "BF16" else array
+    return result
+
+
+def widened(bits: NDArray[Any]) -> NDArray[Any]:
+    """Return the float32 of bfloat16 numbers, which are its upper 16 bits."""
+    import numpy as np
+
+    return (bits.astype(np.uint32) << 16).view(np.float32)
 
 
 def memory(data: bytes) -> Read:

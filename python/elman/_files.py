@@ -1,9 +1,10 @@
-"""Files: regular ones are read, and replaced whole or not at all."""
+"""Files: regular ones are read, and replaced whole or not at all; packages that may be missing."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import importlib
 import os
 import secrets
 import stat
@@ -13,6 +14,7 @@ from elman.errors import LimitError, ModelFormatError, UnsupportedModelError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import ModuleType
 
     Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
@@ -24,6 +26,18 @@ def naming(source: str) -> Iterator[None]:
         yield
     except (LimitError, ModelFormatError, UnsupportedModelError) as error:
         raise type(error)(f"{source}: {error}") from error.__cause__
+
+
+def extra(package: str, purpose: str, install: str) -> ModuleType:
+    """Return a package that is not always there, or say what needs it and how to get it."""
+    try:
+        return importlib.import_module(package)
+    except ModuleNotFoundError as error:
+        if error.name != package.partition(".")[0]:
+            raise
+        raise ModuleNotFoundError(
+            f"{purpose} needs {package}: pip install {install}", name=package
+        ) from error
 
 
 # --- reading --------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from elman._container import check_keys, show
 from elman._core import build_info
 from elman._parameters import structure_of
 from elman._structure import Structure
-from elman.activation import Activation
+from elman.activation import TABLE, Activation
 from elman.errors import ArgumentError, ModelFormatError, UnsupportedModelError
 
 if TYPE_CHECKING:
@@ -38,11 +38,8 @@ _WRITERS = {  # of other formats, by their suffixes
     ".h5": "a Keras model with the weights elman.to_keras(net)",
 }
 
-_ACTIVATIONS = (
-    *("tanh", "relu", "sigmoid", "identity", "leaky_relu", "elu", "thresholded_relu"),
-    *("hard_sigmoid", "softsign", "softplus", "scaled_tanh", "affine"),
-)
-_OUTPUT_ACTIVATIONS = (*_ACTIVATIONS, "softmax")
+_OUTPUT_ACTIVATIONS = tuple(TABLE)
+_ACTIVATIONS = tuple(name for name, kind in TABLE.items() if kind.in_layers)
 DTYPES = {"F32": "float32", "F64": "float64"}
 
 

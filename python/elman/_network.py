@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple  # free: NumPy imports `typing` at the first array
+from typing import TYPE_CHECKING, Any, NamedTuple, overload  # NumPy imports `typing` too
 
-from elman import _arguments, _container, _core, _files, _format, _structure
-from elman._parameters import Parameters, sizes, structure_of
+from elman import _arguments, _container, _core, _files, _format, _ragged, _structure
+from elman._parameters import Parameters, sizes
 from elman.errors import ArgumentError, ModelFormatError, ShapeError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-    from elman._arguments import HalvesOrLayer, LayerActivation, ReadoutWeights
+    from elman._arguments import LayerActivation
     from elman._core import Network as Core
     from elman._core import Stream
     from elman._format import Contents
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from elman.reference import VerificationReport
 
     Array = NDArray[Any]
+    Sequences = list[NDArray[Any]] | tuple[NDArray[Any], ...]  # each (T_i, I)
+
+_LISTS = (list, tuple)
 
 
 class Run(NamedTuple):
@@ -157,7 +160,7 @@ class Network(Parameters):
             hidden_sizes,
             None if output_size is None else _arguments.size("output_size", output_size),
             directions,
-            _for_core(_arguments.activations(activation, directions)),
+            _arguments.core_activations(activation, directions),
             _arguments.activation("output_activation", output_activation),
             bool(bias),
             _arguments.seed(seed),
@@ -167,202 +170,26 @@ class Network(Parameters):
         self._adopt(core, _arguments.metadata(metadata))
         _arguments.require_finite(self._tensors)
 
-    @classmethod
-    def from_weights(
-        cls,
-        layers: Iterable[HalvesOrLayer],
-        readout: ReadoutWeights | None,
-        *,
-        activation: LayerActivation | Sequence[LayerActivation] = "tanh",
-        output_activation: str | Activation | None = "sigmoid",
-        direction: str | Sequence[str] = "forward",
-        dtype: DTypeLike | None = None,
-        initial_state: ArrayLike | None = None,
-        input_mean: ArrayLike | None = None,
-        input_std: ArrayLike | None = None,
-        output_mean: ArrayLike | None = None,
-        output_std: ArrayLike | None = None,
-        metadata: Mapping[str, str] | None = None,
-        allow_nonfinite: bool = False,
-    ) -> Network:
-        """Make a network of given weights, which are copied.
-
-        Parameters
-        ----------
-        layers : iterable of (W_xh, W_hh, b_h)
-            For each layer, from the bottom up, arrays (H, I), (H, H) and (H,); b_h may be None. I
-            is the size of the input or of what the layer below gives. A bidirectional layer has a
-            pair of them, the forward half's and the reverse half's.
-        readout : (W_hy, b_y) or None
-            Arrays (O, H) and (O,); b_y may be None. None: the output is the top layer's state.
-        dtype : dtype, optional
-            float32 or float64; by default the common one of the arrays.
-        allow_nonfinite : bool
-            Accept NaN and infinities.
-        activation, output_activation, direction, initial_state, input_mean, input_std, \
-output_mean, output_std, metadata
-            As for `Network`.
-
-        Returns
-        -------
-        Network
-
-        Raises
-        ------
-        ShapeError, DTypeError
-            If an array does not fit the others, or holds something else than real numbers.
-        ArgumentError
-            If a weight is not finite.
-
-        Examples
-        --------
-        >>> import numpy as np, elman
-        >>> W_xh, W_hh, b_h = np.ones((4, 2)), np.eye(4) / 2, np.zeros(4)
-        >>> W_hy, b_y = np.ones((1, 4)), np.zeros(1)
-        >>> elman.Network.from_weights([(W_xh, W_hh, b_h)], (W_hy, b_y))
-        Network(2 -> 4 tanh -> 1 sigmoid, float64, 33 parameters)
-        """
-        named: list[tuple[str, ArrayLike | None]] = []
-        layers = _arguments.listed("layers", layers, "several (W_xh, W_hh, b_h)")
-        directions = _arguments.directions(direction, len(layers))
-        for prefix, weights in _arguments.halves(layers, directions):
-            named += zip((prefix + name for name in _structure.WEIGHTS), weights, strict=True)
-        if readout is not None:
-            names = (_structure.W_HY, _structure.B_Y)
-            named += zip(names, _arguments.pair(readout), strict=True)
-        optional = (initial_state, input_mean, input_std, output_mean, output_std)
-        named += zip(_structure.VECTORS, optional, strict=True)
-        return cls.from_tensors(
-            dict(named),
-            direction=directions,
-            activation=activation,
-            output_activation=output_activation,
-            dtype=dtype,
-            metadata=metadata,
-            allow_nonfinite=allow_nonfinite,
-        )
-
-    @classmethod
-    def from_tensors(
-        cls,
-        tensors: Mapping[str, ArrayLike | None],
-        *,
-        activation: LayerActivation | Sequence[LayerActivation] = "tanh",
-        output_activation: str | Activation | None = "sigmoid",
-        direction: str | Sequence[str] = "forward",
-        dtype: DTypeLike | None = None,
-        metadata: Mapping[str, str] | None = None,
-        allow_nonfinite: bool = False,
-    ) -> Network:
-        """Make a network of tensors by name, which are copied: the inverse of `tensors`.
-
-        Parameters
-        ----------
-        tensors : mapping of array_like
-            By the names of the file format: `layers.0.W_xh` (H, I), `layers.0.W_hh` (H, H),
-            `layers.0.b_h` (H,), and so on from the bottom up, `layers.0.reverse.W_xh` ... for the
-            half of a bidirectional layer that runs in reverse; `readout.W_hy` (O, H) and
-            `readout.b_y` (O,); `initial_state`, `input_mean`, `input_std`, `output_mean` and
-            `output_std`. Biases and what follows the readout are optional, and so is the readout.
-            None stands for a tensor that is not there.
-        dtype : dtype, optional
-            float32 or float64; by default the common one of the arrays.
-        allow_nonfinite : bool
-            Accept NaN and infinities.
-        activation, output_activation, direction, metadata
-            As for `Network`.
-
-        Returns
-        -------
-        Network
-
-        Raises
-        ------
-        ShapeError, DTypeError
-            If an array does not fit the others, or holds something else than real numbers.
-        ArgumentError
-            If a tensor is missing or unknown, or a weight is not finite.
-
-        Examples
-        --------
-        >>> import elman
-        >>> net = elman.Network(input_size=2, hidden_size=4, output_size=1, seed=0)
-        >>> elman.Network.from_tensors(net.tensors()) == net
-        True
-        """
-        import numpy as np
-
-        arrays = _arguments.arrays(tensors.items())
-        directions = _arguments.directions(direction, _arguments.num_layers(arrays))
-        activations = _arguments.activations(activation, directions)
-        net = object.__new__(cls)
-        name = _arguments.common_dtype(arrays) if dtype is None else _arguments.dtype_name(dtype)
-        g = None
-        if _structure.W_HY in arrays:
-            g = _arguments.activation("output_activation", output_activation or "identity")
-        with np.errstate(over="ignore"):  # require_finite says more
-            core = _core.Network.from_tensors(name, arrays, directions, _for_core(activations), g)
-        net._adopt(core, _arguments.metadata(metadata))
-        if not allow_nonfinite:
-            _arguments.require_finite(net._tensors, " (allow_nonfinite=True accepts it)")
-        return net
-
-    def replace(
-        self,
-        *,
-        tensors: Mapping[str, ArrayLike | None] | None = None,
-        dtype: DTypeLike | None = None,
-        metadata: Mapping[str, str] | None = None,
-        allow_nonfinite: bool = False,
-    ) -> Network:
-        """Return this network with other tensors, another dtype or other metadata.
-
-        Parameters
-        ----------
-        tensors : mapping of array_like, optional
-            Those that take the place of this network's, by name; None takes one away. The shapes
-            may be others, if they fit together.
-        dtype : dtype, optional
-            float32 or float64; by default this network's.
-        metadata : mapping of str, optional
-            By default this network's.
-        allow_nonfinite : bool
-            Accept NaN and infinities.
-
-        Raises
-        ------
-        ShapeError, DTypeError, ArgumentError
-            As for `from_tensors`.
-
-        Examples
-        --------
-        >>> import numpy as np, elman
-        >>> net = elman.Network(input_size=2, hidden_size=4, output_size=1, seed=0)
-        >>> net.replace(tensors={"readout.b_y": np.ones(1)}).readout.b_y
-        array([1.], dtype=float32)
-        """
-        structure = structure_of(self)
-        return self.from_tensors(
-            self._tensors | dict(tensors or {}),
-            direction=structure.directions,
-            activation=structure.layer_activations,
-            output_activation=structure.output_activation,
-            dtype=self.dtype if dtype is None else dtype,
-            metadata=self._metadata if metadata is None else metadata,
-            allow_nonfinite=allow_nonfinite,
-        )
-
     # --- running it ---
 
-    def __call__(self, x: ArrayLike, outputs: str = "all", *, out: Array | None = None) -> Array:
-        """Run whole sequences from the start and return their outputs.
+    @overload
+    def __call__(self, x: Sequences, outputs: str = "all") -> list[Array]: ...
+    @overload
+    def __call__(
+        self, x: ArrayLike, outputs: str = "all", *, out: Array | None = None
+    ) -> Array: ...
+    def __call__(
+        self, x: ArrayLike | Sequences, outputs: str = "all", *, out: Array | None = None
+    ) -> Array | list[Array]:
+        """Run whole sequences (..., T, I): batch axes first, then time, then features.
 
         Parameters
         ----------
-        x : array_like, shape (..., T, I)
+        x : array_like, shape (..., T, I), or list of arrays (T_i, I)
             Inputs: any leading batch axes, then time, then features (PyTorch: `batch_first=True`).
             Real numbers of any width are converted to the network's dtype; those beyond its range
-            become infinite, with NumPy's warning.
+            become infinite, with NumPy's warning. A list or tuple of arrays (T_i, I) is one
+            sequence each, whether or not their lengths are equal.
         outputs : {"all", "last"}
             The output of every step, or of the last one alone.
         out : ndarray, optional
@@ -372,7 +199,8 @@ output_mean, output_std, metadata
         Returns
         -------
         ndarray, shape (..., T, O), or (..., O) for the last
-            The outputs, or `out`. The last output of no step at all (T = 0) is zeros.
+            The outputs, or `out`. The last output of no step at all (T = 0) is zeros. For a list
+            of sequences a list: the same bits as one by one.
 
         Raises
         ------
@@ -381,31 +209,64 @@ output_mean, output_std, metadata
         """
         return self._core.call(x, outputs, out)
 
+    @overload
+    def run(
+        self,
+        x: Sequences,
+        *,
+        state: ArrayLike | None = None,
+        mask: Sequence[ArrayLike] | None = None,
+        masked: str = "hold",
+        outputs: str = "all",
+        return_hidden: bool = False,
+        threads: int = 1,
+    ) -> list[Run]: ...
+    @overload
     def run(
         self,
         x: ArrayLike,
         *,
         state: ArrayLike | None = None,
         lengths: ArrayLike | None = None,
+        offsets: ArrayLike | None = None,
         mask: ArrayLike | None = None,
         masked: str = "hold",
         outputs: str = "all",
         return_hidden: bool = False,
         threads: int = 1,
         out: Array | None = None,
-    ) -> Run:
-        """Run whole sequences with everything there is to say and to get.
+    ) -> Run: ...
+    def run(
+        self,
+        x: ArrayLike | Sequences,
+        *,
+        state: ArrayLike | None = None,
+        lengths: ArrayLike | None = None,
+        offsets: ArrayLike | None = None,
+        mask: ArrayLike | Sequence[ArrayLike] | None = None,
+        masked: str = "hold",
+        outputs: str = "all",
+        return_hidden: bool = False,
+        threads: int = 1,
+        out: Array | None = None,
+    ) -> Run | list[Run]:
+        """Run whole sequences, with states, lengths, masks and threads.
 
         Parameters
         ----------
-        x : array_like, shape (..., T, I)
-            Inputs, as for `Network.__call__`.
+        x : array_like, shape (..., T, I), or list of arrays (T_i, I)
+            Inputs, as for `Network.__call__`. A list is run as one batch: `mask` is a list too.
         state : array_like, shape (..., state_size), optional
             Where to begin, broadcast over the batch axes (PyTorch: `hx`, Keras: `initial_state`);
             by default the network's initial state.
         lengths : array_like of int, shape (...), optional
             How many steps of each sequence are real, 0 to T. Padded steps hold the state and give
             zeros, whatever stands in the padding.
+        offsets : array_like of int, shape (B + 1,), optional
+            `x` is flat, (R, I): the steps of B sequences one after the other, as Arrow keeps lists.
+            Sequence b has the rows offsets[b] to offsets[b + 1] - 1. Outputs and `hidden` are flat
+            too, (R, ...), and zero in rows of no sequence; the last outputs and the state are
+            (B, ...).
         mask : array_like of bool, broadcasting to shape (..., T), optional
             Which steps are real, instead of `lengths`. Those that are not do not exist for the
             recurrence, whatever stands in them: the next real step goes on from the last one.
@@ -429,7 +290,7 @@ output_mean, output_std, metadata
         Run
             `output` (..., T, O) or (..., O), `state` (..., state_size) after the last real step
             (the first one for a layer that runs in reverse), and `hidden` (..., T, state_size) or
-            None.
+            None. For a list of sequences a list of runs.
 
         Raises
         ------
@@ -446,6 +307,12 @@ output_mean, output_std, metadata
         True
         """
         count = _arguments.size("threads", threads)
+        if isinstance(x, _LISTS) and _ragged.is_list_of_sequences(x):
+            for argument, value in (("lengths", lengths), ("offsets", offsets), ("out", out)):
+                _ragged.require_none(argument, value)
+            hidden = bool(return_hidden)
+            runs = _ragged.run(self._core, x, state, mask, masked, outputs, hidden, count)
+            return [Run(*run) for run in runs]
         run = self._core.run(
             x,
             state,
@@ -456,6 +323,7 @@ output_mean, output_std, metadata
             out,
             mask=mask,
             masked=masked,
+            offsets=offsets,
         )
         return Run(*run)
 
@@ -533,7 +401,7 @@ output_mean, output_std, metadata
         >>> bool((np.stack([stream.step(x_t) for x_t in x]) == net(x)).all())
         True
         """
-        stream = _core.stream(self._core)
+        stream = _core.stream(self._core, self)
         if state is not None:
             stream.state = state
         return stream
@@ -629,17 +497,6 @@ output_mean, output_std, metadata
         output, _, hidden = self._core.run(inputs, None, None, "all", True, 1, None)
         return _format.Example(inputs, output, hidden)
 
-    def astype(self, dtype: DTypeLike) -> Network:
-        """Return this network with its weights converted to float32 or float64.
-
-        Raises
-        ------
-        ArgumentError
-            If a finite weight becomes infinite.
-        """
-        nonfinite = _arguments.nonfinite(self._tensors) is not None
-        return self.replace(dtype=_arguments.dtype_name(dtype), allow_nonfinite=nonfinite)
-
     def __reduce__(self) -> tuple[Callable[[bytes], Network], tuple[bytes]]:
         return _restore, (_format.dumps(self),)
 
@@ -651,12 +508,6 @@ output_mean, output_std, metadata
 
     def __repr__(self) -> str:
         return f"Network({sizes(self)}, {self.dtype}, {self.num_parameters:,} parameters)"
-
-
-def _for_core(
-    activations: Iterable[str | Activation],
-) -> list[tuple[str, float | None, float | None, float | None]]:
-    return [_arguments.activation("activation", activation) for activation in activations]
 
 
 def _start(init: Initialization) -> tuple[str, dict[str, float]]:

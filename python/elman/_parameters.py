@@ -5,20 +5,23 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from elman import _structure
+from elman import _arguments, _core, _structure
 from elman._structure import Structure
 from elman.activation import Activation
+from elman.errors import ShapeError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Any, NoReturn
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import Any, NoReturn, Self, TypeVar
 
     import numpy as np
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+    from elman._arguments import HalvesOrLayer, LayerActivation, ReadoutWeights
     from elman._core import Network as Core
 
     Array = NDArray[Any]
+    T = TypeVar("T")
 
 
 def _view(array: Array | None) -> Array | None:
@@ -122,6 +125,202 @@ class Parameters:
     _tensors: dict[str, Array]
     _metadata: Mapping[str, str]
 
+    @classmethod
+    def from_weights(
+        cls,
+        layers: Iterable[HalvesOrLayer],
+        readout: ReadoutWeights | None,
+        *,
+        activation: LayerActivation | Sequence[LayerActivation] = "tanh",
+        output_activation: str | Activation | None = "sigmoid",
+        direction: str | Sequence[str] = "forward",
+        dtype: DTypeLike | None = None,
+        initial_state: ArrayLike | None = None,
+        input_mean: ArrayLike | None = None,
+        input_std: ArrayLike | None = None,
+        output_mean: ArrayLike | None = None,
+        output_std: ArrayLike | None = None,
+        metadata: Mapping[str, str] | None = None,
+        allow_nonfinite: bool = False,
+    ) -> Self:
+        """Make a network of given weights, which are copied.
+
+        Parameters
+        ----------
+        layers : iterable of (W_xh, W_hh, b_h)
+            For each layer, from the bottom up, arrays (H, I), (H, H) and (H,); b_h may be None. I
+            is the size of the input or of what the layer below gives. A bidirectional layer has a
+            pair of them, the forward half's and the reverse half's.
+        readout : (W_hy, b_y) or None
+            Arrays (O, H) and (O,); b_y may be None. None: the output is the top layer's state.
+        dtype : dtype, optional
+            float32 or float64; by default the common one of the arrays.
+        allow_nonfinite : bool
+            Accept NaN and infinities.
+        activation, output_activation, direction, initial_state, input_mean, input_std, \
+output_mean, output_std, metadata
+            As for `Network`.
+
+        Returns
+        -------
+        Network
+
+        Raises
+        ------
+        ShapeError, DTypeError
+            If an array does not fit the others, or holds something else than real numbers.
+        ArgumentError
+            If a weight is not finite.
+
+        Examples
+        --------
+        >>> import numpy as np, elman
+        >>> W_xh, W_hh, b_h = np.ones((4, 2)), np.eye(4) / 2, np.zeros(4)
+        >>> W_hy, b_y = np.ones((1, 4)), np.zeros(1)
+        >>> elman.Network.from_weights([(W_xh, W_hh, b_h)], (W_hy, b_y))
+        Network(2 -> 4 tanh -> 1 sigmoid, float64, 33 parameters)
+        """
+        named: list[tuple[str, ArrayLike | None]] = []
+        layers = _arguments.listed("layers", layers, "several (W_xh, W_hh, b_h)")
+        directions = _arguments.directions(direction, len(layers))
+        for prefix, weights in _arguments.halves(layers, directions):
+            named += zip((prefix + name for name in _structure.WEIGHTS), weights, strict=True)
+        if readout is not None:
+            names = (_structure.W_HY, _structure.B_Y)
+            named += zip(names, _arguments.pair(readout), strict=True)
+        optional = (initial_state, input_mean, input_std, output_mean, output_std)
+        named += zip(_structure.VECTORS, optional, strict=True)
+        return cls.from_tensors(
+            dict(named),
+            direction=directions,
+            activation=activation,
+            output_activation=output_activation,
+            dtype=dtype,
+            metadata=metadata,
+            allow_nonfinite=allow_nonfinite,
+        )
+
+    @classmethod
+    def from_tensors(
+        cls,
+        tensors: Mapping[str, ArrayLike | None],
+        *,
+        activation: LayerActivation | Sequence[LayerActivation] = "tanh",
+        output_activation: str | Activation | None = "sigmoid",
+        direction: str | Sequence[str] = "forward",
+        dtype: DTypeLike | None = None,
+        metadata: Mapping[str, str] | None = None,
+        allow_nonfinite: bool = False,
+    ) -> Self:
+        """Make a network of tensors by name, which are copied: the inverse of `tensors`.
+
+        Parameters
+        ----------
+        tensors : mapping of array_like
+            By the names of the file format: `layers.0.W_xh` (H, I), `layers.0.W_hh` (H, H),
+            `layers.0.b_h` (H,), and so on from the bottom up, `layers.0.reverse.W_xh` ... for the
+            half of a bidirectional layer that runs in reverse; `readout.W_hy` (O, H) and
+            `readout.b_y` (O,); `initial_state`, `input_mean`, `input_std`, `output_mean` and
+            `output_std`. Biases and what follows the readout are optional, and so is the readout.
+            None stands for a tensor that is not there.
+        dtype : dtype, optional
+            float32 or float64; by default the common one of the arrays.
+        allow_nonfinite : bool
+            Accept NaN and infinities.
+        activation, output_activation, direction, metadata
+            As for `Network`.
+
+        Returns
+        -------
+        Network
+
+        Raises
+        ------
+        ShapeError, DTypeError
+            If an array does not fit the others, or holds something else than real numbers.
+        ArgumentError
+            If a tensor is missing or unknown, or a weight is not finite.
+
+        Examples
+        --------
+        >>> import elman
+        >>> net = elman.Network(input_size=2, hidden_size=4, output_size=1, seed=0)
+        >>> elman.Network.from_tensors(net.tensors()) == net
+        True
+        """
+        import numpy as np
+
+        arrays = _arguments.arrays(tensors.items())
+        directions = _arguments.directions(direction, _arguments.num_layers(arrays))
+        activations = _arguments.core_activations(activation, directions)
+        net = object.__new__(cls)
+        name = _arguments.common_dtype(arrays) if dtype is None else _arguments.dtype_name(dtype)
+        g = None
+        if _structure.W_HY in arrays:
+            g = _arguments.activation("output_activation", output_activation or "identity")
+        with np.errstate(over="ignore"):  # require_finite says more
+            core = _core.Network.from_tensors(name, arrays, directions, activations, g)
+        net._adopt(core, _arguments.metadata(metadata))
+        if not allow_nonfinite:
+            _arguments.require_finite(net._tensors, " (allow_nonfinite=True accepts it)")
+        return net
+
+    def replace(
+        self,
+        *,
+        tensors: Mapping[str, ArrayLike | None] | None = None,
+        dtype: DTypeLike | None = None,
+        metadata: Mapping[str, str] | None = None,
+        allow_nonfinite: bool = False,
+    ) -> Self:
+        """Return this network with other tensors, another dtype or other metadata.
+
+        Parameters
+        ----------
+        tensors : mapping of array_like, optional
+            Those that take the place of this network's, by name; None takes one away. The shapes
+            may be others, if they fit together.
+        dtype : dtype, optional
+            float32 or float64; by default this network's.
+        metadata : mapping of str, optional
+            By default this network's.
+        allow_nonfinite : bool
+            Accept NaN and infinities.
+
+        Raises
+        ------
+        ShapeError, DTypeError, ArgumentError
+            As for `from_tensors`.
+
+        Examples
+        --------
+        >>> import numpy as np, elman
+        >>> net = elman.Network(input_size=2, hidden_size=4, output_size=1, seed=0)
+        >>> net.replace(tensors={"readout.b_y": np.ones(1)}).readout.b_y
+        array([1.], dtype=float32)
+        """
+        structure = structure_of(self)
+        return self.from_tensors(
+            self._tensors | dict(tensors or {}),
+            direction=structure.directions,
+            activation=structure.layer_activations,
+            output_activation=structure.output_activation,
+            dtype=self.dtype if dtype is None else dtype,
+            metadata=self._metadata if metadata is None else metadata,
+            allow_nonfinite=allow_nonfinite,
+        )
+
+    def astype(self, dtype: DTypeLike) -> Self:
+        """Return this network with its weights converted to float32 or float64.
+
+        Raises
+        ------
+        ArgumentError
+            If a finite weight becomes infinite.
+        """
+        nonfinite = _arguments.nonfinite(self._tensors) is not None
+        return self.replace(dtype=_arguments.dtype_name(dtype), allow_nonfinite=nonfinite)
+
     def _adopt(self, core: Core, metadata: Mapping[str, str]) -> None:
         tensors = core.tensors()
         self._core = core
@@ -160,6 +359,11 @@ class Parameters:
         return self._core.input_size
 
     @property
+    def hidden_size(self) -> int | tuple[int, ...]:
+        """H, one number if all layers have the same, as `Network` takes it."""
+        return _one_or_all(self.hidden_sizes)
+
+    @property
     def hidden_sizes(self) -> tuple[int, ...]:
         """H of each layer, from the bottom up; of a bidirectional one for each direction."""
         return tuple(self._core.hidden_sizes)
@@ -185,9 +389,24 @@ class Parameters:
         return sum(a.size for name, a in self._tensors.items() if name not in _structure.VECTORS)
 
     @property
+    def activation(self) -> LayerActivation | tuple[LayerActivation, ...]:
+        """The activation, one if all layers have the same, as `Network` takes it.
+
+        Otherwise there is one for each layer, and a pair for a bidirectional one.
+        """
+        structure = structure_of(self)
+        same = all(f == structure.activations[0] for f in structure.activations)
+        return structure.activations[0] if same else tuple(structure.layer_activations)
+
+    @property
     def activations(self) -> tuple[Activation, ...]:
         """The layers' activations, from the bottom up; `layer.reverse` has the second half's."""
         return tuple(layer.activation for layer in self._layers)
+
+    @property
+    def direction(self) -> str | tuple[str, ...]:
+        """The direction, one if all layers have the same, as `Network` takes it."""
+        return _one_or_all(self.directions)
 
     @property
     def directions(self) -> tuple[str, ...]:
@@ -198,6 +417,13 @@ class Parameters:
     def output_activation(self) -> Activation | None:
         """The readout's activation; None without a readout."""
         return None if self._readout is None else self._readout.activation
+
+    @property
+    def bias(self) -> bool:
+        """Whether all layers and the readout have biases."""
+        structure = structure_of(self)
+        names = _structure.biases(self.directions, readout=structure.output_activation is not None)
+        return all(name in self._tensors for name in names)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -239,6 +465,37 @@ class Parameters:
         """The standard deviation by which outputs are multiplied, shape (O,), or None."""
         return _view(self._tensors.get("output_std"))
 
+    def split_state(self, state: ArrayLike) -> list[Array]:
+        """Split states into those of each layer and direction.
+
+        Parameters
+        ----------
+        state : array_like, shape (..., state_size)
+            States, such as `run.state`, `run.hidden` or `stream.state`.
+
+        Returns
+        -------
+        list of ndarray, each (..., H)
+            Views, from the bottom up; of a bidirectional layer the forward half comes first.
+
+        Raises
+        ------
+        ShapeError
+            If the last axis is not the network's state.
+
+        Examples
+        --------
+        >>> import numpy as np, elman
+        >>> net = elman.Network(3, [8, 5], 2, seed=0)
+        >>> [h.shape for h in net.split_state(net.run(np.ones((10, 3))).state)]
+        [(8,), (5,)]
+        """
+        array = _arguments.array("state", state)
+        if array.ndim == 0 or array.shape[-1] != self.state_size:
+            raise ShapeError(f"state: expected (..., {self.state_size}), got {array.shape}")
+        halves = (half for layer in self._layers for half in (layer, layer.reverse))
+        return list(_structure.split(array, [len(h.W_hh) for h in halves if h is not None]))
+
     def _content(self) -> tuple[object, ...]:
         """Return what makes two networks equal: all but the metadata and the instruction set."""
         weights = {name: (a.shape, a.tobytes()) for name, a in self._tensors.items()}
@@ -251,6 +508,12 @@ class Parameters:
 
     def __hash__(self) -> int:
         return hash(self._content())
+
+
+def _one_or_all(values: Iterable[T]) -> T | tuple[T, ...]:
+    """Return the value that all layers have in common, or the values of all layers."""
+    several = tuple(values)
+    return several[0] if all(value == several[0] for value in several) else several
 
 
 def core_of(net: Parameters) -> Core:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from elman import _arguments
-from elman._network import Network, network_of
+from elman._network import Network
 from elman._parameters import sizes
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def reduce(stream: Stream) -> tuple[object, ...]:
     """Return what a pickle keeps of a stream: its network and its state."""
-    return _restore, (network_of(stream._network), stream.state)
+    return _restore, (stream.network, stream.state)
 
 
 def _restore(net: Network, state: NDArray[Any]) -> Stream:
@@ -29,4 +29,4 @@ def _restore(net: Network, state: NDArray[Any]) -> Stream:
 
 def describe(stream: Stream) -> str:
     """Return the repr of a stream."""
-    return f"Stream({sizes(network_of(stream._network))})"
+    return f"Stream({sizes(stream.network)})"

@@ -77,8 +77,12 @@ def required(directions: Sequence[str], *, readout: bool) -> list[str]:
 
 def optional(directions: Sequence[str], *, readout: bool) -> list[str]:
     """Return the names of the tensors that such a network may have."""
-    names = [f"{prefix}b_h" for prefix in all_prefixes(directions)]
-    return [*names, *[B_Y] * readout, *VECTORS]
+    return [*biases(directions, readout=readout), *VECTORS]
+
+
+def biases(directions: Sequence[str], *, readout: bool) -> list[str]:
+    """Return the names of the biases that such a network may have."""
+    return [f"{prefix}b_h" for prefix in all_prefixes(directions)] + [B_Y] * readout
 
 
 def defining(directions: Sequence[str]) -> list[str]:

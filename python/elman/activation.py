@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
-from elman import _core
-from elman.errors import ArgumentError
+from typing import TYPE_CHECKING, NamedTuple
 
-TYPE_CHECKING = False  # as in `typing`, which is not imported
+from elman import _core
+
 if TYPE_CHECKING:
     from typing import NoReturn
 
-__all__ = ["Activation"]
+__all__ = ["TABLE", "Activation", "Kind"]
+
+
+class Kind(NamedTuple):
+    """What is to be known of every activation of one name."""
+
+    numbers: dict[str, float | None]  # with their defaults, those of ONNX; None: to be given
+    in_layers: bool = True  # and not for outputs alone
+    trainable: bool = True  # for any numbers; otherwise for an alpha of at least 0
+
+
+TABLE = {
+    "tanh": Kind({}),
+    "relu": Kind({}),
+    "sigmoid": Kind({}),
+    "identity": Kind({}),
+    "leaky_relu": Kind({"alpha": 0.01}, trainable=False),
+    "elu": Kind({"alpha": 1.0}, trainable=False),
+    "thresholded_relu": Kind({"alpha": 1.0}, trainable=False),
+    "hard_sigmoid": Kind({"alpha": 0.2, "beta": 0.5}),
+    "softsign": Kind({}),
+    "softplus": Kind({}),
+    "scaled_tanh": Kind({"alpha": None, "beta": None}),
+    "affine": Kind({"alpha": None, "beta": None}),
+    "softmax": Kind({}, in_layers=False),
+}
 
 
 class Activation:
@@ -108,10 +133,9 @@ class Activation:
 
     def _is_default(self) -> bool:
         """Say whether the name alone makes this activation."""
-        try:
-            return _core.activation((self.name, None, None, None)) == self._arguments()
-        except ArgumentError:  # scaled_tanh and affine have no defaults
-            return False
+        numbers = TABLE[self.name].numbers
+        defaults = (numbers.get("alpha"), numbers.get("beta"), None)
+        return self._arguments()[1:] == defaults and None not in numbers.values()
 
     def __reduce__(self) -> tuple[type[Activation], tuple[str | float | None, ...]]:
         return Activation, self._arguments()

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-try:
-    from matplotlib.figure import Figure
-except ModuleNotFoundError as error:
-    if error.name != "matplotlib":
-        raise
-    raise ModuleNotFoundError(
-        "elman.plot needs matplotlib: pip install 'elman[plot]'", name=error.name
-    ) from error
+from elman import _files
+
+_files.extra("matplotlib", "elman.plot", "'elman[plot]'")
+
+from matplotlib.figure import Figure  # noqa: E402
 
 if TYPE_CHECKING:
     from elman.training import History

@@ -16,10 +16,11 @@ from onnx.backend.base import Backend, BackendRep, Device, DeviceType
 
 from elman import Network
 from elman.errors import ArgumentError, DTypeError, ElmanError, ShapeError
-from elman.interop.onnx.files import External, load_proto
+from elman.interop._source import total
+from elman.interop.onnx.file import load
 from elman.interop.onnx.graph import read_graph
 from elman.interop.onnx.reading import read_network
-from elman.interop.onnx.recurrent import activation_of, bias_sum, read_attributes, split_weights
+from elman.interop.onnx.recurrent import activation_of, read_attributes, split_weights
 from elman.interop.onnx.values import Function, Given, Hidden, parts_of
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from elman import Activation
     from elman.interop.onnx.assembling import Reading
-    from elman.interop.onnx.graph import Graph, Reader
+    from elman.interop.onnx.graph import Graph
     from elman.interop.onnx.recurrent import Attributes
     from elman.interop.onnx.values import Field, Vector
 
@@ -43,8 +44,7 @@ class PreparedModel(BackendRep):
     """A model that is ready to run."""
 
     def __init__(self, model: Proto, *, external_data: bool = False) -> None:
-        proto, folder = load_proto(model)
-        self._runner = runner(proto, External(folder, allowed=external_data))
+        self._runner = runner(load(model, external_data=external_data))
 
     def run(self, inputs: Sequence[Any] | Mapping[str, Any], **kwargs: object) -> tuple[Any, ...]:
         """Return the outputs of the graph."""
@@ -119,9 +119,9 @@ run_node = ElmanBackend.run_node
 supports_device = ElmanBackend.supports_device
 
 
-def runner(model: Proto, external: Reader) -> NodeRunner | ModelRunner:
+def runner(model: Proto) -> NodeRunner | ModelRunner:
     """Return what runs a model."""
-    graph = read_graph(model, external)
+    graph = read_graph(model)
     if [node.operator for node in graph.nodes] == ["RNN"]:
         return NodeRunner(graph)
     return ModelRunner(read_network(graph), graph)
@@ -203,7 +203,7 @@ class NodeRunner:
 def _network_of(W: Array, R: Array, B: Array | None, attributes: Attributes) -> Network:
     """Return the network of one RNN: a layer without a readout."""
     layers = [
-        (part.W_xh, part.W_hh, bias_sum(part.biases, W.dtype))
+        (part.W_xh, part.W_hh, total(part.biases).astype(W.dtype) if part.biases else None)
         for part in split_weights(W, R, B, attributes)
     ]
     activations = [_activation(function) for function in attributes.functions]

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "elman/aligned.hpp"
+#include "elman/pause.hpp"
 #include "elman/types.hpp"
 
 namespace elman {
@@ -38,7 +39,8 @@ class Optimizer {
     // may have 32 bits.
     static constexpr long long kMostUpdates = 1LL << 53;
 
-    Optimizer(OptimizerSettings settings, Index size);
+    // To be thrown away if the pause was stopped.
+    Optimizer(OptimizerSettings settings, Index size, Pause& pause);
 
     void update(Real* parameters, const Real* gradients, double learning_rate);
 

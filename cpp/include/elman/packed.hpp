@@ -58,9 +58,6 @@ class Layout {
     const std::vector<Piece>& pieces() const { return pieces_; }  // in the order of the file
     Index size() const { return size_; }
 
-    AlignedVector<Real> zeros() const {
-        return AlignedVector<Real>(static_cast<std::size_t>(size_));
-    }
     // Return early if the pause is stopped. Scaling stays as it is.
     void pack(const Parameters<Real>& parameters, Real* arena, Pause& pause) const;
     void unpack(const Real* arena, Parameters<Real>& parameters, Pause& pause) const;

@@ -15,6 +15,7 @@
 
 #include "elman/activation.hpp"
 #include "elman/aligned.hpp"
+#include "elman/pause.hpp"
 
 namespace elman {
 
@@ -95,6 +96,9 @@ class Parameters {
   public:
     // All zero. Throws std::length_error if the sizes multiply beyond what memory can address.
     explicit Parameters(Architecture architecture);
+    // To be thrown away if the pause was stopped.
+    Parameters(Architecture architecture, Pause& pause);
+    Parameters(const Parameters& other, Pause& pause);
 
     const Architecture& architecture() const { return architecture_; }
     const std::vector<Tensor>& tensors() const { return tensors_; }  // in the order of the file

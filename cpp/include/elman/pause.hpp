@@ -8,6 +8,7 @@
 // does not throw.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <functional>
@@ -16,6 +17,9 @@
 #include "elman/types.hpp"
 
 namespace elman {
+
+// To copy, pack or look at one number, in multiply-adds.
+inline constexpr Index kNumberWork = 8;
 
 class Pause {
   public:
@@ -54,7 +58,8 @@ class Pause {
 // How one thread of a call asks its pause.
 class Poll {
   public:
-    Poll(Pause& pause, bool calling_thread) : pause_(pause), calling_thread_(calling_thread) {}
+    Poll(Pause& pause, bool calling_thread = true)  // NOLINT: a pause can be polled
+        : pause_(pause), calling_thread_(calling_thread) {}
 
     // So much work was done since the last time: false if the call is to end.
     bool go_on(Index work) {
@@ -72,5 +77,18 @@ class Poll {
     Pause& pause_;
     const bool calling_thread_;
 };
+
+// each(first, last) for some of 0 ... count-1 at a time, of `work` multiply-adds each. Returns
+// early if the pause is stopped.
+template <class Each>
+void in_pieces(Index count, Index work, Poll poll, Each each) {
+    const Index most = std::max<Index>(1, Pause::kWork / work);
+    for (Index first = 0; first < count && poll.go_on(0);) {
+        const Index last = first + std::min(most, count - first);
+        each(first, last);
+        poll.go_on((last - first) * work);
+        first = last;
+    }
+}
 
 }  // namespace elman

@@ -46,17 +46,19 @@ struct Losses {
     std::vector<double> weights;  // sum(w); nothing is updated where that is zero
 };
 
-// How many updates such a task is. A minibatch without a step is one, without weight.
+// How many updates such a task is. A minibatch without a step is one, without weight. Returns
+// early, with any number, if the pause is stopped.
 template <class Real>
 Index updates_of(const Examples<Real>& examples, const Index* sequences, Index count,
-                 Index batch_size, Truncation truncation);
+                 Index batch_size, Truncation truncation, Pause& pause);
 
 // Belongs to one thread at a time.
 template <class Real>
 class Trainer {
   public:
-    // Throws std::invalid_argument for settings out of range and for a network without gradients.
-    Trainer(const Network<Real>& network, TrainerSettings settings);
+    // Begins with the network's weights. Throws std::invalid_argument for settings out of range and
+    // for a network without gradients. To be thrown away if the pause was stopped.
+    Trainer(std::shared_ptr<const Network<Real>> network, TrainerSettings settings, Pause& pause);
     ~Trainer();
 
     // Throws std::invalid_argument as gradient.hpp does, for other numbers out of range, and with
@@ -69,7 +71,7 @@ class Trainer {
 
     // To be thrown away if the pause was stopped.
     Parameters<Real> parameters(Pause& pause) const;
-    Isa isa() const { return isa_; }
+    const std::shared_ptr<const Network<Real>>& network() const { return network_; }
     Index updates() const { return optimizer_.updates(); }
     Busy& busy() const { return busy_; }  // for those who share a trainer between threads
 
@@ -99,12 +101,11 @@ class Trainer {
     void clip(Real* gradients) const;
     double norm(const Real* gradients) const;
 
-    const Parameters<Real> start_;  // those at the beginning
-    const Scaling<Real> scaling_;   // of it; stays
-    const Isa isa_;
+    const Layout<Real>& layout() const { return network_->layout(); }
+    const Architecture& architecture() const { return network_->architecture(); }
+
+    const std::shared_ptr<const Network<Real>> network_;  // all but the weights stays
     const TrainerSettings settings_;
-    const Kernels<Real>& kernels_;
-    const Layout<Real> layout_;
     AlignedVector<Real> weights_;  // in the order of the layout
     Index trained_;                // so many numbers of it
     std::unique_ptr<Backpropagation<Real>> backpropagation_;

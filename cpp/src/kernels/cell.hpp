@@ -15,10 +15,9 @@
 namespace elman {
 namespace ELMAN_SET {
 
-// The update of the cell, in one function for each direction of time. (Leaf::through_time
-// differentiates the newest step, which has no later one, and Leaf::add_state_gradients takes
-// W_hh^T d_0: a cell whose state also flows on as it is, such as h_t = (1 - a) h_(t-1) + a f(v_t),
-// would be a change of these two and of what a Leaf carries.)
+// The update of the cell, in one function for each direction of time. Another cell, such as
+// h_t = (1 - a) h_(t-1) + a f(v_t), is a change of these two alone: what flows back past W_hh,
+// there (1 - a) dL/dh_t, goes through `direct`.
 
 // h = f(product(product(c, W_xh, x), W_hh, h_before)), faded: x (I,) of one sequence, or no W_xh,
 // whose cols is 0 then, since its product is in c already; h_before, c and h (H,) x count. V > 0:
@@ -36,15 +35,17 @@ ELMAN_INLINE void forward_step(const PackedMatrix<Real>& W_xh, const Real* x,
         multiply<Real>(W_hh, c, h_before, h, count, f, true, last_first);
 }
 
-// d = f'(v) product(d, W, d_next), faded: W (H, H) is the transpose of W_hh; h, d_next and d (H,) x
-// count; d holds e before. V is as there.
+// d = f'(v) product(d, W, d_next), faded, or f'(v) d if there is no later step: W (H, H) is the
+// transpose of W_hh; h, d_next and d (H,) x count; d holds e before. direct (H,) x count: what
+// flows to h past W_hh before, and to the state before it after: nothing here. V is as there.
 template <class Real, int V = 0>
-ELMAN_INLINE void backward_step(const PackedMatrix<Real>& W, Columns<const Real> h,
-                                Columns<const Real> d_next, Columns<Real> d, Index count,
-                                const Activation& f, bool last_first) {
+ELMAN_INLINE void backward_step(const PackedMatrix<Real>& W, Columns<const Real> h, bool later,
+                                Columns<const Real> d_next, Columns<Real> d,
+                                Columns<Real> /*direct*/, Index count, const Activation& f,
+                                bool last_first) {
     if constexpr (V > 0) {
-        if (is_plain(f)) {  // in registers: H = 2 and 20: updates take 1.1 times as long without
-            Packet<Real> error[V], state[V];
+        if (later && is_plain(f)) {  // in registers: H = 2 and 20: updates take 1.1 times as long
+            Packet<Real> error[V], state[V];  // without
             add_products<Real, 1, V>({}, nullptr, W, d_next.data, d.data, 0, error);
             load<Real>(h.data, state);
             with_plain_derivative<Real>(f.function, [&](auto derivative) ELMAN_INLINED {
@@ -55,7 +56,7 @@ ELMAN_INLINE void backward_step(const PackedMatrix<Real>& W, Columns<const Real>
         }
     }
     // through memory: any f, any count
-    multiply<Real>(W, d, d_next, d, count, kIdentity, false, last_first);
+    if (later) multiply<Real>(W, d, d_next, d, count, kIdentity, false, last_first);
     differentiate<Real>(f, h, d, W.rows, count);
 }
 
@@ -100,22 +101,24 @@ static void unfold(const PackedMatrix<Real>& W_xh, const PackedMatrix<Real>& W_h
 
 template <class Real, int V = 0>
 ELMAN_APART void backpropagate_steps(const PackedMatrix<Real>& W, const Slots<const Real>& h,
-                                     const Slots<Real>& d, Index count, Index steps,
-                                     const Activation& f) {
-    for (Index t = steps - 1; t >= 0; --t)
-        backward_step<Real, V>(W, h.at(t), d.at(t + 1), d.at(t), count, f, t % 2 != 0);
+                                     const Slots<Real>& d, Columns<Real> direct, Index count,
+                                     Index steps, bool newest, const Activation& f) {
+    for (Index t = steps; t > 0; --t)
+        backward_step<Real, V>(W, h.at(t), t < steps || !newest, d.at(t), d.at(t - 1), direct,
+                               count, f, t % 2 == 0);
 }
 
 template <class Real>
-static void backpropagate(const PackedMatrix<Real>& W, Slots<const Real> h, Slots<Real> d,
-                          Index count, Index steps, const Activation& f) {
+static void backpropagate(const PackedMatrix<Real>& W, const Slots<const Real>& h,
+                          const Slots<Real>& d, Columns<Real> direct, Index count, Index steps,
+                          bool newest, const Activation& f) {
     const Index size = vectors<Real>(W.rows);
     if (count == 1 && size <= kPanel)
         with_constant<1, kPanel>(static_cast<int>(size), [&](auto V) ELMAN_INLINED {
-            backpropagate_steps<Real, V.value>(W, h, d, count, steps, f);
+            backpropagate_steps<Real, V.value>(W, h, d, direct, count, steps, newest, f);
         });
     else
-        backpropagate_steps<Real>(W, h, d, count, steps, f);
+        backpropagate_steps<Real>(W, h, d, direct, count, steps, newest, f);
 }
 
 }  // namespace ELMAN_SET

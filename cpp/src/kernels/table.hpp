@@ -83,15 +83,18 @@ struct Kernels {
     void (*differentiate)(const Activation& f, Columns<const Real> y, Columns<Real> e, Index rows,
                           Index count) = nullptr;
 
-    // Errors through time. d has steps + 1 slots of `count` padded columns: slot t holds the error
-    // e_t that h_t has from outside before, and after
+    // Errors through time, of the steps of unfold from the last to the first; h is as there. d has
+    // steps + 1 slots of `count` padded columns: slot t - 1 holds the error e_t that h_t has from
+    // outside before, and after
     //
-    //     d_t = f'(v_t) product(e_t, W, d_(t+1)), faded, for t = steps-1 ... 0,
+    //     d_t = f'(v_t) product(e_t, W, d_(t+1)), faded, for t = steps ... 1,
     //
-    // W being the transpose of W_hh and slot `steps` given. Steps count from 0 here: slot t of h is
-    // the state that step t gave, slot t + 1 of unfold.
-    void (*backpropagate)(const PackedMatrix<Real>& W, Slots<const Real> h, Slots<Real> d,
-                          Index count, Index steps, const Activation& f) = nullptr;
+    // W being the transpose of W_hh and d_(steps+1) given; if the last step is the `newest`, there
+    // is no product in it. direct (H,) x count is what flows past W_hh: to h_steps before, to h_0
+    // after. This cell has no such path, and leaves it as it is.
+    void (*backpropagate)(const PackedMatrix<Real>& W, const Slots<const Real>& h,
+                          const Slots<Real>& d, Columns<Real> direct, Index count, Index steps,
+                          bool newest, const Activation& f) = nullptr;
 
     // The gradient of a matrix W (rows, cols), in the order of its panels:
     //

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from elman import _files
+from elman._compare import compare
 from elman.cli.report import describe, print_json, printable, random_inputs
-from elman.interop import compare, formats
+from elman.interop import formats
 
 if TYPE_CHECKING:
-    from elman._network import Network
-    from elman.interop.compare import Comparison
-    from elman.interop.imported import Imported
+    from elman._compare import Comparison
+    from elman.interop._source import Imported
 
 CHECKED_SHAPE = (3, 50)  # sequences, steps
 
@@ -30,8 +30,7 @@ def convert(
     """
     imported = formats.read(source, **options)
     data = formats.contents(imported.network, target, fold_scaling=fold_scaling)
-    external_data = options.get("external_data") is True
-    found = _check(source, imported.network, external_data) if check else None
+    found = _check(imported) if check else None
     agreed = found is None or found.ok
     if agreed:
         _files.replace(target, data)
@@ -42,16 +41,12 @@ def convert(
     return agreed
 
 
-def _check(source: str, net: Network, external_data: bool) -> Comparison:
+def _check(imported: Imported) -> Comparison:
     """Run the source in its own framework beside the network, on random inputs."""
-    shape: tuple[int, ...] = CHECKED_SHAPE
-    if formats.framework_of(source) == "onnx":
-        from elman.interop.running import onnx
-
-        sizes = zip(onnx.frozen(source, external_data), CHECKED_SHAPE, strict=True)
-        shape = tuple(usual if size is None else size for size, usual in sizes)
-    x = random_inputs(net, (shape[0], shape[1]), seed=0).astype(net.dtype)
-    return compare.compare(net, source, x, external_data=external_data)
+    frozen = (None, None) if imported.source is None else imported.source.frozen
+    usual, net = CHECKED_SHAPE, imported.network
+    B, T = (n if size is None else size for n, size in zip(usual, frozen, strict=True))
+    return compare(net, imported, random_inputs(net, (B, T), seed=0).astype(net.dtype))
 
 
 def _facts(

@@ -1,5 +1,6 @@
-"""Networks from other frameworks and to them; no file here imports a framework by itself.
+"""Networks from other frameworks and to them.
 
-A file `NAME.py` has `read`, which returns an `Imported`, and the functions that turn a network into
-what NAME understands. The public names (`elman.from_torch`, `elman.to_onnx`, ...) are thin.
+Each folder has the same files: `__init__` the public functions, `file` or `model` what a source
+says, `reading` the network that it is, `writing` the way back, `running` the source in its own
+framework, which no other file imports.
 """

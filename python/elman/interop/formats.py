@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import os
 from typing import TYPE_CHECKING, Any
 
 from elman import _format, _loading
 from elman.errors import ArgumentError, UnsupportedModelError
-from elman.interop.imported import Imported, Row
-from elman.interop.state_dict import state_dict
+from elman.interop._source import Imported, Row, Said
 
 if TYPE_CHECKING:
     from elman._network import Network
@@ -51,7 +49,7 @@ def _suffixes() -> str:
     return " or ".join(f"*{suffix}" for suffix in _FRAMEWORKS)
 
 
-def read(path: str, **options: Any) -> Imported:  # noqa: ANN401
+def read(path: str, **options: Any) -> Imported:
     """Read a model file of any framework; options that are None are not given."""
     framework = framework_of(path)
     given = {name: value for name, value in options.items() if value is not None}
@@ -62,28 +60,30 @@ def read(path: str, **options: Any) -> Imported:  # noqa: ANN401
     if framework == "torch":
         from elman.interop import torch
 
-        return torch.read(path, **given)
+        return torch.read(path, Said(**given))
     if framework == "keras":
         from elman.interop import keras
 
-        return keras.read(path, **given)
+        return keras.read(path, Said(**given))
     if framework == "onnx":
         from elman.interop import onnx
 
         return onnx.read(path, **given)
     net = _loading.load(path)
-    return Imported(net, [Row(name, name) for name in net.tensors()])
+    return Imported(net, [Row(name, name) for name in net.tensors()], None)
 
 
 def contents(net: Network, path: str, *, fold_scaling: bool = False) -> bytes:
     """Return a network as the bytes of the file that a path asks for by its suffix."""
     suffix = os.path.splitext(path)[1].lower()
     if path.endswith(".weights.h5"):
-        from elman.interop.keras import weights
+        from elman.interop.keras.writing import contents as weights
 
-        return weights.contents(net, fold_scaling=fold_scaling)
+        return weights(net, fold_scaling=fold_scaling)
     if suffix in (".pt", ".pth"):
-        return _pt(net, fold_scaling)
+        from elman.interop.torch.writing import contents as tensors
+
+        return tensors(net, fold_scaling=fold_scaling)
     if fold_scaling:
         raise ArgumentError(f"fold_scaling: expected False for {path}, which has room for scaling")
     if suffix == ".onnx":
@@ -97,19 +97,3 @@ def contents(net: Network, path: str, *, fold_scaling: bool = False) -> bytes:
         f"{path}: expected a file *.safetensors, *.onnx, *.pt or *.weights.h5 to write, got"
         f" {suffix or 'no suffix'}"
     )
-
-
-def _pt(net: Network, fold_scaling: bool) -> bytes:
-    """Return the state_dict as `torch.save` writes it."""
-    try:
-        import torch
-    except ModuleNotFoundError as error:
-        if error.name != "torch":
-            raise
-        raise ModuleNotFoundError(
-            "a .pt file is written by PyTorch: pip install torch", name="torch"
-        ) from error
-    tensors = state_dict(net, "torch", fold_scaling=fold_scaling)
-    file = io.BytesIO()
-    torch.save({name: torch.from_numpy(array) for name, array in tensors.items()}, file)
-    return file.getvalue()

@@ -8,15 +8,11 @@ from elman import _arguments
 from elman.errors import ArgumentError
 
 if TYPE_CHECKING:
-    from typing import Any
-
-    from numpy.typing import NDArray
-
     from elman._network import Network
+    from elman._typing import Array
 
-    Array = NDArray[Any]
 
-__all__ = ["state_dict", "to_keras"]
+__all__ = ["state_dict"]
 
 
 def state_dict(
@@ -63,48 +59,16 @@ def state_dict(
     fc.weight (2, 8)
     fc.bias (2,)
     """
-    from elman.interop.keras import export as keras_export
-    from elman.interop.torch import export as torch_export
+    from elman.interop.keras import writing as keras
+    from elman.interop.torch import writing as torch
 
     if framework not in ("torch", "keras"):
         raise ArgumentError(f"framework: expected 'torch' or 'keras', got {framework!r}")
     rnn, head = ("rnn", "fc") if framework == "torch" else ("simple_rnn", "dense")
-    make = torch_export.state_dict if framework == "torch" else keras_export.state_dict
+    make = torch.state_dict if framework == "torch" else keras.state_dict
     return make(
         net,
         prefix=rnn if prefix is None else _arguments.name("prefix", prefix),
         readout=head if readout is None else _arguments.name("readout", readout),
         fold_scaling=fold_scaling,
     )
-
-
-def to_keras(net: Network, *, fold_scaling: bool = False) -> list[Array]:
-    """Return the weights in the order and the layouts of `model.set_weights` of Keras.
-
-    The model has, for every layer, `SimpleRNN(H, activation, use_bias, return_sequences=True)`,
-    in `Bidirectional` if it is bidirectional, and then `Dense(O, activation)`.
-
-    Parameters
-    ----------
-    fold_scaling : bool
-        As for `to_torch`.
-
-    Returns
-    -------
-    list of ndarray
-        kernel (I, H), recurrent_kernel (H, H) and bias (H,) of each layer, forward before
-        backward, then kernel (H, O) and bias (O,); no biases where the network has none.
-
-    Raises
-    ------
-    UnsupportedModelError, ArgumentError
-        As for `state_dict`.
-
-    Examples
-    --------
-    >>> import elman
-    >>> net = elman.Network(input_size=3, hidden_size=8, output_size=2, seed=0)
-    >>> [array.shape for array in elman.to_keras(net)]
-    [(3, 8), (8, 8), (8,), (8, 2), (2,)]
-    """
-    return list(state_dict(net, "keras", fold_scaling=fold_scaling).values())

@@ -150,7 +150,7 @@ def verify(
     (N. J. Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., sections 3.1 and 4.2).
     We grant g(n + 4): the three roundings more pay for those in the evaluation of the bound itself
     (as long as n < 10^8). The v are what the implementation must have used, to the bit: x rounded
-    to the dtype, less the shift, times the scale, each rounded; and the states that it returned.
+    to the dtype, less the mean, times 1 / std, each rounded; and the states that it returned.
 
     *The activation.* An error of z grows by at most the slope: 1 for tanh, relu, identity, softsign
     and softplus, 1/4 for the sigmoid, |alpha| for hard_sigmoid and affine, that or 1 for leaky_relu

@@ -1,15 +1,10 @@
 """Estimators for scikit-learn's pipelines and searches, behind the extra `sklearn`."""
 
-try:
-    import sklearn  # noqa: F401
-except ModuleNotFoundError as error:
-    if error.name != "sklearn":
-        raise
-    raise ModuleNotFoundError(
-        "elman.sklearn needs scikit-learn: pip install 'elman[sklearn]'", name=error.name
-    ) from error
+from elman import _files
 
-from elman.sklearn.classifier import ElmanClassifier
-from elman.sklearn.regressor import ElmanRegressor
+_files.extra("sklearn", "elman.sklearn", "'elman[sklearn]'")
+
+from elman.sklearn.classifier import ElmanClassifier  # noqa: E402
+from elman.sklearn.regressor import ElmanRegressor  # noqa: E402
 
 __all__ = ["ElmanClassifier", "ElmanRegressor"]

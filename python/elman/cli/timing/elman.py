@@ -24,8 +24,12 @@ class Elman(Peer):
 
     def __init__(self, net: Network, threads: int = 1) -> None:
         self.net = net
+
+        def run(x: Array) -> Array:
+            return net.run(x, threads=threads).output
+
         # No method around the network: it would be timed too.
-        self.run = net if threads == 1 else lambda x: net.run(x, threads=threads).output  # type: ignore[method-assign]
+        self.run = net if threads == 1 else run  # type: ignore[method-assign]
 
     def steps(self) -> dict[str, Step]:
         """Return the step into an array, and the one that makes a new array."""

@@ -5,43 +5,43 @@ from __future__ import annotations
 import re
 
 from elman.errors import ArgumentError, UnsupportedModelError
-from elman.interop.keras.model import Cell, Dense, Model, Recurrent
+from elman.interop.keras.model import KerasCell, KerasDense, KerasLayer, KerasModel
 
 
-def of_groups(paths: list[str], layers: list[str] | None, readout: str | bool | None) -> Model:
+def of_groups(paths: list[str], layers: list[str] | None, readout: str | bool | None) -> KerasModel:
     """Return the chain of a weights file, from the names of its groups and what the user says."""
     groups: dict[str, list[str]] = {}
     for path in paths:
         _, group, rest = [*path.split("/", 2), "", ""][:3]
         groups.setdefault(group, []).append(rest)
     found = {group: _of_group(group, rests) for group, rests in groups.items()}
-    recurrent = {name: layer for name, layer in found.items() if isinstance(layer, Recurrent)}
-    heads = {name: layer for name, layer in found.items() if isinstance(layer, Dense)}
+    recurrent = {name: layer for name, layer in found.items() if isinstance(layer, KerasLayer)}
+    heads = {name: layer for name, layer in found.items() if isinstance(layer, KerasDense)}
     order = _order(list(recurrent), layers)
-    return Model([recurrent[name] for name in order], _head(heads, readout), [], known=False)
+    return KerasModel([recurrent[name] for name in order], _head(heads, readout), [], known=False)
 
 
-def _of_group(group: str, rests: list[str]) -> Recurrent | Dense:
+def _of_group(group: str, rests: list[str]) -> KerasLayer | KerasDense:
     """Return the layer that a group of weights is."""
     places = {rest.rpartition("vars/")[0].rstrip("/") for rest in rests}
     if places == {"cell"}:
-        return Recurrent(group, group, [_unknown("cell")])
+        return KerasLayer(group, group, [_unknown("cell")])
     if places == {"forward_layer/cell", "backward_layer/cell"}:
         forward, backward = _unknown("forward_layer/cell"), _unknown("backward_layer/cell")
-        return Recurrent(group, group, [forward], backward)
+        return KerasLayer(group, group, [forward], backward)
     stack = [f"cell/cells/simple_rnn_cell_{i}".removesuffix("_0") for i in range(len(places))]
     if places == set(stack):
-        return Recurrent(group, group, [_unknown(place) for place in stack])
+        return KerasLayer(group, group, [_unknown(place) for place in stack])
     if places in ({""}, {"layer"}):
-        return Dense(group, group, _unknown(*places))
+        return KerasDense(group, group, _unknown(*places))
     raise UnsupportedModelError(
         f"layer {group[:80]!r}: expected the weights of SimpleRNN, RNN, Bidirectional or Dense, got"
         f" {', '.join(sorted(rests)[:4])[:200]}"
     )
 
 
-def _unknown(place: str) -> Cell:
-    return Cell(place, "", None, None, None)
+def _unknown(place: str) -> KerasCell:
+    return KerasCell(place, "", None, None, None)
 
 
 def _order(names: list[str], layers: list[str] | None) -> list[str]:
@@ -61,7 +61,7 @@ def _order(names: list[str], layers: list[str] | None) -> list[str]:
     return sorted(names, key=lambda name: int(re.sub(r".*?(\d*)$", r"\1", name) or 0))
 
 
-def _head(heads: dict[str, Dense], readout: str | bool | None) -> Dense | None:
+def _head(heads: dict[str, KerasDense], readout: str | bool | None) -> KerasDense | None:
     if isinstance(readout, str):
         if readout not in heads:
             raise ArgumentError(f"readout: expected one of {list(heads)}, got {readout!r}")

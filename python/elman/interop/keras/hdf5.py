@@ -11,8 +11,8 @@ import io
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
+from elman import _container, _files
 from elman.errors import ElmanError, LimitError, ModelFormatError, UnsupportedModelError
-from elman.interop import tensor_file
 
 if TYPE_CHECKING:
     from typing import Any
@@ -34,7 +34,7 @@ class Contents(NamedTuple):
 
 def read(data: bytes) -> Contents:
     """Return what the bytes of a file hold."""
-    h5py = _h5py()
+    h5py = _files.extra("h5py", "a file of Keras", "'elman[keras]'")
     _check_heaps(data)
     try:
         with h5py.File(io.BytesIO(data), "r") as file:
@@ -71,22 +71,10 @@ def _check_heaps(data: bytes) -> None:
             raise ModelFormatError("the HDF5 file is damaged: a heap of texts does not add up")
 
 
-def _h5py() -> Any:  # noqa: ANN401
-    try:
-        import h5py
-    except ModuleNotFoundError as error:
-        if error.name != "h5py":
-            raise
-        raise ModuleNotFoundError(
-            "elman.from_keras needs h5py: pip install 'elman[keras]'", name="h5py"
-        ) from error
-    return h5py
-
-
 class _Walk:
     """One walk over all objects of a file, each of which is met once."""
 
-    def __init__(self, h5py: Any, file_bytes: int) -> None:  # noqa: ANN401
+    def __init__(self, h5py: Any, file_bytes: int) -> None:
         self.arrays: dict[str, NDArray[Any]] = {}
         self.names: dict[str, str] = {}
         self._h5py = h5py
@@ -94,7 +82,7 @@ class _Walk:
         self._bytes_left = file_bytes
         self._text_left = MAX_TEXT_BYTES
 
-    def group(self, group: Any, path: str, depth: int) -> None:  # noqa: ANN401
+    def group(self, group: Any, path: str, depth: int) -> None:
         """Take in a group and everything in it."""
         self._meet(group, path)
         if depth > MAX_DEPTH:
@@ -121,7 +109,7 @@ class _Walk:
                     f"{below[:80]!r}: expected a group or a dataset, got {kind}"
                 )
 
-    def _meet(self, item: Any, path: str) -> None:  # noqa: ANN401
+    def _meet(self, item: Any, path: str) -> None:
         """Refuse what stands in the file under two names, such as a group in itself."""
         info = self._h5py.h5o.get_info(item.id)
         if info.addr in self._seen:
@@ -130,7 +118,7 @@ class _Walk:
         if len(self._seen) > MAX_OBJECTS:
             raise LimitError(f"expected at most {MAX_OBJECTS} groups and datasets, got more")
 
-    def _dataset(self, dataset: Any, path: str) -> None:  # noqa: ANN401
+    def _dataset(self, dataset: Any, path: str) -> None:
         """Read a dataset of floating-point numbers, and skip others."""
         h5d, h5t = self._h5py.h5d, self._h5py.h5t
         created = dataset.id.get_create_plist()
@@ -154,12 +142,12 @@ class _Walk:
         if self._bytes_left < 0:
             raise ModelFormatError(f"{path[:80]!r}: expected data of its own, got shared bytes")
         array = dataset[...]
-        self.arrays[path] = tensor_file.widened(array.view("<u2")) if bfloat16 else array
+        self.arrays[path] = _container.widened(array.view("<u2")) if bfloat16 else array
 
     def _refuse(self, path: str, kind: str) -> None:
         raise UnsupportedModelError(f"{path[:80]!r}: expected a contiguous dataset, got {kind}")
 
-    def text(self, item: Any, name: str) -> str:  # noqa: ANN401
+    def text(self, item: Any, name: str) -> str:
         """Return an attribute that is one text."""
         attribute = item.attrs.get_id(name)
         kind = attribute.get_type()

@@ -10,8 +10,9 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from elman.errors import ModelFormatError, UnsupportedModelError
-from elman.interop.imported import Row
-from elman.interop.keras import activations, graph
+from elman.interop._source import Row
+from elman.interop.keras import config as configs
+from elman.interop.keras.config import as_object, class_name, layer_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     Json = Any
 
+_OF_MASKS = ("Any", "NotEqual")  # what Masking becomes in the graph of a functional model
 _TRAINING_ONLY = (
     "ActivityRegularization",
     "AlphaDropout",
@@ -30,7 +32,7 @@ _TRAINING_ONLY = (
 )
 
 
-class Cell(NamedTuple):
+class KerasCell(NamedTuple):
     """One simple RNN cell: where its weights are below its layer, and what it computes."""
 
     place: str  # in files of Keras 3: "cell", "forward_layer/cell", "cell/cells/simple_rnn_cell_1"
@@ -40,49 +42,65 @@ class Cell(NamedTuple):
     units: int | None
 
 
-class Recurrent(NamedTuple):
+class KerasLayer(NamedTuple):
     """A layer of Keras: a stack of cells, or one cell in both directions."""
 
     name: str
     group: str  # what its group in a file of Keras 3 is called
-    cells: list[Cell]
-    backward: Cell | None = None
+    cells: list[KerasCell]
+    backward: KerasCell | None = None
     go_backwards: bool = False
     return_sequences: bool = True
     zero_output: bool = False
 
+    @property
+    def halves(self) -> list[KerasCell]:
+        """The cells, those of a bidirectional layer in both directions."""
+        return self.cells if self.backward is None else [*self.cells, self.backward]
 
-class Dense(NamedTuple):
+
+class KerasDense(NamedTuple):
     """The readout."""
 
     name: str
     group: str
-    cell: Cell
+    cell: KerasCell
+
+    @property
+    def halves(self) -> list[KerasCell]:
+        """Its one cell, as if it were a layer."""
+        return [self.cell]
 
 
-class Model(NamedTuple):
+class KerasModel(NamedTuple):
     """The chain, from the bottom up, and what was left out of it."""
 
-    recurrent: list[Recurrent]
-    dense: Dense | None
+    recurrent: list[KerasLayer]
+    dense: KerasDense | None
     rows: list[Row]
     known: bool = True  # whether a config said all this
 
 
-def of_config(config: Json, *, keras_2: bool) -> Model:
-    """Return the chain that a model's config describes."""
-    kind = graph.class_name(config, "the model")
+def require_chain(config: Json) -> str:
+    """Return the class of a model whose config says what it computes."""
+    kind = class_name(config, "the model")
     if kind not in ("Sequential", "Functional", "Model"):
         raise UnsupportedModelError(
-            f"expected a Sequential or functional model, got {kind[:80]!r}, whose file does not"
+            f"expected a Sequential or functional model, got {kind[:80]!r}, whose config does not"
             " say what it does"
         )
-    settings = graph.as_object(config.get("config"), "the model")
+    return kind
+
+
+def of_config(config: Json, *, keras_2: bool) -> KerasModel:
+    """Return the chain that a model's config describes."""
+    kind = require_chain(config)
+    settings = as_object(config.get("config"), "the model")
     layers = settings.get("layers")
     if not isinstance(layers, list):
         raise ModelFormatError("the config of the model: expected a list of layers")
     groups = dict(zip(map(id, layers), _groups(layers), strict=True))
-    chain = layers if kind == "Sequential" else list(graph.chain(settings, layers))
+    chain = layers if kind == "Sequential" else list(_chain(settings, layers))
     builder = _Builder(keras_2=keras_2)
     for layer in chain:
         builder.add(layer, groups[id(layer)])
@@ -93,7 +111,7 @@ def _groups(layers: list[Json]) -> Iterator[str]:
     """Yield the name of each layer's group in a file: its class in snake case, and a number."""
     seen: dict[str, int] = {}
     for layer in layers:
-        kind = graph.class_name(layer, "a layer")
+        kind = class_name(layer, "a layer")
         if kind == "InputLayer":
             yield ""
             continue
@@ -107,17 +125,17 @@ class _Builder:
     """Takes in the layers of a chain, from the input to the output."""
 
     def __init__(self, *, keras_2: bool) -> None:
-        self._recurrent: list[Recurrent] = []
-        self._dense: Dense | None = None
+        self._recurrent: list[KerasLayer] = []
+        self._dense: KerasDense | None = None
         self._rows: list[Row] = []
         self._masking: str | None = None
         self._keras_2 = keras_2
 
     def add(self, layer: Json, group: str) -> None:
         """Take in the next layer, or refuse it."""
-        kind = graph.class_name(layer, "a layer")
-        name = graph.layer_name(layer)
-        config = graph.as_object(layer.get("config"), f"layer {name!r}")
+        kind = class_name(layer, "a layer")
+        name = layer_name(layer)
+        config = as_object(layer.get("config"), f"layer {name!r}")
         adds: dict[str, Callable[[str, str, dict[str, Json]], None]] = {
             "SimpleRNN": self._add_recurrent,
             "RNN": self._add_recurrent,
@@ -125,7 +143,7 @@ class _Builder:
             "Dense": self._add_dense,
             "TimeDistributed": self._add_time_distributed,
             "Activation": self._add_activation,
-            **dict.fromkeys(activations.LAYERS, self._add_activation),
+            **dict.fromkeys(configs.LAYERS, self._add_activation),
             "Masking": self._add_masking,
         }
         if kind in adds:
@@ -138,7 +156,7 @@ class _Builder:
                 f" Bidirectional of them, Dense at the end, Masking or dropout, got {kind[:80]}"
             )
 
-    def model(self) -> Model:
+    def model(self) -> KerasModel:
         """Return the chain."""
         if not self._recurrent:
             raise UnsupportedModelError("expected a model with a SimpleRNN, got none")
@@ -146,7 +164,7 @@ class _Builder:
             how = "zero" if self._recurrent[-1].zero_output else "hold"
             note = f"net.run(x, mask=(x != {self._masking}).any(-1), masked={how!r}) does it"
             self._rows.append(Row("masking", "", note))
-        return Model(self._recurrent, self._dense, self._rows)
+        return KerasModel(self._recurrent, self._dense, self._rows)
 
     def _add_recurrent(self, name: str, group: str, config: dict[str, Json]) -> None:
         what = f"layer {name!r}"
@@ -163,10 +181,10 @@ class _Builder:
             layer = self._one_direction(name, group, config)
         self._recurrent.append(layer)
 
-    def _one_direction(self, name: str, group: str, config: dict[str, Json]) -> Recurrent:
+    def _one_direction(self, name: str, group: str, config: dict[str, Json]) -> KerasLayer:
         what = f"layer {name!r}"
         self._note_settings(name, config)
-        return Recurrent(
+        return KerasLayer(
             name,
             group,
             self._cells(what, config),
@@ -176,25 +194,25 @@ class _Builder:
             _flag(config, "zero_output_for_mask", what),
         )
 
-    def _bidirectional(self, name: str, group: str, config: dict[str, Json]) -> Recurrent:
+    def _bidirectional(self, name: str, group: str, config: dict[str, Json]) -> KerasLayer:
         what = f"layer {name!r}"
         if config.get("merge_mode") != "concat":
             raise UnsupportedModelError(
                 f"{what}: expected merge_mode 'concat', got {str(config.get('merge_mode'))[:40]!r}"
             )
-        halves: list[Recurrent] = []
+        halves: list[KerasLayer] = []
         for key in ("layer", "backward_layer"):
             half: Json = config.get(key)
             if half is None and key == "backward_layer":  # Keras 2 leaves out what follows
                 halves.append(halves[0]._replace(go_backwards=not halves[0].go_backwards))
                 continue
-            kind = graph.class_name(half, what)
+            kind = class_name(half, what)
             if kind not in ("SimpleRNN", "RNN"):
                 raise UnsupportedModelError(
                     f"{what} (Bidirectional): expected SimpleRNN, got {kind[:80]}"
                 )
-            inner = graph.as_object(half["config"], what) | {"class_name": kind}
-            halves.append(self._one_direction(f"{name}/{graph.layer_name(half)}", group, inner))
+            inner = as_object(half["config"], what) | {"class_name": kind}
+            halves.append(self._one_direction(f"{name}/{layer_name(half)}", group, inner))
         forward, backward = halves
         if len(forward.cells) != 1 or len(backward.cells) != 1:
             raise UnsupportedModelError(
@@ -209,13 +227,13 @@ class _Builder:
             backward=_within("backward_layer", "backward_", backward.cells[0]),
         )
 
-    def _cells(self, what: str, config: dict[str, Json]) -> list[Cell]:
+    def _cells(self, what: str, config: dict[str, Json]) -> list[KerasCell]:
         """Return the cells of SimpleRNN, RNN(SimpleRNNCell) or RNN(StackedRNNCells)."""
         if config["class_name"] == "SimpleRNN":
             return [self._cell(what, config, "cell", "")]
         outer: Json = config.get("cell")
-        kind = graph.class_name(outer, what)
-        inner = graph.as_object(outer["config"], what)
+        kind = class_name(outer, what)
+        inner = as_object(outer["config"], what)
         if kind == "SimpleRNNCell":
             return [self._cell(what, inner, "cell", "")]
         cells = inner.get("cells") if kind == "StackedRNNCells" else None
@@ -223,20 +241,20 @@ class _Builder:
             raise UnsupportedModelError(f"{what}: expected cells of SimpleRNNCell, got {kind[:80]}")
         result = []
         for index, cell in enumerate(cells):
-            if (kind := graph.class_name(cell, what)) != "SimpleRNNCell":
+            if (kind := class_name(cell, what)) != "SimpleRNNCell":
                 raise UnsupportedModelError(
                     f"{what}: expected cells of SimpleRNNCell, got {kind[:80]}"
                 )
             place = f"cell/cells/simple_rnn_cell_{index}" if index else "cell/cells/simple_rnn_cell"
-            config = graph.as_object(cell["config"], what)
-            result.append(self._cell(what, config, place, graph.layer_name(cell)))
+            config = as_object(cell["config"], what)
+            result.append(self._cell(what, config, place, layer_name(cell)))
         return result
 
-    def _cell(self, what: str, config: dict[str, Json], place: str, mark: str) -> Cell:
-        return Cell(
+    def _cell(self, what: str, config: dict[str, Json], place: str, mark: str) -> KerasCell:
+        return KerasCell(
             place,
             mark,
-            activations.of_value(config.get("activation"), what, keras_2=self._keras_2),
+            configs.activation_of_value(config.get("activation"), what, keras_2=self._keras_2),
             _flag(config, "use_bias", what, default=True),
             _units(config, what),
         )
@@ -248,16 +266,16 @@ class _Builder:
             raise UnsupportedModelError(
                 f"{what}: expected one Dense layer at the end, got it {where}"
             )
-        self._dense = Dense(name, group, self._cell(what, config, place, ""))
+        self._dense = KerasDense(name, group, self._cell(what, config, place, ""))
 
     def _add_time_distributed(self, name: str, group: str, config: dict[str, Json]) -> None:
         what = f"layer {name!r}"
         inner: Json = config.get("layer")
-        if (kind := graph.class_name(inner, what)) != "Dense":
+        if (kind := class_name(inner, what)) != "Dense":
             raise UnsupportedModelError(
                 f"{what} (TimeDistributed): expected Dense, got {kind[:80]}"
             )
-        self._add_dense(name, group, graph.as_object(inner["config"], what), "layer")
+        self._add_dense(name, group, as_object(inner["config"], what), "layer")
 
     def _add_activation(self, name: str, group: str, config: dict[str, Json]) -> None:
         """Let the readout have the activation that follows it."""
@@ -266,11 +284,11 @@ class _Builder:
             raise UnsupportedModelError(
                 f"{what}: expected it after a Dense layer without activation"
             )
-        if (kind := config["class_name"]) in activations.LAYERS:
-            activation = activations.of_layer(kind, config, what)
+        if (kind := config["class_name"]) in configs.LAYERS:
+            activation = configs.activation_of_layer(kind, config, what)
         else:
             value = config.get("activation")
-            activation = activations.of_value(value, what, keras_2=self._keras_2)
+            activation = configs.activation_of_value(value, what, keras_2=self._keras_2)
         cell = self._dense.cell._replace(activation=activation)
         self._dense = self._dense._replace(cell=cell)
         self._rows.append(Row(name, "readout.activation", str(activation)))
@@ -297,13 +315,13 @@ class _Builder:
                 self._rows.append(Row(f"{name}.{key}", "", note))
         policy = config.get("dtype")
         if isinstance(policy, dict):
-            policy = graph.as_object(policy.get("config", {}), name).get("name")
+            policy = as_object(policy.get("config", {}), name).get("name")
         if policy not in (None, "float32", "float64"):
             note = "elman computes in the dtype of the network"
             self._rows.append(Row(f"{name}.dtype={str(policy)[:40]}", "", note))
 
 
-def _within(place: str, mark: str, cell: Cell) -> Cell:
+def _within(place: str, mark: str, cell: KerasCell) -> KerasCell:
     return cell._replace(place=f"{place}/{cell.place}", mark=mark)
 
 
@@ -319,3 +337,69 @@ def _units(config: dict[str, Json], what: str) -> int:
     if type(units) is not int or units < 1:
         raise ModelFormatError(f"{what}: expected units, a positive number")
     return units
+
+
+# --- the chain that a functional model must be ----------------------------------------------------
+
+
+def _chain(settings: dict[str, Json], layers: list[Json]) -> Iterator[Json]:
+    """Yield the layers from the input to the output, where each reads the one before."""
+    by_name = {layer_name(layer): layer for layer in layers}
+    sources = {name: _source(layer) for name, layer in by_name.items()}
+    name: str | None = _only(settings.get("output_layers"), "output")
+    path: list[str] = []
+    while name is not None:
+        if name not in by_name or name in path:
+            raise ModelFormatError(f"the layers of the model are no chain at {str(name)[:80]!r}")
+        path.append(name)
+        name = sources[name]
+    for other, layer in by_name.items():
+        if other not in path and class_name(layer, "a layer") not in _OF_MASKS:
+            raise UnsupportedModelError(
+                f"layer {other!r} ({layer['class_name']}): expected one chain of layers, got"
+                " another branch"
+            )
+    for layer in reversed(path):
+        yield by_name[layer]
+
+
+def _only(ends: Json, what: str) -> str:
+    """Return the one name in `[name, 0, 0]` or `[[name, 0, 0]]`."""
+    if isinstance(ends, list) and len(ends) == 1 and isinstance(ends[0], list):
+        ends = ends[0]
+    if not isinstance(ends, list) or len(ends) != 3 or not isinstance(ends[0], str):
+        raise UnsupportedModelError(f"expected a model with one {what}, got another number")
+    return ends[0]
+
+
+def _source(layer: Json) -> str | None:
+    """Return the name of the layer that a layer reads, None for an input."""
+    nodes = layer.get("inbound_nodes")
+    what = f"layer {layer_name(layer)!r}"
+    if not nodes:
+        return None
+    node = nodes[0] if isinstance(nodes, list) and len(nodes) == 1 else None
+    if isinstance(node, dict):  # Keras 3
+        inputs = list(_tensors(node.get("args")))
+        keywords = as_object(node.get("kwargs", {}), what)
+        if any(list(_tensors(keywords[key])) for key in keywords if key != "mask"):
+            raise UnsupportedModelError(f"{what}: expected one input, got an initial state")
+    elif isinstance(node, list):  # Keras 2: [[name, node, tensor, keywords], ...]
+        inputs = [part[:3] for part in node if isinstance(part, list)]
+        if any(part[3] for part in node if isinstance(part, list) and len(part) > 3 and part[3]):
+            raise UnsupportedModelError(f"{what}: expected no further arguments of its call")
+    else:
+        raise UnsupportedModelError(f"{what}: expected it to be used once")
+    if len(inputs) != 1 or len(inputs[0]) != 3 or inputs[0][1:] != [0, 0]:
+        raise UnsupportedModelError(f"{what}: expected one input, the output of one layer")
+    return str(inputs[0][0])
+
+
+def _tensors(value: Json) -> Iterator[list[Json]]:
+    """Yield `[layer, node, tensor]` of the tensors in the arguments of a call."""
+    if isinstance(value, dict) and value.get("class_name") == "__keras_tensor__":
+        history = as_object(value.get("config"), "a tensor").get("keras_history")
+        yield history if isinstance(history, list) else []
+    elif isinstance(value, (list, dict)):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _tensors(part)

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     import os
 
     from elman._network import Network
-    from elman.interop.imported import Imported
+    from elman._typing import Array
+    from elman.interop._source import Imported, Trace
 
     Proto = Any  # of onnx, whose types are not read
 
@@ -27,14 +28,24 @@ def read(
 
     The arguments and errors are those of `elman.from_onnx`.
     """
-    from elman.interop.imported import Imported
-    from elman.interop.onnx.files import External, load_proto
+    from elman.interop._source import Imported, Source
+    from elman.interop.onnx.file import load
     from elman.interop.onnx.graph import read_graph
     from elman.interop.onnx.reading import read_network
 
-    model, folder = load_proto(source)
-    reading = read_network(read_graph(model, External(folder, allowed=external_data)))
-    return Imported(reading.network, reading.rows)
+    model = load(source, external_data=external_data)
+    graph = read_graph(model)
+    reading = read_network(graph)
+
+    def run(x: Array, mask: Array | None) -> Trace:
+        from elman.interop.onnx import running
+
+        return running.run(model, reading, frozen, x)
+
+    sizes = graph.inputs[reading.parts.x].sizes or [None] * 3
+    known = dict(zip(reading.parts.x_kinds, sizes, strict=False))
+    frozen = known.get("B", 1), known.get("T")
+    return Imported(reading.network, reading.rows, Source("onnx", run, frozen))
 
 
 def from_onnx(

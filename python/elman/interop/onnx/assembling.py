@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from elman import _structure
+from elman._structure import Structure
 from elman.errors import ArgumentError, ModelFormatError, UnsupportedModelError
-from elman.interop.imported import Row
-from elman.interop.onnx.recurrent import activation_of, bias_sum, final_when
+from elman.interop import _source
+from elman.interop._source import Piece, Row, Said
+from elman.interop.onnx.recurrent import activation_of, final_when
 from elman.interop.onnx.unrolled import innermost
 from elman.interop.onnx.values import (
     Activated,
@@ -26,19 +29,17 @@ from elman.interop.onnx.values import (
 )
 
 if TYPE_CHECKING:
-    from numpy.typing import DTypeLike, NDArray
-
     from elman._network import Network
-    from elman.interop.onnx.recurrent import Chain
+    from elman._typing import Array
+    from elman.interop._source import Pieces
+    from elman.interop.onnx.recurrent import OnnxChain
     from elman.interop.onnx.values import Symbols, Vector, Weight
-
-    Array = NDArray[Any]
 
 
 class Parts(NamedTuple):
     """What a graph was found to consist of."""
 
-    chains: list[Chain]
+    chains: list[OnnxChain]
     outputs: dict[str, Field]
     x: str
     x_kinds: str
@@ -78,20 +79,36 @@ def assemble(parts: Parts, symbols: Symbols) -> Reading:
     y = _find_y(parts, symbols.at(top, "last"))
     head = _Head(top, None, (), None, None, None) if y is None else _head(y)
     when = None if y is None else _when(head.top, top, symbols)
-    dtype = _dtype(parts, head)
-    arguments, rows = _recurrent_part(parts, layers, dtype)
-    _add_head(arguments, rows, head, dtype)
-    scaling, scaling_rows = _input_scaling(parts.chains[order[0]].source)
-    arguments["metadata"] = parts.metadata
-    arguments.update({name: weight.array for name, weight in scaling.items()})
-    rows = [*_input_rows(parts), *scaling_rows, *rows, *_output_rows(parts, y, when)]
-    return Reading(_network(arguments, dtype), rows, parts, order, y, when)
+    pieces: Pieces = {}
+    source = _input_scaling(parts.chains[order[0]].source, pieces)
+    if isinstance(source, Scaled | Shifted):
+        raise UnsupportedModelError(
+            "the input: expected (x - mean) / std, got its scaling in another order"
+        )
+    rows, starts = _input_rows(parts), []
+    for number, layer in enumerate(layers):
+        for half, index in enumerate(layer):
+            chain = parts.chains[index]
+            prefix = _structure.prefixes(number, "bidirectional")[half]
+            _add_chain(pieces, chain, prefix)
+            starts.append(_start(chain, parts))
+            if parts.unrolled:
+                rows.append(Row(chain.where, prefix[:-1], "rolled up into one recurrence"))
+            if isinstance(chain.initial, Fixed):
+                rows.append(Row(chain.initial.weight.name, "initial_state"))
+    _add_head(pieces, head)
+    rows += [*_source.rows_of(pieces), *_output_rows(parts, y, when)]
+    initial = np.concatenate(starts)
+    if initial.any():
+        pieces["initial_state"] = [Piece("initial_state", initial)]
+    network = _network(pieces, parts, layers, head)
+    return Reading(network, rows, parts, order, y, when)
 
 
 # --- the layers -----------------------------------------------------------------------------------
 
 
-def _layers(chains: list[Chain], symbols: Symbols) -> tuple[list[list[int]], Vector]:
+def _layers(chains: list[OnnxChain], symbols: Symbols) -> tuple[list[list[int]], Vector]:
     """Return the chains of each layer from the bottom up, and what the top layer gives."""
     if not chains:
         raise UnsupportedModelError("no recurrent layer was found")
@@ -116,40 +133,18 @@ def _layers(chains: list[Chain], symbols: Symbols) -> tuple[list[list[int]], Vec
     return layers, source
 
 
-def _recurrent_part(
-    parts: Parts, layers: list[list[int]], dtype: DTypeLike
-) -> tuple[dict[str, Any], list[Row]]:
-    """Return the arguments of `Network.from_weights` for the layers, and their rows."""
-    triples: list[Any] = []
-    activations: list[Any] = []
-    directions, rows, starts = [], [], []
-    for number, layer in enumerate(layers):
-        halves: list[Any] = []
-        for index in layer:
-            chain = parts.chains[index]
-            name = f"layers.{number}." + ("reverse." if len(halves) else "")
-            halves.append((chain.W_xh.array, chain.W_hh.array, _bias(chain.biases, dtype)))
-            rows += _chain_rows(chain, name, parts)
-            starts.append(_start(chain, parts))
-        names = [activation_of(parts.chains[index].function) for index in layer]
-        triples.append(halves[0] if len(halves) == 1 else tuple(halves))
-        activations.append(names[0] if len(names) == 1 else tuple(names))
-        both = len(layer) == 2
-        directions.append("bidirectional" if both else parts.chains[layer[0]].direction)
-    arguments: dict[str, Any] = {"layers": triples, "activation": activations}
-    if set(directions) != {"forward"}:
-        arguments["direction"] = directions
-    initial = np.concatenate(starts)
-    if initial.any():
-        arguments["initial_state"] = initial
-    return arguments, rows
+def _add_chain(pieces: Pieces, chain: OnnxChain, prefix: str) -> None:
+    pieces[f"{prefix}W_xh"] = [_piece(chain.W_xh)]
+    pieces[f"{prefix}W_hh"] = [_piece(chain.W_hh)]
+    if chain.biases:
+        pieces[f"{prefix}b_h"] = [_piece(bias) for bias in chain.biases]
 
 
-def _bias(biases: tuple[Weight, ...], dtype: DTypeLike) -> Array | None:
-    return bias_sum([bias.array for bias in biases], dtype)
+def _piece(weight: Weight) -> Piece:
+    return Piece(weight.name, weight.array)
 
 
-def _start(chain: Chain, parts: Parts) -> Array:
+def _start(chain: OnnxChain, parts: Parts) -> Array:
     """Return where a direction starts if no state is given."""
     H = chain.W_hh.array.shape[0]
     if isinstance(chain.initial, Fixed):
@@ -187,7 +182,7 @@ def _find_y(parts: Parts, last: Vector) -> Vector | None:
     return found[0] if found else None
 
 
-def _is_states(field: Field, chains: list[Chain]) -> bool:
+def _is_states(field: Field, chains: list[OnnxChain]) -> bool:
     """Say whether a tensor holds nothing but final states of single directions."""
     return "T" not in field.kinds and all(
         isinstance(part, Hidden) and part.when == final_when(chains[part.chain].direction)
@@ -236,34 +231,25 @@ def _when(found: Vector, top: Vector, symbols: Symbols) -> str:
     raise UnsupportedModelError("the output: it reads something else than the top layer")
 
 
-def _add_head(arguments: dict[str, Any], rows: list[Row], head: _Head, dtype: DTypeLike) -> None:
-    arguments["readout"] = None
+def _add_head(pieces: Pieces, head: _Head) -> None:
     if head.W_hy is not None:
-        arguments["readout"] = (head.W_hy.array, _bias(head.biases, dtype))
-        arguments["output_activation"] = activation_of(head.function or Function("identity"))
-        rows.append(Row(head.W_hy.name, "readout.W_hy"))
-        rows += [Row(bias.name, "readout.b_y") for bias in head.biases]
+        pieces[_structure.W_HY] = [_piece(head.W_hy)]
+    if head.biases:
+        pieces[_structure.B_Y] = [_piece(bias) for bias in head.biases]
     for name, weight in (("output_std", head.scale), ("output_mean", head.shift)):
         if weight is not None:
-            arguments[name] = weight.array
-            rows.append(Row(weight.name, name))
+            pieces[name] = [_piece(weight)]
 
 
-def _input_scaling(source: Vector) -> tuple[dict[str, Weight], list[Row]]:
-    """Return the scaling with which the first layer reads x."""
-    scaling: dict[str, Weight] = {}
+def _input_scaling(source: Vector, pieces: Pieces) -> Vector:
+    """Take off the scaling with which the first layer reads x."""
     if isinstance(source, Scaled):
         std = source.by if isinstance(source, Divided) else _inverse(source.by)
-        scaling, source = {"input_std": std}, source.source
+        pieces["input_std"], source = [_piece(std)], source.source
     if isinstance(source, Shifted):
-        shift = source.by
-        scaling = {"input_mean": type(shift)(-shift.array, shift.name), **scaling}
+        pieces["input_mean"] = [Piece(source.by.name, -source.by.array)]
         source = source.source
-    if isinstance(source, Scaled | Shifted):
-        raise UnsupportedModelError(
-            "the input: expected (x - mean) / std, got its scaling in another order"
-        )
-    return scaling, [Row(weight.name, name) for name, weight in scaling.items()]
+    return source
 
 
 def _inverse(weight: Weight) -> Weight:
@@ -273,19 +259,17 @@ def _inverse(weight: Weight) -> Weight:
     return type(weight)(1 / weight.array.astype(np.float64), weight.name)
 
 
-def _dtype(parts: Parts, head: _Head) -> np.dtype[Any]:
-    """Return the widest dtype of the weights."""
-    weights = [weight for chain in parts.chains for weight in (chain.W_xh, chain.W_hh)]
-    weights += [] if head.W_hy is None else [head.W_hy]
-    return np.result_type(*(weight.array for weight in weights))
-
-
-def _network(arguments: dict[str, Any], dtype: DTypeLike) -> Network:
-    from elman._network import Network
-
-    layers, readout = arguments.pop("layers"), arguments.pop("readout")
+def _network(pieces: Pieces, parts: Parts, layers: list[list[int]], head: _Head) -> Network:
+    """Return the network of its pieces, in the widest dtype of the matrices."""
+    chains = [[parts.chains[index] for index in layer] for layer in layers]
+    directions = ["bidirectional" if len(halves) == 2 else halves[0].direction for halves in chains]
+    functions = [activation_of(chain.function) for halves in chains for chain in halves]
+    g = None if head.W_hy is None else activation_of(head.function or Function("identity"))
+    matrices = [a[0].array for name, a in pieces.items() if name.split(".")[-1].startswith("W_")]
+    said = Said(dtype=np.result_type(*matrices), metadata=parts.metadata)
     try:
-        return Network.from_weights(layers, readout, dtype=dtype, **arguments)
+        structure = Structure(tuple(directions), tuple(functions), g)
+        return _source.network_of(pieces, structure, said)
     except ArgumentError as error:
         kind = ModelFormatError if "finite" in str(error) else UnsupportedModelError
         raise kind(str(error)) from error
@@ -311,17 +295,6 @@ _WORDS = {"T": "time", "B": "batch", "F": "features", "K": "one"}
 def _axes(kinds: str) -> str:
     words = ", ".join(_WORDS[kind] for kind in kinds)
     return f"({words}); elman takes (..., time, features)"
-
-
-def _chain_rows(chain: Chain, name: str, parts: Parts) -> list[Row]:
-    rows = [Row(chain.W_xh.name, name + "W_xh"), Row(chain.W_hh.name, name + "W_hh")]
-    if parts.unrolled:
-        rows.insert(0, Row(chain.where, name.removesuffix("."), "rolled up into one recurrence"))
-    note = "added to the other bias in float64" if len(chain.biases) > 1 else ""
-    rows += [Row(bias.name, name + "b_h", note) for bias in chain.biases]
-    if isinstance(chain.initial, Fixed):
-        rows.append(Row(chain.initial.weight.name, "initial_state"))
-    return rows
 
 
 def _output_rows(parts: Parts, y: Vector | None, when: str | None) -> list[Row]:

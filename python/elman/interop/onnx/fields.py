@@ -1,7 +1,8 @@
-"""Fields among themselves: which axes meet, and what a node was given."""
+"""Fields among themselves: which axes meet; and how operators are told what they are given."""
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -13,12 +14,13 @@ from elman.interop.onnx.values import Field, Lengths, as_array, objects
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from numpy.typing import NDArray
-
     from elman.interop.onnx.graph import Node
     from elman.interop.onnx.values import Symbols, Value, Vector
 
-    Array = NDArray[Any]
+
+Tensor = np.ndarray | Field  # what almost all operators read
+_OF_LENGTHS = "it computes with the lengths of the sequences"
+_FOR_LENGTHS = ("Cast", "Dropout", "Identity")  # the operators that read them too
 
 
 class Context(NamedTuple):
@@ -32,7 +34,7 @@ class Context(NamedTuple):
 def as_field(value: Value, symbols: Symbols) -> Field:
     """Return numbers as a field whose axes are all counted."""
     if isinstance(value, Lengths):
-        raise UnsupportedModelError("it computes with the lengths of the sequences")
+        raise UnsupportedModelError(_OF_LENGTHS)
     if isinstance(value, Field):
         return value
     if value.ndim == 0:
@@ -68,9 +70,9 @@ def sizes(field: Field, context: Context) -> list[int | str]:
     return [product(parts) for parts in part_sizes(field, context)]
 
 
-def sizes_of(value: Value, context: Context) -> list[int | str]:
+def sizes_of(value: Tensor, context: Context) -> list[int | str]:
     """Return the size of every axis of a field or an array."""
-    return list(value.shape) if isinstance(value, np.ndarray) else sizes(a_field(value), context)
+    return sizes(value, context) if isinstance(value, Field) else list(value.shape)
 
 
 def uniform(field: Field, axis: int) -> Field:
@@ -144,21 +146,6 @@ def binary(
     return Field(kinds, objects((combine(x, y) for x, y in pairs), pairs.shape))
 
 
-def required(node: Node, inputs: list[Value | None], count: int) -> list[Value]:
-    """Return exactly so many inputs."""
-    present = [value for value in inputs if value is not None]
-    if len(present) != count or len(inputs) != count:
-        raise ModelFormatError(f"expected {count} inputs, got {len(present)}")
-    return present
-
-
-def a_field(value: Value) -> Field:
-    """Return a field that is one already."""
-    if not isinstance(value, Field):
-        raise UnsupportedModelError("it computes with the lengths of the sequences")
-    return value
-
-
 def integers(value: Value) -> list[int]:
     """Return constant integers."""
     if not isinstance(value, np.ndarray) or value.dtype.kind != "i":
@@ -171,3 +158,45 @@ def normal(axis: int, rank: int) -> int:
     if not -rank <= axis < rank:
         raise ModelFormatError(f"expected an axis of {rank}, got {axis}")
     return axis % rank
+
+
+# --- operators ------------------------------------------------------------------------------------
+
+
+class Operator(NamedTuple):
+    """How to compute an operator, and its newest version that this is true for."""
+
+    apply: Callable[[Node, list[Value | None], Context], list[Value]]
+    newest: int
+
+
+OPERATORS: dict[str, Operator] = {}  # by ONNX's name
+
+
+def operator(name: str, newest: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register a function of a node, the context and the node's inputs as an operator.
+
+    The inputs that the function has a default for may be left out. It returns one output, or a list
+    of them.
+    """
+
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        code = function.__code__
+        several = bool(code.co_flags & inspect.CO_VARARGS)
+        most = code.co_argcount - 2  # besides the node and the context
+        least = most - len(function.__defaults__ or ())
+
+        def apply(node: Node, inputs: list[Value | None], context: Context) -> list[Value]:
+            needed = inputs if several else inputs[:least]
+            present = sum(value is not None for value in needed)
+            if present < max(least, len(needed)) or (len(inputs) > most and not several):
+                raise ModelFormatError(f"expected {least} inputs, got {len(inputs)}")
+            if name not in _FOR_LENGTHS and any(isinstance(value, Lengths) for value in inputs):
+                raise UnsupportedModelError(_OF_LENGTHS)
+            result = function(node, context, *inputs)
+            return result if isinstance(result, list) else [result]
+
+        OPERATORS[name] = Operator(apply, newest)
+        return function
+
+    return register

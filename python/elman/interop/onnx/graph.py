@@ -7,22 +7,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from elman.errors import DTypeError, ModelFormatError, UnsupportedModelError
+from elman.errors import ModelFormatError, UnsupportedModelError
+from elman.interop.onnx.file import WIDENED, check_tensor, type_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from elman._typing import Array
 
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
     Proto = Any  # of onnx, which has no types
-    Reader = Callable[[Proto], bytes]
 
 _show = reprlib.Repr()
 _show.maxstring = _show.maxother = 60
-
-_WIDENED = ("FLOAT16", "BFLOAT16")
-_READ = ("FLOAT", "DOUBLE", "INT32", "INT64", "BOOL", *_WIDENED)
 
 
 class Node(NamedTuple):
@@ -49,7 +43,7 @@ class Tensor(NamedTuple):
     @property
     def is_float(self) -> bool:
         """Whether it holds real numbers."""
-        return self.type in ("FLOAT", "DOUBLE", *_WIDENED)
+        return self.type in ("FLOAT", "DOUBLE", *WIDENED)
 
 
 class Graph(NamedTuple):
@@ -63,25 +57,24 @@ class Graph(NamedTuple):
     metadata: dict[str, str]  # the user's own
 
 
-def read_graph(model: Proto, external: Reader) -> Graph:
-    """Return the graph of a model; `external` returns the bytes of a tensor in another file."""
+def read_graph(model: Proto) -> Graph:
+    """Return the graph of a model that holds all its numbers."""
     opset = _opset(model)
     proto = model.graph
-    _require_text(model)
     if len(model.functions):
         name = _show.repr(model.functions[0].name)
         raise UnsupportedModelError(f"functions of the model's own, such as {name}, are not read")
     if len(proto.sparse_initializer):
         raise UnsupportedModelError("sparse initializers are not read")
     live = _live(proto)
-    nodes = [_node(index, proto.node[index], opset, external) for index in live]
+    nodes = [_node(index, proto.node[index], opset) for index in live]
     used = {name for node in nodes for name in node.inputs} | {o.name for o in proto.output}
     constants = {}
     for tensor in proto.initializer:
         if tensor.name in constants:
             raise ModelFormatError(f"initializer {_show.repr(tensor.name)} stands twice")
         if tensor.name in used:
-            constants[tensor.name] = read_tensor(tensor, external)
+            constants[tensor.name] = read_tensor(tensor)
     inputs = {i.name: _input(i) for i in proto.input}
     if not proto.output or not inputs:
         raise ModelFormatError("expected a graph with inputs and outputs, got one without")
@@ -95,25 +88,6 @@ def read_graph(model: Proto, external: Reader) -> Graph:
         [output.name for output in proto.output],
         {p.key[5:]: p.value for p in model.metadata_props if p.key.startswith("user.")},
     )
-
-
-def _require_text(model: Proto) -> None:
-    """Refuse strings that are no UTF-8: protobuf gives them as bytes."""
-    graph = model.graph
-    strings = [entry.domain for entry in model.opset_import]
-    strings += [text for entry in model.metadata_props for text in (entry.key, entry.value)]
-    strings += [part.name for part in [*graph.input, *graph.output]]
-    tensors = list(graph.initializer)
-    for node in graph.node:
-        strings += [node.op_type, node.name, node.domain, *node.input, *node.output]
-        strings += [text for a in node.attribute for text in (a.name, a.ref_attr_name)]
-        tensors += [attribute.t for attribute in node.attribute]
-    for tensor in tensors:
-        strings.append(tensor.name)
-        strings += [text for entry in tensor.external_data for text in (entry.key, entry.value)]
-    for text in strings:
-        if not isinstance(text, str):
-            raise ModelFormatError(f"expected names in UTF-8, got {_show.repr(text)}")
 
 
 def _opset(model: Proto) -> int:
@@ -158,7 +132,7 @@ def _live(proto: Proto) -> list[int]:
     return live[::-1]
 
 
-def _node(index: int, proto: Proto, opset: int, external: Reader) -> Node:
+def _node(index: int, proto: Proto, opset: int) -> Node:
     import onnx
 
     what = f"node {index} ({_label(proto.op_type, proto.name)})"
@@ -187,7 +161,7 @@ def _node(index: int, proto: Proto, opset: int, external: Reader) -> Node:
             raise ModelFormatError(
                 f"{what}: the attribute {name} is of another type than it should"
             )
-    attributes = {a.name: _attribute(a, external) for a in proto.attribute}
+    attributes = {a.name: _attribute(a) for a in proto.attribute}
     return Node(
         index,
         proto.op_type,
@@ -199,11 +173,11 @@ def _node(index: int, proto: Proto, opset: int, external: Reader) -> Node:
     )
 
 
-def _attribute(proto: Proto, external: Reader) -> Proto | Array:
+def _attribute(proto: Proto) -> Proto | Array:
     import onnx
 
     if proto.type == onnx.AttributeProto.TENSOR:
-        return read_tensor(proto.t, external)
+        return read_tensor(proto.t)
     value = onnx.helper.get_attribute_value(proto)
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
@@ -223,25 +197,16 @@ def _input(proto: Proto) -> Tensor:
         sizes = [d.dim_value if d.HasField("dim_value") else None for d in about.shape.dim]
     if sizes and any(size is not None and size < 0 for size in sizes):
         raise ModelFormatError(f"input {_show.repr(proto.name)}: it has negative sizes")
-    return Tensor(_type_name(onnx.TensorProto, about.elem_type), sizes)
+    return Tensor(type_name(onnx.TensorProto, about.elem_type), sizes)
 
 
-def read_tensor(proto: Proto, external: Reader) -> Array:
+def read_tensor(proto: Proto) -> Array:
     """Return a tensor's numbers, those of 16 bits widened to float32."""
     import onnx
 
     what = f"tensor {_show.repr(proto.name)}"
-    kind = _type_name(onnx.TensorProto, proto.data_type)
-    if kind not in _READ:
-        raise DTypeError(f"{what}: expected real numbers or integers, got {kind}")
-    if any(size < 0 for size in proto.dims):
-        raise ModelFormatError(f"{what}: it has negative sizes")
-    if proto.HasField("segment"):
-        raise UnsupportedModelError(f"{what}: tensors in segments are not read")
-    if proto.data_location == onnx.TensorProto.EXTERNAL:
-        raw = external(proto)
-        proto = onnx.TensorProto(data_type=proto.data_type, dims=proto.dims, raw_data=raw)
-    elif proto.data_location != onnx.TensorProto.DEFAULT:
+    kind = check_tensor(proto, what)
+    if proto.data_location != onnx.TensorProto.DEFAULT:
         raise ModelFormatError(f"{what}: its data are in no known place")
     try:
         array: Array = onnx.numpy_helper.to_array(proto)
@@ -249,11 +214,7 @@ def read_tensor(proto: Proto, external: Reader) -> Array:
         raise ModelFormatError(f"{what}: its data do not fit its shape ({error})") from error
     if array.shape != tuple(proto.dims):
         raise ModelFormatError(f"{what}: expected another shape than {array.shape}")
-    return array.astype(np.float32) if kind in _WIDENED else array
-
-
-def _type_name(proto: Proto, number: int) -> str:
-    return str(proto.DataType.Name(number)) if number in proto.DataType.values() else str(number)
+    return array.astype(np.float32) if kind in WIDENED else array
 
 
 def _label(operator: str, name: str) -> str:

@@ -14,10 +14,10 @@ from elman.errors import (
     ShapeError,
     UnsupportedModelError,
 )
+from elman.interop.onnx import arithmetic, axes  # noqa: F401 - they register the operators
 from elman.interop.onnx.assembling import Parts, Reading, assemble
-from elman.interop.onnx.fields import Context, as_field
-from elman.interop.onnx.operators import operators
-from elman.interop.onnx.recurrent import NEWEST, Recurrent
+from elman.interop.onnx.fields import OPERATORS, Context, as_field
+from elman.interop.onnx.recurrent import NEWEST, OnnxChains
 from elman.interop.onnx.unrolled import roll_up
 from elman.interop.onnx.values import Field, Lengths, Symbols, objects
 
@@ -68,7 +68,7 @@ def read_network(graph: Graph) -> Reading:
 
 
 def _refuse_unknown(graph: Graph) -> None:
-    known = {name: operator.newest for name, operator in operators().items()} | {"RNN": NEWEST}
+    known = {name: operator.newest for name, operator in OPERATORS.items()} | {"RNN": NEWEST}
     for node in graph.nodes:
         if node.operator not in known:
             reason = _REASONS.get(node.operator, "elman's layers and readouts do not have it")
@@ -134,7 +134,7 @@ class _GraphReader:
             items=64 * len(graph.nodes) + 2**16,
             numbers=4 * sum(array.size for array in graph.constants.values()) + 2**22,
         )
-        self._recurrent = Recurrent()
+        self._recurrent = OnnxChains()
         x = self._x_sizes()
         self._steps = x.get("T")
         self._context = Context(self._symbols, x.get("B"), None if self._unrolled else self._steps)
@@ -218,7 +218,7 @@ class _GraphReader:
             if node.operator == "RNN":
                 outputs = self._recurrent.apply(node, inputs, self._context)
             else:
-                outputs = operators()[node.operator].apply(node, inputs, self._context)
+                outputs = OPERATORS[node.operator].apply(node, inputs, self._context)
         except ElmanError as error:
             raise type(error)(f"{node}: {error}") from error
         except (ValueError, IndexError, TypeError, KeyError, OverflowError) as error:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from elman.activation import Activation
+from elman.activation import TABLE, Activation
 from elman.errors import ArgumentError, ModelFormatError, UnsupportedModelError
+from elman.interop.onnx.arithmetic import FUNCTIONS
 from elman.interop.onnx.fields import Context, as_field, settled, uniform
-from elman.interop.onnx.operators import FUNCTIONS
 from elman.interop.onnx.values import (
     Field,
     Fixed,
@@ -22,14 +22,12 @@ from elman.interop.onnx.values import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
-    from numpy.typing import DTypeLike, NDArray
-
+    from elman._typing import Array
     from elman.interop.onnx.graph import Node
     from elman.interop.onnx.values import Value, Vector, Weight, When
 
-    Array = NDArray[Any]
 
 NEWEST = 22  # the newest version of RNN that this is true for
 
@@ -41,7 +39,7 @@ _DIRECTIONS = {
 _NAMES = {name.lower(): name for name in FUNCTIONS}
 
 
-class Chain(NamedTuple):
+class OnnxChain(NamedTuple):
     """One direction of a recurrent layer."""
 
     where: str  # in the graph, for rows and errors
@@ -94,9 +92,7 @@ def _functions(attributes: Mapping[str, Any], count: int) -> tuple[Function, ...
     alphas = _parameters(names, attributes.get("activation_alpha", []), "alpha")
     betas = _parameters(names, attributes.get("activation_beta", []), "beta")
     return tuple(
-        Function(
-            FUNCTIONS[name][0], alpha, beta, None if clip is None else decimal(np.float32(clip))
-        )
+        Function(FUNCTIONS[name], alpha, beta, None if clip is None else decimal(np.float32(clip)))
         for name, alpha, beta in zip(names, alphas, betas, strict=True)
     )
 
@@ -107,7 +103,7 @@ def _parameters(names: list[str], given: list[float], key: str) -> list[float | 
     The specification lets activations consume the values in order; others write one for each
     activation, needed or not.
     """
-    takers = [name for name in names if key in FUNCTIONS[name][1]]
+    takers = [name for name in names if key in TABLE[FUNCTIONS[name]].numbers]
     if len(given) not in (len(takers), len(names), 0):
         raise UnsupportedModelError(
             f"expected {len(takers)} values of activation_{key}, got {len(given)}"
@@ -115,7 +111,7 @@ def _parameters(names: list[str], given: list[float], key: str) -> list[float | 
     values = iter(given)
     result: list[float | None] = []
     for name in names:
-        parameters = FUNCTIONS[name][1]
+        parameters = TABLE[FUNCTIONS[name]].numbers
         skipped = len(given) == len(names) > len(takers)
         value = next(values, None) if name in takers or skipped else None
         if key not in parameters:
@@ -150,16 +146,6 @@ def split_weights(W: Array, R: Array, B: Array | None, attributes: Attributes) -
     return [Weights(W[d], R[d], () if B is None else (B[d, :H], B[d, H:])) for d in range(D)]
 
 
-def bias_sum(biases: Sequence[Array], dtype: DTypeLike) -> Array | None:
-    """Return the sum of biases, added in float64 and rounded once; None for none."""
-    if not biases:
-        return None
-    total = biases[0].astype(np.float64)
-    for bias in biases[1:]:
-        total = total + bias
-    return total.astype(dtype)
-
-
 def activation_of(function: Function) -> Activation:
     """Return an activation as the network takes it."""
     if function.name == "affine" and (function.alpha, function.beta) == (1, 0):
@@ -171,11 +157,11 @@ def activation_of(function: Function) -> Activation:
         raise UnsupportedModelError(f"the activation {function.name}: {error}") from error
 
 
-class Recurrent:
+class OnnxChains:
     """Turns the RNN nodes of a graph into chains."""
 
     def __init__(self) -> None:
-        self.chains: list[Chain] = []
+        self.chains: list[OnnxChain] = []
         self.lengths: set[str | None] = set()  # the inputs for sequence_lens; None: none
 
     def apply(self, node: Node, inputs: list[Value | None], context: Context) -> list[Value]:
@@ -200,7 +186,7 @@ class Recurrent:
             names = [_part_name(name, d, len(weights)) for name in (*node.inputs, "")[1:4]]
             weight = context.symbols.weight
             self.chains.append(
-                Chain(
+                OnnxChain(
                     str(node),
                     source,
                     attributes.directions[d],

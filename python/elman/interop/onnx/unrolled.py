@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from elman.errors import UnsupportedModelError
-from elman.interop.onnx.recurrent import Chain, final_when, start_of
+from elman.interop.onnx.recurrent import OnnxChain, final_when, start_of
 from elman.interop.onnx.values import (
     Activated,
     Affine,
@@ -33,13 +33,9 @@ from elman.interop.onnx.values import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from typing import Any
 
-    from numpy.typing import NDArray
-
+    from elman._typing import Array
     from elman.interop.onnx.values import Symbols, Vector, Weight
-
-    Array = NDArray[Any]
 
 
 class _Cell(NamedTuple):
@@ -56,7 +52,7 @@ class _Cell(NamedTuple):
 class RolledUp(NamedTuple):
     """The layers' directions, and the outputs in terms of them."""
 
-    chains: list[Chain]
+    chains: list[OnnxChain]
     outputs: list[Field]
 
 
@@ -78,7 +74,7 @@ class _Roller:
         self._outputs = outputs
         self._steps = steps
         self._symbols = symbols
-        self._chains: list[Chain] = []
+        self._chains: list[OnnxChain] = []
         self._places: dict[Vector, tuple[int, int]] = {}  # of a cell: its chain and its step
         self._vectors = list(_all_vectors(vectors))
 
@@ -195,7 +191,7 @@ class _Roller:
         index = len(self._chains)
         self._places |= {cell.vector: (index, cell.step) for cell in line}
         self._chains.append(
-            Chain(
+            OnnxChain(
                 f"{len(line)} unrolled steps",
                 source,
                 direction,

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike, NDArray
 
-    Array = NDArray[Any]
+    from elman._typing import Array
+
 
 When = Literal["each", "first", "last"]
 _MAX_ADDENDS = 8  # of one sum: products and biases
@@ -160,9 +161,33 @@ class Field(NamedTuple):
         """Return the axis of `items` that belongs to an axis of kind K."""
         return "".join(self.kinds[:axis]).count("K")
 
+    @property
+    def ndim(self) -> int:
+        """How many axes it has."""
+        return len(self.kinds)
+
     def map(self, function: Callable[[Vector], Vector]) -> Field:
         """Return the field of function(item)."""
         return Field(self.kinds, objects(map(function, self.flat), self.items.shape))
+
+    def transpose(self, order: list[int]) -> Field:
+        """Return the field with its axes in another order."""
+        places: list[int] = []
+        for axis in order:
+            first = self.item_axis(axis)
+            places += range(first, first + self.kinds[axis].count("K"))
+        return Field(tuple(self.kinds[axis] for axis in order), self.items.transpose(places))
+
+    def squeeze(self, axis: int) -> Field:
+        """Return the field without an axis of size 1."""
+        first = self.item_axis(axis)
+        items = self.items.squeeze(tuple(range(first, first + self.kinds[axis].count("K"))))
+        return Field(self.kinds[:axis] + self.kinds[axis + 1 :], items)
+
+    def expand(self, axis: int) -> Field:
+        """Return the field with one more axis, counted, of size 1."""
+        items = np.expand_dims(self.items, self.item_axis(axis))
+        return Field((*self.kinds[:axis], "K", *self.kinds[axis:]), items)
 
 
 Value = np.ndarray | Field | Lengths
@@ -398,7 +423,6 @@ class Symbols:
         return done[vector]
 
     def _of_parts(self, vector: Vector, inner: Callable[[Vector], Vector]) -> Vector:
-
         if isinstance(vector, Affine):
             terms = tuple((weight, inner(source)) for weight, source in vector.terms)
             return self._affine(vector.size, terms, vector.biases)

@@ -8,38 +8,28 @@ given.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from elman.errors import ArgumentError
-from elman.interop.onnx.files import import_onnx
-from elman.interop.onnx.operators import FUNCTIONS
+from elman.interop.onnx.arithmetic import FUNCTIONS
+from elman.interop.onnx.file import import_onnx
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, DTypeLike, NDArray
+    from numpy.typing import ArrayLike, DTypeLike
 
     from elman._network import Network
     from elman._parameters import Layer
     from elman.activation import Activation
 
-    Array = NDArray[Any]
     Proto = Any
 
 # RNN has `layout` since 14, Split a number of outputs since 18: what ONNX Runtime of 2023 runs.
 _OPSET = 17
 _IR_VERSION = 8
 
-_ONNX_NAMES = {ours: name for name, (ours, _) in FUNCTIONS.items()} | {"softmax": "Softmax"}
-
-
-class _Half(NamedTuple):
-    """One direction of a layer."""
-
-    W_xh: Array
-    W_hh: Array
-    b_h: Array | None
-    activation: Any
+_ONNX_NAMES = {ours: name for name, ours in FUNCTIONS.items()} | {"softmax": "Softmax"}
 
 
 def write(net: Network) -> Proto:
@@ -57,11 +47,9 @@ class _Writer:
     def model(self) -> Proto:
         helper = self._onnx.helper
         net = self._net
-        states = self._start_states()
-        h = self._input_scaling("x")
-        finals = []
-        for index, layer in enumerate(net.layers):
-            h, final = self._layer(index, layer, h, states[index])
+        h, finals = self._input_scaling("x"), []
+        for index, (layer, state) in enumerate(zip(net.layers, self._start_states(), strict=True)):
+            h, final = self._layer(index, layer, h, state)
             finals.append(final)
         y = self._output_scaling(self._readout(h))
         self._node("Identity", [y], ["y"])
@@ -112,20 +100,21 @@ class _Writer:
         self._constant("state_size", [net.state_size], np.int64)
         self._node("Concat", ["batch", "state_size"], ["state_shape"], axis=0)
         self._node("Expand", ["state", "state_shape"], ["every_state"])
-        sizes = [len(half.W_hh) for layer in net.layers for half in _halves(layer)]
-        pieces = [f"state.{i}" for i in range(len(sizes))]
-        self._constant("state_pieces", sizes, np.int64)
+        halves = [(i, half) for i, layer in enumerate(net.layers) for half in _halves(layer)]
+        pieces = [f"state.{place}" for place in range(len(halves))]
+        self._constant("state_pieces", [len(half.W_hh) for _, half in halves], np.int64)
         self._constant("axis_0", [0], np.int64)
         self._constant("axis_1", [1], np.int64)
         self._node("Split", ["every_state", "state_pieces"], pieces, axis=1)
-        rows = [self._node("Unsqueeze", [p, "axis_0"], [f"{p}.row"]) for p in pieces]
-        states = []
-        for index, layer in enumerate(net.layers):
-            mine, rows = rows[: len(_halves(layer))], rows[len(_halves(layer)) :]
-            if len(mine) == 2:
-                mine = [self._node("Concat", mine, [f"layers.{index}.start"], axis=0)]
-            states.append(mine[0])
-        return states
+        states: list[list[str]] = [[] for _ in net.layers]
+        for piece, (index, _) in zip(pieces, halves, strict=True):
+            states[index].append(self._node("Unsqueeze", [piece, "axis_0"], [f"{piece}.row"]))
+        return [
+            rows[0]
+            if len(rows) == 1
+            else self._node("Concat", rows, [f"layers.{index}.start"], axis=0)
+            for index, rows in enumerate(states)
+        ]
 
     def _input_scaling(self, x: str) -> str:
         net = self._net
@@ -208,13 +197,12 @@ class _Writer:
         return y
 
 
-def _halves(layer: Layer) -> list[_Half]:
+def _halves(layer: Layer) -> list[Layer]:
     """Return the directions of a layer."""
-    halves = [layer] if layer.reverse is None else [layer, layer.reverse]
-    return [_Half(half.W_xh, half.W_hh, half.b_h, half.activation) for half in halves]
+    return [layer] if layer.reverse is None else [layer, layer.reverse]
 
 
-def _rnn_attributes(halves: list[_Half], direction: str) -> dict[str, Any]:
+def _rnn_attributes(halves: list[Layer], direction: str) -> dict[str, Any]:
     """Return the attributes of an RNN, all of them said: engines differ in their defaults."""
     described = [_described(half.activation) for half in halves]
     attributes: dict[str, Any] = {"hidden_size": len(halves[0].W_hh), "direction": direction}
@@ -226,10 +214,8 @@ def _rnn_attributes(halves: list[_Half], direction: str) -> dict[str, Any]:
         alphas += [parameters["alpha"]] if "alpha" in parameters else []
         betas += [parameters["beta"]] if "beta" in parameters else []
     attributes["activations"] = names
-    if alphas:
-        attributes["activation_alpha"] = alphas
-    if betas:
-        attributes["activation_beta"] = betas
+    attributes |= {"activation_alpha": alphas} if alphas else {}
+    attributes |= {"activation_beta": betas} if betas else {}
     clips = {parameters.get("clip") for _, parameters in described}
     if len(clips) > 1:
         raise ArgumentError(

@@ -12,8 +12,9 @@ import math
 import pickletools
 from typing import TYPE_CHECKING, NamedTuple
 
+from elman import _container
 from elman.errors import LimitError, ModelFormatError, UnsupportedModelError
-from elman.interop import files, tensor_file
+from elman.interop import _archive
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,13 +80,13 @@ class StoredTensor(NamedTuple):
             self.offset * kind.itemsize if math.prod(self.shape) else 0,
             tuple(step * kind.itemsize for step in self.strides),
         )
-        return tensor_file.widened(array) if self.storage.dtype == "u2" else array.copy()
+        return _container.widened(array) if self.storage.dtype == "u2" else array.copy()
 
 
 def read_pt(data: bytes) -> dict[str, Any]:
     """Return the dictionary in the bytes of a file, with a `StoredTensor` for every tensor."""
     try:
-        archive = files.Archive(data, compressed=False)
+        archive = _archive.Archive(data, compressed=False)
     except UnsupportedModelError as error:
         raise UnsupportedModelError(f"{error}: {SAVE}") from None
     root = _root(archive.names)
@@ -114,7 +115,7 @@ def _root(names: list[str]) -> str:
 class _Machine:
     """What a pickle means, for the operations that a state_dict is made of."""
 
-    def __init__(self, archive: files.Archive, root: str, byteorder: str) -> None:
+    def __init__(self, archive: _archive.Archive, root: str, byteorder: str) -> None:
         self._archive = archive
         self._root = root
         self._byteorder = byteorder
@@ -138,7 +139,7 @@ class _Machine:
                 raise
             raise ModelFormatError(f"data.pkl is damaged: {error}") from error
 
-    def _step(self, name: str, argument: Any) -> None:  # noqa: ANN401
+    def _step(self, name: str, argument: Any) -> None:
         if name in _ARGUMENTS:
             self._stack.append(argument)
         elif name in _CONSTANTS:
@@ -227,7 +228,7 @@ class _Machine:
         else:
             self._refuse(function)
 
-    def _tensor(self, storage: Any, offset: Any, shape: Any, strides: Any) -> StoredTensor:  # noqa: ANN401
+    def _tensor(self, storage: Any, offset: Any, shape: Any, strides: Any) -> StoredTensor:
         """Return a tensor of which every number lies in its storage."""
         sizes = (offset, *shape, *strides) if type(shape) is type(strides) is tuple else (None,)
         if type(storage) is not _Storage or not all(
@@ -258,7 +259,7 @@ class _Machine:
 
     def _load(self, kind: str, key: str, size: int) -> _Storage:
         if (kind, key) not in self._storages:
-            data = self._archive.read(f"{self._root}data/{key}", files.MAX_FILE_BYTES)
+            data = self._archive.read(f"{self._root}data/{key}", _archive.MAX_FILE_BYTES)
             self._storages[kind, key] = _Storage(data, _STORAGES[kind], size)
         storage = self._storages[kind, key]
         item = int(storage.dtype[1])

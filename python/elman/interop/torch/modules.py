@@ -12,8 +12,8 @@ from torch import nn
 
 from elman import _arguments
 from elman.errors import ArgumentError, UnsupportedModelError
-from elman.interop.imported import Row
-from elman.interop.torch.names import Source
+from elman.interop._source import Row
+from elman.interop.torch.names import TorchModel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -28,7 +28,7 @@ def is_module(source: object) -> TypeGuard[Any]:
     return isinstance(source, torch.nn.Module)
 
 
-def of_module(module: Any) -> Source:  # noqa: ANN401
+def of_module(module: Any) -> TorchModel:
     """Return what a module holds, wherever in it that is."""
     if isinstance(module, nn.ModuleList):
         return of_sequence([module])
@@ -48,10 +48,10 @@ def of_module(module: Any) -> Source:  # noqa: ANN401
             linears.append(name)
         elif name and next(part.children(), None) is None:
             rows.append(Row(name, "", _left_out(part)))
-    return Source(dict(module.state_dict()), rows, nonlinearities, frozenset(linears))
+    return TorchModel(dict(module.state_dict()), rows, nonlinearities, frozenset(linears))
 
 
-def of_sequence(modules: Iterable[Any]) -> Source:
+def of_sequence(modules: Iterable[Any]) -> TorchModel:
     """Return what modules in their order hold: RNNs or cells, a Linear, its activation."""
     parts = list(_flat(modules, ""))
     stack, readout, activation = [], None, None
@@ -68,7 +68,7 @@ def of_sequence(modules: Iterable[Any]) -> Source:
                 f" {_arguments.kind(part)} as module {name}"
             )
     sources = [(name, of_module(part)) for name, part in parts]
-    return Source(
+    return TorchModel(
         {f"{name}.{key}": t for name, source in sources for key, t in source.tensors.items()},
         [row._replace(source=f"{name}.{row.source}") for name, s in sources for row in s.rows],
         {name: source.nonlinearities[""] for name, source in sources if source.nonlinearities},
@@ -92,7 +92,7 @@ def _flat(modules: Iterable[Any], start: str) -> Iterator[tuple[str, Any]]:
             yield f"{start}{index}", module
 
 
-def _settings(name: str, rnn: Any) -> Iterator[Row]:  # noqa: ANN401
+def _settings(name: str, rnn: Any) -> Iterator[Row]:
     """Yield the settings of an RNN that leave no trace in a network."""
     start = f"{name}.".lstrip(".")
     if getattr(rnn, "dropout", 0.0):
@@ -102,7 +102,7 @@ def _settings(name: str, rnn: Any) -> Iterator[Row]:  # noqa: ANN401
         yield Row(f"{start}batch_first={rnn.batch_first}", "", layout)
 
 
-def _left_out(part: Any) -> str:  # noqa: ANN401
+def _left_out(part: Any) -> str:
     kind = type(part).__name__
     if isinstance(part, _DROPOUT):
         return f"{kind} acts in training only"
@@ -111,7 +111,7 @@ def _left_out(part: Any) -> str:  # noqa: ANN401
     return f"{kind} is not looked into"
 
 
-def _activation(part: Any) -> str | None:  # noqa: ANN401
+def _activation(part: Any) -> str | None:
     """Return elman's name of a module that is an activation."""
     if isinstance(part, nn.Softmax):
         return "softmax" if part.dim == -1 else None

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
-    from elman.interop.imported import Row
+    from elman.interop._source import Row
 
 MAX_ENTRIES = 10_000  # dictionaries, tensors and numbers of a checkpoint
 MAX_DEPTH = 16
@@ -27,7 +27,7 @@ _WEIGHT_HH = re.compile(r"(?:(.*)\.)?weight_hh(?:_l0)?", re.DOTALL)
 _WRAPPERS = ("module", "_orig_mod")  # DataParallel, torch.compile
 
 
-class Source(NamedTuple):
+class TorchModel(NamedTuple):
     """Tensors by name, and what is known of the modules that they belong to."""
 
     tensors: dict[str, Any]
@@ -36,25 +36,28 @@ class Source(NamedTuple):
     linears: frozenset[str] | None = None  # the names of the nn.Linear; None where not known
     stack: tuple[str, ...] | None = None  # the RNNs, where the source has them in their order
     output_activation: str | None = None
+    modules: Any = None  # that PyTorch can run
 
 
-class Recurrent(NamedTuple):
-    """The names of one layer's tensors."""
+class TorchLayer(NamedTuple):
+    """The names of one layer's tensors, by `weight_ih`, `weight_hh`, `bias_ih` and `bias_hh`."""
 
     unit: str  # the name of the RNN
-    W_ih: str
-    W_hh: str
-    biases: tuple[str, str] | None
-    reverse: Recurrent | None = None
+    forward: dict[str, str]
+    reverse: dict[str, str] | None = None
+
+    @property
+    def halves(self) -> list[dict[str, str]]:
+        """The names of each direction."""
+        return [self.forward] if self.reverse is None else [self.forward, self.reverse]
 
     @property
     def names(self) -> list[str]:
         """All of them."""
-        own = [self.W_ih, self.W_hh, *(self.biases or ())]
-        return own + (self.reverse.names if self.reverse else [])
+        return [name for half in self.halves for name in half.values()]
 
 
-def of_mapping(mapping: Any, prefix: str | Sequence[str] | None) -> Source:  # noqa: ANN401
+def of_mapping(mapping: Any, prefix: str | Sequence[str] | None) -> TorchModel:
     """Return the tensors of a state_dict, or of the one that a checkpoint holds."""
     groups: dict[str, dict[str, Any]] = {}
     count = itertools.count(1)
@@ -73,7 +76,7 @@ def of_mapping(mapping: Any, prefix: str | Sequence[str] | None) -> Source:  # n
             f"source: expected one state_dict with an RNN, got {_listed(models)}: give one of them"
         )
     everything = {name: tensor for tensors in groups.values() for name, tensor in tensors.items()}
-    return Source(next(iter(models.values()), everything))
+    return TorchModel(next(iter(models.values()), everything))
 
 
 def _leaves(
@@ -94,7 +97,7 @@ def _leaves(
 # --- the recurrent layers ---
 
 
-def find_recurrent(source: Source, prefix: str | Sequence[str] | None) -> list[Recurrent]:
+def find_recurrent(source: TorchModel, prefix: str | Sequence[str] | None) -> list[TorchLayer]:
     """Return the recurrent layers, from the bottom up."""
     units = _units(source.tensors)
     if not units:
@@ -165,7 +168,7 @@ def _cells(tensors: Mapping[str, Any], units: list[str]) -> list[str]:
     return _numbered(units) if all(f"{unit}.weight_hh" in tensors for unit in units) else []
 
 
-def _layers(tensors: Mapping[str, Any], unit: str) -> Iterator[Recurrent]:
+def _layers(tensors: Mapping[str, Any], unit: str) -> Iterator[TorchLayer]:
     """Yield the layers of an RNN or of a cell, and refuse what it holds besides."""
     start = f"{unit}.".lstrip(".")
     seen: set[str] = set()
@@ -182,35 +185,36 @@ def _layers(tensors: Mapping[str, Any], unit: str) -> Iterator[Recurrent]:
             raise ArgumentError(f"source: {name} belongs to no layer of {unit or 'the RNN'}")
 
 
-def _walk(tensors: Mapping[str, Any], unit: str, start: str) -> Iterator[Recurrent]:
+def _walk(tensors: Mapping[str, Any], unit: str, start: str) -> Iterator[TorchLayer]:
     if f"{start}weight_hh" in tensors:
-        yield _recurrent(tensors, unit, start, "")
+        yield TorchLayer(unit, _half(tensors, start, ""))
         return
     for index in itertools.count():
-        if f"{start}weight_hh_l{index}" not in tensors:
+        suffix = f"_l{index}"
+        if f"{start}weight_hh{suffix}" not in tensors:
             return
-        layer = _recurrent(tensors, unit, start, f"_l{index}")
-        if f"{start}weight_hh_l{index}_reverse" in tensors:
-            layer = layer._replace(reverse=_recurrent(tensors, unit, start, f"_l{index}_reverse"))
-        yield layer
+        two = f"{start}weight_hh{suffix}_reverse" in tensors
+        reverse = _half(tensors, start, f"{suffix}_reverse") if two else None
+        yield TorchLayer(unit, _half(tensors, start, suffix), reverse)
 
 
-def _recurrent(tensors: Mapping[str, Any], unit: str, start: str, suffix: str) -> Recurrent:
+def _half(tensors: Mapping[str, Any], start: str, suffix: str) -> dict[str, str]:
     """Return the names of one layer in one direction."""
-    weights = f"{start}weight_ih{suffix}", f"{start}weight_hh{suffix}"
-    biases = f"{start}bias_ih{suffix}", f"{start}bias_hh{suffix}"
-    has_bias = any(name in tensors for name in biases)
-    for name in (*weights, *(biases * has_bias)):
+    kinds = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    names = {kind: f"{start}{kind}{suffix}" for kind in kinds}
+    if names["bias_ih"] not in tensors and names["bias_hh"] not in tensors:
+        names = {kind: names[kind] for kind in kinds[:2]}
+    for name in names.values():
         if name not in tensors:
             raise ArgumentError(f"source: {name} is missing")
-    return Recurrent(unit, *weights, biases if has_bias else None)
+    return names
 
 
 # --- the readout ---
 
 
 def find_readout(
-    source: Source, stack: list[Recurrent], readout: str | bool | None, *, alone: bool
+    source: TorchModel, stack: list[TorchLayer], readout: str | bool | None, *, alone: bool
 ) -> tuple[str, str | None] | None:
     """Return the names of the readout's weight and bias; `alone`: other tensors do not matter."""
     if readout is False:

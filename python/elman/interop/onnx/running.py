@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,36 +9,20 @@ import onnx
 from onnx import numpy_helper
 
 from elman.errors import ShapeError, UnsupportedModelError
-from elman.interop.onnx.files import External, load_proto
-from elman.interop.onnx.graph import read_graph
-from elman.interop.onnx.reading import read_network
-from elman.interop.running import Trace
+from elman.interop._source import Trace
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from elman._typing import Array
     from elman.interop.onnx.assembling import Reading
 
-    Array = NDArray[Any]
 
-
-def frozen(source: Any, external_data: bool) -> tuple[int | None, int | None]:  # noqa: ANN401
-    """Return the numbers of sequences and of steps that a model is frozen at, None if free."""
-    model, reading = _read(source, external_data)
-    sizes = dict(zip(reading.parts.x_kinds, _sizes(model, reading.parts.x), strict=True))
-    return sizes.get("B", 1), sizes.get("T")
-
-
-def run(source: Any, x: Array, external_data: bool) -> Trace:  # noqa: ANN401
+def run(proto: Any, reading: Reading, frozen: tuple[int | None, int | None], x: Array) -> Trace:
     """Run a model on inputs (B, T, I), from states of zero where it asks for them."""
-    model, reading = _read(source, external_data)
-    B, T, _ = x.shape
-    for letter, size, got in zip("BT", frozen(source, external_data), (B, T), strict=True):
+    for what, size, got in zip(("sequences", "steps"), frozen, x.shape[:2], strict=True):
         if size not in (None, got):
-            what = {"B": "sequences", "T": "steps"}[letter]
             raise ShapeError(f"x: expected {size} {what}, as the model is frozen at, got {got}")
-    if isinstance(source, str | os.PathLike) and external_data:
-        model = onnx.load(source)
+    model = onnx.ModelProto()
+    model.CopyFrom(proto)
     nodes = [node for node in model.graph.node if node.op_type == "RNN"]
     names = _listen(model, nodes)
     wanted = [*names, *(output.name for output in model.graph.output if output.name not in names)]
@@ -53,19 +36,13 @@ def run(source: Any, x: Array, external_data: bool) -> Trace:  # noqa: ANN401
     )
 
 
-def _read(source: Any, external_data: bool) -> tuple[Any, Reading]:  # noqa: ANN401
-    proto, folder = load_proto(source)
-    model = onnx.ModelProto()
-    model.CopyFrom(proto)
-    return model, read_network(read_graph(proto, External(folder, allowed=external_data)))
-
-
-def _sizes(model: Any, name: str) -> list[int | None]:  # noqa: ANN401
+def _about(model: Any, name: str) -> Any:
+    """Return the type and the shape of an input."""
     (about,) = [i.type.tensor_type for i in model.graph.input if i.name == name]
-    return [d.dim_value if d.HasField("dim_value") else None for d in about.shape.dim]
+    return about
 
 
-def _listen(model: Any, nodes: list[Any]) -> list[str]:  # noqa: ANN401
+def _listen(model: Any, nodes: list[Any]) -> list[str]:
     """Make the states of every RNN node an output of the model, and return their names."""
     names = []
     outputs = {output.name for output in model.graph.output}
@@ -79,7 +56,7 @@ def _listen(model: Any, nodes: list[Any]) -> list[str]:  # noqa: ANN401
     return names
 
 
-def _inputs(model: Any, reading: Reading, x: Array) -> dict[str, Array]:  # noqa: ANN401
+def _inputs(model: Any, reading: Reading, x: Array) -> dict[str, Array]:
     parts = reading.parts
     B, T, I = x.shape
     given = {}
@@ -89,15 +66,16 @@ def _inputs(model: Any, reading: Reading, x: Array) -> dict[str, Array]:  # noqa
             array = x.reshape([{"B": B, "T": T, "F": I}[letter] for letter in letters])
             given[name] = array.transpose([letters.index(letter) for letter in parts.x_kinds])
         elif name == parts.lengths:
-            given[name] = np.full(B, T, np.int32)
+            kind = _about(model, name).elem_type
+            given[name] = np.full(B, T, onnx.helper.tensor_dtype_to_np_dtype(kind))
         elif name in parts.states:
-            sizes = zip(parts.states[name], _sizes(model, name), strict=True)
-            given[name] = np.zeros([B if k == "B" else size or 1 for k, size in sizes], x.dtype)
+            axes = zip(parts.states[name], _about(model, name).shape.dim, strict=True)
+            given[name] = np.zeros([B if k == "B" else d.dim_value or 1 for k, d in axes], x.dtype)
     return given
 
 
 def _evaluate(
-    model: Any,  # noqa: ANN401
+    model: Any,
     wanted: list[str],
     inputs: dict[str, Array],
 ) -> tuple[str, list[Array]]:
@@ -123,7 +101,7 @@ def _evaluate(
     return name, list(ReferenceEvaluator(model).run(wanted, inputs))
 
 
-def _states(node: Any, Y: Array) -> Array:  # noqa: ANN401
+def _states(node: Any, Y: Array) -> Array:
     """Return the states (B, T, D H) from Y."""
     layout = next((a.i for a in node.attribute if a.name == "layout"), 0)
     Y = Y if layout else Y.transpose(2, 0, 1, 3)
@@ -146,7 +124,7 @@ def _output(reading: Reading, found: dict[str, Array]) -> Array:
     raise UnsupportedModelError("source: expected a model that gives outputs, got states alone")
 
 
-def _biases(model: Any, nodes: list[Any]) -> list[Array]:  # noqa: ANN401
+def _biases(model: Any, nodes: list[Any]) -> list[Array]:
     weights = {i.name: i for i in model.graph.initializer}
     named = [node.input[3] for node in nodes if len(node.input) > 3 and node.input[3] in weights]
     rows = [row for name in named for row in numpy_helper.to_array(weights[name])]

@@ -1,4 +1,4 @@
-"""The activations of Keras by name, with the numbers that Keras gives them."""
+"""The parts of a Keras config: classes, names, and activations with the numbers of Keras."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from elman.activation import Activation
 from elman.errors import ModelFormatError, UnsupportedModelError
-from elman.interop.keras import graph
 
 if TYPE_CHECKING:
     from typing import Any
@@ -29,13 +28,13 @@ _HARD_SIGMOID_2 = Activation("hard_sigmoid", alpha=0.2, beta=0.5)  # of Keras 2
 LAYERS = ("ELU", "LeakyReLU", "ReLU", "Softmax")
 
 
-def of_value(value: Json, what: str, *, keras_2: bool) -> Activation:
+def activation_of_value(value: Json, what: str, *, keras_2: bool) -> Activation:
     """Return the activation of a name, of None, or of a serialized function or layer."""
     if isinstance(value, dict):
         registered = value.get("registered_name")
-        kind = graph.class_name(value | {"registered_name": None}, what)
+        kind = class_name(value | {"registered_name": None}, what)
         if kind in LAYERS and registered in (None, kind):
-            return of_layer(kind, graph.as_object(value.get("config"), what), what)
+            return activation_of_layer(kind, as_object(value.get("config"), what), what)
         is_function = kind == "function" and registered in (None, "function")
         value = value.get("config") if is_function else (registered or kind)
     name = "linear" if value is None else value
@@ -46,7 +45,7 @@ def of_value(value: Json, what: str, *, keras_2: bool) -> Activation:
     return _HARD_SIGMOID_2 if keras_2 and name == "hard_sigmoid" else _NAMES[name]
 
 
-def of_layer(kind: str, config: dict[str, Json], what: str) -> Activation:
+def activation_of_layer(kind: str, config: dict[str, Json], what: str) -> Activation:
     """Return the activation that a layer of Keras is."""
     if kind == "Softmax" and config.get("axis", -1) == -1:
         return Activation("softmax")
@@ -66,3 +65,35 @@ def _number(config: dict[str, Json], key: str, default: float, what: str) -> flo
     if type(value) not in (int, float):
         raise ModelFormatError(f"{what}: expected {key} to be a number")
     return float(value)
+
+
+# --- the parts of a config ------------------------------------------------------------------------
+
+
+def as_object(value: Json, what: str) -> dict[str, Json]:
+    """Return an object of a config."""
+    if not isinstance(value, dict):
+        raise ModelFormatError(f"the config of {what}: expected an object")
+    return value
+
+
+def class_name(layer: Json, what: str) -> str:
+    """Return the class of a model, a layer or a cell, if it is one of Keras itself."""
+    kind = as_object(layer, what).get("class_name")
+    if not isinstance(kind, str):
+        raise ModelFormatError(f"the config of {what}: expected a class_name")
+    module, registered = layer.get("module"), layer.get("registered_name")
+    roots = ("keras", "tensorflow", "tf_keras", "builtins", "None")
+    if str(module).split(".")[0] not in roots or registered not in (None, kind):
+        shown = str(registered or f"{module}.{kind}")[:80]
+        raise UnsupportedModelError(
+            f"layer {layer_name(layer)!r}: expected a class of Keras, got {shown!r}, a custom one"
+        )
+    return kind
+
+
+def layer_name(layer: Json) -> str:
+    """Return the name that the user gave a layer."""
+    config = layer.get("config")
+    name = config.get("name") if isinstance(config, dict) else None
+    return str(name or layer.get("name") or layer.get("class_name"))[:80]

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import io
 from collections import namedtuple
 from typing import TYPE_CHECKING
 
+from elman import _files
+from elman._structure import B_Y, W_HY, prefixes
 from elman.errors import UnsupportedModelError
-from elman.interop import export
+from elman.interop import _export
 
 if TYPE_CHECKING:
     from typing import Any
 
-    from numpy.typing import NDArray
-
     from elman._network import Network
+    from elman._typing import Array
 
-    Array = NDArray[Any]
 
 TorchModules = namedtuple("TorchModules", ["rnn", "readout", "activation"])
 TorchModules.__doc__ = """What `elman.to_torch` returns; `elman.from_torch` takes it back.
@@ -69,66 +70,71 @@ def to_torch(net: Network, *, fold_scaling: bool = False) -> TorchModules:
     >>> elman.from_torch(modules) == net                                # doctest: +SKIP
     True
     """
-    torch = _torch()
+    torch = _files.extra("torch", "elman.to_torch", "torch")
     _require_nonlinearities(net)
-    weights = state_dict(net, prefix="rnn", readout="readout", fold_scaling=fold_scaling)
-    dtype = getattr(torch, net.dtype.name)
-    stacked = _is_uniform(net)
-    parts = []
-    for layers in [list(net.layers)] if stacked else [[layer] for layer in net.layers]:
-        H, I = layers[0].W_xh.shape
-        parts.append(
-            torch.nn.RNN(
-                I,
-                H,
-                len(layers),
-                nonlinearity=str(layers[0].activation),
-                bias=_has_bias(weights, "rnn."),
-                batch_first=True,
-                bidirectional=layers[0].direction == "bidirectional",
-                dtype=dtype,
-            )
-        )
-    rnn = parts[0] if stacked else torch.nn.ModuleList(parts)
-    _fill(rnn, weights, "rnn.")
+    arrays = state_dict(net, prefix="rnn", readout="readout", fold_scaling=fold_scaling)
+
+    def part(start: str, nonlinearity: str = "") -> Any:
+        mine = {name: array for name, array in arrays.items() if name.startswith(start)}
+        weights = {name[len(start) :]: torch.from_numpy(array) for name, array in mine.items()}
+        return module_of(torch, weights, nonlinearity)
+
+    names = [str(layer.activation) for layer in net.layers]
+    if _is_uniform(net):
+        rnn = part("rnn.", names[0])
+    else:
+        rnn = torch.nn.ModuleList(part(f"rnn.{i}.", name) for i, name in enumerate(names))
     if net.readout is None:
         return TorchModules(rnn, None, None)
-    O, H = net.readout.W_hy.shape
-    linear = torch.nn.Linear(H, O, bias=_has_bias(weights, "readout."), dtype=dtype)
-    _fill(linear, weights, "readout.")
-    return TorchModules(rnn, linear, _activation(torch, str(net.readout.activation)))
+    activation = activation_module(torch, str(net.readout.activation))
+    return TorchModules(rnn, part("readout."), activation)
+
+
+def module_of(torch: Any, weights: dict[str, Any], nonlinearity: str = "") -> Any:
+    """Return the nn.RNN or the nn.Linear that holds these tensors."""
+    if "weight" in weights:
+        O, H = weights["weight"].shape
+        kind = weights["weight"].dtype
+        module = torch.nn.Linear(H, O, bias="bias" in weights, dtype=kind)
+    else:
+        H, I = weights["weight_ih_l0"].shape
+        module = torch.nn.RNN(
+            I,
+            H,
+            sum(name.startswith("weight_hh") and name[-1].isdigit() for name in weights),
+            nonlinearity=nonlinearity,
+            bias="bias_ih_l0" in weights,
+            batch_first=True,
+            bidirectional="weight_hh_l0_reverse" in weights,
+            dtype=weights["weight_ih_l0"].dtype,
+        )
+    module.load_state_dict(weights)
+    return module
 
 
 def state_dict(net: Network, *, prefix: str, readout: str, fold_scaling: bool) -> dict[str, Array]:
-    """Return the arrays of `elman.state_dict(net, "torch")`."""
-    layers, head = export.weights(net, fold_scaling=fold_scaling)
-    bias = any(triple[2] is not None for halves in layers for triple in halves)
+    """Return the arrays of `elman.state_dict(net, "torch")`: b_h is bias_ih, and bias_hh zero."""
+    import numpy as np
+
+    tensors = _export.tensors(net, fold_scaling=fold_scaling)
+    bias = any(name.endswith("b_h") for name in tensors)
     start = f"{prefix}.".lstrip(".")
     uniform = _is_uniform(net)
     arrays: dict[str, Array] = {}
-    for index, halves in enumerate(layers):
+    for index, direction in enumerate(net.directions):
         place, number = (start, index) if uniform else (f"{start}{index}.", 0)
-        for triple, direction in zip(halves, ("", "_reverse"), strict=False):
-            arrays |= _named(triple, place, f"_l{number}{direction}", bias=bias)
-    if head is not None:
-        start = f"{readout}.".lstrip(".")
-        arrays |= {f"{start}weight": head[0].copy()}
-        arrays |= {} if head[1] is None else {f"{start}bias": head[1].copy()}
-    return arrays
-
-
-def _named(
-    triple: tuple[Array, Array, Array | None], start: str, suffix: str, *, bias: bool
-) -> dict[str, Array]:
-    """Return one direction of one layer: b_h is bias_ih, and bias_hh is zero."""
-    import numpy as np
-
-    W_xh, W_hh, b_h = triple
-    arrays = {f"{start}weight_ih{suffix}": W_xh.copy(), f"{start}weight_hh{suffix}": W_hh.copy()}
-    if bias:
-        zeros = np.zeros(len(W_hh), W_hh.dtype)
-        arrays[f"{start}bias_ih{suffix}"] = zeros if b_h is None else b_h.copy()
-        arrays[f"{start}bias_hh{suffix}"] = zeros.copy()
+        for half, reverse in zip(prefixes(index, direction), ("", "_reverse"), strict=False):
+            suffix = f"_l{number}{reverse}"
+            W_hh = tensors[f"{half}W_hh"]
+            zeros = np.zeros(len(W_hh), W_hh.dtype)
+            arrays[f"{place}weight_ih{suffix}"] = tensors[f"{half}W_xh"].copy()
+            arrays[f"{place}weight_hh{suffix}"] = W_hh.copy()
+            if bias:
+                arrays[f"{place}bias_ih{suffix}"] = tensors.get(f"{half}b_h", zeros).copy()
+                arrays[f"{place}bias_hh{suffix}"] = zeros
+    for name, kind in ((W_HY, "weight"), (B_Y, "bias")):
+        if name in tensors:
+            arrays[f"{readout}.{kind}".lstrip(".")] = tensors[name].copy()
     return arrays
 
 
@@ -141,7 +147,7 @@ def _is_uniform(net: Network) -> bool:
 def _require_nonlinearities(net: Network) -> None:
     """Refuse what nn.RNN cannot compute."""
     for index, layer in enumerate(net.layers):
-        for half in (layer, getattr(layer, "reverse", None)):
+        for half in (layer, layer.reverse):
             if half is not None and (
                 half.activation not in _NONLINEARITIES or half.activation != layer.activation
             ):
@@ -151,39 +157,8 @@ def _require_nonlinearities(net: Network) -> None:
                 )
 
 
-# --- modules --------------------------------------------------------------------------------------
-
-
-def _torch() -> Any:  # noqa: ANN401
-    try:
-        import torch
-    except ModuleNotFoundError as error:
-        if error.name != "torch":
-            raise
-        raise ModuleNotFoundError(
-            "to_torch needs PyTorch: pip install torch", name="torch"
-        ) from error
-    return torch
-
-
-def _has_bias(weights: dict[str, Array], start: str) -> bool:
-    return any(name.startswith(start) and "bias" in name for name in weights)
-
-
-def _fill(module: Any, weights: dict[str, Array], start: str) -> None:  # noqa: ANN401
-    """Give a module its weights."""
-    import torch
-
-    module.load_state_dict(
-        {
-            name.removeprefix(start): torch.from_numpy(array)
-            for name, array in weights.items()
-            if name.startswith(start)
-        }
-    )
-
-
-def _activation(torch: Any, name: str) -> Any:  # noqa: ANN401
+def activation_module(torch: Any, name: str) -> Any:
+    """Return the module that is an activation by elman's name."""
     kinds = {
         "identity": torch.nn.Identity,
         "sigmoid": torch.nn.Sigmoid,
@@ -196,3 +171,12 @@ def _activation(torch: Any, name: str) -> Any:  # noqa: ANN401
             f"net: expected an output activation of {', '.join(kinds)}, got {name}"
         )
     return kinds[name]()
+
+
+def contents(net: Network, *, fold_scaling: bool) -> bytes:
+    """Return the bytes of a `.pt` file: the state_dict as `torch.save` writes it."""
+    torch = _files.extra("torch", "a .pt file", "torch")
+    tensors = state_dict(net, prefix="rnn", readout="fc", fold_scaling=fold_scaling)
+    file = io.BytesIO()
+    torch.save({name: torch.from_numpy(array) for name, array in tensors.items()}, file)
+    return file.getvalue()

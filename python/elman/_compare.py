@@ -6,37 +6,31 @@ import contextvars
 import os
 import sys
 import threading
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from elman import _arguments
+from elman import _arguments, _structure
 from elman._network import Network
 from elman._parameters import structure_of
 from elman.errors import ArgumentError, ElmanError, ShapeError
+from elman.interop import formats, keras, onnx, torch
+from elman.interop._source import Imported, Said
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
-    from elman.interop.imported import Imported
-    from elman.interop.running import Trace
+    from elman._typing import Array
+    from elman.interop._source import Source, Trace
 
-    Array = NDArray[Any]
 
 __all__ = ["Comparison", "compare"]
 
 # Two right implementations differ by rounding alone, which a contractive network does not enlarge.
 TOLERANCES = {"float32": 1e-5, "float64": 1e-12}
-_SUFFIXES = {
-    ".pt": "torch file",
-    ".pth": "torch file",
-    ".safetensors": "torch file",
-    ".keras": "keras",
-    ".h5": "keras",
-    ".onnx": "onnx",
-}
 _OUTPUT_ACTIVATIONS = ("identity", "sigmoid", "softmax", "tanh", "relu")
 
 
@@ -85,7 +79,7 @@ class Comparison(NamedTuple):
 
 def compare(
     net: Network,
-    source: Any,  # noqa: ANN401
+    source: Any,
     x: ArrayLike,
     *,
     mask: ArrayLike | None = None,
@@ -102,8 +96,9 @@ def compare(
     source : module, sequence of modules, Keras model, ONNX model or path
         What PyTorch, Keras or ONNX Runtime can run (each must be installed): a PyTorch module or
         modules in their order, or the path of a `.pt` or safetensors file, whose tensors are put
-        into modules with the network's sizes and activations; a Keras model, or the path of a
-        `.keras` or `.h5` file, which Keras loads in its safe mode; an ONNX model or its path.
+        into modules with the network's activations; a Keras model, or the path of a `.keras` or
+        `.h5` file, which Keras loads in its safe mode; an ONNX model or its path. What a reader
+        returned (`elman.interop`) is not read again.
     x : array_like, shape (T, I) or (B, T, I)
         Inputs.
     mask, masked
@@ -142,49 +137,44 @@ def compare(
         inputs = inputs[np.newaxis]
         mask = None if mask is None else np.asarray(mask)[np.newaxis]
     inputs = inputs.astype(net.dtype)
-    kind = _kind(source)
-    trace = _interruptible(lambda: _trace(kind, source, net, inputs, mask, external_data))
-    ours = _ours(net, inputs, mask, masked)
-    if trace.output.shape[-1] != ours.output.shape[-1] or len(trace.hidden) not in (
-        0,
-        len(ours.hidden),
-    ):
+    real = None if mask is None else np.asarray(mask, dtype=bool)
+    runs, read = _opened(net, source, external_data)
+    if mask is not None and runs.framework != "keras":
+        raise ArgumentError(f"mask: expected None for {runs.framework}, which has no masks")
+    trace = _interruptible(lambda: runs.run(inputs, real))
+    theirs = trace.hidden or [None] * net.num_layers
+    if trace.output.shape[-1] != net.output_size or len(theirs) != net.num_layers:
         raise ShapeError(
-            f"source: expected {len(ours.hidden)} layers and {net.output_size} outputs, got"
+            f"source: expected {net.num_layers} layers and {net.output_size} outputs, got"
             f" {len(trace.hidden)} and {trace.output.shape[-1]}"
         )
+    ours = net.run(inputs, mask=real, masked=masked, return_hidden=True)
+    assert ours.hidden is not None
+    sizes = [
+        hidden * len(_structure.prefixes(0, direction))
+        for hidden, direction in zip(net.hidden_sizes, net.directions, strict=True)
+    ]
     result = Comparison(
         trace.framework,
         _difference(ours.output, trace.output),
         [
-            None if theirs is None else _difference(states, theirs)
-            for states, theirs in zip(
-                ours.hidden, trace.hidden or [None] * len(ours.hidden), strict=True
-            )
+            None if wanted is None else _difference(states, wanted)
+            for states, wanted in zip(_structure.split(ours.hidden, sizes), theirs, strict=True)
         ],
         TOLERANCES[net.dtype.name] if tolerance is None else tolerance,
         [],
     )
     if not result.ok:
-        agrees = _agreement(trace, result.tolerance)
-        result.causes.extend(_causes(net, kind, source, trace, external_data))
-        result.causes.extend(_behaviours(net, inputs, mask, masked, agrees))
+
+        def agrees(output: Array) -> bool:
+            return _difference(output, trace.output) <= result.tolerance
+
+        result.causes.extend(_causes(net, read, trace))
+        result.causes.extend(_behaviours(net, inputs, real, masked, agrees))
     return result
 
 
-# --- running both ---
-
-
-class _Ours(NamedTuple):
-    hidden: list[Array]
-    output: Array
-
-
-def _ours(net: Network, x: Array, mask: ArrayLike | None, masked: str) -> _Ours:
-    run = net.run(x, mask=mask, masked=masked, return_hidden=True)
-    assert run.hidden is not None
-    sizes = [len(layer.W_hh) * (1 if layer.reverse is None else 2) for layer in net.layers]
-    return _Ours(np.split(run.hidden, np.cumsum(sizes)[:-1], axis=-1), run.output)
+# --- running both ---------------------------------------------------------------------------------
 
 
 def _difference(ours: Array, theirs: Array) -> float:
@@ -197,117 +187,75 @@ def _difference(ours: Array, theirs: Array) -> float:
     return float((apart / max(1.0, float(np.abs(theirs).max(initial=0)))).max(initial=0))
 
 
-def _kind(source: Any) -> str:  # noqa: ANN401
-    """Return which framework runs a source."""
-    if isinstance(source, str | os.PathLike):
-        suffix = os.path.splitext(os.fspath(source))[1]
-        if suffix in _SUFFIXES and not os.fspath(source).endswith(".weights.h5"):
-            return _SUFFIXES[suffix]
-        raise ArgumentError(
-            f"source: expected a file *{', *'.join(_SUFFIXES)}, got {os.fspath(source)!r}"
+def _opened(
+    net: Network, source: Any, external_data: bool
+) -> tuple[Source, Callable[[], Imported]]:
+    """Return what runs a source, and what reads it: a live model only if there is a difference."""
+    imported = None
+    if isinstance(source, Imported):
+        imported = source
+    elif isinstance(source, str | os.PathLike):
+        imported = _read_file(net, os.fsdecode(source), external_data)
+    elif isinstance(source, bytes) or type(source).__name__ == "ModelProto":
+        imported = onnx.read(source, external_data=external_data)
+    elif _is_live(source, "keras", "Model"):  # before PyTorch: it may be one of its modules too
+        return keras.reading.runs(source), lambda: keras.read(source)
+    elif isinstance(source, tuple | list) or _is_live(source, "torch.nn", "Module"):
+        g = net.output_activation
+        said = Said(output_activation=None if g is None else str(g))
+        return torch.reading.modules(source), lambda: torch.read(source, said)
+    else:
+        raise TypeError(
+            "source: expected a torch module, a Keras model, an ONNX model or a path, got"
+            f" {_arguments.kind(source)}"
         )
-    if isinstance(source, bytes) or type(source).__name__ == "ModelProto":
-        return "onnx"
-    if isinstance(source, tuple | list):
-        return "torch"
-    for kind, name in (("torch", "torch.nn"), ("keras", "keras")):
-        base = {"torch": "Module", "keras": "Model"}[kind]
-        module = sys.modules.get(name)
-        if module is not None and isinstance(source, getattr(module, base)):
-            return kind
-    raise TypeError(
-        "source: expected a torch module, a Keras model, an ONNX model or a path, got"
-        f" {_arguments.kind(source)}"
-    )
+    if imported.source is None:
+        raise ArgumentError(
+            "source: expected a model that another framework runs, got weights alone, or a file of"
+            " elman's own, which net.verify(x) checks"
+        )
+    return imported.source, lambda: imported
+
+
+def _is_live(source: object, module: str, name: str) -> bool:
+    loaded = sys.modules.get(module)
+    return loaded is not None and isinstance(source, getattr(loaded, name))
+
+
+def _read_file(net: Network, path: str, external_data: bool) -> Imported:
+    """Read a file, and say of weights alone what only the network knows."""
+    options: dict[str, Any] = {}
+    framework = formats.framework_of(path)
+    if framework == "torch" or path.endswith(".weights.h5"):
+        options["activation"] = structure_of(net).layer_activations
+        options["output_activation"] = net.output_activation
+    elif framework == "onnx":
+        options["external_data"] = external_data
+    return formats.read(path, **options)
 
 
 def _interruptible(work: Callable[[], Trace]) -> Trace:
     """Let a thread run a framework, which looks for no signals: Ctrl-C ends the wait for it."""
-    done: list[Trace] = []
-    failed: list[BaseException] = []
+    done: Future[Trace] = Future()
 
     def run() -> None:
         try:
-            done.append(work())
+            done.set_result(work())
         except BaseException as error:
-            failed.append(error)
+            done.set_exception(error)
 
     context = contextvars.copy_context()
-    thread = threading.Thread(target=context.run, args=(run,), daemon=True)
-    thread.start()
-    thread.join()
-    if failed:
-        raise failed[0]
-    return done[0]
+    threading.Thread(target=context.run, args=(run,), daemon=True).start()
+    return done.result()
 
 
-def _trace(
-    kind: str,
-    source: Any,  # noqa: ANN401
-    net: Network,
-    x: Array,
-    mask: ArrayLike | None,
-    external_data: bool,
-) -> Trace:
-    if mask is not None and kind != "keras":
-        raise ArgumentError(f"mask: expected None for a source of {kind}, which has no masks")
-    if kind == "torch":
-        from elman.interop.running import torch
-
-        return torch.run(source, x)
-    if kind == "torch file":
-        from elman.interop.running import torch
-
-        return torch.run_file(
-            os.fspath(source), net, _read(kind, source, net, external_data).rows, x
-        )
-    if kind == "keras":
-        from elman.interop.running import keras
-
-        return keras.run(source, x, None if mask is None else np.asarray(mask, dtype=bool))
-    from elman.interop.running import onnx
-
-    return onnx.run(source, x, external_data)
+# --- what may be wrong ----------------------------------------------------------------------------
 
 
-# --- what may be wrong ---
-
-
-def _read(
-    kind: str,
-    source: Any,  # noqa: ANN401
-    net: Network,
-    external_data: bool,
-) -> Imported:
-    """Return what the reader of a framework makes of the source."""
-    if kind.startswith("torch"):
-        from elman.interop import torch
-
-        g = net.output_activation
-        return torch.read(
-            source,
-            activation=[str(f) for f in net.activations] if kind == "torch file" else None,
-            output_activation=None if g is None else str(g),
-        )
-    if kind == "keras":
-        from elman.interop import keras
-
-        return keras.read(source)
-    from elman.interop import onnx
-
-    return onnx.read(source, external_data=external_data)
-
-
-def _causes(
-    net: Network,
-    kind: str,
-    source: Any,  # noqa: ANN401
-    trace: Trace,
-    external_data: bool,
-) -> Iterator[str]:
+def _causes(net: Network, read: Callable[[], Imported], trace: Trace) -> Iterator[str]:
     """Yield how the network differs from what the source says of itself."""
     try:
-        theirs = _read(kind, source, net, external_data).network
+        theirs = read().network
     except (ElmanError, TypeError) as error:
         yield f"the source is not understood ({error})"
         return
@@ -323,9 +271,10 @@ def _causes(
 
 def _weights(name: str, ours: Array | None, theirs: Array, vectors: list[Array]) -> Iterator[str]:
     """Yield how a tensor differs from the source's."""
-    close: Callable[[Array, Array], bool] = lambda a, b: (  # noqa: E731
-        a.shape == b.shape and bool(np.allclose(a, b, rtol=1e-5, atol=1e-6))
-    )
+
+    def close(a: Array, b: Array) -> bool:
+        return a.shape == b.shape and np.allclose(a, b, rtol=1e-5, atol=1e-6)
+
     mine = np.zeros_like(theirs) if ours is None else ours
     if close(mine, theirs):
         return
@@ -339,27 +288,15 @@ def _weights(name: str, ours: Array | None, theirs: Array, vectors: list[Array])
         yield f"{name} has other numbers"
 
 
-def _agreement(trace: Trace, tolerance: float) -> Callable[[Array], bool]:
-    def agrees(output: Array) -> bool:
-        return _difference(output, trace.output) <= tolerance
-
-    return agrees
-
-
 def _behaviours(
-    net: Network,
-    x: Array,
-    mask: ArrayLike | None,
-    masked: str,
-    agrees: Callable[[Array], bool],
+    net: Network, x: Array, mask: Array | None, masked: str, agrees: Callable[[Array], bool]
 ) -> Iterator[str]:
     """Yield what the source does otherwise with the same weights."""
-    output = _ours(net, x, mask, masked).output
-    if agrees(output[:, ::-1]):
+    if agrees(net.run(x, mask=mask, masked=masked).output[:, ::-1]):
         yield "its outputs come in reversed order of time (go_backwards)"
     if mask is not None:
         other = {"hold": "zero", "zero": "hold"}[masked]
-        if agrees(_ours(net, x, mask, other).output):
+        if agrees(net.run(x, mask=mask, masked=other).output):
             words = {"hold": "hold", "zero": "are zero"}
             yield f"masked steps {words[other]} there and {words[masked]} here"
     g = net.output_activation

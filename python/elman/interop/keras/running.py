@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
-from elman.interop.running import Trace
+from elman.interop._source import Trace
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
+    from elman._typing import Array
 
 _RECURRENT = (keras.layers.SimpleRNN, keras.layers.RNN, keras.layers.Bidirectional)
 
 
-def run(source: Any, x: Array, mask: Array | None = None) -> Trace:  # noqa: ANN401
+def run(source: Any, x: Array, mask: Array | None = None) -> Trace:
     """Run a model; `mask` (B, T) is handed to it as Keras' own."""
-    model = keras.saving.load_model(source) if isinstance(source, str | os.PathLike) else source
+    model = keras.saving.load_model(source) if isinstance(source, str) else source
     layers = [layer for layer in model.layers if isinstance(layer, _RECURRENT)]
-    listening = keras.Model(model.inputs, [*(layer.output for layer in layers), *model.outputs])
+    states = [keras.tree.flatten(layer.output)[0] for layer in layers]  # some return more than that
+    listening = keras.Model(model.inputs, [*states, *model.outputs])
     masks = {} if mask is None else {"mask": keras.ops.convert_to_tensor(mask)}
     results = listening(keras.ops.convert_to_tensor(x), **masks)
-    *hidden, output = [np.asarray(keras.ops.convert_to_numpy(result)) for result in results]
+    *heard, output = [np.asarray(keras.ops.convert_to_numpy(result)) for result in results]
+    hidden: list[Array | None] = []
+    for layer, result in zip(layers, heard, strict=True):
+        below = getattr(getattr(layer, "cell", None), "cells", ())[:-1]  # of a stack of cells
+        hidden += [*(None for _ in below), result]
     return Trace(
         f"Keras {keras.__version__} on {keras.backend.backend()}",
-        [*hidden],
+        hidden,
         output,
         [np.asarray(w) for layer in layers for w in layer.get_weights() if w.ndim == 1],
     )

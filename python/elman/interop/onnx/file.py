@@ -10,38 +10,93 @@ from typing import TYPE_CHECKING, Any
 
 from elman import _files
 from elman._files import naming
-from elman.errors import ModelFormatError, UnsupportedModelError
-from elman.interop.files import read_file
+from elman.errors import DTypeError, ModelFormatError, UnsupportedModelError
+from elman.interop._archive import read_file
 
 if TYPE_CHECKING:
-    Proto = Any
+    from collections.abc import Iterator
+
+    Proto = Any  # of onnx, which has no types
 
 
-def load_proto(source: object) -> tuple[Proto, str | None]:
-    """Return the model and the folder it came from, None if that is not known."""
+WIDENED = ("FLOAT16", "BFLOAT16")
+_READ = ("FLOAT", "DOUBLE", "INT32", "INT64", "BOOL", *WIDENED)
+
+
+def load(source: object, *, external_data: bool) -> Proto:
+    """Return a model that holds all its numbers, those of other files too if they may be read."""
     onnx = import_onnx()
+    model, folder = onnx.ModelProto(), None
     if isinstance(source, onnx.ModelProto):
-        return source, None
-    if isinstance(source, bytes | bytearray | memoryview):
-        return _parse(bytes(source)), None
-    if isinstance(source, str | os.PathLike):
+        model.CopyFrom(source)
+    elif isinstance(source, bytes | bytearray | memoryview):
+        model = _parse(bytes(source))
+    elif isinstance(source, str | os.PathLike):
         path = os.fsdecode(source)
+        folder = os.path.dirname(os.path.abspath(path))
         with naming(path):
-            return _parse(read_file(path)), os.path.dirname(os.path.abspath(path))
-    raise TypeError(f"source: expected a path, bytes or a ModelProto, got {type(source).__name__}")
+            model = _parse(read_file(path))
+    else:
+        kind = type(source).__name__
+        raise TypeError(f"source: expected a path, bytes or a ModelProto, got {kind}")
+    _require_text(model)
+    external = _External(folder, allowed=external_data)
+    for tensor in _tensors(model.graph):
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            tensor.raw_data = external(tensor)
+            tensor.ClearField("external_data")
+            tensor.ClearField("data_location")
+    return model
+
+
+def _require_text(model: Proto) -> None:
+    """Refuse strings that are no UTF-8: protobuf gives them as bytes."""
+    graph = model.graph
+    strings = [entry.domain for entry in model.opset_import]
+    strings += [text for entry in model.metadata_props for text in (entry.key, entry.value)]
+    strings += [part.name for part in [*graph.input, *graph.output]]
+    tensors = list(graph.initializer)
+    for node in graph.node:
+        strings += [node.op_type, node.name, node.domain, *node.input, *node.output]
+        strings += [text for a in node.attribute for text in (a.name, a.ref_attr_name)]
+        tensors += [attribute.t for attribute in node.attribute]
+    for tensor in tensors:
+        strings.append(tensor.name)
+        strings += [text for entry in tensor.external_data for text in (entry.key, entry.value)]
+    for text in strings:
+        if not isinstance(text, str):
+            raise ModelFormatError(f"expected names in UTF-8, got {_show(text)}")
+
+
+def check_tensor(proto: Proto, what: str) -> str:
+    """Refuse a tensor that is not read, whatever its numbers; return ONNX's name of its type."""
+    kind = type_name(import_onnx().TensorProto, proto.data_type)
+    if kind not in _READ:
+        raise DTypeError(f"{what}: expected real numbers or integers, got {kind}")
+    if any(size < 0 for size in proto.dims):
+        raise ModelFormatError(f"{what}: it has negative sizes")
+    if proto.HasField("segment"):
+        raise UnsupportedModelError(f"{what}: tensors in segments are not read")
+    return kind
+
+
+def type_name(proto: Proto, number: int) -> str:
+    """Return ONNX's name of a type of numbers."""
+    return str(proto.DataType.Name(number)) if number in proto.DataType.values() else str(number)
+
+
+def _tensors(graph: Proto) -> Iterator[Proto]:
+    """Yield every tensor of a graph; graphs inside of nodes are not read."""
+    yield from graph.initializer
+    for node in graph.node:
+        for attribute in node.attribute:
+            yield attribute.t
+            yield from attribute.tensors
 
 
 def import_onnx() -> Proto:
     """Return the package onnx, or say how to get it."""
-    try:
-        import onnx
-    except ModuleNotFoundError as error:
-        if error.name != "onnx":
-            raise
-        raise ModuleNotFoundError(
-            "ONNX models need onnx: pip install 'elman[onnx]'", name=error.name
-        ) from error
-    return onnx
+    return _files.extra("onnx", "an ONNX model", "'elman[onnx]'")
 
 
 def _parse(data: bytes) -> Proto:
@@ -58,7 +113,7 @@ def _parse(data: bytes) -> Proto:
     return model
 
 
-class External:
+class _External:
     """Reads the tensors that a model keeps in other files, if it may."""
 
     def __init__(self, folder: str | None, *, allowed: bool) -> None:
@@ -78,6 +133,7 @@ class External:
             raise UnsupportedModelError(
                 f"{what}: its numbers are in another file: give the path of the model"
             )
+        check_tensor(tensor, what)
         location, offset, length = _entries(tensor, what)
         expected = math.prod(tensor.dims) * _item_bytes(tensor)
         if length is not None and length != expected:

@@ -6,11 +6,13 @@ legacy `.h5` of Keras 2, which Keras 3 still writes, has the config as an attrib
 
 from __future__ import annotations
 
+import json
+import sys
 from typing import TYPE_CHECKING, Any
 
 from elman import _arguments, _container
 from elman.errors import ArgumentError, LimitError, ModelFormatError, UnsupportedModelError
-from elman.interop import files
+from elman.interop import _archive
 from elman.interop.keras import hdf5
 from elman.interop.keras import model as models
 from elman.interop.keras.groups import of_groups
@@ -20,17 +22,17 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from elman.interop.keras.model import Cell, Dense, Model, Recurrent
+    from elman.interop.keras.model import KerasCell, KerasDense, KerasLayer, KerasModel
 
     Weights = dict[str, tuple[str, NDArray[Any]]]  # "kernel" -> its path in the file, and itself
-    Find = Callable[[Recurrent | Dense, Cell], Weights]
+    Find = Callable[[KerasLayer | KerasDense, KerasCell], Weights]
 
 MAX_CONFIG_BYTES = 256 * 1024  # a layer takes about 2 KiB
 
 
 def open_model(
     data: bytes, layers: Sequence[str] | None, readout: str | bool | None
-) -> tuple[Model, Find]:
+) -> tuple[KerasModel, Find]:
     """Return the model that a file describes, and what finds the weights of its cells."""
     if data.startswith(b"PK\x03\x04"):
         config, contents, keras_2 = _open_archive(data)
@@ -48,17 +50,71 @@ def open_model(
         raise UnsupportedModelError(
             "expected a file of Keras (.keras, .weights.h5, .h5), got another kind"
         )
+    _check_said(model, layers, readout)
+    return model, find
+
+
+def open_live(
+    live: Any, layers: Sequence[str] | None, readout: str | bool | None
+) -> tuple[KerasModel, Find]:
+    """Return the model that a live model of Keras is, and what finds the weights of its cells."""
+    kind = type(live)
+    package = sys.modules.get(kind.__module__.partition(".")[0])
+    config = {"class_name": kind.__name__, "module": kind.__module__, "registered_name": None}
+    models.require_chain(config)
+    text = json.dumps(config | {"config": live.get_config()}, default=str)
+    keras_2 = str(getattr(package, "__version__", "3")).startswith("2")
+    model = models.of_config(json.loads(text), keras_2=keras_2)
+    _check_said(model, layers, readout)
+    weights: dict[tuple[str, str], Weights] = {}
+    by_name = {layer.name: layer for layer in live.layers}
+    parts: list[KerasLayer | KerasDense] = [*model.recurrent]
+    parts += [] if model.dense is None else [model.dense]
+    for layer in parts:
+        given = by_name[layer.name].get_weights()  # cell by cell
+        if not given:
+            raise ArgumentError(
+                f"source: expected a model with weights, got layer {layer.name!r} without: call the"
+                " model once, or begin it with keras.Input"
+            )
+        arrays = map(_real, given)
+        for cell in layer.halves:
+            kinds = _kinds(layer)[: None if cell.use_bias else -1]
+            weights[layer.name, cell.place] = {
+                kind: (f"{layer.name}/{cell.place}/{kind}".replace("//", "/"), array)
+                for kind, array in zip(kinds, arrays, strict=False)
+            }
+        if next(arrays, None) is not None:
+            raise UnsupportedModelError(f"layer {layer.name!r}: it has more weights than its cells")
+
+    def find(layer: KerasLayer | KerasDense, cell: KerasCell) -> Weights:
+        return _complete(layer, cell, weights[layer.name, cell.place], layer.name)
+
+    return model, find
+
+
+def _real(array: Any) -> NDArray[Any]:
+    """Return an array, half precision that NumPy has not as float32."""
+    import numpy as np
+
+    real = np.asarray(array)
+    return real.astype(np.float32) if real.dtype.name == "bfloat16" else real
+
+
+def _check_said(
+    model: KerasModel, layers: Sequence[str] | None, readout: str | bool | None
+) -> None:
+    """Refuse what contradicts the model."""
     if layers is not None:
-        raise ArgumentError("layers: expected none, as the file says their order, got some")
+        raise ArgumentError("layers: expected none, as the model says their order, got some")
     if isinstance(readout, str) and (model.dense is None or model.dense.name != readout):
         has = "no Dense layer" if model.dense is None else repr(model.dense.name)
-        raise ArgumentError(f"readout: expected {has}, as the file says, got {readout!r}")
-    return model, find
+        raise ArgumentError(f"readout: expected {has}, as the model says, got {readout!r}")
 
 
 def _open_archive(data: bytes) -> tuple[Any, hdf5.Contents, bool]:
     """Return the config, the weights, and whether Keras 2 wrote them."""
-    archive = files.Archive(data, compressed=True)
+    archive = _archive.Archive(data, compressed=True)
     if "model.weights.npz" in archive.names:
         raise UnsupportedModelError(
             "expected weights in model.weights.h5, got model.weights.npz, which holds pickles"
@@ -68,10 +124,10 @@ def _open_archive(data: bytes) -> tuple[Any, hdf5.Contents, bool]:
     if "metadata.json" in archive.names:
         version = _json(archive.read("metadata.json", MAX_CONFIG_BYTES)).get("keras_version")
         keras_2 = str(version).startswith("2")
-    return config, hdf5.read(archive.read("model.weights.h5", files.MAX_FILE_BYTES)), keras_2
+    return config, hdf5.read(archive.read("model.weights.h5", _archive.MAX_FILE_BYTES)), keras_2
 
 
-def _json(text: bytes) -> Any:  # noqa: ANN401
+def _json(text: bytes) -> Any:
     if len(text) > MAX_CONFIG_BYTES:
         raise LimitError(f"expected a config of at most {MAX_CONFIG_BYTES} bytes, got {len(text)}")
     return _container.json_object(text, "the config")
@@ -79,7 +135,7 @@ def _json(text: bytes) -> Any:  # noqa: ANN401
 
 def _open_weights(
     contents: hdf5.Contents, layers: Sequence[str] | None, readout: str | bool | None
-) -> tuple[Model, Find]:
+) -> tuple[KerasModel, Find]:
     """Return the model of a file that holds weights alone."""
     root = _root(contents)
     paths = [path for path in contents.arrays if path.startswith(f"{root}/")]
@@ -99,7 +155,7 @@ def _find_by_group(contents: hdf5.Contents) -> Find:
     """Return what finds weights by the group of their layer, as Keras 3 stores them."""
     root = _root(contents)
 
-    def find(layer: Recurrent | Dense, cell: Cell) -> Weights:
+    def find(layer: KerasLayer | KerasDense, cell: KerasCell) -> Weights:
         name = contents.names.get(f"{root}/{layer.group}/vars", layer.name)
         if name not in (layer.name, layer.group) and layer.name != layer.group:
             raise ModelFormatError(
@@ -121,7 +177,7 @@ def _find_by_group(contents: hdf5.Contents) -> Find:
 def _find_by_name(contents: hdf5.Contents) -> Find:
     """Return what finds weights by the names of layers, as Keras 2 and its `.h5` have them."""
 
-    def find(layer: Recurrent | Dense, cell: Cell) -> Weights:
+    def find(layer: KerasLayer | KerasDense, cell: KerasCell) -> Weights:
         base = f"model_weights/{layer.name}/"
         groups: dict[str, Weights] = {}
         for path, array in contents.arrays.items():
@@ -146,12 +202,14 @@ def _marked(parts: list[str], mark: str) -> bool:
     )
 
 
-def _kinds(layer: Recurrent | Dense) -> tuple[str, ...]:
-    recurrent = isinstance(layer, models.Recurrent)
+def _kinds(layer: KerasLayer | KerasDense) -> tuple[str, ...]:
+    recurrent = isinstance(layer, models.KerasLayer)
     return ("kernel", "recurrent_kernel", "bias") if recurrent else ("kernel", "bias")
 
 
-def _complete(layer: Recurrent | Dense, cell: Cell, found: Weights, base: str) -> Weights:
+def _complete(
+    layer: KerasLayer | KerasDense, cell: KerasCell, found: Weights, base: str
+) -> Weights:
     """Refuse weights of which some are missing, or that the config does not know."""
     kinds = set(_kinds(layer))
     allowed = [kinds, kinds - {"bias"}]

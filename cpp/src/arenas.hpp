@@ -1,0 +1,29 @@
+// arenas.hpp - memory that takes long to fill, filled some numbers at a time. If the pause is
+// stopped, what comes back is shorter, and to be thrown away.
+#pragma once
+
+#include "elman/aligned.hpp"
+#include "elman/pause.hpp"
+
+namespace elman {
+
+template <class Real>
+AlignedVector<Real> zeros(Index count, Poll poll) {
+    AlignedVector<Real> numbers;
+    numbers.reserve(static_cast<std::size_t>(count));
+    in_pieces(count, kNumberWork, poll,
+              [&](Index, Index last) { numbers.resize(static_cast<std::size_t>(last)); });
+    return numbers;
+}
+
+template <class Real>
+AlignedVector<Real> copy_of(const Real* from, Index count, Poll poll) {
+    AlignedVector<Real> numbers;
+    numbers.reserve(static_cast<std::size_t>(count));
+    in_pieces(count, kNumberWork, poll, [&](Index first, Index last) {
+        numbers.insert(numbers.end(), from + first, from + last);
+    });
+    return numbers;
+}
+
+}  // namespace elman

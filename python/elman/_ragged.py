@@ -1,0 +1,89 @@
+"""Sequences of different lengths: a list of arrays (T_i, I), run as one flat array."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from elman import _arguments
+from elman.errors import ArgumentError, ShapeError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from elman._core import Network as Core
+
+    Array = NDArray[Any]
+
+
+def is_list_of_sequences(x: object) -> bool:
+    """Return whether x is a list or tuple of arrays (T, I); lists of numbers are one array."""
+    return isinstance(x, list | tuple) and bool(x) and getattr(x[0], "ndim", None) == 2
+
+
+def require_none(argument: str, value: object) -> None:
+    """Refuse what cannot be said beside a list of sequences."""
+    if value is not None:
+        raise ArgumentError(f"{argument}: expected None beside a list of sequences, got one")
+
+
+def call(core: Core, x: Sequence[ArrayLike], outputs: str, out: object) -> list[Array]:
+    """Return the outputs of each sequence: what `Network.__call__` asks for."""
+    require_none("out", out)
+    return [output for output, _, _ in run(core, x, None, None, "hold", outputs, False, 1)]
+
+
+def run(
+    core: Core,
+    x: Sequence[ArrayLike],
+    state: ArrayLike | None,
+    mask: Sequence[ArrayLike] | ArrayLike | None,
+    masked: str,
+    outputs: str,
+    return_hidden: bool,
+    threads: int,
+) -> list[tuple[Array, Array, Array | None]]:
+    """Run each sequence; return its (output, state, hidden or None)."""
+    arrays = [_arguments.array(f"x[{i}]", sequence) for i, sequence in enumerate(x)]
+    for i, array in enumerate(arrays):
+        if array.ndim != 2 or array.shape[1] != core.input_size:
+            raise ShapeError(f"x[{i}]: expected (T, {core.input_size}), got {array.shape}")
+    steps = [len(array) for array in arrays]
+    offsets = np.cumsum([0, *steps])
+    output, states, hidden = core.run(
+        np.concatenate(arrays),
+        state,
+        None,
+        outputs,
+        return_hidden,
+        threads,
+        None,
+        mask=None if mask is None else _flat_mask(mask, steps),
+        masked=masked,
+        offsets=offsets,
+    )
+    rows = [slice(begin, end) for begin, end in itertools.pairwise(offsets)]
+    return [
+        (
+            output[part] if outputs == "all" else output[i],
+            states[i],
+            None if hidden is None else hidden[part],
+        )
+        for i, part in enumerate(rows)
+    ]
+
+
+def _flat_mask(mask: Sequence[ArrayLike] | ArrayLike, steps: list[int]) -> Array:
+    """Return a list of masks (T_i,) as one."""
+    masks = _arguments.listed("mask", mask, "a list of masks, as x is a list")  # type: ignore[arg-type]
+    if len(masks) != len(steps):
+        raise ShapeError(f"mask: expected one for each of {len(steps)} sequences, got {len(masks)}")
+    arrays = [_arguments.array(f"mask[{i}]", each) for i, each in enumerate(masks)]
+    for i, (array, count) in enumerate(zip(arrays, steps, strict=True)):
+        if array.shape != (count,):
+            raise ShapeError(f"mask[{i}]: expected ({count},), got {array.shape}")
+    return np.concatenate(arrays)

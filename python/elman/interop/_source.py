@@ -1,0 +1,177 @@
+"""What the readers of all frameworks share: what they are told, and what they return."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from elman import _arguments
+from elman.errors import ArgumentError, UnsupportedModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import DTypeLike
+
+    from elman._arguments import LayerActivation
+    from elman._network import Network
+    from elman._structure import Structure
+    from elman._typing import Array
+    from elman.activation import Activation
+
+    Activations = LayerActivation | Sequence[LayerActivation]
+
+__all__ = ["Imported", "Row", "Said", "Source", "Trace"]
+
+
+class Said(NamedTuple):
+    """What a caller says of a source; the arguments of `from_torch` and `from_keras`."""
+
+    activation: Activations | None = None
+    output_activation: str | Activation | None = None
+    prefix: str | Sequence[str] | None = None  # of PyTorch
+    layers: Sequence[str] | None = None  # of Keras
+    readout: str | bool | None = None
+    dtype: DTypeLike | None = None
+    metadata: Mapping[str, str] | None = None
+    allow_nonfinite: bool = False
+
+
+class Row(NamedTuple):
+    """One part of the source, and what became of it."""
+
+    source: str  # as the source calls it: "rnn.weight_ih_l0", "node 3 (RNN)"
+    target: str  # as elman calls it: "layers.0.W_xh"; "" for what is left out
+    note: str = ""  # "transposed", "added to the other bias in float64"
+
+
+class Trace(NamedTuple):
+    """What a model gave for some inputs."""
+
+    framework: str  # its name and version
+    hidden: list[Array | None]  # of each layer (B, T, H) or, of its last step, (B, H)
+    output: Array  # (B, T, O) or (B, O)
+    vectors: list[Array]  # its biases, one by one
+
+
+class Source(NamedTuple):
+    """A model that can be run by its own framework."""
+
+    framework: str  # "torch", "keras" or "onnx"
+    run: Callable[[Array, Array | None], Trace]  # on inputs (B, T, I) and a mask (B, T) for Keras
+    frozen: tuple[int | None, int | None] = (None, None)  # at so many sequences and steps
+
+
+class Imported(NamedTuple):
+    """A network, the parts of the source in their order, and the source."""
+
+    network: Network
+    rows: list[Row]
+    source: Source | None  # None for elman's own files
+
+
+class Piece(NamedTuple):
+    """An array of the source: a tensor of the network, or a part of the sum that one is."""
+
+    name: str
+    array: Array
+    note: str = ""
+
+
+Pieces = dict[str, list[Piece]]  # by elman's names of tensors
+
+
+def network_of(pieces: Pieces, structure: Structure, said: Said) -> Network:
+    """Return the network of the arrays of a source, whose biases are added up."""
+    from elman._network import Network
+
+    arrays = {piece.name: piece.array for parts in pieces.values() for piece in parts}
+    return Network.from_tensors(
+        {name: total([piece.array for piece in parts]) for name, parts in pieces.items()},
+        direction=structure.directions,
+        activation=structure.layer_activations,
+        output_activation=structure.output_activation,
+        dtype=_arguments.common_dtype(arrays) if said.dtype is None else said.dtype,
+        metadata=said.metadata,
+        allow_nonfinite=said.allow_nonfinite,
+    )
+
+
+def rows_of(pieces: Pieces) -> list[Row]:
+    """Say what became of every array."""
+    added = "added to the other bias in float64"
+    return [
+        Row(piece.name, name, piece.note or (added if len(parts) > 1 else ""))
+        for name, parts in pieces.items()
+        for piece in parts
+    ]
+
+
+def total(arrays: Sequence[Array]) -> Array:
+    """Return a sum in float64; an array to which zeros are added stays as it is, -0 too."""
+    first, *others = arrays
+    if not others:
+        return first
+    result = first.astype("f8")
+    for other in others:
+        result[other != 0] += other[other != 0]
+    return result
+
+
+# --- what the caller says against what the source says --------------------------------------------
+
+
+def _settle(
+    argument: str, said: Any, known: Activation | str | None, owner: str, expected: str
+) -> Any:
+    if said is None and known is None:
+        raise ArgumentError(
+            f"{argument}: expected {expected}, which weights alone do not say, got none"
+        )
+    if None not in (said, known) and said != known:
+        raise ArgumentError(
+            f"{argument}: expected {str(known)!r}, as the source says of {owner}, got {str(said)!r}"
+        )
+    return known if said is None else said
+
+
+def activations(
+    said: Activations | None,
+    known: Sequence[tuple[str, Activation | str | None]],
+    directions: Sequence[str],
+) -> tuple[Any, ...]:
+    """Return the activations of all halves; `known`: whose each is, and what the source says."""
+    halves: Sequence[Any] = [None] * len(known)
+    if said is not None:
+        halves = _arguments.activations(said, directions)
+    return tuple(
+        _settle("activation", one, theirs, owner, f"the activation of {owner}, such as 'tanh'")
+        for one, (owner, theirs) in zip(halves, known, strict=True)
+    )
+
+
+def output_activation(
+    said: str | Activation | None, known: Activation | str | None, readout: str | None
+) -> Any:
+    """Return the activation of a readout, None where there is none."""
+    if readout is None:
+        if said is not None:
+            raise ArgumentError(
+                f"output_activation: expected none, as there is no readout, got {str(said)!r}"
+            )
+        return None
+    expected = (
+        f"what the model applies to its readout {readout!r}, 'identity' (numbers or logits),"
+        " 'sigmoid', 'softmax', 'tanh' or 'relu'"
+    )
+    return _settle("output_activation", said, known, "its readout", expected)
+
+
+def refuse_gates(what: str, shape: tuple[int, ...], cell: str) -> None:
+    """Refuse the recurrent matrices of other cells, which are as many times as long as wide."""
+    if len(shape) == 2 and min(shape):
+        gates = {3: "a GRU", 4: "an LSTM"}.get(max(shape) // min(shape))
+        if gates and max(shape) % min(shape) == 0:
+            raise UnsupportedModelError(
+                f"{what}: expected the square matrix of a simple RNN, got {shape}: {cell} is"
+                f" {gates}"
+            )

@@ -1,0 +1,152 @@
+"""The network that a Keras model is, from what its config says and from the arrays of its cells."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from elman import _arguments, _files, _structure
+from elman._structure import Structure
+from elman.errors import ModelFormatError, UnsupportedModelError
+from elman.interop import _source
+from elman.interop._archive import read_file
+from elman.interop._source import Imported, Piece, Row, Said, Source
+from elman.interop.keras.file import open_live, open_model
+
+if TYPE_CHECKING:
+    from elman._typing import Array
+    from elman.interop._source import Pieces, Trace
+    from elman.interop.keras.file import Find, Weights
+    from elman.interop.keras.model import KerasLayer, KerasModel
+
+
+def read(source: object, said: Said = Said()) -> Imported:  # noqa: B008 - it never changes
+    """Return the network of `from_keras`, and what became of each part of the source."""
+    if hasattr(source, "get_config") and hasattr(source, "layers"):
+        model, find = open_live(source, said.layers, said.readout)
+        return _imported(model, find, said, source)
+    if not isinstance(source, str | bytes | os.PathLike):
+        kind = _arguments.kind(source)
+        raise TypeError(f"source: expected a Keras model or the path of a file, got {kind}")
+    path = os.fsdecode(source)
+    with _files.naming(path):
+        model, find = open_model(read_file(path), said.layers, said.readout)
+        return _imported(model, find, said, path)
+
+
+def runs(source: object) -> Source:
+    """Return a model, or the path of one, as what Keras can run."""
+
+    def run(x: Array, mask: Array | None) -> Trace:
+        _files.extra("keras", "running a Keras model", "keras")
+        from elman.interop.keras import running
+
+        return running.run(source, x, mask)
+
+    return Source("keras", run)
+
+
+def _imported(model: KerasModel, find: Find, said: Said, source: object) -> Imported:
+    if said.readout is False:
+        model = model._replace(dense=None)
+    _require_steps(model)
+    layers = [layer._replace(cells=[cell]) for layer in model.recurrent for cell in layer.cells]
+    directions = _directions(model)
+    pieces = _pieces(layers, directions, model, find)
+    known = [(repr(layer.name), cell.activation) for layer in layers for cell in layer.halves]
+    dense = model.dense
+    structure = Structure(
+        tuple(directions),
+        _source.activations(said.activation, known, directions),
+        _source.output_activation(
+            said.output_activation, dense and dense.cell.activation, dense and dense.name
+        ),
+    )
+    network = _source.network_of(pieces, structure, said)
+    rows = [*_source.rows_of(pieces), *_step_rows(model, directions), *model.rows]
+    return Imported(network, rows, runs(source) if model.known else None)
+
+
+def _require_steps(model: KerasModel) -> None:
+    """Refuse outputs that belong to no step, or whose halves are not in the order of time."""
+    reversed_ = False
+    for layer in model.recurrent:
+        reversed_ ^= layer.go_backwards
+        if layer.backward is not None and reversed_:
+            raise UnsupportedModelError(
+                f"layer {layer.name!r}: expected a bidirectional layer that reads in the order of"
+                " time, got one above go_backwards"
+            )
+    top = model.recurrent[-1]
+    if top.backward is not None and not top.return_sequences and model.dense is not None:
+        raise UnsupportedModelError(
+            f"layer {top.name!r}: expected return_sequences=True, got False, which joins the last"
+            " states of both directions: readout=False reads the model without its Dense layer, and"
+            " net.run(x).state ends with these states"
+        )
+
+
+def _directions(model: KerasModel) -> list[str]:
+    """Return how each layer reads, in the order of time: go_backwards turns all that follows."""
+    directions = []
+    reversed_ = False
+    for layer in model.recurrent:
+        reversed_ ^= layer.go_backwards
+        one = "reverse" if reversed_ else "forward"
+        directions += ["bidirectional" if layer.backward else one] * len(layer.cells)
+    return directions
+
+
+_TARGETS = {"kernel": "W_xh", "recurrent_kernel": "W_hh", "bias": "b_h"}
+
+
+def _pieces(
+    layers: list[KerasLayer], directions: list[str], model: KerasModel, find: Find
+) -> Pieces:
+    """Return the arrays by elman's names of tensors, transposed, if they fit together."""
+    pieces: Pieces = {}
+    below: int | None = None
+
+    def take(weights: Weights, start: str, targets: dict[str, str]) -> None:
+        for kind, (path, array) in weights.items():
+            note = "" if kind == "bias" else "transposed"
+            pieces[start + targets[kind]] = [Piece(path, array.T, note)]
+
+    for index, (layer, direction) in enumerate(zip(layers, directions, strict=True)):
+        cells = layer.halves
+        for start, cell in zip(_structure.prefixes(index, direction), cells, strict=True):
+            weights = find(layer, cell)
+            path, recurrent = weights["recurrent_kernel"]
+            _source.refuse_gates(path, recurrent.shape, "this")
+            U = cell.units or (recurrent.shape or (0,))[0]
+            kernel = weights["kernel"][1]
+            I = kernel.shape[0] if below is None and kernel.ndim else below
+            _check_shapes(weights, {"kernel": (I, U), "recurrent_kernel": (U, U), "bias": (U,)})
+            take(weights, start, _TARGETS)
+        below = len(cells) * U
+    if model.dense is not None:
+        weights = find(model.dense, model.dense.cell)
+        O = weights["kernel"][1].shape[1:]
+        _check_shapes(weights, {"kernel": (below, *O[:1]), "bias": O})
+        take(weights, "readout.", {"kernel": "W_hy", "bias": "b_y"})
+    return pieces
+
+
+def _check_shapes(weights: Weights, shapes: dict[str, tuple[int | None, ...]]) -> None:
+    for kind, (path, array) in weights.items():
+        if array.shape != shapes[kind]:
+            raise ModelFormatError(f"{path}: expected {shapes[kind]}, got {array.shape}")
+
+
+def _step_rows(model: KerasModel, directions: list[str]) -> list[Row]:
+    """Say which step is meant, and in which order Keras returns the steps."""
+    top = model.recurrent[-1]
+    backwards = directions[-1] == "reverse"
+    if top.backward is not None and not top.return_sequences:
+        return [Row(f"{top.name}.return_sequences=False", "", "the end of net.run(x).state")]
+    if not top.return_sequences:
+        how = "net(x)[..., 0, :]" if backwards else "net(x, outputs='last')"
+        return [Row(f"{top.name}.return_sequences=False", "", f"{how} gives this output")]
+    if backwards:
+        return [Row(f"{top.name}.go_backwards", "", "Keras' y[t] is elman's y[T - 1 - t]")]
+    return []

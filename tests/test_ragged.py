@@ -1,0 +1,170 @@
+"""Sequences of different lengths, as a list or flat with offsets: the bits of one by one."""
+
+import numpy as np
+import pytest
+
+import elman
+
+LENGTHS = (5, 0, 7, 7, 1, 40)
+DIRECTIONS = ("forward", "reverse", "bidirectional")
+
+
+def network(direction, dtype="float32"):
+    return elman.Network(3, [8, 5], 2, seed=0, direction=direction, dtype=dtype)
+
+
+@pytest.fixture
+def xs(rng):
+    return [rng.standard_normal((T, 3)).astype(np.float32) for T in LENGTHS]
+
+
+def assert_same(got, want):
+    for ours, theirs in zip(got, want, strict=True):
+        assert ours.dtype == theirs.dtype
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_a_list_of_sequences_gives_a_list_of_outputs(isa, xs, direction, kind):
+    net = network(direction)
+    ys = net(kind(xs))
+    assert type(ys) is list
+    assert_same(ys, [net(x) for x in xs])
+    assert_same(net(kind(xs), outputs="last"), [net(x, outputs="last") for x in xs])
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_run_gives_a_list_of_runs(isa, xs, direction, threads, dtype):
+    net = network(direction, dtype)
+    runs = net.run(xs, return_hidden=True, threads=threads)
+    assert all(isinstance(run, elman.Run) for run in runs)
+    for run, x in zip(runs, xs, strict=True):
+        assert_same(run, net.run(x, return_hidden=True))
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("masked", ["hold", "zero"])
+def test_a_list_has_a_list_of_masks(rng, xs, direction, masked):
+    net = network(direction)
+    masks = [rng.random(len(x)) < 0.6 for x in xs]
+    runs = net.run(xs, mask=masks, masked=masked, return_hidden=True, threads=2)
+    for run, x, mask in zip(runs, xs, masks, strict=True):
+        assert_same(run, net.run(x, mask=mask, masked=masked, return_hidden=True))
+
+
+def test_a_list_begins_where_its_states_say(rng, xs):
+    net = network("forward")
+    state = rng.standard_normal((len(xs), 13)).astype(np.float32)
+    for run, x, h in zip(net.run(xs, state=state), xs, state, strict=True):
+        assert_same(run[:2], net.run(x, state=h)[:2])
+
+
+def test_equal_lengths_are_a_list_too(rng):
+    net = network("forward")
+    x = rng.standard_normal((4, 6, 3))
+    assert_same(net(list(x)), list(net(x)))
+
+
+@pytest.mark.parametrize("x", [[[1.0, 2, 3], [4, 5, 6]], [np.ones(3), np.ones(3)], [[[1, 2, 3]]]])
+def test_nested_lists_of_numbers_are_one_array(x):
+    net = network("forward")
+    y = net(x)
+    assert isinstance(y, np.ndarray)
+    np.testing.assert_array_equal(y, net(np.array(x)))
+    assert isinstance(net.run(x), elman.Run)
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("integer", [np.int32, np.int64, np.uint8])
+def test_offsets_cut_flat_steps_into_sequences(isa, xs, direction, integer):
+    net = network(direction)
+    values, offsets = np.concatenate(xs), np.cumsum([0, *LENGTHS]).astype(integer)
+    run = net.run(values, offsets=offsets, return_hidden=True, threads=2)
+    alone = [net.run(x, return_hidden=True) for x in xs]
+    np.testing.assert_array_equal(run.output, np.concatenate([each.output for each in alone]))
+    np.testing.assert_array_equal(run.hidden, np.concatenate([each.hidden for each in alone]))
+    np.testing.assert_array_equal(run.state, np.stack([each.state for each in alone]))
+    last = net.run(values, offsets=offsets, outputs="last").output
+    assert_same(last, [net(x, outputs="last") for x in xs])
+
+
+def test_offsets_may_leave_out_rows_at_both_ends(xs):
+    net = network("forward")
+    values, offsets = np.concatenate(xs), np.cumsum([0, *LENGTHS])[2:5]
+    out = np.full((len(values), 2), np.nan, np.float32)
+    run = net.run(values, offsets=offsets, return_hidden=True, out=out)
+    assert run.output is out
+    first, *_, end = offsets
+    assert_same([out[first : offsets[1]], out[offsets[1] : end]], [net(xs[2]), net(xs[3])])
+    for rows in (run.output, run.hidden):
+        assert not rows[:first].any()
+        assert not rows[end:].any()
+    assert run.state.shape == (2, 13)
+
+
+def test_values_with_offsets_are_read_where_they_lie(xs):
+    net = network("forward")
+    wide = np.zeros((sum(LENGTHS), 7), np.float32)
+    wide[:, 1:7:2] = np.concatenate(xs)
+    run = net.run(wide[:, 1:7:2], offsets=np.cumsum([0, *LENGTHS]))
+    np.testing.assert_array_equal(run.output, np.concatenate([net(x) for x in xs]))
+
+
+def test_no_sequence_and_no_step_are_fine():
+    net = network("forward")
+    values = np.zeros((0, 3), np.float32)
+    assert net.run(values, offsets=[0]).state.shape == (0, 13)
+    run = net.run(values, offsets=[0, 0], outputs="last")
+    assert_same([run.output[0], run.state[0]], [np.zeros(2, np.float32), np.zeros(13, np.float32)])
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"offsets": [0, 7]}, elman.ArgumentError, r"offsets\[1\]: expected 0 to 6, got 7"),
+        ({"offsets": [4, 2]}, elman.ArgumentError, r"offsets\[1\]: expected 4 to 6, got 2"),
+        ({"offsets": [-1, 2]}, elman.ArgumentError, r"offsets\[0\]: expected 0 to 6, got -1"),
+        ({"offsets": []}, elman.ShapeError, r"offsets: expected where each sequence begins"),
+        ({"offsets": [[0, 6]]}, elman.ShapeError, r"offsets: expected where each sequence begins"),
+        ({"offsets": [0.0, 6.0]}, elman.DTypeError, "offsets: expected integers, got dtype float"),
+        ({"offsets": [0, 6], "lengths": [6]}, elman.ArgumentError, "lengths: expected None beside"),
+        ({"offsets": [0, 6], "mask": np.ones(5, bool)}, elman.ShapeError, "mask: expected one for"),
+        ({"offsets": [0, 6], "state": np.ones((2, 13))}, elman.ShapeError, "state: expected"),
+    ],
+)
+def test_offsets_that_do_not_fit_are_refused(options, error, message):
+    net = network("forward")
+    with pytest.raises(error, match=f"^{message}"):
+        net.run(np.zeros((6, 3), np.float32), **options)
+    with pytest.raises(elman.ShapeError, match=r"^x: expected \(steps of all sequences, 3\)"):
+        net.run(np.zeros((2, 6, 3), np.float32), offsets=[0, 2])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda net, xs: net([*xs, np.ones(3)]), r"x\[6\]: expected \(T, 3\), got \(3,\)"),
+        (lambda net, xs: net([np.ones((2, 4))]), r"x\[0\]: expected \(T, 3\), got \(2, 4\)"),
+        (lambda net, xs: net(xs, out=xs[0]), "out: expected None beside a list of sequences"),
+        (lambda net, xs: net.run(xs, lengths=[1]), "lengths: expected None beside a list of seq"),
+        (lambda net, xs: net.run(xs, offsets=[0]), "offsets: expected None beside a list of seq"),
+        (lambda net, xs: net.run(xs, mask=[1]), "mask: expected one for each of 6 sequences"),
+        (lambda net, xs: net.run(xs, mask=[[1]] * 6), r"mask\[0\]: expected \(5,\), got \(1,\)"),
+        (lambda net, xs: net.run(xs, state=np.ones((5, 13))), "state: expected"),
+    ],
+)
+def test_a_list_that_does_not_fit_is_refused(xs, change, message):
+    with pytest.raises(elman.ElmanError, match=f"^{message}"):
+        change(network("forward"), xs)
+
+
+def test_many_short_sequences_beside_a_long_one_take_no_padding(rng):
+    """Padded to the longest, the inputs alone would be 4 GB."""
+    net = elman.Network(1, 4, 1, seed=0)
+    xs = [np.zeros((1, 1), np.float32)] * 10_000 + [np.zeros((100_000, 1), np.float32)]
+    ys = net(xs)
+    np.testing.assert_array_equal(ys[0], ys[-1][:1])
+    assert len(ys[-1]) == 100_000
