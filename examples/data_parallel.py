@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import elman
-from elman.gradients import Gradients
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 SEQUENCES, STEPS, LEARNING_RATE, MOMENTUM = 256, 20, 0.1, 0.9
 
 Examples = tuple[np.ndarray, np.ndarray]
-Part = tuple[float, Gradients]
+Part = tuple[float, elman.Gradients]
 
 
 def examples(count: int, seed: int) -> Examples:
@@ -79,17 +78,12 @@ def difference(a: Part, b: Part) -> float:
 
 
 def descend(
-    net: elman.Network, gradients: Gradients, speed: list[np.ndarray]
-) -> tuple[elman.Network, list[np.ndarray]]:
+    net: elman.Network, gradients: elman.Gradients, speed: elman.Gradients | None
+) -> tuple[elman.Network, elman.Gradients]:
     """Make one update by gradient descent with momentum."""
-    layer, readout, slope, last = net.layers[0], net.readout, gradients.layers[0], gradients.readout
-    weights = (layer.W_xh, layer.W_hh, layer.b_h, readout.W_hy, readout.b_y)
-    slopes = (slope.W_xh, slope.W_hh, slope.b_h, last.W_hy, last.b_y)
-    speed = [MOMENTUM * v + g for v, g in zip(speed or [0] * 5, slopes, strict=True)]
-    *below, W_hy, b_y = [w - LEARNING_RATE * v for w, v in zip(weights, speed, strict=True)]
-    return elman.Network.from_weights(
-        layers=[below], readout=(W_hy, b_y), output_activation="identity", dtype=net.dtype
-    ), speed
+    speed = gradients if speed is None else MOMENTUM * speed + gradients
+    weights, steps = net.tensors(), (LEARNING_RATE * speed).tensors()
+    return net.replace(tensors={name: weights[name] - steps[name] for name in weights}), speed
 
 
 def train(
@@ -104,7 +98,7 @@ def train(
     Returns the network and the loss before each update.
     """
     split = shares(data, [len(data[0]) // count] * count)
-    speed: list[np.ndarray] = []
+    speed = None
     losses = []
     for _ in range(epochs):
         loss, gradients = combined(list(spread(part, repeat(net), split, repeat(weight(data)))))

@@ -12,6 +12,7 @@ import elman._compare
 import elman._loading
 import elman._network
 import elman.activation
+import elman.gradients
 import elman.initialization
 import elman.interop.keras.writing
 import elman.interop.onnx
@@ -25,6 +26,7 @@ import elman.sklearn.classifier
 import elman.sklearn.regressor
 import elman.training.batch
 import elman.training.launch
+import elman.training.trainer
 from elman import _core
 
 pytestmark = pytest.mark.any_isa
@@ -51,6 +53,8 @@ MODULES = [
     elman._loading,
     elman.training.batch,
     elman.training.launch,
+    elman.training.trainer,
+    elman.gradients,
 ]
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 
 import numpy as np
 import pytest
@@ -648,8 +649,21 @@ def test_the_slope_of_an_activation_at_infinity_is_its_limit(isa, dtype, activat
 def test_weights_whose_sum_is_infinite_are_refused():
     net = elman.Network(input_size=1, hidden_size=2, output_size=1, seed=0)
     x = np.zeros((4, 5, 1))
-    with pytest.raises(elman.ArgumentError, match="weights: expected a finite sum, got inf"):
+    with pytest.raises(elman.ArgumentError, match=r"^step_weight: expected a finite sum"):
         elman.loss_and_gradients(net, x, x, step_weight=np.full((4, 5), 1e308))
+
+
+@pytest.mark.parametrize(
+    "names", [["sample_weight"], ["step_weight"], ["sample_weight", "step_weight"]]
+)
+def test_weights_are_called_by_their_arguments(names):
+    net = elman.Network(input_size=1, hidden_size=2, output_size=1, seed=0)
+    x, shapes = np.zeros((4, 5, 1)), {"sample_weight": 4, "step_weight": (4, 5)}
+    called = re.escape(" * ".join(names))
+    with pytest.raises(elman.ArgumentError, match=f"^{called}: expected a sum above 0 over all re"):
+        elman.loss_and_gradients(net, x, x, **{name: np.zeros(shapes[name]) for name in names})
+    with pytest.raises(elman.ArgumentError, match=r"^x: expected a real step, got none"):
+        elman.loss_and_gradients(net, x, x, lengths=[0] * 4)
 
 
 def test_backward_refuses_what_does_not_fit():
@@ -666,3 +680,38 @@ def test_backward_refuses_what_does_not_fit():
     reverse = elman.Network(input_size=3, hidden_size=9, output_size=4, direction="reverse", seed=1)
     with pytest.raises(elman.ArgumentError, match=r"^net: expected layers that all run forward"):
         elman.backward(reverse, x, dL_dy)
+
+
+def test_gradients_are_added_and_multiplied_by_numbers(rng):
+    net = elman.Network(3, [5, 4], 2, output_activation="identity", seed=0)
+    x, y = rng.standard_normal((6, 7, 3)), rng.standard_normal((6, 7, 2))
+    _, grads = elman.loss_and_gradients(net, x, y)
+    for factor in (0.1, np.float64(0.1), np.array(0.1)):
+        for scaled in (factor * grads, grads * factor):
+            assert isinstance(scaled, elman.Gradients)
+            for name, array in scaled.tensors().items():
+                assert array.dtype == np.float32
+                np.testing.assert_array_equal(array, grads.tensors()[name] * 0.1)
+    for name, array in (grads + 2 * grads).tensors().items():
+        np.testing.assert_array_equal(array, grads.tensors()[name] + 2 * grads.tensors()[name])
+    of_x = elman.backward(net, x, np.ones((6, 7, 2)))
+    np.testing.assert_array_equal((3 * of_x).x, 3 * of_x.x)
+    for wrong in ("2", None, [1, 2]):
+        with pytest.raises(TypeError):
+            grads * wrong
+
+
+def test_gradients_say_how_large_they_are():
+    one = np.ones((1, 1))
+    net = elman.Network.from_weights([(one, one, None)], None, activation="identity")
+    x = np.array([[3.0], [4.0]])  # y = 3, 7; W_xh: 3 + (3 + 4), W_hh: 3, the start: 1 + 1
+    grads = elman.backward(net, x, np.ones((2, 1)))
+    assert repr(grads) == "Gradients(1 layer, 3 numbers, norm 10.63)"  # sqrt(100 + 9 + 4)
+
+
+def test_gradients_cannot_be_exchanged():
+    net = elman.Network(3, 5, 2, seed=0)
+    _, grads = elman.loss_and_gradients(net, np.ones((4, 3)), np.ones((4, 2)))
+    for part, name in ((grads, "layers"), (grads.layers[0], "W_hh"), (grads.readout, "b_y")):
+        with pytest.raises(AttributeError):
+            setattr(part, name, None)

@@ -207,16 +207,16 @@ def test_a_trainer_in_use_is_busy_for_every_other_thread_and_unharmed(rng):
     assert_same_bits(*results)
 
 
-def test_the_network_of_a_callback_is_refused_while_training_goes_on(rng):
-    net = elman.Network(input_size=8, hidden_size=64, output_size=4, seed=0)
+def test_the_trainer_of_a_callback_is_busy_while_training_goes_on(rng):
+    net = elman.Network(8, 64, 4, output_activation="identity", seed=0)
     x, y = rng.standard_normal((64, 200, 8)), rng.standard_normal((64, 200, 4))
     kept, refused, done = [], [], threading.Event()
 
     def look():
         while not done.is_set():
-            for network in kept:
+            for trainer in kept:
                 try:
-                    network()
+                    trainer.network  # noqa: B018 (a look at it)
                 except BusyError:
                     refused.append(True)
 
@@ -224,7 +224,7 @@ def test_the_network_of_a_callback_is_refused_while_training_goes_on(rng):
     thread.start()
     try:
         with contextlib.suppress(BusyError):  # the trainer's own calls may come second, too
-            elman.train(net, x, y, epochs=20, callback=lambda _, network: kept.append(network))
+            elman.train(net, x, y, epochs=20, callback=lambda _, trainer: kept.append(trainer))
     finally:
         done.set()
         thread.join()

@@ -39,7 +39,7 @@ def test_training_steps_are_those_of_pytorch(isa, name, dtype):
     run = TRAINING["runs"][name]
     result = train(run, dtype)
     losses = run["results"]["losses"]
-    assert result.updates == losses.size
+    assert result.history.updates == losses.size
     for tensor, before in TRAINING["tensors"].items():
         want = run["results"].get(tensor, before)  # what is not trained stays
         error = np.linalg.norm(result.network._tensors[tensor] - want)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from elman import reference
+from elman import Gradients, reference
 from elman._structure import SCALING
 from elman.errors import ArgumentError
-from elman.gradients import Gradients
 from fixtures.activations import GENERAL, UNTRAINABLE
 from fixtures.networks import make_inputs, make_network
 

@@ -273,6 +273,13 @@ def test_what_is_constant_has_no_scale(rng):
     np.testing.assert_allclose(est.predict(X)[:, 0], 7.0, atol=0.5)
 
 
+def test_numbers_too_small_to_square_have_no_scale(rng):
+    X, _, y = panel(rng)
+    X[:, :, 1] *= 1e-200
+    net = ElmanRegressor(**QUICK).fit(X, y).network_
+    assert net.input_std[1] == 1
+
+
 def test_the_network_of_a_classifier_gives_probabilities_and_names_the_classes(rng):
     X, y, _ = panel(rng)
     est = ElmanClassifier(**QUICK).fit(X, y)
@@ -540,3 +547,38 @@ def test_progress_goes_to_the_terminal(rng, monkeypatch):
     X, y, _ = panel(rng)
     ElmanClassifier(**QUICK, verbose=True).fit(X, y)
     assert "4/4" in screen.getvalue()
+
+
+def test_what_cannot_be_learned_leaves_the_history_as_it_was(rng):
+    X, _, y = panel(rng)
+    est = ElmanRegressor(**QUICK).fit(X, y)
+    network, history = est.network_, est.history_
+    before = history.loss.copy()
+    est.set_params(optimizer="sgd", learning_rate=1e300, clip_norm=None, batch_size=4)
+    with pytest.raises(elman.DivergenceError):
+        est.partial_fit(X, y)
+    assert est.network_ is network
+    assert est.history_ is history
+    assert history.loss == before
+
+
+def test_the_history_of_a_fit_does_not_grow_with_a_partial_fit(rng):
+    X, _, y = panel(rng)
+    est = ElmanRegressor(**QUICK).fit(X, y)
+    before = est.history_
+    epochs = len(before.epoch)
+    est.partial_fit(X, y)
+    assert len(est.history_.epoch) == epochs + 1
+    assert len(before.epoch) == epochs
+
+
+@pytest.mark.parametrize("kind", [ElmanClassifier, ElmanRegressor])
+def test_the_parameters_are_those_of_one_signature(kind):
+    import inspect
+
+    signature = inspect.signature(kind).parameters
+    assert list(signature) == [*inspect.signature(ElmanRegressor).parameters] + (
+        ["class_weight"] if kind is ElmanClassifier else []
+    )
+    assert all(p.kind is p.KEYWORD_ONLY for p in signature.values())
+    assert kind().get_params() == {name: p.default for name, p in signature.items()}

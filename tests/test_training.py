@@ -45,7 +45,10 @@ def test_the_history_counts_from_1_and_the_network_has_its_dtype(x, y, dtype):
     result = train(x, y, network(dtype=dtype), learning_rate=0.02)
     history = result.history
     assert result.network.dtype == dtype
-    assert (result.stopped, result.updates) == ("epochs", 6)  # of six sequences, four at a time
+    assert (result.history.stopped, result.history.updates) == (
+        "epochs",
+        6,
+    )  # of six sequences, four at a time
     assert history.epoch == [1, 2, 3]
     assert history.learning_rate == [0.02] * 3
     assert (history.validation_loss, history.best_epoch) == ([], 3)
@@ -63,8 +66,8 @@ def test_the_loss_of_an_epoch_and_of_validation_are_those_of_the_reference(x, y)
 def test_no_epochs_are_no_training(x, y):
     result = train(x, y, epochs=0, validation=0.5, patience=1)
     assert result.network == network()
-    assert (result.stopped, result.updates) == ("epochs", 0)
-    assert result.history == elman.training.History()
+    assert (result.history.stopped, result.history.updates) == ("epochs", 0)
+    assert result.history == elman.History(stopped="epochs")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -165,7 +168,7 @@ def test_windows_are_updates_with_the_state_carried_over(x, y):
 
     want = by_hand(net, [window(0, 3), window(3, 6), window(6, 7)], rate=0.1)
     result = train(series, target, net, optimizer="sgd", learning_rate=0.1, epochs=1, bptt_steps=3)
-    assert result.updates == 3
+    assert result.history.updates == 3
     assert_close(result.network, want)
 
 
@@ -212,7 +215,7 @@ def test_carried_states_stay_with_their_sequences_whatever_the_order(x, y):
 
 @pytest.mark.parametrize(("options", "updates"), [({}, 2), ({"bptt_steps": 3}, 6)])
 def test_an_epoch_makes_an_update_for_each_window_of_each_batch(x, y, options, updates):
-    assert train(x, y, epochs=1, **options).updates == updates
+    assert train(x, y, epochs=1, **options).history.updates == updates
 
 
 def test_only_what_is_trained_moves(x, y):
@@ -290,24 +293,24 @@ def test_settings_of_an_optimizer_may_be_numbers_of_any_type(x, y, tmp_path):
 def test_the_best_network_is_returned_and_patience_ends_the_rest(x, y):
     seen = {}
 
-    def keep(epoch, net):
-        seen[epoch.epoch] = net()
+    def keep(record, trainer):
+        seen[record.epoch] = trainer.network
 
     options = {"learning_rate": 0.3, "epochs": 200, "patience": 4, "callback": keep}
     result = train(x, y, validation=(x[:2], -y[:2]), **options)
     losses = result.history.validation_loss
     best = int(np.argmin(losses)) + 1
-    assert result.stopped == "patience"
+    assert result.history.stopped == "patience"
     assert result.history.best_epoch == best
     assert len(losses) == best + 4
     assert result.network == seen[best] != seen[best + 4]
-    assert result.updates == 2 * len(losses)
+    assert result.history.updates == 2 * len(losses)
 
 
 def test_patience_without_validation_watches_the_training_loss(x, y):
     result = train(x, y, learning_rate=2.0, epochs=200, patience=3)
     losses = result.history.loss
-    assert result.stopped == "patience"
+    assert result.history.stopped == "patience"
     assert result.history.best_epoch == np.argmin(losses) + 1 == len(losses) - 3
 
 
@@ -322,21 +325,62 @@ def test_a_loss_must_be_lower_by_min_delta(x, y):
 def test_a_callback_is_told_of_each_epoch_and_may_end_it(x, y):
     told = []
 
-    def callback(epoch, net):
-        told.append(epoch)
-        return epoch.epoch == 2
+    def callback(record, trainer):
+        told.append(record)
+        return record.epoch == 2
 
     result = train(x, y, epochs=9, validation=0.5, callback=callback)
-    assert result.stopped == "callback"
+    assert result.history.stopped == "callback"
     assert [epoch.epoch for epoch in told] == result.history.epoch == [1, 2]
     assert [epoch.loss for epoch in told] == result.history.loss
     assert [epoch.validation_loss for epoch in told] == result.history.validation_loss
     assert [epoch.learning_rate for epoch in told] == result.history.learning_rate
 
 
+@pytest.mark.parametrize("answer", [1, 17, "stop", [0], None, False, np.False_])
+def test_a_callback_that_does_not_return_true_ends_nothing(x, y, answer):
+    result = train(x, y, callback=lambda record, trainer: answer)
+    assert (result.history.stopped, result.history.epoch) == ("epochs", [1, 2, 3])
+
+
+def test_a_callback_is_given_the_trainer_and_may_set_its_learning_rate(x, y):
+    networks, losses = [], []
+
+    def callback(record, trainer):
+        networks.append(trainer.network)
+        losses.append(trainer.loss(x, y))
+        trainer.learning_rate = 0.01 / (1 + record.epoch)
+        return np.bool_(record.epoch == 3)
+
+    result = train(x, y, epochs=9, validation=(x, y), callback=callback)
+    assert result.history.stopped == "callback"
+    assert result.history.validation_loss == losses
+    assert result.history.learning_rate == [0.01, 0.01 / 2, 0.01 / 3]
+    assert networks[2] == result.network != networks[1]
+
+
+def test_a_learning_rate_that_was_set_is_kept_in_a_checkpoint(x, y, tmp_path):
+    def halve(record, trainer):
+        trainer.learning_rate /= 2
+
+    whole = train(x, y, epochs=6, callback=halve)
+    for epochs in (2, 6):
+        rest = train(x, y, epochs=epochs, callback=halve, checkpoint=tmp_path / "c")
+    assert_same(rest, whole)
+
+
+def test_a_result_is_unpacked_into_the_network_and_the_history(x, y):
+    net, history = train(x, y)
+    assert net == train(x, y).network
+    assert repr(history) == (
+        f"History(3 epochs, 6 updates, loss {history.loss[0]:.4g} to {history.loss[-1]:.4g},"
+        " best_epoch 3, stopped: epochs)"
+    )
+
+
 def test_what_a_callback_raises_comes_out_and_the_checkpoint_is_written(x, y, tmp_path):
-    def callback(epoch, net):
-        if epoch.epoch == 2:
+    def callback(record, trainer):
+        if record.epoch == 2:
             raise ZeroDivisionError
 
     options = {"checkpoint": tmp_path / "c", "checkpoint_every": 100}
@@ -346,14 +390,14 @@ def test_what_a_callback_raises_comes_out_and_the_checkpoint_is_written(x, y, tm
 
 
 def test_ctrl_c_ends_training_and_keeps_the_best_so_far(x, y):
-    def interrupt(epoch, net):
-        if epoch.epoch == 3:
+    def interrupt(record, trainer):
+        if record.epoch == 3:
             signal.raise_signal(signal.SIGINT)
 
     # Away from the validation targets: the first epoch is the best.
     options = {"validation": (x, -100 * y), "learning_rate": 0.05, "seed": 0}
     stopped = train(x, 100 * y, epochs=50, callback=interrupt, **options)
-    assert stopped.stopped == "interrupt"
+    assert stopped.history.stopped == "interrupt"
     assert stopped.history.epoch == [1, 2, 3]
     assert stopped.history.best_epoch == 1
     assert stopped.network == train(x, 100 * y, epochs=1, **options).network
@@ -369,13 +413,18 @@ def test_ctrl_c_within_an_epoch_is_heard(rng):
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    assert result.stopped == "interrupt"
-    assert result.updates > 0
+    assert result.history.stopped == "interrupt"
+    assert result.history.updates > 0
 
 
 class Terminal(io.StringIO):
     def isatty(self):
         return True
+
+
+def test_progress_without_standard_error_is_none(x, y, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", None)
+    assert_same(train(x, y, progress=True), train(x, y))
 
 
 def test_progress_is_for_terminals_that_asked_for_it(x, y, monkeypatch):
@@ -395,13 +444,24 @@ def test_progress_is_for_terminals_that_asked_for_it(x, y, monkeypatch):
 
 
 def test_a_loss_that_is_not_finite_says_what_to_try(x, y, tmp_path):
-    options = {"optimizer": "sgd", "learning_rate": 1e30, "checkpoint": tmp_path / "c"}
-    sentence = "loss: expected a finite number, got .* in epoch [23]: try a learning_rate below 1e"
-    with pytest.raises(elman.DivergenceError, match=sentence + r"\+30, or clip_norm=1$") as caught:
-        train(x, y, epochs=20, **options)
-    assert isinstance(caught.value, elman.ElmanError)
-    with pytest.raises(elman.DivergenceError):  # the checkpoint is the one before
-        train(x, y, epochs=20, **options)
+    net = network(dtype="float64")
+    options = {"optimizer": "sgd", "learning_rate": 1e200, "checkpoint": tmp_path / "c"}
+    sentence = "^loss: expected a finite number, got .* in epoch 2: try a learning_rate below 1e"
+    for _ in range(2):  # the checkpoint is the one before
+        with pytest.raises(elman.DivergenceError, match=sentence + r"\+200, or clip_norm=1$") as e:
+            train(x, y, net, epochs=20, batch_size=B, **options)
+        assert isinstance(e.value, elman.ElmanError)
+
+
+@pytest.mark.parametrize("epochs", [1, 20])
+def test_a_network_whose_last_update_overflowed_is_not_returned(x, y, tmp_path, epochs):
+    options = {"optimizer": "sgd", "learning_rate": 1e300, "checkpoint": tmp_path / "c"}
+    sentence = (
+        r"^weights: expected finite numbers, got others in epoch 1: try a learning_rate below"
+    )
+    with pytest.raises(elman.DivergenceError, match=sentence):
+        train(x, y, epochs=epochs, batch_size=B, **options)
+    assert not (tmp_path / "c").exists()
 
 
 # --- counts of updates ----------------------------------------------------------------------------
@@ -423,7 +483,7 @@ def test_a_minibatch_without_steps_is_an_update_without_weight(x, y):
     kept = [b for b in range(B) if lengths[b] > 0]
     want = train(x[kept], y[kept], lengths=[lengths[b] for b in kept], **options)
     assert got.network == want.network
-    assert got.updates >= want.updates
+    assert got.history.updates >= want.history.updates
     assert got.history.loss == want.history.loss
 
 

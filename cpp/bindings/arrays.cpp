@@ -261,7 +261,7 @@ std::vector<Index> copy_lengths(py::handle object, const Shape& shape, Index lar
     const py::array array = any_array(object, "lengths");
     const char kind = array.dtype().kind();
     if (kind != 'i' && kind != 'u' && array.size() > 0)
-        throw ShapeError("lengths: expected integers, got dtype " + dtype_name(array));
+        throw DTypeError("lengths: expected integers, got dtype " + dtype_name(array));
     if (shape_of(array) != shape)
         throw ShapeError("lengths: expected one for every sequence, " + text(shape) + ", got " +
                          text(shape_of(array)));
@@ -270,9 +270,9 @@ std::vector<Index> copy_lengths(py::handle object, const Shape& shape, Index lar
     const auto wrong =
         std::find_if(lengths.begin(), lengths.end(), [&](Index n) { return n < 0 || n > largest; });
     if (wrong != lengths.end())
-        throw ShapeError("lengths: expected 0 to T = " + std::to_string(largest) + ", got " +
-                         (kind == 'u' ? std::to_string(static_cast<std::uint64_t>(*wrong))
-                                      : std::to_string(*wrong)));
+        throw ArgumentError("lengths: expected 0 to T = " + std::to_string(largest) + ", got " +
+                            (kind == 'u' ? std::to_string(static_cast<std::uint64_t>(*wrong))
+                                         : std::to_string(*wrong)));
     return lengths;
 }
 

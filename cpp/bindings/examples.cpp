@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <optional>
+#include <utility>
 
 #include "unlocked.hpp"
 
@@ -12,6 +14,11 @@ namespace {
 
 std::string number(double value) {
     return py::str(py::float_(value));
+}
+
+// The end of a range, in few digits.
+std::string end(double value) {
+    return py::str("{:g}").format(value);
 }
 
 // Where in an array of this shape a flat index is, for errors.
@@ -25,9 +32,9 @@ std::string place(const Shape& shape, Index index) {
 template <class Real>
 AnyExamples make_examples(const SharedNetwork<Real>& network, py::handle x, py::handle y,
                           const std::string& loss, py::handle outputs, py::handle lengths,
-                          py::handle state, py::handle weights) {
+                          py::handle state, py::handle weights, ExampleRules rules) {
     return {std::make_shared<const CheckedExamples<Real>>(network, x, y, loss, outputs, lengths,
-                                                          state, weights)};
+                                                          state, weights, std::move(rules))};
 }
 
 }  // namespace
@@ -35,8 +42,9 @@ AnyExamples make_examples(const SharedNetwork<Real>& network, py::handle x, py::
 template <class Real>
 CheckedExamples<Real>::CheckedExamples(const SharedNetwork<Real>& network, py::handle x,
                                        py::handle y, const std::string& loss, py::handle outputs,
-                                       py::handle lengths, py::handle state, py::handle weights)
-    : network_(network), given_(*network, "x", x, state, lengths) {
+                                       py::handle lengths, py::handle state, py::handle weights,
+                                       ExampleRules rules)
+    : network_(network), rules_(std::move(rules)), given_(*network, "x", x, state, lengths) {
     network->architecture().require_forward("net", "gradients are not computed of others");
     examples_.loss = loss_from_name(loss);
     examples_.outputs = outputs_from_name(outputs);
@@ -58,8 +66,18 @@ CheckedExamples<Real>::CheckedExamples(const SharedNetwork<Real>& network, py::h
     const double sum = total_weight(examples_, polled.pause());
     polled.finish();
     if (!std::isfinite(sum))
-        throw ArgumentError("weights: expected a finite sum, got " + number(sum));
+        throw ArgumentError(rules_.weights + ": expected a finite sum, got " + number(sum));
     counts_ = sum > 0;
+}
+
+template <class Real>
+void CheckedExamples<Real>::require_counts() const {
+    if (counts_) return;
+    throw ArgumentError(weights_.empty()
+                            ? std::string("x: expected a real step, got none (so there is no loss)")
+                            : rules_.weights +
+                                  ": expected a sum above 0 over all real steps, got 0"
+                                  " (so there is no loss)");
 }
 
 template <class Real>
@@ -98,9 +116,9 @@ void CheckedExamples<Real>::check_state() const {
 
 template <class Real>
 void CheckedExamples<Real>::take_weights(py::handle weights) {
-    weights_ = copy_reals<double>(weights, "weights", counted_);
+    weights_ = copy_reals<double>(weights, rules_.weights.c_str(), counted_);
     if (const Found wrong = polled(1, [&](Pause& p) { return wrong_weight(p); }))
-        throw ArgumentError("weights: expected finite numbers, none below 0, got " +
+        throw ArgumentError(rules_.weights + ": expected finite numbers, none below 0, got " +
                             number(wrong->value) + " at " + place(counted_, wrong->index));
     examples_.weights = weights_.data();
 }
@@ -111,11 +129,53 @@ void CheckedExamples<Real>::take_targets(py::handle y) {
     y_ = as_real<Real>(y, "y", expected);
     pinned_y_.emplace(y_);
     examples_.targets = view_of<Real>(y_, examples_.outputs == Outputs::all);
-    const char* allowed = examples_.loss == Loss::bce ? "numbers from 0 to 1" : "finite numbers";
+    find_ranges();
     const auto find = [&](Pause& p) { return wrong_target(p); };
-    if (const Found wrong = polled(network_->output_size(), find))
-        throw ArgumentError(std::string("y: expected ") + allowed + ", got " +
-                            number(wrong->value) + " at " + place(expected, wrong->index));
+    const Found wrong = polled(network_->output_size(), find);
+    if (!wrong) return;
+    const std::string got =
+        ", got " + number(wrong->value) + " at " + place(expected, wrong->index);
+    throw ArgumentError("y: expected " + expected_target(*wrong) + got +
+                        (std::isfinite(wrong->value) && examples_.loss == Loss::mse
+                             ? ": use output_activation=\"identity\", or scale the targets"
+                             : ""));
+}
+
+// What the targets of each output may be. Those that rounding has put a little beyond what an
+// output can reach are within its reach.
+template <class Real>
+void CheckedExamples<Real>::find_ranges() {
+    constexpr double most = std::numeric_limits<Real>::max();
+    constexpr double slack = 8 * std::numeric_limits<Real>::epsilon();
+    const auto size = static_cast<std::size_t>(network_->output_size());
+    ranges_.assign(size, {-most, most});
+    if (examples_.loss == Loss::bce) ranges_.assign(size, {0, 1});
+    if (examples_.loss != Loss::mse || !rules_.reachable) return;
+    const std::vector<Range> reached = ranges_of_outputs(*network_);
+    for (std::size_t i = 0; i < size; ++i) {
+        const auto& [lowest, highest] = reached[i];
+        const double below = std::isfinite(lowest) ? std::abs(lowest) : 0;
+        const double above = std::isfinite(highest) ? std::abs(highest) : 0;
+        const double room = slack * std::max(below, above);
+        ranges_[i] = {std::max(-most, lowest - room), std::min(most, highest + room)};
+    }
+}
+
+template <class Real>
+std::string CheckedExamples<Real>::expected_target(const Wrong& wrong) const {
+    if (examples_.loss == Loss::bce) return "numbers from 0 to 1";
+    if (!std::isfinite(wrong.value)) return "finite numbers";
+    const Architecture& a = network_->architecture();
+    const Range range = ranges_of_outputs(
+        *network_)[static_cast<std::size_t>(wrong.index % network_->output_size())];
+    const std::string numbers = std::isinf(range.highest) ? "at least " + end(range.lowest)
+                                : std::isinf(range.lowest)
+                                    ? "at most " + end(range.highest)
+                                    : "from " + end(range.lowest) + " to " + end(range.highest);
+    return "numbers " + numbers + ", which " +
+           (a.readout ? "output_activation '" + text(a.readout->activation)
+                      : "activation '" + text(a.layers.back().activation)) +
+           "' can give" + (a.output_mean || a.output_std ? " after output scaling" : "");
 }
 
 template <class Real>
@@ -202,14 +262,14 @@ auto CheckedExamples<Real>::find_counted(Pause& pause, Index size, Each each) co
 template <class Real>
 auto CheckedExamples<Real>::wrong_target(Pause& pause) const -> Found {
     const Index size = network_->output_size();
-    const bool probabilities = examples_.loss == Loss::bce;
     return find_counted(pause, size, [&](Index b, Index t, Index index) -> Found {
         const Rows<const Real> rows = examples_.targets.sequence(b);
         const Real* row = examples_.outputs == Outputs::all ? rows.row(t) : rows.data;
         for (Index i = 0; i < size; ++i) {
             const Real value = row[i * rows.stride];
-            const bool right = probabilities ? value >= 0 && value <= 1 : std::isfinite(value);
-            if (!right) return Wrong{index * size + i, value};
+            const Range& range = ranges_[static_cast<std::size_t>(i)];
+            if (!(value >= range.lowest && value <= range.highest))
+                return Wrong{index * size + i, value};
         }
         return {};
     });
@@ -264,16 +324,19 @@ void bind_examples(py::module_& m) {
     m.def(
         "examples",
         [](const AnyNetwork& any, py::handle x, py::handle y, const std::string& loss,
-           py::handle outputs, py::handle lengths, py::handle state, py::handle weights) {
+           py::handle outputs, py::handle lengths, py::handle state, py::handle weights,
+           const std::string& weights_name, bool reachable) {
             return std::visit(
                 [&](const auto& n) {
-                    return make_examples(n, x, y, loss, outputs, lengths, state, weights);
+                    return make_examples(n, x, y, loss, outputs, lengths, state, weights,
+                                         {reachable, weights_name});
                 },
                 any.network);
         },
         py::arg("network"), py::arg("x"), py::arg("y"), py::arg("loss"), py::arg("outputs"),
         py::arg("lengths") = py::none(), py::arg("state") = py::none(),
-        py::arg("weights") = py::none(), "Convert and check what a loss is taken of.");
+        py::arg("weights") = py::none(), py::arg("weights_name") = "weights",
+        py::arg("reachable") = false, "Convert and check what a loss is taken of.");
 }
 
 }  // namespace elman::python

@@ -12,17 +12,24 @@
 
 namespace elman::python {
 
+// What is checked beside shapes and numbers, and how the weights are called in errors.
+struct ExampleRules {
+    bool reachable = false;  // targets of the squared error lie in the range of the outputs
+    std::string weights = "weights";
+};
+
 // The arrays may be the user's own.
 template <class Real>
 class CheckedExamples {
   public:
     CheckedExamples(const SharedNetwork<Real>& network, py::handle x, py::handle y,
                     const std::string& loss, py::handle outputs, py::handle lengths,
-                    py::handle state, py::handle weights);
+                    py::handle state, py::handle weights, ExampleRules rules = {});
 
     const Examples<Real>& get() const { return examples_; }
     const CheckedSequences<Real>& given() const { return given_; }
     bool counts() const { return counts_; }  // some step has a weight
+    void require_counts() const;             // there is a loss
 
     // Refuses examples that were checked for a network of other sizes or outputs.
     void require(const Architecture& architecture) const;
@@ -38,6 +45,8 @@ class CheckedExamples {
     void check_state() const;
     void take_weights(py::handle weights);
     void take_targets(py::handle y);
+    void find_ranges();
+    std::string expected_target(const Wrong& wrong) const;
     void take_classes(py::handle y);
     Found wrong_weight(Pause& pause) const;
     Found wrong_x(Pause& pause) const;
@@ -49,12 +58,14 @@ class CheckedExamples {
     Found polled(Index of_a_step, Find find) const;
 
     SharedNetwork<Real> network_;
+    ExampleRules rules_;
     CheckedSequences<Real> given_;
     py::array y_;
     std::optional<Pinned> pinned_y_;
     Shape counted_;  // of what has a loss
     std::vector<Index> classes_;
     std::vector<double> weights_;
+    std::vector<Range> ranges_;  // of the targets, by outputs
     Examples<Real> examples_;
     bool counts_ = false;
 };

@@ -41,9 +41,7 @@ py::dict named_gradients(const CheckedSequences<Real>& given, const Gradients<Re
 
 template <class Real>
 void check_normalizer(const CheckedExamples<Real>& examples, std::optional<double> normalizer) {
-    if (!normalizer && !examples.counts())
-        throw ArgumentError(
-            "weights: expected a sum above 0 over all real steps, got 0 (so there is no loss)");
+    if (!normalizer) examples.require_counts();
     if (normalizer && (!(*normalizer > 0) || !std::isfinite(*normalizer)))
         throw ArgumentError("normalizer: expected a finite number above 0, got " +
                             std::string(py::str(py::float_(*normalizer))));

@@ -111,8 +111,7 @@ py::tuple train(Trainer<Real>& trainer, const CheckedExamples<Real>& examples, c
 
 template <class Real>
 double loss_of(Trainer<Real>& trainer, const CheckedExamples<Real>& examples, Index threads) {
-    if (!examples.counts())
-        throw ArgumentError("weights: expected a sum above 0 over all real steps, got 0");
+    examples.require_counts();
     Polled polled(gradient_work(examples.given(), trainer.network()->architecture()));
     const double loss = trainer.loss(examples.get(), threads, polled.pause());
     polled.finish();
@@ -126,6 +125,14 @@ AnyNetwork trained_network(const Trainer<Real>& trainer) {
                                                          trainer.network()->isa(), polled.pause());
     polled.finish();
     return {network};
+}
+
+template <class Real>
+bool is_finite(const Trainer<Real>& trainer) {
+    Polled polled(work_of_all(trainer));
+    const bool finite = trainer.finite(polled.pause());
+    polled.finish();
+    return finite;
 }
 
 std::string arena_name(std::size_t i) {
@@ -268,6 +275,14 @@ void bind_trainer(py::module_& m) {  // NOLINT(readability-function-size): a lis
                 return any.taken([&](const auto& t) { return trained_network(t); });
             },
             "Return a network of the weights as they are.")
+        .def(
+            "forget", [](const AnyTrainer& any) { any.taken([](auto& t) { t.forget(); }); },
+            "Carry no states into the next call of train().")
+        .def_property_readonly(
+            "finite",
+            [](const AnyTrainer& any) {
+                return any.taken([&](const auto& t) { return is_finite(t); });
+            })
         .def_property_readonly("updates",
                                [](const AnyTrainer& any) {
                                    return any.taken([](const auto& t) { return t.updates(); });

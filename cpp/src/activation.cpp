@@ -36,6 +36,26 @@ const About& about(Function function) {
     return kAbout[static_cast<int>(function)];
 }
 
+// In small letters, and without what separates words.
+std::string plain(const std::string& name) {
+    std::string plain;
+    for (const char c : name)
+        if (c != '_' && c != '-' && c != ' ')
+            plain += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    return plain;
+}
+
+// What is meant by a name of other libraries, for the end of an error; nothing if that is unknown.
+std::string remedy(const std::string& name) {
+    const std::string other = plain(name);
+    const char* meant = other == "linear" || other == "none" ? "identity"
+                        : other == "logistic"                ? "sigmoid"
+                                                             : nullptr;
+    for (const About& f : kAbout)
+        if (other == plain(f.name)) meant = f.name;
+    return meant ? std::string(": use '") + meant + "'" : "";
+}
+
 // "alpha", or "activation of layer 0, alpha".
 std::string number_of(const std::string& argument, const char* number) {
     return argument.empty() ? number : argument + ", " + number;
@@ -50,6 +70,44 @@ double number(std::optional<double> given, bool has, double otherwise, const std
     if (given && !std::isfinite(*given))
         refuse(number_of(argument, which), "a finite number", shortest(*given));
     return given ? *given : otherwise;
+}
+
+// a * v, where v may be infinite: 0 times anything is 0.
+double times(double a, double v) {
+    return a == 0 ? 0 : a * v;
+}
+
+// f(v) without its clip, where v may be infinite.
+double value(const Activation& f, double v) {
+    switch (f.function) {
+        case Function::identity:
+            return v;
+        case Function::relu:
+            return std::max(0.0, v);
+        case Function::tanh:
+            return std::tanh(v);
+        case Function::sigmoid:
+            return 1 / (1 + std::exp(-v));
+        case Function::leaky_relu:
+            return v < 0 ? times(f.alpha, v) : v;
+        case Function::elu:
+            return v < 0 ? f.alpha * std::expm1(v) : v;
+        case Function::thresholded_relu:
+            return v > f.alpha ? v : 0;
+        case Function::hard_sigmoid:
+            return std::clamp(times(f.alpha, v) + f.beta, 0.0, 1.0);
+        case Function::softsign:
+            return std::isinf(v) ? std::copysign(1.0, v) : v / (1 + std::abs(v));
+        case Function::softplus:
+            return v > 0 ? v + std::log1p(std::exp(-v)) : std::log1p(std::exp(v));
+        case Function::scaled_tanh:
+            return f.alpha * std::tanh(times(f.beta, v));
+        case Function::affine:
+            return times(f.alpha, v) + f.beta;
+        case Function::softmax:
+            return v > 0 ? 1 : 0;
+    }
+    return v;
 }
 
 }  // namespace
@@ -105,7 +163,14 @@ Activation activation_from_name(const std::string& name, std::optional<double> a
             refuse(number_of(argument, "clip"), "a number above 0", shortest(activation.clip));
         return activation;
     }
-    refuse(argument.empty() ? "name" : argument, names, "'" + name + "'");
+    refuse(argument.empty() ? "name" : argument, names, "'" + name + "'" + remedy(name));
+}
+
+// Between two ends every function with a derivative goes up, or down, or stays: with an alpha of
+// less than 0 three of them have a bend at 0, or jump, as well.
+Range range_of(const Activation& f) {
+    const double ends[] = {value(f, -f.clip), value(f, 0), value(f, f.clip)};
+    return {*std::min_element(ends, ends + 3), *std::max_element(ends, ends + 3)};
 }
 
 template <class Real>

@@ -67,6 +67,21 @@ void check_trainable(const Architecture& architecture) {
 }
 
 template <class Real>
+std::vector<Range> ranges_of_outputs(const Network<Real>& network) {
+    const Architecture& a = network.architecture();
+    const Activation& top = a.readout ? a.readout->activation : a.layers.back().activation;
+    const Range range = range_of(top);
+    const OutputScaling<Real> scaling = network.output_scaling();
+    std::vector<Range> ranges;
+    for (Index i = 0; i < a.output_size(); ++i) {
+        const double factor = scaling.std ? scaling.std[i] : 1;
+        const double mean = scaling.mean ? scaling.mean[i] : 0;
+        ranges.push_back({range.lowest * factor + mean, range.highest * factor + mean});
+    }
+    return ranges;
+}
+
+template <class Real>
 void check(const Examples<Real>& examples, const Architecture& architecture, const Index* sequences,
            Index count, Pause& pause) {
     check_sequences(examples, sequences, count, pause);
@@ -94,6 +109,8 @@ std::vector<Index> all_sequences(Index count) {
     return sequences;
 }
 
+template std::vector<Range> ranges_of_outputs(const Network<float>&);
+template std::vector<Range> ranges_of_outputs(const Network<double>&);
 template void check(const Examples<float>&, const Architecture&, const Index*, Index, Pause&);
 template void check(const Examples<double>&, const Architecture&, const Index*, Index, Pause&);
 template void check(const BackwardTask<float>&, Pause&);

@@ -10,17 +10,10 @@ networks of rectified linear units" (arXiv:1504.00941, 2015), who start with W_h
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import seeds
 
 import elman
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from elman.training.history import Epoch
 
 HIDDEN, BATCH, SEQUENCES = 100, 16, 10_000
 GOOD_ENOUGH = 1e-3  # a mean square error that ends training
@@ -71,8 +64,8 @@ def task(
     x, y = sequences(count, steps, rng)
     watched, test = sequences(500, steps, rng), sequences(2000, steps, rng)
 
-    def good_enough(_: Epoch, network: Callable[[], elman.Network]) -> bool:
-        return error(network(), *watched) < GOOD_ENOUGH
+    def good_enough(_: elman.Epoch, trainer: elman.Trainer) -> bool:
+        return error(trainer.network, *watched) < GOOD_ENOUGH
 
     result = elman.train(
         elman.Network(
@@ -95,7 +88,7 @@ def task(
         seed=seed,
         callback=good_enough,
     )
-    return {"error": error(result.network, *test), "updates": result.updates}
+    return {"error": error(result.network, *test), "updates": result.history.updates}
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -21,15 +21,11 @@ import platform
 import pydoc_data.topics
 import zlib
 from collections import Counter
-from typing import TYPE_CHECKING
 
 import numpy as np
 import seeds
 
 import elman
-
-if TYPE_CHECKING:
-    from elman.training.history import TrainResult
 
 PARTS = 16
 COMPRESSORS = {
@@ -113,7 +109,7 @@ def bits(net: elman.Network, text: str, alphabet: str) -> float:
     return float(-np.log2(p[np.arange(len(p)), indices(text[1:], alphabet)]).mean())
 
 
-def min_char_rnn(text: str, alphabet: str, epochs: int, seed: int) -> TrainResult:
+def min_char_rnn(text: str, alphabet: str, epochs: int, seed: int) -> elman.TrainResult:
     """Train as min-char-rnn does; its loss is a sum of 25, ours a mean, which Adagrad ignores."""
     rng = np.random.default_rng(seed)
     V, H = len(alphabet), 100
@@ -136,7 +132,7 @@ def min_char_rnn(text: str, alphabet: str, epochs: int, seed: int) -> TrainResul
     )
 
 
-def side_by_side(text: str, alphabet: str, epochs: int, seed: int) -> TrainResult:
+def side_by_side(text: str, alphabet: str, epochs: int, seed: int) -> elman.TrainResult:
     """Train on 16 parts of the text at once, each a series whose state is carried over."""
     V, steps = len(alphabet), (len(text) - 1) // PARTS
     used = PARTS * steps
@@ -181,7 +177,7 @@ def task(way: str, size: int, epochs: int, seed: int) -> dict[str, object]:
         train, alphabet, epochs, seed
     )
     return {
-        "updates": result.updates,
+        "updates": result.history.updates,
         "training": result.history.loss[-1] / math.log(2),
         "test": bits(result.network, test, alphabet),
         "sample": sample(result.network, alphabet, 300, seed),

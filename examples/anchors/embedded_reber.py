@@ -12,18 +12,11 @@ strings. Elman's own training, errors that flow back one step, never came there.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import reber
 import seeds
 
 import elman
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from elman.training.history import Epoch
 
 STRINGS, HIDDEN = 256, 15
 
@@ -61,8 +54,8 @@ def task(epochs: int, bptt_steps: int | None, seed: int) -> dict[str, float]:
     training, test = ([embedded(rng) for _ in range(STRINGS)] for _ in range(2))
     everything = examples(training + test)
 
-    def succeeds(_: Epoch, network: Callable[[], elman.Network]) -> bool:
-        return right(network(), *everything)[0] == 1
+    def succeeds(_: elman.Epoch, trainer: elman.Trainer) -> bool:
+        return right(trainer.network, *everything)[0] == 1
 
     net = elman.Network(
         input_size=7, hidden_size=HIDDEN, output_size=7, output_activation="softmax", seed=seed
@@ -83,7 +76,7 @@ def task(epochs: int, bptt_steps: int | None, seed: int) -> dict[str, float]:
     )
     whole, outer = right(result.network, *examples(test))
     return {
-        "success": result.stopped == "callback",
+        "success": result.history.stopped == "callback",
         "sequences": len(result.history.epoch) * STRINGS,
         "whole": 100 * whole,
         "outer": 100 * outer,

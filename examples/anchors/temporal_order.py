@@ -13,17 +13,11 @@ then everything at once.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 import seeds
 
 import elman
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from elman.training.history import Epoch
 
 LETTERS, CLASSES = "ABcdef", ("AA", "AB", "BA", "BB")
 SHORTEST, LONGEST = 20, 50
@@ -56,8 +50,8 @@ def task(count: int, epochs: int, seed: int) -> dict[str, float]:
     x, lengths, classes = sequences(count, rng)
     watched, test = sequences(1000, rng), sequences(10_000, rng)
 
-    def succeeds(_: Epoch, network: Callable[[], elman.Network]) -> bool:
-        return errors(network(), watched) < 0.5
+    def succeeds(_: elman.Epoch, trainer: elman.Trainer) -> bool:
+        return errors(trainer.network, watched) < 0.5
 
     result = elman.train(
         elman.Network(
@@ -82,8 +76,8 @@ def task(count: int, epochs: int, seed: int) -> dict[str, float]:
     guesses = np.flatnonzero(losses > 0.95 * math.log(4)).max(initial=-1) + 1
     return {
         "error": errors(result.network, test),
-        "updates": result.updates,
-        "guessing": guesses * result.updates // len(losses),
+        "updates": result.history.updates,
+        "guessing": guesses * result.history.updates // len(losses),
         "loss": float(losses[-1]),
     }
 

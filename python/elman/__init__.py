@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from elman._parameters import Readout as Readout
     from elman.activation import Activation as Activation
     from elman.errors import ArgumentError as ArgumentError
+    from elman.errors import ArgumentTypeError as ArgumentTypeError
     from elman.errors import BusyError as BusyError
     from elman.errors import DivergenceError as DivergenceError
     from elman.errors import DTypeError as DTypeError
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from elman.errors import ShapeError as ShapeError
     from elman.errors import UnsupportedModelError as UnsupportedModelError
     from elman.errors import VerificationError as VerificationError
+    from elman.gradients import Gradients as Gradients
     from elman.initialization import EchoState as EchoState
     from elman.initialization import Identity as Identity
     from elman.interop.keras import from_keras as from_keras
@@ -64,7 +66,11 @@ if TYPE_CHECKING:
     from elman.training import Adagrad as Adagrad
     from elman.training import Adam as Adam
     from elman.training import AdamW as AdamW
+    from elman.training import Epoch as Epoch
+    from elman.training import History as History
     from elman.training import RMSprop as RMSprop
+    from elman.training import Trainer as Trainer
+    from elman.training import TrainResult as TrainResult
     from elman.training import backward as backward
     from elman.training import loss_and_gradients as loss_and_gradients
     from elman.training import train as train
@@ -78,11 +84,15 @@ _HOMES = {
     "Adam": "elman.training",
     "AdamW": "elman.training",
     "ArgumentError": "elman.errors",
+    "ArgumentTypeError": "elman.errors",
     "BusyError": "elman.errors",
     "DTypeError": "elman.errors",
     "DivergenceError": "elman.errors",
     "EchoState": "elman.initialization",
     "ElmanError": "elman.errors",
+    "Epoch": "elman.training",
+    "Gradients": "elman.gradients",
+    "History": "elman.training",
     "Identity": "elman.initialization",
     "IsaError": "elman.errors",
     "Layer": "elman._parameters",
@@ -95,6 +105,8 @@ _HOMES = {
     "SGD": "elman.training",
     "ShapeError": "elman.errors",
     "Stream": "elman._core",
+    "TrainResult": "elman.training",
+    "Trainer": "elman.training",
     "UnsupportedModelError": "elman.errors",
     "VerificationError": "elman.errors",
     "VerificationReport": "elman.reference",

@@ -9,7 +9,7 @@ from operator import index
 from typing import TYPE_CHECKING
 
 from elman import _structure
-from elman.errors import ArgumentError, DTypeError, LimitError, ShapeError
+from elman.errors import ArgumentError, ArgumentTypeError, DTypeError, LimitError, ShapeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -32,7 +32,7 @@ def integer(argument: str, value: object) -> int:
     try:
         return index(value)  # type: ignore[arg-type]
     except TypeError:
-        raise TypeError(f"{argument}: expected an integer, got {kind(value)}") from None
+        raise ArgumentTypeError(f"{argument}: expected an integer, got {kind(value)}") from None
 
 
 def size(argument: str, value: object, least: int = 1) -> int:
@@ -45,16 +45,21 @@ def size(argument: str, value: object, least: int = 1) -> int:
     return number
 
 
+def real(argument: str, value: object) -> float:
+    """Return a real number of any type as a float."""
+    try:
+        if not isinstance(value, str | bytes):
+            return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        pass
+    raise ArgumentTypeError(f"{argument}: expected a number, got {kind(value)}") from None
+
+
 def number(argument: str, value: object, *, zero: bool = False, below_1: bool = False) -> float:
     """Return a finite number above 0, or from 0 on, perhaps below 1."""
     import math
 
-    try:
-        if isinstance(value, str | bytes):
-            raise TypeError
-        result = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        raise TypeError(f"{argument}: expected a number, got {kind(value)}") from None
+    result = real(argument, value)
     enough = result >= 0 if zero else result > 0
     if not enough or not result < (1.0 if below_1 else math.inf):
         expected = "at least 0" if zero else "above 0"
@@ -67,7 +72,7 @@ def number(argument: str, value: object, *, zero: bool = False, below_1: bool = 
 def name(argument: str, value: object) -> str:
     """Return a string."""
     if not isinstance(value, str):
-        raise TypeError(f"{argument}: expected a name, got {kind(value)}")
+        raise ArgumentTypeError(f"{argument}: expected a name, got {kind(value)}")
     return value
 
 
@@ -81,7 +86,7 @@ def listed(argument: str, values: Iterable[Any], expected: str) -> list[Any]:
     try:
         return list(values)
     except TypeError:
-        raise TypeError(f"{argument}: expected {expected}, got {kind(values)}") from None
+        raise ArgumentTypeError(f"{argument}: expected {expected}, got {kind(values)}") from None
 
 
 def hidden_sizes(hidden_size: int | Sequence[int], num_layers: int | None) -> list[int]:
@@ -106,7 +111,7 @@ def activation(argument: str, value: str | Activation) -> CoreActivation:
     if isinstance(value, Activation):
         return value.name, value.alpha, value.beta, value.clip
     if not isinstance(value, str):
-        raise TypeError(f"{argument}: expected a name or an Activation, got {kind(value)}")
+        raise ArgumentTypeError(f"{argument}: expected a name or an Activation, got {kind(value)}")
     return value, None, None, None
 
 
@@ -250,6 +255,28 @@ def array(argument: str, values: ArrayLike) -> Array:
         raise ShapeError(f"{argument}: expected a regular array of numbers ({error})") from error
 
 
+def reals(argument: str, values: ArrayLike) -> Array:
+    """Return real numbers as an array of whatever dtype they have."""
+    numbers = array(argument, values)
+    if numbers.dtype.kind not in "buif":
+        raise DTypeError(f"{argument}: expected real numbers, got dtype {numbers.dtype}")
+    return numbers
+
+
+def weights(argument: str, values: ArrayLike, shape: tuple[int, ...]) -> Array:
+    """Return weights that are finite and at least 0, broadcast to a shape."""
+    import numpy as np
+
+    numbers = reals(argument, values)
+    wrong = numbers[~(np.isfinite(numbers) & (numbers >= 0))]
+    if wrong.size:
+        raise ArgumentError(f"{argument}: expected finite numbers, none below 0, got {wrong[0]}")
+    try:
+        return np.broadcast_to(numbers, shape)
+    except ValueError:
+        raise ShapeError(f"{argument}: expected {shape}, got {numbers.shape}") from None
+
+
 def common_dtype(tensors: dict[str, Array]) -> str:
     """Return float32 if that holds all the arrays' numbers, else float64."""
     import numpy as np
@@ -279,10 +306,12 @@ def metadata(strings: Mapping[str, str] | None) -> Mapping[str, str]:
     try:
         checked = dict(strings or {})
     except (TypeError, ValueError):
-        raise TypeError(f"metadata: expected a mapping of strings, got {kind(strings)}") from None
+        raise ArgumentTypeError(
+            f"metadata: expected a mapping of strings, got {kind(strings)}"
+        ) from None
     for key, value in checked.items():
         if not isinstance(key, str) or not isinstance(value, str):
-            raise TypeError(f"metadata: expected strings, got {key!r}: {value!r}")
+            raise ArgumentTypeError(f"metadata: expected strings, got {key!r}: {value!r}")
         try:
             f"{key}{value}".encode()
         except UnicodeEncodeError as error:

@@ -14,7 +14,7 @@ import numpy as np
 from elman import _arguments, _structure
 from elman._network import Network
 from elman._parameters import structure_of
-from elman.errors import ArgumentError, ElmanError, ShapeError
+from elman.errors import ArgumentError, ArgumentTypeError, ElmanError, ShapeError
 from elman.interop import formats, keras, onnx, torch
 from elman.interop._source import Imported, Said
 
@@ -205,7 +205,7 @@ def _opened(
         said = Said(output_activation=None if g is None else str(g))
         return torch.reading.modules(source), lambda: torch.read(source, said)
     else:
-        raise TypeError(
+        raise ArgumentTypeError(
             "source: expected a torch module, a Keras model, an ONNX model or a path, got"
             f" {_arguments.kind(source)}"
         )

@@ -48,6 +48,8 @@ def examples(
     lengths: ArrayLike | None = None,
     state: ArrayLike | None = None,
     weights: ArrayLike | None = None,
+    weights_name: str = "weights",
+    reachable: bool = False,
 ) -> Examples:
     """Convert and check what a loss is taken of."""
 
@@ -217,6 +219,10 @@ class Trainer:
         """Return copies of all that the next update depends on."""
     def restore(self, state: dict[str, _Array], updates: int) -> None:
         """Go back to a state, after so many updates."""
+    def forget(self) -> None:
+        """Carry no states into the next call of train()."""
+    @property
+    def finite(self) -> bool: ...
     @property
     def updates(self) -> int: ...
 

@@ -5,9 +5,18 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, overload  # NumPy imports `typing` too
 
-from elman import _arguments, _container, _core, _files, _format, _ragged, _structure
+from elman import (
+    _arguments,
+    _container,
+    _core,
+    _files,
+    _foreign,
+    _format,
+    _ragged,
+    _structure,
+)
 from elman._parameters import Parameters, sizes
-from elman.errors import ArgumentError, ModelFormatError, ShapeError
+from elman.errors import ArgumentError, ArgumentTypeError, ModelFormatError, ShapeError
 
 if TYPE_CHECKING:
     import os
@@ -130,6 +139,7 @@ class Network(Parameters):
 
     __slots__ = ()
 
+    @_foreign.keywords("Network")
     def __init__(
         self,
         input_size: int,
@@ -547,7 +557,7 @@ def network_of_contents(contents: Contents, *, allow_nonfinite: bool) -> Network
 def _restore(data: bytes) -> Network:
     """Return the network from the bytes in a pickle; its weights were accepted once before."""
     if not isinstance(data, bytes):
-        raise TypeError(f"a pickled network: expected bytes, got {_arguments.kind(data)}")
+        raise ArgumentTypeError(f"a pickled network: expected bytes, got {_arguments.kind(data)}")
     with _files.naming("pickled network"):
         contents = _format.read(_container.memory(data), len(data))
         return network_of_contents(contents, allow_nonfinite=True)

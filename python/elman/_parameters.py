@@ -5,10 +5,10 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from elman import _arguments, _core, _structure
+from elman import _arguments, _core, _foreign, _structure
 from elman._structure import Structure
 from elman.activation import Activation
-from elman.errors import ShapeError
+from elman.errors import ArgumentTypeError, ShapeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -336,8 +336,8 @@ output_mean, output_std, metadata
 
     def __getattr__(self, name: str) -> NoReturn:
         if name in Parameters.__slots__:
-            raise TypeError("this Network was made without its constructor")
-        raise AttributeError(f"'Network' object has no attribute {name!r}")
+            raise ArgumentTypeError("this Network was made without its constructor")
+        raise AttributeError(_foreign.attribute(name))
 
     def tensors(self) -> dict[str, Array]:
         """Return the tensors, read-only, by the names of the file format: see `from_tensors`."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from elman import _arguments
 from elman._network import Network
 from elman._parameters import sizes
+from elman.errors import ArgumentTypeError
 
 if TYPE_CHECKING:
     from typing import Any
@@ -23,7 +24,7 @@ def reduce(stream: Stream) -> tuple[object, ...]:
 
 def _restore(net: Network, state: NDArray[Any]) -> Stream:
     if not isinstance(net, Network):
-        raise TypeError(f"a pickled stream: expected a Network, got {_arguments.kind(net)}")
+        raise ArgumentTypeError(f"a pickled stream: expected a Network, got {_arguments.kind(net)}")
     return net.stream(state)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from elman import _core
+from elman.errors import ArgumentTypeError
 
 if TYPE_CHECKING:
     from typing import NoReturn
@@ -105,7 +106,7 @@ class Activation:
         clip: float | None = None,
     ) -> None:
         if not isinstance(name, str):
-            raise TypeError(f"name: expected a name, got {type(name).__name__}")
+            raise ArgumentTypeError(f"name: expected a name, got {type(name).__name__}")
         numbers = (_number("alpha", alpha), _number("beta", beta), _number("clip", clip))
         values = _core.activation((name, *numbers))
         for slot, value in zip(("name", "alpha", "beta", "clip"), values, strict=True):
@@ -155,6 +156,6 @@ def _number(argument: str, value: object) -> float | None:
     try:
         return float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
-        raise TypeError(
+        raise ArgumentTypeError(
             f"{argument}: expected a number or None, got {type(value).__name__}"
         ) from None

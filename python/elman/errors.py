@@ -2,7 +2,11 @@
 
 
 class ElmanError(Exception):
-    """Base of every error that elman raises on purpose."""
+    """Base of every error that elman raises on purpose.
+
+    But for what Python itself asks for: the `AttributeError` of a name that is not there or cannot
+    be set, and the `ImportError` of a package that is missing.
+    """
 
 
 class ShapeError(ElmanError, ValueError):
@@ -15,6 +19,10 @@ class DTypeError(ElmanError, TypeError):
 
 class ArgumentError(ElmanError, ValueError):
     """An argument has a value that it cannot have."""
+
+
+class ArgumentTypeError(ElmanError, TypeError):
+    """An argument is of a type that it cannot have, or there is no argument of this name."""
 
 
 class ModelFormatError(ElmanError, ValueError):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from elman import _arguments, _structure
+from elman.errors import ArgumentTypeError
 
 if TYPE_CHECKING:
-    from typing import Any
-
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
@@ -14,29 +16,41 @@ if TYPE_CHECKING:
 __all__ = ["Gradients", "LayerGradients", "ReadoutGradients"]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class LayerGradients:
-    """Those of a layer: `W_xh` (H, I), `W_hh` (H, H), and `b_h` (H,) or None."""
+    """The gradients of one layer.
 
-    __slots__ = ("W_hh", "W_xh", "b_h")
+    Attributes
+    ----------
+    W_xh : ndarray, shape (H, I)
+    W_hh : ndarray, shape (H, H)
+    b_h : ndarray, shape (H,), or None
+    """
 
-    def __init__(self, W_xh: Array, W_hh: Array, b_h: Array | None) -> None:
-        self.W_xh = W_xh
-        self.W_hh = W_hh
-        self.b_h = b_h
+    W_xh: Array
+    W_hh: Array
+    b_h: Array | None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class ReadoutGradients:
-    """Those of the readout: `W_hy` (O, H), and `b_y` (O,) or None."""
+    """The gradients of the readout.
 
-    __slots__ = ("W_hy", "b_y")
+    Attributes
+    ----------
+    W_hy : ndarray, shape (O, H)
+    b_y : ndarray, shape (O,), or None
+    """
 
-    def __init__(self, W_hy: Array, b_y: Array | None) -> None:
-        self.W_hy = W_hy
-        self.b_y = b_y
+    W_hy: Array
+    b_y: Array | None
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Gradients:
-    """The gradients of a loss; the sum `a + b` is that of two parts of a batch.
+    """The gradients of a loss.
+
+    `a + b` adds those of two parts of a batch, `a * 0.5` multiplies all of them by a number.
 
     Attributes
     ----------
@@ -49,45 +63,46 @@ class Gradients:
         or, if a state was passed, with respect to that, in its shape.
     x : ndarray or None
         From `elman.backward`: with respect to the inputs, in their shape. A sum has none.
+
+    Examples
+    --------
+    >>> import numpy as np, elman
+    >>> net = elman.Network(input_size=3, hidden_size=8, output_size=2, seed=0)
+    >>> _, gradients = elman.loss_and_gradients(net, np.ones((10, 3)), np.zeros((10, 2)))
+    >>> half = 0.5 * gradients
+    >>> bool((half + half).readout.W_hy.sum() == gradients.readout.W_hy.sum())
+    True
     """
 
-    __slots__ = ("initial_state", "layers", "readout", "x")
+    layers: tuple[LayerGradients, ...]
+    readout: ReadoutGradients | None
+    initial_state: Array
+    x: Array | None = None
 
-    def __init__(
-        self,
-        layers: tuple[LayerGradients, ...],
-        readout: ReadoutGradients | None,
-        initial_state: Array,
-        x: Array | None = None,
-    ) -> None:
-        self.layers = layers
-        self.readout = readout
-        self.initial_state = initial_state
-        self.x = x
+    __array_ufunc__: ClassVar[None] = None  # a NumPy number times gradients is theirs to compute
 
     @classmethod
     def from_tensors(cls, tensors: dict[str, Array], x: Array | None = None) -> Gradients:
         """Make them of arrays by the names that model files have, such as `layers.0.W_hh`."""
         layers: list[LayerGradients] = []
-        while (W_xh := tensors.get(f"layers.{len(layers)}.W_xh")) is not None:
-            prefix = f"layers.{len(layers)}."
+        while f"{(prefix := _prefix(len(layers)))}W_xh" in tensors:
             layers.append(
-                LayerGradients(W_xh, tensors[prefix + "W_hh"], tensors.get(prefix + "b_h"))
+                LayerGradients(*(tensors.get(prefix + name) for name in _structure.WEIGHTS))  # type: ignore[arg-type]
             )
         readout = None
-        if (W_hy := tensors.get("readout.W_hy")) is not None:
-            readout = ReadoutGradients(W_hy, tensors.get("readout.b_y"))
+        if (W_hy := tensors.get(_structure.W_HY)) is not None:
+            readout = ReadoutGradients(W_hy, tensors.get(_structure.B_Y))
         return cls(tuple(layers), readout, tensors["initial_state"], x)
 
     def tensors(self) -> dict[str, Array]:
         """Return the arrays by the names that model files have; biases that are None are absent."""
-        tensors = {}
+        tensors: dict[str, Array | None] = {}
         for index, layer in enumerate(self.layers):
-            for name in ("W_xh", "W_hh", "b_h"):
-                tensors[f"layers.{index}.{name}"] = getattr(layer, name)
+            for name in _structure.WEIGHTS:
+                tensors[_prefix(index) + name] = getattr(layer, name)
         if self.readout is not None:
-            tensors["readout.W_hy"] = self.readout.W_hy
-            tensors["readout.b_y"] = self.readout.b_y
+            tensors[_structure.W_HY] = self.readout.W_hy
+            tensors[_structure.B_Y] = self.readout.b_y
         tensors["initial_state"] = self.initial_state
         return {name: array for name, array in tensors.items() if array is not None}
 
@@ -98,3 +113,29 @@ class Gradients:
         return Gradients.from_tensors(
             {name: array + theirs[name] for name, array in self.tensors().items()}
         )
+
+    def __mul__(self, factor: float) -> Gradients:
+        try:
+            number = _arguments.real("factor", factor)
+        except ArgumentTypeError:
+            return NotImplemented
+        return Gradients.from_tensors(
+            {name: array * number for name, array in self.tensors().items()},
+            None if self.x is None else self.x * number,
+        )
+
+    __rmul__ = __mul__
+
+    def __repr__(self) -> str:
+        import numpy as np
+
+        arrays = self.tensors().values()
+        count = sum(array.size for array in arrays)
+        norm = np.sqrt(sum(np.square(array, dtype=np.float64).sum() for array in arrays))
+        layers = f"{len(self.layers)} layer{'s' if len(self.layers) > 1 else ''}"
+        readout = "" if self.readout is None else " and a readout"
+        return f"Gradients({layers}{readout}, {count:,} numbers, norm {norm:.4g})"
+
+
+def _prefix(layer: int) -> str:
+    return _structure.prefixes(layer, "forward")[0]

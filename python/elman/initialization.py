@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from elman import _arguments
+from elman.errors import ArgumentTypeError
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -85,14 +86,8 @@ if TYPE_CHECKING:
 def named(init: Identity | EchoState) -> tuple[str, dict[str, float]]:
     """Return the name of a start and its settings."""
     if type(init) not in _NAMES:
-        raise TypeError(
+        raise ArgumentTypeError(
             f"init: expected a name, elman.Identity or elman.EchoState, got {_arguments.kind(init)}"
         )
-    return _NAMES[type(init)], {name: _number(name, value) for name, value in vars(init).items()}
-
-
-def _number(argument: str, value: object) -> float:
-    try:
-        return float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        raise TypeError(f"{argument}: expected a number, got {_arguments.kind(value)}") from None
+    settings = vars(init).items()
+    return _NAMES[type(init)], {name: _arguments.real(name, value) for name, value in settings}

@@ -38,7 +38,7 @@ def history(history: History) -> Figure:
     Examples
     --------
     >>> import numpy as np, elman, elman.plot
-    >>> net = elman.Network(input_size=1, hidden_size=4, output_size=1, seed=0)
+    >>> net = elman.Network(1, 4, 1, output_activation="identity", seed=0)
     >>> x = np.sin(np.arange(50.0))[:, None]
     >>> result = elman.train(net, x[:-1], x[1:], epochs=3)
     >>> elman.plot.history(result.history).axes[0].get_xlabel()

@@ -228,7 +228,7 @@ def step(w: Weights, x: Sequence[float], state: Sequence[float]) -> tuple[list[f
 
     Raises
     ------
-    ValueError
+    ShapeError, ArgumentError
         If `x` or `state` has the wrong length, or a layer does not run forward.
 
     Examples
@@ -240,7 +240,9 @@ def step(w: Weights, x: Sequence[float], state: Sequence[float]) -> tuple[list[f
     (1, 3)
     """
     if not w.runs_forward:
-        raise ValueError(f"step: expected layers that all run forward, got {w.directions}")
+        from elman.errors import ArgumentError
+
+        raise ArgumentError(f"step: expected layers that all run forward, got {w.directions}")
     _check_state(w, state)
     v = _scale_inputs(w, x)
     after: list[float] = []
@@ -259,7 +261,9 @@ def _affine(part: Affine, v: list[float]) -> list[float]:
 
 def _scale_inputs(w: Weights, x: Sequence[float]) -> list[float]:
     if len(x) != w.input_size:
-        raise ValueError(f"x: expected {w.input_size} numbers, got {len(x)}")
+        from elman.errors import ShapeError
+
+        raise ShapeError(f"x: expected {w.input_size} numbers, got {len(x)}")
     v = list(x)
     if w.input_mean is not None:
         v = [a - b for a, b in zip(v, w.input_mean, strict=True)]
@@ -280,7 +284,9 @@ def _read_out(w: Weights, v: list[float]) -> list[float]:
 
 def _check_state(w: Weights, state: Sequence[float]) -> None:
     if len(state) != w.state_size:
-        raise ValueError(f"state: expected {w.state_size} numbers, got {len(state)}")
+        from elman.errors import ShapeError
+
+        raise ShapeError(f"state: expected {w.state_size} numbers, got {len(state)}")
 
 
 def run(
@@ -304,7 +310,7 @@ def run(
 
     Raises
     ------
-    ValueError
+    ShapeError
         If a row of `x`, or `state`, has the wrong length.
 
     Examples

@@ -8,7 +8,7 @@ import numpy as np
 
 from elman import _arguments
 from elman._network import Network
-from elman.errors import ArgumentError, DTypeError, ShapeError
+from elman.errors import ArgumentError, ArgumentTypeError, ShapeError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -90,7 +90,7 @@ def ridge_readout(
     True
     """
     _require_linear_readout(net)
-    fit = _Fit(net, _penalty(alpha))
+    fit = _Fit(net, _arguments.number("alpha", alpha, zero=True))
     hidden = net.run(x, state=state, lengths=lengths, return_hidden=True).hidden
     assert hidden is not None
     *batch, T, _ = hidden.shape
@@ -148,7 +148,7 @@ class _Fit:
 
 def _require_linear_readout(net: Network) -> None:
     if not isinstance(net, Network):
-        raise TypeError(f"net: expected a Network, got {_arguments.kind(net)}")
+        raise ArgumentTypeError(f"net: expected a Network, got {_arguments.kind(net)}")
     if net.output_activation != "identity":
         raise ArgumentError(
             "net: expected a readout with output_activation='identity',"
@@ -157,7 +157,7 @@ def _require_linear_readout(net: Network) -> None:
 
 
 def _targets(net: Network, y: ArrayLike, batch: list[int], T: int) -> NDArray[Any]:
-    targets = _real("y", y)
+    targets = _arguments.reals("y", y)
     if targets.shape != (*batch, T, net.output_size):
         raise ShapeError(f"y: expected {(*batch, T, net.output_size)}, got {targets.shape}")
     return targets
@@ -166,33 +166,10 @@ def _targets(net: Network, y: ArrayLike, batch: list[int], T: int) -> NDArray[An
 def _weights(sample_weight: ArrayLike | None, batch: list[int]) -> NDArray[Any]:
     if sample_weight is None:
         return np.ones(batch)
-    weights = _real("sample_weight", sample_weight)
-    if weights.shape != tuple(batch):
-        raise ShapeError(f"sample_weight: expected {tuple(batch)}, got {weights.shape}")
-    if (wrong := ~((weights >= 0) & (weights < np.inf))).any():
-        raise ArgumentError(
-            f"sample_weight: expected finite numbers of at least 0, got {weights[wrong][0]}"
-        )
+    weights = _arguments.weights("sample_weight", sample_weight, tuple(batch))
     if weights.size and not weights.any():
         raise ArgumentError("sample_weight: expected a sum of more than 0, got 0")
     return weights
-
-
-def _penalty(alpha: float) -> float:
-    try:
-        penalty = float(alpha)
-    except (TypeError, ValueError):
-        raise TypeError(f"alpha: expected a number, got {_arguments.kind(alpha)}") from None
-    if not 0 <= penalty < np.inf:
-        raise ArgumentError(f"alpha: expected a finite number of at least 0, got {alpha}")
-    return penalty
-
-
-def _real(argument: str, values: ArrayLike) -> NDArray[Any]:
-    array = _arguments.array(argument, values)
-    if array.dtype.kind not in "buif":
-        raise DTypeError(f"{argument}: expected real numbers, got dtype {array.dtype}")
-    return array
 
 
 def _require_finite(argument: str, values: NDArray[Any]) -> None:

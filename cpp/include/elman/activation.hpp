@@ -40,6 +40,15 @@ Activation activation_from_name(const std::string& name, std::optional<double> a
 template <class Real>
 void check_numbers(const Activation& activation, const std::string& argument);
 
+// The numbers between which all values of a function lie, perhaps infinite.
+struct Range {
+    double lowest;
+    double highest;
+};
+
+// That of an activation with its numbers and its clip; of softmax, that of a single output.
+Range range_of(const Activation& activation);
+
 // Throws std::invalid_argument where the value does not tell the derivative: leaky_relu, elu and
 // thresholded_relu of a negative alpha.
 void check_trainable(const Activation& activation, const std::string& argument);

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "elman/activation.hpp"
 #include "elman/network.hpp"
 #include "elman/pause.hpp"
 #include "elman/sequence.hpp"
@@ -53,6 +54,10 @@ struct Examples : Sequences<Real> {
         return weights[this->outputs == Outputs::all ? sequence * this->steps + step : sequence];
     }
 };
+
+// What each output of a network can be, scaling included.
+template <class Real>
+std::vector<Range> ranges_of_outputs(const Network<Real>& network);
 
 // Sequences with the gradient of a loss that was computed elsewhere.
 template <class Real>

@@ -72,6 +72,10 @@ class Trainer {
     // To be thrown away if the pause was stopped.
     Parameters<Real> parameters(Pause& pause) const;
     const std::shared_ptr<const Network<Real>>& network() const { return network_; }
+    // Whether all that is trained is finite. Not specified if the pause was stopped.
+    bool finite(Pause& pause) const;
+    // Carries no states into the next task.
+    void forget() { carried_.clear(); }
     Index updates() const { return optimizer_.updates(); }
     Busy& busy() const { return busy_; }  // for those who share a trainer between threads
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from elman.cli.examples import scales
+from elman.training.data import mean_and_std
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -80,7 +80,9 @@ class _Linear:
 
     def __init__(self, examples: Examples, training: list[Span], lags: int) -> None:
         self.lags = lags
-        self._mean, self._std = scales([examples.x[i][start:stop] for i, start, stop in training])
+        self._mean, self._std = mean_and_std(
+            np.concatenate([examples.x[i][start:stop] for i, start, stop in training])
+        )
         gram: Array = np.zeros(())
         moment: Array = np.zeros(())
         for span in training:
@@ -109,7 +111,7 @@ def _linear_model(examples: Examples, split: Split) -> _Linear:
     """Return the linear model with the number of lags that does best in the validation part."""
     judged = split.validation or split.training
     right = truth(examples, judged)
-    _, std = scales([right])
+    _, std = mean_and_std(right)
     count = len(truth(examples, split.training))
     width = examples.x[0].shape[1]
     models = [

@@ -9,6 +9,7 @@ import numpy as np
 
 from elman.cli import tables
 from elman.errors import ArgumentError
+from elman.training.data import shuffled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -328,7 +329,7 @@ def split(examples: Examples, validation: float, holdout: float, seed: int) -> S
         spans = [Span(0, *edges) for edges in ((0, middle), (middle, end), (end, steps))]
         parts = [[span] if span.stop > span.start else [] for span in spans]
     else:
-        order = np.random.default_rng(seed).permutation(len(whole))
+        order = shuffled(len(whole), seed)
         if examples.outputs == "last" and examples.classes:
             order = order[np.argsort([examples.y[i] for i in order], kind="stable")]
         rest, held = _every(order, holdout)
@@ -351,10 +352,3 @@ def _every(order: Array, share: float) -> tuple[Array, Array]:
     edges = np.floor(np.arange(len(order) + 1) * share + 0.5)
     taken = np.diff(edges) > 0
     return order[~taken], order[taken]
-
-
-def scales(rows: Sequence[Array]) -> tuple[Array, Array]:
-    """Return the mean and the standard deviation, or 1 where that is nothing, of each column."""
-    values = np.concatenate(rows)
-    mean, std = values.mean(axis=0), values.std(axis=0)
-    return mean, np.where(std > 1e-12 * np.abs(mean), std, 1.0)

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 from joblib import effective_n_jobs
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, validate_data
 
-from elman import _arguments, _core
+from elman import _arguments
 from elman._network import Network
-from elman.errors import ArgumentError
+from elman.errors import ArgumentError, ShapeError
 from elman.sklearn import panels
-from elman.training import History, data, optimizers
-from elman.training.progress import bar
-from elman.training.run import Plan, Run
+from elman.training import History, Trainer, data, optimizers, recipe
+from elman.training.run import Plan, fit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,64 +33,46 @@ _OPTIMIZER = optimizers.AdamW(0.002, weight_decay=1.0)
 
 
 class _Past(NamedTuple):
-    """What it takes to go on with training: the optimizer's state, the epochs, and their seed."""
+    """What it takes to go on with training: the trainer's state, the epochs, and their seed."""
 
     seed: int
     state: dict[str, Array]
-    updates: int
     history: History
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class Elman(BaseEstimator):  # type: ignore[misc]
-    """The base of the two estimators: `_loss` and `_output_activation` are theirs to say."""
+    """The base of the two estimators: `_loss` and `_output_activation` are theirs to say.
 
-    _loss: str
-    _output_activation: str
-    network_: Network
-    history_: History
+    The fields of the dataclass are the parameters, of which scikit-learn wants one signature.
+    """
 
-    def __init__(
-        self,
-        *,
-        hidden_size: int | Sequence[int] = 64,
-        activation: str | Sequence[str] = "tanh",
-        init: Initialization = "glorot",
-        outputs: str = "last",
-        optimizer: str | Optimizer | None = None,
-        learning_rate: float | None = None,
-        weight_decay: float | None = None,
-        schedule: Schedule = "cosine",
-        clip_norm: float | None = 1.0,
-        max_iter: int = 100,
-        batch_size: int = 32,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        n_iter_no_change: int = 20,
-        warm_start: bool = False,
-        dtype: DTypeLike = "float64",
-        random_state: int | np.random.RandomState | None = None,
-        n_jobs: int | None = None,
-        verbose: bool = False,
-    ) -> None:
-        self.hidden_size = hidden_size
-        self.activation = activation
-        self.init = init
-        self.outputs = outputs
-        self.optimizer = optimizer
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.schedule = schedule
-        self.clip_norm = clip_norm
-        self.max_iter = max_iter
-        self.batch_size = batch_size
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.warm_start = warm_start
-        self.dtype = dtype
-        self.random_state = random_state
-        self.n_jobs = n_jobs
-        self.verbose = verbose
+    _loss: ClassVar[str]
+    _output_activation: ClassVar[str]
+
+    hidden_size: int | Sequence[int] = 64
+    activation: str | Sequence[str] = "tanh"
+    init: Initialization = "glorot"
+    outputs: str = "last"
+    optimizer: str | Optimizer | None = None
+    learning_rate: float | None = None
+    weight_decay: float | None = None
+    schedule: Schedule = "cosine"
+    clip_norm: float | None = recipe.CLIP_NORM
+    max_iter: int = 100
+    batch_size: int = 32
+    early_stopping: bool = False
+    validation_fraction: float = 0.1
+    n_iter_no_change: int = 20
+    warm_start: bool = False
+    dtype: DTypeLike = recipe.DTYPE
+    random_state: int | np.random.RandomState | None = None
+    n_jobs: int | None = None
+    verbose: bool = False
+
+    network_: Network = field(init=False)
+    history_: History = field(init=False)
+    _of_columns: bool = field(init=False)
 
     @property
     def loss_curve_(self) -> list[float]:
@@ -136,11 +118,11 @@ class Elman(BaseEstimator):  # type: ignore[misc]
                 " the target y is None"
             )
         first = not hasattr(self, "network_") or not (incremental or self.warm_start)
-        panel = panels.read(self, X, first=first)
+        panel = self._read(X, first=first)
         rows = self._read_targets(panel, y, first=first, classes=classes)
         weights = np.ones(len(panel.values))
         if sample_weight is not None:
-            weights = weights * data._nonnegative("sample_weight", sample_weight, weights.shape)
+            weights = weights * _arguments.weights("sample_weight", sample_weight, weights.shape)
         used = weights > 0
         if not used.any():
             raise ArgumentError("sample_weight: expected a weight above zero, got none")
@@ -150,7 +132,7 @@ class Elman(BaseEstimator):  # type: ignore[misc]
         past = None if first or not incremental else self._past
         if past is None:
             seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-            past = _Past(seed, {}, 0, History())
+            past = _Past(seed, {}, History())
         plan = plan._replace(seed=past.seed)
         if incremental:
             epochs = len(past.history.epoch) + 1
@@ -179,13 +161,29 @@ class Elman(BaseEstimator):  # type: ignore[misc]
             carry_state=False,
             shuffle=True,
             seed=0,
-            learning_rate=optimizer.learning_rate,
             schedule=optimizers.check_schedule(self.schedule),
             watched="validation_loss" if self.early_stopping else None,
             patience=patience if self.early_stopping else None,
             min_delta=0.0,
-            threads=effective_n_jobs(self.n_jobs),
         )
+
+    def _read(self, X: ArrayLike, *, first: bool) -> Panel:
+        """Check sequences and return them; the first ones say what others must look like."""
+        panel = panels.read(X, self)
+        if panel.table and (first or self._of_columns):
+            validate_data(self, X, reset=first, skip_check_array=True)
+        elif first:
+            self.n_features_in_ = panel.values.shape[2]
+            if hasattr(self, "feature_names_in_"):
+                del self.feature_names_in_
+        elif (I := self.network_.input_size) != (found := panel.values.shape[2]):
+            if panel.table:
+                got = panel.values.shape[:2]
+                raise ShapeError(f"X: expected (n, T, {I}) or a list of sequences, got {got}")
+            raise ShapeError(f"X: expected {I} features a step, as in fit, got {found}")
+        if first:
+            self._of_columns = panel.table
+        return panel
 
     def _read_targets(
         self, panel: Panel, y: ArrayLike, *, first: bool, classes: ArrayLike | None
@@ -203,7 +201,7 @@ class Elman(BaseEstimator):  # type: ignore[misc]
 
     def _new_network(self, panel: Panel, rows: Array, weights: Array, seed: int) -> Network:
         """Return a network to begin with, with the scaling of the training data."""
-        mean, std = panels.scaling(panel.steps(), np.repeat(weights, panel.counts))
+        mean, std = data.mean_and_std(panel.steps(), np.repeat(weights, panel.counts))
         return Network(
             input_size=panel.values.shape[2],
             hidden_size=self.hidden_size,
@@ -233,24 +231,24 @@ class Elman(BaseEstimator):  # type: ignore[misc]
         if self.outputs == "all":
             rows, row_weights = panel.spread(rows), panel.spread(row_weights)
         given = data.Data(panel.values, rows, panel.lengths, None, row_weights)
-        held_out = None
+        apart = None
         if plan.watched is not None:
             self._require_two_parts(panel)
             given, apart = data.hold_out(given, self.validation_fraction, self.outputs, plan.seed)
-            held_out = data.examples(inner, apart, self._loss, self.outputs)
-        examples = data.examples(inner, given, self._loss, self.outputs)
-        trainer = _core.trainer(
-            inner._core, optimizer.name, optimizer.settings(), self.clip_norm, None, False
+        trainer = Trainer(
+            inner,
+            loss=self._loss,
+            outputs=self.outputs,
+            optimizer=optimizer,
+            clip_norm=self.clip_norm,
+            threads=effective_n_jobs(self.n_jobs),
         )
-        if past.state.keys() == trainer.state().keys():  # else there is none, or of another kind
-            trainer.restore(past.state, past.updates)
-        run = Run(inner, trainer, examples, held_out, plan)
-        run.history = past.history
-        with bar(self.verbose, plan.epochs) as show:
-            result = run.result(run.go(show))
-        if result.stopped == "interrupt":
+        if past.state.keys() == _state(trainer).keys():  # else there is none, or of another kind
+            trainer.restore(past.state)
+        result = fit(trainer, given, apart, plan, history=past.history, progress=self.verbose)
+        if result.history.stopped == "interrupt":
             warnings.warn("training was interrupted", stacklevel=5)
-        self._past = _Past(plan.seed, trainer.state(), trainer.updates, result.history)
+        self._past = _Past(plan.seed, _state(trainer), result.history)
         self.history_ = result.history
         self.network_ = _with_output_scaling_of(net, result.network)
 
@@ -274,7 +272,7 @@ class Elman(BaseEstimator):  # type: ignore[misc]
         predicted = self.predict(X)
         if self.outputs == "last":
             return predicted, y, sample_weight
-        panel = panels.read(self, X, first=False)
+        panel = self._read(X, first=False)
         predicted, y = (panels.targets_of_steps(panel, values) for values in (predicted, y))
         if sample_weight is not None:
             sample_weight = np.repeat(sample_weight, panel.counts)
@@ -283,7 +281,7 @@ class Elman(BaseEstimator):  # type: ignore[misc]
     def _run(self, X: ArrayLike) -> tuple[Panel, Array]:
         """Return the sequences and the outputs of the network."""
         check_is_fitted(self, "network_")
-        panel = panels.read(self, X, first=False)
+        panel = self._read(X, first=False)
         outputs = self.network_.run(
             panel.values,
             lengths=panel.lengths,
@@ -291,6 +289,11 @@ class Elman(BaseEstimator):  # type: ignore[misc]
             threads=effective_n_jobs(self.n_jobs),
         ).output
         return panel, outputs
+
+
+def _state(trainer: Trainer) -> dict[str, Array]:
+    """Return what a trainer goes on from, whatever its learning rate."""
+    return {name: array for name, array in trainer.state().items() if name != "learning_rate"}
 
 
 def _without_output_scaling(net: Network, rows: Array) -> tuple[Network, Array]:

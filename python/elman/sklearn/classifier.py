@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,17 +19,15 @@ from elman.sklearn import panels
 from elman.sklearn.base import Elman
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
-    from numpy.random import RandomState
-    from numpy.typing import ArrayLike, DTypeLike
+    from numpy.typing import ArrayLike
     from sklearn.utils import Tags
 
-    from elman.initialization import Initialization
     from elman.sklearn.panels import Array, Panel
-    from elman.training.optimizers import Optimizer, Schedule
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class ElmanClassifier(ClassifierMixin, Elman):  # type: ignore[misc]
     """An Elman network that tells classes of sequences, or of steps, apart.
 
@@ -55,7 +54,7 @@ class ElmanClassifier(ClassifierMixin, Elman):  # type: ignore[misc]
     optimizer : str, elman.SGD, elman.Adam, elman.AdamW, elman.RMSprop, elman.Adagrad or None
         How weights are updated, as for `elman.train`; None: `elman.AdamW(0.002, weight_decay=1.0)`.
     learning_rate, weight_decay : float or None
-        Replace the optimizer's own.
+        Replace the optimizer's own; None leaves them, so 0.002 and 1.0 with `optimizer=None`.
     schedule : {"cosine", "linear", "constant"} or callable
         How the learning rate goes down over all epochs, as for `elman.train`.
     clip_norm : float or None
@@ -132,52 +131,7 @@ class ElmanClassifier(ClassifierMixin, Elman):  # type: ignore[misc]
     _loss = "cross_entropy"
     _output_activation = "softmax"
 
-    def __init__(
-        self,
-        *,
-        hidden_size: int | Sequence[int] = 64,
-        activation: str | Sequence[str] = "tanh",
-        init: Initialization = "glorot",
-        outputs: str = "last",
-        optimizer: str | Optimizer | None = None,
-        learning_rate: float | None = None,
-        weight_decay: float | None = None,
-        schedule: Schedule = "cosine",
-        clip_norm: float | None = 1.0,
-        max_iter: int = 100,
-        batch_size: int = 32,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        n_iter_no_change: int = 20,
-        warm_start: bool = False,
-        dtype: DTypeLike = "float64",
-        random_state: int | RandomState | None = None,
-        n_jobs: int | None = None,
-        verbose: bool = False,
-        class_weight: Mapping[Any, float] | str | None = None,
-    ) -> None:
-        super().__init__(
-            hidden_size=hidden_size,
-            activation=activation,
-            init=init,
-            outputs=outputs,
-            optimizer=optimizer,
-            learning_rate=learning_rate,
-            weight_decay=weight_decay,
-            schedule=schedule,
-            clip_norm=clip_norm,
-            max_iter=max_iter,
-            batch_size=batch_size,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            n_iter_no_change=n_iter_no_change,
-            warm_start=warm_start,
-            dtype=dtype,
-            random_state=random_state,
-            n_jobs=n_jobs,
-            verbose=verbose,
-        )
-        self.class_weight = class_weight
+    class_weight: Mapping[Any, float] | str | None = None
 
     def fit(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None

@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from sklearn.utils.validation import check_array, validate_data
+from sklearn.utils.validation import check_array
 
 from elman import _arguments
 from elman.errors import ArgumentError, ShapeError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
-
-    from elman.sklearn.base import Elman
+    from sklearn.base import BaseEstimator
 
     Array = NDArray[Any]
 
@@ -26,6 +25,7 @@ class Panel(NamedTuple):
 
     values: Array
     lengths: Array | None
+    table: bool = False  # they came as a table (n, T): one feature, a column for each step
 
     @property
     def counts(self) -> Array:
@@ -45,7 +45,8 @@ class Panel(NamedTuple):
 
     def take(self, chosen: Array) -> Panel:
         """Return some of the sequences."""
-        return Panel(self.values[chosen], None if self.lengths is None else self.lengths[chosen])
+        lengths = None if self.lengths is None else self.lengths[chosen]
+        return self._replace(values=self.values[chosen], lengths=lengths)
 
     def spread(self, rows: Array) -> Array:
         """Return something of every real step as (n, T, ...), with zeros after the ends."""
@@ -61,26 +62,18 @@ class Panel(NamedTuple):
         return [row[:length] for row, length in zip(outputs, self.lengths.tolist(), strict=True)]
 
 
-def read(estimator: Elman, X: ArrayLike, *, first: bool) -> Panel:
-    """Check sequences and return them; the first ones say what others must look like."""
+def read(X: ArrayLike, estimator: BaseEstimator) -> Panel:
+    """Check sequences, naming the estimator in errors, and return them."""
     X = _regular(X)
     if isinstance(X, list):
-        panel = _of_list(estimator, X)
-    elif getattr(X, "ndim", 2) > 2:
-        values = check_array(X, dtype=FLOATS, allow_nd=True, input_name="X", estimator=estimator)
-        panel = Panel(values, None)
-        if values.ndim != 3 or 0 in values.shape:
-            raise ShapeError(f"X: expected {KINDS}, none of them empty, got {values.shape}")
-    else:
-        return _of_columns(estimator, X, first=first)
-    I = panel.values.shape[-1]
-    if first:
-        estimator.n_features_in_, estimator._of_columns = I, False
-        if hasattr(estimator, "feature_names_in_"):
-            del estimator.feature_names_in_
-    elif (expected := estimator.network_.input_size) != I:
-        raise ShapeError(f"X: expected {expected} features a step, as in fit, got {I}")
-    return panel
+        return _of_list(X, estimator)
+    table = getattr(X, "ndim", 2) <= 2
+    values = check_array(X, dtype=FLOATS, allow_nd=not table, input_name="X", estimator=estimator)
+    if table:
+        return Panel(values[:, :, np.newaxis], None, table)
+    if values.ndim != 3 or 0 in values.shape:
+        raise ShapeError(f"X: expected {KINDS}, none of them empty, got {values.shape}")
+    return Panel(values, None)
 
 
 def _regular(X: ArrayLike) -> Any:  # noqa: ANN401
@@ -100,20 +93,7 @@ def _regular(X: ArrayLike) -> Any:  # noqa: ANN401
     return list(X)
 
 
-def _of_columns(estimator: Elman, X: ArrayLike, *, first: bool) -> Panel:
-    """Read a table (n, T): one feature, a column for each step."""
-    if first or estimator._of_columns:
-        values = validate_data(estimator, X, dtype=FLOATS, reset=first)
-    else:
-        values = check_array(X, dtype=FLOATS, input_name="X", estimator=estimator)
-        if (I := estimator.network_.input_size) != 1:
-            raise ShapeError(f"X: expected (n, T, {I}) or a list of sequences, got {values.shape}")
-    if first:
-        estimator._of_columns = True
-    return Panel(values[:, :, np.newaxis], None)
-
-
-def _of_list(estimator: Elman, X: list[ArrayLike]) -> Panel:
+def _of_list(X: list[ArrayLike], estimator: BaseEstimator) -> Panel:
     """Read sequences (T_i, I) or (T_i,)."""
     if len(X) == 0:
         raise ArgumentError("X: expected at least one sequence, got none")
@@ -158,10 +138,3 @@ def targets_of_steps(panel: Panel, y: ArrayLike) -> Array:
             expected = (length, *arrays[0].shape[1:])
             raise ShapeError(f"y[{i}]: expected {expected}, got {array.shape}")
     return np.concatenate(arrays)
-
-
-def scaling(rows: Array, weights: Array) -> tuple[Array, Array]:
-    """Return the weighted mean and standard deviation of each column, 1 where it is constant."""
-    mean = np.average(rows, axis=0, weights=weights)
-    scale = np.sqrt(np.average((rows - mean) ** 2, axis=0, weights=weights))
-    return mean, np.where(np.ptp(rows, axis=0) > 0, scale, 1.0)

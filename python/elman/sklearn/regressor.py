@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_consistent_length
 from elman.errors import ShapeError
 from elman.sklearn import panels
 from elman.sklearn.base import Elman
+from elman.training import data
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -209,5 +210,5 @@ arrays (T_i,) or (T_i, O)
         return rows
 
     def _outputs_for(self, rows: Array, weights: Array) -> dict[str, Any]:
-        mean, std = panels.scaling(rows, weights)
+        mean, std = data.mean_and_std(rows, weights)
         return {"output_size": rows.shape[1], "output_mean": mean, "output_std": std}

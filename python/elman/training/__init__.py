@@ -4,6 +4,7 @@ from elman.training.batch import backward, loss_and_gradients
 from elman.training.history import Epoch, History, TrainResult
 from elman.training.launch import train
 from elman.training.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
+from elman.training.trainer import Trainer
 
 __all__ = [
     "SGD",
@@ -14,6 +15,7 @@ __all__ = [
     "History",
     "RMSprop",
     "TrainResult",
+    "Trainer",
     "backward",
     "loss_and_gradients",
     "train",

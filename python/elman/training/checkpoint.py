@@ -9,19 +9,28 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from elman import _arguments, _container, _files
+from elman import _arguments, _container, _files, _structure
 from elman._container import show
 from elman._format import DTYPES
-from elman.errors import ArgumentError, ModelFormatError, UnsupportedModelError
+from elman.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    ModelFormatError,
+    UnsupportedModelError,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from elman._container import Header
-    from elman.training.run import Run
+    from elman._network import Network
+    from elman.training.data import Data
 
     Array = NDArray[Any]
     Path = str | os.PathLike[str]
@@ -31,7 +40,7 @@ FORMAT = "elman-checkpoint"
 FORMAT_VERSION = "1"
 
 _HISTORY = {"history.loss", "history.validation_loss", "history.learning_rate"}
-_PROGRESS = {"updates", "best_epoch"}
+_PROGRESS = {"updates", "best_epoch", "learning_rate"}
 
 
 class Checkpoint(NamedTuple):
@@ -48,7 +57,9 @@ class Saver:
         try:
             self.path = None if path is None else os.fsdecode(path)
         except TypeError:
-            raise TypeError(f"checkpoint: expected a path, got {_arguments.kind(path)}") from None
+            raise ArgumentTypeError(
+                f"checkpoint: expected a path, got {_arguments.kind(path)}"
+            ) from None
         self.every = every
         self.settings = settings
         self.unsaved: Checkpoint | None = None
@@ -90,11 +101,11 @@ class Saver:
                     " name another file to start a new run"
                 )
 
-    def keep(self, run: Run) -> None:
-        """Remember where the run stands after an epoch, and write it every so many epochs."""
+    def keep(self, checkpoint: Callable[[], Checkpoint], epochs: int) -> None:
+        """Remember where a run stands after so many epochs, and write it now and then."""
         if self.path is not None:
-            self.unsaved = run.checkpoint()
-            if len(run.history.epoch) % self.every == 0:
+            self.unsaved = checkpoint()
+            if epochs % self.every == 0:
                 self.flush()
 
     def flush(self) -> None:
@@ -110,6 +121,26 @@ class Saver:
             data = _container.write(self.unsaved.tensors, metadata)
             _files.replace(self.path, data)
             self.unsaved = None
+
+
+def description(net: Network) -> Json:
+    """Return what the settings of a run say of its network: all but what is trained."""
+    scaling = (getattr(net, name) for name in _structure.SCALING)
+    return {
+        "sizes": [net.input_size, *net.hidden_sizes, net.output_size],
+        "activations": [str(f) for f in (*net.activations, net.output_activation)],
+        "dtype": net.dtype.name,
+        "scaling": [
+            None if s is None else hashlib.sha256(s.tobytes()).hexdigest() for s in scaling
+        ],
+    }
+
+
+def shapes(batch: Data | None) -> list[tuple[int, ...] | None] | None:
+    """Return what the settings of a run say of its data."""
+    if batch is None:
+        return None
+    return [None if part is None else part.shape for part in batch if not isinstance(part, str)]
 
 
 def _digest(metadata: dict[str, str], tensors: dict[str, Array]) -> str:
@@ -146,6 +177,9 @@ def _check_progress(progress: Json, tensors: dict[str, Array]) -> None:
     updates, best = progress["updates"], progress["best_epoch"]
     if type(updates) is not int or not 0 <= updates < 2**53:
         raise ModelFormatError(f"progress: expected a count of updates, got {show(updates)}")
+    rate = progress["learning_rate"]
+    if type(rate) is not float or not 0 < rate < math.inf:
+        raise ModelFormatError(f"progress: expected a learning rate, got {show(rate)}")
     if best is not None and (type(best) is not int or not 1 <= best <= done):
         raise ModelFormatError(
             f"progress: expected a best epoch from 1 to {done}, got {show(best)}"

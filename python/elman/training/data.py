@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from elman import _arguments, _core
+from elman import _arguments, _core, _foreign
 from elman._network import Network
 from elman._parameters import core_of
-from elman.errors import ArgumentError, DTypeError, ElmanError, ShapeError
+from elman.errors import ArgumentError, ArgumentTypeError, ElmanError, ShapeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
     Validation = tuple[ArrayLike, ArrayLike] | Mapping[str, ArrayLike] | float
 
+LOSSES = ("mse", "bce", "cross_entropy")
 _PARTS = ("x", "y", "lengths", "state", "sample_weight", "step_weight")
 
 
@@ -29,7 +30,7 @@ class Data(NamedTuple):
     """Arrays as the core takes them.
 
     x (..., T, I), y (..., T, O) or (..., O), without O for classes, and perhaps lengths (...),
-    state (..., state_size) and weights (..., T) or (...).
+    state (..., state_size) and weights (..., T) or (...), which the arguments named are made into.
     """
 
     x: Array
@@ -37,6 +38,7 @@ class Data(NamedTuple):
     lengths: Array | None = None
     state: Array | None = None
     weights: Array | None = None
+    weights_name: str = "weights"
 
     @property
     def batch(self) -> tuple[int, ...]:
@@ -47,13 +49,37 @@ class Data(NamedTuple):
 def check_network(net: object) -> None:
     """Refuse what is no network."""
     if not isinstance(net, Network):
-        raise TypeError(f"net: expected an elman.Network, got {_arguments.kind(net)}")
+        raise ArgumentTypeError(f"net: expected an elman.Network, got {_arguments.kind(net)}")
 
 
-def examples(net: Network, data: Data, loss: str, outputs: str) -> _core.Examples:
-    """Hand the data to the core, which converts and checks them."""
+def loss_name(loss: object) -> str:
+    """Return the name of a loss."""
+    name = _arguments.name("loss", loss)
+    if name not in LOSSES:
+        raise ArgumentError(
+            f"loss: expected one of {', '.join(LOSSES)}, got {name!r}{_foreign.value(name, LOSSES)}"
+        )
+    return name
+
+
+def examples(
+    net: Network, data: Data, loss: str, outputs: str, *, reachable: bool = False
+) -> _core.Examples:
+    """Hand the data to the core, which converts and checks them.
+
+    It also refuses targets that the network's outputs cannot reach, if they are to be reachable.
+    """
     return _core.examples(
-        core_of(net), data.x, data.y, _arguments.name("loss", loss), outputs, *data[2:]
+        core_of(net),
+        data.x,
+        data.y,
+        loss_name(loss),
+        outputs,
+        data.lengths,
+        data.state,
+        data.weights,
+        data.weights_name,
+        reachable,
     )
 
 
@@ -85,7 +111,12 @@ def collect(
     )
     if data.x.ndim < 2:
         raise ShapeError(f"x: expected (..., T, I), got {data.x.shape}")
-    return data._replace(weights=_weights(data.x.shape[:-1], outputs, sample_weight, step_weight))
+    given = {"sample_weight": sample_weight, "step_weight": step_weight}
+    names = [name for name, weights in given.items() if weights is not None]
+    if not names:
+        return data
+    weights = _weights(data.x.shape[:-1], outputs, sample_weight, step_weight)
+    return data._replace(weights=weights, weights_name=" * ".join(names))
 
 
 # --- sequences of any lengths ---------------------------------------------------------------------
@@ -109,13 +140,11 @@ def _pad(argument: str, values: ArrayLike, lengths: list[int]) -> Array:
         raise ShapeError(
             f"{argument}: expected a list of {len(lengths)} arrays, as x is one, got {len(given)}"
         )
-    arrays = [_arguments.array(f"{argument}[{i}]", value) for i, value in enumerate(given)]
+    arrays = [_arguments.reals(f"{argument}[{i}]", value) for i, value in enumerate(given)]
     item = arrays[0].shape[1:]
     for i, (array, length) in enumerate(zip(arrays, lengths, strict=True)):
         if array.shape != (length, *item):
             raise ShapeError(f"{argument}[{i}]: expected {(length, *item)}, got {array.shape}")
-        if array.dtype.kind not in "buif":
-            raise DTypeError(f"{argument}[{i}]: expected real numbers, got dtype {array.dtype}")
     dtype = np.result_type(*{array.dtype for array in arrays})
     padded = np.zeros((len(arrays), max(lengths), *item), dtype)
     for row, array in zip(padded, arrays, strict=True):
@@ -131,30 +160,15 @@ def _weights(
     outputs: str,
     sample_weight: ArrayLike | None,
     step_weight: ArrayLike | None,
-) -> Array | None:
+) -> Array:
     """Return the product of the weights of all steps (..., T), or of the sequences (...)."""
-    if sample_weight is None and step_weight is None:
-        return None
     w = np.ones(steps if outputs == "all" else steps[:-1])
     if sample_weight is not None:
-        of_sequences = _nonnegative("sample_weight", sample_weight, steps[:-1])
+        of_sequences = _arguments.weights("sample_weight", sample_weight, steps[:-1])
         w *= of_sequences[..., np.newaxis] if outputs == "all" else of_sequences
     if step_weight is not None:
-        w *= _nonnegative("step_weight", step_weight, steps)
+        w *= _arguments.weights("step_weight", step_weight, steps)
     return w
-
-
-def _nonnegative(argument: str, weights: ArrayLike, shape: tuple[int, ...]) -> Array:
-    array = _arguments.array(argument, weights)
-    if array.dtype.kind not in "buif":
-        raise DTypeError(f"{argument}: expected real numbers, got dtype {array.dtype}")
-    wrong = array[~(np.isfinite(array) & (array >= 0))]
-    if wrong.size:
-        raise ArgumentError(f"{argument}: expected finite numbers, none below 0, got {wrong[0]}")
-    try:
-        return np.broadcast_to(array, shape)
-    except ValueError:
-        raise ShapeError(f"{argument}: expected {shape}, got {array.shape}") from None
 
 
 def require_weight(examples: _core.Examples) -> _core.Examples:
@@ -162,6 +176,19 @@ def require_weight(examples: _core.Examples) -> _core.Examples:
     if not examples.counts:
         raise ArgumentError("x: expected a step that counts, got none: the sum of weights is 0")
     return examples
+
+
+# --- scaling --------------------------------------------------------------------------------------
+
+
+def mean_and_std(rows: Array, weights: Array | None = None) -> tuple[Array, Array]:
+    """Return the weighted mean and standard deviation of each column.
+
+    The deviation of a constant column is 1: it is rounding alone, if it is not 0.
+    """
+    mean = np.average(rows, axis=0, weights=weights)
+    std = np.sqrt(np.average((rows - mean) ** 2, axis=0, weights=weights))
+    return mean, np.where(std > 1e-12 * np.abs(mean), std, 1.0)
 
 
 # --- validation -----------------------------------------------------------------------------------
@@ -172,7 +199,7 @@ def within(argument: str) -> Iterator[None]:
     """Put the argument that holds the data in front of what is wrong with them."""
     try:
         yield
-    except (ElmanError, TypeError) as error:
+    except ElmanError as error:
         raise type(error)(f"{argument}: {error}") from error.__cause__
 
 
@@ -183,7 +210,7 @@ def with_validation(
     if isinstance(validation, Mapping | tuple | list):
         return data, _given_apart(validation, outputs)
     if not isinstance(validation, Real):
-        raise TypeError(
+        raise ArgumentTypeError(
             "validation: expected (x, y), a mapping or a fraction,"
             f" got {_arguments.kind(validation)}"
         )
@@ -225,7 +252,7 @@ def hold_out(data: Data, fraction: float, outputs: str, seed: int) -> tuple[Data
             f" {'steps' if series else 'sequences'} on both sides, got {fraction:g}"
         )
     if not series:
-        order = _core.permutation(B, seed, 0)  # epochs, which are shuffled by it too, begin at 1
+        order = shuffled(B, seed)
         return _take(data, np.sort(order[count:])), _take(data, np.sort(order[:count]))
     end = T - count
     weights = np.ones((1, T)) if data.weights is None else data.weights[:, :T]
@@ -236,22 +263,28 @@ def hold_out(data: Data, fraction: float, outputs: str, seed: int) -> tuple[Data
     )
 
 
+def shuffled(count: int, seed: int) -> Array:
+    """Return 0 ... count - 1 in the order that a seed gives them, of which some are held out."""
+    return _core.permutation(count, seed, 0)  # epochs, which are shuffled by it too, begin at 1
+
+
 def _flat(data: Data) -> Data:
     """Return the same sequences with a single axis for them."""
     axes, B = len(data.batch), int(np.prod(data.batch))
-    x, y, lengths, state, weights = data
+    x, y, lengths, state, weights, _ = data
     if state is not None:
         state = np.broadcast_to(state, (*data.batch, state.shape[-1])).reshape(B, -1)
-    return Data(
-        x.reshape(B, *x.shape[axes:]),
-        y.reshape(B, *y.shape[axes:]),
-        None if lengths is None else lengths.reshape(B),
-        state,
-        None if weights is None else weights.reshape(B, *weights.shape[axes:]),
+    return data._replace(
+        x=x.reshape(B, *x.shape[axes:]),
+        y=y.reshape(B, *y.shape[axes:]),
+        lengths=None if lengths is None else lengths.reshape(B),
+        state=state,
+        weights=None if weights is None else weights.reshape(B, *weights.shape[axes:]),
     )
 
 
 def _take(data: Data, rows: Array) -> Data:
     """Return some of the sequences."""
-    lengths, state, weights = (None if part is None else part[rows] for part in data[2:])
-    return Data(data.x[rows], data.y[rows], lengths, state, weights)
+    x, y, *optional, name = data
+    lengths, state, weights = (None if part is None else part[rows] for part in optional)
+    return Data(x[rows], y[rows], lengths, state, weights, name)

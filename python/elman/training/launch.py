@@ -1,35 +1,28 @@
-"""The call that trains: its arguments are checked, and a run is made of them and let go."""
+"""`train`: check the arguments, plan a training run and execute it."""
 
 from __future__ import annotations
 
-import hashlib
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from elman import _arguments, _core
-from elman.errors import ArgumentError
+from elman import _arguments, _foreign
+from elman.errors import ArgumentError, ArgumentTypeError
 from elman.training import data, optimizers
-from elman.training.checkpoint import Saver
-from elman.training.progress import bar
-from elman.training.run import Plan, Run
+from elman.training.checkpoint import Saver, description, shapes
+from elman.training.run import Plan, fit
+from elman.training.trainer import Trainer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import ArrayLike
 
     from elman._network import Network
     from elman.training.checkpoint import Path
-    from elman.training.data import Data, Validation
-    from elman.training.history import Epoch, TrainResult
+    from elman.training.data import Validation
+    from elman.training.history import TrainResult
     from elman.training.optimizers import Optimizer, Schedule
-
-    Callback = Callable[[Epoch, Callable[[], Network]], object]
-
-Number = TypeVar("Number", int, float)
+    from elman.training.run import Callback
 
 
+@_foreign.keywords("train")
 def train(
     net: Network,
     x: ArrayLike,
@@ -64,9 +57,11 @@ def train(
     callback: Callback | None = None,
     threads: int = 1,
 ) -> TrainResult:
-    """Train a network by back-propagation through time, and return the trained one.
+    """Train a copy of a network by back-propagation through time, and return it.
 
-    The network that is passed in never changes. Everything is computed in its dtype in C++, one
+    The network that is passed in never changes. Targets that its outputs cannot reach, such as -1
+    with a sigmoid readout, are an error: `Network(output_activation="identity")` reaches all
+    numbers. Everything is computed in its dtype in C++, one
     call an epoch; the result is the same bits for any number of threads.
 
     Parameters
@@ -129,24 +124,25 @@ def train(
     progress : bool
         Show the progress on the terminal, if standard error is one.
     callback : callable, optional
-        callback(epoch, network) after each epoch: `epoch.epoch`, `.loss`, `.validation_loss`,
-        `.learning_rate`, and a function `network()` that returns the network as it is now. True
-        ends training.
+        callback(record, trainer) after each epoch. The record is an `elman.Epoch`: `.epoch`,
+        `.loss`, `.validation_loss`, `.learning_rate`. The trainer is the `elman.Trainer` at work:
+        `trainer.network` is the network as it is now, and `trainer.learning_rate` may be set.
+        Training ends if it returns True, and for nothing else.
     threads : int
         How many threads share the sequences of a batch.
 
     Returns
     -------
     TrainResult
-        `network`, `history`, `stopped` ("epochs", "patience", "callback" or "interrupt": Ctrl-C
-        ends training and returns what it has) and `updates`.
+        `network, history = elman.train(...)`. `history.stopped` is "epochs", "patience", "callback"
+        or "interrupt": Ctrl-C ends training, and what it has is returned.
 
     Raises
     ------
-    ShapeError, DTypeError, ArgumentError
+    ShapeError, DTypeError, ArgumentError, ArgumentTypeError
         If an argument is not what this network, loss and optimizer take, before any work.
     DivergenceError
-        If a loss is not finite.
+        If a loss is not finite, or the weights no longer are.
 
     Examples
     --------
@@ -155,87 +151,68 @@ def train(
     >>> net = elman.Network(
     ...     input_size=1, hidden_size=8, output_size=1, output_activation="identity", seed=0
     ... )
-    >>> result = elman.train(net, x[:-1], x[1:], epochs=50, learning_rate=0.01, bptt_steps=20)
-    >>> result.history.loss[-1] < result.history.loss[0] / 10
+    >>> trained, history = elman.train(
+    ...     net, x[:-1], x[1:], epochs=50, learning_rate=0.01, bptt_steps=20
+    ... )
+    >>> history.loss[-1] < history.loss[0] / 10
     True
     """
-    data.check_network(net)
     if callback is not None and not callable(callback):
-        raise TypeError(f"callback: expected a function, got {_arguments.kind(callback)}")
+        raise ArgumentTypeError(f"callback: expected a function, got {_arguments.kind(callback)}")
     if seed is None and checkpoint is not None:
         raise ArgumentError("seed: expected a number with checkpoint, to go on from it, got None")
-    chosen = optimizers.choose(optimizer, learning_rate, weight_decay)
+    if train_initial_state and state is not None:
+        raise ArgumentError("state: expected None with train_initial_state, got a state")
+    trainer = Trainer(
+        net,
+        loss=loss,
+        outputs=outputs,
+        optimizer=optimizer,
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        clip_norm=clip_norm,
+        clip_value=clip_value,
+        train_initial_state=train_initial_state,
+        threads=threads,
+    )
     plan = Plan(
         epochs=_arguments.size("epochs", epochs, least=0),
         batch_size=_arguments.size("batch_size", batch_size),
-        bptt_steps=_if_given(_arguments.size, "bptt_steps", bptt_steps),
-        update_every=_if_given(_arguments.size, "update_every", update_every),
+        bptt_steps=_count("bptt_steps", bptt_steps),
+        update_every=_count("update_every", update_every),
         carry_state=bool(carry_state),
         shuffle=bool(shuffle),
         seed=_arguments.seed(seed),
-        learning_rate=chosen.learning_rate,
         schedule=optimizers.check_schedule(schedule),
         watched=_watched(validation, patience),
-        patience=_if_given(_arguments.size, "patience", patience),
+        patience=_count("patience", patience),
         min_delta=_arguments.number("min_delta", min_delta, zero=True),
-        threads=_arguments.size("threads", threads),
     )
-    rules: dict[str, Any] = {
-        "clip_norm": _if_given(_arguments.number, "clip_norm", clip_norm),
-        "clip_value": _if_given(_arguments.number, "clip_value", clip_value),
-        "train_initial_state": bool(train_initial_state),
-    }
-    if train_initial_state and state is not None:
-        raise ArgumentError("state: expected None with train_initial_state, got a state")
-
-    given = data.collect(x, y, outputs, lengths, state, sample_weight, step_weight)
-    examples = data.require_weight(data.examples(net, given, loss, outputs))
-    held_out = None
+    every = _arguments.size("checkpoint_every", checkpoint_every)
+    given, held_out = data.collect(x, y, outputs, lengths, state, sample_weight, step_weight), None
     if validation is not None:
-        given, apart = data.with_validation(given, validation, outputs, plan.seed)
-        examples = data.require_weight(data.examples(net, given, loss, outputs))
-        with data.within("validation"):
-            held_out = data.require_weight(data.examples(net, apart, loss, outputs))
-
+        trainer._examples(given)  # before it is cut: errors say where in all of it
+        given, held_out = data.with_validation(given, validation, outputs, plan.seed)
     settings = {
-        "network": _description(net),
-        "data": _shapes(given),
-        "validation": None if held_out is None else _shapes(apart),
-        "loss": loss,
-        "outputs": outputs,
-        "optimizer": {"name": chosen.name, **chosen.settings()},
-        **rules,
+        "network": description(net),
+        "data": shapes(given),
+        "validation": shapes(held_out),
+        **trainer._settings,
         **plan.settings(),
     }
-    start = _with_initial_state(net) if train_initial_state else net
-    trainer = _core.trainer(start._core, chosen.name, chosen.settings(), **rules)
-    run = Run(net, trainer, examples, held_out, plan)
-    saver = Saver(checkpoint, _arguments.size("checkpoint_every", checkpoint_every), settings)
-    if (found := saver.read()) is not None:
-        run.resume(found)
-    return _go(run, saver, callback, progress)
+    return fit(
+        trainer,
+        given,
+        held_out,
+        plan,
+        saver=Saver(checkpoint, every, settings),
+        callback=callback,
+        progress=progress,
+    )
 
 
-def _go(run: Run, saver: Saver, callback: Callback | None, progress: bool) -> TrainResult:
-    """Let a run go on to its end."""
-
-    def after_epoch(record: Epoch) -> object:
-        saver.keep(run)
-        show(record)
-        return callback is not None and callback(record, run.network)
-
-    try:
-        with bar(progress, run.plan.epochs) as show:
-            stopped = run.go(after_epoch)
-    finally:
-        saver.flush()
-    return run.result(stopped)
-
-
-def _if_given(
-    check: Callable[[str, object], Number], argument: str, value: object
-) -> Number | None:
-    return None if value is None else check(argument, value)
+def _count(argument: str, value: int | None) -> int | None:
+    return None if value is None else _arguments.size(argument, value)
 
 
 def _watched(validation: Validation | None, patience: int | None) -> str | None:
@@ -243,28 +220,3 @@ def _watched(validation: Validation | None, patience: int | None) -> str | None:
     if validation is not None:
         return "validation_loss"
     return None if patience is None else "loss"
-
-
-def _with_initial_state(net: Network) -> Network:
-    """Return the same network with an initial state to train."""
-    if net.initial_state is not None:
-        return net
-    tensors = {"initial_state": np.zeros(net.state_size, net.dtype)}
-    return net.replace(tensors=tensors, allow_nonfinite=True)
-
-
-def _description(net: Network) -> dict[str, Any]:
-    """Return what a checkpoint says of the network: all but what is trained."""
-    scaling = (net.input_mean, net.input_std, net.output_mean, net.output_std)
-    return {
-        "sizes": [net.input_size, *net.hidden_sizes, net.output_size],
-        "activations": [str(f) for f in (*net.activations, net.output_activation)],
-        "dtype": net.dtype.name,
-        "scaling": [
-            None if a is None else hashlib.sha256(a.tobytes()).hexdigest() for a in scaling
-        ],
-    }
-
-
-def _shapes(batch: Data) -> list[tuple[int, ...] | None]:
-    return [None if part is None else part.shape for part in batch]

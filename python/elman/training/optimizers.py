@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from elman import _arguments
-from elman.errors import ArgumentError
+from elman import _arguments, _foreign
+from elman.errors import ArgumentError, ArgumentTypeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +35,7 @@ class Optimizer:
             value = getattr(self, field.name)
             if isinstance(field.default, bool):
                 if value not in (True, False):
-                    raise TypeError(
+                    raise ArgumentTypeError(
                         f"{field.name}: expected True or False, got {_arguments.kind(value)}"
                     )
             else:
@@ -185,10 +185,11 @@ def choose(
         if optimizer not in OPTIMIZERS:
             raise ArgumentError(
                 f"optimizer: expected one of {', '.join(OPTIMIZERS)}, got {optimizer!r}"
+                + _foreign.value(optimizer, OPTIMIZERS)
             )
         optimizer = OPTIMIZERS[optimizer]()
     if not isinstance(optimizer, Optimizer):
-        raise TypeError(
+        raise ArgumentTypeError(
             f"optimizer: expected a name or an elman.SGD, elman.Adam and so on,"
             f" got {_arguments.kind(optimizer)}"
         )
@@ -226,9 +227,12 @@ def check_schedule(schedule: Schedule | None) -> Schedule:
         if schedule not in SCHEDULES:
             raise ArgumentError(
                 f"schedule: expected one of {', '.join(SCHEDULES)}, got {schedule!r}"
+                + _foreign.value(schedule, SCHEDULES)
             )
     elif not callable(schedule):
-        raise TypeError(f"schedule: expected a name or a function, got {_arguments.kind(schedule)}")
+        raise ArgumentTypeError(
+            f"schedule: expected a name or a function, got {_arguments.kind(schedule)}"
+        )
     return schedule
 
 

@@ -20,7 +20,7 @@ _SECONDS = 0.1  # between two lines
 @contextmanager
 def bar(wanted: bool, epochs: int) -> Iterator[Show]:
     """Yield a function that shows an epoch; it does nothing unless asked for on a terminal."""
-    if not wanted or not sys.stderr.isatty():
+    if not wanted or sys.stderr is None or not sys.stderr.isatty():
         yield lambda epoch: None
         return
     try:

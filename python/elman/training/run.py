@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from elman import _core
-from elman._network import Network, network_of
-from elman.errors import ArgumentError, DivergenceError
-from elman.training import optimizers
-from elman.training.checkpoint import Checkpoint, require_fit
+from elman.errors import ArgumentError
+from elman.training import data, optimizers
+from elman.training.checkpoint import Checkpoint, Saver, require_fit
 from elman.training.history import Epoch, History, TrainResult
+from elman.training.progress import bar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
+    from elman.training.data import Data
     from elman.training.optimizers import Schedule
+    from elman.training.trainer import Trainer
 
     Array = NDArray[Any]
+    Callback = Callable[[Epoch, Trainer], object]
+
+
+_NUMBERS = ("updates", "learning_rate")  # of the state of a trainer
 
 
 class Plan(NamedTuple):
@@ -34,17 +41,15 @@ class Plan(NamedTuple):
     carry_state: bool
     shuffle: bool
     seed: int
-    learning_rate: float
     schedule: Schedule
     watched: str | None  # the loss whose lowest value is the best: a list of History
     patience: int | None
     min_delta: float
-    threads: int
 
     def settings(self) -> dict[str, Any]:
         """Return what must stay the same if a run goes on from a checkpoint, as JSON."""
         settings = self._asdict()
-        for name in ("epochs", "patience", "threads"):
+        for name in ("epochs", "patience"):
             del settings[name]
         if self.schedule != "constant":
             settings["epochs"] = self.epochs
@@ -53,40 +58,76 @@ class Plan(NamedTuple):
         return settings
 
 
+def fit(
+    trainer: Trainer,
+    given: Data,
+    held_out: Data | None,
+    plan: Plan,
+    *,
+    saver: Saver | None = None,
+    history: History | None = None,
+    callback: Callback | None = None,
+    progress: bool = False,
+) -> TrainResult:
+    """Train on data as planned, perhaps after the epochs of a history, and return the result."""
+    examples, validation = trainer._examples(given), None
+    if held_out is not None:
+        with data.within("validation"):
+            validation = trainer._examples(held_out)
+    run = Run(trainer, examples, validation, plan, history)
+    if saver is not None and (found := saver.read()) is not None:
+        run.resume(found)
+
+    def after_epoch(record: Epoch) -> bool:
+        show(record)
+        try:
+            end = None if callback is None else callback(record, trainer)
+        finally:  # with what the callback has set
+            if saver is not None:
+                saver.keep(run.checkpoint, record.epoch)
+        return isinstance(end, bool | np.bool_) and bool(end)
+
+    try:
+        with bar(progress, plan.epochs) as show:
+            run.go(after_epoch)
+    finally:
+        if saver is not None:
+            saver.flush()
+    return run.result()
+
+
 class Run:
-    """A training run: the trainer in the core, and the history so far."""
+    """A training run: the trainer, and the history so far."""
 
     def __init__(
         self,
-        net: Network,
-        trainer: _core.Trainer,
+        trainer: Trainer,
         examples: _core.Examples,
         validation: _core.Examples | None,
         plan: Plan,
+        history: History | None,
     ) -> None:
-        self.net = net
         self.trainer = trainer
         self.examples = examples
         self.validation = validation
         self.plan = plan
-        self.history = History()
+        self.history = History() if history is None else copy.deepcopy(history)
         self.best: Array | None = None  # the parameters of history.best_epoch
 
-    def network(self) -> Network:
-        """Return the network as it is now."""
-        return network_of(self.trainer.network(), self.net.metadata)
-
-    def go(self, after_epoch: Callable[[Epoch], object]) -> str:
-        """Train until it ends; return why it did."""
+    def go(self, after_epoch: Callable[[Epoch], bool]) -> None:
+        """Train until it ends."""
         try:
-            while len(self.history.epoch) < self.plan.epochs:
-                if self.out_of_patience():
-                    return "patience"
-                if after_epoch(self.epoch()):
-                    return "callback"
+            self.history.stopped = self._go(after_epoch)
         except KeyboardInterrupt:
-            return "interrupt"
-        return "patience" if self.out_of_patience() else "epochs"
+            self.history.stopped = "interrupt"
+
+    def _go(self, after_epoch: Callable[[Epoch], bool]) -> str:
+        while not self.out_of_patience():
+            if len(self.history.epoch) >= self.plan.epochs:
+                return "epochs"
+            if after_epoch(self.epoch()):
+                return "callback"
+        return "patience"
 
     def out_of_patience(self) -> bool:
         """Say whether the best epoch is too long ago."""
@@ -99,40 +140,30 @@ class Run:
         B = self.examples.sequences
         order = _core.permutation(B, plan.seed, number) if plan.shuffle else np.arange(B)
         windows = (plan.bptt_steps, plan.update_every)
-        updates = self.trainer.updates_of(self.examples, order, plan.batch_size, *windows)
+        updates = self.trainer._count_updates(self.examples, order, plan.batch_size, windows)
         rates = optimizers.learning_rates(
-            plan.learning_rate, plan.schedule, number, plan.epochs, updates
+            self.trainer.learning_rate, plan.schedule, number, plan.epochs, updates
         )
-        losses, weights = self.trainer.train(
-            self.examples,
-            order,
-            plan.batch_size,
-            rates,
-            *windows,
-            plan.carry_state,
-            plan.threads,
+        loss = _mean(
+            *self.trainer._train(
+                self.examples, order, plan.batch_size, rates, windows, plan.carry_state
+            )
         )
-        loss = _mean(losses, weights)
+        when = f"in epoch {number}"
+        self.trainer._require_finite(loss, when)
         validation = None
-        if self.validation is not None and math.isfinite(loss):
-            validation = self.trainer.loss(self.validation, plan.threads)
+        if self.validation is not None:
+            validation = self.trainer._loss_of(self.validation)
+            self.trainer._require_finite(validation, when)
         record = Epoch(number, loss, validation, float(rates[-1]))
-        self._require_finite(record)
         self._note(record)
         return record
-
-    def _require_finite(self, record: Epoch) -> None:
-        for value in (record.loss, record.validation_loss):
-            if value is not None and not math.isfinite(value):
-                raise DivergenceError(
-                    f"loss: expected a finite number, got {value} in epoch {record.epoch}: try a"
-                    f" learning_rate below {self.plan.learning_rate:g}, or clip_norm=1"
-                )
 
     def _note(self, record: Epoch) -> None:
         """Add an epoch to the history, and keep the parameters if they are the best."""
         history, watched = self.history, self.plan.watched
         history.add(record)
+        history.updates = self.trainer.updates
         if watched is None:
             history.best_epoch = record.epoch
             return
@@ -142,25 +173,27 @@ class Run:
             history.best_epoch = record.epoch
             self.best = self.trainer.state()["parameters"]
 
-    def result(self, stopped: str) -> TrainResult:
+    def result(self) -> TrainResult:
         """Return what came of it, the best network restored."""
+        self.history.updates = self.trainer.updates
         if self.best is not None:
-            self.trainer.restore(
-                self.trainer.state() | {"parameters": self.best}, self.trainer.updates
-            )
-        return TrainResult(self.network(), self.history, stopped, self.trainer.updates)
+            self.trainer.restore(self.trainer.state() | {"parameters": self.best})
+        elif self.trainer.updates > 0:  # it may have been interrupted within an epoch
+            self.trainer._require_finite(None, f"after update {self.trainer.updates}")
+        return TrainResult(self.trainer.network, self.history)
 
     # --- checkpoints ---
 
     def checkpoint(self) -> Checkpoint:
         """Return all that decides how the run goes on."""
-        tensors = {f"state.{name}": array for name, array in self.trainer.state().items()}
+        state = self.trainer.state()
+        progress = {name: state.pop(name).item() for name in _NUMBERS}
+        tensors = {f"state.{name}": array for name, array in state.items()}
         if self.best is not None:
             tensors["best"] = self.best
         for name in ("loss", "validation_loss", "learning_rate"):
             tensors[f"history.{name}"] = np.array(getattr(self.history, name), dtype=np.float64)
-        progress = {"updates": self.trainer.updates, "best_epoch": self.history.best_epoch}
-        return Checkpoint(progress, tensors)
+        return Checkpoint(progress | {"best_epoch": self.history.best_epoch}, tensors)
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Go on from where another run stood."""
@@ -174,16 +207,18 @@ class Run:
                 f"epochs: expected at least the {len(history.epoch)} that the checkpoint has made,"
                 f" got {self.plan.epochs}"
             )
-        fresh = {f"state.{name}": array for name, array in self.trainer.state().items()}
+        own = self.trainer.state()
+        numbers = {name: np.array(checkpoint.progress[name]) for name in _NUMBERS}
+        fresh = {f"state.{name}": own[name] for name in own if name not in _NUMBERS}
         if self.plan.carry_state and history.epoch:
-            S = self.net.state_size
-            fresh["state.carried"] = np.zeros(self.examples.sequences * S, self.net.dtype)
+            size = self.examples.sequences * self.trainer._net.state_size
+            fresh["state.carried"] = np.zeros(size, self.trainer._net.dtype)
         if self.plan.watched is not None and history.best_epoch is not None:
             fresh["best"] = fresh["state.parameters"]
             self.best = tensors.get("best")
         require_fit(tensors, fresh)
         state = {name.removeprefix("state."): a for name, a in tensors.items() if name != "best"}
-        self.trainer.restore(state, checkpoint.progress["updates"])
+        self.trainer.restore(state | numbers)
 
 
 def _mean(losses: Array, weights: Array) -> float:

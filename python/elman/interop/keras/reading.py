@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from elman import _arguments, _files, _structure
 from elman._structure import Structure
-from elman.errors import ModelFormatError, UnsupportedModelError
+from elman.errors import ArgumentTypeError, ModelFormatError, UnsupportedModelError
 from elman.interop import _source
 from elman.interop._archive import read_file
 from elman.interop._source import Imported, Piece, Row, Said, Source
@@ -27,7 +27,7 @@ def read(source: object, said: Said = Said()) -> Imported:  # noqa: B008 - it ne
         return _imported(model, find, said, source)
     if not isinstance(source, str | bytes | os.PathLike):
         kind = _arguments.kind(source)
-        raise TypeError(f"source: expected a Keras model or the path of a file, got {kind}")
+        raise ArgumentTypeError(f"source: expected a Keras model or the path of a file, got {kind}")
     path = os.fsdecode(source)
     with _files.naming(path):
         model, find = open_model(read_file(path), said.layers, said.readout)

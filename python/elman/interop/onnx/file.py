@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from elman import _files
 from elman._files import naming
-from elman.errors import DTypeError, ModelFormatError, UnsupportedModelError
+from elman.errors import ArgumentTypeError, DTypeError, ModelFormatError, UnsupportedModelError
 from elman.interop._archive import read_file
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def load(source: object, *, external_data: bool) -> Proto:
             model = _parse(read_file(path))
     else:
         kind = type(source).__name__
-        raise TypeError(f"source: expected a path, bytes or a ModelProto, got {kind}")
+        raise ArgumentTypeError(f"source: expected a path, bytes or a ModelProto, got {kind}")
     _require_text(model)
     external = _External(folder, allowed=external_data)
     for tensor in _tensors(model.graph):

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from elman import _arguments
-from elman.errors import ArgumentError, UnsupportedModelError
+from elman.errors import ArgumentError, ArgumentTypeError, UnsupportedModelError
 from elman.interop._source import Row
 from elman.interop.torch.names import TorchModel
 
@@ -85,7 +85,7 @@ def _flat(modules: Iterable[Any], start: str) -> Iterator[tuple[str, Any]]:
             yield from _flat(module, f"{start}{index}.")
         elif module is not None:
             if not is_module(module):
-                raise TypeError(
+                raise ArgumentTypeError(
                     f"source: expected torch modules, got {_arguments.kind(module)} as number"
                     f" {start}{index}"
                 )

@@ -57,6 +57,17 @@ class TorchLayer(NamedTuple):
         return [name for half in self.halves for name in half.values()]
 
 
+class TorchTensors(NamedTuple):
+    """The tensors of a file or a state_dict, and the modules that hold them."""
+
+    source: Any
+    prefix: str | Sequence[str] | None
+    layers: list[TorchLayer]
+    nonlinearities: list[str]  # of layers
+    head: tuple[str, str | None] | None
+    output_activation: str | None
+
+
 def of_mapping(mapping: Any, prefix: str | Sequence[str] | None) -> TorchModel:
     """Return the tensors of a state_dict, or of the one that a checkpoint holds."""
     groups: dict[str, dict[str, Any]] = {}

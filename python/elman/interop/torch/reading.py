@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from elman import _arguments, _container, _files, _structure
 from elman._structure import Structure
-from elman.errors import ArgumentError, DTypeError, ShapeError, UnsupportedModelError
+from elman.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    DTypeError,
+    ShapeError,
+    UnsupportedModelError,
+)
 from elman.interop import _source
 from elman.interop._archive import read_file
 from elman.interop._source import Imported, Piece, Row, Said, Source
 from elman.interop.torch.file import SAVE, read_pt
-from elman.interop.torch.names import find_readout, find_recurrent, of_mapping
+from elman.interop.torch.names import TorchTensors, find_readout, find_recurrent, of_mapping
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,17 +27,6 @@ if TYPE_CHECKING:
     from elman._typing import Array
     from elman.interop._source import Pieces, Trace
     from elman.interop.torch.names import TorchLayer, TorchModel
-
-
-class TorchTensors(NamedTuple):
-    """The tensors of a file or a state_dict, and the modules that hold them."""
-
-    source: Any
-    prefix: str | Sequence[str] | None
-    layers: list[TorchLayer]
-    nonlinearities: list[str]  # of layers
-    head: tuple[str, str | None] | None
-    output_activation: str | None
 
 
 def read(source: object, said: Said = Said()) -> Imported:  # noqa: B008 - it never changes
@@ -112,7 +107,7 @@ def _collect(source: object, prefix: str | Sequence[str] | None) -> TorchModel:
             return of_sequence(source)._replace(modules=source)
     if hasattr(source, "items"):
         return of_mapping(source, prefix)
-    raise TypeError(
+    raise ArgumentTypeError(
         "source: expected a torch module, several such as (rnn, linear), a state_dict or a path,"
         f" got {_arguments.kind(source)}"
     )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from elman._typing import Array
-    from elman.interop.torch.reading import TorchTensors
+    from elman.interop.torch.names import TorchTensors
 
 
 def run(source: Any, x: Array) -> Trace:

@@ -1,0 +1,192 @@
+"""What other libraries call things, and what elman calls them: the remedy in an error.
+
+A first try with a word of PyTorch, Keras or scikit-learn is answered by elman's own word.
+"""
+
+from __future__ import annotations
+
+from functools import wraps
+from typing import TYPE_CHECKING
+
+from elman.errors import ArgumentTypeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container
+    from typing import ParamSpec, TypeVar
+
+    P = ParamSpec("P")
+    R = TypeVar("R")
+
+_NETWORK = {
+    "activations": "activation=",
+    "batch_first": "arrays (..., T, I), the batch first",
+    "batch_input_shape": "input_size=",
+    "bidirectional": 'direction="bidirectional"',
+    "device": "none: elman computes on the CPU",
+    "dropout": "weight_decay in training: elman has no dropout",
+    "go_backwards": 'direction="reverse"',
+    "hidden_dim": "hidden_size=",
+    "hidden_layer_sizes": "hidden_size=",
+    "hidden_sizes": "hidden_size=",
+    "hidden_units": "hidden_size=",
+    "initializer": "init=",
+    "input_dim": "input_size=",
+    "input_shape": "input_size=",
+    "kernel_initializer": "init=",
+    "n_hidden": "hidden_size=",
+    "n_inputs": "input_size=",
+    "n_layers": "num_layers=",
+    "n_outputs": "output_size=",
+    "nonlinearity": "activation=",
+    "num_classes": 'output_size= and output_activation="softmax"',
+    "out_activation": "output_activation=",
+    "output_dim": "output_size=",
+    "random_state": "seed=",
+    "recurrent_dropout": "weight_decay in training: elman has no dropout",
+    "recurrent_initializer": "init=",
+    "return_sequences": 'net(x) for all outputs, net(x, outputs="last") for the last',
+    "return_state": "net.run(x), which returns the state too",
+    "stateful": "net.stream(), which keeps its state",
+    "units": "hidden_size=",
+    "use_bias": "bias=",
+}
+
+_TRAINING = {
+    "X": "x",
+    "alpha": "weight_decay=",
+    "bptt": "bptt_steps=",
+    "callbacks": "callback=",
+    "class_weight": "sample_weight= or step_weight=",
+    "clip": "clip_norm=",
+    "clip_grad_norm": "clip_norm=",
+    "clipnorm": "clip_norm=",
+    "clipvalue": "clip_value=",
+    "criterion": "loss=",
+    "early_stopping": "validation= and patience=",
+    "epoch": "epochs=",
+    "global_clipnorm": "clip_norm=",
+    "gradient_clip": "clip_norm=",
+    "initial_state": "state=",
+    "l2": "weight_decay=",
+    "learning_rate_init": "learning_rate=",
+    "lr": "learning_rate=",
+    "lr_scheduler": "schedule=",
+    "mask": "lengths=, or step_weight= for steps of any pattern",
+    "max_grad_norm": "clip_norm=",
+    "max_iter": "epochs=",
+    "metrics": "callback=, which may compute any",
+    "model": "net",
+    "n_epochs": "epochs=",
+    "n_jobs": "threads=",
+    "num_epochs": "epochs=",
+    "num_threads": "threads=",
+    "optim": "optimizer=",
+    "random_state": "seed=",
+    "scheduler": "schedule=",
+    "solver": "optimizer=",
+    "stateful": "carry_state=True",
+    "targets": "y",
+    "validation_data": "validation=(x, y)",
+    "validation_fraction": "validation=",
+    "validation_split": "validation=0.2",
+    "verbose": "progress=True",
+    "wd": "weight_decay=",
+    "workers": "threads=",
+}
+
+_VALUES = {
+    "binary_crossentropy": "bce",
+    "categorical_crossentropy": "cross_entropy",
+    "crossentropy": "cross_entropy",
+    "cosine_annealing": "cosine",
+    "l2": "mse",
+    "log_loss": "cross_entropy",
+    "mean_squared_error": "mse",
+    "nll": "cross_entropy",
+    "sparse_categorical_crossentropy": "cross_entropy",
+    "squared_error": "mse",
+}
+
+_WORDS = {"Network": _NETWORK, "Trainer": _TRAINING, "train": _TRAINING}
+
+_ATTRIBUTES = {
+    "backward": "elman.loss_and_gradients(net, x, y) or elman.backward(net, x, dL_dy)",
+    "call": "net(x)",
+    "coefs_": "net.tensors()",
+    "compile": "elman.train(net, x, y, loss=..., optimizer=...)",
+    "copy": "net itself: networks never change",
+    "cpu": "net itself: elman computes on the CPU",
+    "cuda": "net itself: elman computes on the CPU",
+    "double": 'net.astype("float64")',
+    "eval": "net itself: it computes the same in training and after",
+    "evaluate": "elman.Trainer(net).loss(x, y)",
+    "fit": "elman.train(net, x, y), which returns a trained network",
+    "float": 'net.astype("float32")',
+    "forward": "net(x)",
+    "get_weights": "net.tensors()",
+    "load_state_dict": "elman.from_torch(...) or net.replace(tensors=...)",
+    "load_weights": "elman.load(path)",
+    "named_parameters": "net.tensors()",
+    "parameters": "net.tensors()",
+    "partial_fit": "elman.Trainer(net).update(x, y)",
+    "predict": "net(x)",
+    "predict_proba": 'net(x), with output_activation="softmax"',
+    "reset_state": "stream.reset() of a stream = net.stream()",
+    "reset_states": "stream.reset() of a stream = net.stream()",
+    "score": "elman.Trainer(net).loss(x, y)",
+    "set_weights": "net.replace(tensors=...)",
+    "state_dict": "elman.state_dict(net) or net.tensors()",
+    "step": "stream.step(x_t) of a stream = net.stream()",
+    "summary": "print(net), net.layers and net.readout",
+    "to": "net.astype(dtype)",
+    "train": "elman.train(net, x, y), which returns a trained network",
+    "train_on_batch": "elman.Trainer(net).update(x, y)",
+    "trainable_variables": "net.tensors()",
+    "trainable_weights": "net.tensors()",
+    "weights": "net.tensors()",
+    "zero_grad": "none: gradients are returned and not kept",
+}
+
+
+def keywords(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Make a function, by its public name, refuse unknown keywords in a sentence with a remedy."""
+
+    def explained(function: Callable[P, R]) -> Callable[P, R]:
+        code = function.__code__
+        known = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+
+        @wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            for keyword in kwargs:
+                if keyword not in known:
+                    raise ArgumentTypeError(_unknown(name, keyword, known))
+            return function(*args, **kwargs)
+
+        return call
+
+    return explained
+
+
+def _unknown(name: str, keyword: str, known: tuple[str, ...]) -> str:
+    remedy = _WORDS[name].get(keyword)
+    if remedy is None:
+        from difflib import get_close_matches
+
+        close = get_close_matches(keyword, [word for word in known if word != "self"], n=1)
+        remedy = f"{close[0]}=" if close else None
+    said = f"{keyword}: expected an argument of {name}, got an unknown one"
+    return said if remedy is None else f"{said}: use {remedy}"
+
+
+def value(given: str, known: Container[str]) -> str:
+    """Return the end of an error about a name that is none of these: the one that is meant."""
+    small = given.lower()
+    meant = _VALUES.get(small, small)
+    return f": use {meant!r}" if meant in known else ""
+
+
+def attribute(name: str) -> str:
+    """Return what is to be said of an attribute that a network does not have."""
+    said = f"'Network' object has no attribute {name!r}"
+    remedy = _ATTRIBUTES.get(name)
+    return said if remedy is None else f"{said}: use {remedy}"

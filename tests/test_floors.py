@@ -1,0 +1,97 @@
+"""The package is built in floors: arrows point down, and there is no circle."""
+
+import ast
+import pathlib
+import re
+
+import pytest
+
+pytestmark = pytest.mark.any_isa
+
+ROOT = pathlib.Path(__file__).parents[1]
+PACKAGE = ROOT / "python" / "elman"
+FLOORS = re.search(
+    r"^```floors\n(.*?)^```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL | re.MULTILINE
+)
+
+
+def _name(path):
+    """Return the name of a module, `elman` for the package's own file."""
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+# The extension below them is no file here: its stub names classes of all floors.
+MODULES = {_name(path): path for path in PACKAGE.rglob("*.py")} | {"elman._core": None}
+
+
+def _imports(path):
+    """Yield the modules of the package that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                inside = f"{node.module}.{alias.name}"
+                yield inside if inside in MODULES else node.module
+
+
+IMPORTS = {
+    name: {to for to in _imports(path) if to in MODULES and to != name}
+    for name, path in MODULES.items()
+    if path
+}
+
+
+def _unit(module):
+    """Return what has a place on a floor: a file or a folder of the package, or its own file."""
+    return module.split(".")[1] if "." in module else "__init__"
+
+
+def _floors():
+    """Return the floor of each unit, the lowest one 0."""
+    lines = FLOORS[1].splitlines()
+    return {unit: floor for floor, line in enumerate(reversed(lines)) for unit in line.split()}
+
+
+def test_every_file_and_folder_has_a_floor():
+    assert _floors().keys() == {_unit(module) for module in MODULES}
+
+
+def test_arrows_point_down():
+    floors = _floors()
+    up = [
+        f"{name} -> {to}"
+        for name, imported in IMPORTS.items()
+        for to in imported
+        if _unit(name) != _unit(to) and floors[_unit(name)] <= floors[_unit(to)]
+    ]
+    assert up == []
+
+
+def test_no_file_imports_itself_through_others():
+    left = dict(IMPORTS)
+    while leaves := [name for name, imported in left.items() if not imported & left.keys()]:
+        for name in leaves:
+            del left[name]
+    assert sorted(left) == []
+
+
+def test_no_file_is_longer_than_700_lines():
+    lengths = {name: len(path.read_text().splitlines()) for name, path in MODULES.items() if path}
+    assert {name: length for name, length in lengths.items() if length > 700} == {}
+
+
+def test_no_file_uses_a_private_name_of_another():
+    """But for private modules, whose names are public within the package."""
+    found = []
+    for name, path in MODULES.items():
+        for node in ast.walk(ast.parse(path.read_text())) if path else ():
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("elman"):
+                found += [
+                    f"{name}: {node.module}.{alias.name}"
+                    for alias in node.names
+                    if alias.name.startswith("_") and not alias.name.startswith("__")
+                    if f"{node.module}.{alias.name}" not in MODULES
+                ]
+    assert found == []
