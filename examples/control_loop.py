@@ -73,7 +73,7 @@ def examples(rng: np.random.Generator, K: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 class Controller(torch.nn.Module):
-    """The network in PyTorch, with its units: what it reads and gives is about one."""
+    """The network in PyTorch, with its scaling: what it reads and gives is about one."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -136,16 +136,16 @@ def main(arguments: list[str] | None = None) -> None:
     model = train(chosen.updates, K, (of_x, of_y))
 
     net = elman.from_torch(model, output_activation="identity")
-    net = net.replace(tensors={"input_scale": 1 / of_x, "output_scale": [of_y]})
+    net = net.replace(tensors={"input_std": of_x, "output_std": [of_y]})
     print(net)
 
     def in_torch() -> Callable[[np.ndarray], float]:
-        h, units = None, torch.tensor(of_x)
+        h, of_inputs = None, torch.tensor(of_x)
 
         @torch.inference_mode()
         def control(seen: np.ndarray) -> float:
             nonlocal h
-            y, h = model((torch.from_numpy(seen) / units)[None, None], h)
+            y, h = model((torch.from_numpy(seen) / of_inputs)[None, None], h)
             return of_y * y.item()
 
         return control

@@ -33,8 +33,8 @@ def main() -> None:
     """Fit reservoirs of several sizes and print how far off they are 84 steps ahead."""
     series = mackey_glass(TRAIN + TRIALS * 100 + LISTEN + AHEAD)
     train, rest = series[:TRAIN], series[TRAIN:]
-    units = {"input_shift": train.mean(0), "output_shift": train.mean(0)}
-    units |= {"input_scale": 1 / train.std(0), "output_scale": train.std(0)}
+    scaling = {"input_mean": train.mean(0), "output_mean": train.mean(0)}
+    scaling |= {"input_std": train.std(0), "output_std": train.std(0)}
     starts = 100 * np.arange(TRIALS)[:, None]
     heard = rest[starts + np.arange(LISTEN)]
     truth = rest[starts + LISTEN + np.arange(AHEAD)]
@@ -54,7 +54,7 @@ def main() -> None:
             init=elman.EchoState(spectral_radius=0.9, density=min(1.0, 10 / size)),
             dtype="float64",
             seed=0,
-            **units,
+            **scaling,
         )
         net = elman.ridge_readout(net, train[:-1], train[1:], alpha=1e-8, washout=WASHOUT)
         forecast = net.generate(heard, steps=AHEAD)

@@ -72,10 +72,10 @@ def with_scaling(net: elman.Network, mean: float, std: float) -> elman.Network:
     """Return the network with scaling, so that it takes and gives raw sunspot numbers."""
     return net.replace(
         tensors={
-            "input_shift": [mean],
-            "input_scale": [1 / std],
-            "output_scale": [std],
-            "output_shift": [mean],
+            "input_mean": [mean],
+            "input_std": [std],
+            "output_std": [std],
+            "output_mean": [mean],
         },
         metadata={
             "title": "Next year's sunspot number from this year's",

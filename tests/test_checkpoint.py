@@ -101,7 +101,7 @@ def test_a_checkpoint_is_written_every_so_many_epochs_and_at_the_end(x, y, path)
         {"net": network(hidden_size=4)},
         {"net": network(activation="relu")},
         {"net": network(dtype="float64")},
-        {"net": network(output_shift=[1, 2, 3])},
+        {"net": network(output_mean=[1, 2, 3])},
     ],
     ids=str,
 )

@@ -67,8 +67,8 @@ def net(dtype):
         output_size=2,
         seed=1,
         dtype=dtype,
-        input_shift=[1.0, 0.0, -1.0],
-        input_scale=[0.5, 1.0, 2.0],
+        input_mean=[1.0, 0.0, -1.0],
+        input_std=[0.5, 1.0, 2.0],
         metadata={"title": "a test"},
     )
 
@@ -524,7 +524,7 @@ def test_info_gives_a_program_the_facts(net, model):
     assert facts["hidden_sizes"] == [8, 5]
     assert facts["num_parameters"] == net.num_parameters
     assert (facts["dtype"], facts["isa"]) == (str(net.dtype), net.isa)
-    assert (facts["input_units"], facts["output_units"]) == (True, False)
+    assert (facts["input_scaling"], facts["output_scaling"]) == (True, False)
     assert facts["metadata"] == {"title": "a test"}
     assert facts["versions"]["elman"] == elman.__version__
     assert facts["versions"]["numpy"] == np.__version__

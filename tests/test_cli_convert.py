@@ -151,7 +151,7 @@ def test_keras_loads_the_weights_file(net, tmp_path, rng, monkeypatch):
         (("a.bin", "b.onnx"), "a.bin: expected a file *.safetensors or *.pt"),
         (("a.safetensors", "b.txt"), "b.txt: expected a file *.safetensors, *.onnx"),
         (("a.safetensors", "b.safetensors", "--prefix", "rnn"), "prefix: expected no such option"),
-        (("a.safetensors", "b.safetensors", "--fold-units"), "fold_units: expected False"),
+        (("a.safetensors", "b.safetensors", "--fold-scaling"), "fold_scaling: expected False"),
         (("missing.onnx", "b.safetensors"), "missing.onnx"),
     ],
 )

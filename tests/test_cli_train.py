@@ -72,7 +72,7 @@ def here(tmp_path, monkeypatch):
 
 @pytest.fixture
 def sines(here):
-    """Two waves, one three steps behind the other, in units far from one."""
+    """Two waves, one three steps behind the other, far from 0 and from 1."""
     t = np.arange(400)
     wave = 500 + 40 * np.sin(t / 3) + 10 * np.sin(t / 7)
     return write_csv(here / "sines.csv", ("t", "a", "b"), t, wave, np.roll(wave, 3) / 1000)
@@ -166,15 +166,15 @@ def test_a_seed_gives_the_same_file_and_another_one_another(here, sines):
     assert a == b != c
 
 
-def test_units_are_the_mean_and_deviation_of_the_training_part(here, sines):
+def test_scaling_is_the_mean_and_deviation_of_the_training_part(here, sines):
     facts = facts_of(sines, "--inputs", "a", *QUICK)
     net = elman.load("model.safetensors")
     a = np.loadtxt(sines, delimiter=",", skiprows=1)[:, 1]
     end = facts["parts"]["training"]
-    assert net.input_shift == pytest.approx(a[:end].mean())
-    assert net.input_scale == pytest.approx(1 / a[:end].std())
-    assert net.output_shift == pytest.approx(a[1 : end + 1].mean())
-    assert net.output_scale == pytest.approx(a[1 : end + 1].std())
+    assert net.input_mean == pytest.approx(a[:end].mean())
+    assert net.input_std == pytest.approx(a[:end].std())
+    assert net.output_mean == pytest.approx(a[1 : end + 1].mean())
+    assert net.output_std == pytest.approx(a[1 : end + 1].std())
 
 
 def test_a_column_that_never_changes_does_no_harm(here):

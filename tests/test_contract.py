@@ -34,7 +34,7 @@ FUSED = [isa for isa in dict.fromkeys(["scalar", *ISAS]) if isa != "sse2"]
 AROUND_VECTORS = (1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129)
 SMALLEST_STATE = {"float32": 2.0**-100, "float64": 2.0**-900}
 
-# Every activation and depth, with and without readout, bias, units and a start.
+# Every activation and depth, with and without readout, bias, scaling and a start.
 KINDS = [
     {"inputs": 3, "hidden": (5,), "outputs": 2, "everything": True},
     {"inputs": 17, "hidden": (33,), "outputs": 9, "output_activation": "identity", "bias": False},
@@ -120,10 +120,10 @@ def make_network(
     if everything:
         options |= {
             "initial_state": array(sum(hidden)),
-            "input_shift": array(inputs),
-            "input_scale": 1 + abs(array(inputs)),
-            "output_shift": array(outputs or top),
-            "output_scale": 1 + abs(array(outputs or top)),
+            "input_mean": array(inputs),
+            "input_std": 1 + abs(array(inputs)),
+            "output_mean": array(outputs or top),
+            "output_std": 1 + abs(array(outputs or top)),
         }
     with isa_in_use(isa):
         return elman.Network.from_weights(layers, readout, **options)
@@ -470,14 +470,21 @@ def partial_sums(rows, cols):
     return sums
 
 
+def rounded(exact, dtype):
+    """Return a fraction other than 0, rounded once to a normal number of the dtype."""
+    exponent = exact.numerator.bit_length() - exact.denominator.bit_length()
+    if abs(exact) < Fraction(2) ** exponent:
+        exponent -= 1
+    unit = Fraction(2) ** (exponent - np.finfo(dtype).nmant)
+    return np.dtype(dtype).type(float(round(exact / unit) * unit))  # ties to even
+
+
 def fused(a, b, c):
     """Return a * b + c, exact and then rounded once to the numbers' dtype (normal numbers)."""
     exact = Fraction(float(a)) * Fraction(float(b)) + Fraction(float(c))
     if exact == 0:
         return a * b + c  # exact as well, and IEEE's sign
-    exponent = exact.numerator.bit_length() - exact.denominator.bit_length()
-    unit = Fraction(2) ** (exponent - np.finfo(a.dtype).nmant)
-    return a.dtype.type(float(round(exact / unit) * unit))  # ties to even
+    return rounded(exact, a.dtype)
 
 
 def unfused(a, b, c):
@@ -550,6 +557,64 @@ def test_a_step_is_the_sum_of_the_state_on_top_of_the_sum_of_the_input(rng, dtyp
                 assert_same_bits(net.run(x, state=h).state, expected)
                 batch = net.run(np.stack([x] * 7), state=h).state
                 assert_same_bits(batch, np.stack([expected] * 7))
+
+
+# --- scaling --------------------------------------------------------------------------------------
+
+
+def each(operation, *arrays):
+    """Return an operation on fractions for each number of some arrays, rounded once."""
+    dtype = arrays[0].dtype
+    numbers = np.broadcast_arrays(*arrays)
+    results = [
+        rounded(operation(*(Fraction(float(n)) for n in of_one)), dtype)
+        for of_one in zip(*(array.flat for array in numbers), strict=True)
+    ]
+    return np.array(results, dtype).reshape(numbers[0].shape)
+
+
+def numbers_of_any_size(rng, dtype, *shape):
+    return (rng.standard_normal(shape) * 2.0 ** rng.integers(-6, 6, shape)).astype(dtype)
+
+
+@pytest.mark.parametrize("readout", [False, True])
+def test_scaling_rounds_the_difference_the_reciprocal_and_the_product(rng, dtype, readout):
+    size = 9
+    x, dL_dy = (numbers_of_any_size(rng, dtype, 12, size) for _ in range(2))
+    mean, to_mean = (numbers_of_any_size(rng, dtype, size) for _ in range(2))
+    std, to_std = (abs(numbers_of_any_size(rng, dtype, size)) for _ in range(2))
+    reciprocal = each(lambda s: 1 / s, std)
+    scaled = each(lambda a, b: a * b, each(lambda a, b: a - b, x, mean), reciprocal)
+    output = each(lambda a, b: a + b, each(lambda a, b: a * b, scaled, to_std), to_mean)
+    error = each(lambda a, b: a * b, dL_dy, to_std)
+    gradient = each(lambda a, b: a * b, error, reciprocal)
+    # Neither a quotient nor a fused product gives these bits.
+    assert (scaled != (x - mean) / std).any()
+    assert (output != each(lambda a, b, c: a * b + c, scaled, to_std, to_mean)).any()
+
+    unit, zero = np.eye(size, dtype=dtype), np.zeros((size, size), dtype)
+    for isa in dict.fromkeys([*FUSED, *ISAS]):
+        with isa_in_use(isa):
+            net = elman.Network.from_weights(
+                [(unit, zero, None)],
+                (unit, None) if readout else None,
+                activation="identity",
+                output_activation="identity",
+                input_mean=mean,
+                input_std=std,
+                output_mean=to_mean,
+                output_std=to_std,
+            )
+        run = net.run(x, return_hidden=True)
+        assert_same_bits(run.hidden, scaled)
+        assert_same_bits(run.output, output)
+        stream = net.stream()
+        assert_same_bits(np.stack([stream.step(x_t) for x_t in x[:5]]), output[:5])
+        assert_same_bits(stream.run(x[5:]), output[5:])
+        batch = net.run(np.stack([x] * 7), threads=2).output
+        assert_same_bits(batch, np.stack([output] * 7))
+        assert_same_bits(elman.backward(net, x, dL_dy).x, gradient)
+        assert net.verify(x).ok
 
 
 # --- tiny values ----------------------------------------------------------------------------------

@@ -85,10 +85,10 @@ def make_network(
     if everything:
         options |= {
             "initial_state": array(state),
-            "input_shift": array(inputs),
-            "input_scale": 1 + abs(array(inputs)),
-            "output_shift": array(outputs or below),
-            "output_scale": 1 + abs(array(outputs or below)),
+            "input_mean": array(inputs),
+            "input_std": 1 + abs(array(inputs)),
+            "output_mean": array(outputs or below),
+            "output_std": 1 + abs(array(outputs or below)),
         }
     return elman.Network.from_weights(layers, readout, direction=direction, **options)
 
@@ -215,7 +215,7 @@ def test_a_bidirectional_stack_is_made_of_its_halves(rng, isa, dtype):
     net = make_network(dtype, **KINDS[2])
     x, n = inputs(rng, net, 9, 23), rng.integers(0, 24, 9)
     run = net.run(x, lengths=n, return_hidden=True)
-    below = (x - net.input_shift) * net.input_scale
+    below = (x - net.input_mean) * (1 / net.input_std)
     offset = 0
     for layer in net.layers:
         gives = []
@@ -436,15 +436,15 @@ def of_states(net, hidden):
         W_hy, b_y = net.readout.W_hy, net.readout.b_y
     if net.readout is None:
         y = hidden[..., -width:]
-        y = y if net.output_scale is None else y * net.output_scale
-        return y if net.output_shift is None else y + net.output_shift
+        y = y if net.output_std is None else y * net.output_std
+        return y if net.output_mean is None else y + net.output_mean
     copies = elman.Network.from_weights(
         [(np.eye(width, dtype=net.dtype), np.zeros((width, width), net.dtype), None)],
         (W_hy, b_y),
         activation="identity",
         output_activation=net.output_activation,
-        output_shift=net.output_shift,
-        output_scale=net.output_scale,
+        output_mean=net.output_mean,
+        output_std=net.output_std,
     )
     return copies(hidden[..., -width:])
 

@@ -321,35 +321,36 @@ def test_a_state_dict_is_made_of_copies():
     assert net == networks()["one layer"]
 
 
-def test_units_are_refused_or_folded(rng):
-    weights = {name: rng.standard_normal(shape) / 2 for name, shape in UNITS.items()}
-    net = network_with_units(weights, "identity")
-    with pytest.raises(ArgumentError, match=r"net: expected no units .* fold_units=True"):
+def test_scaling_is_refused_or_folded(rng):
+    weights = {name: rng.standard_normal(shape) / 2 for name, shape in SHAPES.items()}
+    net = network_with_scaling(weights, "identity")
+    with pytest.raises(ArgumentError, match=r"net: expected no scaling .* fold_scaling=True"):
         elman.state_dict(net, "torch")
-    folded = elman.from_torch(elman.state_dict(net, "torch", fold_units=True), **SAID)
-    assert folded.input_shift is None
+    folded = elman.from_torch(elman.state_dict(net, "torch", fold_scaling=True), **SAID)
+    assert folded.input_mean is None
     x = rng.standard_normal((5, 100, 3))
     np.testing.assert_allclose(folded(x), net(x), rtol=0, atol=1e-13)
     with pytest.raises(UnsupportedModelError, match=r"output activation identity, .* got softmax"):
-        elman.state_dict(network_with_units(weights, "softmax"), "torch", fold_units=True)
+        elman.state_dict(network_with_scaling(weights, "softmax"), "torch", fold_scaling=True)
 
 
-UNITS = {
+SHAPES = {
     "W_xh": (4, 3),
     "W_hh": (4, 4),
     "W_hy": (2, 4),
-    "input_shift": 3,
-    "input_scale": 3,
-    "output_shift": 2,
-    "output_scale": 2,
+    "input_mean": 3,
+    "input_std": 3,
+    "output_mean": 2,
+    "output_std": 2,
 }
 
 
-def network_with_units(weights, output_activation):
-    units = {name: weights[name] for name in UNITS if name.endswith(("shift", "scale"))}
+def network_with_scaling(weights, output_activation):
+    scaling = {name: weights[name] for name in SHAPES if name.endswith("mean")}
+    scaling |= {name: 0.5 + abs(weights[name]) for name in SHAPES if name.endswith("std")}
     layer = (weights["W_xh"], weights["W_hh"] / 2, None)
     return elman.Network.from_weights(
-        [layer], (weights["W_hy"], None), output_activation=output_activation, **units
+        [layer], (weights["W_hy"], None), output_activation=output_activation, **scaling
     )
 
 

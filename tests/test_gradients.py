@@ -99,7 +99,7 @@ def random_problem(seed):
     I, O = int(rng.integers(1, 6)), int(rng.integers(2, 5))
     T = (0, 1, 2, 64)[seed % 4] if seed < 16 else int(rng.integers(1, 65))
     batch = [(), (1,), (3,), (2, 2), (17,)][rng.integers(5)]
-    bias, units = rng.random() < 0.7, loss == "mse" and rng.random() < 0.3
+    bias, scaling = rng.random() < 0.7, loss == "mse" and rng.random() < 0.3
 
     def normal(*shape):
         return rng.standard_normal(shape)
@@ -113,9 +113,9 @@ def random_problem(seed):
     if g is None:
         O = sizes[-1]
     options = {"initial_state": normal(sum(sizes))} if rng.random() < 0.4 else {}
-    if units:
-        options |= {"input_shift": normal(I), "input_scale": 0.5 + rng.random(I)}
-        options |= {"output_shift": normal(O), "output_scale": 0.5 + rng.random(O)}
+    if scaling:
+        options |= {"input_mean": normal(I), "input_std": 0.5 + rng.random(I)}
+        options |= {"output_mean": normal(O), "output_std": 0.5 + rng.random(O)}
     net = elman.Network.from_weights(
         layers,
         readout,
@@ -263,8 +263,8 @@ def loss_at(net, arguments, name, change):
     )
     on = run.hidden[..., np.repeat([f == "relu" for f in net.activations], net.hidden_sizes)] > 0
     if net.output_activation == "relu":
-        shift = 0.0 if net.output_shift is None else net.output_shift
-        on = np.concatenate([on, run.output > shift], -1)
+        mean = 0.0 if net.output_mean is None else net.output_mean
+        on = np.concatenate([on, run.output > mean], -1)
     return elman.loss_and_gradients(net, **arguments)[0], on.tobytes()
 
 
@@ -439,8 +439,8 @@ def test_the_forward_pass_has_the_bits_of_inference(isa, dtype):
     for g, sizes in itertools.product(
         ("identity", "tanh", "sigmoid", "relu", "softmax"), ([1], [17], [40, 7], [64, 64])
     ):
-        for units in (False, True):
-            options = {"output_shift": [3, 4, 5], "output_scale": [0.3, 7, -2]} if units else {}
+        for scaling in (False, True):
+            options = {"output_mean": [3, 4, 5], "output_std": [0.3, 7, 2]} if scaling else {}
             net = elman.Network(
                 input_size=5,
                 hidden_size=sizes,
@@ -589,9 +589,9 @@ def test_backward_is_the_slope_of_a_loss_in_weights_states_and_inputs(rng, outpu
         output_size=2,
         dtype="float64",
         seed=1,
-        input_shift=[0.1, 0.2, 0.3],
-        input_scale=[2, 0.5, 1],
-        output_scale=[3, 0.3],
+        input_mean=[0.1, 0.2, 0.3],
+        input_std=[2, 0.5, 1],
+        output_std=[3, 0.3],
     )
     x, lengths, A, B, loss = linear_loss(rng, net, outputs)
     state = rng.standard_normal((3, 11)) / 2

@@ -103,13 +103,13 @@ def test_float32_weights_are_the_float64_ones_rounded_once(init):
 
 @pytest.mark.parametrize("init", INITS)
 def test_other_tensors_are_the_ones_that_were_passed(init):
-    units = {"input_shift": [1, 2, 3], "output_scale": [4, 5], "initial_state": np.ones(9)}
-    net = network(init, **units)
-    assert net.input_shift.tolist() == [1, 2, 3]
-    assert net.output_scale.tolist() == [4, 5]
+    scaling = {"input_mean": [1, 2, 3], "output_std": [4, 5], "initial_state": np.ones(9)}
+    net = network(init, **scaling)
+    assert net.input_mean.tolist() == [1, 2, 3]
+    assert net.output_std.tolist() == [4, 5]
     assert net.initial_state.tolist() == [1] * 9
-    for with_units, without in zip(weights(net), weights(network(init)), strict=True):
-        assert_same_bits(with_units, without)
+    for with_scaling, without in zip(weights(net), weights(network(init)), strict=True):
+        assert_same_bits(with_scaling, without)
 
 
 @pytest.mark.parametrize("init", INITS)

@@ -55,12 +55,12 @@ def random_network(rng, inputs=3, hidden=(5,), outputs=2, *, dtype="float32", bi
     return elman.Network.from_weights(layers, readout, dtype=dtype, **options)
 
 
-def units(rng, inputs, outputs):
+def scaling(rng, inputs, outputs):
     return {
-        "input_shift": rng.standard_normal(inputs),
-        "input_scale": 1 + rng.random(inputs),
-        "output_shift": 10 + rng.standard_normal(outputs),
-        "output_scale": -3 - rng.random(outputs),
+        "input_mean": rng.standard_normal(inputs),
+        "input_std": 1 + rng.random(inputs),
+        "output_mean": 10 + rng.standard_normal(outputs),
+        "output_std": 3 + rng.random(outputs),
     }
 
 
@@ -148,8 +148,8 @@ def test_activations_are_one_for_all_or_one_for_each():
     assert net.output_activation == "softmax"
 
 
-def test_units_a_start_and_metadata_are_kept(rng):
-    given = units(rng, 3, 2) | {"initial_state": rng.random(9)}
+def test_scaling_a_start_and_metadata_are_kept(rng):
+    given = scaling(rng, 3, 2) | {"initial_state": rng.random(9)}
     net = elman.Network(
         input_size=3,
         hidden_size=[5, 4],
@@ -168,8 +168,8 @@ def test_units_a_start_and_metadata_are_kept(rng):
         net.metadata["about"] = "something else"
 
 
-def test_units_and_a_start_are_none_by_default(net):
-    names = ("initial_state", "input_shift", "input_scale", "output_shift", "output_scale")
+def test_scaling_and_a_start_are_none_by_default(net):
+    names = ("initial_state", "input_mean", "input_std", "output_mean", "output_std")
     assert [getattr(net, name) for name in names] == [None] * 5
     assert dict(net.metadata) == {}
 
@@ -304,7 +304,7 @@ def test_networks_compare_and_hash_by_content(isa, net):
         elman.Network(input_size=3, hidden_size=[5, 4], output_size=2, seed=8),
         net.astype("float64"),
         elman.Network(input_size=3, hidden_size=[5, 4], output_size=2, seed=7, activation="relu"),
-        elman.Network(input_size=3, hidden_size=[5, 4], output_size=2, seed=7, output_shift=[0, 0]),
+        elman.Network(input_size=3, hidden_size=[5, 4], output_size=2, seed=7, output_mean=[0, 0]),
     ]
     for other in others:
         assert other != net
@@ -313,7 +313,7 @@ def test_networks_compare_and_hash_by_content(isa, net):
 
 
 def test_a_pickle_is_an_equal_network_with_its_metadata(rng):
-    given = units(rng, 3, 2) | {"initial_state": rng.random(9), "metadata": {"about": "a test"}}
+    given = scaling(rng, 3, 2) | {"initial_state": rng.random(9), "metadata": {"about": "a test"}}
     net = elman.Network(input_size=3, hidden_size=[5, 4], output_size=2, seed=0, **given)
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
         again = pickle.loads(pickle.dumps(net, protocol))
@@ -357,7 +357,7 @@ def test_repr_says_what_it_is_in_one_line(net):
 
 
 def test_astype_converts_every_number(rng):
-    given = units(rng, 3, 2) | {"initial_state": rng.random(9), "metadata": {"about": "a test"}}
+    given = scaling(rng, 3, 2) | {"initial_state": rng.random(9), "metadata": {"about": "a test"}}
     net = elman.Network(
         input_size=3, hidden_size=[5, 4], output_size=2, seed=0, dtype="float64", **given
     )
@@ -366,7 +366,7 @@ def test_astype_converts_every_number(rng):
     assert single.metadata == net.metadata
     for got, want in zip(tensors_of(single), tensors_of(net), strict=True):
         np.testing.assert_array_equal(got, want.astype(np.float32))
-    np.testing.assert_array_equal(single.input_shift, net.input_shift.astype(np.float32))
+    np.testing.assert_array_equal(single.input_mean, net.input_mean.astype(np.float32))
     assert single.astype(np.float64).astype(np.float32) == single
     assert net.astype(np.float64) == net
 
@@ -476,7 +476,7 @@ LENGTHS = ([7, 7, 7, 7], [0, 0, 0, 0], [0, 7, 3, 1], [6, 5, 4, 3])
 @pytest.mark.parametrize("lengths", LENGTHS)
 @pytest.mark.parametrize("threads", [1, 3])
 def test_padded_steps_hold_the_state_and_give_zeros(rng, lengths, threads):
-    given = units(rng, 3, 2) | {"initial_state": rng.random(9)}
+    given = scaling(rng, 3, 2) | {"initial_state": rng.random(9)}
     net = random_network(rng, 3, (5, 4), 2, **given)
     x = rng.standard_normal((4, 7, 3))
     run = net.run(x, lengths=lengths, return_hidden=True, threads=threads)
@@ -588,7 +588,7 @@ def generated_by_hand(net, start, steps, state=None):
 @pytest.mark.parametrize("steps", [0, 1, 2, 40])
 @pytest.mark.parametrize("start_steps", [1, 5])
 def test_generate_is_a_loop_of_steps_bit_for_bit(rng, dtype, steps, start_steps):
-    given = units(rng, 2, 2) | {"initial_state": rng.random(11)}
+    given = scaling(rng, 2, 2) | {"initial_state": rng.random(11)}
     net = random_network(rng, 2, (7, 4), 2, dtype=dtype, **given)
     start = rng.standard_normal((3, start_steps, 2)).astype(net.dtype)
     state = rng.standard_normal((3, 11)).astype(net.dtype)
@@ -709,7 +709,7 @@ def test_generate_refuses_feedback_that_is_no_input(loop, result, error, message
 def test_results_are_within_rounding_of_the_reference(isa, dtype, hidden, activation):
     rng = np.random.default_rng(len(hidden))
     for output_activation in OUTPUT_ACTIVATIONS:
-        given = units(rng, 3, 5) | {"initial_state": rng.random(sum(hidden))}
+        given = scaling(rng, 3, 5) | {"initial_state": rng.random(sum(hidden))}
         given = {name: value.astype(dtype) for name, value in given.items()}
         given |= {"activation": activation, "output_activation": output_activation}
         net = random_network(rng, 3, hidden, 5, dtype=dtype, **given)
@@ -865,12 +865,12 @@ SIZES = {"input_size": 3, "hidden_size": [5, 4], "output_size": 2, "seed": 0}
         ({"initial_state": [1.0]}, ShapeError, r"initial_state: expected \(9,\), got \(1,\)"),
         ({"initial_state": 0.5}, ShapeError, r"initial_state: expected \(9,\), got \(\)"),
         ({"initial_state": [1, [2]]}, ShapeError, "initial_state: expected a regular array"),
-        ({"input_shift": [1, 2]}, ShapeError, r"input_shift: expected \(3,\), got \(2,\)"),
-        ({"input_scale": ["a"] * 3}, DTypeError, "input_scale: expected real numbers, got dtype"),
-        ({"output_shift": [1] * 3}, ShapeError, r"output_shift: expected \(2,\), got \(3,\)"),
-        ({"output_scale": [1, 1j]}, DTypeError, "output_scale: expected real numbers, got dtype"),
-        ({"output_scale": [1, np.nan]}, ArgumentError, r"output_scale: expected finite .*got nan$"),
-        ({"input_scale": [1e39] * 3}, ArgumentError, r"input_scale: expected finite .*got inf$"),
+        ({"input_mean": [1, 2]}, ShapeError, r"input_mean: expected \(3,\), got \(2,\)"),
+        ({"input_std": ["a"] * 3}, DTypeError, "input_std: expected real numbers, got dtype"),
+        ({"output_mean": [1] * 3}, ShapeError, r"output_mean: expected \(2,\), got \(3,\)"),
+        ({"output_std": [1, 1j]}, DTypeError, "output_std: expected real numbers, got dtype"),
+        ({"output_mean": [1, np.nan]}, ArgumentError, r"output_mean: expected finite .*got nan$"),
+        ({"input_mean": [1e39] * 3}, ArgumentError, r"input_mean: expected finite .*got inf$"),
         ({"metadata": {"a": 1}}, TypeError, "metadata: expected strings, got 'a': 1"),
         ({"metadata": {1: "a"}}, TypeError, "metadata: expected strings, got 1: 'a'"),
         ({"metadata": 3}, TypeError, "metadata: expected a mapping of strings, got int"),
@@ -1062,25 +1062,74 @@ def test_more_generated_steps_than_memory_can_address_are_refused():
 
 def test_replace_replaces_the_scaling_that_it_names_and_nothing_else():
     settings = {"input_size": 2, "hidden_size": 5, "output_size": 2, "seed": 0}
-    net = elman.Network(**settings, input_shift=[1, 2], output_shift=[3, 4], metadata={"a": "b"})
-    changed = net.replace(tensors={"input_shift": None, "output_scale": [0.5, 4]})
-    assert changed == elman.Network(**settings, output_shift=[3, 4], output_scale=[0.5, 4])
+    net = elman.Network(**settings, input_mean=[1, 2], output_mean=[3, 4], metadata={"a": "b"})
+    changed = net.replace(tensors={"input_mean": None, "output_std": [0.5, 4]})
+    assert changed == elman.Network(**settings, output_mean=[3, 4], output_std=[0.5, 4])
     assert changed.metadata == net.metadata
-    assert net.input_shift is not None
+    assert net.input_mean is not None
 
 
 @pytest.mark.parametrize(
-    ("units", "error"),
+    ("scaling", "error"),
     [
-        ({"input_scale": [1, 2, 3]}, "input_scale: expected .2,., got .3,."),
-        ({"output_shift": [1, float("nan")]}, "output_shift: expected finite numbers"),
-        ({"input_shift": ["a", "b"]}, "input_shift: expected"),
+        ({"input_std": [1, 2, 3]}, "input_std: expected .2,., got .3,."),
+        ({"output_mean": [1, float("nan")]}, "output_mean: expected finite numbers"),
+        ({"input_mean": ["a", "b"]}, "input_mean: expected"),
     ],
 )
-def test_scaling_that_does_not_fit_is_one_sentence(units, error):
+def test_scaling_that_does_not_fit_is_one_sentence(scaling, error):
     net = elman.Network(input_size=2, hidden_size=5, output_size=2, seed=0)
     with pytest.raises(elman.ElmanError, match=f"^{error}"):
-        net.replace(tensors=units)
+        net.replace(tensors=scaling)
+
+
+@pytest.mark.parametrize("name", ["input_std", "output_std"])
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        (0.0, "expected a number above 0, got 0: use 1 for a constant column"),
+        (-0.0, "expected a number above 0, got -0: use 1 for a constant column"),
+        (-2.5, "expected a number above 0, got -2.5"),
+        (2.0**-129, "expected a number with a reciprocal in range, got .*: use 1 for a constant c"),
+        (np.nan, "expected a finite number above 0, got nan"),
+        (np.inf, "expected a finite number above 0, got inf"),
+    ],
+)
+def test_a_std_is_finite_above_0_and_has_a_reciprocal(name, wrong, sentence):
+    settings = {"input_size": 3, "hidden_size": 5, "output_size": 3, "seed": 0}
+    std = [1, 2, wrong]
+    net = elman.Network(**settings)
+    for make in (
+        lambda: elman.Network(**settings, **{name: std}),
+        lambda: net.replace(tensors={name: std}),
+        lambda: net.replace(tensors={name: std}, allow_nonfinite=True),
+    ):
+        with pytest.raises(ArgumentError, match=rf"^{name}\[2\]: {sentence}"):
+            make()
+
+
+def test_a_std_may_be_as_small_as_its_reciprocal_allows():
+    settings = {"input_size": 1, "hidden_size": 2, "output_size": 1, "seed": 0}
+    for dtype, limit in (("float32", 2.0**-128), ("float64", 2.0**-1024)):
+        limit = np.array(limit, dtype)
+        smallest = np.nextafter(limit, np.array(1, dtype))
+        net = elman.Network(**settings, dtype=dtype, input_std=[smallest])
+        assert np.isfinite(net([[0]])).all()
+        with pytest.raises(ArgumentError, match=r"^input_std\[0\]: expected a number with a"):
+            elman.Network(**settings, dtype=dtype, input_std=[limit])
+
+
+def test_a_mean_without_a_std_is_a_std_of_1_and_a_std_without_a_mean_a_mean_of_0(rng):
+    settings = {"input_size": 3, "hidden_size": 5, "output_size": 3, "seed": 0}
+    x = rng.standard_normal((7, 3))
+    for end in ("input", "output"):
+        for given, default in (
+            ({f"{end}_mean": [1, 2, 3]}, {f"{end}_std": np.ones(3)}),
+            ({f"{end}_std": [1, 2, 3]}, {f"{end}_mean": np.zeros(3)}),
+        ):
+            net = elman.Network(**settings, **given)
+            assert_same_bits(net(x), elman.Network(**settings, **given, **default)(x))
+            assert net.verify(x).ok
 
 
 def test_what_is_set_on_an_array_of_a_network_does_not_reach_the_network():
@@ -1090,13 +1139,13 @@ def test_what_is_set_on_an_array_of_a_network_does_not_reach_the_network():
         output_size=3,
         seed=0,
         initial_state=np.ones(4),
-        input_scale=[1, 2],
+        input_std=[1, 2],
     )
     before, data = hash(net), _format.dumps(net)
     layer, readout = net.layers[0], net.readout
     for array in (layer.W_hh, readout.W_hy):
         array.shape = (array.size,)
-    for array in (layer.b_h, readout.b_y, net.initial_state, net.input_scale, layer.W_xh):
+    for array in (layer.b_h, readout.b_y, net.initial_state, net.input_std, layer.W_xh):
         array.dtype = "i4"
     assert (net.layers[0].W_hh.shape, net.state_size, net.dtype) == ((4, 4), 4, np.float32)
     assert hash(net) == before

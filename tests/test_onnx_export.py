@@ -35,7 +35,7 @@ ACTIVATIONS = [
 OUTPUTS = ["sigmoid", "identity", "softmax", "tanh", "relu"]
 
 
-def make(rng, *, layers=(5, 4), units=False, start=False, readout=True, **options):
+def make(rng, *, layers=(5, 4), scaling=False, start=False, readout=True, **options):
     """Return a random network with everything asked for."""
     O, H = (2, sum(layers))
     options = {"seed": 1} | options
@@ -43,10 +43,10 @@ def make(rng, *, layers=(5, 4), units=False, start=False, readout=True, **option
         H, width = 2 * H, 2 * layers[-1]
     else:
         width = layers[-1]
-    if units:
-        options |= {name: rng.normal(size=3) for name in ("input_shift", "input_scale")}
+    if scaling:
+        options |= {"input_mean": rng.normal(size=3), "input_std": 0.5 + rng.random(3)}
         size = O if readout else width
-        options |= {name: rng.normal(size=size) for name in ("output_shift", "output_scale")}
+        options |= {"output_mean": rng.normal(size=size), "output_std": 0.5 + rng.random(size)}
     if start:
         options["initial_state"] = rng.normal(size=H)
     return elman.Network(
@@ -111,10 +111,10 @@ def test_a_file_is_written_whole(rng, tmp_path):
 @pytest.mark.parametrize("activation", ACTIVATIONS, ids=str)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_network_comes_back_with_equal_bits(rng, activation, dtype):
-    for output, units, start, bias, readout in itertools.product(OUTPUTS, *[[False, True]] * 4):
+    for output, scaling, start, bias, readout in itertools.product(OUTPUTS, *[[False, True]] * 4):
         net = make(
             rng,
-            units=units,
+            scaling=scaling,
             start=start,
             bias=bias,
             readout=readout,
@@ -136,8 +136,8 @@ def test_any_activation_of_the_readout_computes_the_same_after_the_way_back(rng,
 
 @pytest.mark.parametrize("direction", ["reverse", "bidirectional"])
 def test_directions_come_back_with_equal_bits(rng, direction):
-    for units, start, readout in itertools.product(*[[False, True]] * 3):
-        net = make(rng, units=units, start=start, readout=readout, direction=direction)
+    for scaling, start, readout in itertools.product(*[[False, True]] * 3):
+        net = make(rng, scaling=scaling, start=start, readout=readout, direction=direction)
         assert elman.from_onnx(elman.to_onnx(net)) == net
 
 
@@ -165,7 +165,7 @@ def test_two_clips_of_one_layer_cannot_be_written():
 
 def test_onnxs_reference_evaluator_runs_it(rng):
     evaluator = pytest.importorskip("onnx.reference").ReferenceEvaluator
-    net = make(rng, layers=(4,), units=True, start=True)
+    net = make(rng, layers=(4,), scaling=True, start=True)
     x = make_inputs(rng, net, 2, 6)
     run = net.run(x)
     y, state = evaluator(elman.to_onnx(net)).run(None, {"x": by_time(x)})
@@ -177,7 +177,7 @@ def test_onnxs_reference_evaluator_runs_it(rng):
 @pytest.mark.parametrize("activation", ACTIVATIONS, ids=str)
 def test_onnx_runtime_runs_it_and_streams_by_its_state(rng, activation, direction):
     runtime = pytest.importorskip("onnxruntime")
-    net = make(rng, units=True, start=True, activation=activation, direction=direction)
+    net = make(rng, scaling=True, start=True, activation=activation, direction=direction)
     x = make_inputs(rng, net, 3, 8)
     session = runtime.InferenceSession(elman.to_onnx(net).SerializeToString())
     run = net.run(x)

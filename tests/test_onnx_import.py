@@ -270,6 +270,50 @@ def test_a_readout_of_flattened_steps_is_read(rng, order, free):
     np.testing.assert_allclose(y, expected, atol=1e-6)
 
 
+def scaled(rng, op, factors):
+    """Return a network between (x - m) op factors and y * t + n, and those numbers."""
+    numbers = {"m": rng.normal(size=3), "s": factors, "t": [2, 0.7], "n": [1, -2]}
+    numbers = {name: np.array(value, "f4") for name, value in numbers.items()}
+    nodes = [
+        helper.make_node("Sub", ["x", "m"], ["0"]),
+        helper.make_node(op, ["0", "s"], ["1"]),
+        helper.make_node("RNN", ["1", "W", "R", "B"], ["Y", ""]),
+        helper.make_node("Squeeze", ["Y", "axis"], ["h"]),
+        helper.make_node("MatMul", ["h", "M"], ["2"]),
+        helper.make_node("Mul", ["2", "t"], ["3"]),
+        helper.make_node("Add", ["3", "n"], ["y"]),
+    ]
+    constants = {name: w for name, w in weights(rng).items() if name != "c"} | numbers
+    return model(nodes, [value("x", [None, None, 3])], [value("y", None)], constants), numbers
+
+
+@pytest.mark.parametrize("op", ["Div", "Mul"])
+def test_scaling_around_a_network_is_its_scaling(rng, op):
+    proto, numbers = scaled(rng, op, [3, 0.7, 11])
+    net = elman.from_onnx(proto)
+    divisor = numbers["s"] if op == "Div" else (1 / numbers["s"].astype("f8")).astype("f4")
+    assert np.array_equal(net.input_mean, numbers["m"])
+    assert np.array_equal(net.input_std, divisor)
+    assert np.array_equal(net.output_std, numbers["t"])
+    assert np.array_equal(net.output_mean, numbers["n"])
+    x = rng.normal(size=(5, 2, 3)).astype("f4")
+    (expected,) = ReferenceEvaluator(proto).run(None, {"x": x})
+    np.testing.assert_allclose(net(x.swapaxes(0, 1)), expected.swapaxes(0, 1), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("op", "factors", "reason"),
+    [
+        ("Mul", [1, 0, 1], "multiplies by 0"),
+        ("Mul", [1, 1, -0.5], r"input_std\[2\]: expected a number above 0, got -2"),
+        ("Div", [-4, 1, 1], r"input_std\[0\]: expected a number above 0, got -4"),
+    ],
+)
+def test_factors_that_are_no_standard_deviations_are_refused(rng, op, factors, reason):
+    with pytest.raises(UnsupportedModelError, match=reason):
+        elman.from_onnx(scaled(rng, op, factors)[0])
+
+
 def test_weights_behind_identity_cast_transpose_and_constant_nodes_are_read(rng):
     w = weights(rng)
     nodes = [

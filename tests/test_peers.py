@@ -70,13 +70,13 @@ def prepared(peer, net):
         pytest.skip(str(why))
 
 
-UNITS = {
+SCALING = {
     "output_activation": "identity",
     "initial_state": np.full(5, 0.5),
-    "input_shift": [1, 2, 3],
-    "input_scale": [0.5, 2, 1],
-    "output_shift": [1, 2],
-    "output_scale": [3, 4],
+    "input_mean": [1, 2, 3],
+    "input_std": [0.5, 2, 1],
+    "output_mean": [1, 2],
+    "output_std": [3, 4],
 }
 
 
@@ -86,8 +86,8 @@ UNITS = {
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(
     "more",
-    [{}, {"hidden_size": [4, 4]}, {"bias": False}, UNITS],
-    ids=["one", "two", "bare", "units"],
+    [{}, {"hidden_size": [4, 4]}, {"bias": False}, SCALING],
+    ids=["one", "two", "bare", "scaling"],
 )
 def test_a_peer_gives_the_answers_of_the_reference(peer, dtype, more, rng):
     net = network(dtype, **more)

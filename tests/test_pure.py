@@ -117,14 +117,14 @@ def test_run_agrees_with_exact_arithmetic_for_activations_with_numbers(rng, f, d
 
 @pytest.mark.parametrize("hidden", [(1,), (4,), (3, 5), (2, 1, 3)])
 @pytest.mark.parametrize("outputs", [None, 1, 3])
-@pytest.mark.parametrize("units", [False, True])
+@pytest.mark.parametrize("scaling", [False, True])
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("initial_state", [False, True])
 def test_run_agrees_with_exact_arithmetic_for_every_shape(
-    rng, hidden, outputs, units, bias, initial_state
+    rng, hidden, outputs, scaling, bias, initial_state
 ):
     net = make_network(
-        rng, hidden=hidden, outputs=outputs, units=units, bias=bias, initial_state=initial_state
+        rng, hidden=hidden, outputs=outputs, scaling=scaling, bias=bias, initial_state=initial_state
     )
     x = make_inputs(rng, net, 5)
     y, state = pure.run(pure.weights(net), x.tolist())
@@ -154,7 +154,7 @@ def test_run_agrees_with_pytorch_through_the_public_api():
 
 
 def test_run_agrees_with_the_reference_over_a_long_sequence(rng):
-    net = make_network(rng, hidden=(17, 9), units=True, initial_state=True, scale=0.8)
+    net = make_network(rng, hidden=(17, 9), scaling=True, initial_state=True, scale=0.8)
     x = make_inputs(rng, net, 300)
     y, state = pure.run(pure.weights(net), x.tolist())
     run = reference.run(net, x)
@@ -182,7 +182,7 @@ def test_run_is_step_after_step_and_changes_nothing_that_it_is_given(rng):
 
 
 def test_the_results_are_lists_of_python_floats(rng):
-    net = make_network(rng, units=True)
+    net = make_network(rng, scaling=True)
     y, state = pure.step(pure.weights(net), [1, 2, 3], [0] * 4)
     assert {type(v) for v in [*y, *state]} == {float}
 

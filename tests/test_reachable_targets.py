@@ -97,12 +97,12 @@ def test_numbers_that_rounding_put_beyond_an_end_are_reached(x):
 
 
 def test_targets_are_judged_after_the_scaling_of_the_outputs(x, rng):
-    shift, scale = np.array([10, 0, -5]), np.array([2, -3, 0.5])
-    scaling = {"output_shift": shift, "output_scale": scale}
+    mean, std = np.array([10, 0, -5]), np.array([2, 3, 0.5])
+    scaling = {"output_mean": mean, "output_std": std}
     net = network("sigmoid").replace(tensors=scaling)
-    y = rng.random((B, T, O)) * scale + shift
+    y = rng.random((B, T, O)) * std + mean
     train(x, y, net)
-    for output, beyond, end in ((0, 12.01, "from 10 to 12"), (1, -3.01, "from -3 to 0")):
+    for output, beyond, end in ((0, 12.01, "from 10 to 12"), (1, -0.01, "from 0 to 3")):
         wrong = y.copy()
         wrong[3, 1, output] = beyond
         sentence = rf"^y: expected numbers {end}, which output_activation 'sigmoid' can give after"

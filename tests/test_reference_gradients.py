@@ -87,7 +87,7 @@ def test_squared_error_has_the_gradient_of_every_activation(rng, activation, out
         activation=activation,
         output_activation=output_activation,
         initial_state=True,
-        units=True,
+        scaling=True,
     )
     x = make_inputs(rng, net, 2, 5)
     y = 10 * targets(rng, net, "mse", 2, 5) - 3
@@ -125,9 +125,9 @@ def test_every_loss_has_its_gradient_at_every_depth(rng, loss, output_activation
     assert (grads.readout.b_y is None) == (not bias)
 
 
-@pytest.mark.parametrize("units", [False, True])
-def test_a_network_without_a_readout_learns_its_states(rng, units):
-    net = network(rng, hidden=(3, 2), outputs=None, initial_state=True, units=units)
+@pytest.mark.parametrize("scaling", [False, True])
+def test_a_network_without_a_readout_learns_its_states(rng, scaling):
+    net = network(rng, hidden=(3, 2), outputs=None, initial_state=True, scaling=scaling)
     x, y = make_inputs(rng, net, 2, 4), rng.standard_normal((2, 4, 2))
     w = np.full((2, 4), 1 / 8)
     value, grads = reference.loss_and_gradients(net, x, y)

@@ -1,4 +1,4 @@
-"""The estimators: scikit-learn's own checks, sequences of any form, units, and going on."""
+"""The estimators: scikit-learn's own checks, sequences of any form, scaling, and going on."""
 
 from __future__ import annotations
 
@@ -95,8 +95,8 @@ def test_training_on_a_list_does_not_see_its_padding(rng):
         init="glorot",
         dtype="float64",
         output_activation="identity",
-        input_shift=steps.mean(axis=0),
-        input_scale=1 / steps.std(axis=0),
+        input_mean=steps.mean(axis=0),
+        input_std=steps.std(axis=0),
     )
     result = elman.train(
         net,
@@ -253,23 +253,23 @@ def test_the_network_takes_and_gives_raw_numbers(rng, tmp_path, dtype):
     np.testing.assert_array_equal(last, est.predict(X[:1])[0])
 
 
-def test_the_units_are_those_of_the_steps_that_count(rng):
+def test_the_scaling_is_that_of_the_steps_that_count(rng):
     X, _, y = ragged(rng)
     weights = rng.integers(0, 3, len(X)).astype(float)
     net = ElmanRegressor(**QUICK).fit(X, y, weights).network_
     repeated = np.concatenate([x for x, w in zip(X, weights, strict=True) for _ in range(int(w))])
-    np.testing.assert_allclose(net.input_shift, repeated.mean(axis=0), rtol=1e-12)
-    np.testing.assert_allclose(net.input_scale, 1 / repeated.std(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(net.input_mean, repeated.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(net.input_std, repeated.std(axis=0), rtol=1e-12)
     targets = np.repeat(y, weights.astype(int), axis=0)
-    np.testing.assert_allclose(net.output_shift, targets.mean(axis=0), rtol=1e-12)
-    np.testing.assert_allclose(net.output_scale, targets.std(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(net.output_mean, targets.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(net.output_std, targets.std(axis=0), rtol=1e-12)
 
 
 def test_what_is_constant_has_no_scale(rng):
     X, _, y = panel(rng)
     X[:, :, 1], y[:, 0] = 0.1, 7.0
     est = ElmanRegressor(hidden_size=5, learning_rate=0.01, random_state=0).fit(X, y)
-    assert est.network_.input_scale[1] == est.network_.output_scale[0] == 1
+    assert est.network_.input_std[1] == est.network_.output_std[0] == 1
     np.testing.assert_allclose(est.predict(X)[:, 0], 7.0, atol=0.5)
 
 
@@ -277,7 +277,7 @@ def test_numbers_too_small_to_square_have_no_scale(rng):
     X, _, y = panel(rng)
     X[:, :, 1] *= 1e-200
     net = ElmanRegressor(**QUICK).fit(X, y).network_
-    assert net.input_scale[1] == 1
+    assert net.input_std[1] == 1
 
 
 def test_the_network_of_a_classifier_gives_probabilities_and_names_the_classes(rng):
@@ -323,7 +323,7 @@ def test_weights_that_are_whole_numbers_are_repeated_sequences(rng):
 @pytest.mark.parametrize("outputs", ["last", "all"])
 def test_class_weights_are_sample_weights(rng, outputs):
     X, y, _ = panel(rng)
-    X = np.concatenate([X, -X], axis=1)  # units of 0 and the same scale for any weights
+    X = np.concatenate([X, -X], axis=1)  # means of 0 and the same std for any weights
     X /= np.sqrt((X**2).mean(axis=1, keepdims=True))
     weights = np.where(y == "high", 3.0, 0.5)
     if outputs == "all":
@@ -372,14 +372,14 @@ def test_partial_fit_must_know_the_classes():
         est.set_params(class_weight="balanced").partial_fit(X3, [0, 1, 0, 1])
 
 
-def test_a_warm_start_begins_with_the_last_weights_and_units(rng):
+def test_a_warm_start_begins_with_the_last_weights_and_scaling(rng):
     X, _, y = panel(rng, n=60)
     est = ElmanRegressor(**QUICK | {"max_iter": 60}, warm_start=True).fit(X, y)
     before = est.network_
     est.set_params(max_iter=1).fit(X + 1, y)
     assert est.n_iter_ == 1
     assert est.network_ != before
-    np.testing.assert_array_equal(est.network_.input_shift, before.input_shift)
+    np.testing.assert_array_equal(est.network_.input_mean, before.input_mean)
     assert est.loss_curve_[0] < 0.9 * clone(est).fit(X, y).loss_curve_[0]
 
 

@@ -38,7 +38,7 @@ def net(rng):
         inputs=2,
         hidden=(3, 1),
         outputs=2,
-        units=True,
+        scaling=True,
         initial_state=True,
         metadata={"origin": "a test", "": "the empty key", "größe": "μ\n\0"},
     )
@@ -77,7 +77,7 @@ def weights_of(net):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_safetensors_library_reads_what_we_write(rng, dtype, tmp_path):
-    net = make_network(rng, hidden=(3, 5), units=True, initial_state=True, dtype=dtype)
+    net = make_network(rng, hidden=(3, 5), scaling=True, initial_state=True, dtype=dtype)
     path = tmp_path / "model.safetensors"
     path.write_bytes(_format.dumps(net))
     with safetensors.safe_open(path, framework="np") as file:
@@ -108,16 +108,16 @@ def test_the_names_in_a_file_are_those_of_the_format(data):
     assert list(header) == [
         "__metadata__",
         "initial_state",
-        "input_scale",
-        "input_shift",
+        "input_mean",
+        "input_std",
         "layers.0.W_hh",
         "layers.0.W_xh",
         "layers.0.b_h",
         "layers.1.W_hh",
         "layers.1.W_xh",
         "layers.1.b_h",
-        "output_scale",
-        "output_shift",
+        "output_mean",
+        "output_std",
         "readout.W_hy",
         "readout.b_y",
     ]
@@ -169,8 +169,8 @@ def test_what_would_not_be_read_is_not_written(net, rng):
         *({"activation": ["tanh", f], "output_activation": f} for f in (*GENERAL, *UNTRAINABLE)),
         {"metadata": {"format": "of the user", "": "", "größe": "μ\n\0"}},
         {"initial_state": [0.5] * 9},
-        {"input_shift": [1, 2, 3], "output_scale": [10, 20]},
-        {"input_scale": [1, 2, 3], "output_shift": [10, 20]},
+        {"input_mean": [1, 2, 3], "output_std": [10, 20]},
+        {"input_std": [1, 2, 3], "output_mean": [10, 20]},
     ],
 )
 def test_a_saved_network_is_loaded_with_the_same_bits(tmp_path, rng, changes):
@@ -356,7 +356,7 @@ BAD_HEADERS = {
         "tensor 'readout.b_y': expected data from byte 148, got 152: the tensors overlap or leave",
     ),
     "overlap": (
-        lambda header: header["readout.b_y"].update(header["output_scale"]),
+        lambda header: header["readout.b_y"].update(header["output_std"]),
         "the tensors overlap or leave a hole",
     ),
     "two dtypes": (
@@ -408,16 +408,16 @@ BAD_HEADERS = {
     "W_hy of another size": (tensor("readout.W_hy", shape=[1, 2]), r"expected the shape \(1, 1\)"),
     "b_y of another rank": (tensor("readout.b_y", shape=[1, 2]), r"'readout.b_y': .* \(2,\), got"),
     "initial_state a matrix": (tensor("initial_state", shape=[2, 2]), r"expected the shape \(4,\)"),
-    "input_shift a matrix": (
-        tensor("input_shift", shape=[2, 1]),
+    "input_mean a matrix": (
+        tensor("input_mean", shape=[2, 1]),
         r"expected the shape \(2,\), got",
     ),
-    "input_scale a matrix": (
-        tensor("input_scale", shape=[1, 2]),
+    "input_std a matrix": (
+        tensor("input_std", shape=[1, 2]),
         r"expected the shape \(2,\), got",
     ),
-    "output_shift a matrix": (tensor("output_shift", shape=[2, 1]), r"'output_shift': expected"),
-    "output_scale a matrix": (tensor("output_scale", shape=[2, 1]), r"'output_scale': expected"),
+    "output_mean a matrix": (tensor("output_mean", shape=[2, 1]), r"'output_mean': expected"),
+    "output_std a matrix": (tensor("output_std", shape=[2, 1]), r"'output_std': expected"),
     # metadata
     "no metadata": (lambda h: h.pop("__metadata__"), "expected the format 'elman', got none"),
     "metadata a list": (lambda h: h.update(__metadata__=[]), "metadata: expected an object"),
@@ -710,6 +710,15 @@ def test_a_weight_that_is_not_finite_is_refused_unless_it_is_allowed(net, value)
     np.testing.assert_array_equal(
         _loading.loads(data, allow_nonfinite=True).layers[1].W_hh, net.layers[1].W_hh
     )
+
+
+@pytest.mark.parametrize("name", ["input_std", "output_std"])
+def test_a_std_of_0_is_refused(data, name):
+    header, tensors = split(data)
+    begin, _ = header[name]["data_offsets"]
+    zero = tensors[:begin] + bytes(4) + tensors[begin + 4 :]
+    with pytest.raises(ModelFormatError, match=rf"{name}\[0\]: expected a number above 0, got 0"):
+        _loading.loads(join(header, zero))
 
 
 def outcome(data):

@@ -219,10 +219,10 @@ def test_an_epoch_makes_an_update_for_each_window_of_each_batch(x, y, options, u
 
 
 def test_only_what_is_trained_moves(x, y):
-    net = network(initial_state=np.full(H, 0.5), input_shift=[1, 2], output_scale=[1, 2, 3])
+    net = network(initial_state=np.full(H, 0.5), input_mean=[1, 2], output_std=[1, 2, 3])
     fixed = train(x, y, net).network
     np.testing.assert_array_equal(fixed.initial_state, net.initial_state)
-    for unit in ("input_shift", "output_scale"):
+    for unit in ("input_mean", "output_std"):
         np.testing.assert_array_equal(getattr(fixed, unit), getattr(net, unit))
     assert train(x, y).network.initial_state is None
     assert np.any(train(x, y, train_initial_state=True).network.initial_state)

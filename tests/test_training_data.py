@@ -164,15 +164,15 @@ def test_classes_that_are_none_are_one_sentence(values, sentence):
 
 
 @pytest.mark.parametrize("loss", ["bce", "cross_entropy"])
-@pytest.mark.parametrize("change", ["identity", "units", "bare"])
+@pytest.mark.parametrize("change", ["identity", "scaling", "bare"])
 def test_a_loss_that_does_not_fit_the_output_is_one_sentence(x, y, loss, change):
     fitting = {"bce": "sigmoid", "cross_entropy": "softmax"}[loss]
     net, found = {
         "identity": (network(), "output_activation 'identity'"),
-        "units": (network(fitting, output_scale=[1, 2, 3]), "one with output units"),
+        "scaling": (network(fitting, output_std=[1, 2, 3]), "one with output scaling"),
         "bare": (network(output_size=None), "a network without a readout"),
     }[change]
-    sentence = f"loss: '{loss}' expects output_activation '{fitting}' without output units, got "
+    sentence = f"loss: '{loss}' expects output_activation '{fitting}' without output scaling, got "
     with pytest.raises(elman.ArgumentError, match="^" + re.escape(sentence + found)):
         train(x, y, net, loss=loss)
 

@@ -93,14 +93,15 @@ void CheckedExamples<Real>::require(const Architecture& a) const {
 template <class Real>
 void CheckedExamples<Real>::check_loss() const {
     const Architecture& a = network_->architecture();
-    const bool units = a.output_shift || a.output_scale;
+    const bool scaling = a.output_mean || a.output_std;
     const auto require = [&](const char* loss, Function function) {
-        if (a.readout && a.readout->activation == Activation(function) && !units) return;
+        if (a.readout && a.readout->activation == Activation(function) && !scaling) return;
         throw ArgumentError(std::string("loss: '") + loss + "' expects output_activation '" +
-                            name(function) + "' without output units, got " +
+                            name(function) + "' without output scaling, got " +
                             (!a.readout ? "a network without a readout"
-                             : units    ? "one with output units"
-                                     : "output_activation '" + text(a.readout->activation) + "'"));
+                             : scaling
+                                 ? "one with output scaling"
+                                 : "output_activation '" + text(a.readout->activation) + "'"));
     };
     if (examples_.loss == Loss::bce) require("bce", Function::sigmoid);
     if (examples_.loss == Loss::cross_entropy) require("cross_entropy", Function::softmax);
@@ -174,7 +175,7 @@ std::string CheckedExamples<Real>::expected_target(const Wrong& wrong) const {
     return "numbers " + numbers + ", which " +
            (a.readout ? "output_activation '" + text(a.readout->activation)
                       : "activation '" + text(a.layers.back().activation)) +
-           "' can give" + (a.output_shift || a.output_scale ? " after output scaling" : "");
+           "' can give" + (a.output_mean || a.output_std ? " after output scaling" : "");
 }
 
 template <class Real>

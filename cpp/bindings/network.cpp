@@ -60,10 +60,10 @@ std::vector<LayerShape> layers_of(const py::sequence& directions, const py::sequ
 
 void find_optional_tensors(const Tensors& tensors, Architecture& a) {
     a.initial_state = tensors.has("initial_state");
-    a.input_shift = tensors.has("input_shift");
-    a.input_scale = tensors.has("input_scale");
-    a.output_shift = tensors.has("output_shift");
-    a.output_scale = tensors.has("output_scale");
+    a.input_mean = tensors.has("input_mean");
+    a.input_std = tensors.has("input_std");
+    a.output_mean = tensors.has("output_mean");
+    a.output_std = tensors.has("output_std");
 }
 
 // The architecture that the shapes of the tensors say.

@@ -173,11 +173,6 @@ Range range_of(const Activation& f) {
     return {*std::min_element(ends, ends + 3), *std::max_element(ends, ends + 3)};
 }
 
-Range scaled(const Range& range, double scale, double shift) {
-    const double a = times(scale, range.lowest) + shift, b = times(scale, range.highest) + shift;
-    return {std::min(a, b), std::max(a, b)};
-}
-
 template <class Real>
 void check_numbers(const Activation& a, const std::string& argument) {
     const auto finite = [&](const char* which, double value) {

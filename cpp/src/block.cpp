@@ -92,7 +92,7 @@ void Block<Real>::advance(Columns<const Real> x, Index count, Index steps) noexc
 // Takes turns between two slots, and thereby between the first and the last panel of the weights.
 template <class Real>
 void Block<Real>::step(const Real* x, Index x_stride, Real* y, Index y_stride) noexcept {
-    const Scaling<Real> scaling = network_.input_scaling();
+    const InputScaling<Real> scaling = network_.input_scaling();
     Columns<const Real> below{x, 0};
     if (!reads_as_it_is(scaling, x_stride)) {
         read_input(scaling, x, x_stride, inputs_.data(), network_.input_size());

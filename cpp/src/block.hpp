@@ -71,7 +71,7 @@ class Block {
     // Room for the outputs of `capacity` columns, in a block that has the top half.
     OutputColumns<Real>& outputs() noexcept { return outputs_; }
 
-    // One step of a block of one column, from input to output, both in the user's units: the bits
+    // One step of a block of one column, from input to output, both in the user's scale: the bits
     // of advance and outputs with less to do in between. y may be x.
     void step(const Real* x, Index x_stride, Real* y, Index y_stride) noexcept;
 

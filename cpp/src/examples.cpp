@@ -27,8 +27,8 @@ void check_sequences(const Sequences<Real>& inputs, const Index* sequences, Inde
 template <class Real>
 void check_loss(const Examples<Real>& examples, const Architecture& a) {
     const auto require = [&](const char* loss, Function function) {
-        if (!a.readout || a.readout->activation != Activation(function) || a.output_shift ||
-            a.output_scale)
+        if (!a.readout || a.readout->activation != Activation(function) || a.output_mean ||
+            a.output_std)
             refuse("loss",
                    std::string("a readout of ") + name(function) + " without output scaling",
                    std::string(loss) + " of another");
@@ -71,11 +71,13 @@ std::vector<Range> ranges_of_outputs(const Network<Real>& network) {
     const Architecture& a = network.architecture();
     const Activation& top = a.readout ? a.readout->activation : a.layers.back().activation;
     const Range range = range_of(top);
-    const Scaling<Real> scaling = network.output_scaling();
+    const OutputScaling<Real> scaling = network.output_scaling();
     std::vector<Range> ranges;
-    for (Index i = 0; i < a.output_size(); ++i)
-        ranges.push_back(scaled(range, scaling.scale ? scaling.scale[i] : 1,
-                                scaling.shift ? scaling.shift[i] : 0));
+    for (Index i = 0; i < a.output_size(); ++i) {
+        const double factor = scaling.std ? scaling.std[i] : 1;
+        const double mean = scaling.mean ? scaling.mean[i] : 0;
+        ranges.push_back({range.lowest * factor + mean, range.highest * factor + mean});
+    }
     return ranges;
 }
 

@@ -229,7 +229,7 @@ Columns<const Real> LayerGroup<Real>::inputs(const Half& half, Block<Real>& bloc
     const Columns<Real> to = block.inputs();
     const Index size = half.input_size;
     if (lowest) {
-        const Scaling<Real> scaling = job_.network.input_scaling();
+        const InputScaling<Real> scaling = job_.network.input_scaling();
         for_each_state(half, chunk, [&](Index n, Index column, Index index, Index) {
             const Rows<const Real>& x = group_.x[static_cast<std::size_t>(column)];
             read_input(scaling, x.row(step_of(column, index)), x.stride, to.column(n), size);

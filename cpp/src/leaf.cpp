@@ -278,8 +278,8 @@ void Leaf<Real>::given_error(Index column, Index step, Real* error) const {
     const Rows<const Real>& rows = y_[column];
     const Real* dL_dy = all_outputs() ? rows.row(task_->window.first + step) : rows.data;
     copy_row(dL_dy, rows.stride, error, 1, size);
-    if (const Real* scale = model_.output_scaling.scale)
-        for (Index i = 0; i < size; ++i) error[i] *= scale[i];
+    if (const Real* factor = model_.output_scaling.std)
+        for (Index i = 0; i < size; ++i) error[i] *= factor[i];
 }
 
 // One chain, from the last step to the first.
@@ -488,8 +488,8 @@ void Leaf<Real>::give_x_gradients(const Segment& segment) {
             const Index step = task_->window.first + segment.first + t;
             Real* to = task_->x_gradients + (sequence(c) * inputs.steps + step) * size;
             std::copy_n(e.column(t * columns + c - segment.lo), size, to);
-            if (const Real* scale = model_.input_scaling.scale)
-                for (Index i = 0; i < size; ++i) to[i] *= scale[i];
+            if (const Real* factor = model_.input_scaling.reciprocal_std)
+                for (Index i = 0; i < size; ++i) to[i] *= factor[i];
         }
 }
 

@@ -42,11 +42,11 @@ double add_squares(const Real* y, Target target, Index size, Real factor, Real* 
 
 // y (O,) before its scaling, target (O,) in the user's scale; the error is dl/dy.
 template <class Real>
-double squared_error(const Real* y, const Scaling<Real>& scaling, const Real* target,
+double squared_error(const Real* y, const OutputScaling<Real>& scaling, const Real* target,
                      Index target_stride, Index size, double share, Real* error) {
     const double each = share / static_cast<double>(size);
     const Real factor = static_cast<Real>(2 * each);
-    if (scaling.shift || scaling.scale) {
+    if (scaling.mean || scaling.std) {
         for (Index i = 0; i < size; ++i) error[i] = scaled_output(scaling, y[i], i);
         y = error;
     }
@@ -56,8 +56,8 @@ double squared_error(const Real* y, const Scaling<Real>& scaling, const Real* ta
                   y, [=](Index i) { return target[i]; }, size, factor, error)
             : add_squares(
                   y, [=](Index i) { return target[i * target_stride]; }, size, factor, error);
-    if (scaling.scale)
-        for (Index i = 0; i < size; ++i) error[i] *= scaling.scale[i];
+    if (scaling.std)
+        for (Index i = 0; i < size; ++i) error[i] *= scaling.std[i];
     return each * sum;
 }
 

@@ -13,8 +13,8 @@ struct Model {
     const Kernels<Real>& kernels;
     const Layout<Real>& layout;
     const Real* weights;  // in the order of the layout
-    Scaling<Real> input_scaling;
-    Scaling<Real> output_scaling;
+    InputScaling<Real> input_scaling;
+    OutputScaling<Real> output_scaling;
 
     // All but the weights is the network's.
     Model(const Network<Real>& network, const Real* arena)

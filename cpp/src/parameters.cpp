@@ -64,10 +64,10 @@ std::vector<Tensor> tensors_of(const Architecture& a, std::size_t number_size) {
         arena.vector(a.readout->bias, "readout.b_y", a.readout->output_size);
     }
     arena.vector(a.initial_state, "initial_state", a.state_size());
-    arena.vector(a.input_shift, "input_shift", a.input_size);
-    arena.vector(a.input_scale, "input_scale", a.input_size);
-    arena.vector(a.output_shift, "output_shift", a.output_size());
-    arena.vector(a.output_scale, "output_scale", a.output_size());
+    arena.vector(a.input_mean, "input_mean", a.input_size);
+    arena.vector(a.input_std, "input_std", a.input_size);
+    arena.vector(a.output_mean, "output_mean", a.output_size());
+    arena.vector(a.output_std, "output_std", a.output_size());
     return std::move(arena.tensors);
 }
 

@@ -1,6 +1,6 @@
-// readout.hpp - from the states of the top layer to outputs in the user's units.
+// readout.hpp - from the states of the top layer to outputs in the user's scale.
 //
-//   y = g(W_hy h + b_y) * output_scale + output_shift
+//   y = g(W_hy h + b_y) * output_std + output_mean
 #pragma once
 
 #include <algorithm>
@@ -24,8 +24,8 @@ void read_out(const Network<Real>& network, Columns<const Real> states, Columns<
     } else {
         for (Index n = 0; n < count; ++n) std::copy_n(states.column(n), size, outputs.column(n));
     }
-    const Scaling<Real> scaling = network.output_scaling();
-    if (!scaling.shift && !scaling.scale) return;
+    const OutputScaling<Real> scaling = network.output_scaling();
+    if (!scaling.mean && !scaling.std) return;
     for (Index n = 0; n < count; ++n)
         for (Index i = 0; i < size; ++i)
             outputs.column(n)[i] = scaled_output(scaling, outputs.column(n)[i], i);

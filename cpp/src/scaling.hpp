@@ -22,26 +22,28 @@ void zero_row(Real* to, Index stride, Index size) {
 
 // Rows of inputs of this stride are what the first layer reads.
 template <class Real>
-bool reads_as_it_is(const Scaling<Real>& input, Index stride) {
-    return stride == 1 && !input.shift && !input.scale;
+bool reads_as_it_is(const InputScaling<Real>& input, Index stride) {
+    return stride == 1 && !input.mean && !input.reciprocal_std;
 }
 
-// to = (x - shift) * scale
+// to = (x - mean) * (1 / std), the difference and the product rounded.
 template <class Real>
-void read_input(const Scaling<Real>& input, const Real* x, Index stride, Real* to, Index size) {
+void read_input(const InputScaling<Real>& input, const Real* x, Index stride, Real* to,
+                Index size) {
     copy_row(x, stride, to, 1, size);
-    if (input.shift)
-        for (Index i = 0; i < size; ++i) to[i] -= input.shift[i];
-    if (input.scale)
-        for (Index i = 0; i < size; ++i) to[i] *= input.scale[i];
+    if (input.mean)
+        for (Index i = 0; i < size; ++i) to[i] -= input.mean[i];
+    if (input.reciprocal_std)
+        for (Index i = 0; i < size; ++i) to[i] *= input.reciprocal_std[i];
 }
 
 // What the first layer reads of some sequences, x being the rows of each: `columns` of them at one
 // step, and so on for `steps` steps from `first`. They are written to `to`, of `size` numbers each,
 // unless the rows of one sequence are columns as they are.
 template <class Real>
-Columns<const Real> read_inputs(const Scaling<Real>& input, const Rows<const Real>* x, Index first,
-                                Index columns, Index steps, Columns<Real> to, Index size) {
+Columns<const Real> read_inputs(const InputScaling<Real>& input, const Rows<const Real>* x,
+                                Index first, Index columns, Index steps, Columns<Real> to,
+                                Index size) {
     if (columns == 1 && reads_as_it_is(input, x->stride)) return {x->row(first), x->step_stride};
     for (Index c = 0; c < columns; ++c)
         for (Index t = 0; t < steps; ++t)
@@ -49,11 +51,11 @@ Columns<const Real> read_inputs(const Scaling<Real>& input, const Rows<const Rea
     return to;
 }
 
-// y_i * scale_i + shift_i, where the product is rounded.
+// y_i * std_i + mean_i, where the product is rounded.
 template <class Real>
-Real scaled_output(const Scaling<Real>& output, Real y, Index i) {
-    if (output.scale) y *= output.scale[i];
-    if (output.shift) y += output.shift[i];
+Real scaled_output(const OutputScaling<Real>& output, Real y, Index i) {
+    if (output.std) y *= output.std[i];
+    if (output.mean) y += output.mean[i];
     return y;
 }
 

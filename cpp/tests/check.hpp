@@ -47,7 +47,7 @@ inline elman::Architecture everything() {
     shape.layers = {{9, elman::Function::tanh}, {5, elman::Function::sigmoid}};
     shape.readout = elman::ReadoutShape{2, elman::Function::softmax};
     shape.initial_state = true;
-    shape.input_shift = shape.input_scale = shape.output_shift = shape.output_scale = true;
+    shape.input_mean = shape.input_std = shape.output_mean = shape.output_std = true;
     return shape;
 }
 
@@ -58,7 +58,7 @@ std::shared_ptr<const elman::Network<Real>> random_network(const elman::Architec
     elman::Parameters<Real> parameters(shape);
     initialize(parameters, elman::Uniform{}, 1990, never());
     for (const char* name :
-         {"initial_state", "input_shift", "input_scale", "output_shift", "output_scale"})
+         {"initial_state", "input_mean", "input_std", "output_mean", "output_std"})
         fill(parameters, name, [](elman::Index, elman::Index) { return 0.5; });
     return std::make_shared<const elman::Network<Real>>(std::move(parameters), isa);
 }

@@ -42,7 +42,7 @@ struct Step {
 
 template <class Real>
 Step<Real> mse(const Numbers<Real>& y, const Numbers<Real>& target, Index stride, double share,
-               elman::Scaling<Real> scaling = {nullptr, nullptr}) {
+               elman::OutputScaling<Real> scaling = {nullptr, nullptr}) {
     Step<Real> step{Numbers<Real>(y.size()), 0};
     step.loss = elman::squared_error(y.data(), scaling, target.data(), stride,
                                      static_cast<Index>(y.size()), share, step.error.data());
@@ -70,12 +70,12 @@ void test_a_squared_error_is_exact() {
 
 template <class Real>
 void test_scaling_is_part_of_a_squared_error() {
-    const Numbers<Real> y{1, -2}, target{4, 5}, shift{1, 2}, scale{4, 8};
-    const Step<Real> both = mse<Real>(y, target, 1, 1, {shift.data(), scale.data()});
+    const Numbers<Real> y{1, -2}, target{4, 5}, mean{1, 2}, std{4, 8};
+    const Step<Real> both = mse<Real>(y, target, 1, 1, {mean.data(), std.data()});
     // 4 * 1 + 1 - 4 = 1 and 8 * -2 + 2 - 5 = -19
     check(both.loss == (1 + 361) / 2.0, "loss of scaled outputs");
     check(both.error[0] == 4 && both.error[1] == -19 * 8, "error of scaled outputs");
-    const Step<Real> moved = mse<Real>(y, target, 1, 1, {shift.data(), nullptr});
+    const Step<Real> moved = mse<Real>(y, target, 1, 1, {mean.data(), nullptr});
     check(moved.loss == (4 + 25) / 2.0, "loss of shifted outputs");
     check(moved.error[0] == -2 && moved.error[1] == -5, "error of shifted outputs");
 }

@@ -1,5 +1,6 @@
 // sequences.cpp - what a task of sequences means to a user of the C++ API alone: its defaults, and
 // the numbers that are refused.
+#include <cmath>
 #include <functional>
 #include <limits>
 #include <stdexcept>
@@ -166,6 +167,19 @@ void test_numbers_out_of_range_are_refused() {
     check_refused([&] { elman::Stream<double> stream(reverse); }, "stream");
 }
 
+void test_a_std_without_a_reciprocal_is_refused() {
+    constexpr double kInfinity = std::numeric_limits<double>::infinity();
+    for (const char* name : {"input_std", "output_std"})
+        for (double wrong : {0.0, -1.0, 1e-310, kInfinity, std::nan("")}) {
+            elman::Parameters<double> parameters(everything());
+            for (const char* each : {"input_std", "output_std"})
+                fill(parameters, each, [](Index, Index) { return 1.0; });
+            fill(parameters, name, [=](Index row, Index) { return row == 1 ? wrong : 1; });
+            check_refused([&] { const Network network(parameters, elman::isa()); },
+                          std::string(name) + "[1]");
+        }
+}
+
 // On any number of threads, more than sequences included.
 void test_threads_do_not_change_a_bit(elman::Direction direction, bool masked) {
     constexpr Index sequences = 3, steps = 200;
@@ -204,6 +218,7 @@ int main() {
         for (Index steps : {1, 5, 300}) test_outputs_are_fed_back(sequences, steps);
     test_first_output_of_padded_sequences();
     test_numbers_out_of_range_are_refused();
+    test_a_std_without_a_reciprocal_is_refused();
     elman::set_thread_limits({8, 1});
     for (auto direction :
          {elman::Direction::forward, elman::Direction::reverse, elman::Direction::bidirectional})

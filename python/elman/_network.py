@@ -101,10 +101,12 @@ class Network(Parameters):
         `elman.ridge_readout`. The last two have settings: see `elman.Identity`, `elman.EchoState`.
     initial_state : array_like, shape (state_size,), optional
         Where sequences and streams begin; zeros by default.
-    input_shift, input_scale : array_like, shape (I,), optional
-        Units of the inputs: (x - input_shift) * input_scale is what the first layer reads.
-    output_shift, output_scale : array_like, shape (O,), optional
-        Units of the outputs: y * output_scale + output_shift is what the network returns.
+    input_mean, input_std : array_like, shape (I,), optional
+        Scaling of the inputs: the first layer reads (x - input_mean) / input_std, computed as a
+        product with 1 / input_std, which is rounded once. Either may be left out.
+    output_mean, output_std : array_like, shape (O,), optional
+        Scaling of the outputs: the network returns y * output_std + output_mean. A standard
+        deviation is above 0: use 1 for a constant column.
     metadata : mapping of str to str, optional
         Your own words, kept in files and pickles.
     table : elman.Table, optional
@@ -154,16 +156,16 @@ class Network(Parameters):
         bias: bool = True,
         init: Initialization = "uniform",
         initial_state: ArrayLike | None = None,
-        input_shift: ArrayLike | None = None,
-        input_scale: ArrayLike | None = None,
-        output_shift: ArrayLike | None = None,
-        output_scale: ArrayLike | None = None,
+        input_mean: ArrayLike | None = None,
+        input_std: ArrayLike | None = None,
+        output_mean: ArrayLike | None = None,
+        output_std: ArrayLike | None = None,
         metadata: Mapping[str, str] | None = None,
         table: Table | None = None,
     ) -> None:
         hidden_sizes = _arguments.hidden_sizes(hidden_size, num_layers)
         directions = _arguments.directions(direction, len(hidden_sizes))
-        optional = (initial_state, input_shift, input_scale, output_shift, output_scale)
+        optional = (initial_state, input_mean, input_std, output_mean, output_std)
         core = _core.Network.random(
             _arguments.dtype_name(dtype),
             _arguments.size("input_size", input_size),

@@ -139,10 +139,10 @@ class Parameters:
         direction: str | Sequence[str] = "forward",
         dtype: DTypeLike | None = None,
         initial_state: ArrayLike | None = None,
-        input_shift: ArrayLike | None = None,
-        input_scale: ArrayLike | None = None,
-        output_shift: ArrayLike | None = None,
-        output_scale: ArrayLike | None = None,
+        input_mean: ArrayLike | None = None,
+        input_std: ArrayLike | None = None,
+        output_mean: ArrayLike | None = None,
+        output_std: ArrayLike | None = None,
         metadata: Mapping[str, str] | None = None,
         table: Table | None = None,
         allow_nonfinite: bool = False,
@@ -161,8 +161,8 @@ class Parameters:
             float32 or float64; by default the common one of the arrays.
         allow_nonfinite : bool
             Accept NaN and infinities.
-        activation, output_activation, direction, initial_state, input_shift, input_scale, \
-output_shift, output_scale, metadata, table
+        activation, output_activation, direction, initial_state, input_mean, input_std, \
+output_mean, output_std, metadata, table
             As for `Network`.
 
         Returns
@@ -192,7 +192,7 @@ output_shift, output_scale, metadata, table
         if readout is not None:
             names = (_structure.W_HY, _structure.B_Y)
             named += zip(names, _arguments.pair(readout), strict=True)
-        optional = (initial_state, input_shift, input_scale, output_shift, output_scale)
+        optional = (initial_state, input_mean, input_std, output_mean, output_std)
         named += zip(_structure.VECTORS, optional, strict=True)
         return cls.from_tensors(
             dict(named),
@@ -226,8 +226,8 @@ output_shift, output_scale, metadata, table
             By the names of the file format: `layers.0.W_xh` (H, I), `layers.0.W_hh` (H, H),
             `layers.0.b_h` (H,), and so on from the bottom up, `layers.0.reverse.W_xh` ... for the
             half of a bidirectional layer that runs in reverse; `readout.W_hy` (O, H) and
-            `readout.b_y` (O,); `initial_state`, `input_shift`, `input_scale`, `output_shift` and
-            `output_scale`. Biases and what follows the readout are optional, and so is the readout.
+            `readout.b_y` (O,); `initial_state`, `input_mean`, `input_std`, `output_mean` and
+            `output_std`. Biases and what follows the readout are optional, and so is the readout.
             None stands for a tensor that is not there.
         dtype : dtype, optional
             float32 or float64; by default the common one of the arrays.
@@ -462,24 +462,24 @@ output_shift, output_scale, metadata, table
         return _view(self._tensors.get("initial_state"))
 
     @property
-    def input_shift(self) -> Array | None:
-        """Subtracted from inputs, shape (I,), or None."""
-        return _view(self._tensors.get("input_shift"))
+    def input_mean(self) -> Array | None:
+        """The mean that is subtracted from inputs, shape (I,), or None."""
+        return _view(self._tensors.get("input_mean"))
 
     @property
-    def input_scale(self) -> Array | None:
-        """Multiplies inputs after the shift, shape (I,), or None."""
-        return _view(self._tensors.get("input_scale"))
+    def input_std(self) -> Array | None:
+        """The standard deviation by which inputs are divided after that, shape (I,), or None."""
+        return _view(self._tensors.get("input_std"))
 
     @property
-    def output_shift(self) -> Array | None:
-        """Added to outputs last, shape (O,), or None."""
-        return _view(self._tensors.get("output_shift"))
+    def output_mean(self) -> Array | None:
+        """The mean that is added to outputs last, shape (O,), or None."""
+        return _view(self._tensors.get("output_mean"))
 
     @property
-    def output_scale(self) -> Array | None:
-        """Multiplies outputs, shape (O,), or None."""
-        return _view(self._tensors.get("output_scale"))
+    def output_std(self) -> Array | None:
+        """The standard deviation by which outputs are multiplied, shape (O,), or None."""
+        return _view(self._tensors.get("output_std"))
 
     def split_state(self, state: ArrayLike) -> list[Array]:
         """Split states into those of each layer and direction.

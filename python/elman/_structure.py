@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 DIRECTIONS = ("forward", "reverse", "bidirectional")
 WEIGHTS = ("W_xh", "W_hh", "b_h")  # of a half
-SCALING = ("input_shift", "input_scale", "output_shift", "output_scale")
+SCALING = ("input_mean", "input_std", "output_mean", "output_std")
 VECTORS = ("initial_state", *SCALING)  # of a network, each optional
 W_HY, B_Y = "readout.W_hy", "readout.b_y"
 

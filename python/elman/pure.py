@@ -1,8 +1,8 @@
 """The network in plain Python: lists of floats, nothing but `math`.
 
 This is the network to read first, and the one to compare the others with. It has the meaning of the
-C++ core for one sequence (stacked layers, in either direction or both, units, a start state, every
-activation) in Python's double precision:
+C++ core for one sequence (stacked layers, in either direction or both, scaling, a start state,
+every activation) in Python's double precision:
 
     w = elman.pure.weights(net)                              # once: the weights as nested lists
     y, state = elman.pure.run(w, [[0.5, -1.0], [0.0, 1.0]])  # a whole sequence
@@ -160,8 +160,8 @@ class Weights:
         The same of the output, with the rows W_hy and the biases b_y, or None.
     initial_state
         Where `run` begins.
-    input_shift, input_scale, output_shift, output_scale
-        The units, or None.
+    input_mean, reciprocal_std, output_mean, output_std
+        The scaling, or None; reciprocal_std is 1 / input_std, rounded in the network's dtype.
     """
 
     def __init__(self, net: Parameters) -> None:
@@ -179,10 +179,10 @@ class Weights:
             g = _function(net, net.readout.activation)
             self.readout = g, W_hy, b_y or [0.0] * len(W_hy)
         self.initial_state = _list(net.initial_state) or [0.0] * net.state_size
-        self.input_shift = _list(net.input_shift)
-        self.input_scale = _list(net.input_scale)
-        self.output_shift = _list(net.output_shift)
-        self.output_scale = _list(net.output_scale)
+        self.input_mean = _list(net.input_mean)
+        self.reciprocal_std = _list(None if net.input_std is None else 1 / net.input_std)
+        self.output_mean = _list(net.output_mean)
+        self.output_std = _list(net.output_std)
 
 
 def _half(net: Parameters, half: Any) -> Affine:  # noqa: ANN401 - a layer, or the reverse half of one
@@ -217,14 +217,14 @@ def step(w: Weights, x: Sequence[float], state: Sequence[float]) -> tuple[list[f
     w
         The weights, from `weights(net)`.
     x
-        The I inputs in the user's units.
+        The I inputs in the user's scale.
     state
         The state before the step: `state_size` numbers, the layers from the bottom up.
 
     Returns
     -------
     y, state
-        The O outputs in the user's units, and the state after the step.
+        The O outputs in the user's scale, and the state after the step.
 
     Raises
     ------
@@ -244,7 +244,7 @@ def step(w: Weights, x: Sequence[float], state: Sequence[float]) -> tuple[list[f
 
         raise ArgumentError(f"step: expected layers that all run forward, got {w.directions}")
     _check_state(w, state)
-    v = _to_network_units(w, x)
+    v = _scale_inputs(w, x)
     after: list[float] = []
     for (half,) in w.layers:
         h = state[len(after) : len(after) + len(half[2])]
@@ -259,26 +259,26 @@ def _affine(part: Affine, v: list[float]) -> list[float]:
     return f([dot(row, v) + c for row, c in zip(W, b, strict=True)])
 
 
-def _to_network_units(w: Weights, x: Sequence[float]) -> list[float]:
+def _scale_inputs(w: Weights, x: Sequence[float]) -> list[float]:
     if len(x) != w.input_size:
         from elman.errors import ShapeError
 
         raise ShapeError(f"x: expected {w.input_size} numbers, got {len(x)}")
     v = list(x)
-    if w.input_shift is not None:
-        v = [a - b for a, b in zip(v, w.input_shift, strict=True)]
-    if w.input_scale is not None:
-        v = [a * b for a, b in zip(v, w.input_scale, strict=True)]
+    if w.input_mean is not None:
+        v = [a - b for a, b in zip(v, w.input_mean, strict=True)]
+    if w.reciprocal_std is not None:
+        v = [a * b for a, b in zip(v, w.reciprocal_std, strict=True)]
     return v
 
 
 def _read_out(w: Weights, v: list[float]) -> list[float]:
     if w.readout is not None:
         v = _affine(w.readout, v)
-    if w.output_scale is not None:
-        v = [a * b for a, b in zip(v, w.output_scale, strict=True)]
-    if w.output_shift is not None:
-        v = [a + b for a, b in zip(v, w.output_shift, strict=True)]
+    if w.output_std is not None:
+        v = [a * b for a, b in zip(v, w.output_std, strict=True)]
+    if w.output_mean is not None:
+        v = [a + b for a, b in zip(v, w.output_mean, strict=True)]
     return v
 
 
@@ -336,7 +336,7 @@ def _run_layers(
 ) -> tuple[list[list[float]], list[float]]:
     """Run layer by layer: a layer that runs in reverse is the forward one on the reversed steps."""
     _check_state(w, state)
-    below = [_to_network_units(w, x_t) for x_t in x]
+    below = [_scale_inputs(w, x_t) for x_t in x]
     after: list[float] = []
     for halves, direction in zip(w.layers, w.directions, strict=True):
         gives: list[list[float]] = [[] for _ in below]

@@ -34,8 +34,8 @@ def ridge_readout(
     """Return the network with the readout that fits y best, all other weights as they are.
 
     W_hy and b_y minimise sum(w |W_hy h + b_y - y'|^2) + alpha |W_hy|^2 over the states h of the top
-    layer after every real step, where y' is y in the network's own units: (y - output_shift) /
-    output_scale. This is how an echo-state network learns (H. Jaeger, GMD report 148, 2001;
+    layer after every real step, where y' is y before the scaling of outputs: (y - output_mean) /
+    output_std. This is how an echo-state network learns (H. Jaeger, GMD report 148, 2001;
     M. Lukosevicius, "A practical guide to applying echo state networks", 2012, section 4); any
     network will do.
 
@@ -125,10 +125,10 @@ class _Fit:
 
     def add(self, hidden: NDArray[Any], y: NDArray[Any], roots: Array) -> None:
         """Add states (N, H), targets (N, O) and the square roots of their weights (N,)."""
-        shift, scale = self.net.output_shift, self.net.output_scale
+        mean, std = self.net.output_mean, self.net.output_std
         targets = y.astype(np.float64)
-        targets = targets if shift is None else targets - shift
-        targets = targets if scale is None else targets / scale
+        targets = targets if mean is None else targets - mean
+        targets = targets if std is None else targets / std
         ones = np.ones((len(hidden), self.bias))
         rows = np.hstack([hidden, ones, targets]) * roots[:, None]
         self.triangle = np.linalg.qr(np.vstack([self.triangle, rows]), mode="r")
@@ -154,8 +154,6 @@ def _require_linear_readout(net: Network) -> None:
             "net: expected a readout with output_activation='identity',"
             f" got {net.output_activation}"
         )
-    if net.output_scale is not None and not net.output_scale.all():
-        raise ArgumentError("net: expected an output_scale without zeros, got one with")
 
 
 def _targets(net: Network, y: ArrayLike, batch: list[int], T: int) -> NDArray[Any]:

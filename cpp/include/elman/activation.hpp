@@ -49,9 +49,6 @@ struct Range {
 // That of an activation with its numbers and its clip; of softmax, that of a single output.
 Range range_of(const Activation& activation);
 
-// That of v * scale + shift.
-Range scaled(const Range& range, double scale, double shift);
-
 // Throws std::invalid_argument where the value does not tell the derivative: leaky_relu, elu and
 // thresholded_relu of a negative alpha.
 void check_trainable(const Activation& activation, const std::string& argument);

@@ -11,11 +11,38 @@
 
 namespace elman {
 
-// Numbers of a network's own scale and the user's: null where there is none.
+// From the user's inputs to those of the first layer: x' = (x - mean) * reciprocal_std, either of
+// them null where there is none.
 template <class Real>
-struct Scaling {
-    const Real* shift;
-    const Real* scale;
+struct InputScaling {
+    const Real* mean;
+    const Real* reciprocal_std;
+};
+
+// From the readout's outputs to the user's: y = y' * std + mean, likewise.
+template <class Real>
+struct OutputScaling {
+    const Real* mean;
+    const Real* std;
+};
+
+// The scaling of parameters, which must outlive it. 1 / input_std is rounded here, once.
+template <class Real>
+class Scaling {
+  public:
+    // Throws std::invalid_argument for a std that is not a number above 0 with a
+    // finite reciprocal.
+    explicit Scaling(const Parameters<Real>& parameters);
+
+    InputScaling<Real> input() const {
+        return {input_mean_, reciprocal_stds_.empty() ? nullptr : reciprocal_stds_.data()};
+    }
+    OutputScaling<Real> output() const { return output_; }
+
+  private:
+    const Real* input_mean_;
+    std::vector<Real> reciprocal_stds_;
+    OutputScaling<Real> output_;
 };
 
 template <class Real>
@@ -28,7 +55,8 @@ class Network {
         const Real* b_h;          // (H,), padded
     };
 
-    // Throws IsaError for an instruction set that this build or this processor does not have.
+    // Throws IsaError for an instruction set that this build or this processor does not have, and
+    // as Scaling does.
     explicit Network(Parameters<Real> parameters, Isa isa = elman::isa());
     // The same, to be thrown away if the pause was stopped.
     Network(Parameters<Real> parameters, Isa isa, Pause& pause);
@@ -52,11 +80,12 @@ class Network {
     const PackedMatrix<Real>& W_hy() const { return W_hy_; }  // (O, H), where there is a readout
     const Real* b_y() const { return b_y_; }                  // (O,), padded
     const Real* initial_state() const { return initial_state_; }  // (state_size,) or null
-    Scaling<Real> input_scaling() const { return input_scaling_; }
-    Scaling<Real> output_scaling() const { return output_scaling_; }
+    InputScaling<Real> input_scaling() const { return scaling_.input(); }
+    OutputScaling<Real> output_scaling() const { return scaling_.output(); }
 
   private:
     Parameters<Real> parameters_;
+    Scaling<Real> scaling_;
     Index input_size_, output_size_, state_size_;
     Index multiply_adds_;
     Isa isa_;
@@ -67,10 +96,10 @@ class Network {
     PackedMatrix<Real> W_hy_{};
     const Real* b_y_ = nullptr;
     const Real* initial_state_ = nullptr;
-    Scaling<Real> input_scaling_;
-    Scaling<Real> output_scaling_;
 };
 
+extern template class Scaling<float>;
+extern template class Scaling<double>;
 extern template class Network<float>;
 extern template class Network<double>;
 

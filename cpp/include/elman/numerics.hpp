@@ -4,6 +4,6 @@
 namespace elman {
 
 // Changes when the bits of any result change.
-inline constexpr int kNumerics = 2;
+inline constexpr int kNumerics = 3;
 
 }  // namespace elman

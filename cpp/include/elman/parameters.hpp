@@ -49,10 +49,10 @@ struct Architecture {
     std::vector<LayerShape> layers;
     std::optional<ReadoutShape> readout;  // none: the output is the top layer's state
     bool initial_state = false;           // none: the state starts at zero
-    bool input_shift = false;             // x' = (x - input_shift) * input_scale
-    bool input_scale = false;
-    bool output_shift = false;  // y = y' * output_scale + output_shift
-    bool output_scale = false;
+    bool input_mean = false;              // x' = (x - input_mean) * (1 / input_std)
+    bool input_std = false;
+    bool output_mean = false;  // y = y' * output_std + output_mean
+    bool output_std = false;
 
     Index layer_input_size(std::size_t layer) const;
     Index output_size() const;

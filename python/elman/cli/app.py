@@ -70,7 +70,7 @@ def demo(as_json: Json = False) -> None:
 
 @app.command()
 def info(model: Model, as_json: Json = False) -> None:
-    """Say what a model file holds: sizes, activations, units, versions."""
+    """Say what a model file holds: sizes, activations, scaling, versions."""
     from elman.cli import report
 
     report.info(model, as_json)
@@ -272,9 +272,9 @@ def convert(
     external_data: Annotated[
         bool, typer.Option("--external-data", help="ONNX: read tensors in files beside the model.")
     ] = False,
-    fold_units: Annotated[
+    fold_scaling: Annotated[
         bool,
-        typer.Option("--fold-units", help="Multiply units into weights, for files without units."),
+        typer.Option("--fold-scaling", help="Multiply scaling into weights, for files without it."),
     ] = False,
     check: Annotated[
         bool,
@@ -300,7 +300,7 @@ def convert(
         "dtype": dtype,
         "external_data": external_data or None,
     }
-    if not convert.convert(source, target, options, fold_units, check, as_json):
+    if not convert.convert(source, target, options, fold_scaling, check, as_json):
         raise typer.Exit(1)
 
 
@@ -321,7 +321,7 @@ def verify(
     """Check the C++ results against the NumPy reference.
 
     Every value must lie within the bound of the rounding errors. Without --input the inputs are
-    random numbers, in the network's own units if it has them. If the file holds an example, the
+    random numbers, in the scale of its inputs. If the file holds an example, the
     network must give what that says, too.
     """
     from elman.cli import report

@@ -17,14 +17,19 @@ CHECKED_SHAPE = (3, 50)  # sequences, steps
 
 
 def convert(
-    source: str, target: str, options: dict[str, Any], fold_units: bool, check: bool, as_json: bool
+    source: str,
+    target: str,
+    options: dict[str, Any],
+    fold_scaling: bool,
+    check: bool,
+    as_json: bool,
 ) -> bool:
     """Convert a file, print what was mapped to what, return whether a check agreed.
 
     Nothing is written where the check does not agree.
     """
     imported = formats.read(source, **options)
-    data = formats.contents(imported.network, target, fold_units=fold_units)
+    data = formats.contents(imported.network, target, fold_scaling=fold_scaling)
     found = _check(imported) if check else None
     agreed = found is None or found.ok
     if agreed:

@@ -33,7 +33,7 @@ def info(model: str, as_json: bool) -> None:
         return
     versions = facts["versions"]
     build = [f"{key} {versions['build'][key]}" for key in ("compiler", "eigen", "pybind11")]
-    units = [end for end in ("input", "output") if facts[f"{end}_units"]]
+    scaled = [end for end in ("input", "output") if facts[f"{end}_scaling"]]
     lines = {
         "file": f"{model} (format {VERSION}, {facts['bytes']} bytes)",
         "sizes": sizes(net),
@@ -41,7 +41,7 @@ def info(model: str, as_json: bool) -> None:
         "activations": ", ".join(map(str, net.activations))
         + (f"; output {net.output_activation}" if net.output_activation else "; no readout"),
         **({} if set(net.directions) == {"forward"} else {"directions": ", ".join(net.directions)}),
-        "units": " and ".join(units) or "none",
+        "scaling": " and ".join(scaled) or "none",
         "start state": "zeros" if net.initial_state is None else "its own",
         "instruction set": net.isa,
         "versions": ", ".join(f"{key} {versions[key]}" for key in ("elman", "numpy", "python")),
@@ -67,8 +67,8 @@ def describe(net: Network) -> dict[str, Any]:
         "output_activation": net.output_activation and str(net.output_activation),
         "directions": list(net.directions),
         "dtype": str(net.dtype),
-        "input_units": net.input_shift is not None or net.input_scale is not None,
-        "output_units": net.output_shift is not None or net.output_scale is not None,
+        "input_scaling": net.input_mean is not None or net.input_std is not None,
+        "output_scaling": net.output_mean is not None or net.output_std is not None,
         "initial_state": net.initial_state is not None,
         "isa": net.isa,
         "table": _table(net) or None,
@@ -147,11 +147,11 @@ def _check_example(net: Network, model: str) -> str | None:
 
 
 def random_inputs(net: Network, shape: tuple[int, ...], seed: int) -> NDArray[np.float64]:
-    """Return normally distributed inputs (*shape, I), in the network's own units if it has them."""
+    """Return normally distributed inputs (*shape, I), in the scale of the network's inputs."""
     x = np.random.default_rng(seed).standard_normal((*shape, net.input_size))
-    if net.input_scale is not None:
-        x = x / np.where(net.input_scale == 0, 1, net.input_scale)
-    return x if net.input_shift is None else x + net.input_shift
+    if net.input_std is not None:
+        x = x * net.input_std
+    return x if net.input_mean is None else x + net.input_mean
 
 
 def print_json(facts: dict[str, Any]) -> None:

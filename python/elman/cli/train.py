@@ -48,7 +48,7 @@ class Settings(NamedTuple):
     threads: int
 
 
-class Units(NamedTuple):
+class Scaling(NamedTuple):
     """Means and standard deviations of the training part: what the network takes for 0 and 1."""
 
     input_mean: Array
@@ -73,16 +73,16 @@ def train(
     if period is not None and examples.task != "forecast":
         raise ArgumentError(f"--period: expected with forecasts only, got it for {examples.task}")
     parts = split(examples, settings.validation, settings.holdout, settings.seed)
-    units = _units(examples, parts.training)
-    result = _fit(examples, parts, units, settings)
-    net = _with_units(result.network, examples, units)
+    scaling = _scaling(examples, parts.training)
+    result = _fit(examples, parts, scaling, settings)
+    net = _with_scaling(result.network, examples, scaling)
     net.save(output)
     if plot is not None:
         elman.plot.history(result.history).savefig(plot)
     facts = {
         **_about(examples, parts, result),
         "network": report.describe(net),
-        "scores": _scores(net, examples, parts, units, period),
+        "scores": _scores(net, examples, parts, scaling, period),
         "output": output,
         "plot": plot,
     }
@@ -117,16 +117,16 @@ def _require_usable(output: str, plot: str | None, sources: list[str]) -> None:
 # --- fitting --------------------------------------------------------------------------------------
 
 
-def _units(examples: Examples, training: list[Span]) -> Units:
+def _scaling(examples: Examples, training: list[Span]) -> Scaling:
     inputs = mean_and_std(
         np.concatenate([examples.x[i][start:stop] for i, start, stop in training])
     )
     if examples.table.classes:
-        return Units(*inputs, None, None)
-    return Units(*inputs, *mean_and_std(baselines.truth(examples, training)))
+        return Scaling(*inputs, None, None)
+    return Scaling(*inputs, *mean_and_std(baselines.truth(examples, training)))
 
 
-def _fit(examples: Examples, parts: Split, units: Units, settings: Settings) -> TrainResult:
+def _fit(examples: Examples, parts: Split, scaling: Scaling, settings: Settings) -> TrainResult:
     """Train a network on standardised numbers."""
     net = elman.Network(
         input_size=len(examples.table.inputs),
@@ -138,7 +138,7 @@ def _fit(examples: Examples, parts: Split, units: Units, settings: Settings) -> 
         dtype=recipe.DTYPE,  # init="glorot" was worse: 0.652 instead of 0.625 on the sunspots
     )
     in_one = len(examples.x) == 1
-    training = _standardised(examples, parts.training, units)
+    training = _standardised(examples, parts.training, scaling)
     return elman.train(
         net,
         training["x"],
@@ -150,7 +150,7 @@ def _fit(examples: Examples, parts: Split, units: Units, settings: Settings) -> 
         batch_size=settings.batch_size,
         bptt_steps=settings.bptt or (SERIES_STEPS if in_one else None),
         clip_norm=recipe.CLIP_NORM,
-        validation=_standardised(examples, parts.validation, units) if parts.validation else None,
+        validation=_standardised(examples, parts.validation, scaling) if parts.validation else None,
         patience=settings.patience if parts.validation else None,
         seed=settings.seed,
         progress=True,
@@ -158,12 +158,14 @@ def _fit(examples: Examples, parts: Split, units: Units, settings: Settings) -> 
     )
 
 
-def _standardised(examples: Examples, spans: list[Span], units: Units) -> dict[str, list[Array]]:
-    """Return sequences in the network's own units, with no weight on the steps before the span."""
-    x = [(examples.x[i][:stop] - units.input_mean) / units.input_std for i, _, stop in spans]
+def _standardised(
+    examples: Examples, spans: list[Span], scaling: Scaling
+) -> dict[str, list[Array]]:
+    """Return scaled sequences, with no weight on the steps before the span."""
+    x = [(examples.x[i][:stop] - scaling.input_mean) / scaling.input_std for i, _, stop in spans]
     y = [examples.y[i] for i, _, _ in spans]
-    if units.output_std is not None:
-        y = [(part - units.output_mean) / units.output_std for part in y]
+    if scaling.output_std is not None:
+        y = [(part - scaling.output_mean) / scaling.output_std for part in y]
     if examples.table.outputs == "last":
         return {"x": x, "y": y}
     y = [part[:stop] for part, (_, _, stop) in zip(y, spans, strict=True)]
@@ -171,16 +173,10 @@ def _standardised(examples: Examples, spans: list[Span], units: Units) -> dict[s
     return {"x": x, "y": y, "step_weight": weights}
 
 
-def _with_units(net: Network, examples: Examples, units: Units) -> Network:
+def _with_scaling(net: Network, examples: Examples, scaling: Scaling) -> Network:
     """Return the network with scaling and a table, which takes and gives raw numbers."""
-    scaling = {
-        "input_shift": units.input_mean,
-        "input_scale": 1 / units.input_std,
-        "output_shift": units.output_mean,
-        "output_scale": units.output_std,
-    }
     about = {"trained_by": f"elman train {elman.__version__}"}
-    return net.replace(tensors=scaling, metadata=about, table=examples.table)
+    return net.replace(tensors=scaling._asdict(), metadata=about, table=examples.table)
 
 
 # --- what comes of it -----------------------------------------------------------------------------
@@ -206,7 +202,7 @@ def _about(examples: Examples, parts: Split, result: TrainResult) -> Facts:
 
 
 def _scores(
-    net: Network, examples: Examples, parts: Split, units: Units, period: int | None
+    net: Network, examples: Examples, parts: Split, scaling: Scaling, period: int | None
 ) -> list[Facts]:
     """Score the network, first, and the baselines in the part held out, if there is one."""
     if not parts.holdout:
@@ -217,14 +213,14 @@ def _scores(
     scores: list[Facts] = []
     for name, answer in answers.items():
         given = baselines.chosen(answer, examples, parts.holdout)
-        if units.output_std is None:
+        if scaling.output_std is None:
             score = {"accuracy": float((given.argmax(axis=1) == right.argmax(axis=1)).mean())}
         else:
             error = given - right
             score = {
                 "rmse": np.sqrt((error**2).mean(axis=0)).tolist(),
                 "mae": np.abs(error).mean(axis=0).tolist(),
-                "rmse_in_deviations": float(np.sqrt(((error / units.output_std) ** 2).mean())),
+                "rmse_in_deviations": float(np.sqrt(((error / scaling.output_std) ** 2).mean())),
             }
         scores.append({"name": name, **score})
     return scores

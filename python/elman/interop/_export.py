@@ -1,4 +1,4 @@
-"""The tensors of a network as other frameworks can hold them: without units and initial state."""
+"""The tensors of a network as other frameworks can hold them: without scaling and initial state."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     Tensors = dict[str, Array]
 
 
-def tensors(net: Network, *, fold_units: bool) -> Tensors:
-    """Return the weights by elman's names, with the units in them if there are any."""
+def tensors(net: Network, *, fold_scaling: bool) -> Tensors:
+    """Return the weights by elman's names, with the scaling in them if there are any."""
     if "reverse" in net.directions:
         raise UnsupportedModelError(
             "net: expected forward or bidirectional layers, got one that only reads in reverse,"
@@ -28,45 +28,45 @@ def tensors(net: Network, *, fold_units: bool) -> Tensors:
             "net: expected no initial state, which other frameworks do not keep with the"
             " weights, got one: make the network without it and give it to theirs in each call"
         )
-    units = {name: weights.pop(name) for name in SCALING if name in weights}
-    if not units:
+    scaling = {name: weights.pop(name) for name in SCALING if name in weights}
+    if not scaling:
         return weights
-    if not fold_units:
+    if not fold_scaling:
         raise ArgumentError(
-            "net: expected no units of inputs and outputs, which other frameworks do not hold, got"
-            " some: fold_units=True multiplies them into the weights, which rounds anew"
+            "net: expected no scaling of inputs and outputs, which other frameworks do not hold,"
+            " got some: fold_scaling=True multiplies it into the weights, which rounds anew"
         )
-    folded = _fold_inputs(net, weights, units) | _fold_outputs(net, weights, units)
+    folded = _fold_inputs(net, weights, scaling) | _fold_outputs(net, weights, scaling)
     return weights | {name: array.astype(net.dtype) for name, array in folded.items()}
 
 
-def _fold_inputs(net: Network, weights: Tensors, units: Tensors) -> Tensors:
-    """Return W_xh scale and b_h - W_xh (scale shift) of the first layer, in float64."""
+def _fold_inputs(net: Network, weights: Tensors, scaling: Tensors) -> Tensors:
+    """Return W_xh / std and b_h - W_xh mean / std of the first layer, in float64."""
     folded: Tensors = {}
-    scale, shift = units.get("input_scale"), units.get("input_shift")
-    if scale is None and shift is None:
+    std, mean = scaling.get("input_std"), scaling.get("input_mean")
+    if std is None and mean is None:
         return folded
     for half in prefixes(0, net.directions[0]):
-        W = weights[f"{half}W_xh"].astype("f8") * (1.0 if scale is None else scale)
+        W = weights[f"{half}W_xh"].astype("f8") / (1.0 if std is None else std)
         folded[f"{half}W_xh"] = W
-        if shift is not None:
-            folded[f"{half}b_h"] = weights.get(f"{half}b_h", 0.0) - W @ shift.astype("f8")
+        if mean is not None:
+            folded[f"{half}b_h"] = weights.get(f"{half}b_h", 0.0) - W @ mean.astype("f8")
     return folded
 
 
-def _fold_outputs(net: Network, weights: Tensors, units: Tensors) -> Tensors:
-    """Return scale W_hy and scale b_y + shift, which only linear outputs have, in float64."""
-    scale, shift = units.get("output_scale"), units.get("output_shift")
-    if scale is None and shift is None:
+def _fold_outputs(net: Network, weights: Tensors, scaling: Tensors) -> Tensors:
+    """Return std W_hy and std b_y + mean, which only linear outputs have, in float64."""
+    std, mean = scaling.get("output_std"), scaling.get("output_mean")
+    if std is None and mean is None:
         return {}
     if net.output_activation != "identity":
         raise UnsupportedModelError(
-            "net: expected a readout with the output activation identity, into which units of"
+            "net: expected a readout with the output activation identity, into which scaling of"
             f" outputs can be folded, got {net.output_activation or 'no readout'}"
         )
-    factor = 1.0 if scale is None else scale.astype("f8")
+    factor = 1.0 if std is None else std.astype("f8")
     W_hy = weights[W_HY].astype("f8")
-    folded = {W_HY: W_hy * (factor if scale is None else scale.astype("f8")[:, None])}
-    if B_Y in weights or shift is not None:
-        folded[B_Y] = weights.get(B_Y, 0.0) * factor + (0.0 if shift is None else shift)
+    folded = {W_HY: W_hy * (factor if std is None else std.astype("f8")[:, None])}
+    if B_Y in weights or mean is not None:
+        folded[B_Y] = weights.get(B_Y, 0.0) * factor + (0.0 if mean is None else mean)
     return folded

@@ -73,19 +73,19 @@ def read(path: str, **options: Any) -> Imported:
     return Imported(net, [Row(name, name) for name in net.tensors()], None)
 
 
-def contents(net: Network, path: str, *, fold_units: bool = False) -> bytes:
+def contents(net: Network, path: str, *, fold_scaling: bool = False) -> bytes:
     """Return a network as the bytes of the file that a path asks for by its suffix."""
     suffix = os.path.splitext(path)[1].lower()
     if path.endswith(".weights.h5"):
         from elman.interop.keras.writing import contents as weights
 
-        return weights(net, fold_units=fold_units)
+        return weights(net, fold_scaling=fold_scaling)
     if suffix in (".pt", ".pth"):
         from elman.interop.torch.writing import contents as tensors
 
-        return tensors(net, fold_units=fold_units)
-    if fold_units:
-        raise ArgumentError(f"fold_units: expected False for {path}, which has room for units")
+        return tensors(net, fold_scaling=fold_scaling)
+    if fold_scaling:
+        raise ArgumentError(f"fold_scaling: expected False for {path}, which has room for scaling")
     if suffix == ".onnx":
         from elman.interop.onnx.writing import write
 

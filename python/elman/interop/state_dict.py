@@ -21,7 +21,7 @@ def state_dict(
     *,
     prefix: str | None = None,
     readout: str | None = None,
-    fold_units: bool = False,
+    fold_scaling: bool = False,
 ) -> dict[str, Array]:
     """Return copies of the weights under the names of another framework's model.
 
@@ -34,7 +34,7 @@ def state_dict(
     prefix, readout : str, optional
         What your model calls its RNN and its readout: "rnn" and "fc", or "simple_rnn" and
         "dense". "" for a module of PyTorch that stands alone.
-    fold_units : bool
+    fold_scaling : bool
         As for `to_torch`.
 
     Returns
@@ -70,5 +70,5 @@ def state_dict(
         net,
         prefix=rnn if prefix is None else _arguments.name("prefix", prefix),
         readout=head if readout is None else _arguments.name("readout", readout),
-        fold_units=fold_units,
+        fold_scaling=fold_scaling,
     )

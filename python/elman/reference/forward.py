@@ -40,14 +40,14 @@ def step(net: Parameters, x: ArrayLike, state: ArrayLike) -> tuple[Array, Array]
     net
         The network.
     x
-        Inputs (..., I) in the user's units.
+        Inputs (..., I) in the user's scale.
     state
         States before the step (..., state_size): the layers' hidden states from the bottom up.
 
     Returns
     -------
     y, state
-        Outputs (..., O) in the user's units and the states after the step, both float64.
+        Outputs (..., O) in the user's scale and the states after the step, both float64.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def step(net: Parameters, x: ArrayLike, state: ArrayLike) -> tuple[Array, Array]
     ((1,), (3,))
     """
     require_forward(net, "step")
-    below = to_network_units(net, np.asarray(x, dtype=np.float64))
+    below = scale_inputs(net, np.asarray(x, dtype=np.float64))
     h = []
     for layer, h_before in zip(net.layers, by_layer(net, state), strict=True):
         below = _cell(net, layer, below, h_before)
@@ -84,7 +84,7 @@ def _read_out(net: Parameters, top: Array) -> Array:
     if net.readout is not None:
         W_hy, b_y = float64(net.readout.W_hy), float64(net.readout.b_y)
         y = activate(net, net.readout.activation, top @ W_hy.T + b_y)
-    return to_user_units(net, y)
+    return scale_outputs(net, y)
 
 
 @np.errstate(all="ignore")
@@ -105,7 +105,7 @@ def run(
     net
         The network.
     x
-        Inputs (..., T, I) in the user's units.
+        Inputs (..., T, I) in the user's scale.
     state
         States before the first step, broadcast to (..., state_size). The network's own
         `initial_state`, or zeros, without it.
@@ -134,7 +134,7 @@ def run(
     *batch, T, _ = x.shape
     real = real_steps(lengths, mask, batch, T)[..., np.newaxis]
     starts = by_half(net, start_state(net, state, batch))
-    below = to_network_units(net, x)
+    below = scale_inputs(net, x)
     hidden, last = [], []
     for layer in net.layers:
         gives = []
@@ -172,21 +172,21 @@ def require_forward(net: Parameters, what: str) -> None:
         raise ArgumentError(f"{what}: expected layers that all run forward, got {found}")
 
 
-def to_network_units(net: Parameters, x: NDArray[Any]) -> NDArray[Any]:
-    """Return x' = (x - input_shift) * input_scale."""
-    if net.input_shift is not None:
-        x = x - net.input_shift
-    if net.input_scale is not None:
-        x = x * net.input_scale
+def scale_inputs(net: Parameters, x: NDArray[Any]) -> NDArray[Any]:
+    """Return x' = (x - input_mean) * (1 / input_std), 1 / input_std in the network's dtype."""
+    if net.input_mean is not None:
+        x = x - net.input_mean
+    if net.input_std is not None:
+        x = x * (1 / net.input_std)
     return x
 
 
-def to_user_units(net: Parameters, y: Array) -> Array:
-    """Return y * output_scale + output_shift."""
-    if net.output_scale is not None:
-        y = y * net.output_scale
-    if net.output_shift is not None:
-        y = y + net.output_shift
+def scale_outputs(net: Parameters, y: Array) -> Array:
+    """Return y * output_std + output_mean."""
+    if net.output_std is not None:
+        y = y * net.output_std
+    if net.output_mean is not None:
+        y = y + net.output_mean
     return y
 
 

@@ -15,10 +15,10 @@ from elman.reference.forward import (
     float64,
     lengths_of,
     require_forward,
+    scale_inputs,
+    scale_outputs,
     start_state,
     step,
-    to_network_units,
-    to_user_units,
 )
 
 if TYPE_CHECKING:
@@ -167,10 +167,10 @@ def _loss(
         l = np.maximum(z, 0.0) - z * target + np.log1p(np.exp(-np.abs(z)))
         return l.mean(axis=-1), (sigmoid(z) - target) / O
     y = z if net.readout is None else activate(net, net.readout.activation, z)
-    error = to_user_units(net, y) - target
+    error = scale_outputs(net, y) - target
     dy = 2.0 * error / O
-    if net.output_scale is not None:
-        dy = dy * net.output_scale
+    if net.output_std is not None:
+        dy = dy * net.output_std
     dz = dy if net.readout is None else backward(net, net.readout.activation, z, dy)
     return (error * error).mean(axis=-1), dz
 
@@ -194,7 +194,7 @@ def _step_backward(
 ) -> Array:
     """Add a step's part of the layers' gradients; return the gradient of the states before it."""
     before, after = list(by_layer(net, h_before)), list(by_layer(net, h_after))
-    below = [to_network_units(net, x), *after]
+    below = [scale_inputs(net, x), *after]
     d = list(by_layer(net, dh))
     d_before = [np.zeros_like(h) for h in before]
     for index, layer in reversed(list(enumerate(net.layers))):

@@ -15,9 +15,9 @@ from elman.reference.forward import (
     real_steps,
     run,
     runs_forward,
+    scale_inputs,
+    scale_outputs,
     start_state,
-    to_network_units,
-    to_user_units,
 )
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def verify(
     (N. J. Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., sections 3.1 and 4.2).
     We grant g(n + 4): the three roundings more pay for those in the evaluation of the bound itself
     (as long as n < 10^8). The v are what the implementation must have used, to the bit: x rounded
-    to the dtype, less the shift, times the scale, each rounded; and the states that it returned.
+    to the dtype, less the mean, times 1 / std, each rounded; and the states that it returned.
 
     *The activation.* An error of z grows by at most the slope: 1 for tanh, relu, identity, softsign
     and softplus, 1/4 for the sigmoid, |alpha| for hard_sigmoid and affine, that or 1 for leaky_relu
@@ -165,7 +165,7 @@ def verify(
     1 additions, one division and the exponentials themselves we grant u |f| (|z - max z| + ln O + O
     + 16).
 
-    *Units of the output* add a product and a sum, 3 roundings with the slack, and one underflow.
+    *Scaling of the output* adds a product and a sum, 3 roundings with the slack, and one underflow.
 
     *The judge* computes z and f in float64 and makes the same errors with u = 2^-53, but for
     NumPy's functions, which we trust to 4 units in the last place only: its share, with 12 u |f|
@@ -202,7 +202,7 @@ def verify(
     findings = _Findings()
     for t, end in _blocks(net, batch, T):
         block = np.s_[..., t:end, :]
-        below = to_network_units(net, x[block]).astype(np.float64)
+        below = scale_inputs(net, x[block]).astype(np.float64)
         states = zip(
             by_half(net, hidden[block]),
             by_half(net, _states_before(start, hidden, t, end)),
@@ -263,13 +263,13 @@ def _judge_output(net: Parameters, top: Array, got: Array) -> tuple[Array, Array
     if net.readout is not None:
         products = [(net.readout.W_hy, top)]
         y, other, bound = _judge_neurons(net, net.readout.activation, net.readout.b_y, products)
-    want = _nearest(got, to_user_units(net, y), to_user_units(net, other))
-    if net.output_scale is None and net.output_shift is None:
+    want = _nearest(got, scale_outputs(net, y), scale_outputs(net, other))
+    if net.output_std is None and net.output_mean is None:
         return want, bound
-    scale = 1.0 if net.output_scale is None else np.abs(net.output_scale).astype(np.float64)
-    shift = 0.0 if net.output_shift is None else np.abs(net.output_shift).astype(np.float64)
-    size = (np.maximum(_size(y), _size(other)) + bound) * scale + shift
-    bound = bound * scale + _both(net, 3) * size + np.finfo(net.dtype).smallest_subnormal
+    std = 1.0 if net.output_std is None else net.output_std.astype(np.float64)
+    mean = 0.0 if net.output_mean is None else np.abs(net.output_mean).astype(np.float64)
+    size = (np.maximum(_size(y), _size(other)) + bound) * std + mean
+    bound = bound * std + _both(net, 3) * size + np.finfo(net.dtype).smallest_subnormal
     return want, np.where(_may_overflow(net, size), np.inf, bound)
 
 

@@ -200,7 +200,7 @@ class Elman(BaseEstimator):  # type: ignore[misc]
         raise NotImplementedError
 
     def _new_network(self, panel: Panel, rows: Array, weights: Array, seed: int) -> Network:
-        """Return a network to begin with, in the units of the training data."""
+        """Return a network to begin with, with the scaling of the training data."""
         mean, std = data.mean_and_std(panel.steps(), np.repeat(weights, panel.counts))
         return Network(
             input_size=panel.values.shape[2],
@@ -210,8 +210,8 @@ class Elman(BaseEstimator):  # type: ignore[misc]
             output_activation=self._output_activation,
             dtype=self.dtype,
             init=self.init,
-            input_shift=mean,
-            input_scale=1 / std,
+            input_mean=mean,
+            input_std=std,
             **self._outputs_for(rows, self._row_weights(panel, rows, weights)),
         )
 
@@ -226,7 +226,7 @@ class Elman(BaseEstimator):  # type: ignore[misc]
         past: _Past,
     ) -> None:
         """Train a network and keep it, with all that it takes to go on."""
-        inner, rows = _in_own_units(net, rows)
+        inner, rows = _without_output_scaling(net, rows)
         row_weights = self._row_weights(panel, rows, weights)
         if self.outputs == "all":
             rows, row_weights = panel.spread(rows), panel.spread(row_weights)
@@ -250,7 +250,7 @@ class Elman(BaseEstimator):  # type: ignore[misc]
             warnings.warn("training was interrupted", stacklevel=5)
         self._past = _Past(plan.seed, _state(trainer), result.history)
         self.history_ = result.history
-        self.network_ = _in_units_of(net, result.network)
+        self.network_ = _with_output_scaling_of(net, result.network)
 
     def _require_two_parts(self, panel: Panel) -> None:
         """Refuse too few sequences for training and validation."""
@@ -296,14 +296,14 @@ def _state(trainer: Trainer) -> dict[str, Array]:
     return {name: array for name, array in trainer.state().items() if name != "learning_rate"}
 
 
-def _in_own_units(net: Network, rows: Array) -> tuple[Network, Array]:
-    """Return the network without units of outputs, and the targets of that network."""
-    if net.output_scale is None:
+def _without_output_scaling(net: Network, rows: Array) -> tuple[Network, Array]:
+    """Return the network without scaling of outputs, and the targets of that network."""
+    if net.output_std is None:
         return net, rows
-    plain = net.replace(tensors={"output_shift": None, "output_scale": None})
-    return plain, (rows - net.output_shift) / net.output_scale
+    plain = net.replace(tensors={"output_mean": None, "output_std": None})
+    return plain, (rows - net.output_mean) / net.output_std
 
 
-def _in_units_of(like: Network, net: Network) -> Network:
-    """Return the network with another's units of outputs."""
-    return net if like.output_scale is None else like.replace(tensors=net.tensors())
+def _with_output_scaling_of(like: Network, net: Network) -> Network:
+    """Return the network with another's scaling of outputs."""
+    return net if like.output_std is None else like.replace(tensors=net.tensors())

@@ -33,7 +33,7 @@ class ElmanClassifier(ClassifierMixin, Elman):  # type: ignore[misc]
     It reads a sequence from its first step to its last and gives a probability for each class by a
     softmax readout, trained by back-propagation through time on the cross-entropy. Inputs are
     standardised by their mean and standard deviation over the steps of the training data; these
-    become units of the network, so that `network_` takes raw numbers, in a stream too.
+    become the network's scaling, so that `network_` takes raw numbers, in a stream too.
 
     Everywhere, `X` is an array (n, T, I), a table or array (n, T) with one feature and a column
     for each step, or a list of n arrays (T_i, I) or (T_i,) of any lengths.
@@ -70,7 +70,7 @@ class ElmanClassifier(ClassifierMixin, Elman):  # type: ignore[misc]
     n_iter_no_change : int
         After how many epochs without a lower loss early stopping stops.
     warm_start : bool
-        Whether `fit` begins with the weights and units of the last fit, where there is one.
+        Whether `fit` begins with the weights and scaling of the last fit, where there is one.
     dtype : {"float64", "float32"}
         Of the network and its arithmetic. float32 is about twice as fast, and enough unless values
         differ little from each other for their size, such as times in seconds since 1970.
@@ -171,7 +171,7 @@ class ElmanClassifier(ClassifierMixin, Elman):  # type: ignore[misc]
         """Train for one epoch more, on these data.
 
         The optimizer goes on where it stood, at the full learning rate: calls with the same data
-        are the epochs of one `fit` with `schedule="constant"`, bit for bit. The units are those of
+        are the epochs of one `fit` with `schedule="constant"`, bit for bit. The scaling is that of
         the first data. Early stopping does nothing here.
 
         Parameters

@@ -1,4 +1,4 @@
-"""The regressor: a network with a linear readout, in the units of the targets."""
+"""The regressor: a network with a linear readout, in the scale of the targets."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ElmanRegressor(RegressorMixin, Elman):  # type: ignore[misc]
 
     It reads a sequence from its first step to its last; a linear readout is trained by
     back-propagation through time on the squared error. Inputs and targets are standardised by
-    their means and standard deviations in the training data; these become units of the network, so
+    their means and standard deviations in the training data; these become the network's scaling, so
     that `network_` takes and gives raw numbers, in a stream too.
 
     Everywhere, `X` is an array (n, T, I), a table or array (n, T) with one feature and a column
@@ -124,7 +124,7 @@ arrays (T_i,) or (T_i, O)
         """Train for one epoch more, on these data.
 
         The optimizer goes on where it stood, at the full learning rate: calls with the same data
-        are the epochs of one `fit` with `schedule="constant"`, bit for bit. The units are those of
+        are the epochs of one `fit` with `schedule="constant"`, bit for bit. The scaling is that of
         the first data. Early stopping does nothing here.
 
         Parameters
@@ -214,7 +214,7 @@ arrays (T_i,) or (T_i, O)
         mean, std = data.mean_and_std(rows, weights)
         return {
             "output_size": rows.shape[1],
-            "output_shift": mean,
-            "output_scale": std,
+            "output_mean": mean,
+            "output_std": std,
             "table": Table(outputs=self.outputs),
         }

@@ -127,7 +127,7 @@ def backward(
     x : array_like, shape (..., T, I)
         Inputs, as for `Network.run`.
     dL_dy : array_like, shape (..., T, O), or (..., O) for the last
-        The derivatives of L with respect to the outputs, in the units of the outputs.
+        The derivatives of L with respect to the outputs, in the scale of the outputs.
     dL_dh : array_like, shape (..., T, state_size), optional
         Those with respect to the hidden states of all layers, as `Network.run` returns them with
         `return_hidden=True`: what L depends on beside the outputs, such as a penalty on activity.

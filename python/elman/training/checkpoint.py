@@ -130,7 +130,9 @@ def description(net: Network) -> Json:
         "sizes": [net.input_size, *net.hidden_sizes, net.output_size],
         "activations": [str(f) for f in (*net.activations, net.output_activation)],
         "dtype": net.dtype.name,
-        "units": [None if s is None else hashlib.sha256(s.tobytes()).hexdigest() for s in scaling],
+        "scaling": [
+            None if s is None else hashlib.sha256(s.tobytes()).hexdigest() for s in scaling
+        ],
     }
 
 

@@ -72,7 +72,7 @@ def train(
         Inputs: any leading batch axes, then time, then features; or sequences of any lengths. An
         array (T, I) is one long series.
     y : array_like, shape (..., T, O), or (..., O) for the last; without O for classes
-        Targets in the units of the network's outputs; for "cross_entropy" classes 0 to O - 1. A
+        Targets in the scale of the network's outputs; for "cross_entropy" classes 0 to O - 1. A
         list of arrays if `x` is one and `outputs` is "all".
     loss, outputs, lengths, state, sample_weight, step_weight
         What is to become small: as for `loss_and_gradients`.

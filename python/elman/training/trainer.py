@@ -185,7 +185,7 @@ class Trainer:
         x : array_like, shape (..., T, I), or list of array_like, shape (T_i, I)
             Inputs: any leading batch axes, then time, then features; or sequences of any lengths.
         y : array_like, shape (..., T, O), or (..., O) for the last; without O for classes
-            Targets in the units of the network's outputs; for "cross_entropy" classes 0 to O - 1. A
+            Targets in the scale of the network's outputs; for "cross_entropy" classes 0 to O - 1. A
             list of arrays if `x` is one and `outputs` is "all".
         lengths, state, sample_weight, step_weight
             As for `loss_and_gradients`.

@@ -1,4 +1,4 @@
-"""A network's weights as most peers take them: tanh layers, a readout, the units folded in."""
+"""A network's weights as most peers take them: tanh layers, a readout, the scaling folded in."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def weights(net: Network) -> Weights:
     if set(net.directions) != {"forward"}:
         raise Unsupported("takes only layers that run forward")
     sigmoid = net.output_activation == "sigmoid"
-    if sigmoid and not (net.output_scale is None and net.output_shift is None):
-        raise Unsupported("takes no units of a sigmoid output")
+    if sigmoid and not (net.output_std is None and net.output_mean is None):
+        raise Unsupported("takes no scaling of a sigmoid output")
     layers, end = [], 0
     for layer in net.layers:
         start, end = end, end + len(layer.W_hh)
@@ -51,14 +51,14 @@ def weights(net: Network) -> Weights:
         layers.append([layer.W_xh, layer.W_hh, _bias(layer.b_h, layer.W_hh), h_0[start:end]])
     W_hy, b_y = net.readout.W_hy, _bias(net.readout.b_y, net.readout.W_hy)
 
-    if net.input_scale is not None:
-        layers[0][0] = layers[0][0] * net.input_scale
-    if net.input_shift is not None:
-        layers[0][2] = layers[0][2] - layers[0][0] @ net.input_shift
-    if net.output_scale is not None:
-        W_hy, b_y = W_hy * net.output_scale[:, np.newaxis], b_y * net.output_scale
-    if net.output_shift is not None:
-        b_y = b_y + net.output_shift
+    if net.input_std is not None:
+        layers[0][0] = layers[0][0] / net.input_std
+    if net.input_mean is not None:
+        layers[0][2] = layers[0][2] - layers[0][0] @ net.input_mean
+    if net.output_std is not None:
+        W_hy, b_y = W_hy * net.output_std[:, np.newaxis], b_y * net.output_std
+    if net.output_mean is not None:
+        b_y = b_y + net.output_mean
 
     def copy(a: Array) -> Array:
         return np.array(a, dtype=net.dtype, order="C")

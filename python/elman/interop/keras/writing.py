@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _KINDS = {"kernel": "W_xh", "recurrent_kernel": "W_hh", "bias": "b_h"}
 
 
-def to_keras(net: Network, *, fold_units: bool = False) -> list[Array]:
+def to_keras(net: Network, *, fold_scaling: bool = False) -> list[Array]:
     """Return the weights in the order and the layouts of `model.set_weights` of Keras.
 
     The model has, for every layer, `SimpleRNN(H, activation, use_bias, return_sequences=True)`,
@@ -26,7 +26,7 @@ def to_keras(net: Network, *, fold_units: bool = False) -> list[Array]:
 
     Parameters
     ----------
-    fold_units : bool
+    fold_scaling : bool
         As for `to_torch`.
 
     Returns
@@ -47,15 +47,15 @@ def to_keras(net: Network, *, fold_units: bool = False) -> list[Array]:
     >>> [array.shape for array in elman.to_keras(net)]
     [(3, 8), (8, 8), (8,), (8, 2), (2,)]
     """
-    return [a for _, _, arrays in _cells(net, fold_units) for a in arrays.values()]
+    return [a for _, _, arrays in _cells(net, fold_scaling) for a in arrays.values()]
 
 
-def _cells(net: Network, fold_units: bool) -> Iterator[tuple[int, str, dict[str, Array]]]:
+def _cells(net: Network, fold_scaling: bool) -> Iterator[tuple[int, str, dict[str, Array]]]:
     """Yield the arrays of every cell in Keras' order: its layer, its direction, what it holds.
 
     The direction is "forward" or "backward", "" where there is one; layer -1 is the readout.
     """
-    tensors = _export.tensors(net, fold_units=fold_units)
+    tensors = _export.tensors(net, fold_scaling=fold_scaling)
     for index, direction in enumerate(net.directions):
         halves = prefixes(index, direction)
         for half, word in zip(halves, ("forward", "backward"), strict=False):
@@ -69,23 +69,23 @@ def _transposed(arrays: dict[str, Array | None]) -> dict[str, Array]:
     return {kind: array.T.copy() for kind, array in arrays.items() if array is not None}
 
 
-def state_dict(net: Network, *, prefix: str, readout: str, fold_units: bool) -> dict[str, Array]:
+def state_dict(net: Network, *, prefix: str, readout: str, fold_scaling: bool) -> dict[str, Array]:
     """Return the arrays of `elman.state_dict(net, "keras")`, in the order of `get_weights()`."""
     named: dict[str, Array] = {}
-    for index, word, arrays in _cells(net, fold_units):
+    for index, word, arrays in _cells(net, fold_scaling):
         layer = readout if index < 0 else f"{prefix}_{index}" if index else prefix
         place = f"{layer}/{word}/" if word else f"{layer}/"
         named |= {place + kind: array for kind, array in arrays.items()}
     return named
 
 
-def contents(net: Network, *, fold_units: bool) -> bytes:
+def contents(net: Network, *, fold_scaling: bool) -> bytes:
     """Return the bytes of a `.weights.h5` file that the model of `to_keras` loads in Keras 3."""
     h5py = _files.extra("h5py", "a file of Keras", "'elman[keras]'")
     groups: list[str] = []  # of layers, each named by its class and its number
     file = io.BytesIO()
     with h5py.File(file, "w") as h5:
-        for index, word, arrays in _cells(net, fold_units):
+        for index, word, arrays in _cells(net, fold_scaling):
             if word != "backward" and index >= 0:
                 kind = "bidirectional" if word else "simple_rnn"
                 count = sum(name.startswith(kind) for name in groups)

@@ -16,6 +16,7 @@ from elman.interop.onnx.unrolled import innermost
 from elman.interop.onnx.values import (
     Activated,
     Affine,
+    Divided,
     Field,
     Fixed,
     Function,
@@ -79,10 +80,10 @@ def assemble(parts: Parts, symbols: Symbols) -> Reading:
     head = _Head(top, None, (), None, None, None) if y is None else _head(y)
     when = None if y is None else _when(head.top, top, symbols)
     pieces: Pieces = {}
-    source = _input_units(parts.chains[order[0]].source, pieces)
+    source = _input_scaling(parts.chains[order[0]].source, pieces)
     if isinstance(source, Scaled | Shifted):
         raise UnsupportedModelError(
-            "the input: expected (x - shift) * scale, got its units in another order"
+            "the input: expected (x - mean) / std, got its scaling in another order"
         )
     rows, starts = _input_rows(parts), []
     for number, layer in enumerate(layers):
@@ -197,7 +198,7 @@ def _head(y: Vector) -> _Head:
     if isinstance(y, Shifted):
         shift, y = y.by, y.source
     if isinstance(y, Scaled):
-        scale, y = y.by, y.source
+        scale, y = _inverse(y.by) if isinstance(y, Divided) else y.by, y.source
     if isinstance(y, Activated):
         function, y = y.function, y.source
         if not isinstance(y, Affine):
@@ -235,19 +236,27 @@ def _add_head(pieces: Pieces, head: _Head) -> None:
         pieces[_structure.W_HY] = [_piece(head.W_hy)]
     if head.biases:
         pieces[_structure.B_Y] = [_piece(bias) for bias in head.biases]
-    for name, weight in (("output_scale", head.scale), ("output_shift", head.shift)):
+    for name, weight in (("output_std", head.scale), ("output_mean", head.shift)):
         if weight is not None:
             pieces[name] = [_piece(weight)]
 
 
-def _input_units(source: Vector, pieces: Pieces) -> Vector:
-    """Take off the units in which the first layer reads x."""
+def _input_scaling(source: Vector, pieces: Pieces) -> Vector:
+    """Take off the scaling with which the first layer reads x."""
     if isinstance(source, Scaled):
-        pieces["input_scale"], source = [_piece(source.by)], source.source
+        std = source.by if isinstance(source, Divided) else _inverse(source.by)
+        pieces["input_std"], source = [_piece(std)], source.source
     if isinstance(source, Shifted):
-        pieces["input_shift"] = [Piece(source.by.name, -source.by.array)]
+        pieces["input_mean"] = [Piece(source.by.name, -source.by.array)]
         source = source.source
     return source
+
+
+def _inverse(weight: Weight) -> Weight:
+    """Return 1 / weight."""
+    if not weight.array.all():
+        raise UnsupportedModelError("the input: it multiplies by 0")
+    return type(weight)(1 / weight.array.astype(np.float64), weight.name)
 
 
 def _network(pieces: Pieces, parts: Parts, layers: list[list[int]], head: _Head) -> Network:

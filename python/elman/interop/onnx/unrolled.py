@@ -102,7 +102,7 @@ class _Roller:
         return "no recurrent layer was found: expected RNN nodes, or a recurrence step by step"
 
     def _inputs(self) -> tuple[dict[Vector, int], Vector]:
-        """Return what is read of x at each step, in one choice of units."""
+        """Return what is read of x at each step, in one scaling."""
         sources: dict[Vector, int] = {}
         forms: set[Vector] = set()
         for vector in self._vectors:
@@ -113,7 +113,7 @@ class _Roller:
                     sources[source] = found.step
                     forms.add(self._at_every_step(source))
         if len(forms) > 1:
-            raise UnsupportedModelError("x is read in more than one choice of units")
+            raise UnsupportedModelError("x is read in more than one scaling")
         return sources, next(iter(forms), None)  # type: ignore[return-value]
 
     def _at_every_step(self, source: Vector) -> Vector:
@@ -270,7 +270,7 @@ class _Roller:
 
 
 def innermost(vector: Vector) -> Input | None:
-    """Return x, if a vector is x in some units."""
+    """Return x, if a vector is x in some scaling."""
     for _ in range(3):
         if isinstance(vector, Input):
             return vector

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 When = Literal["each", "first", "last"]
 _MAX_ADDENDS = 8  # of one sum: products and biases
-_MAX_DEPTH = 64  # of the expression around what a layer gives: units, activation, readout
+_MAX_DEPTH = 64  # of the expression around what a layer gives: scaling, activation, readout
 
 
 class Function(NamedTuple):
@@ -103,6 +103,11 @@ class Scaled(Vector):
 
     source: Vector
     by: Weight
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Divided(Scaled):
+    """A vector over numbers, `by`, one for each feature."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -335,7 +340,7 @@ class Symbols:
         raise UnsupportedModelError("it adds a vector that is neither a linear map nor a constant")
 
     def subtract(self, a: Vector, b: Vector) -> Vector:
-        """Return a - b, for numbers b; what is subtracted is a unit and never a bias."""
+        """Return a - b, for numbers b; what is subtracted is scaling and never a bias."""
         a, b = self._alike(a, b)
         if not isinstance(b, Fixed):
             raise UnsupportedModelError("it subtracts something else than a constant")
@@ -371,12 +376,11 @@ class Symbols:
         return None
 
     def divide(self, a: Vector, b: Vector) -> Vector:
-        """Return a / b, for numbers b, as a product with their reciprocals."""
+        """Return a / b, for numbers b."""
         a, b = self._alike(a, b)
         if not isinstance(b, Fixed) or not b.weight.array.all():
             raise UnsupportedModelError("it divides by something else than a constant without 0")
-        reciprocals = (1 / b.weight.array.astype(np.float64)).astype(b.weight.array.dtype)
-        return self._make(Scaled, a.size, a, self.weight(reciprocals, b.weight.name))
+        return self._make(Divided, a.size, a, b.weight)
 
     def _alike(self, a: Vector, b: Vector) -> tuple[Vector, Vector]:
         """Repeat a single number for every feature of the other vector."""

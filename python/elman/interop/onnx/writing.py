@@ -48,11 +48,11 @@ class _Writer:
     def model(self) -> Proto:
         helper = self._onnx.helper
         net = self._net
-        h, finals = self._input_units("x"), []
+        h, finals = self._input_scaling("x"), []
         for index, (layer, state) in enumerate(zip(net.layers, self._start_states(), strict=True)):
             h, final = self._layer(index, layer, h, state)
             finals.append(final)
-        y = self._output_units(self._readout(h))
+        y = self._output_scaling(self._readout(h))
         self._node("Identity", [y], ["y"])
         self._node("Concat", finals, ["next_state"], axis=1)
         features = [net.input_size, net.output_size]
@@ -118,14 +118,14 @@ class _Writer:
             for index, rows in enumerate(states)
         ]
 
-    def _input_units(self, x: str) -> str:
+    def _input_scaling(self, x: str) -> str:
         net = self._net
-        if net.input_shift is not None:
-            shift = self._constant("input_shift", net.input_shift)
-            x = self._node("Sub", [x, shift], ["x.shifted"])
-        if net.input_scale is not None:
-            scale = self._constant("input_scale", net.input_scale)
-            x = self._node("Mul", [x, scale], ["x.scaled"])
+        if net.input_mean is not None:
+            mean = self._constant("input_mean", net.input_mean)
+            x = self._node("Sub", [x, mean], ["x.shifted"])
+        if net.input_std is not None:
+            std = self._constant("input_std", net.input_std)
+            x = self._node("Div", [x, std], ["x.scaled"])
         return x
 
     def _layer(self, index: int, layer: Layer, x: str, state: str) -> tuple[str, str]:
@@ -187,15 +187,15 @@ class _Writer:
         z = self._node("Tanh", [z], ["readout.tanh"])
         return self._node("Mul", [z, alpha], ["readout.y"])
 
-    def _output_units(self, y: str) -> str:
-        """Write y * scale + shift, the sum as a difference: an Add would be read as a bias."""
+    def _output_scaling(self, y: str) -> str:
+        """Write y * std + mean, the sum as a difference: an Add would be read as a bias."""
         net = self._net
-        if net.output_scale is not None:
-            scale = self._constant("output_scale", net.output_scale)
-            y = self._node("Mul", [y, scale], ["y.scaled"])
-        if net.output_shift is not None:
-            shift = self._constant("output_shift", -net.output_shift)
-            y = self._node("Sub", [y, shift], ["y.shifted"])
+        if net.output_std is not None:
+            std = self._constant("output_std", net.output_std)
+            y = self._node("Mul", [y, std], ["y.scaled"])
+        if net.output_mean is not None:
+            mean = self._constant("output_mean", -net.output_mean)
+            y = self._node("Sub", [y, mean], ["y.shifted"])
         return y
 
 

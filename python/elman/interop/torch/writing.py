@@ -37,28 +37,28 @@ activation : module, or None
 _NONLINEARITIES = ("tanh", "relu")
 
 
-def to_torch(net: Network, *, fold_units: bool = False) -> TorchModules:
+def to_torch(net: Network, *, fold_scaling: bool = False) -> TorchModules:
     """Return PyTorch modules with the network's weights, which need PyTorch.
 
     Parameters
     ----------
-    fold_units : bool
-        Multiply the units of inputs into W_xh and b_h of the first layer, and those of outputs
+    fold_scaling : bool
+        Multiply the scaling of inputs into W_xh and b_h of the first layer, and that of outputs
         into a readout whose activation is identity: computed in float64, rounded once.
-        Otherwise a network with units is refused, because modules do not hold them.
+        Otherwise a network with scaling is refused, because modules do not hold it.
 
     Returns
     -------
     TorchModules
         `rnn`, `readout` and `activation`; `elman.from_torch` makes the network of them again,
-        to equal bits (but for folded units).
+        to equal bits (but for folded scaling).
 
     Raises
     ------
     UnsupportedModelError
         If PyTorch has no such layers: other activations than tanh and relu, an initial state.
     ArgumentError
-        If the network has units and `fold_units` is False.
+        If the network has scaling and `fold_scaling` is False.
     ImportError
         If PyTorch is missing.
 
@@ -72,7 +72,7 @@ def to_torch(net: Network, *, fold_units: bool = False) -> TorchModules:
     """
     torch = _files.extra("torch", "elman.to_torch", "torch")
     _require_nonlinearities(net)
-    arrays = state_dict(net, prefix="rnn", readout="readout", fold_units=fold_units)
+    arrays = state_dict(net, prefix="rnn", readout="readout", fold_scaling=fold_scaling)
 
     def part(start: str, nonlinearity: str = "") -> Any:
         mine = {name: array for name, array in arrays.items() if name.startswith(start)}
@@ -112,11 +112,11 @@ def module_of(torch: Any, weights: dict[str, Any], nonlinearity: str = "") -> An
     return module
 
 
-def state_dict(net: Network, *, prefix: str, readout: str, fold_units: bool) -> dict[str, Array]:
+def state_dict(net: Network, *, prefix: str, readout: str, fold_scaling: bool) -> dict[str, Array]:
     """Return the arrays of `elman.state_dict(net, "torch")`: b_h is bias_ih, and bias_hh zero."""
     import numpy as np
 
-    tensors = _export.tensors(net, fold_units=fold_units)
+    tensors = _export.tensors(net, fold_scaling=fold_scaling)
     bias = any(name.endswith("b_h") for name in tensors)
     start = f"{prefix}.".lstrip(".")
     uniform = _is_uniform(net)
@@ -173,10 +173,10 @@ def activation_module(torch: Any, name: str) -> Any:
     return kinds[name]()
 
 
-def contents(net: Network, *, fold_units: bool) -> bytes:
+def contents(net: Network, *, fold_scaling: bool) -> bytes:
     """Return the bytes of a `.pt` file: the state_dict as `torch.save` writes it."""
     torch = _files.extra("torch", "a .pt file", "torch")
-    tensors = state_dict(net, prefix="rnn", readout="fc", fold_units=fold_units)
+    tensors = state_dict(net, prefix="rnn", readout="fc", fold_scaling=fold_scaling)
     file = io.BytesIO()
     torch.save({name: torch.from_numpy(array) for name, array in tensors.items()}, file)
     return file.getvalue()
