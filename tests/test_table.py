@@ -522,3 +522,21 @@ def test_reading_a_frame_brings_in_no_library(forecast, x):
     before = set(sys.modules)
     forecast(as_frame(x))
     assert not {"pandas", "polars", "pyarrow", "narwhals"} & (set(sys.modules) - before)
+
+
+def test_training_reads_frames_by_the_table(rng):
+    table = elman.Table(inputs=["a", "b"], targets=["c"])
+    net = elman.Network(2, 6, 1, seed=0, output_activation="identity", table=table)
+    columns = {name: rng.standard_normal(20) for name in "cab"}
+    x = np.stack([columns["a"], columns["b"]], axis=1)
+    y = columns["c"][:, None]
+    want, _ = elman.train(net, x, y, epochs=2, seed=0)
+    frame = Frame(columns)
+    got, history = elman.train(net, frame, frame, validation=(frame, frame), epochs=2, seed=0)
+    assert got == want
+    assert len(history.validation_loss) == 2
+    trainer, other = elman.Trainer(net), elman.Trainer(net)
+    assert trainer.update(frame, frame) == other.update(x, y)
+    assert elman.loss_and_gradients(net, frame, y)[0] == elman.loss_and_gradients(net, x, y)[0]
+    with pytest.raises(elman.ArgumentError, match=r"^y: expected a column 'c'"):
+        elman.train(net, frame, Frame({"a": columns["a"]}), epochs=1)

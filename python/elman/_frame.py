@@ -42,11 +42,29 @@ def read(
             f"{argument}: expected an array, or a network whose table names the inputs, got a data"
             " frame and no such table (net.replace(table=elman.Table(inputs=[...])))"
         )
-    names = list(getattr(x, "column_names", x.columns))  # PyArrow's `columns` are the data
+    names = _names(x)
     if table.sequence is not None and table.sequence in names:
         _require_one_sequence(argument, x, table.sequence)
     values = _columns(argument, x, names, table.inputs, net)
     return values, table.outputs if outputs is None else outputs
+
+
+def read_pair(net: Parameters, x: ArrayLike, y: ArrayLike) -> tuple[ArrayLike, ArrayLike]:
+    """Return inputs and targets to train on as array_like.
+
+    Data frames are read by the columns that the network's table names, and without such a table by
+    position, as anything else is.
+    """
+    table = net.table
+    if table is not None and table.inputs and hasattr(x, "columns"):
+        x, _ = read(net, "x", x)
+    if table is not None and table.targets and not table.classes and hasattr(y, "columns"):
+        y = _columns("y", y, _names(y), table.targets, net)
+    return x, y
+
+
+def _names(frame: Frame) -> list[object]:
+    return list(getattr(frame, "column_names", frame.columns))  # PyArrow's `columns` are the data
 
 
 def _columns(

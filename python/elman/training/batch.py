@@ -90,7 +90,7 @@ def loss_and_gradients(
     (8, 3)
     """
     data.check_network(net)
-    batch = data.collect(x, y, outputs, lengths, state, sample_weight, step_weight)
+    batch = data.collect(net, x, y, outputs, lengths, state, sample_weight, step_weight)
     value, tensors = _core.loss_and_gradients(
         core_of(net),
         data.examples(net, batch, loss, outputs),

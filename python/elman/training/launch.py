@@ -189,10 +189,11 @@ def train(
         min_delta=_arguments.number("min_delta", min_delta, zero=True),
     )
     every = _arguments.size("checkpoint_every", checkpoint_every)
-    given, held_out = data.collect(x, y, outputs, lengths, state, sample_weight, step_weight), None
+    given = data.collect(net, x, y, outputs, lengths, state, sample_weight, step_weight)
+    held_out = None
     if validation is not None:
         trainer._examples(given)  # before it is cut: errors say where in all of it
-        given, held_out = data.with_validation(given, validation, outputs, plan.seed)
+        given, held_out = data.with_validation(net, given, validation, outputs, plan.seed)
     settings = {
         "network": description(net),
         "data": shapes(given),
