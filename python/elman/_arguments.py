@@ -257,10 +257,23 @@ def array(argument: str, values: ArrayLike) -> Array:
 
 def reals(argument: str, values: ArrayLike) -> Array:
     """Return real numbers as an array of whatever dtype they have."""
-    numbers = array(argument, values)
+    numbers = unmasked(argument, values)
     if numbers.dtype.kind not in "buif":
         raise DTypeError(f"{argument}: expected real numbers, got dtype {numbers.dtype}")
     return numbers
+
+
+def unmasked(argument: str, values: ArrayLike) -> Array:
+    """Return an array without masked elements: parts that are put together would lose their masks."""
+    import numpy as np
+
+    numbers = array(argument, values)
+    if isinstance(numbers, np.ma.MaskedArray) and (count := np.ma.count_masked(numbers)):
+        raise DTypeError(
+            f"{argument}: expected an array without masked elements, got {count} masked"
+            " (use .filled(value) to say what they are)"
+        )
+    return np.asarray(numbers)
 
 
 def weights(argument: str, values: ArrayLike, shape: tuple[int, ...]) -> Array:
