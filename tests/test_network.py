@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import itertools
 import pathlib
@@ -1158,22 +1157,12 @@ def test_packed_weights_far_larger_than_the_numbers_are_refused():
     long_vectors = [isa for isa in ("avx2", "avx512") if isa in elman.available_isas()]
     if not long_vectors:
         pytest.skip("needs vectors of at least 8 numbers")
-    with elman_isa(long_vectors[-1]):
+    with elman.use_isa(long_vectors[-1]):
         wide = np.broadcast_to(np.float32(0), (1, 2**26))
         with pytest.raises(
             elman.LimitError, match=r"bytes for 671\d{5} numbers in matrices of few"
         ):
             elman.Network.from_weights([(wide, [[0]], None)], None, dtype="float32")
-
-
-@contextlib.contextmanager
-def elman_isa(name):
-    before = elman.isa()
-    elman.set_isa(name)
-    try:
-        yield name
-    finally:
-        elman.set_isa(before)
 
 
 def test_the_arguments_of_the_constructor_are_attributes():
