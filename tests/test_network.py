@@ -882,9 +882,21 @@ def test_the_constructor_refuses(change, error, message):
         elman.Network(**(SIZES | change))
 
 
-def test_a_network_that_memory_cannot_hold_is_a_memory_error_before_anything_is_touched():
-    with pytest.raises(MemoryError):
-        elman.Network(input_size=2**55, hidden_size=2, output_size=1, seed=0)
+@pytest.mark.parametrize(
+    ("sizes", "said"),
+    [
+        (
+            (3, 10**7, 2),
+            "400,000,200,000,000 bytes: the largest matrix is layers.0.W_hh (10000000,",
+        ),
+        ((2**55, 2, 1), "288,230,376,151,711,768 bytes: the largest matrix is layers.0.W_xh (2,"),
+        ((3, [5, 10**7], 2), "400,000,280,000,160 bytes: the largest matrix is layers.1.W_hh (1"),
+    ],
+)
+def test_a_network_that_memory_cannot_hold_is_refused_with_its_bytes(sizes, said):
+    message = re.escape(f"weights: expected to fit in memory, got {said}")
+    with pytest.raises(LimitError, match=f"^{message}"):
+        elman.Network(*sizes, seed=0)
 
 
 def ones(*shape, dtype=np.float32):
