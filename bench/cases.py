@@ -53,17 +53,10 @@ class Case(NamedTuple):
 
     def network(self) -> elman.Network:
         """Return the network of this case, packed for its instruction set."""
-        before = elman.isa()
-        elman.set_isa(self.isa or before)
-        net = elman.Network(
-            input_size=self.I,
-            hidden_size=[self.H] * self.layers,
-            output_size=self.O,
-            dtype=self.dtype,
-            seed=0,
-        )
-        elman.set_isa(before)
-        return net
+        with elman.use_isa(self.isa or elman.isa()):
+            return elman.Network(
+                self.I, self.H, self.O, num_layers=self.layers, dtype=self.dtype, seed=0
+            )
 
 
 def _each(group: str, work: str, sizes: Iterable[tuple[int, int, int]], **more: Any) -> list[Case]:

@@ -29,10 +29,8 @@ def pytest_xdist_auto_num_workers(config):
 @pytest.fixture(params=ISAS)
 def isa(request):
     """Every instruction set in turn, for the networks that a test builds."""
-    before = elman.isa()
-    elman.set_isa(request.param)
-    yield request.param
-    elman.set_isa(before)
+    with elman.use_isa(request.param):
+        yield request.param
 
 
 @pytest.fixture

@@ -31,13 +31,6 @@ def activate(activation, x):
     return _core.activate(activation._arguments(), x)
 
 
-@pytest.fixture(autouse=True)
-def _restored_isa():
-    before = elman.isa()
-    yield
-    elman.set_isa(before)
-
-
 def exact(name, x):
     """Return the exact values of a function as an unevaluated sum of two doubles."""
     high, low = np.empty(len(x)), np.empty(len(x))
@@ -88,8 +81,8 @@ def test_float64_is_within_two_ulp_over_ten_million_arguments(name):
     with concurrent.futures.ProcessPoolExecutor(os.cpu_count(), mp_context=context) as pool:
         for x, (high, low) in zip(parts, pool.map(exact, [name] * 100, parts), strict=True):
             for isa in ISAS:
-                elman.set_isa(isa)
-                assert worst_ulp(name, x, high, low) <= ULP, isa
+                with elman.use_isa(isa):
+                    assert worst_ulp(name, x, high, low) <= ULP, isa
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -98,8 +91,8 @@ def test_the_bits_are_the_same_on_every_fused_set(name, dtype):
     x = hard_arguments(50_000, seed=2).astype(dtype)
     results = set()
     for isa in FUSED_ISAS:
-        elman.set_isa(isa)
-        results.add(activate(name, x).tobytes())
+        with elman.use_isa(isa):
+            results.add(activate(name, x).tobytes())
     assert len(results) <= 1
 
 
@@ -209,8 +202,8 @@ def test_float64_of_a_function_with_numbers_is_as_near_over_a_million_arguments(
         x = hard_arguments(100_000, seed=seed)
         high, low = exact_numbered(f, x)
         for isa in ISAS:
-            elman.set_isa(isa)
-            assert worst_numbered_ulp(f, x, high, low) <= NUMBERED[f][1], isa
+            with elman.use_isa(isa):
+                assert worst_numbered_ulp(f, x, high, low) <= NUMBERED[f][1], isa
 
 
 @pytest.mark.parametrize("f", [*NUMBERED, *GENERAL, *UNTRAINABLE], ids=str)
@@ -222,8 +215,8 @@ def test_the_bits_of_all_functions_are_the_same_on_every_fused_set(f, dtype):
         x = np.append(hard_arguments(20_000, seed=6), extremes).astype(dtype)
     results = set()
     for isa in FUSED_ISAS:
-        elman.set_isa(isa)
-        y = activate(f, x)
+        with elman.use_isa(isa):
+            y = activate(f, x)
         y[np.isnan(y)] = np.nan
         results.add(y.tobytes())
     assert len(results) <= 1

@@ -9,7 +9,6 @@ tiny states, each against an implementation of its own.
 from __future__ import annotations
 
 import concurrent.futures
-import contextlib
 import hashlib
 import itertools
 import math
@@ -92,16 +91,6 @@ def dtype(request):
     return request.param
 
 
-@contextlib.contextmanager
-def isa_in_use(isa):
-    before = elman.isa()
-    elman.set_isa(isa)
-    try:
-        yield
-    finally:
-        elman.set_isa(before)
-
-
 def make_network(
     isa, dtype, *, inputs, hidden, outputs, bias=True, everything=False, scale=0.7, **options
 ):
@@ -125,7 +114,7 @@ def make_network(
             "output_mean": array(outputs or top),
             "output_std": 1 + abs(array(outputs or top)),
         }
-    with isa_in_use(isa):
+    with elman.use_isa(isa):
         return elman.Network.from_weights(layers, readout, **options)
 
 
@@ -403,7 +392,7 @@ def test_no_set_that_this_processor_has_is_missing():
 
 def test_a_network_runs_on_the_set_in_use_when_it_was_built():
     for isa in ISAS:
-        with isa_in_use(isa):
+        with elman.use_isa(isa):
             net = elman.Network(input_size=3, hidden_size=8, output_size=2, seed=0)
             assert elman.isa() == isa
             assert ("D5" in elman.build_info()["promises"]) == (isa in FUSED)
@@ -445,7 +434,7 @@ def test_the_variable_forces_a_set_and_another_process_gives_the_same_bits():
     for isa in dict.fromkeys([*FUSED, *ISAS]):
         in_use, packed_for, digests[isa] = run_program(isa).stdout.split()
         assert in_use == packed_for == isa
-        with isa_in_use(isa):
+        with elman.use_isa(isa):
             net = elman.Network(input_size=5, hidden_size=[33, 8], output_size=3, seed=7)
         x = (np.arange(500.0) % 17 / 8 - 1).reshape(100, 5)
         assert hashlib.sha256(net(x).tobytes()).hexdigest() == digests[isa]
@@ -518,7 +507,7 @@ def identity_networks(dtype, rng, inputs, hidden, outputs):
     b_y[rng.random(outputs) < 0.3] *= -0.0
     nets = {}
     for isa in dict.fromkeys([*FUSED, *ISAS]):
-        with isa_in_use(isa):
+        with elman.use_isa(isa):
             nets[isa] = elman.Network.from_weights(
                 [(W_xh, W_hh, b_h)],
                 (W_hy, b_y),
@@ -594,7 +583,7 @@ def test_scaling_rounds_the_difference_the_reciprocal_and_the_product(rng, dtype
 
     unit, zero = np.eye(size, dtype=dtype), np.zeros((size, size), dtype)
     for isa in dict.fromkeys([*FUSED, *ISAS]):
-        with isa_in_use(isa):
+        with elman.use_isa(isa):
             net = elman.Network.from_weights(
                 [(unit, zero, None)],
                 (unit, None) if readout else None,
@@ -623,7 +612,7 @@ def test_scaling_rounds_the_difference_the_reciprocal_and_the_product(rng, dtype
 def diagonal_network(isa, dtype, rate, activation):
     """Return h_t = f(rate h_(t-1) + x_t) for nine units, all of them reading one input."""
     W_xh, W_hh = np.ones((9, 1), dtype), (rate * np.eye(9)).astype(dtype)
-    with isa_in_use(isa):
+    with elman.use_isa(isa):
         return elman.Network.from_weights([(W_xh, W_hh, None)], None, activation=activation)
 
 
@@ -686,7 +675,7 @@ def test_a_state_below_the_threshold_is_positive_zero_and_one_above_is_itself(
 def test_inputs_and_outputs_may_be_subnormal(isa, dtype):
     tiny = np.finfo(dtype).smallest_subnormal
     up = {"float32": 2.0**60, "float64": 2.0**200}[dtype]  # the state must not fade
-    with isa_in_use(isa):
+    with elman.use_isa(isa):
         net = elman.Network.from_weights(
             [([[up]], [[0.0]], None)],
             ([[1 / up]], None),

@@ -301,12 +301,8 @@ def test_all_fused_instruction_sets_agree(rng, dtype):
         runs = []
         seed = rng.integers(2**32)
         for name in FUSED:
-            before = elman.isa()
-            elman.set_isa(name)
-            try:
+            with elman.use_isa(name):
                 net = make_network(dtype, **kind)
-            finally:
-                elman.set_isa(before)
             again = np.random.default_rng(seed)
             x, mask = inputs(again, net, B, T), random_mask(again, B, T)
             runs.append(net.run(x, mask=mask, return_hidden=True))

@@ -21,6 +21,8 @@ from elman import _foreign
         ("batch_first", "arrays (..., T, I), the batch first"),
         ("dropout", "weight_decay in training: elman has no dropout"),
         ("random_state", "seed="),
+        ("input_scale", "input_mean= and input_std="),
+        ("output_scale", "output_mean= and output_std="),
         ("hiden_size", "hidden_size="),  # a slip
     ],
 )

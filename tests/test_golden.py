@@ -46,17 +46,13 @@ def test_a_network_gives_the_bits_of_its_example(net, x, tmp_path, isa):
 
 
 def test_every_fused_set_gives_the_bits_of_scalar(x, tmp_path, fused_isas):
-    before = elman.isa()
-    try:
-        for writer in fused_isas:
-            elman.set_isa(writer)
+    for writer in fused_isas:
+        with elman.use_isa(writer):
             net = elman.Network(input_size=3, hidden_size=40, output_size=2, seed=0)
             net.save(tmp_path / "model.safetensors", golden=x)
-            for reader in fused_isas:
-                elman.set_isa(reader)
+        for reader in fused_isas:
+            with elman.use_isa(reader):
                 assert elman.load(tmp_path / "model.safetensors", verify=True).isa == reader
-    finally:
-        elman.set_isa(before)
 
 
 def test_the_example_changes_nothing_else(net, x, tmp_path):

@@ -363,19 +363,15 @@ def test_any_number_of_threads_gives_the_same_bits(dtype):
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
 def test_any_fused_instruction_set_gives_the_same_bits(dtype):
-    before = elman.isa()
-    try:
-        for number in range(len(list(problems(dtype)))):
-            results = []
-            for isa in dict.fromkeys(["scalar", *FUSED_ISAS]):
-                elman.set_isa(isa)
+    for number in range(len(list(problems(dtype)))):
+        results = []
+        for isa in dict.fromkeys(["scalar", *FUSED_ISAS]):
+            with elman.use_isa(isa):
                 net, arguments = list(problems(dtype))[number]
-                assert net.isa == isa
-                results.append(compute(net, arguments))
-            for other in results[1:]:
-                assert_same(other, results[0])
-    finally:
-        elman.set_isa(before)
+            assert net.isa == isa
+            results.append(compute(net, arguments))
+        for other in results[1:]:
+            assert_same(other, results[0])
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
@@ -497,15 +493,10 @@ def train(dtype, optimizer, threads, **options):
 def test_training_gives_the_same_bits_on_any_threads_and_instruction_sets(
     dtype, optimizer, options
 ):
-    before = elman.isa()
     results = []
-    try:
-        for isa in dict.fromkeys(["scalar", *FUSED_ISAS]):
-            elman.set_isa(isa)
-            for threads in (1, 2, 3, 7):
-                results.append(train(dtype, optimizer, threads, **options))  # noqa: PERF401
-    finally:
-        elman.set_isa(before)
+    for isa in dict.fromkeys(["scalar", *FUSED_ISAS]):
+        with elman.use_isa(isa):
+            results += [train(dtype, optimizer, threads, **options) for threads in (1, 2, 3, 7)]
     losses, net = results[0]
     assert not math.isnan(losses[-1])
     for other_losses, other in results[1:]:

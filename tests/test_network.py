@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import itertools
 import pathlib
@@ -883,9 +882,21 @@ def test_the_constructor_refuses(change, error, message):
         elman.Network(**(SIZES | change))
 
 
-def test_a_network_that_memory_cannot_hold_is_a_memory_error_before_anything_is_touched():
-    with pytest.raises(MemoryError):
-        elman.Network(input_size=2**55, hidden_size=2, output_size=1, seed=0)
+@pytest.mark.parametrize(
+    ("sizes", "said"),
+    [
+        (
+            (3, 10**7, 2),
+            "400,000,200,000,000 bytes: the largest matrix is layers.0.W_hh (10000000,",
+        ),
+        ((2**55, 2, 1), "288,230,376,151,711,768 bytes: the largest matrix is layers.0.W_xh (2,"),
+        ((3, [5, 10**7], 2), "400,000,280,000,160 bytes: the largest matrix is layers.1.W_hh (1"),
+    ],
+)
+def test_a_network_that_memory_cannot_hold_is_refused_with_its_bytes(sizes, said):
+    message = re.escape(f"weights: expected to fit in memory, got {said}")
+    with pytest.raises(LimitError, match=f"^{message}"):
+        elman.Network(*sizes, seed=0)
 
 
 def ones(*shape, dtype=np.float32):
@@ -1158,22 +1169,12 @@ def test_packed_weights_far_larger_than_the_numbers_are_refused():
     long_vectors = [isa for isa in ("avx2", "avx512") if isa in elman.available_isas()]
     if not long_vectors:
         pytest.skip("needs vectors of at least 8 numbers")
-    with elman_isa(long_vectors[-1]):
+    with elman.use_isa(long_vectors[-1]):
         wide = np.broadcast_to(np.float32(0), (1, 2**26))
         with pytest.raises(
             elman.LimitError, match=r"bytes for 671\d{5} numbers in matrices of few"
         ):
             elman.Network.from_weights([(wide, [[0]], None)], None, dtype="float32")
-
-
-@contextlib.contextmanager
-def elman_isa(name):
-    before = elman.isa()
-    elman.set_isa(name)
-    try:
-        yield name
-    finally:
-        elman.set_isa(before)
 
 
 def test_the_arguments_of_the_constructor_are_attributes():

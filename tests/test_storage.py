@@ -939,6 +939,9 @@ def test_saving_replaces_the_file_and_leaves_nothing_else(path, other):
         ("MODEL.PT", r"got \*\.pt: torch\.save of elman\.to_torch\(net\) writes that"),
         ("model.keras", r"elman\.to_keras\(net\) writes that"),
         ("model.h5", r"elman\.to_keras\(net\) writes that"),
+        ("model.hdf5", r"elman\.to_keras\(net\) writes that"),
+        ("model.npz", r"got \*\.npz: np\.savez\(path, \*\*net\.tensors\(\)\) writes that"),
+        ("model.pkl", r"got \*\.pkl: pickle\.dump\(net, file\) writes that"),
     ],
 )
 def test_a_name_of_another_format_is_refused(tmp_path, name, remedy):

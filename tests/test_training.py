@@ -87,17 +87,14 @@ def test_any_number_of_threads_gives_the_same_bits(rng, dtype, hidden):
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "rmsprop", "adagrad"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_any_fused_instruction_set_gives_the_same_bits(x, y, fused_isas, dtype, optimizer):
-    before, results = elman.isa(), []
-    try:
-        for isa in dict.fromkeys(["scalar", *fused_isas]):
-            elman.set_isa(isa)
+    results = []
+    for isa in dict.fromkeys(["scalar", *fused_isas]):
+        with elman.use_isa(isa):
             net = network(hidden_size=[17, 4], dtype=dtype)
             options = {"bptt_steps": 5, "clip_norm": 0.1, "clip_value": 0.05, "schedule": "cosine"}
             result = train(x, y, net, optimizer=optimizer, validation=0.3, **options)
-            assert result.network.isa == isa
-            results.append(result)
-    finally:
-        elman.set_isa(before)
+        assert result.network.isa == isa
+        results.append(result)
     for result in results[1:]:
         assert_same(result, results[0])
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from elman import reference as reference
     from elman import sklearn as sklearn
     from elman import training as training
+    from elman._compare import Comparison as Comparison
     from elman._compare import compare as compare
     from elman._core import Stream as Stream
     from elman._isa import use_isa as use_isa
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from elman.interop.onnx import to_onnx as to_onnx
     from elman.interop.state_dict import state_dict as state_dict
     from elman.interop.torch import from_torch as from_torch
+    from elman.interop.torch.writing import TorchModules as TorchModules
     from elman.interop.torch.writing import to_torch as to_torch
     from elman.reference import VerificationReport as VerificationReport
     from elman.ridge import ridge_readout as ridge_readout
@@ -87,6 +89,7 @@ _HOMES = {
     "ArgumentError": "elman.errors",
     "ArgumentTypeError": "elman.errors",
     "BusyError": "elman.errors",
+    "Comparison": "elman._compare",
     "DTypeError": "elman.errors",
     "DivergenceError": "elman.errors",
     "EchoState": "elman.initialization",
@@ -107,6 +110,7 @@ _HOMES = {
     "ShapeError": "elman.errors",
     "Stream": "elman._core",
     "Table": "elman._table",
+    "TorchModules": "elman.interop.torch.writing",
     "TrainResult": "elman.training",
     "Trainer": "elman.training",
     "UnsupportedModelError": "elman.errors",

@@ -38,6 +38,9 @@ _WRITERS = {  # of other formats, by their suffixes
     ".pth": "torch.save of elman.to_torch(net)",
     ".keras": "a Keras model with the weights elman.to_keras(net)",
     ".h5": "a Keras model with the weights elman.to_keras(net)",
+    ".hdf5": "a Keras model with the weights elman.to_keras(net)",
+    ".npz": "np.savez(path, **net.tensors())",
+    ".pkl": "pickle.dump(net, file)",
 }
 
 _OUTPUT_ACTIVATIONS = tuple(TABLE)

@@ -16,7 +16,13 @@ from elman import (
     _structure,
 )
 from elman._parameters import Parameters, sizes
-from elman.errors import ArgumentError, ArgumentTypeError, ModelFormatError, ShapeError
+from elman.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    LimitError,
+    ModelFormatError,
+    ShapeError,
+)
 
 if TYPE_CHECKING:
     import os
@@ -166,7 +172,7 @@ class Network(Parameters):
         hidden_sizes = _arguments.hidden_sizes(hidden_size, num_layers)
         directions = _arguments.directions(direction, len(hidden_sizes))
         optional = (initial_state, input_mean, input_std, output_mean, output_std)
-        core = _core.Network.random(
+        arguments = (
             _arguments.dtype_name(dtype),
             _arguments.size("input_size", input_size),
             hidden_sizes,
@@ -179,6 +185,10 @@ class Network(Parameters):
             _arguments.arrays(zip(_structure.VECTORS, optional, strict=True)),
             *_start(init),
         )
+        try:
+            core = _core.Network.random(*arguments)
+        except MemoryError:
+            raise LimitError(_too_large(*arguments[:5])) from None
         self._adopt(core, _arguments.metadata(metadata), table)
         _arguments.require_finite(self._tensors)
 
@@ -548,6 +558,24 @@ def _start(init: Initialization) -> tuple[str, dict[str, float]]:
     from elman import initialization
 
     return initialization.named(init)
+
+
+def _too_large(
+    dtype: str, inputs: int, hidden: Sequence[int], outputs: int | None, directions: Sequence[str]
+) -> str:
+    """Say how many bytes the matrices of a network take."""
+    wide = _structure.Sizes(inputs, tuple(hidden), outputs or 0)
+    shapes = _structure.shapes_of(directions, wide)
+    numbers = {
+        name: shapes[name][0] * shapes[name][1]
+        for name in _structure.required(directions, readout=outputs is not None)
+    }
+    total = sum(numbers.values()) * {"float32": 4, "float64": 8}[dtype]
+    largest = max(numbers, key=lambda name: numbers[name])
+    return (
+        f"weights: expected to fit in memory, got {total:,} bytes:"
+        f" the largest matrix is {largest} {shapes[largest]}"
+    )
 
 
 def network_of(core: Core, like: Network | None = None) -> Network:

@@ -34,7 +34,7 @@ class UnsupportedModelError(ElmanError, ValueError):
 
 
 class LimitError(ElmanError, ValueError):
-    """A size is beyond what this version accepts."""
+    """A size is beyond what this version accepts, or what fits in memory."""
 
 
 class BusyError(ElmanError, RuntimeError):

@@ -9,6 +9,7 @@ import numpy as np
 
 from elman import _arguments, _core, _foreign
 from elman._network import network_of
+from elman._parameters import core_of
 from elman.errors import ArgumentError, ArgumentTypeError, DivergenceError
 from elman.training import data, optimizers
 
@@ -125,7 +126,7 @@ class Trainer:
             "train_initial_state": bool(train_initial_state),
         }
         start = _with_initial_state(net) if train_initial_state else net
-        self._core = _core.trainer(start._core, chosen.name, chosen.settings(), **rules)
+        self._core = _core.trainer(core_of(start), chosen.name, chosen.settings(), **rules)
         self._settings = {  # of a checkpoint
             "loss": loss,
             "outputs": outputs,

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections import namedtuple
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from elman import _files
 from elman._structure import B_Y, W_HY, prefixes
@@ -12,27 +11,30 @@ from elman.errors import UnsupportedModelError
 from elman.interop import _export
 
 if TYPE_CHECKING:
-    from typing import Any
-
     from elman._network import Network
     from elman._typing import Array
 
 
-TorchModules = namedtuple("TorchModules", ["rnn", "readout", "activation"])
-TorchModules.__doc__ = """What `elman.to_torch` returns; `elman.from_torch` takes it back.
+class TorchModules(NamedTuple):
+    """What `elman.to_torch` returns; `elman.from_torch` takes it back.
 
-    hidden, h_n = modules.rnn(x)
-    y = modules.activation(modules.readout(hidden))
+        hidden, h_n = modules.rnn(x)
+        y = modules.activation(modules.readout(hidden))
 
-Attributes
-----------
-rnn : nn.RNN, or nn.ModuleList of nn.RNN
-    With batch_first=True; a list, each reading the one before, where layers differ in size,
-    activation or direction.
-readout : nn.Linear, or None
-activation : module, or None
-    The output activation.
-"""
+    Attributes
+    ----------
+    rnn : nn.RNN, or nn.ModuleList of nn.RNN
+        With batch_first=True; a list, each reading the one before, where layers differ in size,
+        activation or direction.
+    readout : nn.Linear, or None
+    activation : module, or None
+        The output activation.
+    """
+
+    rnn: Any  # the types of PyTorch are not known where it is not installed
+    readout: Any
+    activation: Any
+
 
 _NONLINEARITIES = ("tanh", "relu")
 
