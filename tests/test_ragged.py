@@ -227,3 +227,11 @@ def test_masks_of_different_integers_are_masks_of_booleans():
     mask = [np.array([0, 1], np.int64), [], np.array([1, 0], np.uint64)]
     for run, x, m in zip(net.run(xs, mask=mask), xs, mask, strict=True):
         assert_same(run[:2], net.run(x, mask=np.asarray(m, bool))[:2])
+
+
+def test_verify_takes_a_list_of_equal_lengths_as_a_batch(rng):
+    net = network("forward")
+    x = rng.standard_normal((4, 6, 3))
+    assert net.verify(list(x)) == net.verify(x)
+    with pytest.raises(elman.ShapeError, match="^x: expected a regular array"):
+        net.verify([x[0], x[1, :3]])

@@ -487,7 +487,7 @@ class Network(Parameters):
         from elman import reference
         from elman.errors import VerificationError
 
-        x, _ = _frame.read(self, "x", x)
+        x = _arguments.array("x", _frame.read(self, "x", x)[0])  # a list of sequences is a batch
         run = self.run(
             x, state=state, lengths=lengths, mask=mask, masked=masked, return_hidden=True
         )
