@@ -171,7 +171,7 @@ def test_many_short_sequences_beside_a_long_one_take_no_padding(rng):
 
 
 def test_each_number_of_a_list_is_rounded_once(isa):
-    """By way of float64, which float32 beside int64 has in common, this one would be rounded down."""
+    """By way of float64, the common dtype of float32 and int64, this one would be rounded down."""
     net = elman.Network(1, 1, None, seed=0, activation="identity")
     exact = 2**60 + 2**36 + 1  # just above the middle between two numbers of float32
     numbers = np.array([[exact]])
@@ -229,9 +229,7 @@ def test_masks_of_different_integers_are_masks_of_booleans():
         assert_same(run[:2], net.run(x, mask=np.asarray(m, bool))[:2])
 
 
-def test_verify_takes_a_list_of_equal_lengths_as_a_batch(rng):
-    net = network("forward")
-    x = rng.standard_normal((4, 6, 3))
-    assert net.verify(list(x)) == net.verify(x)
-    with pytest.raises(elman.ShapeError, match="^x: expected a regular array"):
-        net.verify([x[0], x[1, :3]])
+def test_a_list_is_not_verified_as_one():
+    message = r"^x: expected \(..., T, I\), got a list of sequences: verify each alone"
+    with pytest.raises(elman.ShapeError, match=message):
+        network("forward").verify([np.ones((2, 3))] * 2)

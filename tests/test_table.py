@@ -481,6 +481,31 @@ def test_the_rows_of_several_sequences_are_not_run_as_one(forecast, x):
         net(as_frame(x, id=[1] * 3 + [2] * 4))
 
 
+def test_a_list_of_frames_is_one_sequence_each(forecast, x):
+    """As arrays their columns would be those of the frame, in its order."""
+    frames, arrays = [as_frame(x), as_frame(x[:3])], [x, x[:3]]
+    for got, want in zip(forecast(frames), forecast(arrays), strict=True):
+        np.testing.assert_array_equal(got, want)
+    last = forecast.replace(table=elman.Table(inputs=["b", "a"], outputs="last"))
+    for run, want in zip(last.run(frames), last(arrays, "last"), strict=True):
+        np.testing.assert_array_equal(run.output, want)
+    with pytest.raises(ArgumentError, match=r"^x\[1\]: expected a column 'a', as the network's"):
+        forecast([frames[0], Frame({"b": [1.0]})])
+    with pytest.raises(ArgumentError, match=r"^x\[0\]: expected an array, or a net"):
+        forecast.replace(table=elman.Table())(frames)
+    with pytest.raises(ArgumentError, match=r"^start: expected an array or a data frame, got"):
+        forecast.generate(frames, 3, feedback=lambda y: np.repeat(y, 2, axis=-1))
+
+
+def test_a_frame_has_offsets_too(forecast, x):
+    got = forecast.run(as_frame(x), offsets=[0, 3, 7], return_hidden=True)
+    want = forecast.run(x, offsets=[0, 3, 7], return_hidden=True)
+    for ours, theirs in zip(got, want, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    with pytest.raises(ArgumentError, match=r"^offsets\[1\]: expected 0 to 7, got 8"):
+        forecast.run(as_frame(x), offsets=[0, 8])
+
+
 def test_without_named_inputs_a_frame_is_an_error_that_says_what_is_missing(forecast, x):
     message = r"^x: expected an array, or a network whose table names the inputs, got a data fr"
     for table in (elman.Table(), elman.Table(classes=["a"])):

@@ -264,11 +264,11 @@ def reals(argument: str, values: ArrayLike) -> Array:
 
 
 def unmasked(argument: str, values: ArrayLike) -> Array:
-    """Return an array without masked elements: parts that are put together would lose their masks."""
+    """Return an array, not a masked one: parts that are put together would lose their masks."""
     import numpy as np
 
     numbers = array(argument, values)
-    if isinstance(numbers, np.ma.MaskedArray) and (count := np.ma.count_masked(numbers)):
+    if isinstance(numbers, np.ma.MaskedArray) and (count := np.count_nonzero(numbers.mask)):
         raise DTypeError(
             f"{argument}: expected an array without masked elements, got {count} masked"
             " (use .filled(value) to say what they are)"

@@ -9,6 +9,7 @@ from elman._container import show
 from elman.errors import ArgumentError, DTypeError, ShapeError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from numpy.typing import ArrayLike, NDArray
@@ -34,6 +35,8 @@ def read(
     DTypeError
         If a column holds something else than real numbers.
     """
+    if isinstance(x, list | tuple) and x and hasattr(x[0], "columns"):
+        raise ArgumentError(f"{argument}: expected an array or a data frame, got a list of frames")
     if not hasattr(x, "columns"):
         return x, "all" if outputs is None else outputs
     table = net.table
@@ -65,6 +68,14 @@ def read_pair(net: Parameters, x: ArrayLike, y: ArrayLike) -> tuple[ArrayLike, A
 
 def _names(frame: Frame) -> list[object]:
     return list(getattr(frame, "column_names", frame.columns))  # PyArrow's `columns` are the data
+
+
+def read_each(
+    net: Parameters, argument: str, x: Sequence[ArrayLike], outputs: str | None = None
+) -> tuple[list[ArrayLike], str]:
+    """Return a list of inputs, each as `read` does; the first says which outputs to give."""
+    pairs = [read(net, f"{argument}[{i}]", each, outputs) for i, each in enumerate(x)]
+    return [values for values, _ in pairs], pairs[0][1]
 
 
 def _columns(

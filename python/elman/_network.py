@@ -212,7 +212,7 @@ class Network(Parameters):
             Real numbers of any width are converted to the network's dtype; those beyond its range
             become infinite, with NumPy's warning. A list or tuple of arrays (T_i, I) is one
             sequence each, whether or not their lengths are equal. Of a data frame the columns that
-            the network's table names are read: T rows of one sequence.
+            the network's table names are read: T rows of one sequence. A list may hold frames too.
         outputs : {"all", "last"}, optional
             The output of every step, or of the last one alone; by default of every step, and for a
             data frame what the table says.
@@ -237,7 +237,8 @@ class Network(Parameters):
         if y is not NotImplemented:
             return y
         if _ragged.is_list_of_sequences(x):
-            return _ragged.call(self._core, x, outputs, out)
+            sequences, outputs = _frame.read_each(self, "x", x, outputs)
+            return _ragged.call(self._core, sequences, outputs, out)
         values, outputs = _frame.read(self, "x", x, outputs)
         return self._core.call(values, outputs, out)
 
@@ -358,11 +359,21 @@ class Network(Parameters):
         if _ragged.is_list_of_sequences(x):
             for argument, value in (("lengths", lengths), ("offsets", offsets), ("out", out)):
                 _ragged.require_none(argument, value)
-            runs = _ragged.run(self._core, x, state, mask, masked, outputs, hidden, count)
+            sequences, outputs = _frame.read_each(self, "x", x, outputs)
+            runs = _ragged.run(self._core, sequences, state, mask, masked, outputs, hidden, count)
             return [Run(*run) for run in runs]
         values, outputs = _frame.read(self, "x", x, outputs)
         run = self._core.run(
-            values, state, lengths, outputs, hidden, count, out, mask=mask, masked=masked
+            values,
+            state,
+            lengths,
+            outputs,
+            hidden,
+            count,
+            out,
+            mask=mask,
+            masked=masked,
+            offsets=offsets,
         )
         return Run(*run)
 
@@ -487,7 +498,9 @@ class Network(Parameters):
         from elman import reference
         from elman.errors import VerificationError
 
-        x = _arguments.array("x", _frame.read(self, "x", x)[0])  # a list of sequences is a batch
+        if _ragged.is_list_of_sequences(x):
+            raise ShapeError("x: expected (..., T, I), got a list of sequences: verify each alone")
+        x, _ = _frame.read(self, "x", x)
         run = self.run(
             x, state=state, lengths=lengths, mask=mask, masked=masked, return_hidden=True
         )

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 
 
 def is_list_of_sequences(x: object) -> TypeGuard[Sequence[ArrayLike]]:
-    """Return whether x is a list or tuple of arrays (T, I); lists of numbers are one array."""
-    return isinstance(x, list | tuple) and bool(x) and getattr(x[0], "ndim", None) == 2
+    """Return whether x is a list or tuple of arrays (T, I) or frames, not of numbers."""
+    if not isinstance(x, list | tuple) or not x:
+        return False
+    return getattr(x[0], "ndim", None) == 2 or hasattr(x[0], "columns")  # a data frame
 
 
 def require_none(argument: str, value: object) -> None:
