@@ -62,6 +62,14 @@ def loss_name(loss: object) -> str:
     return name
 
 
+def outputs_name(outputs: object) -> str:
+    """Return the name of the outputs that count."""
+    name = _arguments.name("outputs", outputs)
+    if name not in ("all", "last"):
+        raise ArgumentError(f"outputs: expected 'all' or 'last', got {name!r}")
+    return name
+
+
 def examples(
     net: Network, data: Data, loss: str, outputs: str, *, reachable: bool = False
 ) -> _core.Examples:
@@ -94,7 +102,7 @@ def collect(
     step_weight: ArrayLike | None = None,
 ) -> Data:
     """Read data frames by the network's table, pad lists of sequences, multiply the weights."""
-    _arguments.name("outputs", outputs)
+    outputs_name(outputs)
     x, y = _frame.read_pair(net, x, y)
     if outputs == "last" and step_weight is not None:
         raise ArgumentError("step_weight: expected None with outputs='last', got weights")
