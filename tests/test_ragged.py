@@ -168,3 +168,13 @@ def test_many_short_sequences_beside_a_long_one_take_no_padding(rng):
     ys = net(xs)
     np.testing.assert_array_equal(ys[0], ys[-1][:1])
     assert len(ys[-1]) == 100_000
+
+
+def test_what_takes_one_array_refuses_a_list_of_sequences():
+    net = elman.Network(2, 3, 1, output_activation="identity", seed=0)
+    x = [np.ones((3, 2)), np.ones((4, 2))]
+    said = r"^x: expected one array \(\.\.\., T, I\), got a list of sequences: "
+    with pytest.raises(elman.ShapeError, match=f"{said}verify each of them$"):
+        net.verify(x)
+    with pytest.raises(elman.ShapeError, match=f"{said}pad them to one length and pass lengths=$"):
+        elman.ridge_readout(net, x, [np.ones((3, 1)), np.ones((4, 1))])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from elman import _arguments, _core
+from elman import _arguments, _core, _frame
 from elman._parameters import core_of
 from elman.gradients import Gradients
 from elman.training import data
@@ -90,7 +90,7 @@ def loss_and_gradients(
     (8, 3)
     """
     data.check_network(net)
-    batch = data.collect(x, y, outputs, lengths, state, sample_weight, step_weight)
+    batch = data.collect(net, x, y, outputs, lengths, state, sample_weight, step_weight)
     value, tensors = _core.loss_and_gradients(
         core_of(net),
         data.examples(net, batch, loss, outputs),
@@ -171,7 +171,7 @@ def backward(
     data.check_network(net)
     tensors, of_x = _core.backward(
         core_of(net),
-        x,
+        _frame.read(net, "x", x)[0],
         dL_dy,
         dL_dh,
         lengths,

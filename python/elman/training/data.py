@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from elman import _arguments, _core, _foreign
+from elman import _arguments, _core, _foreign, _frame
 from elman._network import Network
 from elman._parameters import core_of
 from elman.errors import ArgumentError, ArgumentTypeError, ElmanError, ShapeError
@@ -84,6 +84,7 @@ def examples(
 
 
 def collect(
+    net: Network,
     x: ArrayLike,
     y: ArrayLike,
     outputs: str,
@@ -92,8 +93,9 @@ def collect(
     sample_weight: ArrayLike | None = None,
     step_weight: ArrayLike | None = None,
 ) -> Data:
-    """Pad lists of sequences, and multiply the weights."""
+    """Read data frames, pad lists of sequences, and multiply the weights."""
     _arguments.name("outputs", outputs)
+    (x, _), y = _frame.read(net, "x", x), _frame.targets(net, y)
     if outputs == "last" and step_weight is not None:
         raise ArgumentError("step_weight: expected None with outputs='last', got weights")
     sequences = _sequences(x) if lengths is None else None
@@ -204,11 +206,11 @@ def within(argument: str) -> Iterator[None]:
 
 
 def with_validation(
-    data: Data, validation: Validation, outputs: str, seed: int
+    net: Network, data: Data, validation: Validation, outputs: str, seed: int
 ) -> tuple[Data, Data]:
     """Return the data to train on and those to validate on."""
     if isinstance(validation, Mapping | tuple | list):
-        return data, _given_apart(validation, outputs)
+        return data, _given_apart(net, validation, outputs)
     if not isinstance(validation, Real):
         raise ArgumentTypeError(
             "validation: expected (x, y), a mapping or a fraction,"
@@ -218,7 +220,7 @@ def with_validation(
     return hold_out(data, fraction, outputs, seed)
 
 
-def _given_apart(validation: Mapping[str, Any] | Sequence[Any], outputs: str) -> Data:
+def _given_apart(net: Network, validation: Mapping[str, Any] | Sequence[Any], outputs: str) -> Data:
     """Return validation data that are (x, y), or arguments by name."""
     if not isinstance(validation, Mapping):
         if len(validation) != 2:
@@ -231,7 +233,7 @@ def _given_apart(validation: Mapping[str, Any] | Sequence[Any], outputs: str) ->
         if name not in validation:
             raise ArgumentError(f"validation: expected x and y, got no {name}")
     with within("validation"):
-        return collect(outputs=outputs, **validation)
+        return collect(net, outputs=outputs, **validation)
 
 
 def hold_out(data: Data, fraction: float, outputs: str, seed: int) -> tuple[Data, Data]:

@@ -207,7 +207,9 @@ class Trainer:
         DivergenceError
             If the loss is not finite, and nothing has changed; or if the weights no longer are.
         """
-        batch = data.collect(x, y, self._outputs, lengths, state, sample_weight, step_weight)
+        batch = data.collect(
+            self._net, x, y, self._outputs, lengths, state, sample_weight, step_weight
+        )
         examples = self._examples(batch)
         rates, number, B = np.array([self.learning_rate]), self.updates + 1, examples.sequences
         losses, _ = self._train(examples, np.arange(B), B, rates, (None, None), bool(carry_state))
@@ -241,7 +243,9 @@ class Trainer:
         ShapeError, DTypeError, ArgumentError
             If an argument is not what this network and loss take.
         """
-        batch = data.collect(x, y, self._outputs, lengths, state, sample_weight, step_weight)
+        batch = data.collect(
+            self._net, x, y, self._outputs, lengths, state, sample_weight, step_weight
+        )
         return self._loss_of(self._examples(batch))
 
     def reset(self) -> None:
