@@ -229,7 +229,11 @@ def test_masks_of_different_integers_are_masks_of_booleans():
         assert_same(run[:2], net.run(x, mask=np.asarray(m, bool))[:2])
 
 
-def test_a_list_is_not_verified_as_one():
-    message = r"^x: expected \(..., T, I\), got a list of sequences: verify each alone"
-    with pytest.raises(elman.ShapeError, match=message):
-        network("forward").verify([np.ones((2, 3))] * 2)
+def test_what_takes_one_array_refuses_a_list_of_sequences():
+    net = elman.Network(2, 3, 1, output_activation="identity", seed=0)
+    x = [np.ones((3, 2)), np.ones((4, 2))]
+    said = r"^x: expected one array \(\.\.\., T, I\), got a list of sequences: "
+    with pytest.raises(elman.ShapeError, match=f"{said}verify each of them$"):
+        net.verify(x)
+    with pytest.raises(elman.ShapeError, match=f"{said}pad them to one length and pass lengths=$"):
+        elman.ridge_readout(net, x, [np.ones((3, 1)), np.ones((4, 1))])

@@ -418,6 +418,53 @@ def test_generate_and_the_example_in_a_file_take_frames(forecast, x, tmp_path):
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
+def test_a_list_of_frames_is_read_by_name_too(forecast, x):
+    for frames in ([as_frame(x), as_frame(x[:3])], (as_frame(x), x[:3]), [x, as_frame(x[:3])]):
+        for found in (forecast(frames), [run.output for run in forecast.run(frames)]):
+            assert len(found) == 2
+            np.testing.assert_array_equal(found[0], forecast(x))
+            np.testing.assert_array_equal(found[1], forecast(x[:3]))
+    last = forecast.replace(table=elman.Table(inputs=["b", "a"], outputs="last"))
+    np.testing.assert_array_equal(last([as_frame(x)])[0], forecast(x)[-1])
+    with pytest.raises(ArgumentError, match=r"^x\[1\]: expected a column 'b', as the net"):
+        forecast([x, Frame({"a": [1.0]})])
+
+
+def test_training_reads_frames_by_name(forecast, x):
+    y = x[:, 1:]
+    frame, targets = as_frame(x), Frame({"b": x[:, 0], "a": x[:, 1]})
+    want = elman.train(forecast, x, y, epochs=3, validation=(x, y))
+    assert elman.train(forecast, frame, targets, epochs=3, validation=(frame, targets)) == want
+    assert elman.train(forecast, [frame], [targets], epochs=3, validation=(x, y)) == want
+    assert elman.Trainer(forecast).loss(frame, y) == elman.Trainer(forecast).loss(x, targets)
+    one, other = elman.Trainer(forecast), elman.Trainer(forecast)
+    assert one.update(frame, targets) == other.update(x, y)
+    assert one.network == other.network
+    found, wanted = (
+        elman.loss_and_gradients(forecast, *given) for given in ((frame, targets), (x, y))
+    )
+    assert found[0] == wanted[0]
+    for name, gradient in wanted[1].tensors().items():
+        np.testing.assert_array_equal(found[1].tensors()[name], gradient)
+    found, wanted = (elman.backward(forecast, given, y).x for given in (frame, x))
+    np.testing.assert_array_equal(found, wanted)
+    fitted = elman.ridge_readout(forecast, frame, targets)
+    assert fitted == elman.ridge_readout(forecast, x, y)
+
+
+def test_training_refuses_frames_that_no_table_explains(forecast, net, x):
+    frame = as_frame(x)
+    for call in (elman.train, elman.loss_and_gradients, elman.ridge_readout):
+        with pytest.raises(ArgumentError, match=r"^x: expected an array, or a network whose table"):
+            call(forecast.replace(table=elman.Table()), frame, x[:, 1:])
+        with pytest.raises(ArgumentError, match=r"^y: .*table names the targets, got a data frame"):
+            call(forecast.replace(table=elman.Table(inputs=["b", "a"])), frame, frame)
+    with pytest.raises(ArgumentError, match=r"^y: expected an array of classes, 0 to 2, got"):
+        elman.train(net, x, Frame({"way": [0] * 7}), loss="cross_entropy")
+    with pytest.raises(ArgumentError, match=r"^validation: y: expected a column 'a'"):
+        elman.train(forecast, frame, x[:, 1:], validation=(frame, Frame({"b": [1.0] * 7})))
+
+
 def test_the_outputs_of_a_frame_are_those_of_the_table_unless_said_otherwise(forecast, x):
     table = elman.Table(inputs=["b", "a"], outputs="last")
     last = forecast.replace(table=table)
@@ -493,7 +540,7 @@ def test_a_list_of_frames_is_one_sequence_each(forecast, x):
         forecast([frames[0], Frame({"b": [1.0]})])
     with pytest.raises(ArgumentError, match=r"^x\[0\]: expected an array, or a net"):
         forecast.replace(table=elman.Table())(frames)
-    with pytest.raises(ArgumentError, match=r"^start: expected an array or a data frame, got"):
+    with pytest.raises(elman.ShapeError, match=r"^start: expected one array .*, got a list of seq"):
         forecast.generate(frames, 3, feedback=lambda y: np.repeat(y, 2, axis=-1))
 
 

@@ -77,10 +77,8 @@ def test_layout_and_kind_of_arrays_do_not_matter(x, y):
     assert_same(batch, want)
 
 
-def test_frames_and_tensors_are_arrays(x, y):
+def test_tensors_are_arrays(x, y):
     want = train(x[0], y[0])
-    pandas = pytest.importorskip("pandas")
-    assert_same(train(pandas.DataFrame(x[0]), pandas.DataFrame(y[0])), want)
     torch = pytest.importorskip("torch")
     assert_same(train(torch.tensor(x[0]), torch.tensor(y[0])), want)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from elman import _arguments, _structure
+from elman import _arguments, _frame, _structure
 from elman._network import Network
 from elman._parameters import structure_of
 from elman.errors import ArgumentError, ArgumentTypeError, ElmanError, ShapeError
@@ -128,7 +128,7 @@ def compare(
     >>> elman.compare(net, elman.to_onnx(net), np.ones((10, 3))).ok
     True
     """
-    inputs = _arguments.array("x", x)
+    inputs = _arguments.array("x", _frame.read(net, "x", x)[0])
     if inputs.ndim not in (2, 3) or inputs.shape[-1] != net.input_size:
         raise ShapeError(
             f"x: expected (T, {net.input_size}) or (B, T, {net.input_size}), got {inputs.shape}"

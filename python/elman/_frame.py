@@ -9,7 +9,6 @@ from elman._container import show
 from elman.errors import ArgumentError, DTypeError, ShapeError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from typing import Any
 
     from numpy.typing import ArrayLike, NDArray
@@ -25,57 +24,55 @@ def read(
 ) -> tuple[ArrayLike, str]:
     """Return inputs as array_like, and which outputs to give.
 
-    A data frame becomes an array (T, I) of the columns that the network's table names, and its
-    outputs are by default those of the table. Anything else is left as it is.
+    A data frame becomes an array (T, I) of the columns that the network's table names, a list of
+    data frames a list of them, and the outputs are then by default those of the table. Anything
+    else is left as it is.
 
     Raises
     ------
     ArgumentError
-        If the network has no table, or the frame lacks a column or holds several sequences.
+        If the network has no table, or a frame lacks a column or holds several sequences.
     DTypeError
         If a column holds something else than real numbers.
     """
-    if isinstance(x, list | tuple) and x and hasattr(x[0], "columns"):
-        raise ArgumentError(f"{argument}: expected an array or a data frame, got a list of frames")
-    if not hasattr(x, "columns"):
-        return x, "all" if outputs is None else outputs
+    values = _arrays(net, argument, x, "inputs")
+    if outputs is None:
+        outputs = "all" if values is x or net.table is None else net.table.outputs
+    return values, outputs
+
+
+def targets(net: Parameters, y: ArrayLike) -> ArrayLike:
+    """Return targets as array_like: of data frames the columns that the table names as targets."""
+    return _arrays(net, "y", y, "targets")
+
+
+def _arrays(net: Parameters, argument: str, values: ArrayLike, field: str) -> ArrayLike:
+    if isinstance(values, list | tuple) and any(hasattr(part, "columns") for part in values):
+        return [
+            _array(net, f"{argument}[{i}]", part, field) if hasattr(part, "columns") else part
+            for i, part in enumerate(values)
+        ]
+    return _array(net, argument, values, field) if hasattr(values, "columns") else values
+
+
+def _array(net: Parameters, argument: str, frame: Frame, field: str) -> Array:
+    """Return the columns (T, ...) that a field of the table names."""
     table = net.table
-    if table is None or not table.inputs:
+    wanted = () if table is None else getattr(table, field)
+    if table is None or not wanted:
         raise ArgumentError(
-            f"{argument}: expected an array, or a network whose table names the inputs, got a data"
-            " frame and no such table (net.replace(table=elman.Table(inputs=[...])))"
+            f"{argument}: expected an array, or a network whose table names the {field}, got a data"
+            f" frame and no such table (net.replace(table=elman.Table({field}=[...])))"
         )
-    names = _names(x)
+    if field == "targets" and table.classes:
+        raise ArgumentError(
+            f"{argument}: expected an array of classes, 0 to {len(table.classes) - 1}, got a data"
+            " frame"
+        )
+    names = list(getattr(frame, "column_names", frame.columns))  # PyArrow's `columns` are the data
     if table.sequence is not None and table.sequence in names:
-        _require_one_sequence(argument, x, table.sequence)
-    values = _columns(argument, x, names, table.inputs, net)
-    return values, table.outputs if outputs is None else outputs
-
-
-def read_pair(net: Parameters, x: ArrayLike, y: ArrayLike) -> tuple[ArrayLike, ArrayLike]:
-    """Return inputs and targets to train on as array_like.
-
-    Data frames are read by the columns that the network's table names, and without such a table by
-    position, as anything else is.
-    """
-    table = net.table
-    if table is not None and table.inputs and hasattr(x, "columns"):
-        x, _ = read(net, "x", x)
-    if table is not None and table.targets and not table.classes and hasattr(y, "columns"):
-        y = _columns("y", y, _names(y), table.targets, net)
-    return x, y
-
-
-def _names(frame: Frame) -> list[object]:
-    return list(getattr(frame, "column_names", frame.columns))  # PyArrow's `columns` are the data
-
-
-def read_each(
-    net: Parameters, argument: str, x: Sequence[ArrayLike], outputs: str | None = None
-) -> tuple[list[ArrayLike], str]:
-    """Return a list of inputs, each as `read` does; the first says which outputs to give."""
-    pairs = [read(net, f"{argument}[{i}]", each, outputs) for i, each in enumerate(x)]
-    return [values for values, _ in pairs], pairs[0][1]
+        _require_one_sequence(argument, frame, table.sequence)
+    return _columns(argument, frame, names, wanted, net)
 
 
 def _columns(

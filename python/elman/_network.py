@@ -207,7 +207,7 @@ class Network(Parameters):
 
         Parameters
         ----------
-        x : array_like, shape (..., T, I), or list of arrays (T_i, I), or data frame
+        x : array_like, shape (..., T, I), or list of arrays (T_i, I), or data frame or list of them
             Inputs: any leading batch axes, then time, then features (PyTorch: `batch_first=True`).
             Real numbers of any width are converted to the network's dtype; those beyond its range
             become infinite, with NumPy's warning. A list or tuple of arrays (T_i, I) is one
@@ -236,10 +236,9 @@ class Network(Parameters):
         y = self._core.call(x, outputs, out)
         if y is not NotImplemented:
             return y
-        if _ragged.is_list_of_sequences(x):
-            sequences, outputs = _frame.read_each(self, "x", x, outputs)
-            return _ragged.call(self._core, sequences, outputs, out)
         values, outputs = _frame.read(self, "x", x, outputs)
+        if _ragged.is_list_of_sequences(values):
+            return _ragged.call(self._core, values, outputs, out)
         return self._core.call(values, outputs, out)
 
     @overload
@@ -356,13 +355,12 @@ class Network(Parameters):
         )
         if run is not NotImplemented:
             return Run(*run)
-        if _ragged.is_list_of_sequences(x):
+        values, outputs = _frame.read(self, "x", x, outputs)
+        if _ragged.is_list_of_sequences(values):
             for argument, value in (("lengths", lengths), ("offsets", offsets), ("out", out)):
                 _ragged.require_none(argument, value)
-            sequences, outputs = _frame.read_each(self, "x", x, outputs)
-            runs = _ragged.run(self._core, sequences, state, mask, masked, outputs, hidden, count)
+            runs = _ragged.run(self._core, values, state, mask, masked, outputs, hidden, count)
             return [Run(*run) for run in runs]
-        values, outputs = _frame.read(self, "x", x, outputs)
         run = self._core.run(
             values,
             state,
@@ -419,6 +417,7 @@ class Network(Parameters):
         """
         count = _arguments.size("steps", steps, least=0)
         self._core.require_forward("generate", "an output is the next input")
+        _ragged.require_one_array("start", start, "generate from each of them")
         start, _ = _frame.read(self, "start", start)
         if feedback is None:
             return self._core.generate(start, count, state)
@@ -498,8 +497,7 @@ class Network(Parameters):
         from elman import reference
         from elman.errors import VerificationError
 
-        if _ragged.is_list_of_sequences(x):
-            raise ShapeError("x: expected (..., T, I), got a list of sequences: verify each alone")
+        _ragged.require_one_array("x", x, "verify each of them")
         x, _ = _frame.read(self, "x", x)
         run = self.run(
             x, state=state, lengths=lengths, mask=mask, masked=masked, return_hidden=True

@@ -1,4 +1,4 @@
-"""Sequences of different lengths: a list of arrays (T_i, I), run as one flat array."""
+"""Sequences of any lengths: a list of arrays (T_i, I), run as one flat array."""
 
 from __future__ import annotations
 
@@ -22,10 +22,21 @@ if TYPE_CHECKING:
 
 
 def is_list_of_sequences(x: object) -> TypeGuard[Sequence[ArrayLike]]:
-    """Return whether x is a list or tuple of arrays (T, I) or frames, not of numbers."""
+    """Return whether x is a list or tuple of arrays (T, I) or of data frames.
+
+    Lists of numbers are one array.
+    """
     if not isinstance(x, list | tuple) or not x:
         return False
-    return getattr(x[0], "ndim", None) == 2 or hasattr(x[0], "columns")  # a data frame
+    return getattr(x[0], "ndim", None) == 2 or hasattr(x[0], "columns")
+
+
+def require_one_array(argument: str, x: object, remedy: str) -> None:
+    """Refuse a list of sequences."""
+    if is_list_of_sequences(x):
+        raise ShapeError(
+            f"{argument}: expected one array (..., T, I), got a list of sequences: {remedy}"
+        )
 
 
 def require_none(argument: str, value: object) -> None:

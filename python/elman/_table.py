@@ -33,7 +33,8 @@ class Table:
 
     A network that has one, `net.table`, keeps it in copies, files, pickles and ONNX models. The
     command line obeys it, and so do calls with a data frame: `net(df)` reads the columns `inputs`
-    by name. Plain arrays do not need it and do not look at it.
+    by name, and `elman.train(net, df, df)` the `targets` too, row by row. Plain arrays do not need
+    it and do not look at it.
 
     A Table never changes. All arguments are optional and go by name.
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from elman import _arguments, _structure
+from elman import _arguments, _frame, _ragged, _structure
 from elman._network import Network
 from elman.errors import ArgumentError, ArgumentTypeError, ShapeError
 
@@ -90,11 +90,12 @@ def ridge_readout(
     True
     """
     _require_linear_readout(net)
+    _ragged.require_one_array("x", x, "pad them to one length and pass lengths=")
     fit = _Fit(net, _arguments.number("alpha", alpha, zero=True))
     hidden = net.run(x, state=state, lengths=lengths, return_hidden=True).hidden
     assert hidden is not None
     *batch, T, _ = hidden.shape
-    targets = _targets(net, y, batch, T)
+    targets = _targets(net, _frame.targets(net, y), batch, T)
     weights = _weights(sample_weight, batch)[..., None]
 
     start = _arguments.size("washout", washout, least=0)

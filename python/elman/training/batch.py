@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from elman import _arguments, _core
+from elman import _arguments, _core, _frame
 from elman._parameters import core_of
 from elman.gradients import Gradients
 from elman.training import data
@@ -171,7 +171,7 @@ def backward(
     data.check_network(net)
     tensors, of_x = _core.backward(
         core_of(net),
-        x,
+        _frame.read(net, "x", x)[0],
         dL_dy,
         dL_dh,
         lengths,

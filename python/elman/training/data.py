@@ -101,9 +101,9 @@ def collect(
     sample_weight: ArrayLike | None = None,
     step_weight: ArrayLike | None = None,
 ) -> Data:
-    """Read data frames by the network's table, pad lists of sequences, multiply the weights."""
+    """Read data frames, pad lists of sequences, and multiply the weights."""
     outputs_name(outputs)
-    x, y = _frame.read_pair(net, x, y)
+    (x, _), y = _frame.read(net, "x", x), _frame.targets(net, y)
     if outputs == "last" and step_weight is not None:
         raise ArgumentError("step_weight: expected None with outputs='last', got weights")
     sequences = _sequences(x) if lengths is None else None

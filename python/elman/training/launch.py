@@ -70,10 +70,10 @@ def train(
         Where training begins.
     x : array_like, shape (..., T, I), or list of array_like, shape (T_i, I)
         Inputs: any leading batch axes, then time, then features; or sequences of any lengths. An
-        array (T, I) is one long series.
+        array (T, I) is one long series. Of data frames the columns `inputs` of the network's table.
     y : array_like, shape (..., T, O), or (..., O) for the last; without O for classes
         Targets in the scale of the network's outputs; for "cross_entropy" classes 0 to O - 1. A
-        list of arrays if `x` is one and `outputs` is "all".
+        list of arrays if `x` is one and `outputs` is "all". Of data frames the table's `targets`.
     loss, outputs, lengths, state, sample_weight, step_weight
         What is to become small: as for `loss_and_gradients`.
     optimizer : str or SGD, Adam, AdamW, RMSprop, Adagrad
