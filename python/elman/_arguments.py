@@ -9,6 +9,7 @@ from operator import index
 from typing import TYPE_CHECKING
 
 from elman import _structure
+from elman._container import show
 from elman.errors import ArgumentError, ArgumentTypeError, DTypeError, LimitError, ShapeError
 
 if TYPE_CHECKING:
@@ -39,9 +40,9 @@ def size(argument: str, value: object, least: int = 1) -> int:
     """Return an integer that a size or a count can be."""
     number = integer(argument, value)
     if number < least:
-        raise ArgumentError(f"{argument}: expected at least {least}, got {number}")
+        raise ArgumentError(f"{argument}: expected at least {least}, got {show(number)}")
     if number >= 2**63:
-        raise LimitError(f"{argument}: expected less than 2**63, got {number}")
+        raise LimitError(f"{argument}: expected less than 2**63, got {show(number)}")
     return number
 
 
@@ -188,7 +189,7 @@ def seed(value: int | None) -> int:
         return int.from_bytes(os.urandom(8), "little")
     number = integer("seed", value)
     if not 0 <= number < 2**64:
-        raise ArgumentError(f"seed: expected 0 to 2**64 - 1, got {number}")
+        raise ArgumentError(f"seed: expected 0 to 2**64 - 1, got {show(number)}")
     return number
 
 
