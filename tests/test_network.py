@@ -826,6 +826,11 @@ SIZES = {"input_size": 3, "hidden_size": [5, 4], "output_size": 2, "seed": 0}
         ({"hidden_size": "4"}, TypeError, r"hidden_size\[0\]: expected an integer, got str"),
         ({"hidden_size": 2**62}, LimitError, r"W_xh: .* numbers are more than memory can address"),
         ({"hidden_size": 2**31}, LimitError, r"W_hh: .* numbers are more than memory can address"),
+        (
+            {"hidden_size": [4, 10**8]},
+            LimitError,
+            r"hidden_size: .* of 40,000,002,400,000,112 bytes",
+        ),
         ({"hidden_size": [4, 2**63]}, LimitError, r"hidden_size\[1\]: expected less than 2\*\*63"),
         ({"output_size": 0}, ArgumentError, "output_size: expected at least 1, got 0"),
         ({"output_size": 2**62}, LimitError, r"W_hy: .* numbers are more than memory can address"),

@@ -16,7 +16,13 @@ from elman import (
     _structure,
 )
 from elman._parameters import Parameters, sizes
-from elman.errors import ArgumentError, ArgumentTypeError, ModelFormatError, ShapeError
+from elman.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    LimitError,
+    ModelFormatError,
+    ShapeError,
+)
 
 if TYPE_CHECKING:
     import os
@@ -112,6 +118,13 @@ class Network(Parameters):
     table : elman.Table, optional
         What the columns of the data mean, so that a data frame can be given in place of an array.
 
+    Raises
+    ------
+    ArgumentError, ArgumentTypeError, ShapeError, DTypeError
+        If an argument is not what a network takes.
+    LimitError
+        If the weights do not fit into memory.
+
     Examples
     --------
     One to one: a sequence of one step.
@@ -166,19 +179,30 @@ class Network(Parameters):
         hidden_sizes = _arguments.hidden_sizes(hidden_size, num_layers)
         directions = _arguments.directions(direction, len(hidden_sizes))
         optional = (initial_state, input_mean, input_std, output_mean, output_std)
-        core = _core.Network.random(
-            _arguments.dtype_name(dtype),
-            _arguments.size("input_size", input_size),
-            hidden_sizes,
-            None if output_size is None else _arguments.size("output_size", output_size),
-            directions,
-            _arguments.core_activations(activation, directions),
-            _arguments.activation("output_activation", output_activation),
-            bool(bias),
-            _arguments.seed(seed),
-            _arguments.arrays(zip(_structure.VECTORS, optional, strict=True)),
-            *_start(init),
-        )
+        name = _arguments.dtype_name(dtype)
+        I = _arguments.size("input_size", input_size)
+        O = None if output_size is None else _arguments.size("output_size", output_size)
+        try:
+            core = _core.Network.random(
+                name,
+                I,
+                hidden_sizes,
+                O,
+                directions,
+                _arguments.core_activations(activation, directions),
+                _arguments.activation("output_activation", output_activation),
+                bool(bias),
+                _arguments.seed(seed),
+                _arguments.arrays(zip(_structure.VECTORS, optional, strict=True)),
+                *_start(init),
+            )
+        except MemoryError:
+            widths = _structure.Sizes(I, tuple(hidden_sizes), O or 0)
+            count = _structure.num_weights(directions, widths, readout=O is not None)
+            raise LimitError(
+                "hidden_size: expected a network that fits into memory, got weights of"
+                f" {count * (4 if name == 'float32' else 8):,} bytes"
+            ) from None
         self._adopt(core, _arguments.metadata(metadata), table)
         _arguments.require_finite(self._tensors)
 

@@ -6,6 +6,7 @@ state is the hidden states of its halves one after the other, from the bottom up
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -117,3 +118,9 @@ def shapes_of(directions: Sequence[str], sizes: Sizes) -> dict[str, tuple[int, .
     for name in SCALING:
         shapes[name] = (sizes.inputs if name.startswith("input") else sizes.outputs,)
     return shapes
+
+
+def num_weights(directions: Sequence[str], sizes: Sizes, *, readout: bool) -> int:
+    """Return how many numbers the matrices of a network of these sizes hold."""
+    shapes = shapes_of(directions, sizes)
+    return sum(math.prod(shapes[name]) for name in required(directions, readout=readout))
