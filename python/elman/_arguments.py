@@ -241,6 +241,41 @@ def num_layers(tensors: dict[str, Array]) -> int:
     return count
 
 
+def named_tensors(tensors: Mapping[str, ArrayLike | None]) -> dict[str, Array]:
+    """Return the tensors by name, without those that are None."""
+    return arrays(mapping("tensors", tensors).items())
+
+
+def mapping(argument: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a mapping whose keys are names as a dictionary."""
+    try:
+        named = dict(values)
+    except (TypeError, ValueError):
+        raise ArgumentTypeError(
+            f"{argument}: expected a mapping of arrays, got {kind(values)}"
+        ) from None
+    for key in named:
+        name(argument, key)
+    return named
+
+
+def require_known(tensors: dict[str, Array], directions: Sequence[str]) -> None:
+    """Refuse names of tensors that no network of such layers has."""
+    readout = _structure.W_HY in tensors
+    known = _structure.required(directions, readout=readout)
+    known += _structure.optional(directions, readout=readout)
+    unknown = tensors.keys() - set(known)
+    if unknown:
+        from difflib import get_close_matches
+
+        given = min(unknown)
+        close = get_close_matches(given, known, n=1)
+        remedy = f": use {close[0]!r}" if close else ""
+        raise ArgumentError(
+            f"tensors: expected names that such a network has, got {show(given)}{remedy}"
+        )
+
+
 def arrays(named: Iterable[tuple[str, ArrayLike | None]]) -> dict[str, Array]:
     """Return the arrays by name, without those that are None."""
     return {name: array(name, values) for name, values in named if values is not None}

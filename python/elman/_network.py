@@ -200,8 +200,8 @@ class Network(Parameters):
             widths = _structure.Sizes(I, tuple(hidden_sizes), O or 0)
             count = _structure.num_weights(directions, widths, readout=O is not None)
             raise LimitError(
-                "hidden_size: expected a network that fits into memory, got weights of"
-                f" {count * (4 if name == 'float32' else 8):,} bytes"
+                "input_size, hidden_size, output_size: expected a network that fits into memory,"
+                f" got weights of {count * (4 if name == 'float32' else 8):,} bytes"
             ) from None
         self._adopt(core, _arguments.metadata(metadata), table)
         _arguments.require_finite(self._tensors)
