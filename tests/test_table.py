@@ -134,6 +134,7 @@ def test_a_table_never_changes(table):
         ),
         ({"horizon": -1}, ArgumentError, r"horizon: expected at least 0 and less .*, got -1"),
         ({"horizon": 2**63}, ArgumentError, r"horizon: expected at least 0 and less than 2\*\*63"),
+        ({"horizon": 1 << 20000}, ArgumentError, "horizon: .* got one of 20001 bits"),
         ({"horizon": 1.0}, TypeError, "horizon: expected an integer, got float"),
         ({"outputs": "some"}, ArgumentError, "outputs: expected 'all' or 'last', got 'some'"),
         ({"outputs": None}, TypeError, "outputs: expected 'all' or 'last', got NoneType"),

@@ -9,6 +9,7 @@ from operator import index
 from typing import TYPE_CHECKING
 
 from elman import _structure
+from elman._container import show
 from elman.errors import ArgumentError, ArgumentTypeError, DTypeError, LimitError, ShapeError
 
 if TYPE_CHECKING:
@@ -39,9 +40,9 @@ def size(argument: str, value: object, least: int = 1) -> int:
     """Return an integer that a size or a count can be."""
     number = integer(argument, value)
     if number < least:
-        raise ArgumentError(f"{argument}: expected at least {least}, got {number}")
+        raise ArgumentError(f"{argument}: expected at least {least}, got {show(number)}")
     if number >= 2**63:
-        raise LimitError(f"{argument}: expected less than 2**63, got {number}")
+        raise LimitError(f"{argument}: expected less than 2**63, got {show(number)}")
     return number
 
 
@@ -188,7 +189,7 @@ def seed(value: int | None) -> int:
         return int.from_bytes(os.urandom(8), "little")
     number = integer("seed", value)
     if not 0 <= number < 2**64:
-        raise ArgumentError(f"seed: expected 0 to 2**64 - 1, got {number}")
+        raise ArgumentError(f"seed: expected 0 to 2**64 - 1, got {show(number)}")
     return number
 
 
@@ -238,6 +239,41 @@ def num_layers(tensors: dict[str, Array]) -> int:
     if count == 0:
         raise ArgumentError("layers: expected at least one layer, got none")
     return count
+
+
+def named_tensors(tensors: Mapping[str, ArrayLike | None]) -> dict[str, Array]:
+    """Return the tensors by name, without those that are None."""
+    return arrays(mapping("tensors", tensors).items())
+
+
+def mapping(argument: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a mapping whose keys are names as a dictionary."""
+    try:
+        named = dict(values)
+    except (TypeError, ValueError):
+        raise ArgumentTypeError(
+            f"{argument}: expected a mapping of arrays, got {kind(values)}"
+        ) from None
+    for key in named:
+        name(argument, key)
+    return named
+
+
+def require_known(tensors: dict[str, Array], directions: Sequence[str]) -> None:
+    """Refuse names of tensors that no network of such layers has."""
+    readout = _structure.W_HY in tensors
+    known = _structure.required(directions, readout=readout)
+    known += _structure.optional(directions, readout=readout)
+    unknown = tensors.keys() - set(known)
+    if unknown:
+        from difflib import get_close_matches
+
+        given = min(unknown)
+        close = get_close_matches(given, known, n=1)
+        remedy = f": use {close[0]!r}" if close else ""
+        raise ArgumentError(
+            f"tensors: expected names that such a network has, got {show(given)}{remedy}"
+        )
 
 
 def arrays(named: Iterable[tuple[str, ArrayLike | None]]) -> dict[str, Array]:

@@ -118,6 +118,13 @@ class Network(Parameters):
     table : elman.Table, optional
         What the columns of the data mean, so that a data frame can be given in place of an array.
 
+    Raises
+    ------
+    ArgumentError, ArgumentTypeError, ShapeError, DTypeError
+        If an argument is not what a network takes.
+    LimitError
+        If the weights do not fit into memory.
+
     Examples
     --------
     One to one: a sequence of one step.

@@ -290,13 +290,7 @@ class Trainer:
         >>> other.network == trainer.network
         True
         """
-        try:
-            named = dict(state)
-        except (TypeError, ValueError):
-            raise ArgumentTypeError(
-                f"state: expected a mapping of arrays, got {_arguments.kind(state)}"
-            ) from None
-        arrays = _arguments.arrays(named.items())
+        arrays = _arguments.arrays(_arguments.mapping("state", state).items())
         known = self.state().keys() | {"carried", _LEARNING_RATE}
         for name in arrays:
             if name not in known:
