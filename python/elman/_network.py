@@ -68,7 +68,8 @@ class Network(Parameters):
         y_t = g(W_hy h_t + b_y)
 
     This constructor makes a network with random weights; `from_weights` takes given ones and
-    `elman.load` reads a file. A network never changes, so any number of threads may share one.
+    `elman.load` reads a file. A network never changes, so any number of threads may share one. All
+    arguments but `seed` and `init` are attributes of the same name.
 
     Parameters
     ----------
@@ -383,8 +384,9 @@ class Network(Parameters):
         steps : int
             How many outputs to return.
         feedback : callable, optional
-            feedback(y) turns outputs (..., O) into the next inputs (..., I). By default an output
-            is the next input as it is, which takes O == I.
+            feedback(y) turns outputs (..., O) into the next inputs (..., I). It sees every output
+            but the last, after which there is no next input. By default an output is the next input
+            as it is, which takes O == I.
         state : array_like, shape (..., state_size), optional
             Where to begin; by default the network's initial state.
 
