@@ -240,6 +240,16 @@ def num_layers(tensors: dict[str, Array]) -> int:
     return count
 
 
+def mapping(argument: str, values: object, of: str) -> dict[Any, Any]:
+    """Return a dictionary."""
+    try:
+        return dict(values)  # type: ignore[call-overload, no-any-return]
+    except (TypeError, ValueError):
+        raise ArgumentTypeError(
+            f"{argument}: expected a mapping of {of}, got {kind(values)}"
+        ) from None
+
+
 def arrays(named: Iterable[tuple[str, ArrayLike | None]]) -> dict[str, Array]:
     """Return the arrays by name, without those that are None."""
     return {name: array(name, values) for name, values in named if values is not None}
@@ -303,12 +313,7 @@ def require_finite(tensors: dict[str, Array], remedy: str = "") -> None:
 
 def metadata(strings: Mapping[str, str] | None) -> Mapping[str, str]:
     """Return a mapping of strings as a dictionary."""
-    try:
-        checked = dict(strings or {})
-    except (TypeError, ValueError):
-        raise ArgumentTypeError(
-            f"metadata: expected a mapping of strings, got {kind(strings)}"
-        ) from None
+    checked = mapping("metadata", strings or {}, "strings")
     for key, value in checked.items():
         if not isinstance(key, str) or not isinstance(value, str):
             raise ArgumentTypeError(f"metadata: expected strings, got {key!r}: {value!r}")

@@ -415,6 +415,10 @@ class Network(Parameters):
             return self._core.generate(start, count, state)
         from elman import _feedback
 
+        if not callable(feedback):
+            raise ArgumentTypeError(
+                f"feedback: expected a function, got {_arguments.kind(feedback)}"
+            )
         return _feedback.generate(self, self._core, feedback, start, count, state)
 
     def stream(self, state: ArrayLike | None = None) -> Stream:
@@ -579,6 +583,12 @@ def _too_large(
         f"weights: expected to fit in memory, got {total:,} bytes:"
         f" the largest matrix is {largest} {shapes[largest]}"
     )
+
+
+def require_network(net: object) -> None:
+    """Refuse what is no network."""
+    if not isinstance(net, Network):
+        raise ArgumentTypeError(f"net: expected an elman.Network, got {_arguments.kind(net)}")
 
 
 def network_of(core: Core, like: Network | None = None) -> Network:

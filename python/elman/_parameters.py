@@ -256,7 +256,7 @@ output_mean, output_std, metadata, table
         """
         import numpy as np
 
-        arrays = _arguments.arrays(tensors.items())
+        arrays = _arguments.arrays(_arguments.mapping("tensors", tensors, "arrays").items())
         directions = _arguments.directions(direction, _arguments.num_layers(arrays))
         activations = _arguments.core_activations(activation, directions)
         net = object.__new__(cls)
@@ -310,7 +310,7 @@ output_mean, output_std, metadata, table
         """
         structure = structure_of(self)
         return self.from_tensors(
-            self._tensors | dict(tensors or {}),
+            self._tensors | _arguments.mapping("tensors", tensors or {}, "arrays"),
             direction=structure.directions,
             activation=structure.layer_activations,
             output_activation=structure.output_activation,
