@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import elman
@@ -30,3 +31,52 @@ def test_an_error_is_also_a_builtin(name):
         builtin = error.__mro__[2]
         assert builtin.__module__ == "builtins"
         assert builtin is not Exception
+
+
+X, Y = np.zeros((2, 5, 3), np.float32), np.zeros((2, 5, 2), np.float32)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda net: elman.train(net, X, Y),
+        lambda net: elman.Trainer(net),
+        lambda net: elman.loss_and_gradients(net, X, Y),
+        lambda net: elman.backward(net, X, Y),
+        lambda net: elman.ridge_readout(net, X, Y),
+        lambda net: elman.compare(net, net, X),
+        lambda net: elman.to_torch(net),
+        lambda net: elman.to_keras(net),
+        lambda net: elman.state_dict(net, "torch"),
+        lambda net: pytest.importorskip("onnx") and elman.to_onnx(net),
+    ],
+)
+def test_what_is_no_network_is_named(call):
+    with pytest.raises(
+        elman.ArgumentTypeError, match=r"^net: expected an elman.Network, got dict$"
+    ):
+        call({})
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda net, bad: net.replace(tensors=bad), "tensors: expected a mapping of arrays"),
+        (lambda net, bad: net.from_tensors(bad), "tensors: expected a mapping of arrays"),
+        (lambda net, bad: net.replace(metadata=bad), "metadata: expected a mapping of strings"),
+        (lambda net, bad: elman.Trainer(net).restore(bad), "state: expected a mapping of arrays"),
+        (lambda net, bad: elman.load(bad), "path: expected a path"),
+        (lambda net, bad: net.save(bad), "path: expected a path"),
+        (
+            lambda net, bad: elman.train(net, X, Y, seed=0, checkpoint=bad),
+            "checkpoint: expected a path",
+        ),
+        (lambda net, bad: net.generate(X[0], 2, feedback=bad), "feedback: expected a function"),
+        (lambda net, bad: elman.state_dict(net, bad), "framework: expected a name"),
+    ],
+)
+def test_a_value_of_a_wrong_type_is_named(call, message):
+    net = elman.Network(3, 4, 2, output_activation="identity", seed=0)
+    for bad in (3.5, object()):
+        with pytest.raises(elman.ArgumentTypeError, match=f"^{message}, got {type(bad).__name__}$"):
+            call(net, bad)

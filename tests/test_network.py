@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import itertools
 import pathlib
 import pickle
@@ -1192,8 +1193,14 @@ def test_the_arguments_of_the_constructor_are_attributes():
         "dtype": np.dtype("float64"),
         "bias": False,
         "initial_state": None,
+        "input_mean": None,
+        "input_std": None,
+        "output_mean": None,
+        "output_std": None,
         "metadata": {"a": "b"},
+        "table": elman.Table(inputs=["a", "b", "c"]),
     }
+    assert {*given, "seed", "init"} == {*inspect.signature(elman.Network).parameters}
     net = elman.Network(**given, seed=0)
     assert {name: getattr(net, name) for name in given} == given
     assert elman.Network(**{name: getattr(net, name) for name in given}, seed=0) == net

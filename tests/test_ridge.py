@@ -165,7 +165,7 @@ def test_a_reservoir_recalls_what_it_heard(rng):
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"net": "net"}, TypeError, "net: expected a Network, got str"),
+        ({"net": "net"}, TypeError, "net: expected an elman.Network, got str"),
         (
             {"net": network(output_activation="sigmoid")},
             ArgumentError,

@@ -246,13 +246,13 @@ def named_tensors(tensors: Mapping[str, ArrayLike | None]) -> dict[str, Array]:
     return arrays(mapping("tensors", tensors).items())
 
 
-def mapping(argument: str, values: Mapping[str, Any]) -> dict[str, Any]:
+def mapping(argument: str, values: object, of: str = "arrays") -> dict[str, Any]:
     """Return a mapping whose keys are names as a dictionary."""
     try:
-        named = dict(values)
+        named = dict(values)  # type: ignore[call-overload]
     except (TypeError, ValueError):
         raise ArgumentTypeError(
-            f"{argument}: expected a mapping of arrays, got {kind(values)}"
+            f"{argument}: expected a mapping of {of}, got {kind(values)}"
         ) from None
     for key in named:
         name(argument, key)
@@ -352,12 +352,7 @@ def require_finite(tensors: dict[str, Array], remedy: str = "") -> None:
 
 def metadata(strings: Mapping[str, str] | None) -> Mapping[str, str]:
     """Return a mapping of strings as a dictionary."""
-    try:
-        checked = dict(strings or {})
-    except (TypeError, ValueError):
-        raise ArgumentTypeError(
-            f"metadata: expected a mapping of strings, got {kind(strings)}"
-        ) from None
+    checked = mapping("metadata", strings or {}, "strings")
     for key, value in checked.items():
         if not isinstance(key, str) or not isinstance(value, str):
             raise ArgumentTypeError(f"metadata: expected strings, got {key!r}: {value!r}")

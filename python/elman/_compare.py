@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from elman import _arguments, _frame, _structure
-from elman._network import Network
+from elman._network import Network, require_network
 from elman._parameters import structure_of
 from elman.errors import ArgumentError, ArgumentTypeError, ElmanError, ShapeError
 from elman.interop import formats, keras, onnx, torch
@@ -128,6 +128,7 @@ def compare(
     >>> elman.compare(net, elman.to_onnx(net), np.ones((10, 3))).ok
     True
     """
+    require_network(net)
     inputs = _arguments.array("x", _frame.read(net, "x", x)[0])
     if inputs.ndim not in (2, 3) or inputs.shape[-1] != net.input_size:
         raise ShapeError(

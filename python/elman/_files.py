@@ -10,13 +10,27 @@ import secrets
 import stat
 from typing import IO, TYPE_CHECKING
 
-from elman.errors import LimitError, ModelFormatError, UnsupportedModelError
+from elman.errors import (
+    ArgumentTypeError,
+    LimitError,
+    ModelFormatError,
+    UnsupportedModelError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import ModuleType
 
     Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+
+
+def name_of(path: Path, argument: str = "path") -> str:
+    """Return a path as text."""
+    try:
+        return os.fsdecode(path)
+    except TypeError:
+        got = type(path).__name__
+        raise ArgumentTypeError(f"{argument}: expected a path, got {got}") from None
 
 
 @contextlib.contextmanager
@@ -92,7 +106,7 @@ def replace(path: Path, data: bytes) -> None:
     OSError
         If the file cannot be written, is write-protected, or is not a regular file.
     """
-    path = os.fsdecode(path)
+    path = name_of(path)
     target = os.path.realpath(path)
     folder = os.path.dirname(target)
     mode = _mode_to_keep(target, path)

@@ -8,7 +8,7 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from elman import _container, _structure
+from elman import _container, _files, _structure
 from elman._container import check_keys, show
 from elman._core import build_info
 from elman._parameters import structure_of
@@ -105,7 +105,7 @@ def dumps(net: Parameters, example: Example | None = None) -> bytes:
 
 def require_suffix(path: Path) -> None:
     """Refuse the name of a file of another format."""
-    suffix = os.path.splitext(os.fsdecode(path))[1].lower()
+    suffix = os.path.splitext(_files.name_of(path))[1].lower()
     if suffix in _WRITERS:
         raise ArgumentError(
             f"path: expected a file of elman's format, *.safetensors, got *{suffix}:"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from elman import _container, _files, _format, _golden
@@ -60,7 +59,7 @@ def load(path: Path, *, allow_nonfinite: bool = False, verify: bool = False) -> 
     True
     """
     contents = read(path)
-    with _files.naming(os.fsdecode(path)):
+    with _files.naming(_files.name_of(path)):
         net = network_of_contents(contents, allow_nonfinite=allow_nonfinite)
         if verify:
             _golden.check(net, contents)
@@ -69,7 +68,7 @@ def load(path: Path, *, allow_nonfinite: bool = False, verify: bool = False) -> 
 
 def read(path: Path) -> Contents:
     """Read a model file; errors name it."""
-    path = os.fsdecode(path)
+    path = _files.name_of(path)
     with _files.naming(path), _files.opened(path) as (file, size):
         return _format.read(file.read, size)
 
@@ -77,7 +76,7 @@ def read(path: Path) -> Contents:
 def is_own(path: Path) -> bool:
     """Say whether a safetensors file is in elman's format, or too damaged to tell."""
     try:
-        with _files.opened(os.fsdecode(path)) as (file, size):
+        with _files.opened(_files.name_of(path)) as (file, size):
             metadata = _container.read_header(file.read, size).metadata
     except ModelFormatError:
         return True

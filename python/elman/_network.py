@@ -68,7 +68,8 @@ class Network(Parameters):
         y_t = g(W_hy h_t + b_y)
 
     This constructor makes a network with random weights; `from_weights` takes given ones and
-    `elman.load` reads a file. A network never changes, so any number of threads may share one.
+    `elman.load` reads a file. A network never changes, so any number of threads may share one. All
+    arguments but `seed` and `init` are attributes of the same name.
 
     Parameters
     ----------
@@ -399,8 +400,9 @@ class Network(Parameters):
         steps : int
             How many outputs to return.
         feedback : callable, optional
-            feedback(y) turns outputs (..., O) into the next inputs (..., I). By default an output
-            is the next input as it is, which takes O == I.
+            feedback(y) turns outputs (..., O) into the next inputs (..., I). It sees every output
+            but the last, after which there is no next input. By default an output is the next input
+            as it is, which takes O == I.
         state : array_like, shape (..., state_size), optional
             Where to begin; by default the network's initial state.
 
@@ -430,6 +432,10 @@ class Network(Parameters):
             return self._core.generate(start, count, state)
         from elman import _feedback
 
+        if not callable(feedback):
+            raise ArgumentTypeError(
+                f"feedback: expected a function, got {_arguments.kind(feedback)}"
+            )
         return _feedback.generate(self, self._core, feedback, start, count, state)
 
     def stream(self, state: ArrayLike | None = None) -> Stream:
@@ -594,6 +600,12 @@ def _too_large(
         f"weights: expected to fit in memory, got {total:,} bytes:"
         f" the largest matrix is {largest} {shapes[largest]}"
     )
+
+
+def require_network(net: object) -> None:
+    """Refuse what is no network."""
+    if not isinstance(net, Network):
+        raise ArgumentTypeError(f"net: expected an elman.Network, got {_arguments.kind(net)}")
 
 
 def network_of(core: Core, like: Network | None = None) -> Network:

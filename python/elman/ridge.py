@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from elman import _arguments, _frame, _ragged, _structure
-from elman._network import Network
-from elman.errors import ArgumentError, ArgumentTypeError, ShapeError
+from elman._network import require_network
+from elman.errors import ArgumentError, ShapeError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
+
+    from elman._network import Network
 
     Array = NDArray[np.float64]
 
@@ -148,8 +150,7 @@ class _Fit:
 
 
 def _require_linear_readout(net: Network) -> None:
-    if not isinstance(net, Network):
-        raise ArgumentTypeError(f"net: expected a Network, got {_arguments.kind(net)}")
+    require_network(net)
     if net.output_activation != "identity":
         raise ArgumentError(
             "net: expected a readout with output_activation='identity',"

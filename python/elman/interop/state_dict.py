@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from elman import _arguments
+from elman._network import require_network
 from elman.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -62,7 +63,8 @@ def state_dict(
     from elman.interop.keras import writing as keras
     from elman.interop.torch import writing as torch
 
-    if framework not in ("torch", "keras"):
+    require_network(net)
+    if _arguments.name("framework", framework) not in ("torch", "keras"):
         raise ArgumentError(f"framework: expected 'torch' or 'keras', got {framework!r}")
     rnn, head = ("rnn", "fc") if framework == "torch" else ("simple_rnn", "dense")
     make = torch.state_dict if framework == "torch" else keras.state_dict

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from elman import _arguments, _core, _frame
+from elman._network import require_network
 from elman._parameters import core_of
 from elman.gradients import Gradients
 from elman.training import data
@@ -89,7 +90,7 @@ def loss_and_gradients(
     >>> grads.layers[0].W_xh.shape
     (8, 3)
     """
-    data.check_network(net)
+    require_network(net)
     batch = data.collect(net, x, y, outputs, lengths, state, sample_weight, step_weight)
     value, tensors = _core.loss_and_gradients(
         core_of(net),
@@ -168,7 +169,7 @@ def backward(
     >>> gradients.x.shape
     (5, 10, 3)
     """
-    data.check_network(net)
+    require_network(net)
     tensors, of_x = _core.backward(
         core_of(net),
         _frame.read(net, "x", x)[0],

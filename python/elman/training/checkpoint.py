@@ -13,12 +13,11 @@ import math
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from elman import _arguments, _container, _files, _structure
+from elman import _container, _files, _structure
 from elman._container import show
 from elman._format import DTYPES
 from elman.errors import (
     ArgumentError,
-    ArgumentTypeError,
     ModelFormatError,
     UnsupportedModelError,
 )
@@ -54,12 +53,7 @@ class Saver:
     """Writes checkpoints of a run with these settings to a file; without a path it does nothing."""
 
     def __init__(self, path: Path | None, every: int, settings: Json) -> None:
-        try:
-            self.path = None if path is None else os.fsdecode(path)
-        except TypeError:
-            raise ArgumentTypeError(
-                f"checkpoint: expected a path, got {_arguments.kind(path)}"
-            ) from None
+        self.path = None if path is None else _files.name_of(path, "checkpoint")
         self.every = every
         self.settings = settings
         self.unsaved: Checkpoint | None = None

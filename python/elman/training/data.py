@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from elman import _arguments, _core, _foreign, _frame
-from elman._network import Network
 from elman._parameters import core_of
 from elman.errors import ArgumentError, ArgumentTypeError, ElmanError, ShapeError
 
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import ArrayLike, NDArray
+
+    from elman._network import Network
 
     Array = NDArray[Any]
     Validation = tuple[ArrayLike, ArrayLike] | Mapping[str, ArrayLike] | float
@@ -44,12 +45,6 @@ class Data(NamedTuple):
     def batch(self) -> tuple[int, ...]:
         """The axes of the sequences."""
         return self.x.shape[:-2]
-
-
-def check_network(net: object) -> None:
-    """Refuse what is no network."""
-    if not isinstance(net, Network):
-        raise ArgumentTypeError(f"net: expected an elman.Network, got {_arguments.kind(net)}")
 
 
 def loss_name(loss: object) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from elman import _arguments, _core, _foreign
-from elman._network import network_of
+from elman._network import network_of, require_network
 from elman._parameters import core_of
 from elman.errors import ArgumentError, ArgumentTypeError, DivergenceError
 from elman.training import data, optimizers
@@ -108,7 +108,7 @@ class Trainer:
         train_initial_state: bool = False,
         threads: int = 1,
     ) -> None:
-        data.check_network(net)
+        require_network(net)
         rate = None if callable(learning_rate) else learning_rate
         chosen = optimizers.choose(optimizer, rate, weight_decay)
         self._net = net

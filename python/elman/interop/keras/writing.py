@@ -6,6 +6,7 @@ import io
 from typing import TYPE_CHECKING
 
 from elman import _files
+from elman._network import require_network
 from elman._structure import B_Y, W_HY, prefixes
 from elman.interop import _export
 
@@ -47,6 +48,7 @@ def to_keras(net: Network, *, fold_scaling: bool = False) -> list[Array]:
     >>> [array.shape for array in elman.to_keras(net)]
     [(3, 8), (8, 8), (8,), (8, 2), (2,)]
     """
+    require_network(net)
     return [a for _, _, arrays in _cells(net, fold_scaling) for a in arrays.values()]
 
 

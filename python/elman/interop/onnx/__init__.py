@@ -134,8 +134,10 @@ def to_onnx(net: Network, path: str | os.PathLike[str] | None = None) -> Proto |
     ['y', 'next_state']
     """
     from elman import _files
+    from elman._network import require_network
     from elman.interop.onnx.writing import write
 
+    require_network(net)
     model = write(net)
     if path is None:
         return model

@@ -6,6 +6,7 @@ import io
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from elman import _files
+from elman._network import require_network
 from elman._structure import B_Y, W_HY, prefixes
 from elman.errors import UnsupportedModelError
 from elman.interop import _export
@@ -72,6 +73,7 @@ def to_torch(net: Network, *, fold_scaling: bool = False) -> TorchModules:
     >>> elman.from_torch(modules) == net                                # doctest: +SKIP
     True
     """
+    require_network(net)
     torch = _files.extra("torch", "elman.to_torch", "torch")
     _require_nonlinearities(net)
     arrays = state_dict(net, prefix="rnn", readout="readout", fold_scaling=fold_scaling)
