@@ -313,7 +313,7 @@ def require_finite(tensors: dict[str, Array], remedy: str = "") -> None:
 
 def metadata(strings: Mapping[str, str] | None) -> Mapping[str, str]:
     """Return a mapping of strings as a dictionary."""
-    checked = mapping("metadata", strings or {}, "strings")
+    checked = mapping("metadata", {} if strings is None else strings, "strings")
     for key, value in checked.items():
         if not isinstance(key, str) or not isinstance(value, str):
             raise ArgumentTypeError(f"metadata: expected strings, got {key!r}: {value!r}")
