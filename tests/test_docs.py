@@ -59,11 +59,11 @@ def test_the_page_about_training_runs(monkeypatch, tmp_path):
         exec(compile(code, "training.md", "exec"), names)
 
 
-@pytest.mark.parametrize("number", range(5))
+@pytest.mark.parametrize("number", range(6))
 def test_the_page_about_other_frameworks_runs(monkeypatch, tmp_path, number):
     page = (ROOT / "docs" / "coming_from.md").read_text()
     blocks = re.findall(r"(?:<!-- needs (\w+) -->\n)?```python\n(.*?)```", page, re.DOTALL)
-    assert len(blocks) == 5 == page.count("```") // 2
+    assert len(blocks) == 6 == page.count("```") // 2
     needs, code = blocks[number]
     if needs:
         pytest.importorskip(needs)

@@ -816,6 +816,9 @@ SIZES = {"input_size": 3, "hidden_size": [5, 4], "output_size": 2, "seed": 0}
         ({"input_size": 3.0}, TypeError, "input_size: expected an integer, got float"),
         ({"input_size": None}, TypeError, "input_size: expected an integer, got NoneType"),
         ({"input_size": 2**63}, LimitError, r"input_size: expected less than 2\*\*63, got 9223"),
+        ({"input_size": 1 << 20000}, LimitError, "input_size: .*, got one of 20001 bits"),
+        ({"input_size": -1 << 20000}, ArgumentError, "input_size: .*, got one of 20001 bits"),
+        ({"seed": 1 << 20000}, ArgumentError, "seed: .*, got one of 20001 bits"),
         ({"hidden_size": 0}, ArgumentError, "hidden_size: expected at least 1, got 0"),
         ({"hidden_size": []}, ArgumentError, "hidden_size: expected at least one layer, got none"),
         ({"hidden_size": [5, 0]}, ArgumentError, r"hidden_size\[1\]: expected at least 1, got 0"),
@@ -1250,3 +1253,39 @@ def test_use_isa_chooses_a_set_for_a_block_of_code():
     with pytest.raises(elman.IsaError), elman.use_isa("mmx"):
         pass
     assert elman.isa() == before
+
+
+@pytest.mark.parametrize("direction", ["forward", "bidirectional"])
+@pytest.mark.parametrize(
+    "name",
+    ["readout.by", "layers.0.W_xh ", "layers.00.W_hh", "layers.7.b_h", "initial", "golden.x"],
+)
+def test_a_tensor_of_an_unknown_name_is_refused_and_not_left_out(direction, name):
+    net = elman.Network(2, 3, 1, seed=0, direction=direction)
+    message = rf"^tensors: expected names that such a network has, got '{re.escape(name)}'"
+    with pytest.raises(ArgumentError, match=message):
+        net.replace(tensors={name: ones(1)})
+    with pytest.raises(ArgumentError, match=message):
+        elman.Network.from_tensors(net.tensors() | {name: ones(1)}, direction=direction)
+
+
+def test_the_name_that_is_meant_is_said():
+    with pytest.raises(ArgumentError, match=r"got 'readout\.by': use 'readout\.b_y'$"):
+        elman.Network(2, 3, 1).replace(tensors={"readout.by": ones(1)})
+
+
+def test_a_half_or_a_bias_that_the_network_does_not_have_is_refused():
+    net = elman.Network(2, 3, None, seed=0)
+    for name in ("layers.0.reverse.W_xh", "readout.b_y"):
+        with pytest.raises(ArgumentError, match=f"^tensors: .*, got '{name}'"):
+            net.replace(tensors={name: ones(3)})
+
+
+@pytest.mark.parametrize("tensors", [5, [1], "W_xh"])
+def test_tensors_that_are_no_mapping_are_refused(tensors):
+    message = f"^tensors: expected a mapping of arrays, got {type(tensors).__name__}"
+    for use in (elman.Network(2, 3, 1).replace, elman.Network.from_tensors):
+        with pytest.raises(elman.ArgumentTypeError, match=message):
+            use(tensors=tensors)
+    with pytest.raises(elman.ArgumentTypeError, match=r"^tensors: expected a name, got int"):
+        elman.Network.from_tensors({3: ones(2, 2)})

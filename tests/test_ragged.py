@@ -170,6 +170,65 @@ def test_many_short_sequences_beside_a_long_one_take_no_padding(rng):
     assert len(ys[-1]) == 100_000
 
 
+def test_each_number_of_a_list_is_rounded_once(isa):
+    """By way of float64, the common dtype of float32 and int64, this one would be rounded down."""
+    net = elman.Network(1, 1, None, seed=0, activation="identity")
+    exact = 2**60 + 2**36 + 1  # just above the middle between two numbers of float32
+    numbers = np.array([[exact]])
+    assert numbers.astype(np.float32) != numbers.astype(np.float64).astype(np.float32)
+    first, _ = net([numbers, np.zeros((2, 1), np.float32)])
+    np.testing.assert_array_equal(first, net(numbers))
+
+
+def test_numbers_of_a_list_beyond_the_range_become_infinite_with_a_warning():
+    net = network("forward")
+    with pytest.warns(RuntimeWarning, match="overflow"):
+        net([np.full((1, 3), 1e300)])
+
+
+@pytest.mark.parametrize(
+    ("odd", "message"),
+    [
+        (np.ma.masked_less(np.ones((2, 3)), 2), "expected an array without masked elements, got 6"),
+        (np.zeros((2, 3), "M8[s]"), "expected real numbers, got dtype datetime64"),
+        (np.zeros((2, 3), [("a", "f4")]), "expected real numbers, got dtype "),
+        (np.full((2, 3), "1"), "expected real numbers, got dtype <U1"),
+        (np.ones((2, 3), object), "expected real numbers, got dtype object"),
+        (np.ones((2, 3), complex), "expected real numbers, got dtype complex128"),
+    ],
+)
+def test_a_list_names_the_sequence_that_is_not_of_numbers(odd, message):
+    net = network("forward")
+    usual = np.ones((2, 3), np.float32)
+    with pytest.raises(elman.DTypeError, match=rf"^x\[1\]: {message}"):
+        net([usual, odd])
+    with pytest.raises(elman.DTypeError, match=rf"^x\[0\]: {message}"):
+        net.run([odd])
+
+
+@pytest.mark.parametrize(
+    ("odd", "error", "message"),
+    [
+        (np.ma.masked_less([True, True], 2), elman.DTypeError, "expected an array without masked"),
+        (np.zeros(2, "M8[s]"), elman.DTypeError, "expected booleans, or integers 0 and 1, got dty"),
+        ([0.5, 1], elman.DTypeError, "expected booleans, or integers 0 and 1, got dtype float64"),
+        ([2, 1], elman.ArgumentError, "expected 0 or 1, got 2"),
+        (np.array([2**64 - 1, 1], np.uint64), elman.ArgumentError, "expected 0 or 1, got 1844674"),
+    ],
+)
+def test_a_list_names_the_mask_that_is_none(odd, error, message):
+    with pytest.raises(error, match=rf"^mask\[1\]: {message}"):
+        network("forward").run([np.ones((2, 3))] * 2, mask=[[True, False], odd])
+
+
+def test_masks_of_different_integers_are_masks_of_booleans():
+    net = network("forward")
+    xs = [np.ones((2, 3)), np.ones((0, 3)), np.ones((2, 3))]
+    mask = [np.array([0, 1], np.int64), [], np.array([1, 0], np.uint64)]
+    for run, x, m in zip(net.run(xs, mask=mask), xs, mask, strict=True):
+        assert_same(run[:2], net.run(x, mask=np.asarray(m, bool))[:2])
+
+
 def test_what_takes_one_array_refuses_a_list_of_sequences():
     net = elman.Network(2, 3, 1, output_activation="identity", seed=0)
     x = [np.ones((3, 2)), np.ones((4, 2))]

@@ -88,12 +88,25 @@ def test_the_error_says_what_can_be_reached_and_what_to_do(x, activation, target
     )
 
 
-def test_numbers_that_rounding_put_beyond_an_end_are_reached(x):
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_numbers_that_rounding_put_beyond_an_end_are_reached(x, dtype):
     y = np.full((B, T, O), np.nextafter(1, 2))
-    elman.Trainer(network("sigmoid", dtype="float64")).update(x, y)
-    y[0, 0, 0] = 1 + 1e-14
+    elman.Trainer(network("sigmoid", dtype=dtype)).update(x, y)
+    y[0, 0, 0] = 1 + 2e-6
     with pytest.raises(elman.ArgumentError, match=r"^y: expected numbers from 0 to 1"):
-        elman.Trainer(network("sigmoid", dtype="float64")).update(x, y)
+        elman.Trainer(network("sigmoid", dtype=dtype)).update(x, y)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("of_targets", ["float32", "float64"])
+def test_targets_are_reached_that_are_scaled_to_their_own_range(x, rng, dtype, of_targets):
+    """The mean and the deviation are rounded as the targets are, whatever the network's dtype."""
+    for _ in range(100):
+        scale = 10 ** rng.uniform(-3, 4, 2)
+        y = (scale[0] * rng.standard_normal((B, T, O)) + scale[1]).astype(of_targets)
+        lowest, highest = y.min((0, 1)), y.max((0, 1))
+        scaling = {"output_mean": lowest, "output_std": highest - lowest}
+        elman.Trainer(network("sigmoid", dtype=dtype, **scaling)).update(x, y)
 
 
 def test_targets_are_judged_after_the_scaling_of_the_outputs(x, rng):

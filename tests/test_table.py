@@ -134,6 +134,7 @@ def test_a_table_never_changes(table):
         ),
         ({"horizon": -1}, ArgumentError, r"horizon: expected at least 0 and less .*, got -1"),
         ({"horizon": 2**63}, ArgumentError, r"horizon: expected at least 0 and less than 2\*\*63"),
+        ({"horizon": 1 << 20000}, ArgumentError, "horizon: .* got one of 20001 bits"),
         ({"horizon": 1.0}, TypeError, "horizon: expected an integer, got float"),
         ({"outputs": "some"}, ArgumentError, "outputs: expected 'all' or 'last', got 'some'"),
         ({"outputs": None}, TypeError, "outputs: expected 'all' or 'last', got NoneType"),
@@ -528,6 +529,31 @@ def test_the_rows_of_several_sequences_are_not_run_as_one(forecast, x):
         net(as_frame(x, id=[1] * 3 + [2] * 4))
 
 
+def test_a_list_of_frames_is_one_sequence_each(forecast, x):
+    """As arrays their columns would be those of the frame, in its order."""
+    frames, arrays = [as_frame(x), as_frame(x[:3])], [x, x[:3]]
+    for got, want in zip(forecast(frames), forecast(arrays), strict=True):
+        np.testing.assert_array_equal(got, want)
+    last = forecast.replace(table=elman.Table(inputs=["b", "a"], outputs="last"))
+    for run, want in zip(last.run(frames), last(arrays, "last"), strict=True):
+        np.testing.assert_array_equal(run.output, want)
+    with pytest.raises(ArgumentError, match=r"^x\[1\]: expected a column 'a', as the network's"):
+        forecast([frames[0], Frame({"b": [1.0]})])
+    with pytest.raises(ArgumentError, match=r"^x\[0\]: expected an array, or a net"):
+        forecast.replace(table=elman.Table())(frames)
+    with pytest.raises(elman.ShapeError, match=r"^start: expected one array .*, got a list of seq"):
+        forecast.generate(frames, 3, feedback=lambda y: np.repeat(y, 2, axis=-1))
+
+
+def test_a_frame_has_offsets_too(forecast, x):
+    got = forecast.run(as_frame(x), offsets=[0, 3, 7], return_hidden=True)
+    want = forecast.run(x, offsets=[0, 3, 7], return_hidden=True)
+    for ours, theirs in zip(got, want, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    with pytest.raises(ArgumentError, match=r"^offsets\[1\]: expected 0 to 7, got 8"):
+        forecast.run(as_frame(x), offsets=[0, 8])
+
+
 def test_without_named_inputs_a_frame_is_an_error_that_says_what_is_missing(forecast, x):
     message = r"^x: expected an array, or a network whose table names the inputs, got a data fr"
     for table in (elman.Table(), elman.Table(classes=["a"])):
@@ -569,3 +595,21 @@ def test_reading_a_frame_brings_in_no_library(forecast, x):
     before = set(sys.modules)
     forecast(as_frame(x))
     assert not {"pandas", "polars", "pyarrow", "narwhals"} & (set(sys.modules) - before)
+
+
+def test_training_reads_frames_by_the_table(rng):
+    table = elman.Table(inputs=["a", "b"], targets=["c"])
+    net = elman.Network(2, 6, 1, seed=0, output_activation="identity", table=table)
+    columns = {name: rng.standard_normal(20) for name in "cab"}
+    x = np.stack([columns["a"], columns["b"]], axis=1)
+    y = columns["c"][:, None]
+    want, _ = elman.train(net, x, y, epochs=2, seed=0)
+    frame = Frame(columns)
+    got, history = elman.train(net, frame, frame, validation=(frame, frame), epochs=2, seed=0)
+    assert got == want
+    assert len(history.validation_loss) == 2
+    trainer, other = elman.Trainer(net), elman.Trainer(net)
+    assert trainer.update(frame, frame) == other.update(x, y)
+    assert elman.loss_and_gradients(net, frame, y)[0] == elman.loss_and_gradients(net, x, y)[0]
+    with pytest.raises(elman.ArgumentError, match=r"^y: expected a column 'c'"):
+        elman.train(net, frame, Frame({"a": columns["a"]}), epochs=1)

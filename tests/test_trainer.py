@@ -208,7 +208,9 @@ def test_a_function_as_learning_rate_stays_when_a_state_is_restored():
         ({"parameters": None}, ValueError, "^parameters: expected an array, got none"),
         ({"moments.1": None}, ValueError, r"^moments\.1: expected an array, got none"),
         ({"moments.2": np.zeros(58)}, ValueError, r"^moments\.2: expected one of carried, "),
-        ({"updates": -1}, ValueError, r"^updates: expected 0 to 2\^53, got -1"),
+        ({"updates": -1}, ValueError, "^updates: expected at least 0, got -1"),
+        ({"updates": 2**62}, ValueError, r"^updates: expected 0 to 2\^53, got 4611686018427387904"),
+        ({"updates": 2**63}, ValueError, r"^updates: expected less than 2\*\*63, got 92233720368"),
         ({"updates": 1.5}, TypeError, "^updates: expected an integer, got float"),
         ({"updates": None}, ValueError, "^updates: expected a number, got none"),
         ({"updates": [1, 2]}, ValueError, "^updates: expected one number, got 2"),
@@ -228,6 +230,13 @@ def test_a_state_of_something_else_is_refused_and_changes_nothing(x, y, change, 
         np.testing.assert_array_equal(array, before[name])
 
 
+@pytest.mark.parametrize("state", [None, 5, "state", [1, 2]])
+def test_a_state_that_is_no_mapping_is_refused(state):
+    message = f"^state: expected a mapping of arrays, got {type(state).__name__}"
+    with pytest.raises(elman.ArgumentTypeError, match=message):
+        elman.Trainer(network()).restore(state)
+
+
 @pytest.mark.parametrize("use", [copy.copy, copy.deepcopy, pickle.dumps])
 def test_a_trainer_is_not_copied_behind_its_back(use):
     with pytest.raises(elman.ArgumentTypeError, match=r"save trainer\.state\(\) and restore it"):
@@ -245,6 +254,7 @@ def test_a_trainer_is_not_copied_behind_its_back(use):
         ({"optimizer": "AdamW"}, ValueError, "optimizer: expected one of sgd, adam, adamw,"),
         ({"clip_norm": 0}, ValueError, "clip_norm: expected a number above 0, got 0"),
         ({"threads": 0}, ValueError, "threads: expected at least 1, got 0"),
+        ({"outputs": "first"}, ValueError, "outputs: expected 'all' or 'last', got 'first'"),
         ({"lr": 0.1}, TypeError, "lr: expected an argument of Trainer, got an unknown one: use le"),
     ],
 )

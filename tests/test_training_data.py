@@ -300,3 +300,14 @@ def test_of_a_series_the_end_is_held_out_with_all_that_leads_up_to_it(x, y):
 def test_validation_that_makes_no_sense_is_one_sentence(x, y, validation, kind, sentence):
     with pytest.raises(kind, match="^" + re.escape(sentence)):
         train(x, y, validation=validation)
+
+
+@pytest.mark.parametrize("name", ["x", "y", "step_weight"])
+def test_lists_do_not_lose_their_masks(x, y, name):
+    """Parts of one array did: they were trained on what stands under the mask."""
+    data = {"x": list(x), "y": list(y), "step_weight": list(np.ones(x.shape[:2]))}
+    data[name][1] = np.ma.masked_array(data[name][1], mask=True)
+    count = data[name][1].size
+    message = rf"^{name}\[1\]: expected an array without masked elements, got {count} masked"
+    with pytest.raises(elman.DTypeError, match=message):
+        elman.Trainer(elman.Network(x.shape[-1], 4, y.shape[-1], seed=0)).update(**data)

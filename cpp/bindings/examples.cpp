@@ -142,11 +142,12 @@ void CheckedExamples<Real>::take_targets(py::handle y) {
 }
 
 // What the targets of each output may be. Those that rounding has put a little beyond what an
-// output can reach are within its reach.
+// output can reach are within its reach: that of float32, which data are often of, for a network of
+// float64 too.
 template <class Real>
 void CheckedExamples<Real>::find_ranges() {
     constexpr double most = std::numeric_limits<Real>::max();
-    constexpr double slack = 8 * std::numeric_limits<Real>::epsilon();
+    constexpr double slack = 8 * std::numeric_limits<float>::epsilon();
     const auto size = static_cast<std::size_t>(network_->output_size());
     ranges_.assign(size, {-most, most});
     if (examples_.loss == Loss::bce) ranges_.assign(size, {0, 1});

@@ -278,11 +278,10 @@ void bind_trainer(py::module_& m) {  // NOLINT(readability-function-size): a lis
         .def(
             "forget", [](const AnyTrainer& any) { any.taken([](auto& t) { t.forget(); }); },
             "Carry no states into the next call of train().")
-        .def_property_readonly(
-            "finite",
-            [](const AnyTrainer& any) {
-                return any.taken([&](const auto& t) { return is_finite(t); });
-            })
+        .def_property_readonly("finite",
+                               [](const AnyTrainer& any) {
+                                   return any.taken([&](const auto& t) { return is_finite(t); });
+                               })
         .def_property_readonly("updates",
                                [](const AnyTrainer& any) {
                                    return any.taken([](const auto& t) { return t.updates(); });

@@ -9,6 +9,7 @@ from operator import index
 from typing import TYPE_CHECKING
 
 from elman import _structure
+from elman._container import show
 from elman.errors import ArgumentError, ArgumentTypeError, DTypeError, LimitError, ShapeError
 
 if TYPE_CHECKING:
@@ -39,9 +40,9 @@ def size(argument: str, value: object, least: int = 1) -> int:
     """Return an integer that a size or a count can be."""
     number = integer(argument, value)
     if number < least:
-        raise ArgumentError(f"{argument}: expected at least {least}, got {number}")
+        raise ArgumentError(f"{argument}: expected at least {least}, got {show(number)}")
     if number >= 2**63:
-        raise LimitError(f"{argument}: expected less than 2**63, got {number}")
+        raise LimitError(f"{argument}: expected less than 2**63, got {show(number)}")
     return number
 
 
@@ -188,7 +189,7 @@ def seed(value: int | None) -> int:
         return int.from_bytes(os.urandom(8), "little")
     number = integer("seed", value)
     if not 0 <= number < 2**64:
-        raise ArgumentError(f"seed: expected 0 to 2**64 - 1, got {number}")
+        raise ArgumentError(f"seed: expected 0 to 2**64 - 1, got {show(number)}")
     return number
 
 
@@ -240,14 +241,39 @@ def num_layers(tensors: dict[str, Array]) -> int:
     return count
 
 
-def mapping(argument: str, values: object, of: str) -> dict[Any, Any]:
-    """Return a dictionary."""
+def named_tensors(tensors: Mapping[str, ArrayLike | None]) -> dict[str, Array]:
+    """Return the tensors by name, without those that are None."""
+    return arrays(mapping("tensors", tensors).items())
+
+
+def mapping(argument: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a mapping whose keys are names as a dictionary."""
     try:
-        return dict(values)  # type: ignore[call-overload, no-any-return]
+        named = dict(values)
     except (TypeError, ValueError):
         raise ArgumentTypeError(
-            f"{argument}: expected a mapping of {of}, got {kind(values)}"
+            f"{argument}: expected a mapping of arrays, got {kind(values)}"
         ) from None
+    for key in named:
+        name(argument, key)
+    return named
+
+
+def require_known(tensors: dict[str, Array], directions: Sequence[str]) -> None:
+    """Refuse names of tensors that no network of such layers has."""
+    readout = _structure.W_HY in tensors
+    known = _structure.required(directions, readout=readout)
+    known += _structure.optional(directions, readout=readout)
+    unknown = tensors.keys() - set(known)
+    if unknown:
+        from difflib import get_close_matches
+
+        given = min(unknown)
+        close = get_close_matches(given, known, n=1)
+        remedy = f": use {close[0]!r}" if close else ""
+        raise ArgumentError(
+            f"tensors: expected names that such a network has, got {show(given)}{remedy}"
+        )
 
 
 def arrays(named: Iterable[tuple[str, ArrayLike | None]]) -> dict[str, Array]:
@@ -267,10 +293,23 @@ def array(argument: str, values: ArrayLike) -> Array:
 
 def reals(argument: str, values: ArrayLike) -> Array:
     """Return real numbers as an array of whatever dtype they have."""
-    numbers = array(argument, values)
+    numbers = unmasked(argument, values)
     if numbers.dtype.kind not in "buif":
         raise DTypeError(f"{argument}: expected real numbers, got dtype {numbers.dtype}")
     return numbers
+
+
+def unmasked(argument: str, values: ArrayLike) -> Array:
+    """Return an array, not a masked one: parts that are put together would lose their masks."""
+    import numpy as np
+
+    numbers = array(argument, values)
+    if isinstance(numbers, np.ma.MaskedArray) and (count := np.count_nonzero(numbers.mask)):
+        raise DTypeError(
+            f"{argument}: expected an array without masked elements, got {count} masked"
+            " (use .filled(value) to say what they are)"
+        )
+    return np.asarray(numbers)
 
 
 def weights(argument: str, values: ArrayLike, shape: tuple[int, ...]) -> Array:
@@ -313,7 +352,12 @@ def require_finite(tensors: dict[str, Array], remedy: str = "") -> None:
 
 def metadata(strings: Mapping[str, str] | None) -> Mapping[str, str]:
     """Return a mapping of strings as a dictionary."""
-    checked = mapping("metadata", {} if strings is None else strings, "strings")
+    try:
+        checked = {} if strings is None else dict(strings)
+    except (TypeError, ValueError):
+        raise ArgumentTypeError(
+            f"metadata: expected a mapping of strings, got {kind(strings)}"
+        ) from None
     for key, value in checked.items():
         if not isinstance(key, str) or not isinstance(value, str):
             raise ArgumentTypeError(f"metadata: expected strings, got {key!r}: {value!r}")

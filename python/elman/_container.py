@@ -56,7 +56,16 @@ _OTHER_KINDS = (
     (rb"\x08[\x03-\x20][\x12\x1a\x3a\x42]", "an ONNX file: elman.from_onnx reads it"),
 )
 
-_reprlib = reprlib.Repr()
+
+class _Repr(reprlib.Repr):
+    def repr_int(self, x: int, level: int) -> str:
+        try:
+            return super().repr_int(x, level)
+        except ValueError:  # Python writes no integer of thousands of digits
+            return f"one of {x.bit_length()} bits"
+
+
+_reprlib = _Repr()
 _reprlib.maxstring = 80
 
 
@@ -261,7 +270,7 @@ def _refuse_constant(name: str) -> None:
 
 
 def show(value: Json) -> str:
-    """Return what came from a file for a message: on one line and never long."""
+    """Return what came from a file or a user for a message: on one line and never long."""
     return _reprlib.repr(value)
 
 

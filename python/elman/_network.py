@@ -119,6 +119,13 @@ class Network(Parameters):
     table : elman.Table, optional
         What the columns of the data mean, so that a data frame can be given in place of an array.
 
+    Raises
+    ------
+    ArgumentError, ArgumentTypeError, ShapeError, DTypeError
+        If an argument is not what a network takes.
+    LimitError
+        If the weights do not fit into memory.
+
     Examples
     --------
     One to one: a sequence of one step.
@@ -213,7 +220,7 @@ class Network(Parameters):
             Real numbers of any width are converted to the network's dtype; those beyond its range
             become infinite, with NumPy's warning. A list or tuple of arrays (T_i, I) is one
             sequence each, whether or not their lengths are equal. Of a data frame the columns that
-            the network's table names are read: T rows of one sequence.
+            the network's table names are read: T rows of one sequence. A list may hold frames too.
         outputs : {"all", "last"}, optional
             The output of every step, or of the last one alone; by default of every step, and for a
             data frame what the table says.
@@ -363,7 +370,16 @@ class Network(Parameters):
             runs = _ragged.run(self._core, values, state, mask, masked, outputs, hidden, count)
             return [Run(*run) for run in runs]
         run = self._core.run(
-            values, state, lengths, outputs, hidden, count, out, mask=mask, masked=masked
+            values,
+            state,
+            lengths,
+            outputs,
+            hidden,
+            count,
+            out,
+            mask=mask,
+            masked=masked,
+            offsets=offsets,
         )
         return Run(*run)
 
@@ -410,6 +426,7 @@ class Network(Parameters):
         """
         count = _arguments.size("steps", steps, least=0)
         self._core.require_forward("generate", "an output is the next input")
+        _ragged.require_one_array("start", start, "generate from each of them")
         start, _ = _frame.read(self, "start", start)
         if feedback is None:
             return self._core.generate(start, count, state)

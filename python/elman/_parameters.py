@@ -256,8 +256,9 @@ output_mean, output_std, metadata, table
         """
         import numpy as np
 
-        arrays = _arguments.arrays(_arguments.mapping("tensors", tensors, "arrays").items())
+        arrays = _arguments.named_tensors(tensors)
         directions = _arguments.directions(direction, _arguments.num_layers(arrays))
+        _arguments.require_known(arrays, directions)
         activations = _arguments.core_activations(activation, directions)
         net = object.__new__(cls)
         name = _arguments.common_dtype(arrays) if dtype is None else _arguments.dtype_name(dtype)
@@ -310,8 +311,7 @@ output_mean, output_std, metadata, table
         """
         structure = structure_of(self)
         return self.from_tensors(
-            self._tensors
-            | _arguments.mapping("tensors", {} if tensors is None else tensors, "arrays"),
+            self._tensors | _arguments.mapping("tensors", {} if tensors is None else tensors),
             direction=structure.directions,
             activation=structure.layer_activations,
             output_activation=structure.output_activation,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from elman import _arguments
-from elman.errors import ArgumentError, ShapeError
+from elman.errors import ArgumentError, DTypeError, ShapeError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,14 +62,14 @@ def run(
     threads: int,
 ) -> list[tuple[Array, Array, Array | None]]:
     """Run each sequence; return its (output, state, hidden or None)."""
-    arrays = [_arguments.array(f"x[{i}]", sequence) for i, sequence in enumerate(x)]
+    arrays = [_arguments.reals(f"x[{i}]", sequence) for i, sequence in enumerate(x)]
     for i, array in enumerate(arrays):
         if array.ndim != 2 or array.shape[1] != core.input_size:
             raise ShapeError(f"x[{i}]: expected (T, {core.input_size}), got {array.shape}")
     steps = [len(array) for array in arrays]
     offsets = np.cumsum([0, *steps])
     output, states, hidden = core.run(
-        np.concatenate(arrays),
+        np.concatenate(arrays, dtype=core.dtype, casting="unsafe"),  # each number is rounded once
         state,
         None,
         outputs,
@@ -96,8 +96,15 @@ def _flat_mask(mask: Sequence[ArrayLike] | ArrayLike, steps: list[int]) -> Array
     masks = _arguments.listed("mask", mask, "a list of masks, as x is a list")  # type: ignore[arg-type]
     if len(masks) != len(steps):
         raise ShapeError(f"mask: expected one for each of {len(steps)} sequences, got {len(masks)}")
-    arrays = [_arguments.array(f"mask[{i}]", each) for i, each in enumerate(masks)]
+    arrays = [_arguments.unmasked(f"mask[{i}]", each) for i, each in enumerate(masks)]
     for i, (array, count) in enumerate(zip(arrays, steps, strict=True)):
         if array.shape != (count,):
             raise ShapeError(f"mask[{i}]: expected ({count},), got {array.shape}")
-    return np.concatenate(arrays)
+        if count and array.dtype.kind not in "biu":
+            raise DTypeError(
+                f"mask[{i}]: expected booleans, or integers 0 and 1, got dtype {array.dtype}"
+            )
+        wrong = array[(array != 0) & (array != 1)]
+        if wrong.size:
+            raise ArgumentError(f"mask[{i}]: expected 0 or 1, got {wrong[0]}")
+    return np.concatenate(arrays, dtype=bool, casting="unsafe")

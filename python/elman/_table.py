@@ -263,5 +263,5 @@ def _horizon(value: object) -> int:
         got = type(value).__name__
         raise ArgumentTypeError(f"horizon: expected an integer, got {got}") from None
     if not 0 <= steps < 2**63:
-        raise ArgumentError(f"horizon: expected at least 0 and less than 2**63, got {steps}")
+        raise ArgumentError(f"horizon: expected at least 0 and less than 2**63, got {show(steps)}")
     return int(steps)

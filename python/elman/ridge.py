@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from elman import _arguments, _frame, _ragged
+from elman import _arguments, _frame, _ragged, _structure
 from elman._network import require_network
 from elman.errors import ArgumentError, ShapeError
 
@@ -121,8 +121,8 @@ class _Fit:
 
     def __init__(self, net: Network, alpha: float) -> None:
         self.net = net
-        self.states = net.tensors()["readout.W_hy"].shape[1]
-        self.bias = int("readout.b_y" in net.tensors())
+        self.states = net.tensors()[_structure.W_HY].shape[1]
+        self.bias = int(_structure.B_Y in net.tensors())
         penalty = np.sqrt(alpha) * np.eye(self.states)
         self.triangle: Any = np.pad(penalty, ((0, 0), (0, self.bias + net.output_size)))
 
@@ -140,9 +140,9 @@ class _Fit:
         """Return the network with the readout that solves the problem."""
         terms = self.states + self.bias
         solution = np.linalg.lstsq(self.triangle[:, :terms], self.triangle[:, terms:], rcond=None)
-        readout = {"readout.W_hy": solution[0][: self.states].T}
+        readout = {_structure.W_HY: solution[0][: self.states].T}
         if self.bias:
-            readout["readout.b_y"] = solution[0][self.states]
+            readout[_structure.B_Y] = solution[0][self.states]
         return self.net.replace(tensors=readout)
 
 

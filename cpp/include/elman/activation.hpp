@@ -47,7 +47,7 @@ struct Range {
 };
 
 // That of an activation with its numbers and its clip; of softmax, that of a single output.
-Range range_of(const Activation& activation);
+Range range_of(const Activation& f);
 
 // Throws std::invalid_argument where the value does not tell the derivative: leaky_relu, elu and
 // thresholded_relu of a negative alpha.

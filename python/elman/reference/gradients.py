@@ -201,10 +201,11 @@ def _step_backward(
         W_xh, W_hh, b_h = float64(layer.W_xh), float64(layer.W_hh), float64(layer.b_h)
         z = before[index] @ W_hh.T + below[index] @ W_xh.T + b_h
         dz = backward(net, layer.activation, z, d[index])
-        grads[f"layers.{index}.W_xh"] += _outer(dz, below[index])
-        grads[f"layers.{index}.W_hh"] += _outer(dz, before[index])
+        (prefix,) = _structure.prefixes(index, layer.direction)
+        grads[f"{prefix}W_xh"] += _outer(dz, below[index])
+        grads[f"{prefix}W_hh"] += _outer(dz, before[index])
         if layer.b_h is not None:
-            grads[f"layers.{index}.b_h"] += _sum_to(dz, layer.b_h.shape)
+            grads[f"{prefix}b_h"] += _sum_to(dz, layer.b_h.shape)
         d_before[index] = dz @ W_hh
         if index > 0:
             d[index - 1] = d[index - 1] + dz @ W_xh

@@ -57,6 +57,14 @@ def loss_name(loss: object) -> str:
     return name
 
 
+def outputs_name(outputs: object) -> str:
+    """Return the name of the outputs that count."""
+    name = _arguments.name("outputs", outputs)
+    if name not in ("all", "last"):
+        raise ArgumentError(f"outputs: expected 'all' or 'last', got {name!r}")
+    return name
+
+
 def examples(
     net: Network, data: Data, loss: str, outputs: str, *, reachable: bool = False
 ) -> _core.Examples:
@@ -89,7 +97,7 @@ def collect(
     step_weight: ArrayLike | None = None,
 ) -> Data:
     """Read data frames, pad lists of sequences, and multiply the weights."""
-    _arguments.name("outputs", outputs)
+    outputs_name(outputs)
     (x, _), y = _frame.read(net, "x", x), _frame.targets(net, y)
     if outputs == "last" and step_weight is not None:
         raise ArgumentError("step_weight: expected None with outputs='last', got weights")

@@ -113,7 +113,7 @@ class Trainer:
         chosen = optimizers.choose(optimizer, rate, weight_decay)
         self._net = net
         self._loss = data.loss_name(loss)
-        self._outputs = _arguments.name("outputs", outputs)
+        self._outputs = data.outputs_name(outputs)
         self._learning_rate: Rate = (
             learning_rate if callable(learning_rate) else chosen.learning_rate
         )
@@ -290,12 +290,12 @@ class Trainer:
         >>> other.network == trainer.network
         True
         """
-        arrays = _arguments.arrays(_arguments.mapping("state", state, "arrays").items())
+        arrays = _arguments.arrays(_arguments.mapping("state", state).items())
         known = self.state().keys() | {"carried", _LEARNING_RATE}
         for name in arrays:
             if name not in known:
                 raise ArgumentError(f"{name}: expected one of {', '.join(sorted(known))}")
-        updates = _arguments.integer(_UPDATES, _scalar(arrays, _UPDATES))
+        updates = _arguments.size(_UPDATES, _scalar(arrays, _UPDATES), least=0)
         rate: Rate = self._learning_rate
         if _LEARNING_RATE in arrays and not callable(rate):
             rate = _arguments.number(_LEARNING_RATE, _scalar(arrays, _LEARNING_RATE))
