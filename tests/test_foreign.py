@@ -53,9 +53,10 @@ def test_an_unknown_keyword_of_train_names_the_right_one(word, remedy):
         elman.train(net, x, x, **{word: 1})
 
 
-def test_an_unknown_keyword_like_no_other_is_named():
-    with pytest.raises(elman.ArgumentTypeError, match=r"^zzz: .*, got an unknown one$"):
-        elman.Network(2, 3, 1, zzz=1)
+@pytest.mark.parametrize("word", ["zzz", "scale"])
+def test_an_unknown_keyword_like_no_other_is_named(word):
+    with pytest.raises(elman.ArgumentTypeError, match=rf"^{word}: .*, got an unknown one$"):
+        elman.Network(2, 3, 1, **{word: 1})
 
 
 @pytest.mark.parametrize("function", [elman.Network, elman.Trainer, elman.train])

@@ -1,4 +1,4 @@
-"""Elman recurrent networks, stepped at the speed of the machine.
+"""Elman recurrent networks with a C++ core: real time, whole sequences, training.
 
     h_t = tanh(W_hh h_(t-1) + W_xh x_t + b_h)
     y_t = sigmoid(W_hy h_t + b_y)

@@ -352,7 +352,12 @@ def require_finite(tensors: dict[str, Array], remedy: str = "") -> None:
 
 def metadata(strings: Mapping[str, str] | None) -> Mapping[str, str]:
     """Return a mapping of strings as a dictionary."""
-    checked = mapping("metadata", strings or {}, "strings")
+    try:
+        checked = {} if strings is None else dict(strings)
+    except (TypeError, ValueError):
+        raise ArgumentTypeError(
+            f"metadata: expected a mapping of strings, got {kind(strings)}"
+        ) from None
     for key, value in checked.items():
         if not isinstance(key, str) or not isinstance(value, str):
             raise ArgumentTypeError(f"metadata: expected strings, got {key!r}: {value!r}")

@@ -1,4 +1,4 @@
-"""Hold a network against the model that it came from, run by the framework that it came from."""
+"""Compare a network with the model it came from, run by the model's own framework."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _OUTPUT_ACTIVATIONS = ("identity", "sigmoid", "softmax", "tanh", "relu")
 
 
 class Comparison(NamedTuple):
-    """How far a network and its source are apart, as shares of the largest number where above 1.
+    """Largest differences between a network and its source, relative where values exceed 1.
 
     Attributes
     ----------
@@ -87,7 +87,7 @@ def compare(
     tolerance: float | None = None,
     external_data: bool = False,
 ) -> Comparison:
-    """Run a network and the model that it came from on the same inputs, and compare them.
+    """Run a network and the model it came from on the same inputs, and compare the results.
 
     Parameters
     ----------

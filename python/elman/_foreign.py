@@ -174,7 +174,9 @@ def _unknown(name: str, keyword: str, known: tuple[str, ...]) -> str:
     if remedy is None:
         from difflib import get_close_matches
 
-        close = get_close_matches(keyword, [word for word in known if word != "self"], n=1)
+        close = get_close_matches(
+            keyword, [word for word in known if word != "self"], n=1, cutoff=0.75
+        )
         remedy = f"{close[0]}=" if close else None
     said = f"{keyword}: expected an argument of {name}, got an unknown one"
     return said if remedy is None else f"{said}: use {remedy}"

@@ -82,7 +82,7 @@ class Network(Parameters):
     num_layers : int, optional
         How many layers of one `hidden_size` there are; by default one, or as many as sizes.
     seed : int, optional
-        0 to 2**64 - 1. A seed gives the same network everywhere and for ever. None: a new one.
+        0 to 2**64 - 1. The same seed gives the same network on every platform. None: a new one.
     activation : str or elman.Activation, or a sequence of them
         f: "tanh", "relu", "sigmoid", "identity" or another name of `elman.Activation`, which also
         takes numbers, for all layers or one for each (PyTorch: `nonlinearity`). A pair in place of
@@ -478,7 +478,7 @@ class Network(Parameters):
         mask: ArrayLike | None = None,
         masked: str = "hold",
     ) -> VerificationReport:
-        """Run in C++ and hold every step against the NumPy reference.
+        """Run in C++ and check every step against the NumPy reference.
 
         Each step is judged from the core's own previous state, in float64, against the bound that
         rounding sets (N. J. Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed.,

@@ -147,7 +147,7 @@ class Parameters:
         table: Table | None = None,
         allow_nonfinite: bool = False,
     ) -> Self:
-        """Make a network of given weights, which are copied.
+        """Make a network from weights, which are copied.
 
         Parameters
         ----------
@@ -218,7 +218,7 @@ output_mean, output_std, metadata, table
         table: Table | None = None,
         allow_nonfinite: bool = False,
     ) -> Self:
-        """Make a network of tensors by name, which are copied: the inverse of `tensors`.
+        """Make a network from named tensors, which are copied: the inverse of `tensors`.
 
         Parameters
         ----------
@@ -311,7 +311,7 @@ output_mean, output_std, metadata, table
         """
         structure = structure_of(self)
         return self.from_tensors(
-            self._tensors | _arguments.mapping("tensors", tensors or {}),
+            self._tensors | _arguments.mapping("tensors", {} if tensors is None else tensors),
             direction=structure.directions,
             activation=structure.layer_activations,
             output_activation=structure.output_activation,
@@ -397,7 +397,7 @@ output_mean, output_std, metadata, table
 
     @property
     def num_parameters(self) -> int:
-        """How many numbers the weights and biases are."""
+        """The number of weights and biases."""
         return sum(a.size for name, a in self._tensors.items() if name not in _structure.VECTORS)
 
     @property
@@ -469,7 +469,7 @@ output_mean, output_std, metadata, table
 
     @property
     def input_std(self) -> Array | None:
-        """The standard deviation by which inputs are divided after that, shape (I,), or None."""
+        """The standard deviation that inputs are then divided by, shape (I,), or None."""
         return _view(self._tensors.get("input_std"))
 
     @property

@@ -14,7 +14,7 @@ class ShapeError(ElmanError, ValueError):
 
 
 class DTypeError(ElmanError, TypeError):
-    """An array holds something else than real numbers, or has a dtype that cannot be used here."""
+    """An array holds something other than real numbers, or has a dtype that cannot be used here."""
 
 
 class ArgumentError(ElmanError, ValueError):
@@ -30,7 +30,7 @@ class ModelFormatError(ElmanError, ValueError):
 
 
 class UnsupportedModelError(ElmanError, ValueError):
-    """A model file is of another kind, or of a newer format, than this version reads."""
+    """A model of a kind, or a file of a format, that elman does not read or write."""
 
 
 class LimitError(ElmanError, ValueError):

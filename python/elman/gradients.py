@@ -83,7 +83,7 @@ class Gradients:
 
     @classmethod
     def from_tensors(cls, tensors: dict[str, Array], x: Array | None = None) -> Gradients:
-        """Make them of arrays by the names that model files have, such as `layers.0.W_hh`."""
+        """Make gradients from arrays named as in model files, such as `layers.0.W_hh`."""
         layers: list[LayerGradients] = []
         while f"{(prefix := _prefix(len(layers)))}W_xh" in tensors:
             layers.append(

@@ -1,4 +1,4 @@
-"""The starts of a network that have settings: what `elman.Network(init=...)` takes beside names."""
+"""Configurable weight initializers: what `elman.Network(init=...)` takes beside names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["EchoState", "Identity"]
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """The identity as recurrence: long memory for layers of `relu`.
+    """W_hh = I to begin with: long memory for layers of `relu`.
 
     W_hh = scale * I, the other weights normal with mean 0, biases 0. From Q. V. Le, N. Jaitly and
     G. E. Hinton, "A simple way to initialize recurrent networks of rectified linear units" (2015),

@@ -1,7 +1,7 @@
 """The network in plain Python: lists of floats, nothing but `math`.
 
 This is the network to read first, and the one to compare the others with. It has the meaning of the
-C++ core for one sequence (stacked layers, in either direction or both, scaling, a start state,
+C++ core for one sequence (stacked layers, in either direction or both, scaling, an initial state,
 every activation) in Python's double precision:
 
     w = elman.pure.weights(net)                              # once: the weights as nested lists

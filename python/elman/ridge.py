@@ -33,7 +33,7 @@ def ridge_readout(
     state: ArrayLike | None = None,
     sample_weight: ArrayLike | None = None,
 ) -> Network:
-    """Return the network with the readout that fits y best, all other weights as they are.
+    """Return the network with its readout fitted to y by ridge regression.
 
     W_hy and b_y minimise sum(w |W_hy h + b_y - y'|^2) + alpha |W_hy|^2 over the states h of the top
     layer after every real step, where y' is y before the scaling of outputs: (y - output_mean) /

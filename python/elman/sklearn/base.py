@@ -1,4 +1,4 @@
-"""What both estimators share: their settings, and a training run that can be gone on with."""
+"""What both estimators share: their settings, and resumable training."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Elman(BaseEstimator):  # type: ignore[misc]
 
     @property
     def n_iter_(self) -> int:
-        """How many epochs were made: those of `fit` and of all `partial_fit` after it."""
+        """The number of epochs: those of `fit` and of all `partial_fit` after it."""
         return len(self.history_.epoch)
 
     # --- fitting ---

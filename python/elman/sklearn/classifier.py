@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class ElmanClassifier(ClassifierMixin, Elman):  # type: ignore[misc]
-    """An Elman network that tells classes of sequences, or of steps, apart.
+    """Elman network that classifies sequences, or every step of them.
 
     It reads a sequence from its first step to its last and gives a probability for each class by a
     softmax readout, trained by back-propagation through time on the cross-entropy. Inputs are
@@ -233,7 +233,7 @@ class ElmanClassifier(ClassifierMixin, Elman):  # type: ignore[misc]
         return labels if self.outputs == "last" else panel.unpad(labels)
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """Return the share of right labels: of the sequences, or of all steps together.
+        """Return the accuracy: of the sequences, or of all steps together.
 
         Parameters
         ----------

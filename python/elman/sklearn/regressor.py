@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class ElmanRegressor(RegressorMixin, Elman):  # type: ignore[misc]
-    """An Elman network that tells numbers from sequences, one or several, or at every step.
+    """Elman network for regression on sequences: one or several numbers each, or at every step.
 
     It reads a sequence from its first step to its last; a linear readout is trained by
     back-propagation through time on the squared error. Inputs and targets are standardised by
@@ -146,7 +146,7 @@ arrays (T_i,) or (T_i, O)
         return self
 
     def predict(self, X: ArrayLike) -> Array | list[Array]:
-        """Return the targets as the network tells them.
+        """Return the predicted targets.
 
         Parameters
         ----------

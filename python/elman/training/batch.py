@@ -114,7 +114,7 @@ def backward(
     outputs: str = "all",
     threads: int = 1,
 ) -> Gradients:
-    """Compute the gradients of a loss that was computed elsewhere.
+    """Compute gradients from the derivatives of a loss of your own.
 
     Back-propagation through time (P. J. Werbos, "Backpropagation through time: what it does and how
     to do it", Proceedings of the IEEE 78, 1990): given how a loss L changes with the outputs, and

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Epoch(NamedTuple):
-    """The record of one epoch, which a callback is given.
+    """Summary of one epoch, passed to callbacks.
 
     Attributes
     ----------

@@ -150,7 +150,7 @@ class Trainer:
 
     @property
     def updates(self) -> int:
-        """How many updates have been made."""
+        """The number of updates made."""
         return self._core.updates
 
     @property
@@ -249,7 +249,7 @@ class Trainer:
         return self._loss_of(self._examples(batch))
 
     def reset(self) -> None:
-        """Forget where sequences ended: the next update with `carry_state` begins anew."""
+        """Forget where sequences ended: the next update with `carry_state` starts afresh."""
         self._core.forget()
 
     def state(self) -> dict[str, Array]:

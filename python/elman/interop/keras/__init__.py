@@ -33,7 +33,7 @@ def from_keras(
     metadata: Mapping[str, str] | None = None,
     allow_nonfinite: bool = False,
 ) -> Network:
-    """Make a network of a Keras model, or of a file that Keras saved.
+    """Read a network from a Keras model, or from a file that Keras saved.
 
     A file is read without Keras, with h5py (extra `keras`). It is data here: nothing in it is run,
     no other file is opened, and the memory taken is in proportion to its size. The HDF5 library

@@ -32,7 +32,7 @@ def from_torch(
     metadata: Mapping[str, str] | None = None,
     allow_nonfinite: bool = False,
 ) -> Network:
-    """Make a network of what was trained with PyTorch's `nn.RNN` or `nn.RNNCell`.
+    """Read a network from PyTorch's `nn.RNN` or `nn.RNNCell`: modules, a state_dict or a file.
 
     What your module does in `forward` beyond its RNN and one `nn.Linear` cannot be seen here: hold
     a few outputs against PyTorch's.
