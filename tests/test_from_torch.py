@@ -334,6 +334,16 @@ def test_scaling_is_refused_or_folded(rng):
         elman.state_dict(network_with_scaling(weights, "softmax"), "torch", fold_scaling=True)
 
 
+def test_scaling_whose_product_the_dtype_does_not_hold_is_refused():
+    """It was infinite: 1e41 in float32."""
+    net = elman.Network(1, 4, 1, seed=0, input_mean=[1e3], input_std=[1e-38])
+    message = r"^fold_scaling: expected weights that float32 holds, got .*e\+40 in layers\.0\.b_h"
+    with pytest.raises(ArgumentError, match=message):
+        elman.state_dict(net, fold_scaling=True)
+    for array in elman.state_dict(net.astype("float64"), fold_scaling=True).values():
+        assert np.isfinite(array).all()
+
+
 SHAPES = {
     "W_xh": (4, 3),
     "W_hh": (4, 4),

@@ -335,6 +335,10 @@ def test_an_onnx_model_keeps_it(net, table, tmp_path):
         onnx.helper.set_model_props(model, {"elman.table": text})
         with pytest.raises(ModelFormatError, match=message):
             elman.from_onnx(model)
+    onnx.helper.set_model_props(model, props)
+    model.metadata_props.add(key="elman.table", value=changed(inputs=["b", "a"]))
+    with pytest.raises(ModelFormatError, match=r"metadata_props: expected one elman\.table, got 2"):
+        elman.from_onnx(model)
 
 
 def with_table_in_file(net, path, text):

@@ -37,7 +37,21 @@ def tensors(net: Network, *, fold_scaling: bool) -> Tensors:
             " got some: fold_scaling=True multiplies it into the weights, which rounds anew"
         )
     folded = _fold_inputs(net, weights, scaling) | _fold_outputs(net, weights, scaling)
-    return weights | {name: array.astype(net.dtype) for name, array in folded.items()}
+    return weights | {name: _rounded(net, name, array) for name, array in folded.items()}
+
+
+def _rounded(net: Network, name: str, folded: Array) -> Array:
+    """Return weights in the network's dtype, which has to hold them."""
+    import numpy as np
+
+    with np.errstate(over="ignore"):
+        array = folded.astype(net.dtype)
+    beyond = folded[np.isfinite(folded) & ~np.isfinite(array)]
+    if beyond.size:
+        raise ArgumentError(
+            f"fold_scaling: expected weights that {net.dtype} holds, got {beyond[0]:g} in {name}"
+        )
+    return array
 
 
 def _fold_inputs(net: Network, weights: Tensors, scaling: Tensors) -> Tensors:

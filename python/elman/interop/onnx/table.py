@@ -22,10 +22,12 @@ def props_of(net: Network) -> dict[str, str]:
 
 def with_table(net: Network, model: Proto) -> Network:
     """Return the network of a model with the table in its metadata, if there is one."""
-    for entry in model.metadata_props:
-        if entry.key == _KEY:
-            try:
-                return net.replace(table=Table.from_json(entry.value))
-            except ArgumentError as error:  # more or fewer columns than the network has
-                raise ModelFormatError(str(error)) from error
-    return net
+    texts = [entry.value for entry in model.metadata_props if entry.key == _KEY]
+    if not texts:
+        return net
+    if len(texts) > 1:
+        raise ModelFormatError(f"metadata_props: expected one {_KEY}, got {len(texts)}")
+    try:
+        return net.replace(table=Table.from_json(texts[0]))
+    except ArgumentError as error:  # more or fewer columns than the network has
+        raise ModelFormatError(str(error)) from error
