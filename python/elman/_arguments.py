@@ -246,13 +246,13 @@ def named_tensors(tensors: Mapping[str, ArrayLike | None]) -> dict[str, Array]:
     return arrays(mapping("tensors", tensors).items())
 
 
-def mapping(argument: str, values: object, of: str = "arrays") -> dict[str, Any]:
+def mapping(argument: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return a mapping whose keys are names as a dictionary."""
     try:
-        named = dict(values)  # type: ignore[call-overload]
+        named = dict(values)
     except (TypeError, ValueError):
         raise ArgumentTypeError(
-            f"{argument}: expected a mapping of {of}, got {kind(values)}"
+            f"{argument}: expected a mapping of arrays, got {kind(values)}"
         ) from None
     for key in named:
         name(argument, key)
