@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 
 import numpy as np
@@ -12,6 +13,17 @@ import elman
 # A set that was forced from outside is the only one to test: this may be an emulated processor.
 ISAS = [os.environ["ELMAN_ISA"]] if os.environ.get("ELMAN_ISA") else elman.available_isas()
 FUSED_ISAS = [isa for isa in ISAS if isa != "sse2"]
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--live", action="store_true", help="fail where a package is missing, instead of skipping"
+    )
+
+
+def pytest_configure(config):
+    if config.getoption("--live"):
+        pytest.importorskip = lambda name, **_: importlib.import_module(name)
 
 
 def pytest_report_header():

@@ -49,14 +49,15 @@ def test_the_readme_runs(capsys, monkeypatch, tmp_path):
     assert np.abs(names["future"][:, 0] - truth).max() < 1  # of a swing of 10
 
 
-def test_the_page_about_training_runs(monkeypatch, tmp_path):
+@pytest.mark.parametrize("name", ["training.md", "streaming.md"])
+def test_a_page_runs_from_top_to_bottom(monkeypatch, tmp_path, name):
     monkeypatch.chdir(tmp_path)
-    page = (ROOT / "docs" / "training.md").read_text()
+    page = (ROOT / "docs" / name).read_text()
     blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     assert len(blocks) == page.count("```") // 2
     names = {}
     for code in blocks:
-        exec(compile(code, "training.md", "exec"), names)
+        exec(compile(code, name, "exec"), names)
 
 
 @pytest.mark.parametrize("number", range(6))
