@@ -25,13 +25,13 @@ def read(
     """Return inputs as array_like, and which outputs to give.
 
     A data frame becomes an array (T, I) of the columns that the network's table names, a list of
-    data frames a list of them, and the outputs are then by default those of the table. Anything
-    else is left as it is.
+    data frames a list of them, and the outputs are then by default those of the table. Without
+    such a table it is an array of all its columns. Anything else is left as it is.
 
     Raises
     ------
     ArgumentError
-        If the network has no table, or a frame lacks a column or holds several sequences.
+        If a frame lacks a column or holds several sequences.
     DTypeError
         If a column holds something else than real numbers.
     """
@@ -56,14 +56,11 @@ def _arrays(net: Parameters, argument: str, values: ArrayLike, field: str) -> Ar
 
 
 def _array(net: Parameters, argument: str, frame: Frame, field: str) -> Array:
-    """Return the columns (T, ...) that a field of the table names."""
+    """Return the columns (T, ...) that a field of the table names, or all if it names none."""
     table = net.table
     wanted = () if table is None else getattr(table, field)
     if table is None or not wanted:
-        raise ArgumentError(
-            f"{argument}: expected an array, or a network whose table names the {field}, got a data"
-            f" frame and no such table (net.replace(table=elman.Table({field}=[...])))"
-        )
+        return _arguments.array(argument, frame)
     if field == "targets" and table.classes:
         raise ArgumentError(
             f"{argument}: expected an array of classes, 0 to {len(table.classes) - 1}, got a data"
