@@ -1289,3 +1289,16 @@ def test_tensors_that_are_no_mapping_are_refused(tensors):
             use(tensors=tensors)
     with pytest.raises(elman.ArgumentTypeError, match=r"^tensors: expected a name, got int"):
         elman.Network.from_tensors({3: ones(2, 2)})
+
+
+def test_a_constructor_that_is_called_again_changes_nothing():
+    net = elman.Network(3, 4, 2, seed=0)
+    kept, hashed = net.tensors(), hash(net)
+    with pytest.raises(AttributeError, match="__init__ was called before: networks are constant"):
+        net.__init__(5, 6, 1, seed=1)
+    assert hash(net) == hashed
+    assert net.tensors().keys() == kept.keys()
+    table = elman.Table(inputs=["a"])
+    with pytest.raises(AttributeError, match="__init__ was called before: tables are constant"):
+        table.__init__(inputs=["b"])
+    assert table == elman.Table(inputs=["a"])

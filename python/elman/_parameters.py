@@ -31,6 +31,14 @@ def _view(array: Array | None) -> Array | None:
     return None if array is None else array.view()
 
 
+def _is_set(thing: object, slot: str) -> bool:
+    try:
+        object.__getattribute__(thing, slot)
+    except AttributeError:
+        return False
+    return True
+
+
 class _Constant:
     """What it is made of is set once: a network never changes."""
 
@@ -333,6 +341,8 @@ output_mean, output_std, metadata, table
         return self.replace(dtype=_arguments.dtype_name(dtype), allow_nonfinite=nonfinite)
 
     def _adopt(self, core: Core, metadata: Mapping[str, str], table: Table | None) -> None:
+        if _is_set(self, "_core"):
+            raise AttributeError("__init__ was called before: networks are constant")
         tensors = core.tensors()
         self._core = core
         self._tensors = tensors

@@ -99,6 +99,8 @@ class Table:
         horizon: int = 0,
         outputs: str = "all",
     ) -> None:
+        if hasattr(self, "inputs"):
+            raise AttributeError("__init__ was called before: tables are constant")
         names = {"inputs": _names("inputs", inputs), "targets": _names("targets", targets)}
         labels = _texts("classes", classes)
         if sequence is not None:
