@@ -1302,3 +1302,7 @@ def test_a_constructor_that_is_called_again_changes_nothing():
     with pytest.raises(AttributeError, match="__init__ was called before: tables are constant"):
         table.__init__(inputs=["b"])
     assert table == elman.Table(inputs=["a"])
+    activation = elman.Activation("tanh")
+    with pytest.raises(AttributeError, match="before: activations are constant"):
+        activation.__init__("relu")
+    assert activation == "tanh"

@@ -105,6 +105,8 @@ class Activation:
         beta: float | None = None,
         clip: float | None = None,
     ) -> None:
+        if hasattr(self, "name"):
+            raise AttributeError("__init__ was called before: activations are constant")
         if not isinstance(name, str):
             raise ArgumentTypeError(f"name: expected a name, got {type(name).__name__}")
         numbers = (_number("alpha", alpha), _number("beta", beta), _number("clip", clip))
