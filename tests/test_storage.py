@@ -20,7 +20,7 @@ import safetensors
 import safetensors.numpy
 
 import elman
-from elman import _container, _files, _format, _loading, _network
+from elman import _container, _files, _format, _network
 from elman.errors import ArgumentError, LimitError, ModelFormatError, UnsupportedModelError
 from fixtures.activations import GENERAL, UNTRAINABLE
 from fixtures.networks import make_inputs, make_network
@@ -226,13 +226,13 @@ def test_a_pickle_passes_the_same_checks_as_a_file(data):
 def test_a_file_in_the_library_s_own_order_is_read(net, data):
     header, _ = split(data)
     library = safetensors.numpy.save(weights_of(net), header["__metadata__"])
-    assert _format.dumps(_loading.loads(library)) == data
+    assert _format.dumps(_network.loads(library)) == data
 
 
 def test_golden_examples_are_skipped(net, data):
     tensors = {**weights_of(net), "golden.x": np.full((1, 2, 3), np.nan, np.float32)}
     with_golden = safetensors.numpy.save(tensors, split(data)[0]["__metadata__"])
-    assert _format.dumps(_loading.loads(with_golden)) == data
+    assert _format.dumps(_network.loads(with_golden)) == data
 
 
 @linux_only
@@ -539,7 +539,7 @@ def test_the_numbers_of_an_activation_stand_beside_its_name():
 
 def test_numbers_that_a_file_leaves_out_are_those_of_onnx(data):
     spoil, _ = network(lambda n: n["output_activation"].update(name="hard_sigmoid", clip=2)), None
-    net = _loading.loads(spoiled(data, spoil))
+    net = _network.loads(spoiled(data, spoil))
     assert net.output_activation == elman.Activation("hard_sigmoid", 0.2, 0.5, clip=2)
 
 
@@ -549,7 +549,7 @@ def test_a_bad_header_is_refused_by_name(data, case):
     bad = spoiled(data, spoil)
     assert bad != data
     with pytest.raises(ModelFormatError, match=f"^m: .*{message}") as caught:
-        _loading.loads(bad, source="m")
+        _network.loads(bad, source="m")
     assert len(str(caught.value)) < 300
     assert "\n" not in str(caught.value)
 
@@ -597,7 +597,7 @@ def test_a_bad_half_is_refused_by_name(case):
     spoil, message = BAD_HALVES[case]
     bad = spoiled(_format.dumps(net), spoil)
     with pytest.raises(ModelFormatError, match=f"^m: .*{message}"):
-        _loading.loads(bad, source="m")
+        _network.loads(bad, source="m")
 
 
 LONG = _container.MAX_HEADER_BYTES + 8
@@ -633,7 +633,7 @@ BAD_BYTES = {
 def test_bytes_that_are_no_model_are_refused(case):
     data, message = BAD_BYTES[case]
     with pytest.raises(ModelFormatError, match=f"^m: .*{message}") as caught:
-        _loading.loads(data, source="m")
+        _network.loads(data, source="m")
     assert len(str(caught.value)) < 300
 
 
@@ -660,7 +660,7 @@ OTHER_KINDS = {
 def test_another_kind_of_file_is_named(case):
     data, message = OTHER_KINDS[case]
     with pytest.raises(UnsupportedModelError, match=f"^m: expected a model in saf.*{message}"):
-        _loading.loads(data, source="m")
+        _network.loads(data, source="m")
 
 
 def test_a_newer_format_is_named_whatever_else_it_holds(data):
@@ -669,7 +669,7 @@ def test_a_newer_format_is_named_whatever_else_it_holds(data):
         header["layers.0.W_qq"] = {"dtype": "F16", "sparse": True}
 
     with pytest.raises(UnsupportedModelError, match="format version 1, got 2: a newer elman wrote"):
-        _loading.loads(spoiled(data, spoil))
+        _network.loads(spoiled(data, spoil))
 
 
 def test_too_many_tensors_are_refused(data):
@@ -677,14 +677,14 @@ def test_too_many_tensors_are_refused(data):
         header.update({f"golden.{index}": 0 for index in range(_container.MAX_TENSORS)})
 
     with pytest.raises(LimitError, match="expected at most 1024 tensors, got 1037"):
-        _loading.loads(spoiled(data, spoil))
+        _network.loads(spoiled(data, spoil))
 
 
 def test_a_file_that_goes_on_or_breaks_off_is_refused(data):
     with pytest.raises(ModelFormatError, match="156 bytes of tensors, got 157: the file goes on"):
-        _loading.loads(data + b"\0")
+        _network.loads(data + b"\0")
     with pytest.raises(ModelFormatError, match="156 bytes of tensors, got 155: the file is trunca"):
-        _loading.loads(data[:-1])
+        _network.loads(data[:-1])
 
 
 def test_text_that_is_not_unicode_is_refused(data):
@@ -695,7 +695,7 @@ def test_text_that_is_not_unicode_is_refused(data):
     with pytest.raises(
         ModelFormatError, match=r"^model: .* is not Unicode text: surrogates not all"
     ):
-        _loading.loads(length.to_bytes(8, "little") + lone_surrogate[8:])
+        _network.loads(length.to_bytes(8, "little") + lone_surrogate[8:])
     with pytest.raises(ArgumentError, match=r"^metadata: expected Unicode text, got 'a': '.ud8ff'"):
         real_network(metadata={"a": "\ud8ff"})
 
@@ -706,9 +706,9 @@ def test_a_weight_that_is_not_finite_is_refused_unless_it_is_allowed(net, value)
     net = net.replace(tensors=weights, allow_nonfinite=True)
     data = _format.dumps(net)
     with pytest.raises(ModelFormatError, match=r"tensor layers.1.W_hh: expected finite number"):
-        _loading.loads(data)
+        _network.loads(data)
     np.testing.assert_array_equal(
-        _loading.loads(data, allow_nonfinite=True).layers[1].W_hh, net.layers[1].W_hh
+        _network.loads(data, allow_nonfinite=True).layers[1].W_hh, net.layers[1].W_hh
     )
 
 
@@ -718,13 +718,13 @@ def test_a_std_of_0_is_refused(data, name):
     begin, _ = header[name]["data_offsets"]
     zero = tensors[:begin] + bytes(4) + tensors[begin + 4 :]
     with pytest.raises(ModelFormatError, match=rf"{name}\[0\]: expected a number above 0, got 0"):
-        _loading.loads(join(header, zero))
+        _network.loads(join(header, zero))
 
 
 def outcome(data):
     """Load bytes: return the network, or None for one of the two errors that are allowed."""
     try:
-        return _loading.loads(data)
+        return _network.loads(data)
     except (ModelFormatError, UnsupportedModelError):
         return None
 
@@ -736,7 +736,7 @@ def test_a_file_that_is_cut_anywhere_is_refused(data):
 
 
 def test_a_flipped_bit_is_refused_or_changes_a_value_or_a_user_s_string(data):
-    whole = _loading.loads(data)
+    whole = _network.loads(data)
     values = len(split(data)[1])
     loaded = changed_strings = 0
     for bit in range(8 * len(data)):

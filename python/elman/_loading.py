@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from elman._format import Contents
     from elman._network import Network
 
-__all__ = ["is_own", "load", "loads", "read"]
+__all__ = ["is_own", "load", "read"]
 
 
 def load(path: Path, *, allow_nonfinite: bool = False, verify: bool = False) -> Network:
@@ -81,10 +81,3 @@ def is_own(path: Path) -> bool:
     except ModelFormatError:
         return True
     return isinstance(metadata, dict) and metadata.get("format") == "elman"
-
-
-def loads(data: bytes, *, allow_nonfinite: bool = False, source: str = "model") -> Network:
-    """Return the network in the bytes of a model file; errors call the bytes by `source`."""
-    with _files.naming(source):
-        contents = _format.read(_container.memory(data), len(data))
-        return network_of_contents(contents, allow_nonfinite=allow_nonfinite)

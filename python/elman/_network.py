@@ -349,18 +349,8 @@ class Network(Parameters):
         """
         count = _arguments.size("threads", threads)
         hidden = bool(return_hidden)
-        run = self._core.run(
-            x,
-            state,
-            lengths,
-            outputs,
-            hidden,
-            count,
-            out,
-            mask=mask,
-            masked=masked,
-            offsets=offsets,
-        )
+        rest = (hidden, count, out, "x", mask, masked, offsets)
+        run = self._core.run(x, state, lengths, outputs, *rest)
         if run is not NotImplemented:
             return Run(*run)
         values, outputs = _frame.read(self, "x", x, outputs)
@@ -369,19 +359,7 @@ class Network(Parameters):
                 _ragged.require_none(argument, value)
             runs = _ragged.run(self._core, values, state, mask, masked, outputs, hidden, count)
             return [Run(*run) for run in runs]
-        run = self._core.run(
-            values,
-            state,
-            lengths,
-            outputs,
-            hidden,
-            count,
-            out,
-            mask=mask,
-            masked=masked,
-            offsets=offsets,
-        )
-        return Run(*run)
+        return Run(*self._core.run(values, state, lengths, outputs, *rest))
 
     def generate(
         self,
@@ -634,10 +612,15 @@ def network_of_contents(contents: Contents, *, allow_nonfinite: bool) -> Network
         raise ModelFormatError(str(error)) from error
 
 
+def loads(data: bytes, *, allow_nonfinite: bool = False, source: str = "model") -> Network:
+    """Return the network in the bytes of a model file; errors call the bytes by `source`."""
+    with _files.naming(source):
+        contents = _format.read(_container.memory(data), len(data))
+        return network_of_contents(contents, allow_nonfinite=allow_nonfinite)
+
+
 def _restore(data: bytes) -> Network:
     """Return the network from the bytes in a pickle; its weights were accepted once before."""
     if not isinstance(data, bytes):
         raise ArgumentTypeError(f"a pickled network: expected bytes, got {_arguments.kind(data)}")
-    with _files.naming("pickled network"):
-        contents = _format.read(_container.memory(data), len(data))
-        return network_of_contents(contents, allow_nonfinite=True)
+    return loads(data, allow_nonfinite=True, source="pickled network")

@@ -403,7 +403,7 @@ output_mean, output_std, metadata, table
     @property
     def state_size(self) -> int:
         """The sum of the hidden sizes, those of bidirectional layers twice."""
-        return sum(_output_size(layer) for layer in self._layers)
+        return sum(len(half.W_hh) for half in _halves(self))
 
     @property
     def num_parameters(self) -> int:
@@ -520,8 +520,7 @@ output_mean, output_std, metadata, table
         array = _arguments.array("state", state)
         if array.ndim == 0 or array.shape[-1] != self.state_size:
             raise ShapeError(f"state: expected (..., {self.state_size}), got {array.shape}")
-        halves = (half for layer in self._layers for half in (layer, layer.reverse))
-        return list(_structure.split(array, [len(h.W_hh) for h in halves if h is not None]))
+        return list(_structure.split(array, [len(half.W_hh) for half in _halves(self)]))
 
     def _content(self) -> tuple[object, ...]:
         """Return what makes two networks equal: all but metadata, table and instruction set."""
@@ -548,10 +547,15 @@ def core_of(net: Parameters) -> Core:
     return net._core
 
 
+def _halves(net: Parameters) -> list[Layer]:
+    """Return the halves of all layers, from the bottom up, forward before reverse."""
+    both = (half for layer in net.layers for half in (layer, layer.reverse))
+    return [half for half in both if half is not None]
+
+
 def structure_of(net: Parameters) -> Structure:
     """Return the structure of a network."""
-    halves = (half for layer in net.layers for half in (layer, layer.reverse))
-    activations = tuple(half.activation for half in halves if half is not None)
+    activations = tuple(half.activation for half in _halves(net))
     return Structure(net.directions, activations, net.output_activation)
 
 
@@ -571,12 +575,6 @@ def _layers(
         reverse = half(second[0], next(of_halves), "reverse") if second else None
         layers.append(half(first, f, direction, reverse))
     return tuple(layers)
-
-
-def _output_size(layer: Layer) -> int:
-    """Return how many numbers a layer gives."""
-    H: int = len(layer.W_hh)
-    return H if layer.reverse is None else 2 * H
 
 
 def sizes(net: Parameters) -> str:
