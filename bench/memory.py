@@ -41,7 +41,7 @@ def main() -> None:
     from training import Update, problem
 
     trainer = Elman(*problem(Update(I, H, O, int(sys.argv[1]), B)))
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak begins anew
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # resets the peak
     before = _status("VmRSS")
     trainer.update()
     print(_status("VmHWM") - before)

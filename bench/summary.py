@@ -25,7 +25,7 @@ ROWS = (  # group, hidden size, what the row says
 
 
 def readme(text: str, result: Facts) -> str:
-    """Return the README with the block between the two comments made anew."""
+    """Return the README with the block between the two comments replaced."""
     block = f"{BEGIN}\n{summary(result)}\n{END}"
     replaced, count = re.subn(f"{BEGIN}.*?{END}", lambda _: block, text, flags=re.DOTALL)
     if count != 1:
@@ -87,7 +87,7 @@ def _about(result: Facts) -> str:
     return (
         "How many times as long as elman the others take, each in its fastest form; bold where"
         f" elman is less than {NARROW} times as fast. Medians of one run (`python bench/run.py`"
-        f" measures anew) of {result['date'][:10]} on {machine['processor']}, {machine['cores']}"
+        f" measures again) of {result['date'][:10]} on {machine['processor']}, {machine['cores']}"
         f" cores, {machine['system']}, {isa}, {machine['compiler']}, {', '.join(names)}; look at"
         " the ratios and not at the times. [All numbers](docs/numbers.md), with plots."
     )

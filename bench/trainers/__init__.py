@@ -5,7 +5,8 @@
         trainer.update()                # forward, backward, clipping by norm and Adam
         trainer.parameters()            # {"W_xh": array, ...}
 
-The loss is the squared error, meant over sequences, steps and outputs; the start state is zero.
+The loss is the squared error, averaged over sequences, steps and outputs; the initial state is
+zero.
 """
 
 from __future__ import annotations
