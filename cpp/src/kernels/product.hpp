@@ -244,7 +244,8 @@ ELMAN_APART void multiply_tiles(Tile<Real>& tile, Index groups) {
 }
 
 // ... and for `count` columns, in groups that are equal within one: a group alone reads all
-// weights.
+// weights. (Without groups of one column AVX-512 compiles in 9.5 s instead of 10.3, but batches of
+// 16 units took 1.06 times as long.)
 template <class Real, int V, int S>
 ELMAN_INLINE void multiply_columns(Tile<Real> tile, Index count) {
     constexpr int kMost = kColumns<kPanel>;
