@@ -553,6 +553,11 @@ def test_without_scikit_learn_the_error_names_the_extra(monkeypatch):
         import elman.sklearn  # noqa: F401
 
 
+def test_the_module_is_an_attribute_of_the_package(monkeypatch):
+    monkeypatch.delattr(elman, "sklearn")
+    assert elman.sklearn.ElmanClassifier is ElmanClassifier
+
+
 def test_progress_goes_to_the_terminal(rng, monkeypatch):
     class Terminal(io.StringIO):
         def isatty(self):
