@@ -5,6 +5,8 @@ import json
 import os
 import re
 import signal
+import sys
+import warnings
 from importlib import metadata
 
 import numpy as np
@@ -105,6 +107,17 @@ def test_a_process_reads_and_writes_pipes_and_ends_with_the_exit_code(net, model
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (2, b"")
     assert err.startswith(f"elman: {tmp_path / 'missing'}: ".encode())
+
+
+def test_a_command_leaves_the_process_of_the_tests_as_it_was():
+    def state():
+        streams = (sys.argv, sys.stdin, sys.stdout, sys.stderr, sys.excepthook)
+        signals = (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGPIPE))
+        return streams, signals, dict(os.environ), list(warnings.filters), elman.isa()
+
+    before = state()
+    assert run("bench", "--sizes", "33").returncode == 2  # it has set variables before
+    assert state() == before
 
 
 def test_help_imports_neither_numpy_nor_rich():
@@ -397,6 +410,12 @@ def test_a_bad_line_of_csv_is_named(model, tmp_path, text, line, got):
     assert said.endswith(f", got {got}")
 
 
+def test_a_field_that_never_ends_is_named(model):
+    said = complaint("run", model, "-", stdin=b'1,2,3\n1,2,"' + b"z" * 200_000)
+    assert said.startswith("standard input line 2: ")
+    assert len(said) < 200
+
+
 def test_one_column_is_called_a_number(tmp_path):
     elman.Network(input_size=1, hidden_size=2, output_size=1, seed=0).save(tmp_path / "m")
     said = complaint("run", tmp_path / "m", "-", stdin=b"1,2\n")
@@ -626,6 +645,5 @@ def test_short_work_shows_nothing(model, tmp_path):
     (tmp_path / "x.csv").write_bytes(as_csv(inputs(10, 3)))
     options = ("-o", tmp_path / "y.csv")
     with Terminal() as terminal:
-        with start("run", model, tmp_path / "x.csv", *options, stderr=terminal.file) as process:
-            assert process.wait(timeout=60) == 0
+        answer("run", model, tmp_path / "x.csv", *options, stderr=terminal.file)
         assert terminal.content() == b""
