@@ -112,7 +112,7 @@ def test_a_process_reads_and_writes_pipes_and_ends_with_the_exit_code(net, model
 def test_a_command_leaves_the_process_of_the_tests_as_it_was():
     def state():
         streams = (sys.argv, sys.stdin, sys.stdout, sys.stderr, sys.excepthook)
-        signals = (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGPIPE))
+        signals = [signal.getsignal(number) for number in signal.valid_signals()]
         return streams, signals, dict(os.environ), list(warnings.filters), elman.isa()
 
     before = state()

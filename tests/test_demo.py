@@ -12,7 +12,7 @@ import pytest
 
 import elman
 from elman.cli import demo, plot
-from fixtures.command import Terminal, answer
+from fixtures.command import Terminal, answer, complaint
 
 pytestmark = pytest.mark.any_isa
 
@@ -130,11 +130,10 @@ def test_latency_and_times_are_all_there(facts):
     assert all(ns > 0 for ns in facts["time_per_step"].values())
 
 
-def test_a_wrong_answer_is_not_timed(shipped, monkeypatch):
-    net, series = shipped
+@pytest.mark.usefixtures("short")
+def test_a_wrong_answer_is_not_timed_and_ends_it_with_code_1(monkeypatch):
     monkeypatch.setattr(elman.pure, "step", lambda w, x, state: ([1e3], state))
-    with pytest.raises(elman.VerificationError, match=r"^pure_python: step"):
-        demo.times(net, series)
+    assert complaint("demo", "--json", code=1).startswith("pure_python: step")
 
 
 # --- what it prints -------------------------------------------------------------------------------
