@@ -165,6 +165,7 @@ def test_the_numbers_of_an_activation_stand_beside_its_name(file):
         {"hidden_size": 1, "activation": "relu", "output_activation": "softmax"},
         {"activation": ["sigmoid", "identity"], "output_activation": "identity"},
         *({"activation": ["tanh", f], "output_activation": f} for f in (*GENERAL, *UNTRAINABLE)),
+        {"direction": ["reverse", "bidirectional"], "activation": ["relu", ("tanh", "sigmoid")]},
         {"metadata": {"format": "of the user", "": "", "größe": "μ\n\0"}},
         {"initial_state": [0.5] * 9},
         {"input_mean": [1, 2, 3], "output_std": [10, 20]},
