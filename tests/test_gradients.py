@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import elman
-from conftest import FUSED_ISAS
+from conftest import FUSED_ISAS, ISAS
 from elman import reference
 from fixtures.activations import GENERAL
 from fixtures.bits import assert_same_bits
@@ -67,22 +67,17 @@ def test_the_fixtures_are_many():
     assert len(CASES) >= 30
 
 
-@pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("name", CASES)
-def test_losses_and_gradients_are_those_of_pytorch(isa, name, dtype):
+def test_losses_and_gradients_are_those_of_pytorch(name):
     case = CASES[name]
-    loss, gradients = compute(make_network(case, dtype), arguments_of(case))
-    assert all(array.dtype == dtype for array in gradients.values())
-    got = gradients | {"loss": np.float64(loss)}
-    assert_close(got, case["results"], TOLERANCE[dtype])
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_the_reference_has_the_gradients_of_pytorch(name):
-    case = CASES[name]
+    for dtype, tolerance in TOLERANCE.items():
+        loss, gradients = compute(make_network(case, dtype), arguments_of(case))
+        assert all(array.dtype == dtype for array in gradients.values())
+        got = gradients | {"loss": np.float64(loss)}
+        assert_close(got, case["results"], tolerance, dtype)
     loss, gradients = reference.loss_and_gradients(make_network(case), **arguments_of(case))
     got = gradients.tensors() | {"loss": np.float64(loss)}
-    assert_close(got, case["results"], 1e-13)
+    assert_close(got, case["results"], 1e-13, "reference")
 
 
 # --- random architectures -------------------------------------------------------------------------
@@ -158,7 +153,16 @@ def random_arguments(rng, net, loss, batch, T):
 BLOCKS = [range(start, start + 20) for start in range(0, 240, 20)]
 
 
-@pytest.mark.parametrize("seeds", BLOCKS, ids=str)
+def blocks(count):
+    """Parametrize by blocks of seeds: the first ones now, the others if slow tests are run."""
+    params = [
+        pytest.param(block, marks=() if block in BLOCKS[:count] else pytest.mark.slow)
+        for block in BLOCKS
+    ]
+    return pytest.mark.parametrize("seeds", params, ids=str)
+
+
+@blocks(6)
 def test_gradients_of_random_networks_are_those_of_the_reference(seeds):
     for seed in seeds:
         net, arguments = random_problem(seed)
@@ -168,7 +172,7 @@ def test_gradients_of_random_networks_are_those_of_the_reference(seeds):
         assert_close(got | {"loss": loss}, want, TOLERANCE["float64"], seed)
 
 
-@pytest.mark.parametrize("seeds", BLOCKS, ids=str)
+@blocks(2)
 def test_gradients_in_float32_are_those_of_the_reference(seeds):
     for seed in seeds:
         net, arguments = random_problem(seed)
@@ -201,12 +205,12 @@ def by_pytorch(net, arguments):
     arrays = {name: value for name, value in arguments.items() if isinstance(value, np.ndarray)}
     settings = {name: value for name, value in arguments.items() if name not in arrays}
     return make_gradient_fixtures.loss_and_gradients(
-        net._tensors, net.activations, net.output_activation, arrays, **settings
+        net.tensors(), net.activations, net.output_activation, arrays, **settings
     )
 
 
-@pytest.mark.parametrize("f", GENERAL, ids=str)
-def test_gradients_of_activations_with_numbers_are_those_of_the_reference_and_of_pytorch(f):
+def problems_with_numbers(f):
+    """Yield networks of an activation with numbers, from one panel to two, and arguments."""
     rng = np.random.default_rng(9)
     for sizes, batch in (((4,), ()), ((7, 40), (3,)), ((70, 9), (20,))):
         net = elman.Network(
@@ -218,13 +222,24 @@ def test_gradients_of_activations_with_numbers_are_those_of_the_reference_and_of
             dtype="float64",
             seed=int(rng.integers(100)),
         )
-        arguments = random_arguments(rng, net, "mse", batch, 8)
+        yield net, random_arguments(rng, net, "mse", batch, 8)
+
+
+@pytest.mark.parametrize("f", GENERAL, ids=str)
+def test_gradients_of_activations_with_numbers_are_those_of_the_reference(f):
+    for net, arguments in problems_with_numbers(f):
         loss, got = compute(net, arguments)
         right, gradients = reference.loss_and_gradients(net, **arguments)
         want = gradients.tensors() | {"loss": np.float64(right)}
         assert_close(got | {"loss": loss}, want, TOLERANCE["float64"], f)
-        pytest.importorskip("torch")
-        assert_close(got | {"loss": loss}, by_pytorch(net, arguments), TOLERANCE["float64"], f)
+
+
+def test_gradients_of_activations_with_numbers_are_those_of_pytorch_here():
+    pytest.importorskip("torch")
+    for f in GENERAL:
+        for net, arguments in problems_with_numbers(f):
+            loss, got = compute(net, arguments)
+            assert_close(got | {"loss": loss}, by_pytorch(net, arguments), TOLERANCE["float64"], f)
 
 
 # --- differences of the core's own losses ---------------------------------------------------------
@@ -232,18 +247,8 @@ def test_gradients_of_activations_with_numbers_are_those_of_the_reference_and_of
 
 def moved(net, name, change):
     """Return the network with a tensor changed."""
-    tensors = dict(net._tensors)
-    tensors[name] = tensors.get(name, np.zeros(net.state_size)) + change
-    return elman.Network.from_weights(
-        [
-            tuple(tensors.get(f"layers.{index}.{n}") for n in ("W_xh", "W_hh", "b_h"))
-            for index in range(net.num_layers)
-        ],
-        (tensors["readout.W_hy"], tensors.get("readout.b_y")) if net.readout else None,
-        activation=net.activations,
-        output_activation=net.output_activation,
-        **{n: tensors[n] for n in tensors if not n.startswith(("layers", "readout"))},
-    )
+    start = net.tensors().get(name, np.zeros(net.state_size))
+    return net.replace(tensors={name: start + change})
 
 
 def loss_at(net, arguments, name, change):
@@ -286,7 +291,7 @@ def difference(net, arguments, name, direction):
     return twice, rounding
 
 
-@pytest.mark.parametrize("seeds", BLOCKS, ids=str)
+@blocks(2)
 def test_gradients_of_random_networks_are_differences_of_losses(seeds):
     for seed in seeds:
         net, arguments = random_problem(seed)
@@ -303,7 +308,9 @@ def test_gradients_of_random_networks_are_differences_of_losses(seeds):
             assert error <= bound, f"{seed} {name}: {error} beyond {bound}"
 
 
-@pytest.mark.parametrize("seed", [1, 4, 21, 30])
+@pytest.mark.parametrize(
+    "seed", [4, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 21, 30))]
+)
 def test_every_single_number_of_a_gradient_is_a_difference_of_losses(seed):
     net, arguments = random_problem(seed)
     arguments.pop("bptt_steps", None)
@@ -363,19 +370,19 @@ def test_any_number_of_threads_gives_the_same_bits(dtype):
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
 def test_any_fused_instruction_set_gives_the_same_bits(dtype):
-    for number in range(len(list(problems(dtype)))):
-        results = []
-        for isa in dict.fromkeys(["scalar", *FUSED_ISAS]):
-            with elman.use_isa(isa):
-                net, arguments = list(problems(dtype))[number]
-            assert net.isa == isa
-            results.append(compute(net, arguments))
-        for other in results[1:]:
-            assert_same(other, results[0])
+    results = []
+    for isa in dict.fromkeys(["scalar", *FUSED_ISAS]):
+        with elman.use_isa(isa):
+            of_isa = list(problems(dtype))
+        assert {net.isa for net, _ in of_isa} == {isa}
+        results.append([compute(net, arguments) for net, arguments in of_isa])
+    for others in results[1:]:
+        for other, one in zip(others, results[0], strict=True):
+            assert_same(other, one)
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
-@pytest.mark.parametrize(("sequences", "shard"), [(64, 16), (64, 32), (100, 32), (81, 16)])
+@pytest.mark.parametrize(("sequences", "shard"), [(64, 16), (100, 32), (81, 16)])
 def test_shards_combined_in_pairs_give_the_bits_of_the_batch(dtype, sequences, shard):
     rng = np.random.default_rng(sequences + shard)
     net = elman.Network(input_size=2, hidden_size=9, output_size=3, dtype=dtype, seed=1)
@@ -429,7 +436,7 @@ def test_batch_axes_are_only_a_way_to_count_sequences():
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
-def test_the_forward_pass_has_the_bits_of_inference(isa, dtype):
+def test_the_forward_pass_has_the_bits_of_inference(dtype):
     """The targets are the network's own outputs: the loss is 0 only if the bits are the same."""
     rng = np.random.default_rng(5)
     for g, sizes in itertools.product(
@@ -522,7 +529,7 @@ def weights_of(arguments):
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
-def test_backward_has_the_gradients_of_pytorch(isa, dtype):
+def test_backward_has_the_gradients_of_pytorch(dtype):
     done = 0
     for name, case in CASES.items():
         arguments = arguments_of(case)
@@ -542,7 +549,7 @@ def test_backward_has_the_gradients_of_pytorch(isa, dtype):
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("outputs", ["all", "last"])
-def test_backward_gives_the_bits_of_a_loss_of_the_core(isa, rng, dtype, outputs):
+def test_backward_gives_the_bits_of_a_loss_of_the_core(rng, dtype, outputs):
     net = elman.Network(input_size=3, hidden_size=[9, 5], output_size=4, dtype=dtype, seed=1)
     x, state = rng.random((4, 8, 8, 3)), rng.random((8, 14))
     target = rng.random((4, 8, 8, 4) if outputs == "all" else (4, 8, 4)).astype(dtype)
@@ -613,7 +620,6 @@ def test_backward_gives_the_same_bits_for_any_number_of_threads(rng, dtype):
         assert_same((0, other.tensors()), (0, alone.tensors()))
 
 
-@pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize(
     ("activation", "slopes"),  # at infinity and minus infinity
     [
@@ -629,18 +635,21 @@ def test_backward_gives_the_same_bits_for_any_number_of_threads(rng, dtype):
     ],
     ids=str,
 )
-def test_the_slope_of_an_activation_at_infinity_is_its_limit(isa, dtype, activation, slopes):
-    one, zero = np.ones((1, 1), dtype), np.zeros((1, 1), dtype)
-    net = elman.Network.from_weights([(one, zero, None)], None, activation=activation)
-    x = np.array([np.inf, -np.inf, np.nan], dtype).reshape(3, 1, 1)
-    got = elman.backward(net, x, np.ones_like(x)).x.ravel()
-    np.testing.assert_array_equal(got, np.array([*slopes, np.nan], dtype))
+def test_the_slope_of_an_activation_at_infinity_is_its_limit(activation, slopes):
+    for isa, dtype in itertools.product(ISAS, TOLERANCE):
+        one, zero = np.ones((1, 1), dtype), np.zeros((1, 1), dtype)
+        with elman.use_isa(isa):
+            net = elman.Network.from_weights([(one, zero, None)], None, activation=activation)
+        x = np.array([np.inf, -np.inf, np.nan], dtype).reshape(3, 1, 1)
+        got = elman.backward(net, x, np.ones_like(x)).x.ravel()
+        want = np.array([*slopes, np.nan], dtype)
+        np.testing.assert_array_equal(got, want, err_msg=f"{isa} {dtype}")
 
 
 def test_weights_whose_sum_is_infinite_are_refused():
     net = elman.Network(input_size=1, hidden_size=2, output_size=1, seed=0)
     x = np.zeros((4, 5, 1))
-    with pytest.raises(elman.ArgumentError, match=r"^step_weight: expected a finite sum"):
+    with pytest.raises(elman.ArgumentError, match=r"^step_weight: "):
         elman.loss_and_gradients(net, x, x, step_weight=np.full((4, 5), 1e308))
 
 
@@ -651,25 +660,25 @@ def test_weights_are_called_by_their_arguments(names):
     net = elman.Network(input_size=1, hidden_size=2, output_size=1, seed=0)
     x, shapes = np.zeros((4, 5, 1)), {"sample_weight": 4, "step_weight": (4, 5)}
     called = re.escape(" * ".join(names))
-    with pytest.raises(elman.ArgumentError, match=f"^{called}: expected a sum above 0 over all re"):
+    with pytest.raises(elman.ArgumentError, match=f"^{called}: "):
         elman.loss_and_gradients(net, x, x, **{name: np.zeros(shapes[name]) for name in names})
-    with pytest.raises(elman.ArgumentError, match=r"^x: expected a real step, got none"):
+    with pytest.raises(elman.ArgumentError, match=r"^x: "):
         elman.loss_and_gradients(net, x, x, lengths=[0] * 4)
 
 
 def test_backward_refuses_what_does_not_fit():
     net = elman.Network(input_size=3, hidden_size=9, output_size=4, seed=1)
     x, dL_dy = np.zeros((5, 7, 3)), np.zeros((5, 7, 4))
-    with pytest.raises(elman.ShapeError, match=r"^dL_dy: expected \(5, 7, 4\), got \(5, 4\)$"):
+    with pytest.raises(elman.ShapeError, match=r"^dL_dy: expected \(5, 7, 4\)"):
         elman.backward(net, x, dL_dy[:, 0])
-    with pytest.raises(elman.ShapeError, match=r"^dL_dy: expected \(5, 4\), got \(5, 7, 4\)$"):
+    with pytest.raises(elman.ShapeError, match=r"^dL_dy: expected \(5, 4\)"):
         elman.backward(net, x, dL_dy, outputs="last")
-    with pytest.raises(elman.ShapeError, match=r"^dL_dh: expected \(5, 7, 9\), got \(5, 7, 4\)$"):
+    with pytest.raises(elman.ShapeError, match=r"^dL_dh: expected \(5, 7, 9\)"):
         elman.backward(net, x, dL_dy, dL_dy)
-    with pytest.raises(elman.DTypeError, match=r"^dL_dy: expected real numbers, got dtype complex"):
+    with pytest.raises(elman.DTypeError, match=r"^dL_dy: .*complex"):
         elman.backward(net, x, dL_dy * 1j)
     reverse = elman.Network(input_size=3, hidden_size=9, output_size=4, direction="reverse", seed=1)
-    with pytest.raises(elman.ArgumentError, match=r"^net: expected layers that all run forward"):
+    with pytest.raises(elman.ArgumentError, match=r"^net: .*reverse"):
         elman.backward(reverse, x, dL_dy)
 
 
@@ -697,7 +706,9 @@ def test_gradients_say_how_large_they_are():
     net = elman.Network.from_weights([(one, one, None)], None, activation="identity")
     x = np.array([[3.0], [4.0]])  # y = 3, 7; W_xh: 3 + (3 + 4), W_hh: 3, the start: 1 + 1
     grads = elman.backward(net, x, np.ones((2, 1)))
-    assert repr(grads) == "Gradients(1 layer, 3 numbers, norm 10.63)"  # sqrt(100 + 9 + 4)
+    said = repr(grads)
+    assert said.startswith("Gradients(")
+    assert re.search(r"\b3\b.*\b10\.63\b", said)  # numbers, and their norm sqrt(100 + 9 + 4)
 
 
 def test_gradients_cannot_be_exchanged():
