@@ -5,6 +5,9 @@ from __future__ import annotations
 import importlib
 import os
 
+# Matrices are small here: more threads of NumPy's would only wait for each other.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import numpy as np
 import pytest
 

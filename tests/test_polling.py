@@ -138,7 +138,8 @@ def interrupted():
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs setitimer")
 @pytest.mark.parametrize("name", calls(1))
 def test_every_long_call_ends_with_what_the_handler_of_a_signal_raises(name):
-    scales = {"checks": 2**16, "backward": 100, "normal": 100, "packing": 100, "permutation": 100}
+    scales = {"checks": 2**16, "activation": 400}
+    scales |= dict.fromkeys(["backward", "normal", "packing", "permutation"], 100)
     call, _ = calls(scales.get(name, 1000))[name]
     with interrupted():
         call()
