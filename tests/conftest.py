@@ -48,6 +48,11 @@ def isa(request):
         yield request.param
 
 
+@pytest.fixture(params=["float32", "float64"])
+def dtype(request):
+    return request.param
+
+
 @pytest.fixture
 def fused_isas():
     """The instruction sets whose results are the same bits."""

@@ -11,9 +11,6 @@ import multiprocessing
 import os
 import pickle
 import random
-import subprocess
-import sys
-import textwrap
 import threading
 import weakref
 
@@ -23,21 +20,12 @@ import pytest
 import elman
 from elman.errors import BusyError, ModelFormatError
 from fixtures.bits import assert_same_bits
-
-FOLDER = elman.__path__[0].rpartition("elman")[0]
+from fixtures.processes import FOLDER, python
 
 
 @pytest.fixture
 def net():
     return elman.Network(input_size=3, hidden_size=[9, 4], output_size=2, seed=7)
-
-
-def python(code, timeout=60):
-    """Run code in a new interpreter; return what it did."""
-    code = f"import sys; sys.path.insert(0, {FOLDER!r})\n" + textwrap.dedent(code)
-    return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=timeout
-    )
 
 
 # --- threads --------------------------------------------------------------------------------------

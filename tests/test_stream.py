@@ -18,6 +18,7 @@ import pytest
 import elman
 from elman.errors import ArgumentError, DTypeError, ShapeError
 from fixtures.bits import assert_same_bits
+from fixtures.networks import inputs
 
 DTYPES = ("float32", "float64")
 
@@ -44,10 +45,6 @@ def square():
 def large():
     """A network whose step is so long that it gives up the interpreter's lock."""
     return elman.Network(input_size=5, hidden_size=1100, output_size=3, seed=7)
-
-
-def inputs(rng, net, *shape):
-    return rng.standard_normal((*shape, net.input_size)).astype(net.dtype)
 
 
 # --- steps ----------------------------------------------------------------------------------------
