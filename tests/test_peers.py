@@ -236,6 +236,22 @@ class WrongPeer(NumPy):
         return lambda x_t: right(x_t) + 0.5
 
 
+@pytest.mark.parametrize("work", ["step", "sequence"])
+def test_only_right_answers_become_entries_and_of_no_more_work_than_a_peer_can_do(rng, work):
+    net = network()
+    x = rng.standard_normal((1000, 3)).astype(np.float32)
+    expected = reference.run(net, x).output
+    right = answers.checked("numpy", NumPy(net), work, x, expected, net.num_parameters)
+    assert {entry.items for entry in right} == {1000}
+    assert all(entry.name == "numpy" for entry in right)
+    right[0].call()
+    few = type("Few", (NumPy,), {"most_work": 10 * net.num_parameters})(net)
+    for entry in answers.checked("few", few, work, x, expected, net.num_parameters):
+        assert entry.items == 10
+    with pytest.raises(answers.Wrong, match="off by 0.5"):
+        answers.checked("wrong", WrongPeer(net), work, x, expected, net.num_parameters)
+
+
 @pytest.mark.builds  # the limits of the machine
 @pytest.mark.parametrize("group", ["step", "sequence"])
 @pytest.mark.usefixtures("cache")
