@@ -248,7 +248,7 @@ def test_only_right_answers_become_entries_and_of_no_more_work_than_a_peer_can_d
     few = type("Few", (NumPy,), {"most_work": 10 * net.num_parameters})(net)
     for entry in answers.checked("few", few, work, x, expected, net.num_parameters):
         assert entry.items == 10
-    with pytest.raises(answers.Wrong, match="off by 0.5"):
+    with pytest.raises(answers.Wrong, match=r"off by 0\.5"):
         answers.checked("wrong", WrongPeer(net), work, x, expected, net.num_parameters)
 
 

@@ -278,6 +278,18 @@ def test_out_may_be_strided_or_a_subclass(net, rng):
 # --- chunks ---------------------------------------------------------------------------------------
 
 
+def test_steps_and_chunks_take_turns_with_the_same_bits(net, rng):
+    x = inputs(rng, net, 150)
+    run, stream, done = net.run(x), net.stream(), 0
+    for size in (1, 7, 0, 1, 1, 63, 77):
+        chunk = x[done : done + size]
+        y = stream.step(chunk[0])[np.newaxis] if size == 1 else stream.run(chunk)
+        assert_same_bits(y, run.output[done : done + size])
+        done += size
+    assert done == len(x)
+    assert_same_bits(stream.state, run.state)
+
+
 def test_a_long_chunk_of_a_large_network_gives_the_same_bits(large, rng):
     x = inputs(rng, large, 40)
     run, stream = large.run(x), large.stream()
