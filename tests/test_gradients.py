@@ -136,7 +136,7 @@ def blocks(count):
     return pytest.mark.parametrize("seeds", params, ids=str)
 
 
-@blocks(6)
+@blocks(4)
 def test_gradients_of_random_networks_are_those_of_the_reference(seeds):
     for seed in seeds:
         net, arguments = random_problem(seed)

@@ -120,14 +120,14 @@ class Interrupt(Exception):  # noqa: N818
 
 @contextlib.contextmanager
 def interrupted():
-    """Expect that a signal after 30 ms, whose handler raises, ends what is called within."""
+    """Expect that a signal after 20 ms, whose handler raises, ends what is called within."""
 
     def interrupt(number, frame):
         raise Interrupt
 
     before = signal.signal(signal.SIGALRM, interrupt)
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.03)
+        signal.setitimer(signal.ITIMER_REAL, 0.02)
         with pytest.raises(Interrupt):
             yield
     finally:

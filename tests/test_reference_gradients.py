@@ -105,7 +105,8 @@ def test_squared_error_has_the_gradient_of_every_activation(rng, activation, out
 
 @pytest.mark.parametrize("f", [*GENERAL, *UNTRAINABLE], ids=str)
 def test_squared_error_has_the_gradient_of_every_activation_with_numbers(rng, f):
-    net = network(rng, activation=f, output_activation=f, initial_state=True)
+    sizes = {"inputs": 2, "hidden": (3,)}
+    net = network(rng, **sizes, activation=f, output_activation=f, initial_state=True)
     x, y = make_inputs(rng, net, 2, 5), targets(rng, net, "mse", 2, 5)
     _, grads = reference.loss_and_gradients(net, x, y)
     w = np.full((2, 5), 0.1)

@@ -11,7 +11,7 @@ import pytest
 import versus_worker
 from fixtures import cpp_build
 
-pytestmark = pytest.mark.any_isa
+pytestmark = [pytest.mark.any_isa, pytest.mark.slow]
 
 VERSUS = cpp_build.ROOT / "bench" / "versus.py"
 
@@ -21,7 +21,6 @@ def run(*arguments):
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.slow
 def test_a_build_is_held_against_itself(tmp_path):
     path = tmp_path / "result.json"
     cases = "step/float32/H=8,threads/few/H=8"
