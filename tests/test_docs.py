@@ -16,6 +16,7 @@ import pytest
 
 import elman
 from elman import _core, cli
+from fixtures import make_reference
 
 pytestmark = pytest.mark.any_isa
 
@@ -51,7 +52,8 @@ def blocks_of(page):
     return [Block(needs, bool(varies), *rest) for needs, varies, *rest in found]
 
 
-PAGES = [page for page in MARKDOWN if page.startswith("docs/") and blocks_of(page)]
+REFERENCE = "docs/reference.md"  # its blocks are those of the documentation strings
+PAGES = [p for p in MARKDOWN if p.startswith("docs/") and p != REFERENCE and blocks_of(p)]
 NEEDING = [
     (page, number) for page in PAGES for number, block in enumerate(blocks_of(page)) if block.needs
 ]
@@ -72,6 +74,14 @@ def test_the_example_of_step_runs():
     test = parser.get_doctest(_core.Stream.step.__doc__, {}, "Stream.step", None, 0)
     assert test.examples
     assert runner.run(test).failed == 0
+
+
+def test_the_reference_is_what_the_documentation_strings_say():
+    assert (ROOT / REFERENCE).read_text() == make_reference.page(), (
+        "cd tests && python -m fixtures.make_reference"
+    )
+    modules = {"plot", "pure", "reference", "sklearn", "training"}
+    assert make_reference.listed() == set(elman.__all__) - modules
 
 
 # --- pages ----------------------------------------------------------------------------------------
@@ -168,7 +178,7 @@ def words_of(text, *, numbers):
 def anchors_of(page):
     """Return the anchors of the headings of a page, as GitHub makes them."""
     text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
-    found, times = set(), collections.Counter()
+    found, times = set(re.findall(r'<a id="([^"]+)">', text)), collections.Counter()
     for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE):
         words = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading)
         slug = re.sub(r"[^\w\- ]", "", words.strip().lower()).replace(" ", "-")
