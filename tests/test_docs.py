@@ -7,6 +7,7 @@ import importlib
 import pathlib
 import re
 import signal
+import subprocess
 import sys
 import tempfile
 from typing import NamedTuple
@@ -16,6 +17,7 @@ import pytest
 
 import elman
 from elman import _core, cli
+from elman.cli import app, bench, demo
 from fixtures import make_reference
 
 pytestmark = pytest.mark.any_isa
@@ -89,9 +91,13 @@ def test_the_reference_is_what_the_documentation_strings_say():
 
 @pytest.fixture
 def here(monkeypatch, tmp_path):
-    """A folder with the files that the pages read."""
+    """A folder with the files that the pages read; what is timed is timed once."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.setenv(name, "1")  # as `elman bench` sets them
+    monkeypatch.setattr(bench, "ROUNDS", 1)
+    monkeypatch.setattr(demo, "ROUNDS", 1)
     sunspots = (PACKAGE / "data" / "sunspots.csv").read_bytes()
     (tmp_path / "sunspots.csv").write_bytes(sunspots)
     with np.load(ROOT / "tests" / "fixtures" / "interop_keras.npz") as fixtures:
@@ -132,15 +138,13 @@ def run_commands(block):
     """Run the commands of a console block; what they print must be what the page shows."""
     first, *commands = re.split(r"^\$ ", block.code, flags=re.MULTILINE)
     assert not first, "a console block begins with a command"
-    vary = block.varies or "D5" not in elman.build_info()["promises"]
     for command in commands:
         line, _, shown = command.partition("\n")
         line, _, source = line.partition(" < ")
         program, *arguments = line.split()
         assert program == "elman", line
         said = output_of(arguments, pathlib.Path(source).read_bytes() if source else b"")
-        shown, said = (words_of(text, numbers=not vary) for text in (shown, said))
-        assert doctest.OutputChecker().check_output(shown, said, doctest.ELLIPSIS), said
+        compare(shown, said, vary=block.varies)
 
 
 def output_of(arguments, stdin):
@@ -166,10 +170,46 @@ def output_of(arguments, stdin):
         return out.read()
 
 
+def compare(shown, said, *, vary):
+    """Compare what a page shows, where ... stands for anything, with what was printed."""
+    vary = vary or "D5" not in elman.build_info()["promises"]
+    shown, said = (words_of(text, numbers=not vary) for text in (shown, said))
+    assert doctest.OutputChecker().check_output(shown, said, doctest.ELLIPSIS), said
+
+
 def words_of(text, *, numbers):
-    """Return the words of a text in one line, without those that hold digits if wished."""
-    words = [word for word in text.split() if numbers or not re.search(r"[\d─]", word)]
+    """Return the words of a text in one line, without what depends on the machine if wished."""
+    varying = re.compile(r"[\d─]|neon|scalar")
+    words = [word for word in text.split() if numbers or not varying.search(word)]
     return " ".join(words) + "\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "block", blocks_of("examples/README.md"), ids=lambda block: block.code[:40]
+)
+def test_an_example_prints_what_the_page_shows(here, block):
+    line, _, shown = block.code.partition("\n")
+    program, path, *arguments = line.removeprefix("$ ").split()
+    assert program == "python"
+    if "control_loop" in path:
+        pytest.importorskip("torch")
+    command = [sys.executable, ROOT / path, *arguments]
+    done = subprocess.run(command, capture_output=True, check=True, timeout=600, encoding="utf-8")
+    compare(shown, done.stdout, vary=block.varies)
+
+
+@pytest.mark.parametrize("command", [c.callback.__name__ for c in app.app.registered_commands])
+def test_the_page_names_every_option_of_a_command(command):
+    section = re.search(
+        rf"^## elman {command}\n(.*?)(?=^## |\Z)",
+        (ROOT / "docs" / "command_line.md").read_text(),
+        re.DOTALL | re.MULTILINE,
+    )
+    usage = output_of([command, "--help"], b"").partition("Options:")[2]
+    options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", usage)) - {"--help"}
+    first_cells = re.findall(r"^\| (`-.*?) \|", section[1], re.MULTILINE)
+    assert options == set(re.findall(r"--[a-z-]+", " ".join(first_cells)))
 
 
 # --- links ----------------------------------------------------------------------------------------
