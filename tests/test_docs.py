@@ -160,6 +160,7 @@ def output_of(arguments, stdin):
             patch.setattr(sys, name, value)
         for name in ("stdout", "stderr"):
             patch.setattr(sys, name, out)
+        patch.setattr(sys, "excepthook", sys.excepthook)  # Typer sets its own
         pipe = signal.getsignal(signal.SIGPIPE)
         try:
             with contextlib.suppress(SystemExit):
