@@ -187,7 +187,9 @@ def _processes(entries: list[Facts]) -> str:
 
 TAIL = (
     "Steps of 16 -> 32 -> 4 on an absolute schedule, in nanoseconds: from when a step was due, and"
-    " from when it began. `nothing` is the same loop without a step: the machine's own tail."
+    " from when it began. `nothing` is the same loop without a step: the machine's own tail. Each"
+    " entry is measured once, one after the other, so what is above 99 % depends on what else the"
+    " machine does."
 )
 
 
