@@ -1,24 +1,21 @@
 """Every example in the pages and in the documentation strings runs as it stands."""
 
 import collections
-import contextlib
 import doctest
 import importlib
 import pathlib
 import re
-import signal
 import subprocess
 import sys
-import tempfile
 from typing import NamedTuple
 
 import numpy as np
 import pytest
 
 import elman
-from elman import _core, cli
+from elman import _core
 from elman.cli import app, bench, demo
-from fixtures import make_reference
+from fixtures import command, make_reference
 
 pytestmark = pytest.mark.any_isa
 
@@ -93,9 +90,6 @@ def test_the_reference_is_what_the_documentation_strings_say():
 def here(monkeypatch, tmp_path):
     """A folder with the files that the pages read; what is timed is timed once."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "80")
-    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        monkeypatch.setenv(name, "1")  # as `elman bench` sets them
     monkeypatch.setattr(bench, "ROUNDS", 1)
     monkeypatch.setattr(demo, "ROUNDS", 1)
     sunspots = (PACKAGE / "data" / "sunspots.csv").read_bytes()
@@ -138,37 +132,14 @@ def run_commands(block):
     """Run the commands of a console block; what they print must be what the page shows."""
     first, *commands = re.split(r"^\$ ", block.code, flags=re.MULTILINE)
     assert not first, "a console block begins with a command"
-    for command in commands:
-        line, _, shown = command.partition("\n")
+    for text in commands:
+        line, _, shown = text.partition("\n")
         line, _, source = line.partition(" < ")
         program, *arguments = line.split()
         assert program == "elman", line
-        said = output_of(arguments, pathlib.Path(source).read_bytes() if source else b"")
-        compare(shown, said, vary=block.varies)
-
-
-def output_of(arguments, stdin):
-    """Run the command line in this process; return what it prints."""
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        tempfile.TemporaryFile("w+", encoding="utf-8") as out,
-        tempfile.TemporaryFile("w+") as source,
-    ):
-        source.buffer.write(stdin)
-        source.seek(0)
-        for name, value in (("argv", ["elman", *arguments]), ("stdin", source)):
-            patch.setattr(sys, name, value)
-        for name in ("stdout", "stderr"):
-            patch.setattr(sys, name, out)
-        patch.setattr(sys, "excepthook", sys.excepthook)  # Typer sets its own
-        pipe = signal.getsignal(signal.SIGPIPE)
-        try:
-            with contextlib.suppress(SystemExit):
-                cli.main()
-        finally:
-            signal.signal(signal.SIGPIPE, pipe)
-        out.seek(0)
-        return out.read()
+        stdin = pathlib.Path(source).read_bytes() if source else b""
+        done = command.run(*arguments, stdin=stdin)
+        compare(shown, (done.stdout + done.stderr).decode(), vary=block.varies)
 
 
 def compare(shown, said, *, vary):
@@ -187,7 +158,7 @@ def words_of(text, *, numbers):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "block", blocks_of("examples/README.md"), ids=lambda block: block.code[:40]
+    "block", blocks_of("examples/README.md"), ids=lambda block: block.code.split()[2]
 )
 def test_an_example_prints_what_the_page_shows(here, block):
     line, _, shown = block.code.partition("\n")
@@ -195,19 +166,19 @@ def test_an_example_prints_what_the_page_shows(here, block):
     assert program == "python"
     if "control_loop" in path:
         pytest.importorskip("torch")
-    command = [sys.executable, ROOT / path, *arguments]
-    done = subprocess.run(command, capture_output=True, check=True, timeout=600, encoding="utf-8")
+    run = [sys.executable, ROOT / path, *arguments]
+    done = subprocess.run(run, capture_output=True, check=True, timeout=600, encoding="utf-8")
     compare(shown, done.stdout, vary=block.varies)
 
 
-@pytest.mark.parametrize("command", [c.callback.__name__ for c in app.app.registered_commands])
-def test_the_page_names_every_option_of_a_command(command):
+@pytest.mark.parametrize("name", [c.callback.__name__ for c in app.app.registered_commands])
+def test_the_page_names_every_option_of_a_command(name):
     section = re.search(
-        rf"^## elman {command}\n(.*?)(?=^## |\Z)",
+        rf"^## elman {name}\n(.*?)(?=^## |\Z)",
         (ROOT / "docs" / "command_line.md").read_text(),
         re.DOTALL | re.MULTILINE,
     )
-    usage = output_of([command, "--help"], b"").partition("Options:")[2]
+    usage = command.answer(name, "--help").decode().partition("Options:")[2]
     options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", usage)) - {"--help"}
     first_cells = re.findall(r"^\| (`-.*?) \|", section[1], re.MULTILINE)
     assert options == set(re.findall(r"--[a-z-]+", " ".join(first_cells)))
