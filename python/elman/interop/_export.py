@@ -1,4 +1,4 @@
-"""The tensors of a network as other frameworks can hold them: without scaling and initial state."""
+"""The tensors of a network for export: with the scaling folded in, without an initial state."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def tensors(net: Network, *, fold_scaling: bool) -> Tensors:
-    """Return the weights by elman's names, with the scaling in them if there are any."""
+    """Return the weights by elman's names, with any scaling folded into them."""
     if "reverse" in net.directions:
         raise UnsupportedModelError(
             "net: expected forward or bidirectional layers, got one that only reads in reverse,"
@@ -41,7 +41,7 @@ def tensors(net: Network, *, fold_scaling: bool) -> Tensors:
 
 
 def _rounded(net: Network, name: str, folded: Array) -> Array:
-    """Return weights in the network's dtype, which has to hold them."""
+    """Round weights to the network's dtype; refuse overflow."""
     import numpy as np
 
     with np.errstate(over="ignore"):
@@ -69,7 +69,7 @@ def _fold_inputs(net: Network, weights: Tensors, scaling: Tensors) -> Tensors:
 
 
 def _fold_outputs(net: Network, weights: Tensors, scaling: Tensors) -> Tensors:
-    """Return std W_hy and std b_y + mean, which only linear outputs have, in float64."""
+    """Return std W_hy and std b_y + mean of a linear readout, in float64."""
     std, mean = scaling.get("output_std"), scaling.get("output_mean")
     if std is None and mean is None:
         return {}

@@ -1,4 +1,4 @@
-"""Which reader and which writer a file name asks for, by its suffix."""
+"""Choose the reader or the writer of a model file by its suffix."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FRAMEWORKS = {
     ".h5": "keras",
     ".onnx": "onnx",
 }
-_OPTIONS = {  # what the readers can be told
+_OPTIONS = {  # of the readers
     "elman": (),
     "torch": ("activation", "output_activation", "prefix", "readout", "dtype"),
     "keras": ("activation", "output_activation", "layers", "readout", "dtype"),
@@ -31,9 +31,9 @@ _OPTIONS = {  # what the readers can be told
 
 
 def framework_of(path: str) -> str:
-    """Return whose file this is: "elman", "torch", "keras" or "onnx".
+    """Return the framework of a file: "elman", "torch", "keras" or "onnx".
 
-    A safetensors file is elman's if it says so, and else one of PyTorch's names.
+    A safetensors file is elman's if its metadata says so, otherwise PyTorch's.
     """
     suffix = os.path.splitext(path)[1].lower()
     if suffix not in _FRAMEWORKS:
@@ -50,7 +50,7 @@ def _suffixes() -> str:
 
 
 def read(path: str, **options: Any) -> Imported:
-    """Read a model file of any framework; options that are None are not given."""
+    """Read a model file of any framework; options that are None count as not given."""
     framework = framework_of(path)
     given = {name: value for name, value in options.items() if value is not None}
     for name in given:
@@ -74,7 +74,7 @@ def read(path: str, **options: Any) -> Imported:
 
 
 def contents(net: Network, path: str, *, fold_scaling: bool = False) -> bytes:
-    """Return a network as the bytes of the file that a path asks for by its suffix."""
+    """Return a network as the bytes of a file, in the format of the path's suffix."""
     suffix = os.path.splitext(path)[1].lower()
     if path.endswith(".weights.h5"):
         from elman.interop.keras.writing import contents as weights

@@ -1,4 +1,4 @@
-"""What the layers of a Keras model are, from the names of its weights alone."""
+"""Infer the layers of a Keras model from the names of its weights."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from elman.interop.keras.model import KerasCell, KerasDense, KerasLayer, KerasMo
 
 
 def of_groups(paths: list[str], layers: list[str] | None, readout: str | bool | None) -> KerasModel:
-    """Return the chain of a weights file, from the names of its groups and what the user says."""
+    """Return the chain of a weights file, from the names of its groups and the user's options."""
     groups: dict[str, list[str]] = {}
     for path in paths:
         _, group, rest = [*path.split("/", 2), "", ""][:3]
@@ -22,7 +22,7 @@ def of_groups(paths: list[str], layers: list[str] | None, readout: str | bool | 
 
 
 def _of_group(group: str, rests: list[str]) -> KerasLayer | KerasDense:
-    """Return the layer that a group of weights is."""
+    """Return the layer of a group of weights."""
     places = {rest.rpartition("vars/")[0].rstrip("/") for rest in rests}
     if places == {"cell"}:
         return KerasLayer(group, group, [_unknown("cell")])

@@ -1,7 +1,7 @@
-"""What the layers of a Keras model are, from its config: a chain of simple RNNs and their readout.
+"""Read a Keras config: a chain of simple RNNs and their readout.
 
-A config is data. Layers are recognised by the names of Keras' own classes; nothing is imported, and
-everything that is not listed here is refused, with the layer and the reason.
+A config is data. Layers are recognised by the names of Keras' own classes; nothing is imported.
+Every other class is refused, with the layer and the reason.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Json = Any
 
-_OF_MASKS = ("Any", "NotEqual")  # what Masking becomes in the graph of a functional model
+_OF_MASKS = ("Any", "NotEqual")  # the operations of Masking in a functional model's graph
 _TRAINING_ONLY = (
     "ActivityRegularization",
     "AlphaDropout",
@@ -33,20 +33,20 @@ _TRAINING_ONLY = (
 
 
 class KerasCell(NamedTuple):
-    """One simple RNN cell: where its weights are below its layer, and what it computes."""
+    """One simple RNN cell: where its layer stores its weights, and what it computes."""
 
-    place: str  # in files of Keras 3: "cell", "forward_layer/cell", "cell/cells/simple_rnn_cell_1"
+    place: str  # in Keras 3 files: "cell", "forward_layer/cell", "cell/cells/simple_rnn_cell_1"
     mark: str  # in legacy files: a part of the path of its weights
-    activation: Activation | None  # None where it is not known
+    activation: Activation | None  # None if unknown
     use_bias: bool | None
     units: int | None
 
 
 class KerasLayer(NamedTuple):
-    """A layer of Keras: a stack of cells, or one cell in both directions."""
+    """A Keras layer: a stack of cells, or one cell in both directions."""
 
     name: str
-    group: str  # what its group in a file of Keras 3 is called
+    group: str  # its group's name in a Keras 3 file
     cells: list[KerasCell]
     backward: KerasCell | None = None
     go_backwards: bool = False
@@ -55,7 +55,7 @@ class KerasLayer(NamedTuple):
 
     @property
     def halves(self) -> list[KerasCell]:
-        """The cells, those of a bidirectional layer in both directions."""
+        """The cells, of both directions if bidirectional."""
         return self.cells if self.backward is None else [*self.cells, self.backward]
 
 
@@ -68,21 +68,21 @@ class KerasDense(NamedTuple):
 
     @property
     def halves(self) -> list[KerasCell]:
-        """Its one cell, as if it were a layer."""
+        """The one cell, as in `KerasLayer`."""
         return [self.cell]
 
 
 class KerasModel(NamedTuple):
-    """The chain, from the bottom up, and what was left out of it."""
+    """The chain of layers from the bottom up, and the parts left out of it."""
 
     recurrent: list[KerasLayer]
     dense: KerasDense | None
     rows: list[Row]
-    known: bool = True  # whether a config said all this
+    known: bool = True  # whether it comes from a config
 
 
 def require_chain(config: Json) -> str:
-    """Return the class of a model whose config says what it computes."""
+    """Return the class of a model; refuse classes whose config does not describe the model."""
     kind = class_name(config, "the model")
     if kind not in ("Sequential", "Functional", "Model"):
         raise UnsupportedModelError(
@@ -108,7 +108,7 @@ def of_config(config: Json, *, keras_2: bool) -> KerasModel:
 
 
 def _groups(layers: list[Json]) -> Iterator[str]:
-    """Yield the name of each layer's group in a file: its class in snake case, and a number."""
+    """Yield each layer's group name in a file: its class in snake case, and a number."""
     seen: dict[str, int] = {}
     for layer in layers:
         kind = class_name(layer, "a layer")
@@ -122,7 +122,7 @@ def _groups(layers: list[Json]) -> Iterator[str]:
 
 
 class _Builder:
-    """Takes in the layers of a chain, from the input to the output."""
+    """Builds a model from the layers of a chain, from the input to the output."""
 
     def __init__(self, *, keras_2: bool) -> None:
         self._recurrent: list[KerasLayer] = []
@@ -132,7 +132,7 @@ class _Builder:
         self._keras_2 = keras_2
 
     def add(self, layer: Json, group: str) -> None:
-        """Take in the next layer, or refuse it."""
+        """Add the next layer, or refuse it."""
         kind = class_name(layer, "a layer")
         name = layer_name(layer)
         config = as_object(layer.get("config"), f"layer {name!r}")
@@ -278,7 +278,7 @@ class _Builder:
         self._add_dense(name, group, as_object(inner["config"], what), "layer")
 
     def _add_activation(self, name: str, group: str, config: dict[str, Json]) -> None:
-        """Let the readout have the activation that follows it."""
+        """Set the readout's activation to the layer that follows it."""
         what = f"layer {name!r}"
         if self._dense is None or self._dense.cell.activation != "identity":
             raise UnsupportedModelError(
@@ -302,7 +302,7 @@ class _Builder:
         self._masking = repr(value)
 
     def _note_settings(self, name: str, config: dict[str, Json]) -> None:
-        """Say what becomes of settings that leave no trace in a network."""
+        """Add a row for each setting that a network does not have."""
         for key, note in (
             ("dropout", "acts in training only"),
             ("recurrent_dropout", "acts in training only"),
@@ -339,11 +339,11 @@ def _units(config: dict[str, Json], what: str) -> int:
     return units
 
 
-# --- the chain that a functional model must be ----------------------------------------------------
+# --- the chain of a functional model --------------------------------------------------------------
 
 
 def _chain(settings: dict[str, Json], layers: list[Json]) -> Iterator[Json]:
-    """Yield the layers from the input to the output, where each reads the one before."""
+    """Yield the layers from the input to the output; each reads the one before."""
     by_name = {layer_name(layer): layer for layer in layers}
     sources = {name: _source(layer) for name, layer in by_name.items()}
     name: str | None = _only(settings.get("output_layers"), "output")
@@ -364,7 +364,7 @@ def _chain(settings: dict[str, Json], layers: list[Json]) -> Iterator[Json]:
 
 
 def _only(ends: Json, what: str) -> str:
-    """Return the one name in `[name, 0, 0]` or `[[name, 0, 0]]`."""
+    """Return the name in `[name, 0, 0]` or `[[name, 0, 0]]`."""
     if isinstance(ends, list) and len(ends) == 1 and isinstance(ends[0], list):
         ends = ends[0]
     if not isinstance(ends, list) or len(ends) != 3 or not isinstance(ends[0], str):
@@ -373,7 +373,7 @@ def _only(ends: Json, what: str) -> str:
 
 
 def _source(layer: Json) -> str | None:
-    """Return the name of the layer that a layer reads, None for an input."""
+    """Return the name of the layer that a layer reads, or None for an input."""
     nodes = layer.get("inbound_nodes")
     what = f"layer {layer_name(layer)!r}"
     if not nodes:
@@ -396,7 +396,7 @@ def _source(layer: Json) -> str | None:
 
 
 def _tensors(value: Json) -> Iterator[list[Json]]:
-    """Yield `[layer, node, tensor]` of the tensors in the arguments of a call."""
+    """Yield `[layer, node, tensor]` for each tensor in the arguments of a call."""
     if isinstance(value, dict) and value.get("class_name") == "__keras_tensor__":
         history = as_object(value.get("config"), "a tensor").get("keras_history")
         yield history if isinstance(history, list) else []

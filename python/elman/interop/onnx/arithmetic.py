@@ -1,4 +1,4 @@
-"""The operators of arithmetic: products, sums, activations, comparisons of constants."""
+"""Arithmetic operators: products, sums, activations, comparisons of constants."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def _elementwise(method: str, fold: Callable[[Array, Array], Array]) -> Callable
 
 
 def _folded(fold: Callable[[Array, Array], Array], a: Array, b: Array, context: Context) -> Array:
-    if a.dtype == object or b.dtype == object:  # sizes, some of them names
+    if a.dtype == object or b.dtype == object:  # sizes, some of them symbolic
         raise UnsupportedModelError("it computes with a size that is not fixed")
     context.symbols.spend(numbers=np.broadcast(a, b).size)
     return np.asarray(fold(a, b))
 
 
 def _with_number(name: str, a: Tensor, b: Tensor, context: Context) -> Field | None:
-    """Multiply by, or add, one number where that is part of an activation."""
+    """Multiply by, or add, one number that is part of an activation."""
     field, number = (a, b) if isinstance(a, Field) else (b, a)
     if not isinstance(field, Field) or not isinstance(number, np.ndarray) or number.ndim:
         return None
@@ -121,7 +121,7 @@ def _gemm(node: Node, context: Context, a: Tensor, b: Tensor, c: Tensor | None =
 
 # --- activations ----------------------------------------------------------------------------------
 
-# elman's names of the activations that a node RNN can have, by ONNX's
+# elman's names of the activations of an RNN node, by ONNX's names
 FUNCTIONS = {
     "".join(map(str.capitalize, name.split("_"))): name
     for name, kind in TABLE.items()
@@ -197,7 +197,7 @@ def _dropout(
 
 
 def _comparison(compare: Callable[[Array, Array], Array]) -> Callable[..., Array]:
-    """Compare constants, as Keras does with the number of a step and its mask."""
+    """Compare constants, as Keras does with a step's number and its mask."""
 
     def apply(node: Node, context: Context, a: Tensor, b: Tensor) -> Array:
         if not isinstance(a, np.ndarray) or not isinstance(b, np.ndarray):

@@ -1,4 +1,4 @@
-"""The operators that move axes about, cut tensors and join them, and compute shapes."""
+"""Operators that permute axes, slice and join tensors, and compute shapes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from elman.interop.onnx.values import Symbols
 
 
-_LARGE = 2**31 - 1  # what exporters write for "to the end"
+_LARGE = 2**31 - 1  # exporters write this or more for "to the end"
 
 
 @operator("Transpose", 25)
@@ -128,7 +128,7 @@ def _slice(
 
 
 def _take(x: Tensor, axis: int, part: slice, context: Context) -> Tensor:
-    """Return a part of a tensor along one axis."""
+    """Slice a tensor along one axis."""
     if not part.step:
         raise ModelFormatError("expected steps other than 0")
     if isinstance(x, np.ndarray):
@@ -163,7 +163,7 @@ _MEANINGS = {"T": "the steps", "B": "the sequences of a batch", "F": "the featur
 
 
 def _one_step(field: Field, axis: int, step: int, length: int | None, context: Context) -> Field:
-    """Return the first or the last step, as a counted axis."""
+    """Return the first or the last step as a counted axis."""
     if step in (-1, None if length is None else length - 1):
         last = field.map(lambda item: context.symbols.at(item, "last"))
     elif step == 0:

@@ -1,4 +1,4 @@
-"""A model's graph as plain Python: its inputs, the constants, and the nodes that matter."""
+"""A model's graph as plain Python: its inputs, its constants, and the nodes that are used."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _show.maxstring = _show.maxother = 60
 
 
 class Node(NamedTuple):
-    """One node of the standard operators."""
+    """A node with a standard operator."""
 
     place: int  # among the graph's nodes
     operator: str
     name: str
-    inputs: list[str]  # "" is an input left out
+    inputs: list[str]  # "" is an omitted input
     outputs: list[str]
     attributes: dict[str, Any]
     version: int  # of the operator
@@ -35,7 +35,7 @@ class Node(NamedTuple):
 
 
 class Tensor(NamedTuple):
-    """What the graph says of an input: ONNX's name of its type, and its sizes, None if free."""
+    """The declaration of an input: ONNX's name of its type, and its sizes (None if free)."""
 
     type: str
     sizes: list[int | None] | None
@@ -47,18 +47,18 @@ class Tensor(NamedTuple):
 
 
 class Graph(NamedTuple):
-    """What a model computes."""
+    """The computation of a model."""
 
     inputs: dict[str, Tensor]  # without the initializers
-    defaults: dict[str, Tensor]  # inputs that are initializers as well
+    defaults: dict[str, Tensor]  # inputs that are also initializers
     constants: dict[str, Array]
-    nodes: list[Node]  # that the outputs depend on, in order
+    nodes: list[Node]  # those that the outputs depend on, in order
     outputs: list[str]
-    metadata: dict[str, str]  # the user's own
+    metadata: dict[str, str]  # user metadata
 
 
 def read_graph(model: Proto) -> Graph:
-    """Return the graph of a model that holds all its numbers."""
+    """Return the graph of a model that has all its data."""
     opset = _opset(model)
     proto = model.graph
     if len(model.functions):
@@ -201,7 +201,7 @@ def _input(proto: Proto) -> Tensor:
 
 
 def read_tensor(proto: Proto) -> Array:
-    """Return a tensor's numbers, those of 16 bits widened to float32."""
+    """Return a tensor as an array; 16-bit floats are widened to float32."""
     import onnx
 
     what = f"tensor {_show.repr(proto.name)}"

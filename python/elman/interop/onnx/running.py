@@ -1,4 +1,4 @@
-"""ONNX models run by ONNX Runtime, or by onnx's own evaluator for what that has not."""
+"""Run ONNX models in ONNX Runtime, or in onnx's reference evaluator if that is unsupported."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def run(proto: Any, reading: Reading, frozen: tuple[int | None, int | None], x: Array) -> Trace:
-    """Run a model on inputs (B, T, I), from states of zero where it asks for them."""
+    """Run a model on inputs (B, T, I), with zero initial states if it has such inputs."""
     for what, size, got in zip(("sequences", "steps"), frozen, x.shape[:2], strict=True):
         if size not in (None, got):
             raise ShapeError(f"x: expected {size} {what}, as the model is frozen at, got {got}")
@@ -109,7 +109,7 @@ def _states(node: Any, Y: Array) -> Array:
 
 
 def _output(reading: Reading, found: dict[str, Array]) -> Array:
-    """Return the output of every step (B, T, O), or of the last one (B, O)."""
+    """Return the outputs of every step (B, T, O), or of the last one (B, O)."""
     for name, field in reading.parts.outputs.items():
         if reading.y is not None and reading.y in field.flat:
             result, kinds = found[name], list(field.kinds)
