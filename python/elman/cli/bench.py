@@ -1,4 +1,4 @@
-"""`elman bench`: a network in C++, NumPy and pure Python, timed in turn."""
+"""`elman bench`: time a network in C++, NumPy and pure Python, in interleaved rounds."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LEGEND = (
 
 
 def bench(model: str | None, sizes: Iterable[int], as_json: bool) -> None:
-    """Measure the network in a model file, or the built-in ones of these hidden sizes."""
+    """Time the network in a model file, or built-in networks of these hidden sizes."""
     networks = [_built_in(H) for H in sizes] if model is None else [elman.load(model)]
     facts: Facts = {"elman": elman.__version__, "left_out": {}, "networks": []}
 
@@ -54,9 +54,9 @@ def _built_in(hidden_size: int) -> Network:
 
 
 def measure(net: Network, done: Callable[[], object]) -> Facts:
-    """Return the nanoseconds per step of each way to compute a network, its answers checked first.
+    """Check the answers of each way to compute a network, then return its nanoseconds per step.
 
-    The first entry of each kind of work is elman, with which the ratios are taken.
+    The first entry of each kind of work is elman; ratios are relative to it.
     """
     facts: Facts = {
         "sizes": report.sizes(net),
@@ -74,7 +74,7 @@ def measure(net: Network, done: Callable[[], object]) -> Facts:
             facts["left_out"][name] = str(why)
     for work, shape in WORKS.items():
         x = report.random_inputs(net, shape, seed=0).astype(net.dtype)
-        net.verify(x)  # the judge that is right for every network
+        net.verify(x)  # exact bounds for every network, unlike `answers`
         entries = answers.entries("elman", prepared["elman"], work, x)
         expected = reference.run(net, x).output
         for name, peer in prepared.items():

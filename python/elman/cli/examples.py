@@ -1,4 +1,4 @@
-"""What `elman train` learns from: sequences and their targets, from CSV or NPY, and their parts."""
+"""Training data of `elman train`: read sequences and targets from CSV or NPY, and split them."""
 
 from __future__ import annotations
 
@@ -23,36 +23,36 @@ if TYPE_CHECKING:
 
 
 class Question(NamedTuple):
-    """What is to be learned; columns by name, or by number from 1 where there are no names."""
+    """The task and its columns, by name, or by number from 1 without names."""
 
-    task: str | None = None  # "forecast", "regression", "classification"; None: the data tell
-    inputs: Sequence[str] = ()  # none: all that are left
+    task: str | None = None  # "forecast", "regression", "classification"; None: from the data
+    inputs: Sequence[str] = ()  # empty: all remaining columns
     targets: Sequence[str] = ()
-    sequence: str | None = None  # the column that names the sequence a row belongs to
+    sequence: str | None = None  # the column that names the sequence of each row
     horizon: int | None = None  # steps ahead
 
 
 class Examples(NamedTuple):
-    """B sequences: inputs (T_i, I) each, and targets for every step or one for each sequence.
+    """B sequences: inputs (T_i, I) each, and targets per step or one per sequence.
 
-    Targets are numbers (T_i, O) or (O,), or for classification indices of classes (T_i,) or ().
+    Targets are values (T_i, O) or (O,), or for classification class indices (T_i,) or ().
     """
 
     x: list[Array]
     y: list[Array]
-    table: elman.Table  # what the columns mean; outputs "all": a target for every step
-    now: Sequence[Array] = ()  # the targets' columns at the time of the forecast, (T_i, O) each
+    table: elman.Table  # the meaning of the columns; outputs "all": one target per step
+    now: Sequence[Array] = ()  # the target columns at the time of the forecast, (T_i, O) each
 
     @property
     def task(self) -> str:
-        """What is learned."""
+        """The task."""
         if self.table.horizon:
             return "forecast"
         return "classification" if self.table.classes else "regression"
 
     @property
     def answers(self) -> tuple[str, ...]:
-        """What the network's outputs are: classes, or targets."""
+        """The names of the network's outputs: classes, or targets."""
         return self.table.classes or self.table.targets
 
 
@@ -96,12 +96,12 @@ class _Columns:
                 raise tables.TableError(f"{self.file} line {line}: {wrong}")
 
     def text(self, name: str) -> list[str]:
-        """Return a column."""
+        """Return a column as text."""
         i = self.names.index(name)
         return [row[i] for row in self.rows]
 
     def words(self, name: str) -> list[str]:
-        """Return a column in which no field is empty."""
+        """Return a column without empty fields."""
         words = self.text(name)
         if "" in words:
             where = f"{self.file} line {self.lines[words.index('')]}, column {name}"
@@ -175,7 +175,7 @@ def _from_csv(table: CsvTable, question: Question) -> Examples:
 
 
 def _classes(labels: Sequence[str]) -> tuple[list[str], Array]:
-    """Return the classes, numbers in the order of numbers, and the index of each label."""
+    """Return the classes, numbers first in numeric order, and the index of each label."""
     names = sorted(set(labels), key=lambda name: (_finite(name) is None, _finite(name) or 0, name))
     if len(names) < 2:
         raise ArgumentError(f"--target: expected two classes or more, got {len(names)}")
@@ -191,7 +191,7 @@ def _require_known(option: str, names: Sequence[str], known: Sequence[str]) -> N
 
 
 def _require_a_sound(question: Question, task: str, inputs: Sequence[str]) -> None:
-    """Refuse a question that contradicts itself."""
+    """Refuse contradictory options."""
     targets = question.targets
     if task != "forecast":
         if question.horizon is not None:
@@ -245,7 +245,7 @@ def _from_npy(
 def _with_targets(
     xs: list[Array], shape: tuple[int, ...], inputs: list[str], task: str, name: str, y: Array
 ) -> Examples:
-    """Pair inputs of this shape, but for the features, with the targets of steps or sequences."""
+    """Pair inputs, whose shape without features is `shape`, with targets per step or sequence."""
     axes = len(shape)
     classes: list[str] = []
     each_step = y.shape[:axes] == shape
@@ -290,7 +290,7 @@ def _real(name: str, values: Array) -> Array:
 def _forecast(
     xs: list[Array], ys: list[Array], inputs: list[str], targets: list[str], question: Question
 ) -> Examples:
-    """Pair every step with what comes `horizon` steps later; shorter sequences are left out."""
+    """Pair each step with the values `horizon` steps later; drop shorter sequences."""
     horizon = question.horizon or 1
     if horizon >= (longest := max(map(len, xs))):
         raise ArgumentError(f"--horizon: expected less than the {longest} steps, got {horizon}")
@@ -306,7 +306,7 @@ def _forecast(
 
 
 class Span(NamedTuple):
-    """The steps start:stop of a sequence, which is run from its beginning."""
+    """The steps start:stop of a sequence, which is always run from its first step."""
 
     sequence: int
     start: int
@@ -314,7 +314,7 @@ class Span(NamedTuple):
 
 
 class Split(NamedTuple):
-    """What is learned from, what tells when to stop, and what nothing is decided on."""
+    """The parts for training, for early stopping, and for scoring only."""
 
     training: list[Span]
     validation: list[Span]
@@ -322,9 +322,9 @@ class Split(NamedTuple):
 
 
 def split(examples: Examples, validation: float, holdout: float, seed: int) -> Split:
-    """Split one series in time, and several sequences at random, the classes in proportion.
+    """Split one series in time, or several sequences at random, stratified by class.
 
-    `holdout` is a part of all, `validation` of the rest.
+    `holdout` is a fraction of everything, `validation` a fraction of the rest.
     """
     for option, share in (("--holdout", holdout), ("--validation", validation)):
         if not 0 <= share < 1:
@@ -358,7 +358,7 @@ def _size(whole: list[Span]) -> str:
 
 
 def _every(order: Array, share: float) -> tuple[Array, Array]:
-    """Take this share out of an order, evenly; return the rest and what was taken."""
+    """Take this share out of an order, evenly spaced; return the rest and the taken part."""
     edges = np.floor(np.arange(len(order) + 1) * share + 0.5)
     taken = np.diff(edges) > 0
     return order[~taken], order[taken]
