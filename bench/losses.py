@@ -1,4 +1,4 @@
-"""Where elman loses, ties, or is hardly ahead."""
+"""List the comparisons in which elman loses, ties or is barely ahead."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     Facts = dict[str, Any]
-    Comparison = tuple[str, str, Facts]  # what, with whom, and the spread of the ratio
+    Comparison = tuple[str, str, Facts]  # the work, the peer, and the spread of the ratio
 
 
 def losses(result: Facts) -> str:
-    """Return, of all comparisons, those in which elman is hardly ahead, or behind."""
+    """Return the comparisons in which elman is barely ahead, or behind."""
     forced = [c for c in result["cases"] if c["group"] == "isa" and c["isa"] != "scalar"]
     usual = [case for case in result["cases"] if case["group"] != "isa"]
     others = [*_of_processes(result), *_of_the_tail(result["tail"])]
@@ -52,7 +52,7 @@ def _narrow(of: str, every: list[Comparison]) -> str:
 
 
 def in_words(spread: Facts) -> str:
-    """Return what a ratio means."""
+    """Return a ratio in words."""
     if spread["low"] <= 1 <= spread["high"]:
         return "a tie"
     if spread["median"] < 1:
@@ -89,5 +89,5 @@ def _of_the_tail(tail: list[Facts]) -> Iterator[Comparison]:
 
 
 def _exactly(ratio: float) -> Facts:
-    """Return a number as a spread."""
+    """Return a single ratio as a spread."""
     return dict.fromkeys(("median", "low", "high"), ratio)

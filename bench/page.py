@@ -1,4 +1,4 @@
-"""The page of all numbers."""
+"""Write docs/numbers.md, the page of all numbers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     Cell = Callable[[Facts], str]
 
 
-DIVIDED = {  # what some entries have been divided by, and what that is called
+DIVIDED = {  # keys of further ratios, and the names of their rows
     "times_empty_call": "{}, in empty calls",
     "backward": "elman's backward pass, in forward passes",
 }
@@ -58,7 +58,7 @@ def _introduction(result: Facts) -> str:
 
 
 def _sections(result: Facts) -> Iterator[tuple[str, str, str, str]]:
-    """Yield heading, text, plot and tables of each section."""
+    """Yield the heading, text, plot and tables of each section."""
     one = "One call from Python for each step; nanoseconds per step."
     yield "One step", one, "step", comparison(of_group(result, "step"))
     long = "T = 1000 in one call, B = 1; nanoseconds per step. The limit: to load the weights once."
@@ -84,7 +84,7 @@ def _sections(result: Facts) -> Iterator[tuple[str, str, str, str]]:
 
 
 def comparison(cases: list[Facts], note: bool = False) -> str:
-    """Return a table of medians and one of ratios, with a case in each column."""
+    """Return a table of medians and a table of ratios, one column per case."""
     if not cases:
         return ""
     shape, unit = cases[0]["shape"], cases[0]["unit"]
@@ -104,7 +104,7 @@ def comparison(cases: list[Facts], note: bool = False) -> str:
 
 
 def _rows(cases: list[Facts], kind: str, cell: Cell) -> list[list[str]]:
-    """Return a row for each entry, or each limit, with a cell for each case."""
+    """Return a row per entry (or limit) with a cell per case."""
     found = [{title(entry): entry for entry in case[kind]} for case in cases]
     entries = {name: entry for case in found for name, entry in case.items()}
     order = [*TITLES, *(entry["name"] for entry in entries.values())]
@@ -117,7 +117,7 @@ def _spread_of(key: str, entry: Facts) -> str:
 
 
 def _isas(result: Facts, work: str) -> str:
-    """Return what each instruction set does, and against the best one and NumPy."""
+    """Return tables of each instruction set: its values, and ratios to the best set and NumPy."""
     cases = of_group(result, "isa", work)
     if not cases:
         return ""
@@ -140,7 +140,7 @@ def _isas(result: Facts, work: str) -> str:
 
 
 def _of_best(case: Facts) -> str:
-    """Return the speed of a set as a part of the best one's, whose entries come second."""
+    """Return the speed of a set relative to the best set, whose entries come second."""
     ours = [entry for entry in case["entries"] if entry["name"] == "elman"]
     is_best = case["isa"] not in ours[0]["mode"]
     return percent(1 if is_best else ours[len(ours) // 2]["ratio"]["median"])
@@ -153,7 +153,7 @@ TRAINING = (
 
 
 def _memory(entries: list[Facts]) -> str:
-    """Return how much an update takes over its data, and how that grows with the steps."""
+    """Return the memory of an update beyond its data, and its growth with the steps."""
     if not entries:
         return ""
     keys = {"an update, MiB": "bytes", "its states, MiB": "states"}

@@ -1,4 +1,4 @@
-"""The README's table, and the sentences below it."""
+"""Write the README's table and the sentences below it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     Facts = dict[str, Any]
 
 BEGIN, END = "<!-- numbers: made by bench/report.py -->", "<!-- /numbers -->"
-ROWS = (  # group, hidden size, what the row says
+ROWS = (  # group, hidden size, label
     ("step", 32, "one step for each call"),
     ("sequence", 32, "one of 1000 steps in one call"),
     ("sequence", 256, "one of 1000 steps in one call"),
@@ -25,7 +25,7 @@ ROWS = (  # group, hidden size, what the row says
 
 
 def readme(text: str, result: Facts) -> str:
-    """Return the README with the block between the two comments replaced."""
+    """Return the README with a new block between the two comments."""
     block = f"{BEGIN}\n{summary(result)}\n{END}"
     replaced, count = re.subn(f"{BEGIN}.*?{END}", lambda _: block, text, flags=re.DOTALL)
     if count != 1:
@@ -34,7 +34,7 @@ def readme(text: str, result: Facts) -> str:
 
 
 def summary(result: Facts) -> str:
-    """Return the small table, and the sentences below it."""
+    """Return the table and the sentences below it."""
     cases = [
         (case, what)
         for group, H, what in ROWS
@@ -62,7 +62,7 @@ def _summary_row(case: Facts, what: str, peers: list[str]) -> list[str]:
 
 
 def _share(case: Facts) -> str:
-    """Return how far the first entry is from the limit of its case."""
+    """Return the first entry relative to the limit of its case."""
     if calls := case["entries"][0].get("times_empty_call"):
         return f"{number(calls['median'])} empty calls"
     (limit,) = case["limits"]
@@ -94,8 +94,8 @@ def _about(result: Facts) -> str:
 
 
 def _bound(cases: list[tuple[Facts, str]]) -> str:
-    """Return what the machine's arithmetic leaves to be won, where elman is near it."""
-    found = {case["work"]: case for case, _ in cases}  # of each kind of work the largest
+    """Return sentences on the machine's arithmetic limit, for cases in which elman is near it."""
+    found = {case["work"]: case for case, _ in cases}  # the largest of each kind of work
     near = {
         work: (case["limits"][0], fastest(case))
         for work, case in found.items()
