@@ -125,7 +125,7 @@ def run(
     if not stream:
         run.run(model, source, output, "npy" if as_npy else "csv", last, threads)
     elif last or as_npy:
-        raise typer.BadParameter("--stream answers every line in CSV: no --last, no NPY")
+        raise typer.BadParameter("--stream answers every line in CSV: expected no --last, no NPY")
     else:
         run.stream(model, source, output)
 
@@ -362,5 +362,5 @@ def _some(text: str, known: Iterable[str], option: str) -> list[str]:
     names = set(filter(None, text.split(",")))
     if unknown := names.difference(known):
         expected = ",".join(known)
-        raise typer.BadParameter(f"{option} takes some of {expected}, got {','.join(unknown)}")
+        raise typer.BadParameter(f"{option}: expected some of {expected}, got {','.join(unknown)}")
     return [name for name in known if name in names]

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 ROUNDS = 9
 WORKS = {"step": (200,), "sequence": (1000,), "batch": (64, 100)}  # the shapes of the inputs
 LEGEND = (
-    "Nanoseconds per step, and how many times as long as elman takes. step: a call for each step;"
-    " sequence: 1000 steps in one call; batch: 64 sequences of 100 steps in one call."
+    "Nanoseconds per step, and the ratio to elman's (times). step: one call per step; sequence:"
+    " 1000 steps in one call; batch: 64 sequences of 100 steps in one call."
 )
 
 
@@ -131,6 +131,6 @@ def _fastest(entries: list[Facts]) -> dict[str, Facts]:
 
 
 def _show_absent(console: Console, facts: Facts) -> None:
-    for key, words in (("left_out", "is left out"), ("wrong", "answers wrongly")):
+    for key, words in (("left_out", "is left out"), ("wrong", "gives wrong answers")):
         for name, sentence in facts[key].items():
             console.print(f"{timing.TITLES[name]} {words}: {sentence}", markup=False)

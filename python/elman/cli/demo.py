@@ -138,9 +138,9 @@ def _show_title(console: Console, net: Network, series: Series) -> None:
     console.print(
         f"[bold]elman {elman.__version__}[/bold] on {net.isa}: an Elman network of sizes"
         f" {report.sizes(net)} ({net.num_parameters} parameters) reads the sunspot numbers of"
-        f" {years[0]}-{years[-1]} one year at a time and forecasts each next year. It was trained"
-        f" on {about['training_years']} and chosen on {about['validation_years']}; it has never"
-        f" seen {about['test_years']}, which are shown here.\n"
+        f" {years[0]}-{years[-1]} one year at a time and forecasts the next year. It was trained on"
+        f" {about['training_years']} and selected on {about['validation_years']}; the years shown"
+        f" here, {about['test_years']}, were not used for either.\n"
     )
 
 
@@ -170,7 +170,7 @@ def _show_latency(console: Console, facts: Facts) -> None:
         f"\n[bold]A single step[/bold], timed {facts['steps']} times inside the extension"
         f"\n  median {facts['median_ns']:.0f} ns, 99 % within {facts['p99_ns']:.0f} ns,"
         f" 99.9 % within {facts['p99_9_ns']:.0f} ns"
-        f"\n  of which reading the clock takes {facts['clock_ns']:.0f} ns"
+        f"\n  including {facts['clock_ns']:.0f} ns for reading the clock"
     )
 
 
@@ -180,7 +180,7 @@ def _show_times(console: Console, facts: Facts) -> None:
 
     table = Table(box=SIMPLE_HEAD)
     table.add_column("Time per step", overflow="fold")
-    for column in ("ns", "times Python", "times NumPy"):
+    for column in ("ns", "speed vs Python", "speed vs NumPy"):
         table.add_column(column, justify="right", overflow="fold")
     for name, way in TITLES.items():
         ns = facts[f"{way}_ns"]

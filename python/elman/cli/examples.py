@@ -61,13 +61,13 @@ def read(source: str, targets: str | None, question: Question) -> Examples:
     with tables.open_table(source) as table:
         if isinstance(table, tables.CsvTable):
             if targets is not None:
-                raise ArgumentError("TARGETS: expected none beside CSV, where --target names them")
+                raise ArgumentError("TARGETS: expected none with CSV, where --target names columns")
             return _from_csv(table, question)
         y = None
         if targets is not None:
             with tables.open_table(targets) as other:
                 if isinstance(other, tables.CsvTable):
-                    raise tables.TableError(f"{targets}: expected an NPY file, as the inputs are")
+                    raise tables.TableError(f"{targets}: expected an NPY file, like the inputs")
                 y = other.array
         return _from_npy(table.name, table.array, targets, y, question)
 
@@ -87,7 +87,7 @@ class _Columns:
         self.names = table.header or [str(i + 1) for i in range(width)]
         for name in self.names:
             if not name.isprintable():
-                raise tables.TableError(f"{self.file}: expected a name of a column, got {name!r}")
+                raise tables.TableError(f"{self.file}: expected a column name, got {name!r}")
         if len(set(self.names)) < width:
             raise tables.TableError(f"{self.file}: two columns have the same name")
         for line, row in zip(self.lines, self.rows, strict=True):
@@ -105,7 +105,7 @@ class _Columns:
         words = self.text(name)
         if "" in words:
             where = f"{self.file} line {self.lines[words.index('')]}, column {name}"
-            raise tables.TableError(f"{where}: expected a class, got nothing")
+            raise tables.TableError(f"{where}: expected a class, got an empty field")
         return words
 
     def numbers(self, names: Sequence[str], remedy: str) -> Array:
@@ -148,7 +148,7 @@ def _from_csv(table: CsvTable, question: Question) -> Examples:
     taken = {question.sequence} | (set() if task == "forecast" else set(question.targets))
     inputs = list(question.inputs) or [name for name in columns.names if name not in taken]
     _require_a_sound(question, task, inputs)
-    x = columns.numbers(inputs, " (--inputs says which columns to read)")
+    x = columns.numbers(inputs, " (choose the columns with --inputs)")
     targets = list(question.targets) or inputs
     classes: list[str] = []
     if task == "classification":
@@ -178,7 +178,7 @@ def _classes(labels: Sequence[str]) -> tuple[list[str], Array]:
     """Return the classes, numbers first in numeric order, and the index of each label."""
     names = sorted(set(labels), key=lambda name: (_finite(name) is None, _finite(name) or 0, name))
     if len(names) < 2:
-        raise ArgumentError(f"--target: expected two classes or more, got {len(names)}")
+        raise ArgumentError(f"--target: expected at least two classes, got {len(names)}")
     index = {name: i for i, name in enumerate(names)}
     return names, np.array([index[label] for label in labels])
 
@@ -195,17 +195,17 @@ def _require_a_sound(question: Question, task: str, inputs: Sequence[str]) -> No
     targets = question.targets
     if task != "forecast":
         if question.horizon is not None:
-            raise ArgumentError(f"--horizon: expected with forecasts only, got it for {task}")
+            raise ArgumentError(f"--horizon: expected only for forecasts, got it for {task}")
         if not targets:
-            raise ArgumentError(f"--target: expected the column to learn, for {task}, got none")
+            raise ArgumentError(f"--target: expected a target column for {task}, got none")
         if both := [name for name in inputs if name in targets]:
-            raise ArgumentError(f"--target: expected columns that are no inputs, got {both[0]}")
+            raise ArgumentError(f"--target: expected columns other than inputs, got {both[0]}")
     if task == "classification" and len(targets) != 1:
         raise ArgumentError(f"--target: expected one column of classes, got {len(targets)}")
     if not inputs:
         raise ArgumentError("--inputs: expected at least one column, got none")
     if "" in inputs:  # the index that pandas writes
-        raise ArgumentError("--inputs: expected the columns to read, as one of all has no name")
+        raise ArgumentError("--inputs: expected column names, because one column has no name")
 
 
 # --- NPY ------------------------------------------------------------------------------------------
@@ -215,7 +215,7 @@ def _from_npy(
     name: str, x: Array, targets_name: str | None, y: Array | None, question: Question
 ) -> Examples:
     if question.sequence is not None:
-        raise ArgumentError("--sequence: expected with CSV only; an NPY file has (B, T, I)")
+        raise ArgumentError("--sequence: expected only with CSV; an NPY file is (B, T, I)")
     if x.ndim not in (2, 3):
         raise tables.TableError(f"{name}: expected (T, I) or (B, T, I), got {x.shape}")
     if 0 in x.shape:
@@ -235,10 +235,10 @@ def _from_npy(
         ys = list(ahead) if x.ndim == 3 else [ahead]
         return _forecast(xs, ys, inputs, targets, question)
     if question.targets:
-        raise ArgumentError("--target: expected none beside a file of targets")
+        raise ArgumentError("--target: expected none with a file of targets")
     task = question.task or ("regression" if y.dtype.kind == "f" else "classification")
     if task == "forecast" or question.horizon is not None:
-        raise ArgumentError("TARGETS: expected none for a forecast, which --target describes")
+        raise ArgumentError("TARGETS: expected none for a forecast, where --target names columns")
     return _with_targets(xs, x.shape[:-1], inputs, task, str(targets_name), y)
 
 
@@ -347,9 +347,7 @@ def split(examples: Examples, validation: float, holdout: float, seed: int) -> S
         parts = [[whole[i] for i in sorted(part)] for part in (train, validate, held)]
     for name, share, spans in zip(Split._fields, (1, validation, holdout), parts, strict=True):
         if share and not spans:
-            raise ArgumentError(
-                f"DATA: expected enough of it for a {name} part, got {_size(whole)}"
-            )
+            raise ArgumentError(f"DATA: expected enough data for a {name} part, got {_size(whole)}")
     return Split(*parts)
 
 

@@ -42,7 +42,7 @@ def info(model: str, as_json: bool) -> None:
         + (f"; output {net.output_activation}" if net.output_activation else "; no readout"),
         **({} if set(net.directions) == {"forward"} else {"directions": ", ".join(net.directions)}),
         "scaling": " and ".join(scaled) or "none",
-        "initial state": "zeros" if net.initial_state is None else "its own",
+        "initial state": "zeros" if net.initial_state is None else "stored",
         "instruction set": net.isa,
         "versions": ", ".join(f"{key} {versions[key]}" for key in ("elman", "numpy", "python")),
         "built with": ", ".join(build),

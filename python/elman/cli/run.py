@@ -38,8 +38,8 @@ def run(model: str, source: str, output: str, form: str, last: bool | None, thre
         shape = _output_shape(net, table, last)
         if form == "csv" and shape is not None and len(shape) > 2:
             raise tables.TableError(
-                f"{table.name}: the outputs {shape} have more than two axes,"
-                " which CSV cannot hold: use --format npy"
+                f"{table.name}: expected outputs with at most two axes for CSV, got {shape}:"
+                " use --format npy"
             )
         pieces = _pieces(net, table, last, threads)
         if sys.stderr.isatty() and not (output == "-" and sys.stdout.isatty()):
@@ -57,7 +57,7 @@ def stream(model: str, source: str, output: str) -> None:
     _refuse_the_same_file(source, output)
     with tables.open_table(source, net.table) as table:
         if not isinstance(table, tables.CsvTable):
-            raise tables.TableError(f"{table.name}: --stream reads lines of CSV, got an NPY file")
+            raise tables.TableError(f"{table.name}: expected CSV for --stream, got an NPY file")
         with tables.open_output(output) as file:
             _answer_lines(net, table, file)
 

@@ -71,7 +71,7 @@ def train(
     _require_usable(output, plot, [source, targets or source])
     examples = read(source, targets, question)
     if period is not None and examples.task != "forecast":
-        raise ArgumentError(f"--period: expected with forecasts only, got it for {examples.task}")
+        raise ArgumentError(f"--period: expected only for forecasts, got it for {examples.task}")
     parts = split(examples, settings.validation, settings.holdout, settings.seed)
     scaling = _scaling(examples, parts.training)
     result = _fit(examples, parts, scaling, settings)
@@ -101,7 +101,7 @@ def _require_usable(output: str, plot: str | None, sources: list[str]) -> None:
             continue
         folder = os.path.dirname(path) or "."
         if not os.path.isdir(folder) or not os.access(folder, os.W_OK):
-            raise ArgumentError(f"{option}: expected a folder that can be written to, got {folder}")
+            raise ArgumentError(f"{option}: expected a writable folder, got {folder}")
         if os.path.isdir(path):
             raise ArgumentError(f"{option}: expected a file, got the folder {path}")
         for source in filter(os.path.exists, sources):
@@ -110,7 +110,7 @@ def _require_usable(output: str, plot: str | None, sources: list[str]) -> None:
     if plot is not None:
         suffix = os.path.splitext(plot)[1]
         if suffix not in PLOTS:
-            raise ArgumentError(f"--plot: expected a file {', '.join(PLOTS)}, got {plot}")
+            raise ArgumentError(f"--plot: expected a suffix {', '.join(PLOTS)}, got {plot}")
         import elman.plot  # noqa: F401 (now: matplotlib may be missing)
 
 
@@ -252,7 +252,7 @@ def _show_scores(console: Console, facts: Facts) -> None:
 
     scores, names = facts["scores"], facts["outputs"]
     if "accuracy" in scores[0]:
-        columns = {"right": [f"{100 * score['accuracy']:.1f} %" for score in scores]}
+        columns = {"accuracy": [f"{100 * score['accuracy']:.1f} %" for score in scores]}
         best = max(scores, key=lambda score: score["accuracy"])
     elif len(names) == 1:
         columns = {
@@ -276,4 +276,4 @@ def _show_scores(console: Console, facts: Facts) -> None:
     console.print()
     console.print(table)
     if best is not scores[0]:
-        console.print(f"\nThe best of them is {best['name']}, not the network.", markup=False)
+        console.print(f"\nThe best is {best['name']}, not the network.", markup=False)

@@ -43,7 +43,7 @@ class Archive:
         for entry in self._zip.infolist():
             _check_name(entry.orig_filename)
             if entry.filename in self._entries:
-                raise ModelFormatError(f"the entry {entry.filename!r} stands twice in the archive")
+                raise ModelFormatError(f"the archive has the entry {entry.filename!r} twice")
             _check_storage(entry, compressed=compressed)
             self._entries[entry.filename] = entry
         _check_layout(self._entries.values(), self._zip.start_dir)
@@ -61,15 +61,15 @@ class Archive:
         """Return the bytes of an entry, at most `limit`."""
         entry = self._entries.get(name)
         if entry is None:
-            raise ModelFormatError(f"the entry {name!r} is missing in the archive")
+            raise ModelFormatError(f"the archive has no entry {name!r}")
         if entry.file_size > limit:
             raise LimitError(
                 f"the entry {name!r}: expected at most {limit} bytes, got {entry.file_size}"
             )
         if entry.file_size > max(2**20, MAX_RATIO * entry.compress_size):
             raise LimitError(
-                f"the entry {name!r}: expected at most {MAX_RATIO} times the bytes stored,"
-                f" {entry.compress_size}, got {entry.file_size}"
+                f"the entry {name!r}: expected at most {MAX_RATIO} times its"
+                f" {entry.compress_size} stored bytes, got {entry.file_size}"
             )
         with _damage(), self._zip.open(entry) as file:
             data = file.read(limit + 1)
@@ -103,9 +103,9 @@ def _check_storage(entry: zipfile.ZipInfo, *, compressed: bool) -> None:
         raise UnsupportedModelError(f"the entry {entry.filename!r} is encrypted")
     allowed = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) if compressed else (zipfile.ZIP_STORED,)
     if entry.compress_type not in allowed:
-        kinds = "stored or deflated" if compressed else "stored without compression"
+        kinds = "stored or deflated data" if compressed else "uncompressed data"
         raise UnsupportedModelError(
-            f"the entry {entry.filename!r}: expected it {kinds}, got method {entry.compress_type}"
+            f"the entry {entry.filename!r}: expected {kinds}, got method {entry.compress_type}"
         )
 
 
@@ -115,7 +115,7 @@ def _check_layout(entries: Iterable[zipfile.ZipInfo], end: int) -> None:
     for entry in sorted(entries, key=lambda entry: entry.header_offset):
         if entry.header_offset < after or (after == 0 and entry.header_offset > 0):
             raise ModelFormatError(
-                f"the entry {entry.filename!r} overlaps another, or does not begin the file"
+                f"the entry {entry.filename!r} overlaps another, or follows unknown bytes"
             )
         after = entry.header_offset + 30 + len(entry.orig_filename) + entry.compress_size
     if after > end:

@@ -18,23 +18,23 @@ def tensors(net: Network, *, fold_scaling: bool) -> Tensors:
     """Return the weights by elman's names, with any scaling folded into them."""
     if "reverse" in net.directions:
         raise UnsupportedModelError(
-            "net: expected forward or bidirectional layers, got one that only reads in reverse,"
-            " whose outputs others have in another order"
+            "net: expected forward or bidirectional layers, got a reverse layer, whose outputs"
+            " other frameworks order differently"
         )
     weights = net.tensors()
     start = weights.pop("initial_state", None)
     if start is not None and start.any():
         raise UnsupportedModelError(
-            "net: expected no initial state, which other frameworks do not keep with the"
-            " weights, got one: make the network without it and give it to theirs in each call"
+            "net: expected no initial state, which other frameworks do not store with the weights,"
+            " got one: export a network without it, and pass the state to their model in each call"
         )
     scaling = {name: weights.pop(name) for name in SCALING if name in weights}
     if not scaling:
         return weights
     if not fold_scaling:
         raise ArgumentError(
-            "net: expected no scaling of inputs and outputs, which other frameworks do not hold,"
-            " got some: fold_scaling=True multiplies it into the weights, which rounds anew"
+            "net: expected no scaling of inputs or outputs, which other frameworks do not store,"
+            " got some: fold_scaling=True multiplies it into the weights, with new rounding"
         )
     folded = _fold_inputs(net, weights, scaling) | _fold_outputs(net, weights, scaling)
     return weights | {name: _rounded(net, name, array) for name, array in folded.items()}
@@ -49,7 +49,7 @@ def _rounded(net: Network, name: str, folded: Array) -> Array:
     beyond = folded[np.isfinite(folded) & ~np.isfinite(array)]
     if beyond.size:
         raise ArgumentError(
-            f"fold_scaling: expected weights that {net.dtype} holds, got {beyond[0]:g} in {name}"
+            f"fold_scaling: expected weights in {net.dtype}'s range, got {beyond[0]:g} in {name}"
         )
     return array
 
@@ -75,8 +75,8 @@ def _fold_outputs(net: Network, weights: Tensors, scaling: Tensors) -> Tensors:
         return {}
     if net.output_activation != "identity":
         raise UnsupportedModelError(
-            "net: expected a readout with the output activation identity, into which scaling of"
-            f" outputs can be folded, got {net.output_activation or 'no readout'}"
+            "net: expected a readout with output_activation='identity', to fold the output scaling"
+            f" into, got {net.output_activation or 'no readout'}"
         )
     factor = 1.0 if std is None else std.astype("f8")
     W_hy = weights[W_HY].astype("f8")

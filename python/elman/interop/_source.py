@@ -125,11 +125,11 @@ def _settle(
 ) -> Any:
     if said is None and known is None:
         raise ArgumentError(
-            f"{argument}: expected {expected}, which weights alone do not say, got none"
+            f"{argument}: expected {expected}, which the source does not store, got none"
         )
     if None not in (said, known) and said != known:
         raise ArgumentError(
-            f"{argument}: expected {str(known)!r}, as the source says of {owner}, got {str(said)!r}"
+            f"{argument}: expected {str(known)!r}, as in the source's {owner}, got {str(said)!r}"
         )
     return known if said is None else said
 
@@ -156,14 +156,14 @@ def output_activation(
     if readout is None:
         if said is not None:
             raise ArgumentError(
-                f"output_activation: expected none, as there is no readout, got {str(said)!r}"
+                f"output_activation: expected none without a readout, got {str(said)!r}"
             )
         return None
     expected = (
-        f"what the model applies to its readout {readout!r}, 'identity' (numbers or logits),"
+        f"the activation after the readout {readout!r}, 'identity' (values or logits),"
         " 'sigmoid', 'softmax', 'tanh' or 'relu'"
     )
-    return _settle("output_activation", said, known, "its readout", expected)
+    return _settle("output_activation", said, known, "readout", expected)
 
 
 def refuse_gates(what: str, shape: tuple[int, ...], cell: str) -> None:

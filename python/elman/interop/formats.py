@@ -38,7 +38,7 @@ def framework_of(path: str) -> str:
     suffix = os.path.splitext(path)[1].lower()
     if suffix not in _FRAMEWORKS:
         raise UnsupportedModelError(
-            f"{path}: expected a file {_suffixes()}, got {suffix or 'none'}"
+            f"{path}: expected the suffix {_suffixes()}, got {suffix or 'none'}"
         )
     if suffix == ".safetensors" and os.path.isfile(path) and not _loading.is_own(path):
         return "torch"
@@ -46,7 +46,7 @@ def framework_of(path: str) -> str:
 
 
 def _suffixes() -> str:
-    return " or ".join(f"*{suffix}" for suffix in _FRAMEWORKS)
+    return " or ".join(_FRAMEWORKS)
 
 
 def read(path: str, **options: Any) -> Imported:
@@ -56,7 +56,7 @@ def read(path: str, **options: Any) -> Imported:
     for name in given:
         if name not in _OPTIONS[framework]:
             takes = ", ".join(_OPTIONS[framework]) or "none"
-            raise ArgumentError(f"{name}: expected no such option for {path} (it takes {takes})")
+            raise ArgumentError(f"{name}: expected no such option for {path}, which takes {takes}")
     if framework == "torch":
         from elman.interop import torch
 
@@ -85,7 +85,7 @@ def contents(net: Network, path: str, *, fold_scaling: bool = False) -> bytes:
 
         return tensors(net, fold_scaling=fold_scaling)
     if fold_scaling:
-        raise ArgumentError(f"fold_scaling: expected False for {path}, which has room for scaling")
+        raise ArgumentError(f"fold_scaling: expected False for {path}, which stores scaling")
     if suffix == ".onnx":
         from elman.interop.onnx.writing import write
 
@@ -94,6 +94,6 @@ def contents(net: Network, path: str, *, fold_scaling: bool = False) -> bytes:
     if suffix == ".safetensors":
         return _format.dumps(net)
     raise UnsupportedModelError(
-        f"{path}: expected a file *.safetensors, *.onnx, *.pt or *.weights.h5 to write, got"
-        f" {suffix or 'no suffix'}"
+        f"{path}: expected the suffix .safetensors, .onnx, .pt or .weights.h5 to write, got"
+        f" {suffix or 'none'}"
     )

@@ -74,8 +74,8 @@ def open_live(
         given = by_name[layer.name].get_weights()  # cell by cell
         if not given:
             raise ArgumentError(
-                f"source: expected a model with weights, got layer {layer.name!r} without: call the"
-                " model once, or begin it with keras.Input"
+                f"source: expected a model with weights, got none in layer {layer.name!r}: call the"
+                " model once, or start it with keras.Input"
             )
         arrays = map(_real, given)
         for cell in layer.halves:
@@ -106,10 +106,10 @@ def _check_said(
 ) -> None:
     """Refuse options that contradict the model."""
     if layers is not None:
-        raise ArgumentError("layers: expected none, as the model says their order, got some")
+        raise ArgumentError("layers: expected none, because the model has an order, got some")
     if isinstance(readout, str) and (model.dense is None or model.dense.name != readout):
         has = "no Dense layer" if model.dense is None else repr(model.dense.name)
-        raise ArgumentError(f"readout: expected {has}, as the model says, got {readout!r}")
+        raise ArgumentError(f"readout: expected {has}, as in the model, got {readout!r}")
 
 
 def _open_archive(data: bytes) -> tuple[Any, hdf5.Contents, bool]:
@@ -148,7 +148,7 @@ def _root(contents: hdf5.Contents) -> str:
     for root in ("layers", "_layer_checkpoint_dependencies"):
         if any(path.startswith(f"{root}/") for path in contents.arrays):
             return root
-    raise UnsupportedModelError("expected weights below 'layers', as Keras 3 writes them, got none")
+    raise UnsupportedModelError("expected weights in 'layers', as Keras 3 writes them, got none")
 
 
 def _find_by_group(contents: hdf5.Contents) -> Find:

@@ -55,8 +55,8 @@ def _order(names: list[str], layers: list[str] | None) -> list[str]:
         raise UnsupportedModelError("expected the weights of a SimpleRNN, got none")
     if len(kinds) > 1:
         raise ArgumentError(
-            f"layers: expected the order of {sorted(names)} from the bottom up, which a file of"
-            " weights does not hold, got none"
+            f"layers: expected the order of {sorted(names)} from the bottom up, which a weights"
+            " file does not store, got none"
         )
     return sorted(names, key=lambda name: int(re.sub(r".*?(\d*)$", r"\1", name) or 0))
 

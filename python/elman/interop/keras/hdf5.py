@@ -68,7 +68,7 @@ def _check_heaps(data: bytes) -> None:
             size = int.from_bytes(data[at + 8 : at + 16], "little")
             at += size if index == 0 else 16 + (size + 7) // 8 * 8
         if not end - 16 < at <= end:
-            raise ModelFormatError("the HDF5 file is damaged: a heap of texts does not add up")
+            raise ModelFormatError("the HDF5 file is damaged: a string heap is inconsistent")
 
 
 class _Walk:
@@ -94,8 +94,8 @@ class _Walk:
             link = group.get(name, getlink=True)
             if type(link) is not self._h5py.HardLink:
                 raise UnsupportedModelError(
-                    f"{below[:80]!r}: expected a group or a dataset, got {type(link).__name__},"
-                    " a link to another place"
+                    f"{below[:80]!r}: expected a group or a dataset, got a link"
+                    f" ({type(link).__name__})"
                 )
             item = group[name]
             if isinstance(item, self._h5py.Group):
@@ -113,7 +113,7 @@ class _Walk:
         """Refuse an object with two names, such as a group that contains itself."""
         info = self._h5py.h5o.get_info(item.id)
         if info.addr in self._seen:
-            raise ModelFormatError(f"{path[:80]!r}: it stands in the file under another name too")
+            raise ModelFormatError(f"{path[:80]!r}: the object has a second name in the file")
         self._seen.add(info.addr)
         if len(self._seen) > MAX_OBJECTS:
             raise LimitError(f"expected at most {MAX_OBJECTS} groups and datasets, got more")
@@ -140,7 +140,7 @@ class _Walk:
             )
         self._bytes_left -= expected
         if self._bytes_left < 0:
-            raise ModelFormatError(f"{path[:80]!r}: expected data of its own, got shared bytes")
+            raise ModelFormatError(f"{path[:80]!r}: expected separate data, got shared bytes")
         array = dataset[...]
         self.arrays[path] = _container.widened(array.view("<u2")) if bfloat16 else array
 
@@ -152,7 +152,7 @@ class _Walk:
         attribute = item.attrs.get_id(name)
         kind = attribute.get_type()
         if attribute.shape != () or not isinstance(kind, self._h5py.h5t.TypeStringID):
-            raise ModelFormatError(f"the attribute {name!r}: expected one text")
+            raise ModelFormatError(f"the attribute {name!r}: expected one string")
         value = item.attrs[name]
         text: str = value.decode() if isinstance(value, bytes) else str(value)
         self._text_left -= len(text)

@@ -87,7 +87,7 @@ def require_chain(config: Json) -> str:
     if kind not in ("Sequential", "Functional", "Model"):
         raise UnsupportedModelError(
             f"expected a Sequential or functional model, got {kind[:80]!r}, whose config does not"
-            " say what it does"
+            " describe its computation"
         )
     return kind
 
@@ -162,14 +162,16 @@ class _Builder:
             raise UnsupportedModelError("expected a model with a SimpleRNN, got none")
         if self._masking is not None:
             how = "zero" if self._recurrent[-1].zero_output else "hold"
-            note = f"net.run(x, mask=(x != {self._masking}).any(-1), masked={how!r}) does it"
+            note = f"use net.run(x, mask=(x != {self._masking}).any(-1), masked={how!r})"
             self._rows.append(Row("masking", "", note))
         return KerasModel(self._recurrent, self._dense, self._rows)
 
     def _add_recurrent(self, name: str, group: str, config: dict[str, Json]) -> None:
         what = f"layer {name!r}"
         if self._dense is not None:
-            raise UnsupportedModelError(f"{what}: expected it before the Dense layer, got it after")
+            raise UnsupportedModelError(
+                f"{what}: expected it before the Dense layer, got it after it"
+            )
         if self._recurrent and not self._recurrent[-1].return_sequences:
             raise UnsupportedModelError(
                 f"layer {self._recurrent[-1].name!r}: expected return_sequences=True below another"
@@ -262,10 +264,8 @@ class _Builder:
     def _add_dense(self, name: str, group: str, config: dict[str, Json], place: str = "") -> None:
         what = f"layer {name!r}"
         if self._dense is not None or not self._recurrent:
-            where = "below the RNN" if self._dense is None else "after another"
-            raise UnsupportedModelError(
-                f"{what}: expected one Dense layer at the end, got it {where}"
-            )
+            found = "one below the RNN" if self._dense is None else "another"
+            raise UnsupportedModelError(f"{what}: expected one Dense layer at the end, got {found}")
         self._dense = KerasDense(name, group, self._cell(what, config, place, ""))
 
     def _add_time_distributed(self, name: str, group: str, config: dict[str, Json]) -> None:
@@ -306,9 +306,9 @@ class _Builder:
         for key, note in (
             ("dropout", "acts in training only"),
             ("recurrent_dropout", "acts in training only"),
-            ("stateful", "keep run.state yourself, or use net.stream()"),
+            ("stateful", "pass run.state on, or use net.stream()"),
             ("return_state", "run.state has the states of all layers"),
-            ("unroll", "a matter of speed"),
+            ("unroll", "affects only speed"),
             ("zero_output_for_mask", "masked='zero' gives outputs of zero"),
         ):
             if config.get(key):
@@ -335,7 +335,7 @@ def _flag(config: dict[str, Json], key: str, what: str, *, default: bool = False
 def _units(config: dict[str, Json], what: str) -> int:
     units = config.get("units")
     if type(units) is not int or units < 1:
-        raise ModelFormatError(f"{what}: expected units, a positive number")
+        raise ModelFormatError(f"{what}: expected units to be a positive integer")
     return units
 
 
@@ -350,7 +350,7 @@ def _chain(settings: dict[str, Json], layers: list[Json]) -> Iterator[Json]:
     path: list[str] = []
     while name is not None:
         if name not in by_name or name in path:
-            raise ModelFormatError(f"the layers of the model are no chain at {str(name)[:80]!r}")
+            raise ModelFormatError(f"the layers of the model are not a chain at {str(name)[:80]!r}")
         path.append(name)
         name = sources[name]
     for other, layer in by_name.items():
@@ -368,7 +368,7 @@ def _only(ends: Json, what: str) -> str:
     if isinstance(ends, list) and len(ends) == 1 and isinstance(ends[0], list):
         ends = ends[0]
     if not isinstance(ends, list) or len(ends) != 3 or not isinstance(ends[0], str):
-        raise UnsupportedModelError(f"expected a model with one {what}, got another number")
+        raise UnsupportedModelError(f"expected a model with one {what}, got none or several")
     return ends[0]
 
 
@@ -387,9 +387,9 @@ def _source(layer: Json) -> str | None:
     elif isinstance(node, list):  # Keras 2: [[name, node, tensor, keywords], ...]
         inputs = [part[:3] for part in node if isinstance(part, list)]
         if any(part[3] for part in node if isinstance(part, list) and len(part) > 3 and part[3]):
-            raise UnsupportedModelError(f"{what}: expected no further arguments of its call")
+            raise UnsupportedModelError(f"{what}: expected a call without further arguments")
     else:
-        raise UnsupportedModelError(f"{what}: expected it to be used once")
+        raise UnsupportedModelError(f"{what}: expected a layer that is used once")
     if len(inputs) != 1 or len(inputs[0]) != 3 or inputs[0][1:] != [0, 0]:
         raise UnsupportedModelError(f"{what}: expected one input, the output of one layer")
     return str(inputs[0][0])

@@ -146,7 +146,7 @@ def _step_rows(model: KerasModel, directions: list[str]) -> list[Row]:
         return [Row(f"{top.name}.return_sequences=False", "", "the end of net.run(x).state")]
     if not top.return_sequences:
         how = "net(x)[..., 0, :]" if backwards else "net(x, outputs='last')"
-        return [Row(f"{top.name}.return_sequences=False", "", f"{how} gives this output")]
+        return [Row(f"{top.name}.return_sequences=False", "", f"use {how}")]
     if backwards:
         return [Row(f"{top.name}.go_backwards", "", "Keras' y[t] is elman's y[T - 1 - t]")]
     return []

@@ -122,14 +122,14 @@ def _layers(chains: list[OnnxChain], symbols: Symbols) -> tuple[list[list[int]],
         directions = [chains[index].direction for index in here]
         if len(here) > 2 or directions in (["forward"] * 2, ["reverse"] * 2):
             where = " and ".join(chains[index].where for index in here)
-            raise UnsupportedModelError(f"{where}: they read the same; expected one layer")
+            raise UnsupportedModelError(f"{where}: they read the same input; expected one layer")
         layers.append(here)
         source = symbols.joined(
             symbols.hidden(chains[i].W_hh.array.shape[0], i, "each") for i in here
         )
     if unused := set(range(len(chains))) - {i for layer in layers for i in layer}:
         where = chains[min(unused)].where
-        raise UnsupportedModelError(f"{where}: it does not read what the layer below gives alone")
+        raise UnsupportedModelError(f"{where}: expected it to read only the layer below")
     return layers, source
 
 
@@ -173,7 +173,7 @@ def _find_y(parts: Parts, last: Vector) -> Vector | None:
             continue
         vectors = set(field.flat)
         if len(vectors) != 1:
-            raise UnsupportedModelError(f"output {name!r}: it mixes different things")
+            raise UnsupportedModelError(f"output {name!r}: it mixes different vectors")
         found += vectors - set(found)
     if len(found) > 1:
         raise UnsupportedModelError("expected one output besides final states, got several")
@@ -203,7 +203,7 @@ def _head(y: Vector) -> _Head:
         function, y = y.function, y.source
         if not isinstance(y, Affine):
             raise UnsupportedModelError(
-                f"the output: its activation {function.name} follows no linear map"
+                f"the output: its activation {function.name} does not follow a linear map"
             )
     if isinstance(y, Affine):
         if len(y.terms) != 1:
@@ -225,10 +225,10 @@ def _when(found: Vector, top: Vector, symbols: Symbols) -> str:
         return "last"
     if all(isinstance(part, Hidden) and part.when != "each" for part in parts_of(found)):
         raise UnsupportedModelError(
-            "the output: it reads final states, that of the reverse direction after step 0, or of"
-            " lower layers; elman's readout reads what the top layer gives at one step"
+            "the output: it reads final states (of the reverse direction after step 0, or of lower"
+            " layers); elman's readout reads the top layer's output at one step"
         )
-    raise UnsupportedModelError("the output: it reads something else than the top layer")
+    raise UnsupportedModelError("the output: expected it to read only the top layer")
 
 
 def _add_head(pieces: Pieces, head: _Head) -> None:
@@ -282,9 +282,9 @@ def _input_rows(parts: Parts) -> list[Row]:
     rows = [Row(parts.x, "x", _axes(parts.x_kinds))]
     for name in parts.states:
         used = [c for c in parts.chains if isinstance(c.initial, Given) and c.initial.name == name]
-        rows.append(Row(name, "state" if used else "", "the start of the layers"))
+        rows.append(Row(name, "state" if used else "", "the initial state of the layers"))
     if parts.lengths is not None:
-        note = "padded steps give zeros; the graph's readout gives them its bias"
+        note = "outputs at padded steps: zero in elman, the readout of zeros in the graph"
         rows.append(Row(parts.lengths, "lengths", note))
     return rows
 

@@ -76,7 +76,7 @@ def check_tensor(proto: Proto, what: str) -> str:
     if any(size < 0 for size in proto.dims):
         raise ModelFormatError(f"{what}: it has negative sizes")
     if proto.HasField("segment"):
-        raise UnsupportedModelError(f"{what}: tensors in segments are not read")
+        raise UnsupportedModelError(f"{what}: tensors in segments are not supported")
     return kind
 
 
@@ -126,12 +126,12 @@ class _External:
         what = f"tensor {_show(tensor.name)}"
         if not self._allowed:
             raise UnsupportedModelError(
-                f"{what}: its numbers are in another file, which is read if you trust this model"
-                " and say external_data=True"
+                f"{what}: its data are in another file: pass external_data=True if you trust this"
+                " model"
             )
         if self._folder is None:
             raise UnsupportedModelError(
-                f"{what}: its numbers are in another file: give the path of the model"
+                f"{what}: its data are in another file: pass the path of the model"
             )
         check_tensor(tensor, what)
         location, offset, length = _entries(tensor, what)
@@ -168,7 +168,7 @@ def _entries(tensor: Proto, what: str) -> tuple[str, int, int | None]:
     entries = {entry.key: entry.value for entry in tensor.external_data}
     unknown = set(entries) - {"location", "offset", "length", "checksum"}
     if unknown or len(entries) != len(tensor.external_data):
-        raise ModelFormatError(f"{what}: the keys of its external data are unknown or stand twice")
+        raise ModelFormatError(f"{what}: the keys of its external data are unknown or repeated")
     location = entries.get("location", "")
     if location in ("", ".", "..") or any(c in location for c in "/\\:\0"):
         raise UnsupportedModelError(
@@ -192,8 +192,8 @@ def _item_bytes(tensor: Proto) -> int:
 def _require_plain(status: os.stat_result, what: str) -> None:
     if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
         raise UnsupportedModelError(
-            f"{what}: expected external data in a regular file that has one name, got a link or"
-            " something else"
+            f"{what}: expected external data in a regular file with one name, got a link or another"
+            " kind of file"
         )
 
 

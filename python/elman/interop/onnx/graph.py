@@ -63,16 +63,16 @@ def read_graph(model: Proto) -> Graph:
     proto = model.graph
     if len(model.functions):
         name = _show.repr(model.functions[0].name)
-        raise UnsupportedModelError(f"functions of the model's own, such as {name}, are not read")
+        raise UnsupportedModelError(f"functions in the model, such as {name}, are not supported")
     if len(proto.sparse_initializer):
-        raise UnsupportedModelError("sparse initializers are not read")
+        raise UnsupportedModelError("sparse initializers are not supported")
     live = _live(proto)
     nodes = [_node(index, proto.node[index], opset) for index in live]
     used = {name for node in nodes for name in node.inputs} | {o.name for o in proto.output}
     constants = {}
     for tensor in proto.initializer:
         if tensor.name in constants:
-            raise ModelFormatError(f"initializer {_show.repr(tensor.name)} stands twice")
+            raise ModelFormatError(f"initializer {_show.repr(tensor.name)} is defined twice")
         if tensor.name in used:
             constants[tensor.name] = read_tensor(tensor)
     inputs = {i.name: _input(i) for i in proto.input}
@@ -114,7 +114,7 @@ def _live(proto: Proto) -> list[int]:
         for name in node.input:
             if name and name not in made:
                 raise ModelFormatError(
-                    f"{what}: it reads {_show.repr(name)}, which nothing before it makes"
+                    f"{what}: it reads {_show.repr(name)}, which no earlier node makes"
                 )
         for name in node.output:
             if name in made and name:
@@ -122,7 +122,7 @@ def _live(proto: Proto) -> list[int]:
             made.add(name)
     needed = {output.name for output in proto.output}
     if not needed <= made:
-        raise ModelFormatError(f"nothing makes the output {_show.repr(min(needed - made))}")
+        raise ModelFormatError(f"no node makes the output {_show.repr(min(needed - made))}")
     live = []
     for index in range(len(proto.node) - 1, -1, -1):
         node = proto.node[index]
@@ -138,15 +138,17 @@ def _node(index: int, proto: Proto, opset: int) -> Node:
     what = f"node {index} ({_label(proto.op_type, proto.name)})"
     if proto.domain not in ("", "ai.onnx"):
         domain = _show.repr(proto.domain)
-        raise UnsupportedModelError(f"{what}: operators of the domain {domain} are not read")
+        raise UnsupportedModelError(f"{what}: operators of the domain {domain} are not supported")
     kinds = onnx.AttributeProto
     for attribute in proto.attribute:
         if attribute.type in (kinds.GRAPH, kinds.GRAPHS):
-            raise UnsupportedModelError(f"{what}: nodes with graphs inside them are not read")
+            raise UnsupportedModelError(f"{what}: nodes with inner graphs are not supported")
         if attribute.type in (kinds.SPARSE_TENSOR, kinds.SPARSE_TENSORS, kinds.TYPE_PROTO):
-            raise UnsupportedModelError(f"{what}: attribute {_show.repr(attribute.name)}")
+            raise UnsupportedModelError(
+                f"{what}: the type of the attribute {_show.repr(attribute.name)} is not supported"
+            )
         if attribute.ref_attr_name:
-            raise ModelFormatError(f"{what}: an attribute refers to a function there is none of")
+            raise ModelFormatError(f"{what}: an attribute refers to a missing function")
     if not onnx.defs.has(proto.op_type, ""):
         raise UnsupportedModelError(f"{what}: no standard operator has this name")
     try:
@@ -158,9 +160,7 @@ def _node(index: int, proto: Proto, opset: int) -> Node:
         if attribute.name not in schema.attributes:
             raise UnsupportedModelError(f"{what}: the attribute {name} is unknown")
         if attribute.type != schema.attributes[attribute.name].type.value:
-            raise ModelFormatError(
-                f"{what}: the attribute {name} is of another type than it should"
-            )
+            raise ModelFormatError(f"{what}: the attribute {name} has the wrong type")
     attributes = {a.name: _attribute(a) for a in proto.attribute}
     return Node(
         index,
@@ -207,13 +207,13 @@ def read_tensor(proto: Proto) -> Array:
     what = f"tensor {_show.repr(proto.name)}"
     kind = check_tensor(proto, what)
     if proto.data_location != onnx.TensorProto.DEFAULT:
-        raise ModelFormatError(f"{what}: its data are in no known place")
+        raise ModelFormatError(f"{what}: its data location is unknown")
     try:
         array: Array = onnx.numpy_helper.to_array(proto)
     except (ValueError, TypeError, OverflowError) as error:
         raise ModelFormatError(f"{what}: its data do not fit its shape ({error})") from error
     if array.shape != tuple(proto.dims):
-        raise ModelFormatError(f"{what}: expected another shape than {array.shape}")
+        raise ModelFormatError(f"{what}: expected {tuple(proto.dims)}, got {array.shape}")
     return array.astype(np.float32) if kind in WIDENED else array
 
 

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from elman.interop.onnx.values import Value
 
 _REASONS = {
-    "LSTM": "it has gates; elman has simple recurrent layers",
-    "GRU": "it has gates; elman has simple recurrent layers",
+    "LSTM": "gated cells are not supported",
+    "GRU": "gated cells are not supported",
 }
 _ORDERS = {1: ["T"], 2: ["TF", "BT", "TB"], 3: ["TBF", "BTF"]}  # of the axes of x
 _MAX_INPUTS = 64  # x, and a state for each layer and direction
@@ -71,7 +71,7 @@ def _refuse_unknown(graph: Graph) -> None:
     known = {name: operator.newest for name, operator in OPERATORS.items()} | {"RNN": NEWEST}
     for node in graph.nodes:
         if node.operator not in known:
-            reason = _REASONS.get(node.operator, "elman's layers and readouts do not have it")
+            reason = _REASONS.get(node.operator, "the operator is not supported")
             raise UnsupportedModelError(f"{node}: {reason}")
         if node.version > known[node.operator]:
             raise UnsupportedModelError(
@@ -85,7 +85,7 @@ def _meanings(graph: Graph) -> Iterator[_Meaning]:
     used = {name for node in graph.nodes for name in node.inputs} | set(graph.outputs)
     inputs = {n: about for n, about in graph.inputs.items() if about.is_float and n in used}
     if len(inputs) > _MAX_INPUTS:
-        raise LimitError(f"expected at most {_MAX_INPUTS} inputs of numbers, got {len(inputs)}")
+        raise LimitError(f"expected at most {_MAX_INPUTS} numeric inputs, got {len(inputs)}")
     free = {n: about for n, about in graph.defaults.items() if about.is_float and _is_free(about)}
     for x, about in inputs.items():
         others = {name: a for name, a in (inputs | free).items() if name != x}
@@ -155,8 +155,8 @@ class _GraphReader:
             return sizes
         if sizes["T"] is None:
             raise UnsupportedModelError(
-                "no recurrent layer was found: expected RNN nodes, or a number of steps that is"
-                f" fixed in the input {self._meaning.x!r}"
+                "no recurrent layer was found: expected RNN nodes, or a fixed number of steps in"
+                f" the input {self._meaning.x!r}"
             )
         if sizes["T"] > len(self._graph.nodes):
             raise UnsupportedModelError(

@@ -168,9 +168,9 @@ class OnnxChains:
         attributes = read_attributes(node.attributes)
         X, W, R, B, lengths, initial = [*inputs, None, None, None, None][:6]
         if X is None or not isinstance(W, np.ndarray) or not isinstance(R, np.ndarray):
-            raise UnsupportedModelError("its weights are no constants")
+            raise UnsupportedModelError("its weights are not constant")
         if B is not None and not isinstance(B, np.ndarray):
-            raise UnsupportedModelError("its biases are no constants")
+            raise UnsupportedModelError("its biases are not constant")
         if any(a is not None and a.dtype.kind != "f" for a in (W, R, B)):
             raise ModelFormatError("expected weights and biases of real numbers")
         self._note_lengths(lengths, context)
@@ -241,7 +241,7 @@ def _source(X: Value, layout: int, context: Context) -> tuple[Vector, str]:
     kind = field.kinds[batch]
     if kind == "K":
         if field.items.size != 1:
-            raise UnsupportedModelError("its batch axis holds something else than sequences")
+            raise UnsupportedModelError("its batch axis does not hold sequences")
         return field.vector, kind
     if kind != "B":
         raise UnsupportedModelError(f"expected sequences along axis {batch} of X, got {kind}")

@@ -32,8 +32,8 @@ def reshape(field: Field, parts: list[list[Size]], wanted: list[Any], symbols: S
     if steps is None:
         have = f"{', '.join(field.kinds)} of sizes {_shown(map(product, parts))}"
         raise UnsupportedModelError(
-            f"it turns the axes {have} into {_shown(wanted)}, which does not keep steps, sequences"
-            " and features apart"
+            f"it turns the axes {have} into {_shown(wanted)}, which mixes steps, sequences and"
+            " features"
         )
     for step in steps:
         field = _apply(field, step, symbols)

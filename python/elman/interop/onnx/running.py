@@ -20,7 +20,7 @@ def run(proto: Any, reading: Reading, frozen: tuple[int | None, int | None], x: 
     """Run a model on inputs (B, T, I), with zero initial states if it has such inputs."""
     for what, size, got in zip(("sequences", "steps"), frozen, x.shape[:2], strict=True):
         if size not in (None, got):
-            raise ShapeError(f"x: expected {size} {what}, as the model is frozen at, got {got}")
+            raise ShapeError(f"x: expected {size} {what}, which the model fixes, got {got}")
     model = onnx.ModelProto()
     model.CopyFrom(proto)
     nodes = [node for node in model.graph.node if node.op_type == "RNN"]
@@ -121,7 +121,7 @@ def _output(reading: Reading, found: dict[str, Array]) -> Array:
                 if letter not in kinds:
                     result, kinds = result[..., np.newaxis], [*kinds, letter]
             return result.transpose([kinds.index(letter) for letter in "BTF" if letter in kinds])
-    raise UnsupportedModelError("source: expected a model that gives outputs, got states alone")
+    raise UnsupportedModelError("source: expected a model with outputs, got only states")
 
 
 def _biases(model: Any, nodes: list[Any]) -> list[Array]:

@@ -96,8 +96,8 @@ class _Roller:
     def _nothing(self) -> str:
         if self._steps == 1:
             return (
-                "x has one step in this graph, so that no recurrent matrix is left in it: export"
-                " the model with an example of two steps or more"
+                "x has one step in this graph, which leaves no recurrent matrix in it: export the"
+                " model with an example of two steps or more"
             )
         return "no recurrent layer was found: expected RNN nodes, or a recurrence step by step"
 
@@ -178,13 +178,13 @@ class _Roller:
         for cell in line:
             what = f"step {cell.step} of layer {self._layer()}"
             if cell.W_xh is not second.W_xh or cell.vector.function != second.vector.function:
-                raise UnsupportedModelError(f"{what}: it has other weights than the other steps")
+                raise UnsupportedModelError(f"{what}: its weights differ from the other steps'")
             if cell.W_hh is not second.W_hh and (cell is not first or cell.W_hh is not None):
-                raise UnsupportedModelError(f"{what}: it has another W_hh than the other steps")
+                raise UnsupportedModelError(f"{what}: its W_hh differs from the other steps'")
             if not _equal_sums(cell.biases, second.biases):
                 raise UnsupportedModelError(
-                    f"{what}: its constant differs from the other steps', perhaps because a start"
-                    " state was folded into it: export with optimize=False"
+                    f"{what}: its constant differs from the other steps', perhaps because an"
+                    " initial state was folded into it: export with optimize=False"
                 )
         assert second.W_hh is not None
         direction = "forward" if steps == forward else "reverse"
@@ -261,9 +261,9 @@ class _Roller:
                     else:
                         when = "first" if own == 0 else "last"
                     return self._symbols.hidden(part.size, index, when)
-                raise UnsupportedModelError(f"an output reads step {own} of a layer by itself")
+                raise UnsupportedModelError(f"an output reads only step {own} of a layer")
             if isinstance(part, Input):
-                raise UnsupportedModelError("an output reads x past the layers")
+                raise UnsupportedModelError("an output reads x directly")
             return None
 
         return self._symbols.rebuild(vector, leaf)

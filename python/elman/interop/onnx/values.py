@@ -239,7 +239,7 @@ class Symbols:
         self._items -= items
         self._numbers -= numbers
         if min(self._items, self._numbers) < 0:
-            raise LimitError("the graph makes far more elements than it has itself")
+            raise LimitError("the graph's tensors are far larger than the graph")
 
     def name(self, array: Array, name: str) -> None:
         """Record the graph's name of an array."""
@@ -343,7 +343,7 @@ class Symbols:
         """Return a - b for a constant b; subtraction is scaling, never a bias."""
         a, b = self._alike(a, b)
         if not isinstance(b, Fixed):
-            raise UnsupportedModelError("it subtracts something else than a constant")
+            raise UnsupportedModelError("it subtracts a value that is not constant")
         return self._make(Shifted, a.size, a, self.weight(-b.weight.array, b.weight.name))
 
     def multiply(self, a: Vector, b: Vector) -> Vector:
@@ -352,7 +352,7 @@ class Symbols:
             a, b = b, a
         a, b = self._alike(a, b)
         if not isinstance(b, Fixed):
-            raise UnsupportedModelError("it multiplies by something else than a constant")
+            raise UnsupportedModelError("it multiplies by a value that is not constant")
         return self._make(Scaled, a.size, a, b.weight)
 
     def scale(self, vector: Vector, factor: float) -> Vector | None:
@@ -379,7 +379,7 @@ class Symbols:
         """Return a / b for a constant b."""
         a, b = self._alike(a, b)
         if not isinstance(b, Fixed) or not b.weight.array.all():
-            raise UnsupportedModelError("it divides by something else than a constant without 0")
+            raise UnsupportedModelError("it divides by a value that is not a nonzero constant")
         return self._make(Divided, a.size, a, b.weight)
 
     def _alike(self, a: Vector, b: Vector) -> tuple[Vector, Vector]:
@@ -401,7 +401,7 @@ class Symbols:
             return self.given(stop - start, vector.name, vector.row, begin)
         if isinstance(vector, Fixed):
             return self.fixed(vector.weight.array[start:stop])
-        raise UnsupportedModelError("it takes single features out of a vector")
+        raise UnsupportedModelError("it selects single features of a vector")
 
     def rebuild(self, vector: Vector, leaf: Callable[[Vector], Vector | None]) -> Vector:
         """Return a vector whose parts are replaced by `leaf(part)` where that is not None."""
@@ -441,7 +441,7 @@ class Symbols:
             if isinstance(part, Hidden) and part.when == "each":
                 return self.hidden(part.size, part.chain, when)
             if isinstance(part, Input):
-                raise UnsupportedModelError(f"it takes the {when} step of what no layer has read")
+                raise UnsupportedModelError(f"it takes the {when} step of x before any layer")
             return None
 
         return self.rebuild(vector, leaf)

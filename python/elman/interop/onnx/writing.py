@@ -220,7 +220,7 @@ def _rnn_attributes(halves: list[Layer], direction: str) -> dict[str, Any]:
     clips = {parameters.get("clip") for _, parameters in described}
     if len(clips) > 1:
         raise ArgumentError(
-            "clip: expected the same for both directions, which is all that ONNX can say, got"
+            "clip: expected the same value for both directions, as in ONNX, got"
             f" {' and '.join(map(str, clips))}"
         )
     if clips != {None}:

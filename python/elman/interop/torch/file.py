@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 MAX_PICKLE_BYTES = 256 * 1024  # more than a thousand tensors
 MAX_SHARING = 16  # total size of the tensors, in file sizes: some share their storage
 
-SAVE = "save torch.save(model.state_dict(), path), or safetensors, instead"
+SAVE = "use torch.save(model.state_dict(), path) or safetensors instead"
 
 _STORAGES = {
     "torch.DoubleStorage": "f8",
@@ -133,7 +133,7 @@ class _Machine:
                 self._step(operation.name, argument)
             return self._stack.pop()
         except (IndexError, KeyError) as error:
-            raise ModelFormatError("data.pkl: it uses what it has not made") from error
+            raise ModelFormatError("data.pkl refers to an undefined stack or memo entry") from error
         except ValueError as error:
             if isinstance(error, (LimitError, ModelFormatError, UnsupportedModelError)):
                 raise
@@ -183,8 +183,8 @@ class _Machine:
         for key, value in zip(items[::2], items[1::2], strict=True):
             if type(target) is not dict or type(key) not in (str, int):
                 raise UnsupportedModelError(
-                    f"data.pkl: expected dictionaries with names, got {_kind(key)} as a key of"
-                    f" {_kind(target)}: {SAVE}"
+                    f"data.pkl: expected a dictionary with string or integer keys, got {_kind(key)}"
+                    f" as a key of {_kind(target)}: {SAVE}"
                 )
             target[key] = value
 
@@ -204,8 +204,7 @@ class _Machine:
     def _global(self, name: str) -> None:
         if name not in _KNOWN:
             raise UnsupportedModelError(
-                f"expected a state_dict, which is tensors and nothing else, got {name[:80]!r}:"
-                f" {SAVE}"
+                f"expected a state_dict with only tensors, got {name[:80]!r}: {SAVE}"
             )
         self._stack.append(_Global(name))
 
@@ -240,7 +239,7 @@ class _Machine:
         if len(shape) > 8 or (count and last >= storage.size) or count > storage.size:
             raise ModelFormatError(
                 f"data.pkl: a tensor {str(shape)[:80]} does not fit its storage of {storage.size}"
-                " numbers"
+                " elements"
             )
         self._tensor_bytes += count * len(storage.data) // max(1, storage.size)
         if self._tensor_bytes > self._max_bytes:
@@ -265,7 +264,7 @@ class _Machine:
         item = int(storage.dtype[1])
         if size != storage.size or size * item != len(storage.data):
             raise ModelFormatError(
-                f"the entry 'data/{key[:80]}': expected {size} numbers of {item} bytes,"
+                f"the entry 'data/{key[:80]}': expected {size} elements of {item} bytes,"
                 f" got {len(storage.data)} bytes"
             )
         return storage

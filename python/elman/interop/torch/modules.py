@@ -86,7 +86,7 @@ def _flat(modules: Iterable[Any], start: str) -> Iterator[tuple[str, Any]]:
         elif module is not None:
             if not is_module(module):
                 raise ArgumentTypeError(
-                    f"source: expected torch modules, got {_arguments.kind(module)} as number"
+                    f"source: expected torch modules, got {_arguments.kind(module)} at position"
                     f" {start}{index}"
                 )
             yield f"{start}{index}", module
@@ -98,7 +98,7 @@ def _settings(name: str, rnn: Any) -> Iterator[Row]:
     if getattr(rnn, "dropout", 0.0):
         yield Row(f"{start}dropout={rnn.dropout:g}", "", "acts in training only")
     if hasattr(rnn, "batch_first"):
-        layout = "as elman has it" if rnn.batch_first else "elman's arrays are (..., T, I)"
+        layout = "as in elman" if rnn.batch_first else "elman's arrays are (..., T, I)"
         yield Row(f"{start}batch_first={rnn.batch_first}", "", layout)
 
 
@@ -107,8 +107,8 @@ def _left_out(part: Any) -> str:
     if isinstance(part, _DROPOUT):
         return f"{kind} acts in training only"
     if _activation(part) is not None:
-        return f"{kind}: output_activation says what follows the readout"
-    return f"{kind} is not looked into"
+        return f"{kind}: output_activation sets the activation after the readout"
+    return f"{kind} is not read"
 
 
 def _activation(part: Any) -> str | None:

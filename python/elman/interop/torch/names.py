@@ -84,7 +84,7 @@ def of_mapping(mapping: Any, prefix: str | Sequence[str] | None) -> TorchModel:
         }
     if len(models) > 1:
         raise ArgumentError(
-            f"source: expected one state_dict with an RNN, got {_listed(models)}: give one of them"
+            f"source: expected one state_dict with an RNN, got {_listed(models)}: pass one of them"
         )
     everything = {name: tensor for tensors in groups.values() for name, tensor in tensors.items()}
     return TorchModel(next(iter(models.values()), everything))
@@ -124,8 +124,8 @@ def find_recurrent(source: TorchModel, prefix: str | Sequence[str] | None) -> li
         chosen = units if len(units) == 1 else _cells(source.tensors, units)
     if not chosen:
         raise ArgumentError(
-            f"source: expected one RNN, got {_listed(units)}: give prefix= the name of one, or"
-            " their names from the bottom up"
+            f"source: expected one RNN, got {_listed(units)}: set prefix= to one name, or to"
+            " several from the bottom up"
         )
     return [layer for unit in chosen for layer in _layers(source.tensors, unit)]
 
@@ -191,9 +191,9 @@ def _layers(tensors: Mapping[str, Any], unit: str) -> Iterator[TorchLayer]:
         if name.startswith(start) and re.match("(weight|bias)_[ih][hr]", own) and name not in seen:
             if own.startswith("weight_hr"):
                 raise UnsupportedModelError(
-                    f"{name}: proj_size, a projection of states, is unknown"
+                    f"{name}: proj_size, a projection of states, is not supported"
                 )
-            raise ArgumentError(f"source: {name} belongs to no layer of {unit or 'the RNN'}")
+            raise ArgumentError(f"source: {name} is not part of a layer of {unit or 'the RNN'}")
 
 
 def _walk(tensors: Mapping[str, Any], unit: str, start: str) -> Iterator[TorchLayer]:
@@ -249,8 +249,8 @@ def find_readout(
     rest = others.keys() - {weight, bias}
     if rest and not (alone and readout is not None):
         raise ArgumentError(
-            f"source: expected an RNN and its readout {head!r}, got {_listed(sorted(rest))} too:"
-            " give prefix= and readout= to leave them out"
+            f"source: expected an RNN and its readout {head!r}, got also {_listed(sorted(rest))}:"
+            " set prefix= and readout= to leave them out"
         )
     return weight, bias if bias in others else None
 
@@ -261,14 +261,14 @@ def _only_head(others: dict[str, Any], heads: set[str], *, known: bool) -> str |
         return None
     if len(heads) != 1:
         raise ArgumentError(
-            f"readout: expected one nn.Linear, got {_listed(sorted(heads or others))}: give the"
+            f"readout: expected one nn.Linear, got {_listed(sorted(heads or others))}: pass the"
             " name of the readout, or False for none"
         )
     (head,) = heads
     if not known and f"{head}.bias".lstrip(".") not in others:
         raise ArgumentError(
-            f"readout: expected a weight and a bias, got {head}.weight alone, which may be an"
-            f" nn.Embedding: say readout={head!r} if it is the readout"
+            f"readout: expected a weight and a bias, got only {head}.weight, which may be an"
+            f" nn.Embedding: pass readout={head!r} if it is the readout"
         )
     return head
 

@@ -137,11 +137,11 @@ def _array(name: str, tensor: Any) -> Array:
         array = np.asarray(tensor)
     except (RuntimeError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise ArgumentError(f"{name}: expected a dense tensor with numbers ({reason})") from error
+        raise ArgumentError(f"{name}: expected a dense numeric tensor ({reason})") from error
     if array.dtype.name == "bfloat16":
         array = array.astype(np.float32)
     if array.dtype.kind != "f":
-        raise DTypeError(f"{name}: expected floating-point numbers, got {array.dtype}")
+        raise DTypeError(f"{name}: expected a floating-point tensor, got {array.dtype}")
     return array
 
 
@@ -168,7 +168,7 @@ def _check_readout(weight: str, top: TorchLayer, arrays: dict[str, Array]) -> No
     H = len(top.halves) * arrays[top.halves[0]["weight_hh"]].shape[0]
     if arrays[weight].shape[1:] != (H,):
         raise ShapeError(
-            f"{weight}: expected (O, {H}), a readout of {top.unit or 'the RNN'},"
+            f"{weight}: expected (O, {H}), to read {top.unit or 'the RNN'},"
             f" got {arrays[weight].shape}"
         )
 

@@ -157,7 +157,7 @@ def _require_nonlinearities(net: Network) -> None:
                 half.activation not in _NONLINEARITIES or half.activation != layer.activation
             ):
                 raise UnsupportedModelError(
-                    f"net: expected tanh or relu, which are what nn.RNN has, got {half.activation}"
+                    f"net: expected tanh or relu, the activations of nn.RNN, got {half.activation}"
                     f" in layer {index}"
                 )
 
