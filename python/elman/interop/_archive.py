@@ -61,7 +61,7 @@ class Archive:
         """Return the bytes of an entry, at most `limit`."""
         entry = self._entries.get(name)
         if entry is None:
-            raise ModelFormatError(f"the archive has no entry {name!r}")
+            raise ModelFormatError(f"the entry {name!r} is missing from the archive")
         if entry.file_size > limit:
             raise LimitError(
                 f"the entry {name!r}: expected at most {limit} bytes, got {entry.file_size}"

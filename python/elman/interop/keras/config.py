@@ -87,7 +87,7 @@ def class_name(layer: Json, what: str) -> str:
     if str(module).split(".")[0] not in roots or registered not in (None, kind):
         shown = str(registered or f"{module}.{kind}")[:80]
         raise UnsupportedModelError(
-            f"layer {layer_name(layer)!r}: expected a class of Keras, got a custom one, {shown!r}"
+            f"layer {layer_name(layer)!r}: expected a built-in class of Keras, got {shown!r}"
         )
     return kind
 

@@ -94,8 +94,7 @@ class _Walk:
             link = group.get(name, getlink=True)
             if type(link) is not self._h5py.HardLink:
                 raise UnsupportedModelError(
-                    f"{below[:80]!r}: expected a group or a dataset, got a link"
-                    f" ({type(link).__name__})"
+                    f"{below[:80]!r}: expected a group or a dataset, got {type(link).__name__}"
                 )
             item = group[name]
             if isinstance(item, self._h5py.Group):
@@ -113,7 +112,7 @@ class _Walk:
         """Refuse an object with two names, such as a group that contains itself."""
         info = self._h5py.h5o.get_info(item.id)
         if info.addr in self._seen:
-            raise ModelFormatError(f"{path[:80]!r}: the object has a second name in the file")
+            raise ModelFormatError(f"{path[:80]!r}: the object has another name in the file")
         self._seen.add(info.addr)
         if len(self._seen) > MAX_OBJECTS:
             raise LimitError(f"expected at most {MAX_OBJECTS} groups and datasets, got more")

@@ -264,7 +264,7 @@ class _Builder:
     def _add_dense(self, name: str, group: str, config: dict[str, Json], place: str = "") -> None:
         what = f"layer {name!r}"
         if self._dense is not None or not self._recurrent:
-            found = "one below the RNN" if self._dense is None else "another"
+            found = "one below the RNN" if self._dense is None else "another after it"
             raise UnsupportedModelError(f"{what}: expected one Dense layer at the end, got {found}")
         self._dense = KerasDense(name, group, self._cell(what, config, place, ""))
 

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from elman.interop.onnx.values import Value
 
 _REASONS = {
-    "LSTM": "gated cells are not supported",
-    "GRU": "gated cells are not supported",
+    "LSTM": "cells with gates are not supported",
+    "GRU": "cells with gates are not supported",
 }
 _ORDERS = {1: ["T"], 2: ["TF", "BT", "TB"], 3: ["TBF", "BTF"]}  # of the axes of x
 _MAX_INPUTS = 64  # x, and a state for each layer and direction

@@ -133,7 +133,7 @@ class _Machine:
                 self._step(operation.name, argument)
             return self._stack.pop()
         except (IndexError, KeyError) as error:
-            raise ModelFormatError("data.pkl refers to an undefined stack or memo entry") from error
+            raise ModelFormatError("data.pkl: it uses an undefined stack or memo entry") from error
         except ValueError as error:
             if isinstance(error, (LimitError, ModelFormatError, UnsupportedModelError)):
                 raise

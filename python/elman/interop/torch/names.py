@@ -249,7 +249,7 @@ def find_readout(
     rest = others.keys() - {weight, bias}
     if rest and not (alone and readout is not None):
         raise ArgumentError(
-            f"source: expected an RNN and its readout {head!r}, got also {_listed(sorted(rest))}:"
+            f"source: expected an RNN and its readout {head!r}, got {_listed(sorted(rest))} too:"
             " set prefix= and readout= to leave them out"
         )
     return weight, bias if bias in others else None
@@ -267,7 +267,7 @@ def _only_head(others: dict[str, Any], heads: set[str], *, known: bool) -> str |
     (head,) = heads
     if not known and f"{head}.bias".lstrip(".") not in others:
         raise ArgumentError(
-            f"readout: expected a weight and a bias, got only {head}.weight, which may be an"
+            f"readout: expected a weight and a bias, got {head}.weight only, which may be an"
             f" nn.Embedding: pass readout={head!r} if it is the readout"
         )
     return head
