@@ -34,8 +34,8 @@ def losses(result: Facts) -> str:
         [
             _narrow("", [*_of_cases(usual), *others]),
             _narrow("With an instruction set forced: of", list(_of_cases(forced))),
-            "`scalar`, one lane and the C library's `fma`, is the definition of the numbers, and"
-            " not meant to be fast.",
+            "`scalar` (one lane, the C library's `fma`) defines the results and is not optimized"
+            " for speed.",
         ]
     )
 
@@ -47,7 +47,7 @@ def _narrow(of: str, every: list[Comparison]) -> str:
         f" fast in {len(every) - len(narrow)}."
     )
     rows = [[what, peer, with_quartiles(spread), in_words(spread)] for what, peer, spread in narrow]
-    body = table(["", "peer", "its time, in elman's", ""], rows)
+    body = table(["", "peer", "its time, divided by elman's", ""], rows)
     return f"{counted} The others:\n\n{body}" if rows else counted
 
 

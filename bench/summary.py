@@ -85,11 +85,11 @@ def _about(result: Facts) -> str:
     names += [f"{TITLES.get(name, name)} {version}" for name, version in versions.items()]
     isa = result["cases"][0]["isa"] if result["cases"] else ""
     return (
-        "How many times as long as elman the others take, each in its fastest form; bold where"
-        f" elman is less than {NARROW} times as fast. Medians of one run (`python bench/run.py`"
-        f" measures again) of {result['date'][:10]} on {machine['processor']}, {machine['cores']}"
-        f" cores, {machine['system']}, {isa}, {machine['compiler']}, {', '.join(names)}; look at"
-        " the ratios and not at the times. [All numbers](docs/numbers.md), with plots."
+        "Ratios are times divided by elman's, each library in its fastest mode; bold if elman is"
+        f" less than {NARROW} times as fast. Medians of one run (`python bench/run.py` repeats it)"
+        f" of {result['date'][:10]} on {machine['processor']}, {machine['cores']} cores,"
+        f" {machine['system']}, {isa}, {machine['compiler']}, {', '.join(names)}; compare ratios"
+        " rather than times. [All numbers](docs/numbers.md), with plots."
     )
 
 
@@ -107,14 +107,14 @@ def _bound(cases: list[tuple[Facts, str]]) -> str:
         most = peak["median"] / entries["numpy"]["median"]
         words += (
             f" The batch is bound by arithmetic: of the {median(peak)} GFLOP/s that one core has,"
-            f" elman reaches {median(entries['elman'])} and NumPy {median(entries['numpy'])}, so"
-            f" that nothing can be more than {number(most)} times as fast as NumPy."
+            f" elman reaches {median(entries['elman'])} and NumPy {median(entries['numpy'])}, so no"
+            f" implementation can be more than {number(most)} times as fast as NumPy."
         )
     if "update" in near and "torch" in near["update"][1]:
         peak, entries = near["update"]
         most = entries["torch"]["median"] / peak["median"]
         words += (
-            f" The multiply-adds of the largest update take {median(peak)} µs, so that nothing can"
-            f" be more than {number(most)} times as fast as PyTorch there."
+            f" The multiply-adds of the largest update take {median(peak)} µs, so no implementation"
+            f" can be more than {number(most)} times as fast as PyTorch there."
         )
     return words
