@@ -135,7 +135,7 @@ def main(argv: list[str] | None = None) -> None:
     for epoch in sorted({1, 2, 5, 10, 20, 50, chosen.epochs} & set(range(1, chosen.epochs + 1))):
         print(f"epoch {epoch:3}: loss {losses[epoch - 1]:.5f}")
     assert net == train(map, start, data, 1, chosen.epochs)[0]
-    print(f"the network that {count} processes trained is that of one process, bit for bit")
+    print(f"the network trained by {count} processes equals that of one process, bit for bit")
 
 
 if __name__ == "__main__":

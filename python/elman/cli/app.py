@@ -62,7 +62,7 @@ def _options(
 
 @app.command()
 def demo(as_json: Json = False) -> None:
-    """Forecast sunspot numbers with a small network, verify it and time it."""
+    """Forecast sunspot numbers; verify and time the network."""
     from elman.cli import demo
 
     demo.demo(as_json)
@@ -70,7 +70,7 @@ def demo(as_json: Json = False) -> None:
 
 @app.command()
 def info(model: Model, as_json: Json = False) -> None:
-    """Show the contents of a model file: sizes, activations, scaling, versions."""
+    """Show sizes, activations, scaling and versions of a model file."""
     from elman.cli import report
 
     report.info(model, as_json)
@@ -198,7 +198,7 @@ def train(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Train a network on a table of numbers, and score it on a held-out part.
+    """Train a network on a table and score it on a held-out part.
 
     Without a target it forecasts the next step. A numeric target means regression, a target of
     words classification: one per line, or one per sequence if its lines agree. Columns are named by

@@ -169,9 +169,7 @@ class _Builder:
     def _add_recurrent(self, name: str, group: str, config: dict[str, Json]) -> None:
         what = f"layer {name!r}"
         if self._dense is not None:
-            raise UnsupportedModelError(
-                f"{what}: expected it before the Dense layer, got it after it"
-            )
+            raise UnsupportedModelError(f"{what}: expected it before the Dense layer, got it after")
         if self._recurrent and not self._recurrent[-1].return_sequences:
             raise UnsupportedModelError(
                 f"layer {self._recurrent[-1].name!r}: expected return_sequences=True below another"
