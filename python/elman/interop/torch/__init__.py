@@ -53,8 +53,8 @@ def from_torch(
         or "relu". Required if there is a readout, unless a sequence of modules ends with one such
         as `nn.Sigmoid()`.
     prefix : str or sequence of str, optional
-        Name of the RNN (`"encoder.rnn"`), or names of several from the bottom up. Required if the
-        source has more than one. `module.` and `_orig_mod.` may be left out.
+        Name of the RNN (`"encoder.rnn"`), or names of several from the bottom up, if the choice is
+        ambiguous. `module.` and `_orig_mod.` may be left out.
     readout : str or False, optional
         Name of the readout, if it is ambiguous. False: no readout; the output is the top layer's
         state.
