@@ -1,4 +1,4 @@
-"""The README's table, and the sentences below it."""
+"""Write the README's table and the sentences below it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ROWS = (  # group, hidden size, what the row says
 
 
 def readme(text: str, result: Facts) -> str:
-    """Return the README with the block between the two comments replaced."""
+    """Return the README with a new block between the two comments."""
     block = f"{BEGIN}\n{summary(result)}\n{END}"
     replaced, count = re.subn(f"{BEGIN}.*?{END}", lambda _: block, text, flags=re.DOTALL)
     if count != 1:
@@ -39,7 +39,7 @@ def readme(text: str, result: Facts) -> str:
 
 
 def summary(result: Facts) -> str:
-    """Return the small table, and the sentences below it."""
+    """Return the table and the sentences below it."""
     cases = [
         (case, what)
         for group, H, what in ROWS

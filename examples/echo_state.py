@@ -1,4 +1,4 @@
-"""Forecast a chaotic series with an echo-state network: only the readout is fitted.
+"""Forecast a chaotic series with an echo-state network, in which only the readout is fitted.
 
     pip install elman
     python examples/echo_state.py
@@ -8,8 +8,8 @@ H. Haas, "Harnessing nonlinearity", Science 304, 2004):
 
     dx/dt = 0.2 x(t - 17) / (1 + x(t - 17)^10) - 0.1 x(t)
 
-A reservoir reads 3000 steps, and a ridge regression on its states is fitted to the next value. It
-then reads other parts of the series and continues each for 84 steps on its own forecasts.
+A reservoir reads 3000 steps, and a ridge regression on its states fits the next value. Then it
+reads other parts of the series and continues by itself for 84 steps, fed with its own forecasts.
 """
 
 import numpy as np

@@ -150,14 +150,14 @@ def test_the_page_has_the_numbers_of_every_part(result):
     assert "| NumPy, np.dot | 70.0 (60.0 to 80.0) |" in text
     assert found["elman, out=, in empty calls"] == ["3.50 (3.25 to 3.75)"]
     assert found["share of streaming loads that elman reaches"] == ["50 %"]
-    assert found["speed, of the best set's"] == ["16 -> 32 -> 4"]
+    assert found["speed relative to the best set"] == ["16 -> 32 -> 4"]
     assert "| sse2 | 50 % |" in text
     assert "| elman | 12.0 | 2.00 | 1.00 |" in text
     assert found["elman, inside the extension"][-1] == "5"
     assert found["4 KiB"] == ["110"]
     assert found["processor"] == ["A processor"]
     assert "- PyTorch is left out: torch is not installed." in text
-    assert "- numba answers wrongly: step of 1, 8, 1: off by 1." in text
+    assert "- numba gives wrong answers: step of 1, 8, 1: off by 1." in text
 
 
 def test_the_page_says_where_elman_loses(result):

@@ -1,4 +1,4 @@
-"""The machine's own limits, as entries that are timed among the others."""
+"""The machine's limits, as entries that are timed with the others."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def _machine() -> ModuleType:
 
 
 def multiply_add(name: str) -> Entry:
-    """Return the fastest multiply-adds, with one floating-point operation as the item."""
+    """Return an entry of the fastest multiply-adds, with one floating-point operation per item."""
     function = getattr(_machine(), name if name.startswith("sse2") else f"fused_{name}")
     rounds = 50_000
     return Entry("multiply-add", name, lambda: function(rounds), function(rounds))
 
 
 def streaming_loads(size: int) -> Entry:
-    """Return loads from front to back over `size` bytes, with all of them as the item."""
+    """Return an entry of sequential loads over `size` bytes, with one pass per item."""
     memory = mmap.mmap(-1, size)
     if hasattr(mmap, "MADV_HUGEPAGE"):
         memory.madvise(mmap.MADV_HUGEPAGE)
@@ -47,7 +47,7 @@ def streaming_loads(size: int) -> Entry:
 
 
 def empty_calls(x: Array, y: Array) -> list[Entry]:
-    """Return the calls of each mode of elman's step, over the rows of x, that do nothing."""
+    """Return an entry of empty calls for each mode of elman's step, over the rows of x."""
     empty, rows = _machine().Empty(), list(x)
     step = empty.step
 
@@ -82,7 +82,7 @@ def empty_calls(x: Array, y: Array) -> list[Entry]:
 
 
 def wait(count: int, period_ns: int) -> Array:
-    """Return the nanoseconds by which each moment of a schedule was seen too late."""
+    """Wait for each moment of a schedule; return how late each was seen, in nanoseconds."""
     late = np.zeros(count, np.int64)
     _machine().wait(late, period_ns)
     return late
