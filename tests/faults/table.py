@@ -174,8 +174,8 @@ CORE = [
         "index",
         "cpp/include/elman/views.hpp",
         "network",
-        "b % shape[axis] * strides[axis]",
-        "b % shape[axis] * strides[0]",
+        "first + b * strides[0]",
+        "first + b * strides.back()",
     ),
     # --- training ---
     Fault(
