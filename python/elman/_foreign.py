@@ -1,7 +1,4 @@
-"""What other libraries call things, and what elman calls them: the remedy in an error.
-
-A first try with a word of PyTorch, Keras or scikit-learn is answered by elman's own word.
-"""
+"""Names in PyTorch, Keras and scikit-learn and their equivalents here, suggested in errors."""
 
 from __future__ import annotations
 
@@ -151,7 +148,7 @@ _ATTRIBUTES = {
 
 
 def keywords(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Make a function, by its public name, refuse unknown keywords in a sentence with a remedy."""
+    """Decorate a function to suggest a remedy for unknown keywords; errors name it `name`."""
 
     def explained(function: Callable[P, R]) -> Callable[P, R]:
         code = function.__code__
@@ -183,14 +180,14 @@ def _unknown(name: str, keyword: str, known: tuple[str, ...]) -> str:
 
 
 def value(given: str, known: Container[str]) -> str:
-    """Return the end of an error about a name that is none of these: the one that is meant."""
+    """Return the remedy for an unknown value: the known one that is meant, or ""."""
     small = given.lower()
     meant = _VALUES.get(small, small)
     return f": use {meant!r}" if meant in known else ""
 
 
 def attribute(name: str) -> str:
-    """Return what is to be said of an attribute that a network does not have."""
+    """Return the message for an attribute that a network does not have."""
     said = f"'Network' object has no attribute {name!r}"
     remedy = _ATTRIBUTES.get(name)
     return said if remedy is None else f"{said}: use {remedy}"

@@ -32,7 +32,7 @@ def is_list_of_sequences(x: object) -> TypeGuard[Sequence[ArrayLike]]:
 
 
 def require_one_array(argument: str, x: object, remedy: str) -> None:
-    """Refuse a list of sequences."""
+    """Raise for a list of sequences."""
     if is_list_of_sequences(x):
         raise ShapeError(
             f"{argument}: expected one array (..., T, I), got a list of sequences: {remedy}"
@@ -40,7 +40,7 @@ def require_one_array(argument: str, x: object, remedy: str) -> None:
 
 
 def require_none(argument: str, value: object) -> None:
-    """Refuse what cannot be said beside a list of sequences."""
+    """Raise for an argument that cannot be used with a list of sequences."""
     if value is not None:
         raise ArgumentError(f"{argument}: expected None beside a list of sequences, got one")
 
@@ -69,7 +69,7 @@ def run(
     steps = [len(array) for array in arrays]
     offsets = np.cumsum([0, *steps])
     output, states, hidden = core.run(
-        np.concatenate(arrays, dtype=core.dtype, casting="unsafe"),  # each number is rounded once
+        np.concatenate(arrays, dtype=core.dtype, casting="unsafe"),  # each value is rounded once
         state,
         None,
         outputs,
@@ -92,7 +92,7 @@ def run(
 
 
 def _flat_mask(mask: Sequence[ArrayLike] | ArrayLike, steps: list[int]) -> Array:
-    """Return a list of masks (T_i,) as one."""
+    """Concatenate a list of masks (T_i,)."""
     masks = _arguments.listed("mask", mask, "a list of masks, as x is a list")  # type: ignore[arg-type]
     if len(masks) != len(steps):
         raise ShapeError(f"mask: expected one for each of {len(steps)} sequences, got {len(masks)}")
