@@ -1,4 +1,4 @@
-"""The cases: what is computed, in which shape, and by whom."""
+"""The cases: the work, its shape, and the peers that take part."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DEEP_SIZES = ((16, 64, 8), (64, 256, 16))
 
 
 class Case(NamedTuple):
-    """One table of the result: `work` is "step", "sequence" or "batch"."""
+    """One table of the results; `work` is "step", "sequence" or "batch"."""
 
     group: str
     work: str
@@ -37,12 +37,12 @@ class Case(NamedTuple):
 
     @property
     def peers(self) -> tuple[str, ...] | None:
-        """The names of those that take part; None for all."""
+        """The names of the peers that take part; None for all."""
         return {"threads": ("elman",), "isa": ("elman", "numpy")}.get(self.group)
 
     @property
     def weights(self) -> int:
-        """How many weights there are, which is how many multiply-adds a step takes."""
+        """The number of weights, equal to the number of multiply-adds in a step."""
         I, H, O = self.I, self.H, self.O
         return I * H + H * H + (self.layers - 1) * 2 * H * H + H * O
 

@@ -1,4 +1,4 @@
-"""Where elman loses, ties, or is hardly ahead."""
+"""List the comparisons in which elman loses, ties or is barely ahead."""
 
 from __future__ import annotations
 
@@ -22,22 +22,26 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     Facts = dict[str, Any]
-    Comparison = tuple[str, str, Facts]  # what, with whom, and the spread of the ratio
+    Comparison = tuple[str, str, Facts]  # the work, the peer, and the spread of the ratio
 
 
 def losses(result: Facts) -> str:
-    """Return, of all comparisons, those in which elman is hardly ahead, or behind."""
+    """Return the comparisons in which elman is barely ahead, or behind."""
     forced = [c for c in result["cases"] if c["group"] == "isa" and c["isa"] != "scalar"]
-    usual = [case for case in result["cases"] if case["group"] != "isa"]
-    others = [*_of_processes(result), *_of_the_tail(result["tail"])]
     return "\n\n".join(
         [
-            _narrow("", [*_of_cases(usual), *others]),
+            _narrow("", comparisons(result)),
             _narrow("With an instruction set forced: of", list(_of_cases(forced))),
-            "`scalar`, one lane and the C library's `fma`, is the definition of the numbers, and"
-            " not meant to be fast.",
+            "`scalar` (one lane, the C library's `fma`) defines the results and is not optimized"
+            " for speed.",
         ]
     )
+
+
+def comparisons(result: Facts) -> list[Comparison]:
+    """Return all comparisons with a peer, but for those with an instruction set forced."""
+    usual = [case for case in result["cases"] if case["group"] != "isa"]
+    return [*_of_cases(usual), *_of_processes(result), *_of_the_tail(result["tail"])]
 
 
 def _narrow(of: str, every: list[Comparison]) -> str:
@@ -47,12 +51,12 @@ def _narrow(of: str, every: list[Comparison]) -> str:
         f" fast in {len(every) - len(narrow)}."
     )
     rows = [[what, peer, with_quartiles(spread), in_words(spread)] for what, peer, spread in narrow]
-    body = table(["", "peer", "its time, in elman's", ""], rows)
+    body = table(["", "peer", "its time, divided by elman's", ""], rows)
     return f"{counted} The others:\n\n{body}" if rows else counted
 
 
 def in_words(spread: Facts) -> str:
-    """Return what a ratio means."""
+    """Return a ratio in words."""
     if spread["low"] <= 1 <= spread["high"]:
         return "a tie"
     if spread["median"] < 1:
@@ -89,5 +93,5 @@ def _of_the_tail(tail: list[Facts]) -> Iterator[Comparison]:
 
 
 def _exactly(ratio: float) -> Facts:
-    """Return a number as a spread."""
+    """Return a single ratio as a spread."""
     return dict.fromkeys(("median", "low", "high"), ratio)

@@ -1,4 +1,4 @@
-"""What the result file says of the machine, the versions, and the machine's limits."""
+"""The machine, the versions and the machine's limits, for the result file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FOOTPRINTS = [2**k for k in range(12, 26)]
 
 
 def machine() -> Facts:
-    """Return what the machine is."""
+    """Return a description of the machine."""
     return {
         "processor": native.processor(),
         "cores": os.cpu_count(),
@@ -32,7 +32,7 @@ def machine() -> Facts:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that are installed."""
+    """Return the versions of Python and of the installed packages."""
     found = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
@@ -43,7 +43,7 @@ def versions() -> dict[str, str]:
 
 
 def measure_limits(rounds: int) -> Facts:
-    """Return the limits on their own: GFLOP/s, nanoseconds of a call, GB/s at each footprint."""
+    """Return the limits: GFLOP/s, nanoseconds per call, and GB/s at each footprint."""
     x = np.ones((200, 16), np.float32)
     peaks = [limits.multiply_add(name) for name in limits.PEAKS]
     calls = limits.empty_calls(x, np.empty(4, np.float32))
@@ -60,7 +60,7 @@ def measure_limits(rounds: int) -> Facts:
 
 
 def _caches() -> dict[str, str]:
-    """Return the sizes of the first processor's caches, where Linux tells them."""
+    """Return the sizes of the first processor's caches, on Linux."""
     found = {}
     for cache in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
         level, kind, size = (

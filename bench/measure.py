@@ -1,4 +1,4 @@
-"""Measure a case: check every answer, time all in turn, and say it as the result file does."""
+"""Measure a case: check every answer, time all entries interleaved, and format the results."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Facts = dict[str, Any]
 
 ALLOWED = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
-CALL_SIZE = 32  # where a whole call with one step stands beside the steps
+CALL_SIZE = 32  # the hidden size at which a whole call with one step is timed too
 
 
 def measure(
@@ -37,7 +37,7 @@ def measure(
     rounds: int,
     done: Callable[[], object] = lambda: None,
 ) -> tuple[Facts, dict[str, str]]:
-    """Return what the result file says of a case, and one sentence for each wrong peer."""
+    """Return the results of a case, and one sentence for each wrong peer."""
     entries, wrong = _elman_entries(case, peers["elman"]), {}
     network, x, expected = problem(case)
     for name, make in peers.items():
@@ -58,7 +58,7 @@ def measure(
 
 @contextlib.contextmanager
 def pinned(one: bool = True) -> Iterator[None]:
-    """Keep this thread to one processor, or let it have all that the process was given."""
+    """Pin this thread to one processor, or allow all processors of the process."""
     if not ALLOWED:
         yield
         return
@@ -71,7 +71,7 @@ def pinned(one: bool = True) -> Iterator[None]:
 
 
 def problem(case: Case) -> tuple[elman.Network, Array, Array]:
-    """Return the network, inputs (T, I) or (B, T, I), and what the reference makes of them."""
+    """Return the network, inputs (T, I) or (B, T, I), and the reference's outputs."""
     network = case.network()
     shape = (case.T, case.I) if case.work != "batch" else (case.B, case.T, case.I)
     x = np.random.default_rng(1).standard_normal(shape).astype(case.dtype)
@@ -79,7 +79,7 @@ def problem(case: Case) -> tuple[elman.Network, Array, Array]:
 
 
 def _elman_entries(case: Case, make: type[Peer]) -> list[Entry]:
-    """Return elman as the case has it, and again as it is compared with itself."""
+    """Return the entries of elman for the case, and for the variants it is compared with."""
     entries = []
     for mode, variant in _variants(case):
         network, x, expected = problem(variant)
@@ -103,7 +103,7 @@ def _variants(case: Case) -> list[tuple[str, Case]]:
 
 
 def _bounds(case: Case, x: Array) -> list[Entry]:
-    """Return the limits of the machine that belong to a case, with a step as the item."""
+    """Return the machine limits of a case, with a step as the item."""
     if case.work == "step":
         return limits.empty_calls(x, np.empty(case.O, case.dtype))
     if case.work == "sequence":
@@ -144,7 +144,7 @@ def _facts(
 
 
 def described(case: Any, isa: str, unit: str, rounds: int) -> Facts:
-    """Return what was measured, before its entries and limits."""
+    """Return the description of a case, without its entries and limits."""
     return {
         "group": case.group,
         "work": case.work,

@@ -1,7 +1,7 @@
-"""How much memory an update of training takes, by the steps of its sequences.
+"""Measure the memory of a training update as a function of the sequence length. Linux only.
 
-A process for each length says how far an update drives its memory over what it had before, with the
-data already there. Only Linux tells.
+One process per length reports the peak memory of an update beyond the memory before it, in which
+the data are already included.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ STATUS = Path("/proc/self/status")
 
 
 def memory(done: Callable[[], object] = lambda: None) -> list[Facts]:
-    """Return the bytes of an update at each length, and those of the states (T, B, H) alone."""
+    """Return the bytes of an update at each length, and of only the states (T, B, H)."""
     if not STATUS.exists():
         return []
     found = []
@@ -36,7 +36,7 @@ def memory(done: Callable[[], object] = lambda: None) -> list[Facts]:
 
 
 def main() -> None:
-    """Print the bytes of the first update with sequences of this length."""
+    """Print the bytes of the first update, for the length in `sys.argv`."""
     from trainers.elman import Elman
     from training import Update, problem
 
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def _status(name: str) -> int:
-    """Return a size in bytes, of what the kernel says of this process."""
+    """Return a size in bytes from the kernel's status of this process."""
     lines = dict(line.split(":", 1) for line in STATUS.read_text(encoding="ascii").splitlines())
     return int(lines[name].split()[0]) * 1024
 

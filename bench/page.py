@@ -1,4 +1,4 @@
-"""The page of all numbers."""
+"""Write docs/numbers.md, the page of all numbers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     Cell = Callable[[Facts], str]
 
 
-DIVIDED = {  # what some entries have been divided by, and what that is called
+DIVIDED = {  # keys of further ratios, and the names of their rows
     "times_empty_call": "{}, in empty calls",
     "backward": "elman's backward pass, in forward passes",
 }
@@ -49,19 +49,23 @@ def page(result: Facts) -> str:
 def _introduction(result: Facts) -> str:
     rounds = max((case["rounds"] for case in result["cases"]), default=0)
     return (
-        "Made by `python bench/report.py` from `bench/results.json`, which `python bench/run.py`"
-        f" wrote on {result['date'][:10]}, in {rounds} rounds. How it is measured, and what makes"
-        " it fair: [bench/README.md](../bench/README.md). Values are medians; a ratio is the time"
-        " of an entry divided by that of elman within a round, with the quartiles of the rounds in"
-        " brackets; more than 1 means that elman is faster."
+        "Written by `python bench/report.py` from `bench/results.json`, which `python bench/run.py`"
+        f" measured on {result['date'][:10]} in {rounds} rounds. Method and fairness:"
+        " [bench/README.md](../bench/README.md). Values are medians. A ratio is an entry's time"
+        " divided by elman's in the same round, with the quartiles of the rounds in brackets; above"
+        " 1, elman is faster."
     )
 
 
 def _sections(result: Facts) -> Iterator[tuple[str, str, str, str]]:
-    """Yield heading, text, plot and tables of each section."""
-    one = "One call from Python for each step; nanoseconds per step."
+    """Yield the heading, text, plot and tables of each section."""
+    one = "One call from Python per step; nanoseconds per step."
     yield "One step", one, "step", comparison(of_group(result, "step"))
-    long = "T = 1000 in one call, B = 1; nanoseconds per step. The limit: to load the weights once."
+    long = (
+        "T = 1000 in one call, B = 1; nanoseconds per step. Streaming loads: the time to read every"
+        " weight once per step from memory of that size. It is exceeded where weights stay in"
+        " registers or in a nearer cache between steps."
+    )
     yield "A sequence", long, "sequence", comparison(of_group(result, "sequence"))
     many = "B = 64, T = 100 in one call; GFLOP/s."
     yield "A batch", many, "batch", comparison(of_group(result, "batch"))
@@ -84,7 +88,7 @@ def _sections(result: Facts) -> Iterator[tuple[str, str, str, str]]:
 
 
 def comparison(cases: list[Facts], note: bool = False) -> str:
-    """Return a table of medians and one of ratios, with a case in each column."""
+    """Return a table of medians and a table of ratios, one column per case."""
     if not cases:
         return ""
     shape, unit = cases[0]["shape"], cases[0]["unit"]
@@ -104,7 +108,7 @@ def comparison(cases: list[Facts], note: bool = False) -> str:
 
 
 def _rows(cases: list[Facts], kind: str, cell: Cell) -> list[list[str]]:
-    """Return a row for each entry, or each limit, with a cell for each case."""
+    """Return a row per entry (or limit) with a cell per case."""
     found = [{title(entry): entry for entry in case[kind]} for case in cases]
     entries = {name: entry for case in found for name, entry in case.items()}
     order = [*TITLES, *(entry["name"] for entry in entries.values())]
@@ -117,15 +121,15 @@ def _spread_of(key: str, entry: Facts) -> str:
 
 
 def _isas(result: Facts, work: str) -> str:
-    """Return what each instruction set does, and against the best one and NumPy."""
+    """Return tables of each instruction set: its values, and ratios to the best set and NumPy."""
     cases = of_group(result, "isa", work)
     if not cases:
         return ""
     columns = list(dict.fromkeys(sizes(case["shape"]) for case in cases))
     cells: dict[str, Cell] = {
         f"{WORKS[work]}, {cases[0]['unit']}": lambda case: median(case["entries"][0]),
-        "speed, of the best set's": _of_best,
-        "time of NumPy, divided by elman's": lambda case: ratio(fastest(case)["numpy"]),
+        "speed relative to the best set": _of_best,
+        "NumPy's time, divided by elman's": lambda case: ratio(fastest(case)["numpy"]),
     }
     if work == "batch":
         cells["share of multiply-add"] = lambda case: percent(case["limits"][0]["ratio"]["median"])
@@ -140,7 +144,7 @@ def _isas(result: Facts, work: str) -> str:
 
 
 def _of_best(case: Facts) -> str:
-    """Return the speed of a set as a part of the best one's, whose entries come second."""
+    """Return the speed of a set relative to the best set, whose entries come second."""
     ours = [entry for entry in case["entries"] if entry["name"] == "elman"]
     is_best = case["isa"] not in ours[0]["mode"]
     return percent(1 if is_best else ours[len(ours) // 2]["ratio"]["median"])
@@ -148,12 +152,12 @@ def _of_best(case: Facts) -> str:
 
 TRAINING = (
     "A whole update in one call: forward, backward, clipping by norm and Adam, with the squared"
-    " error of all steps as the loss; microseconds. The limit: to make the multiply-adds."
+    " error of all steps as the loss; microseconds. Multiply-add: the time of the arithmetic alone."
 )
 
 
 def _memory(entries: list[Facts]) -> str:
-    """Return how much an update takes over its data, and how that grows with the steps."""
+    """Return the memory of an update beyond its data, and its growth with the steps."""
     if not entries:
         return ""
     keys = {"an update, MiB": "bytes", "its states, MiB": "states"}
@@ -163,9 +167,9 @@ def _memory(entries: list[Facts]) -> str:
     shape = last["shape"]
     return "\n\n".join(
         [
-            f"{sizes(shape)}, B = {shape['B']}. What the first update takes over what was there"
-            f" before it, the data included. From T = {first['shape']['T']:,} to {shape['T']:,} it"
-            f" grows by {number(grown[0] / grown[1])} times the states.",
+            f"{sizes(shape)}, B = {shape['B']}. Peak memory of the first update beyond the memory"
+            f" before it, which includes the data. From T = {first['shape']['T']:,} to"
+            f" {shape['T']:,} it grows by {number(grown[0] / grown[1])} times the states.",
             table(["", *(f"T = {e['shape']['T']:,}" for e in entries)], rows),
         ]
     )
@@ -183,7 +187,9 @@ def _processes(entries: list[Facts]) -> str:
 
 TAIL = (
     "Steps of 16 -> 32 -> 4 on an absolute schedule, in nanoseconds: from when a step was due, and"
-    " from when it began. `nothing` is the same loop with no step in it: the machine's own tail."
+    " from when it began. `nothing` is the same loop without a step: the machine's own tail. Each"
+    " entry is measured once, one after the other, so what is above 99 % depends on what else the"
+    " machine does."
 )
 
 
@@ -199,7 +205,8 @@ def _tail(entries: list[Facts]) -> str:
         if rows:
             tables.append(table([words, "period", "steps", *PERCENTILES.values()], rows))
     clocks = [facts["clock_ns"] for facts in entries if "clock_ns" in facts]
-    tables += [f"Two readings of the clock take {clock:.0f} ns of each." for clock in clocks]
+    apart = "Inside the extension, two successive readings of the clock are {:.0f} ns apart."
+    tables += map(apart.format, clocks)
     return "\n\n".join(tables)
 
 
@@ -213,7 +220,7 @@ def _limits(limits: Facts) -> str:
     return "\n\n".join(
         [
             table(["multiply-add", "GFLOP/s"], peaks),
-            table(["an empty method, called for each row of an input", "ns"], calls),
+            table(["an empty method, called per row of an input", "ns"], calls),
             table(["streaming loads", "GB/s"], loads),
         ]
     )
@@ -228,5 +235,6 @@ def _machine(result: Facts) -> str:
 
 def _left_out(result: Facts) -> str:
     lines = [f"- {TITLES[name]} is left out: {why}." for name, why in result["left_out"].items()]
-    lines += [f"- {TITLES[name]} answers wrongly: {why}." for name, why in result["wrong"].items()]
-    return "\n".join(lines) or "Nobody."
+    wrong = result["wrong"].items()
+    lines += [f"- {TITLES[name]} gives wrong answers: {why}." for name, why in wrong]
+    return "\n".join(lines) or "None."

@@ -1,4 +1,4 @@
-"""What the pages and the plots take from the result file, and numbers as text."""
+"""Helpers for the pages and plots: select results, and format numbers and tables."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     Facts = dict[str, Any]
 
-NARROW = 1.1  # elman is hardly ahead, or behind, where a peer takes less than this times its time
+NARROW = 1.1  # below this ratio of a peer's time to elman's, elman is barely ahead, or behind
 WORKS = {
     "step": "one step",
     "sequence": "a sequence",
@@ -23,24 +23,24 @@ PERCENTILES = {"p50": "median", "p99": "99 %", "p99_9": "99.9 %", "p99_99": "99.
 
 
 def number(value: float) -> str:
-    """Return a number to three digits, or to whole ones."""
+    """Return a number with three significant digits, or as an integer above 1000."""
     digits = 2 - math.floor(math.log10(abs(float(f"{value:.3g}")))) if value else 0
     return f"{value:,.{max(0, digits)}f}"
 
 
 def percent(part: float) -> str:
-    """Return a part of one in percent."""
+    """Return a fraction in percent."""
     return f"{100 * part:.0f} %"
 
 
 def table(header: Sequence[str], rows: Iterable[Iterable[str]]) -> str:
-    """Return a table in Markdown; all columns but the first hold numbers."""
+    """Return a Markdown table; all columns but the first are right-aligned."""
     first, *others = [f"| {' | '.join(cells)} |" for cells in (header, *rows)]
     return "\n".join([first, f"|---{'|---:' * (len(header) - 1)}|", *others])
 
 
 def title(facts: Facts) -> str:
-    """Return what an entry is called, with its mode."""
+    """Return the title of an entry, with its mode."""
     name = TITLES.get(facts["name"], facts["name"])
     return f"{name}, {facts['mode']}" if facts.get("mode") else name
 
@@ -51,7 +51,7 @@ def sizes(shape: Facts) -> str:
 
 
 def column(case: Facts) -> str:
-    """Return what tells a case from the others of its group."""
+    """Return what distinguishes a case within its group."""
     T, B = case["shape"]["T"], case["shape"]["B"]
     more = f", T = {T}, B = {B}" if case["work"] == "update" else ""
     return sizes(case["shape"]) + more
@@ -63,7 +63,7 @@ def of_group(result: Facts, group: str, work: str | None = None) -> list[Facts]:
 
 
 def fastest(case: Facts) -> dict[str, Facts]:
-    """Return for elman its first entry, and for each peer the one of its fastest mode."""
+    """Return the first entry of elman, and the fastest entry of each peer."""
     found: dict[str, Facts] = {}
     for entry in case["entries"]:
         other = found.setdefault(entry["name"], entry)
@@ -83,7 +83,7 @@ def median(facts: Facts) -> str:
 
 
 def with_quartiles(spread: Facts) -> str:
-    """Return a median and its quartiles, where they differ."""
+    """Return a median, with its quartiles if they differ."""
     values = [number(spread[key]) for key in ("median", "low", "high")]
     return values[0] if len(set(values)) == 1 else "{} ({} to {})".format(*values)
 

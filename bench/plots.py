@@ -1,4 +1,4 @@
-"""The plots as SVG, from the result file: one colour for each peer, elman in red and on top."""
+"""Draw the plots as SVG from the result file: one colour per peer, elman in red on top."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Facts = dict[str, Any]
 
-INSIDE = "inside the extension"  # the mode of a tail that no Python is in
+INSIDE = "inside the extension"  # the mode of a tail without Python
 COLOURS = {
     "nothing": "black",
     "elman": "#d62728",
@@ -32,7 +32,7 @@ COLOURS = {
 }
 LIMIT = {"color": "black", "linestyle": "--", "linewidth": 1.2}
 STYLE = {
-    "svg.hashsalt": "elman",  # the same file from the same numbers
+    "svg.hashsalt": "elman",  # the same numbers give the same file
     "svg.fonttype": "none",
     "font.family": "sans-serif",
     "axes.spines.top": False,
@@ -45,7 +45,7 @@ STYLE = {
 
 
 def plots(result: Facts) -> dict[str, str]:
-    """Return the SVG of each plot that the result has numbers for."""
+    """Return the SVG of each plot whose numbers are in the results."""
     drawn = {}
     with mpl.rc_context(STYLE):
         for name, (group, draw) in PLOTS.items():
@@ -69,7 +69,7 @@ def _line(axes: Axes, name: str, x: list[float], y: list[float], **more: Any) ->
 
 
 def _by_size(cases: list[Facts], draw_limits: Callable[[Axes, list[int]], None]) -> Figure:
-    """Return the values of each peer, in its fastest mode, against the hidden size."""
+    """Plot the values of each peer, in its fastest mode, against the hidden size."""
     figure = Figure(figsize=(8, 5))
     axes = figure.subplots()
     entries = {case["shape"]["H"]: fastest(case) for case in cases}
@@ -90,7 +90,7 @@ def _legend(axes: Axes) -> None:
 
 
 def _of_limit(cases: list[Facts], mode: str | None = None) -> list[float]:
-    """Return the limit of each case, of this mode if there are several."""
+    """Return the limit of each case, of the given mode if there are several."""
     return [
         next(limit["median"] for limit in case["limits"] if mode in (None, limit["mode"]))
         for case in cases

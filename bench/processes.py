@@ -1,4 +1,4 @@
-"""Whole processes: what an import costs, and how long the first prediction takes."""
+"""Time whole processes: an import, and the start up to the first prediction."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ with torch.inference_mode():
 def imports(
     peers: Iterable[str], rounds: int, done: Callable[[], object] = lambda: None
 ) -> list[Facts]:
-    """Return the milliseconds of processes that import, and of those over a bare interpreter."""
+    """Return the milliseconds of processes that import, in total and over a bare interpreter."""
     programs = {"python": BARE, "elman": "import elman"}
     programs |= {name: code for name, code in IMPORTS.items() if name in peers}
     return _processes(programs, rounds, done)
@@ -84,7 +84,7 @@ def _save_torch(net: elman.Network, path: Path) -> None:
 
 
 def _processes(programs: dict[str, str], rounds: int, done: Callable[[], object]) -> list[Facts]:
-    """Time the programs; the first is what the others are compared with."""
+    """Time the programs; the others are compared with the first."""
     run = partial(subprocess.run, check=True, stdout=subprocess.DEVNULL)
     entries = [
         Entry(name, "", partial(run, [sys.executable, "-c", code]), MILLISECONDS)

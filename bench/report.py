@@ -1,7 +1,7 @@
 """Write the README's table, docs/numbers.md and its plots from the result file.
 
 python bench/report.py
-python bench/report.py --check      # fail where they are not what the result file gives
+python bench/report.py --check      # fail if they are out of date
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ ROOT = Path(__file__).parents[1]
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--results", type=Path, default=ROOT / "bench" / "results.json")
-    parser.add_argument("--check", action="store_true", help="write nothing, say what is old")
+    parser.add_argument("--check", action="store_true", help="list outdated files, write nothing")
     arguments = parser.parse_args()
     result = json.loads(arguments.results.read_text(encoding="utf-8"))
     files = texts(result) | plots(result)
     if arguments.check:
         for path in old(files):
-            print(f"{path} is not what {arguments.results} gives", file=sys.stderr)
+            print(f"{path} is out of date with {arguments.results}", file=sys.stderr)
         return 1 if old(files) else 0
     for name, text in files.items():
         (ROOT / name).parent.mkdir(parents=True, exist_ok=True)
@@ -36,20 +36,20 @@ def main() -> int:
 
 
 def texts(result: dict[str, Any]) -> dict[str, str]:
-    """Return what the README and the page of numbers should be."""
+    """Return the expected texts of the README and the page of numbers."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     return {"README.md": summary.readme(readme, result), "docs/numbers.md": page.page(result)}
 
 
 def plots(result: dict[str, Any]) -> dict[str, str]:
-    """Return what the plots should be; only they need matplotlib."""
+    """Return the expected plots; only they need matplotlib."""
     from plots import plots
 
     return {f"docs/plots/{name}.svg": svg for name, svg in plots(result).items()}
 
 
 def old(files: dict[str, str]) -> list[str]:
-    """Return which files are missing or different."""
+    """Return the files that are missing or different."""
     return [name for name, text in files.items() if not _is(ROOT / name, text)]
 
 

@@ -4,7 +4,7 @@ python bench/run.py
 python bench/run.py --cases step,sequence --peers numpy,jax --rounds 5 --output quick.json
 """
 
-# ruff: noqa: E402 - the number of threads comes before the imports
+# ruff: noqa: E402 - set the number of threads before the imports
 from __future__ import annotations
 
 import argparse
@@ -76,7 +76,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def run(arguments: argparse.Namespace, progress: Progress) -> Facts:
-    """Return the result file: the groups of cases in turn, on one processor where possible."""
+    """Return the results: one group of cases after another, on one processor if possible."""
     rounds = arguments.rounds
     with measure.pinned():
         found, left_out = peers.available(dict.fromkeys(["elman", *arguments.peers]))

@@ -1,7 +1,7 @@
-"""The tail: steps on an absolute schedule, so that a stall delays the steps behind it too.
+"""Time the tail: steps on an absolute schedule, so that a stall also delays the steps after it.
 
-A step is due every `period` nanoseconds, whether or not the one before is done. Its latency is
-counted from when it was due, its service time from when it began.
+A step is due every `period` nanoseconds, whether or not the step before is done. Its latency is
+measured from when it was due, its service time from when it began.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def tail(
 ) -> tuple[list[Facts], dict[str, str]]:
     """Time `count` steps of elman inside the extension, and a tenth of that from Python.
 
-    Return what the result file says, and one sentence for each wrong peer.
+    Return the results, and one sentence for each wrong peer.
     """
     net, x, expected = problem(case)
     late = limits.wait(count, PERIOD)
@@ -71,7 +71,7 @@ def tail(
 def _from_python(
     name: str, mode: str, step: Callable[[Any], object], rows: list[Any], count: int
 ) -> Facts:
-    """Pace steps from Python: every 20 microseconds, or more if they take a quarter of that."""
+    """Pace steps from Python: every 20 microseconds, or four times a step's time if longer."""
     clock = time.perf_counter_ns
     usual = []
     for x_t in rows:

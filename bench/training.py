@@ -1,4 +1,4 @@
-"""Training: a whole update (forward, backward, clipping by norm, Adam) of elman and of others."""
+"""Measure training: a whole update (forward, backward, clipping by norm, Adam) of each trainer."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Facts = dict[str, Any]
 
 UPDATES_TO_CHECK = 5
-ALLOWED = 1e-4  # of how far a parameter has gone; an update without clipping is 8e-4 off and more
+ALLOWED = 1e-4  # relative to a parameter's change; without clipping the error is at least 8e-4
 MICROSECOND = 1e3
 FORWARD, BOTH = "forward", "forward and backward"
 
@@ -46,9 +46,10 @@ class Update(NamedTuple):
 
     @property
     def multiply_adds(self) -> int:
-        """How many there are: forward, the gradients of the weights, and those of h; x needs none.
+        """The number of multiply-adds: forward, the gradients of the weights, and those of h.
 
-        A weight of W_xh takes part in two of each step, one of W_hh or W_hy in three.
+        A weight of W_xh takes part in two per step (x needs no gradient), one of W_hh or W_hy in
+        three.
         """
         return self.B * self.T * (2 * self.I + 3 * self.H + 3 * self.O) * self.H
 
@@ -64,7 +65,7 @@ UPDATES = [
 
 
 def measure(case: Update, peers: Iterable[str], rounds: int) -> tuple[Facts, dict[str, str]]:
-    """Return what the result file says of a case, and one sentence for each wrong peer."""
+    """Return the results of a case, and one sentence for each wrong peer."""
     net, x, y = problem(case)
     start = trainers.weights(net)
     expected = _trained(NumPy(net, x.astype(np.float64), y.astype(np.float64)))
@@ -108,7 +109,7 @@ def _trained(trainer: Trainer) -> dict[str, Array]:
 
 
 def _wrong(found: dict[str, Array], expected: dict[str, Array], start: dict[str, Array]) -> str:
-    """Return which parameters went another way, or nothing."""
+    """Return a sentence on the first parameter that differs, or an empty string."""
     norm = np.linalg.norm
     for name, w in expected.items():
         error = norm(found[name] - w) / norm(w - start[name])
@@ -118,7 +119,7 @@ def _wrong(found: dict[str, Array], expected: dict[str, Array], start: dict[str,
 
 
 def _entries(name: str, mode: str, trainer: Trainer) -> list[Entry]:
-    """Return an entry for the update, and for elman others for its parts."""
+    """Return an entry for the update, and for elman also for its parts."""
     calls = {mode: trainer.update}
     if name == "elman":
         calls |= {FORWARD: trainer.forward, BOTH: trainer.gradients}

@@ -1,16 +1,16 @@
-"""Compare two builds of elman: the same cases in turns, ratios with their quartiles.
+"""Compare two builds of elman: the same cases interleaved, ratios with quartiles.
 
     python bench/versus.py OLD/bin/python NEW/bin/python
     python bench/versus.py OLD NEW --cases 'step*,update/*' --isa avx2 --rounds 60 --json FILE
     python bench/versus.py OLD NEW --cases 'step*' --list
 
-OLD and NEW are the interpreters of two environments with elman in them. Each runs the cases of
-versus_worker.py in a process of its own, on the same processor, one while the other waits, and who
-is first alternates. A ratio is new / old within a round. Each pass has new processes, since where
-memory happens to lie makes some cases faster or slower as long as a process lives. The cases
+OLD and NEW are the interpreters of two environments with elman installed. Each runs the cases of
+versus_worker.py in its own process, on the same processor; one waits while the other runs, and
+their order alternates. A ratio is new / old within a round. Each pass starts new processes, because
+the layout of memory makes some cases faster or slower for the lifetime of a process. The cases
 `threads/...` compare two threads with one, both of NEW, on all processors.
 
-It ends with 1 if the two do not give the same bits.
+The exit code is 1 if the two give different bits.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
     Facts = dict[str, Any]
 
 WORKER = Path(__file__).with_name("versus_worker.py")
-CHUNK_NS, CHUNKS, LONG_NS = 1_000_000, 5, 20_000_000  # a turn is the best chunk of five
+CHUNK_NS, CHUNKS, LONG_NS = 1_000_000, 5, 20_000_000  # the best of five chunks counts
 NOTABLE = 0.03
 ONE, TWO = "/threads=1", "/threads=2"
 
 
 class CaseError(Exception):
-    """What a build says of a case that it cannot run."""
+    """A build cannot run a case; the message says why."""
 
 
 class Build:
@@ -59,7 +59,7 @@ class Build:
         self.process.stdin.flush()
         line = self.process.stdout.readline()
         if not line:
-            sys.exit(f"{self.python}: expected an answer, got an end ({do}, {request})")
+            sys.exit(f"{self.python}: expected an answer, got end of file ({do}, {request})")
         answer = json.loads(line)
         if "error" in answer:
             raise CaseError(f"{self.python}: {answer['error']}")
@@ -71,7 +71,7 @@ class Build:
 
 
 class Side(NamedTuple):
-    """One of the two that are compared: a case of a build."""
+    """One side of a comparison: a case of a build."""
 
     build: Build
     name: str
@@ -82,7 +82,7 @@ class Side(NamedTuple):
 
 
 def sides(name: str, old: Build, new: Build) -> tuple[Side, Side]:
-    """Return who is compared in a case."""
+    """Return the two sides of a case."""
     if name.endswith(TWO):
         return Side(new, name.removesuffix(TWO) + ONE, False), Side(new, name, False)
     return Side(old, name), Side(new, name)
@@ -90,7 +90,7 @@ def sides(name: str, old: Build, new: Build) -> tuple[Side, Side]:
 
 @contextlib.contextmanager
 def builds(arguments: argparse.Namespace) -> Iterator[tuple[Build, Build]]:
-    """Start both processes, and end them."""
+    """Start both processes, and end them on exit."""
     both = tuple(Build(python, arguments.isa) for python in (arguments.old, arguments.new))
     try:
         yield both
@@ -100,7 +100,7 @@ def builds(arguments: argparse.Namespace) -> Iterator[tuple[Build, Build]]:
 
 
 def measure(name: str, pair: tuple[Side, Side], rounds: int) -> Facts:
-    """Return the times of both in each round, and whether the bits are the same; or an error."""
+    """Return the times of both sides in each round and whether their bits agree, or an error."""
     try:
         found = [side.ask("prepare") for side in pair]
         duration = max(1, min(answer["ns"] for answer in found))
@@ -122,14 +122,14 @@ def measure(name: str, pair: tuple[Side, Side], rounds: int) -> Facts:
 
 
 def names_of(arguments: argparse.Namespace) -> list[str]:
-    """Return the names of the cases that take part, as --cases knows them."""
+    """Return the names of the cases that match --cases."""
     with builds(arguments) as (_, new):
         names = [name for name in new.ask("about")["cases"] if chosen(name, arguments.cases)]
     return [name.removesuffix(TWO) for name in names]
 
 
 def run(arguments: argparse.Namespace) -> Facts:
-    """Return what is known of the builds and, for each case, of all passes together."""
+    """Return the builds and the combined results of all passes."""
     cases: dict[str, Facts] = {}
     for index in range(arguments.passes):
         with builds(arguments) as (old, new):
@@ -148,7 +148,7 @@ def run(arguments: argparse.Namespace) -> Facts:
 
 
 def together(earlier: Facts, case: Facts) -> Facts:
-    """Return the rounds of two passes as those of one; an error is one for both."""
+    """Combine the rounds of two passes; an error in one is an error in both."""
     for part in (earlier, case):
         if "error" in part:
             return part
@@ -157,14 +157,14 @@ def together(earlier: Facts, case: Facts) -> Facts:
 
 
 def chosen(name: str, patterns: str) -> bool:
-    """Say whether a case takes part: one thread is the other side of two."""
+    """Return True if a case takes part; one-thread cases are the other side of two-thread cases."""
     return not name.endswith(ONE) and any(
         fnmatch.fnmatchcase(name.removesuffix(TWO), pattern) for pattern in patterns.split(",")
     )
 
 
 def summed(case: Facts) -> Facts:
-    """Return the medians and quartiles of the rounds in place of the rounds."""
+    """Replace the rounds by their medians and quartiles."""
     if "error" in case:
         return case
     times = case.pop("times")
@@ -180,11 +180,11 @@ def progress(text: str) -> None:
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
 
-# --- what is told ---------------------------------------------------------------------------------
+# --- output ---------------------------------------------------------------------------------------
 
 
 def show(result: Facts) -> None:
-    """Print a line for each case, and a summary of each kind of comparison."""
+    """Print a line per case, and a summary of each kind of comparison."""
     for side in ("old", "new"):
         build = result[side]["build"]
         print(f"{side}: {build['version']}, {build['compiler']}, {build['isa']}")
@@ -224,7 +224,7 @@ def duration(ns: float) -> str:
 
 
 def summary(cases: list[Facts]) -> str:
-    """Return the best, the worst, the middle, and how many are beyond what is notable."""
+    """Return the median, best and worst ratios, and the numbers of notable differences."""
     ranked = sorted(cases, key=lambda case: case["ratio"]["median"])
     ratios = [case["ratio"]["median"] for case in ranked]
     beyond = (sum(r > 1 + NOTABLE for r in ratios), sum(r < 1 - NOTABLE for r in ratios))
@@ -236,23 +236,23 @@ def summary(cases: list[Facts]) -> str:
 
 
 def main() -> int:
-    """Measure, tell, and write the file that is asked for."""
+    """Measure, print, and write the JSON file if requested."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("old", help="a Python that has the one build of elman")
-    parser.add_argument("new", help="a Python that has the other")
+    parser.add_argument("old", help="a Python with the old build of elman")
+    parser.add_argument("new", help="a Python with the new build")
     parser.add_argument("--cases", default="*", metavar="PATTERNS", help="such as 'step*,update/*'")
-    parser.add_argument("--list", action="store_true", help="print the names of the cases, and end")
-    parser.add_argument("--isa", help="the instruction set of both")
+    parser.add_argument("--list", action="store_true", help="print the names of the cases and exit")
+    parser.add_argument("--isa", help="the instruction set of both builds")
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--passes", type=int, default=5, help="how often to start new processes")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="where to write the numbers")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="the file for the results")
     arguments = parser.parse_args()
     if arguments.list:
         print(*names_of(arguments), sep="\n")
         return 0
     result = run(arguments)
     if not result["cases"]:
-        parser.error(f"--cases: expected the names of some cases, got {arguments.cases!r}")
+        parser.error(f"--cases: expected names of cases, got {arguments.cases!r}")
     show(result)
     if arguments.json:
         arguments.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

@@ -1,9 +1,9 @@
 """The cases of versus.py, and the process that runs them with one build of elman.
 
-    PYTHON -P bench/versus_worker.py     # reads requests and writes answers, a line of JSON each
+    PYTHON -P bench/versus_worker.py     # reads requests, writes answers: one line of JSON each
 
-A case is a name and a function that returns what to call and, if it is not what the call returns,
-how to get the results that are compared by their bits.
+A case is a name and a function that returns the call to time and, if they differ from the call's
+return value, a function for the results whose bits are compared.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     Make = Callable[[], "Prepared"]
 
-# I, H, O as in the benchmark.
+# I, H, O, as in the benchmark.
 SIZES = ((1, 8, 1), (4, 16, 1), (16, 32, 4), (16, 64, 8), (32, 128, 8), (64, 256, 16))
 SIZES += ((64, 512, 16),)
 UPDATES = ((1, 2, 1, 100, 1), (5, 20, 5, 100, 1), (16, 32, 4, 100, 16))  # and T, B
@@ -35,7 +35,7 @@ ALLOWED = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
 
 
 class Prepared(NamedTuple):
-    """What is timed, how much of what is written on a line it is, and what it gives."""
+    """A call to time, the number of items in it, and a function for its results."""
 
     call: Callable[[], Any]
     items: int = 1
@@ -46,10 +46,10 @@ class Prepared(NamedTuple):
 
 
 def trainer(net: elman.Network, x: Any, y: Any, threads: int = 1) -> tuple[Any, Any, Any]:
-    """Return calls that make an update, compute the loss, and return the parameters."""
+    """Return functions that make an update, compute the loss, and return the parameters."""
     from elman import _core
 
-    # Before `examples` and `trainer` were functions, they were constructors.
+    # In older builds, `examples` and `trainer` are constructors.
     make_examples = getattr(_core, "examples", _core.Examples)
     make_trainer = getattr(_core, "trainer", _core.Trainer)
     examples = make_examples(net._core, x, y, "mse", "all")
@@ -133,7 +133,7 @@ def sequences() -> Iterator[tuple[str, Make]]:
 def running(
     batch: tuple[int, ...], I: int, H: int | list[int], O: int | None, **options: Any
 ) -> Make:
-    """Return the maker of a call of a network; `run` has the arguments of Network.run."""
+    """Return a maker of a call of a network; `run` holds the arguments of Network.run."""
     arguments = options.pop("run", None)
 
     def make() -> Prepared:
@@ -188,7 +188,7 @@ def kinds() -> Iterator[tuple[str, Make]]:
 
 
 def training() -> Iterator[tuple[str, Make]]:
-    """The updates of the benchmark and their parts, windows, and the call as people make it."""
+    """The updates of the benchmark and their parts, windows, and calls of `elman.train`."""
     for I, H, O, T, B in UPDATES:
         sizes = (I, H, O, T, B)
         yield f"update/H={H}", lambda sizes=sizes: updating(*sizes)
@@ -281,7 +281,7 @@ def starting(code: str) -> Prepared:
 
 
 def threads() -> Iterator[tuple[str, Make]]:
-    """Little work by one thread and by two: names end in the number of threads."""
+    """Small work by one and by two threads; names end in the number of threads."""
     for H in (8, 16, 32, 64):
         for count in (1, 2):
             options, name = {"run": {"threads": count}}, f"H={H}/threads={count}"
@@ -311,7 +311,7 @@ CASES: dict[str, Make] = {
 
 
 def digest(results: list[Any]) -> str:
-    """Return a hash of arrays, in which a NaN is a NaN."""
+    """Return a hash of arrays; all NaNs hash alike."""
     sha = hashlib.sha256()
     for result in results:
         array = np.array(result, order="C")
@@ -331,7 +331,7 @@ class Worker:
         return {"build": elman.build_info(), "python": sys.version.split()[0], "cases": list(CASES)}
 
     def prepare(self, name: str, pin: bool) -> Any:
-        """Return the bits of a case, and how long a call takes."""
+        """Return the bits of a case, and the time of a call."""
         _pin(pin)
         case = CASES[name]()
         self.prepared[name] = case
@@ -343,7 +343,7 @@ class Worker:
         }
 
     def time(self, name: str, pin: bool, count: int, chunks: int) -> Any:
-        """Return the shortest time of some chunks of calls, for each item."""
+        """Return the shortest time per item over the chunks of calls."""
         _pin(pin)
         case = self.prepared[name]
         return {"ns": min(_time(case, count) for _ in range(chunks)) / case.items}
@@ -362,15 +362,15 @@ def _time(case: Prepared, count: int) -> float:
 
 
 def _pin(pin: bool) -> None:
-    """Keep the process to one processor, or let it have all that it was given."""
+    """Pin the process to one processor, or allow all of its processors."""
     if ALLOWED:
         os.sched_setaffinity(0, {max(ALLOWED)} if pin else ALLOWED)
 
 
 def main() -> None:
-    """Answer a request for each line, until there are no more."""
+    """Answer one request per line until the end of input."""
     worker, answers = Worker(), os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what anything prints goes elsewhere
+    os.dup2(2, 1)  # other output goes to standard error
     for line in sys.stdin:
         request = json.loads(line)
         try:

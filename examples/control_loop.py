@@ -1,16 +1,16 @@
-"""Take a network that was trained in PyTorch into a control loop, with a prediction per sample.
+"""Run a network trained in PyTorch in a control loop, with a prediction per sample.
 
     pip install elman torch
     python examples/control_loop.py
 
-A pole stands on a cart and wants to fall. The regulator that knows all four numbers of the state
-(where the cart and the pole are, and how fast they move) keeps it up with a linear law, the LQR.
-The sensors give only the two positions, so an `nn.RNN` learns in PyTorch to do what the regulator
-does from them: it has to remember what it saw to know how fast things move.
+A pole is balanced on a cart. A linear-quadratic regulator (LQR) that measures all four state
+variables (positions and velocities of cart and pole) keeps it upright. The sensors measure only the
+two positions, so an `nn.RNN` learns in PyTorch to imitate the regulator from these. It must
+remember past positions to infer the velocities.
 
-Then `elman.from_torch` takes the trained network, and a stream of it stands in the loop, 50 times a
-second. Both loops keep up the same poles with the same forces; what differs is how long the loop
-waits for each of them.
+`elman.from_torch` then imports the trained network, and a stream of it runs in the loop, 50 times a
+second. Both loops balance the same poles with the same forces; they differ in the time that the
+loop waits for each force.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 PERIOD = 0.02  # s
 GRAVITY, CART, POLE, LENGTH = 9.81, 1.0, 0.1, 0.5  # m/s^2, kg, kg, m (half of the pole)
 POSITIONS = [0, 2]  # of the state: cart m, cart m/s, pole rad, pole rad/s
-STARTS = np.array([0.3, 0.3, 0.12, 0.3])  # the largest numbers that a trial starts with
+STARTS = np.array([0.3, 0.3, 0.12, 0.3])  # bounds of the initial states
 FALLEN = 0.5  # rad
 T, HIDDEN, BATCH = 100, 32, 64
 
 
 def move(state: np.ndarray, force: np.ndarray) -> np.ndarray:
-    """Return the states (..., 4) a period later, in ten Euler steps (A. G. Barto et al., 1983)."""
+    """Return the states (..., 4) a period later, by ten Euler steps (A. G. Barto et al., 1983)."""
     x, v, angle, turn = np.moveaxis(state, -1, 0)
     for _ in range(10):
         sin, cos = np.sin(angle), np.cos(angle)
@@ -62,7 +62,7 @@ def regulator() -> np.ndarray:
 
 
 def examples(rng: np.random.Generator, K: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return what the sensors say (B, T, 2) and what the regulator does (B, T, 1), disturbed."""
+    """Return sensor readings (B, T, 2) and the regulator's forces (B, T, 1), with disturbances."""
     state = STARTS * rng.uniform(-1, 1, (BATCH, 4))
     seen, forces = [], []
     for _ in range(T):
@@ -73,7 +73,7 @@ def examples(rng: np.random.Generator, K: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 class Controller(torch.nn.Module):
-    """The network in PyTorch, with its scaling: what it reads and gives is about one."""
+    """The network in PyTorch; its inputs and outputs are scaled to about one."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ class Controller(torch.nn.Module):
 
 
 def train(updates: int, K: np.ndarray, scale: tuple[np.ndarray, float]) -> Controller:
-    """Return a network that does what the regulator does."""
+    """Return a network that imitates the regulator."""
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     model = Controller()
@@ -109,7 +109,7 @@ def train(updates: int, K: np.ndarray, scale: tuple[np.ndarray, float]) -> Contr
 def run(
     control: Callable[[np.ndarray], float], start: np.ndarray, periods: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the pole's angles, the forces, and the ns that the loop waited for each of them."""
+    """Return the pole's angles, the forces, and the nanoseconds waited for each force."""
     state, angles, forces, waits = start, [], [], []
     for _ in range(periods):
         seen = state[POSITIONS].astype(np.float32)
@@ -123,11 +123,11 @@ def run(
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Train, convert, and let both stand in the loop."""
+    """Train, convert, and run both networks in the loop."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--updates", type=int, default=600, help="of the training in PyTorch")
+    parser.add_argument("--updates", type=int, default=600, help="updates of training in PyTorch")
     parser.add_argument("--trials", type=int, default=10)
-    parser.add_argument("--seconds", type=float, default=20.0, help="of each trial")
+    parser.add_argument("--seconds", type=float, default=20.0, help="length of each trial")
     chosen = parser.parse_args(arguments)
     torch.set_num_threads(1)
     K = regulator()

@@ -1,14 +1,14 @@
-"""Data-parallel training on several processes, to the bits of one.
+"""Data-parallel training on several processes, bit for bit equal to one.
 
     python examples/data_parallel.py
 
 Every process computes the gradients of its share of the batch, divided by the weight of the whole
-(`normalizer`), and the parts are added. `elman.loss_and_gradients` itself sums over sequences in
-leaves of 16, which are combined in pairs, neighbours first. So equal shares of 16 x 2^k sequences,
-combined by the same rule, give the bits of one process that has the whole batch; other shares give
-the same numbers up to rounding. The processes here are `multiprocessing`'s. With MPI each rank
-computes its share alike, and an all-reduce takes the place of `combined`: up to rounding, since MPI
-chooses the order of its sums.
+batch (`normalizer`), and the parts are added. `elman.loss_and_gradients` itself sums over sequences
+in leaves of 16, combined in pairs, neighbours first. Equal shares of 16 x 2^k sequences, combined
+by the same rule, therefore give the same bits as one process with the whole batch; other shares
+agree up to rounding. The processes here come from `multiprocessing`. With MPI, each rank computes
+its share and an all-reduce replaces `combined`, equal up to rounding, because MPI chooses the order
+of its sums.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ def examples(count: int, seed: int) -> Examples:
 
 
 def shares(data: Examples, sizes: Iterable[int]) -> list[Examples]:
-    """Return the data in shares of so many sequences."""
+    """Split the data into shares of these sizes."""
     ends = np.cumsum(list(sizes))[:-1]
     return list(zip(*(np.split(part, ends) for part in data), strict=True))
 
 
 def weight(data: Examples) -> float:
-    """Return the weight of the whole: 1 for each step of each sequence."""
+    """Return the total weight: 1 for each step of each sequence."""
     return float(len(data[0]) * STEPS)
 
 
 def part(net: elman.Network, share: Examples, total: float) -> Part:
-    """Return what a share adds to the loss and the gradients of the whole; what a process does."""
+    """Return a share's part of the loss and the gradients; each process runs this."""
     return elman.loss_and_gradients(net, *share, normalizer=total)
 
 
@@ -65,13 +65,13 @@ def combined(parts: list[Part]) -> Part:
 
 
 def same_bits(a: Part, b: Part) -> bool:
-    """Say whether two losses and all of their gradients are equal, bit for bit."""
+    """Return True if two losses and all their gradients are equal bit for bit."""
     ours, theirs = a[1].tensors(), b[1].tensors()
     return a[0] == b[0] and all(ours[name].tobytes() == theirs[name].tobytes() for name in ours)
 
 
 def difference(a: Part, b: Part) -> float:
-    """Return the largest difference of two gradients, as a share of the largest gradient."""
+    """Return the largest difference of two gradients, relative to the largest gradient."""
     ours, theirs = a[1].tensors(), b[1].tensors()
     largest = max(np.abs(array).max() for array in ours.values())
     return float(max(np.abs(ours[name] - theirs[name]).max() for name in ours) / largest)
@@ -93,7 +93,7 @@ def train(
     count: int,
     epochs: int,
 ) -> tuple[elman.Network, list[float]]:
-    """Train on `count` equal shares, which `spread`, a kind of map, hands out.
+    """Train on `count` equal shares; `spread` maps a function over them, like `map`.
 
     Returns the network and the loss before each update.
     """
@@ -108,7 +108,7 @@ def train(
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Compare ways of sharing a batch with one process, and train."""
+    """Compare several splits of a batch with one process, and train."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--processes", type=int, default=2, metavar="N", help="1, 2, 4, 8 or 16")
     parser.add_argument("--epochs", type=int, default=100, metavar="N")
@@ -135,7 +135,7 @@ def main(argv: list[str] | None = None) -> None:
     for epoch in sorted({1, 2, 5, 10, 20, 50, chosen.epochs} & set(range(1, chosen.epochs + 1))):
         print(f"epoch {epoch:3}: loss {losses[epoch - 1]:.5f}")
     assert net == train(map, start, data, 1, chosen.epochs)[0]
-    print(f"the network that {count} processes trained is that of one process, bit for bit")
+    print(f"the network trained by {count} processes equals that of one process, bit for bit")
 
 
 if __name__ == "__main__":

@@ -507,7 +507,7 @@ def test_wrong_usage_ends_with_code_2(model, options):
 
 def test_stream_refuses_npy(model):
     said = complaint("run", model, "-", "--stream", stdin=as_npy(inputs(5, 3)))
-    assert re.match("standard input: --stream .*, got an NPY file", said)
+    assert re.match("standard input: expected .*, got an NPY file", said)
 
 
 # --- elman info and verify ------------------------------------------------------------------------

@@ -80,7 +80,7 @@ def test_bench_times_no_wrong_answer(small, monkeypatch):
     assert "step" in network["wrong"]["pure_python"]
     assert names_of(network["step"]) == {"elman", "numpy"}
     text = " ".join(answer("bench", small).decode().split())
-    assert f"pure Python answers wrongly: {network['wrong']['pure_python']}" in text
+    assert f"pure Python gives wrong answers: {network['wrong']['pure_python']}" in text
 
 
 def test_bench_keeps_to_one_thread_before_numpy_is_imported(tmp_path):

@@ -70,4 +70,4 @@ def test_two_processes_train_the_network_of_one(example, capsys):
     assert lines[0].startswith("shares of 128, 128: the same bits")
     assert all("not the same bits" in line for line in lines[1:3])
     assert [line[:9] for line in lines[3:5]] == ["epoch   1", "epoch   2"]
-    assert lines[-1] == "the network that 2 processes trained is that of one process, bit for bit"
+    assert lines[-1] == "the network trained by 2 processes equals that of one process, bit for bit"

@@ -247,7 +247,7 @@ def test_a_readout_of_y_h_in_reverse_is_that_of_no_single_call(rng):
         helper.make_node("Gemm", ["final", "M", "c"], ["y"]),
     ]
     proto = chain(rng, nodes, {"axis_0": np.array([0])}, direction="reverse")
-    with pytest.raises(UnsupportedModelError, match="that of the reverse direction after step 0"):
+    with pytest.raises(UnsupportedModelError, match="the reverse direction after step 0"):
         read(proto)
 
 

@@ -11,7 +11,7 @@ import pytest
 import versus_worker
 from fixtures import cpp_build
 
-pytestmark = pytest.mark.any_isa
+pytestmark = [pytest.mark.any_isa, pytest.mark.slow]
 
 VERSUS = cpp_build.ROOT / "bench" / "versus.py"
 
@@ -44,7 +44,7 @@ def test_a_build_is_held_against_itself(tmp_path):
 def test_a_pattern_without_cases_is_refused():
     done = run("--cases", "nothing", "--rounds", "1", "--passes", "1")
     assert done.returncode == 2
-    assert "--cases: expected the names of some cases, got 'nothing'" in done.stderr
+    assert "error: --cases: " in done.stderr
 
 
 def test_every_case_runs():

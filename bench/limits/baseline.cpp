@@ -1,5 +1,5 @@
-// baseline.cpp - the same without what not every processor of the kind has: on x86-64 SSE2, where a
-// multiplication and an addition are two instructions.
+// baseline.cpp - the same on the baseline of the architecture: SSE2 on x86-64, where a multiply-add
+// is two instructions.
 #include "peak.hpp"
 
 namespace peak {

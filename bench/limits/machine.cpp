@@ -1,4 +1,4 @@
-// machine.cpp - what this machine can do at best: streaming loads, multiply-adds, an empty call.
+// machine.cpp - the limits of this machine: streaming loads, multiply-adds, an empty call.
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
@@ -11,8 +11,8 @@ namespace {
 
 typedef std::uint64_t Vector __attribute__((vector_size(peak::kBytes), aligned(16)));
 
-// Read a buffer from front to back, `passes` times. What is read goes into eight sums of one cycle
-// each, so that nothing but the loads can be the limit.
+// Read a buffer from front to back, `passes` times. Eight independent accumulators, one cycle each,
+// make the loads the only limit.
 PyObject* load(PyObject*, PyObject* args) {
     Py_buffer buffer;
     long passes;
@@ -27,7 +27,7 @@ PyObject* load(PyObject*, PyObject* args) {
 #pragma GCC unroll 8
             for (int c = 0; c < chains; ++c) sums[c] ^= data[i + c];
         for (; i < count; ++i) sums[0] ^= data[i];
-        asm volatile("" ::: "memory");  // the next pass reads all of it again
+        asm volatile("" ::: "memory");  // the next pass reads everything again
     }
     for (int c = 1; c < chains; ++c) sums[0] ^= sums[c];
     PyBuffer_Release(&buffer);
@@ -41,8 +41,8 @@ PyObject* operations(PyObject*, PyObject* count) {
     return PyFloat_FromDouble(static_cast<double>(rounds) * multiply_add(rounds));
 }
 
-// Wait for each of `count` moments of an absolute schedule and note how late it was seen, into
-// int64s: the machine's own tail, with nothing to do.
+// Wait for each moment of an absolute schedule and store how late it was seen, as int64: the tail
+// of the machine itself, without any work.
 PyObject* wait(PyObject*, PyObject* args) {
     using Clock = std::chrono::steady_clock;
     Py_buffer lateness;

@@ -1,4 +1,4 @@
-// peak.hpp - the most multiply-adds that one core does in a second.
+// peak.hpp - the peak rate of multiply-adds on one core.
 #pragma once
 
 #if defined(__aarch64__)
@@ -9,7 +9,7 @@
 
 namespace peak {
 
-// The widest vector of the instruction set that a file is compiled for.
+// The width of the widest vector of the compiled instruction set.
 #if defined(__AVX512F__)
 constexpr int kBytes = 64;
 #elif defined(__AVX__)
@@ -18,7 +18,7 @@ constexpr int kBytes = 32;
 constexpr int kBytes = 16;
 #endif
 
-// One link of a chain that the compiler keeps in a register and leaves as it is.
+// One link of a chain; the asm keeps it in a register and unoptimized.
 template <class Vector>
 inline __attribute__((always_inline)) void link(Vector& z, const Vector& a, const Vector& b) {
     z = z * a + b;
@@ -30,8 +30,8 @@ inline __attribute__((always_inline)) void links(const Vector& a, const Vector& 
     (link(z, a, b), ...);
 }
 
-// Do `count` rounds of z = a z + b on vectors of `Bytes`, in 14 independent chains, more than the
-// latency of a multiply-add asks for; return the floating-point operations of a round.
+// Run `count` rounds of z = a z + b on vectors of `Bytes`, in 14 independent chains, enough to hide
+// the latency of a multiply-add; return the floating-point operations per round.
 template <class Real, int Bytes>
 double multiply_add(long count) {
     typedef Real Vector __attribute__((vector_size(Bytes)));

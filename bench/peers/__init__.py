@@ -1,11 +1,11 @@
-"""Other ways to compute a network, each in its fastest honest mode, behind one small interface.
+"""Other ways to compute a network, each in its fastest fair mode, behind one interface.
 
     found, left_out = peers.available()
     numpy = found["numpy"](net)         # prepared from the network's weights, once
     y = numpy.run(numpy.input(x))       # (T, I) or (B, T, I) -> (..., T, O)
-    step = numpy.steps()["np.dot"]      # x_t -> y_t, with the state inside
+    step = numpy.steps()["np.dot"]      # x_t -> y_t; keeps the state
 
-elman, pure Python and NumPy are those of `elman.cli.timing`. Only what is asked for is imported.
+elman, pure Python and NumPy come from `elman.cli.timing`. Only requested peers are imported.
 Call `one_thread` before anything imports NumPy.
 """
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from elman.cli.timing.base import Peer
 
-# The modules that hold a peer, there or here, and what people call it. elman comes first.
+# The modules that hold a peer, there or here, and their titles. elman is first.
 TITLES = {
     **timing.TITLES,
     "numba": "numba",
@@ -35,7 +35,7 @@ TITLES = {
 
 
 def available(names: Iterable[str] = TITLES) -> tuple[dict[str, type[Peer]], dict[str, str]]:
-    """Return the peers that can be used here, and of each other one why it is left out."""
+    """Return the usable peers, and for each other peer the reason why it is left out."""
     found, left_out = {}, {}
     for name in names:
         try:
@@ -51,7 +51,7 @@ def available(names: Iterable[str] = TITLES) -> tuple[dict[str, type[Peer]], dic
 
 
 def one_thread() -> None:
-    """Keep the libraries of the peers to one thread; they read these variables when imported."""
+    """Limit the peers' libraries to one thread; they read these variables when imported."""
     timing.one_thread()
     os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
     os.environ["JAX_PLATFORMS"] = "cpu"

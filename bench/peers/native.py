@@ -1,4 +1,4 @@
-"""Small C++ extensions that are compiled on the machine that they are to measure."""
+"""Build small C++ extensions on the machine that they measure."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Unavailable(Exception):  # noqa: N818 - not an error: a peer is left out
 
 
 def build(source: Path, name: str) -> ModuleType:
-    """Import the extension `name`, made by a CMake project, compiled on first use into the cache.
+    """Import the extension `name` of a CMake project; compile it into the cache on first use.
 
-    The cache is the folder that ELMAN_CACHE names, or `elman` in the user's cache.
+    The cache is the folder in ELMAN_CACHE, or `elman` in the user's cache.
     """
     stem = name.rpartition(".")[2]
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -37,7 +37,7 @@ def build(source: Path, name: str) -> ModuleType:
         library.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=library.parent) as folder:
             _compile(source, folder)
-            os.replace(Path(folder, library.name), library)  # whole or not at all
+            os.replace(Path(folder, library.name), library)  # atomic
     spec = importlib.util.spec_from_file_location(name, library)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -45,7 +45,7 @@ def build(source: Path, name: str) -> ModuleType:
 
 
 def processor() -> str:
-    """Return what the processor calls itself."""
+    """Return the model name of the processor."""
     if Path("/proc/cpuinfo").exists():
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
@@ -54,7 +54,7 @@ def processor() -> str:
 
 
 def _key(source: Path) -> str:
-    """Return a word that changes with the sources, the processor and the interpreter."""
+    """Return a key that depends on the sources, the processor and the interpreter."""
     digest = hashlib.sha256(f"{processor()} {sys.version}".encode())
     for path in sorted(source.glob("*")):
         if path.name == "CMakeLists.txt" or path.suffix in (".cpp", ".hpp"):
@@ -89,7 +89,7 @@ def _tool(name: str) -> str:
 
 
 def _prefixes() -> list[str]:
-    """Return where CMake finds the packages pybind11 and cmeel-eigen of this interpreter."""
+    """Return the prefixes of pybind11 and cmeel-eigen in this interpreter, for CMake."""
     found = [os.path.join(path, "cmeel.prefix") for path in sys.path]
     if spec := importlib.util.find_spec("pybind11"):
         found.append(os.path.dirname(spec.origin))

@@ -1,4 +1,4 @@
-"""ONNX Runtime: `RNN` for each layer, `MatMul`, `Add` and `Sigmoid`, on the calling thread."""
+"""ONNX Runtime: an `RNN` per layer, `MatMul`, `Add` and `Sigmoid`, on the calling thread."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def model(net: Network) -> onnx.ModelProto:
-    """Return the graph x (T, B, I), h_0 ... (1, B, H) -> y (T, B, O) and the last states."""
+    """Return a graph from x (T, B, I) and h_0 ... (1, B, H) to y (T, B, O) and the last states."""
     if net.dtype != np.float32:
         raise Unsupported("has no RNN in float64 on the CPU")
     w = weights(net)
@@ -55,7 +55,7 @@ def model(net: Network) -> onnx.ModelProto:
 
 
 def session(graph: bytes | str) -> onnxruntime.InferenceSession:
-    """Return a session of a graph or a file that never leaves the calling thread."""
+    """Return a session of a graph or a file that runs on the calling thread only."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -63,9 +63,9 @@ def session(graph: bytes | str) -> onnxruntime.InferenceSession:
 
 
 class OnnxRuntime(Peer):
-    """A step by io-binding, the states in two sets of buffers that take turns.
+    """A step by I/O binding, with the states in two alternating sets of buffers.
 
-    At (16, 32, 4) 7.9 us; `session.run` takes 12.2 in the same run.
+    It takes 7.9 us at (16, 32, 4); `session.run` takes 12.2 us in the same run.
     """
 
     def __init__(self, net: Network) -> None:
@@ -74,7 +74,7 @@ class OnnxRuntime(Peer):
         self.I, self.O = net.input_size, net.output_size
 
     def input(self, x: Array) -> Array:
-        """Return x with the axes (T, B, I) of ONNX; a step takes its rows (1, I)."""
+        """Return x with ONNX's axes (T, B, I); a step takes its rows (1, I)."""
         return np.ascontiguousarray(x[:, np.newaxis] if x.ndim == 2 else x.swapaxes(0, 1))
 
     def steps(self) -> dict[str, Step]:
@@ -91,7 +91,7 @@ class OnnxRuntime(Peer):
             now, after = after, now
             return y
 
-        step.buffers = one, other  # of which the bindings know only the addresses
+        step.buffers = one, other  # keep them alive: the bindings hold only their addresses
         return {"": step}
 
     def _binding(self, x: Array, before: list[Array], after: list[Array], y: Array) -> Any:

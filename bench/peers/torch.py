@@ -1,4 +1,4 @@
-"""PyTorch in inference mode: `nn.RNN` and `nn.Linear`; a step also by tensor operations."""
+"""PyTorch in inference mode: `nn.RNN` and `nn.Linear`, and a step by tensor operations."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ torch.set_num_threads(1)
 
 
 class Model(torch.nn.Module):
-    """All layers in one `nn.RNN`, which takes only layers of one size."""
+    """All layers in one `nn.RNN`, which requires layers of one size."""
 
     def __init__(self, net: Network) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class Model(torch.nn.Module):
 
 
 class Torch(Peer):
-    """The state is a tensor that the step keeps."""
+    """Steps keep their state in a tensor."""
 
     def __init__(self, net: Network) -> None:
         self.model = Model(net).eval()
@@ -75,7 +75,7 @@ class Torch(Peer):
         return step
 
     def _addmv_step(self) -> Step:
-        """At (16, 32, 4) 7.5 us; nn.RNN takes 74, nn.RNNCell and Linear 34 (in the same run)."""
+        """At (16, 32, 4) 7.5 us; in the same run nn.RNN takes 74, nn.RNNCell and Linear 34."""
         layers = [list(map(torch.from_numpy, layer)) for layer in self.weights.layers]
         W_hy, b_y = torch.from_numpy(self.weights.W_hy), torch.from_numpy(self.weights.b_y)
         addmv, sigmoid = torch.addmv, self.weights.sigmoid

@@ -1,4 +1,4 @@
-"""Ways to train a network of one tanh layer and an identity readout: one file for each.
+"""Ways to train a network of one tanh layer and an identity readout, one file each.
 
     for mode, make in trainers.available(["torch"])["torch"].items():
         trainer = make(net, x, y)       # x (B, T, I), y (B, T, O), converted once
@@ -26,22 +26,22 @@ if TYPE_CHECKING:
 NAMES = ("elman", "numpy", "torch", "jax")
 
 LEARNING_RATE, BETA1, BETA2, EPSILON = 1e-3, 0.9, 0.999, 1e-8
-CLIP_NORM = 0.03  # less than the norm of the first gradients, so that its part is checked too
-NORM_EPSILON = 1e-6  # PyTorch adds it to the norm that it divides by
+CLIP_NORM = 0.03  # less than the norm of the first gradients, so that clipping is checked too
+NORM_EPSILON = 1e-6  # PyTorch adds it to the norm before dividing
 
 
 class Trainer(Protocol):
     """A network in training."""
 
     def update(self) -> object:
-        """Make one update of the parameters with all sequences, and wait until it is done."""
+        """Update the parameters once with all sequences, and wait until it is done."""
 
     def parameters(self) -> dict[str, Array]:
-        """Return the parameters by the names that `weights` gives them."""
+        """Return the parameters by the names of `weights`."""
 
 
 def available(peers: Iterable[str]) -> dict[str, dict[str, Callable[..., Trainer]]]:
-    """Return for each of these peers that can train its trainers, by their modes."""
+    """Return the trainers of each of these peers that can train, by mode."""
     return {
         name: importlib.import_module(f"trainers.{name}").TRAINERS
         for name in peers

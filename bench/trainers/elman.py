@@ -1,4 +1,4 @@
-"""elman itself: one call for an update, and its parts on their own."""
+"""elman itself: one call per update, and its parts separately."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Elman:
         self.trainer.update(self.x, self.y)
 
     def forward(self) -> float:
-        """Return the loss alone."""
+        """Return the loss only."""
         return self.trainer.loss(self.x, self.y)
 
     def gradients(self) -> None:
-        """Make the forward and the backward pass."""
+        """Run the forward and the backward pass."""
         elman.loss_and_gradients(self.start, self.x, self.y)
 
     def parameters(self) -> dict[str, Array]:

@@ -1,4 +1,4 @@
-"""NumPy: back-propagation through time by hand, every result preallocated."""
+"""NumPy: backpropagation through time by hand, with preallocated results."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 class NumPy:
-    """Only the two recurrent products are made step by step; Adam sees one flat array."""
+    """Only the two recurrent products are computed step by step; Adam uses one flat array."""
 
     def __init__(self, net: Network, x: Array, y: Array) -> None:
         tensors = weights(net)
         B, T = x.shape[:2]
         H, O, dtype = len(tensors["W_hh"]), y.shape[-1], x.dtype
         self.x, self.y = (_by_time(a).reshape(T * B, -1) for a in (x, y))
-        self.h = np.zeros((T + 1, B, H), dtype)  # of the step before, from the start state on
+        self.h = np.zeros((T + 1, B, H), dtype)  # h[t] is the state before step t
         self.errors, self.d, self.slope = (np.empty((T, B, n), dtype) for n in (O, H, H))
         self.back = np.empty((B, H), dtype)
         self.flat = np.concatenate([tensor.ravel() for tensor in tensors.values()]).astype(dtype)

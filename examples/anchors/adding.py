@@ -1,11 +1,11 @@
-"""The adding problem: rectified linear units that start as an identity remember for long.
+"""The adding problem: ReLU networks with an identity initialization learn long dependencies.
 
     python examples/anchors/adding.py
 
-A sequence has two rows: numbers from 0 to 1, and marks, a one in each half and zeros elsewhere. At
-the end the network says the sum of the two marked numbers; whoever always says 1 has a mean square
+A sequence has two rows: numbers from 0 to 1, and marks, a one in each half and zeros elsewhere. The
+target at the end is the sum of the two marked numbers; always predicting 1 gives a mean squared
 error of 1/6. After Q. V. Le, N. Jaitly and G. E. Hinton, "A simple way to initialize recurrent
-networks of rectified linear units" (arXiv:1504.00941, 2015), who start with W_hh = I.
+networks of rectified linear units" (arXiv:1504.00941, 2015), who initialize W_hh = I.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import seeds
 import elman
 
 HIDDEN, BATCH, SEQUENCES = 100, 16, 10_000
-GOOD_ENOUGH = 1e-3  # a mean square error that ends training
+GOOD_ENOUGH = 1e-3  # mean squared error at which training stops
 
-# Steps, the start, the activation, the learning rate, and the most epochs.
+# Steps, initialization, activation, learning rate, and maximum number of epochs.
 WAYS = (
     (50, elman.Identity(std=0.1), "relu", 1e-3, 4),
     (100, elman.Identity(std=0.1), "relu", 5e-4, 6),
@@ -39,14 +39,14 @@ def sequences(count: int, steps: int, rng: np.random.Generator) -> tuple[np.ndar
 def rise_and_fall(fraction: float) -> float:
     """Return the factor of the learning rate: up over the first fifth of the updates, then down.
 
-    Adam's first steps are as long as any, and alike for all the weights of a unit: two hundred
+    Adam's first steps have full length and are the same for all weights of a unit; two hundred
     products with such a W_hh would overflow.
     """
     return min(5 * fraction, 1.25 * (1 - fraction))
 
 
 def error(net: elman.Network, x: np.ndarray, y: np.ndarray) -> float:
-    """Return the mean square error."""
+    """Return the mean squared error."""
     return float(np.mean((net(x, outputs="last") - y) ** 2))
 
 
@@ -59,7 +59,7 @@ def task(
     count: int,
     seed: int,
 ) -> dict[str, float]:
-    """Train one network on `count` sequences until it is good enough, and return how it does."""
+    """Train one network on `count` sequences until it is good enough; return its results."""
     rng = np.random.default_rng(seed)
     x, y = sequences(count, steps, rng)
     watched, test = sequences(500, steps, rng), sequences(2000, steps, rng)
@@ -84,7 +84,7 @@ def task(
         schedule=rise_and_fall,
         epochs=epochs,
         batch_size=BATCH,
-        clip_norm=0.01,  # below the usual norm: a sudden one is no longer than the others
+        clip_norm=0.01,  # below the usual norm, so that outliers are no longer than the rest
         seed=seed,
         callback=good_enough,
     )
@@ -92,7 +92,7 @@ def task(
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Train in each way from several seeds and print the table."""
+    """Train each variant from several seeds and print the table."""
     chosen = seeds.options(__doc__, 6, argv)
     count = 300 if chosen.quick else SEQUENCES
     print(

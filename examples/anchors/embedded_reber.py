@@ -1,13 +1,13 @@
-"""The embedded Reber grammar: what back-propagation through time buys.
+"""The embedded Reber grammar: the benefit of backpropagation through time.
 
     python examples/anchors/embedded_reber.py
 
-A string of the Reber grammar stands between two T or between two P: the last letter but one is the
-second one again, so the network must carry it through everything in between, which says nothing
-about it. The protocol is that of S. Hochreiter and J. Schmidhuber, "Long short-term memory" (Neural
-Computation 9, 1997), table 1: 256 strings to learn and 256 to test, seven inputs and outputs; a
-network succeeds if the possible successors are its most active outputs after every letter of all
-strings. Elman's own training, errors that flow back one step, never came there.
+A string of the Reber grammar is enclosed by two T or by two P. The last letter but one repeats the
+second letter, so the network must remember it across letters that carry no information about it.
+The protocol follows S. Hochreiter and J. Schmidhuber, "Long short-term memory" (Neural Computation
+9, 1997), table 1: 256 training and 256 test strings, seven inputs and outputs; a network succeeds
+if the possible successors are its most active outputs after every letter of all strings. Elman's
+training, in which errors flow back one step, never succeeded there.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ Strings = list[tuple[str, list[str]]]
 
 
 def embedded(rng: np.random.Generator) -> tuple[str, list[str]]:
-    """Return a string, and what may follow each of its letters but the last."""
+    """Return a string, and the possible successors of each letter but the last."""
     string, successors = reber.grammatical(rng)
     outer = "TP"[rng.integers(2)]
     return f"B{outer}{string}{outer}E", ["TP", "B", *successors, outer, "E"]
 
 
 def examples(strings: Strings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return inputs (B, T, 7), lengths (B,) and which letters may follow (B, T, 7)."""
+    """Return inputs (B, T, 7), lengths (B,) and a mask of possible successors (B, T, 7)."""
     x, lengths = reber.padded([string[:-1] for string, _ in strings])
     return x, lengths, reber.possible([successors for _, successors in strings])
 
@@ -39,7 +39,7 @@ def examples(strings: Strings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def right(
     net: elman.Network, x: np.ndarray, lengths: np.ndarray, possible: np.ndarray
 ) -> tuple[float, float]:
-    """Return the shares of strings with every prediction right, and with that of the outer letter.
+    """Return the fractions of strings with all predictions right, and with the outer letter right.
 
     A prediction is right if the possible successors are the most active outputs.
     """
@@ -49,7 +49,7 @@ def right(
 
 
 def task(epochs: int, bptt_steps: int | None, seed: int) -> dict[str, float]:
-    """Train one network until it succeeds, and return how it does."""
+    """Train one network until it succeeds; return its results."""
     rng = np.random.default_rng(seed)
     training, test = ([embedded(rng) for _ in range(STRINGS)] for _ in range(2))
     everything = examples(training + test)
@@ -84,7 +84,7 @@ def task(epochs: int, bptt_steps: int | None, seed: int) -> dict[str, float]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Train in both ways from several seeds and print the table."""
+    """Train both variants from several seeds and print the table."""
     chosen = seeds.options(__doc__, 10, argv)
     epochs = 15 if chosen.quick else 800
     print(

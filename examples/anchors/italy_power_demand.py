@@ -1,22 +1,22 @@
-"""Tell summer from winter by a day of electricity demand, with the defaults of ElmanClassifier.
+"""Classify days of electricity demand as summer or winter, with ElmanClassifier's defaults.
 
-    pip install '.[sklearn]' && pip install --no-deps aeon    # the data come inside aeon
+    pip install '.[sklearn]' && pip install --no-deps aeon    # aeon includes the data
     python examples/anchors/italy_power_demand.py             # a second
 
-ItalyPowerDemand of the UCR archive: 24 hourly values of a day, October to March or April to
-September; 67 days to train on, 1029 to test on.
+ItalyPowerDemand of the UCR archive: 24 hourly values per day, October to March or April to
+September; 67 training days, 1029 test days.
 
-The published line, accuracy on the test days (UCR archive 2018, DataSummary.csv): 0.9553 for the
-nearest neighbour by Euclidean distance, 0.9504 by dynamic time warping without a window. The
-first is computed here too, to see that the data are those.
+Published accuracy on the test days (UCR archive 2018, DataSummary.csv): 0.9553 for the nearest
+neighbour by Euclidean distance, 0.9504 by dynamic time warping without a window. The first is also
+computed here, to confirm that the data are the same.
 
-Nothing was chosen by the test days. The defaults of elman.sklearn come from cross-validation on the
+No choice depends on the test days. The defaults of elman.sklearn come from cross-validation on the
 training parts of ItalyPowerDemand, JapaneseVowels and BasicMotions (UCR and UEA archives), 1257 of
 scikit-learn's digits as 8 rows of 8 pixels, windows of 12 years of sunspot numbers (1700-1920) and
-of 12 months of El Nino's sea temperatures (1950-1989), and two made tasks: the largest number of a
-sequence, and the order of two marks in it. Some sixty settings were compared on the six real sets
-and the best seven on all eight, by the geometric means of losses and errors. These came second to
-one with batches of 16, where a weight of 2 is less like two samples.
+of 12 months of El Nino's sea temperatures (1950-1989), and two synthetic tasks: the largest number
+of a sequence, and the order of two marks in it. Some sixty settings were compared on the six real
+sets and the best seven on all eight, by the geometric means of losses and errors. The defaults
+ranked second, after a setting with batches of 16, in which a weight of 2 is less like two samples.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SEEDS = range(5)
 
 def days(part: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the demand (n, 24) and the labels (n,) of "TRAIN" or "TEST"."""
-    package = importlib.util.find_spec("aeon")  # found, not imported
+    package = importlib.util.find_spec("aeon")  # without importing it
     if package is None or package.origin is None:
         raise SystemExit("the data come inside aeon: pip install --no-deps aeon")
     folder = Path(package.origin).parent / "datasets" / "data" / "ItalyPowerDemand"

@@ -1,13 +1,13 @@
-"""The Reber grammar: a simple recurrent network becomes a perfect recogniser of it.
+"""The Reber grammar: a simple recurrent network learns to recognise it perfectly.
 
     python examples/anchors/reber.py
 
 A. Cleeremans, D. Servan-Schreiber and J. L. McClelland, "Finite state automata and simple recurrent
 networks" (Neural Computation 1, 1989): the network learns to predict the next letter, its context
-taken as an input (`bptt_steps=1`), and accepts a string if every letter was predicted above a
-threshold of 0.3. Their abstract says that it "can learn to be a perfect finite-state recognizer";
-their numbers (three hidden units, 60,000 strings to learn, 20,000 grammatical and 130,000 random
-ones to judge, no error) are as reported: we have not seen them in print.
+treated as an input (`bptt_steps=1`), and accepts a string if every letter is predicted above a
+threshold of 0.3. Their abstract says that it "can learn to be a perfect finite-state recognizer".
+Their numbers (three hidden units, 60,000 training strings, 20,000 grammatical and 130,000 random
+test strings, no error) are quoted second-hand: we have not seen them in print.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import seeds
 import elman
 
 LETTERS = "BTSXPVE"
-END = 5  # the state in which there is only the E to come
-# What may follow in each state, and the state it leads to.
+END = 5  # the state in which only the E is left
+# The possible letters in each state, and the states they lead to.
 GRAMMAR = (
     {"T": 1, "P": 2},
     {"S": 1, "X": 3},
@@ -28,12 +28,12 @@ GRAMMAR = (
     {"P": 3, "V": END},
 )
 THRESHOLD = 0.3
-# Hidden units, how far errors flow back, and the learning rate that goes with it.
+# Hidden units, steps of backpropagation, and learning rate.
 WAYS = ((3, 1, 0.1), (15, 1, 0.1), (3, None, 0.3))
 
 
 def grammatical(rng: np.random.Generator) -> tuple[str, list[str]]:
-    """Return a string, each of two ways as likely, and what may follow each letter but the last."""
+    """Return a random string, and the possible successors of each letter but the last."""
     string, state, successors = "B", 0, []
     while state != END:
         ways = GRAMMAR[state]
@@ -44,7 +44,7 @@ def grammatical(rng: np.random.Generator) -> tuple[str, list[str]]:
 
 
 def random_string(rng: np.random.Generator) -> str:
-    """Return a B and letters drawn with equal chances, up to the first E."""
+    """Return a B and uniformly drawn letters up to the first E."""
     string = "B"
     while string[-1] != "E":
         string += LETTERS[rng.integers(1, len(LETTERS))]
@@ -52,7 +52,7 @@ def random_string(rng: np.random.Generator) -> str:
 
 
 def accepts(string: str) -> bool:
-    """Say whether the grammar makes a string that begins with B and has one E, its last letter."""
+    """Return True if a string is grammatical; it must begin with B and have one E, at the end."""
     state = 0
     for letter in string[1:-1]:
         if state == END or letter not in GRAMMAR[state]:
@@ -62,12 +62,12 @@ def accepts(string: str) -> bool:
 
 
 def indices(letters: str) -> np.ndarray:
-    """Return the number of each letter."""
+    """Return the index of each letter."""
     return np.array([LETTERS.index(letter) for letter in letters])
 
 
 def one_hot(letters: str) -> np.ndarray:
-    """Return one row (7,) for each letter."""
+    """Return a one-hot row (7,) for each letter."""
     return np.eye(len(LETTERS), dtype=np.float32)[indices(letters)]
 
 
@@ -87,14 +87,14 @@ def expected(net: elman.Network, strings: list[str]) -> np.ndarray:
 
 
 def possible(successors: list[list[str]]) -> np.ndarray:
-    """Say which letters may follow (B, T, 7), none after the ends."""
+    """Return a mask of possible successors (B, T, 7), False after the ends."""
     longest = max(map(len, successors))
     sets = [[*may, *[""] * (longest - len(may))] for may in successors]
     return np.array([[[c in letters for c in LETTERS] for letters in may] for may in sets])
 
 
 def accepted(net: elman.Network, strings: list[str]) -> np.ndarray:
-    """Say of each string whether all of its letters were predicted above the threshold."""
+    """Return for each string whether all its letters are predicted above the threshold."""
     followed, _ = padded([string[1:] for string in strings])
     return ((expected(net, strings) > THRESHOLD) >= followed).all(axis=(1, 2))
 
@@ -120,7 +120,7 @@ def trained(
 
 
 def task(strings: int, tests: int, seed: int) -> list[dict[str, float]]:
-    """Train a network in each way, and return how many of its answers are right."""
+    """Train each variant, and return its rates of correct answers."""
     rng = np.random.default_rng(seed)
     training = [grammatical(rng)[0] for _ in range(strings)]
     known, successors = zip(*(grammatical(rng) for _ in range(tests)), strict=True)
@@ -144,12 +144,12 @@ def task(strings: int, tests: int, seed: int) -> list[dict[str, float]]:
 
 
 def perfect(result: dict[str, float]) -> bool:
-    """Say whether a network made no error of any kind."""
+    """Return True if a network made no error of any kind."""
     return result["exact"] == result["accepted"] == 100 and result["misjudged"] == 0
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Train in each way from several seeds and print the table."""
+    """Train each variant from several seeds and print the table."""
     chosen = seeds.options(__doc__, 6, argv)
     strings, tests = (1000, 200) if chosen.quick else (60_000, 20_000)
     columns = list(zip(*seeds.over(chosen.seeds, task, strings, tests), strict=True))

@@ -1,4 +1,4 @@
-"""What the anchors share: a task run for several seeds on all cores, and its table."""
+"""Helpers of the anchors: run a task for several seeds on all cores, and print tables."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-QUICK = "fewer and smaller runs, in seconds: to see that it works, not how well"
+QUICK = "fewer and smaller runs, in seconds: a test of the program, not of its results"
 
 
 def options(description: str | None, seeds: int, argv: Sequence[str] | None) -> argparse.Namespace:
-    """Read the command line: `.seeds`, how many, and `.quick`."""
+    """Read the command line: `.seeds`, the number of seeds, and `.quick`."""
     parser = argparse.ArgumentParser(description=(description or "").partition("\n")[0])
-    parser.add_argument("--seeds", type=int, default=seeds, metavar="N", help="how many seeds")
+    parser.add_argument("--seeds", type=int, default=seeds, metavar="N", help="number of seeds")
     parser.add_argument("--quick", action="store_true", help=QUICK)
     chosen = parser.parse_args(argv)
     if chosen.quick:
@@ -28,17 +28,17 @@ def options(description: str | None, seeds: int, argv: Sequence[str] | None) -> 
 
 
 def over(seeds: int, task: Callable[..., Any], *arguments: object) -> list[Any]:
-    """Return task(*arguments, seed) for seeds 0, 1 and so on, one process for each core."""
+    """Return task(*arguments, seed) for seeds 0, 1 and so on, with one process per core."""
     workers = min(seeds, os.cpu_count() or 1)
     if workers < 2:
         return [task(*arguments, seed) for seed in range(seeds)]
-    spawn = multiprocessing.get_context("spawn")  # a thread of NumPy's may not survive a fork
+    spawn = multiprocessing.get_context("spawn")  # NumPy's threads may not survive a fork
     with ProcessPoolExecutor(workers, spawn) as pool:
         return list(pool.map(partial(task, *arguments), range(seeds)))
 
 
 def spread(values: Sequence[float], form: str) -> str:
-    """Return the median of the seeds, and their range."""
+    """Return the median and the range over the seeds."""
     low, middle, high = (format(f(values), form) for f in (min, statistics.median, max))
     return middle if low == high else f"{middle} ({low} to {high})"
 

@@ -1,13 +1,13 @@
-"""Temporal order: which of two letters came first, long ago.
+"""Temporal order: classify sequences by the order of two early letters.
 
     python examples/anchors/temporal_order.py
 
-A or B stands at a random place in the second tenth of a sequence of 20 to 50 letters, and again in
-the fifth; everything else is c, d, e and f at random. At the end the network says which of AA, AB,
-BA and BB it was. After R. Pascanu, T. Mikolov and Y. Bengio, "On the difficulty of training
-recurrent neural networks" (arXiv:1211.5063, 2013), who count a network that errs on less than 1 %
-of 10,000 new sequences as a success. For long nothing is learned, the loss that of a guess, ln 4;
-then everything at once.
+An A or a B is at a random place in the second tenth of a sequence of 20 to 50 letters, and another
+in the fifth tenth; all other letters are random c, d, e and f. At the end the network classifies
+the sequence as AA, AB, BA or BB. After R. Pascanu, T. Mikolov and Y. Bengio, "On the difficulty of
+training recurrent neural networks" (arXiv:1211.5063, 2013), who count an error below 1 % on 10,000
+new sequences as a success. For a long time the loss stays at that of a guess, ln 4; then it drops
+abruptly.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ def sequences(count: int, rng: np.random.Generator) -> Sequences:
 
 
 def errors(net: elman.Network, data: Sequences) -> float:
-    """Return the share of sequences whose class the network gets wrong, in percent."""
+    """Return the percentage of misclassified sequences."""
     x, lengths, classes = data
     y = net.run(x, lengths=lengths, outputs="last").output
     return 100 * float(np.mean(y.argmax(axis=1) != classes))
 
 
 def task(count: int, epochs: int, seed: int) -> dict[str, float]:
-    """Train one network on `count` sequences until it succeeds, and return how it does."""
+    """Train one network on `count` sequences until it succeeds; return its results."""
     rng = np.random.default_rng(seed)
     x, lengths, classes = sequences(count, rng)
     watched, test = sequences(1000, rng), sequences(10_000, rng)

@@ -1,4 +1,4 @@
-// stream.cpp - a small Elman network that answers every sample, in C++ alone.
+// stream.cpp - a small Elman network that answers each sample, in C++ only.
 #include "elman/stream.hpp"
 
 #include <algorithm>
@@ -7,7 +7,7 @@
 #include <memory>
 #include <utility>
 
-// The numbers of a model file, in its order.
+// The weights of a model file, in the order of the file.
 constexpr float kWeights[] = {
     0.5f,  -0.3f, 0.8f,  0.1f,  -0.6f, 0.4f,                     // W_xh (3, 2)
     0.2f,  0.7f,  -0.1f, -0.5f, 0.3f,  0.9f, 0.6f, -0.4f, 0.1f,  // W_hh (3, 3)
@@ -31,7 +31,7 @@ int main() {
 
     for (const auto& x : kSamples) {
         float y;
-        stream.step(x, &y);  // allocates nothing, and never throws
+        stream.step(x, &y);  // does not allocate or throw
         std::printf("%.9g\n", static_cast<double>(y));
     }
 }

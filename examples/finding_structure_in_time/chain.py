@@ -1,8 +1,8 @@
-"""Streams of units drawn one after the other without a break, and the best that can be predicted.
+"""Streams of independently drawn units without breaks, and their optimal predictors.
 
 All four streams of the paper are of this kind: triples of bits, syllables, words, sentences. Each
-unit is drawn independently of those before it, so that everything follows from the probabilities
-of the units: the error of the best predictor is a finite sum, and no simulation is needed.
+unit is independent of the units before it, so the error of the best predictor is a finite sum over
+the probabilities of the units; no simulation is needed.
 """
 
 from collections import defaultdict
@@ -16,12 +16,12 @@ Unit = tuple[Hashable, ...]
 
 
 class Transition(NamedTuple):
-    """What may come next: the symbols of the unit so far, the next symbol, and how often."""
+    """A step of the stream: the symbols of the unit so far, the next symbol, its probability."""
 
     context: Unit
     symbol: Hashable
     onset: bool  # the symbol begins a new unit
-    probability: float  # the share of all steps of the stream
+    probability: float  # among all steps of the stream
 
 
 class Chain:
@@ -30,9 +30,9 @@ class Chain:
     Parameters
     ----------
     probabilities : mapping of tuple to float
-        How likely each unit, a tuple of symbols, is to come next; they sum to 1.
+        Probability of each unit, a tuple of symbols; they sum to 1.
     codes : mapping of symbol to sequence of float
-        The vector that stands for a symbol, as input and as target.
+        Vector of each symbol, as input and as target.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Chain:
     ) -> None:
         self.probabilities = dict(probabilities)
         self.codes = {symbol: np.array(list(code), float) for symbol, code in codes.items()}
-        self._begun: dict[Unit, float] = defaultdict(float)  # that a unit begins so
+        self._begun: dict[Unit, float] = defaultdict(float)  # probability that a unit begins so
         for unit, probability in self.probabilities.items():
             for length in range(1, len(unit) + 1):
                 self._begun[unit[:length]] += probability
@@ -53,7 +53,7 @@ class Chain:
     # --- streams ---
 
     def draw(self, count: int, rng: np.random.Generator) -> list[Unit]:
-        """Return so many units."""
+        """Return `count` random units."""
         units = list(self.probabilities)
         chosen = rng.choice(len(units), size=count, p=list(self.probabilities.values()))
         return [units[i] for i in chosen]
@@ -65,7 +65,7 @@ class Chain:
     # --- exact optima ---
 
     def following(self, context: Unit) -> Iterator[tuple[Hashable, bool, float]]:
-        """Give what may come after the symbols of a unit so far: symbol, onset, probability."""
+        """Yield the possible next symbols after a context: symbol, onset, probability."""
         begun = self._begun[context]
         for symbol, probability in self._next.get(context, {}).items():
             yield symbol, False, probability / begun
@@ -75,7 +75,7 @@ class Chain:
                 yield symbol, True, ended * probability
 
     def transitions(self) -> Iterator[Transition]:
-        """Give every step that the stream can make."""
+        """Yield every possible step of the stream."""
         for context, begun in list(self._begun.items()):
             for symbol, onset, probability in self.following(context):
                 yield Transition(context, symbol, onset, begun * probability / self.mean_length)
@@ -85,11 +85,11 @@ class Chain:
         known: Callable[[Unit], Hashable] = lambda context: context,
         kind: Callable[[Transition], Hashable] = lambda _: "every",
     ) -> dict[Hashable, float]:
-        """Return the least squared error of a step, the sum over its outputs, on average.
+        """Return the lowest mean squared error of a step, summed over its outputs.
 
-        known(context) is what the predictor sees: all symbols since the unit began by default,
-        `context[-1]` for a bigram, a constant for who only knows how often symbols come. The
-        steps are told apart by kind(transition), and the result has an error for each kind.
+        known(context) is what the predictor sees: by default all symbols since the unit began;
+        `context[-1]` for a bigram; a constant for a predictor that knows only the frequencies of
+        symbols. Steps are grouped by kind(transition); the result has an error for each kind.
         """
         seen: dict[Hashable, list[Transition]] = defaultdict(list)
         for transition in self.transitions():
@@ -106,18 +106,18 @@ class Chain:
         return {name: error / weights[name] for name, error in errors.items()}
 
     def _expected(self, context: Unit) -> np.ndarray:
-        """Return the mean code of what comes next."""
+        """Return the mean code of the next symbol."""
         return sum(p * self.codes[symbol] for symbol, _, p in self.following(context))
 
     def likelihoods(self, units: Iterable[Unit]) -> np.ndarray:
-        """Return the best prediction (T, O) after every step of who knows where units begin."""
+        """Return the best prediction (T, O) after every step, given where units begin."""
         contexts = (unit[:n] for unit in units for n in range(1, len(unit) + 1))
         return np.array([self.expected(context) for context in contexts])
 
     def listener(self, symbols: Iterable[Hashable]) -> np.ndarray:
-        """Return the best prediction (T, O) after every step of who only hears the stream.
+        """Return the best prediction (T, O) after every step, given only the symbols.
 
-        The listener does not know where units begin and weighs all possibilities (Bayes' rule).
+        The listener does not know where units begin and weighs all possibilities by Bayes' rule.
         """
         belief: dict[Unit, float] = {}
         predictions = []
@@ -137,7 +137,7 @@ class Chain:
 
 
 def join(units: Iterable[Unit]) -> list[Hashable]:
-    """Return the symbols of units, one after the other."""
+    """Return the concatenated symbols of units."""
     return [symbol for unit in units for symbol in unit]
 
 

@@ -1,4 +1,4 @@
-"""The figures: curves with letters, and trees; saved so that equal numbers give equal files."""
+"""Draw the figures: curves with letters, and trees. Equal numbers give equal files."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ STYLE = {
 
 
 def save(figure: Figure, folder: Path, name: str) -> Path:
-    """Write a figure without the date and the program's name; return where."""
+    """Write a figure without date and program name; return its path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.svg"
     with mpl.rc_context(STYLE):
@@ -29,7 +29,7 @@ def save(figure: Figure, folder: Path, name: str) -> Path:
 
 
 def figure(rows: int, columns: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
-    """Return a figure and its axes, row by row, in the style of all four."""
+    """Return a figure and its axes, row by row, in the common style."""
     with mpl.rc_context(STYLE):
         made = Figure(figsize=(width, height), layout="constrained")
         axes = made.subplots(rows, columns, squeeze=False)
@@ -37,7 +37,7 @@ def figure(rows: int, columns: int, width: float, height: float) -> tuple[Figure
 
 
 def lettered(axes: Axes, letters: Sequence[str], values: Sequence[float | None]) -> None:
-    """Draw a curve with the letter to be predicted at every point; None is a gap."""
+    """Draw a curve with the target letter at every point; None is a gap."""
     shown = [float("nan") if value is None else value for value in values]
     steps = range(1, len(shown) + 1)
     axes.plot(steps, shown, color="#bbbbbb", linewidth=1)
@@ -69,7 +69,7 @@ def dendrogram(axes: Axes, tree: Tree, color: Callable[[str], str]) -> None:
     rows = {name: row for row, name in enumerate(leaves(tree))}
 
     def draw(tree: Tree, above: float) -> tuple[float, float]:
-        """Draw what is below a join at the height `above`; return its height and row."""
+        """Draw the subtree below a join at the height `above`; return its height and row."""
         if isinstance(tree, str):
             return 0.0, rows[tree]
         guessed = tree[0] is None

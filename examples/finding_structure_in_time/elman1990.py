@@ -1,6 +1,6 @@
-"""What the paper says: its codes, word lists and templates, and the numbers of its figures.
+"""Data of the paper: codes, word lists, templates, and the values of its figures.
 
-J. L. Elman, "Finding structure in time", Cognitive Science 14 (1990), 179-211. The numbers of the
+J. L. Elman, "Finding structure in time", Cognitive Science 14 (1990), 179-211. The values of the
 figures were read off the printed curves, to about 0.01 (figures 3 to 5) and 0.03 (figures 6, 7).
 """
 
@@ -24,7 +24,7 @@ FEATURES = {
 }
 SYLLABLES = ("ba", "dii", "guuu")
 
-# The letter to be predicted, the error of all six bits (None: off the printed scale, above 1), of
+# The target letter, and the errors of all six bits (None: off the printed scale, above 1), of
 # bit 1 (consonant) and of bit 4 (high).
 FIGURES_4_5 = (
     ("a", 0.130, 0.012, 0.002),
@@ -97,7 +97,7 @@ FIGURE_6 = (
 def letter_code(letter: str) -> tuple[int, ...]:
     """Return the letter's place in the alphabet in five binary digits.
 
-    The paper calls the codes random, but all thirteen that table 2 prints are of this form.
+    The paper calls the codes random, but all thirteen in table 2 have this form.
     """
     return tuple(int(digit) for digit in f"{ord(letter) - ord('a') + 1:05b}")
 
@@ -143,8 +143,8 @@ TEMPLATES = (
 NOUN_CLASSES = ("HUM", "ANIM", "AGRESS", "INANIM", "FRAG", "FOOD")
 NOUNS = frozenset(word for name in NOUN_CLASSES for word in CLASSES[name].split())
 
-# Table 5: one bit for each word in the order of the alphabet, two bits in reserve. Those that it
-# prints leave the 21st and the 31st free.
+# Table 5: one bit per word in alphabetical order, two bits in reserve. The printed codes leave bits
+# 21 and 31 free.
 FREE_BITS = (21, 31)
 BITS = 31
 

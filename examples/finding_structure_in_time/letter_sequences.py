@@ -1,12 +1,12 @@
-"""Structure in letter sequences: consonants come at random, and each says which vowels follow.
+"""Structure in letter sequences: consonants are random, and each determines the next vowels.
 
     pip install 'elman[examples]'
     python letter_sequences.py
 
 1,000 consonants b, d, g are drawn and replaced by ba, dii, guuu; a letter is six phonetic features.
-The paper's network (6-20-6) hears the letters 200 times, and then another sequence. It knows the
-vowels, and when a consonant comes, but not which one. The paper does not give the learning rate:
-0.3, falling linearly to 0, and PyTorch's usual start, are ours.
+The paper's network (6-20-6) reads the letters 200 times, then another sequence. It predicts the
+vowels, and when a consonant comes, but not which one. The paper does not state the learning rate:
+0.3, falling linearly to 0, and PyTorch's default initialization are our choices.
 """
 
 import sys
@@ -45,7 +45,7 @@ def simulate(
     result = elman.train(
         net,
         stream,
-        np.roll(stream, -1, axis=0),  # the stream begins again without a break
+        np.roll(stream, -1, axis=0),  # the stream repeats without a break
         optimizer="sgd",
         learning_rate=LEARNING_RATE * 6 / 2,  # elman's loss is the mean over the outputs
         schedule=schedule,
@@ -59,7 +59,7 @@ def simulate(
 
 
 def scores(letters: np.ndarray, squared: np.ndarray) -> dict[str, float]:
-    """Return the mean squared errors of what the table shows."""
+    """Return the mean squared errors for the table."""
     consonant = np.isin(letters, list("bdg"))
     total = squared.sum(axis=1)
     return {
@@ -73,7 +73,7 @@ def scores(letters: np.ndarray, squared: np.ndarray) -> dict[str, float]:
 
 
 def exact() -> dict[str, float]:
-    """Return the same of the best predictor."""
+    """Return the same errors for the best predictor."""
 
     def of(bits: slice, onset: bool | None = None) -> float:
         codes = {letter: code[bits] for letter, code in FEATURES.items()}
@@ -88,7 +88,7 @@ def exact() -> dict[str, float]:
 
 
 def printed() -> dict[str, float]:
-    """Return the same of the paper's figures; the letter off the scale is left out of the sums."""
+    """Return the same errors for the paper's figures, without the letter off the scale."""
     letters = np.array([row[0] for row in FIGURES_4_5])
     consonant = np.isin(letters, list("bdg"))
     total, bit_1, bit_4 = np.array([row[1:] for row in FIGURES_4_5], float).T
@@ -103,7 +103,7 @@ def printed() -> dict[str, float]:
 
 
 def draw(letters: np.ndarray, squared: np.ndarray) -> drawing.Figure:
-    """Draw figures 4 and 5 beside the same of one network."""
+    """Draw figures 4 and 5 beside those of one network."""
     figure, axes = drawing.figure(3, 2, 9, 5.5)
     titles = ("all six bits (figure 4)", "bit 1, consonant (figure 5a)", "bit 4, high (figure 5b)")
     ours = (squared.sum(axis=1), squared[:, CONSONANT_BIT], squared[:, HIGH_BIT])
@@ -122,7 +122,7 @@ def draw(letters: np.ndarray, squared: np.ndarray) -> drawing.Figure:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Train for every seed, and print and draw what came of it."""
+    """Train for every seed, and print and draw the results."""
     chosen = report.options(__doc__.splitlines()[0], arguments, SEEDS)
     columns = []
     for schedule in ("linear", "constant"):

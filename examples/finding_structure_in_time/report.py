@@ -1,4 +1,4 @@
-"""What the four programs share: their options, one run for each seed, and their tables."""
+"""Helpers of the four programs: options, one run per seed, and tables."""
 
 import argparse
 import os
@@ -11,48 +11,48 @@ import numpy as np
 
 
 def options(description: str, arguments: Sequence[str] | None, seeds: int) -> argparse.Namespace:
-    """Read the options of the command line: `seeds`, `passes` (None if not given) and `output`."""
+    """Read the command line: `seeds`, `passes` (None if not given) and `output`."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--seeds", type=int, default=seeds, help=f"how many runs ({seeds})")
-    parser.add_argument("--passes", type=int, help="through the stream (as many as the paper's)")
+    parser.add_argument("--seeds", type=int, default=seeds, help=f"number of runs ({seeds})")
+    parser.add_argument("--passes", type=int, help="passes over the stream (as in the paper)")
     parser.add_argument(
         "--output",
         type=Path,
         default=Path(__file__).parent / "figures",
-        help="the folder for the figure (figures/ beside this program)",
+        help="folder for the figure (figures/ beside this program)",
     )
     return parser.parse_args(arguments)
 
 
 def for_each(function: Callable[..., Any], jobs: Iterable[tuple]) -> list[Any]:
-    """Return function(*job) of every job, as many at a time as there are cores.
+    """Return function(*job) for every job, one per core at a time.
 
-    Threads are enough: elman gives up the interpreter's lock while it trains.
+    Threads suffice: elman releases the GIL during training.
     """
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(lambda job: function(*job), jobs))
 
 
 def spread(values: Iterable[float], digits: int = 3) -> str:
-    """Return the median and the range of the values of all seeds."""
+    """Return the median and the range over the seeds."""
     values = np.array(list(values))
     middle, low, high = (f"{v:.{digits}f}" for v in (np.median(values), values.min(), values.max()))
     return f"{middle} ({low}–{high})"
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """Return a number as the tables show it, a dash for None."""
+    """Return a number in the format of the tables, or a dash for None."""
     return "–" if value is None else f"{value:.{digits}f}"
 
 
 def share(yes: Iterable[bool]) -> str:
-    """Return how many are true, of how many."""
+    """Return the number of true values and the total."""
     yes = list(yes)
     return f"{sum(map(bool, yes))} of {len(yes)}"
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table in Markdown, its columns aligned."""
+    """Print a Markdown table with aligned columns."""
     widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
     marks = ["-" * w if i == 0 else "-" * (w - 1) + ":" for i, w in enumerate(widths)]
     for row in (header, marks, *rows):

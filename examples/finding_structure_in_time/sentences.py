@@ -1,13 +1,13 @@
-"""Lexical classes from word order: nouns and verbs, animates and inanimates, from prediction alone.
+"""Lexical classes from word order: nouns and verbs, animates and inanimates, by prediction only.
 
     pip install 'elman[examples]'
     python sentences.py
 
-10,000 sentences of two and three words are heard without breaks, one bit for each of 29 words; the
-paper's network (31-150-31) is to predict the next word. The hidden states are averaged for each
-word and clustered; so are those of the network before training, because averaging alone can make
-classes. The paper gives neither the learning rate nor the way of clustering: the settings below,
-PyTorch's usual start, Euclidean distances and Ward's linkage are ours.
+10,000 sentences of two and three words are read without breaks, one bit for each of 29 words; the
+paper's network (31-150-31) predicts the next word. The hidden states are averaged per word and
+clustered. So are the states of the network before training, because averaging alone can produce
+classes. The paper states neither the learning rate nor the clustering method: the settings below,
+PyTorch's default initialization, Euclidean distances and Ward's linkage are our choices.
 """
 
 import sys
@@ -27,7 +27,7 @@ SENTENCES, HIDDEN, SEEDS = 10_000, 150, 5
 
 
 class Setting(NamedTuple):
-    """How a network is trained."""
+    """Training settings of a network."""
 
     passes: int
     learning_rate: float  # for half the sum of squares: Rumelhart, Hinton and Williams (1986)
@@ -35,18 +35,18 @@ class Setting(NamedTuple):
     bptt_steps: int = 1
 
 
-SETTINGS = {  # the paper's number of passes; more of them; errors that flow back through a sentence
+SETTINGS = {  # the paper's number of passes; more passes; backpropagation through a sentence
     "elman, 6 passes": Setting(6, 0.3),
     "elman, 20 passes, falling rate": Setting(20, 0.3, "linear"),
     "elman, 12 passes, falling rate, 3 steps back": Setting(12, 0.1, "linear", 3),
 }
 DRAWN = "elman, 12 passes, falling rate, 3 steps back"
 UNTRAINED = "elman, untrained"
-TOKENS = 2000  # whose nearest neighbours are looked for, among all
+TOKENS = 2000  # tokens whose nearest neighbours are searched among all tokens
 
 IDENTITY = np.eye(BITS, dtype=np.float32)
 CODES = {word: IDENTITY[bit - 1] for word, bit in word_bits().items()}
-ZOG = IDENTITY[FREE_BITS[-1] - 1]  # a word that was never heard, on a bit that was never used
+ZOG = IDENTITY[FREE_BITS[-1] - 1]  # an unseen word on an unused bit
 CHAIN = Chain(sentences(), CODES)
 VERBS = frozenset(CODES) - NOUNS
 HUMANS = frozenset(CLASSES["HUM"].split())
@@ -61,7 +61,7 @@ COLORS = {
 
 
 def train(seed: int, stream: np.ndarray, setting: Setting) -> elman.Network:
-    """Return a network trained on a stream (T, 31) that begins again without a break."""
+    """Return a network trained on a stream (T, 31) that repeats without a break."""
     return elman.train(
         untrained(seed),
         stream,
@@ -77,7 +77,7 @@ def train(seed: int, stream: np.ndarray, setting: Setting) -> elman.Network:
 
 
 def untrained(seed: int) -> elman.Network:
-    """Return the network that training begins with."""
+    """Return the network before training."""
     return elman.Network(
         input_size=BITS,
         hidden_size=HIDDEN,
@@ -92,7 +92,7 @@ def untrained(seed: int) -> elman.Network:
 
 
 def scores(predicted: np.ndarray, heard: list[Unit]) -> dict[str, float]:
-    """Return how far predictions (T, 31) are from the words that came and their likelihoods."""
+    """Return the errors of predictions (T, 31) against the next words and their likelihoods."""
     likelihoods = CHAIN.likelihoods(heard)[:-1]
     predicted, target = predicted[:-1].astype(float), CHAIN.encode(join(heard))[1:]
     squared = ((predicted - target) ** 2).sum(axis=1)
@@ -106,7 +106,7 @@ def scores(predicted: np.ndarray, heard: list[Unit]) -> dict[str, float]:
     }
 
 
-# --- what the hidden states know ------------------------------------------------------------------
+# --- the hidden states ----------------------------------------------------------------------------
 
 
 def tree(states: np.ndarray, words: np.ndarray) -> drawing.Tree:
@@ -123,13 +123,13 @@ def tree(states: np.ndarray, words: np.ndarray) -> drawing.Tree:
 
 
 def same_kind(states: np.ndarray, words: np.ndarray) -> dict[str, float]:
-    """Return how often (%) the nearest token and the nearest other word are of the same kind.
+    """Return how often (%) the nearest token is the same word, and the nearest other word's class.
 
-    For the token that is the same word, for the word the same of noun and verb.
+    The class is noun or verb; the percentage counts equal classes.
     """
     names, word = np.unique(words, return_inverse=True)
     noun = np.isin(names, sorted(NOUNS))[word]
-    states = states - states.mean(axis=0)  # so that less is lost in the differences below
+    states = states - states.mean(axis=0)  # less cancellation in the differences below
     norms = (states**2).sum(axis=1)
     found = []
     for chosen in np.array_split(np.arange(TOKENS), 8):
@@ -146,7 +146,7 @@ def same_kind(states: np.ndarray, words: np.ndarray) -> dict[str, float]:
 
 
 def knowledge(net: elman.Network, heard: list[Unit], unheard: list[Unit]) -> dict:
-    """Return the trees of a network's hidden states, and what they and the tokens show."""
+    """Return the tree of a network's hidden states, and the properties of trees and tokens."""
     words = join(heard)
     states = net.run(CHAIN.encode(words), return_hidden=True).hidden
     found = tree(states, np.array(words))
@@ -174,7 +174,7 @@ def knowledge(net: elman.Network, heard: list[Unit], unheard: list[Unit]) -> dic
 
 
 def simulate(seed: int, passes: int | None = None) -> dict[str, dict]:
-    """Train the networks; return what they, the untrained one and the exact predictors give."""
+    """Train the networks; return the results of these, the untrained one and exact predictors."""
     rng = np.random.default_rng(seed)
     stream = CHAIN.encode(join(CHAIN.draw(SENTENCES, rng)))
     heard, unheard = CHAIN.draw(SENTENCES, rng), CHAIN.draw(SENTENCES, rng)
@@ -195,7 +195,7 @@ def simulate(seed: int, passes: int | None = None) -> dict[str, dict]:
 
 
 def draw(ours: drawing.Tree, control: drawing.Tree) -> drawing.Figure:
-    """Draw figure 7 beside the same of one network, after and before training."""
+    """Draw figure 7 beside the trees of one network after and before training."""
     figure, axes = drawing.figure(1, 3, 11, 6)
     titles = ("Elman (1990), figure 7, redrawn", "elman, trained", "elman, before training")
 
@@ -227,7 +227,7 @@ def report_predictions(runs: list[dict]) -> None:
 
 
 def report_knowledge(runs: list[dict]) -> None:
-    """Print the table of what the hidden states know."""
+    """Print the table on the hidden states."""
     names = list(runs[0]["knowledge"])
     first = runs[0]["knowledge"][names[0]]
 
@@ -241,7 +241,7 @@ def report_knowledge(runs: list[dict]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Train for every seed, and print and draw what came of it."""
+    """Train for every seed, and print and draw the results."""
     chosen = report.options(__doc__.splitlines()[0], arguments, SEEDS)
     runs = report.for_each(simulate, [(seed, chosen.passes) for seed in range(chosen.seeds)])
     known = runs[0]["knowledge"]

@@ -3,9 +3,9 @@
     pip install 'elman[examples]'
     python temporal_xor.py
 
-The paper's network (one input, two hidden units, one output) hears 3,000 bits 600 times and is to
-predict the next one. Two bits of three are random; where the third is to be predicted the error
-dips. The paper does not give the learning rate: 0.1, and PyTorch's usual start, are ours.
+The paper's network (one input, two hidden units, one output) reads 3,000 bits 600 times and
+predicts the next bit. Two of every three bits are random; the error dips at the third. The paper
+does not state the learning rate: 0.1 and PyTorch's default initialization are our choices.
 """
 
 import sys
@@ -23,22 +23,22 @@ TRIPLES, HIDDEN, PASSES, SEEDS = 1000, 2, 600, 24
 LEARNING_RATE = 0.1  # for half the squared error, as in Rumelhart, Hinton and Williams (1986)
 BPTT_STEPS = (1, 2, 3)
 TEST_STEPS, CYCLE = 1200, 12  # as in figure 3
-SOLVED = 0.95  # of all third bits on the right side of a half; guessing gives 0.5
+SOLVED = 0.95  # fraction of third bits on the right side of 0.5; guessing gives 0.5
 
 CHAIN = Chain({(a, b, a ^ b): 1 / 4 for a in (0, 1) for b in (0, 1)}, {0: [0], 1: [1]})
 
 
 def everywhere() -> tuple[float, float]:
-    """Return the least errors of who takes the exclusive-or everywhere: third bits, others.
+    """Return the lowest errors of predicting the exclusive-or at every step: third bits, others.
 
-    Not knowing the phase, it is right with p = 1/3 + 2/3 * 1/2, so that p, or 1 - p, is its answer.
+    Without the phase, this is right with probability p = 1/3 + 2/3 * 1/2; the output is p or 1 - p.
     """
     p = 1 / 3 + 2 / 3 / 2
     return (1 - p) ** 2, ((1 - p) ** 2 + p**2) / 2
 
 
 def simulate(seed: int, bptt_steps: int, passes: int = PASSES) -> dict[str, np.ndarray]:
-    """Train one network; return its errors over a new stream folded by 12, and how often right."""
+    """Train one network; return its errors on a new stream folded by 12, and its accuracy."""
     rng = np.random.default_rng(seed)
     stream = CHAIN.encode(join(CHAIN.draw(TRIPLES, rng)))
     net = elman.Network(
@@ -52,7 +52,7 @@ def simulate(seed: int, bptt_steps: int, passes: int = PASSES) -> dict[str, np.n
     result = elman.train(
         net,
         stream,
-        np.roll(stream, -1, axis=0),  # the stream begins again without a break
+        np.roll(stream, -1, axis=0),  # the stream repeats without a break
         optimizer="sgd",
         learning_rate=LEARNING_RATE / 2,
         epochs=passes,
@@ -71,13 +71,13 @@ def simulate(seed: int, bptt_steps: int, passes: int = PASSES) -> dict[str, np.n
 
 
 def dips(folded: np.ndarray) -> bool:
-    """Say whether each predictable step is below both of its neighbours."""
+    """Return True if the error at each predictable step is below both of its neighbours."""
     third = folded[1::3]
     return bool((third < folded[0::3]).all() and (third < folded[2::3]).all())
 
 
 def phases(folded: Sequence[float]) -> tuple[float, float]:
-    """Return the mean errors of third bits and of the others."""
+    """Return the mean errors of third bits and of other bits."""
     third = np.arange(len(folded)) % 3 == 1
     folded = np.asarray(folded)
     return float(folded[third].mean()), float(folded[~third].mean())
@@ -109,7 +109,7 @@ def draw(runs: dict[int, list[dict]]) -> drawing.Figure:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Train for every seed and truncation, and print and draw what came of it."""
+    """Train for every seed and truncation, and print and draw the results."""
     chosen = report.options(__doc__.splitlines()[0], arguments, SEEDS)
     jobs = [(seed, k, chosen.passes or PASSES) for k in BPTT_STEPS for seed in range(chosen.seeds)]
     done = report.for_each(simulate, jobs)

@@ -1,13 +1,13 @@
-"""Discovering the notion "word": letters without spaces, and where the errors rise.
+"""Discovering the notion "word": in letters without spaces, errors rise where words begin.
 
     pip install 'elman[examples]'
     python words.py
 
-Words are spelt one after the other in five-bit codes; the paper's network (5-20-5) hears the
-letters ten times and is to predict the next one. The error is high where a word begins and falls
-from letter to letter. The paper has 15 words and a grammar of sentences, and gives neither: here
-the 14 words of its figure are drawn at random. Nor does it give the learning rate: 0.3, and
-PyTorch's usual start, are ours.
+Words are spelt without spaces in five-bit codes; the paper's network (5-20-5) reads the letters
+ten times and predicts the next letter. The error is high at the start of a word and falls from
+letter to letter. The paper has 15 words and a grammar of sentences, but lists neither: here the 14
+words of its figure are drawn at random. Nor does it state the learning rate: 0.3 and PyTorch's
+default initialization are our choices.
 """
 
 import sys
@@ -24,15 +24,15 @@ import report
 
 SENTENCES, LENGTHS, HIDDEN, PASSES, SEEDS = 200, (4, 9), 20, 10, 20
 LEARNING_RATE = 0.3  # for half the sum of squares, as in Rumelhart, Hinton and Williams (1986)
-SETTINGS = {  # what the columns of the table are called: steps back, momentum
+SETTINGS = {  # column title: steps of backpropagation, momentum
     "elman": (1, 0.0),
     "elman, 3 steps back, momentum 0.9": (3, 0.9),
 }
-POSITIONS = 6  # of letters within words that the table shows
+POSITIONS = 6  # positions of letters within words in the table
 
 WORDS = tuple(map(tuple, STORY))
 FIGURE_WORDS = (*WORDS, ("m",))
-TWICE = (*WORDS, *FIGURE_WORDS)  # so that the story is heard in the middle of the stream
+TWICE = (*WORDS, *FIGURE_WORDS)  # so that the story is read in the middle of the stream
 CHAIN = Chain(
     {word: 1 / len(WORDS) for word in WORDS},
     {letter: letter_code(letter) for letter in sorted(set(join(WORDS)))},
@@ -48,10 +48,10 @@ def words(rng: np.random.Generator) -> list[Unit]:
 def simulate(
     seed: int, bptt_steps: int = 1, momentum: float = 0.0, passes: int = PASSES
 ) -> dict[str, np.ndarray]:
-    """Train one network; return its errors, the letters of new words, and those of the story.
+    """Train one network; return its errors on new words and on the story.
 
-    Each is of one step and its letter: `difference` (T, 5), `place` (T,) of the letter in its word
-    from 0, and `story` (54, 5).
+    `difference` (T, 5) are the errors on new words, `place` (T,) the position of each letter in its
+    word, from 0, and `story` (54, 5) the errors on the story.
     """
     rng = np.random.default_rng(seed)
     stream = CHAIN.encode(join(words(rng)))
@@ -67,7 +67,7 @@ def simulate(
     result = elman.train(
         net,
         stream,
-        np.roll(stream, -1, axis=0),  # the stream begins again without a break
+        np.roll(stream, -1, axis=0),  # the stream repeats without a break
         optimizer=elman.SGD(rate, momentum=momentum),
         epochs=passes,
         bptt_steps=bptt_steps,
@@ -85,7 +85,7 @@ def simulate(
 
 
 def places(units: Sequence[Unit]) -> np.ndarray:
-    """Return the place of each letter in its word, from 0."""
+    """Return the position of each letter in its word, from 0."""
     return np.concatenate([np.arange(len(unit)) for unit in units])
 
 
@@ -97,7 +97,7 @@ def ranked(begins: np.ndarray, rise: np.ndarray) -> float:
 
 
 def scores(error: np.ndarray, place: np.ndarray) -> dict[str, float]:
-    """Return what the table shows of the errors (T,) of letters and their places (T,)."""
+    """Return the scores for the table, from the errors (T,) of letters and their positions (T,)."""
     begins = place == 0
     rise, begins_there = np.diff(error), begins[1:]
     found = {"all letters": error.mean()}
@@ -115,8 +115,8 @@ def scores(error: np.ndarray, place: np.ndarray) -> dict[str, float]:
 def exact() -> dict[str, float]:
     """Return the errors of the best predictor, which knows where words begin.
 
-    Its outputs are probabilities p, for which the absolute error of a bit is on average 2p(1 - p),
-    twice the squared one.
+    Its outputs are probabilities p, for which the mean absolute error of a bit is 2p(1 - p), twice
+    the squared error.
     """
 
     def place(step: Transition) -> int:
@@ -133,7 +133,7 @@ def exact() -> dict[str, float]:
 
 
 def listener(seed: int) -> dict[str, float]:
-    """Return the same of the best predictor that only hears the letters, over one stream."""
+    """Return the same scores for the best predictor that knows only the letters, on one stream."""
     heard = words(np.random.default_rng(seed))
     letters = join(heard)
     difference = CHAIN.listener(letters[:-1]) - CHAIN.encode(letters[1:])
@@ -141,7 +141,7 @@ def listener(seed: int) -> dict[str, float]:
 
 
 def draw(story: np.ndarray, heard: np.ndarray) -> drawing.Figure:
-    """Draw figure 6 above the median errors (54,) of all seeds, and of the best listener."""
+    """Draw figure 6 above the median errors (54,) of all seeds and those of the best listener."""
     figure, (above, below) = drawing.figure(2, 1, 9, 5.5)
     letters = join(FIGURE_WORDS)
     drawing.lettered(above, letters, FIGURE_6)
@@ -163,14 +163,14 @@ def draw(story: np.ndarray, heard: np.ndarray) -> drawing.Figure:
 
 
 def best_listener() -> np.ndarray:
-    """Return the absolute errors (54,) at the story of who only hears the letters."""
+    """Return the absolute errors (54,) of the best listener on the story."""
     letters = join(TWICE)
     difference = CHAIN.listener(letters[:-1]) - CHAIN.encode(letters[1:])
     return np.abs(difference).sum(axis=1)[-len(FIGURE_6) :]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Train for every seed and setting, and print and draw what came of it."""
+    """Train for every seed and setting, and print and draw the results."""
     chosen = report.options(__doc__.splitlines()[0], arguments, SEEDS)
     columns, squares = [], []
     for bptt_steps, momentum in SETTINGS.values():

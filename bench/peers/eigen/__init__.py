@@ -1,4 +1,4 @@
-"""Plain Eigen: what a good C++ programmer writes in an afternoon, compiled for this machine."""
+"""Plain Eigen: a straightforward implementation, compiled for this machine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ plain = native.build(Path(__file__).parent, f"{__name__}.plain")
 
 
 class Eigen(Peer):
-    """One call for a step, a sequence or a batch, through ordinary pybind11."""
+    """One call per step, sequence or batch, through ordinary pybind11."""
 
     def __init__(self, net: Network) -> None:
         self.weights = weights(net)

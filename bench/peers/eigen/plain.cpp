@@ -1,8 +1,8 @@
-// plain.cpp - an Elman network as one writes it in an afternoon with Eigen and pybind11.
+// plain.cpp - a straightforward Elman network with Eigen and pybind11.
 //
 //   h_t = tanh(W_hh h_(t-1) + W_xh x_t + b_h),   y_t = sigmoid(W_hy h_t + b_y)
 //
-// A column is one step of one sequence, so that the rows of NumPy's arrays are columns here.
+// A column is one step of one sequence: rows of NumPy arrays are columns here.
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
@@ -47,7 +47,7 @@ class Network {
         return y;
     }
 
-    // x (T, I) or (B, T, I): layer by layer, the input product of all steps at once.
+    // x (T, I) or (B, T, I): layer by layer, with one input product for all steps.
     Array run(const Array& x) const {
         const Eigen::Index T = x.shape(x.ndim() - 2), B = x.ndim() == 3 ? x.shape(0) : 1;
         std::vector<py::ssize_t> shape(x.shape(), x.shape() + x.ndim());

@@ -8,7 +8,7 @@ from elman.errors import ElmanError, VerificationError
 
 __all__ = ["main"]
 
-EXTRAS = {  # what is missing: what for, and the extra that brings it
+EXTRAS = {  # missing package: what needs it, and the extra that installs it
     "typer": ("the command line", "cli"),
     "rich": ("the command line", "cli"),
     "matplotlib": ("a plot", "plot"),
@@ -17,9 +17,9 @@ EXTRAS = {  # what is missing: what for, and the extra that brings it
 
 def main() -> int:
     """Run the command line in `sys.argv` and return, or exit with, its exit code."""
-    if hasattr(signal, "SIGPIPE"):  # end as quietly as `cat` when the reader of a pipe goes away
+    if hasattr(signal, "SIGPIPE"):  # exit silently, like `cat`, when the reader of a pipe exits
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    if isinstance(sys.stdout, io.TextIOWrapper):  # what it cannot encode, it shows escaped
+    if isinstance(sys.stdout, io.TextIOWrapper):  # escape what the terminal cannot encode
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         from elman.cli.app import app
@@ -30,7 +30,7 @@ def main() -> int:
         if missing in EXTRAS:
             purpose, extra = EXTRAS[missing]
             _complain(f"{purpose} needs {missing}: pip install 'elman[{extra}]'")
-        elif "pip install" in str(error):  # a reader or writer has said it all
+        elif "pip install" in str(error):  # the message of a reader or writer is complete
             _complain(str(error))
         else:
             raise

@@ -1,6 +1,6 @@
-"""The commands of `elman`: what they are called and what they take; the work is done elsewhere.
+"""The commands of `elman`: names, arguments and help texts. Other modules do the work.
 
-Every command imports what it needs when it runs, so that `elman --help` needs no NumPy.
+Each command imports its modules when it runs, so that `elman --help` does not need NumPy.
 """
 
 from collections.abc import Iterable
@@ -11,8 +11,8 @@ import typer
 
 app = typer.Typer(
     help="Elman recurrent networks: train, run, stream, inspect and verify them.",
-    epilog="Exit codes: 0 done; 1 a verification or a check failed; 2 wrong usage, or a file that "
-    "cannot be used.",
+    epilog="Exit codes: 0 success; 1 a verification or a check failed; 2 wrong usage or an unusable"
+    " file.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -20,7 +20,7 @@ app = typer.Typer(
 )
 
 Model = Annotated[str, typer.Argument(help="A model file.", metavar="MODEL", show_default=False)]
-Json = Annotated[bool, typer.Option("--json", help="Answer in JSON, for a program.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 OTHER_FRAMEWORKS = (
     'Other frameworks are timed by "python bench/run.py" in a checkout of elman, after'
     " \"pip install '.[bench]'\" there."
@@ -28,7 +28,7 @@ OTHER_FRAMEWORKS = (
 
 
 class Task(StrEnum):
-    """What `elman train` learns."""
+    """The tasks of `elman train`."""
 
     forecast = "forecast"
     regression = "regression"
@@ -36,7 +36,7 @@ class Task(StrEnum):
 
 
 class Format(StrEnum):
-    """What `elman run` writes."""
+    """The output formats of `elman run`."""
 
     csv = "csv"
     npy = "npy"
@@ -57,12 +57,12 @@ def _options(
         typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
     ] = False,
 ) -> None:
-    """Take the options of `elman` itself."""
+    """Handle the options of `elman` itself."""
 
 
 @app.command()
 def demo(as_json: Json = False) -> None:
-    """Forecast sunspot numbers with a small network; check it and time it."""
+    """Forecast sunspot numbers; verify and time the network."""
     from elman.cli import demo
 
     demo.demo(as_json)
@@ -70,7 +70,7 @@ def demo(as_json: Json = False) -> None:
 
 @app.command()
 def info(model: Model, as_json: Json = False) -> None:
-    """Say what a model file holds: sizes, activations, scaling, versions."""
+    """Show sizes, activations, scaling and versions of a model file."""
     from elman.cli import report
 
     report.info(model, as_json)
@@ -82,41 +82,42 @@ def run(
     source: Annotated[
         str,
         typer.Argument(
-            help="CSV, a step in each line, or NPY, an array (..., T, I); - is standard input.",
+            help="CSV, one step per line, or NPY, an array (..., T, I); - is standard input.",
             metavar="INPUT",
             show_default=False,
         ),
     ],
     output: Annotated[
-        str, typer.Option("--output", "-o", help="Where to write; - is standard output.")
+        str, typer.Option("--output", "-o", help="The output file; - is standard output.")
     ] = "-",
     form: Annotated[
         Format | None,
-        typer.Option("--format", help="What to write; by default npy to a file *.npy, else csv."),
+        typer.Option("--format", help="Output format; by default npy for a file *.npy, else csv."),
     ] = None,
     last: Annotated[
         bool | None,
         typer.Option(
             "--last/--all",
-            help="The output of the last step, or of all; by default what the model's table says.",
+            help="Write the output of the last step, or of all; by default as in the model's"
+            " table.",
         ),
     ] = None,
     stream: Annotated[
-        bool, typer.Option("--stream", help="Answer every line of CSV the moment it comes in.")
+        bool, typer.Option("--stream", help="Answer each line of CSV as soon as it arrives.")
     ] = False,
     threads: Annotated[
-        int, typer.Option(min=1, help="How many threads share the sequences of a batch.")
+        int, typer.Option(min=1, help="Number of threads for the sequences of a batch.")
     ] = 1,
 ) -> None:
     """Run a network over a table of inputs.
 
-    CSV is one sequence: the numbers of a step in a line, separated by commas. A first line without
-    a single number is taken for a header; blank lines and lines that begin with # are passed over.
-    NPY may hold a batch. The input's kind is told by its content. Numbers are written in the
-    shortest form that reads back as the same number.
+    CSV is one sequence: one step per line, values separated by commas. A first line without a
+    number is a header; blank lines and lines that begin with # are skipped. NPY may hold a batch.
+    The input format is detected from the content. Numbers are written in the shortest form that
+    reads back as the same number.
 
-    A model that "elman train" wrote finds its columns by the names in the header. If one of them
-    names sequences, each is run for itself; last outputs are in the order in which they begin.
+    A model written by "elman train" finds its columns by the names in the header. If a column names
+    sequences, they are run separately; --last writes their outputs in order of first appearance.
     """
     from elman.cli import run
 
@@ -124,7 +125,7 @@ def run(
     if not stream:
         run.run(model, source, output, "npy" if as_npy else "csv", last, threads)
     elif last or as_npy:
-        raise typer.BadParameter("--stream answers every line in CSV: no --last, no NPY")
+        raise typer.BadParameter("--stream answers every line in CSV: expected no --last, no NPY")
     else:
         run.stream(model, source, output)
 
@@ -134,8 +135,7 @@ def train(
     data: Annotated[
         str,
         typer.Argument(
-            help="CSV, a step in each line, or NPY, inputs (T, I) or (B, T, I); - is standard"
-            " input.",
+            help="CSV, one step per line, or NPY, inputs (T, I) or (B, T, I); - is standard input.",
             metavar="DATA",
             show_default=False,
         ),
@@ -143,66 +143,66 @@ def train(
     targets: Annotated[
         str | None,
         typer.Argument(
-            help="NPY, beside NPY: numbers (..., T, O) or (B, O), classes (..., T) or (B,).",
+            help="NPY, for NPY data: numbers (..., T, O) or (B, O), classes (..., T) or (B,).",
             metavar="TARGETS",
             show_default=False,
         ),
     ] = None,
     task: Annotated[
-        Task | None, typer.Option(help="What to learn; by default the data tell.")
+        Task | None, typer.Option(help="Task; inferred from the data by default.")
     ] = None,
     inputs: Annotated[
-        str, typer.Option(help="The columns to read, as a,b; by default all that are left.")
+        str, typer.Option(help="Input columns, as a,b; by default all remaining columns.")
     ] = "",
     target: Annotated[
-        str, typer.Option(help="The columns to learn; for a forecast by default all inputs.")
+        str, typer.Option(help="Target columns; for a forecast by default all inputs.")
     ] = "",
     sequence: Annotated[
-        str | None, typer.Option(help="The column that names the sequence a line belongs to.")
+        str | None, typer.Option(help="The column that names the sequence of each line.")
     ] = None,
     horizon: Annotated[
-        int | None, typer.Option(min=1, help="Forecast so many steps ahead, 1 by default.")
+        int | None, typer.Option(min=1, help="Number of steps to forecast ahead; 1 by default.")
     ] = None,
     period: Annotated[
-        int | None, typer.Option(min=1, help="Compare with the value a season of N steps before.")
+        int | None, typer.Option(min=1, help="Season in steps, for the seasonal baseline.")
     ] = None,
-    hidden: Annotated[int, typer.Option(min=1, help="Units in a layer.")] = 32,
+    hidden: Annotated[int, typer.Option(min=1, help="Units per layer.")] = 32,
     layers: Annotated[int, typer.Option(min=1, help="Recurrent layers.")] = 1,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training part.")] = 500,
-    learning_rate: Annotated[float, typer.Option(help="The step of Adam.")] = 5e-3,
-    batch_size: Annotated[int, typer.Option(min=1, help="Sequences in an update.")] = 16,
+    learning_rate: Annotated[float, typer.Option(help="Learning rate of Adam.")] = 5e-3,
+    batch_size: Annotated[int, typer.Option(min=1, help="Sequences per update.")] = 16,
     bptt: Annotated[
         int | None,
         typer.Option(
             min=1,
-            help="Steps that an error flows back, and between updates; by default 32 in one series,"
-            " all in several sequences.",
+            help="Steps of backpropagation, and between updates; by default 32 for one series, all"
+            " for several sequences.",
         ),
     ] = None,
     holdout: Annotated[
-        float, typer.Option(help="The part to score: the end of a series, or random sequences.")
+        float, typer.Option(help="Fraction to score: the end of a series, or random sequences.")
     ] = 0.2,
     validation: Annotated[
-        float, typer.Option(help="The part of the rest that tells when to stop; 0: do not stop.")
+        float, typer.Option(help="Fraction of the rest for early stopping; 0: no early stopping.")
     ] = 0.2,
     patience: Annotated[
-        int, typer.Option(min=1, help="Stop after so many epochs without getting better.")
+        int, typer.Option(min=1, help="Stop after this many epochs without improvement.")
     ] = 50,
     seed: Annotated[int, typer.Option(min=0, help="For weights, shuffling and the split.")] = 0,
-    threads: Annotated[int, typer.Option(min=1, help="How many threads share a batch.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="Number of threads.")] = 1,
     output: Annotated[
-        str, typer.Option("--output", "-o", help="Where to write the model.")
+        str, typer.Option("--output", "-o", help="The model file to write.")
     ] = "model.safetensors",
     plot: Annotated[
-        str | None, typer.Option(help="Draw the losses of the epochs: a file *.svg, *.png, *.pdf.")
+        str | None, typer.Option(help="Plot the loss by epoch to a file *.svg, *.png or *.pdf.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Train a network on a table of numbers, and score it on a part held out.
+    """Train a network on a table and score it on a held-out part.
 
-    Without a target it forecasts the next step. A target of numbers is a regression, one of words a
-    classification: of every line, or of every sequence if its lines agree. Columns go by the names
-    in the first line, or by their numbers from 1. The model takes and gives raw numbers.
+    Without a target it forecasts the next step. A numeric target means regression, a target of
+    words classification: one per line, or one per sequence if its lines agree. Columns are named by
+    the first line, or numbered from 1. The model reads and returns unscaled values.
     """
     from elman.cli import examples, train
 
@@ -256,10 +256,10 @@ def convert(
     ],
     activation: Annotated[
         str | None,
-        typer.Option(help="Of the layers, where the file does not say; a,b for one each."),
+        typer.Option(help="Of the layers, if not in the file; a,b for one per layer."),
     ] = None,
     output_activation: Annotated[
-        str | None, typer.Option(help="Of the readout, where the file does not say.")
+        str | None, typer.Option(help="Of the readout, if not in the file.")
     ] = None,
     prefix: Annotated[
         str | None, typer.Option(help="PyTorch: the name of the RNN; a,b for several.")
@@ -274,20 +274,22 @@ def convert(
     ] = False,
     fold_scaling: Annotated[
         bool,
-        typer.Option("--fold-scaling", help="Multiply scaling into weights, for files without it."),
+        typer.Option(
+            "--fold-scaling", help="Multiply scaling into the weights, for formats without scaling."
+        ),
     ] = False,
     check: Annotated[
         bool,
         typer.Option(
-            "--check", help="Run IN in its own framework first, and write OUT only if it agrees."
+            "--check", help="Run IN in its own framework first; write OUT only if they agree."
         ),
     ] = False,
     as_json: Json = False,
 ) -> None:
     """Convert a model between elman, PyTorch, Keras and ONNX.
 
-    Says what every part of IN became. Code in files is never run, and IN is the only file that is
-    opened, but for --external-data.
+    Lists what each part of IN became. Code in files is never run. No file but IN is opened, except
+    with --external-data.
     """
     from elman.cli import convert
 
@@ -313,16 +315,16 @@ def verify(
     model: Model,
     source: Annotated[
         str | None,
-        typer.Option("--input", help="CSV or NPY to verify on, instead of random numbers."),
+        typer.Option("--input", help="CSV or NPY to verify on, instead of random inputs."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="For the random numbers.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="For the random inputs.")] = 0,
     as_json: Json = False,
 ) -> None:
     """Check the C++ results against the NumPy reference.
 
-    Every value must lie within the bound of the rounding errors. Without --input the inputs are
-    random numbers, in the scale of its inputs. If the file holds an example, the
-    network must give what that says, too.
+    Every value must lie within the bound of its rounding error. Without --input, the inputs are
+    random, in the scale of the model's inputs. If the file has a verification example, the network
+    must reproduce it.
     """
     from elman.cli import report
 
@@ -340,10 +342,10 @@ def bench(
     ] = "32,256",
     as_json: Json = False,
 ) -> None:
-    """Time a network beside NumPy and pure Python.
+    """Time a network against NumPy and pure Python.
 
-    One step, a sequence of 1000 and a batch of 64, on one thread. Every answer is checked before it
-    is timed. Times vary from run to run; ratios less.
+    Times single steps, a sequence of 1000 steps and a batch of 64 sequences, on one thread, after
+    checking every answer. Times vary from run to run; ratios less.
     """
     from elman.cli import timing
 
@@ -356,9 +358,9 @@ def bench(
 
 
 def _some(text: str, known: Iterable[str], option: str) -> list[str]:
-    """Return the names in a list separated by commas, in the order in which they are known."""
+    """Return the names in a list separated by commas, in the order of `known`."""
     names = set(filter(None, text.split(",")))
     if unknown := names.difference(known):
         expected = ",".join(known)
-        raise typer.BadParameter(f"{option} takes some of {expected}, got {','.join(unknown)}")
+        raise typer.BadParameter(f"{option}: expected some of {expected}, got {','.join(unknown)}")
     return [name for name in known if name in names]

@@ -1,4 +1,4 @@
-"""Naive answers, which a trained network has to beat: the last value, the mean, a linear model."""
+"""Baselines for a trained network: the last value, the mean, a linear model."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
     Answers = Callable[[int], Array]  # to a sequence, by its index: (T, O)
 
-LAGS = (1, 2, 4, 8, 16)  # the inputs that a linear model may see: of this step and those before
-ROWS = 1 << 15  # of its inputs are laid side by side at a time
+LAGS = (1, 2, 4, 8, 16)  # numbers of past steps that a linear model may use, this step included
+ROWS = 1 << 15  # rows of its inputs per block
 
 
 def baselines(examples: Examples, split: Split, period: int | None) -> dict[str, Answers]:
-    """Return the naive answers by name; what they have to learn is from the training part."""
+    """Return the baselines by name, fitted to the training part."""
     mean = truth(examples, split.training).mean(axis=0)
 
     def the_mean(i: int) -> Array:
         return np.tile(mean, (len(examples.x[i]), 1))
 
     def from_before(steps: int) -> Answers:
-        """Answer with the value of some steps ago; before there was one, with the mean."""
+        """Predict the value of some steps ago, or the mean before there is one."""
 
         def answers(i: int) -> Array:
             now = examples.now[i]
@@ -53,19 +53,19 @@ def baselines(examples: Examples, split: Split, period: int | None) -> dict[str,
 
 
 def truth(examples: Examples, spans: list[Span]) -> Array:
-    """Return the targets of parts of sequences as numbers, (N, O); a class is a unit row."""
+    """Return the targets of spans of sequences, (N, O); a class is a one-hot row."""
     return chosen(lambda i: _targets(examples, i), examples, spans)
 
 
 def chosen(answers: Answers, examples: Examples, spans: list[Span]) -> Array:
-    """Return the answers to parts of sequences, (N, O): to their last steps, if these count."""
+    """Return the predictions for spans of sequences, (N, O): all steps, or only the last."""
     if examples.table.outputs == "last":
         return np.stack([answers(span.sequence)[-1] for span in spans])
     return np.concatenate([answers(span.sequence)[span.start : span.stop] for span in spans])
 
 
 def _targets(examples: Examples, i: int) -> Array:
-    """Return the targets of a sequence, (T, O), or (1, O) for all of it."""
+    """Return the targets of a sequence, (T, O), or (1, O) for the whole sequence."""
     if examples.table.classes:
         rows: Array = np.eye(len(examples.table.classes))[np.atleast_1d(examples.y[i])]
         return rows
@@ -75,7 +75,7 @@ def _targets(examples: Examples, i: int) -> Array:
 class _Linear:
     """A linear model of the inputs of the last steps, fitted by least squares.
 
-    Before a sequence begins, its inputs are taken for the mean of the training part.
+    Inputs before the start of a sequence are the mean of the training part.
     """
 
     def __init__(self, examples: Examples, training: list[Span], lags: int) -> None:
@@ -99,7 +99,7 @@ class _Linear:
         return result
 
     def _side_by_side(self, x: Array, start: int, stop: int) -> Iterator[tuple[Array, int]]:
-        """Yield blocks (rows, 1 + lags I) of ones and the last inputs, and where each begins."""
+        """Yield blocks (rows, 1 + lags I) of ones and the last inputs, with their first step."""
         z = np.concatenate([np.zeros((self.lags - 1, x.shape[1])), (x - self._mean) / self._std])
         for begin in range(start, stop, ROWS):
             end = min(begin + ROWS, stop)
@@ -108,7 +108,7 @@ class _Linear:
 
 
 def _linear_model(examples: Examples, split: Split) -> _Linear:
-    """Return the linear model with the number of lags that does best in the validation part."""
+    """Return the linear model with the lowest validation error over the numbers of lags."""
     judged = split.validation or split.training
     right = truth(examples, judged)
     _, std = mean_and_std(right)

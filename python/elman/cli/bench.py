@@ -1,4 +1,4 @@
-"""`elman bench`: a network in C++, NumPy and pure Python, timed in turn."""
+"""`elman bench`: time a network in C++, NumPy and pure Python, in interleaved rounds."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 ROUNDS = 9
 WORKS = {"step": (200,), "sequence": (1000,), "batch": (64, 100)}  # the shapes of the inputs
 LEGEND = (
-    "Nanoseconds per step, and how many times as long as elman takes. step: a call for each step;"
-    " sequence: 1000 steps in one call; batch: 64 sequences of 100 steps in one call."
+    "Nanoseconds per step, and the ratio to elman's (times). step: one call per step; sequence:"
+    " 1000 steps in one call; batch: 64 sequences of 100 steps in one call."
 )
 
 
 def bench(model: str | None, sizes: Iterable[int], as_json: bool) -> None:
-    """Measure the network in a model file, or the built-in ones of these hidden sizes."""
+    """Time the network in a model file, or built-in networks of these hidden sizes."""
     networks = [_built_in(H) for H in sizes] if model is None else [elman.load(model)]
     facts: Facts = {"elman": elman.__version__, "left_out": {}, "networks": []}
 
@@ -54,9 +54,9 @@ def _built_in(hidden_size: int) -> Network:
 
 
 def measure(net: Network, done: Callable[[], object]) -> Facts:
-    """Return the nanoseconds per step of each way to compute a network, its answers checked first.
+    """Check the answers of each way to compute a network, then return its nanoseconds per step.
 
-    The first entry of each kind of work is elman, with which the ratios are taken.
+    The first entry of each kind of work is elman; ratios are relative to it.
     """
     facts: Facts = {
         "sizes": report.sizes(net),
@@ -74,7 +74,7 @@ def measure(net: Network, done: Callable[[], object]) -> Facts:
             facts["left_out"][name] = str(why)
     for work, shape in WORKS.items():
         x = report.random_inputs(net, shape, seed=0).astype(net.dtype)
-        net.verify(x)  # the judge that is right for every network
+        net.verify(x)  # exact bounds for every network, unlike `answers`
         entries = answers.entries("elman", prepared["elman"], work, x)
         expected = reference.run(net, x).output
         for name, peer in prepared.items():
@@ -131,6 +131,6 @@ def _fastest(entries: list[Facts]) -> dict[str, Facts]:
 
 
 def _show_absent(console: Console, facts: Facts) -> None:
-    for key, words in (("left_out", "is left out"), ("wrong", "answers wrongly")):
+    for key, words in (("left_out", "is left out"), ("wrong", "gives wrong answers")):
         for name, sentence in facts[key].items():
             console.print(f"{timing.TITLES[name]} {words}: {sentence}", markup=False)

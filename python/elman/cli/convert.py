@@ -1,4 +1,4 @@
-"""`elman convert`: a model file of one framework as that of another."""
+"""`elman convert`: convert a model file between frameworks."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def convert(
     check: bool,
     as_json: bool,
 ) -> bool:
-    """Convert a file, print what was mapped to what, return whether a check agreed.
+    """Convert a file, print the mapping, and return False if the check failed.
 
-    Nothing is written where the check does not agree.
+    Nothing is written if the check fails.
     """
     imported = formats.read(source, **options)
     data = formats.contents(imported.network, target, fold_scaling=fold_scaling)
@@ -42,7 +42,7 @@ def convert(
 
 
 def _check(imported: Imported) -> Comparison:
-    """Run the source in its own framework beside the network, on random inputs."""
+    """Compare the network with the source in its own framework, on random inputs."""
     frozen = (None, None) if imported.source is None else imported.source.frozen
     usual, net = CHECKED_SHAPE, imported.network
     B, T = (n if size is None else size for n, size in zip(usual, frozen, strict=True))

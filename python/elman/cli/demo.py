@@ -1,4 +1,4 @@
-"""`elman demo`: a trained network streams a real series, is checked, and is timed."""
+"""`elman demo`: stream a real series through a trained network, verify it and time it."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ class Series(NamedTuple):
 
     @property
     def inputs(self) -> NDArray[np.float64]:
-        """The inputs (N - 1, 1) of the network: the year after the last one is not known."""
+        """The inputs (N - 1, 1) of the network: the year after the last one is unknown."""
         return self.sunspots[:-1, np.newaxis]
 
 
 def demo(as_json: bool) -> None:
-    """Run the demonstration and print what was found, part by part, or as JSON in the end."""
+    """Run the demonstration and print the results part by part, or as JSON at the end."""
     net, series = load_demo()
     if not as_json:
         from rich.console import Console
@@ -73,13 +73,13 @@ def load_demo() -> tuple[Network, Series]:
     return elman.load(DATA / "sunspots.safetensors"), Series(np.array(years), np.array(sunspots))
 
 
-# --- the parts: what is measured ------------------------------------------------------------------
+# --- measurements ---------------------------------------------------------------------------------
 
 
 def forecast(net: Network, series: Series) -> Facts:
     """Stream the series and compare each forecast with the year that followed."""
     stream = net.stream()
-    ahead = np.array([stream.step(x)[0] for x in series.inputs])  # for the years after the first
+    ahead = np.array([stream.step(x)[0] for x in series.inputs])  # from the second year on
     first, last = map(int, net.metadata["test_years"].split("-"))
     test = (series.years[1:] >= first) & (series.years[1:] <= last)
     truth, before = series.sunspots[1:][test], series.sunspots[:-1][test]
@@ -97,13 +97,13 @@ def _rmse(forecast: NDArray[Any], truth: NDArray[Any]) -> float:
 
 
 def verification(net: Network, series: Series) -> Facts:
-    """Hold the core against the NumPy reference on the whole series."""
+    """Check the core against the NumPy reference on the whole series."""
     found = net.verify(series.inputs)
     return {**found._asdict(), "message": str(found)}
 
 
 def latency(net: Network, series: Series) -> Facts:
-    """Time single steps inside the extension, where reading the clock costs least."""
+    """Time single steps inside the extension, where reading the clock takes the least time."""
     x = np.ascontiguousarray(series.inputs, dtype=net.dtype)
     nanoseconds, _ = _core.time_steps(core_of(net), x, LATENCY_STEPS)
     percentiles = np.percentile(nanoseconds, [50, 99, 99.9]).tolist()
@@ -115,7 +115,7 @@ def latency(net: Network, series: Series) -> Facts:
 
 
 def times(net: Network, series: Series) -> Facts:
-    """Time the ways to compute the series, in nanoseconds per step, once all answers are right."""
+    """Check the ways to compute the series, then time them in nanoseconds per step."""
     x = np.ascontiguousarray(series.inputs, dtype=net.dtype)
     expected = reference.run(net, x).output
     entries = []
@@ -130,7 +130,7 @@ def times(net: Network, series: Series) -> Facts:
     return {f"{way}_ns": median(ns) for way, ns in zip(WAYS, measured, strict=True)}
 
 
-# --- the parts: how they are shown ----------------------------------------------------------------
+# --- output ---------------------------------------------------------------------------------------
 
 
 def _show_title(console: Console, net: Network, series: Series) -> None:
@@ -138,9 +138,9 @@ def _show_title(console: Console, net: Network, series: Series) -> None:
     console.print(
         f"[bold]elman {elman.__version__}[/bold] on {net.isa}: an Elman network of sizes"
         f" {report.sizes(net)} ({net.num_parameters} parameters) reads the sunspot numbers of"
-        f" {years[0]}-{years[-1]} one year at a time and forecasts each next year. It was trained"
-        f" on {about['training_years']} and chosen on {about['validation_years']}; it has never"
-        f" seen {about['test_years']}, which are shown here.\n"
+        f" {years[0]}-{years[-1]} one year at a time and forecasts the next year. It was trained on"
+        f" {about['training_years']} and selected on {about['validation_years']}; the years shown"
+        f" here, {about['test_years']}, were not used for either.\n"
     )
 
 
@@ -170,7 +170,7 @@ def _show_latency(console: Console, facts: Facts) -> None:
         f"\n[bold]A single step[/bold], timed {facts['steps']} times inside the extension"
         f"\n  median {facts['median_ns']:.0f} ns, 99 % within {facts['p99_ns']:.0f} ns,"
         f" 99.9 % within {facts['p99_9_ns']:.0f} ns"
-        f"\n  of which reading the clock takes {facts['clock_ns']:.0f} ns"
+        f"\n  including {facts['clock_ns']:.0f} ns for reading the clock"
     )
 
 
@@ -180,7 +180,7 @@ def _show_times(console: Console, facts: Facts) -> None:
 
     table = Table(box=SIMPLE_HEAD)
     table.add_column("Time per step", overflow="fold")
-    for column in ("ns", "times Python", "times NumPy"):
+    for column in ("ns", "speed vs Python", "speed vs NumPy"):
         table.add_column(column, justify="right", overflow="fold")
     for name, way in TITLES.items():
         ns = facts[f"{way}_ns"]

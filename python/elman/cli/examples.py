@@ -1,4 +1,4 @@
-"""What `elman train` learns from: sequences and their targets, from CSV or NPY, and their parts."""
+"""Training data of `elman train`: read sequences and targets from CSV or NPY, and split them."""
 
 from __future__ import annotations
 
@@ -23,36 +23,36 @@ if TYPE_CHECKING:
 
 
 class Question(NamedTuple):
-    """What is to be learned; columns by name, or by number from 1 where there are no names."""
+    """The task and its columns, by name, or by number from 1 without names."""
 
-    task: str | None = None  # "forecast", "regression", "classification"; None: the data tell
-    inputs: Sequence[str] = ()  # none: all that are left
+    task: str | None = None  # "forecast", "regression", "classification"; None: from the data
+    inputs: Sequence[str] = ()  # empty: all remaining columns
     targets: Sequence[str] = ()
-    sequence: str | None = None  # the column that names the sequence a row belongs to
+    sequence: str | None = None  # the column that names the sequence of each row
     horizon: int | None = None  # steps ahead
 
 
 class Examples(NamedTuple):
-    """B sequences: inputs (T_i, I) each, and targets for every step or one for each sequence.
+    """B sequences: inputs (T_i, I) each, and targets per step or one per sequence.
 
-    Targets are numbers (T_i, O) or (O,), or for classification indices of classes (T_i,) or ().
+    Targets are values (T_i, O) or (O,), or for classification class indices (T_i,) or ().
     """
 
     x: list[Array]
     y: list[Array]
-    table: elman.Table  # what the columns mean; outputs "all": a target for every step
-    now: Sequence[Array] = ()  # the targets' columns at the time of the forecast, (T_i, O) each
+    table: elman.Table  # the meaning of the columns; outputs "all": one target per step
+    now: Sequence[Array] = ()  # the target columns at the time of the forecast, (T_i, O) each
 
     @property
     def task(self) -> str:
-        """What is learned."""
+        """The task."""
         if self.table.horizon:
             return "forecast"
         return "classification" if self.table.classes else "regression"
 
     @property
     def answers(self) -> tuple[str, ...]:
-        """What the network's outputs are: classes, or targets."""
+        """The names of the network's outputs: classes, or targets."""
         return self.table.classes or self.table.targets
 
 
@@ -61,13 +61,13 @@ def read(source: str, targets: str | None, question: Question) -> Examples:
     with tables.open_table(source) as table:
         if isinstance(table, tables.CsvTable):
             if targets is not None:
-                raise ArgumentError("TARGETS: expected none beside CSV, where --target names them")
+                raise ArgumentError("TARGETS: expected none with CSV, where --target names columns")
             return _from_csv(table, question)
         y = None
         if targets is not None:
             with tables.open_table(targets) as other:
                 if isinstance(other, tables.CsvTable):
-                    raise tables.TableError(f"{targets}: expected an NPY file, as the inputs are")
+                    raise tables.TableError(f"{targets}: expected an NPY file, like the inputs")
                 y = other.array
         return _from_npy(table.name, table.array, targets, y, question)
 
@@ -87,7 +87,7 @@ class _Columns:
         self.names = table.header or [str(i + 1) for i in range(width)]
         for name in self.names:
             if not name.isprintable():
-                raise tables.TableError(f"{self.file}: expected a name of a column, got {name!r}")
+                raise tables.TableError(f"{self.file}: expected a column name, got {name!r}")
         if len(set(self.names)) < width:
             raise tables.TableError(f"{self.file}: two columns have the same name")
         for line, row in zip(self.lines, self.rows, strict=True):
@@ -96,16 +96,16 @@ class _Columns:
                 raise tables.TableError(f"{self.file} line {line}: {wrong}")
 
     def text(self, name: str) -> list[str]:
-        """Return a column."""
+        """Return a column as text."""
         i = self.names.index(name)
         return [row[i] for row in self.rows]
 
     def words(self, name: str) -> list[str]:
-        """Return a column in which no field is empty."""
+        """Return a column without empty fields."""
         words = self.text(name)
         if "" in words:
             where = f"{self.file} line {self.lines[words.index('')]}, column {name}"
-            raise tables.TableError(f"{where}: expected a class, got nothing")
+            raise tables.TableError(f"{where}: expected a class, got an empty field")
         return words
 
     def numbers(self, names: Sequence[str], remedy: str) -> Array:
@@ -148,7 +148,7 @@ def _from_csv(table: CsvTable, question: Question) -> Examples:
     taken = {question.sequence} | (set() if task == "forecast" else set(question.targets))
     inputs = list(question.inputs) or [name for name in columns.names if name not in taken]
     _require_a_sound(question, task, inputs)
-    x = columns.numbers(inputs, " (--inputs says which columns to read)")
+    x = columns.numbers(inputs, " (choose the columns with --inputs)")
     targets = list(question.targets) or inputs
     classes: list[str] = []
     if task == "classification":
@@ -175,10 +175,10 @@ def _from_csv(table: CsvTable, question: Question) -> Examples:
 
 
 def _classes(labels: Sequence[str]) -> tuple[list[str], Array]:
-    """Return the classes, numbers in the order of numbers, and the index of each label."""
+    """Return the classes, numbers first in numeric order, and the index of each label."""
     names = sorted(set(labels), key=lambda name: (_finite(name) is None, _finite(name) or 0, name))
     if len(names) < 2:
-        raise ArgumentError(f"--target: expected two classes or more, got {len(names)}")
+        raise ArgumentError(f"--target: expected at least two classes, got {len(names)}")
     index = {name: i for i, name in enumerate(names)}
     return names, np.array([index[label] for label in labels])
 
@@ -191,21 +191,21 @@ def _require_known(option: str, names: Sequence[str], known: Sequence[str]) -> N
 
 
 def _require_a_sound(question: Question, task: str, inputs: Sequence[str]) -> None:
-    """Refuse a question that contradicts itself."""
+    """Refuse contradictory options."""
     targets = question.targets
     if task != "forecast":
         if question.horizon is not None:
-            raise ArgumentError(f"--horizon: expected with forecasts only, got it for {task}")
+            raise ArgumentError(f"--horizon: expected only for forecasts, got it for {task}")
         if not targets:
-            raise ArgumentError(f"--target: expected the column to learn, for {task}, got none")
+            raise ArgumentError(f"--target: expected a target column for {task}, got none")
         if both := [name for name in inputs if name in targets]:
-            raise ArgumentError(f"--target: expected columns that are no inputs, got {both[0]}")
+            raise ArgumentError(f"--target: expected columns other than inputs, got {both[0]}")
     if task == "classification" and len(targets) != 1:
         raise ArgumentError(f"--target: expected one column of classes, got {len(targets)}")
     if not inputs:
         raise ArgumentError("--inputs: expected at least one column, got none")
     if "" in inputs:  # the index that pandas writes
-        raise ArgumentError("--inputs: expected the columns to read, as one of all has no name")
+        raise ArgumentError("--inputs: expected column names, because one column has no name")
 
 
 # --- NPY ------------------------------------------------------------------------------------------
@@ -215,7 +215,7 @@ def _from_npy(
     name: str, x: Array, targets_name: str | None, y: Array | None, question: Question
 ) -> Examples:
     if question.sequence is not None:
-        raise ArgumentError("--sequence: expected with CSV only; an NPY file has (B, T, I)")
+        raise ArgumentError("--sequence: expected only with CSV; an NPY file is (B, T, I)")
     if x.ndim not in (2, 3):
         raise tables.TableError(f"{name}: expected (T, I) or (B, T, I), got {x.shape}")
     if 0 in x.shape:
@@ -235,17 +235,17 @@ def _from_npy(
         ys = list(ahead) if x.ndim == 3 else [ahead]
         return _forecast(xs, ys, inputs, targets, question)
     if question.targets:
-        raise ArgumentError("--target: expected none beside a file of targets")
+        raise ArgumentError("--target: expected none with a file of targets")
     task = question.task or ("regression" if y.dtype.kind == "f" else "classification")
     if task == "forecast" or question.horizon is not None:
-        raise ArgumentError("TARGETS: expected none for a forecast, which --target describes")
+        raise ArgumentError("TARGETS: expected none for a forecast, where --target names columns")
     return _with_targets(xs, x.shape[:-1], inputs, task, str(targets_name), y)
 
 
 def _with_targets(
     xs: list[Array], shape: tuple[int, ...], inputs: list[str], task: str, name: str, y: Array
 ) -> Examples:
-    """Pair inputs of this shape, but for the features, with the targets of steps or sequences."""
+    """Pair inputs, whose shape without features is `shape`, with targets per step or sequence."""
     axes = len(shape)
     classes: list[str] = []
     each_step = y.shape[:axes] == shape
@@ -290,7 +290,7 @@ def _real(name: str, values: Array) -> Array:
 def _forecast(
     xs: list[Array], ys: list[Array], inputs: list[str], targets: list[str], question: Question
 ) -> Examples:
-    """Pair every step with what comes `horizon` steps later; shorter sequences are left out."""
+    """Pair each step with the values `horizon` steps later; drop shorter sequences."""
     horizon = question.horizon or 1
     if horizon >= (longest := max(map(len, xs))):
         raise ArgumentError(f"--horizon: expected less than the {longest} steps, got {horizon}")
@@ -306,7 +306,7 @@ def _forecast(
 
 
 class Span(NamedTuple):
-    """The steps start:stop of a sequence, which is run from its beginning."""
+    """The steps start:stop of a sequence, which is always run from its first step."""
 
     sequence: int
     start: int
@@ -314,7 +314,7 @@ class Span(NamedTuple):
 
 
 class Split(NamedTuple):
-    """What is learned from, what tells when to stop, and what nothing is decided on."""
+    """The parts for training, for early stopping, and for scoring only."""
 
     training: list[Span]
     validation: list[Span]
@@ -322,9 +322,9 @@ class Split(NamedTuple):
 
 
 def split(examples: Examples, validation: float, holdout: float, seed: int) -> Split:
-    """Split one series in time, and several sequences at random, the classes in proportion.
+    """Split one series in time, or several sequences at random, stratified by class.
 
-    `holdout` is a part of all, `validation` of the rest.
+    `holdout` is a fraction of everything, `validation` a fraction of the rest.
     """
     for option, share in (("--holdout", holdout), ("--validation", validation)):
         if not 0 <= share < 1:
@@ -347,9 +347,7 @@ def split(examples: Examples, validation: float, holdout: float, seed: int) -> S
         parts = [[whole[i] for i in sorted(part)] for part in (train, validate, held)]
     for name, share, spans in zip(Split._fields, (1, validation, holdout), parts, strict=True):
         if share and not spans:
-            raise ArgumentError(
-                f"DATA: expected enough of it for a {name} part, got {_size(whole)}"
-            )
+            raise ArgumentError(f"DATA: expected enough data for a {name} part, got {_size(whole)}")
     return Split(*parts)
 
 
@@ -358,7 +356,7 @@ def _size(whole: list[Span]) -> str:
 
 
 def _every(order: Array, share: float) -> tuple[Array, Array]:
-    """Take this share out of an order, evenly; return the rest and what was taken."""
+    """Take this share out of an order, evenly spaced; return the rest and the taken part."""
     edges = np.floor(np.arange(len(order) + 1) * share + 0.5)
     taken = np.diff(edges) > 0
     return order[~taken], order[taken]

@@ -1,4 +1,4 @@
-"""A plot for the terminal: a bar for what was in each year, a dot for what had been forecast."""
+"""A plot for the terminal: a bar for the value of each year, a dot for its forecast."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 HEIGHT = 12  # lines of text
-GUTTER = 6  # characters for the numbers on the left
+GUTTER = 6  # characters for the labels on the left
 TICK = 50  # the top of the plot is a multiple of it
 LABEL_EVERY = 10  # years
 
 
 class Style(NamedTuple):
-    """The characters of a plot; `bars` go from an empty cell to a full one."""
+    """The characters of a plot; `bars` range from an empty cell to a full one."""
 
     bars: str
     dot: str
@@ -35,9 +35,9 @@ def plot(
     width: int,
     style: Style,
 ) -> list[str]:
-    """Return the lines of a plot with one column for each of the last years that fit in `width`.
+    """Return the lines of a plot with one column per year, for the last years that fit `width`.
 
-    All values are expected to be positive, but for a forecast that may miss zero a little.
+    Values must be positive; forecasts may be slightly negative.
     """
     shown = max(1, width - GUTTER - 2)
     years, truth, forecast = years[-shown:], truth[-shown:], forecast[-shown:]
@@ -66,7 +66,7 @@ def _row_of(value: float, top: int) -> int:
 
 
 def _bar(filled: float, style: Style) -> str:
-    """Return the cell that is filled to this part, which may lie outside 0 to 1."""
+    """Return the cell filled to this fraction, which may be outside 0 to 1."""
     full = len(style.bars) - 1
     return style.bars[round(min(max(filled, 0.0), 1.0) * full)]
 

@@ -1,4 +1,4 @@
-"""`elman info` and `elman verify`: what a model file is, and whether the core computes it right."""
+"""`elman info` and `elman verify`: describe a model file, and verify its results."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RANDOM_SHAPE = (4, 250)  # sequences, steps
 
 
 def info(model: str, as_json: bool) -> None:
-    """Print what the network in a model file is."""
+    """Print a description of the network in a model file."""
     net = elman.load(model)
     file = {"file": model, "file_format": VERSION, "bytes": os.path.getsize(model)}
     facts: dict[str, Any] = {**file, **describe(net)}
@@ -42,7 +42,7 @@ def info(model: str, as_json: bool) -> None:
         + (f"; output {net.output_activation}" if net.output_activation else "; no readout"),
         **({} if set(net.directions) == {"forward"} else {"directions": ", ".join(net.directions)}),
         "scaling": " and ".join(scaled) or "none",
-        "initial state": "zeros" if net.initial_state is None else "its own",
+        "initial state": "zeros" if net.initial_state is None else "stored",
         "instruction set": net.isa,
         "versions": ", ".join(f"{key} {versions[key]}" for key in ("elman", "numpy", "python")),
         "built with": ", ".join(build),
@@ -55,7 +55,7 @@ def info(model: str, as_json: bool) -> None:
 
 
 def describe(net: Network) -> dict[str, Any]:
-    """Return the facts about a network, ready for JSON."""
+    """Return a description of a network, ready for JSON."""
     return {
         "input_size": net.input_size,
         "hidden_sizes": list(net.hidden_sizes),
@@ -83,7 +83,7 @@ def describe(net: Network) -> dict[str, Any]:
 
 
 def _table(net: Network) -> dict[str, Any]:
-    """Return what the network's table says, ready for JSON; nothing if it has none."""
+    """Return the network's table, ready for JSON; empty if it has none."""
     fields: dict[str, Any] = {} if net.table is None else json.loads(net.table.to_json())
     return fields
 
@@ -101,9 +101,9 @@ def sizes(net: Network) -> str:
 
 
 def verify(model: str, source: str | None, seed: int, as_json: bool) -> bool:
-    """Hold the core against the NumPy reference, print the report, return whether it passed.
+    """Check the core against the NumPy reference, print the report, return True if it passed.
 
-    The example in the file, if there is one, is run too.
+    The verification example in the file, if any, is checked too.
     """
     net = elman.load(model)
     lengths = None
@@ -128,7 +128,7 @@ def verify(model: str, source: str | None, seed: int, as_json: bool) -> bool:
 
 
 def _inputs(net: Network, source: str) -> tuple[NDArray[Any], list[int] | None]:
-    """Return the inputs in a file, and the lengths of the sequences if a column tells them."""
+    """Return the inputs in a file, and the lengths of the sequences if a column names them."""
     with tables.open_table(source, net.table) as table:
         if isinstance(table, tables.NpyTable) or not table.has_sequences:
             return table.whole(net.input_size), None
@@ -141,7 +141,7 @@ def _inputs(net: Network, source: str) -> tuple[NDArray[Any], list[int] | None]:
 
 
 def _check_example(net: Network, model: str) -> str | None:
-    """Return how the example in a model file was judged, None if it has none."""
+    """Check the verification example of a model file; return the result, or None without one."""
     contents = _loading.read(model)
     return None if contents.rules is None else _golden.check(net, contents)
 
@@ -155,7 +155,7 @@ def random_inputs(net: Network, shape: tuple[int, ...], seed: int) -> NDArray[np
 
 
 def print_json(facts: dict[str, Any]) -> None:
-    """Print facts for a program."""
+    """Print facts as JSON."""
     print(json.dumps(facts, indent=2))
 
 

@@ -28,7 +28,7 @@ PATIENCE = 0.5  # seconds of work before a progress bar appears
 def run(model: str, source: str, output: str, form: str, last: bool | None, threads: int) -> None:
     """Read the table `source`, run the network over it, write its outputs.
 
-    Whether only the last ones is for the network's table to say if `last` is None.
+    If `last` is None, the network's table decides between all outputs and the last.
     """
     net = elman.load(model)
     if last is None:
@@ -38,8 +38,8 @@ def run(model: str, source: str, output: str, form: str, last: bool | None, thre
         shape = _output_shape(net, table, last)
         if form == "csv" and shape is not None and len(shape) > 2:
             raise tables.TableError(
-                f"{table.name}: the outputs {shape} have more than two axes,"
-                " which CSV cannot hold: use --format npy"
+                f"{table.name}: expected outputs with at most two axes for CSV, got {shape}:"
+                " use --format npy"
             )
         pieces = _pieces(net, table, last, threads)
         if sys.stderr.isatty() and not (output == "-" and sys.stdout.isatty()):
@@ -52,12 +52,12 @@ def run(model: str, source: str, output: str, form: str, last: bool | None, thre
 
 
 def stream(model: str, source: str, output: str) -> None:
-    """Answer every line of the CSV `source` at once, before the next is read."""
+    """Write the output for each line of the CSV `source` before reading the next."""
     net = elman.load(model)
     _refuse_the_same_file(source, output)
     with tables.open_table(source, net.table) as table:
         if not isinstance(table, tables.CsvTable):
-            raise tables.TableError(f"{table.name}: --stream reads lines of CSV, got an NPY file")
+            raise tables.TableError(f"{table.name}: expected CSV for --stream, got an NPY file")
         with tables.open_output(output) as file:
             _answer_lines(net, table, file)
 
@@ -77,7 +77,7 @@ def _refuse_the_same_file(source: str, output: str) -> None:
 
 
 def _output_shape(net: Network, table: Table, last: bool) -> tuple[int, ...] | None:
-    """Return the shape of all outputs together, or None for a table whose end is not known."""
+    """Return the shape of all outputs, or None for a table of unknown length."""
     if isinstance(table, tables.CsvTable):
         return (net.output_size,) if last and not table.has_sequences else None
     if last:
@@ -88,9 +88,9 @@ def _output_shape(net: Network, table: Table, last: bool) -> tuple[int, ...] | N
 def _pieces(net: Network, table: Table, last: bool, threads: int) -> Iterator[Array]:
     """Yield the outputs of each chunk of the table, or of the last step only.
 
-    The chunks of a batch are sequences of their own; a single sequence is cut in time, and the
-    state goes on from chunk to chunk, which gives the same bits as one call. If a layer begins at
-    the end, it is read whole, and so are sequences that a column tells apart.
+    A batch is split into sequences. A single sequence is split in time and the state carries over
+    between chunks, with the same bits as one call. It is read whole if a layer reads in reverse;
+    so are sequences that a column names.
     """
     outputs = "last" if last else "all"
     if isinstance(table, tables.CsvTable) and table.has_sequences:
@@ -109,7 +109,7 @@ def _pieces(net: Network, table: Table, last: bool, threads: int) -> Iterator[Ar
 
 
 def _of_sequences(net: Network, table: tables.CsvTable, outputs: str, threads: int) -> Array:
-    """Return an output for every line, or for every sequence, in the order in which they begin."""
+    """Return an output per line, or per sequence in order of first appearance."""
     x, sequences = table.sequences(net.input_size)
     places = [[i] for i in range(len(sequences))] if outputs == "last" else sequences
     y = np.empty((len(sequences) if outputs == "last" else len(x), net.output_size), net.dtype)
@@ -119,7 +119,7 @@ def _of_sequences(net: Network, table: tables.CsvTable, outputs: str, threads: i
 
 
 def _with_progress(pieces: Iterator[Array], done: Callable[[], float | None]) -> Iterator[Array]:
-    """Yield the pieces, and show how far the work is once it has taken a while."""
+    """Yield the pieces, and show a progress bar once the work has taken a while."""
     start = time.monotonic()
     for piece in pieces:
         yield piece

@@ -1,4 +1,4 @@
-"""Tables of numbers in CSV and NPY files, read and written piece by piece."""
+"""Read and write tables of numbers in CSV and NPY files, in chunks."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-STEPS = 4096  # of one sequence make a chunk
-VALUES = 1 << 20  # of a batch, about, make a chunk
+STEPS = 4096  # steps per chunk of one sequence
+VALUES = 1 << 20  # approximate number of values per chunk of a batch
 
 
 class TableError(ElmanError, ValueError):
-    """A file does not hold the numbers that it should."""
+    """A file does not contain the expected numbers."""
 
 
 # --- reading --------------------------------------------------------------------------------------
 
 
 class CsvTable:
-    """One sequence as text: the numbers of a step in a line, separated by commas.
+    """One sequence as text: one step per line, values separated by commas.
 
-    Blank lines and lines that begin with # are passed over, and so is a first line without a single
-    number, which is a header. A field may stand in double quotes.
+    Blank lines and lines that begin with # are skipped. A first line without a number is a header.
+    A field may be in double quotes.
     """
 
     lead: tuple[int, ...] = ()  # the batch axes: none
@@ -63,15 +63,15 @@ class CsvTable:
 
     @property
     def has_sequences(self) -> bool:
-        """Whether a column names the sequence that a line belongs to."""
+        """Whether a column names the sequence of each line."""
         return self._sequence is not None
 
     def _columns(self, meaning: elman.Table | None) -> tuple[list[int], int | None]:
-        """Return the places of the inputs, none for all, and of the column of sequences."""
+        """Return the positions of the inputs (empty for all) and of the sequence column."""
         if meaning is None or not self.header:
             return [], None
         missing = [name for name in meaning.inputs if name not in self.header]
-        if missing and not all(name.isdecimal() for name in meaning.inputs):  # they have no names
+        if missing and not all(name.isdecimal() for name in meaning.inputs):  # numbers, not names
             raise TableError(
                 f"{self.name}: expected the column {missing[0]!r}, an input of the model, got"
                 f" {_some(self.header)}"
@@ -81,7 +81,7 @@ class CsvTable:
         return pick, self.header.index(str(meaning.sequence)) if grouped else None
 
     def lines(self) -> Iterator[tuple[int, list[str]]]:
-        """Yield the number and the fields of every line but the header, as soon as it comes in."""
+        """Yield the number and the fields of each line after the header, as soon as it arrives."""
         return self._lines
 
     def _numbered(self) -> Iterator[tuple[int, list[str]]]:
@@ -98,9 +98,9 @@ class CsvTable:
             raise TableError(f"{self.name} line {number}: {error}") from error
 
     def rows(self, width: int) -> Iterator[tuple[str, list[float]]]:
-        """Yield the sequence and the numbers of every line, each as soon as it has come in.
+        """Yield the sequence and the values of each line, as soon as it arrives.
 
-        Of a file whose header names the inputs of the model, these, in the model's order.
+        If the header names the inputs of the model, only these, in the model's order.
         """
         for number, fields in self._lines:
             sequence = ""
@@ -121,7 +121,7 @@ class CsvTable:
             yield sequence, row
 
     def chunks(self, width: int) -> Iterator[Array]:
-        """Yield arrays (up to `STEPS`, width), at least one, which may be empty."""
+        """Yield arrays (up to `STEPS`, width): at least one, which may be empty."""
         rows = (row for _, row in self.rows(width))
         chunk = list(islice(rows, STEPS))
         while True:
@@ -131,11 +131,11 @@ class CsvTable:
                 return
 
     def whole(self, width: int) -> Array:
-        """Return all of it (T, width)."""
+        """Return the whole table (T, width)."""
         return np.concatenate(list(self.chunks(width)))
 
     def sequences(self, width: int) -> tuple[Array, list[list[int]]]:
-        """Return all rows (N, width), and which of them are of each sequence."""
+        """Return all rows (N, width), and the row numbers of each sequence."""
         names, rows = [], []
         for name, row in self.rows(width):
             names.append(name)
@@ -143,7 +143,7 @@ class CsvTable:
         return np.array(rows, dtype=np.float64).reshape(-1, width), groups(names)
 
     def done(self) -> float | None:
-        """Return the part that has been read, or None if there is no knowing."""
+        """Return the fraction that has been read, or None if unknown."""
         status = os.fstat(self._file.fileno())
         if not stat.S_ISREG(status.st_mode):
             return None
@@ -156,7 +156,7 @@ class NpyTable:
     def __init__(self, file: io.BufferedReader, name: str) -> None:
         self.name = name
         try:
-            # Not the file itself, from which NumPy cannot read if it is a pipe.
+            # Not the file itself: NumPy cannot read from a pipe.
             reader: Any = SimpleNamespace(read=file.read)
             self.array: Array = np.lib.format.read_array(reader, allow_pickle=False)
         except (ValueError, MemoryError) as error:
@@ -167,7 +167,7 @@ class NpyTable:
     def chunks(self, width: int) -> Iterator[Array]:
         """Yield pieces (steps, width) of a sequence or (sequences, T, width) of a batch.
 
-        There is at least one, which may be empty.
+        At least one is yielded; it may be empty.
         """
         x = self.whole(width)
         size = STEPS
@@ -179,14 +179,14 @@ class NpyTable:
             self._done = (start + size) / max(1, len(x))
 
     def whole(self, width: int) -> Array:
-        """Return all of it (..., T, width)."""
+        """Return the whole array (..., T, width)."""
         shape = self.array.shape
         if len(shape) < 2 or shape[-1] != width:
             raise TableError(f"{self.name}: expected (..., T, {width}), got {shape}")
         return self.array
 
     def done(self) -> float:
-        """Return the part that has been handed out and come back for more."""
+        """Return the fraction consumed so far."""
         return self._done
 
 
@@ -195,19 +195,19 @@ Table = CsvTable | NpyTable
 
 @contextmanager
 def open_table(path: str, meaning: elman.Table | None = None) -> Iterator[Table]:
-    """Open a file, or standard input for "-"; an NPY file is told by its first byte.
+    """Open a file, or standard input for "-"; an NPY file is detected by its first byte.
 
-    A CSV file with a header is read as a model's table says.
+    The columns of a CSV file with a header are chosen by the model's table.
     """
     with open(sys.stdin.fileno() if path == "-" else path, "rb", closefd=path != "-") as file:
         name = "standard input" if path == "-" else path
-        begins_as_npy = file.peek(1)[:1] == np.lib.format.MAGIC_PREFIX[:1]  # no text begins so
+        begins_as_npy = file.peek(1)[:1] == np.lib.format.MAGIC_PREFIX[:1]  # text never has it
         npy = begins_as_npy or path.endswith(".npy")
         yield NpyTable(file, name) if npy else CsvTable(file, name, meaning)
 
 
 def groups(names: Iterable[str]) -> list[list[int]]:
-    """Return the places of each name, in the order in which the names come first."""
+    """Return the positions of each name, in order of first appearance."""
     found: dict[str, list[int]] = {}
     for place, name in enumerate(names):
         found.setdefault(name, []).append(place)
@@ -227,7 +227,7 @@ def _is_number(field: str) -> bool:
 
 
 def _what_is_wrong(fields: list[str], width: int) -> str:
-    """Return the end of a sentence about a line that is not `width` numbers."""
+    """Return the end of an error sentence about a line that is not `width` numbers."""
     expected = "1 number" if width == 1 else f"{width} numbers separated by commas"
     wrong = [field.strip() for field in fields if not _is_number(field)]
     if not wrong:
@@ -247,18 +247,18 @@ def open_output(path: str) -> Iterator[IO[bytes]]:
 
 
 def csv_line(row: Array) -> bytes:
-    """Return numbers as a line of CSV, each the shortest that reads back as the same number."""
+    """Return numbers as a line of CSV, in the shortest form that reads back as the same number."""
     return (",".join(map(str, row)) + "\n").encode("ascii")
 
 
 def write_csv(file: IO[bytes], pieces: Iterable[Array]) -> None:
-    """Write arrays (N, O) one below the other."""
+    """Write the rows of arrays (N, O)."""
     for piece in pieces:
         file.writelines(map(csv_line, piece))
 
 
 def write_npy(file: IO[bytes], pieces: Iterable[Array], shape: tuple[int, ...] | None) -> None:
-    """Join arrays along their first axis and write them as one, of this shape if it is given."""
+    """Concatenate arrays along their first axis and write them as one, in this shape if given."""
     array = np.concatenate(list(pieces))
     if shape is not None:
         array = array.reshape(shape)

@@ -1,4 +1,4 @@
-"""`elman train`: fit a network to a table, score it on a part held out, write it to a file."""
+"""`elman train`: fit a network to a table, score it on a held-out part, write it to a file."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
     Facts = dict[str, Any]
 
-SERIES_STEPS = 32  # an error flows back so far in one long series, unless --bptt says otherwise
+SERIES_STEPS = 32  # default of --bptt for one long series
 PLOTS = (".svg", ".png", ".pdf")
-SHOWN = 4  # targets have a column of their own in the table of errors
+SHOWN = 4  # targets with a column in the table of errors
 HISTORY = ("epoch", "loss", "validation_loss")
 
 
 class Settings(NamedTuple):
-    """How to train."""
+    """Training settings; the options of `elman train`."""
 
     hidden: int
     layers: int
@@ -49,7 +49,7 @@ class Settings(NamedTuple):
 
 
 class Scaling(NamedTuple):
-    """Means and standard deviations of the training part: what the network takes for 0 and 1."""
+    """Means and standard deviations of the training part."""
 
     input_mean: Array
     input_std: Array
@@ -67,11 +67,11 @@ def train(
     plot: str | None,
     as_json: bool,
 ) -> None:
-    """Read the examples, train, write the model, and print how well it does."""
+    """Read the examples, train, write the model, and print its scores."""
     _require_usable(output, plot, [source, targets or source])
     examples = read(source, targets, question)
     if period is not None and examples.task != "forecast":
-        raise ArgumentError(f"--period: expected with forecasts only, got it for {examples.task}")
+        raise ArgumentError(f"--period: expected only for forecasts, got it for {examples.task}")
     parts = split(examples, settings.validation, settings.holdout, settings.seed)
     scaling = _scaling(examples, parts.training)
     result = _fit(examples, parts, scaling, settings)
@@ -95,13 +95,13 @@ def train(
 
 
 def _require_usable(output: str, plot: str | None, sources: list[str]) -> None:
-    """Refuse, before any work, what could not be written after it."""
+    """Refuse unwritable output files before any work."""
     for option, path in (("--output", output), ("--plot", plot)):
         if path is None:
             continue
         folder = os.path.dirname(path) or "."
         if not os.path.isdir(folder) or not os.access(folder, os.W_OK):
-            raise ArgumentError(f"{option}: expected a folder that can be written to, got {folder}")
+            raise ArgumentError(f"{option}: expected a writable folder, got {folder}")
         if os.path.isdir(path):
             raise ArgumentError(f"{option}: expected a file, got the folder {path}")
         for source in filter(os.path.exists, sources):
@@ -110,8 +110,8 @@ def _require_usable(output: str, plot: str | None, sources: list[str]) -> None:
     if plot is not None:
         suffix = os.path.splitext(plot)[1]
         if suffix not in PLOTS:
-            raise ArgumentError(f"--plot: expected a file {', '.join(PLOTS)}, got {plot}")
-        import elman.plot  # noqa: F401 (now, because it may be missing)
+            raise ArgumentError(f"--plot: expected a suffix {', '.join(PLOTS)}, got {plot}")
+        import elman.plot  # noqa: F401 (now: matplotlib may be missing)
 
 
 # --- fitting --------------------------------------------------------------------------------------
@@ -127,7 +127,7 @@ def _scaling(examples: Examples, training: list[Span]) -> Scaling:
 
 
 def _fit(examples: Examples, parts: Split, scaling: Scaling, settings: Settings) -> TrainResult:
-    """Train a network on standardised numbers."""
+    """Train a network on standardised values."""
     net = elman.Network(
         input_size=len(examples.table.inputs),
         hidden_size=settings.hidden,
@@ -161,7 +161,7 @@ def _fit(examples: Examples, parts: Split, scaling: Scaling, settings: Settings)
 def _standardised(
     examples: Examples, spans: list[Span], scaling: Scaling
 ) -> dict[str, list[Array]]:
-    """Return scaled sequences, with no weight on the steps before the span."""
+    """Return scaled sequences, with weight 0 on the steps before each span."""
     x = [(examples.x[i][:stop] - scaling.input_mean) / scaling.input_std for i, _, stop in spans]
     y = [examples.y[i] for i, _, _ in spans]
     if scaling.output_std is not None:
@@ -174,16 +174,16 @@ def _standardised(
 
 
 def _with_scaling(net: Network, examples: Examples, scaling: Scaling) -> Network:
-    """Return the network with scaling and a table, which takes and gives raw numbers."""
+    """Return the network with scaling and a table, for unscaled inputs and outputs."""
     about = {"trained_by": f"elman train {elman.__version__}"}
     return net.replace(tensors=scaling._asdict(), metadata=about, table=examples.table)
 
 
-# --- what comes of it -----------------------------------------------------------------------------
+# --- results --------------------------------------------------------------------------------------
 
 
 def _about(examples: Examples, parts: Split, result: TrainResult) -> Facts:
-    """Return what was learned from what, and how that went."""
+    """Return the task, the split and the history."""
     one = len(examples.x) == 1
     return {
         "task": examples.task,
@@ -204,7 +204,7 @@ def _about(examples: Examples, parts: Split, result: TrainResult) -> Facts:
 def _scores(
     net: Network, examples: Examples, parts: Split, scaling: Scaling, period: int | None
 ) -> list[Facts]:
-    """Score the network, first, and the baselines in the part held out, if there is one."""
+    """Score the network (first) and the baselines on the held-out part, if there is one."""
     if not parts.holdout:
         return []
     answers: dict[str, Answers] = {"this network": lambda i: net(examples.x[i])}
@@ -245,14 +245,14 @@ def _show(console: Console, net: Network, facts: Facts) -> None:
 
 
 def _show_scores(console: Console, facts: Facts) -> None:
-    """Print a table of the scores in the part held out, and say so if a baseline is the best."""
+    """Print a table of the held-out scores, and a note if a baseline is best."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
     scores, names = facts["scores"], facts["outputs"]
     if "accuracy" in scores[0]:
-        columns = {"right": [f"{100 * score['accuracy']:.1f} %" for score in scores]}
+        columns = {"accuracy": [f"{100 * score['accuracy']:.1f} %" for score in scores]}
         best = max(scores, key=lambda score: score["accuracy"])
     elif len(names) == 1:
         columns = {
@@ -276,4 +276,4 @@ def _show_scores(console: Console, facts: Facts) -> None:
     console.print()
     console.print(table)
     if best is not scores[0]:
-        console.print(f"\nThe best of them is {best['name']}, not the network.", markup=False)
+        console.print(f"\nThe best is {best['name']}, not the network.", markup=False)

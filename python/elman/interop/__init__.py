@@ -1,6 +1,6 @@
-"""Networks from other frameworks and to them.
+"""Import from, and export to, other frameworks.
 
-Each folder has the same files: `__init__` the public functions, `file` or `model` what a source
-says, `reading` the network that it is, `writing` the way back, `running` the source in its own
-framework, which no other file imports.
+Each folder has the same files: `__init__` holds the public functions, `file` or `model` parses the
+source, `reading` builds the network, `writing` exports one, and `running` runs the source in its
+own framework, which no other file imports.
 """

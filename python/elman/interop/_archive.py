@@ -1,4 +1,4 @@
-"""Files of other frameworks: read whole and within limits, and the zip archives among them."""
+"""Read files of other frameworks, zip archives included, within size limits."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 MAX_FILE_BYTES = 256 * 2**20
 MAX_ENTRIES = 4096
-MAX_RATIO = 200  # of an entry's bytes to those stored, past 1 MiB; deflate reaches 1032
+MAX_RATIO = 200  # uncompressed to stored bytes of an entry above 1 MiB; deflate reaches 1032
 
 
 def read_file(path: str) -> bytes:
-    """Return the bytes of a regular file, which is not waited for and may not change meanwhile."""
+    """Return the bytes of a regular file; never block, and refuse a file that changes meanwhile."""
     with _files.opened(path) as (file, size):
         if size > MAX_FILE_BYTES:
             raise LimitError(f"expected at most {MAX_FILE_BYTES} bytes, got {size}")
@@ -29,10 +29,10 @@ def read_file(path: str) -> bytes:
 
 
 class Archive:
-    """A zip archive in memory, every entry of which was checked; nothing is ever extracted."""
+    """A zip archive in memory; all entries are checked first, and nothing is extracted to disk."""
 
     def __init__(self, data: bytes, *, compressed: bool) -> None:
-        # Each entry of the directory begins with these bytes: a bound before zipfile makes objects.
+        # Each directory entry begins with these bytes: limit them before zipfile makes objects.
         if (count := data.count(b"PK\x01\x02")) > MAX_ENTRIES:
             raise LimitError(
                 f"expected a zip archive of at most {MAX_ENTRIES} entries, got {count}"
@@ -43,7 +43,7 @@ class Archive:
         for entry in self._zip.infolist():
             _check_name(entry.orig_filename)
             if entry.filename in self._entries:
-                raise ModelFormatError(f"the entry {entry.filename!r} stands twice in the archive")
+                raise ModelFormatError(f"the archive has the entry {entry.filename!r} twice")
             _check_storage(entry, compressed=compressed)
             self._entries[entry.filename] = entry
         _check_layout(self._entries.values(), self._zip.start_dir)
@@ -54,22 +54,22 @@ class Archive:
         return list(self._entries)
 
     def size(self, name: str) -> int:
-        """Return how many bytes an entry has."""
+        """Return the uncompressed size of an entry in bytes."""
         return self._entries[name].file_size
 
     def read(self, name: str, limit: int) -> bytes:
-        """Return an entry's bytes, of which there may be `limit`."""
+        """Return the bytes of an entry, at most `limit`."""
         entry = self._entries.get(name)
         if entry is None:
-            raise ModelFormatError(f"the entry {name!r} is missing in the archive")
+            raise ModelFormatError(f"the entry {name!r} is missing from the archive")
         if entry.file_size > limit:
             raise LimitError(
                 f"the entry {name!r}: expected at most {limit} bytes, got {entry.file_size}"
             )
         if entry.file_size > max(2**20, MAX_RATIO * entry.compress_size):
             raise LimitError(
-                f"the entry {name!r}: expected at most {MAX_RATIO} times the bytes stored,"
-                f" {entry.compress_size}, got {entry.file_size}"
+                f"the entry {name!r}: expected at most {MAX_RATIO} times its"
+                f" {entry.compress_size} stored bytes, got {entry.file_size}"
             )
         with _damage(), self._zip.open(entry) as file:
             data = file.read(limit + 1)
@@ -82,7 +82,7 @@ class Archive:
 
 @contextlib.contextmanager
 def _damage() -> Iterator[None]:
-    """Turn what zipfile raises about damaged archives into one error."""
+    """Convert the exceptions of zipfile to elman's errors."""
     try:
         yield
     except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError) as error:
@@ -92,7 +92,7 @@ def _damage() -> Iterator[None]:
 
 
 def _check_name(name: str) -> None:
-    """Refuse names that would lead out of a folder, although none is ever used as a path."""
+    """Refuse names that lead out of a folder, although none is used as a path."""
     parts = name.replace("\\", "/").split("/")
     if "\0" in name or ".." in parts or parts[0] == "" or ":" in parts[0]:
         raise ModelFormatError(f"the entry {name[:80]!r} has a name that leads out of the archive")
@@ -103,19 +103,19 @@ def _check_storage(entry: zipfile.ZipInfo, *, compressed: bool) -> None:
         raise UnsupportedModelError(f"the entry {entry.filename!r} is encrypted")
     allowed = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) if compressed else (zipfile.ZIP_STORED,)
     if entry.compress_type not in allowed:
-        kinds = "stored or deflated" if compressed else "stored without compression"
+        kinds = "stored or deflated data" if compressed else "uncompressed data"
         raise UnsupportedModelError(
-            f"the entry {entry.filename!r}: expected it {kinds}, got method {entry.compress_type}"
+            f"the entry {entry.filename!r}: expected {kinds}, got method {entry.compress_type}"
         )
 
 
 def _check_layout(entries: Iterable[zipfile.ZipInfo], end: int) -> None:
-    """Refuse entries that share bytes, and bytes in front of the first."""
+    """Refuse entries that share bytes, and bytes before the first entry."""
     after = 0
     for entry in sorted(entries, key=lambda entry: entry.header_offset):
         if entry.header_offset < after or (after == 0 and entry.header_offset > 0):
             raise ModelFormatError(
-                f"the entry {entry.filename!r} overlaps another, or does not begin the file"
+                f"the entry {entry.filename!r} overlaps another, or follows unknown bytes"
             )
         after = entry.header_offset + 30 + len(entry.orig_filename) + entry.compress_size
     if after > end:

@@ -1,4 +1,4 @@
-"""The tensors of a network as other frameworks can hold them: without scaling and initial state."""
+"""The tensors of a network for export: with the scaling folded in, without an initial state."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ if TYPE_CHECKING:
 
 
 def tensors(net: Network, *, fold_scaling: bool) -> Tensors:
-    """Return the weights by elman's names, with the scaling in them if there are any."""
+    """Return the weights by elman's names, with any scaling folded into them."""
     if "reverse" in net.directions:
         raise UnsupportedModelError(
-            "net: expected forward or bidirectional layers, got one that only reads in reverse,"
-            " whose outputs others have in another order"
+            "net: expected forward or bidirectional layers, got a reverse layer, whose outputs"
+            " other frameworks order differently"
         )
     weights = net.tensors()
     start = weights.pop("initial_state", None)
     if start is not None and start.any():
         raise UnsupportedModelError(
-            "net: expected no initial state, which other frameworks do not keep with the"
-            " weights, got one: make the network without it and give it to theirs in each call"
+            "net: expected no initial state, which other frameworks do not store with the weights,"
+            " got one: export a network without it, and pass the state to their model in each call"
         )
     scaling = {name: weights.pop(name) for name in SCALING if name in weights}
     if not scaling:
         return weights
     if not fold_scaling:
         raise ArgumentError(
-            "net: expected no scaling of inputs and outputs, which other frameworks do not hold,"
-            " got some: fold_scaling=True multiplies it into the weights, which rounds anew"
+            "net: expected no scaling of inputs or outputs, which other frameworks do not store,"
+            " got some: fold_scaling=True multiplies it into the weights, with new rounding"
         )
     folded = _fold_inputs(net, weights, scaling) | _fold_outputs(net, weights, scaling)
     return weights | {name: _rounded(net, name, array) for name, array in folded.items()}
 
 
 def _rounded(net: Network, name: str, folded: Array) -> Array:
-    """Return weights in the network's dtype, which has to hold them."""
+    """Round weights to the network's dtype; refuse overflow."""
     import numpy as np
 
     with np.errstate(over="ignore"):
@@ -49,7 +49,7 @@ def _rounded(net: Network, name: str, folded: Array) -> Array:
     beyond = folded[np.isfinite(folded) & ~np.isfinite(array)]
     if beyond.size:
         raise ArgumentError(
-            f"fold_scaling: expected weights that {net.dtype} holds, got {beyond[0]:g} in {name}"
+            f"fold_scaling: expected weights in {net.dtype}'s range, got {beyond[0]:g} in {name}"
         )
     return array
 
@@ -69,14 +69,14 @@ def _fold_inputs(net: Network, weights: Tensors, scaling: Tensors) -> Tensors:
 
 
 def _fold_outputs(net: Network, weights: Tensors, scaling: Tensors) -> Tensors:
-    """Return std W_hy and std b_y + mean, which only linear outputs have, in float64."""
+    """Return std W_hy and std b_y + mean of a linear readout, in float64."""
     std, mean = scaling.get("output_std"), scaling.get("output_mean")
     if std is None and mean is None:
         return {}
     if net.output_activation != "identity":
         raise UnsupportedModelError(
-            "net: expected a readout with the output activation identity, into which scaling of"
-            f" outputs can be folded, got {net.output_activation or 'no readout'}"
+            "net: expected a readout with output_activation='identity', to fold the output scaling"
+            f" into, got {net.output_activation or 'no readout'}"
         )
     factor = 1.0 if std is None else std.astype("f8")
     W_hy = weights[W_HY].astype("f8")

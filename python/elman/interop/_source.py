@@ -1,4 +1,4 @@
-"""What the readers of all frameworks share: what they are told, and what they return."""
+"""The options and results of the readers of all frameworks."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ __all__ = ["Imported", "Row", "Said", "Source", "Trace"]
 
 
 class Said(NamedTuple):
-    """What a caller says of a source; the arguments of `from_torch` and `from_keras`."""
+    """The arguments of `from_torch` and `from_keras`."""
 
     activation: Activations | None = None
     output_activation: str | Activation | None = None
-    prefix: str | Sequence[str] | None = None  # of PyTorch
-    layers: Sequence[str] | None = None  # of Keras
+    prefix: str | Sequence[str] | None = None  # PyTorch only
+    layers: Sequence[str] | None = None  # Keras only
     readout: str | bool | None = None
     dtype: DTypeLike | None = None
     metadata: Mapping[str, str] | None = None
@@ -37,32 +37,32 @@ class Said(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One part of the source, and what became of it."""
+    """One part of the source, and its place in the network."""
 
-    source: str  # as the source calls it: "rnn.weight_ih_l0", "node 3 (RNN)"
-    target: str  # as elman calls it: "layers.0.W_xh"; "" for what is left out
+    source: str  # its name in the source: "rnn.weight_ih_l0", "node 3 (RNN)"
+    target: str  # its name in elman: "layers.0.W_xh"; "" if left out
     note: str = ""  # "transposed", "added to the other bias in float64"
 
 
 class Trace(NamedTuple):
-    """What a model gave for some inputs."""
+    """The outputs and hidden states of a model for given inputs."""
 
     framework: str  # its name and version
-    hidden: list[Array | None]  # of each layer (B, T, H) or, of its last step, (B, H)
+    hidden: list[Array | None]  # one per layer: (B, T, H), or (B, H) for the last step only
     output: Array  # (B, T, O) or (B, O)
-    vectors: list[Array]  # its biases, one by one
+    vectors: list[Array]  # the biases
 
 
 class Source(NamedTuple):
-    """A model that can be run by its own framework."""
+    """A model that its own framework can run."""
 
     framework: str  # "torch", "keras" or "onnx"
-    run: Callable[[Array, Array | None], Trace]  # on inputs (B, T, I) and a mask (B, T) for Keras
-    frozen: tuple[int | None, int | None] = (None, None)  # at so many sequences and steps
+    run: Callable[[Array, Array | None], Trace]  # inputs (B, T, I) and, for Keras, a mask (B, T)
+    frozen: tuple[int | None, int | None] = (None, None)  # fixed numbers of sequences and steps
 
 
 class Imported(NamedTuple):
-    """A network, the parts of the source in their order, and the source."""
+    """A network, the parts of its source in order, and the source itself."""
 
     network: Network
     rows: list[Row]
@@ -70,18 +70,18 @@ class Imported(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """An array of the source: a tensor of the network, or a part of the sum that one is."""
+    """An array of the source: a tensor of the network, or one addend of a tensor."""
 
     name: str
     array: Array
     note: str = ""
 
 
-Pieces = dict[str, list[Piece]]  # by elman's names of tensors
+Pieces = dict[str, list[Piece]]  # by elman's tensor names
 
 
 def network_of(pieces: Pieces, structure: Structure, said: Said) -> Network:
-    """Return the network of the arrays of a source, whose biases are added up."""
+    """Build a network from the arrays of a source; add its biases up."""
     from elman._network import Network
 
     arrays = {piece.name: piece.array for parts in pieces.values() for piece in parts}
@@ -97,7 +97,7 @@ def network_of(pieces: Pieces, structure: Structure, said: Said) -> Network:
 
 
 def rows_of(pieces: Pieces) -> list[Row]:
-    """Say what became of every array."""
+    """Return a row for every array."""
     added = "added to the other bias in float64"
     return [
         Row(piece.name, name, piece.note or (added if len(parts) > 1 else ""))
@@ -107,7 +107,7 @@ def rows_of(pieces: Pieces) -> list[Row]:
 
 
 def total(arrays: Sequence[Array]) -> Array:
-    """Return a sum in float64; an array to which zeros are added stays as it is, -0 too."""
+    """Return the sum in float64; adding zeros leaves an array unchanged, -0 included."""
     first, *others = arrays
     if not others:
         return first
@@ -117,7 +117,7 @@ def total(arrays: Sequence[Array]) -> Array:
     return result
 
 
-# --- what the caller says against what the source says --------------------------------------------
+# --- the caller's options against the source's own values -----------------------------------------
 
 
 def _settle(
@@ -125,11 +125,11 @@ def _settle(
 ) -> Any:
     if said is None and known is None:
         raise ArgumentError(
-            f"{argument}: expected {expected}, which weights alone do not say, got none"
+            f"{argument}: expected {expected}, which the source does not store, got none"
         )
     if None not in (said, known) and said != known:
         raise ArgumentError(
-            f"{argument}: expected {str(known)!r}, as the source says of {owner}, got {str(said)!r}"
+            f"{argument}: expected {str(known)!r}, as in the source's {owner}, got {str(said)!r}"
         )
     return known if said is None else said
 
@@ -139,7 +139,7 @@ def activations(
     known: Sequence[tuple[str, Activation | str | None]],
     directions: Sequence[str],
 ) -> tuple[Any, ...]:
-    """Return the activations of all halves; `known`: whose each is, and what the source says."""
+    """Return the activations of all halves; `known` holds the owner and source value of each."""
     halves: Sequence[Any] = [None] * len(known)
     if said is not None:
         halves = _arguments.activations(said, directions)
@@ -152,22 +152,22 @@ def activations(
 def output_activation(
     said: str | Activation | None, known: Activation | str | None, readout: str | None
 ) -> Any:
-    """Return the activation of a readout, None where there is none."""
+    """Return the activation of the readout, or None without a readout."""
     if readout is None:
         if said is not None:
             raise ArgumentError(
-                f"output_activation: expected none, as there is no readout, got {str(said)!r}"
+                f"output_activation: expected none without a readout, got {str(said)!r}"
             )
         return None
     expected = (
-        f"what the model applies to its readout {readout!r}, 'identity' (numbers or logits),"
+        f"the activation after the readout {readout!r}, 'identity' (values or logits),"
         " 'sigmoid', 'softmax', 'tanh' or 'relu'"
     )
-    return _settle("output_activation", said, known, "its readout", expected)
+    return _settle("output_activation", said, known, "readout", expected)
 
 
 def refuse_gates(what: str, shape: tuple[int, ...], cell: str) -> None:
-    """Refuse the recurrent matrices of other cells, which are as many times as long as wide."""
+    """Refuse the recurrent matrices of GRU and LSTM cells, (3 H, H) and (4 H, H)."""
     if len(shape) == 2 and min(shape):
         gates = {3: "a GRU", 4: "an LSTM"}.get(max(shape) // min(shape))
         if gates and max(shape) % min(shape) == 0:

@@ -1,4 +1,4 @@
-"""Which reader and which writer a file name asks for, by its suffix."""
+"""Choose the reader or the writer of a model file by its suffix."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FRAMEWORKS = {
     ".h5": "keras",
     ".onnx": "onnx",
 }
-_OPTIONS = {  # what the readers can be told
+_OPTIONS = {  # of the readers
     "elman": (),
     "torch": ("activation", "output_activation", "prefix", "readout", "dtype"),
     "keras": ("activation", "output_activation", "layers", "readout", "dtype"),
@@ -31,14 +31,14 @@ _OPTIONS = {  # what the readers can be told
 
 
 def framework_of(path: str) -> str:
-    """Return whose file this is: "elman", "torch", "keras" or "onnx".
+    """Return the framework of a file: "elman", "torch", "keras" or "onnx".
 
-    A safetensors file is elman's if it says so, and else one of PyTorch's names.
+    A safetensors file is elman's if its metadata says so, otherwise PyTorch's.
     """
     suffix = os.path.splitext(path)[1].lower()
     if suffix not in _FRAMEWORKS:
         raise UnsupportedModelError(
-            f"{path}: expected a file {_suffixes()}, got {suffix or 'none'}"
+            f"{path}: expected the suffix {_suffixes()}, got {suffix or 'none'}"
         )
     if suffix == ".safetensors" and os.path.isfile(path) and not _loading.is_own(path):
         return "torch"
@@ -46,17 +46,17 @@ def framework_of(path: str) -> str:
 
 
 def _suffixes() -> str:
-    return " or ".join(f"*{suffix}" for suffix in _FRAMEWORKS)
+    return " or ".join(_FRAMEWORKS)
 
 
 def read(path: str, **options: Any) -> Imported:
-    """Read a model file of any framework; options that are None are not given."""
+    """Read a model file of any framework; options that are None count as not given."""
     framework = framework_of(path)
     given = {name: value for name, value in options.items() if value is not None}
     for name in given:
         if name not in _OPTIONS[framework]:
             takes = ", ".join(_OPTIONS[framework]) or "none"
-            raise ArgumentError(f"{name}: expected no such option for {path} (it takes {takes})")
+            raise ArgumentError(f"{name}: expected no such option for {path}, which takes {takes}")
     if framework == "torch":
         from elman.interop import torch
 
@@ -74,7 +74,7 @@ def read(path: str, **options: Any) -> Imported:
 
 
 def contents(net: Network, path: str, *, fold_scaling: bool = False) -> bytes:
-    """Return a network as the bytes of the file that a path asks for by its suffix."""
+    """Return a network as the bytes of a file, in the format of the path's suffix."""
     suffix = os.path.splitext(path)[1].lower()
     if path.endswith(".weights.h5"):
         from elman.interop.keras.writing import contents as weights
@@ -85,7 +85,7 @@ def contents(net: Network, path: str, *, fold_scaling: bool = False) -> bytes:
 
         return tensors(net, fold_scaling=fold_scaling)
     if fold_scaling:
-        raise ArgumentError(f"fold_scaling: expected False for {path}, which has room for scaling")
+        raise ArgumentError(f"fold_scaling: expected False for {path}, which stores scaling")
     if suffix == ".onnx":
         from elman.interop.onnx.writing import write
 
@@ -94,6 +94,6 @@ def contents(net: Network, path: str, *, fold_scaling: bool = False) -> bytes:
     if suffix == ".safetensors":
         return _format.dumps(net)
     raise UnsupportedModelError(
-        f"{path}: expected a file *.safetensors, *.onnx, *.pt or *.weights.h5 to write, got"
-        f" {suffix or 'no suffix'}"
+        f"{path}: expected the suffix .safetensors, .onnx, .pt or .weights.h5 to write, got"
+        f" {suffix or 'none'}"
     )

@@ -29,12 +29,12 @@ def state_dict(
     Parameters
     ----------
     framework : str
-        "torch": for `load_state_dict`; b_h is `bias_ih`, and `bias_hh` is zero; layers of
-        different kinds are numbered (`rnn.0.weight_ih_l0`, `rnn.1.weight_ih_l0`). "keras": in
-        Keras' layouts, (I, H) and (H, O), and in the order of `to_keras`.
+        "torch": for `load_state_dict`; `bias_ih` is b_h and `bias_hh` is zero. Layers that differ
+        are numbered (`rnn.0.weight_ih_l0`, `rnn.1.weight_ih_l0`). "keras": in Keras' layouts,
+        (I, H) and (H, O), and in the order of `to_keras`.
     prefix, readout : str, optional
-        What your model calls its RNN and its readout: "rnn" and "fc", or "simple_rnn" and
-        "dense". "" for a module of PyTorch that stands alone.
+        Names of the RNN and the readout in your model; by default "rnn" and "fc", or
+        "simple_rnn" and "dense". Use "" for a PyTorch module that is not part of another.
     fold_scaling : bool
         As for `to_torch`.
 
@@ -45,7 +45,7 @@ def state_dict(
     Raises
     ------
     UnsupportedModelError, ArgumentError
-        As for `to_torch`; activations, which are no weights, are not looked at.
+        As for `to_torch`; activations are not checked.
 
     Examples
     --------

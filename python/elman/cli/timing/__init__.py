@@ -1,4 +1,4 @@
-"""What times ways to compute a network, after their answers were checked, and three such ways.
+"""Check and time ways to compute a network, with three of them: elman, pure Python and NumPy.
 
 Call `one_thread` before anything imports NumPy.
 """
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["SIZES", "TITLES", "one_thread", "peer"]
 
-# The modules of this package that hold a peer, and what people call it. elman comes first.
+# The modules of this package that hold a peer, and their titles. elman is first.
 TITLES = {"elman": "elman", "pure_python": "pure Python", "numpy": "NumPy"}
-# What is measured unless someone brings a network of his own: I, H and O.
+# The sizes I, H and O that are timed by default.
 SIZES = (
     (1, 8, 1),
     (4, 16, 1),

@@ -1,4 +1,4 @@
-"""Every answer is held against the NumPy reference before anything is timed."""
+"""Check every answer against the NumPy reference before it is timed."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-UNITS = 200  # of the last place of the largest output: roundings differ, and add up
+UNITS = 200  # in the last place of the largest output: rounding errors differ and add up
 STEPS_TO_CHECK = 100
 
 
 class Wrong(Exception):  # noqa: N818
-    """What is wrong with an answer."""
+    """A wrong answer; the message says what is wrong."""
 
 
 def checked(
     name: str, peer: Peer, work: str, x: Array, expected: Array, parameters: int
 ) -> list[Entry]:
-    """Return the entries of a peer whose answers are right, of no more work than it can do."""
+    """Check the answers of a peer within its `most_work`; return its entries."""
     if peer.most_work is not None:
         steps = max(1, peer.most_work // parameters)
         x, expected = (a[:steps] if a.ndim == 2 else a[:1, :steps] for a in (x, expected))
@@ -48,7 +48,7 @@ def entries(name: str, peer: Peer, work: str, x: Array) -> list[Entry]:
 
 
 def wrong_steps(peer: Peer, x: Array, expected: Array) -> str | None:
-    """Return what is wrong with the steps of a peer over x (T, I), or None."""
+    """Return the error in the steps of a peer over x (T, I), or None."""
     for mode, step in peer.steps().items():
         y = [np.array(peer.output(step(x_t))).reshape(-1) for x_t in peer.input(x)]
         if found := _wrong(np.array(y), expected, x.dtype):
@@ -57,7 +57,7 @@ def wrong_steps(peer: Peer, x: Array, expected: Array) -> str | None:
 
 
 def wrong_run(peer: Peer, x: Array, expected: Array) -> str | None:
-    """Return what is wrong with the answer of a peer to x (T, I) or (B, T, I), or None."""
+    """Return the error in the answer of a peer to x (T, I) or (B, T, I), or None."""
     return _wrong(peer.output(peer.run(peer.input(x))), expected, x.dtype)
 
 

@@ -1,4 +1,4 @@
-"""What a peer is, and what is said of one that cannot compute a network."""
+"""`Peer`, a way to compute a network, and the exception of one that cannot."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from elman import Network
 
     Array = NDArray[Any]
-    Data = Any  # inputs or outputs as a peer takes or gives them
+    Data = Any  # inputs or outputs in the form of a peer
     Step = Callable[[Data], Data]
 
 
@@ -28,7 +28,7 @@ class Peer:
     Attributes
     ----------
     most_work
-        How many multiply-adds one timed call may have; None for any number.
+        Largest number of multiply-adds in one timed call; None for no limit.
     """
 
     most_work: int | None = None
@@ -37,15 +37,15 @@ class Peer:
         raise NotImplementedError
 
     def input(self, x: Array) -> Data:
-        """Return x (..., I) as this peer takes it: converted once, before anything is timed."""
+        """Convert x (..., I) to the form of this peer, once, before anything is timed."""
         return x
 
     def steps(self) -> dict[str, Step]:
-        """Return for each mode a new callable x_t (I,) -> y_t (O,) with the state inside."""
+        """Return a new callable x_t (I,) -> y_t (O,) for each mode; it keeps the state."""
         raise NotImplementedError
 
     def loops(self, x: Array) -> dict[str, Callable[[], None]]:
-        """Return for each mode of a step a callable that steps over all rows of x (T, I)."""
+        """Return a callable for each mode that steps over all rows of x (T, I)."""
         rows = list(self.input(x))
         return {mode: _loop(step, rows) for mode, step in self.steps().items()}
 
@@ -54,7 +54,7 @@ class Peer:
         raise NotImplementedError
 
     def output(self, y: Data) -> Array:
-        """Return what `run` or a step returned as an array."""
+        """Return the result of `run` or of a step as an array."""
         return np.asarray(y)
 
 

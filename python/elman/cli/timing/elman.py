@@ -1,4 +1,4 @@
-"""elman itself, in the ways that a user calls it."""
+"""elman itself, called as a user calls it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Elman(Peer):
-    """`stream.step` into an array, looked up each time, or with a new array; `net(x)`."""
+    """`stream.step` into an array, with or without attribute lookup, or a new one; `net(x)`."""
 
     def __init__(self, net: Network, threads: int = 1) -> None:
         self.net = net
@@ -28,16 +28,16 @@ class Elman(Peer):
         def run(x: Array) -> Array:
             return net.run(x, threads=threads).output
 
-        # No method around the network: it would be timed too.
+        # A method around the network would be timed too.
         self.run = net if threads == 1 else run  # type: ignore[method-assign]
 
     def steps(self) -> dict[str, Step]:
-        """Return the step into an array, and the one that makes a new array."""
+        """Return the step into an existing array, and the step that makes a new one."""
         stream, y = self.net.stream(), np.empty(self.net.output_size, self.net.dtype)
         return {"out=": lambda x_t: stream.step(x_t, out=y), "new array": self.net.stream().step}
 
     def loops(self, x: Array) -> dict[str, Callable[[], None]]:
-        """Return the loops as a user writes them: another call around a step would cost as much."""
+        """Return the loops as a user writes them; a wrapper call would cost as much as a step."""
         rows, stream = list(x), self.net.stream()
         step, y = stream.step, np.empty(self.net.output_size, self.net.dtype)
 

@@ -1,4 +1,4 @@
-"""Plain Python: `elman.pure`, lists of floats and nothing but `math`, in double precision."""
+"""Plain Python: `elman.pure`, with lists of floats and only `math`, in double precision."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class PurePython(Peer):
         return {"": step}
 
     def run(self, x: Data) -> Data:
-        """Run one sequence, or those of a batch one by one."""
+        """Run one sequence, or the sequences of a batch one by one."""
         if isinstance(x[0][0], list):
             return [self.run(sequence) for sequence in x]
         return pure.run(self.weights, x)[0]

@@ -1,4 +1,4 @@
-"""Interleaved rounds: a busy moment of the machine strikes all alike, so ratios hold."""
+"""Interleaved rounds: other load on the machine affects all entries alike, so ratios hold."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-NANOSECONDS_PER_ROUND = 3_000_000  # for each entry, or one call where that takes longer
-LONG = 100_000_000  # nanoseconds of a call that needs no other one before it
+NANOSECONDS_PER_ROUND = 3_000_000  # per entry, or one call if that takes longer
+LONG = 100_000_000  # nanoseconds; a call this long is timed without a warm-up call
 
 
 class Entry(NamedTuple):
-    """Something to time: a call that does a number of items (steps, say)."""
+    """A call to time, and the number of items (such as steps) in it."""
 
     name: str
     mode: str
@@ -47,9 +47,8 @@ def interleave(
 ) -> list[list[float]]:
     """Return the nanoseconds per item of each entry in each round.
 
-    Every entry has its turn in every round, after one call that is not timed: the entry before it
-    has left the caches, the clock of the processor and its idle cores as it liked. `done` is called
-    after a round.
+    In each round, every entry is timed after one untimed call, because the previous entry leaves
+    the caches and the processor's clock in an arbitrary state. `done` is called after each round.
     """
     durations = []
     for entry in entries:

@@ -1,4 +1,4 @@
-"""A network's weights as most peers take them: tanh layers, a readout, the scaling folded in."""
+"""A network's weights in the form of most peers: tanh layers, a readout, scaling folded in."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Layer(NamedTuple):
-    """W_xh (H, I), W_hh (H, H), b_h (H,), and the state h_0 (H,) to begin with."""
+    """W_xh (H, I), W_hh (H, H), b_h (H,), and the initial state h_0 (H,)."""
 
     W_xh: Array
     W_hh: Array
@@ -26,7 +26,7 @@ class Layer(NamedTuple):
 
 
 class Weights(NamedTuple):
-    """The layers, W_hy (O, H), b_y (O,), and whether the output is sigmoid or else identity."""
+    """The layers, W_hy (O, H), b_y (O,), and whether the output is sigmoid (else identity)."""
 
     layers: list[Layer]
     W_hy: Array
@@ -35,7 +35,7 @@ class Weights(NamedTuple):
 
 
 def weights(net: Network) -> Weights:
-    """Return writable copies of the weights; Unsupported if the network is of another kind."""
+    """Return writable copies of the weights; raise Unsupported for other kinds of network."""
     known = net.output_activation in ("sigmoid", "identity")
     if set(net.activations) != {"tanh"} or net.readout is None or not known:
         raise Unsupported("takes only tanh layers and a sigmoid or identity output")

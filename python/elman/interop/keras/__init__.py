@@ -1,6 +1,6 @@
-"""Networks from Keras: a live model, `.keras`, `.weights.h5` and the legacy `.h5`; and back.
+"""Import from Keras (live models, `.keras`, `.weights.h5`, legacy `.h5`), and export to it.
 
-No file is read with Keras: a live model can only come from a Keras that is loaded already.
+Files are read without Keras; a live model can only come from a Keras that is already loaded.
 """
 
 from __future__ import annotations
@@ -35,42 +35,42 @@ def from_keras(
 ) -> Network:
     """Read a network from a Keras model, or from a file that Keras saved.
 
-    A file is read without Keras, with h5py (extra `keras`). It is data here: nothing in it is run,
-    no other file is opened, and the memory taken is in proportion to its size. The HDF5 library
-    parses it.
+    A file is read with h5py (extra `keras`), without Keras. It is treated as data: nothing in it is
+    run, no other file is opened, and memory is in proportion to its size. The HDF5 library parses
+    it.
 
-    The model may be Sequential, or functional with one chain: SimpleRNN, RNN of SimpleRNNCell or of
-    several, Bidirectional (concat), then perhaps Dense (or TimeDistributed of it, or an Activation
-    after it). Dropout and noise act in training only; `read` says what became of every part.
+    The model may be Sequential, or functional with one chain: SimpleRNN, RNN of one or several
+    SimpleRNNCell, Bidirectional (concat), then optionally Dense (or TimeDistributed of it, or an
+    Activation after it). Dropout and noise act in training only; `read` lists every part.
 
-    - Below `return_sequences=False` the last output is meant: `net(x, outputs="last")`.
-    - `Masking` becomes the `mask` of `Network.run`; Keras repeats the output before a masked step
-      (`masked="hold"`), or gives zeros with `zero_output_for_mask` (`"zero"`).
+    - With `return_sequences=False`, the model's output is `net(x, outputs="last")`.
+    - `Masking` becomes the `mask` of `Network.run`. At a masked step Keras repeats the previous
+      output (`masked="hold"`), or returns zeros with `zero_output_for_mask` (`"zero"`).
     - `go_backwards` becomes a layer that reads in reverse. Keras returns its outputs in the order
       of reading, elman in the order of time: Keras' last output is elman's first.
     - A bidirectional RNN with `return_sequences=False` joins the last states of both directions,
-      which is no output of any step: `readout=False` reads it without its Dense layer, and
-      `net.run(x).state` ends with what Keras returns.
+      which is not the output of any step. Read it with `readout=False`, without its Dense layer;
+      `net.run(x).state` ends with these states.
 
     Parameters
     ----------
     source : Keras model or path
-        A live model; or the path of a `.keras` file, a legacy `.h5` file, or `.weights.h5`, which
-        holds no activations and no order of layers of different classes.
+        A live model; or the path of a `.keras`, a legacy `.h5` or a `.weights.h5` file. The last
+        does not store activations, nor the order of layers of different classes.
     activation, output_activation : str or Activation, optional
-        For `.weights.h5` they must be given; elsewhere the source says them.
+        Required for `.weights.h5`; other sources store them.
     layers : sequence of str, optional
-        For `.weights.h5`: the names of the recurrent layers in the file, from the bottom up
-        (`["bidirectional", "simple_rnn"]`), where there are several classes.
+        For `.weights.h5` with several classes of layers: the names of the recurrent layers in the
+        file, from the bottom up (`["bidirectional", "simple_rnn"]`).
     readout : str or False, optional
-        False: without the Dense layer, the output is the top layer's state. For `.weights.h5` also
-        the name of the Dense layer.
+        False: leave out the Dense layer; the output is the top layer's state. For `.weights.h5`
+        also the name of the Dense layer.
     dtype : dtype, optional
         float32 or float64; by default the common one of the weights.
     metadata : mapping of str to str, optional
-        Your own words, as for `Network`.
+        User metadata, as for `Network`.
     allow_nonfinite : bool
-        Accept NaN and infinities among the weights.
+        Accept weights that are NaN or infinite.
 
     Returns
     -------
@@ -79,11 +79,11 @@ def from_keras(
     Raises
     ------
     UnsupportedModelError
-        If a layer is something else, such as LSTM or Lambda: the message says which, and why.
+        If the model has any other layer, such as LSTM or Lambda; the message names it.
     ArgumentError
-        If something must be said, or is contradicted by the source.
+        If a required option is missing, or contradicts the source.
     ModelFormatError, LimitError, OSError
-        If a file is damaged, too large, or cannot be read.
+        If a file is damaged, too large or unreadable.
     ImportError
         If h5py is missing.
 

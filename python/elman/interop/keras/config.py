@@ -1,4 +1,4 @@
-"""The parts of a Keras config: classes, names, and activations with the numbers of Keras."""
+"""The parts of a Keras config: classes, names, and activations with Keras' parameters."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _NAMES = {
     "softplus": Activation("softplus"),
     "softsign": Activation("softsign"),
 }
-_HARD_SIGMOID_2 = Activation("hard_sigmoid", alpha=0.2, beta=0.5)  # of Keras 2
+_HARD_SIGMOID_2 = Activation("hard_sigmoid", alpha=0.2, beta=0.5)  # in Keras 2
 LAYERS = ("ELU", "LeakyReLU", "ReLU", "Softmax")
 
 
 def activation_of_value(value: Json, what: str, *, keras_2: bool) -> Activation:
-    """Return the activation of a name, of None, or of a serialized function or layer."""
+    """Return the activation for a name, None, or a serialized function or layer."""
     if isinstance(value, dict):
         registered = value.get("registered_name")
         kind = class_name(value | {"registered_name": None}, what)
@@ -46,13 +46,13 @@ def activation_of_value(value: Json, what: str, *, keras_2: bool) -> Activation:
 
 
 def activation_of_layer(kind: str, config: dict[str, Json], what: str) -> Activation:
-    """Return the activation that a layer of Keras is."""
+    """Return the activation for an activation layer of Keras."""
     if kind == "Softmax" and config.get("axis", -1) == -1:
         return Activation("softmax")
     if kind == "ELU":
         return Activation("elu", alpha=_number(config, "alpha", 1.0, what))
     if kind == "LeakyReLU":
-        older = _number(config, "alpha", 0.3, what)  # of Keras 2
+        older = _number(config, "alpha", 0.3, what)  # in Keras 2
         return Activation("leaky_relu", alpha=_number(config, "negative_slope", older, what))
     plain = config.get("max_value") is None and not config.get("threshold")
     if kind == "ReLU" and plain and not config.get("negative_slope"):
@@ -71,14 +71,14 @@ def _number(config: dict[str, Json], key: str, default: float, what: str) -> flo
 
 
 def as_object(value: Json, what: str) -> dict[str, Json]:
-    """Return an object of a config."""
+    """Return an object of a config; refuse other values."""
     if not isinstance(value, dict):
         raise ModelFormatError(f"the config of {what}: expected an object")
     return value
 
 
 def class_name(layer: Json, what: str) -> str:
-    """Return the class of a model, a layer or a cell, if it is one of Keras itself."""
+    """Return the class name of a model, a layer or a cell; refuse custom classes."""
     kind = as_object(layer, what).get("class_name")
     if not isinstance(kind, str):
         raise ModelFormatError(f"the config of {what}: expected a class_name")
@@ -87,7 +87,7 @@ def class_name(layer: Json, what: str) -> str:
     if str(module).split(".")[0] not in roots or registered not in (None, kind):
         shown = str(registered or f"{module}.{kind}")[:80]
         raise UnsupportedModelError(
-            f"layer {layer_name(layer)!r}: expected a class of Keras, got {shown!r}, a custom one"
+            f"layer {layer_name(layer)!r}: expected a built-in class of Keras, got {shown!r}"
         )
     return kind
 

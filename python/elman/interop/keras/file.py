@@ -1,7 +1,7 @@
-"""The files of Keras: what model one holds, and where the weights of its cells are.
+"""Keras files: the model that one describes, and the weights of its cells.
 
 `.keras` is a zip archive of `config.json` and `model.weights.h5`; `.weights.h5` is the latter; the
-legacy `.h5` of Keras 2, which Keras 3 still writes, has the config as an attribute.
+legacy `.h5` of Keras 2, which Keras 3 still writes, stores the config as an attribute.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from elman.interop.keras.model import KerasCell, KerasDense, KerasLayer, KerasModel
 
-    Weights = dict[str, tuple[str, NDArray[Any]]]  # "kernel" -> its path in the file, and itself
+    Weights = dict[str, tuple[str, NDArray[Any]]]  # "kernel" -> path in the file, array
     Find = Callable[[KerasLayer | KerasDense, KerasCell], Weights]
 
 MAX_CONFIG_BYTES = 256 * 1024  # a layer takes about 2 KiB
@@ -33,7 +33,7 @@ MAX_CONFIG_BYTES = 256 * 1024  # a layer takes about 2 KiB
 def open_model(
     data: bytes, layers: Sequence[str] | None, readout: str | bool | None
 ) -> tuple[KerasModel, Find]:
-    """Return the model that a file describes, and what finds the weights of its cells."""
+    """Return the model that a file describes, and a function that finds its cells' weights."""
     if data.startswith(b"PK\x03\x04"):
         config, contents, keras_2 = _open_archive(data)
         model = models.of_config(config, keras_2=keras_2)
@@ -57,7 +57,7 @@ def open_model(
 def open_live(
     live: Any, layers: Sequence[str] | None, readout: str | bool | None
 ) -> tuple[KerasModel, Find]:
-    """Return the model that a live model of Keras is, and what finds the weights of its cells."""
+    """Return the description of a live model, and a function that finds its cells' weights."""
     kind = type(live)
     package = sys.modules.get(kind.__module__.partition(".")[0])
     config = {"class_name": kind.__name__, "module": kind.__module__, "registered_name": None}
@@ -74,8 +74,8 @@ def open_live(
         given = by_name[layer.name].get_weights()  # cell by cell
         if not given:
             raise ArgumentError(
-                f"source: expected a model with weights, got layer {layer.name!r} without: call the"
-                " model once, or begin it with keras.Input"
+                f"source: expected a model with weights, got none in layer {layer.name!r}: call the"
+                " model once, or start it with keras.Input"
             )
         arrays = map(_real, given)
         for cell in layer.halves:
@@ -94,7 +94,7 @@ def open_live(
 
 
 def _real(array: Any) -> NDArray[Any]:
-    """Return an array, half precision that NumPy has not as float32."""
+    """Return an array, bfloat16 as float32."""
     import numpy as np
 
     real = np.asarray(array)
@@ -104,12 +104,12 @@ def _real(array: Any) -> NDArray[Any]:
 def _check_said(
     model: KerasModel, layers: Sequence[str] | None, readout: str | bool | None
 ) -> None:
-    """Refuse what contradicts the model."""
+    """Refuse options that contradict the model."""
     if layers is not None:
-        raise ArgumentError("layers: expected none, as the model says their order, got some")
+        raise ArgumentError("layers: expected none, because the model has an order, got some")
     if isinstance(readout, str) and (model.dense is None or model.dense.name != readout):
         has = "no Dense layer" if model.dense is None else repr(model.dense.name)
-        raise ArgumentError(f"readout: expected {has}, as the model says, got {readout!r}")
+        raise ArgumentError(f"readout: expected {has}, as in the model, got {readout!r}")
 
 
 def _open_archive(data: bytes) -> tuple[Any, hdf5.Contents, bool]:
@@ -136,7 +136,7 @@ def _json(text: bytes) -> Any:
 def _open_weights(
     contents: hdf5.Contents, layers: Sequence[str] | None, readout: str | bool | None
 ) -> tuple[KerasModel, Find]:
-    """Return the model of a file that holds weights alone."""
+    """Return the model of a file that holds only weights."""
     root = _root(contents)
     paths = [path for path in contents.arrays if path.startswith(f"{root}/")]
     order = None if layers is None else _arguments.listed("layers", layers, "names")
@@ -148,11 +148,11 @@ def _root(contents: hdf5.Contents) -> str:
     for root in ("layers", "_layer_checkpoint_dependencies"):
         if any(path.startswith(f"{root}/") for path in contents.arrays):
             return root
-    raise UnsupportedModelError("expected weights below 'layers', as Keras 3 writes them, got none")
+    raise UnsupportedModelError("expected weights in 'layers', as Keras 3 writes them, got none")
 
 
 def _find_by_group(contents: hdf5.Contents) -> Find:
-    """Return what finds weights by the group of their layer, as Keras 3 stores them."""
+    """Return a function that finds weights by the group of their layer, as in Keras 3."""
     root = _root(contents)
 
     def find(layer: KerasLayer | KerasDense, cell: KerasCell) -> Weights:
@@ -175,7 +175,7 @@ def _find_by_group(contents: hdf5.Contents) -> Find:
 
 
 def _find_by_name(contents: hdf5.Contents) -> Find:
-    """Return what finds weights by the names of layers, as Keras 2 and its `.h5` have them."""
+    """Return a function that finds weights by the name of their layer, as in a Keras 2 `.h5`."""
 
     def find(layer: KerasLayer | KerasDense, cell: KerasCell) -> Weights:
         base = f"model_weights/{layer.name}/"
@@ -196,7 +196,7 @@ def _find_by_name(contents: hdf5.Contents) -> Find:
 
 
 def _marked(parts: list[str], mark: str) -> bool:
-    """Say whether a path belongs to a cell: it has its name, or begins with its direction."""
+    """Return True if a path belongs to a cell: by its name, or by the prefix of its direction."""
     return not mark or any(
         part.startswith(mark) if mark.endswith("_") else part == mark for part in parts
     )
@@ -210,7 +210,7 @@ def _kinds(layer: KerasLayer | KerasDense) -> tuple[str, ...]:
 def _complete(
     layer: KerasLayer | KerasDense, cell: KerasCell, found: Weights, base: str
 ) -> Weights:
-    """Refuse weights of which some are missing, or that the config does not know."""
+    """Refuse missing weights, and weights that the config does not mention."""
     kinds = set(_kinds(layer))
     allowed = [kinds, kinds - {"bias"}]
     if cell.use_bias is not None:

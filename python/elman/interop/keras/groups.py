@@ -1,4 +1,4 @@
-"""What the layers of a Keras model are, from the names of its weights alone."""
+"""Infer the layers of a Keras model from the names of its weights."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from elman.interop.keras.model import KerasCell, KerasDense, KerasLayer, KerasMo
 
 
 def of_groups(paths: list[str], layers: list[str] | None, readout: str | bool | None) -> KerasModel:
-    """Return the chain of a weights file, from the names of its groups and what the user says."""
+    """Return the chain of a weights file, from the names of its groups and the user's options."""
     groups: dict[str, list[str]] = {}
     for path in paths:
         _, group, rest = [*path.split("/", 2), "", ""][:3]
@@ -22,7 +22,7 @@ def of_groups(paths: list[str], layers: list[str] | None, readout: str | bool | 
 
 
 def _of_group(group: str, rests: list[str]) -> KerasLayer | KerasDense:
-    """Return the layer that a group of weights is."""
+    """Return the layer of a group of weights."""
     places = {rest.rpartition("vars/")[0].rstrip("/") for rest in rests}
     if places == {"cell"}:
         return KerasLayer(group, group, [_unknown("cell")])
@@ -55,8 +55,8 @@ def _order(names: list[str], layers: list[str] | None) -> list[str]:
         raise UnsupportedModelError("expected the weights of a SimpleRNN, got none")
     if len(kinds) > 1:
         raise ArgumentError(
-            f"layers: expected the order of {sorted(names)} from the bottom up, which a file of"
-            " weights does not hold, got none"
+            f"layers: expected the order of {sorted(names)} from the bottom up, which a weights"
+            " file does not store, got none"
         )
     return sorted(names, key=lambda name: int(re.sub(r".*?(\d*)$", r"\1", name) or 0))
 

@@ -1,8 +1,8 @@
-"""The arrays of an HDF5 file by their paths, read with every guard.
+"""Read the arrays of an HDF5 file by path, within strict limits.
 
-A file may only hold groups, contiguous datasets and plain attributes: links to other places or
-files, external storage, virtual datasets, chunks and filters are refused before anything is read,
-so that the memory taken is in proportion to the file. The HDF5 library itself parses the bytes.
+A file may only hold groups, contiguous datasets and plain attributes. Links to other places or
+files, external storage, virtual datasets, chunks and filters are refused before any data is read,
+so that memory is in proportion to the file. The HDF5 library parses the bytes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MAX_TEXT_BYTES = 2**20
 
 
 class Contents(NamedTuple):
-    """What a file holds that is of use here."""
+    """The arrays and names of a file."""
 
     arrays: dict[str, NDArray[Any]]  # floating-point datasets, by path
     names: dict[str, str]  # the attribute `name` of groups, by path
@@ -33,7 +33,7 @@ class Contents(NamedTuple):
 
 
 def read(data: bytes) -> Contents:
-    """Return what the bytes of a file hold."""
+    """Return the contents of a file, given its bytes."""
     h5py = _files.extra("h5py", "a file of Keras", "'elman[keras]'")
     _check_heaps(data)
     try:
@@ -54,10 +54,10 @@ def read(data: bytes) -> Contents:
 
 
 def _check_heaps(data: bytes) -> None:
-    """Refuse texts in heaps that do not add up: the HDF5 library would walk some of them for ever.
+    """Refuse inconsistent string heaps; the HDF5 library loops forever on some.
 
     A heap is "GCOL", a version, its size, and objects of an index, a count and a size; index 0 is
-    the free space that reaches to its end.
+    the free space up to its end.
     """
     start = -1
     while (start := data.find(b"GCOL", start + 1)) >= 0:
@@ -68,11 +68,11 @@ def _check_heaps(data: bytes) -> None:
             size = int.from_bytes(data[at + 8 : at + 16], "little")
             at += size if index == 0 else 16 + (size + 7) // 8 * 8
         if not end - 16 < at <= end:
-            raise ModelFormatError("the HDF5 file is damaged: a heap of texts does not add up")
+            raise ModelFormatError("the HDF5 file is damaged: a string heap is inconsistent")
 
 
 class _Walk:
-    """One walk over all objects of a file, each of which is met once."""
+    """A walk over all objects of a file; no object may occur twice."""
 
     def __init__(self, h5py: Any, file_bytes: int) -> None:
         self.arrays: dict[str, NDArray[Any]] = {}
@@ -83,7 +83,7 @@ class _Walk:
         self._text_left = MAX_TEXT_BYTES
 
     def group(self, group: Any, path: str, depth: int) -> None:
-        """Take in a group and everything in it."""
+        """Read a group and everything in it."""
         self._meet(group, path)
         if depth > MAX_DEPTH:
             raise LimitError(f"{path[:80]!r}: expected groups at most {MAX_DEPTH} deep, got more")
@@ -94,8 +94,7 @@ class _Walk:
             link = group.get(name, getlink=True)
             if type(link) is not self._h5py.HardLink:
                 raise UnsupportedModelError(
-                    f"{below[:80]!r}: expected a group or a dataset, got {type(link).__name__},"
-                    " a link to another place"
+                    f"{below[:80]!r}: expected a group or a dataset, got {type(link).__name__}"
                 )
             item = group[name]
             if isinstance(item, self._h5py.Group):
@@ -110,16 +109,16 @@ class _Walk:
                 )
 
     def _meet(self, item: Any, path: str) -> None:
-        """Refuse what stands in the file under two names, such as a group in itself."""
+        """Refuse an object with two names, such as a group that contains itself."""
         info = self._h5py.h5o.get_info(item.id)
         if info.addr in self._seen:
-            raise ModelFormatError(f"{path[:80]!r}: it stands in the file under another name too")
+            raise ModelFormatError(f"{path[:80]!r}: the object has another name in the file")
         self._seen.add(info.addr)
         if len(self._seen) > MAX_OBJECTS:
             raise LimitError(f"expected at most {MAX_OBJECTS} groups and datasets, got more")
 
     def _dataset(self, dataset: Any, path: str) -> None:
-        """Read a dataset of floating-point numbers, and skip others."""
+        """Read a floating-point dataset; skip others."""
         h5d, h5t = self._h5py.h5d, self._h5py.h5t
         created = dataset.id.get_create_plist()
         layouts = {h5d.CHUNKED: "a chunked one", h5d.VIRTUAL: "a virtual one"}
@@ -140,7 +139,7 @@ class _Walk:
             )
         self._bytes_left -= expected
         if self._bytes_left < 0:
-            raise ModelFormatError(f"{path[:80]!r}: expected data of its own, got shared bytes")
+            raise ModelFormatError(f"{path[:80]!r}: expected separate data, got shared bytes")
         array = dataset[...]
         self.arrays[path] = _container.widened(array.view("<u2")) if bfloat16 else array
 
@@ -148,11 +147,11 @@ class _Walk:
         raise UnsupportedModelError(f"{path[:80]!r}: expected a contiguous dataset, got {kind}")
 
     def text(self, item: Any, name: str) -> str:
-        """Return an attribute that is one text."""
+        """Return an attribute that is one string."""
         attribute = item.attrs.get_id(name)
         kind = attribute.get_type()
         if attribute.shape != () or not isinstance(kind, self._h5py.h5t.TypeStringID):
-            raise ModelFormatError(f"the attribute {name!r}: expected one text")
+            raise ModelFormatError(f"the attribute {name!r}: expected one string")
         value = item.attrs[name]
         text: str = value.decode() if isinstance(value, bytes) else str(value)
         self._text_left -= len(text)

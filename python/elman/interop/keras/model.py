@@ -1,7 +1,7 @@
-"""What the layers of a Keras model are, from its config: a chain of simple RNNs and their readout.
+"""Read a Keras config: a chain of simple RNNs and their readout.
 
-A config is data. Layers are recognised by the names of Keras' own classes; nothing is imported, and
-everything that is not listed here is refused, with the layer and the reason.
+A config is data. Layers are recognised by the names of Keras' own classes; nothing is imported.
+Every other class is refused, with the layer and the reason.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Json = Any
 
-_OF_MASKS = ("Any", "NotEqual")  # what Masking becomes in the graph of a functional model
+_OF_MASKS = ("Any", "NotEqual")  # the operations of Masking in a functional model's graph
 _TRAINING_ONLY = (
     "ActivityRegularization",
     "AlphaDropout",
@@ -33,20 +33,20 @@ _TRAINING_ONLY = (
 
 
 class KerasCell(NamedTuple):
-    """One simple RNN cell: where its weights are below its layer, and what it computes."""
+    """One simple RNN cell: where its layer stores its weights, and what it computes."""
 
-    place: str  # in files of Keras 3: "cell", "forward_layer/cell", "cell/cells/simple_rnn_cell_1"
+    place: str  # in Keras 3 files: "cell", "forward_layer/cell", "cell/cells/simple_rnn_cell_1"
     mark: str  # in legacy files: a part of the path of its weights
-    activation: Activation | None  # None where it is not known
+    activation: Activation | None  # None if unknown
     use_bias: bool | None
     units: int | None
 
 
 class KerasLayer(NamedTuple):
-    """A layer of Keras: a stack of cells, or one cell in both directions."""
+    """A Keras layer: a stack of cells, or one cell in both directions."""
 
     name: str
-    group: str  # what its group in a file of Keras 3 is called
+    group: str  # its group's name in a Keras 3 file
     cells: list[KerasCell]
     backward: KerasCell | None = None
     go_backwards: bool = False
@@ -55,7 +55,7 @@ class KerasLayer(NamedTuple):
 
     @property
     def halves(self) -> list[KerasCell]:
-        """The cells, those of a bidirectional layer in both directions."""
+        """The cells, of both directions if bidirectional."""
         return self.cells if self.backward is None else [*self.cells, self.backward]
 
 
@@ -68,26 +68,26 @@ class KerasDense(NamedTuple):
 
     @property
     def halves(self) -> list[KerasCell]:
-        """Its one cell, as if it were a layer."""
+        """The one cell, as in `KerasLayer`."""
         return [self.cell]
 
 
 class KerasModel(NamedTuple):
-    """The chain, from the bottom up, and what was left out of it."""
+    """The chain of layers from the bottom up, and the parts left out of it."""
 
     recurrent: list[KerasLayer]
     dense: KerasDense | None
     rows: list[Row]
-    known: bool = True  # whether a config said all this
+    known: bool = True  # whether it comes from a config
 
 
 def require_chain(config: Json) -> str:
-    """Return the class of a model whose config says what it computes."""
+    """Return the class of a model; refuse classes whose config does not describe the model."""
     kind = class_name(config, "the model")
     if kind not in ("Sequential", "Functional", "Model"):
         raise UnsupportedModelError(
             f"expected a Sequential or functional model, got {kind[:80]!r}, whose config does not"
-            " say what it does"
+            " describe its computation"
         )
     return kind
 
@@ -108,7 +108,7 @@ def of_config(config: Json, *, keras_2: bool) -> KerasModel:
 
 
 def _groups(layers: list[Json]) -> Iterator[str]:
-    """Yield the name of each layer's group in a file: its class in snake case, and a number."""
+    """Yield each layer's group name in a file: its class in snake case, and a number."""
     seen: dict[str, int] = {}
     for layer in layers:
         kind = class_name(layer, "a layer")
@@ -122,7 +122,7 @@ def _groups(layers: list[Json]) -> Iterator[str]:
 
 
 class _Builder:
-    """Takes in the layers of a chain, from the input to the output."""
+    """Builds a model from the layers of a chain, from the input to the output."""
 
     def __init__(self, *, keras_2: bool) -> None:
         self._recurrent: list[KerasLayer] = []
@@ -132,7 +132,7 @@ class _Builder:
         self._keras_2 = keras_2
 
     def add(self, layer: Json, group: str) -> None:
-        """Take in the next layer, or refuse it."""
+        """Add the next layer, or refuse it."""
         kind = class_name(layer, "a layer")
         name = layer_name(layer)
         config = as_object(layer.get("config"), f"layer {name!r}")
@@ -162,7 +162,7 @@ class _Builder:
             raise UnsupportedModelError("expected a model with a SimpleRNN, got none")
         if self._masking is not None:
             how = "zero" if self._recurrent[-1].zero_output else "hold"
-            note = f"net.run(x, mask=(x != {self._masking}).any(-1), masked={how!r}) does it"
+            note = f"use net.run(x, mask=(x != {self._masking}).any(-1), masked={how!r})"
             self._rows.append(Row("masking", "", note))
         return KerasModel(self._recurrent, self._dense, self._rows)
 
@@ -262,10 +262,8 @@ class _Builder:
     def _add_dense(self, name: str, group: str, config: dict[str, Json], place: str = "") -> None:
         what = f"layer {name!r}"
         if self._dense is not None or not self._recurrent:
-            where = "below the RNN" if self._dense is None else "after another"
-            raise UnsupportedModelError(
-                f"{what}: expected one Dense layer at the end, got it {where}"
-            )
+            found = "one below the RNN" if self._dense is None else "another after it"
+            raise UnsupportedModelError(f"{what}: expected one Dense layer at the end, got {found}")
         self._dense = KerasDense(name, group, self._cell(what, config, place, ""))
 
     def _add_time_distributed(self, name: str, group: str, config: dict[str, Json]) -> None:
@@ -278,7 +276,7 @@ class _Builder:
         self._add_dense(name, group, as_object(inner["config"], what), "layer")
 
     def _add_activation(self, name: str, group: str, config: dict[str, Json]) -> None:
-        """Let the readout have the activation that follows it."""
+        """Set the readout's activation to the layer that follows it."""
         what = f"layer {name!r}"
         if self._dense is None or self._dense.cell.activation != "identity":
             raise UnsupportedModelError(
@@ -302,13 +300,13 @@ class _Builder:
         self._masking = repr(value)
 
     def _note_settings(self, name: str, config: dict[str, Json]) -> None:
-        """Say what becomes of settings that leave no trace in a network."""
+        """Add a row for each setting that a network does not have."""
         for key, note in (
             ("dropout", "acts in training only"),
             ("recurrent_dropout", "acts in training only"),
-            ("stateful", "keep run.state yourself, or use net.stream()"),
+            ("stateful", "pass run.state on, or use net.stream()"),
             ("return_state", "run.state has the states of all layers"),
-            ("unroll", "a matter of speed"),
+            ("unroll", "affects only speed"),
             ("zero_output_for_mask", "masked='zero' gives outputs of zero"),
         ):
             if config.get(key):
@@ -335,22 +333,22 @@ def _flag(config: dict[str, Json], key: str, what: str, *, default: bool = False
 def _units(config: dict[str, Json], what: str) -> int:
     units = config.get("units")
     if type(units) is not int or units < 1:
-        raise ModelFormatError(f"{what}: expected units, a positive number")
+        raise ModelFormatError(f"{what}: expected units to be a positive integer")
     return units
 
 
-# --- the chain that a functional model must be ----------------------------------------------------
+# --- the chain of a functional model --------------------------------------------------------------
 
 
 def _chain(settings: dict[str, Json], layers: list[Json]) -> Iterator[Json]:
-    """Yield the layers from the input to the output, where each reads the one before."""
+    """Yield the layers from the input to the output; each reads the one before."""
     by_name = {layer_name(layer): layer for layer in layers}
     sources = {name: _source(layer) for name, layer in by_name.items()}
     name: str | None = _only(settings.get("output_layers"), "output")
     path: list[str] = []
     while name is not None:
         if name not in by_name or name in path:
-            raise ModelFormatError(f"the layers of the model are no chain at {str(name)[:80]!r}")
+            raise ModelFormatError(f"the layers of the model are not a chain at {str(name)[:80]!r}")
         path.append(name)
         name = sources[name]
     for other, layer in by_name.items():
@@ -364,16 +362,16 @@ def _chain(settings: dict[str, Json], layers: list[Json]) -> Iterator[Json]:
 
 
 def _only(ends: Json, what: str) -> str:
-    """Return the one name in `[name, 0, 0]` or `[[name, 0, 0]]`."""
+    """Return the name in `[name, 0, 0]` or `[[name, 0, 0]]`."""
     if isinstance(ends, list) and len(ends) == 1 and isinstance(ends[0], list):
         ends = ends[0]
     if not isinstance(ends, list) or len(ends) != 3 or not isinstance(ends[0], str):
-        raise UnsupportedModelError(f"expected a model with one {what}, got another number")
+        raise UnsupportedModelError(f"expected a model with one {what}, got none or several")
     return ends[0]
 
 
 def _source(layer: Json) -> str | None:
-    """Return the name of the layer that a layer reads, None for an input."""
+    """Return the name of the layer that a layer reads, or None for an input."""
     nodes = layer.get("inbound_nodes")
     what = f"layer {layer_name(layer)!r}"
     if not nodes:
@@ -387,16 +385,16 @@ def _source(layer: Json) -> str | None:
     elif isinstance(node, list):  # Keras 2: [[name, node, tensor, keywords], ...]
         inputs = [part[:3] for part in node if isinstance(part, list)]
         if any(part[3] for part in node if isinstance(part, list) and len(part) > 3 and part[3]):
-            raise UnsupportedModelError(f"{what}: expected no further arguments of its call")
+            raise UnsupportedModelError(f"{what}: expected a call without further arguments")
     else:
-        raise UnsupportedModelError(f"{what}: expected it to be used once")
+        raise UnsupportedModelError(f"{what}: expected a layer that is used once")
     if len(inputs) != 1 or len(inputs[0]) != 3 or inputs[0][1:] != [0, 0]:
         raise UnsupportedModelError(f"{what}: expected one input, the output of one layer")
     return str(inputs[0][0])
 
 
 def _tensors(value: Json) -> Iterator[list[Json]]:
-    """Yield `[layer, node, tensor]` of the tensors in the arguments of a call."""
+    """Yield `[layer, node, tensor]` for each tensor in the arguments of a call."""
     if isinstance(value, dict) and value.get("class_name") == "__keras_tensor__":
         history = as_object(value.get("config"), "a tensor").get("keras_history")
         yield history if isinstance(history, list) else []

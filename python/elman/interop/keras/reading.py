@@ -1,4 +1,4 @@
-"""The network that a Keras model is, from what its config says and from the arrays of its cells."""
+"""Build a network from a Keras model: its config and the arrays of its cells."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def read(source: object, said: Said = Said()) -> Imported:  # noqa: B008 - it never changes
-    """Return the network of `from_keras`, and what became of each part of the source."""
+    """Return the network of `from_keras`, with a row for each part of the source."""
     if hasattr(source, "get_config") and hasattr(source, "layers"):
         model, find = open_live(source, said.layers, said.readout)
         return _imported(model, find, said, source)
@@ -35,7 +35,7 @@ def read(source: object, said: Said = Said()) -> Imported:  # noqa: B008 - it ne
 
 
 def runs(source: object) -> Source:
-    """Return a model, or the path of one, as what Keras can run."""
+    """Return a model, or the path of one, as a source that Keras can run."""
 
     def run(x: Array, mask: Array | None) -> Trace:
         _files.extra("keras", "running a Keras model", "keras")
@@ -68,7 +68,7 @@ def _imported(model: KerasModel, find: Find, said: Said, source: object) -> Impo
 
 
 def _require_steps(model: KerasModel) -> None:
-    """Refuse outputs that belong to no step, or whose halves are not in the order of time."""
+    """Refuse outputs that do not belong to one step, or whose halves are not in time order."""
     reversed_ = False
     for layer in model.recurrent:
         reversed_ ^= layer.go_backwards
@@ -87,7 +87,7 @@ def _require_steps(model: KerasModel) -> None:
 
 
 def _directions(model: KerasModel) -> list[str]:
-    """Return how each layer reads, in the order of time: go_backwards turns all that follows."""
+    """Return each layer's direction in time; go_backwards reverses it and all layers above."""
     directions = []
     reversed_ = False
     for layer in model.recurrent:
@@ -103,7 +103,7 @@ _TARGETS = {"kernel": "W_xh", "recurrent_kernel": "W_hh", "bias": "b_h"}
 def _pieces(
     layers: list[KerasLayer], directions: list[str], model: KerasModel, find: Find
 ) -> Pieces:
-    """Return the arrays by elman's names of tensors, transposed, if they fit together."""
+    """Return the arrays by elman's tensor names, transposed; check that their shapes match."""
     pieces: Pieces = {}
     below: int | None = None
 
@@ -139,14 +139,14 @@ def _check_shapes(weights: Weights, shapes: dict[str, tuple[int | None, ...]]) -
 
 
 def _step_rows(model: KerasModel, directions: list[str]) -> list[Row]:
-    """Say which step is meant, and in which order Keras returns the steps."""
+    """Return a row on which step Keras returns, or in which order it returns the steps."""
     top = model.recurrent[-1]
     backwards = directions[-1] == "reverse"
     if top.backward is not None and not top.return_sequences:
         return [Row(f"{top.name}.return_sequences=False", "", "the end of net.run(x).state")]
     if not top.return_sequences:
         how = "net(x)[..., 0, :]" if backwards else "net(x, outputs='last')"
-        return [Row(f"{top.name}.return_sequences=False", "", f"{how} gives this output")]
+        return [Row(f"{top.name}.return_sequences=False", "", f"use {how}")]
     if backwards:
         return [Row(f"{top.name}.go_backwards", "", "Keras' y[t] is elman's y[T - 1 - t]")]
     return []

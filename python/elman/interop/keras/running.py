@@ -1,4 +1,4 @@
-"""Keras models run by Keras: a model, or the path of a file that Keras loads in its safe mode."""
+"""Run Keras models in Keras: a model, or a file that Keras loads in its safe mode."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _RECURRENT = (keras.layers.SimpleRNN, keras.layers.RNN, keras.layers.Bidirection
 
 
 def run(source: Any, x: Array, mask: Array | None = None) -> Trace:
-    """Run a model; `mask` (B, T) is handed to it as Keras' own."""
+    """Run a model; `mask` (B, T) is passed as Keras' mask."""
     model = keras.saving.load_model(source) if isinstance(source, str) else source
     layers = [layer for layer in model.layers if isinstance(layer, _RECURRENT)]
-    states = [keras.tree.flatten(layer.output)[0] for layer in layers]  # some return more than that
+    states = [keras.tree.flatten(layer.output)[0] for layer in layers]  # some return more
     listening = keras.Model(model.inputs, [*states, *model.outputs])
     masks = {} if mask is None else {"mask": keras.ops.convert_to_tensor(mask)}
     results = listening(keras.ops.convert_to_tensor(x), **masks)

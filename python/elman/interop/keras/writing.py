@@ -1,4 +1,4 @@
-"""Networks as the arrays of a Keras model, and as the files that it loads."""
+"""Convert networks to the arrays of a Keras model, and to a file that it loads."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _KINDS = {"kernel": "W_xh", "recurrent_kernel": "W_hh", "bias": "b_h"}
 
 
 def to_keras(net: Network, *, fold_scaling: bool = False) -> list[Array]:
-    """Return the weights in the order and the layouts of `model.set_weights` of Keras.
+    """Return the weights in the order and layout of Keras' `model.set_weights`.
 
     The model has, for every layer, `SimpleRNN(H, activation, use_bias, return_sequences=True)`,
-    in `Bidirectional` if it is bidirectional, and then `Dense(O, activation)`.
+    wrapped in `Bidirectional` if it is bidirectional, and then `Dense(O, activation)`.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def to_keras(net: Network, *, fold_scaling: bool = False) -> list[Array]:
     -------
     list of ndarray
         kernel (I, H), recurrent_kernel (H, H) and bias (H,) of each layer, forward before
-        backward, then kernel (H, O) and bias (O,); no biases where the network has none.
+        backward, then kernel (H, O) and bias (O,); biases only if the network has them.
 
     Raises
     ------
@@ -53,9 +53,9 @@ def to_keras(net: Network, *, fold_scaling: bool = False) -> list[Array]:
 
 
 def _cells(net: Network, fold_scaling: bool) -> Iterator[tuple[int, str, dict[str, Array]]]:
-    """Yield the arrays of every cell in Keras' order: its layer, its direction, what it holds.
+    """Yield the layer, the direction and the arrays of every cell in Keras' order.
 
-    The direction is "forward" or "backward", "" where there is one; layer -1 is the readout.
+    The direction is "forward" or "backward", or "" if there is only one; layer -1 is the readout.
     """
     tensors = _export.tensors(net, fold_scaling=fold_scaling)
     for index, direction in enumerate(net.directions):
@@ -84,7 +84,7 @@ def state_dict(net: Network, *, prefix: str, readout: str, fold_scaling: bool) -
 def contents(net: Network, *, fold_scaling: bool) -> bytes:
     """Return the bytes of a `.weights.h5` file that the model of `to_keras` loads in Keras 3."""
     h5py = _files.extra("h5py", "a file of Keras", "'elman[keras]'")
-    groups: list[str] = []  # of layers, each named by its class and its number
+    groups: list[str] = []  # of layers, named by class and number
     file = io.BytesIO()
     with h5py.File(file, "w") as h5:
         for index, word, arrays in _cells(net, fold_scaling):

@@ -1,8 +1,8 @@
-"""ONNX models: read into networks, and written from them.
+"""Read ONNX models into networks, and write networks as ONNX models.
 
-A graph is read in symbols (`values`, `fields`, `operators`): what each tensor is in terms of the
-inputs and the weights. Recurrent layers come from RNN nodes (`recurrent`) or from a recurrence that
-was written out step by step (`unrolled`), and `assembling` makes a network of them or refuses.
+A graph is evaluated symbolically (`values`, `fields`, `arithmetic`, `axes`): each tensor becomes an
+expression of the inputs and the weights. Recurrent layers come from RNN nodes (`recurrent`) or from
+a recurrence unrolled step by step (`unrolled`). `assembling` builds the network, or refuses.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ __all__ = ["from_onnx", "read", "to_onnx"]
 def read(
     source: str | os.PathLike[str] | bytes | Proto, *, external_data: bool = False
 ) -> Imported:
-    """Return the network of an ONNX model, and where each of its parts came from.
+    """Return the network of an ONNX model, with a row for each part of the source.
 
-    The arguments and errors are those of `elman.from_onnx`.
+    Arguments and errors are as for `elman.from_onnx`.
     """
     from elman.interop._source import Imported, Source
     from elman.interop.onnx.file import load
@@ -54,34 +54,34 @@ def from_onnx(
 ) -> Network:
     """Read a network from an ONNX model.
 
-    Chains of RNN nodes are read with whatever reshapes stand between them and with a readout of one
-    linear map and one activation, for every step or for the last alone, from any exporter. So are
-    graphs in which a recurrence is written out step by step, as PyTorch's present exporter
-    (`torch.onnx.export(..., dynamo=True)`) leaves them: the steps are proven to be alike and are
-    rolled up, so that a model that was exported for 14 steps runs over any number, and as a stream.
+    Chains of RNN nodes from any exporter are read, with the reshapes between them and a readout of
+    one linear map and one activation, for every step or only the last. So are graphs whose
+    recurrence is unrolled step by step, as PyTorch's exporter
+    (`torch.onnx.export(..., dynamo=True)`) writes them: the steps are proven equal and rolled up,
+    so that a model exported for 14 steps runs over any number, and as a stream.
 
     Parameters
     ----------
     source : path, bytes or onnx.ModelProto
         The model.
     external_data : bool
-        Read tensors that are kept in other files, as PyTorch's exporter does in `NAME.onnx.data`.
-        Only regular files in the model's own folder are opened, and only those it names.
+        Read tensors stored in other files, such as the `NAME.onnx.data` of PyTorch's exporter.
+        Only regular files that the model names, in its own folder, are opened.
 
     Returns
     -------
     Network
-        Its x is (..., T, I) in whatever order the graph has time and batch. Where the graph gives
-        the last step alone, call `net(x, outputs="last")`; where it reads a state, give `net.run`
-        one. It has the metadata and the table of a network that `to_onnx` wrote.
+        Its x is (..., T, I), whatever the order of time and batch in the graph. If the graph
+        returns only the last step, call `net(x, outputs="last")`; if it reads a state, pass one to
+        `net.run`. Metadata and table written by `to_onnx` are restored.
 
     Raises
     ------
     UnsupportedModelError
-        If the model holds anything that a `Network` cannot express, with the node and the reason;
-        or data in other files without `external_data`.
+        If a `Network` cannot express the model (the message names the node and the reason), or if
+        it has data in other files and `external_data` is False.
     ModelFormatError, LimitError
-        If the model is damaged, or is beyond what is read.
+        If the model is damaged, or exceeds the limits.
     ImportError
         If onnx is missing.
 
@@ -96,31 +96,30 @@ def from_onnx(
 
 
 def to_onnx(net: Network, path: str | os.PathLike[str] | None = None) -> Proto | None:
-    """Return the network as an ONNX model, or write it to a file, whole or not at all.
+    """Return the network as an ONNX model, or write it to a file atomically.
 
     The graph has an RNN node for each layer, the inputs `x` (T, B, I) and `state`
-    (B, state_size) and the outputs `y` (T, B, O) and `next_state` (B, state_size), with T and B
-    free. To stream, feed `next_state` back as `state`. `state` may be left out: it is an
-    initializer as well, one row of the network's `initial_state` (zeros if there is none),
-    repeated for every sequence. ONNX keeps activations' parameters in float32 and has one
-    `clip` for both directions. ONNX Runtime runs RNN in float32 alone:
-    `elman.to_onnx(net.astype("float32"))`. The network's metadata and its table are among the
-    model's own, as `user.*` and `elman.table`.
+    (B, state_size), and the outputs `y` (T, B, O) and `next_state` (B, state_size); T and B are
+    free. To stream, feed `next_state` back as `state`. `state` is optional: it is also an
+    initializer, one row of the network's `initial_state` (or zeros), repeated for every sequence.
+    ONNX stores the parameters of activations in float32 and has one `clip` for both directions.
+    ONNX Runtime runs RNN in float32 only: `elman.to_onnx(net.astype("float32"))`. The network's
+    metadata and table become the model's metadata `user.*` and `elman.table`.
 
     Parameters
     ----------
     path : path, optional
-        Where to write the model. None: it is returned.
+        File to write. None: return the model.
 
     Returns
     -------
     onnx.ModelProto or None
-        The model, if it is not written; `elman.from_onnx` makes the network of it again.
+        The model, if `path` is None; `elman.from_onnx` returns the same network.
 
     Raises
     ------
     ArgumentError
-        If the two directions of a layer clip differently.
+        If the two directions of a layer have different `clip` values.
     OSError
         If the file cannot be written.
     ImportError

@@ -1,4 +1,4 @@
-"""The operators of arithmetic: products, sums, activations, comparisons of constants."""
+"""Arithmetic operators: products, sums, activations, comparisons of constants."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def _elementwise(method: str, fold: Callable[[Array, Array], Array]) -> Callable
 
 
 def _folded(fold: Callable[[Array, Array], Array], a: Array, b: Array, context: Context) -> Array:
-    if a.dtype == object or b.dtype == object:  # sizes, some of them names
-        raise UnsupportedModelError("it computes with a size that is not fixed")
+    if a.dtype == object or b.dtype == object:  # sizes, some of them symbolic
+        raise UnsupportedModelError("it computes with a variable size")
     context.symbols.spend(numbers=np.broadcast(a, b).size)
     return np.asarray(fold(a, b))
 
 
 def _with_number(name: str, a: Tensor, b: Tensor, context: Context) -> Field | None:
-    """Multiply by, or add, one number where that is part of an activation."""
+    """Multiply by, or add, one number that is part of an activation."""
     field, number = (a, b) if isinstance(a, Field) else (b, a)
     if not isinstance(field, Field) or not isinstance(number, np.ndarray) or number.ndim:
         return None
@@ -84,7 +84,7 @@ for _name, _method, _fold in (
 @operator("MatMul", 13)
 def _matmul(node: Node, context: Context, a: Tensor, b: Tensor) -> Tensor:
     if not isinstance(b, np.ndarray) or b.dtype.kind != "f":
-        raise UnsupportedModelError("it multiplies by a matrix that is no constant")
+        raise UnsupportedModelError("it multiplies by a matrix that is not constant")
     matrix: Array = b
     while 2 < matrix.ndim <= a.ndim and matrix.shape[0] == 1:
         matrix = matrix[0]
@@ -101,7 +101,7 @@ def _matmul(node: Node, context: Context, a: Tensor, b: Tensor) -> Tensor:
     field = settled(as_field(a, context.symbols))
     if not field.kinds or field.kinds[-1] != "F":
         raise UnsupportedModelError(
-            f"it multiplies along another axis than the features, {field.kinds}"
+            f"it multiplies along an axis other than the features, {field.kinds}"
         )
     return field.map(lambda item: context.symbols.linear(item, matrix))
 
@@ -112,16 +112,16 @@ def _gemm(node: Node, context: Context, a: Tensor, b: Tensor, c: Tensor | None =
         if node.attributes.get(name, 1.0) != 1.0:
             raise UnsupportedModelError(f"expected {name} 1, got {node.attributes[name]:g}")
     if not isinstance(b, np.ndarray) or b.ndim != 2:
-        raise UnsupportedModelError("it multiplies by a matrix that is no constant")
+        raise UnsupportedModelError("it multiplies by a matrix that is not constant")
     if node.attributes.get("transA", 0):
-        raise UnsupportedModelError("it transposes what it multiplies")
+        raise UnsupportedModelError("it transposes its first input")
     y: Tensor = _matmul(node, context, a, b.T if node.attributes.get("transB", 0) else b)
     return y if c is None else OPERATORS["Add"].apply(node, [y, c], context)[0]  # type: ignore[return-value]
 
 
 # --- activations ----------------------------------------------------------------------------------
 
-# elman's names of the activations that a node RNN can have, by ONNX's
+# elman's names of the activations of an RNN node, by ONNX's names
 FUNCTIONS = {
     "".join(map(str.capitalize, name.split("_"))): name
     for name, kind in TABLE.items()
@@ -197,11 +197,11 @@ def _dropout(
 
 
 def _comparison(compare: Callable[[Array, Array], Array]) -> Callable[..., Array]:
-    """Compare constants, as Keras does with the number of a step and its mask."""
+    """Compare constants, as Keras does with a step's number and its mask."""
 
     def apply(node: Node, context: Context, a: Tensor, b: Tensor) -> Array:
         if not isinstance(a, np.ndarray) or not isinstance(b, np.ndarray):
-            raise UnsupportedModelError("it compares something else than constants")
+            raise UnsupportedModelError("it compares values that are not constant")
         return _folded(compare, a, b, context)
 
     return apply
@@ -220,7 +220,7 @@ for _name, _newest, _compare in (
 @operator("Where", 16)
 def _where(node: Node, context: Context, condition: Tensor, a: Tensor, b: Tensor) -> Tensor:
     if not isinstance(condition, np.ndarray) or condition.dtype != bool or not condition.size:
-        raise UnsupportedModelError("its condition is no constant")
+        raise UnsupportedModelError("its condition is not constant")
     if condition.any() != condition.all():
         raise UnsupportedModelError("its condition is not the same everywhere")
     chosen, other = (a, b) if condition.all() else (b, a)
@@ -241,5 +241,5 @@ def _cast(node: Node, context: Context, x: Value) -> Value:
     if isinstance(x, np.ndarray):
         return x if x.dtype == object else x.astype(to)
     if (isinstance(x, Field) and to[0] != "f") or (isinstance(x, Lengths) and to[0] != "i"):
-        raise UnsupportedModelError("it converts numbers to another kind of number")
+        raise UnsupportedModelError("it converts between real numbers and integers")
     return x

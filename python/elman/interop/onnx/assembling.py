@@ -1,4 +1,4 @@
-"""Make a network of layers and a readout, and say where each of its parts came from."""
+"""Build a network from layers and a readout, with a row for each part of the source."""
 
 from __future__ import annotations
 
@@ -37,32 +37,32 @@ if TYPE_CHECKING:
 
 
 class Parts(NamedTuple):
-    """What a graph was found to consist of."""
+    """The parts found in a graph."""
 
     chains: list[OnnxChain]
     outputs: dict[str, Field]
     x: str
     x_kinds: str
-    states: dict[str, str]  # inputs that are states, with the kinds of their axes
-    defaults: dict[str, Array]  # of states that need not be given
+    states: dict[str, str]  # inputs that are states, and the kinds of their axes
+    defaults: dict[str, Array]  # of optional states
     lengths: str | None
     unrolled: bool
     metadata: dict[str, str]
 
 
 class Reading(NamedTuple):
-    """A network, where its parts came from, and what the graph's inputs and outputs are."""
+    """A network, the rows of its source, and the meaning of the graph's inputs and outputs."""
 
     network: Network
     rows: list[Row]
     parts: Parts
     order: list[int]  # of the chains in the network's state
-    y: Vector | None  # among the items of the outputs; None: states alone
-    when: str | None  # y is of "each" step or of the "last"
+    y: Vector | None  # among the items of the outputs; None: only states
+    when: str | None  # the steps of y: "each" or "last"
 
 
 class _Head(NamedTuple):
-    """What follows the top layer."""
+    """The readout: everything after the top layer."""
 
     top: Vector
     W_hy: Weight | None
@@ -73,7 +73,7 @@ class _Head(NamedTuple):
 
 
 def assemble(parts: Parts, symbols: Symbols) -> Reading:
-    """Return the network of the parts of a graph."""
+    """Build a network from the parts of a graph."""
     layers, top = _layers(parts.chains, symbols)
     order = [index for layer in layers for index in layer]
     y = _find_y(parts, symbols.at(top, "last"))
@@ -109,7 +109,7 @@ def assemble(parts: Parts, symbols: Symbols) -> Reading:
 
 
 def _layers(chains: list[OnnxChain], symbols: Symbols) -> tuple[list[list[int]], Vector]:
-    """Return the chains of each layer from the bottom up, and what the top layer gives."""
+    """Return the chains of each layer from the bottom up, and the top layer's output."""
     if not chains:
         raise UnsupportedModelError("no recurrent layer was found")
     sources = {chain.source for chain in chains if innermost(chain.source) is not None}
@@ -122,14 +122,14 @@ def _layers(chains: list[OnnxChain], symbols: Symbols) -> tuple[list[list[int]],
         directions = [chains[index].direction for index in here]
         if len(here) > 2 or directions in (["forward"] * 2, ["reverse"] * 2):
             where = " and ".join(chains[index].where for index in here)
-            raise UnsupportedModelError(f"{where}: they read the same; expected one layer")
+            raise UnsupportedModelError(f"{where}: they read the same input; expected one layer")
         layers.append(here)
         source = symbols.joined(
             symbols.hidden(chains[i].W_hh.array.shape[0], i, "each") for i in here
         )
     if unused := set(range(len(chains))) - {i for layer in layers for i in layer}:
         where = chains[min(unused)].where
-        raise UnsupportedModelError(f"{where}: it does not read what the layer below gives alone")
+        raise UnsupportedModelError(f"{where}: expected it to read only the layer below")
     return layers, source
 
 
@@ -145,7 +145,7 @@ def _piece(weight: Weight) -> Piece:
 
 
 def _start(chain: OnnxChain, parts: Parts) -> Array:
-    """Return where a direction starts if no state is given."""
+    """Return the initial state of a direction if none is given."""
     H = chain.W_hh.array.shape[0]
     if isinstance(chain.initial, Fixed):
         return chain.initial.weight.array
@@ -166,14 +166,14 @@ def _start(chain: OnnxChain, parts: Parts) -> Array:
 
 
 def _find_y(parts: Parts, last: Vector) -> Vector | None:
-    """Return what the outputs give besides final states, or that of the top layer."""
+    """Return the output that is not a final state, or else the top layer's final state."""
     found: list[Vector] = []
     for name, field in parts.outputs.items():
         if _is_states(field, parts.chains):
             continue
         vectors = set(field.flat)
         if len(vectors) != 1:
-            raise UnsupportedModelError(f"output {name!r}: it mixes different things")
+            raise UnsupportedModelError(f"output {name!r}: it mixes different vectors")
         found += vectors - set(found)
     if len(found) > 1:
         raise UnsupportedModelError("expected one output besides final states, got several")
@@ -183,7 +183,7 @@ def _find_y(parts: Parts, last: Vector) -> Vector | None:
 
 
 def _is_states(field: Field, chains: list[OnnxChain]) -> bool:
-    """Say whether a tensor holds nothing but final states of single directions."""
+    """Return True if a tensor holds only final states of single directions."""
     return "T" not in field.kinds and all(
         isinstance(part, Hidden) and part.when == final_when(chains[part.chain].direction)
         for item in field.flat
@@ -192,7 +192,7 @@ def _is_states(field: Field, chains: list[OnnxChain]) -> bool:
 
 
 def _head(y: Vector) -> _Head:
-    """Take apart what follows the top layer."""
+    """Split everything after the top layer into the parts of a readout."""
     scale = shift = W_hy = function = None
     biases: tuple[Weight, ...] = ()
     if isinstance(y, Shifted):
@@ -203,7 +203,7 @@ def _head(y: Vector) -> _Head:
         function, y = y.function, y.source
         if not isinstance(y, Affine):
             raise UnsupportedModelError(
-                f"the output: its activation {function.name} follows no linear map"
+                f"the output: its activation {function.name} does not follow a linear map"
             )
     if isinstance(y, Affine):
         if len(y.terms) != 1:
@@ -218,17 +218,17 @@ def _head(y: Vector) -> _Head:
 
 
 def _when(found: Vector, top: Vector, symbols: Symbols) -> str:
-    """Say whether a readout reads every step of the top layer or the last alone."""
+    """Return "each" or "last": the steps of the top layer that the readout reads."""
     if found is top:
         return "each"
     if found is symbols.at(top, "last"):
         return "last"
     if all(isinstance(part, Hidden) and part.when != "each" for part in parts_of(found)):
         raise UnsupportedModelError(
-            "the output: it reads final states, that of the reverse direction after step 0, or of"
-            " lower layers; elman's readout reads what the top layer gives at one step"
+            "the output: it reads final states (of the reverse direction after step 0, or of lower"
+            " layers); elman's readout reads the top layer's output at one step"
         )
-    raise UnsupportedModelError("the output: it reads something else than the top layer")
+    raise UnsupportedModelError("the output: expected it to read only the top layer")
 
 
 def _add_head(pieces: Pieces, head: _Head) -> None:
@@ -242,7 +242,7 @@ def _add_head(pieces: Pieces, head: _Head) -> None:
 
 
 def _input_scaling(source: Vector, pieces: Pieces) -> Vector:
-    """Take off the scaling with which the first layer reads x."""
+    """Remove the scaling of x from the first layer's input, and store it in `pieces`."""
     if isinstance(source, Scaled):
         std = source.by if isinstance(source, Divided) else _inverse(source.by)
         pieces["input_std"], source = [_piece(std)], source.source
@@ -260,7 +260,7 @@ def _inverse(weight: Weight) -> Weight:
 
 
 def _network(pieces: Pieces, parts: Parts, layers: list[list[int]], head: _Head) -> Network:
-    """Return the network of its pieces, in the widest dtype of the matrices."""
+    """Build the network from its pieces, in the widest dtype of the matrices."""
     chains = [[parts.chains[index] for index in layer] for layer in layers]
     directions = ["bidirectional" if len(halves) == 2 else halves[0].direction for halves in chains]
     functions = [activation_of(chain.function) for halves in chains for chain in halves]
@@ -282,9 +282,9 @@ def _input_rows(parts: Parts) -> list[Row]:
     rows = [Row(parts.x, "x", _axes(parts.x_kinds))]
     for name in parts.states:
         used = [c for c in parts.chains if isinstance(c.initial, Given) and c.initial.name == name]
-        rows.append(Row(name, "state" if used else "", "the start of the layers"))
+        rows.append(Row(name, "state" if used else "", "the initial state of the layers"))
     if parts.lengths is not None:
-        note = "padded steps give zeros; the graph's readout gives them its bias"
+        note = "outputs at padded steps: zero in elman, the readout of zeros in the graph"
         rows.append(Row(parts.lengths, "lengths", note))
     return rows
 

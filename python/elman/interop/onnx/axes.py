@@ -1,4 +1,4 @@
-"""The operators that move axes about, cut tensors and join them, and compute shapes."""
+"""Operators that permute axes, slice and join tensors, and compute shapes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from elman.interop.onnx.values import Symbols
 
 
-_LARGE = 2**31 - 1  # what exporters write for "to the end"
+_LARGE = 2**31 - 1  # exporters write this or more for "to the end"
 
 
 @operator("Transpose", 25)
@@ -49,7 +49,7 @@ def _squeeze(node: Node, context: Context, x: Tensor, axes: Tensor | None = None
     chosen, known = _axes(node, axes), sizes_of(x, context)
     if chosen is None:
         if any(isinstance(size, str) for size in known):
-            raise UnsupportedModelError("expected the axes to drop, got none")
+            raise UnsupportedModelError("expected axes to drop, got none")
         chosen = [axis for axis, size in enumerate(known) if size == 1]
     for axis in sorted({normal(axis, x.ndim) for axis in chosen}, reverse=True):
         if known[axis] != 1:
@@ -77,7 +77,7 @@ def _unsqueeze(node: Node, context: Context, x: Tensor, axes: Tensor | None = No
 def _reshape(node: Node, context: Context, x: Tensor, shape: Tensor | None = None) -> Tensor:
     target = node.attributes.get("shape") if node.version < 5 else shape
     if target is None or isinstance(target, Field):
-        raise UnsupportedModelError("its shape is no constant")
+        raise UnsupportedModelError("its shape is not constant")
     wanted = list(np.asarray(target, object).ravel())
     if isinstance(x, np.ndarray):
         return _reshape_numbers(x, wanted)
@@ -128,7 +128,7 @@ def _slice(
 
 
 def _take(x: Tensor, axis: int, part: slice, context: Context) -> Tensor:
-    """Return a part of a tensor along one axis."""
+    """Slice a tensor along one axis."""
     if not part.step:
         raise ModelFormatError("expected steps other than 0")
     if isinstance(x, np.ndarray):
@@ -163,7 +163,7 @@ _MEANINGS = {"T": "the steps", "B": "the sequences of a batch", "F": "the featur
 
 
 def _one_step(field: Field, axis: int, step: int, length: int | None, context: Context) -> Field:
-    """Return the first or the last step, as a counted axis."""
+    """Return the first or the last step as a counted axis."""
     if step in (-1, None if length is None else length - 1):
         last = field.map(lambda item: context.symbols.at(item, "last"))
     elif step == 0:
@@ -177,7 +177,7 @@ def _one_step(field: Field, axis: int, step: int, length: int | None, context: C
 @operator("Gather", 13)
 def _gather(node: Node, context: Context, x: Tensor, indices: Tensor) -> Tensor:
     if not isinstance(indices, np.ndarray) or indices.dtype.kind != "i":
-        raise UnsupportedModelError("its indices are no constant integers")
+        raise UnsupportedModelError("its indices are not constant integers")
     axis = node.attributes.get("axis", 0)
     context.symbols.spend(indices.size)
     if isinstance(x, np.ndarray):
@@ -194,7 +194,7 @@ def _gather(node: Node, context: Context, x: Tensor, indices: Tensor) -> Tensor:
         taken = _one_step(x, axis, int(indices.item()), context.steps, context)
         return taken if indices.ndim else uniform(taken, axis)
     raise UnsupportedModelError(
-        f"it picks places of {_MEANINGS.get(kind, 'merged axes')}, which elman cannot express"
+        f"it selects from {_MEANINGS.get(kind, 'merged axes')}, which elman cannot express"
     )
 
 
@@ -237,7 +237,7 @@ def _joined(a: Field, b: Field, axis: int, symbols: Symbols) -> Field:
         symbols.spend(pairs.size)
         return Field(kinds, objects((symbols.joined(pair) for pair in pairs), pairs.shape))
     if kinds[axis] != "K":
-        raise UnsupportedModelError("it puts sequences or steps one after the other")
+        raise UnsupportedModelError("it concatenates sequences or steps")
     items = np.concatenate([a.items, b.items], Field(kinds, a.items).item_axis(axis))
     symbols.spend(len(b.items.ravel()) + 1)
     return Field(kinds, items)
@@ -263,7 +263,7 @@ def _shape(node: Node, context: Context, x: Tensor) -> Array:
 @operator("Expand", 13)
 def _expand(node: Node, context: Context, x: Tensor, shape: Tensor) -> Tensor:
     if not isinstance(shape, np.ndarray) or shape.ndim != 1:
-        raise UnsupportedModelError("its shape is no constant")
+        raise UnsupportedModelError("its shape is not constant")
     if isinstance(x, np.ndarray):
         wanted = [1 if isinstance(size, str) else int(size) for size in shape]
         return _repeated(x, np.broadcast_shapes(x.shape, tuple(wanted)), context)
@@ -286,7 +286,7 @@ def _repeated(x: Array, shape: tuple[int, ...], context: Context) -> Array:
 @operator("ConstantOfShape", 25)
 def _constant_of_shape(node: Node, context: Context, shape: Tensor) -> Array:
     if not isinstance(shape, np.ndarray) or shape.ndim != 1:
-        raise UnsupportedModelError("its shape is no constant")
+        raise UnsupportedModelError("its shape is not constant")
     value = node.attributes.get("value", np.zeros(1, np.float32))
     sizes_ = [1 if isinstance(size, str) else int(size) for size in shape]
     return _repeated(value.reshape(()), tuple(sizes_), context)
@@ -300,4 +300,4 @@ def _constant(node: Node, context: Context) -> Array:
             return value
         if name in kinds:
             return np.asarray(value, kinds[name])
-    raise UnsupportedModelError("a constant of another kind than numbers")
+    raise UnsupportedModelError("expected a numeric constant, got another kind")

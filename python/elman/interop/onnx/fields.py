@@ -1,4 +1,4 @@
-"""Fields among themselves: which axes meet; and how operators are told what they are given."""
+"""Operations on fields (alignment and sizes of axes), and the registry of operators."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
     from elman.interop.onnx.values import Symbols, Value, Vector
 
 
-Tensor = np.ndarray | Field  # what almost all operators read
+Tensor = np.ndarray | Field  # the inputs of almost all operators
 _OF_LENGTHS = "it computes with the lengths of the sequences"
-_FOR_LENGTHS = ("Cast", "Dropout", "Identity")  # the operators that read them too
+_FOR_LENGTHS = ("Cast", "Dropout", "Identity")  # the operators that accept them
 
 
 class Context(NamedTuple):
-    """What is the same for the whole graph."""
+    """State shared by the whole graph."""
 
     symbols: Symbols
-    batch: int | None  # the size of axis B, if it is known
-    steps: int | None  # the size of axis T, if it is known
+    batch: int | None  # the size of axis B, if known
+    steps: int | None  # the size of axis T, if known
 
 
 def as_field(value: Value, symbols: Symbols) -> Field:
-    """Return numbers as a field whose axes are all counted."""
+    """Return an array as a field whose axes are all counted."""
     if isinstance(value, Lengths):
         raise UnsupportedModelError(_OF_LENGTHS)
     if isinstance(value, Field):
@@ -46,14 +46,14 @@ def as_field(value: Value, symbols: Symbols) -> Field:
 
 
 def settled(field: Field) -> Field:
-    """Return a field whose last axis holds the features, if it can be seen so."""
+    """Return a field whose last axis holds the features, if possible."""
     if "F" not in field.kinds and field.kinds and field.kinds[-1] == "K" and field.vector.size == 1:
         return Field((*field.kinds[:-1], "F"), as_array(field.items[..., 0]))
     return field
 
 
 def part_sizes(field: Field, context: Context) -> list[list[int | str]]:
-    """Return the sizes of every axis, one for each letter; its name where it is not known."""
+    """Return the sizes of every axis, one per letter; an unknown size is the axis' name."""
     known: dict[str, int | str] = {
         "B": "B" if context.batch is None else context.batch,
         "T": "T" if context.steps is None else context.steps,
@@ -66,7 +66,7 @@ def part_sizes(field: Field, context: Context) -> list[list[int | str]]:
 
 
 def sizes(field: Field, context: Context) -> list[int | str]:
-    """Return the size of every axis, its name where it is not known."""
+    """Return the size of every axis, or the axis' name if unknown."""
     return [product(parts) for parts in part_sizes(field, context)]
 
 
@@ -76,7 +76,7 @@ def sizes_of(value: Tensor, context: Context) -> list[int | str]:
 
 
 def uniform(field: Field, axis: int) -> Field:
-    """Return a field without a counted axis, along which all its items must be the same."""
+    """Drop a counted axis along which all items are the same."""
     place = field.item_axis(axis)
     items = np.moveaxis(field.items, place, 0)
     if not len(items) or (items[1:] != items[:1]).any():
@@ -108,13 +108,13 @@ def aligned(a: Field, b: Field) -> tuple[Field, Field, tuple[str, ...]]:
 
 
 def padded(field: Field, rank: int) -> Field:
-    """Return a field with counted axes of one item in front."""
+    """Prepend counted axes of size 1."""
     more = rank - len(field.kinds)
     return Field(("K",) * more + field.kinds, field.items.reshape((1,) * more + field.items.shape))
 
 
 def as_kind(field: Field, axis: int, kind: str) -> Field:
-    """Turn a counted axis with equal items into one of another kind."""
+    """Convert a counted axis with equal items to another kind."""
     field = uniform(field, axis)
     kinds = (*field.kinds[:axis], kind, *field.kinds[axis:])
     if "K" not in kind:
@@ -131,7 +131,7 @@ def _named(kinds: Sequence[str]) -> str:
 def binary(
     a: Value, b: Value, combine: Callable[[Vector, Vector], Vector], context: Context
 ) -> Field:
-    """Combine two tensors place by place."""
+    """Combine two tensors element by element."""
     if isinstance(a, Field) and isinstance(b, np.ndarray) and b.size == 1:
         number = context.symbols.fixed(b.reshape(1))
         if b.ndim <= len(a.kinds):
@@ -154,7 +154,7 @@ def integers(value: Value) -> list[int]:
 
 
 def normal(axis: int, rank: int) -> int:
-    """Return an axis that may count from the end."""
+    """Return an axis as a number from 0; negative axes count from the end."""
     if not -rank <= axis < rank:
         raise ModelFormatError(f"expected an axis of {rank}, got {axis}")
     return axis % rank
@@ -164,7 +164,7 @@ def normal(axis: int, rank: int) -> int:
 
 
 class Operator(NamedTuple):
-    """How to compute an operator, and its newest version that this is true for."""
+    """The implementation of an operator, and the newest version that it covers."""
 
     apply: Callable[[Node, list[Value | None], Context], list[Value]]
     newest: int
@@ -176,8 +176,7 @@ OPERATORS: dict[str, Operator] = {}  # by ONNX's name
 def operator(name: str, newest: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register a function of a node, the context and the node's inputs as an operator.
 
-    The inputs that the function has a default for may be left out. It returns one output, or a list
-    of them.
+    Inputs with a default are optional. The function returns one output, or a list of them.
     """
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,4 +1,4 @@
-"""A model from a path, bytes or a ModelProto: read with limits, and from no other file unasked."""
+"""Load a model from a path, bytes or a ModelProto, within limits; other files only on request."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _READ = ("FLOAT", "DOUBLE", "INT32", "INT64", "BOOL", *WIDENED)
 
 
 def load(source: object, *, external_data: bool) -> Proto:
-    """Return a model that holds all its numbers, those of other files too if they may be read."""
+    """Return a model with all its data, including data in other files if allowed."""
     onnx = import_onnx()
     model, folder = onnx.ModelProto(), None
     if isinstance(source, onnx.ModelProto):
@@ -50,7 +50,7 @@ def load(source: object, *, external_data: bool) -> Proto:
 
 
 def _require_text(model: Proto) -> None:
-    """Refuse strings that are no UTF-8: protobuf gives them as bytes."""
+    """Refuse strings that are not UTF-8, which protobuf returns as bytes."""
     graph = model.graph
     strings = [entry.domain for entry in model.opset_import]
     strings += [text for entry in model.metadata_props for text in (entry.key, entry.value)]
@@ -69,24 +69,24 @@ def _require_text(model: Proto) -> None:
 
 
 def check_tensor(proto: Proto, what: str) -> str:
-    """Refuse a tensor that is not read, whatever its numbers; return ONNX's name of its type."""
+    """Refuse an unsupported tensor; return ONNX's name of its type."""
     kind = type_name(import_onnx().TensorProto, proto.data_type)
     if kind not in _READ:
         raise DTypeError(f"{what}: expected real numbers or integers, got {kind}")
     if any(size < 0 for size in proto.dims):
         raise ModelFormatError(f"{what}: it has negative sizes")
     if proto.HasField("segment"):
-        raise UnsupportedModelError(f"{what}: tensors in segments are not read")
+        raise UnsupportedModelError(f"{what}: tensors in segments are not supported")
     return kind
 
 
 def type_name(proto: Proto, number: int) -> str:
-    """Return ONNX's name of a type of numbers."""
+    """Return ONNX's name of a data type."""
     return str(proto.DataType.Name(number)) if number in proto.DataType.values() else str(number)
 
 
 def _tensors(graph: Proto) -> Iterator[Proto]:
-    """Yield every tensor of a graph; graphs inside of nodes are not read."""
+    """Yield every tensor of a graph; graphs inside nodes are not read."""
     yield from graph.initializer
     for node in graph.node:
         for attribute in node.attribute:
@@ -95,7 +95,7 @@ def _tensors(graph: Proto) -> Iterator[Proto]:
 
 
 def import_onnx() -> Proto:
-    """Return the package onnx, or say how to get it."""
+    """Return the package onnx, or raise an error that names the extra."""
     return _files.extra("onnx", "an ONNX model", "'elman[onnx]'")
 
 
@@ -114,24 +114,24 @@ def _parse(data: bytes) -> Proto:
 
 
 class _External:
-    """Reads the tensors that a model keeps in other files, if it may."""
+    """Reads the tensors that a model stores in other files, if allowed."""
 
     def __init__(self, folder: str | None, *, allowed: bool) -> None:
         self._folder = folder
         self._allowed = allowed
-        self._left: dict[str, int] = {}  # bytes of each file that no tensor has taken yet
+        self._left: dict[str, int] = {}  # bytes of each file that no tensor has used yet
 
     def __call__(self, tensor: Proto) -> bytes:
         """Return a tensor's bytes."""
         what = f"tensor {_show(tensor.name)}"
         if not self._allowed:
             raise UnsupportedModelError(
-                f"{what}: its numbers are in another file, which is read if you trust this model"
-                " and say external_data=True"
+                f"{what}: its data are in another file: pass external_data=True if you trust this"
+                " model"
             )
         if self._folder is None:
             raise UnsupportedModelError(
-                f"{what}: its numbers are in another file: give the path of the model"
+                f"{what}: its data are in another file: pass the path of the model"
             )
         check_tensor(tensor, what)
         location, offset, length = _entries(tensor, what)
@@ -141,7 +141,7 @@ class _External:
         return self._range(os.path.join(self._folder, location), offset, expected, what)
 
     def _range(self, path: str, offset: int, length: int, what: str) -> bytes:
-        """Return a range of a regular file that no link leads to."""
+        """Read a range of a regular file; refuse links."""
         _require_plain(os.lstat(path), what)
         flags = getattr(os, "O_NOFOLLOW", 0)
         with open(
@@ -168,7 +168,7 @@ def _entries(tensor: Proto, what: str) -> tuple[str, int, int | None]:
     entries = {entry.key: entry.value for entry in tensor.external_data}
     unknown = set(entries) - {"location", "offset", "length", "checksum"}
     if unknown or len(entries) != len(tensor.external_data):
-        raise ModelFormatError(f"{what}: the keys of its external data are unknown or stand twice")
+        raise ModelFormatError(f"{what}: the keys of its external data are unknown or repeated")
     location = entries.get("location", "")
     if location in ("", ".", "..") or any(c in location for c in "/\\:\0"):
         raise UnsupportedModelError(
@@ -192,8 +192,8 @@ def _item_bytes(tensor: Proto) -> int:
 def _require_plain(status: os.stat_result, what: str) -> None:
     if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
         raise UnsupportedModelError(
-            f"{what}: expected external data in a regular file that has one name, got a link or"
-            " something else"
+            f"{what}: expected external data in a regular file with one name, got a link or another"
+            " kind of file"
         )
 
 

@@ -1,4 +1,4 @@
-"""A model's graph as plain Python: its inputs, the constants, and the nodes that matter."""
+"""A model's graph as plain Python: its inputs, its constants, and the nodes that are used."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _show.maxstring = _show.maxother = 60
 
 
 class Node(NamedTuple):
-    """One node of the standard operators."""
+    """A node with a standard operator."""
 
     place: int  # among the graph's nodes
     operator: str
     name: str
-    inputs: list[str]  # "" is an input left out
+    inputs: list[str]  # "" is an omitted input
     outputs: list[str]
     attributes: dict[str, Any]
     version: int  # of the operator
@@ -35,7 +35,7 @@ class Node(NamedTuple):
 
 
 class Tensor(NamedTuple):
-    """What the graph says of an input: ONNX's name of its type, and its sizes, None if free."""
+    """The declaration of an input: ONNX's name of its type, and its sizes (None if free)."""
 
     type: str
     sizes: list[int | None] | None
@@ -47,32 +47,32 @@ class Tensor(NamedTuple):
 
 
 class Graph(NamedTuple):
-    """What a model computes."""
+    """The computation of a model."""
 
     inputs: dict[str, Tensor]  # without the initializers
-    defaults: dict[str, Tensor]  # inputs that are initializers as well
+    defaults: dict[str, Tensor]  # inputs that are also initializers
     constants: dict[str, Array]
-    nodes: list[Node]  # that the outputs depend on, in order
+    nodes: list[Node]  # those that the outputs depend on, in order
     outputs: list[str]
-    metadata: dict[str, str]  # the user's own
+    metadata: dict[str, str]  # user metadata
 
 
 def read_graph(model: Proto) -> Graph:
-    """Return the graph of a model that holds all its numbers."""
+    """Return the graph of a model that has all its data."""
     opset = _opset(model)
     proto = model.graph
     if len(model.functions):
         name = _show.repr(model.functions[0].name)
-        raise UnsupportedModelError(f"functions of the model's own, such as {name}, are not read")
+        raise UnsupportedModelError(f"functions in the model, such as {name}, are not supported")
     if len(proto.sparse_initializer):
-        raise UnsupportedModelError("sparse initializers are not read")
+        raise UnsupportedModelError("sparse initializers are not supported")
     live = _live(proto)
     nodes = [_node(index, proto.node[index], opset) for index in live]
     used = {name for node in nodes for name in node.inputs} | {o.name for o in proto.output}
     constants = {}
     for tensor in proto.initializer:
         if tensor.name in constants:
-            raise ModelFormatError(f"initializer {_show.repr(tensor.name)} stands twice")
+            raise ModelFormatError(f"initializer {_show.repr(tensor.name)} is defined twice")
         if tensor.name in used:
             constants[tensor.name] = read_tensor(tensor)
     inputs = {i.name: _input(i) for i in proto.input}
@@ -114,7 +114,7 @@ def _live(proto: Proto) -> list[int]:
         for name in node.input:
             if name and name not in made:
                 raise ModelFormatError(
-                    f"{what}: it reads {_show.repr(name)}, which nothing before it makes"
+                    f"{what}: it reads {_show.repr(name)}, which no earlier node makes"
                 )
         for name in node.output:
             if name in made and name:
@@ -122,7 +122,7 @@ def _live(proto: Proto) -> list[int]:
             made.add(name)
     needed = {output.name for output in proto.output}
     if not needed <= made:
-        raise ModelFormatError(f"nothing makes the output {_show.repr(min(needed - made))}")
+        raise ModelFormatError(f"no node makes the output {_show.repr(min(needed - made))}")
     live = []
     for index in range(len(proto.node) - 1, -1, -1):
         node = proto.node[index]
@@ -138,15 +138,17 @@ def _node(index: int, proto: Proto, opset: int) -> Node:
     what = f"node {index} ({_label(proto.op_type, proto.name)})"
     if proto.domain not in ("", "ai.onnx"):
         domain = _show.repr(proto.domain)
-        raise UnsupportedModelError(f"{what}: operators of the domain {domain} are not read")
+        raise UnsupportedModelError(f"{what}: operators of the domain {domain} are not supported")
     kinds = onnx.AttributeProto
     for attribute in proto.attribute:
         if attribute.type in (kinds.GRAPH, kinds.GRAPHS):
-            raise UnsupportedModelError(f"{what}: nodes with graphs inside them are not read")
+            raise UnsupportedModelError(f"{what}: nodes with inner graphs are not supported")
         if attribute.type in (kinds.SPARSE_TENSOR, kinds.SPARSE_TENSORS, kinds.TYPE_PROTO):
-            raise UnsupportedModelError(f"{what}: attribute {_show.repr(attribute.name)}")
+            raise UnsupportedModelError(
+                f"{what}: the type of the attribute {_show.repr(attribute.name)} is not supported"
+            )
         if attribute.ref_attr_name:
-            raise ModelFormatError(f"{what}: an attribute refers to a function there is none of")
+            raise ModelFormatError(f"{what}: an attribute refers to a missing function")
     if not onnx.defs.has(proto.op_type, ""):
         raise UnsupportedModelError(f"{what}: no standard operator has this name")
     try:
@@ -158,9 +160,7 @@ def _node(index: int, proto: Proto, opset: int) -> Node:
         if attribute.name not in schema.attributes:
             raise UnsupportedModelError(f"{what}: the attribute {name} is unknown")
         if attribute.type != schema.attributes[attribute.name].type.value:
-            raise ModelFormatError(
-                f"{what}: the attribute {name} is of another type than it should"
-            )
+            raise ModelFormatError(f"{what}: the attribute {name} has the wrong type")
     attributes = {a.name: _attribute(a) for a in proto.attribute}
     return Node(
         index,
@@ -201,19 +201,19 @@ def _input(proto: Proto) -> Tensor:
 
 
 def read_tensor(proto: Proto) -> Array:
-    """Return a tensor's numbers, those of 16 bits widened to float32."""
+    """Return a tensor as an array; 16-bit floats are widened to float32."""
     import onnx
 
     what = f"tensor {_show.repr(proto.name)}"
     kind = check_tensor(proto, what)
     if proto.data_location != onnx.TensorProto.DEFAULT:
-        raise ModelFormatError(f"{what}: its data are in no known place")
+        raise ModelFormatError(f"{what}: its data location is unknown")
     try:
         array: Array = onnx.numpy_helper.to_array(proto)
     except (ValueError, TypeError, OverflowError) as error:
         raise ModelFormatError(f"{what}: its data do not fit its shape ({error})") from error
     if array.shape != tuple(proto.dims):
-        raise ModelFormatError(f"{what}: expected another shape than {array.shape}")
+        raise ModelFormatError(f"{what}: expected {tuple(proto.dims)}, got {array.shape}")
     return array.astype(np.float32) if kind in WIDENED else array
 
 

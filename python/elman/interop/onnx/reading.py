@@ -1,4 +1,4 @@
-"""Read a graph: in every meaning that its inputs may have, until one fits."""
+"""Read a graph: try each interpretation of its inputs until one is consistent."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
     from elman.interop.onnx.values import Value
 
 _REASONS = {
-    "LSTM": "it has gates; elman has simple recurrent layers",
-    "GRU": "it has gates; elman has simple recurrent layers",
+    "LSTM": "cells with gates are not supported",
+    "GRU": "cells with gates are not supported",
 }
 _ORDERS = {1: ["T"], 2: ["TF", "BT", "TB"], 3: ["TBF", "BTF"]}  # of the axes of x
 _MAX_INPUTS = 64  # x, and a state for each layer and direction
-_STATE_ORDERS = {2: ["BF", "KF"], 3: ["KBF", "BKF"]}
+_STATE_ORDERS = {2: ["BF", "KF"], 3: ["KBF", "BKF"]}  # of the axes of a state
 
 
 class _Meaning(NamedTuple):
-    """What the inputs of a graph may be."""
+    """An interpretation of the inputs of a graph."""
 
     x: str
     x_kinds: str
@@ -50,7 +50,7 @@ class _Failure(NamedTuple):
 
 
 def read_network(graph: Graph) -> Reading:
-    """Return the network of a graph, and what its inputs and outputs mean."""
+    """Return the network of a graph, and the meaning of its inputs and outputs."""
     _refuse_unknown(graph)
     furthest: _Failure | None = None
     for meaning in _meanings(graph):
@@ -71,7 +71,7 @@ def _refuse_unknown(graph: Graph) -> None:
     known = {name: operator.newest for name, operator in OPERATORS.items()} | {"RNN": NEWEST}
     for node in graph.nodes:
         if node.operator not in known:
-            reason = _REASONS.get(node.operator, "elman's layers and readouts do not have it")
+            reason = _REASONS.get(node.operator, "the operator is not supported")
             raise UnsupportedModelError(f"{node}: {reason}")
         if node.version > known[node.operator]:
             raise UnsupportedModelError(
@@ -81,11 +81,11 @@ def _refuse_unknown(graph: Graph) -> None:
 
 
 def _meanings(graph: Graph) -> Iterator[_Meaning]:
-    """Yield every choice of x among the inputs and of the order of axes."""
+    """Yield every choice of x among the inputs, and of the order of axes."""
     used = {name for node in graph.nodes for name in node.inputs} | set(graph.outputs)
     inputs = {n: about for n, about in graph.inputs.items() if about.is_float and n in used}
     if len(inputs) > _MAX_INPUTS:
-        raise LimitError(f"expected at most {_MAX_INPUTS} inputs of numbers, got {len(inputs)}")
+        raise LimitError(f"expected at most {_MAX_INPUTS} numeric inputs, got {len(inputs)}")
     free = {n: about for n, about in graph.defaults.items() if about.is_float and _is_free(about)}
     for x, about in inputs.items():
         others = {name: a for name, a in (inputs | free).items() if name != x}
@@ -100,12 +100,12 @@ def _meanings(graph: Graph) -> Iterator[_Meaning]:
 
 
 def _is_free(about: Tensor) -> bool:
-    """Say whether an initializer that is an input is meant to be replaced: its size may change."""
+    """Return True if an initializer that is an input has a free size: it may be replaced."""
     return about.sizes is not None and None in about.sizes
 
 
 def _read_as(graph: Graph, meaning: _Meaning) -> Reading | _Failure:
-    """Read the graph with one meaning of its inputs, or return how far that went."""
+    """Read the graph with one meaning of its inputs; on failure return the progress made."""
     progress = 0
     try:
         reader = _GraphReader(graph, meaning)
@@ -118,7 +118,7 @@ def _read_as(graph: Graph, meaning: _Meaning) -> Reading | _Failure:
 
 
 def _numbers(value: Value) -> Value:
-    """Return sizes as numbers, if none of them is a name any more."""
+    """Return sizes as integers if none of them is symbolic."""
     if not isinstance(value, np.ndarray) or value.dtype != object:
         return value
     known = all(isinstance(size, int) for size in value.ravel().tolist())
@@ -155,8 +155,8 @@ class _GraphReader:
             return sizes
         if sizes["T"] is None:
             raise UnsupportedModelError(
-                "no recurrent layer was found: expected RNN nodes, or a number of steps that is"
-                f" fixed in the input {self._meaning.x!r}"
+                "no recurrent layer was found: expected RNN nodes, or a fixed number of steps in"
+                f" the input {self._meaning.x!r}"
             )
         if sizes["T"] > len(self._graph.nodes):
             raise UnsupportedModelError(
@@ -212,7 +212,7 @@ class _GraphReader:
         return Field(tuple(kinds), objects(given, (len(given),)))
 
     def apply(self, node: Node) -> None:
-        """Compute a node, and say which one it was if that fails."""
+        """Evaluate a node; errors name it."""
         inputs = [self._values[name] if name else None for name in node.inputs]
         try:
             if node.operator == "RNN":
@@ -231,7 +231,7 @@ class _GraphReader:
                 self._values[name] = np.empty(0)
 
     def finish(self) -> Reading:
-        """Return the network that the outputs are made of."""
+        """Return the network that computes the outputs."""
         fields = [as_field(self._values[name], self._symbols) for name in self._graph.outputs]
         chains = self._recurrent.chains
         if self._unrolled:

@@ -1,4 +1,4 @@
-"""The operator RNN: its attributes, its weights, and what it gives."""
+"""The operator RNN: its attributes, weights and outputs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from elman.interop.onnx.values import Value, Vector, Weight, When
 
 
-NEWEST = 22  # the newest version of RNN that this is true for
+NEWEST = 22  # the newest version of RNN that is covered
 
 _DIRECTIONS = {
     "forward": ("forward",),
@@ -42,8 +42,8 @@ _NAMES = {name.lower(): name for name in FUNCTIONS}
 class OnnxChain(NamedTuple):
     """One direction of a recurrent layer."""
 
-    where: str  # in the graph, for rows and errors
-    source: Vector  # what it reads at every step
+    where: str  # its place in the graph, for rows and errors
+    source: Vector  # its input at every step
     direction: str
     W_xh: Weight
     W_hh: Weight
@@ -53,7 +53,7 @@ class OnnxChain(NamedTuple):
 
 
 class Attributes(NamedTuple):
-    """What the attributes of an RNN say."""
+    """The attributes of an RNN node."""
 
     directions: tuple[str, ...]
     functions: tuple[Function, ...]  # one for each direction
@@ -64,8 +64,7 @@ class Attributes(NamedTuple):
 def read_attributes(attributes: Mapping[str, Any]) -> Attributes:
     """Check the attributes of an RNN, with the defaults of the specification.
 
-    Their numbers are in float32, and are read as the shortest decimals, so that an alpha of 0.1
-    comes back as it was written.
+    Their float32 values are read as the shortest decimals, so that an alpha of 0.1 is read as 0.1.
     """
     direction = attributes.get("direction", "forward")
     if direction not in _DIRECTIONS:
@@ -100,7 +99,7 @@ def _functions(attributes: Mapping[str, Any], count: int) -> tuple[Function, ...
 def _parameters(names: list[str], given: list[float], key: str) -> list[float | None]:
     """Give each activation its alpha or beta.
 
-    The specification lets activations consume the values in order; others write one for each
+    By the specification, activations consume the values in order; some exporters write one for each
     activation, needed or not.
     """
     takers = [name for name in names if key in TABLE[FUNCTIONS[name]].numbers]
@@ -132,7 +131,7 @@ class Weights(NamedTuple):
 
 
 def split_weights(W: Array, R: Array, B: Array | None, attributes: Attributes) -> list[Weights]:
-    """Check the shapes of an RNN's weights, and return them direction by direction."""
+    """Check the shapes of an RNN's weights, and return them by direction."""
     D = len(attributes.directions)
     if W.ndim != 3 or len(W) != D:
         raise ModelFormatError(f"expected W of the shape ({D}, hidden, input), got {W.shape}")
@@ -147,7 +146,7 @@ def split_weights(W: Array, R: Array, B: Array | None, attributes: Attributes) -
 
 
 def activation_of(function: Function) -> Activation:
-    """Return an activation as the network takes it."""
+    """Return elman's activation."""
     if function.name == "affine" and (function.alpha, function.beta) == (1, 0):
         function = Function("identity", clip=function.clip)
     given = {key: value for key, value in function._asdict().items() if value is not None}
@@ -158,7 +157,7 @@ def activation_of(function: Function) -> Activation:
 
 
 class OnnxChains:
-    """Turns the RNN nodes of a graph into chains."""
+    """Converts the RNN nodes of a graph to chains."""
 
     def __init__(self) -> None:
         self.chains: list[OnnxChain] = []
@@ -169,9 +168,9 @@ class OnnxChains:
         attributes = read_attributes(node.attributes)
         X, W, R, B, lengths, initial = [*inputs, None, None, None, None][:6]
         if X is None or not isinstance(W, np.ndarray) or not isinstance(R, np.ndarray):
-            raise UnsupportedModelError("its weights are no constants")
+            raise UnsupportedModelError("its weights are not constant")
         if B is not None and not isinstance(B, np.ndarray):
-            raise UnsupportedModelError("its biases are no constants")
+            raise UnsupportedModelError("its biases are not constant")
         if any(a is not None and a.dtype.kind != "f" for a in (W, R, B)):
             raise ModelFormatError("expected weights and biases of real numbers")
         self._note_lengths(lengths, context)
@@ -228,12 +227,12 @@ class OnnxChains:
 
 
 def final_when(direction: str) -> When:
-    """Say at which step a direction has its final state."""
+    """Return the step of a direction's final state."""
     return "last" if direction == "forward" else "first"
 
 
 def _source(X: Value, layout: int, context: Context) -> tuple[Vector, str]:
-    """Return what an RNN reads at every step, and the kind of its batch axis."""
+    """Return the input of an RNN at every step, and the kind of its batch axis."""
     field = settled(as_field(X, context.symbols))
     time, batch = (0, 1) if layout == 0 else (1, 0)
     if len(field.kinds) != 3 or field.kinds[time] != "T" or field.kinds[2] != "F":
@@ -242,7 +241,7 @@ def _source(X: Value, layout: int, context: Context) -> tuple[Vector, str]:
     kind = field.kinds[batch]
     if kind == "K":
         if field.items.size != 1:
-            raise UnsupportedModelError("its batch axis holds something else than sequences")
+            raise UnsupportedModelError("its batch axis does not hold sequences")
         return field.vector, kind
     if kind != "B":
         raise UnsupportedModelError(f"expected sequences along axis {batch} of X, got {kind}")
@@ -252,7 +251,7 @@ def _source(X: Value, layout: int, context: Context) -> tuple[Vector, str]:
 def _starts(
     initial: Value | None, attributes: Attributes, H: int, context: Context
 ) -> list[Vector | None]:
-    """Return where each direction starts."""
+    """Return the initial state of each direction."""
     D = len(attributes.directions)
     if initial is None:
         return [None] * D
@@ -270,7 +269,7 @@ def _starts(
 
 
 def start_of(vector: Vector) -> Vector | None:
-    """Return a start state, None for zeros."""
+    """Return an initial state, or None for zeros."""
     if isinstance(vector, Fixed):
         return vector if vector.weight.array.any() else None
     if isinstance(vector, Given):

@@ -1,4 +1,4 @@
-"""Reshape: which axes of a field become which; numbers never change their order."""
+"""The operator Reshape: map the axes of a field to new axes; elements keep their order."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
 
     Size = int | str
 
-# What happens next from the left: an axis is kept, a counted axis of one item is dropped or added,
-# a counted axis is joined with the features, axes are merged, or a merged axis is taken apart.
+# The next action from the left: keep an axis, drop or add a counted axis of one item, join a
+# counted axis with the features, merge two axes, or divide a merged axis.
 _Step = tuple[str, int]
 
 _MAX_RANK = 6
 
 
 def reshape(field: Field, parts: list[list[Size]], wanted: list[Any], symbols: Symbols) -> Field:
-    """Return a field in another shape, whose sizes are numbers, -1 or the names of axes."""
+    """Return a field in another shape, whose sizes are integers, -1 or the names of axes."""
     if len(wanted) > _MAX_RANK or len(parts) > _MAX_RANK:
         raise UnsupportedModelError(f"expected at most {_MAX_RANK} axes")
     steps = _search(field.kinds, parts, wanted, 0, 0) if wanted.count(-1) < 2 else None
     if steps is None:
         have = f"{', '.join(field.kinds)} of sizes {_shown(map(product, parts))}"
         raise UnsupportedModelError(
-            f"it turns the axes {have} into {_shown(wanted)}, which does not keep steps, sequences"
-            " and features apart"
+            f"it turns the axes {have} into {_shown(wanted)}, which mixes steps, sequences and"
+            " features"
         )
     for step in steps:
         field = _apply(field, step, symbols)
@@ -43,7 +43,7 @@ def reshape(field: Field, parts: list[list[Size]], wanted: list[Any], symbols: S
 def _search(
     kinds: tuple[str, ...], parts: list[list[Size]], wanted: list[Any], i: int, j: int
 ) -> list[_Step] | None:
-    """Return what to do with the axes from i on, which become those from j on."""
+    """Return the steps that turn the axes from i on into the axes from j on, or None."""
     if i == len(kinds) and j == len(wanted):
         return []
     for step, used, made in _choices(kinds, parts, wanted, i, j):
@@ -56,7 +56,7 @@ def _search(
 def _choices(
     kinds: tuple[str, ...], parts: list[list[Size]], wanted: list[Any], i: int, j: int
 ) -> Iterator[tuple[_Step, int, int]]:
-    """Yield what may come next, with how many axes it uses and how many it makes."""
+    """Yield each possible next step with the numbers of axes that it uses and makes."""
     left, room = len(kinds) - i, len(wanted) - j
     if left and room and _fits(product(parts[i]), wanted[j]):
         yield ("keep", j), 1, 1
@@ -78,7 +78,7 @@ def _fits(size: Size, wanted: Size) -> bool:
 
 
 def product(sizes: Sequence[Size]) -> Size:
-    """Return a product of sizes: a number, or all their names."""
+    """Return a product of sizes: an integer, or the joined names."""
     if all(isinstance(size, int) for size in sizes):
         return math.prod(sizes)
     return "*".join(map(str, sizes))
@@ -89,7 +89,7 @@ def _shown(sizes: Iterable[Any]) -> str:
 
 
 def _apply(field: Field, step: _Step, symbols: Symbols) -> Field:
-    """Do one step; the axes left of it are done already."""
+    """Apply one step; the axes to its left are done."""
     what, axis = step
     kinds, items = field.kinds, field.items
     place = field.item_axis(axis)

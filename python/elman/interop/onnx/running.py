@@ -1,4 +1,4 @@
-"""ONNX models run by ONNX Runtime, or by onnx's own evaluator for what that has not."""
+"""Run ONNX models in ONNX Runtime, or in onnx's reference evaluator if that is unsupported."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def run(proto: Any, reading: Reading, frozen: tuple[int | None, int | None], x: Array) -> Trace:
-    """Run a model on inputs (B, T, I), from states of zero where it asks for them."""
+    """Run a model on inputs (B, T, I), with zero initial states if it has such inputs."""
     for what, size, got in zip(("sequences", "steps"), frozen, x.shape[:2], strict=True):
         if size not in (None, got):
-            raise ShapeError(f"x: expected {size} {what}, as the model is frozen at, got {got}")
+            raise ShapeError(f"x: expected {size} {what}, which the model fixes, got {got}")
     model = onnx.ModelProto()
     model.CopyFrom(proto)
     nodes = [node for node in model.graph.node if node.op_type == "RNN"]
@@ -109,7 +109,7 @@ def _states(node: Any, Y: Array) -> Array:
 
 
 def _output(reading: Reading, found: dict[str, Array]) -> Array:
-    """Return the output of every step (B, T, O), or of the last one (B, O)."""
+    """Return the outputs of every step (B, T, O), or of the last one (B, O)."""
     for name, field in reading.parts.outputs.items():
         if reading.y is not None and reading.y in field.flat:
             result, kinds = found[name], list(field.kinds)
@@ -121,7 +121,7 @@ def _output(reading: Reading, found: dict[str, Array]) -> Array:
                 if letter not in kinds:
                     result, kinds = result[..., np.newaxis], [*kinds, letter]
             return result.transpose([kinds.index(letter) for letter in "BTF" if letter in kinds])
-    raise UnsupportedModelError("source: expected a model that gives outputs, got states alone")
+    raise UnsupportedModelError("source: expected a model with outputs, got only states")
 
 
 def _biases(model: Any, nodes: list[Any]) -> list[Array]:

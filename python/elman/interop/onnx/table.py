@@ -1,4 +1,4 @@
-"""A network's table among the metadata of an ONNX model."""
+"""A network's table in the metadata of an ONNX model."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _KEY = "elman.table"
 
 
 def props_of(net: Network) -> dict[str, str]:
-    """Return the metadata of a model that say what the network's table says."""
+    """Return the model metadata that stores the network's table."""
     return {} if net.table is None else {_KEY: net.table.to_json()}
 
 
 def with_table(net: Network, model: Proto) -> Network:
-    """Return the network of a model with the table in its metadata, if there is one."""
+    """Return the network with the table in the model's metadata, if there is one."""
     texts = [entry.value for entry in model.metadata_props if entry.key == _KEY]
     if not texts:
         return net

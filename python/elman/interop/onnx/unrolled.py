@@ -1,13 +1,13 @@
-"""Roll up a recurrence that an exporter wrote out step by step.
+"""Roll up a recurrence that an exporter unrolled step by step.
 
-PyTorch's default exporter has no operator RNN in its graphs: for a fixed number of steps it writes
-every step's products, sums and activations. In symbols each of these steps is a cell
+PyTorch's default exporter does not use the operator RNN: it writes the products, sums and
+activations of each of a fixed number of steps. Each step is a cell
 
     h = f(W_xh s + W_hh h' + biases)
 
-where s is the layer's input at some step t. The cells that read one sequence with equal weights,
-each of them the h' of the next, are a layer, if they stand for every step once, in order. Nothing
-is guessed from names: whatever the graph says otherwise, at a single step, is refused.
+where s is the layer's input at some step t. Cells form a layer if they read one sequence with equal
+weights, each is the h' of the next, and every step occurs once, in order. Names are not used, and a
+graph that deviates at a single step is refused.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ class _Cell(NamedTuple):
     vector: Activated
     step: int
     W_xh: Weight
-    W_hh: Weight | None  # None where an exporter folded the product with a state of zeros
+    W_hh: Weight | None  # None if an exporter folded the product with a zero state
     before: Vector | None
     biases: tuple[Weight, ...]
 
 
 class RolledUp(NamedTuple):
-    """The layers' directions, and the outputs in terms of them."""
+    """The directions of the layers, and the outputs as functions of them."""
 
     chains: list[OnnxChain]
     outputs: list[Field]
@@ -59,10 +59,10 @@ class RolledUp(NamedTuple):
 def roll_up(
     outputs: list[Field], vectors: Iterable[Vector], steps: int, symbols: Symbols
 ) -> RolledUp:
-    """Find the layers among all vectors of a graph, and express its outputs in them.
+    """Find the layers among all vectors of a graph, and express its outputs by them.
 
-    A readout of the last step of a reverse layer depends on the first of that layer's cells alone;
-    the others are in the graph all the same.
+    All vectors are searched because a readout of the last step of a reverse layer depends only on
+    the first of that layer's cells.
     """
     return _Roller(outputs, vectors, steps, symbols).run()
 
@@ -75,7 +75,7 @@ class _Roller:
         self._steps = steps
         self._symbols = symbols
         self._chains: list[OnnxChain] = []
-        self._places: dict[Vector, tuple[int, int]] = {}  # of a cell: its chain and its step
+        self._places: dict[Vector, tuple[int, int]] = {}  # chain and step of each cell
         self._vectors = list(_all_vectors(vectors))
 
     def run(self) -> RolledUp:
@@ -96,13 +96,13 @@ class _Roller:
     def _nothing(self) -> str:
         if self._steps == 1:
             return (
-                "x has one step in this graph, so that no recurrent matrix is left in it: export"
-                " the model with an example of two steps or more"
+                "x has one step in this graph, which leaves no recurrent matrix in it: export the"
+                " model with an example of two steps or more"
             )
         return "no recurrent layer was found: expected RNN nodes, or a recurrence step by step"
 
     def _inputs(self) -> tuple[dict[Vector, int], Vector]:
-        """Return what is read of x at each step, in one scaling."""
+        """Return the inputs that are read at each step, all in one scaling."""
         sources: dict[Vector, int] = {}
         forms: set[Vector] = set()
         for vector in self._vectors:
@@ -123,7 +123,7 @@ class _Roller:
         return self._symbols.rebuild(source, leaf)
 
     def _readers(self, sources: dict[Vector, int]) -> dict[Vector, _Cell]:
-        """Return the activations of sums in which a source takes part."""
+        """Return the cells that read a source: activations of sums with it."""
         cells: dict[Vector, _Cell] = {}
         for vector in self._vectors:
             if not isinstance(vector, Activated) or not isinstance(vector.source, Affine):
@@ -144,7 +144,7 @@ class _Roller:
         return cells
 
     def _lines(self, cells: dict[Vector, _Cell]) -> list[list[_Cell]]:
-        """Return the cells in the order in which each reads the one before."""
+        """Return the cells as lines in which each reads the one before."""
         after: dict[Vector, _Cell] = {}
         starts = []
         for cell in cells.values():
@@ -178,13 +178,13 @@ class _Roller:
         for cell in line:
             what = f"step {cell.step} of layer {self._layer()}"
             if cell.W_xh is not second.W_xh or cell.vector.function != second.vector.function:
-                raise UnsupportedModelError(f"{what}: it has other weights than the other steps")
+                raise UnsupportedModelError(f"{what}: its weights differ from the other steps'")
             if cell.W_hh is not second.W_hh and (cell is not first or cell.W_hh is not None):
-                raise UnsupportedModelError(f"{what}: it has another W_hh than the other steps")
+                raise UnsupportedModelError(f"{what}: its W_hh differs from the other steps'")
             if not _equal_sums(cell.biases, second.biases):
                 raise UnsupportedModelError(
-                    f"{what}: its constant differs from the other steps', perhaps because a start"
-                    " state was folded into it: export with optimize=False"
+                    f"{what}: its constant differs from the other steps', perhaps because an"
+                    " initial state was folded into it: export with optimize=False"
                 )
         assert second.W_hh is not None
         direction = "forward" if steps == forward else "reverse"
@@ -209,7 +209,7 @@ class _Roller:
     def _next_sources(
         self, lines: list[list[_Cell]], first: int
     ) -> tuple[dict[Vector, int], Vector]:
-        """Return what the next layer reads at each step, and at every one."""
+        """Return the inputs of the next layer by step, and as one expression for every step."""
         by_step = [{cell.step: cell.vector for cell in line} for line in lines]
         if len(lines) == 2 and lines[0][0].step != 0:
             by_step.reverse()
@@ -222,7 +222,7 @@ class _Roller:
         return joined, self._symbols.joined(each)
 
     def _output(self, field: Field) -> Field:
-        """Return an output in terms of layers, its steps as one axis of time if it has them."""
+        """Return an output as a function of layers, with its steps as one time axis."""
         for axis, kind in enumerate(field.kinds):
             place = field.item_axis(axis)
             if kind == "K" and field.items.shape[place] == self._steps > 1:
@@ -234,7 +234,7 @@ class _Roller:
         return field.map(lambda vector: self._rewrite(vector, None))
 
     def _every_step(self, items: np.ndarray) -> np.ndarray | None:
-        """Return what all steps of an output are, None if they are not the same."""
+        """Return the common expression of all steps of an output, or None if they differ."""
         result = None
         for step, at_step in enumerate(map(as_array, items)):
             try:
@@ -248,7 +248,7 @@ class _Roller:
         return result
 
     def _rewrite(self, vector: Vector, step: int | None) -> Vector:
-        """Put layers in place of their cells: at every step, or at the first and the last."""
+        """Replace cells by their layers: at every step, or at the first and the last."""
 
         def leaf(part: Vector) -> Vector | None:
             if part in self._places:
@@ -261,16 +261,16 @@ class _Roller:
                     else:
                         when = "first" if own == 0 else "last"
                     return self._symbols.hidden(part.size, index, when)
-                raise UnsupportedModelError(f"an output reads step {own} of a layer by itself")
+                raise UnsupportedModelError(f"an output reads only step {own} of a layer")
             if isinstance(part, Input):
-                raise UnsupportedModelError("an output reads x past the layers")
+                raise UnsupportedModelError("an output reads x directly")
             return None
 
         return self._symbols.rebuild(vector, leaf)
 
 
 def innermost(vector: Vector) -> Input | None:
-    """Return x, if a vector is x in some scaling."""
+    """Return x if a vector is x in some scaling, else None."""
     for _ in range(3):
         if isinstance(vector, Input):
             return vector
@@ -281,7 +281,7 @@ def innermost(vector: Vector) -> Input | None:
 
 
 def _equal_sums(a: tuple[Weight, ...], b: tuple[Weight, ...]) -> bool:
-    """Say whether biases add up to the same numbers, in whichever order they were added."""
+    """Return True if two lists of biases have the same sum, in any order."""
     if Counter(a) == Counter(b):
         return True
     if not a or not b:
@@ -290,14 +290,14 @@ def _equal_sums(a: tuple[Weight, ...], b: tuple[Weight, ...]) -> bool:
 
 
 def _sum(biases: tuple[Weight, ...]) -> Array:
-    """Return a sum in float64 that does not depend on the order."""
+    """Return the sum in float64, independent of the order."""
     arrays = sorted((bias.array for bias in biases), key=lambda array: array.tobytes())
     total: Array = np.sum(np.array(arrays, np.float64), axis=0)
     return total
 
 
 def _all_vectors(vectors: Iterable[Vector]) -> Iterator[Vector]:
-    """Yield vectors and what they depend on, each once, without recursion."""
+    """Yield vectors and all vectors that they depend on, each once, without recursion."""
     seen: set[Vector] = set()
     left = list(vectors)
     while left:

@@ -1,14 +1,14 @@
-"""What the tensors of a graph are to its reader: feature vectors in symbols, along named axes.
+"""Symbolic tensors of a graph: feature vectors along named axes.
 
-A tensor is an array of numbers, or a `Field`: vectors of features, each a small expression of the
-graph's inputs and weights, laid out along axes of these kinds:
+A tensor is an array, or a `Field`: vectors of features, each a small expression of the graph's
+inputs and weights, along axes of these kinds:
 
     F  the features of a vector               B  the sequences of a batch, all treated alike
     K  positions that are counted, one item    T  time as a whole: one expression for every step
        for each (such as unrolled steps)
 
 Axes merged by a Reshape have the letters of all their parts, "TB". Equal expressions are one
-object, so that "the same weights at every step" is `is`.
+object, so that equal weights are compared with `is`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 When = Literal["each", "first", "last"]
 _MAX_ADDENDS = 8  # of one sum: products and biases
-_MAX_DEPTH = 64  # of the expression around what a layer gives: scaling, activation, readout
+_MAX_DEPTH = 64  # of the expression around a layer's output: scaling, activation, readout
 
 
 class Function(NamedTuple):
@@ -45,7 +45,7 @@ class Function(NamedTuple):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Weight:
-    """An array of the graph, and what the graph calls it; equal arrays are one object."""
+    """An array of the graph and its name there; equal arrays are one object."""
 
     array: Array
     name: str
@@ -53,7 +53,7 @@ class Weight:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Vector:
-    """The features of one tensor at one place."""
+    """The features of one tensor at one position."""
 
     size: int
 
@@ -67,7 +67,7 @@ class Input(Vector):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Given(Vector):
-    """A piece of a state that is an input of the graph: a row of it, and features from `start`."""
+    """A part of a state that is an input of the graph: one row, and features from `start` on."""
 
     name: str
     row: int | None
@@ -76,7 +76,7 @@ class Given(Vector):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Fixed(Vector):
-    """Numbers."""
+    """A constant vector."""
 
     weight: Weight
 
@@ -99,7 +99,7 @@ class Activated(Vector):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Scaled(Vector):
-    """A vector times numbers, one for each feature."""
+    """A vector times a factor for each feature."""
 
     source: Vector
     by: Weight
@@ -107,12 +107,12 @@ class Scaled(Vector):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Divided(Scaled):
-    """A vector over numbers, `by`, one for each feature."""
+    """A vector divided by a number for each feature, `by`."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Shifted(Vector):
-    """A vector plus numbers, one for each feature."""
+    """A vector plus a constant for each feature."""
 
     source: Vector
     by: Weight
@@ -120,7 +120,7 @@ class Shifted(Vector):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Joined(Vector):
-    """Vectors one after the other."""
+    """Concatenated vectors."""
 
     parts: tuple[Vector, ...]
 
@@ -134,7 +134,7 @@ class Hidden(Vector):
 
 
 class Lengths(NamedTuple):
-    """The input of the graph that says how many steps of each sequence are real."""
+    """The input of the graph with the length of each sequence."""
 
     name: str
 
@@ -147,7 +147,7 @@ class Field(NamedTuple):
 
     @property
     def vector(self) -> Vector:
-        """The first vector, which has the size of all."""
+        """The first vector; all have its size."""
         if not self.items.size:
             raise UnsupportedModelError("a tensor without elements is not supported")
         return self.flat[0]
@@ -163,7 +163,7 @@ class Field(NamedTuple):
 
     @property
     def ndim(self) -> int:
-        """How many axes it has."""
+        """The number of axes."""
         return len(self.kinds)
 
     def map(self, function: Callable[[Vector], Vector]) -> Field:
@@ -185,7 +185,7 @@ class Field(NamedTuple):
         return Field(self.kinds[:axis] + self.kinds[axis + 1 :], items)
 
     def expand(self, axis: int) -> Field:
-        """Return the field with one more axis, counted, of size 1."""
+        """Return the field with one more counted axis of size 1."""
         items = np.expand_dims(self.items, self.item_axis(axis))
         return Field((*self.kinds[:axis], "K", *self.kinds[axis:]), items)
 
@@ -194,7 +194,7 @@ Value = np.ndarray | Field | Lengths
 
 
 def objects(values: Iterable[Vector], shape: tuple[int, ...]) -> NDArray[np.object_]:
-    """Return an array of objects."""
+    """Return an object array of vectors."""
     result = np.empty(shape, object)
     for place, value in zip(np.ndindex(shape), values, strict=True):
         result[place] = value
@@ -202,19 +202,19 @@ def objects(values: Iterable[Vector], shape: tuple[int, ...]) -> NDArray[np.obje
 
 
 def decimal(value: float | np.floating[Any]) -> float:
-    """Return a number; 0.1 for the float32 next to it, which is what was meant."""
+    """Return a number as the shortest decimal: 0.1 for the float32 nearest to it."""
     if isinstance(value, np.float32 | np.float16):
         return float(str(value))
     return float(value)
 
 
 def parts_of(vector: Vector) -> tuple[Vector, ...]:
-    """Return the vectors that one consists of."""
+    """Return the parts of a vector."""
     return vector.parts if isinstance(vector, Joined) else (vector,)
 
 
 def as_array(value: object, dtype: DTypeLike = object) -> Array:
-    """Return an array again of what NumPy took out of one."""
+    """Return an array; a scalar that NumPy took out of one becomes 0-dimensional."""
     if isinstance(value, np.ndarray):
         return value
     result = np.empty((), dtype)
@@ -223,33 +223,33 @@ def as_array(value: object, dtype: DTypeLike = object) -> Array:
 
 
 class Symbols:
-    """Makes vectors and weights, each only once, and not more than a graph of its size may need."""
+    """Makes each vector and weight once, within limits set by the size of the graph."""
 
     def __init__(self, items: int, numbers: int) -> None:
         self._vectors: dict[tuple[object, ...], Vector] = {}
         self._weights: dict[tuple[object, ...], Weight] = {}
         self._by_place: dict[tuple[object, ...], Weight] = {}
-        self._alive: list[Array] = []  # so that a place in memory stays that of one array
+        self._alive: list[Array] = []  # keeps arrays in memory, so that an address means one array
         self._names: dict[int, str] = {}
         self._items = items
         self._numbers = numbers
 
     def spend(self, items: int = 0, numbers: int = 0) -> None:
-        """Refuse graphs that make far more than their own size, such as doubling by Concat."""
+        """Refuse graphs whose tensors far exceed the graph, such as repeated doubling by Concat."""
         self._items -= items
         self._numbers -= numbers
         if min(self._items, self._numbers) < 0:
-            raise LimitError("the graph makes far more elements than it has itself")
+            raise LimitError("the graph's tensors are far larger than the graph")
 
     def name(self, array: Array, name: str) -> None:
-        """Remember what the graph calls an array."""
+        """Record the graph's name of an array."""
         self._alive.append(array)
         if array.size and array.dtype.kind == "f":
             self._names.setdefault(_place(array), name)
             self.weight(array, name)
 
     def weight(self, array: Array, name: str | None = None) -> Weight:
-        """Return the one weight with these numbers."""
+        """Return the weight with these values."""
         where = (_place(array), array.shape, array.strides, array.dtype.str)
         if where in self._by_place:
             return self._by_place[where]
@@ -269,25 +269,25 @@ class Symbols:
         return self._vectors[key]
 
     def input(self, size: int, step: int | None) -> Vector:
-        """Return the features of x at a step, or at every one."""
+        """Return the features of x at one step, or at every step."""
         return self._make(Input, size, step)
 
     def given(self, size: int, name: str, row: int | None, start: int = 0) -> Vector:
-        """Return a piece of a state that is an input."""
+        """Return a part of a state that is an input."""
         return self._make(Given, size, name, row, start)
 
     def fixed(self, array: Array) -> Vector:
-        """Return real numbers as a vector."""
+        """Return a constant vector."""
         if array.dtype.kind != "f":
             raise UnsupportedModelError("it computes with integers, or with sizes")
         return self._make(Fixed, array.size, self.weight(array))
 
     def hidden(self, size: int, chain: int, when: When) -> Vector:
-        """Return what a recurrent layer gives."""
+        """Return the output of a recurrent layer."""
         return self._make(Hidden, size, chain, when)
 
     def activated(self, source: Vector, function: Function) -> Vector:
-        """Return an activation of a vector; a clip or a factor in front of it is its own."""
+        """Return an activation of a vector; a clip or a factor before it becomes part of it."""
         if isinstance(source, Activated) and function.clip is None:
             before = source.function
             if before.name == "identity":
@@ -298,7 +298,7 @@ class Symbols:
         return self._make(Activated, source.size, source, function)
 
     def joined(self, parts: Iterable[Vector]) -> Vector:
-        """Return vectors one after the other."""
+        """Concatenate vectors."""
         flat: list[Vector] = []
         for part in parts:
             flat += parts_of(part)
@@ -340,23 +340,23 @@ class Symbols:
         raise UnsupportedModelError("it adds a vector that is neither a linear map nor a constant")
 
     def subtract(self, a: Vector, b: Vector) -> Vector:
-        """Return a - b, for numbers b; what is subtracted is scaling and never a bias."""
+        """Return a - b for a constant b; subtraction is scaling, never a bias."""
         a, b = self._alike(a, b)
         if not isinstance(b, Fixed):
-            raise UnsupportedModelError("it subtracts something else than a constant")
+            raise UnsupportedModelError("it subtracts a value that is not constant")
         return self._make(Shifted, a.size, a, self.weight(-b.weight.array, b.weight.name))
 
     def multiply(self, a: Vector, b: Vector) -> Vector:
-        """Return a * b, one of which is numbers."""
+        """Return a * b, one of which is constant."""
         if isinstance(a, Fixed):
             a, b = b, a
         a, b = self._alike(a, b)
         if not isinstance(b, Fixed):
-            raise UnsupportedModelError("it multiplies by something else than a constant")
+            raise UnsupportedModelError("it multiplies by a value that is not constant")
         return self._make(Scaled, a.size, a, b.weight)
 
     def scale(self, vector: Vector, factor: float) -> Vector | None:
-        """Return a vector times one number, if that is part of an activation."""
+        """Return a vector times one number, if that is part of an activation, else None."""
         if isinstance(vector, Affine):
             return self.activated(vector, Function("affine", factor, 0.0))
         if isinstance(vector, Activated):
@@ -370,16 +370,16 @@ class Symbols:
         return None
 
     def offset(self, vector: Vector, number: float) -> Vector | None:
-        """Return a vector plus one number, if that is part of an activation."""
+        """Return a vector plus one number, if that is part of an activation, else None."""
         if isinstance(vector, Activated) and vector.function[::2] == ("affine", 0):
             return self.activated(vector.source, vector.function._replace(beta=number))
         return None
 
     def divide(self, a: Vector, b: Vector) -> Vector:
-        """Return a / b, for numbers b."""
+        """Return a / b for a constant b."""
         a, b = self._alike(a, b)
         if not isinstance(b, Fixed) or not b.weight.array.all():
-            raise UnsupportedModelError("it divides by something else than a constant without 0")
+            raise UnsupportedModelError("it divides by a value that is not a nonzero constant")
         return self._make(Divided, a.size, a, b.weight)
 
     def _alike(self, a: Vector, b: Vector) -> tuple[Vector, Vector]:
@@ -401,10 +401,10 @@ class Symbols:
             return self.given(stop - start, vector.name, vector.row, begin)
         if isinstance(vector, Fixed):
             return self.fixed(vector.weight.array[start:stop])
-        raise UnsupportedModelError("it takes single features out of a vector")
+        raise UnsupportedModelError("it selects single features of a vector")
 
     def rebuild(self, vector: Vector, leaf: Callable[[Vector], Vector | None]) -> Vector:
-        """Return a vector with those parts replaced for which `leaf` gives another."""
+        """Return a vector whose parts are replaced by `leaf(part)` where that is not None."""
         return self._rebuild(vector, leaf, {}, 0)
 
     def _rebuild(
@@ -435,13 +435,13 @@ class Symbols:
         return vector
 
     def at(self, vector: Vector, when: When) -> Vector:
-        """Return what a vector of every step is at the first or the last one."""
+        """Return a vector of every step at the first or the last step."""
 
         def leaf(part: Vector) -> Vector | None:
             if isinstance(part, Hidden) and part.when == "each":
                 return self.hidden(part.size, part.chain, when)
             if isinstance(part, Input):
-                raise UnsupportedModelError(f"it takes the {when} step of what no layer has read")
+                raise UnsupportedModelError(f"it takes the {when} step of x before any layer")
             return None
 
         return self.rebuild(vector, leaf)

@@ -1,9 +1,8 @@
 """Write a network as an ONNX model.
 
-The graph reads `x` (T, B, I) and `state` (B, state_size), and gives `y` (T, B, O) and `next_state`,
-all with T and B free: feed `next_state` back as `state` to stream. Each layer is a node RNN.
-`state` is an initializer as well, one row of the network's initial state, so that it need not be
-given.
+The graph reads `x` (T, B, I) and `state` (B, state_size) and returns `y` (T, B, O) and
+`next_state`, with T and B free. To stream, feed `next_state` back as `state`. Each layer is an RNN
+node. `state` is also an initializer, one row of the network's initial state, and so is optional.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
     Proto = Any
 
-# RNN has `layout` since 14, Split a number of outputs since 18: what ONNX Runtime of 2023 runs.
+# RNN has `layout` since 14; Split needs `num_outputs` from 18. ONNX Runtime of 2023 runs 17.
 _OPSET = 17
 _IR_VERSION = 8
 
@@ -94,7 +93,7 @@ class _Writer:
         return self._onnx.helper.make_tensor_value_info(name, kind, shape)
 
     def _start_states(self) -> list[str]:
-        """Return the start of each layer, (1, B, H) or (2, B, H), cut out of `state`."""
+        """Return the initial state of each layer, (1, B, H) or (2, B, H), as slices of `state`."""
         net = self._net
         start = np.zeros(net.state_size) if net.initial_state is None else net.initial_state
         self._constant("state", start[None])
@@ -129,7 +128,7 @@ class _Writer:
         return x
 
     def _layer(self, index: int, layer: Layer, x: str, state: str) -> tuple[str, str]:
-        """Write a layer; return its states at every step and its final one (B, H)."""
+        """Write a layer; return its states at every step and its final state (B, H)."""
         prefix = f"layers.{index}."
         halves = _halves(layer)
         W = self._constant(prefix + "W", [half.W_xh for half in halves])
@@ -164,7 +163,7 @@ class _Writer:
         return self._activation(readout.activation, y)
 
     def _activation(self, activation: Activation, z: str) -> str:
-        """Write the readout's activation; those of layers are attributes of RNN."""
+        """Write the readout's activation; layers have theirs as attributes of RNN."""
         name, parameters = _described(activation)
         if (clip := parameters.pop("clip", None)) is not None:
             bounds = [self._constant("readout.low", -clip), self._constant("readout.high", clip)]
@@ -177,7 +176,7 @@ class _Writer:
         return self._node(_ONNX_NAMES[name], [z], ["readout.y"], **extra)
 
     def _scaled(self, name: str, parameters: dict[str, float], z: str) -> str:
-        """Write the two activations that ONNX has for recurrent layers alone."""
+        """Write the two activations that ONNX has only in recurrent layers."""
         alpha = self._constant("readout.alpha", parameters["alpha"])
         beta = self._constant("readout.beta", parameters["beta"])
         if name == "affine":
@@ -188,7 +187,7 @@ class _Writer:
         return self._node("Mul", [z, alpha], ["readout.y"])
 
     def _output_scaling(self, y: str) -> str:
-        """Write y * std + mean, the sum as a difference: an Add would be read as a bias."""
+        """Write y * std + mean as y * std - (-mean): an Add would be read as a bias."""
         net = self._net
         if net.output_std is not None:
             std = self._constant("output_std", net.output_std)
@@ -205,7 +204,7 @@ def _halves(layer: Layer) -> list[Layer]:
 
 
 def _rnn_attributes(halves: list[Layer], direction: str) -> dict[str, Any]:
-    """Return the attributes of an RNN, all of them said: engines differ in their defaults."""
+    """Return the attributes of an RNN, all explicit: engines differ in their defaults."""
     described = [_described(half.activation) for half in halves]
     attributes: dict[str, Any] = {"hidden_size": len(halves[0].W_hh), "direction": direction}
     names, alphas, betas = [], [], []
@@ -221,7 +220,7 @@ def _rnn_attributes(halves: list[Layer], direction: str) -> dict[str, Any]:
     clips = {parameters.get("clip") for _, parameters in described}
     if len(clips) > 1:
         raise ArgumentError(
-            "clip: expected the same for both directions, which is all that ONNX can say, got"
+            "clip: expected the same value for both directions, as in ONNX, got"
             f" {' and '.join(map(str, clips))}"
         )
     if clips != {None}:
@@ -230,6 +229,6 @@ def _rnn_attributes(halves: list[Layer], direction: str) -> dict[str, Any]:
 
 
 def _described(activation: Activation) -> tuple[str, dict[str, float]]:
-    """Return an activation's name and those parameters that it has."""
+    """Return an activation's name and its parameters."""
     given = {key: getattr(activation, key) for key in ("alpha", "beta", "clip")}
     return activation.name, {key: value for key, value in given.items() if value is not None}

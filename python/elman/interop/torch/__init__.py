@@ -1,6 +1,6 @@
-"""Networks from PyTorch: live modules, a state_dict, `.pt` and safetensors files; and back.
+"""Import from PyTorch (modules, a state_dict, `.pt` and safetensors files), and export to it.
 
-PyTorch is never imported to read: a module can only come from a PyTorch that is loaded already, and
+Reading never imports PyTorch: a module can only come from a PyTorch that is already loaded, and
 everything else is read without it.
 """
 
@@ -34,51 +34,50 @@ def from_torch(
 ) -> Network:
     """Read a network from PyTorch's `nn.RNN` or `nn.RNNCell`: modules, a state_dict or a file.
 
-    What your module does in `forward` beyond its RNN and one `nn.Linear` cannot be seen here: hold
-    a few outputs against PyTorch's.
+    Whatever `forward` does beyond the RNN and one `nn.Linear` is not seen: compare a few outputs
+    with PyTorch's.
 
     Parameters
     ----------
     source : module, sequence of modules, mapping or path
-        A module that holds one `nn.RNN`, or a `ModuleList` of `nn.RNNCell`, and perhaps one
-        `nn.Linear`; or such modules in their order, `(rnn, linear)`, `(cell, cell, linear)`; or a
-        `state_dict` (or a checkpoint that holds one) of tensors or arrays; or the path of a
-        safetensors file or of a `.pt` file, which is read without PyTorch and without running its
-        pickle. Half precision is widened to float32.
+        A module with one `nn.RNN` or a `ModuleList` of `nn.RNNCell`, and optionally one
+        `nn.Linear`; or such modules in order, `(rnn, linear)`, `(cell, cell, linear)`; or a
+        `state_dict` (or a checkpoint with one) of tensors or arrays; or the path of a safetensors
+        or `.pt` file, which is read without PyTorch and without running its pickle. Half precision
+        is widened to float32.
     activation : str or sequence of str, optional
-        `nonlinearity` of the RNNs, "tanh" or "relu". Modules know it; a `state_dict` and a file do
-        not, and then it must be given.
+        `nonlinearity` of the RNNs, "tanh" or "relu". Required for a `state_dict` or a file, which
+        do not store it.
     output_activation : str, optional
-        What the model applies to its readout: "identity" (numbers, or logits), "sigmoid",
-        "softmax", "tanh" or "relu". It must be given where there is a readout; a last module such
-        as `nn.Sigmoid()` in a sequence of modules gives it too.
+        Activation after the readout: "identity" (values or logits), "sigmoid", "softmax", "tanh"
+        or "relu". Required if there is a readout, unless a sequence of modules ends with one such
+        as `nn.Sigmoid()`.
     prefix : str or sequence of str, optional
-        The name of the RNN (`"encoder.rnn"`), or of several, from the bottom up, where there is
-        more than one. `module.` and `_orig_mod.` may be left out.
+        Name of the RNN (`"encoder.rnn"`), or names of several from the bottom up, if the choice is
+        ambiguous. `module.` and `_orig_mod.` may be left out.
     readout : str or False, optional
-        The name of the readout, where it is not clear. False: none, the output is the top layer's
+        Name of the readout, if it is ambiguous. False: no readout; the output is the top layer's
         state.
     dtype : dtype, optional
         float32 or float64; by default the common one of the weights.
     metadata : mapping of str to str, optional
-        Your own words, as for `Network`.
+        User metadata, as for `Network`.
     allow_nonfinite : bool
-        Accept NaN and infinities among the weights.
+        Accept weights that are NaN or infinite.
 
     Returns
     -------
     Network
-        With b_h = bias_ih + bias_hh, added in float64 and rounded once.
+        b_h is bias_ih + bias_hh, added in float64 and rounded once.
 
     Raises
     ------
     ArgumentError
-        If something must be said (an activation, which of several RNNs), is contradicted by the
-        source, or is not found.
+        If a required option is missing, contradicts the source, or does not match anything.
     UnsupportedModelError
-        If the source is an LSTM, a GRU, or a file of another kind.
+        If the source is an LSTM, a GRU, or an unsupported file.
     ModelFormatError, LimitError, OSError
-        If a file is damaged, too large, or cannot be read.
+        If a file is damaged, too large or unreadable.
 
     Examples
     --------

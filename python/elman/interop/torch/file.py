@@ -1,9 +1,9 @@
-"""The tensors of a PyTorch `.pt` file, read without PyTorch and without running its pickle.
+"""Read the tensors of a PyTorch `.pt` file without PyTorch and without running its pickle.
 
-Such a file is a zip archive: `NAME/data.pkl` describes tensors in the language of pickle, and
-`NAME/data/KEY` holds their numbers. The description is read by the small machine below, which knows
-dictionaries, lists, numbers, strings and tensors and refuses everything else by name: no object is
-made and no function called that the file could choose.
+Such a file is a zip archive: `NAME/data.pkl` describes tensors as a pickle, and `NAME/data/KEY`
+holds their elements. The small machine below interprets the pickle. It knows dictionaries, lists,
+numbers, strings and tensors, and refuses everything else by name: the file cannot choose an object
+to make or a function to call.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAX_PICKLE_BYTES = 256 * 1024  # more than a thousand tensors
-MAX_SHARING = 16  # all tensors may be this many times the file: some share their numbers
+MAX_SHARING = 16  # total size of the tensors, in file sizes: some share their storage
 
-SAVE = "save torch.save(model.state_dict(), path), or safetensors, instead"
+SAVE = "use torch.save(model.state_dict(), path) or safetensors instead"
 
 _STORAGES = {
     "torch.DoubleStorage": "f8",
     "torch.FloatStorage": "f4",
     "torch.HalfStorage": "f2",
-    "torch.BFloat16Storage": "u2",  # alone: PyTorch has no storage for uint16
+    "torch.BFloat16Storage": "u2",  # unambiguous: PyTorch has no storage for uint16
     "torch.LongStorage": "i8",
     "torch.IntStorage": "i4",
     "torch.ShortStorage": "i2",
@@ -46,13 +46,13 @@ _KNOWN = {_DICTIONARY, _TENSOR, _PARAMETER, *_STORAGES}
 
 
 class _Global(NamedTuple):
-    """A name in the pickle that stands for a function or a type; never the thing itself."""
+    """The name of a function or a type in the pickle; never the object itself."""
 
     name: str
 
 
 class _Storage(NamedTuple):
-    """The numbers of one or more tensors."""
+    """The elements of one or more tensors."""
 
     data: bytes
     dtype: str  # as NumPy spells it; "u2" is bfloat16
@@ -60,16 +60,16 @@ class _Storage(NamedTuple):
 
 
 class StoredTensor(NamedTuple):
-    """A tensor that lies within its storage; `numpy.asarray` copies its numbers."""
+    """A tensor within its storage; `numpy.asarray` copies its elements."""
 
     storage: _Storage
     offset: int
     shape: tuple[int, ...]
-    strides: tuple[int, ...]  # in numbers, not bytes
+    strides: tuple[int, ...]  # in elements, not bytes
     byteorder: str
 
     def __array__(self, dtype: object = None, copy: object = None) -> NDArray[Any]:
-        """Return the numbers, bfloat16 as float32."""
+        """Return the elements, bfloat16 as float32."""
         import numpy as np
 
         kind = np.dtype(self.byteorder + self.storage.dtype)
@@ -84,7 +84,7 @@ class StoredTensor(NamedTuple):
 
 
 def read_pt(data: bytes) -> dict[str, Any]:
-    """Return the dictionary in the bytes of a file, with a `StoredTensor` for every tensor."""
+    """Return the dictionary in the bytes of a file; its tensors are `StoredTensor` objects."""
     try:
         archive = _archive.Archive(data, compressed=False)
     except UnsupportedModelError as error:
@@ -101,7 +101,7 @@ def read_pt(data: bytes) -> dict[str, Any]:
 
 
 def _root(names: list[str]) -> str:
-    """Return the folder of the archive that holds everything, with a slash."""
+    """Return the top folder of the archive, with a slash."""
     if any(name.endswith("/constants.pkl") or "/code/" in name for name in names):
         raise UnsupportedModelError(f"expected a state_dict, got a TorchScript archive: {SAVE}")
     roots = [name.removesuffix("data.pkl") for name in names if name.endswith("/data.pkl")]
@@ -113,7 +113,7 @@ def _root(names: list[str]) -> str:
 
 
 class _Machine:
-    """What a pickle means, for the operations that a state_dict is made of."""
+    """An interpreter for the pickle operations of a state_dict."""
 
     def __init__(self, archive: _archive.Archive, root: str, byteorder: str) -> None:
         self._archive = archive
@@ -127,13 +127,13 @@ class _Machine:
         self._max_bytes = MAX_SHARING * sum(archive.size(name) for name in archive.names)
 
     def run(self, pickle: bytes) -> object:
-        """Return what a pickle describes."""
+        """Return the object that a pickle describes."""
         try:
             for operation, argument, _ in pickletools.genops(pickle):
                 self._step(operation.name, argument)
             return self._stack.pop()
         except (IndexError, KeyError) as error:
-            raise ModelFormatError("data.pkl: it uses what it has not made") from error
+            raise ModelFormatError("data.pkl: it uses an undefined stack or memo entry") from error
         except ValueError as error:
             if isinstance(error, (LimitError, ModelFormatError, UnsupportedModelError)):
                 raise
@@ -183,8 +183,8 @@ class _Machine:
         for key, value in zip(items[::2], items[1::2], strict=True):
             if type(target) is not dict or type(key) not in (str, int):
                 raise UnsupportedModelError(
-                    f"data.pkl: expected dictionaries with names, got {_kind(key)} as a key of"
-                    f" {_kind(target)}: {SAVE}"
+                    f"data.pkl: expected a dictionary with string or integer keys, got {_kind(key)}"
+                    f" as a key of {_kind(target)}: {SAVE}"
                 )
             target[key] = value
 
@@ -194,7 +194,7 @@ class _Machine:
         self._stack[-1].extend(items)
 
     def _build(self, _: object) -> None:
-        """Leave out the attributes of a dictionary: PyTorch's versions of its modules."""
+        """Drop the attributes of a dictionary: PyTorch's module versions."""
         self._stack.pop()
         if type(self._stack[-1]) is not dict:
             self._refuse(self._stack[-1])
@@ -204,8 +204,7 @@ class _Machine:
     def _global(self, name: str) -> None:
         if name not in _KNOWN:
             raise UnsupportedModelError(
-                f"expected a state_dict, which is tensors and nothing else, got {name[:80]!r}:"
-                f" {SAVE}"
+                f"expected a state_dict with only tensors, got {name[:80]!r}: {SAVE}"
             )
         self._stack.append(_Global(name))
 
@@ -229,7 +228,7 @@ class _Machine:
             self._refuse(function)
 
     def _tensor(self, storage: Any, offset: Any, shape: Any, strides: Any) -> StoredTensor:
-        """Return a tensor of which every number lies in its storage."""
+        """Return a tensor whose elements all lie in its storage."""
         sizes = (offset, *shape, *strides) if type(shape) is type(strides) is tuple else (None,)
         if type(storage) is not _Storage or not all(
             type(size) is int and 0 <= size < 2**48 for size in sizes
@@ -240,7 +239,7 @@ class _Machine:
         if len(shape) > 8 or (count and last >= storage.size) or count > storage.size:
             raise ModelFormatError(
                 f"data.pkl: a tensor {str(shape)[:80]} does not fit its storage of {storage.size}"
-                " numbers"
+                " elements"
             )
         self._tensor_bytes += count * len(storage.data) // max(1, storage.size)
         if self._tensor_bytes > self._max_bytes:
@@ -250,7 +249,7 @@ class _Machine:
         return StoredTensor(storage, offset, shape, strides, self._byteorder)
 
     def _storage(self, _: object) -> None:
-        """Replace a persistent id by the numbers that it stands for."""
+        """Replace a persistent id by its storage."""
         match self._stack.pop():
             case ("storage", _Global(kind), str(key), str(), int(size)) if kind in _STORAGES:
                 self._stack.append(self._load(kind, key, size))
@@ -265,7 +264,7 @@ class _Machine:
         item = int(storage.dtype[1])
         if size != storage.size or size * item != len(storage.data):
             raise ModelFormatError(
-                f"the entry 'data/{key[:80]}': expected {size} numbers of {item} bytes,"
+                f"the entry 'data/{key[:80]}': expected {size} elements of {item} bytes,"
                 f" got {len(storage.data)} bytes"
             )
         return storage

@@ -1,6 +1,6 @@
-"""What live PyTorch modules say about themselves beyond the names of their tensors.
+"""Read the settings of live PyTorch modules.
 
-Imported only when PyTorch is loaded already.
+Imported only if PyTorch is already loaded.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _DROPOUT = (nn.Dropout, nn.AlphaDropout)
 
 
 def is_module(source: object) -> TypeGuard[Any]:
-    """Say whether this is a module."""
+    """Return True for a PyTorch module."""
     return isinstance(source, torch.nn.Module)
 
 
 def of_module(module: Any) -> TorchModel:
-    """Return what a module holds, wherever in it that is."""
+    """Return the RNNs and linear layers of a module, at any depth."""
     if isinstance(module, nn.ModuleList):
         return of_sequence([module])
     nonlinearities: dict[str, str] = {}
@@ -52,7 +52,7 @@ def of_module(module: Any) -> TorchModel:
 
 
 def of_sequence(modules: Iterable[Any]) -> TorchModel:
-    """Return what modules in their order hold: RNNs or cells, a Linear, its activation."""
+    """Return the model of a sequence of modules: RNNs or cells, a Linear, its activation."""
     parts = list(_flat(modules, ""))
     stack, readout, activation = [], None, None
     for name, part in parts:
@@ -79,26 +79,26 @@ def of_sequence(modules: Iterable[Any]) -> TorchModel:
 
 
 def _flat(modules: Iterable[Any], start: str) -> Iterator[tuple[str, Any]]:
-    """Yield modules with their names in a list of lists, without None."""
+    """Yield the modules of nested lists with their positions; skip None."""
     for index, module in enumerate(modules):
         if isinstance(module, (nn.ModuleList, list, tuple)):
             yield from _flat(module, f"{start}{index}.")
         elif module is not None:
             if not is_module(module):
                 raise ArgumentTypeError(
-                    f"source: expected torch modules, got {_arguments.kind(module)} as number"
+                    f"source: expected torch modules, got {_arguments.kind(module)} at position"
                     f" {start}{index}"
                 )
             yield f"{start}{index}", module
 
 
 def _settings(name: str, rnn: Any) -> Iterator[Row]:
-    """Yield the settings of an RNN that leave no trace in a network."""
+    """Yield the settings of an RNN that a network does not have."""
     start = f"{name}.".lstrip(".")
     if getattr(rnn, "dropout", 0.0):
         yield Row(f"{start}dropout={rnn.dropout:g}", "", "acts in training only")
     if hasattr(rnn, "batch_first"):
-        layout = "as elman has it" if rnn.batch_first else "elman's arrays are (..., T, I)"
+        layout = "as in elman" if rnn.batch_first else "elman's arrays are (..., T, I)"
         yield Row(f"{start}batch_first={rnn.batch_first}", "", layout)
 
 
@@ -107,12 +107,12 @@ def _left_out(part: Any) -> str:
     if isinstance(part, _DROPOUT):
         return f"{kind} acts in training only"
     if _activation(part) is not None:
-        return f"{kind}: output_activation says what follows the readout"
-    return f"{kind} is not looked into"
+        return f"{kind}: output_activation sets the activation after the readout"
+    return f"{kind} is not read"
 
 
 def _activation(part: Any) -> str | None:
-    """Return elman's name of a module that is an activation."""
+    """Return elman's name for an activation module, or None."""
     if isinstance(part, nn.Softmax):
         return "softmax" if part.dim == -1 else None
     names = {nn.Identity: "identity", nn.Sigmoid: "sigmoid", nn.Tanh: "tanh", nn.ReLU: "relu"}

@@ -1,8 +1,8 @@
-"""Which tensors of a PyTorch model are its recurrent layers and its readout, by their names.
+"""Find the recurrent layers and the readout of a PyTorch model by the names of its tensors.
 
-An `nn.RNN` called `rnn` holds `rnn.weight_ih_l0`, `rnn.weight_hh_l0`, `rnn.bias_ih_l0` and
+An `nn.RNN` named `rnn` holds `rnn.weight_ih_l0`, `rnn.weight_hh_l0`, `rnn.bias_ih_l0` and
 `rnn.bias_hh_l0`, then `_l1` and so on, and the same with `_reverse` for its second direction; an
-`nn.RNNCell` has no `_l0`. Whatever is not clear from the names is refused, with what was found.
+`nn.RNNCell` has no `_l0`. Ambiguous names are refused and listed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from elman.interop._source import Row
 
-MAX_ENTRIES = 10_000  # dictionaries, tensors and numbers of a checkpoint
+MAX_ENTRIES = 10_000  # of a checkpoint: dictionaries, tensors and numbers
 MAX_DEPTH = 16
 
 _WEIGHT_HH = re.compile(r"(?:(.*)\.)?weight_hh(?:_l0)?", re.DOTALL)
@@ -28,15 +28,15 @@ _WRAPPERS = ("module", "_orig_mod")  # DataParallel, torch.compile
 
 
 class TorchModel(NamedTuple):
-    """Tensors by name, and what is known of the modules that they belong to."""
+    """Tensors by name, and the known settings of their modules."""
 
     tensors: dict[str, Any]
     rows: list[Row] = []  # noqa: RUF012 - never changed
     nonlinearities: Mapping[str, str] = {}  # by the name of the RNN
-    linears: frozenset[str] | None = None  # the names of the nn.Linear; None where not known
-    stack: tuple[str, ...] | None = None  # the RNNs, where the source has them in their order
+    linears: frozenset[str] | None = None  # the names of the nn.Linear; None if unknown
+    stack: tuple[str, ...] | None = None  # the RNNs, if the source gives their order
     output_activation: str | None = None
-    modules: Any = None  # that PyTorch can run
+    modules: Any = None  # for PyTorch to run
 
 
 class TorchLayer(NamedTuple):
@@ -48,17 +48,17 @@ class TorchLayer(NamedTuple):
 
     @property
     def halves(self) -> list[dict[str, str]]:
-        """The names of each direction."""
+        """The tensor names of each direction."""
         return [self.forward] if self.reverse is None else [self.forward, self.reverse]
 
     @property
     def names(self) -> list[str]:
-        """All of them."""
+        """All tensor names."""
         return [name for half in self.halves for name in half.values()]
 
 
 class TorchTensors(NamedTuple):
-    """The tensors of a file or a state_dict, and the modules that hold them."""
+    """The tensors of a file or a state_dict, and the modules that they belong to."""
 
     source: Any
     prefix: str | Sequence[str] | None
@@ -69,7 +69,7 @@ class TorchTensors(NamedTuple):
 
 
 def of_mapping(mapping: Any, prefix: str | Sequence[str] | None) -> TorchModel:
-    """Return the tensors of a state_dict, or of the one that a checkpoint holds."""
+    """Return the tensors of a state_dict, or of the only one in a checkpoint."""
     groups: dict[str, dict[str, Any]] = {}
     count = itertools.count(1)
     for path, name, tensor in _leaves(mapping, "", 0, count):
@@ -84,7 +84,7 @@ def of_mapping(mapping: Any, prefix: str | Sequence[str] | None) -> TorchModel:
         }
     if len(models) > 1:
         raise ArgumentError(
-            f"source: expected one state_dict with an RNN, got {_listed(models)}: give one of them"
+            f"source: expected one state_dict with an RNN, got {_listed(models)}: pass one of them"
         )
     everything = {name: tensor for tensors in groups.values() for name, tensor in tensors.items()}
     return TorchModel(next(iter(models.values()), everything))
@@ -93,7 +93,7 @@ def of_mapping(mapping: Any, prefix: str | Sequence[str] | None) -> TorchModel:
 def _leaves(
     mapping: Mapping[Any, Any], path: str, depth: int, count: Iterator[int]
 ) -> Iterator[tuple[str, str, Any]]:
-    """Yield the tensors of nested mappings: where each is, its name, and itself."""
+    """Yield the path, the name and the value of each tensor in nested mappings."""
     if depth > MAX_DEPTH:
         raise LimitError(f"source: expected dictionaries at most {MAX_DEPTH} deep, got more")
     for name, value in mapping.items():
@@ -124,20 +124,20 @@ def find_recurrent(source: TorchModel, prefix: str | Sequence[str] | None) -> li
         chosen = units if len(units) == 1 else _cells(source.tensors, units)
     if not chosen:
         raise ArgumentError(
-            f"source: expected one RNN, got {_listed(units)}: give prefix= the name of one, or"
-            " their names from the bottom up"
+            f"source: expected one RNN, got {_listed(units)}: set prefix= to one name, or to"
+            " several from the bottom up"
         )
     return [layer for unit in chosen for layer in _layers(source.tensors, unit)]
 
 
 def _units(names: Iterable[str]) -> list[str]:
-    """Return the names of the RNNs and cells; "" is one that is not inside another module."""
+    """Return the names of the RNNs and cells; "" is one without a parent module."""
     matches = (_WEIGHT_HH.fullmatch(name) for name in names)
     return list(dict.fromkeys(match[1] or "" for match in matches if match))
 
 
 def _chosen(units: list[str], prefix: str | Sequence[str]) -> list[str]:
-    """Return the RNNs that the user named."""
+    """Return the RNNs that the user chose."""
     expected = "a name or several"
     wanted = [prefix] if isinstance(prefix, str) else _arguments.listed("prefix", prefix, expected)
     chosen = []
@@ -150,7 +150,7 @@ def _chosen(units: list[str], prefix: str | Sequence[str]) -> list[str]:
 
 
 def _named(units: list[str], name: str) -> list[str]:
-    """Return the RNN of this name, or those of a ModuleList of this name."""
+    """Return the RNN of this name, or the RNNs in a ModuleList of this name."""
     plain = _plain(name)
     exact = [unit for unit in units if unit == name.rstrip(".")]
     exact = exact or [unit for unit in units if _plain(unit) == plain]
@@ -158,7 +158,7 @@ def _named(units: list[str], name: str) -> list[str]:
 
 
 def _plain(name: str) -> str:
-    """Return a name without its last dot and the names that wrappers put into it."""
+    """Return a name without its last dot and without the names of wrappers."""
     return ".".join(part for part in name.rstrip(".").split(".") if part not in _WRAPPERS)
 
 
@@ -167,7 +167,7 @@ def _parent(name: str) -> str:
 
 
 def _numbered(units: list[str]) -> list[str]:
-    """Return units 0, 1, 2, ... of one list in their order, and none of anything else."""
+    """Return units in order if they are numbered 0, 1, 2, ... in one list, else none."""
     ordered = {name.rpartition(".")[2]: name for name in units}
     names = [str(index) for index in range(len(units))]
     one_list = len({_parent(name) for name in units}) == 1
@@ -175,12 +175,12 @@ def _numbered(units: list[str]) -> list[str]:
 
 
 def _cells(tensors: Mapping[str, Any], units: list[str]) -> list[str]:
-    """Return the units in their order if they are the cells of one ModuleList, else none."""
+    """Return the units in order if they are the cells of one ModuleList, else none."""
     return _numbered(units) if all(f"{unit}.weight_hh" in tensors for unit in units) else []
 
 
 def _layers(tensors: Mapping[str, Any], unit: str) -> Iterator[TorchLayer]:
-    """Yield the layers of an RNN or of a cell, and refuse what it holds besides."""
+    """Yield the layers of an RNN or a cell; refuse its other recurrent tensors."""
     start = f"{unit}.".lstrip(".")
     seen: set[str] = set()
     for layer in _walk(tensors, unit, start):
@@ -191,9 +191,9 @@ def _layers(tensors: Mapping[str, Any], unit: str) -> Iterator[TorchLayer]:
         if name.startswith(start) and re.match("(weight|bias)_[ih][hr]", own) and name not in seen:
             if own.startswith("weight_hr"):
                 raise UnsupportedModelError(
-                    f"{name}: proj_size, a projection of states, is unknown"
+                    f"{name}: proj_size, a projection of states, is not supported"
                 )
-            raise ArgumentError(f"source: {name} belongs to no layer of {unit or 'the RNN'}")
+            raise ArgumentError(f"source: {name} is not part of a layer of {unit or 'the RNN'}")
 
 
 def _walk(tensors: Mapping[str, Any], unit: str, start: str) -> Iterator[TorchLayer]:
@@ -210,7 +210,7 @@ def _walk(tensors: Mapping[str, Any], unit: str, start: str) -> Iterator[TorchLa
 
 
 def _half(tensors: Mapping[str, Any], start: str, suffix: str) -> dict[str, str]:
-    """Return the names of one layer in one direction."""
+    """Return the tensor names of one layer in one direction."""
     kinds = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
     names = {kind: f"{start}{kind}{suffix}" for kind in kinds}
     if names["bias_ih"] not in tensors and names["bias_hh"] not in tensors:
@@ -227,7 +227,7 @@ def _half(tensors: Mapping[str, Any], start: str, suffix: str) -> dict[str, str]
 def find_readout(
     source: TorchModel, stack: list[TorchLayer], readout: str | bool | None, *, alone: bool
 ) -> tuple[str, str | None] | None:
-    """Return the names of the readout's weight and bias; `alone`: other tensors do not matter."""
+    """Return the names of the readout's weight and bias; `alone`: ignore other tensors."""
     if readout is False:
         return None
     used = {name for layer in stack for name in layer.names}
@@ -250,25 +250,25 @@ def find_readout(
     if rest and not (alone and readout is not None):
         raise ArgumentError(
             f"source: expected an RNN and its readout {head!r}, got {_listed(sorted(rest))} too:"
-            " give prefix= and readout= to leave them out"
+            " set prefix= and readout= to leave them out"
         )
     return weight, bias if bias in others else None
 
 
 def _only_head(others: dict[str, Any], heads: set[str], *, known: bool) -> str | None:
-    """Return the name of the readout if there is just one thing that it can be."""
+    """Return the name of the readout if there is only one candidate."""
     if not others:
         return None
     if len(heads) != 1:
         raise ArgumentError(
-            f"readout: expected one nn.Linear, got {_listed(sorted(heads or others))}: give the"
+            f"readout: expected one nn.Linear, got {_listed(sorted(heads or others))}: pass the"
             " name of the readout, or False for none"
         )
     (head,) = heads
     if not known and f"{head}.bias".lstrip(".") not in others:
         raise ArgumentError(
-            f"readout: expected a weight and a bias, got {head}.weight alone, which may be an"
-            f" nn.Embedding: say readout={head!r} if it is the readout"
+            f"readout: expected a weight and a bias, got {head}.weight only, which may be an"
+            f" nn.Embedding: pass readout={head!r} if it is the readout"
         )
     return head
 
@@ -282,7 +282,7 @@ def _named_head(heads: set[str], name: str) -> str:
 
 
 def _listed(names: Iterable[str]) -> str:
-    """Return some names for a message."""
+    """Return up to six names for a message."""
     shown = [repr(name[:60]) for name in names]
     if not shown:
         return "none"

@@ -1,4 +1,4 @@
-"""The network that a PyTorch model is, from the names of its tensors and what its modules say."""
+"""Build a network from a PyTorch model: the names of its tensors, and its modules' settings."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def read(source: object, said: Said = Said()) -> Imported:  # noqa: B008 - it never changes
-    """Return the network of `from_torch`, and what became of each part of the source."""
+    """Return the network of `from_torch`, with a row for each part of the source."""
     model = _collect(source, said.prefix)
     layers = find_recurrent(model, said.prefix)
     head = find_readout(model, layers, said.readout, alone=said.prefix is not None)
@@ -71,7 +71,7 @@ def read(source: object, said: Said = Said()) -> Imported:  # noqa: B008 - it ne
 
 
 def modules(source: object) -> Source:
-    """Return a module, or modules in their order, as what PyTorch can run."""
+    """Return a module, or modules in order, as a source that PyTorch can run."""
 
     def run(x: Array, mask: Array | None) -> Trace:
         from elman.interop.torch import running
@@ -91,11 +91,11 @@ def _tensors(tensors: TorchTensors) -> Source:
     return Source("torch", run)
 
 
-# --- what the source holds ------------------------------------------------------------------------
+# --- the tensors of the source --------------------------------------------------------------------
 
 
 def _collect(source: object, prefix: str | Sequence[str] | None) -> TorchModel:
-    """Return the tensors of a source by name, and what its modules say."""
+    """Return the tensors of a source by name, and its modules' settings."""
     if isinstance(source, (str, bytes, os.PathLike)):
         return of_mapping(_read_file(os.fsdecode(source)), prefix)
     if "torch" in sys.modules:
@@ -127,7 +127,7 @@ def _read_file(path: str) -> dict[str, Any]:
 
 
 def _array(name: str, tensor: Any) -> Array:
-    """Return the numbers of a tensor, half precision as float32 where NumPy has no such type."""
+    """Return a tensor as an array, bfloat16 as float32."""
     import numpy as np
 
     try:
@@ -137,15 +137,15 @@ def _array(name: str, tensor: Any) -> Array:
         array = np.asarray(tensor)
     except (RuntimeError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise ArgumentError(f"{name}: expected a dense tensor with numbers ({reason})") from error
+        raise ArgumentError(f"{name}: expected a dense numeric tensor ({reason})") from error
     if array.dtype.name == "bfloat16":
         array = array.astype(np.float32)
     if array.dtype.kind != "f":
-        raise DTypeError(f"{name}: expected floating-point numbers, got {array.dtype}")
+        raise DTypeError(f"{name}: expected a floating-point tensor, got {array.dtype}")
     return array
 
 
-# --- what elman makes of it -----------------------------------------------------------------------
+# --- the tensors of the network -------------------------------------------------------------------
 
 
 def _check_shapes(layer: TorchLayer, arrays: dict[str, Array]) -> None:
@@ -168,7 +168,7 @@ def _check_readout(weight: str, top: TorchLayer, arrays: dict[str, Array]) -> No
     H = len(top.halves) * arrays[top.halves[0]["weight_hh"]].shape[0]
     if arrays[weight].shape[1:] != (H,):
         raise ShapeError(
-            f"{weight}: expected (O, {H}), a readout of {top.unit or 'the RNN'},"
+            f"{weight}: expected (O, {H}), to read {top.unit or 'the RNN'},"
             f" got {arrays[weight].shape}"
         )
 
@@ -182,7 +182,7 @@ def _pieces(
     head: tuple[str, str | None] | None,
     arrays: dict[str, Array],
 ) -> Pieces:
-    """Return the arrays by elman's names of tensors."""
+    """Return the arrays by elman's tensor names."""
     pieces: Pieces = {}
     for index, (layer, direction) in enumerate(zip(layers, directions, strict=True)):
         for start, half in zip(_structure.prefixes(index, direction), layer.halves, strict=True):
@@ -195,7 +195,7 @@ def _pieces(
 
 
 def _rows(model: TorchModel, layers: list[TorchLayer], pieces: Pieces) -> list[Row]:
-    """Say what became of every tensor and setting."""
+    """Return a row for every tensor and setting."""
     used = {row.source: row for row in _source.rows_of(pieces)}
     rows = [used.get(name, Row(name, "", "left out")) for name in model.tensors]
     for index, layer in enumerate(layers):

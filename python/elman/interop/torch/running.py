@@ -1,4 +1,4 @@
-"""PyTorch modules run by PyTorch; their recurrent layers are listened to as they run."""
+"""Run PyTorch modules in PyTorch and record their hidden states."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def run(source: Any, x: Array) -> Trace:
-    """Run a module, or modules in their order such as (rnn, linear), in evaluation mode."""
+    """Run a module, or modules in order such as (rnn, linear), in evaluation mode."""
     module = source if isinstance(source, nn.Module) else _Chain(source)
     parts = list(module.modules())
     rnns = [part for part in parts if isinstance(part, nn.RNN)]
@@ -59,9 +59,9 @@ def run(source: Any, x: Array) -> Trace:
 
 
 def run_tensors(tensors: TorchTensors, x: Array) -> Trace:
-    """Run the tensors of a file, which PyTorch loads, or of a state_dict in modules of their sizes.
+    """Run the tensors of a file (loaded by PyTorch) or of a state_dict in modules of their sizes.
 
-    Both biases of a layer stay what they are.
+    The two biases of a layer are not added up.
     """
     from elman import _container
 
@@ -96,7 +96,7 @@ def run_tensors(tensors: TorchTensors, x: Array) -> Trace:
 
 
 class _Chain(nn.Module):  # type: ignore[misc]
-    """Modules one after the other, the first output of each being the next one's input."""
+    """A chain of modules; the first output of each is the input of the next."""
 
     def __init__(self, modules: Any) -> None:
         super().__init__()
@@ -118,7 +118,7 @@ def _flat(modules: Any) -> Iterator[nn.Module]:
 
 
 def _layers(rnn: nn.RNN, arguments: tuple[Any, ...], result: tuple[Any, Any]) -> list[Any]:
-    """Return the states (B, T, H) of each layer; all but the top one have to be run again."""
+    """Return the states (B, T, H) of each layer; all but the top one must be run again."""
     below, *state = arguments
     layers = []
     for k in range(rnn.num_layers - 1):

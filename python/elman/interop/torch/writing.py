@@ -1,4 +1,4 @@
-"""Networks as PyTorch's modules, and as the arrays of a state_dict."""
+"""Convert networks to PyTorch modules, and to the arrays of a state_dict."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class TorchModules(NamedTuple):
-    """What `elman.to_torch` returns; `elman.from_torch` takes it back.
+    """PyTorch modules of a network, returned by `elman.to_torch`; `elman.from_torch` reads them.
 
         hidden, h_n = modules.rnn(x)
         y = modules.activation(modules.readout(hidden))
@@ -25,14 +25,14 @@ class TorchModules(NamedTuple):
     Attributes
     ----------
     rnn : nn.RNN, or nn.ModuleList of nn.RNN
-        With batch_first=True; a list, each reading the one before, where layers differ in size,
-        activation or direction.
+        With batch_first=True. A list, each RNN reading the one before, if the layers differ in
+        size, activation or direction.
     readout : nn.Linear, or None
     activation : module, or None
         The output activation.
     """
 
-    rnn: Any  # the types of PyTorch are not known where it is not installed
+    rnn: Any  # PyTorch's types are unknown if it is not installed
     readout: Any
     activation: Any
 
@@ -41,25 +41,26 @@ _NONLINEARITIES = ("tanh", "relu")
 
 
 def to_torch(net: Network, *, fold_scaling: bool = False) -> TorchModules:
-    """Return PyTorch modules with the network's weights, which need PyTorch.
+    """Return PyTorch modules with the network's weights.
 
     Parameters
     ----------
     fold_scaling : bool
-        Multiply the scaling of inputs into W_xh and b_h of the first layer, and that of outputs
-        into a readout whose activation is identity: computed in float64, rounded once.
-        Otherwise a network with scaling is refused, because modules do not hold it.
+        Multiply the input scaling into W_xh and b_h of the first layer, and the output scaling
+        into the readout, whose activation must be identity; computed in float64, rounded once.
+        Without it, a network with scaling is refused, because modules do not store scaling.
 
     Returns
     -------
     TorchModules
-        `rnn`, `readout` and `activation`; `elman.from_torch` makes the network of them again,
-        to equal bits (but for folded scaling).
+        `rnn`, `readout` and `activation`; `elman.from_torch` returns the same network, bit for bit
+        (except for folded scaling).
 
     Raises
     ------
     UnsupportedModelError
-        If PyTorch has no such layers: other activations than tanh and relu, an initial state.
+        If PyTorch has no such layer: an activation other than tanh and relu, a layer that only
+        reads in reverse, or an initial state.
     ArgumentError
         If the network has scaling and `fold_scaling` is False.
     ImportError
@@ -117,7 +118,7 @@ def module_of(torch: Any, weights: dict[str, Any], nonlinearity: str = "") -> An
 
 
 def state_dict(net: Network, *, prefix: str, readout: str, fold_scaling: bool) -> dict[str, Array]:
-    """Return the arrays of `elman.state_dict(net, "torch")`: b_h is bias_ih, and bias_hh zero."""
+    """Return the arrays of `elman.state_dict(net, "torch")`; bias_ih is b_h, bias_hh is zero."""
     import numpy as np
 
     tensors = _export.tensors(net, fold_scaling=fold_scaling)
@@ -143,26 +144,26 @@ def state_dict(net: Network, *, prefix: str, readout: str, fold_scaling: bool) -
 
 
 def _is_uniform(net: Network) -> bool:
-    """Say whether all layers are those of one nn.RNN."""
+    """Return True if one nn.RNN can hold all layers."""
     kinds = {(len(layer.W_hh), str(layer.activation), layer.direction) for layer in net.layers}
     return len(kinds) == 1
 
 
 def _require_nonlinearities(net: Network) -> None:
-    """Refuse what nn.RNN cannot compute."""
+    """Refuse activations that nn.RNN does not have."""
     for index, layer in enumerate(net.layers):
         for half in (layer, layer.reverse):
             if half is not None and (
                 half.activation not in _NONLINEARITIES or half.activation != layer.activation
             ):
                 raise UnsupportedModelError(
-                    f"net: expected tanh or relu, which are what nn.RNN has, got {half.activation}"
+                    f"net: expected tanh or relu, the activations of nn.RNN, got {half.activation}"
                     f" in layer {index}"
                 )
 
 
 def activation_module(torch: Any, name: str) -> Any:
-    """Return the module that is an activation by elman's name."""
+    """Return the PyTorch module of an activation."""
     kinds = {
         "identity": torch.nn.Identity,
         "sigmoid": torch.nn.Sigmoid,
