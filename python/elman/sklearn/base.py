@@ -180,7 +180,7 @@ class Elman(BaseEstimator):  # type: ignore[misc]
             if panel.table:
                 got = panel.values.shape[:2]
                 raise ShapeError(f"X: expected (n, T, {I}) or a list of sequences, got {got}")
-            raise ShapeError(f"X: expected {I} features a step, as in fit, got {found}")
+            raise ShapeError(f"X: expected {I} features per step, as in fit, got {found}")
         if first:
             self._of_columns = panel.table
         return panel
@@ -259,8 +259,8 @@ class Elman(BaseEstimator):  # type: ignore[misc]
             held_out = max(1, round(self.validation_fraction * n))
             if held_out >= n:
                 raise ArgumentError(
-                    f"validation_fraction: expected one that leaves some of {n} sequences to train"
-                    f" on, got {self.validation_fraction:g}"
+                    f"validation_fraction: expected a fraction that leaves some of {n} sequences"
+                    f" for training, got {self.validation_fraction:g}"
                 )
 
     # --- predicting ---

@@ -192,7 +192,7 @@ class ElmanClassifier(ClassifierMixin, Elman):  # type: ignore[misc]
             As for `fit`; and if `class_weight` is "balanced", which requires all data at once.
         """
         if not hasattr(self, "network_") and classes is None:
-            raise ArgumentError("classes: expected all labels at the first partial_fit, got None")
+            raise ArgumentError("classes: expected all labels in the first partial_fit, got None")
         if isinstance(self.class_weight, str):
             raise ArgumentError(
                 f"class_weight: expected a mapping for partial_fit, got {self.class_weight!r}"
@@ -271,7 +271,7 @@ class ElmanClassifier(ClassifierMixin, Elman):  # type: ignore[misc]
         unknown = np.setdiff1d(found, self.classes_).tolist()
         if unknown:
             raise ArgumentError(
-                f"y: expected some of the classes {self.classes_.tolist()}, got {unknown[0]!r}"
+                f"y: expected labels among {self.classes_.tolist()}, got {unknown[0]!r}"
             )
         of_classes: Array = np.searchsorted(self.classes_, found)[numbers]
         return of_classes

@@ -101,7 +101,7 @@ def _of_list(X: list[ArrayLike], estimator: BaseEstimator) -> Panel:
     I = sequences[0].shape[1]
     for i, sequence in enumerate(sequences):
         if sequence.shape[1] != I:
-            raise ShapeError(f"X[{i}]: expected (T, {I}) as X[0] has it, got {sequence.shape}")
+            raise ShapeError(f"X[{i}]: expected (T, {I}), as in X[0], got {sequence.shape}")
     lengths = np.array([len(sequence) for sequence in sequences])
     steps = check_array(
         np.concatenate(sequences), dtype=FLOATS, input_name="X", estimator=estimator
@@ -126,12 +126,12 @@ def targets_of_steps(panel: Panel, y: ArrayLike) -> Array:
         array = _arguments.array("y", y)
         if array.shape[:2] != (n, T):
             raise ShapeError(
-                f"y: expected {(n, T)}, one target a step with outputs='all', got {array.shape}"
+                f"y: expected {(n, T)}, one target per step with outputs='all', got {array.shape}"
             )
         return array.reshape(n * T, *array.shape[2:])
     listed = _arguments.listed("y", y, "a list of arrays")  # type: ignore[arg-type]
     if len(listed) != n:
-        raise ShapeError(f"y: expected {n} arrays, as many as X has sequences, got {len(listed)}")
+        raise ShapeError(f"y: expected {n} arrays, one for each sequence in X, got {len(listed)}")
     arrays = [_arguments.array(f"y[{i}]", values) for i, values in enumerate(listed)]
     for i, (array, length) in enumerate(zip(arrays, panel.lengths.tolist(), strict=True)):
         if array.shape[:1] != (length,) or array.shape[1:] != arrays[0].shape[1:]:

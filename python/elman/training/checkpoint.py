@@ -80,7 +80,7 @@ class Saver:
             found = _container.json_object(metadata["settings"], "settings")
             progress = _container.json_object(metadata["progress"], "progress")
             if metadata["sha256"] != _digest(metadata, tensors):
-                raise ModelFormatError("expected the contents that were written, got damaged ones")
+                raise ModelFormatError("sha256: expected the hash of the contents, got another one")
             _check_progress(progress, tensors)
         self._require_equal(found)
         return Checkpoint(progress, tensors)
@@ -189,7 +189,7 @@ def _read(path: str) -> tuple[Header, dict[str, Array]]:
 def _check_metadata(metadata: Any) -> None:  # noqa: ANN401
     """Raise unless these are the metadata of a checkpoint of this version."""
     if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
-        raise ModelFormatError("expected a checkpoint of a training run, got another file")
+        raise ModelFormatError("expected a checkpoint of a training run, got another kind of file")
     if metadata.get("format_version") != FORMAT_VERSION:
         raise UnsupportedModelError(
             f"expected checkpoint version {FORMAT_VERSION}, got"

@@ -143,7 +143,7 @@ def _pad(argument: str, values: ArrayLike, lengths: list[int]) -> Array:
     given = _arguments.listed(argument, values, "a list of arrays")  # type: ignore[arg-type]
     if len(given) != len(lengths):
         raise ShapeError(
-            f"{argument}: expected a list of {len(lengths)} arrays, as x is one, got {len(given)}"
+            f"{argument}: expected {len(lengths)} arrays, one for each in x, got {len(given)}"
         )
     arrays = [_arguments.reals(f"{argument}[{i}]", value) for i, value in enumerate(given)]
     item = arrays[0].shape[1:]
@@ -179,7 +179,7 @@ def _weights(
 def require_weight(examples: _core.Examples) -> _core.Examples:
     """Raise if all weights are 0."""
     if not examples.counts:
-        raise ArgumentError("x: expected a step that counts, got none: the sum of weights is 0")
+        raise ArgumentError("x: expected a step with a weight above 0, got none")
     return examples
 
 
@@ -253,8 +253,8 @@ def hold_out(data: Data, fraction: float, outputs: str, seed: int) -> tuple[Data
     count = max(1, round(fraction * total))
     if count >= total:
         raise ArgumentError(
-            f"validation: expected a fraction that leaves something of {total}"
-            f" {'steps' if series else 'sequences'} on both sides, got {fraction:g}"
+            f"validation: expected a fraction that leaves some of {total}"
+            f" {'steps' if series else 'sequences'} for training, got {fraction:g}"
         )
     if not series:
         order = shuffled(B, seed)

@@ -162,7 +162,7 @@ def train(
     if callback is not None and not callable(callback):
         raise ArgumentTypeError(f"callback: expected a function, got {_arguments.kind(callback)}")
     if seed is None and checkpoint is not None:
-        raise ArgumentError("seed: expected a number with checkpoint, to go on from it, got None")
+        raise ArgumentError("seed: expected a number with checkpoint, to resume from it, got None")
     if train_initial_state and state is not None:
         raise ArgumentError("state: expected None with train_initial_state, got a state")
     trainer = Trainer(

@@ -190,7 +190,7 @@ def choose(
         optimizer = OPTIMIZERS[optimizer]()
     if not isinstance(optimizer, Optimizer):
         raise ArgumentTypeError(
-            f"optimizer: expected a name or an elman.SGD, elman.Adam and so on,"
+            f"optimizer: expected a name or an optimizer such as elman.SGD(0.1),"
             f" got {_arguments.kind(optimizer)}"
         )
     if learning_rate is not None:

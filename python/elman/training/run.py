@@ -204,7 +204,7 @@ class Run:
         history.best_epoch = checkpoint.progress["best_epoch"]
         if len(history.epoch) > self.plan.epochs:
             raise ArgumentError(
-                f"epochs: expected at least the {len(history.epoch)} that the checkpoint has made,"
+                f"epochs: expected at least the {len(history.epoch)} of the checkpoint,"
                 f" got {self.plan.epochs}"
             )
         own = self.trainer.state()

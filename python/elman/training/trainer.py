@@ -339,7 +339,7 @@ class Trainer:
         if loss is not None and not math.isfinite(loss):
             what = f"loss: expected a finite number, got {loss} {when}"
         elif not self._core.finite:
-            what = f"weights: expected finite numbers, got others {when}"
+            what = f"weights: expected finite numbers, got NaN or infinities {when}"
         if what is not None:
             raise DivergenceError(
                 f"{what}: try a learning_rate below {self.learning_rate:g}, or clip_norm=1"
