@@ -95,12 +95,12 @@ def hidden_sizes(hidden_size: int | Sequence[int], num_layers: int | None) -> li
     if hasattr(hidden_size, "__index__"):
         count = 1 if num_layers is None else size("num_layers", num_layers)
         return [size("hidden_size", hidden_size)] * count
-    sizes = listed("hidden_size", hidden_size, "an integer or several")
+    sizes = listed("hidden_size", hidden_size, "an integer or a sequence of them")
     if not sizes:
         raise ArgumentError("hidden_size: expected at least one layer, got none")
     if num_layers is not None and size("num_layers", num_layers) != len(sizes):
         raise ArgumentError(
-            f"num_layers: expected {len(sizes)}, as many as sizes in hidden_size, got {num_layers}"
+            f"num_layers: expected {len(sizes)}, the length of hidden_size, got {num_layers}"
         )
     return [size(f"hidden_size[{i}]", value) for i, value in enumerate(sizes)]
 
@@ -120,7 +120,7 @@ def directions(direction: str | Sequence[str], num_layers: int) -> list[str]:
     """Return the direction of each layer."""
     if isinstance(direction, str):
         return [direction] * num_layers
-    several = _for_layers("direction", direction, "a name or several", num_layers)
+    several = _for_layers("direction", direction, "a name or a sequence of them", num_layers)
     return [name("direction", value) for value in several]
 
 
@@ -133,7 +133,7 @@ def activations(
     if isinstance(activation, str | Activation):
         several: list[LayerActivation] = [activation] * len(directions)
     else:
-        expected = "a name or an Activation, or several"
+        expected = "a name, an Activation or a sequence of them"
         several = _for_layers("activation", activation, expected, len(directions))
     halves: list[str | Activation] = []
     for value, direction in zip(several, directions, strict=True):
@@ -145,7 +145,7 @@ def activations(
             pair = listed("activation", value, "a name, an Activation or a pair of them")
             if len(pair) != 2:
                 raise ArgumentError(
-                    f"activation: expected one or two for a bidirectional layer, got {len(pair)}"
+                    f"activation: expected one or a pair for a bidirectional layer, got {len(pair)}"
                 )
             halves += pair
     return halves
@@ -163,7 +163,7 @@ def _for_layers(argument: str, values: Iterable[Any], expected: str, num_layers:
     several = listed(argument, values, expected)
     if len(several) != num_layers:
         raise ArgumentError(
-            f"{argument}: expected one or one for each of {num_layers} layers, got {len(several)}"
+            f"{argument}: expected one for each of {num_layers} layers, got {len(several)}"
         )
     return several
 
@@ -272,7 +272,7 @@ def require_known(tensors: dict[str, Array], directions: Sequence[str]) -> None:
         close = get_close_matches(given, known, n=1)
         remedy = f": use {close[0]!r}" if close else ""
         raise ArgumentError(
-            f"tensors: expected names that such a network has, got {show(given)}{remedy}"
+            f"tensors: expected names of this network's tensors, got {show(given)}{remedy}"
         )
 
 
@@ -307,7 +307,7 @@ def unmasked(argument: str, values: ArrayLike) -> Array:
     if isinstance(numbers, np.ma.MaskedArray) and (count := np.count_nonzero(numbers.mask)):
         raise DTypeError(
             f"{argument}: expected an array without masked elements, got {count} masked"
-            " (use .filled(value) to say what they are)"
+            ": fill them with .filled(value)"
         )
     return np.asarray(numbers)
 
@@ -319,7 +319,7 @@ def weights(argument: str, values: ArrayLike, shape: tuple[int, ...]) -> Array:
     numbers = reals(argument, values)
     wrong = numbers[~(np.isfinite(numbers) & (numbers >= 0))]
     if wrong.size:
-        raise ArgumentError(f"{argument}: expected finite numbers, none below 0, got {wrong[0]}")
+        raise ArgumentError(f"{argument}: expected finite numbers of at least 0, got {wrong[0]}")
     try:
         return np.broadcast_to(numbers, shape)
     except ValueError:

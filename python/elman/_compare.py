@@ -211,8 +211,8 @@ def _opened(
         )
     if imported.source is None:
         raise ArgumentError(
-            "source: expected a model that another framework runs, got weights alone, or a file of"
-            " elman's own, which net.verify(x) checks"
+            "source: expected a model that another framework can run, got only weights or an elman"
+            " file: check the latter with net.verify(x)"
         )
     return imported.source, lambda: imported
 
@@ -257,7 +257,7 @@ def _causes(net: Network, read: Callable[[], Imported], trace: Trace) -> Iterato
     try:
         theirs = read().network
     except (ElmanError, TypeError) as error:
-        yield f"the source is not understood ({error})"
+        yield f"the source is not supported ({error})"
         return
     for i, (f, g) in enumerate(zip(net.activations, theirs.activations, strict=True)):
         if f != g:
@@ -285,7 +285,7 @@ def _weights(name: str, ours: Array | None, theirs: Array, vectors: list[Array])
     elif mine.shape != theirs.shape:
         yield f"{name} is {mine.shape}, the source has {theirs.shape}"
     else:
-        yield f"{name} has other numbers"
+        yield f"{name} has different values"
 
 
 def _behaviours(
@@ -293,12 +293,12 @@ def _behaviours(
 ) -> Iterator[str]:
     """Yield how the source behaves differently with the same weights."""
     if agrees(net.run(x, mask=mask, masked=masked).output[:, ::-1]):
-        yield "its outputs come in reversed order of time (go_backwards)"
+        yield "the source returns its outputs in reverse order of time (go_backwards)"
     if mask is not None:
         other = {"hold": "zero", "zero": "hold"}[masked]
         if agrees(net.run(x, mask=mask, masked=other).output):
-            words = {"hold": "hold", "zero": "are zero"}
-            yield f"masked steps {words[other]} there and {words[masked]} here"
+            words = {"hold": "held", "zero": "zero"}
+            yield f"masked outputs are {words[other]} in the source, {words[masked]} in the network"
     g = net.output_activation
     for name in _OUTPUT_ACTIVATIONS if g is not None else ():
         if name != g and agrees(_with_output(net, name).run(x, mask=mask, masked=masked).output):

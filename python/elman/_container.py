@@ -49,7 +49,7 @@ _OTHER_KINDS = (
     ),
     (
         rb"\x80[\x02-\x05]",
-        "a pickle, which is not read: save a PyTorch model again with torch.save, for"
+        "a pickle, which is not read: save a PyTorch model again with torch.save and use"
         " elman.from_torch",
     ),
     (rb"\x89HDF\r\n\x1a\n", "an HDF5 file: elman.from_keras reads a Keras .h5 file"),
@@ -62,7 +62,7 @@ class _Repr(reprlib.Repr):
         try:
             return super().repr_int(x, level)
         except ValueError:  # Python does not print integers of thousands of digits
-            return f"one of {x.bit_length()} bits"
+            return f"an integer of {x.bit_length()} bits"
 
 
 _reprlib = _Repr()
@@ -210,11 +210,11 @@ def _check_layout(entries: Mapping[str, Entry], data_bytes: int) -> None:
         if entry.begin != end:
             raise ModelFormatError(
                 f"tensor {show(name)}: expected data from byte {end}, got {show(entry.begin)}:"
-                " the tensors overlap or leave a hole"
+                " the tensors overlap or leave a gap"
             )
         end = entry.end
     if end != data_bytes:
-        problem = "the file is truncated" if end > data_bytes else "the file goes on after them"
+        problem = "the file is truncated" if end > data_bytes else "the file continues after them"
         raise ModelFormatError(
             f"expected {show(end)} bytes of tensors, got {data_bytes}: {problem}"
         )
@@ -249,7 +249,7 @@ def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     result: dict[str, Json] = {}
     for key, value in pairs:
         if key in result:
-            raise ModelFormatError(f"the key {show(key)} stands twice in one JSON object")
+            raise ModelFormatError(f"the key {show(key)} occurs twice in a JSON object")
         for text in (key, value):
             if isinstance(text, str):
                 _require_text(text)

@@ -34,8 +34,8 @@ _KEYS = ("format", "format_version", "network", "table", "golden")  # of metadat
 _EXAMPLE = "golden."  # prefix of the names of an example's tensors
 _WRITERS = {  # of other formats, by suffix
     ".onnx": "elman.to_onnx(net, path)",
-    ".pt": "torch.save of elman.to_torch(net)",
-    ".pth": "torch.save of elman.to_torch(net)",
+    ".pt": "torch.save with elman.to_torch(net)",
+    ".pth": "torch.save with elman.to_torch(net)",
     ".keras": "a Keras model with the weights elman.to_keras(net)",
     ".h5": "a Keras model with the weights elman.to_keras(net)",
     ".hdf5": "a Keras model with the weights elman.to_keras(net)",
@@ -108,8 +108,7 @@ def require_suffix(path: Path) -> None:
     suffix = os.path.splitext(_files.name_of(path))[1].lower()
     if suffix in _WRITERS:
         raise ArgumentError(
-            f"path: expected a file of elman's format, *.safetensors, got *{suffix}:"
-            f" {_WRITERS[suffix]} writes that"
+            f"path: expected elman's format, *.safetensors, got *{suffix}: use {_WRITERS[suffix]}"
         )
 
 
@@ -179,7 +178,7 @@ def _check_format(metadata: dict[str, str]) -> None:
         )
     if int(version) > VERSION:
         raise UnsupportedModelError(
-            f"expected format version {VERSION}, got {version}: a newer elman wrote it"
+            f"expected format version {VERSION}, got {version}: it was written by a newer elman"
         )
 
 
@@ -264,7 +263,7 @@ def _check_names(entries: Mapping[str, Entry], structure: Structure) -> None:
     for name in entries:
         if name not in known:
             count = len(directions)
-            network = f"a network of {count} layers {'and a' if readout else 'without'} readout"
+            network = f"a network of {count} layers {'and a' if readout else 'without a'} readout"
             raise ModelFormatError(f"tensor {show(name)} is unknown in {network}")
 
 

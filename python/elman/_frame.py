@@ -81,7 +81,7 @@ def _columns(
     for name in wanted:
         if name not in names:
             raise ArgumentError(
-                f"{argument}: expected a column {show(name)}, as the network's table says, got"
+                f"{argument}: expected a column {show(name)}, as in the network's table, got"
                 f" {show(names)}"
             )
     columns = [_column(argument, frame, name) for name in wanted]
@@ -93,7 +93,7 @@ def _columns(
         if column.dtype.kind not in "biuf":
             raise DTypeError(f"{what}: expected real numbers, got {column.dtype}")
         if np.ma.is_masked(column):
-            raise DTypeError(f"{what}: expected numbers, got masked ones (fill them first)")
+            raise DTypeError(f"{what}: expected numbers, got masked values: fill them first")
         values[:, j] = column
     return values
 
@@ -112,5 +112,5 @@ def _require_one_sequence(argument: str, frame: Frame, name: str) -> None:
     if found > 1:
         raise ArgumentError(
             f"{argument}: expected the rows of one sequence, got {found} different values in the"
-            f" column {show(name)}: give those of each alone"
+            f" column {show(name)}: pass each sequence separately"
         )

@@ -51,15 +51,15 @@ def check(net: Network, contents: Contents) -> str:
         ):
             if not np.array_equal(ours, wanted, equal_nan=True):
                 raise VerificationError(
-                    f"the example of the file: expected its {name} bit for bit over {steps} steps,"
-                    f" got {np.sum(ours != wanted)} other numbers"
+                    f"the example in the file: expected equal {name} over {steps} steps, got"
+                    f" {np.sum(ours != wanted)} different values"
                 )
-        return f"the example of the file, {steps} steps: equal bits"
+        return f"the example in the file, {steps} steps: equal bits"
     for states, numbers in ((hidden, output), (run.hidden, run.output)):
         report = reference.verify(net, x, numbers, states)
         if not report.ok:
-            raise VerificationError(f"the example of the file: {report}")
-    return f"the example of the file, {steps} steps: within the bound of rounding"
+            raise VerificationError(f"the example in the file: {report}")
+    return f"the example in the file, {steps} steps: within the rounding bound"
 
 
 def _example(net: Network, tensors: Mapping[str, Array]) -> list[Array]:

@@ -309,8 +309,8 @@ class Network(Parameters):
             flat, (R, ...), and zero in rows outside all sequences; the last outputs and the state
             are (B, ...).
         mask : array_like of bool, broadcasting to shape (..., T), optional
-            Which steps are real, instead of `lengths`. Masked steps are skipped whatever they
-            contain; the state carries over to the next real step.
+            Which steps are real, instead of `lengths`. Steps that are not (False) are skipped
+            whatever they contain; the state carries over to the next real step.
         masked : {"hold", "zero"}
             The output at masked steps. "hold": computed from the held states (Keras' default); if
             all layers run forward, it repeats the output of the last real step. "zero": zeros
@@ -322,8 +322,8 @@ class Network(Parameters):
             Whether to return the state after every step. A reverse layer reaches step t from
             t + 1, and holds its state over steps that are not real in that order.
         threads : int
-            Number of threads, which share the sequences or, if they outnumber them, the layers of
-            each. The results are the same bits for any number.
+            Number of threads. They share the sequences or, if there are more threads than
+            sequences, the layers of each. The results are the same bits for any number.
         out : ndarray, optional
             Array to write the outputs to, as for `Network.__call__`.
 
@@ -405,7 +405,7 @@ class Network(Parameters):
         """
         count = _arguments.size("steps", steps, least=0)
         self._core.require_forward("generate", "an output is the next input")
-        _ragged.require_one_array("start", start, "generate from each of them")
+        _ragged.require_one_array("start", start, "generate from each one")
         start, _ = _frame.read(self, "start", start)
         if feedback is None:
             return self._core.generate(start, count, state)
@@ -489,7 +489,7 @@ class Network(Parameters):
         from elman import reference
         from elman.errors import VerificationError
 
-        _ragged.require_one_array("x", x, "verify each of them")
+        _ragged.require_one_array("x", x, "verify each one")
         x, _ = _frame.read(self, "x", x)
         run = self.run(
             x, state=state, lengths=lengths, mask=mask, masked=masked, return_hidden=True
@@ -534,7 +534,7 @@ class Network(Parameters):
         inputs = _arguments.array("golden", _frame.read(self, "golden", x)[0])
         if inputs.ndim < 2 or inputs.shape[-1] != self.input_size or not inputs.size:
             raise ShapeError(
-                f"golden: expected (..., T, {self.input_size}) with at least a step, got"
+                f"golden: expected (..., T, {self.input_size}) with at least one step, got"
                 f" {inputs.shape}"
             )
         inputs = inputs.astype(self.dtype)

@@ -47,7 +47,7 @@ class _Constant:
     def __setattr__(self, name: str, value: object) -> None:
         if name not in self.__slots__ or hasattr(self, name):
             raise AttributeError(
-                f"{type(self).__name__}.{name} cannot be set: networks are constant"
+                f"{type(self).__name__}.{name} cannot be set: networks are immutable"
             )
         object.__setattr__(self, name, value)
 
@@ -193,7 +193,7 @@ output_mean, output_std, metadata, table
         Network(2 -> 4 tanh -> 1 sigmoid, float64, 33 parameters)
         """
         named: list[tuple[str, ArrayLike | None]] = []
-        layers = _arguments.listed("layers", layers, "several (W_xh, W_hh, b_h)")
+        layers = _arguments.listed("layers", layers, "a list of (W_xh, W_hh, b_h)")
         directions = _arguments.directions(direction, len(layers))
         for prefix, weights in _arguments.halves(layers, directions):
             named += zip((prefix + name for name in _structure.WEIGHTS), weights, strict=True)
@@ -341,7 +341,7 @@ output_mean, output_std, metadata, table
 
     def _adopt(self, core: Core, metadata: Mapping[str, str], table: Table | None) -> None:
         if _is_set(self, "_core"):
-            raise AttributeError("__init__ was called before: networks are constant")
+            raise AttributeError("__init__ was already called: networks are immutable")
         tensors = core.tensors()
         self._core = core
         self._tensors = tensors
@@ -357,7 +357,7 @@ output_mean, output_std, metadata, table
 
     def __getattr__(self, name: str) -> NoReturn:
         if name in Parameters.__slots__:
-            raise ArgumentTypeError("this Network was made without its constructor")
+            raise ArgumentTypeError("this Network was created without its constructor")
         raise AttributeError(_foreign.attribute(name))
 
     def tensors(self) -> dict[str, Array]:

@@ -42,7 +42,7 @@ def require_one_array(argument: str, x: object, remedy: str) -> None:
 def require_none(argument: str, value: object) -> None:
     """Raise for an argument that cannot be used with a list of sequences."""
     if value is not None:
-        raise ArgumentError(f"{argument}: expected None beside a list of sequences, got one")
+        raise ArgumentError(f"{argument}: expected None with a list of sequences, got a value")
 
 
 def call(core: Core, x: Sequence[ArrayLike], outputs: str | None, out: object) -> list[Array]:
@@ -95,7 +95,9 @@ def _flat_mask(mask: Sequence[ArrayLike] | ArrayLike, steps: list[int]) -> Array
     """Concatenate a list of masks (T_i,)."""
     masks = _arguments.listed("mask", mask, "a list of masks, as x is a list")  # type: ignore[arg-type]
     if len(masks) != len(steps):
-        raise ShapeError(f"mask: expected one for each of {len(steps)} sequences, got {len(masks)}")
+        raise ShapeError(
+            f"mask: expected {len(steps)} masks, one for each sequence, got {len(masks)}"
+        )
     arrays = [_arguments.unmasked(f"mask[{i}]", each) for i, each in enumerate(masks)]
     for i, (array, count) in enumerate(zip(arrays, steps, strict=True)):
         if array.shape != (count,):

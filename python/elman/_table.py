@@ -99,7 +99,7 @@ class Table:
         outputs: str = "all",
     ) -> None:
         if hasattr(self, "inputs"):
-            raise AttributeError("__init__ was called before: tables are constant")
+            raise AttributeError("__init__ was already called: tables are immutable")
         names = {"inputs": _names("inputs", inputs), "targets": _names("targets", targets)}
         labels = _texts("classes", classes)
         if sequence is not None:
@@ -112,7 +112,7 @@ class Table:
                     )
         if labels and len(names["targets"]) > 1:
             raise ArgumentError(
-                f"targets: expected one column, of the classes, got {len(names['targets'])}"
+                f"targets: expected one column of classes, got {len(names['targets'])}"
             )
         if not isinstance(outputs, str):
             got = type(outputs).__name__
@@ -162,10 +162,10 @@ class Table:
         return {name: getattr(self, name) for name in _FIELDS}
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
-        raise AttributeError(f"Table.{name} cannot be set: tables are constant")
+        raise AttributeError(f"Table.{name} cannot be set: tables are immutable")
 
     def __delattr__(self, name: str) -> NoReturn:
-        raise AttributeError(f"Table.{name} cannot be deleted: tables are constant")
+        raise AttributeError(f"Table.{name} cannot be deleted: tables are immutable")
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Table):
@@ -220,7 +220,7 @@ def _names(argument: str, values: Iterable[str]) -> tuple[str, ...]:
     """Check and return the names of columns, nonempty and distinct."""
     names = _texts(argument, values)
     if "" in names:
-        raise ArgumentError(f"{argument}: expected a name for every column, got an empty one")
+        raise ArgumentError(f"{argument}: expected a name for every column, got an empty string")
     return names
 
 
@@ -228,7 +228,7 @@ def _texts(argument: str, values: Iterable[str]) -> tuple[str, ...]:
     """Check and return distinct strings."""
     if isinstance(values, str | bytes) or not hasattr(values, "__iter__"):
         got = type(values).__name__
-        raise ArgumentTypeError(f"{argument}: expected several names, got {got}")
+        raise ArgumentTypeError(f"{argument}: expected a list of names, got {got}")
     texts = tuple(_text(argument, value) for value in values)
     seen: set[str] = set()
     for text in texts:
@@ -241,7 +241,7 @@ def _texts(argument: str, values: Iterable[str]) -> tuple[str, ...]:
 def _name(argument: str, value: object) -> str:
     text = _text(argument, value)
     if not text:
-        raise ArgumentError(f"{argument}: expected the name of a column, got an empty one")
+        raise ArgumentError(f"{argument}: expected the name of a column, got an empty string")
     return text
 
 

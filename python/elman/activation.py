@@ -105,7 +105,7 @@ class Activation:
         clip: float | None = None,
     ) -> None:
         if hasattr(self, "name"):
-            raise AttributeError("__init__ was called before: activations are constant")
+            raise AttributeError("__init__ was already called: activations are immutable")
         if not isinstance(name, str):
             raise ArgumentTypeError(f"name: expected a name, got {type(name).__name__}")
         numbers = (_number("alpha", alpha), _number("beta", beta), _number("clip", clip))
@@ -118,10 +118,10 @@ class Activation:
         return self.name, self.alpha, self.beta, self.clip
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
-        raise AttributeError(f"Activation.{name} cannot be set: activations are constant")
+        raise AttributeError(f"Activation.{name} cannot be set: activations are immutable")
 
     def __delattr__(self, name: str) -> NoReturn:
-        raise AttributeError(f"Activation.{name} cannot be deleted: activations are constant")
+        raise AttributeError(f"Activation.{name} cannot be deleted: activations are immutable")
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, str):

@@ -134,7 +134,7 @@ class Gradients:
         norm = np.sqrt(sum(np.square(array, dtype=np.float64).sum() for array in arrays))
         layers = f"{len(self.layers)} layer{'s' if len(self.layers) > 1 else ''}"
         readout = "" if self.readout is None else " and a readout"
-        return f"Gradients({layers}{readout}, {count:,} numbers, norm {norm:.4g})"
+        return f"Gradients({layers}{readout}, {count:,} values, norm {norm:.4g})"
 
 
 def _prefix(layer: int) -> str:

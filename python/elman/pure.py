@@ -263,7 +263,7 @@ def _scale_inputs(w: Weights, x: Sequence[float]) -> list[float]:
     if len(x) != w.input_size:
         from elman.errors import ShapeError
 
-        raise ShapeError(f"x: expected {w.input_size} numbers, got {len(x)}")
+        raise ShapeError(f"x: expected {w.input_size} values, got {len(x)}")
     v = list(x)
     if w.input_mean is not None:
         v = [a - b for a, b in zip(v, w.input_mean, strict=True)]
@@ -286,7 +286,7 @@ def _check_state(w: Weights, state: Sequence[float]) -> None:
     if len(state) != w.state_size:
         from elman.errors import ShapeError
 
-        raise ShapeError(f"state: expected {w.state_size} numbers, got {len(state)}")
+        raise ShapeError(f"state: expected {w.state_size} values, got {len(state)}")
 
 
 def run(

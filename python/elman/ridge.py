@@ -110,7 +110,7 @@ def ridge_readout(
     targets = targets.reshape(-1, net.output_size)
     roots = np.sqrt(np.repeat(weights, T))
     for rows in np.array_split(used, 1 + used.size // _BLOCK_ROWS):
-        _require_finite("the states that x gives", hidden[rows])
+        _require_finite("the hidden states of x", hidden[rows])
         _require_finite("y", targets[rows])
         fit.add(hidden[rows], targets[rows], roots[rows])
     return fit.network()
@@ -170,7 +170,7 @@ def _weights(sample_weight: ArrayLike | None, batch: list[int]) -> NDArray[Any]:
         return np.ones(batch)
     weights = _arguments.weights("sample_weight", sample_weight, tuple(batch))
     if weights.size and not weights.any():
-        raise ArgumentError("sample_weight: expected a sum of more than 0, got 0")
+        raise ArgumentError("sample_weight: expected a sum above 0, got 0")
     return weights
 
 

@@ -97,13 +97,13 @@ class VerificationReport(NamedTuple):
             place = "the output" if part == "output" else f"layer {part}"
             row = f", sequence {', '.join(map(str, sequence))}" if sequence else ""
             text = (
-                f"{'verified' if self.ok else 'NOT verified'}: of {text} the worst has"
-                f" {self.worst_ratio:.3g} times the error that rounding allows"
+                f"{'verified' if self.ok else 'NOT verified'}: of {text} the worst error is"
+                f" {self.worst_ratio:.3g} times the rounding bound"
                 f" (in {place}{row}, step {t}, unit {unit});"
                 f" the largest error is {self.largest_error:.3g}"
             )
         if self.not_judged:
-            text += f"; {self.not_judged} values may overflow and were not judged"
+            text += f"; {self.not_judged} values may overflow and were not checked"
         return f"{text}. Free-running difference: {self.free_running_difference:.3g}."
 
 
