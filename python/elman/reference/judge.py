@@ -154,8 +154,8 @@ def verify(
 
     *The activation.* An error of z is multiplied by at most the slope: 1 for tanh, relu, identity,
     softsign and softplus, 1/4 for sigmoid, |alpha| for hard_sigmoid and affine, max(|alpha|, 1) for
-    leaky_relu and elu, |alpha beta| for scaled_tanh, and 1/2 in the maximum norm for softmax (the
-    absolute rows of its Jacobian sum to 2 f (1 - f)). Where z is clipped, so is its error.
+    leaky_relu and elu, |alpha beta| for scaled_tanh, and 1/2 in the maximum norm for softmax (a row
+    of its Jacobian sums to 2 f (1 - f) in absolute values). Where z is clipped, so is its error.
     thresholded_relu jumps: where |z - alpha| is within the error, both 0 and z are correct, and the
     one nearer to the result is used. The function itself may be off by 4 u |f|, two units in the
     last place; compositions (elu, softplus and scaled_tanh) by 8 u |f|. A sum alpha z + beta adds
