@@ -37,7 +37,7 @@ def generate(
     try:
         result = np.empty((*y.shape[:-1], steps, net.output_size), net.dtype)
     except ValueError:
-        raise LimitError(f"steps: {steps} are more than memory can address") from None
+        raise LimitError(f"steps: expected a number that memory can address, got {steps}") from None
     next_shape = (*y.shape[:-1], net.input_size)
     for t in range(steps):
         result[..., t, :] = y

@@ -233,7 +233,7 @@ def _texts(argument: str, values: Iterable[str]) -> tuple[str, ...]:
     seen: set[str] = set()
     for text in texts:
         if text in seen:
-            raise ArgumentError(f"{argument}: expected different names, got {show(text)} twice")
+            raise ArgumentError(f"{argument}: expected distinct names, got {show(text)} twice")
         seen.add(text)
     return texts
 

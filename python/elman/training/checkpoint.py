@@ -80,7 +80,9 @@ class Saver:
             found = _container.json_object(metadata["settings"], "settings")
             progress = _container.json_object(metadata["progress"], "progress")
             if metadata["sha256"] != _digest(metadata, tensors):
-                raise ModelFormatError("sha256: expected the hash of the contents, got another one")
+                raise ModelFormatError(
+                    "sha256: expected the hash of the contents, got another: the file is damaged"
+                )
             _check_progress(progress, tensors)
         self._require_equal(found)
         return Checkpoint(progress, tensors)

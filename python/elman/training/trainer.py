@@ -293,7 +293,9 @@ class Trainer:
         known = self.state().keys() | {"carried", _LEARNING_RATE}
         for name in arrays:
             if name not in known:
-                raise ArgumentError(f"{name}: expected one of {', '.join(sorted(known))}")
+                raise ArgumentError(
+                    f"state: expected names among {', '.join(sorted(known))}, got {name!r}"
+                )
         updates = _arguments.size(_UPDATES, _scalar(arrays, _UPDATES), least=0)
         rate: Rate = self._learning_rate
         if _LEARNING_RATE in arrays and not callable(rate):
