@@ -68,7 +68,7 @@ def test_the_docstring_shows_the_table():
     assert shown.keys() == TABLE.keys()
     for name, kind in TABLE.items():
         values = [f"{value:g}" for value in kind.numbers.values() if value is not None]
-        said = "to be given" if None in kind.numbers.values() else ", ".join(values)
+        said = "required" if None in kind.numbers.values() else ", ".join(values)
         assert shown[name].split(" for ")[0] == said
 
 

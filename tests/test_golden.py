@@ -83,7 +83,7 @@ def test_another_bit_is_refused(net, x, tmp_path, name):
     data = _changed(_saved(tmp_path, net, x), change)
     path = _written(tmp_path, data)
     elman.load(path)
-    with pytest.raises(elman.VerificationError, match=r"^the example of the file: expected"):
+    with pytest.raises(elman.VerificationError, match=r"^the example in the file: expected"):
         elman.load(path, verify=True)
 
 

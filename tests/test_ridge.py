@@ -185,7 +185,7 @@ def test_a_reservoir_recalls_what_it_heard(rng):
         (
             {"x": np.full((4, 2), np.nan)},
             ArgumentError,
-            r"the states that x gives: .*nan",
+            r"the hidden states of x: .*nan",
         ),
         ({"alpha": -1}, ArgumentError, r"alpha: .*got -1"),
         ({"alpha": "a"}, TypeError, r"alpha: .*str"),

@@ -159,7 +159,7 @@ LIST = [np.zeros((5, 3)), np.zeros((2, 3))]
         (X3[None], [0], "X: expected "),
         (X3[:, :0], [0, 1, 0, 1], r"X: expected .*, got \(4, 0, 3\)"),
         ([], [], "X: expected "),
-        ([*LIST, np.zeros((2, 4))], [0, 1, 0], r"X\[2\]: expected \(T, 3\) "),
+        ([*LIST, np.zeros((2, 4))], [0, 1, 0], r"X\[2\]: expected \(T, 3\)"),
         ([*LIST, np.zeros((0, 3))], [0, 1, 0], r"X\[2\]: expected .*, got \(0, 3\)"),
         ([*LIST, np.zeros((1, 2, 3))], [0, 1, 0], r"X\[2\]: expected \(T, I\) "),
         (X3, None, "y: expected .*, got None"),

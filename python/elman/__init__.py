@@ -1,4 +1,4 @@
-"""Elman recurrent networks with a C++ core: real time, whole sequences, training.
+"""Elman recurrent networks with a C++ core: streaming, whole sequences, training.
 
     h_t = tanh(W_hh h_(t-1) + W_xh x_t + b_h)
     y_t = sigmoid(W_hy h_t + b_y)
@@ -8,7 +8,7 @@
 >>> net
 Network(16 -> 32 tanh -> 4 sigmoid, float32, 1,700 parameters)
 
-Importing this package imports nothing but its own modules; NumPy follows with the first array.
+Importing this package imports only its own modules; NumPy is imported with the first array.
 """
 
 try:
@@ -21,7 +21,7 @@ except ModuleNotFoundError as error:
         error.add_note("elman's C++ extension is missing: was the package built (pip install .)?")
     raise
 
-# For type checkers, to which a name that is imported as itself is public.
+# For type checkers, which treat a name imported as itself as public.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elman import plot as plot
@@ -80,7 +80,7 @@ if TYPE_CHECKING:
 
 __version__ = build_info()["version"]
 
-# Every public name, and the module that is imported when it is first asked for.
+# Every public name and its module, which is imported when the name is first used.
 _HOMES = {
     "Activation": "elman.activation",
     "Adagrad": "elman.training",
@@ -138,11 +138,10 @@ _HOMES = {
     "training": "elman.training",
     "use_isa": "elman._isa",
 }
-# Modules that need an extra: there when asked for, and not among the names that `import *`, `dir`
-# and `help` go through.
+# Modules that need an extra: imported on use, but not listed for `import *`, `dir` and `help`.
 _EXTRAS = {"plot": "elman.plot", "sklearn": "elman.sklearn"}
 
-if not TYPE_CHECKING:  # they would find no name in it
+if not TYPE_CHECKING:  # which cannot evaluate it
     __all__ = list(_HOMES)
 
 

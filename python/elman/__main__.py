@@ -1,4 +1,4 @@
-"""`python -m elman` is the command `elman`."""
+"""Run the command `elman` by `python -m elman`."""
 
 import sys
 

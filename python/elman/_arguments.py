@@ -1,6 +1,6 @@
-"""The arguments of a network: converted and checked, or refused in one sentence.
+"""Conversion and checks of arguments.
 
-NumPy is imported inside functions: naming `elman.Network` does not need it yet.
+NumPy is imported inside functions, so that importing `elman.Network` does not import it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def integer(argument: str, value: object) -> int:
 
 
 def size(argument: str, value: object, least: int = 1) -> int:
-    """Return an integer that a size or a count can be."""
+    """Return an integer of at least `least` and below 2**63."""
     number = integer(argument, value)
     if number < least:
         raise ArgumentError(f"{argument}: expected at least {least}, got {show(number)}")
@@ -57,7 +57,7 @@ def real(argument: str, value: object) -> float:
 
 
 def number(argument: str, value: object, *, zero: bool = False, below_1: bool = False) -> float:
-    """Return a finite number above 0, or from 0 on, perhaps below 1."""
+    """Return a finite number above 0 (or at least 0) and optionally below 1."""
     import math
 
     result = real(argument, value)
@@ -83,7 +83,7 @@ def kind(value: object) -> str:
 
 
 def listed(argument: str, values: Iterable[Any], expected: str) -> list[Any]:
-    """Return a list of what can be iterated over."""
+    """Return an iterable as a list."""
     try:
         return list(values)
     except TypeError:
@@ -95,18 +95,18 @@ def hidden_sizes(hidden_size: int | Sequence[int], num_layers: int | None) -> li
     if hasattr(hidden_size, "__index__"):
         count = 1 if num_layers is None else size("num_layers", num_layers)
         return [size("hidden_size", hidden_size)] * count
-    sizes = listed("hidden_size", hidden_size, "an integer or several")
+    sizes = listed("hidden_size", hidden_size, "an integer or a sequence of them")
     if not sizes:
         raise ArgumentError("hidden_size: expected at least one layer, got none")
     if num_layers is not None and size("num_layers", num_layers) != len(sizes):
         raise ArgumentError(
-            f"num_layers: expected {len(sizes)}, as many as sizes in hidden_size, got {num_layers}"
+            f"num_layers: expected {len(sizes)}, the length of hidden_size, got {num_layers}"
         )
     return [size(f"hidden_size[{i}]", value) for i, value in enumerate(sizes)]
 
 
 def activation(argument: str, value: str | Activation) -> CoreActivation:
-    """Return an activation as the core takes it."""
+    """Return an activation in the form that the core takes."""
     from elman.activation import Activation
 
     if isinstance(value, Activation):
@@ -117,10 +117,10 @@ def activation(argument: str, value: str | Activation) -> CoreActivation:
 
 
 def directions(direction: str | Sequence[str], num_layers: int) -> list[str]:
-    """Return the name of the direction of each layer."""
+    """Return the direction of each layer."""
     if isinstance(direction, str):
         return [direction] * num_layers
-    several = _for_layers("direction", direction, "a name or several", num_layers)
+    several = _for_layers("direction", direction, "a name or a sequence of them", num_layers)
     return [name("direction", value) for value in several]
 
 
@@ -133,19 +133,19 @@ def activations(
     if isinstance(activation, str | Activation):
         several: list[LayerActivation] = [activation] * len(directions)
     else:
-        expected = "a name or an Activation, or several"
+        expected = "a name, an Activation or a sequence of them"
         several = _for_layers("activation", activation, expected, len(directions))
     halves: list[str | Activation] = []
     for value, direction in zip(several, directions, strict=True):
         if direction != "bidirectional":
-            halves.append(value)  # type: ignore[arg-type]  # checked one by one
+            halves.append(value)  # type: ignore[arg-type]  # checked individually
         elif isinstance(value, str | Activation):
             halves += [value, value]
         else:
             pair = listed("activation", value, "a name, an Activation or a pair of them")
             if len(pair) != 2:
                 raise ArgumentError(
-                    f"activation: expected one or two for a bidirectional layer, got {len(pair)}"
+                    f"activation: expected one or a pair for a bidirectional layer, got {len(pair)}"
                 )
             halves += pair
     return halves
@@ -154,22 +154,22 @@ def activations(
 def core_activations(
     several: LayerActivation | Sequence[LayerActivation], directions: Sequence[str]
 ) -> list[CoreActivation]:
-    """Return the activation of each half of each layer, as the core takes them."""
+    """Return the activation of each half of each layer, in the form that the core takes."""
     return [activation("activation", half) for half in activations(several, directions)]
 
 
 def _for_layers(argument: str, values: Iterable[Any], expected: str, num_layers: int) -> list[Any]:
-    """Return a list of as many values as there are layers."""
+    """Return a list of one value for each layer."""
     several = listed(argument, values, expected)
     if len(several) != num_layers:
         raise ArgumentError(
-            f"{argument}: expected one or one for each of {num_layers} layers, got {len(several)}"
+            f"{argument}: expected one for each of {num_layers} layers, got {len(several)}"
         )
     return several
 
 
 def dtype_name(dtype: DTypeLike) -> str:
-    """Return float32 or float64."""
+    """Check a dtype; return "float32" or "float64"."""
     import numpy as np
 
     try:
@@ -182,7 +182,7 @@ def dtype_name(dtype: DTypeLike) -> str:
 
 
 def seed(value: int | None) -> int:
-    """Return a seed of 64 bits, a new one for None."""
+    """Return a 64-bit seed; a random one for None."""
     if value is None:
         import os
 
@@ -196,7 +196,7 @@ def seed(value: int | None) -> int:
 def halves(
     layers: list[HalvesOrLayer], directions: list[str]
 ) -> Iterable[tuple[str, LayerWeights]]:
-    """Yield the beginning of the names and the weights of each half of each layer."""
+    """Yield the name prefix and the weights of each half of each layer."""
     if not layers:
         raise ArgumentError("layers: expected at least one layer, got none")
     for i, (weights, direction) in enumerate(zip(layers, directions, strict=True)):
@@ -232,7 +232,7 @@ def pair(readout: ReadoutWeights) -> ReadoutWeights:
 
 
 def num_layers(tensors: dict[str, Array]) -> int:
-    """Return how many layers tensors by name are of."""
+    """Return the number of layers to which named tensors belong."""
     count = 0
     while any(name.startswith(_structure.prefixes(count, "forward")) for name in tensors):
         count += 1
@@ -247,7 +247,7 @@ def named_tensors(tensors: Mapping[str, ArrayLike | None]) -> dict[str, Array]:
 
 
 def mapping(argument: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a mapping whose keys are names as a dictionary."""
+    """Return a mapping with string keys as a dictionary."""
     try:
         named = dict(values)
     except (TypeError, ValueError):
@@ -260,7 +260,7 @@ def mapping(argument: str, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def require_known(tensors: dict[str, Array], directions: Sequence[str]) -> None:
-    """Refuse names of tensors that no network of such layers has."""
+    """Raise if a tensor's name does not exist in a network of such layers."""
     readout = _structure.W_HY in tensors
     known = _structure.required(directions, readout=readout)
     known += _structure.optional(directions, readout=readout)
@@ -272,7 +272,7 @@ def require_known(tensors: dict[str, Array], directions: Sequence[str]) -> None:
         close = get_close_matches(given, known, n=1)
         remedy = f": use {close[0]!r}" if close else ""
         raise ArgumentError(
-            f"tensors: expected names that such a network has, got {show(given)}{remedy}"
+            f"tensors: expected names of this network's tensors, got {show(given)}{remedy}"
         )
 
 
@@ -282,7 +282,7 @@ def arrays(named: Iterable[tuple[str, ArrayLike | None]]) -> dict[str, Array]:
 
 
 def array(argument: str, values: ArrayLike) -> Array:
-    """Return anything array-like as an array of whatever dtype it has."""
+    """Return an array_like as an array of its own dtype."""
     import numpy as np
 
     try:
@@ -292,7 +292,7 @@ def array(argument: str, values: ArrayLike) -> Array:
 
 
 def reals(argument: str, values: ArrayLike) -> Array:
-    """Return real numbers as an array of whatever dtype they have."""
+    """Return real numbers as an array of their own dtype."""
     numbers = unmasked(argument, values)
     if numbers.dtype.kind not in "buif":
         raise DTypeError(f"{argument}: expected real numbers, got dtype {numbers.dtype}")
@@ -300,14 +300,14 @@ def reals(argument: str, values: ArrayLike) -> Array:
 
 
 def unmasked(argument: str, values: ArrayLike) -> Array:
-    """Return an array, not a masked one: parts that are put together would lose their masks."""
+    """Return an array without masked elements, whose masks a concatenation would lose."""
     import numpy as np
 
     numbers = array(argument, values)
     if isinstance(numbers, np.ma.MaskedArray) and (count := np.count_nonzero(numbers.mask)):
         raise DTypeError(
             f"{argument}: expected an array without masked elements, got {count} masked"
-            " (use .filled(value) to say what they are)"
+            ": fill them with .filled(value)"
         )
     return np.asarray(numbers)
 
@@ -319,7 +319,7 @@ def weights(argument: str, values: ArrayLike, shape: tuple[int, ...]) -> Array:
     numbers = reals(argument, values)
     wrong = numbers[~(np.isfinite(numbers) & (numbers >= 0))]
     if wrong.size:
-        raise ArgumentError(f"{argument}: expected finite numbers, none below 0, got {wrong[0]}")
+        raise ArgumentError(f"{argument}: expected finite numbers of at least 0, got {wrong[0]}")
     try:
         return np.broadcast_to(numbers, shape)
     except ValueError:
@@ -327,7 +327,7 @@ def weights(argument: str, values: ArrayLike, shape: tuple[int, ...]) -> Array:
 
 
 def common_dtype(tensors: dict[str, Array]) -> str:
-    """Return float32 if that holds all the arrays' numbers, else float64."""
+    """Return "float32" if it can represent every array's dtype, otherwise "float64"."""
     import numpy as np
 
     wide = any(not np.can_cast(a.dtype, np.float32) for a in tensors.values())
@@ -335,7 +335,7 @@ def common_dtype(tensors: dict[str, Array]) -> str:
 
 
 def nonfinite(tensors: dict[str, Array]) -> str | None:
-    """Name the first tensor that holds a NaN or an infinity, and say what it is."""
+    """Return the message for the first NaN or infinity, None if there is none."""
     import numpy as np
 
     for name, array in tensors.items():
@@ -345,7 +345,7 @@ def nonfinite(tensors: dict[str, Array]) -> str | None:
 
 
 def require_finite(tensors: dict[str, Array], remedy: str = "") -> None:
-    """Refuse NaN and infinities."""
+    """Raise if a tensor contains NaN or infinities."""
     if found := nonfinite(tensors):
         raise ArgumentError(found + remedy)
 

@@ -1,4 +1,4 @@
-"""Compare a network with the model it came from, run by the model's own framework."""
+"""Comparison of a network with its source model, run by the model's own framework."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Comparison", "compare"]
 
-# Two right implementations differ by rounding alone, which a contractive network does not enlarge.
+# Correct implementations differ only by rounding, which a contractive network does not amplify.
 TOLERANCES = {"float32": 1e-5, "float64": 1e-12}
 _OUTPUT_ACTIVATIONS = ("identity", "sigmoid", "softmax", "tanh", "relu")
 
@@ -40,16 +40,15 @@ class Comparison(NamedTuple):
     Attributes
     ----------
     framework : str
-        Who ran the source.
+        The framework that ran the source.
     output : float
         The largest difference of the outputs.
     layers : list of float or None
-        The largest difference of the states of each layer; None where the source does not show
-        them.
+        The largest difference of each layer's states; None where the source does not expose them.
     tolerance : float
         The largest difference that counts as rounding.
     causes : list of str
-        What is likely to be wrong, where the difference is more than that.
+        Likely causes of a larger difference.
     """
 
     framework: str
@@ -60,9 +59,9 @@ class Comparison(NamedTuple):
 
     @property
     def ok(self) -> bool:
-        """Whether nothing differs by more than the tolerance."""
+        """Whether all differences are within the tolerance."""
         return all(
-            d is None or d <= self.tolerance  # a NaN is not
+            d is None or d <= self.tolerance  # False for NaN
             for d in (*self.layers, self.output)
         )
 
@@ -87,25 +86,25 @@ def compare(
     tolerance: float | None = None,
     external_data: bool = False,
 ) -> Comparison:
-    """Run a network and the model it came from on the same inputs, and compare the results.
+    """Run a network and its source model on the same inputs and compare the results.
 
     Parameters
     ----------
     net : Network
         The network.
     source : module, sequence of modules, Keras model, ONNX model or path
-        What PyTorch, Keras or ONNX Runtime can run (each must be installed): a PyTorch module or
-        modules in their order, or the path of a `.pt` or safetensors file, whose tensors are put
-        into modules with the network's activations; a Keras model, or the path of a `.keras` or
-        `.h5` file, which Keras loads in its safe mode; an ONNX model or its path. What a reader
-        returned (`elman.interop`) is not read again.
+        A model that PyTorch, Keras or ONNX Runtime can run (which must be installed): a PyTorch
+        module or modules in order, or the path of a `.pt` or safetensors file, whose tensors are
+        loaded into modules with the network's activations; a Keras model, or the path of a `.keras`
+        or `.h5` file, which Keras loads in its safe mode; an ONNX model or its path. The result of
+        a reader in `elman.interop` is not read again.
     x : array_like, shape (T, I) or (B, T, I)
         Inputs.
     mask, masked
-        Which steps are real, for Keras; as for `Network.run`.
+        Which steps are real, as for `Network.run`; only with Keras.
     tolerance : float, optional
         The largest difference that counts as rounding; by default 1e-5 in float32 and 1e-12 in
-        float64, absolute or relative to the largest number, whichever is larger.
+        float64, absolute or relative to the largest value, whichever is larger.
     external_data : bool
         For ONNX, as for `elman.from_onnx`.
 
@@ -119,7 +118,7 @@ def compare(
     ImportError
         If the framework is missing.
     ShapeError, ArgumentError, UnsupportedModelError
-        If the source cannot be run on these inputs, or is not understood.
+        If the source is not supported, or cannot be run on these inputs.
 
     Examples
     --------
@@ -179,7 +178,7 @@ def compare(
 
 
 def _difference(ours: Array, theirs: Array) -> float:
-    """Return the largest difference; theirs may be of the last step alone."""
+    """Return the largest difference; `theirs` may contain only the last step."""
     if theirs.ndim == ours.ndim - 1:
         ours = ours[..., -1, :]
     if theirs.shape != ours.shape:
@@ -191,7 +190,7 @@ def _difference(ours: Array, theirs: Array) -> float:
 def _opened(
     net: Network, source: Any, external_data: bool
 ) -> tuple[Source, Callable[[], Imported]]:
-    """Return what runs a source, and what reads it: a live model only if there is a difference."""
+    """Return a runner and a reader of a source; a live model is read only after a difference."""
     imported = None
     if isinstance(source, Imported):
         imported = source
@@ -199,7 +198,7 @@ def _opened(
         imported = _read_file(net, os.fsdecode(source), external_data)
     elif isinstance(source, bytes) or type(source).__name__ == "ModelProto":
         imported = onnx.read(source, external_data=external_data)
-    elif _is_live(source, "keras", "Model"):  # before PyTorch: it may be one of its modules too
+    elif _is_live(source, "keras", "Model"):  # first: it may be a torch module too
         return keras.reading.runs(source), lambda: keras.read(source)
     elif isinstance(source, tuple | list) or _is_live(source, "torch.nn", "Module"):
         g = net.output_activation
@@ -212,8 +211,8 @@ def _opened(
         )
     if imported.source is None:
         raise ArgumentError(
-            "source: expected a model that another framework runs, got weights alone, or a file of"
-            " elman's own, which net.verify(x) checks"
+            "source: expected a model that another framework can run, got only weights or an elman"
+            " file: check the latter with net.verify(x)"
         )
     return imported.source, lambda: imported
 
@@ -224,7 +223,7 @@ def _is_live(source: object, module: str, name: str) -> bool:
 
 
 def _read_file(net: Network, path: str, external_data: bool) -> Imported:
-    """Read a file, and say of weights alone what only the network knows."""
+    """Read a file; for files of weights only, take the activations from the network."""
     options: dict[str, Any] = {}
     framework = formats.framework_of(path)
     if framework == "torch" or path.endswith(".weights.h5"):
@@ -236,7 +235,7 @@ def _read_file(net: Network, path: str, external_data: bool) -> Imported:
 
 
 def _interruptible(work: Callable[[], Trace]) -> Trace:
-    """Let a thread run a framework, which looks for no signals: Ctrl-C ends the wait for it."""
+    """Run a framework in a thread, so that Ctrl-C interrupts even if it ignores signals."""
     done: Future[Trace] = Future()
 
     def run() -> None:
@@ -250,15 +249,15 @@ def _interruptible(work: Callable[[], Trace]) -> Trace:
     return done.result()
 
 
-# --- what may be wrong ----------------------------------------------------------------------------
+# --- likely causes --------------------------------------------------------------------------------
 
 
 def _causes(net: Network, read: Callable[[], Imported], trace: Trace) -> Iterator[str]:
-    """Yield how the network differs from what the source says of itself."""
+    """Yield how the network differs from a new reading of the source."""
     try:
         theirs = read().network
     except (ElmanError, TypeError) as error:
-        yield f"the source is not understood ({error})"
+        yield f"the source is not supported ({error})"
         return
     for i, (f, g) in enumerate(zip(net.activations, theirs.activations, strict=True)):
         if f != g:
@@ -286,20 +285,20 @@ def _weights(name: str, ours: Array | None, theirs: Array, vectors: list[Array])
     elif mine.shape != theirs.shape:
         yield f"{name} is {mine.shape}, the source has {theirs.shape}"
     else:
-        yield f"{name} has other numbers"
+        yield f"{name} has different values"
 
 
 def _behaviours(
     net: Network, x: Array, mask: Array | None, masked: str, agrees: Callable[[Array], bool]
 ) -> Iterator[str]:
-    """Yield what the source does otherwise with the same weights."""
+    """Yield how the source behaves differently with the same weights."""
     if agrees(net.run(x, mask=mask, masked=masked).output[:, ::-1]):
-        yield "its outputs come in reversed order of time (go_backwards)"
+        yield "the source returns its outputs in reverse order of time (go_backwards)"
     if mask is not None:
         other = {"hold": "zero", "zero": "hold"}[masked]
         if agrees(net.run(x, mask=mask, masked=other).output):
-            words = {"hold": "hold", "zero": "are zero"}
-            yield f"masked steps {words[other]} there and {words[masked]} here"
+            words = {"hold": "held", "zero": "zero"}
+            yield f"masked outputs are {words[other]} in the source, {words[masked]} in the network"
     g = net.output_activation
     for name in _OUTPUT_ACTIVATIONS if g is not None else ():
         if name != g and agrees(_with_output(net, name).run(x, mask=mask, masked=masked).output):
@@ -311,7 +310,7 @@ def _output_cause(theirs: object, net: Network) -> str:
 
 
 def _with_output(net: Network, activation: str) -> Network:
-    """Return the network with another activation of its readout."""
+    """Return the network with another output activation."""
     structure = structure_of(net)
     return Network.from_tensors(
         net.tensors(),

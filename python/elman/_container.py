@@ -1,12 +1,12 @@
-"""The container of model files and checkpoints: safetensors, which holds nothing but data.
+"""The container of model files and checkpoints: safetensors, which contains only data.
 
     8 bytes    the length of the header, little-endian
     header     JSON: {"__metadata__": {...}, name: {"dtype", "shape", "data_offsets"}, ...}
-    data       the arrays, one after the other
+    data       the arrays, one after another
 
-Reading runs no code and takes memory in proportion to the file: everything that a header says is
-checked, by name, before it is used, and arrays are views of the bytes. The layout is that of
-https://github.com/huggingface/safetensors, which is not needed to read or write it.
+Reading runs no code and takes memory in proportion to the file: every field of a header is checked
+before use, and arrays are views of the bytes. The layout is that of
+https://github.com/huggingface/safetensors; that package is not needed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import json
 import math
 import re
 import reprlib
-from typing import TYPE_CHECKING, NamedTuple  # free: NumPy imports `typing` at the first model
+from typing import TYPE_CHECKING, NamedTuple  # free: NumPy imports `typing` too
 
 from elman.errors import LimitError, ModelFormatError, UnsupportedModelError
 
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Read = Callable[[int], bytes | memoryview]
-    Json = Any  # whatever a file may hold: its type is checked before its value is used
+    Json = Any  # untrusted: its type is checked before its value is used
 
-# A JSON parser makes up to 35 bytes of Python objects from one byte of text: this keeps a hostile
-# header below 10 MiB of memory, and has room for more than 2000 tensors.
+# A JSON parser makes up to 35 bytes of Python objects from one byte of text: this limits a hostile
+# header to 10 MiB of memory, and allows more than 2000 tensors.
 MAX_HEADER_BYTES = 256 * 1024
 MAX_TENSORS = 1024  # more than 300 layers
 
-DTYPES = {  # as NumPy calls them; bfloat16 is the upper half of a float32
+DTYPES = {  # NumPy's names; bfloat16 is the upper half of a float32
     **{"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "BOOL": "?"},
     **{"I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1"},
     **{"U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1"},
@@ -41,7 +41,7 @@ DTYPES = {  # as NumPy calls them; bfloat16 is the upper half of a float32
 _ITEM_BYTES = {name: 1 if code == "?" else int(code[-1]) for name, code in DTYPES.items()}
 _WRITTEN = {4: "F32", 8: "F64"}
 
-# Other kinds of files that people may try to load, by their first bytes.
+# Other kinds of files that users may try to load, by their first bytes.
 _OTHER_KINDS = (
     (
         rb"PK\x03\x04",
@@ -49,7 +49,7 @@ _OTHER_KINDS = (
     ),
     (
         rb"\x80[\x02-\x05]",
-        "a pickle, which is not read: save a PyTorch model again with torch.save, for"
+        "a pickle, which is not read: save a PyTorch model again with torch.save and use"
         " elman.from_torch",
     ),
     (rb"\x89HDF\r\n\x1a\n", "an HDF5 file: elman.from_keras reads a Keras .h5 file"),
@@ -61,8 +61,8 @@ class _Repr(reprlib.Repr):
     def repr_int(self, x: int, level: int) -> str:
         try:
             return super().repr_int(x, level)
-        except ValueError:  # Python writes no integer of thousands of digits
-            return f"one of {x.bit_length()} bits"
+        except ValueError:  # Python does not print integers of thousands of digits
+            return f"an integer of {x.bit_length()} bits"
 
 
 _reprlib = _Repr()
@@ -70,7 +70,7 @@ _reprlib.maxstring = 80
 
 
 class Entry(NamedTuple):
-    """What a header says of one array; its data are the bytes from begin to end."""
+    """Header entry of one array, whose data are the bytes from begin to end."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -81,7 +81,7 @@ class Entry(NamedTuple):
 class Header(NamedTuple):
     """A header that passed every check."""
 
-    metadata: Json  # whatever stands there; {} if nothing does
+    metadata: Json  # unchecked; {} if missing
     entries: dict[str, Entry]
 
 
@@ -89,17 +89,17 @@ class Header(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """What a file is to be."""
+    """Requirements on a kind of file."""
 
     dtypes: Collection[str] = DTYPES
-    check_metadata: Callable[[Json], object] = lambda metadata: None  # before all else
+    check_metadata: Callable[[Json], object] = lambda metadata: None  # called first
 
 
 ANY = Kind()
 
 
 def read_header(read: Read, file_bytes: int, kind: Kind = ANY) -> Header:
-    """Check and return the header of a file of this size; `read` gives its next so many bytes."""
+    """Check and return the header of a file; read(n) returns the file's next n bytes."""
     length = _header_length(bytes(read(min(8, file_bytes))), file_bytes)
     fields = json_object(bytes(read(length)), "the header")
     metadata = fields.pop("__metadata__", {})
@@ -112,7 +112,7 @@ def read_header(read: Read, file_bytes: int, kind: Kind = ANY) -> Header:
 
 
 def read_arrays(read: Read, header: Header) -> dict[str, NDArray[Any]]:
-    """Return the arrays by name, bfloat16 as float32; the header was read from the same file."""
+    """Return the arrays by name, bfloat16 as float32, after `read_header` on the same file."""
     import numpy as np
 
     expected = max((entry.end for entry in header.entries.values()), default=0)
@@ -131,14 +131,14 @@ def read_arrays(read: Read, header: Header) -> dict[str, NDArray[Any]]:
 
 
 def widened(bits: NDArray[Any]) -> NDArray[Any]:
-    """Return the float32 of bfloat16 numbers, which are its upper 16 bits."""
+    """Return bfloat16 values, the upper 16 bits of float32, as float32."""
     import numpy as np
 
     return (bits.astype(np.uint32) << 16).view(np.float32)
 
 
 def memory(data: bytes) -> Read:
-    """Return a function that gives the next so many bytes of a file in memory, as views."""
+    """Return a function read(n) for a file in memory, which returns views."""
     rest = memoryview(data)
 
     def read(count: int) -> memoryview:
@@ -157,7 +157,7 @@ def parse(data: bytes, kind: Kind = ANY) -> tuple[Header, dict[str, NDArray[Any]
 
 
 def _header_length(data: bytes, file_bytes: int) -> int:
-    """Return the header's length, from the first 8 bytes."""
+    """Return the header's length, stored in the first 8 bytes."""
     length = int.from_bytes(data[:8], "little")
     if file_bytes < 8 or length > MAX_HEADER_BYTES:
         for pattern, kind in _OTHER_KINDS:
@@ -178,18 +178,18 @@ def _header_length(data: bytes, file_bytes: int) -> int:
 
 
 def _entry(name: str, about: Json, dtypes: Collection[str]) -> Entry:
-    """Check what the header says of one array, for itself."""
+    """Check and return the entry of one array."""
     what = f"tensor {show(name)}"
     check_keys(about, what, ("dtype", "shape", "data_offsets"))
     dtype, shape, offsets = about["dtype"], about["shape"], about["data_offsets"]
     if not isinstance(dtype, str) or dtype not in dtypes:
         error = UnsupportedModelError if dtypes is DTYPES else ModelFormatError
         raise error(f"{what}: dtype: expected {' or '.join(dtypes)}, got {show(dtype)}")
-    if not _are_integers(shape) or len(shape) > 64:  # as many axes as NumPy has
+    if not _are_integers(shape) or len(shape) > 64:  # NumPy's limit
         raise ModelFormatError(f"{what}: expected a shape of up to 64 sizes, got {show(shape)}")
     if not _are_integers(offsets) or len(offsets) != 2:
         raise ModelFormatError(f"{what}: expected two data offsets, got {show(offsets)}")
-    expected = math.prod(shape) * _ITEM_BYTES[dtype]  # exact: Python's integers do not wrap
+    expected = math.prod(shape) * _ITEM_BYTES[dtype]  # exact: Python integers do not overflow
     if offsets[1] - offsets[0] != expected:
         raise ModelFormatError(
             f"{what}: expected {show(expected)} bytes for the shape {show(shape)}, got the data"
@@ -199,22 +199,22 @@ def _entry(name: str, about: Json, dtypes: Collection[str]) -> Entry:
 
 
 def _are_integers(values: Json) -> bool:
-    """Say whether this is a list of integers of 63 bits, none negative; True and 2.0 are none."""
+    """Return whether this is a list of integers from 0 to 2**63 - 1; True and 2.0 are not."""
     return isinstance(values, list) and all(type(v) is int and 0 <= v < 2**63 for v in values)
 
 
 def _check_layout(entries: Mapping[str, Entry], data_bytes: int) -> None:
-    """Demand data without holes, overlaps, or bytes that belong to no array."""
+    """Raise if the data have gaps, overlaps, or bytes outside all arrays."""
     end = 0
     for name, entry in sorted(entries.items(), key=lambda item: (item[1].begin, item[1].end)):
         if entry.begin != end:
             raise ModelFormatError(
                 f"tensor {show(name)}: expected data from byte {end}, got {show(entry.begin)}:"
-                " the tensors overlap or leave a hole"
+                " the tensors overlap or leave a gap"
             )
         end = entry.end
     if end != data_bytes:
-        problem = "the file is truncated" if end > data_bytes else "the file goes on after them"
+        problem = "the file is truncated" if end > data_bytes else "the file continues after them"
         raise ModelFormatError(
             f"expected {show(end)} bytes of tensors, got {data_bytes}: {problem}"
         )
@@ -224,11 +224,11 @@ def _check_layout(entries: Mapping[str, Entry], data_bytes: int) -> None:
 
 
 def json_object(text: str | bytes, what: str) -> dict[str, Json]:
-    """Parse JSON strictly: no key twice, no NaN, and an object."""
+    """Parse a JSON object strictly: no duplicate keys, no NaN."""
     try:
         if isinstance(text, bytes):
             text = text.decode("utf-8")
-            # safetensors demands the brace at once; what Python calls white space is more.
+            # safetensors requires the brace first; Python would skip white space.
             if not text.startswith("{"):
                 raise ModelFormatError(f"{what}: expected a JSON object, got {show(text[:20])}")
         result = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
@@ -249,7 +249,7 @@ def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     result: dict[str, Json] = {}
     for key, value in pairs:
         if key in result:
-            raise ModelFormatError(f"the key {show(key)} stands twice in one JSON object")
+            raise ModelFormatError(f"the key {show(key)} occurs twice in a JSON object")
         for text in (key, value):
             if isinstance(text, str):
                 _require_text(text)
@@ -258,7 +258,7 @@ def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
 
 
 def _require_text(text: str) -> None:
-    """Refuse half a surrogate pair, which JSON can write and UTF-8 cannot."""
+    """Raise for a lone surrogate, which JSON can encode and UTF-8 cannot."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -270,14 +270,14 @@ def _refuse_constant(name: str) -> None:
 
 
 def show(value: Json) -> str:
-    """Return what came from a file or a user for a message: on one line and never long."""
+    """Return a short one-line repr of untrusted content, for messages."""
     return _reprlib.repr(value)
 
 
 def check_keys(
     fields: Json, what: str, keys: tuple[str, ...], optional: tuple[str, ...] = ()
 ) -> None:
-    """Refuse what is not a JSON object with exactly these keys, and perhaps optional ones."""
+    """Raise unless this is an object with all of these keys and at most the optional ones."""
     if not isinstance(fields, dict):
         raise ModelFormatError(f"{what}: expected an object, got {show(fields)}")
     for key in keys:
@@ -292,15 +292,15 @@ def check_keys(
 
 
 def write(tensors: dict[str, NDArray[Any]], metadata: dict[str, str]) -> bytes:
-    """Return the bytes of a file with these arrays, of float32 or float64, and strings.
+    """Return the bytes of a file with these float32 or float64 arrays and metadata.
 
-    The same content gives the same bytes: they are hashed, compared and cached. (The library of
-    safetensors writes metadata in a new random order every time.)
+    Equal content gives equal bytes, so that files can be hashed, compared and cached. (The
+    safetensors library writes metadata in random order.)
 
     Raises
     ------
     LimitError
-        If the header would be larger than a reader accepts.
+        If the header would exceed what a reader accepts.
     """
     header: dict[str, Json] = {"__metadata__": dict(sorted(metadata.items()))}
     data = []
@@ -311,7 +311,7 @@ def write(tensors: dict[str, NDArray[Any]], metadata: dict[str, str]) -> bytes:
         header[name] = {"dtype": dtype, "shape": array.shape, "data_offsets": (begin, end)}
         data.append(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)  # so that the tensors are aligned
+    text += b" " * (-len(text) % 8)  # aligns the tensors
     if len(tensors) > MAX_TENSORS:
         raise LimitError(f"layers: expected at most {MAX_TENSORS} tensors, got {len(tensors)}")
     if len(text) > MAX_HEADER_BYTES:

@@ -1,4 +1,4 @@
-"""Generating through a function of the user's, step by step."""
+"""Generation with a user's feedback function, step by step."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def generate(
     steps: int,
     state: ArrayLike | None,
 ) -> Array:
-    """Return `steps` outputs (..., steps, O); each input is feedback(the output before)."""
+    """Return outputs (..., steps, O); each next input is feedback(output)."""
     x = _arguments.array("start", start)
     if x.ndim >= 2 and x.shape[-2] == 0:
         raise ShapeError(f"start: expected at least one step, got {x.shape}")
@@ -37,7 +37,7 @@ def generate(
     try:
         result = np.empty((*y.shape[:-1], steps, net.output_size), net.dtype)
     except ValueError:
-        raise LimitError(f"steps: {steps} are more than memory can address") from None
+        raise LimitError(f"steps: expected a number that memory can address, got {steps}") from None
     next_shape = (*y.shape[:-1], net.input_size)
     for t in range(steps):
         result[..., t, :] = y
@@ -50,6 +50,6 @@ def generate(
 
 
 def _last(core: Core, x: Array, state: ArrayLike | None, argument: str) -> tuple[Array, Array]:
-    """Run and return the last output and state; errors call x by `argument`."""
+    """Run and return the last output and state; errors name x `argument`."""
     y, state, _ = core.run(x, state, None, "last", False, 1, None, argument)
     return y, state

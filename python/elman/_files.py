@@ -1,4 +1,4 @@
-"""Files: regular ones are read, and replaced whole or not at all; packages that may be missing."""
+"""Reading of regular files, atomic writing, and imports of optional packages."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def name_of(path: Path, argument: str = "path") -> str:
-    """Return a path as text."""
+    """Return a path as a string."""
     try:
         return os.fsdecode(path)
     except TypeError:
@@ -34,7 +34,7 @@ def name_of(path: Path, argument: str = "path") -> str:
 
 @contextlib.contextmanager
 def naming(source: str) -> Iterator[None]:
-    """Put the name of the file in front of what is wrong with it."""
+    """Prefix errors with the name of the file."""
     try:
         yield
     except (LimitError, ModelFormatError, UnsupportedModelError) as error:
@@ -42,7 +42,7 @@ def naming(source: str) -> Iterator[None]:
 
 
 def extra(package: str, purpose: str, install: str) -> ModuleType:
-    """Return a package that is not always there, or say what needs it and how to get it."""
+    """Import an optional package; if missing, raise an error with the command to install it."""
     try:
         return importlib.import_module(package)
     except ModuleNotFoundError as error:
@@ -58,8 +58,8 @@ def extra(package: str, purpose: str, install: str) -> ModuleType:
 
 @contextlib.contextmanager
 def opened(path: str) -> Iterator[tuple[IO[bytes], int]]:
-    """Open a regular file, without waiting for anything; also give its size."""
-    _require_regular(os.stat(path), path)  # before open: opening a device may already do something
+    """Open a regular file without blocking; yield it and its size."""
+    _require_regular(os.stat(path), path)  # first: opening a device may have side effects
     with open(path, "rb", opener=open_without_waiting) as file:
         status = os.fstat(file.fileno())
         _require_regular(status, path)
@@ -67,7 +67,7 @@ def opened(path: str) -> Iterator[tuple[IO[bytes], int]]:
 
 
 def read_whole(file: IO[bytes], size: int) -> bytes:
-    """Return all bytes of an opened file, which must be as many as when it was opened."""
+    """Return all bytes of an opened file, whose size must not have changed."""
     data = file.read(size + 1)
     if len(data) != size:
         raise ModelFormatError(
@@ -78,7 +78,7 @@ def read_whole(file: IO[bytes], size: int) -> bytes:
 
 
 def open_without_waiting(path: str, flags: int) -> int:
-    """Open a file as `open` does, but not wait for the writer of a FIFO."""
+    """Open a file without waiting for the writer of a FIFO, as opener of `open`."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
@@ -93,12 +93,12 @@ def _require_regular(status: os.stat_result, path: str) -> None:
 
 
 def replace(path: Path, data: bytes) -> None:
-    """Make bytes the content of a file, which is replaced whole or not at all.
+    """Write a file atomically.
 
-    They go to a temporary file `.elman-*.tmp` in the same folder, which takes the file's place when
-    they are on the disk: a process that is killed, or a machine that loses power, leaves the old
-    file or the new one (and perhaps the temporary file, which may be deleted). An old file's
-    permission bits are kept. If `path` is a symbolic link, the file that it points to is replaced.
+    The data are synced to a temporary file `.elman-*.tmp` in the same folder, which then replaces
+    the file: after a kill or a power loss, the old file or the new one remains (and perhaps the
+    temporary file, which may be deleted). The old file's permission bits are kept. If `path` is a
+    symbolic link, its target is replaced.
 
     Raises
     ------
@@ -109,7 +109,7 @@ def replace(path: Path, data: bytes) -> None:
     target = os.path.realpath(path)
     folder = os.path.dirname(target)
     mode = _mode_to_keep(target, path)
-    import secrets  # takes 5 ms, half of what a first network imports
+    import secrets  # here because it takes 5 ms, half the import time of a first network
 
     temporary = os.path.join(folder, f".elman-{secrets.token_hex(8)}.tmp")
     try:
@@ -123,23 +123,23 @@ def replace(path: Path, data: bytes) -> None:
 
 
 def _mode_to_keep(target: str, path: str) -> int | None:
-    """Return the permission bits of the file to be replaced, None if there is none."""
+    """Return the permission bits of the file to replace; None if it does not exist."""
     try:
         status = os.stat(target)
     except FileNotFoundError:
-        os.stat(os.path.dirname(target))  # a missing folder is an error that names it
+        os.stat(os.path.dirname(target))  # raises for a missing folder
         return None
     if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
     if not stat.S_ISREG(status.st_mode):
         raise FileExistsError(errno.EEXIST, "Not a regular file", path)
-    if not os.access(target, os.W_OK):  # the folder's permission would be enough to replace it
+    if not os.access(target, os.W_OK):  # os.replace needs only the folder's permission
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
     return stat.S_IMODE(status.st_mode)
 
 
 def _write(path: str, data: bytes, mode: int | None) -> None:
-    """Create a file with these permission bits, by default those of any new file, and sync it."""
+    """Create and sync a file with these permission bits; None: the default ones."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     descriptor = os.open(path, flags, 0o666 if mode is None else 0o600)
     with open(descriptor, "wb") as file:
@@ -151,7 +151,7 @@ def _write(path: str, data: bytes, mode: int | None) -> None:
 
 
 def _sync_folder(folder: str) -> None:
-    """Make a renaming last; Windows does that itself and cannot open a folder."""
+    """Sync a renaming to disk; not needed on Windows, which cannot open a folder."""
     if os.name == "nt":
         return
     descriptor = os.open(folder, os.O_RDONLY)

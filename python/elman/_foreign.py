@@ -1,7 +1,4 @@
-"""What other libraries call things, and what elman calls them: the remedy in an error.
-
-A first try with a word of PyTorch, Keras or scikit-learn is answered by elman's own word.
-"""
+"""Names in PyTorch, Keras and scikit-learn and their equivalents here, suggested in errors."""
 
 from __future__ import annotations
 
@@ -19,10 +16,10 @@ if TYPE_CHECKING:
 
 _NETWORK = {
     "activations": "activation=",
-    "batch_first": "arrays (..., T, I), the batch first",
+    "batch_first": "arrays (..., T, I), with the batch first",
     "batch_input_shape": "input_size=",
     "bidirectional": 'direction="bidirectional"',
-    "device": "none: elman computes on the CPU",
+    "device": "no device: elman computes on the CPU",
     "dropout": "weight_decay in training: elman has no dropout",
     "go_backwards": 'direction="reverse"',
     "hidden_dim": "hidden_size=",
@@ -47,7 +44,7 @@ _NETWORK = {
     "recurrent_dropout": "weight_decay in training: elman has no dropout",
     "recurrent_initializer": "init=",
     "return_sequences": 'net(x) for all outputs, net(x, outputs="last") for the last',
-    "return_state": "net.run(x), which returns the state too",
+    "return_state": "net.run(x), which also returns the state",
     "stateful": "net.stream(), which keeps its state",
     "units": "hidden_size=",
     "use_bias": "bias=",
@@ -73,10 +70,10 @@ _TRAINING = {
     "learning_rate_init": "learning_rate=",
     "lr": "learning_rate=",
     "lr_scheduler": "schedule=",
-    "mask": "lengths=, or step_weight= for steps of any pattern",
+    "mask": "lengths=, or step_weight= for arbitrary steps",
     "max_grad_norm": "clip_norm=",
     "max_iter": "epochs=",
-    "metrics": "callback=, which may compute any",
+    "metrics": "callback=, which can compute them",
     "model": "net",
     "n_epochs": "epochs=",
     "n_jobs": "threads=",
@@ -116,11 +113,11 @@ _ATTRIBUTES = {
     "call": "net(x)",
     "coefs_": "net.tensors()",
     "compile": "elman.train(net, x, y, loss=..., optimizer=...)",
-    "copy": "net itself: networks never change",
+    "copy": "net itself: networks are immutable",
     "cpu": "net itself: elman computes on the CPU",
     "cuda": "net itself: elman computes on the CPU",
     "double": 'net.astype("float64")',
-    "eval": "net itself: it computes the same in training and after",
+    "eval": "net itself: training and inference are the same",
     "evaluate": "elman.Trainer(net).loss(x, y)",
     "fit": "elman.train(net, x, y), which returns a trained network",
     "float": 'net.astype("float32")',
@@ -133,12 +130,12 @@ _ATTRIBUTES = {
     "partial_fit": "elman.Trainer(net).update(x, y)",
     "predict": "net(x)",
     "predict_proba": 'net(x), with output_activation="softmax"',
-    "reset_state": "stream.reset() of a stream = net.stream()",
-    "reset_states": "stream.reset() of a stream = net.stream()",
+    "reset_state": "stream = net.stream() and stream.reset()",
+    "reset_states": "stream = net.stream() and stream.reset()",
     "score": "elman.Trainer(net).loss(x, y)",
     "set_weights": "net.replace(tensors=...)",
     "state_dict": "elman.state_dict(net) or net.tensors()",
-    "step": "stream.step(x_t) of a stream = net.stream()",
+    "step": "stream = net.stream() and stream.step(x_t)",
     "summary": "print(net), net.layers and net.readout",
     "to": "net.astype(dtype)",
     "train": "elman.train(net, x, y), which returns a trained network",
@@ -146,12 +143,12 @@ _ATTRIBUTES = {
     "trainable_variables": "net.tensors()",
     "trainable_weights": "net.tensors()",
     "weights": "net.tensors()",
-    "zero_grad": "none: gradients are returned and not kept",
+    "zero_grad": "no call: gradients are returned, not accumulated",
 }
 
 
 def keywords(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Make a function, by its public name, refuse unknown keywords in a sentence with a remedy."""
+    """Decorate a function to suggest a remedy for unknown keywords; errors name it `name`."""
 
     def explained(function: Callable[P, R]) -> Callable[P, R]:
         code = function.__code__
@@ -183,14 +180,14 @@ def _unknown(name: str, keyword: str, known: tuple[str, ...]) -> str:
 
 
 def value(given: str, known: Container[str]) -> str:
-    """Return the end of an error about a name that is none of these: the one that is meant."""
+    """Return the remedy for an unknown value: the known one that is meant, or ""."""
     small = given.lower()
     meant = _VALUES.get(small, small)
     return f": use {meant!r}" if meant in known else ""
 
 
 def attribute(name: str) -> str:
-    """Return what is to be said of an attribute that a network does not have."""
+    """Return the message for an attribute that a network does not have."""
     said = f"'Network' object has no attribute {name!r}"
     remedy = _ATTRIBUTES.get(name)
     return said if remedy is None else f"{said}: use {remedy}"

@@ -1,4 +1,4 @@
-"""File format 1: what a network consists of, as the header of a file says it."""
+"""Model file format 1: reading, writing and checks."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
     from elman._parameters import Parameters
 
     Array = NDArray[Any]
-    Json = Any  # whatever a file may hold: its type is checked before its value is used
+    Json = Any  # untrusted: its type is checked before its value is used
 
 VERSION = 1
-_KEYS = ("format", "format_version", "network", "table", "golden")  # of metadata, beside user.*
-_EXAMPLE = "golden."  # how the names of an example's tensors begin
-_WRITERS = {  # of other formats, by their suffixes
+_KEYS = ("format", "format_version", "network", "table", "golden")  # of metadata, besides user.*
+_EXAMPLE = "golden."  # prefix of the names of an example's tensors
+_WRITERS = {  # of other formats, by suffix
     ".onnx": "elman.to_onnx(net, path)",
-    ".pt": "torch.save of elman.to_torch(net)",
-    ".pth": "torch.save of elman.to_torch(net)",
+    ".pt": "torch.save with elman.to_torch(net)",
+    ".pth": "torch.save with elman.to_torch(net)",
     ".keras": "a Keras model with the weights elman.to_keras(net)",
     ".h5": "a Keras model with the weights elman.to_keras(net)",
     ".hdf5": "a Keras model with the weights elman.to_keras(net)",
@@ -49,7 +49,7 @@ DTYPES = {"F32": "float32", "F64": "float64"}
 
 
 class Example(NamedTuple):
-    """Inputs kept in a file with what the network gives for them."""
+    """Example inputs and the network's results, saved in a file."""
 
     x: Array  # (..., T, I)
     output: Array  # (..., T, O)
@@ -57,21 +57,21 @@ class Example(NamedTuple):
 
 
 class Contents(NamedTuple):
-    """What a file holds: the structure, checked, and the numbers."""
+    """The contents of a file: the checked structure and the tensors."""
 
     structure: Structure
     dtype: str
-    metadata: dict[str, str]  # the user's own
-    table: Table | None  # what the columns mean
+    metadata: dict[str, str]  # user metadata
+    table: Table | None  # the meaning of the columns
     tensors: dict[str, Array]
-    example: dict[str, Array]  # its tensors, not checked, by their names in the file
-    rules: str | None  # by which its numbers were computed: JSON, not checked
+    example: dict[str, Array]  # its tensors, unchecked, by their names in the file
+    rules: str | None  # numerics of the build that computed it: JSON, unchecked
 
 
 def read(read_next: Read, file_bytes: int) -> Contents:
-    """Read a file of this size; `read_next` gives its next so many bytes.
+    """Read a file; read_next(n) returns its next n bytes.
 
-    The numbers are read when everything else was found right.
+    The tensors are read after everything else has been checked.
     """
     header = _container.read_header(read_next, file_bytes, _KIND)
     network, metadata = _check_metadata(header.metadata)
@@ -89,12 +89,12 @@ def read(read_next: Read, file_bytes: int) -> Contents:
 
 
 def dumps(net: Parameters, example: Example | None = None) -> bytes:
-    """Return a network as the bytes of a model file; the same network gives the same bytes.
+    """Return a network as the bytes of a model file; equal networks give equal bytes.
 
     Raises
     ------
     LimitError
-        If the network has more layers, or longer metadata or names, than a reader accepts.
+        If the number of layers, or the length of metadata or names, exceeds what a reader accepts.
     """
     tensors, kept = net.tensors(), None
     if example is not None:
@@ -104,17 +104,16 @@ def dumps(net: Parameters, example: Example | None = None) -> bytes:
 
 
 def require_suffix(path: Path) -> None:
-    """Refuse the name of a file of another format."""
+    """Raise if the suffix is that of another format."""
     suffix = os.path.splitext(_files.name_of(path))[1].lower()
     if suffix in _WRITERS:
         raise ArgumentError(
-            f"path: expected a file of elman's format, *.safetensors, got *{suffix}:"
-            f" {_WRITERS[suffix]} writes that"
+            f"path: expected elman's format, *.safetensors, got *{suffix}: use {_WRITERS[suffix]}"
         )
 
 
 def rules() -> dict[str, Any]:
-    """Return what decides on the bits of a result: two builds that agree in it give the same."""
+    """Return what determines the bits of results: builds with equal rules give equal bits."""
     info = build_info()
     return {"numerics": info["numerics"], "fused": "D5" in info["promises"]}
 
@@ -142,7 +141,7 @@ def _fields(net: Parameters, example: str | None) -> dict[str, str]:
 
 
 def _activation(activation: Activation) -> Json:
-    """Return what a file says of an activation: its name, and the numbers that it has."""
+    """Return an activation's JSON: its name and the parameters that it has."""
     said = {key: getattr(activation, key) for key in ("name", "alpha", "beta", "clip")}
     return {key: value for key, value in said.items() if value is not None}
 
@@ -151,7 +150,7 @@ def _activation(activation: Activation) -> Json:
 
 
 def _check_metadata(metadata: Json) -> tuple[str, dict[str, str]]:
-    """Return the description of the network, still JSON, and the user's own strings."""
+    """Return the JSON of the network, unparsed, and the user metadata."""
     if not isinstance(metadata, dict):
         raise ModelFormatError(f"metadata: expected an object, got {show(metadata)}")
     for key, value in metadata.items():
@@ -168,7 +167,7 @@ def _check_metadata(metadata: Json) -> tuple[str, dict[str, str]]:
 
 
 def _check_format(metadata: dict[str, str]) -> None:
-    """Refuse the files of others, and those of later versions."""
+    """Raise for other formats and later versions."""
     if metadata.get("format") != "elman":
         got = show(metadata["format"]) if "format" in metadata else "none"
         raise ModelFormatError(f"metadata: expected the format 'elman', got {got}")
@@ -179,12 +178,12 @@ def _check_format(metadata: dict[str, str]) -> None:
         )
     if int(version) > VERSION:
         raise UnsupportedModelError(
-            f"expected format version {VERSION}, got {version}: a newer elman wrote it"
+            f"expected format version {VERSION}, got {version}: it was written by a newer elman"
         )
 
 
 def _check_network(text: str) -> Structure:
-    """Return the structure that the key 'network' describes."""
+    """Return the structure in the value of the key 'network'."""
     network = _container.json_object(text, "network")
     check_keys(network, "network", ("layers", "output_activation"))
     layers, output = network["layers"], network["output_activation"]
@@ -237,7 +236,7 @@ def _check_choice(value: Json, what: str, choices: tuple[str, ...]) -> str:
 
 
 def _check_entries(entries: Mapping[str, Entry]) -> str:
-    """Demand arrays with numbers in them, of one dtype, which is returned."""
+    """Raise unless all arrays are nonempty and share one dtype; return it."""
     first = None
     for name, entry in entries.items():
         what = f"tensor {show(name)}"
@@ -254,7 +253,7 @@ def _check_entries(entries: Mapping[str, Entry]) -> str:
 
 
 def _check_names(entries: Mapping[str, Entry], structure: Structure) -> None:
-    """Demand the weights of every layer, and nothing that is unknown."""
+    """Raise if a weight is missing or a tensor unknown."""
     directions, readout = structure.directions, structure.output_activation is not None
     required = _structure.required(directions, readout=readout)
     for name in required:
@@ -264,12 +263,12 @@ def _check_names(entries: Mapping[str, Entry], structure: Structure) -> None:
     for name in entries:
         if name not in known:
             count = len(directions)
-            network = f"a network of {count} layers {'and a' if readout else 'without'} readout"
+            network = f"a network of {count} layers {'and a' if readout else 'without a'} readout"
             raise ModelFormatError(f"tensor {show(name)} is unknown in {network}")
 
 
 def _check_shapes(entries: Mapping[str, Entry], structure: Structure) -> None:
-    """Demand shapes that fit together."""
+    """Raise if the shapes are inconsistent."""
     shapes = {name: entry.shape for name, entry in entries.items()}
     for name in _structure.defining(structure.directions):
         if name in shapes and len(shapes[name]) != 2:

@@ -1,4 +1,4 @@
-"""Data frames in place of arrays: their columns by name, as a network's table orders them."""
+"""Data frames in place of arrays, with the columns that a network's table names."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ if TYPE_CHECKING:
     from elman._parameters import Parameters
 
     Array = NDArray[Any]
-    Frame = Any  # has `columns` and gives one by its name: of pandas, Polars, PyArrow, Astropy ...
+    Frame = Any  # has `columns`, and frame[name] is one: pandas, Polars, PyArrow, Astropy ...
 
 
 def read(
     net: Parameters, argument: str, x: ArrayLike, outputs: str | None = None
 ) -> tuple[ArrayLike, str]:
-    """Return inputs as array_like, and which outputs to give.
+    """Return inputs as array_like, and "all" or "last".
 
     A data frame becomes an array (T, I) of the columns that the network's table names, a list of
-    data frames a list of them, and the outputs are then by default those of the table. Without
-    such a table it is an array of all its columns. Anything else is left as it is.
+    data frames a list of arrays, and `outputs` is then by default that of the table. Without a
+    table all columns are read. Anything else is returned unchanged.
 
     Raises
     ------
     ArgumentError
-        If a frame lacks a column or holds several sequences.
+        If a frame lacks a column or contains several sequences.
     DTypeError
-        If a column holds something else than real numbers.
+        If a column does not contain real numbers.
     """
     values = _arrays(net, argument, x, "inputs")
     if outputs is None:
@@ -42,7 +42,7 @@ def read(
 
 
 def targets(net: Parameters, y: ArrayLike) -> ArrayLike:
-    """Return targets as array_like: of data frames the columns that the table names as targets."""
+    """Return targets as array_like; of data frames, the table's target columns."""
     return _arrays(net, "y", y, "targets")
 
 
@@ -56,7 +56,7 @@ def _arrays(net: Parameters, argument: str, values: ArrayLike, field: str) -> Ar
 
 
 def _array(net: Parameters, argument: str, frame: Frame, field: str) -> Array:
-    """Return the columns (T, ...) that a field of the table names, or all if it names none."""
+    """Return the columns (T, ...) in a field of the table, or all if it is empty."""
     table = net.table
     wanted = () if table is None else getattr(table, field)
     if table is None or not wanted:
@@ -66,7 +66,7 @@ def _array(net: Parameters, argument: str, frame: Frame, field: str) -> Array:
             f"{argument}: expected an array of classes, 0 to {len(table.classes) - 1}, got a data"
             " frame"
         )
-    names = list(getattr(frame, "column_names", frame.columns))  # PyArrow's `columns` are the data
+    names = list(getattr(frame, "column_names", frame.columns))  # PyArrow's `columns` are data
     if table.sequence is not None and table.sequence in names:
         _require_one_sequence(argument, frame, table.sequence)
     return _columns(argument, frame, names, wanted, net)
@@ -75,13 +75,13 @@ def _array(net: Parameters, argument: str, frame: Frame, field: str) -> Array:
 def _columns(
     argument: str, frame: Frame, names: list[object], wanted: tuple[str, ...], net: Parameters
 ) -> Array:
-    """Return columns (T, I) in the network's dtype, each number converted by one rounding."""
+    """Return columns (T, I) in the network's dtype, each value rounded once."""
     import numpy as np
 
     for name in wanted:
         if name not in names:
             raise ArgumentError(
-                f"{argument}: expected a column {show(name)}, as the network's table says, got"
+                f"{argument}: expected a column {show(name)}, as in the network's table, got"
                 f" {show(names)}"
             )
     columns = [_column(argument, frame, name) for name in wanted]
@@ -93,7 +93,7 @@ def _columns(
         if column.dtype.kind not in "biuf":
             raise DTypeError(f"{what}: expected real numbers, got {column.dtype}")
         if np.ma.is_masked(column):
-            raise DTypeError(f"{what}: expected numbers, got masked ones (fill them first)")
+            raise DTypeError(f"{what}: expected numbers, got masked values: fill them first")
         values[:, j] = column
     return values
 
@@ -107,10 +107,10 @@ def _column(argument: str, frame: Frame, name: str) -> Array:
 
 
 def _require_one_sequence(argument: str, frame: Frame, name: str) -> None:
-    """Refuse the rows of several sequences, which would be run as one."""
+    """Raise if the rows belong to several sequences, which would be run as one."""
     found = len(set(_column(argument, frame, name).tolist()))
     if found > 1:
         raise ArgumentError(
             f"{argument}: expected the rows of one sequence, got {found} different values in the"
-            f" column {show(name)}: give those of each alone"
+            f" column {show(name)}: pass each sequence separately"
         )

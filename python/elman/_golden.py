@@ -1,7 +1,7 @@
-"""Check a network against the example in its model file.
+"""Check of a network against the example in its model file.
 
-The example is judged by bits where both builds compute by the same rules, and otherwise by the
-bound of rounding.
+Results are compared bit for bit if both builds have the same numerics, otherwise within the
+rounding bound.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ _TENSORS = ("golden.x", "golden.output", "golden.hidden")
 
 
 def check(net: Network, contents: Contents) -> str:
-    """Run the example in a model file and say in a sentence how it was judged.
+    """Run the example in a model file and return a sentence about how it was checked.
 
     Raises
     ------
     VerificationError
-        If the network gives something else.
+        If the results differ.
     ModelFormatError
-        If the file has no example, or one that does not fit the network.
+        If the example is missing or does not fit the network.
     """
     theirs = _parse(contents.rules)
     x, output, hidden = _example(net, contents.example)
@@ -51,19 +51,19 @@ def check(net: Network, contents: Contents) -> str:
         ):
             if not np.array_equal(ours, wanted, equal_nan=True):
                 raise VerificationError(
-                    f"the example of the file: expected its {name} bit for bit over {steps} steps,"
-                    f" got {np.sum(ours != wanted)} other numbers"
+                    f"the example in the file: expected equal {name} over {steps} steps, got"
+                    f" {np.sum(ours != wanted)} different values"
                 )
-        return f"the example of the file, {steps} steps: equal bits"
+        return f"the example in the file, {steps} steps: equal bits"
     for states, numbers in ((hidden, output), (run.hidden, run.output)):
         report = reference.verify(net, x, numbers, states)
         if not report.ok:
-            raise VerificationError(f"the example of the file: {report}")
-    return f"the example of the file, {steps} steps: within the bound of rounding"
+            raise VerificationError(f"the example in the file: {report}")
+    return f"the example in the file, {steps} steps: within the rounding bound"
 
 
 def _example(net: Network, tensors: Mapping[str, Array]) -> list[Array]:
-    """Return the inputs, outputs and states of an example that fits a network."""
+    """Check and return the inputs, outputs and states of an example."""
     for name, size in zip(_TENSORS, (net.input_size, net.output_size, net.state_size), strict=True):
         steps = tensors[_TENSORS[0]].shape[:-1] if _TENSORS[0] in tensors else ()
         if name not in tensors:

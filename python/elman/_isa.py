@@ -1,4 +1,4 @@
-"""The instruction set of networks that are built in a block of code."""
+"""`use_isa`, the instruction set within a block of code."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def use_isa(name: str) -> Iterator[None]:
-    """Choose the instruction set of the networks that are built in a `with` block.
+    """Set the instruction set for networks built in a `with` block.
 
-    The set is the whole process's: networks that other threads build meanwhile have it too.
+    The setting is global: networks that other threads build in the meantime use it too.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def use_isa(name: str) -> Iterator[None]:
     Raises
     ------
     IsaError
-        If this build or this processor does not have it.
+        If this build or this processor does not support it.
 
     Examples
     --------

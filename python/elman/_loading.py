@@ -1,4 +1,4 @@
-"""From a model file to a network."""
+"""Loading of model files."""
 
 from __future__ import annotations
 
@@ -22,30 +22,29 @@ def load(path: Path, *, allow_nonfinite: bool = False, verify: bool = False) -> 
     Parameters
     ----------
     path
-        The file, written by `Network.save`.
+        A file written by `Network.save`.
     allow_nonfinite
-        Accept NaN and infinities among the weights.
+        Accept NaN and infinities in the weights.
     verify
-        Run the example that the file holds (`net.save(path, golden=x)`), and refuse the network if
-        it gives something else: other bits, or, where the file comes from a build with other
-        numerics, more than rounding allows.
+        Run the example in the file (`net.save(path, golden=x)`) and compare the results: bit for
+        bit, or within the rounding bound if the file comes from a build with other numerics.
 
     Returns
     -------
     Network
-        The network, which keeps nothing of the file open.
+        The network, which does not keep the file open.
 
     Raises
     ------
     LimitError
-        If the file holds more than 1024 tensors.
+        If the file contains more than 1024 tensors.
     ModelFormatError
-        If the file is damaged, is not a regular file, changes while it is read, or holds something
-        that does not belong there; or has no example to verify.
+        If the file is damaged, has unexpected contents, is not a regular file, or changes while it
+        is read; or if there is no example to verify.
     VerificationError
-        If the network does not give what the example says.
+        If the results differ from the example.
     UnsupportedModelError
-        If the file is of a newer format version, or of another kind (PyTorch, HDF5, ONNX).
+        If the file has a newer format version or another format (PyTorch, HDF5, ONNX).
     OSError
         If the file does not exist, is a directory, or cannot be read.
 
@@ -67,14 +66,14 @@ def load(path: Path, *, allow_nonfinite: bool = False, verify: bool = False) -> 
 
 
 def read(path: Path) -> Contents:
-    """Read a model file; errors name it."""
+    """Read a model file; errors name the file."""
     path = _files.name_of(path)
     with _files.naming(path), _files.opened(path) as (file, size):
         return _format.read(file.read, size)
 
 
 def is_own(path: Path) -> bool:
-    """Say whether a safetensors file is in elman's format, or too damaged to tell."""
+    """Return whether a safetensors file is in elman's format; True if too damaged to tell."""
     try:
         with _files.opened(_files.name_of(path)) as (file, size):
             metadata = _container.read_header(file.read, size).metadata

@@ -1,4 +1,4 @@
-"""The network as Python sees it: how it is made, and the calls that run it in C++."""
+"""The network: its constructor and the calls that run it in C++."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Run(NamedTuple):
     state : ndarray, shape (..., state_size)
         The state after the last real step.
     hidden : ndarray, shape (..., T, state_size), or None
-        The state after every step, if it was asked for.
+        The state after every step, if requested.
     """
 
     output: NDArray[Any]
@@ -67,64 +67,65 @@ class Network(Parameters):
         h_t = f(W_hh h_(t-1) + W_xh x_t + b_h)      each layer, reading the one below
         y_t = g(W_hy h_t + b_y)
 
-    This constructor makes a network with random weights; `from_weights` takes given ones and
-    `elman.load` reads a file. A network never changes, so any number of threads may share one. All
-    arguments but `seed` and `init` are attributes of the same name.
+    The constructor draws random weights; `from_weights` takes given ones and `elman.load` reads a
+    file. A network is immutable, so any number of threads may share one. Every argument except
+    `seed` and `init` is also an attribute.
 
     Parameters
     ----------
     input_size : int
         I, the number of features of an input.
     hidden_size : int or sequence of int
-        H of each layer, from the bottom up; one number for one layer.
+        H of each layer, from the bottom up; an int for layers of one size.
     output_size : int or None
         O, the number of outputs. None: no readout, the output is the top layer's state.
     num_layers : int, optional
-        How many layers of one `hidden_size` there are; by default one, or as many as sizes.
+        Number of layers; by default one, or the number of sizes in `hidden_size`.
     seed : int, optional
-        0 to 2**64 - 1. The same seed gives the same network on every platform. None: a new one.
+        0 to 2**64 - 1. The same seed gives the same network on every platform. None: a random one.
     activation : str or elman.Activation, or a sequence of them
-        f: "tanh", "relu", "sigmoid", "identity" or another name of `elman.Activation`, which also
-        takes numbers, for all layers or one for each (PyTorch: `nonlinearity`). A pair in place of
-        one is for the two halves of a bidirectional layer.
+        f: "tanh", "relu", "sigmoid", "identity" or another name in `elman.Activation`, or an
+        Activation with parameters; one for all layers or one for each (PyTorch: `nonlinearity`).
+        The halves of a bidirectional layer may differ: give a pair.
     output_activation : str or elman.Activation
-        g: "sigmoid", "identity", "softmax" or any other of them.
+        g: "sigmoid", "identity", "softmax" or any activation of a layer.
     direction : str or sequence of str
-        "forward", "reverse" or "bidirectional", for all layers or one for each. In reverse a layer
-        reads each sequence from its last real step to the first, h_(t+1) in place of h_(t-1). A
-        bidirectional layer does both, with H units and weights of their own for each direction,
-        and gives [forward | reverse], 2H numbers (PyTorch: `bidirectional=True`; Keras:
-        `Bidirectional`). Whoever looks back from the end of a sequence needs it whole: such
-        networks have no stream, cannot run on their own outputs, and are not trained here.
+        "forward", "reverse" or "bidirectional", for all layers or one for each. A reverse layer
+        reads each sequence from its last real step to its first, with h_(t+1) in place of h_(t-1).
+        A bidirectional layer runs both ways, with H units and separate weights for each direction,
+        and its output is [forward | reverse], 2H values (PyTorch: `bidirectional=True`; Keras:
+        `Bidirectional`). Reverse and bidirectional layers need the whole sequence: such networks
+        have no stream, cannot generate, and cannot be trained here.
     dtype : dtype
-        float32 or float64: of the weights, the arithmetic and the results.
+        float32 or float64, for weights, arithmetic and results.
     bias : bool
         Whether the layers and the readout have biases.
     init : str, elman.Identity or elman.EchoState
-        Where training starts. "uniform": all weights and biases in [-1/sqrt(H), 1/sqrt(H)], as
-        PyTorch's `nn.RNN` and `nn.Linear` have them. "glorot": Glorot's uniform numbers in W_xh and
-        W_hy, a random orthogonal W_hh and biases of 0, as Keras has them. "identity": W_hh = I and
-        small numbers elsewhere, for long memory with "relu". "echo_state": a sparse reservoir for
-        `elman.ridge_readout`. The last two have settings: see `elman.Identity`, `elman.EchoState`.
+        The initializer. "uniform": all weights and biases in [-1/sqrt(H), 1/sqrt(H)], as in
+        PyTorch's `nn.RNN` and `nn.Linear`. "glorot": Glorot uniform W_xh and W_hy, random
+        orthogonal W_hh and zero biases, as in Keras. "identity": W_hh = I and small values
+        elsewhere, for long memory with "relu". "echo_state": a sparse reservoir for
+        `elman.ridge_readout`. `elman.Identity` and `elman.EchoState` are the last two with
+        settings.
     initial_state : array_like, shape (state_size,), optional
-        Where sequences and streams begin; zeros by default.
+        State in which sequences and streams begin; zeros by default.
     input_mean, input_std : array_like, shape (I,), optional
         Scaling of the inputs: the first layer reads (x - input_mean) / input_std, computed as a
         product with 1 / input_std, which is rounded once. Either may be left out.
     output_mean, output_std : array_like, shape (O,), optional
-        Scaling of the outputs: the network returns y * output_std + output_mean. A standard
-        deviation is above 0: use 1 for a constant column.
+        Scaling of the outputs: the network returns y * output_std + output_mean. Standard
+        deviations are above 0; use 1 for a constant column.
     metadata : mapping of str to str, optional
-        Your own words, kept in files and pickles.
+        User metadata, saved in files and pickles.
     table : elman.Table, optional
-        What the columns of the data mean, so that a data frame can be given in place of an array.
+        The meaning of the data's columns; with it, data frames are accepted in place of arrays.
 
     Raises
     ------
     ArgumentError, ArgumentTypeError, ShapeError, DTypeError
-        If an argument is not what a network takes.
+        If an argument is invalid.
     LimitError
-        If the weights do not fit into memory.
+        If the weights do not fit in memory.
 
     Examples
     --------
@@ -135,12 +136,12 @@ class Network(Parameters):
     >>> net(np.ones((1, 3))).shape
     (1, 2)
 
-    Many to many: an output for every step, for any leading batch axes.
+    Many to many: an output for every step, with any leading batch axes.
 
     >>> net(np.ones((5, 100, 3))).shape
     (5, 100, 2)
 
-    Many to one: the last output alone.
+    Many to one: only the last output.
 
     >>> net(np.ones((5, 100, 3)), outputs="last").shape
     (5, 2)
@@ -217,27 +218,27 @@ class Network(Parameters):
         ----------
         x : array_like, shape (..., T, I), or list of arrays (T_i, I), or data frame or list of them
             Inputs: any leading batch axes, then time, then features (PyTorch: `batch_first=True`).
-            Real numbers of any width are converted to the network's dtype; those beyond its range
+            Real numbers of any width are converted to the network's dtype; values beyond its range
             become infinite, with NumPy's warning. A list or tuple of arrays (T_i, I) is one
-            sequence each, whether or not their lengths are equal. Of a data frame the columns that
-            the network's table names are read: T rows of one sequence. A list may hold frames too.
+            sequence each, whether or not their lengths are equal. A data frame is one sequence of
+            T rows; the network's table names the columns to read. A list may also hold frames.
         outputs : {"all", "last"}, optional
-            The output of every step, or of the last one alone; by default of every step, and for a
-            data frame what the table says.
+            Return the output of every step or only the last; by default "all", or for a data
+            frame the table's setting.
         out : ndarray, optional
-            Where to write the outputs: an array of exactly their shape and dtype that shares no
-            memory with `x`.
+            Array to write the outputs to, of exactly their shape and dtype, sharing no memory
+            with `x`.
 
         Returns
         -------
         ndarray, shape (..., T, O), or (..., O) for the last
-            The outputs, or `out`. The last output of no step at all (T = 0) is zeros. For a list
-            of sequences a list: the same bits as one by one.
+            The outputs, or `out`. With T = 0 the last output is zeros. For a list of sequences, a
+            list with the same bits as one call for each sequence.
 
         Raises
         ------
         ShapeError, DTypeError
-            If `x` or `out` is not what this network takes.
+            If `x` or `out` has the wrong shape or dtype.
         ArgumentError
             If `x` is a data frame without the columns of the network's table.
         """
@@ -297,46 +298,46 @@ class Network(Parameters):
         x : array_like, shape (..., T, I), or list of arrays (T_i, I)
             Inputs, as for `Network.__call__`. A list is run as one batch: `mask` is a list too.
         state : array_like, shape (..., state_size), optional
-            Where to begin, broadcast over the batch axes (PyTorch: `hx`, Keras: `initial_state`);
-            by default the network's initial state.
+            State to begin with, broadcast over the batch axes (PyTorch: `hx`, Keras:
+            `initial_state`); by default the network's initial state.
         lengths : array_like of int, shape (...), optional
-            How many steps of each sequence are real, 0 to T. Padded steps hold the state and give
-            zeros, whatever stands in the padding.
+            Number of real steps of each sequence, 0 to T. The rest is padding: whatever it
+            contains, the state is unchanged and the outputs are zeros.
         offsets : array_like of int, shape (B + 1,), optional
-            `x` is flat, (R, I): the steps of B sequences one after the other, as Arrow keeps lists.
-            Sequence b has the rows offsets[b] to offsets[b + 1] - 1. Outputs and `hidden` are flat
-            too, (R, ...), and zero in rows of no sequence; the last outputs and the state are
-            (B, ...).
+            `x` is flat, (R, I): the steps of B sequences one after another, as Arrow stores lists.
+            Sequence b has the rows offsets[b] to offsets[b + 1] - 1. Outputs and `hidden` are also
+            flat, (R, ...), and zero in rows outside all sequences; the last outputs and the state
+            are (B, ...).
         mask : array_like of bool, broadcasting to shape (..., T), optional
-            Which steps are real, instead of `lengths`. Those that are not do not exist for the
-            recurrence, whatever stands in them: the next real step goes on from the last one.
+            Which steps are real, instead of `lengths`. Steps that are not (False) are skipped
+            whatever they contain; the state carries over to the next real step.
         masked : {"hold", "zero"}
-            The output of steps that the mask leaves out: that of the states held there (Keras'
-            default), which is the output of the last real step before if all layers run forward;
-            or zeros (Keras: `zero_output_for_mask=True`, and always of a `Bidirectional`).
+            The output at masked steps. "hold": computed from the held states (Keras' default); if
+            all layers run forward, it repeats the output of the last real step. "zero": zeros
+            (Keras: `zero_output_for_mask=True`, and always in a `Bidirectional`).
         outputs : {"all", "last"}, optional
-            The output of every step, or of the last real one alone (zeros if there is none); by
-            default as for `Network.__call__`.
+            Return the output of every step or only that of the last real one (zeros if there is
+            none); by default as for `Network.__call__`.
         return_hidden : bool
-            Whether to return the state after every step. A layer that runs in reverse comes to
-            step t from t + 1, and steps that are not real hold its state in that order.
+            Whether to return the state after every step. A reverse layer reaches step t from
+            t + 1, and holds its state over steps that are not real in that order.
         threads : int
-            How many threads share the sequences or, where there are more threads than sequences,
-            the layers of each. The results are the same bits for any number.
+            Number of threads. They share the sequences or, if there are more threads than
+            sequences, the layers of each. The results are the same bits for any number.
         out : ndarray, optional
-            Where to write the outputs, as for `Network.__call__`.
+            Array to write the outputs to, as for `Network.__call__`.
 
         Returns
         -------
         Run
             `output` (..., T, O) or (..., O), `state` (..., state_size) after the last real step
-            (the first one for a layer that runs in reverse), and `hidden` (..., T, state_size) or
-            None. For a list of sequences a list of runs.
+            (the first for a reverse layer), and `hidden` (..., T, state_size) or None. For a list
+            of sequences, a list of runs.
 
         Raises
         ------
         ShapeError, DTypeError, ArgumentError
-            If an argument is not what this network takes.
+            If an argument is invalid.
 
         Examples
         --------
@@ -374,15 +375,15 @@ class Network(Parameters):
         Parameters
         ----------
         start : array_like, shape (..., T0, I)
-            What is fed in first, at least one step. The first output is the one after its last row.
+            The first inputs, at least one step. The first output returned is that of its last row.
         steps : int
-            How many outputs to return.
+            Number of outputs to return.
         feedback : callable, optional
-            feedback(y) turns outputs (..., O) into the next inputs (..., I). It sees every output
-            but the last, after which there is no next input. By default an output is the next input
-            as it is, which takes O == I.
+            feedback(y) maps outputs (..., O) to the next inputs (..., I). It is called for every
+            output except the last. By default each output is the next input, which requires
+            O == I.
         state : array_like, shape (..., state_size), optional
-            Where to begin; by default the network's initial state.
+            State to begin with; by default the network's initial state.
 
         Returns
         -------
@@ -391,7 +392,7 @@ class Network(Parameters):
         Raises
         ------
         ShapeError
-            If O differs from I and there is no `feedback`, or a shape is not what is due.
+            If a shape is wrong, or O differs from I and there is no `feedback`.
         ArgumentError
             If a layer does not run forward.
 
@@ -404,7 +405,7 @@ class Network(Parameters):
         """
         count = _arguments.size("steps", steps, least=0)
         self._core.require_forward("generate", "an output is the next input")
-        _ragged.require_one_array("start", start, "generate from each of them")
+        _ragged.require_one_array("start", start, "generate from each one")
         start, _ = _frame.read(self, "start", start)
         if feedback is None:
             return self._core.generate(start, count, state)
@@ -417,12 +418,12 @@ class Network(Parameters):
         return _feedback.generate(self, self._core, feedback, start, count, state)
 
     def stream(self, state: ArrayLike | None = None) -> Stream:
-        """Return a stream: one sequence in real time, whose state stays inside.
+        """Return a stream, which runs one sequence step by step and keeps its state.
 
         Parameters
         ----------
         state : array_like, shape (state_size,), optional
-            Where to begin; by default the network's initial state.
+            State to begin with; by default the network's initial state.
 
         Returns
         -------
@@ -431,7 +432,7 @@ class Network(Parameters):
         Raises
         ------
         ArgumentError
-            If a layer does not run forward: a stream does not know the future.
+            If a layer does not run forward: it would need future inputs.
 
         Examples
         --------
@@ -458,9 +459,9 @@ class Network(Parameters):
     ) -> VerificationReport:
         """Run in C++ and check every step against the NumPy reference.
 
-        Each step is judged from the core's own previous state, in float64, against the bound that
-        rounding sets (N. J. Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed.,
-        section 3.1), so that chaotic networks can be verified too.
+        Each step is recomputed in float64 from the core's own previous state and compared within
+        the rounding bound (N. J. Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed.,
+        section 3.1), so that even chaotic networks can be verified.
 
         Parameters
         ----------
@@ -470,8 +471,8 @@ class Network(Parameters):
         Returns
         -------
         VerificationReport
-            The largest error as a share of its bound, where it is, and the free-running
-            difference, which is reported and not judged.
+            The largest error as a fraction of its bound, its location, and the free-running
+            difference, which is reported but not checked.
 
         Raises
         ------
@@ -488,7 +489,7 @@ class Network(Parameters):
         from elman import reference
         from elman.errors import VerificationError
 
-        _ragged.require_one_array("x", x, "verify each of them")
+        _ragged.require_one_array("x", x, "verify each one")
         x, _ = _frame.read(self, "x", x)
         run = self.run(
             x, state=state, lengths=lengths, mask=mask, masked=masked, return_hidden=True
@@ -504,23 +505,23 @@ class Network(Parameters):
     # --- copies and files ---
 
     def save(self, path: str | os.PathLike[str], *, golden: ArrayLike | None = None) -> None:
-        """Write a model file (safetensors), which is replaced whole or not at all.
+        """Write a model file (safetensors), atomically.
 
-        `elman.load` reads it back to equal bits. `golden` are inputs (T, I) or (B, T, I) that are
-        kept in the file with what the network gives for them: `elman.load(path, verify=True)` holds
-        another machine to it.
+        `elman.load` restores it bit for bit. `golden`, inputs (T, I) or (B, T, I), is saved as an
+        example with the network's outputs; `elman.load(path, verify=True)` checks them on another
+        machine.
 
-        A process that is killed leaves the old file or the new one, and perhaps a temporary file
+        A killed process leaves the old file or the new one, and perhaps a temporary file
         `.elman-*.tmp`. Permission bits are kept, and symbolic links are followed.
 
         Raises
         ------
         ArgumentError
-            If the name is that of another format's file, such as `model.onnx`.
+            If the suffix is that of another format, as in `model.onnx`.
         LimitError
-            If `load` would refuse the file: too many layers, or metadata too long.
+            If `load` would reject the file: too many layers, or metadata too long.
         ShapeError, DTypeError
-            If `golden` is no input of the network.
+            If `golden` is not a valid input of the network.
         OSError
             If the file cannot be written, is write-protected, or is not a regular file.
         """
@@ -529,11 +530,11 @@ class Network(Parameters):
         _files.replace(path, _format.dumps(self, example))
 
     def _example(self, x: ArrayLike) -> _format.Example:
-        """Run inputs that a file is to keep as its example."""
+        """Run the inputs of the example that the file will hold."""
         inputs = _arguments.array("golden", _frame.read(self, "golden", x)[0])
         if inputs.ndim < 2 or inputs.shape[-1] != self.input_size or not inputs.size:
             raise ShapeError(
-                f"golden: expected (..., T, {self.input_size}) with at least a step, got"
+                f"golden: expected (..., T, {self.input_size}) with at least one step, got"
                 f" {inputs.shape}"
             )
         inputs = inputs.astype(self.dtype)
@@ -554,7 +555,7 @@ class Network(Parameters):
 
 
 def _start(init: Initialization) -> tuple[str, dict[str, float]]:
-    """Return the name of an initialisation and its settings."""
+    """Return the name and the settings of an initializer."""
     if isinstance(init, str):
         return init, {}
     from elman import initialization
@@ -565,7 +566,7 @@ def _start(init: Initialization) -> tuple[str, dict[str, float]]:
 def _too_large(
     dtype: str, inputs: int, hidden: Sequence[int], outputs: int | None, directions: Sequence[str]
 ) -> str:
-    """Say how many bytes the matrices of a network take."""
+    """Return the message for matrices that do not fit in memory, with their size in bytes."""
     wide = _structure.Sizes(inputs, tuple(hidden), outputs or 0)
     shapes = _structure.shapes_of(directions, wide)
     numbers = {
@@ -581,13 +582,13 @@ def _too_large(
 
 
 def require_network(net: object) -> None:
-    """Refuse what is no network."""
+    """Raise unless `net` is a network."""
     if not isinstance(net, Network):
         raise ArgumentTypeError(f"net: expected an elman.Network, got {_arguments.kind(net)}")
 
 
 def network_of(core: Core, like: Network | None = None) -> Network:
-    """Return a network of the extension as one of Python, with another's metadata and table."""
+    """Wrap a network of the extension, with the metadata and table of `like`."""
     net = object.__new__(Network)
     net._adopt(core, *(({}, None) if like is None else (like._metadata, like._table)))
     return net
@@ -608,19 +609,19 @@ def network_of_contents(contents: Contents, *, allow_nonfinite: bool) -> Network
             table=contents.table,
             allow_nonfinite=True,
         )
-    except ArgumentError as error:  # a number of an activation that the dtype does not hold
+    except ArgumentError as error:  # a parameter of an activation overflows the dtype
         raise ModelFormatError(str(error)) from error
 
 
 def loads(data: bytes, *, allow_nonfinite: bool = False, source: str = "model") -> Network:
-    """Return the network in the bytes of a model file; errors call the bytes by `source`."""
+    """Return the network in the bytes of a model file; errors name them `source`."""
     with _files.naming(source):
         contents = _format.read(_container.memory(data), len(data))
         return network_of_contents(contents, allow_nonfinite=allow_nonfinite)
 
 
 def _restore(data: bytes) -> Network:
-    """Return the network from the bytes in a pickle; its weights were accepted once before."""
+    """Return the network in a pickle; nonfinite weights were already accepted once."""
     if not isinstance(data, bytes):
         raise ArgumentTypeError(f"a pickled network: expected bytes, got {_arguments.kind(data)}")
     return loads(data, allow_nonfinite=True, source="pickled network")

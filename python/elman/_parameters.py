@@ -1,4 +1,4 @@
-"""What a network consists of, as Python sees it: layers, readout, sizes and scaling."""
+"""The parameters of a network: layers, readout, sizes and scaling."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def _view(array: Array | None) -> Array | None:
-    """Return a view: the shape and the dtype of a read-only array itself could be set in place."""
+    """Return a view, because the shape and dtype of even a read-only array can be set in place."""
     return None if array is None else array.view()
 
 
@@ -40,14 +40,14 @@ def _is_set(thing: object, slot: str) -> bool:
 
 
 class _Constant:
-    """What it is made of is set once: a network never changes."""
+    """Base of immutable classes: each attribute is set once."""
 
     __slots__ = ()
 
     def __setattr__(self, name: str, value: object) -> None:
         if name not in self.__slots__ or hasattr(self, name):
             raise AttributeError(
-                f"{type(self).__name__}.{name} cannot be set: networks are constant"
+                f"{type(self).__name__}.{name} cannot be set: networks are immutable"
             )
         object.__setattr__(self, name, value)
 
@@ -56,10 +56,10 @@ class _Constant:
 
 
 class Layer(_Constant):
-    """One recurrent layer: `W_xh` (H, I), `W_hh` (H, H), `b_h` (H,) or None, and how it acts.
+    """One recurrent layer: `W_xh` (H, I), `W_hh` (H, H), `b_h` (H,) or None, and its activation.
 
-    `direction` is "forward", "reverse" or "bidirectional". What stands here of a bidirectional
-    layer is its half that runs forward; `reverse` is the other half, a Layer too, and else None.
+    `direction` is "forward", "reverse" or "bidirectional". Of a bidirectional layer, these are the
+    forward half's weights and `reverse` is the other half, a Layer; otherwise `reverse` is None.
     """
 
     __slots__ = ("_W_hh", "_W_xh", "_b_h", "activation", "direction", "reverse")
@@ -82,12 +82,12 @@ class Layer(_Constant):
 
     @property
     def W_xh(self) -> Array:
-        """The weights of what the layer reads, shape (H, I)."""
+        """The input weights, shape (H, I)."""
         return self._W_xh.view()
 
     @property
     def W_hh(self) -> Array:
-        """The weights of its states one step before, shape (H, H)."""
+        """The recurrent weights, shape (H, H)."""
         return self._W_hh.view()
 
     @property
@@ -111,7 +111,7 @@ class Readout(_Constant):
 
     @property
     def W_hy(self) -> Array:
-        """The weights of the top layer's states, shape (O, H)."""
+        """The weights, shape (O, H)."""
         return self._W_hy.view()
 
     @property
@@ -125,7 +125,7 @@ class Readout(_Constant):
 
 
 class Parameters:
-    """The parameters of a network, which never change; `Network` adds the calls."""
+    """The immutable parameters of a network; `Network` adds the calls."""
 
     __slots__ = ("__weakref__", "_core", "_layers", "_metadata", "_readout", "_table", "_tensors")
 
@@ -155,18 +155,18 @@ class Parameters:
         table: Table | None = None,
         allow_nonfinite: bool = False,
     ) -> Self:
-        """Make a network from weights, which are copied.
+        """Build a network from weights, which are copied.
 
         Parameters
         ----------
         layers : iterable of (W_xh, W_hh, b_h)
             For each layer, from the bottom up, arrays (H, I), (H, H) and (H,); b_h may be None. I
-            is the size of the input or of what the layer below gives. A bidirectional layer has a
-            pair of them, the forward half's and the reverse half's.
+            is the size of the input or of the output of the layer below. A bidirectional layer
+            takes a pair of such triples, forward and reverse.
         readout : (W_hy, b_y) or None
             Arrays (O, H) and (O,); b_y may be None. None: the output is the top layer's state.
         dtype : dtype, optional
-            float32 or float64; by default the common one of the arrays.
+            float32 or float64; by default the common dtype of the arrays.
         allow_nonfinite : bool
             Accept NaN and infinities.
         activation, output_activation, direction, initial_state, input_mean, input_std, \
@@ -180,7 +180,7 @@ output_mean, output_std, metadata, table
         Raises
         ------
         ShapeError, DTypeError
-            If an array does not fit the others, or holds something else than real numbers.
+            If the shapes are inconsistent, or an array does not hold real numbers.
         ArgumentError
             If a weight is not finite.
 
@@ -193,7 +193,7 @@ output_mean, output_std, metadata, table
         Network(2 -> 4 tanh -> 1 sigmoid, float64, 33 parameters)
         """
         named: list[tuple[str, ArrayLike | None]] = []
-        layers = _arguments.listed("layers", layers, "several (W_xh, W_hh, b_h)")
+        layers = _arguments.listed("layers", layers, "a list of (W_xh, W_hh, b_h)")
         directions = _arguments.directions(direction, len(layers))
         for prefix, weights in _arguments.halves(layers, directions):
             named += zip((prefix + name for name in _structure.WEIGHTS), weights, strict=True)
@@ -226,19 +226,18 @@ output_mean, output_std, metadata, table
         table: Table | None = None,
         allow_nonfinite: bool = False,
     ) -> Self:
-        """Make a network from named tensors, which are copied: the inverse of `tensors`.
+        """Build a network from named tensors, which are copied: the inverse of `tensors`.
 
         Parameters
         ----------
         tensors : mapping of array_like
-            By the names of the file format: `layers.0.W_xh` (H, I), `layers.0.W_hh` (H, H),
-            `layers.0.b_h` (H,), and so on from the bottom up, `layers.0.reverse.W_xh` ... for the
-            half of a bidirectional layer that runs in reverse; `readout.W_hy` (O, H) and
-            `readout.b_y` (O,); `initial_state`, `input_mean`, `input_std`, `output_mean` and
-            `output_std`. Biases and what follows the readout are optional, and so is the readout.
-            None stands for a tensor that is not there.
+            Named as in the file format: `layers.0.W_xh` (H, I), `layers.0.W_hh` (H, H),
+            `layers.0.b_h` (H,), and so on from the bottom up, with `layers.0.reverse.W_xh` etc. for
+            the reverse half of a bidirectional layer; `readout.W_hy` (O, H) and `readout.b_y`
+            (O,); `initial_state`, `input_mean`, `input_std`, `output_mean` and `output_std`. Only
+            W_xh and W_hh are required. None is the same as a missing tensor.
         dtype : dtype, optional
-            float32 or float64; by default the common one of the arrays.
+            float32 or float64; by default the common dtype of the arrays.
         allow_nonfinite : bool
             Accept NaN and infinities.
         activation, output_activation, direction, metadata, table
@@ -251,7 +250,7 @@ output_mean, output_std, metadata, table
         Raises
         ------
         ShapeError, DTypeError
-            If an array does not fit the others, or holds something else than real numbers.
+            If the shapes are inconsistent, or an array does not hold real numbers.
         ArgumentError
             If a tensor is missing or unknown, or a weight is not finite.
 
@@ -273,7 +272,7 @@ output_mean, output_std, metadata, table
         g = None
         if _structure.W_HY in arrays:
             g = _arguments.activation("output_activation", output_activation or "identity")
-        with np.errstate(over="ignore"):  # require_finite says more
+        with np.errstate(over="ignore"):  # require_finite reports it
             core = _core.Network.from_tensors(name, arrays, directions, activations, g)
         net._adopt(core, _arguments.metadata(metadata), table)
         if not allow_nonfinite:
@@ -289,19 +288,19 @@ output_mean, output_std, metadata, table
         table: Table | None = None,
         allow_nonfinite: bool = False,
     ) -> Self:
-        """Return this network with other tensors, another dtype, other metadata or another table.
+        """Return a copy with other tensors, another dtype, other metadata or another table.
 
         Parameters
         ----------
         tensors : mapping of array_like, optional
-            Those that take the place of this network's, by name; None takes one away. The shapes
-            may be others, if they fit together.
+            The tensors to replace, by name; None removes one. Shapes may change if they remain
+            consistent.
         dtype : dtype, optional
             float32 or float64; by default this network's.
         metadata : mapping of str, optional
             By default this network's.
         table : elman.Table, optional
-            By default this network's; `elman.Table()`, which says nothing, takes it away.
+            By default this network's; an empty `elman.Table()` removes it.
         allow_nonfinite : bool
             Accept NaN and infinities.
 
@@ -330,7 +329,7 @@ output_mean, output_std, metadata, table
         )
 
     def astype(self, dtype: DTypeLike) -> Self:
-        """Return this network with its weights converted to float32 or float64.
+        """Return a copy with the weights converted to float32 or float64.
 
         Raises
         ------
@@ -342,7 +341,7 @@ output_mean, output_std, metadata, table
 
     def _adopt(self, core: Core, metadata: Mapping[str, str], table: Table | None) -> None:
         if _is_set(self, "_core"):
-            raise AttributeError("__init__ was called before: networks are constant")
+            raise AttributeError("__init__ was already called: networks are immutable")
         tensors = core.tensors()
         self._core = core
         self._tensors = tensors
@@ -358,11 +357,11 @@ output_mean, output_std, metadata, table
 
     def __getattr__(self, name: str) -> NoReturn:
         if name in Parameters.__slots__:
-            raise ArgumentTypeError("this Network was made without its constructor")
+            raise ArgumentTypeError("this Network was created without its constructor")
         raise AttributeError(_foreign.attribute(name))
 
     def tensors(self) -> dict[str, Array]:
-        """Return the tensors, read-only, by the names of the file format: see `from_tensors`."""
+        """Return the tensors, read-only, named as in `from_tensors`."""
         return {name: array.view() for name, array in self._tensors.items()}
 
     @property
@@ -382,17 +381,17 @@ output_mean, output_std, metadata, table
 
     @property
     def hidden_size(self) -> int | tuple[int, ...]:
-        """H, one number if all layers have the same, as `Network` takes it."""
+        """H if all layers have the same, otherwise H of each layer."""
         return _one_or_all(self.hidden_sizes)
 
     @property
     def hidden_sizes(self) -> tuple[int, ...]:
-        """H of each layer, from the bottom up; of a bidirectional one for each direction."""
+        """H of each layer, from the bottom up; for a bidirectional layer, H of each direction."""
         return tuple(self._core.hidden_sizes)
 
     @property
     def output_size(self) -> int:
-        """O, the number of outputs; without a readout what the top layer gives."""
+        """O, the number of outputs; without a readout, the size of the top layer's output."""
         return self._core.output_size
 
     @property
@@ -402,19 +401,19 @@ output_mean, output_std, metadata, table
 
     @property
     def state_size(self) -> int:
-        """The sum of the hidden sizes, those of bidirectional layers twice."""
+        """The sum of the hidden sizes, with bidirectional layers counted twice."""
         return sum(len(half.W_hh) for half in _halves(self))
 
     @property
     def num_parameters(self) -> int:
-        """The number of weights and biases."""
+        """The total number of weights and biases."""
         return sum(a.size for name, a in self._tensors.items() if name not in _structure.VECTORS)
 
     @property
     def activation(self) -> LayerActivation | tuple[LayerActivation, ...]:
-        """The activation, one if all layers have the same, as `Network` takes it.
+        """The activation if all layers have the same, otherwise that of each layer.
 
-        Otherwise there is one for each layer, and a pair for a bidirectional one.
+        Among several, a bidirectional layer has a pair.
         """
         structure = structure_of(self)
         same = all(f == structure.activations[0] for f in structure.activations)
@@ -422,12 +421,12 @@ output_mean, output_std, metadata, table
 
     @property
     def activations(self) -> tuple[Activation, ...]:
-        """The layers' activations, from the bottom up; `layer.reverse` has the second half's."""
+        """The layers' activations, from the bottom up; `layer.reverse` has the reverse half's."""
         return tuple(layer.activation for layer in self._layers)
 
     @property
     def direction(self) -> str | tuple[str, ...]:
-        """The direction, one if all layers have the same, as `Network` takes it."""
+        """The direction if all layers have the same, otherwise that of each layer."""
         return _one_or_all(self.directions)
 
     @property
@@ -454,37 +453,37 @@ output_mean, output_std, metadata, table
 
     @property
     def isa(self) -> str:
-        """The instruction set that this network was packed for."""
+        """The instruction set for which the weights were packed."""
         return self._core.isa
 
     @property
     def metadata(self) -> Mapping[str, str]:
-        """The user's own strings."""
+        """The user metadata, strings by name."""
         return self._metadata
 
     @property
     def table(self) -> Table | None:
-        """What the columns of the data mean, or None."""
+        """The meaning of the data's columns, or None."""
         return self._table
 
     @property
     def initial_state(self) -> Array | None:
-        """Where sequences begin, shape (state_size,); None means zeros."""
+        """The state in which sequences begin, shape (state_size,); None means zeros."""
         return _view(self._tensors.get("initial_state"))
 
     @property
     def input_mean(self) -> Array | None:
-        """The mean that is subtracted from inputs, shape (I,), or None."""
+        """The mean subtracted from inputs, shape (I,), or None."""
         return _view(self._tensors.get("input_mean"))
 
     @property
     def input_std(self) -> Array | None:
-        """The standard deviation that inputs are then divided by, shape (I,), or None."""
+        """The standard deviation by which centred inputs are divided, shape (I,), or None."""
         return _view(self._tensors.get("input_std"))
 
     @property
     def output_mean(self) -> Array | None:
-        """The mean that is added to outputs last, shape (O,), or None."""
+        """The mean added to scaled outputs, shape (O,), or None."""
         return _view(self._tensors.get("output_mean"))
 
     @property
@@ -493,7 +492,7 @@ output_mean, output_std, metadata, table
         return _view(self._tensors.get("output_std"))
 
     def split_state(self, state: ArrayLike) -> list[Array]:
-        """Split states into those of each layer and direction.
+        """Split states by layer and direction.
 
         Parameters
         ----------
@@ -503,12 +502,12 @@ output_mean, output_std, metadata, table
         Returns
         -------
         list of ndarray, each (..., H)
-            Views, from the bottom up; of a bidirectional layer the forward half comes first.
+            Views, from the bottom up, forward before reverse.
 
         Raises
         ------
         ShapeError
-            If the last axis is not the network's state.
+            If the last axis is not `state_size` long.
 
         Examples
         --------
@@ -523,7 +522,7 @@ output_mean, output_std, metadata, table
         return list(_structure.split(array, [len(half.W_hh) for half in _halves(self)]))
 
     def _content(self) -> tuple[object, ...]:
-        """Return what makes two networks equal: all but metadata, table and instruction set."""
+        """Return everything that equality compares: all but metadata, table and instruction set."""
         weights = {name: (a.shape, a.tobytes()) for name, a in self._tensors.items()}
         return self.dtype.str, *structure_of(self), tuple(weights.items())
 
@@ -543,7 +542,7 @@ def _one_or_all(values: Iterable[T]) -> T | tuple[T, ...]:
 
 
 def core_of(net: Parameters) -> Core:
-    """Return the network of the extension behind a network of Python."""
+    """Return the extension's network behind a Python network."""
     return net._core
 
 
@@ -562,7 +561,7 @@ def structure_of(net: Parameters) -> Structure:
 def _layers(
     tensors: dict[str, Array], directions: list[str], activations: list[Activation]
 ) -> tuple[Layer, ...]:
-    """Return the layers that these tensors are; `activations` has one for each half."""
+    """Build the layers from tensors and one activation for each half."""
     of_halves = iter(activations)
 
     def half(prefix: str, f: Activation, direction: str, reverse: Layer | None = None) -> Layer:
@@ -578,14 +577,14 @@ def _layers(
 
 
 def sizes(net: Parameters) -> str:
-    """Return the sizes from input to output, such as `16 -> 32 tanh -> 4 sigmoid`."""
+    """Describe the sizes from input to output, as in `16 -> 32 tanh -> 4 sigmoid`."""
     layers = [_words(layer) for layer in net.layers]
     readout = [] if net.readout is None else [f"{net.output_size} {net.output_activation}"]
     return " -> ".join([str(net.input_size), *layers, *readout])
 
 
 def _words(layer: Layer) -> str:
-    """Return what a layer is, such as `32 tanh` or `32 tanh bidirectional`."""
+    """Describe a layer, as in `32 tanh` or `32 tanh bidirectional`."""
     activation = str(layer.activation)
     if layer.reverse is not None and layer.reverse.activation != layer.activation:
         activation += f" and {layer.reverse.activation}"

@@ -32,7 +32,7 @@ def is_list_of_sequences(x: object) -> TypeGuard[Sequence[ArrayLike]]:
 
 
 def require_one_array(argument: str, x: object, remedy: str) -> None:
-    """Refuse a list of sequences."""
+    """Raise for a list of sequences."""
     if is_list_of_sequences(x):
         raise ShapeError(
             f"{argument}: expected one array (..., T, I), got a list of sequences: {remedy}"
@@ -40,9 +40,9 @@ def require_one_array(argument: str, x: object, remedy: str) -> None:
 
 
 def require_none(argument: str, value: object) -> None:
-    """Refuse what cannot be said beside a list of sequences."""
+    """Raise for an argument that cannot be used with a list of sequences."""
     if value is not None:
-        raise ArgumentError(f"{argument}: expected None beside a list of sequences, got one")
+        raise ArgumentError(f"{argument}: expected None with a list of sequences, got a value")
 
 
 def call(core: Core, x: Sequence[ArrayLike], outputs: str | None, out: object) -> list[Array]:
@@ -69,7 +69,7 @@ def run(
     steps = [len(array) for array in arrays]
     offsets = np.cumsum([0, *steps])
     output, states, hidden = core.run(
-        np.concatenate(arrays, dtype=core.dtype, casting="unsafe"),  # each number is rounded once
+        np.concatenate(arrays, dtype=core.dtype, casting="unsafe"),  # each value is rounded once
         state,
         None,
         outputs,
@@ -92,10 +92,12 @@ def run(
 
 
 def _flat_mask(mask: Sequence[ArrayLike] | ArrayLike, steps: list[int]) -> Array:
-    """Return a list of masks (T_i,) as one."""
+    """Concatenate a list of masks (T_i,)."""
     masks = _arguments.listed("mask", mask, "a list of masks, as x is a list")  # type: ignore[arg-type]
     if len(masks) != len(steps):
-        raise ShapeError(f"mask: expected one for each of {len(steps)} sequences, got {len(masks)}")
+        raise ShapeError(
+            f"mask: expected {len(steps)} masks, one for each sequence, got {len(masks)}"
+        )
     arrays = [_arguments.unmasked(f"mask[{i}]", each) for i, each in enumerate(masks)]
     for i, (array, count) in enumerate(zip(arrays, steps, strict=True)):
         if array.shape != (count,):

@@ -1,4 +1,4 @@
-"""What the extension asks Python for: the pickle and the repr of a stream."""
+"""The pickle and the repr of a stream, called by the extension."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def reduce(stream: Stream) -> tuple[object, ...]:
-    """Return what a pickle keeps of a stream: its network and its state."""
+    """Return how to unpickle a stream: from its network and its state."""
     return _restore, (stream.network, stream.state)
 
 

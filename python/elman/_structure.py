@@ -1,7 +1,7 @@
-"""What a network consists of: its halves of layers, and the names and shapes of its tensors.
+"""The structure of a network: halves of layers, names and shapes of tensors.
 
-A layer is one half, or two if it is bidirectional: the one that runs forward first. A network's
-state is the hidden states of its halves one after the other, from the bottom up.
+A layer has one half, or two if it is bidirectional, forward before reverse. A network's state is
+the concatenation of the hidden states of its halves, from the bottom up.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ W_HY, B_Y = "readout.W_hy", "readout.b_y"
 
 
 class Structure(NamedTuple):
-    """A network without its numbers."""
+    """A network without its weights."""
 
     directions: tuple[str, ...]  # of layers
     activations: tuple[Activation, ...]  # of halves
@@ -34,7 +34,7 @@ class Structure(NamedTuple):
 
     @property
     def layer_activations(self) -> list[Activation | tuple[Activation, Activation]]:
-        """The activation of each layer, a pair of a bidirectional one."""
+        """The activation of each layer, a pair for a bidirectional one."""
         of_halves = iter(self.activations)
         return [
             (next(of_halves), next(of_halves)) if direction == "bidirectional" else next(of_halves)
@@ -43,15 +43,15 @@ class Structure(NamedTuple):
 
 
 class Sizes(NamedTuple):
-    """How wide a network is."""
+    """The sizes of a network."""
 
     inputs: int
-    hidden: tuple[int, ...]  # of layers; both halves of one are as wide
+    hidden: tuple[int, ...]  # of layers; the halves of a layer have one size
     outputs: int
 
 
 def split(state: Array, sizes: Sequence[int]) -> Iterator[Array]:
-    """Yield the parts of these sizes of states (..., state_size), as views."""
+    """Split states (..., state_size) into parts of these sizes; yield views."""
     end = 0
     for size in sizes:
         begin, end = end, end + size
@@ -59,40 +59,40 @@ def split(state: Array, sizes: Sequence[int]) -> Iterator[Array]:
 
 
 def prefixes(layer: int, direction: str) -> tuple[str, ...]:
-    """Return how the names of a layer's tensors begin, for each of its halves."""
+    """Return the prefix of tensor names for each half of a layer."""
     prefix = f"layers.{layer}."
     return (prefix, f"{prefix}reverse.") if direction == "bidirectional" else (prefix,)
 
 
 def all_prefixes(directions: Sequence[str]) -> list[str]:
-    """Return how the names of the tensors of all halves begin, from the bottom up."""
+    """Return the prefixes of tensor names for all halves, from the bottom up."""
     return [p for layer, direction in enumerate(directions) for p in prefixes(layer, direction)]
 
 
 def required(directions: Sequence[str], *, readout: bool) -> list[str]:
-    """Return the names of the tensors that every such network has."""
+    """Return the names of the required tensors."""
     names = [prefix + w for prefix in all_prefixes(directions) for w in ("W_xh", "W_hh")]
     return names + [W_HY] * readout
 
 
 def optional(directions: Sequence[str], *, readout: bool) -> list[str]:
-    """Return the names of the tensors that such a network may have."""
+    """Return the names of the optional tensors."""
     return [*biases(directions, readout=readout), *VECTORS]
 
 
 def biases(directions: Sequence[str], *, readout: bool) -> list[str]:
-    """Return the names of the biases that such a network may have."""
+    """Return the names of the biases."""
     return [f"{prefix}b_h" for prefix in all_prefixes(directions)] + [B_Y] * readout
 
 
 def defining(directions: Sequence[str]) -> list[str]:
-    """Return the names of the matrices whose shapes tell the sizes of a network."""
+    """Return the names of the matrices whose shapes determine the sizes of a network."""
     first = [prefixes(layer, direction)[0] for layer, direction in enumerate(directions)]
     return [*(f"{prefix}W_xh" for prefix in first), W_HY]
 
 
 def sizes_of(directions: Sequence[str], shapes: Mapping[str, tuple[int, ...]]) -> Sizes:
-    """Return the sizes that the shapes of the defining matrices tell."""
+    """Return the sizes, from the shapes of the defining matrices."""
     *layers, _ = defining(directions)
     hidden = tuple(shapes[name][0] for name in layers)
     top = hidden[-1] * len(prefixes(len(hidden) - 1, directions[-1]))
@@ -100,7 +100,7 @@ def sizes_of(directions: Sequence[str], shapes: Mapping[str, tuple[int, ...]]) -
 
 
 def shapes_of(directions: Sequence[str], sizes: Sizes) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of all tensors that a network of these sizes may have, by name."""
+    """Return the shapes of all required and optional tensors, by name."""
     shapes: dict[str, tuple[int, ...]] = {}
     below, state = sizes.inputs, 0
     for layer, (direction, hidden) in enumerate(zip(directions, sizes.hidden, strict=True)):

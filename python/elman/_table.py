@@ -1,4 +1,4 @@
-"""What the columns of a network's data mean: the record `Table`, and its JSON in files."""
+"""`Table`, the meaning of the columns of a network's data, and its JSON in files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Table"]
 
-_NOTHING: dict[str, object] = {  # what a table says that says nothing
+_NOTHING: dict[str, object] = {  # the fields of an empty table
     "inputs": (),
     "targets": (),
     "sequence": None,
@@ -29,34 +29,33 @@ _LISTS = ("inputs", "targets", "classes")
 
 
 class Table:
-    """What the columns of a network's data mean.
+    """The meaning of the columns of a network's data.
 
-    A network that has one, `net.table`, keeps it in copies, files, pickles and ONNX models. The
-    command line obeys it, and so do calls with a data frame: `net(df)` reads the columns `inputs`
-    by name, and `elman.train(net, df, df)` the `targets` too, row by row. Plain arrays do not need
-    it and do not look at it.
+    A network's table, `net.table`, is part of copies, files, pickles and ONNX models. It is used by
+    the command line and in calls with data frames: `net(df)` reads the columns `inputs` by name,
+    and `elman.train(net, df, df)` also the `targets`, row by row. Plain arrays ignore it.
 
-    A Table never changes. All arguments are optional and go by name.
+    A Table is immutable. All arguments are optional keywords.
 
     Parameters
     ----------
     inputs : iterable of str
         The columns that the network reads, in the order of its inputs.
     targets : iterable of str
-        The columns that it tells: one for each output, or the one of the classes.
+        The columns that it predicts: one for each output, or the column of classes.
     sequence : str, optional
-        The column that names the sequence a row belongs to. None: all rows are one sequence.
+        The column that identifies the sequence of each row. None: all rows are one sequence.
     classes : iterable of str
         The labels of a classification, in the order of the network's outputs.
     horizon : int
-        How many steps ahead the targets are; 0 if they are of the same step.
+        Number of steps ahead that the targets are; 0 for the same step.
     outputs : {"all", "last"}
-        Whether the answer is the output of every step, or of the last of a sequence.
+        Whether the result is the output of every step, or of the last step of a sequence.
 
     Attributes
     ----------
     inputs, targets, classes : tuple of str
-        Empty where nothing was said.
+        Empty by default.
     sequence : str or None
     horizon : int
     outputs : str
@@ -64,10 +63,10 @@ class Table:
     Raises
     ------
     ArgumentError
-        If a name is empty, stands twice or is no Unicode text, the sequence is an input or a
-        target, classes have more than one target, `horizon` is negative, or `outputs` is neither.
+        If a name is empty, duplicate or not Unicode text, the sequence is an input or a target,
+        there are classes and more than one target, `horizon` is negative, or `outputs` is unknown.
     ArgumentTypeError
-        If an argument is of another type.
+        If an argument has the wrong type.
 
     Examples
     --------
@@ -100,7 +99,7 @@ class Table:
         outputs: str = "all",
     ) -> None:
         if hasattr(self, "inputs"):
-            raise AttributeError("__init__ was called before: tables are constant")
+            raise AttributeError("__init__ was already called: tables are immutable")
         names = {"inputs": _names("inputs", inputs), "targets": _names("targets", targets)}
         labels = _texts("classes", classes)
         if sequence is not None:
@@ -113,7 +112,7 @@ class Table:
                     )
         if labels and len(names["targets"]) > 1:
             raise ArgumentError(
-                f"targets: expected one column, of the classes, got {len(names['targets'])}"
+                f"targets: expected one column of classes, got {len(names['targets'])}"
             )
         if not isinstance(outputs, str):
             got = type(outputs).__name__
@@ -126,14 +125,14 @@ class Table:
 
     @classmethod
     def from_json(cls, text: str) -> Table:
-        """Return the table that `to_json` wrote; anything else is refused by name.
+        """Return the table that `to_json` wrote.
 
         Raises
         ------
         ModelFormatError
-            If a key is missing or unknown, or a value is not what it must be.
+            If a key is missing or unknown, or a value is invalid.
         LimitError
-            If the text is longer than a model file may hold.
+            If the text is too long for a model file.
         """
         if not isinstance(text, str):
             raise ArgumentTypeError(f"table: expected JSON text, got {type(text).__name__}")
@@ -146,7 +145,7 @@ class Table:
         for name in _LISTS:
             if not isinstance(fields[name], list):
                 raise ModelFormatError(f"table: {name}: expected a list, got {show(fields[name])}")
-        if type(fields["horizon"]) is not int:  # True is one to Python
+        if type(fields["horizon"]) is not int:  # bool is a subclass of int
             raise ModelFormatError(
                 f"table: horizon: expected an integer, got {show(fields['horizon'])}"
             )
@@ -163,10 +162,10 @@ class Table:
         return {name: getattr(self, name) for name in _FIELDS}
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
-        raise AttributeError(f"Table.{name} cannot be set: tables are constant")
+        raise AttributeError(f"Table.{name} cannot be set: tables are immutable")
 
     def __delattr__(self, name: str) -> NoReturn:
-        raise AttributeError(f"Table.{name} cannot be deleted: tables are constant")
+        raise AttributeError(f"Table.{name} cannot be deleted: tables are immutable")
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Table):
@@ -185,14 +184,14 @@ class Table:
 
 
 def for_network(table: object, input_size: int, output_size: int) -> Table | None:
-    """Return the table of a network of these sizes, or None if it says nothing.
+    """Check the table of a network of these sizes; return it, or None if it is empty.
 
     Raises
     ------
     ArgumentError
-        If it names more or fewer columns or classes than the network has inputs or outputs.
+        If the number of columns or classes differs from that of inputs or outputs.
     ArgumentTypeError
-        If it is no `Table`.
+        If it is not a `Table`.
     """
     if table is None:
         return None
@@ -218,23 +217,23 @@ def _restore(fields: dict[str, Any]) -> Table:
 
 
 def _names(argument: str, values: Iterable[str]) -> tuple[str, ...]:
-    """Return the names of columns, none of them empty or there twice."""
+    """Check and return the names of columns, nonempty and distinct."""
     names = _texts(argument, values)
     if "" in names:
-        raise ArgumentError(f"{argument}: expected a name for every column, got an empty one")
+        raise ArgumentError(f"{argument}: expected a name for every column, got an empty string")
     return names
 
 
 def _texts(argument: str, values: Iterable[str]) -> tuple[str, ...]:
-    """Return several texts, all of them different."""
+    """Check and return distinct strings."""
     if isinstance(values, str | bytes) or not hasattr(values, "__iter__"):
         got = type(values).__name__
-        raise ArgumentTypeError(f"{argument}: expected several names, got {got}")
+        raise ArgumentTypeError(f"{argument}: expected a list of names, got {got}")
     texts = tuple(_text(argument, value) for value in values)
     seen: set[str] = set()
     for text in texts:
         if text in seen:
-            raise ArgumentError(f"{argument}: expected different names, got {show(text)} twice")
+            raise ArgumentError(f"{argument}: expected distinct names, got {show(text)} twice")
         seen.add(text)
     return texts
 
@@ -242,7 +241,7 @@ def _texts(argument: str, values: Iterable[str]) -> tuple[str, ...]:
 def _name(argument: str, value: object) -> str:
     text = _text(argument, value)
     if not text:
-        raise ArgumentError(f"{argument}: expected the name of a column, got an empty one")
+        raise ArgumentError(f"{argument}: expected the name of a column, got an empty string")
     return text
 
 

@@ -1,4 +1,4 @@
-"""Types that stand in many annotations; imported by type checkers alone."""
+"""Types used in many annotations; imported only by type checkers."""
 
 from typing import Any
 

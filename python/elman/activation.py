@@ -1,4 +1,4 @@
-"""The activations with their numbers, as ONNX defines them."""
+"""The activation functions and their parameters, as ONNX defines them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ __all__ = ["TABLE", "Activation", "Kind"]
 
 
 class Kind(NamedTuple):
-    """What is to be known of every activation of one name."""
+    """The properties of a named activation."""
 
-    numbers: dict[str, float | None]  # with their defaults, those of ONNX; None: to be given
-    in_layers: bool = True  # and not for outputs alone
-    trainable: bool = True  # for any numbers; otherwise for an alpha of at least 0
+    numbers: dict[str, float | None]  # parameters with ONNX's defaults; None: required
+    in_layers: bool = True  # False: for outputs only
+    trainable: bool = True  # False: only if alpha >= 0
 
 
 TABLE = {
@@ -39,7 +39,7 @@ TABLE = {
 
 
 class Activation:
-    """An activation function with its numbers: f in h = f(W v + b).
+    """An activation function with its parameters: f in h = f(W v + b).
 
     | name | f(v) | alpha, beta |
     |---|---|---|
@@ -52,22 +52,22 @@ class Activation:
     | "hard_sigmoid" | max(0, min(1, alpha v + beta)) | 0.2, 0.5 |
     | "softsign" | v / (1 + abs(v)) | |
     | "softplus" | log(1 + exp(v)) | |
-    | "scaled_tanh" | alpha tanh(beta v) | to be given |
-    | "affine" | alpha v + beta | to be given |
+    | "scaled_tanh" | alpha tanh(beta v) | required |
+    | "affine" | alpha v + beta | required |
     | "softmax" | exp(v) / sum(exp(v)), for outputs | |
 
-    An Activation never changes. It equals its name if its numbers are those of the name alone:
-    `Activation("elu") == "elu"`. A network computes with the numbers rounded to its dtype.
+    An Activation is immutable. With default parameters it equals its name:
+    `Activation("elu") == "elu"`. A network rounds the parameters to its dtype.
 
     Parameters
     ----------
     name : str
         One of the above.
     alpha, beta : float, optional
-        Its numbers; by default those of ONNX. (PyTorch's and Keras' defaults differ for
+        The parameters; by default ONNX's. (PyTorch's and Keras' defaults differ for
         "hard_sigmoid", and Keras' also for "leaky_relu".)
     clip : float, optional
-        Above 0: v is clipped to [-clip, clip] first, as ONNX's `clip`. Not for "softmax".
+        Above 0: v is first clipped to [-clip, clip], as by ONNX's `clip`. Not for "softmax".
 
     Attributes
     ----------
@@ -78,8 +78,7 @@ class Activation:
     Raises
     ------
     ArgumentError
-        If there is no such activation, or a number is one that it does not have, lacks, or cannot
-        use.
+        If the name is unknown, or a parameter is missing, unexpected or out of range.
 
     Examples
     --------
@@ -106,7 +105,7 @@ class Activation:
         clip: float | None = None,
     ) -> None:
         if hasattr(self, "name"):
-            raise AttributeError("__init__ was called before: activations are constant")
+            raise AttributeError("__init__ was already called: activations are immutable")
         if not isinstance(name, str):
             raise ArgumentTypeError(f"name: expected a name, got {type(name).__name__}")
         numbers = (_number("alpha", alpha), _number("beta", beta), _number("clip", clip))
@@ -115,14 +114,14 @@ class Activation:
             object.__setattr__(self, slot, value)
 
     def _arguments(self) -> tuple[str, float | None, float | None, float | None]:
-        """Return what makes an equal one, here and in the core."""
+        """Return the arguments that make an equal activation, here and in the core."""
         return self.name, self.alpha, self.beta, self.clip
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
-        raise AttributeError(f"Activation.{name} cannot be set: activations are constant")
+        raise AttributeError(f"Activation.{name} cannot be set: activations are immutable")
 
     def __delattr__(self, name: str) -> NoReturn:
-        raise AttributeError(f"Activation.{name} cannot be deleted: activations are constant")
+        raise AttributeError(f"Activation.{name} cannot be deleted: activations are immutable")
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, str):
@@ -135,7 +134,7 @@ class Activation:
         return hash(self.name if self._is_default() else self._arguments())
 
     def _is_default(self) -> bool:
-        """Say whether the name alone makes this activation."""
+        """Return whether the name suffices to make this activation."""
         numbers = TABLE[self.name].numbers
         defaults = (numbers.get("alpha"), numbers.get("beta"), None)
         return self._arguments()[1:] == defaults and None not in numbers.values()

@@ -1,11 +1,11 @@
-"""The errors of elman: each is an `ElmanError` and also the built-in error that it resembles."""
+"""Exceptions; each is an `ElmanError` and also the matching built-in exception."""
 
 
 class ElmanError(Exception):
-    """Base of every error that elman raises on purpose.
+    """Base class of every error that elman raises on purpose.
 
-    But for what Python itself asks for: the `AttributeError` of a name that is not there or cannot
-    be set, and the `ImportError` of a package that is missing.
+    Not included are Python's `AttributeError`, for a name that does not exist or cannot be set, and
+    `ImportError`, for a missing package.
     """
 
 
@@ -14,44 +14,43 @@ class ShapeError(ElmanError, ValueError):
 
 
 class DTypeError(ElmanError, TypeError):
-    """An array holds something other than real numbers, or has a dtype that cannot be used here."""
+    """An array does not hold real numbers, or its dtype cannot be used here."""
 
 
 class ArgumentError(ElmanError, ValueError):
-    """An argument has a value that it cannot have."""
+    """An argument has an invalid value."""
 
 
 class ArgumentTypeError(ElmanError, TypeError):
-    """An argument is of a type that it cannot have, or there is no argument of this name."""
+    """An argument has the wrong type, or its name is unknown."""
 
 
 class ModelFormatError(ElmanError, ValueError):
-    """A model file is damaged, or is not what its format demands."""
+    """A model file is damaged or does not follow its format."""
 
 
 class UnsupportedModelError(ElmanError, ValueError):
-    """A model of a kind, or a file of a format, that elman does not read or write."""
+    """A kind of model, or a file format, that elman does not read or write."""
 
 
 class LimitError(ElmanError, ValueError):
-    """A size is beyond what this version accepts, or what fits in memory."""
+    """A size exceeds what this version accepts or what fits in memory."""
 
 
 class BusyError(ElmanError, RuntimeError):
-    """A stream or a trainer was used by a second thread during a call of the first one.
+    """A stream or trainer was called while a call from another thread was running.
 
-    A stream that a forked process inherits in the middle of another thread's call stays busy
-    there: the process must make a new one.
+    A stream that a process inherits by a fork during such a call stays busy there; make a new one.
     """
 
 
 class VerificationError(ElmanError, ArithmeticError):
-    """A result lies outside the rounding bound around the NumPy reference."""
+    """A result differs from the NumPy reference by more than the rounding bound."""
 
 
 class IsaError(ElmanError, RuntimeError):
-    """An instruction set was asked for that is unknown, or that this machine does not have."""
+    """A requested instruction set is unknown or missing on this machine."""
 
 
 class DivergenceError(ElmanError, ArithmeticError):
-    """A loss became NaN or infinite while a network was trained."""
+    """A loss or weight became NaN or infinite during training."""

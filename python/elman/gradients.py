@@ -1,4 +1,4 @@
-"""The gradients of a loss, in the structure and by the names of a network's weights."""
+"""The gradients of a loss, structured and named as the network's weights."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class ReadoutGradients:
 class Gradients:
     """The gradients of a loss.
 
-    `a + b` adds those of two parts of a batch, `a * 0.5` multiplies all of them by a number.
+    `a + b` adds the gradients of two parts of a batch; `a * 0.5` scales them.
 
     Attributes
     ----------
@@ -59,10 +59,10 @@ class Gradients:
     readout : ReadoutGradients or None
         `readout.W_hy`, and `readout.b_y` or None.
     initial_state : ndarray
-        With respect to the network's own initial state (state_size,), summed over the sequences;
-        or, if a state was passed, with respect to that, in its shape.
+        With respect to the network's initial state, (state_size,), summed over the sequences; or
+        to the state passed in, in its shape.
     x : ndarray or None
-        From `elman.backward`: with respect to the inputs, in their shape. A sum has none.
+        From `elman.backward`: with respect to the inputs, in their shape. None after an addition.
 
     Examples
     --------
@@ -79,11 +79,11 @@ class Gradients:
     initial_state: Array
     x: Array | None = None
 
-    __array_ufunc__: ClassVar[None] = None  # a NumPy number times gradients is theirs to compute
+    __array_ufunc__: ClassVar[None] = None  # NumPy scalars defer to __rmul__
 
     @classmethod
     def from_tensors(cls, tensors: dict[str, Array], x: Array | None = None) -> Gradients:
-        """Make gradients from arrays named as in model files, such as `layers.0.W_hh`."""
+        """Build gradients from arrays named as in model files, such as `layers.0.W_hh`."""
         layers: list[LayerGradients] = []
         while f"{(prefix := _prefix(len(layers)))}W_xh" in tensors:
             layers.append(
@@ -95,7 +95,7 @@ class Gradients:
         return cls(tuple(layers), readout, tensors["initial_state"], x)
 
     def tensors(self) -> dict[str, Array]:
-        """Return the arrays by the names that model files have; biases that are None are absent."""
+        """Return the arrays, named as in model files; biases that are None are absent."""
         tensors: dict[str, Array | None] = {}
         for index, layer in enumerate(self.layers):
             for name in _structure.WEIGHTS:
@@ -134,7 +134,7 @@ class Gradients:
         norm = np.sqrt(sum(np.square(array, dtype=np.float64).sum() for array in arrays))
         layers = f"{len(self.layers)} layer{'s' if len(self.layers) > 1 else ''}"
         readout = "" if self.readout is None else " and a readout"
-        return f"Gradients({layers}{readout}, {count:,} numbers, norm {norm:.4g})"
+        return f"Gradients({layers}{readout}, {count:,} values, norm {norm:.4g})"
 
 
 def _prefix(layer: int) -> str:

@@ -1,4 +1,4 @@
-"""Configurable weight initializers: what `elman.Network(init=...)` takes beside names."""
+"""Configurable weight initializers for `elman.Network(init=...)`."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ __all__ = ["EchoState", "Identity"]
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """W_hh = I to begin with: long memory for layers of `relu`.
+    """Initializer with W_hh = scale * I, for long memory in `relu` layers.
 
-    W_hh = scale * I, the other weights normal with mean 0, biases 0. From Q. V. Le, N. Jaitly and
+    The other weights are normal with mean 0, the biases 0. From Q. V. Le, N. Jaitly and
     G. E. Hinton, "A simple way to initialize recurrent networks of rectified linear units" (2015),
-    who scale by less than 1 where a shorter memory serves better.
+    who use a scale below 1 where a shorter memory works better.
 
     Attributes
     ----------
     std : float
-        The standard deviation of the other weights, at least 0.
+        Standard deviation of the other weights, at least 0.
     scale : float
-        What stands on the diagonal of W_hh, at least 0.
+        The diagonal of W_hh, at least 0.
 
     Examples
     --------
@@ -45,24 +45,24 @@ class Identity:
 
 @dataclass(frozen=True, kw_only=True)
 class EchoState:
-    """A reservoir: a sparse random recurrence that forgets slowly and is not trained.
+    """A reservoir: sparse random recurrent weights that are not trained.
 
     Each unit reads max(1, round(density H)) units of its layer, chosen at random, with uniform
-    weights, which are all scaled to the spectral radius. From H. Jaeger, "The echo state approach
-    to analysing and training recurrent neural networks" (GMD report 148, 2001); how to choose the
-    settings is in M. Lukosevicius, "A practical guide to applying echo state networks" (2012).
-    `elman.ridge_readout` fits the readout, which starts as PyTorch's.
+    weights; W_hh is then scaled to the spectral radius. From H. Jaeger, "The echo state approach
+    to analysing and training recurrent neural networks" (GMD report 148, 2001). On choosing the
+    settings, see M. Lukosevicius, "A practical guide to applying echo state networks" (2012).
+    `elman.ridge_readout` fits the readout, whose weights start as PyTorch's.
 
     Attributes
     ----------
     spectral_radius : float
-        The largest modulus of the eigenvalues of W_hh, to six digits; at least 0. The nearer to 1,
+        The largest modulus of the eigenvalues of W_hh, to six digits; at least 0. The closer to 1,
         the longer the memory.
     density : float
-        The share of the weights in W_hh that are not 0: more than 0, at most 1.
+        Fraction of the weights in W_hh that are not 0: more than 0, at most 1.
     input_limit : float
-        b_h and W_xh of the first layer are uniform in [-input_limit, input_limit), at least 0. W_xh
-        of a higher layer is divided by the square root of how many units it reads.
+        b_h and the first layer's W_xh are uniform in [-input_limit, input_limit); at least 0. W_xh
+        of a higher layer is divided by the square root of the number of units that it reads.
 
     Examples
     --------
@@ -84,7 +84,7 @@ if TYPE_CHECKING:
 
 
 def named(init: Identity | EchoState) -> tuple[str, dict[str, float]]:
-    """Return the name of a start and its settings."""
+    """Return the name and the settings of an initializer."""
     if type(init) not in _NAMES:
         raise ArgumentTypeError(
             f"init: expected a name, elman.Identity or elman.EchoState, got {_arguments.kind(init)}"

@@ -1,4 +1,4 @@
-"""Plots of a training run, behind the extra `plot` (matplotlib)."""
+"""Plots of a training run; requires the extra `plot` (matplotlib)."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ __all__ = ["history"]
 
 
 def history(history: History) -> Figure:
-    """Draw the losses of every epoch, and mark the best epoch.
+    """Plot the losses of each epoch and mark the best epoch.
 
     Parameters
     ----------
     history : History
-        `result.history` of `elman.train`.
+        `history` of a result of `elman.train`.
 
     Returns
     -------
     matplotlib.figure.Figure
-        To be saved with `figure.savefig("history.svg")`, or shown by a notebook. The axis of the
-        losses is logarithmic.
+        The figure, with a logarithmic axis of losses if they are above 0. Save it with
+        `figure.savefig("history.svg")`; notebooks display it.
 
     Raises
     ------

@@ -1,10 +1,10 @@
-"""The network in plain Python: lists of floats, nothing but `math`.
+"""The network in plain Python, with lists of floats and only `math`.
 
-This is the network to read first, and the one to compare the others with. It has the meaning of the
-C++ core for one sequence (stacked layers, in either direction or both, scaling, an initial state,
-every activation) in Python's double precision:
+Read this implementation first. It computes the same function as the C++ core for one sequence
+(stacked layers, in either direction or both, scaling, an initial state, every activation) in
+Python's double precision:
 
-    w = elman.pure.weights(net)                              # once: the weights as nested lists
+    w = elman.pure.weights(net)                              # the weights as nested lists
     y, state = elman.pure.run(w, [[0.5, -1.0], [0.0, 1.0]])  # a whole sequence
     y, state = elman.pure.step(w, [0.5, -1.0], state)        # one more sample
 """
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 
-TYPE_CHECKING = False  # as in `typing`, which is not imported
+TYPE_CHECKING = False  # in place of an import from `typing`
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from typing import Any
@@ -70,7 +70,7 @@ def thresholded_relu(z: list[float], alpha: float) -> list[float]:
 
 
 def hard_sigmoid(z: list[float], alpha: float, beta: float) -> list[float]:
-    """Return alpha z + beta, held in [0, 1]; a NaN stays a NaN."""
+    """Return alpha z + beta, clipped to [0, 1]; a NaN stays a NaN."""
     return [0.0 if v < 0 else 1.0 if v > 1 else v for v in affine(z, alpha, beta)]
 
 
@@ -95,7 +95,7 @@ def affine(z: list[float], alpha: float, beta: float) -> list[float]:
 
 
 def softmax(z: list[float]) -> list[float]:
-    """Return exp(z) / sum(exp(z)), shifted by the maximum against overflow."""
+    """Return exp(z) / sum(exp(z)), shifted by the maximum to avoid overflow."""
     largest = max(z)
     e = [math.exp(v - largest) for v in z]
     total = sum(e)
@@ -120,7 +120,7 @@ _ACTIVATIONS: dict[str, Callable[..., list[float]]] = {
 
 
 def _function(net: Parameters, activation: Activation) -> Callable[[list[float]], list[float]]:
-    """Return an activation with its numbers, which the network rounds to its dtype."""
+    """Return an activation function, with its parameters rounded to the network's dtype."""
     f = _ACTIVATIONS[activation.name]
     given = (activation.alpha, activation.beta)
     numbers = [net.dtype.type(number).item() for number in given if number is not None]
@@ -131,7 +131,7 @@ def _function(net: Parameters, activation: Activation) -> Callable[[list[float]]
 
 
 def _clip(z: list[float], limit: float) -> list[float]:
-    """Return z, held in [-limit, limit]; a NaN stays a NaN."""
+    """Return z, clipped to [-limit, limit]; a NaN stays a NaN."""
     return [limit if v > limit else -limit if v < -limit else v for v in z]
 
 
@@ -145,21 +145,21 @@ else:
 
 
 class Weights:
-    """The weights of a network as nested lists; `weights` makes them.
+    """The weights of a network as nested lists; see `weights`.
 
     Attributes
     ----------
     input_size, state_size
-        The numbers of inputs and of all hidden units together.
+        The number of inputs and the total number of hidden units.
     layers
         For each layer its halves, one or (forward, reverse), and for each half its activation
         function, its rows [W_xh | W_hh] and its biases b_h.
     directions, runs_forward
         For each layer "forward", "reverse" or "bidirectional", and whether all run forward.
     readout
-        The same of the output, with the rows W_hy and the biases b_y, or None.
+        The output activation, the rows W_hy and the biases b_y, or None.
     initial_state
-        Where `run` begins.
+        The state in which `run` begins.
     input_mean, reciprocal_std, output_mean, output_std
         The scaling, or None; reciprocal_std is 1 / input_std, rounded in the network's dtype.
     """
@@ -219,7 +219,7 @@ def step(w: Weights, x: Sequence[float], state: Sequence[float]) -> tuple[list[f
     x
         The I inputs in the user's scale.
     state
-        The state before the step: `state_size` numbers, the layers from the bottom up.
+        The state before the step: `state_size` values, the layers from the bottom up.
 
     Returns
     -------
@@ -248,7 +248,7 @@ def step(w: Weights, x: Sequence[float], state: Sequence[float]) -> tuple[list[f
     after: list[float] = []
     for (half,) in w.layers:
         h = state[len(after) : len(after) + len(half[2])]
-        v = _affine(half, v + list(h))  # [x; h]: what is below, and the layer's past
+        v = _affine(half, v + list(h))  # [x; h]: the layer's input and its previous state
         after += v
     return _read_out(w, v), after
 
@@ -263,7 +263,7 @@ def _scale_inputs(w: Weights, x: Sequence[float]) -> list[float]:
     if len(x) != w.input_size:
         from elman.errors import ShapeError
 
-        raise ShapeError(f"x: expected {w.input_size} numbers, got {len(x)}")
+        raise ShapeError(f"x: expected {w.input_size} values, got {len(x)}")
     v = list(x)
     if w.input_mean is not None:
         v = [a - b for a, b in zip(v, w.input_mean, strict=True)]
@@ -286,7 +286,7 @@ def _check_state(w: Weights, state: Sequence[float]) -> None:
     if len(state) != w.state_size:
         from elman.errors import ShapeError
 
-        raise ShapeError(f"state: expected {w.state_size} numbers, got {len(state)}")
+        raise ShapeError(f"state: expected {w.state_size} values, got {len(state)}")
 
 
 def run(
@@ -301,7 +301,7 @@ def run(
     x
         T rows of I inputs.
     state
-        The state before the first step; the network's own without it.
+        The state before the first step; by default the network's initial state.
 
     Returns
     -------
@@ -334,7 +334,7 @@ def run(
 def _run_layers(
     w: Weights, x: Iterable[Sequence[float]], state: list[float]
 ) -> tuple[list[list[float]], list[float]]:
-    """Run layer by layer: a layer that runs in reverse is the forward one on the reversed steps."""
+    """Run layer by layer; a reverse layer takes the steps in reverse order."""
     _check_state(w, state)
     below = [_scale_inputs(w, x_t) for x_t in x]
     after: list[float] = []

@@ -1,4 +1,4 @@
-"""Fit the readout of a network to its hidden states in one go, by ridge regression."""
+"""Ridge regression of a network's readout on its hidden states."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ridge_readout"]
 
-_BLOCK_ROWS = 4096  # steps whose states are reduced at a time, in float64
+_BLOCK_ROWS = 4096  # steps reduced at a time, in float64
 
 
 def ridge_readout(
@@ -33,13 +33,13 @@ def ridge_readout(
     state: ArrayLike | None = None,
     sample_weight: ArrayLike | None = None,
 ) -> Network:
-    """Return the network with its readout fitted to y by ridge regression.
+    """Return a copy of the network with its readout fitted to y by ridge regression.
 
     W_hy and b_y minimise sum(w |W_hy h + b_y - y'|^2) + alpha |W_hy|^2 over the states h of the top
     layer after every real step, where y' is y before the scaling of outputs: (y - output_mean) /
-    output_std. This is how an echo-state network learns (H. Jaeger, GMD report 148, 2001;
+    output_std. Echo-state networks are trained like this (H. Jaeger, GMD report 148, 2001;
     M. Lukosevicius, "A practical guide to applying echo state networks", 2012, section 4); any
-    network will do.
+    network can be.
 
     Parameters
     ----------
@@ -48,36 +48,36 @@ def ridge_readout(
     x : array_like, shape (..., T, I)
         Inputs, as for `Network.run`.
     y : array_like, shape (..., T, O)
-        What the outputs should be.
+        Targets, in the scale of the network's outputs.
     alpha : float
-        What large weights cost, at least 0; biases cost nothing (scikit-learn's `Ridge`: `alpha`).
-        With 0, the smallest of the weights that fit equally well.
+        The penalty on weights but not on biases, at least 0 (scikit-learn's `Ridge`: `alpha`). 0
+        gives the least-squares solution of minimum norm.
     washout : int
-        How many steps at the beginning of each sequence are left out, while the state forgets where
-        it began.
+        Number of steps to leave out at the beginning of each sequence, while the state still
+        depends on where it began.
     lengths, state
         As for `Network.run`.
     sample_weight : array_like, shape (...), optional
-        What each sequence weighs, at least 0; 1 by default.
+        Weight of each sequence, at least 0; 1 by default.
 
     Returns
     -------
     Network
-        A new one: `net` never changes.
 
     Raises
     ------
     ShapeError, DTypeError
-        If an array is not what this network takes, or y does not belong to x.
+        If an array has the wrong dtype, or a shape that does not match the network or x.
     ArgumentError
         If the readout is missing or not linear, alpha or a weight is negative, no step is left to
-        fit, or x or y is not finite where it counts.
+        fit, or a state or target to be fitted is not finite.
 
     Notes
     -----
-    The penalty and the states, some steps at a time, are reduced to a triangle by QR in float64: as
-    accurate as least squares on all of them at once, and no squares of small numbers are lost as in
-    normal equations. NumPy's linear algebra does not give the same bits on every machine.
+    The penalty and the states are reduced to a triangle by QR in float64, block by block. This is
+    as accurate as least squares on all rows at once, and avoids the normal equations, which lose
+    the squares of small values. NumPy's linear algebra does not give the same bits on every
+    machine.
 
     Examples
     --------
@@ -110,14 +110,14 @@ def ridge_readout(
     targets = targets.reshape(-1, net.output_size)
     roots = np.sqrt(np.repeat(weights, T))
     for rows in np.array_split(used, 1 + used.size // _BLOCK_ROWS):
-        _require_finite("the states that x gives", hidden[rows])
+        _require_finite("the hidden states of x", hidden[rows])
         _require_finite("y", targets[rows])
         fit.add(hidden[rows], targets[rows], roots[rows])
     return fit.network()
 
 
 class _Fit:
-    """A least-squares problem of weighted rows h, 1 | y', kept as the triangle of its QR."""
+    """A least-squares problem with weighted rows h, 1 | y', stored as the R of its QR."""
 
     def __init__(self, net: Network, alpha: float) -> None:
         self.net = net
@@ -170,7 +170,7 @@ def _weights(sample_weight: ArrayLike | None, batch: list[int]) -> NDArray[Any]:
         return np.ones(batch)
     weights = _arguments.weights("sample_weight", sample_weight, tuple(batch))
     if weights.size and not weights.any():
-        raise ArgumentError("sample_weight: expected a sum of more than 0, got 0")
+        raise ArgumentError("sample_weight: expected a sum above 0, got 0")
     return weights
 
 

@@ -1,9 +1,9 @@
-"""The network in NumPy: float64, one line per equation, and the judge of the C++ core's results.
+"""NumPy reference in float64, one line per equation, to check the C++ core's results.
 
-Everything here is written for reading and shares no code with the core. `step` is the network,
-`run` goes over time layer by layer, `loss_and_gradients` goes back through it, and `verify` checks
-results of the core against the equations.
-Dimension letters: T time, I input, H hidden, O output; `...` stands for any leading batch axes.
+The code is written to be read and shares nothing with the core. `step` computes one step, `run`
+whole sequences layer by layer, `loss_and_gradients` backpropagation through time, and `verify`
+checks results of the core against the equations.
+Dimension letters: T time, I input, H hidden, O output; `...` are any leading batch axes.
 """
 
 from elman.reference.activations import (

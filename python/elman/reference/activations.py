@@ -1,4 +1,4 @@
-"""The activations and their slopes in NumPy, in float64."""
+"""The activations and their derivatives in NumPy, in float64."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def tanh(z: Array) -> Array:
 
 
 def sigmoid(z: Array) -> Array:
-    """Return 1 / (1 + exp(-z)), written so that exp never overflows and no tail loses digits."""
+    """Return 1 / (1 + exp(-z)) without overflow of exp or loss of digits in the tails."""
     e = np.exp(-np.abs(z))
     return np.where(z < 0, e, 1.0) / (1.0 + e)
 
@@ -64,7 +64,7 @@ def softsign(z: Array) -> Array:
 
 
 def softplus(z: Array) -> Array:
-    """Return log(1 + exp(z)), written so that exp never overflows and no tail loses digits."""
+    """Return log(1 + exp(z)) without overflow of exp or loss of digits in the tails."""
     return np.maximum(z, 0.0) + np.log1p(np.exp(-np.abs(z)))
 
 
@@ -79,7 +79,7 @@ def affine(z: Array, alpha: float, beta: float) -> Array:
 
 
 def softmax(z: Array) -> Array:
-    """Return exp(z) / sum(exp(z)) over the last axis, shifted by the maximum against overflow."""
+    """Return exp(z) / sum(exp(z)) over the last axis, shifted to avoid overflow."""
     e: Array = np.exp(z - z.max(axis=-1, keepdims=True))
     total: Array = e.sum(axis=-1, keepdims=True)
     return e / total
@@ -103,12 +103,12 @@ ACTIVATIONS: dict[str, Callable[..., Array]] = {
 
 
 def activate(net: Parameters, activation: Activation, z: Array) -> Array:
-    """Return f(z), with z clipped first if the activation says so."""
+    """Return f(z), with z clipped first if the activation has a clip."""
     return ACTIVATIONS[activation.name](clipped(net, activation, z), **numbers_of(net, activation))
 
 
 def clipped(net: Parameters, activation: Activation, z: Array) -> Array:
-    """Return z, held within the clip of the activation; a NaN stays a NaN."""
+    """Return z, clipped if the activation has a clip; a NaN stays a NaN."""
     limit = clip_of(net, activation)
     return z if np.isinf(limit) else np.clip(z, -limit, limit)
 
@@ -124,7 +124,7 @@ def numbers_of(net: Parameters, activation: Activation) -> dict[str, float]:
     return {name: float(net.dtype.type(n)) for name, n in given.items() if n is not None}
 
 
-# f'(z); 0, or what holds on the left, where f has a corner.
+# f'(z); where f has a corner, 0 or the left derivative.
 SLOPES: dict[str, Callable[..., Array]] = {
     "tanh": lambda z: 1.0 - np.tanh(z) ** 2,
     "sigmoid": lambda z: sigmoid(z) * sigmoid(-z),

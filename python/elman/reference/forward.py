@@ -1,7 +1,4 @@
-"""The network in NumPy: one line per equation.
-
-`step` is the network; `run` goes over time layer by layer.
-"""
+"""The network in NumPy, one line per equation: one step and whole sequences."""
 
 from __future__ import annotations
 
@@ -42,7 +39,7 @@ def step(net: Parameters, x: ArrayLike, state: ArrayLike) -> tuple[Array, Array]
     x
         Inputs (..., I) in the user's scale.
     state
-        States before the step (..., state_size): the layers' hidden states from the bottom up.
+        States before the step (..., state_size): hidden states of the layers from the bottom up.
 
     Returns
     -------
@@ -72,14 +69,14 @@ def step(net: Parameters, x: ArrayLike, state: ArrayLike) -> tuple[Array, Array]
 
 
 def _cell(net: Parameters, layer: Layer, x: Array, h: Array) -> Array:
-    """Return the states (..., H) of a layer after a step, from its inputs and the states before."""
+    """Return the states (..., H) of a layer after a step, from inputs and states before it."""
     W_xh, W_hh, b_h = float64(layer.W_xh), float64(layer.W_hh), float64(layer.b_h)
-    # A row vector times W.T is the column vector W v of the equations, for every sequence.
+    # v @ W.T is the W v of the equations for rows v, one for each sequence.
     return activate(net, layer.activation, h @ W_hh.T + x @ W_xh.T + b_h)
 
 
 def _read_out(net: Parameters, top: Array) -> Array:
-    """Return the outputs (..., O) from what the top layer gives."""
+    """Return the outputs (..., O) from the top layer's states."""
     y = top
     if net.readout is not None:
         W_hy, b_y = float64(net.readout.W_hy), float64(net.readout.b_y)
@@ -96,9 +93,9 @@ def run(
     mask: ArrayLike | None = None,
     masked: str = "hold",
 ) -> Run:
-    """Run the network over whole sequences, layer by layer, one step after the other.
+    """Run the network over whole sequences, layer by layer, one step at a time.
 
-    A layer that runs in reverse is the forward one on the reversed steps.
+    A reverse layer is a forward layer on the reversed steps.
 
     Parameters
     ----------
@@ -107,21 +104,20 @@ def run(
     x
         Inputs (..., T, I) in the user's scale.
     state
-        States before the first step, broadcast to (..., state_size). The network's own
-        `initial_state`, or zeros, without it.
+        States before the first step, broadcast to (..., state_size); by default the network's
+        `initial_state`, or zeros.
     lengths
-        Numbers of real steps (...), 0 to T each; all T without it. The steps after them are
-        padding: the state is held, the output is zero, and nothing of their inputs is used.
+        Numbers of real steps (...), 0 to T; by default T. Later steps are padding: the state is
+        held, the output is zero, and their inputs are not used.
     mask, masked
-        Instead of lengths, which steps (..., T) are real; the others give the output of the states
-        held there ("hold") or zeros ("zero").
+        Instead of lengths, which steps (..., T) are real; at the others the output is that of the
+        held states ("hold") or zero ("zero").
 
     Returns
     -------
     Run
-        output (..., T, O), the state after the last real step (..., state_size) (for a layer in
-        reverse after the first one), and the states after every step (..., T, state_size), all
-        float64.
+        output (..., T, O), the state after the last real step (..., state_size) (for a reverse
+        layer, the first), and the states after every step (..., T, state_size), all float64.
 
     Examples
     --------
@@ -141,7 +137,7 @@ def run(
         for half, backwards in halves_of(layer):
             h, after = next(starts), np.zeros((*batch, T, len(half.W_hh)))
             for t in reversed(range(T)) if backwards else range(T):
-                # A step that is not real does not exist: its state is the one before.
+                # Steps that are not real are skipped: the state is held.
                 h = np.where(real[..., t, :], _cell(net, half, below[..., t, :], h), h)
                 after[..., t, :] = h
             gives.append(after)
@@ -155,7 +151,7 @@ def run(
 
 
 def halves_of(layer: Layer) -> list[tuple[Layer, bool]]:
-    """Return the halves of a layer, forward before reverse, and whether each runs backwards."""
+    """Return the halves of a layer, forward before reverse, each with whether it runs backwards."""
     first = (layer, layer.direction == "reverse")
     return [first] if layer.reverse is None else [first, (layer.reverse, True)]
 
@@ -166,7 +162,7 @@ def runs_forward(net: Parameters) -> bool:
 
 
 def require_forward(net: Parameters, what: str) -> None:
-    """Refuse layers that do not run forward."""
+    """Raise unless all layers run forward."""
     if not runs_forward(net):
         found = [layer.direction for layer in net.layers]
         raise ArgumentError(f"{what}: expected layers that all run forward, got {found}")
@@ -191,19 +187,19 @@ def scale_outputs(net: Parameters, y: Array) -> Array:
 
 
 def by_layer(net: Parameters, state: ArrayLike) -> Iterator[Array]:
-    """Yield each layer's part of states (..., state_size), from the bottom up."""
+    """Split states (..., state_size) by layer, from the bottom up."""
     sizes = [sum(len(half.W_hh) for half, _ in halves_of(l)) for l in net.layers]
     return _structure.split(np.asarray(state, dtype=np.float64), sizes)
 
 
 def by_half(net: Parameters, state: ArrayLike) -> Iterator[Array]:
-    """Yield each half's part of states (..., state_size), from the bottom up."""
+    """Split states (..., state_size) by half, from the bottom up."""
     sizes = [len(half.W_hh) for l in net.layers for half, _ in halves_of(l)]
     return _structure.split(np.asarray(state, dtype=np.float64), sizes)
 
 
 def float64(weights: NDArray[Any] | None) -> Array:
-    """Return weights in float64; the bias that a layer does not have is 0."""
+    """Return weights in float64; 0 for a missing bias."""
     return np.asarray(0.0 if weights is None else weights, dtype=np.float64)
 
 

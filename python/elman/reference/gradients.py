@@ -1,4 +1,4 @@
-"""Back-propagation through time in NumPy."""
+"""Backpropagation through time in NumPy."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def loss_and_gradients(
     update_every: int | None = None,
     normalizer: float | None = None,
 ) -> tuple[float, Gradients]:
-    """Compute a loss and its gradients by back-propagation through time.
+    """Compute a loss and its gradients by backpropagation through time.
 
     Parameters
     ----------
@@ -56,20 +56,20 @@ def loss_and_gradients(
     loss
         "mse", "bce" (of a sigmoid readout) or "cross_entropy" (of a softmax readout).
     outputs
-        "all": every real step counts. "last": the last real step alone.
+        "all": every real step counts. "last": only the last real step.
     sample_weight, step_weight
-        Weights (...) of the sequences and (..., T) of the steps; 1 without them.
+        Weights (...) of the sequences and (..., T) of the steps; 1 by default.
     bptt_steps, update_every
-        k and m: the errors of the steps jm to (j+1)m - 1 flow back to step max(0, (j+1)m - k) at
-        the earliest; the state before it is a constant, unless that is where the sequence begins.
-        By default m = k, and k = T. With "last", the error of the last step flows back k steps.
+        k and m: gradients from steps jm to (j+1)m - 1 flow back to step max(0, (j+1)m - k) at the
+        earliest; the state before it is a constant, except at the beginning of the sequence. By
+        default m = k and k = T. With "last", the gradient of the last step flows back k steps.
     normalizer
-        What to divide by; the sum of all weights without it.
+        The divisor; by default the sum of all weights.
 
     Returns
     -------
     loss, gradients
-        sum(w l) / sum(w), l the loss of a step and w its weight, and its gradients, in float64.
+        sum(w l) / sum(w), where l is the loss of a step and w its weight; gradients in float64.
 
     Raises
     ------
@@ -108,7 +108,7 @@ def loss_and_gradients(
     k = T if bptt_steps is None else bptt_steps
     m = k if update_every is None else update_every
     if outputs == "last" and bptt_steps is not None:
-        m = 1  # wherever the last step is, its error flows back k steps
+        m = 1  # k steps back from the last step, at any length
     for begin in range(0, T, max(m, 1)):
         end = begin + m
         first = max(0, end - k)
@@ -134,7 +134,7 @@ def _weights(
     sample_weight: ArrayLike | None,
     step_weight: ArrayLike | None,
 ) -> Array:
-    """Return the weight of every step (..., T); padding weighs nothing."""
+    """Return the weight of every step (..., T), 0 for padding."""
     t, n = np.arange(T), n[..., np.newaxis]
     w = np.where(t < n if outputs == "all" else t == n - 1, 1.0, 0.0)
     if sample_weight is not None:
@@ -145,7 +145,7 @@ def _weights(
 
 
 def _readout_sum(net: Parameters, top: Array) -> Array:
-    """Return z of the outputs g(z); without a readout, the top layer's states."""
+    """Return the z of the output g(z); without a readout, the top layer's states."""
     *_, top = by_layer(net, top)
     if net.readout is None:
         return top
@@ -176,7 +176,7 @@ def _loss(
 
 
 def _readout_backward(net: Parameters, h: Array, dz: Array, grads: dict[str, Array]) -> Array:
-    """Add a step's part of the readout's gradients; return the gradient (..., S) of its states."""
+    """Add a step's part to the readout's gradients; return the gradient (..., S) of its states."""
     *_, top = by_layer(net, h)
     dh = np.zeros_like(h)
     if net.readout is None:
@@ -192,7 +192,7 @@ def _readout_backward(net: Parameters, h: Array, dz: Array, grads: dict[str, Arr
 def _step_backward(
     net: Parameters, x: Array, h_before: Array, h_after: Array, dh: Array, grads: dict[str, Array]
 ) -> Array:
-    """Add a step's part of the layers' gradients; return the gradient of the states before it."""
+    """Add a step's part to the layers' gradients; return the gradient of the states before it."""
     before, after = list(by_layer(net, h_before)), list(by_layer(net, h_after))
     below = [scale_inputs(net, x), *after]
     d = list(by_layer(net, dh))
@@ -213,7 +213,7 @@ def _step_backward(
 
 
 def _zeros(net: Parameters) -> dict[str, Array]:
-    """Return zeros in the shapes of all weights, by their names in a model file."""
+    """Return zeros in the shapes of all weights, named as in model files."""
     parameters = {name: w for name, w in net.tensors().items() if name not in _structure.VECTORS}
     return {name: np.zeros(w.shape) for name, w in parameters.items()}
 

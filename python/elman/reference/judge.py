@@ -1,4 +1,4 @@
-"""The judge of results: each step against the equations, within the bound of rounding."""
+"""Verification of results: each step against the equations, within the rounding bound."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 _BOUND = "g(n + 4) (|b| + sum |w||v|) slope + 4 u |f| + 2^-100, g(k) = k u / (1 - k u)"
-# The largest |f'|, of |alpha| and |beta|.
+# The largest |f'|, from |alpha| and |beta|.
 _STEEPEST: dict[str, Callable[..., float]] = {
     "tanh": lambda: 1.0,
     "sigmoid": lambda: 0.25,
@@ -39,7 +39,7 @@ _STEEPEST: dict[str, Callable[..., float]] = {
     "identity": lambda: 1.0,
     "leaky_relu": lambda alpha: max(alpha, 1.0),
     "elu": lambda alpha: max(alpha, 1.0),
-    "thresholded_relu": lambda alpha: 1.0,  # but for the jump at alpha
+    "thresholded_relu": lambda alpha: 1.0,  # except at the jump at alpha
     "hard_sigmoid": lambda alpha, beta: alpha,
     "softsign": lambda: 1.0,
     "softplus": lambda: 1.0,
@@ -47,33 +47,33 @@ _STEEPEST: dict[str, Callable[..., float]] = {
     "affine": lambda alpha, beta: alpha,
 }
 _TINY = 2.0**-100
-_U64 = 2.0**-53  # the unit roundoff of the judge's own arithmetic
-_BLOCK_VALUES = 1 << 20  # verify judges blocks of about this many values, to bound its memory
+_U64 = 2.0**-53  # the unit roundoff of the arithmetic here
+_BLOCK_VALUES = 1 << 20  # values per block, approximately, to limit memory
 
 
 class VerificationReport(NamedTuple):
-    """What `verify` found; `str(report)` says it in words.
+    """The result of `verify`; `str(report)` is a sentence.
 
     Attributes
     ----------
     ok
         True if every value lies within its bound.
     worst_ratio
-        The largest quotient of an error and its bound; at most 1 if `ok`.
+        The largest ratio of an error to its bound; at most 1 if `ok`.
     where
-        Where that is: the layer's index or "output", the batch index, the step, the unit. None if
+        Its location: the layer's index or "output", the batch index, the step, the unit. None if
         every value is exact.
     largest_error
-        The largest error in absolute terms, bound or no bound.
+        The largest absolute error, regardless of bounds.
     free_running_difference
-        The largest difference of the outputs from a reference that runs on its own states from the
-        start. It is reported and not judged: a chaotic network amplifies every rounding error.
+        The largest difference of the outputs from a reference that runs on its own states. It is
+        reported but not checked, because a chaotic network amplifies every rounding error.
     steps
-        The number of real steps of all sequences together.
+        The total number of real steps.
     values
-        The number of values that were compared.
+        The number of values compared.
     not_judged
-        How many of them may overflow the network's dtype, so that no bound exists for them.
+        The number of them that may overflow the network's dtype, for which no bound exists.
     bound
         The bound as a formula.
     """
@@ -97,13 +97,13 @@ class VerificationReport(NamedTuple):
             place = "the output" if part == "output" else f"layer {part}"
             row = f", sequence {', '.join(map(str, sequence))}" if sequence else ""
             text = (
-                f"{'verified' if self.ok else 'NOT verified'}: of {text} the worst has"
-                f" {self.worst_ratio:.3g} times the error that rounding allows"
+                f"{'verified' if self.ok else 'NOT verified'}: of {text} the worst error is"
+                f" {self.worst_ratio:.3g} times the rounding bound"
                 f" (in {place}{row}, step {t}, unit {unit});"
                 f" the largest error is {self.largest_error:.3g}"
             )
         if self.not_judged:
-            text += f"; {self.not_judged} values may overflow and were not judged"
+            text += f"; {self.not_judged} values may overflow and were not checked"
         return f"{text}. Free-running difference: {self.free_running_difference:.3g}."
 
 
@@ -118,69 +118,69 @@ def verify(
     mask: ArrayLike | None = None,
     masked: str = "hold",
 ) -> VerificationReport:
-    """Judge the results of another implementation, each step from that implementation's own state.
+    """Verify another implementation's results, each step from that implementation's own state.
 
     Parameters
     ----------
     net
         The network.
     x, state, lengths, mask, masked
-        What the implementation was given: as for `run`.
+        The implementation's inputs, as for `run`.
     output, hidden
-        What it computed: (..., T, O), and the states after every step (..., T, state_size).
+        Its results: outputs (..., T, O), and the states after every step (..., T, state_size).
 
     Returns
     -------
     VerificationReport
-        `report.ok` says whether every value lies within its bound.
+        `report.ok` is True if every value lies within its bound.
 
     Raises
     ------
     ShapeError
-        If `output` or `hidden` does not have the shape that belongs to `x`.
+        If the shape of `output` or `hidden` does not match that of `x`.
 
     Notes
     -----
     Let u be the unit roundoff of the network's dtype and g(k) = k u / (1 - k u).
 
     *The sum.* z = b + sum w v has n products: of the layer's inputs and states for a hidden unit,
-    of the top layer's states for an output. Whatever the order (partial sums, a tree, a stored
+    of the top layer's states for an output. In any order (partial sums, a tree, a stored
     intermediate result), a summand passes through at most n additions, and a product through one
-    rounding more if it is not fused: the sum is off by at most g(n + 1) (|b| + sum |w| |v|)
+    more rounding if it is not fused: the error of the sum is at most g(n + 1) (|b| + sum |w| |v|)
     (N. J. Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., sections 3.1 and 4.2).
-    We grant g(n + 4): the three roundings more pay for those in the evaluation of the bound itself
-    (as long as n < 10^8). The v are what the implementation must have used, to the bit: x rounded
-    to the dtype, less the mean, times 1 / std, each rounded; and the states that it returned.
+    The bound here is g(n + 4): the three extra roundings cover those in the evaluation of the bound
+    itself (for n < 10^8). The v are the values that the implementation must have used, bit for bit:
+    x rounded to the dtype, minus the mean, times 1 / std, each rounded; and the returned states.
 
-    *The activation.* An error of z grows by at most the slope: 1 for tanh, relu, identity, softsign
-    and softplus, 1/4 for the sigmoid, |alpha| for hard_sigmoid and affine, that or 1 for leaky_relu
-    and elu, |alpha beta| for scaled_tanh, and 1/2 in the maximum norm for softmax (the rows of its
-    Jacobian sum to 2 f (1 - f) in absolute terms); where z is clipped, so is its error.
-    thresholded_relu jumps: where z is as near to alpha as its error, both 0 and z are right, and
-    the nearer one is judged. The function itself may be off by 4 u |f|, two units in the last
-    place, and those that multiply or compose others, elu, softplus and scaled_tanh, by 8 u |f|. A
-    sum alpha z + beta adds g(2) (|alpha z| + |beta|), as it may be rounded twice. Softmax divides
-    exponentials of z - max z by the sum of all O: the rounding of this difference becomes a
-    relative error of the exponential, whose mean under the weights f is at most ln O, and with O -
-    1 additions, one division and the exponentials themselves we grant u |f| (|z - max z| + ln O + O
-    + 16).
+    *The activation.* An error of z is multiplied by at most the slope: 1 for tanh, relu, identity,
+    softsign and softplus, 1/4 for sigmoid, |alpha| for hard_sigmoid and affine, max(|alpha|, 1) for
+    leaky_relu and elu, |alpha beta| for scaled_tanh, and 1/2 in the maximum norm for softmax (a row
+    of its Jacobian sums to 2 f (1 - f) in absolute values). Where z is clipped, so is its error.
+    thresholded_relu jumps: where |z - alpha| is within the error, both 0 and z are correct, and the
+    one nearer to the result is used. The function itself may be off by 4 u |f|, two units in the
+    last place; compositions (elu, softplus and scaled_tanh) by 8 u |f|. A sum alpha z + beta adds
+    g(2) (|alpha z| + |beta|), since it may be rounded twice. Softmax divides exponentials of
+    z - max z by the sum of all O: rounding this difference causes a relative error of the
+    exponential, whose mean under the weights f is at most ln O. With O - 1 additions, one division
+    and the exponentials themselves, the bound is u |f| (|z - max z| + ln O + O + 16).
 
-    *Scaling of the output* adds a product and a sum, 3 roundings with the slack, and one underflow.
+    *Scaling of the output* adds a product and a sum, 3 roundings with slack, and one underflow.
 
-    *The judge* computes z and f in float64 and makes the same errors with u = 2^-53, but for
-    NumPy's functions, which we trust to 4 units in the last place only: its share, with 12 u |f|
-    for the activation, is added. A right float64 result cannot fail, and float32 does not notice.
+    *The reference* computes z and f in float64 and makes the same errors with u = 2^-53, except
+    that NumPy's functions are trusted only to 4 units in the last place. Its errors, with 12 u |f|
+    for the activation, are added, so that a correct float64 result cannot fail; in float32 they are
+    negligible.
 
-    2^-100 pays for underflow (and |alpha| times the smallest number for that before a product), and
-    for the core's rule that a hidden value below it is zero.
+    2^-100 covers underflow (plus |alpha| times the smallest number for underflow before a product)
+    and the core's rule that a smaller hidden value is zero.
 
-    *NaN, infinities, overflow.* Where data are not finite the result must be of the same kind: a
-    NaN for a NaN, the same infinity. Where finite summands reach half the dtype's largest number a
-    partial sum may overflow, nothing can be said, and the value counts as not judged.
+    *NaN, infinities, overflow.* Where data are not finite, the result must be NaN for NaN and the
+    same infinity for an infinity. Where finite summands reach half the dtype's largest number, a
+    partial sum may overflow; there is no bound, and the value counts as not judged.
 
-    *Steps that are not real* must hold the state and give zeros exactly, or, if a mask holds the
-    outputs, those of the states held there. The state from which a reverse half came to step t is
-    that after step t + 1.
+    *Steps that are not real* must hold the state and output exactly zero or, if a mask holds the
+    outputs, the output of the held states. A reverse half reaches step t from the state after
+    step t + 1.
 
     Examples
     --------
@@ -235,14 +235,14 @@ def verify(
 
 
 def _states_before(start: Array, hidden: NDArray[Any], t: int, end: int) -> NDArray[Any]:
-    """Return the states from which a forward half came to the steps t to end - 1."""
+    """Return the states from which a forward half reaches steps t to end - 1."""
     if t > 0:
         return hidden[..., t - 1 : end - 1, :]
     return np.concatenate([start[..., np.newaxis, :], hidden[..., : end - 1, :]], axis=-2)
 
 
 def _states_after(start: Array, hidden: NDArray[Any], t: int, end: int) -> NDArray[Any]:
-    """Return the states from which a reverse half came to the steps t to end - 1."""
+    """Return the states from which a reverse half reaches steps t to end - 1."""
     if end < hidden.shape[-2]:
         return hidden[..., t + 1 : end + 1, :]
     return np.concatenate([hidden[..., t + 1 :, :], start[..., np.newaxis, :]], axis=-2)
@@ -251,14 +251,14 @@ def _states_after(start: Array, hidden: NDArray[Any], t: int, end: int) -> NDArr
 def _judge_layer(
     net: Parameters, layer: Layer, below: Array, before: Array, got: Array
 ) -> tuple[Array, Array]:
-    """Return the states after one step from the states before it, and their bounds."""
+    """Return the expected states after one step from the states before it, and their bounds."""
     products = [(layer.W_xh, below), (layer.W_hh, before)]
     *right, bound = _judge_neurons(net, layer.activation, layer.b_h, products)
     return _nearest(got, *right), bound
 
 
 def _judge_output(net: Parameters, top: Array, got: Array) -> tuple[Array, Array]:
-    """Return the outputs (..., O) from the top layer's states, and their bounds."""
+    """Return the expected outputs (..., O) from the top layer's states, and their bounds."""
     y, other, bound = top, top, np.zeros_like(top)
     if net.readout is not None:
         products = [(net.readout.W_hy, top)]
@@ -274,7 +274,7 @@ def _judge_output(net: Parameters, top: Array, got: Array) -> tuple[Array, Array
 
 
 def _nearest(got: Array, one: Array, other: Array) -> Array:
-    """Return the one of two right values that is nearer to what was got."""
+    """Return whichever of two correct values is nearer to the result."""
     return np.where(np.abs(got - other) < np.abs(got - one), other, one)
 
 
@@ -284,9 +284,9 @@ def _judge_neurons(
     b: NDArray[Any] | None,
     products: list[tuple[Any, Array]],
 ) -> tuple[Array, Array, Array]:
-    """Return f(z), z = b + the sum of W v over the products, and how far right results may be off.
+    """Return f(z), z = b + the sum of W v over the products, and the error bound.
 
-    The second result is the other right value where f jumps within the error of z, else f(z).
+    The second result is the other correct value where f jumps within the error of z, else f(z).
     """
     z = float64(b) + sum(v @ float64(W).T for W, v in products)
     size = _size(float64(b)) + sum(_size(v) @ _size(W).T for W, v in products)
@@ -324,7 +324,7 @@ def _judge_neurons(
 
 
 def _size(a: NDArray[Any]) -> Array:
-    """Return |a| in float64, and 0 where a is not finite: such terms are judged by their kind."""
+    """Return |a| in float64, and 0 where a is not finite: such terms are compared by kind."""
     return np.where(np.isfinite(a), np.abs(a), 0.0).astype(np.float64, copy=False)
 
 
@@ -333,7 +333,7 @@ def _unit_roundoff(net: Parameters) -> float:
 
 
 def _both(net: Parameters, k: int) -> float:
-    """Return g(k) of the network's dtype plus g(k) of the judge's float64."""
+    """Return g(k) of the network's dtype plus g(k) of float64, for the reference."""
     return sum(k * u / (1 - k * u) if k * u < 1 else np.inf for u in (_unit_roundoff(net), _U64))
 
 
@@ -350,7 +350,7 @@ def _expect_shape(name: str, array: ArrayLike, shape: tuple[int, ...]) -> NDArra
 
 
 def _blocks(net: Parameters, batch: list[int], T: int) -> Iterator[tuple[int, int]]:
-    """Yield (first step, one past the last) of the blocks that `verify` judges at a time."""
+    """Yield (first step, one past the last) of the blocks that `verify` processes."""
     values_per_step = int(np.prod(batch)) * (net.input_size + net.state_size + net.output_size)
     block = max(1, _BLOCK_VALUES // max(1, values_per_step))
     for t in range(0, T, block):
@@ -358,14 +358,14 @@ def _blocks(net: Parameters, batch: list[int], T: int) -> Iterator[tuple[int, in
 
 
 def _errors(got: Array, want: Array) -> Array:
-    """Return |got - want|: 0 for two NaN or equal infinities, infinite for a NaN on one side."""
+    """Return |got - want|: 0 for two NaNs or equal infinities, infinite for one NaN."""
     same = (got == want) | (np.isnan(got) & np.isnan(want))
     error = np.abs(got - want)
     return np.where(same, 0.0, np.where(np.isnan(error), np.inf, error))
 
 
 class _Findings:
-    """The worst of what `verify` has seen so far."""
+    """Largest errors so far in a `verify` call."""
 
     def __init__(self) -> None:
         self.worst_ratio = 0.0
@@ -378,7 +378,7 @@ class _Findings:
     def add(
         self, part: int | str, t: int, got: Array, want: Array, bound: Array, unit: int = 0
     ) -> None:
-        """Compare values (..., steps, units) of a part, from this step and unit on."""
+        """Compare values (..., steps, units) of a part, beginning at step t and this unit."""
         if not got.size:
             return
         unbounded = ~np.isfinite(bound)
@@ -393,12 +393,12 @@ class _Findings:
             self.where = (part, tuple(sequence), t + step, unit + worst)
 
     def add_free_running(self, got: Array, want: Array) -> None:
-        """Note how far outputs (..., steps, O) are from the free-running reference."""
+        """Update the difference of outputs (..., steps, O) from the free-running reference."""
         difference = float(_errors(got, want).max(initial=0.0))
         self.free_running_difference = max(self.free_running_difference, difference)
 
     def report(self, steps: int) -> VerificationReport:
-        """Return the verdict on that many real steps."""
+        """Return the report on this number of real steps."""
         return VerificationReport(
             ok=self.worst_ratio <= 1.0,
             worst_ratio=self.worst_ratio,

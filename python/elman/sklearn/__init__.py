@@ -1,4 +1,4 @@
-"""Estimators for scikit-learn's pipelines and searches, behind the extra `sklearn`."""
+"""Estimators for scikit-learn's pipelines and searches; requires the extra `sklearn`."""
 
 from elman import _files
 

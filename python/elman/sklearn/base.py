@@ -1,4 +1,4 @@
-"""What both estimators share: their settings, and resumable training."""
+"""Base class of the estimators: settings and resumable training."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _OPTIMIZER = optimizers.AdamW(0.002, weight_decay=1.0)
 
 
 class _Past(NamedTuple):
-    """What it takes to go on with training: the trainer's state, the epochs, and their seed."""
+    """Everything that resuming requires: the seed, the trainer's state and the history."""
 
     seed: int
     state: dict[str, Array]
@@ -42,9 +42,9 @@ class _Past(NamedTuple):
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class Elman(BaseEstimator):  # type: ignore[misc]
-    """The base of the two estimators: `_loss` and `_output_activation` are theirs to say.
+    """Base class of the two estimators, which define `_loss` and `_output_activation`.
 
-    The fields of the dataclass are the parameters, of which scikit-learn wants one signature.
+    It is a dataclass because scikit-learn reads the parameters from a single signature.
     """
 
     _loss: ClassVar[str]
@@ -76,12 +76,12 @@ class Elman(BaseEstimator):  # type: ignore[misc]
 
     @property
     def loss_curve_(self) -> list[float]:
-        """The training loss of every epoch: `history_.loss`."""
+        """The training loss of each epoch: `history_.loss`."""
         return self.history_.loss
 
     @property
     def n_iter_(self) -> int:
-        """The number of epochs: those of `fit` and of all `partial_fit` after it."""
+        """The number of epochs, in `fit` and every later `partial_fit`."""
         return len(self.history_.epoch)
 
     # --- fitting ---
@@ -95,11 +95,11 @@ class Elman(BaseEstimator):  # type: ignore[misc]
         incremental: bool,
         classes: ArrayLike | None = None,
     ) -> None:
-        """Fit anew, or go on: with one epoch more, or from the weights of the last fit."""
+        """Fit from the start, from the weights of the last fit, or for one more epoch."""
         before = dict(vars(self))
         try:
             self._learn_from(X, y, sample_weight, incremental, classes)
-        except BaseException:  # what cannot be learned changes nothing
+        except BaseException:  # a failed fit changes nothing
             self.__dict__ = before
             raise
 
@@ -141,7 +141,7 @@ class Elman(BaseEstimator):  # type: ignore[misc]
         self._train(net, panel, rows, weights, optimizer, plan, past)
 
     def _settings(self) -> tuple[Optimizer, Plan]:
-        """Check the parameters."""
+        """Check the parameters; return the optimizer and the plan."""
         if self.outputs not in ("last", "all"):
             raise ArgumentError(f"outputs: expected 'last' or 'all', got {self.outputs!r}")
         optimizer = optimizers.choose(
@@ -168,7 +168,7 @@ class Elman(BaseEstimator):  # type: ignore[misc]
         )
 
     def _read(self, X: ArrayLike, *, first: bool) -> Panel:
-        """Check sequences and return them; the first ones say what others must look like."""
+        """Check and return sequences; later ones must match the first."""
         panel = panels.read(X, self)
         if panel.table and (first or self._of_columns):
             validate_data(self, X, reset=first, skip_check_array=True)
@@ -180,7 +180,7 @@ class Elman(BaseEstimator):  # type: ignore[misc]
             if panel.table:
                 got = panel.values.shape[:2]
                 raise ShapeError(f"X: expected (n, T, {I}) or a list of sequences, got {got}")
-            raise ShapeError(f"X: expected {I} features a step, as in fit, got {found}")
+            raise ShapeError(f"X: expected {I} features per step, as in fit, got {found}")
         if first:
             self._of_columns = panel.table
         return panel
@@ -196,11 +196,11 @@ class Elman(BaseEstimator):  # type: ignore[misc]
         return weights if self.outputs == "last" else np.repeat(weights, panel.counts)
 
     def _outputs_for(self, rows: Array, weights: Array) -> dict[str, Any]:
-        """Return the arguments that say what outputs a network for these targets has."""
+        """Return the arguments that define a network's outputs for these targets."""
         raise NotImplementedError
 
     def _new_network(self, panel: Panel, rows: Array, weights: Array, seed: int) -> Network:
-        """Return a network to begin with, with the scaling of the training data."""
+        """Return an untrained network with the scaling of the training data."""
         mean, std = data.mean_and_std(panel.steps(), np.repeat(weights, panel.counts))
         return Network(
             input_size=panel.values.shape[2],
@@ -225,7 +225,7 @@ class Elman(BaseEstimator):  # type: ignore[misc]
         plan: Plan,
         past: _Past,
     ) -> None:
-        """Train a network and keep it, with all that it takes to go on."""
+        """Train a network; store it and what resuming requires."""
         inner, rows = _without_output_scaling(net, rows)
         row_weights = self._row_weights(panel, rows, weights)
         if self.outputs == "all":
@@ -243,7 +243,7 @@ class Elman(BaseEstimator):  # type: ignore[misc]
             clip_norm=self.clip_norm,
             threads=effective_n_jobs(self.n_jobs),
         )
-        if past.state.keys() == _state(trainer).keys():  # else there is none, or of another kind
+        if past.state.keys() == _state(trainer).keys():  # else empty or of another optimizer
             trainer.restore(past.state)
         result = fit(trainer, given, apart, plan, history=past.history, progress=self.verbose)
         if result.history.stopped == "interrupt":
@@ -253,14 +253,14 @@ class Elman(BaseEstimator):  # type: ignore[misc]
         self.network_ = _with_output_scaling_of(net, result.network)
 
     def _require_two_parts(self, panel: Panel) -> None:
-        """Refuse too few sequences for training and validation."""
+        """Raise if there are too few sequences for training and validation."""
         n = len(panel.values)
         if n > 1 or self.outputs == "last":
             held_out = max(1, round(self.validation_fraction * n))
             if held_out >= n:
                 raise ArgumentError(
-                    f"validation_fraction: expected one that leaves some of {n} sequences to train"
-                    f" on, got {self.validation_fraction:g}"
+                    f"validation_fraction: expected a fraction that leaves some of {n} sequences"
+                    f" for training, got {self.validation_fraction:g}"
                 )
 
     # --- predicting ---
@@ -268,7 +268,7 @@ class Elman(BaseEstimator):  # type: ignore[misc]
     def _for_score(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None
     ) -> tuple[ArrayLike, ArrayLike, ArrayLike | None]:
-        """Return predictions, targets and weights, with a row for each sequence or real step."""
+        """Return predictions, targets and weights, one row for each sequence or real step."""
         predicted = self.predict(X)
         if self.outputs == "last":
             return predicted, y, sample_weight
@@ -292,12 +292,12 @@ class Elman(BaseEstimator):  # type: ignore[misc]
 
 
 def _state(trainer: Trainer) -> dict[str, Array]:
-    """Return what a trainer goes on from, whatever its learning rate."""
+    """Return a trainer's state without the learning rate."""
     return {name: array for name, array in trainer.state().items() if name != "learning_rate"}
 
 
 def _without_output_scaling(net: Network, rows: Array) -> tuple[Network, Array]:
-    """Return the network without scaling of outputs, and the targets of that network."""
+    """Return the network without output scaling, and targets in its scale."""
     if net.output_std is None:
         return net, rows
     plain = net.replace(tensors={"output_mean": None, "output_std": None})
@@ -305,5 +305,5 @@ def _without_output_scaling(net: Network, rows: Array) -> tuple[Network, Array]:
 
 
 def _with_output_scaling_of(like: Network, net: Network) -> Network:
-    """Return the network with another's scaling of outputs."""
+    """Return the network with the output scaling of `like`."""
     return net if like.output_std is None else like.replace(tensors=net.tensors())

@@ -1,4 +1,4 @@
-"""The classifier: a network with a softmax readout, one probability for each class."""
+"""The classifier: a network with a softmax readout."""
 
 from __future__ import annotations
 
@@ -28,68 +28,68 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class ElmanClassifier(ClassifierMixin, Elman):  # type: ignore[misc]
-    """Elman network that classifies sequences, or every step of them.
+    """Elman network for classification of sequences, or of every step.
 
-    It reads a sequence from its first step to its last and gives a probability for each class by a
-    softmax readout, trained by back-propagation through time on the cross-entropy. Inputs are
-    standardised by their mean and standard deviation over the steps of the training data; these
-    become the network's scaling, so that `network_` takes raw numbers, in a stream too.
+    The network runs forward over a sequence and has a softmax readout, trained by backpropagation
+    through time on the cross-entropy. Inputs are standardised by their mean and standard deviation
+    over the steps of the training data; these become the network's scaling, so that `network_`
+    takes unscaled inputs, also in a stream.
 
-    Everywhere, `X` is an array (n, T, I), a table or array (n, T) with one feature and a column
+    In all methods, `X` is an array (n, T, I), a table or array (n, T) with one feature and a column
     for each step, or a list of n arrays (T_i, I) or (T_i,) of any lengths.
 
     Parameters
     ----------
     hidden_size : int or sequence of int
-        How many units each layer has, from the bottom up; one number for one layer.
+        Number of units in each layer, from the bottom up; an int for one layer.
     activation : str or sequence of str
         "tanh", "relu", "sigmoid" or "identity", for all layers or one for each.
     init : str, elman.Identity or elman.EchoState
-        Where training starts, as for `elman.Network`.
+        The initializer, as for `elman.Network`.
     outputs : {"last", "all"}
-        "last": one label for a sequence, given after its last step, `y` (n,). "all": a label for
-        every step, given as soon as it is read, `y` (n, T), or a list of n arrays (T_i,) if `X` is
-        a list; predictions come in the same form.
+        "last": one label for each sequence, predicted after its last step; `y` is (n,). "all": a
+        label for every step, predicted from the steps up to it; `y` is (n, T), or a list of n
+        arrays (T_i,) if `X` is a list, and so are predictions.
     optimizer : str, elman.SGD, elman.Adam, elman.AdamW, elman.RMSprop, elman.Adagrad or None
-        How weights are updated, as for `elman.train`; None: `elman.AdamW(0.002, weight_decay=1.0)`.
+        The optimizer, as for `elman.train`; None: `elman.AdamW(0.002, weight_decay=1.0)`.
     learning_rate, weight_decay : float or None
-        Replace the optimizer's own; None leaves them, so 0.002 and 1.0 with `optimizer=None`.
+        Override those of the optimizer if not None.
     schedule : {"cosine", "linear", "constant"} or callable
-        How the learning rate goes down over all epochs, as for `elman.train`.
+        Schedule of the learning rate over all epochs, as for `elman.train`.
     clip_norm : float or None
         The largest norm of all gradients together.
     max_iter : int
-        How many epochs to make, each through all of the data; fewer with early stopping.
+        Number of epochs; fewer with early stopping.
     batch_size : int
-        How many sequences share an update.
+        Number of sequences per update.
     early_stopping : bool
-        Hold out a share of the sequences, chosen by lot (the end of a single one whose steps are
-        labelled), stop when their loss no longer goes down, and keep the best network.
+        Hold out a random part of the sequences (or the end of a single sequence with labelled
+        steps), stop when its loss no longer decreases, and keep the best network.
     validation_fraction : float
-        The share that early stopping holds out.
+        Fraction held out for early stopping.
     n_iter_no_change : int
-        After how many epochs without a lower loss early stopping stops.
+        Number of epochs without a lower loss after which early stopping stops.
     warm_start : bool
-        Whether `fit` begins with the weights and scaling of the last fit, where there is one.
+        Whether `fit` starts from the weights and scaling of the last fit, if any.
     dtype : {"float64", "float32"}
-        Of the network and its arithmetic. float32 is about twice as fast, and enough unless values
-        differ little from each other for their size, such as times in seconds since 1970.
+        The dtype of weights and arithmetic. float32 is about twice as fast, and sufficient unless
+        values are large and close together, such as times in seconds since 1970.
     random_state : int, RandomState or None
-        Decides the weights to start from, the order of the sequences and what is held out. An
-        integer gives the same network, bit for bit.
+        Determines the initial weights, the order of the sequences and the held-out part. An integer
+        gives the same network, bit for bit.
     n_jobs : int or None
-        How many threads share the sequences, -1 for all processors; the results are the same bits
-        for any number.
+        Number of threads, which share the sequences; -1 for all processors. The results are the
+        same bits for any number.
     verbose : bool
-        Show the progress on the terminal, if standard error is one.
+        Show the progress if standard error is a terminal.
     class_weight : mapping, "balanced" or None
-        The weight of each class by label, 1 for those that are not named; or weights that make up
-        for different numbers of samples.
+        Weights of classes by label, by default 1; "balanced": inversely proportional to the class
+        frequencies.
 
     Attributes
     ----------
     network_ : elman.Network
-        The trained network, which takes raw numbers: `est.network_.save("model.safetensors")`,
+        The trained network, which takes unscaled inputs: `est.network_.save("model.safetensors")`,
         `est.network_.stream()`. The labels are its `table.classes`.
     classes_ : ndarray, shape (C,)
         The labels, in the order of the network's outputs.
@@ -98,24 +98,24 @@ class ElmanClassifier(ClassifierMixin, Elman):  # type: ignore[misc]
     feature_names_in_ : ndarray of str
         The names of the columns, if `X` was a data frame.
     history_ : elman.training.History
-        What happened epoch by epoch.
+        The losses of each epoch, and why training ended.
     loss_curve_ : list of float
-        The training loss of every epoch.
+        The training loss of each epoch.
     n_iter_ : int
-        How many epochs were made.
+        Number of epochs trained.
 
     Notes
     -----
     The defaults were chosen by cross-validation on the training parts of six small real data sets
-    and two made ones: `examples/anchors/italy_power_demand.py` tells which. They hold back; where
-    there is little noise, as in the examples, more `max_iter` or a higher `learning_rate` gain.
+    and two synthetic ones, which are listed in `examples/anchors/italy_power_demand.py`. They are
+    conservative: with little noise, as in the examples, raise `max_iter` or `learning_rate`.
 
-    With labelled steps, give searches and cross-validation a splitter such as `KFold()`:
-    scikit-learn cannot stratify sequences.
+    With `outputs="all"`, pass a splitter such as `KFold()` to searches and cross-validation:
+    scikit-learn cannot stratify labels of steps.
 
     Examples
     --------
-    Was there a 1 early in the sequence?
+    Detect a 1 in the first two steps:
 
     >>> import numpy as np
     >>> from elman.sklearn import ElmanClassifier
@@ -154,7 +154,7 @@ class ElmanClassifier(ClassifierMixin, Elman):  # type: ignore[misc]
         Raises
         ------
         ValueError, TypeError
-            If a parameter, `X`, `y` or `sample_weight` is not what is expected, before any work.
+            If a parameter, `X`, `y` or `sample_weight` is invalid; raised before training.
         elman.DivergenceError
             If a loss is not finite.
         """
@@ -168,18 +168,18 @@ class ElmanClassifier(ClassifierMixin, Elman):  # type: ignore[misc]
         classes: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> ElmanClassifier:
-        """Train for one epoch more, on these data.
+        """Train for one more epoch on these data.
 
-        The optimizer goes on where it stood, at the full learning rate: calls with the same data
-        are the epochs of one `fit` with `schedule="constant"`, bit for bit. The scaling is that of
-        the first data. Early stopping does nothing here.
+        The optimizer continues at the full learning rate: calls with the same data equal the epochs
+        of one `fit` with `schedule="constant"`, bit for bit. The scaling remains that of the first
+        data. Early stopping has no effect.
 
         Parameters
         ----------
         X, y, sample_weight
             As for `fit`.
         classes : array_like, shape (C,)
-            All labels there will be; needed where there was no fit yet, and of no effect later.
+            All labels that will occur; required in the first call, ignored afterwards.
 
         Returns
         -------
@@ -189,10 +189,10 @@ class ElmanClassifier(ClassifierMixin, Elman):  # type: ignore[misc]
         Raises
         ------
         ValueError, TypeError
-            As for `fit`; and if `class_weight` is "balanced", which needs all the data.
+            As for `fit`; and if `class_weight` is "balanced", which requires all data at once.
         """
         if not hasattr(self, "network_") and classes is None:
-            raise ArgumentError("classes: expected all labels at the first partial_fit, got None")
+            raise ArgumentError("classes: expected all labels in the first partial_fit, got None")
         if isinstance(self.class_weight, str):
             raise ArgumentError(
                 f"class_weight: expected a mapping for partial_fit, got {self.class_weight!r}"
@@ -206,8 +206,8 @@ class ElmanClassifier(ClassifierMixin, Elman):  # type: ignore[misc]
         Parameters
         ----------
         X : array_like, shape (n, T) or (n, T, I), or list of array_like, shape (T_i, I) or (T_i,)
-            Sequences with the features of those that were fitted; those of a list, or of an array
-            (n, T, I), may be of any lengths.
+            Sequences with the same features as in `fit`. In a list, or an array (n, T, I), they may
+            have any lengths.
 
         Returns
         -------
@@ -233,7 +233,7 @@ class ElmanClassifier(ClassifierMixin, Elman):  # type: ignore[misc]
         return labels if self.outputs == "last" else panel.unpad(labels)
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """Return the accuracy: of the sequences, or of all steps together.
+        """Return the accuracy over the sequences, or over all steps.
 
         Parameters
         ----------
@@ -252,12 +252,12 @@ class ElmanClassifier(ClassifierMixin, Elman):  # type: ignore[misc]
         tags.input_tags.three_d_array = True
         return tags
 
-    # --- what the base asks for ---
+    # --- methods of the base class ---
 
     def _read_targets(
         self, panel: Panel, y: ArrayLike, *, first: bool, classes: ArrayLike | None
     ) -> Array:
-        """Return the numbers of the classes."""
+        """Return labels as class indices."""
         if self.outputs == "all":
             y = panels.targets_of_steps(panel, y)
         else:
@@ -271,7 +271,7 @@ class ElmanClassifier(ClassifierMixin, Elman):  # type: ignore[misc]
         unknown = np.setdiff1d(found, self.classes_).tolist()
         if unknown:
             raise ArgumentError(
-                f"y: expected some of the classes {self.classes_.tolist()}, got {unknown[0]!r}"
+                f"y: expected labels among {self.classes_.tolist()}, got {unknown[0]!r}"
             )
         of_classes: Array = np.searchsorted(self.classes_, found)[numbers]
         return of_classes

@@ -1,4 +1,4 @@
-"""Sequences as users of scikit-learn have them, made one padded array; and the targets of steps."""
+"""Conversion of `X` to one padded array, and of targets of steps to rows."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ KINDS = "an array (n, T) or (n, T, I), or a list of sequences"
 
 
 class Panel(NamedTuple):
-    """Sequences: values (n, T, I), and their lengths (n,) if they came as a list."""
+    """Sequences: values (n, T, I), and lengths (n,) if given as a list."""
 
     values: Array
     lengths: Array | None
-    table: bool = False  # they came as a table (n, T): one feature, a column for each step
+    table: bool = False  # given as a table (n, T): one feature, a column for each step
 
     @property
     def counts(self) -> Array:
-        """How many real steps each sequence has, (n,)."""
+        """The number of real steps of each sequence, (n,)."""
         n, T, _ = self.values.shape
         return np.full(n, T) if self.lengths is None else self.lengths
 
@@ -44,26 +44,26 @@ class Panel(NamedTuple):
         return self.values[self.mask]
 
     def take(self, chosen: Array) -> Panel:
-        """Return some of the sequences."""
+        """Select sequences."""
         lengths = None if self.lengths is None else self.lengths[chosen]
         return self._replace(values=self.values[chosen], lengths=lengths)
 
     def spread(self, rows: Array) -> Array:
-        """Return something of every real step as (n, T, ...), with zeros after the ends."""
+        """Return rows of all real steps as (n, T, ...), padded with zeros."""
         mask = self.mask
         spread = np.zeros((*mask.shape, *rows.shape[1:]), rows.dtype)
         spread[mask] = rows
         return spread
 
     def unpad(self, outputs: Array) -> Array | list[Array]:
-        """Return outputs (n, T, ...) as they are, or as a list if the sequences came as one."""
+        """Return outputs (n, T, ...), as a list if the sequences were given as one."""
         if self.lengths is None:
             return outputs
         return [row[:length] for row, length in zip(outputs, self.lengths.tolist(), strict=True)]
 
 
 def read(X: ArrayLike, estimator: BaseEstimator) -> Panel:
-    """Check sequences, naming the estimator in errors, and return them."""
+    """Check and return sequences; errors name the estimator."""
     X = _regular(X)
     if isinstance(X, list):
         return _of_list(X, estimator)
@@ -77,7 +77,7 @@ def read(X: ArrayLike, estimator: BaseEstimator) -> Panel:
 
 
 def _regular(X: ArrayLike) -> Any:  # noqa: ANN401
-    """Return sequences that come one by one as a list; nested lists of numbers as an array.
+    """Return separate sequences as a list, and nested lists of numbers as an array.
 
     A list of arrays is a list of sequences even if they happen to be of equal length.
     """
@@ -101,7 +101,7 @@ def _of_list(X: list[ArrayLike], estimator: BaseEstimator) -> Panel:
     I = sequences[0].shape[1]
     for i, sequence in enumerate(sequences):
         if sequence.shape[1] != I:
-            raise ShapeError(f"X[{i}]: expected (T, {I}) as X[0] has it, got {sequence.shape}")
+            raise ShapeError(f"X[{i}]: expected (T, {I}), as in X[0], got {sequence.shape}")
     lengths = np.array([len(sequence) for sequence in sequences])
     steps = check_array(
         np.concatenate(sequences), dtype=FLOATS, input_name="X", estimator=estimator
@@ -120,18 +120,18 @@ def _sequence(argument: str, values: ArrayLike) -> Array:
 
 
 def targets_of_steps(panel: Panel, y: ArrayLike) -> Array:
-    """Return the targets of all real steps, (sum of T_i, ...), of (n, T, ...) or a list."""
+    """Return targets (n, T, ...) or a list as rows of all real steps, (sum of T_i, ...)."""
     n, T, _ = panel.values.shape
     if panel.lengths is None:
         array = _arguments.array("y", y)
         if array.shape[:2] != (n, T):
             raise ShapeError(
-                f"y: expected {(n, T)}, one target a step with outputs='all', got {array.shape}"
+                f"y: expected {(n, T)}, one target per step with outputs='all', got {array.shape}"
             )
         return array.reshape(n * T, *array.shape[2:])
     listed = _arguments.listed("y", y, "a list of arrays")  # type: ignore[arg-type]
     if len(listed) != n:
-        raise ShapeError(f"y: expected {n} arrays, as many as X has sequences, got {len(listed)}")
+        raise ShapeError(f"y: expected {n} arrays, one for each sequence in X, got {len(listed)}")
     arrays = [_arguments.array(f"y[{i}]", values) for i, values in enumerate(listed)]
     for i, (array, length) in enumerate(zip(arrays, panel.lengths.tolist(), strict=True)):
         if array.shape[:1] != (length,) or array.shape[1:] != arrays[0].shape[1:]:

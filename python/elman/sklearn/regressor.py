@@ -24,23 +24,23 @@ if TYPE_CHECKING:
 
 
 class ElmanRegressor(RegressorMixin, Elman):  # type: ignore[misc]
-    """Elman network for regression on sequences: one or several numbers each, or at every step.
+    """Elman network for regression on sequences, with targets per sequence or per step.
 
-    It reads a sequence from its first step to its last; a linear readout is trained by
-    back-propagation through time on the squared error. Inputs and targets are standardised by
-    their means and standard deviations in the training data; these become the network's scaling, so
-    that `network_` takes and gives raw numbers, in a stream too.
+    The network runs forward over a sequence and has a linear readout, trained by backpropagation
+    through time on the squared error. Inputs and targets are standardised by their means and
+    standard deviations in the training data; these become the network's scaling, so that
+    `network_` takes and returns unscaled values, also in a stream.
 
-    Everywhere, `X` is an array (n, T, I), a table or array (n, T) with one feature and a column
+    In all methods, `X` is an array (n, T, I), a table or array (n, T) with one feature and a column
     for each step, or a list of n arrays (T_i, I) or (T_i,) of any lengths.
 
     Parameters
     ----------
     outputs : {"last", "all"}
-        "last": the targets of a sequence, given after its last step, `y` (n,), or (n, O) for
-        several. "all": targets of every step, given as soon as it is read, `y` (n, T) or (n, T, O),
-        or a list of n arrays (T_i,) or (T_i, O) if `X` is a list; predictions come in the same
-        form.
+        "last": one target or O targets for each sequence, predicted after its last step; `y` is
+        (n,) or (n, O). "all": targets for every step, predicted from the steps up to it; `y` is
+        (n, T) or (n, T, O), or a list of n arrays (T_i,) or (T_i, O) if `X` is a list, and so are
+        predictions.
     hidden_size, activation, init, optimizer, learning_rate, weight_decay, schedule, clip_norm, \
 max_iter, batch_size, early_stopping, validation_fraction, n_iter_no_change, warm_start, dtype, \
 random_state, n_jobs, verbose
@@ -49,20 +49,20 @@ random_state, n_jobs, verbose
     Attributes
     ----------
     network_ : elman.Network
-        The trained network, which takes and gives raw numbers.
+        The trained network, which takes and returns unscaled values.
     n_outputs_ : int
         O, the number of targets.
     n_features_in_, feature_names_in_, n_iter_
         As for `ElmanClassifier`.
     history_ : elman.training.History
-        What happened epoch by epoch; losses are mean squared errors of standardised targets, 1 for
-        the mean of the training data.
+        The losses of each epoch, and why training ended. Losses are mean squared errors of
+        standardised targets; predicting the mean of the training data gives 1.
     loss_curve_ : list of float
-        The training loss of every epoch.
+        The training loss of each epoch.
 
     Examples
     --------
-    The next value of a sine from the last twelve:
+    Predict the next value of a sine from the last twelve:
 
     >>> import numpy as np
     >>> from elman.sklearn import ElmanRegressor
@@ -72,7 +72,7 @@ random_state, n_jobs, verbose
     >>> est.score(X[200:], y[200:]) > 0.99
     True
 
-    The running mean at every step of sequences of any lengths:
+    Predict the running mean at every step of sequences of any lengths:
 
     >>> rng = np.random.default_rng(0)
     >>> X = [rng.standard_normal(rng.integers(5, 20)) for _ in range(100)]
@@ -111,7 +111,7 @@ arrays (T_i,) or (T_i, O)
         Raises
         ------
         ValueError, TypeError
-            If a parameter, `X`, `y` or `sample_weight` is not what is expected, before any work.
+            If a parameter, `X`, `y` or `sample_weight` is invalid; raised before training.
         elman.DivergenceError
             If a loss is not finite.
         """
@@ -121,11 +121,11 @@ arrays (T_i,) or (T_i, O)
     def partial_fit(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> ElmanRegressor:
-        """Train for one epoch more, on these data.
+        """Train for one more epoch on these data.
 
-        The optimizer goes on where it stood, at the full learning rate: calls with the same data
-        are the epochs of one `fit` with `schedule="constant"`, bit for bit. The scaling is that of
-        the first data. Early stopping does nothing here.
+        The optimizer continues at the full learning rate: calls with the same data equal the epochs
+        of one `fit` with `schedule="constant"`, bit for bit. The scaling remains that of the first
+        data. Early stopping has no effect.
 
         Parameters
         ----------
@@ -151,13 +151,13 @@ arrays (T_i,) or (T_i, O)
         Parameters
         ----------
         X : array_like, shape (n, T) or (n, T, I), or list of array_like, shape (T_i, I) or (T_i,)
-            Sequences with the features of those that were fitted; those of a list, or of an array
-            (n, T, I), may be of any lengths.
+            Sequences with the same features as in `fit`. In a list, or an array (n, T, I), they may
+            have any lengths.
 
         Returns
         -------
         ndarray, shape (n,) or (n, O); with `outputs="all"` (n, T), (n, T, O), or a list of arrays
-            In the form of `y` in `fit`.
+            Targets in the same form as `y` in `fit`.
         """
         panel, values = self._run(X)
         if self._single:
@@ -165,7 +165,7 @@ arrays (T_i,) or (T_i, O)
         return values if self.outputs == "last" else panel.unpad(values)
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """Return R^2, 1 for perfect and 0 for the mean: over the sequences, or over all steps.
+        """Return R^2 over the sequences, or over all steps.
 
         Parameters
         ----------
@@ -175,7 +175,7 @@ arrays (T_i,) or (T_i, O)
         Returns
         -------
         float
-            The mean of that of each target.
+            The mean over the targets; 1 is perfect, and predicting the mean gives 0.
         """
         predicted, truth, weights = self._for_score(X, y, sample_weight)
         return float(r2_score(truth, predicted, sample_weight=weights))
@@ -186,12 +186,12 @@ arrays (T_i,) or (T_i, O)
         tags.target_tags.multi_output = True
         return tags
 
-    # --- what the base asks for ---
+    # --- methods of the base class ---
 
     def _read_targets(
         self, panel: Panel, y: ArrayLike, *, first: bool, classes: ArrayLike | None
     ) -> Array:
-        """Return the targets as they are, (m, O)."""
+        """Return the targets as rows (m, O)."""
         if self.outputs == "all":
             y = panels.targets_of_steps(panel, y)
         else:

@@ -1,4 +1,4 @@
-"""Training: back-propagation through time and the optimizers of the core, from beginning to end."""
+"""Training by backpropagation through time, with the optimizers of the core."""
 
 from elman.training.batch import backward, loss_and_gradients
 from elman.training.history import Epoch, History, TrainResult

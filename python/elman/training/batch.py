@@ -1,4 +1,4 @@
-"""The gradients of one batch, for those who write their own loop: of a loss here or elsewhere."""
+"""The gradients of one batch: of a built-in loss, or from the derivatives of your own."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def loss_and_gradients(
     normalizer: float | None = None,
     threads: int = 1,
 ) -> tuple[float, Gradients]:
-    """Compute the loss of a batch and its gradients by back-propagation through time.
+    """Compute the loss of a batch and its gradients by backpropagation through time.
 
-    The loss is sum(w l) / sum(w), where w is the weight of a step and l its loss: the mean over the
-    outputs of the squared error or of the binary cross-entropy, or the cross-entropy. Without
-    weights that is PyTorch's default mean.
+    The loss is sum(w l) / sum(w), where w is the weight of a step and l its loss: the squared error
+    or binary cross-entropy averaged over the outputs, or the cross-entropy. Without weights this is
+    PyTorch's default mean.
 
     Parameters
     ----------
@@ -45,41 +45,41 @@ def loss_and_gradients(
     x : array_like, shape (..., T, I), or list of array_like, shape (T_i, I)
         Inputs, as for `Network.run`; or sequences of any lengths.
     y : array_like, shape (..., T, O), or (..., O) for the last; without O for classes
-        Targets. For "cross_entropy" they are classes, integers from 0 to O - 1. A list of arrays
-        if `x` is one and `outputs` is "all".
+        Targets; for "cross_entropy" classes, integers from 0 to O - 1. A list of arrays if `x` is
+        one and `outputs` is "all".
     loss : {"mse", "bce", "cross_entropy"}
         The squared error of any output; the binary cross-entropy of a sigmoid readout (PyTorch:
         `BCEWithLogitsLoss`); the cross-entropy of a softmax readout (PyTorch: `CrossEntropyLoss`).
     outputs : {"all", "last"}
-        Whether every real step counts, or the last real one alone.
+        Whether the loss covers every real step or only the last.
     lengths : array_like of int, shape (...), optional
-        How many steps of each sequence are real. Padded steps weigh nothing, whatever they hold.
+        Number of real steps of each sequence. Padded steps have weight 0, whatever they contain.
     state : array_like, shape (..., state_size), optional
-        Where to begin; by default the network's initial state.
+        State to begin with; by default the network's initial state.
     sample_weight : array_like, shape (...), optional
         Weights of the sequences, at least 0.
     step_weight : array_like, shape (..., T), optional
-        Weights of the steps, at least 0, broadcast over the batch axes; with "all" alone.
+        Weights of the steps, at least 0, broadcast over the batch axes; only with "all".
     bptt_steps, update_every : int, optional
-        Truncation: the errors of the steps jm to (j+1)m - 1, m = `update_every`, flow back to step
+        Truncation: gradients from steps jm to (j+1)m - 1, m = `update_every`, flow back to step
         (j+1)m - k at the earliest, k = `bptt_steps`. By default m = k, and there is no truncation.
     normalizer : float, optional
         Divide by this instead of sum(w), so that the results of parts can be added.
     threads : int
-        How many threads share the sequences; the results are the same bits for any number.
+        Number of threads, which share the sequences; the results are the same bits for any number.
 
     Returns
     -------
     loss : float
         The loss.
     gradients : Gradients
-        New arrays of the network's dtype by the names of the weights: `gradients.layers[0].W_hh`,
+        New arrays of the network's dtype, named as the weights: `gradients.layers[0].W_hh`,
         `gradients.readout.b_y`, `gradients.initial_state`.
 
     Raises
     ------
     ShapeError, DTypeError, ArgumentError
-        If an argument is not what this network and loss take, before anything is computed.
+        If an argument is invalid for this network and loss; raised before any computation.
 
     Examples
     --------
@@ -114,49 +114,49 @@ def backward(
     outputs: str = "all",
     threads: int = 1,
 ) -> Gradients:
-    """Compute gradients from the derivatives of a loss of your own.
+    """Compute gradients from the derivatives of your own loss.
 
-    Back-propagation through time (P. J. Werbos, "Backpropagation through time: what it does and how
-    to do it", Proceedings of the IEEE 78, 1990): given how a loss L changes with the outputs, and
-    perhaps with the hidden states, return how it changes with the weights, the start and the
-    inputs. Any loss that can be differentiated by hand or by another package can be trained so.
+    Backpropagation through time (P. J. Werbos, "Backpropagation through time: what it does and how
+    to do it", Proceedings of the IEEE 78, 1990): from the derivatives of a loss L with respect to
+    the outputs, and optionally the hidden states, compute those with respect to the weights, the
+    initial state and the inputs. L may be differentiated by hand or by another package.
 
     Parameters
     ----------
     net : Network
-        The network; all its layers run forward.
+        The network; all its layers must run forward.
     x : array_like, shape (..., T, I)
         Inputs, as for `Network.run`.
     dL_dy : array_like, shape (..., T, O), or (..., O) for the last
-        The derivatives of L with respect to the outputs, in the scale of the outputs.
+        Derivatives of L with respect to the outputs, in the scale of the outputs.
     dL_dh : array_like, shape (..., T, state_size), optional
-        Those with respect to the hidden states of all layers, as `Network.run` returns them with
-        `return_hidden=True`: what L depends on beside the outputs, such as a penalty on activity.
+        Direct derivatives of L with respect to the hidden states of all layers, as `Network.run`
+        returns them with `return_hidden=True`; for example, of a penalty on activity.
     lengths : array_like of int, shape (...), optional
-        How many steps of each sequence are real. Derivatives of padded steps are not read.
+        Number of real steps of each sequence. Derivatives of padded steps are ignored.
     state : array_like, shape (..., state_size), optional
-        Where to begin, broadcast over the batch axes; by default the network's initial state.
+        State to begin with, broadcast over the batch axes; by default the network's initial state.
     outputs : {"all", "last"}
-        Whether `dL_dy` is of every step, or of the last real one alone.
+        Whether `dL_dy` covers every step or only the last real one.
     threads : int
-        How many threads share the sequences; the results are the same bits for any number.
+        Number of threads, which share the sequences; the results are the same bits for any number.
 
     Returns
     -------
     Gradients
-        As from `loss_and_gradients`, and `gradients.x` (..., T, I): with respect to the inputs,
-        zero where a step is padded.
+        As from `loss_and_gradients`, and `gradients.x` (..., T, I) with respect to the inputs, zero
+        at padded steps.
 
     Raises
     ------
     ShapeError, DTypeError
-        If an argument is not what this network takes.
+        If an argument has the wrong shape or dtype.
     ArgumentError
         If a layer does not run forward, or an activation has no derivative.
 
     Examples
     --------
-    The squared error, which `loss_and_gradients` has too.
+    The squared error, which `loss_and_gradients` also provides:
 
     >>> import numpy as np, elman
     >>> net = elman.Network(input_size=3, hidden_size=8, output_size=2, seed=0)

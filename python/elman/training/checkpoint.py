@@ -1,8 +1,8 @@
-"""Checkpoints: files from which a training run goes on to the same bits.
+"""Checkpoints: files from which a training run resumes to the same bits.
 
-A checkpoint is safetensors, as a model file is, and replaced whole in the same way. Its metadata
-hold the settings of the run and how far it came; its tensors are the parameters, the optimizer's
-moments, the best parameters so far, and the history.
+A checkpoint is a safetensors file, replaced atomically like a model file. Its metadata hold the
+settings and the progress of the run; its tensors are the parameters, the optimizer's moments, the
+best parameters so far, and the history.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ _PROGRESS = {"updates", "best_epoch", "learning_rate"}
 
 
 class Checkpoint(NamedTuple):
-    """Where a run stands: JSON, and arrays of float32 or float64 by name."""
+    """The progress of a run as JSON, and its arrays of float32 or float64 by name."""
 
     progress: Json
     tensors: dict[str, Array]
 
 
 class Saver:
-    """Writes checkpoints of a run with these settings to a file; without a path it does nothing."""
+    """Writer of checkpoints for a run with these settings; inactive if the path is None."""
 
     def __init__(self, path: Path | None, every: int, settings: Json) -> None:
         self.path = None if path is None else _files.name_of(path, "checkpoint")
@@ -64,9 +64,9 @@ class Saver:
         Raises
         ------
         ArgumentError
-            If it is of a run with other settings.
+            If it belongs to a run with other settings.
         ModelFormatError, UnsupportedModelError
-            If the file is no checkpoint, is damaged, or of a newer version.
+            If the file is not a checkpoint, is damaged, or has a newer version.
         """
         if self.path is None:
             return None
@@ -74,13 +74,15 @@ class Saver:
             try:
                 header, tensors = _read(self.path)
             except FileNotFoundError:
-                os.stat(os.path.dirname(os.path.realpath(self.path)))  # name a missing folder now
+                os.stat(os.path.dirname(os.path.realpath(self.path)))  # raises if it is missing
                 return None
             metadata = header.metadata
             found = _container.json_object(metadata["settings"], "settings")
             progress = _container.json_object(metadata["progress"], "progress")
             if metadata["sha256"] != _digest(metadata, tensors):
-                raise ModelFormatError("expected the contents that were written, got damaged ones")
+                raise ModelFormatError(
+                    "sha256: expected the hash of the contents, got another: the file is damaged"
+                )
             _check_progress(progress, tensors)
         self._require_equal(found)
         return Checkpoint(progress, tensors)
@@ -96,14 +98,14 @@ class Saver:
                 )
 
     def keep(self, checkpoint: Callable[[], Checkpoint], epochs: int) -> None:
-        """Remember where a run stands after so many epochs, and write it now and then."""
+        """Store a checkpoint after an epoch, and write it if it is due."""
         if self.path is not None:
             self.unsaved = checkpoint()
             if epochs % self.every == 0:
                 self.flush()
 
     def flush(self) -> None:
-        """Write what is not written yet; the file is replaced whole or not at all."""
+        """Write the stored checkpoint, if any, and replace the file atomically."""
         if self.path is not None and self.unsaved is not None:
             metadata = {
                 "format": FORMAT,
@@ -118,7 +120,7 @@ class Saver:
 
 
 def description(net: Network) -> Json:
-    """Return what the settings of a run say of its network: all but what is trained."""
+    """Return the network's part of the settings: everything that is not trained."""
     scaling = (getattr(net, name) for name in _structure.SCALING)
     return {
         "sizes": [net.input_size, *net.hidden_sizes, net.output_size],
@@ -131,7 +133,7 @@ def description(net: Network) -> Json:
 
 
 def shapes(batch: Data | None) -> list[tuple[int, ...] | None] | None:
-    """Return what the settings of a run say of its data."""
+    """Return the data's part of the settings: the shapes."""
     if batch is None:
         return None
     return [None if part is None else part.shape for part in batch if not isinstance(part, str)]
@@ -146,7 +148,7 @@ def _digest(metadata: dict[str, str], tensors: dict[str, Array]) -> str:
 
 
 def require_fit(tensors: dict[str, Array], like: dict[str, Array]) -> None:
-    """Refuse arrays that differ from others in names, shapes or dtypes."""
+    """Raise if names, shapes or dtypes differ from those of `like`."""
     for name in sorted(tensors.keys() | like.keys()):
         expected, got = _kind(like.get(name)), _kind(tensors.get(name))
         if expected != got:
@@ -158,7 +160,7 @@ def _kind(array: Array | None) -> str:
 
 
 def _check_progress(progress: Json, tensors: dict[str, Array]) -> None:
-    """Refuse a history that no run has, and numbers that do not go with it."""
+    """Raise if the history is inconsistent, or the progress does not match it."""
     if not (tensors.keys() >= _HISTORY and progress.keys() >= _PROGRESS):
         raise ModelFormatError("expected the progress of a run and its history")
     done = len(tensors["history.loss"]) if tensors["history.loss"].ndim == 1 else 0
@@ -187,9 +189,9 @@ def _read(path: str) -> tuple[Header, dict[str, Array]]:
 
 
 def _check_metadata(metadata: Any) -> None:  # noqa: ANN401
-    """Refuse the metadata of other files, and of later versions."""
+    """Raise unless these are the metadata of a checkpoint of this version."""
     if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
-        raise ModelFormatError("expected a checkpoint of a training run, got another file")
+        raise ModelFormatError("expected a checkpoint of a training run, got another kind of file")
     if metadata.get("format_version") != FORMAT_VERSION:
         raise UnsupportedModelError(
             f"expected checkpoint version {FORMAT_VERSION}, got"

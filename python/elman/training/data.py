@@ -1,4 +1,4 @@
-"""What training reads: sequences of any lengths made one array, weights, and what is held out."""
+"""Training data: padding, weights and validation splits."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _PARTS = ("x", "y", "lengths", "state", "sample_weight", "step_weight")
 
 
 class Data(NamedTuple):
-    """Arrays as the core takes them.
+    """Training data as arrays for the core.
 
-    x (..., T, I), y (..., T, O) or (..., O), without O for classes, and perhaps lengths (...),
-    state (..., state_size) and weights (..., T) or (...), which the arguments named are made into.
+    x (..., T, I), y (..., T, O) or (..., O), without O for classes; optionally lengths (...), state
+    (..., state_size) and weights (..., T) or (...). `weights_name` names the weights' arguments.
     """
 
     x: Array
@@ -43,12 +43,12 @@ class Data(NamedTuple):
 
     @property
     def batch(self) -> tuple[int, ...]:
-        """The axes of the sequences."""
+        """The sizes of the batch axes."""
         return self.x.shape[:-2]
 
 
 def loss_name(loss: object) -> str:
-    """Return the name of a loss."""
+    """Check and return the name of a loss."""
     name = _arguments.name("loss", loss)
     if name not in LOSSES:
         raise ArgumentError(
@@ -58,7 +58,7 @@ def loss_name(loss: object) -> str:
 
 
 def outputs_name(outputs: object) -> str:
-    """Return the name of the outputs that count."""
+    """Check and return "all" or "last"."""
     name = _arguments.name("outputs", outputs)
     if name not in ("all", "last"):
         raise ArgumentError(f"outputs: expected 'all' or 'last', got {name!r}")
@@ -68,9 +68,9 @@ def outputs_name(outputs: object) -> str:
 def examples(
     net: Network, data: Data, loss: str, outputs: str, *, reachable: bool = False
 ) -> _core.Examples:
-    """Hand the data to the core, which converts and checks them.
+    """Convert and check data in the core.
 
-    It also refuses targets that the network's outputs cannot reach, if they are to be reachable.
+    With `reachable`, targets that the network's outputs cannot reach are an error.
     """
     return _core.examples(
         core_of(net),
@@ -137,13 +137,13 @@ def _sequences(x: ArrayLike) -> list[Array] | None:
 
 
 def _pad(argument: str, values: ArrayLike, lengths: list[int]) -> Array:
-    """Return a list of arrays (T_i, ...) of these lengths as one, with zeros after their ends."""
+    """Return arrays (T_i, ...) of these lengths as one array, padded with zeros."""
     if isinstance(values, np.ndarray) and values.dtype != object:
         values = list(values)
     given = _arguments.listed(argument, values, "a list of arrays")  # type: ignore[arg-type]
     if len(given) != len(lengths):
         raise ShapeError(
-            f"{argument}: expected a list of {len(lengths)} arrays, as x is one, got {len(given)}"
+            f"{argument}: expected {len(lengths)} arrays, one for each in x, got {len(given)}"
         )
     arrays = [_arguments.reals(f"{argument}[{i}]", value) for i, value in enumerate(given)]
     item = arrays[0].shape[1:]
@@ -166,7 +166,7 @@ def _weights(
     sample_weight: ArrayLike | None,
     step_weight: ArrayLike | None,
 ) -> Array:
-    """Return the product of the weights of all steps (..., T), or of the sequences (...)."""
+    """Return the product of the weights, for each step (..., T) or each sequence (...)."""
     w = np.ones(steps if outputs == "all" else steps[:-1])
     if sample_weight is not None:
         of_sequences = _arguments.weights("sample_weight", sample_weight, steps[:-1])
@@ -177,9 +177,9 @@ def _weights(
 
 
 def require_weight(examples: _core.Examples) -> _core.Examples:
-    """Refuse examples of which no step counts."""
+    """Raise if all weights are 0."""
     if not examples.counts:
-        raise ArgumentError("x: expected a step that counts, got none: the sum of weights is 0")
+        raise ArgumentError("x: expected a step with a weight above 0, got none")
     return examples
 
 
@@ -189,7 +189,7 @@ def require_weight(examples: _core.Examples) -> _core.Examples:
 def mean_and_std(rows: Array, weights: Array | None = None) -> tuple[Array, Array]:
     """Return the weighted mean and standard deviation of each column.
 
-    The deviation of a constant column is 1: it is rounding alone, if it is not 0.
+    The deviation of a constant column, which is 0 or rounding error, is replaced by 1.
     """
     mean = np.average(rows, axis=0, weights=weights)
     std = np.sqrt(np.average((rows - mean) ** 2, axis=0, weights=weights))
@@ -201,7 +201,7 @@ def mean_and_std(rows: Array, weights: Array | None = None) -> tuple[Array, Arra
 
 @contextmanager
 def within(argument: str) -> Iterator[None]:
-    """Put the argument that holds the data in front of what is wrong with them."""
+    """Prefix errors with the name of the argument that contains the data."""
     try:
         yield
     except ElmanError as error:
@@ -211,7 +211,7 @@ def within(argument: str) -> Iterator[None]:
 def with_validation(
     net: Network, data: Data, validation: Validation, outputs: str, seed: int
 ) -> tuple[Data, Data]:
-    """Return the data to train on and those to validate on."""
+    """Return the training data and the validation data."""
     if isinstance(validation, Mapping | tuple | list):
         return data, _given_apart(net, validation, outputs)
     if not isinstance(validation, Real):
@@ -224,7 +224,7 @@ def with_validation(
 
 
 def _given_apart(net: Network, validation: Mapping[str, Any] | Sequence[Any], outputs: str) -> Data:
-    """Return validation data that are (x, y), or arguments by name."""
+    """Return validation data given as (x, y) or as arguments by name."""
     if not isinstance(validation, Mapping):
         if len(validation) != 2:
             raise ArgumentError(f"validation: expected (x, y), got {len(validation)} parts")
@@ -240,9 +240,9 @@ def _given_apart(net: Network, validation: Mapping[str, Any] | Sequence[Any], ou
 
 
 def hold_out(data: Data, fraction: float, outputs: str, seed: int) -> tuple[Data, Data]:
-    """Split off a fraction for validation: sequences by lot, or the end of a single series.
+    """Split off a fraction for validation: random sequences, or the end of a single series.
 
-    The end comes with all that leads up to it, which has no weight.
+    The end of a series is validated on the whole series, with weight 0 before the end.
     """
     data = _flat(data)
     B, T, _ = data.x.shape
@@ -253,8 +253,8 @@ def hold_out(data: Data, fraction: float, outputs: str, seed: int) -> tuple[Data
     count = max(1, round(fraction * total))
     if count >= total:
         raise ArgumentError(
-            f"validation: expected a fraction that leaves something of {total}"
-            f" {'steps' if series else 'sequences'} on both sides, got {fraction:g}"
+            f"validation: expected a fraction that leaves some of {total}"
+            f" {'steps' if series else 'sequences'} for training, got {fraction:g}"
         )
     if not series:
         order = shuffled(B, seed)
@@ -269,12 +269,12 @@ def hold_out(data: Data, fraction: float, outputs: str, seed: int) -> tuple[Data
 
 
 def shuffled(count: int, seed: int) -> Array:
-    """Return 0 ... count - 1 in the order that a seed gives them, of which some are held out."""
-    return _core.permutation(count, seed, 0)  # epochs, which are shuffled by it too, begin at 1
+    """Return a random permutation of 0 to count - 1, which selects the held-out sequences."""
+    return _core.permutation(count, seed, 0)  # 0: the epochs, also shuffled by the seed, begin at 1
 
 
 def _flat(data: Data) -> Data:
-    """Return the same sequences with a single axis for them."""
+    """Flatten the batch axes to one."""
     axes, B = len(data.batch), int(np.prod(data.batch))
     x, y, lengths, state, weights, _ = data
     if state is not None:
@@ -289,7 +289,7 @@ def _flat(data: Data) -> Data:
 
 
 def _take(data: Data, rows: Array) -> Data:
-    """Return some of the sequences."""
+    """Select sequences."""
     x, y, *optional, name = data
     lengths, state, weights = (None if part is None else part[rows] for part in optional)
     return Data(x[rows], y[rows], lengths, state, weights, name)

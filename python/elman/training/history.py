@@ -1,4 +1,4 @@
-"""What a training run returns: the network, and what happened epoch by epoch."""
+"""The result of a training run: the network and a record of each epoch."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ class Epoch(NamedTuple):
     Attributes
     ----------
     epoch : int
-        Its number, from 1.
+        The number of the epoch, from 1.
     loss : float
-        The mean loss of its updates, each taken before the update.
+        The mean of the losses before each update.
     validation_loss : float or None
-        The loss of the validation data after it.
+        The validation loss after the epoch.
     learning_rate : float
-        That of its last update.
+        The learning rate of the last update.
     """
 
     epoch: int
@@ -32,23 +32,22 @@ class Epoch(NamedTuple):
 
 @dataclass(slots=True, repr=False)
 class History:
-    """What happened in a training run: lists of one number per epoch, and how it ended.
+    """The course of a training run: one value per epoch, and why it ended.
 
     Attributes
     ----------
     epoch : list of int
         1, 2, ...
     loss : list of float
-        The mean loss of the epoch's updates, each taken before the update, as in PyTorch's
-        and Keras's logs.
+        The mean of the losses before each update, as in PyTorch's and Keras's logs.
     validation_loss : list of float
-        The loss of the validation data after the epoch; empty without such data.
+        The validation loss after each epoch; empty without validation data.
     learning_rate : list of float
-        That of the epoch's last update.
+        The learning rate of each epoch's last update.
     best_epoch : int or None
-        The epoch whose network is returned; None before the first has ended.
+        The epoch whose network is returned; None before the end of the first.
     updates : int
-        How many times the weights were updated.
+        Number of updates of the weights.
     stopped : str or None
         Why training ended: "epochs", "patience", "callback" or "interrupt".
     """
@@ -79,14 +78,14 @@ class History:
 
 
 class TrainResult(NamedTuple):
-    """What `elman.train` returns: `network, history = elman.train(...)`.
+    """The result of `elman.train`: `network, history = elman.train(...)`.
 
     Attributes
     ----------
     network : Network
-        The trained network: the best one with validation data or patience, else the last.
+        The trained network: with validation data or patience the best, otherwise the last.
     history : History
-        What happened epoch by epoch, and why training ended.
+        The losses of each epoch, and why training ended.
     """
 
     network: Network

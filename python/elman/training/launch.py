@@ -57,92 +57,94 @@ def train(
     callback: Callback | None = None,
     threads: int = 1,
 ) -> TrainResult:
-    """Train a copy of a network by back-propagation through time, and return it.
+    """Train a copy of a network by backpropagation through time and return it.
 
-    The network that is passed in never changes. Targets that its outputs cannot reach, such as -1
-    with a sigmoid readout, are an error: `Network(output_activation="identity")` reaches all
-    numbers. Everything is computed in its dtype in C++, one
-    call an epoch; the result is the same bits for any number of threads.
+    `net` does not change. Targets that its outputs cannot reach, such as -1 with a sigmoid readout,
+    are an error; the outputs of `Network(output_activation="identity")` reach every value.
+    Everything is computed in the network's dtype in C++, with one call per epoch; the result is the
+    same bits for any number of threads.
 
     Parameters
     ----------
     net : Network
-        Where training begins.
+        The network to start from.
     x : array_like, shape (..., T, I), or list of array_like, shape (T_i, I)
         Inputs: any leading batch axes, then time, then features; or sequences of any lengths. An
-        array (T, I) is one long series. Of data frames the columns `inputs` of the network's table.
+        array (T, I) is one long series. From data frames, the `inputs` of the network's table.
     y : array_like, shape (..., T, O), or (..., O) for the last; without O for classes
         Targets in the scale of the network's outputs; for "cross_entropy" classes 0 to O - 1. A
-        list of arrays if `x` is one and `outputs` is "all". Of data frames the table's `targets`.
+        list of arrays if `x` is one and `outputs` is "all". From data frames, the table's
+        `targets`.
     loss, outputs, lengths, state, sample_weight, step_weight
-        What is to become small: as for `loss_and_gradients`.
+        The objective; see `loss_and_gradients`.
     optimizer : str or SGD, Adam, AdamW, RMSprop, Adagrad
-        "sgd", "adam", "adamw", "rmsprop" or "adagrad" with PyTorch's defaults, or one with its
+        "sgd", "adam", "adamw", "rmsprop" or "adagrad" with PyTorch's defaults, or an optimizer with
         settings, such as `elman.SGD(0.1, momentum=0.9)`.
     learning_rate, weight_decay : float, optional
-        Replace the optimizer's own.
+        Override those of the optimizer.
     epochs : int
-        How many times to go through the data.
+        Number of passes over the data.
     batch_size : int
-        How many sequences share an update; the last batch of an epoch may be smaller.
+        Number of sequences per update; the last batch of an epoch may be smaller.
     bptt_steps, update_every : int, optional
-        Walk through the sequences of a batch in windows of m = `update_every` steps, one update
-        each, the state carried over from window to window; the errors of a window flow back k =
-        `bptt_steps` steps from its end. By default m = k (Williams and Peng's BPTT(k; m); Keras:
-        `stateful`). `bptt_steps=1` is Elman's own training: the context is an input. With the last
-        output alone there are no windows, and its errors flow back k steps. By default one update
-        for a batch and errors that flow back to the beginning.
-    carry_state : bool
-        Begin each epoch with the states in which the last one ended, as for a stream that has no
+        Truncated BPTT: process each batch in windows of m = `update_every` steps, with one update
+        per window and the state carried from window to window; gradients flow back k =
+        `bptt_steps` steps from the end of a window. By default m = k (Williams and Peng's
+        BPTT(k; m); Keras: `stateful`). `bptt_steps=1` is Elman's original method: the context is an
+        input. If only the last output counts there are no windows, and its gradients flow back k
+        steps. With neither argument: one update per batch, and gradients flow back to the
         beginning.
+    carry_state : bool
+        Begin each epoch in the states in which the previous one ended, as on an endless stream.
     shuffle : bool
-        Whether to take the sequences in a new order every epoch.
+        Whether to shuffle the sequences before every epoch.
     seed : int, optional
-        Decides the order, and what is held out; None: a new one, not with `checkpoint`.
+        Determines the order and the held-out part. None: a random one, not with `checkpoint`.
     clip_norm, clip_value : float, optional
         The largest norm of all gradients together (PyTorch: `clip_grad_norm_`), and the largest
-        size of each number (PyTorch: `clip_grad_value_`), which is clipped first.
+        magnitude of each element (PyTorch: `clip_grad_value_`), which is clipped first.
     schedule : {"constant", "cosine", "linear"} or callable, optional
-        Factor of the learning rate as a function of the share of all updates that has been made, 0
-        to 1. "cosine" and "linear" go down to 0.
+        Factor of the learning rate as a function of the completed fraction of all updates, 0 to 1.
+        "cosine" and "linear" decrease to 0.
     train_initial_state : bool
-        Whether the network's initial state is a parameter too.
+        Whether to train the initial state as well.
     validation : (x, y), mapping or float, optional
-        Data that are not trained on, or the arguments of such data by name (`x`, `y`, `lengths`,
-        `state`, `sample_weight`, `step_weight`), or the share of the sequences to hold out, chosen
-        by the seed; of a single series, the end. The best network by its loss is returned.
+        Validation data; or a mapping of their arguments by name (`x`, `y`, `lengths`, `state`,
+        `sample_weight`, `step_weight`); or the fraction of the sequences to hold out, chosen by the
+        seed, or of a single series the end. The network with the lowest validation loss is
+        returned.
     patience : int, optional
-        Stop after so many epochs without a lower loss: that of the validation data, or without
-        them that of training. The best network is returned (Keras: `EarlyStopping`).
+        Stop after this many epochs without a lower validation loss, or training loss if there are
+        no validation data. The best network is returned (Keras: `EarlyStopping`).
     min_delta : float
-        By how much a loss must be lower to be the best.
+        The smallest decrease of the loss that counts as an improvement.
     checkpoint : path, optional
-        A file that is written as training goes on and from which the same call goes on to the same
-        bits. More `epochs` continue a run with a constant schedule.
+        A file to which training is saved and from which the same call resumes to the same bits.
+        More `epochs` continue a run with a constant schedule.
     checkpoint_every : int
-        How many epochs lie between two checkpoints; the end of training always has one.
+        Number of epochs between checkpoints; one is always written at the end of training.
     progress : bool
-        Show the progress on the terminal, if standard error is one.
+        Show the progress if standard error is a terminal.
     callback : callable, optional
-        callback(record, trainer) after each epoch. The record is an `elman.Epoch`: `.epoch`,
-        `.loss`, `.validation_loss`, `.learning_rate`. The trainer is the `elman.Trainer` at work:
-        `trainer.network` is the network as it is now, and `trainer.learning_rate` may be set.
-        Training ends if it returns True, and for nothing else.
+        callback(record, trainer), called after each epoch. The record is an `elman.Epoch`:
+        `.epoch`, `.loss`, `.validation_loss`, `.learning_rate`. The trainer is the running
+        `elman.Trainer`: `trainer.network` is the current network, and `trainer.learning_rate` may
+        be set. Training stops only if the callback returns True.
     threads : int
-        How many threads share the sequences of a batch.
+        Number of threads, which share the sequences of a batch.
 
     Returns
     -------
     TrainResult
         `network, history = elman.train(...)`. `history.stopped` is "epochs", "patience", "callback"
-        or "interrupt": Ctrl-C ends training, and what it has is returned.
+        or "interrupt": after Ctrl-C, the result so far is returned.
 
     Raises
     ------
     ShapeError, DTypeError, ArgumentError, ArgumentTypeError
-        If an argument is not what this network, loss and optimizer take, before any work.
+        If an argument is invalid for this network, loss and optimizer; raised before training.
     DivergenceError
-        If a loss is not finite, or the weights no longer are.
+        If a loss or a weight is not finite.
 
     Examples
     --------
@@ -160,7 +162,7 @@ def train(
     if callback is not None and not callable(callback):
         raise ArgumentTypeError(f"callback: expected a function, got {_arguments.kind(callback)}")
     if seed is None and checkpoint is not None:
-        raise ArgumentError("seed: expected a number with checkpoint, to go on from it, got None")
+        raise ArgumentError("seed: expected a number with checkpoint, to resume from it, got None")
     if train_initial_state and state is not None:
         raise ArgumentError("state: expected None with train_initial_state, got a state")
     trainer = Trainer(
@@ -192,7 +194,7 @@ def train(
     given = data.collect(net, x, y, outputs, lengths, state, sample_weight, step_weight)
     held_out = None
     if validation is not None:
-        trainer._examples(given)  # before it is cut: errors say where in all of it
+        trainer._examples(given)  # before the split, so that errors give indices into all of it
         given, held_out = data.with_validation(net, given, validation, outputs, plan.seed)
     settings = {
         "network": description(net),
@@ -217,7 +219,7 @@ def _count(argument: str, value: int | None) -> int | None:
 
 
 def _watched(validation: Validation | None, patience: int | None) -> str | None:
-    """Name the losses of the history that say which epoch is the best."""
+    """Return the name of the losses that determine the best epoch."""
     if validation is not None:
         return "validation_loss"
     return None if patience is None else "loss"

@@ -1,4 +1,4 @@
-"""The optimizers and the learning-rate schedules: their settings; the arithmetic is the core's."""
+"""Settings of the optimizers and learning-rate schedules; the core does the arithmetic."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop"]
 
 @dataclass(frozen=True)
 class Optimizer:
-    """What the optimizers share: checked settings, and a name that the core knows."""
+    """Base class of the optimizers: checked settings, and the optimizer's name in the core."""
 
     name: ClassVar[str]
     learning_rate: float = 1e-3
@@ -46,25 +46,25 @@ class Optimizer:
                 object.__setattr__(self, field.name, value)
 
     def settings(self) -> dict[str, float]:
-        """Return all but the learning rate, as numbers by name."""
+        """Return all settings but the learning rate, as floats by name."""
         names = [field.name for field in fields(self)]
         return {name: float(getattr(self, name)) for name in names if name != "learning_rate"}
 
 
 @dataclass(frozen=True)
 class SGD(Optimizer):
-    """Gradient descent, with momentum, formulas and defaults as in `torch.optim.SGD`.
+    """Gradient descent with momentum, formulas and defaults as in `torch.optim.SGD`.
 
     Parameters
     ----------
     learning_rate : float
-        The length of a step, above 0 (PyTorch: `lr`).
+        The step size, above 0 (PyTorch: `lr`).
     momentum : float
-        0 to below 1: how much of the last step is added to the next one.
+        Fraction of the last step that is added to the next, 0 to below 1.
     nesterov : bool
-        Nesterov's momentum, which needs one above 0.
+        Use Nesterov momentum; `momentum` must be above 0.
     weight_decay : float
-        Times the weights, added to their gradients.
+        L2 penalty: weight_decay times the weights is added to their gradients.
     """
 
     name = "sgd"
@@ -87,14 +87,14 @@ class Adam(Optimizer):
     Parameters
     ----------
     learning_rate : float
-        The length of a step, above 0 (PyTorch: `lr`).
+        The step size, above 0 (PyTorch: `lr`).
     beta1, beta2 : float
-        0 to below 1: how slowly the means of the gradients and of their squares move (PyTorch:
-        `betas`).
+        Decay rates of the running means of the gradients and of their squares, 0 to below 1
+        (PyTorch: `betas`).
     epsilon : float
         Added to the root of the mean square (PyTorch: `eps`).
     weight_decay : float
-        Times the weights, added to their gradients.
+        L2 penalty: weight_decay times the weights is added to their gradients.
     """
 
     name = "adam"
@@ -115,7 +115,7 @@ class AdamW(Adam):
     learning_rate, beta1, beta2, epsilon : float
         As for `Adam`.
     weight_decay : float
-        Times the learning rate, what share of the weights is taken away at each step.
+        Each step subtracts learning_rate * weight_decay times the weights.
     """
 
     name = "adamw"
@@ -130,17 +130,17 @@ class RMSprop(Optimizer):
     Parameters
     ----------
     learning_rate : float
-        The length of a step, above 0 (PyTorch: `lr`).
+        The step size, above 0 (PyTorch: `lr`).
     alpha : float
-        0 to below 1: how slowly the mean of the squares moves.
+        Decay rate of the running mean of the squared gradients, 0 to below 1.
     epsilon : float
         Added to the root of the mean square (PyTorch: `eps`).
     momentum : float
-        0 to below 1: how much of the last step is added to the next one.
+        Fraction of the last step that is added to the next, 0 to below 1.
     centered : bool
         Divide by the standard deviation of the gradients instead of their root mean square.
     weight_decay : float
-        Times the weights, added to their gradients.
+        L2 penalty: weight_decay times the weights is added to their gradients.
     """
 
     name = "rmsprop"
@@ -160,11 +160,11 @@ class Adagrad(Optimizer):
     Parameters
     ----------
     learning_rate : float
-        The length of a step, above 0 (PyTorch: `lr`).
+        The step size, above 0 (PyTorch: `lr`).
     epsilon : float
         Added to the root of the sum of squares (PyTorch: `eps`).
     weight_decay : float
-        Times the weights, added to their gradients.
+        L2 penalty: weight_decay times the weights is added to their gradients.
     """
 
     name = "adagrad"
@@ -180,7 +180,7 @@ OPTIMIZERS = {kind.name: kind for kind in (SGD, Adam, AdamW, RMSprop, Adagrad)}
 def choose(
     optimizer: str | Optimizer, learning_rate: float | None, weight_decay: float | None
 ) -> Optimizer:
-    """Return the optimizer that is meant, with those settings replaced that are not None."""
+    """Return an optimizer by name or as given, with the settings that are not None replaced."""
     if isinstance(optimizer, str):
         if optimizer not in OPTIMIZERS:
             raise ArgumentError(
@@ -190,7 +190,7 @@ def choose(
         optimizer = OPTIMIZERS[optimizer]()
     if not isinstance(optimizer, Optimizer):
         raise ArgumentTypeError(
-            f"optimizer: expected a name or an elman.SGD, elman.Adam and so on,"
+            f"optimizer: expected a name or an optimizer such as elman.SGD(0.1),"
             f" got {_arguments.kind(optimizer)}"
         )
     if learning_rate is not None:
@@ -204,10 +204,10 @@ def choose(
 
 
 def _cosine(fraction: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return (1 + cos(pi fraction)) / 2 of products and sums alone: the same on every machine."""
+    """Return (1 + cos(pi fraction)) / 2 by products and sums only, to be equal everywhere."""
     z = math.pi * (0.5 - fraction)
     sine = np.zeros_like(z)
-    for n in range(23, 0, -2):  # Taylor's series; |z| <= pi / 2 leaves out less than 1e-20
+    for n in range(23, 0, -2):  # Taylor series; truncation error below 1e-20 for |z| <= pi / 2
         sine = (-1.0) ** (n // 2) / math.factorial(n) + sine * (z * z)
     return 0.5 + 0.5 * sine * z
 
@@ -220,7 +220,7 @@ SCHEDULES: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
 
 
 def check_schedule(schedule: Schedule | None) -> Schedule:
-    """Return a schedule by name or by function, "constant" for None."""
+    """Check and return a schedule, a name or a function; "constant" for None."""
     if schedule is None:
         return "constant"
     if isinstance(schedule, str):
@@ -239,7 +239,7 @@ def check_schedule(schedule: Schedule | None) -> Schedule:
 def learning_rates(
     rate: float, schedule: Schedule, epoch: int, epochs: int, updates: int
 ) -> NDArray[np.float64]:
-    """Return the learning rates of the updates of an epoch, counted from 1."""
+    """Return the learning rate of each update of an epoch; epochs count from 1."""
     fractions = (epoch - 1 + np.arange(updates) / max(updates, 1)) / epochs
     if isinstance(schedule, str):
         return rate * SCHEDULES[schedule](fractions)

@@ -1,4 +1,4 @@
-"""The progress of a training run on the terminal, one line that is written anew."""
+"""Progress display of a training run: one line, rewritten on the terminal."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
     Show = Callable[[Epoch], None]
 
-_SECONDS = 0.1  # between two lines
+_SECONDS = 0.1  # between two writes
 
 
 @contextmanager
 def bar(wanted: bool, epochs: int) -> Iterator[Show]:
-    """Yield a function that shows an epoch; it does nothing unless asked for on a terminal."""
+    """Yield a function that shows an epoch; it does nothing if not wanted or not on a terminal."""
     if not wanted or sys.stderr is None or not sys.stderr.isatty():
         yield lambda epoch: None
         return

@@ -1,7 +1,7 @@
-"""What the estimators and the command line begin with, where `train` does as PyTorch does.
+"""Defaults of the estimators and the command line; `train` has PyTorch's defaults.
 
-They are given raw columns and are not watched: float64 keeps numbers apart that are close for their
-size, such as times since 1970, and a gradient that explodes does not end a run.
+They receive raw columns and run unattended: float64 distinguishes values that are large and close
+together, such as times since 1970, and exploding gradients are clipped instead of ending a run.
 """
 
 DTYPE = "float64"

@@ -1,4 +1,4 @@
-"""A training run from epoch to epoch: the loss, the best network so far, when to stop."""
+"""The training loop over epochs: losses, best network so far, early stopping, checkpoints."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     Callback = Callable[[Epoch, Trainer], object]
 
 
-_NUMBERS = ("updates", "learning_rate")  # of the state of a trainer
+_NUMBERS = ("updates", "learning_rate")  # of a trainer's state
 
 
 class Plan(NamedTuple):
-    """What stays the same from epoch to epoch."""
+    """The settings of a run that are the same for all epochs."""
 
     epochs: int
     batch_size: int
@@ -42,12 +42,12 @@ class Plan(NamedTuple):
     shuffle: bool
     seed: int
     schedule: Schedule
-    watched: str | None  # the loss whose lowest value is the best: a list of History
+    watched: str | None  # the list in History whose lowest value is the best
     patience: int | None
     min_delta: float
 
     def settings(self) -> dict[str, Any]:
-        """Return what must stay the same if a run goes on from a checkpoint, as JSON."""
+        """Return the settings that a resumed run must share, as JSON."""
         settings = self._asdict()
         for name in ("epochs", "patience"):
             del settings[name]
@@ -69,7 +69,7 @@ def fit(
     callback: Callback | None = None,
     progress: bool = False,
 ) -> TrainResult:
-    """Train on data as planned, perhaps after the epochs of a history, and return the result."""
+    """Train on data as planned, after the epochs of a history if given, and return the result."""
     examples, validation = trainer._examples(given), None
     if held_out is not None:
         with data.within("validation"):
@@ -82,7 +82,7 @@ def fit(
         show(record)
         try:
             end = None if callback is None else callback(record, trainer)
-        finally:  # with what the callback has set
+        finally:  # after the callback, which may set the learning rate
             if saver is not None:
                 saver.keep(run.checkpoint, record.epoch)
         return isinstance(end, bool | np.bool_) and bool(end)
@@ -115,7 +115,7 @@ class Run:
         self.best: Array | None = None  # the parameters of history.best_epoch
 
     def go(self, after_epoch: Callable[[Epoch], bool]) -> None:
-        """Train until it ends."""
+        """Train to the end."""
         try:
             self.history.stopped = self._go(after_epoch)
         except KeyboardInterrupt:
@@ -130,12 +130,12 @@ class Run:
         return "patience"
 
     def out_of_patience(self) -> bool:
-        """Say whether the best epoch is too long ago."""
+        """Return whether the best epoch is too long ago."""
         done, best = len(self.history.epoch), self.history.best_epoch
         return self.plan.patience is not None and done - (best or 0) >= self.plan.patience
 
     def epoch(self) -> Epoch:
-        """Go through the data once."""
+        """Train for one epoch."""
         plan, number = self.plan, len(self.history.epoch) + 1
         B = self.examples.sequences
         order = _core.permutation(B, plan.seed, number) if plan.shuffle else np.arange(B)
@@ -160,7 +160,7 @@ class Run:
         return record
 
     def _note(self, record: Epoch) -> None:
-        """Add an epoch to the history, and keep the parameters if they are the best."""
+        """Add an epoch to the history, and store the parameters if they are the best."""
         history, watched = self.history, self.plan.watched
         history.add(record)
         history.updates = self.trainer.updates
@@ -174,18 +174,18 @@ class Run:
             self.best = self.trainer.state()["parameters"]
 
     def result(self) -> TrainResult:
-        """Return what came of it, the best network restored."""
+        """Restore the best network and return the result."""
         self.history.updates = self.trainer.updates
         if self.best is not None:
             self.trainer.restore(self.trainer.state() | {"parameters": self.best})
-        elif self.trainer.updates > 0:  # it may have been interrupted within an epoch
+        elif self.trainer.updates > 0:  # perhaps interrupted within an epoch
             self.trainer._require_finite(None, f"after update {self.trainer.updates}")
         return TrainResult(self.trainer.network, self.history)
 
     # --- checkpoints ---
 
     def checkpoint(self) -> Checkpoint:
-        """Return all that decides how the run goes on."""
+        """Return everything that resuming requires."""
         state = self.trainer.state()
         progress = {name: state.pop(name).item() for name in _NUMBERS}
         tensors = {f"state.{name}": array for name, array in state.items()}
@@ -196,7 +196,7 @@ class Run:
         return Checkpoint(progress | {"best_epoch": self.history.best_epoch}, tensors)
 
     def resume(self, checkpoint: Checkpoint) -> None:
-        """Go on from where another run stood."""
+        """Resume from a checkpoint."""
         tensors, history = dict(checkpoint.tensors), self.history
         for name in ("loss", "validation_loss", "learning_rate"):
             setattr(history, name, tensors.pop(f"history.{name}").tolist())
@@ -204,7 +204,7 @@ class Run:
         history.best_epoch = checkpoint.progress["best_epoch"]
         if len(history.epoch) > self.plan.epochs:
             raise ArgumentError(
-                f"epochs: expected at least the {len(history.epoch)} that the checkpoint has made,"
+                f"epochs: expected at least the {len(history.epoch)} of the checkpoint,"
                 f" got {self.plan.epochs}"
             )
         own = self.trainer.state()
@@ -222,7 +222,7 @@ class Run:
 
 
 def _mean(losses: Array, weights: Array) -> float:
-    """Return the mean, exactly rounded, so that it is the same on every machine."""
-    if not np.isfinite(losses[-1]):  # there training has stopped
+    """Return the mean, summed exactly so that it is the same on every machine."""
+    if not np.isfinite(losses[-1]):  # training stopped there
         return float(losses[-1])
     return math.fsum((losses * weights).tolist()) / math.fsum(weights.tolist())

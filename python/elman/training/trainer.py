@@ -25,48 +25,47 @@ if TYPE_CHECKING:
     Windows = tuple[int | None, int | None]  # bptt_steps, update_every
     Rate = float | Callable[[int], float]
 
-_LEARNING_RATE, _UPDATES = "learning_rate", "updates"  # beside the arrays of the core in a state
+_LEARNING_RATE, _UPDATES = "learning_rate", "updates"  # in a state, beside the core's arrays
 
 
 class Trainer:
-    """A network in training: one update of its weights per call, with new data each time.
+    """A network in training: each call makes one update, with new data each time.
 
-    For a training loop of your own; `elman.train` is the loop that is usually wanted, and makes the
-    same updates to the same bits. A trainer belongs to one thread at a time: a call that comes
-    during another one is a `BusyError`.
+    For your own training loop; `elman.train` is the usual loop and makes the same updates, bit for
+    bit. Use a trainer from one thread at a time: a call during another one raises `BusyError`.
 
     Parameters
     ----------
     net : Network
-        Where training begins. It never changes: `trainer.network` is the trained one.
+        The network to start from. It does not change: `trainer.network` is the trained one.
     loss : {"mse", "bce", "cross_entropy"}
         The loss, as for `loss_and_gradients`.
     outputs : {"all", "last"}
-        Whether every real step counts, or the last real one alone.
+        Whether the loss covers every real step or only the last.
     optimizer : str or SGD, Adam, AdamW, RMSprop, Adagrad
-        "sgd", "adam", "adamw", "rmsprop" or "adagrad" with PyTorch's defaults, or one with its
+        "sgd", "adam", "adamw", "rmsprop" or "adagrad" with PyTorch's defaults, or an optimizer with
         settings, such as `elman.SGD(0.1, momentum=0.9)`.
     learning_rate : float or callable, optional
-        Replaces the optimizer's own. A function is a schedule: it takes how many updates have been
-        made, 0 before the first, and returns the learning rate of the next.
+        Overrides that of the optimizer. A function is a schedule: it maps the number of updates
+        made so far to the learning rate of the next update.
     weight_decay : float, optional
-        Replaces the optimizer's own.
+        Overrides that of the optimizer.
     clip_norm, clip_value : float, optional
         The largest norm of all gradients together (PyTorch: `clip_grad_norm_`), and the largest
-        size of each number (PyTorch: `clip_grad_value_`), which is clipped first.
+        magnitude of each element (PyTorch: `clip_grad_value_`), which is clipped first.
     train_initial_state : bool
-        Whether to train the network's initial state as well.
+        Whether to train the initial state as well.
     threads : int
-        How many threads share the sequences of a batch; the bits are the same for any number.
+        Number of threads, which share the sequences of a batch; the bits are the same for any.
 
     Raises
     ------
     ArgumentError, ArgumentTypeError
-        If an argument is not what this network and optimizer take.
+        If an argument is invalid for this network and optimizer.
 
     Examples
     --------
-    New sequences at every update: remember the first of five numbers.
+    Learn to remember the first of five values, with new sequences at every update:
 
     >>> import numpy as np, elman
     >>> rng = np.random.default_rng(0)
@@ -145,7 +144,7 @@ class Trainer:
 
     @property
     def network(self) -> Network:
-        """The network as it is now, a new `Network` each time."""
+        """The current network, a new `Network` each time."""
         return network_of(self._core.network(), like=self._net)
 
     @property
@@ -155,7 +154,7 @@ class Trainer:
 
     @property
     def learning_rate(self) -> float:
-        """The learning rate of the next update; may be set, to a function too."""
+        """The learning rate of the next update; can be set to a number or a function."""
         if not callable(self._learning_rate):
             return self._learning_rate
         return _arguments.number(
@@ -179,7 +178,7 @@ class Trainer:
         step_weight: ArrayLike | None = None,
         carry_state: bool = False,
     ) -> float:
-        """Make one update of the weights, with all the sequences of a batch.
+        """Make one update of the weights, with all sequences of a batch.
 
         Parameters
         ----------
@@ -191,9 +190,9 @@ class Trainer:
         lengths, state, sample_weight, step_weight
             As for `loss_and_gradients`.
         carry_state : bool
-            Begin where the sequences of the last such update ended, without errors that flow back
-            into it: for long sequences that are cut in pieces. The first one begins at `state` or
-            the initial state, and so does the one after `reset()`.
+            Begin in the states in which the last such update ended, for long sequences cut into
+            pieces; gradients do not flow back across the cut. The first update, and the first after
+            `reset()`, begins in `state` or the initial state.
 
         Returns
         -------
@@ -203,9 +202,9 @@ class Trainer:
         Raises
         ------
         ShapeError, DTypeError, ArgumentError
-            If an argument is not what this network and loss take; then nothing has changed.
+            If an argument is invalid for this network and loss; the trainer is then unchanged.
         DivergenceError
-            If the loss is not finite, and nothing has changed; or if the weights no longer are.
+            If the loss is not finite, with the trainer unchanged, or a weight no longer is.
         """
         batch = data.collect(
             self._net, x, y, self._outputs, lengths, state, sample_weight, step_weight
@@ -227,7 +226,7 @@ class Trainer:
         sample_weight: ArrayLike | None = None,
         step_weight: ArrayLike | None = None,
     ) -> float:
-        """Return the loss of a batch, and change nothing.
+        """Return the loss of a batch without an update.
 
         Parameters
         ----------
@@ -241,7 +240,7 @@ class Trainer:
         Raises
         ------
         ShapeError, DTypeError, ArgumentError
-            If an argument is not what this network and loss take.
+            If an argument is invalid for this network and loss.
         """
         batch = data.collect(
             self._net, x, y, self._outputs, lengths, state, sample_weight, step_weight
@@ -249,11 +248,11 @@ class Trainer:
         return self._loss_of(self._examples(batch))
 
     def reset(self) -> None:
-        """Forget where sequences ended: the next update with `carry_state` starts afresh."""
+        """Discard carried states: the next update begins in its `state` or the initial state."""
         self._core.forget()
 
     def state(self) -> dict[str, Array]:
-        """Return copies of all that the next update depends on, as arrays by name.
+        """Return copies of everything that the next update depends on, as arrays by name.
 
         Returns
         -------
@@ -268,17 +267,17 @@ class Trainer:
         return state
 
     def restore(self, state: Mapping[str, ArrayLike]) -> None:
-        """Go back to a state: that of this trainer, or of another one with the same arguments.
+        """Restore a state of this trainer, or of one with the same arguments.
 
         Parameters
         ----------
         state : mapping of array_like
-            What `state` returned: `trainer.restore(np.load(path))`.
+            The arrays that `state` returned, as in `trainer.restore(np.load(path))`.
 
         Raises
         ------
         ShapeError, DTypeError, ArgumentError
-            If it is of another network or optimizer; then nothing has changed.
+            If the state belongs to another network or optimizer; the trainer is then unchanged.
 
         Examples
         --------
@@ -294,7 +293,9 @@ class Trainer:
         known = self.state().keys() | {"carried", _LEARNING_RATE}
         for name in arrays:
             if name not in known:
-                raise ArgumentError(f"{name}: expected one of {', '.join(sorted(known))}")
+                raise ArgumentError(
+                    f"state: expected names among {', '.join(sorted(known))}, got {name!r}"
+                )
         updates = _arguments.size(_UPDATES, _scalar(arrays, _UPDATES), least=0)
         rate: Rate = self._learning_rate
         if _LEARNING_RATE in arrays and not callable(rate):
@@ -303,7 +304,7 @@ class Trainer:
         self._core.restore(own, updates)
         self._learning_rate = rate
 
-    # --- for runs over many epochs ---
+    # --- for `elman.train` ---
 
     def _examples(self, batch: data.Data) -> _core.Examples:
         """Convert and check a batch."""
@@ -319,28 +320,28 @@ class Trainer:
         windows: Windows,
         carry: bool,
     ) -> tuple[Array, Array]:
-        """Go through the sequences in an order once; return losses and weights of the updates.
+        """Train on the sequences once, in the given order; return each update's loss and weight.
 
-        A loss that is not finite is the last one, and made no update.
+        A loss that is not finite is the last one, and its update is not made.
         """
         return self._core.train(examples, order, batch_size, rates, *windows, carry, self._threads)
 
     def _count_updates(
         self, examples: _core.Examples, order: Array, batch_size: int, windows: Windows
     ) -> int:
-        """Return how many updates `_train` will make."""
+        """Return the number of updates that `_train` will make."""
         return self._core.updates_of(examples, order, batch_size, *windows)
 
     def _loss_of(self, examples: _core.Examples) -> float:
         return self._core.loss(examples, self._threads)
 
     def _require_finite(self, loss: float | None, when: str) -> None:
-        """Refuse to go on with a loss, or with weights, that are not finite."""
+        """Raise if the loss or the weights are not finite."""
         what = None
         if loss is not None and not math.isfinite(loss):
             what = f"loss: expected a finite number, got {loss} {when}"
         elif not self._core.finite:
-            what = f"weights: expected finite numbers, got others {when}"
+            what = f"weights: expected finite numbers, got NaN or infinities {when}"
         if what is not None:
             raise DivergenceError(
                 f"{what}: try a learning_rate below {self.learning_rate:g}, or clip_norm=1"
@@ -348,7 +349,7 @@ class Trainer:
 
 
 def _with_initial_state(net: Network) -> Network:
-    """Return the same network with an initial state to train."""
+    """Return the network with an initial state to train."""
     if net.initial_state is not None:
         return net
     tensors = {"initial_state": np.zeros(net.state_size, net.dtype)}
@@ -356,7 +357,7 @@ def _with_initial_state(net: Network) -> Network:
 
 
 def _scalar(arrays: dict[str, Array], name: str) -> object:
-    """Return the single number of an array by name."""
+    """Return the single element of a named array."""
     if name not in arrays:
         raise ArgumentError(f"{name}: expected a number, got none")
     if arrays[name].size != 1:
