@@ -36,7 +36,7 @@ const About& about(Function function) {
     return kAbout[static_cast<int>(function)];
 }
 
-// In small letters, and without what separates words.
+// Lower case, without word separators.
 std::string plain(const std::string& name) {
     std::string plain;
     for (const char c : name)
@@ -45,7 +45,7 @@ std::string plain(const std::string& name) {
     return plain;
 }
 
-// What is meant by a name of other libraries, for the end of an error; nothing if that is unknown.
+// The remedy for a name used by other libraries, for the end of an error; empty if unknown.
 std::string remedy(const std::string& name) {
     const std::string other = plain(name);
     const char* meant = other == "linear" || other == "none" ? "identity"
@@ -61,7 +61,7 @@ std::string number_of(const std::string& argument, const char* number) {
     return argument.empty() ? number : argument + ", " + number;
 }
 
-// The number that was given, or the default.
+// The given parameter, or the default.
 double number(std::optional<double> given, bool has, double otherwise, const std::string& name,
               const std::string& argument, const char* which) {
     if (!has && given) refuse(number_of(argument, which), "none for " + name, shortest(*given));
@@ -166,8 +166,8 @@ Activation activation_from_name(const std::string& name, std::optional<double> a
     refuse(argument.empty() ? "name" : argument, names, "'" + name + "'" + remedy(name));
 }
 
-// Between two ends every function with a derivative goes up, or down, or stays: with an alpha of
-// less than 0 three of them have a bend at 0, or jump, as well.
+// All activations are monotone, except three that bend or jump at 0 for a negative alpha: so the
+// ends and 0 give the range.
 Range range_of(const Activation& f) {
     const double ends[] = {value(f, -f.clip), value(f, 0), value(f, f.clip)};
     return {*std::min_element(ends, ends + 3), *std::max_element(ends, ends + 3)};

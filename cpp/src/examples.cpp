@@ -37,7 +37,7 @@ void check_loss(const Examples<Real>& examples, const Architecture& a) {
     if (examples.loss == Loss::cross_entropy) require("cross_entropy", Function::softmax);
 }
 
-// Whether one sequence has a weight or a class out of range.
+// Checks the weights and classes of one sequence.
 template <class Real>
 void check_counted(const Examples<Real>& examples, Index b, Index classes, Pause& pause) {
     const bool all = examples.outputs == Outputs::all;

@@ -8,7 +8,7 @@
 
 namespace elman {
 
-// ELMAN_SETS lists the sets of this build, as X(scalar) X(avx2) and so on: CMakeLists.txt.
+// ELMAN_SETS, set in CMakeLists.txt, lists the sets of this build: X(scalar) X(avx2) and so on.
 #define X(isa)                      \
     namespace isa {                 \
     extern const KernelTable table; \

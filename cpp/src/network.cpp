@@ -13,8 +13,8 @@
 namespace elman {
 namespace {
 
-// Zeros for the packed weights. Panels are whole vectors, so a matrix of few rows takes up to 16
-// times the memory of its numbers: a small file must not ask for a large machine.
+// Zeros for the packed weights. Panels are whole vectors, so a matrix with few rows takes up to 16
+// times the memory of its elements: a small file must not require a large machine.
 template <class Real>
 AlignedVector<Real> arena_of(const Layout<Real>& layout, const Parameters<Real>& parameters,
                              Pause& pause) {

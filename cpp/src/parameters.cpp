@@ -18,7 +18,7 @@ std::string activation_of_layer(std::size_t layer) {
     return "activation of layer " + std::to_string(layer);
 }
 
-// Appends tensors to a list and keeps count of the numbers in them.
+// Appends tensors to a list and counts their elements.
 class Arena {
   public:
     explicit Arena(std::size_t number_size)

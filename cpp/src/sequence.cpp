@@ -69,9 +69,9 @@ void check_task(const Network<Real>& network, const SequenceTask<Real>& task, In
     check_view("output", task.output, task.offsets && all ? 1 : task.sequences, outputs > 0);
 }
 
-// --- who computes what ---
+// --- division of the work ---
 
-// Ends a sort, which cannot be asked to return.
+// Thrown to end a sort early.
 struct Stopped {};
 
 template <class Real>
@@ -92,7 +92,7 @@ std::vector<Index> count_real_steps(const SequenceJob<Real>& job, Poll& poll) {
     return counts;
 }
 
-// A sequence costs its steps, and one more for its beginning and end.
+// The cost of a sequence: its steps, plus one for its start and end.
 template <class Real>
 double cost(const SequenceJob<Real>& job, Index position) {
     return static_cast<double>(job.lengths ? job.length(position) : job.total_steps(position)) + 1;
@@ -113,7 +113,7 @@ Team team_for(const SequenceJob<Real>& job, Index threads, Index shares) {
     return Team(useful_threads(threads, shares, static_cast<Index>(std::min(work, 0x1p62))));
 }
 
-// Calls share(first, last) for positions of about the same cost, `parts` times.
+// Calls share(first, last) for ranges of positions of similar cost, at most `parts` times.
 template <class Real, class Share>
 void for_each_share(const SequenceJob<Real>& job, Index parts, Share share) {
     const Index count = job.task.sequences;
@@ -137,7 +137,7 @@ void run_in_stages(const SequenceJob<Real>& job, Index threads, Pause& pause) {
     const bool pipelined = sequences < threads && job.task.fed_back == 0;
     Team team = team_for(job, threads, pipelined ? sequences * halves : sequences);
 
-    // As many stages as there are threads for: a stage without one would be waited for.
+    // No more stages than threads: a stage without a thread would block the others.
     const Index shares = std::min(team.size(), sequences);
     const std::vector<HalfRange> stages =
         split_halves(network, pipelined ? team.size() / shares : 1);
@@ -199,7 +199,7 @@ void run_sequences(const Network<Real>& network, const SequenceTask<Real>& task,
     if (job.ragged()) {
         const auto length = [&](Index b) {
             if (!poll.go_on(4)) throw Stopped();
-            return job.length(b);  // there is no order yet: a position is a sequence
+            return job.length(b);  // without an order yet, a position is a sequence
         };
         try {
             order = longest_first(task.sequences, length);
