@@ -16,12 +16,12 @@ std::string number(double value) {
     return py::str(py::float_(value));
 }
 
-// The end of a range, in few digits.
+// A bound of a range, in few digits.
 std::string end(double value) {
     return py::str("{:g}").format(value);
 }
 
-// Where in an array of this shape a flat index is, for errors.
+// The position of a flat index in an array of this shape, for errors.
 std::string place(const Shape& shape, Index index) {
     Shape at(shape.size());
     for (std::size_t axis = shape.size(); axis-- > 0; index /= shape[axis])
@@ -141,9 +141,9 @@ void CheckedExamples<Real>::take_targets(py::handle y) {
                              : ""));
 }
 
-// What the targets of each output may be. Those that rounding has put a little beyond what an
-// output can reach are within its reach: that of float32, which data are often of, for a network of
-// float64 too.
+// The range allowed for the targets of each output. Targets slightly beyond the range of an output
+// because of rounding are allowed: rounding to float32 also for a network of float64, since data
+// are often float32.
 template <class Real>
 void CheckedExamples<Real>::find_ranges() {
     constexpr double most = std::numeric_limits<Real>::max();
@@ -200,7 +200,7 @@ void CheckedExamples<Real>::take_classes(py::handle y) {
         " at " + place(counted_, wrong->index));
 }
 
-// --- searches without the interpreter's lock, for the first number that cannot be ---
+// --- searches for the first invalid value, without the interpreter's lock ---
 
 template <class Real>
 template <class Find>
@@ -241,7 +241,7 @@ auto CheckedExamples<Real>::wrong_weight(Pause& pause) const -> Found {
     return {};
 }
 
-// The first that each(sequence, step, index) finds, of every step that counts; index is that of y.
+// The first result of each(sequence, step, index) over the steps that count; index is that of y.
 template <class Real>
 template <class Each>
 auto CheckedExamples<Real>::find_counted(Pause& pause, Index size, Each each) const -> Found {
@@ -308,7 +308,7 @@ template class CheckedExamples<double>;
 
 void bind_examples(py::module_& m) {
     py::class_<AnyExamples> type(m, "Examples", py::is_final(), plain_metaclass(),
-                                 "What a loss is taken of, converted and checked.");
+                                 "Training examples, converted and checked.");
     type.def_property_readonly("sequences",
                                [](const AnyExamples& any) {
                                    return std::visit(
@@ -337,7 +337,7 @@ void bind_examples(py::module_& m) {
         py::arg("network"), py::arg("x"), py::arg("y"), py::arg("loss"), py::arg("outputs"),
         py::arg("lengths") = py::none(), py::arg("state") = py::none(),
         py::arg("weights") = py::none(), py::arg("weights_name") = "weights",
-        py::arg("reachable") = false, "Convert and check what a loss is taken of.");
+        py::arg("reachable") = false, "Convert and check training examples.");
 }
 
 }  // namespace elman::python
