@@ -139,7 +139,8 @@ void test_stream() {
         elman::Stream<float> stream(network);
         const Index done =
             stream.run({data.x.data(), 0, 1}, {data.y.data(), kSize, 1}, data.steps, pause);
-        check(pause.stopped() ? done < data.steps : done == data.steps, "run tells what it did");
+        check(pause.stopped() ? done < data.steps : done == data.steps,
+              "run returns the number of steps done");
     });
 }
 
@@ -213,7 +214,7 @@ void test_updates(const std::shared_ptr<const Network>& network,
         elman::Trainer<float> trainer(network, {}, never());
         const auto done = trainer.train(task, pause);
         check(static_cast<Index>(done.losses.size()) == trainer.updates(),
-              "what is told of a training is what was done");
+              "the reported losses are those of the updates made");
         check(!pause.stopped() || trainer.updates() < task.updates, "training is stopped");
     };
     check_polled("Trainer::train, " + std::to_string(batch_size) + " at a time, " +

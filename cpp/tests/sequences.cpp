@@ -91,7 +91,7 @@ void test_outputs_are_fed_back(Index sequences, Index steps) {
               title + "an output is fed back with another first_output");
         check(Numbers(last.begin() + b * kSize, last.begin() + (b + 1) * kSize) ==
                   Numbers(expected.end() - kSize, expected.end()),
-              title + "an output is fed back where the last one alone is wanted");
+              title + "an output is fed back with only the last output");
     }
 }
 

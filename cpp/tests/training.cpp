@@ -148,7 +148,7 @@ void test_memory_grows_by_the_hidden_states_alone(elman::Isa isa, const std::str
     const Index states = elman::padded<Real>(20) + elman::padded<Real>(128) + line;
     const std::size_t growth = bytes(lasting, 300, true) - bytes(lasting, 100, true);
     check(growth == size_of(200 * kSequences * states) * sizeof(Real),
-          title + ": memory grows by the hidden states alone, not by " + std::to_string(growth));
+          title + ": memory grows only by the hidden states, not by " + std::to_string(growth));
     const std::size_t of_loss = bytes(lasting, 900, false) - bytes(lasting, 300, false);
     check(of_loss == 0, title + ": a loss keeps no states, not " + std::to_string(of_loss));
     const std::size_t arena = size_of(lasting->layout().size()) * sizeof(Real);
@@ -308,7 +308,7 @@ void test_training_stops_within_a_leaf() {
     const elman::Losses some = trainer.train(many, later);
     check(later.stopped() && static_cast<Index>(some.losses.size()) == trainer.updates() - 1 &&
               !some.losses.empty() && static_cast<Index>(some.losses.size()) < many.updates,
-          "what was made before is told");
+          "the updates made before are reported");
 }
 
 template <class Real>

@@ -100,7 +100,7 @@ ELMAN_INLINE Real div(Real a, Real b) {
     return a / b;
 }
 
-// The C functions, not their overloads in namespace std: those are inline functions of their own.
+// The C functions, not their inline overloads in namespace std.
 ELMAN_INLINE float fma(float a, float b, float c) {
     return ::fmaf(a, b, c);
 }
