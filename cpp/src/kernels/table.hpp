@@ -83,8 +83,8 @@ struct Kernels {
                           Index count) = nullptr;
 
     // The errors of the steps of unfold, from last to first; h as there. d has steps + 1 slots of
-    // `count` padded columns: on entry slot t - 1 holds e_t, the error of h_t from the layer above;
-    // on return
+    // `count` padded columns: on entry slot t - 1 holds e_t, the error of h_t from outside the
+    // recurrence; on return
     //
     //     d_t = f'(v_t) product(e_t, W, d_(t+1)), faded, for t = steps ... 1,
     //
