@@ -5,52 +5,22 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
+import warnings
 from importlib import metadata
 
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
 
 import elman
 from elman.cli import tables
+from fixtures.command import Terminal, answer, complaint, python, run, start
 
 pytestmark = pytest.mark.any_isa
 
-ELMAN = [sys.executable, "-m", "elman"]
-
 both_dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"], scope="module")
-
-
-def run_elman(*args, stdin=b"", env=None):
-    return subprocess.run(
-        [*ELMAN, *map(str, args)],
-        input=stdin,
-        capture_output=True,
-        timeout=120,
-        env=os.environ | (env or {}),
-    )
-
-
-def answer(*args, **kwargs):
-    """Run a command that must succeed and say nothing on standard error; return its output."""
-    done = run_elman(*args, **kwargs)
-    assert (done.returncode, done.stderr) == (0, b"")
-    return done.stdout
-
-
-def complaint(*args, code=2, **kwargs):
-    """Run a command that must fail with this code, and return its one sentence."""
-    done = run_elman(*args, **kwargs)
-    sentence = done.stderr.decode()
-    assert (done.returncode, sentence.count("\n")) == (code, 1), sentence
-    assert sentence.startswith("elman: ")
-    return sentence.removeprefix("elman: ").rstrip("\n")
-
-
-def python(code):
-    """Run a program in a fresh interpreter."""
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=120, text=True)
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +73,18 @@ def as_npy(x):
 
 def test_help_names_every_command_and_the_exit_codes():
     text = answer("--help").decode()
-    for word in ("demo", "info", "run", "verify", "bench", "Exit codes"):
+    for word in (
+        "convert",
+        "demo",
+        "info",
+        "run",
+        "train",
+        "verify",
+        "bench",
+        "codes: 0",
+        "1",
+        "2",
+    ):
         assert word in text
 
 
@@ -114,6 +95,29 @@ def test_version_is_that_of_the_package():
 def test_the_command_elman_is_the_same_as_the_module():
     (entry,) = metadata.entry_points(group="console_scripts", name="elman")
     assert entry.value == "elman.cli:main"
+
+
+def test_a_process_reads_and_writes_pipes_and_ends_with_the_exit_code(net, model, tmp_path):
+    x = inputs(2, 9, 3)
+    with start("run", model, "-", "--format", "npy") as process:
+        out, err = process.communicate(as_npy(x), timeout=60)
+    assert (process.returncode, err) == (0, b"")
+    assert np.array_equal(np.load(io.BytesIO(out)), net(x))
+    with start("info", tmp_path / "missing") as process:
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (2, b"")
+    assert err.startswith(f"elman: {tmp_path / 'missing'}: ".encode())
+
+
+def test_a_command_leaves_the_process_of_the_tests_as_it_was():
+    def state():
+        streams = (sys.argv, sys.stdin, sys.stdout, sys.stderr, sys.excepthook)
+        signals = [signal.getsignal(number) for number in signal.valid_signals()]
+        return streams, signals, dict(os.environ), list(warnings.filters), elman.isa()
+
+    before = state()
+    assert run("bench", "--sizes", "33").returncode == 2  # it has set variables before
+    assert state() == before
 
 
 def test_help_imports_neither_numpy_nor_rich():
@@ -128,34 +132,31 @@ def test_help_imports_neither_numpy_nor_rich():
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("missing", ["typer", "rich"])
-def test_a_missing_extra_is_named_in_one_sentence(missing):
+def test_a_missing_extra_is_named_in_one_sentence(model, tmp_path):
+    commands = {  # what is missing: the command that needs it, what to install
+        "typer": ("demo", "'elman[cli]'"),
+        "rich": ("demo", "'elman[cli]'"),
+        "matplotlib": (
+            f"train {model} -o {tmp_path / 'm'} --plot {tmp_path / 'h.svg'}",
+            "'elman[plot]'",
+        ),
+        "onnx": (f"convert {model} {tmp_path / 'm.onnx'}", "'elman[onnx]'"),
+        "h5py": (f"convert {model} {tmp_path / 'm.weights.h5'} --fold-scaling", "'elman[keras]'"),
+        "torch": (f"convert {model} {tmp_path / 'm.pt'} --fold-scaling", "torch"),
+    }
     done = python(
-        f"import sys; sys.modules[{missing!r}] = None; sys.argv = ['elman', 'demo']\n"
-        "from elman.cli import main; sys.exit(main())"
+        "import sys\n"
+        f"sys.modules |= dict.fromkeys({[*commands]})\n"
+        "from elman.cli import main\n"
+        f"for missing, (command, _) in {commands}.items():\n"
+        "    sys.argv = ['elman', *command.split()]\n"
+        "    assert main() == 2\n"
+        "    del sys.modules[missing]\n"
     )
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"elman: the command line needs {missing}: pip install 'elman[cli]'\n"
-
-
-@pytest.mark.parametrize(
-    ("suffix", "missing", "sentence"),
-    [
-        ("onnx", "onnx", "an ONNX model needs onnx: pip install 'elman[onnx]'"),
-        ("weights.h5", "h5py", "a file of Keras needs h5py: pip install 'elman[keras]'"),
-        ("pt", "torch", "a .pt file needs torch: pip install torch"),
-    ],
-)
-def test_a_missing_extra_of_convert_is_named_in_one_sentence(
-    tanh_model, tmp_path, suffix, missing, sentence
-):
-    target = str(tmp_path / f"m.{suffix}")
-    done = python(
-        f"import sys; sys.modules[{missing!r}] = None\n"
-        f"sys.argv = ['elman', 'convert', {str(tanh_model)!r}, {target!r}]\n"
-        "from elman.cli import main; sys.exit(main())"
-    )
-    assert (done.returncode, done.stderr) == (2, f"elman: {sentence}\n")
+    assert (done.returncode, done.stdout) == (0, "")
+    lines = done.stderr.splitlines()
+    for said, (missing, (_, install)) in zip(lines, commands.items(), strict=True):
+        assert re.fullmatch(rf"elman: .* {missing}: pip install {re.escape(install)}", said)
     assert not list(tmp_path.iterdir())
 
 
@@ -163,7 +164,7 @@ def test_a_missing_extra_of_convert_is_named_in_one_sentence(
 
 
 @both_dtypes
-@pytest.mark.parametrize("steps", [0, 1, 7, tables.STEPS, 2 * tables.STEPS + 1])
+@pytest.mark.parametrize("steps", [0, 1, tables.STEPS, tables.STEPS + 1])
 def test_run_answers_csv_with_the_bits_of_a_call(net, model, steps):
     x = inputs(steps, 3)
     y = from_csv(answer("run", model, "-", stdin=as_csv(x)), net.dtype.type)
@@ -192,14 +193,14 @@ def test_run_reads_and_writes_files_by_their_suffix(net, model, tmp_path):
 
 
 @pytest.mark.parametrize("shape", [(0, 3), (9, 3), (4, 9, 3), (2, 3, 9, 3), (0, 9, 3), (4, 0, 3)])
-@pytest.mark.parametrize("option", [[], ["--last"], ["--threads", "2"]])
-def test_run_takes_npy_with_any_batch_axes_through_pipes(net, model, shape, option):
+def test_run_takes_npy_with_any_batch_axes(net, model, shape):
     x = inputs(*shape)
-    out = answer("run", model, "-", "--format", "npy", *option, stdin=as_npy(x))
-    want = net(x, outputs="last" if "--last" in option else "all")
-    got = np.load(io.BytesIO(out))
-    assert (got.shape, got.dtype) == (want.shape, want.dtype)
-    assert np.array_equal(got, want)
+    for option in ([], ["--last"], ["--threads", "2"]):
+        out = answer("run", model, "-", "--format", "npy", *option, stdin=as_npy(x))
+        want = net(x, outputs="last" if "--last" in option else "all")
+        got = np.load(io.BytesIO(out))
+        assert (got.shape, got.dtype) == (want.shape, want.dtype)
+        assert np.array_equal(got, want)
 
 
 def test_run_cuts_large_batches_without_a_trace(net, model):
@@ -242,12 +243,6 @@ def test_not_a_number_is_a_number(net, model):
 # --- elman run --stream ---------------------------------------------------------------------------
 
 
-def start(*args):
-    pipe = subprocess.PIPE
-    return subprocess.Popen([*ELMAN, *map(str, args)], stdin=pipe, stdout=pipe, stderr=pipe)
-
-
-@both_dtypes
 def test_stream_answers_a_line_before_the_next_one_comes(net, model):
     x = inputs(20, 3)
     with start("run", model, "-", "--stream") as process:
@@ -261,6 +256,7 @@ def test_stream_answers_a_line_before_the_next_one_comes(net, model):
         assert process.stdout.read() == process.stderr.read() == b""
 
 
+@both_dtypes
 def test_stream_gives_the_bytes_of_run(model):
     text = b"a,b,c\n\n" + as_csv(inputs(100, 3))
     streamed = answer("run", model, "-", "--stream", stdin=text)
@@ -318,11 +314,9 @@ def test_without_the_column_of_sequences_a_file_is_one(net, named):
 @pytest.mark.parametrize("option", [[], ["--stream"], ["--last"]])
 def test_a_header_without_an_input_of_the_model_is_refused(named, option):
     said = complaint("run", named, "-", *option, stdin=b"a,id,b\n1,x,2\n")
-    assert said == (
-        "standard input: expected the column 'c', an input of the model, got 'a', 'id', 'b'"
-    )
+    assert re.match("standard input: expected .*'c'.*, got 'a', 'id', 'b'", said)
     said = complaint("run", named, "-", *option, stdin=b"a,id,b,c\n1,x,2\n")
-    assert said == "standard input line 2: expected 4 fields, as in the header, got 3"
+    assert re.match("standard input line 2: expected 4 .*, got 3", said)
 
 
 def test_columns_that_have_numbers_for_names_are_those_in_their_places(net, tmp_path):
@@ -336,12 +330,15 @@ def test_columns_that_have_numbers_for_names_are_those_in_their_places(net, tmp_
 def test_the_table_says_whether_the_last_output_is_the_answer(net, tmp_path):
     path, x = tmp_path / "m", inputs(4, 3)
     net.replace(table=elman.Table(outputs="last")).save(path)
-    for options, want in (([], net(x, "last")[None]), (["--last"], net(x, "last")[None])):
+    last = net(x, "last")[None]
+    for options, want in (
+        ([], last),
+        (["--last"], last),
+        (["--all"], net(x)),
+        (["--stream"], net(x)),
+    ):
         out = answer("run", path, "-", *options, stdin=as_csv(x))
         assert np.array_equal(from_csv(out, net.dtype.type), want)
-    for option in ("--all", "--stream"):
-        out = answer("run", path, "-", option, stdin=as_csv(x))
-        assert np.array_equal(from_csv(out, net.dtype.type), net(x))
 
 
 def test_info_shows_the_table(net, named):
@@ -354,17 +351,16 @@ def test_info_shows_the_table(net, named):
 
 
 def test_stream_answers_the_lines_before_a_bad_one(net, model):
-    done = run_elman("run", model, "-", "--stream", stdin=b"1,2,3\n4,5,6\n7,8\n")
+    done = run("run", model, "-", "--stream", stdin=b"1,2,3\n4,5,6\n7,8\n")
     assert np.array_equal(from_csv(done.stdout, net.dtype.type), net([[1, 2, 3], [4, 5, 6]]))
     assert done.returncode == 2
-    assert b"standard input line 3: expected 3 numbers separated by commas, got 2" in done.stderr
+    assert re.match(b"elman: standard input line 3: expected 3 .*, got 2\n", done.stderr)
 
 
-@pytest.mark.parametrize("option", [[], ["--stream"]])
 @pytest.mark.skipif(not hasattr(signal, "SIGPIPE"), reason="no SIGPIPE on this system")
-def test_a_closed_pipe_ends_it_quietly(model, tmp_path, option):
+def test_a_closed_pipe_ends_it_quietly(model, tmp_path):
     (tmp_path / "x.csv").write_bytes(as_csv(inputs(20_000, 3)))
-    with start("run", model, tmp_path / "x.csv", *option) as process:
+    with start("run", model, tmp_path / "x.csv") as process:
         process.stdin.close()
         assert process.stdout.readline()
         process.stdout.close()
@@ -393,61 +389,60 @@ def bad_line_4711():
 
 
 @pytest.mark.parametrize(
-    ("text", "sentence"),
+    ("text", "line", "got"),
     [
-        (bad_line_4711(), "line 4711: expected 3 numbers separated by commas, got '7.O'"),
-        (b"1,2,3\n1,2\n", "line 2: expected 3 numbers separated by commas, got 2"),
-        (b"1,2,3,4\n", "line 1: expected 3 numbers separated by commas, got 4"),
-        (b"1,2,x\n", "line 1: expected 3 numbers separated by commas, got 'x'"),
-        (b"a,b,c\nd,e,f\n", "line 2: expected 3 numbers separated by commas, got 'd'"),
-        (b"1,2,3\n\n# c\n1,,3\n", "line 4: expected 3 numbers separated by commas, got ''"),
-        (b"1,2,3\n1;2;3\n", "line 2: expected 3 numbers separated by commas, got '1;2;3'"),
-        (b"1,2,3\n1,2,3,\n", "line 2: expected 3 numbers separated by commas, got ''"),
-        (b"1,2,3\n1,2,\xff\xfe\n", "line 2: expected 3 numbers separated by commas, got '\ufffd"),
-        (
-            b"1,2,3\n" + b"z" * 9999,
-            f"line 2: expected 3 numbers separated by commas, got '{40 * 'z'}...",
-        ),
+        (bad_line_4711(), 4711, "'7.O'"),
+        (b"1,2,3\n1,2\n", 2, "2"),
+        (b"1,2,3,4\n", 1, "4"),
+        (b"a,b,c\nd,e,f\n", 2, "'d'"),
+        (b"1,2,3\n\n# c\n1,,3\n", 4, "''"),
+        (b"1,2,3\n1;2;3\n", 2, "'1;2;3'"),
+        (b"1,2,3\n1,2,3,\n", 2, "''"),
+        (b"1,2,3\n1,2,\xff\xfe\n", 2, "'\ufffd\ufffd'"),
+        (b"1,2,3\n" + b"z" * 9999, 2, f"'{40 * 'z'}...'"),
     ],
 )
-def test_a_bad_line_of_csv_is_named(model, tmp_path, text, sentence):
+def test_a_bad_line_of_csv_is_named(model, tmp_path, text, line, got):
     path = tmp_path / "input.csv"
     path.write_bytes(text)
-    said = complaint("run", model, path, "-o", tmp_path / "y.csv", env={"PYTHONUTF8": "1"})
-    assert said.startswith(f"{path} {sentence}")
+    said = complaint("run", model, path, "-o", tmp_path / "y.csv")
+    assert said.startswith(f"{path} line {line}: expected 3 ")
+    assert said.endswith(f", got {got}")
+
+
+def test_a_field_that_never_ends_is_named(model):
+    said = complaint("run", model, "-", stdin=b'1,2,3\n1,2,"' + b"z" * 200_000)
+    assert said.startswith("standard input line 2: ")
+    assert len(said) < 200
 
 
 def test_one_column_is_called_a_number(tmp_path):
     elman.Network(input_size=1, hidden_size=2, output_size=1, seed=0).save(tmp_path / "m")
     said = complaint("run", tmp_path / "m", "-", stdin=b"1,2\n")
-    assert said == "standard input line 1: expected 1 number, got 2"
+    assert re.match("standard input line 1: expected 1 .*, got 2", said)
 
 
 @pytest.mark.parametrize(
-    ("array", "sentence"),
+    ("array", "got"),
     [
         (inputs(5), "expected (..., T, 3), got (5,)"),
         (inputs(5, 4), "expected (..., T, 3), got (5, 4)"),
         (np.float64(1.0), "expected (..., T, 3), got ()"),
-        (np.array([[1, "a", None]]), "expected an NPY file of numbers"),
-        (inputs(2, 5, 3), "use --format npy"),
+        (np.array([[1, "a", None]]), "NPY"),
+        (inputs(2, 5, 3), "--format npy"),
+        (inputs(5, 3) + 0j, "complex128"),
     ],
 )
-def test_a_bad_array_is_named(model, array, sentence):
+def test_a_bad_array_is_named(model, array, got):
     said = complaint("run", model, "-", stdin=as_npy(array))
-    assert said.startswith("standard input: ")
-    assert sentence in said
-
-
-def test_complex_numbers_are_refused(model):
-    assert "complex128" in complaint("run", model, "-", stdin=as_npy(inputs(5, 3) + 0j))
+    assert got in said
 
 
 @pytest.mark.parametrize("damage", [b"", b"\x93NUM", as_npy(inputs(50, 3))[:-1], b"1,2,3\n"])
 def test_a_damaged_npy_file_is_named(model, tmp_path, damage):
     (tmp_path / "x.npy").write_bytes(damage)
     said = complaint("run", model, tmp_path / "x.npy")
-    assert said.startswith(f"{tmp_path / 'x.npy'}: expected an NPY file of numbers")
+    assert said.startswith(f"{tmp_path / 'x.npy'}: expected an NPY file")
 
 
 @pytest.mark.skipif("ELMAN_SANITIZED" in os.environ, reason="the sanitizer adds its own words")
@@ -458,7 +453,7 @@ def test_an_npy_file_cannot_ask_for_more_memory_than_there_is(model):
         header, {"descr": "<f8", "fortran_order": False, "shape": shape}
     )
     said = complaint("run", model, "-", stdin=header.getvalue())
-    assert said.startswith("standard input: expected an NPY file of numbers")
+    assert said.startswith("standard input: expected an NPY file")
 
 
 @pytest.mark.parametrize("command", ["info", "verify", "run", "bench"])
@@ -488,7 +483,8 @@ def test_the_output_cannot_overwrite_the_input(model, tmp_path):
     (tmp_path / "x.csv").write_bytes(b"1,2,3\n")
     for option in ([], ["--stream"]):
         said = complaint("run", model, tmp_path / "x.csv", "-o", tmp_path / "x.csv", *option)
-        assert said == f"{tmp_path / 'x.csv'}: the output would overwrite the input"
+        assert said.startswith(f"{tmp_path / 'x.csv'}: ")
+        assert "overwrite" in said
     assert (tmp_path / "x.csv").read_bytes() == b"1,2,3\n"
 
 
@@ -503,7 +499,7 @@ def test_the_output_cannot_overwrite_the_input(model, tmp_path):
     ],
 )
 def test_wrong_usage_ends_with_code_2(model, options):
-    done = run_elman("run", model, "-", *options)
+    done = run("run", model, "-", *options)
     assert (done.returncode, done.stdout) == (2, b"")
     assert b"Error" in done.stderr
     assert b"Traceback" not in done.stderr
@@ -511,7 +507,7 @@ def test_wrong_usage_ends_with_code_2(model, options):
 
 def test_stream_refuses_npy(model):
     said = complaint("run", model, "-", "--stream", stdin=as_npy(inputs(5, 3)))
-    assert said == "standard input: --stream reads lines of CSV, got an NPY file"
+    assert re.match("standard input: --stream .*, got an NPY file", said)
 
 
 # --- elman info and verify ------------------------------------------------------------------------
@@ -574,7 +570,7 @@ def test_a_bidirectional_network_is_described_and_run_whole(rng, tmp_path):
     assert (got == net(x)).all()
     assert b"verified" in answer("verify", model)
     said = complaint("run", model, "-", "--stream", stdin=b"1,2\n")
-    assert said.startswith("stream: expected layers that all run forward")
+    assert said.startswith("stream: expected ")
 
 
 def test_a_model_file_cannot_steer_the_terminal(tmp_path):
@@ -592,7 +588,7 @@ def test_metadata_that_the_terminal_cannot_encode_are_escaped(tmp_path):
         input_size=1, hidden_size=1, output_size=1, seed=0, metadata={"title": "caf\xe9"}
     )
     net.save(tmp_path / "model")
-    out = answer("info", tmp_path / "model", env={"PYTHONIOENCODING": "ascii"})
+    out = answer("info", tmp_path / "model", encoding="ascii")
     assert b"caf\\xe9" in out
 
 
@@ -611,159 +607,43 @@ def test_verify_draws_its_numbers_from_the_seed(model):
     assert first == again != other
 
 
-@pytest.mark.parametrize("as_json", [False, True])
-def test_verify_fails_a_wrong_network_with_code_1(model, as_json):
-    done = python(
-        "import sys, elman._network\n"
-        "def verify(self, *args, **kwargs): raise elman.VerificationError('layer 0 is wrong')\n"
-        "elman.Network.verify = verify\n"
-        f"sys.argv = ['elman', 'verify', {str(model)!r}] + ['--json'] * {as_json}\n"
-        "from elman.cli import main; sys.exit(main())"
-    )
-    assert done.returncode == 1
-    if as_json:
-        assert json.loads(done.stdout) == {"ok": False, "message": "layer 0 is wrong"}
-        assert done.stderr == ""
-    else:
-        assert (done.stdout, done.stderr) == ("", "elman: layer 0 is wrong\n")
-
-
-# --- elman bench ----------------------------------------------------------------------------------
-
-WORKS = {"step", "sequence", "batch"}
-
-
-@pytest.fixture(scope="module")
-def tanh_model(tmp_path_factory):
-    path = tmp_path_factory.mktemp("bench") / "model.safetensors"
-    elman.Network(input_size=3, hidden_size=[8, 5], output_size=2, seed=1).save(path)
-    return path
-
-
-def names_of(entries):
-    return {entry["name"] for entry in entries}
-
-
-def test_bench_times_three_ways_on_a_model(tanh_model):
-    facts = json.loads(answer("bench", tanh_model, "--json"))
-    (network,) = facts["networks"]
-    assert (network["sizes"], network["dtype"]) == ("3 > 8 > 5 > 2", "float32")
-    assert facts["left_out"] == network["left_out"] == network["wrong"] == {}
-    for work in WORKS:
-        first, *_ = network[work]
-        assert first["name"] == "elman"
-        assert first["ratio"]["median"] == 1
-        assert names_of(network[work]) == {"elman", "pure_python", "numpy"}
-        assert all(entry["ns_per_step"]["median"] > 0 for entry in network[work])
-
-
-def test_bench_has_networks_of_its_own_for_a_person():
-    text = answer("bench", "--sizes", "16,8", env={"COLUMNS": "80"}).decode()
-    assert text.index("1 > 8 > 1") < text.index("4 > 16 > 1")
-    for word in ("elman", "pure Python", "NumPy", *WORKS):
-        assert word in text
-    assert "\x1b" not in text
-
-
-@pytest.mark.parametrize("more", [{"output_activation": "softmax"}, {"output_size": None}])
-def test_bench_leaves_out_who_cannot_compute_a_model(tmp_path, more):
-    sizes = {"input_size": 3, "hidden_size": 4, "output_size": 2}
-    elman.Network(**sizes | more, seed=0, activation="relu").save(tmp_path / "model")
-    (network,) = json.loads(answer("bench", tmp_path / "model", "--json"))["networks"]
-    assert set(network["left_out"]) == {"numpy"}
-    assert names_of(network["step"]) == {"elman", "pure_python"}
-    text = " ".join(answer("bench", tmp_path / "model").decode().split())
-    assert "NumPy is left out: takes only tanh layers" in text
-
-
-def test_bench_names_the_benchmark_that_times_other_frameworks():
-    said = run_elman("bench", "--help", env={"COLUMNS": "200"}).stdout.decode()
-    assert "python bench/run.py" in said
-    assert "pip install '.[bench]'" in said
-
-
-def test_bench_times_no_wrong_answer(tanh_model):
-    done = python(
-        "import sys, elman.pure\n"
-        "elman.pure.step = lambda weights, x, state: ([1e3, 0.0], state)\n"
-        f"sys.argv = ['elman', 'bench', {str(tanh_model)!r}, '--json']\n"
-        "from elman.cli import main; sys.exit(main())"
-    )
-    (network,) = json.loads(done.stdout)["networks"]
-    assert network["wrong"]["pure_python"].startswith("step: step: off by")
-    assert names_of(network["step"]) == {"elman", "numpy"}
-
-
-def test_bench_keeps_to_one_thread_before_numpy_is_imported(tanh_model):
-    done = python(
-        "import sys, elman.cli.timing\n"
-        "def one_thread(): print('numpy' in sys.modules)\n"
-        "elman.cli.timing.one_thread = one_thread\n"
-        f"sys.argv = ['elman', 'bench', {str(tanh_model)!r}]\n"
-        "from elman.cli import main; sys.exit(main())"
-    )
-    assert done.stdout.startswith("False\n")
-
-
-@pytest.mark.parametrize("sizes", ["33", "8,x"])
-def test_bench_names_the_sizes_it_knows(sizes):
-    done = run_elman("bench", "--sizes", sizes)
-    assert (done.returncode, done.stdout) == (2, b"")
-    assert b"takes some of" in done.stderr
+def test_verify_fails_a_wrong_network_with_code_1(net, tmp_path):
+    path, x = tmp_path / "model", inputs(2, 9, 3).astype(net.dtype)
+    net.save(path, golden=x)
+    answer("verify", path)
+    with safe_open(path, "numpy") as file:
+        about = file.metadata()
+    tensors = load_file(path)
+    tensors["readout.b_y"] += 1
+    save_file(tensors, path, about)
+    said = complaint("verify", path, code=1)
+    done = run("verify", path, "--json")
+    assert (done.returncode, done.stderr) == (1, b"")
+    assert json.loads(done.stdout) == {"ok": False, "message": said}
 
 
 # --- terminals ------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def terminal():
-    """Give a pseudo-terminal: a file to write to, and a function that returns what it has got."""
-    pty = pytest.importorskip("pty", reason="pseudo-terminals are POSIX")
-    reader, writer = pty.openpty()
-    with os.fdopen(reader, "rb", buffering=0) as shown, os.fdopen(writer, "wb") as tty:
-
-        def content():
-            tty.close()
-            text = b""
-            try:
-                while piece := shown.read(4096):
-                    text += piece
-            except OSError:  # Linux says so when the other end is closed
-                pass
-            return text
-
-        yield tty, content
-
-
 @pytest.mark.parametrize("suffix", ["csv", "npy"])
-def test_long_work_shows_a_progress_bar_on_a_terminal_only(model, tmp_path, terminal, suffix):
-    tty, content = terminal
-    x = inputs(4 * tables.STEPS, 3)
+def test_long_work_shows_a_progress_bar_on_a_terminal_only(model, tmp_path, suffix, monkeypatch):
+    from elman.cli import run as command
+
+    monkeypatch.setattr(command, "PATIENCE", 0)
+    x = inputs(2 * tables.STEPS, 3)
     source, output = tmp_path / f"x.{suffix}", tmp_path / "y.csv"
     source.write_bytes(as_csv(x) if suffix == "csv" else as_npy(x))
-    impatient = (
-        "import sys, elman.cli.run; elman.cli.run.PATIENCE = 0\n"
-        f"sys.argv = ['elman', 'run', {str(model)!r}, {str(source)!r}, '-o', {str(output)!r}]\n"
-        "elman.cli.main()"
-    )
-    assert python(impatient).stderr == ""
+    answer("run", model, source, "-o", output)
     without = output.read_bytes()
-    subprocess.run([sys.executable, "-c", impatient], stderr=tty, check=True)
-    assert b"running" in content()
+    with Terminal() as terminal:
+        answer("run", model, source, "-o", output, stderr=terminal.file)
+        assert b"running" in terminal.content()
     assert output.read_bytes() == without
 
 
-def test_bench_shows_how_far_it_is_on_a_terminal_only(tanh_model, terminal):
-    tty, content = terminal
-    args = [*ELMAN, "bench", tanh_model, "--json"]
-    done = subprocess.run(args, stdout=subprocess.PIPE, stderr=tty, check=True)
-    assert b"timing" in content()
-    json.loads(done.stdout)
-
-
-def test_short_work_shows_nothing(model, tmp_path, terminal):
-    tty, content = terminal
+def test_short_work_shows_nothing(model, tmp_path):
     (tmp_path / "x.csv").write_bytes(as_csv(inputs(10, 3)))
-    args = [*ELMAN, "run", model, tmp_path / "x.csv", "-o", tmp_path / "y.csv"]
-    subprocess.run(args, stderr=tty, check=True)
-    assert content() == b""
+    options = ("-o", tmp_path / "y.csv")
+    with Terminal() as terminal:
+        answer("run", model, tmp_path / "x.csv", *options, stderr=terminal.file)
+        assert terminal.content() == b""

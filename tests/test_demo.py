@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import re
 import subprocess
 import sys
@@ -13,29 +12,26 @@ import pytest
 
 import elman
 from elman.cli import demo, plot
+from fixtures.command import Terminal, answer, complaint
 
 pytestmark = pytest.mark.any_isa
 
 
-def run_demo(*args, **env):
-    done = subprocess.run(
-        [sys.executable, "-m", "elman", "demo", *args],
-        capture_output=True,
-        timeout=120,
-        env=os.environ | env,
-    )
-    assert (done.returncode, done.stderr) == (0, b"")
-    return done.stdout
-
-
 @pytest.fixture(scope="module")
 def facts():
-    return json.loads(run_demo("--json"))
+    return json.loads(answer("demo", "--json"))
 
 
 @pytest.fixture(scope="module")
 def shipped():
     return demo.load_demo()
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """Time less: how long is no matter of what is printed."""
+    monkeypatch.setattr(demo, "LATENCY_STEPS", 1000)
+    monkeypatch.setattr(demo, "ROUNDS", 2)
 
 
 def years_of(net, name):
@@ -134,11 +130,10 @@ def test_latency_and_times_are_all_there(facts):
     assert all(ns > 0 for ns in facts["time_per_step"].values())
 
 
-def test_a_wrong_answer_is_not_timed(shipped, monkeypatch):
-    net, series = shipped
+@pytest.mark.usefixtures("short")
+def test_a_wrong_answer_is_not_timed_and_ends_it_with_code_1(monkeypatch):
     monkeypatch.setattr(elman.pure, "step", lambda w, x, state: ([1e3], state))
-    with pytest.raises(elman.VerificationError, match=r"pure_python: .* off by"):
-        demo.times(net, series)
+    assert complaint("demo", "--json", code=1).startswith("pure_python: step")
 
 
 # --- what it prints -------------------------------------------------------------------------------
@@ -148,45 +143,29 @@ def widest(text):
     return max(map(len, text.splitlines()))
 
 
+@pytest.mark.usefixtures("short")
 def test_a_pipe_gets_the_plot_without_colours_in_the_width_asked_for():
-    text = run_demo(PYTHONIOENCODING="utf-8", COLUMNS="64").decode()
-    for part in ("●", "█", "1960", "Root mean square", "repeating", "verified", "NumPy"):
+    text = answer("demo", env={"COLUMNS": "64"}).decode()
+    for part in ("●", "█", "1960", "verified", "NumPy"):
         assert part in text
     assert "\x1b" not in text
     assert widest(text) <= 64
 
 
+@pytest.mark.usefixtures("short")
 def test_ascii_and_a_narrow_terminal_are_enough():
-    text = run_demo(PYTHONIOENCODING="ascii", COLUMNS="40").decode("ascii")
+    text = answer("demo", encoding="ascii", env={"COLUMNS": "40"}).decode("ascii")
     assert re.search(r"^ *\d+ \|[ :o]+$", text, re.MULTILINE)
     assert widest(text) <= 40
 
 
-@pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are POSIX")
-@pytest.mark.parametrize("no_color", [{}, {"NO_COLOR": "1"}])
-def test_colours_are_for_terminals_that_want_them(no_color):
-    import pty
-
-    reader, writer = pty.openpty()
-    env = os.environ | {"TERM": "xterm-256color", "PYTHONIOENCODING": "utf-8"}
-    env.pop("NO_COLOR", None)
-    args = [sys.executable, "-m", "elman", "demo"]
-    with os.fdopen(reader, "rb", buffering=0) as shown, os.fdopen(writer, "wb") as terminal:
-        process = subprocess.Popen(args, stdout=terminal, env=env | no_color)
-        terminal.close()
-        text = b""
-        while piece := _read(shown):
-            text += piece
-        assert process.wait(timeout=120) == 0
-    red = re.compile(rb"\x1b\[[0-9;]*31m")
-    assert bool(red.search(text)) is (not no_color)
-
-
-def _read(terminal):
-    try:
-        return terminal.read(4096)
-    except OSError:  # Linux says so when the other end is closed
-        return b""
+@pytest.mark.usefixtures("short")
+@pytest.mark.parametrize(("no_color", "colours"), [("", True), ("1", False)])
+def test_colours_are_for_terminals_that_want_them(no_color, colours):
+    env = {"TERM": "xterm-256color", "NO_COLOR": no_color}
+    with Terminal() as terminal:
+        answer("demo", stdout=terminal.file, env=env)
+        assert bool(re.search(rb"\x1b\[[0-9;]*31m", terminal.content())) is colours
 
 
 # --- the plot -------------------------------------------------------------------------------------

@@ -11,16 +11,18 @@ import pytest
 import elman
 
 PACKAGE = Path(elman.__file__).parent
-FILES = sorted(PACKAGE.rglob("*.py"))
 BUILTINS = {"Exception", "IndexError", "KeyError", "RuntimeError", "TypeError", "ValueError"}
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_no_bare_builtin_is_raised(path):
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Raise) and node.exc is not None:
-            raised = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
-            assert not isinstance(raised, ast.Name) or raised.id not in BUILTINS, node.lineno
+def test_no_bare_builtin_is_raised():
+    found = []
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Raise) and node.exc is not None:
+                raised = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
+                if isinstance(raised, ast.Name) and raised.id in BUILTINS:
+                    found.append(f"{path}:{node.lineno}")
+    assert found == []
 
 
 @pytest.mark.parametrize("name", [name for name in elman.__all__ if name.endswith("Error")])
@@ -52,31 +54,31 @@ X, Y = np.zeros((2, 5, 3), np.float32), np.zeros((2, 5, 2), np.float32)
     ],
 )
 def test_what_is_no_network_is_named(call):
-    with pytest.raises(
-        elman.ArgumentTypeError, match=r"^net: expected an elman.Network, got dict$"
-    ):
+    with pytest.raises(elman.ArgumentTypeError, match=r"^net: expected .*, got dict$"):
         call({})
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda net, bad: net.replace(tensors=bad), "tensors: expected a mapping of arrays"),
-        (lambda net, bad: net.from_tensors(bad), "tensors: expected a mapping of arrays"),
-        (lambda net, bad: net.replace(metadata=bad), "metadata: expected a mapping of strings"),
-        (lambda net, bad: elman.Trainer(net).restore(bad), "state: expected a mapping of arrays"),
-        (lambda net, bad: elman.load(bad), "path: expected a path"),
-        (lambda net, bad: net.save(bad), "path: expected a path"),
+        (lambda net, bad: net.replace(tensors=bad), "tensors: expected "),
+        (lambda net, bad: net.from_tensors(bad), "tensors: expected "),
+        (lambda net, bad: net.replace(metadata=bad), "metadata: expected "),
+        (lambda net, bad: elman.Trainer(net).restore(bad), "state: expected "),
+        (lambda net, bad: elman.load(bad), "path: expected "),
+        (lambda net, bad: net.save(bad), "path: expected "),
         (
             lambda net, bad: elman.train(net, X, Y, seed=0, checkpoint=bad),
-            "checkpoint: expected a path",
+            "checkpoint: expected ",
         ),
-        (lambda net, bad: net.generate(X[0], 2, feedback=bad), "feedback: expected a function"),
-        (lambda net, bad: elman.state_dict(net, bad), "framework: expected a name"),
+        (lambda net, bad: net.generate(X[0], 2, feedback=bad), "feedback: expected "),
+        (lambda net, bad: elman.state_dict(net, bad), "framework: expected "),
     ],
 )
 def test_a_value_of_a_wrong_type_is_named(call, message):
     net = elman.Network(3, 4, 2, output_activation="identity", seed=0)
     for bad in (3.5, object()):
-        with pytest.raises(elman.ArgumentTypeError, match=f"^{message}, got {type(bad).__name__}$"):
+        with pytest.raises(
+            elman.ArgumentTypeError, match=f"^{message}.*, got {type(bad).__name__}$"
+        ):
             call(net, bad)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import re
 
 import numpy as np
 import pytest
 
 import elman
 from elman import reference
+from fixtures.sentences import like
 from fixtures.training import B, H, I, O, T, assert_same, network, train
 
 
@@ -100,64 +100,64 @@ def wrong_data(x, y):
     """Yield wrong arguments by what is said of them."""
     nan = x.copy()
     nan[1, 2, 1] = np.nan
-    yield {"x": nan}, "x: expected finite numbers, got nan at (1, 2, 1)"
+    yield {"x": nan}, "x: expected ..., got nan ... (1, 2, 1)"
     infinite = y.copy()
     infinite[1, 2, 0] = np.inf
-    yield {"y": infinite}, "y: expected finite numbers, got inf at (1, 2, 0)"
+    yield {"y": infinite}, "y: expected ..., got inf ... (1, 2, 0)"
     yield {"y": y[..., :2]}, "y: expected (6, 7, 3), got (6, 7, 2)"
     yield {"y": y[:, :3]}, "y: expected (6, 7, 3), got (6, 3, 3)"
     yield {"y": y, "outputs": "last"}, "y: expected (6, 3), got (6, 7, 3)"
     yield {"x": x[..., :1]}, "x: expected (..., T, 2), got (6, 7, 1)"
     yield {"x": x[0, :, 0]}, "x: expected (..., T, I), got (7,)"
-    yield {"x": x[:0], "y": y[:0]}, "x: expected a step that counts, got none"
-    yield {"x": x[:, :0], "y": y[:, :0]}, "x: expected a step that counts, got none"
+    yield {"x": x[:0], "y": y[:0]}, "x: expected "
+    yield {"x": x[:, :0], "y": y[:, :0]}, "x: expected "
     yield {"x": [], "y": []}, "x: expected (..., T, I), got (0,)"
-    yield {"lengths": [0] * B}, "x: expected a step that counts, got none"
-    yield {"lengths": [T + 1] * B}, "lengths: expected 0 to T = 7, got 8"
-    yield {"lengths": [1] * 5}, "lengths: expected one for every sequence, (6,), got (5,)"
-    yield {"sample_weight": [0] * B}, "x: expected a step that counts, got none"
+    yield {"lengths": [0] * B}, "x: expected "
+    yield {"lengths": [T + 1] * B}, "lengths: expected 0 ..., got 8"
+    yield {"lengths": [1] * 5}, "lengths: expected ..., got (5,)"
+    yield {"sample_weight": [0] * B}, "x: expected "
     yield (
         {"sample_weight": [-1] * B},
-        "sample_weight: expected finite numbers, none below 0, got -1",
+        "sample_weight: expected ..., got -1",
     )
-    yield {"sample_weight": [np.nan] * B}, "sample_weight: expected finite numbers"
+    yield {"sample_weight": [np.nan] * B}, "sample_weight: expected "
     yield {"sample_weight": [1] * 5}, "sample_weight: expected (6,), got (5,)"
     yield {"step_weight": np.ones(B)}, "step_weight: expected (6, 7), got (6,)"
     yield {"y": y[:, 0], "outputs": "last", "step_weight": np.ones(T)}, "step_weight: expected None"
-    yield {"outputs": "first"}, "outputs: expected 'all' or 'last', got 'first'"
+    yield {"outputs": "first"}, "outputs: expected ..., got 'first'"
     yield {"state": np.zeros(H - 1)}, "state: expected (6, 5), got (4,)"
-    yield {"state": np.full(H, np.nan)}, "state: expected finite numbers, got nan"
+    yield {"state": np.full(H, np.nan)}, "state: expected ..., got nan"
     yield {"state": np.zeros(H), "train_initial_state": True}, "state: expected None"
-    yield {"x": list(x), "y": list(y[:1])}, "y: expected a list of 6 arrays, as x is one, got 1"
+    yield {"x": list(x), "y": list(y[:1])}, "y: expected ..., got 1"
     yield {"x": [x[0], x[1, :3]], "y": [y[0], y[1]]}, "y[1]: expected (3, 3), got (7, 3)"
     yield {"x": [x[0], x[1, :, :1]], "y": list(y[:2])}, "x[1]: expected (7, 2), got (7, 1)"
 
 
 def test_data_that_do_not_fit_are_one_sentence(x, y):
     for arguments, sentence in wrong_data(x, y):
-        with pytest.raises(elman.ElmanError, match="^" + re.escape(sentence)):
+        with pytest.raises(elman.ElmanError, match=like(sentence)):
             train(**{"x": x, "y": y} | arguments)
 
 
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ([0, 3], "y: expected classes from 0 to 2, got 3 at (0, 1)"),
-        ([0, -1], "y: expected classes from 0 to 2, got -1 at (0, 1)"),
-        (np.uint64([0, 2**63 + 1]), f"y: expected classes from 0 to 2, got {2**63 + 1} at (0, 1)"),
-        ([0.0, 1.0], "y: expected classes as integers, got dtype float64"),
-        ([False, True], "y: expected classes as integers, got dtype bool"),
-        (["a", "b"], "y: expected classes as integers, got dtype <U1"),
-        ([[1, 0, 0], [0, 1, 0]], "y: expected classes of shape (1, 2), got (1, 2, 3)"),
+        ([0, 3], "y: expected ..., got 3 ... (0, 1)"),
+        ([0, -1], "y: expected ..., got -1 ... (0, 1)"),
+        (np.uint64([0, 2**63 + 1]), f"y: expected ..., got {2**63 + 1} ... (0, 1)"),
+        ([0.0, 1.0], "y: expected ..., got ...float64"),
+        ([False, True], "y: expected ..., got ...bool"),
+        (["a", "b"], "y: expected ..., got ...<U1"),
+        ([[1, 0, 0], [0, 1, 0]], "y: expected ..., got (1, 2, 3)"),
         (
             np.ma.masked_equal([0, 1], 1),
-            "y: expected an array without masked elements, got 1 masked",
+            "y: expected ..., got 1",
         ),
     ],
 )
 def test_classes_that_are_none_are_one_sentence(values, sentence):
     y = values[np.newaxis] if isinstance(values, np.ndarray) else [values]
-    with pytest.raises(elman.ElmanError, match="^" + re.escape(sentence)):
+    with pytest.raises(elman.ElmanError, match=like(sentence)):
         train(np.ones((1, 2, I)), y, network("softmax"), loss="cross_entropy")
 
 
@@ -166,66 +166,66 @@ def test_classes_that_are_none_are_one_sentence(values, sentence):
 def test_a_loss_that_does_not_fit_the_output_is_one_sentence(x, y, loss, change):
     fitting = {"bce": "sigmoid", "cross_entropy": "softmax"}[loss]
     net, found = {
-        "identity": (network(), "output_activation 'identity'"),
-        "scaling": (network(fitting, output_std=[1, 2, 3]), "one with output scaling"),
-        "bare": (network(output_size=None), "a network without a readout"),
+        "identity": (network(), "'identity'"),
+        "scaling": (network(fitting, output_std=[1, 2, 3]), "output scaling"),
+        "bare": (network(output_size=None), "readout"),
     }[change]
-    sentence = f"loss: '{loss}' expects output_activation '{fitting}' without output scaling, got "
-    with pytest.raises(elman.ArgumentError, match="^" + re.escape(sentence + found)):
+    sentence = f"loss: '{loss}' ... '{fitting}' ..., got ...{found}"
+    with pytest.raises(elman.ArgumentError, match=like(sentence)):
         train(x, y, net, loss=loss)
 
 
 def test_a_target_of_bce_that_is_no_probability_is_named(x, y):
     y = np.clip(y, 0, 1)
     y[2, 3, 1] = 1.5
-    with pytest.raises(elman.ArgumentError, match=r"^y: expected numbers from 0 to 1, got 1\.5 at"):
+    with pytest.raises(elman.ArgumentError, match=r"^y: expected .*, got 1\.5"):
         train(x, y, network("sigmoid"), loss="bce")
 
 
 @pytest.mark.parametrize(
     ("arguments", "kind", "sentence"),
     [
-        ({"epochs": -1}, ValueError, "epochs: expected at least 0, got -1"),
-        ({"epochs": 2.0}, TypeError, "epochs: expected an integer, got float"),
-        ({"batch_size": 0}, ValueError, "batch_size: expected at least 1, got 0"),
-        ({"bptt_steps": 0}, ValueError, "bptt_steps: expected at least 1, got 0"),
-        ({"update_every": 2}, ValueError, "update_every: expected with bptt_steps, got it alone"),
+        ({"epochs": -1}, ValueError, "epochs: expected ..., got -1"),
+        ({"epochs": 2.0}, TypeError, "epochs: expected ..., got float"),
+        ({"batch_size": 0}, ValueError, "batch_size: expected ..., got 0"),
+        ({"bptt_steps": 0}, ValueError, "bptt_steps: expected ..., got 0"),
+        ({"update_every": 2}, ValueError, "update_every: expected "),
         (
             {"bptt_steps": 2, "update_every": 3},
             ValueError,
-            "update_every: expected 1 to bptt_steps = 2, got 3",
+            "update_every: expected 1 ..., got 3",
         ),
-        ({"patience": 0}, ValueError, "patience: expected at least 1, got 0"),
-        ({"min_delta": -1}, ValueError, "min_delta: expected a number at least 0, got -1"),
-        ({"threads": 0}, ValueError, "threads: expected at least 1, got 0"),
-        ({"learning_rate": 0}, ValueError, "learning_rate: expected a number above 0, got 0"),
-        ({"learning_rate": "0.1"}, TypeError, "learning_rate: expected a number, got str"),
-        ({"weight_decay": -1}, ValueError, "weight_decay: expected a number at least 0, got -1"),
-        ({"clip_norm": 0}, ValueError, "clip_norm: expected a number above 0, got 0"),
-        ({"clip_value": np.nan}, ValueError, "clip_value: expected a number above 0, got nan"),
-        ({"seed": -1}, ValueError, "seed: expected 0 to 2**64 - 1, got -1"),
-        ({"loss": "mae"}, ValueError, "loss: expected one of mse, bce, cross_entropy, got 'mae'"),
-        ({"loss": None}, TypeError, "loss: expected a name, got NoneType"),
-        ({"optimizer": "lion"}, ValueError, "optimizer: expected one of sgd, adam, adamw, rmsprop"),
-        ({"optimizer": elman.Adam}, TypeError, "optimizer: expected a name or an elman.SGD"),
-        ({"schedule": "cos"}, ValueError, "schedule: expected one of constant, cosine, linear"),
-        ({"schedule": 3}, TypeError, "schedule: expected a name or a function, got int"),
-        ({"schedule": lambda share: -1}, ValueError, "schedule: expected a number at least 0"),
-        ({"schedule": lambda share: "a"}, TypeError, "schedule: expected a number, got str"),
-        ({"callback": 3}, TypeError, "callback: expected a function, got int"),
-        ({"checkpoint": 3}, TypeError, "checkpoint: expected a path, got int"),
-        ({"checkpoint": "c", "seed": None}, ValueError, "seed: expected a number with checkpoint"),
-        ({"net": "net"}, TypeError, "net: expected an elman.Network, got str"),
+        ({"patience": 0}, ValueError, "patience: expected ..., got 0"),
+        ({"min_delta": -1}, ValueError, "min_delta: expected ..., got -1"),
+        ({"threads": 0}, ValueError, "threads: expected ..., got 0"),
+        ({"learning_rate": 0}, ValueError, "learning_rate: expected ..., got 0"),
+        ({"learning_rate": "0.1"}, TypeError, "learning_rate: expected ..., got str"),
+        ({"weight_decay": -1}, ValueError, "weight_decay: expected ..., got -1"),
+        ({"clip_norm": 0}, ValueError, "clip_norm: expected ..., got 0"),
+        ({"clip_value": np.nan}, ValueError, "clip_value: expected ..., got nan"),
+        ({"seed": -1}, ValueError, "seed: expected 0 ..., got -1"),
+        ({"loss": "mae"}, ValueError, "loss: expected ... mse, bce, cross_entropy, got 'mae'"),
+        ({"loss": None}, TypeError, "loss: expected ..., got NoneType"),
+        ({"optimizer": "lion"}, ValueError, "optimizer: expected ... sgd, adam, adamw, rmsprop"),
+        ({"optimizer": elman.Adam}, TypeError, "optimizer: expected "),
+        ({"schedule": "cos"}, ValueError, "schedule: expected ... constant, cosine, linear"),
+        ({"schedule": 3}, TypeError, "schedule: expected ..., got int"),
+        ({"schedule": lambda share: -1}, ValueError, "schedule: expected "),
+        ({"schedule": lambda share: "a"}, TypeError, "schedule: expected ..., got str"),
+        ({"callback": 3}, TypeError, "callback: expected ..., got int"),
+        ({"checkpoint": 3}, TypeError, "checkpoint: expected ..., got int"),
+        ({"checkpoint": "c", "seed": None}, ValueError, "seed: expected "),
+        ({"net": "net"}, TypeError, "net: expected ..., got str"),
     ],
 )
 def test_settings_that_make_no_sense_are_one_sentence(x, y, arguments, kind, sentence):
-    with pytest.raises(kind, match="^" + re.escape(sentence)) as caught:
+    with pytest.raises(kind, match=like(sentence)) as caught:
         train(x, y, **arguments)
     assert "\n" not in str(caught.value)
 
 
 def test_the_gradients_of_something_else_are_refused(x, y):
-    with pytest.raises(TypeError, match=r"^net: expected an elman\.Network, got NoneType"):
+    with pytest.raises(TypeError, match=r"^net: expected .*, got NoneType"):
         elman.loss_and_gradients(None, x, y)
 
 
@@ -273,18 +273,18 @@ def test_of_a_series_the_end_is_held_out_with_all_that_leads_up_to_it(x, y):
 @pytest.mark.parametrize(
     ("validation", "kind", "sentence"),
     [
-        (0.0, ValueError, "validation: expected a number above 0 and below 1, got 0"),
-        (1, ValueError, "validation: expected a number above 0 and below 1, got 1"),
-        (0.99, ValueError, "validation: expected a fraction that leaves something of 6 sequences"),
-        ("0.2", TypeError, "validation: expected (x, y), a mapping or a fraction, got str"),
+        (0.0, ValueError, "validation: expected ..., got 0"),
+        (1, ValueError, "validation: expected ..., got 1"),
+        (0.99, ValueError, "validation: expected "),
+        ("0.2", TypeError, "validation: expected (x, y), ..., got str"),
         (
             np.ones(3),
             TypeError,
-            "validation: expected (x, y), a mapping or a fraction, got ndarray",
+            "validation: expected (x, y), ..., got ndarray",
         ),
-        ((1,), ValueError, "validation: expected (x, y), got 1 parts"),
-        ({"x": 1}, ValueError, "validation: expected x and y, got no y"),
-        ({"x": 1, "y": 1, "z": 1}, ValueError, "validation: expected some of x, y, lengths"),
+        ((1,), ValueError, "validation: expected (x, y), got 1"),
+        ({"x": 1}, ValueError, "validation: expected "),
+        ({"x": 1, "y": 1, "z": 1}, ValueError, "validation: expected "),
         (
             (np.ones((4, I)), np.ones((4, 2))),
             ValueError,
@@ -293,12 +293,12 @@ def test_of_a_series_the_end_is_held_out_with_all_that_leads_up_to_it(x, y):
         (
             (np.ones((0, I)), np.ones((0, O))),
             ValueError,
-            "validation: x: expected a step that counts",
+            "validation: x: expected ",
         ),
     ],
 )
 def test_validation_that_makes_no_sense_is_one_sentence(x, y, validation, kind, sentence):
-    with pytest.raises(kind, match="^" + re.escape(sentence)):
+    with pytest.raises(kind, match=like(sentence)):
         train(x, y, validation=validation)
 
 
@@ -308,6 +308,6 @@ def test_lists_do_not_lose_their_masks(x, y, name):
     data = {"x": list(x), "y": list(y), "step_weight": list(np.ones(x.shape[:2]))}
     data[name][1] = np.ma.masked_array(data[name][1], mask=True)
     count = data[name][1].size
-    message = rf"^{name}\[1\]: expected an array without masked elements, got {count} masked"
+    message = rf"^{name}\[1\]: expected .*, got {count}"
     with pytest.raises(elman.DTypeError, match=message):
         elman.Trainer(elman.Network(x.shape[-1], 4, y.shape[-1], seed=0)).update(**data)
