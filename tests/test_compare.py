@@ -8,6 +8,7 @@ import pytest
 
 import elman
 from elman.interop import formats
+from elman.interop._source import Imported, Source, Trace
 
 FIXTURES = pathlib.Path(__file__).parent / "fixtures"
 
@@ -205,6 +206,17 @@ def test_what_a_reader_returned_is_not_read_again(rng, tmp_path, monkeypatch):
     wrong = net.replace(tensors={"layers.0.W_hh": net.layers[0].W_hh.T})
     found = elman.compare(wrong, imported, _steps(rng))
     assert found.causes == ["layers.0.W_hh is transposed"]
+
+
+def test_a_source_of_the_last_step_alone_is_compared_with_the_last(rng):
+    net = elman.Network(input_size=3, hidden_size=[8, 5], output_size=2, seed=0)
+    x = _steps(rng)
+    ours = net.run(x, return_hidden=True)
+    last = [states[:, -1] for states in (ours.hidden[..., :8], ours.hidden[..., 8:])]
+    trace = Trace("a source", last, ours.output[:, -1], [])
+    source = Imported(net, [], Source("torch", lambda x, mask: trace))
+    found = elman.compare(net, source, x)
+    assert (found.output, found.layers) == (0, [0, 0])
 
 
 def test_inputs_of_another_size_are_one_sentence():

@@ -241,6 +241,16 @@ def test_a_readout_by_gemm_of_y_h_is_the_last_step(rng):
     ]
 
 
+def test_a_readout_of_y_h_in_reverse_is_that_of_no_single_call(rng):
+    nodes = [
+        helper.make_node("Squeeze", ["Y_h", "axis_0"], ["final"]),
+        helper.make_node("Gemm", ["final", "M", "c"], ["y"]),
+    ]
+    proto = chain(rng, nodes, {"axis_0": np.array([0])}, direction="reverse")
+    with pytest.raises(UnsupportedModelError, match="that of the reverse direction after step 0"):
+        read(proto)
+
+
 @pytest.mark.parametrize("order", ["TB", "BT"])
 @pytest.mark.parametrize("free", [True, False])
 def test_a_readout_of_flattened_steps_is_read(rng, order, free):

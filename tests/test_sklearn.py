@@ -362,6 +362,16 @@ def test_partial_fit_goes_on_as_fit_would(rng):
     np.testing.assert_allclose(shorter.predict(X), longer.predict(X), rtol=1e-9)
 
 
+def test_partial_fit_with_some_of_the_classes_learns_these():
+    classes = ["a", "b", "c"]
+    some = ElmanClassifier(**QUICK).partial_fit(X3, ["b", "c", "b", "c"], classes)
+    weights = [1, 1, 1, 1, 0]  # the one of class a does not count
+    all_of_them = ElmanClassifier(**QUICK).partial_fit(
+        np.concatenate([X3, X3[:1]]), ["b", "c", "b", "c", "a"], classes, weights
+    )
+    assert some.network_ == all_of_them.network_
+
+
 def test_partial_fit_must_know_the_classes():
     with pytest.raises(ValueError, match="classes: expected "):
         ElmanClassifier(**QUICK).partial_fit(X3, [0, 1, 0, 1])

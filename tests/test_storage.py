@@ -103,6 +103,12 @@ def test_the_layout_is_that_of_the_safetensors_library(net, data):
     assert (len(data) - len(tensors)) % 8 == 0
 
 
+def test_the_tensors_are_aligned_however_long_the_header_is(net):
+    for count in range(8):
+        data = _format.dumps(net.replace(metadata={"a": "x" * count}))
+        assert int.from_bytes(data[:8], "little") % 8 == 0
+
+
 def test_the_names_in_a_file_are_those_of_the_format(data):
     header, _ = split(data)
     assert list(header) == [

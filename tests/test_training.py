@@ -254,6 +254,16 @@ def test_a_schedule_is_a_factor_for_each_update(x, y, schedule, factor):
     assert history.learning_rate == pytest.approx(0.1 * np.vectorize(factor)(last), rel=1e-14)
 
 
+def test_each_update_has_the_rate_of_its_own_share(x, y):
+    options = {"optimizer": "sgd", "learning_rate": 0.1}
+    net = train(x, y, schedule="linear", epochs=1, batch_size=2, shuffle=False, **options).network
+    by_hand = elman.Trainer(network(), **options)
+    for update in range(3):
+        by_hand.learning_rate = 0.1 * (1 - update / 3)
+        by_hand.update(x[2 * update :][:2], y[2 * update :][:2])
+    assert net == by_hand.network
+
+
 def test_cosine_is_the_cosine_to_the_last_digits():
     rates = optimizers.learning_rates(1.0, "cosine", 1, 1, 1000)
     want = (1 + np.cos(np.pi * np.arange(1000) / 1000)) / 2
