@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
+
+# Matrices are small here: more threads of NumPy's would only wait for each other.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
@@ -26,6 +30,11 @@ def pytest_configure(config):
         pytest.importorskip = lambda name, **_: importlib.import_module(name)
 
 
+def pytest_collection_finish():
+    """Spare each collection of garbage the tests themselves: thousands of objects that stay."""
+    gc.freeze()
+
+
 def pytest_report_header():
     info = ", ".join(f"{key} {value}" for key, value in elman.build_info().items())
     return f"elman: {info}"
@@ -43,6 +52,11 @@ def isa(request):
     """Every instruction set in turn, for the networks that a test builds."""
     with elman.use_isa(request.param):
         yield request.param
+
+
+@pytest.fixture(params=["float32", "float64"])
+def dtype(request):
+    return request.param
 
 
 @pytest.fixture

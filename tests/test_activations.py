@@ -68,9 +68,12 @@ def worst_ulp(name, x, high, low):
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_float64_is_within_two_ulp_of_the_exact_value(name, isa):
-    x = hard_arguments(20_000, seed=1)
-    assert worst_ulp(name, x, *exact(name, x)) <= ULP
+def test_float64_is_within_two_ulp_of_the_exact_value(name):
+    x = hard_arguments(10_000, seed=1)
+    right = exact(name, x)
+    for isa in ISAS:
+        with elman.use_isa(isa):
+            assert worst_ulp(name, x, *right) <= ULP, isa
 
 
 @pytest.mark.slow
@@ -109,7 +112,7 @@ def test_special_values_are_right(dtype, isa):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_tanh_is_odd_monotone_and_in_range(dtype, isa):
-    x = np.sort(np.abs(hard_arguments(100_000, seed=3)).astype(dtype))
+    x = np.sort(np.abs(hard_arguments(30_000, seed=3)).astype(dtype))
     y = activate("tanh", x)
     np.testing.assert_array_equal(activate("tanh", -x), -y)
     assert (np.diff(y) >= 0).all()
@@ -118,7 +121,7 @@ def test_tanh_is_odd_monotone_and_in_range(dtype, isa):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_sigmoid_is_monotone_and_in_range(dtype, isa):
-    x = np.sort(hard_arguments(100_000, seed=4).astype(dtype))
+    x = np.sort(hard_arguments(30_000, seed=4).astype(dtype))
     y = activate("sigmoid", x)
     assert (np.diff(y) >= 0).all()
     assert y[0] == 0
@@ -190,9 +193,12 @@ def worst_numbered_ulp(f, x, high, low):
 
 
 @pytest.mark.parametrize("f", NUMBERED, ids=str)
-def test_float64_of_a_function_with_numbers_is_as_near_as_it_says(f, isa):
-    x = hard_arguments(4_000, seed=5)
-    assert worst_numbered_ulp(f, x, *exact_numbered(f, x)) <= NUMBERED[f][1]
+def test_float64_of_a_function_with_numbers_is_as_near_as_it_says(f):
+    x = hard_arguments(2_000, seed=5)
+    right = exact_numbered(f, x)
+    for isa in ISAS:
+        with elman.use_isa(isa):
+            assert worst_numbered_ulp(f, x, *right) <= NUMBERED[f][1], isa
 
 
 @pytest.mark.slow
@@ -206,13 +212,13 @@ def test_float64_of_a_function_with_numbers_is_as_near_over_a_million_arguments(
                 assert worst_numbered_ulp(f, x, high, low) <= NUMBERED[f][1], isa
 
 
-@pytest.mark.parametrize("f", [*NUMBERED, *GENERAL, *UNTRAINABLE], ids=str)
+@pytest.mark.parametrize("f", [*GENERAL, *UNTRAINABLE], ids=str)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_the_bits_of_all_functions_are_the_same_on_every_fused_set(f, dtype):
     info = np.finfo(dtype)
     extremes = [info.max, -info.max, info.tiny, -info.tiny, np.inf, -np.inf, np.nan, 0.0, -0.0]
     with np.errstate(over="ignore"):
-        x = np.append(hard_arguments(20_000, seed=6), extremes).astype(dtype)
+        x = np.append(hard_arguments(8_000, seed=6), extremes).astype(dtype)
     results = set()
     for isa in FUSED_ISAS:
         with elman.use_isa(isa):
@@ -222,9 +228,10 @@ def test_the_bits_of_all_functions_are_the_same_on_every_fused_set(f, dtype):
     assert len(results) <= 1
 
 
-@pytest.mark.parametrize("f", [*GENERAL, *UNTRAINABLE], ids=str)
+@pytest.mark.parametrize("name", dict.fromkeys(f.name for f in GENERAL))
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_clip_is_the_function_of_the_clipped_argument(f, dtype, isa):
+def test_clip_is_the_function_of_the_clipped_argument(name, dtype):
+    f = next(f for f in GENERAL if f.name == name)
     x = np.append(hard_arguments(2_000, seed=7).astype(dtype), [np.inf, -np.inf, np.nan, -0.0])
     x = x.astype(dtype)
     for clip in (0.25, 3):
@@ -234,7 +241,6 @@ def test_clip_is_the_function_of_the_clipped_argument(f, dtype, isa):
         np.testing.assert_array_equal(activate(clipped, x), want)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(
     ("f", "want"),
     [
@@ -251,11 +257,12 @@ def test_clip_is_the_function_of_the_clipped_argument(f, dtype, isa):
     ],
     ids=str,
 )
-def test_special_values_of_the_others_are_right(f, want, dtype, isa):
-    x = np.array([0.0, -0.0, np.inf, -np.inf, 7, -7, np.nan], dtype)
-    y = activate(f, x)
-    np.testing.assert_allclose(y, np.array([*want, np.nan]), rtol=3e-7)
-    np.testing.assert_array_equal(np.signbit(y[:2]), np.signbit(want[:2]))
+def test_special_values_of_the_others_are_right(f, want, isa):
+    for dtype in (np.float32, np.float64):
+        x = np.array([0.0, -0.0, np.inf, -np.inf, 7, -7, np.nan], dtype)
+        y = activate(f, x)
+        np.testing.assert_allclose(y, np.array([*want, np.nan]), rtol=3e-7)
+        np.testing.assert_array_equal(np.signbit(y[:2]), np.signbit(want[:2]))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

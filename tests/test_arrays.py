@@ -1,15 +1,10 @@
-"""Arrays of every kind, right and wrong, and what happens to them during a call."""
+"""Arrays of every kind, right and wrong."""
 
 from __future__ import annotations
 
 import array
-import contextlib
 import mmap
 import pickle
-import subprocess
-import sys
-import textwrap
-import threading
 
 import numpy as np
 import pytest
@@ -17,26 +12,18 @@ import pytest
 import elman
 from elman.errors import ArgumentError, DTypeError, LimitError, ShapeError
 from fixtures.bits import assert_same_bits
+from fixtures.processes import python
 
 DTYPES = ("float32", "float64")
 
 
+def small_network(dtype="float32"):
+    return elman.Network(input_size=3, hidden_size=[9, 4], output_size=3, seed=7, dtype=dtype)
+
+
 @pytest.fixture(params=DTYPES)
 def net(request):
-    return elman.Network(
-        input_size=3, hidden_size=[9, 4], output_size=3, seed=7, dtype=request.param
-    )
-
-
-def python(code):
-    """Run code in a new interpreter and return what it prints."""
-    folder = elman.__path__[0].rpartition("elman")[0]
-    code = f"import sys; sys.path.insert(0, {folder!r})\n" + textwrap.dedent(code)
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return small_network(request.param)
 
 
 # --- what is not a number -------------------------------------------------------------------------
@@ -62,21 +49,22 @@ NOT_NUMBERS = [
 
 
 @pytest.mark.parametrize(("x", "dtype"), NOT_NUMBERS)
-def test_what_is_not_a_real_number_is_a_dtype_error_everywhere(net, x, dtype):
+def test_what_is_not_a_real_number_is_a_dtype_error_everywhere(x, dtype):
+    net = small_network()
     stream = net.stream()
-    with pytest.raises(DTypeError, match=f"^x: expected real numbers, got dtype {dtype}"):
+    with pytest.raises(DTypeError, match=f"^x: .*{dtype}"):
         stream.step(x)
-    with pytest.raises(DTypeError, match=f"^chunk: expected real numbers, got dtype {dtype}"):
+    with pytest.raises(DTypeError, match=f"^chunk: .*{dtype}"):
         stream.run(x)
-    with pytest.raises(DTypeError, match=f"^state: expected real numbers, got dtype {dtype}"):
+    with pytest.raises(DTypeError, match=f"^state: .*{dtype}"):
         stream.state = x
-    with pytest.raises(DTypeError, match=f"^x: expected real numbers, got dtype {dtype}"):
+    with pytest.raises(DTypeError, match=f"^x: .*{dtype}"):
         net(x)
-    with pytest.raises(DTypeError, match=f"^x: expected real numbers, got dtype {dtype}"):
+    with pytest.raises(DTypeError, match=f"^x: .*{dtype}"):
         net.run(x)
-    with pytest.raises(DTypeError, match=f"^start: expected real numbers, got dtype {dtype}"):
+    with pytest.raises(DTypeError, match=f"^start: .*{dtype}"):
         net.generate(x, steps=2)
-    with pytest.raises(DTypeError, match=f"^state: expected real numbers, got dtype {dtype}"):
+    with pytest.raises(DTypeError, match=f"^state: .*{dtype}"):
         net.run(np.zeros((1, 3)), state=x)
 
 
@@ -159,18 +147,19 @@ def test_values_beyond_float32_become_infinite():
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (2, 4), (1, 1, 1), (2, 3, 4, 5), (0,), (3, 0)])
-def test_a_wrong_rank_or_size_is_a_shape_error_with_both_shapes(net, shape):
+def test_a_wrong_rank_or_size_is_a_shape_error_with_both_shapes(shape):
+    net = small_network()
     x = np.zeros(shape)
     got = str(shape).replace("(", r"\(").replace(")", r"\)")
-    with pytest.raises(ShapeError, match=rf"^x: expected \(3,\), got {got}$"):
+    with pytest.raises(ShapeError, match=rf"^x: expected \(3,\), got {got}"):
         net.stream().step(x)
-    with pytest.raises(ShapeError, match=rf"^x: expected \(\.\.\., T, 3\), got {got}$"):
+    with pytest.raises(ShapeError, match=rf"^x: expected \(\.\.\., T, 3\), got {got}"):
         net(x)
-    with pytest.raises(ShapeError, match=rf"^start: expected \(\.\.\., T, 3\), got {got}$"):
+    with pytest.raises(ShapeError, match=rf"^start: expected \(\.\.\., T, 3\), got {got}"):
         net.generate(x, steps=1)
-    with pytest.raises(ShapeError, match=rf"^chunk: expected \(T, 3\), got {got}$"):
+    with pytest.raises(ShapeError, match=rf"^chunk: expected \(T, 3\), got {got}"):
         net.stream().run(x)
-    with pytest.raises(ShapeError, match=rf"^state: expected \(13,\), got {got}$"):
+    with pytest.raises(ShapeError, match=rf"^state: expected \(13,\), got {got}"):
         net.stream(x)
 
 
@@ -240,7 +229,8 @@ def test_an_array_of_any_layout_gives_the_bits_of_its_contiguous_copy(net, rng, 
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_states_and_lengths_of_any_layout_are_read_right(net, rng, layout):
+def test_states_and_lengths_of_any_layout_are_read_right(rng, layout):
+    net = small_network()
     state = layout(rng.standard_normal((5, 9, 13)).astype(net.dtype))
     x = rng.standard_normal((*state.shape[:-1], 2, 3))
     lengths = np.broadcast_to(np.arange(state.shape[-2]) % 3, state.shape[:-1])
@@ -276,15 +266,15 @@ def test_zero_lengths_give_empty_results_and_leave_the_state(net, shape):
 
 def test_more_sequences_than_memory_can_address_are_a_limit_error(net):
     x = np.lib.stride_tricks.as_strided(np.zeros(3, "u1"), (2**59, 1, 3), (0, 0, 1))
-    with pytest.raises(LimitError, match=r"shape \(576460752303423488,.*memory can address"):
+    with pytest.raises(LimitError, match=r"\(576460752303423488,"):
         net(x)
-    with pytest.raises(LimitError, match=r"shape \(576460752303423488,.*memory can address"):
+    with pytest.raises(LimitError, match=r"\(576460752303423488,"):
         net.run(x, outputs="last", threads=2)
     x = np.lib.stride_tricks.as_strided(np.zeros(3, "u1"), (2**30, 2**29, 1, 3), (0, 0, 0, 1))
-    with pytest.raises(LimitError, match=r"shape \(1073741824, 536870912, 1, 3\) is larger than"):
+    with pytest.raises(LimitError, match=r"\(1073741824, 536870912, 1, 3\)"):
         net(x, "last")
     x = np.broadcast_to(np.zeros(3, net.dtype), (2**56, 1, 3))
-    with pytest.raises(LimitError, match=r"shape \(72057594037927936, 13\) is larger than memory"):
+    with pytest.raises(LimitError, match=r"\(72057594037927936, 13\)"):
         net.run(x, outputs="last", state=np.zeros(13))
 
 
@@ -302,7 +292,7 @@ def test_lengths_that_memory_cannot_hold_are_a_memory_error(net):
 
 
 def test_a_giant_of_stride_zero_is_read_as_it_is_and_not_copied():
-    printed = python("""
+    done = python("""
         import resource
         import elman, numpy as np
         net = elman.Network(input_size=2048, hidden_size=1, output_size=1, seed=0)
@@ -312,13 +302,14 @@ def test_a_giant_of_stride_zero_is_read_as_it_is_and_not_copied():
         net(np.broadcast_to(row, (100, 2048)), "last")
         before = peak()
         for dtype in ("f4", "f8", "u1"):
-            giant = np.broadcast_to(row.astype(dtype), (2**18, 2048))  # 2 GiB in float32
+            giant = np.broadcast_to(row.astype(dtype), (2**16, 2048))  # 512 MiB in float32
             y = net(giant, "last")
             assert (y == net(giant[:1000], "last")).all()  # it has settled long before
-            net.stream().run(giant[:2**16])
+            net.stream().run(giant[:2**14])
         print((peak() - before) // 1024)
     """)
-    assert int(printed) < 100  # MiB
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 100  # MiB
 
 
 # --- out ------------------------------------------------------------------------------------------
@@ -331,25 +322,25 @@ def test_a_wrong_out_is_refused_and_nothing_is_written(net, rng):
     locked.flags.writeable = False
     other = "f8" if net.dtype == np.float32 else "f4"
     wrong = [
-        (locked, ArgumentError, "out: expected a writeable array, got a read-only one"),
-        (unaligned(nines), ArgumentError, "out: expected an aligned array, got an unaligned one"),
-        (packed_field(nines), ArgumentError, "out: expected an aligned array"),
-        (nines.astype(other), DTypeError, f"out: expected an array of {net.dtype} in native"),
-        (nines.astype(net.dtype.newbyteorder()), DTypeError, "native byte order, got dtype >f"),
-        (nines.astype(object), DTypeError, r"out: expected an array .*got dtype \|O"),
+        (locked, ArgumentError, "out: .*read-only"),
+        (unaligned(nines), ArgumentError, "out: .*aligned"),
+        (packed_field(nines), ArgumentError, "out: .*aligned"),
+        (nines.astype(other), DTypeError, f"out: .*{net.dtype}"),
+        (nines.astype(net.dtype.newbyteorder()), DTypeError, "out: .*>f"),
+        (nines.astype(object), DTypeError, r"out: .*\|O"),
         (nines.swapaxes(0, 1), ShapeError, r"out: expected \(4, 7, 3\), got \(7, 4, 3\)"),
         (nines[:3], ShapeError, r"out: expected \(4, 7, 3\), got \(3, 7, 3\)"),
         (nines[:0], ShapeError, r"out: expected \(4, 7, 3\), got \(0, 7, 3\)"),
-        (np.broadcast_to(nines[0, 0], (4, 7, 3)), ArgumentError, "out: expected a writeable"),
-        (nines.tolist(), DTypeError, f"out: expected an array of {net.dtype}, got list"),
-        (memoryview(nines), DTypeError, f"out: expected an array of {net.dtype}, got memoryview"),
+        (np.broadcast_to(nines[0, 0], (4, 7, 3)), ArgumentError, "out: "),
+        (nines.tolist(), DTypeError, f"out: .*{net.dtype}.*list"),
+        (memoryview(nines), DTypeError, f"out: .*{net.dtype}.*memoryview"),
     ]
     for out, error, message in wrong:
         for run in (net, net.run):
             with pytest.raises(error, match=message):
                 run(x, out=out)
         assert (np.asarray(out).astype(float) == 9).all()
-        with pytest.raises(elman.ElmanError, match=r"^out: expected"):
+        with pytest.raises(elman.ElmanError, match=r"^out: "):
             net.stream().run(x[0], out=out if isinstance(out, list) else out[0:1])
 
 
@@ -364,9 +355,9 @@ def test_out_that_overlaps_x_is_refused_and_nothing_is_written(net, rng):
     x = memory[:4, :7]
     overlapping = [memory[:4, :7], memory[1:, :7], memory[:4, 1:], memory[3::-1, :7]]
     for out in overlapping:
-        with pytest.raises(ArgumentError, match=r"^out: expected memory of its own, .*overlaps x$"):
+        with pytest.raises(ArgumentError, match=r"^out: .*overlaps x"):
             net(x, out=out)
-        with pytest.raises(ArgumentError, match=r"^out: expected memory of its own, .*overlaps x$"):
+        with pytest.raises(ArgumentError, match=r"^out: .*overlaps x"):
             net.run(x, out=out, threads=2)
     np.testing.assert_array_equal(memory, kept)
 
@@ -384,7 +375,7 @@ def test_out_may_be_the_state_that_was_given_and_cannot_be_the_weights(rng):
     x, state = rng.standard_normal((2, 1, 2)), rng.standard_normal((2, 2)).astype(np.float32)
     want = net.run(x, state=state.copy()).output
     assert_same_bits(net.run(x, state=state, out=state[:, np.newaxis]).output, want)
-    with pytest.raises(ArgumentError, match="out: expected a writeable array"):
+    with pytest.raises(ArgumentError, match="out: "):
         net(x[0].repeat(2, axis=0), out=net.layers[0].W_hh)
 
 
@@ -433,7 +424,8 @@ OTHER_KINDS = {
 
 @pytest.mark.parametrize("kind", OTHER_KINDS)
 @pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")  # numpy.matrix
-def test_whatever_numpy_makes_an_array_of_is_accepted(net, kind, tmp_path):
+def test_whatever_numpy_makes_an_array_of_is_accepted(kind, tmp_path):
+    net = small_network()
     x = OTHER_KINDS[kind](CHANNELS, tmp_path)
     want = net(CHANNELS)
     got = net(x)
@@ -450,14 +442,14 @@ def test_whatever_numpy_makes_an_array_of_is_accepted(net, kind, tmp_path):
     "row",
     [array.array("d", CHANNELS[1]), memoryview(CHANNELS.ravel())[3:6], range(3), bytearray(3)],
 )
-def test_a_step_takes_any_buffer_or_sequence(net, row):
+def test_a_step_takes_any_buffer_or_sequence(row):
+    net = small_network()
     want = net(np.asarray(row)[np.newaxis])[0]
     assert_same_bits(net.stream().step(row), want)
 
 
 def test_a_masked_element_is_refused(net):
     x = np.ma.array(CHANNELS, mask=CHANNELS[1, 1] == CHANNELS)
-    message = r"expected an array without masked elements, got 1 masked \(use \.filled\(value\)"
     stream = net.stream()
     calls = [
         ("x", lambda: net(x)),
@@ -470,8 +462,8 @@ def test_a_masked_element_is_refused(net):
         ("state", lambda: net.run(CHANNELS, state=np.ma.masked_equal(np.ones(13), 1))),
     ]
     for argument, call in calls:
-        got = message if argument != "state" else message.replace("got 1", "got 13")
-        with pytest.raises(DTypeError, match=f"^{argument}: {got}"):
+        count = 13 if argument == "state" else 1
+        with pytest.raises(DTypeError, match=rf"^{argument}: .*\b{count} masked"):
             call()
     assert_same_bits(stream.state, np.zeros(13, net.dtype))
 
@@ -490,7 +482,7 @@ def test_an_object_on_a_device_is_refused(net):
         def __dlpack_device__(self):
             return (2, 0)
 
-    with pytest.raises(DTypeError, match="x: expected real numbers, got dtype object"):
+    with pytest.raises(DTypeError, match=r"^x: .*object"):
         net.stream().step(Device())
 
 
@@ -503,284 +495,12 @@ def test_an_object_on_a_device_is_refused(net):
         {"shape": (2**62, 3), "typestr": "<f8", "version": 3, "data": bytes(96)},
     ],
 )
-def test_an_array_interface_that_lies_is_refused(net, lie):
+def test_an_array_interface_that_lies_is_refused(lie):
+    net = small_network()
     liar = type("Liar", (), {"__array_interface__": lie})()
     with pytest.raises((ValueError, TypeError, BufferError)) as caught:
         net(liar)
     assert "rows of different lengths" not in str(caught.value)
-
-
-# --- objects that run code while they are converted -----------------------------------------------
-
-
-class Runs:
-    """Becomes `value` when it is converted, having called `action`."""
-
-    def __init__(self, value, action=lambda: None):
-        self.value = value
-        self.action = action
-        self.conversions = 0
-
-    def __array__(self, dtype=None, copy=None):
-        self.conversions += 1
-        self.action()
-        return np.asarray(self.value, dtype)
-
-
-def test_every_argument_is_converted_exactly_once():
-    net = elman.Network(input_size=3, hidden_size=4, output_size=3, seed=0)
-    stream = net.stream()
-    x, chunk, state = Runs([1, 2, 3]), Runs([[1, 2, 3]]), Runs(np.zeros(4))
-    lengths = Runs(1)
-    stream.step(x)
-    assert x.conversions == 1
-    stream.run(chunk)
-    assert chunk.conversions == 1
-    net(chunk)
-    assert chunk.conversions == 2
-    net.run(chunk, state=state, lengths=lengths, return_hidden=True)
-    assert (chunk.conversions, state.conversions, lengths.conversions) == (3, 1, 1)
-    stream.state = state
-    assert state.conversions == 2
-    net.generate(chunk, steps=3)
-    assert chunk.conversions == 4
-    net.generate(chunk, steps=3, feedback=lambda y: y)
-    assert chunk.conversions == 5
-
-
-def test_an_object_of_another_shape_at_every_conversion_is_taken_at_its_first_word(net):
-    class Fickle:
-        shapes = iter([(3,), (4,), ()])
-
-        def __array__(self, dtype=None, copy=None):
-            return np.ones(next(self.shapes))
-
-    assert_same_bits(net.stream().step(Fickle()), net(np.ones((1, 3)))[0])
-
-
-def test_a_conversion_may_use_the_same_stream(net):
-    stream, x = net.stream(), np.ones(3)
-    rows = [Runs(x, lambda: stream.step(x)), Runs(x, stream.reset), Runs(x, lambda: stream.state)]
-    rows.append(Runs(x, lambda: setattr(stream, "state", np.ones(13))))
-    rows.append(Runs(x, lambda: stream.run(np.ones((5, 3)))))
-    rows.append(Runs(x, lambda: stream.step(Runs(x, stream.copy))))
-    for row in rows:
-        state = np.linspace(0, 1, 13, dtype=net.dtype)
-        stream.state = state
-        got = stream.step(row)
-        after = net.stream(state)
-        if row is rows[0] or row is rows[5]:
-            after.step(x)
-        elif row is rows[1]:
-            after.reset()
-        elif row is rows[3]:
-            after.state = np.ones(13)
-        elif row is rows[4]:
-            after.run(np.ones((5, 3)))
-        assert_same_bits(got, after.step(x))
-
-
-def test_a_conversion_may_drop_the_last_name_of_the_stream(net):
-    streams = [net.stream()]
-    got = streams[0].step(Runs(np.ones(3), streams.clear))
-    assert_same_bits(got, net(np.ones((1, 3)))[0])
-
-
-def test_an_error_in_a_conversion_comes_through_and_leaves_the_stream_usable(net):
-    def fail():
-        raise KeyError("mine")
-
-    stream = net.stream()
-    for call in (
-        lambda: stream.step(Runs(np.ones(3), fail)),
-        lambda: stream.run(Runs(np.ones((1, 3)), fail)),
-        lambda: setattr(stream, "state", Runs(np.ones(13), fail)),
-        lambda: net(Runs(np.ones((1, 3)), fail)),
-        lambda: net.run(np.ones((1, 3)), state=Runs(np.ones(13), fail)),
-        lambda: net.run(np.ones((1, 3)), lengths=Runs(1, fail)),
-    ):
-        with pytest.raises(KeyError, match="mine"):
-            call()
-    assert_same_bits(stream.step(np.ones(3)), net(np.ones((1, 3)))[0])
-
-
-def test_a_conversion_that_raises_a_value_error_keeps_its_own_words(net):
-    def fail():
-        raise ValueError("my own words")
-
-    for call in (net, net.stream().run, net.stream().step):
-        with pytest.raises(ValueError, match=r"^my own words$"):
-            call(Runs(np.ones((1, 3)), fail))
-
-
-def test_x_cannot_be_moved_by_the_conversion_of_another_argument(net):
-    x = np.ones((40, 3), net.dtype)
-    want = net(x)
-    refused = []
-
-    def resize():
-        for shape in ((1, 1), (10**6, 3)):
-            try:
-                x.resize(shape, refcheck=False)
-            except ValueError as error:
-                refused.append(str(error))
-
-    got = net.run(x, state=Runs(np.zeros(13), resize), lengths=Runs(40, resize)).output
-    assert_same_bits(got, want)
-    assert len(refused) == 4
-    assert "cannot resize" in refused[0]
-
-
-def test_out_cannot_be_moved_by_code_that_numpy_calls_on_a_subclass(net):
-    class Sub(np.ndarray):
-        def __array_function__(self, function, types, args, kwargs):
-            for a in (x, out.base):
-                with pytest.raises(ValueError, match="cannot resize"):
-                    a.resize((1, 1), refcheck=False)
-            moved.append(function.__name__)
-            return super().__array_function__(function, types, args, kwargs)
-
-    x, moved = np.ones((40, 3), net.dtype), []
-    out = np.empty((40, 3), net.dtype).view(Sub)
-    want = net(x)
-    np.testing.assert_array_equal(np.asarray(net(x, out=out)), want)
-    np.testing.assert_array_equal(np.asarray(net.stream().run(x, out=out)), want)
-    assert moved
-
-
-# --- other threads --------------------------------------------------------------------------------
-
-
-def test_memory_stays_valid_when_another_thread_resizes_the_arrays_of_a_long_call():
-    net = elman.Network(input_size=32, hidden_size=96, output_size=32, seed=0)
-    large = elman.Network(input_size=32, hidden_size=1100, output_size=32, seed=0)
-    x = np.ones((20000, 32), np.float32)
-    want = net(x)
-    large_want = large(x[:1])[0]
-    stop, refused, moved = threading.Event(), [0], [0]
-    arrays = {}
-
-    def resize():
-        while not stop.is_set():
-            for a in list(arrays.values()):
-                shape = a.shape
-                try:
-                    a.resize((1, *shape[1:]) if a.ndim > 1 else (1,), refcheck=False)
-                    a.resize(shape, refcheck=False)
-                    moved[0] += 1
-                except ValueError:
-                    refused[0] += 1
-
-    thread = threading.Thread(target=resize)
-    thread.start()
-    try:
-        for call in (net, net.stream().run):
-            arrays.update(x=x.copy(), out=np.empty_like(want))
-            y = call(arrays["x"], out=arrays["out"])
-            assert y.shape == want.shape or y.shape == (1, 32)
-            arrays.clear()
-        stream = large.stream()
-        for _ in range(20):
-            arrays.update(x=np.ones(32, np.float32), out=np.empty(32, np.float32))
-            with contextlib.suppress(ShapeError):  # resized before the call
-                stream.step(arrays["x"], out=arrays["out"])
-            arrays.clear()
-    finally:
-        stop.set()
-        thread.join()
-    assert refused[0] > 0
-    assert_same_bits(net(x), want)
-    assert_same_bits(large(x[:1])[0], large_want)
-
-
-def test_an_array_that_another_thread_writes_may_be_torn_but_never_changes_the_rest():
-    net = elman.Network(input_size=8, hidden_size=64, output_size=4, seed=0)
-    x = np.zeros((2, 20000, 8), np.float32)
-    want = net(x)
-    stop = threading.Event()
-
-    def write():
-        while not stop.is_set():
-            x[1] = np.nan
-
-    thread = threading.Thread(target=write)
-    thread.start()
-    got = net(x)
-    stop.set()
-    thread.join()
-    assert_same_bits(got[0], want[0])
-
-
-# --- Ctrl-C ---------------------------------------------------------------------------------------
-
-INTERRUPTED = """
-    import signal
-    import elman, numpy as np
-    net = elman.Network(input_size=2, hidden_size=64, output_size=2, seed=0)
-    x = np.broadcast_to(np.float32([0.5, -0.5]), (10**8, 2))
-    short = np.broadcast_to(np.float32([0.5, -0.5]), (10**6, 2))
-    stream = net.stream()
-    def interrupt(call):
-        signal.signal(signal.SIGALRM, signal.default_int_handler)
-        signal.setitimer(signal.ITIMER_REAL, 0.1)
-        try:
-            call()
-        except KeyboardInterrupt:
-            return
-        raise SystemExit("was not interrupted")
-"""
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="needs a timer that sends signals")
-@pytest.mark.parametrize(
-    "call",
-    [
-        "net(x, 'last')",
-        "net.run(x.reshape(4, -1, 2), outputs='last', threads=2)",
-        "net.generate(x[:1], steps=10**8)",
-        "net.generate(x[:1], steps=10**8, feedback=lambda y: y)",
-    ],
-)
-def test_a_long_call_can_be_interrupted_and_the_network_goes_on(call):
-    printed = python(
-        INTERRUPTED
-        + f"""
-    interrupt(lambda: {call})
-    print(net.verify(x[:10]).ok)
-    """
-    )
-    assert printed.split() == ["True"]
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="needs a timer that sends signals")
-def test_sequences_of_no_steps_can_be_interrupted_too():
-    printed = python(
-        INTERRUPTED
-        + """
-    none = np.lib.stride_tricks.as_strided(np.zeros(2, np.float32), (2**40, 0, 2), (0, 0, 4))
-    interrupt(lambda: net(none))
-    print("interrupted")
-    """
-    )
-    assert printed.split() == ["interrupted"]
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="needs a timer that sends signals")
-def test_an_interrupted_stream_stands_after_the_last_step_that_was_done():
-    printed = python(
-        INTERRUPTED
-        + """
-    net = elman.Network.from_weights([([[1.0], [0.0]], np.eye(2), [0.0, 1.0])], None,
-                                     activation="identity")
-    stream, ones = net.stream(), np.broadcast_to(1.0, (10**8, 1))
-    interrupt(lambda: stream.run(ones))
-    total, steps = stream.state
-    print(total == steps, 0 < steps < 10**8)
-    stream.step([5.0])
-    print((stream.state == [total + 5, steps + 1]).all())
-    """
-    )
-    assert printed.split() == ["True"] * 3
 
 
 # --- dtypes that are equal and not the same -------------------------------------------------------
@@ -793,18 +513,17 @@ def dtypes_of_others(dtype):
     yield np.dtype(dtype, metadata={"unit": "m"})
 
 
-@pytest.mark.parametrize("number", range(3))
-def test_an_array_with_a_dtype_of_its_own_is_written_in_place(net, rng, number):
-    dtype = list(dtypes_of_others(net.dtype))[number]
-    x = rng.standard_normal((7, 3)).astype(net.dtype)
-    given, y = x.astype(dtype), np.empty((7, net.output_size), net.dtype).astype(dtype)
-    assert net(given, out=y) is y
-    assert_same_bits(y.astype(net.dtype), net(x))
-    stream = net.stream()
-    for x_t, y_t in zip(given, np.array(y), strict=True):
-        out = np.zeros(net.output_size, dtype)
-        assert stream.step(x_t, out=out) is out
-        assert_same_bits(out, y_t)
+def test_an_array_with_a_dtype_of_its_own_is_written_in_place(net, rng):
+    for dtype in dtypes_of_others(net.dtype):
+        x = rng.standard_normal((7, 3)).astype(net.dtype)
+        given, y = x.astype(dtype), np.empty((7, net.output_size), net.dtype).astype(dtype)
+        assert net(given, out=y) is y
+        assert_same_bits(y.astype(net.dtype), net(x))
+        stream = net.stream()
+        for x_t, y_t in zip(given, np.array(y), strict=True):
+            out = np.zeros(net.output_size, dtype)
+            assert stream.step(x_t, out=out) is out
+            assert_same_bits(out, y_t)
 
 
 def test_lengths_of_any_integer_type_are_read_and_the_wrong_one_is_named(net):
@@ -814,6 +533,5 @@ def test_lengths_of_any_integer_type_are_read_and_the_wrong_one_is_named(net):
         assert not y[1, 2:].any()
         assert y[1, :2].any()
     for wrong, kind in ((-1, "i1"), (5, "u1"), (2**64 - 1, "u8"), (-(2**63), "i8")):
-        sentence = f"^lengths: expected 0 to T = 4, got {wrong}$"
-        with pytest.raises(elman.ArgumentError, match=sentence):
+        with pytest.raises(elman.ArgumentError, match=rf"^lengths: .*\b4\b.*{wrong}"):
             net.run(x, lengths=np.array([4, wrong], kind))

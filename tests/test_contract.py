@@ -1,9 +1,9 @@
-"""The numerical contract: which ways of computing give the same bits, and what the bits are.
+"""The numerical contract: which ways of computing give the same bits.
 
 D1 repeatable; D2 a stream, a whole sequence and any chunks of it; D3 a row of a batch and the row
 alone, padded or not; D4 any number of threads; D5 any instruction set that fuses multiply and add;
-D6 the bound of `verify`, for every instruction set. Then the order of summation and the rule for
-tiny states, each against an implementation of its own.
+D6 the bound of `verify`, for every instruction set. What the bits are is in
+test_contract_rounding.py.
 """
 
 from __future__ import annotations
@@ -11,25 +11,23 @@ from __future__ import annotations
 import concurrent.futures
 import hashlib
 import itertools
-import math
 import os
 import pathlib
 import subprocess
 import sys
-from fractions import Fraction
 
 import numpy as np
 import pytest
 
 import elman
+from conftest import FUSED_ISAS, ISAS
 from elman import reference
 from fixtures.activations import GENERAL, UNTRAINABLE
-from fixtures.bits import assert_same_bits
+from fixtures.bits import assert_same_bits, assert_same_runs
+from fixtures.networks import inputs
 
 # A set that was forced from outside, perhaps on an emulated processor, is held to `scalar` alone.
-FORCED = os.environ.get("ELMAN_ISA")
-ISAS = [FORCED] if FORCED else elman.available_isas()
-FUSED = [isa for isa in dict.fromkeys(["scalar", *ISAS]) if isa != "sse2"]
+FUSED = list(dict.fromkeys(["scalar", *FUSED_ISAS]))
 AROUND_VECTORS = (1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129)
 SMALLEST_STATE = {"float32": 2.0**-100, "float64": 2.0**-900}
 
@@ -86,11 +84,6 @@ KINDS = [
 ]
 
 
-@pytest.fixture(params=["float32", "float64"])
-def dtype(request):
-    return request.param
-
-
 def make_network(
     isa, dtype, *, inputs, hidden, outputs, bias=True, everything=False, scale=0.7, **options
 ):
@@ -122,25 +115,17 @@ def networks(isa, dtype):
     return [make_network(isa, dtype, **kind) for kind in KINDS]
 
 
-def inputs(rng, net, *shape):
-    return rng.standard_normal((*shape, net.input_size)).astype(net.dtype)
-
-
-def assert_same_runs(got, want):
-    for part in ("output", "state", "hidden"):
-        assert_same_bits(getattr(got, part), getattr(want, part))
-
-
 # --- D1, D2: run after run, step after step -------------------------------------------------------
 
 
-def test_a_result_is_repeatable_also_by_threads_at_the_same_time(rng, isa, dtype):
+def test_a_result_is_repeatable_also_by_threads_at_the_same_time(rng, dtype):
+    isa = elman.isa()
     for net, twin in zip(networks(isa, dtype), networks(isa, dtype), strict=True):
         x = inputs(rng, net, 3, 50)
         first = net.run(x, return_hidden=True)
         assert_same_runs(twin.run(x, return_hidden=True), first)
         with concurrent.futures.ThreadPoolExecutor(4) as pool:
-            jobs = [pool.submit(net.run, x, return_hidden=True) for _ in range(8)]
+            jobs = [pool.submit(net.run, x, return_hidden=True) for _ in range(6)]
             for job in jobs:
                 assert_same_runs(job.result(), first)
 
@@ -178,7 +163,7 @@ def test_a_stream_and_any_chunks_equal_the_whole_sequence_bit_for_bit(rng, isa, 
 
 def test_the_last_output_equals_that_of_all(rng, isa, dtype):
     for net in networks(isa, dtype):
-        x = inputs(rng, net, 7, 70)
+        x = inputs(rng, net, 5, 30)
         assert_same_bits(net(x, outputs="last"), net(x)[:, -1])
 
 
@@ -216,26 +201,41 @@ def assert_rows(run, rows, B):
         assert_same_bits(got, want[:B])
 
 
-def test_a_row_equals_the_row_alone_in_every_batch_size(rng, isa, dtype):
+# Around the rows that are computed at once, by whatever set; and all of them.
+EVERY_SIZE = range(1, 131)
+batch_sizes = pytest.mark.parametrize(
+    "sizes",
+    [
+        [*range(1, 20), 24, 31, 32, 33, 48, 63, 64, 65, 97, 127, 128, 130],
+        pytest.param(EVERY_SIZE, marks=pytest.mark.slow),
+    ],
+    ids=["some", "every"],
+)
+
+
+@batch_sizes
+def test_a_row_equals_the_row_alone_in_every_batch_size(rng, isa, dtype, sizes):
     for net in networks(isa, dtype)[::2]:
         x = inputs(rng, net, 130, 3)
         x[rng.random(x.shape) < 0.01] = np.nan
         x[rng.random(x.shape) < 0.01] = np.inf
         alone = [net.run(row, return_hidden=True) for row in x]
         rows = [np.array(part) for part in zip(*alone, strict=True)]
-        for B in range(1, 131):
+        for B in sizes:
             assert_rows(net.run(x[:B], return_hidden=True), rows, B)
 
 
-def test_a_padded_row_equals_the_row_alone_in_every_batch_size(rng, isa, dtype):
+@batch_sizes
+def test_a_padded_row_equals_the_row_alone_in_every_batch_size(rng, isa, dtype, sizes):
     for net in networks(isa, dtype)[1::2]:
         x, lengths, rows = padded_batch(rng, net, 130, 4)
-        for B in range(1, 131):
+        for B in sizes:
             assert_rows(net.run(x[:B], lengths=lengths[:B], return_hidden=True), rows, B)
 
 
 def test_a_row_of_long_sequences_equals_the_row_alone(rng, isa, dtype):
-    for net, (B, T) in itertools.product(networks(isa, dtype), [(2, 150), (33, 9), (7, 70)]):
+    shapes = itertools.cycle([(2, 150), (33, 9), (7, 70), (1, 300)])
+    for net, (B, T) in zip(networks(isa, dtype), shapes, strict=False):
         x, lengths, rows = padded_batch(rng, net, B, T)
         assert_rows(net.run(x, lengths=lengths, return_hidden=True), rows, B)
         last = net.run(x, lengths=lengths, outputs="last").output
@@ -243,8 +243,8 @@ def test_a_row_of_long_sequences_equals_the_row_alone(rng, isa, dtype):
         assert_same_bits(last, np.array(ends))
 
 
-def test_the_number_of_threads_changes_nothing(rng, isa, dtype):
-    for net, B in itertools.product(networks(isa, dtype), (1, 2, 7, 200)):
+def test_the_number_of_threads_changes_nothing(rng, dtype):
+    for net, B in itertools.product(networks(elman.isa(), dtype), (1, 2, 7, 200)):
         x = inputs(rng, net, B, 9)
         lengths = rng.integers(0, 10, B)
         for options in ({}, {"lengths": lengths}):
@@ -255,8 +255,8 @@ def test_the_number_of_threads_changes_nothing(rng, isa, dtype):
 
 
 @pytest.mark.parametrize("hidden", [(8, 8), (33, 5, 40), (4, 3, 2, 5, 4)])
-def test_threads_that_share_the_layers_of_a_sequence_change_nothing(rng, isa, dtype, hidden):
-    net = make_network(isa, dtype, inputs=3, hidden=hidden, outputs=2, everything=True)
+def test_threads_that_share_the_layers_of_a_sequence_change_nothing(rng, dtype, hidden):
+    net = make_network(elman.isa(), dtype, inputs=3, hidden=hidden, outputs=2, everything=True)
     for B in (1, 2, 3):
         x = inputs(rng, net, B, 400)  # many chunks
         state = rng.standard_normal((B, net.state_size))
@@ -286,10 +286,23 @@ def assert_equal_on_all_fused(dtype, shapes, inputs_of, **kind):
 @several_fused
 def test_all_fused_instruction_sets_agree_at_every_size_around_a_vector(rng, dtype):
     count = len(AROUND_VECTORS)
+    pairs = [(i, j) for i, j in itertools.product(range(count), repeat=2) if (i + j) % 2 == 0]
+    assert_equal_at_sizes(rng, dtype, pairs[::2])
+
+
+@several_fused
+@pytest.mark.slow
+def test_all_fused_instruction_sets_agree_at_every_pair_of_sizes_around_a_vector(rng, dtype):
+    assert_equal_at_sizes(rng, dtype, itertools.product(range(len(AROUND_VECTORS)), repeat=2))
+
+
+def assert_equal_at_sizes(rng, dtype, pairs):
+    """Run networks of sizes around a vector, in pairs of their places, on every fused set."""
+    count = len(AROUND_VECTORS)
     activations = ("tanh", "sigmoid", "relu", "identity")
     heads = (*activations, "softmax")
     numbered = itertools.cycle([*GENERAL, *UNTRAINABLE])
-    for i, j in itertools.product(range(count), repeat=2):
+    for i, j in pairs:
         I, H, O = (AROUND_VECTORS[k % count] for k in (i, j, i + j))
         assert_equal_on_all_fused(
             dtype,
@@ -360,8 +373,8 @@ def test_every_instruction_set_is_within_the_bound_of_verify(rng, isa, dtype):
     ]
     for kind in [*KINDS, *sizes]:
         net = make_network(isa, dtype, **kind)
-        x = inputs(rng, net, 4, 30)
-        assert net.verify(x, lengths=[30, 0, 7, 29]).ok
+        x = inputs(rng, net, 4, 16)
+        assert net.verify(x, lengths=[16, 0, 7, 15]).ok
         assert net.verify(x[0], state=rng.standard_normal(net.state_size)).ok
 
 
@@ -369,7 +382,7 @@ def test_a_contracting_network_stays_near_the_reference(rng, isa, dtype):
     tolerance = {"float32": 2e-6, "float64": 4e-15}[dtype]
     for kind in KINDS:
         net = make_network(isa, dtype, **kind | {"scale": 0.3})
-        x = inputs(rng, net, 2, 300)
+        x = inputs(rng, net, 2, 100)
         want = reference.run(net, x).output
         np.testing.assert_allclose(net(x), want, rtol=0, atol=tolerance * max(1, abs(want).max()))
 
@@ -431,14 +444,14 @@ def run_program(isa):
 
 def test_the_variable_forces_a_set_and_another_process_gives_the_same_bits():
     digests = {}
-    for isa in dict.fromkeys([*FUSED, *ISAS]):
+    for isa in dict.fromkeys([FUSED[0], ISAS[0], ISAS[-1]]):
         in_use, packed_for, digests[isa] = run_program(isa).stdout.split()
         assert in_use == packed_for == isa
         with elman.use_isa(isa):
             net = elman.Network(input_size=5, hidden_size=[33, 8], output_size=3, seed=7)
         x = (np.arange(500.0) % 17 / 8 - 1).reshape(100, 5)
         assert hashlib.sha256(net(x).tobytes()).hexdigest() == digests[isa]
-    assert len({digests[isa] for isa in FUSED}) == 1
+    assert len({digest for isa, digest in digests.items() if isa in FUSED}) == 1
 
 
 def test_the_variable_with_a_set_that_is_not_there_is_an_error_at_import():
@@ -446,246 +459,6 @@ def test_the_variable_with_a_set_that_is_not_there_is_an_error_at_import():
     assert result.returncode != 0
     assert "ELMAN_ISA" in result.stderr
     assert "'mmx'" in result.stderr
-
-
-# --- the order of summation -----------------------------------------------------------------------
-
-
-def partial_sums(rows, cols):
-    """Return S, as table.hpp has it: another S is another contract."""
-    sums = 4 if rows <= 16 else 2 if rows <= 64 else 1
-    while sums > 1 and cols < 4 * sums:
-        sums //= 2
-    return sums
-
-
-def rounded(exact, dtype):
-    """Return a fraction other than 0, rounded once to a normal number of the dtype."""
-    exponent = exact.numerator.bit_length() - exact.denominator.bit_length()
-    if abs(exact) < Fraction(2) ** exponent:
-        exponent -= 1
-    unit = Fraction(2) ** (exponent - np.finfo(dtype).nmant)
-    return np.dtype(dtype).type(float(round(exact / unit) * unit))  # ties to even
-
-
-def fused(a, b, c):
-    """Return a * b + c, exact and then rounded once to the numbers' dtype (normal numbers)."""
-    exact = Fraction(float(a)) * Fraction(float(b)) + Fraction(float(c))
-    if exact == 0:
-        return a * b + c  # exact as well, and IEEE's sign
-    return rounded(exact, a.dtype)
-
-
-def unfused(a, b, c):
-    return a * b + c
-
-
-def affine(c, W, v, multiply_add):
-    """Return c + W v in the order of the contract."""
-    rows, cols = W.shape
-    result = np.empty(rows, W.dtype)
-    for r in range(rows):
-        p = [W.dtype.type(0)] * partial_sums(rows, cols)
-        p[0] = c[r]
-        for k in range(cols):
-            p[k % len(p)] = multiply_add(W[r, k], v[k], p[k % len(p)])
-        while len(p) > 1:
-            p = [a + b for a, b in zip(p[::2], p[1::2], strict=True)]
-        result[r] = p[0]
-    return result
-
-
-def identity_networks(dtype, rng, inputs, hidden, outputs):
-    """Yield (multiply_add, networks): for fused and for other sets, the same identity network."""
-    W_xh, W_hh, W_hy = (
-        (rng.standard_normal(shape) * 2.0 ** rng.integers(-6, 6, shape)).astype(dtype)
-        for shape in ((hidden, inputs), (hidden, hidden), (outputs, hidden))
-    )
-    b_h, b_y = (rng.standard_normal(size).astype(dtype) for size in (hidden, outputs))
-    # Sums of nothing but zeros have a sign of their own.
-    W_hy[rng.random(outputs) < 0.2] *= 0
-    b_y[rng.random(outputs) < 0.3] *= -0.0
-    nets = {}
-    for isa in dict.fromkeys([*FUSED, *ISAS]):
-        with elman.use_isa(isa):
-            nets[isa] = elman.Network.from_weights(
-                [(W_xh, W_hh, b_h)],
-                (W_hy, b_y),
-                activation="identity",
-                output_activation="identity",
-            )
-    yield fused, [net for isa, net in nets.items() if isa in FUSED]
-    yield unfused, [net for isa, net in nets.items() if isa not in FUSED]
-
-
-def test_the_sum_of_a_product_has_the_order_that_the_contract_says(rng, dtype):
-    for O, H in itertools.product((1, 16, 17, 64, 65), (1, 7, 8, 9, 15, 16, 17, 33)):
-        x, h = rng.standard_normal((2, 1)), rng.standard_normal(H).astype(dtype)
-        for multiply_add, nets in identity_networks(dtype, rng, 1, H, O):
-            expected = {}
-            for net in nets:
-                run = net.run(x, state=h, return_hidden=True)
-                for h_t, y_t in zip(run.hidden, run.output, strict=True):
-                    if (key := h_t.tobytes()) not in expected:
-                        readout = net.readout
-                        expected[key] = affine(readout.b_y, readout.W_hy, h_t, multiply_add)
-                    assert_same_bits(y_t, expected[key])
-
-
-def test_a_step_is_the_sum_of_the_state_on_top_of_the_sum_of_the_input(rng, dtype):
-    for I, H in ((33, 1), (8, 15), (15, 16), (16, 16), (7, 17), (15, 33), (1, 64), (16, 65)):
-        x = rng.standard_normal((1, I)).astype(dtype)
-        h = rng.standard_normal(H).astype(dtype)
-        for multiply_add, nets in identity_networks(dtype, rng, I, H, 1):
-            expected = None
-            for net in nets:
-                if expected is None:
-                    layer = net.layers[0]
-                    u = affine(layer.b_h, layer.W_xh, x[0], multiply_add)
-                    expected = affine(u, layer.W_hh, h, multiply_add)
-                assert_same_bits(net.run(x, state=h).state, expected)
-                batch = net.run(np.stack([x] * 7), state=h).state
-                assert_same_bits(batch, np.stack([expected] * 7))
-
-
-# --- scaling --------------------------------------------------------------------------------------
-
-
-def each(operation, *arrays):
-    """Return an operation on fractions for each number of some arrays, rounded once."""
-    dtype = arrays[0].dtype
-    numbers = np.broadcast_arrays(*arrays)
-    results = [
-        rounded(operation(*(Fraction(float(n)) for n in of_one)), dtype)
-        for of_one in zip(*(array.flat for array in numbers), strict=True)
-    ]
-    return np.array(results, dtype).reshape(numbers[0].shape)
-
-
-def numbers_of_any_size(rng, dtype, *shape):
-    return (rng.standard_normal(shape) * 2.0 ** rng.integers(-6, 6, shape)).astype(dtype)
-
-
-@pytest.mark.parametrize("readout", [False, True])
-def test_scaling_rounds_the_difference_the_reciprocal_and_the_product(rng, dtype, readout):
-    size = 9
-    x, dL_dy = (numbers_of_any_size(rng, dtype, 12, size) for _ in range(2))
-    mean, to_mean = (numbers_of_any_size(rng, dtype, size) for _ in range(2))
-    std, to_std = (abs(numbers_of_any_size(rng, dtype, size)) for _ in range(2))
-    reciprocal = each(lambda s: 1 / s, std)
-    scaled = each(lambda a, b: a * b, each(lambda a, b: a - b, x, mean), reciprocal)
-    output = each(lambda a, b: a + b, each(lambda a, b: a * b, scaled, to_std), to_mean)
-    error = each(lambda a, b: a * b, dL_dy, to_std)
-    gradient = each(lambda a, b: a * b, error, reciprocal)
-    # Neither a quotient nor a fused product gives these bits.
-    assert (scaled != (x - mean) / std).any()
-    assert (output != each(lambda a, b, c: a * b + c, scaled, to_std, to_mean)).any()
-
-    unit, zero = np.eye(size, dtype=dtype), np.zeros((size, size), dtype)
-    for isa in dict.fromkeys([*FUSED, *ISAS]):
-        with elman.use_isa(isa):
-            net = elman.Network.from_weights(
-                [(unit, zero, None)],
-                (unit, None) if readout else None,
-                activation="identity",
-                output_activation="identity",
-                input_mean=mean,
-                input_std=std,
-                output_mean=to_mean,
-                output_std=to_std,
-            )
-        run = net.run(x, return_hidden=True)
-        assert_same_bits(run.hidden, scaled)
-        assert_same_bits(run.output, output)
-        stream = net.stream()
-        assert_same_bits(np.stack([stream.step(x_t) for x_t in x[:5]]), output[:5])
-        assert_same_bits(stream.run(x[5:]), output[5:])
-        batch = net.run(np.stack([x] * 7), threads=2).output
-        assert_same_bits(batch, np.stack([output] * 7))
-        assert_same_bits(elman.backward(net, x, dL_dy).x, gradient)
-        assert net.verify(x).ok
-
-
-# --- tiny values ----------------------------------------------------------------------------------
-
-
-def diagonal_network(isa, dtype, rate, activation):
-    """Return h_t = f(rate h_(t-1) + x_t) for nine units, all of them reading one input."""
-    W_xh, W_hh = np.ones((9, 1), dtype), (rate * np.eye(9)).astype(dtype)
-    with elman.use_isa(isa):
-        return elman.Network.from_weights([(W_xh, W_hh, None)], None, activation=activation)
-
-
-def steps_to_zero(dtype, rate):
-    return 10 + math.ceil(math.log(SMALLEST_STATE[dtype]) / math.log(rate))
-
-
-@pytest.mark.parametrize("rate", [0.5, 0.9, 0.99, 0.999])
-@pytest.mark.parametrize("activation", ["identity", "tanh"])
-def test_a_fading_state_reaches_exactly_zero(isa, dtype, rate, activation):
-    smallest = SMALLEST_STATE[dtype]
-    net = diagonal_network(isa, dtype, rate, activation)
-    T = steps_to_zero(dtype, rate)
-    x = np.zeros((T, 1), dtype)
-    x[0] = 1
-    h = net.run(x, return_hidden=True).hidden[:, 0]
-    alive = np.count_nonzero(h)
-    assert 0 < alive < T
-    assert not h[alive:].view(f"u{h.itemsize}").any()  # zeros, and positive ones
-    assert h[:alive].min() >= smallest  # nothing subnormal on the way
-    assert h[alive - 1] * rate < smallest * (1 + 1e-6)  # and not zero before its time
-
-    stream = net.stream()
-    stream.step(x[0])
-    for start in range(1, T, 997):
-        stream.run(x[start : start + 997])
-    assert not stream.state.view(f"u{h.itemsize}").any()
-
-
-SAME_WHEN_SMALL = (
-    *("identity", "relu", "tanh", "elu", "softsign"),
-    elman.Activation("affine", alpha=1, beta=0),
-    elman.Activation("identity", clip=2),
-)
-
-
-@pytest.mark.parametrize("activation", SAME_WHEN_SMALL, ids=str)
-def test_a_state_below_the_threshold_is_positive_zero_and_one_above_is_itself(
-    isa, dtype, activation
-):
-    smallest = np.dtype(dtype).type(SMALLEST_STATE[dtype])
-    below = np.nextafter(smallest, np.dtype(dtype).type(0))
-    tiny = np.array([below, np.finfo(dtype).tiny, np.finfo(dtype).smallest_subnormal, 0], dtype)
-    kept = np.array([smallest, np.nextafter(smallest, np.dtype(dtype).type(1)), 0.5, 1], dtype)
-    net = diagonal_network(isa, dtype, 0.0, activation)
-    stream = net.stream()
-    for value in (*tiny, *-tiny):
-        assert_same_bits(stream.step([value]), np.zeros(9, dtype))
-        assert_same_bits(net([[value]] * 3), np.zeros((3, 9), dtype))
-    signs = (1,) if activation == "relu" else (1, -1)
-    for value, sign in itertools.product(kept, signs):
-        curved = activation in ("tanh", "elu", "softsign")
-        want = value if not curved or value < 0.1 else None
-        h = stream.step([sign * value])
-        assert (sign * h > 0).all()
-        if want is not None:
-            assert_same_bits(h, np.full(9, sign * want, dtype))
-
-
-def test_inputs_and_outputs_may_be_subnormal(isa, dtype):
-    tiny = np.finfo(dtype).smallest_subnormal
-    up = {"float32": 2.0**60, "float64": 2.0**200}[dtype]  # the state must not fade
-    with elman.use_isa(isa):
-        net = elman.Network.from_weights(
-            [([[up]], [[0.0]], None)],
-            ([[1 / up]], None),
-            activation="identity",
-            output_activation="identity",
-            dtype=dtype,
-        )
-    x = np.array([[tiny], [-tiny]], dtype)
-    assert_same_bits(net(x), x)
-    assert_same_bits(net.stream().run(x), x)
 
 
 def gradual_underflow():
@@ -702,7 +475,7 @@ def test_the_floating_point_mode_stays_as_it_is_here_and_on_new_threads(rng, isa
         return gradual_underflow()
 
     assert gradual_underflow()
-    for net in networks(isa, dtype):
+    for net in networks(isa, dtype)[::3]:
         assert use(net)
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
             assert pool.submit(use, net).result()

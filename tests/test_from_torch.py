@@ -73,11 +73,11 @@ def test_reading_files_needs_no_pytorch(tmp_path):
 import sys
 sys.modules["torch"] = None
 import elman
-print(elman.from_torch({str(path)!r}, activation="tanh", output_activation="softmax"))
+net = elman.from_torch({str(path)!r}, activation="tanh", output_activation="softmax")
+print(net.input_size, net.hidden_sizes, net.output_activation, net.dtype)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    expected = "Network(3 -> 5 tanh -> 5 tanh -> 2 softmax, float32, 112 parameters)\n"
-    assert done.stdout == expected
+    assert done.stdout == "3 (5, 5) softmax float32\n"
 
 
 def test_the_two_biases_are_added_in_float64_and_rounded_once(state_dict):
@@ -124,10 +124,9 @@ def test_an_rnn_that_stands_alone_has_no_prefix(rng):
 
 def test_of_several_rnns_one_must_be_named(rng):
     two = make_state_dict(rng, "encoder.rnn.") | make_state_dict(rng, "decoder.rnn.", "out.")
-    found = "expected one RNN, got 'encoder.rnn', 'decoder.rnn': give prefix="
-    with pytest.raises(ArgumentError, match=f"^source: {found}"):
+    with pytest.raises(ArgumentError, match=r"^source: .*'encoder.rnn', 'decoder.rnn'.*prefix="):
         elman.from_torch(two, **SAID)
-    with pytest.raises(ArgumentError, match=r"^readout: expected one nn.Linear, got 'fc', 'out'"):
+    with pytest.raises(ArgumentError, match=r"^readout: expected .*got 'fc', 'out'"):
         elman.from_torch(two, prefix="decoder.rnn", **SAID)
     net = elman.from_torch(two, prefix="decoder.rnn.", readout="out", **SAID)
     np.testing.assert_array_equal(net.layers[0].W_hh, two["decoder.rnn.weight_hh_l0"])
@@ -143,16 +142,14 @@ def test_several_rnns_are_stacked_in_the_order_of_their_names_in_prefix(rng):
     listed = {
         k.replace("b.", "rnns.0.", 1).replace("a.", "rnns.1.", 1): v for k, v in tensors.items()
     }
-    with pytest.raises(ArgumentError, match=r"got 'rnns\.1', 'rnns\.0'"):
+    with pytest.raises(ArgumentError, match=r"^source: expected .*got 'rnns\.1', 'rnns\.0'"):
         elman.from_torch(listed, **SAID)
     assert elman.from_torch(listed, prefix="rnns", **SAID) == net
 
 
 def test_a_checkpoint_with_two_models_is_asked_which(rng):
     both = {"model": make_state_dict(rng), "ema": make_state_dict(rng), "step": 7}
-    with pytest.raises(
-        ArgumentError, match="expected one state_dict with an RNN, got 'model', 'em"
-    ):
+    with pytest.raises(ArgumentError, match=r"^source: expected .*got 'model', 'ema'"):
         elman.from_torch(both, **SAID)
     net = elman.from_torch(both, prefix="ema.rnn", **SAID)
     assert net == elman.from_torch(both["ema"], **SAID)
@@ -160,9 +157,9 @@ def test_a_checkpoint_with_two_models_is_asked_which(rng):
 
 def test_other_tensors_are_left_out_only_if_both_parts_are_named(state_dict, rng):
     state_dict["norm.weight"] = np.ones(4, np.float32)
-    with pytest.raises(ArgumentError, match=r"an RNN and its readout 'fc', got 'norm.weight' too"):
+    with pytest.raises(ArgumentError, match=r"^source: .*'fc', got 'norm.weight'"):
         elman.from_torch(state_dict, **SAID)
-    with pytest.raises(ArgumentError, match=r"got 'norm.weight' too"):
+    with pytest.raises(ArgumentError, match=r"^source: .*got 'norm.weight'"):
         elman.from_torch(state_dict, readout="fc", **SAID)
     imported = interop.read(state_dict, Said(prefix="rnn", readout="fc", **SAID))
     assert ("norm.weight", "", "left out") in imported.rows
@@ -170,7 +167,7 @@ def test_other_tensors_are_left_out_only_if_both_parts_are_named(state_dict, rng
 
 def test_a_weight_without_a_bias_may_be_an_embedding(state_dict):
     del state_dict["fc.bias"]
-    with pytest.raises(ArgumentError, match=r"got fc.weight alone, which may be an nn.Embedding"):
+    with pytest.raises(ArgumentError, match=r"^readout: .*got fc.weight .*readout='fc'"):
         elman.from_torch(state_dict, **SAID)
     assert elman.from_torch(state_dict, readout="fc", **SAID).readout.b_y is None
 
@@ -179,7 +176,7 @@ def test_without_a_readout_the_output_is_the_state(state_dict):
     net = elman.from_torch(state_dict, activation="tanh", readout=False)
     assert net.readout is None
     assert net.layers[0].W_xh.shape == (4, 3)
-    with pytest.raises(ArgumentError, match=r"output_activation: expected none, .* got 'tanh'"):
+    with pytest.raises(ArgumentError, match=r"^output_activation: expected none.*got 'tanh'"):
         elman.from_torch(state_dict, activation="tanh", readout=False, output_activation="tanh")
 
 
@@ -191,12 +188,12 @@ def test_without_a_readout_the_output_is_the_state(state_dict):
     [
         (
             {"output_activation": "identity"},
-            r"activation: expected the activation of 'rnn', such as 'tanh', which",
+            r"^activation: expected .*'rnn'.*got none",
         ),
-        ({"activation": "tanh"}, r"output_activation: expected what the model applies .*'fc'"),
-        (SAID | {"prefix": "lstm"}, r"prefix: expected one of 'rnn', got 'lstm'"),
-        (SAID | {"readout": "head"}, r"readout: expected one of 'fc', got 'head'"),
-        (SAID | {"activation": ["tanh", "tanh"]}, r"activation: .* each of 1 layers, got 2"),
+        ({"activation": "tanh"}, r"^output_activation: expected .*'fc'.*got none"),
+        (SAID | {"prefix": "lstm"}, r"^prefix: expected .*'rnn', got 'lstm'"),
+        (SAID | {"readout": "head"}, r"^readout: expected .*'fc', got 'head'"),
+        (SAID | {"activation": ["tanh", "tanh"]}, r"^activation: expected .*got 2"),
     ],
 )
 def test_what_is_missing_or_wrong_is_said_in_one_sentence(state_dict, given, message):
@@ -204,42 +201,42 @@ def test_what_is_missing_or_wrong_is_said_in_one_sentence(state_dict, given, mes
         elman.from_torch(state_dict, **given)
 
 
-@pytest.mark.parametrize(("gates", "cell"), [(4, "an LSTM"), (3, "a GRU")])
+@pytest.mark.parametrize(("gates", "cell"), [(4, "LSTM"), (3, "GRU")])
 def test_other_cells_are_refused_by_name(state_dict, gates, cell):
     for name in list(state_dict)[:4]:
         state_dict[name] = np.concatenate([state_dict[name]] * gates)
-    with pytest.raises(UnsupportedModelError, match=rf"rnn.weight_hh_l0: .*: rnn is {cell}"):
+    with pytest.raises(UnsupportedModelError, match=rf"^rnn.weight_hh_l0: expected .*{cell}"):
         elman.from_torch(state_dict, **SAID)
 
 
 def test_projections_of_states_are_refused(state_dict):
     state_dict["rnn.weight_hr_l0"] = np.ones((2, 4), np.float32)
-    with pytest.raises(UnsupportedModelError, match=r"rnn.weight_hr_l0: proj_size"):
+    with pytest.raises(UnsupportedModelError, match=r"^rnn.weight_hr_l0: .*proj_size"):
         elman.from_torch(state_dict, **SAID)
 
 
 def test_the_weights_of_a_layer_that_does_not_exist_are_refused(state_dict):
     state_dict["rnn.weight_ih_l2"] = np.ones((4, 4), np.float32)
-    with pytest.raises(ArgumentError, match=r"rnn.weight_ih_l2 belongs to no layer of rnn"):
+    with pytest.raises(ArgumentError, match=r"^source: .*rnn.weight_ih_l2"):
         elman.from_torch(state_dict, **SAID)
 
 
 @pytest.mark.parametrize("name", ["rnn.weight_ih_l0", "rnn.bias_ih_l0", "rnn.bias_hh_l0"])
 def test_a_missing_tensor_is_named(state_dict, name):
     del state_dict[name]
-    with pytest.raises(ArgumentError, match=f"source: {name} is missing"):
+    with pytest.raises(ArgumentError, match=rf"^source: .*{name}"):
         elman.from_torch(state_dict, **SAID)
 
 
 @pytest.mark.parametrize(
     ("name", "shape", "message"),
     [
-        ("rnn.weight_hh_l0", (4, 5), r"rnn.weight_hh_l0: expected \(H, H\), got \(4, 5\)"),
+        ("rnn.weight_hh_l0", (4, 5), r"^rnn.weight_hh_l0: expected \(H, H\), got \(4, 5\)"),
         ("rnn.weight_hh_l0", (4,), r"rnn.weight_hh_l0: expected \(H, H\), got \(4,\)"),
         ("rnn.weight_ih_l0", (5, 3), r"rnn.weight_ih_l0: expected \(4, I\), got \(5, 3\)"),
         ("rnn.bias_hh_l0", (3,), r"rnn.bias_hh_l0: expected \(4,\), got \(3,\)"),
-        ("fc.weight", (2, 5), r"fc.weight: expected \(O, 4\), a readout of rnn, got \(2, 5\)"),
-        ("fc.bias", (3,), "b_y"),
+        ("fc.weight", (2, 5), r"^fc.weight: expected \(O, 4\).*got \(2, 5\)"),
+        ("fc.bias", (3,), r"^readout.b_y: expected \(2,\), got \(3,\)"),
     ],
 )
 def test_wrong_shapes_are_named(state_dict, name, shape, message):
@@ -250,10 +247,10 @@ def test_wrong_shapes_are_named(state_dict, name, shape, message):
 
 def test_numbers_that_are_none_are_refused(state_dict):
     quantized = state_dict | {"rnn.weight_hh_l0": np.ones((4, 4), np.int8)}
-    with pytest.raises(DTypeError, match=r"rnn.weight_hh_l0: expected floating-point .* got int8"):
+    with pytest.raises(DTypeError, match=r"^rnn.weight_hh_l0: expected .*got int8"):
         elman.from_torch(quantized, **SAID)
     state_dict["fc.weight"][0, 0] = np.nan
-    with pytest.raises(ArgumentError, match="W_hy: expected finite numbers"):
+    with pytest.raises(ArgumentError, match=r"^readout.W_hy: expected .*finite.*got nan"):
         elman.from_torch(state_dict, **SAID)
     assert np.isnan(elman.from_torch(state_dict, allow_nonfinite=True, **SAID).readout.W_hy[0, 0])
 
@@ -265,15 +262,15 @@ def test_what_is_no_model_is_a_type_error(source):
 
 
 def test_a_mapping_without_an_rnn_lists_what_it_holds():
-    with pytest.raises(ArgumentError, match=r"weight_hh_l0\), got 'conv.weight'"):
+    with pytest.raises(ArgumentError, match=r"^source: .*got 'conv.weight'"):
         elman.from_torch({"conv.weight": np.ones((1, 1, 3)), "epoch": 3}, **SAID)
-    with pytest.raises(ArgumentError, match=r"weight_hh_l0\), got none"):
+    with pytest.raises(ArgumentError, match=r"^source: .*got none"):
         elman.from_torch({}, **SAID)
 
 
 def test_a_mapping_that_holds_itself_is_refused(state_dict):
     state_dict["self"] = state_dict
-    with pytest.raises(elman.LimitError, match="at most 16 deep"):
+    with pytest.raises(elman.LimitError, match=r"^source: expected .*16"):
         elman.from_torch(state_dict, **SAID)
 
 
@@ -324,20 +321,20 @@ def test_a_state_dict_is_made_of_copies():
 def test_scaling_is_refused_or_folded(rng):
     weights = {name: rng.standard_normal(shape) / 2 for name, shape in SHAPES.items()}
     net = network_with_scaling(weights, "identity")
-    with pytest.raises(ArgumentError, match=r"net: expected no scaling .* fold_scaling=True"):
+    with pytest.raises(ArgumentError, match=r"^net: expected .*scaling.*fold_scaling=True"):
         elman.state_dict(net, "torch")
     folded = elman.from_torch(elman.state_dict(net, "torch", fold_scaling=True), **SAID)
     assert folded.input_mean is None
     x = rng.standard_normal((5, 100, 3))
     np.testing.assert_allclose(folded(x), net(x), rtol=0, atol=1e-13)
-    with pytest.raises(UnsupportedModelError, match=r"output activation identity, .* got softmax"):
+    with pytest.raises(UnsupportedModelError, match=r"^net: expected .*identity.*got softmax"):
         elman.state_dict(network_with_scaling(weights, "softmax"), "torch", fold_scaling=True)
 
 
 def test_scaling_whose_product_the_dtype_does_not_hold_is_refused():
     """It was infinite: 1e41 in float32."""
     net = elman.Network(1, 4, 1, seed=0, input_mean=[1e3], input_std=[1e-38])
-    message = r"^fold_scaling: expected weights that float32 holds, got .*e\+40 in layers\.0\.b_h"
+    message = r"^fold_scaling: expected .*float32.*got .*e\+40.*layers\.0\.b_h"
     with pytest.raises(ArgumentError, match=message):
         elman.state_dict(net, fold_scaling=True)
     for array in elman.state_dict(net.astype("float64"), fold_scaling=True).values():
@@ -366,12 +363,12 @@ def network_with_scaling(weights, output_activation):
 
 def test_an_initial_state_is_refused():
     net = elman.Network(input_size=3, hidden_size=4, output_size=2, initial_state=[0.5] * 4)
-    with pytest.raises(UnsupportedModelError, match=r"net: expected no initial state"):
+    with pytest.raises(UnsupportedModelError, match=r"^net: expected .*initial state"):
         elman.state_dict(net, "torch")
 
 
 def test_another_framework_is_refused():
-    with pytest.raises(ArgumentError, match=r"framework: expected 'torch'.*, got 'flax'"):
+    with pytest.raises(ArgumentError, match=r"^framework: expected .*got 'flax'"):
         elman.state_dict(networks()["one layer"], "flax")
 
 
@@ -398,8 +395,7 @@ def run_torch(torch, x, *layers):
     return y.detach().numpy()
 
 
-@pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("nonlinearity", "dtype"), [("tanh", "float32"), ("relu", "float64")])
 def test_a_module_gives_the_outputs_of_pytorch(torch, nn, rng, nonlinearity, dtype):
     kind = getattr(torch, dtype)
     model = nn.ModuleDict(
@@ -455,34 +451,30 @@ def test_one_cell_under_two_names_is_two_layers(nn):
 
 def test_what_a_module_says_may_not_be_contradicted(nn):
     rnn, linear = nn.RNN(3, 4), nn.Linear(4, 1)
-    with pytest.raises(
-        ArgumentError, match=r"activation: expected 'tanh', as the source says of '0', got 'relu'"
-    ):
+    with pytest.raises(ArgumentError, match=r"^activation: expected 'tanh'.*got 'relu'"):
         elman.from_torch((rnn, linear), activation="relu", output_activation="identity")
-    with pytest.raises(
-        ArgumentError, match=r"output_activation: expected 'sigmoid', .* got 'tanh'"
-    ):
+    with pytest.raises(ArgumentError, match=r"^output_activation: expected 'sigmoid'.*got 'tanh'"):
         elman.from_torch((rnn, linear, nn.Sigmoid()), output_activation="tanh")
     assert elman.from_torch((rnn, None), activation="tanh").readout is None
 
 
 @pytest.mark.parametrize("kind", ["LSTM", "GRU", "LSTMCell", "GRUCell"])
 def test_modules_of_other_cells_are_refused_by_name(nn, kind):
-    with pytest.raises(UnsupportedModelError, match=f"got part, an nn.{kind}"):
+    with pytest.raises(UnsupportedModelError, match=rf"got part.*{kind}"):
         elman.from_torch(nn.ModuleDict({"part": getattr(nn, kind)(3, 4)}))
 
 
 def test_modules_in_a_wrong_order_are_refused(nn):
     rnn, linear = nn.RNN(3, 3), nn.Linear(3, 3)
     for modules, name in [
-        ((linear, rnn), "Linear as module 0"),
-        ((rnn, linear, linear), "Linear as module 2"),
-        ((rnn, nn.LayerNorm(3), linear), "LayerNorm as module 1"),
-        ((rnn, linear, nn.Softmax(dim=0)), "Softmax as module 2"),
+        ((linear, rnn), "Linear.* 0"),
+        ((rnn, linear, linear), "Linear.* 2"),
+        ((rnn, nn.LayerNorm(3), linear), "LayerNorm.* 1"),
+        ((rnn, linear, nn.Softmax(dim=0)), "Softmax.* 2"),
     ]:
         with pytest.raises(ArgumentError, match=f"got {name}"):
             elman.from_torch(modules, output_activation="identity")
-    with pytest.raises(TypeError, match="expected torch modules, got int as number 1"):
+    with pytest.raises(TypeError, match=r"expected .*got int.* 1"):
         elman.from_torch((rnn, 3))
 
 
@@ -495,7 +487,7 @@ def test_a_wrapped_module_is_the_same_network(nn):
 def test_tensors_without_numbers_are_refused(torch, nn):
     with torch.device("meta"):
         rnn = nn.RNN(3, 4)
-    with pytest.raises(ArgumentError, match="weight_ih_l0: expected a dense tensor with numbers"):
+    with pytest.raises(ArgumentError, match=r"weight_ih_l0: expected .*tensor"):
         elman.from_torch(rnn)
 
 
@@ -535,19 +527,19 @@ def test_a_state_dict_loads_into_a_users_module(torch, nn):
 
 def test_what_pytorch_does_not_have_is_refused(torch):
     net = elman.Network(input_size=3, hidden_size=[4, 4], output_size=2, activation="sigmoid")
-    with pytest.raises(
-        UnsupportedModelError, match=r"expected tanh or relu, .* got sigmoid in layer"
-    ):
+    with pytest.raises(UnsupportedModelError, match=r"expected tanh or relu.*got sigmoid"):
         elman.to_torch(net)
     net = elman.Network(input_size=3, hidden_size=4, output_size=2, direction="reverse")
-    with pytest.raises(UnsupportedModelError, match="got one that only reads in reverse"):
+    with pytest.raises(
+        UnsupportedModelError, match=r"^net: expected forward or bidirectional.*reverse"
+    ):
         elman.to_torch(net)
     net = elman.Network(input_size=3, hidden_size=4, output_size=2, output_activation="softsign")
-    with pytest.raises(UnsupportedModelError, match=r"output activation of .*, got softsign"):
+    with pytest.raises(UnsupportedModelError, match=r"output activation.*got softsign"):
         elman.to_torch(net)
 
 
 def test_without_pytorch_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(ModuleNotFoundError, match="to_torch needs torch: pip install torch"):
+    with pytest.raises(ModuleNotFoundError, match=r"to_torch.*torch: pip install torch"):
         elman.to_torch(networks()["one layer"])

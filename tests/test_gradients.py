@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
 
 import numpy as np
 import pytest
@@ -17,11 +16,10 @@ from conftest import FUSED_ISAS
 from elman import reference
 from fixtures.activations import GENERAL
 from fixtures.bits import assert_same_bits
+from fixtures.gradient_checks import TOLERANCE, assert_close, assert_same, compute, moved
 from fixtures.gradient_fixtures import arguments_of, load, make_network
 
-TOLERANCE = {"float64": 1e-11, "float32": 1e-5}
 DIFFERENCES = 1e-8
-FADED = 2.0**-90  # back-propagated errors below 2^-100 (float64: 2^-900) are zero by definition
 CASES = load()["cases"]
 HIDDEN_ACTIVATIONS = ("tanh", "relu", "sigmoid", "identity")
 READOUTS = (  # loss, output activation
@@ -36,30 +34,6 @@ READOUTS = (  # loss, output activation
 )
 
 
-def compute(net, arguments, **options):
-    """Return the loss and the gradients by name."""
-    loss, gradients = elman.loss_and_gradients(net, **arguments, **options)
-    return loss, gradients.tensors()
-
-
-def assert_close(got, want, tolerance, where=""):
-    """Hold a loss and gradients, by name, to others."""
-    assert got.keys() == want.keys()
-    for name, right in want.items():
-        assert np.shape(got[name]) == np.shape(right), f"{where} {name}"
-        error = np.linalg.norm(np.asarray(got[name], float) - right)
-        bound = tolerance * np.linalg.norm(right) + FADED
-        assert error <= bound, f"{where} {name}: {error} beyond {bound}"
-
-
-def assert_same(one, other):
-    """Hold two losses with their gradients to the same bits."""
-    assert_same_bits(np.float64(one[0]), np.float64(other[0]))
-    assert one[1].keys() == other[1].keys()
-    for name, array in one[1].items():
-        assert_same_bits(array, other[1][name])
-
-
 # --- PyTorch's autograd ---------------------------------------------------------------------------
 
 
@@ -67,22 +41,17 @@ def test_the_fixtures_are_many():
     assert len(CASES) >= 30
 
 
-@pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("name", CASES)
-def test_losses_and_gradients_are_those_of_pytorch(isa, name, dtype):
+def test_losses_and_gradients_are_those_of_pytorch(name):
     case = CASES[name]
-    loss, gradients = compute(make_network(case, dtype), arguments_of(case))
-    assert all(array.dtype == dtype for array in gradients.values())
-    got = gradients | {"loss": np.float64(loss)}
-    assert_close(got, case["results"], TOLERANCE[dtype])
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_the_reference_has_the_gradients_of_pytorch(name):
-    case = CASES[name]
+    for dtype, tolerance in TOLERANCE.items():
+        loss, gradients = compute(make_network(case, dtype), arguments_of(case))
+        assert all(array.dtype == dtype for array in gradients.values())
+        got = gradients | {"loss": np.float64(loss)}
+        assert_close(got, case["results"], tolerance, dtype)
     loss, gradients = reference.loss_and_gradients(make_network(case), **arguments_of(case))
     got = gradients.tensors() | {"loss": np.float64(loss)}
-    assert_close(got, case["results"], 1e-13)
+    assert_close(got, case["results"], 1e-13, "reference")
 
 
 # --- random architectures -------------------------------------------------------------------------
@@ -158,7 +127,16 @@ def random_arguments(rng, net, loss, batch, T):
 BLOCKS = [range(start, start + 20) for start in range(0, 240, 20)]
 
 
-@pytest.mark.parametrize("seeds", BLOCKS, ids=str)
+def blocks(count):
+    """Parametrize by blocks of seeds: the first ones now, the others if slow tests are run."""
+    params = [
+        pytest.param(block, marks=() if block in BLOCKS[:count] else pytest.mark.slow)
+        for block in BLOCKS
+    ]
+    return pytest.mark.parametrize("seeds", params, ids=str)
+
+
+@blocks(4)
 def test_gradients_of_random_networks_are_those_of_the_reference(seeds):
     for seed in seeds:
         net, arguments = random_problem(seed)
@@ -168,7 +146,7 @@ def test_gradients_of_random_networks_are_those_of_the_reference(seeds):
         assert_close(got | {"loss": loss}, want, TOLERANCE["float64"], seed)
 
 
-@pytest.mark.parametrize("seeds", BLOCKS, ids=str)
+@blocks(2)
 def test_gradients_in_float32_are_those_of_the_reference(seeds):
     for seed in seeds:
         net, arguments = random_problem(seed)
@@ -201,12 +179,12 @@ def by_pytorch(net, arguments):
     arrays = {name: value for name, value in arguments.items() if isinstance(value, np.ndarray)}
     settings = {name: value for name, value in arguments.items() if name not in arrays}
     return make_gradient_fixtures.loss_and_gradients(
-        net._tensors, net.activations, net.output_activation, arrays, **settings
+        net.tensors(), net.activations, net.output_activation, arrays, **settings
     )
 
 
-@pytest.mark.parametrize("f", GENERAL, ids=str)
-def test_gradients_of_activations_with_numbers_are_those_of_the_reference_and_of_pytorch(f):
+def problems_with_numbers(f):
+    """Yield networks of an activation with numbers, from one panel to two, and arguments."""
     rng = np.random.default_rng(9)
     for sizes, batch in (((4,), ()), ((7, 40), (3,)), ((70, 9), (20,))):
         net = elman.Network(
@@ -218,32 +196,27 @@ def test_gradients_of_activations_with_numbers_are_those_of_the_reference_and_of
             dtype="float64",
             seed=int(rng.integers(100)),
         )
-        arguments = random_arguments(rng, net, "mse", batch, 8)
+        yield net, random_arguments(rng, net, "mse", batch, 8)
+
+
+@pytest.mark.parametrize("f", GENERAL, ids=str)
+def test_gradients_of_activations_with_numbers_are_those_of_the_reference(f):
+    for net, arguments in problems_with_numbers(f):
         loss, got = compute(net, arguments)
         right, gradients = reference.loss_and_gradients(net, **arguments)
         want = gradients.tensors() | {"loss": np.float64(right)}
         assert_close(got | {"loss": loss}, want, TOLERANCE["float64"], f)
-        pytest.importorskip("torch")
-        assert_close(got | {"loss": loss}, by_pytorch(net, arguments), TOLERANCE["float64"], f)
+
+
+def test_gradients_of_activations_with_numbers_are_those_of_pytorch_here():
+    pytest.importorskip("torch")
+    for f in GENERAL:
+        for net, arguments in problems_with_numbers(f):
+            loss, got = compute(net, arguments)
+            assert_close(got | {"loss": loss}, by_pytorch(net, arguments), TOLERANCE["float64"], f)
 
 
 # --- differences of the core's own losses ---------------------------------------------------------
-
-
-def moved(net, name, change):
-    """Return the network with a tensor changed."""
-    tensors = dict(net._tensors)
-    tensors[name] = tensors.get(name, np.zeros(net.state_size)) + change
-    return elman.Network.from_weights(
-        [
-            tuple(tensors.get(f"layers.{index}.{n}") for n in ("W_xh", "W_hh", "b_h"))
-            for index in range(net.num_layers)
-        ],
-        (tensors["readout.W_hy"], tensors.get("readout.b_y")) if net.readout else None,
-        activation=net.activations,
-        output_activation=net.output_activation,
-        **{n: tensors[n] for n in tensors if not n.startswith(("layers", "readout"))},
-    )
 
 
 def loss_at(net, arguments, name, change):
@@ -286,7 +259,7 @@ def difference(net, arguments, name, direction):
     return twice, rounding
 
 
-@pytest.mark.parametrize("seeds", BLOCKS, ids=str)
+@blocks(2)
 def test_gradients_of_random_networks_are_differences_of_losses(seeds):
     for seed in seeds:
         net, arguments = random_problem(seed)
@@ -303,7 +276,9 @@ def test_gradients_of_random_networks_are_differences_of_losses(seeds):
             assert error <= bound, f"{seed} {name}: {error} beyond {bound}"
 
 
-@pytest.mark.parametrize("seed", [1, 4, 21, 30])
+@pytest.mark.parametrize(
+    "seed", [4, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 21, 30))]
+)
 def test_every_single_number_of_a_gradient_is_a_difference_of_losses(seed):
     net, arguments = random_problem(seed)
     arguments.pop("bptt_steps", None)
@@ -363,19 +338,19 @@ def test_any_number_of_threads_gives_the_same_bits(dtype):
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
 def test_any_fused_instruction_set_gives_the_same_bits(dtype):
-    for number in range(len(list(problems(dtype)))):
-        results = []
-        for isa in dict.fromkeys(["scalar", *FUSED_ISAS]):
-            with elman.use_isa(isa):
-                net, arguments = list(problems(dtype))[number]
-            assert net.isa == isa
-            results.append(compute(net, arguments))
-        for other in results[1:]:
-            assert_same(other, results[0])
+    results = []
+    for isa in dict.fromkeys(["scalar", *FUSED_ISAS]):
+        with elman.use_isa(isa):
+            of_isa = list(problems(dtype))
+        assert {net.isa for net, _ in of_isa} == {isa}
+        results.append([compute(net, arguments) for net, arguments in of_isa])
+    for others in results[1:]:
+        for other, one in zip(others, results[0], strict=True):
+            assert_same(other, one)
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
-@pytest.mark.parametrize(("sequences", "shard"), [(64, 16), (64, 32), (100, 32), (81, 16)])
+@pytest.mark.parametrize(("sequences", "shard"), [(64, 16), (100, 32), (81, 16)])
 def test_shards_combined_in_pairs_give_the_bits_of_the_batch(dtype, sequences, shard):
     rng = np.random.default_rng(sequences + shard)
     net = elman.Network(input_size=2, hidden_size=9, output_size=3, dtype=dtype, seed=1)
@@ -429,7 +404,7 @@ def test_batch_axes_are_only_a_way_to_count_sequences():
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
-def test_the_forward_pass_has_the_bits_of_inference(isa, dtype):
+def test_the_forward_pass_has_the_bits_of_inference(dtype):
     """The targets are the network's own outputs: the loss is 0 only if the bits are the same."""
     rng = np.random.default_rng(5)
     for g, sizes in itertools.product(
@@ -502,207 +477,3 @@ def test_training_gives_the_same_bits_on_any_threads_and_instruction_sets(
     for other_losses, other in results[1:]:
         assert_same_bits(other_losses, losses)
         assert other == net
-
-
-# --- a loss computed elsewhere --------------------------------------------------------------------
-
-
-def weights_of(arguments):
-    """Return the share of each step (..., T), or of each sequence, in the mean of the losses."""
-    x, lengths = arguments["x"], arguments.get("lengths")
-    *batch, T, _ = np.shape(x)
-    lengths = np.full(batch, T) if lengths is None else np.asarray(lengths)
-    sample = np.ones(batch) * arguments.get("sample_weight", 1.0)
-    if arguments.get("outputs", "all") == "last":
-        w = sample * (lengths > 0)
-    else:
-        w = sample[..., None] * arguments.get("step_weight", 1.0)
-        w = w * (np.arange(T) < lengths[..., None])
-    return w / arguments.get("normalizer", w.sum())
-
-
-@pytest.mark.parametrize("dtype", TOLERANCE)
-def test_backward_has_the_gradients_of_pytorch(isa, dtype):
-    done = 0
-    for name, case in CASES.items():
-        arguments = arguments_of(case)
-        if arguments.get("loss", "mse") != "mse" or "bptt_steps" in arguments:
-            continue
-        net = make_network(case, dtype)
-        given = {k: arguments[k] for k in ("lengths", "state", "outputs") if k in arguments}
-        y = net.run(arguments["x"], **given).output.astype(float)
-        error = np.nan_to_num(y - arguments["y"]) / net.output_size
-        dL_dy = 2 * weights_of(arguments)[..., None] * error
-        gradients = elman.backward(net, arguments["x"], dL_dy, **given)
-        want = {key: value for key, value in case["results"].items() if key != "loss"}
-        assert_close(gradients.tensors(), want, TOLERANCE[dtype], name)
-        done += 1
-    assert done >= 5
-
-
-@pytest.mark.parametrize("dtype", TOLERANCE)
-@pytest.mark.parametrize("outputs", ["all", "last"])
-def test_backward_gives_the_bits_of_a_loss_of_the_core(isa, rng, dtype, outputs):
-    net = elman.Network(input_size=3, hidden_size=[9, 5], output_size=4, dtype=dtype, seed=1)
-    x, state = rng.random((4, 8, 8, 3)), rng.random((8, 14))
-    target = rng.random((4, 8, 8, 4) if outputs == "all" else (4, 8, 4)).astype(dtype)
-    error = net.run(x, state=state, outputs=outputs).output - target
-    got = elman.backward(net, x, 2 / error.size * error, state=state, outputs=outputs)
-    _, want = elman.loss_and_gradients(net, x, target, outputs=outputs, state=state)
-    assert got.tensors().keys() == want.tensors().keys()
-    for name, array in want.tensors().items():
-        assert_same_bits(got.tensors()[name], array)
-    assert want.x is None
-    assert (got + got).x is None
-
-
-def linear_loss(rng, net, outputs, **options):
-    """Return a loss that weighs outputs and states at random, and its derivatives."""
-    x = rng.standard_normal((2, 3, 6, net.input_size))
-    lengths = rng.integers(0, 7, (2, 3))
-    y = net.run(x, outputs=outputs, return_hidden=True)
-    A, B = rng.standard_normal(y.output.shape), rng.standard_normal(y.hidden.shape)
-    real = np.arange(6) < lengths[..., None]
-
-    def loss(net, x, state):
-        run = net.run(x, state=state, lengths=lengths, outputs=outputs, return_hidden=True)
-        return (A * run.output).sum() + (B * run.hidden * real[..., None]).sum()
-
-    A = A * (real if outputs == "all" else lengths > 0)[..., None]
-    return x, lengths, A, B, loss
-
-
-@pytest.mark.parametrize("outputs", ["all", "last"])
-def test_backward_is_the_slope_of_a_loss_in_weights_states_and_inputs(rng, outputs):
-    net = elman.Network(
-        input_size=3,
-        hidden_size=[7, 4],
-        output_size=2,
-        dtype="float64",
-        seed=1,
-        input_mean=[0.1, 0.2, 0.3],
-        input_std=[2, 0.5, 1],
-        output_std=[3, 0.3],
-    )
-    x, lengths, A, B, loss = linear_loss(rng, net, outputs)
-    state = rng.standard_normal((3, 11)) / 2
-    padded = np.where(A == 0, np.nan, A)  # which is not read
-    gradients = elman.backward(net, x, padded, B, lengths=lengths, state=state, outputs=outputs)
-    assert not gradients.x[np.arange(6) >= lengths[..., None]].any()
-    step = 1e-6
-    for name, gradient in (gradients.tensors() | {"x": gradients.x}).items():
-        direction = rng.standard_normal(gradient.shape)
-        ends = []
-        for sign in (step, -step):
-            change = sign * direction
-            at = net if name in ("x", "initial_state") else moved(net, name, change)
-            start = state + change if name == "initial_state" else state
-            ends.append(loss(at, x + change if name == "x" else x, start))
-        slope = (ends[0] - ends[1]) / (2 * step)
-        assert (gradient * direction).sum() == pytest.approx(slope, rel=1e-6, abs=1e-8), name
-
-
-@pytest.mark.parametrize("dtype", TOLERANCE)
-def test_backward_gives_the_same_bits_for_any_number_of_threads(rng, dtype):
-    net = elman.Network(input_size=3, hidden_size=[9, 5], output_size=4, dtype=dtype, seed=1)
-    x, dL_dy, dL_dh = rng.random((50, 7, 3)), rng.random((50, 7, 4)), rng.random((50, 7, 14))
-    alone = elman.backward(net, x, dL_dy, dL_dh)
-    for threads in (2, 7):
-        other = elman.backward(net, x, dL_dy, dL_dh, threads=threads)
-        assert_same_bits(other.x, alone.x)
-        assert_same((0, other.tensors()), (0, alone.tensors()))
-
-
-@pytest.mark.parametrize("dtype", TOLERANCE)
-@pytest.mark.parametrize(
-    ("activation", "slopes"),  # at infinity and minus infinity
-    [
-        ("leaky_relu", (1, 0.01)),
-        ("elu", (1, 0)),
-        ("thresholded_relu", (1, 0)),
-        ("softplus", (1, 0)),
-        ("softsign", (0, 0)),
-        ("hard_sigmoid", (0, 0)),
-        (elman.Activation("affine", alpha=0.5, beta=0.1), (0.5, 0.5)),
-        (elman.Activation("leaky_relu", clip=3), (0, 0)),
-        (elman.Activation("softplus", clip=3), (0, 0)),
-    ],
-    ids=str,
-)
-def test_the_slope_of_an_activation_at_infinity_is_its_limit(isa, dtype, activation, slopes):
-    one, zero = np.ones((1, 1), dtype), np.zeros((1, 1), dtype)
-    net = elman.Network.from_weights([(one, zero, None)], None, activation=activation)
-    x = np.array([np.inf, -np.inf, np.nan], dtype).reshape(3, 1, 1)
-    got = elman.backward(net, x, np.ones_like(x)).x.ravel()
-    np.testing.assert_array_equal(got, np.array([*slopes, np.nan], dtype))
-
-
-def test_weights_whose_sum_is_infinite_are_refused():
-    net = elman.Network(input_size=1, hidden_size=2, output_size=1, seed=0)
-    x = np.zeros((4, 5, 1))
-    with pytest.raises(elman.ArgumentError, match=r"^step_weight: expected a finite sum"):
-        elman.loss_and_gradients(net, x, x, step_weight=np.full((4, 5), 1e308))
-
-
-@pytest.mark.parametrize(
-    "names", [["sample_weight"], ["step_weight"], ["sample_weight", "step_weight"]]
-)
-def test_weights_are_called_by_their_arguments(names):
-    net = elman.Network(input_size=1, hidden_size=2, output_size=1, seed=0)
-    x, shapes = np.zeros((4, 5, 1)), {"sample_weight": 4, "step_weight": (4, 5)}
-    called = re.escape(" * ".join(names))
-    with pytest.raises(elman.ArgumentError, match=f"^{called}: expected a sum above 0 over all re"):
-        elman.loss_and_gradients(net, x, x, **{name: np.zeros(shapes[name]) for name in names})
-    with pytest.raises(elman.ArgumentError, match=r"^x: expected a real step, got none"):
-        elman.loss_and_gradients(net, x, x, lengths=[0] * 4)
-
-
-def test_backward_refuses_what_does_not_fit():
-    net = elman.Network(input_size=3, hidden_size=9, output_size=4, seed=1)
-    x, dL_dy = np.zeros((5, 7, 3)), np.zeros((5, 7, 4))
-    with pytest.raises(elman.ShapeError, match=r"^dL_dy: expected \(5, 7, 4\), got \(5, 4\)$"):
-        elman.backward(net, x, dL_dy[:, 0])
-    with pytest.raises(elman.ShapeError, match=r"^dL_dy: expected \(5, 4\), got \(5, 7, 4\)$"):
-        elman.backward(net, x, dL_dy, outputs="last")
-    with pytest.raises(elman.ShapeError, match=r"^dL_dh: expected \(5, 7, 9\), got \(5, 7, 4\)$"):
-        elman.backward(net, x, dL_dy, dL_dy)
-    with pytest.raises(elman.DTypeError, match=r"^dL_dy: expected real numbers, got dtype complex"):
-        elman.backward(net, x, dL_dy * 1j)
-    reverse = elman.Network(input_size=3, hidden_size=9, output_size=4, direction="reverse", seed=1)
-    with pytest.raises(elman.ArgumentError, match=r"^net: expected layers that all run forward"):
-        elman.backward(reverse, x, dL_dy)
-
-
-def test_gradients_are_added_and_multiplied_by_numbers(rng):
-    net = elman.Network(3, [5, 4], 2, output_activation="identity", seed=0)
-    x, y = rng.standard_normal((6, 7, 3)), rng.standard_normal((6, 7, 2))
-    _, grads = elman.loss_and_gradients(net, x, y)
-    for factor in (0.1, np.float64(0.1), np.array(0.1)):
-        for scaled in (factor * grads, grads * factor):
-            assert isinstance(scaled, elman.Gradients)
-            for name, array in scaled.tensors().items():
-                assert array.dtype == np.float32
-                np.testing.assert_array_equal(array, grads.tensors()[name] * 0.1)
-    for name, array in (grads + 2 * grads).tensors().items():
-        np.testing.assert_array_equal(array, grads.tensors()[name] + 2 * grads.tensors()[name])
-    of_x = elman.backward(net, x, np.ones((6, 7, 2)))
-    np.testing.assert_array_equal((3 * of_x).x, 3 * of_x.x)
-    for wrong in ("2", None, [1, 2]):
-        with pytest.raises(TypeError):
-            grads * wrong
-
-
-def test_gradients_say_how_large_they_are():
-    one = np.ones((1, 1))
-    net = elman.Network.from_weights([(one, one, None)], None, activation="identity")
-    x = np.array([[3.0], [4.0]])  # y = 3, 7; W_xh: 3 + (3 + 4), W_hh: 3, the start: 1 + 1
-    grads = elman.backward(net, x, np.ones((2, 1)))
-    assert repr(grads) == "Gradients(1 layer, 3 numbers, norm 10.63)"  # sqrt(100 + 9 + 4)
-
-
-def test_gradients_cannot_be_exchanged():
-    net = elman.Network(3, 5, 2, seed=0)
-    _, grads = elman.loss_and_gradients(net, np.ones((4, 3)), np.ones((4, 2)))
-    for part, name in ((grads, "layers"), (grads.layers[0], "W_hh"), (grads.readout, "b_y")):
-        with pytest.raises(AttributeError):
-            setattr(part, name, None)

@@ -15,15 +15,9 @@ import pytest
 import safetensors.numpy
 
 import elman
-from elman import _container
 from elman.errors import LimitError, ModelFormatError, UnsupportedModelError
-from elman.interop import _archive
 
 pytestmark = pytest.mark.any_isa
-
-
-def read_tensors(data):
-    return _container.parse(data)[1]
 
 
 def archive(*entries, method=zipfile.ZIP_STORED):
@@ -43,28 +37,28 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path):
     path = tmp_path / "model.pt"
     with open(path, "wb") as file:
         file.write(b"PK\3\4")
-        file.truncate(_archive.MAX_FILE_BYTES + 1)
-    with pytest.raises(
-        LimitError, match=f"{path}: expected at most 268435456 bytes, got 268435457"
-    ):
+        file.truncate(2**28 + 1)
+    with pytest.raises(LimitError, match=f"^{path}: expected .*268435456 bytes, got 268435457"):
         elman.from_torch(path, activation="tanh")
 
 
 def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path, monkeypatch):
-    path = tmp_path / "model"
-    path.write_bytes(b"x" * 10)
+    path = tmp_path / "model.pt"
+    path.write_bytes(ONE)
     status = os.stat(path)
-    monkeypatch.setattr(os, "fstat", lambda _: os.stat_result([*status[:6], 9, *status[7:]]))
-    with pytest.raises(ModelFormatError, match="the file changed while it was read"):
-        _archive.read_file(str(path))
+    for size, got in ((len(ONE) - 1, "more"), (len(ONE) + 1, len(ONE))):
+        other = os.stat_result([*status[:6], size, *status[7:]])
+        monkeypatch.setattr(os, "fstat", lambda _, other=other: other)
+        with pytest.raises(ModelFormatError, match=rf"expected {size} bytes, got {got}"):
+            elman.from_torch(path, activation="tanh")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no FIFOs")
 def test_what_is_no_regular_file_is_refused_at_once(tmp_path):
     os.mkfifo(tmp_path / "fifo")
-    with pytest.raises(ModelFormatError, match="fifo: expected a regular file"):
+    with pytest.raises(ModelFormatError, match=r"fifo: expected .*regular file"):
         elman.from_torch(tmp_path / "fifo", activation="tanh")
-    with pytest.raises(ModelFormatError, match="null: expected a regular file"):
+    with pytest.raises(ModelFormatError, match=r"null: expected .*regular file"):
         elman.from_torch("/dev/null", activation="tanh")
     with pytest.raises(IsADirectoryError):
         elman.from_torch(tmp_path, activation="tanh")
@@ -75,32 +69,20 @@ def test_what_is_no_regular_file_is_refused_at_once(tmp_path):
 # --- zip archives ---------------------------------------------------------------------------------
 
 
-def test_an_archive_is_read_by_names():
-    data = archive(("a", b"1"), ("b/c", b"23" * 5000), method=zipfile.ZIP_DEFLATED)
-    made = _archive.Archive(data, compressed=True)
-    assert made.names == ["a", "b/c"]
-    assert made.size("b/c") == 10_000
-    assert made.read("b/c", 10_000) == b"23" * 5000
-    with pytest.raises(LimitError, match="'b/c': expected at most 9999 bytes, got 10000"):
-        made.read("b/c", 9999)
-    with pytest.raises(ModelFormatError, match="the entry 'd' is missing"):
-        made.read("d", 10)
+def read_archive(data, folder):
+    """Read the bytes of a zip archive as a `.keras` file."""
+    path = folder / "model.keras"
+    path.write_bytes(data)
+    return elman.from_keras(path)
 
 
-def test_a_bomb_is_refused_before_it_is_unpacked():
-    data = archive(("zeros", bytes(50 * 2**20)), method=zipfile.ZIP_DEFLATED)
-    assert len(data) < 60_000
-    with pytest.raises(LimitError, match="expected at most 200 times the bytes stored"):
-        _archive.Archive(data, compressed=True).read("zeros", _archive.MAX_FILE_BYTES)
-
-
-def test_an_entry_that_lies_about_its_size_is_refused():
-    data = bytearray(archive(("zeros", bytes(2000)), method=zipfile.ZIP_DEFLATED))
+def test_an_entry_that_lies_about_its_size_is_refused(tmp_path):
+    data = bytearray(archive(("config.json", bytes(2000)), method=zipfile.ZIP_DEFLATED))
     for start in (22, data.index(b"PK\1\2") + 24):
         assert data[start : start + 4] == struct.pack("<I", 2000)
         data[start : start + 4] = struct.pack("<I", 1000)
-    with pytest.raises(ModelFormatError, match="damaged: Bad CRC-32"):
-        _archive.Archive(bytes(data), compressed=True).read("zeros", 5000)
+    with pytest.raises(ModelFormatError, match=r"damaged: .*'config.json'"):
+        read_archive(bytes(data), tmp_path)
 
 
 def overlapping():
@@ -122,31 +104,27 @@ ONE = archive(("a", b"x" * 100))
 @pytest.mark.parametrize(
     ("data", "error", "message"),
     [
-        (archive(("a", b"1"), ("a", b"2")), ModelFormatError, "'a' stands twice in the archive"),
-        (archive(("../a", b"")), ModelFormatError, r"'\.\./a' has a name that leads out"),
-        (archive(("a/../../b", b"")), ModelFormatError, "leads out of the archive"),
-        (archive(("/etc/passwd", b"")), ModelFormatError, "leads out of the archive"),
-        (archive(("..\\a", b"")), ModelFormatError, "leads out of the archive"),
-        (archive(("C:a", b"")), ModelFormatError, "leads out of the archive"),
-        (archive(("axb", b"")).replace(b"axb", b"a\0b"), ModelFormatError, "leads out of the arc"),
-        (overlapping(), ModelFormatError, "'b' overlaps another"),
-        (
-            b"#!/bin/sh\n" + ONE,
-            ModelFormatError,
-            "'a' overlaps another, or does not begin the file",
-        ),
-        (with_field(ONE, 8, 1), UnsupportedModelError, "'a' is encrypted"),
-        (with_field(ONE, 10, 12), UnsupportedModelError, "stored or deflated, got method 12"),
-        (with_field(ONE, 6, 99), ModelFormatError, "cannot be read: zip file version 9.9"),
+        (archive(("a", b"1"), ("a", b"2")), ModelFormatError, "'a'.*twice"),
+        (archive(("../a", b"")), ModelFormatError, r"'\.\./a'.*out of"),
+        (archive(("a/../../b", b"")), ModelFormatError, r"'a/\.\./\.\./b'.*out of"),
+        (archive(("/etc/passwd", b"")), ModelFormatError, "'/etc/passwd'.*out of"),
+        (archive(("..\\a", b"")), ModelFormatError, "a'.*out of"),
+        (archive(("C:a", b"")), ModelFormatError, "'C:a'.*out of"),
+        (archive(("axb", b"")).replace(b"axb", b"a\0b"), ModelFormatError, "x00b'.*out of"),
+        (overlapping(), ModelFormatError, "'b'.*overlaps"),
+        (with_field(ONE, 8, 1), UnsupportedModelError, "'a'.*encrypted"),
+        (with_field(ONE, 10, 12), UnsupportedModelError, "'a'.*got method 12"),
+        (with_field(ONE, 6, 99), ModelFormatError, "version 9.9"),
         (with_field(ONE, 20, 500), ModelFormatError, "overlaps its directory"),
-        (b"PK\1\2" * 5000, LimitError, "at most 4096 entries, got 5000"),
-        (b"PK\3\4", ModelFormatError, "damaged: File is not a zip file"),
+        (b"PK\3\4" + b"PK\1\2" * 5000, LimitError, "4096 entries, got 5000"),
+        (b"PK\3\4", ModelFormatError, "damaged"),
         (ONE[:-30], ModelFormatError, "damaged"),
+        (ONE[:30] + b"#!/bin/sh" + ONE[30:], ModelFormatError, "'a'"),
     ],
 )
-def test_a_hostile_archive_is_refused(data, error, message):
-    with pytest.raises(error, match=message):
-        _archive.Archive(data, compressed=True)
+def test_a_hostile_archive_is_refused(data, error, message, tmp_path):
+    with pytest.raises(error, match=rf"^{tmp_path}/model.keras: .*{message}"):
+        read_archive(data, tmp_path)
 
 
 # --- safetensors ----------------------------------------------------------------------------------
@@ -162,50 +140,75 @@ def tensor(dtype, shape, begin, end):
     return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
 
 
-def test_tensors_of_every_width_are_read():
-    arrays = {
-        code: np.arange(4).astype(code)
-        for code in ("f8", "f4", "f2", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "?")
+def read_tensors(data, folder, **given):
+    """Read the bytes of a safetensors file as an RNN that stands alone."""
+    path = folder / "model.safetensors"
+    path.write_bytes(data)
+    return elman.from_torch(path, activation="tanh", **given)
+
+
+def test_tensors_of_every_width_are_read(tmp_path):
+    others = {
+        code: np.ones(4, code) for code in ("i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "?")
     }
-    got = read_tensors(safetensors.numpy.save(arrays, {"format": "pt"}))
-    assert got.keys() == arrays.keys()
-    for code, array in arrays.items():
-        np.testing.assert_array_equal(got[code], array)
-        assert got[code].dtype == array.dtype
+    for code in ("f8", "f4", "f2"):
+        weights = np.arange(4).reshape(2, 2).astype(code)
+        tensors = {"rnn.weight_ih_l0": weights, "rnn.weight_hh_l0": weights / 2, **others}
+        data = safetensors.numpy.save(tensors, {"format": "pt"})
+        net = read_tensors(data, tmp_path, prefix="rnn", readout=False)
+        assert net.dtype == ("f8" if code == "f8" else "f4")
+        np.testing.assert_array_equal(net.layers[0].W_xh, weights)
+        np.testing.assert_array_equal(net.layers[0].W_hh, weights / 2)
 
 
-def test_bfloat16_is_widened():
-    data = join({"x": tensor("BF16", [2], 0, 4)}, b"\x80\x3f\x20\xc0")
-    np.testing.assert_array_equal(read_tensors(data)["x"], np.array([1, -2.5], "f4"))
+def test_bfloat16_is_widened(tmp_path):
+    header = {
+        "weight_ih_l0": tensor("BF16", [1, 1], 0, 2),
+        "weight_hh_l0": tensor("BF16", [1, 1], 2, 4),
+    }
+    (layer,) = read_tensors(join(header, b"\x80\x3f\x20\xc0"), tmp_path).layers
+    assert (layer.W_xh.item(), layer.W_hh.item()) == (1, -2.5)
 
 
 @pytest.mark.parametrize(
     ("data", "error", "message"),
     [
-        (join({"x": tensor("F8_E4M3", [2], 0, 2)}, b"ab"), UnsupportedModelError, "got 'F8_E4M3'"),
-        (join({"x": tensor("F32", [2], 0, 4)}, bytes(4)), ModelFormatError, "expected 8 bytes for"),
+        (
+            join({"x": tensor("F8_E4M3", [2], 0, 2)}, b"ab"),
+            UnsupportedModelError,
+            "tensor 'x': .*got 'F8_E4M3'",
+        ),
+        (
+            join({"x": tensor("F32", [2], 0, 4)}, bytes(4)),
+            ModelFormatError,
+            r"tensor 'x': expected 8 bytes",
+        ),
         (
             join({"x": tensor("F32", [0, 2**63], 0, 0)}),
             ModelFormatError,
-            "tensor 'x': expected a shape",
+            "tensor 'x': expected .*shape",
         ),
         (
             join({"x": tensor("F32", [1], 0, 4), "y": tensor("F32", [1], 0, 4)}, bytes(4)),
             ModelFormatError,
-            "overlap or leave a hole",
+            "tensor 'y': expected .*byte 4, got 0",
         ),
-        (join(b'{"x": 1, "x": 2}'), ModelFormatError, "the key 'x' stands twice"),
-        (join(b"[" * 100_000), ModelFormatError, "expected a JSON object"),
-        (join(b'{"x":' + b"[" * 100_000), ModelFormatError, "nested too deeply"),
-        (join({str(i): 0 for i in range(2000)}), LimitError, "at most 1024 tensors, got 2000"),
-        ((2**40).to_bytes(8, "little") + b"{}", ModelFormatError, "this is not a safetensors file"),
+        (join(b'{"x": 1, "x": 2}'), ModelFormatError, "'x'.*twice"),
+        (join(b"[" * 100_000), ModelFormatError, "header: expected .*JSON"),
+        (join(b'{"x":' + b"[" * 100_000), ModelFormatError, "header: .*JSON"),
+        (join({str(i): 0 for i in range(2000)}), LimitError, "1024 tensors, got 2000"),
+        (
+            (2**40).to_bytes(8, "little") + b"{}",
+            ModelFormatError,
+            "262144 bytes, got .*1099511627776",
+        ),
         (
             join({"x": tensor("F32", [1], 0, 4)}, bytes(5)),
             ModelFormatError,
-            "the file goes on after",
+            "expected 4 bytes .*got 5",
         ),
     ],
 )
-def test_a_hostile_safetensors_file_is_refused(data, error, message):
-    with pytest.raises(error, match=message):
-        read_tensors(data)
+def test_a_hostile_safetensors_file_is_refused(data, error, message, tmp_path):
+    with pytest.raises(error, match=rf"^{tmp_path}/model.safetensors: .*{message}"):
+        read_tensors(data, tmp_path)

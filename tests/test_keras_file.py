@@ -156,59 +156,63 @@ def external_group(file):
     file["layers/other"] = h5py.ExternalLink("FIFO", "/")
 
 
+VALUE = "'layers/simple_rnn/cell/vars/1': expected .*"
 HOSTILE = {
-    "an external link": (keras_file(instead(external_link)), "got ExternalLink, a link to another"),
+    "an external link": (keras_file(instead(external_link)), VALUE + "got ExternalLink"),
     "an external link elsewhere": (keras_file(external_group), "'layers/other': .* ExternalLink"),
-    "a soft link": (keras_file(instead(soft_link)), "got SoftLink, a link to another place"),
-    "external storage": (keras_file(instead(external_storage)), "dataset, got one in another file"),
-    "a virtual dataset": (keras_file(instead(virtual)), "contiguous dataset, got a virtual one"),
+    "a soft link": (keras_file(instead(soft_link)), VALUE + "got SoftLink"),
+    "external storage": (keras_file(instead(external_storage)), VALUE + "got one in another file"),
+    "a virtual dataset": (keras_file(instead(virtual)), VALUE + "got a virtual one"),
     "a virtual dataset without end": (
         keras_file(instead(virtual_unlimited)),
-        "contiguous dataset, got a virtual one",
+        VALUE + "got a virtual one",
     ),
-    "a chunked dataset": (keras_file(instead(chunked)), "contiguous dataset, got a chunked one"),
-    "a compressed bomb": (keras_file(instead(compressed_bomb)), "dataset, got a chunked one"),
+    "a chunked dataset": (keras_file(instead(chunked)), VALUE + "got a chunked one"),
+    "a compressed bomb": (keras_file(instead(compressed_bomb)), VALUE + "got a chunked one"),
     "a bomb of shape": (
         keras_file(instead(shape_bomb)),
-        r"expected 4398046511104 bytes for \(1048576, 1048576\), got 0",
+        VALUE + r"4398046511104 bytes .*\(1048576, 1048576\), got 0",
     ),
-    "a type as a dataset": (keras_file(instead(committed)), "a group or a dataset, got Datatype"),
-    "a circle": (keras_file(circle), "'layers/.*it stands in the file under another name too"),
-    "two names": (keras_file(two_names), "it stands in the file under another name too"),
-    "groups 40 deep": (keras_file(deep), "expected groups at most 16 deep"),
-    "5000 groups": (keras_file(many), "expected at most 4096 groups and datasets"),
-    "a name that is numbers": (keras_file(name_of_numbers), "attribute 'name': expected one text"),
-    "a name that is several": (keras_file(name_of_texts), "attribute 'name': expected one text"),
-    "names of a megabyte": (keras_file(long_names), "attributes of at most 1048576 bytes"),
+    "a type as a dataset": (keras_file(instead(committed)), VALUE + "got Datatype"),
+    "a circle": (keras_file(circle), "'layers/again': .*another name"),
+    "two names": (keras_file(two_names), "'layers/.*': .*another name"),
+    "groups 40 deep": (keras_file(deep), "'a/.*': expected .*16 "),
+    "5000 groups": (keras_file(many), "expected .*4096 groups"),
+    "a name that is numbers": (keras_file(name_of_numbers), "attribute 'name': expected"),
+    "a name that is several": (keras_file(name_of_texts), "attribute 'name': expected"),
+    "names of a megabyte": (keras_file(long_names), "expected attributes .*1048576 bytes"),
     "a bomb in the zip": (
         keras_file(**{"model.weights.h5": bytes(200 * 2**20)}),
-        "'model.weights.h5': expected at most 200 times the bytes stored",
+        "'model.weights.h5': expected .*200 times",
     ),
     "a config of 100 MiB": (
         keras_file(config=" " * (100 * 2**20)),
-        "'config.json': expected at most 262144 bytes, got 104857600",
+        "'config.json': expected .*262144 bytes, got 104857600",
     ),
-    "a name outside": (keras_file(**{"../model.weights.h5": b""}), "leads out of the archive"),
-    "an absolute name": (keras_file(**{"/tmp/x": b""}), "leads out of the archive"),
-    "an entry twice": (zip_with_twice("config.json"), "'config.json' stands twice"),
-    "another method of compression": (keras_file(method=zipfile.ZIP_BZIP2), "got method 12"),
-    "no config": (keras_file(**{"config.json": None}), "entry 'config.json' is missing"),
-    "no weights": (keras_file(**{"model.weights.h5": None}), "'model.weights.h5' is missing"),
+    "a name outside": (keras_file(**{"../model.weights.h5": b""}), "'../model.weights.h5'.*out of"),
+    "an absolute name": (keras_file(**{"/tmp/x": b""}), "'/tmp/x'.*out of"),
+    "an entry twice": (zip_with_twice("config.json"), "'config.json'.*twice"),
+    "another method of compression": (
+        keras_file(method=zipfile.ZIP_BZIP2),
+        "'config.json': .*got method 12",
+    ),
+    "no config": (keras_file(**{"config.json": None}), "'config.json'.*missing"),
+    "no weights": (keras_file(**{"model.weights.h5": None}), "'model.weights.h5'.*missing"),
     "weights in npz": (
         keras_file(**{"model.weights.npz": b""}),
-        "got model.weights.npz, which holds pickles",
+        "expected .*model.weights.h5, got model.weights.npz",
     ),
     "weights that are none": (
         keras_file(**{"model.weights.h5": b"x" * 1000}),
-        "the HDF5 file is damaged",
+        "HDF5 file .*damaged",
     ),
-    "a pickle": (b"\x80\x04N.", "expected a file of Keras .* got another kind"),
-    "nothing": (b"", "expected a file of Keras .* got another kind"),
+    "a pickle": (b"\x80\x04N.", "expected .*Keras .*got another kind"),
+    "nothing": (b"", "expected .*Keras .*got another kind"),
     "an HDF5 file of something else": (
         hdf5_file(lambda file: file.move("layers", "data")),
-        "expected weights below 'layers'",
+        "expected .*'layers'.*got none",
     ),
-    "a signature and nothing else": (b"\x89HDF\r\n\x1a\n", "the HDF5 file is damaged"),
+    "a signature and nothing else": (b"\x89HDF\r\n\x1a\n", "HDF5 file .*damaged"),
 }
 
 
@@ -223,7 +227,8 @@ def hostile(tmp_path_factory):
         path.write_bytes(HOSTILE[name][0])
     os.mkfifo(folder / "FIFO")
     prepare = f"""
-import zipfile, zlib, h5py, elman._network, elman.interop.keras, bz2, lzma
+import zipfile, zlib, h5py, elman.interop.keras, bz2, lzma
+elman.Network
 os.chdir({str(folder)!r})
 """
     results = read_guarded(paths.values(), prepare, "elman.from_keras(path)")
@@ -245,6 +250,7 @@ def test_a_hostile_file_is_refused_and_does_nothing(name, hostile, tmp_path):
     assert SANITIZED or seen["grown_kib"] < 16 * 1024  # 5000 groups take 7 MiB in the file
 
 
+@pytest.mark.slow  # it waits, and judges the watch of the test before
 @pytest.mark.skipif(sys.platform != "linux", reason="there are FIFOs")
 def test_the_fifo_would_hold_up_who_opens_it(tmp_path):
     """The reader of h5py follows an external link: this test would notice that ours does."""
@@ -265,7 +271,7 @@ def test_the_file_without_a_change_is_read(tmp_path):
 def test_a_file_cut_or_flipped_is_an_error_or_another_number(rng):
     data = hdf5_file()
     for length in [*range(0, len(data), 301), len(data) - 1]:
-        with pytest.raises(ModelFormatError, match="the HDF5 file is damaged"):
+        with pytest.raises(ModelFormatError, match=r"HDF5 file .*damaged"):
             hdf5.read(data[:length])
     for _ in range(300):
         flipped = bytearray(data)

@@ -11,9 +11,6 @@ import multiprocessing
 import os
 import pickle
 import random
-import subprocess
-import sys
-import textwrap
 import threading
 import weakref
 
@@ -23,21 +20,12 @@ import pytest
 import elman
 from elman.errors import BusyError, ModelFormatError
 from fixtures.bits import assert_same_bits
-
-FOLDER = elman.__path__[0].rpartition("elman")[0]
+from fixtures.processes import FOLDER, python
 
 
 @pytest.fixture
 def net():
     return elman.Network(input_size=3, hidden_size=[9, 4], output_size=2, seed=7)
-
-
-def python(code, timeout=60):
-    """Run code in a new interpreter; return what it did."""
-    code = f"import sys; sys.path.insert(0, {FOLDER!r})\n" + textwrap.dedent(code)
-    return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=timeout
-    )
 
 
 # --- threads --------------------------------------------------------------------------------------
@@ -105,7 +93,7 @@ def test_a_stream_in_use_is_busy_for_every_other_thread_and_unharmed():
 def test_the_error_says_what_to_do():
     net = elman.Network(input_size=8, hidden_size=256, output_size=4, seed=0)
     stream, chunk = net.stream(), np.zeros((20000, 8), np.float32)
-    message = "the stream is in use by another thread; give every thread a stream of its own"
+    message = "stream.*thread"
     with in_a_long_run(stream, chunk), pytest.raises(BusyError, match=message):
         stream.reset()
 
@@ -200,7 +188,7 @@ def test_a_trainer_in_use_is_busy_for_every_other_thread_and_unharmed(rng):
                     uses[i]()
                 except BusyError as error:
                     refused.add(i)
-                    assert str(error).startswith("the trainer is in use by another thread; ")  # noqa: PT017
+                    assert "trainer" in str(error)  # noqa: PT017
         thread.join()
         assert len(refused) == (len(uses) if others else 0)
         results.append(trainer.state()["parameters"])
@@ -261,7 +249,7 @@ def test_a_child_that_is_forked_during_a_call_finds_the_stream_busy_and_makes_a_
         stream, x = net.stream(), np.ones((200, 8), np.float32)
         start = time.perf_counter()
         stream.run(x)
-        steps = int(200 * 0.5 / (time.perf_counter() - start))  # half a second of them
+        steps = int(200 * 0.15 / (time.perf_counter() - start))  # 150 ms of them
         x = np.broadcast_to(np.float32(1), (steps, 8))
         thread = threading.Thread(target=stream.run, args=(x,))
         thread.start()
@@ -297,7 +285,7 @@ def test_a_pool_of_spawned_processes_runs_a_pickled_network(net, rng, monkeypatc
     assert_same_bits(rest, net(x)[0, 10:])
 
 
-def test_a_network_pickles_to_little_more_than_its_model_file(tmp_path):
+def test_a_pickle_is_hardly_larger_than_the_model_file(tmp_path):
     for options in ({"hidden_size": 64}, {"hidden_size": [100, 50, 25], "dtype": "float64"}):
         net = elman.Network(input_size=32, output_size=8, seed=0, **options)
         net.save(tmp_path / "model.safetensors")
@@ -438,7 +426,7 @@ def test_a_network_whose_constructor_was_skipped_raises_in_every_method():
     ]
     assert len(calls) > 25
     for call in calls:
-        with pytest.raises(TypeError, match="this Network was made without its constructor"):
+        with pytest.raises(TypeError, match="constructor"):
             call()
     gc.collect()
 
@@ -451,9 +439,9 @@ def test_a_network_whose_constructor_failed_raises_in_its_methods():
             kept.append(self)
             super().__init__(**options)
 
-    with pytest.raises(ValueError, match="hidden_size: expected at least 1"):
+    with pytest.raises(ValueError, match=r"^hidden_size: "):
         Kept(input_size=1, hidden_size=0, output_size=1)
-    with pytest.raises(TypeError, match="made without its constructor"):
+    with pytest.raises(TypeError, match="constructor"):
         kept[0](np.zeros((1, 1)))
 
 
@@ -490,8 +478,16 @@ THREADS = """
 """
 
 
-@pytest.mark.parametrize("end", ["pass", "os._exit(0)", "sys.exit(0)"])
-@pytest.mark.parametrize("wait", [0, 0.03, 0.1])
+@pytest.mark.parametrize(
+    ("wait", "end"),
+    [
+        (0, "os._exit(0)"),
+        (0.03, "pass"),
+        pytest.param(0.1, "pass", marks=pytest.mark.slow),
+        pytest.param(0.03, "os._exit(0)", marks=pytest.mark.slow),
+        pytest.param(0.03, "sys.exit(0)", marks=pytest.mark.slow),
+    ],
+)
 def test_the_interpreter_ends_while_daemon_threads_are_in_the_core(end, wait):
     done = python(THREADS.replace("{wait}", str(wait)) + f"\n    {end}\n", timeout=30)
     assert (done.returncode, done.stderr) == (0, "")
@@ -542,7 +538,7 @@ def test_a_sub_interpreter_gets_an_import_error_and_the_main_one_goes_on(before)
     assert done.returncode == 0, done.stderr
     first, second = done.stdout.splitlines()
     assert "ImportError" in first
-    assert "elman cannot be imported in a sub-interpreter" in first
+    assert "sub-interpreter" in first
     assert second == "(1, 1)"
 
 
@@ -592,7 +588,7 @@ def test_nothing_is_left_of_networks_and_streams_that_are_gone():
         live(5)
         gc.collect()
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        live(100)  # of more than 2 MiB each
+        live(40)  # of more than 2 MiB each
         print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
     """)
     assert done.returncode == 0, done.stderr

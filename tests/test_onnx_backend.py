@@ -14,34 +14,8 @@ import elman
 onnx = pytest.importorskip("onnx")
 pytestmark = pytest.mark.any_isa
 
-from conformance import backend  # noqa: E402
-from fixtures.onnx_graphs import helper, reference_rnn, rnn  # noqa: E402
-
-
-def sigmoid(z):
-    return 1 / (1 + np.exp(-z))
-
-
-# The functions by ONNX's names, with their parameters and those of the attributes.
-FUNCTIONS = {
-    "Tanh": (np.tanh, [], []),
-    "Relu": (lambda z: np.maximum(z, 0), [], []),
-    "Sigmoid": (sigmoid, [], []),
-    "Affine": (lambda z: 0.6 * z + 0.2, [0.6], [0.2]),
-    "LeakyRelu": (lambda z: np.where(z < 0, 0.2 * z, z), [0.2], []),
-    "ThresholdedRelu": (lambda z: np.where(z > 0.3, z, 0), [0.3], []),
-    "ScaledTanh": (lambda z: 1.5 * np.tanh(0.7 * z), [1.5], [0.7]),
-    "HardSigmoid": (lambda z: np.clip(0.3 * z + 0.4, 0, 1), [0.3], [0.4]),
-    "Elu": (lambda z: np.where(z < 0, 0.8 * np.expm1(z), z), [0.8], []),
-    "Softsign": (lambda z: z / (1 + np.abs(z)), [], []),
-    "Softplus": (lambda z: np.log1p(np.exp(z)), [], []),
-}
-DEFAULTS = {
-    "LeakyRelu": lambda z: np.where(z < 0, 0.01 * z, z),
-    "ThresholdedRelu": lambda z: np.where(z > 1, z, 0),
-    "HardSigmoid": lambda z: np.clip(0.2 * z + 0.5, 0, 1),
-    "Elu": lambda z: np.where(z < 0, np.expm1(z), z),
-}
+from conformance import backend, reference  # noqa: E402
+from fixtures.onnx_graphs import helper, rnn  # noqa: E402
 
 
 def random_arrays(
@@ -60,21 +34,21 @@ def random_arrays(
     return arrays
 
 
-def check(arrays, attributes, functions, *, reverse=(False,), clip=np.inf, layout=0, atol=2e-6):
+def expected(arrays, attributes=None):
+    """Return what the specification says of inputs that may be None."""
+    values = reference.rnn(attributes or {}, {n: a for n, a in arrays.items() if a is not None})
+    return values["Y"], values["Y_h"]
+
+
+def check(arrays, attributes=None, *, atol=2e-6):
     """Hold a run of a graph with everything as an input against the specification."""
-    Y, Y_h = reference_rnn(**arrays, functions=functions, reverse=reverse, clip=clip)
-    if layout == 1:
-        arrays = dict(arrays, X=arrays["X"].swapaxes(0, 1))
-        if arrays["initial_h"] is not None:
-            arrays["initial_h"] = arrays["initial_h"].swapaxes(0, 1)
-        Y, Y_h = Y.transpose(2, 0, 1, 3), Y_h.swapaxes(0, 1)
     given = [name for name, array in arrays.items() if array is not None]
     prepared = backend.prepare(rnn(arrays, attributes, given=given))
     results = prepared.run({name: arrays[name] for name in given})
-    for result, expected in zip(results, (Y, Y_h), strict=True):
+    for result, wanted in zip(results, expected(arrays, attributes), strict=True):
         assert result.dtype == arrays["X"].dtype
-        assert result.shape == expected.shape
-        np.testing.assert_allclose(result, expected, atol=atol, rtol=atol)
+        assert result.shape == wanted.shape
+        np.testing.assert_allclose(result, wanted, atol=atol, rtol=atol)
 
 
 # --- ONNX's own tests -----------------------------------------------------------------------------
@@ -85,10 +59,10 @@ def check_node_tests(cases):
     for case in cases:
         assert backend.is_compatible(case.model), case.name
         prepared = backend.prepare(case.model)
-        for inputs, expected in case.data_sets:
-            for output, reference in zip(prepared.run(inputs), expected, strict=True):
+        for inputs, outputs in case.data_sets:
+            for output, wanted in zip(prepared.run(inputs), outputs, strict=True):
                 np.testing.assert_allclose(
-                    output, reference, rtol=case.rtol, atol=case.atol, err_msg=case.name
+                    output, wanted, rtol=case.rtol, atol=case.atol, err_msg=case.name
                 )
 
 
@@ -111,51 +85,20 @@ def test_onnxs_own_tests_of_rnn_pass_as_its_loader_makes_them():
 # --- what they leave out --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
-@pytest.mark.parametrize("clip", [None, 0.4])
-def test_every_activation_with_its_parameters(rng, name, clip):
-    function, alpha, beta = FUNCTIONS[name]
-    attributes = {"activations": [name]}
-    attributes |= {"activation_alpha": alpha} if alpha else {}
-    attributes |= {"activation_beta": beta} if beta else {}
-    attributes |= {"clip": clip} if clip else {}
-    check(random_arrays(rng), attributes, [function], clip=clip or np.inf)
-
-
-@pytest.mark.parametrize("name", DEFAULTS)
-def test_parameters_that_are_left_out_are_those_of_onnxs_operators(rng, name):
-    check(random_arrays(rng), {"activations": [name]}, [DEFAULTS[name]])
-
-
-@pytest.mark.parametrize("layout", [0, 1])
-@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
-@pytest.mark.parametrize("lengths", [True, False])
-@pytest.mark.parametrize("initial", [True, False])
-@pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("dtype", ["f4", "f8"])
-def test_every_option_together(rng, layout, direction, lengths, initial, bias, dtype):
-    D = 2 if direction == "bidirectional" else 1
-    arrays = random_arrays(rng, D=D, dtype=dtype, lengths=lengths, initial=initial, bias=bias)
-    attributes = {"direction": direction, "layout": layout, "hidden_size": 4}
-    attributes["activations"] = ["Tanh", "LeakyRelu"][:D]
-    attributes["activation_alpha"] = [0.2][: D - 1]
-    if not attributes["activation_alpha"]:
-        del attributes["activation_alpha"]
-    reverse = {"forward": [False], "reverse": [True], "bidirectional": [False, True]}[direction]
-    functions = [np.tanh, FUNCTIONS["LeakyRelu"][0]][:D]
-    atol = 1e-12 if dtype == "f8" else 2e-6
-    if dtype == "f8" and D == 2:
-        atol = 1e-7  # attributes are float32: 0.2 is meant, and 0.2 is read
-    check(arrays, attributes, functions, reverse=reverse, layout=layout, atol=atol)
+def test_the_weights_may_be_inputs_too(rng):
+    """All else about activations, directions, lengths and layouts: `test_onnx_conformance.py`."""
+    check(random_arrays(rng, D=2), {"direction": "bidirectional", "hidden_size": 4})
 
 
 def test_values_of_alpha_may_stand_for_every_activation_or_for_those_that_take_one(rng):
     arrays = random_arrays(rng, D=2)
     attributes = {"direction": "bidirectional", "activations": ["Tanh", "Elu"]}
-    functions = [np.tanh, FUNCTIONS["Elu"][0]]
+    wanted, _ = expected(arrays, attributes | {"activation_alpha": [0.8]})
+    given = [name for name, array in arrays.items() if array is not None]
     for alpha in ([0.8], [0.0, 0.8]):
-        attributes["activation_alpha"] = alpha
-        check(arrays, attributes, functions, reverse=[False, True])
+        proto = rnn(arrays, attributes | {"activation_alpha": alpha}, given=given)
+        result, _ = backend.prepare(proto).run({name: arrays[name] for name in given})
+        np.testing.assert_allclose(result, wanted, atol=2e-6)
 
 
 @pytest.mark.parametrize("opset", [1, 7, 14, 22])
@@ -164,14 +107,14 @@ def test_every_version_of_the_operator(rng, opset):
     attributes = {"output_sequence": 1} if opset == 1 else {}
     given = [name for name, array in arrays.items() if array is not None]
     proto = rnn(arrays, attributes, given=given, opset=opset)
-    Y, _ = reference_rnn(**arrays, functions=[np.tanh], reverse=[False], clip=np.inf)
+    Y, _ = expected(arrays)
     result, _ = backend.prepare(proto).run({name: arrays[name] for name in given})
     np.testing.assert_allclose(result, Y, atol=2e-6)
 
 
 def test_half_precision_is_computed_in_float32_and_rounded(rng):
     arrays = random_arrays(rng, dtype="f2", lengths=False)
-    check(arrays, {}, [np.tanh], atol=2e-3)
+    check(arrays, atol=2e-3)
 
 
 def test_bfloat16_is_computed_in_float32_and_rounded(rng):
@@ -179,7 +122,7 @@ def test_bfloat16_is_computed_in_float32_and_rounded(rng):
     arrays = random_arrays(rng, dtype=dtype, lengths=False)
     given = [name for name, array in arrays.items() if array is not None]
     wide = {n: None if a is None else a.astype("f8") for n, a in arrays.items()}
-    Y, _ = reference_rnn(**wide, functions=[np.tanh], reverse=[False], clip=np.inf)
+    Y, _ = expected(wide)
     result, _ = backend.prepare(rnn(arrays, given=given)).run(
         [arrays[n] for n in given_order(given)]
     )
@@ -193,22 +136,23 @@ def given_order(given):
     return [name for name in order if name in given]
 
 
-@pytest.mark.parametrize("outputs", [("Y",), ("", "Y_h"), ("Y", "Y_h")])
-@pytest.mark.parametrize("constant", [True, False])
+@pytest.mark.parametrize(
+    ("outputs", "constant"), [(("Y",), True), (("", "Y_h"), False), (("Y", "Y_h"), True)]
+)
 def test_outputs_may_be_left_out_and_weights_be_constants(rng, outputs, constant):
     arrays = random_arrays(rng, lengths=False, initial=False)
-    Y, Y_h = reference_rnn(**arrays, functions=[np.tanh], reverse=[False], clip=np.inf)
+    Y, Y_h = expected(arrays)
     given = ("X",) if constant else ("X", "W", "R", "B")
     prepared = backend.prepare(rnn(arrays, given=given, outputs=outputs))
     results = prepared.run([arrays[name] for name in given])
-    expected = [a for name, a in (("Y", Y), ("Y_h", Y_h)) if name in outputs]
-    for result, reference in zip(results, expected, strict=True):
-        np.testing.assert_allclose(result, reference, atol=2e-6)
+    wanted = [a for name, a in (("Y", Y), ("Y_h", Y_h)) if name in outputs]
+    for result, array in zip(results, wanted, strict=True):
+        np.testing.assert_allclose(result, array, atol=2e-6)
 
 
 @pytest.mark.parametrize(("T", "N"), [(0, 3), (1, 1), (3, 0)])
 def test_no_steps_and_no_sequences_are_possible(rng, T, N):
-    check(random_arrays(rng, T=T, N=N, lengths=False), {}, [np.tanh])
+    check(random_arrays(rng, T=T, N=N, lengths=False))
 
 
 # --- the interface --------------------------------------------------------------------------------
@@ -225,7 +169,7 @@ def test_the_interface_is_that_of_onnx(rng):
     assert backend.supports_device("CPU:0")
     assert not backend.supports_device("CUDA")
     assert not backend.supports_device("abacus")
-    with pytest.raises(elman.ArgumentError, match="device: expected 'CPU', got 'CUDA'"):
+    with pytest.raises(elman.ArgumentError, match=r"^device: expected 'CPU'"):
         backend.prepare(proto, "CUDA")
     assert backend.is_compatible(proto)
     assert not backend.is_compatible(rnn(arrays, {"activations": ["Gelu"]}))
@@ -239,15 +183,15 @@ def test_wrong_inputs_are_named(rng):
     arrays = random_arrays(rng, lengths=False)
     prepared = backend.prepare(rnn(arrays, given=("X", "initial_h")))
     X, initial_h = arrays["X"], arrays["initial_h"]
-    with pytest.raises(elman.ArgumentError, match="inputs: expected X, initial_h, got 1 arrays"):
+    with pytest.raises(elman.ArgumentError, match=r"^inputs: expected X, initial_h, got 1"):
         prepared.run([X])
-    with pytest.raises(elman.ArgumentError, match="inputs: 'initial_h' is missing"):
+    with pytest.raises(elman.ArgumentError, match=r"^inputs: 'initial_h'"):
         prepared.run({"X": X})
-    with pytest.raises(elman.ArgumentError, match="inputs: expected X, initial_h, got 'Z'"):
+    with pytest.raises(elman.ArgumentError, match=r"^inputs: expected X, initial_h, got 'Z'"):
         prepared.run({"X": X, "initial_h": initial_h, "Z": X})
-    with pytest.raises(elman.ShapeError, match="X: expected 3 axes"):
+    with pytest.raises(elman.ShapeError, match=r"^X: expected 3"):
         prepared.run([X[0], initial_h])
-    with pytest.raises(elman.ShapeError, match="initial_h: expected 3 sequences, 1 directions"):
+    with pytest.raises(elman.ShapeError, match=r"^initial_h: expected 3 .*, 1 "):
         prepared.run([X, initial_h[:, :2]])
-    with pytest.raises(elman.DTypeError, match="X: expected float16, bfloat16, float32 or float64"):
+    with pytest.raises(elman.DTypeError, match=r"^X: expected .*float16"):
         prepared.run([X.astype(int), initial_h])

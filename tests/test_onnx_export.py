@@ -13,8 +13,8 @@ import elman
 onnx = pytest.importorskip("onnx")
 pytestmark = pytest.mark.any_isa
 
+from conformance import reference  # noqa: E402
 from fixtures.networks import make_inputs  # noqa: E402
-from fixtures.onnx_graphs import reference_rnn  # noqa: E402
 
 ACTIVATIONS = [
     elman.Activation("tanh"),
@@ -108,9 +108,31 @@ def test_a_file_is_written_whole(rng, tmp_path):
 # --- the way back ---------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("index", range(len(ACTIVATIONS)), ids=map(str, ACTIVATIONS))
+def test_an_activation_comes_back_with_equal_bits(rng, index):
+    activation, dtype = ACTIVATIONS[index], ["float32", "float64"][index % 2]
+    everything = {"scaling": True, "start": True, "dtype": dtype}
+    hidden = make(rng, activation=activation, output_activation=OUTPUTS[index % 5], **everything)
+    assert elman.from_onnx(elman.to_onnx(hidden)) == hidden
+    readout = make(rng, output_activation=activation, **everything)
+    back = elman.from_onnx(elman.to_onnx(readout))
+    assert back == readout
+    x = make_inputs(rng, readout, 2, 6)
+    np.testing.assert_array_equal(back(x), readout(x))
+
+
+@pytest.mark.parametrize("readout", [True, False])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("options", [{}, {"scaling": True}, {"start": True}], ids=str)
+def test_a_network_comes_back_with_equal_bits(rng, options, bias, readout):
+    net = make(rng, bias=bias, readout=readout, **options)
+    assert elman.from_onnx(elman.to_onnx(net)) == net
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ACTIVATIONS, ids=str)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_network_comes_back_with_equal_bits(rng, activation, dtype):
+def test_every_combination_comes_back_with_equal_bits(rng, activation, dtype):
     for output, scaling, start, bias, readout in itertools.product(OUTPUTS, *[[False, True]] * 4):
         net = make(
             rng,
@@ -123,15 +145,6 @@ def test_a_network_comes_back_with_equal_bits(rng, activation, dtype):
             output_activation=output,
         )
         assert elman.from_onnx(elman.to_onnx(net)) == net
-
-
-@pytest.mark.parametrize("activation", ACTIVATIONS, ids=str)
-def test_any_activation_of_the_readout_computes_the_same_after_the_way_back(rng, activation):
-    net = make(rng, output_activation=activation)
-    x = make_inputs(rng, net, 2, 6)
-    back = elman.from_onnx(elman.to_onnx(net))
-    np.testing.assert_allclose(back(x), net(x), atol=1e-6)
-    assert back == net
 
 
 @pytest.mark.parametrize("direction", ["reverse", "bidirectional"])
@@ -156,7 +169,7 @@ def test_two_clips_of_one_layer_cannot_be_written():
     W = (np.ones((2, 1)), np.eye(2), None)
     clips = (elman.Activation("tanh", clip=1), elman.Activation("tanh", clip=2))
     net = elman.Network.from_weights([(W, W)], None, activation=[clips], direction="bidirectional")
-    with pytest.raises(elman.ArgumentError, match=r"clip: expected the same for both directions"):
+    with pytest.raises(elman.ArgumentError, match=r"^.*clip: expected"):
         elman.to_onnx(net)
 
 
@@ -173,8 +186,16 @@ def test_onnxs_reference_evaluator_runs_it(rng):
     np.testing.assert_allclose(state, run.state, atol=1e-6)
 
 
-@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
-@pytest.mark.parametrize("activation", ACTIVATIONS, ids=str)
+@pytest.mark.parametrize(
+    ("activation", "direction"),
+    [
+        *((activation, "forward") for activation in ACTIVATIONS),
+        (ACTIVATIONS[4], "reverse"),
+        (ACTIVATIONS[7], "bidirectional"),
+        (ACTIVATIONS[12], "bidirectional"),
+    ],
+    ids=str,
+)
 def test_onnx_runtime_runs_it_and_streams_by_its_state(rng, activation, direction):
     runtime = pytest.importorskip("onnxruntime")
     net = make(rng, scaling=True, start=True, activation=activation, direction=direction)
@@ -200,8 +221,6 @@ def test_the_weights_in_the_file_are_those_of_the_specification(rng):
     net = make(rng, layers=(4,), readout=False, activation="relu")
     tensors = {t.name: onnx.numpy_helper.to_array(t) for t in elman.to_onnx(net).graph.initializer}
     x = make_inputs(rng, net, 2, 5)
-    W, R, B = (tensors[f"layers.0.{name}"] for name in "WRB")
-    Y, _ = reference_rnn(
-        by_time(x), W, R, B, functions=[lambda z: np.maximum(z, 0)], reverse=[False], clip=np.inf
-    )
+    inputs = {name: tensors[f"layers.0.{name}"] for name in "WRB"} | {"X": by_time(x)}
+    Y = reference.rnn({"activations": ["Relu"]}, inputs)["Y"]
     np.testing.assert_allclose(net(x), by_time(Y[:, 0]), rtol=1e-5, atol=1e-6)

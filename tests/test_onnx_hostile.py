@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
-import subprocess
+import re
 import sys
 
 import numpy as np
@@ -17,6 +17,7 @@ from elman.errors import DTypeError, ElmanError, LimitError, ModelFormatError, U
 onnx = pytest.importorskip("onnx")
 pytestmark = pytest.mark.any_isa
 
+from fixtures.guarded import SANITIZED, read_guarded  # noqa: E402
 from fixtures.onnx_graphs import helper, model, rnn, value  # noqa: E402
 
 ARRAYS = {
@@ -58,11 +59,11 @@ def test_external_data_are_refused_unless_they_are_asked_for(proto, tmp_path):
     data = external(proto, location="model.onnx.data")
     (tmp_path / "model.onnx.data").write_bytes(data)
     path = saved(proto, tmp_path)
-    with pytest.raises(UnsupportedModelError, match=r"tensor 'W': .* say external_data=True"):
+    with pytest.raises(UnsupportedModelError, match=r"tensor 'W': .*external_data=True"):
         elman.from_onnx(path)
     net = elman.from_onnx(path, external_data=True)
     assert np.array_equal(net.layers[0].W_xh, ARRAYS["W"][0])
-    with pytest.raises(UnsupportedModelError, match="give the path of the model"):
+    with pytest.raises(UnsupportedModelError, match=r"^tensor 'W': .*path"):
         elman.from_onnx(proto, external_data=True)
 
 
@@ -80,7 +81,7 @@ def test_several_tensors_of_one_external_file_are_read(proto, tmp_path):
 )
 def test_external_data_outside_the_folder_are_refused(proto, tmp_path, location):
     (tmp_path / "w").write_bytes(external(proto, location=location))
-    with pytest.raises(UnsupportedModelError, match="in a file of the model's own folder"):
+    with pytest.raises(UnsupportedModelError, match=r"tensor 'W': expected .*folder, got '"):
         elman.from_onnx(saved(proto, tmp_path), external_data=True)
 
 
@@ -98,20 +99,20 @@ def test_external_data_behind_a_link_or_in_no_regular_file_are_refused(proto, tm
         (folder / "w").mkdir()
     else:
         os.mkfifo(folder / "w")
-    with pytest.raises(UnsupportedModelError, match="a regular file that has one name"):
+    with pytest.raises(UnsupportedModelError, match=r"tensor 'W': expected .*a regular file"):
         elman.from_onnx(saved(proto, folder), external_data=True)
 
 
 @pytest.mark.parametrize(
     ("entries", "reason"),
     [
-        ({"offset": 4}, "expected 24 bytes at 4 of the external file, which has 24"),
-        ({"offset": -1}, "expected a number for offset, got '-1'"),
-        ({"offset": 10**30}, "expected a number for offset"),
-        ({"length": 23}, "expected 24 bytes of data, got 23"),
-        ({"length": 10**15}, "expected 24 bytes of data, got 1000"),
-        ({"basepath": "/"}, "the keys of its external data are unknown"),
-        ({"__class__": "x"}, "the keys of its external data are unknown"),
+        ({"offset": 4}, r"tensor 'W': expected 24 bytes at 4 "),
+        ({"offset": -1}, r"tensor 'W': expected .* offset, got '-1'"),
+        ({"offset": 10**30}, r"tensor 'W': expected .* offset, got '1000"),
+        ({"length": 23}, r"tensor 'W': expected 24 bytes .*got 23"),
+        ({"length": 10**15}, r"tensor 'W': expected 24 bytes .*got 1000"),
+        ({"basepath": "/"}, "tensor 'W': .*keys"),
+        ({"__class__": "x"}, "tensor 'W': .*keys"),
     ],
 )
 def test_external_data_that_do_not_fit_are_refused(proto, tmp_path, entries, reason):
@@ -123,9 +124,9 @@ def test_external_data_that_do_not_fit_are_refused(proto, tmp_path, entries, rea
 @pytest.mark.parametrize(
     ("field", "error", "reason"),
     [
-        ({"data_type": 77}, DTypeError, "tensor 'W': expected real numbers or integers, got 77"),
-        ({"data_type": 8}, DTypeError, "tensor 'W': expected real numbers or integers, got STR"),
-        ({"dims": [1, -3, 2]}, ModelFormatError, "tensor 'W': it has negative sizes"),
+        ({"data_type": 77}, DTypeError, "tensor 'W': expected .*got 77"),
+        ({"data_type": 8}, DTypeError, "tensor 'W': expected .*got STRING"),
+        ({"dims": [1, -3, 2]}, ModelFormatError, "tensor 'W': .*negative"),
     ],
 )
 def test_external_data_of_another_kind_are_not_read(proto, tmp_path, field, error, reason):
@@ -143,7 +144,7 @@ def test_external_data_that_tensors_share_are_refused(proto, tmp_path):
     W = external(proto, "W", location="w")
     external(proto, "R", location="w", length=36)
     (tmp_path / "w").write_bytes(W + bytes(24))
-    with pytest.raises(ModelFormatError, match="24 of them not yet used"):
+    with pytest.raises(ModelFormatError, match=r"tensor 'R': expected 36 bytes at 0 .*48, 24 "):
         elman.from_onnx(saved(proto, tmp_path), external_data=True)
 
 
@@ -151,43 +152,6 @@ def test_missing_external_data_are_the_systems_error(proto, tmp_path):
     external(proto, location="w")
     with pytest.raises(FileNotFoundError):
         elman.from_onnx(saved(proto, tmp_path), external_data=True)
-
-
-AUDITED = """
-import sys, onnx, elman._network, numpy.testing
-from elman.interop.onnx import reading
-path = sys.argv[1]
-opened = []
-try:
-    elman.from_onnx(path)  # whatever is imported late is imported now
-except elman.ElmanError:
-    pass
-def hook(event, args):
-    if event in ("open", "os.listdir", "os.scandir", "exec", "compile", "subprocess.Popen",
-                 "os.system", "socket.connect", "ctypes.dlopen", "pickle.find_class"):
-        opened.append((event, str(args[0])))
-sys.addaudithook(hook)
-try:
-    elman.from_onnx(path)
-    print("read")
-except elman.ElmanError as error:
-    print(type(error).__name__)
-print([entry for entry in opened if entry != ("open", path)])
-"""
-
-
-@pytest.mark.parametrize(
-    ("location", "outcome"),
-    [(None, "read"), ("w", "UnsupportedModelError"), ("/etc/hostname", "UnsupportedModelError")],
-)
-def test_reading_a_model_opens_no_other_file_and_runs_nothing(proto, tmp_path, location, outcome):
-    if location:
-        (tmp_path / "w").write_bytes(external(proto, location=location))
-    path = saved(proto, tmp_path)
-    done = subprocess.run(
-        [sys.executable, "-c", AUDITED, str(path)], capture_output=True, text=True, timeout=60
-    )
-    assert done.stdout.split("\n")[:2] == [outcome, "[]"], done.stdout + done.stderr
 
 
 # --- graphs with more in them ---------------------------------------------------------------------
@@ -211,15 +175,15 @@ BODY = helper.make_graph([], "body", [], [value("q", ())])
 @pytest.mark.parametrize(
     ("proto", "reason"),
     [
-        (with_node("PyOp", domain="com.example"), "operators of the domain 'com.example'"),
-        (with_node("Loop", body=BODY), "nodes with graphs inside them are not read"),
-        (with_node("Scan", body=BODY, num_scan_inputs=1), "nodes with graphs inside them"),
-        (with_node("If", then_branch=BODY, else_branch=BODY), "nodes with graphs inside them"),
-        (with_node("Frobnicate"), "no standard operator has this name"),
-        (with_node(""), r"node 1 \(no operator 'evil'\): no standard operator"),
-        (with_node("LSTM", hidden_size=3), r"node 1 \(LSTM 'evil'\): it has gates"),
-        (with_node("GRU", hidden_size=3), r"node 1 \(GRU 'evil'\): it has gates"),
-        (with_node("SequenceConstruct"), "layers and readouts do not have it"),
+        (with_node("PyOp", domain="com.example"), r"node 1 \(PyOp 'evil'\): .*'com.example'"),
+        (with_node("Loop", body=BODY), r"node 1 \(Loop 'evil'\): .*graphs"),
+        (with_node("Scan", body=BODY, num_scan_inputs=1), r"node 1 \(Scan 'evil'\): .*graphs"),
+        (with_node("If", then_branch=BODY, else_branch=BODY), r"node 1 \(If 'evil'\): .*graphs"),
+        (with_node("Frobnicate"), r"node 1 \(Frobnicate 'evil'\): .*standard"),
+        (with_node(""), r"node 1 \(no operator 'evil'\): .*standard"),
+        (with_node("LSTM", hidden_size=3), r"node 1 \(LSTM 'evil'\): .*gates"),
+        (with_node("GRU", hidden_size=3), r"node 1 \(GRU 'evil'\): .*gates"),
+        (with_node("SequenceConstruct"), r"node 1 \(SequenceConstruct 'evil'\): "),
     ],
 )
 def test_nodes_that_are_not_read_are_named_with_the_reason(proto, reason):
@@ -232,20 +196,20 @@ def test_functions_of_the_model_are_refused_even_under_a_standard_name(proto):
         "", "RNN", ["X", "W", "R", "B"], ["Y"], [helper.make_node("Identity", ["X"], ["Y"])], []
     )
     proto.functions.append(function)
-    with pytest.raises(UnsupportedModelError, match="functions of the model's own, such as 'RNN'"):
+    with pytest.raises(UnsupportedModelError, match=r"functions.*'RNN'"):
         elman.from_onnx(proto)
 
 
 def test_sparse_initializers_are_refused(proto):
     proto.graph.sparse_initializer.add()
-    with pytest.raises(UnsupportedModelError, match="sparse initializers"):
+    with pytest.raises(UnsupportedModelError, match="sparse"):
         elman.from_onnx(proto)
 
 
 @pytest.mark.parametrize("version", [10**6, 2**62])
 def test_a_newer_opset_is_refused(proto, version):
     proto.opset_import[0].version = version
-    with pytest.raises(UnsupportedModelError, match=rf"expected opset \d+ at most, .*{version}"):
+    with pytest.raises(UnsupportedModelError, match=rf"expected opset \d+ .*got {version}"):
         elman.from_onnx(proto)
 
 
@@ -253,18 +217,18 @@ def test_a_newer_opset_is_refused(proto, version):
 def test_an_opset_that_is_not_one_number_is_refused(proto, versions):
     proto.ClearField("opset_import")
     proto.opset_import.extend(helper.make_opsetid("", version) for version in versions)
-    with pytest.raises(ModelFormatError, match="expected one version of the standard operators"):
+    with pytest.raises(
+        ModelFormatError, match=rf"expected .*version.*, got {re.escape(str(versions))}"
+    ):
         elman.from_onnx(proto)
 
 
 def test_attributes_of_another_type_are_refused():
     proto = with_node("Transpose", perm="0123")
-    with pytest.raises(ModelFormatError, match="the attribute 'perm' is of another type"):
+    with pytest.raises(ModelFormatError, match=r"node 1 \(Transpose 'evil'\): .*'perm'"):
         elman.from_onnx(proto)
     proto.graph.node[0].attribute.add(name="clip", type=0)
-    with pytest.raises(
-        ModelFormatError, match=r"node 0 \(RNN\): the attribute 'clip' is of another"
-    ):
+    with pytest.raises(ModelFormatError, match=r"node 0 \(RNN\): .*'clip'"):
         elman.from_onnx(proto)
 
 
@@ -278,7 +242,7 @@ def changed(name, array):
 @pytest.mark.parametrize(
     ("proto", "reason"),
     [
-        (changed("W", np.zeros((1, 3, 5), "f4")), "expected 5 features, got 2"),
+        (changed("W", np.zeros((1, 3, 5), "f4")), r"node 0 \(RNN 'rnn'\): expected 5 .*got 2"),
         (
             changed("W", np.zeros((3, 2), "f4")),
             r"W of the shape \(1, hidden, input\), got \(3, 2\)",
@@ -286,8 +250,8 @@ def changed(name, array):
         (changed("W", np.zeros((2, 3, 2), "f4")), r"W of the shape \(1, hidden, input\)"),
         (changed("R", np.zeros((1, 3, 2), "f4")), r"R of the shape \(1, 3, 3\), got \(1, 3, 2\)"),
         (changed("B", np.zeros((1, 3), "f4")), r"B of the shape \(1, 6\), got \(1, 3\)"),
-        (changed("W", np.full((1, 3, 2), np.nan, "f4")), "finite"),
-        (changed("R", np.full((1, 3, 3), np.inf, "f4")), "finite"),
+        (changed("W", np.full((1, 3, 2), np.nan, "f4")), "W_xh: expected .*finite.*got nan"),
+        (changed("R", np.full((1, 3, 3), np.inf, "f4")), "W_hh: expected .*finite.*got inf"),
     ],
 )
 def test_weights_that_do_not_fit_are_refused(proto, reason):
@@ -298,13 +262,11 @@ def test_weights_that_do_not_fit_are_refused(proto, reason):
 def test_weights_of_another_kind_are_refused():
     words = rnn(ARRAYS, outputs=("Y",))
     words.graph.initializer[0].data_type = onnx.TensorProto.STRING
-    with pytest.raises(
-        DTypeError, match="tensor 'W': expected real numbers or integers, got STRING"
-    ):
+    with pytest.raises(DTypeError, match=r"tensor 'W': expected .*got STRING"):
         elman.from_onnx(words)
     with pytest.raises(DTypeError, match=r"tensor 'W': .* got COMPLEX64"):
         elman.from_onnx(changed("W", np.zeros((1, 3, 2), "c8")))
-    with pytest.raises(ModelFormatError, match="weights and biases of real numbers"):
+    with pytest.raises(ModelFormatError, match=r"node 0 \(RNN 'rnn'\): expected weights"):
         elman.from_onnx(changed("W", np.zeros((1, 3, 2), "i4")))
 
 
@@ -319,23 +281,23 @@ def test_graphs_that_are_no_graphs_are_refused(proto):
     twice = onnx.ModelProto()
     twice.CopyFrom(proto)
     twice.graph.initializer.append(proto.graph.initializer[0])
-    with pytest.raises(ModelFormatError, match="initializer 'W' stands twice"):
+    with pytest.raises(ModelFormatError, match=r"initializer 'W'.*twice"):
         elman.from_onnx(twice)
     loop = with_node("Identity")
     loop.graph.node[0].input[0] = "Z"
-    with pytest.raises(ModelFormatError, match="it reads 'Z', which nothing before it makes"):
+    with pytest.raises(ModelFormatError, match=r"node 0 \(RNN\): .*'Z'"):
         elman.from_onnx(loop)
     again = with_node("Identity")
     again.graph.node[1].output[0] = "Y"
-    with pytest.raises(ModelFormatError, match="'Y' is made twice"):
+    with pytest.raises(ModelFormatError, match=r"node 1 \(Identity 'evil'\): 'Y'.*twice"):
         elman.from_onnx(again)
     missing = with_node("Identity")
     missing.graph.output[0].name = "Q"
-    with pytest.raises(ModelFormatError, match="nothing makes the output 'Q'"):
+    with pytest.raises(ModelFormatError, match=r"output 'Q'"):
         elman.from_onnx(missing)
     empty = onnx.ModelProto(ir_version=8, opset_import=proto.opset_import)
     empty.graph.name = "nothing"
-    with pytest.raises(ModelFormatError, match="expected a graph with inputs and outputs"):
+    with pytest.raises(ModelFormatError, match="expected a graph"):
         elman.from_onnx(empty)
 
 
@@ -350,7 +312,7 @@ def test_other_bytes_are_no_model(data):
 @pytest.mark.parametrize("name", [b"RNN", b"rnn", b"Y"])
 def test_names_that_are_no_utf_8_are_refused(proto, name):
     data = proto.SerializeToString().replace(name, b"\xff" * len(name))
-    with pytest.raises(ModelFormatError, match=r"expected names in UTF-8, got b'\\xff"):
+    with pytest.raises(ModelFormatError, match=r"expected .*UTF-8, got b'\\xff"):
         elman.from_onnx(data)
 
 
@@ -492,33 +454,43 @@ BOMBS = {
     ),
 }
 
-MEASURED = """
-import resource, sys, elman, elman._network
-from elman.interop.onnx import reading
-data = sys.stdin.buffer.read()
-import onnx, onnx.numpy_helper
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-try:
-    elman.from_onnx(data)
-    print("read")
-except elman.ElmanError as error:
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(type(error).__name__, (after - before) // 1024)
-"""
+
+def weights_outside(location):
+    proto = rnn(ARRAYS, outputs=("Y",))
+    external(proto, location=location)
+    return proto
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB on Linux")
-@pytest.mark.parametrize("name", BOMBS)
-def test_little_data_take_little_memory(name):
-    done = subprocess.run(
-        [sys.executable, "-c", MEASURED],
-        input=BOMBS[name]().SerializeToString(),
-        capture_output=True,
-        timeout=60,
-    )
-    kind, mebibytes = done.stdout.split()
-    assert kind in (b"LimitError", b"UnsupportedModelError", b"ModelFormatError"), done.stderr
-    assert int(mebibytes) < 64
+WATCHED = BOMBS | {
+    "a model": lambda: rnn(ARRAYS, outputs=("Y",)),
+    "weights beside it": lambda: weights_outside("w"),
+    "weights elsewhere": lambda: weights_outside("/etc/hostname"),
+}
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory):
+    """What reading each model did, in a process that watched and had read one before."""
+    folder = tmp_path_factory.mktemp("watched")
+    (folder / "w").write_bytes(ARRAYS["W"].tobytes())
+    paths = {name: folder / f"{index}.onnx" for index, name in enumerate(WATCHED)}
+    for name, path in paths.items():
+        path.write_bytes(WATCHED[name]().SerializeToString())
+    read = "elman.from_onnx(path)"
+    results = read_guarded(paths.values(), f"path = {str(paths['a model'])!r}\n{read}", read)
+    return {name: results[str(path)] for name, path in paths.items()}
+
+
+@pytest.mark.parametrize("name", WATCHED)
+def test_reading_a_model_opens_no_other_file_and_runs_nothing(name, watched):
+    seen = watched[name]
+    kind = seen["error"].partition(":")[0]
+    if name in BOMBS:
+        assert kind in ("LimitError", "UnsupportedModelError", "ModelFormatError"), seen["error"]
+    else:
+        assert kind == ("none" if name == "a model" else "UnsupportedModelError"), seen["error"]
+    assert seen["events"] == []
+    assert SANITIZED or seen["grown_kib"] < 64 * 1024
 
 
 def in_field(number, payload):
@@ -540,7 +512,7 @@ def test_graphs_nested_without_end_are_refused(depth):
             in_field(1, node) + in_field(11, in_field(1, b"X")) + in_field(12, in_field(1, b"Y"))
         )
     data = b"\x08\x08" + in_field(7, graph) + in_field(8, b"\x10\x11")
-    expected = "graphs inside them" if depth == 5 else "expected an ONNX model, got other bytes"
+    expected = r"node 0 \(If\): .*graphs" if depth == 5 else "expected an ONNX model"
     with pytest.raises(ElmanError, match=expected):
         elman.from_onnx(data)
 
@@ -550,7 +522,7 @@ def test_a_file_beyond_all_limits_is_refused_before_it_is_read(tmp_path):
     path = tmp_path / "model.onnx"
     with open(path, "wb") as file:
         file.truncate(2**31)
-    with pytest.raises(LimitError, match=r"model.onnx: expected at most \d+ bytes, got 2147483648"):
+    with pytest.raises(LimitError, match=r"model\.onnx: expected .* \d+ bytes, got 2147483648"):
         elman.from_onnx(path)
 
 
@@ -560,7 +532,7 @@ def test_a_path_that_is_no_regular_file_is_refused(tmp_path):
     with pytest.raises(IsADirectoryError):
         elman.from_onnx(tmp_path)
     os.mkfifo(tmp_path / "fifo")
-    with pytest.raises(ModelFormatError, match="expected a regular file"):
+    with pytest.raises(ModelFormatError, match=r"fifo: expected a regular file"):
         elman.from_onnx(tmp_path / "fifo")
 
 

@@ -22,11 +22,11 @@ from fixtures.onnx_graphs import helper, model, rnn, value  # noqa: E402
 
 EXPORTS = np.load(pathlib.Path(__file__).parent / "fixtures" / "onnx_exports.npz")
 REFUSED = {
-    "dynamo-one-step": "x has one step in this graph, so that no recurrent matrix is left",
-    "dynamo-lstm": r"node 0 \(LSTM .*\): it has gates",
-    "torchscript-lstm": r"\(LSTM .*\): it has gates",
-    "dynamo-gru": r"\(GRU .*\): it has gates",
-    "torchscript-gru": r"\(GRU .*\): it has gates",
+    "dynamo-one-step": "^x has one step",
+    "dynamo-lstm": r"^node 0 \(LSTM .*\): .*gates",
+    "torchscript-lstm": r"^node \d+ \(LSTM .*\): .*gates",
+    "dynamo-gru": r"^node \d+ \(GRU .*\): .*gates",
+    "torchscript-gru": r"^node \d+ \(GRU .*\): .*gates",
 }
 CASES = [name.removesuffix(".model") for name in EXPORTS.files if name.endswith(".model")]
 
@@ -154,7 +154,7 @@ def test_a_step_with_another_recurrent_matrix_is_found_wherever_it_is(index):
         "dynamo-14-steps",
         lambda graph: replace_weight(graph, index, recurrent_matrix(graph), np.float32(1.0000001)),
     )
-    with pytest.raises(UnsupportedModelError, match=r"step \d+ of layer 0: it has another W_hh"):
+    with pytest.raises(UnsupportedModelError, match=r"^step \d+ of layer 0: .*W_hh"):
         elman.from_onnx(proto)
 
 
@@ -164,7 +164,7 @@ def test_a_step_with_another_bias_is_found_wherever_it_is(index):
         "dynamo-14-steps",
         lambda graph: replace_weight(graph, index, "rnn.bias_hh_l0", np.float32(1.0000001)),
     )
-    with pytest.raises(UnsupportedModelError, match=r"step \d+ of layer 0: its constant differs"):
+    with pytest.raises(UnsupportedModelError, match=r"^step \d+ of layer 0: .*constant"):
         elman.from_onnx(proto)
 
 
@@ -180,7 +180,7 @@ def test_a_step_with_another_activation_is_refused():
     def change(graph):
         [n for n in graph.node if n.op_type == "Tanh"][6].op_type = "Sigmoid"
 
-    with pytest.raises(UnsupportedModelError, match="other weights than the other steps"):
+    with pytest.raises(UnsupportedModelError, match=r"^step 6 of layer 0: .*weights"):
         elman.from_onnx(changed("dynamo-14-steps", change))
 
 
@@ -189,7 +189,7 @@ def test_steps_in_another_order_are_refused():
         adds = [n for n in graph.node if n.op_type == "Add" and "getitem" in n.input[1]]
         adds[3].input[1], adds[4].input[1] = adds[4].input[1], adds[3].input[1]
 
-    with pytest.raises(UnsupportedModelError, match="expected a recurrence over the steps 0 to 13"):
+    with pytest.raises(UnsupportedModelError, match=r"expected .* 0 to 13, got"):
         elman.from_onnx(changed("dynamo-14-steps", change))
 
 
@@ -220,7 +220,7 @@ def test_a_start_state_folded_into_the_first_bias_is_refused():
         array = onnx.numpy_helper.to_array(tensor) + np.float32(0.5)
         tensor.CopyFrom(onnx.numpy_helper.from_array(array, tensor.name))
 
-    with pytest.raises(UnsupportedModelError, match="folded into it: export with optimize=False"):
+    with pytest.raises(UnsupportedModelError, match=r"^step 0 of layer 0: .*optimize=False"):
         elman.from_onnx(changed("dynamo-14-steps", change))
 
 
@@ -314,9 +314,9 @@ def test_scaling_around_a_network_is_its_scaling(rng, op):
 @pytest.mark.parametrize(
     ("op", "factors", "reason"),
     [
-        ("Mul", [1, 0, 1], "multiplies by 0"),
-        ("Mul", [1, 1, -0.5], r"input_std\[2\]: expected a number above 0, got -2"),
-        ("Div", [-4, 1, 1], r"input_std\[0\]: expected a number above 0, got -4"),
+        ("Mul", [1, 0, 1], r"^the input: .* 0$"),
+        ("Mul", [1, 1, -0.5], r"^input_std\[2\]: expected .*got -2"),
+        ("Div", [-4, 1, 1], r"^input_std\[0\]: expected .*got -4"),
     ],
 )
 def test_factors_that_are_no_standard_deviations_are_refused(rng, op, factors, reason):
@@ -378,7 +378,7 @@ def test_sizes_and_integers_are_not_added_to_states(rng):
         helper.make_node("Add", ["h", "size"], ["y"]),
     ]
     for x in (("T", "B", 3), ("T", 2, 3)):
-        with pytest.raises(UnsupportedModelError, match="computes with integers, or with sizes"):
+        with pytest.raises(UnsupportedModelError, match=r"node 3 \(Add\): .*integers"):
             elman.from_onnx(chain(rng, nodes, x=x))
 
 
@@ -388,7 +388,7 @@ def test_sizes_that_are_not_fixed_are_not_computed_with(rng):
         helper.make_node("Equal", ["shape", "axis"], ["is_one"]),
         helper.make_node("Where", ["is_one", "h", "h"], ["y"]),
     ]
-    with pytest.raises(UnsupportedModelError, match="computes with a size that is not fixed"):
+    with pytest.raises(UnsupportedModelError, match=r"node 3 \(Equal\): .*size"):
         elman.from_onnx(chain(rng, nodes))
 
 
@@ -410,7 +410,7 @@ def test_start_states_that_differ_by_sequence_are_refused(rng):
     nodes = [helper.make_node("RNN", ["X", "W", "R", "B", "", "h0"], ["Y"])]
     constants = {k: arrays[k] for k in "WRB"} | {"h0": start}
     proto = model(nodes, [value("X", (2, 2, 3))], [value("Y", None)], constants)
-    with pytest.raises(UnsupportedModelError, match="not the same for every sequence"):
+    with pytest.raises(UnsupportedModelError, match=r"node 0 \(RNN\): .*every sequence"):
         elman.from_onnx(proto)
 
 
@@ -422,7 +422,7 @@ def test_lengths_are_an_input_of_the_network(rng):
     arrays = {k: v for k, v in arrays.items() if k not in ("M", "c", "axis")}
     _, rows, _ = read(rnn(arrays, given=("X", "sequence_lens")))
     assert [row.target for row in rows if row.source == "sequence_lens"] == ["lengths"]
-    with pytest.raises(UnsupportedModelError, match="sequence_lens are neither an input nor all"):
+    with pytest.raises(UnsupportedModelError, match=r"node 0 \(RNN 'rnn'\): .*sequence_lens"):
         elman.from_onnx(rnn(arrays))
     arrays["sequence_lens"] = np.array([4, 4], "i4")
     elman.from_onnx(rnn(arrays))
@@ -431,18 +431,34 @@ def test_lengths_are_an_input_of_the_network(rng):
 @pytest.mark.parametrize(
     ("after", "constants", "reason"),
     [
-        ([("Relu", ["h"], {})], {}, "its activation relu follows no linear map"),
-        ([("MatMul", ["h", "Q"], {}), ("MatMul", ["0", "M"], {})], {}, "more"),
-        ([("Add", ["h", "h"], {})], {}, "adds a vector that is neither"),
-        ([("Mul", ["h", "h"], {})], {}, "multiplies by something else than a constant"),
-        ([("ReduceMean", ["h"], {})], {}, "do not have it"),
-        ([("Gather", ["h", "two"], {"axis": 0})], {"two": np.array(2)}, "neither the first nor"),
-        ([("Gather", ["h", "two"], {"axis": 2})], {"two": np.array(2)}, "picks places of the feat"),
-        ([("Softmax", ["h"], {"axis": 0})], {}, "softmax over the features"),
-        ([("Slice", ["h", "a", "b"], {})], {"a": np.array([0]), "b": np.array([-2])}, "a part of"),
-        ([("Reshape", ["h", "s"], {})], {"s": np.array([0, -1])}, "keep steps, sequences"),
-        ([("Concat", ["h", "h"], {"axis": 0})], {}, "one after the other"),
-        ([("Gemm", ["h", "M", "c"], {"alpha": 2.0})], {}, "expected alpha 1"),
+        ([("Relu", ["h"], {})], {}, "^the output: .*relu"),
+        ([("MatMul", ["h", "Q"], {}), ("MatMul", ["0", "M"], {})], {}, "^the output: expected one"),
+        ([("Add", ["h", "h"], {})], {}, r"node 2 \(Add .*vector"),
+        ([("Mul", ["h", "h"], {})], {}, r"node 2 \(Mul .*constant"),
+        ([("ReduceMean", ["h"], {})], {}, r"node 2 \(ReduceMean "),
+        (
+            [("Gather", ["h", "two"], {"axis": 0})],
+            {"two": np.array(2)},
+            r"node 2 \(Gather .*step 2",
+        ),
+        (
+            [("Gather", ["h", "two"], {"axis": 2})],
+            {"two": np.array(2)},
+            r"node 2 \(Gather .*features",
+        ),
+        ([("Softmax", ["h"], {"axis": 0})], {}, r"node 2 \(Softmax .*got axis 0"),
+        (
+            [("Slice", ["h", "a", "b"], {})],
+            {"a": np.array([0]), "b": np.array([-2])},
+            r"node 2 \(Slice .*steps",
+        ),
+        ([("Reshape", ["h", "s"], {})], {"s": np.array([0, -1])}, r"node 2 \(Reshape .*\(4, -1\)"),
+        ([("Concat", ["h", "h"], {"axis": 0})], {}, r"node 2 \(Concat "),
+        (
+            [("Gemm", ["h", "M", "c"], {"alpha": 2.0})],
+            {},
+            r"node 2 \(Gemm .*expected alpha 1, got 2",
+        ),
     ],
 )
 def test_what_a_network_cannot_express_is_refused_with_the_node(rng, after, constants, reason):
@@ -461,7 +477,7 @@ def test_two_layers_that_are_no_chain_are_refused(rng):
         helper.make_node("Squeeze", ["Y2", "axis"], ["h2"]),
         helper.make_node("Concat", ["h", "h2"], ["y"], axis=2),
     ]
-    with pytest.raises(UnsupportedModelError, match=r"node 0 \(RNN 'rnn'\) and node 2 .*same"):
+    with pytest.raises(UnsupportedModelError, match=r"node 0 \(RNN 'rnn'\) and node 2 "):
         elman.from_onnx(chain(rng, nodes))
 
 
@@ -474,25 +490,25 @@ def test_nodes_that_no_output_needs_do_not_matter(rng):
     ("attributes", "error", "reason"),
     [
         ({"activations": ["Gelu"]}, UnsupportedModelError, r"got \['Gelu'\]"),
-        ({"activations": ["Tanh", "Tanh"]}, UnsupportedModelError, "expected 1 of the activations"),
-        ({"activations": ["Affine"]}, UnsupportedModelError, "Affine has no default alpha"),
-        ({"activations": ["ScaledTanh"]}, UnsupportedModelError, "has no default alpha"),
         (
-            {"activation_alpha": [1.0, 2.0]},
+            {"activations": ["Tanh", "Tanh"]},
             UnsupportedModelError,
-            "expected 0 values of activation_",
+            r"expected 1 .*got \['Tanh', 'Tanh'\]",
         ),
-        ({"clip": 0.0}, ModelFormatError, "expected a clip above 0, got 0"),
-        ({"clip": -1.0}, ModelFormatError, "expected a clip above 0"),
-        ({"direction": "sideways"}, ModelFormatError, "direction of RNN, got 'sideways'"),
+        ({"activations": ["Affine"]}, UnsupportedModelError, "Affine .*alpha"),
+        ({"activations": ["ScaledTanh"]}, UnsupportedModelError, "ScaledTanh .*alpha"),
+        ({"activation_alpha": [1.0, 2.0]}, UnsupportedModelError, "0 .* activation_alpha, got 2"),
+        ({"clip": 0.0}, ModelFormatError, "expected .*clip.*got 0"),
+        ({"clip": -1.0}, ModelFormatError, "expected .*clip.*got -1"),
+        ({"direction": "sideways"}, ModelFormatError, "direction.*got 'sideways'"),
         ({"direction": "bidirectional"}, ModelFormatError, r"expected W of the shape \(2,"),
-        ({"layout": 2}, ModelFormatError, "layout 0 or 1, got 2"),
-        ({"hidden_size": 5}, ModelFormatError, "expected a hidden_size of 4, got 5"),
-        ({"linear_before_reset": 1}, UnsupportedModelError, "'linear_before_reset' is unknown"),
+        ({"layout": 2}, ModelFormatError, "layout.*got 2"),
+        ({"hidden_size": 5}, ModelFormatError, "hidden_size.* 4, got 5"),
+        ({"linear_before_reset": 1}, UnsupportedModelError, "'linear_before_reset'"),
     ],
 )
 def test_attributes_that_make_no_sense_are_refused(rng, attributes, error, reason):
-    with pytest.raises(error, match=r"node 0 \(RNN 'rnn'\).*" + reason):
+    with pytest.raises(error, match=r"^node 0 \(RNN 'rnn'\): .*" + reason):
         elman.from_onnx(chain(rng, [], y="h", **attributes))
 
 
@@ -509,24 +525,24 @@ def test_affine_of_1_and_0_is_the_identity(rng):
 
 @pytest.mark.parametrize("source", [3, None, ["a"]])
 def test_a_source_of_another_kind_is_a_type_error(source):
-    with pytest.raises(TypeError, match="source: expected a path, bytes or a ModelProto"):
+    with pytest.raises(TypeError, match=r"^source: expected .*ModelProto, got"):
         elman.from_onnx(source)
 
 
-@pytest.mark.parametrize("use", ["elman.from_onnx(b'')", "elman.to_onnx(net)"])
-def test_onnx_is_imported_by_its_use_alone_and_missing_it_names_the_extra(use):
-    code = f"""
+def test_onnx_is_imported_by_its_use_alone_and_missing_it_names_the_extra():
+    code = """
 import sys, elman
 net = elman.Network(input_size=1, hidden_size=1, output_size=1, seed=0)
 elman.from_onnx, elman.to_onnx
 print("onnx" in sys.modules)
 sys.modules["onnx"] = None
-try:
-    {use}
-except ImportError as error:
-    print(error)
+for use in (lambda: elman.from_onnx(b""), lambda: elman.to_onnx(net)):
+    try:
+        use()
+    except ImportError as error:
+        print(error)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    first, second = done.stdout.splitlines()
+    first, *errors = done.stdout.splitlines()
     assert first == "False", done.stderr
-    assert second.endswith("pip install 'elman[onnx]'")
+    assert ["elman[onnx]" in error for error in errors] == [True, True]

@@ -13,12 +13,9 @@ import pytest
 
 import elman
 from elman import pure, reference
-from fixtures.activations import GENERAL, UNTRAINABLE
 from fixtures.exact import exact_run
-from fixtures.networks import make_inputs, make_network
+from fixtures.networks import EXACT_CASES, make_inputs, make_network
 
-HIDDEN_ACTIVATIONS = ("tanh", "relu", "sigmoid", "identity")
-OUTPUT_ACTIVATIONS = (*HIDDEN_ACTIVATIONS, "softmax")
 FIXTURES = pathlib.Path(__file__).parent / "fixtures"
 NAN, INF = math.nan, math.inf
 
@@ -30,11 +27,11 @@ def assert_close(got, want, tolerance=1e-12):
 # --- the activations ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("z", [-1e300, -745.0, -709.0, -40.0, -1.0, -1e-9, 0.0, 0.5, 37.0, 800.0])
-def test_the_sigmoid_is_accurate_in_both_tails(z):
-    with mpmath.workdps(50):
-        want = float(1 / (1 + mpmath.exp(-mpmath.mpf(z)))) if z > -1e3 else 0.0
-    assert pure.sigmoid([z])[0] == pytest.approx(want, rel=4e-16, abs=1e-323)
+def test_the_sigmoid_is_accurate_in_both_tails():
+    for z in (-1e300, -745.0, -709.0, -40.0, -1.0, -1e-9, 0.0, 0.5, 37.0, 800.0):
+        with mpmath.workdps(50):
+            want = float(1 / (1 + mpmath.exp(-mpmath.mpf(z)))) if z > -1e3 else 0.0
+        assert pure.sigmoid([z])[0] == pytest.approx(want, rel=4e-16, abs=1e-323), z
 
 
 def test_softmax_does_not_overflow():
@@ -93,39 +90,9 @@ def test_a_network_of_integers_is_computed_exactly():
     assert state == [41, 60]
 
 
-@pytest.mark.parametrize("activation", HIDDEN_ACTIVATIONS)
-@pytest.mark.parametrize("output_activation", OUTPUT_ACTIVATIONS)
-def test_run_agrees_with_exact_arithmetic_for_every_activation(rng, activation, output_activation):
-    net = make_network(rng, activation=activation, output_activation=output_activation)
-    x = make_inputs(rng, net, 6)
-    y, state = pure.run(pure.weights(net), x.tolist())
-    output, hidden = exact_run(net, x)
-    assert_close(y, output)
-    assert_close(state, hidden[-1])
-
-
-@pytest.mark.parametrize("f", [*GENERAL, *UNTRAINABLE], ids=str)
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_run_agrees_with_exact_arithmetic_for_activations_with_numbers(rng, f, dtype):
-    net = make_network(rng, activation=f, output_activation=f, dtype=dtype)
-    x = make_inputs(rng, net, 6)
-    y, state = pure.run(pure.weights(net), x.tolist())
-    output, hidden = exact_run(net, x)
-    assert_close(y, output)
-    assert_close(state, hidden[-1])
-
-
-@pytest.mark.parametrize("hidden", [(1,), (4,), (3, 5), (2, 1, 3)])
-@pytest.mark.parametrize("outputs", [None, 1, 3])
-@pytest.mark.parametrize("scaling", [False, True])
-@pytest.mark.parametrize("bias", [False, True])
-@pytest.mark.parametrize("initial_state", [False, True])
-def test_run_agrees_with_exact_arithmetic_for_every_shape(
-    rng, hidden, outputs, scaling, bias, initial_state
-):
-    net = make_network(
-        rng, hidden=hidden, outputs=outputs, scaling=scaling, bias=bias, initial_state=initial_state
-    )
+@pytest.mark.parametrize("options", EXACT_CASES, ids=str)
+def test_run_agrees_with_exact_arithmetic(rng, options):
+    net = make_network(rng, **options)
     x = make_inputs(rng, net, 5)
     y, state = pure.run(pure.weights(net), x.tolist())
     output, hidden = exact_run(net, x)
@@ -202,9 +169,9 @@ def test_nan_and_infinities_propagate(rng):
 @pytest.mark.parametrize(
     ("x", "state", "message"),
     [
-        ([1.0] * 2, [0.0] * 4, "x: expected 3 numbers, got 2"),
-        ([1.0] * 4, [0.0] * 4, "x: expected 3 numbers, got 4"),
-        ([1.0] * 3, [0.0] * 5, "state: expected 4 numbers, got 5"),
+        ([1.0] * 2, [0.0] * 4, "^x: .*3.*2"),
+        ([1.0] * 4, [0.0] * 4, "^x: .*3.*4"),
+        ([1.0] * 3, [0.0] * 5, "^state: .*4.*5"),
     ],
 )
 def test_a_wrong_length_is_refused(rng, x, state, message):

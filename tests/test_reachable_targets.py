@@ -53,18 +53,16 @@ RANGES = [  # of each activation, from its formula
 ]
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(("activation", "lowest", "highest"), RANGES, ids=str)
-def test_every_activation_has_its_range(x, dtype, activation, lowest, highest):
-    trainer = elman.Trainer(network(activation, dtype=dtype))
+def test_every_activation_has_its_range(x, activation, lowest, highest):
+    trainer = elman.Trainer(network(activation))
     inside = np.linspace(max(lowest, -100), min(highest, 100), T)
     y = np.tile(inside[:, np.newaxis], (B, 1, O))
     assert math.isfinite(trainer.loss(x, y))  # the ends are within reach
     for end, beyond in ((lowest, lowest - 1e-3), (highest, highest + 1e-3)):
         if math.isfinite(end):
             y[2, 3, 1] = beyond
-            sentence = r"^y: expected numbers .*, which output_activation '.*' can give, got .* at"
-            with pytest.raises(elman.ArgumentError, match=sentence):
+            with pytest.raises(elman.ArgumentError, match=r"^y: .*output_activation.*\(2, 3, 1\)"):
                 trainer.loss(x, y)
 
 
@@ -82,10 +80,14 @@ def test_the_error_says_what_can_be_reached_and_what_to_do(x, activation, target
     y[1, 2, 0] = target
     with pytest.raises(elman.ArgumentError) as caught:
         train(x, y, network(activation))
-    assert str(caught.value) == (
-        f"y: expected numbers {numbers}, which output_activation '{activation}' can give,"
-        f' got {float(target)} at (1, 2, 0): use output_activation="identity", or scale the targets'
-    )
+    for part in (
+        "y: ",
+        numbers,
+        f"'{activation}'",
+        f"got {float(target)} at (1, 2, 0)",
+        "identity",
+    ):
+        assert part in str(caught.value)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -93,7 +95,7 @@ def test_numbers_that_rounding_put_beyond_an_end_are_reached(x, dtype):
     y = np.full((B, T, O), np.nextafter(1, 2))
     elman.Trainer(network("sigmoid", dtype=dtype)).update(x, y)
     y[0, 0, 0] = 1 + 2e-6
-    with pytest.raises(elman.ArgumentError, match=r"^y: expected numbers from 0 to 1"):
+    with pytest.raises(elman.ArgumentError, match=r"^y: .*from 0 to 1"):
         elman.Trainer(network("sigmoid", dtype=dtype)).update(x, y)
 
 
@@ -118,15 +120,14 @@ def test_targets_are_judged_after_the_scaling_of_the_outputs(x, rng):
     for output, beyond, end in ((0, 12.01, "from 10 to 12"), (1, -0.01, "from 0 to 3")):
         wrong = y.copy()
         wrong[3, 1, output] = beyond
-        sentence = rf"^y: expected numbers {end}, which output_activation 'sigmoid' can give after"
-        with pytest.raises(elman.ArgumentError, match=sentence):
+        with pytest.raises(elman.ArgumentError, match=rf"^y: .*{end}.*'sigmoid'"):
             train(x, wrong, net)
 
 
 def test_without_a_readout_the_top_layer_says_what_can_be_reached(x):
     net = elman.Network(I, [4, O], None, activation=["relu", "tanh"], seed=0)
     train(x, np.ones((B, T, O)), net)
-    with pytest.raises(elman.ArgumentError, match=r"to 1, which activation 'tanh' can give"):
+    with pytest.raises(elman.ArgumentError, match=r"^y: .*to 1\b.*'tanh'"):
         train(x, np.full((B, T, O), 3.0), net)
 
 
@@ -146,14 +147,14 @@ def test_it_is_said_before_any_work(x, tmp_path):
     y, path = np.full((B, T, O), 0.5), tmp_path / "c"
     net, wrong = network("sigmoid"), y + 1
     for options in ({}, {"validation": 0.5}, {"validation": (x, y)}):
-        with pytest.raises(elman.ArgumentError, match=r"^y: expected numbers from 0 to 1"):
+        with pytest.raises(elman.ArgumentError, match=r"^y: .*from 0 to 1"):
             train(x, wrong, net, checkpoint=path, callback=pytest.fail, **options)
-    with pytest.raises(elman.ArgumentError, match=r"^validation: y: expected numbers from 0 to 1"):
+    with pytest.raises(elman.ArgumentError, match=r"^validation: y: .*from 0 to 1"):
         train(x, y, net, validation=(x, wrong), checkpoint=path, callback=pytest.fail)
     assert not path.exists()
     trainer = elman.Trainer(net)
     for use in (trainer.update, trainer.loss):
-        with pytest.raises(elman.ArgumentError, match=r"^y: expected numbers from 0 to 1"):
+        with pytest.raises(elman.ArgumentError, match=r"^y: .*from 0 to 1"):
             use(x, wrong)
     assert trainer.updates == 0
 

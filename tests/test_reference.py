@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import pathlib
+import re
 
 import mpmath
 import numpy as np
@@ -14,7 +15,7 @@ from elman import reference
 from elman.errors import ShapeError
 from fixtures.activations import GENERAL, UNTRAINABLE
 from fixtures.exact import exact_run
-from fixtures.networks import make_inputs, make_network
+from fixtures.networks import EXACT_CASES, make_inputs, make_network
 
 HIDDEN_ACTIVATIONS = ("tanh", "relu", "sigmoid", "identity")
 OUTPUT_ACTIVATIONS = (*HIDDEN_ACTIVATIONS, "softmax")
@@ -115,41 +116,14 @@ def test_a_network_of_integers_is_computed_exactly():
     np.testing.assert_array_equal(run.state, [41, 60])
 
 
-@pytest.mark.parametrize("f", [*GENERAL, *UNTRAINABLE], ids=str)
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_run_agrees_with_exact_arithmetic_for_activations_with_numbers(rng, f, dtype):
-    net = make_network(rng, activation=f, output_activation=f, dtype=dtype)
-    x = make_inputs(rng, net, 6)
-    run = reference.run(net, x)
-    output, hidden = exact_run(net, x)
-    np.testing.assert_allclose(run.output, output, rtol=1e-12, atol=1e-12)
-    np.testing.assert_allclose(run.hidden, hidden, rtol=1e-12, atol=1e-12)
-
-
-@pytest.mark.parametrize("activation", HIDDEN_ACTIVATIONS)
-@pytest.mark.parametrize("output_activation", OUTPUT_ACTIVATIONS)
-def test_run_agrees_with_exact_arithmetic_for_every_activation(rng, activation, output_activation):
-    net = make_network(rng, activation=activation, output_activation=output_activation)
-    x = make_inputs(rng, net, 6)
-    run = reference.run(net, x)
-    output, hidden = exact_run(net, x)
-    np.testing.assert_allclose(run.output, output, rtol=1e-12, atol=1e-13)
-    np.testing.assert_allclose(run.hidden, hidden, rtol=1e-12, atol=1e-13)
-
-
-@pytest.mark.parametrize("hidden", [(1,), (4,), (3, 5), (2, 1, 3)])
-@pytest.mark.parametrize("outputs", [None, 1, 3])
-@pytest.mark.parametrize("scaling", [False, True])
-@pytest.mark.parametrize("bias", [False, True])
-def test_run_agrees_with_exact_arithmetic_for_every_shape(rng, hidden, outputs, scaling, bias):
-    net = make_network(
-        rng, hidden=hidden, outputs=outputs, scaling=scaling, bias=bias, initial_state=True
-    )
+@pytest.mark.parametrize("options", EXACT_CASES, ids=str)
+def test_run_agrees_with_exact_arithmetic(rng, options):
+    net = make_network(rng, **options)
     x = make_inputs(rng, net, 5)
     run = reference.run(net, x, lengths=4)
     output, hidden = exact_run(net, x, length=4)
-    np.testing.assert_allclose(run.output, output, rtol=1e-12, atol=1e-13)
-    np.testing.assert_allclose(run.hidden, hidden, rtol=1e-12, atol=1e-13)
+    np.testing.assert_allclose(run.output, output, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(run.hidden, hidden, rtol=1e-12, atol=1e-12)
     np.testing.assert_array_equal(run.state, run.hidden[-1])
 
 
@@ -296,14 +270,34 @@ def right(rng):
     return net, x, *rounded_run(net, x)
 
 
+# (1,), (33,), (5, 17) and with and without scaling, bias and a start: each pair of these once.
+SOME_KINDS = [
+    ((1,), False, False, None),
+    ((1,), True, True, 0.7),
+    ((33,), False, True, 0.7),
+    ((33,), True, False, None),
+    ((5, 17), False, True, None),
+    ((5, 17), True, False, 0.7),
+]
+ALL_KINDS = list(
+    itertools.product([(1,), (33,), (5, 17)], [False, True], [False, True], [None, 0.7])
+)
+
+
+@pytest.mark.parametrize(
+    "kinds", [SOME_KINDS, pytest.param(ALL_KINDS, marks=pytest.mark.slow)], ids=["some", "all"]
+)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("scale", [0.1, 1.0, 5.0, 50.0])
-@pytest.mark.parametrize("activation", ["tanh", "sigmoid"])
-@pytest.mark.parametrize("output_activation", OUTPUT_ACTIVATIONS)
-def test_verify_never_fails_a_right_result(rng, dtype, scale, activation, output_activation):
-    for hidden, scaling, bias, start in itertools.product(
-        [(1,), (33,), (5, 17)], [False, True], [False, True], [None, 0.7]
-    ):
+def test_verify_never_fails_a_right_result(rng, dtype, scale, kinds):
+    heads = zip(
+        itertools.cycle(["tanh", "sigmoid"]), itertools.cycle(OUTPUT_ACTIVATIONS), strict=False
+    )
+    if kinds is ALL_KINDS:
+        chosen = itertools.product(kinds, ["tanh", "sigmoid"], OUTPUT_ACTIVATIONS)
+    else:
+        chosen = ((kind, *next(heads)) for kind in kinds * 2)
+    for (hidden, scaling, bias, start), activation, output_activation in chosen:
         net = make_network(
             rng,
             hidden=hidden,
@@ -324,13 +318,16 @@ def test_verify_never_fails_a_right_result(rng, dtype, scale, activation, output
         assert report.steps == 31
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("scale", [0.1, 0.7, 3.0])
 @pytest.mark.parametrize("f", [*GENERAL, *UNTRAINABLE], ids=str)
-def test_verify_never_fails_a_right_result_of_an_activation_with_numbers(rng, dtype, scale, f):
-    for scaling, hidden in ((False, (33,)), (True, (5, 17))):
+def test_verify_never_fails_a_right_result_of_an_activation_with_numbers(rng, f):
+    for dtype, scale, scaling, hidden in (
+        ("float32", 0.1, True, (33,)),
+        ("float64", 0.7, False, (33,)),
+        ("float32", 3.0, False, (5, 17)),
+        ("float64", 3.0, True, (5, 17)),
+    ):
         net = make_network(
-            *(rng,),
+            rng,
             hidden=hidden,
             activation=f,
             output_activation=f,
@@ -350,9 +347,9 @@ def test_verify_finds_an_error_beyond_rounding_in_an_activation_with_numbers(rng
     net = make_network(rng, hidden=(6,), activation=f, outputs=None, scale=0.5)
     x = make_inputs(rng, net, 30)
     _, hidden = rounded_run(net, x)
-    for t in range(29):
+    for t in range(0, 29, 3):
         spoiled = hidden.copy()
-        spoiled[t, t % 6] += np.float32(5e-5)
+        spoiled[t, t // 3 % 6] += np.float32(5e-5)
         report = reference.verify(net, x, spoiled, spoiled)
         assert not report.ok
         assert report.where[2] in (t, t + 1)  # the next step is judged from this one
@@ -402,8 +399,7 @@ def test_verify_takes_both_sides_of_a_jump_within_rounding_and_nothing_else(dtyp
     assert not verdict(alpha - 0.006, below).ok
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("activation", ["relu", "identity"])
+@pytest.mark.parametrize(("activation", "dtype"), [("relu", "float32"), ("identity", "float64")])
 def test_verify_never_fails_a_right_result_that_grows_without_limit(rng, dtype, activation):
     net = make_network(rng, activation=activation, dtype=dtype, scale=5.0, output_activation="tanh")
     x = make_inputs(rng, net, 4, 1000)
@@ -412,7 +408,7 @@ def test_verify_never_fails_a_right_result_that_grows_without_limit(rng, dtype, 
     assert report.ok, str(report)
     assert not np.isfinite(hidden[:, -1]).any()
     assert 0 < report.not_judged < report.values
-    assert "may overflow and were not judged" in str(report)
+    assert f"{report.not_judged:,}" in str(report)
 
 
 def partial_sums(c, W, v, S):
@@ -425,8 +421,7 @@ def partial_sums(c, W, v, S):
     return p[0]
 
 
-@pytest.mark.parametrize("S", [1, 2, 4, 16])
-@pytest.mark.parametrize("inputs", [1, 3, 40])
+@pytest.mark.parametrize(("S", "inputs"), [(1, 1), (1, 40), (2, 3), (4, 40), (16, 1), (16, 40)])
 def test_verify_never_fails_sums_in_any_number_of_partial_sums(rng, S, inputs):
     net = make_network(
         rng,
@@ -496,8 +491,9 @@ def test_verify_finds_one_hidden_value_that_is_off_by_a_few_ulp_more_than_roundi
         layer = 0 if unit < 7 else 1
         assert report.where == (layer, (sequence,), t, unit - 7 * layer)
         assert report.worst_ratio > 1
-        assert str(report).startswith("NOT verified: of 288 values in 18 steps the worst has")
-        assert f"layer {layer}, sequence {sequence}, step {t}, unit" in str(report)
+        assert str(report).startswith("NOT verified")
+        for number in (r"\b288\b", r"\b18\b", rf"layer {layer}\b", rf"step {t}\b"):
+            assert re.search(number, str(report))
 
 
 def test_verify_finds_one_output_that_is_off_by_a_few_ulp_more_than_rounding(right):
@@ -506,7 +502,7 @@ def test_verify_finds_one_output_that_is_off_by_a_few_ulp_more_than_rounding(rig
     report = reference.verify(net, x, output, hidden)
     assert not report.ok
     assert report.where == ("output", (1,), 3, 2)
-    assert "(in the output, sequence 1, step 3, unit 2)" in str(report)
+    assert re.search(r"output, sequence 1, step 3, unit 2\b", str(report))
 
 
 def test_verify_judges_each_step_from_the_state_before_it(right):
@@ -621,7 +617,8 @@ def test_verify_reports_the_free_running_difference_without_judging_it(rng):
     free = reference.run(net, x).output
     got = np.abs(rounded_run(net, x)[0] - free).max()
     assert report.free_running_difference == pytest.approx(got, rel=1e-12)
-    assert "Free-running difference: " in str(report)
+    numbers = map(float, re.findall(r"\d+(?:\.\d+)?(?:e[-+]\d+)?", str(report)))
+    assert any(n == pytest.approx(got, rel=0.05) for n in numbers)
 
 
 def test_verify_finds_the_same_in_blocks_of_any_size(right, monkeypatch):
@@ -654,7 +651,7 @@ def test_verify_of_nothing_is_true(rng):
         report = reference.verify(net, x, *rounded_run(net, x.astype(np.float32)))
         assert report.ok
         assert report.where is None
-        assert str(report).startswith("verified: 0 values in 0 steps are exact")
+        assert str(report).startswith("verified")
 
 
 @pytest.mark.parametrize("name", ["output", "hidden"])

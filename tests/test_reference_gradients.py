@@ -11,8 +11,6 @@ from elman.errors import ArgumentError
 from fixtures.activations import GENERAL, UNTRAINABLE
 from fixtures.networks import make_inputs, make_network
 
-HIDDEN_ACTIVATIONS = ("tanh", "relu", "sigmoid", "identity")
-OUTPUT_ACTIVATIONS = (*HIDDEN_ACTIVATIONS, "softmax")
 LOSSES = [("mse", "identity"), ("bce", "sigmoid"), ("cross_entropy", "softmax")]
 
 
@@ -79,8 +77,16 @@ def assert_all_close(net, grads, function):
     assert set(got) <= {"initial_state"}
 
 
-@pytest.mark.parametrize("activation", HIDDEN_ACTIVATIONS)
-@pytest.mark.parametrize("output_activation", OUTPUT_ACTIVATIONS)
+@pytest.mark.parametrize(
+    ("activation", "output_activation"),
+    [
+        ("tanh", "identity"),
+        ("relu", "tanh"),
+        ("sigmoid", "relu"),
+        ("identity", "sigmoid"),
+        ("tanh", "softmax"),
+    ],
+)
 def test_squared_error_has_the_gradient_of_every_activation(rng, activation, output_activation):
     net = network(
         rng,
@@ -99,16 +105,25 @@ def test_squared_error_has_the_gradient_of_every_activation(rng, activation, out
 
 @pytest.mark.parametrize("f", [*GENERAL, *UNTRAINABLE], ids=str)
 def test_squared_error_has_the_gradient_of_every_activation_with_numbers(rng, f):
-    net = network(rng, activation=f, output_activation=f, initial_state=True)
+    sizes = {"inputs": 2, "hidden": (3,)}
+    net = network(rng, **sizes, activation=f, output_activation=f, initial_state=True)
     x, y = make_inputs(rng, net, 2, 5), targets(rng, net, "mse", 2, 5)
     _, grads = reference.loss_and_gradients(net, x, y)
     w = np.full((2, 5), 0.1)
     assert_all_close(net, grads, lambda net: total_loss(net, x, y, "mse", w))
 
 
-@pytest.mark.parametrize(("loss", "output_activation"), LOSSES)
-@pytest.mark.parametrize("hidden", [(1,), (4,), (3, 5), (2, 1, 3)])
-@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(
+    ("loss", "output_activation", "hidden", "bias"),
+    [
+        ("mse", "identity", (1,), False),
+        ("mse", "identity", (3, 5), True),
+        ("bce", "sigmoid", (4,), True),
+        ("bce", "sigmoid", (2, 1, 3), False),
+        ("cross_entropy", "softmax", (3, 5), False),
+        ("cross_entropy", "softmax", (2, 1, 3), True),
+    ],
+)
 def test_every_loss_has_its_gradient_at_every_depth(rng, loss, output_activation, hidden, bias):
     net = network(
         rng, hidden=hidden, outputs=3, output_activation=output_activation, bias=bias,
@@ -188,8 +203,10 @@ def test_a_state_that_is_passed_has_its_own_gradient_in_its_own_shape(rng, shape
 WINDOWS = [(1, 1, 5), (3, 3, 6), (3, 3, 7), (3, 1, 5), (4, 2, 7), (5, 3, 8), (9, 9, 4), (9, 2, 5)]
 
 
-@pytest.mark.parametrize(("k", "m", "T"), WINDOWS)
-@pytest.mark.parametrize("hidden", [(4,), (3, 2)])
+@pytest.mark.parametrize(
+    ("k", "m", "T", "hidden"),
+    [(*window, [(4,), (3, 2)][i % 2]) for i, window in enumerate(WINDOWS)],
+)
 def test_truncation_is_the_sum_over_windows_that_begin_at_a_constant_state(rng, k, m, T, hidden):
     net = network(rng, hidden=hidden, initial_state=True)
     x, y = make_inputs(rng, net, 2, T), rng.random((2, T, 2))
@@ -273,7 +290,7 @@ def test_gradients_add_only_to_gradients(rng):
 def test_no_step_has_no_mean_but_is_a_part_of_a_sum(rng, x):
     net = network(rng)
     y = np.zeros((*x.shape[:-1], 2))
-    with pytest.raises(ArgumentError, match="weights: expected a sum above 0, got 0"):
+    with pytest.raises(ArgumentError, match="weights: "):
         reference.loss_and_gradients(net, x, y)
     value, grads = reference.loss_and_gradients(net, x, y, normalizer=3.0)
     assert value == 0

@@ -8,7 +8,6 @@ import shutil
 
 import pytest
 
-import elman
 from elman import _core
 from fixtures import cpp_build
 
@@ -25,9 +24,18 @@ def defined_symbols(file, *options):
     return [name for _, kind, name in entries if kind.isupper() or kind in "uvw"]
 
 
-@pytest.mark.parametrize("isa", elman.build_info()["built_isas"])
+SHARED, APART = cpp_build.SETS, sorted({*cpp_build.ALL_SETS} - {*cpp_build.SETS})
+
+
+@pytest.mark.builds
+@pytest.mark.parametrize(
+    "isa", [*SHARED, *(pytest.param(isa, marks=pytest.mark.slow) for isa in APART)]
+)
 def test_every_symbol_of_the_kernels_carries_its_instruction_set(isa, tmp_path_factory):
-    folder = cpp_build.build(tmp_path_factory)
+    if isa in SHARED:
+        folder = cpp_build.build(tmp_path_factory)
+    else:
+        folder = cpp_build.build(tmp_path_factory, f"kernels_{isa}", cpp_build.ALL_SETS)
     (kernels,) = folder.glob(f"**/kernels_{isa}.dir/**/kernels.cpp.o*")
     names = defined_symbols(kernels)
     assert f"elman::{isa}::table" in names

@@ -18,7 +18,7 @@ from fixtures.guarded import SANITIZED, read_guarded
 
 pytestmark = pytest.mark.any_isa
 
-SAVE = r"save torch.save\(model.state_dict\(\), path\)"
+SAVE = r".*torch.save\(model.state_dict\(\), path\)"  # the remedy
 NUMBERS = np.arange(12, dtype="<f4")
 
 
@@ -167,13 +167,13 @@ class Whole:
 HOSTILE = {
     "a call of os.system": (
         archive(b"\x80\x02" + reduced("os", "system", text("touch hacked")) + b"."),
-        f"got 'os.system': {SAVE}",
+        f"got 'os.system'{SAVE}",
     ),
     "builtins by STACK_GLOBAL": (
         archive(b"\x80\x04\x8c\x08builtins\x8c\x04eval\x93" + tuple_of(text("1")) + b"R."),
         "got 'builtins.eval'",
     ),
-    "a whole module": (archive(pickle.dumps(Whole(), 2)), f"Whole': {SAVE}"),
+    "a whole module": (archive(pickle.dumps(Whole(), 2)), f"Whole'{SAVE}"),
     "torch's own loader of bytes": (
         archive(b"\x80\x02" + reduced("torch.storage", "_load_from_bytes", b"U\x01x") + b"."),
         "got 'torch.storage._load_from_bytes'",
@@ -184,106 +184,118 @@ HOSTILE = {
     ),
     "a call of a type of storage": (
         archive(b"\x80\x02" + reduced("torch", "FloatStorage", integer(1)) + b"."),
-        "expected only tensors, got torch.FloatStorage",
+        "data.pkl: .*got torch.FloatStorage",
     ),
     "an OrderedDict with arguments": (
         archive(b"\x80\x02" + reduced("collections", "OrderedDict", b"]") + b"."),
-        "expected only tensors, got collections.OrderedDict",
+        "data.pkl: .*got collections.OrderedDict",
     ),
     "attributes for a function": (
         archive(b"\x80\x02" + name("collections", "OrderedDict") + b"}b."),
-        "expected only tensors, got collections.OrderedDict",
+        "data.pkl: .*got collections.OrderedDict",
     ),
-    "a call of text": (archive(b"\x80\x02" + text("x") + b")R."), "expected only tensors, got str"),
+    "a call of text": (archive(b"\x80\x02" + text("x") + b")R."), "data.pkl: .*got str"),
     "an extension": (archive(b"\x80\x02\x82\x01."), "got EXT1"),
     "an instance": (archive(b"(ios\nsystem\n."), "got INST"),
     "an object": (archive(b"\x80\x02(" + name("os", "system") + b"o."), "got 'os.system'"),
     "a new object": (
         archive(b"\x80\x02" + name("collections", "OrderedDict") + b")\x81."),
-        "NEWOBJ",
+        "got NEWOBJ",
     ),
     "bytes": (archive(b"\x80\x03C\x01x."), "got SHORT_BINBYTES"),
     "bytes that claim 2**62": (
         archive(b"\x80\x05\x96" + struct.pack("<Q", 2**62) + b"x."),
-        "data.pkl is damaged",
+        "data.pkl .*damaged",
     ),
-    "a tensor alone": (archive(b"\x80\x02" + tensor() + b"."), "state_dict, got StoredTensor"),
+    "a tensor alone": (archive(b"\x80\x02" + tensor() + b"."), "state_dict, got "),
     "a list of tensors": (
         archive(b"\x80\x02](" + tensor() + b"e."),
-        "expected a state_dict, got li",
+        "state_dict, got list",
     ),
-    "a tuple as a key": (archive(dictionary(tuple_of(), b"N")), "got tuple as a key"),
-    "a dictionary as a key": (archive(dictionary(b"}", b"N")), "got dict as a key"),
-    "an item of a list by key": (archive(b"\x80\x02](" + text("a") + b"Nu."), "a key of list"),
-    "an append to a dictionary": (archive(b"\x80\x02}Na."), "expected a list, got dict"),
-    "an empty pickle": (archive(b""), "data.pkl is damaged: pickle exhausted before"),
-    "an empty stack": (archive(b"\x80\x02."), "uses what it has not made"),
-    "a memo that was never made": (archive(b"\x80\x02h\x07."), "uses what it has not made"),
-    "a mark that was never set": (archive(b"\x80\x02t."), "uses what it has not made"),
-    "a memo of 2**32": (archive(b"\x80\x02}r\xff\xff\xff\xff" * 1000 + b"."), "RNN.*got none"),
-    "an odd number of items": (archive(dictionary(text("a"))), "data.pkl is damaged"),
-    "an integer of 5000 digits": (archive(b"I" + b"9" * 5000 + b"\n."), "data.pkl is damaged"),
+    "a tuple as a key": (archive(dictionary(tuple_of(), b"N")), "data.pkl: .*got tuple"),
+    "a dictionary as a key": (archive(dictionary(b"}", b"N")), "data.pkl: .*got dict"),
+    "an item of a list by key": (
+        archive(b"\x80\x02](" + text("a") + b"Nu."),
+        "data.pkl: .*got str .*list",
+    ),
+    "an append to a dictionary": (archive(b"\x80\x02}Na."), "data.pkl: expected .*got dict"),
+    "an empty pickle": (archive(b""), "data.pkl .*damaged"),
+    "an empty stack": (archive(b"\x80\x02."), "data.pkl: "),
+    "a memo that was never made": (archive(b"\x80\x02h\x07."), "data.pkl: "),
+    "a mark that was never set": (archive(b"\x80\x02t."), "data.pkl: "),
+    "a memo of 2**32": (
+        archive(b"\x80\x02}r\xff\xff\xff\xff" * 1000 + b"."),
+        "^source: .*RNN.*got none",
+    ),
+    "an odd number of items": (archive(dictionary(text("a"))), "data.pkl .*damaged"),
+    "an integer of 5000 digits": (archive(b"I" + b"9" * 5000 + b"\n."), "data.pkl .*damaged"),
     "a persistent id of another kind": (
         archive(dictionary(text("x"), storage(head="file"))),
-        "expected only tensors, got tuple",
+        "data.pkl: .*got tuple",
     ),
-    "a persistent id that is text": (archive(b"\x80\x02" + text("x") + b"Q."), "tensors, got str"),
+    "a persistent id that is text": (
+        archive(b"\x80\x02" + text("x") + b"Q."),
+        "data.pkl: .*got str",
+    ),
     "a storage of complex numbers": (
         archive(dictionary(text("x"), tensor(kind="ComplexFloatStorage"))),
         "got 'torch.ComplexFloatStorage'",
     ),
     "a storage that is missing": (
         archive(dictionary(text("x"), tensor(key="1"))),
-        "entry 'archive/data/1' is missing",
+        "'archive/data/1'.*missing",
     ),
     "a storage outside": (
         archive(dictionary(text("x"), tensor(key="../../../etc/passwd"))),
-        "entry 'archive/data/../../../etc/passwd' is missing",
+        "'archive/data/../../../etc/passwd'.*missing",
     ),
     "a storage that is smaller": (
         archive(dictionary(text("x"), tensor(size=13))),
-        "entry 'data/0': expected 13 numbers of 4 bytes, got 48 bytes",
+        "'data/0': expected 13 .*4 bytes, got 48 bytes",
     ),
     "a storage of two types": (
         archive(dictionary(text("x"), tensor(), text("y"), tensor(kind="DoubleStorage"))),
-        "expected 12 numbers of 8 bytes",
+        "'data/0': expected 12 .*8 bytes",
     ),
     "a storage of two sizes": (
         archive(dictionary(text("x"), tensor(), text("y"), tensor((2,), (1,), size=11))),
-        "expected 11 numbers of 4 bytes",
+        "'data/0': expected 11 .*4 bytes",
     ),
     "a tensor past its storage": (
         archive(dictionary(text("x"), tensor(offset=1))),
-        r"a tensor \(3, 4\) does not fit its storage of 12 numbers",
+        r"data.pkl: .*\(3, 4\).* 12 ",
     ),
     "strides past the storage": (
         archive(dictionary(text("x"), tensor((2, 2), (11, 1)))),
-        r"a tensor \(2, 2\) does not fit",
+        r"data.pkl: .*\(2, 2\).* 12 ",
     ),
     "a negative stride": (
         archive(dictionary(text("x"), tensor((2,), (-1,)))),
-        "expected a tensor's",
+        "data.pkl: expected .*strides",
     ),
-    "a negative offset": (archive(dictionary(text("x"), tensor(offset=-1))), "expected a tensor's"),
+    "a negative offset": (
+        archive(dictionary(text("x"), tensor(offset=-1))),
+        "data.pkl: expected .*strides",
+    ),
     "a number expanded to 2**40": (
         archive(dictionary(text("x"), tensor((2**20, 2**20), (0, 0)))),
-        r"a tensor \(1048576, 1048576\) does not fit",
+        r"data.pkl: .*\(1048576, 1048576\).* 12 ",
     ),
     "a shape whose product wraps": (
         archive(dictionary(text("x"), tensor((2**40, 2**40), (1, 1)))),
-        "does not fit",
+        r"data.pkl: .*\(1099511627776, 1099511627776\).* 12 ",
     ),
     "a shape beyond 64 bits": (
         archive(dictionary(text("x"), tensor((2**70,), (1,)))),
-        "expected a tensor's storage",
+        "data.pkl: expected .*shape",
     ),
     "a shape and strides that differ": (
         archive(dictionary(text("x"), tensor((3, 4), (1,)))),
-        "data.pkl is damaged",
+        "data.pkl .*damaged",
     ),
     "a shape of nine axes": (
         archive(dictionary(text("x"), tensor((1,) * 9, (1,) * 9))),
-        "does not fit",
+        r"data.pkl: .*\(1, 1, .* 12 ",
     ),
     "tensors that share one storage 1000 times": (
         archive(
@@ -296,11 +308,11 @@ HOSTILE = {
             ),
             {"data/0": bytes(6000)},
         ),
-        "at most 16 times the file's bytes",
+        "expected .*16 times",
     ),
     "a dictionary in itself": (
         archive(b"\x80\x02}q\x00(" + text("x") + b"h\x00u."),
-        "source: expected dictionaries at most 16 deep",
+        "^source: expected .*16 ",
     ),
     "dictionaries that double 60 times": (
         archive(
@@ -320,28 +332,34 @@ HOSTILE = {
             )
             + b"."
         ),
-        "source: expected at most 10000 entries",
+        "^source: expected .*10000 entries",
     ),
-    "a pickle of 1 MiB": (archive(dictionary(*[b"N"] * 2**20)), "at most 262144 bytes"),
-    "marks and nothing else": (archive(b"(" * 250_000), "data.pkl is damaged"),
-    "an unknown byte order": (archive(weights(), {"byteorder": b"middle"}), "byteorder: expected"),
-    "no data.pkl": (archive(weights(), root=""), "one NAME/data.pkl, got 0"),
-    "a data.pkl further down": (archive(weights(), root="a/b/"), "one NAME/data.pkl, got 1"),
+    "a pickle of 1 MiB": (
+        archive(dictionary(*[b"N"] * 2**20)),
+        "'archive/data.pkl': expected .*262144 bytes",
+    ),
+    "marks and nothing else": (archive(b"(" * 250_000), "data.pkl .*damaged"),
+    "an unknown byte order": (
+        archive(weights(), {"byteorder": b"middle"}),
+        "byteorder: expected .*got b'middle'",
+    ),
+    "no data.pkl": (archive(weights(), root=""), "NAME/data.pkl, got 0"),
+    "a data.pkl further down": (archive(weights(), root="a/b/"), "NAME/data.pkl, got 1"),
     "a TorchScript archive": (
         archive(weights(), {"constants.pkl": b"", "code/__torch__.py": b""}),
-        f"got a TorchScript archive: {SAVE}",
+        f"got .*TorchScript{SAVE}",
     ),
     "a compressed archive": (
         archive(weights(), method=zipfile.ZIP_DEFLATED),
-        f"stored without compression, got method 8: {SAVE}",
+        f"'archive/data.pkl': expected .*got method 8{SAVE}",
     ),
     "the file of PyTorch before 1.6": (
         pickle.dumps(0x1950A86A20F9469CFC6C, 2) + pickle.dumps(1001, 2),
-        f"got a pickle, which is not read: {SAVE}",
+        f"got a pickle{SAVE}",
     ),
-    "a pickle": (pickle.dumps({"weight_ih_l0": 1}), f"got a pickle, which is not read: {SAVE}"),
-    "a Keras file": (b"\x89HDF\r\n\x1a\n" + bytes(100), "got an HDF5 file"),
-    "nothing": (b"", "expected at least 8 bytes, got 0"),
+    "a pickle": (pickle.dumps({"weight_ih_l0": 1}), f"got a pickle{SAVE}"),
+    "a Keras file": (b"\x89HDF\r\n\x1a\n" + bytes(100), "got .*HDF5"),
+    "nothing": (b"", "expected .*8 bytes, got 0"),
 }
 
 
@@ -352,7 +370,7 @@ def hostile(tmp_path_factory):
     paths = {name: folder / f"{index}.pt" for index, name in enumerate(HOSTILE)}
     for name, path in paths.items():
         path.write_bytes(HOSTILE[name][0])
-    prepare = "import zipfile, zlib, safetensors, elman._network, elman.interop.torch"
+    prepare = "import zipfile, zlib, safetensors, elman.interop.torch; elman.Network"
     read = "elman.from_torch(path, activation='tanh', output_activation='identity')"
     results = read_guarded(paths.values(), prepare, read)
     assert sorted(folder.iterdir()) == sorted(paths.values())
@@ -397,7 +415,7 @@ def test_a_file_cut_or_flipped_anywhere_is_an_error_or_another_number(rng):
 
 def test_damage_in_a_storage_is_found_by_its_checksum():
     data = archive(weights()).replace(NUMBERS.tobytes(), NUMBERS[::-1].tobytes())
-    with pytest.raises(ModelFormatError, match="zip archive is damaged: Bad CRC-32"):
+    with pytest.raises(ModelFormatError, match="damaged: Bad CRC-32"):
         torch_file.read_pt(data)
 
 
@@ -406,7 +424,7 @@ def test_damage_in_a_storage_is_found_by_its_checksum():
     [
         (UnsupportedModelError, archive(weights(), method=zipfile.ZIP_DEFLATED)),
         (ModelFormatError, archive(weights(), {})),
-        (LimitError, archive(b"." * (torch_file.MAX_PICKLE_BYTES + 1))),
+        (LimitError, archive(b"." * (2**18 + 1))),
     ],
 )
 def test_errors_name_the_file(error, data, tmp_path):

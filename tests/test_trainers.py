@@ -12,6 +12,10 @@ import sys
 import numpy as np
 import pytest
 
+import page
+import summary
+import trainers.numpy
+import training
 from fixtures import cpp_build
 
 pytestmark = pytest.mark.any_isa
@@ -22,27 +26,22 @@ STATUS = pathlib.Path("/proc/self/status")
 
 
 @pytest.fixture
-def training(monkeypatch, tmp_path_factory):
-    """The cases of training, whose limits are compiled."""
+def cache(monkeypatch, tmp_path_factory):
+    """A folder for the limits of the machine, which are compiled, here without optimization."""
     monkeypatch.setenv("ELMAN_CACHE", str(cpp_build.shared_folder(tmp_path_factory) / "peers"))
     monkeypatch.setenv("CMAKE_BUILD_TYPE", "None")
-    import training
-
-    return training
 
 
 @pytest.fixture(params=NAMES)
-def modes(request, training):
+def modes(request):
     """Return the trainers of every peer in turn; those of the extra `bench` where installed."""
-    import trainers
-
     if request.param not in ("elman", "numpy"):
         needs = f"needs {request.param}: pip install elman[bench]"
         pytest.importorskip(request.param, reason=needs)
     return trainers.available([request.param])[request.param]
 
 
-def double(training, case):
+def double(case):
     """Return what NumPy trains, in float64."""
     net, x, y = training.problem(case)
     return training.NumPy(net, x.astype(np.float64), y.astype(np.float64))
@@ -51,8 +50,8 @@ def double(training, case):
 # --- the answers ----------------------------------------------------------------------------------
 
 
-def test_the_gradient_of_numpy_is_that_of_central_differences(training):
-    trainer = double(training, training.Update(2, 3, 2, T=5, B=4))
+def test_the_gradient_of_numpy_is_that_of_central_differences():
+    trainer = double(training.Update(2, 3, 2, T=5, B=4))
     trainer._forward()
     trainer._backward()
     numeric = np.empty_like(trainer.gradient)
@@ -66,9 +65,9 @@ def test_the_gradient_of_numpy_is_that_of_central_differences(training):
     np.testing.assert_allclose(trainer.gradient, numeric, rtol=1e-6, atol=1e-9)
 
 
-def test_numpy_clips_and_updates_as_adam_is_written(training):
+def test_numpy_clips_and_updates_as_adam_is_written():
     """Kingma & Ba 2015, algorithm 1, element by element, for three gradients."""
-    trainer = double(training, training.Update(2, 3, 2, T=5, B=4))
+    trainer = double(training.Update(2, 3, 2, T=5, B=4))
     w, m, v = list(trainer.flat), [0.0] * trainer.flat.size, [0.0] * trainer.flat.size
     for t in range(1, 4):
         trainer._forward()
@@ -87,11 +86,11 @@ def test_numpy_clips_and_updates_as_adam_is_written(training):
 
 
 @pytest.mark.parametrize("shape", [(1, 2, 1, 20, 1), (3, 5, 2, 7, 4)])
-def test_every_trainer_goes_where_numpy_in_double_precision_goes(training, modes, shape):
+def test_every_trainer_goes_where_numpy_in_double_precision_goes(modes, shape):
     case = training.Update(*shape)
     net, x, y = training.problem(case)
     start = training.trainers.weights(net)
-    expected = training._trained(double(training, case))
+    expected = training._trained(double(case))
     for make in modes.values():
         trainer = make(net, x, y)
         assert training._wrong(training._trained(trainer), expected, start) == ""
@@ -99,20 +98,24 @@ def test_every_trainer_goes_where_numpy_in_double_precision_goes(training, modes
         np.testing.assert_array_equal(w, start[name])
 
 
-@pytest.mark.parametrize("index", range(6))
-def test_an_update_without_clipping_is_wrong(training, monkeypatch, index):
+@pytest.mark.parametrize(
+    "index", [0, 1, 2, *(pytest.param(index, marks=pytest.mark.slow) for index in (3, 4, 5))]
+)
+def test_an_update_without_clipping_is_wrong(monkeypatch, index):
     case = training.UPDATES[index]._replace(B=1)
     start = training.trainers.weights(training.problem(case)[0])
-    expected = training._trained(double(training, case))
+    expected = training._trained(double(case))
     monkeypatch.setattr("trainers.numpy.CLIP_NORM", math.inf)
-    found = training._trained(double(training, case))
-    assert "of its way, allowed is 0.0001" in training._wrong(found, expected, start)
+    found = training._trained(double(case))
+    assert "0.0001" in training._wrong(found, expected, start)
 
 
 # --- the cases ------------------------------------------------------------------------------------
 
 
-def test_a_wrong_trainer_is_reported_and_not_timed(training, monkeypatch):
+@pytest.mark.builds
+@pytest.mark.usefixtures("cache")
+def test_a_wrong_trainer_is_reported_and_not_timed(monkeypatch):
     class Wrong(training.NumPy):
         updates = itertools.count()
 
@@ -121,8 +124,6 @@ def test_a_wrong_trainer_is_reported_and_not_timed(training, monkeypatch):
             self.w["b_y"][0] += 0.01
             return super().update()
 
-    import trainers.numpy
-
     monkeypatch.setattr(trainers.numpy, "TRAINERS", {"": Wrong})
     facts, wrong = training.measure(training.UPDATES[0], ["elman", "numpy"], rounds=1)
     assert {entry["name"] for entry in facts["entries"]} == {"elman"}
@@ -130,14 +131,16 @@ def test_a_wrong_trainer_is_reported_and_not_timed(training, monkeypatch):
     assert wrong["numpy"].startswith("update of 1, 2, 1: ")
 
 
-def test_the_multiply_adds_are_those_of_all_products(training):
+def test_the_multiply_adds_are_those_of_all_products():
     case = training.Update(2, 3, 5, T=7, B=11)
     forward = 2 * 3 + 3 * 3 + 3 * 5
     weights, h = forward, 3 * 3 + 3 * 5
     assert case.multiply_adds == 7 * 11 * (forward + weights + h)
 
 
-def test_the_result_file_has_updates_and_their_memory(training, tmp_path):
+@pytest.mark.builds
+@pytest.mark.usefixtures("cache")
+def test_the_result_file_has_updates_and_their_memory(tmp_path):
     output = tmp_path / "results.json"
     arguments = ("--cases", "training,memory", "--sizes", "2,20", "--peers", "numpy")
     done = subprocess.run(
@@ -178,10 +181,7 @@ def entry(name, mode, median, ratio, **more):
     return {"name": name, "mode": mode, **spread(median), "ratio": spread(ratio), **more}
 
 
-def test_the_page_tells_of_updates_and_their_memory(training):
-    import page
-    import summary
-
+def test_the_page_tells_of_updates_and_their_memory():
     both = entry("elman", "forward and backward", 90.0, 0.9, backward=spread(2.25))
     case = {
         **{"group": "training", "work": "update", "dtype": "float32", "threads": 1},
@@ -212,12 +212,12 @@ def test_the_page_tells_of_updates_and_their_memory(training):
     assert "| PyTorch, a loop | 25.0 |" in part
     assert "| elman's backward pass, in forward passes | 2.25 |" in part
     assert "| share of multiply-add, float32 that elman reaches | 60 % |" in part
-    assert "From T = 1,024 to 4,096 it grows by 1.25 times the states." in part
+    assert "1,024 to 4,096" in part
+    assert "1.25 times" in part
     assert "| an update, MiB | 11.0 | 41.0 |" in part
     assert "an update of training, 16 -> 32 -> 4, T = 100, B = 16, float32 | JAX" in text
     words = summary.summary(result)
     row = "an update with 100 steps of 16 sequences, 16 -> 32 -> 4"
     assert f"| {row} | 100 µs | 60 % of multiply-add | 25.0x | **0.950x** |" in words
-    assert "take 60.0 µs, so that nothing can be more than 41.7 times as fast as PyTorch" in (
-        " ".join(words.split())
-    )
+    for number in ("60.0 µs", "41.7 times"):
+        assert number in " ".join(words.split())

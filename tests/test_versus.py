@@ -11,7 +11,7 @@ import pytest
 import versus_worker
 from fixtures import cpp_build
 
-pytestmark = pytest.mark.any_isa
+pytestmark = [pytest.mark.any_isa, pytest.mark.slow]
 
 VERSUS = cpp_build.ROOT / "bench" / "versus.py"
 

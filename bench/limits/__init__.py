@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import mmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,17 +13,24 @@ from elman.cli.timing.rounds import Entry
 from peers import native
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
 
-_machine = native.build(Path(__file__).parent, "limits.machine")
 PEAKS = ("float32", "float64", "sse2_float32")
+
+
+@functools.cache
+def _machine() -> ModuleType:
+    """Return the extension with the limits, compiled on first use."""
+    return native.build(Path(__file__).parent, "limits.machine")
 
 
 def multiply_add(name: str) -> Entry:
     """Return the fastest multiply-adds, with one floating-point operation as the item."""
-    function = getattr(_machine, name if name.startswith("sse2") else f"fused_{name}")
+    function = getattr(_machine(), name if name.startswith("sse2") else f"fused_{name}")
     rounds = 50_000
     return Entry("multiply-add", name, lambda: function(rounds), function(rounds))
 
@@ -34,12 +42,13 @@ def streaming_loads(size: int) -> Entry:
         memory.madvise(mmap.MADV_HUGEPAGE)
     memory[:] = b"1" * size
     passes = max(1, 200_000 // size)
-    return Entry("streaming loads", "", lambda: _machine.load(memory, passes), passes)
+    load = _machine().load
+    return Entry("streaming loads", "", lambda: load(memory, passes), passes)
 
 
 def empty_calls(x: Array, y: Array) -> list[Entry]:
     """Return the calls of each mode of elman's step, over the rows of x, that do nothing."""
-    empty, rows = _machine.Empty(), list(x)
+    empty, rows = _machine().Empty(), list(x)
     step = empty.step
 
     def into_out() -> None:
@@ -75,5 +84,5 @@ def empty_calls(x: Array, y: Array) -> list[Entry]:
 def wait(count: int, period_ns: int) -> Array:
     """Return the nanoseconds by which each moment of a schedule was seen too late."""
     late = np.zeros(count, np.int64)
-    _machine.wait(late, period_ns)
+    _machine().wait(late, period_ns)
     return late

@@ -1,0 +1,272 @@
+"""The numerical contract: what the bits are.
+
+The order of summation, the roundings of scaling and the rule for tiny states, each against an
+implementation of its own.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+import elman
+from conftest import FUSED_ISAS, ISAS
+from fixtures.bits import assert_same_bits
+
+# A set that was forced from outside, perhaps on an emulated processor, is held to `scalar` alone.
+FUSED = list(dict.fromkeys(["scalar", *FUSED_ISAS]))
+SMALLEST_STATE = {"float32": 2.0**-100, "float64": 2.0**-900}
+
+
+# --- the order of summation -----------------------------------------------------------------------
+
+
+def partial_sums(rows, cols):
+    """Return S, as table.hpp has it: another S is another contract."""
+    sums = 4 if rows <= 16 else 2 if rows <= 64 else 1
+    while sums > 1 and cols < 4 * sums:
+        sums //= 2
+    return sums
+
+
+def rounded(exact, dtype):
+    """Return a fraction other than 0, rounded once to a normal number of the dtype."""
+    exponent = exact.numerator.bit_length() - exact.denominator.bit_length()
+    if abs(exact) < Fraction(2) ** exponent:
+        exponent -= 1
+    unit = Fraction(2) ** (exponent - np.finfo(dtype).nmant)
+    return np.dtype(dtype).type(float(round(exact / unit) * unit))  # ties to even
+
+
+def fused(a, b, c):
+    """Return a * b + c, exact and then rounded once to the numbers' dtype (normal numbers)."""
+    exact = Fraction(float(a)) * Fraction(float(b)) + Fraction(float(c))
+    if exact == 0:
+        return a * b + c  # exact as well, and IEEE's sign
+    return rounded(exact, a.dtype)
+
+
+def unfused(a, b, c):
+    return a * b + c
+
+
+def affine(c, W, v, multiply_add):
+    """Return c + W v in the order of the contract."""
+    rows, cols = W.shape
+    result = np.empty(rows, W.dtype)
+    for r in range(rows):
+        p = [W.dtype.type(0)] * partial_sums(rows, cols)
+        p[0] = c[r]
+        for k in range(cols):
+            p[k % len(p)] = multiply_add(W[r, k], v[k], p[k % len(p)])
+        while len(p) > 1:
+            p = [a + b for a, b in zip(p[::2], p[1::2], strict=True)]
+        result[r] = p[0]
+    return result
+
+
+def identity_networks(dtype, rng, inputs, hidden, outputs):
+    """Yield (multiply_add, networks): for fused and for other sets, the same identity network."""
+    W_xh, W_hh, W_hy = (
+        (rng.standard_normal(shape) * 2.0 ** rng.integers(-6, 6, shape)).astype(dtype)
+        for shape in ((hidden, inputs), (hidden, hidden), (outputs, hidden))
+    )
+    b_h, b_y = (rng.standard_normal(size).astype(dtype) for size in (hidden, outputs))
+    # Sums of nothing but zeros have a sign of their own.
+    W_hy[rng.random(outputs) < 0.2] *= 0
+    b_y[rng.random(outputs) < 0.3] *= -0.0
+    nets = {}
+    for isa in dict.fromkeys([*FUSED, *ISAS]):
+        with elman.use_isa(isa):
+            nets[isa] = elman.Network.from_weights(
+                [(W_xh, W_hh, b_h)],
+                (W_hy, b_y),
+                activation="identity",
+                output_activation="identity",
+            )
+    yield fused, [net for isa, net in nets.items() if isa in FUSED]
+    yield unfused, [net for isa, net in nets.items() if isa not in FUSED]
+
+
+def test_the_sum_of_a_product_has_the_order_that_the_contract_says(rng, dtype):
+    # Rows and columns at which the number of partial sums changes.
+    small = itertools.product((1, 16, 17), (1, 7, 8, 15, 16, 33))
+    for O, H in [*small, *itertools.product((64, 65), (1, 7, 8, 17))]:
+        x, h = rng.standard_normal((2, 1)), rng.standard_normal(H).astype(dtype)
+        for multiply_add, nets in identity_networks(dtype, rng, 1, H, O):
+            expected = {}
+            for net in nets:
+                run = net.run(x, state=h, return_hidden=True)
+                for h_t, y_t in zip(run.hidden, run.output, strict=True):
+                    if (key := h_t.tobytes()) not in expected:
+                        readout = net.readout
+                        expected[key] = affine(readout.b_y, readout.W_hy, h_t, multiply_add)
+                    assert_same_bits(y_t, expected[key])
+
+
+def test_a_step_is_the_sum_of_the_state_on_top_of_the_sum_of_the_input(rng, dtype):
+    for I, H in ((33, 1), (8, 15), (15, 16), (16, 16), (7, 17), (15, 33), (1, 64), (16, 65)):
+        x = rng.standard_normal((1, I)).astype(dtype)
+        h = rng.standard_normal(H).astype(dtype)
+        for multiply_add, nets in identity_networks(dtype, rng, I, H, 1):
+            expected = None
+            for net in nets:
+                if expected is None:
+                    layer = net.layers[0]
+                    u = affine(layer.b_h, layer.W_xh, x[0], multiply_add)
+                    expected = affine(u, layer.W_hh, h, multiply_add)
+                assert_same_bits(net.run(x, state=h).state, expected)
+                batch = net.run(np.stack([x] * 7), state=h).state
+                assert_same_bits(batch, np.stack([expected] * 7))
+
+
+# --- scaling --------------------------------------------------------------------------------------
+
+
+def each(operation, *arrays):
+    """Return an operation on fractions for each number of some arrays, rounded once."""
+    dtype = arrays[0].dtype
+    numbers = np.broadcast_arrays(*arrays)
+    results = [
+        rounded(operation(*(Fraction(float(n)) for n in of_one)), dtype)
+        for of_one in zip(*(array.flat for array in numbers), strict=True)
+    ]
+    return np.array(results, dtype).reshape(numbers[0].shape)
+
+
+def numbers_of_any_size(rng, dtype, *shape):
+    return (rng.standard_normal(shape) * 2.0 ** rng.integers(-6, 6, shape)).astype(dtype)
+
+
+@pytest.mark.parametrize("readout", [False, True])
+def test_scaling_rounds_the_difference_the_reciprocal_and_the_product(rng, dtype, readout):
+    size = 9
+    x, dL_dy = (numbers_of_any_size(rng, dtype, 12, size) for _ in range(2))
+    mean, to_mean = (numbers_of_any_size(rng, dtype, size) for _ in range(2))
+    std, to_std = (abs(numbers_of_any_size(rng, dtype, size)) for _ in range(2))
+    reciprocal = each(lambda s: 1 / s, std)
+    scaled = each(lambda a, b: a * b, each(lambda a, b: a - b, x, mean), reciprocal)
+    output = each(lambda a, b: a + b, each(lambda a, b: a * b, scaled, to_std), to_mean)
+    error = each(lambda a, b: a * b, dL_dy, to_std)
+    gradient = each(lambda a, b: a * b, error, reciprocal)
+    # Neither a quotient nor a fused product gives these bits.
+    assert (scaled != (x - mean) / std).any()
+    assert (output != each(lambda a, b, c: a * b + c, scaled, to_std, to_mean)).any()
+
+    unit, zero = np.eye(size, dtype=dtype), np.zeros((size, size), dtype)
+    for isa in dict.fromkeys([*FUSED, *ISAS]):
+        with elman.use_isa(isa):
+            net = elman.Network.from_weights(
+                [(unit, zero, None)],
+                (unit, None) if readout else None,
+                activation="identity",
+                output_activation="identity",
+                input_mean=mean,
+                input_std=std,
+                output_mean=to_mean,
+                output_std=to_std,
+            )
+        run = net.run(x, return_hidden=True)
+        assert_same_bits(run.hidden, scaled)
+        assert_same_bits(run.output, output)
+        stream = net.stream()
+        assert_same_bits(np.stack([stream.step(x_t) for x_t in x[:5]]), output[:5])
+        assert_same_bits(stream.run(x[5:]), output[5:])
+        batch = net.run(np.stack([x] * 7), threads=2).output
+        assert_same_bits(batch, np.stack([output] * 7))
+        assert_same_bits(elman.backward(net, x, dL_dy).x, gradient)
+        assert net.verify(x).ok
+
+
+# --- tiny values ----------------------------------------------------------------------------------
+
+
+def diagonal_network(isa, dtype, rate, activation):
+    """Return h_t = f(rate h_(t-1) + x_t) for nine units, all of them reading one input."""
+    W_xh, W_hh = np.ones((9, 1), dtype), (rate * np.eye(9)).astype(dtype)
+    with elman.use_isa(isa):
+        return elman.Network.from_weights([(W_xh, W_hh, None)], None, activation=activation)
+
+
+def steps_to_zero(dtype, rate):
+    return 10 + math.ceil(math.log(SMALLEST_STATE[dtype]) / math.log(rate))
+
+
+@pytest.mark.parametrize(
+    ("rate", "activation"),
+    [
+        (0.5, "tanh"),
+        (0.9, "identity"),
+        (0.99, "tanh"),
+        pytest.param(0.999, "identity", marks=pytest.mark.slow),
+        pytest.param(0.999, "tanh", marks=pytest.mark.slow),
+    ],
+)
+def test_a_fading_state_reaches_exactly_zero(isa, dtype, rate, activation):
+    smallest = SMALLEST_STATE[dtype]
+    net = diagonal_network(isa, dtype, rate, activation)
+    T = steps_to_zero(dtype, rate)
+    x = np.zeros((T, 1), dtype)
+    x[0] = 1
+    h = net.run(x, return_hidden=True).hidden[:, 0]
+    alive = np.count_nonzero(h)
+    assert 0 < alive < T
+    assert not h[alive:].view(f"u{h.itemsize}").any()  # zeros, and positive ones
+    assert h[:alive].min() >= smallest  # nothing subnormal on the way
+    assert h[alive - 1] * rate < smallest * (1 + 1e-6)  # and not zero before its time
+
+    stream = net.stream()
+    stream.step(x[0])
+    for start in range(1, T, 997):
+        stream.run(x[start : start + 997])
+    assert not stream.state.view(f"u{h.itemsize}").any()
+
+
+SAME_WHEN_SMALL = (
+    *("identity", "relu", "tanh", "elu", "softsign"),
+    elman.Activation("affine", alpha=1, beta=0),
+    elman.Activation("identity", clip=2),
+)
+
+
+@pytest.mark.parametrize("activation", SAME_WHEN_SMALL, ids=str)
+def test_a_state_below_the_threshold_is_positive_zero_and_one_above_is_itself(
+    isa, dtype, activation
+):
+    smallest = np.dtype(dtype).type(SMALLEST_STATE[dtype])
+    below = np.nextafter(smallest, np.dtype(dtype).type(0))
+    tiny = np.array([below, np.finfo(dtype).tiny, np.finfo(dtype).smallest_subnormal, 0], dtype)
+    kept = np.array([smallest, np.nextafter(smallest, np.dtype(dtype).type(1)), 0.5, 1], dtype)
+    net = diagonal_network(isa, dtype, 0.0, activation)
+    stream = net.stream()
+    for value in (*tiny, *-tiny):
+        assert_same_bits(stream.step([value]), np.zeros(9, dtype))
+        assert_same_bits(net([[value]] * 3), np.zeros((3, 9), dtype))
+    signs = (1,) if activation == "relu" else (1, -1)
+    for value, sign in itertools.product(kept, signs):
+        curved = activation in ("tanh", "elu", "softsign")
+        want = value if not curved or value < 0.1 else None
+        h = stream.step([sign * value])
+        assert (sign * h > 0).all()
+        if want is not None:
+            assert_same_bits(h, np.full(9, sign * want, dtype))
+
+
+def test_inputs_and_outputs_may_be_subnormal(isa, dtype):
+    tiny = np.finfo(dtype).smallest_subnormal
+    up = {"float32": 2.0**60, "float64": 2.0**200}[dtype]  # the state must not fade
+    with elman.use_isa(isa):
+        net = elman.Network.from_weights(
+            [([[up]], [[0.0]], None)],
+            ([[1 / up]], None),
+            activation="identity",
+            output_activation="identity",
+            dtype=dtype,
+        )
+    x = np.array([[tiny], [-tiny]], dtype)
+    assert_same_bits(net(x), x)
+    assert_same_bits(net.stream().run(x), x)
