@@ -41,9 +41,9 @@ void refuse_masked(py::handle object, const char* argument) {
     if (!py::isinstance(object, ma.attr("MaskedArray"))) return;
     const auto masked = py::cast<long long>(ma.attr("count_masked")(object));
     if (masked > 0)
-        throw DTypeError(
-            std::string(argument) + ": expected an array without masked elements, got " +
-            std::to_string(masked) + " masked (use .filled(value) to say what they are)");
+        throw DTypeError(std::string(argument) +
+                         ": expected an array without masked elements, got " +
+                         std::to_string(masked) + " masked; call .filled(value) first");
 }
 
 // Booleans, integers, real numbers; NumPy has no kind for the small floats of other packages.
@@ -266,7 +266,7 @@ std::vector<Index> copy_lengths(py::handle object, const Shape& shape, Index lar
     if (kind != 'i' && kind != 'u' && array.size() > 0)
         throw DTypeError("lengths: expected integers, got dtype " + dtype_name(array));
     if (shape_of(array) != shape)
-        throw ShapeError("lengths: expected one for every sequence, " + text(shape) + ", got " +
+        throw ShapeError("lengths: expected one per sequence, " + text(shape) + ", got " +
                          text(shape_of(array)));
     std::vector<Index> lengths = copy_integers(array);
     // Unsigned values beyond 63 bits have become negative.
@@ -283,7 +283,7 @@ std::vector<Index> copy_offsets(py::handle object, Index rows) {
     const py::array array = any_array(object, "offsets");
     if (array.ndim() != 1 || array.size() == 0)
         throw ShapeError(
-            "offsets: expected where each sequence begins and the last one ends, "
+            "offsets: expected the start of each sequence and the end of the last, "
             "(sequences + 1,), got " +
             text(shape_of(array)));
     const char kind = array.dtype().kind();
@@ -321,7 +321,7 @@ std::vector<unsigned char> copy_mask(py::handle object, const Shape& shape) {
         array = numpy("broadcast_to")(array, tuple_of(shape));
     } catch (py::error_already_set& error) {
         if (!error.matches(PyExc_ValueError)) throw;
-        throw ShapeError("mask: expected one for every step, " + text(shape) + ", got " +
+        throw ShapeError("mask: expected one value per step, " + text(shape) + ", got " +
                          text(shape_of(array)));
     }
     return copy_of<unsigned char>(numpy("ascontiguousarray")(array, py::arg("dtype") = "bool"));
@@ -354,7 +354,7 @@ void check_overlap(const py::array& out, const py::array& in, const char* argume
     } catch (py::error_already_set&) {
     }
     if (shares)
-        throw ArgumentError(std::string("out: expected memory of its own, got an array that "
+        throw ArgumentError(std::string("out: expected separate memory, got an array that "
                                         "overlaps ") +
                             argument);
 }

@@ -45,7 +45,7 @@ CheckedExamples<Real>::CheckedExamples(const SharedNetwork<Real>& network, py::h
                                        py::handle lengths, py::handle state, py::handle weights,
                                        ExampleRules rules)
     : network_(network), rules_(std::move(rules)), given_(*network, "x", x, state, lengths) {
-    network->architecture().require_forward("net", "gradients are not computed of others");
+    network->architecture().require_forward("net", "others have no gradients");
     examples_.loss = loss_from_name(loss);
     examples_.outputs = outputs_from_name(outputs);
     check_loss();
@@ -73,11 +73,9 @@ CheckedExamples<Real>::CheckedExamples(const SharedNetwork<Real>& network, py::h
 template <class Real>
 void CheckedExamples<Real>::require_counts() const {
     if (counts_) return;
-    throw ArgumentError(weights_.empty()
-                            ? std::string("x: expected a real step, got none (so there is no loss)")
-                            : rules_.weights +
-                                  ": expected a sum above 0 over all real steps, got 0"
-                                  " (so there is no loss)");
+    throw ArgumentError(
+        weights_.empty() ? std::string("x: expected a real step, got none")
+                         : rules_.weights + ": expected a sum above 0 over all real steps, got 0");
 }
 
 template <class Real>
@@ -87,7 +85,7 @@ void CheckedExamples<Real>::require(const Architecture& a) const {
                       own.output_size() == a.output_size() &&
                       own.readout.has_value() == a.readout.has_value() &&
                       (!a.readout || own.readout->activation == a.readout->activation);
-    if (!same) throw ArgumentError("examples: expected those of a network of these sizes");
+    if (!same) throw ArgumentError("examples: expected examples for a network of these sizes");
 }
 
 template <class Real>
@@ -137,7 +135,7 @@ void CheckedExamples<Real>::take_targets(py::handle y) {
         ", got " + number(wrong->value) + " at " + place(expected, wrong->index);
     throw ArgumentError("y: expected " + expected_target(*wrong) + got +
                         (std::isfinite(wrong->value) && examples_.loss == Loss::mse
-                             ? ": use output_activation=\"identity\", or scale the targets"
+                             ? "; use output_activation=\"identity\", or scale the targets"
                              : ""));
 }
 
@@ -173,10 +171,10 @@ std::string CheckedExamples<Real>::expected_target(const Wrong& wrong) const {
                                 : std::isinf(range.lowest)
                                     ? "at most " + end(range.highest)
                                     : "from " + end(range.lowest) + " to " + end(range.highest);
-    return "numbers " + numbers + ", which " +
+    return "numbers " + numbers + ", the range of " +
            (a.readout ? "output_activation '" + text(a.readout->activation)
                       : "activation '" + text(a.layers.back().activation)) +
-           "' can give" + (a.output_mean || a.output_std ? " after output scaling" : "");
+           "'" + (a.output_mean || a.output_std ? " after output scaling" : "");
 }
 
 template <class Real>
@@ -289,7 +287,7 @@ Truncation truncation_of(std::optional<Index> bptt_steps, std::optional<Index> u
                          Outputs outputs) {
     if (!bptt_steps) {
         if (update_every)
-            throw ArgumentError("update_every: expected with bptt_steps, got it alone");
+            throw ArgumentError("update_every: expected only with bptt_steps, got it without");
         return {};
     }
     if (*bptt_steps < 1)

@@ -79,7 +79,7 @@ struct AnyExamples {
     template <class Real>
     const CheckedExamples<Real>& of(const Architecture& architecture) const {
         const auto* shared = std::get_if<SharedExamples<Real>>(&examples);
-        if (!shared) throw ArgumentError("examples: expected those of a network of this dtype");
+        if (!shared) throw ArgumentError("examples: expected examples for a network of this dtype");
         (*shared)->require(architecture);
         return **shared;
     }

@@ -65,7 +65,7 @@ template <class Real>
 py::tuple gradients_of_errors(const Network<Real>& network, py::handle x, py::handle dL_dy,
                               py::handle dL_dh, py::handle lengths, py::handle state,
                               py::handle outputs, Index threads) {
-    network.architecture().require_forward("net", "gradients are not computed of others");
+    network.architecture().require_forward("net", "others have no gradients");
     const CheckedSequences<Real> given(network, "x", x, state, lengths);
     BackwardTask<Real> task;
     given.describe(task);

@@ -36,7 +36,7 @@ py::tuple thread_limits_after(std::optional<Index> most, std::optional<Index> wo
     if (most) limits.most = *most;
     if (work_of_each) limits.work_of_each = *work_of_each;
     if (limits.most < 1 || limits.work_of_each < 1)
-        throw ArgumentError("thread_limits: expected numbers of at least 1");
+        throw ArgumentError("thread_limits: expected values of at least 1");
     set_thread_limits(limits);
     return py::make_tuple(limits.most, limits.work_of_each);
 }

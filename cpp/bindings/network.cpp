@@ -44,7 +44,7 @@ std::vector<LayerShape> layers_of(const py::sequence& directions, const py::sequ
     std::size_t half = 0;
     const auto next = [&] {
         if (half >= activations.size())
-            throw ArgumentError("activations: expected one for each half, got too few");
+            throw ArgumentError("activations: expected one per half, got too few");
         return activation_of(activations[half++], argument_of("activation", layers.size()));
     };
     for (py::handle direction : directions) {
@@ -186,7 +186,7 @@ AnyNetwork random_network(const std::string& dtype, Index input_size,
     a.input_size = input_size;
     a.layers = layers_of(directions, activations);
     if (hidden_sizes.size() != a.layers.size())
-        throw ArgumentError("hidden_sizes: expected one for each layer, got " +
+        throw ArgumentError("hidden_sizes: expected one per layer, got " +
                             std::to_string(hidden_sizes.size()));
     for (std::size_t l = 0; l < a.layers.size(); ++l) {
         a.layers[l].hidden_size = py::cast<Index>(hidden_sizes[l]);
@@ -215,8 +215,7 @@ py::dict tensors_of(const SharedNetwork<Real>& network) {
 }
 
 PyObject* refuse_construction(PyTypeObject* type, PyObject*, PyObject*) {
-    return PyErr_Format(PyExc_TypeError, "%s cannot be made by its constructor: elman makes it",
-                        type->tp_name);
+    return PyErr_Format(PyExc_TypeError, "%s cannot be made by its constructor", type->tp_name);
 }
 
 py::tuple arguments_of(const Activation& a) {

@@ -26,7 +26,7 @@ class Call : public CheckedSequences<Real> {
     void mask(py::handle mask, py::handle masked) {
         const bool hold = is_first_of("masked", masked, "hold", "zero");
         if (mask.is_none()) return;
-        if (task.lengths) throw ArgumentError("mask: expected None beside lengths, got a mask");
+        if (task.lengths) throw ArgumentError("mask: expected None with lengths, got a mask");
         mask_ = copy_mask(mask, this->step_shape({}));
         task.mask = mask_.data();
         task.hold_outputs = hold;
@@ -123,11 +123,11 @@ py::object generate(const Network<Real>& network, py::handle start, Index steps,
         throw ShapeError("start: expected at least one step, got " +
                          text(call.shape({0, input_size})));
     if (output_size != input_size)
-        throw ShapeError("generate: expected outputs of the size of the inputs, " +
+        throw ShapeError("generate: expected as many outputs as inputs, " +
                          std::to_string(input_size) + ", got " + std::to_string(output_size) +
-                         "; pass feedback= to say how an output becomes the next input");
+                         "; pass feedback= to turn an output into the next input");
     if (steps > std::numeric_limits<Index>::max() / 2 - call.steps())
-        throw LimitError("steps: " + std::to_string(steps) + " are too many");
+        throw LimitError("steps: " + std::to_string(steps) + " is too large");
     py::array output = call.output(Outputs::all, call.shape({steps, output_size}), py::none());
     if (steps > 0) {
         call.task.fed_back = steps - 1;

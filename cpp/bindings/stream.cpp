@@ -43,7 +43,7 @@ void let_collector_see_network(PyHeapTypeObject* heap_type) {
 class TakenStream {
   public:
     explicit TakenStream(Busy& busy) : taken_(busy) {
-        if (!taken_) throw BusyError("stream", "give every thread a stream of its own");
+        if (!taken_) throw BusyError("stream", "use one stream per thread");
     }
 
   private:

@@ -27,8 +27,8 @@ struct AnyTrainer {
                 const Taken taken(own->busy());
                 if (!taken)
                     throw BusyError("trainer",
-                                    "call its functions one at a time (a callback's network() "
-                                    "within the callback)");
+                                    "call its methods one at a time (a callback's network() "
+                                    "only inside the callback)");
                 return work(*own);
             },
             trainer);

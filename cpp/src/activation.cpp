@@ -177,7 +177,7 @@ template <class Real>
 void check_numbers(const Activation& a, const std::string& argument) {
     const auto finite = [&](const char* which, double value) {
         if (!std::isfinite(static_cast<Real>(value)))
-            refuse(number_of(argument, which), "a number that is finite in the network's dtype",
+            refuse(number_of(argument, which), "a finite number in the network's dtype",
                    shortest(value));
     };
     finite("alpha", a.alpha);
@@ -194,13 +194,14 @@ void check_trainable(const Activation& a, const std::string& argument) {
                       a.function == Function::thresholded_relu;
     if (bent && a.alpha < 0)
         refuse(number_of(argument, "alpha"), "a number of at least 0 for training",
-               shortest(a.alpha) + ": values of " + name(a.function) +
-                   " would not tell its derivative");
+               shortest(a.alpha) + ": the derivative of " + name(a.function) +
+                   " does not follow from its value");
 }
 
 template <class Real>
 void apply_activation(const Activation& f, const Real* x, Real* y, Index count) {
-    if (f.function == Function::softmax) refuse("activation", "one of single units", "'softmax'");
+    if (f.function == Function::softmax)
+        refuse("activation", "an elementwise function", "'softmax'");
     check_at_least("count", 0, count);
     AlignedVector<Real> values(static_cast<std::size_t>(padded<Real>(count)));
     std::copy_n(x, count, values.begin());

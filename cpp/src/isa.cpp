@@ -116,7 +116,7 @@ Isa isa_from_name(const std::string& wanted) {
                                    [&](const Built& b) { return b.name == wanted; });
     throw IsaError("instruction set: expected one of " + names(available_isas()) + ", got '" +
                    wanted + "'" +
-                   (built ? " (it is in this build, but this processor does not have it)" : ""));
+                   (built ? " (in this build, but this processor does not have it)" : ""));
 }
 
 }  // namespace elman

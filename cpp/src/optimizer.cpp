@@ -40,7 +40,7 @@ std::size_t moments_of(const OptimizerSettings& s) {
 }
 
 void check_share(const char* argument, double value) {
-    if (!(value >= 0 && value < 1)) refuse(argument, "a number from 0 to below 1", shortest(value));
+    if (!(value >= 0 && value < 1)) refuse(argument, "a number in [0, 1)", shortest(value));
 }
 
 }  // namespace

@@ -18,7 +18,7 @@ constexpr Index kMost = std::numeric_limits<Index>::max();
 // --- the task ---
 
 void require_none(bool there, const char* argument, const char* beside) {
-    if (there) refuse(argument, std::string("none beside ") + beside, "one");
+    if (there) refuse(argument, std::string("none with ") + beside, "one");
 }
 
 template <class Real>
@@ -38,7 +38,7 @@ void check_steps(const Network<Real>& network, const SequenceTask<Real>& task) {
     if (task.first_output > 0 && task.outputs == Outputs::all) {
         require_none(task.mask, "first_output", "a mask");
         require_none(task.offsets, "first_output", "offsets");
-        network.architecture().require_forward("first_output", "they finish layer by layer");
+        network.architecture().require_forward("first_output", "others run layer by layer");
     }
 }
 
@@ -47,14 +47,13 @@ void check_fed_back(const Network<Real>& network, const SequenceTask<Real>& task
     if (task.fed_back == 0) return;
     network.architecture().require_forward("generate", "an output is the next input");
     if (network.output_size() != network.input_size())
-        refuse("fed_back",
-               "outputs of the size of the inputs, " + std::to_string(network.input_size()),
+        refuse("fed_back", "as many outputs as inputs, " + std::to_string(network.input_size()),
                std::to_string(network.output_size()));
-    if (task.steps == 0) refuse("steps", "at least 1 where outputs are fed back", "0");
-    require_none(task.lengths, "lengths", "outputs that are fed back");
-    require_none(task.mask, "mask", "outputs that are fed back");
-    require_none(task.offsets, "offsets", "outputs that are fed back");
-    require_none(task.hidden, "hidden", "outputs that are fed back");
+    if (task.steps == 0) refuse("steps", "at least 1 if outputs are fed back", "0");
+    require_none(task.lengths, "lengths", "outputs fed back");
+    require_none(task.mask, "mask", "outputs fed back");
+    require_none(task.offsets, "offsets", "outputs fed back");
+    require_none(task.hidden, "hidden", "outputs fed back");
 }
 
 template <class Real>

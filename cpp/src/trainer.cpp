@@ -253,7 +253,7 @@ void Trainer<Real>::begin_carried(const Examples<Real>& examples) {
         if (carried_.size() == numbers) return;
         refuse("carry",
                std::to_string(static_cast<Index>(carried_.size()) / state_size) +
-                   " sequences, whose states were carried so far",
+                   " sequences, as carried so far",
                std::to_string(examples.sequences));
     }
     const Real* initial = network_->parameters().find("initial_state");
@@ -358,10 +358,10 @@ void Trainer<Real>::restore(const State& state, Pause& pause) {
     const auto count = static_cast<Index>(optimizer_.moments().size());
     check_equal("arenas", 1 + count, static_cast<Index>(state.arenas.size()));
     for (const Parameters<Real>& arena : state.arenas)
-        check_equal("numbers of an arena", network_->parameters().size(), arena.size());
+        check_equal("elements of an arena", network_->parameters().size(), arena.size());
     const auto carried = static_cast<Index>(state.carried.size());
     if (carried % architecture().state_size() != 0)
-        refuse("carried", "whole states", std::to_string(carried) + " numbers");
+        refuse("carried", "whole states", std::to_string(carried) + " elements");
     if (state.updates < 0 || state.updates > Optimizer<Real>::kMostUpdates)
         refuse("updates", "0 to 2^53", std::to_string(state.updates));
 
