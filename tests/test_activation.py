@@ -1,4 +1,4 @@
-"""Activation: names, numbers, defaults, equality, and what is refused."""
+"""Activation: names, parameters, defaults, equality, and invalid arguments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Arrays of every kind, right and wrong."""
+"""Array arguments of every kind, valid and invalid."""
 
 from __future__ import annotations
 

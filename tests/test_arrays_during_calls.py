@@ -1,4 +1,4 @@
-"""What happens to arrays during a call: conversions that run code, threads, Ctrl-C."""
+"""Arrays during a call: conversions that run code, threads, Ctrl-C."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the build finds Eigen, and what it says when it does not."""
+"""Finding Eigen at build time, and the error if it is missing."""
 
 import os
 import pathlib

@@ -1,4 +1,4 @@
-"""Checkpoints: runs that go on to the same bits, and files that are refused."""
+"""Checkpoints: resumed runs have the same bits, and invalid files are refused."""
 
 from __future__ import annotations
 

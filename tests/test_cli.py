@@ -1,4 +1,4 @@
-"""The command line: its answers are those of the package, its errors one sentence each."""
+"""The command line: same results as the package, one-sentence errors."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""`elman bench`: what it times, whom it leaves out, and what it says."""
+"""`elman bench`: the cases, the peers left out, and the output."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""`elman train`: what it learns from, what it leaves alone, and the errors that it tells."""
+"""`elman train`: inputs, untouched files, and errors."""
 
 import csv
 import json

@@ -1,8 +1,8 @@
-"""The numerical contract: which ways of computing give the same bits.
+"""The numerical contract: computations that give the same bits.
 
-D1 repeatable; D2 a stream, a whole sequence and any chunks of it; D3 a row of a batch and the row
-alone, padded or not; D4 any number of threads; D5 any instruction set that fuses multiply and add;
-D6 the bound of `verify`, for every instruction set. What the bits are is in
+D1 repeated runs; D2 a stream, a whole sequence and any chunks of it; D3 a row of a batch and a
+single row, padded or not; D4 any number of threads; D5 any instruction set with a fused
+multiply-add; D6 the bound of `verify`, for every instruction set. The bits themselves are tested in
 test_contract_rounding.py.
 """
 

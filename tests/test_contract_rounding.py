@@ -1,7 +1,7 @@
-"""The numerical contract: what the bits are.
+"""The numerical contract: the bits themselves.
 
-The order of summation, the roundings of scaling and the rule for tiny states, each against an
-implementation of its own.
+The order of summation, the roundings of scaling and the rule for tiny states, each against a
+separate implementation.
 """
 
 from __future__ import annotations

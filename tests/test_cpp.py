@@ -1,4 +1,4 @@
-"""The core as a C++ program has it: builds cpp/tests and the example, and runs them."""
+"""The core from C++: build and run cpp/tests and the example."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The demonstration, its data and its plot. No time is asserted: machines differ."""
+"""The demo, its data and its plot. No time is asserted."""
 
 import csv
 import json

@@ -1,6 +1,6 @@
-"""Layers in reverse and both ways, and masks: what they mean, by bits, and beside other frameworks.
+"""Reverse and bidirectional layers, and masks: results by bits, and against other frameworks.
 
-The promises D1 to D6 of `test_contract.py` hold for them too. Expected values come from PyTorch and
+The promises D1 to D6 of `test_contract.py` apply too. Expected values come from PyTorch and
 Keras (`fixtures/make_torch_fixtures.py`, `make_keras_mask_fixtures.py`), from the references, and
 from the forward layers of the core on sequences that NumPy has reversed or compacted.
 """

@@ -1,4 +1,4 @@
-"""The package is built in floors: arrows point down, and there is no circle."""
+"""The package is layered: imports point down, without circles."""
 
 import ast
 import pathlib
@@ -21,7 +21,7 @@ def _name(path):
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-# The extension below them is no file here: its stub names classes of all floors.
+# The extension is below all of them and has no file here: its stub names classes of all layers.
 MODULES = {_name(path): path for path in PACKAGE.rglob("*.py")} | {"elman._core": None}
 
 

@@ -1,4 +1,4 @@
-"""Networks from Keras and back: what its files mean, and what must be said."""
+"""Networks from Keras and back: the meaning of its files, and required options."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks from PyTorch and back: what its files and modules mean, and what must be said."""
+"""Networks from PyTorch and back: the meaning of its files and modules, and required options."""
 
 from __future__ import annotations
 

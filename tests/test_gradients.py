@@ -1,6 +1,6 @@
-"""Gradients: against PyTorch, the reference and differences of losses, and their promises by bits.
+"""Gradients against PyTorch, the reference and finite differences, and their promised bits.
 
-Differences of tensors are judged by their norm against the norm of the right tensor.
+The error of a tensor is the norm of the difference, relative to the norm of the expected tensor.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Gradients of a loss that is computed elsewhere, weights of a loss, and what `Gradients` is."""
+"""Gradients of a loss computed outside, step weights, and `Gradients`."""
 
 from __future__ import annotations
 

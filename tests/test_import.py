@@ -1,4 +1,4 @@
-"""What `import elman` does and does not do, and the choice of the instruction set."""
+"""Side effects of `import elman`, and the choice of the instruction set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Initialisations: each against its definition, from NumPy's own Philox words where it has bits."""
+"""Initializers: each against its definition, from NumPy's Philox words where bits are promised."""
 
 from __future__ import annotations
 

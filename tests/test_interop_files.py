@@ -1,4 +1,4 @@
-"""Foreign files: what is read at all, and the guards of zip archives and safetensors files."""
+"""Foreign files: the kinds that are read, and the guards of zip and safetensors files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hostile `.keras` and `.h5` files: refused before their data are read, and nothing else done."""
+"""Hostile `.keras` and `.h5` files: refused before their data are read, without side effects."""
 
 from __future__ import annotations
 

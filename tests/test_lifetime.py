@@ -1,4 +1,4 @@
-"""Threads, processes and the lives of objects: what several of them may do with one network."""
+"""Threads, processes and object lifetimes: sharing a network."""
 
 from __future__ import annotations
 

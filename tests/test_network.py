@@ -1,4 +1,4 @@
-"""Network: its construction, what it is made of, and its random weights."""
+"""Network: construction, attributes, and random weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Network: every way to run it, the right results, and the wrong arguments of a call."""
+"""Network: every way to run it, correct results, and invalid arguments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Elman as a backend of ONNX: ONNX's own tests of RNN, and everything that they leave out."""
+"""Elman as a backend of ONNX: ONNX's own tests of RNN, and cases they leave out."""
 
 from __future__ import annotations
 

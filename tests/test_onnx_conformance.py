@@ -1,4 +1,4 @@
-"""The conformance suite of the ONNX operator RNN: elman passes all of it, and it has teeth."""
+"""The conformance suite of the ONNX operator RNN: elman passes, and every input matters."""
 
 import numpy as np
 import pytest

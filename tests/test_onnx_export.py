@@ -1,4 +1,4 @@
-"""Networks into ONNX models: what is written, that others run it, and the way back."""
+"""Networks as ONNX models: the nodes written, results in other engines, and the way back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ONNX models that are damaged or mean harm: refused in a sentence, and nothing else is touched."""
+"""Damaged and hostile ONNX models: refused with one sentence, without side effects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ONNX models into networks: what PyTorch's exporters write, and what people write by hand."""
+"""ONNX models as networks: models from PyTorch's exporters and hand-written ones."""
 
 from __future__ import annotations
 

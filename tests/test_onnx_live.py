@@ -1,4 +1,4 @@
-"""Models that PyTorch exports while the test runs; `test_onnx_import.py` has those of a file."""
+"""Models exported by PyTorch during the test; `test_onnx_import.py` has those from a file."""
 
 from __future__ import annotations
 

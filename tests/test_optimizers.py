@@ -1,4 +1,4 @@
-"""Training steps: six epochs of every optimizer and clipping against torch.optim."""
+"""Training steps: six epochs of every optimizer and clipping, against torch.optim."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The paper's four simulations: their streams and exact optima, and that their programs run."""
+"""The paper's four simulations: their streams, exact optima and programs."""
 
 import importlib
 import re

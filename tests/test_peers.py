@@ -1,4 +1,4 @@
-"""The other ways to compute a network: their answers, how they are timed, and the result file."""
+"""The peers of the benchmark: their results, their timing, and the result file."""
 
 from __future__ import annotations
 

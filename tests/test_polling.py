@@ -1,4 +1,4 @@
-"""Long calls: how often each could be stopped, and that it is."""
+"""Interruption of long calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sequences of different lengths, as a list or flat with offsets: the bits of one by one."""
+"""Sequences of different lengths, as a list or flat with offsets: same bits as one by one."""
 
 import numpy as np
 import pytest

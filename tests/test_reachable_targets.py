@@ -1,4 +1,4 @@
-"""Training towards targets that a network's outputs cannot reach is refused before any work."""
+"""Training refuses targets out of the range of the outputs before any work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The reference's gradients against central differences and against sums written out by hand."""
+"""The reference's gradients against central differences and written-out sums."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ridge readout: against the normal equations, solved at once, and what it must leave alone."""
+"""The ridge readout: against the normal equations, and the parameters it leaves unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The estimators: scikit-learn's own checks, sequences of any form, scaling, and going on."""
+"""The estimators: scikit-learn's checks, sequences of all forms, scaling, and resuming."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Model files: what is written and read again, what is no file of ours, what survives a crash."""
+"""Model files: writing and reading, foreign files, and crashes while writing."""
 
 from __future__ import annotations
 

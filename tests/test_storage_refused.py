@@ -1,4 +1,4 @@
-"""Model files that are refused: damaged ones, hostile ones, other kinds and newer formats."""
+"""Refused model files: damaged, hostile, of other kinds, and of newer formats."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stream: the step of real time, its arguments, its state, and what it never does."""
+"""Stream: steps, arguments, state, and no allocations."""
 
 from __future__ import annotations
 

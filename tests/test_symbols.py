@@ -1,4 +1,4 @@
-"""What the compiled files define: nothing of one instruction set can stand in for another's."""
+"""Symbols of the compiled files: those of different instruction sets cannot be merged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the columns mean: the record, where it travels, and data frames read by it."""
+"""Table: its fields, where it is kept, and data frames read by it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`.pt` files: every tensor that PyTorch writes, and nothing that a hostile file wants."""
+"""`.pt` files: every kind of tensor that PyTorch writes, and hostile files."""
 
 from __future__ import annotations
 

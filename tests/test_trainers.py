@@ -1,4 +1,4 @@
-"""Those who train the same network: their answers, how they are timed, and what is told of it."""
+"""The trainers of the benchmark: their results, their timing, and the pages."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def test_the_result_file_has_updates_and_their_memory(tmp_path):
     assert "update" in done.stdout
 
 
-# --- what is told of them -------------------------------------------------------------------------
+# --- the pages ------------------------------------------------------------------------------------
 
 
 def spread(median):

@@ -1,4 +1,4 @@
-"""`elman.train` from outside: what it returns, how it walks through data, when it ends."""
+"""`elman.train`: results, the order of the data, and stopping."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def assert_close(net, want):
 
 
 def state_after(net, x, state):
-    """Return where a window ends, of which the last steps are walked through anew."""
+    """Return the state after a window, which the next window starts from."""
     return reference.run(net, x, state).state
 
 

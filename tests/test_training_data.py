@@ -1,4 +1,4 @@
-"""What training takes and holds out, and the one sentence for what makes no sense."""
+"""Training data: validation splits, and one-sentence errors."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Elman as a backend of ONNX, for ONNX's own tests and for the cases of this suite.
 
-It has the interface of `onnx.backend.base`: inputs and outputs are those of the graph. A graph of
-one RNN node may leave any input of the node to be given, the weights too; of other graphs it runs
-what `elman.from_onnx` reads.
+It has the interface of `onnx.backend.base`: inputs and outputs are those of the graph. In a graph
+of one RNN node, any input of the node may be an input of the graph, weights included; other graphs
+run if `elman.from_onnx` reads them.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ def _by_name(inputs: Inputs, graph: Graph) -> dict[str, Array]:
 
 
 class NodeRunner:
-    """Runs a graph of one node RNN, any of whose inputs may be given anew each time."""
+    """Runs a graph of one RNN node; any input of the node may be an input of the graph."""
 
     def __init__(self, graph: Graph) -> None:
         self._graph = graph

@@ -1,7 +1,7 @@
-"""Cases for the ONNX operator RNN: a node of each kind, inputs for it, and what must come out.
+"""Cases for the ONNX operator RNN: nodes of each kind, their inputs and expected outputs.
 
 Every case has several steps and a recurrent matrix that matters: `tests/test_onnx_conformance.py`
-holds each input and attribute of each case to changing its answer.
+checks that each input and attribute of a case affects its outputs.
 """
 
 from __future__ import annotations

@@ -2,9 +2,8 @@
 
     python tests/conformance/score.py [--failures]
 
-A case passes if every number is within 4e-6 (float32) or 1e-13 (float64) of the specification,
-absolute or relative, whichever is larger. What an engine refuses is counted apart from what it gets
-wrong.
+A case passes if every value is within 4e-6 (float32) or 1e-13 (float64) of the specification,
+absolute or relative, whichever is larger. Refused and wrong cases are counted separately.
 """
 
 from __future__ import annotations
