@@ -25,7 +25,7 @@ PRECISION = 90  # bits of the exact values
 
 
 def activate(activation, x):
-    """Apply the kernels' own function to an array."""
+    """Apply the kernel of an activation to an array."""
     if isinstance(activation, str):
         activation = Activation(activation)
     return _core.activate(activation._arguments(), x)

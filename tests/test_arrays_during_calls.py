@@ -30,7 +30,7 @@ def net(request):
 
 
 class Runs:
-    """Becomes `value` when it is converted, having called `action`."""
+    """Converts to `value` after calling `action`."""
 
     def __init__(self, value, action=lambda: None):
         self.value = value

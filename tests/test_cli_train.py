@@ -193,7 +193,7 @@ def test_sequences_in_a_column_are_held_out_whole(here):
 
 
 def words(rng, count=60):
-    """Give sequences of various lengths, and in words whether they rise or fall."""
+    """Sequences of various lengths, with the labels "rise" and "fall"."""
     labels = rng.choice(["falls", "rises"], count)
     lengths = rng.integers(5, 15, count)
     signs = np.where(labels == "rises", 1, -1)
@@ -517,7 +517,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "train_command.md"
 
 
 def words_of(text):
-    """Return the words of a text: numbers vary with the instruction set, and widths with them."""
+    """Return the words of a text without numbers, which vary with the instruction set."""
     return [word for word in text.split() if not re.search(r"[\d─]", word)]
 
 

@@ -100,7 +100,7 @@ FUNCTIONS = (
 
 
 def sweep(programs, function, stride, isas):
-    """Sweep the floats through a function of some sets; return the hashes of those that fuse."""
+    """Sweep a function over the floats on several sets; return the hashes of the fused sets."""
     hashes = {}
     for isa in isas:
         report = cpp_build.run(programs / "activation_sweep", isa, function, stride)

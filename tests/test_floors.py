@@ -44,7 +44,7 @@ IMPORTS = {
 
 
 def _unit(module):
-    """Return what has a place on a floor: a file or a folder of the package, or its own file."""
+    """Return the unit of the list: a file or a folder of the package."""
     return module.split(".")[1] if "." in module else "__init__"
 
 
@@ -83,7 +83,7 @@ def test_no_file_is_longer_than_700_lines():
 
 
 def test_no_file_uses_a_private_name_of_another():
-    """But for private modules, whose names are public within the package."""
+    """Except private modules, whose names are public within the package."""
     found = []
     for name, path in MODULES.items():
         for node in ast.walk(ast.parse(path.read_text())) if path else ():

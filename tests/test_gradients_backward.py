@@ -67,7 +67,7 @@ def test_backward_gives_the_bits_of_a_loss_of_the_core(rng, dtype, outputs):
 
 
 def linear_loss(rng, net, outputs, **options):
-    """Return a loss that weighs outputs and states at random, and its derivatives."""
+    """Return a random linear loss of outputs and states, and its derivatives."""
     x = rng.standard_normal((2, 3, 6, net.input_size))
     lengths = rng.integers(0, 7, (2, 3))
     y = net.run(x, outputs=outputs, return_hidden=True)

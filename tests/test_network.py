@@ -198,7 +198,7 @@ def test_from_weights_takes_layers_from_any_iterable(rng):
 
 
 def philox_tensors(seed, input_size, hidden_sizes, output_size, dtype):
-    """Derive the random weights from NumPy's own Philox: (64-bit word >> 10) scaled to [-1, 1)."""
+    """Derive the random weights from NumPy's Philox: (64-bit word >> 10) scaled to [-1, 1)."""
     generator = np.random.Philox(key=seed)
 
     def tensor(fan_in, *shape):

@@ -36,7 +36,7 @@ def net():
 
 @pytest.fixture
 def loop():
-    """A network whose outputs can be its inputs."""
+    """A network with as many outputs as inputs."""
     return elman.Network(input_size=2, hidden_size=6, output_size=2, seed=7)
 
 
@@ -224,7 +224,7 @@ def test_many_to_many_gives_an_output_for_every_step(net, rng):
 
 
 def generated_by_hand(net, start, steps, state=None):
-    """Generate with a stream, one sequence (T0, I) at a time."""
+    """Generate by a stream, one sequence (T0, I) at a time."""
     stream = net.stream(state)
     for x in start[:-1]:
         stream.step(x)

@@ -36,7 +36,7 @@ class Model(torch.nn.Module):
 
 
 def export(module, inputs, path, *, dynamo, **options):
-    """Write a model to a file; what the exporter warns of is its own affair."""
+    """Write a model to a file, ignoring the exporter's warnings."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         kind = {"dynamo": True, "verbose": False} if dynamo else {"dynamo": False}

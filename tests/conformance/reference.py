@@ -95,7 +95,7 @@ def rnn(attributes: Mapping[str, Any], inputs: Mapping[str, Array]) -> dict[str,
 
 
 def _exact(numbers: Array) -> Any:
-    """Return the same numbers as (lists of) extended ones."""
+    """Return the values as (lists of) extended-precision numbers."""
     if numbers.ndim == 0:
         return mpmath.mpf(float(numbers))
     return [_exact(part) for part in numbers]
@@ -123,7 +123,7 @@ def _functions(attributes: Mapping[str, Any], directions: int) -> list[Function]
 
 
 def _next(default: float | None, given: list[float]) -> Number:
-    """Return a parameter: the next of the given ones, or its default; attributes are float32."""
+    """Return the next given parameter, or the default; attributes are float32."""
     if default is None:
         return None
     return mpmath.mpf(float(np.float32(given.pop(0) if given else default)))

@@ -61,7 +61,7 @@ ENGINES: dict[str, Engine] = {
 
 
 def judge(case: cases.Case, engine: Engine) -> str:
-    """Return "" for a right answer, else one sentence: "refused: ..." or "wrong: ..."."""
+    """Return "" for a correct answer, else "refused: ..." or "wrong: ..."."""
     try:
         with np.errstate(all="ignore"):
             found = engine(case)
