@@ -28,16 +28,20 @@ if TYPE_CHECKING:
 def losses(result: Facts) -> str:
     """Return, of all comparisons, those in which elman is hardly ahead, or behind."""
     forced = [c for c in result["cases"] if c["group"] == "isa" and c["isa"] != "scalar"]
-    usual = [case for case in result["cases"] if case["group"] != "isa"]
-    others = [*_of_processes(result), *_of_the_tail(result["tail"])]
     return "\n\n".join(
         [
-            _narrow("", [*_of_cases(usual), *others]),
+            _narrow("", comparisons(result)),
             _narrow("With an instruction set forced: of", list(_of_cases(forced))),
             "`scalar`, one lane and the C library's `fma`, is the definition of the numbers, and"
             " not meant to be fast.",
         ]
     )
+
+
+def comparisons(result: Facts) -> list[Comparison]:
+    """Return all comparisons with a peer, but for those with an instruction set forced."""
+    usual = [case for case in result["cases"] if case["group"] != "isa"]
+    return [*_of_cases(usual), *_of_processes(result), *_of_the_tail(result["tail"])]
 
 
 def _narrow(of: str, every: list[Comparison]) -> str:

@@ -51,9 +51,9 @@ def _introduction(result: Facts) -> str:
     return (
         "Made by `python bench/report.py` from `bench/results.json`, which `python bench/run.py`"
         f" wrote on {result['date'][:10]}, in {rounds} rounds. How it is measured, and what makes"
-        " it fair: [bench/README.md](../bench/README.md). Values are medians; a ratio is the time"
-        " of an entry divided by that of elman within a round, with the quartiles of the rounds in"
-        " brackets; more than 1 means that elman is faster."
+        " it fair: [bench/README.md](../bench/README.md). Values are medians. A ratio is the time"
+        " of an entry divided by that of elman in the same round, with the quartiles of the rounds"
+        " in brackets; above 1, elman is faster."
     )
 
 
@@ -61,7 +61,11 @@ def _sections(result: Facts) -> Iterator[tuple[str, str, str, str]]:
     """Yield heading, text, plot and tables of each section."""
     one = "One call from Python for each step; nanoseconds per step."
     yield "One step", one, "step", comparison(of_group(result, "step"))
-    long = "T = 1000 in one call, B = 1; nanoseconds per step. The limit: to load the weights once."
+    long = (
+        "T = 1000 in one call, B = 1; nanoseconds per step. Streaming loads: the time to read every"
+        " weight once per step from memory of that size. It is exceeded where weights stay in"
+        " registers or in a nearer cache between steps."
+    )
     yield "A sequence", long, "sequence", comparison(of_group(result, "sequence"))
     many = "B = 64, T = 100 in one call; GFLOP/s."
     yield "A batch", many, "batch", comparison(of_group(result, "batch"))
@@ -148,7 +152,7 @@ def _of_best(case: Facts) -> str:
 
 TRAINING = (
     "A whole update in one call: forward, backward, clipping by norm and Adam, with the squared"
-    " error of all steps as the loss; microseconds. The limit: to make the multiply-adds."
+    " error of all steps as the loss; microseconds. Multiply-add: the time of the arithmetic alone."
 )
 
 
@@ -183,7 +187,9 @@ def _processes(entries: list[Facts]) -> str:
 
 TAIL = (
     "Steps of 16 -> 32 -> 4 on an absolute schedule, in nanoseconds: from when a step was due, and"
-    " from when it began. `nothing` is the same loop with no step in it: the machine's own tail."
+    " from when it began. `nothing` is the same loop without a step: the machine's own tail. Each"
+    " entry is measured once, one after the other, so what is above 99 % depends on what else the"
+    " machine does."
 )
 
 
@@ -229,4 +235,4 @@ def _machine(result: Facts) -> str:
 def _left_out(result: Facts) -> str:
     lines = [f"- {TITLES[name]} is left out: {why}." for name, why in result["left_out"].items()]
     lines += [f"- {TITLES[name]} answers wrongly: {why}." for name, why in result["wrong"].items()]
-    return "\n".join(lines) or "Nobody."
+    return "\n".join(lines) or "None."

@@ -7,17 +7,22 @@ import textwrap
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from losses import comparisons
 from peers import TITLES
-from pieces import NARROW, fastest, median, number, of_group, percent, sizes, table
+from pieces import NARROW, fastest, median, number, of_group, sizes, table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     Facts = dict[str, Any]
 
+PEERS = ("numpy", "torch", "onnxruntime", "eigen")  # all others are in docs/numbers.md
+PACKAGES = {"eigen": "cmeel-eigen"}  # whose version it is, where the name is another
 BEGIN, END = "<!-- numbers: made by bench/report.py -->", "<!-- /numbers -->"
 ROWS = (  # group, hidden size, what the row says
-    ("step", 32, "one step for each call"),
-    ("sequence", 32, "one of 1000 steps in one call"),
-    ("sequence", 256, "one of 1000 steps in one call"),
+    ("step", 32, "one step per call"),
+    ("sequence", 32, "one of 1000 steps per call"),
+    ("sequence", 256, "one of 1000 steps per call"),
     ("batch", 256, "100 steps of a batch of 64"),
     ("training", 32, "an update with 100 steps of 16 sequences"),
     ("training", 256, "an update with 100 steps of 32 sequences"),
@@ -42,79 +47,79 @@ def summary(result: Facts) -> str:
         if case["shape"]["H"] == H
     ]
     taking_part = [*chain.from_iterable(fastest(case) for case, _ in cases)]
-    peers = [name for name in TITLES if name != "elman" and name in taking_part]
+    peers = [name for name in PEERS if name in taking_part]
     rows = [_summary_row(case, what, peers) for case, what in cases]
     if imports := result["imports"]:
         rows.append(_import_row(imports, peers))
-    header = ["float32, one thread", "elman", "against the limit", *map(TITLES.get, peers)]
-    words = textwrap.fill(
-        _about(result) + _bound(cases), 100, break_long_words=False, break_on_hyphens=False
-    )
-    return f"{table(header, rows)}\n\n{words}"
+    header = ["float32, one thread", "elman", *map(TITLES.get, peers)]
+    words = [_about(result, peers), *_limits(cases), _others(result)]
+    filled = textwrap.fill(" ".join(words), 100, break_long_words=False, break_on_hyphens=False)
+    return f"{table(header, rows)}\n\n{filled}"
 
 
 def _summary_row(case: Facts, what: str, peers: list[str]) -> list[str]:
     entries = fastest(case)
-    ours = entries["elman"]
     unit = case["unit"].partition(" per ")[0]
     ratios = [_times(entries[p]["ratio"]["median"]) if p in entries else "" for p in peers]
-    return [f"{what}, {sizes(case['shape'])}", f"{median(ours)} {unit}", _share(case), *ratios]
-
-
-def _share(case: Facts) -> str:
-    """Return how far the first entry is from the limit of its case."""
-    if calls := case["entries"][0].get("times_empty_call"):
-        return f"{number(calls['median'])} empty calls"
-    (limit,) = case["limits"]
-    return f"{percent(limit['ratio']['median'])} of {limit['name']}"
+    return [f"{what}, {sizes(case['shape'])}", f"{median(entries['elman'])} {unit}", *ratios]
 
 
 def _import_row(imports: list[Facts], peers: list[str]) -> list[str]:
     over = {facts["name"]: facts["over"]["median"] for facts in imports}
     ratios = [_times(over[name] / over["elman"]) if name in over else "" for name in peers]
-    return ["`import`, over a bare interpreter", f"{number(over['elman'])} ms", "", *ratios]
+    return ["`import`, beyond a bare interpreter", f"{number(over['elman'])} ms", *ratios]
 
 
 def _times(ratio: float) -> str:
     return f"{number(ratio)}x" if ratio >= NARROW else f"**{number(ratio)}x**"
 
 
-def _about(result: Facts) -> str:
-    machine, versions = result["machine"], dict(result["versions"])
-    names = ["Python " + versions.pop("python")]
-    names += [f"{TITLES.get(name, name)} {version}" for name, version in versions.items()]
+def _about(result: Facts, peers: list[str]) -> str:
+    machine, versions = result["machine"], result["versions"]
+    shown = {"python": "Python"} | {PACKAGES.get(name, name): TITLES[name] for name in peers}
+    names = [f"{title} {versions[name]}" for name, title in shown.items() if name in versions]
     isa = result["cases"][0]["isa"] if result["cases"] else ""
     return (
-        "How many times as long as elman the others take, each in its fastest form; bold where"
-        f" elman is less than {NARROW} times as fast. Medians of one run (`python bench/run.py`"
-        f" measures again) of {result['date'][:10]} on {machine['processor']}, {machine['cores']}"
-        f" cores, {machine['system']}, {isa}, {machine['compiler']}, {', '.join(names)}; look at"
-        " the ratios and not at the times. [All numbers](docs/numbers.md), with plots."
+        "Slowdown relative to elman, each library in its fastest form; bold where it is less than"
+        f" {NARROW}x. Medians of one run of {result['date'][:10]} on one core of"
+        f" an {machine['processor']} ({machine['system']}, {isa}, {machine['compiler']},"
+        f" {', '.join(names)}); `python bench/run.py` measures again."
     )
 
 
-def _bound(cases: list[tuple[Facts, str]]) -> str:
-    """Return what the machine's arithmetic leaves to be won, where elman is near it."""
+def _limits(cases: list[tuple[Facts, str]]) -> Iterator[str]:
+    """Yield how near elman is to an empty call, and to the arithmetic of the machine."""
     found = {case["work"]: case for case, _ in cases}  # of each kind of work the largest
+    if calls := found.get("step", {}).get("entries", [{}])[0].get("times_empty_call"):
+        yield f"A step takes as long as {number(calls['median'])} empty method calls."
     near = {
         work: (case["limits"][0], fastest(case))
         for work, case in found.items()
         if work in ("batch", "update") and case["limits"][0]["ratio"]["median"] > 0.5
     }
-    words = ""
     if "batch" in near and "numpy" in near["batch"][1]:
         peak, entries = near["batch"]
         most = peak["median"] / entries["numpy"]["median"]
-        words += (
-            f" The batch is bound by arithmetic: of the {median(peak)} GFLOP/s that one core has,"
-            f" elman reaches {median(entries['elman'])} and NumPy {median(entries['numpy'])}, so"
-            f" that nothing can be more than {number(most)} times as fast as NumPy."
+        yield (
+            f"The batch is bound by arithmetic: one core has {median(peak)} GFLOP/s, elman reaches"
+            f" {median(entries['elman'])} and NumPy {median(entries['numpy'])}, so no library can"
+            f" beat NumPy by more than {number(most)}x there."
         )
     if "update" in near and "torch" in near["update"][1]:
         peak, entries = near["update"]
         most = entries["torch"]["median"] / peak["median"]
-        words += (
-            f" The multiply-adds of the largest update take {median(peak)} µs, so that nothing can"
-            f" be more than {number(most)} times as fast as PyTorch there."
+        yield (
+            f"The multiply-adds of the largest update take {median(peak)} µs, so no library can"
+            f" beat PyTorch by more than {number(most)}x there."
         )
-    return words
+
+
+def _others(result: Facts) -> str:
+    """Return in how many comparisons elman is ahead, and where the others are."""
+    ratios = [spread["median"] for _, _, spread in comparisons(result)]
+    ahead = sum(ratio >= NARROW for ratio in ratios)
+    return (
+        f"[All numbers](docs/numbers.md), with JAX, numba and pure Python: elman is at least"
+        f" {NARROW}x as fast in {ahead} of {len(ratios)} comparisons;"
+        " [the others](docs/numbers.md#where-elman-loses-or-ties) are listed first."
+    )

@@ -1,16 +1,15 @@
-"""Take a network that was trained in PyTorch into a control loop, with a prediction per sample.
+"""Run a network trained in PyTorch in a control loop, one prediction per sample.
 
     pip install elman torch
     python examples/control_loop.py
 
-A pole stands on a cart and wants to fall. The regulator that knows all four numbers of the state
-(where the cart and the pole are, and how fast they move) keeps it up with a linear law, the LQR.
-The sensors give only the two positions, so an `nn.RNN` learns in PyTorch to do what the regulator
-does from them: it has to remember what it saw to know how fast things move.
+A pole stands on a cart and falls without control. A linear-quadratic regulator (LQR) that knows the
+full state (positions and speeds of cart and pole) keeps it up. The sensors measure the two
+positions only, so an `nn.RNN` learns in PyTorch to imitate the regulator from them: it has to
+remember past positions to know the speeds.
 
-Then `elman.from_torch` takes the trained network, and a stream of it stands in the loop, 50 times a
-second. Both loops keep up the same poles with the same forces; what differs is how long the loop
-waits for each of them.
+`elman.from_torch` converts the trained network, and a stream of it runs in the loop, 50 times a
+second. Both loops apply the same forces; what differs is how long the loop waits for each of them.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ T, HIDDEN, BATCH = 100, 32, 64
 
 
 def move(state: np.ndarray, force: np.ndarray) -> np.ndarray:
-    """Return the states (..., 4) a period later, in ten Euler steps (A. G. Barto et al., 1983)."""
+    """Return the states (..., 4) a period later, by ten Euler steps (A. G. Barto et al., 1983)."""
     x, v, angle, turn = np.moveaxis(state, -1, 0)
     for _ in range(10):
         sin, cos = np.sin(angle), np.cos(angle)
@@ -62,7 +61,7 @@ def regulator() -> np.ndarray:
 
 
 def examples(rng: np.random.Generator, K: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return what the sensors say (B, T, 2) and what the regulator does (B, T, 1), disturbed."""
+    """Return measured positions (B, T, 2) and the regulator's forces (B, T, 1), with noise."""
     state = STARTS * rng.uniform(-1, 1, (BATCH, 4))
     seen, forces = [], []
     for _ in range(T):
@@ -73,7 +72,7 @@ def examples(rng: np.random.Generator, K: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 class Controller(torch.nn.Module):
-    """The network in PyTorch, with its scaling: what it reads and gives is about one."""
+    """The network in PyTorch; its inputs and outputs are scaled to about one."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -89,7 +88,7 @@ class Controller(torch.nn.Module):
 
 
 def train(updates: int, K: np.ndarray, scale: tuple[np.ndarray, float]) -> Controller:
-    """Return a network that does what the regulator does."""
+    """Return a network that imitates the regulator."""
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     model = Controller()
@@ -109,7 +108,7 @@ def train(updates: int, K: np.ndarray, scale: tuple[np.ndarray, float]) -> Contr
 def run(
     control: Callable[[np.ndarray], float], start: np.ndarray, periods: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the pole's angles, the forces, and the ns that the loop waited for each of them."""
+    """Return the pole's angles, the forces, and how long the loop waited for each, in ns."""
     state, angles, forces, waits = start, [], [], []
     for _ in range(periods):
         seen = state[POSITIONS].astype(np.float32)
@@ -123,7 +122,7 @@ def run(
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Train, convert, and let both stand in the loop."""
+    """Train, convert, and run both networks in the loop."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--updates", type=int, default=600, help="of the training in PyTorch")
     parser.add_argument("--trials", type=int, default=10)

@@ -1,14 +1,14 @@
-"""Data-parallel training on several processes, to the bits of one.
+"""Data-parallel training on several processes, with the same bits as on one.
 
     python examples/data_parallel.py
 
 Every process computes the gradients of its share of the batch, divided by the weight of the whole
-(`normalizer`), and the parts are added. `elman.loss_and_gradients` itself sums over sequences in
-leaves of 16, which are combined in pairs, neighbours first. So equal shares of 16 x 2^k sequences,
-combined by the same rule, give the bits of one process that has the whole batch; other shares give
-the same numbers up to rounding. The processes here are `multiprocessing`'s. With MPI each rank
-computes its share alike, and an all-reduce takes the place of `combined`: up to rounding, since MPI
-chooses the order of its sums.
+(`normalizer`), and the parts are added. `elman.loss_and_gradients` sums over sequences in groups of
+16, which are added in pairs, neighbours first. Equal shares of 16 x 2^k sequences, added in the
+same way, therefore have the bits of one process with the whole batch; other shares agree up to
+rounding. The processes here are those of `multiprocessing`. With MPI each rank would compute its
+share, and an all-reduce would replace `combined`: up to rounding, since MPI chooses the order of
+its sums.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def weight(data: Examples) -> float:
 
 
 def part(net: elman.Network, share: Examples, total: float) -> Part:
-    """Return what a share adds to the loss and the gradients of the whole; what a process does."""
+    """Return the loss and the gradients of a share, as parts of the whole; run by each process."""
     return elman.loss_and_gradients(net, *share, normalizer=total)
 
 
@@ -65,7 +65,7 @@ def combined(parts: list[Part]) -> Part:
 
 
 def same_bits(a: Part, b: Part) -> bool:
-    """Say whether two losses and all of their gradients are equal, bit for bit."""
+    """Return whether two losses and all of their gradients are equal, bit for bit."""
     ours, theirs = a[1].tensors(), b[1].tensors()
     return a[0] == b[0] and all(ours[name].tobytes() == theirs[name].tobytes() for name in ours)
 
@@ -93,7 +93,7 @@ def train(
     count: int,
     epochs: int,
 ) -> tuple[elman.Network, list[float]]:
-    """Train on `count` equal shares, which `spread`, a kind of map, hands out.
+    """Train on `count` equal shares, which `spread` (`map` or a pool's map) distributes.
 
     Returns the network and the loss before each update.
     """
@@ -108,7 +108,7 @@ def train(
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Compare ways of sharing a batch with one process, and train."""
+    """Compare shares of a batch with the whole batch in one process, and train."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--processes", type=int, default=2, metavar="N", help="1, 2, 4, 8 or 16")
     parser.add_argument("--epochs", type=int, default=100, metavar="N")

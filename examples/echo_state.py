@@ -1,15 +1,15 @@
-"""Forecast a chaotic series with an echo-state network: nothing but the readout is fitted.
+"""Forecast a chaotic series with an echo-state network: only the readout is fitted.
 
     pip install elman
     python examples/echo_state.py
 
-The Mackey-Glass equation with a delay of 17 is the usual test of such networks (H. Jaeger and
+The Mackey-Glass equation with a delay of 17 is a usual benchmark of such networks (H. Jaeger and
 H. Haas, "Harnessing nonlinearity", Science 304, 2004):
 
     dx/dt = 0.2 x(t - 17) / (1 + x(t - 17)^10) - 0.1 x(t)
 
-A reservoir hears 3000 steps and a ridge regression on its states learns the next one. Then it
-listens to other parts of the series and goes on by itself for 84 steps, eating its own forecasts.
+A reservoir reads 3000 steps, and a ridge regression on its states is fitted to the next value. It
+then reads other parts of the series and continues each for 84 steps on its own forecasts.
 """
 
 import numpy as np
@@ -30,7 +30,7 @@ def mackey_glass(length: int) -> np.ndarray:
 
 
 def main() -> None:
-    """Fit reservoirs of several sizes and print how far off they are 84 steps ahead."""
+    """Fit reservoirs of several sizes and print their errors 84 steps ahead."""
     series = mackey_glass(TRAIN + TRIALS * 100 + LISTEN + AHEAD)
     train, rest = series[:TRAIN], series[TRAIN:]
     scaling = {"input_mean": train.mean(0), "output_mean": train.mean(0)}

@@ -1,10 +1,10 @@
 """Train the network behind `elman demo`: next year's sunspot number from this year's.
 
-    python examples/train_sunspots.py            # a quarter of a minute on one core
+    python examples/train_sunspots.py [FILE]     # by default the file that ships with the package
 
 The years are split in time, as is usual for this series: 1700-1920 to train, 1921-1955 to choose
-(the sizes, the restart and the moment to stop), 1956-2008 to test. No choice has seen the test
-years; they are scored once, by the network that is written to the file.
+the sizes, the restart and the epoch, 1956-2008 to test. The test years influence no choice; the
+network that is written to the file is scored on them once.
 """
 
 import csv
@@ -19,7 +19,7 @@ import elman
 DATA = Path(__file__).resolve().parents[1] / "python" / "elman" / "data"
 
 # Index of a year in the series: the year minus 1700.
-WARM_UP = 10  # these years fill the memory and do not count in the loss
+WARM_UP = 10  # the first years fill the state and do not count in the loss
 TRAIN, VALIDATE, TEST = slice(0, 221), slice(221, 256), slice(256, 309)
 
 HIDDEN_SIZES = (8, 16)
@@ -37,7 +37,7 @@ def rmse(forecast: np.ndarray, truth: np.ndarray) -> float:
 def train(
     z: np.ndarray, hidden: int, weight_decay: float, input_noise: float, seed: int
 ) -> tuple[float, elman.Network]:
-    """Return the validation loss and the network at its best moment.
+    """Return the lowest validation loss and the network that has it.
 
     z (309, 1) is the standardised series.
     """
@@ -69,7 +69,7 @@ def train(
 
 
 def with_scaling(net: elman.Network, mean: float, std: float) -> elman.Network:
-    """Return the network with scaling, so that it takes and gives raw sunspot numbers."""
+    """Return the network with scaling, so that it reads and returns raw sunspot numbers."""
     return net.replace(
         tensors={
             "input_mean": [mean],
@@ -98,7 +98,7 @@ def linear_forecast(sunspots: np.ndarray, order: int) -> np.ndarray:
 
 
 def main(path: str | Path) -> None:
-    """Train every variant, write the best one to `path`, and score it on the test years."""
+    """Train all variants, write the best one to `path`, and score it on the test years."""
     with open(DATA / "sunspots.csv", newline="") as file:
         sunspots = np.array([float(row["sunspots"]) for row in csv.DictReader(file)])
     mean, std = sunspots[TRAIN].mean(), sunspots[TRAIN].std()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib
 import os
+import re
 
 # Matrices are small here: more threads of NumPy's would only wait for each other.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -28,6 +29,17 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     if config.getoption("--live"):
         pytest.importorskip = lambda name, **_: importlib.import_module(name)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    """With --live, fail a test that is skipped because a package is missing."""
+    report = yield
+    if item.config.getoption("--live") and report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[-1]
+        if re.search(r"needs|not installed|could not import", reason):
+            report.outcome, report.longrepr = "failed", f"--live: {reason}"
+    return report
 
 
 def pytest_collection_finish():

@@ -509,29 +509,3 @@ def test_wrong_usage_ends_with_code_2(sines, options):
     done = command.run("train", sines, *options)
     assert (done.returncode, done.stdout) == (2, b"")
     assert options[0].encode() in done.stderr
-
-
-# --- the page -------------------------------------------------------------------------------------
-
-PAGE = Path(__file__).parents[1] / "docs" / "train_command.md"
-
-
-def words_of(text):
-    """Return the words of a text without numbers, which vary with the instruction set."""
-    return [word for word in text.split() if not re.search(r"[\d─]", word)]
-
-
-def test_the_page_shows_what_the_commands_say(here):
-    pytest.importorskip("matplotlib")
-    (here / "sunspots.csv").write_bytes(SUNSPOTS.read_bytes())
-    blocks = re.findall(r"```(python|console)\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    commands, names = 0, {}
-    for language, block in blocks:
-        if language == "python":
-            exec(compile(block, PAGE.name, "exec"), names)
-            continue
-        for shown in re.split(r"^\$ elman ", block, flags=re.MULTILINE)[1:]:
-            line, _, expected = shown.partition("\n")
-            assert words_of(answer(*line.split())) == words_of(expected)
-            commands += 1
-    assert commands == 4

@@ -1,26 +1,64 @@
-"""Every example in the README and in the documentation strings runs as it stands."""
+"""Every example in the pages and in the documentation strings runs as it stands."""
 
+import collections
 import doctest
 import importlib
 import pathlib
 import re
+import subprocess
+import sys
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 
 import elman
 from elman import _core
+from elman.cli import app, bench, demo
+from fixtures import command, make_reference
 
 pytestmark = pytest.mark.any_isa
 
 ROOT = pathlib.Path(__file__).parents[1]
-README = ROOT / "README.md"
 PACKAGE = pathlib.Path(elman.__file__).parent
 MODULES = sorted(
     ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
     for path in PACKAGE.rglob("*.py")
     if ">>> " in path.read_text()
 )
+FOLDERS = ("docs", "cpp", "bench", "examples", "python")
+MARKDOWN = sorted(
+    str(path.relative_to(ROOT))
+    for path in (*ROOT.glob("*.md"), *(p for f in FOLDERS for p in (ROOT / f).rglob("*.md")))
+)
+
+
+class Block(NamedTuple):
+    """A fenced block of a page; a comment before it may say how to run it."""
+
+    needs: str  # a package, without which the block is skipped; it then stands alone
+    varies: bool  # the numbers that it prints depend on the machine: words are compared
+    language: str
+    code: str
+
+
+def blocks_of(page):
+    """Return the fenced blocks of a page."""
+    text = (ROOT / page).read_text()
+    pattern = r"(?:<!-- (?:needs (\w+)|(numbers vary)) -->\n)?```(\w*)\n(.*?)```"
+    found = re.findall(pattern, text, re.DOTALL)
+    assert len(found) == text.count("```") // 2
+    return [Block(needs, bool(varies), *rest) for needs, varies, *rest in found]
+
+
+REFERENCE = "docs/reference.md"  # its blocks are those of the documentation strings
+PAGES = [p for p in MARKDOWN if p.startswith("docs/") and p != REFERENCE and blocks_of(p)]
+NEEDING = [
+    (page, number) for page in PAGES for number, block in enumerate(blocks_of(page)) if block.needs
+]
+
+
+# --- documentation strings ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -37,38 +75,137 @@ def test_the_example_of_step_runs():
     assert runner.run(test).failed == 0
 
 
-def test_the_readme_runs(capsys, monkeypatch, tmp_path):
+def test_the_reference_is_what_the_documentation_strings_say():
+    assert (ROOT / REFERENCE).read_text() == make_reference.page(), (
+        "cd tests && python -m fixtures.make_reference"
+    )
+    modules = {"plot", "pure", "reference", "sklearn", "training"}
+    assert make_reference.listed() == set(elman.__all__) - modules
+
+
+# --- pages ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def here(monkeypatch, tmp_path):
+    """A folder with the files that the pages read; what is timed is timed once."""
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-    assert len(blocks) == 2
+    monkeypatch.setattr(bench, "ROUNDS", 1)
+    monkeypatch.setattr(demo, "ROUNDS", 1)
+    sunspots = (PACKAGE / "data" / "sunspots.csv").read_bytes()
+    (tmp_path / "sunspots.csv").write_bytes(sunspots)
+    with np.load(ROOT / "tests" / "fixtures" / "interop_keras.npz") as fixtures:
+        (tmp_path / "model.keras").write_bytes(fixtures["simple.keras"].tobytes())
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_runs_from_top_to_bottom(here, page):
+    names = {"__name__": "page"}
+    for block in blocks_of(page):
+        assert block.language in ("python", "console"), block
+        if block.needs:
+            continue
+        if block.language == "python":
+            exec(compile(block.code, page, "exec"), names)
+        else:
+            run_commands(block)
+
+
+@pytest.mark.parametrize(("page", "number"), NEEDING)
+def test_a_block_that_needs_another_framework_runs(here, page, number):
+    block = blocks_of(page)[number]
+    pytest.importorskip(block.needs)
+    exec(compile(block.code, page, "exec"), {"__name__": "page"})
+
+
+def test_the_readme_says_what_it_does(here, capsys):
     names = {}
-    for code in blocks:
-        exec(compile(code, "README.md", "exec"), names)
+    for block in blocks_of("README.md"):
+        exec(compile(block.code, "README.md", "exec"), names)
     assert capsys.readouterr().out.startswith("verified")
     truth = 20 + 5 * np.sin(np.arange(400, 424) / 5)
     assert np.abs(names["future"][:, 0] - truth).max() < 1  # of a swing of 10
 
 
-@pytest.mark.parametrize("name", ["training.md", "streaming.md"])
-def test_a_page_runs_from_top_to_bottom(monkeypatch, tmp_path, name):
-    monkeypatch.chdir(tmp_path)
-    page = (ROOT / "docs" / name).read_text()
-    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    assert len(blocks) == page.count("```") // 2
-    names = {}
-    for code in blocks:
-        exec(compile(code, name, "exec"), names)
+def run_commands(block):
+    """Run the commands of a console block; what they print must be what the page shows."""
+    first, *commands = re.split(r"^\$ ", block.code, flags=re.MULTILINE)
+    assert not first, "a console block begins with a command"
+    for text in commands:
+        line, _, shown = text.partition("\n")
+        line, _, source = line.partition(" < ")
+        program, *arguments = line.split()
+        assert program == "elman", line
+        stdin = pathlib.Path(source).read_bytes() if source else b""
+        done = command.run(*arguments, stdin=stdin)
+        compare(shown, (done.stdout + done.stderr).decode(), vary=block.varies)
 
 
-@pytest.mark.parametrize("number", range(6))
-def test_the_page_about_other_frameworks_runs(monkeypatch, tmp_path, number):
-    page = (ROOT / "docs" / "coming_from.md").read_text()
-    blocks = re.findall(r"(?:<!-- needs (\w+) -->\n)?```python\n(.*?)```", page, re.DOTALL)
-    assert len(blocks) == 6 == page.count("```") // 2
-    needs, code = blocks[number]
-    if needs:
-        pytest.importorskip(needs)
-    monkeypatch.chdir(tmp_path)
-    with np.load(ROOT / "tests" / "fixtures" / "interop_keras.npz") as fixtures:
-        pathlib.Path("model.keras").write_bytes(fixtures["simple.keras"].tobytes())
-    exec(compile(code, "coming_from.md", "exec"), {"__name__": "page"})
+def compare(shown, said, *, vary):
+    """Compare what a page shows, where ... stands for anything, with what was printed."""
+    vary = vary or "D5" not in elman.build_info()["promises"]
+    shown, said = (words_of(text, numbers=not vary) for text in (shown, said))
+    assert doctest.OutputChecker().check_output(shown, said, doctest.ELLIPSIS), said
+
+
+def words_of(text, *, numbers):
+    """Return the words of a text in one line, without what depends on the machine if wished."""
+    varying = re.compile(r"[\d─]|neon|scalar")
+    words = [word for word in text.split() if numbers or not varying.search(word)]
+    return " ".join(words) + "\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "block", blocks_of("examples/README.md"), ids=lambda block: block.code.split()[2]
+)
+def test_an_example_prints_what_the_page_shows(here, block):
+    line, _, shown = block.code.partition("\n")
+    program, path, *arguments = line.removeprefix("$ ").split()
+    assert program == "python"
+    if "control_loop" in path:
+        pytest.importorskip("torch")
+    run = [sys.executable, ROOT / path, *arguments]
+    done = subprocess.run(run, capture_output=True, check=True, timeout=600, encoding="utf-8")
+    compare(shown, done.stdout, vary=block.varies)
+
+
+@pytest.mark.parametrize("name", [c.callback.__name__ for c in app.app.registered_commands])
+def test_the_page_names_every_option_of_a_command(name):
+    section = re.search(
+        rf"^## elman {name}\n(.*?)(?=^## |\Z)",
+        (ROOT / "docs" / "command_line.md").read_text(),
+        re.DOTALL | re.MULTILINE,
+    )
+    usage = command.answer(name, "--help").decode().partition("Options:")[2]
+    options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", usage)) - {"--help"}
+    first_cells = re.findall(r"^\| (`-.*?) \|", section[1], re.MULTILINE)
+    assert options == set(re.findall(r"--[a-z-]+", " ".join(first_cells)))
+
+
+# --- links ----------------------------------------------------------------------------------------
+
+
+def anchors_of(page):
+    """Return the anchors of the headings of a page, as GitHub makes them."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    found, times = set(re.findall(r'<a id="([^"]+)">', text)), collections.Counter()
+    for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE):
+        words = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading)
+        slug = re.sub(r"[^\w\- ]", "", words.strip().lower()).replace(" ", "-")
+        found.add(f"{slug}-{times[slug]}" if times[slug] else slug)
+        times[slug] += 1
+    return found
+
+
+@pytest.mark.parametrize("page", MARKDOWN)
+def test_relative_links_and_their_anchors_exist(page):
+    text = re.sub(r"^```.*?^```", "", (ROOT / page).read_text(), flags=re.DOTALL | re.MULTILINE)
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"\w+:", link):
+            continue
+        name, _, anchor = link.partition("#")
+        target = (ROOT / page).parent / name if name else ROOT / page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors_of(target), link

@@ -348,6 +348,7 @@ def test_a_mean_without_a_std_is_a_std_of_1_and_a_std_without_a_mean_a_mean_of_0
             assert net.verify(x).ok
 
 
+@pytest.mark.filterwarnings("ignore:Setting the:DeprecationWarning")  # since NumPy 2.5
 def test_what_is_set_on_an_array_of_a_network_does_not_reach_the_network():
     net = elman.Network(
         input_size=2,

@@ -46,12 +46,15 @@ def total_loss(net, x, target, loss, weights, state=None):
     return (weights * step_losses(loss, y, target)).sum()
 
 
-def differences(function, array, step=3e-6):
+STEP = 3e-6  # of a difference
+
+
+def differences(function, array):
     """Return the central differences of function() in every element of an array."""
     result = np.zeros_like(array)
     for index in np.ndindex(array.shape):
         value = array[index]
-        above, below = value + step, value - step
+        above, below = value + STEP, value - STEP
         array[index] = above
         high = function()
         array[index] = below
@@ -61,10 +64,11 @@ def differences(function, array, step=3e-6):
     return result
 
 
-def assert_close(got, want, tolerance=1e-8):
-    """Compare by the norm of the difference, relative to the norm of the expected array."""
+def assert_close(got, want, tolerance=1e-8, *, of=0.0):
+    """Compare by norms; differences of a function with the value `of` are rounded with it."""
     assert got.shape == want.shape
-    assert np.linalg.norm(got - want) <= tolerance * max(np.linalg.norm(want), 1e-2)
+    rounding = np.sqrt(got.size) * np.finfo(np.float64).eps * abs(of) / STEP
+    assert np.linalg.norm(got - want) <= tolerance * max(np.linalg.norm(want), 1e-2) + rounding
 
 
 def assert_all_close(net, grads, function):
@@ -73,7 +77,7 @@ def assert_all_close(net, grads, function):
     for name, array in tensors(net).items():
         changed = {name: array}
         want = differences(lambda changed=changed: function(net.replace(tensors=changed)), array)
-        assert_close(got.pop(name), want)
+        assert_close(got.pop(name), want, of=function(net))
     assert set(got) <= {"initial_state"}
 
 

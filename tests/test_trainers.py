@@ -218,6 +218,6 @@ def test_the_page_tells_of_updates_and_their_memory():
     assert "an update of training, 16 -> 32 -> 4, T = 100, B = 16, float32 | JAX" in text
     words = summary.summary(result)
     row = "an update with 100 steps of 16 sequences, 16 -> 32 -> 4"
-    assert f"| {row} | 100 µs | 60 % of multiply-add | 25.0x | **0.950x** |" in words
-    for number in ("60.0 µs", "41.7 times"):
+    assert f"| {row} | 100 µs | 25.0x |" in words  # JAX is on the page
+    for number in ("60.0 µs", "41.7x"):
         assert number in " ".join(words.split())

@@ -1,10 +1,10 @@
-"""The adding problem: rectified linear units that start as an identity remember for long.
+"""The adding problem: rectified linear units with an identity as initial W_hh.
 
     python examples/anchors/adding.py
 
-A sequence has two rows: numbers from 0 to 1, and marks, a one in each half and zeros elsewhere. At
-the end the network says the sum of the two marked numbers; whoever always says 1 has a mean square
-error of 1/6. After Q. V. Le, N. Jaitly and G. E. Hinton, "A simple way to initialize recurrent
+A sequence has two features: numbers from 0 to 1, and marks, a one in each half and zeros elsewhere.
+The target is the sum of the two marked numbers; a constant output of 1 has a mean square error of
+1/6. After Q. V. Le, N. Jaitly and G. E. Hinton, "A simple way to initialize recurrent
 networks of rectified linear units" (arXiv:1504.00941, 2015), who start with W_hh = I.
 """
 
@@ -59,7 +59,7 @@ def task(
     count: int,
     seed: int,
 ) -> dict[str, float]:
-    """Train one network on `count` sequences until it is good enough, and return how it does."""
+    """Train one network on `count` sequences until it is good enough; return its error."""
     rng = np.random.default_rng(seed)
     x, y = sequences(count, steps, rng)
     watched, test = sequences(500, steps, rng), sequences(2000, steps, rng)
@@ -92,7 +92,7 @@ def task(
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Train in each way from several seeds and print the table."""
+    """Train each variant from several seeds and print the table."""
     chosen = seeds.options(__doc__, 6, argv)
     count = 300 if chosen.quick else SEQUENCES
     print(

@@ -1,14 +1,14 @@
-"""A character model of Python's own manual, beside n-grams and compressors.
+"""A character model of Python's manual, beside n-grams and compressors.
 
     python examples/anchors/characters.py
 
-The text is `pydoc_data.topics`, which every CPython has (PSF licence); it differs a little from
-version to version, so its hash is printed. The last tenth is the test. The text is one long series:
-windows of it, an update for each, the state carried over. The first network is trained as in A.
+The text is `pydoc_data.topics`, part of every CPython (PSF licence). It differs between versions,
+so its hash is printed. The last tenth is the test set. The text is one long series, trained in
+windows with one update each and the state carried over. The first network is trained as in A.
 Karpathy's min-char-rnn (2015): 100 tanh units, small random weights, windows of 25 characters,
-Adagrad at 0.1, gradients clipped at 5. Its documented run, on another text, came to 43.11 nats for
-25 characters, that is 2.49 bits for each, in 100,000 windows. The second reads the text at 16
-places side by side.
+Adagrad at 0.1, gradients clipped at 5. Its documented run, on another text, reached 43.11 nats per
+25 characters, 2.49 bits per character, in 100,000 windows. The second network reads 16 parts of the
+text at once.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def grams(text: str, n: int) -> Counter[str]:
 
 
 def floor(text: str, n: int) -> float:
-    """Return the bits a character of the n-gram model that fits this very text best."""
+    """Return the bits per character of the n-gram model fitted to this text itself."""
     counts = grams(text, n)
     contexts: Counter[str] = Counter()
     for gram, count in counts.items():
@@ -62,7 +62,7 @@ def floor(text: str, n: int) -> float:
 
 
 def learned(train: str, test: str, n: int) -> float:
-    """Return the bits a character of an n-gram model of the training text, on the test.
+    """Return the bits per character, on the test text, of an n-gram model of the training text.
 
     Contexts that are rare give way to shorter ones, as Witten and Bell have it: with c counts of f
     different characters, p = (count + f p_shorter) / (c + f).
@@ -84,7 +84,7 @@ def learned(train: str, test: str, n: int) -> float:
 
 
 def compressed(train: str, test: str, name: str) -> float:
-    """Return the bits a character that the test adds to the compressed training text."""
+    """Return the bits per character that the test adds to the compressed training text."""
     size = [len(COMPRESSORS[name](text.encode())) for text in (train, train + test)]
     return 8 * (size[1] - size[0]) / len(test)
 
@@ -104,7 +104,7 @@ def indices(text: str, alphabet: str) -> np.ndarray:
 
 
 def bits(net: elman.Network, text: str, alphabet: str) -> float:
-    """Return the bits a character of the network, from the second one on."""
+    """Return the bits per character of the network, from the second one on."""
     p = net(one_hot(text[:-1], alphabet))
     return float(-np.log2(p[np.arange(len(p)), indices(text[1:], alphabet)]).mean())
 
@@ -156,7 +156,7 @@ def side_by_side(text: str, alphabet: str, epochs: int, seed: int) -> elman.Trai
 
 
 def sample(net: elman.Network, alphabet: str, length: int, seed: int) -> str:
-    """Return a text that the network writes, each character drawn as it expects it."""
+    """Return a text sampled from the network, character by character."""
     rng = np.random.default_rng(seed)
     written = []
 
@@ -169,7 +169,7 @@ def sample(net: elman.Network, alphabet: str, length: int, seed: int) -> str:
 
 
 def task(way: str, size: int, epochs: int, seed: int) -> dict[str, object]:
-    """Train on the first `size` characters, and return how it does and what it writes."""
+    """Train on the first `size` characters; return the bits per character and a sample."""
     train, test = read()
     alphabet = "".join(sorted(set(train + test)))
     train = train[:size]

@@ -1,13 +1,13 @@
-"""The embedded Reber grammar: what back-propagation through time buys.
+"""The embedded Reber grammar, with and without back-propagation through time.
 
     python examples/anchors/embedded_reber.py
 
 A string of the Reber grammar stands between two T or between two P: the last letter but one is the
-second one again, so the network must carry it through everything in between, which says nothing
-about it. The protocol is that of S. Hochreiter and J. Schmidhuber, "Long short-term memory" (Neural
-Computation 9, 1997), table 1: 256 strings to learn and 256 to test, seven inputs and outputs; a
-network succeeds if the possible successors are its most active outputs after every letter of all
-strings. Elman's own training, errors that flow back one step, never came there.
+second one again, so the network must remember it through everything in between, which does not
+depend on it. The protocol is that of S. Hochreiter and J. Schmidhuber, "Long short-term memory"
+(Neural Computation 9, 1997), table 1: 256 strings to learn and 256 to test, seven inputs and
+outputs; a network succeeds if the possible successors are its most active outputs after every
+letter of all strings. Elman's own training, errors that flow back one step, never came there.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def right(
 
 
 def task(epochs: int, bptt_steps: int | None, seed: int) -> dict[str, float]:
-    """Train one network until it succeeds, and return how it does."""
+    """Train one network until it succeeds; return its scores."""
     rng = np.random.default_rng(seed)
     training, test = ([embedded(rng) for _ in range(STRINGS)] for _ in range(2))
     everything = examples(training + test)
@@ -84,7 +84,7 @@ def task(epochs: int, bptt_steps: int | None, seed: int) -> dict[str, float]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Train in both ways from several seeds and print the table."""
+    """Train both variants from several seeds and print the table."""
     chosen = seeds.options(__doc__, 10, argv)
     epochs = 15 if chosen.quick else 800
     print(

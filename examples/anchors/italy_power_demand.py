@@ -1,22 +1,22 @@
-"""Tell summer from winter by a day of electricity demand, with the defaults of ElmanClassifier.
+"""Classify days of electricity demand as summer or winter, with ElmanClassifier's defaults.
 
     pip install '.[sklearn]' && pip install --no-deps aeon    # the data come inside aeon
-    python examples/anchors/italy_power_demand.py             # a second
+    python examples/anchors/italy_power_demand.py
 
 ItalyPowerDemand of the UCR archive: 24 hourly values of a day, October to March or April to
 September; 67 days to train on, 1029 to test on.
 
 The published line, accuracy on the test days (UCR archive 2018, DataSummary.csv): 0.9553 for the
 nearest neighbour by Euclidean distance, 0.9504 by dynamic time warping without a window. The
-first is computed here too, to see that the data are those.
+first is computed here too, to check the data.
 
-Nothing was chosen by the test days. The defaults of elman.sklearn come from cross-validation on the
+The test days influenced no choice. The defaults of elman.sklearn come from cross-validation on the
 training parts of ItalyPowerDemand, JapaneseVowels and BasicMotions (UCR and UEA archives), 1257 of
 scikit-learn's digits as 8 rows of 8 pixels, windows of 12 years of sunspot numbers (1700-1920) and
-of 12 months of El Nino's sea temperatures (1950-1989), and two made tasks: the largest number of a
-sequence, and the order of two marks in it. Some sixty settings were compared on the six real sets
-and the best seven on all eight, by the geometric means of losses and errors. These came second to
-one with batches of 16, where a weight of 2 is less like two samples.
+of 12 months of El Nino's sea temperatures (1950-1989), and two synthetic tasks: the largest number
+of a sequence, and the order of two marks in it. Some sixty settings were compared on the six real
+sets and the best seven on all eight, by the geometric means of losses and errors. These came second
+to one with batches of 16, where a weight of 2 is less like two samples.
 """
 
 from __future__ import annotations

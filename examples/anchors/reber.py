@@ -52,7 +52,7 @@ def random_string(rng: np.random.Generator) -> str:
 
 
 def accepts(string: str) -> bool:
-    """Say whether the grammar makes a string that begins with B and has one E, its last letter."""
+    """Return whether a string that begins with B and ends with its only E is grammatical."""
     state = 0
     for letter in string[1:-1]:
         if state == END or letter not in GRAMMAR[state]:
@@ -87,14 +87,14 @@ def expected(net: elman.Network, strings: list[str]) -> np.ndarray:
 
 
 def possible(successors: list[list[str]]) -> np.ndarray:
-    """Say which letters may follow (B, T, 7), none after the ends."""
+    """Return which letters may follow (B, T, 7), none after the ends."""
     longest = max(map(len, successors))
     sets = [[*may, *[""] * (longest - len(may))] for may in successors]
     return np.array([[[c in letters for c in LETTERS] for letters in may] for may in sets])
 
 
 def accepted(net: elman.Network, strings: list[str]) -> np.ndarray:
-    """Say of each string whether all of its letters were predicted above the threshold."""
+    """Return for each string whether all of its letters were predicted above the threshold."""
     followed, _ = padded([string[1:] for string in strings])
     return ((expected(net, strings) > THRESHOLD) >= followed).all(axis=(1, 2))
 
@@ -120,7 +120,7 @@ def trained(
 
 
 def task(strings: int, tests: int, seed: int) -> list[dict[str, float]]:
-    """Train a network in each way, and return how many of its answers are right."""
+    """Train each variant once; return how many of its answers are right."""
     rng = np.random.default_rng(seed)
     training = [grammatical(rng)[0] for _ in range(strings)]
     known, successors = zip(*(grammatical(rng) for _ in range(tests)), strict=True)
@@ -144,12 +144,12 @@ def task(strings: int, tests: int, seed: int) -> list[dict[str, float]]:
 
 
 def perfect(result: dict[str, float]) -> bool:
-    """Say whether a network made no error of any kind."""
+    """Return whether a network made no error of any kind."""
     return result["exact"] == result["accepted"] == 100 and result["misjudged"] == 0
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Train in each way from several seeds and print the table."""
+    """Train each variant from several seeds and print the table."""
     chosen = seeds.options(__doc__, 6, argv)
     strings, tests = (1000, 200) if chosen.quick else (60_000, 20_000)
     columns = list(zip(*seeds.over(chosen.seeds, task, strings, tests), strict=True))

@@ -1,4 +1,4 @@
-"""What the anchors share: a task run for several seeds on all cores, and its table."""
+"""Shared by the anchors: run a task for several seeds on all cores, and print a table."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ QUICK = "fewer and smaller runs, in seconds: to see that it works, not how well"
 
 
 def options(description: str | None, seeds: int, argv: Sequence[str] | None) -> argparse.Namespace:
-    """Read the command line: `.seeds`, how many, and `.quick`."""
+    """Parse the command line: `.seeds`, the number of seeds, and `.quick`."""
     parser = argparse.ArgumentParser(description=(description or "").partition("\n")[0])
     parser.add_argument("--seeds", type=int, default=seeds, metavar="N", help="how many seeds")
     parser.add_argument("--quick", action="store_true", help=QUICK)
@@ -28,7 +28,7 @@ def options(description: str | None, seeds: int, argv: Sequence[str] | None) -> 
 
 
 def over(seeds: int, task: Callable[..., Any], *arguments: object) -> list[Any]:
-    """Return task(*arguments, seed) for seeds 0, 1 and so on, one process for each core."""
+    """Return task(*arguments, seed) for seeds 0, 1, ..., with one process per core."""
     workers = min(seeds, os.cpu_count() or 1)
     if workers < 2:
         return [task(*arguments, seed) for seed in range(seeds)]
@@ -38,7 +38,7 @@ def over(seeds: int, task: Callable[..., Any], *arguments: object) -> list[Any]:
 
 
 def spread(values: Sequence[float], form: str) -> str:
-    """Return the median of the seeds, and their range."""
+    """Return the median and the range of the values of all seeds."""
     low, middle, high = (format(f(values), form) for f in (min, statistics.median, max))
     return middle if low == high else f"{middle} ({low} to {high})"
 

@@ -1,13 +1,12 @@
-"""Temporal order: which of two letters came first, long ago.
+"""Temporal order: classify a sequence by two letters far back in it.
 
     python examples/anchors/temporal_order.py
 
-A or B stands at a random place in the second tenth of a sequence of 20 to 50 letters, and again in
-the fifth; everything else is c, d, e and f at random. At the end the network says which of AA, AB,
-BA and BB it was. After R. Pascanu, T. Mikolov and Y. Bengio, "On the difficulty of training
-recurrent neural networks" (arXiv:1211.5063, 2013), who count a network that errs on less than 1 %
-of 10,000 new sequences as a success. For long nothing is learned, the loss that of a guess, ln 4;
-then everything at once.
+A or B is at a random place in the second tenth of a sequence of 20 to 50 letters, and again in the
+fifth; all others are c, d, e and f at random. The class is AA, AB, BA or BB. After R. Pascanu,
+T. Mikolov and Y. Bengio, "On the difficulty of training recurrent neural networks"
+(arXiv:1211.5063, 2013), who count an error below 1 % of 10,000 new sequences as a success. For most
+of the training the loss stays at that of a guess, ln 4; then it falls within a few epochs.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ def errors(net: elman.Network, data: Sequences) -> float:
 
 
 def task(count: int, epochs: int, seed: int) -> dict[str, float]:
-    """Train one network on `count` sequences until it succeeds, and return how it does."""
+    """Train one network on `count` sequences until it succeeds; return its scores."""
     rng = np.random.default_rng(seed)
     x, lengths, classes = sequences(count, rng)
     watched, test = sequences(1000, rng), sequences(10_000, rng)

@@ -16,7 +16,7 @@ Unit = tuple[Hashable, ...]
 
 
 class Transition(NamedTuple):
-    """What may come next: the symbols of the unit so far, the next symbol, and how often."""
+    """A possible step: the symbols of the unit so far, the next symbol, and its probability."""
 
     context: Unit
     symbol: Hashable
@@ -53,7 +53,7 @@ class Chain:
     # --- streams ---
 
     def draw(self, count: int, rng: np.random.Generator) -> list[Unit]:
-        """Return so many units."""
+        """Return `count` random units."""
         units = list(self.probabilities)
         chosen = rng.choice(len(units), size=count, p=list(self.probabilities.values()))
         return [units[i] for i in chosen]
@@ -65,7 +65,7 @@ class Chain:
     # --- exact optima ---
 
     def following(self, context: Unit) -> Iterator[tuple[Hashable, bool, float]]:
-        """Give what may come after the symbols of a unit so far: symbol, onset, probability."""
+        """Yield what may follow the symbols of a unit so far: symbol, onset, probability."""
         begun = self._begun[context]
         for symbol, probability in self._next.get(context, {}).items():
             yield symbol, False, probability / begun
@@ -75,7 +75,7 @@ class Chain:
                 yield symbol, True, ended * probability
 
     def transitions(self) -> Iterator[Transition]:
-        """Give every step that the stream can make."""
+        """Yield every possible step of the stream."""
         for context, begun in list(self._begun.items()):
             for symbol, onset, probability in self.following(context):
                 yield Transition(context, symbol, onset, begun * probability / self.mean_length)
@@ -110,12 +110,12 @@ class Chain:
         return sum(p * self.codes[symbol] for symbol, _, p in self.following(context))
 
     def likelihoods(self, units: Iterable[Unit]) -> np.ndarray:
-        """Return the best prediction (T, O) after every step of who knows where units begin."""
+        """Return the best predictions (T, O) after every step, given where units begin."""
         contexts = (unit[:n] for unit in units for n in range(1, len(unit) + 1))
         return np.array([self.expected(context) for context in contexts])
 
     def listener(self, symbols: Iterable[Hashable]) -> np.ndarray:
-        """Return the best prediction (T, O) after every step of who only hears the stream.
+        """Return the best predictions (T, O) after every step, from the stream alone.
 
         The listener does not know where units begin and weighs all possibilities (Bayes' rule).
         """

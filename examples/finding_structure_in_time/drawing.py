@@ -1,4 +1,4 @@
-"""The figures: curves with letters, and trees; saved so that equal numbers give equal files."""
+"""The figures: curves with letters, and trees. Equal numbers give equal files."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

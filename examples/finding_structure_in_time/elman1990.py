@@ -1,4 +1,4 @@
-"""What the paper says: its codes, word lists and templates, and the numbers of its figures.
+"""The data of the paper: codes, word lists, templates, and the numbers of its figures.
 
 J. L. Elman, "Finding structure in time", Cognitive Science 14 (1990), 179-211. The numbers of the
 figures were read off the printed curves, to about 0.01 (figures 3 to 5) and 0.03 (figures 6, 7).

@@ -4,7 +4,7 @@
     python letter_sequences.py
 
 1,000 consonants b, d, g are drawn and replaced by ba, dii, guuu; a letter is six phonetic features.
-The paper's network (6-20-6) hears the letters 200 times, and then another sequence. It knows the
+The paper's network (6-20-6) reads the letters 200 times, and then another sequence. It predicts the
 vowels, and when a consonant comes, but not which one. The paper does not give the learning rate:
 0.3, falling linearly to 0, and PyTorch's usual start, are ours.
 """
@@ -59,7 +59,7 @@ def simulate(
 
 
 def scores(letters: np.ndarray, squared: np.ndarray) -> dict[str, float]:
-    """Return the mean squared errors of what the table shows."""
+    """Return the mean squared errors in the table."""
     consonant = np.isin(letters, list("bdg"))
     total = squared.sum(axis=1)
     return {
@@ -122,7 +122,7 @@ def draw(letters: np.ndarray, squared: np.ndarray) -> drawing.Figure:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Train for every seed, and print and draw what came of it."""
+    """Train for every seed; print the table and draw the figures."""
     chosen = report.options(__doc__.splitlines()[0], arguments, SEEDS)
     columns = []
     for schedule in ("linear", "constant"):

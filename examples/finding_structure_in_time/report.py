@@ -1,4 +1,4 @@
-"""What the four programs share: their options, one run for each seed, and their tables."""
+"""Shared by the four programs: options, one run per seed, and tables."""
 
 import argparse
 import os

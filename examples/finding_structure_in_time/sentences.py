@@ -3,11 +3,11 @@
     pip install 'elman[examples]'
     python sentences.py
 
-10,000 sentences of two and three words are heard without breaks, one bit for each of 29 words; the
-paper's network (31-150-31) is to predict the next word. The hidden states are averaged for each
-word and clustered; so are those of the network before training, because averaging alone can make
-classes. The paper gives neither the learning rate nor the way of clustering: the settings below,
-PyTorch's usual start, Euclidean distances and Ward's linkage are ours.
+10,000 sentences of two and three words are read without breaks, one bit for each of 29 words; the
+paper's network (31-150-31) predicts the next word. The hidden states are averaged for each word and
+clustered; so are those of the network before training, as averaging alone can produce classes. The
+paper gives neither the learning rate nor the way of clustering: the settings below, PyTorch's usual
+start, Euclidean distances and Ward's linkage are ours.
 """
 
 import sys
@@ -77,7 +77,7 @@ def train(seed: int, stream: np.ndarray, setting: Setting) -> elman.Network:
 
 
 def untrained(seed: int) -> elman.Network:
-    """Return the network that training begins with."""
+    """Return the initial network."""
     return elman.Network(
         input_size=BITS,
         hidden_size=HIDDEN,
@@ -146,7 +146,7 @@ def same_kind(states: np.ndarray, words: np.ndarray) -> dict[str, float]:
 
 
 def knowledge(net: elman.Network, heard: list[Unit], unheard: list[Unit]) -> dict:
-    """Return the trees of a network's hidden states, and what they and the tokens show."""
+    """Return the trees of a network's hidden states, and the scores in the second table."""
     words = join(heard)
     states = net.run(CHAIN.encode(words), return_hidden=True).hidden
     found = tree(states, np.array(words))
@@ -174,7 +174,7 @@ def knowledge(net: elman.Network, heard: list[Unit], unheard: list[Unit]) -> dic
 
 
 def simulate(seed: int, passes: int | None = None) -> dict[str, dict]:
-    """Train the networks; return what they, the untrained one and the exact predictors give."""
+    """Train the networks; return the scores of all networks and of the exact predictors."""
     rng = np.random.default_rng(seed)
     stream = CHAIN.encode(join(CHAIN.draw(SENTENCES, rng)))
     heard, unheard = CHAIN.draw(SENTENCES, rng), CHAIN.draw(SENTENCES, rng)
@@ -227,7 +227,7 @@ def report_predictions(runs: list[dict]) -> None:
 
 
 def report_knowledge(runs: list[dict]) -> None:
-    """Print the table of what the hidden states know."""
+    """Print the table of the hidden states."""
     names = list(runs[0]["knowledge"])
     first = runs[0]["knowledge"][names[0]]
 
@@ -241,7 +241,7 @@ def report_knowledge(runs: list[dict]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Train for every seed, and print and draw what came of it."""
+    """Train for every seed; print the tables and draw the figure."""
     chosen = report.options(__doc__.splitlines()[0], arguments, SEEDS)
     runs = report.for_each(simulate, [(seed, chosen.passes) for seed in range(chosen.seeds)])
     known = runs[0]["knowledge"]

@@ -3,8 +3,8 @@
     pip install 'elman[examples]'
     python temporal_xor.py
 
-The paper's network (one input, two hidden units, one output) hears 3,000 bits 600 times and is to
-predict the next one. Two bits of three are random; where the third is to be predicted the error
+The paper's network (one input, two hidden units, one output) reads 3,000 bits 600 times and
+predicts the next one. Two bits of three are random; at the third, which is predictable, the error
 dips. The paper does not give the learning rate: 0.1, and PyTorch's usual start, are ours.
 """
 
@@ -29,7 +29,9 @@ CHAIN = Chain({(a, b, a ^ b): 1 / 4 for a in (0, 1) for b in (0, 1)}, {0: [0], 1
 
 
 def everywhere() -> tuple[float, float]:
-    """Return the least errors of who takes the exclusive-or everywhere: third bits, others.
+    """Return the least errors of a predictor that applies the exclusive-or everywhere.
+
+    For third bits, and for the others.
 
     Not knowing the phase, it is right with p = 1/3 + 2/3 * 1/2, so that p, or 1 - p, is its answer.
     """
@@ -71,7 +73,7 @@ def simulate(seed: int, bptt_steps: int, passes: int = PASSES) -> dict[str, np.n
 
 
 def dips(folded: np.ndarray) -> bool:
-    """Say whether each predictable step is below both of its neighbours."""
+    """Return whether each predictable step is below both of its neighbours."""
     third = folded[1::3]
     return bool((third < folded[0::3]).all() and (third < folded[2::3]).all())
 
@@ -109,7 +111,7 @@ def draw(runs: dict[int, list[dict]]) -> drawing.Figure:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Train for every seed and truncation, and print and draw what came of it."""
+    """Train for every seed and truncation; print the table and draw the figure."""
     chosen = report.options(__doc__.splitlines()[0], arguments, SEEDS)
     jobs = [(seed, k, chosen.passes or PASSES) for k in BPTT_STEPS for seed in range(chosen.seeds)]
     done = report.for_each(simulate, jobs)

@@ -97,7 +97,7 @@ def ranked(begins: np.ndarray, rise: np.ndarray) -> float:
 
 
 def scores(error: np.ndarray, place: np.ndarray) -> dict[str, float]:
-    """Return what the table shows of the errors (T,) of letters and their places (T,)."""
+    """Return the rows of the table from the errors (T,) of letters and their places (T,)."""
     begins = place == 0
     rise, begins_there = np.diff(error), begins[1:]
     found = {"all letters": error.mean()}
@@ -163,14 +163,14 @@ def draw(story: np.ndarray, heard: np.ndarray) -> drawing.Figure:
 
 
 def best_listener() -> np.ndarray:
-    """Return the absolute errors (54,) at the story of who only hears the letters."""
+    """Return the absolute errors (54,) on the story of the predictor that only hears letters."""
     letters = join(TWICE)
     difference = CHAIN.listener(letters[:-1]) - CHAIN.encode(letters[1:])
     return np.abs(difference).sum(axis=1)[-len(FIGURE_6) :]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Train for every seed and setting, and print and draw what came of it."""
+    """Train for every seed and setting; print the table and draw the figure."""
     chosen = report.options(__doc__.splitlines()[0], arguments, SEEDS)
     columns, squares = [], []
     for bptt_steps, momentum in SETTINGS.values():
