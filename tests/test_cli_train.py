@@ -193,7 +193,7 @@ def test_sequences_in_a_column_are_held_out_whole(here):
 
 
 def words(rng, count=60):
-    """Sequences of various lengths, with the labels "rise" and "fall"."""
+    """Return sequences of various lengths, labelled "falls" or "rises"."""
     labels = rng.choice(["falls", "rises"], count)
     lengths = rng.integers(5, 15, count)
     signs = np.where(labels == "rises", 1, -1)
