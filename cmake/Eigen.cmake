@@ -1,5 +1,5 @@
-# Finds Eigen 3.4 and offers it as Eigen3::Eigen: where Eigen3_DIR or Eigen3_ROOT say, else in the
-# package cmeel-eigen of the interpreter that builds, else where the system keeps it.
+# Finds Eigen 3.4 or newer as Eigen3::Eigen: in Eigen3_DIR or Eigen3_ROOT if set, else in the
+# package cmeel-eigen of the building interpreter, else on the system.
 function(elman_find_eigen)
     foreach(hint Eigen3_DIR Eigen3_ROOT)
         if(NOT ${hint} AND DEFINED ENV{${hint}})
@@ -25,8 +25,8 @@ function(elman_find_eigen)
     if(NOT TARGET Eigen3::Eigen)
         message(FATAL_ERROR
             "elman needs Eigen 3.4 or newer. Any of these will do: "
-            "(1) say where it is, with -DEigen3_DIR=... or -DEigen3_ROOT=... (or variables of the environment); "
-            "(2) pip install cmeel-eigen into the Python that builds; "
+            "(1) set -DEigen3_DIR=... or -DEigen3_ROOT=... (or the environment variables); "
+            "(2) pip install cmeel-eigen into the Python of the build; "
             "(3) install it on the system (Debian: libeigen3-dev, Fedora: eigen3-devel, Homebrew: eigen).")
     endif()
     message(STATUS "Eigen ${Eigen3_VERSION}: ${Eigen3_DIR}")

@@ -43,7 +43,7 @@ def pytest_runtest_makereport(item):
 
 
 def pytest_collection_finish():
-    """Spare each collection of garbage the tests themselves: thousands of objects that stay."""
+    """Exclude the collected tests, thousands of objects, from garbage collection."""
     gc.freeze()
 
 
@@ -54,14 +54,14 @@ def pytest_report_header():
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config):
-    """Stay in this process for chosen tests, which takes less time than to start others."""
+    """Run selected tests in this process: faster than starting workers."""
     chosen = config.option.keyword or any("::" in name for name in config.args)
     return 0 if chosen else None
 
 
 @pytest.fixture(params=ISAS)
 def isa(request):
-    """Every instruction set in turn, for the networks that a test builds."""
+    """Each instruction set in turn, for the networks built by a test."""
     with elman.use_isa(request.param):
         yield request.param
 
@@ -73,17 +73,17 @@ def dtype(request):
 
 @pytest.fixture
 def fused_isas():
-    """The instruction sets whose results are the same bits."""
+    """The instruction sets with the same bits."""
     return FUSED_ISAS
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _many_threads():
-    """Let every call use the threads that it is given: few cores and little work would not."""
+    """Let every call use all its threads, despite few cores and little work."""
     elman._core.thread_limits(most=64, work_of_each=1)
 
 
 @pytest.fixture
 def rng():
-    """The same random numbers in every run."""
+    """A generator with the same random numbers in every run."""
     return np.random.default_rng(1990)

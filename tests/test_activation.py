@@ -1,4 +1,4 @@
-"""Activation: names, numbers, defaults, equality, and what is refused."""
+"""Activation: names, parameters, defaults, equality, and invalid arguments."""
 
 from __future__ import annotations
 
@@ -201,9 +201,9 @@ def test_names_and_activations_may_be_mixed():
     ("f", "message"),
     [
         ("scaled_tanh", "^activation of layer 0, alpha: expected a number for scaled_tanh, got no"),
-        (Activation("elu", alpha=1e39), "^activation of layer 0, alpha: expected .* finite in the"),
+        (Activation("elu", alpha=1e39), "^activation of layer 0, alpha: expected a finite .*, got"),
         (Activation("affine", 1, 1e39), "^activation of layer 0, beta: expected .* got 1e[+]39$"),
-        (Activation("tanh", clip=1e39), "^activation of layer 0, clip: expected .* finite in the"),
+        (Activation("tanh", clip=1e39), "^activation of layer 0, clip: expected a finite .*, got"),
         (Activation("tanh", clip=1e-50), "^activation of layer 0, clip: expected a number above 0"),
         (Activation("softmax"), r"^activation of layer 0: .*'softm"),
     ],

@@ -1,8 +1,8 @@
-"""The kernels' own functions: accurate, the same bits on every set; tanh and sigmoid monotone.
+"""Kernel activations: accuracy, the same bits on every set; tanh and sigmoid are monotone.
 
-The sweep over all 2^32 floats is the C++ program `activation_sweep` (test_cpp.py). The float64
-functions are held against mpmath here, over 10^7 arguments in the slow test and fewer in the
-ordinary one.
+The sweep over all 2^32 floats is the C++ program `activation_sweep` (test_cpp.py). Here the float64
+functions are compared with mpmath, over 10^7 arguments in the slow test and fewer in the default
+one.
 """
 
 import concurrent.futures
@@ -25,7 +25,7 @@ PRECISION = 90  # bits of the exact values
 
 
 def activate(activation, x):
-    """Apply the kernels' own function to an array."""
+    """Apply the kernel of an activation to an array."""
     if isinstance(activation, str):
         activation = Activation(activation)
     return _core.activate(activation._arguments(), x)

@@ -1,4 +1,4 @@
-"""The tasks with a published line: their data against exact facts, and that every script runs."""
+"""The tasks with published results: their data against exact facts; every script runs."""
 
 from __future__ import annotations
 
@@ -190,7 +190,7 @@ def test_the_sum_is_that_of_the_two_marked_numbers(anchors, rng, steps):
     for sequence, total in zip(x[:100].tolist(), y[:100, 0].tolist(), strict=True):
         first, second = (number for number, mark in sequence if mark)
         assert total == pytest.approx(first + second, abs=1e-6)
-    # Whoever says 1 errs by the variance of two uniform numbers; the fourth moment is 1 / 15.
+    # Predicting 1 errs by the variance of two uniform numbers; the fourth moment is 1 / 15.
     bound = 5 * math.sqrt((1 / 15 - 1 / 36) / 3000)
     assert np.mean((y - 1) ** 2) == pytest.approx(1 / 6, abs=bound)
 

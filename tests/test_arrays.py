@@ -1,4 +1,4 @@
-"""Arrays of every kind, right and wrong."""
+"""Array arguments of every kind, valid and invalid."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def identity(dtype):
 
 
 def by_every_route(net, x):
-    """Return the outputs of single numbers x (N,), which a network reads as inputs of size 1."""
+    """Return the outputs for scalars x (N,), read as inputs of size 1."""
     stream = net.stream()
     yield np.concatenate([stream.step(x[i : i + 1]) for i in range(len(x))])
     yield stream.run(x[:, np.newaxis])[:, 0]
@@ -101,7 +101,7 @@ def test_integers_are_converted_by_one_rounding(dtype, to):
 
 
 def to_nearest(value, dtype):
-    """Round an integer to the nearest number of so many bits, ties to even; exact arithmetic."""
+    """Round an integer to `bits` bits, ties to even, in exact arithmetic."""
     excess = max(0, abs(value).bit_length() - {"float32": 24, "float64": 53}[dtype])
     quotient, rest = divmod(abs(value), 1 << excess)
     half = (1 << excess) / 2
@@ -507,7 +507,7 @@ def test_an_array_interface_that_lies_is_refused(lie):
 
 
 def dtypes_of_others(dtype):
-    """Yield dtypes of native numbers that are other objects than NumPy's own."""
+    """Yield native dtypes that are not NumPy's own objects."""
     yield pickle.loads(pickle.dumps(np.dtype(dtype))).newbyteorder().newbyteorder()
     yield pickle.loads(pickle.dumps(np.empty(1, dtype))).dtype
     yield np.dtype(dtype, metadata={"unit": "m"})

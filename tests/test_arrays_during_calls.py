@@ -1,4 +1,4 @@
-"""What happens to arrays during a call: conversions that run code, threads, Ctrl-C."""
+"""Arrays during a call: conversions that run code, threads, Ctrl-C."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def net(request):
 
 
 class Runs:
-    """Becomes `value` when it is converted, having called `action`."""
+    """Converts to `value` after calling `action`."""
 
     def __init__(self, value, action=lambda: None):
         self.value = value

@@ -1,7 +1,7 @@
-"""Results keep their bits from version to version, on every instruction set that fuses.
+"""Results keep their bits from version to version, on every set with a fused multiply-add.
 
-`fixtures/bits.json` has a hash of what each of some hundred networks, calls and training runs
-gives. When bits change on purpose, change `numerics` too (see CONTRIBUTING), and make it anew:
+`fixtures/bits.json` has hashes of the results of many networks, calls and training runs. When bits
+change on purpose, change `numerics` too (see CONTRIBUTING), and rewrite it:
 
     python tests/fixtures/make_bits.py
 """

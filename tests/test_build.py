@@ -1,4 +1,4 @@
-"""How the build finds Eigen, and what it says when it does not."""
+"""Finding Eigen at build time, and the error if it is missing."""
 
 import os
 import pathlib
@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.any_isa, pytest.mark.builds]
 
 
 def configure(tmp_path, *options, **environment):
-    """Let CMake look for Eigen; return its exit status and what it said, in one line."""
+    """Let CMake look for Eigen; return its exit status and its output in one line."""
     done = subprocess.run(
         [
             cpp_build.tool("cmake"),
@@ -33,7 +33,7 @@ def configure(tmp_path, *options, **environment):
 
 @pytest.fixture
 def prefix():
-    """Where the package cmeel-eigen is."""
+    """The prefix of the package cmeel-eigen."""
     folders = (pathlib.Path(path, "cmeel.prefix") for path in sys.path)
     return next(folder for folder in folders if (folder / "share/eigen3").is_dir())
 

@@ -1,4 +1,4 @@
-"""Checkpoints: runs that go on to the same bits, and files that are refused."""
+"""Checkpoints: resumed runs have the same bits, and invalid files are refused."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(x, y, path, monk
 
 
 def rewrite(path, change):
-    """Change the progress and the tensors of a checkpoint, whose checksum is right again."""
+    """Change the progress and the tensors of a checkpoint, and correct its checksum."""
     from elman.training import checkpoint as format
 
     data = path.read_bytes()

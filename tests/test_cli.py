@@ -1,4 +1,4 @@
-"""The command line: its answers are those of the package, its errors one sentence each."""
+"""The command line: same results as the package, one-sentence errors."""
 
 import io
 import json
@@ -25,7 +25,7 @@ both_dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"], scope="mo
 
 @pytest.fixture(scope="module")
 def dtype():
-    """Give the dtype of `net`; with `both_dtypes` a test runs for the other one too."""
+    """The dtype of `net`; with `both_dtypes` a test runs for both."""
     return "float32"
 
 
@@ -320,7 +320,7 @@ def test_a_header_without_an_input_of_the_model_is_refused(named, option):
 
 
 def test_columns_that_have_numbers_for_names_are_those_in_their_places(net, tmp_path):
-    """As a model has them that was trained on a file without a header."""
+    """As in a model trained on a file without a header."""
     net.replace(table=elman.Table(inputs=["1", "2", "3"], sequence="4")).save(tmp_path / "m")
     x = inputs(5, 3)
     out = answer("run", tmp_path / "m", "-", stdin=b"a,b,c\n" + as_csv(x))

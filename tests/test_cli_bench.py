@@ -1,4 +1,4 @@
-"""`elman bench`: what it times, whom it leaves out, and what it says."""
+"""`elman bench`: the cases, the peers left out, and the output."""
 
 import json
 
@@ -22,7 +22,7 @@ def small(tmp_path_factory):
 
 @pytest.fixture
 def short(monkeypatch):
-    """Time in two rounds: their number is no matter of what is timed."""
+    """Time in two rounds only."""
     monkeypatch.setattr(bench, "ROUNDS", 2)
 
 

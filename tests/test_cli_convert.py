@@ -1,4 +1,4 @@
-"""`elman convert`: files of all kinds into each other, and what it says about them."""
+"""`elman convert`: conversions between all kinds of files, and their messages."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""`elman train`: what it learns from, what it leaves alone, and the errors that it tells."""
+"""`elman train`: inputs, untouched files, and errors."""
 
 import csv
 import json
@@ -193,7 +193,7 @@ def test_sequences_in_a_column_are_held_out_whole(here):
 
 
 def words(rng, count=60):
-    """Give sequences of various lengths, and in words whether they rise or fall."""
+    """Return sequences of various lengths, labelled "falls" or "rises"."""
     labels = rng.choice(["falls", "rises"], count)
     lengths = rng.integers(5, 15, count)
     signs = np.where(labels == "rises", 1, -1)

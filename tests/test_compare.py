@@ -1,4 +1,4 @@
-"""`elman.compare`: a network beside the model that it came from, and why they differ."""
+"""`elman.compare`: differences between a network and its source, and their causes."""
 
 import pathlib
 import sys

@@ -1,8 +1,8 @@
-"""The numerical contract: which ways of computing give the same bits.
+"""The numerical contract: computations that give the same bits.
 
-D1 repeatable; D2 a stream, a whole sequence and any chunks of it; D3 a row of a batch and the row
-alone, padded or not; D4 any number of threads; D5 any instruction set that fuses multiply and add;
-D6 the bound of `verify`, for every instruction set. What the bits are is in
+D1 repeated runs; D2 a stream, a whole sequence and any chunks of it; D3 a row of a batch and a
+single row, padded or not; D4 any number of threads; D5 any instruction set with a fused
+multiply-add; D6 the bound of `verify`, for every instruction set. The bits themselves are tested in
 test_contract_rounding.py.
 """
 
@@ -87,7 +87,7 @@ KINDS = [
 def make_network(
     isa, dtype, *, inputs, hidden, outputs, bias=True, everything=False, scale=0.7, **options
 ):
-    """Return a network whose weights, about scale / sqrt(terms), depend on its sizes alone."""
+    """Return a network whose weights, about scale / sqrt(terms), depend only on its sizes."""
     rng = np.random.default_rng([inputs, *hidden, outputs or 0])
 
     def array(*shape, terms=1):
@@ -131,7 +131,7 @@ def test_a_result_is_repeatable_also_by_threads_at_the_same_time(rng, dtype):
 
 
 def random_pieces(rng, T):
-    """Yield (start, end) of pieces that make up T steps, from 0 to 90 steps long."""
+    """Yield (start, end) of pieces of T steps, each 0 to 90 steps long."""
     end = 0
     while end < T:
         start, end = end, min(T, end + int(rng.choice([0, 1, 2, 5, rng.integers(90)])))
@@ -182,7 +182,7 @@ def test_generating_equals_a_stream_that_reads_its_own_outputs(rng, isa, dtype):
 
 
 def padded_batch(rng, net, B, T):
-    """Return inputs with NaN in the padding, lengths, and what each row gives alone, unpadded."""
+    """Return inputs with NaN in the padding, lengths, and the output of each unpadded row."""
     x = inputs(rng, net, B, T)
     lengths = rng.integers(0, T + 1, B)
     lengths[rng.integers(B)] = T
@@ -297,7 +297,7 @@ def test_all_fused_instruction_sets_agree_at_every_pair_of_sizes_around_a_vector
 
 
 def assert_equal_at_sizes(rng, dtype, pairs):
-    """Run networks of sizes around a vector, in pairs of their places, on every fused set."""
+    """Run networks of sizes around a vector, paired by position, on every fused set."""
     count = len(AROUND_VECTORS)
     activations = ("tanh", "sigmoid", "relu", "identity")
     heads = (*activations, "softmax")

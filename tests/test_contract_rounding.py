@@ -1,7 +1,7 @@
-"""The numerical contract: what the bits are.
+"""The numerical contract: the bits themselves.
 
-The order of summation, the roundings of scaling and the rule for tiny states, each against an
-implementation of its own.
+The order of summation, the roundings of scaling and the rule for tiny states, each against a
+separate implementation.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SMALLEST_STATE = {"float32": 2.0**-100, "float64": 2.0**-900}
 
 
 def partial_sums(rows, cols):
-    """Return S, as table.hpp has it: another S is another contract."""
+    """Return S as in table.hpp: it is part of the contract."""
     sums = 4 if rows <= 16 else 2 if rows <= 64 else 1
     while sums > 1 and cols < 4 * sums:
         sums //= 2
@@ -34,7 +34,7 @@ def partial_sums(rows, cols):
 
 
 def rounded(exact, dtype):
-    """Return a fraction other than 0, rounded once to a normal number of the dtype."""
+    """Return a nonzero fraction, rounded once to a normal number of the dtype."""
     exponent = exact.numerator.bit_length() - exact.denominator.bit_length()
     if abs(exact) < Fraction(2) ** exponent:
         exponent -= 1
@@ -55,7 +55,7 @@ def unfused(a, b, c):
 
 
 def affine(c, W, v, multiply_add):
-    """Return c + W v in the order of the contract."""
+    """Return c + W v with the order of summation of the contract."""
     rows, cols = W.shape
     result = np.empty(rows, W.dtype)
     for r in range(rows):
@@ -186,7 +186,7 @@ def test_scaling_rounds_the_difference_the_reciprocal_and_the_product(rng, dtype
 
 
 def diagonal_network(isa, dtype, rate, activation):
-    """Return h_t = f(rate h_(t-1) + x_t) for nine units, all of them reading one input."""
+    """Return h_t = f(rate h_(t-1) + x_t) for nine units that read the same input."""
     W_xh, W_hh = np.ones((9, 1), dtype), (rate * np.eye(9)).astype(dtype)
     with elman.use_isa(isa):
         return elman.Network.from_weights([(W_xh, W_hh, None)], None, activation=activation)

@@ -1,4 +1,4 @@
-"""The core as a C++ program has it: builds cpp/tests and the example, and runs them."""
+"""The core from C++: build and run cpp/tests and the example."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ FUNCTIONS = (
 
 
 def sweep(programs, function, stride, isas):
-    """Sweep the floats through a function of some sets; return the hashes of those that fuse."""
+    """Sweep a function over the floats on several sets; return the hashes of the fused sets."""
     hashes = {}
     for isa in isas:
         report = cpp_build.run(programs / "activation_sweep", isa, function, stride)

@@ -1,4 +1,4 @@
-"""Shares of a batch that several processes compute, against the whole in one."""
+"""Gradients of parts of a batch on several processes, compared with the whole batch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The demonstration, its data and its plot. No time is asserted: machines differ."""
+"""The demo, its data and its plot. No time is asserted."""
 
 import csv
 import json
@@ -29,7 +29,7 @@ def shipped():
 
 @pytest.fixture
 def short(monkeypatch):
-    """Time less: how long is no matter of what is printed."""
+    """Shorten the timing, which does not affect the output."""
     monkeypatch.setattr(demo, "LATENCY_STEPS", 1000)
     monkeypatch.setattr(demo, "ROUNDS", 2)
 

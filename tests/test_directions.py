@@ -1,6 +1,6 @@
-"""Layers in reverse and both ways, and masks: what they mean, by bits, and beside other frameworks.
+"""Reverse and bidirectional layers, and masks: results by bits, and against other frameworks.
 
-The promises D1 to D6 of `test_contract.py` hold for them too. Expected values come from PyTorch and
+The promises D1 to D6 of `test_contract.py` apply too. Expected values come from PyTorch and
 Keras (`fixtures/make_torch_fixtures.py`, `make_keras_mask_fixtures.py`), from the references, and
 from the forward layers of the core on sequences that NumPy has reversed or compacted.
 """
@@ -28,7 +28,7 @@ FUSED = [i for i in ([FORCED] if FORCED else elman.available_isas()) if i != "ss
 
 
 def random_mask(rng, B, T):
-    """Return holes of all kinds, rows without any, and rows of nothing else."""
+    """Return random masks, with full and empty rows."""
     mask = rng.random((B, T)) < rng.random((B, 1))
     mask[rng.random(B) < 0.2] = True
     mask[rng.random(B) < 0.1] = False
@@ -105,7 +105,7 @@ def test_plain_python_agrees_with_the_reference(rng):
 
 
 def reversed_by_length(x, lengths):
-    """Return rows reversed each by its own length; the padding stays where it is."""
+    """Return rows reversed within their lengths; padding is unchanged."""
     x = x.copy()
     for row, n in zip(x, lengths, strict=True):
         row[:n] = row[:n][::-1]
@@ -161,7 +161,7 @@ def test_a_bidirectional_stack_is_made_of_its_halves(rng, dtype):
 
 
 def padded_batch(rng, net, B, T):
-    """Return inputs with NaN in the padding, lengths, and what each row gives alone, unpadded."""
+    """Return inputs with NaN in the padding, lengths, and the output of each unpadded row."""
     x = inputs(rng, net, B, T)
     lengths = rng.integers(0, T + 1, B)
     lengths[rng.integers(B)] = T
@@ -296,7 +296,7 @@ def test_verify_judges_what_masked_steps_give(rng):
 
 
 def held(net, alone, mask, state):
-    """Return the hidden states at every step from those of the real steps alone."""
+    """Return the hidden states at every step, from those of the real steps."""
     T = len(mask)
     real = np.flatnonzero(mask)
     hidden = np.zeros((T, net.state_size), net.dtype)
@@ -344,7 +344,7 @@ def test_masked_steps_do_not_exist(rng, dtype, kind):
 
 
 def of_states(net, hidden):
-    """Return the outputs of states, as the core computes them: by a readout alone."""
+    """Return the outputs for states, computed by a readout in the core."""
     top = net.layers[-1]
     width = len(top.W_hh) * (1 if top.reverse is None else 2)
     if net.readout is None:

@@ -1,4 +1,4 @@
-"""What a network with layers in reverse or both ways is, and what cannot be done with it."""
+"""Networks with reverse or bidirectional layers: properties and unsupported calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every error that elman raises on purpose is an ElmanError and the builtin that it resembles."""
+"""Every deliberate error of elman is an ElmanError and the matching builtin."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of faults is true: each fits the sources as they are (`python tests/faults/run.py`)."""
+"""The table of faults matches the sources (`python tests/faults/run.py`)."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The package is built in floors: arrows point down, and there is no circle."""
+"""The package is layered: imports point down, without circles."""
 
 import ast
 import pathlib
@@ -21,7 +21,7 @@ def _name(path):
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-# The extension below them is no file here: its stub names classes of all floors.
+# The extension is below all of them and has no file here: its stub names classes of all layers.
 MODULES = {_name(path): path for path in PACKAGE.rglob("*.py")} | {"elman._core": None}
 
 
@@ -44,7 +44,7 @@ IMPORTS = {
 
 
 def _unit(module):
-    """Return what has a place on a floor: a file or a folder of the package, or its own file."""
+    """Return the unit of the list: a file or a folder of the package."""
     return module.split(".")[1] if "." in module else "__init__"
 
 
@@ -83,7 +83,7 @@ def test_no_file_is_longer_than_700_lines():
 
 
 def test_no_file_uses_a_private_name_of_another():
-    """But for private modules, whose names are public within the package."""
+    """Except private modules, whose names are public within the package."""
     found = []
     for name, path in MODULES.items():
         for node in ast.walk(ast.parse(path.read_text())) if path else ():

@@ -1,4 +1,4 @@
-"""First tries of people who come from PyTorch, Keras or scikit-learn are answered by a remedy."""
+"""Names from PyTorch, Keras or scikit-learn raise errors that name the remedy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks from Keras and back: what its files mean, and what must be said."""
+"""Networks from Keras and back: the meaning of its files, and required options."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def write(folder, case, ending):
 
 
 def outputs(net, case):
-    """Return elman's outputs as Keras has them, from what the rows of `read` say."""
+    """Return elman's outputs in Keras's form, from the rows of `read`."""
     x = MADE[f"{case}.x"]
     given = {}
     if "masking" in case or case == "functional":
@@ -61,7 +61,7 @@ def test_a_file_of_keras_gives_the_outputs_of_keras(case, ending, tmp_path):
 
 
 def stand_in(case, kind=None, module="keras.src.models"):
-    """Return what has the public names of a live model, and the weights of a file."""
+    """Return an object with the public names of a live model and the weights of a file."""
     with h5py.File(io.BytesIO(MADE[f"{case}.h5"].tobytes())) as file:
         config = json.loads(file.attrs["model_config"])
         layers = []
@@ -308,7 +308,7 @@ def test_keras_computes_with_the_arrays_what_elman_does(direction, bias, tmp_pat
 
 
 def live_keras():
-    """Return Keras on the backend of NumPy, which it chooses when it is imported."""
+    """Return Keras on the NumPy backend, which is chosen at import."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KERAS_BACKEND", "numpy")
         return pytest.importorskip("keras")

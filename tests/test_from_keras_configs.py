@@ -1,4 +1,4 @@
-"""The configs of Keras models: what they mean, and those that are no network of elman's."""
+"""Keras configs: their meaning, and unsupported models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks from PyTorch and back: what its files and modules mean, and what must be said."""
+"""Networks from PyTorch and back: the meaning of its files and modules, and required options."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TOLERANCE = {"float32": 2e-6, "float64": 1e-13}
 
 
 def said(case):
-    """Return what must be said of a case's file."""
+    """Return the required options for a case's file."""
     given = {"activation": case.split("-")[0]}
     if "alone" not in case:
         given["output_activation"] = "identity"
@@ -29,7 +29,7 @@ def said(case):
 
 @pytest.fixture
 def state_dict(rng):
-    """The weights of a small model, as PyTorch calls them."""
+    """The weights of a small model, by PyTorch's names."""
     return make_state_dict(rng)
 
 
@@ -278,7 +278,7 @@ def test_a_mapping_that_holds_itself_is_refused(state_dict):
 
 
 def networks():
-    """Return networks of every kind that PyTorch has too."""
+    """Return networks of every kind that PyTorch supports."""
     options = {"input_size": 3, "seed": 0}
     return {
         "one layer": elman.Network(hidden_size=4, output_size=2, **options),
@@ -332,7 +332,7 @@ def test_scaling_is_refused_or_folded(rng):
 
 
 def test_scaling_whose_product_the_dtype_does_not_hold_is_refused():
-    """It was infinite: 1e41 in float32."""
+    """The product is infinite: 1e41 in float32."""
     net = elman.Network(1, 4, 1, seed=0, input_mean=[1e3], input_std=[1e-38])
     message = r"^fold_scaling: expected .*float32.*got .*e\+40.*layers\.0\.b_h"
     with pytest.raises(ArgumentError, match=message):
@@ -387,7 +387,7 @@ def nn(torch):
 
 
 def run_torch(torch, x, *layers):
-    """Run RNNs one after the other, then whatever comes after them."""
+    """Run RNNs in order, then the following modules."""
     y = torch.from_numpy(x)
     for layer in layers:
         y = layer(y)

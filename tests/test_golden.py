@@ -1,4 +1,4 @@
-"""A model file may hold an example, and whoever loads it can hold his build to it."""
+"""Examples in model files, checked when the file is loaded."""
 
 import json
 

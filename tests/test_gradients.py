@@ -1,6 +1,6 @@
-"""Gradients: against PyTorch, the reference and differences of losses, and their promises by bits.
+"""Gradients against PyTorch, the reference and finite differences, and their promised bits.
 
-Differences of tensors are judged by their norm against the norm of the right tensor.
+The error of a tensor is the norm of the difference, relative to the norm of the expected tensor.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def random_problem(seed):
 
 
 def random_arguments(rng, net, loss, batch, T):
-    """Return the arguments of a loss: which steps count, how much, and how far errors flow."""
+    """Return the arguments of a loss: lengths, weights and truncation."""
     outputs = "last" if rng.random() < 0.25 else "all"
     steps = (*batch, T) if outputs == "all" else batch
     y = rng.standard_normal((*steps, net.output_size))
@@ -128,7 +128,7 @@ BLOCKS = [range(start, start + 20) for start in range(0, 240, 20)]
 
 
 def blocks(count):
-    """Parametrize by blocks of seeds: the first ones now, the others if slow tests are run."""
+    """Parametrize by blocks of seeds: the first by default, the others in slow tests."""
     params = [
         pytest.param(block, marks=() if block in BLOCKS[:count] else pytest.mark.slow)
         for block in BLOCKS
@@ -184,7 +184,7 @@ def by_pytorch(net, arguments):
 
 
 def problems_with_numbers(f):
-    """Yield networks of an activation with numbers, from one panel to two, and arguments."""
+    """Yield networks of an activation with parameters, of one or two panels, and arguments."""
     rng = np.random.default_rng(9)
     for sizes, batch in (((4,), ()), ((7, 40), (3,)), ((70, 9), (20,))):
         net = elman.Network(
@@ -220,7 +220,7 @@ def test_gradients_of_activations_with_numbers_are_those_of_pytorch_here():
 
 
 def loss_at(net, arguments, name, change):
-    """Return the loss with a tensor, or the state that was passed, changed; and its pattern.
+    """Return the loss with a tensor or the given state changed, and its pattern.
 
     The pattern is on which side of their kinks the units of relu are.
     """
@@ -242,7 +242,7 @@ def loss_at(net, arguments, name, change):
 
 
 def difference(net, arguments, name, direction):
-    """Return the derivative of the loss along a direction, and what rounding may add to it.
+    """Return the derivative of the loss along a direction, and its rounding error.
 
     Central differences d(h), extrapolated twice (L. F. Richardson), so that the error is of the
     order h^6, from the longest step at which both extrapolations agree and no unit of relu crosses
@@ -405,7 +405,7 @@ def test_batch_axes_are_only_a_way_to_count_sequences():
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
 def test_the_forward_pass_has_the_bits_of_inference(dtype):
-    """The targets are the network's own outputs: the loss is 0 only if the bits are the same."""
+    """The targets are the network's outputs: the loss is 0 only if the bits are the same."""
     rng = np.random.default_rng(5)
     for g, sizes in itertools.product(
         ("identity", "tanh", "sigmoid", "relu", "softmax"), ([1], [17], [40, 7], [64, 64])

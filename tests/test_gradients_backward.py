@@ -1,4 +1,4 @@
-"""Gradients of a loss that is computed elsewhere, weights of a loss, and what `Gradients` is."""
+"""Gradients of a loss computed outside, step weights, and `Gradients`."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_backward_gives_the_bits_of_a_loss_of_the_core(rng, dtype, outputs):
 
 
 def linear_loss(rng, net, outputs, **options):
-    """Return a loss that weighs outputs and states at random, and its derivatives."""
+    """Return a random linear loss of outputs and states, and its derivatives."""
     x = rng.standard_normal((2, 3, 6, net.input_size))
     lengths = rng.integers(0, 7, (2, 3))
     y = net.run(x, outputs=outputs, return_hidden=True)

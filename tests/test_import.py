@@ -1,4 +1,4 @@
-"""What `import elman` does and does not do, and the choice of the instruction set."""
+"""Side effects of `import elman`, and the choice of the instruction set."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ print("done")
 
 
 def test_a_module_of_an_extra_is_there_when_asked_for_and_not_listed(monkeypatch):
-    """As `elman.sklearn` is: see its tests."""
+    """Like `elman.sklearn`: see its tests."""
     pytest.importorskip("matplotlib")
     monkeypatch.delattr(elman, "plot", raising=False)
     assert callable(elman.plot.history)
@@ -222,7 +222,7 @@ def test_without_the_extension_the_error_says_what_to_do(tmp_path):
 
 
 def test_the_stub_has_the_docstrings_of_the_extension():
-    """After a change of one: `python tests/fixtures/make_stub_docstrings.py`."""
+    """After a change: `python tests/fixtures/make_stub_docstrings.py`."""
     source = make_stub_docstrings.STUB.read_text()
     assert make_stub_docstrings.differences(source) == []
     spoiled = source.replace("Return the name of the instruction set in use.", "")

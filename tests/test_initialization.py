@@ -1,4 +1,4 @@
-"""Initialisations: each against its definition, from NumPy's own Philox words where it has bits."""
+"""Initializers: each against its definition, from NumPy's Philox words where bits are promised."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def weights(net):
 
 
 class Words:
-    """The numbers of NumPy's Philox as the core draws them, one at a time."""
+    """The values of NumPy's Philox in the order drawn by the core."""
 
     def __init__(self, seed):
         self.generator = np.random.Philox(key=seed)
@@ -137,7 +137,7 @@ def test_a_name_means_the_default_settings(name, settings):
 
 
 def orthogonal(numbers):
-    """Orthonormalise rows by LAPACK's QR, with the signs of Gram and Schmidt."""
+    """Orthonormalize rows by LAPACK's QR, with the signs of Gram-Schmidt."""
     q, r = np.linalg.qr(numbers.T)
     return (q * np.sign(np.diag(r))).T
 

@@ -1,4 +1,4 @@
-"""Foreign files: what is read at all, and the guards of zip archives and safetensors files."""
+"""Foreign files: the kinds that are read, and the guards of zip and safetensors files."""
 
 from __future__ import annotations
 
@@ -86,14 +86,14 @@ def test_an_entry_that_lies_about_its_size_is_refused(tmp_path):
 
 
 def overlapping():
-    """Return an archive whose two entries are the same bytes (as D. Fifield's bomb has them)."""
+    """Return an archive whose two entries overlap (as in D. Fifield's zip bomb)."""
     data = archive(("a", b"x" * 100), ("b", b"y" * 100))
     at = data.index(b"PK\1\2", data.index(b"PK\1\2") + 4) + 42
     return data[:at] + bytes(4) + data[at + 4 :]
 
 
 def with_field(data, offset, value):
-    """Return an archive with another 16-bit field in its first directory entry."""
+    """Return an archive with a 16-bit field of its first directory entry changed."""
     at = data.index(b"PK\1\2") + offset
     return data[:at] + struct.pack("<H", value) + data[at + 2 :]
 
@@ -141,7 +141,7 @@ def tensor(dtype, shape, begin, end):
 
 
 def read_tensors(data, folder, **given):
-    """Read the bytes of a safetensors file as an RNN that stands alone."""
+    """Read the bytes of a safetensors file as a single RNN."""
     path = folder / "model.safetensors"
     path.write_bytes(data)
     return elman.from_torch(path, activation="tanh", **given)

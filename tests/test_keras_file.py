@@ -1,4 +1,4 @@
-"""Hostile `.keras` and `.h5` files: refused before their data are read, and nothing else done."""
+"""Hostile `.keras` and `.h5` files: refused before their data are read, without side effects."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def keras_file(change=lambda file: None, *, config=None, method=zipfile.ZIP_DEFL
 
 
 def instead(make):
-    """Return a change that puts something else in the place of the recurrent kernel."""
+    """Return a change that replaces the recurrent kernel."""
 
     def change(file):
         del file[f"{CELL}/1"]
@@ -218,7 +218,7 @@ HOSTILE = {
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory):
-    """What reading each hostile file did, in a process that watched and stood beside a FIFO."""
+    """The effects of reading each hostile file, in a separate process next to a FIFO."""
     if sys.platform != "linux":
         pytest.skip("the watch reads /proc")
     folder = tmp_path_factory.mktemp("hostile")
@@ -253,7 +253,7 @@ def test_a_hostile_file_is_refused_and_does_nothing(name, hostile, tmp_path):
 @pytest.mark.slow  # it waits, and judges the watch of the test before
 @pytest.mark.skipif(sys.platform != "linux", reason="there are FIFOs")
 def test_the_fifo_would_hold_up_who_opens_it(tmp_path):
-    """The reader of h5py follows an external link: this test would notice that ours does."""
+    """h5py's reader follows an external link: the test detects this."""
     (tmp_path / "a.h5").write_bytes(hdf5_file(external_group))
     os.mkfifo(tmp_path / "FIFO")
     prepare = f"import h5py\nos.chdir({str(tmp_path)!r})"

@@ -1,4 +1,4 @@
-"""Threads, processes and the lives of objects: what several of them may do with one network."""
+"""Threads, processes and object lifetimes: sharing a network."""
 
 from __future__ import annotations
 
@@ -313,7 +313,7 @@ NOT_MADE = (elman.Stream, elman._core.Network, elman._core.Trainer, elman._core.
 
 
 class Hostile:
-    """Pickles to a call of `function` with these arguments."""
+    """Pickles as a call of `function` with these arguments."""
 
     def __init__(self, function, *arguments):
         self.call = function, arguments
@@ -323,7 +323,7 @@ class Hostile:
 
 
 def hostile_pickles(net):
-    """Yield payloads of wrong types, shapes, sizes and states for what our pickles call."""
+    """Yield payloads with wrong types, shapes, sizes and states for our pickles."""
     restore_network, (data,) = net.__reduce__()
     restore_stream, _ = net.stream().__reduce__()
     for wrong in (

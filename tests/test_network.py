@@ -1,4 +1,4 @@
-"""Network: its construction, what it is made of, and its random weights."""
+"""Network: construction, attributes, and random weights."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ def test_from_weights_takes_layers_from_any_iterable(rng):
 
 
 def philox_tensors(seed, input_size, hidden_sizes, output_size, dtype):
-    """Derive the random weights from NumPy's own Philox: (64-bit word >> 10) scaled to [-1, 1)."""
+    """Derive the random weights from NumPy's Philox: (64-bit word >> 10) scaled to [-1, 1)."""
     generator = np.random.Philox(key=seed)
 
     def tensor(fan_in, *shape):

@@ -1,4 +1,4 @@
-"""Network: the wrong arguments of its constructors and of what makes another network of it."""
+"""Network: invalid arguments of its constructors and of methods that return networks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Elman as a backend of ONNX: ONNX's own tests of RNN, and everything that they leave out."""
+"""Elman as a backend of ONNX: ONNX's own tests of RNN, and cases they leave out."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def random_arrays(
 
 
 def expected(arrays, attributes=None):
-    """Return what the specification says of inputs that may be None."""
+    """Return the specified outputs; inputs may be None."""
     values = reference.rnn(attributes or {}, {n: a for n, a in arrays.items() if a is not None})
     return values["Y"], values["Y_h"]
 
 
 def check(arrays, attributes=None, *, atol=2e-6):
-    """Hold a run of a graph with everything as an input against the specification."""
+    """Compare a run of a graph, with every tensor as an input, with the specification."""
     given = [name for name, array in arrays.items() if array is not None]
     prepared = backend.prepare(rnn(arrays, attributes, given=given))
     results = prepared.run({name: arrays[name] for name in given})
@@ -86,7 +86,7 @@ def test_onnxs_own_tests_of_rnn_pass_as_its_loader_makes_them():
 
 
 def test_the_weights_may_be_inputs_too(rng):
-    """All else about activations, directions, lengths and layouts: `test_onnx_conformance.py`."""
+    """Activations, directions, lengths and layouts are in `test_onnx_conformance.py`."""
     check(random_arrays(rng, D=2), {"direction": "bidirectional", "hidden_size": 4})
 
 

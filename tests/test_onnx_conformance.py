@@ -1,4 +1,4 @@
-"""The conformance suite of the ONNX operator RNN: elman passes all of it, and it has teeth."""
+"""The conformance suite of the ONNX operator RNN: elman passes, and every input matters."""
 
 import numpy as np
 import pytest
@@ -54,7 +54,7 @@ def _check_network(case):
 
 
 def _joined(case):
-    """Return the model of a case, its directions beside each other where there are two."""
+    """Return the model of a case, with two directions concatenated."""
     model = case.model()
     if case.attributes.get("direction") == "bidirectional" and "Y" in case.outputs:
         perm = [0, 1, 2, 3] if case.attributes.get("layout") else [0, 2, 1, 3]

@@ -1,4 +1,4 @@
-"""Networks into ONNX models: what is written, that others run it, and the way back."""
+"""Networks as ONNX models: the nodes written, results in other engines, and the way back."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ OUTPUTS = ["sigmoid", "identity", "softmax", "tanh", "relu"]
 
 
 def make(rng, *, layers=(5, 4), scaling=False, start=False, readout=True, **options):
-    """Return a random network with everything asked for."""
+    """Return a random network with these options."""
     O, H = (2, sum(layers))
     options = {"seed": 1} | options
     if options.get("direction") == "bidirectional":
@@ -217,7 +217,7 @@ def test_onnx_runtime_runs_it_and_streams_by_its_state(rng, activation, directio
 
 
 def test_the_weights_in_the_file_are_those_of_the_specification(rng):
-    """The specification's recurrence, on the tensors of the file, gives the network's states."""
+    """The specification's recurrence with the tensors of the file returns the network's states."""
     net = make(rng, layers=(4,), readout=False, activation="relu")
     tensors = {t.name: onnx.numpy_helper.to_array(t) for t in elman.to_onnx(net).graph.initializer}
     x = make_inputs(rng, net, 2, 5)

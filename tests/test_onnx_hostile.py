@@ -1,4 +1,4 @@
-"""ONNX models that are damaged or mean harm: refused in a sentence, and nothing else is touched."""
+"""Damaged and hostile ONNX models: refused with one sentence, without side effects."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def test_external_data_of_another_kind_are_not_read(proto, tmp_path, field, erro
 
 
 def test_external_data_that_tensors_share_are_refused(proto, tmp_path):
-    """A small file can else be the data of many large tensors."""
+    """Otherwise a small file could be the data of many large tensors."""
     W = external(proto, "W", location="w")
     external(proto, "R", location="w", length=36)
     (tmp_path / "w").write_bytes(W + bytes(24))
@@ -408,7 +408,7 @@ def many_layers():
 
 
 def sum_of_two_ways(count=60):
-    """Return a model with 2**60 ways through it."""
+    """Return a model with 2**60 paths."""
     M = np.eye(3, dtype="f4")
     nodes = [
         helper.make_node("RNN", ["X", "W", "R", "B"], ["Y"]),
@@ -480,7 +480,7 @@ WATCHED = BOMBS | {
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory):
-    """What reading each model did, in a process that watched and had read one before."""
+    """The effects of reading each model, in a separate process that has already read one."""
     folder = tmp_path_factory.mktemp("watched")
     (folder / "w").write_bytes(ARRAYS["W"].tobytes())
     paths = {name: folder / f"{index}.onnx" for index, name in enumerate(WATCHED)}

@@ -1,4 +1,4 @@
-"""ONNX models into networks: what PyTorch's exporters write, and what people write by hand."""
+"""ONNX models as networks: models from PyTorch's exporters and hand-written ones."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def weights(rng, inputs=3, hidden=4, outputs=2):
 
 
 def chain(rng, after, constants=None, *, x=("T", "B", 3), y=None, opset=22, **attributes):
-    """Return a model of an RNN over x, its axis of directions dropped, and nodes after it."""
+    """Return a model of an RNN over x without the axis of directions, followed by nodes."""
     squeeze = helper.make_node("Squeeze", ["Y", "axis"], ["h"])
     nodes = [helper.make_node("RNN", ["x", "W", "R", "B"], ["Y", "Y_h"], name="rnn", **attributes)]
     nodes += [squeeze, *after]
@@ -133,7 +133,7 @@ def changed(case, change):
 
 
 def replace_weight(graph, node_index, name, factor):
-    """Give the n-th MatMul that reads a weight one of its own, a little different."""
+    """Replace the weight of the n-th MatMul that reads one by a slightly different one."""
     users = [n for n in graph.node if name in n.input]
     tensor = next(t for t in graph.initializer if t.name == name)
     other = onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor) * factor, "other")
@@ -254,7 +254,7 @@ def test_a_readout_of_y_h_in_reverse_is_that_of_no_single_call(rng):
 @pytest.mark.parametrize("order", ["TB", "BT"])
 @pytest.mark.parametrize("free", [True, False])
 def test_a_readout_of_flattened_steps_is_read(rng, order, free):
-    """What exporters of dense layers on three axes write: flatten, multiply, restore."""
+    """As exported for dense layers on three axes: flatten, multiply, restore."""
     sizes = {"T": 5, "B": 2}
     before = [] if order == "TB" else [helper.make_node("Transpose", ["x"], ["X"], perm=[1, 0, 2])]
     after = [] if order == "TB" else [helper.make_node("Transpose", ["h"], ["g"], perm=[1, 0, 2])]
@@ -281,7 +281,7 @@ def test_a_readout_of_flattened_steps_is_read(rng, order, free):
 
 
 def scaled(rng, op, factors):
-    """Return a network between (x - m) op factors and y * t + n, and those numbers."""
+    """Return a network between (x - m) op factors and y * t + n, and these values."""
     numbers = {"m": rng.normal(size=3), "s": factors, "t": [2, 0.7], "n": [1, -2]}
     numbers = {name: np.array(value, "f4") for name, value in numbers.items()}
     nodes = [

@@ -1,4 +1,4 @@
-"""Models that PyTorch exports while the test runs; `test_onnx_import.py` has those of a file."""
+"""Models exported by PyTorch during the test; `test_onnx_import.py` has those from a file."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Model(torch.nn.Module):
 
 
 def export(module, inputs, path, *, dynamo, **options):
-    """Write a model to a file; what the exporter warns of is its own affair."""
+    """Write a model to a file, ignoring the exporter's warnings."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         kind = {"dynamo": True, "verbose": False} if dynamo else {"dynamo": False}

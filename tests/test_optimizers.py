@@ -1,4 +1,4 @@
-"""Training steps: six epochs of every optimizer and clipping against torch.optim."""
+"""Training steps: six epochs of every optimizer and clipping, against torch.optim."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TOLERANCE = {"float64": 1e-11, "float32": 1e-5}
 
 
 def optimizer_of(run):
-    """Return the optimizer of a run from PyTorch's name and words."""
+    """Return the optimizer of a run from PyTorch's names."""
     options = dict(run["options"])
     if "betas" in options:
         options["beta1"], options["beta2"] = options.pop("betas")
@@ -27,7 +27,7 @@ def optimizer_of(run):
 
 
 def train(run, dtype="float64", **options):
-    """Train the network of the fixtures as a run was trained."""
+    """Train the network of the fixtures with the settings of a run."""
     x, y = TRAINING["arguments"]["x"], TRAINING["arguments"]["y"]
     told = {"batch_size": len(x), "shuffle": False, "epochs": EPOCHS} | run["told"] | options
     return elman.train(make_network(TRAINING, dtype), x, y, optimizer=optimizer_of(run), **told)

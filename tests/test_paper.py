@@ -1,4 +1,4 @@
-"""The paper's four simulations: their streams and exact optima, and that their programs run."""
+"""The paper's four simulations: their streams, exact optima and programs."""
 
 import importlib
 import re
@@ -17,7 +17,7 @@ SHARED = ("chain", "elman1990", "report", "drawing")
 
 @pytest.fixture(scope="module", autouse=True)
 def _folder():
-    """Find the modules of the folder, also where others have their names, as one of bench has."""
+    """Import the modules of the folder, even if others, as in bench, have the same names."""
     sys.path.insert(0, str(FOLDER))
     _forget()
     yield

@@ -1,4 +1,4 @@
-"""The other ways to compute a network: their answers, how they are timed, and the result file."""
+"""The peers of the benchmark: their results, their timing, and the result file."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NEEDS |= {"jax": ["jax"]}
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
-    """A folder for what is compiled here, without optimization, which takes half the time."""
+    """A folder for compiled files, without optimization, which takes half the time."""
     folder = cpp_build.shared_folder(tmp_path_factory) / "peers"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ELMAN_CACHE", str(folder))
@@ -45,7 +45,7 @@ def cache(tmp_path_factory):
     ]
 )
 def peer(request, cache):
-    """Every peer in turn; those of the extra `bench` where they are installed."""
+    """Each peer in turn; those of the extra `bench` if installed."""
     name = request.param
     for module in NEEDS.get(name, ()):
         pytest.importorskip(module, reason=f"needs {module}: pip install elman[bench]")
@@ -180,7 +180,7 @@ class Clock:
         return self.now
 
     def call(self, times):
-        """Return a call that takes these times in turn, again and again."""
+        """Return a call that cycles through these times."""
         times = itertools.cycle(times)
 
         def advance():
@@ -222,7 +222,7 @@ def test_the_spread_is_the_median_and_the_quartiles():
 
 
 class WrongPeer(NumPy):
-    """A peer that is fast and wrong, and that must not be timed."""
+    """A peer with wrong answers, which must not be timed."""
 
     def loops(self, x):
         raise AssertionError("timed")
@@ -287,7 +287,7 @@ of_a_result = pytest.mark.builds  # and measures the limits of the machine
 
 @pytest.fixture(scope="module")
 def result(cache, tmp_path_factory):
-    """What one round of small cases writes, and what it prints."""
+    """The result file and the output of one round of small cases."""
     output = tmp_path_factory.mktemp("run") / "results.json"
     done = subprocess.run(
         [

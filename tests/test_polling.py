@@ -1,4 +1,4 @@
-"""Long calls: how often each could be stopped, and that it is."""
+"""Interruption of long calls."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def start(init, size):
 
 
 class Data:
-    """Sequences, and the core's own trainer for them."""
+    """Sequences, and the core's trainer for them."""
 
     def __init__(self, sequences, steps):
         self.x = np.broadcast_to(F4(0.5), (sequences, steps, 16))
@@ -120,7 +120,7 @@ class Interrupt(Exception):  # noqa: N818
 
 @contextlib.contextmanager
 def interrupted():
-    """Expect that a signal after 20 ms, whose handler raises, ends what is called within."""
+    """Expect that a signal after 20 ms, whose handler raises, ends the call inside."""
 
     def interrupt(number, frame):
         raise Interrupt

@@ -1,4 +1,4 @@
-"""Sequences of different lengths, as a list or flat with offsets: the bits of one by one."""
+"""Sequences of different lengths, as a list or flat with offsets: same bits as one by one."""
 
 import numpy as np
 import pytest
@@ -162,7 +162,7 @@ def test_a_list_that_does_not_fit_is_refused(xs, change, message):
 
 
 def test_many_short_sequences_beside_a_long_one_take_no_padding(rng):
-    """Padded to the longest, the inputs alone would be 4 GB."""
+    """Padded to the longest, the inputs would take 4 GB."""
     net = elman.Network(1, 4, 1, seed=0)
     xs = [np.zeros((1, 1), np.float32)] * 10_000 + [np.zeros((100_000, 1), np.float32)]
     ys = net(xs)
@@ -171,7 +171,7 @@ def test_many_short_sequences_beside_a_long_one_take_no_padding(rng):
 
 
 def test_each_number_of_a_list_is_rounded_once():
-    """By way of float64, the common dtype of float32 and int64, this one would be rounded down."""
+    """Through float64, the common dtype of float32 and int64, this value would be rounded down."""
     net = elman.Network(1, 1, None, seed=0, activation="identity")
     exact = 2**60 + 2**36 + 1  # just above the middle between two numbers of float32
     numbers = np.array([[exact]])

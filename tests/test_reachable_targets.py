@@ -1,4 +1,4 @@
-"""Training towards targets that a network's outputs cannot reach is refused before any work."""
+"""Training refuses targets out of the range of the outputs before any work."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_numbers_that_rounding_put_beyond_an_end_are_reached(x, dtype):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("of_targets", ["float32", "float64"])
 def test_targets_are_reached_that_are_scaled_to_their_own_range(x, rng, dtype, of_targets):
-    """The mean and the deviation are rounded as the targets are, whatever the network's dtype."""
+    """The mean and the deviation are rounded like the targets, for both dtypes."""
     for _ in range(100):
         scale = 10 ** rng.uniform(-3, 4, 2)
         y = (scale[0] * rng.standard_normal((B, T, O)) + scale[1]).astype(of_targets)

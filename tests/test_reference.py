@@ -204,7 +204,7 @@ def test_nan_stays_in_its_own_sequence(rng):
 
 
 def rounded_run(net, x, state=None, lengths=None):
-    """Return (output, hidden) computed in the network's own dtype, sums in another order."""
+    """Return (output, hidden) in the network's dtype, with another order of summation."""
     f32 = net.dtype.type
     *batch, T, _ = x.shape
     h = np.zeros(net.state_size) if net.initial_state is None else net.initial_state
@@ -264,7 +264,7 @@ def rounded_run(net, x, state=None, lengths=None):
 
 @pytest.fixture
 def right(rng):
-    """A network, its inputs and right results in float32: what the tests below spoil."""
+    """A network, its inputs and correct results in float32, altered by the tests below."""
     net = make_network(rng, inputs=5, hidden=(7, 6), outputs=3, scaling=True)
     x = make_inputs(rng, net, 2, 9)
     return net, x, *rounded_run(net, x)
@@ -459,7 +459,7 @@ def test_verify_passes_exactly_rounded_results(rng):
 
 
 def test_verify_knows_the_bound_of_a_single_neuron(rng):
-    """Just inside the documented bound is right, just outside is wrong."""
+    """Just inside the documented bound passes, just outside fails."""
     net = make_network(
         rng, inputs=2, hidden=(3,), outputs=None, activation="sigmoid", initial_state=True
     )
@@ -665,7 +665,7 @@ def test_verify_refuses_results_of_another_shape(right, name):
 
 @pytest.mark.parametrize("case", [case for case in TORCH_CASES if "-1-" in case])
 def test_verify_passes_pytorch(case):
-    """PyTorch adds the biases one by one: one rounding more, which is within the slack."""
+    """PyTorch adds the biases one by one: one more rounding, which is within the bound."""
     net, arrays = torch_case(case)  # of one layer: the fixture holds the states of the top layer
     real = np.arange(6) < arrays["lengths"][:, np.newaxis]
     hidden = np.where(real[..., np.newaxis], arrays["top"], arrays["final_state"][:, np.newaxis])

@@ -1,4 +1,4 @@
-"""The reference's gradients against central differences and against sums written out by hand."""
+"""The reference's gradients against central differences and written-out sums."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def network(rng, **options):
 
 
 def tensors(net):
-    """Return copies of the arrays that have a gradient, by the names of the gradients."""
+    """Return copies of the arrays that have a gradient, by the name of the gradient."""
     return {n: a.copy() for n, a in net.tensors().items() if n not in SCALING}
 
 
@@ -32,7 +32,7 @@ def targets(rng, net, loss, *shape):
 
 
 def step_losses(loss, y, target):
-    """Return the loss of every step from outputs, by the textbook."""
+    """Return the loss of every step from outputs, as in textbooks."""
     if loss == "mse":
         return ((y - target) ** 2).mean(-1)
     if loss == "bce":
@@ -302,7 +302,7 @@ def test_no_step_has_no_mean_but_is_a_part_of_a_sum(rng, x):
 
 
 def saturated(net, b_y):
-    """Return a network whose readout gives nothing but its biases."""
+    """Return a network whose outputs are the biases of its readout."""
     W_hy = np.zeros_like(net.readout.W_hy)
     return net.replace(tensors={"readout.W_hy": W_hy, "readout.b_y": b_y})
 

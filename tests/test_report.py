@@ -1,4 +1,4 @@
-"""What is told of the benchmark: all of it comes from the result file."""
+"""The pages of the benchmark come entirely from the result file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ridge readout: against the normal equations, solved at once, and what it must leave alone."""
+"""The ridge readout: against the normal equations, and the parameters it leaves unchanged."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def test_all_but_the_readout_stays_as_it_was(rng, dtype):
 
 
 def test_a_reservoir_recalls_what_it_heard(rng):
-    """Short-term memory (Jaeger, GMD report 152, 2002): a delay of H steps at the very most."""
+    """Short-term memory (Jaeger, GMD report 152, 2002): a delay of at most H steps."""
     net = elman.Network(
         input_size=1,
         hidden_size=60,

@@ -1,4 +1,4 @@
-"""The estimators: scikit-learn's own checks, sequences of any form, scaling, and going on."""
+"""The estimators: scikit-learn's checks, sequences of all forms, scaling, and resuming."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def test_the_checks_of_scikit_learn_pass(estimator, check):
 
 
 def panel(rng, n=20, T=7, I=3):
-    """Return sequences, a label for each and numbers for each, by a rule of their means."""
+    """Return sequences, with labels and targets that depend on their means."""
     X = rng.standard_normal((n, T, I)) * [1, 10, 100][:I] + 50
     mean = X.mean(axis=(1, 2))
     return X, np.where(mean > np.median(mean), "high", "low"), np.stack([mean, -1e3 * mean], 1)
 
 
 def ragged(rng, n=20, I=3):
-    """Return sequences of 1 to 9 steps, with labels and two numbers for each."""
+    """Return sequences of 1 to 9 steps, with labels and two targets each."""
     X = [rng.standard_normal((T, I)) for T in rng.integers(1, 10, n)]
     mean = np.array([x.mean() for x in X])
     return X, np.where(mean > np.median(mean), "high", "low"), np.stack([mean, -1e3 * mean], 1)

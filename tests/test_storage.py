@@ -1,4 +1,4 @@
-"""Model files: what is written and read again, what is no file of ours, what survives a crash."""
+"""Model files: writing and reading, foreign files, and crashes while writing."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def data(net, file):
 
 
 def real_network(seed=0, **changes):
-    """Return a network of the package itself."""
+    """Return a network shipped with the package."""
     options = {"input_size": 3, "hidden_size": [5, 4], "output_size": 2, "seed": seed} | changes
     return elman.Network(**options)
 
@@ -344,7 +344,7 @@ def path(tmp_path, net):
 
 @pytest.fixture
 def other(rng):
-    """Another network, to be saved over the first."""
+    """Another network, saved over the first."""
     return make_network(rng, hidden=(2,))
 
 

@@ -1,4 +1,4 @@
-"""Model files that are refused: damaged ones, hostile ones, other kinds and newer formats."""
+"""Refused model files: damaged, hostile, of other kinds, and of newer formats."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def data(net, file):
 
 
 def refused(file, data, message, error=ModelFormatError):
-    """Load bytes, which must be refused in one short sentence that begins with the file's name."""
+    """Load bytes, which must be refused with one short sentence that starts with the file name."""
     with pytest.raises(error, match=rf"^{file.path}: .*{message}") as caught:
         file.load(data)
     said = str(caught.value).removeprefix(str(file.path))
@@ -43,12 +43,12 @@ def refused(file, data, message, error=ModelFormatError):
 
 
 def tensor(name, **changes):
-    """Return a spoiler that changes what the header says of a tensor."""
+    """Return a spoiler that changes a tensor's entry in the header."""
     return lambda header: header[name].update(changes)
 
 
 def without_tensor(*names):
-    """Return a spoiler that takes tensors out, their bytes too."""
+    """Return a spoiler that removes tensors and their bytes."""
 
     def spoil(header):
         for name in names:
@@ -63,12 +63,12 @@ def without_tensor(*names):
 
 
 def rename(old, new):
-    """Return a spoiler that gives a tensor another name."""
+    """Return a spoiler that renames a tensor."""
     return lambda header: header.update({new: header.pop(old)})
 
 
 def metadata(**changes):
-    """Return a spoiler that changes the metadata; None takes a key away."""
+    """Return a spoiler that changes the metadata; None removes a key."""
 
     def spoil(header):
         header["__metadata__"].update(changes)
@@ -90,7 +90,7 @@ def network(change):
 
 
 def spoiled(data, spoil):
-    """Return the file with its header spoiled, and the bytes of removed tensors taken out."""
+    """Return the file with its header spoiled, without the bytes of removed tensors."""
     header, tensors = split(data)
     spoil(header)
     for begin, end in header.pop("cut", []):
@@ -575,7 +575,7 @@ def test_a_std_of_0_is_refused(data, file, name):
 
 
 def outcome(file, data):
-    """Load bytes: return the network, or None for one of the two errors that are allowed."""
+    """Load bytes: return the network, or None for one of the two allowed errors."""
     try:
         return file.load(data)
     except (ModelFormatError, UnsupportedModelError):
@@ -589,7 +589,7 @@ def test_a_file_that_is_cut_anywhere_is_refused(data, file):
 
 
 def check_flips(file, data, bits):
-    """Flip bits: each gives an error, another value, or another string of the user's."""
+    """Flip bits: each flip causes an error, another value, or another user string."""
     whole = file.load(data)
     header = len(data) - len(split(data)[1])
     changed_values = changed_strings = 0
@@ -627,7 +627,7 @@ def test_every_flipped_bit_is_refused_or_changes_a_value_or_a_user_s_string(data
 
 
 def hostile_files(data):
-    """Return small files, by name, that want a parser to take much memory."""
+    """Return small files, by name, that make a parser use much memory."""
     header, _ = split(data)
     about = header["layers.0.b_h"]
     start = b'{"__metadata__":{"format":"elman","format_version":"1","'
@@ -653,7 +653,7 @@ def hostile_files(data):
 
 
 def write_terabyte(path, data):
-    """Write a file of 1 TB without a block on the disk, whose header describes all of it."""
+    """Write a sparse file of 1 TB whose header describes all of it."""
     header, _ = split(data)
     about = {"dtype": "F32", "shape": [2**38], "data_offsets": [0, 2**40]}
     with open(path, "wb") as file:

@@ -1,4 +1,4 @@
-"""Stream: the step of real time, its arguments, its state, and what it never does."""
+"""Stream: steps, arguments, state, and no allocations."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def square():
 
 @pytest.fixture(scope="module")
 def large():
-    """A network whose step is so long that it gives up the interpreter's lock."""
+    """A network whose step is long enough to release the interpreter's lock."""
     return elman.Network(input_size=5, hidden_size=1100, output_size=3, seed=7)
 
 

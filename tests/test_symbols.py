@@ -1,4 +1,4 @@
-"""What the compiled files define: nothing of one instruction set can stand in for another's."""
+"""Symbols of the compiled files: those of different instruction sets cannot be merged."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MOST_BYTES = 3_000_000
 
 
 def defined_symbols(file, *options):
-    """Return the demangled names of the symbols that a file defines and a linker sees."""
+    """Return the demangled names of the symbols defined by a file and visible to a linker."""
     nm = cpp_build.tool("nm")
     lines = cpp_build.run(nm, "-C", "--defined-only", *options, file).splitlines()
     entries = (line.split(maxsplit=2) for line in lines if line)
@@ -64,14 +64,14 @@ def test_the_extension_is_small(extension, tmp_path):
 
 
 def local_functions(text):
-    """Return the names of the functions that stand in the unnamed namespaces of a file."""
+    """Return the names of the functions in the unnamed namespaces of a file."""
     bodies = re.findall(r"^namespace \{\n(.*?)^\}  // namespace$", text, re.DOTALL | re.MULTILINE)
     start = r"^(?!template|using|struct|class)[A-Za-z][^;{(=\n]*?(?<!::)\b(\w+)\("
     return {name for body in bodies for name in re.findall(start, body, re.MULTILINE)}
 
 
 def test_what_is_local_to_a_file_of_the_core_is_called_by_no_other():
-    """A release compiles the files together: one could take another's overload without a word."""
+    """A release compiles the files as one unit: one could silently use another's overload."""
     paths = (cpp_build.ROOT / "cpp/src").glob("*.[ch]pp")
     files = {path: path.read_text(encoding="utf-8") for path in paths}
     local = {path: local_functions(text) for path, text in files.items()}

@@ -1,4 +1,4 @@
-"""What the columns mean: the record, where it travels, and data frames read by it."""
+"""Table: its fields, where it is kept, and data frames read by it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def net(table):
 
 
 class Frame:
-    """Named columns of different dtypes, as every data frame has them."""
+    """Named columns of different dtypes, as in every data frame."""
 
     def __init__(self, columns):
         self._columns = columns
@@ -342,7 +342,7 @@ def test_an_onnx_model_keeps_it(net, table, tmp_path):
 
 
 def with_table_in_file(net, path, text):
-    """Write the model file of a network with another text in place of its table."""
+    """Write the model file of a network with its table replaced by another text."""
     net.save(path)
     header, tensors = _container.parse(path.read_bytes())
     path.write_bytes(_container.write(tensors, header.metadata | {"table": text}))
@@ -479,7 +479,7 @@ def test_the_outputs_of_a_frame_are_those_of_the_table_unless_said_otherwise(for
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_each_number_of_a_frame_is_rounded_once(forecast, dtype):
-    """2**60 + 2**36 + 1 is above half way between two floats; by way of float64 it is a tie."""
+    """2**60 + 2**36 + 1 is above half way between two floats; through float64 it is a tie."""
     net, big = forecast.astype(dtype), 2**60 + 2**36 + 1
     identity = {"layers.0.W_xh": np.eye(2), "layers.0.W_hh": np.zeros((2, 2))}
     identity |= {"layers.0.b_h": None, "readout.W_hy": np.eye(2), "readout.b_y": None}
@@ -529,7 +529,7 @@ def test_the_rows_of_several_sequences_are_not_run_as_one(forecast, x):
 
 
 def test_a_list_of_frames_is_one_sequence_each(forecast, x):
-    """As arrays their columns would be those of the frame, in its order."""
+    """As arrays their columns would be in the order of the frame."""
     frames, arrays = [as_frame(x), as_frame(x[:3])], [x, x[:3]]
     for got, want in zip(forecast(frames), forecast(arrays), strict=True):
         np.testing.assert_array_equal(got, want)
@@ -552,7 +552,7 @@ def test_a_frame_has_offsets_too(forecast, x):
 
 
 class ArrayFrame(Frame):
-    """A frame that NumPy makes an array of, as those of pandas, Polars and PyArrow."""
+    """A frame that NumPy converts to an array, as with pandas, Polars and PyArrow."""
 
     def __array__(self, dtype=None, copy=None):
         return np.stack([self[name] for name in self.columns], axis=1)

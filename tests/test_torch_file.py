@@ -1,4 +1,4 @@
-"""`.pt` files: every tensor that PyTorch writes, and nothing that a hostile file wants."""
+"""`.pt` files: every kind of tensor that PyTorch writes, and hostile files."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def dictionary(*items):
 
 
 def weights():
-    """Return the pickle of a state_dict that is an nn.RNN."""
+    """Return the pickle of the state_dict of an nn.RNN."""
     parts = {"weight_ih_l0": (3, 4), "weight_hh_l0": (3, 3)}
     tensors = ([text(key), tensor(shape, (shape[1], 1))] for key, shape in parts.items())
     return dictionary(*(part for pair in tensors for part in pair))
@@ -80,7 +80,7 @@ def archive(data_pkl, entries=None, root="archive/", method=zipfile.ZIP_STORED):
 
 
 def one(value, entries=None):
-    """Return the tensor `x` of a file that holds it alone."""
+    """Return the tensor `x` of a file that contains only it."""
     return np.asarray(torch_file.read_pt(archive(dictionary(text("x"), value), entries))["x"])
 
 
@@ -147,7 +147,7 @@ def test_parameters_lists_numbers_and_nested_dictionaries_are_read():
 
 
 def test_the_operations_that_pytorch_uses_are_known():
-    """The pickles of these tests are real ones: Python's own module reads them too."""
+    """The pickles of these tests are valid: Python's pickle module reads them too."""
     pickletools.dis(weights(), out=io.StringIO())
     net = elman.from_torch(torch_file.read_pt(archive(weights())), activation="tanh")
     np.testing.assert_array_equal(net.layers[0].W_xh, NUMBERS.reshape(3, 4))
@@ -365,7 +365,7 @@ HOSTILE = {
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory):
-    """What reading each hostile file did, in a process that watched."""
+    """The effects of reading each hostile file, in a separate process."""
     folder = tmp_path_factory.mktemp("hostile")
     paths = {name: folder / f"{index}.pt" for index, name in enumerate(HOSTILE)}
     for name, path in paths.items():

@@ -1,4 +1,4 @@
-"""`elman.Trainer`: an update at a time, to the bits of `elman.train`."""
+"""`elman.Trainer`: one update at a time, with the bits of `elman.train`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Those who train the same network: their answers, how they are timed, and what is told of it."""
+"""The trainers of the benchmark: their results, their timing, and the pages."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ STATUS = pathlib.Path("/proc/self/status")
 
 @pytest.fixture
 def cache(monkeypatch, tmp_path_factory):
-    """A folder for the limits of the machine, which are compiled, here without optimization."""
+    """A folder for the compiled programs of the machine's limits, without optimization."""
     monkeypatch.setenv("ELMAN_CACHE", str(cpp_build.shared_folder(tmp_path_factory) / "peers"))
     monkeypatch.setenv("CMAKE_BUILD_TYPE", "None")
 
 
 @pytest.fixture(params=NAMES)
 def modes(request):
-    """Return the trainers of every peer in turn; those of the extra `bench` where installed."""
+    """The trainers of each peer in turn; those of the extra `bench` if installed."""
     if request.param not in ("elman", "numpy"):
         needs = f"needs {request.param}: pip install elman[bench]"
         pytest.importorskip(request.param, reason=needs)
@@ -42,7 +42,7 @@ def modes(request):
 
 
 def double(case):
-    """Return what NumPy trains, in float64."""
+    """Return the result of NumPy, in float64."""
     net, x, y = training.problem(case)
     return training.NumPy(net, x.astype(np.float64), y.astype(np.float64))
 
@@ -170,7 +170,7 @@ def test_the_result_file_has_updates_and_their_memory(tmp_path):
     assert "update" in done.stdout
 
 
-# --- what is told of them -------------------------------------------------------------------------
+# --- the pages ------------------------------------------------------------------------------------
 
 
 def spread(median):

@@ -1,4 +1,4 @@
-"""`elman.train` from outside: what it returns, how it walks through data, when it ends."""
+"""`elman.train`: results, the order of the data, and stopping."""
 
 from __future__ import annotations
 
@@ -154,12 +154,12 @@ def assert_close(net, want):
 
 
 def state_after(net, x, state):
-    """Return where a window ends, of which the last steps are walked through anew."""
+    """Return the state after a window, which the next window starts from."""
     return reference.run(net, x, state).state
 
 
 def test_windows_are_updates_with_the_state_carried_over(x, y):
-    """BPTT(3; 3) over one series: windows 0-2, 3-5 and 6, each with the weights of the moment."""
+    """BPTT(3; 3) over one series: windows 0-2, 3-5 and 6, each with the current weights."""
     net, series, target = network(dtype="float64"), x[0], y[0]
     state = np.zeros(H)
 
@@ -286,7 +286,7 @@ def test_clipping_bounds_what_sgd_moves(x, y):
 
 
 def test_weight_decay_is_the_formula_of_each_optimizer(x, y):
-    """With targets that are met there is no gradient, and decay is all that moves."""
+    """If the targets are met the gradient is zero, and only decay changes the weights."""
     net = network(dtype="float64")
     met = net(x)
     options = {"learning_rate": 0.1, "epochs": 1, "batch_size": B, "weight_decay": 0.5}

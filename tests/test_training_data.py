@@ -1,4 +1,4 @@
-"""What training takes and holds out, and the one sentence for what makes no sense."""
+"""Training data: validation splits, and one-sentence errors."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_each_loss_goes_down(x, y, rng):
 
 
 def wrong_data(x, y):
-    """Yield wrong arguments by what is said of them."""
+    """Yield wrong arguments and the start of their errors."""
     nan = x.copy()
     nan[1, 2, 1] = np.nan
     yield {"x": nan}, "x: expected ..., got nan ... (1, 2, 1)"
@@ -242,7 +242,7 @@ def test_validation_takes_every_form(x, y):
 
 
 def test_a_share_of_the_sequences_is_held_out_by_the_seed(x, y):
-    """Each sequence is marked by a weight, so that the loss tells which ones were taken."""
+    """Each sequence is marked by a weight, so that the loss shows which ones were used."""
     net, held = network(dtype="float64"), set()
     each = [reference.loss_and_gradients(net, x[i], y[i])[0] for i in range(B)]
     for seed in range(8):
@@ -304,7 +304,7 @@ def test_validation_that_makes_no_sense_is_one_sentence(x, y, validation, kind, 
 
 @pytest.mark.parametrize("name", ["x", "y", "step_weight"])
 def test_lists_do_not_lose_their_masks(x, y, name):
-    """Parts of one array did: they were trained on what stands under the mask."""
+    """Masked elements in a list are refused, also in parts of one array."""
     data = {"x": list(x), "y": list(y), "step_weight": list(np.ones(x.shape[:2]))}
     data[name][1] = np.ma.masked_array(data[name][1], mask=True)
     count = data[name][1].size

@@ -1,4 +1,4 @@
-"""Two builds against each other: here one against itself, whose bits are its own."""
+"""Comparison of two builds, here of a build with itself."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ py::tuple tuple_of(const Shape& shape) {
     return tuple;
 }
 
-// A masked array would lose its mask in silence.
+// A masked array would silently lose its mask.
 void refuse_masked(py::handle object, const char* argument) {
     const py::dict modules = py::module_::import("sys").attr("modules");
     if (!modules.contains("numpy.ma")) return;
@@ -41,12 +41,12 @@ void refuse_masked(py::handle object, const char* argument) {
     if (!py::isinstance(object, ma.attr("MaskedArray"))) return;
     const auto masked = py::cast<long long>(ma.attr("count_masked")(object));
     if (masked > 0)
-        throw DTypeError(
-            std::string(argument) + ": expected an array without masked elements, got " +
-            std::to_string(masked) + " masked (use .filled(value) to say what they are)");
+        throw DTypeError(std::string(argument) +
+                         ": expected an array without masked elements, got " +
+                         std::to_string(masked) + " masked; call .filled(value) first");
 }
 
-// Booleans, integers, real numbers; NumPy does not know the kinds of other packages' small floats.
+// Booleans, integers, real numbers; NumPy has no kind for the small floats of other packages.
 bool is_real(const py::array& array) {
     const char kind = array.dtype().kind();
     if (std::string("biuf").find(kind) != std::string::npos) return true;
@@ -54,7 +54,7 @@ bool is_real(const py::array& array) {
     return array.dtype().num() >= 256 && (name == "bfloat16" || name.rfind("float8", 0) == 0);
 }
 
-// Numbers that are not the user's; polled.
+// A copy of a contiguous array; polled.
 template <class Number>
 std::vector<Number> copy_of(const py::array& contiguous) {
     const Pinned pinned(contiguous);
@@ -170,7 +170,7 @@ py::array new_array(const Shape& shape) {
     return py::array_t<Real>(shape);
 }
 
-// As new_array, in a third of the time: a step without `out` makes one.
+// Like new_array, in a third of the time: used by every step without `out`.
 template <class Real>
 py::array new_row(Index size) {
     const NumpyTypes& types = NumpyTypes::get();
@@ -256,8 +256,7 @@ std::vector<Real> copy_reals(py::handle object, const char* argument, const Shap
 std::vector<Index> copy_integers(const py::array& array) {
     const bool fits = py::isinstance<py::array_t<Index, py::array::c_style>>(array) &&
                       array.flags() & npy_api::NPY_ARRAY_ALIGNED_;
-    if (fits)
-        return copy_of<Index>(array);  // NumPy would take 0.5 us to see that, for every update
+    if (fits) return copy_of<Index>(array);  // through NumPy this takes 0.5 us per update
     return copy_of<Index>(numpy("ascontiguousarray")(convert(array, py::dtype::of<Index>())));
 }
 
@@ -267,10 +266,10 @@ std::vector<Index> copy_lengths(py::handle object, const Shape& shape, Index lar
     if (kind != 'i' && kind != 'u' && array.size() > 0)
         throw DTypeError("lengths: expected integers, got dtype " + dtype_name(array));
     if (shape_of(array) != shape)
-        throw ShapeError("lengths: expected one for every sequence, " + text(shape) + ", got " +
+        throw ShapeError("lengths: expected one per sequence, " + text(shape) + ", got " +
                          text(shape_of(array)));
     std::vector<Index> lengths = copy_integers(array);
-    // Beyond 63 bits, unsigned ones have become negative.
+    // Unsigned values beyond 63 bits have become negative.
     const auto wrong =
         std::find_if(lengths.begin(), lengths.end(), [&](Index n) { return n < 0 || n > largest; });
     if (wrong != lengths.end())
@@ -284,7 +283,7 @@ std::vector<Index> copy_offsets(py::handle object, Index rows) {
     const py::array array = any_array(object, "offsets");
     if (array.ndim() != 1 || array.size() == 0)
         throw ShapeError(
-            "offsets: expected where each sequence begins and the last one ends, "
+            "offsets: expected the start of each sequence and the end of the last, "
             "(sequences + 1,), got " +
             text(shape_of(array)));
     const char kind = array.dtype().kind();
@@ -322,7 +321,7 @@ std::vector<unsigned char> copy_mask(py::handle object, const Shape& shape) {
         array = numpy("broadcast_to")(array, tuple_of(shape));
     } catch (py::error_already_set& error) {
         if (!error.matches(PyExc_ValueError)) throw;
-        throw ShapeError("mask: expected one for every step, " + text(shape) + ", got " +
+        throw ShapeError("mask: expected one value per step, " + text(shape) + ", got " +
                          text(shape_of(array)));
     }
     return copy_of<unsigned char>(numpy("ascontiguousarray")(array, py::arg("dtype") = "bool"));
@@ -350,12 +349,12 @@ void check_overlap(const py::array& out, const py::array& in, const char* argume
     if (!py::cast<bool>(numpy("may_share_memory")(out, in))) return;
     bool shares = true;
     try {
-        constexpr int work = 100000;  // of an exact search that can take for ever
+        constexpr int work = 100000;  // limits an exact search that may not end
         shares = py::cast<bool>(numpy("shares_memory")(out, in, work));
     } catch (py::error_already_set&) {
     }
     if (shares)
-        throw ArgumentError(std::string("out: expected memory of its own, got an array that "
+        throw ArgumentError(std::string("out: expected separate memory, got an array that "
                                         "overlaps ") +
                             argument);
 }
@@ -392,7 +391,7 @@ SequencesView<Real> writable_view_of(py::array& array, bool has_time) {
     return make_view<Real>(array, static_cast<Real*>(array.mutable_data()), has_time);
 }
 
-// NumPy reallocates an array that asks to be resized without a check, unless weakly referenced.
+// NumPy's resize(refcheck=False) reallocates an array unless it is weakly referenced.
 Pinned::Pinned(py::handle array) {
     while (array && py::isinstance<py::array>(array)) {
         references_.push_back(py::weakref(array));

@@ -1,8 +1,8 @@
-// arrays.hpp - the only place that knows both worlds: what a user passes, and rows of numbers.
+// arrays.hpp - conversion between Python objects and C++ views.
 //
-// In: real numbers of any width, integers, booleans and whatever NumPy makes an array of, converted
-// to the network's dtype by one rounding; an array that fits is used as it is, whatever its
-// strides. Out: exactly the dtype and shape that is due, or refused. Nothing is converted twice.
+// Inputs: real numbers of any width, integers, booleans and anything NumPy converts to an array,
+// rounded once to the network's dtype; an array that fits is used in place, whatever its strides.
+// Outputs: exactly the expected dtype and shape, or an error. Nothing is converted twice.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -20,10 +20,10 @@ namespace elman::python {
 using Shape = std::vector<Index>;
 using Indices = py::array_t<long long, py::array::c_style | py::array::forcecast>;
 
-// NumPy's types, fetched at the first use: importing this module does not import NumPy.
+// NumPy's types, fetched at first use: importing this module does not import NumPy.
 struct NumpyTypes {
     PyTypeObject* ndarray;
-    PyObject* float32;  // the dtypes of native numbers; a pickle brings others that are equal
+    PyObject* float32;  // native dtypes; unpickled dtypes are equal but not identical
     PyObject* float64;
 
     static const NumpyTypes& get() {
@@ -36,7 +36,7 @@ struct NumpyTypes {
         return sizeof(Real) == 4 ? float32 : float64;
     }
 
-    // Whether the numbers of a dtype are native Real.
+    // Whether a dtype is native Real.
     template <class Real>
     bool is(PyObject* descriptor) const {
         return descriptor == dtype<Real>() || is_equal(descriptor, dtype<Real>());
@@ -45,12 +45,12 @@ struct NumpyTypes {
   private:
     static const NumpyTypes& fetch();
     static bool is_equal(PyObject* descriptor, PyObject* native);
-    // Not initialized once by the language: a second thread would wait for the first one inside
-    // that, with the interpreter's lock in its hand, which the first one needs.
+    // Not a static local: a second thread would wait for the initialization while holding the
+    // interpreter's lock, which the first thread needs.
     inline static std::atomic<const NumpyTypes*> types_{nullptr};
 };
 
-// The fields of an array object, or null if it is not exactly an ndarray of native, aligned Real.
+// The fields of an array object, or null unless it is exactly an ndarray of native, aligned Real.
 template <class Real>
 inline const py::detail::PyArray_Proxy* fitting_array(PyObject* object) {
     const NumpyTypes& numpy = NumpyTypes::get();
@@ -61,7 +61,7 @@ inline const py::detail::PyArray_Proxy* fitting_array(PyObject* object) {
     return fits ? array : nullptr;
 }
 
-// --- one row of numbers, read and written where it lies ---
+// --- one row, used in place ---
 
 template <class Real>
 struct Row {
@@ -71,7 +71,7 @@ struct Row {
     explicit operator bool() const { return data != nullptr; }
 };
 
-// The row that an array (size,) of native, aligned Real is.
+// An array (size,) of native, aligned Real as a row.
 template <class Real>
 inline Row<Real> row_of(PyObject* object) {
     const auto* array = py::detail::array_proxy(object);
@@ -79,7 +79,7 @@ inline Row<Real> row_of(PyObject* object) {
             array->strides[0] / static_cast<Index>(sizeof(Real))};
 }
 
-// `size` numbers to read, if the object is an array that fits as it is.
+// A readable row of `size` elements, if the object can be used in place.
 template <class Real>
 inline Row<const Real> input_row(PyObject* object, Index size) {
     const auto* array = fitting_array<Real>(object);
@@ -87,7 +87,7 @@ inline Row<const Real> input_row(PyObject* object, Index size) {
     return row_of<const Real>(object);
 }
 
-// The same to write.
+// A writable one.
 template <class Real>
 inline Row<Real> output_row(PyObject* object, Index size) {
     const auto* array = fitting_array<Real>(object);
@@ -102,70 +102,69 @@ py::array new_row(Index size);
 
 // --- arrays ---
 
-// Throws a ShapeError if it is another one.
+// Throws ShapeError for any other shape.
 void check_shape(const py::array& array, const char* argument, const Shape& shape);
 
 template <class Real>
-py::array new_array(const Shape& shape);  // LimitError if it is larger than memory can address
+py::array new_array(const Shape& shape);  // LimitError if it exceeds the address space
 
 template <class Real>  // polled
 py::array copy_array(const Shape& shape, const Real* values);
 
-// Copies an array (rows, n) or (n,), whatever its strides, row by row; polled.
+// Copies an array (rows, n) or (n,) with any strides, row by row; polled.
 template <class Real>
 void copy_into(const py::array& array, Real* to);
 
-// Numbers that `owner` keeps alive.
+// A view of memory that `owner` keeps alive.
 template <class Real>
 py::array read_only_array(const Shape& shape, const Real* values, py::handle owner);
 
-// Any user's object as an array of aligned, native Real; `argument` names it in errors.
+// Converts any object to an array of aligned, native Real; `argument` names it in errors.
 template <class Real>
 py::array as_real(py::handle object, const char* argument);
 template <class Real>  // of exactly this shape
 py::array as_real(py::handle object, const char* argument, const Shape& shape);
 
-// Any user's object as an array of any kind; masked elements and ragged lists are refused.
+// Converts any object to an array of any dtype; masked elements and ragged lists are refused.
 py::array any_array(py::handle object, const char* argument);
 
-// The same as exactly this shape, or with `broadcast` as one that broadcasts to it; contiguous and
-// in memory that is not the user's.
+// A contiguous copy of exactly this shape, or with `broadcast`, broadcast to it.
 template <class Real>
 std::vector<Real> copy_reals(py::handle object, const char* argument, const Shape& shape,
                              bool broadcast = false);
 
-// An array of integers, row by row.
+// Copies an array of integers in row-major order.
 std::vector<Index> copy_integers(const py::array& array);
 
 // Integers of exactly this shape, each 0 ... largest.
 std::vector<Index> copy_lengths(py::handle object, const Shape& shape, Index largest);
 
-// Integers (B + 1,) that do not fall, each 0 ... rows: where sequences begin and end.
+// Non-decreasing integers (B + 1,), each 0 ... rows: the boundaries of the sequences.
 std::vector<Index> copy_offsets(py::handle object, Index rows);
 
-// True and false, or 1 and 0, that broadcast to this shape.
+// Booleans, or integers 0 and 1, that broadcast to this shape.
 std::vector<unsigned char> copy_mask(py::handle object, const Shape& shape);
 
-// `out` if it is an array that can be written in place as this dtype and shape.
+// Returns `out` if it is a writable array of this dtype and shape.
 template <class Real>
 py::array check_out(py::handle out, const Shape& shape);
 
-// Refuses an `out` that shares memory with an input that is still to be read.
+// Refuses an `out` that shares memory with an input.
 void check_overlap(const py::array& out, const py::array& in, const char* argument);
 
 Shape shape_of(const py::array& array);
 std::string text(const Shape& shape);                          // "(10, 4, 7)"
 std::string text(const char* leading, const Shape& trailing);  // "(..., 4, 7)"
 Shape concatenate(Shape shape, std::initializer_list<Index> more);
-Index product(const Shape& shape);  // LimitError beyond what memory can address
+Index product(const Shape& shape);  // LimitError beyond the address space
 
-// Array (..., T, I) or, without time, (..., I): its batch axes, step and element strides.
+// A view of an array (..., T, I) or, without time, (..., I).
 template <class Real>
 SequencesView<const Real> view_of(const py::array& array, bool has_time = true);
 template <class Real>
 SequencesView<Real> writable_view_of(py::array& array, bool has_time = true);
 
-// While it lives, NumPy refuses to move the memory of the array, or of those it is a view of.
+// While it lives, NumPy refuses to resize the array and the arrays it is a view of.
 class Pinned {
   public:
     explicit Pinned(py::handle array);

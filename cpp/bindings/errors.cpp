@@ -12,7 +12,7 @@ void raise(const char* type, const char* message) {
 }
 
 // The core throws invalid_argument for sizes and names it cannot accept, length_error for sizes
-// beyond memory.
+// beyond the address space.
 void translate(std::exception_ptr in_flight) {
     try {
         if (in_flight) std::rethrow_exception(std::move(in_flight));

@@ -1,4 +1,4 @@
-// errors.hpp - the exceptions of python/elman/errors.py, as C++ throws them.
+// errors.hpp - the C++ counterparts of the exceptions in python/elman/errors.py.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -10,7 +10,7 @@ namespace elman::python {
 
 namespace py = pybind11;
 
-// Becomes the exception of this name in elman.errors.
+// Translated to the exception of this name in elman.errors.
 struct Error : std::runtime_error {
     Error(const char* python_name, const std::string& message)
         : std::runtime_error(message), type(python_name) {}
@@ -34,7 +34,7 @@ struct BusyError : Error {
         : Error("BusyError", "the " + what + " is in use by another thread; " + remedy) {}
 };
 
-// Sets the Python error for the C++ exception in flight. For code that Python calls directly.
+// Sets the Python error for the C++ exception in flight, for functions that Python calls directly.
 void set_python_error() noexcept;
 
 void bind_errors();

@@ -16,12 +16,12 @@ std::string number(double value) {
     return py::str(py::float_(value));
 }
 
-// The end of a range, in few digits.
+// A bound of a range, in few digits.
 std::string end(double value) {
     return py::str("{:g}").format(value);
 }
 
-// Where in an array of this shape a flat index is, for errors.
+// The position of a flat index in an array of this shape, for errors.
 std::string place(const Shape& shape, Index index) {
     Shape at(shape.size());
     for (std::size_t axis = shape.size(); axis-- > 0; index /= shape[axis])
@@ -45,7 +45,7 @@ CheckedExamples<Real>::CheckedExamples(const SharedNetwork<Real>& network, py::h
                                        py::handle lengths, py::handle state, py::handle weights,
                                        ExampleRules rules)
     : network_(network), rules_(std::move(rules)), given_(*network, "x", x, state, lengths) {
-    network->architecture().require_forward("net", "gradients are not computed of others");
+    network->architecture().require_forward("net", "others have no gradients");
     examples_.loss = loss_from_name(loss);
     examples_.outputs = outputs_from_name(outputs);
     check_loss();
@@ -73,11 +73,9 @@ CheckedExamples<Real>::CheckedExamples(const SharedNetwork<Real>& network, py::h
 template <class Real>
 void CheckedExamples<Real>::require_counts() const {
     if (counts_) return;
-    throw ArgumentError(weights_.empty()
-                            ? std::string("x: expected a real step, got none (so there is no loss)")
-                            : rules_.weights +
-                                  ": expected a sum above 0 over all real steps, got 0"
-                                  " (so there is no loss)");
+    throw ArgumentError(
+        weights_.empty() ? std::string("x: expected a real step, got none")
+                         : rules_.weights + ": expected a sum above 0 over all real steps, got 0");
 }
 
 template <class Real>
@@ -87,7 +85,7 @@ void CheckedExamples<Real>::require(const Architecture& a) const {
                       own.output_size() == a.output_size() &&
                       own.readout.has_value() == a.readout.has_value() &&
                       (!a.readout || own.readout->activation == a.readout->activation);
-    if (!same) throw ArgumentError("examples: expected those of a network of these sizes");
+    if (!same) throw ArgumentError("examples: expected examples for a network of these sizes");
 }
 
 template <class Real>
@@ -137,13 +135,13 @@ void CheckedExamples<Real>::take_targets(py::handle y) {
         ", got " + number(wrong->value) + " at " + place(expected, wrong->index);
     throw ArgumentError("y: expected " + expected_target(*wrong) + got +
                         (std::isfinite(wrong->value) && examples_.loss == Loss::mse
-                             ? ": use output_activation=\"identity\", or scale the targets"
+                             ? "; use output_activation=\"identity\", or scale the targets"
                              : ""));
 }
 
-// What the targets of each output may be. Those that rounding has put a little beyond what an
-// output can reach are within its reach: that of float32, which data are often of, for a network of
-// float64 too.
+// The range allowed for the targets of each output. Targets slightly beyond the range of an output
+// because of rounding are allowed: rounding to float32 also for a network of float64, since data
+// are often float32.
 template <class Real>
 void CheckedExamples<Real>::find_ranges() {
     constexpr double most = std::numeric_limits<Real>::max();
@@ -173,10 +171,10 @@ std::string CheckedExamples<Real>::expected_target(const Wrong& wrong) const {
                                 : std::isinf(range.lowest)
                                     ? "at most " + end(range.highest)
                                     : "from " + end(range.lowest) + " to " + end(range.highest);
-    return "numbers " + numbers + ", which " +
+    return "numbers " + numbers + ", the range of " +
            (a.readout ? "output_activation '" + text(a.readout->activation)
                       : "activation '" + text(a.layers.back().activation)) +
-           "' can give" + (a.output_mean || a.output_std ? " after output scaling" : "");
+           "'" + (a.output_mean || a.output_std ? " after output scaling" : "");
 }
 
 template <class Real>
@@ -200,7 +198,7 @@ void CheckedExamples<Real>::take_classes(py::handle y) {
         " at " + place(counted_, wrong->index));
 }
 
-// --- searches without the interpreter's lock, for the first number that cannot be ---
+// --- searches for the first invalid value, without the interpreter's lock ---
 
 template <class Real>
 template <class Find>
@@ -241,7 +239,7 @@ auto CheckedExamples<Real>::wrong_weight(Pause& pause) const -> Found {
     return {};
 }
 
-// The first that each(sequence, step, index) finds, of every step that counts; index is that of y.
+// The first result of each(sequence, step, index) over the steps that count; index is that of y.
 template <class Real>
 template <class Each>
 auto CheckedExamples<Real>::find_counted(Pause& pause, Index size, Each each) const -> Found {
@@ -289,7 +287,7 @@ Truncation truncation_of(std::optional<Index> bptt_steps, std::optional<Index> u
                          Outputs outputs) {
     if (!bptt_steps) {
         if (update_every)
-            throw ArgumentError("update_every: expected with bptt_steps, got it alone");
+            throw ArgumentError("update_every: expected only with bptt_steps, got it without");
         return {};
     }
     if (*bptt_steps < 1)
@@ -308,7 +306,7 @@ template class CheckedExamples<double>;
 
 void bind_examples(py::module_& m) {
     py::class_<AnyExamples> type(m, "Examples", py::is_final(), plain_metaclass(),
-                                 "What a loss is taken of, converted and checked.");
+                                 "Training examples, converted and checked.");
     type.def_property_readonly("sequences",
                                [](const AnyExamples& any) {
                                    return std::visit(
@@ -337,7 +335,7 @@ void bind_examples(py::module_& m) {
         py::arg("network"), py::arg("x"), py::arg("y"), py::arg("loss"), py::arg("outputs"),
         py::arg("lengths") = py::none(), py::arg("state") = py::none(),
         py::arg("weights") = py::none(), py::arg("weights_name") = "weights",
-        py::arg("reachable") = false, "Convert and check what a loss is taken of.");
+        py::arg("reachable") = false, "Convert and check training examples.");
 }
 
 }  // namespace elman::python

@@ -1,4 +1,4 @@
-// examples.hpp - what a loss is taken of, converted and checked once for many calls.
+// examples.hpp - training examples, converted and checked once for many calls.
 #pragma once
 
 #include <memory>
@@ -12,13 +12,13 @@
 
 namespace elman::python {
 
-// What is checked beside shapes and numbers, and how the weights are called in errors.
+// Additional checks, and the name of the weights in errors.
 struct ExampleRules {
-    bool reachable = false;  // targets of the squared error lie in the range of the outputs
+    bool reachable = false;  // targets of mse must lie in the range of the outputs
     std::string weights = "weights";
 };
 
-// The arrays may be the user's own.
+// The arrays may be the user's; they are not copied if they fit.
 template <class Real>
 class CheckedExamples {
   public:
@@ -28,10 +28,10 @@ class CheckedExamples {
 
     const Examples<Real>& get() const { return examples_; }
     const CheckedSequences<Real>& given() const { return given_; }
-    bool counts() const { return counts_; }  // some step has a weight
-    void require_counts() const;             // there is a loss
+    bool counts() const { return counts_; }  // any step has a weight
+    void require_counts() const;             // throws unless counts()
 
-    // Refuses examples that were checked for a network of other sizes or outputs.
+    // Refuses examples checked for a network with other sizes or outputs.
     void require(const Architecture& architecture) const;
 
   private:
@@ -62,7 +62,7 @@ class CheckedExamples {
     CheckedSequences<Real> given_;
     py::array y_;
     std::optional<Pinned> pinned_y_;
-    Shape counted_;  // of what has a loss
+    Shape counted_;  // the shape of the weights
     std::vector<Index> classes_;
     std::vector<double> weights_;
     std::vector<Range> ranges_;  // of the targets, by outputs
@@ -79,17 +79,17 @@ struct AnyExamples {
     template <class Real>
     const CheckedExamples<Real>& of(const Architecture& architecture) const {
         const auto* shared = std::get_if<SharedExamples<Real>>(&examples);
-        if (!shared) throw ArgumentError("examples: expected those of a network of this dtype");
+        if (!shared) throw ArgumentError("examples: expected examples for a network of this dtype");
         (*shared)->require(architecture);
         return **shared;
     }
 };
 
-// None for no truncation at all, or for `update_every` as long as `bptt_steps`.
+// `bptt_steps` None: no truncation; `update_every` None: equal to `bptt_steps`.
 Truncation truncation_of(std::optional<Index> bptt_steps, std::optional<Index> update_every,
                          Outputs outputs);
 
-// The work of a forward pass and back, in multiply-adds.
+// The work of a forward and a backward pass, in multiply-adds.
 template <class Real>
 Index gradient_work(const CheckedSequences<Real>& given, const Architecture& architecture) {
     return given.work(work_of(3, architecture.multiply_adds() + 512));

@@ -1,4 +1,4 @@
-// gradients.cpp - the gradients of a loss, or of one computed elsewhere, as Python sees them.
+// gradients.cpp - bindings of the gradients.
 #include <pybind11/stl.h>
 
 #include <cmath>
@@ -10,8 +10,8 @@
 namespace elman::python {
 namespace {
 
-// The gradient of where sequences begin: in the shape of the state that was passed, summed over the
-// axes along which it was broadcast, or (S,), summed over all sequences.
+// The gradient of the start state: in the shape of the state argument, summed over broadcast axes,
+// or (S,), summed over all sequences.
 template <class Real>
 py::array start_gradient(const CheckedSequences<Real>& given, const std::vector<Real>& states,
                          Index state_size) {
@@ -65,7 +65,7 @@ template <class Real>
 py::tuple gradients_of_errors(const Network<Real>& network, py::handle x, py::handle dL_dy,
                               py::handle dL_dh, py::handle lengths, py::handle state,
                               py::handle outputs, Index threads) {
-    network.architecture().require_forward("net", "gradients are not computed of others");
+    network.architecture().require_forward("net", "others have no gradients");
     const CheckedSequences<Real> given(network, "x", x, state, lengths);
     BackwardTask<Real> task;
     given.describe(task);
@@ -105,8 +105,8 @@ void bind_gradients(py::module_& m) {
         },
         py::arg("network"), py::arg("examples"), py::arg("bptt_steps"), py::arg("update_every"),
         py::arg("normalizer"), py::arg("threads"),
-        "Return (loss, gradients by the names of the tensors); initial_state is that of the state "
-        "passed.");
+        "Return (loss, gradients by tensor name); initial_state is the gradient of `state`, if "
+        "given.");
     m.def(
         "backward",
         [](const AnyNetwork& any, py::handle x, py::handle dL_dy, py::handle dL_dh,
@@ -118,7 +118,7 @@ void bind_gradients(py::module_& m) {
         },
         py::arg("network"), py::arg("x"), py::arg("dL_dy"), py::arg("dL_dh"), py::arg("lengths"),
         py::arg("state"), py::arg("outputs"), py::arg("threads"),
-        "Return (gradients by the names of the tensors, that of x).");
+        "Return (gradients by tensor name, gradient of x).");
 }
 
 }  // namespace elman::python

@@ -36,16 +36,16 @@ py::dict build_info() {
 }  // namespace
 
 void bind_isa(py::module_& m) {
-    isa();  // a wrong ELMAN_ISA is an error at import
+    isa();  // an invalid ELMAN_ISA is an error at import
     m.def("isa", [] { return name(isa()); }, "Return the name of the instruction set in use.");
     m.def(
         "available_isas", [] { return names(available_isas()); },
-        "Return the instruction sets that this build and this processor have, the best last.");
+        "Return the instruction sets that this build and this processor support, the best last.");
     m.def(
         "set_isa", [](const py::object& name) { set_isa(py::str(name)); }, py::arg("name"),
-        py::pos_only(), "Choose the instruction set of the networks that are built from now on.");
+        py::pos_only(), "Set the instruction set for networks built from now on.");
     m.def("build_info", &build_info,
-          "Return what this build is made of, and which promises the set in use keeps.");
+          "Return the versions behind this build, and the promises that the set in use keeps.");
 }
 
 }  // namespace elman::python

@@ -1,5 +1,5 @@
-// measure.cpp - what the demo and the tests want to know of the core: times, single functions, how
-// often a call was asked whether to go on, and limits that few cores would hide.
+// measure.cpp - functions for the demo and the tests: timing, single activations, polls, and thread
+// limits.
 #include <pybind11/stl.h>
 
 #include <algorithm>
@@ -22,7 +22,7 @@ py::array activate(const Activation& activation, py::handle values) {
     const std::vector<Real> in = copy_reals<Real>(given, "values", shape_of(given));
     py::array out = new_array<Real>(shape_of(given));
     Real* to = static_cast<Real*>(out.mutable_data());
-    constexpr Index kWork = 64;  // of a number, in multiply-adds
+    constexpr Index kWork = 64;  // per element, in multiply-adds
     Polled polled(work_of(given.size(), kWork));
     in_pieces(given.size(), kWork, polled.pause(), [&](Index first, Index last) {
         apply_activation(activation, in.data() + first, to + first, last - first);
@@ -36,15 +36,15 @@ py::tuple thread_limits_after(std::optional<Index> most, std::optional<Index> wo
     if (most) limits.most = *most;
     if (work_of_each) limits.work_of_each = *work_of_each;
     if (limits.most < 1 || limits.work_of_each < 1)
-        throw ArgumentError("thread_limits: expected numbers of at least 1");
+        throw ArgumentError("thread_limits: expected values of at least 1");
     set_thread_limits(limits);
     return py::make_tuple(limits.most, limits.work_of_each);
 }
 
 using Clock = std::chrono::steady_clock;
 
-// Steps on an absolute schedule: a stall delays the steps behind it, as it would in a control loop,
-// and is not hidden by waiting for it. Without a period a step is due when it begins.
+// Steps on an absolute schedule: a stall delays the following steps, as in a control loop. Without
+// a period a step is due when it begins.
 template <class Real>
 py::tuple time_steps(const SharedNetwork<Real>& network, py::handle x, Index count,
                      long long period_ns) {
@@ -59,7 +59,7 @@ py::tuple time_steps(const SharedNetwork<Real>& network, py::handle x, Index cou
     const auto nanoseconds = [](Clock::duration d) { return std::chrono::nanoseconds(d).count(); };
     Clock::time_point due = Clock::now();
     for (Index i = 0; i < count; ++i) {
-        // The lock is kept: to give it up and take it back would show in the slowest steps.
+        // The lock is kept: releasing and retaking it would show in the slowest steps.
         if (i % 4096 == 4095 && PyErr_CheckSignals() != 0) throw py::error_already_set();
         const Real* row = rows.data() + i % row_count * input_size;
         Clock::time_point begin = Clock::now();
@@ -75,7 +75,7 @@ py::tuple time_steps(const SharedNetwork<Real>& network, py::handle x, Index cou
 
 }  // namespace
 
-// Single steps are timed here, one by one: a pair of Python's clock calls costs as much as a step.
+// Single steps are timed in C++: a pair of clock calls in Python costs as much as a step.
 void bind_measure(py::module_& m) {  // NOLINT(readability-function-size): a list
     m.def(
         "activate",
@@ -85,7 +85,7 @@ void bind_measure(py::module_& m) {  // NOLINT(readability-function-size): a lis
                                           : activate<double>(f, values);
         },
         py::arg("activation"), py::arg("values"),
-        "Apply the kernels' own function, any but softmax, to a float32 or float64 array.");
+        "Apply the kernel of an activation, except softmax, to a float32 or float64 array.");
     m.def(
         "time_steps",
         [](const AnyNetwork& any, py::handle x, Index count, long long period_ns) {
@@ -94,11 +94,10 @@ void bind_measure(py::module_& m) {  // NOLINT(readability-function-size): a lis
                 any.network);
         },
         py::arg("network"), py::arg("x"), py::arg("count"), py::arg("period_ns") = 0,
-        "Time `count` single steps over the rows of x (N, I), in turn; return nanoseconds "
-        "(count,), twice.\n\n"
-        "Step i is due i * period_ns after the first, whether or not the one before is done. The "
-        "first\nresult counts from when a step began, the second from when it was due; they are "
-        "equal where\nthere is no period.");
+        "Time `count` single steps, cycling through the rows of x (N, I).\n\n"
+        "Step i is due i * period_ns after the first, whether or not step i - 1 has ended. Return "
+        "two\narrays of nanoseconds (count,): from the start of each step, and from when it was "
+        "due. They are\nequal without a period.");
     m.def(
         "clock_cost",
         [] {
@@ -111,12 +110,12 @@ void bind_measure(py::module_& m) {  // NOLINT(readability-function-size): a lis
             std::nth_element(costs.begin(), costs.begin() + count / 2, costs.end());
             return costs[count / 2];
         },
-        "Return the median nanoseconds between two readings of the clock that time_steps uses.");
+        "Return the median time in nanoseconds between two readings of the clock of time_steps.");
     m.def("polls", &polls,
-          "Return how often all calls so far could have been stopped by a signal.");
+          "Return the number of times so far that a call could have been stopped by a signal.");
     m.def("thread_limits", &thread_limits_after, py::arg("most") = py::none(),
           py::arg("work_of_each") = py::none(),
-          "Set how many threads a call may use at most, and how many multiply-adds are worth one;\n"
+          "Set the maximum number of threads of a call and the multiply-adds that justify one;\n"
           "return (most, work_of_each).");
 }
 

@@ -1,4 +1,4 @@
-// module.cpp - the table of contents of elman._core.
+// module.cpp - the module elman._core.
 #include "elman/isa.hpp"
 #include "errors.hpp"
 #include "network.hpp"
@@ -15,7 +15,7 @@ PYBIND11_MODULE(elman_core, m) {
     elman::python::bind_measure(m);
 }
 
-// What Python calls. It comes before pybind11, which before CPython 3.12 waits for ever in a
+// The entry point for Python. The check comes before pybind11, which before CPython 3.12 hangs in a
 // sub-interpreter.
 extern "C" PYBIND11_EXPORT PyObject* PyInit__core();
 PyObject* PyInit__core() {

@@ -9,7 +9,7 @@
 namespace elman::python {
 namespace {
 
-// The tensors that were passed, by their names in the file.
+// The given tensors, by their names in the file.
 class Tensors {
   public:
     explicit Tensors(const py::dict& arrays) : arrays_(arrays) {}
@@ -38,13 +38,13 @@ std::string argument_of(const char* what, std::size_t layer) {
     return what + (" of layer " + std::to_string(layer));
 }
 
-// Layers of these directions, with the activations of all halves in turn.
+// Layers with these directions; the activations are those of all halves in order.
 std::vector<LayerShape> layers_of(const py::sequence& directions, const py::sequence& activations) {
     std::vector<LayerShape> layers;
     std::size_t half = 0;
     const auto next = [&] {
         if (half >= activations.size())
-            throw ArgumentError("activations: expected one for each half, got too few");
+            throw ArgumentError("activations: expected one per half, got too few");
         return activation_of(activations[half++], argument_of("activation", layers.size()));
     };
     for (py::handle direction : directions) {
@@ -66,7 +66,7 @@ void find_optional_tensors(const Tensors& tensors, Architecture& a) {
     a.output_std = tensors.has("output_std");
 }
 
-// The architecture that the shapes of the tensors say.
+// The architecture implied by the shapes of the tensors.
 Architecture architecture_of(const Tensors& tensors, const py::sequence& directions,
                              const py::sequence& activations, py::handle output_activation) {
     Architecture a;
@@ -96,7 +96,7 @@ Parameters<Real> zeros_of(const Architecture& architecture) {
     return parameters;
 }
 
-// Copies the tensors that were passed into the arena: `all`, or those that are there.
+// Copies the given tensors into the arena: `all` of the architecture's, or only those present.
 template <class Real>
 void fill(Parameters<Real>& parameters, const Tensors& tensors, bool all) {
     for (const Tensor& tensor : parameters.tensors()) {
@@ -106,7 +106,7 @@ void fill(Parameters<Real>& parameters, const Tensors& tensors, bool all) {
     }
 }
 
-// The parameters, packed.
+// Packs the parameters.
 template <class Real>
 AnyNetwork network_of(Parameters<Real> parameters) {
     Polled polled(work_of(parameters.size(), kNumberWork));
@@ -136,7 +136,7 @@ AnyNetwork from_tensors(const std::string& dtype, const py::dict& arrays,
     return is_double(dtype) ? given<double>(a, tensors) : given<float>(a, tensors);
 }
 
-// The start of that name, with the settings that differ from its own.
+// The initializer of this name, with the given settings.
 Initialization initialization_of(const std::string& name, const py::dict& settings) {
     const auto set = [&](const char* setting, double& value) {
         if (settings.contains(setting)) value = py::cast<double>(settings[setting]);
@@ -165,7 +165,8 @@ AnyNetwork started(const Architecture& architecture, const Initialization& initi
                    unsigned long long seed, const Tensors& tensors) {
     Parameters<Real> parameters = zeros_of<Real>(architecture);
     {
-        // An orthogonal matrix or a spectral radius takes more than the square of its numbers.
+        // An orthogonal matrix or a spectral radius costs more than linear time; this is a lower
+        // bound.
         Polled polled(work_of(parameters.size(), 64));
         initialize(parameters, initialization, seed, polled.pause());
         polled.finish();
@@ -185,7 +186,7 @@ AnyNetwork random_network(const std::string& dtype, Index input_size,
     a.input_size = input_size;
     a.layers = layers_of(directions, activations);
     if (hidden_sizes.size() != a.layers.size())
-        throw ArgumentError("hidden_sizes: expected one for each layer, got " +
+        throw ArgumentError("hidden_sizes: expected one per layer, got " +
                             std::to_string(hidden_sizes.size()));
     for (std::size_t l = 0; l < a.layers.size(); ++l) {
         a.layers[l].hidden_size = py::cast<Index>(hidden_sizes[l]);
@@ -214,8 +215,7 @@ py::dict tensors_of(const SharedNetwork<Real>& network) {
 }
 
 PyObject* refuse_construction(PyTypeObject* type, PyObject*, PyObject*) {
-    return PyErr_Format(PyExc_TypeError, "%s cannot be made by its constructor: elman makes it",
-                        type->tp_name);
+    return PyErr_Format(PyExc_TypeError, "%s cannot be made by its constructor", type->tp_name);
 }
 
 py::tuple arguments_of(const Activation& a) {
@@ -288,20 +288,20 @@ void bind_network(py::module_& m) {  // NOLINT(readability-function-size): a lis
     network
         .def_static("from_tensors", &from_tensors, py::arg("dtype"), py::arg("tensors"),
                     py::arg("directions"), py::arg("activations"), py::arg("output_activation"),
-                    "Build a network from tensors by their names in the file; activations has one "
-                    "for each half of each layer.")
+                    "Return a network of these tensors, keyed by their names in the file; "
+                    "activations has one entry per half of a layer.")
         .def_static("random", &random_network, py::arg("dtype"), py::arg("input_size"),
                     py::arg("hidden_sizes"), py::arg("output_size"), py::arg("directions"),
                     py::arg("activations"), py::arg("output_activation"), py::arg("bias"),
                     py::arg("seed"), py::arg("tensors"), py::arg("init") = "uniform",
                     py::arg("settings") = py::dict(),
-                    "Build a network with random weights; tensors gives what is not random.")
+                    "Return a network with random weights, except for the given tensors.")
         .def(
             "require_forward",
             [](const AnyNetwork& n, const std::string& what, const std::string& reason) {
                 n.architecture().require_forward(what, reason);
             },
-            py::arg("what"), py::arg("reason"), "Refuse layers that do not run forward.")
+            py::arg("what"), py::arg("reason"), "Raise an error if a layer does not run forward.")
         .def(
             "tensors",
             [](const AnyNetwork& any) {
@@ -327,7 +327,7 @@ void bind_network(py::module_& m) {  // NOLINT(readability-function-size): a lis
         "activation",
         [](py::handle arguments) { return arguments_of(activation_of(arguments, "")); },
         py::arg("activation"),
-        "Check an activation (name, alpha, beta, clip); return it with the defaults in place.");
+        "Check an activation (name, alpha, beta, clip) and return it with defaults filled in.");
 }
 
 }  // namespace elman::python

@@ -1,4 +1,4 @@
-// network.hpp - a network of either dtype, as Python holds it.
+// network.hpp - a network of either dtype, as held by Python.
 #pragma once
 
 #include <memory>
@@ -18,7 +18,7 @@ using SharedNetwork = std::shared_ptr<const Network<Real>>;
 struct AnyNetwork {
     std::variant<SharedNetwork<float>, SharedNetwork<double>> network;
 
-    // work(network), the Network<float> or Network<double> that this is.
+    // Calls work(network) with the Network<float> or Network<double>.
     template <class Work>
     auto visit(const Work& work) const {
         return std::visit([&](const auto& shared) { return work(*shared); }, network);
@@ -33,19 +33,19 @@ struct AnyNetwork {
 
 Shape shape_of(const Tensor& tensor);
 
-// From (name, alpha, beta, clip), with None for what an activation does not have or leaves to ONNX.
+// From (name, alpha, beta, clip), with None for parameters that are absent or take ONNX's default.
 Activation activation_of(py::handle arguments, const std::string& argument);
 
-// The work of one step: its multiply-adds, and what else it costs in terms of them.
+// The work of one step in multiply-adds, overhead included.
 template <class Real>
 Index step_work(const Network<Real>& network) {
     return network.multiply_adds() + 512;
 }
 
-// Makes `type(...)` and `type.__new__(type)` a TypeError: such an object would hold nothing.
+// Makes `type(...)` and `type.__new__(type)` raise TypeError: such an object would be empty.
 void forbid_construction(py::handle type);
 
-// pybind11's own metaclass is for static properties, which there are none of.
+// pybind11's metaclass supports static properties, which are not used here.
 inline py::metaclass plain_metaclass() {
     return py::metaclass(reinterpret_cast<PyObject*>(&PyType_Type));
 }

@@ -10,7 +10,7 @@
 namespace elman::python {
 namespace {
 
-// One call: what the user passed, checked, and what the core is told to do.
+// One call: the checked arguments and the task for the core.
 template <class Real>
 class Call : public CheckedSequences<Real> {
   public:
@@ -26,13 +26,13 @@ class Call : public CheckedSequences<Real> {
     void mask(py::handle mask, py::handle masked) {
         const bool hold = is_first_of("masked", masked, "hold", "zero");
         if (mask.is_none()) return;
-        if (task.lengths) throw ArgumentError("mask: expected None beside lengths, got a mask");
+        if (task.lengths) throw ArgumentError("mask: expected None with lengths, got a mask");
         mask_ = copy_mask(mask, this->step_shape({}));
         task.mask = mask_.data();
         task.hold_outputs = hold;
     }
 
-    // Where the outputs go: a new array, or the user's own.
+    // The output array: a new one or the user's.
     py::array output(Outputs outputs, py::handle out) {
         const Index size = network_.output_size();
         return output(
@@ -48,7 +48,7 @@ class Call : public CheckedSequences<Real> {
         return array;
     }
 
-    // Rows of flat arrays that belong to no sequence are zeros.
+    // Zeros the rows of flat arrays that belong to no sequence.
     void clear_rows_of_nobody(const py::array& array) const {
         const std::vector<Index>& offsets = this->offsets();
         if (offsets.empty() || array.size() == 0) return;
@@ -77,8 +77,8 @@ class Call : public CheckedSequences<Real> {
     std::vector<unsigned char> mask_;
 };
 
-// Whether x is what Python reads: a list of sequences or a data frame. It is asked here, so that an
-// array does not pay for the question.
+// Whether Python handles x: a list of sequences or a data frame. Checked here so that arrays skip
+// the Python code.
 bool python_reads(py::handle x) {
     if (py::isinstance<py::array>(x)) return false;
     if (PyList_Check(x.ptr()) || PyTuple_Check(x.ptr()))
@@ -114,7 +114,7 @@ py::object run_call(Call<Real>& call, const Network<Real>& network, py::handle o
     return py::make_tuple(output, final_state, hidden);
 }
 
-// The first of `steps` outputs is the one after the last row of `start`.
+// The first of the `steps` outputs follows the last row of `start`.
 template <class Real>
 py::object generate(const Network<Real>& network, py::handle start, Index steps, py::handle state) {
     Call<Real> call(network, "start", start, state, py::none());
@@ -123,11 +123,11 @@ py::object generate(const Network<Real>& network, py::handle start, Index steps,
         throw ShapeError("start: expected at least one step, got " +
                          text(call.shape({0, input_size})));
     if (output_size != input_size)
-        throw ShapeError("generate: expected outputs of the size of the inputs, " +
+        throw ShapeError("generate: expected as many outputs as inputs, " +
                          std::to_string(input_size) + ", got " + std::to_string(output_size) +
-                         "; pass feedback= to say how an output becomes the next input");
+                         "; pass feedback= to turn an output into the next input");
     if (steps > std::numeric_limits<Index>::max() / 2 - call.steps())
-        throw LimitError("steps: " + std::to_string(steps) + " are too many");
+        throw LimitError("steps: " + std::to_string(steps) + " is too large");
     py::array output = call.output(Outputs::all, call.shape({steps, output_size}), py::none());
     if (steps > 0) {
         call.task.fed_back = steps - 1;
@@ -148,7 +148,7 @@ void bind_sequence(py::class_<AnyNetwork>& network) {
                 return any.visit([&](const auto& n) { return call(n, x, outputs, out); });
             },
             py::arg("x"), py::arg("outputs"), py::arg("out"),
-            "Run whole sequences; return the outputs, NotImplemented for what Python reads.")
+            "Run whole sequences and return the outputs; NotImplemented for lists and data frames.")
         .def(
             "run",
             [](const AnyNetwork& any, py::handle x, py::handle state, py::handle lengths,
@@ -165,15 +165,15 @@ void bind_sequence(py::class_<AnyNetwork>& network) {
             py::arg("return_hidden"), py::arg("threads"), py::arg("out"), py::arg("argument") = "x",
             py::arg("mask") = py::none(), py::arg("masked") = "hold",
             py::arg("offsets") = py::none(),
-            "Run whole sequences; return (output, state, hidden or None), NotImplemented for what "
-            "Python reads. Errors call x `argument`.")
+            "Run whole sequences and return (output, state, hidden or None); NotImplemented for "
+            "lists and data frames. `argument` is the name of x in errors.")
         .def(
             "generate",
             [](const AnyNetwork& any, py::handle start, Index steps, py::handle state) {
                 return any.visit([&](const auto& n) { return generate(n, start, steps, state); });
             },
             py::arg("start"), py::arg("steps"), py::arg("state"),
-            "Feed outputs back as inputs; return (..., steps, O).");
+            "Feed outputs back as inputs and return them, (..., steps, O).");
 }
 
 }  // namespace elman::python

@@ -21,7 +21,7 @@ CheckedSequences<Real>::CheckedSequences(const Network<Real>& network, const cha
                                        : text("..., T", {input_size})) +
                          ", got " + text(shape_of(x_)));
     if (has_offsets_) {
-        if (has_lengths_) throw ArgumentError("lengths: expected None beside offsets, got lengths");
+        if (has_lengths_) throw ArgumentError("lengths: expected None with offsets, got lengths");
         offsets_ = copy_offsets(offsets, x_.shape(0));
         batch_ = {static_cast<Index>(offsets_.size()) - 1};
         steps_ = 0;

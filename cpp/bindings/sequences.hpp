@@ -1,6 +1,6 @@
-// sequences.hpp - the arguments that all calls on whole sequences share: x, state, lengths.
+// sequences.hpp - the arguments shared by all calls on whole sequences: x, state, lengths.
 //
-// B sequences over some batch axes, T steps, I inputs, S numbers of state.
+// B sequences over batch axes, T steps, I inputs, state size S.
 #pragma once
 
 #include "elman/sequence.hpp"
@@ -9,9 +9,9 @@
 
 namespace elman::python {
 
-// Checked, and kept alive as long as this. `argument` is what errors call x. With offsets, x is
-// flat: the steps of all sequences, one after the other, with no batch axis but that of the
-// sequences.
+// The checked arguments, kept alive by this object. `argument` is the name of x in errors. With
+// offsets, x is flat: the steps of all sequences one after the other, and the sequences are the
+// only batch axis.
 template <class Real>
 class CheckedSequences {
   public:
@@ -19,27 +19,27 @@ class CheckedSequences {
                      py::handle state, py::handle lengths, py::handle offsets = py::none());
 
     Index sequences() const { return sequences_; }
-    Index steps() const { return steps_; }  // the most that a sequence has
-    // An array with something for every step, (..., T, more) or flat (R, more).
+    Index steps() const { return steps_; }  // the largest number of steps
+    // The shape of an array with an entry per step, (..., T, more) or flat (R, more).
     Shape step_shape(std::initializer_list<Index> more) const {
         return concatenate(has_offsets_ ? Shape{x_.shape(0)} : shape({steps_}), more);
     }
     const py::array& x() const { return x_; }
-    const std::vector<Real>& state() const { return state_; }     // (B, S), empty if none was given
+    const std::vector<Real>& state() const { return state_; }     // (B, S), or empty
     const Shape& state_argument() const { return state_shape_; }  // its shape before broadcasting
 
-    // The batch axes with more behind them.
+    // The batch axes followed by `more`.
     Shape shape(std::initializer_list<Index> more) const { return concatenate(batch_, more); }
     const Shape& batch() const { return batch_; }
-    const std::vector<Index>& offsets() const { return offsets_; }  // empty if none were given
+    const std::vector<Index>& offsets() const { return offsets_; }  // may be empty
 
-    // All steps of all sequences, and `more` of each; one without steps costs too.
+    // The work of all steps; a sequence without steps costs one.
     Index work(Index of_a_step, Index more = 0) const {
         if (has_offsets_) return work_of(x_.shape(0) + sequences_, of_a_step);
         return work_of(work_of(sequences_, steps_ + more + 1), of_a_step);
     }
 
-    // Fills in what a task of the core says of its sequences.
+    // Fills in the sequences of a task of the core.
     template <class Task>
     void describe(Task& task) const {
         task.sequences = sequences_;
@@ -51,7 +51,7 @@ class CheckedSequences {
 
   private:
     py::array x_;
-    Pinned pinned_x_;  // what is converted after it may run code that resizes it
+    Pinned pinned_x_;  // converting later arguments may run code that resizes x
     Shape batch_;
     Index sequences_;
     Index steps_;
@@ -65,7 +65,7 @@ class CheckedSequences {
 extern template class CheckedSequences<float>;
 extern template class CheckedSequences<double>;
 
-// Which of two names a string is: true for the first one.
+// Returns true for the first name, false for the second; ArgumentError otherwise.
 bool is_first_of(const char* argument, py::handle name, const char* first, const char* second);
 
 Outputs outputs_from_name(py::handle outputs);

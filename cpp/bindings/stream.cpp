@@ -1,5 +1,5 @@
-// stream.cpp - elman.Stream. Everything goes through pybind11 but step, the call that is made a
-// million times a second: it is a METH_FASTCALL method descriptor that reads an array's own fields.
+// stream.cpp - elman.Stream. All of it is pybind11 except step, which is called a million times a
+// second: a METH_FASTCALL method descriptor that reads the fields of an array directly.
 #include "elman/stream.hpp"
 
 #include <memory>
@@ -13,7 +13,7 @@ namespace {
 
 struct AnyStream {
     std::variant<Stream<float>, Stream<double>> stream;
-    py::object network;  // the elman.Network it was made from
+    py::object network;  // the elman.Network
 
     template <class Real>
     AnyStream(const SharedNetwork<Real>& core, py::object made_from)
@@ -21,7 +21,8 @@ struct AnyStream {
     AnyStream(const AnyStream& other) = default;
 };
 
-// A network of a class of the user's may hold its own stream: the garbage collector must see that.
+// An instance of a subclass of Network may hold its own stream: the garbage collector must see
+// that.
 void let_collector_see_network(PyHeapTypeObject* heap_type) {
     PyTypeObject& type = heap_type->ht_type;
     type.tp_flags |= Py_TPFLAGS_HAVE_GC;
@@ -38,19 +39,19 @@ void let_collector_see_network(PyHeapTypeObject* heap_type) {
     };
 }
 
-// Holds a stream for one call; a second one that comes at the same moment is refused.
+// Takes a stream for one call; a concurrent call is refused.
 class TakenStream {
   public:
     explicit TakenStream(Busy& busy) : taken_(busy) {
-        if (!taken_) throw BusyError("stream", "give every thread a stream of its own");
+        if (!taken_) throw BusyError("stream", "use one stream per thread");
     }
 
   private:
     Taken taken_;
 };
 
-// A step of a network so large that other threads of the interpreter should not wait for it. They
-// may change the arrays meanwhile, so it works on copies.
+// A step long enough to release the interpreter's lock. Other threads may change the arrays
+// meanwhile, so it works on copies.
 template <class Real>
 void long_step(Stream<Real>& stream, Row<const Real> x, Row<Real> y) {
     const Network<Real>& network = *stream.network();
@@ -67,12 +68,12 @@ void long_step(Stream<Real>& stream, Row<const Real> x, Row<Real> y) {
     }
 }
 
-// What nearly every call is: both arrays fit as they are, and the work is short. Otherwise nothing
-// has been done.
+// The usual case: both arrays can be used in place, and the work is short. Otherwise returns false
+// without doing anything.
 //
-// The interpreter's lock is held to the end, so nobody can come in between: it is enough to look
-// whether the stream is taken. To take it would cost 7 ns, and wait for the last step to be
-// finished. Where there is no such lock, it must be taken.
+// The interpreter's lock is held throughout, so it is enough to check that the stream is free:
+// taking it would cost 7 ns and wait for the previous step to retire. Without a GIL it must be
+// taken.
 template <class Real>
 inline bool short_step(Stream<Real>& stream, PyObject* x, PyObject* out) {
     const Network<Real>& network = *stream.network();
@@ -89,14 +90,14 @@ inline bool short_step(Stream<Real>& stream, PyObject* x, PyObject* out) {
     return true;
 }
 
-// Every other call.
+// All other cases.
 template <class Real>
 PyObject* step(Stream<Real>& stream, PyObject* x, PyObject* out) {
     const Network<Real>& network = *stream.network();
-    py::object converted;  // before the stream is taken: it may run code that uses the stream
+    py::object converted;  // before taking the stream: it may run code that uses the stream
     Row<const Real> from = input_row<Real>(x, network.input_size());
     if (!from) {
-        converted = as_real<Real>(x, "x", {network.input_size()});  // of another dtype, or a list
+        converted = as_real<Real>(x, "x", {network.input_size()});  // another dtype, or a list
         from = row_of<const Real>(converted.ptr());
     }
     const Index output_size = network.output_size();
@@ -121,11 +122,11 @@ constexpr const char* kStepDoc =
     "Parameters\n"
     "----------\n"
     "x : array_like, shape (I,)\n"
-    "    The input. An array of the network's dtype is read as it is; anything else that holds\n"
-    "    real numbers is converted, which takes longer.\n"
+    "    The input. An array of the network's dtype is read in place; other real numbers are\n"
+    "    converted, which takes longer.\n"
     "out : ndarray, shape (O,), optional\n"
-    "    Where to write the output: an array of the network's dtype, which may be `x` itself.\n"
-    "    The step then allocates nothing.\n"
+    "    Array of the network's dtype for the output; may be `x`. The step then allocates\n"
+    "    nothing.\n"
     "\n"
     "Returns\n"
     "-------\n"
@@ -135,9 +136,9 @@ constexpr const char* kStepDoc =
     "Raises\n"
     "------\n"
     "ShapeError, DTypeError\n"
-    "    `x` or `out` is not what this network takes. The state is as before.\n"
+    "    If `x` or `out` does not fit this network. The state is unchanged.\n"
     "BusyError\n"
-    "    Another thread is using this stream.\n"
+    "    If another thread is using this stream.\n"
     "\n"
     "Examples\n"
     "--------\n"
@@ -155,7 +156,7 @@ PyObject* type_error(const char* message, PyObject* name = nullptr) {
 
 PyObject* out_name = nullptr;  // "out", interned
 
-// `out` among the keywords, or null with an error set; Py_None if there are none.
+// The argument `out`, Py_None if it is not given, or null with an error set.
 PyObject* out_argument(PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
     if (count < 1 || count > 2) {
         PyErr_Format(PyExc_TypeError,
@@ -175,8 +176,8 @@ PyObject* out_argument(PyObject* const* args, Py_ssize_t count, PyObject* keywor
     return out ? out : Py_None;
 }
 
-// The C++ object of a stream. pybind11's get_value_and_holder() without its type lookup, which is
-// what it does too for a final class with one C++ object: null if that was never made.
+// The C++ object of a stream: pybind11's get_value_and_holder() without its type lookup, as
+// pybind11 does for a final class with one C++ object. Null if it was never constructed.
 AnyStream* stream_of(PyObject* self) {
     auto* instance = reinterpret_cast<py::detail::instance*>(self);
     return static_cast<AnyStream*>(instance->simple_layout
@@ -213,7 +214,7 @@ PyMethodDef step_method = {"step",
                            reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(&stream_step)),
                            METH_FASTCALL | METH_KEYWORDS, kStepDoc};
 
-// The whole of a chunk (T, I). Ctrl-C leaves the stream after the last step that was done.
+// Runs a chunk (T, I). Ctrl-C leaves the stream after the last complete step.
 template <class Real>
 py::array run_chunk(Stream<Real>& stream, py::handle chunk, py::handle out) {
     const Network<Real>& network = *stream.network();
@@ -264,10 +265,9 @@ void bind_stream(py::module_& m) {  // NOLINT(readability-function-size): a list
                                  py::custom_type_setup(&let_collector_see_network),
                                  R"(One sequence in real time.
 
-The state stays inside: every step continues where the last one ended. Made by
-`Network.stream()`; belongs to one thread at a time, every other is refused with a `BusyError`. A
-process that is forked during a call of another thread inherits a stream that stays busy: it makes a
-new one.)");
+Keeps the state: every step continues from the previous one. Created by `Network.stream()`. For
+one thread at a time: a call from a second thread raises `BusyError`. A process forked while another
+thread is in a call inherits a stream that stays busy, and must create a new one.)");
     stream
         .def(
             "run",
@@ -281,21 +281,20 @@ Parameters
 chunk : array_like, shape (T, I)
     The inputs.
 out : ndarray, shape (T, O), optional
-    Where to write the outputs: an array of the network's dtype that shares no memory with
-    `chunk`.
+    Array of the network's dtype for the outputs. It must not share memory with `chunk`.
 
 Returns
 -------
 ndarray, shape (T, O)
-    The outputs, or `out`: bit for bit those of T single steps.)")
+    The outputs, or `out`; the same bits as T single steps.)")
         .def_property(
             "state",
             [](AnyStream& any) { return with_stream(any, [](auto& s) { return state_of(s); }); },
             [](AnyStream& any, py::handle value) {
                 with_stream(any, [&](auto& s) { set_state(s, value); });
             },
-            "A copy of the state after the last step, shape (state_size,): the layers' hidden "
-            "states from the bottom up. Assigning checks and copies in.")
+            "The state after the last step, shape (state_size,): the layers' hidden states from "
+            "the bottom up. Reading returns a copy; assigning checks and copies.")
         .def(
             "reset",
             [](AnyStream& any) {
@@ -304,7 +303,7 @@ ndarray, shape (T, O)
                     s.reset();
                 });
             },
-            "Go back to where the network begins: its initial state, or zeros.")
+            "Reset the state to the network's initial state, or to zeros.")
         .def(
             "copy",
             [](AnyStream& any) {
@@ -313,10 +312,10 @@ ndarray, shape (T, O)
                     return std::make_unique<AnyStream>(any);
                 });
             },
-            "Return a stream of the same network that continues from the same state.")
+            "Return a stream of the same network with a copy of the state.")
         .def_property_readonly(
             "network", [](const AnyStream& any) { return any.network; },
-            "The network that the stream was made from.")
+            "The network of this stream.")
         .def_property_readonly(
             "input_size", [](const AnyStream& any) { return any.network.attr("input_size"); },
             "I, the number of features of an input.")
@@ -354,7 +353,7 @@ ndarray, shape (T, O)
                 [&](const auto& core) { return std::make_unique<AnyStream>(core, network); },
                 any.network);
         },
-        py::arg("core"), py::arg("network"), "Make a stream at the network's initial state.");
+        py::arg("core"), py::arg("network"), "Return a stream at the network's initial state.");
 }
 
 }  // namespace elman::python

@@ -1,4 +1,4 @@
-// trainer.cpp - the trainer, as Python sees it.
+// trainer.cpp - bindings of the trainer.
 #include "elman/trainer.hpp"
 
 #include <pybind11/stl.h>
@@ -19,7 +19,7 @@ namespace {
 struct AnyTrainer {
     std::variant<std::unique_ptr<Trainer<float>>, std::unique_ptr<Trainer<double>>> trainer;
 
-    // work(trainer), the trainer held for one call; a second one that comes meanwhile is refused.
+    // Calls work(trainer) with the trainer taken; a concurrent call is refused.
     template <class Work>
     auto taken(const Work& work) const {
         return std::visit(
@@ -27,15 +27,15 @@ struct AnyTrainer {
                 const Taken taken(own->busy());
                 if (!taken)
                     throw BusyError("trainer",
-                                    "call its functions one at a time (a callback's network() "
-                                    "within the callback)");
+                                    "call its methods one at a time (a callback's network() "
+                                    "only inside the callback)");
                 return work(*own);
             },
             trainer);
     }
 };
 
-// Of reading or writing all numbers, in multiply-adds.
+// The work of reading or writing all parameters and moments.
 template <class Real>
 Index work_of_all(const Network<Real>& network) {
     constexpr Index kMostArenas = 4;
@@ -46,7 +46,7 @@ Index work_of_all(const Trainer<Real>& trainer) {
     return work_of_all(*trainer.network());
 }
 
-// The examples, which must be those of a network like the trainer's.
+// The examples, checked to fit the trainer's network.
 template <class Real>
 const CheckedExamples<Real>& checked(const Trainer<Real>& trainer, const AnyExamples& examples) {
     return examples.of<Real>(trainer.network()->architecture());
@@ -61,7 +61,7 @@ std::vector<Index> check_indices(const Indices& indices, Index sequences) {
     return checked;
 }
 
-// How a pass over examples goes: what train() and updates_of() share.
+// A pass over examples, shared by train() and updates_of().
 struct Pass {
     std::vector<Index> sequences;
     Index batch_size;
@@ -209,7 +209,7 @@ AnyTrainer make_trainer(const SharedNetwork<Real>& network, const TrainerSetting
     return {std::move(trainer)};
 }
 
-// Fisher and Yates, from the last place down.
+// Fisher-Yates shuffle, from the last place down.
 py::array permutation(Index count, unsigned long long seed, unsigned long long epoch) {
     if (count < 0) throw ArgumentError("count: expected at least 0, got " + std::to_string(count));
     py::array_t<long long> order(count);
@@ -231,7 +231,7 @@ py::array permutation(Index count, unsigned long long seed, unsigned long long e
 
 void bind_trainer(py::module_& m) {  // NOLINT(readability-function-size): a list
     py::class_<AnyTrainer> type(m, "Trainer", py::is_final(), plain_metaclass(),
-                                "Weights in training, and an optimizer's moments.");
+                                "Weights in training and the optimizer's moments.");
     type.def(
             "train",
             [](const AnyTrainer& any, const AnyExamples& examples, const Indices& indices,
@@ -246,7 +246,7 @@ void bind_trainer(py::module_& m) {  // NOLINT(readability-function-size): a lis
             py::arg("examples"), py::arg("indices"), py::arg("batch_size"),
             py::arg("learning_rates"), py::arg("bptt_steps"), py::arg("update_every"),
             py::arg("carry"), py::arg("threads"),
-            "Train on these sequences once; return the losses and weights of all updates.")
+            "Train on these sequences once; return the loss and the weight of each update.")
         .def(
             "updates_of",
             [](const AnyTrainer& any, const AnyExamples& examples, const Indices& indices,
@@ -259,7 +259,7 @@ void bind_trainer(py::module_& m) {  // NOLINT(readability-function-size): a lis
                 });
             },
             py::arg("examples"), py::arg("indices"), py::arg("batch_size"), py::arg("bptt_steps"),
-            py::arg("update_every"), "Return how many updates train() will make.")
+            py::arg("update_every"), "Return the number of updates that train() makes.")
         .def(
             "loss",
             [](const AnyTrainer& any, const AnyExamples& examples, Index threads) {
@@ -274,10 +274,10 @@ void bind_trainer(py::module_& m) {  // NOLINT(readability-function-size): a lis
             [](const AnyTrainer& any) {
                 return any.taken([&](const auto& t) { return trained_network(t); });
             },
-            "Return a network of the weights as they are.")
+            "Return a network with the current weights.")
         .def(
             "forget", [](const AnyTrainer& any) { any.taken([](auto& t) { t.forget(); }); },
-            "Carry no states into the next call of train().")
+            "Drop the carried states.")
         .def_property_readonly("finite",
                                [](const AnyTrainer& any) {
                                    return any.taken([&](const auto& t) { return is_finite(t); });
@@ -291,13 +291,13 @@ void bind_trainer(py::module_& m) {  // NOLINT(readability-function-size): a lis
             [](const AnyTrainer& any) {
                 return any.taken([&](const auto& t) { return state_of(t); });
             },
-            "Return copies of all that the next update depends on.")
+            "Return a copy of the complete training state.")
         .def(
             "restore",
             [](const AnyTrainer& any, const py::dict& state, Index updates) {
                 any.taken([&](auto& t) { restore(t, state, updates); });
             },
-            py::arg("state"), py::arg("updates"), "Go back to a state, after so many updates.");
+            py::arg("state"), py::arg("updates"), "Restore a state after `updates` updates.");
     forbid_construction(type);
     m.def(
         "trainer",
@@ -316,9 +316,9 @@ void bind_trainer(py::module_& m) {  // NOLINT(readability-function-size): a lis
         },
         py::arg("network"), py::arg("optimizer"), py::arg("settings"), py::arg("clip_norm"),
         py::arg("clip_value"), py::arg("train_initial_state"),
-        "Make a trainer that begins with the network's weights.");
+        "Return a trainer that starts from the network's weights.");
     m.def("permutation", &permutation, py::arg("count"), py::arg("seed"), py::arg("epoch"),
-          "Return 0 ... count-1 in the order that a seed gives to an epoch.");
+          "Return 0 ... count-1 in the random order of an epoch.");
 }
 
 }  // namespace elman::python

@@ -10,7 +10,7 @@ namespace {
 
 std::atomic<Index> all_polls{0};
 
-// Stops a thread for good when its stack is unwound past here.
+// Blocks a thread whose stack is unwound past here.
 class StayHere {
   public:
     ~StayHere() {
@@ -24,9 +24,8 @@ class StayHere {
 
 }  // namespace
 
-// A daemon thread that asks for the lock while the interpreter shuts down is ended by CPython
-// before 3.14, which unwinds its stack: a crash in C++. It stays here instead, as later versions
-// have it.
+// Before CPython 3.14, a daemon thread that takes the lock while the interpreter shuts down is
+// ended by unwinding its stack: a crash in C++. It blocks here instead, as in later versions.
 void Unlocked::take_back(PyThreadState* thread) {
     StayHere stay;
     PyEval_RestoreThread(thread);
@@ -42,7 +41,7 @@ Polled::~Polled() {
     all_polls += pause_.looks();
 }
 
-// What a handler raises stays set while the lock is given up: it belongs to this thread.
+// An exception raised by a handler stays set while the lock is released: it belongs to this thread.
 bool Polled::go_on() {
     unlocked_.reset();
     const bool go_on = PyErr_CheckSignals() == 0;

@@ -1,10 +1,10 @@
-// unlocked.hpp - the interpreter's lock, given up for long work, and signals, looked for meanwhile.
+// unlocked.hpp - releasing the interpreter's lock (GIL) and checking for signals during long work.
 //
 //   Polled polled(work);
 //   run_sequences(network, task, threads, polled.pause());
 //   polled.finish();
 //
-// Every call of the core that can last goes through a Polled: there is no other loop for Ctrl-C.
+// Every call of the core that can run long uses a Polled; nothing else handles Ctrl-C.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -16,7 +16,7 @@
 
 namespace elman::python {
 
-// The lock is given up for as long as this object lives.
+// Releases the lock for the lifetime of this object.
 class Unlocked {
   public:
     Unlocked() : thread_(PyEval_SaveThread()) {}
@@ -30,25 +30,26 @@ class Unlocked {
     PyThreadState* thread_;
 };
 
-// Below this many multiply-adds the interpreter's lock is kept: about 20 microseconds.
+// Below this many multiply-adds, about 20 microseconds, the lock is kept.
 inline constexpr Index kShortWork = Index(1) << 20;
 
-// The product of counts of work, or the largest number where that is larger.
+// The product, or the largest Index if it would overflow.
 constexpr Index work_of(Index a, Index b) {
     constexpr Index most = std::numeric_limits<Index>::max();
     return b > 0 && a > most / b ? most : a * b;
 }
 
-// One call of the core: long work gives up the lock, and takes it back every 50 ms to look for
-// signals; short work keeps it and is not asked.
+// One call of the core: long work releases the lock, and takes it back every 50 ms to check for
+// signals; short work keeps it and is not polled.
 class Polled {
   public:
-    explicit Polled(Index work);  // about so many multiply-adds
+    explicit Polled(Index work);  // estimated multiply-adds
     ~Polled();
 
     Pause& pause() { return pause_; }
 
-    // Takes the lock back. Throws what the handler of a signal raised, if it stopped the work.
+    // Takes the lock back. If the work was stopped, throws the exception raised by the signal
+    // handler.
     void finish();
 
   private:
@@ -58,7 +59,7 @@ class Polled {
     std::optional<Unlocked> unlocked_;
 };
 
-// How often all calls so far could have been stopped: tests count these instead of seconds.
+// The number of chances so far to stop a call; tests count these instead of measuring time.
 Index polls();
 
 }  // namespace elman::python

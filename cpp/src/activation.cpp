@@ -36,7 +36,7 @@ const About& about(Function function) {
     return kAbout[static_cast<int>(function)];
 }
 
-// In small letters, and without what separates words.
+// Lower case, without word separators.
 std::string plain(const std::string& name) {
     std::string plain;
     for (const char c : name)
@@ -45,7 +45,7 @@ std::string plain(const std::string& name) {
     return plain;
 }
 
-// What is meant by a name of other libraries, for the end of an error; nothing if that is unknown.
+// The remedy for a name used by other libraries, for the end of an error; empty if unknown.
 std::string remedy(const std::string& name) {
     const std::string other = plain(name);
     const char* meant = other == "linear" || other == "none" ? "identity"
@@ -61,7 +61,7 @@ std::string number_of(const std::string& argument, const char* number) {
     return argument.empty() ? number : argument + ", " + number;
 }
 
-// The number that was given, or the default.
+// The given parameter, or the default.
 double number(std::optional<double> given, bool has, double otherwise, const std::string& name,
               const std::string& argument, const char* which) {
     if (!has && given) refuse(number_of(argument, which), "none for " + name, shortest(*given));
@@ -166,8 +166,8 @@ Activation activation_from_name(const std::string& name, std::optional<double> a
     refuse(argument.empty() ? "name" : argument, names, "'" + name + "'" + remedy(name));
 }
 
-// Between two ends every function with a derivative goes up, or down, or stays: with an alpha of
-// less than 0 three of them have a bend at 0, or jump, as well.
+// All activations are monotone, except three that bend or jump at 0 for a negative alpha: so the
+// ends and 0 give the range.
 Range range_of(const Activation& f) {
     const double ends[] = {value(f, -f.clip), value(f, 0), value(f, f.clip)};
     return {*std::min_element(ends, ends + 3), *std::max_element(ends, ends + 3)};
@@ -177,7 +177,7 @@ template <class Real>
 void check_numbers(const Activation& a, const std::string& argument) {
     const auto finite = [&](const char* which, double value) {
         if (!std::isfinite(static_cast<Real>(value)))
-            refuse(number_of(argument, which), "a number that is finite in the network's dtype",
+            refuse(number_of(argument, which), "a finite number in the network's dtype",
                    shortest(value));
     };
     finite("alpha", a.alpha);
@@ -194,13 +194,14 @@ void check_trainable(const Activation& a, const std::string& argument) {
                       a.function == Function::thresholded_relu;
     if (bent && a.alpha < 0)
         refuse(number_of(argument, "alpha"), "a number of at least 0 for training",
-               shortest(a.alpha) + ": values of " + name(a.function) +
-                   " would not tell its derivative");
+               shortest(a.alpha) + ": the derivative of " + name(a.function) +
+                   " does not follow from its value");
 }
 
 template <class Real>
 void apply_activation(const Activation& f, const Real* x, Real* y, Index count) {
-    if (f.function == Function::softmax) refuse("activation", "one of single units", "'softmax'");
+    if (f.function == Function::softmax)
+        refuse("activation", "an elementwise function", "'softmax'");
     check_at_least("count", 0, count);
     AlignedVector<Real> values(static_cast<std::size_t>(padded<Real>(count)));
     std::copy_n(x, count, values.begin());

@@ -1,5 +1,5 @@
-// arenas.hpp - memory that takes long to fill, filled some numbers at a time. If the pause is
-// stopped, what comes back is shorter, and to be thrown away.
+// arenas.hpp - large vectors, filled in pieces. If the pause is stopped, the result is shorter:
+// discard it.
 #pragma once
 
 #include "elman/aligned.hpp"

@@ -50,7 +50,7 @@ template <class Real>
 Backpropagation<Real>::Backpropagation(const Model<Real>& model, bool with_x, Pause& pause)
     : model_(model), transposes_(model, with_x, pause), trees_(1) {}
 
-// A team that is there is worth waking for less work than threads are worth starting for.
+// An existing team is worth waking for less work than is needed to start one.
 template <class Real>
 Index Backpropagation<Real>::useful_threads(const BatchTask<Real>& task, Index leaves,
                                             const Team& team) const {
@@ -71,13 +71,13 @@ Team Backpropagation<Real>::team(Index threads, const BatchTask<Real>& task) con
 
 template <class Real>
 double Backpropagation<Real>::run(const BatchTask<Real>& task, Team& team, Pause& pause) {
-    // The errors of one step alone do not flow through time.
+    // The errors of a single step do not flow through time.
     const bool through_time = task.window.last - task.window.first > 1 || task.state_gradients;
     if (task.with_gradients) transposes_.update(model_, through_time);
 
     const Index leaves = std::max<Index>(1, leaves_of(task.count));
     const Index threads = useful_threads(task, leaves, team);
-    Index grain = leaves;  // leaves of one tree; some trees for each thread
+    Index grain = leaves;  // leaves per tree; several trees per thread
     if (threads > 1)
         for (grain = 1; leaves / grain > 8 * threads;) grain *= 2;
     const Index count = (leaves + grain - 1) / grain;
@@ -128,7 +128,7 @@ void Backpropagation<Real>::run_leaves(const BatchTask<Real>& task, Worker& work
     const Index left = left_of(count);
     run_leaves(task, worker, poll, first, left, level + 1, tree);
     if (worker.rights.size() <= level) worker.rights.resize(level + 1);
-    // A deeper call may move this level's tree: it is named again afterwards.
+    // A deeper call may move this level's tree, so it is stored again afterwards.
     Tree right = std::move(worker.rights[level]);
     run_leaves(task, worker, poll, first + left, count - left, level + 1, right);
     if (poll.go_on(0)) add(right, tree, task.with_gradients);
@@ -144,7 +144,8 @@ void Backpropagation<Real>::run_leaf(const BatchTask<Real>& task, Worker& worker
     if (task.with_gradients) {
         const Index size = model_.layout.size();
         if (static_cast<Index>(tree.sum.size()) == size)
-            std::fill(tree.sum.begin(), tree.sum.end(), Real(0));  // assign() makes no memset of it
+            std::fill(tree.sum.begin(), tree.sum.end(),
+                      Real(0));  // assign() is not compiled to memset
         else
             tree.sum = zeros<Real>(size, poll);
         if (!poll.go_on(0)) return;
@@ -154,7 +155,7 @@ void Backpropagation<Real>::run_leaf(const BatchTask<Real>& task, Worker& worker
     if (gradients) add_initial_state(part, gradients);
 }
 
-// The sum over the sequences that begin at the network's own initial state.
+// Sums over the sequences that start from the network's initial state.
 template <class Real>
 void Backpropagation<Real>::add_initial_state(const BatchTask<Real>& part, Real* gradients) const {
     const auto offset = model_.layout.initial_state();

@@ -1,5 +1,5 @@
-// backpropagation.hpp - the loss and the gradients of a batch: leaves of 16 sequences, shared by
-// threads, added up as a binary tree.
+// backpropagation.hpp - loss and gradients of a batch: leaves of 16 sequences, shared by threads
+// and added as a binary tree.
 #pragma once
 
 #include <memory>
@@ -10,42 +10,43 @@
 
 namespace elman {
 
-// sum(w) of a window. Returns early, with any number, if the pause is stopped.
+// sum(w) of a window. Returns early, with an unspecified value, if the pause is stopped.
 template <class Real>
 double sum_of_weights(const Examples<Real>& examples, const Index* sequences, Index count,
                       Window window, Pause& pause);
 
-// The multiply-adds of so many steps of a network, forward and, if wanted, back.
+// The multiply-adds of `steps` steps, forward and, if requested, backward.
 Index work_of(double steps, const Architecture& architecture, bool with_gradients);
 
 template <class Real>
 class Backpropagation {
   public:
-    // What the model refers to must outlive this. The gradients of inputs can be had `with_x`. To
-    // be thrown away if the pause was stopped.
+    // The model's network and weights must outlive this. Gradients of inputs are available only
+    // `with_x`. Discard the object if the pause was stopped.
     Backpropagation(const Model<Real>& model, bool with_x, Pause& pause);
 
-    // Returns sum(w l) / normalizer; then gradients() are its own. Returns early, with numbers that
-    // are not specified, if the pause is stopped.
+    // Returns sum(w l) / normalizer and sets gradients(). Returns early, with unspecified values,
+    // if the pause is stopped.
     double run(const BatchTask<Real>& task, Team& team, Pause& pause);
 
-    // As many threads as are worth starting for this task alone.
+    // The threads worth starting for a single run of this task.
     Team team(Index threads, const BatchTask<Real>& task) const;
 
-    // In the order of the packed weights, also of the initial state if there are state gradients.
+    // With the layout of the packed weights; includes the initial state if there are state
+    // gradients.
     Real* gradients() { return trees_[0].sum.data(); }
 
   private:
-    // Neighbouring leaves, 2^k of them or what is left at the end.
+    // 2^k neighbouring leaves, or the remainder.
     struct Tree {
         double loss = 0;
-        AlignedVector<Real> sum;  // empty if only the loss is wanted
+        AlignedVector<Real> sum;  // empty for loss only
     };
     struct Worker {
         Leaf<Real> leaf;
-        std::vector<Tree> rights;  // right halves, one for each level
+        std::vector<Tree> rights;  // right halves, one per level
     };
-    // Some leaves of a task, added up into `tree`.
+    // Adds up leaves of a task into `tree`.
     void run_leaves(const BatchTask<Real>& task, Worker& worker, Poll& poll, Index first,
                     Index count, std::size_t level, Tree& tree);
     void run_leaf(const BatchTask<Real>& task, Worker& worker, Poll& poll, Index leaf, Tree& tree);

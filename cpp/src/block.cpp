@@ -7,10 +7,10 @@
 namespace elman {
 namespace {
 
-// Columns x steps at a time: enough for a product to read its weights seldom, and for a batch to
-// take several steps of each sequence from memory at a time (with 8 steps 55 % of the multiply-add
-// peak at H = 64 and 84 at 256, with 1 step 53 and 82), few enough for the second level of cache,
-// and for a stream to be small.
+// Columns x steps at a time: enough for a product to read its weights rarely, and for a batch to
+// read several steps of each sequence at a time (8 steps: 55 % of the multiply-add peak at H = 64
+// and 84 % at 256; 1 step: 53 % and 82 %), few enough for the L2 cache, and for a stream to be
+// small.
 constexpr Index kMostColumns = 64;
 constexpr Index kSteps = 8;
 constexpr Index kBytes = 512 * 1024;
@@ -66,7 +66,7 @@ void Block<Real>::copy_state(Index n, Real* state) const noexcept {
                  memory_[h].size);
 }
 
-// The states at column `from` advanced, to slots `step` columns apart.
+// Advances the states at column `from`, in slots `step` columns apart.
 template <class Real>
 void Block<Real>::unfold(std::size_t half, Columns<const Real> x, Index from, Index step,
                          Index count, Index steps) noexcept {
@@ -89,7 +89,7 @@ void Block<Real>::advance(Columns<const Real> x, Index count, Index steps) noexc
     count_ = count;
 }
 
-// Takes turns between two slots, and thereby between the first and the last panel of the weights.
+// Alternates between two slots, and so between the first and the last panel of the weights.
 template <class Real>
 void Block<Real>::step(const Real* x, Index x_stride, Real* y, Index y_stride) noexcept {
     const InputScaling<Real> scaling = network_.input_scaling();

@@ -1,5 +1,5 @@
-// checks.hpp - how the core refuses an argument: a std::invalid_argument that says which one, what
-// was expected and what came.
+// checks.hpp - argument checks: a std::invalid_argument that names the argument, what was expected
+// and what was given.
 #pragma once
 
 #include <algorithm>
@@ -13,18 +13,18 @@ namespace elman {
 [[noreturn]] void refuse(const std::string& argument, const std::string& expected,
                          const std::string& found);
 
-// The fewest digits that give the number back.
+// The shortest decimal that reads back as the same value.
 std::string shortest(double value);
 
 void check_at_least(const char* argument, Index least, Index value);
 void check_within(const char* argument, Index least, Index most, Index value);
 void check_equal(const char* argument, Index expected, Index value);
 
-// These take finite numbers only.
+// Both require a finite value.
 void check_positive(const char* argument, double value);
 void check_not_negative(const char* argument, double value);
 
-// Batch axes of so many sequences; data, if any of it is read or written.
+// The batch axes must hold `sequences` sequences; data is required if any of it is used.
 template <class Real>
 void check_view(const char* argument, const SequencesView<Real>& view, Index sequences, bool used) {
     if (view.shape.size() != view.strides.size())

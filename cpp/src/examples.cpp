@@ -29,15 +29,16 @@ void check_loss(const Examples<Real>& examples, const Architecture& a) {
     const auto require = [&](const char* loss, Function function) {
         if (!a.readout || a.readout->activation != Activation(function) || a.output_mean ||
             a.output_std)
-            refuse("loss",
-                   std::string("a readout of ") + name(function) + " without output scaling",
-                   std::string(loss) + " of another");
+            refuse(
+                "loss",
+                std::string("a ") + name(function) + " readout without output scaling for " + loss,
+                "another");
     };
     if (examples.loss == Loss::bce) require("bce", Function::sigmoid);
     if (examples.loss == Loss::cross_entropy) require("cross_entropy", Function::softmax);
 }
 
-// Whether one sequence has a weight or a class out of range.
+// Checks the weights and classes of one sequence.
 template <class Real>
 void check_counted(const Examples<Real>& examples, Index b, Index classes, Pause& pause) {
     const bool all = examples.outputs == Outputs::all;
@@ -62,7 +63,7 @@ void check(const Truncation& truncation) {
 }
 
 void check_trainable(const Architecture& architecture) {
-    architecture.require_forward("net", "gradients are not computed of others");
+    architecture.require_forward("net", "others have no gradients");
     architecture.check_trainable();
 }
 

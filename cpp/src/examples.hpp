@@ -1,4 +1,4 @@
-// examples.hpp - checks of what the functions of training are given.
+// examples.hpp - argument checks of the training functions.
 #pragma once
 
 #include <vector>
@@ -7,8 +7,8 @@
 
 namespace elman {
 
-// Sequences and examples are checked as far as they are read: the `count` ones whose indices are
-// given, all if there are none. Returns early if the pause is stopped.
+// Only the parts that are read are checked: the `count` sequences with the given indices, all if
+// there are none. Returns early if the pause is stopped.
 void check(const Truncation& truncation);
 void check_trainable(const Architecture& architecture);
 template <class Real>

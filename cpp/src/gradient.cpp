@@ -17,7 +17,7 @@ Loss loss_from_name(const std::string& name) {
 
 namespace {
 
-// The gradients of a task whose fields for them are not filled yet.
+// Fills in the gradient fields of the task and runs it.
 template <class Real>
 Gradients<Real> gradients_of(const Network<Real>& network, BatchTask<Real> task, bool with_x,
                              Index threads, Pause& pause) {
@@ -43,7 +43,7 @@ Gradients<Real> gradients_of(const Network<Real>& network, BatchTask<Real> task,
     return result;
 }
 
-// Adds up the rows of some sequences, `rows.data` being the first row of the first one.
+// Sums the rows of `count` sequences; `rows.data` is the first row of the first one.
 template <class Real>
 void sum_rows(const SequencesView<const Real>& rows, Index first, Index count, Index size,
               Real* sum) {
@@ -100,7 +100,7 @@ template <class Real>
 std::vector<Real> sum_states(const Real* states, Index state_size, const std::vector<Index>& shape,
                              const std::vector<bool>& kept) {
     check_equal("kept", static_cast<Index>(shape.size()), static_cast<Index>(kept.size()));
-    SequencesView<const Real> sums, added;  // the first row of each sum, and the rows of one
+    SequencesView<const Real> sums, added;  // the first row of each sum; the rows of one sum
     Index sum_count = 1, added_count = 1, stride = state_size;
     for (std::size_t axis = shape.size(); axis-- > 0; stride *= shape[axis]) {
         SequencesView<const Real>& view = kept[axis] ? sums : added;

@@ -14,10 +14,10 @@
 namespace elman {
 namespace {
 
-using Matrix = std::vector<double>;  // row by row
+using Matrix = std::vector<double>;  // row-major
 
 constexpr Index kTile = 4;
-constexpr int kSquarings = 24;  // the radius is off by a share of log(condition) * 2^-kSquarings
+constexpr int kSquarings = 24;  // relative error: log(condition) * 2^-kSquarings
 
 double root(Index count) {
     return std::sqrt(static_cast<double>(count));
@@ -25,7 +25,7 @@ double root(Index count) {
 
 // --- random numbers ---
 
-// What a number takes, in multiply-adds: a uniform one 5 ns, a normal one 100 ns.
+// Cost of a random number, in multiply-adds: uniform 5 ns, normal 100 ns.
 constexpr Index kUniformWork = 64;
 constexpr Index kNormalWork = 1024;
 
@@ -35,7 +35,7 @@ double uniform(Philox& random) {
 }
 
 // True with probability exp(-p), 0 <= p <= 1: whether the longest run p > u_1 > u_2 > ... of
-// uniform numbers has even length (J. von Neumann, 1951).
+// uniform random numbers has even length (J. von Neumann, 1951).
 bool with_probability_exp_minus(double p, Philox& random) {
     for (bool even = true;; even = !even) {
         const double u = uniform(random);
@@ -84,8 +84,8 @@ void project_out(Matrix& q, Index i, Index n, Pause& pause) {
     }
 }
 
-// Uniform among the orthogonal matrices: normal rows, made orthonormal by Gram and Schmidt, twice
-// against rounding (F. Mezzadri, Notices of the AMS 54, 2007).
+// Uniform over the orthogonal matrices: normal rows, orthonormalized by Gram-Schmidt, twice because
+// of rounding (F. Mezzadri, Notices of the AMS 54, 2007).
 Matrix orthogonal(Index n, Philox& random, Pause& pause) {
     Matrix q(static_cast<std::size_t>(n * n));
     for (double& value : q) {
@@ -145,7 +145,7 @@ Matrix reservoir(Index n, const EchoState& settings, Philox& random, Pause& paus
 
 // --- networks ---
 
-// Parameters in the making.
+// Parameters under construction.
 template <class Real>
 struct Start {
     Start(Parameters<Real>& of, unsigned long long seed, Pause& asked)
@@ -160,7 +160,7 @@ struct Start {
 
     const Architecture& architecture() const { return parameters.architecture(); }
 
-    // Sets the tensor `name`, if there is one, number by number.
+    // Fills the tensor `name`, if there is one, element by element.
     template <class Draw>
     void fill(const std::string& name, Draw draw, Index work = kUniformWork) {
         constexpr Index kAtOnce = 256;
@@ -188,7 +188,7 @@ struct Start {
     }
 };
 
-// draw(prefix of the names, layer) for each half of each layer, from the bottom up.
+// Calls draw(prefix of the names, layer) for each half of each layer, from the bottom up.
 template <class Draw>
 void for_each_half(const Architecture& a, Draw draw) {
     for (std::size_t l = 0; l < a.layers.size(); ++l)

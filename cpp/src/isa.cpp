@@ -8,7 +8,7 @@
 
 namespace elman {
 
-// ELMAN_SETS lists the sets of this build, as X(scalar) X(avx2) and so on: CMakeLists.txt.
+// ELMAN_SETS, set in CMakeLists.txt, lists the sets of this build: X(scalar) X(avx2) and so on.
 #define X(isa)                      \
     namespace isa {                 \
     extern const KernelTable table; \
@@ -116,7 +116,7 @@ Isa isa_from_name(const std::string& wanted) {
                                    [&](const Built& b) { return b.name == wanted; });
     throw IsaError("instruction set: expected one of " + names(available_isas()) + ", got '" +
                    wanted + "'" +
-                   (built ? " (it is in this build, but this processor does not have it)" : ""));
+                   (built ? " (in this build, but this processor does not have it)" : ""));
 }
 
 }  // namespace elman

@@ -1,4 +1,4 @@
-// kernel_tables.hpp - from an instruction set to its kernels.
+// kernel_tables.hpp - the kernels of an instruction set.
 #pragma once
 
 #include "elman/isa.hpp"

@@ -10,8 +10,8 @@
 namespace elman {
 namespace {
 
-// Of what two layers give at all steps of a group: enough for many columns of sequences of a
-// thousand steps.
+// Memory for the states of two layers at all steps of a group: enough for many columns of sequences
+// of a thousand steps.
 constexpr Index kGroupBytes = 32 * 1024 * 1024;
 
 // The steps [first, last) of a task.
@@ -26,12 +26,12 @@ struct Gap {
     Steps steps;
 };
 
-// The sequences of one group. Only real steps are computed, those of a mask as if there were
-// nothing between them, so that there are four ways to count:
+// The sequences of one group. Only real steps are computed; masked steps are left out. So there are
+// four ways to count:
 //
 //   step       of the task, 0 ... T-1
-//   index      of a column's real steps, 0 ... length-1: without a mask the same as the step
-//   time       how many indices a half has done before: the index, or length - 1 - index in reverse
+//   index      of a column's real steps, 0 ... length-1; equals the step without a mask
+//   time       indices a half has done before: the index, or length - 1 - index in reverse
 //   row        of an index and a column, in the order of the timetable: rows_ and real_steps_
 template <class Real>
 class LayerGroup {
@@ -41,10 +41,10 @@ class LayerGroup {
             widest_ = std::max(widest_, layer.output_size());
     }
 
-    // How many positions from `first` on, before `last`, are a group.
+    // The number of positions in the group that starts at `first`, before `last`.
     Index columns_from(Index first, Index last) const;
 
-    // From beginning to end; false if it is stopped.
+    // Runs a group; false if stopped.
     bool run(Index first, Index columns, Poll& poll);
 
   private:
@@ -65,7 +65,7 @@ class LayerGroup {
                     OutputColumns<Real>& outputs, Poll& poll);
     void held_state(Index column, Index index, Real* state) const;
 
-    // --- which steps are which ---
+    // --- steps, indices and rows ---
 
     Index length(Index column) const { return group_.timetable.length(column); }
     Index row(Index index, Index column) const {
@@ -80,18 +80,19 @@ class LayerGroup {
                 index < length(column) ? step_of(column, index)
                                        : job_.total_steps(group_.first + column)};
     }
-    // The steps at which a half has not come to a real step yet.
+    // The steps a half passes before its first real step.
     Steps before(const Half& half, Index column) const {
         return steps_before(column, half.reverse ? length(column) : 0);
     }
-    // The real step `index`, and the steps after it in the order of the half, which hold its state.
+    // The real step `index`, and the following steps in the order of the half, which hold its
+    // state.
     Steps covered(const Half& half, Index column, Index index) const {
         const Index step = step_of(column, index);
         if (half.reverse) return {steps_before(column, index).first, step + 1};
         return {step, steps_before(column, index + 1).last};
     }
 
-    // --- what the layers give ---
+    // --- states of the layers ---
 
     const std::vector<Half>& halves() const { return job_.network.halves(); }
     std::size_t top() const { return halves().back().layer; }
@@ -117,7 +118,7 @@ class LayerGroup {
     Group<Real> group_;
     std::vector<Index> first_rows_;    // of each index: the row of its first column
     std::vector<Index> real_steps_;    // with a mask: the step of each row
-    std::unique_ptr<Real[]> rows_[2];  // of a layer and of the one below, in turn
+    std::unique_ptr<Real[]> rows_[2];  // of a layer and of the one below, alternating
     Index row_capacity_ = 0;
 };
 
@@ -145,7 +146,7 @@ bool LayerGroup<Real>::plan(Index first, Index columns, Poll& poll) {
             if (!poll.go_on(4)) return false;
         }
     if (timetable.rows() > row_capacity_) {
-        // Not set to zero: that would take long where one sequence is very long.
+        // Not zeroed: that would take long for a very long sequence.
         for (std::size_t l = 0; l < std::min<std::size_t>(top() + 1, 2); ++l)
             rows_[l].reset(new Real[static_cast<std::size_t>(timetable.rows() * widest_)]);
         row_capacity_ = timetable.rows();
@@ -201,7 +202,7 @@ bool LayerGroup<Real>::run_half(const Half& half, Poll& poll) {
         });
 }
 
-// each(n, column, index, row) for every state of a chunk, in the order of its columns.
+// Calls each(n, column, index, row) for every state of a chunk, in the order of its columns.
 template <class Real>
 template <class Each>
 void LayerGroup<Real>::for_each_state(const Half& half, const Stretch& chunk, Each each) const {
@@ -219,8 +220,7 @@ void LayerGroup<Real>::for_each_state(const Half& half, const Stretch& chunk, Ea
         }
 }
 
-// What a half reads in a chunk of its time. Rows of the layer below lie as they are wanted, unless
-// in reverse.
+// The input of a half for a chunk. Rows of the layer below are already in order, except in reverse.
 template <class Real>
 Columns<const Real> LayerGroup<Real>::inputs(const Half& half, Block<Real>& block,
                                              const Stretch& chunk) const {
@@ -299,7 +299,7 @@ bool LayerGroup<Real>::write_outputs(Poll& poll) {
         [](Index, Index, Index) { return true; });
 }
 
-// Those of the last real steps, and zeros where there is none.
+// Outputs of the last real steps, and zeros for sequences without a step.
 template <class Real>
 void LayerGroup<Real>::write_last_outputs() {
     AlignedVector<Real> numbers(static_cast<std::size_t>(group_.columns() * width(top())));
@@ -319,7 +319,7 @@ void LayerGroup<Real>::write_last_outputs() {
     }
 }
 
-// The outputs of steps that are not real. Without a mask there is one gap, the padding.
+// Outputs of steps that are not real. Without a mask the only gap is the padding.
 template <class Real>
 bool LayerGroup<Real>::write_gaps(Poll& poll) {
     const bool hold = task_.mask && task_.hold_outputs;
@@ -356,7 +356,7 @@ bool LayerGroup<Real>::write_zeros(const Gap& gap, Poll& poll) {
     return true;
 }
 
-// Each gap has the output of one state.
+// Each gap repeats the output of one state.
 template <class Real>
 bool LayerGroup<Real>::write_held(const std::vector<Gap>& gaps, Columns<const Real> states,
                                   OutputColumns<Real>& outputs, Poll& poll) {
@@ -373,7 +373,7 @@ bool LayerGroup<Real>::write_held(const std::vector<Gap>& gaps, Columns<const Re
     return poll.go_on(count * output_work());
 }
 
-// The states of the top layer in a gap: each half's, from where it came to the gap.
+// The states of the top layer in a gap: each half holds the state with which it reached the gap.
 template <class Real>
 void LayerGroup<Real>::held_state(Index column, Index index, Real* state) const {
     for (const Half& half : halves()) {

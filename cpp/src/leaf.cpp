@@ -11,12 +11,12 @@
 namespace elman {
 namespace {
 
-// Columns x steps of errors at a time: enough to hide what it costs to load and store gradients,
-// few enough for the second level of cache.
+// Columns x steps of errors at a time: enough to hide the cost of loading and storing gradients,
+// few enough for the L2 cache.
 constexpr Index kColumnSteps = 256;
 
-// From one column to the next: not a large power of two, which would map many columns to the same
-// lines of a cache.
+// The stride between columns: not a large power of two, which would map many columns to the same
+// cache lines.
 template <class Real>
 Index stride_of(Index size) {
     constexpr Index line = kAlignment / sizeof(Real);
@@ -24,7 +24,7 @@ Index stride_of(Index size) {
     return stride % (8 * line) == 0 ? stride + line : stride;
 }
 
-// Makes room; what was there is lost.
+// Grows the vector; its contents are lost.
 template <class Real>
 void resize(AlignedVector<Real>& numbers, Index count, Poll poll) {
     if (static_cast<Index>(numbers.size()) >= count) return;
@@ -32,7 +32,7 @@ void resize(AlignedVector<Real>& numbers, Index count, Poll poll) {
     numbers = zeros<Real>(count, poll);
 }
 
-// Columns of one stride, padding included.
+// Copies columns of the same stride, padding included.
 template <class Real>
 void copy(Columns<const Real> from, Columns<Real> to, Index count) {
     std::copy_n(from.data, count * to.stride, to.data);
@@ -70,7 +70,7 @@ double Leaf<Real>::run(const BatchTask<Real>& task, const Transposes<Real>& tran
     return task.examples ? loss() : 0;
 }
 
-// Sorts the sequences into columns and cuts time where one of them ends.
+// Sorts the sequences into columns and cuts time where a sequence ends.
 template <class Real>
 void Leaf<Real>::begin() {
     const Sequences<Real>& inputs = task_->inputs;
@@ -123,12 +123,12 @@ typename Leaf<Real>::Segment Leaf<Real>::segment(std::size_t stretch, Index firs
                                                  Index lo, Index hi) const {
     const Stretch& s = timetable_.stretches()[stretch];
     const Index before = (first - s.first) * s.columns;
-    // Without gradients the states of the segment at hand are the only ones.
+    // Without gradients only the states of the current segment are kept.
     return {
         first, last, lo, hi, s.columns, s.row + before, gradients_ ? slots_[stretch] + before : 0};
 }
 
-// What has an output that counts: every step, or the last ones of the columns that end here.
+// The part with an output that counts: every step, or the last steps of the columns that end here.
 template <class Real>
 typename Leaf<Real>::Segment Leaf<Real>::counted(const Segment& segment) const {
     if (all_outputs()) return segment;
@@ -170,7 +170,8 @@ void Leaf<Real>::forward() {
     }
 }
 
-// The hidden states of all layers over a segment, from those in the carry, which moves on.
+// Computes the hidden states of all layers over a segment, starting from the carry, and updates the
+// carry.
 template <class Real>
 void Leaf<Real>::unfold(const Segment& segment) {
     const Index columns = segment.columns();
@@ -187,7 +188,7 @@ void Leaf<Real>::unfold(const Segment& segment) {
     }
 }
 
-// What the first layer reads: columns that follow each other, step by step.
+// The input of the first layer: contiguous columns, step by step.
 template <class Real>
 Columns<const Real> Leaf<Real>::inputs(const Segment& segment) {
     return read_inputs(model_.input_scaling, x_ + segment.lo, task_->window.first + segment.first,
@@ -196,7 +197,7 @@ Columns<const Real> Leaf<Real>::inputs(const Segment& segment) {
                        model_.architecture.input_size);
 }
 
-// The states of those columns whose kept step is in the segment.
+// Stores the states of the columns whose kept step is in the segment.
 template <class Real>
 void Leaf<Real>::keep_states(const Segment& segment) {
     const Index state_size = model_.architecture.state_size();
@@ -210,8 +211,8 @@ void Leaf<Real>::keep_states(const Segment& segment) {
     }
 }
 
-// y = g(W_hy h + b_y) before its scaling, of a segment whose columns follow each other; and the
-// logits where the loss is one of them.
+// y = g(W_hy h + b_y), unscaled, of a segment with contiguous columns; also the logits if the loss
+// needs them.
 template <class Real>
 Columns<const Real> Leaf<Real>::outputs(const Segment& segment) {
     const Columns<const Real> h = states(layers_.back(), segment).at(1);
@@ -233,8 +234,8 @@ Columns<const Real> Leaf<Real>::outputs(const Segment& segment) {
     return y;
 }
 
-// The losses and errors of all steps of a segment: of the logits where the loss is one of them,
-// else of the outputs before their scaling.
+// The losses and errors of all steps of a segment, with respect to the logits if the loss is
+// defined on them, else to the unscaled outputs.
 template <class Real>
 void Leaf<Real>::step_errors(const Segment& segment, Columns<const Real> y, Columns<Real> errors) {
     Index n = 0;
@@ -282,7 +283,7 @@ void Leaf<Real>::given_error(Index column, Index step, Real* error) const {
         for (Index i = 0; i < size; ++i) error[i] *= factor[i];
 }
 
-// One chain, from the last step to the first.
+// Summed in one chain, from the last step to the first.
 template <class Real>
 double Leaf<Real>::loss() const {
     double sum = 0;
@@ -324,13 +325,13 @@ void Leaf<Real>::backward() {
     }
 }
 
-// From the step where the errors of each column begin to the one where they stop flowing back. Both
-// never rise from one column to the next, so the columns whose errors pass a step are neighbours,
-// [lo, hi). Where all outputs count, all starts are at or before errors_from: then lo is 0, and hi
-// all columns of the stretch, so that the columns of a segment follow each other.
+// For each column, from the step where its errors start (ends_) to the one where they stop
+// (starts_). Both never rise from one column to the next, so the columns whose errors pass a step
+// are contiguous: [lo, hi). If all outputs count, all starts are at or before errors_from, so lo is
+// 0 and hi is every column of the stretch: the columns of a segment are contiguous.
 //
-// `newest`: no errors have come from later steps, as W_hh^T would bring them. It may be stale where
-// only one step is walked through (Backpropagation::run).
+// `newest`: no errors come from later steps, so W_hh^T is not used: it may be stale if the window
+// has only one step (Backpropagation::run).
 template <class Real>
 void Leaf<Real>::backward_through(Index errors_from) {
     const Index count = task_->count;
@@ -348,7 +349,7 @@ void Leaf<Real>::backward_through(Index errors_from) {
     for (Index last = ends_[0]; last > 0;) {
         const Index lo = reaching(starts_, last), hi = reaching(ends_, last);
         const Index next_end = hi < count ? ends_[hi] : 0;
-        if (lo == hi) {  // these are done, shorter ones may follow
+        if (lo == hi) {  // these columns are done; shorter ones may follow
             last = next_end;
             newest = true;
             continue;
@@ -365,7 +366,7 @@ void Leaf<Real>::backward_through(Index errors_from) {
     if (task_->state_gradients) add_state_gradients();
 }
 
-// The errors of all layers in one segment, and what they add to the gradients.
+// The errors of all layers in a segment, and their gradients.
 template <class Real>
 void Leaf<Real>::errors_of(const Segment& segment, bool with_outputs, bool newest) {
     top_errors(segment, with_outputs);  // e_t
@@ -385,7 +386,7 @@ void Leaf<Real>::errors_of(const Segment& segment, bool with_outputs, bool newes
     }
 }
 
-// e of the top layer: what its outputs send back.
+// e of the top layer, from its outputs.
 template <class Real>
 void Leaf<Real>::top_errors(const Segment& segment, bool with_outputs) {
     const Slots<Real> e = errors(layers_.back(), segment);
@@ -401,8 +402,8 @@ void Leaf<Real>::top_errors(const Segment& segment, bool with_outputs) {
     through_readout(some, y, of_outputs, top);
 }
 
-// e (O,) becomes that of the logits, unless it is already: g'(v) e. Then W_hy^T e reaches the top
-// layer, and e h^T the gradient of W_hy.
+// e (O,) becomes the error of the logits, g'(v) e, unless it already is. W_hy^T e goes to the top
+// layer, e h^T to the gradient of W_hy.
 template <class Real>
 void Leaf<Real>::through_readout(const Segment& segment, Columns<const Real> y,
                                  Columns<Real> errors, Columns<Real> top) {
@@ -438,7 +439,7 @@ void Leaf<Real>::add_given(std::size_t l, const Segment& segment) {
     }
 }
 
-// d_t = f'(v_t) (e_t + W_hh^T d_(t+1)), where no errors come from later steps if it is the newest.
+// d_t = f'(v_t) (e_t + W_hh^T d_(t+1)), without d_(t+1) at the newest step.
 template <class Real>
 void Leaf<Real>::through_time(std::size_t l, const Segment& segment, bool newest) {
     const Index columns = segment.columns(), steps = segment.steps();
@@ -458,7 +459,7 @@ void Leaf<Real>::add_gradients(std::size_t l, const Segment& segment) {
     const Half& half = halves()[l];
     const Index columns = segment.columns(), steps = segment.steps();
     const Slots<const Real> d = errors(layers_[l], segment);
-    // Slot t of the states is the state before step t, whose error is in slot t of d.
+    // Slot t of the states is h before step t; slot t of d is the error of step t.
     kernels.correlate(gradients_ + half.W_hh, half.hidden_size, half.hidden_size, d,
                       states(layers_[l], segment), columns, steps);
     if (half.has_bias)
@@ -474,8 +475,8 @@ void Leaf<Real>::add_gradients(std::size_t l, const Segment& segment) {
                       steps);
 }
 
-// dL/dx_t = W_xh^T d_t of the first layer, in the user's scale: once for each step, since it is not
-// asked for with truncation. The inputs have been read by now, so their room is free.
+// dL/dx_t = W_xh^T d_t of the first layer, in the user's scale. Written once per step, since there
+// is no truncation here. The inputs are no longer needed: their memory is reused.
 template <class Real>
 void Leaf<Real>::give_x_gradients(const Segment& segment) {
     const Sequences<Real>& inputs = task_->inputs;
@@ -493,8 +494,8 @@ void Leaf<Real>::give_x_gradients(const Segment& segment) {
         }
 }
 
-// What reaches the states before the first step, W_hh^T d_1 and what is direct, of the columns
-// whose errors flow so far.
+// Adds the gradient of the states before the first step, W_hh^T d_1 plus the direct error, for the
+// columns whose errors flow that far.
 template <class Real>
 void Leaf<Real>::add_state_gradients() {
     const Index state_size = model_.architecture.state_size();

@@ -1,20 +1,20 @@
-// leaf.hpp - up to 16 sequences of a batch, unfolded over time and back: the unit of work of every
-// gradient.
+// leaf.hpp - up to 16 sequences of a batch, forward and backward through time: the unit of work of
+// every gradient.
 //
 //   h_t = f(v_t),  v_t = W_hh h_(t-1) + W_xh x_t + b_h,  y_t = g(W_hy h_t + b_y)     forward
 //
-//   o_t = g'(W_hy h_t + b_y) dL/dy_t                        of the outputs
-//   e_t = W_hy^T o_t                                        of the top layer;
-//   e_t = W_xh^T d_t of the layer above                     of the others
+//   o_t = g'(W_hy h_t + b_y) dL/dy_t                        outputs
+//   e_t = W_hy^T o_t                                        top layer
+//   e_t = W_xh^T d_t of the layer above                     other layers
 //   d_t = f'(v_t) (e_t + W_hh^T d_(t+1))                    through time
 //
 //   dL/dW_hy = sum o_t h_t^T,      dL/db_y = sum o_t
 //   dL/dW_hh = sum d_t h_(t-1)^T,  dL/dW_xh = sum d_t x_t^T,  dL/db_h = sum d_t
 //   dL/dx_t = W_xh^T d_t,          dL/dh_0 = W_hh^T d_1
 //
-// Forward keeps all hidden states and the loss of each step, and nothing else; if only the loss is
-// wanted, a few steps of the states at a time. Backward goes from the last step to the first, some
-// steps at a time. The sequences are columns, the longest first (timetable.hpp).
+// The forward pass keeps all hidden states and the loss of each step, and nothing else; if only the
+// loss is requested, the states of a few steps. The backward pass goes from the last step to the
+// first, several steps at a time. The sequences are columns, the longest first (timetable.hpp).
 #pragma once
 
 #include <algorithm>
@@ -28,35 +28,35 @@
 
 namespace elman {
 
-// Some steps of some examples; the errors of those before `errors_from` do not count.
+// A range of steps; errors before `errors_from` do not count.
 struct Window {
     Index first = 0;
     Index last = 0;
-    Index errors_from = 0;  // counted from `first`
+    Index errors_from = 0;  // relative to `first`
 };
 
-// Some sequences, and what is wanted of them.
+// A set of sequences and the requested results.
 template <class Real>
 struct BatchTask {
     const Sequences<Real>& inputs;
-    const Examples<Real>* examples = nullptr;   // the errors come from their loss,
-    const BackwardTask<Real>* given = nullptr;  // or they are given
+    const Examples<Real>* examples = nullptr;   // errors from their loss,
+    const BackwardTask<Real>* given = nullptr;  // or given errors
     const Index* sequences = nullptr;           // (count,), in the inputs
     Index count = 0;
     Window window{};
     const Real* states = nullptr;  // (count, S), or null: the network's initial state
-    double normalizer = 1;         // of the loss
-    Truncation truncation{};       // within the window, whose errors_from is 0 then
+    double normalizer = 1;         // divides the loss
+    Truncation truncation{};       // within the window; errors_from is 0 then
     bool with_gradients = false;
     Real* state_gradients = nullptr;  // (count, S), or null
     Real* x_gradients = nullptr;      // of all inputs (B, T, I), or null
-    Index kept_step = 0;              // after so many steps of the window
-    Real* kept_states = nullptr;      // the states (count, S) are kept here, or null
+    Index kept_step = 0;              // steps of the window after which
+    Real* kept_states = nullptr;      // these states (count, S) are stored; or null
 
     explicit BatchTask(const Examples<Real>& of) : inputs(of), examples(&of) {}
     explicit BatchTask(const BackwardTask<Real>& of) : inputs(of), given(&of) {}
 
-    // Every sequence and all of its steps. `all` is 0 ... B-1 and outlives the task.
+    // Selects all steps of every sequence. `all` is 0 ... B-1 and must outlive the task.
     void take_all(const std::vector<Index>& all) {
         sequences = all.data();
         count = inputs.sequences;
@@ -64,7 +64,7 @@ struct BatchTask {
         states = inputs.state;
     }
 
-    // How many steps the sequences have in the window, together.
+    // The total number of steps of the sequences in the window.
     double steps() const {
         double sum = 0;
         for (Index i = 0; i < count; ++i)
@@ -90,8 +90,8 @@ class Leaf {
   public:
     explicit Leaf(const Model<Real>& model);
 
-    // Adds to `gradients`, an arena in the order of the weights; null: only the loss is wanted.
-    // Returns sum(w l) / normalizer. Returns early if the pause is stopped.
+    // Adds to `gradients`, an arena with the layout of the weights; null: loss only. Returns sum(w
+    // l) / normalizer. Returns early if the pause is stopped.
     double run(const BatchTask<Real>& task, const Transposes<Real>& transposes, Real* gradients,
                Poll& poll);
 
@@ -101,18 +101,18 @@ class Leaf {
         Index first, last, lo, hi;
         Index width;  // all columns of the stretch
         Index row;    // of step `first` in the timetable
-        Index slot;   // where the states before `first` begin, in columns
+        Index slot;   // of the states before `first`, in columns
 
         Index columns() const { return hi - lo; }
         Index steps() const { return last - first; }
     };
     struct Layer {
         Index size, stride;
-        AlignedVector<Real> states;  // h: a stretch has a slot more than steps, the first one for
-                                     // the states before it
-        AlignedVector<Real> errors;  // e, then d: of some steps, and of the one after them
-        AlignedVector<Real> carry;   // h before the next steps; backward d after them,
-        AlignedVector<Real> direct;  // and what flows back from there past W_hh: KernelTable
+        AlignedVector<Real> states;  // h: one more slot per stretch than steps, the first
+                                     // for the states before it
+        AlignedVector<Real> errors;  // e, then d: of a segment and the step after it
+        AlignedVector<Real> carry;   // forward: h before the next segment; backward: d after it,
+        AlignedVector<Real> direct;  // and the error that bypasses W_hh (KernelTable)
     };
 
     void begin();
@@ -173,10 +173,10 @@ class Leaf {
     Timetable timetable_;       // of the window
     std::vector<Index> slots_;  // of stretches: their first slot, in columns
     Rows<const Real> x_[kLeaf];
-    Rows<const Real> y_[kLeaf];   // targets, or given derivatives
-    Index starts_[kLeaf];         // where the errors of a column stop flowing back
-    Index ends_[kLeaf];           // the step after the one where they begin
-    std::vector<double> losses_;  // by the rows of the timetable, or of the columns' last steps
+    Rows<const Real> y_[kLeaf];   // targets or given derivatives
+    Index starts_[kLeaf];         // the step at which a column's errors stop flowing back
+    Index ends_[kLeaf];           // the step after the one they start from
+    std::vector<double> losses_;  // by rows of the timetable, or by columns for last outputs
     std::vector<Layer> layers_;
     AlignedVector<Real> inputs_, outputs_, logits_, output_errors_, zeros_;
 };

@@ -1,5 +1,5 @@
-// leaves.hpp - the order of every sum over sequences: 16 neighbours in one chain, a leaf, and
-// leaves as a binary tree by their index.
+// leaves.hpp - the order of every sum over sequences: 16 neighbours (a leaf) in one chain, then
+// leaves as a binary tree by index.
 #pragma once
 
 #include <algorithm>
@@ -14,8 +14,8 @@ inline Index leaves_of(Index sequences) {
     return sequences > 0 ? 1 + (sequences - 1) / kLeaf : 0;
 }
 
-// How many of `count` > 1 leaves are the left part of their tree: the largest power of two that
-// leaves something to the right.
+// The number of leaves, of `count` > 1, in the left part of their tree: the largest power of two
+// that leaves something to the right.
 inline Index left_of(Index count) {
     Index left = 1;
     while (left < count - left) left *= 2;

@@ -1,4 +1,4 @@
-// logarithm.hpp - a logarithm that is the same on every machine, for losses.
+// logarithm.hpp - a logarithm with the same bits on every platform, for losses.
 #pragma once
 
 #include <cmath>

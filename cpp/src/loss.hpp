@@ -6,9 +6,9 @@
 //
 // for O outputs y = g(z), targets t and a class c; g is sigmoid for bce and softmax for
 // cross_entropy. Each function returns share * l, computed in double, and writes share * dl as the
-// error. share is the weight of the step in the loss of a batch.
+// error; share is the weight of the step in the loss of a batch.
 //
-// Sums over outputs are four partial sums by index mod 4, added as (0 + 1) + (2 + 3).
+// Sums over outputs use four partial sums by index mod 4, added as (0 + 1) + (2 + 3).
 #pragma once
 
 #include <algorithm>
@@ -40,7 +40,7 @@ double add_squares(const Real* y, Target target, Index size, Real factor, Real* 
     return (sum[0] + sum[1]) + (sum[2] + sum[3]);
 }
 
-// y (O,) before its scaling, target (O,) in the user's scale; the error is dl/dy.
+// y (O,) before scaling, target (O,) in the user's scale; the error is dl/dy.
 template <class Real>
 double squared_error(const Real* y, const OutputScaling<Real>& scaling, const Real* target,
                      Index target_stride, Index size, double share, Real* error) {
@@ -51,7 +51,7 @@ double squared_error(const Real* y, const OutputScaling<Real>& scaling, const Re
         y = error;
     }
     const double sum =
-        target_stride == 1  // so that this one runs in vectors
+        target_stride == 1  // so that this case is vectorized
             ? add_squares(
                   y, [=](Index i) { return target[i]; }, size, factor, error)
             : add_squares(

@@ -1,5 +1,4 @@
-// model.hpp - what a network and a trainer have in common: weights in an arena, and how to use
-// them.
+// model.hpp - weights in an arena, and how to use them: shared by networks and trainers.
 #pragma once
 
 #include "elman/network.hpp"
@@ -16,7 +15,7 @@ struct Model {
     InputScaling<Real> input_scaling;
     OutputScaling<Real> output_scaling;
 
-    // All but the weights is the network's.
+    // Uses the network for everything but the weights.
     Model(const Network<Real>& network, const Real* arena)
         : architecture(network.architecture()),
           kernels(network.kernels()),

@@ -13,18 +13,18 @@
 namespace elman {
 namespace {
 
-// Zeros for the packed weights. Panels are whole vectors, so a matrix of few rows takes up to 16
-// times the memory of its numbers: a small file must not ask for a large machine.
+// Zeros for the packed weights. Panels are whole vectors, so a matrix with few rows takes up to 16
+// times the memory of its elements: a small file must not require a large machine.
 template <class Real>
 AlignedVector<Real> arena_of(const Layout<Real>& layout, const Parameters<Real>& parameters,
                              Pause& pause) {
     constexpr Index numbers_of_1_GiB = (Index(1) << 30) / Index(sizeof(Real));
     if (layout.size() > numbers_of_1_GiB && layout.size() / 4 > parameters.size())
         throw std::length_error(
-            "network: expected at most 4 times the bytes of its numbers for its packed weights, "
+            "network: expected packed weights of at most 4 times the bytes of its parameters, "
             "got " +
             std::to_string(layout.size() * Index(sizeof(Real))) + " bytes for " +
-            std::to_string(parameters.size()) + " numbers in matrices of few rows");
+            std::to_string(parameters.size()) + " parameters in matrices with few rows");
     return zeros<Real>(layout.size(), pause);
 }
 
@@ -38,9 +38,9 @@ void check_std(const Parameters<Real>& parameters, const std::string& name, Inde
         const bool small = value >= 0 && value < 1;
         refuse(name + "[" + std::to_string(i) + "]",
                !std::isfinite(value) ? "a finite number above 0"
-               : small && value > 0  ? "a number with a reciprocal in range"
+               : small && value > 0  ? "a number with a finite reciprocal"
                                      : "a number above 0",
-               shortest(value) + (small ? ": use 1 for a constant column" : ""));
+               shortest(value) + (small ? "; use 1 for a constant column" : ""));
     }
 }
 

@@ -11,14 +11,14 @@ namespace {
 
 constexpr const char* kMethodNames[] = {"sgd", "adam", "adamw", "rmsprop", "adagrad"};
 
-// The rule for hidden states: what is tiny is zero, so that nothing becomes subnormal.
+// Tiny values become zero, as for hidden states, so nothing becomes subnormal.
 template <class Real>
 Real faded(Real v) {
     constexpr Real limit = sizeof(Real) == 4 ? Real(0x1p-100) : Real(0x1p-900);
     return std::abs(v) < limit ? Real(0) : v;
 }
 
-// base^exponent by squaring: the same on every machine.
+// base^exponent by squaring: the same on every platform.
 double integer_power(double base, Index exponent) {
     double result = 1;
     for (; exponent > 0; exponent /= 2, base *= base)
@@ -40,7 +40,7 @@ std::size_t moments_of(const OptimizerSettings& s) {
 }
 
 void check_share(const char* argument, double value) {
-    if (!(value >= 0 && value < 1)) refuse(argument, "a number from 0 to below 1", shortest(value));
+    if (!(value >= 0 && value < 1)) refuse(argument, "a number in [0, 1)", shortest(value));
 }
 
 }  // namespace
@@ -150,7 +150,7 @@ void Optimizer<Real>::rmsprop(Real* p, const Real* g, Real rate) {
         if (mean) {
             mean[i] = faded(alpha * mean[i] + beta * gradient);
             variance -= mean[i] * mean[i];
-            if (variance < 0) variance = 0;  // and NaN stays NaN
+            if (variance < 0) variance = 0;  // NaN stays NaN
         }
         Real direction = gradient / (std::sqrt(variance) + epsilon);
         if (b) direction = b[i] = faded(momentum * b[i] + direction);

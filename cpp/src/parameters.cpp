@@ -18,7 +18,7 @@ std::string activation_of_layer(std::size_t layer) {
     return "activation of layer " + std::to_string(layer);
 }
 
-// Appends tensors to a list and keeps count of the numbers in them.
+// Appends tensors to a list and counts their elements.
 class Arena {
   public:
     explicit Arena(std::size_t number_size)
@@ -37,7 +37,7 @@ class Arena {
         if (rows > (limit_ - size) / cols)
             throw std::length_error(name + ": " + std::to_string(rows) + " x " +
                                     std::to_string(cols) +
-                                    " numbers are more than memory can address");
+                                    " elements are more than memory can address");
         tensors.push_back({name, rows, cols, is_vector, size});
         size += rows * cols;
     }
@@ -131,8 +131,8 @@ void Architecture::check() const {
         check_at_least(size.c_str(), 1, layers[l].hidden_size);
         for (const Activation& activation : {layers[l].activation, layers[l].reverse_activation}) {
             if (activation.function == Function::softmax)
-                refuse(activation_of_layer(l), "one of single units",
-                       "'softmax' (which is for outputs)");
+                refuse(activation_of_layer(l), "an elementwise function",
+                       "'softmax'; use it as output_activation");
             check_numbers<Real>(activation, activation_of_layer(l));
         }
     }

@@ -1,4 +1,4 @@
-// readout.hpp - from the states of the top layer to outputs in the user's scale.
+// readout.hpp - from the states of the top layer to scaled outputs.
 //
 //   y = g(W_hy h + b_y) * output_std + output_mean
 #pragma once
@@ -10,7 +10,7 @@
 
 namespace elman {
 
-// `outputs` are padded. Without a readout they are the states.
+// `outputs` are padded. Without a readout they equal the states.
 template <class Real>
 void read_out(const Network<Real>& network, Columns<const Real> states, Columns<Real> outputs,
               Index count) noexcept {
@@ -31,7 +31,7 @@ void read_out(const Network<Real>& network, Columns<const Real> states, Columns<
             outputs.column(n)[i] = scaled_output(scaling, outputs.column(n)[i], i);
 }
 
-// Room for the outputs of some columns.
+// Memory for the outputs of several columns.
 template <class Real>
 class OutputColumns {
   public:

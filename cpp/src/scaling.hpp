@@ -1,4 +1,4 @@
-// scaling.hpp - a user's numbers into those of the first layer, and the readout's into the user's.
+// scaling.hpp - scaling of inputs and outputs.
 #pragma once
 
 #include "elman/network.hpp"
@@ -9,7 +9,7 @@ namespace elman {
 // to[i * to_stride] = from[i * from_stride]
 template <class Real>
 void copy_row(const Real* from, Index from_stride, Real* to, Index to_stride, Index size) {
-    if (from_stride == 1 && to_stride == 1)  // rows are too short to call memmove for
+    if (from_stride == 1 && to_stride == 1)  // rows are too short for memmove to pay
         for (Index i = 0; i < size; ++i) to[i] = from[i];
     else
         for (Index i = 0; i < size; ++i) to[i * to_stride] = from[i * from_stride];
@@ -20,7 +20,7 @@ void zero_row(Real* to, Index stride, Index size) {
     for (Index i = 0; i < size; ++i) to[i * stride] = Real(0);
 }
 
-// Rows of inputs of this stride are what the first layer reads.
+// Whether the first layer can read rows of this stride directly.
 template <class Real>
 bool reads_as_it_is(const InputScaling<Real>& input, Index stride) {
     return stride == 1 && !input.mean && !input.reciprocal_std;
@@ -37,9 +37,9 @@ void read_input(const InputScaling<Real>& input, const Real* x, Index stride, Re
         for (Index i = 0; i < size; ++i) to[i] *= input.reciprocal_std[i];
 }
 
-// What the first layer reads of some sequences, x being the rows of each: `columns` of them at one
-// step, and so on for `steps` steps from `first`. They are written to `to`, of `size` numbers each,
-// unless the rows of one sequence are columns as they are.
+// The input of the first layer for several sequences, x being the rows of each: `columns` sequences
+// at each of `steps` steps from `first`. Written to `to`, `size` elements each, unless the rows of
+// a single sequence can be read directly.
 template <class Real>
 Columns<const Real> read_inputs(const InputScaling<Real>& input, const Rows<const Real>* x,
                                 Index first, Index columns, Index steps, Columns<Real> to,
@@ -51,7 +51,7 @@ Columns<const Real> read_inputs(const InputScaling<Real>& input, const Rows<cons
     return to;
 }
 
-// y_i * std_i + mean_i, where the product is rounded.
+// y_i * std_i + mean_i, with the product rounded.
 template <class Real>
 Real scaled_output(const OutputScaling<Real>& output, Real y, Index i) {
     if (output.std) y *= output.std[i];

@@ -18,7 +18,7 @@ constexpr Index kMost = std::numeric_limits<Index>::max();
 // --- the task ---
 
 void require_none(bool there, const char* argument, const char* beside) {
-    if (there) refuse(argument, std::string("none beside ") + beside, "one");
+    if (there) refuse(argument, std::string("none with ") + beside, "one");
 }
 
 template <class Real>
@@ -38,7 +38,7 @@ void check_steps(const Network<Real>& network, const SequenceTask<Real>& task) {
     if (task.first_output > 0 && task.outputs == Outputs::all) {
         require_none(task.mask, "first_output", "a mask");
         require_none(task.offsets, "first_output", "offsets");
-        network.architecture().require_forward("first_output", "they finish layer by layer");
+        network.architecture().require_forward("first_output", "others run layer by layer");
     }
 }
 
@@ -47,14 +47,13 @@ void check_fed_back(const Network<Real>& network, const SequenceTask<Real>& task
     if (task.fed_back == 0) return;
     network.architecture().require_forward("generate", "an output is the next input");
     if (network.output_size() != network.input_size())
-        refuse("fed_back",
-               "outputs of the size of the inputs, " + std::to_string(network.input_size()),
+        refuse("fed_back", "as many outputs as inputs, " + std::to_string(network.input_size()),
                std::to_string(network.output_size()));
-    if (task.steps == 0) refuse("steps", "at least 1 where outputs are fed back", "0");
-    require_none(task.lengths, "lengths", "outputs that are fed back");
-    require_none(task.mask, "mask", "outputs that are fed back");
-    require_none(task.offsets, "offsets", "outputs that are fed back");
-    require_none(task.hidden, "hidden", "outputs that are fed back");
+    if (task.steps == 0) refuse("steps", "at least 1 if outputs are fed back", "0");
+    require_none(task.lengths, "lengths", "outputs fed back");
+    require_none(task.mask, "mask", "outputs fed back");
+    require_none(task.offsets, "offsets", "outputs fed back");
+    require_none(task.hidden, "hidden", "outputs fed back");
 }
 
 template <class Real>
@@ -69,9 +68,9 @@ void check_task(const Network<Real>& network, const SequenceTask<Real>& task, In
     check_view("output", task.output, task.offsets && all ? 1 : task.sequences, outputs > 0);
 }
 
-// --- who computes what ---
+// --- division of the work ---
 
-// Ends a sort, which cannot be asked to return.
+// Thrown to end a sort early.
 struct Stopped {};
 
 template <class Real>
@@ -92,7 +91,7 @@ std::vector<Index> count_real_steps(const SequenceJob<Real>& job, Poll& poll) {
     return counts;
 }
 
-// A sequence costs its steps, and one more for its beginning and end.
+// The cost of a sequence: its steps, plus one for its start and end.
 template <class Real>
 double cost(const SequenceJob<Real>& job, Index position) {
     return static_cast<double>(job.lengths ? job.length(position) : job.total_steps(position)) + 1;
@@ -113,7 +112,7 @@ Team team_for(const SequenceJob<Real>& job, Index threads, Index shares) {
     return Team(useful_threads(threads, shares, static_cast<Index>(std::min(work, 0x1p62))));
 }
 
-// Calls share(first, last) for positions of about the same cost, `parts` times.
+// Calls share(first, last) for ranges of positions of similar cost, at most `parts` times.
 template <class Real, class Share>
 void for_each_share(const SequenceJob<Real>& job, Index parts, Share share) {
     const Index count = job.task.sequences;
@@ -137,7 +136,7 @@ void run_in_stages(const SequenceJob<Real>& job, Index threads, Pause& pause) {
     const bool pipelined = sequences < threads && job.task.fed_back == 0;
     Team team = team_for(job, threads, pipelined ? sequences * halves : sequences);
 
-    // As many stages as there are threads for: a stage without one would be waited for.
+    // No more stages than threads: a stage without a thread would block the others.
     const Index shares = std::min(team.size(), sequences);
     const std::vector<HalfRange> stages =
         split_halves(network, pipelined ? team.size() / shares : 1);
@@ -199,7 +198,7 @@ void run_sequences(const Network<Real>& network, const SequenceTask<Real>& task,
     if (job.ragged()) {
         const auto length = [&](Index b) {
             if (!poll.go_on(4)) throw Stopped();
-            return job.length(b);  // there is no order yet: a position is a sequence
+            return job.length(b);  // without an order yet, a position is a sequence
         };
         try {
             order = longest_first(task.sequences, length);

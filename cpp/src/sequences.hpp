@@ -1,4 +1,4 @@
-// sequences.hpp - what the engines of whole sequences share: the task, and who has which step.
+// sequences.hpp - the job shared by the engines for whole sequences.
 #pragma once
 
 #include <vector>
@@ -9,30 +9,30 @@
 
 namespace elman {
 
-// A task that was checked. Positions are places in the order of work, the longest sequence first.
+// A checked task. Positions are places in the order of work, the longest sequence first.
 template <class Real>
 struct SequenceJob {
     const Network<Real>& network;
     const SequenceTask<Real>& task;
-    const Index* lengths = nullptr;  // real steps of each sequence; null: all of them
-    const Index* order = nullptr;    // the sequence of each position; null: the same number
+    const Index* lengths = nullptr;  // real steps of each sequence; null: all steps
+    const Index* order = nullptr;    // the sequence at each position; null: identity
 
-    // Whether sequences may differ in their real steps.
+    // Whether the number of real steps may differ between sequences.
     bool ragged() const { return lengths || task.offsets; }
     Index sequence(Index position) const { return order ? order[position] : position; }
     Index given_steps(Index sequence) const {
         return task.offsets ? task.offsets[sequence + 1] - task.offsets[sequence] : task.steps;
     }
-    // Those that are given and those that are fed back.
+    // Given and fed-back steps.
     Index total_steps(Index position) const {
         return given_steps(sequence(position)) + task.fed_back;
     }
-    // The real ones among those that are given.
+    // Real steps among the given ones.
     Index length(Index position) const {
         return lengths ? lengths[sequence(position)] : given_steps(sequence(position));
     }
 
-    // The first of the rows that a sequence has in arrays with a row for every step.
+    // The first row of a sequence in arrays with a row per step.
     Index first_row(Index sequence) const {
         return task.offsets ? task.offsets[sequence] : sequence * task.steps;
     }
@@ -44,11 +44,11 @@ struct SequenceJob {
     }
     const unsigned char* mask(Index sequence) const { return task.mask + first_row(sequence); }
 
-    // Where the sequence at a position begins; null: at the network's initial state.
+    // The start state of a sequence; null: the network's initial state.
     const Real* start(Index position) const {
         return task.state ? task.state + sequence(position) * network.state_size() : nullptr;
     }
-    // Where its states go; null: they are not wanted.
+    // Destination of the final state; null: not requested.
     Real* final_state(Index position) const {
         return task.final_state ? task.final_state + sequence(position) * network.state_size()
                                 : nullptr;
@@ -58,7 +58,7 @@ struct SequenceJob {
     }
 };
 
-// Sequences next to each other in the order, as columns.
+// Neighbouring positions, as columns.
 template <class Real>
 struct Group {
     Index first = 0;  // position of the first column

@@ -63,7 +63,7 @@ void Stage<Real>::run(Poll& poll) {
         const Index columns = std::min(kGroup, last_ - first);
         group_.plan(job_, first, columns);
         block_.start(columns, [&](Index column) { return job_.start(first + column); });
-        // Sequences may have no steps: there may be any number of them all the same.
+        // Polls even here: there may be many sequences without steps.
         if (!poll.go_on(columns * 8 * job_.network.state_size())) return;
         const bool done = for_each_chunk(
             group_.timetable, [&](Index running) { return most_steps(running); },
@@ -126,7 +126,7 @@ void Stage<Real>::keep_outputs(const Stretch& chunk) {
     }
 }
 
-// Each output is the next input. All sequences of the group have the same steps.
+// Feeds each output back as the next input. All sequences of the group have the same steps.
 template <class Real>
 bool Stage<Real>::feed_back(Poll& poll) {
     const Network<Real>& network = job_.network;
@@ -150,7 +150,7 @@ bool Stage<Real>::feed_back(Poll& poll) {
     return true;
 }
 
-// What the columns [first, last), whose last step was the one before `step`, leave behind.
+// Writes the results of the columns [first, last), whose last step was the one before `step`.
 template <class Real>
 bool Stage<Real>::finish(Index first, Index last, Index step, Poll& poll) {
     const bool with_last_outputs = !above_ && task_.outputs == Outputs::last && step > 0;
@@ -164,7 +164,7 @@ bool Stage<Real>::finish(Index first, Index last, Index step, Poll& poll) {
     return true;
 }
 
-// The steps of a column from its end on: the state stays, and there is no output.
+// The steps of a column after its end: the state is held, and outputs are zero.
 template <class Real>
 bool Stage<Real>::fill_up(Index column, Index step, Poll& poll) {
     const Index size = job_.network.output_size();

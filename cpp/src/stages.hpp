@@ -1,8 +1,8 @@
-// stages.hpp - sequences over layers that all run forward, chunk after chunk of steps.
+// stages.hpp - sequences through layers that all run forward, in chunks of steps.
 //
-// A stage holds some halves of a network, from the bottom up. Mostly it is all of them, and several
-// threads share the sequences; where there are more threads than sequences, several stages are a
-// pipeline: each takes chunks of states from the stage below and hands its own to the one above.
+// A stage holds a range of a network's halves. Usually it holds all of them, and threads share the
+// sequences; if there are more threads than sequences, several stages form a pipeline: each takes
+// chunks of states from the stage below and passes its own to the one above.
 #pragma once
 
 #include <vector>
@@ -13,24 +13,22 @@
 
 namespace elman {
 
-// The steps that a stage of a pipeline hands on at a time: few, since the stages above wait for the
-// first ones. Two layers of 256, T = 1000, on two threads: 1.60 times as fast with 16, 1.55
-// with 64. What is left is the balance: the upper layer's product with 256 inputs is 58 % of the
-// work.
+// The steps per chunk of a pipeline: few, since the stages above wait for the first chunk. Two
+// layers of 256, T = 1000, on two threads: 1.60 times as fast with 16, 1.55 with 64. The limit is
+// the balance: the upper layer's product with 256 inputs is 58 % of the work.
 inline constexpr Index kStageSteps = 16;
 
-// Splits the halves of a network that runs forward into at most `parts` runs of about the same
-// work.
+// Splits the halves of a network that runs forward into at most `parts` ranges of similar work.
 template <class Real>
 std::vector<HalfRange> split_halves(const Network<Real>& network, Index parts);
 
-// Where two stages of one pipeline meet.
+// The queue between two stages of a pipeline.
 template <class Real>
 class Channel {
   public:
-    Channel(Index columns, Index stride);  // of a chunk, and from one column to the next
+    Channel(Index columns, Index stride);  // columns of a chunk, and the stride between them
 
-    // Waits until a chunk can be put in or taken out; false if the call is to end before.
+    // Waits until a chunk can be put or taken; false if the call is to end first.
     bool has_room(Poll& poll) { return taken_.wait_for(put_ - kChunks + 1, poll); }
     bool has_chunk(Poll& poll) { return filled_.wait_for(took_ + 1, poll); }
 
@@ -44,26 +42,25 @@ class Channel {
     const Real* chunk(Index i) const { return numbers_.data() + i % kChunks * size_; }
 
     const Index stride_;
-    const Index size_;  // numbers of a chunk
+    const Index size_;  // elements of a chunk
     AlignedVector<Real> numbers_;
     Counter filled_, taken_;
-    Index put_ = 0;   // chunks so far; the lower stage's own
-    Index took_ = 0;  // the upper stage's own
+    Index put_ = 0;   // chunks so far; used by the lower stage only
+    Index took_ = 0;  // used by the upper stage only
 };
 
 template <class Real>
 class Stage {
   public:
-    // For the positions [first, last) of the job. Null: the task's own inputs below, its outputs
-    // above.
+    // For the positions [first, last) of the job. Null: the task's inputs below, its outputs above.
     Stage(const SequenceJob<Real>& job, Index first, Index last, HalfRange halves,
           Channel<Real>* below, Channel<Real>* above);
 
-    // Columns x steps of a chunk. All stages of a pipeline need the same.
+    // Columns x steps of a chunk: the same for all stages of a pipeline.
     Index capacity() const { return capacity_; }
     void set_capacity(Index capacity) { capacity_ = capacity; }
 
-    // All sequences from beginning to end, group after group. Allocates nothing.
+    // Runs all sequences, group by group. Allocates nothing.
     void run(Poll& poll);
 
   private:

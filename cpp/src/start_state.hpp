@@ -1,4 +1,4 @@
-// start_state.hpp - where a sequence begins.
+// start_state.hpp - the state a sequence starts from.
 #pragma once
 
 #include <algorithm>
@@ -7,8 +7,8 @@
 
 namespace elman {
 
-// to = `size` numbers, from `first`, of the state that a sequence begins with: the given one, else
-// the network's initial one, else zeros; null where there is none.
+// to = `size` elements, from `first`, of the start state: the given one if not null, else the
+// network's initial state, else zeros.
 template <class Real>
 void start_state(const Real* given, const Real* initial, Index first, Index size, Real* to) {
     const Real* state = given ? given : initial;
@@ -18,7 +18,7 @@ void start_state(const Real* given, const Real* initial, Index first, Index size
         std::fill_n(to, size, Real(0));
 }
 
-// Those of one half of a layer.
+// The elements of one half.
 template <class Real>
 void start_state(const Real* given, const Real* initial, const Half& half, Real* to) {
     start_state(given, initial, half.state, half.hidden_size, to);

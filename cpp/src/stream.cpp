@@ -14,7 +14,7 @@ namespace {
 template <class Real>
 std::unique_ptr<Block<Real>> block_of(const Network<Real>* network) {
     if (!network) refuse("network", "one", "null");
-    network->architecture().require_forward("stream", "a stream does not know the future");
+    network->architecture().require_forward("stream", "a stream has no future inputs");
     const HalfRange all{0, network->halves().size()};
     return std::make_unique<Block<Real>>(*network, all, 1, std::numeric_limits<Index>::max());
 }

@@ -18,9 +18,9 @@
 namespace elman {
 namespace {
 
-// A thread is started and ended in 20 to 40 us, in which one does 0.2 to 2 million multiply-adds.
-// Four times that, since small steps share badly: with 2^21, updates of 64 units took 1.4 to 1.8
-// times as long on two threads of a Zen 5.
+// Starting and ending a thread takes 20 to 40 us, the time of 0.2 to 2 million multiply-adds. Four
+// times that, since small steps share badly: with 2^21, updates of 64 units took 1.4 to 1.8 times
+// as long on two threads of a Zen 5.
 constexpr Index kWorkOfEach = Index(1) << 23;
 
 std::atomic<Index>& most() {
@@ -60,10 +60,10 @@ namespace {
 
 using Lock = std::unique_lock<std::mutex>;
 
-// Long enough for a thread that is about to be done, short enough to be lost in a call that is
-// worth a thread: to be woken takes 5 us and more.
+// Long enough for a thread that is about to finish, negligible in a call that justifies a thread:
+// waking one takes 5 us and more.
 constexpr std::chrono::microseconds kSpin{5};
-// How long a thread sleeps before it asks the pause.
+// The sleep of a waiting thread between two polls.
 constexpr std::chrono::milliseconds kNap{10};
 
 template <class Done>
@@ -78,18 +78,18 @@ bool spin_until(Done done) {
 
 }  // namespace
 
-// The calling thread opens a round by raising `round`; each thread with a part does it and counts
-// itself off.
+// The calling thread opens a round by raising `round`; each thread with a part runs it and
+// decrements `left`.
 struct Team::Shared {
     std::mutex mutex;
-    std::condition_variable opened;  // a round, or the end
-    std::condition_variable closed;  // the round: nobody is left in it
+    std::condition_variable opened;  // a round opened, or the end
+    std::condition_variable closed;  // the round is complete
     std::atomic<Index> round{0};
-    std::atomic<Index> left{0};  // threads that have not ended their part
+    std::atomic<Index> left{0};  // threads still running their part
     bool ending = false;
     Index count = 0;
     const std::function<void(Index)>* work = nullptr;
-    std::exception_ptr failure;  // the first one
+    std::exception_ptr failure;  // the first exception
     std::vector<std::thread> threads;
 
     ~Shared() {
@@ -105,19 +105,19 @@ struct Team::Shared {
         try {
             threads.reserve(static_cast<std::size_t>(wanted));
             for (Index i = 1; i <= wanted; ++i) threads.emplace_back([this, i] { serve(i); });
-        } catch (const std::system_error&) {  // no more threads to be had
-        } catch (const std::bad_alloc&) {     // nor memory for them
+        } catch (const std::system_error&) {  // no more threads available
+        } catch (const std::bad_alloc&) {     // no memory for them
         }
     }
 
-    // What thread `index` does from its start to its end.
+    // The main function of thread `index`.
     void serve(Index index) noexcept {
         for (Index done = 0;;) {
             spin_until([&] { return round.load(std::memory_order_relaxed) != done; });
             Lock lock(mutex);
             opened.wait(lock, [&] { return ending || round != done; });
             if (ending) return;
-            done = round;  // who has no part may have slept through a round
+            done = round;  // a thread without a part may have missed rounds
             if (index >= count) continue;
             lock.unlock();
             do_part(index);
@@ -147,7 +147,7 @@ struct Team::Shared {
     }
 
     void wait_for_the_others(Pause& pause) {
-        pause.look();  // also where the others did all the work
+        pause.look();  // even if the others did all the work
         spin_until([&] { return left.load(std::memory_order_relaxed) == 0; });
         Lock lock(mutex);
         while (!closed.wait_for(lock, kNap, [&] { return left == 0; })) {

@@ -1,9 +1,8 @@
-// timetable.hpp - which sequences have which step: the one plan that all engines follow.
+// timetable.hpp - the schedule of columns and steps used by all engines.
 //
-// The sequences of a group are columns, the longest first, so that those that have a step are the
-// first columns of it. A stretch is a run of steps that have the same columns. Where an engine
-// keeps numbers of every step, they are rows: step after step, and within a step column after
-// column.
+// The sequences of a group are columns, the longest first, so the columns that have a given step
+// are the first ones. A stretch is a run of steps with the same columns. Per-step data is stored in
+// rows: step by step, and within a step column by column.
 #pragma once
 
 #include <algorithm>
@@ -20,7 +19,7 @@ struct Stretch {
     Index row;  // of its first step and column
 
     Index steps() const { return last - first; }
-    // The steps [from, to) of it.
+    // The steps [from, to) of this stretch.
     Stretch part(Index from, Index to) const {
         return {from, to, columns, row + (from - first) * columns};
     }
@@ -33,7 +32,7 @@ class Timetable {
         stretches_.reserve(static_cast<std::size_t>(columns));
     }
 
-    // The lengths of the columns, the longest first. Reuses the memory of the plan before.
+    // length(column) is non-increasing. Reuses the memory of the previous plan.
     template <class Length>  // length(column)
     void plan(Index columns, Length length) {
         lengths_.clear();
@@ -64,9 +63,9 @@ class Timetable {
     Index rows_ = 0;
 };
 
-// Walks through a timetable from the first step to the last: chunk(part) for parts of at most
-// most_steps(columns) steps of a stretch, and ended(first, last, step) for the columns [first,
-// last) that have come to their end there. Returns false as soon as one of them does.
+// Iterates over a timetable: chunk(part) for parts of at most most_steps(columns) steps of a
+// stretch, and ended(first, last, step) for the columns [first, last) that end there. Returns false
+// as soon as a callback does.
 template <class Most, class Chunk, class Ended>
 bool for_each_chunk(const Timetable& timetable, Most most_steps, Chunk chunk, Ended ended) {
     Index running = timetable.columns(), step = 0;
@@ -82,7 +81,7 @@ bool for_each_chunk(const Timetable& timetable, Most most_steps, Chunk chunk, En
     return running == 0 || ended(Index(0), running, step);
 }
 
-// 0 ... count-1, the longest first and otherwise in order.
+// 0 ... count-1, the longest first; equal lengths keep their order.
 template <class Length>  // length(i)
 std::vector<Index> longest_first(Index count, Length length) {
     std::vector<Index> order(static_cast<std::size_t>(count));

@@ -16,7 +16,7 @@
 
 namespace elman {
 
-// A window, and after which of its steps the next one begins: the last step, if it is the last.
+// A window, and the step after which the next one begins (its last step if it is the last window).
 struct Place {
     Window window;
     Index next = 0;
@@ -32,13 +32,13 @@ Index longest_of(const Examples<Real>& examples, const Index* sequences, Index c
     return longest;
 }
 
-// The truncation of a minibatch, if it is walked through in windows; else none.
+// The truncation of a minibatch that is split into windows; none otherwise.
 template <class Real>
 Truncation windows_of(const Examples<Real>& examples, Truncation truncation) {
     return examples.outputs == Outputs::all ? truncation : Truncation{};
 }
 
-// At least one: a minibatch without a step is an update without weight.
+// At least one: a minibatch without a step counts as an update of weight zero.
 Index count_windows(Index longest, Truncation windows) {
     return windows.every == 0 || longest == 0 ? 1 : 1 + (longest - 1) / windows.every;
 }
@@ -49,7 +49,7 @@ Place place_of(Index index, Index longest, Truncation windows) {
         place.window.last = place.next = longest;
         return place;
     }
-    const Index step = index * windows.every;  // where its errors begin
+    const Index step = index * windows.every;  // the first step whose errors count
     const Index overlap = windows.steps - windows.every;
     const Index first = std::max<Index>(0, step - overlap);
     place.last = longest - step <= windows.every;
@@ -61,7 +61,7 @@ Place place_of(Index index, Index longest, Truncation windows) {
     return place;
 }
 
-// The steps of some sequences that one update is made of.
+// The sequences and the window of one update.
 template <class Real>
 BatchTask<Real> batch_of(const TrainingTask<Real>& task, const Index* sequences, Index count,
                          const Place& place) {
@@ -120,7 +120,7 @@ Index updates_of(const Examples<Real>& examples, const Index* sequences, Index c
     return updates;
 }
 
-// What a pass over the examples has come to.
+// The progress of a pass over the examples.
 template <class Real>
 struct Trainer<Real>::Progress {
     Team team;
@@ -139,7 +139,7 @@ template <class Real>
 struct Trainer<Real>::Minibatch {
     const Index* sequences;
     Index count;
-    std::vector<Real> states;  // (count, S), where the window begins; empty: at the initial state
+    std::vector<Real> states;  // (count, S), before the window; empty: the initial state
     Place place{};             // of the window
 };
 
@@ -181,7 +181,7 @@ Losses Trainer<Real>::train(const TrainingTask<Real>& task, Pause& pause) {
     return std::move(progress.done);
 }
 
-// One minibatch, window after window; whether to go on.
+// Runs one minibatch, window by window; returns whether to continue.
 template <class Real>
 bool Trainer<Real>::train(const TrainingTask<Real>& task, const Index* sequences, Index count,
                           Progress& progress) {
@@ -195,7 +195,7 @@ bool Trainer<Real>::train(const TrainingTask<Real>& task, const Index* sequences
     return true;
 }
 
-// The states that a minibatch begins with; none if that is the network's initial state.
+// The start states of a minibatch; empty for the network's initial state.
 template <class Real>
 std::vector<Real> Trainer<Real>::start_of(const TrainingTask<Real>& task, const Index* sequences,
                                           Index count) const {
@@ -208,7 +208,7 @@ std::vector<Real> Trainer<Real>::start_of(const TrainingTask<Real>& task, const 
     return states;
 }
 
-// One window of one minibatch; whether to go on.
+// Runs one window of a minibatch; returns whether to continue.
 template <class Real>
 bool Trainer<Real>::update(const TrainingTask<Real>& task, Minibatch& batch, Progress& progress) {
     const Place& place = batch.place;
@@ -253,7 +253,7 @@ void Trainer<Real>::begin_carried(const Examples<Real>& examples) {
         if (carried_.size() == numbers) return;
         refuse("carry",
                std::to_string(static_cast<Index>(carried_.size()) / state_size) +
-                   " sequences, whose states were carried so far",
+                   " sequences, as carried so far",
                std::to_string(examples.sequences));
     }
     const Real* initial = network_->parameters().find("initial_state");
@@ -264,7 +264,7 @@ void Trainer<Real>::begin_carried(const Examples<Real>& examples) {
     carried_ = std::move(states);
 }
 
-// Where the sequences of a minibatch ended is where they begin the next time.
+// Stores the final states of a minibatch for the next pass.
 template <class Real>
 void Trainer<Real>::carry(const Minibatch& batch, const std::vector<Real>& states) {
     const Index state_size = architecture().state_size();
@@ -286,14 +286,14 @@ void Trainer<Real>::clip(Real* gradients) const {
     for (Index i = 0; i < trained_; ++i) gradients[i] *= factor;
 }
 
-// Squares are summed row by row, then rows in the order of the file.
+// Sums squares row by row, then rows in the order of the file.
 template <class Real>
 double Trainer<Real>::norm(const Real* gradients) const {
     double sum = 0;
     AlignedVector<Real> rows;
     for (const Piece& piece : layout().pieces()) {
         const Real* g = gradients + piece.offset;
-        if (piece.offset >= trained_) break;  // the initial state is the last one
+        if (piece.offset >= trained_) break;  // the initial state comes last
         if (piece.vector) {
             for (Index i = 0; i < piece.rows; ++i) sum += static_cast<double>(g[i]) * g[i];
             continue;
@@ -326,7 +326,7 @@ Parameters<Real> Trainer<Real>::parameters(Pause& pause) const {
 
 template <class Real>
 bool Trainer<Real>::finite(Pause& pause) const {
-    constexpr Index kBlock = 1024;  // without a branch in it: 4 times as fast
+    constexpr Index kBlock = 1024;  // no branch inside a block: 4 times as fast
     constexpr Real most = std::numeric_limits<Real>::max();
     for (Index first = 0; first < trained_ && !pause.stopped(); first += kBlock) {
         const Index last = std::min(trained_, first + kBlock);
@@ -358,10 +358,10 @@ void Trainer<Real>::restore(const State& state, Pause& pause) {
     const auto count = static_cast<Index>(optimizer_.moments().size());
     check_equal("arenas", 1 + count, static_cast<Index>(state.arenas.size()));
     for (const Parameters<Real>& arena : state.arenas)
-        check_equal("numbers of an arena", network_->parameters().size(), arena.size());
+        check_equal("elements of an arena", network_->parameters().size(), arena.size());
     const auto carried = static_cast<Index>(state.carried.size());
     if (carried % architecture().state_size() != 0)
-        refuse("carried", "whole states", std::to_string(carried) + " numbers");
+        refuse("carried", "whole states", std::to_string(carried) + " elements");
     if (state.updates < 0 || state.updates > Optimizer<Real>::kMostUpdates)
         refuse("updates", "0 to 2^53", std::to_string(state.updates));
 
@@ -375,7 +375,7 @@ void Trainer<Real>::restore(const State& state, Pause& pause) {
                                              std::make_move_iterator(arenas.end()));
     for (AlignedVector<Real>& moment : moments) moment.resize(static_cast<std::size_t>(trained_));
     std::vector<Real> states = state.carried;
-    // Nothing is thrown from here on.
+    // Nothing throws from here on.
     std::copy(arenas[0].begin(), arenas[0].end(), weights_.begin());
     optimizer_.restore(std::move(moments), state.updates);
     carried_ = std::move(states);

@@ -1,4 +1,4 @@
-// transposes.hpp - the transposes of the weights, through which errors flow back.
+// transposes.hpp - the transposed weights, used in back-propagation.
 #pragma once
 
 #include <vector>
@@ -10,11 +10,11 @@ namespace elman {
 template <class Real>
 class Transposes {
   public:
-    // That of the first layer's W_xh, which no other error flows through, only `with_x`. To be
-    // thrown away if the pause was stopped.
+    // W_xh of the first layer is transposed only `with_x`: no other error needs it. Discard the
+    // object if the pause was stopped.
     Transposes(const Model<Real>& model, bool with_x, Pause& pause);
 
-    // Transposes the weights as they are now; W_hh only if `recurrent`.
+    // Transposes the current weights; W_hh only if `recurrent`.
     void update(const Model<Real>& model, bool recurrent);
 
     // (I, H), (H, H) and (H, O)

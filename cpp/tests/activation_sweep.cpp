@@ -1,17 +1,17 @@
-// activation_sweep.cpp - every float there is through an activation function.
+// activation_sweep.cpp - checks activation functions over all floats.
 //
 //   activation_sweep <instruction set> <function> [stride]
 //
-// Holds every activation, fade, exp and the softmax of (0, x), which is the sigmoid of x, to: the
-// worst error in ulp; the range; no decrease from one float to the next; oddness; NaN for NaN and
-// for nothing else; the special values. Those with numbers are swept with some that say much, and
-// clip with the bluntest function there is. exp is seen through the softmax of (0, x) where that is
-// exp(x), for x <= -18: every argument of its polynomial occurs there. A stride of k takes every
-// k-th float. The hash of all results is equal for all instruction sets that fuse. The exit code is
-// 1 if anything is broken.
+// Checks every activation, fade, exp and the softmax of (0, x), which is the sigmoid of x: the
+// largest error in ulp; the range; monotonicity from one float to the next; oddness; NaN for NaN
+// and for nothing else; the special values. Functions with parameters are swept with selected
+// values, and clip with the simplest function. exp is tested through the softmax of (0, x) where
+// that equals exp(x), x <= -18: every argument of its polynomial occurs there. A stride of k takes
+// every k-th float. The hash of all results is equal for all instruction sets with a fused
+// multiply-add. The exit code is 1 if any check fails.
 //
-// An error is measured in units of the spacing of floats at the exact value, subnormals included.
-// The exact value is that of the C library in double: wrong by 2^-27 ulp of a float at most.
+// Errors are in units of the spacing of floats at the exact value, subnormals included. The exact
+// value is that of the C library in double: within 2^-27 ulp of a float.
 #include <algorithm>
 #include <cinttypes>
 #include <cmath>
@@ -41,7 +41,7 @@ struct alignas(64) Block {
     float values[kBlock];
 };
 
-enum class Shape { any, increasing, odd };  // odd: and increasing
+enum class Shape { any, increasing, odd };  // odd: also increasing
 
 struct Range {
     float low, high;
@@ -51,7 +51,7 @@ struct Case {
     std::string name;
     std::function<void(Block&)> apply;
     double (*exact)(double);
-    double worst_ulp;  // allowed; of the largest term, where the function is a sum
+    double worst_ulp;  // allowed; relative to the largest term if the function is a sum
     Range range;
     Shape shape;
     std::vector<std::pair<float, float>> special;
@@ -102,7 +102,7 @@ double ulp(double value) {
     return spacing;
 }
 
-// Summed over all arguments, so that the order does not matter; every NaN counts as the same one.
+// Summed over all arguments, so the order does not matter; all NaNs count as the same value.
 std::uint64_t mix(float x, float y) {
     std::uint64_t h = (std::uint64_t{to_bits(x)} << 32) | (std::isnan(y) ? ~0u : to_bits(y));
     h = (h ^ (h >> 31)) * 0x9e3779b97f4a7c15u;
@@ -131,7 +131,7 @@ void check_value(const Case& f, float x, float y, Report& report) {
 Report sweep(const Case& f, std::uint32_t first, std::uint32_t last, std::uint32_t stride) {
     Report report;
     Block positive, negative;
-    float above = from_bits(~0u), below = above;  // the results before: NaN, no order yet
+    float above = from_bits(~0u), below = above;  // the previous results; NaN: none yet
     for (std::uint64_t start = first; start <= last; start += kBlock * stride) {
         const auto argument = [&](Index i) {
             return from_bits(
@@ -169,7 +169,7 @@ std::int64_t wrong_special_values(const Case& f) {
     return wrong;
 }
 
-// Two threads, half of the bit patterns each; the one where the halves meet is in both.
+// Two threads, half of the bit patterns each; the pattern where the halves meet is in both.
 Report sweep_all(const Case& f, std::uint32_t stride) {
     constexpr std::uint32_t last = 0x7fffffff;
     const std::uint32_t middle = last / 2 / stride * stride;
@@ -209,7 +209,7 @@ double exact_softmax(double x) {
     return std::isinf(x) && x > 0 ? NAN : exact_sigmoid(x);
 }
 
-// The numbers of the activations, as the kernels round them.
+// The parameters of the activations, as rounded by the kernels.
 constexpr float kLeak = 0.01f, kElu = 1.75f, kThreshold = 1, kSlope = 0.2f, kMiddle = 0.5f;
 constexpr float kTanhSize = 1.7159f, kTanhSlope = 2.0f / 3, kGain = -1.5f, kOffset = 0.7f;
 constexpr float kClip = 0.75f;

@@ -1,5 +1,5 @@
 // allocation.cpp - a stream allocates nothing after its construction: in a million steps with the
-// instruction set in use, in some with each of the others.
+// instruction set in use, in fewer with each of the others.
 #include <cstdlib>
 #include <vector>
 
@@ -48,7 +48,7 @@ void test(const elman::Architecture& shape, elman::Isa isa, Index steps, const s
 
 template <class Allocate, class Free>
 void check_counted(Allocate allocate, Free free, const std::string& name) {
-    void* volatile taken = nullptr;  // volatile, or the compiler leaves both calls out
+    void* volatile taken = nullptr;  // volatile, or the compiler removes both calls
     const long count = allocations_of([&] { taken = allocate(); });
     check(count > 0, name + " is counted");
     free(taken);

@@ -1,4 +1,4 @@
-// check.hpp - a test is a program: check() says what is wrong, and main returns failures != 0.
+// check.hpp - a test is a program: check() prints failed claims, and main returns failures != 0.
 #pragma once
 
 #include <atomic>
@@ -18,7 +18,7 @@ inline void check(bool ok, const std::string& claim) {
     ++failures;
 }
 
-// A pause that nobody asks.
+// A pause that never stops.
 inline elman::Pause& never() {
     static elman::Pause pause;
     return pause;
@@ -40,7 +40,7 @@ void fill(elman::Parameters<Real>& parameters, const std::string& name, Value va
     }
 }
 
-// The architecture that has everything: two layers, scaling, an initial state and a softmax.
+// An architecture with every feature: two layers, scaling, an initial state and a softmax.
 inline elman::Architecture everything() {
     elman::Architecture shape;
     shape.input_size = 3;

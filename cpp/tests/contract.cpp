@@ -1,8 +1,8 @@
-// contract.cpp - every instruction set of this processor against `scalar`, bit for bit.
+// contract.cpp - compares every instruction set of this processor with `scalar`, bit for bit.
 //
-// Runs networks of awkward sizes, as whole batches and as streams, and trains them, on every set
-// with a fused multiply-add, and prints one hash over all results: equal on any two processors. It
-// needs nothing but the C++ core, so it also runs in an emulator. Exit status 1 if any bit differs.
+// Runs networks of awkward sizes, in batches and as streams, and trains them, on every set with a
+// fused multiply-add, and prints one hash over all results: equal on any two processors. Needs only
+// the C++ core, so it also runs in an emulator. Exit status 1 if any bit differs.
 #include <cinttypes>
 #include <cmath>
 #include <cstdint>
@@ -28,7 +28,7 @@ struct Hash {
     void add(const std::vector<Real>& numbers) {
         for (Real number : numbers) {
             unsigned char bytes[sizeof(Real)];
-            if (std::isnan(number)) number = Real(0.1234);  // of a NaN, only the place is promised
+            if (std::isnan(number)) number = Real(0.1234);  // the bits of a NaN are not promised
             std::memcpy(bytes, &number, sizeof(Real));
             for (unsigned char byte : bytes) value = (value ^ byte) * 1099511628211u;
         }
@@ -77,7 +77,7 @@ std::vector<Real> inputs(Index count) {
     return x;
 }
 
-// The outputs and last states of a batch, then the outputs of a stream of its first sequence.
+// The outputs and final states of a batch, then the outputs of a stream of its first sequence.
 template <class Real>
 std::vector<Real> results(const Architecture& a, Isa isa, Index sequences) {
     Pause pause;
@@ -103,7 +103,7 @@ std::vector<Real> results(const Architecture& a, Isa isa, Index sequences) {
     return all;
 }
 
-// The loss and gradients of a batch, and the parameters after some updates.
+// The loss and gradients of a batch, and the parameters after several updates.
 template <class Real>
 std::vector<Real> trained(const Architecture& a, Isa isa, Index sequences, Method method) {
     Pause pause;

@@ -1,7 +1,7 @@
-// fading.cpp - a state that decays reaches exactly zero, and nothing on the way is subnormal.
+// fading.cpp - a decaying state reaches exactly zero, and nothing on the way is subnormal.
 //
-// W_hh = rate * 1 and an impulse: h_t = f(rate * h_(t-1)). All the memory that a stream holds is
-// looked through, its scratch and padding included.
+// W_hh = rate * 1 and an impulse: h_t = f(rate * h_(t-1)). All memory held by the stream is
+// searched, scratch and padding included.
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -15,7 +15,7 @@ using elman::Index;
 
 namespace {
 
-constexpr Index kHidden = 17;  // more than one vector of any set, and not a whole number of them
+constexpr Index kHidden = 17;  // more than one vector of any set, and not a multiple
 
 template <class Real>
 std::shared_ptr<const elman::Network<Real>> decaying(double rate, Function f, elman::Isa isa) {
@@ -48,7 +48,7 @@ std::vector<Real> state_of(const elman::Stream<Real>& stream) {
     return state;
 }
 
-// As many steps as the impulse, at most 4, takes to fall below the smallest state.
+// The number of steps in which an impulse of at most 4 falls below the smallest state.
 template <class Real>
 Index steps_to_zero(double rate) {
     const double binary_orders = (sizeof(Real) == 4 ? 100 : 900) + 2;
@@ -82,8 +82,7 @@ void test(double rate, Function f, elman::Isa isa, Index chunk) {
     check(y.back() == 0, title + ": the output ends at zero");
 }
 
-// That the look through the memory finds what there is, and that the first step takes it away, the
-// second also where it was.
+// The search finds subnormals in memory; one step clears the state, two steps all of it.
 template <class Real>
 void test_subnormal_start(elman::Isa isa) {
     const std::string title = std::string(name(isa)) + " " + dtype<Real>();

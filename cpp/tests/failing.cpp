@@ -1,6 +1,6 @@
 // failing.cpp - calls that run out of memory or threads: the n-th allocation and the n-th start of
-// a thread fail, for every n. Each call ends in an exception, or in the right numbers; none ends
-// the process, and none leaves anything half changed.
+// a thread fail, for every n. Each call ends in an exception or with correct results; none ends the
+// process, and none leaves anything half changed.
 #include <dlfcn.h>
 #include <pthread.h>
 
@@ -19,12 +19,12 @@
 namespace {
 
 constexpr long kMany = 1'000'000;
-std::atomic<long> threads_left{kMany};  // before none is to be had
+std::atomic<long> threads_left{kMany};  // before every start is refused
 std::atomic<long> threads_refused{0};
 
 }  // namespace
 
-// In the place of the system's: also where all else is hidden.
+// Replaces the system's function, so it is visible even where everything else is hidden.
 extern "C" __attribute__((visibility("default"))) int pthread_create(
     pthread_t* thread, const pthread_attr_t* attributes, void* (*start)(void*),
     void* argument) noexcept {
@@ -53,7 +53,7 @@ Numbers inputs(Index count) {
     return x;
 }
 
-// Room for the results is taken before, so that it is the call's memory that fails.
+// Reserved before the call, so that only the call's own allocations fail.
 Numbers room() {
     Numbers results;
     results.reserve(1 << 16);
@@ -197,8 +197,8 @@ void test_gradients(const Batch& batch) {
     });
 }
 
-// What a trainer's parameters are after each number of updates, without a failure: those that come
-// after it have no learning rate.
+// A trainer's parameters after each number of updates, without a failure: later updates have a
+// learning rate of zero.
 std::vector<Numbers> numbers_after_updates(const Batch& batch) {
     std::vector<Numbers> after;
     for (std::size_t updates = 0; updates <= batch.rates.size(); ++updates) {
@@ -228,7 +228,7 @@ void test_trainer(const Batch& batch) {
         results.push_back(static_cast<float>(trainer.loss(batch.examples, Batch::leaves, pause)));
     });
 
-    // A failure within training leaves the trainer as it was after the last whole update.
+    // A failure during training leaves the trainer as it was after the last complete update.
     const std::vector<Numbers> after = numbers_after_updates(batch);
     for (long n = 1;; ++n) {
         elman::Trainer<float> trainer(batch.network, settings(), never());
@@ -283,8 +283,8 @@ int main() {
     elman::set_thread_limits({8, 1});
     using elman::Direction;
     for (Index sequences : {1, 2, 100}) {
-        test_sequences(Direction::forward, sequences, false);  // one is worked on in stages
-        if (sequences == 1) continue;                          // one thread's work
+        test_sequences(Direction::forward, sequences, false);  // one sequence runs in stages
+        if (sequences == 1) continue;                          // uses a single thread otherwise
         test_sequences(Direction::bidirectional, sequences, false);
         test_sequences(Direction::forward, sequences, true);
     }

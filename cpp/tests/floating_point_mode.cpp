@@ -1,5 +1,6 @@
-// floating_point_mode.cpp - the core neither changes the processor's floating-point mode nor needs
-// one: it leaves any as it was, on every thread, and underflows gradually in the default one.
+// floating_point_mode.cpp - the core neither changes the processor's floating-point mode nor
+// depends on it: every mode is unchanged on every thread, and underflow is gradual in the default
+// mode.
 #include <cstdint>
 #include <thread>
 #include <vector>
@@ -20,7 +21,7 @@ namespace {
 
 #if defined(__x86_64__)
 using Mode = unsigned;
-constexpr Mode kRaised = 0x3f;  // what arithmetic raises; all else is the mode
+constexpr Mode kRaised = 0x3f;  // the exception flags; the other bits are the mode
 constexpr Mode kFlushed = 0x8040;
 constexpr Mode kUpward = 0x4000;
 Mode mode() {

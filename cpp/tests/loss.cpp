@@ -1,5 +1,5 @@
-// loss.cpp - the losses of one step: exact where the numbers are, else beside long double; their
-// errors are the derivatives, and NaN goes through.
+// loss.cpp - the losses of one step: exact where the values are exact, else compared with long
+// double; their errors are the derivatives, and NaN propagates.
 #include "../src/loss.hpp"
 
 #include <cmath>
@@ -29,7 +29,7 @@ Numbers<Real> numbers(Index size, double factor, Index stride = 1) {
 
 template <class Real>
 bool near(double value, long double expected, double ulps) {
-    const long double scale = std::max(std::abs(expected), 1.0L);  // y is rounded as well
+    const long double scale = std::max(std::abs(expected), 1.0L);  // y is also rounded
     return std::abs(value - expected) <=
            ulps * static_cast<long double>(std::numeric_limits<Real>::epsilon()) * scale;
 }
@@ -138,7 +138,7 @@ void test_nan_goes_through() {
         const double bce =
             elman::binary_cross_entropy(y.data(), z.data(), target.data(), 1, 6, 1.0, error.data());
         check(std::isnan(bce) && std::isnan(error[at]), "NaN in a binary cross-entropy");
-        y.assign(6, nan);  // as softmax gives it
+        y.assign(6, nan);  // as returned by softmax
         const double entropy = elman::cross_entropy(y.data(), z.data(), 2, 6, 1.0, error.data());
         check(std::isnan(entropy) && std::isnan(error[at]), "NaN in a cross-entropy");
     }

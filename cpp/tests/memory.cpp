@@ -1,4 +1,4 @@
-// memory.cpp - operator new, and malloc where it is wrapped by the linker, with a count.
+// memory.cpp - counting versions of operator new, and of malloc where the linker wraps it.
 #include "memory.hpp"
 
 #include <algorithm>
@@ -21,7 +21,7 @@ void count_new() {
     throw std::bad_alloc();
 }
 
-// The watched pieces, in memory that is nobody's heap.
+// The watched pieces, in static memory.
 std::mutex mutex;
 std::array<memory::Piece, 1024> pieces;
 std::size_t used = 0;

@@ -1,4 +1,4 @@
-// memory.hpp - what this program takes from the heap; link memory.cpp to have it counted.
+// memory.hpp - counts the heap allocations of a test program that links memory.cpp.
 #pragma once
 
 #include <cstddef>
@@ -6,10 +6,10 @@
 
 namespace memory {
 
-// How often anything was allocated so far, by any thread.
+// The number of allocations so far, on all threads.
 long allocations();
 
-// Makes the n-th operator new from now on fail, once; 0: none does.
+// Makes the n-th operator new from now on fail, once; 0: none.
 void fail_at(long n);
 bool has_failed();  // since then
 
@@ -18,8 +18,8 @@ struct Piece {
     std::size_t size;
 };
 
-// The memory of AlignedAllocator, where the core keeps its numbers: watch() begins a list,
-// watched() is what of it has not been freed.
+// The memory of AlignedAllocator, which holds the core's data: watch() starts a list, watched()
+// returns the pieces that have not been freed.
 void watch();
 std::vector<Piece> watched();
 

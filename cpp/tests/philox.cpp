@@ -1,4 +1,4 @@
-// philox.cpp - the random words against those of NumPy:
+// philox.cpp - compares the random words with NumPy's:
 //
 //   python -c "import numpy; print(numpy.random.Philox(key=1990).random_raw(9))"
 #include <cstdint>
@@ -35,7 +35,7 @@ void check_words(const Known& known) {
         check(random.word() == word, "seed " + std::to_string(known.seed) + ": a word");
 }
 
-// The 54 high bits of the word, times 2^-53, less 1: in two halves, so that nothing is rounded.
+// The 54 high bits of the word, times 2^-53, minus 1: in two halves, so that nothing is rounded.
 void check_scaling(const Known& known) {
     elman::Philox random(known.seed);
     for (std::uint64_t word : known.words) {

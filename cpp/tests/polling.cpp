@@ -1,7 +1,7 @@
-// polling.cpp - every call that can last asks its pause often enough, and ends when it is stopped.
+// polling.cpp - every call that can run long polls its pause often enough, and ends when stopped.
 //
-// Looks are counted, not seconds: one for every kWork multiply-adds, or for four times as many,
-// since a call looks between pieces of work.
+// Looks are counted instead of time: at least one per four kWork multiply-adds, since a call polls
+// between pieces of work.
 #include <chrono>
 #include <functional>
 #include <thread>
@@ -22,10 +22,10 @@ using Network = elman::Network<float>;
 using Call = std::function<void(Pause&)>;
 
 constexpr Index kSize = 40;
-constexpr Index kWork = 20 * Pause::kWork;  // of each call, at the least
+constexpr Index kWork = 20 * Pause::kWork;  // of each call, at least
 
-// Counts the looks of a call of so much work on the calling thread, and of one that is stopped at
-// the first of them. Beside other threads it also looks while it waits for them to end.
+// Counts the looks of a call with `work` on the calling thread, and of one stopped at its first
+// look. With other threads the calling thread also looks while it waits for them.
 void check_polled(const std::string& title, double work, const Call& call, bool alone = true) {
     Pause pause;
     call(pause);
@@ -96,7 +96,7 @@ void test_sequences(elman::Direction direction, Index sequences, Index threads) 
     run(", outputs fed back", task, work);
 }
 
-// A long padding, and a mask without a real step: nothing to multiply, but much to write.
+// Long padding, and a mask without a real step: nothing to multiply, but much to write.
 void test_padding(elman::Direction direction) {
     const auto network = network_of(direction);
     Data data{2, kWork / kSize / 2};
@@ -139,7 +139,8 @@ void test_stream() {
         elman::Stream<float> stream(network);
         const Index done =
             stream.run({data.x.data(), 0, 1}, {data.y.data(), kSize, 1}, data.steps, pause);
-        check(pause.stopped() ? done < data.steps : done == data.steps, "run tells what it did");
+        check(pause.stopped() ? done < data.steps : done == data.steps,
+              "run returns the number of steps done");
     });
 }
 
@@ -160,7 +161,7 @@ void test_initialization() {
     check_polled("EchoState", times(n * n, 24 * n), start(elman::EchoState{}, n));
 }
 
-// Its weights, their transposes and the moments.
+// Weights, transposes and moments.
 void test_trainer() {
     elman::Architecture shape;
     shape.input_size = 1;
@@ -170,8 +171,8 @@ void test_trainer() {
                  [&](Pause& pause) { elman::Trainer<float>(network, {}, pause); });
 }
 
-// Leaves are dealt to whichever thread comes first, so beside others the calling thread may do none
-// of them: it looks once at the least.
+// Leaves go to whichever thread is free, so the calling thread may compute none: it looks at least
+// once.
 void test_gradients(const std::shared_ptr<const Network>& network,
                     const elman::Examples<float>& examples, double forward, Index threads) {
     const bool alone = threads == 1;
@@ -213,7 +214,7 @@ void test_updates(const std::shared_ptr<const Network>& network,
         elman::Trainer<float> trainer(network, {}, never());
         const auto done = trainer.train(task, pause);
         check(static_cast<Index>(done.losses.size()) == trainer.updates(),
-              "what is told of a training is what was done");
+              "the reported losses are those of the updates made");
         check(!pause.stopped() || trainer.updates() < task.updates, "training is stopped");
     };
     check_polled("Trainer::train, " + std::to_string(batch_size) + " at a time, " +
@@ -237,7 +238,7 @@ void test_training() {
     test_updates(network, examples, forward, 16, 1);
 }
 
-// The calling thread asks while it waits for another one.
+// The calling thread polls while it waits for another one.
 void test_waiting() {
     const auto network = network_of(elman::Direction::forward);
     Data data{2, kWork / network->multiply_adds()};

@@ -1,5 +1,4 @@
-// sequences.cpp - what a task of sequences means to a user of the C++ API alone: its defaults, and
-// the numbers that are refused.
+// sequences.cpp - sequence tasks through the C++ API: defaults and refused arguments.
 #include <cmath>
 #include <functional>
 #include <limits>
@@ -16,7 +15,7 @@ using elman::Outputs;
 
 namespace {
 
-constexpr Index kSize = 3;  // of inputs and of outputs
+constexpr Index kSize = 3;  // of inputs and outputs
 constexpr Index kFedBack = 9;
 
 using Numbers = std::vector<double>;
@@ -50,7 +49,7 @@ void run(const Network& network, const Task& task, Index threads = 1) {
     run_sequences(network, task, threads, pause);
 }
 
-// The outputs of a stream that is given x, and then its own outputs.
+// The outputs of a stream on x, and then on its own outputs.
 Numbers streamed(const std::shared_ptr<const Network>& network, const double* x, Index steps) {
     elman::Stream<double> stream(network);
     Numbers y(static_cast<std::size_t>((steps + kFedBack) * kSize));
@@ -92,11 +91,11 @@ void test_outputs_are_fed_back(Index sequences, Index steps) {
               title + "an output is fed back with another first_output");
         check(Numbers(last.begin() + b * kSize, last.begin() + (b + 1) * kSize) ==
                   Numbers(expected.end() - kSize, expected.end()),
-              title + "an output is fed back where the last one alone is wanted");
+              title + "an output is fed back with only the last output");
     }
 }
 
-// The outputs from some step on are those of all steps, padding included.
+// With first_output, the outputs equal the last part of all outputs, padding included.
 void test_first_output_of_padded_sequences() {
     constexpr Index sequences = 4, steps = 8, first = 3;
     const auto network = network_of(elman::Direction::forward);
@@ -180,7 +179,7 @@ void test_a_std_without_a_reciprocal_is_refused() {
         }
 }
 
-// On any number of threads, more than sequences included.
+// For any number of threads, also more than sequences.
 void test_threads_do_not_change_a_bit(elman::Direction direction, bool masked) {
     constexpr Index sequences = 3, steps = 200;
     const auto network = network_of(direction);

@@ -1,5 +1,5 @@
-// threads.cpp - what threads may share: a network, and a stream that they take in turn. Made to be
-// built with -DELMAN_SANITIZE=thread.
+// threads.cpp - sharing between threads: a network, and a stream used in turn. Meant to be built
+// with -DELMAN_SANITIZE=thread.
 #include "elman/threads.hpp"
 
 #include <atomic>
@@ -47,7 +47,7 @@ void test_a_network_is_shared(const std::shared_ptr<const elman::Network<float>>
     for (const Numbers& y : results) check(y == alone, "a stream does not see its neighbours");
 }
 
-// More threads than sequences share the layers of each.
+// With more threads than sequences, threads share the layers of each.
 void test_threads_do_not_change_a_sequence(const elman::Network<float>& network, Index sequences) {
     const Numbers x = inputs();
     std::vector<Index> lengths;
@@ -68,7 +68,7 @@ void test_threads_do_not_change_a_sequence(const elman::Network<float>& network,
     on_threads([&](Index i) { check(run(2 + i) == alone, "threads do not change a sequence"); });
 }
 
-// Threads share the leaves of a batch, and add them up in one order.
+// Threads share the leaves of a batch, which are added in a fixed order.
 void test_threads_do_not_change_gradients(const elman::Network<float>& network) {
     constexpr Index sequences = 200, steps = 5;
     const Numbers x = inputs(), y(steps * kOutputs, 0.5f);
@@ -89,8 +89,8 @@ void test_threads_do_not_change_gradients(const elman::Network<float>& network) 
     on_threads([&](Index i) { check(run(1 + i) == alone, "threads do not change gradients"); });
 }
 
-// All threads step one stream with the same input: the state after all steps does not depend on who
-// made which, unless two were in it at once.
+// All threads step one stream with the same input: the final state does not depend on the order,
+// unless two threads were inside at once.
 void test_a_stream_is_taken_in_turn(const std::shared_ptr<const elman::Network<float>>& network) {
     const Numbers x(kInputs, 0.5f);
     const auto state_of = [&](const elman::Stream<float>& stream) {

@@ -1,5 +1,5 @@
-// training.cpp - what training takes from memory; how it counts updates, refuses what is out of
-// range and stops; gradients beside differences; and errors that fade become zero.
+// training.cpp - the memory of training; counting updates, refusing arguments and stopping;
+// gradients compared with differences; and fading errors become zero.
 #include <cmath>
 #include <functional>
 #include <limits>
@@ -39,7 +39,7 @@ std::shared_ptr<const elman::Network<Real>> network(elman::Isa isa, double recur
     return std::make_shared<const elman::Network<Real>>(std::move(parameters), isa);
 }
 
-// Two layers, scaling, an initial state and a readout of any range.
+// Two layers, scaling, an initial state and a tanh readout.
 template <class Real>
 std::shared_ptr<const elman::Network<Real>> small_network() {
     elman::Architecture shape = everything();
@@ -47,7 +47,7 @@ std::shared_ptr<const elman::Network<Real>> small_network() {
     return random_network<Real>(shape, elman::available_isas().back());
 }
 
-// Examples for small_network, of 0.1, 0.2, ... and the negative of that.
+// Examples for small_network: 0.1, 0.2, ... and their negatives.
 template <class Real>
 struct Data {
     std::vector<Real> x, y;
@@ -101,7 +101,7 @@ void check_refused(const std::string& what, const std::function<void()>& call) {
     }
 }
 
-// Makes an update with the last output of sequences of so many steps, then looks at the memory.
+// Makes an update with the last output of sequences of `steps` steps, then inspects the memory.
 template <class Real, class Look>
 void train(const std::shared_ptr<const elman::Network<Real>>& network, Index steps, bool update,
            Look look) {
@@ -143,12 +143,12 @@ std::size_t bytes(const std::shared_ptr<const elman::Network<Real>>& network, In
 template <class Real>
 void test_memory_grows_by_the_hidden_states_alone(elman::Isa isa, const std::string& title) {
     const auto lasting = network<Real>(isa, 0.9);
-    // Padded to cache lines, and a line more where the distance would be a power of two.
+    // Padded to cache lines, plus one line where the stride would be a power of two.
     constexpr Index line = elman::kAlignment / sizeof(Real);
     const Index states = elman::padded<Real>(20) + elman::padded<Real>(128) + line;
     const std::size_t growth = bytes(lasting, 300, true) - bytes(lasting, 100, true);
     check(growth == size_of(200 * kSequences * states) * sizeof(Real),
-          title + ": memory grows by the hidden states alone, not by " + std::to_string(growth));
+          title + ": memory grows only by the hidden states, not by " + std::to_string(growth));
     const std::size_t of_loss = bytes(lasting, 900, false) - bytes(lasting, 300, false);
     check(of_loss == 0, title + ": a loss keeps no states, not " + std::to_string(of_loss));
     const std::size_t arena = size_of(lasting->layout().size()) * sizeof(Real);
@@ -183,7 +183,7 @@ void test_a_minibatch_without_steps_is_an_update_without_weight() {
     check(trainer.updates() == 6, "a minibatch without steps changes no weight");
 }
 
-// All in one batch, all in one window.
+// All in one batch and one window.
 template <class Real>
 void test_the_largest_numbers_do_not_overflow() {
     Data<Real> data({6, 4, 6}, 6);
@@ -283,7 +283,7 @@ std::shared_ptr<const elman::Network<Real>> wide_network() {
     return random_network<Real>(shape, elman::available_isas().back());
 }
 
-// One leaf of sequences so long that it must be left in the middle.
+// One leaf of sequences so long that it must be stopped in the middle.
 void test_training_stops_within_a_leaf() {
     Data<float> data(std::vector<Index>(16, 2000), 2000);
     const auto net = wide_network<float>();
@@ -302,13 +302,13 @@ void test_training_stops_within_a_leaf() {
         "an update that is stopped is not made");
     check(stopping.looks() < patient.looks() / 4, "it is left in the middle");
 
-    // After some updates: those that were made are told and no other.
+    // After several updates: exactly the updates that were made are reported.
     elman::TrainingTask<float> many = data.task(1, {2, 1});
     Pause later([n = 0]() mutable { return ++n < 3; });
     const elman::Losses some = trainer.train(many, later);
     check(later.stopped() && static_cast<Index>(some.losses.size()) == trainer.updates() - 1 &&
               !some.losses.empty() && static_cast<Index>(some.losses.size()) < many.updates,
-          "what was made before is told");
+          "the updates made before are reported");
 }
 
 template <class Real>
@@ -327,7 +327,7 @@ void test_a_loss_alone_is_that_of_the_gradients() {
     }
 }
 
-// The loss sum(a y) + sum(b h), whose derivatives are a and b, beside central differences.
+// The loss sum(a y) + sum(b h), with derivatives a and b, compared with central differences.
 struct Outside {
     std::shared_ptr<const elman::Network<double>> net;
     Data<double> data{{5, 0, 3}, 5};
@@ -363,7 +363,7 @@ struct Outside {
         Pause pause;
         run_sequences(of, run, 1, pause);
         double sum = 0;
-        for (Index sequence = 0; sequence < 3; ++sequence)  // not those of padding
+        for (Index sequence = 0; sequence < 3; ++sequence)  // not padding
             for (Index t = 0; t < data.lengths[size_of(sequence)]; ++t) {
                 const Index row = sequence * task.steps + t, size = of.state_size();
                 for (Index i = row * 2; i < row * 2 + 2; ++i) sum += a[size_of(i)] * y[size_of(i)];
@@ -406,7 +406,7 @@ void test_gradients_of_a_loss_from_outside() {
     }
 }
 
-// Given the derivatives of a squared error, the gradients are those of the loss, bit for bit.
+// Given the derivatives of a squared error, the gradients equal those of the loss, bit for bit.
 template <class Real>
 void test_errors_from_outside_have_the_bits_of_a_loss() {
     Data<Real> data({6, 0, 3, 6}, 6);
@@ -440,7 +440,7 @@ void test_errors_from_outside_have_the_bits_of_a_loss() {
           "the gradient of the initial state is the sum over the sequences");
 }
 
-// 2^-24 + 1 is 1 as a float, so that the order of a sum shows.
+// 2^-24 + 1 is 1 in float, so the order of a sum is visible.
 void test_states_are_summed_in_leaves_and_trees() {
     std::vector<float> states(40, 0x1p-24f);
     states[0] = states[16] = states[32] = 1;

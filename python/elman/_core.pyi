@@ -13,13 +13,13 @@ _Array = NDArray[Any]
 _Activation = tuple[str, float | None, float | None, float | None]
 
 def activate(activation: _Activation, values: _Array) -> _Array:
-    """Apply the kernels' own function, any but softmax, to a float32 or float64 array."""
+    """Apply the kernel of an activation, except softmax, to a float32 or float64 array."""
 
 def activation(activation: _Activation) -> _Activation:
-    """Check an activation (name, alpha, beta, clip); return it with the defaults in place."""
+    """Check an activation (name, alpha, beta, clip) and return it with defaults filled in."""
 
 def available_isas() -> list[str]:
-    """Return the instruction sets that this build and this processor have, the best last."""
+    """Return the instruction sets that this build and this processor support, the best last."""
 
 def backward(
     network: Network,
@@ -31,13 +31,13 @@ def backward(
     outputs: str,
     threads: int,
 ) -> tuple[dict[str, _Array], _Array]:
-    """Return (gradients by the names of the tensors, that of x)."""
+    """Return (gradients by tensor name, gradient of x)."""
 
 def build_info() -> dict[str, Any]:
-    """Return what this build is made of, and which promises the set in use keeps."""
+    """Return the versions behind this build, and the promises that the set in use keeps."""
 
 def clock_cost() -> float:
-    """Return the median nanoseconds between two readings of the clock that time_steps uses."""
+    """Return the median time in nanoseconds between two readings of the clock of time_steps."""
 
 def examples(
     network: Network,
@@ -51,7 +51,7 @@ def examples(
     weights_name: str = "weights",
     reachable: bool = False,
 ) -> Examples:
-    """Convert and check what a loss is taken of."""
+    """Convert and check training examples."""
 
 def isa() -> str:
     """Return the name of the instruction set in use."""
@@ -64,34 +64,33 @@ def loss_and_gradients(
     normalizer: float | None,
     threads: int,
 ) -> tuple[float, dict[str, _Array]]:
-    """Return (loss, gradients by the names of the tensors); initial_state is that of the state passed."""
+    """Return (loss, gradients by tensor name); initial_state is the gradient of `state`, if given."""
 
 def permutation(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
-    """Return 0 ... count-1 in the order that a seed gives to an epoch."""
+    """Return 0 ... count-1 in the random order of an epoch."""
 
 def polls() -> int:
-    """Return how often all calls so far could have been stopped by a signal."""
+    """Return the number of times so far that a call could have been stopped by a signal."""
 
 def set_isa(name: str, /) -> None:
-    """Choose the instruction set of the networks that are built from now on."""
+    """Set the instruction set for networks built from now on."""
 
 def stream(core: Network, network: _Network) -> Stream:
-    """Make a stream at the network's initial state."""
+    """Return a stream at the network's initial state."""
 
 def thread_limits(most: int | None = None, work_of_each: int | None = None) -> tuple[int, int]:
-    """Set how many threads a call may use at most, and how many multiply-adds are worth one;
+    """Set the maximum number of threads of a call and the multiply-adds that justify one;
     return (most, work_of_each).
     """
 
 def time_steps(
     network: Network, x: ArrayLike, count: int, period_ns: int = 0
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Time `count` single steps over the rows of x (N, I), in turn; return nanoseconds (count,),
-    twice.
+    """Time `count` single steps, cycling through the rows of x (N, I).
 
-    Step i is due i * period_ns after the first, whether or not the one before is done. The first
-    result counts from when a step began, the second from when it was due; they are equal where
-    there is no period.
+    Step i is due i * period_ns after the first, whether or not step i - 1 has ended. Return two
+    arrays of nanoseconds (count,): from the start of each step, and from when it was due. They are
+    equal without a period.
     """
 
 def trainer(
@@ -102,7 +101,7 @@ def trainer(
     clip_value: float | None,
     train_initial_state: bool,
 ) -> Trainer:
-    """Make a trainer that begins with the network's weights."""
+    """Return a trainer that starts from the network's weights."""
 
 # No class has a constructor: a network comes from its static methods, the others from functions.
 @final
@@ -117,8 +116,8 @@ class Network:
         activations: Sequence[_Activation],
         output_activation: _Activation | None,
     ) -> Network:
-        """Build a network from tensors by their names in the file; activations has one for each half
-        of each layer.
+        """Return a network of these tensors, keyed by their names in the file; activations has one
+        entry per half of a layer.
         """
     @staticmethod
     def random(
@@ -135,13 +134,13 @@ class Network:
         init: str = "uniform",
         settings: dict[str, float] = {},
     ) -> Network:
-        """Build a network with random weights; tensors gives what is not random."""
+        """Return a network with random weights, except for the given tensors."""
     def require_forward(self, what: str, reason: str) -> None:
-        """Refuse layers that do not run forward."""
+        """Raise an error if a layer does not run forward."""
     def tensors(self) -> dict[str, _Array]:
         """Return read-only views of all tensors by name."""
     def call(self, x: ArrayLike, outputs: str | None, out: _Array | None) -> _Array:
-        """Run whole sequences; return the outputs, NotImplemented for what Python reads."""
+        """Run whole sequences and return the outputs; NotImplemented for lists and data frames."""
     def run(
         self,
         x: ArrayLike,
@@ -156,11 +155,11 @@ class Network:
         masked: str = "hold",
         offsets: ArrayLike | None = None,
     ) -> tuple[_Array, _Array, Any]:
-        """Run whole sequences; return (output, state, hidden or None), NotImplemented for what Python
-        reads. Errors call x `argument`.
+        """Run whole sequences and return (output, state, hidden or None); NotImplemented for lists and
+        data frames. `argument` is the name of x in errors.
         """
     def generate(self, start: ArrayLike, steps: int, state: ArrayLike | None) -> _Array:
-        """Feed outputs back as inputs; return (..., steps, O)."""
+        """Feed outputs back as inputs and return them, (..., steps, O)."""
     @property
     def activations(self) -> list[_Activation]: ...
     @property
@@ -180,7 +179,7 @@ class Network:
 
 @final
 class Examples:
-    """What a loss is taken of, converted and checked."""
+    """Training examples, converted and checked."""
     def __init__(self, *args: object, **kwargs: object) -> None: ...
     @property
     def counts(self) -> bool:
@@ -190,7 +189,7 @@ class Examples:
 
 @final
 class Trainer:
-    """Weights in training, and an optimizer's moments."""
+    """Weights in training and the optimizer's moments."""
     def __init__(self, *args: object, **kwargs: object) -> None: ...
     def train(
         self,
@@ -203,7 +202,7 @@ class Trainer:
         carry: bool,
         threads: int,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Train on these sequences once; return the losses and weights of all updates."""
+        """Train on these sequences once; return the loss and the weight of each update."""
     def updates_of(
         self,
         examples: Examples,
@@ -212,17 +211,17 @@ class Trainer:
         bptt_steps: int | None,
         update_every: int | None,
     ) -> int:
-        """Return how many updates train() will make."""
+        """Return the number of updates that train() makes."""
     def loss(self, examples: Examples, threads: int) -> float:
         """Return the loss of all examples."""
     def network(self) -> Network:
-        """Return a network of the weights as they are."""
+        """Return a network with the current weights."""
     def state(self) -> dict[str, _Array]:
-        """Return copies of all that the next update depends on."""
+        """Return a copy of the complete training state."""
     def restore(self, state: dict[str, _Array], updates: int) -> None:
-        """Go back to a state, after so many updates."""
+        """Restore a state after `updates` updates."""
     def forget(self) -> None:
-        """Carry no states into the next call of train()."""
+        """Drop the carried states."""
     @property
     def finite(self) -> bool: ...
     @property
@@ -232,10 +231,9 @@ class Trainer:
 class Stream:
     """One sequence in real time.
 
-    The state stays inside: every step continues where the last one ended. Made by
-    `Network.stream()`; belongs to one thread at a time, every other is refused with a `BusyError`. A
-    process that is forked during a call of another thread inherits a stream that stays busy: it makes a
-    new one.
+    Keeps the state: every step continues from the previous one. Created by `Network.stream()`. For
+    one thread at a time: a call from a second thread raises `BusyError`. A process forked while another
+    thread is in a call inherits a stream that stays busy, and must create a new one.
     """
     def __init__(self, *args: object, **kwargs: object) -> None: ...
     def step(self, x: ArrayLike, /, out: _Array | None = None) -> _Array:
@@ -244,11 +242,11 @@ class Stream:
         Parameters
         ----------
         x : array_like, shape (I,)
-            The input. An array of the network's dtype is read as it is; anything else that holds
-            real numbers is converted, which takes longer.
+            The input. An array of the network's dtype is read in place; other real numbers are
+            converted, which takes longer.
         out : ndarray, shape (O,), optional
-            Where to write the output: an array of the network's dtype, which may be `x` itself.
-            The step then allocates nothing.
+            Array of the network's dtype for the output; may be `x`. The step then allocates
+            nothing.
 
         Returns
         -------
@@ -258,9 +256,9 @@ class Stream:
         Raises
         ------
         ShapeError, DTypeError
-            `x` or `out` is not what this network takes. The state is as before.
+            If `x` or `out` does not fit this network. The state is unchanged.
         BusyError
-            Another thread is using this stream.
+            If another thread is using this stream.
 
         Examples
         --------
@@ -279,28 +277,27 @@ class Stream:
         chunk : array_like, shape (T, I)
             The inputs.
         out : ndarray, shape (T, O), optional
-            Where to write the outputs: an array of the network's dtype that shares no memory with
-            `chunk`.
+            Array of the network's dtype for the outputs. It must not share memory with `chunk`.
 
         Returns
         -------
         ndarray, shape (T, O)
-            The outputs, or `out`: bit for bit those of T single steps.
+            The outputs, or `out`; the same bits as T single steps.
         """
     def copy(self) -> Stream:
-        """Return a stream of the same network that continues from the same state."""
+        """Return a stream of the same network with a copy of the state."""
     def reset(self) -> None:
-        """Go back to where the network begins: its initial state, or zeros."""
+        """Reset the state to the network's initial state, or to zeros."""
     @property
     def state(self) -> _Array:
-        """A copy of the state after the last step, shape (state_size,): the layers' hidden states from
-        the bottom up. Assigning checks and copies in.
+        """The state after the last step, shape (state_size,): the layers' hidden states from the
+        bottom up. Reading returns a copy; assigning checks and copies.
         """
     @state.setter
     def state(self, value: ArrayLike, /) -> None: ...
     @property
     def network(self) -> _Network:
-        """The network that the stream was made from."""
+        """The network of this stream."""
     @property
     def input_size(self) -> int:
         """I, the number of features of an input."""

@@ -1,8 +1,8 @@
 """Elman as a backend of ONNX, for ONNX's own tests and for the cases of this suite.
 
-It has the interface of `onnx.backend.base`: inputs and outputs are those of the graph. A graph of
-one RNN node may leave any input of the node to be given, the weights too; of other graphs it runs
-what `elman.from_onnx` reads.
+It has the interface of `onnx.backend.base`: inputs and outputs are those of the graph. In a graph
+of one RNN node, any input of the node may be an input of the graph, weights included; other graphs
+run if `elman.from_onnx` reads them.
 """
 
 from __future__ import annotations
@@ -52,11 +52,11 @@ class PreparedModel(BackendRep):
 
 
 class ElmanBackend(Backend):
-    """The backend: graphs of one RNN with everything it has, and what `from_onnx` reads."""
+    """The backend: graphs of one RNN with all options, and graphs that `from_onnx` reads."""
 
     @classmethod
     def is_compatible(cls, model: Proto, device: str = "CPU", **kwargs: object) -> bool:
-        """Say whether a model can be run."""
+        """Return whether a model can be run."""
         try:
             cls.prepare(model, device)
         except ElmanError:
@@ -105,7 +105,7 @@ class ElmanBackend(Backend):
 
     @classmethod
     def supports_device(cls, device: str) -> bool:
-        """Say whether this is the processor."""
+        """Return whether the device is the CPU."""
         try:
             return bool(Device(device).type == DeviceType.CPU)
         except (AttributeError, ValueError):
@@ -120,7 +120,7 @@ supports_device = ElmanBackend.supports_device
 
 
 def runner(model: Proto) -> NodeRunner | ModelRunner:
-    """Return what runs a model."""
+    """Return the runner for a model."""
     graph = read_graph(model)
     if [node.operator for node in graph.nodes] == ["RNN"]:
         return NodeRunner(graph)
@@ -145,7 +145,7 @@ def _by_name(inputs: Inputs, graph: Graph) -> dict[str, Array]:
 
 
 class NodeRunner:
-    """Runs a graph of one node RNN, any of whose inputs may be given anew each time."""
+    """Runs a graph of one RNN node; any input of the node may be an input of the graph."""
 
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
@@ -179,7 +179,7 @@ class NodeRunner:
         return [made[name] if name in made else values[name] for name in self._graph.outputs]
 
     def _network(self, W: Array, R: Array, B: Array | None) -> Network:
-        """Return the network of these weights, the one before if they are the same objects."""
+        """Return the network of these weights, cached for the same objects."""
         weights = [W, R, B]
         if self._last is None or any(
             a is not b for a, b in zip(self._last[0], weights, strict=True)
@@ -226,14 +226,14 @@ def _network_of(W: Array, R: Array, B: Array | None, attributes: Attributes) -> 
 
 
 def _activation(function: Function) -> Activation:
-    """Return an activation with the float32 of the attributes, where `from_onnx` has decimals."""
+    """Return an activation with the float32 values of the attributes (`from_onnx` has decimals)."""
     name, *numbers = function
     exact = [None if number is None else float(np.float32(number)) for number in numbers]
     return activation_of(Function(name, *exact))
 
 
 def _widened(name: str, array: Array) -> Array:
-    """Return float32 or float64; narrower numbers are computed with as float32."""
+    """Return float32 or float64; narrower types are computed in float32."""
     if array.dtype in (np.float32, np.float64):
         return array
     if array.dtype == np.float16 or array.dtype.name == "bfloat16":
@@ -268,7 +268,7 @@ class ModelRunner:
         return [self._output(field, run.output, run.state) for field in parts.outputs.values()]
 
     def _state(self, given: dict[str, Array], batch: int) -> Array:
-        """Return the start (B, state_size), from the inputs that say it."""
+        """Return the initial state (B, state_size) from the inputs."""
         state = np.tile(self._start, (batch, 1))
         for index, place in self._places.items():
             initial = self._reading.parts.chains[index].initial
@@ -281,7 +281,7 @@ class ModelRunner:
         return state
 
     def _output(self, field: Field, y: Array, state: Array) -> Array:
-        """Return an output: its items one beside the other, its axes in the graph's order."""
+        """Return an output: its items concatenated, its axes in the graph's order."""
         items = [y if item is self._reading.y else self._final(item, state) for item in field.flat]
         letters = "".join(field.kinds)
         made = "K" * field.items.ndim + ("BTF" if items[0].ndim == 3 else "BF")
@@ -296,7 +296,7 @@ class ModelRunner:
         return result.reshape([int(np.prod([next(sizes) for _ in kind])) for kind in field.kinds])
 
     def _final(self, vector: Vector, state: Array) -> Array:
-        """Return the final states that a vector consists of."""
+        """Return the final states in a vector."""
         places = [self._places[part.chain] for part in parts_of(vector) if isinstance(part, Hidden)]
         return np.concatenate([state[:, place] for place in places], axis=1)
 
@@ -312,7 +312,7 @@ def _ordered(x: Array, kinds: str) -> Array:
 
 
 def _order(have: str, want: str) -> list[int]:
-    """Return where each wanted letter is; equal letters keep their order."""
+    """Return the position of each wanted letter; equal letters keep their order."""
     left = list(range(len(have)))
     order = []
     for letter in want:

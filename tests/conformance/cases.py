@@ -1,7 +1,7 @@
-"""Cases for the ONNX operator RNN: a node of each kind, inputs for it, and what must come out.
+"""Cases for the ONNX operator RNN: nodes of each kind, their inputs and expected outputs.
 
 Every case has several steps and a recurrent matrix that matters: `tests/test_onnx_conformance.py`
-holds each input and attribute of each case to changing its answer.
+checks that each input and attribute of a case affects its outputs.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _PARAMETERS: dict[str, dict[str, list[float]]] = {
 
 
 class Case(NamedTuple):
-    """A node, its inputs, and which of its outputs are asked for."""
+    """A node, its inputs, and the requested outputs."""
 
     group: str
     name: str
@@ -42,7 +42,7 @@ class Case(NamedTuple):
     opset: int = 22
 
     def expected(self) -> dict[str, Array]:
-        """Return what the specification says, in float64."""
+        """Return the specified outputs, in float64."""
         values = reference.rnn(self.attributes, self.inputs)
         return {name: values[name] for name in self.outputs}
 
@@ -279,7 +279,7 @@ def _doubles() -> list[Case]:
 
 
 def _together() -> list[Case]:
-    """Return cases with everything at once."""
+    """Return cases that combine all options."""
     return [
         _make(
             "together",

@@ -2,11 +2,11 @@
 
     H_t = f(clip(X_t W^T + H_(t-1) R^T + Wb + Rb))
 
-https://onnx.ai/onnx/operators/onnx__RNN.html, version 22. It shares no code with anything that it
-judges: plain loops over numbers of 40 digits. Where the specification is silent, it says so here:
+https://onnx.ai/onnx/operators/onnx__RNN.html, version 22. It shares no code with the engines under
+test: plain loops over numbers of 40 digits. Choices where the specification is silent:
 
-- a sequence of length 0 has outputs of zero, and the state that it began with as its last one;
-- `activation_alpha` and `activation_beta` are handed out in the order of the activations, to those
+- a sequence of length 0 has zero outputs, and its initial state as final state;
+- `activation_alpha` and `activation_beta` are assigned in the order of the activations, to those
   that have such a parameter.
 """
 
@@ -95,7 +95,7 @@ def rnn(attributes: Mapping[str, Any], inputs: Mapping[str, Array]) -> dict[str,
 
 
 def _exact(numbers: Array) -> Any:
-    """Return the same numbers as (lists of) extended ones."""
+    """Return the values as (lists of) extended-precision numbers."""
     if numbers.ndim == 0:
         return mpmath.mpf(float(numbers))
     return [_exact(part) for part in numbers]
@@ -123,7 +123,7 @@ def _functions(attributes: Mapping[str, Any], directions: int) -> list[Function]
 
 
 def _next(default: float | None, given: list[float]) -> Number:
-    """Return a parameter: the next of the given ones, or its default; attributes are float32."""
+    """Return the next given parameter, or the default; attributes are float32."""
     if default is None:
         return None
     return mpmath.mpf(float(np.float32(given.pop(0) if given else default)))

@@ -2,9 +2,8 @@
 
     python tests/conformance/score.py [--failures]
 
-A case passes if every number is within 4e-6 (float32) or 1e-13 (float64) of the specification,
-absolute or relative, whichever is larger. What an engine refuses is counted apart from what it gets
-wrong.
+A case passes if every value is within 4e-6 (float32) or 1e-13 (float64) of the specification,
+absolute or relative, whichever is larger. Refused and wrong cases are counted separately.
 """
 
 from __future__ import annotations
@@ -62,7 +61,7 @@ ENGINES: dict[str, Engine] = {
 
 
 def judge(case: cases.Case, engine: Engine) -> str:
-    """Return "" for a right answer, else one sentence: "refused: ..." or "wrong: ..."."""
+    """Return "" for a correct answer, else "refused: ..." or "wrong: ..."."""
     try:
         with np.errstate(all="ignore"):
             found = engine(case)

@@ -1,14 +1,13 @@
-"""Seed each fault of the table, one at a time, and see whether the nearest tests catch it.
+"""Seed each fault of the table, one at a time, and check that the nearest tests catch it.
 
     python tests/faults/run.py                  # all
     python tests/faults/run.py fold "byte order"
     python tests/faults/run.py --list
 
-All faults of the core are compiled into one extension, which chooses between right and faulty code
-by the environment variable ELMAN_FAULT; the shipped sources know nothing of it. A fault of the
-package is put into a copy of it. A fault is caught if one of the nearest tests fails that passes
-without the fault: a crash, a test file that cannot be read and a run without an end do not count.
-The tools are those of the `test` extra.
+All faults of the core are compiled into one extension, which selects correct or faulty code by the
+environment variable ELMAN_FAULT; the shipped sources do not contain it. A fault of the package is
+put into a copy. A fault is caught if a test among the nearest fails that passes without the fault:
+crashes, unreadable test files and timeouts do not count. Needs the extra `test`.
 """
 
 from __future__ import annotations
@@ -27,8 +26,8 @@ import time
 
 from table import FAULTS, ROOT, Fault
 
-# Static, so that each file has its own: one that files for several processors shared could come
-# from any of them.
+# Static, so that each file has its own: a shared one could come from any file, compiled for any
+# processor.
 CHOICE = """\
 #pragma once
 #include <cstdlib>
@@ -46,7 +45,7 @@ FAILED = re.compile(r"^FAILED (tests/.+?)(?: - .*)?$", re.MULTILINE)
 
 
 def choice(fault: Fault) -> str:
-    """Return C++ that is right or wrong, as the environment says when it runs."""
+    """Return C++ that is correct or faulty, selected at run time by the environment."""
     chosen = f'elman_fault("{fault.name}")'
     if fault.right.endswith(";"):
         return f"if ({chosen}) {{ {fault.wrong} }} else {{ {fault.right} }}"
@@ -68,7 +67,7 @@ def build(faults: list[Fault], folder: pathlib.Path) -> pathlib.Path:
         f"-DCMAKE_MAKE_PROGRAM={tool('ninja')}",
         "-DCMAKE_BUILD_TYPE=Release",
         f"-DCMAKE_CXX_FLAGS=-include {folder / 'choice.hpp'}",
-        "-DCMAKE_CXX_FLAGS_RELEASE=-O1 -DNDEBUG",  # bits do not depend on it
+        "-DCMAKE_CXX_FLAGS_RELEASE=-O1 -DNDEBUG",  # does not affect bits
         "-DELMAN_KERNEL_OPTIMIZATION=-O1",
         f"-DPython_EXECUTABLE={sys.executable}",
         f"-Dpybind11_DIR={quiet(sys.executable, '-m', 'pybind11', '--cmakedir').strip()}",
@@ -80,19 +79,19 @@ def build(faults: list[Fault], folder: pathlib.Path) -> pathlib.Path:
 
 
 def files(*folders: str) -> list[pathlib.Path]:
-    """Return all files in folders of the repository."""
+    """Return all files in these folders of the repository."""
     return [path for name in folders for path in (ROOT / name).rglob("*") if path.is_file()]
 
 
 def write(path: pathlib.Path, text: str) -> None:
-    """Write a file, unless that is what it holds: then it is not compiled again."""
+    """Write a file unless it already has this content, which avoids compiling it again."""
     if not path.exists() or path.read_text() != text:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
 
 
 def install(fault: Fault | None, extension: pathlib.Path, folder: pathlib.Path) -> pathlib.Path:
-    """Put the package together in a folder, with a fault in it if it is one of the package's."""
+    """Assemble the package in a folder, with the fault if it is in the package."""
     package = folder / "elman"
     shutil.copytree(
         ROOT / "python" / "elman", package, ignore=shutil.ignore_patterns("__pycache__", "*.so")
@@ -105,14 +104,14 @@ def install(fault: Fault | None, extension: pathlib.Path, folder: pathlib.Path) 
 
 
 def tool(name: str) -> str:
-    """Return the path of a program, first of those beside this Python."""
+    """Return the path of a program, preferring the folder of this Python."""
     beside = os.path.dirname(sys.executable)
     path = shutil.which(name, path=os.pathsep.join([beside, os.environ.get("PATH", "")]))
     return path or sys.exit(f"needs {name}: pip install elman[test]")
 
 
 def quiet(*command: object) -> str:
-    """Run a command, and stop with what it said if it fails."""
+    """Run a command, and exit with its output if it fails."""
     words = [str(word) for word in command]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -124,7 +123,7 @@ def quiet(*command: object) -> str:
 
 
 class Outcome:
-    """What pytest said of some tests, which are files or parts of them."""
+    """The results of pytest on test files or parts of them."""
 
     def __init__(self, site: pathlib.Path, tests: list[str], *, fault: str = "") -> None:
         paths = filter(None, [str(site), os.environ.get("PYTHONPATH")])
@@ -148,7 +147,7 @@ class Outcome:
                 said, _ = process.communicate()
                 said += f"no end after {TIMEOUT} s"
         self.seconds = time.perf_counter() - start
-        # One that was not run to its end has failed no test.
+        # A test that did not finish has not failed.
         self.failed = FAILED.findall(said) if process.returncode == 1 else []
         self.last_line = (said.strip().splitlines() or ["nothing"])[-1]
         self.passed = process.returncode == 0

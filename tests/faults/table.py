@@ -20,25 +20,25 @@ class Fault(NamedTuple):
     name: str
     kind: str
     file: str  # from the root of the repository
-    tests: str  # the nearest ones: "storage" is test_storage.py and every test_storage_*.py
+    tests: str  # the nearest: "storage" means test_storage.py and every test_storage_*.py
     right: str
     wrong: str
     within: str = ""
 
     @property
     def is_core(self) -> bool:
-        """Whether it must be compiled."""
+        """Whether the fault is in compiled code."""
         return self.file.startswith("cpp/")
 
     def put_into(self, text: str, instead: str) -> str:
-        """Return the text of the file with something else in place of `right`."""
+        """Return the text of the file with `right` replaced."""
         within = self.within or self.right
         if text.count(within) != 1 or within.count(self.right) != 1:
             raise ValueError(f"{self.name}: expected its text once in {self.file}")
         return text.replace(within, within.replace(self.right, instead))
 
     def test_files(self) -> list[pathlib.Path]:
-        """Return the nearest tests, at least one file for every word."""
+        """Return the nearest tests, at least one file per word."""
         files: list[pathlib.Path] = []
         for word in self.tests.split():
             tests = ROOT / "tests"
@@ -260,7 +260,7 @@ CORE = [
         "Index(0)",
         "optimizer_.restore(std::move(moments), state.updates);",
     ),
-    # --- where networks start ---
+    # --- initialization ---
     Fault(
         "random words",
         "wrong constant",

@@ -1,4 +1,4 @@
-// aligned.hpp - memory that starts at a multiple of 64 bytes, one cache line or widest vector.
+// aligned.hpp - memory aligned to 64 bytes: one cache line, and the widest vector.
 #pragma once
 
 #include <cstddef>
@@ -17,7 +17,7 @@ struct AlignedAllocator {
     template <class Other>
     AlignedAllocator(const AlignedAllocator<Other>&) noexcept {}
 
-    // Throws std::bad_alloc itself: under a sanitizer the throwing operator new ends the process.
+    // Throws std::bad_alloc here: under a sanitizer the throwing operator new ends the process.
     Value* allocate(std::size_t count) {
         constexpr std::size_t most = static_cast<std::size_t>(-1) / 2 / sizeof(Value);
         void* memory = count > most ? nullptr

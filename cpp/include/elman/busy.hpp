@@ -1,7 +1,7 @@
-// busy.hpp - a flag for what belongs to one thread at a time.
+// busy.hpp - a flag for an object that one thread may use at a time.
 //
 //   if (Taken taken{stream.busy()}) stream.step(x, y);
-//   else ...                                            // another thread has it
+//   else ...                                            // another thread uses it
 #pragma once
 
 #include <atomic>
@@ -10,7 +10,7 @@ namespace elman {
 
 class Busy {
   public:
-    // False while another thread has it.
+    // Returns false while another thread has taken it.
     bool try_take() noexcept { return !taken_.exchange(true, std::memory_order_acquire); }
     bool is_taken() const noexcept { return taken_.load(std::memory_order_acquire); }
     void leave() noexcept { taken_.store(false, std::memory_order_release); }
@@ -19,7 +19,7 @@ class Busy {
     std::atomic<bool> taken_{false};
 };
 
-// Takes it, if it is free, until the end of a scope.
+// Takes the flag, if it is free, until the end of the scope.
 class Taken {
   public:
     explicit Taken(Busy& busy) noexcept : busy_(busy.try_take() ? &busy : nullptr) {}

@@ -1,7 +1,6 @@
-// network.hpp - an Elman network that does not change any more: its parameters and their packed
-// copy.
+// network.hpp - an Elman network: its parameters and their packed copy.
 //
-// Immutable, so that any number of threads may use one network at the same time.
+// Immutable, so any number of threads may use a network at the same time.
 #pragma once
 
 #include <vector>
@@ -11,27 +10,25 @@
 
 namespace elman {
 
-// From the user's inputs to those of the first layer: x' = (x - mean) * reciprocal_std, either of
-// them null where there is none.
+// Scaling of the inputs: x' = (x - mean) * reciprocal_std. Null: not scaled.
 template <class Real>
 struct InputScaling {
     const Real* mean;
     const Real* reciprocal_std;
 };
 
-// From the readout's outputs to the user's: y = y' * std + mean, likewise.
+// Scaling of the outputs: y = y' * std + mean. Null: not scaled.
 template <class Real>
 struct OutputScaling {
     const Real* mean;
     const Real* std;
 };
 
-// The scaling of parameters, which must outlive it. 1 / input_std is rounded here, once.
+// The scaling stored in parameters, which must outlive it. 1 / input_std is rounded once, here.
 template <class Real>
 class Scaling {
   public:
-    // Throws std::invalid_argument for a std that is not a number above 0 with a
-    // finite reciprocal.
+    // Throws std::invalid_argument for a std that is not above 0 or has no finite reciprocal.
     explicit Scaling(const Parameters<Real>& parameters);
 
     InputScaling<Real> input() const {
@@ -48,7 +45,7 @@ class Scaling {
 template <class Real>
 class Network {
   public:
-    // A half of a layer, ready for the kernels.
+    // The packed weights of half a layer.
     struct Weights {
         PackedMatrix<Real> W_xh;  // (H, I)
         PackedMatrix<Real> W_hh;  // (H, H)
@@ -56,9 +53,9 @@ class Network {
     };
 
     // Throws IsaError for an instruction set that this build or this processor does not have, and
-    // as Scaling does.
+    // std::invalid_argument as Scaling does.
     explicit Network(Parameters<Real> parameters, Isa isa = elman::isa());
-    // The same, to be thrown away if the pause was stopped.
+    // Discard the network if the pause was stopped.
     Network(Parameters<Real> parameters, Isa isa, Pause& pause);
     Network(const Network&) = delete;  // the packed matrices point into their own arena
     Network& operator=(const Network&) = delete;
@@ -77,8 +74,8 @@ class Network {
     const std::vector<Half>& halves() const { return layout_.halves(); }
     const Weights& weights(std::size_t half) const { return weights_[half]; }
     const Readout* readout() const { return layout_.readout(); }
-    const PackedMatrix<Real>& W_hy() const { return W_hy_; }  // (O, H), where there is a readout
-    const Real* b_y() const { return b_y_; }                  // (O,), padded
+    const PackedMatrix<Real>& W_hy() const { return W_hy_; }      // (O, H), if there is a readout
+    const Real* b_y() const { return b_y_; }                      // (O,), padded
     const Real* initial_state() const { return initial_state_; }  // (state_size,) or null
     InputScaling<Real> input_scaling() const { return scaling_.input(); }
     OutputScaling<Real> output_scaling() const { return scaling_.output(); }

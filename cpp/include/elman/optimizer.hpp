@@ -1,4 +1,4 @@
-// optimizer.hpp - gradient descent in its usual forms, as PyTorch defines them (torch.optim).
+// optimizer.hpp - optimizers, as PyTorch defines them (torch.optim).
 #pragma once
 
 #include <string>
@@ -12,7 +12,7 @@ namespace elman {
 
 enum class Method { sgd, adam, adamw, rmsprop, adagrad };
 
-// Throws std::invalid_argument for a name that is none of the five.
+// Throws std::invalid_argument for an unknown name.
 Method method_from_name(const std::string& name);
 
 struct OptimizerSettings {
@@ -24,22 +24,21 @@ struct OptimizerSettings {
     double alpha = 0.99;  // rmsprop
     bool centered = false;
     double epsilon = 1e-8;
-    double weight_decay = 0;  // added to the gradient times the weight; adamw: apart from it
+    double weight_decay = 0;  // times the weight, added to the gradient; adamw: decoupled
 };
 
-// Throws std::invalid_argument unless the shares are in [0, 1) and the others finite and not
-// negative.
+// Throws std::invalid_argument unless the momentum, betas and alpha are in [0, 1) and the others
+// finite and not negative.
 void check(const OptimizerSettings& settings);
 
-// One for all numbers of an arena. A moment that is tiny, as a hidden state is, becomes zero.
+// Updates all elements of an arena. Tiny moments, like tiny hidden states, become zero.
 template <class Real>
 class Optimizer {
   public:
-    // So many updates are more than anybody makes, and can still be counted on. Not an Index, which
-    // may have 32 bits.
+    // More updates than are ever made, and exact as a double. Not an Index, which may have 32 bits.
     static constexpr long long kMostUpdates = 1LL << 53;
 
-    // To be thrown away if the pause was stopped.
+    // Discard the optimizer if the pause was stopped.
     Optimizer(OptimizerSettings settings, Index size, Pause& pause);
 
     void update(Real* parameters, const Real* gradients, double learning_rate);
@@ -47,7 +46,7 @@ class Optimizer {
     Index updates() const { return updates_; }
     const std::vector<AlignedVector<Real>>& moments() const { return moments_; }
 
-    // Goes on from moments of the same sizes after so many updates.
+    // Continues from moments of the same sizes after `updates` updates.
     void restore(std::vector<AlignedVector<Real>> moments, Index updates) noexcept;
 
   private:

@@ -1,10 +1,10 @@
-// packed.hpp - where the tensors of a network lie in an arena, packed for the kernels of one
+// packed.hpp - the layout of a network's tensors in an arena, packed for the kernels of one
 // instruction set.
 //
-// Weights, gradients, an optimizer's moments and the transposes of weights are arenas: numbers
-// without names, in the order of one Layout, which says where each tensor begins. Each piece is a
-// whole number of cache lines, the matrices in panels, the vectors padded with zeros; padding stays
-// zero under everything that is done to each number.
+// Weights, gradients, an optimizer's moments and transposed weights are arenas: unnamed values in
+// the order of one Layout, which gives the offset of each tensor. Each piece fills whole cache
+// lines; matrices are stored in panels, vectors padded with zeros. Elementwise operations leave the
+// padding zero.
 #pragma once
 
 #include <optional>
@@ -18,33 +18,33 @@ namespace elman {
 template <class Real>
 struct Kernels;  // the functions of one instruction set: src/kernels/table.hpp
 
-// One half of a layer: a bidirectional layer has two, any other one.
+// Half a layer: a bidirectional layer has two halves, any other layer one.
 struct Half {
     std::size_t layer;
     bool reverse;       // runs from the last step to the first
-    Index input_size;   // I, of what it reads
+    Index input_size;   // I
     Index hidden_size;  // H
-    Index column;       // where its states begin in what the layer gives
-    Index state;        // where they begin in the network's state
+    Index column;       // offset of its states in the layer's output
+    Index state;        // offset of its states in the network's state
     Activation activation;
     bool has_bias;
-    Index W_xh, W_hh, b_h;  // offsets; b_h is there, as zeros, where there is no bias
+    Index W_xh, W_hh, b_h;  // offsets; without a bias b_h holds zeros
 };
 
 struct Readout {
-    Index input_size;   // of the top layer's states
+    Index input_size;   // size of the top layer's output
     Index output_size;  // O
     Activation activation;
     bool has_bias;
     Index W_hy, b_y;  // offsets
 };
 
-// A tensor of Parameters and its place in the arena.
+// A tensor of Parameters and its place in a packed arena.
 struct Piece {
     Index rows, cols;
     bool vector;   // padded instead of packed
-    Index tensor;  // its offset in the arena of Parameters
-    Index offset;  // its offset here
+    Index tensor;  // offset in the arena of Parameters
+    Index offset;  // offset in the packed arena
 };
 
 template <class Real>
@@ -58,11 +58,11 @@ class Layout {
     const std::vector<Piece>& pieces() const { return pieces_; }  // in the order of the file
     Index size() const { return size_; }
 
-    // Return early if the pause is stopped. Scaling stays as it is.
+    // Return early if the pause is stopped. Scaling is left unchanged.
     void pack(const Parameters<Real>& parameters, Real* arena, Pause& pause) const;
     void unpack(const Real* arena, Parameters<Real>& parameters, Pause& pause) const;
 
-    // The matrices of an arena in this order.
+    // The matrices of an arena with this layout.
     PackedMatrix<Real> W_xh(const Half& half, const Real* arena) const;
     PackedMatrix<Real> W_hh(const Half& half, const Real* arena) const;
     PackedMatrix<Real> W_hy(const Real* arena) const;
@@ -78,7 +78,7 @@ class Layout {
     Index size_ = 0;
 };
 
-// Views of rows x cols packed numbers.
+// View of a packed matrix.
 template <class Real>
 PackedMatrix<Real> packed_matrix(const Real* panels, Index rows, Index cols);
 

@@ -1,12 +1,12 @@
-// parameters.hpp - what a network is made of: its architecture, and one arena with all its numbers.
+// parameters.hpp - the architecture of a network, and its parameters in one arena.
 //
 //   h_t = f(W_hh h_(t-1) + W_xh x_t + b_h)      for every layer, from the bottom up
 //   y_t = g(W_hy h_t + b_y)                     the readout, reading the top layer
 //
-// A layer that runs in reverse has h_(t+1) in place of h_(t-1). A bidirectional one has two halves,
-// one of each kind and each with weights of its own, and gives [forward | reverse].
+// A reverse layer has h_(t+1) in place of h_(t-1). A bidirectional layer has two halves, a forward
+// and a reverse one with separate weights; its output is [forward | reverse].
 //
-// Gradients and an optimizer's moments have the shape of parameters, so they have this type too.
+// Gradients and an optimizer's moments have the shape of parameters, and this type too.
 #pragma once
 
 #include <optional>
@@ -23,15 +23,15 @@ enum class Direction { forward, reverse, bidirectional };
 
 const char* name(Direction direction) noexcept;
 
-// Throws std::invalid_argument, naming `argument`, for a name that is none of the three.
+// Throws std::invalid_argument, naming `argument`, for an unknown name.
 Direction direction_from_name(const std::string& name, const std::string& argument);
 
 struct LayerShape {
     Index hidden_size;                       // of each half
-    Activation activation = Function::tanh;  // any but softmax
+    Activation activation = Function::tanh;  // not softmax
     bool bias = true;
     Direction direction = Direction::forward;
-    Activation reverse_activation = Function::tanh;  // of a bidirectional layer's second half
+    Activation reverse_activation = Function::tanh;  // of the reverse half of a bidirectional layer
     bool reverse_bias = true;                        // likewise
 
     bool bidirectional() const { return direction == Direction::bidirectional; }
@@ -58,25 +58,26 @@ struct Architecture {
     Index output_size() const;
     Index state_size() const;
     Index multiply_adds() const;  // of one step
-    bool runs_forward() const;    // all layers do, so that a step needs nothing of later ones
+    bool runs_forward() const;    // all layers are forward: no step depends on later ones
 
-    // The beginning of the names of a layer's tensors, for each of its halves: "layers.0.", and
-    // "layers.0.reverse." for the second one.
+    // The prefixes of a layer's tensor names, one per half: "layers.0.", and for the reverse half
+    // "layers.0.reverse.".
     std::vector<std::string> prefixes(std::size_t layer) const;
 
-    // Throws std::invalid_argument, naming `what` needs it and the reason, unless runs_forward().
+    // Throws std::invalid_argument, naming `what` and the reason, unless runs_forward().
     void require_forward(const std::string& what, const std::string& reason) const;
 
-    // Throws std::invalid_argument for a size below one, an activation in the wrong place, or
-    // numbers of one that Real does not hold.
+    // Throws std::invalid_argument for a size below one, a misplaced activation, or activation
+    // parameters that Real cannot represent.
     template <class Real>
     void check() const;
 
-    // Throws std::invalid_argument for an activation without a gradient: check_trainable.
+    // Throws std::invalid_argument for an activation without a gradient; see check_trainable in
+    // activation.hpp.
     void check_trainable() const;
 };
 
-// One tensor of the arena: `rows` x `cols` numbers, row by row, from `offset`.
+// A tensor in the arena: rows x cols elements in row-major order from `offset`.
 struct Tensor {
     std::string name;  // as in the file: "layers.0.W_xh", "readout.b_y", "initial_state", ...
     Index rows;
@@ -87,16 +88,16 @@ struct Tensor {
     Index size() const { return rows * cols; }
 };
 
-// The tensors of an architecture, in the order of the file. Throws std::length_error if numbers of
-// `number_size` bytes would be more than memory can address.
+// The tensors of an architecture, in the order of the file. Throws std::length_error if elements of
+// `number_size` bytes would exceed the address space.
 std::vector<Tensor> tensors_of(const Architecture& architecture, std::size_t number_size);
 
 template <class Real>
 class Parameters {
   public:
-    // All zero. Throws std::length_error if the sizes multiply beyond what memory can address.
+    // All zero. Throws std::length_error if the sizes exceed the address space.
     explicit Parameters(Architecture architecture);
-    // To be thrown away if the pause was stopped.
+    // Discard the object if the pause was stopped.
     Parameters(Architecture architecture, Pause& pause);
     Parameters(const Parameters& other, Pause& pause);
 
@@ -107,7 +108,7 @@ class Parameters {
     Real* data() { return arena_.data(); }
     const Real* data() const { return arena_.data(); }
 
-    // The numbers of the tensor `name`, or null if this architecture has none of that name.
+    // The elements of the tensor `name`, or null if the architecture does not have it.
     const Real* find(const std::string& name) const;
 
   private:

@@ -1,11 +1,12 @@
-// pause.hpp - how a long call is asked, now and then, whether to go on.
+// pause.hpp - interruption of long calls.
 //
 //   Pause pause([] { return !interrupted(); });
-//   run_sequences(network, task, threads, pause);     // returns early if the answer was no
+//   run_sequences(network, task, threads, pause);     // returns early if the function returned
+//   false
 //
-// Every loop of the core that can last tells a Pause how much work it has done, and ends where it
-// is stopped. The question is asked by the thread that made the call, at most every kInterval; it
-// does not throw.
+// Every loop of the core that can run long reports its work to a Pause and ends when the Pause is
+// stopped. The function is called on the thread that made the call, at most once every kInterval;
+// it must not throw.
 #pragma once
 
 #include <algorithm>
@@ -18,13 +19,13 @@
 
 namespace elman {
 
-// To copy, pack or look at one number, in multiply-adds.
+// Cost of copying, packing or checking one element, in multiply-adds.
 inline constexpr Index kNumberWork = 8;
 
 class Pause {
   public:
     static constexpr std::chrono::milliseconds kInterval{50};
-    // Multiply-adds, or what takes as long, between two looks at the clock: 0.1 to 5 ms.
+    // Multiply-adds, or equivalent work, between two looks at the clock: 0.1 to 5 ms.
     static constexpr Index kWork = Index(1) << 21;
 
     Pause() = default;  // never stops
@@ -32,19 +33,19 @@ class Pause {
     Pause(const Pause&) = delete;
     Pause& operator=(const Pause&) = delete;
 
-    // For the calling thread alone: so much work was done since the last time.
+    // Calling thread only: reports the work done since the last report.
     void worked(Index work) {
         work_ += work;
         if (work_ >= kWork) look();
     }
 
-    // For the calling thread alone, also while it waits for others.
+    // Calling thread only, also while it waits for others.
     void look();
 
-    // For any thread. What is stopped stays stopped.
+    // Any thread. Once stopped, a pause stays stopped.
     bool stopped() const noexcept { return stopped_.load(std::memory_order_relaxed); }
 
-    // How often this call could have been stopped.
+    // How often the clock was read: the chances to stop this call.
     Index looks() const { return looks_; }
 
   private:
@@ -55,19 +56,19 @@ class Pause {
     std::atomic<bool> stopped_{false};
 };
 
-// How one thread of a call asks its pause.
+// The pause of a call as seen by one of its threads.
 class Poll {
   public:
     Poll(Pause& pause, bool calling_thread = true)  // NOLINT: a pause can be polled
         : pause_(pause), calling_thread_(calling_thread) {}
 
-    // So much work was done since the last time: false if the call is to end.
+    // Reports the work done since the last report; returns false if the call is to end.
     bool go_on(Index work) {
         if (calling_thread_) pause_.worked(work);
         return !pause_.stopped();
     }
 
-    // Nothing was done for a while: the same, from a thread that waits for others.
+    // The same for a thread that waits for others, without work to report.
     bool wait_on() {
         if (calling_thread_) pause_.look();
         return !pause_.stopped();
@@ -78,8 +79,8 @@ class Poll {
     const bool calling_thread_;
 };
 
-// each(first, last) for some of 0 ... count-1 at a time, of `work` multiply-adds each. Returns
-// early if the pause is stopped.
+// Calls each(first, last) for consecutive pieces of [0, count), `work` multiply-adds per index.
+// Returns early if the pause is stopped.
 template <class Each>
 void in_pieces(Index count, Index work, Poll poll, Each each) {
     const Index most = std::max<Index>(1, Pause::kWork / work);

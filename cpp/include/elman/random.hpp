@@ -1,9 +1,9 @@
-// random.hpp - the random numbers of initialisation: Philox 4x64-10.
+// random.hpp - the random numbers of initialization: Philox 4x64-10.
 //
 // J. K. Salmon and others, "Parallel random numbers: as easy as 1, 2, 3" (SC 2011). The key is
-// (seed, stream), the counter starts at (1, 0, 0, 0): the words are those of
+// (seed, stream) and the counter starts at (1, 0, 0, 0), so the words equal those of
 // numpy.random.Philox(key=[seed, stream]). Integers become floating-point numbers by exact scaling,
-// so that a seed means the same network on every machine and for ever.
+// so the same seed gives the same network on every platform and version.
 #pragma once
 
 #include <array>
@@ -17,7 +17,7 @@ class Philox {
 
     std::uint64_t word() noexcept;
 
-    // Uniform in 0 ... count-1, but for one part in 2^64 / count.
+    // Uniform in 0 ... count-1, up to a bias of count / 2^64.
     std::uint64_t below(std::uint64_t count) noexcept;
 
     // Uniform in [-1, 1): a multiple of 2^-53.

@@ -1,4 +1,4 @@
-// threads.hpp - how many threads a call may use.
+// threads.hpp - limits on the number of threads.
 #pragma once
 
 #include "elman/types.hpp"
@@ -6,12 +6,12 @@
 namespace elman {
 
 struct ThreadLimits {
-    Index most;          // threads of one call: as many as there are cores
-    Index work_of_each;  // multiply-adds that are worth a thread
+    Index most;          // threads of one call: by default the number of cores
+    Index work_of_each;  // multiply-adds that justify a thread
 };
 
 ThreadLimits thread_limits();
-void set_thread_limits(ThreadLimits limits);  // for tests, which have few cores and little work
+void set_thread_limits(ThreadLimits limits);  // for tests: few cores, little work
 ThreadLimits default_thread_limits();
 
 }  // namespace elman

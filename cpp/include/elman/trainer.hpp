@@ -1,4 +1,4 @@
-// trainer.hpp - training: gradients, clipping and an optimizer, update after update.
+// trainer.hpp - training: gradients, clipping and optimizer updates.
 #pragma once
 
 #include <memory>
@@ -16,17 +16,17 @@ class Backpropagation;
 
 struct TrainerSettings {
     OptimizerSettings optimizer;
-    std::optional<double> clip_value;  // of each number of the gradient
-    std::optional<double> clip_norm;   // of all of it, after that
+    std::optional<double> clip_value;  // of each element of the gradient
+    std::optional<double> clip_norm;   // of the whole gradient, after clip_value
     bool train_initial_state = false;
 };
 
-// One pass over some examples, in the order given.
+// One pass over some examples, in the given order.
 //
-// A minibatch is one update or, with truncation.every = m, one for every m steps: the window of the
-// last truncation.steps ones is walked through from the state carried over, with the errors of the
-// last m (R. J. Williams and J. Peng, "An efficient gradient-based algorithm for on-line training
-// of recurrent network trajectories", 1990: BPTT(h; h'), the states of a window computed anew).
+// A minibatch is one update or, with truncation.every = m, one update for every m steps: the window
+// of the last truncation.steps steps is run from the carried state, with the errors of the last m
+// (R. J. Williams and J. Peng, "An efficient gradient-based algorithm for on-line training of
+// recurrent network trajectories", 1990: BPTT(h; h'), with the states of a window recomputed).
 template <class Real>
 struct TrainingTask {
     const Examples<Real>& examples;
@@ -36,58 +36,59 @@ struct TrainingTask {
     const double* learning_rates = nullptr;  // (updates,)
     Index updates = 0;                       // as updates_of() counts them
     Truncation truncation{};
-    bool carry = false;  // sequences begin where they ended the last time
+    bool carry = false;  // sequences continue from the states of the previous pass
     Index threads = 1;
 };
 
-// What was done, update by update. The first loss that is not finite ends training.
+// One entry per update. Training stops at the first loss that is not finite.
 struct Losses {
-    std::vector<double> losses;   // before the update
-    std::vector<double> weights;  // sum(w); nothing is updated where that is zero
+    std::vector<double> losses;   // before each update
+    std::vector<double> weights;  // sum(w); no update where this is zero
 };
 
-// How many updates such a task is. A minibatch without a step is one, without weight. Returns
-// early, with any number, if the pause is stopped.
+// The number of updates of a task. A minibatch without a step counts as one, of weight zero.
+// Returns early, with an unspecified count, if the pause is stopped.
 template <class Real>
 Index updates_of(const Examples<Real>& examples, const Index* sequences, Index count,
                  Index batch_size, Truncation truncation, Pause& pause);
 
-// Belongs to one thread at a time.
+// For one thread at a time.
 template <class Real>
 class Trainer {
   public:
-    // Begins with the network's weights. Throws std::invalid_argument for settings out of range and
-    // for a network without gradients. To be thrown away if the pause was stopped.
+    // Starts from the network's weights. Throws std::invalid_argument for settings out of range and
+    // for a network without gradients. Discard the trainer if the pause was stopped.
     Trainer(std::shared_ptr<const Network<Real>> network, TrainerSettings settings, Pause& pause);
     ~Trainer();
 
-    // Throws std::invalid_argument as gradient.hpp does, for other numbers out of range, and with
-    // `carry` for other than the number of sequences carried so far. If the pause is stopped, or
-    // anything is thrown later, the trainer stays as it was after the last whole update.
+    // Throws std::invalid_argument as in gradient.hpp, for other values out of range, and with
+    // `carry` if the number of sequences differs from the number carried so far. If the pause is
+    // stopped, or anything is thrown later, the trainer keeps its state after the last complete
+    // update.
     Losses train(const TrainingTask<Real>& task, Pause& pause);
 
-    // Not specified if the pause was stopped.
+    // Unspecified if the pause was stopped.
     double loss(const Examples<Real>& examples, Index threads, Pause& pause);
 
-    // To be thrown away if the pause was stopped.
+    // Discard the result if the pause was stopped.
     Parameters<Real> parameters(Pause& pause) const;
     const std::shared_ptr<const Network<Real>>& network() const { return network_; }
-    // Whether all that is trained is finite. Not specified if the pause was stopped.
+    // Whether all trained parameters are finite. Unspecified if the pause was stopped.
     bool finite(Pause& pause) const;
-    // Carries no states into the next task.
+    // Drops the carried states.
     void forget() { carried_.clear(); }
     Index updates() const { return optimizer_.updates(); }
-    Busy& busy() const { return busy_; }  // for those who share a trainer between threads
+    Busy& busy() const { return busy_; }  // for callers that share a trainer between threads
 
-    // What the next update depends on, in the order of a file: of checkpoints.
+    // The complete training state, for checkpoints.
     struct State {
         std::vector<Parameters<Real>> arenas;  // the parameters, then the moments
-        std::vector<Real> carried;             // (B, S), empty if nothing was
+        std::vector<Real> carried;             // (B, S), or empty
         Index updates;
     };
-    // To be thrown away if the pause was stopped.
+    // Discard the result if the pause was stopped.
     State state(Pause& pause) const;
-    // Throws std::invalid_argument for a state of other sizes. Changes nothing if it throws, or if
+    // Throws std::invalid_argument for a state with other sizes. Changes nothing if it throws or if
     // the pause is stopped.
     void restore(const State& state, Pause& pause);
 
@@ -108,13 +109,13 @@ class Trainer {
     const Layout<Real>& layout() const { return network_->layout(); }
     const Architecture& architecture() const { return network_->architecture(); }
 
-    const std::shared_ptr<const Network<Real>> network_;  // all but the weights stays
+    const std::shared_ptr<const Network<Real>> network_;  // constant apart from the weights
     const TrainerSettings settings_;
     AlignedVector<Real> weights_;  // in the order of the layout
-    Index trained_;                // so many numbers of it
+    Index trained_;                // leading elements of weights_ that are trained
     std::unique_ptr<Backpropagation<Real>> backpropagation_;
     Optimizer<Real> optimizer_;
-    std::vector<Real> carried_;  // (B, S), empty as long as nothing was
+    std::vector<Real> carried_;  // (B, S), empty until something is carried
     mutable Busy busy_;
 };
 

@@ -1,4 +1,4 @@
-// types.hpp - the words that the core and its kernels share; plain data, no templates of others.
+// types.hpp - plain data types shared by the core and its kernels.
 #pragma once
 
 #include <float.h>
@@ -10,7 +10,7 @@ namespace elman {
 
 using Index = std::ptrdiff_t;
 
-// What each computes, in terms of alpha and beta as ONNX has them: activation.hpp.
+// Definitions: activation.hpp.
 enum class Function {
     identity,
     relu,
@@ -24,23 +24,23 @@ enum class Function {
     softplus,
     scaled_tanh,
     affine,
-    softmax,  // for outputs
+    softmax,  // readout only
 };
 
-// A function with its numbers: f(v) with v clipped to [-clip, clip] before. Kernels round the
-// numbers to the type that they compute in.
+// A function with its parameters: f(v), with v first clipped to [-clip, clip]. Kernels round the
+// parameters to the type they compute in.
 struct Activation {
     Function function;
-    double alpha;  // ONNX's defaults; NaN where there is none and one is needed, else 0
+    double alpha;  // ONNX's default; NaN if required without a default, 0 if unused
     double beta;
-    double clip;  // infinite: nothing is clipped
+    double clip;  // infinite: no clipping
 
     Activation(Function of = Function::identity);  // NOLINT: a function is an activation
     constexpr Activation(Function of, double a, double b, double limit)
         : function(of), alpha(a), beta(b), clip(limit) {}
 };
 
-// Not inline: kernels of one set must not stand in for those of another, not even in a constant.
+// Not inline: the linker must not merge symbols of different instruction sets, not even a constant.
 constexpr Activation kIdentity{Function::identity, 0, 0, HUGE_VAL};
 
 // A matrix of weights, packed for the kernels of one instruction set: src/kernels/pack.hpp.
@@ -49,7 +49,7 @@ struct PackedMatrix {
     const Real* panels;
     Index rows;
     Index cols;
-    int partial_sums;  // how many interleaved sums make up one element of a product
+    int partial_sums;  // interleaved partial sums per element of a product
 };
 
 }  // namespace elman

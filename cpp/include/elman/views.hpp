@@ -1,6 +1,6 @@
-// views.hpp - numbers in memory that somebody else owns, and how far apart they lie.
+// views.hpp - strided views of memory owned by the caller.
 //
-// Strides count numbers, not bytes, and may be zero or negative where not said otherwise.
+// Strides count elements, not bytes, and may be zero or negative unless stated otherwise.
 #pragma once
 
 #include <vector>
@@ -9,7 +9,7 @@
 
 namespace elman {
 
-// `size` numbers, `stride` apart, for each of some steps, `step_stride` apart.
+// A view (steps, size) with a stride for each axis.
 template <class Real>
 struct Rows {
     Real* data;
@@ -19,7 +19,7 @@ struct Rows {
     Real* row(Index step) const { return data + step * step_stride; }
 };
 
-// Rows for each of B sequences over some batch axes, the last axis fastest.
+// Rows for each of B sequences over batch axes; the last axis is fastest.
 template <class Real>
 struct SequencesView {
     Real* data = nullptr;
@@ -37,27 +37,27 @@ struct SequencesView {
     }
 };
 
-// Columns of numbers that follow each other, as the kernels read and write them.
+// Columns of contiguous elements, as read and written by the kernels.
 template <class Real>
 struct Columns {
     Real* data = nullptr;
-    Index stride = 0;  // from one column to the next; 0: the same column every time
+    Index stride = 0;  // between columns; 0: the same column every time
 
     Columns() = default;
     Columns(Real* first, Index apart) : data(first), stride(apart) {}
-    template <class Other>  // of numbers to write into numbers to read
+    template <class Other>  // from writable to const elements
     Columns(const Columns<Other>& other) : data(other.data), stride(other.stride) {}
 
     Real* column(Index n) const { return data + n * stride; }
     Columns from(Index n) const { return {column(n), stride}; }
 };
 
-// Columns over time: the slot of a step holds the columns of all sequences.
+// Columns over time: a slot holds the columns of all sequences at one step.
 template <class Real>
 struct Slots {
     Real* data = nullptr;
-    Index stride = 0;  // from one column of a slot to the next
-    Index step = 0;    // from one slot to the next
+    Index stride = 0;  // between columns of a slot
+    Index step = 0;    // between slots
 
     Slots() = default;
     Slots(Real* first, Index apart, Index step_apart)

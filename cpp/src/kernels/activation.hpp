@@ -1,5 +1,4 @@
-// activation.hpp - the activation functions and their derivatives, each pair side by side, and the
-// softmax of a readout.
+// activation.hpp - the activation functions with their derivatives, and softmax.
 //
 //   relu(v) = v < 0 ? 0 : v                      -0 stays -0
 //   tanh(v), sigmoid(v) = 1 / (1 + e^-v)
@@ -7,14 +6,14 @@
 //   log1p(v) = log(1 + v)                        for 0 <= v <= 1
 //   softplus(v) = log(1 + e^v)
 //   softsign(v) = v / (1 + |v|)
-//   fade(h) = |h| is tiny ? +0 : h               the rule for hidden states and errors
+//   fade(h) = |h| is tiny ? +0 : h               for hidden states and errors
 //
 // x_backward(e, y) = e f'(v) in terms of y = f(v).
 //
-// All give NaN for NaN. tanh and sigmoid are as accurate in both tails and among the subnormals as
-// elsewhere, never fall where the argument grows, and stay inside [-1, 1] and [0, 1]; tanh is odd.
-// The worst errors in ulp, of float over all arguments (cpp/tests/activation_sweep.cpp holds them
-// there), of double over 10^7 arguments, many of them near the joins (tests/test_activations.py):
+// All return NaN for NaN. tanh and sigmoid are as accurate in both tails and for subnormals as
+// elsewhere, are monotone, and stay inside [-1, 1] and [0, 1]; tanh is odd. Largest errors in ulp:
+// float over all arguments (checked by cpp/tests/activation_sweep.cpp), double over 10^7 arguments,
+// many of them near the joins (tests/test_activations.py):
 //
 //              float, fused   float, sse2   double, fused   double, sse2
 //   tanh       1.17           1.22          1.30            1.54
@@ -24,13 +23,13 @@
 //   softplus   2.06           2.06          1.74            1.74
 //   softsign   1.50           1.50          1.49            1.49
 //
-// (the last three of double over 4 x 10^5). They are odd where the function is, but may fall by an
-// ulp where the argument grows. alpha adds a rounding, so elu is within 2.4 ulp and scaled_tanh
-// within 2.9; alpha v + beta is rounded once, but twice on sse2.
+// (the last three of double over 4 x 10^5). These are odd where the function is, but not always
+// monotone, by one ulp. alpha adds a rounding, so elu is within 2.4 ulp and scaled_tanh within 2.9;
+// alpha v + beta is rounded once, on sse2 twice.
 //
-// The coefficients are minimax (Remez), rounded one by one from the lowest, the rest fitted again.
-// Errors of approximation are relative to the finished function (tanh, or e^r). Everything is
-// written for a short chain of dependent operations, because one step of a small network is one:
+// The coefficients are minimax (Remez), rounded one by one from the lowest, with the rest refitted
+// each time. Errors of approximation are relative to the final function (tanh, or e^r). The code
+// aims at a short chain of dependent operations, because a step of a small network is one chain:
 // about 45 cycles for tanh<float> on Zen 4. Both branches are always computed.
 #pragma once
 
@@ -42,8 +41,7 @@
 
 namespace elman::ELMAN_SET {
 
-// c[0] + c[1] x + ... with N terms, in groups of two (of four, if there are many) that do not wait
-// for each other.
+// c[0] + c[1] x + ... with N terms, in independent groups of two (of four if N > 6).
 template <int N, class Real>
 ELMAN_INLINE Packet<Real> polynomial(Packet<Real> x, const Real* c) {
     constexpr int kGroup = N > 6 ? 4 : 2;
@@ -62,7 +60,7 @@ ELMAN_INLINE Packet<Real> polynomial(Packet<Real> x, const Real* c) {
     return sum;
 }
 
-// The same in one chain of N - 1 dependent operations, one fewer in all.
+// The same in one chain of N - 1 dependent operations: one operation fewer.
 template <int N, class Real>
 ELMAN_INLINE Packet<Real> horner(Packet<Real> x, const Real* c) {
     Packet<Real> sum = broadcast<Real>(c[N - 1]);
@@ -90,13 +88,13 @@ struct Constants;
 
 template <>
 struct Constants<float> {
-    // Adding 1.5 x 2^23 rounds to an integer, which stands in the lowest bits.
+    // Adding 1.5 x 2^23 rounds to an integer, stored in the lowest bits.
     static constexpr float round = 0x1.8p23f;
     static constexpr int mantissa_bits = 23;
     static constexpr int exponent_bias = 127;
 
     static constexpr float log2_e = 0x1.715476p0f;
-    // ln 2 in one number, and in two of which n times the first is exact for |n| < 2^9.
+    // ln 2 rounded, and split in two so that n * ln2_high is exact for |n| < 2^9.
     static constexpr float ln2 = 0x1.62e430p-1f;
     static constexpr float ln2_high = 0x1.62e400p-1f;
     static constexpr float ln2_low = 0x1.7f7d1cp-20f;
@@ -108,20 +106,20 @@ struct Constants<float> {
 
     static constexpr Doubled<float, expm1_terms> doubled_expm1{expm1};
 
-    // tanh(x) = x + x s R(s), s = x^2, for |x| <= 0.625: error 2^-27.7. (With one term more and
-    // 0.75 tanh fell, once, from one float to the next.)
+    // tanh(x) = x + x s R(s), s = x^2, for |x| <= 0.625: error 2^-27.7. (With one more term and
+    // 0.75, tanh was not monotone, at one pair of floats.)
     static constexpr float tanh_join = 0.625f;
     static constexpr int tanh_terms = 5;
     static constexpr float tanh_small[tanh_terms] = {
         -0x1.555532p-2f, 0x1.1106f6p-3f, -0x1.b835a4p-5f, 0x1.51f8cep-6f, -0x1.750ce4p-8f};
-    static constexpr float tanh_one = 9.125f;  // tanh is 1 from here on, sigmoid from twice this
+    static constexpr float tanh_one = 9.125f;  // from here tanh is 1; from twice this sigmoid is
 
-    // What is scaled by 2^lift has a normal exponent wherever e^v or e^-v counts.
+    // Values scaled by 2^lift have a normal exponent wherever e^v or e^-v matters.
     static constexpr int lift = 64;
     static constexpr float down = 0x1p-64f;
-    static constexpr float exp_zero = -104.0f;  // e^v rounds to 0 before this
+    static constexpr float exp_zero = -104.0f;  // e^v rounds to 0 below this
 
-    // 2 artanh(s) = 2 s + s^3 P(s^2) for 0 <= s <= 1/3: error 2^-27.7 of the whole.
+    // 2 artanh(s) = 2 s + s^3 P(s^2) for 0 <= s <= 1/3: error 2^-27.7 of the result.
     static constexpr int log1p_terms = 4;
     static constexpr float log1p[log1p_terms] = {0x1.555502p-1f, 0x1.99d1ccp-2f, 0x1.1ec03ep-2f,
                                                  0x1.1eca32p-2f};
@@ -137,7 +135,7 @@ struct Constants<double> {
     static constexpr int exponent_bias = 1023;
 
     static constexpr double log2_e = 0x1.71547652b82fep0;
-    // The first part times n is exact for |n| < 2^11.
+    // n * ln2_high is exact for |n| < 2^11.
     static constexpr double ln2 = 0x1.62e42fefa39efp-1;
     static constexpr double ln2_high = 0x1.62e42fefa38p-1;
     static constexpr double ln2_low = 0x1.ef35793c7673p-45;
@@ -187,14 +185,14 @@ struct Constants<double> {
     static constexpr double tiny_state = 0x1p-900;
 };
 
-// What reduce gives: power = 2^(n + Lift), without error, and r, kTimes v = n ln 2 + r, |r| <= ln 2
-// / 2.
+// The result of reduce: power = 2^(n + Lift), exact, and r, where kTimes v = n ln 2 + r and |r| <=
+// ln 2 / 2.
 template <class Real>
 struct Reduced {
     Packet<Real> power, r;
 };
 
-// For kTimes = 1 and -1. The error of r does not grow with n.
+// kTimes is 1 or -1. The error of r does not grow with n.
 template <int kTimes, int Lift, class Real>
 ELMAN_INLINE Reduced<Real> reduce(Packet<Real> v) {
     using K = Constants<Real>;
@@ -208,7 +206,7 @@ ELMAN_INLINE Reduced<Real> reduce(Packet<Real> v) {
     return {power, fma(n, broadcast<Real>(-K::ln2_low), r)};
 }
 
-// 2v = n ln 2 + r: power = 2^n, and in place of r its half, in fewer operations.
+// 2v = n ln 2 + r: returns power = 2^n and r / 2 in place of r, in fewer operations.
 template <class Real>
 ELMAN_INLINE Reduced<Real> reduce_twice(Packet<Real> v) {
     using K = Constants<Real>;
@@ -218,7 +216,7 @@ ELMAN_INLINE Reduced<Real> reduce_twice(Packet<Real> v) {
     return {shift_left<K::mantissa_bits>(shifted), fma(n, broadcast<Real>(-K::ln2 / 2), v)};
 }
 
-// power (e^r - 1) + extra; the caller's extra is what makes the sum round well.
+// power (e^r - 1) + extra. The caller's extra is the term that makes the sum round well.
 template <class Real>
 ELMAN_INLINE Packet<Real> scaled_expm1(Reduced<Real> y, Packet<Real> extra) {
     using K = Constants<Real>;
@@ -227,7 +225,7 @@ ELMAN_INLINE Packet<Real> scaled_expm1(Reduced<Real> y, Packet<Real> extra) {
     return fma(mul(linear, y.r), curve, add(linear, extra));
 }
 
-// For v <= 0. Computed 2^lift too large: the last product alone may round to a subnormal number.
+// For v <= 0. Computed 2^lift too large: only the last product may round to a subnormal.
 template <class Real>
 ELMAN_INLINE Packet<Real> exp(Packet<Real> v) {
     using K = Constants<Real>;
@@ -239,8 +237,8 @@ ELMAN_INLINE Packet<Real> exp(Packet<Real> v) {
 }
 
 // 1 / (1 + e^-v), numerator and denominator times 2^-lift: only the division may round to a
-// subnormal number. Of two equal forms for negative v this one falls nowhere where v grows, because
-// the sum alone depends on v, and is rounded once.
+// subnormal. Unlike the equivalent form for negative v, this one is monotone: only the sum depends
+// on v, and it is rounded once.
 template <class Real>
 ELMAN_INLINE Packet<Real> sigmoid(Packet<Real> v) {
     using K = Constants<Real>;
@@ -249,7 +247,7 @@ ELMAN_INLINE Packet<Real> sigmoid(Packet<Real> v) {
 
     const auto y = reduce<-1, -K::lift, Real>(v);
     const Packet<Real> sum = add(y.power, unit);
-    const Packet<Real> lost = sub(unit, sub(sum, y.power));  // in that sum; mostly 0
+    const Packet<Real> lost = sub(unit, sub(sum, y.power));  // rounding error of that sum; mostly 0
     // The denominator is 2^-lift (1 + e^-v) = (power + unit) + power (e^r - 1).
     const Packet<Real> middle = div(unit, add(sum, scaled_expm1(y, lost)));
 
@@ -264,8 +262,8 @@ ELMAN_INLINE Packet<Real> sigmoid_backward(Packet<Real> e, Packet<Real> y) {  //
     return mul(e, fma(negative<Real>(y), y, y));
 }
 
-// Small: the polynomial. Large: 1 - 2 / (e^(2|v|) + 1); the error of r hardly matters there. With
-// the half of r, since r / 2 = |v| - n ln 2 / 2; scaling by powers of two changes no bit.
+// Small |v|: the polynomial. Large: 1 - 2 / (e^(2|v|) + 1), where the error of r hardly matters,
+// with r / 2 = |v| - n ln 2 / 2; scaling by powers of two changes no bit.
 template <class Real>
 ELMAN_INLINE Packet<Real> tanh(Packet<Real> v) {
     using K = Constants<Real>;
@@ -277,9 +275,9 @@ ELMAN_INLINE Packet<Real> tanh(Packet<Real> v) {
     const Packet<Real> bend = horner<K::tanh_terms, Real>(s, K::tanh_small);
     const Packet<Real> small = fma(mul(size, s), bend, size);
 
-    // tanh is 1 long before the largest power there is; NaN stays.
+    // Clamped: tanh is 1 long before 2^n overflows; NaN stays NaN.
     const auto y = reduce_twice<Real>(lesser(broadcast<Real>(2 * K::tanh_one), size));
-    // 2 (e^r - 1) / r, y.r being r / 2: so the sum is 2^n (e^r - 1) + 2^n + 1 = e^(2|v|) + 1.
+    // ratio = 2 (e^r - 1) / r with y.r = r / 2, so sum = 2^n (e^r - 1) + 2^n + 1 = e^(2|v|) + 1.
     const Packet<Real> ratio = polynomial<K::expm1_terms, Real>(y.r, K::doubled_expm1.c);
     const Packet<Real> sum = fma(mul(y.power, y.r), ratio, add(y.power, one));
     const Packet<Real> large = sub(one, div(broadcast<Real>(2), sum));
@@ -292,7 +290,7 @@ ELMAN_INLINE Packet<Real> tanh_backward(Packet<Real> e, Packet<Real> y) {  // 1 
     return mul(e, fma(negative<Real>(y), y, broadcast<Real>(1)));
 }
 
-// Tiny arguments are their own values. Below -2 tanh_one it is -1.
+// Tiny arguments are returned unchanged. Below -2 tanh_one it is -1.
 template <class Real>
 ELMAN_INLINE Packet<Real> expm1(Packet<Real> v) {
     using K = Constants<Real>;
@@ -301,7 +299,7 @@ ELMAN_INLINE Packet<Real> expm1(Packet<Real> v) {
     return scaled_expm1(y, sub(y.power, broadcast<Real>(1)));
 }
 
-// With s = v / (2 + v), of which the result is 2 artanh: v - s (v - r), r = s^2 P(s^2).
+// log(1 + v) = 2 artanh(s), s = v / (2 + v), as v - s (v - r), r = s^2 P(s^2).
 template <class Real>
 ELMAN_INLINE Packet<Real> log1p(Packet<Real> v) {
     using K = Constants<Real>;
@@ -316,7 +314,7 @@ ELMAN_INLINE Packet<Real> relu(Packet<Real> v) {
     const Packet<Real> zero = broadcast<Real>(0);
     return select(less(v, zero), zero, v);
 }
-// Where y is not above 0 it is a zero, which is the derivative too, or NaN, which stays.
+// If y is not above 0 it is zero, which is also the derivative, or NaN, which stays NaN.
 template <class Real>
 ELMAN_INLINE Packet<Real> relu_backward(Packet<Real> e, Packet<Real> y) {
     return select(less(broadcast<Real>(0), y), e, y);
@@ -340,7 +338,7 @@ ELMAN_INLINE Packet<Real> elu_backward(Packet<Real> e, Packet<Real> y, Packet<Re
     return select(less(broadcast<Real>(0), y), e, mul(e, add(y, alpha)));  // alpha e^v
 }
 
-// What is not above alpha is 0, but a NaN stays. The derivative is that of relu.
+// 0 unless v > alpha; NaN stays NaN. The derivative is that of relu.
 template <class Real>
 ELMAN_INLINE Packet<Real> thresholded_relu(Packet<Real> v, Packet<Real> alpha) {
     const Packet<Real> infinity = broadcast<Real>(Constants<Real>::infinity);
@@ -371,7 +369,7 @@ ELMAN_INLINE Packet<Real> softplus_backward(Packet<Real> e, Packet<Real> y) {  /
     return mul(negative<Real>(e), expm1<Real>(negative<Real>(y)));
 }
 
-// 1 for all that is large: also for infinity, where the quotient is a NaN.
+// 1 for large values, infinity included, where the quotient would be NaN.
 template <class Real>
 ELMAN_INLINE Packet<Real> softsign(Packet<Real> v) {
     const Packet<Real> size = lesser(broadcast<Real>(Constants<Real>::huge), abs(v));
@@ -388,7 +386,7 @@ template <class Real>
 ELMAN_INLINE Packet<Real> scaled_tanh(Packet<Real> v, Packet<Real> alpha, Packet<Real> beta) {
     return mul(alpha, tanh<Real>(mul(beta, v)));
 }
-// alpha beta (1 - (y / alpha)^2), where `slope` is alpha beta and `divisor` alpha, or 1 for 0
+// alpha beta (1 - (y / alpha)^2): `slope` is alpha beta, `divisor` is alpha, or 1 if alpha is 0.
 template <class Real>
 ELMAN_INLINE Packet<Real> scaled_tanh_backward(Packet<Real> e, Packet<Real> y, Packet<Real> slope,
                                                Packet<Real> divisor) {
@@ -410,19 +408,21 @@ ELMAN_INLINE Packet<Real> fade(Packet<Real> h, Packet<Real> size, Packet<Real> l
 }
 template <class Real>
 ELMAN_INLINE Packet<Real> fade_limit(bool faded) {
-    // From memory: a choice would make the compiler write everything after it twice.
+    // Read from memory: a branch would make the compiler duplicate the code after it.
     static constexpr Real limits[] = {0, Constants<Real>::tiny_state};
     return broadcast<Real>(limits[faded]);
 }
 
-// One of the four functions that products apply in registers: no numbers, no clip.
+// Whether f is one of the four functions that products apply in registers: without parameters or
+// clip.
 ELMAN_INLINE bool is_plain(const Activation& f) {
     return f.clip > DBL_MAX && (f.function == Function::tanh || f.function == Function::sigmoid ||
                                 f.function == Function::relu || f.function == Function::identity);
 }
 
-// Calls each(g) with the plain function g of one vector, faded or not; not at all if g changes
-// nothing. tanh is tiny just where its argument is, relu there or +0 already: known earlier.
+// Calls each(g) with the plain function g of one vector, faded or not; not at all if g is the
+// identity. tanh is tiny exactly where its argument is, and relu there is tiny or +0: fading tests
+// the argument, which is available earlier.
 template <class Real, class Each>
 ELMAN_INLINE void with_plain(Function f, bool faded, Each each) {
     using P = Packet<Real>;
@@ -442,7 +442,7 @@ ELMAN_INLINE void with_plain(Function f, bool faded, Each each) {
     }
 }
 
-// The same with any function but softmax, whose clip is left to the caller.
+// The same for any function but softmax. The caller applies the clip.
 template <class Real, class Each>
 ELMAN_INLINE void with_function(const Activation& f, bool faded, Each each) {
     using P = Packet<Real>;
@@ -493,7 +493,7 @@ ELMAN_INLINE void with_plain_derivative(Function f, Each each) {
     }
 }
 
-// The same for any function but softmax, without its clip.
+// The same for any function but softmax, without the clip.
 template <class Real, class Each>
 ELMAN_INLINE void with_derivative(const Activation& f, Each each) {
     using P = Packet<Real>;
@@ -531,7 +531,7 @@ ELMAN_INLINE void with_derivative(const Activation& f, Each each) {
 // --- over columns
 
 // values = function(values) for `rows` of each column, vector by vector. Several at a time, in
-// lockstep or unrolled, were no faster: the processor overlaps them itself.
+// lockstep or unrolled, were not faster: the processor overlaps them.
 template <class Real, class F>
 ELMAN_INLINE void map(F function, Columns<Real> values, Index rows, Index count) {
     for (Index n = 0; n < count; ++n)
@@ -552,7 +552,8 @@ static void apply(const Activation& f, bool faded, Columns<Real> values, Index r
         f, faded, [&](auto function) ELMAN_INLINED { map<Real>(function, values, rows, count); });
 }
 
-// f(-clip) and f(clip), in order. No activation turns, so a value between them was not clipped.
+// f(-clip) and f(clip), sorted. A trainable f is monotone, so a value strictly between them was not
+// clipped.
 template <class Real>
 struct Ends {
     Real lower = -Constants<Real>::infinity, upper = Constants<Real>::infinity;
@@ -567,8 +568,8 @@ struct Ends {
     }
 };
 
-// e = e f'(v), faded, of y = f(v). Where f is clipped the derivative is 0; where y is NaN so is the
-// error, but for an identity that is not clipped, which never reads y.
+// e = e f'(v), faded, from y = f(v). Where f is clipped the derivative is 0; where y is NaN so is
+// the error, except for an identity without clip, which never reads y.
 template <class Real>
 static void differentiate_columns(const Activation& f, Columns<const Real> y, Columns<Real> e,
                                   Index rows, Index count) {
@@ -609,8 +610,8 @@ ELMAN_INLINE Real sum_of_rows(const Real* values, Index rows) {
     return sum[0];
 }
 
-// y = exp(y - max) / sum(exp(y - max)). Elements beyond `rows` are written but never read: the
-// exponential is taken of whole vectors, the largest and the sum of the real elements alone.
+// y = exp(y - max) / sum(exp(y - max)). Elements beyond `rows` are overwritten but never used: exp
+// and div process whole vectors, the maximum and the sum only `rows` elements.
 template <class Real>
 static void softmax(Columns<Real> y, Index rows, Index count) {
     for (Index n = 0; n < count; ++n) {
@@ -624,7 +625,7 @@ static void softmax(Columns<Real> y, Index rows, Index count) {
         map<Real>([total](Packet<Real> v) ELMAN_INLINED { return div(v, total); }, {z, 0}, rows, 1);
     }
 }
-// e = y (e - sum(e y)) over `rows` elements; padding stays as it is.
+// e = y (e - sum(e y)) over `rows` elements; padding is unchanged.
 template <class Real>
 static void softmax_backward(Columns<const Real> y, Columns<Real> e, Index rows, Index count) {
     for (Index n = 0; n < count; ++n) {

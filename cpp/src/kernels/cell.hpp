@@ -3,11 +3,11 @@
 //     forward    h_t = f(v_t),  v_t = W_hh h_(t-1) + W_xh x_t + b_h
 //     backward   d_t = f'(v_t) (e_t + W_hh^T d_(t+1)),  f'(v_t) in terms of h_t
 //
-// for H units, I inputs and some sequences, a column each:
+// for H units, I inputs, and a column per sequence:
 //
-//     one sequence, H of one panel    both products of a step and f together, in registers
-//     one sequence, one step          both products at once, panel by panel
-//     all others                      W_xh x_t + b_h of all steps first, then the recurrence
+//     one sequence, H of one panel    both products and f of a step together, in registers
+//     one sequence, one step          both products together, panel by panel
+//     otherwise                       W_xh x_t + b_h of all steps first, then the recurrence
 #pragma once
 
 #include "product.hpp"
@@ -15,13 +15,13 @@
 namespace elman {
 namespace ELMAN_SET {
 
-// The update of the cell, in one function for each direction of time. Another cell, such as
-// h_t = (1 - a) h_(t-1) + a f(v_t), is a change of these two alone: what flows back past W_hh,
-// there (1 - a) dL/dh_t, goes through `direct`.
+// The update of the cell, one function per direction of time. Another cell, such as h_t = (1 - a)
+// h_(t-1) + a f(v_t), changes only these two: the error that bypasses W_hh, there (1 - a) dL/dh_t,
+// goes through `direct`.
 
-// h = f(product(product(c, W_xh, x), W_hh, h_before)), faded: x (I,) of one sequence, or no W_xh,
-// whose cols is 0 then, since its product is in c already; h_before, c and h (H,) x count. V > 0:
-// one sequence, and H is one panel of V vectors.
+// h = f(product(product(c, W_xh, x), W_hh, h_before)), faded. x (I,) is one sequence's input; or
+// W_xh.cols is 0 and c already contains the product. h_before, c and h (H,) x count. V > 0: one
+// sequence, and H is one panel of V vectors.
 template <class Real, int V = 0>
 ELMAN_INLINE void forward_step(const PackedMatrix<Real>& W_xh, const Real* x,
                                const PackedMatrix<Real>& W_hh, Columns<const Real> h_before,
@@ -35,16 +35,17 @@ ELMAN_INLINE void forward_step(const PackedMatrix<Real>& W_xh, const Real* x,
         multiply<Real>(W_hh, c, h_before, h, count, f, true, last_first);
 }
 
-// d = f'(v) product(d, W, d_next), faded, or f'(v) d if there is no later step: W (H, H) is the
-// transpose of W_hh; h, d_next and d (H,) x count; d holds e before. direct (H,) x count: what
-// flows to h past W_hh before, and to the state before it after: nothing here. V is as there.
+// d = f'(v) product(d, W, d_next), faded, or f'(v) d if there is no later step. W (H, H) is the
+// transpose of W_hh; h, d_next and d (H,) x count; d holds e on entry. direct (H,) x count: the
+// error that bypasses W_hh (none here), of h on entry, of the previous state on return. V as in
+// forward_step.
 template <class Real, int V = 0>
 ELMAN_INLINE void backward_step(const PackedMatrix<Real>& W, Columns<const Real> h, bool later,
                                 Columns<const Real> d_next, Columns<Real> d,
                                 Columns<Real> /*direct*/, Index count, const Activation& f,
                                 bool last_first) {
     if constexpr (V > 0) {
-        // In registers: without, updates of H = 2 and 20 take 1.1 times as long.
+        // In registers: otherwise updates of H = 2 and 20 take 1.1 times as long.
         if (later && is_plain(f)) {
             Packet<Real> error[V], state[V];
             add_products<Real, 1, V>({}, nullptr, W, d_next.data, d.data, 0, error);
@@ -56,14 +57,14 @@ ELMAN_INLINE void backward_step(const PackedMatrix<Real>& W, Columns<const Real>
             return store<Real>(d.data, error);
         }
     }
-    // through memory: any f, any count
+    // through memory: any f and count
     if (later) multiply<Real>(W, d, d_next, d, count, kIdentity, false, last_first);
     differentiate<Real>(f, h, d, W.rows, count);
 }
 
-// Of one sequence, x (I,) x steps and h in slots of one column: both products at once. Where H is
-// one panel of V vectors, the product with x_(t+1) fits into the time that the activation of h_t
-// takes; else V is 0, and there is one step.
+// One sequence, x (I,) x steps, h in slots of one column: both products together. If H is one panel
+// of V vectors, the product with x_(t+1) overlaps with the activation of h_t; otherwise V is 0, and
+// there is one step.
 template <class Real, int V = 0>
 ELMAN_APART void unfold_cell(const PackedMatrix<Real>& W_xh, const PackedMatrix<Real>& W_hh,
                              const Real* b_h, Columns<const Real> x, const Slots<Real>& h,
@@ -73,8 +74,8 @@ ELMAN_APART void unfold_cell(const PackedMatrix<Real>& W_xh, const PackedMatrix<
                               h.step < 0);
 }
 
-// Otherwise u_t = W_xh x_t + b_h of all steps comes first, since it does not depend on the
-// recurrence: it is written to the slot of h where the state of that step replaces it.
+// Otherwise W_xh x_t + b_h of all steps is computed first, since it does not depend on the
+// recurrence, and stored in the slot of h where h_t replaces it.
 template <class Real>
 ELMAN_APART void unfold_hoisted(const PackedMatrix<Real>& W_xh, const PackedMatrix<Real>& W_hh,
                                 const Real* b_h, Columns<const Real> x, const Slots<Real>& h,

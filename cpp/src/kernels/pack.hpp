@@ -1,12 +1,13 @@
-// pack.hpp - a matrix in panels: the layout that every product reads.
+// pack.hpp - the layout of matrices in panels.
 //
-// The rows of a matrix are cut into panels of at most kPanel vectors, equal within one, the taller
-// ones first. Of the panel that begins at row R and holds P rows (its pitch)
+// The rows of a matrix are cut into panels of at most kPanel vectors; their heights differ by at
+// most one vector, the taller ones first. In a panel that begins at row R and holds P rows (its
+// pitch)
 //
 //     W[r, k] lies at panel[k * P + (r - R)],
 //
-// so that a product reads a panel from front to back; the panel itself begins at panels[R * cols].
-// Rows beyond the last one are zeros. Gradients, moments and transposes lie in the same order.
+// so a product reads a panel from front to back; the panel begins at panels[R * cols]. Rows beyond
+// the last one are zeros. Gradients, moments and transposes use the same order.
 #pragma once
 
 #include "simd.hpp"
@@ -15,12 +16,12 @@
 namespace elman {
 namespace ELMAN_SET {
 
-// Splits `total` into the fewest parts of at most `largest`, all equal within one. A step has no
-// time for divisions: most often there is one part.
+// Splits `total` into the fewest parts of at most `largest`, equal within one. A single part, the
+// usual case, costs no division.
 struct EvenParts {
     Index count = 1;
-    Index base;        // size of a part,
-    Index longer = 0;  // but the first `longer` ones have base + 1
+    Index base;        // size of a part;
+    Index longer = 0;  // the first `longer` parts have base + 1
 
     EvenParts(Index total, Index largest) : base(total) {
         if (total <= largest) return;
@@ -37,21 +38,21 @@ constexpr Index vectors(Index rows) {
     return (rows + kLanes<Real> - 1) / kLanes<Real>;
 }
 
-// The panels of a matrix with so many rows.
+// The panels of a matrix with `rows` rows.
 template <class Real>
 class Panels {
   public:
     explicit Panels(Index rows) : parts_(vectors<Real>(rows), kPanel) {}
 
-    // each(row, V): the panel of V vectors that begins at this row.
+    // Calls each(row, V) for the panel of V vectors that begins at `row`.
     template <class Each>
     ELMAN_INLINED void for_each(Each each) const {
         for (Index panel = 0; panel < parts_.count; ++panel)
             each(parts_.begin(panel) * kLanes<Real>, parts_.size(panel));
     }
 
-    // each(row, V, two): the panel that begins at this row, and with `two` the next one, of the
-    // same height, as well: if `pairs`, where there is one.
+    // Calls each(row, V, two): `two` if the next panel, of the same height, is included. Only if
+    // `pairs`.
     template <class Each>
     ELMAN_INLINED void for_each_pair(bool pairs, bool last_first, Each each) const {
         if (parts_.count == 1) return each(Index(0), static_cast<int>(parts_.base), false);
@@ -81,7 +82,7 @@ static Index packed_size(Index rows, Index cols) {
 
 template <class Real>
 static void pack(const Real* W, Index rows, Index cols, Index first, Index last, Real* panels) {
-    constexpr Index kBlock = 64;  // columns at a time, so that what is written stays in the cache
+    constexpr Index kBlock = 64;  // columns at a time: the written part stays in the cache
     Panels<Real>(rows).for_each([&](Index row, int V) {
         if (row < first || row >= last) return;
         const Index pitch = V * kLanes<Real>;
@@ -106,7 +107,7 @@ static void unpack(const PackedMatrix<Real>& W, Index first, Index last, Real* v
 }
 
 // Panel by panel of W, so that its rows are read from one place. Row r of W is column r of the
-// transpose, whose padding is written too, as zeros: what is beyond the columns of W.
+// transpose; its padding, the rows beyond the columns of W, is written as zeros.
 template <class Real>  // panels: packed_size(cols, rows)
 static void transpose(const PackedMatrix<Real>& W, Real* panels) {
     Panels<Real>(W.rows).for_each([&](Index row, int V) {

@@ -1,12 +1,12 @@
-// product.hpp - y = f(product(c, W, x)) for one column or for many, and the gradient of W: sums of
-// terms w_k x_k in the one order of table.hpp.
+// product.hpp - y = f(product(c, W, x)) for one or many columns, and the gradient of W, with the
+// order of summation of table.hpp.
 //
-// A tile is V vectors of rows by N columns of numbers that live in registers while their terms are
-// added. A vector holds rows, never terms of a sum: its width cannot change a result.
+// A tile is V vectors of rows by N columns, held in registers while its terms are added. A vector
+// holds rows, never terms of a sum: its width cannot change a result.
 //
-//     one column    the V vectors of a panel or two, all S partial sums at once
-//     many columns  the vectors of a panel by N columns, half of the partial sums at a time
-//     a gradient    the same tile, its terms being the columns of all steps
+//     one column    one or two panels of V vectors, all S partial sums at once
+//     many columns  the V vectors of a panel by N columns, half of the partial sums at a time
+//     a gradient    the same tile; its terms are the columns of all steps
 #pragma once
 
 #include "activation.hpp"
@@ -19,14 +19,14 @@ namespace ELMAN_SET {
 template <int V>
 inline constexpr int kColumns = kAccumulators / V;
 
-// Enough columns for as many partial sums as the rows call for.
+// Enough columns for the largest number of partial sums.
 inline constexpr Index kManyCols = 64;
 
-// The most partial sums of a matrix that has a panel of V vectors, and so this many rows at least.
+// The most partial sums of a matrix with a panel of V vectors, and so at least this many rows.
 template <class Real, int V>
 inline constexpr int kMostSums = partial_sums((V - 1) * kLanes<Real> + 1, kManyCols);
 
-// each(Constant<S>) for S = 1, 2 or 4 partial sums, kMost at most.
+// Calls each(Constant<S>) for S = 1, 2 or 4 partial sums, at most kMost.
 template <int kMost, class Each>
 ELMAN_INLINE void with_sums(int sums, Each each) {
     if constexpr (kMost > 2)
@@ -36,8 +36,8 @@ ELMAN_INLINE void with_sums(int sums, Each each) {
     each(Constant<1>());
 }
 
-// Cuts `count` columns into groups: each(Constant<N>, how many) for N = Most, 8, 4, 2 and 1, as far
-// as they are smaller. Fewer kinds of tiles to compile than equal groups would need.
+// Cuts `count` columns into groups: each(Constant<N>, number of groups) for N = Most and the
+// smaller ones of 8, 4, 2, 1. Fewer kinds of tiles to compile than with equal groups.
 template <int Most, class Each>
 ELMAN_INLINE void in_groups(Index count, Each each) {
     const auto take = [&](auto N, Index groups) ELMAN_INLINED {
@@ -60,12 +60,12 @@ ELMAN_INLINE void store(Real* p, const Packet<Real> (&v)[N]) {
     ELMAN_EACH (n, N) store<Real>(p + n * kLanes<Real>, v[n]);
 }
 
-// sum[s] += w_k x_k for k = s, s + every, s + 2 every ... < terms: the only loop of a product.
-// Vector v of w_k lies at w(v, k), and x(n, k) is the element of column n.
+// sum[s] += w_k x_k for k = s, s + every, s + 2 every ... < terms: the only loop of a product. w(v,
+// k) points to vector v of w_k, x(n, k) is the element of column n.
 template <class Real, int V, int N, int S, class W, class X>
 ELMAN_INLINE void add_terms(Index terms, Index every, W w, X x, Packet<Real> (&sum)[S][N * V]) {
     const auto add = [&](int s, Index k) ELMAN_INLINED {
-        if constexpr (N <= V) {  // registers hold the fewer: N elements or V weights
+        if constexpr (N <= V) {  // keep the smaller set in registers: N elements or V weights
             Packet<Real> element[N];
             ELMAN_EACH (n, N) element[n] = broadcast<Real>(x(n, k));
             ELMAN_EACH (v, V) {
@@ -85,12 +85,12 @@ ELMAN_INLINE void add_terms(Index terms, Index every, W w, X x, Packet<Real> (&s
     for (; k + S <= terms; k += every) {
         ELMAN_EACH (s, S) add(s, k + s);
     }
-    // Fewer than S terms of the last round may be left; the next would begin after all terms.
+    // The last round may have fewer than S terms; if it is complete, k is beyond all terms.
     ELMAN_EACH (s, S - 1)
         if (k + s < terms) add(s, k + s);
 }
 
-// sum[0] = (sum[0] + sum[1]) + (sum[2] + sum[3]), or what there is of it.
+// sum[0] = (sum[0] + sum[1]) + (sum[2] + sum[3]), or the first S of these.
 template <class Real, int S, int N>
 ELMAN_INLINE void fold(Packet<Real> (&sum)[S][N]) {
     const auto add_to = [&](int to, int from) ELMAN_INLINED {
@@ -105,7 +105,7 @@ ELMAN_INLINE void fold(Packet<Real> (&sum)[S][N]) {
 
 // --- one column
 
-// v = product(v, W, x) for P panels of V vectors each from `row` on, S sums in registers.
+// v = product(v, W, x) for P panels of V vectors each, starting at `row`, with S sums in registers.
 template <class Real, int P, int V, int S>
 ELMAN_INLINE void add_product(const PackedMatrix<Real>& W, Index row, const Real* x,
                               Packet<Real> (&v)[P * V]) {
@@ -124,8 +124,8 @@ ELMAN_INLINE void add_product(const PackedMatrix<Real>& W, Index row, const Real
     ELMAN_EACH (i, P * V) v[i] = sum[0][i];
 }
 
-// v = product(product(c, A, a), B, b) for P panels of V vectors from `row` on: A (rows, I) and a
-// (I,), or no A, whose cols is 0 then; B (rows, H) and b (H,); c (rows,).
+// v = product(product(c, A, a), B, b) for P panels of V vectors starting at `row`: A (rows, I) and
+// a (I,), skipped if A.cols is 0; B (rows, H) and b (H,); c (rows,).
 template <class Real, int P, int V>
 ELMAN_INLINE void add_products(const PackedMatrix<Real>& A, const Real* a,
                                const PackedMatrix<Real>& B, const Real* b, const Real* c, Index row,
@@ -141,22 +141,21 @@ ELMAN_INLINE void add_products(const PackedMatrix<Real>& A, const Real* a,
     add(B, b);
 }
 
-// y = f(v), faded or not, of these panels; y (rows,).
-// Two panels are taken side by side where all matrices have one sum: a single one would have too
-// few chains, and one of twice the height is one stream of memory instead of two (AVX-512 on a Zen
-// 5, H = 128: 692 ns a step, not 945).
+// y = f(v), faded or not, for these panels; y (rows,). Two panels are computed side by side if all
+// matrices have one sum: a single panel would have too few chains, and one of twice the height is
+// one stream of memory instead of two (AVX-512 on a Zen 5, H = 128: 692 ns a step instead of 945).
 template <class Real, int P, int V>
 ELMAN_INLINE void column_of_panels(const PackedMatrix<Real>& A, const Real* a,
                                    const PackedMatrix<Real>& B, const Real* b, const Real* c,
                                    Real* y, Index row, const Activation& f, bool faded) {
     Packet<Real> v[P * V];
     add_products<Real, P, V>(A, a, B, b, c, row, v);
-    if (P > 1 || !is_plain(f)) {  // through memory: less code, and no room for more in registers
+    if (P > 1 || !is_plain(f)) {  // through memory: less code, and the registers are full
         store<Real>(y + row, v);
         return apply<Real>(f, faded, {y + row, 0}, P * V * kLanes<Real>, 1);
     }
     with_plain<Real>(f.function, faded, [&](auto function) ELMAN_INLINED {
-        ELMAN_EACH (i, V) v[i] = function(v[i]);  // in registers: H = 8: 26 ns a step, not 31
+        ELMAN_EACH (i, V) v[i] = function(v[i]);  // in registers: H = 8: 26 ns a step instead of 31
     });
     store<Real>(y + row, v);
 }
@@ -168,13 +167,13 @@ ELMAN_APART void column_of_panels_apart(const PackedMatrix<Real>& A, const Real*
     column_of_panels<Real, P, V>(A, a, B, b, c, y, row, f, faded);
 }
 
-// The same for all panels, from the last to the first if `last_first`: a caller who alternates
-// finds in the cache what was read last (H = 128: 730 ns a step of the recurrence, not 864).
+// The same for all panels, from last to first if `last_first`: a caller that alternates finds the
+// panels read last in the cache (H = 128: 730 ns a step of the recurrence instead of 864).
 template <class Real>
 ELMAN_INLINE void one_column(const PackedMatrix<Real>& A, const Real* a,
                              const PackedMatrix<Real>& B, const Real* b, const Real* c, Real* y,
                              const Activation& f, bool faded, bool last_first) {
-    const bool pairs = partial_sums(B.rows, kManyCols) == 1;  // A has as many rows: one sum as well
+    const bool pairs = partial_sums(B.rows, kManyCols) == 1;  // A has the same rows, so one sum too
     Panels<Real>(B.rows).for_each_pair(
         pairs, last_first, [&](Index row, int size, bool two) ELMAN_INLINED {
             with_constant<1, kPanel>(size, [&](auto V) ELMAN_INLINED {
@@ -188,17 +187,17 @@ ELMAN_INLINE void one_column(const PackedMatrix<Real>& A, const Real* a,
 
 // --- many columns
 
-// The product of V vectors of a panel and some columns.
+// The product of V vectors of a panel and several columns.
 template <class Real>
 struct Tile {
-    const Real* w;  // the vectors of column k of W at w + k * pitch
+    const Real* w;  // column k of W is at w + k * pitch
     Index pitch, cols, sums;
     Columns<const Real> c;  // V vectors of each
     Columns<const Real> x;  // (cols,)
     Columns<Real> y;        // V vectors of each
 };
 
-// total = the sums number first ... first + S - 1 of all, added up, for N columns.
+// total = partial sums first ... first + S - 1, added up, for N columns.
 template <class Real, int V, int N, int S>
 ELMAN_INLINE void some_sums(const Tile<Real>& tile, Index first, Packet<Real> (&total)[N * V]) {
     Packet<Real> sum[S][N * V];
@@ -216,9 +215,8 @@ ELMAN_INLINE void some_sums(const Tile<Real>& tile, Index first, Packet<Real> (&
     ELMAN_EACH (i, N * V) total[i] = sum[0][i];
 }
 
-// y = product(c, W, x) for N columns, S sums at a time. tile.sums is S or 2 S: the only one or half
-// of them, since with all in one pass weights and elements would be loaded more often (H = 64: 87
-// GFLOP/s, not 78).
+// y = product(c, W, x) for N columns, S sums at a time; tile.sums is S or 2 S. All 2 S in one pass
+// would load weights and elements more often (H = 64: 78 GFLOP/s instead of 87).
 template <class Real, int V, int N, int S>
 ELMAN_INLINE void multiply_tile(const Tile<Real>& tile) {
     Packet<Real> total[N * V];
@@ -243,9 +241,9 @@ ELMAN_APART void multiply_tiles(Tile<Real>& tile, Index groups) {
     }
 }
 
-// ... and for `count` columns, in groups that are equal within one: a group alone reads all
-// weights. (Without groups of one column AVX-512 compiles in 9.5 s instead of 10.3, but batches of
-// 16 units took 1.06 times as long.)
+// The same for `count` columns, in groups equal within one, since each group reads all weights.
+// (Without groups of one column AVX-512 compiles in 9.5 s instead of 10.3, but batches of 16 units
+// take 1.06 times as long.)
 template <class Real, int V, int S>
 ELMAN_INLINE void multiply_columns(Tile<Real> tile, Index count) {
     constexpr int kMost = kColumns<kPanel>;
@@ -260,15 +258,14 @@ ELMAN_INLINE void multiply_columns(Tile<Real> tile, Index count) {
     multiply(groups.base, groups.count - groups.longer);
 }
 
-// Panel after panel; the function follows for some of the columns together, while their results
-// are still in the nearest cache.
+// Panel by panel; f is applied to several columns at once while their results are in the L1 cache.
 template <class Real>
 static void many_columns(const PackedMatrix<Real>& W, Columns<const Real> c, Columns<const Real> x,
                          Columns<Real> y, Index count, const Activation& f, bool faded) {
     constexpr Index kAtOnce = 8 * kColumns<kPanel>;
     Panels<Real>(W.rows).for_each([&](Index row, int size) {
         const Index pitch = size * kLanes<Real>;
-        // Two sums at a time want room: half of the height.
+        // Two sums at a time need twice the registers: half the height.
         const EvenParts tiles(size, W.partial_sums == 4 ? kLowTile : kPanel);
         for (Index first = 0; first < count; first += kAtOnce) {
             const Index some = smaller(count - first, kAtOnce);
@@ -344,7 +341,7 @@ static void correlate_rows(Real* G, Index cols, Slots<const Real> d, Slots<const
     });
 }
 
-// So many columns at a time that a panel of errors stays in the nearest cache.
+// Limits the columns per pass so that a panel of errors stays in the L1 cache.
 template <class Real>
 static void correlate(Real* G, Index rows, Index cols, Slots<const Real> d, Slots<const Real> x,
                       Index count, Index steps) {

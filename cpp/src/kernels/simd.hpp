@@ -1,17 +1,17 @@
-// simd.hpp - the few vector operations the kernels are written in, for the instruction set that
-// this translation unit is compiled for.
+// simd.hpp - the vector operations used by the kernels, for the instruction set of this translation
+// unit.
 //
 // The build compiles every kernel once per set, with -DELMAN_SET=avx2 -DELMAN_SET_avx2 (or sse2,
-// avx512, neon, scalar) and the compiler's flags for that set. All of it then lives in
-// elman::avx2, and all of Eigen in Eigen_avx2, so that no inline function of one set can stand in
-// for another's at link time.
+// avx512, neon, scalar) and the compiler's flags for that set. The code then lives in elman::avx2,
+// and Eigen in Eigen_avx2, so the linker cannot merge inline functions of different sets.
 //
-// Only operations that IEEE 754 or bit logic fixes completely are offered. The same sequence of
-// them gives the same bits on every set whose `fma` is fused (kFused); `scalar`, one lane and the
-// C library's fma, is the definition that the others are held to. There is no min or max (the sets
-// differ in NaN and signed zeros) but `lesser`, no rounding, no estimate of a reciprocal.
+// Only operations fully specified by IEEE 754 or bit logic are offered. The same sequence of them
+// gives the same bits on every set with a fused `fma` (kFused); `scalar`, one lane and the C
+// library's fma, is the definition that the other sets are compared with. There is no min or max
+// except `lesser` (the sets differ for NaN and signed zeros), no rounding, no estimate of a
+// reciprocal.
 //
-// A Packet<Real> is kLanes<Real> numbers; a mask is what `less` returns and `select` takes.
+// A Packet<Real> has kLanes<Real> elements; a mask is what `less` returns and `select` takes.
 #pragma once
 
 #if !defined(ELMAN_SET)
@@ -49,12 +49,11 @@
 
 #endif
 
-#define ELMAN_INLINED __attribute__((always_inline))  // a lambda, or a function of a class
+#define ELMAN_INLINED __attribute__((always_inline))  // for lambdas and member functions
 #define ELMAN_INLINE static inline ELMAN_INLINED
 #define ELMAN_APART static __attribute__((noinline))
 
-// for (int i = 0; i < count; ++i), unrolled: what it indexes stays in registers. A count is at most
-// 24.
+// for (int i = 0; i < count; ++i), unrolled, so that indexed arrays stay in registers. count <= 24.
 #if defined(__clang__)
 #define ELMAN_EACH(i, count) _Pragma("unroll") for (int i = 0; i < (count); ++i)
 #else
@@ -101,7 +100,7 @@ ELMAN_INLINE Real div(Real a, Real b) {
     return a / b;
 }
 
-// The C functions, not their overloads in namespace std: those are inline functions of their own.
+// The C functions, not their inline overloads in namespace std.
 ELMAN_INLINE float fma(float a, float b, float c) {
     return ::fmaf(a, b, c);
 }
@@ -174,7 +173,7 @@ template <class Real>
 inline constexpr int kLanes = Eigen::internal::packet_traits<Real>::size;
 
 #if defined(ELMAN_SET_sse2)
-inline constexpr bool kFused = false;  // `fma` is a product, rounded, then a sum
+inline constexpr bool kFused = false;  // `fma` rounds the product, then the sum
 #else
 inline constexpr bool kFused = true;
 #endif
@@ -201,7 +200,7 @@ ELMAN_INLINE Packet<Real> broadcast(Real value) {
     return Eigen::internal::pset1<Packet<Real> >(value);
 }
 
-// V is Packet<float> or Packet<double> from here on.
+// From here on V is Packet<float> or Packet<double>.
 template <class V>
 ELMAN_INLINE V add(V a, V b) {
     return Eigen::internal::padd(a, b);
@@ -242,7 +241,7 @@ ELMAN_INLINE V bit_xor(V a, V b) {
 
 // select(mask, a, b) is mask ? a : b. `less` with a NaN is false, as in C.
 #if defined(ELMAN_SET_avx512)
-// Eigen keeps masks in vectors, which costs three instructions a comparison here.
+// Eigen keeps masks in vectors: three instructions per comparison here.
 ELMAN_INLINE __mmask16 less(__m512 a, __m512 b) {
     return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ);
 }
@@ -266,8 +265,8 @@ ELMAN_INLINE V select(V mask, V a, V b) {
 }
 #endif
 
-// a < b ? a : b, also for NaN and zeros: just what the instruction of x86 does, if its operands are
-// not exchanged, as Eigen does.
+// a < b ? a : b, also for NaN and zeros: exactly the x86 instruction, provided its operands are not
+// exchanged, as Eigen does.
 #if defined(ELMAN_SET_avx512)
 ELMAN_INLINE __m512 lesser(__m512 a, __m512 b) {
     return _mm512_maskz_min_ps(0xffff, a, b);  // as for shift_left
@@ -296,9 +295,9 @@ ELMAN_INLINE V lesser(V a, V b) {
 }
 #endif
 
-// The bits of every lane, moved up. Eigen 3.4 has no vectors of 64-bit integers on x86.
+// Shifts the bits of every lane left. Eigen 3.4 has no vectors of 64-bit integers on x86.
 #if defined(ELMAN_SET_avx512)
-// With a mask of all lanes, because GCC 12 warns of an uninitialized value in the plain form.
+// With a full mask, because GCC 12 warns of an uninitialized value in the plain form.
 template <int Bits>
 ELMAN_INLINE __m512 shift_left(__m512 v) {
     return _mm512_castsi512_ps(_mm512_maskz_slli_epi32(0xffff, _mm512_castps_si512(v), Bits));
@@ -348,22 +347,23 @@ ELMAN_INLINE Packet<Real> zero_where(M mask, Packet<Real> v) {
 #endif
 }
 
-// Registers for accumulators. The rest hold vectors of weights and broadcast elements.
+// Registers for accumulators; the rest hold weights and broadcast elements.
 #if defined(ELMAN_SET_avx512) || defined(ELMAN_SET_neon)
 inline constexpr int kAccumulators = 24;
 #elif defined(ELMAN_SET_avx2)
 inline constexpr int kAccumulators = 12;
-#elif defined(ELMAN_SET_sse2)  // where every product needs a register too
+#elif defined(ELMAN_SET_sse2)  // every product needs a register too
 inline constexpr int kAccumulators = 8;
-#else                          // scalar is the plainest loop: one row, one column
+#else                          // scalar: the plain loop, one row by one column
 inline constexpr int kAccumulators = 1;
 #endif
 static_assert(kAccumulators <= 24, "ELMAN_EACH unrolls so many");
-// Most vectors of a panel. With 2, sse2 compiles in 5.1 s instead of 7.0 and is 5 to 18 % slower.
+// Vectors per panel, at most. With 2, sse2 compiles in 5.1 s instead of 7.0 and is 5 to 18 %
+// slower.
 inline constexpr int kPanel = kAccumulators == 1 ? 1 : 4;
-inline constexpr int kLowTile = kAccumulators == 1 ? 1 : 2;  // and of a tile with two sums
+inline constexpr int kLowTile = kAccumulators == 1 ? 1 : 2;  // the same for a tile with two sums
 
-// each(Constant<n>) for a number n of First ... Last.
+// Calls each(Constant<n>) for n in First ... Last.
 template <int N>
 struct Constant {
     static constexpr int value = N;
