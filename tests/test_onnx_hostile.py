@@ -234,7 +234,9 @@ def test_attributes_of_another_type_are_refused():
 
 def test_attributes_that_are_sparse_or_refer_to_a_function_are_refused():
     proto = with_node("Transpose")
-    attribute = proto.graph.node[1].attribute.add(name="perm", type=onnx.AttributeProto.SPARSE_TENSOR)
+    attribute = proto.graph.node[1].attribute.add(
+        name="perm", type=onnx.AttributeProto.SPARSE_TENSOR
+    )
     with pytest.raises(UnsupportedModelError, match=r"node 1 \(Transpose 'evil'\): .*'perm'"):
         elman.from_onnx(proto)
     attribute.type, attribute.ref_attr_name = onnx.AttributeProto.INTS, "order"
