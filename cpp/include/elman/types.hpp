@@ -49,7 +49,7 @@ struct PackedMatrix {
     const Real* panels;
     Index rows;
     Index cols;
-    int partial_sums;  // interleaved partial sums per element of a product
+    int partial_sums;  // S of table.hpp, set by packed_matrix() only
 };
 
 }  // namespace elman

@@ -247,7 +247,8 @@ ELMAN_INLINE Packet<Real> sigmoid(Packet<Real> v) {
 
     const auto y = reduce<-1, -K::lift, Real>(v);
     const Packet<Real> sum = add(y.power, unit);
-    const Packet<Real> lost = sub(unit, sub(sum, y.power));  // rounding error of that sum; mostly 0
+    const Packet<Real> lost =
+        sub(unit, sub(sum, y.power));  // error of that sum, or 0 if below half an ulp
     // The denominator is 2^-lift (1 + e^-v) = (power + unit) + power (e^r - 1).
     const Packet<Real> middle = div(unit, add(sum, scaled_expm1(y, lost)));
 
@@ -552,8 +553,8 @@ static void apply(const Activation& f, bool faded, Columns<Real> values, Index r
         f, faded, [&](auto function) ELMAN_INLINED { map<Real>(function, values, rows, count); });
 }
 
-// f(-clip) and f(clip), sorted. A trainable f is monotone, so a value strictly between them was not
-// clipped.
+// f(-clip) and f(clip), sorted. A trainable f is monotone: a clipped value equals one of them, and
+// a value strictly between them was not clipped.
 template <class Real>
 struct Ends {
     Real lower = -Constants<Real>::infinity, upper = Constants<Real>::infinity;
@@ -593,8 +594,9 @@ static void differentiate_columns(const Activation& f, Columns<const Real> y, Co
         over_columns([&](P error, P value) ELMAN_INLINED {
             P d = derivative(error, value);
             if (clipped) d = select(less(lower, value), select(less(value, upper), d, zero), zero);
+            // A NaN fails both comparisons and replaces d; an infinity passes one and keeps d.
             const P not_above = select(less(negative<Real>(infinity), value), d, value);
-            return select(less(value, infinity), d, not_above);  // NaN where value is
+            return select(less(value, infinity), d, not_above);
         });
     });
 }

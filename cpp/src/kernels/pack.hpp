@@ -51,8 +51,8 @@ class Panels {
             each(parts_.begin(panel) * kLanes<Real>, parts_.size(panel));
     }
 
-    // Calls each(row, V, two): `two` if the next panel, of the same height, is included. Only if
-    // `pairs`.
+    // Calls each(row, V, two), from the last panel to the first if `last_first`. `two`: the call
+    // includes the panel that follows, of the same height; never without `pairs`.
     template <class Each>
     ELMAN_INLINED void for_each_pair(bool pairs, bool last_first, Each each) const {
         if (parts_.count == 1) return each(Index(0), static_cast<int>(parts_.base), false);

@@ -19,14 +19,16 @@ namespace ELMAN_SET {
 template <int V>
 inline constexpr int kColumns = kAccumulators / V;
 
-// Enough columns for the largest number of partial sums.
+// Enough columns for the largest number of partial sums: partial_sums() rises up to 16.
 inline constexpr Index kManyCols = 64;
 
-// The most partial sums of a matrix with a panel of V vectors, and so at least this many rows.
+// The most partial sums of a matrix that has a panel of V vectors, and so more than (V - 1) lanes
+// rows: partial_sums() falls with rows and rises with columns.
 template <class Real, int V>
 inline constexpr int kMostSums = partial_sums((V - 1) * kLanes<Real> + 1, kManyCols);
 
-// Calls each(Constant<S>) for S = 1, 2 or 4 partial sums, at most kMost.
+// Calls each(Constant<S>) for S = 1, 2 or 4 partial sums. S is never above kMost: fewer sums would
+// be another order.
 template <int kMost, class Each>
 ELMAN_INLINE void with_sums(int sums, Each each) {
     if constexpr (kMost > 2)
@@ -61,7 +63,8 @@ ELMAN_INLINE void store(Real* p, const Packet<Real> (&v)[N]) {
 }
 
 // sum[s] += w_k x_k for k = s, s + every, s + 2 every ... < terms: the only loop of a product. w(v,
-// k) points to vector v of w_k, x(n, k) is the element of column n.
+// k) points to vector v of w_k, x(n, k) is the element of column n. `every` is S, or 2 S if another
+// pass adds the other half of the sums.
 template <class Real, int V, int N, int S, class W, class X>
 ELMAN_INLINE void add_terms(Index terms, Index every, W w, X x, Packet<Real> (&sum)[S][N * V]) {
     const auto add = [&](int s, Index k) ELMAN_INLINED {
@@ -85,7 +88,7 @@ ELMAN_INLINE void add_terms(Index terms, Index every, W w, X x, Packet<Real> (&s
     for (; k + S <= terms; k += every) {
         ELMAN_EACH (s, S) add(s, k + s);
     }
-    // The last round may have fewer than S terms; if it is complete, k is beyond all terms.
+    // Now k + S > terms: the first terms - k sums get one more term, none if k >= terms.
     ELMAN_EACH (s, S - 1)
         if (k + s < terms) add(s, k + s);
 }
@@ -130,7 +133,7 @@ template <class Real, int P, int V>
 ELMAN_INLINE void add_products(const PackedMatrix<Real>& A, const Real* a,
                                const PackedMatrix<Real>& B, const Real* b, const Real* c, Index row,
                                Packet<Real> (&v)[P * V]) {
-    constexpr int kMost = P > 1 ? 1 : kMostSums<Real, V>;
+    constexpr int kMost = P > 1 ? 1 : kMostSums<Real, V>;  // pairs only with one sum: one_column
     load<Real>(c + row, v);
     const auto add = [&](const PackedMatrix<Real>& W, const Real* vector) ELMAN_INLINED {
         with_sums<kMost>(W.partial_sums, [&](auto S) ELMAN_INLINED {

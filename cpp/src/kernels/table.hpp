@@ -10,8 +10,11 @@
 //
 // with S = partial_sums(rows, cols) for every dtype and every instruction set.
 //
-// "Faded": values below 2^-100 (float) or 2^-900 (double) in magnitude become +0. This applies to
-// hidden states and errors.
+// "Faded": values below 2^-100 (float) or 2^-900 (double) in magnitude become +0. This applies
+// where a contract says so: to h of unfold, d of backpropagate and the result of differentiate.
+//
+// The padding of errors is zero and stays so, as transposes have rows of zeros there; hence that of
+// gradients and weights too.
 #pragma once
 
 #include "elman/views.hpp"
@@ -77,20 +80,23 @@ struct Kernels {
 
     // --- training ---
 
-    // e_n = f'(v_n) e_n, faded, in terms of y_n = f(v_n). For softmax: sums as above, not faded. y
-    // and e (rows,) are padded. f is trainable (check_trainable).
+    // e_n = f'(v_n) e_n, faded, in terms of y_n = f(v_n), which may be faded: then f' is that of 0.
+    // For softmax: sums as above, not faded. y and e (rows,) are padded. f is trainable
+    // (check_trainable).
     void (*differentiate)(const Activation& f, Columns<const Real> y, Columns<Real> e, Index rows,
                           Index count) = nullptr;
 
     // The errors of the steps of unfold, from last to first; h as there. d has steps + 1 slots of
-    // `count` padded columns: on entry slot t - 1 holds e_t, the error of h_t from outside the
-    // recurrence; on return
+    // `count` padded columns. Slot t - 1 holds e_t on entry, the error of h_t from outside the
+    // recurrence, and on return
     //
     //     d_t = f'(v_t) product(e_t, W, d_(t+1)), faded, for t = steps ... 1,
     //
-    // where W is the transpose of W_hh and d_(steps+1) is given; if the last step is the `newest`,
-    // its product is left out. direct (H,) x count is the error that bypasses W_hh: of h_steps on
-    // entry, of h_0 on return. This cell has no such path and leaves it unchanged.
+    // where W is the transpose of W_hh. The last slot holds d_(steps+1), unchanged; if the last
+    // step is the `newest`, its product is left out. So slot t holds h_t in h and d_(t+1) in d,
+    // which the gradient of W_hh takes together. direct (H,) x count is neither read nor written by
+    // this cell; for others it is the error that bypasses W_hh, of h_steps on entry, of h_0 on
+    // return.
     void (*backpropagate)(const PackedMatrix<Real>& W, const Slots<const Real>& h,
                           const Slots<Real>& d, Columns<Real> direct, Index count, Index steps,
                           bool newest, const Activation& f) = nullptr;
