@@ -210,7 +210,7 @@ def test_onnx_runtime_runs_it_and_streams_by_its_state(rng, activation, directio
     _, state = session.run(None, {"x": by_time(x[:, :3])})
     y, state = session.run(None, {"x": by_time(x[:, 3:]), "state": state})
     np.testing.assert_allclose(y, by_time(run.output[:, 3:]), rtol=1e-5, atol=1e-5)
-    one = x[:1, :2]  # a state of one row is that of every sequence
+    one = x[:1, :2]  # a state of one row applies to every sequence
     y, _ = session.run(None, {"x": by_time(one), "state": run.state[:1]})
     expected = net.run(one, state=run.state[:1]).output
     np.testing.assert_allclose(y, by_time(expected), rtol=1e-5, atol=1e-5)

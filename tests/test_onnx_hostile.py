@@ -335,7 +335,7 @@ def test_a_model_cut_anywhere_is_refused_or_whole(proto):
             elman.from_onnx(data[:length])
         except ElmanError:
             continue
-        # Only what stands after the graph may be missing, and the opset stands there.
+        # Only fields after the graph may be missing, and the opset is one of them.
         pytest.fail(f"{length} of {len(data)} bytes were read as a model")
 
 
@@ -548,7 +548,7 @@ def test_a_path_that_is_no_regular_file_is_refused(tmp_path):
         elman.from_onnx(tmp_path / "fifo")
 
 
-def test_the_name_of_the_file_stands_before_what_is_wrong(tmp_path):
+def test_errors_begin_with_the_name_of_the_file(tmp_path):
     (tmp_path / "model.onnx").write_bytes(b"nothing")
     with pytest.raises(ModelFormatError, match=r"model\.onnx: expected an ONNX model"):
         elman.from_onnx(tmp_path / "model.onnx")

@@ -529,7 +529,7 @@ def test_a_source_of_another_kind_is_a_type_error(source):
         elman.from_onnx(source)
 
 
-def test_onnx_is_imported_by_its_use_alone_and_missing_it_names_the_extra():
+def test_onnx_is_imported_at_first_use_and_a_missing_one_names_the_extra():
     code = """
 import sys, elman
 net = elman.Network(input_size=1, hidden_size=1, output_size=1, seed=0)

@@ -391,7 +391,7 @@ def test_a_hostile_file_is_refused_and_does_nothing(name, hostile, tmp_path):
     assert SANITIZED or seen["grown_kib"] < 8 * 1024
 
 
-def test_the_watch_would_see_a_second_file_and_code(tmp_path):
+def test_the_watch_detects_a_second_file_and_code(tmp_path):
     (tmp_path / "a").write_bytes(b"")
     read = "open(os.devnull).close(); eval('1'); b'x' * (100 << 20)"
     (seen,) = read_guarded([tmp_path / "a"], "", read).values()
