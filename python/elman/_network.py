@@ -519,7 +519,7 @@ class Network(Parameters):
         ArgumentError
             If the suffix belongs to another format, as in `model.onnx`.
         LimitError
-            If `load` would reject the file: too many layers, or metadata too long.
+            If `load` would refuse the file: too many layers, or metadata too long.
         ShapeError, DTypeError
             If `golden` is not a valid input of the network.
         OSError
