@@ -26,7 +26,7 @@ def net(request):
     return small_network(request.param)
 
 
-# --- what is not a number -------------------------------------------------------------------------
+# --- inputs that are not numeric ------------------------------------------------------------------
 
 NOT_NUMBERS = [
     (np.zeros(3, object), "object"),
@@ -68,7 +68,7 @@ def test_what_is_not_a_real_number_is_a_dtype_error_everywhere(x, dtype):
         net.run(np.zeros((1, 3)), state=x)
 
 
-# --- one rounding ---------------------------------------------------------------------------------
+# --- rounding once --------------------------------------------------------------------------------
 
 
 def identity(dtype):
@@ -503,7 +503,7 @@ def test_an_array_interface_that_lies_is_refused(lie):
     assert "rows of different lengths" not in str(caught.value)
 
 
-# --- dtypes that are equal and not the same -------------------------------------------------------
+# --- equal dtypes that are different objects ------------------------------------------------------
 
 
 def dtypes_of_others(dtype):

@@ -181,7 +181,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(x, y, path, monk
     assert os.listdir(path.parent) == [path.name]
 
 
-# --- files that are not what they seem ------------------------------------------------------------
+# --- forged checkpoints ---------------------------------------------------------------------------
 
 
 def rewrite(path, change):

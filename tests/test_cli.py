@@ -379,7 +379,7 @@ def test_ctrl_c_ends_it_without_a_traceback(model):
         assert b"Traceback" not in process.stderr.read()
 
 
-# --- what is refused ------------------------------------------------------------------------------
+# --- refused input --------------------------------------------------------------------------------
 
 
 def bad_line_4711():

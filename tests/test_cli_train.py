@@ -386,7 +386,7 @@ def test_a_terminal_shows_progress_and_ctrl_c_keeps_the_best(here, sines):
     assert elman.load("model.safetensors").input_size == 3
 
 
-# --- what is refused ------------------------------------------------------------------------------
+# --- refused input --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,7 @@ def networks(isa, dtype):
     return [make_network(isa, dtype, **kind) for kind in KINDS]
 
 
-# --- D1, D2: run after run, step after step -------------------------------------------------------
+# --- D1, D2: repeated runs, steps and chunks ------------------------------------------------------
 
 
 def test_a_result_is_repeatable_also_by_threads_at_the_same_time(rng, dtype):

@@ -85,7 +85,7 @@ def test_the_shipped_network_is_the_output_of_its_script(shipped, tmp_path):
     assert elman.load(tmp_path / "net") == net
 
 
-# --- what the demonstration finds -----------------------------------------------------------------
+# --- results of the demonstration -----------------------------------------------------------------
 
 
 def test_the_forecast_beats_naive_ones_in_the_test_years(facts, shipped):

@@ -35,7 +35,7 @@ def random_mask(rng, B, T):
     return mask
 
 
-# --- beside PyTorch and Keras ---------------------------------------------------------------------
+# --- against PyTorch and Keras --------------------------------------------------------------------
 
 
 def cases(arrays):
@@ -101,7 +101,7 @@ def test_plain_python_agrees_with_the_reference(rng):
             elman.pure.step(w, x[0].tolist(), last)
 
 
-# --- what a direction is, by bits -----------------------------------------------------------------
+# --- definition of the directions, bit for bit ----------------------------------------------------
 
 
 def reversed_by_length(x, lengths):

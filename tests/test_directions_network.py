@@ -13,7 +13,7 @@ from fixtures.bits import assert_same_bits
 from fixtures.directions import KINDS, make_network, networks
 from fixtures.networks import inputs
 
-# --- what cannot be done --------------------------------------------------------------------------
+# --- unsupported calls ----------------------------------------------------------------------------
 
 
 @pytest.mark.any_isa
@@ -38,7 +38,7 @@ def test_reverse_layers_are_refused_by_stream_generate_and_training(direction):
         reference.step(net, x[0], np.zeros(net.state_size))
 
 
-# --- what such a network is -----------------------------------------------------------------------
+# --- properties -----------------------------------------------------------------------------------
 
 
 @pytest.mark.any_isa

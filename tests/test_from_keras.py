@@ -234,7 +234,7 @@ def test_differences_in_use_are_noted_in_a_row(case, note, tmp_path):
     assert any(note in said for said in notes), notes
 
 
-# --- the arrays that a network gives --------------------------------------------------------------
+# --- arrays for Keras -----------------------------------------------------------------------------
 
 
 def test_the_arrays_for_set_weights_are_in_the_layouts_of_keras(rng):

@@ -180,7 +180,7 @@ def test_without_a_readout_the_output_is_the_state(state_dict):
         elman.from_torch(state_dict, activation="tanh", readout=False, output_activation="tanh")
 
 
-# --- what must be said, and what is refused -------------------------------------------------------
+# --- required options and refused sources ---------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -274,7 +274,7 @@ def test_a_mapping_that_holds_itself_is_refused(state_dict):
         elman.from_torch(state_dict, **SAID)
 
 
-# --- the state_dict that a network gives ----------------------------------------------------------
+# --- the state_dict of a network ------------------------------------------------------------------
 
 
 def networks():

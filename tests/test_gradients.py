@@ -295,7 +295,7 @@ def test_every_single_number_of_a_gradient_is_a_difference_of_losses(seed):
         assert error <= bound, f"{name}: {error} beyond {bound}"
 
 
-# --- promises by bits -----------------------------------------------------------------------------
+# --- equal bits -----------------------------------------------------------------------------------
 
 
 def problems(dtype):

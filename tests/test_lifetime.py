@@ -456,7 +456,7 @@ def test_a_subclass_of_network_works_like_one(net, rng):
     assert type(mine.astype("float64")) is Mine
 
 
-# --- the end of the interpreter -------------------------------------------------------------------
+# --- shutdown of the interpreter ------------------------------------------------------------------
 
 THREADS = """
     import threading, time, os, elman, numpy as np
@@ -542,7 +542,7 @@ def test_a_sub_interpreter_gets_an_import_error_and_the_main_one_goes_on(before)
     assert second == "(1, 1)"
 
 
-# --- lives ----------------------------------------------------------------------------------------
+# --- lifetimes ------------------------------------------------------------------------------------
 
 
 def test_a_stream_and_views_of_weights_keep_the_core_alive(rng):

@@ -254,7 +254,7 @@ def test_without_a_seed_every_network_is_new_and_with_another_seed_another():
     assert elman.Network(**options, seed=1) == nets[3]
 
 
-# --- equality, copies, words ----------------------------------------------------------------------
+# --- equality, copies, repr -----------------------------------------------------------------------
 
 
 def test_networks_compare_and_hash_by_content(isa, net):

@@ -347,7 +347,7 @@ def test_generate_refuses_feedback_that_is_no_input(loop, result, error, message
         loop.generate([[0.5, 0.5]], steps=2, feedback=lambda y: result)
 
 
-# --- right results --------------------------------------------------------------------------------
+# --- correct results ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -82,7 +82,7 @@ def test_onnxs_own_tests_of_rnn_pass_as_its_loader_makes_them():
     check_node_tests([case for case in cases if "_rnn_" in case.name])
 
 
-# --- what they leave out --------------------------------------------------------------------------
+# --- cases that they leave out --------------------------------------------------------------------
 
 
 def test_the_weights_may_be_inputs_too(rng):

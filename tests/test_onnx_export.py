@@ -173,7 +173,7 @@ def test_two_clips_of_one_layer_cannot_be_written():
         elman.to_onnx(net)
 
 
-# --- others run it --------------------------------------------------------------------------------
+# --- other engines --------------------------------------------------------------------------------
 
 
 def test_onnxs_reference_evaluator_runs_it(rng):

@@ -154,7 +154,7 @@ def test_missing_external_data_are_the_systems_error(proto, tmp_path):
         elman.from_onnx(saved(proto, tmp_path), external_data=True)
 
 
-# --- graphs with more in them ---------------------------------------------------------------------
+# --- unsupported parts of graphs ------------------------------------------------------------------
 
 
 def with_node(operator, *, domain="", **attributes):
@@ -244,7 +244,7 @@ def test_attributes_that_are_sparse_or_refer_to_a_function_are_refused():
         elman.from_onnx(proto)
 
 
-# --- tensors and graphs that make no sense --------------------------------------------------------
+# --- invalid tensors and graphs -------------------------------------------------------------------
 
 
 def changed(name, array):
@@ -366,7 +366,7 @@ def test_all_flipped_bits_give_a_network_or_an_error_of_ours():
             data[place // 8] ^= 1 << place % 8
 
 
-# --- much from little -----------------------------------------------------------------------------
+# --- small models of huge tensors -----------------------------------------------------------------
 
 
 def doubling(operator, count=60, **attributes):

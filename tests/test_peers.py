@@ -141,7 +141,7 @@ def test_a_nan_is_wrong():
     assert "off by nan" in answers.wrong_run(right, x, expected)
 
 
-# --- which there are ------------------------------------------------------------------------------
+# --- missing peers --------------------------------------------------------------------------------
 
 
 def test_a_peer_that_is_not_installed_is_left_out_with_a_sentence(monkeypatch):

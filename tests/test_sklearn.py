@@ -52,7 +52,7 @@ def ragged(rng, n=20, I=3):
     return X, np.where(mean > np.median(mean), "high", "low"), np.stack([mean, -1e3 * mean], 1)
 
 
-# --- what sequences look like ---------------------------------------------------------------------
+# --- forms of sequences ---------------------------------------------------------------------------
 
 
 def test_sequences_with_one_feature_are_the_same_in_every_form(rng):
@@ -144,7 +144,7 @@ def test_a_data_frame_gives_the_names_of_its_columns(rng):
     assert not hasattr(est, "feature_names_in_")
 
 
-# --- what is refused ------------------------------------------------------------------------------
+# --- refused input --------------------------------------------------------------------------------
 
 X3 = np.zeros((4, 5, 3))
 LIST = [np.zeros((5, 3)), np.zeros((2, 3))]
@@ -497,7 +497,7 @@ def test_targets_that_are_not_those_of_the_steps_are_refused(X, y, message):
         ElmanRegressor(**QUICK, outputs="all").fit(X, y)
 
 
-# --- among scikit-learn's tools -------------------------------------------------------------------
+# --- pipelines and searches -----------------------------------------------------------------------
 
 
 def test_pickles_predict_the_same(rng):

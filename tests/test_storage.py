@@ -258,7 +258,7 @@ print(set(opened) == {sys.argv[1]})
     assert run_python(code, path) == "True\n"
 
 
-# --- paths that are no model ----------------------------------------------------------------------
+# --- paths that are not model files ---------------------------------------------------------------
 
 
 @pytest.mark.parametrize("error", [FileNotFoundError, IsADirectoryError])

@@ -623,7 +623,7 @@ def test_every_flipped_bit_is_refused_or_changes_a_value_or_a_user_s_string(data
     check_flips(file, data, range(8 * len(data)))
 
 
-# --- little files that want much memory -----------------------------------------------------------
+# --- small files that need much memory ------------------------------------------------------------
 
 
 def hostile_files(data):

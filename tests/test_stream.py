@@ -461,7 +461,7 @@ def test_repr_says_what_the_stream_runs(net):
     assert repr(net.stream()).startswith("Stream(3 -> 9 tanh -> 4 tanh -> 2 sigmoid")
 
 
-# --- what it cannot be ----------------------------------------------------------------------------
+# --- construction and subclassing -----------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -493,7 +493,7 @@ def test_initializing_a_stream_again_is_refused(net):
     assert_same_bits(stream.state, net.initial_state)
 
 
-# --- what it never does ---------------------------------------------------------------------------
+# --- memory and references ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("dtype", "count"), [("float32", 10**6), ("float64", 10**5)])

@@ -50,7 +50,7 @@ class Frame:
         return self._columns[name]
 
 
-# --- the record -----------------------------------------------------------------------------------
+# --- the class ------------------------------------------------------------------------------------
 
 
 def test_a_table_has_its_arguments_as_attributes(table):
@@ -215,7 +215,7 @@ def test_json_that_is_longer_than_a_file_may_hold_is_refused_before_it_is_parsed
         elman.Table.from_json(b"{}")
 
 
-# --- a network's ----------------------------------------------------------------------------------
+# --- the table of a network -----------------------------------------------------------------------
 
 
 def test_a_network_has_the_table_it_was_given(net, table):
@@ -269,7 +269,7 @@ def test_without_a_readout_the_outputs_are_those_of_the_top_layer():
     assert elman.Network(2, 4, None, seed=0, table=table).table is table
 
 
-# --- where it travels -----------------------------------------------------------------------------
+# --- copies, files and exports --------------------------------------------------------------------
 
 
 def test_copies_pickles_and_files_keep_it(net, table, tmp_path):

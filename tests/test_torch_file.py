@@ -153,7 +153,7 @@ def test_the_operations_that_pytorch_uses_are_known():
     np.testing.assert_array_equal(net.layers[0].W_xh, NUMBERS.reshape(3, 4))
 
 
-# --- what is refused ------------------------------------------------------------------------------
+# --- refused input --------------------------------------------------------------------------------
 
 
 def reduced(module, attribute, *arguments):

@@ -25,7 +25,7 @@ def y(rng):
     return rng.standard_normal((B, T, O))
 
 
-# --- what it returns ------------------------------------------------------------------------------
+# --- the result -----------------------------------------------------------------------------------
 
 
 def test_the_network_that_is_passed_in_never_changes(x, y):
@@ -303,7 +303,7 @@ def test_settings_of_an_optimizer_may_be_numbers_of_any_type(x, y, tmp_path):
     train(x, y, optimizer=odd, learning_rate=np.float32(0.25), checkpoint=tmp_path / "c")
 
 
-# --- when it ends ---------------------------------------------------------------------------------
+# --- stopping -------------------------------------------------------------------------------------
 
 
 def test_the_best_network_is_returned_and_patience_ends_the_rest(x, y):

@@ -40,7 +40,7 @@ TIMEOUT = 600  # seconds for the nearest tests of a fault
 FAILED = re.compile(r"^FAILED (tests/.+?)(?: - .*)?$", re.MULTILINE)
 
 
-# --- the packages that are tested -----------------------------------------------------------------
+# --- the packages to test -------------------------------------------------------------------------
 
 
 def choice(fault: Fault) -> str:
