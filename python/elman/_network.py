@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 
 class Run(NamedTuple):
-    """What `Network.run` returns.
+    """The result of `Network.run`.
 
     Attributes
     ----------
