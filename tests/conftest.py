@@ -1,4 +1,4 @@
-"""What all tests share: the instruction sets, and a header that says what is tested."""
+"""Shared fixtures, options and the report header."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import importlib
 import os
 import re
 
-# Matrices are small here: more threads of NumPy's would only wait for each other.
+# Matrices are small here: with more threads, NumPy would only wait.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
@@ -15,7 +15,7 @@ import pytest
 
 import elman
 
-# A set that was forced from outside is the only one to test: this may be an emulated processor.
+# If ELMAN_ISA forces a set, test only that one: the processor may be emulated.
 ISAS = [os.environ["ELMAN_ISA"]] if os.environ.get("ELMAN_ISA") else elman.available_isas()
 FUSED_ISAS = [isa for isa in ISAS if isa != "sse2"]
 
@@ -61,7 +61,7 @@ def pytest_xdist_auto_num_workers(config):
 
 @pytest.fixture(params=ISAS)
 def isa(request):
-    """Each instruction set in turn, for the networks built by a test."""
+    """Each instruction set in turn, used by the networks that a test builds."""
     with elman.use_isa(request.param):
         yield request.param
 
@@ -73,7 +73,7 @@ def dtype(request):
 
 @pytest.fixture
 def fused_isas():
-    """The instruction sets with the same bits."""
+    """The instruction sets that give the same bits."""
     return FUSED_ISAS
 
 

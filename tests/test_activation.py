@@ -33,7 +33,7 @@ def test_the_table_names_every_activation_of_the_core():
 
 
 @pytest.mark.parametrize("name", TABLE)
-def test_the_table_has_the_numbers_of_the_core(name):
+def test_the_table_has_the_parameters_of_the_core(name):
     numbers = TABLE[name].numbers
     f = Activation(name, **dict.fromkeys(numbers, 2.0))
     assert (f.alpha, f.beta) == ((numbers and 2.0) or None, 2.0 if "beta" in numbers else None)
@@ -73,7 +73,7 @@ def test_the_docstring_shows_the_table():
 
 
 @pytest.mark.parametrize("name", PLAIN)
-def test_an_activation_without_numbers_is_its_name(name):
+def test_an_activation_without_parameters_equals_its_name(name):
     f = Activation(name)
     assert (f.name, f.alpha, f.beta, f.clip) == (name, None, None, None)
     assert f == name
@@ -97,28 +97,28 @@ def test_the_defaults_are_those_of_onnx(name):
     assert f != Activation(name, clip=3)
 
 
-def test_it_says_its_numbers_in_full():
+def test_an_activation_prints_its_parameters_in_full():
     assert str(Activation("leaky_relu", alpha=0.1)) == "leaky_relu(alpha=0.1)"
     assert str(Activation("tanh", clip=3)) == "tanh(clip=3)"
     assert repr(Activation("affine", 1, beta=1 / 3)) == "affine(alpha=1, beta=0.3333333333333333)"
     assert str(Activation("elu")) == "elu(alpha=1)"
 
 
-def test_numbers_may_be_of_any_type():
+def test_parameters_may_be_numbers_of_any_type():
     f = Activation("hard_sigmoid", alpha=np.float32(0.25), beta=np.int64(1), clip=True)
     assert (f.alpha, f.beta, f.clip) == (0.25, 1.0, 1.0)
     assert {type(number) for number in (f.alpha, f.beta, f.clip)} == {float}
 
 
 @pytest.mark.parametrize("f", GENERAL, ids=str)
-def test_it_is_copied_pickled_and_hashed_by_value(f):
+def test_an_activation_is_copied_pickled_and_hashed_by_value(f):
     for twin in (copy.copy(f), copy.deepcopy(f), pickle.loads(pickle.dumps(f))):
         assert twin == f
         assert hash(twin) == hash(f)
     assert [other for other in GENERAL if other == f] == [f]
 
 
-def test_it_is_constant():
+def test_an_activation_is_immutable():
     f = Activation("elu")
     with pytest.raises(AttributeError, match=r"Activation\.alpha"):
         f.alpha = 2.0
@@ -216,7 +216,7 @@ def test_a_network_refuses_what_its_dtype_cannot_hold_and_what_is_not_for_layers
 
 
 @pytest.mark.parametrize("f", UNTRAINABLE, ids=str)
-def test_training_refuses_an_activation_whose_value_does_not_tell_its_derivative(f):
+def test_training_refuses_an_activation_whose_derivative_does_not_follow_from_its_value(f):
     x, y = np.zeros((2, 3, 3)), np.zeros((2, 3, 2))
     message = rf"alpha: .*got {f.alpha}.*{f.name}"
     net = network(["tanh", f], output_activation="identity")

@@ -54,7 +54,7 @@ def hard_arguments(count, seed):
     magnitudes = signs * np.exp2(rng.uniform(-1074, 12, quarter))
     usual = rng.uniform(-25, 25, quarter)
     tails = rng.uniform(-746, 40, quarter)
-    # Multiples of ln(2) / 2, where the reduction of the exponential turns over, and the joins.
+    # Multiples of ln(2) / 2, where the argument reduction changes n, and the joins.
     joins = np.concatenate([np.arange(-1500, 1500) * np.log(2) / 2, [0.625, -0.625, 19.25, -19.25]])
     rest = count - 3 * quarter
     near = rng.choice(joins, rest)
@@ -156,7 +156,7 @@ def test_softmax_neither_overflows_nor_loses_its_sum(isa):
 
 # --- the others, and clip -------------------------------------------------------------------------
 
-# The function of exact numbers, and the worst error in ulp: of the largest term, where it is a sum.
+# The exact function, and the largest error in ulp (for a sum, in ulp of its largest term).
 NUMBERED = {
     Activation("leaky_relu", alpha=0.01): (lambda v: v * mpf(0.01) if v < 0 else v, 0.5),
     Activation("elu"): (lambda v: mpmath.expm1(v) if v < 0 else v, 1.3),
@@ -183,7 +183,7 @@ def exact_numbered(f, x):
 
 def worst_numbered_ulp(f, x, high, low):
     size = np.abs(high)
-    # The rest of the smallest results is itself rounded, to a multiple of 2^-1074.
+    # The second double of the smallest results is itself rounded, to a multiple of 2^-1074.
     rounded = np.where(size < 2.0**-960, np.spacing(0.0), 0.0)
     error = np.maximum(np.abs((activate(f, x) - high) - low) - rounded, 0)
     if f.beta is not None and f.name != "scaled_tanh":
@@ -193,7 +193,7 @@ def worst_numbered_ulp(f, x, high, low):
 
 
 @pytest.mark.parametrize("f", NUMBERED, ids=str)
-def test_float64_of_a_function_with_numbers_is_as_near_as_it_says(f):
+def test_float64_of_a_function_with_parameters_is_within_its_bound(f):
     x = hard_arguments(2_000, seed=5)
     right = exact_numbered(f, x)
     for isa in ISAS:
@@ -203,7 +203,7 @@ def test_float64_of_a_function_with_numbers_is_as_near_as_it_says(f):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("f", NUMBERED, ids=str)
-def test_float64_of_a_function_with_numbers_is_as_near_over_a_million_arguments(f):
+def test_float64_of_a_function_with_parameters_is_within_its_bound_over_a_million_arguments(f):
     for seed in range(10):
         x = hard_arguments(100_000, seed=seed)
         high, low = exact_numbered(f, x)

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.any_isa
 FOLDER = Path(__file__).parents[1] / "examples" / "anchors"
 SCRIPTS = ("reber", "embedded_reber", "temporal_order", "adding", "characters")
 
-# The Reber grammar read off its diagram as an expression, where the script walks through states.
+# The Reber grammar as a regular expression, read off its diagram; the script walks through states.
 AFTER_X = "(XT*VP)*(S|XT*VV)"
 REBER = f"B(TS*X{AFTER_X}|PT*V(V|P{AFTER_X}))E"
 
@@ -64,7 +64,7 @@ def test_reber_strings_are_those_of_the_grammar(anchors, rng):
         assert len(successors) == len(string) - 1
         for i in range(len(successors)):
             after[string[: i + 1]].add(string[i + 1])
-    for string, successors in strings:  # short beginnings are so frequent that all ways were taken
+    for string, successors in strings:  # short prefixes are so frequent that every branch was taken
         for i, possible in enumerate(successors[:4]):
             assert set(possible) == after[string[: i + 1]]
     # Expected lengths from each state solve a linear system by hand: 8 letters in all.
@@ -126,7 +126,7 @@ def test_right_means_that_the_possible_successors_are_the_most_active(anchors, r
     net, data = oracle(script.examples, strings, always_t)
     share = np.mean([string[1] == "T" for string, _ in strings])
     assert script.right(net, *data) == (share, share)
-    net.run(data[0], data[1]).output[:, 0] = always_t  # after B there may also come a P
+    net.run(data[0], data[1]).output[:, 0] = always_t  # B may also be followed by P
     assert script.right(net, *data) == (0, share)
 
 
@@ -144,7 +144,7 @@ def test_the_embedded_grammar_takes_more_than_one_step_back(anchors):
 # --- temporal order -------------------------------------------------------------------------------
 
 
-def test_sequences_of_the_temporal_order_tell_their_class_in_two_letters(anchors, rng):
+def test_two_letters_of_a_temporal_order_sequence_determine_its_class(anchors, rng):
     script = anchors.temporal_order
     x, lengths, classes = script.sequences(4000, rng)
     assert (lengths.min(), lengths.max()) == (20, 50)
@@ -180,7 +180,7 @@ def test_temporal_order_is_learned(anchors):
 
 
 @pytest.mark.parametrize("steps", [2, 11, 50])
-def test_the_sum_is_that_of_the_two_marked_numbers(anchors, rng, steps):
+def test_the_target_is_the_sum_of_the_two_marked_numbers(anchors, rng, steps):
     x, y = anchors.adding.sequences(3000, steps, rng)
     marks = x[:, :, 1]
     assert set(np.unique(marks)) <= {0, 1}
@@ -282,7 +282,7 @@ def square(offset, seed):
     return offset + seed**2
 
 
-def test_seeds_come_in_order_from_one_process_or_many(anchors, monkeypatch):
+def test_results_are_in_the_order_of_the_seeds_for_one_process_or_many(anchors, monkeypatch):
     monkeypatch.syspath_prepend(Path(__file__).parent)
     assert anchors.seeds.over(3, square, 10) == [10, 11, 14]
     monkeypatch.setattr("os.cpu_count", lambda: 1)

@@ -26,7 +26,7 @@ def net(request):
     return small_network(request.param)
 
 
-# --- what is not a number -------------------------------------------------------------------------
+# --- inputs that are not numeric ------------------------------------------------------------------
 
 NOT_NUMBERS = [
     (np.zeros(3, object), "object"),
@@ -68,7 +68,7 @@ def test_what_is_not_a_real_number_is_a_dtype_error_everywhere(x, dtype):
         net.run(np.zeros((1, 3)), state=x)
 
 
-# --- one rounding ---------------------------------------------------------------------------------
+# --- rounding once --------------------------------------------------------------------------------
 
 
 def identity(dtype):
@@ -93,7 +93,7 @@ def by_every_route(net, x):
 def test_integers_are_converted_by_one_rounding(dtype, to):
     info = np.iinfo(dtype)
     x = np.array([info.min, info.max, 3, info.max // 3 * 2 + 1, info.max - 64], dtype)
-    if dtype in ("i8", "u8"):  # to float32 by way of float64 would round twice
+    if dtype in ("i8", "u8"):  # through float64, float32 would be rounded twice
         x = np.append(x, np.array([(1 << 60) + (1 << 36) + 1, (1 << 53) + 1], dtype))
     want = np.array([to_nearest(int(value), to) for value in x], to)
     for got in by_every_route(identity(to), x):
@@ -138,7 +138,7 @@ def test_the_small_floats_of_ml_dtypes_are_converted(name, to):
 def test_values_beyond_float32_become_infinite():
     net = identity("float32")
     for x, want in [(1e300, np.inf), (-1e300, -np.inf), (1e38, np.float32(1e38))]:
-        with np.errstate(over="ignore"):  # NumPy warns of it
+        with np.errstate(over="ignore"):  # NumPy would warn
             got = [net([[x]])[0, 0], net.stream().step([x])[0], net.stream().run([[x]])[0, 0]]
         assert got == [want] * 3
 
@@ -291,7 +291,7 @@ def test_lengths_that_memory_cannot_hold_are_a_memory_error(net):
         net.run(np.empty((2**44, 0, 3)), lengths=np.broadcast_to(np.int8(0), 2**44))
 
 
-def test_a_giant_of_stride_zero_is_read_as_it_is_and_not_copied():
+def test_a_huge_array_of_stride_zero_is_not_copied():
     done = python("""
         import resource
         import elman, numpy as np
@@ -304,7 +304,7 @@ def test_a_giant_of_stride_zero_is_read_as_it_is_and_not_copied():
         for dtype in ("f4", "f8", "u1"):
             giant = np.broadcast_to(row.astype(dtype), (2**16, 2048))  # 512 MiB in float32
             y = net(giant, "last")
-            assert (y == net(giant[:1000], "last")).all()  # it has settled long before
+            assert (y == net(giant[:1000], "last")).all()  # it has converged long before
             net.stream().run(giant[:2**14])
         print((peak() - before) // 1024)
     """)
@@ -344,7 +344,7 @@ def test_a_wrong_out_is_refused_and_nothing_is_written(net, rng):
             net.stream().run(x[0], out=out if isinstance(out, list) else out[0:1])
 
 
-def test_out_of_no_size_is_taken_where_it_is_due(net):
+def test_an_empty_out_is_accepted_for_empty_results(net):
     out = np.empty((4, 0, 3), net.dtype)
     assert net(np.empty((4, 0, 3)), out=out) is out
 
@@ -424,7 +424,7 @@ OTHER_KINDS = {
 
 @pytest.mark.parametrize("kind", OTHER_KINDS)
 @pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")  # numpy.matrix
-def test_whatever_numpy_makes_an_array_of_is_accepted(kind, tmp_path):
+def test_everything_that_numpy_converts_to_an_array_is_accepted(kind, tmp_path):
     net = small_network()
     x = OTHER_KINDS[kind](CHANNELS, tmp_path)
     want = net(CHANNELS)
@@ -503,7 +503,7 @@ def test_an_array_interface_that_lies_is_refused(lie):
     assert "rows of different lengths" not in str(caught.value)
 
 
-# --- dtypes that are equal and not the same -------------------------------------------------------
+# --- equal dtypes that are different objects ------------------------------------------------------
 
 
 def dtypes_of_others(dtype):

@@ -64,7 +64,7 @@ def test_every_argument_is_converted_exactly_once():
     assert chunk.conversions == 5
 
 
-def test_an_object_of_another_shape_at_every_conversion_is_taken_at_its_first_word(net):
+def test_an_object_whose_shape_changes_is_converted_once(net):
     class Fickle:
         shapes = iter([(3,), (4,), ()])
 
@@ -268,7 +268,7 @@ def test_long_calls_can_be_interrupted_and_the_network_goes_on():
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a timer that sends signals")
-def test_an_interrupted_stream_stands_after_the_last_step_that_was_done():
+def test_an_interrupted_stream_is_at_its_last_complete_step():
     done = python(
         INTERRUPTED
         + """

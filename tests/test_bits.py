@@ -11,21 +11,21 @@ import pytest
 from fixtures import make_bits
 
 pytestmark = pytest.mark.skipif(
-    not make_bits.fused(), reason="its multiply-add is not fused: no bits to keep"
+    not make_bits.fused(), reason="its multiply-add is not fused: no stored bits"
 )
 KEPT_NUMERICS, KEPT = make_bits.read()
 
 
-def test_the_kept_bits_are_those_of_these_rules():
+def test_the_stored_bits_have_the_current_numerics():
     assert make_bits.numerics() == KEPT_NUMERICS
 
 
 @pytest.mark.parametrize("group", make_bits.GROUPS)
-def test_bits_are_the_kept_ones(group):
+def test_bits_are_the_stored_ones(group):
     found = make_bits.compute(group)
     assert [name for name, value in found.items() if KEPT.get(name) != value] == []
 
 
-def test_no_kept_case_is_left_out():
+def test_no_stored_case_is_left_out():
     names = {name for group in make_bits.GROUPS for name, _ in make_bits.GROUPS[group]()}
     assert names == set(KEPT)

@@ -9,7 +9,7 @@ import pytest
 
 from fixtures import cpp_build
 
-# CMake compiles something to see what compiler there is.
+# CMake compiles a test program to detect the compiler.
 pytestmark = [pytest.mark.any_isa, pytest.mark.builds]
 
 
@@ -47,7 +47,7 @@ def test_eigen_of_the_package_index_is_found_beside_the_python_that_builds(tmp_p
 @pytest.mark.parametrize(
     ("name", "way"), [("Eigen3_ROOT", "environment"), ("Eigen3_DIR", "option")]
 )
-def test_eigen_is_taken_from_where_it_is_said_to_be(tmp_path, prefix, name, way):
+def test_eigen_is_taken_from_the_given_folder(tmp_path, prefix, name, way):
     eigen = tmp_path / "mine"
     eigen.symlink_to(prefix)
     where = str(eigen if name == "Eigen3_ROOT" else eigen / "share/eigen3/cmake")

@@ -44,7 +44,7 @@ RUNS = {
 @pytest.mark.parametrize(
     ("name", "dtype"), [*((name, "float32") for name in RUNS), ("adam", "float64")]
 )
-def test_a_run_goes_on_from_any_epoch_to_the_same_bits(x, y, path, name, dtype):
+def test_a_run_resumes_from_any_epoch_to_the_same_bits(x, y, path, name, dtype):
     options, net = {"epochs": 6} | RUNS[name], network(dtype=dtype)
     whole = train(x, y, net, **options)
     for end in range(1, len(whole.history.epoch)):
@@ -78,7 +78,10 @@ def test_a_checkpoint_is_written_every_so_many_epochs_and_at_the_end(x, y, path)
         written.append(hashlib.sha256(path.read_bytes()).digest() if path.exists() else None)
 
     train(x, y, epochs=5, checkpoint=path, checkpoint_every=2, callback=look)
-    assert written[:2] == [None, None]  # the second epoch's is written after its callback
+    assert written[:2] == [
+        None,
+        None,
+    ]  # epoch 2's checkpoint is written after its callback
     assert written[2] == written[3] != written[4]
     assert hashlib.sha256(path.read_bytes()).digest() != written[4]
 
@@ -178,7 +181,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(x, y, path, monk
     assert os.listdir(path.parent) == [path.name]
 
 
-# --- files that are not what they seem ------------------------------------------------------------
+# --- forged checkpoints ---------------------------------------------------------------------------
 
 
 def rewrite(path, change):
@@ -206,7 +209,7 @@ def rewrite(path, change):
     ],
     ids=str,
 )
-def test_a_progress_that_no_run_makes_is_refused(x, y, path, change):
+def test_impossible_progress_is_refused(x, y, path, change):
     train(x, y, checkpoint=path, validation=0.3)
     rewrite(path, lambda progress, tensors: progress.update(change))
     with pytest.raises(elman.ModelFormatError, match=f"^{path}: progress: expected "):
@@ -224,7 +227,7 @@ def test_a_progress_that_no_run_makes_is_refused(x, y, path, change):
     ],
     ids=str,
 )
-def test_a_history_that_no_run_has_is_refused(x, y, path, name, history):
+def test_an_impossible_history_is_refused(x, y, path, name, history):
     train(x, y, checkpoint=path, validation=0.3)
     rewrite(path, lambda progress, tensors: tensors.update({f"history.{name}": history}))
     with pytest.raises(elman.ModelFormatError, match=rf"^{path}: .*history"):

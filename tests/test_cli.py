@@ -116,7 +116,7 @@ def test_a_command_leaves_the_process_of_the_tests_as_it_was():
         return streams, signals, dict(os.environ), list(warnings.filters), elman.isa()
 
     before = state()
-    assert run("bench", "--sizes", "33").returncode == 2  # it has set variables before
+    assert run("bench", "--sizes", "33").returncode == 2  # variables are already set
     assert state() == before
 
 
@@ -133,7 +133,7 @@ def test_help_imports_neither_numpy_nor_rich():
 
 
 def test_a_missing_extra_is_named_in_one_sentence(model, tmp_path):
-    commands = {  # what is missing: the command that needs it, what to install
+    commands = {  # missing package: the command that needs it, what to install
         "typer": ("demo", "'elman[cli]'"),
         "rich": ("demo", "'elman[cli]'"),
         "matplotlib": (
@@ -203,7 +203,7 @@ def test_run_takes_npy_with_any_batch_axes(net, model, shape):
         assert np.array_equal(got, want)
 
 
-def test_run_cuts_large_batches_without_a_trace(net, model):
+def test_run_in_chunks_gives_the_bits_of_one_call(net, model):
     x = inputs(700, 512, 3)
     assert x.size > tables.VALUES
     out = answer("run", model, "-", "--format", "npy", stdin=as_npy(x))
@@ -230,12 +230,12 @@ def test_last_is_one_line_of_csv_for_each_sequence(net, model):
         b"\xe9t\xe9,b,c\n1,2,3\n4,5,6\n",
     ],
 )
-def test_headers_comments_blank_lines_and_line_ends_are_understood(net, model, text):
+def test_headers_comments_blank_lines_and_line_ends_are_read(net, model, text):
     y = from_csv(answer("run", model, "-", stdin=text), net.dtype.type)
     assert np.array_equal(y, net([[1, 2, 3], [4, 5, 6]]))
 
 
-def test_not_a_number_is_a_number(net, model):
+def test_nan_and_infinity_are_read(net, model):
     y = from_csv(answer("run", model, "-", stdin=b"1,nan,3\ninf,5,6\n"), net.dtype.type)
     assert np.array_equal(y, net([[1, np.nan, 3], [np.inf, 5, 6]]), equal_nan=True)
 
@@ -319,7 +319,7 @@ def test_a_header_without_an_input_of_the_model_is_refused(named, option):
     assert re.match("standard input line 2: expected 4 .*, got 3", said)
 
 
-def test_columns_that_have_numbers_for_names_are_those_in_their_places(net, tmp_path):
+def test_columns_named_by_numbers_are_read_by_position(net, tmp_path):
     """As in a model trained on a file without a header."""
     net.replace(table=elman.Table(inputs=["1", "2", "3"], sequence="4")).save(tmp_path / "m")
     x = inputs(5, 3)
@@ -373,13 +373,13 @@ def test_ctrl_c_ends_it_without_a_traceback(model):
     with start("run", model, "-", "--stream") as process:
         process.stdin.write(b"1,2,3\n")
         process.stdin.flush()
-        assert process.stdout.readline()  # it is at work
+        assert process.stdout.readline()  # it is running
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=60) not in (0, 1, 2)
         assert b"Traceback" not in process.stderr.read()
 
 
-# --- what is refused ------------------------------------------------------------------------------
+# --- refused input --------------------------------------------------------------------------------
 
 
 def bad_line_4711():
@@ -410,13 +410,13 @@ def test_a_bad_line_of_csv_is_named(model, tmp_path, text, line, got):
     assert said.endswith(f", got {got}")
 
 
-def test_a_field_that_never_ends_is_named(model):
+def test_a_field_that_is_too_long_is_named(model):
     said = complaint("run", model, "-", stdin=b'1,2,3\n1,2,"' + b"z" * 200_000)
     assert said.startswith("standard input line 2: ")
     assert len(said) < 200
 
 
-def test_one_column_is_called_a_number(tmp_path):
+def test_a_model_of_one_input_refuses_two_columns(tmp_path):
     elman.Network(input_size=1, hidden_size=2, output_size=1, seed=0).save(tmp_path / "m")
     said = complaint("run", tmp_path / "m", "-", stdin=b"1,2\n")
     assert re.match("standard input line 1: expected 1 .*, got 2", said)
@@ -513,7 +513,7 @@ def test_stream_refuses_npy(model):
 # --- elman info and verify ------------------------------------------------------------------------
 
 
-def test_info_gives_a_program_the_facts(net, model):
+def test_info_prints_json(net, model):
     facts = json.loads(answer("info", model, "--json"))
     assert facts["file"] == str(model)
     assert facts["bytes"] == model.stat().st_size
@@ -526,13 +526,13 @@ def test_info_gives_a_program_the_facts(net, model):
     assert facts["versions"]["numpy"] == np.__version__
 
 
-def test_info_gives_a_person_the_facts(net, model):
+def test_info_prints_text(net, model):
     text = answer("info", model).decode()
     for fact in ("3 > 8 > 5 > 2", str(net.num_parameters), str(net.dtype), net.isa, "a test"):
         assert fact in text
 
 
-def test_info_says_the_numbers_of_activations(tmp_path):
+def test_info_prints_the_parameters_of_activations(tmp_path):
     f, g = elman.Activation("leaky_relu", alpha=0.1), elman.Activation("tanh", clip=3)
     sizes = {"input_size": 3, "hidden_size": [4, 5], "output_size": 2}
     elman.Network(**sizes, activation=[f, "relu"], output_activation=g, seed=0).save(

@@ -45,7 +45,7 @@ def test_bench_times_three_ways_on_a_model(small):
 
 
 @pytest.mark.usefixtures("short")
-def test_bench_has_networks_of_its_own_for_a_person():
+def test_bench_without_a_model_times_the_built_in_networks():
     text = answer("bench", "--sizes", "16,8").decode()
     assert text.index("1 > 8 > 1") < text.index("4 > 16 > 1")
     for word in ("elman", "pure Python", "NumPy", *WORKS):
@@ -56,7 +56,7 @@ def test_bench_has_networks_of_its_own_for_a_person():
 
 @pytest.mark.usefixtures("short")
 @pytest.mark.parametrize("more", [{"output_activation": "softmax"}, {"output_size": None}])
-def test_bench_leaves_out_who_cannot_compute_a_model(tmp_path, more):
+def test_bench_leaves_out_peers_that_cannot_compute_a_model(tmp_path, more):
     sizes = {"input_size": 1, "hidden_size": 3, "output_size": 2}
     elman.Network(**sizes | more, seed=0, activation="relu").save(tmp_path / "model")
     (network,) = json.loads(answer("bench", tmp_path / "model", "--json"))["networks"]
@@ -74,7 +74,7 @@ def test_bench_names_the_benchmark_that_times_other_frameworks():
 
 
 @pytest.mark.usefixtures("short")
-def test_bench_times_no_wrong_answer(small, monkeypatch):
+def test_bench_does_not_time_wrong_answers(small, monkeypatch):
     monkeypatch.setattr(elman.pure, "step", lambda weights, x, state: ([1e3, 0.0], state))
     (network,) = json.loads(answer("bench", small, "--json"))["networks"]
     assert "step" in network["wrong"]["pure_python"]

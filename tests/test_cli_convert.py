@@ -97,7 +97,7 @@ def test_a_check_reads_the_file_once(net, tmp_path, monkeypatch):
     assert done == ["read_file", "assemble"]
 
 
-def test_a_file_of_elmans_own_has_nothing_to_be_checked_in(net, tmp_path):
+def test_a_file_of_elman_cannot_be_checked_in_a_framework(net, tmp_path):
     net.save(tmp_path / "model.safetensors")
     words = (tmp_path / "model.safetensors", tmp_path / "b.onnx", "--check")
     assert command.complaint("convert", *words).startswith("source: expected ")
@@ -163,7 +163,7 @@ def test_keras_loads_the_weights_file(net, tmp_path, rng, monkeypatch):
         (("missing.onnx", "b.safetensors"), "missing.onnx: "),
     ],
 )
-def test_what_cannot_be_done_is_one_sentence(net, tmp_path, monkeypatch, words, message):
+def test_impossible_conversions_are_one_sentence(net, tmp_path, monkeypatch, words, message):
     monkeypatch.chdir(tmp_path)
     net.save("a.safetensors")
     assert command.complaint("convert", *words).startswith(message)

@@ -63,7 +63,7 @@ def sines(here):
 # --- forecasts ------------------------------------------------------------------------------------
 
 
-def test_a_forecast_is_scored_on_what_run_says_of_the_raw_file(here, sines):
+def test_a_forecast_is_scored_on_the_outputs_of_run_for_the_raw_file(here, sines):
     facts = facts_of(sines, "--inputs", "a", "-o", "m")
     assert facts["parts"] == {"training": 255, "validation": 64, "holdout": 80}
     answer("run", "m", sines, "-o", "y.npy")  # it finds the column a by its name
@@ -128,7 +128,7 @@ def test_the_linear_baseline_is_least_squares_of_the_last_steps(here):
     assert facts["scores"][-1]["rmse"] == [rmse((rows @ fitted - truth[1:])[-held:])]
 
 
-def test_what_is_held_out_changes_nothing_but_the_scores(here, sines):
+def test_held_out_data_affect_only_the_scores(here, sines):
     t, a, b = np.loadtxt(sines, delimiter=",", skiprows=1).T
     options = ("--inputs", "a", "--horizon", 5, *QUICK)
     first = facts_of(sines, *options, "-o", "first")
@@ -247,7 +247,7 @@ def test_a_column_without_a_name_is_no_input_unless_left_out(here, rng):
 
 def test_words_that_change_from_line_to_line_are_classes_of_lines(here, rng):
     x = rng.standard_normal(500)
-    late = np.where(np.roll(x, 2) > 0, "up", "down")  # to be remembered for two steps
+    late = np.where(np.roll(x, 2) > 0, "up", "down")  # depends on the input two steps before
     write_csv("x.csv", ("x", "late"), x, late)
     facts = facts_of("x.csv", "--target", "late", "-o", "m")
     assert facts["counted_in"] == "steps"
@@ -378,7 +378,7 @@ def test_a_terminal_shows_progress_and_ctrl_c_keeps_the_best(here, sines):
         command.Terminal() as terminal,
         command.start("train", sines, *endless, "--json", stderr=terminal.file) as process,
     ):
-        terminal.wait_for(b"loss", process)  # it has done some epochs
+        terminal.wait_for(b"loss", process)  # some epochs are done
         process.send_signal(signal.SIGINT)
         facts = json.loads(process.communicate(timeout=60)[0])
     assert process.returncode == 0
@@ -386,7 +386,7 @@ def test_a_terminal_shows_progress_and_ctrl_c_keeps_the_best(here, sines):
     assert elman.load("model.safetensors").input_size == 3
 
 
-# --- what is refused ------------------------------------------------------------------------------
+# --- refused input --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -412,7 +412,7 @@ def test_a_terminal_shows_progress_and_ctrl_c_keeps_the_best(here, sines):
         (["--learning-rate", "-1"], "learning_rate: expected "),
     ],
 )
-def test_a_question_without_sense_is_one_sentence(here, sines, options, sentence):
+def test_contradictory_options_are_one_sentence(here, sines, options, sentence):
     before = sines.read_bytes()
     assert re.match(sentence, complaint(sines, *options))
     assert not Path("model.safetensors").exists()
@@ -432,7 +432,7 @@ def test_a_question_without_sense_is_one_sentence(here, sines, options, sentence
         ("a,a\n1,2\n", ": .* same name"),
     ],
 )
-def test_a_file_without_sense_is_one_sentence(here, text, sentence):
+def test_unusable_csv_data_are_one_sentence(here, text, sentence):
     assert re.match(f"standard input{sentence}", complaint("-", stdin=text))
 
 
@@ -496,7 +496,7 @@ def test_arrays_that_do_not_fit_are_one_sentence(here, x, y, sentence):
         ("missing.csv", "missing.csv: "),
     ],
 )
-def test_arrays_of_something_else_are_one_sentence(here, sines, words, sentence):
+def test_unusable_npy_data_and_options_are_one_sentence(here, sines, words, sentence):
     np.save("x.npy", np.ones((50, 1)))
     np.save("bad.npy", np.full((50, 1), np.nan))
     np.save("odd.npy", np.ones((50, 1)) * 1j)

@@ -51,7 +51,7 @@ class TestPyTorch:
         assert len(found.layers) == layers
         assert max(*found.layers, found.output) < {"float32": 2e-6, "float64": 1e-13}[dtype]
         assert found.framework.startswith("PyTorch")
-        assert model.training  # as it was
+        assert model.training  # unchanged
 
     def test_the_last_output_alone_is_compared_with_the_last(self, torch, rng):
         class Last(torch.nn.Module):
@@ -67,7 +67,7 @@ class TestPyTorch:
         net = elman.from_torch(model, output_activation="identity")
         assert elman.compare(net, model, _steps(rng)).ok
 
-    def test_cells_are_listened_to_step_by_step(self, torch, rng):
+    def test_states_of_cells_are_recorded_step_by_step(self, torch, rng):
         class Cells(torch.nn.Module):
             def __init__(self):
                 super().__init__()
@@ -163,7 +163,7 @@ class TestPyTorch:
         (3, TypeError, r"^source: expected .*got int"),
     ],
 )
-def test_what_cannot_be_run_is_one_sentence(rng, source, error, message):
+def test_a_source_that_cannot_be_run_is_one_sentence(rng, source, error, message):
     net = elman.Network(input_size=3, hidden_size=8, output_size=2, seed=0)
     with pytest.raises(error, match=message):
         elman.compare(net, source, _steps(rng))
@@ -267,7 +267,7 @@ class TestOnnx:
         next(node for node in model.graph.node if node.op_type == "RNN").input[4] = "narrow"
         assert elman.compare(net, model, _steps(rng)).ok
 
-    def test_a_path_will_do(self, rng, tmp_path):
+    def test_a_path_is_accepted(self, rng, tmp_path):
         net = elman.Network(input_size=3, hidden_size=8, output_size=2, seed=0)
         elman.to_onnx(net, tmp_path / "model.onnx")
         assert elman.compare(net, tmp_path / "model.onnx", _steps(rng)).ok

@@ -26,7 +26,7 @@ from fixtures.activations import GENERAL, UNTRAINABLE
 from fixtures.bits import assert_same_bits, assert_same_runs
 from fixtures.networks import inputs
 
-# A set that was forced from outside, perhaps on an emulated processor, is held to `scalar` alone.
+# If ELMAN_ISA forces a set, perhaps an emulated one, it is compared only with `scalar`.
 FUSED = list(dict.fromkeys(["scalar", *FUSED_ISAS]))
 AROUND_VECTORS = (1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129)
 SMALLEST_STATE = {"float32": 2.0**-100, "float64": 2.0**-900}
@@ -115,7 +115,7 @@ def networks(isa, dtype):
     return [make_network(isa, dtype, **kind) for kind in KINDS]
 
 
-# --- D1, D2: run after run, step after step -------------------------------------------------------
+# --- D1, D2: repeated runs, steps and chunks ------------------------------------------------------
 
 
 def test_a_result_is_repeatable_also_by_threads_at_the_same_time(rng, dtype):
@@ -201,7 +201,7 @@ def assert_rows(run, rows, B):
         assert_same_bits(got, want[:B])
 
 
-# Around the rows that are computed at once, by whatever set; and all of them.
+# Around the numbers of rows computed at once by any set; and all of them.
 EVERY_SIZE = range(1, 131)
 batch_sizes = pytest.mark.parametrize(
     "sizes",
@@ -387,7 +387,7 @@ def test_a_contracting_network_stays_near_the_reference(rng, isa, dtype):
         np.testing.assert_allclose(net(x), want, rtol=0, atol=tolerance * max(1, abs(want).max()))
 
 
-# --- the set that was asked for is the one that runs ----------------------------------------------
+# --- the requested set is the one that runs -------------------------------------------------------
 
 
 def test_no_set_that_this_processor_has_is_missing():

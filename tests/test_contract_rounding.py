@@ -17,7 +17,7 @@ import elman
 from conftest import FUSED_ISAS, ISAS
 from fixtures.bits import assert_same_bits
 
-# A set that was forced from outside, perhaps on an emulated processor, is held to `scalar` alone.
+# If ELMAN_ISA forces a set, perhaps an emulated one, it is compared only with `scalar`.
 FUSED = list(dict.fromkeys(["scalar", *FUSED_ISAS]))
 SMALLEST_STATE = {"float32": 2.0**-100, "float64": 2.0**-900}
 
@@ -76,7 +76,7 @@ def identity_networks(dtype, rng, inputs, hidden, outputs):
         for shape in ((hidden, inputs), (hidden, hidden), (outputs, hidden))
     )
     b_h, b_y = (rng.standard_normal(size).astype(dtype) for size in (hidden, outputs))
-    # Sums of nothing but zeros have a sign of their own.
+    # Sums of zeros only have their own rule for the sign.
     W_hy[rng.random(outputs) < 0.2] *= 0
     b_y[rng.random(outputs) < 0.3] *= -0.0
     nets = {}
@@ -215,9 +215,9 @@ def test_a_fading_state_reaches_exactly_zero(isa, dtype, rate, activation):
     h = net.run(x, return_hidden=True).hidden[:, 0]
     alive = np.count_nonzero(h)
     assert 0 < alive < T
-    assert not h[alive:].view(f"u{h.itemsize}").any()  # zeros, and positive ones
+    assert not h[alive:].view(f"u{h.itemsize}").any()  # all +0
     assert h[:alive].min() >= smallest  # nothing subnormal on the way
-    assert h[alive - 1] * rate < smallest * (1 + 1e-6)  # and not zero before its time
+    assert h[alive - 1] * rate < smallest * (1 + 1e-6)  # and not zero too early
 
     stream = net.stream()
     stream.step(x[0])

@@ -84,7 +84,7 @@ def test_the_example_prints_what_the_reference_and_the_package_compute(programs)
     printed = np.array(cpp_build.run(programs / "example" / "stream").split(), np.float32)
     want = reference.run(net, np.float32(SAMPLES)).output[:, 0]
     np.testing.assert_allclose(printed, want, rtol=1e-6)
-    np.testing.assert_array_equal(printed, net(SAMPLES)[:, 0])  # nine digits are all the bits
+    np.testing.assert_array_equal(printed, net(SAMPLES)[:, 0])  # nine digits identify a float
 
 
 def test_the_example_is_a_project_of_its_own(tmp_path):
@@ -113,7 +113,7 @@ def test_every_thousandth_float_keeps_what_its_activation_promises(programs, fun
     assert len(sweep(programs, function, 1009, cpp_build.SETS)) == 1
 
 
-# All floats of the two that most networks use, every seventh of the others. `scalar` gives
+# All floats for the two most common activations, every seventh for the others. `scalar` gives
 # the bits of the other sets that fuse, at a twentieth of their speed.
 @pytest.mark.slow
 @pytest.mark.parametrize(

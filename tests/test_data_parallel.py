@@ -37,7 +37,7 @@ def test_equal_shares_of_full_leaves_give_the_bits_of_the_whole(example, net, le
     whole = example.part(net, data, example.weight(data))
     found = parts(example, net, data, [16 * leaves] * count)
     assert example.same_bits(example.combined(found), whole)
-    if count == 3:  # the order decides: this is the right one, and not any other
+    if count == 3:  # the order matters: only this one gives the same bits
         a, b, c = found
         assert not example.same_bits((a[0] + (b[0] + c[0]), a[1] + (b[1] + c[1])), whole)
 

@@ -50,7 +50,7 @@ def test_the_series_is_whole():
     assert (sunspots[1700], sunspots[1957], sunspots[2008]) == (5.0, 190.2, 2.9)
 
 
-def test_the_data_say_where_they_come_from():
+def test_the_page_about_the_data_names_their_source():
     text = (demo.DATA / "README.md").read_text()
     for word in ("NOAA", "SIDC", "public domain", "statsmodels", "train_sunspots.py"):
         assert word in text
@@ -65,7 +65,7 @@ def test_the_network_was_not_trained_on_the_years_it_is_tested_on(shipped):
     assert test.stop == 2009
 
 
-def test_the_page_about_the_data_tells_the_errors_of_the_network(shipped):
+def test_the_page_about_the_data_has_the_errors_of_the_network(shipped):
     net, series = shipped
     forecast = dict(zip(series.years[1:], net(series.inputs)[:, 0], strict=True))
     truth = dict(zip(series.years, series.sunspots, strict=True))
@@ -78,14 +78,14 @@ def test_the_page_about_the_data_tells_the_errors_of_the_network(shipped):
 
 
 @pytest.mark.slow
-def test_the_network_that_ships_is_what_its_script_makes(shipped, tmp_path):
+def test_the_shipped_network_is_the_output_of_its_script(shipped, tmp_path):
     script = Path(__file__).parents[1] / "examples" / "train_sunspots.py"
     subprocess.run([sys.executable, script, tmp_path / "net"], check=True, timeout=600)
     net, _ = shipped
     assert elman.load(tmp_path / "net") == net
 
 
-# --- what the demonstration finds -----------------------------------------------------------------
+# --- results of the demonstration -----------------------------------------------------------------
 
 
 def test_the_forecast_beats_naive_ones_in_the_test_years(facts, shipped):
@@ -188,6 +188,6 @@ def test_a_narrow_plot_keeps_the_last_years():
     assert lines[-1].split() == ["1980", "1990"]
 
 
-def test_a_forecast_below_zero_stands_on_the_floor():
+def test_a_negative_forecast_is_plotted_on_the_floor():
     lines = plot.plot([2000], [10.0], [-3.0], 80, plot.ASCII)
     assert lines[plot.HEIGHT - 1].endswith("|o")

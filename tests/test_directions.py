@@ -35,7 +35,7 @@ def random_mask(rng, B, T):
     return mask
 
 
-# --- beside PyTorch and Keras ---------------------------------------------------------------------
+# --- against PyTorch and Keras --------------------------------------------------------------------
 
 
 def cases(arrays):
@@ -101,7 +101,7 @@ def test_plain_python_agrees_with_the_reference(rng):
             elman.pure.step(w, x[0].tolist(), last)
 
 
-# --- what a direction is, by bits -----------------------------------------------------------------
+# --- definition of the directions, bit for bit ----------------------------------------------------
 
 
 def reversed_by_length(x, lengths):
@@ -272,14 +272,14 @@ def test_verify_finds_an_error_in_either_half(rng, monkeypatch, way):
     hidden[1, 11, unit] += 1e-4
     report = reference.verify(net, x, run.output, hidden)
     assert not report.ok
-    # The state itself, or the one that was computed from it: the next in the order of the half.
+    # The state itself, or the next one in the order of the half, which was computed from it.
     part, sequence, step, _ = report.where
     assert (part, sequence) in {(1, (1,)), ("output", (1,))}
     assert step in {11, 12 if way == "forward" else 10}
     assert reference.verify(net, x, run.output, run.hidden).ok
 
 
-def test_verify_judges_what_masked_steps_give(rng):
+def test_verify_judges_the_results_of_masked_steps(rng):
     net = make_network("float64", **KINDS[2])
     x, mask = inputs(rng, net, 20), np.arange(20) % 3 > 0
     run = net.run(x, mask=mask, return_hidden=True)
@@ -319,7 +319,7 @@ def held(net, alone, mask, state):
 
 
 @pytest.mark.parametrize("kind", [*KINDS, FORWARD], ids=range(len(KINDS) + 1))
-def test_masked_steps_do_not_exist(rng, dtype, kind):
+def test_masked_steps_are_skipped(rng, dtype, kind):
     net = make_network(dtype, **kind)
     for B, T in [(1, 40), (6, 25), (101, 6)]:
         x, mask = inputs(rng, net, B, T), random_mask(rng, B, T)

@@ -13,12 +13,12 @@ from fixtures.bits import assert_same_bits
 from fixtures.directions import KINDS, make_network, networks
 from fixtures.networks import inputs
 
-# --- what cannot be done --------------------------------------------------------------------------
+# --- unsupported calls ----------------------------------------------------------------------------
 
 
 @pytest.mark.any_isa
 @pytest.mark.parametrize("direction", ["reverse", "bidirectional"])
-def test_who_looks_back_from_the_end_is_refused_where_the_end_is_not_known(direction):
+def test_reverse_layers_are_refused_by_stream_generate_and_training(direction):
     net = elman.Network(
         input_size=2, hidden_size=[3, 3], output_size=2, direction=["forward", direction], seed=0
     )
@@ -38,11 +38,11 @@ def test_who_looks_back_from_the_end_is_refused_where_the_end_is_not_known(direc
         reference.step(net, x[0], np.zeros(net.state_size))
 
 
-# --- what such a network is -----------------------------------------------------------------------
+# --- properties -----------------------------------------------------------------------------------
 
 
 @pytest.mark.any_isa
-def test_a_bidirectional_network_says_what_it_is():
+def test_a_bidirectional_network_prints_its_directions():
     net = elman.Network(
         input_size=16, hidden_size=32, output_size=4, direction="bidirectional", seed=0
     )
@@ -107,7 +107,7 @@ def test_files_pickles_and_conversions_keep_the_halves(rng, dtype, tmp_path):
 
 @pytest.mark.any_isa
 @pytest.mark.parametrize("init", ["uniform", "glorot", "identity", "echo_state"])
-def test_every_start_draws_each_half_anew(init):
+def test_every_initializer_draws_each_half_separately(init):
     net = elman.Network(
         input_size=3,
         hidden_size=[30, 20],
@@ -121,7 +121,7 @@ def test_every_start_draws_each_half_anew(init):
     assert np.array_equal(layer.W_hh, layer.reverse.W_hh) == (init == "identity")
     assert layer.reverse.W_hh.any()
     alone = elman.Network(input_size=3, hidden_size=30, output_size=2, init=init, seed=1)
-    assert_same_bits(layer.W_hh, alone.layers[0].W_hh)  # the first numbers that are drawn
+    assert_same_bits(layer.W_hh, alone.layers[0].W_hh)  # the first values drawn
     if init == "glorot":
         np.testing.assert_allclose(layer.reverse.W_hh @ layer.reverse.W_hh.T, np.eye(30), atol=1e-6)
     if init == "echo_state":

@@ -1,4 +1,4 @@
-"""Every example in the pages and in the documentation strings runs as it stands."""
+"""Every example in the pages and the docstrings runs as written."""
 
 import collections
 import doctest
@@ -36,8 +36,8 @@ MARKDOWN = sorted(
 class Block(NamedTuple):
     """A fenced block of a page; a comment before it may say how to run it."""
 
-    needs: str  # a package, without which the block is skipped; it then stands alone
-    varies: bool  # the numbers that it prints depend on the machine: words are compared
+    needs: str  # a package, without which the block is skipped; such blocks run separately
+    varies: bool  # printed numbers depend on the machine: only words are compared
     language: str
     code: str
 
@@ -51,14 +51,14 @@ def blocks_of(page):
     return [Block(needs, bool(varies), *rest) for needs, varies, *rest in found]
 
 
-REFERENCE = "docs/reference.md"  # its blocks are those of the documentation strings
+REFERENCE = "docs/reference.md"  # its blocks are the examples in docstrings
 PAGES = [p for p in MARKDOWN if p.startswith("docs/") and p != REFERENCE and blocks_of(p)]
 NEEDING = [
     (page, number) for page in PAGES for number, block in enumerate(blocks_of(page)) if block.needs
 ]
 
 
-# --- documentation strings ------------------------------------------------------------------------
+# --- docstrings -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -75,7 +75,7 @@ def test_the_example_of_step_runs():
     assert runner.run(test).failed == 0
 
 
-def test_the_reference_is_what_the_documentation_strings_say():
+def test_the_reference_is_generated_from_the_docstrings():
     assert (ROOT / REFERENCE).read_text() == make_reference.page(), (
         "cd tests && python -m fixtures.make_reference"
     )
@@ -88,7 +88,7 @@ def test_the_reference_is_what_the_documentation_strings_say():
 
 @pytest.fixture
 def here(monkeypatch, tmp_path):
-    """A folder with the files that the pages read; what is timed is timed once."""
+    """A folder with the files that the pages read; timings run once."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(bench, "ROUNDS", 1)
     monkeypatch.setattr(demo, "ROUNDS", 1)
@@ -119,7 +119,7 @@ def test_a_block_that_needs_another_framework_runs(here, page, number):
     exec(compile(block.code, page, "exec"), {"__name__": "page"})
 
 
-def test_the_readme_says_what_it_does(here, capsys):
+def test_the_readme_runs_and_forecasts_the_series(here, capsys):
     names = {}
     for block in blocks_of("README.md"):
         exec(compile(block.code, "README.md", "exec"), names)

@@ -53,7 +53,7 @@ X, Y = np.zeros((2, 5, 3), np.float32), np.zeros((2, 5, 2), np.float32)
         lambda net: pytest.importorskip("onnx") and elman.to_onnx(net),
     ],
 )
-def test_what_is_no_network_is_named(call):
+def test_a_net_of_another_type_is_named(call):
     with pytest.raises(elman.ArgumentTypeError, match=r"^net: expected .*, got dict$"):
         call({})
 

@@ -47,7 +47,7 @@ def train(**options):
         (network, "random_state", "seed="),
         (network, "input_scale", "input_mean= and input_std="),
         (network, "output_scale", "output_mean= and output_std="),
-        (network, "hiden_size", "hidden_size="),  # a slip
+        (network, "hiden_size", "hidden_size="),  # a typo
         (train, "lr", "learning_rate="),
         (train, "validation_split", "validation=0.2"),
         (train, "validation_data", "validation=(x, y)"),
@@ -75,7 +75,7 @@ def test_a_remedy_is_an_argument_that_exists(call, function, words):
         assert set(re.findall(r"(?:^|or |and )(\w+)=", remedy)) <= known, remedy
 
 
-def test_a_trainer_answers_as_train_does():
+def test_a_trainer_suggests_the_same_keywords_as_train():
     with pytest.raises(elman.ArgumentTypeError, match=r"^lr: .*use learning_rate="):
         elman.Trainer(elman.Network(1, 2, 1), lr=1)
 
@@ -157,6 +157,6 @@ def test_a_method_of_other_libraries_names_the_right_way(name, way):
         getattr(net, name)
 
 
-def test_an_attribute_that_nobody_has_is_a_plain_error():
+def test_an_unknown_attribute_is_a_plain_error():
     with pytest.raises(AttributeError, match=r"'colour'$"):
         elman.Network(2, 3, 1).colour  # noqa: B018

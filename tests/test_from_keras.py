@@ -31,7 +31,7 @@ def write(folder, case, ending):
 
 
 def outputs(net, case):
-    """Return elman's outputs in Keras's form, from the rows of `read`."""
+    """Return elman's outputs in Keras' form, from the rows of `read`."""
     x = MADE[f"{case}.x"]
     given = {}
     if "masking" in case or case == "functional":
@@ -158,12 +158,12 @@ SAID = {
 
 
 @pytest.mark.parametrize("case", SAID)
-def test_a_file_of_weights_and_what_is_said_of_it_are_the_same_network(case, tmp_path):
+def test_a_weights_file_with_its_options_is_the_same_network(case, tmp_path):
     net = elman.from_keras(write(tmp_path, case, ".weights.h5"), **SAID[case])
     assert net == elman.from_keras(write(tmp_path, case, ".keras"))
 
 
-def test_a_file_of_weights_without_a_word_is_asked_for_it(tmp_path):
+def test_options_missing_for_a_weights_file_are_named(tmp_path):
     path = write(tmp_path, "mixed", ".weights.h5")
     given = dict(SAID["mixed"])
     for name, message in (
@@ -180,7 +180,7 @@ def test_a_file_of_weights_without_a_word_is_asked_for_it(tmp_path):
     assert elman.from_keras(path, **given, readout="dense").output_size == 2
 
 
-def test_what_a_file_says_may_not_be_contradicted(tmp_path):
+def test_options_that_contradict_a_file_are_refused(tmp_path):
     path = write(tmp_path, "stack", ".keras")
     with pytest.raises(
         ArgumentError, match=r"^activation: expected 'relu'.*'simple_rnn.*got 'tanh'"
@@ -229,12 +229,12 @@ def test_the_rows_say_what_became_of_each_part(tmp_path):
         ("bfloat16", "dtype"),
     ],
 )
-def test_what_differs_in_use_is_said_in_a_row(case, note, tmp_path):
+def test_differences_in_use_are_noted_in_a_row(case, note, tmp_path):
     notes = [row.note for row in interop.read(write(tmp_path, case, ".keras")).rows]
     assert any(note in said for said in notes), notes
 
 
-# --- the arrays that a network gives --------------------------------------------------------------
+# --- arrays for Keras -----------------------------------------------------------------------------
 
 
 def test_the_arrays_for_set_weights_are_in_the_layouts_of_keras(rng):

@@ -71,7 +71,7 @@ ACTIVATIONS = {
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_activations_have_the_numbers_of_keras(name, tmp_path, rng):
+def test_activations_have_the_parameters_of_keras(name, tmp_path, rng):
     value, want = ACTIVATIONS[name]
     config = sequential(recurrent(activation=value), dense())
     net = elman.from_keras(keras_file(tmp_path, config, weights(rng)))

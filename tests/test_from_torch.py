@@ -117,7 +117,7 @@ def test_the_names_of_wrappers_do_not_matter(rng, wrapper):
         assert elman.from_torch(wrapped, prefix="rnn", readout="fc", **SAID) == want
 
 
-def test_an_rnn_that_stands_alone_has_no_prefix(rng):
+def test_an_rnn_that_is_not_part_of_a_module_has_no_prefix(rng):
     net = elman.from_torch(make_state_dict(rng, prefix=""), prefix="", **SAID)
     assert net == elman.from_torch(make_state_dict(np.random.default_rng(1990)), **SAID)
 
@@ -147,7 +147,7 @@ def test_several_rnns_are_stacked_in_the_order_of_their_names_in_prefix(rng):
     assert elman.from_torch(listed, prefix="rnns", **SAID) == net
 
 
-def test_a_checkpoint_with_two_models_is_asked_which(rng):
+def test_a_checkpoint_with_two_models_is_ambiguous(rng):
     both = {"model": make_state_dict(rng), "ema": make_state_dict(rng), "step": 7}
     with pytest.raises(ArgumentError, match=r"^source: expected .*got 'model', 'ema'"):
         elman.from_torch(both, **SAID)
@@ -180,7 +180,7 @@ def test_without_a_readout_the_output_is_the_state(state_dict):
         elman.from_torch(state_dict, activation="tanh", readout=False, output_activation="tanh")
 
 
-# --- what must be said, and what is refused -------------------------------------------------------
+# --- required options and refused sources ---------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_without_a_readout_the_output_is_the_state(state_dict):
         (SAID | {"activation": ["tanh", "tanh"]}, r"^activation: expected .*got 2"),
     ],
 )
-def test_what_is_missing_or_wrong_is_said_in_one_sentence(state_dict, given, message):
+def test_missing_or_wrong_options_are_one_sentence(state_dict, given, message):
     with pytest.raises(ArgumentError, match=message):
         elman.from_torch(state_dict, **given)
 
@@ -245,7 +245,7 @@ def test_wrong_shapes_are_named(state_dict, name, shape, message):
         elman.from_torch(state_dict, **SAID)
 
 
-def test_numbers_that_are_none_are_refused(state_dict):
+def test_integer_and_nonfinite_weights_are_refused(state_dict):
     quantized = state_dict | {"rnn.weight_hh_l0": np.ones((4, 4), np.int8)}
     with pytest.raises(DTypeError, match=r"^rnn.weight_hh_l0: expected .*got int8"):
         elman.from_torch(quantized, **SAID)
@@ -256,7 +256,7 @@ def test_numbers_that_are_none_are_refused(state_dict):
 
 
 @pytest.mark.parametrize("source", [3, None, [1, 2], {1, 2}])
-def test_what_is_no_model_is_a_type_error(source):
+def test_a_source_of_another_type_is_a_type_error(source):
     with pytest.raises(TypeError, match=r"^source: expected"):
         elman.from_torch(source, **SAID)
 
@@ -274,7 +274,7 @@ def test_a_mapping_that_holds_itself_is_refused(state_dict):
         elman.from_torch(state_dict, **SAID)
 
 
-# --- the state_dict that a network gives ----------------------------------------------------------
+# --- the state_dict of a network ------------------------------------------------------------------
 
 
 def networks():
@@ -449,7 +449,7 @@ def test_one_cell_under_two_names_is_two_layers(nn):
     assert net.activations == ("relu", "relu")
 
 
-def test_what_a_module_says_may_not_be_contradicted(nn):
+def test_options_that_contradict_a_module_are_refused(nn):
     rnn, linear = nn.RNN(3, 4), nn.Linear(4, 1)
     with pytest.raises(ArgumentError, match=r"^activation: expected 'tanh'.*got 'relu'"):
         elman.from_torch((rnn, linear), activation="relu", output_activation="identity")
@@ -484,7 +484,7 @@ def test_a_wrapped_module_is_the_same_network(nn):
     assert elman.from_torch(nn.DataParallel(model), output_activation="identity") == net
 
 
-def test_tensors_without_numbers_are_refused(torch, nn):
+def test_tensors_without_data_are_refused(torch, nn):
     with torch.device("meta"):
         rnn = nn.RNN(3, 4)
     with pytest.raises(ArgumentError, match=r"weight_ih_l0: expected .*tensor"):

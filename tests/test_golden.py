@@ -75,7 +75,7 @@ def test_one_sequence_and_any_dtype_are_examples(net, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["golden.output", "golden.hidden", "layers.0.W_hh"])
-@pytest.mark.skipif(elman.isa() == "sse2", reason="its multiply-add is not fused: no bits to keep")
+@pytest.mark.skipif(elman.isa() == "sse2", reason="its multiply-add is not fused: no stored bits")
 def test_another_bit_is_refused(net, x, tmp_path, name):
     def change(arrays):
         arrays[name].reshape(-1)[3] = np.nextafter(arrays[name].reshape(-1)[3], np.float32(9))
@@ -134,7 +134,7 @@ def test_a_damaged_example_is_one_sentence(net, x, tmp_path, change, metadata, m
 
 
 @pytest.mark.parametrize("shape", [(4, 2), (3,), (0, 3)])
-def test_what_is_no_input_is_one_sentence_and_leaves_the_file(net, tmp_path, shape):
+def test_an_invalid_golden_input_is_one_sentence_and_leaves_the_file(net, tmp_path, shape):
     path = tmp_path / "model.safetensors"
     net.save(path)
     before = path.read_bytes()

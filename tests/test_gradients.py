@@ -200,7 +200,7 @@ def problems_with_numbers(f):
 
 
 @pytest.mark.parametrize("f", GENERAL, ids=str)
-def test_gradients_of_activations_with_numbers_are_those_of_the_reference(f):
+def test_gradients_of_activations_with_parameters_are_those_of_the_reference(f):
     for net, arguments in problems_with_numbers(f):
         loss, got = compute(net, arguments)
         right, gradients = reference.loss_and_gradients(net, **arguments)
@@ -208,7 +208,7 @@ def test_gradients_of_activations_with_numbers_are_those_of_the_reference(f):
         assert_close(got | {"loss": loss}, want, TOLERANCE["float64"], f)
 
 
-def test_gradients_of_activations_with_numbers_are_those_of_pytorch_here():
+def test_gradients_of_activations_with_parameters_are_those_of_pytorch_here():
     pytest.importorskip("torch")
     for f in GENERAL:
         for net, arguments in problems_with_numbers(f):
@@ -263,7 +263,7 @@ def difference(net, arguments, name, direction):
 def test_gradients_of_random_networks_are_differences_of_losses(seeds):
     for seed in seeds:
         net, arguments = random_problem(seed)
-        arguments.pop("bptt_steps", None)  # what is cut off is no gradient of the loss
+        arguments.pop("bptt_steps", None)  # truncated gradients are not the derivatives of the loss
         arguments.pop("update_every", None)
         rng = np.random.default_rng(seed)
         _, gradients = compute(net, arguments)
@@ -295,7 +295,7 @@ def test_every_single_number_of_a_gradient_is_a_difference_of_losses(seed):
         assert error <= bound, f"{name}: {error} beyond {bound}"
 
 
-# --- promises by bits -----------------------------------------------------------------------------
+# --- equal bits -----------------------------------------------------------------------------------
 
 
 def problems(dtype):

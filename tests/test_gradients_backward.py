@@ -204,17 +204,17 @@ def test_gradients_are_added_and_multiplied_by_numbers(rng):
             grads * wrong
 
 
-def test_gradients_say_how_large_they_are():
+def test_gradients_print_their_size_and_norm():
     one = np.ones((1, 1))
     net = elman.Network.from_weights([(one, one, None)], None, activation="identity")
     x = np.array([[3.0], [4.0]])  # y = 3, 7; W_xh: 3 + (3 + 4), W_hh: 3, the start: 1 + 1
     grads = elman.backward(net, x, np.ones((2, 1)))
     said = repr(grads)
     assert said.startswith("Gradients(")
-    assert re.search(r"\b3\b.*\b10\.63\b", said)  # numbers, and their norm sqrt(100 + 9 + 4)
+    assert re.search(r"\b3\b.*\b10\.63\b", said)  # 3 values of norm sqrt(100 + 9 + 4)
 
 
-def test_gradients_cannot_be_exchanged():
+def test_gradients_are_immutable():
     net = elman.Network(3, 5, 2, seed=0)
     _, grads = elman.loss_and_gradients(net, np.ones((4, 3)), np.ones((4, 2)))
     for part, name in ((grads, "layers"), (grads.layers[0], "W_hh"), (grads.readout, "b_y")):

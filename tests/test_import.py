@@ -72,7 +72,7 @@ def test_a_wrong_name_in_the_variable_is_an_error_at_import_that_names_the_sets(
     assert re.search(f"ELMAN_ISA: .* {sets}.*, got 'mmx'", failed.stderr)
 
 
-def test_a_set_of_this_build_that_the_processor_lacks_is_an_error_that_says_so():
+def test_a_set_that_the_processor_lacks_is_named_as_such():
     lacking = set(elman.build_info()["built_isas"]) - set(elman.available_isas())
     if not lacking:
         pytest.skip("this processor has all of them")
@@ -172,7 +172,7 @@ def test_dir_lists_the_public_names_and_each_of_them_is_there():
         assert getattr(elman, name) is not None
 
 
-def test_what_goes_through_all_names_needs_no_extra():
+def test_listing_all_names_needs_no_extra():
     code = """
 import inspect, pydoc, sys
 for name in ("h5py", "matplotlib", "onnx", "sklearn"):

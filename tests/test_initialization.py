@@ -70,7 +70,7 @@ class Words:
 # --- the promise of a seed ------------------------------------------------------------------------
 
 # sha256 of all weights, little-endian, in the order of the file.
-FOR_EVER = {
+RECORDED = {
     ("uniform", "float32"): "8134ea3b4e056aa8a8579e3804048c5043f76ab63bd895941682f69ac8435b76",
     ("uniform", "float64"): "44890111432d14735be44830157d8b5b05685ab493e7a4683e748cbacfcf5c41",
     ("glorot", "float32"): "157e32c695821145047b501a1cb0ebf46ab57303def55e6d261a33353a024202",
@@ -89,11 +89,11 @@ def digest(net):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("init", INITS)
-def test_a_seed_means_the_same_network_for_ever_on_every_instruction_set(init, dtype):
+def test_a_seed_gives_the_recorded_network_on_every_instruction_set(init, dtype):
     for isa in ISAS:
         with elman.use_isa(isa):
             net = network(init, 3, (33, 17), 5, seed=1990, dtype=dtype)
-        assert digest(net) == FOR_EVER[init, dtype], isa
+        assert digest(net) == RECORDED[init, dtype], isa
 
 
 @pytest.mark.parametrize("init", INITS)
@@ -166,7 +166,7 @@ def test_an_orthogonal_recurrence_is_orthogonal_to_the_last_digits(size):
 def test_orthogonal_recurrences_have_no_preferred_direction():
     first = np.array([network("glorot", 1, (2,), seed=s).layers[0].W_hh for s in range(400)])
     angles = np.sort(np.arctan2(first[:, 0, 1], first[:, 0, 0]) / (2 * np.pi) + 0.5)
-    assert kolmogorov(angles) < 1.63  # 1 % of right samples exceed this
+    assert kolmogorov(angles) < 1.63  # 1 % of correct samples exceed this
     assert 160 < (np.linalg.det(first) > 0).sum() < 240
 
 
@@ -208,7 +208,7 @@ def test_normal_numbers_are_normal():
     assert abs(numbers.mean()) < 3 / n**0.5
     assert abs((numbers**2).mean() - 1) < 3 * (2 / n) ** 0.5
     assert abs((numbers**4).mean() - 3) < 3 * (96 / n) ** 0.5
-    tail = 2 * 0.5 * math.erfc(3 / 2**0.5)  # beyond 3: where sums of uniform numbers are too few
+    tail = 2 * 0.5 * math.erfc(3 / 2**0.5)  # beyond 3, where sums of uniform numbers are too rare
     assert abs((np.abs(numbers) > 3).sum() - tail * n) < 3 * (tail * n) ** 0.5
 
 

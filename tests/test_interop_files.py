@@ -24,7 +24,7 @@ def archive(*entries, method=zipfile.ZIP_STORED):
     """Return the bytes of a zip archive of names and contents."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", method) as made, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of names that stand twice
+        warnings.simplefilter("ignore")  # about duplicate names
         for name, data in entries:
             made.writestr(zipfile.ZipInfo(name), data, method)
     return file.getvalue()
@@ -54,7 +54,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no FIFOs")
-def test_what_is_no_regular_file_is_refused_at_once(tmp_path):
+def test_a_path_that_is_not_a_regular_file_is_refused_at_once(tmp_path):
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(ModelFormatError, match=r"fifo: expected .*regular file"):
         elman.from_torch(tmp_path / "fifo", activation="tanh")

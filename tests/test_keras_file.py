@@ -250,9 +250,9 @@ def test_a_hostile_file_is_refused_and_does_nothing(name, hostile, tmp_path):
     assert SANITIZED or seen["grown_kib"] < 16 * 1024  # 5000 groups take 7 MiB in the file
 
 
-@pytest.mark.slow  # it waits, and judges the watch of the test before
+@pytest.mark.slow  # it waits, and checks the watch used by the previous test
 @pytest.mark.skipif(sys.platform != "linux", reason="there are FIFOs")
-def test_the_fifo_would_hold_up_who_opens_it(tmp_path):
+def test_opening_the_fifo_would_block(tmp_path):
     """h5py's reader follows an external link: the test detects this."""
     (tmp_path / "a.h5").write_bytes(hdf5_file(external_group))
     os.mkfifo(tmp_path / "FIFO")

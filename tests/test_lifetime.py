@@ -100,7 +100,7 @@ def test_the_error_says_what_to_do():
 
 def test_of_many_threads_on_one_stream_each_step_is_done_whole_or_not_at_all():
     # An identity that counts: after n steps the state is n, so a lost or torn step would show.
-    size = 1100  # so large that the interpreter's lock is given up
+    size = 1100  # large enough to release the interpreter's lock
     eye = np.eye(size, dtype=np.float32)
     net = elman.Network.from_weights(
         [(np.ones((size, 1), np.float32), eye, None)], None, activation="identity"
@@ -308,7 +308,7 @@ def test_a_pickled_stream_has_the_state_and_buffers_of_its_own(net, rng):
     assert_same_bits(stream.run(x[5:]), want[5:])
 
 
-# Made by functions of the core alone: without them they would hold nothing.
+# Created only by functions of the core; otherwise they would be empty.
 NOT_MADE = (elman.Stream, elman._core.Network, elman._core.Trainer, elman._core.Examples)
 
 
@@ -369,7 +369,7 @@ def test_a_hostile_pickle_is_an_error_and_never_an_object(net):
             assert made is None, payload
 
 
-def test_a_state_set_on_a_network_without_content_makes_it_no_more_usable(net):
+def test_setting_a_state_on_an_empty_network_does_not_make_it_usable(net):
     for state in (None, 3, {"_core": 3}, (None, {"_core": None}), (None, {"_core": 3, "_x": 3})):
         wrong = elman.Network.__new__(elman.Network)
         payload = io.BytesIO()
@@ -456,7 +456,7 @@ def test_a_subclass_of_network_works_like_one(net, rng):
     assert type(mine.astype("float64")) is Mine
 
 
-# --- the end of the interpreter -------------------------------------------------------------------
+# --- shutdown of the interpreter ------------------------------------------------------------------
 
 THREADS = """
     import threading, time, os, elman, numpy as np
@@ -542,7 +542,7 @@ def test_a_sub_interpreter_gets_an_import_error_and_the_main_one_goes_on(before)
     assert second == "(1, 1)"
 
 
-# --- lives ----------------------------------------------------------------------------------------
+# --- lifetimes ------------------------------------------------------------------------------------
 
 
 def test_a_stream_and_views_of_weights_keep_the_core_alive(rng):
@@ -553,7 +553,7 @@ def test_a_stream_and_views_of_weights_keep_the_core_alive(rng):
     stream, view = net.stream(), net.layers[0].W_hh[3:, ::2]
     del net
     gc.collect()
-    churn = [np.full(200 * 200, np.nan, np.float32) for _ in range(20)]  # over what was freed
+    churn = [np.full(200 * 200, np.nan, np.float32) for _ in range(20)]  # overwrites freed memory
     assert_same_bits(stream.run(x), want)
     assert_same_bits(view, W_hh[3:, ::2])
     del churn, stream

@@ -82,7 +82,7 @@ def test_without_a_readout_the_output_is_the_top_layers_state(rng):
     np.testing.assert_array_equal(run.output, run.hidden[:, 5:])
 
 
-def test_without_bias_there_are_none():
+def test_bias_false_gives_no_biases():
     net = elman.Network(input_size=3, hidden_size=[5, 4], output_size=2, bias=False, seed=0)
     assert [layer.b_h for layer in net.layers] == [None, None]
     assert net.readout.b_y is None
@@ -222,14 +222,14 @@ def tensors_of(net):
 @pytest.mark.parametrize(
     ("seed", "dtype"), [(0, "float64"), (1, "float32"), (2**64 - 1, "float64")]
 )
-def test_a_seed_means_the_numbers_of_philox(dtype, seed):
+def test_a_seed_gives_the_weights_of_numpys_philox(dtype, seed):
     net = elman.Network(input_size=3, hidden_size=[5, 4], output_size=2, seed=seed, dtype=dtype)
     expected = list(philox_tensors(seed, 3, (5, 4), 2, dtype))
     for got, want in zip(tensors_of(net), expected, strict=True):
         assert_same_bits(got, want)
 
 
-def test_a_seed_means_these_numbers_for_ever():
+def test_a_seed_gives_the_weights_of_the_first_philox_words():
     net = elman.Network(input_size=1, hidden_size=1, output_size=1, seed=0, dtype="float64")
     # The first words of Philox 4x64-10 with the key (0, 0) and the counter (1, 0, 0, 0).
     words = (0x02F4BA6408E4D89B, 0x3DD62B0B9CA8C5B2, 0x1C8667A55D902E79)
@@ -254,7 +254,7 @@ def test_without_a_seed_every_network_is_new_and_with_another_seed_another():
     assert elman.Network(**options, seed=1) == nets[3]
 
 
-# --- equality, copies, words ----------------------------------------------------------------------
+# --- equality, copies, repr -----------------------------------------------------------------------
 
 
 def test_networks_compare_and_hash_by_content(isa, net):
@@ -293,7 +293,7 @@ def test_a_copy_of_a_constant_is_the_network_itself(net):
     assert copy.deepcopy([net])[0] is net
 
 
-def test_repr_says_what_it_is_in_one_line(net):
+def test_repr_shows_sizes_activations_and_dtype(net):
     assert repr(net).startswith("Network(3 -> 5 tanh -> 4 tanh -> 2 sigmoid, float32, 95 ")
     no_readout = elman.Network(input_size=1, hidden_size=1000, output_size=None, seed=0)
     assert repr(no_readout).startswith("Network(1 -> 1000 tanh, float32, 1,002,000 ")

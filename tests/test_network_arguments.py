@@ -277,7 +277,7 @@ def test_a_tensor_of_an_unknown_name_is_refused_and_not_left_out(direction, name
         elman.Network.from_tensors(net.tensors() | {name: ones(1)}, direction=direction)
 
 
-def test_the_name_that_is_meant_is_said():
+def test_an_unknown_tensor_name_suggests_a_similar_one():
     with pytest.raises(ArgumentError, match=r"'readout\.by'.*'readout\.b_y'"):
         elman.Network(2, 3, 1).replace(tensors={"readout.by": ones(1)})
 

@@ -58,7 +58,7 @@ def test_leading_axes_are_a_batch(net, rng, batch):
 
 
 @pytest.mark.parametrize("shape", [(0, 3), (2, 0, 3), (0, 4, 3), (0, 0, 3), (3, 0, 2, 3)])
-def test_nothing_in_gives_nothing_out(net, shape):
+def test_empty_inputs_give_empty_outputs(net, shape):
     run = net.run(np.empty(shape), return_hidden=True)
     assert run.output.shape == (*shape[:-1], 2)
     assert run.hidden.shape == (*shape[:-1], 9)
@@ -347,7 +347,7 @@ def test_generate_refuses_feedback_that_is_no_input(loop, result, error, message
         loop.generate([[0.5, 0.5]], steps=2, feedback=lambda y: result)
 
 
-# --- right results --------------------------------------------------------------------------------
+# --- correct results ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -1,4 +1,4 @@
-"""Elman as a backend of ONNX: ONNX's own tests of RNN, and cases they leave out."""
+"""elman as a backend of ONNX: ONNX's own tests of RNN, and cases they leave out."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def check_node_tests(cases):
 
 def test_onnxs_own_tests_of_rnn_pass():
     node = importlib.import_module("onnx.backend.test.case.node")
-    importlib.import_module("onnx.backend.test.case.node.rnn")  # which adds them to the list
+    importlib.import_module("onnx.backend.test.case.node.rnn")  # adds them to the list
     check_node_tests([case for case in node._NodeTestCases if "_rnn_" in case.name])
 
 
@@ -82,7 +82,7 @@ def test_onnxs_own_tests_of_rnn_pass_as_its_loader_makes_them():
     check_node_tests([case for case in cases if "_rnn_" in case.name])
 
 
-# --- what they leave out --------------------------------------------------------------------------
+# --- cases that they leave out --------------------------------------------------------------------
 
 
 def test_the_weights_may_be_inputs_too(rng):

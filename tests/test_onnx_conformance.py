@@ -39,7 +39,7 @@ def _check_network(case):
     run = net.run(x, state=state, lengths=case.inputs.get("sequence_lens"))
     tolerance = score.TOLERANCES[x.dtype.name]
     if any(key in case.attributes for key in ("activation_alpha", "activation_beta", "clip")):
-        tolerance = max(tolerance, 1e-7)  # an alpha of 0.3 is that, not the float32 next to it
+        tolerance = max(tolerance, 1e-7)  # an alpha of 0.3 is exact, not the nearest float32
     for name, expected in case.expected().items():
         if not case.attributes.get("layout"):
             expected = np.moveaxis(expected, -2, 0)
@@ -74,7 +74,7 @@ def test_a_bare_output_of_both_directions_is_refused():
         elman.from_onnx(case.model())
 
 
-@pytest.mark.slow  # it judges the cases, which elman is not part of
+@pytest.mark.slow  # it tests the cases, not elman
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.group}: {case.name}")
 def test_every_part_of_a_case_matters(case):
     expected = case.expected()
@@ -108,7 +108,7 @@ def _without(case, name):
 
 
 def test_the_reference_computes_what_can_be_done_by_hand():
-    # two steps of one unit: h = 0.5 x + 0.25 h, without an activation that bends
+    # two steps of one unit: h = 0.5 x + 0.25 h, where the activation is linear
     one = np.ones((1, 1, 1))
     inputs = {"X": np.array([[[2.0]], [[4.0]]]), "W": 0.5 * one, "R": 0.25 * one}
     linear = {"activations": ["Affine"], "activation_alpha": [1.0], "activation_beta": [0.0]}

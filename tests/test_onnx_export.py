@@ -173,7 +173,7 @@ def test_two_clips_of_one_layer_cannot_be_written():
         elman.to_onnx(net)
 
 
-# --- others run it --------------------------------------------------------------------------------
+# --- other engines --------------------------------------------------------------------------------
 
 
 def test_onnxs_reference_evaluator_runs_it(rng):
@@ -210,7 +210,7 @@ def test_onnx_runtime_runs_it_and_streams_by_its_state(rng, activation, directio
     _, state = session.run(None, {"x": by_time(x[:, :3])})
     y, state = session.run(None, {"x": by_time(x[:, 3:]), "state": state})
     np.testing.assert_allclose(y, by_time(run.output[:, 3:]), rtol=1e-5, atol=1e-5)
-    one = x[:1, :2]  # a state of one row is that of every sequence
+    one = x[:1, :2]  # a state of one row applies to every sequence
     y, _ = session.run(None, {"x": by_time(one), "state": run.state[:1]})
     expected = net.run(one, state=run.state[:1]).output
     np.testing.assert_allclose(y, by_time(expected), rtol=1e-5, atol=1e-5)

@@ -154,7 +154,7 @@ def test_missing_external_data_are_the_systems_error(proto, tmp_path):
         elman.from_onnx(saved(proto, tmp_path), external_data=True)
 
 
-# --- graphs with more in them ---------------------------------------------------------------------
+# --- unsupported parts of graphs ------------------------------------------------------------------
 
 
 def with_node(operator, *, domain="", **attributes):
@@ -244,7 +244,7 @@ def test_attributes_that_are_sparse_or_refer_to_a_function_are_refused():
         elman.from_onnx(proto)
 
 
-# --- tensors and graphs that make no sense --------------------------------------------------------
+# --- invalid tensors and graphs -------------------------------------------------------------------
 
 
 def changed(name, array):
@@ -335,7 +335,7 @@ def test_a_model_cut_anywhere_is_refused_or_whole(proto):
             elman.from_onnx(data[:length])
         except ElmanError:
             continue
-        # Only what stands after the graph may be missing, and the opset stands there.
+        # Only fields after the graph may be missing, and the opset is one of them.
         pytest.fail(f"{length} of {len(data)} bytes were read as a model")
 
 
@@ -366,7 +366,7 @@ def test_all_flipped_bits_give_a_network_or_an_error_of_ours():
             data[place // 8] ^= 1 << place % 8
 
 
-# --- much from little -----------------------------------------------------------------------------
+# --- small models of huge tensors -----------------------------------------------------------------
 
 
 def doubling(operator, count=60, **attributes):
@@ -548,7 +548,7 @@ def test_a_path_that_is_no_regular_file_is_refused(tmp_path):
         elman.from_onnx(tmp_path / "fifo")
 
 
-def test_the_name_of_the_file_stands_before_what_is_wrong(tmp_path):
+def test_errors_begin_with_the_name_of_the_file(tmp_path):
     (tmp_path / "model.onnx").write_bytes(b"nothing")
     with pytest.raises(ModelFormatError, match=r"model\.onnx: expected an ONNX model"):
         elman.from_onnx(tmp_path / "model.onnx")

@@ -61,7 +61,7 @@ def chain(rng, after, constants=None, *, x=("T", "B", 3), y=None, opset=22, **at
     return model(nodes, [value("x", x)], [output], all_constants, opset=opset)
 
 
-# --- what PyTorch exports -------------------------------------------------------------------------
+# --- models exported by PyTorch -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case not in REFUSED])
@@ -224,7 +224,7 @@ def test_a_start_state_folded_into_the_first_bias_is_refused():
         elman.from_onnx(changed("dynamo-14-steps", change))
 
 
-# --- what people write by hand --------------------------------------------------------------------
+# --- hand-written models --------------------------------------------------------------------------
 
 
 def test_a_readout_by_gemm_of_y_h_is_the_last_step(rng):
@@ -529,7 +529,7 @@ def test_a_source_of_another_kind_is_a_type_error(source):
         elman.from_onnx(source)
 
 
-def test_onnx_is_imported_by_its_use_alone_and_missing_it_names_the_extra():
+def test_onnx_is_imported_at_first_use_and_a_missing_one_names_the_extra():
     code = """
 import sys, elman
 net = elman.Network(input_size=1, hidden_size=1, output_size=1, seed=0)

@@ -41,7 +41,7 @@ def test_training_steps_are_those_of_pytorch(name):
         result = train(run, dtype)
         assert result.history.updates == losses.size
         for tensor, before in TRAINING["tensors"].items():
-            want = run["results"].get(tensor, before)  # what is not trained stays
+            want = run["results"].get(tensor, before)  # untrained parameters are unchanged
             error = np.linalg.norm(result.network.tensors()[tensor] - want)
             assert error <= tolerance * np.linalg.norm(want), f"{dtype} {tensor}"
         if name in ONE_UPDATE_AN_EPOCH and dtype == "float64":  # the loss before each update
@@ -56,7 +56,7 @@ def test_windows_and_minibatches_weigh_by_their_steps():
     assert train(run).history.loss == pytest.approx(want, rel=1e-12)
 
 
-def test_the_fixtures_tell_the_optimizers_apart():
+def test_the_fixtures_distinguish_the_optimizers():
     ends = {name: run["results"]["losses"].tobytes() for name, run in TRAINING["runs"].items()}
     assert ends.pop("clip-norm-that-is-never-reached") == ends["sgd"]
     assert len(set(ends.values())) == len(ends)

@@ -135,7 +135,7 @@ def test_the_optimum_of_the_exclusive_or_is_a_quarter_and_nothing(chain):
     assert floor == pytest.approx({1: 0.25, 2: 0.0, 3: 0.25})
 
 
-def test_who_takes_the_exclusive_or_everywhere_errs_by_a_ninth_and_five_eighteenths():
+def test_predicting_the_exclusive_or_everywhere_errs_by_a_ninth_and_five_eighteenths():
     assert program("temporal_xor").everywhere() == pytest.approx((1 / 9, 5 / 18))
 
 
@@ -160,7 +160,7 @@ def test_the_optima_of_sentences(chain, paper):
     assert sentences.floor(lambda _: None)["every"] == pytest.approx(0.949, abs=5e-4)
 
 
-def test_an_optimum_is_what_its_predictions_come_to_on_a_long_stream(chain, paper, rng):
+def test_an_optimum_is_the_error_of_its_predictions_on_a_long_stream(chain, paper, rng):
     for stream in (syllables(chain, paper), story(chain, paper)):
         heard = stream.draw(20_000, rng)
         target = stream.encode(chain.join(heard))
@@ -176,7 +176,7 @@ def test_a_listener_finds_out_where_syllables_begin(chain, paper, rng):
 
 def test_a_listener_weighs_where_words_may_begin(chain):
     stream = chain.Chain({("a",): 0.5, ("a", "b"): 0.5}, {"a": [1, 0], "b": [0, 1]})
-    # After "a" the word has ended, or "b" comes, evenly; after "b" a word begins, with "a".
+    # After "a" the word ends or "b" follows, equally likely; after "b" a word begins with "a".
     assert stream.listener("aab") == pytest.approx(np.array([[0.5, 0.5], [0.5, 0.5], [1, 0]]))
 
 

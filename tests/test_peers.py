@@ -103,7 +103,7 @@ def test_a_peer_gives_the_answers_of_the_reference(peer, dtype, more, rng):
     assert answers.wrong_run(computed, x, expected) is None
 
 
-def test_a_step_begins_anew_for_each_callable_and_each_loop_goes_on(peer, rng):
+def test_each_step_callable_begins_at_the_initial_state_and_each_loop_runs(peer, rng):
     computed = prepared(peer, network())
     x = rng.standard_normal((6, 3)).astype(np.float32)
     for mode in computed.steps():
@@ -118,7 +118,7 @@ def test_a_step_begins_anew_for_each_callable_and_each_loop_goes_on(peer, rng):
 
 @pytest.mark.parametrize("change", [{"activation": "relu"}, {"output_activation": "softmax"}])
 def test_a_network_of_another_kind_is_refused_in_one_sentence(change):
-    with pytest.raises(Unsupported, match="takes only tanh layers"):
+    with pytest.raises(Unsupported, match="only tanh layers"):
         NumPy(network(**change))
 
 
@@ -141,7 +141,7 @@ def test_a_nan_is_wrong():
     assert "off by nan" in answers.wrong_run(right, x, expected)
 
 
-# --- which there are ------------------------------------------------------------------------------
+# --- missing peers --------------------------------------------------------------------------------
 
 
 def test_a_peer_that_is_not_installed_is_left_out_with_a_sentence(monkeypatch):
@@ -162,7 +162,7 @@ def test_a_peer_that_cannot_be_compiled_is_left_out_with_a_sentence(monkeypatch,
 
 def test_importing_the_peers_imports_no_numpy():
     code = "import sys, peers; print('numpy' in sys.modules)"
-    run = [sys.executable, "-c", code]  # which finds modules in the folder where it starts
+    run = [sys.executable, "-c", code]  # finds modules in its working directory
     done = subprocess.run(run, cwd=RUN.parent, capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
 
@@ -195,8 +195,8 @@ def test_the_rounds_are_interleaved_and_a_ratio_stays_within_its_round():
     def noting(name, call):
         return lambda: (order.append(name), call())
 
-    # Two calls to see how long one takes, then three rounds, in each a call that is not timed and
-    # one that is; the machine is busy in the third.
+    # Two calls to measure how long one takes; then three rounds, each with an untimed call and a
+    # timed one. The machine is busy in the third.
     ours = noting("ours", clock.call([ms, ms, 7, ms, 7, 2 * ms, 7, 10 * ms]))
     theirs = noting("theirs", clock.call([ms, ms, 7, 2 * ms, 7, 4 * ms, 7, 30 * ms]))
     entries = [rounds.Entry("ours", "", ours, 1000), rounds.Entry("theirs", "", theirs, 10)]
@@ -343,7 +343,7 @@ def test_a_case_says_what_was_measured_and_compares_all_with_its_first_entry(res
 
 
 @of_a_result
-def test_a_step_is_held_against_the_empty_call_of_its_mode(result):
+def test_a_step_is_compared_with_the_empty_call_of_its_mode(result):
     step = result[0]["cases"][0]
     assert step["group"] == "step"
     modes = {e["mode"] for e in step["entries"] if "times_empty_call" in e}

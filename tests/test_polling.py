@@ -11,9 +11,9 @@ import pytest
 import elman
 from elman import _core
 
-WORK = 2**21  # multiply-adds between two looks, or what takes as long
-NUMBER = 8  # of a number that is copied or packed
-MOST = 8 * WORK  # at most so many: some engines look after a whole chunk
+WORK = 2**21  # multiply-adds, or equivalent work, between two polls
+NUMBER = 8  # multiply-adds per element copied or packed
+MOST = 8 * WORK  # at most: some engines poll after a whole chunk
 
 F4 = np.float32
 H = 128

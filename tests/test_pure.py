@@ -63,7 +63,7 @@ def test_an_activation_takes_its_limits_at_infinity_and_keeps_nan(
         ("affine", (2.0, 1.0), [-INF, INF, NAN, -1599.0, 1601.0]),
     ],
 )
-def test_an_activation_with_numbers_takes_its_limits_and_keeps_nan(name, numbers, want):
+def test_an_activation_with_parameters_takes_its_limits_and_keeps_nan(name, numbers, want):
     got = getattr(pure, name)([-INF, INF, NAN, -800.0, 800.0], *numbers)
     np.testing.assert_allclose(got, want, rtol=1e-15)
 

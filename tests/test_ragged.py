@@ -173,7 +173,7 @@ def test_many_short_sequences_beside_a_long_one_take_no_padding(rng):
 def test_each_number_of_a_list_is_rounded_once():
     """Through float64, the common dtype of float32 and int64, this value would be rounded down."""
     net = elman.Network(1, 1, None, seed=0, activation="identity")
-    exact = 2**60 + 2**36 + 1  # just above the middle between two numbers of float32
+    exact = 2**60 + 2**36 + 1  # just above the midpoint of two float32 values
     numbers = np.array([[exact]])
     assert numbers.astype(np.float32) != numbers.astype(np.float64).astype(np.float32)
     first, _ = net([numbers, np.zeros((2, 1), np.float32)])
@@ -197,7 +197,7 @@ def test_numbers_of_a_list_beyond_the_range_become_infinite_with_a_warning():
         (np.ones((2, 3), complex), "expected real numbers, got dtype complex128"),
     ],
 )
-def test_a_list_names_the_sequence_that_is_not_of_numbers(odd, message):
+def test_a_sequence_in_a_list_that_is_not_numeric_is_named(odd, message):
     net = network("forward")
     usual = np.ones((2, 3), np.float32)
     with pytest.raises(elman.DTypeError, match=rf"^x\[1\]: {message}"):
@@ -216,7 +216,7 @@ def test_a_list_names_the_sequence_that_is_not_of_numbers(odd, message):
         (np.array([2**64 - 1, 1], np.uint64), elman.ArgumentError, "expected 0 or 1, got 1844674"),
     ],
 )
-def test_a_list_names_the_mask_that_is_none(odd, error, message):
+def test_an_invalid_mask_in_a_list_is_named(odd, error, message):
     with pytest.raises(error, match=rf"^mask\[1\]: {message}"):
         network("forward").run([np.ones((2, 3))] * 2, mask=[[True, False], odd])
 
@@ -229,7 +229,7 @@ def test_masks_of_different_integers_are_masks_of_booleans():
         assert_same(run[:2], net.run(x, mask=np.asarray(m, bool))[:2])
 
 
-def test_what_takes_one_array_refuses_a_list_of_sequences():
+def test_calls_that_take_one_array_refuse_a_list_of_sequences():
     net = elman.Network(2, 3, 1, output_activation="identity", seed=0)
     x = [np.ones((3, 2)), np.ones((4, 2))]
     with pytest.raises(elman.ShapeError, match=r"^x: .*list"):

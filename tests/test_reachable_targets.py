@@ -91,7 +91,7 @@ def test_the_error_says_what_can_be_reached_and_what_to_do(x, activation, target
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_numbers_that_rounding_put_beyond_an_end_are_reached(x, dtype):
+def test_targets_rounded_beyond_an_end_are_accepted(x, dtype):
     y = np.full((B, T, O), np.nextafter(1, 2))
     elman.Trainer(network("sigmoid", dtype=dtype)).update(x, y)
     y[0, 0, 0] = 1 + 2e-6
@@ -131,7 +131,7 @@ def test_without_a_readout_the_top_layer_says_what_can_be_reached(x):
         train(x, np.full((B, T, O), 3.0), net)
 
 
-def test_what_does_not_count_need_not_be_reached(x):
+def test_targets_that_do_not_count_need_not_be_reachable(x):
     y = np.full((B, T, O), 0.5)
     y[0, 5:], y[1], y[2, 3] = 7, -7, np.nan
     weights = {"sample_weight": [1, 0, 1, 1, 1, 1], "step_weight": np.arange(T) != 3}
@@ -143,7 +143,7 @@ def test_what_does_not_count_need_not_be_reached(x):
         train(x, last, network("sigmoid"), outputs="last")
 
 
-def test_it_is_said_before_any_work(x, tmp_path):
+def test_unreachable_targets_are_an_error_before_any_work(x, tmp_path):
     y, path = np.full((B, T, O), 0.5), tmp_path / "c"
     net, wrong = network("sigmoid"), y + 1
     for options in ({}, {"validation": 0.5}, {"validation": (x, y)}):

@@ -147,7 +147,7 @@ def test_run_is_step_after_step(rng):
     h = net.initial_state
     for t, x_t in enumerate(x):
         y, h = reference.step(net, x_t, h)
-        # BLAS may add the terms of one step and of many in another order.
+        # BLAS may add the terms in another order for one step than for many.
         np.testing.assert_allclose(y, run.output[t], rtol=1e-13)
         np.testing.assert_allclose(h, run.hidden[t], rtol=1e-13)
     np.testing.assert_array_equal(run.state, run.hidden[-1])
@@ -270,7 +270,7 @@ def right(rng):
     return net, x, *rounded_run(net, x)
 
 
-# (1,), (33,), (5, 17) and with and without scaling, bias and a start: each pair of these once.
+# (1,), (33,), (5, 17), with and without scaling, bias and a start state: each pair of these once.
 SOME_KINDS = [
     ((1,), False, False, None),
     ((1,), True, True, 0.7),
@@ -319,7 +319,7 @@ def test_verify_never_fails_a_right_result(rng, dtype, scale, kinds):
 
 
 @pytest.mark.parametrize("f", [*GENERAL, *UNTRAINABLE], ids=str)
-def test_verify_never_fails_a_right_result_of_an_activation_with_numbers(rng, f):
+def test_verify_never_fails_a_right_result_of_an_activation_with_parameters(rng, f):
     for dtype, scale, scaling, hidden in (
         ("float32", 0.1, True, (33,)),
         ("float64", 0.7, False, (33,)),
@@ -343,7 +343,7 @@ def test_verify_never_fails_a_right_result_of_an_activation_with_numbers(rng, f)
 
 
 @pytest.mark.parametrize("f", [*GENERAL, *UNTRAINABLE], ids=str)
-def test_verify_finds_an_error_beyond_rounding_in_an_activation_with_numbers(rng, f):
+def test_verify_finds_an_error_beyond_rounding_in_an_activation_with_parameters(rng, f):
     net = make_network(rng, hidden=(6,), activation=f, outputs=None, scale=0.5)
     x = make_inputs(rng, net, 30)
     _, hidden = rounded_run(net, x)
@@ -440,7 +440,7 @@ def test_verify_never_fails_sums_in_any_number_of_partial_sums(rng, S, inputs):
         hidden.append(h)
     report = reference.verify(net, x, hidden, hidden)
     assert report.ok, str(report)
-    assert report.worst_ratio > 1e-3  # the bound is not so wide that it would hold anything
+    assert report.worst_ratio > 1e-3  # the bound is not so wide that anything would pass
 
 
 def test_verify_passes_exactly_rounded_results(rng):
@@ -511,7 +511,7 @@ def test_verify_judges_each_step_from_the_state_before_it(right):
     output[:, 4:], hidden[:, 4:] = rounded_run(net, x[:, 4:], hidden[:, 3])
     report = reference.verify(net, x, output, hidden)
     assert report.where[2] == 3
-    # What follows is right, given the wrong state.
+    # The following steps are correct, given the wrong state.
     assert reference.verify(net, x[:, 4:], output[:, 4:], hidden[:, 4:], hidden[:, 3]).ok
 
 
@@ -555,7 +555,7 @@ def test_verify_demands_that_padding_is_exact(right):
     net, x, _, _ = right
     lengths = [4, 0]
     output, hidden = rounded_run(net, x, lengths=lengths)
-    x[0, 4:] = np.nan  # may not matter
+    x[0, 4:] = np.nan  # must not matter
     assert reference.verify(net, x, output, hidden, lengths=lengths).ok
     for spoiled in (output, hidden):
         for place in [(0, 6, 1), (1, 0, 2)]:

@@ -108,7 +108,7 @@ def test_squared_error_has_the_gradient_of_every_activation(rng, activation, out
 
 
 @pytest.mark.parametrize("f", [*GENERAL, *UNTRAINABLE], ids=str)
-def test_squared_error_has_the_gradient_of_every_activation_with_numbers(rng, f):
+def test_squared_error_has_the_gradient_of_every_activation_with_parameters(rng, f):
     sizes = {"inputs": 2, "hidden": (3,)}
     net = network(rng, **sizes, activation=f, output_activation=f, initial_state=True)
     x, y = make_inputs(rng, net, 2, 5), targets(rng, net, "mse", 2, 5)
@@ -224,7 +224,7 @@ def test_truncation_is_the_sum_over_windows_that_begin_at_a_constant_state(rng, 
         for begin in range(0, T, m):
             first, end = max(0, begin + m - k), min(begin + m, T)
             errors = np.where(np.arange(first, end) >= begin, w[:, first:end], 0)
-            state = states[:, first] if first > 0 else None  # None: the one that is varied
+            state = states[:, first] if first > 0 else None  # None: the network's, which is varied
             part = slice(first, end)
             total += total_loss(net, x[:, part], y[:, part], "mse", errors, state)
         return total
@@ -258,7 +258,7 @@ def test_the_error_of_the_last_step_flows_back_exactly_k_steps(rng, k):
     assert_all_close(net, grads, last_steps)
 
 
-def test_truncation_that_reaches_the_beginning_is_none(rng):
+def test_truncation_that_reaches_the_beginning_has_no_effect(rng):
     net = network(rng, hidden=(3, 2))
     x, y = make_inputs(rng, net, 3, 6), rng.random((3, 6, 2))
     full = reference.loss_and_gradients(net, x, y)[1].tensors()

@@ -198,7 +198,7 @@ def test_the_plots_are_the_same_files_from_the_same_numbers(result, tmp_path):
     assert all("plain Eigen" in once[f"docs/plots/{name}.svg"] for name in ("step", "tail"))
 
 
-def test_what_is_old_is_named(monkeypatch, tmp_path):
+def test_outdated_files_are_named(monkeypatch, tmp_path):
     monkeypatch.setattr(report, "ROOT", tmp_path)
     (tmp_path / "a").write_text("new")
     (tmp_path / "b").write_text("old")

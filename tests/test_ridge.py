@@ -140,7 +140,7 @@ def test_all_but_the_readout_stays_as_it_was(rng, dtype):
     assert (fitted.initial_state == 0.5).all()
 
 
-def test_a_reservoir_recalls_what_it_heard(rng):
+def test_a_reservoir_recalls_its_past_inputs(rng):
     """Short-term memory (Jaeger, GMD report 152, 2002): a delay of at most H steps."""
     net = elman.Network(
         input_size=1,

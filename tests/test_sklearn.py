@@ -27,7 +27,7 @@ pytestmark = pytest.mark.any_isa
 QUICK = {"hidden_size": 5, "max_iter": 4, "random_state": 0}
 
 
-# The checks fit hundreds of networks: smaller ones than by default, at a higher rate.
+# The checks fit hundreds of networks: these are small, with a high learning rate.
 @parametrize_with_checks(
     [
         ElmanClassifier(hidden_size=16, max_iter=60, learning_rate=0.01),
@@ -52,7 +52,7 @@ def ragged(rng, n=20, I=3):
     return X, np.where(mean > np.median(mean), "high", "low"), np.stack([mean, -1e3 * mean], 1)
 
 
-# --- what sequences look like ---------------------------------------------------------------------
+# --- forms of sequences ---------------------------------------------------------------------------
 
 
 def test_sequences_with_one_feature_are_the_same_in_every_form(rng):
@@ -122,7 +122,7 @@ def test_lists_of_numbers_of_different_lengths_are_sequences(rng):
     assert est.predict([[1.0, 2.0, 3.0, 4.0], [5.0]]).shape == (2,)
 
 
-def test_sequences_may_have_any_length_where_columns_do_not_say(rng):
+def test_sequences_may_have_any_length_unless_given_as_columns(rng):
     X, y, _ = panel(rng, I=1)
     est = ElmanClassifier(**QUICK).fit(X, y)
     assert est.n_features_in_ == 1
@@ -144,7 +144,7 @@ def test_a_data_frame_gives_the_names_of_its_columns(rng):
     assert not hasattr(est, "feature_names_in_")
 
 
-# --- what is refused ------------------------------------------------------------------------------
+# --- refused input --------------------------------------------------------------------------------
 
 X3 = np.zeros((4, 5, 3))
 LIST = [np.zeros((5, 3)), np.zeros((2, 3))]
@@ -220,7 +220,7 @@ def test_predicting_before_fitting_is_an_error():
         ElmanClassifier().predict(X3)
 
 
-def test_weights_that_leave_nothing_are_refused():
+def test_weights_that_are_all_zero_are_refused():
     with pytest.raises(ValueError, match="sample_weight: expected "):
         ElmanRegressor(**QUICK).fit(X3, [0, 1, 2, 3], sample_weight=np.zeros(4))
 
@@ -267,7 +267,7 @@ def test_the_scaling_is_that_of_the_steps_that_count(rng):
     np.testing.assert_allclose(net.output_std, targets.std(axis=0), rtol=1e-12)
 
 
-def test_what_is_constant_has_no_scale(rng):
+def test_constant_columns_have_a_std_of_1(rng):
     X, _, y = panel(rng)
     X[:, :, 1], y[:, 0] = 0.1, 7.0
     est = ElmanRegressor(hidden_size=5, learning_rate=0.01, random_state=0).fit(X, y)
@@ -275,7 +275,7 @@ def test_what_is_constant_has_no_scale(rng):
     np.testing.assert_allclose(est.predict(X)[:, 0], 7.0, atol=0.5)
 
 
-def test_numbers_too_small_to_square_have_no_scale(rng):
+def test_values_too_small_to_square_have_a_std_of_1(rng):
     X, _, y = panel(rng)
     X[:, :, 1] *= 1e-200
     net = ElmanRegressor(**QUICK).fit(X, y).network_
@@ -312,7 +312,7 @@ def test_a_random_state_gives_the_same_bits_for_any_number_of_threads(rng, early
     assert other.network_ != first.network_
 
 
-def test_weights_that_are_whole_numbers_are_repeated_sequences(rng):
+def test_integer_weights_are_repeated_sequences(rng):
     X, _, y = panel(rng, n=12)
     weights = rng.integers(0, 3, len(X))
     weighted = ElmanRegressor(**QUICK, batch_size=100).fit(X, y, weights)
@@ -430,7 +430,7 @@ def test_an_interrupted_fit_keeps_what_it_has(rng):
     assert est.predict(X).shape == (20,)
 
 
-def test_going_on_with_another_optimizer_begins_its_state_anew(rng):
+def test_partial_fit_with_another_optimizer_starts_with_a_new_state(rng):
     X, y, _ = panel(rng)
     est = ElmanClassifier(**QUICK).fit(X, y)
     est.set_params(optimizer=elman.SGD(0.1, momentum=0.9)).partial_fit(X, y)
@@ -497,7 +497,7 @@ def test_targets_that_are_not_those_of_the_steps_are_refused(X, y, message):
         ElmanRegressor(**QUICK, outputs="all").fit(X, y)
 
 
-# --- among scikit-learn's tools -------------------------------------------------------------------
+# --- pipelines and searches -----------------------------------------------------------------------
 
 
 def test_pickles_predict_the_same(rng):
@@ -580,7 +580,7 @@ def test_progress_goes_to_the_terminal(rng, monkeypatch):
     assert "4/4" in screen.getvalue()
 
 
-def test_what_cannot_be_learned_leaves_the_history_as_it_was(rng):
+def test_a_fit_that_diverges_leaves_the_network_and_the_history(rng):
     X, _, y = panel(rng)
     est = ElmanRegressor(**QUICK).fit(X, y)
     network, history = est.network_, est.history_

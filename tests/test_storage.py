@@ -129,7 +129,7 @@ def test_arrays_in_any_memory_order_are_written_in_c_order(net, data, file):
     assert file.bytes_of(net.replace(tensors=arrays)) == data
 
 
-def test_what_would_not_be_read_is_not_written(net, rng, tmp_path):
+def test_a_file_that_load_would_refuse_is_not_written(net, rng, tmp_path):
     net = net.replace(metadata={"text": "x" * 2**18})
     with pytest.raises(LimitError, match=r"^metadata: expected .*262144 bytes, got 26\d{4}"):
         net.save(tmp_path / "model")
@@ -139,7 +139,7 @@ def test_what_would_not_be_read_is_not_written(net, rng, tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def test_the_numbers_of_an_activation_stand_beside_its_name(file):
+def test_the_parameters_of_an_activation_are_stored_beside_its_name(file):
     net = real_network(
         activation=["tanh", elman.Activation("leaky_relu", alpha=0.25)],
         output_activation=elman.Activation("hard_sigmoid", clip=3),
@@ -210,7 +210,7 @@ def test_a_network_pickles_to_little_more_than_its_file(protocol, file):
     loaded = pickle.loads(pickled)
     assert loaded == net
     assert dict(loaded.metadata) == {"a": "b"}
-    if protocol >= 3:  # the first that knows bytes
+    if protocol >= 3:  # the first with bytes
         assert len(pickled) < 1.1 * len(file.bytes_of(net)) + 100
 
 
@@ -258,7 +258,7 @@ print(set(opened) == {sys.argv[1]})
     assert run_python(code, path) == "True\n"
 
 
-# --- paths that are no model ----------------------------------------------------------------------
+# --- paths that are not model files ---------------------------------------------------------------
 
 
 @pytest.mark.parametrize("error", [FileNotFoundError, IsADirectoryError])
@@ -506,7 +506,7 @@ def test_whichever_call_fails_the_old_file_or_the_new_one_is_there(
             break
     assert failing == len(calls) + 1
     before, after = calls[: calls.index("replace")], calls[calls.index("replace") :]
-    assert before[-1] == "fsync"  # of the file, before it takes the other's place
+    assert before[-1] == "fsync"  # of the file, before it replaces the other
     assert after[-1] == "fsync"  # of the folder
     assert path.read_bytes() == new
 

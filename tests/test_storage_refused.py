@@ -395,7 +395,7 @@ BAD_HEADERS = {
 }
 
 
-def test_numbers_that_a_file_leaves_out_are_those_of_onnx(data, file):
+def test_parameters_missing_from_a_file_have_the_defaults_of_onnx(data, file):
     spoil = network(lambda n: n["output_activation"].update(name="hard_sigmoid", clip=2))
     net = file.load(spoiled(data, spoil))
     assert net.output_activation == elman.Activation("hard_sigmoid", 0.2, 0.5, clip=2)
@@ -542,7 +542,7 @@ def test_too_many_tensors_are_refused(data, file):
     refused(file, spoiled(data, spoil), "expected .*1024 tensors, got 1037", LimitError)
 
 
-def test_a_file_that_goes_on_or_breaks_off_is_refused(data, file):
+def test_a_file_that_is_too_long_or_too_short_is_refused(data, file):
     refused(file, data + b"\0", "expected 156 bytes .*got 157")
     refused(file, data[:-1], "expected 156 bytes .*got 155")
 
@@ -623,7 +623,7 @@ def test_every_flipped_bit_is_refused_or_changes_a_value_or_a_user_s_string(data
     check_flips(file, data, range(8 * len(data)))
 
 
-# --- little files that want much memory -----------------------------------------------------------
+# --- small files that need much memory ------------------------------------------------------------
 
 
 def hostile_files(data):

@@ -72,7 +72,7 @@ def test_a_large_network_lets_other_threads_run_during_a_step(large):
             steps[0] += 1
 
     interval = sys.getswitchinterval()
-    sys.setswitchinterval(1000)  # nobody takes the lock from a thread that keeps it
+    sys.setswitchinterval(1000)  # no thread is forced to release the lock
     thread = threading.Thread(target=work)
     try:
         thread.start()
@@ -161,7 +161,7 @@ def test_step_refuses_wrong_arguments_as_cpython_does(net, arguments, options, m
 
 
 def test_the_keyword_out_is_known_by_its_letters(net):
-    name = "".join(["o", "ut"])  # another object than the interned one
+    name = "".join(["o", "ut"])  # not the interned object
     out = np.empty(2, net.dtype)
     assert net.stream().step(np.zeros(3, net.dtype), **{name: out}) is out
 
@@ -355,7 +355,7 @@ def test_a_wrong_out_of_a_chunk_is_refused_and_changes_nothing(square, rng):
 # --- the state ------------------------------------------------------------------------------------
 
 
-def test_a_stream_starts_where_the_network_begins_or_where_it_is_told(net, rng):
+def test_a_stream_starts_in_the_initial_state_or_in_a_given_one(net, rng):
     assert_same_bits(net.stream().state, net.initial_state)
     state = rng.standard_normal(13)
     stream = net.stream(state)
@@ -407,7 +407,7 @@ def test_the_state_cannot_be_deleted_and_nothing_else_can_be_set(net):
         stream.step = None
 
 
-def test_reset_goes_back_to_where_the_network_begins(net, rng):
+def test_reset_returns_to_the_initial_state(net, rng):
     x = inputs(rng, net, 5)
     stream = net.stream(np.ones(13))
     stream.run(x)
@@ -461,7 +461,7 @@ def test_repr_says_what_the_stream_runs(net):
     assert repr(net.stream()).startswith("Stream(3 -> 9 tanh -> 4 tanh -> 2 sigmoid")
 
 
-# --- what it cannot be ----------------------------------------------------------------------------
+# --- construction and subclassing -----------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -476,7 +476,7 @@ def test_repr_says_what_the_stream_runs(net):
         lambda: object.__new__(elman._core.Network),
     ],
 )
-def test_nobody_makes_a_stream_or_a_core_that_holds_nothing(make):
+def test_streams_and_cores_have_no_public_constructor(make):
     with pytest.raises(TypeError, match=r"constructor|__new__"):
         make()
 
@@ -486,14 +486,14 @@ def test_a_stream_cannot_be_subclassed():
         type("MyStream", (elman.Stream,), {})
 
 
-def test_the_type_cannot_be_made_to_hold_nothing_by_initializing_again(net):
+def test_initializing_a_stream_again_is_refused(net):
     stream = net.stream()
     with pytest.raises(TypeError, match="constructor"):
         stream.__init__()
     assert_same_bits(stream.state, net.initial_state)
 
 
-# --- what it never does ---------------------------------------------------------------------------
+# --- memory and references ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("dtype", "count"), [("float32", 10**6), ("float64", 10**5)])
@@ -507,7 +507,7 @@ def test_steps_into_out_leave_no_memory_behind(dtype, count):
     before = sys.getallocatedblocks()
     for _ in repeat:
         step(x, out=out)
-    # The loop's own, and those of the test runner's other threads: up to 19 were seen.
+    # Allocations of the loop and of the test runner's other threads: up to 19 were seen.
     assert sys.getallocatedblocks() - before <= 100
 
 

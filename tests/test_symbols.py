@@ -70,7 +70,7 @@ def local_functions(text):
     return {name for body in bodies for name in re.findall(start, body, re.MULTILINE)}
 
 
-def test_what_is_local_to_a_file_of_the_core_is_called_by_no_other():
+def test_local_functions_of_a_core_file_are_not_called_in_another():
     """A release compiles the files as one unit: one could silently use another's overload."""
     paths = (cpp_build.ROOT / "cpp/src").glob("*.[ch]pp")
     files = {path: path.read_text(encoding="utf-8") for path in paths}

@@ -50,10 +50,10 @@ class Frame:
         return self._columns[name]
 
 
-# --- the record -----------------------------------------------------------------------------------
+# --- the class ------------------------------------------------------------------------------------
 
 
-def test_a_table_says_what_it_was_told(table):
+def test_a_table_has_its_arguments_as_attributes(table):
     assert table.inputs == ("wind", "größe")
     assert table.targets == ("way",)
     assert table.classes == ("falls", "rises", "")
@@ -65,11 +65,11 @@ def test_a_table_says_what_it_was_told(table):
     assert repr(elman.Table(inputs=iter("ab"), horizon=2)) == "Table(inputs=('a', 'b'), horizon=2)"
 
 
-def test_the_repr_of_a_table_makes_it_again(table):
+def test_the_repr_of_a_table_evaluates_to_an_equal_table(table):
     assert eval(repr(table), {"Table": elman.Table}) == table
 
 
-def test_names_and_numbers_are_those_of_python():
+def test_names_and_numbers_become_plain_python_objects():
     table = elman.Table(inputs=np.array(["a", "b"]), horizon=np.int8(2), outputs=np.str_("last"))
     assert [type(name) for name in table.inputs] == [str, str]
     assert (type(table.horizon), type(table.outputs)) == (int, str)
@@ -140,7 +140,7 @@ def test_a_table_never_changes(table):
         ({"outputs": None}, TypeError, "outputs: expected .*, got NoneType"),
     ],
 )
-def test_what_no_table_can_say_is_one_sentence(fields, error, message):
+def test_invalid_arguments_are_one_sentence(fields, error, message):
     with pytest.raises(error, match=f"^{message}") as caught:
         elman.Table(**fields)
     assert "\n" not in str(caught.value)
@@ -215,7 +215,7 @@ def test_json_that_is_longer_than_a_file_may_hold_is_refused_before_it_is_parsed
         elman.Table.from_json(b"{}")
 
 
-# --- a network's ----------------------------------------------------------------------------------
+# --- the table of a network -----------------------------------------------------------------------
 
 
 def test_a_network_has_the_table_it_was_given(net, table):
@@ -258,7 +258,7 @@ def test_a_table_of_other_sizes_is_refused(net, fields, message):
         elman.Network(2, 4, 3, seed=0, table=elman.Table(**fields))
 
 
-def test_other_things_are_no_table(net):
+def test_a_table_of_another_type_is_refused(net):
     for other in ({"inputs": ["a", "b"]}, ["a", "b"], np.ones(2)):
         with pytest.raises(TypeError, match=r"^table: expected "):
             net.replace(table=other)
@@ -269,7 +269,7 @@ def test_without_a_readout_the_outputs_are_those_of_the_top_layer():
     assert elman.Network(2, 4, None, seed=0, table=table).table is table
 
 
-# --- where it travels -----------------------------------------------------------------------------
+# --- copies, files and exports --------------------------------------------------------------------
 
 
 def test_copies_pickles_and_files_keep_it(net, table, tmp_path):
@@ -301,7 +301,7 @@ def test_trained_networks_keep_it(rng):
     assert elman.ridge_readout(net, x, y).table is table
 
 
-def test_estimators_say_what_their_outputs_are(rng):
+def test_networks_of_estimators_have_a_table(rng):
     sklearn = pytest.importorskip("elman.sklearn")
     quick = {"hidden_size": 2, "max_iter": 1, "random_state": 0}
     X = rng.standard_normal((12, 5, 2))
@@ -364,7 +364,7 @@ def test_a_file_whose_table_does_not_fit_is_refused(net, tmp_path):
         elman.load(path)
 
 
-def test_a_table_that_says_nothing_is_not_written(net, tmp_path):
+def test_an_empty_table_is_not_written(net, tmp_path):
     path = tmp_path / "model"
     with_table_in_file(net, path, elman.Table().to_json())
     assert elman.load(path).table is None
@@ -465,7 +465,7 @@ def test_training_refuses_frames_that_do_not_fit_the_table(forecast, net, x):
         elman.train(forecast, frame, x[:, 1:], validation=(frame, Frame({"b": [1.0] * 7})))
 
 
-def test_the_outputs_of_a_frame_are_those_of_the_table_unless_said_otherwise(forecast, x):
+def test_the_outputs_of_a_frame_default_to_those_of_the_table(forecast, x):
     table = elman.Table(inputs=["b", "a"], outputs="last")
     last = forecast.replace(table=table)
     frame = as_frame(x)

@@ -153,7 +153,7 @@ def test_the_operations_that_pytorch_uses_are_known():
     np.testing.assert_array_equal(net.layers[0].W_xh, NUMBERS.reshape(3, 4))
 
 
-# --- what is refused ------------------------------------------------------------------------------
+# --- refused input --------------------------------------------------------------------------------
 
 
 def reduced(module, attribute, *arguments):
@@ -391,7 +391,7 @@ def test_a_hostile_file_is_refused_and_does_nothing(name, hostile, tmp_path):
     assert SANITIZED or seen["grown_kib"] < 8 * 1024
 
 
-def test_the_watch_would_see_a_second_file_and_code(tmp_path):
+def test_the_watch_detects_a_second_file_and_code(tmp_path):
     (tmp_path / "a").write_bytes(b"")
     read = "open(os.devnull).close(); eval('1'); b'x' * (100 << 20)"
     (seen,) = read_guarded([tmp_path / "a"], "", read).values()

@@ -163,7 +163,7 @@ def test_the_learning_rate_depends_on_the_updates_or_is_set(x, y):
         (None, TypeError, "^learning_rate: expected .*, got NoneType$"),
     ],
 )
-def test_a_learning_rate_that_is_none_is_refused(rate, kind, sentence):
+def test_an_invalid_learning_rate_is_refused(rate, kind, sentence):
     trainer = elman.Trainer(network())
     with pytest.raises(kind, match=sentence) as caught:
         trainer.learning_rate = rate
@@ -182,7 +182,7 @@ def test_a_schedule_that_gives_no_rate_is_refused_before_the_update(x, y):
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "rmsprop"])
-def test_a_saved_state_goes_on_to_the_same_bits(x, y, tmp_path, optimizer):
+def test_a_saved_state_resumes_to_the_same_bits(x, y, tmp_path, optimizer):
     trainer = elman.Trainer(network(), optimizer=optimizer)
     trainer.update(x, y, carry_state=True)
     trainer.learning_rate = 0.007
@@ -241,7 +241,7 @@ def test_a_state_that_is_no_mapping_is_refused(state):
 
 
 @pytest.mark.parametrize("use", [copy.copy, copy.deepcopy, pickle.dumps])
-def test_a_trainer_is_not_copied_behind_its_back(use):
+def test_a_trainer_cannot_be_copied_or_pickled(use):
     with pytest.raises(elman.ArgumentTypeError, match=r"trainer\.state\(\)"):
         use(elman.Trainer(network()))
 

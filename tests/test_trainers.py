@@ -86,7 +86,7 @@ def test_numpy_clips_and_updates_as_adam_is_written():
 
 
 @pytest.mark.parametrize("shape", [(1, 2, 1, 20, 1), (3, 5, 2, 7, 4)])
-def test_every_trainer_goes_where_numpy_in_double_precision_goes(modes, shape):
+def test_every_trainer_agrees_with_numpy_in_double_precision(modes, shape):
     case = training.Update(*shape)
     net, x, y = training.problem(case)
     start = training.trainers.weights(net)
@@ -181,7 +181,7 @@ def entry(name, mode, median, ratio, **more):
     return {"name": name, "mode": mode, **spread(median), "ratio": spread(ratio), **more}
 
 
-def test_the_page_tells_of_updates_and_their_memory():
+def test_the_page_has_updates_and_their_memory():
     both = entry("elman", "forward and backward", 90.0, 0.9, backward=spread(2.25))
     case = {
         **{"group": "training", "work": "update", "dtype": "float32", "threads": 1},

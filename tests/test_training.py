@@ -25,7 +25,7 @@ def y(rng):
     return rng.standard_normal((B, T, O))
 
 
-# --- what it returns ------------------------------------------------------------------------------
+# --- the result -----------------------------------------------------------------------------------
 
 
 def test_the_network_that_is_passed_in_never_changes(x, y):
@@ -224,7 +224,7 @@ def test_an_epoch_makes_an_update_for_each_window_of_each_batch(x, y, options, u
     assert train(x, y, epochs=1, **options).history.updates == updates
 
 
-def test_only_what_is_trained_moves(x, y):
+def test_only_trained_parameters_change(x, y):
     net = network(initial_state=np.full(H, 0.5), input_mean=[1, 2], output_std=[1, 2, 3])
     fixed = train(x, y, net).network
     np.testing.assert_array_equal(fixed.initial_state, net.initial_state)
@@ -250,7 +250,7 @@ def test_only_what_is_trained_moves(x, y):
 )
 def test_a_schedule_is_a_factor_for_each_update(x, y, schedule, factor):
     history = train(x, y, schedule=schedule, learning_rate=0.1, epochs=4).history
-    last = (2 * np.arange(4) + 1) / 8  # two updates an epoch: the shares made before the second
+    last = (2 * np.arange(4) + 1) / 8  # two updates per epoch: the fractions done before the second
     assert history.learning_rate == pytest.approx(0.1 * np.vectorize(factor)(last), rel=1e-14)
 
 
@@ -270,7 +270,7 @@ def test_cosine_is_the_cosine_to_the_last_digits():
     np.testing.assert_allclose(rates, want, rtol=0, atol=3e-16)
 
 
-def test_clipping_bounds_what_sgd_moves(x, y):
+def test_clipping_bounds_the_steps_of_sgd(x, y):
     net = network(dtype="float64")
     options = {"optimizer": "sgd", "learning_rate": 1.0, "epochs": 1, "batch_size": B}
 
@@ -303,7 +303,7 @@ def test_settings_of_an_optimizer_may_be_numbers_of_any_type(x, y, tmp_path):
     train(x, y, optimizer=odd, learning_rate=np.float32(0.25), checkpoint=tmp_path / "c")
 
 
-# --- when it ends ---------------------------------------------------------------------------------
+# --- stopping -------------------------------------------------------------------------------------
 
 
 def test_the_best_network_is_returned_and_patience_ends_the_rest(x, y):
@@ -338,7 +338,7 @@ def test_a_loss_must_be_lower_by_min_delta(x, y):
 # --- callbacks, progress and interruptions --------------------------------------------------------
 
 
-def test_a_callback_is_told_of_each_epoch_and_may_end_it(x, y):
+def test_a_callback_receives_each_epoch_and_may_end_training(x, y):
     told = []
 
     def callback(record, trainer):
@@ -399,7 +399,7 @@ def test_a_result_is_unpacked_into_the_network_and_the_history(x, y):
         assert fact in repr(history)
 
 
-def test_what_a_callback_raises_comes_out_and_the_checkpoint_is_written(x, y, tmp_path):
+def test_an_exception_in_a_callback_propagates_and_the_checkpoint_is_written(x, y, tmp_path):
     def callback(record, trainer):
         if record.epoch == 2:
             raise ZeroDivisionError
@@ -415,7 +415,7 @@ def test_ctrl_c_ends_training_and_keeps_the_best_so_far(x, y):
         if record.epoch == 3:
             signal.raise_signal(signal.SIGINT)
 
-    # Away from the validation targets: the first epoch is the best.
+    # Training moves away from the validation targets: the first epoch is the best.
     options = {"validation": (x, -100 * y), "learning_rate": 0.05, "seed": 0}
     stopped = train(x, 100 * y, epochs=50, callback=interrupt, **options)
     assert stopped.history.stopped == "interrupt"
@@ -425,7 +425,7 @@ def test_ctrl_c_ends_training_and_keeps_the_best_so_far(x, y):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a timer that sends signals")
-def test_ctrl_c_within_an_epoch_is_heard(rng):
+def test_ctrl_c_within_an_epoch_ends_training(rng):
     x = rng.standard_normal((64, 20_000, I)).astype(np.float32)
     before = signal.signal(signal.SIGALRM, signal.default_int_handler)
     signal.setitimer(signal.ITIMER_REAL, 0.3)

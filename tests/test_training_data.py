@@ -41,7 +41,7 @@ def test_the_last_outputs_of_lists_take_one_target_each(x, y):
     assert_same(listed, padded)
 
 
-def test_what_is_padded_or_has_no_weight_is_never_read(x, y):
+def test_steps_that_are_padding_or_have_no_weight_are_never_read(x, y):
     lengths, real = [7, 1, 4, 3, 2, 7], np.ones((B, T))
     want = train(x, y, lengths=lengths, step_weight=np.arange(T) > 0)
     for sequence, length in enumerate(lengths):
@@ -52,7 +52,7 @@ def test_what_is_padded_or_has_no_weight_is_never_read(x, y):
     assert_same(train(x, y, lengths=lengths, step_weight=real), want)
 
 
-def test_whole_weights_are_repeated_sequences(x, y):
+def test_integer_weights_are_repeated_sequences(x, y):
     weights = [1, 2, 0, 3, 1, 0]
     repeated = np.repeat(np.arange(B), weights)
     net = network(dtype="float64")
@@ -83,7 +83,7 @@ def test_tensors_are_arrays(x, y):
     assert_same(train(torch.tensor(x[0]), torch.tensor(y[0])), want)
 
 
-def test_each_loss_goes_down(x, y, rng):
+def test_each_loss_decreases(x, y, rng):
     classes = rng.integers(0, O, (B, T))
     for net, loss, targets in (
         (network("tanh"), "mse", np.tanh(y)),
@@ -155,7 +155,7 @@ def test_data_that_do_not_fit_are_one_sentence(x, y):
         ),
     ],
 )
-def test_classes_that_are_none_are_one_sentence(values, sentence):
+def test_invalid_classes_are_one_sentence(values, sentence):
     y = values[np.newaxis] if isinstance(values, np.ndarray) else [values]
     with pytest.raises(elman.ElmanError, match=like(sentence)):
         train(np.ones((1, 2, I)), y, network("softmax"), loss="cross_entropy")
@@ -218,13 +218,13 @@ def test_a_target_of_bce_that_is_no_probability_is_named(x, y):
         ({"net": "net"}, TypeError, "net: expected ..., got str"),
     ],
 )
-def test_settings_that_make_no_sense_are_one_sentence(x, y, arguments, kind, sentence):
+def test_invalid_settings_are_one_sentence(x, y, arguments, kind, sentence):
     with pytest.raises(kind, match=like(sentence)) as caught:
         train(x, y, **arguments)
     assert "\n" not in str(caught.value)
 
 
-def test_the_gradients_of_something_else_are_refused(x, y):
+def test_loss_and_gradients_requires_a_network(x, y):
     with pytest.raises(TypeError, match=r"^net: expected .*, got NoneType"):
         elman.loss_and_gradients(None, x, y)
 
@@ -261,7 +261,7 @@ def test_a_share_of_the_sequences_is_held_out_by_the_seed(x, y):
     assert len(held) > 1
 
 
-def test_of_a_series_the_end_is_held_out_with_all_that_leads_up_to_it(x, y):
+def test_the_end_of_a_series_is_held_out_and_run_from_its_start(x, y):
     net, series, target = network(dtype="float64"), x[0], y[0]
     options = {"epochs": 1, "learning_rate": 1e-300}
     result = train(series, target, net, validation=0.3, **options)
@@ -297,7 +297,7 @@ def test_of_a_series_the_end_is_held_out_with_all_that_leads_up_to_it(x, y):
         ),
     ],
 )
-def test_validation_that_makes_no_sense_is_one_sentence(x, y, validation, kind, sentence):
+def test_invalid_validation_data_are_one_sentence(x, y, validation, kind, sentence):
     with pytest.raises(kind, match=like(sentence)):
         train(x, y, validation=validation)
 

@@ -21,7 +21,7 @@ def run(*arguments):
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_a_build_is_held_against_itself(tmp_path):
+def test_a_build_is_compared_with_itself(tmp_path):
     path = tmp_path / "result.json"
     cases = "step/float32/H=8,threads/few/H=8"
     done = run("--cases", cases, "--rounds", "2", "--passes", "2", "--json", path)

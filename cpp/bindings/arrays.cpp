@@ -339,7 +339,7 @@ py::array check_out(py::handle out, const Shape& shape) {
                          std::string(py::str(array.dtype().attr("str"))));
     check_shape(array, "out", shape);
     if (!array.writeable())
-        throw ArgumentError("out: expected a writeable array, got a read-only one");
+        throw ArgumentError("out: expected a writable array, got a read-only one");
     if (!(array.flags() & npy_api::NPY_ARRAY_ALIGNED_))
         throw ArgumentError("out: expected an aligned array, got an unaligned one");
     return array;

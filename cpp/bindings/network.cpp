@@ -215,7 +215,7 @@ py::dict tensors_of(const SharedNetwork<Real>& network) {
 }
 
 PyObject* refuse_construction(PyTypeObject* type, PyObject*, PyObject*) {
-    return PyErr_Format(PyExc_TypeError, "%s cannot be made by its constructor", type->tp_name);
+    return PyErr_Format(PyExc_TypeError, "%s has no public constructor", type->tp_name);
 }
 
 py::tuple arguments_of(const Activation& a) {
@@ -284,7 +284,7 @@ void forbid_construction(py::handle type) {
 
 void bind_network(py::module_& m) {  // NOLINT(readability-function-size): a list
     py::class_<AnyNetwork> network(m, "Network", py::is_final(), plain_metaclass(),
-                                   "The core of an elman.Network: constant and packed.");
+                                   "The core of an elman.Network: immutable and packed.");
     network
         .def_static("from_tensors", &from_tensors, py::arg("dtype"), py::arg("tensors"),
                     py::arg("directions"), py::arg("activations"), py::arg("output_activation"),

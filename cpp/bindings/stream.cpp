@@ -202,7 +202,7 @@ inline PyObject* step_or_error(Stream<Real>& stream, PyObject* x, PyObject* out)
 PyObject* stream_step(PyObject* self, PyObject* const* args, Py_ssize_t count,
                       PyObject* keywords) noexcept {
     AnyStream* any = stream_of(self);
-    if (!any) return type_error("this Stream was not made by Network.stream()");
+    if (!any) return type_error("this Stream was not created by Network.stream()");
     PyObject* out = out_argument(args, count, keywords);
     if (!out) return nullptr;
     if (auto* single = std::get_if<Stream<float>>(&any->stream))

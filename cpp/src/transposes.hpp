@@ -1,4 +1,4 @@
-// transposes.hpp - the transposed weights, used in back-propagation.
+// transposes.hpp - the transposed weights, used in backpropagation.
 #pragma once
 
 #include <vector>

@@ -70,12 +70,12 @@ void check_failing_memory(const std::string& title, const Call& call, const Numb
             check(results == expected,
                   title + " is right though allocation " + std::to_string(n) + " failed");
         } catch (const std::bad_alloc&) {
-            check(memory::has_failed(), title + " fails for a reason");
+            check(memory::has_failed(), title + " fails only with a failed allocation");
         }
         const bool failed = memory::has_failed();
         memory::fail_at(0);
         if (!failed) return check(n > 1, title + " allocates");
-        if (n > 100'000) return check(false, title + " ends");
+        if (n > 100'000) return check(false, title + " succeeds after finitely many failures");
     }
 }
 
@@ -86,7 +86,7 @@ void check_failing_threads(const std::string& title, const Call& call, const Num
         threads_refused = 0;
         call(results);
         threads_left = kMany;
-        check(n > 0 || threads_refused > 0, title + " asks for a thread");
+        check(n > 0 || threads_refused > 0, title + " starts a thread");
         check(results == expected, title + " is right with " + std::to_string(n) + " threads more");
     }
 }
@@ -243,11 +243,11 @@ void test_trainer(const Batch& batch) {
         Numbers now;
         append(trainer.parameters(never()), now);
         check(now == after[static_cast<std::size_t>(trainer.updates())],
-              "a trainer stays after its last whole update");
+              "a trainer is at its last complete update");
         const auto state = trainer.state(never());
         check(state.carried.empty() || static_cast<Index>(state.carried.size()) ==
                                            Batch::sequences * batch.network->state_size(),
-              "carried states are those of all sequences or of none");
+              "states are carried for all sequences or for none");
         if (!failed) break;
     }
 }
@@ -272,7 +272,7 @@ void test_restore(const Batch& batch) {
         append(trainer.parameters(never()), now);
         append(thrown ? batch.network->parameters() : trained.parameters(never()), expected);
         check(now == expected && trainer.updates() == (thrown ? 0 : trained.updates()),
-              "a state is restored or nothing is changed");
+              "a state is restored, or nothing changes");
         if (!failed) break;
     }
 }

@@ -43,7 +43,7 @@ void set_mode(Mode mode) {
     asm volatile("msr fpcr, %0" : : "r"(mode));
 }
 #else
-#error "say here how this processor's floating-point mode is read"
+#error "add code that reads this processor's floating-point mode"
 #endif
 
 constexpr Index kSteps = 200;
@@ -120,6 +120,6 @@ int main() {
             std::thread(run, " on a thread").join();
         }
     }
-    check(mode() == usual, "the mode at the end is that of the beginning");
+    check(mode() == usual, "the mode at the end equals the mode at the beginning");
     return failures != 0;
 }

@@ -1,7 +1,7 @@
 // polling.cpp - every call that can run long polls its pause often enough, and ends when stopped.
 //
-// Looks are counted instead of time: at least one per four kWork multiply-adds, since a call polls
-// between pieces of work.
+// Looks at the clock are counted, not times: at least one per four kWork multiply-adds, since a
+// call polls between pieces of work.
 #include <chrono>
 #include <functional>
 #include <thread>
@@ -248,7 +248,7 @@ void test_waiting() {
     Pause stopped([] { return false; });
     std::this_thread::sleep_for(Pause::kInterval);
     run_sequences(*network, task, 2, stopped);
-    check(stopped.stopped(), "a thread that waits looks at the pause");
+    check(stopped.stopped(), "a waiting thread polls the pause");
 }
 
 }  // namespace

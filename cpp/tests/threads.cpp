@@ -118,9 +118,8 @@ void test_a_stream_is_taken_in_turn(const std::shared_ptr<const elman::Network<f
     for (Index t = 0; t < kThreads * kSteps; ++t) alone.step(x.data(), y.data());
     check(state_of(shared) == state_of(alone), "a stream that is taken belongs to one thread");
 
-    check(shared.busy().try_take(), "a stream that was left can be taken");
-    on_threads(
-        [&](Index) { check(!shared.busy().try_take(), "a stream that is taken is refused"); });
+    check(shared.busy().try_take(), "a released stream can be taken");
+    on_threads([&](Index) { check(!shared.busy().try_take(), "a taken stream is refused"); });
 }
 
 }  // namespace

@@ -97,7 +97,7 @@ void check_refused(const std::string& what, const std::function<void()>& call) {
         const std::string text = error.what();
         check(text.find(": expected ") != std::string::npos &&
                   text.find(", got ") != std::string::npos,
-              what + ": the error says what was expected and what came, not '" + text + "'");
+              what + ": the error has what was expected and what was given, not '" + text + "'");
     }
 }
 
@@ -267,11 +267,11 @@ void test_a_state_of_another_size_changes_nothing() {
         if (i == 2) wrong.arenas.pop_back();
         if (i == 3) wrong.updates = kLargest;
         check_refused("a state", [&] { trainer.restore(wrong, never()); });
-        unchanged("a state that is refused");
+        unchanged("a refused state");
     }
     trainer.train(task, pause);
     trainer.restore(before, never());
-    unchanged("going back");
+    unchanged("training and restoring");
 }
 
 template <class Real>
@@ -291,7 +291,7 @@ void test_training_stops_within_a_leaf() {
     Pause patient;
     const elman::Losses whole = trainer.train(data.task(16, {}), patient);
     const Index work = 3 * 16 * 2000 * net->multiply_adds();
-    check(patient.looks() >= work / Pause::kWork / 4, "an update is polled all the time");
+    check(patient.looks() >= work / Pause::kWork / 4, "an update polls throughout");
     const auto before = trainer.parameters(never());
 
     Pause stopping([] { return false; });
@@ -299,8 +299,8 @@ void test_training_stops_within_a_leaf() {
     const elman::Losses done = trainer.train(data.task(16, {}), stopping);
     check(
         done.losses.empty() && same(trainer.parameters(never()), before) && trainer.updates() == 1,
-        "an update that is stopped is not made");
-    check(stopping.looks() < patient.looks() / 4, "it is left in the middle");
+        "a stopped update changes nothing");
+    check(stopping.looks() < patient.looks() / 4, "it stops in the middle");
 
     // After several updates: exactly the updates that were made are reported.
     elman::TrainingTask<float> many = data.task(1, {2, 1});
@@ -433,7 +433,7 @@ void test_errors_from_outside_have_the_bits_of_a_loss() {
     const auto expected = loss_and_gradients(*net, data.examples, {}, {}, 1, pause);
     const auto found = backward(*net, task, 1, pause);
     check(same(expected.parameters, found.parameters) && expected.state == found.state,
-          "gradients from outside");
+          "gradients from given derivatives");
     check(elman::sum_states(found.state.data(), net->state_size(), {4}, {false}) ==
               std::vector<Real>(expected.parameters.find("initial_state"),
                                 expected.parameters.find("initial_state") + net->state_size()),

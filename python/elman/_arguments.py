@@ -260,7 +260,7 @@ def mapping(argument: str, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def require_known(tensors: dict[str, Array], directions: Sequence[str]) -> None:
-    """Raise if a tensor's name does not exist in a network of such layers."""
+    """Raise if a network with these directions has no tensor of a given name."""
     readout = _structure.W_HY in tensors
     known = _structure.required(directions, readout=readout)
     known += _structure.optional(directions, readout=readout)

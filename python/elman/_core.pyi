@@ -106,7 +106,7 @@ def trainer(
 # No class has a constructor: a network comes from its static methods, the others from functions.
 @final
 class Network:
-    """The core of an elman.Network: constant and packed."""
+    """The core of an elman.Network: immutable and packed."""
     def __init__(self, *args: object, **kwargs: object) -> None: ...
     @staticmethod
     def from_tensors(

@@ -104,7 +104,7 @@ def dumps(net: Parameters, example: Example | None = None) -> bytes:
 
 
 def require_suffix(path: Path) -> None:
-    """Raise if the suffix is that of another format."""
+    """Raise if the suffix belongs to another format."""
     suffix = os.path.splitext(_files.name_of(path))[1].lower()
     if suffix in _WRITERS:
         raise ArgumentError(

@@ -25,8 +25,8 @@ def read(
     """Return inputs as array_like, and "all" or "last".
 
     A data frame becomes an array (T, I) of the columns that the network's table names, a list of
-    data frames a list of arrays, and `outputs` is then by default that of the table. Without a
-    table all columns are read. Anything else is returned unchanged.
+    data frames a list of arrays, and `outputs` then defaults to the table's. Without a table,
+    all columns are read. Anything else is returned unchanged.
 
     Raises
     ------

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 
 class Run(NamedTuple):
-    """What `Network.run` returns.
+    """The result of `Network.run`.
 
     Attributes
     ----------
@@ -323,7 +323,7 @@ class Network(Parameters):
             t + 1, and holds its state over steps that are not real in that order.
         threads : int
             Number of threads. They share the sequences or, if there are more threads than
-            sequences, the layers of each. The results are the same bits for any number.
+            sequences, the layers of each. The results have the same bits for any number.
         out : ndarray, optional
             Array to write the outputs to, as for `Network.__call__`.
 
@@ -517,9 +517,9 @@ class Network(Parameters):
         Raises
         ------
         ArgumentError
-            If the suffix is that of another format, as in `model.onnx`.
+            If the suffix belongs to another format, as in `model.onnx`.
         LimitError
-            If `load` would reject the file: too many layers, or metadata too long.
+            If `load` would refuse the file: too many layers, or metadata too long.
         ShapeError, DTypeError
             If `golden` is not a valid input of the network.
         OSError
@@ -530,7 +530,7 @@ class Network(Parameters):
         _files.replace(path, _format.dumps(self, example))
 
     def _example(self, x: ArrayLike) -> _format.Example:
-        """Run the inputs of the example that the file will hold."""
+        """Return the example to save: the inputs and the results of running them."""
         inputs = _arguments.array("golden", _frame.read(self, "golden", x)[0])
         if inputs.ndim < 2 or inputs.shape[-1] != self.input_size or not inputs.size:
             raise ShapeError(

@@ -58,8 +58,8 @@ class _Constant:
 class Layer(_Constant):
     """One recurrent layer: `W_xh` (H, I), `W_hh` (H, H), `b_h` (H,) or None, and its activation.
 
-    `direction` is "forward", "reverse" or "bidirectional". Of a bidirectional layer, these are the
-    forward half's weights and `reverse` is the other half, a Layer; otherwise `reverse` is None.
+    `direction` is "forward", "reverse" or "bidirectional". For a bidirectional layer, these are
+    the forward half's weights, and `reverse` is the other half, a Layer; otherwise it is None.
     """
 
     __slots__ = ("_W_hh", "_W_xh", "_b_h", "activation", "direction", "reverse")

@@ -35,7 +35,7 @@ def ridge_readout(
 ) -> Network:
     """Return a copy of the network with its readout fitted to y by ridge regression.
 
-    W_hy and b_y minimise sum(w |W_hy h + b_y - y'|^2) + alpha |W_hy|^2 over the states h of the top
+    W_hy and b_y minimize sum(w |W_hy h + b_y - y'|^2) + alpha |W_hy|^2 over the states h of the top
     layer after every real step, where y' is y before the scaling of outputs: (y - output_mean) /
     output_std. Echo-state networks are trained like this (H. Jaeger, GMD report 148, 2001;
     M. Lukosevicius, "A practical guide to applying echo state networks", 2012, section 4); any

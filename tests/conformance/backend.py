@@ -1,7 +1,7 @@
-"""Elman as a backend of ONNX, for ONNX's own tests and for the cases of this suite.
+"""elman as a backend of ONNX, for ONNX's own tests and for the cases of this suite.
 
-It has the interface of `onnx.backend.base`: inputs and outputs are those of the graph. In a graph
-of one RNN node, any input of the node may be an input of the graph, weights included; other graphs
+It has the interface of `onnx.backend.base`, with the inputs and outputs of the graph. In a graph of
+one RNN node, any input of the node may be an input of the graph, weights included; other graphs
 run if `elman.from_onnx` reads them.
 """
 
@@ -286,7 +286,7 @@ class ModelRunner:
         letters = "".join(field.kinds)
         made = "K" * field.items.ndim + ("BTF" if items[0].ndim == 3 else "BF")
         result = np.stack(items).reshape(*field.items.shape, *items[0].shape)
-        for letter in "BF":  # a graph for one sequence, or for one feature, may have no axis for it
+        for letter in "BF":  # a graph for one sequence or one feature may lack that axis
             if letter not in letters:
                 result = result.take(0, made.index(letter))
                 made = made.replace(letter, "")

@@ -64,7 +64,7 @@ def _make(
     opset: int = 22,
     **attributes: Any,
 ) -> Case:
-    """Make a case with random numbers: T steps of N sequences of I inputs, H units, in `sizes`.
+    """Return a case with random values; `sizes` are T steps, N sequences, I inputs, H units.
 
     Its options are "bias", "initial_h" and "no hidden_size".
     """

@@ -39,8 +39,7 @@ class Kind(NamedTuple):
     beta: float | None = None
 
 
-# The defaults are those of the ONNX operators of these names; the last two have no operator and so
-# no defaults.
+# Defaults as in the ONNX operators of these names; the last two have no operator, so no defaults.
 ACTIVATIONS = {
     "Relu": Kind(lambda x, a, b: x if x > 0 else _ZERO),
     "Tanh": Kind(lambda x, a, b: mpmath.tanh(x)),
@@ -61,8 +60,8 @@ ACTIVATIONS = {
 def rnn(attributes: Mapping[str, Any], inputs: Mapping[str, Array]) -> dict[str, Array]:
     """Return Y and Y_h of a node with these attributes and inputs, in float64.
 
-    Inputs are `X`, `W`, `R` and, where there are any, `B`, `sequence_lens` and `initial_h`, in the
-    shapes that the attribute `layout` asks for; so are the results.
+    Inputs are `X`, `W`, `R` and optionally `B`, `sequence_lens` and `initial_h`. The attribute
+    `layout` determines the shapes of inputs and results.
     """
     batch_first = attributes.get("layout", 0) == 1
     X = inputs["X"].swapaxes(0, 1) if batch_first else inputs["X"]

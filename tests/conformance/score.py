@@ -67,7 +67,7 @@ def judge(case: cases.Case, engine: Engine) -> str:
             found = engine(case)
     except ImportError:
         raise
-    except Exception as error:  # whatever an engine raises is its way to refuse
+    except Exception as error:  # any exception counts as a refusal
         return f"refused: {' '.join(str(error).split())[:150]}"
     tolerance = TOLERANCES[case.inputs["X"].dtype.name]
     for (name, expected), got in zip(case.expected().items(), found, strict=True):
@@ -82,7 +82,7 @@ def judge(case: cases.Case, engine: Engine) -> str:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--failures", action="store_true", help="say what went wrong")
+    parser.add_argument("--failures", action="store_true", help="print each failure")
     arguments = parser.parse_args()
     verdicts: dict[str, dict[str, str]] = {}
     for name, engine in ENGINES.items():
@@ -90,7 +90,7 @@ def main() -> None:
             verdicts[name] = {case.group + case.name: judge(case, engine) for case in cases.cases()}
         except ImportError as error:
             print(f"{name} is left out: {error}")
-    print(_row("right of all (wrong, refused)", list(verdicts)))
+    print(_row("correct of all (wrong, refused)", list(verdicts)))
     groups = list(dict.fromkeys(case.group for case in cases.cases()))
     for group in [*groups, "all"]:
         members = [case for case in cases.cases() if group in (case.group, "all")]

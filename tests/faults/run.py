@@ -6,7 +6,7 @@
 
 All faults of the core are compiled into one extension, which selects correct or faulty code by the
 environment variable ELMAN_FAULT; the shipped sources do not contain it. A fault of the package is
-put into a copy. A fault is caught if a test among the nearest fails that passes without the fault:
+seeded in a copy. A fault is caught if a test among the nearest fails that passes without the fault:
 crashes, unreadable test files and timeouts do not count. Needs the extra `test`.
 """
 
@@ -26,8 +26,7 @@ import time
 
 from table import FAULTS, ROOT, Fault
 
-# Static, so that each file has its own: a shared one could come from any file, compiled for any
-# processor.
+# Static, so that each file has its own copy: a shared one might be compiled for another processor.
 CHOICE = """\
 #pragma once
 #include <cstdlib>
@@ -41,7 +40,7 @@ TIMEOUT = 600  # seconds for the nearest tests of a fault
 FAILED = re.compile(r"^FAILED (tests/.+?)(?: - .*)?$", re.MULTILINE)
 
 
-# --- the packages that are tested -----------------------------------------------------------------
+# --- the packages to test -------------------------------------------------------------------------
 
 
 def choice(fault: Fault) -> str:
@@ -145,7 +144,7 @@ class Outcome:
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 said, _ = process.communicate()
-                said += f"no end after {TIMEOUT} s"
+                said += f"timeout after {TIMEOUT} s"
         self.seconds = time.perf_counter() - start
         # A test that did not finish has not failed.
         self.failed = FAILED.findall(said) if process.returncode == 1 else []
@@ -187,11 +186,11 @@ def _pass_without_a_fault(right: pathlib.Path, tests: list[str]) -> bool:
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(description="Seed faults and see whether tests catch them.")
-    parser.add_argument("names", nargs="*", help="of faults; all by default")
-    parser.add_argument("--list", action="store_true", help="name the faults and their kinds")
-    parser.add_argument("--jobs", type=int, default=2, help="how many at the same time")
-    parser.add_argument("--build", type=pathlib.Path, help="a folder that keeps the build")
+    parser = argparse.ArgumentParser(description="Seed faults and check that tests catch them.")
+    parser.add_argument("names", nargs="*", help="names of faults; all by default")
+    parser.add_argument("--list", action="store_true", help="list the faults and their kinds")
+    parser.add_argument("--jobs", type=int, default=2, help="number of faults at the same time")
+    parser.add_argument("--build", type=pathlib.Path, help="folder in which to keep the build")
     options = parser.parse_args()
     if unknown := set(options.names) - {fault.name for fault in FAULTS}:
         parser.error(f"no such fault: {', '.join(sorted(unknown))}")

@@ -1,4 +1,4 @@
-"""Sixty faults, each a single slip of a tired engineer, that the tests must catch.
+"""Sixty faults, each a single plausible slip, that the tests must catch.
 
     python tests/faults/run.py
 

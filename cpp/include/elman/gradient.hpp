@@ -1,4 +1,4 @@
-// gradient.hpp - losses, and exact gradients by back-propagation through time.
+// gradient.hpp - losses, and exact gradients by backpropagation through time.
 //
 //   L = sum(w l) / sum(w)      over the real steps of all sequences, or over each one's last step
 //

@@ -1,8 +1,7 @@
 // pause.hpp - interruption of long calls.
 //
 //   Pause pause([] { return !interrupted(); });
-//   run_sequences(network, task, threads, pause);     // returns early if the function returned
-//   false
+//   run_sequences(network, task, threads, pause);     // ends early once it returns false
 //
 // Every loop of the core that can run long reports its work to a Pause and ends when the Pause is
 // stopped. The function is called on the thread that made the call, at most once every kInterval;

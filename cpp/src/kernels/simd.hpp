@@ -357,7 +357,7 @@ inline constexpr int kAccumulators = 8;
 #else                          // scalar: the plain loop, one row by one column
 inline constexpr int kAccumulators = 1;
 #endif
-static_assert(kAccumulators <= 24, "ELMAN_EACH unrolls so many");
+static_assert(kAccumulators <= 24, "ELMAN_EACH unrolls at most 24 times");
 // Vectors per panel, at most. With 2, sse2 compiles in 5.1 s instead of 7.0 and is 5 to 18 %
 // slower.
 inline constexpr int kPanel = kAccumulators == 1 ? 1 : 4;

@@ -125,7 +125,9 @@ def run(
     if not stream:
         run.run(model, source, output, "npy" if as_npy else "csv", last, threads)
     elif last or as_npy:
-        raise typer.BadParameter("--stream answers every line in CSV: expected no --last, no NPY")
+        raise typer.BadParameter(
+            "--stream: expected no --last and no NPY; it writes CSV for each line"
+        )
     else:
         run.stream(model, source, output)
 
@@ -188,7 +190,7 @@ def train(
     patience: Annotated[
         int, typer.Option(min=1, help="Stop after this many epochs without improvement.")
     ] = 50,
-    seed: Annotated[int, typer.Option(min=0, help="For weights, shuffling and the split.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of weights, shuffling and split.")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="Number of threads.")] = 1,
     output: Annotated[
         str, typer.Option("--output", "-o", help="The model file to write.")
@@ -256,10 +258,10 @@ def convert(
     ],
     activation: Annotated[
         str | None,
-        typer.Option(help="Of the layers, if not in the file; a,b for one per layer."),
+        typer.Option(help="Activation of the layers, if not in the file; a,b for several."),
     ] = None,
     output_activation: Annotated[
-        str | None, typer.Option(help="Of the readout, if not in the file.")
+        str | None, typer.Option(help="Activation of the readout, if not in the file.")
     ] = None,
     prefix: Annotated[
         str | None, typer.Option(help="PyTorch: the name of the RNN; a,b for several.")
@@ -317,12 +319,12 @@ def verify(
         str | None,
         typer.Option("--input", help="CSV or NPY to verify on, instead of random inputs."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="For the random inputs.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the random inputs.")] = 0,
     as_json: Json = False,
 ) -> None:
     """Check the C++ results against the NumPy reference.
 
-    Every value must lie within the bound of its rounding error. Without --input, the inputs are
+    Every value must lie within its rounding bound. Without --input, the inputs are
     random, in the scale of the model's inputs. If the file has a verification example, the network
     must reproduce it.
     """
@@ -345,7 +347,7 @@ def bench(
     """Time a network against NumPy and pure Python.
 
     Times single steps, a sequence of 1000 steps and a batch of 64 sequences, on one thread, after
-    checking every answer. Times vary from run to run; ratios less.
+    checking every answer. Times vary from run to run, ratios less.
     """
     from elman.cli import timing
 

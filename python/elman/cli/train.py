@@ -127,7 +127,7 @@ def _scaling(examples: Examples, training: list[Span]) -> Scaling:
 
 
 def _fit(examples: Examples, parts: Split, scaling: Scaling, settings: Settings) -> TrainResult:
-    """Train a network on standardised values."""
+    """Train a network on standardized values."""
     net = elman.Network(
         input_size=len(examples.table.inputs),
         hidden_size=settings.hidden,

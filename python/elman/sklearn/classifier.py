@@ -31,7 +31,7 @@ class ElmanClassifier(ClassifierMixin, Elman):  # type: ignore[misc]
     """Elman network for classification of sequences, or of every step.
 
     The network runs forward over a sequence and has a softmax readout, trained by backpropagation
-    through time on the cross-entropy. Inputs are standardised by their mean and standard deviation
+    through time on the cross-entropy. Inputs are standardized by their mean and standard deviation
     over the steps of the training data; these become the network's scaling, so that `network_`
     takes unscaled inputs, also in a stream.
 
@@ -78,7 +78,7 @@ class ElmanClassifier(ClassifierMixin, Elman):  # type: ignore[misc]
         Determines the initial weights, the order of the sequences and the held-out part. An integer
         gives the same network, bit for bit.
     n_jobs : int or None
-        Number of threads, which share the sequences; -1 for all processors. The results are the
+        Number of threads, which share the sequences; -1 for all processors. The results have the
         same bits for any number.
     verbose : bool
         Show the progress if standard error is a terminal.

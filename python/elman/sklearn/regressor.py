@@ -27,7 +27,7 @@ class ElmanRegressor(RegressorMixin, Elman):  # type: ignore[misc]
     """Elman network for regression on sequences, with targets per sequence or per step.
 
     The network runs forward over a sequence and has a linear readout, trained by backpropagation
-    through time on the squared error. Inputs and targets are standardised by their means and
+    through time on the squared error. Inputs and targets are standardized by their means and
     standard deviations in the training data; these become the network's scaling, so that
     `network_` takes and returns unscaled values, also in a stream.
 
@@ -56,7 +56,7 @@ random_state, n_jobs, verbose
         As for `ElmanClassifier`.
     history_ : elman.training.History
         The losses of each epoch, and why training ended. Losses are mean squared errors of
-        standardised targets; predicting the mean of the training data gives 1.
+        standardized targets; predicting the mean of the training data gives 1.
     loss_curve_ : list of float
         The training loss of each epoch.
 

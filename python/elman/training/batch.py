@@ -66,7 +66,7 @@ def loss_and_gradients(
     normalizer : float, optional
         Divide by this instead of sum(w), so that the results of parts can be added.
     threads : int
-        Number of threads, which share the sequences; the results are the same bits for any number.
+        Number of threads, which share the sequences. The results have the same bits for any number.
 
     Returns
     -------
@@ -139,7 +139,7 @@ def backward(
     outputs : {"all", "last"}
         Whether `dL_dy` covers every step or only the last real one.
     threads : int
-        Number of threads, which share the sequences; the results are the same bits for any number.
+        Number of threads, which share the sequences. The results have the same bits for any number.
 
     Returns
     -------

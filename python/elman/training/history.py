@@ -39,7 +39,7 @@ class History:
     epoch : list of int
         1, 2, ...
     loss : list of float
-        The mean of the losses before each update, as in PyTorch's and Keras's logs.
+        The mean of the losses before each update, as in PyTorch's and Keras' logs.
     validation_loss : list of float
         The validation loss after each epoch; empty without validation data.
     learning_rate : list of float

@@ -61,8 +61,8 @@ def train(
 
     `net` does not change. Targets that its outputs cannot reach, such as -1 with a sigmoid readout,
     are an error; the outputs of `Network(output_activation="identity")` reach every value.
-    Everything is computed in the network's dtype in C++, with one call per epoch; the result is the
-    same bits for any number of threads.
+    Everything is computed in the network's dtype in C++, with one call per epoch; the result has
+    the same bits for any number of threads.
 
     Parameters
     ----------

@@ -204,7 +204,7 @@ def choose(
 
 
 def _cosine(fraction: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return (1 + cos(pi fraction)) / 2 by products and sums only, to be equal everywhere."""
+    """Return (1 + cos(pi fraction)) / 2 using only products and sums, for equal bits everywhere."""
     z = math.pi * (0.5 - fraction)
     sine = np.zeros_like(z)
     for n in range(23, 0, -2):  # Taylor series; truncation error below 1e-20 for |z| <= pi / 2

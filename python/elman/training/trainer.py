@@ -56,7 +56,7 @@ class Trainer:
     train_initial_state : bool
         Whether to train the initial state as well.
     threads : int
-        Number of threads, which share the sequences of a batch; the bits are the same for any.
+        Number of threads, which share the sequences of a batch. Results have the same bits for any.
 
     Raises
     ------

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SIZES", "TITLES", "one_thread", "peer"]
 
-# The modules of this package that hold a peer, and their titles. elman is first.
+# The peers: their modules in this package and their titles. elman is first.
 TITLES = {"elman": "elman", "pure_python": "pure Python", "numpy": "NumPy"}
 # The sizes I, H and O that are timed by default.
 SIZES = (

@@ -21,7 +21,7 @@ STEPS_TO_CHECK = 100
 
 
 class Wrong(Exception):  # noqa: N818
-    """A wrong answer; the message says what is wrong."""
+    """A wrong answer; the message describes it."""
 
 
 def checked(
@@ -66,4 +66,4 @@ def _wrong(y: Array, expected: Array, dtype: np.dtype[Any]) -> str | None:
         return f"expected {expected.shape}, got {y.shape}"
     error = float(np.abs(y.reshape(expected.shape) - expected).max())
     allowed = float(UNITS * np.finfo(dtype).eps * max(1.0, np.abs(expected).max()))
-    return None if error <= allowed else f"off by {error:.2g}, allowed is {allowed:.2g}"
+    return None if error <= allowed else f"off by {error:.2g}, more than {allowed:.2g}"

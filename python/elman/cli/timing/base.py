@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Unsupported(Exception):  # noqa: N818 - not an error: a peer is left out
-    """A peer cannot compute a network; the message says why."""
+    """A peer cannot compute a network; the message gives the reason."""
 
 
 class Peer:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Elman(Peer):
-    """`stream.step` into an array, with or without attribute lookup, or a new one; `net(x)`."""
+    """elman: `stream.step` with `out=`, looked up or not, or with a new array; and `net(x)`."""
 
     def __init__(self, net: Network, threads: int = 1) -> None:
         self.net = net

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class NumPy(Peer):
-    """The input product is hoisted out of the time loop of a run.
+    """NumPy; the input product of a run is hoisted out of the time loop.
 
     sigmoid(z) = (tanh(z / 2) + 1) / 2; the factor 1 / 2 of z is folded into the readout.
     """

@@ -38,12 +38,12 @@ def weights(net: Network) -> Weights:
     """Return writable copies of the weights; raise Unsupported for other kinds of network."""
     known = net.output_activation in ("sigmoid", "identity")
     if set(net.activations) != {"tanh"} or net.readout is None or not known:
-        raise Unsupported("takes only tanh layers and a sigmoid or identity output")
+        raise Unsupported("supports only tanh layers and a sigmoid or identity output")
     if set(net.directions) != {"forward"}:
-        raise Unsupported("takes only layers that run forward")
+        raise Unsupported("supports only layers that run forward")
     sigmoid = net.output_activation == "sigmoid"
     if sigmoid and not (net.output_std is None and net.output_mean is None):
-        raise Unsupported("takes no scaling of a sigmoid output")
+        raise Unsupported("does not support scaling of a sigmoid output")
     layers, end = [], 0
     for layer in net.layers:
         start, end = end, end + len(layer.W_hh)

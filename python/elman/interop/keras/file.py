@@ -85,7 +85,9 @@ def open_live(
                 for kind, array in zip(kinds, arrays, strict=False)
             }
         if next(arrays, None) is not None:
-            raise UnsupportedModelError(f"layer {layer.name!r}: it has more weights than its cells")
+            raise UnsupportedModelError(
+                f"layer {layer.name!r}: expected only its cells' weights, got more weights"
+            )
 
     def find(layer: KerasLayer | KerasDense, cell: KerasCell) -> Weights:
         return _complete(layer, cell, weights[layer.name, cell.place], layer.name)

@@ -1,6 +1,6 @@
 """Read a Keras config: a chain of simple RNNs and their readout.
 
-A config is data. Layers are recognised by the names of Keras' own classes; nothing is imported.
+A config is data. Layers are recognized by the names of Keras' own classes; nothing is imported.
 Every other class is refused, with the layer and the reason.
 """
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from elman.interop.keras.model import KerasLayer, KerasModel
 
 
-def read(source: object, said: Said = Said()) -> Imported:  # noqa: B008 - it never changes
+def read(source: object, said: Said = Said()) -> Imported:  # noqa: B008 - immutable
     """Return the network of `from_keras`, with a row for each part of the source."""
     if hasattr(source, "get_config") and hasattr(source, "layers"):
         model, find = open_live(source, said.layers, said.readout)

@@ -114,15 +114,15 @@ def _live(proto: Proto) -> list[int]:
         for name in node.input:
             if name and name not in made:
                 raise ModelFormatError(
-                    f"{what}: it reads {_show.repr(name)}, which no earlier node makes"
+                    f"{what}: it reads {_show.repr(name)}, which no earlier node computes"
                 )
         for name in node.output:
             if name in made and name:
-                raise ModelFormatError(f"{what}: {_show.repr(name)} is made twice")
+                raise ModelFormatError(f"{what}: {_show.repr(name)} is computed twice")
             made.add(name)
     needed = {output.name for output in proto.output}
     if not needed <= made:
-        raise ModelFormatError(f"no node makes the output {_show.repr(min(needed - made))}")
+        raise ModelFormatError(f"no node computes the output {_show.repr(min(needed - made))}")
     live = []
     for index in range(len(proto.node) - 1, -1, -1):
         node = proto.node[index]

@@ -31,7 +31,7 @@ class TorchModel(NamedTuple):
     """Tensors by name, and the known settings of their modules."""
 
     tensors: dict[str, Any]
-    rows: list[Row] = []  # noqa: RUF012 - never changed
+    rows: list[Row] = []  # noqa: RUF012 - never modified
     nonlinearities: Mapping[str, str] = {}  # by the name of the RNN
     linears: frozenset[str] | None = None  # the names of the nn.Linear; None if unknown
     stack: tuple[str, ...] | None = None  # the RNNs, if the source gives their order

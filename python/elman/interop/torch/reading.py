@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from elman.interop.torch.names import TorchLayer, TorchModel
 
 
-def read(source: object, said: Said = Said()) -> Imported:  # noqa: B008 - it never changes
+def read(source: object, said: Said = Said()) -> Imported:  # noqa: B008 - immutable
     """Return the network of `from_torch`, with a row for each part of the source."""
     model = _collect(source, said.prefix)
     layers = find_recurrent(model, said.prefix)
