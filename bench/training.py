@@ -114,7 +114,7 @@ def _wrong(found: dict[str, Array], expected: dict[str, Array], start: dict[str,
     for name, w in expected.items():
         error = norm(found[name] - w) / norm(w - start[name])
         if not error <= ALLOWED:
-            return f"{name} is off by {error:.2g} of its way, allowed is {ALLOWED:.2g}"
+            return f"{name} is off by {error:.2g} of its way, more than {ALLOWED:.2g}"
     return ""
 
 
