@@ -160,6 +160,23 @@ def test_a_missing_extra_is_named_in_one_sentence(model, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_package_that_another_one_misses_is_named_in_one_line(tmp_path, model):
+    """As TensorFlow, where Keras is installed without its default backend."""
+    (tmp_path / "torch.py").write_text("import missing_backend.core")
+    done = python(
+        "import sys\n"
+        f"sys.path.insert(0, {str(tmp_path)!r})\n"
+        "from elman.cli import main\n"
+        f"sys.argv = ['elman', 'convert', {str(model)!r}, {str(tmp_path / 'm.pt')!r},"
+        " '--fold-scaling']\n"
+        "sys.exit(main())\n"
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "elman: missing_backend is not installed, and a package that is needed here imports it\n"
+    )
+
+
 # --- elman run ------------------------------------------------------------------------------------
 
 

@@ -24,6 +24,7 @@ except ModuleNotFoundError as error:
 # For type checkers, which treat a name imported as itself as public.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from elman import errors as errors
     from elman import plot as plot
     from elman import pure as pure
     from elman import reference as reference
@@ -120,6 +121,7 @@ _HOMES = {
     "backward": "elman.training",
     "build_info": "elman._core",
     "compare": "elman._compare",
+    "errors": "elman.errors",
     "from_keras": "elman.interop.keras",
     "from_onnx": "elman.interop.onnx",
     "from_torch": "elman.interop.torch",

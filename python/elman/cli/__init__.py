@@ -32,8 +32,10 @@ def main() -> int:
             _complain(f"{purpose} needs {missing}: pip install 'elman[{extra}]'")
         elif "pip install" in str(error):  # the message of a reader or writer is complete
             _complain(str(error))
-        else:
+        elif missing == "elman":
             raise
+        else:
+            _complain(f"{missing} is not installed, and a package that is needed here imports it")
         return 2
     except ElmanError as error:
         _complain(str(error))
