@@ -179,6 +179,12 @@ def test_a_learning_rate_that_is_none_is_refused(rate, kind, sentence):
     assert trainer.learning_rate == 1e-3
 
 
+def test_a_schedule_may_end_at_zero(x, y):
+    trainer = elman.Trainer(network(), learning_rate=lambda updates: 0)
+    trainer.update(x, y)
+    assert (trainer.learning_rate, trainer.updates, trainer.network) == (0, 1, network())
+
+
 def test_a_schedule_that_gives_no_rate_is_refused_before_the_update(x, y):
     trainer = elman.Trainer(network(), learning_rate=lambda updates: -1)
     with pytest.raises(elman.ArgumentError, match=r"^learning_rate: expected "):

@@ -475,6 +475,12 @@ def test_a_loss_that_is_not_finite_says_what_to_try(x, y, tmp_path):
         assert isinstance(e.value, elman.ElmanError)
 
 
+def test_a_loss_of_validation_that_is_not_finite_is_refused(x, y):
+    options = {"validation": (x, np.full_like(y, 1e200)), "epochs": 1}
+    with pytest.raises(elman.DivergenceError, match=r"^loss: expected .* epoch 1"):
+        train(x, y, network(dtype="float64"), **options)
+
+
 @pytest.mark.parametrize("epochs", [1, 20])
 def test_a_network_whose_last_update_overflowed_is_not_returned(x, y, tmp_path, epochs):
     options = {"optimizer": "sgd", "learning_rate": 1e300, "checkpoint": tmp_path / "c"}
