@@ -73,19 +73,9 @@ def as_npy(x):
 
 def test_help_names_every_command_and_the_exit_codes():
     text = answer("--help").decode()
-    for word in (
-        "convert",
-        "demo",
-        "info",
-        "run",
-        "train",
-        "verify",
-        "bench",
-        "codes: 0",
-        "1",
-        "2",
-    ):
-        assert word in text
+    for word in ("convert", "demo", "info", "run", "train", "verify", "bench"):
+        assert re.search(rf"^ +{word} ", text, re.MULTILINE)
+    assert re.search(r"codes: 0 .*\b1 .*\b2 ", text, re.DOTALL)
 
 
 def test_version_is_that_of_the_package():

@@ -268,6 +268,12 @@ def test_threads_that_share_the_layers_of_a_sequence_change_nothing(rng, dtype, 
                 assert_same_runs(got, one)
 
 
+def test_threads_that_share_layers_have_the_same_steps_at_a_time(rng):
+    net = elman.Network(9000, [2, 2], 1, seed=0)  # the lower layer has memory for few steps
+    x = inputs(rng, net, 40)
+    assert_same_bits(net.run(x, threads=2).output, net(x))
+
+
 # --- D5: instruction sets -------------------------------------------------------------------------
 
 several_fused = pytest.mark.skipif(len(FUSED) < 2, reason="only one set here fuses")

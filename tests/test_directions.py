@@ -378,6 +378,15 @@ def test_held_outputs_of_forward_layers_are_those_of_the_last_real_step(rng, dty
     np.testing.assert_allclose(run.output[:3], [before] * 3, rtol=1e-6)
 
 
+def test_a_long_mask_counts_to_its_end(rng):
+    net = make_network("float32", **KINDS[0])
+    mask = rng.random(13_000) < np.repeat([0.9, 0.2, 0.0, 0.6], 3250)
+    x = inputs(rng, net, len(mask))
+    run, alone = net.run(x, mask=mask), net.run(x[mask])
+    assert_same_bits(run.output[mask], alone.output)
+    assert_same_bits(run.state, alone.state)
+
+
 def test_a_mask_without_holes_is_a_length_or_nothing(rng, dtype):
     for net in [*networks(dtype), make_network(dtype, **FORWARD)]:
         x, lengths = inputs(rng, net, 7, 20), rng.integers(0, 21, 7)

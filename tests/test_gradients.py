@@ -403,6 +403,40 @@ def test_batch_axes_are_only_a_way_to_count_sequences():
         assert_same((loss, gradients), (flat_loss, flat_gradients | {"initial_state": start}))
 
 
+@pytest.mark.parametrize("outputs", ["all", "last"])
+@pytest.mark.parametrize(("loss", "g"), [("mse", "tanh"), ("bce", "sigmoid")])
+def test_targets_of_any_layout_give_the_bits_of_their_contiguous_copy(rng, loss, g, outputs):
+    net = elman.Network(3, 9, 5, output_activation=g, seed=0)
+    x = rng.standard_normal((4, 7, 3))
+    wide = rng.random((4, 7, 10) if outputs == "all" else (4, 10)).astype(np.float32)
+    for y in (wide[..., ::2], wide[::-1, ..., 9:4:-1], np.asfortranarray(wide[..., :5])):
+        arguments = {"x": x, "y": y, "loss": loss, "outputs": outputs}
+        assert_same(compute(net, arguments), compute(net, arguments | {"y": y.copy("C")}))
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (3,), (1, 1), (2, 1), (1, 3), (2, 3)], ids=str)
+def test_the_gradient_of_a_state_is_summed_over_the_axes_it_is_repeated_on(rng, shape):
+    net = elman.Network(3, [5, 4], 2, dtype="float64", seed=0)
+    x, y, state = rng.standard_normal((2, 3, 6, 3)), rng.random((2, 3, 6, 2)), np.ones((*shape, 9))
+    _, whole = compute(net, {"x": x, "y": y, "state": np.ones((2, 3, 9))})
+    want = whole["initial_state"]
+    for axis, size in enumerate((1,) * (2 - len(shape)) + shape):
+        if size == 1:
+            want = want.sum(axis=axis, keepdims=True)
+    _, gradients = compute(net, {"x": x, "y": y, "state": state})
+    assert gradients["initial_state"].shape == state.shape
+    np.testing.assert_allclose(
+        gradients["initial_state"], want.reshape(state.shape), rtol=1e-12, atol=1e-15
+    )
+
+
+@pytest.mark.parametrize("normalizer", [0.0, -1.0, np.nan, np.inf])
+def test_a_normalizer_that_divides_by_nothing_is_refused(normalizer):
+    net = elman.Network(1, 2, 1, seed=0)
+    with pytest.raises(elman.ArgumentError, match=rf"^normalizer: .*got {normalizer:g}"):
+        elman.loss_and_gradients(net, np.zeros((4, 1)), np.zeros((4, 1)), normalizer=normalizer)
+
+
 @pytest.mark.parametrize("dtype", TOLERANCE)
 def test_the_forward_pass_has_the_bits_of_inference(dtype):
     """The targets are the network's outputs: the loss is 0 only if the bits are the same."""

@@ -112,6 +112,22 @@ def test_backward_is_the_slope_of_a_loss_in_weights_states_and_inputs(rng, outpu
         assert (gradient * direction).sum() == pytest.approx(slope, rel=1e-6, abs=1e-8), name
 
 
+@pytest.mark.parametrize("outputs", ["all", "last"])
+def test_derivatives_of_any_layout_give_the_bits_of_their_contiguous_copies(rng, outputs):
+    net = elman.Network(3, [9, 5], 4, seed=1)
+    x = rng.standard_normal((6, 7, 3))
+    steps = (6, 7) if outputs == "all" else (6,)
+    dL_dy, dL_dh = (
+        rng.standard_normal(shape).astype(np.float32) for shape in ((*steps, 8), (6, 7, 28))
+    )
+    for part in (slice(None, None, 2), slice(None, None, -2)):
+        given = dL_dy[..., part], dL_dh[..., part]
+        got = elman.backward(net, x, *given, outputs=outputs)
+        want = elman.backward(net, x, *(array.copy("C") for array in given), outputs=outputs)
+        assert_same_bits(got.x, want.x)
+        assert_same((0, got.tensors()), (0, want.tensors()))
+
+
 @pytest.mark.parametrize("dtype", TOLERANCE)
 def test_backward_gives_the_same_bits_for_any_number_of_threads(rng, dtype):
     net = elman.Network(input_size=3, hidden_size=[9, 5], output_size=4, dtype=dtype, seed=1)

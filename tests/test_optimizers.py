@@ -70,3 +70,34 @@ def test_a_name_means_the_default_settings(kind):
     by_settings = elman.train(net, x, y, optimizer=getattr(elman, kind)(), epochs=2)
     assert by_name.network == by_settings.network
     assert by_name.network != net
+
+
+def test_a_variance_that_rounding_makes_negative_is_zero():
+    """At a constant gradient g the mean of g^2 and the square of the mean are equal."""
+    x, y = TRAINING["arguments"]["x"], TRAINING["arguments"]["y"]
+    optimizer = elman.RMSprop(1e-30, centered=True, alpha=0.5)
+    trainer = elman.Trainer(make_network(TRAINING, "float32"), optimizer=optimizer)
+    for _ in range(60):
+        trainer.update(x, y)
+    assert np.isfinite(trainer.network.readout.W_hy).all()
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "gradient", "moment"),
+    [
+        (elman.Adam(), 2**-98.5, "moments.0"),
+        (elman.Adam(), 2**-50, "moments.1"),
+        (elman.Adagrad(), 2**-50.5, "moments.0"),
+        (elman.RMSprop(), 2**-50, "moments.0"),
+    ],
+    ids=["Adam", "Adam of squares", "Adagrad", "RMSprop"],
+)
+def test_a_moment_below_the_threshold_is_zero(optimizer, gradient, moment):
+    one, zero = np.ones((1, 1), np.float32), np.zeros(1, np.float32)
+    net = elman.Network.from_weights(
+        [(one, one, zero)], (one, zero), activation="identity", output_activation="identity"
+    )
+    for factor, moved in ((1, False), (64, True)):
+        trainer = elman.Trainer(net, optimizer=optimizer)
+        trainer.update(np.zeros((1, 1)), [[-factor * gradient / 2]])
+        assert trainer.state()[moment].any() == moved

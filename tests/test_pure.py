@@ -179,6 +179,14 @@ def test_a_wrong_length_is_refused(rng, x, state, message):
         pure.step(pure.weights(make_network(rng)), x, state)
 
 
+@pytest.mark.parametrize("direction", ["forward", "bidirectional"])
+def test_a_state_of_a_wrong_length_is_refused_by_run(direction):
+    net = elman.Network(3, 4, 2, seed=0, direction=direction)
+    got = net.state_size + 1
+    with pytest.raises(ValueError, match=rf"^state: .*{net.state_size}.*{got}"):
+        pure.run(pure.weights(net), [[1.0] * 3] * 2, [0.0] * got)
+
+
 def test_nothing_but_math_is_imported():
     code = f"""
 import importlib.util, sys

@@ -318,6 +318,12 @@ def test_verify_never_fails_a_right_result(rng, dtype, scale, kinds):
         assert report.steps == 31
 
 
+@pytest.mark.parametrize("scaling", [{"output_mean": [1e4, -300]}, {"output_std": [1e4, 1e-3]}])
+def test_verify_never_fails_a_right_result_of_a_mean_or_a_std_alone(rng, scaling):
+    net = elman.Network(3, 8, 2, seed=0, **scaling)
+    assert net.verify(rng.standard_normal((8, 30, 3))).ok
+
+
 @pytest.mark.parametrize("f", [*GENERAL, *UNTRAINABLE], ids=str)
 def test_verify_never_fails_a_right_result_of_an_activation_with_parameters(rng, f):
     for dtype, scale, scaling, hidden in (

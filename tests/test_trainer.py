@@ -132,6 +132,14 @@ def test_carried_states_of_other_sequences_are_refused(x, y):
     trainer.update(x[:2], y[:2], carry_state=True)
 
 
+def test_the_state_that_is_carried_is_that_after_the_last_real_step(x, y):
+    net, lengths = network(), [3, T, 0, 1, 5, T]
+    trainer = elman.Trainer(net)
+    trainer.update(x, y, lengths=lengths, carry_state=True)
+    want = net.run(x, lengths=lengths).state
+    np.testing.assert_array_equal(trainer.state()["carried"].reshape(B, H), want)
+
+
 # --- the learning rate ----------------------------------------------------------------------------
 
 
@@ -171,6 +179,12 @@ def test_an_invalid_learning_rate_is_refused(rate, kind, sentence):
     assert trainer.learning_rate == 1e-3
 
 
+def test_a_schedule_may_end_at_zero(x, y):
+    trainer = elman.Trainer(network(), learning_rate=lambda updates: 0)
+    trainer.update(x, y)
+    assert (trainer.learning_rate, trainer.updates, trainer.network) == (0, 1, network())
+
+
 def test_a_schedule_that_gives_no_rate_is_refused_before_the_update(x, y):
     trainer = elman.Trainer(network(), learning_rate=lambda updates: -1)
     with pytest.raises(elman.ArgumentError, match=r"^learning_rate: expected "):
@@ -194,6 +208,16 @@ def test_a_saved_state_resumes_to_the_same_bits(x, y, tmp_path, optimizer):
     assert (other.updates, other.learning_rate) == (1, 0.007)
     other.update(x, y, carry_state=True)
     assert other.network == trainer.network
+
+
+def test_a_saved_state_without_carried_states_drops_them(x, y):
+    trainer, other = elman.Trainer(network()), elman.Trainer(network())
+    trainer.update(x, y, carry_state=True)
+    trainer.restore(other.state())
+    assert "carried" not in trainer.state()
+    for each in (trainer, other):
+        each.update(x, y, carry_state=True)
+    assert trainer.network == other.network
 
 
 def test_a_function_as_learning_rate_stays_when_a_state_is_restored():

@@ -196,9 +196,10 @@ def test_one_step_of_memory_is_elmans_own_training(x, y):
     assert_close(result.network, want)
 
 
-def test_a_carried_state_begins_an_epoch_where_the_last_one_ended(x, y):
+@pytest.mark.parametrize("start", [None, np.linspace(-1, 1, H)], ids=["zeros", "given"])
+def test_a_carried_state_begins_an_epoch_where_the_last_one_ended(x, y, start):
     net, series, target = network(dtype="float64"), x[0], y[0]
-    state = np.zeros(H)
+    state = np.zeros(H) if start is None else start
 
     def epoch(net):
         nonlocal state
@@ -206,7 +207,7 @@ def test_a_carried_state_begins_an_epoch_where_the_last_one_ended(x, y):
         state = state_after(net, series, state)
         return series, target, arguments
 
-    options = {"optimizer": "sgd", "learning_rate": 0.1, "epochs": 3}
+    options = {"optimizer": "sgd", "learning_rate": 0.1, "epochs": 3, "state": start}
     carried = train(series, target, net, carry_state=True, **options)
     assert_close(carried.network, by_hand(net, [epoch] * 3, rate=0.1))
     assert train(series, target, net, **options).network != carried.network
@@ -472,6 +473,12 @@ def test_a_loss_that_is_not_finite_says_what_to_try(x, y, tmp_path):
         with pytest.raises(elman.DivergenceError, match=sentence) as e:
             train(x, y, net, epochs=20, batch_size=B, **options)
         assert isinstance(e.value, elman.ElmanError)
+
+
+def test_a_loss_of_validation_that_is_not_finite_is_refused(x, y):
+    options = {"validation": (x, np.full_like(y, 1e200)), "epochs": 1}
+    with pytest.raises(elman.DivergenceError, match=r"^loss: expected .* epoch 1"):
+        train(x, y, network(dtype="float64"), **options)
 
 
 @pytest.mark.parametrize("epochs", [1, 20])

@@ -104,6 +104,9 @@ def wrong_data(x, y):
     infinite = y.copy()
     infinite[1, 2, 0] = np.inf
     yield {"y": infinite}, "y: expected ..., got inf ... (1, 2, 0)"
+    infinite = y.copy()
+    infinite[5, 2, 0] = np.inf  # the place in all data, though a part is held out
+    yield {"y": infinite, "validation": 0.5}, "y: expected ..., got inf ... (5, 2, 0)"
     yield {"y": y[..., :2]}, "y: expected (6, 7, 3), got (6, 7, 2)"
     yield {"y": y[:, :3]}, "y: expected (6, 7, 3), got (6, 3, 3)"
     yield {"y": y, "outputs": "last"}, "y: expected (6, 3), got (6, 7, 3)"
