@@ -354,10 +354,28 @@ def test_a_callback_receives_each_epoch_and_may_end_training(x, y):
     assert [epoch.learning_rate for epoch in told] == result.history.learning_rate
 
 
-@pytest.mark.parametrize("answer", [1, 17, "stop", [0], None, False, np.False_])
+@pytest.mark.parametrize("answer", [None, False, np.False_])
 def test_a_callback_that_does_not_return_true_ends_nothing(x, y, answer):
     result = train(x, y, callback=lambda record, trainer: answer)
     assert (result.history.stopped, result.history.epoch) == ("epochs", [1, 2, 3])
+
+
+@pytest.mark.parametrize("answer", [1, "stop", [0], {"loss": 0.5}])  # `file.write` returns a number
+def test_a_callback_that_returns_anything_else_is_an_error(x, y, answer, tmp_path):
+    options = {"checkpoint": tmp_path / "c", "epochs": 3}
+    with pytest.raises(elman.ArgumentTypeError, match=f"^callback: .*got {type(answer).__name__}"):
+        train(x, y, callback=lambda record, trainer: answer, **options)
+    assert_same(train(x, y, **options), train(x, y, epochs=3))  # it continues after the first epoch
+
+
+def test_a_callback_may_raise_stop_training(x, y):
+    def callback(record, trainer):
+        if record.epoch == 2:
+            raise elman.StopTraining
+
+    result = train(x, y, epochs=9, callback=callback)
+    assert_same(result, train(x, y, epochs=9, callback=lambda record, trainer: record.epoch == 2))
+    assert result.history.stopped == "callback"
 
 
 def test_a_callback_is_given_the_trainer_and_may_set_its_learning_rate(x, y):
@@ -398,6 +416,34 @@ def test_a_result_is_unpacked_into_the_network_and_the_history(x, y):
         "epochs",
     ):
         assert fact in repr(history)
+
+
+def test_a_result_is_printed_in_six_lines(x, y):
+    result = train(x, y, validation=0.5)
+    lines = repr(result).splitlines()
+    assert len(lines) == 6
+    assert str(result.network) in lines[1]
+    for losses, line in zip(
+        (result.history.loss, result.history.validation_loss), lines[4:], strict=True
+    ):
+        assert line.endswith(f"{losses[0]:.4g} to {losses[-1]:.4g}")
+    assert len(repr(train(x, y, epochs=0)).splitlines()) == 6
+
+
+def test_a_history_as_columns(x, y):
+    history = train(x, y, validation=0.5).history
+    columns = history.as_dict()
+    assert list(columns) == ["epoch", "loss", "validation_loss", "learning_rate"]
+    assert all(values == getattr(history, name) for name, values in columns.items())
+    columns["loss"].clear()
+    assert len(history.loss) == 3
+    assert list(train(x, y).history.as_dict()) == ["epoch", "loss", "learning_rate"]
+
+
+def test_a_history_as_a_data_frame(x, y):
+    pandas = pytest.importorskip("pandas")
+    history = train(x, y).history
+    pandas.testing.assert_frame_equal(history.to_frame(), pandas.DataFrame(history.as_dict()))
 
 
 def test_an_exception_in_a_callback_propagates_and_the_checkpoint_is_written(x, y, tmp_path):

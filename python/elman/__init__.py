@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from elman.training import Epoch as Epoch
     from elman.training import History as History
     from elman.training import RMSprop as RMSprop
+    from elman.training import StopTraining as StopTraining
     from elman.training import Trainer as Trainer
     from elman.training import TrainResult as TrainResult
     from elman.training import backward as backward
@@ -109,6 +110,7 @@ _HOMES = {
     "Run": "elman._network",
     "SGD": "elman.training",
     "ShapeError": "elman.errors",
+    "StopTraining": "elman.training",
     "Stream": "elman._core",
     "Table": "elman._table",
     "TorchModules": "elman.interop.torch.writing",

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from elman import _files
 
 if TYPE_CHECKING:
+    import pandas
+
     from elman._network import Network
+
+
+class StopTraining(Exception):  # noqa: N818
+    """Raised by a callback of `elman.train` to end training after this epoch; not an error."""
 
 
 class Epoch(NamedTuple):
@@ -68,6 +76,31 @@ class History:
             self.validation_loss.append(record.validation_loss)
         self.learning_rate.append(record.learning_rate)
 
+    def as_dict(self) -> dict[str, list[Any]]:
+        """Return the values of each epoch by name: lists of equal length.
+
+        Without validation data, `validation_loss` is left out.
+        """
+        columns: dict[str, list[Any]] = {
+            "epoch": self.epoch,
+            "loss": self.loss,
+            "validation_loss": self.validation_loss,
+            "learning_rate": self.learning_rate,
+        }
+        if not self.validation_loss:
+            del columns["validation_loss"]
+        return {name: [*values] for name, values in columns.items()}
+
+    def to_frame(self) -> pandas.DataFrame:
+        """Return a pandas DataFrame with one row per epoch and the columns of `as_dict`.
+
+        Raises
+        ------
+        ImportError
+            If pandas is missing.
+        """
+        return _files.extra("pandas", "History.to_frame", "pandas").DataFrame(self.as_dict())
+
     def __repr__(self) -> str:
         facts = [f"{len(self.epoch)} epochs", f"{self.updates} updates"]
         for name, values in (("loss", self.loss), ("validation_loss", self.validation_loss)):
@@ -90,3 +123,20 @@ class TrainResult(NamedTuple):
 
     network: Network
     history: History
+
+    def __repr__(self) -> str:
+        history = self.history
+        ended = f"best {history.best_epoch}, stopped: {history.stopped}"
+        return (
+            f"TrainResult\n"
+            f"  network          {self.network}\n"
+            f"  epochs           {len(history.epoch)}, {ended}\n"
+            f"  updates          {history.updates}\n"
+            f"  loss             {_course(history.loss)}\n"
+            f"  validation loss  {_course(history.validation_loss)}"
+        )
+
+
+def _course(losses: list[float]) -> str:
+    """Return the first and the last loss."""
+    return f"{losses[0]:.4g} to {losses[-1]:.4g}" if losses else "none"

@@ -129,7 +129,8 @@ def train(
         callback(record, trainer), called after each epoch. The record is an `elman.Epoch`:
         `.epoch`, `.loss`, `.validation_loss`, `.learning_rate`. The trainer is the running
         `elman.Trainer`: `trainer.network` is the current network, and `trainer.learning_rate` may
-        be set. Training stops only if the callback returns True.
+        be set. Training ends if the callback returns True or raises `elman.StopTraining`, and
+        continues if it returns None or False; any other value is an error.
     threads : int
         Number of threads, which share the sequences of a batch.
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from elman import _core
-from elman.errors import ArgumentError
+from elman import _arguments, _core
+from elman.errors import ArgumentError, ArgumentTypeError
 from elman.training import data, optimizers
 from elman.training.checkpoint import Checkpoint, Saver, require_fit
-from elman.training.history import Epoch, History, TrainResult
+from elman.training.history import Epoch, History, StopTraining, TrainResult
 from elman.training.progress import bar
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from elman.training.trainer import Trainer
 
     Array = NDArray[Any]
-    Callback = Callable[[Epoch, Trainer], object]
+    Callback = Callable[[Epoch, Trainer], bool | np.bool_ | None]
 
 
 _NUMBERS = ("updates", "learning_rate")  # of a trainer's state
@@ -81,11 +81,10 @@ def fit(
     def after_epoch(record: Epoch) -> bool:
         show(record)
         try:
-            end = None if callback is None else callback(record, trainer)
+            return callback is not None and _ends(callback, record, trainer)
         finally:  # after the callback, which may set the learning rate
             if saver is not None:
                 saver.keep(run.checkpoint, record.epoch)
-        return isinstance(end, bool | np.bool_) and bool(end)
 
     try:
         with bar(progress, plan.epochs) as show:
@@ -94,6 +93,20 @@ def fit(
         if saver is not None:
             saver.flush()
     return run.result()
+
+
+def _ends(callback: Callback, record: Epoch, trainer: Trainer) -> bool:
+    """Call a callback and return whether it ends training."""
+    try:
+        end = callback(record, trainer)
+    except StopTraining:
+        return True
+    if end is not None and not isinstance(end, bool | np.bool_):
+        raise ArgumentTypeError(
+            f"callback: expected a function that returns None or a bool, got {_arguments.kind(end)}"
+            " returned; return True to end training, None to continue"
+        )
+    return bool(end)
 
 
 class Run:
