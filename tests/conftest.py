@@ -37,7 +37,7 @@ def pytest_runtest_makereport(item):
     report = yield
     if item.config.getoption("--live") and report.skipped and not hasattr(report, "wasxfail"):
         reason = report.longrepr[-1]
-        if re.search(r"needs|not installed|could not import", reason):
+        if re.search(r"pip install|is not installed|could not import", reason):
             report.outcome, report.longrepr = "failed", f"--live: {reason}"
     return report
 
