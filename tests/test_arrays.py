@@ -12,13 +12,10 @@ import pytest
 import elman
 from elman.errors import ArgumentError, DTypeError, LimitError, ShapeError
 from fixtures.bits import assert_same_bits
+from fixtures.networks import small_network
 from fixtures.processes import python
 
 DTYPES = ("float32", "float64")
-
-
-def small_network(dtype="float32"):
-    return elman.Network(input_size=3, hidden_size=[9, 4], output_size=3, seed=7, dtype=dtype)
 
 
 @pytest.fixture(params=DTYPES)

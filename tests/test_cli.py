@@ -16,7 +16,8 @@ from safetensors.numpy import load_file, save_file
 
 import elman
 from elman.cli import tables
-from fixtures.command import Terminal, answer, complaint, python, run, start
+from fixtures.command import Terminal, answer, complaint, run, start
+from fixtures.processes import python
 
 pytestmark = pytest.mark.any_isa
 

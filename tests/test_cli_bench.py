@@ -6,7 +6,8 @@ import pytest
 
 import elman
 from elman.cli import bench
-from fixtures.command import Terminal, answer, python, run
+from fixtures.command import Terminal, answer, run
+from fixtures.processes import python
 
 pytestmark = pytest.mark.any_isa
 

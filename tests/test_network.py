@@ -10,9 +10,7 @@ import numpy as np
 import pytest
 
 import elman
-from elman.errors import (
-    ArgumentError,
-)
+from elman.errors import ArgumentError
 from fixtures.bits import assert_same_bits
 from fixtures.networks import random_network, random_scaling
 

@@ -16,8 +16,6 @@ from elman.errors import (
     VerificationError,
 )
 
-DTYPES = ("float32", "float64")
-
 
 def ones(*shape, dtype=np.float32):
     return np.ones(shape, dtype)
