@@ -9,10 +9,11 @@ from math import isinf
 from elman.errors import TableError
 
 NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", None: "blanks"}
-MISSING = frozenset(  # those of pandas, and what other programs write
+_MISSING = (  # of pandas, and of other programs
     "|#N/A|#N/A N/A|#NA|-1.#IND|-1.#QNAN|-NaN|-nan|1.#IND|1.#QNAN|<NA>|N/A|NA|NULL|NaN|None|n/a|nan"
-    "|null|NAN|none|Null|NaT|-|--|?|.".split("|")  # noqa: SIM905
+    "|null|NAN|none|Null|NaT|-|--|?|."
 )
+MISSING = frozenset(_MISSING.split("|"))
 _DIGITS = r"[+-]?(?:[0-9]+{mark}?[0-9]*|{mark}[0-9]+)(?:[eE][+-]?[0-9]+)?"
 NUMBER = {  # by decimal mark
     ".": re.compile(_DIGITS.format(mark=r"\.")),

@@ -29,7 +29,7 @@ ARROW_FROM = 1 << 20  # bytes of a block that are worth the import of pyarrow (5
 _NUMERIC = b"0123456789+-.eE\n"
 _ERRORS = ("#N/A", "#NA", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#NULL!")  # of Excel
 _COMMENT = re.compile(rb"^[ \t]*#", re.MULTILINE)
-_BLANK = re.compile(rb"^[ \t]+$", re.MULTILINE)
+_BLANK = re.compile(rb"^[ \t]*$(?=\n)", re.MULTILINE)
 _BLANKS_AT_ENDS = re.compile(rb"^ +| +$", re.MULTILINE)
 _EMPTY = re.compile(rb"(?:^|,) *,")
 _BLANKS = re.compile(rb" +")
@@ -163,6 +163,8 @@ class Parser:
             )
         except arrow.ArrowInvalid:
             return None
+        if table.num_rows != data.count(b"\n"):  # blank lines are passed over
+            return None
         values = np.empty((table.num_rows, len(numbers)))
         for j, i in enumerate(numbers):
             values[:, j] = table.column(names[i]).to_numpy()
@@ -190,11 +192,11 @@ class Parser:
         if len(seen) > 1:
             return None
         data = data.replace(b",", b".") if marks else data
-        values = _floats(data.replace(separator, b",").replace(b"\n", b","), width)
-        if values is None:
+        values = _floats(data.replace(separator, b",").replace(b"\n", b","))
+        if values is None or len(values) != data.count(b"\n") * width:
             return None
         self._mark = next(iter(seen), self._mark)
-        return values[:, list(numbers)], []
+        return values.reshape(-1, width)[:, list(numbers)], []
 
     def _with_split(
         self, data: bytes, numbers: Sequence[int], texts: Sequence[int]
@@ -216,10 +218,10 @@ class Parser:
             if self.separator != ",":
                 seen |= self._marks(column)
                 column = column.replace(b",", b".")
-            parsed = _floats(column.replace(b"\n", b","), 1)
+            parsed = _floats(column.replace(b"\n", b","))
             if len(seen) > 1 or parsed is None or len(parsed) != len(values):
                 return None
-            values[:, j] = parsed[:, 0]
+            values[:, j] = parsed
         if self.separator != ",":
             self._mark = next(iter(seen), self._mark)
         return values, [[field.strip() for field in fields[i::width]] for i in texts]
@@ -254,15 +256,10 @@ def _arrow() -> Any:  # noqa: ANN401
 
 
 def _is_plain(data: bytes, width: int) -> bool:
-    """Return whether lines have neither quotes nor comments, and none is blank."""
+    """Return whether lines have neither quotes nor comments, nor are blanks a single field."""
     if width == 1 and _BLANK.search(data):
         return False
-    return (
-        b'"' not in data
-        and not data.startswith(b"\n")
-        and b"\n\n" not in data
-        and not (b"#" in data and _COMMENT.search(data))
-    )
+    return b'"' not in data and not (b"#" in data and _COMMENT.search(data))
 
 
 def _has_fields(data: bytes, separator: bytes, width: int) -> bool:
@@ -279,14 +276,13 @@ def _has_fields(data: bytes, separator: bytes, width: int) -> bool:
     return bool(after.all() and (of_lines[:, -1] < ends).all())
 
 
-def _floats(text: bytes, width: int) -> Array | None:
-    """Return numbers (n, width), each followed by a comma in the text; None if one is none."""
+def _floats(text: bytes) -> Array | None:
+    """Return numbers (n,), each followed by a comma in the text; fewer or None if one is none."""
     if b" " in text and _EMPTY.search(text):  # which NumPy reads as -1
         return None
-    count = text.count(b",")
     try:
-        # NumPy stops without an error where it cannot go on: the 0 shows that it came to the end.
+        # NumPy stops without an error where it cannot go on: 0 counts only if it came to the end.
         values = np.fromstring((text + b"0").decode(), np.float64, sep=",")
     except (ValueError, DeprecationWarning):
         return None
-    return values[:-1].reshape(-1, width) if len(values) == count + 1 else None
+    return values[:-1]
