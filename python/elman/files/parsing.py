@@ -89,7 +89,7 @@ class Parser:
         Raises
         ------
         TableError
-            If a line has too few or too many fields, or a field is no number. Missing values are
+            If a line has too few or too many fields, or a field is not a number. Missing values are
             no error with `missing`.
         """
         fast = len(lines.data) >= FAST_FROM and (numbers or texts)
