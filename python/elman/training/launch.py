@@ -147,6 +147,12 @@ def train(
     DivergenceError
         If a loss or a weight is not finite.
 
+    Warns
+    -----
+    ScalingWarning
+        If inputs, or targets of "mse", have a mean or deviation that training does not work well
+        with, after the network's own scaling; the message contains the scaling to use.
+
     Examples
     --------
     >>> import numpy as np, elman
@@ -212,6 +218,7 @@ def train(
         saver=Saver(checkpoint, every, settings),
         callback=callback,
         progress=progress,
+        judge_scale=True,
     )
 
 

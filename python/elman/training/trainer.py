@@ -11,7 +11,7 @@ from elman import _arguments, _core, _foreign
 from elman._network import network_of, require_network
 from elman._parameters import core_of
 from elman.errors import ArgumentError, ArgumentTypeError, DivergenceError
-from elman.training import data, optimizers
+from elman.training import data, optimizers, scaling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -84,6 +84,7 @@ class Trainer:
     __slots__ = (
         "__weakref__",
         "_core",
+        "_judged",
         "_learning_rate",
         "_loss",
         "_net",
@@ -117,6 +118,7 @@ class Trainer:
             learning_rate if callable(learning_rate) else chosen.learning_rate
         )
         self._threads = _arguments.size("threads", threads)
+        self._judged = False  # the scale of the first data
         rules: dict[str, Any] = {
             "clip_norm": None if clip_norm is None else _arguments.number("clip_norm", clip_norm),
             "clip_value": (
@@ -205,11 +207,17 @@ class Trainer:
             If an argument is invalid for this network and loss; the trainer is then unchanged.
         DivergenceError
             If the loss is not finite, with the trainer unchanged, or a weight no longer is.
+
+        Warns
+        -----
+        ScalingWarning
+            In the first update, as `elman.train`.
         """
         batch = data.collect(
             self._net, x, y, self._outputs, lengths, state, sample_weight, step_weight
         )
         examples = self._examples(batch)
+        self._judge_scale(batch)
         rates, number, B = np.array([self.learning_rate]), self.updates + 1, examples.sequences
         losses, _ = self._train(examples, np.arange(B), B, rates, (None, None), bool(carry_state))
         loss = float(losses[0])
@@ -305,6 +313,12 @@ class Trainer:
         self._learning_rate = rate
 
     # --- for `elman.train` ---
+
+    def _judge_scale(self, batch: data.Data) -> None:
+        """Warn, for the first data only, if they are far from the scale of the network."""
+        if not self._judged:
+            self._judged = True
+            scaling.warn(self._net, batch, self._loss, self._outputs)
 
     def _examples(self, batch: data.Data) -> _core.Examples:
         """Convert and check a batch."""
