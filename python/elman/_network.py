@@ -253,7 +253,10 @@ class Network(Parameters):
             If `x` is a data frame without the columns of the network's table, or with missing
             names of sequences.
         """
-        y = self._core.call(x, outputs, out)
+        try:
+            y = self._core.call(x, outputs, out)
+        except ShapeError as error:
+            raise _explained(error, x, self) from None
         if y is not NotImplemented:
             return y
         values, outputs = _frame.read(self, "x", x, outputs)
@@ -368,7 +371,10 @@ class Network(Parameters):
         count = _arguments.size("threads", threads)
         hidden = bool(return_hidden)
         rest = (hidden, count, out, "x", mask, masked, offsets)
-        run = self._core.run(x, state, lengths, outputs, *rest)
+        try:
+            run = self._core.run(x, state, lengths, outputs, *rest)
+        except ShapeError as error:
+            raise _explained(error, x, self) from None
         if run is not NotImplemented:
             return Run(*run)
         values, outputs = _frame.read(self, "x", x, outputs)
@@ -593,6 +599,13 @@ class Network(Parameters):
 
     def __repr__(self) -> str:
         return f"Network({sizes(self)}, {self.dtype}, {self.num_parameters:,} parameters)"
+
+
+def _explained(error: ShapeError, x: object, net: Network) -> ShapeError:
+    """Return an error of x with a remedy, if one is known."""
+    said = str(error)
+    remedy = _arguments.inputs_remedy(x, net.input_size) if said.startswith("x: ") else ""
+    return ShapeError(said + remedy)
 
 
 def _start(init: Initialization) -> tuple[str, dict[str, float]]:
