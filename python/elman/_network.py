@@ -67,6 +67,10 @@ class Run(_Results):
 
     keys: list[Any] | None = None
 
+    def __repr__(self) -> str:
+        parts = (f"{name} {'None' if a is None else a.shape}" for name, a in self._asdict().items())
+        return f"Run({', '.join(parts)}, {self.state.dtype})"
+
 
 class Network(Parameters):
     """An Elman recurrent network: stacked simple recurrent layers and a readout.
@@ -599,6 +603,23 @@ class Network(Parameters):
 
     def __repr__(self) -> str:
         return f"Network({sizes(self)}, {self.dtype}, {self.num_parameters:,} parameters)"
+
+    def _repr_html_(self) -> str:
+        """Return a small table of layers, for notebooks."""
+        rows: list[list[object]] = [["", "inputs", "units", "activation", "direction"]]
+        for i, layer in enumerate(self.layers):
+            H, I = layer.W_xh.shape
+            units = H if layer.reverse is None else f"2 x {H}"
+            rows.append([f"layer {i}", I, units, layer.activation, layer.direction])
+        if self.readout is not None:
+            O, H = self.readout.W_hy.shape
+            rows.append(["readout", H, O, self.readout.activation, ""])
+        cells = ("".join(f"<td>{cell}</td>" for cell in row) for row in rows)
+        table = "".join(f"<tr>{row}</tr>" for row in cells)
+        return (
+            f"<table>{table}</table><p>Network of {self.num_parameters:,} parameters,"
+            f" {self.dtype}</p>"
+        )
 
 
 def _explained(error: ShapeError, x: object, net: Network) -> ShapeError:
