@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, overload  # NumPy imports `typing` too
+from typing import TYPE_CHECKING, Any, overload  # NumPy imports `typing` too
 
 from elman import (
     _arguments,
@@ -16,6 +16,7 @@ from elman import (
     _structure,
 )
 from elman._parameters import Parameters, sizes
+from elman._run import Run
 from elman.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -41,35 +42,6 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
     Sequences = list[NDArray[Any]] | tuple[NDArray[Any], ...]  # each (T_i, I)
-
-
-class _Results(NamedTuple):
-    output: NDArray[Any]
-    state: NDArray[Any]
-    hidden: NDArray[Any] | None
-
-
-class Run(_Results):
-    """The result of `Network.run`: `output, state, hidden = net.run(x)`.
-
-    Attributes
-    ----------
-    output : ndarray, shape (..., T, O) or (..., O)
-        The output of every step, or of the last real one.
-    state : ndarray, shape (..., state_size)
-        The state after the last real step.
-    hidden : ndarray, shape (..., T, state_size), or None
-        The state after every step, if requested.
-    keys : list or None
-        The names of the sequences in a data frame, in the order of `state`; None for other inputs.
-        Not among the three values when unpacked.
-    """
-
-    keys: list[Any] | None = None
-
-    def __repr__(self) -> str:
-        parts = (f"{name} {'None' if a is None else a.shape}" for name, a in self._asdict().items())
-        return f"Run({', '.join(parts)}, {self.state.dtype})"
 
 
 class Network(Parameters):
