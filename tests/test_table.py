@@ -21,8 +21,10 @@ FULL = {
     "targets": ["way"],
     "sequence": "id",
     "classes": ["falls", "rises", ""],
-    "horizon": 3,
+    "horizon": (3,),
     "outputs": "last",
+    "time": "when",
+    "calendar": (),
 }
 
 
@@ -57,12 +59,14 @@ def test_a_table_has_its_arguments_as_attributes(table):
     assert table.inputs == ("wind", "größe")
     assert table.targets == ("way",)
     assert table.classes == ("falls", "rises", "")
-    assert (table.sequence, table.horizon, table.outputs) == ("id", 3, "last")
+    assert (table.sequence, table.horizon, table.outputs) == ("id", (3,), "last")
     empty = elman.Table()
     assert (empty.inputs, empty.targets, empty.classes) == ((), (), ())
-    assert (empty.sequence, empty.horizon, empty.outputs) == (None, 0, "all")
+    assert (empty.sequence, empty.horizon, empty.outputs) == (None, (), "all")
     assert repr(empty) == "Table()"
-    assert repr(elman.Table(inputs=iter("ab"), horizon=2)) == "Table(inputs=('a', 'b'), horizon=2)"
+    assert (
+        repr(elman.Table(inputs=iter("ab"), horizon=2)) == "Table(inputs=('a', 'b'), horizon=(2,))"
+    )
 
 
 def test_the_repr_of_a_table_evaluates_to_an_equal_table(table):
@@ -72,13 +76,13 @@ def test_the_repr_of_a_table_evaluates_to_an_equal_table(table):
 def test_names_and_numbers_become_plain_python_objects():
     table = elman.Table(inputs=np.array(["a", "b"]), horizon=np.int8(2), outputs=np.str_("last"))
     assert [type(name) for name in table.inputs] == [str, str]
-    assert (type(table.horizon), type(table.outputs)) == (int, str)
+    assert (type(table.horizon[0]), type(table.outputs)) == (int, str)
 
 
 @pytest.mark.parametrize("field", FULL)
 def test_tables_are_equal_where_every_field_is(table, field):
     other = {"inputs": ["a", "b"], "classes": ["a", "b", "c"], "targets": ["to"]}
-    other |= {"sequence": None, "horizon": 4, "outputs": "all"}
+    other |= {"sequence": None, "horizon": 4, "outputs": "all", "time": None, "calendar": ["hour"]}
     different = elman.Table(**FULL | {field: other[field]})
     same = elman.Table(**FULL)
     assert table == same
@@ -136,6 +140,20 @@ def test_a_table_never_changes(table):
         ({"horizon": 2**63}, ArgumentError, "horizon: expected "),
         ({"horizon": 1 << 20000}, ArgumentError, "horizon: .* 20001 "),
         ({"horizon": 1.0}, TypeError, "horizon: expected .*, got float"),
+        ({"horizon": "12"}, TypeError, "horizon: expected .*, got str"),
+        ({"horizon": [2, 1]}, ArgumentError, r"horizon: expected increasing .*, got \[2, 1\]"),
+        ({"horizon": [0, 1]}, ArgumentError, r"horizon: expected increasing .*, got \[0, 1\]"),
+        (
+            {"horizon": [1, 2], "targets": ["a"], "classes": ["b", "c"]},
+            ArgumentError,
+            "horizon: expected one number .*, got 2",
+        ),
+        ({"time": ""}, ArgumentError, "time: expected "),
+        ({"time": "a", "inputs": ["a"]}, ArgumentError, "time: expected .*, got 'a'"),
+        ({"time": "a", "sequence": "a"}, ArgumentError, "time: expected .*, got 'a'"),
+        ({"calendar": ["hour"]}, ArgumentError, "time: expected .*, got None"),
+        ({"calendar": ["day"], "time": "a"}, ArgumentError, "calendar: expected .*, got 'day'"),
+        ({"calendar": "hour", "time": "a"}, TypeError, "calendar: expected .*, got str"),
         ({"outputs": "some"}, ArgumentError, "outputs: expected .*, got 'some'"),
         ({"outputs": None}, TypeError, "outputs: expected .*, got NoneType"),
     ],
@@ -147,6 +165,18 @@ def test_invalid_arguments_are_one_sentence(fields, error, message):
     assert error is TypeError or isinstance(caught.value, elman.ElmanError)
 
 
+def test_inputs_and_outputs_have_names():
+    table = elman.Table(
+        inputs=["load"], targets=["load", "sun"], horizon=range(1, 3), time="t", calendar=["hour"]
+    )
+    assert table.horizon == (1, 2)
+    assert table.input_names == ("load", "hour_sin", "hour_cos")
+    assert table.output_names == ("load+1", "sun+1", "load+2", "sun+2")
+    assert elman.Table(targets=["load", "sun"], horizon=1).output_names == ("load", "sun")
+    assert elman.Table(targets=["a"], classes=["no", "yes"]).output_names == ("no", "yes")
+    assert elman.Network(3, 4, 4, seed=0, table=table).table is table
+
+
 def test_arguments_go_by_name():
     with pytest.raises(TypeError):
         elman.Table(["a"])
@@ -156,7 +186,7 @@ def test_arguments_go_by_name():
 
 
 def test_json_has_a_key_for_every_field_and_reads_back(table):
-    assert json.loads(table.to_json()) == FULL
+    assert json.loads(table.to_json()) == FULL | {"horizon": [3], "calendar": []}
     for each in (table, elman.Table(), elman.Table(inputs=["\u2028\n\0"])):
         assert elman.Table.from_json(each.to_json()) == each
 
@@ -176,7 +206,7 @@ HOSTILE = {
     "a key twice": ('{"inputs":[],"inputs":[]}', ".*'inputs' .*twice"),
     "a key too many": (changed(units="V"), "table: .*'units'"),
     "a key too few": (json.dumps({"inputs": []}), "table: .*'targets'"),
-    "not a number": (changed(horizon=float("nan")), ".*NaN"),
+    "not a number": (changed(horizon=[float("nan")]), ".*NaN"),
     "inputs an object": (changed(inputs={"a": 1}), "table: inputs: expected .*, got {'a': 1}"),
     "inputs a text": (changed(inputs="ab"), "table: inputs: expected .*, got 'ab'"),
     "inputs null": (changed(inputs=None), "table: inputs: expected .*, got None"),
@@ -186,11 +216,11 @@ HOSTILE = {
     "half a character": (changed(inputs=["\ud8ff", "a"]), "table: inputs: expected "),
     "half a sequence": (changed(sequence="\ud8ff"), r".*'\\ud8ff'"),
     "sequence a list": (changed(sequence=["id"]), "table: sequence: expected .*, got list"),
-    "horizon true": (changed(horizon=True), "table: horizon: expected .*, got True"),
-    "horizon a float": (changed(horizon=1.0), "table: horizon: expected .*, got 1.0"),
-    "horizon huge": (changed(horizon=10**100), "table: horizon: expected "),
+    "horizon true": (changed(horizon=[True]), "table: horizon: expected .*, got True"),
+    "horizon a float": (changed(horizon=[1.0]), "table: horizon: expected .*, got 1.0"),
+    "horizon huge": (changed(horizon=[10**100]), "table: horizon: expected "),
     "horizon too long": (
-        changed().replace('"horizon": 3', '"horizon": ' + "9" * 5000),
+        changed().replace("[3]", "[" + "9" * 5000 + "]"),
         "table: expected JSON: ",
     ),
     "outputs unknown": (changed(outputs="some"), "table: outputs: expected "),
@@ -249,6 +279,14 @@ def test_every_way_to_make_a_network_takes_a_table(net, table):
         ({"inputs": ["a"]}, "expected 2 inputs, one for each input of the network, got 1"),
         ({"targets": ["a"]}, "expected 3 targets, one for each output of the network, got 1"),
         ({"classes": ["a"]}, "expected 3 classes, one for each output of the network, got 1"),
+        (
+            {"targets": ["a"], "horizon": [1, 2]},
+            "expected 3 targets x 2 steps, one for each output of the network, got 2",
+        ),
+        (
+            {"inputs": ["a"], "time": "t", "calendar": ["hour"]},
+            "expected 2 inputs, one for each input of the network, got 3",
+        ),
     ],
 )
 def test_a_table_of_other_sizes_is_refused(net, fields, message):
@@ -320,7 +358,7 @@ def test_an_onnx_model_keeps_it(net, table, tmp_path):
     onnx = pytest.importorskip("onnx")
     model = elman.to_onnx(net)
     props = {entry.key: entry.value for entry in model.metadata_props}
-    assert json.loads(props["elman.table"]) == FULL
+    assert json.loads(props["elman.table"]) == json.loads(table.to_json())
     assert elman.from_onnx(model).table == table
     elman.to_onnx(net, tmp_path / "model.onnx")
     assert elman.from_onnx(tmp_path / "model.onnx").table == table

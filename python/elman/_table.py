@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from itertools import pairwise
 from operator import index
 from typing import TYPE_CHECKING
 
@@ -11,7 +13,6 @@ from elman._container import show
 from elman.errors import ArgumentError, ArgumentTypeError, LimitError, ModelFormatError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from typing import Any, NoReturn
 
 __all__ = ["Table"]
@@ -21,11 +22,14 @@ _NOTHING: dict[str, object] = {  # the fields of an empty table
     "targets": (),
     "sequence": None,
     "classes": (),
-    "horizon": 0,
+    "horizon": (),
     "outputs": "all",
+    "time": None,
+    "calendar": (),
 }
+CALENDAR = ("hour", "weekday", "yearday")
 _FIELDS = tuple(_NOTHING)
-_LISTS = ("inputs", "targets", "classes")
+_LISTS = ("inputs", "targets", "classes", "horizon", "calendar")
 
 
 class Table:
@@ -42,29 +46,38 @@ class Table:
     inputs : iterable of str
         The columns that the network reads, in the order of its inputs.
     targets : iterable of str
-        The columns that it predicts: one for each output, or the column of classes.
+        The columns that it predicts, or the column of classes.
     sequence : str, optional
         The column that identifies the sequence of each row. None: all rows are one sequence.
     classes : iterable of str
         The labels of a classification, in the order of the network's outputs.
-    horizon : int
-        Number of steps ahead that the targets are; 0 for the same step.
+    horizon : int or iterable of int
+        Number of steps ahead that the targets are; 0 for the same step. With several, increasing
+        numbers, the network has an output for each target at each of them: all targets at the
+        first, then all at the second, and so on.
     outputs : {"all", "last"}
         Whether the result is the output of every step, or of the last step of a sequence.
+    time : str, optional
+        The column of dates or times.
+    calendar : iterable of {"hour", "weekday", "yearday"}
+        Inputs computed from `time`, after the columns in `inputs`: the sine and the cosine of the
+        hour of the day, the day of the week and the day of the year.
 
     Attributes
     ----------
-    inputs, targets, classes : tuple of str
+    inputs, targets, classes, calendar : tuple of str
         Empty by default.
-    sequence : str or None
-    horizon : int
+    sequence, time : str or None
+    horizon : tuple of int
+        Empty for the same step.
     outputs : str
 
     Raises
     ------
     ArgumentError
-        If a name is empty, duplicate or not Unicode text, the sequence is an input or a target,
-        there are classes and more than one target, `horizon` is negative, or `outputs` is unknown.
+        If a name is empty, duplicate or not Unicode text, the sequence or the time is an input or a
+        target, there are classes and more than one target, `horizon` is negative or not increasing,
+        `outputs` is unknown, or there is a calendar without a time.
     ArgumentTypeError
         If an argument has the wrong type.
 
@@ -73,7 +86,7 @@ class Table:
     >>> import elman
     >>> table = elman.Table(inputs=["wind", "sun"], targets=["power"], horizon=24)
     >>> table
-    Table(inputs=('wind', 'sun'), targets=('power',), horizon=24)
+    Table(inputs=('wind', 'sun'), targets=('power',), horizon=(24,))
     >>> net = elman.Network(2, 16, 1, seed=0, table=table)
     >>> net.table == elman.Table.from_json(table.to_json())
     True
@@ -85,8 +98,10 @@ class Table:
     targets: tuple[str, ...]
     sequence: str | None
     classes: tuple[str, ...]
-    horizon: int
+    horizon: tuple[int, ...]
     outputs: str
+    time: str | None
+    calendar: tuple[str, ...]
 
     def __init__(
         self,
@@ -95,21 +110,21 @@ class Table:
         targets: Iterable[str] = (),
         sequence: str | None = None,
         classes: Iterable[str] = (),
-        horizon: int = 0,
+        horizon: int | Iterable[int] = 0,
         outputs: str = "all",
+        time: str | None = None,
+        calendar: Iterable[str] = (),
     ) -> None:
         if hasattr(self, "inputs"):
             raise AttributeError("__init__ was already called: tables are immutable")
         names = {"inputs": _names("inputs", inputs), "targets": _names("targets", targets)}
         labels = _texts("classes", classes)
-        if sequence is not None:
-            sequence = _name("sequence", sequence)
-            for argument, columns in names.items():
-                if sequence in columns:
-                    raise ArgumentError(
-                        f"sequence: expected a column that is not among the {argument}, got"
-                        f" {show(sequence)}"
-                    )
+        sequence = _other_column("sequence", sequence, names)
+        time = _other_column("time", time, names)
+        if time is not None and time == sequence:
+            raise ArgumentError(
+                f"time: expected another column than the sequence, got {show(time)}"
+            )
         if labels and len(names["targets"]) > 1:
             raise ArgumentError(
                 f"targets: expected one column of classes, got {len(names['targets'])}"
@@ -119,7 +134,12 @@ class Table:
             raise ArgumentTypeError(f"outputs: expected 'all' or 'last', got {got}")
         if outputs not in ("all", "last"):
             raise ArgumentError(f"outputs: expected 'all' or 'last', got {show(outputs)}")
-        values = (*names.values(), sequence, labels, _horizon(horizon), str(outputs))
+        steps, parts = _horizon(horizon), _calendar(calendar)
+        if labels and len(steps) > 1:
+            raise ArgumentError(f"horizon: expected one number with classes, got {len(steps)}")
+        if parts and time is None:
+            raise ArgumentError("time: expected the column of the calendar, got None")
+        values = (*names.values(), sequence, labels, steps, str(outputs), time, parts)
         for field, value in zip(_FIELDS, values, strict=True):
             object.__setattr__(self, field, value)
 
@@ -145,14 +165,28 @@ class Table:
         for name in _LISTS:
             if not isinstance(fields[name], list):
                 raise ModelFormatError(f"table: {name}: expected a list, got {show(fields[name])}")
-        if type(fields["horizon"]) is not int:  # bool is a subclass of int
-            raise ModelFormatError(
-                f"table: horizon: expected an integer, got {show(fields['horizon'])}"
-            )
+        for steps in fields["horizon"]:
+            if type(steps) is not int:  # bool is a subclass of int
+                raise ModelFormatError(f"table: horizon: expected integers, got {show(steps)}")
         try:
             return cls(**fields)
         except (ArgumentError, TypeError) as error:
             raise ModelFormatError(f"table: {error}") from error
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """The names of the network's inputs: the columns, then `hour_sin`, `hour_cos`, ..."""
+        return (*self.inputs, *(f"{part}_{f}" for part in self.calendar for f in ("sin", "cos")))
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """The names of the network's outputs: classes or targets; `load+1`, ... if several steps.
+
+        For several steps ahead, a target is followed by the number of steps.
+        """
+        if self.classes or len(self.horizon) < 2:
+            return self.classes or self.targets
+        return tuple(f"{target}+{step}" for step in self.horizon for target in self.targets)
 
     def to_json(self) -> str:
         """Return the table as JSON: an object with a key for each field."""
@@ -197,13 +231,17 @@ def for_network(table: object, input_size: int, output_size: int) -> Table | Non
         return None
     if not isinstance(table, Table):
         raise ArgumentTypeError(f"table: expected an elman.Table, got {type(table).__name__}")
-    for field, size in (("inputs", input_size), ("classes", output_size), ("targets", output_size)):
-        names = getattr(table, field)
-        if names and len(names) != size and not (field == "targets" and table.classes):
-            which = "input" if field == "inputs" else "output"
+    steps = len(table.horizon)
+    targets = f"targets x {steps} steps" if steps > 1 else "targets"
+    outputs = "classes" if table.classes else targets
+    for what, end, found, size in (
+        ("inputs", "input", table.inputs and table.input_names, input_size),
+        (outputs, "output", table.output_names, output_size),
+    ):
+        if found and len(found) != size:
             raise ArgumentError(
-                f"table: expected {size} {field}, one for each {which} of the network, got"
-                f" {len(names)}"
+                f"table: expected {size} {what}, one for each {end} of the network, got"
+                f" {len(found)}"
             )
     return None if table._fields() == _NOTHING else table
 
@@ -238,11 +276,19 @@ def _texts(argument: str, values: Iterable[str]) -> tuple[str, ...]:
     return texts
 
 
-def _name(argument: str, value: object) -> str:
-    text = _text(argument, value)
-    if not text:
+def _other_column(argument: str, value: object, taken: dict[str, tuple[str, ...]]) -> str | None:
+    """Check and return the name of a column that is neither an input nor a target."""
+    if value is None:
+        return None
+    name = _text(argument, value)
+    if not name:
         raise ArgumentError(f"{argument}: expected the name of a column, got an empty string")
-    return text
+    for columns, names in taken.items():
+        if name in names:
+            raise ArgumentError(
+                f"{argument}: expected a column that is not among the {columns}, got {show(name)}"
+            )
+    return name
 
 
 def _text(argument: str, value: object) -> str:
@@ -257,7 +303,29 @@ def _text(argument: str, value: object) -> str:
     return str(value)
 
 
-def _horizon(value: object) -> int:
+def _calendar(values: Iterable[str]) -> tuple[str, ...]:
+    parts = _texts("calendar", values)
+    for part in parts:
+        if part not in CALENDAR:
+            raise ArgumentError(
+                f"calendar: expected some of {', '.join(CALENDAR)}, got {show(part)}"
+            )
+    return parts
+
+
+def _horizon(value: object) -> tuple[int, ...]:
+    if not isinstance(value, Iterable) or isinstance(value, str | bytes):
+        first = _steps(value)
+        return (first,) if first else ()
+    steps = tuple(map(_steps, value))
+    if any(late <= soon for soon, late in pairwise((0, *steps))):
+        raise ArgumentError(
+            f"horizon: expected increasing numbers of at least 1, got {show(list(steps))}"
+        )
+    return steps
+
+
+def _steps(value: object) -> int:
     try:
         steps = index(value)  # type: ignore[arg-type]
     except TypeError:

@@ -43,7 +43,8 @@ def baselines(examples: Examples, split: Split, period: int | None) -> dict[str,
     if examples.now:
         found["the last value"] = from_before(0)
         if period is not None:
-            steps = period * math.ceil(examples.table.horizon / period) - examples.table.horizon
+            (horizon,) = examples.table.horizon
+            steps = period * math.ceil(horizon / period) - horizon
             found["the value a period before"] = from_before(steps)
     found["the most frequent class" if examples.table.classes else "the mean"] = the_mean
     model = _linear_model(examples, split)

@@ -89,7 +89,7 @@ def _table(net: Network) -> dict[str, Any]:
 
 
 def _said(value: object) -> str:
-    return ", ".join(value) if isinstance(value, list) else str(value)
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def sizes(net: Network) -> str:

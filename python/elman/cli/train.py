@@ -189,7 +189,7 @@ def _about(examples: Examples, parts: Split, result: TrainResult) -> Facts:
         "task": examples.task,
         "inputs": examples.table.inputs,
         "outputs": examples.answers,
-        "horizon": examples.table.horizon or None,
+        "horizon": max(examples.table.horizon, default=None),
         "counted_in": "steps" if one else "sequences",
         "parts": {
             name: sum(stop - start for _, start, stop in spans) if one else len(spans)
