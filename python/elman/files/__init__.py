@@ -1,0 +1,1 @@
+"""Stored data: tables and arrays, read, run through a network, and written."""
