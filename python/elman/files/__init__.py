@@ -1,1 +1,1 @@
-"""Stored data: tables and arrays, read, run through a network, and written."""
+"""Stored data: tables of text and arrays, read, run through a network, and written."""
