@@ -158,6 +158,10 @@ class _Named(io.FileIO):
         super().__init__(descriptor, "wb", closefd=closefd)
         self._path = path
 
+    def seekable(self) -> bool:
+        """Return False for a descriptor of others, who may be appending to the file."""
+        return self.closefd and super().seekable()
+
     def write(self, data: ReadableBuffer, /) -> int | None:
         """Write as FileIO does."""
         with _named_errors(self._path):

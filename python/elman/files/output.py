@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import stat
+import sys
 from typing import IO, TYPE_CHECKING
 
 from elman import _files
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
 STANDARD_OUTPUT = "standard output"
 _DESCRIPTORS = re.compile(r"/(?:dev|proc/self)/fd/(\d+)")
-_STREAMS = {"-": 1, "/dev/stdout": 1, "/dev/stderr": 2}
+_STREAMS = {"-": "stdout", "/dev/stdout": "stdout", "/dev/stderr": "stderr"}
 
 
 @contextlib.contextmanager
@@ -43,7 +45,7 @@ def open_output(path: str, *, sources: tuple[str, ...] = ()) -> Iterator[IO[byte
     descriptor = _descriptor(path)
     _require_another(path, descriptor, sources)
     if descriptor is not None:
-        name = STANDARD_OUTPUT if descriptor == 1 else path
+        name = STANDARD_OUTPUT if is_standard_output(path) else path
         with _files.writing(descriptor, name, closefd=False) as file:
             yield file
     elif _is_special(path):
@@ -56,13 +58,22 @@ def open_output(path: str, *, sources: tuple[str, ...] = ()) -> Iterator[IO[byte
 
 def is_standard_output(path: str) -> bool:
     """Return whether an output path is standard output."""
-    return _descriptor(path) == 1
+    return _STREAMS.get(path) == "stdout"
+
+
+def writes_directly(path: str) -> bool:
+    """Return whether an output path is a stream or a device, to which lines go as they come."""
+    return _descriptor(path) is not None or _is_special(path)
 
 
 def _descriptor(path: str) -> int | None:
     """Return the descriptor that a path is another name of, if any."""
     if path in _STREAMS:
-        return _STREAMS[path]
+        stream = getattr(sys, _STREAMS[path])
+        if stream is None:
+            raise OSError(errno.EBADF, "is closed", STANDARD_OUTPUT)
+        stream.flush()
+        return int(stream.fileno())
     match = _DESCRIPTORS.fullmatch(path)
     return None if match is None else int(match[1])
 
@@ -86,9 +97,13 @@ def _require_another(path: str, descriptor: int | None, sources: tuple[str, ...]
         return
     for source in sources:
         with contextlib.suppress(OSError):
-            if os.path.samestat(output, os.stat(0 if source == "-" else source)):
-                name = STANDARD_OUTPUT if descriptor == 1 else path
+            if os.path.samestat(output, _status(source)):
+                name = STANDARD_OUTPUT if is_standard_output(path) else path
                 read = "standard input" if source == "-" else source
                 raise ArgumentError(
                     f"{name}: expected another file than {read}, which it would overwrite"
                 )
+
+
+def _status(source: str) -> os.stat_result:
+    return os.stat(source) if source != "-" else os.fstat(sys.stdin.fileno())

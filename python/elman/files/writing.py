@@ -41,6 +41,11 @@ def csv_lines(texts: Sequence[Sequence[str]], values: Array) -> bytes:
     return ((line * count) % tuple(fields)).encode()
 
 
+def number(value: np.floating[Any]) -> str:
+    """Return the text of one number, as in `csv_lines`."""
+    return repr(float(value) if value.dtype == np.float64 else float(str(value)))
+
+
 def quoted(text: str) -> str:
     """Return a field of CSV, in quotes if it would be read as something else."""
     return '"' + text.replace('"', '""') + '"' if _NEEDS_QUOTES.search(text) else text
