@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import re
+import sys
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-_NEEDS_QUOTES = re.compile(r'[,"\r\n]|^#|^\s|\s$')
+_SPECIAL = r'[,"\r]|^#|^\s|\s$'  # what makes a field need quotes, beside a line feed
+_NEEDS_QUOTES = re.compile(_SPECIAL + r"|\n")
+_ANY_NEEDS_QUOTES = re.compile(_SPECIAL, re.MULTILINE)
 _POWERS = 10.0 ** np.arange(23)  # those that are exact in float64
 
 
@@ -25,20 +28,48 @@ def csv_header(names: Iterable[str]) -> bytes:
     return (",".join(map(quoted, names)) + "\n").encode()
 
 
-def csv_lines(texts: Sequence[Sequence[str]], values: Array) -> bytes:
+def csv_lines(texts: Sequence[Sequence[str]], values: Array) -> bytes | memoryview:
     """Return lines of CSV: columns of text, then numbers (N, O).
 
     Numbers are written in the shortest form that reads back as the same number, as Python
-    writes them.
+    writes them. If PyArrow was imported, it writes most of them, with the same bytes.
     """
+    texts = [_all_quoted(column) for column in texts]
+    if "pyarrow" in sys.modules:
+        return _arrow_lines(texts, shortest(values))
     count, width = len(values), len(texts) + values.shape[1]
     fields: list[Any] = [None] * (count * width)
     for j, column in enumerate(texts):
-        fields[j::width] = map(quoted, column)
+        fields[j::width] = column
     for j, numbers in enumerate(shortest(values).T, start=len(texts)):
         fields[j::width] = numbers.tolist()
     line = ",".join(["%s"] * len(texts) + ["%r"] * values.shape[1]) + "\n"
     return ((line * count) % tuple(fields)).encode()
+
+
+def _arrow_lines(texts: Sequence[Sequence[str]], values: NDArray[np.float64]) -> memoryview:
+    import pyarrow as pa
+    from pyarrow import compute
+
+    columns = [pa.array(column, pa.string()) for column in texts]
+    for numbers in map(np.ascontiguousarray, values.T):
+        column = compute.cast(pa.array(numbers), pa.string())
+        other = ~_alike_in_arrow(numbers)
+        if other.any():
+            python = pa.array(list(map(repr, numbers[other].tolist())), pa.string())
+            column = compute.replace_with_mask(column, pa.array(other), python)
+        columns.append(column)
+    ends = [","] * (len(columns) - 1) + ["\n"]
+    parts = [part for pair in zip(columns, ends, strict=True) for part in pair]
+    lines = compute.binary_join_element_wise(*parts, "")
+    return memoryview(lines.buffers()[2])  # the texts of all lines, one after another
+
+
+def _alike_in_arrow(numbers: NDArray[np.float64]) -> NDArray[np.bool]:
+    """Return which numbers PyArrow writes as Python does: not 1, 1e10 or 1e-7."""
+    size = np.abs(numbers)
+    with np.errstate(invalid="ignore"):
+        return (size >= 1e-4) & (size < 1e9) & (size != np.rint(size))
 
 
 def number(value: np.floating[Any]) -> str:
@@ -49,6 +80,13 @@ def number(value: np.floating[Any]) -> str:
 def quoted(text: str) -> str:
     """Return a field of CSV, in quotes if it would be read as something else."""
     return '"' + text.replace('"', '""') + '"' if _NEEDS_QUOTES.search(text) else text
+
+
+def _all_quoted(column: Sequence[str]) -> Sequence[str]:
+    joined = "\n".join(column)
+    if joined.count("\n") < len(column) and not _ANY_NEEDS_QUOTES.search(joined):
+        return column
+    return list(map(quoted, column))
 
 
 def shortest(values: Array) -> NDArray[np.float64]:
