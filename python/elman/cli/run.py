@@ -11,8 +11,9 @@ import numpy as np
 import elman
 from elman.errors import ArgumentError, ElmanError
 from elman.files import running, writing
+from elman.files.arrays import ArraySource
 from elman.files.output import is_standard_output, open_output, writes_directly
-from elman.files.reading import ArraySource, TextSource, open_table
+from elman.files.reading import TextSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,8 +41,7 @@ def run(
     """Read the table `source`, run the network over it, write its outputs."""
     net = elman.load(model)
     outputs = running.outputs_of(net, outputs)
-    sequence = running.sequence_column(net, sequence)
-    with open_table(source, net.table, sequence=sequence, missing=missing) as table:
+    with running.open_source(net, source, sequence, missing) as table:
         if isinstance(table, ArraySource):
             shape = _shape(net, table, outputs)
             pieces = _of_array(net, table, outputs, threads)
@@ -51,7 +51,6 @@ def run(
                     " use --format npy"
                 )
         else:
-            running.require_sequences(net, table, sequence)
             one = outputs == "last" and table.key is None
             shape = (net.output_size,) if one else None
             pieces = running.answers(net, table, outputs, threads)
@@ -70,16 +69,14 @@ def run(
 def stream(model: str, source: str, output: str, sequence: str | None, missing: str | None) -> None:
     """Write the output for each line of the CSV `source` before reading the next."""
     net = elman.load(model)
-    sequence = running.sequence_column(net, sequence)
     if not writes_directly(output):
         raise ArgumentError(
             f"--output: expected standard output or a device with --stream, got {output}: a file"
             f" would appear only at the end; use > {output}"
         )
-    with open_table(source, net.table, sequence=sequence, missing=missing) as table:
+    with running.open_source(net, source, sequence, missing) as table:
         if isinstance(table, ArraySource):
             raise elman.TableError(f"{table.name}: expected CSV for --stream, got an array")
-        running.require_sequences(net, table, sequence)
         with open_output(output, sources=(source, model)) as file:
             if table.header:
                 file.write(_header(net, table, "all"))
