@@ -256,7 +256,11 @@ def train(
         data,
         targets,
         examples.Question(
-            task and task.value, _columns(inputs), _columns(target), sequence, horizon
+            task and task.value,
+            _columns(inputs),
+            _columns(target),
+            sequence,
+            None if horizon is None else (horizon,),
         ),
         train.Settings(
             hidden,
