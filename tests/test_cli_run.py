@@ -553,6 +553,18 @@ def test_no_memory_is_one_sentence(model, x_csv, monkeypatch):
     assert complaint("run", model, x_csv) == "not enough memory"
 
 
+@pytest.mark.parametrize("option", [[], ["--stream"]])
+def test_a_number_that_float32_does_not_hold_is_refused(tmp_path, option):
+    model = tmp_path / "m"
+    elman.Network(3, 4, 1, seed=0, dtype="float32").save(model)
+    done = run("run", model, "-", *option, stdin=b"1,2,3\n1,-1e40,3\n")
+    assert done.returncode == 2
+    where = "standard input" if option else "standard input line 2"
+    assert done.stderr.decode() == (
+        f"elman: {where}: expected numbers of float32, up to 3.4e+38, got -1e+40\n"
+    )
+
+
 def test_an_empty_input_is_an_error(model):
     for options in ([], ["--last"], ["--stream"]):
         assert complaint("run", model, "-", *options).startswith("standard input: expected ")

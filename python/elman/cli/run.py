@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import elman
-from elman.errors import ArgumentError, ElmanError
+from elman.errors import ArgumentError
 from elman.files import running, writing
 from elman.files.arrays import ArraySource
 from elman.files.output import is_standard_output, open_output, writes_directly
@@ -97,10 +97,8 @@ def _answer_lines(net: Network, table: TextSource) -> Iterator[bytes]:
         name = key if table.key is not None else ""
         if name not in streams:
             streams[name] = net.stream()
-        try:
-            y = streams[name].step(row)
-        except ElmanError as error:
-            raise type(error)(f"{table.name}: {error}") from error
+        running.require_range(net, np.array([row]), table.name)
+        y = streams[name].step(row)
         keys, times = (
             None if c is None else [v] for c, v in ((table.key, key), (table.time, when))
         )

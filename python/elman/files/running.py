@@ -225,6 +225,7 @@ def answers(net: Network, source: Source, outputs: str, threads: int = 1) -> Ite
         blocks = _as_one(blocks)
     states = _States(net, threads)
     for block in blocks:
+        require_range(net, block.values, source.name, block.lines)
         output = states.run(block, outputs)
         if outputs == "all":
             yield Answers(block.keys, block.times, output)
@@ -232,6 +233,18 @@ def answers(net: Network, source: Source, outputs: str, threads: int = 1) -> Ite
             yield Answers(None if source.key is None else [], None, output[:0])
     if outputs == "last":
         yield Answers(None if source.key is None else list(states.rows), None, states.last)
+
+
+def require_range(net: Network, values: Array, name: str, lines: Array | None = None) -> None:
+    """Raise if a number is too large for the network's dtype, in which it would be infinite."""
+    most = np.finfo(net.dtype).max
+    if values.max() <= most and values.min() >= -most:
+        return
+    row, column = np.argwhere(~(np.abs(values) <= most))[0]
+    where = name if lines is None else f"{name} line {lines[row]}"
+    raise TableError(
+        f"{where}: expected numbers of {net.dtype}, up to {most:.2g}, got {values[row, column]:g}"
+    )
 
 
 def _as_one(blocks: Iterator[Block]) -> Iterator[Block]:
