@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 
 from elman.cli.stopping import interruptible
 
-UsageError = typer.BadParameter.__bases__[0]  # of Click, or of Typer's copy
+UsageError: Any = typer.BadParameter.__bases__[0]  # of Click, or of Typer's copy
 
 
 class _Commands(TyperGroup):

@@ -13,7 +13,8 @@ import numpy as np
 import elman
 from elman import _golden, _loading
 from elman._format import VERSION
-from elman.cli.text import printable
+from elman.cli.text import printable as printable
+from elman.cli.text import tell
 from elman.files import running
 from elman.files.arrays import ArraySource
 
@@ -143,6 +144,7 @@ def _inputs(
     with running.open_source(net, source, sequence, missing) as table:
         if isinstance(table, ArraySource):
             return table.whole(net.input_size), None
+        tell(table.notes)
         sequences = running.sequences(net, table)
     lengths = list(map(len, sequences))
     padded = np.zeros((len(lengths), max(lengths), net.input_size))

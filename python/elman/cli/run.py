@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import elman
+from elman.cli.text import tell
 from elman.errors import ArgumentError
 from elman.files import running, writing
 from elman.files.arrays import ArraySource
@@ -42,6 +43,7 @@ def run(
     net = elman.load(model)
     outputs = running.outputs_of(net, outputs)
     with running.open_source(net, source, sequence, missing) as table:
+        shape: tuple[int, ...] | None
         if isinstance(table, ArraySource):
             shape = _shape(net, table, outputs)
             pieces = _of_array(net, table, outputs, threads)
@@ -51,6 +53,7 @@ def run(
                     " use --format npy"
                 )
         else:
+            tell(table.notes)
             one = outputs == "last" and table.key is None
             shape = (net.output_size,) if one else None
             pieces = running.answers(net, table, outputs, threads)
@@ -77,6 +80,7 @@ def stream(model: str, source: str, output: str, sequence: str | None, missing: 
     with running.open_source(net, source, sequence, missing) as table:
         if isinstance(table, ArraySource):
             raise elman.TableError(f"{table.name}: expected CSV for --stream, got an array")
+        tell(table.notes)
         with open_output(output, sources=(source, model)) as file:
             if table.header:
                 file.write(_header(net, table, "all"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from elman.files.arrays import ArraySource
 
     Array = NDArray[Any]
-    Source = TextSource | "_FrameSource"
+    Source: TypeAlias = "TextSource | _FrameSource"
 
 __all__ = ["run_table"]
 
@@ -398,7 +398,8 @@ class _FrameSource:
         if not len(values):
             raise TableError("data: expected rows, got none")
         rows = np.arange(len(values))
-        blocks: Iterable[Block] = [Block(values, keys, rows.tolist(), rows)]
+        times: Any = rows.tolist()
+        blocks: Iterable[Block] = [Block(values, keys, times, rows)]
         if self._missing is not None:
             yield from gaps.without(blocks, self._missing, self._where)
         else:
