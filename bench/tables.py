@@ -1,12 +1,13 @@
 """Time `elman run` from CSV file to CSV file, with PyArrow and without, beside an older version.
 
-    python bench/tables.py [--lines 300000] [--rounds 5] [--old PYTHON]
+    python bench/tables.py [--lines 500000] [--rounds 5] [--old PYTHON]
 
 16 numbers in and 4 out per line, a network 16 > 32 > 4, for float32 and float64. `--old` is an
 interpreter with another version of elman, such as /path/to/venv/bin/python. The ways are
-interleaved, every round starts a process for each, and prints what counts: medians, and ratios
-within a round, which the load of the machine disturbs less. The outputs of all ways must hold the
-same numbers, and with and without PyArrow the same bytes.
+interleaved: every round starts a process for each. Printed are the medians of the lines per second
+and per second of processor time (of all threads), and the ratio of processor times within a round,
+which other work on the machine disturbs least. All include the start of the process. The outputs of
+all ways must hold the same numbers, and with and without PyArrow the same bytes.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import os
 import pathlib
+import resource
 import statistics
 import subprocess
 import sys
@@ -24,13 +26,14 @@ import numpy as np
 
 import elman
 
+Seconds = dict[str, list[tuple[float, float]]]
 INPUTS, HIDDEN, OUTPUTS = 16, 32, 4
 
 
 def main() -> None:
     """Make the files, time all ways, print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--lines", type=int, default=300_000)
+    parser.add_argument("--lines", type=int, default=500_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--old", help="an interpreter with another version of elman")
     options = parser.parse_args()
@@ -65,28 +68,38 @@ def ways(folder: pathlib.Path, old: str | None) -> dict[str, tuple[list[str], di
 
 def measure(
     folder: pathlib.Path, ways: dict[str, tuple[list[str], dict[str, str]]], rounds: int
-) -> dict[str, list[float]]:
-    """Return the seconds of each way in each round."""
-    seconds: dict[str, list[float]] = {way: [] for way in ways}
+) -> Seconds:
+    """Return the seconds of each way in each round, and those of the processor."""
+    seconds: Seconds = {way: [] for way in ways}
     for _ in range(rounds):
         for way, (python, variables) in ways.items():
             command = [*python, "-m", "elman", "run", folder / "m.safetensors", folder / "x.csv"]
             environment = {**os.environ, **variables}
-            start = time.perf_counter()
+            start, used = time.perf_counter(), processor_time()
             subprocess.run(
                 [*command, "-o", folder / f"{way}.csv"], check=True, env=environment, cwd=folder
             )
-            seconds[way].append(time.perf_counter() - start)
+            seconds[way].append((time.perf_counter() - start, processor_time() - used))
     return seconds
 
 
-def report(dtype: str, seconds: dict[str, list[float]], lines: int) -> None:
-    """Print lines per second, and how many times faster than the last way."""
-    *_, slowest = seconds.values()
+def processor_time() -> float:
+    """Return the processor time of all child processes that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def report(dtype: str, seconds: Seconds, lines: int) -> None:
+    """Print lines per second, and how many times less processor time than the last way it took."""
+    *_, last = seconds.values()
     for way, times in seconds.items():
-        ratio = statistics.median(b / a for a, b in zip(times, slowest, strict=True))
-        speed = lines / statistics.median(times)
-        print(f"{dtype}  {way:8} {speed:9,.0f} lines/s  {ratio:5.2f}x", flush=True)
+        speed, per_processor = (lines / statistics.median(column) for column in zip(*times, strict=True))
+        ratio = statistics.median(b / a for (_, a), (_, b) in zip(times, last, strict=True))
+        print(
+            f"{dtype}  {way:8} {speed:9,.0f} lines/s  {per_processor:9,.0f} per second of processor"
+            f"  {ratio:5.2f}x",
+            flush=True,
+        )
 
 
 def check(folder: pathlib.Path, dtype: np.dtype) -> None:

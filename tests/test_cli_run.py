@@ -575,6 +575,7 @@ def test_an_empty_input_is_an_error(model):
     [
         ["--stream", "--last"],
         ["--stream", "--format", "npy"],
+        ["-o", "y.csv.gz"],
         ["--threads", "0"],
         ["--format", "x"],
         ["--x"],

@@ -47,8 +47,8 @@ def run_table(
     """Run a network over a table, as `elman run` does, and return its outputs with their names.
 
     The network's table says which columns are read, by their names, and which one identifies the
-    sequence of each row. Each sequence begins anew; its rows need not follow each other. A file is
-    read in blocks, so that only the result has to fit in memory.
+    sequence of each row. Each sequence begins in the network's initial state; its rows need not
+    follow each other. A file is read in blocks: only the result has to fit in memory.
 
     Parameters
     ----------
