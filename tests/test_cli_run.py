@@ -261,6 +261,19 @@ def test_a_model_without_a_table_is_told_the_column_of_sequences(net, model):
     assert "'whom'" in said
 
 
+def test_without_a_header_the_column_of_sequences_is_given_by_its_number(net, named):
+    x, names = inputs(9, 3), "abacabbca"
+    rows = zip(x.tolist(), names, strict=True)
+    text = "".join(f"{c!r},{name},{a!r},{b!r}\n" for (c, a, b), name in rows).encode()
+    assert "expected 3 columns" in complaint("run", named, "-", stdin=text)
+    out = answer("run", named, "-", "--sequence", "2", stdin=text).decode()
+    rows = [line.split(",") for line in out.splitlines()]
+    assert [row[0] for row in rows] == list(names)
+    assert np.array_equal(numbers(rows, net.dtype, 1), of_each(net, x, names))
+    said = complaint("run", named, "-", "--sequence", "2", stdin=in_sequences(names, x))
+    assert said == "sequence: expected 'id', as in the model's table, got '2'"
+
+
 def test_another_column_of_sequences_than_the_tables_is_refused(named):
     text = in_sequences("ab", inputs(2, 3))
     said = complaint("run", named, "-", "--sequence", "note", stdin=text)
