@@ -51,18 +51,35 @@ def _arrow_lines(texts: Sequence[Sequence[str]], values: NDArray[np.float64]) ->
     import pyarrow as pa
     from pyarrow import compute
 
-    columns = [pa.array(column, pa.string()) for column in texts]
+    columns = [_arrow_texts(column) for column in texts]
     for numbers in map(np.ascontiguousarray, values.T):
-        column = compute.cast(pa.array(numbers), pa.string())
+        column = compute.cast(_arrow_array(pa.float64(), len(numbers), numbers), pa.string())
         other = ~_alike_in_arrow(numbers)
         if other.any():
-            python = pa.array(list(map(repr, numbers[other].tolist())), pa.string())
-            column = compute.replace_with_mask(column, pa.array(other), python)
+            mask = _arrow_array(pa.bool_(), len(other), np.packbits(other, bitorder="little"))
+            python = _arrow_texts(list(map(repr, numbers[other].tolist())))
+            column = compute.replace_with_mask(column, mask, python)
         columns.append(column)
     ends = [","] * (len(columns) - 1) + ["\n"]
     parts = [part for pair in zip(columns, ends, strict=True) for part in pair]
     lines = compute.binary_join_element_wise(*parts, "")
     return memoryview(lines.buffers()[2])  # the texts of all lines, one after another
+
+
+def _arrow_texts(column: Sequence[str]) -> Any:  # noqa: ANN401
+    import pyarrow as pa
+
+    encoded = [text.encode() for text in column]
+    offsets = np.zeros(len(column) + 1, np.int32)
+    np.cumsum(list(map(len, encoded)), out=offsets[1:])
+    return _arrow_array(pa.string(), len(column), offsets, b"".join(encoded))
+
+
+def _arrow_array(kind: Any, count: int, *data: Array | bytes) -> Any:  # noqa: ANN401
+    """Return an array of PyArrow; its own constructor would import pandas."""
+    import pyarrow as pa
+
+    return pa.Array.from_buffers(kind, count, [None, *map(pa.py_buffer, data)])
 
 
 def _alike_in_arrow(numbers: NDArray[np.float64]) -> NDArray[np.bool]:
