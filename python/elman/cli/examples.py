@@ -128,6 +128,8 @@ def _from_text(table: WholeTable, question: Question) -> Examples:
 def _roles(table: WholeTable, question: Question, kinds: dict[int, str]) -> tuple[str, _Roles]:
     """Return the task and the columns that are used."""
     targets = [_place(table, "--target", name) for name in question.targets]
+    if dates := [table.columns[i] for i in targets if kinds.get(i) == DATE]:
+        raise ArgumentError(f"--target: expected numbers or classes, got the dates of {dates[0]}")
     sequence = None
     if question.sequence is not None:
         sequence = _place(table, "--sequence", question.sequence)

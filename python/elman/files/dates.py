@@ -106,8 +106,10 @@ def _time(
     if found["hour"] is not None:
         hour = int(found["hour"])
         if found["half"] is not None:
-            hour = (hour % 12 if 1 <= hour <= 12 else 99) + 12 * (found["half"] in ("PM", "pm"))
+            half = 12 * (found["half"].upper() == "PM")
+            hour = hour % 12 + half if 1 <= hour <= 12 else 24
         fraction = (found["fraction"] or "0")[:6]
+        hour = min(hour, 24)  # of more, NumPy makes a time zone
         text += f"T{hour:02}:{found['minute']}:{found['second'] or '00'}.{fraction}"
     try:
         return np.datetime64(text, "us")

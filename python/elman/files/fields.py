@@ -52,7 +52,7 @@ def is_number(field: str) -> bool:
 
 
 def what_is_wrong(field: str, mark: str | None) -> str:
-    """Return what a field is that is no number, with a remedy."""
+    """Return what is wrong with a field that should be a number, with a remedy."""
     got = repr(shortened(field))
     if field in MISSING:
         empty = "an empty field" if field == "" else f"the missing value {got}"

@@ -77,7 +77,7 @@ class LineReader:
             )
         pieces = [self._rest[self._at :]]
         held = len(pieces[0])
-        wanted = size - held if held < size else held  # twice as much of a long line
+        wanted = size - held if held < size else min(held, LONGEST + 1 - held)
         while wanted > 0:
             piece = self._read(wanted)
             if not piece:
