@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, overload  # NumPy imports `typing` too
+from typing import TYPE_CHECKING, Any, overload  # NumPy imports `typing` too
 
 from elman import (
     _arguments,
@@ -16,6 +16,7 @@ from elman import (
     _structure,
 )
 from elman._parameters import Parameters, sizes
+from elman._run import Run
 from elman.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -41,31 +42,6 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
     Sequences = list[NDArray[Any]] | tuple[NDArray[Any], ...]  # each (T_i, I)
-
-
-class _Results(NamedTuple):
-    output: NDArray[Any]
-    state: NDArray[Any]
-    hidden: NDArray[Any] | None
-
-
-class Run(_Results):
-    """The result of `Network.run`: `output, state, hidden = net.run(x)`.
-
-    Attributes
-    ----------
-    output : ndarray, shape (..., T, O) or (..., O)
-        The output of every step, or of the last real one.
-    state : ndarray, shape (..., state_size)
-        The state after the last real step.
-    hidden : ndarray, shape (..., T, state_size), or None
-        The state after every step, if requested.
-    keys : list or None
-        The names of the sequences in a data frame, in the order of `state`; None for other inputs.
-        Not among the three values when unpacked.
-    """
-
-    keys: list[Any] | None = None
 
 
 class Network(Parameters):
@@ -253,7 +229,10 @@ class Network(Parameters):
             If `x` is a data frame without the columns of the network's table, or with missing
             names of sequences.
         """
-        y = self._core.call(x, outputs, out)
+        try:
+            y = self._core.call(x, outputs, out)
+        except ShapeError as error:
+            raise _explained(error, x, self) from None
         if y is not NotImplemented:
             return y
         values, outputs = _frame.read(self, "x", x, outputs)
@@ -368,7 +347,10 @@ class Network(Parameters):
         count = _arguments.size("threads", threads)
         hidden = bool(return_hidden)
         rest = (hidden, count, out, "x", mask, masked, offsets)
-        run = self._core.run(x, state, lengths, outputs, *rest)
+        try:
+            run = self._core.run(x, state, lengths, outputs, *rest)
+        except ShapeError as error:
+            raise _explained(error, x, self) from None
         if run is not NotImplemented:
             return Run(*run)
         values, outputs = _frame.read(self, "x", x, outputs)
@@ -451,13 +433,25 @@ class Network(Parameters):
             )
         return _feedback.generate(self, self._core, feedback, start, count, state)
 
-    def stream(self, state: ArrayLike | None = None) -> Stream:
+    def stream(
+        self,
+        state: ArrayLike | None = None,
+        *,
+        nonfinite: str = "raise",
+    ) -> Stream:
         """Return a stream, which runs one sequence step by step and keeps its state.
 
         Parameters
         ----------
         state : array_like, shape (state_size,), optional
             State to begin with; by default the network's initial state.
+        nonfinite : {"raise", "hold", "propagate"}
+            What a sample with a NaN or an infinity does. What counts is the value that the first
+            layer reads, after rounding to the network's dtype and scaling. "raise": it is refused
+            with an `ArgumentError`; the state is unchanged. "hold": it is skipped like a masked
+            step; the state is unchanged, and the output is computed from it again.
+            "propagate": it is computed with, as in arrays; the state usually stays NaN from then
+            on.
 
         Returns
         -------
@@ -466,7 +460,8 @@ class Network(Parameters):
         Raises
         ------
         ArgumentError
-            If a layer does not run forward: it would need future inputs.
+            If a layer does not run forward: it would need future inputs. If `nonfinite` is unknown,
+            or `state` is not finite and `nonfinite` is not "propagate".
 
         Examples
         --------
@@ -477,7 +472,7 @@ class Network(Parameters):
         >>> bool((np.stack([stream.step(x_t) for x_t in x]) == net(x)).all())
         True
         """
-        stream = _core.stream(self._core, self)
+        stream = _core.stream(self._core, self, nonfinite)
         if state is not None:
             stream.state = state
         return stream
@@ -593,6 +588,30 @@ class Network(Parameters):
 
     def __repr__(self) -> str:
         return f"Network({sizes(self)}, {self.dtype}, {self.num_parameters:,} parameters)"
+
+    def _repr_html_(self) -> str:
+        """Return a small table of layers, for notebooks."""
+        rows: list[list[object]] = [["", "inputs", "units", "activation", "direction"]]
+        for i, layer in enumerate(self.layers):
+            H, I = layer.W_xh.shape
+            units = H if layer.reverse is None else f"2 x {H}"
+            rows.append([f"layer {i}", I, units, layer.activation, layer.direction])
+        if self.readout is not None:
+            O, H = self.readout.W_hy.shape
+            rows.append(["readout", H, O, self.readout.activation, ""])
+        cells = ("".join(f"<td>{cell}</td>" for cell in row) for row in rows)
+        table = "".join(f"<tr>{row}</tr>" for row in cells)
+        return (
+            f"<table>{table}</table><p>Network of {self.num_parameters:,} parameters,"
+            f" {self.dtype}</p>"
+        )
+
+
+def _explained(error: ShapeError, x: object, net: Network) -> ShapeError:
+    """Return an error of x with a remedy, if one is known."""
+    said = str(error)
+    remedy = _arguments.inputs_remedy(x, net.input_size) if said.startswith("x: ") else ""
+    return ShapeError(said + remedy)
 
 
 def _start(init: Initialization) -> tuple[str, dict[str, float]]:

@@ -170,7 +170,12 @@ def _require_linear_readout(net: Network) -> None:
 def _targets(net: Network, y: ArrayLike, batch: list[int], T: int) -> NDArray[Any]:
     targets = _arguments.reals("y", y)
     if targets.shape != (*batch, T, net.output_size):
-        raise ShapeError(f"y: expected {(*batch, T, net.output_size)}, got {targets.shape}")
+        remedy = (
+            ": add an axis for the output, y[..., None]"
+            if targets.shape == (*batch, T) and net.output_size == 1
+            else ""
+        )
+        raise ShapeError(f"y: expected {(*batch, T, net.output_size)}, got {targets.shape}{remedy}")
     return targets
 
 

@@ -60,9 +60,10 @@ def _arrow_lines(texts: Sequence[Sequence[str]], values: NDArray[np.float64]) ->
             python = _arrow_texts(list(map(repr, numbers[other].tolist())))
             column = compute.replace_with_mask(column, mask, python)
         columns.append(column)
-    ends = [","] * (len(columns) - 1) + ["\n"]
+    comma, end, nothing = _arrow_texts([",", "\n", ""])  # scalars
+    ends = [comma] * (len(columns) - 1) + [end]
     parts = [part for pair in zip(columns, ends, strict=True) for part in pair]
-    lines = compute.binary_join_element_wise(*parts, "")
+    lines = compute.binary_join_element_wise(*parts, nothing)
     return memoryview(lines.buffers()[2])  # the texts of all lines, one after another
 
 

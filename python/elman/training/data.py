@@ -11,7 +11,8 @@ import numpy as np
 
 from elman import _arguments, _core, _foreign, _frame, _ragged
 from elman._parameters import core_of
-from elman.errors import ArgumentError, ArgumentTypeError, ElmanError, ShapeError
+from elman.errors import ArgumentError, ArgumentTypeError, DTypeError, ElmanError, ShapeError
+from elman.training import mistakes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -72,18 +73,22 @@ def examples(
 
     With `reachable`, targets that the network's outputs cannot reach are an error.
     """
-    return _core.examples(
-        core_of(net),
-        data.x,
-        data.y,
-        loss_name(loss),
-        outputs,
-        data.lengths,
-        data.state,
-        data.weights,
-        data.weights_name,
-        reachable,
-    )
+    name = loss_name(loss)
+    try:
+        return _core.examples(
+            core_of(net),
+            data.x,
+            data.y,
+            name,
+            outputs,
+            data.lengths,
+            data.state,
+            data.weights,
+            data.weights_name,
+            reachable,
+        )
+    except (ShapeError, DTypeError) as error:
+        raise mistakes.explained(error, net, data.x, data.y, name, outputs) from None
 
 
 def collect(
@@ -119,19 +124,29 @@ def collect(
                 for name, steps in (("step_weight", step_weight), ("y", known))
             )
     data = Data(
-        _arguments.array("x", x),
+        _inputs(net, x),
         _arguments.array("y", y),
         None if lengths is None else _arguments.array("lengths", lengths),
         None if state is None else _arguments.array("state", state),
     )
-    if data.x.ndim < 2:
-        raise ShapeError(f"x: expected (..., T, I), got {data.x.shape}")
     given = {"sample_weight": sample_weight, "step_weight": step_weight, "horizon": known}
     names = [name for name, weights in given.items() if weights is not None]
     if not names:
         return data
     weights = _weights(data.x.shape[:-1], outputs, sample_weight, step_weight, known)
     return data._replace(weights=weights, weights_name=" * ".join(names))
+
+
+def _inputs(net: Network, x: ArrayLike) -> Array:
+    """Return x as an array of at least two axes."""
+    remedy = _arguments.inputs_remedy(x, net.input_size)
+    try:
+        array = _arguments.array("x", x)
+    except ShapeError as error:
+        raise ShapeError(f"{error}{remedy}") from error.__cause__
+    if array.ndim < 2 or (isinstance(x, list) and remedy and array.shape[-1] != net.input_size):
+        raise ShapeError(f"x: expected (..., T, {net.input_size}), got {array.shape}{remedy}")
+    return array
 
 
 # --- sequences of any lengths ---------------------------------------------------------------------

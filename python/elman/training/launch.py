@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING
 
 from elman import _arguments, _foreign, _frame
@@ -127,7 +128,7 @@ def train(
     checkpoint_every : int
         Number of epochs between checkpoints; one is always written at the end of training.
     progress : bool
-        Show the progress if standard error is a terminal.
+        Show the progress: in one line on standard error if that is a terminal, or in a notebook.
     callback : callable, optional
         callback(record, trainer), called after each epoch. The record is an `elman.Epoch`:
         `.epoch`, `.loss`, `.validation_loss`, `.learning_rate`. The trainer is the running
@@ -169,8 +170,8 @@ def train(
     >>> history.loss[-1] < history.loss[0] / 10
     True
     """
-    if callback is not None and not callable(callback):
-        raise ArgumentTypeError(f"callback: expected a function, got {_arguments.kind(callback)}")
+    if callback is not None:
+        _require_callback(callback)
     if seed is None and checkpoint is not None:
         raise ArgumentError("seed: expected a number with checkpoint, to resume from it, got None")
     require_network(net)
@@ -225,6 +226,22 @@ def train(
         progress=progress,
         judge_scale=True,
     )
+
+
+def _require_callback(callback: object) -> None:
+    """Raise unless callback(record, trainer) can be called."""
+    if not callable(callback):
+        raise ArgumentTypeError(f"callback: expected a function, got {_arguments.kind(callback)}")
+    try:
+        signature = inspect.signature(callback)
+    except ValueError:  # some builtins have none
+        return
+    try:
+        signature.bind(None, None)
+    except TypeError:
+        raise ArgumentTypeError(
+            f"callback: expected a function of two arguments, record and trainer, got {signature}"
+        ) from None
 
 
 def _count(argument: str, value: int | None) -> int | None:
