@@ -35,6 +35,8 @@ def csv_lines(texts: Sequence[Sequence[str]], values: Array) -> bytes | memoryvi
     writes them. If PyArrow was imported, it writes most of them, with the same bytes.
     """
     texts = [_all_quoted(column) for column in texts]
+    if not len(values):
+        return b""
     if "pyarrow" in sys.modules:
         return _arrow_lines(texts, shortest(values))
     count, width = len(values), len(texts) + values.shape[1]
@@ -60,11 +62,13 @@ def _arrow_lines(texts: Sequence[Sequence[str]], values: NDArray[np.float64]) ->
             python = _arrow_texts(list(map(repr, numbers[other].tolist())))
             column = compute.replace_with_mask(column, mask, python)
         columns.append(column)
-    comma, end, nothing = _arrow_texts([",", "\n", ""])  # scalars
-    ends = [comma] * (len(columns) - 1) + [end]
+    comma, newline, nothing = _arrow_texts([",", "\n", ""])  # scalars
+    ends = [comma] * (len(columns) - 1) + [newline]
     parts = [part for pair in zip(columns, ends, strict=True) for part in pair]
     lines = compute.binary_join_element_wise(*parts, nothing)
-    return memoryview(lines.buffers()[2])  # the texts of all lines, one after another
+    _, offsets, data = lines.buffers()  # the texts of all lines, one after another
+    begin, end = np.frombuffer(offsets, np.int32)[[lines.offset, lines.offset + len(lines)]]
+    return memoryview(data)[begin:end]
 
 
 def _arrow_texts(column: Sequence[str]) -> Any:  # noqa: ANN401
