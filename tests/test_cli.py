@@ -15,7 +15,6 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 import elman
-from elman.cli import tables
 from fixtures.command import answer, complaint, run, start
 from fixtures.processes import python
 from fixtures.tables import as_csv, as_npy, inputs
@@ -294,7 +293,7 @@ def test_a_bidirectional_network_is_described_and_run_whole(rng, tmp_path):
     )
     model, table = tmp_path / "model", tmp_path / "x.npy"
     net.save(model)
-    x = rng.standard_normal((3 * tables.STEPS, 2))
+    x = rng.standard_normal((10_000, 2))
     np.save(table, x)
     text = answer("info", model).decode()
     assert "2 > 2 x 3 > 1\n" in text

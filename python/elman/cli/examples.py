@@ -108,9 +108,9 @@ def _from_text(table: WholeTable, question: Question) -> Examples:
     parts = tuple(part for part in question.calendar if part in CALENDAR)
     rows = _rows(table, question, task, roles, parts)
     names = {place: table.columns[place] for place in columns}
+    inputs = [names[i] for i in roles.inputs]
+    targets = [names[i] for i in roles.targets]
     meaning: dict[str, Any] = {
-        "inputs": [names[i] for i in roles.inputs],
-        "targets": [names[i] for i in roles.targets],
         "sequence": None if roles.sequence is None else names[roles.sequence],
         "time": None if roles.time is None else names[roles.time],
         "calendar": parts,
@@ -118,11 +118,12 @@ def _from_text(table: WholeTable, question: Question) -> Examples:
     sequences = gaps.groups(rows.keys, len(rows.x)).values()
     xs, ys = [rows.x[at] for at in sequences], [rows.y[at] for at in sequences]
     if task == "forecast":
-        return _forecast(xs, ys, meaning, question)
+        return _forecast(xs, ys, inputs, targets, question, **meaning)
     outputs = "all"
     if len(ys) > 1 and all((y == y[0]).all() for y in ys):
         outputs, ys = "last", [y[0] for y in ys]
-    return Examples(xs, ys, elman.Table(**meaning, classes=rows.classes, outputs=outputs))
+    meaning |= {"classes": rows.classes, "outputs": outputs}
+    return Examples(xs, ys, elman.Table(inputs=inputs, targets=targets, **meaning))
 
 
 def _roles(table: WholeTable, question: Question, kinds: dict[int, str]) -> tuple[str, _Roles]:
@@ -379,7 +380,7 @@ def _from_npy(source: ArraySource, other: ArraySource | None, question: Question
         targets = list(question.targets) or inputs
         ahead = x[..., [known.index(name) for name in targets]]
         ys = list(ahead) if x.ndim == 3 else [ahead]
-        return _forecast(xs, ys, {"inputs": inputs, "targets": targets}, question)
+        return _forecast(xs, ys, inputs, targets, question)
     if question.targets:
         raise ArgumentError("--target: expected none with a file of targets")
     y = other.array
@@ -440,23 +441,29 @@ def _real(name: str, values: Array) -> Array:
 
 
 def _forecast(
-    xs: list[Array], ys: list[Array], meaning: dict[str, Any], question: Question
+    xs: list[Array],
+    ys: list[Array],
+    inputs: list[str],
+    targets: list[str],
+    question: Question,
+    **meaning: Any,  # noqa: ANN401 (other fields of the table)
 ) -> Examples:
     """Pair each step with the values some steps later; drop shorter sequences."""
     horizon = question.horizon or (1,)
-    last = horizon[-1]
-    if last >= (longest := max(map(len, xs))):
-        raise ArgumentError(f"--horizon: expected less than the {longest} steps, got {last}")
-    long = [i for i, x in enumerate(xs) if len(x) > last]
-    ahead = [
-        np.concatenate([ys[i][step : len(ys[i]) - last + step] for step in horizon], axis=1)
-        for i in long
-    ]
+    furthest = horizon[-1]
+    if furthest >= (longest := max(map(len, xs))):
+        raise ArgumentError(f"--horizon: expected less than the {longest} steps, got {furthest}")
+    long = [i for i, x in enumerate(xs) if len(x) > furthest]
+
+    def ahead(y: Array) -> Array:
+        parts = [y[steps : len(y) - furthest + steps] for steps in horizon]
+        return np.concatenate(parts, axis=1)
+
     return Examples(
-        x=[xs[i][:-last] for i in long],
-        y=ahead,
-        table=elman.Table(**meaning, horizon=horizon),
-        now=[ys[i][:-last] for i in long],
+        x=[xs[i][:-furthest] for i in long],
+        y=[ahead(ys[i]) for i in long],
+        table=elman.Table(inputs=inputs, targets=targets, horizon=horizon, **meaning),
+        now=[ys[i][:-furthest] for i in long],
     )
 
 
