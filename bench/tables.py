@@ -93,7 +93,9 @@ def report(dtype: str, seconds: Seconds, lines: int) -> None:
     """Print lines per second, and how many times less processor time than the last way it took."""
     *_, last = seconds.values()
     for way, times in seconds.items():
-        speed, per_processor = (lines / statistics.median(column) for column in zip(*times, strict=True))
+        speed, per_processor = (
+            lines / statistics.median(column) for column in zip(*times, strict=True)
+        )
         ratio = statistics.median(b / a for (_, a), (_, b) in zip(times, last, strict=True))
         print(
             f"{dtype}  {way:8} {speed:9,.0f} lines/s  {per_processor:9,.0f} per second of processor"
