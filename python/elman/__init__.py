@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from elman.errors import ShapeError as ShapeError
     from elman.errors import UnsupportedModelError as UnsupportedModelError
     from elman.errors import VerificationError as VerificationError
+    from elman.forecasting.linear import linear_start as linear_start
     from elman.gradients import Gradients as Gradients
     from elman.initialization import EchoState as EchoState
     from elman.initialization import Identity as Identity
@@ -128,6 +129,7 @@ _HOMES = {
     "from_onnx": "elman.interop.onnx",
     "from_torch": "elman.interop.torch",
     "isa": "elman._core",
+    "linear_start": "elman.forecasting.linear",
     "load": "elman._loading",
     "loss_and_gradients": "elman.training",
     "pure": "elman.pure",
