@@ -373,9 +373,11 @@ def test_a_search_says_what_it_does_and_what_it_found(here, rng):
         r"search     \d+ trainings, \S+ multiply-adds, about \d+ s on 2 threads\n", text
     )
     assert re.search(r"^start      linear in the last ", text, re.MULTILINE)
-    assert re.search(r"^correction 3 x 32 tanh units: \S+ % of RMSE, standard", text, re.MULTILINE)
+    assert re.search(
+        r"^correction \d+ \+ \d+ \+ \d+ tanh units: \S+ % of RMSE, standard", text, re.MULTILINE
+    )
     facts = facts_of("x.csv", "--effort", 1)
-    assert facts["correction"] == "3 x 32 tanh units"
+    assert facts["correction"].endswith(" tanh units")
     assert facts["scores"][0]["name"] == "this network"
     others = [score["rmse"][0] for score in facts["scores"][1:]]
     assert facts["scores"][0]["rmse"][0] < min(others) / 10

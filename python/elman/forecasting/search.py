@@ -40,12 +40,12 @@ if TYPE_CHECKING:
     Start = Callable[[Moments], Linear]  # fitted to moments
 
 EFFORT = 3  # the default
-BUDGET = 1e10  # multiply-adds of effort 0; each further one doubles them
-UNITS = 32  # tanh units of a correction
+BUDGET = 5e9  # multiply-adds of effort 0; each further one doubles them
+UNITS = (32, 8)  # tanh units of a correction
 WINDOWS = (32, 16, 96)  # steps of backpropagation, and between updates
 RATES = (5e-3, 1e-3)  # learning rates of Adam
 UPDATES, EPOCHS = 4000, (40, 300)  # of a training; fewest and most epochs
-RESTARTS = 20  # at most, of each window and rate
+RESTARTS = 10  # at most, of each window, rate and number of units
 BATCH = 16  # sequences per update
 AVERAGED = 3  # corrections
 FOLDS = 2  # earlier parts of the data on which they are tried
@@ -55,6 +55,7 @@ CLOSE = 1.0  # standard errors that a gain must exceed
 class Trial(NamedTuple):
     """The settings of a training."""
 
+    units: int
     window: int
     rate: float
     seed: int
@@ -67,7 +68,7 @@ class Found(NamedTuple):
 
     network: Network  # in the scale of the data
     linear: Linear  # what the network starts as
-    correction: str | None  # what is added to it, such as "3 x 32 tanh units"
+    correction: str | None  # what is added to it, such as "32 + 8 + 32 tanh units"
     reason: str | None  # why nothing is added
     gain: float | None  # of the correction: 0.1 for 10 % less RMSE, on data that no choice has seen
     noise: float | None  # the standard error of the gain
@@ -118,10 +119,11 @@ class Search:
         windows = dict.fromkeys(min(window, max(1, longest // 3)) for window in WINDOWS)
         fewest, most = EPOCHS
         once = [
-            Trial(window, rate, 0, min(max(fewest, math.ceil(UPDATES / updates)), most))
+            Trial(units, window, rate, 0, min(max(fewest, math.ceil(UPDATES / updates)), most))
             for window in windows
             for updates in [self._updates(window)]
             for rate in RATES
+            for units in UNITS
         ]
         again = AVERAGED * (len(self._folds) + 1) * max(map(self._cost, once))
         each = sum(map(self._cost, once))
@@ -145,21 +147,21 @@ class Search:
         Three for each weight and step of training, one for each step of validation, and six for
         each weight and update.
         """
-        weights = UNITS * (self.problem.width + UNITS + self.problem.outputs)
+        weights = trial.units * (self.problem.width + trial.units + self.problem.outputs)
         steps = 3 * _steps(self.parts.training) + _steps(self.parts.validation)
         return float(trial.epochs * weights * (steps + 6 * self._updates(trial.window)))
 
     def seconds(self, threads: int) -> float:
         """Return the expected seconds, from the speed of a training of some milliseconds."""
-        I, O = self.problem.width, self.problem.outputs
-        net = Network(I, UNITS, O, output_activation="identity", seed=0)
+        I, H, O = self.problem.width, max(UNITS), self.problem.outputs
+        net = Network(I, H, O, output_activation="identity", seed=0)
         x, y = np.zeros((512, I)), np.zeros((512, O))
         best = math.inf
         for _ in range(3):
             begin = time.perf_counter()
             train(net, x, y, epochs=4, bptt_steps=32, clip_norm=recipe.CLIP_NORM)
             best = min(best, time.perf_counter() - begin)
-        rate = 4 * UNITS * (I + UNITS + O) * (3 * 512 + 6 * 16) / best
+        rate = 4 * H * (I + H + O) * (3 * 512 + 6 * 16) / best
         return self.multiply_adds / rate / max(1, min(threads, len(self.trials)))
 
     def run(
@@ -214,7 +216,8 @@ class Search:
         found = _Correction(gain=gain, noise=noise)
         if gain <= CLOSE * noise or self._gain([seen], factor)[0] <= 0:
             return found._replace(reason="its gain does not exceed its noise")
-        found = found._replace(name=f"{len(nets)} x {UNITS} tanh units")
+        sizes = " + ".join(str(trial.units) for trial in best)
+        found = found._replace(name=f"{sizes} tanh units")
         everything = _Left(self, start, known(self.parts))
         if again := everything.trained(best, crew):
             return found._replace(blocks=everything.blocks(again, factor))
@@ -262,7 +265,7 @@ class _Left:
         of = self._of
         net = Network(
             of.problem.width,
-            UNITS,
+            trial.units,
             of.problem.outputs,
             output_activation="identity",
             seed=of._seed * RESTARTS + trial.seed,
