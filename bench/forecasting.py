@@ -1,7 +1,8 @@
 """Forecasts of twenty series by `elman train`'s search and by its baselines, from rolling origins.
 
     pip install statsmodels sktime
-    python bench/forecasting.py                       # measure, and write docs/forecasting.md
+    python bench/forecasting.py                       # measure, into bench/forecasting.json
+    python bench/forecasting.py --page                # write docs/forecasting.md from it
     python bench/forecasting.py --series load,walk --seeds 2 --output quick.json
 
 The public series are read from the folders of the packages, the others are made here.
@@ -267,21 +268,27 @@ def commit() -> str:
 
 
 def main() -> None:
-    """Measure and write the results, and the page if everything was measured."""
+    """Measure, or only write the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--series", default=",".join(SERIES))
+    parser.add_argument("--series", default=",".join(SERIES), help="names, as a,b")
     parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--effort", type=int, default=EFFORT)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--output", type=pathlib.Path, default=RESULTS)
+    parser.add_argument("--page", action="store_true", help="write the page from the results")
     given = parser.parse_args()
+    if given.page:
+        PAGE.write_text(page(json.loads(given.output.read_text())), encoding="utf-8")
+        return
     results: dict[str, Any] = {
-        "effort": given.effort,
-        "commit": commit(),
         "date": time.strftime("%Y-%m-%d"),
+        "commit": commit(),
+        "effort": given.effort,
         "threads": given.threads,
-        "versions": {"elman": elman.__version__}
-        | {name: metadata.version(name) for name in ("numpy", "statsmodels", "sktime")},
+        "versions": {
+            "elman": elman.__version__,
+            **{name: metadata.version(name) for name in ("numpy", "statsmodels", "sktime")},
+        },
         "series": {},
     }
     for name in given.series.split(","):
@@ -309,15 +316,104 @@ def line(name: str, entry: dict[str, Any]) -> str:
     """Return a line about a series."""
     run, found = entry["runs"][0], ratios(entry)
     kinds = " ".join(f"{kind} {value:.4g}" for kind, value in run["rmse"].items())
-    gains = " ".join(f"{gain or 0:.3f}/{noise or 0:.3f}" for gain, noise in run["gains"])
-    kept, seconds = (
-        [r["corrections"] for r in entry["runs"]],
-        max(r["seconds"] for r in entry["runs"]),
-    )
+    kept = [run["corrections"] for run in entry["runs"]]
     return (
         f"{name:14} {entry['steps']:5} ratio {np.median(found):.3f} ({min(found):.3f}-"
-        f"{max(found):.3f}) | {kinds} | corrections {kept} gains {gains} | {seconds:.1f} s"
-        f" | {run['starts']}"
+        f"{max(found):.3f}) | {kinds} | corrections {kept} | {run['seconds']:.1f} s"
+    )
+
+
+# --- the page -------------------------------------------------------------------------------------
+
+BEGIN = """\
+# Forecasting
+
+How good are the networks of [`elman train`](command_line.md#how-it-trains)? This page is written by
+`python bench/forecasting.py --page`; never edit it by hand. The script forecasts the next step of
+{count} series, some from the packages statsmodels and sktime and some made, from {origins} origins
+each: what comes before {shares} of a series is known (the last fifth of it is the validation part),
+and the next tenth is forecast, one step at a time. A score is the RMSE over these tenths.
+
+The baselines are fitted to all that is known at an origin: the last value, the mean, and a linear
+model of the last steps, with the number of steps and the penalty chosen as for the start of the
+network. The network is compared with the one that turns out best on the forecast steps. *Ratio* is
+its RMSE by that of this baseline, below 1 where the network wins: the median of {seeds} seeds, and
+their range. *Kept* counts the corrections, of {trials}, that were kept.
+
+"""
+END = """
+Made: {made}.
+
+{date}, commit {commit}, effort {effort}, {versions}. The slowest search took {slowest:.0f} s,
+on one thread of a shared machine.
+"""
+
+
+def page(results: dict[str, Any]) -> str:
+    """Return the page."""
+    series = results["series"]
+    seeds = len(next(iter(series.values()))["runs"])
+    parts = [
+        BEGIN.format(
+            count=len(series),
+            origins=len(ORIGINS),
+            shares=", ".join(f"{100 * origin:.0f} %" for origin in ORIGINS),
+            seeds=seeds,
+            trials=seeds * len(ORIGINS),
+        )
+    ]
+    groups = {
+        f"Series of at least {LONG} steps": [
+            n for n, e in series.items() if e["steps"] >= LONG and not e["plain"]
+        ],
+        "Noise, a walk, linear by construction": [n for n, e in series.items() if e["plain"]],
+        f"Series of less than {LONG} steps": [
+            n for n, e in series.items() if e["steps"] < LONG and not e["plain"]
+        ],
+    }
+    for title, names in groups.items():
+        if names:
+            parts += [f"## {title}\n\n", table({name: series[name] for name in names}), "\n"]
+            parts += [f"{verdict({name: series[name] for name in names})}\n\n"]
+    made = "; ".join(
+        f"{n}, {e['about']}" for n, e in series.items() if not e["about"].endswith(")")
+    )
+    seconds = max(run["seconds"] for e in series.values() for run in e["runs"])
+    versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
+    return (
+        "".join(parts).rstrip("\n")
+        + "\n"
+        + END.format(made=made, slowest=seconds, **results | {"versions": versions})
+    )
+
+
+def table(series: dict[str, Any]) -> str:
+    """Return a table of series."""
+    lines = [
+        "| series | | steps | last value | mean | linear | network | ratio | range | kept |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name, entry in series.items():
+        runs, found = entry["runs"], ratios(entry)
+        kinds = ("the last value", "the mean", "linear")
+        others = [f"{runs[0]['rmse'][kind]:.4g}" for kind in kinds]
+        network = f"{np.median([run['rmse']['network'] for run in runs]):.4g}"
+        kept = sum(run["corrections"] for run in runs)
+        cells = [name, entry["about"], str(entry["steps"]), *others, network]
+        cells += [f"{np.median(found):.3f}", f"{min(found):.3f} to {max(found):.3f}", str(kept)]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def verdict(series: dict[str, Any]) -> str:
+    """Return how many series are ahead of and behind the best baseline."""
+    found = {name: float(np.median(ratios(entry))) for name, entry in series.items()}
+    ahead = [name for name, ratio in found.items() if ratio < 0.98]
+    worst = max(found, key=found.__getitem__)
+    behind = f"{100 * (found[worst] - 1):.1f} % behind" if found[worst] > 1 else "not behind"
+    return (
+        f"Ahead of the best baseline by more than 2 %: {len(ahead)} of {len(found)}. At worst:"
+        f" {behind} ({worst})."
     )
 
 

@@ -183,7 +183,7 @@ def _search(
     }
     correction = found.correction or f"none, because {found.reason}"
     if found.gain is not None and found.noise is not None:
-        gain, noise = (f"{100 * value:.1f} %" for value in (found.gain, found.noise))
+        gain, noise = (f"{round(100 * v, 1) + 0.0} %" for v in (found.gain, found.noise))
         correction += f": {gain} of RMSE, standard error {noise}"
     lines = {"start": found.start, "correction": correction}
     if found.interrupted:

@@ -152,17 +152,26 @@ class Search:
         return float(trial.epochs * weights * (steps + 6 * self._updates(trial.window)))
 
     def seconds(self, threads: int) -> float:
-        """Return the expected seconds, from the speed of a training of some milliseconds."""
-        I, H, O = self.problem.width, max(UNITS), self.problem.outputs
-        net = Network(I, H, O, output_activation="identity", seed=0)
+        """Return the expected seconds, from the speed of trainings of some milliseconds."""
+        if not self.trials:
+            return 0.0
+        rates = {units: self._rate(units) for units in UNITS}
+        tried = sum(self._cost(trial) / rates[trial.units] for trial in self.trials)
+        again = self.multiply_adds - sum(map(self._cost, self.trials))
+        alone = tried + max(0.0, again) / min(rates.values())
+        return alone / max(1, min(threads, len(self.trials)))
+
+    def _rate(self, units: int) -> float:
+        """Return the multiply-adds per second of a training, measured."""
+        I, O = self.problem.width, self.problem.outputs
+        net = Network(I, units, O, output_activation="identity", seed=0)
         x, y = np.zeros((512, I)), np.zeros((512, O))
         best = math.inf
         for _ in range(3):
             begin = time.perf_counter()
             train(net, x, y, epochs=4, bptt_steps=32, clip_norm=recipe.CLIP_NORM)
             best = min(best, time.perf_counter() - begin)
-        rate = 4 * H * (I + H + O) * (3 * 512 + 6 * 16) / best
-        return self.multiply_adds / rate / max(1, min(threads, len(self.trials)))
+        return 4 * units * (I + units + O) * (3 * 512 + 6 * 16) / best
 
     def run(
         self, threads: int = 1, period: int | None = None, progress: Progress | None = None
