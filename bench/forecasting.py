@@ -26,7 +26,8 @@ import numpy as np
 
 import elman
 from elman.forecasting.parts import Scaling
-from elman.forecasting.search import EFFORT, search
+from elman.forecasting.search import search
+from elman.forecasting.work import EFFORT
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "bench" / "forecasting.json"

@@ -427,6 +427,24 @@ def test_ctrl_c_ends_a_search_with_the_best_so_far(here, rng):
     assert elman.load("m").input_size == 1
 
 
+def test_the_best_of_several_trainings_is_kept_where_there_is_no_search(here, rng):
+    labels, series = words(rng)
+    lengths = list(map(len, series))
+    columns = np.repeat(np.arange(60), lengths), np.concatenate(series), np.repeat(labels, lengths)
+    write_csv("x.csv", ("id", "x", "way"), *columns)
+    options = ("x.csv", "--sequence", "id", "--target", "way", "--epochs", 20, "--hidden", 3)
+    one = facts_of(*options, "--plain", "-o", "one")
+    several = facts_of(*options, "--effort", 1, "--threads", 2, "-o", "several")
+    assert (one["trainings"], several["trainings"]) == (1, 10)
+    best, plain = (min(facts["history"]["validation_loss"]) for facts in (several, one))
+    assert best < plain
+    facts_of(*options, "--effort", 1, "--threads", 1, "-o", "again")
+    assert Path("again").read_bytes() == Path("several").read_bytes()
+    text = shown_by(*options, "--effort", 1)
+    assert text.startswith("at most    10 trainings, ")
+    assert "; the best of 10 trainings" in text
+
+
 def test_the_default_model_file_is_not_replaced_silently(here, sines):
     answer("train", sines, *QUICK)
     before = Path("model.safetensors").read_bytes()

@@ -9,7 +9,7 @@ import pytest
 import elman
 from elman.cli import examples
 from elman.forecasting import parts as parts_
-from elman.forecasting import search
+from elman.forecasting import search, work
 from elman.forecasting.crew import Crew
 from elman.forecasting.noise import standard_error
 
@@ -167,18 +167,18 @@ def test_held_out_steps_change_nothing(rng):
 
 def test_the_work_is_counted_and_grows_with_the_effort(rng):
     data, parts = forecast(rng.normal(size=5000))
-    work = [search.Search(data, parts, effort, 0).multiply_adds for effort in range(1, 11)]
-    assert all(a <= b for a, b in itertools.pairwise(work))
-    for effort, count in enumerate(work, 1):
-        assert count <= search.BUDGET * 2**effort
-    assert work[2] > search.BUDGET * 2
+    counts = [search.Search(data, parts, effort, 0).multiply_adds for effort in range(1, 11)]
+    assert all(a <= b for a, b in itertools.pairwise(counts))
+    for effort, count in enumerate(counts, 1):
+        assert count <= work.budget(effort)
+    assert counts[2] > work.budget(1)
 
 
 def test_a_long_series_gets_fewer_epochs_and_stays_within_the_work(rng):
     data, parts = forecast(rng.normal(size=200_000))
     planned = search.Search(data, parts, 1, 0)
     assert {trial.epochs for trial in planned.trials} < set(range(1, search.EPOCHS[0]))
-    assert planned.multiply_adds <= search.BUDGET * 2
+    assert planned.multiply_adds <= work.budget(1)
 
 
 def test_folds_never_judge_what_they_were_trained_on(rng):

@@ -196,9 +196,7 @@ def train(
     ] = None,
     plain: Annotated[
         bool,
-        typer.Option(
-            "--plain", help="One training from random weights, with the options marked (plain)."
-        ),
+        typer.Option("--plain", help="One training from random weights, no search."),
     ] = False,
     hidden: Annotated[
         int | None, typer.Option(min=1, help="(plain) Units per layer; default: 32.")
@@ -265,8 +263,9 @@ def train(
     the first line, or numbered from 1. The model reads and returns unscaled values.
 
     For numbers at each step, the network starts as the best linear model of the last steps, and
-    tanh units are added if they improve it by more than the noise. Classes, a target per sequence
-    and --plain mean one training, with the options marked (plain).
+    tanh units are added if they improve it by more than the noise. For classes and a target per
+    sequence, it is the best of several trainings from random weights. Options marked (plain) are
+    for these and for --plain.
     """
     from elman.cli import examples, train
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 import os
 import sys
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -16,9 +16,11 @@ from elman import _files
 from elman.cli import report
 from elman.cli.examples import read, split
 from elman.errors import ArgumentError, DivergenceError, LimitError
+from elman.forecasting import work
 from elman.forecasting.baselines import baselines
+from elman.forecasting.crew import Crew
 from elman.forecasting.parts import Scaling, chosen, standardised, truth
-from elman.forecasting.search import EFFORT, Search
+from elman.forecasting.search import Search
 from elman.training import recipe
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     Facts = dict[str, Any]
 
 OUTPUT = "model.safetensors"  # the default of --output
+RESTARTS = 10  # at most, of a training without a search
 SERIES_STEPS = 32  # default of --bptt for one long series
 DIVERGED = 4.0  # times the loss of an untrained network, or of predicting means
 PLOTS = (".svg", ".png", ".pdf")
@@ -101,7 +104,7 @@ def train(
     if searched:
         trained = _search(examples, parts, settings, period, as_json)
     else:
-        trained = _train_plainly(examples, parts, settings, period, plot)
+        trained = _train(examples, parts, settings, period, plot, as_json)
     about = {"trained_by": f"elman train {elman.__version__}"}
     net = trained.network.replace(metadata=about, table=examples.table)
     net.save(output)
@@ -140,12 +143,10 @@ def _require_usable(output: str, plot: str | None, sources: list[str]) -> None:
 
 
 def _is_searched(examples: Examples, settings: Settings, plot: str | None) -> bool:
-    """Return whether to search, and not to train plainly; refuse options of the other way."""
-    can = examples.table.outputs == "all" and not examples.table.classes
-    if settings.plain or not can:
-        if settings.effort is not None:
-            what = "with --plain" if settings.plain else "for classes or a target per sequence"
-            raise ArgumentError(f"--effort: expected none {what}, which is one training")
+    """Return whether to search; refuse options that then have no meaning."""
+    if settings.plain and settings.effort is not None:
+        raise ArgumentError("--effort: expected none with --plain, which is one training")
+    if settings.plain or examples.table.outputs == "last" or examples.table.classes:
         return False
     options = [f"--{name.replace('_', '-')}" for name in settings.options]
     for option in [*options, *(["--plot"] if plot else [])]:
@@ -161,14 +162,13 @@ def _search(
     examples: Examples, parts: Split, settings: Settings, period: int | None, as_json: bool
 ) -> Trained:
     """Search for a network that starts as a linear model."""
-    effort = EFFORT if settings.effort is None else settings.effort
+    effort = settings.effort or work.EFFORT
     threads = settings.threads or _processors()
     search = Search(examples, parts, effort, settings.seed)
-    trainings = f"{len(search.trials)} trainings, {search.multiply_adds:.1e} multiply-adds"
     if not as_json:
-        seconds = max(1, math.ceil(search.seconds(threads)))
-        workers = "1 thread" if threads == 1 else f"{threads} threads"
-        _say("search", f"{trainings}, about {seconds} s on {workers}")
+        _say_plan(
+            "search", len(search.trials), search.multiply_adds, search.seconds(threads), threads
+        )
     with _progress() as progress:
         found = search.run(threads, period, progress)
     facts: Facts = {
@@ -191,6 +191,13 @@ def _search(
     return Trained(found.network, facts, lines, found.baselines)
 
 
+def _say_plan(key: str, trainings: int, multiply_adds: float, seconds: float, threads: int) -> None:
+    """Print what will be done."""
+    workers = "1 thread" if threads == 1 else f"{threads} threads"
+    about = f"about {max(1, math.ceil(seconds))} s on {workers}"
+    _say(key, f"{trainings} trainings, {multiply_adds:.1e} multiply-adds, {about}")
+
+
 def _processors() -> int:
     """Return the number of processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):
@@ -198,7 +205,7 @@ def _processors() -> int:
     return os.cpu_count() or 1
 
 
-@contextmanager
+@contextlib.contextmanager
 def _progress() -> Iterator[Progress | None]:
     """Yield a function that shows how many trainings are done, on a terminal."""
     if sys.stderr is None or not sys.stderr.isatty():
@@ -216,91 +223,154 @@ def _progress() -> Iterator[Progress | None]:
         sys.stderr.flush()
 
 
-# --- a plain training -----------------------------------------------------------------------------
+# --- trainings from random weights ----------------------------------------------------------------
 
 
-def _train_plainly(
-    examples: Examples, parts: Split, settings: Settings, period: int | None, plot: str | None
+def _train(
+    examples: Examples,
+    parts: Split,
+    settings: Settings,
+    period: int | None,
+    plot: str | None,
+    as_json: bool,
 ) -> Trained:
-    """Train one network."""
+    """Train a network, or several and take the one with the lowest validation loss."""
+    options = Plain(**settings.options)
+    if not 0 < options.learning_rate < math.inf:
+        raise ArgumentError(
+            f"--learning-rate: expected a number above 0, got {options.learning_rate:g}"
+        )
     scaling = Scaling.of(examples, parts.training)
-    result = _fit(examples, parts, scaling, settings)
+    arguments = _arguments(examples, parts, scaling, options)
+    try:
+        results = _results(examples, parts, settings, options, arguments, as_json)
+    except MemoryError:
+        raise LimitError("--hidden: so many units do not fit in memory") from None
+    result = min(results, key=_lowest_loss)
     history = result.history
     if plot is not None:
         drawn = io.BytesIO()
         elman.plot.history(history).savefig(drawn, format=os.path.splitext(plot)[1][1:])
         _files.replace(plot, drawn.getvalue())
     facts: Facts = {
+        "trainings": len(results),
         "stopped": history.stopped,
         "best_epoch": history.best_epoch,
         "history": {name: list(getattr(history, name)) for name in HISTORY},
     }
     ended = {"epochs": "", "interrupt": ", ended by Ctrl-C"}
     stopped = ended.get(str(history.stopped), f", stopped by {history.stopped}")
-    lines = {"epochs": f"{len(history.epoch)}, best {history.best_epoch}{stopped}"}
+    which = "" if len(results) == 1 else f"; the best of {len(results)} trainings"
+    lines = {"epochs": f"{len(history.epoch)}, best {history.best_epoch}{stopped}{which}"}
     net = result.network.replace(tensors=scaling._asdict())
     return Trained(net, facts, lines, baselines(examples, parts, period))
 
 
-def _fit(examples: Examples, parts: Split, scaling: Scaling, settings: Settings) -> TrainResult:
-    """Train a network on standardized values."""
-    options = Plain(**settings.options)
-    rate = options.learning_rate
-    steps = options.bptt or (SERIES_STEPS if len(examples.x) == 1 else None)
-    if not 0 < rate < math.inf:
-        raise ArgumentError(f"--learning-rate: expected a number above 0, got {rate:g}")
+def _lowest_loss(result: TrainResult) -> float:
+    return min(result.history.validation_loss or result.history.loss)
+
+
+def _arguments(
+    examples: Examples, parts: Split, scaling: Scaling, options: Plain
+) -> dict[str, Any]:
+    """Return the arguments of `elman.train`, on standardized values, without network and seed."""
     classes, outputs = examples.table.classes, examples.table.outputs
+    x = [scaling.x(sequence) for sequence in examples.x]
+    y = examples.y if classes else [scaling.y(values) for values in examples.y]
+    validation = standardised(x, y, parts.validation, outputs) if parts.validation else None
+    steps = options.bptt or (SERIES_STEPS if len(x) == 1 else None)
+    return {
+        **standardised(x, y, parts.training, outputs),
+        "loss": "cross_entropy" if classes else "mse",
+        "outputs": outputs,
+        "epochs": options.epochs,
+        "learning_rate": options.learning_rate,
+        "batch_size": options.batch_size,
+        "bptt_steps": steps and min(steps, max(map(len, x))),
+        "clip_norm": recipe.CLIP_NORM,
+        "validation": validation,
+        "patience": options.patience if validation else None,
+    }
+
+
+def _results(
+    examples: Examples,
+    parts: Split,
+    settings: Settings,
+    options: Plain,
+    arguments: dict[str, Any],
+    as_json: bool,
+) -> list[TrainResult]:
+    """Train as often as the effort allows; return the trainings that did not diverge."""
+    net = _network(examples, options, settings.seed)
+    each, restarts = _cost(net, parts, options, arguments["bptt_steps"]), 1
+    if parts.validation and not settings.plain:
+        affordable = work.budget(settings.effort or work.EFFORT) // each
+        restarts = int(min(max(1, affordable), RESTARTS))
+    results: list[TrainResult | None] = []
+    if restarts == 1:
+        threads = settings.threads or 1
+        with contextlib.suppress(DivergenceError):
+            results.append(
+                elman.train(net, **arguments, seed=settings.seed, progress=True, threads=threads)
+            )
+    else:
+        threads = settings.threads or _processors()
+        if not as_json:
+            seconds = restarts * each / work.speed(net) / min(threads, restarts)
+            _say_plan("at most", restarts, restarts * each, seconds, threads)
+        seeds = [(settings.seed + (k << 32)) % 2**64 for k in range(restarts)]
+        jobs = [
+            {"net": _network(examples, options, seed), "seed": seed, **arguments} for seed in seeds
+        ]
+        with _progress() as progress:
+            results += Crew(threads, restarts, progress).train(jobs)
+    classes = examples.table.classes
+    data = {name: arguments[name] for name in ("x", "y", "step_weight") if name in arguments}
+    objective = {name: arguments[name] for name in ("loss", "outputs")}
+    untrained = elman.Trainer(net, **objective).loss(**data)
+    level = DIVERGED * max(untrained, math.log(len(classes)) if classes else 1.0)
+    good = [result for result in results if result is not None and _final_loss(result) <= level]
+    if not good:
+        rate = options.learning_rate
+        raise ArgumentError(
+            f"--learning-rate: the training diverged at {rate:g}: try less than {rate / 10:g}"
+        )
+    return good
+
+
+def _final_loss(result: TrainResult) -> float:
+    """Return the training loss in the best epoch."""
+    if not result.history.epoch:  # nothing to keep
+        raise KeyboardInterrupt
+    return result.history.loss[(result.history.best_epoch or 1) - 1]
+
+
+def _network(examples: Examples, options: Plain, seed: int) -> Network:
+    """Return an untrained network."""
     try:
-        net = elman.Network(
+        return elman.Network(
             input_size=examples.x[0].shape[1],
             hidden_size=options.hidden,
             num_layers=options.layers,
             output_size=len(examples.table.output_names),
-            output_activation="softmax" if classes else "identity",
-            seed=settings.seed,
+            output_activation="softmax" if examples.table.classes else "identity",
+            seed=seed,
             dtype=recipe.DTYPE,  # init="glorot" was worse: 0.652 instead of 0.625 on the sunspots
         )
-    except (LimitError, MemoryError):
-        raise LimitError("--hidden: the weights of so many units do not fit in memory") from None
-    x = [scaling.x(sequence) for sequence in examples.x]
-    y = examples.y if classes else [scaling.y(values) for values in examples.y]
-    training = standardised(x, y, parts.training, outputs)
-    validation = standardised(x, y, parts.validation, outputs) if parts.validation else None
-    loss = "cross_entropy" if classes else "mse"
-    untrained = elman.Trainer(net, loss=loss, outputs=outputs).loss(**training)
-    try:
-        result = elman.train(
-            net,
-            training["x"],
-            training["y"],
-            step_weight=training.get("step_weight"),
-            loss=loss,
-            outputs=outputs,
-            epochs=options.epochs,
-            learning_rate=rate,
-            batch_size=options.batch_size,
-            bptt_steps=steps and min(steps, max(map(len, examples.x))),
-            clip_norm=recipe.CLIP_NORM,
-            validation=validation,
-            patience=options.patience if validation else None,
-            seed=settings.seed,
-            progress=True,
-            threads=settings.threads or 1,
-        )
-    except DivergenceError:
-        raise ArgumentError(f"--learning-rate: {_too_high(rate)}") from None
-    except MemoryError:
-        raise LimitError("--hidden: a training of so many units does not fit in memory") from None
-    if not result.history.epoch:
-        raise KeyboardInterrupt
-    best = result.history.loss[(result.history.best_epoch or 1) - 1]
-    if best > DIVERGED * max(untrained, math.log(len(classes)) if classes else 1.0):
-        raise ArgumentError(f"--learning-rate: {_too_high(rate)}")
-    return result
+    except LimitError:
+        raise LimitError("--hidden: so many units do not fit in memory") from None
 
 
-def _too_high(rate: float) -> str:
-    return f"the training diverged at {rate:g}: try less than {rate / 10:g}"
+def _cost(net: Network, parts: Split, options: Plain, window: int | None) -> float:
+    """Return the most multiply-adds of a training."""
+    training, validation = (
+        sum(stop for _, _, stop in spans) for spans in (parts.training, parts.validation)
+    )
+    longest = max(stop for _, _, stop in parts.training)
+    updates = math.ceil(len(parts.training) / options.batch_size)
+    updates *= math.ceil(longest / (window or longest))
+    return work.cost(net.num_parameters, options.epochs, training, validation, updates)
 
 
 # --- results --------------------------------------------------------------------------------------

@@ -56,9 +56,12 @@ class Crew:
         if self._ended.is_set():
             return None
         try:
-            return train(**arguments, callback=self._after_epoch)
+            result = train(**arguments, callback=self._after_epoch)
         except DivergenceError:
             return None
+        if result.history.stopped == "callback":
+            result.history.stopped = "interrupt"
+        return result
 
     def _after_epoch(self, record: Epoch, trainer: Trainer) -> bool:
         return self._ended.is_set()

@@ -13,19 +13,17 @@
 from __future__ import annotations
 
 import math
-import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from elman._network import Network
-from elman.forecasting import linear
+from elman.forecasting import linear, work
 from elman.forecasting.baselines import baselines, linear_problem
 from elman.forecasting.crew import Crew
 from elman.forecasting.noise import standard_error
 from elman.forecasting.parts import Scaling, known, standardised
 from elman.training import recipe
-from elman.training.launch import train
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,8 +37,6 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
     Start = Callable[[Moments], Linear]  # fitted to moments
 
-EFFORT = 3  # the default
-BUDGET = 5e9  # multiply-adds of effort 0; each further one doubles them
 UNITS = (32, 8)  # tanh units of a correction
 WINDOWS = (32, 16, 96)  # steps of backpropagation, and between updates
 RATES = (5e-3, 1e-3)  # learning rates of Adam
@@ -86,7 +82,7 @@ def search(
     examples: Examples,
     parts: Parts,
     *,
-    effort: int = EFFORT,
+    effort: int = work.EFFORT,
     seed: int = 0,
     threads: int = 1,
     period: int | None = None,
@@ -111,7 +107,7 @@ class Search:
         self.multiply_adds = 0.0
         self._folds = _folds(parts)
         if parts.validation:
-            self._plan(BUDGET * (1 << effort))
+            self._plan(work.budget(effort))
 
     def _plan(self, budget: float) -> None:
         """Choose trainings that fit into a number of multiply-adds."""
@@ -123,7 +119,7 @@ class Search:
             for window in windows
             for updates in [self._updates(window)]
             for rate in RATES
-            for units in UNITS
+            for units in UNITS  # innermost: the first trials have one of each
         ]
         again = AVERAGED * (len(self._folds) + 1) * max(map(self._cost, once))
         each = sum(map(self._cost, once))
@@ -142,36 +138,30 @@ class Search:
         return math.ceil(len(lengths) / BATCH) * math.ceil(max(lengths) / window)
 
     def _cost(self, trial: Trial) -> float:
-        """Return the multiply-adds of a training.
+        """Return the multiply-adds of a training."""
+        weights = self._network(trial).num_parameters
+        training, validation = _steps(self.parts.training), _steps(self.parts.validation)
+        return work.cost(weights, trial.epochs, training, validation, self._updates(trial.window))
 
-        Three for each weight and step of training, one for each step of validation, and six for
-        each weight and update.
-        """
-        weights = trial.units * (self.problem.width + trial.units + self.problem.outputs)
-        steps = 3 * _steps(self.parts.training) + _steps(self.parts.validation)
-        return float(trial.epochs * weights * (steps + 6 * self._updates(trial.window)))
+    def _network(self, trial: Trial) -> Network:
+        """Return the untrained network of a training."""
+        return Network(
+            self.problem.width,
+            trial.units,
+            self.problem.outputs,
+            output_activation="identity",
+            seed=self._seed * RESTARTS + trial.seed,
+        )
 
     def seconds(self, threads: int) -> float:
         """Return the expected seconds, from the speed of trainings of some milliseconds."""
         if not self.trials:
             return 0.0
-        rates = {units: self._rate(units) for units in UNITS}
-        tried = sum(self._cost(trial) / rates[trial.units] for trial in self.trials)
-        again = self.multiply_adds - sum(map(self._cost, self.trials))
-        alone = tried + max(0.0, again) / min(rates.values())
+        speeds = {t.units: work.speed(self._network(t)) for t in self.trials[: len(UNITS)]}
+        tried = sum(self._cost(trial) / speeds[trial.units] for trial in self.trials)
+        again = max(0.0, self.multiply_adds - sum(map(self._cost, self.trials)))
+        alone = tried + again / min(speeds.values())
         return alone / max(1, min(threads, len(self.trials)))
-
-    def _rate(self, units: int) -> float:
-        """Return the multiply-adds per second of a training, measured."""
-        I, O = self.problem.width, self.problem.outputs
-        net = Network(I, units, O, output_activation="identity", seed=0)
-        x, y = np.zeros((512, I)), np.zeros((512, O))
-        best = math.inf
-        for _ in range(3):
-            begin = time.perf_counter()
-            train(net, x, y, epochs=4, bptt_steps=32, clip_norm=recipe.CLIP_NORM)
-            best = min(best, time.perf_counter() - begin)
-        return 4 * units * (I + units + O) * (3 * 512 + 6 * 16) / best
 
     def run(
         self, threads: int = 1, period: int | None = None, progress: Progress | None = None
@@ -272,16 +262,9 @@ class _Left:
     def job(self, trial: Trial) -> dict[str, Any]:
         """Return the arguments of a training that makes as many updates as on the training part."""
         of = self._of
-        net = Network(
-            of.problem.width,
-            trial.units,
-            of.problem.outputs,
-            output_activation="identity",
-            seed=of._seed * RESTARTS + trial.seed,
-        )
         epochs = trial.epochs * trial.share * _steps(of.parts.training) / _steps(self._spans)
         return {
-            "net": net,
+            "net": of._network(trial),
             **self.standardised(self._spans),
             "epochs": max(1, round(epochs)),
             "learning_rate": trial.rate,
