@@ -85,16 +85,19 @@ def test_the_lags_that_matter_are_chosen(rng):
 
 def test_moments_of_few_lags_are_the_beginnings_of_those_of_many(rng, monkeypatch):
     x, y = series(rng, 100)
-    many, few = (linear.moments(x, y[10:90], lags, 10, 90) for lags in (7, 2))
+    spans = [(0, 10, 40), (1, 0, 1), (0, 40, 90)]
+    many, few = (linear.moments([x, x], [y, y], spans, lags) for lags in (7, 2))
     np.testing.assert_allclose(many.gram[:5, :5], few.gram)
     np.testing.assert_allclose(many.moment[:5], few.moment)
     monkeypatch.setattr(linear, "ROWS", 7)
-    blocks = linear.moments(x, y[10:90], 7, 10, 90)
+    blocks = linear.moments([x, x], [y, y], spans, 7)
     for whole, summed in zip(many, blocks, strict=True):
         np.testing.assert_allclose(whole, summed)
     coefficients = rng.normal(size=(5, 2))
-    rows = np.concatenate([rows for rows, _ in linear.rows_of(x, 2, 10, 90)])
-    expected = np.square(rows @ coefficients - y[10:90]).sum()
+    padded = np.pad(x, ((1, 0), (0, 0)))
+    rows = np.concatenate([np.ones((100, 1)), padded[1:], padded[:-1]], axis=1)
+    errors = np.square(rows @ coefficients - y)
+    expected = errors[10:90].sum() + errors[0].sum()
     assert many.errors(coefficients) == pytest.approx(expected)
 
 
@@ -127,6 +130,12 @@ def test_a_joined_network_is_the_sum_of_its_parts(rng):
 def test_wrong_arguments_are_one_sentence(x, y, options, error, sentence):
     with pytest.raises(error, match=sentence):
         elman.linear_start(x, y, **options)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 10])
+def test_a_few_steps_are_enough(steps):
+    x = np.arange(steps, dtype=float)[:, None]
+    assert np.isfinite(elman.linear_start(x, 2 * x)(x)).all()
 
 
 def test_a_constant_series_is_its_value():

@@ -118,6 +118,12 @@ def test_short_series_are_never_far_behind_their_baselines(rng, steps):
     assert network < 2 * best
 
 
+def test_a_handful_of_steps_is_enough(rng):
+    data, parts = forecast(rng.normal(size=5))
+    found = search.search(data, parts, effort=1)
+    assert np.isfinite(found.network(data.x[0])).all()
+
+
 def test_several_sequences_are_searched_together(rng):
     waves = [henon(int(rng.integers(40, 90)))[k:, None] for k in range(24)]
     data, parts = forecast(waves)

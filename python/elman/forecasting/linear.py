@@ -47,10 +47,11 @@ class Linear(NamedTuple):
 
 def rows_of(z: Array, lags: int, start: int, stop: int) -> Iterator[tuple[Array, int]]:
     """Yield blocks (rows, 1 + lags I) of ones and the last inputs, with their first step."""
-    padded = np.concatenate([np.zeros((lags - 1, z.shape[1])), z])
     for begin in range(start, stop, ROWS):
         end = min(begin + ROWS, stop)
-        past = [padded[begin + lags - 1 - lag : end + lags - 1 - lag] for lag in range(lags)]
+        known = z[max(0, begin - lags + 1) : end]
+        padded = np.pad(known, ((lags - 1 + end - begin - len(known), 0), (0, 0)))
+        past = [padded[lags - 1 - lag : len(padded) - lag] for lag in range(lags)]
         yield np.concatenate([np.ones((end - begin, 1)), *past], axis=1), begin
 
 
@@ -92,13 +93,21 @@ class Moments(NamedTuple):
         return found
 
 
-def moments(z: Array, y: Array, lags: int, start: int, stop: int) -> Moments:
-    """Return the moments of the steps start:stop with targets y (stop - start, O)."""
+def moments(x: Sequence[Array], y: Sequence[Array], spans: Sequence[Span], lags: int) -> Moments:
+    """Return the moments of spans of scaled sequences (T, I) and targets (T, O)."""
     total: Moments | None = None
-    for rows, begin in rows_of(z, lags, start, stop):
-        part = y[begin - start :][: len(rows)]
-        found = Moments(rows.T @ rows, rows.T @ part, (part**2).sum(axis=0))
-        total = found if total is None else total + found
+    waiting: list[tuple[Array, Array]] = []  # until there are many rows: products of few are slow
+    count = 0
+    for n, (i, start, stop) in enumerate(spans):
+        for rows, begin in rows_of(x[i], lags, start, stop):
+            waiting.append((rows, y[i][begin : begin + len(rows)]))
+            count += len(rows)
+            if count < ROWS and (n + 1 < len(spans) or begin + len(rows) < stop):
+                continue
+            every, wanted = map(np.concatenate, zip(*waiting, strict=True))
+            found = Moments(every.T @ every, every.T @ wanted, (wanted**2).sum(axis=0))
+            total = found if total is None else total + found
+            waiting, count = [], 0
     assert total is not None
     return total
 
@@ -123,31 +132,26 @@ class Problem:
         self.outputs = int(y[0].shape[1])
         self.width = int(x[0].shape[1])
         count = sum(stop - start for _, start, stop in spans)
-        fewest = min(lags)
+        longest = max(stop for _, _, stop in spans)
         self.lags = [
-            lags_
-            for lags_ in lags
-            if lags_ == fewest or (lags_ * self.width <= WIDEST and 6 * lags_ * self.width <= count)
+            n
+            for n in lags
+            if n == min(lags) or n <= min(longest, WIDEST / self.width, count / self.width / 6)
         ]
         blocks = list(_blocks(spans))
         sums = [self.moments(block) for block in blocks]
         self.all = _total(sums)
-        if len(spans) == 1:
+        if len(blocks) == 1:
+            self.folds = [(self.all, self.all, blocks[0])]
+        elif len(spans) == 1:
             half = len(blocks) // 2
             self.folds = [(_total(sums[:k]), sums[k], blocks[k]) for k in range(half, len(blocks))]
-        elif len(blocks) > 1:
-            self.folds = [(self.all - part, part, b) for part, b in zip(sums, blocks, strict=True)]
         else:
-            self.folds = [(self.all, self.all, blocks[0])]
+            self.folds = [(self.all - part, part, b) for part, b in zip(sums, blocks, strict=True)]
 
     def moments(self, spans: Sequence[Span]) -> Moments:
         """Return the moments of spans for the most lags."""
-        return _total(
-            [
-                moments(self.x[i], self.y[i][start:stop], max(self.lags), start, stop)
-                for i, start, stop in spans
-            ]
-        )
+        return moments(self.x, self.y, spans, max(self.lags))
 
     def towards(self, kind: str) -> Array:
         """Return the coefficients that the penalty draws to."""
