@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from elman._isa import use_isa as use_isa
     from elman._loading import load as load
     from elman._network import Network as Network
-    from elman._network import Run as Run
     from elman._parameters import Layer as Layer
     from elman._parameters import Readout as Readout
+    from elman._run import Run as Run
     from elman._table import Table as Table
     from elman.activation import Activation as Activation
     from elman.errors import ArgumentError as ArgumentError
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from elman.errors import IsaError as IsaError
     from elman.errors import LimitError as LimitError
     from elman.errors import ModelFormatError as ModelFormatError
+    from elman.errors import ScalingWarning as ScalingWarning
     from elman.errors import ShapeError as ShapeError
     from elman.errors import UnsupportedModelError as UnsupportedModelError
     from elman.errors import VerificationError as VerificationError
@@ -108,8 +109,9 @@ _HOMES = {
     "Network": "elman._network",
     "RMSprop": "elman.training",
     "Readout": "elman._parameters",
-    "Run": "elman._network",
+    "Run": "elman._run",
     "SGD": "elman.training",
+    "ScalingWarning": "elman.errors",
     "ShapeError": "elman.errors",
     "StopTraining": "elman.training",
     "Stream": "elman._core",

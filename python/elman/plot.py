@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 from elman import _files
@@ -16,6 +17,15 @@ if TYPE_CHECKING:
 __all__ = ["history"]
 
 
+class _Figure(Figure):  # type: ignore[misc, unused-ignore]
+    """A figure that a notebook displays even if matplotlib is not set up for it there."""
+
+    def _repr_png_(self) -> bytes:
+        file = BytesIO()
+        self.savefig(file, format="png")
+        return file.getvalue()
+
+
 def history(history: History) -> Figure:
     """Plot the losses of each epoch and mark the best epoch.
 
@@ -28,7 +38,7 @@ def history(history: History) -> Figure:
     -------
     matplotlib.figure.Figure
         The figure, with a logarithmic axis of losses if they are above 0. Save it with
-        `figure.savefig("history.svg")`; notebooks display it.
+        `figure.savefig("history.svg")`; notebooks display it as the last value of a cell.
 
     Raises
     ------
@@ -44,7 +54,7 @@ def history(history: History) -> Figure:
     >>> elman.plot.history(result.history).axes[0].get_xlabel()
     'epoch'
     """
-    figure = Figure(figsize=(7, 4), layout="constrained")
+    figure = _Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     axes.plot(history.epoch, history.loss, label="training", color="#1f77b4")
     if history.validation_loss:
