@@ -1,4 +1,4 @@
-"""Forecasts of twenty series by `elman train`'s search and by its baselines, from rolling origins.
+"""Forecasts of 23 series by `elman train`'s search and by its baselines, from rolling origins.
 
     pip install statsmodels sktime
     python bench/forecasting.py                       # measure, into bench/forecasting.json

@@ -611,7 +611,7 @@ def test_the_parameters_are_those_of_one_signature(kind, own):
 
     signature = inspect.signature(kind).parameters
     shared = inspect.signature(ElmanRegressor).parameters
-    assert list(signature) == [*shared][:-1] + [own]
+    assert list(signature) == [*[*shared][:-1], own]
     assert all(p.kind is p.KEYWORD_ONLY for p in signature.values())
     assert kind().get_params() == {name: p.default for name, p in signature.items()}
 
