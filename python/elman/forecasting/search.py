@@ -171,7 +171,7 @@ class Search:
         more = AVERAGED * (len(self._folds) + 1)
         crew = Crew(threads, len(self.trials) + more, progress)
         added = self._correction(start, crew)
-        base = added.start or start(self.problem.all)
+        base = start(self.problem.all)
         net = linear.joined([linear.delay_line(base), *added.blocks])
         return Found(
             network=net.replace(tensors=self.scaling._asdict()),
@@ -220,7 +220,7 @@ class Search:
         everything = _Left(self, start, known(self.parts))
         if again := everything.trained(best, crew):
             return found._replace(blocks=everything.blocks(again, factor))
-        return found._replace(start=training.model, blocks=training.blocks(nets, factor))
+        return found._replace(blocks=training.blocks(nets, factor))  # interrupted: as it was tried
 
     def _tried(self, training: _Left, crew: Crew) -> list[tuple[float, Trial, Network]]:
         """Return the trainings with the lowest validation errors, up to their best epochs."""
@@ -248,9 +248,9 @@ class _Left:
 
     def __init__(self, of: Search, start: Start, spans: Sequence[Span]) -> None:
         self._of, self._spans = of, spans
-        self.model = start(of.problem.moments(spans))
+        model = start(of.problem.moments(spans))
         self._x = of.problem.x
-        left = [y - self.model(x) for x, y in zip(self._x, of.problem.y, strict=True)]
+        left = [y - model(x) for x, y in zip(self._x, of.problem.y, strict=True)]
         scale = np.concatenate([left[i][a:b] for i, a, b in spans]).std(axis=0)
         self._scale = np.where(scale > 1e-9, scale, 1.0)
         self._y = [part / self._scale for part in left]
@@ -304,7 +304,6 @@ class _Correction(NamedTuple):
     reason: str | None = None
     gain: float | None = None
     noise: float | None = None
-    start: Linear | None = None  # the start that it belongs to, if it was not fitted again
 
 
 def _together(outputs: list[tuple[Array, Array]]) -> tuple[Array, Array]:
