@@ -185,6 +185,9 @@ def test_a_long_series_gets_fewer_epochs_and_stays_within_the_work(rng):
     planned = search.Search(data, parts, 1, 0)
     assert {trial.epochs for trial in planned.trials} < set(range(1, search.EPOCHS[0]))
     assert planned.multiply_adds <= work.budget(1)
+    data, parts = forecast(rng.normal(size=1_000_000))
+    longer = search.Search(data, parts, 1, 0)
+    assert 1 <= len(longer.trials) < len(planned.trials)
 
 
 def test_folds_never_judge_what_they_were_trained_on(rng):

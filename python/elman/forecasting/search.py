@@ -119,18 +119,21 @@ class Search:
             for window in windows
             for updates in [self._updates(window)]
             for rate in RATES
-            for units in UNITS  # innermost: the first trials have one of each
+            for units in UNITS
         ]
         again = AVERAGED * (len(self._folds) + 1) * max(map(self._cost, once))
         each = sum(map(self._cost, once))
         restarts = int(min(max(1, (budget - again) // each), RESTARTS))
         share = min(1.0, budget / (each + again))
-        self.trials = [
-            trial._replace(seed=seed, epochs=max(1, int(trial.epochs * share)))
-            for seed in range(restarts)
-            for trial in once
-        ]
-        self.multiply_adds = restarts * each * share + again * share
+        spent = 0.0
+        for seed in range(restarts):
+            for trial in once:
+                shorter = trial._replace(seed=seed, epochs=max(1, int(trial.epochs * share)))
+                cost = self._cost(shorter)
+                if not self.trials or spent + cost <= budget - again * share:
+                    self.trials.append(shorter)
+                    spent += cost
+        self.multiply_adds = spent + again * share
 
     def _updates(self, window: int) -> int:
         """Return the number of updates of an epoch."""
@@ -157,7 +160,8 @@ class Search:
         """Return the expected seconds, from the speed of trainings of some milliseconds."""
         if not self.trials:
             return 0.0
-        speeds = {t.units: work.speed(self._network(t)) for t in self.trials[: len(UNITS)]}
+        sizes = {trial.units: self._network(trial) for trial in self.trials}
+        speeds = {units: work.speed(net) for units, net in sizes.items()}
         tried = sum(self._cost(trial) / speeds[trial.units] for trial in self.trials)
         again = max(0.0, self.multiply_adds - sum(map(self._cost, self.trials)))
         alone = tried + again / min(speeds.values())
