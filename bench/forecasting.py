@@ -227,7 +227,7 @@ def split(series: Series, origin: float) -> tuple[Examples, Parts]:
 def measure(series: Series, seed: int, effort: int, threads: int) -> dict[str, Any]:
     """Return the RMSE of the network and of each baseline over all origins."""
     squares: dict[str, list[Array]] = {}
-    starts, corrections, seconds, gains = [], 0, [], []
+    starts, corrections, seconds = [], 0, []
     for origin in ORIGINS:
         examples, parts = split(series, origin)
         begin = time.perf_counter()
@@ -246,19 +246,15 @@ def measure(series: Series, seed: int, effort: int, threads: int) -> dict[str, A
             squares.setdefault(kind, []).append((error**2).mean(axis=1))
         starts.append(found.start)
         corrections += found.correction is not None
-        gains.append((found.gain, found.noise))
-    rmse = {name: float(np.sqrt(np.concatenate(parts).mean())) for name, parts in squares.items()}
-    each = {
-        name: [float(np.sqrt(part.mean())) for part in parts] for name, parts in squares.items()
-    }
     return {
         "seed": seed,
-        "rmse": rmse,
-        "each": each,
+        "rmse": {
+            name: float(f"{np.sqrt(np.concatenate(parts).mean()):.6g}")
+            for name, parts in squares.items()
+        },
         "starts": starts,
-        "gains": gains,
         "corrections": corrections,
-        "seconds": max(seconds),
+        "seconds": round(max(seconds), 1),
     }
 
 

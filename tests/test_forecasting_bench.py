@@ -44,7 +44,7 @@ def test_a_measurement_has_an_error_for_the_network_and_each_baseline():
         squares += list(
             (values[begin + 1 : begin + 1 + count] - values[begin : begin + count]) ** 2
         )
-    assert found["rmse"]["the last value"] == pytest.approx(float(np.sqrt(np.mean(squares))))
+    assert found["rmse"]["the last value"] == pytest.approx(np.sqrt(np.mean(squares)), rel=1e-5)
     assert found["rmse"]["network"] < found["rmse"]["linear"]
 
 
@@ -59,11 +59,12 @@ def test_a_ratio_is_of_the_network_to_the_best_baseline():
 
 def test_a_verdict_counts_wins_and_names_the_worst():
     entries = {
-        name: {"runs": [result(network=network, linear=1.0)]}
-        for name, network in (("a", 0.5), ("b", 0.99), ("c", 1.015))
+        name: {"runs": [result(network=network, linear=1.0)], "about": about}
+        for name, network, about in (("a", 0.5, "made"), ("b", 0.99, "x (sktime)"), ("c", 1.015, ""))
     }
     assert forecasting.verdict(entries) == (
-        "Ahead of the best baseline by more than 2 %: 1 of 3. At worst: 1.5 % behind (c)."
+        "Ahead of the best baseline by more than 2 %: 1 of 3 (of the 1 public: 0). At worst: 1.5 %"
+        " behind (c)."
     )
 
 
