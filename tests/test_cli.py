@@ -272,6 +272,13 @@ def test_stream_gives_the_bytes_of_run(model):
     assert streamed.count(b"\n") == 100
 
 
+def test_stream_propagates_infinities_as_run_does(model):
+    text = b"1,2,3\ninf,-inf,0\n4,5,6\n"
+    streamed = answer("run", model, "-", "--stream", stdin=text)
+    assert streamed == answer("run", model, "-", stdin=text)
+    assert b"nan" in streamed
+
+
 @pytest.fixture
 def named(net, tmp_path):
     """A model whose table names its inputs and the column of sequences."""

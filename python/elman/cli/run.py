@@ -63,10 +63,10 @@ def stream(model: str, source: str, output: str) -> None:
 
 
 def _answer_lines(net: Network, table: tables.CsvTable, file: IO[bytes]) -> None:
-    streams = {"": net.stream()}  # one for each sequence
+    streams = {"": net.stream(nonfinite="propagate")}  # one for each sequence
     for sequence, row in table.rows(net.input_size):
         if sequence not in streams:
-            streams[sequence] = net.stream()
+            streams[sequence] = net.stream(nonfinite="propagate")
         file.write(tables.csv_line(streams[sequence].step(row)))
         file.flush()
 
