@@ -328,8 +328,8 @@ BEGIN = """\
 How good are the networks of [`elman train`](command_line.md#how-it-trains)? This page is written by
 `python bench/forecasting.py --page`; never edit it by hand. The script forecasts the next step of
 {count} series, some from the packages statsmodels and sktime and some made, from {origins} origins
-each: what comes before {shares} of a series is known (the last fifth of it is the validation part),
-and the next tenth is forecast, one step at a time. A score is the RMSE over these tenths.
+each. What comes before {shares} % of a series is known (the last fifth of it is the validation
+part), and the next tenth is forecast, one step at a time. A score is the RMSE over these tenths.
 
 The baselines are fitted to all that is known at an origin: the last value, the mean, and a linear
 model of the last steps, with the number of steps and the penalty chosen as for the start of the
@@ -354,7 +354,7 @@ def page(results: dict[str, Any]) -> str:
         BEGIN.format(
             count=len(series),
             origins=len(ORIGINS),
-            shares=", ".join(f"{100 * origin:.0f} %" for origin in ORIGINS),
+            shares=", ".join(f"{100 * origin:.0f}" for origin in ORIGINS),
             seeds=seeds,
             trials=seeds * len(ORIGINS),
         )
@@ -372,9 +372,7 @@ def page(results: dict[str, Any]) -> str:
         if names:
             parts += [f"## {title}\n\n", table({name: series[name] for name in names}), "\n"]
             parts += [f"{verdict({name: series[name] for name in names})}\n\n"]
-    made = "; ".join(
-        f"{n}, {e['about']}" for n, e in series.items() if not e["about"].endswith(")")
-    )
+    made = ", ".join(n for n, e in series.items() if not e["about"].endswith(")"))
     seconds = max(run["seconds"] for e in series.values() for run in e["runs"])
     versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
     return (
@@ -406,11 +404,13 @@ def verdict(series: dict[str, Any]) -> str:
     """Return how many series are ahead of and behind the best baseline."""
     found = {name: float(np.median(ratios(entry))) for name, entry in series.items()}
     ahead = [name for name, ratio in found.items() if ratio < 0.98]
+    public = [name for name, entry in series.items() if entry["about"].endswith(")")]
+    of_public = f" (of the {len(public)} public: {len({*ahead} & {*public})})" if public else ""
     worst = max(found, key=found.__getitem__)
     behind = f"{100 * (found[worst] - 1):.1f} % behind" if found[worst] > 1 else "not behind"
     return (
-        f"Ahead of the best baseline by more than 2 %: {len(ahead)} of {len(found)}. At worst:"
-        f" {behind} ({worst})."
+        f"Ahead of the best baseline by more than 2 %: {len(ahead)} of {len(found)}{of_public}."
+        f" At worst: {behind} ({worst})."
     )
 
 

@@ -60,7 +60,11 @@ def test_a_ratio_is_of_the_network_to_the_best_baseline():
 def test_a_verdict_counts_wins_and_names_the_worst():
     entries = {
         name: {"runs": [result(network=network, linear=1.0)], "about": about}
-        for name, network, about in (("a", 0.5, "made"), ("b", 0.99, "x (sktime)"), ("c", 1.015, ""))
+        for name, network, about in (
+            ("a", 0.5, "made"),
+            ("b", 0.99, "x (sktime)"),
+            ("c", 1.015, ""),
+        )
     }
     assert forecasting.verdict(entries) == (
         "Ahead of the best baseline by more than 2 %: 1 of 3 (of the 1 public: 0). At worst: 1.5 %"
