@@ -248,13 +248,13 @@ def test_a_model_of_sequences_answers_each_of_them(here, rng):
     answer("verify", "m", "--input", "x.csv")
 
 
-def test_a_column_without_a_name_is_no_input_unless_left_out(here, rng):
-    """The index that pandas writes."""
+def test_the_index_that_pandas_writes_is_no_input(here, rng):
     write_csv("x.csv", ("", "a"), np.arange(50), rng.standard_normal(50))
-    assert complaint("x.csv").startswith("--inputs: expected ")
-    facts = facts_of("x.csv", "--inputs", "a", *QUICK, "-o", "m")
-    assert facts["inputs"] == ["a"]
+    done = command.run("train", "x.csv", *QUICK, "-o", "m")
+    assert b"x.csv: the first column has no name and is no input" in done.stderr
     assert elman.load("m").table == elman.Table(inputs=["a"], targets=["a"], horizon=1)
+    write_csv("x.csv", ("a", ""), np.arange(50), rng.standard_normal(50))
+    assert re.match("x.csv: expected a name for every column", complaint("x.csv"))
 
 
 def test_words_that_change_from_line_to_line_are_classes_of_lines(here, rng):
@@ -540,14 +540,14 @@ def test_contradictory_options_are_one_sentence(here, sines, options, sentence):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("", ": expected rows "),
-        ("a,b\n", ": expected rows "),
+        ("", ": expected lines .*, got none"),
+        ("a,b\n", ": expected lines .*, got none"),
         ("a,b\n1,2\n3\n", " line 3: expected 2 .*, got 1"),
         ("a,b\n1,2\n3,x\n", " line 3, column b: expected .*, got 'x'"),
-        ("a,b\n1,2\n3,nan\n", " line 3, column b: expected .*, got 'nan'"),
-        ("1,2\n\n3,\n", " line 3, column 2: expected .*, got ''"),
-        ("a,b\x1b[2J\n1,2\n", r": expected .*, got 'b\\x1b\[2J'"),
-        ("a,a\n1,2\n", ": .* same name"),
+        ("a,b\n1,2\n3,nan\n", " line 3, column b: expected .*, got .* 'nan': .* drop"),
+        ("1,2\n\n3,\n", " line 3, column 2: expected .*, got an empty field: .* drop"),
+        ("a,b\x1b[2J\n1,2\n", r" line 1: expected text, got .* '\\x1b'"),
+        ("a,a\n1,2\n", ": expected different names .*, got 'a' twice"),
     ],
 )
 def test_unusable_csv_data_are_one_sentence(here, text, sentence):
@@ -562,7 +562,7 @@ def test_a_series_that_is_too_short_is_one_sentence(here):
 def test_a_target_that_is_missing_in_a_line_is_one_sentence(here):
     write_csv("x.csv", ("x", "y", "c"), range(4), [1, 2, "", 4], ["a", "b", "", "a"])
     said = complaint("x.csv", "--inputs", "x", "--target", "y")
-    assert re.match("x.csv line 4, column y: expected .* number, got ''", said)
+    assert re.match("x.csv line 4, column y: expected .* number, got an empty field", said)
     said = complaint("x.csv", "--inputs", "x", "--target", "c")
     assert re.match("x.csv line 4, column c: expected .* class", said)
 
@@ -627,3 +627,115 @@ def test_wrong_usage_ends_with_code_2(sines, options):
     done = command.run("train", sines, *options)
     assert (done.returncode, done.stdout) == (2, b"")
     assert options[0].encode() in done.stderr
+
+
+# --- columns of every kind ------------------------------------------------------------------------
+
+
+def examples_of(text, **question):
+    Path("data.csv").write_text(text)
+    return examples.read("data.csv", None, examples.Question(**question))
+
+
+HOURS = [f"2024-01-01 {hour:02}:30" for hour in range(6)]
+LOAD = "at;site;load;temp\n" + "".join(
+    f"{at};{'ab'[i % 2]};{i},5;{10 * i}\n" for i, at in enumerate(HOURS)
+)
+
+
+def test_dates_are_no_inputs_but_the_time(here):
+    found = examples_of(LOAD, inputs=["load", "temp"])
+    assert found.table == elman.Table(
+        inputs=["load", "temp"], targets=["load", "temp"], horizon=1, time="at"
+    )
+    found = examples_of(LOAD, sequence="site", targets=["load"], horizon=(1,))
+    assert found.table.inputs == ("load", "temp")
+    assert [x.tolist() for x in found.x] == [
+        [[0.5, 0], [2.5, 20]],
+        [[1.5, 10], [3.5, 30]],
+    ]
+    assert [y.tolist() for y in found.y] == [[[2.5], [4.5]], [[3.5], [5.5]]]
+
+
+def test_the_calendar_gives_inputs(here):
+    found = examples_of(LOAD, inputs=["load"], calendar=["hour"])
+    assert found.table.input_names == ("load", "hour_sin", "hour_cos")
+    turns = 2 * np.pi * (np.arange(5) + 0.5) / 24
+    np.testing.assert_allclose(found.x[0][:, 1:], np.stack([np.sin(turns), np.cos(turns)], axis=1))
+    unix = "stamp,load\n" + "".join(f"{1704069000 + 3600 * i},{i}\n" for i in range(6))
+    named = examples_of(unix, calendar=["stamp", "hour"])
+    assert named.table == elman.Table(
+        inputs=["load"], targets=["load"], horizon=1, time="stamp", calendar=["hour"]
+    )
+    np.testing.assert_array_equal(named.x[0][:, 1:], found.x[0][:, 1:])
+
+
+def test_a_whole_day_is_forecast_at_once(here):
+    found = examples_of("a,b\n" + "".join(f"{i},{10 * i}\n" for i in range(6)), horizon=(1, 3))
+    assert found.table.output_names == ("a+1", "b+1", "a+3", "b+3")
+    assert found.x[0].tolist() == [[0, 0], [1, 10], [2, 20]]
+    assert found.y[0].tolist() == [[1, 10, 3, 30], [2, 20, 4, 40], [3, 30, 5, 50]]
+    assert found.now[0].tolist() == [[0, 0], [1, 10], [2, 20]]
+    with pytest.raises(elman.ArgumentError, match=r"--horizon: expected less .* 6 steps, got 6"):
+        examples_of("a\n" + "1\n" * 6, horizon=(1, 6))
+
+
+GAPS = "x,y\n1,10\n,20\n3,\n4,40\n"
+
+
+def test_missing_values_are_filled_or_left_out_and_counted(here, capsys):
+    found = examples_of(GAPS, missing="hold")
+    assert [*found.x[0].tolist(), found.y[0][-1].tolist()] == [[1, 10], [1, 20], [3, 20], [4, 40]]
+    assert "2 missing values are filled by the value before" in capsys.readouterr().err
+    found = examples_of(GAPS, missing="interpolate")
+    assert [*found.x[0].tolist(), found.y[0][-1].tolist()] == [[1, 10], [2, 20], [3, 30], [4, 40]]
+    assert "2 missing values are filled by interpolation" in capsys.readouterr().err
+    found = examples_of(GAPS, targets=["y"], missing="drop")
+    assert (found.x[0].tolist(), found.y[0].tolist()) == ([[1], [4]], [[10], [40]])
+    assert "2 lines with missing values are left out" in capsys.readouterr().err
+
+
+def test_missing_classes_are_left_out_only(here):
+    text = "x,way\n1,up\n2,NA\n3,down\n4,up\n"
+    found = examples_of(text, targets=["way"], missing="drop")
+    assert (found.table.classes, found.y[0].tolist()) == (("down", "up"), [1, 0, 1])
+
+
+@pytest.mark.parametrize(
+    ("text", "question", "sentence"),
+    [
+        (GAPS, {"targets": ["y"]}, "line 3, column x: expected a number, got an empty field: hold"),
+        (
+            GAPS,
+            {"targets": ["y"], "missing": "hold"},
+            "line 4, column y: expected a target, .* drop",
+        ),
+        (GAPS, {"missing": "mean"}, "--missing: expected hold, interpolate, drop, got 'mean'"),
+        ("x,c\n1,a\n2,NA\n", {"targets": ["c"]}, "line 3, column c: expected a class, got 'NA'"),
+        ("x\nNA\nNA\n1\n", {"missing": "interpolate"}, "line 2, column x: expected a value before"),
+        (LOAD, {"inputs": ["at"]}, "--inputs: .* numbers, got the dates of at: --calendar hour"),
+        (LOAD, {}, "--inputs: expected columns of numbers, got the text of site: .* load, temp"),
+        (LOAD, {"targets": ["at"]}, "--target: expected numbers or classes, got the dates of at"),
+        (LOAD, {"calendar": ["at"]}, "--calendar: expected some of hour, .*, got at"),
+        (LOAD, {"calendar": ["day", "hour"]}, "--calendar: .* columns at, site, .*, got day"),
+        ("x\n1\n2\n", {"calendar": ["hour"]}, "--calendar: .* column of dates, .* COLUMN,hour"),
+        (
+            "a,b,x\n2024-01-01,2024-01-01,1\n",
+            {"calendar": ["hour"]},
+            "--calendar: expected one column of dates, got the columns a, b: name one, as a,hour",
+        ),
+        (LOAD, {"inputs": ["load"], "targets": ["load"]}, "--target: .* got load: --horizon 1 "),
+    ],
+)
+def test_columns_that_cannot_be_learned_are_one_sentence(here, text, question, sentence):
+    with pytest.raises(elman.ElmanError, match=sentence):
+        examples_of(text, **question)
+
+
+def test_numbers_are_no_classes_by_the_hundred(here):
+    text = "x,y\n" + "".join(f"{i},{i * 0.25}\n" for i in range(500))
+    with pytest.raises(elman.ArgumentError, match=r"--target: .*500 .* --task regression"):
+        examples_of(text, targets=["y"], task="classification")
+    text = "x,y\n" + "".join(f"{i},machine {i}\n" for i in range(1500))
+    with pytest.raises(elman.ArgumentError, match=r"--target: .* at most 1000 classes, got 1500"):
+        examples_of(text, targets=["y"])

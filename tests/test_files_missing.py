@@ -1,0 +1,192 @@
+"""Missing values: refused, held, interpolated or left out, and the dates of a table."""
+
+import numpy as np
+import pytest
+
+import elman
+from elman.errors import TableError
+from elman.files import lines, missing
+from elman.files.fields import MISSING
+from elman.files.reading import open_table
+
+pytestmark = pytest.mark.any_isa
+
+KEYED = elman.Table(inputs=["x", "y"], sequence="id")
+
+
+@pytest.fixture
+def stored(tmp_path):
+    def write(text):
+        path = tmp_path / "data.csv"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def in_pieces_of(monkeypatch, size):
+    """Read so many bytes at a time."""
+    monkeypatch.setattr(lines, "BLOCK", size)
+    monkeypatch.setattr(lines, "PIECE", size)
+
+
+def blocks_of(path, width, table, policy):
+    with open_table(path, table, missing=policy) as source:
+        return list(source.blocks(width))
+
+
+def values_of(*args):
+    return np.concatenate([block.values for block in blocks_of(*args)]).tolist()
+
+
+@pytest.mark.parametrize("word", sorted(MISSING))
+def test_every_word_for_missing_is_refused_and_dropped(stored, word):
+    path = stored(f"a,b\n1,2\n{word},4\n5,6\n")
+    with pytest.raises(TableError, match="line 3, column a: expected a number, got "):
+        values_of(path, 2, None, None)
+    assert values_of(path, 2, None, "drop") == [[1, 2], [5, 6]]
+    assert elman.read_table(path, missing="drop") == elman.Frame({"a": [1.0, 5.0], "b": [2.0, 6.0]})
+    assert elman.read_table(path, columns=["b"])["b"].tolist() == [2, 4, 6]
+
+
+INTERLEAVED = """id,at,x,y
+p,1,1,10
+q,2,100,0
+p,3,,20
+q,4,,NA
+p,5,,
+q,6,130,6
+p,7,7,40
+q,8,NaN,8
+q,9,150,9
+"""
+
+
+@pytest.mark.parametrize("size", [8, 1 << 22])
+def test_values_are_filled_within_their_sequence(stored, monkeypatch, size):
+    in_pieces_of(monkeypatch, size)
+    path = stored(INTERLEAVED)
+    held = [[1, 10], [100, 0], [1, 20], [100, 0], [1, 20], [130, 6], [7, 40], [130, 8], [150, 9]]
+    assert values_of(path, 2, KEYED, "hold") == held
+    between = [[1, 10], [100, 0], [3, 20], [115, 3], [5, 30], [130, 6], [7, 40], [140, 8], [150, 9]]
+    assert values_of(path, 2, KEYED, "interpolate") == between
+    frame = elman.read_table(path, sequence="id", missing="interpolate")
+    np.testing.assert_array_equal(np.stack([frame["x"], frame["y"]], axis=1), between)
+    assert frame["id"].tolist() == list("pqpqpqpqq")
+
+
+@pytest.mark.parametrize("size", [8, 1 << 22])
+def test_a_line_that_is_left_out_takes_its_sequence_and_time_along(stored, monkeypatch, size):
+    in_pieces_of(monkeypatch, size)
+    text = INTERLEAVED.replace(",1,1,", ",2024-01-01,1,")
+    blocks = blocks_of(stored(text), 2, KEYED, "drop")
+    assert [key for block in blocks for key in block.keys] == list("pqqpq")
+    assert [time for block in blocks for time in block.times] == ["2024-01-01", "2", "6", "7", "9"]
+    assert [line for block in blocks for line in block.lines] == [2, 3, 7, 8, 10]
+
+
+@pytest.mark.parametrize(
+    ("policy", "text", "sentence"),
+    [
+        ("hold", "a\nNA\n1\n", "line 2, column a: expected a value before it to hold"),
+        ("interpolate", "a\nNA\n1\n", "line 2, column a: expected a value before it to interpol"),
+        ("interpolate", "a\n1\n-\n-\n", "line 3, column a: expected a value after it to interpol"),
+        ("drop", "a\nNA\n", "expected lines without missing values, got none"),
+        ("hold", "a\n1\nx\n", "line 3, column a: expected a number, got 'x'"),
+        ("drop", "a\n1\ninf\n", "line 3, column a: expected a finite number, got 'inf'"),
+    ],
+)
+def test_what_cannot_be_filled_is_named(stored, policy, text, sentence):
+    path = stored(text)
+    with pytest.raises(TableError, match=sentence):
+        values_of(path, 1, elman.Table(inputs=["a"]), policy)
+    if "before" in sentence or "after" in sentence:
+        with pytest.raises(TableError, match=sentence):
+            elman.read_table(path, missing=policy)
+
+
+def test_lines_wait_only_so_long_for_a_value(stored, monkeypatch):
+    monkeypatch.setattr(missing, "WAITING", 10)
+    in_pieces_of(monkeypatch, 8)
+    path = stored("a\n1\n" + "NA\n" * 20 + "2\n")
+    with pytest.raises(elman.LimitError, match=r"line 3, column a: .* within 10 lines"):
+        values_of(path, 1, elman.Table(inputs=["a"]), "interpolate")
+
+
+def test_an_unknown_way_is_refused(stored):
+    with pytest.raises(elman.ArgumentError, match="missing: expected hold, interpolate, drop"):
+        elman.read_table(stored("a\n1\n"), missing="mean")
+
+
+def test_a_line_without_its_time_has_no_calendar(stored):
+    table = elman.Table(inputs=["x"], time="at", calendar=["hour"])
+    path = stored("at,x\n2024-01-01 06:00,1\n,2\n2024-01-01 12:00,3\n")
+    for policy in (None, "hold", "interpolate"):
+        with pytest.raises(TableError, match="line 3, column at: expected a date, got ''"):
+            values_of(path, 3, table, policy)
+    np.testing.assert_allclose(
+        values_of(path, 3, table, "drop"), [[1, 1, 0], [3, 0, -1]], atol=1e-15
+    )
+    path = stored("at,x\n2024-01-01 06:00,1\n2024-01-01 09:00,\n2024-01-01 12:00,3\n")
+    np.testing.assert_allclose(values_of(path, 3, table, "interpolate")[1][0], 2)
+
+
+# --- dates ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("field", "time"),
+    [
+        ("2024-12-31", "2024-12-31"),
+        ("2024-12-31 23:05", "2024-12-31T23:05"),
+        ("2024-12-31T23:05:06.25Z", "2024-12-31T23:05:06.250"),
+        ("2024-12-31 23:05:06+02:00", "2024-12-31T23:05:06"),
+        ("2024/12/31 1:05", "2024-12-31T01:05"),
+        ("31.12.2024", "2024-12-31"),
+        ("31/12/2024 7:30", "2024-12-31T07:30"),
+        ("12/31/2024 12:30 AM", "2024-12-31T00:30"),
+        ("12/31/2024 1:05 pm", "2024-12-31T13:05"),
+        ("1.2.2024", "2024-02-01"),
+        ("2024-02-29", "2024-02-29"),
+    ],
+)
+def test_a_column_of_dates_is_one_of_times(stored, field, time):
+    frame = elman.read_table(stored(f"at,x\n{field},1\n"))
+    assert frame["at"].dtype == "datetime64[us]"
+    assert frame["at"][0] == np.datetime64(time, "us")
+
+
+def test_one_date_says_for_its_column_which_number_is_the_month(stored):
+    frame = elman.read_table(stored("at\n01/02/2024\n13/02/2024\n"))
+    assert frame["at"].astype("datetime64[D]").astype(str).tolist() == ["2024-02-01", "2024-02-13"]
+    frame = elman.read_table(stored("at\n01/02/2024\n01/13/2024\n"))
+    assert frame["at"].astype("datetime64[D]").astype(str).tolist() == ["2024-01-02", "2024-01-13"]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("01/02/2024\n02/03/2024", "line 2, column at: .* which number is the month, got '01/02/"),
+        ("2024-02-30", "line 2, column at: expected a date, got '2024-02-30', which does not"),
+        ("2024-01-01\n2024-01-01 25:00", "line 3, column at: .* which does not exist"),
+        ("13/01/2024\n01/13/2024", "line 3, column at: .* which does not exist"),
+        ("2024-01-01 13:00 PM", "which does not exist"),
+        ("2024-01-01\nNA", "line 3, column at: expected a date, got 'NA'"),
+    ],
+)
+def test_a_wrong_date_is_named(stored, text, sentence):
+    with pytest.raises(TableError, match=sentence):
+        elman.read_table(stored(f"at\n{text}\n"))
+
+
+@pytest.mark.parametrize("text", ["2024\n2025", "today\nnow", "12:00\n13:00", "1.5.\n", "20240101"])
+def test_what_only_resembles_a_date_is_none(stored, text):
+    assert elman.read_table(stored(f"at\n{text}\n"))["at"].dtype != "datetime64[us]"
+
+
+@pytest.mark.parametrize("unit", [1, 1000, 1_000_000, 1_000_000_000])
+def test_unix_times_are_read_where_times_are_expected(stored, unit):
+    table = elman.Table(inputs=["x"], time="at", calendar=["hour"])
+    path = stored(f"at,x\n{1704088800 * unit},1\n")  # 2024-01-01 06:00 UTC
+    np.testing.assert_allclose(values_of(path, 3, table, None), [[1, 1, 0]], atol=1e-15)
+    assert elman.read_table(path)["at"].dtype == np.float64
