@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 import elman
-from elman.cli import baselines, examples
+from elman.cli import examples
 from fixtures import command
 
 pytestmark = pytest.mark.any_isa
 
 SUNSPOTS = Path(elman.__file__).resolve().parent / "data" / "sunspots.csv"
-QUICK = ("--epochs", "3", "--hidden", "4")
+QUICK = ("--plain", "--epochs", "3", "--hidden", "4")
 
 
 def answer(*args, stdin=""):
@@ -24,7 +24,13 @@ def answer(*args, stdin=""):
 
 
 def facts_of(*args, **kwargs):
-    return json.loads(answer("train", *args, "--json", **kwargs))
+    return json.loads(shown_by(*args, "--json", **kwargs))
+
+
+def shown_by(*args, **kwargs):
+    """Return what a training prints; without -o, it replaces the default file."""
+    output = () if "-o" in args else ("-o", "model.safetensors")
+    return answer("train", *args, *output, **kwargs)
 
 
 def complaint(*args, stdin=""):
@@ -64,7 +70,7 @@ def sines(here):
 
 
 def test_a_forecast_is_scored_on_the_outputs_of_run_for_the_raw_file(here, sines):
-    facts = facts_of(sines, "--inputs", "a", "-o", "m")
+    facts = facts_of(sines, "--inputs", "a", "--effort", 1, "-o", "m")
     assert facts["parts"] == {"training": 255, "validation": 64, "holdout": 80}
     answer("run", "m", sines, "-o", "y.npy")  # it finds the column a by its name
     y = np.load("y.npy")[:, 0]
@@ -76,7 +82,7 @@ def test_a_forecast_is_scored_on_the_outputs_of_run_for_the_raw_file(here, sines
         np.abs(y[:-1][held] - a[1:][held]).mean(), rel=1e-5
     )
     assert scores["the last value"]["rmse"] == [rmse(a[:-1][held] - a[1:][held])]
-    assert scores["the mean"]["rmse"] == [rmse(a[1:256].mean() - a[1:][held])]
+    assert scores["the mean"]["rmse"] == [rmse(a[1:320].mean() - a[1:][held])]
     assert scores["this network"]["rmse"][0] < 0.3 * scores["the last value"]["rmse"][0]
 
 
@@ -100,7 +106,7 @@ def test_without_a_target_every_input_is_forecast(here, sines):
     assert facts["task"] == "forecast"
     assert facts["inputs"] == facts["outputs"] == ["t", "a", "b"]
     assert (facts["output"], facts["network"]["output_size"]) == ("model.safetensors", 3)
-    text = answer("train", sines, *QUICK)
+    text = shown_by(sines, *QUICK)
     for part in ("forecast of t, a, b", "RMSE a", "in deviations", "255 training"):
         assert part in text
 
@@ -115,18 +121,24 @@ def test_a_forecast_of_a_season_repeats_the_latest_one_that_is_known(here, horiz
     assert scores["the last value"]["rmse"][0] > 1
 
 
-def test_the_linear_baseline_is_least_squares_of_the_last_steps(here):
+def test_the_linear_baseline_is_ridge_regression_on_all_that_is_not_held_out(here):
     truth = np.genfromtxt(SUNSPOTS, delimiter=",", skip_header=1)[:, 1]
     facts = facts_of(SUNSPOTS, "--inputs", "sunspots", *QUICK)
     name = facts["scores"][-1]["name"]
-    lags = int(re.fullmatch(r"linear in the last (\d+) steps", name)[1])
-    train, held = facts["parts"]["training"], facts["parts"]["holdout"]
-    mean = truth[:train].mean()
-    padded = np.concatenate([np.full(lags - 1, mean), truth])
-    rows = np.lib.stride_tricks.sliding_window_view(padded, lags)[:-1]
-    rows = np.concatenate([rows, np.ones((len(rows), 1))], axis=1)
-    fitted, *_ = np.linalg.lstsq(rows[:train], truth[1 : train + 1], rcond=None)
-    assert facts["scores"][-1]["rmse"] == [rmse((rows @ fitted - truth[1:])[-held:])]
+    lags, alpha = re.fullmatch(r"linear in the last (\d+) steps, ridge (\S+)", name).groups()
+    lags, alpha = int(lags), float(alpha)
+    count, held = facts["parts"]["training"], facts["parts"]["holdout"]
+    known = count + facts["parts"]["validation"]
+    z = (truth - truth[:count].mean()) / truth[:count].std()  # scaled by the training part
+    rows = np.lib.stride_tricks.sliding_window_view(np.pad(z, (lags - 1, 0)), lags)[:-1]
+    mean, std = truth[1 : count + 1].mean(), truth[1 : count + 1].std()
+    scaled = (truth[1:] - mean) / std
+    centre, level = rows[:known].mean(axis=0), scaled[:known].mean()
+    penalized = np.concatenate([rows[:known] - centre, np.sqrt(alpha) * np.eye(lags)])
+    wanted = np.concatenate([scaled[:known] - level, np.zeros(lags)])
+    slopes, *_ = np.linalg.lstsq(penalized, wanted, rcond=None)
+    given = (level + (rows - centre) @ slopes) * std + mean
+    assert facts["scores"][-1]["rmse"] == [rmse((given - truth[1:])[-held:])]
 
 
 def test_held_out_data_affect_only_the_scores(here, sines):
@@ -144,7 +156,7 @@ def test_held_out_data_affect_only_the_scores(here, sines):
 
 def test_a_seed_gives_the_same_file_and_another_one_another(here, sines):
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        answer("train", sines, "--seed", seed, *QUICK, "-o", name)
+        shown_by(sines, "--seed", seed, *QUICK, "-o", name)
     a, b, c = (Path(name).read_bytes() for name in "abc")
     assert a == b != c
 
@@ -218,7 +230,7 @@ def test_words_are_classes_of_sequences_whose_lines_agree(here, rng):
     scores = scores_of(facts)
     assert scores["this network"]["accuracy"] > scores["the most frequent class"]["accuracy"]
     assert set(scores) == {"this network", "the most frequent class", facts["scores"][-1]["name"]}
-    assert "accuracy" in answer("train", "x.csv", "--sequence", "id", "--target", "way", *QUICK)
+    assert "accuracy" in shown_by("x.csv", "--sequence", "id", "--target", "way", *QUICK)
 
 
 def test_a_model_of_sequences_answers_each_of_them(here, rng):
@@ -327,37 +339,139 @@ def test_every_part_has_its_share_of_every_class():
     assert parts != examples.split(data, 0.25, 0.2, seed=4)
 
 
-def test_a_linear_model_is_the_same_in_blocks(monkeypatch, rng):
-    x = rng.standard_normal((200, 2))
-    y = np.cumsum(x, axis=0)[:, :1]
-    data = examples.Examples([x], [y], elman.Table(inputs=["a", "b"], targets=["y"]))
-    split = examples.split(data, 0.2, 0.2, seed=0)
-    found = []
-    for rows in (1000, 7):
-        monkeypatch.setattr(baselines, "ROWS", rows)
-        *_, answers = baselines.baselines(data, split, None).values()
-        found.append(answers(0))
-    np.testing.assert_allclose(*found, rtol=1e-9)
-
-
 def test_nothing_held_out_is_not_scored_and_no_validation_never_stops(here, sines):
     facts = facts_of(sines, "--holdout", 0, "--validation", 0, *QUICK)
     assert facts["parts"] == {"training": 399, "validation": 0, "holdout": 0}
     assert facts["scores"] == []
     assert (facts["stopped"], facts["history"]["epoch"]) == ("epochs", [1, 2, 3])
-    assert "Held out" not in answer("train", sines, "--holdout", 0, *QUICK)
+    assert "Held out" not in shown_by(sines, "--holdout", 0, *QUICK)
 
 
 def test_a_baseline_that_is_better_is_named(here, rng):
     write_csv("x.csv", ["x"], np.arange(60.0))
-    assert "not the network." in answer("train", "x.csv", "--epochs", 1, "--hidden", 1)
+    text = shown_by("x.csv", "--plain", "--epochs", 1, "--hidden", 1)
+    assert "not the network. Worth trying: training without --plain" in text
 
 
 def test_options_reach_the_network(here, sines):
-    facts = facts_of(sines, "--hidden", 5, "--layers", 3, "--epochs", 2, "--threads", 2)
+    options = ("--plain", "--hidden", 5, "--layers", 3, "--epochs", 2)
+    facts = facts_of(sines, *options, "--threads", 2)
     assert facts["network"]["hidden_sizes"] == [5, 5, 5]
-    other = facts_of(sines, "--hidden", 5, "--layers", 3, "--epochs", 2, "--bptt", 3)
+    other = facts_of(sines, *options, "--bptt", 3)
     assert facts["history"] != other["history"]
+
+
+# --- the search -----------------------------------------------------------------------------------
+
+
+def test_a_search_says_what_it_does_and_what_it_found(here, rng):
+    x = np.zeros(300)
+    for t in range(1, 300):
+        x[t] = 1 - 1.7 * x[t - 1] ** 2
+    write_csv("x.csv", ["x"], x)
+    text = shown_by("x.csv", "--effort", 1, "--threads", 2)
+    assert re.match(
+        r"search     \d+ trainings, \S+ multiply-adds, about \d+ s on 2 threads\n", text
+    )
+    assert re.search(r"^start      linear in the last ", text, re.MULTILINE)
+    assert re.search(
+        r"^correction \d+ \+ \d+ \+ \d+ tanh units: \S+ % of RMSE, standard", text, re.MULTILINE
+    )
+    facts = facts_of("x.csv", "--effort", 1)
+    assert facts["correction"].endswith(" tanh units")
+    assert facts["scores"][0]["name"] == "this network"
+    others = [score["rmse"][0] for score in facts["scores"][1:]]
+    assert facts["scores"][0]["rmse"][0] < min(others) / 10
+    answer("verify", "model.safetensors", "--input", "x.csv")
+
+
+def test_a_range_of_steps_has_an_output_and_a_score_for_each(here, sines):
+    options = (sines, "--inputs", "a", "--horizon", "1..12", "--effort", 1)
+    facts = facts_of(*options)
+    assert facts["outputs"] == [f"a+{k}" for k in range(1, 13)]
+    assert facts["horizon"] == list(range(1, 13))
+    assert {len(score["rmse"]) for score in facts["scores"]} == {12}
+    assert elman.load("model.safetensors").table.horizon == tuple(range(1, 13))
+    a = np.loadtxt(sines, delimiter=",", skiprows=1)[:, 1]
+    held = facts["parts"]["holdout"]
+    for k in (1, 12):
+        error = np.roll(a, -k)[: 400 - 12] - a[: 400 - 12]
+        assert scores_of(facts)["the last value"]["rmse"][k - 1] == rmse(error[-held:])
+    table = shown_by(*options).split("Held out")[1].splitlines()
+    assert "RMSE a+1 " in table[0]
+    assert "RMSE a+12 " in table[0]
+    assert len({len(line) for line in table[2:]}) == 1  # not folded
+
+
+@pytest.mark.parametrize("text", ["0", "5..2", "1..", "a", "1..a", "-1", "1...3", "1..100000"])
+def test_a_horizon_that_is_none_is_refused(here, sines, text):
+    done = command.run("train", sines, "--horizon", text)
+    assert done.returncode == 2
+    assert b"--horizon: expected" in done.stderr
+
+
+def test_ctrl_c_ends_a_search_with_the_best_so_far(here, rng):
+    write_csv("x.csv", ["x"], np.cumsum(rng.normal(size=3000)))
+    Path("m").write_bytes(b"old")
+    with (
+        command.Terminal() as terminal,
+        command.start(
+            "train", "x.csv", "--effort", 10, "--json", "-o", "m", stderr=terminal.file
+        ) as process,
+    ):
+        terminal.wait_for(b"training 2/", process)
+        assert Path("m").read_bytes() == b"old"
+        process.send_signal(signal.SIGINT)
+        facts = json.loads(process.communicate(timeout=60)[0])
+    assert process.returncode == 0
+    assert facts["interrupted"]
+    assert elman.load("m").input_size == 1
+
+
+def test_the_best_of_several_trainings_is_kept_where_there_is_no_search(here, rng):
+    labels, series = words(rng)
+    lengths = list(map(len, series))
+    columns = np.repeat(np.arange(60), lengths), np.concatenate(series), np.repeat(labels, lengths)
+    write_csv("x.csv", ("id", "x", "way"), *columns)
+    options = ("x.csv", "--sequence", "id", "--target", "way", "--epochs", 20, "--hidden", 3)
+    one = facts_of(*options, "--plain", "-o", "one")
+    several = facts_of(*options, "--effort", 1, "--threads", 2, "-o", "several")
+    assert (one["trainings"], several["trainings"]) == (1, 10)
+    best, plain = (min(facts["history"]["validation_loss"]) for facts in (several, one))
+    assert best < plain
+    facts_of(*options, "--effort", 1, "--threads", 1, "-o", "again")
+    assert Path("again").read_bytes() == Path("several").read_bytes()
+    text = shown_by(*options, "--effort", 1)
+    assert text.startswith("at most    10 trainings, ")
+    assert "; the best of 10 trainings" in text
+
+
+def test_the_default_model_file_is_not_replaced_silently(here, sines):
+    answer("train", sines, *QUICK)
+    before = Path("model.safetensors").read_bytes()
+    said = complaint(sines, *QUICK, "--seed", 1)
+    assert said.startswith("--output: model.safetensors exists; -o model.safetensors replaces it")
+    assert Path("model.safetensors").read_bytes() == before
+    answer("train", sines, *QUICK, "--seed", 1, "-o", "model.safetensors")
+    assert Path("model.safetensors").read_bytes() != before
+
+
+@pytest.mark.parametrize("rate", [3, 100, 1e300])
+def test_a_training_that_diverges_writes_nothing_and_names_the_rate(here, sines, rate):
+    said = complaint(sines, "--plain", "--learning-rate", rate, "--epochs", 20)
+    assert said.startswith(f"--learning-rate: the training diverged at {rate:g}: try less than ")
+    assert not Path("model.safetensors").exists()
+
+
+def test_more_units_than_fit_in_memory_are_one_sentence(here, sines):
+    said = complaint(sines, "--plain", "--hidden", 10_000_000)
+    assert said.startswith("--hidden: ")
+
+
+def test_a_window_longer_than_any_sequence_is_all_of_it(here, sines):
+    quick = ("--plain", "--epochs", 2, "--hidden", 4)
+    histories = [facts_of(sines, *quick, "--bptt", n)["history"] for n in (399, 2**63 - 1)]
+    assert histories[0] == histories[1]
 
 
 # --- the plot, the terminal -----------------------------------------------------------------------
@@ -368,13 +482,13 @@ def test_options_reach_the_network(here, sines):
 )
 def test_the_plot_shows_the_history(here, sines, suffix, begins):
     pytest.importorskip("matplotlib")
-    text = answer("train", sines, *QUICK, "--plot", f"h.{suffix}")
+    text = shown_by(sines, *QUICK, "--plot", f"h.{suffix}")
     assert f"h.{suffix}" in text
     assert Path(f"h.{suffix}").read_bytes().startswith(begins)
 
 
 def test_a_terminal_shows_progress_and_ctrl_c_keeps_the_best(here, sines):
-    endless = ("--epochs", "10000000", "--validation", "0", "--hidden", "4")
+    endless = ("--plain", "--epochs", "10000000", "--validation", "0", "--hidden", "4")
     with (
         command.Terminal() as terminal,
         command.start("train", sines, *endless, "--json", stderr=terminal.file) as process,
@@ -410,7 +524,11 @@ def test_a_terminal_shows_progress_and_ctrl_c_keeps_the_best(here, sines):
         (["-o", "."], r"--output: expected .* folder \."),
         (["-o", "sines.csv"], "--output: sines.csv "),
         (["--plot", "h.txt"], "--plot: expected .* .svg, .png, .pdf, got h.txt"),
-        (["--learning-rate", "-1"], "learning_rate: expected "),
+        (["--learning-rate", "0.1"], "--learning-rate: expected only with --plain"),
+        (["--plot", "h.svg"], "--plot: expected only with --plain"),
+        (["--plain", "--effort", "2"], "--effort: expected none with --plain"),
+        (["--plain", "--learning-rate", "-1"], "--learning-rate: expected .* above 0, got -1"),
+        (["--plain", "--learning-rate", "100"], "--learning-rate: .* diverged at 100: try less"),
     ],
 )
 def test_contradictory_options_are_one_sentence(here, sines, options, sentence):

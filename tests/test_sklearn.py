@@ -603,16 +603,76 @@ def test_the_history_of_a_fit_does_not_grow_with_a_partial_fit(rng):
     assert len(before.epoch) == epochs
 
 
-@pytest.mark.parametrize("kind", [ElmanClassifier, ElmanRegressor])
-def test_the_parameters_are_those_of_one_signature(kind):
+@pytest.mark.parametrize(
+    ("kind", "own"), [(ElmanClassifier, "class_weight"), (ElmanRegressor, "start")]
+)
+def test_the_parameters_are_those_of_one_signature(kind, own):
     import inspect
 
     signature = inspect.signature(kind).parameters
-    assert list(signature) == [*inspect.signature(ElmanRegressor).parameters] + (
-        ["class_weight"] if kind is ElmanClassifier else []
-    )
+    shared = inspect.signature(ElmanRegressor).parameters
+    assert list(signature) == [*[*shared][:-1], own]
     assert all(p.kind is p.KEYWORD_ONLY for p in signature.values())
     assert kind().get_params() == {name: p.default for name, p in signature.items()}
+
+
+# --- a linear start -------------------------------------------------------------------------------
+
+
+def kinked(rng, n=30, T=60):
+    """Return sequences with targets at each step: linear in two steps, and a kink."""
+    X = rng.standard_normal((n, T, 1)) * 3 + 20
+    z = (X[..., 0] - 20) / 3
+    return X, 100 + 5 * z + 4 * np.pad(z, ((0, 0), (1, 0)))[:, :-1] + np.abs(z)
+
+
+def test_a_linear_start_is_the_linear_model_and_what_it_leaves_is_learned(rng):
+    X, y = kinked(rng)
+    options = {"outputs": "all", "hidden_size": 8, "random_state": 0}
+    start = elman.linear_start(X[:20], y[:20, :, None])
+    left = np.square(start(X[20:])[..., 0] - y[20:]).mean()
+    est = ElmanRegressor(start="linear", max_iter=1, learning_rate=1e-9, **options)
+    est.fit(X[:20], y[:20])
+    assert np.square(est.predict(X[20:]) - y[20:]).mean() == pytest.approx(left, rel=1e-3)
+    est.set_params(max_iter=200, learning_rate=0.01).fit(X[:20], y[:20])
+    learned = np.square(est.predict(X[20:]) - y[20:]).mean()
+    assert learned < left / 2
+    assert est.history_.loss[0] < 1.1  # of what the linear model leaves
+    net = est.network_
+    assert net.dtype == "float64"
+    assert net.hidden_sizes[0] > 8
+    np.testing.assert_array_equal(est.predict(X[20:]), net(X[20:])[..., 0])
+    listed = [x[: 10 + i] for i, x in enumerate(X)]
+    targets = [t[: 10 + i] for i, t in enumerate(y)]
+    est = clone(est).fit(listed, targets)
+    assert est.score(listed, targets) > 0.95
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"start": "ridge"}, "start: expected None or 'linear', got 'ridge'"),
+        ({"outputs": "last"}, "start: expected None with outputs='last', got 'linear'"),
+        ({"warm_start": True}, "start: expected None with warm_start, got 'linear'"),
+        ({"hidden_size": (4, 4)}, "start: expected None with several layers"),
+        ({"activation": "relu"}, "start: expected None with several layers or another"),
+    ],
+)
+def test_a_linear_start_that_is_impossible_is_one_sentence(rng, options, sentence):
+    X, y = kinked(rng, 4, 10)
+    est = ElmanRegressor(**(QUICK | {"start": "linear", "outputs": "all"} | options))
+    with pytest.raises(elman.ArgumentError, match=re.escape(sentence)):
+        est.fit(X, y)
+    assert not hasattr(est, "network_")
+
+
+def test_a_linear_start_is_not_for_partial_fit_or_weights(rng):
+    X, y = kinked(rng, 4, 10)
+    est = ElmanRegressor(**QUICK, start="linear", outputs="all")
+    with pytest.raises(elman.ArgumentError, match="start: expected None for partial_fit"):
+        est.partial_fit(X, y)
+    with pytest.raises(elman.ArgumentError, match="start: expected None with sample_weight"):
+        est.fit(X, y, np.ones(4))
 
 
 # --- mistakes that would be silent ----------------------------------------------------------------

@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from elman.files.frame import Frame as Frame
     from elman.files.reading import read_table as read_table
     from elman.files.running import run_table as run_table
+    from elman.forecasting.linear import linear_start as linear_start
     from elman.gradients import Gradients as Gradients
     from elman.initialization import EchoState as EchoState
     from elman.initialization import Identity as Identity
@@ -136,6 +137,7 @@ _HOMES = {
     "from_onnx": "elman.interop.onnx",
     "from_torch": "elman.interop.torch",
     "isa": "elman._core",
+    "linear_start": "elman.forecasting.linear",
     "load": "elman._loading",
     "loss_and_gradients": "elman.training",
     "pure": "elman.pure",

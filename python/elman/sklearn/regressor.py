@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,8 +11,10 @@ from sklearn.metrics import r2_score
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_consistent_length
 
+from elman._structure import B_Y, W_HY
 from elman._table import Table
-from elman.errors import ShapeError
+from elman.errors import ArgumentError, ShapeError
+from elman.forecasting import linear
 from elman.sklearn import panels
 from elman.sklearn.base import Elman
 from elman.training import data
@@ -20,9 +23,11 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from sklearn.utils import Tags
 
+    from elman._network import Network
     from elman.sklearn.panels import Array, Panel
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class ElmanRegressor(RegressorMixin, Elman):  # type: ignore[misc]
     """Elman network for regression on sequences, with targets per sequence or per step.
 
@@ -42,6 +47,11 @@ class ElmanRegressor(RegressorMixin, Elman):  # type: ignore[misc]
         (n,) or (n, O). "all": targets for every step, predicted from the steps up to it; `y` is
         (n, T) or (n, T, O), or a list of n arrays (T_i,) or (T_i, O) if `X` is a list, and so are
         predictions.
+    start : "linear", optional
+        Start as the linear model of the last steps that predicts best, as `elman.linear_start`
+        does, and train the hidden units on what it leaves, with `outputs="all"` and one layer of
+        tanh units. The network then has units for the linear model too, and is in float64. By
+        default the network starts at random.
     hidden_size, activation, init, optimizer, learning_rate, weight_decay, schedule, clip_norm, \
 max_iter, batch_size, early_stopping, validation_fraction, n_iter_no_change, warm_start, dtype, \
 random_state, n_jobs, verbose
@@ -57,7 +67,8 @@ random_state, n_jobs, verbose
         As for `ElmanClassifier`.
     history_ : elman.training.History
         The losses of each epoch, and why training ended. Losses are mean squared errors of
-        standardized targets; predicting the mean of the training data gives 1.
+        standardized targets; predicting the mean of the training data gives 1. With a linear start,
+        1 is the error of the linear model.
     loss_curve_ : list of float
         The training loss of each epoch.
 
@@ -89,6 +100,8 @@ random_state, n_jobs, verbose
     _loss = "mse"
     _output_activation = "identity"
 
+    start: str | None = None
+
     def fit(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> ElmanRegressor:
@@ -116,6 +129,8 @@ arrays (T_i,) or (T_i, O)
         elman.DivergenceError
             If a loss is not finite.
         """
+        if self.start is not None:
+            self._require_usable_start(sample_weight)
         self._learn(X, y, sample_weight, incremental=False)
         return self
 
@@ -143,6 +158,8 @@ arrays (T_i,) or (T_i, O)
         ValueError, TypeError
             As for `fit`.
         """
+        if self.start is not None:
+            raise ArgumentError(f"start: expected None for partial_fit, got {self.start!r}")
         self._learn(X, y, sample_weight, incremental=True)
         return self
 
@@ -220,3 +237,49 @@ arrays (T_i,) or (T_i, O)
             "output_std": std,
             "table": Table(outputs=self.outputs),
         }
+
+    # --- the linear start ---
+
+    def _require_usable_start(self, sample_weight: ArrayLike | None) -> None:
+        """Raise if the start is unknown, or other parameters exclude it."""
+        if self.start != "linear":
+            raise ArgumentError(f"start: expected None or 'linear', got {self.start!r}")
+        if self.outputs != "all":
+            raise ArgumentError(
+                f"start: expected None with outputs={self.outputs!r}, got 'linear', which needs"
+                " targets for every step"
+            )
+        if self.warm_start or sample_weight is not None:
+            what = "warm_start" if self.warm_start else "sample_weight"
+            raise ArgumentError(f"start: expected None with {what}, got 'linear'")
+
+    def _train(self, net: Network, panel: Panel, rows: Array, *rest: Any) -> None:  # noqa: ANN401
+        """Train a network, or with a linear start its units on what the linear model leaves."""
+        if self.start is None:
+            super()._train(net, panel, rows, *rest)
+            return
+        if net.num_layers != 1 or str(net.activations[0]) != "tanh":
+            raise ArgumentError(
+                "start: expected None with several layers or another activation than 'tanh', got"
+                " 'linear'"
+            )
+        scaling = {name: getattr(net, name) for name in _SCALING}
+        ends = np.cumsum(panel.counts)
+        x = (panel.steps() - net.input_mean) / net.input_std
+        y = (rows - net.output_mean) / net.output_std
+        xs, ys = (np.split(values, ends[:-1]) for values in (x, y))
+        spans = [(i, 0, len(sequence)) for i, sequence in enumerate(xs)]
+        problem = linear.Problem(xs, ys, spans)
+        model = problem.linear(problem.all, "mean", *problem.choose("mean", linear.ALPHAS)[:2])
+        left = y - np.concatenate([model(sequence) for sequence in xs])
+        _, scale = data.mean_and_std(left)
+        zeros = {name: np.zeros_like(net.tensors()[name]) for name in (W_HY, B_Y)}
+        zeros["output_mean"] = np.zeros_like(scale)
+        net = net.replace(tensors={**zeros, "output_std": scale})
+        super()._train(net, panel, left, *rest)
+        units = linear.Block.of(self.network_).times(scale)
+        joined = linear.joined([linear.delay_line(model), units])
+        self.network_ = joined.replace(tensors=scaling, table=net.table)
+
+
+_SCALING = ("input_mean", "input_std", "output_mean", "output_std")
