@@ -53,6 +53,8 @@ if TYPE_CHECKING:
     from elman.errors import ShapeError as ShapeError
     from elman.errors import UnsupportedModelError as UnsupportedModelError
     from elman.errors import VerificationError as VerificationError
+    from elman.forecasting.ahead import Forecast as Forecast
+    from elman.forecasting.ahead import forecast as forecast
     from elman.gradients import Gradients as Gradients
     from elman.initialization import EchoState as EchoState
     from elman.initialization import Identity as Identity
@@ -97,6 +99,7 @@ _HOMES = {
     "EchoState": "elman.initialization",
     "ElmanError": "elman.errors",
     "Epoch": "elman.training",
+    "Forecast": "elman.forecasting.ahead",
     "Gradients": "elman.gradients",
     "History": "elman.training",
     "Identity": "elman.initialization",
@@ -124,6 +127,7 @@ _HOMES = {
     "build_info": "elman._core",
     "compare": "elman._compare",
     "errors": "elman.errors",
+    "forecast": "elman.forecasting.ahead",
     "from_keras": "elman.interop.keras",
     "from_onnx": "elman.interop.onnx",
     "from_torch": "elman.interop.torch",

@@ -1,0 +1,1 @@
+"""Forecasts of one or many steps ahead."""
