@@ -51,8 +51,11 @@ if TYPE_CHECKING:
     from elman.errors import LimitError as LimitError
     from elman.errors import ModelFormatError as ModelFormatError
     from elman.errors import ShapeError as ShapeError
+    from elman.errors import TableError as TableError
     from elman.errors import UnsupportedModelError as UnsupportedModelError
     from elman.errors import VerificationError as VerificationError
+    from elman.files.frame import Frame as Frame
+    from elman.files.reading import read_table as read_table
     from elman.forecasting.ahead import Forecast as Forecast
     from elman.forecasting.ahead import forecast as forecast
     from elman.gradients import Gradients as Gradients
@@ -100,6 +103,7 @@ _HOMES = {
     "ElmanError": "elman.errors",
     "Epoch": "elman.training",
     "Forecast": "elman.forecasting.ahead",
+    "Frame": "elman.files.frame",
     "Gradients": "elman.gradients",
     "History": "elman.training",
     "Identity": "elman.initialization",
@@ -116,6 +120,7 @@ _HOMES = {
     "StopTraining": "elman.training",
     "Stream": "elman._core",
     "Table": "elman._table",
+    "TableError": "elman.errors",
     "TorchModules": "elman.interop.torch.writing",
     "TrainResult": "elman.training",
     "Trainer": "elman.training",
@@ -135,6 +140,7 @@ _HOMES = {
     "load": "elman._loading",
     "loss_and_gradients": "elman.training",
     "pure": "elman.pure",
+    "read_table": "elman.files.reading",
     "reference": "elman.reference",
     "ridge_readout": "elman.ridge",
     "set_isa": "elman._core",

@@ -33,6 +33,10 @@ class UnsupportedModelError(ElmanError, ValueError):
     """A kind of model, or a file format, that elman does not read or write."""
 
 
+class TableError(ElmanError, ValueError):
+    """A file of data does not contain the expected table or array."""
+
+
 class LimitError(ElmanError, ValueError):
     """A size exceeds what this version accepts or what fits in memory."""
 

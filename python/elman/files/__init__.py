@@ -1,0 +1,1 @@
+"""Stored data: tables as text and arrays in files, read and written."""

@@ -1,0 +1,222 @@
+"""`Frame`, named columns of equal length."""
+
+from __future__ import annotations
+
+import html
+from typing import TYPE_CHECKING, overload
+
+import numpy as np
+
+from elman import _files
+from elman._container import show
+from elman.errors import ArgumentError, ArgumentTypeError, DTypeError, ShapeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    import pandas
+    from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+    Array = NDArray[Any]
+
+__all__ = ["Frame"]
+
+SHOWN = 5  # rows of a long frame that are printed at its beginning, and at its end
+
+
+class Frame:
+    """Named columns of equal length: numbers, texts or times.
+
+    What `elman.read_table` returns. It is a data frame without pandas: `net(frame)` reads the
+    columns that the network's table names, and `frame.to_frame()` gives one of pandas.
+
+    A Frame is immutable, and so are its arrays.
+
+    Parameters
+    ----------
+    columns : mapping of str to array_like, (N,)
+        The columns in order. Numbers keep their dtype; texts become objects of type str, and times
+        datetime64[us].
+
+    Attributes
+    ----------
+    columns : tuple of str
+        The names.
+
+    Raises
+    ------
+    ShapeError
+        If a column is not one-dimensional, or the lengths differ.
+    DTypeError
+        If a column holds neither real numbers nor texts nor times.
+    ArgumentTypeError
+        If the columns are no mapping, or a name is no str.
+
+    Examples
+    --------
+    >>> import elman
+    >>> frame = elman.Frame({"city": ["Rome", "Oslo"], "load": [1.5, 2.0]})
+    >>> frame["load"]
+    array([1.5, 2. ])
+    >>> frame
+    city  load
+    Rome   1.5
+    Oslo   2.0
+    """
+
+    __slots__ = ("_columns", "columns")
+
+    columns: tuple[str, ...]
+
+    def __init__(self, columns: Mapping[str, ArrayLike]) -> None:
+        if not hasattr(columns, "items"):
+            got = type(columns).__name__
+            raise ArgumentTypeError(f"columns: expected a mapping of names to arrays, got {got}")
+        arrays = {_name(name): _column(name, values) for name, values in columns.items()}
+        lengths = {name: len(array) for name, array in arrays.items()}
+        for name, length in lengths.items():
+            if length != (expected := next(iter(lengths.values()))):
+                raise ShapeError(f"columns: {show(name)}: expected {expected} rows, got {length}")
+        object.__setattr__(self, "_columns", arrays)
+        object.__setattr__(self, "columns", tuple(arrays))
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"Frame.{name} cannot be set: frames are immutable")
+
+    @overload
+    def __getitem__(self, key: str) -> Array: ...
+    @overload
+    def __getitem__(self, key: slice | list[str]) -> Frame: ...
+    def __getitem__(self, key: str | slice | list[str]) -> Array | Frame:
+        """Return a column by its name; a Frame of several columns, or of some rows by a slice."""
+        if isinstance(key, slice):
+            return Frame({name: array[key] for name, array in self._columns.items()})
+        if isinstance(key, list):
+            return Frame({name: self[name] for name in key})
+        if key not in self._columns:
+            raise ArgumentError(
+                f"expected one of the columns {show(list(self.columns))}, got {show(key)}"
+            )
+        array: Array = self._columns[key]
+        return array
+
+    def __len__(self) -> int:
+        return len(next(iter(self._columns.values()), ()))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._columns
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether the names, their order, the kinds of the columns and all values are equal.
+
+        A missing number or time equals a missing one.
+        """
+        if not isinstance(other, Frame):
+            return NotImplemented
+        return self.columns == other.columns and all(
+            a.dtype.kind == b.dtype.kind and np.array_equal(a, b, equal_nan=a.dtype.kind in "fM")
+            for a, b in zip(self._columns.values(), other._columns.values(), strict=True)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __array__(self, dtype: DTypeLike = None, copy: bool | None = None) -> Array:
+        """Return all columns as one array (N, columns); they must be numbers."""
+        if copy is False:
+            raise ArgumentError("copy: expected a copy to be allowed, got False")
+        for name, array in self._columns.items():
+            if array.dtype.kind not in "biuf":
+                what = "times" if array.dtype.kind == "M" else "texts"
+                raise DTypeError(f"column {show(name)}: expected real numbers, got {what}")
+        if not self.columns:
+            return np.empty((0, 0), dtype)
+        return np.stack(list(self._columns.values()), axis=1).astype(dtype, copy=False)
+
+    def __reduce__(self) -> tuple[type, tuple[dict[str, Array]]]:
+        return Frame, (dict(self._columns),)
+
+    def to_frame(self) -> pandas.DataFrame:
+        """Return the columns as a `pandas.DataFrame`, which needs pandas."""
+        pandas = _files.extra("pandas", "to_frame()", "pandas")
+        frame: pandas.DataFrame = pandas.DataFrame(dict(self._columns), copy=True)
+        return frame
+
+    def __repr__(self) -> str:
+        if not self.columns:
+            return "Frame({})"
+        columns = [_shown(name, array) for name, array in self._columns.items()]
+        kinds = [array.dtype.kind for array in self._columns.values()]
+        lines = ["  ".join(_aligned(columns, kinds, i)).rstrip() for i in range(len(columns[0]))]
+        return "\n".join([*lines, *self._size()])
+
+    def _repr_html_(self) -> str:
+        columns = [_shown(name, array) for name, array in self._columns.items()]
+        rows = list(zip(*columns, strict=True))
+        cells = [[html.escape(cell) for cell in row] for row in rows]
+        head = "".join(f"<th>{cell}</th>" for cell in cells[0]) if cells else ""
+        body = "".join(
+            "<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in cells[1:]
+        )
+        size = "".join(f"<p>{line}</p>" for line in self._size())
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{size}"
+
+    def _size(self) -> list[str]:
+        return [f"[{len(self)} rows]"] if len(self) > 2 * SHOWN else []
+
+
+def _name(name: object) -> str:
+    if not isinstance(name, str):
+        raise ArgumentTypeError(f"columns: expected names of type str, got {type(name).__name__}")
+    return str(name)
+
+
+def _column(name: str, values: ArrayLike) -> Array:
+    """Return a read-only array (N,) of numbers, str objects or datetime64[us]."""
+    what = f"columns: {show(name)}"
+    array = np.asarray(values)
+    if array.ndim != 1:
+        raise ShapeError(f"{what}: expected one axis, got {array.shape}")
+    if array.dtype.kind == "M":
+        array = array.astype("datetime64[us]")
+    elif array.dtype.kind in "UT":
+        array = array.astype(object)
+    elif array.dtype.kind == "O":
+        for value in array:
+            if not isinstance(value, str):
+                got = type(value).__name__
+                raise DTypeError(f"{what}: expected real numbers, texts or times, got {got}")
+    elif array.dtype.kind not in "biuf":
+        raise DTypeError(f"{what}: expected real numbers, texts or times, got {array.dtype}")
+    array = array.view()
+    array.flags.writeable = False
+    return array
+
+
+def _shown(name: str, array: Array) -> list[str]:
+    """Return the cells of a column to print, the name first."""
+    if len(array) <= 2 * SHOWN:
+        shown = list(map(_text, array.tolist()))
+    else:
+        ends = array[:SHOWN].tolist(), array[-SHOWN:].tolist()
+        shown = [*map(_text, ends[0]), "...", *map(_text, ends[1])]
+    return [_printable(name), *shown]
+
+
+def _text(value: object) -> str:
+    return _printable("" if value is None else str(value))  # None: a time that is missing
+
+
+def _printable(text: str) -> str:
+    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+def _aligned(columns: list[list[str]], kinds: list[str], row: int) -> list[str]:
+    """Return the cells of a row, numbers to the right."""
+    cells = []
+    for column, kind in zip(columns, kinds, strict=True):
+        width = max(map(len, column))
+        align: Callable[[str, int], str] = str.rjust if kind in "biuf" else str.ljust
+        cells.append(align(column[row], width))
+    return cells
