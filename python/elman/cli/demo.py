@@ -33,6 +33,7 @@ WAYS = {  # the peer, its work, its mode
     "whole_sequence": ("elman", "sequence", ""),
 }
 MAX_WIDTH = 100
+LABEL_EVERY = 10  # years
 
 
 class Series(NamedTuple):
@@ -148,7 +149,8 @@ def _show_forecast(console: Console, facts: Facts) -> None:
     from rich.text import Text
 
     style = plot.ASCII if console.options.ascii_only else plot.UNICODE
-    values = (facts["years"], facts["truth"], facts["forecast"])
+    labels = ["" if year % LABEL_EVERY else str(year) for year in facts["years"]]
+    values = (labels, facts["truth"], facts["forecast"])
     chart = Text("\n".join(plot.plot(*values, width=console.width, style=style)))
     chart.highlight_words([style.dot], "bold red")
     console.print(chart, no_wrap=True)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from elman import _arguments, _files
+from elman import _arguments
 from elman._container import show
 from elman._network import require_network
 from elman._parameters import core_of
 from elman.errors import ArgumentError, DivergenceError
+from elman.files.frame import Frame
 from elman.forecasting import intervals
 from elman.forecasting import series as sources
 from elman.forecasting import times as clock
@@ -19,6 +21,7 @@ from elman.forecasting import times as clock
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import pandas
     from numpy.typing import NDArray
 
     from elman._network import Network
@@ -33,6 +36,7 @@ STEPS = 24  # the default for a network that forecasts the next step
 ORIGINS = 2000  # at most about so many earlier forecasts give the intervals
 PAST = 2  # times the steps: how much of the data a result keeps for plots
 SHOWN = 6  # rows of a repr
+DIGITS = 5  # of the largest number of a column
 
 
 class Part(NamedTuple):
@@ -122,39 +126,38 @@ class Forecast:
         self.summary = summary
         self._key_name, self._time_name = plan.sequence or "sequence", plan.time or "time"
 
-    def to_dict(self) -> dict[str, list[Any] | Array]:
+    def table(self) -> Frame:
         """Return the columns by name: the sequence, step, time, then each forecast and its ends.
 
         The ends of the intervals of "load" are "load_lower" and "load_upper".
         """
-        table: dict[str, list[Any] | Array] = {}
-        if self.keys is not None:
-            table[self._key_name] = self.keys
-        table["step"] = self.steps
-        if self.times is not None:
-            table[self._time_name] = self.times
+        columns: dict[str, Any] = {}
+
+        def add(name: str, values: list[Any] | Array | None) -> None:
+            if values is not None:
+                while name in columns:  # a target may be called "step"
+                    name += "_"
+                columns[name] = values
+
+        add(self._key_name, self.keys)
+        add("step", self.steps)
+        add(self._time_name, self.times)
         for j, name in enumerate(self.columns):
-            table[name] = self.values[:, j]
+            add(name, self.values[:, j])
             if self.lower is not None and self.upper is not None:
-                table[f"{name}_lower"], table[f"{name}_upper"] = self.lower[:, j], self.upper[:, j]
-        return table
+                add(f"{name}_lower", self.lower[:, j])
+                add(f"{name}_upper", self.upper[:, j])
+        return Frame(columns)
 
-    def to_frame(self) -> Any:  # noqa: ANN401 (pandas is optional)
-        """Return `to_dict` as a pandas DataFrame.
-
-        Raises
-        ------
-        ImportError
-            If pandas is missing.
-        """
-        pandas = _files.extra("pandas", "Forecast.to_frame", "pandas")
-        return pandas.DataFrame(self.to_dict())
+    def to_frame(self) -> pandas.DataFrame:
+        """Return `table()` as a `pandas.DataFrame`, which needs pandas."""
+        return self.table().to_frame()
 
     def rows(self) -> tuple[list[str], list[list[str]]]:
-        """Return the names of the columns and the rows as text, numbers with five digits."""
-        table = self.to_dict()
-        columns = [_as_text(column) for column in table.values()]
-        return list(table), list(map(list, zip(*columns, strict=True)))
+        """Return the names of the columns and the rows as text, rounded."""
+        table = self.table()
+        columns = [_as_text(table[name]) for name in table.columns]
+        return list(table.columns), list(map(list, zip(*columns, strict=True)))
 
     def __len__(self) -> int:
         return len(self.values)
@@ -252,8 +255,10 @@ def forecast(
 
     >>> import numpy as np, elman
     >>> net = elman.Network.from_weights(
-    ...     W_xh=[[1.0]], W_hh=[[0.0]], W_hy=[[2.0]], b_h=[0.0], b_y=[0.0],
-    ...     activation="identity", output_activation="identity",
+    ...     [([[1.0]], [[0.0]], None)],
+    ...     ([[2.0]], None),
+    ...     activation="identity",
+    ...     output_activation="identity",
     ... )
     >>> elman.forecast(net, [[1.0], [2.0], [4.0]], steps=3, interval=None).values[:, 0].tolist()
     [8.0, 16.0, 32.0]
@@ -418,10 +423,14 @@ def _joined(arrays: Sequence[Array | None]) -> Array | None:
     return np.concatenate(known) if len(known) == len(arrays) else None
 
 
-def _as_text(column: Any) -> list[str]:  # noqa: ANN401 (a list or an array)
-    """Return a column of keys, steps, times or numbers as text."""
-    if isinstance(column, list):
-        return [f"{key:g}" if isinstance(key, float) else str(key) for key in column]
+def _as_text(column: Array) -> list[str]:
+    """Return keys, steps, times or numbers as text; numbers with as many decimals as each other."""
     if column.dtype.kind == "M":
         return clock.text(column)
-    return [f"{value:.5g}" if column.dtype.kind == "f" else str(value) for value in column.tolist()]
+    if column.dtype.kind != "f":
+        return [str(value) for value in column.tolist()]
+    largest = float(np.abs(column).max())
+    decimals = DIGITS - 1 - math.floor(math.log10(largest)) if largest else 0
+    if not 0 <= decimals < 2 * DIGITS:
+        return [f"{value:.{DIGITS}g}" for value in column.tolist()]
+    return [f"{value:.{decimals}f}" for value in column.tolist()]

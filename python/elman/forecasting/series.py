@@ -249,7 +249,13 @@ def _rows_by_key(plan: Plan, data: Columns) -> list[tuple[Any, Array]]:
         return [(None, np.arange(len(data)))]
     places: dict[Any, list[int]] = {}
     for row, key in enumerate(data.raw(plan.sequence).tolist()):
-        places.setdefault(key, []).append(row)
+        if key is None or key != key:  # noqa: PLR0124 (NaN)
+            raise ArgumentError(
+                f"{data.argument}[{show(plan.sequence)}]: expected a value in every row, got none"
+                f" in row {row + 1}"
+            )
+        whole = isinstance(key, float) and key.is_integer()  # a file's numbers are floats
+        places.setdefault(int(key) if whole else key, []).append(row)
     return [(key, np.array(rows)) for key, rows in places.items()]
 
 
