@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from elman import _files
 
 _files.extra("matplotlib", "elman.plot", "'elman[plot]'")
 
+import numpy as np  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from numpy.typing import NDArray
 
     from elman.forecasting.ahead import Forecast, Part
     from elman.training import History
@@ -98,29 +100,27 @@ def forecast(forecast: Forecast) -> Figure:
     all_axes = figure.subplots(len(charts), squeeze=False)[:, 0]
     for axes, (part, j) in zip(all_axes, charts, strict=True):
         _draw(axes, forecast, part, j)
-    all_axes[0].legend(frameon=False)
+    figure.legend(*all_axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
     return figure
 
 
 def _draw(axes: Axes, forecast: Forecast, part: Part, j: int) -> None:
     """Draw one column of one sequence."""
     steps = forecast.steps[: len(part.values)]
-    past, later = range(1 - len(part.past), 1), steps
-    before = steps - steps[-1]
-    timed = part.times is not None and part.past_times is not None
-    if timed:
-        past, later = part.past_times, part.times
+    past: NDArray[Any] = np.arange(1 - len(part.past), 1)  # 0 is the end of the data
+    before, later = steps - steps[-1], steps
+    if part.times is not None and part.past_times is not None:
+        past, before, later = part.past_times, part.past_times[before - 1], part.times
+    else:
+        axes.set_xlabel("steps ahead")
     axes.plot(past, part.past[:, j], label="data", color="#333333")
     if part.earlier is not None:
-        places = part.past_times[before - 1] if timed else before
         label = f"forecast {steps[-1]} steps before the end"
-        axes.plot(places, part.earlier[:, j], label=label, color="#1f77b4", linestyle="--")
+        axes.plot(before, part.earlier[:, j], label=label, color="#1f77b4", linestyle="--")
     axes.plot(later, part.values[:, j], label="forecast", color="#d62728")
     if part.lower is not None and part.upper is not None:
-        label = f"{100 * forecast.interval:g} % interval"
+        label = f"{100 * (forecast.interval or 0):g} % interval"
         ends = part.lower[:, j], part.upper[:, j]
         axes.fill_between(later, *ends, label=label, color="#d62728", alpha=0.2, linewidth=0)
-    if not timed:
-        axes.set_xlabel("steps ahead")
     key = "" if part.key is None else f", {part.key}"
     axes.set_ylabel(f"{forecast.columns[j]}{key}")

@@ -12,7 +12,7 @@ import numpy as np
 import elman
 from elman import _core, reference
 from elman._parameters import core_of
-from elman.cli import plot, report, timing
+from elman.cli import layout, plot, report, timing
 from elman.cli.timing import answers, rounds
 
 if TYPE_CHECKING:
@@ -183,13 +183,13 @@ def _show_times(console: Console, facts: Facts) -> None:
     table = Table(box=SIMPLE_HEAD)
     table.add_column("Time per step", overflow="fold")
     for column in ("ns", "speed vs Python", "speed vs NumPy"):
-        table.add_column(column, justify="right", overflow="fold")
+        table.add_column(column, justify="right", no_wrap=True)
     for name, way in TITLES.items():
         ns = facts[f"{way}_ns"]
         ratios = (facts["pure_python_ns"] / ns, facts["numpy_ns"] / ns)
         table.add_row(name, f"{ns:,.0f}", *(f"{ratio:,.1f}" for ratio in ratios))
     console.print()
-    console.print(table)
+    layout.print_table(console, table)
 
 
 TITLES = {

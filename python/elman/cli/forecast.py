@@ -89,9 +89,9 @@ def _require_usable(output: str | None, sources: list[str | None]) -> None:
     if suffix in IMAGES:
         import elman.plot  # noqa: F401 (now: matplotlib may be missing)
     for source in sources:
-        if source and os.path.exists(source) and os.path.exists(output):
-            if os.path.samefile(source, output):
-                raise ArgumentError(f"--output: {output} would overwrite {source}")
+        both = source is not None and os.path.exists(source) and os.path.exists(output)
+        if both and os.path.samefile(str(source), output):
+            raise ArgumentError(f"--output: {output} would overwrite {source}")
 
 
 def _write(result: Forecast, output: str) -> None:
@@ -117,9 +117,7 @@ def _csv(result: Forecast) -> bytes:
         for column in (table[name] for name in table.columns)
     ]
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(
-        [table.columns, *zip(*columns, strict=True)]
-    )
+    csv.writer(text, lineterminator="\n").writerows([table.columns, *zip(*columns, strict=True)])
     return text.getvalue().encode()
 
 
@@ -176,13 +174,11 @@ def _show_plot(console: Console, result: Forecast, part: Part, j: int, titled: b
     if titled:
         named = "" if part.key is None else f"{part.key}: "
         print(report.printable(f"{named}{result.columns[j]}"))
-    lines = plot.plot(
-        chart.labels, chart.truth, chart.forecast, console.width, style, chart.band
-    )
+    lines = plot.plot(chart.labels, chart.truth, chart.forecast, console.width, style, chart.band)
     text = Text("\n".join(lines))
     text.highlight_words([style.dot], "bold red")
     console.print(text, no_wrap=True, crop=False)
-    every = "" if chart.stride == 1 else f"Every {chart.stride}th step. "
+    every = "" if chart.stride == 1 else f"A column is {chart.stride} steps. "
     band = f", in their intervals ({style.band})" if result.lower is not None else ""
     earlier = "" if part.earlier is None else ", and, over the last bars, one made before them"
     print(f"\n{every}Bars: the data. Dots ({style.dot}): the forecast{band}{earlier}.\n")

@@ -13,7 +13,7 @@ import numpy as np
 import elman
 from elman import _golden, _loading
 from elman._format import VERSION
-from elman.cli import tables
+from elman.cli import models, tables
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,7 +25,7 @@ RANDOM_SHAPE = (4, 250)  # sequences, steps
 
 def info(model: str, as_json: bool) -> None:
     """Print a description of the network in a model file."""
-    net = elman.load(model)
+    net = models.load(model)
     file = {"file": model, "file_format": VERSION, "bytes": os.path.getsize(model)}
     facts: dict[str, Any] = {**file, **describe(net)}
     if as_json:
@@ -105,7 +105,7 @@ def verify(model: str, source: str | None, seed: int, as_json: bool) -> bool:
 
     The verification example in the file, if any, is checked too.
     """
-    net = elman.load(model)
+    net = models.load(model, source)
     lengths = None
     if source is None:
         x = random_inputs(net, RANDOM_SHAPE, seed)

@@ -9,8 +9,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-import elman
-from elman.cli import tables
+from elman.cli import models, tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,7 +29,7 @@ def run(model: str, source: str, output: str, form: str, last: bool | None, thre
 
     If `last` is None, the network's table decides between all outputs and the last.
     """
-    net = elman.load(model)
+    net = models.load(model, source)
     if last is None:
         last = net.table is not None and net.table.outputs == "last"
     _refuse_the_same_file(source, output)
@@ -53,7 +52,7 @@ def run(model: str, source: str, output: str, form: str, last: bool | None, thre
 
 def stream(model: str, source: str, output: str) -> None:
     """Write the output for each line of the CSV `source` before reading the next."""
-    net = elman.load(model)
+    net = models.load(model, source)
     _refuse_the_same_file(source, output)
     with tables.open_table(source, net.table) as table:
         if not isinstance(table, tables.CsvTable):

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from elman import _arguments
-from elman._container import show
 from elman._network import require_network
 from elman._parameters import core_of
 from elman.errors import ArgumentError, DivergenceError
@@ -180,9 +179,7 @@ class Forecast:
 
         body = "".join(line(row, "td") for row in rows)
         head = line(names, "th")
-        return (
-            f"<table><thead>{head}</thead><tbody>{body}</tbody></table><p>{escape(self.summary)}</p>"
-        )
+        return f"<table><thead>{head}</thead><tbody>{body}</tbody></table><p>{escape(self.summary)}</p>"
 
 
 def forecast(

@@ -249,7 +249,7 @@ def _rows_by_key(plan: Plan, data: Columns) -> list[tuple[Any, Array]]:
         return [(None, np.arange(len(data)))]
     places: dict[Any, list[int]] = {}
     for row, key in enumerate(data.raw(plan.sequence).tolist()):
-        if key is None or key != key:  # noqa: PLR0124 (NaN)
+        if key is None or key != key:  # NaN
             raise ArgumentError(
                 f"{data.argument}[{show(plan.sequence)}]: expected a value in every row, got none"
                 f" in row {row + 1}"

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 REGULAR = 0.95  # the share of equal differences: clocks change twice a year, and lines are missing
 UNIT = "datetime64[us]"
+UNITS = ("D", "m", "s")  # of texts; microseconds otherwise
 
 
 def following(times: Times, count: int) -> Times | None:
@@ -40,11 +41,10 @@ def increasing(times: Times) -> bool:
 
 def text(times: Times) -> list[str]:
     """Return times in the shortest form of ISO 8601 that holds all, with a blank between."""
-    midnight = (times == times.astype("datetime64[D]")) | np.isnat(times)
-    minutes = (times == times.astype("datetime64[m]")) | np.isnat(times)
-    seconds = (times == times.astype("datetime64[s]")) | np.isnat(times)
-    unit = "D" if midnight.all() else "m" if minutes.all() else "s" if seconds.all() else "us"
-    return [t.replace("T", " ") for t in np.datetime_as_string(times, unit).tolist()]
+    known = times[~np.isnat(times)]
+    unit = next((u for u in UNITS if (known == known.astype(f"datetime64[{u}]")).all()), "us")
+    texts: list[str] = np.datetime_as_string(times, unit).tolist()  # type: ignore[call-overload]
+    return [text.replace("T", " ") for text in texts]
 
 
 def _usual(differences: Array) -> Any:  # noqa: ANN401 (a scalar of NumPy)
