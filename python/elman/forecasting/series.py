@@ -308,30 +308,27 @@ def _after(
     plan: Plan,
     one: Series,
     given: Columns | Array | None,
-    own: Array | None,  # its rows in a frame
+    own: Array | None,  # the places of its rows in a frame; None without any
     steps: int,
     rows: int,
 ) -> Future:
     named = "" if one.key is None else f" of the sequence {show(one.key)}"
-    known, told = np.empty((rows, 0)), None
-    if isinstance(given, Columns):
-        places = np.empty(0, int) if own is None else own
-        found = given.numbers(plan.known)[places]
-        told = given.times(plan.time)
-        told = None if told is None else told[places]
-    elif given is not None:
-        _require_columns("future", given, len(plan.known))
-        found = given
-    if given is not None:
-        if len(found) < rows:
-            raise ArgumentError(
-                f"future: expected the {rows} steps after the data{named}, got {len(found)}"
-            )
-        known = found[:rows]
-    times = _times_after(plan, one, told, steps)
     x = np.full((rows, one.x.shape[1]), np.nan)
-    for j, name in enumerate(plan.known):
-        x[:, plan.inputs.index(name)] = known[:, j]
+    told = None
+    if given is not None:
+        if isinstance(given, Columns):
+            places = np.empty(0, int) if own is None else own
+            known, told = given.numbers(plan.known)[places], given.times(plan.time)
+            told = None if told is None else told[places]
+        else:
+            _require_columns("future", given, len(plan.known))
+            known = given
+        if len(known) < rows:
+            raise ArgumentError(
+                f"future: expected the {rows} steps after the data{named}, got {len(known)}"
+            )
+        x[:, [plan.inputs.index(name) for name in plan.known]] = known[:rows]
+    times = _times_after(one, told, steps)
     if plan.calendar and rows:
         if times is None or len(times) < rows:
             raise ArgumentError(
@@ -343,7 +340,7 @@ def _after(
     return Future(x, times if times is not None and len(times) == steps else None)
 
 
-def _times_after(plan: Plan, one: Series, told: Array | None, steps: int) -> Array | None:
+def _times_after(one: Series, told: Array | None, steps: int) -> Array | None:
     """Return the next times: those that are told, then regular ones, as far as they are known."""
     if one.times is None:
         return None
