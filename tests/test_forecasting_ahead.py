@@ -170,6 +170,27 @@ def test_data_frames_of_pandas_are_read_with_their_index_of_times():
     assert result.to_frame()["t"].iloc[0] == pandas.Timestamp(hours(61)[-1])
 
 
+def test_times_with_a_zone_are_local_times():
+    pandas = pytest.importorskip("pandas")
+    polars = pytest.importorskip("polars")
+    pyarrow = pytest.importorskip("pyarrow")
+    table = elman.Table(inputs=["v"], targets=["v"], horizon=1, time="t", calendar=["hour"])
+    net = network(3, 1, table)
+    column = noise(60)
+    want = elman.forecast(net, elman.Frame({"v": column, "t": hours(60)}), steps=5)
+    local = pandas.Series(hours(60)).dt.tz_localize("Europe/Rome")
+    frame = pandas.DataFrame({"v": column, "t": local})
+    zoned = polars.DataFrame({"v": column, "t": hours(60)}).with_columns(
+        polars.col("t").dt.replace_time_zone("Europe/Rome")
+    )
+    for given in (frame, frame.set_index("t"), zoned):
+        got = elman.forecast(net, given, steps=5)
+        assert np.array_equal(got.values, want.values)
+        assert np.array_equal(got.times, want.times)
+    with pytest.raises(elman.DTypeError, match="without a time zone, got the zone Europe/Rome"):
+        elman.forecast(net, pyarrow.table({"v": column, "t": local}), steps=5)
+
+
 def test_it_prints_as_a_table_and_a_sentence():
     table = elman.Table(inputs=["<v>"], targets=["<v>"], horizon=1)
     result = elman.forecast(network(1, 1, table), noise(200, 1), steps=8)

@@ -102,26 +102,40 @@ class Columns:
     def times(self, name: str | None) -> Array | None:
         """Return a column of times; without a name, the first such column or pandas' index."""
         if name is not None and name in self:
-            return _times(f"{self.argument}[{show(name)}]", self.raw(name))
+            what = f"{self.argument}[{show(name)}]"
+            return _times(what, _local(what, self._frame[self._places[name]]))
         index = getattr(self._frame, "index", None)
         index_name = getattr(index, "name", None)
         if getattr(getattr(index, "dtype", None), "kind", "") == "M" and name in (None, index_name):
-            return _times("index", np.asarray(index))
+            return _times("index", np.asarray(_local("index", index)))
         if name is None:
             for other in self.names:
                 if self.raw(other).dtype.kind == "M":
-                    return _times(other, self.raw(other))
+                    return self.times(other)
         return None
 
     def __len__(self) -> int:
         return len(self.raw(self.names[0])) if self.names else 0
 
 
-def _times(what: str, column: Array) -> Array:
+def _local(what: str, column: Any) -> Any:  # noqa: ANN401 (a column of any library)
+    """Return a column of times without its time zone: the local times."""
+    kind = getattr(column, "dtype", None) or getattr(column, "type", None)
+    zone = getattr(kind, "tz", None) or getattr(kind, "time_zone", None)
+    if zone is None:
+        return column
+    times = getattr(column, "dt", column)  # an index of pandas has none
+    for name in ("tz_localize", "replace_time_zone"):  # pandas, Polars
+        if hasattr(times, name):
+            return getattr(times, name)(None)
+    raise DTypeError(f"{what}: expected local times without a time zone, got the zone {zone}")
+
+
+def _times(what: str, column: Any) -> Array:  # noqa: ANN401
     try:
-        return column.astype(clock.UNIT)
+        return np.asarray(column).astype(clock.UNIT)
     except (TypeError, ValueError) as error:
-        raise DTypeError(f"{what}: expected dates or times, got {column.dtype}: {error}") from None
+        raise DTypeError(f"{what}: expected dates or times: {error}") from None
 
 
 def opened(argument: str, data: Data, missing: str | None) -> Columns | Array:
