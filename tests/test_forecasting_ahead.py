@@ -285,7 +285,12 @@ def test_the_fewest_errors_are_those_of_conformal_prediction(interval, count):
 
 def test_too_few_earlier_forecasts_give_no_intervals_and_say_so():
     result = elman.forecast(network(1, 1), noise(100, 1), steps=10)
-    assert (result.lower, result.coverage, result.interval, result.origins) == (None, None, None, 11)
+    assert (result.lower, result.coverage, result.interval, result.origins) == (
+        None,
+        None,
+        None,
+        11,
+    )
     assert result.summary.startswith("no intervals: 80 % need at least 18 earlier forecasts")
     assert "got 11" in result.summary
     assert "lower" not in repr(result)
@@ -342,7 +347,7 @@ def test_irregular_times_come_from_the_future():
     net = calendar_network()
     working = days("2024-01-04", "2024-01-05", "2024-01-08", "2024-01-09", "2024-01-10")
     data = elman.Frame({"v": noise(5), "day": working})
-    with pytest.raises(elman.ArgumentError, match="expected regular times.*--future FILE"):
+    with pytest.raises(elman.ArgumentError, match=r"expected regular times.*--future FILE"):
         elman.forecast(net, data, steps=3, interval=None)
     later = days("2024-01-11", "2024-01-12", "2024-01-15")
     result = elman.forecast(net, data, 3, future=elman.Frame({"day": later}), interval=None)
@@ -360,7 +365,9 @@ def test_irregular_times_come_from_the_future():
 def test_the_future_must_follow_the_data():
     net = calendar_network()
     data = elman.Frame({"v": noise(30), "day": hours(30)})
-    with pytest.raises(elman.ArgumentError, match="the times from 2024-03-02 06:00.*got 2024-03-01"):
+    with pytest.raises(
+        elman.ArgumentError, match=r"the times from 2024-03-02 06:00.*got 2024-03-01"
+    ):
         elman.forecast(net, data, 3, future=elman.Frame({"day": hours(5)}), interval=None)
     one = elman.forecast(net, data, 3, future=elman.Frame({"day": hours(33)[30:]}), interval=None)
     assert np.array_equal(one.values, elman.forecast(net, data, 3, interval=None).values)
@@ -377,7 +384,12 @@ FRAME = elman.Frame({"a": noise(30), "b": noise(30, seed=1), "t": hours(30)})
 REFUSED = {
     "no horizon": (network(2, 1, table(horizon=0)), FRAME, {}, "net: .* the same step; .*horizon"),
     "one far step": (network(2, 1, table(horizon=24)), FRAME, {}, "net: .*step 24.* 1..24"),
-    "classes": (network(2, 3, table(classes=list("xyz"))), FRAME, {}, "net: .*numbers, got one for cl"),
+    "classes": (
+        network(2, 3, table(classes=list("xyz"))),
+        FRAME,
+        {},
+        "net: .*numbers, got one for cl",
+    ),
     "no table": (network(2, 1), FRAME, {}, "net: expected a table.* got 2 inputs, 1 outputs"),
     "known inputs": (
         network(2, 1, table()),

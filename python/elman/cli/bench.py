@@ -108,7 +108,7 @@ def _show(console: Console, facts: Facts) -> None:
         )
         table = Table(Column(no_wrap=True), box=SIMPLE_HEAD)
         for title in chain.from_iterable((work, "times") for work in WORKS):
-            table.add_column(title, justify="right", no_wrap=True)
+            table.add_column(title, justify="right")
         fastest = {work: _fastest(network[work]) for work in WORKS}
         for name in (name for name in timing.TITLES if name in fastest["step"]):
             cells = (_cells(found.get(name)) for found in fastest.values())

@@ -180,10 +180,10 @@ def _show_times(console: Console, facts: Facts) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(box=SIMPLE_HEAD)
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column("Time per step", overflow="fold")
     for column in ("ns", "speed vs Python", "speed vs NumPy"):
-        table.add_column(column, justify="right", no_wrap=True)
+        table.add_column(column, justify="right")
     for name, way in TITLES.items():
         ns = facts[f"{way}_ns"]
         ratios = (facts["pure_python_ns"] / ns, facts["numpy_ns"] / ns)

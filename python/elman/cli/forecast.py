@@ -151,7 +151,7 @@ def _show_table(console: Console, result: Forecast) -> None:
     names, rows = result.rows()
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for name in names:
-        table.add_column(Text(report.printable(name)), justify="right", no_wrap=True)
+        table.add_column(Text(report.printable(name)), justify="right")
     for row in rows:
         table.add_row(*(Text(report.printable(cell)) for cell in row))
     layout.print_table(console, table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,16 +13,23 @@ UNLIMITED = 100_000  # characters
 
 
 def print_table(console: Console, table: Table) -> None:
-    """Print a table as wide as the console, or as wide as it needs.
+    """Print a table, in a file or a pipe as wide as its content.
 
-    In a file or a pipe it is as wide as its content. In a terminal, columns of words are folded to
-    fit, but columns of numbers (`no_wrap`) are never cut: the terminal wraps what is wider.
+    In a terminal, or if the variable COLUMNS asks for a width, words are folded to fit, but the
+    cells of columns to the right, numbers, are never cut: the table is rather too wide.
     """
     from rich.measure import Measurement
 
-    usual = console.width
-    needed = Measurement.get(console, console.options.update(max_width=UNLIMITED), table)
-    console.width = max(usual, needed.minimum if console.is_terminal else needed.maximum)
+    usual, console.width = console.width, UNLIMITED
+    for column in table.columns:
+        if column.justify == "right":
+            widths = [
+                Measurement.get(console, console.options, cell).maximum for cell in column.cells
+            ]
+            column.min_width = max(widths, default=0)
+    needed = Measurement.get(console, console.options, table)
+    asked = console.is_terminal or "COLUMNS" in os.environ
+    console.width = max(usual, needed.minimum) if asked else needed.maximum
     with console.capture() as drawn:
         console.print(table)
     console.width = usual

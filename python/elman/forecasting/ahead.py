@@ -179,7 +179,8 @@ class Forecast:
 
         body = "".join(line(row, "td") for row in rows)
         head = line(names, "th")
-        return f"<table><thead>{head}</thead><tbody>{body}</tbody></table><p>{escape(self.summary)}</p>"
+        table = f"<table><thead>{head}</thead><tbody>{body}</tbody></table>"
+        return f"{table}<p>{escape(self.summary)}</p>"
 
 
 def forecast(

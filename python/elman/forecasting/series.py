@@ -355,7 +355,7 @@ def _after(
 
 
 def _times_after(one: Series, told: Array | None, steps: int) -> Array | None:
-    """Return the next times: those that are told, then regular ones, as far as they are known."""
+    """Return the next times: those that are given, then regular ones, as far as they are known."""
     if one.times is None:
         return None
     expected = clock.following(one.times, steps)

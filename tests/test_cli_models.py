@@ -1,0 +1,92 @@
+"""A file that is no model is named by its kind, whatever the command."""
+
+import io
+
+import numpy as np
+import pytest
+
+import elman
+from fixtures.command import complaint
+
+pytestmark = pytest.mark.any_isa
+
+
+def npy():
+    file = io.BytesIO()
+    np.save(file, np.ones((3, 2)))
+    return file.getvalue()
+
+
+KINDS = {  # contents, what they are, whether the sentence names `elman run MODEL`
+    "table.csv": (b"a,b\n1,2\n", "a CSV file", True),
+    "accents.csv": ("é,ü\n1,2\n".encode("latin-1"), "a CSV file", True),
+    "commas": (b"1,2\n3,4\n", "a CSV file", True),
+    "one_column": (b"1\n2\n", "a text file", True),
+    "wide.csv": ("\ufeffa,b\n1,2\n".encode("utf-16"), "text in UTF-16", True),
+    "settings.json": (b'{"a": 1}', "JSON", False),
+    "x.npy": (npy(), "an NPY array", True),
+    "x.npz": (b"PK\x03\x04" + bytes(30), "an NPZ file", True),
+    "table.csv.gz": (b"\x1f\x8b\x08" + bytes(30), "a gzip file", True),
+    "table.parquet": (b"PAR1" + bytes(30), "a Parquet file", False),
+    "empty.safetensors": (b"", "an empty file", False),
+}
+COMMANDS = {
+    "info": ("info",),
+    "verify": ("verify",),
+    "bench": ("bench",),
+    "run": ("run",),
+    "stream": ("run", "--stream"),
+    "forecast": ("forecast",),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_table_is_not_a_model(tmp_path, name):
+    contents, kind, runs = KINDS[name]
+    path = tmp_path / name
+    path.write_bytes(contents)
+    said = complaint("info", path)
+    assert said.startswith(f"{path}: this is {kind}, not a model")
+    assert (f"elman run MODEL {path}" in said) is runs
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_says_so(tmp_path, command):
+    path = tmp_path / "table.csv"
+    path.write_text("a,b\n1,2\n")
+    data = [] if command in ("info", "verify", "bench") else ["-"]
+    assert "this is a CSV file, not a model" in complaint(*COMMANDS[command], path, *data)
+
+
+@pytest.mark.parametrize("command", ["run", "forecast"])
+def test_swapped_arguments_are_recognized(tmp_path, command):
+    table, model = tmp_path / "table.csv", tmp_path / "model.safetensors"
+    table.write_text("a\n1\n")
+    elman.Network(1, 2, 1, seed=0).save(model)
+    said = complaint(command, table, model)
+    assert said.endswith(f"not a model: the arguments are swapped, {model} comes first")
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".pt", ".keras", ".h5"])
+def test_a_model_of_another_framework_names_convert(tmp_path, suffix):
+    path = tmp_path / f"model{suffix}"
+    path.write_bytes(b"\x08\x07" + bytes(30))
+    said = complaint("info", path)
+    assert f"elman convert {path} {tmp_path / 'model.safetensors'}" in said
+
+
+def test_a_folder_and_a_missing_file_are_one_sentence(tmp_path):
+    assert complaint("info", tmp_path) == f"{tmp_path}: this is a folder; expected a model file"
+    missing = tmp_path / "no"
+    assert complaint("info", missing) == f"{missing}: No such file or directory"
+
+
+@pytest.mark.parametrize(
+    ("contents", "kind"),
+    [(b"load\n1.5\n", "text, such as CSV: elman.read_table"), (npy(), "an NPY array: numpy.load")],
+)
+def test_load_says_what_a_table_is(tmp_path, contents, kind):
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(contents)
+    with pytest.raises(elman.UnsupportedModelError, match=kind):
+        elman.load(path)
