@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -183,18 +184,21 @@ def test_a_checkpoint_is_no_model_and_a_missing_folder_is_named(x, y, path):
         train(x, y, checkpoint=path.parent / "missing" / "c", callback=pytest.fail)
 
 
-def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(x, y, path, monkeypatch):
+def test_a_full_disk_keeps_the_old_checkpoint_and_the_result(x, y, path, monkeypatch):
     train(x, y, checkpoint=path)
     before = path.read_bytes()
 
     def fail(*names):
-        raise OSError("the disk is full")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(OSError, match="the disk is full"):
-        train(x, y, checkpoint=path, epochs=5)
+    with monkeypatch.context() as full:
+        full.setattr(os, "fsync", fail)
+        with pytest.warns(RuntimeWarning, match=r"checkpoint: .* was not written: No space left"):
+            result = train(x, y, checkpoint=path, epochs=5)
     assert path.read_bytes() == before
     assert os.listdir(path.parent) == [path.name]
+    assert_same(result, train(x, y, epochs=5))
+    assert_same(train(x, y, checkpoint=path, epochs=5), result)
 
 
 # --- forged checkpoints ---------------------------------------------------------------------------

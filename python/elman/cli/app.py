@@ -5,14 +5,27 @@ Each command imports its modules when it runs, so that `elman --help` does not n
 
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+
+from elman.cli.stopping import interruptible
+
+UsageError = typer.BadParameter.__bases__[0]  # of Click, or of Typer's copy
+
+
+class _Commands(TyperGroup):
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401
+        with interruptible():
+            return super().invoke(ctx)
+
 
 app = typer.Typer(
+    cls=_Commands,
     help="Elman recurrent networks: train, run, stream, inspect and verify them.",
     epilog="Exit codes: 0 success; 1 a verification or a check failed; 2 wrong usage or an unusable"
-    " file.",
+    " file; 130 interrupted, 143 terminated.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -40,6 +53,27 @@ class Format(StrEnum):
 
     csv = "csv"
     npy = "npy"
+
+
+class Missing(StrEnum):
+    """What to do where a value is missing."""
+
+    hold = "hold"
+    interpolate = "interpolate"
+    drop = "drop"
+
+
+Sequence = Annotated[
+    str | None,
+    typer.Option(
+        help="The column that names the sequence of each line, by default that of the model's"
+        ' table; "" for none.'
+    ),
+]
+WhereMissing = Annotated[
+    Missing | None,
+    typer.Option(help="What to do where a value is missing; by default it is an error."),
+]
 
 
 def _version(asked: bool) -> None:
@@ -82,7 +116,7 @@ def run(
     source: Annotated[
         str,
         typer.Argument(
-            help="CSV, one step per line, or NPY, an array (..., T, I); - is standard input.",
+            help="A table, one step per line, or NPY, an array (..., T, I); - is standard input.",
             metavar="INPUT",
             show_default=False,
         ),
@@ -105,31 +139,41 @@ def run(
     stream: Annotated[
         bool, typer.Option("--stream", help="Answer each line of CSV as soon as it arrives.")
     ] = False,
-    threads: Annotated[
-        int, typer.Option(min=1, help="Number of threads for the sequences of a batch.")
-    ] = 1,
+    sequence: Sequence = None,
+    missing: WhereMissing = None,
+    threads: Annotated[int, typer.Option(min=1, help="Number of threads.")] = 1,
 ) -> None:
     """Run a network over a table of inputs.
 
-    CSV is one sequence: one step per line, values separated by commas. A first line without a
-    number is a header; blank lines and lines that begin with # are skipped. NPY may hold a batch.
-    The input format is detected from the content. Numbers are written in the shortest form that
-    reads back as the same number.
+    A table is text, one step per line, with or without a header; NPY may hold a batch. The model's
+    table says which columns are read, by their names in the header, and which one names the
+    sequence of each line. Each sequence begins anew; its lines need not follow each other.
 
-    A model written by "elman train" finds its columns by the names in the header. If a column names
-    sequences, they are run separately; --last writes their outputs in order of first appearance.
+    CSV is written with a header if the input has one: the sequence, the time, the most probable
+    class, the outputs; a line per step, or per sequence. Numbers are in the shortest form that
+    reads back as the same number. A file appears at the end, whole; an error leaves the old one.
     """
     from elman.cli import run
 
     as_npy = output.endswith(".npy") if form is None else form is Format.npy
+    said = missing and missing.value
     if not stream:
-        run.run(model, source, output, "npy" if as_npy else "csv", last, threads)
+        run.run(
+            model,
+            source,
+            output,
+            "npy" if as_npy else "csv",
+            outputs=None if last is None else "last" if last else "all",
+            sequence=sequence,
+            missing=said,
+            threads=threads,
+        )
     elif last or as_npy:
         raise typer.BadParameter(
             "--stream: expected no --last and no NPY; it writes CSV for each line"
         )
     else:
-        run.stream(model, source, output)
+        run.stream(model, source, output, sequence, said)
 
 
 @app.command()
@@ -369,8 +413,10 @@ def verify(
     model: Model,
     source: Annotated[
         str | None,
-        typer.Option("--input", help="CSV or NPY to verify on, instead of random inputs."),
+        typer.Option("--input", help="A table or NPY to verify on, instead of random inputs."),
     ] = None,
+    sequence: Sequence = None,
+    missing: WhereMissing = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the random inputs.")] = 0,
     as_json: Json = False,
 ) -> None:
@@ -382,7 +428,7 @@ def verify(
     """
     from elman.cli import report
 
-    if not report.verify(model, source, seed, as_json):
+    if not report.verify(model, source, sequence, missing and missing.value, seed, as_json):
         raise typer.Exit(1)
 
 

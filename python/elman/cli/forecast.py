@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 import elman
-from elman import _files
 from elman.cli import layout, models, plot, report
+from elman.cli.text import printable
 from elman.errors import ArgumentError
+from elman.files import writing
+from elman.files.output import open_output
 from elman.forecasting import times as clock
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from elman.forecasting.ahead import Forecast, Part
 
+TABLE = ".csv"
 IMAGES = (".svg", ".png", ".pdf")
 PLOTS = 4  # at most so many on the terminal
 FORECAST_SHARE = 0.6  # of the width of a plot, at most
@@ -40,7 +43,7 @@ def forecast(
     model: str, source: str, settings: Settings, output: str | None, as_json: bool
 ) -> None:
     """Forecast, write the output file, and print the forecast."""
-    _require_usable(output, [model, source, settings.future])
+    _require_usable(output)
     net = models.load(model, source)
     result = elman.forecast(
         net,
@@ -53,7 +56,7 @@ def forecast(
         missing=settings.missing,
     )
     if output is not None:
-        _write(result, output)
+        _write(result, output, (model, source, *filter(None, [settings.future])))
     if as_json:
         report.print_json({"model": model, "data": source, **_facts(result), "output": output})
         return
@@ -64,7 +67,7 @@ def forecast(
     _show_table(console, result)
     print(f"\n{result.summary}")
     if output is not None:
-        print(f"written: {report.printable(output)}")
+        print(f"written: {printable(output)}")
 
 
 def _given(path: str) -> Any:  # noqa: ANN401 (a path, or an array)
@@ -78,47 +81,39 @@ def _given(path: str) -> Any:  # noqa: ANN401 (a path, or an array)
         return opened.array
 
 
-def _require_usable(output: str | None, sources: list[str | None]) -> None:
+def _require_usable(output: str | None) -> None:
     """Refuse an unusable output file before any work."""
     if output is None:
         return
-    suffix = os.path.splitext(output)[1].lower()
-    if suffix not in (".csv", *IMAGES):
-        expected = ", ".join((".csv", *IMAGES))
+    suffix = _suffix(output)
+    if suffix not in (TABLE, *IMAGES):
+        expected = ", ".join((TABLE, *IMAGES))
         raise ArgumentError(f"--output: expected a suffix {expected}, got {output}")
     if suffix in IMAGES:
         import elman.plot  # noqa: F401 (now: matplotlib may be missing)
-    for source in sources:
-        both = source is not None and os.path.exists(source) and os.path.exists(output)
-        if both and os.path.samefile(str(source), output):
-            raise ArgumentError(f"--output: {output} would overwrite {source}")
 
 
-def _write(result: Forecast, output: str) -> None:
+def _suffix(path: str) -> str:
+    return os.path.splitext(path)[1].lower()
+
+
+def _write(result: Forecast, output: str, sources: tuple[str, ...]) -> None:
     """Write a table of full precision, or an image, whole or not at all."""
-    import io
+    with open_output(output, sources=sources) as file:
+        if _suffix(output) == TABLE:
+            table = result.table()
+            ends = 1 if result.lower is None else 3
+            lead = len(table.columns) - ends * len(result.columns)  # the sequence, step and time
+            texts = [_texts(table[name]) for name in table.columns[:lead]]
+            numbers = np.stack([table[name] for name in table.columns[lead:]], axis=1)
+            file.write(writing.csv_header(table.columns))
+            file.write(writing.csv_lines(texts, numbers))
+        else:
+            elman.plot.forecast(result).savefig(file, format=_suffix(output)[1:])
 
-    suffix = os.path.splitext(output)[1].lower()
-    if suffix == ".csv":
-        _files.replace(output, _csv(result))
-        return
-    drawn = io.BytesIO()
-    elman.plot.forecast(result).savefig(drawn, format=suffix[1:])
-    _files.replace(output, drawn.getvalue())
 
-
-def _csv(result: Forecast) -> bytes:
-    import csv
-    import io
-
-    table = result.table()
-    columns = [
-        clock.text(column) if column.dtype.kind == "M" else column.tolist()
-        for column in (table[name] for name in table.columns)
-    ]
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([table.columns, *zip(*columns, strict=True)])
-    return text.getvalue().encode()
+def _texts(column: Any) -> list[str]:  # noqa: ANN401 (an array of any kind)
+    return clock.text(column) if column.dtype.kind == "M" else list(map(str, column.tolist()))
 
 
 def _facts(result: Forecast) -> dict[str, Any]:
@@ -151,9 +146,9 @@ def _show_table(console: Console, result: Forecast) -> None:
     names, rows = result.rows()
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for name in names:
-        table.add_column(Text(report.printable(name)), justify="right")
+        table.add_column(Text(printable(name)), justify="right")
     for row in rows:
-        table.add_row(*(Text(report.printable(cell)) for cell in row))
+        table.add_row(*(Text(printable(cell)) for cell in row))
     layout.print_table(console, table)
 
 
@@ -173,7 +168,7 @@ def _show_plot(console: Console, result: Forecast, part: Part, j: int, titled: b
     chart = _chart(result, part, j, console.width - plot.GUTTER - 6)
     if titled:
         named = "" if part.key is None else f"{part.key}: "
-        print(report.printable(f"{named}{result.columns[j]}"))
+        print(printable(f"{named}{result.columns[j]}"))
     lines = plot.plot(chart.labels, chart.truth, chart.forecast, console.width, style, chart.band)
     text = Text("\n".join(lines))
     text.highlight_words([style.dot], "bold red")

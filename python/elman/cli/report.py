@@ -13,7 +13,10 @@ import numpy as np
 import elman
 from elman import _golden, _loading
 from elman._format import VERSION
-from elman.cli import models, tables
+from elman.cli import models
+from elman.cli.text import printable
+from elman.files import running
+from elman.files.reading import ArraySource, open_table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -100,7 +103,14 @@ def sizes(net: Network) -> str:
     return " > ".join([str(net.input_size), *layers, *readout])
 
 
-def verify(model: str, source: str | None, seed: int, as_json: bool) -> bool:
+def verify(
+    model: str,
+    source: str | None,
+    sequence: str | None,
+    missing: str | None,
+    seed: int,
+    as_json: bool,
+) -> bool:
     """Check the core against the NumPy reference, print the report, return True if it passed.
 
     The verification example in the file, if any, is checked too.
@@ -110,7 +120,7 @@ def verify(model: str, source: str | None, seed: int, as_json: bool) -> bool:
     if source is None:
         x = random_inputs(net, RANDOM_SHAPE, seed)
     else:
-        x, lengths = _inputs(net, source)
+        x, lengths = _inputs(net, source, sequence, missing)
     try:
         report = net.verify(x, lengths=lengths)
         example = _check_example(net, model)
@@ -118,7 +128,7 @@ def verify(model: str, source: str | None, seed: int, as_json: bool) -> bool:
         if as_json:
             print_json({"ok": False, "message": str(error)})
         else:
-            print(f"elman: {error}", file=sys.stderr)
+            print(f"elman: {printable(str(error))}", file=sys.stderr)
         return False
     if as_json:
         print_json({**report._asdict(), "example": example})
@@ -127,16 +137,20 @@ def verify(model: str, source: str | None, seed: int, as_json: bool) -> bool:
     return True
 
 
-def _inputs(net: Network, source: str) -> tuple[NDArray[Any], list[int] | None]:
-    """Return the inputs in a file, and the lengths of the sequences if a column names them."""
-    with tables.open_table(source, net.table) as table:
-        if isinstance(table, tables.NpyTable) or not table.has_sequences:
+def _inputs(
+    net: Network, source: str, sequence: str | None, missing: str | None
+) -> tuple[NDArray[Any], list[int] | None]:
+    """Return the inputs in a file, and for a table the lengths of its sequences."""
+    sequence = running.sequence_column(net, sequence)
+    with open_table(source, net.table, sequence=sequence, missing=missing) as table:
+        if isinstance(table, ArraySource):
             return table.whole(net.input_size), None
-        x, sequences = table.sequences(net.input_size)
+        running.require_sequences(net, table, sequence)
+        sequences = running.sequences(net, table)
     lengths = list(map(len, sequences))
-    padded = np.zeros((len(lengths), max(lengths, default=0), net.input_size))
+    padded = np.zeros((len(lengths), max(lengths), net.input_size))
     for values, rows in zip(padded, sequences, strict=True):
-        values[: len(rows)] = x[rows]
+        values[: len(rows)] = rows
     return padded, lengths
 
 
@@ -157,8 +171,3 @@ def random_inputs(net: Network, shape: tuple[int, ...], seed: int) -> NDArray[np
 def print_json(facts: dict[str, Any]) -> None:
     """Print facts as JSON."""
     print(json.dumps(facts, indent=2))
-
-
-def printable(text: str) -> str:
-    """Return text with control characters escaped: a model file must not steer the terminal."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
