@@ -183,12 +183,11 @@ def test_times_with_a_zone_are_local_times():
     zoned = polars.DataFrame({"v": column, "t": hours(60)}).with_columns(
         polars.col("t").dt.replace_time_zone("Europe/Rome")
     )
-    for given in (frame, frame.set_index("t"), zoned):
+    arrow = pyarrow.table({"v": column, "t": local})
+    for given in (frame, frame.set_index("t"), zoned, arrow):
         got = elman.forecast(net, given, steps=5)
         assert np.array_equal(got.values, want.values)
         assert np.array_equal(got.times, want.times)
-    with pytest.raises(elman.DTypeError, match="without a time zone, got the zone Europe/Rome"):
-        elman.forecast(net, pyarrow.table({"v": column, "t": local}), steps=5)
 
 
 def test_it_prints_as_a_table_and_a_sentence():
@@ -427,8 +426,8 @@ REFUSED = {
         {"future": FRAME},
         "future: expected none, because .* all its inputs",
     ),
-    "a missing column": (network(2, 1, table(inputs=["a", "x"])), FRAME, {}, "a column 'x', got"),
-    "a missing target": (network(2, 1, table(targets=["x"])), FRAME, {}, "a column 'x', got"),
+    "a missing column": (network(2, 1, table(inputs=["a", "x"])), FRAME, {}, "a column 'x', .*got"),
+    "a missing target": (network(2, 1, table(targets=["x"])), FRAME, {}, "a column 'x', .*got"),
     "an array without the target": (
         network(2, 1, table(targets=["x"])),
         noise(30, 2),
@@ -474,7 +473,7 @@ def test_a_missing_value_is_named_with_its_row():
     values[6] = np.nan
     data = elman.Frame({"a": noise(30), "b": values})
     net = network(2, 1, table())
-    with pytest.raises(elman.ArgumentError, match=r"data\['b'\]: .* nan in row 7"):
+    with pytest.raises(elman.ArgumentError, match=r"data\['b'\]: .* nan in row 6"):
         elman.forecast(net, data, steps=1)
     with pytest.raises(elman.ArgumentError, match="NaN or infinity"):
         elman.forecast(net, [[0.0, np.inf]], steps=1)

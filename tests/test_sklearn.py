@@ -613,3 +613,90 @@ def test_the_parameters_are_those_of_one_signature(kind):
     )
     assert all(p.kind is p.KEYWORD_ONLY for p in signature.values())
     assert kind().get_params() == {name: p.default for name, p in signature.items()}
+
+
+# --- mistakes that would be silent ----------------------------------------------------------------
+
+SERIES, TARGETS = np.arange(60.0).reshape(30, 2) % 7, np.arange(30) % 5
+
+
+@pytest.mark.parametrize(
+    ("X", "y"),
+    [
+        ([SERIES], [TARGETS]),
+        ([SERIES], [TARGETS[:, None]]),
+        (SERIES[None], TARGETS[None]),
+        (SERIES[None], TARGETS[None, :, None]),
+        ([SERIES, SERIES[:9]], [TARGETS, TARGETS[:9]]),
+        ([SERIES, SERIES], [TARGETS, TARGETS]),
+    ],
+)
+@pytest.mark.parametrize("kind", [ElmanClassifier, ElmanRegressor])
+def test_targets_of_steps_are_not_taken_for_those_of_sequences(kind, X, y):
+    est = kind(**QUICK)
+    with pytest.raises(elman.ShapeError, match=r"^y: expected \(n,\).* outputs='all' for a target"):
+        est.fit(X, y)
+    if np.ndim(y[0]) == 1:
+        assert est.set_params(outputs="all").fit(X, y).network_.output_size in (1, 5)
+
+
+def test_several_targets_of_a_sequence_may_be_as_many_as_its_steps(rng):
+    windows, following = rng.standard_normal((9, 4, 2)), rng.standard_normal((9, 4))
+    for X in (windows, list(windows)):
+        assert ElmanRegressor(**QUICK).fit(X, following).n_outputs_ == 4
+    with pytest.raises(elman.ShapeError, match=r"pass np\.stack\(y\) for several"):
+        ElmanRegressor(**QUICK).fit(list(windows), list(following))
+    with pytest.raises(elman.ShapeError, match=r"^y: expected \(n,\) with outputs='last'"):
+        ElmanClassifier(**QUICK).fit(windows, following > 0)
+    one_each = ElmanRegressor(**QUICK).fit(list(windows[:, :1]), list(following[:, :1]))
+    assert one_each.n_outputs_ == 1
+
+
+def test_a_series_given_as_a_table_is_named_with_the_remedy():
+    with pytest.raises(
+        elman.ShapeError, match=r"^y: expected \(30, 2\).* pass one series as \[X\]"
+    ):
+        ElmanRegressor(outputs="all", **QUICK).fit(SERIES, TARGETS)
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars", "pyarrow"])
+def test_a_frame_of_features_is_not_read_as_a_frame_of_steps(kind):
+    library = pytest.importorskip(kind)
+    make = library.table if kind == "pyarrow" else library.DataFrame
+    frame = make({"temperature": SERIES[:, 0], "load": SERIES[:, 1]})
+    with pytest.raises(
+        elman.ArgumentError, match=r"^X: .*'temperature', 'load'.* \[X.to_numpy\(\)\]"
+    ):
+        ElmanRegressor(**QUICK).fit(frame, TARGETS)
+    lags = make({"lag 1": SERIES[:, 0], "lag 2": SERIES[:, 1]})
+    assert ElmanRegressor(**QUICK).fit(lags, TARGETS).network_.input_size == 1
+
+
+def test_sequences_in_a_series_or_in_cells():
+    pandas = pytest.importorskip("pandas")
+    listed = [SERIES, SERIES[:9]]
+    est, same = (
+        ElmanRegressor(**QUICK).fit(X, [1, 2]) for X in (listed, pandas.Series(listed, [5, 6]))
+    )
+    assert est.network_ == same.network_
+    cells = pandas.DataFrame({"a": [x[:, 0] for x in listed], "b": [x[:, 1] for x in listed]})
+    with pytest.raises(elman.ArgumentError, match=r"^X: .* sequences in its cells") as caught:
+        est.fit(cells, [1, 2])
+    recipe = str(caught.value).split("a list of sequences, ")[1]
+    again = est.fit(eval(recipe, {"np": np, "X": cells}), [1, 2])
+    assert again.network_ == same.network_
+    index = pandas.MultiIndex.from_product([range(3), range(10)])
+    with pytest.raises(elman.ArgumentError, match=r"^X: .* MultiIndex") as caught:
+        est.fit(frame := pandas.DataFrame(SERIES, index=index), [1, 2, 3])
+    recipe = str(caught.value).split("a list of sequences, ")[1]
+    np.testing.assert_array_equal(eval(recipe, {"X": frame}), SERIES.reshape(3, 10, 2))
+
+
+def test_nan_at_the_ends_of_sequences_names_the_list():
+    for X in (np.ones((4, 5)), np.ones((4, 5, 2))):
+        X[1, 3:] = X[2, 4:] = np.nan
+        with pytest.raises(elman.ArgumentError, match=r"^X: .* after step 2 of sequence 1 .* list"):
+            ElmanRegressor(**QUICK).fit(X, [1, 2, 3, 4])
+        X[0, 1] = np.nan
+        with pytest.raises(ValueError, match=r"^Input X contains NaN"):
+            ElmanRegressor(**QUICK).fit(X, [1, 2, 3, 4])

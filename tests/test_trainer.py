@@ -315,7 +315,7 @@ def test_wrong_data_are_refused_and_change_nothing(x, y, change, kind, sentence)
 def test_a_loss_that_is_not_finite_changes_nothing(y):
     trainer = elman.Trainer(network(dtype="float64", activation="identity"), learning_rate=0.5)
     sentence = r"^loss: expected .*, got inf .* 1: .* learning_rate .* 0\.5"
-    with pytest.raises(elman.DivergenceError, match=sentence):
+    with pytest.warns(elman.ScalingWarning), pytest.raises(elman.DivergenceError, match=sentence):
         trainer.update(np.full((B, T, I), 1e200), y)
     assert trainer.updates == 0
     assert trainer.network == network(dtype="float64", activation="identity")

@@ -463,12 +463,12 @@ def test_ctrl_c_ends_training_and_keeps_the_best_so_far(x, y):
             signal.raise_signal(signal.SIGINT)
 
     # Training moves away from the validation targets: the first epoch is the best.
-    options = {"validation": (x, -100 * y), "learning_rate": 0.05, "seed": 0}
-    stopped = train(x, 100 * y, epochs=50, callback=interrupt, **options)
+    options = {"validation": (x, -4 * y), "learning_rate": 0.05, "seed": 0}
+    stopped = train(x, 4 * y, epochs=50, callback=interrupt, **options)
     assert stopped.history.stopped == "interrupt"
     assert stopped.history.epoch == [1, 2, 3]
     assert stopped.history.best_epoch == 1
-    assert stopped.network == train(x, 100 * y, epochs=1, **options).network
+    assert stopped.network == train(x, 4 * y, epochs=1, **options).network
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a timer that sends signals")

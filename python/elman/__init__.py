@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from elman.errors import IsaError as IsaError
     from elman.errors import LimitError as LimitError
     from elman.errors import ModelFormatError as ModelFormatError
+    from elman.errors import ScalingWarning as ScalingWarning
     from elman.errors import ShapeError as ShapeError
     from elman.errors import TableError as TableError
     from elman.errors import UnsupportedModelError as UnsupportedModelError
@@ -116,6 +117,7 @@ _HOMES = {
     "Readout": "elman._parameters",
     "Run": "elman._network",
     "SGD": "elman.training",
+    "ScalingWarning": "elman.errors",
     "ShapeError": "elman.errors",
     "StopTraining": "elman.training",
     "Stream": "elman._core",

@@ -291,6 +291,28 @@ def array(argument: str, values: ArrayLike) -> Array:
         raise ShapeError(f"{argument}: expected a regular array of numbers ({error})") from error
 
 
+def inputs_remedy(x: Any, input_size: int) -> str:  # noqa: ANN401
+    """Return the remedy for inputs of a wrong shape, for the end of a sentence; "" if unknown."""
+    import numpy as np
+
+    if isinstance(x, list | tuple) and x and all(getattr(part, "ndim", 0) == 1 for part in x):
+        parts = "[part[:, None] for part in x]" if input_size == 1 else "arrays of two axes"
+        return f": a list of sequences has arrays (T, I), use {parts}"
+    try:
+        shape = np.shape(x)
+    except ValueError:
+        return ""
+    if input_size == 1 and shape and shape[-1] != 1:
+        return (
+            f": add an axis for the feature, {'x[:, None]' if len(shape) == 1 else 'x[..., None]'}"
+        )
+    if shape == (input_size,):
+        return ": for one step use x[None]"
+    if len(shape) >= 2 and shape[-2] == input_size:
+        return ": time comes before features, use x.swapaxes(-1, -2)"
+    return ""
+
+
 def reals(argument: str, values: ArrayLike) -> Array:
     """Return real numbers as an array of their own dtype."""
     numbers = unmasked(argument, values)

@@ -128,7 +128,7 @@ def compare(
     True
     """
     require_network(net)
-    inputs = _arguments.array("x", _frame.read(net, "x", x)[0])
+    inputs = _arguments.array("x", _frame.read_one(net, "x", x))
     if inputs.ndim not in (2, 3) or inputs.shape[-1] != net.input_size:
         raise ShapeError(
             f"x: expected (T, {net.input_size}) or (B, T, {net.input_size}), got {inputs.shape}"

@@ -86,7 +86,7 @@ _TRAINING = {
     "stateful": "carry_state=True",
     "targets": "y",
     "validation_data": "validation=(x, y)",
-    "validation_fraction": "validation=",
+    "validation_fraction": "validation=0.2",
     "validation_split": "validation=0.2",
     "verbose": "progress=True",
     "wd": "weight_decay=",
@@ -156,6 +156,13 @@ def keywords(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
         @wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            if len(args) > code.co_argcount:
+                given = [word for word in known[: code.co_argcount] if word != "self"]
+                raise ArgumentTypeError(
+                    f"{name}: expected {', '.join(given)} and all else by name, as in"
+                    f" {known[code.co_argcount]}=..., got"
+                    f" {len(args) - code.co_argcount + len(given)} positional arguments"
+                )
             for keyword in kwargs:
                 if keyword not in known:
                     raise ArgumentTypeError(_unknown(name, keyword, known))

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from elman import _arguments
+from elman import _arguments, _calendar, _ragged
 from elman._container import show
 from elman.errors import ArgumentError, DTypeError, ShapeError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from numpy.typing import ArrayLike, NDArray
 
     from elman._parameters import Parameters
+    from elman._ragged import Rows
 
     Array = NDArray[Any]
     Frame = Any  # has `columns`, and frame[name] is one: pandas, Polars, PyArrow, Astropy ...
@@ -21,96 +23,443 @@ if TYPE_CHECKING:
 
 def read(
     net: Parameters, argument: str, x: ArrayLike, outputs: str | None = None
-) -> tuple[ArrayLike, str]:
-    """Return inputs as array_like, and "all" or "last".
+) -> tuple[ArrayLike | Rows, str]:
+    """Return inputs as array_like or `Rows`, and "all" or "last".
 
-    A data frame becomes an array (T, I) of the columns that the network's table names, a list of
-    data frames a list of arrays, and `outputs` then defaults to the table's. Without a table,
-    all columns are read. Anything else is returned unchanged.
+    A data frame becomes an array (T, I) of the inputs that the network's table names, or `Rows` if
+    the table names a column of sequences; a list of data frames becomes a list of arrays. `outputs`
+    then defaults to the table's. Without a table, all columns are read. Anything else is returned
+    unchanged.
 
     Raises
     ------
     ArgumentError
-        If a frame lacks a column or contains several sequences.
+        If a frame lacks a column, or one in a list contains several sequences.
     DTypeError
         If a column does not contain real numbers.
     """
-    values = _arrays(net, argument, x, "inputs")
+    if not _has_frames(x):
+        return x, outputs or "all"
     if outputs is None:
-        outputs = "all" if values is x or net.table is None else net.table.outputs
-    return values, outputs
-
-
-def targets(net: Parameters, y: ArrayLike) -> ArrayLike:
-    """Return targets as array_like; of data frames, the table's target columns."""
-    return _arrays(net, "y", y, "targets")
-
-
-def _arrays(net: Parameters, argument: str, values: ArrayLike, field: str) -> ArrayLike:
-    if isinstance(values, list | tuple) and any(hasattr(part, "columns") for part in values):
-        return [
-            _array(net, f"{argument}[{i}]", part, field) if hasattr(part, "columns") else part
-            for i, part in enumerate(values)
+        outputs = "all" if net.table is None else net.table.outputs
+    if not is_frame(x):
+        parts: list[Any] = [
+            _sequence(net, f"{argument}[{i}]", part) if is_frame(part) else part
+            for i, part in enumerate(x)  # type: ignore[arg-type]
         ]
-    return _array(net, argument, values, field) if hasattr(values, "columns") else values
+        return parts, outputs
+    columns = _Columns(argument, x)
+    values = _inputs(net, columns)
+    if net.table is None or net.table.sequence is None:
+        return values, outputs
+    return _rows(columns, net.table.sequence, values), outputs
 
 
-def _array(net: Parameters, argument: str, frame: Frame, field: str) -> Array:
-    """Return the columns (T, ...) in a field of the table, or all if it is empty."""
+def read_one(net: Parameters, argument: str, x: ArrayLike) -> ArrayLike:
+    """Return inputs as array_like; raise for a frame of several sequences."""
+    values, _ = read(net, argument, x)
+    if not isinstance(values, _ragged.Rows):
+        return values
+    assert net.table is not None
+    _require_one_sequence(argument, values.keys, net.table.sequence)
+    return values.values
+
+
+def outputs_for(net: Parameters, x: ArrayLike, outputs: str | None) -> str:
+    """Return "all" or "last": by default "all", or for data frames the table's setting."""
+    if outputs is not None:
+        return outputs
+    return net.table.outputs if net.table is not None and _has_frames(x) else "all"
+
+
+def targets(
+    net: Parameters, y: ArrayLike, outputs: str, rows: Rows | None
+) -> tuple[ArrayLike, ArrayLike | None]:
+    """Return targets as array_like, and which steps have one: None for all.
+
+    A data frame holds the table's target columns at the time of each row: the targets of a step are
+    the values `horizon` steps later in its sequence, and those of a whole sequence the values in
+    its last row. Labels become the numbers of classes. If `rows`, the inputs, are several
+    sequences, the result is a list, in their order. Anything else is returned unchanged, or split
+    like `rows`.
+
+    Raises
+    ------
+    ArgumentError
+        If a frame lacks a column, a label is unknown, or the sequences differ from those of x.
+    DTypeError
+        If a column does not contain real numbers.
+    """
+    if not _has_frames(y):
+        if rows is None or outputs == "last" or isinstance(y, list | tuple):
+            return y, None
+        return rows.split("y", _arguments.array("y", y)), None
+    if is_frame(y):
+        columns = _Columns("y", y)
+        parts: list[Any] = [_targets(net, columns)]
+        of_y = _target_rows(net, columns, parts[0], rows)
+        if of_y is not None:
+            parts = of_y.split("y", parts[0])
+    else:
+        parts = [
+            _targets(net, _Columns(f"y[{i}]", part)) if is_frame(part) else part
+            for i, part in enumerate(y)  # type: ignore[arg-type]
+        ]
+    return _of_steps(net, parts, outputs, listed=rows is not None or not is_frame(y))
+
+
+def is_frame(x: object) -> bool:
+    """Return whether x is a data frame."""
+    return hasattr(x, "columns")
+
+
+def _has_frames(x: object) -> bool:
+    return is_frame(x) or (isinstance(x, list | tuple) and any(is_frame(part) for part in x))
+
+
+# --- inputs ---------------------------------------------------------------------------------------
+
+
+def _inputs(net: Parameters, columns: _Columns) -> Array:
+    """Return the inputs (T, I): named columns, or all, and those computed from the time."""
     table = net.table
-    wanted = () if table is None else getattr(table, field)
-    if table is None or not wanted:
-        return _arguments.array(argument, frame)
-    if field == "targets" and table.classes:
-        raise ArgumentError(
-            f"{argument}: expected an array of classes, 0 to {len(table.classes) - 1}, got a data"
-            " frame"
-        )
-    names = list(getattr(frame, "column_names", frame.columns))  # PyArrow's `columns` are data
-    if table.sequence is not None and table.sequence in names:
-        _require_one_sequence(argument, frame, table.sequence)
-    return _columns(argument, frame, names, wanted, net)
-
-
-def _columns(
-    argument: str, frame: Frame, names: list[object], wanted: tuple[str, ...], net: Parameters
-) -> Array:
-    """Return columns (T, I) in the network's dtype, each value rounded once."""
-    import numpy as np
-
-    for name in wanted:
-        if name not in names:
-            raise ArgumentError(
-                f"{argument}: expected a column {show(name)}, as in the network's table, got"
-                f" {show(names)}"
-            )
-    columns = [_column(argument, frame, name) for name in wanted]
-    values = np.empty((len(columns[0]), len(columns)), net.dtype)
-    for j, (name, column) in enumerate(zip(wanted, columns, strict=True)):
-        what = f"{argument}[{show(name)}]"
-        if len(column) != len(values):
-            raise ShapeError(f"{what}: expected {len(values)} rows, got {len(column)}")
-        if column.dtype.kind not in "biuf":
-            raise DTypeError(f"{what}: expected real numbers, got {column.dtype}")
-        if np.ma.is_masked(column):
-            raise DTypeError(f"{what}: expected numbers, got masked values: fill them first")
-        values[:, j] = column
+    if table is None:
+        return _arguments.array(columns.argument, columns.frame)
+    names: Sequence[object] = table.inputs
+    if not names and 2 * len(table.calendar) != net.input_size:
+        if table.sequence is None and not table.calendar:
+            return _arguments.array(columns.argument, columns.frame)
+        others = [columns.find(name) for name in (table.sequence, table.time) if name is not None]
+        names = [name for name in columns.names if name not in others]
+    values = columns.numbers(names, net.dtype, more=2 * len(table.calendar))
+    if table.calendar:
+        assert table.time is not None
+        times = columns.times(table.time)
+        if not names:
+            values = columns.numbers([], net.dtype, rows=len(times), more=2 * len(table.calendar))
+        columns.require_length(table.time, len(times), len(values))
+        values[:, len(names) :] = _calendar.features(times, table.calendar)
     return values
 
 
-def _column(argument: str, frame: Frame, name: str) -> Array:
-    what = f"{argument}[{show(name)}]"
-    column = _arguments.array(what, frame[name])
-    if column.ndim != 1:
-        raise ShapeError(f"{what}: expected one column of numbers, got {column.shape}")
-    return column
+def _sequence(net: Parameters, argument: str, frame: Frame) -> Array:
+    """Return the inputs of a frame in a list, which is one sequence."""
+    columns = _Columns(argument, frame)
+    name = None if net.table is None else net.table.sequence
+    if name is not None and columns.has(name):
+        _require_one_sequence(argument, columns.groups(name)[0], name)
+    return _inputs(net, columns)
 
 
-def _require_one_sequence(argument: str, frame: Frame, name: str) -> None:
-    """Raise if the rows belong to several sequences, which would be run as one."""
-    found = len(set(_column(argument, frame, name).tolist()))
-    if found > 1:
+def _rows(columns: _Columns, sequence: str, values: Array) -> Rows:
+    """Return rows and their order by sequence."""
+    import numpy as np
+
+    if not columns.has(sequence):
         raise ArgumentError(
-            f"{argument}: expected the rows of one sequence, got {found} different values in the"
-            f" column {show(name)}: pass each sequence separately"
+            f"{columns.missing(sequence)}; a frame without it is one sequence in a list, [frame]"
         )
+    keys, numbers = columns.groups(sequence)
+    columns.require_length(sequence, len(numbers), len(values))
+    offsets = np.concatenate([[0], np.bincount(numbers, minlength=len(keys)).cumsum()])
+    return _ragged.Rows(values, keys, np.argsort(numbers, kind="stable"), offsets)
+
+
+def _require_one_sequence(argument: str, keys: list[Any], name: str | None) -> None:
+    """Raise if the rows belong to several sequences, which would be run as one."""
+    if len(keys) > 1:
+        raise ArgumentError(
+            f"{argument}: expected the rows of one sequence, got {len(keys)} different values in"
+            f" the column {show(name)}: pass each sequence separately"
+        )
+
+
+# --- targets --------------------------------------------------------------------------------------
+
+
+def _targets(net: Parameters, columns: _Columns) -> Array:
+    """Return the target columns (T, ...), or the class (T,) of each row."""
+    table = net.table
+    if table is None or not table.targets:
+        return _arguments.array(columns.argument, columns.frame)
+    if table.classes:
+        return columns.classes(table.targets[0], table.classes)
+    return columns.numbers(table.targets, net.dtype)
+
+
+def _target_rows(
+    net: Parameters, columns: _Columns, values: Array, rows: Rows | None
+) -> Rows | None:
+    """Return the order of the rows of y by sequence, the sequences in the order of x."""
+    import numpy as np
+
+    sequence = None if net.table is None else net.table.sequence
+    if sequence is None:
+        return rows
+    if not columns.has(sequence):
+        if rows is None or len(values) == len(rows.order):
+            return rows  # the rows of x
+        raise ArgumentError(columns.missing(sequence))
+    of_y = _rows(columns, sequence, values)
+    if rows is None:
+        _require_one_sequence("y", of_y.keys, sequence)
+        return None
+    places = {key: i for i, key in enumerate(of_y.keys)}
+    if places.keys() != set(rows.keys):
+        (key, *_) = [
+            key for key in (*rows.keys, *of_y.keys) if (key in places) != (key in rows.keys)
+        ]
+        raise ArgumentError(
+            f"y: expected the sequences of x in the column {show(sequence)}, got {show(key)} in one"
+            " of them only"
+        )
+    grouped = of_y.split("y", np.arange(len(values)))
+    parts = [grouped[places[key]] for key in rows.keys]
+    offsets = np.concatenate([[0], np.cumsum([len(part) for part in parts], dtype=int)])
+    return _ragged.Rows(values, rows.keys, np.concatenate(parts), offsets)
+
+
+def _of_steps(
+    net: Parameters, parts: list[Array], outputs: str, *, listed: bool
+) -> tuple[ArrayLike, ArrayLike | None]:
+    """Return the targets of every step and which of them there are, or those of sequences."""
+    import numpy as np
+
+    horizon = () if net.table is None else net.table.horizon
+    ahead = max(horizon, default=0)
+    if outputs == "last":
+        if ahead:
+            raise ArgumentError(
+                "y: expected an array: the targets of the last step are"
+                f" {ahead} step{'s' if ahead > 1 else ''} behind the end of a data frame"
+            )
+        for i, part in enumerate(parts):
+            if not len(part):
+                raise ArgumentError(f"y[{i}]: expected at least one row, got none")
+        last = [part[-1] for part in parts]
+        return np.asarray(last) if listed else last[0], None
+    if not ahead:
+        return parts if listed else parts[0], None
+    if all(len(part) <= ahead for part in parts):
+        longest = max(map(len, parts))
+        raise ArgumentError(
+            f"y: expected a sequence of more than {ahead} rows, the horizon of the network's table,"
+            f" got {longest}"
+        )
+    shifted, known = [], []
+    for part in parts:
+        n = max(0, len(part) - ahead)
+        columns = [part[h : h + n] for h in horizon]
+        moved = np.zeros((len(part), *part.shape[1:]), part.dtype)
+        if len(horizon) > 1:
+            moved = np.zeros((len(part), part.shape[1] * len(horizon)), part.dtype)
+        moved[:n] = np.concatenate(columns, axis=-1) if len(horizon) > 1 else columns[0]
+        shifted.append(moved)
+        known.append(np.arange(len(part)) < n)
+    return (shifted, known) if listed else (shifted[0], known[0])
+
+
+# --- columns --------------------------------------------------------------------------------------
+
+
+class _Columns:
+    """The columns of a data frame by name; errors name the argument."""
+
+    def __init__(self, argument: str, frame: Frame) -> None:
+        self.argument = argument
+        self.frame = frame
+        self.names = list(getattr(frame, "column_names", frame.columns))  # PyArrow's are data
+        index = getattr(getattr(frame, "index", None), "names", None)  # pandas
+        self.index = [] if index is None or callable(index) else [n for n in index if n is not None]
+
+    def find(self, name: str) -> object:
+        """Return the frame's own name of a column: exact, or up to case and outer blanks.
+
+        None if there is no such column.
+        """
+        for names in (self.names, self.index):
+            if name in names:
+                return name
+        alike = [each for each in (*self.names, *self.index) if _plain(each) == _plain(name)]
+        if len(alike) > 1:
+            raise ArgumentError(
+                f"{self.argument}: expected one column {show(name)}, got {show(alike)}"
+            )
+        return alike[0] if alike else None
+
+    def has(self, name: str) -> bool:
+        """Return whether there is such a column."""
+        return self.find(name) is not None
+
+    def missing(self, name: str) -> str:
+        """Return the message for a column that is missing."""
+        from difflib import get_close_matches
+
+        known = {_plain(each): each for each in (*self.names, *self.index)}
+        close = get_close_matches(_plain(name), known, n=3, cutoff=0.6)
+        near = f"; close to it: {', '.join(show(known[each]) for each in close)}" if close else ""
+        return (
+            f"{self.argument}: expected a column {show(name)}, as in the network's table, got"
+            f" {show(self.names)}{near}"
+        )
+
+    def what(self, name: object) -> str:
+        """Return what errors call a column."""
+        return f"{self.argument}[{show(name)}]"
+
+    def require_length(self, name: object, found: int, rows: int) -> None:
+        """Raise if a column is shorter or longer than the first."""
+        if found != rows:
+            raise ShapeError(f"{self.what(name)}: expected {rows} rows, got {found}")
+
+    def column(self, name: object) -> Array:
+        """Return a column as an array of any dtype."""
+        given = self._given(name)
+        column = _arguments.array(self.what(name), given)
+        if column.ndim != 1:
+            raise ShapeError(f"{self.what(name)}: expected one column, got {column.shape}")
+        return column
+
+    def _given(self, name: object) -> Any:  # noqa: ANN401
+        found = self.find(name) if isinstance(name, str) else name
+        if found is None:
+            raise ArgumentError(self.missing(str(name)))
+        if found not in self.names:
+            return self.frame.index.get_level_values(found)
+        return self.frame[found]
+
+    def numbers(
+        self,
+        names: Sequence[object],
+        dtype: Any,  # noqa: ANN401
+        *,
+        rows: int = 0,
+        more: int = 0,
+    ) -> Array:
+        """Return columns (T, N + more) of a dtype, each value rounded once; `more` are not set."""
+        import numpy as np
+
+        columns = [self._numeric(name) for name in names]
+        values = np.empty((len(columns[0]) if columns else rows, len(columns) + more), dtype)
+        for j, (name, column) in enumerate(zip(names, columns, strict=True)):
+            self.require_length(name, len(column), len(values))
+            values[:, j] = column
+        return values
+
+    def _numeric(self, name: object) -> Array:
+        import numpy as np
+
+        column = self.column(name)
+        if column.dtype.kind == "O":
+            column = self._unboxed(name, column)
+        if column.dtype.kind not in "biuf":
+            raise DTypeError(f"{self.what(name)}: expected real numbers, got {column.dtype}")
+        if np.ma.is_masked(column):
+            self._refuse_missing(name, int(np.flatnonzero(np.ma.getmaskarray(column))[0]))
+        return column
+
+    def _unboxed(self, name: object, column: Array) -> Array:
+        """Return objects, as of pandas' nullable dtypes, as numbers."""
+        import numpy as np
+
+        for row, value in enumerate(column.tolist()):
+            if value is None or type(value).__name__ == "NAType":
+                self._refuse_missing(name, row)
+        try:
+            return np.array(column.tolist())
+        except ValueError:
+            return column
+
+    def _refuse_missing(self, name: object, row: int) -> None:
+        raise DTypeError(
+            f"{self.what(name)}: expected numbers, got a missing value in row {row}: fill or drop"
+            " missing values first"
+        )
+
+    def groups(self, name: str, meaning: str = "the name of a sequence") -> tuple[list[Any], Array]:
+        """Return the distinct values of a column in order, and the number of that of each row."""
+        import numpy as np
+
+        numbers: dict[Any, int] = {}
+        rows = np.empty(len(values := self.column(name).tolist()), np.int64)
+        for row, value in enumerate(values):
+            if _is_missing(value):
+                raise ArgumentError(
+                    f"{self.what(name)}: expected {meaning} in every row, got none in row {row}"
+                )
+            rows[row] = numbers.setdefault(value, len(numbers))
+        return list(numbers), rows
+
+    def classes(self, name: str, classes: tuple[str, ...]) -> Array:
+        """Return the numbers of labels."""
+        import numpy as np
+
+        labels, rows = self.groups(name, "a class")
+        numbers = {label: i for i, label in enumerate(classes)}
+        found = np.empty(len(labels), np.int64)
+        for i, label in enumerate(labels):
+            text = str(label)
+            if text not in numbers and isinstance(label, float) and label.is_integer():
+                text = str(int(label))  # integers that pandas made floats
+            if text not in numbers:
+                shown = ", ".join(map(show, classes[:10])) + (", ..." if len(classes) > 10 else "")
+                raise ArgumentError(
+                    f"{self.what(name)}: expected the classes {shown} of the network's table, got"
+                    f" {show(label)} in row {int(np.flatnonzero(rows == i)[0])}"
+                )
+            found[i] = numbers[text]
+        return found[rows]
+
+    def times(self, name: str) -> Array:
+        """Return a column of dates or times, datetime64 (T,), in local time."""
+        import numpy as np
+
+        column = _arguments.array(self.what(name), _local(self._given(name)))
+        if column.dtype.kind == "O":  # datetimes, dates or texts
+            for row, value in enumerate(column.tolist()):
+                if _is_missing(value):
+                    self._refuse_missing(name, row)
+            column = np.array(
+                [v.replace(tzinfo=None) if hasattr(v, "tzinfo") else v for v in column.tolist()]
+            )
+        if column.dtype.kind in "OUT":
+            try:
+                column = column.astype(str).astype("datetime64[us]")
+            except ValueError:
+                raise DTypeError(
+                    f"{self.what(name)}: expected dates or times, got"
+                    f" {show(str(column.flat[0]))}: convert them first, as by pandas.to_datetime"
+                ) from None
+        if column.dtype.kind != "M" or column.ndim != 1:
+            raise DTypeError(
+                f"{self.what(name)}: expected dates or times, got dtype {column.dtype}: convert"
+                " them first, as by pandas.to_datetime"
+            )
+        if np.isnat(column).any():
+            self._refuse_missing(name, int(np.flatnonzero(np.isnat(column))[0]))
+        return column
+
+
+def _plain(name: object) -> str:
+    return str(name).strip().casefold()
+
+
+def _is_missing(value: object) -> bool:
+    """Return whether a value is None, NaN, NaT or NA."""
+    try:
+        return value is None or bool(value != value)
+    except TypeError:  # pandas.NA is neither equal nor different
+        return True
+
+
+def _local(column: Any) -> Any:  # noqa: ANN401
+    """Return times with a time zone as local times without one."""
+    if getattr(getattr(column, "dtype", None), "tz", None) is not None:  # pandas
+        return getattr(column, "dt", column).tz_localize(None)
+    if getattr(getattr(column, "dtype", None), "time_zone", None) is not None:  # Polars
+        return column.dt.replace_time_zone(None)
+    if getattr(getattr(column, "type", None), "tz", None) is not None:  # PyArrow
+        from pyarrow import compute  # type: ignore[import-not-found, unused-ignore]
+
+        return compute.local_timestamp(column)
+    return column

@@ -43,8 +43,14 @@ if TYPE_CHECKING:
     Sequences = list[NDArray[Any]] | tuple[NDArray[Any], ...]  # each (T_i, I)
 
 
-class Run(NamedTuple):
-    """The result of `Network.run`.
+class _Results(NamedTuple):
+    output: NDArray[Any]
+    state: NDArray[Any]
+    hidden: NDArray[Any] | None
+
+
+class Run(_Results):
+    """The result of `Network.run`: `output, state, hidden = net.run(x)`.
 
     Attributes
     ----------
@@ -54,11 +60,12 @@ class Run(NamedTuple):
         The state after the last real step.
     hidden : ndarray, shape (..., T, state_size), or None
         The state after every step, if requested.
+    keys : list or None
+        The names of the sequences in a data frame, in the order of `state`; None for other inputs.
+        Not among the three values when unpacked.
     """
 
-    output: NDArray[Any]
-    state: NDArray[Any]
-    hidden: NDArray[Any] | None
+    keys: list[Any] | None = None
 
 
 class Network(Parameters):
@@ -220,8 +227,9 @@ class Network(Parameters):
             Inputs: any leading batch axes, then time, then features (PyTorch: `batch_first=True`).
             Real numbers of any width are converted to the network's dtype; values beyond its range
             become infinite, with NumPy's warning. A list or tuple of arrays (T_i, I) is one
-            sequence each, whether or not their lengths are equal. A data frame is one sequence of
-            T rows; the network's table names the columns to read. A list may also hold frames.
+            sequence each, whether or not their lengths are equal. Of a data frame the network's
+            table names the columns to read; it is one sequence of T rows, or several if the table
+            names their column. A list may also hold frames, of one sequence each.
         outputs : {"all", "last"}, optional
             Return the output of every step or only the last; by default "all", or for a data
             frame the table's setting.
@@ -233,19 +241,29 @@ class Network(Parameters):
         -------
         ndarray, shape (..., T, O), or (..., O) for the last
             The outputs, or `out`. With T = 0 the last output is zeros. For a list of sequences, a
-            list with the same bits as one call for each sequence.
+            list with the same bits as one call for each sequence. For a data frame with a column of
+            sequences, (R, O) in the order of its rows, or (B, O) for the last in the order in which
+            the sequences first appear.
 
         Raises
         ------
         ShapeError, DTypeError
             If `x` or `out` has the wrong shape or dtype.
         ArgumentError
-            If `x` is a data frame without the columns of the network's table.
+            If `x` is a data frame without the columns of the network's table, or with missing
+            names of sequences.
         """
-        y = self._core.call(x, outputs, out)
+        try:
+            y = self._core.call(x, outputs, out)
+        except ShapeError as error:
+            raise _explained(error, x, self) from None
         if y is not NotImplemented:
             return y
         values, outputs = _frame.read(self, "x", x, outputs)
+        if isinstance(values, _ragged.Rows):
+            return _ragged.run_rows(self._core, values, None, None, "hold", outputs, False, 1, out)[
+                0
+            ]
         if _ragged.is_list_of_sequences(values):
             return _ragged.call(self._core, values, outputs, out)
         return self._core.call(values, outputs, out)
@@ -296,7 +314,9 @@ class Network(Parameters):
         Parameters
         ----------
         x : array_like, shape (..., T, I), or list of arrays (T_i, I)
-            Inputs, as for `Network.__call__`. A list is run as one batch: `mask` is a list too.
+            Inputs, as for `Network.__call__`. A list is run as one batch: `mask` is a list too. For
+            a data frame of several sequences the mask has a value for each row, and so have outputs
+            and `hidden`; `keys` of the result names the sequences.
         state : array_like, shape (..., state_size), optional
             State to begin with, broadcast over the batch axes (PyTorch: `hx`, Keras:
             `initial_state`); by default the network's initial state.
@@ -331,8 +351,8 @@ class Network(Parameters):
         -------
         Run
             `output` (..., T, O) or (..., O), `state` (..., state_size) after the last real step
-            (the first for a reverse layer), and `hidden` (..., T, state_size) or None. For a list
-            of sequences, a list of runs.
+            (the first for a reverse layer), `hidden` (..., T, state_size) or None, and `keys`. For
+            a list of sequences, a list of runs.
 
         Raises
         ------
@@ -351,10 +371,30 @@ class Network(Parameters):
         count = _arguments.size("threads", threads)
         hidden = bool(return_hidden)
         rest = (hidden, count, out, "x", mask, masked, offsets)
-        run = self._core.run(x, state, lengths, outputs, *rest)
+        try:
+            run = self._core.run(x, state, lengths, outputs, *rest)
+        except ShapeError as error:
+            raise _explained(error, x, self) from None
         if run is not NotImplemented:
             return Run(*run)
         values, outputs = _frame.read(self, "x", x, outputs)
+        if isinstance(values, _ragged.Rows):
+            for argument, value in (("lengths", lengths), ("offsets", offsets)):
+                _ragged.require_none(argument, value, "a data frame of sequences")
+            found = _ragged.run_rows(
+                self._core,
+                values,
+                state,
+                mask,  # type: ignore[arg-type]
+                masked,
+                outputs,
+                hidden,
+                count,
+                out,
+            )
+            result = Run(*found)
+            result.keys = values.keys
+            return result
         if _ragged.is_list_of_sequences(values):
             for argument, value in (("lengths", lengths), ("offsets", offsets), ("out", out)):
                 _ragged.require_none(argument, value)
@@ -406,7 +446,7 @@ class Network(Parameters):
         count = _arguments.size("steps", steps, least=0)
         self._core.require_forward("generate", "an output is the next input")
         _ragged.require_one_array("start", start, "generate from each one")
-        start, _ = _frame.read(self, "start", start)
+        start = _frame.read_one(self, "start", start)
         if feedback is None:
             return self._core.generate(start, count, state)
         from elman import _feedback
@@ -491,6 +531,13 @@ class Network(Parameters):
 
         _ragged.require_one_array("x", x, "verify each one")
         x, _ = _frame.read(self, "x", x)
+        if isinstance(x, _ragged.Rows):
+            _ragged.require_none("lengths", lengths, "a data frame of sequences")
+            if mask is None:
+                lengths = x.lengths
+            else:  # False where there is padding
+                mask = x.padded("mask", _arguments.unmasked("mask", mask))
+            x = x.padded("x", x.values)
         run = self.run(
             x, state=state, lengths=lengths, mask=mask, masked=masked, return_hidden=True
         )
@@ -531,7 +578,7 @@ class Network(Parameters):
 
     def _example(self, x: ArrayLike) -> _format.Example:
         """Return the example to save: the inputs and the results of running them."""
-        inputs = _arguments.array("golden", _frame.read(self, "golden", x)[0])
+        inputs = _arguments.array("golden", _frame.read_one(self, "golden", x))
         if inputs.ndim < 2 or inputs.shape[-1] != self.input_size or not inputs.size:
             raise ShapeError(
                 f"golden: expected (..., T, {self.input_size}) with at least one step, got"
@@ -552,6 +599,13 @@ class Network(Parameters):
 
     def __repr__(self) -> str:
         return f"Network({sizes(self)}, {self.dtype}, {self.num_parameters:,} parameters)"
+
+
+def _explained(error: ShapeError, x: object, net: Network) -> ShapeError:
+    """Return an error of x with a remedy, if one is known."""
+    said = str(error)
+    remedy = _arguments.inputs_remedy(x, net.input_size) if said.startswith("x: ") else ""
+    return ShapeError(said + remedy)
 
 
 def _start(init: Initialization) -> tuple[str, dict[str, float]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -19,6 +19,36 @@ if TYPE_CHECKING:
     from elman._core import Network as Core
 
     Array = NDArray[Any]
+
+
+class Rows(NamedTuple):
+    """The rows (R, I) of several sequences in any order, as in a data frame.
+
+    `order` lists the rows sequence by sequence; those of sequence b are order[offsets[b]] to
+    order[offsets[b + 1] - 1], and keys[b] is its name.
+    """
+
+    values: Array
+    keys: list[Any]
+    order: Array
+    offsets: Array
+
+    @property
+    def lengths(self) -> Array:
+        """The number of rows of each sequence."""
+        return np.diff(self.offsets)
+
+    def split(self, argument: str, values: Array) -> list[Array]:
+        """Return values (R, ...) in the same order as a list of arrays, one for each sequence."""
+        if values.shape[:1] != self.order.shape:
+            raise ShapeError(
+                f"{argument}: expected {len(self.order)} rows, as in x, got {values.shape}"
+            )
+        return [values[self.order[begin:end]] for begin, end in itertools.pairwise(self.offsets)]
+
+    def padded(self, argument: str, values: Array) -> Array:
+        """Return values (R, ...) as one array (B, T, ...), padded with zeros."""
+        return pad(argument, self.split(argument, values), self.lengths.tolist())
 
 
 def is_list_of_sequences(x: object) -> TypeGuard[Sequence[ArrayLike]]:
@@ -39,10 +69,10 @@ def require_one_array(argument: str, x: object, remedy: str) -> None:
         )
 
 
-def require_none(argument: str, value: object) -> None:
-    """Raise for an argument that cannot be used with a list of sequences."""
+def require_none(argument: str, value: object, x: str = "a list of sequences") -> None:
+    """Raise for an argument that cannot be used with such an x."""
     if value is not None:
-        raise ArgumentError(f"{argument}: expected None with a list of sequences, got a value")
+        raise ArgumentError(f"{argument}: expected None with {x}, got a value")
 
 
 def call(core: Core, x: Sequence[ArrayLike], outputs: str | None, out: object) -> list[Array]:
@@ -110,3 +140,64 @@ def _flat_mask(mask: Sequence[ArrayLike] | ArrayLike, steps: list[int]) -> Array
         if wrong.size:
             raise ArgumentError(f"mask[{i}]: expected 0 or 1, got {wrong[0]}")
     return np.concatenate(arrays, dtype=bool, casting="unsafe")
+
+
+def run_rows(
+    core: Core,
+    rows: Rows,
+    state: ArrayLike | None,
+    mask: ArrayLike | None,
+    masked: str,
+    outputs: str,
+    return_hidden: bool,
+    threads: int,
+    out: Array | None,
+) -> tuple[Array, Array, Array | None]:
+    """Run each sequence of rows; return (output, state, hidden or None).
+
+    Outputs and hidden states of all steps are in the order of the rows, (R, ...); last outputs and
+    states are in that of the sequences.
+    """
+    order = rows.order
+    if mask is not None:
+        mask = np.atleast_1d(_arguments.unmasked("mask", mask))
+        rows.split("mask", mask)
+        mask = mask[order]
+    output, states, hidden = core.run(
+        rows.values[order],
+        state,
+        None,
+        outputs,
+        return_hidden,
+        threads,
+        out,
+        mask=mask,
+        masked=masked,
+        offsets=rows.offsets,
+    )
+    if (order[:-1] > order[1:]).any():
+        for steps in (output if outputs != "last" else None, hidden):
+            if steps is not None:
+                steps[order] = steps.copy()
+    return output, states, hidden
+
+
+def pad(argument: str, values: ArrayLike, lengths: Sequence[int]) -> Array:
+    """Return arrays (T_i, ...) of these lengths as one array, padded with zeros."""
+    if isinstance(values, np.ndarray) and values.dtype != object:
+        values = list(values)
+    given = _arguments.listed(argument, values, "a list of arrays")  # type: ignore[arg-type]
+    if len(given) != len(lengths):
+        raise ShapeError(
+            f"{argument}: expected {len(lengths)} arrays, one for each in x, got {len(given)}"
+        )
+    arrays = [_arguments.reals(f"{argument}[{i}]", value) for i, value in enumerate(given)]
+    item = arrays[0].shape[1:]
+    for i, (array, length) in enumerate(zip(arrays, lengths, strict=True)):
+        if array.shape != (length, *item):
+            raise ShapeError(f"{argument}[{i}]: expected {(length, *item)}, got {array.shape}")
+    dtype = np.result_type(*{array.dtype for array in arrays})
+    padded = np.zeros((len(arrays), max(lengths), *item), dtype)
+    for row, array in zip(padded, arrays, strict=True):
+        row[: len(array)] = array
+    return padded

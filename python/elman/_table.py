@@ -37,7 +37,7 @@ class Table:
 
     A network's table, `net.table`, is part of copies, files, pickles and ONNX models. It is used by
     the command line and in calls with data frames: `net(df)` reads the columns `inputs` by name,
-    and `elman.train(net, df, df)` also the `targets`, row by row. Plain arrays ignore it.
+    sequence by sequence, and `elman.train(net, df, df)` also the `targets`. Plain arrays ignore it.
 
     A Table is immutable. All arguments are optional keywords.
 

@@ -1,4 +1,4 @@
-"""Exceptions; each is an `ElmanError` and also the matching built-in exception."""
+"""Exceptions, each an `ElmanError` and also the matching built-in exception, and a warning."""
 
 
 class ElmanError(Exception):
@@ -58,3 +58,11 @@ class IsaError(ElmanError, RuntimeError):
 
 class DivergenceError(ElmanError, ArithmeticError):
     """A loss or weight became NaN or infinite during training."""
+
+
+class ScalingWarning(UserWarning):
+    """Training data whose means or deviations are far from those that a network learns well from.
+
+    The remedy is the network's own scaling: `input_mean`, `input_std`, `output_mean` and
+    `output_std`. `warnings.simplefilter("ignore", elman.ScalingWarning)` silences it.
+    """

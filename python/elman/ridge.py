@@ -94,15 +94,24 @@ def ridge_readout(
     _require_linear_readout(net)
     _ragged.require_one_array("x", x, "pad them to one length and pass lengths=")
     fit = _Fit(net, _arguments.number("alpha", alpha, zero=True))
+    x, _ = _frame.read(net, "x", x)
+    sequences = x if isinstance(x, _ragged.Rows) else None
+    y, known = _frame.targets(net, y, "all", sequences)
+    if sequences is not None:
+        _ragged.require_none("lengths", lengths, "a data frame of sequences")
+        lengths, x = sequences.lengths, sequences.padded("x", sequences.values)
+        y = _ragged.pad("y", y, sequences.lengths.tolist())
+        known = None if known is None else _ragged.pad("y", known, sequences.lengths.tolist())
     hidden = net.run(x, state=state, lengths=lengths, return_hidden=True).hidden
     assert hidden is not None
     *batch, T, _ = hidden.shape
-    targets = _targets(net, _frame.targets(net, y), batch, T)
+    targets = _targets(net, y, batch, T)
     weights = _weights(sample_weight, batch)[..., None]
 
     start = _arguments.size("washout", washout, least=0)
     n = np.broadcast_to(T if lengths is None else lengths, batch)[..., None]
-    used = np.flatnonzero((np.arange(T) >= start) & (np.arange(T) < n) & (weights > 0))
+    counted = (np.arange(T) >= start) & (np.arange(T) < n) & (weights > 0)
+    used = np.flatnonzero(counted if known is None else counted & np.asarray(known, bool))
     if used.size == 0:
         raise ArgumentError(f"washout: expected sequences longer than {start} steps, got none")
 
@@ -161,7 +170,12 @@ def _require_linear_readout(net: Network) -> None:
 def _targets(net: Network, y: ArrayLike, batch: list[int], T: int) -> NDArray[Any]:
     targets = _arguments.reals("y", y)
     if targets.shape != (*batch, T, net.output_size):
-        raise ShapeError(f"y: expected {(*batch, T, net.output_size)}, got {targets.shape}")
+        remedy = (
+            ": add an axis for the output, y[..., None]"
+            if targets.shape == (*batch, T) and net.output_size == 1
+            else ""
+        )
+        raise ShapeError(f"y: expected {(*batch, T, net.output_size)}, got {targets.shape}{remedy}")
     return targets
 
 

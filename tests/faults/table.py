@@ -342,9 +342,9 @@ PACKAGE = [
         "columns of a frame",
         "order",
         "python/elman/_frame.py",
-        "table",
-        "for name in wanted]",
-        "for name in names if name in wanted]",
+        "frame",
+        "[self._numeric(name) for name in names]",
+        "[self._numeric(name) for name in self.names if name in names]",
     ),
     Fault(
         "pickled stream",

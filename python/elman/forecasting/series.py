@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from elman import _arguments, _calendar
+from elman import _arguments, _calendar, _frame
 from elman._container import show
 from elman.errors import ArgumentError, DTypeError, ShapeError
 from elman.forecasting import times as clock
@@ -56,86 +56,48 @@ class Series(NamedTuple):
 # --- columns --------------------------------------------------------------------------------------
 
 
-class Columns:
-    """The named columns of a file or data frame, which errors call `argument`."""
-
-    def __init__(self, argument: str, frame: Data) -> None:
-        self.argument = argument
-        self._frame = frame
-        named = list(getattr(frame, "column_names", frame.columns))  # PyArrow's `columns` are data
-        self.names = [str(name) for name in named]
-        self._places = dict(zip(self.names, named, strict=True))
-
-    def __contains__(self, name: str | None) -> bool:
-        return name in self._places
-
-    def raw(self, name: str) -> Array:
-        """Return a column as it is."""
-        if name not in self:
-            raise ArgumentError(
-                f"{self.argument}: expected a column {show(name)}, got {show(self.names)}"
-            )
-        column = np.asarray(self._frame[self._places[name]])
-        if column.ndim != 1:
-            raise ShapeError(f"{self.argument}[{show(name)}]: expected one column")
-        return column
-
-    def numbers(self, names: Sequence[str]) -> Array:
-        """Return columns of finite numbers, (N, len(names)) in float64."""
-        columns = []
-        for name in names:
-            column = self.raw(name)
-            if column.dtype.kind not in "biuf":
-                raise DTypeError(
-                    f"{self.argument}[{show(name)}]: expected real numbers, got {column.dtype}"
-                )
-            wrong = np.flatnonzero(~np.isfinite(column))
-            if len(wrong):
-                raise ArgumentError(
-                    f"{self.argument}[{show(name)}]: expected finite numbers, got"
-                    f" {column[wrong[0]]} in row {wrong[0] + 1}; fill it, or pass a file with"
-                    " missing= (--missing)"
-                )
-            columns.append(column.astype(np.float64))
-        return np.stack(columns, axis=1) if columns else np.empty((len(self), 0))
-
-    def times(self, name: str | None) -> Array | None:
-        """Return a column of times; without a name, the first such column or pandas' index."""
-        if name is not None and name in self:
-            what = f"{self.argument}[{show(name)}]"
-            return _times(what, _local(what, self._frame[self._places[name]]))
-        index = getattr(self._frame, "index", None)
-        index_name = getattr(index, "name", None)
-        if getattr(getattr(index, "dtype", None), "kind", "") == "M" and name in (None, index_name):
-            return _times("index", np.asarray(_local("index", index)))
-        if name is None:
-            for other in self.names:
-                if self.raw(other).dtype.kind == "M":
-                    return self.times(other)
-        return None
+class Columns(_frame._Columns):
+    """The named columns of a file or data frame."""
 
     def __len__(self) -> int:
-        return len(self.raw(self.names[0])) if self.names else 0
+        return len(self.column(self.names[0])) if self.names else len(self.frame)
 
+    def finite(self, names: Sequence[str]) -> Array:
+        """Return columns of finite numbers, (N, len(names)) in float64."""
+        values = self.numbers(names, np.float64, rows=len(self))
+        rows, columns = np.nonzero(~np.isfinite(values))
+        if len(rows):
+            raise ArgumentError(
+                f"{self.what(names[columns[0]])}: expected finite numbers, got"
+                f" {values[rows[0], columns[0]]} in row {rows[0]}: fill it, or pass a file with"
+                " missing= (--missing)"
+            )
+        return values
 
-def _local(what: str, column: Any) -> Any:  # noqa: ANN401 (a column of any library)
-    """Return a column of times without its time zone: the local times."""
-    kind = getattr(column, "dtype", None) or getattr(column, "type", None)
-    zone = getattr(kind, "tz", None) or getattr(kind, "time_zone", None)
-    if zone is None:
-        return column
-    times = getattr(column, "dt", column)  # an index of pandas has none
-    for name in ("tz_localize", "replace_time_zone"):  # pandas, Polars
-        if hasattr(times, name):
-            return getattr(times, name)(None)
-    raise DTypeError(f"{what}: expected local times without a time zone, got the zone {zone}")
+    def numeric_names(self, besides: str | None) -> list[str]:
+        """Return the names of the columns of numbers."""
+        others = [None if besides is None else self.find(besides)]
+        return [
+            name
+            for name in self.names
+            if name not in others and self.column(name).dtype.kind in "biuf"
+        ]
 
+    def time_axis(self, name: str | None) -> Array | None:
+        """Return a column of times, or None without it.
 
-def _times(what: str, column: Any) -> Array:  # noqa: ANN401
-    try:
-        return np.asarray(column).astype(clock.UNIT)
-    except (TypeError, ValueError) as error:
-        raise DTypeError(f"{what}: expected dates or times: {error}") from None
+        Without a name, it is the first such column, or pandas' index.
+        """
+        if name is not None:
+            return self.times(name).astype(clock.UNIT) if self.has(name) else None
+        for each in (*self.names, *self.index):
+            column = self.column(each)
+            if column.dtype.kind == "M" and not np.isnat(column).any():
+                return self.times(each).astype(clock.UNIT)
+        index = getattr(self.frame, "index", None)
+        if getattr(getattr(index, "dtype", None), "kind", "") != "M":
+            return None
+        return np.asarray(_frame._local(index)).astype(clock.UNIT)
 
 
 def opened(argument: str, data: Data, missing: str | None) -> Columns | Array:
@@ -146,7 +108,7 @@ def opened(argument: str, data: Data, missing: str | None) -> Columns | Array:
         data = read_table(data, missing=missing)
     elif missing is not None:
         raise ArgumentError("missing: expected only with a file, whose values may be missing")
-    if hasattr(data, "columns"):
+    if _frame.is_frame(data):
         return Columns(argument, data)
     array = _arguments.array(argument, data)
     if array.dtype.kind not in "biuf":
@@ -203,9 +165,7 @@ def _plan_without_table(net: Network, data: Columns | Array, sequence: str | Non
     if not isinstance(data, Columns):
         names = tuple(f"output_{i + 1}" for i in range(I))
     else:
-        names = tuple(
-            name for name in data.names if name != sequence and data.raw(name).dtype.kind in "biuf"
-        )
+        names = tuple(map(str, data.numeric_names(sequence)))
         if len(names) != I:
             raise ArgumentError(f"data: expected {I} columns of numbers, got {len(names)}")
     return Plan(names, (), names, sequence, None, (1,))
@@ -220,12 +180,12 @@ def past(plan: Plan, data: Columns | Array) -> list[Series]:
         return [_from_array(plan, data)]
     if not len(data):
         raise ArgumentError("data: expected at least one row, got none")
-    x, y = data.numbers(plan.inputs), data.numbers(plan.targets)
-    times = data.times(plan.time)
+    x, y = data.finite(plan.inputs), data.finite(plan.targets)
+    times = data.time_axis(plan.time)
     if plan.calendar:
         if times is None:
-            data.raw(str(plan.time))  # raises
-        x = np.concatenate([x, _with_calendar(plan, "data", times)], axis=1)
+            raise ArgumentError(data.missing(str(plan.time)))
+        x = np.concatenate([x, _calendar.features(times, plan.calendar)], axis=1)
     result = []
     for key, rows in _rows_by_key(plan, data):
         own = None if times is None else times[rows]
@@ -261,23 +221,14 @@ def _rows_by_key(plan: Plan, data: Columns) -> list[tuple[Any, Array]]:
     """Return each value of the sequence column, and the places of its rows."""
     if plan.sequence is None:
         return [(None, np.arange(len(data)))]
-    places: dict[Any, list[int]] = {}
-    for row, key in enumerate(data.raw(plan.sequence).tolist()):
-        if key is None or key != key:  # NaN
-            raise ArgumentError(
-                f"{data.argument}[{show(plan.sequence)}]: expected a value in every row, got none"
-                f" in row {row + 1}"
-            )
-        whole = isinstance(key, float) and key.is_integer()  # a file's numbers are floats
-        places.setdefault(int(key) if whole else key, []).append(row)
-    return [(key, np.array(rows)) for key, rows in places.items()]
+    keys, numbers = data.groups(plan.sequence)
+    places = np.split(np.argsort(numbers, kind="stable"), np.bincount(numbers).cumsum()[:-1])
+    return [(_whole(key), rows) for key, rows in zip(keys, places, strict=True)]
 
 
-def _with_calendar(plan: Plan, argument: str, times: Array | None) -> Array:
-    assert times is not None
-    if np.isnat(times).any():
-        raise ArgumentError(f"{argument}[{show(plan.time)}]: expected a time in every row")
-    return _calendar.features(times, plan.calendar)
+def _whole(key: Any) -> Any:  # noqa: ANN401
+    """Return a key, as an integer if it is one: numbers in files are floats."""
+    return int(key) if isinstance(key, float) and key.is_integer() else key
 
 
 # --- the future -----------------------------------------------------------------------------------
@@ -332,7 +283,7 @@ def _after(
     if given is not None:
         if isinstance(given, Columns):
             places = np.empty(0, int) if own is None else own
-            known, told = given.numbers(plan.known)[places], given.times(plan.time)
+            known, told = given.finite(plan.known)[places], given.time_axis(plan.time)
             told = None if told is None else told[places]
         else:
             _require_columns("future", given, len(plan.known))
@@ -350,7 +301,7 @@ def _after(
                 " calendar inputs, got irregular ones: pass the next times with future="
                 " (--future FILE)"
             )
-        x[:, len(plan.inputs) :] = _with_calendar(plan, "future", times[:rows])
+        x[:, len(plan.inputs) :] = _calendar.features(times[:rows], plan.calendar)
     return Future(x, times if times is not None and len(times) == steps else None)
 
 

@@ -36,7 +36,8 @@ class ElmanClassifier(ClassifierMixin, Elman):  # type: ignore[misc]
     takes unscaled inputs, also in a stream.
 
     In all methods, `X` is an array (n, T, I), a table or array (n, T) with one feature and a column
-    for each step, or a list of n arrays (T_i, I) or (T_i,) of any lengths.
+    for each step, or a list of n arrays (T_i, I) or (T_i,) of any lengths. A data frame whose
+    columns look like features, by names without digits, is refused.
 
     Parameters
     ----------
@@ -261,6 +262,7 @@ class ElmanClassifier(ClassifierMixin, Elman):  # type: ignore[misc]
         if self.outputs == "all":
             y = panels.targets_of_steps(panel, y)
         else:
+            panels.require_a_target_per_sequence(panel, y, several=False)
             check_consistent_length(panel.values, y)
         labels = column_or_1d(y, warn=True)
         assert_all_finite(labels, input_name="y")

@@ -67,8 +67,16 @@ def read(X: ArrayLike, estimator: BaseEstimator) -> Panel:
     X = _regular(X)
     if isinstance(X, list):
         return _of_list(X, estimator)
+    if hasattr(X, "columns"):
+        _require_columns_of_steps(X)
     table = getattr(X, "ndim", 2) <= 2
-    values = check_array(X, dtype=FLOATS, allow_nd=not table, input_name="X", estimator=estimator)
+    try:
+        values = check_array(
+            X, dtype=FLOATS, allow_nd=not table, input_name="X", estimator=estimator
+        )
+    except ValueError:
+        _require_no_padding(X)
+        raise
     if table:
         return Panel(values[:, :, np.newaxis], None, table)
     if values.ndim != 3 or 0 in values.shape:
@@ -81,8 +89,8 @@ def _regular(X: ArrayLike) -> Any:  # noqa: ANN401
 
     A list of arrays is a list of sequences even if they happen to be of equal length.
     """
-    if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1:
-        return list(X)
+    if _of_objects(X) and X.ndim == 1:  # type: ignore[union-attr]  # also a Series of pandas
+        return list(X)  # type: ignore[arg-type]
     if not isinstance(X, list | tuple):
         return X
     if not any(hasattr(sequence, "__array__") for sequence in X):
@@ -91,6 +99,57 @@ def _regular(X: ArrayLike) -> Any:  # noqa: ANN401
         except ValueError:  # of different lengths
             pass
     return list(X)
+
+
+def _require_columns_of_steps(X: Any) -> None:  # noqa: ANN401
+    """Raise for data frames whose columns are features, or whose cells are sequences.
+
+    A column of a table is a step. Names without a digit, such as "temperature" and "load", are
+    taken for those of features.
+    """
+    if getattr(getattr(X, "index", None), "nlevels", 1) > 1:
+        raise ArgumentError(
+            "X: expected a data frame with a row for each sequence, got one with a MultiIndex:"
+            " pass a list of sequences, [part.to_numpy() for _, part in X.groupby(level=0)]"
+        )
+    names = list(getattr(X, "column_names", X.columns))
+    if not names:
+        return
+    first = X[names[0]]
+    if len(first) and np.ndim(next(iter(first))) == 1:
+        raise ArgumentError(
+            "X: expected a data frame of numbers, got one with sequences in its cells: pass a list"
+            " of sequences, [np.column_stack(list(row)) for row in X.to_numpy()]"
+        )
+    if all(isinstance(name, str) and not any(map(str.isdigit, name)) for name in names):
+        shown = ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
+        raise ArgumentError(
+            f"X: expected a column for each step of one feature, such as 'lag 1', got {shown},"
+            " which look like features: pass a list of sequences, [X.to_numpy()] if the rows are"
+            " steps of one series (with outputs='all' for a target at each), or X.to_numpy() if the"
+            " columns are steps"
+        )
+
+
+def _require_no_padding(X: ArrayLike) -> None:
+    """Raise for NaN in the last steps of sequences, where shorter ones are padded."""
+    values = np.asarray(X)
+    if values.dtype.kind != "f" or values.ndim not in (2, 3):
+        return
+    missing = np.isnan(values) if values.ndim == 2 else np.isnan(values).all(axis=2)
+    real = np.where(missing, 0, np.arange(1, missing.shape[1] + 1)).max(axis=1, initial=0)
+    inside = missing & (np.arange(missing.shape[1]) < real[:, np.newaxis])
+    padded = np.flatnonzero(missing.any(axis=1) & (real > 0))
+    if len(padded) and not inside.any():
+        raise ArgumentError(
+            f"X: expected finite numbers, got NaN after step {real[padded[0]] - 1} of sequence"
+            f" {padded[0]} (Input X contains NaN): pass sequences of different lengths as a list,"
+            f" [X[{padded[0]}][:{real[padded[0]]}], ...]"
+        )
+
+
+def _of_objects(values: object) -> bool:
+    return getattr(getattr(values, "dtype", None), "kind", None) == "O"
 
 
 def _of_list(X: list[ArrayLike], estimator: BaseEstimator) -> Panel:
@@ -119,14 +178,36 @@ def _sequence(argument: str, values: ArrayLike) -> Array:
     return array
 
 
+def require_a_target_per_sequence(panel: Panel, y: Any, *, several: bool) -> None:  # noqa: ANN401
+    """Raise if y has a target for every step; with `several`, a sequence may have O targets."""
+    listed = isinstance(y, list | tuple) or _of_objects(y)
+    array = y if listed else np.asarray(y)
+    if not (np.ndim(next(iter(y), 0)) if listed else array.ndim > 1):
+        return
+    shapes = [np.shape(row) for row in array]
+    counts = panel.counts.tolist()
+    of_steps = max(counts) > 1 and [shape[:1] for shape in shapes] == [(T,) for T in counts]
+    meant = not several or len(counts) == 1 or (listed and panel.lengths is not None)
+    if any(len(shape) > 1 for shape in shapes) or (of_steps and meant):
+        got = f"{len(shapes)} of {shapes[0]}" if listed else f"{array.shape}"
+        arrays = ", or pass np.stack(y) for several of a sequence" if several and listed else ""
+        raise ShapeError(
+            f"y: expected {'(n,) or (n, O)' if several else '(n,)'} with outputs='last', a target"
+            f" for each of n = {len(counts)} sequences, got {got}: set outputs='all' for a target"
+            f" at every step{arrays}"
+        )
+
+
 def targets_of_steps(panel: Panel, y: ArrayLike) -> Array:
     """Return targets (n, T, ...) or a list as rows of all real steps, (sum of T_i, ...)."""
     n, T, _ = panel.values.shape
     if panel.lengths is None:
         array = _arguments.array("y", y)
         if array.shape[:2] != (n, T):
+            series = ": pass one series as [X] and [y]" if array.shape[:1] == (n,) else ""
             raise ShapeError(
-                f"y: expected {(n, T)}, one target per step with outputs='all', got {array.shape}"
+                f"y: expected {(n, T)}, one target per step with outputs='all', got"
+                f" {array.shape}{series}"
             )
         return array.reshape(n * T, *array.shape[2:])
     listed = _arguments.listed("y", y, "a list of arrays")  # type: ignore[arg-type]

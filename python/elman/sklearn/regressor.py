@@ -32,7 +32,8 @@ class ElmanRegressor(RegressorMixin, Elman):  # type: ignore[misc]
     `network_` takes and returns unscaled values, also in a stream.
 
     In all methods, `X` is an array (n, T, I), a table or array (n, T) with one feature and a column
-    for each step, or a list of n arrays (T_i, I) or (T_i,) of any lengths.
+    for each step, or a list of n arrays (T_i, I) or (T_i,) of any lengths. A data frame whose
+    columns look like features, by names without digits, is refused.
 
     Parameters
     ----------
@@ -195,6 +196,7 @@ arrays (T_i,) or (T_i, O)
         if self.outputs == "all":
             y = panels.targets_of_steps(panel, y)
         else:
+            panels.require_a_target_per_sequence(panel, y, several=True)
             check_consistent_length(panel.values, y)
         rows: Array = check_array(
             y, dtype=np.float64, ensure_2d=False, input_name="y", estimator=self

@@ -21,7 +21,7 @@ def loss_and_gradients(
     x: ArrayLike,
     y: ArrayLike,
     loss: str = "mse",
-    outputs: str = "all",
+    outputs: str | None = None,
     *,
     lengths: ArrayLike | None = None,
     state: ArrayLike | None = None,
@@ -50,8 +50,9 @@ def loss_and_gradients(
     loss : {"mse", "bce", "cross_entropy"}
         The squared error of any output; the binary cross-entropy of a sigmoid readout (PyTorch:
         `BCEWithLogitsLoss`); the cross-entropy of a softmax readout (PyTorch: `CrossEntropyLoss`).
-    outputs : {"all", "last"}
-        Whether the loss covers every real step or only the last.
+    outputs : {"all", "last"}, optional
+        Whether the loss covers every real step or only the last; by default "all", or for data
+        frames the setting of the network's table.
     lengths : array_like of int, shape (...), optional
         Number of real steps of each sequence. Padded steps have weight 0, whatever they contain.
     state : array_like, shape (..., state_size), optional
@@ -91,6 +92,7 @@ def loss_and_gradients(
     (8, 3)
     """
     require_network(net)
+    outputs = _frame.outputs_for(net, x, outputs)
     batch = data.collect(net, x, y, outputs, lengths, state, sample_weight, step_weight)
     value, tensors = _core.loss_and_gradients(
         core_of(net),
@@ -172,7 +174,7 @@ def backward(
     require_network(net)
     tensors, of_x = _core.backward(
         core_of(net),
-        _frame.read(net, "x", x)[0],
+        _frame.read_one(net, "x", x),
         dL_dy,
         dL_dh,
         lengths,

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from elman import _arguments, _core, _foreign, _frame
+from elman import _arguments, _core, _foreign, _frame, _ragged
 from elman._parameters import core_of
-from elman.errors import ArgumentError, ArgumentTypeError, ElmanError, ShapeError
+from elman.errors import ArgumentError, ArgumentTypeError, DTypeError, ElmanError, ShapeError
+from elman.training import mistakes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -72,18 +73,22 @@ def examples(
 
     With `reachable`, targets that the network's outputs cannot reach are an error.
     """
-    return _core.examples(
-        core_of(net),
-        data.x,
-        data.y,
-        loss_name(loss),
-        outputs,
-        data.lengths,
-        data.state,
-        data.weights,
-        data.weights_name,
-        reachable,
-    )
+    name = loss_name(loss)
+    try:
+        return _core.examples(
+            core_of(net),
+            data.x,
+            data.y,
+            name,
+            outputs,
+            data.lengths,
+            data.state,
+            data.weights,
+            data.weights_name,
+            reachable,
+        )
+    except (ShapeError, DTypeError) as error:
+        raise mistakes.explained(error, net, data.x, data.y, name, outputs) from None
 
 
 def collect(
@@ -98,30 +103,50 @@ def collect(
 ) -> Data:
     """Read data frames, pad lists of sequences, and multiply the weights."""
     outputs_name(outputs)
-    (x, _), y = _frame.read(net, "x", x), _frame.targets(net, y)
     if outputs == "last" and step_weight is not None:
         raise ArgumentError("step_weight: expected None with outputs='last', got weights")
+    x, _ = _frame.read(net, "x", x)
+    rows = x if isinstance(x, _ragged.Rows) else None
+    y, known = _frame.targets(net, y, outputs, rows)
+    if rows is not None:
+        _ragged.require_none("lengths", lengths, "a data frame of sequences")
+        x = rows.split("x", rows.values)
+        if step_weight is not None and not isinstance(step_weight, list | tuple):
+            step_weight = rows.split("step_weight", _arguments.reals("step_weight", step_weight))
     sequences = _sequences(x) if lengths is None else None
     if sequences is not None:
         lengths = [len(sequence) for sequence in sequences]
-        x = _pad("x", sequences, lengths)
+        x = _ragged.pad("x", sequences, lengths)
         if outputs == "all":
-            y = _pad("y", y, lengths)
-            step_weight = None if step_weight is None else _pad("step_weight", step_weight, lengths)
+            y = _ragged.pad("y", y, lengths)
+            step_weight, known = (
+                None if steps is None else _ragged.pad(name, steps, lengths)
+                for name, steps in (("step_weight", step_weight), ("y", known))
+            )
     data = Data(
-        _arguments.array("x", x),
+        _inputs(net, x),
         _arguments.array("y", y),
         None if lengths is None else _arguments.array("lengths", lengths),
         None if state is None else _arguments.array("state", state),
     )
-    if data.x.ndim < 2:
-        raise ShapeError(f"x: expected (..., T, I), got {data.x.shape}")
-    given = {"sample_weight": sample_weight, "step_weight": step_weight}
+    given = {"sample_weight": sample_weight, "step_weight": step_weight, "horizon": known}
     names = [name for name, weights in given.items() if weights is not None]
     if not names:
         return data
-    weights = _weights(data.x.shape[:-1], outputs, sample_weight, step_weight)
+    weights = _weights(data.x.shape[:-1], outputs, sample_weight, step_weight, known)
     return data._replace(weights=weights, weights_name=" * ".join(names))
+
+
+def _inputs(net: Network, x: ArrayLike) -> Array:
+    """Return x as an array of at least two axes."""
+    remedy = _arguments.inputs_remedy(x, net.input_size)
+    try:
+        array = _arguments.array("x", x)
+    except ShapeError as error:
+        raise ShapeError(f"{error}{remedy}") from error.__cause__
+    if array.ndim < 2 or (isinstance(x, list) and remedy and array.shape[-1] != net.input_size):
+        raise ShapeError(f"x: expected (..., T, {net.input_size}), got {array.shape}{remedy}")
+    return array
 
 
 # --- sequences of any lengths ---------------------------------------------------------------------
@@ -136,27 +161,6 @@ def _sequences(x: ArrayLike) -> list[Array] | None:
     return [_arguments.array(f"x[{i}]", sequence) for i, sequence in enumerate(x)]
 
 
-def _pad(argument: str, values: ArrayLike, lengths: list[int]) -> Array:
-    """Return arrays (T_i, ...) of these lengths as one array, padded with zeros."""
-    if isinstance(values, np.ndarray) and values.dtype != object:
-        values = list(values)
-    given = _arguments.listed(argument, values, "a list of arrays")  # type: ignore[arg-type]
-    if len(given) != len(lengths):
-        raise ShapeError(
-            f"{argument}: expected {len(lengths)} arrays, one for each in x, got {len(given)}"
-        )
-    arrays = [_arguments.reals(f"{argument}[{i}]", value) for i, value in enumerate(given)]
-    item = arrays[0].shape[1:]
-    for i, (array, length) in enumerate(zip(arrays, lengths, strict=True)):
-        if array.shape != (length, *item):
-            raise ShapeError(f"{argument}[{i}]: expected {(length, *item)}, got {array.shape}")
-    dtype = np.result_type(*{array.dtype for array in arrays})
-    padded = np.zeros((len(arrays), max(lengths), *item), dtype)
-    for row, array in zip(padded, arrays, strict=True):
-        row[: len(array)] = array
-    return padded
-
-
 # --- weights --------------------------------------------------------------------------------------
 
 
@@ -165,6 +169,7 @@ def _weights(
     outputs: str,
     sample_weight: ArrayLike | None,
     step_weight: ArrayLike | None,
+    known: ArrayLike | None,
 ) -> Array:
     """Return the product of the weights, for each step (..., T) or each sequence (...)."""
     w = np.ones(steps if outputs == "all" else steps[:-1])
@@ -173,6 +178,8 @@ def _weights(
         w *= of_sequences[..., np.newaxis] if outputs == "all" else of_sequences
     if step_weight is not None:
         w *= _arguments.weights("step_weight", step_weight, steps)
+    if known is not None:
+        w *= _arguments.weights("y", known, steps)
     return w
 
 

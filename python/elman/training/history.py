@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from elman import _files
+from elman.errors import ArgumentTypeError
 
 if TYPE_CHECKING:
     import pandas
@@ -123,6 +124,17 @@ class TrainResult(NamedTuple):
 
     network: Network
     history: History
+
+    def __call__(self, x: object) -> NoReturn:
+        # a usual mistake
+        raise ArgumentTypeError("result: expected result.network(x), got result(x)")
+
+    def __getattr__(self, name: str) -> NoReturn:
+        said = f"'TrainResult' object has no attribute {name!r}"
+        for part in self._fields:
+            if not name.startswith("_") and hasattr(type(getattr(self, part)), name):
+                said += f": use result.{part}.{name}"
+        raise AttributeError(said)
 
     def __repr__(self) -> str:
         history = self.history

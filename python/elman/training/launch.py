@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING
 
-from elman import _arguments, _foreign
+from elman import _arguments, _foreign, _frame
+from elman._network import require_network
 from elman.errors import ArgumentError, ArgumentTypeError
 from elman.training import data, optimizers
 from elman.training.checkpoint import Saver, description, shapes
@@ -33,7 +35,7 @@ def train(
     learning_rate: float | None = None,
     epochs: int = 100,
     batch_size: int = 32,
-    outputs: str = "all",
+    outputs: str | None = None,
     lengths: ArrayLike | None = None,
     state: ArrayLike | None = None,
     sample_weight: ArrayLike | None = None,
@@ -70,11 +72,13 @@ def train(
         The network to start from.
     x : array_like, shape (..., T, I), or list of array_like, shape (T_i, I)
         Inputs: any leading batch axes, then time, then features; or sequences of any lengths. An
-        array (T, I) is one long series. From data frames, the `inputs` of the network's table.
+        array (T, I) is one long series. From data frames, the `inputs` of the network's table, in
+        its sequences.
     y : array_like, shape (..., T, O), or (..., O) for the last; without O for classes
         Targets in the scale of the network's outputs; for "cross_entropy" classes 0 to O - 1. A
-        list of arrays if `x` is one and `outputs` is "all". From data frames, the table's
-        `targets`.
+        list of arrays if `x` is one and `outputs` is "all". From data frames, which may be those
+        of `x`, the table's `targets`: labels become classes, the targets of a step are taken
+        `horizon` rows later in its sequence, and those of a whole sequence from its last row.
     loss, outputs, lengths, state, sample_weight, step_weight
         The objective; see `loss_and_gradients`.
     optimizer : str or SGD, Adam, AdamW, RMSprop, Adagrad
@@ -147,6 +151,12 @@ def train(
     DivergenceError
         If a loss or a weight is not finite.
 
+    Warns
+    -----
+    ScalingWarning
+        If inputs, or targets of "mse", have a mean or deviation that training does not work well
+        with, after the network's own scaling; the message contains the scaling to use.
+
     Examples
     --------
     >>> import numpy as np, elman
@@ -160,10 +170,12 @@ def train(
     >>> history.loss[-1] < history.loss[0] / 10
     True
     """
-    if callback is not None and not callable(callback):
-        raise ArgumentTypeError(f"callback: expected a function, got {_arguments.kind(callback)}")
+    if callback is not None:
+        _require_callback(callback)
     if seed is None and checkpoint is not None:
         raise ArgumentError("seed: expected a number with checkpoint, to resume from it, got None")
+    require_network(net)
+    outputs = _frame.outputs_for(net, x, outputs)
     if train_initial_state and state is not None:
         raise ArgumentError("state: expected None with train_initial_state, got a state")
     trainer = Trainer(
@@ -212,7 +224,24 @@ def train(
         saver=Saver(checkpoint, every, settings),
         callback=callback,
         progress=progress,
+        judge_scale=True,
     )
+
+
+def _require_callback(callback: object) -> None:
+    """Raise unless callback(record, trainer) can be called."""
+    if not callable(callback):
+        raise ArgumentTypeError(f"callback: expected a function, got {_arguments.kind(callback)}")
+    try:
+        signature = inspect.signature(callback)
+    except ValueError:  # some builtins have none
+        return
+    try:
+        signature.bind(None, None)
+    except TypeError:
+        raise ArgumentTypeError(
+            f"callback: expected a function of two arguments, record and trainer, got {signature}"
+        ) from None
 
 
 def _count(argument: str, value: int | None) -> int | None:

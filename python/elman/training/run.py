@@ -68,9 +68,12 @@ def fit(
     history: History | None = None,
     callback: Callback | None = None,
     progress: bool = False,
+    judge_scale: bool = False,
 ) -> TrainResult:
     """Train on data as planned, after the epochs of a history if given, and return the result."""
     examples, validation = trainer._examples(given), None
+    if judge_scale:
+        trainer._judge_scale(given)
     if held_out is not None:
         with data.within("validation"):
             validation = trainer._examples(held_out)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from elman import _arguments, _core, _foreign
+from elman import _arguments, _core, _foreign, _frame
 from elman._network import network_of, require_network
 from elman._parameters import core_of
 from elman.errors import ArgumentError, ArgumentTypeError, DivergenceError
-from elman.training import data, optimizers
+from elman.training import data, optimizers, scaling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -40,8 +40,9 @@ class Trainer:
         The network to start from. It does not change: `trainer.network` is the trained one.
     loss : {"mse", "bce", "cross_entropy"}
         The loss, as for `loss_and_gradients`.
-    outputs : {"all", "last"}
-        Whether the loss covers every real step or only the last.
+    outputs : {"all", "last"}, optional
+        Whether the loss covers every real step or only the last; by default "all", or for data
+        frames the setting of the network's table.
     optimizer : str or SGD, Adam, AdamW, RMSprop, Adagrad
         "sgd", "adam", "adamw", "rmsprop" or "adagrad" with PyTorch's defaults, or an optimizer with
         settings, such as `elman.SGD(0.1, momentum=0.9)`.
@@ -84,6 +85,7 @@ class Trainer:
     __slots__ = (
         "__weakref__",
         "_core",
+        "_judged",
         "_learning_rate",
         "_loss",
         "_net",
@@ -98,7 +100,7 @@ class Trainer:
         net: Network,
         *,
         loss: str = "mse",
-        outputs: str = "all",
+        outputs: str | None = None,
         optimizer: str | Optimizer = "adam",
         learning_rate: Rate | None = None,
         weight_decay: float | None = None,
@@ -112,11 +114,12 @@ class Trainer:
         chosen = optimizers.choose(optimizer, rate, weight_decay)
         self._net = net
         self._loss = data.loss_name(loss)
-        self._outputs = data.outputs_name(outputs)
+        self._outputs = None if outputs is None else data.outputs_name(outputs)
         self._learning_rate: Rate = (
             learning_rate if callable(learning_rate) else chosen.learning_rate
         )
         self._threads = _arguments.size("threads", threads)
+        self._judged = False  # the scale of the first data
         rules: dict[str, Any] = {
             "clip_norm": None if clip_norm is None else _arguments.number("clip_norm", clip_norm),
             "clip_value": (
@@ -205,11 +208,16 @@ class Trainer:
             If an argument is invalid for this network and loss; the trainer is then unchanged.
         DivergenceError
             If the loss is not finite, with the trainer unchanged, or a weight no longer is.
+
+        Warns
+        -----
+        ScalingWarning
+            In the first update, as `elman.train`.
         """
-        batch = data.collect(
-            self._net, x, y, self._outputs, lengths, state, sample_weight, step_weight
-        )
-        examples = self._examples(batch)
+        outputs = _frame.outputs_for(self._net, x, self._outputs)
+        batch = data.collect(self._net, x, y, outputs, lengths, state, sample_weight, step_weight)
+        examples = self._examples(batch, outputs)
+        self._judge_scale(batch, outputs)
         rates, number, B = np.array([self.learning_rate]), self.updates + 1, examples.sequences
         losses, _ = self._train(examples, np.arange(B), B, rates, (None, None), bool(carry_state))
         loss = float(losses[0])
@@ -242,10 +250,9 @@ class Trainer:
         ShapeError, DTypeError, ArgumentError
             If an argument is invalid for this network and loss.
         """
-        batch = data.collect(
-            self._net, x, y, self._outputs, lengths, state, sample_weight, step_weight
-        )
-        return self._loss_of(self._examples(batch))
+        outputs = _frame.outputs_for(self._net, x, self._outputs)
+        batch = data.collect(self._net, x, y, outputs, lengths, state, sample_weight, step_weight)
+        return self._loss_of(self._examples(batch, outputs))
 
     def reset(self) -> None:
         """Discard carried states: the next update begins in its `state` or the initial state."""
@@ -306,9 +313,17 @@ class Trainer:
 
     # --- for `elman.train` ---
 
-    def _examples(self, batch: data.Data) -> _core.Examples:
+    def _judge_scale(self, batch: data.Data, outputs: str | None = None) -> None:
+        """Warn, for the first data only, if they are far from the scale of the network."""
+        if not self._judged:
+            self._judged = True
+            scaling.warn(self._net, batch, self._loss, outputs or self._outputs or "all")
+
+    def _examples(self, batch: data.Data, outputs: str | None = None) -> _core.Examples:
         """Convert and check a batch."""
-        examples = data.examples(self._net, batch, self._loss, self._outputs, reachable=True)
+        examples = data.examples(
+            self._net, batch, self._loss, outputs or self._outputs or "all", reachable=True
+        )
         return data.require_weight(examples)
 
     def _train(

@@ -1,0 +1,151 @@
+"""The warning before training on inputs or targets that are far from a network's scale."""
+
+from __future__ import annotations
+
+import math
+import sys
+import warnings
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from elman.errors import ScalingWarning
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from elman._network import Network
+    from elman.training.data import Data
+
+    Array = NDArray[Any]
+
+# On a task with one input the loss after a fixed number of updates was five to twenty times that of
+# standardized values from these limits on; below them, as with 0 to 23 hours, at most twice.
+# Flags, bytes / 255, sines and counts up to 10 are within them.
+_MEAN = 20.0
+_STD = 10.0
+_MEAN_IN_STD = 4.0  # of values that vary; only if the mean is above 2
+_SMALL_MEAN = 2.0
+_CONSTANT = 1e-6  # a deviation below this share of the mean
+_ROWS = 2**16  # at a time, in float64
+_SHOWN = 8  # columns whose numbers the remedy gives
+_BOUNDED = ("sigmoid", "softmax", "tanh", "hard_sigmoid", "softsign", "scaled_tanh")
+
+
+class _Columns(NamedTuple):
+    """Mean and deviation of each column, and which of them are far from the network's scale."""
+
+    mean: Array
+    std: Array
+    far: Array
+
+
+def warn(net: Network, data: Data, loss: str, outputs: str) -> None:
+    """Warn once if columns of x, or of y for "mse", are far from the scale of the network."""
+    of_x, of_y = _counted(data, outputs)
+    said: list[str] = []
+    remedy: list[str] = []
+    x = _columns(data.x, of_x, net.input_mean, net.input_std)
+    _say("x", "input", "feature", x, said, remedy)
+    if loss == "mse" and not _bounded(net):
+        y = _columns(data.y, of_y, net.output_mean, net.output_std)
+        _say("y", "output", "output", y, said, remedy)
+    if said:
+        warnings.warn(
+            f"{'; '.join(said)}. Training works best with means near 0 and deviations near 1: let"
+            f" the network scale them, net = net.replace(tensors={{{', '.join(remedy)}}})",
+            ScalingWarning,
+            stacklevel=_depth_of_the_caller(),
+        )
+
+
+def _depth_of_the_caller() -> int:
+    """Return the `stacklevel`, in `warn`, of the first frame outside this package."""
+    frame, depth = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals["__name__"].startswith("elman."):
+        frame, depth = frame.f_back, depth + 1
+    return depth
+
+
+def _say(
+    argument: str, side: str, word: str, columns: _Columns, said: list[str], remedy: list[str]
+) -> None:
+    """Add what is wrong with the worst column, and the scaling of all."""
+    mean, std, far = columns
+    if not far.any():
+        return
+    worst = int(np.argmax(np.where(far, np.abs(mean) + std, 0)))
+    others = int(far.sum()) - 1
+    said.append(
+        f"{argument}: {word} {worst} has mean {mean[worst]:.4g} and standard deviation"
+        f" {std[worst]:.4g}" + (f", and {others} more are like it" if others else "")
+    )
+    if len(mean) <= _SHOWN:
+        scale = np.where(std > _CONSTANT * np.abs(mean), std, 1.0).tolist()
+        means = str([_rounded(m, s) for m, s in zip(mean.tolist(), scale, strict=True)])
+        stds = str([float(f"{s:.3g}") for s in scale])
+    else:
+        rows = f"np.vstack({argument})"
+        means = f"{rows}.mean(axis=0)"
+        stds = f"{rows}.std(axis=0)"
+        if (std <= _CONSTANT * np.abs(mean)).any():  # constant columns: 1
+            stds = f"np.where(np.ptp({rows}, axis=0) > 0, {stds}, 1)"
+    remedy.append(f"'{side}_mean': {means}, '{side}_std': {stds}")
+
+
+def _rounded(mean: float, std: float) -> float:
+    """Return a mean to a hundredth of the deviation."""
+    return round(mean, 2 - math.floor(math.log10(std)))
+
+
+def _bounded(net: Network) -> bool:
+    g = net.output_activation or net.activations[-1]
+    return g.clip is not None or g.name in _BOUNDED
+
+
+def _counted(data: Data, outputs: str) -> tuple[Array | None, Array | None]:
+    """Return which rows of x and of y count, flat; None: all."""
+    if data.lengths is None and data.weights is None:
+        return None, None
+    batch, T = data.batch, data.x.shape[-2]
+    lengths = np.broadcast_to(T if data.lengths is None else data.lengths, batch)[..., np.newaxis]
+    weights = np.asarray(1.0 if data.weights is None else data.weights)
+    if outputs == "all":
+        steps = (np.arange(T) < lengths) & (weights > 0)
+        return steps.reshape(-1), steps.reshape(-1)
+    used = (lengths > 0) & np.broadcast_to(weights > 0, batch)[..., np.newaxis]
+    return ((np.arange(T) < lengths) & used).reshape(-1), used.reshape(-1)
+
+
+def _columns(
+    values: Array, mask: Array | None, shift: Array | None, scale: Array | None
+) -> _Columns:
+    """Return the mean and deviation of columns as given, judged after a scaling."""
+    rows = np.asarray(values).reshape(-1, values.shape[-1])
+    count, total, squares = 0, np.zeros(rows.shape[1]), np.zeros(rows.shape[1])
+    first: Array | None = None  # subtracted, so that the squares keep their digits
+    with np.errstate(all="ignore"):
+        for begin in range(0, len(rows), _ROWS):
+            block = rows[begin : begin + _ROWS]
+            if mask is not None:
+                block = block[mask[begin : begin + _ROWS]]
+            if not len(block):
+                continue
+            block = block.astype(np.float64)
+            first = block[0].copy() if first is None else first
+            block -= first
+            count += len(block)
+            total += block.sum(axis=0)
+            squares += np.einsum("ij,ij->j", block, block)
+        if first is None:
+            nothing = np.zeros(rows.shape[1])
+            return _Columns(nothing, nothing, nothing > 0)
+        offset = total / count
+        mean = first + offset
+        std = np.sqrt(np.maximum(squares / count - offset**2, 0))
+        seen = np.abs(mean - (0 if shift is None else shift)) / (1 if scale is None else scale)
+        spread = std / (1 if scale is None else scale)
+        varies = std > _CONSTANT * np.abs(mean)
+        far = (seen > _MEAN) | (spread > _STD)
+        far |= varies & (seen > _SMALL_MEAN) & (seen > _MEAN_IN_STD * spread)
+    return _Columns(mean, std, far)
