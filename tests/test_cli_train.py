@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 import elman
-from elman.cli import baselines, examples
+from elman.cli import examples
 from fixtures import command
 
 pytestmark = pytest.mark.any_isa
 
 SUNSPOTS = Path(elman.__file__).resolve().parent / "data" / "sunspots.csv"
-QUICK = ("--epochs", "3", "--hidden", "4")
+QUICK = ("--plain", "--epochs", "3", "--hidden", "4")
 
 
 def answer(*args, stdin=""):
@@ -24,7 +24,13 @@ def answer(*args, stdin=""):
 
 
 def facts_of(*args, **kwargs):
-    return json.loads(answer("train", *args, "--json", **kwargs))
+    return json.loads(shown_by(*args, "--json", **kwargs))
+
+
+def shown_by(*args, **kwargs):
+    """Return what a training prints; without -o, it replaces the default file."""
+    output = () if "-o" in args else ("-o", "model.safetensors")
+    return answer("train", *args, *output, **kwargs)
 
 
 def complaint(*args, stdin=""):
@@ -76,7 +82,7 @@ def test_a_forecast_is_scored_on_the_outputs_of_run_for_the_raw_file(here, sines
         np.abs(y[:-1][held] - a[1:][held]).mean(), rel=1e-5
     )
     assert scores["the last value"]["rmse"] == [rmse(a[:-1][held] - a[1:][held])]
-    assert scores["the mean"]["rmse"] == [rmse(a[1:256].mean() - a[1:][held])]
+    assert scores["the mean"]["rmse"] == [rmse(a[1:320].mean() - a[1:][held])]
     assert scores["this network"]["rmse"][0] < 0.3 * scores["the last value"]["rmse"][0]
 
 
@@ -99,7 +105,7 @@ def test_without_a_target_every_input_is_forecast(here, sines):
     assert facts["task"] == "forecast"
     assert facts["inputs"] == facts["outputs"] == ["t", "a", "b"]
     assert (facts["output"], facts["network"]["output_size"]) == ("model.safetensors", 3)
-    text = answer("train", sines, *QUICK)
+    text = shown_by(sines, *QUICK)
     for part in ("forecast of t, a, b", "RMSE a", "in deviations", "255 training"):
         assert part in text
 
@@ -114,18 +120,24 @@ def test_a_forecast_of_a_season_repeats_the_latest_one_that_is_known(here, horiz
     assert scores["the last value"]["rmse"][0] > 1
 
 
-def test_the_linear_baseline_is_least_squares_of_the_last_steps(here):
+def test_the_linear_baseline_is_ridge_regression_on_all_that_is_not_held_out(here):
     truth = np.genfromtxt(SUNSPOTS, delimiter=",", skip_header=1)[:, 1]
     facts = facts_of(SUNSPOTS, "--inputs", "sunspots", *QUICK)
     name = facts["scores"][-1]["name"]
-    lags = int(re.fullmatch(r"linear in the last (\d+) steps", name)[1])
-    train, held = facts["parts"]["training"], facts["parts"]["holdout"]
-    mean = truth[:train].mean()
-    padded = np.concatenate([np.full(lags - 1, mean), truth])
-    rows = np.lib.stride_tricks.sliding_window_view(padded, lags)[:-1]
-    rows = np.concatenate([rows, np.ones((len(rows), 1))], axis=1)
-    fitted, *_ = np.linalg.lstsq(rows[:train], truth[1 : train + 1], rcond=None)
-    assert facts["scores"][-1]["rmse"] == [rmse((rows @ fitted - truth[1:])[-held:])]
+    lags, alpha = re.fullmatch(r"linear in the last (\d+) steps, ridge (\S+)", name).groups()
+    lags, alpha = int(lags), float(alpha)
+    count, held = facts["parts"]["training"], facts["parts"]["holdout"]
+    known = count + facts["parts"]["validation"]
+    z = (truth - truth[:count].mean()) / truth[:count].std()  # scaled by the training part
+    rows = np.lib.stride_tricks.sliding_window_view(np.pad(z, (lags - 1, 0)), lags)[:-1]
+    mean, std = truth[1 : count + 1].mean(), truth[1 : count + 1].std()
+    scaled = (truth[1:] - mean) / std
+    centre, level = rows[:known].mean(axis=0), scaled[:known].mean()
+    penalized = np.concatenate([rows[:known] - centre, np.sqrt(alpha) * np.eye(lags)])
+    wanted = np.concatenate([scaled[:known] - level, np.zeros(lags)])
+    slopes, *_ = np.linalg.lstsq(penalized, wanted, rcond=None)
+    given = (level + (rows - centre) @ slopes) * std + mean
+    assert facts["scores"][-1]["rmse"] == [rmse((given - truth[1:])[-held:])]
 
 
 def test_held_out_data_affect_only_the_scores(here, sines):
@@ -143,7 +155,7 @@ def test_held_out_data_affect_only_the_scores(here, sines):
 
 def test_a_seed_gives_the_same_file_and_another_one_another(here, sines):
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        answer("train", sines, "--seed", seed, *QUICK, "-o", name)
+        shown_by(sines, "--seed", seed, *QUICK, "-o", name)
     a, b, c = (Path(name).read_bytes() for name in "abc")
     assert a == b != c
 
@@ -217,7 +229,7 @@ def test_words_are_classes_of_sequences_whose_lines_agree(here, rng):
     scores = scores_of(facts)
     assert scores["this network"]["accuracy"] > scores["the most frequent class"]["accuracy"]
     assert set(scores) == {"this network", "the most frequent class", facts["scores"][-1]["name"]}
-    assert "accuracy" in answer("train", "x.csv", "--sequence", "id", "--target", "way", *QUICK)
+    assert "accuracy" in shown_by("x.csv", "--sequence", "id", "--target", "way", *QUICK)
 
 
 def test_a_model_of_sequences_answers_each_of_them(here, rng):
@@ -326,36 +338,25 @@ def test_every_part_has_its_share_of_every_class():
     assert parts != examples.split(data, 0.25, 0.2, seed=4)
 
 
-def test_a_linear_model_is_the_same_in_blocks(monkeypatch, rng):
-    x = rng.standard_normal((200, 2))
-    y = np.cumsum(x, axis=0)[:, :1]
-    data = examples.Examples([x], [y], elman.Table(inputs=["a", "b"], targets=["y"]))
-    split = examples.split(data, 0.2, 0.2, seed=0)
-    found = []
-    for rows in (1000, 7):
-        monkeypatch.setattr(baselines, "ROWS", rows)
-        *_, answers = baselines.baselines(data, split, None).values()
-        found.append(answers(0))
-    np.testing.assert_allclose(*found, rtol=1e-9)
-
-
 def test_nothing_held_out_is_not_scored_and_no_validation_never_stops(here, sines):
     facts = facts_of(sines, "--holdout", 0, "--validation", 0, *QUICK)
     assert facts["parts"] == {"training": 399, "validation": 0, "holdout": 0}
     assert facts["scores"] == []
     assert (facts["stopped"], facts["history"]["epoch"]) == ("epochs", [1, 2, 3])
-    assert "Held out" not in answer("train", sines, "--holdout", 0, *QUICK)
+    assert "Held out" not in shown_by(sines, "--holdout", 0, *QUICK)
 
 
 def test_a_baseline_that_is_better_is_named(here, rng):
     write_csv("x.csv", ["x"], np.arange(60.0))
-    assert "not the network." in answer("train", "x.csv", "--epochs", 1, "--hidden", 1)
+    text = shown_by("x.csv", "--plain", "--epochs", 1, "--hidden", 1)
+    assert "not the network. Worth trying: training without --plain" in text
 
 
 def test_options_reach_the_network(here, sines):
-    facts = facts_of(sines, "--hidden", 5, "--layers", 3, "--epochs", 2, "--threads", 2)
+    options = ("--plain", "--hidden", 5, "--layers", 3, "--epochs", 2)
+    facts = facts_of(sines, *options, "--threads", 2)
     assert facts["network"]["hidden_sizes"] == [5, 5, 5]
-    other = facts_of(sines, "--hidden", 5, "--layers", 3, "--epochs", 2, "--bptt", 3)
+    other = facts_of(sines, *options, "--bptt", 3)
     assert facts["history"] != other["history"]
 
 
@@ -367,13 +368,13 @@ def test_options_reach_the_network(here, sines):
 )
 def test_the_plot_shows_the_history(here, sines, suffix, begins):
     pytest.importorskip("matplotlib")
-    text = answer("train", sines, *QUICK, "--plot", f"h.{suffix}")
+    text = shown_by(sines, *QUICK, "--plot", f"h.{suffix}")
     assert f"h.{suffix}" in text
     assert Path(f"h.{suffix}").read_bytes().startswith(begins)
 
 
 def test_a_terminal_shows_progress_and_ctrl_c_keeps_the_best(here, sines):
-    endless = ("--epochs", "10000000", "--validation", "0", "--hidden", "4")
+    endless = ("--plain", "--epochs", "10000000", "--validation", "0", "--hidden", "4")
     with (
         command.Terminal() as terminal,
         command.start("train", sines, *endless, "--json", stderr=terminal.file) as process,
@@ -409,7 +410,11 @@ def test_a_terminal_shows_progress_and_ctrl_c_keeps_the_best(here, sines):
         (["-o", "."], r"--output: expected .* folder \."),
         (["-o", "sines.csv"], "--output: sines.csv "),
         (["--plot", "h.txt"], "--plot: expected .* .svg, .png, .pdf, got h.txt"),
-        (["--learning-rate", "-1"], "learning_rate: expected "),
+        (["--learning-rate", "0.1"], "--learning-rate: expected only with --plain"),
+        (["--plot", "h.svg"], "--plot: expected only with --plain"),
+        (["--plain", "--effort", "2"], "--effort: expected none with --plain"),
+        (["--plain", "--learning-rate", "-1"], "--learning-rate: expected .* above 0, got -1"),
+        (["--plain", "--learning-rate", "100"], "--learning-rate: .* diverged at 100: try less"),
     ],
 )
 def test_contradictory_options_are_one_sentence(here, sines, options, sentence):

@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from elman.files.reading import read_table as read_table
     from elman.forecasting.ahead import Forecast as Forecast
     from elman.forecasting.ahead import forecast as forecast
+    from elman.forecasting.linear import linear_start as linear_start
     from elman.gradients import Gradients as Gradients
     from elman.initialization import EchoState as EchoState
     from elman.initialization import Identity as Identity
@@ -139,6 +140,7 @@ _HOMES = {
     "from_onnx": "elman.interop.onnx",
     "from_torch": "elman.interop.torch",
     "isa": "elman._core",
+    "linear_start": "elman.forecasting.linear",
     "load": "elman._loading",
     "loss_and_gradients": "elman.training",
     "pure": "elman.pure",

@@ -34,6 +34,7 @@ app = typer.Typer(
 
 Model = Annotated[str, typer.Argument(help="A model file.", metavar="MODEL", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+MOST_STEPS = 10_000  # in a range of --horizon
 OTHER_FRAMEWORKS = (
     'Other frameworks are timed by "python bench/run.py" in a checkout of elman, after'
     " \"pip install '.[bench]'\" there."
@@ -46,6 +47,14 @@ class Task(StrEnum):
     forecast = "forecast"
     regression = "regression"
     classification = "classification"
+
+
+class Missing(StrEnum):
+    """What `elman train` does about missing values."""
+
+    hold = "hold"
+    interpolate = "interpolate"
+    drop = "drop"
 
 
 class Format(StrEnum):
@@ -207,40 +216,89 @@ def train(
         str | None, typer.Option(help="The column that names the sequence of each line.")
     ] = None,
     horizon: Annotated[
-        int | None, typer.Option(min=1, help="Number of steps to forecast ahead; 1 by default.")
+        str | None,
+        typer.Option(help="Steps to forecast ahead, as 24, or 1..24 for all of them; default: 1."),
+    ] = None,
+    calendar: Annotated[
+        str,
+        typer.Option(
+            help="Inputs from the column of times: some of hour, weekday, yearday, as a,b."
+        ),
+    ] = "",
+    missing: Annotated[
+        Missing | None,
+        typer.Option(help="What to do about missing values; by default they are an error."),
     ] = None,
     period: Annotated[
         int | None, typer.Option(min=1, help="Season in steps, for the seasonal baseline.")
     ] = None,
-    hidden: Annotated[int, typer.Option(min=1, help="Units per layer.")] = 32,
-    layers: Annotated[int, typer.Option(min=1, help="Recurrent layers.")] = 1,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training part.")] = 500,
-    learning_rate: Annotated[float, typer.Option(help="Learning rate of Adam.")] = 5e-3,
-    batch_size: Annotated[int, typer.Option(min=1, help="Sequences per update.")] = 16,
+    effort: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=10, help="How long to search: each step doubles the work; default: 3."
+        ),
+    ] = None,
+    plain: Annotated[
+        bool,
+        typer.Option(
+            "--plain", help="One training from random weights, with the options marked (plain)."
+        ),
+    ] = False,
+    hidden: Annotated[
+        int | None, typer.Option(min=1, help="(plain) Units per layer; default: 32.")
+    ] = None,
+    layers: Annotated[
+        int | None, typer.Option(min=1, help="(plain) Recurrent layers; default: 1.")
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(min=1, help="(plain) Passes over the training part; default: 500."),
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="(plain) Learning rate of Adam; default: 0.005.")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="(plain) Sequences per update; default: 16.")
+    ] = None,
     bptt: Annotated[
         int | None,
         typer.Option(
             min=1,
-            help="Steps of backpropagation, and between updates; by default 32 for one series, all"
-            " for several sequences.",
+            help="(plain) Steps of backpropagation, and between updates; default: 32 for one"
+            " series, all for several sequences.",
+        ),
+    ] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="(plain) Stop after so many epochs without improvement; default: 50."
         ),
     ] = None,
     holdout: Annotated[
         float, typer.Option(help="Fraction to score: the end of a series, or random sequences.")
     ] = 0.2,
     validation: Annotated[
-        float, typer.Option(help="Fraction of the rest for early stopping; 0: no early stopping.")
+        float,
+        typer.Option(help="Fraction of the rest for decisions: which corrections, when to stop."),
     ] = 0.2,
-    patience: Annotated[
-        int, typer.Option(min=1, help="Stop after this many epochs without improvement.")
-    ] = 50,
     seed: Annotated[int, typer.Option(min=0, help="Seed of weights, shuffling and split.")] = 0,
-    threads: Annotated[int, typer.Option(min=1, help="Number of threads.")] = 1,
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, help="Number of threads; default: all processors, or (plain) 1."),
+    ] = None,
     output: Annotated[
-        str, typer.Option("--output", "-o", help="The model file to write.")
-    ] = "model.safetensors",
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="The model file to write or replace; default: model.safetensors, if it does not"
+            " exist.",
+            show_default=False,
+        ),
+    ] = None,
     plot: Annotated[
-        str | None, typer.Option(help="Plot the loss by epoch to a file *.svg, *.png or *.pdf.")
+        str | None,
+        typer.Option(help="(plain) Plot the loss by epoch to a file *.svg, *.png or *.pdf."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -249,25 +307,40 @@ def train(
     Without a target it forecasts the next step. A numeric target means regression, a target of
     words classification: one per line, or one per sequence if its lines agree. Columns are named by
     the first line, or numbered from 1. The model reads and returns unscaled values.
+
+    For numbers at each step, the network starts as the best linear model of the last steps, and
+    tanh units are added if they improve it by more than the noise. Classes, a target per sequence
+    and --plain mean one training, with the options marked (plain).
     """
     from elman.cli import examples, train
 
+    options = {
+        "hidden": hidden,
+        "layers": layers,
+        "epochs": epochs,
+        "learning_rate": learning_rate,
+        "batch_size": batch_size,
+        "bptt": bptt,
+        "patience": patience,
+    }
     train.train(
         data,
         targets,
         examples.Question(
-            task and task.value, _columns(inputs), _columns(target), sequence, horizon
+            task=task and task.value,
+            inputs=_columns(inputs),
+            targets=_columns(target),
+            sequence=sequence,
+            horizon=None if horizon is None else _steps(horizon),
+            calendar=_columns(calendar),
+            missing=missing and missing.value,
         ),
         train.Settings(
-            hidden,
-            layers,
-            epochs,
-            learning_rate,
-            batch_size,
-            bptt,
+            effort,
+            plain,
+            {name: value for name, value in options.items() if value is not None},
             validation,
             holdout,
-            patience,
             seed,
             threads,
         ),
@@ -276,6 +349,19 @@ def train(
         plot,
         as_json,
     )
+
+
+def _steps(text: str) -> tuple[int, ...]:
+    """Return the steps in 24 or 1..24."""
+    first, dots, last = text.partition("..")
+    if not all(number.isdecimal() for number in (first, last or first)) or bool(dots) != bool(last):
+        raise typer.BadParameter(f"--horizon: expected steps as 24 or 1..24, got {text}")
+    steps = range(int(first), int(last or first) + 1)
+    if not 1 <= steps.start < steps.stop or len(steps) > MOST_STEPS:
+        raise typer.BadParameter(
+            f"--horizon: expected increasing steps from 1, at most {MOST_STEPS}, got {text}"
+        )
+    return tuple(steps)
 
 
 def _columns(text: str) -> list[str]:

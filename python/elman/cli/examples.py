@@ -29,7 +29,9 @@ class Question(NamedTuple):
     inputs: Sequence[str] = ()  # empty: all remaining columns
     targets: Sequence[str] = ()
     sequence: str | None = None  # the column that names the sequence of each row
-    horizon: int | None = None  # steps ahead
+    horizon: tuple[int, ...] | None = None  # steps ahead, increasing
+    calendar: Sequence[str] = ()
+    missing: str | None = None
 
 
 class Examples(NamedTuple):
@@ -291,17 +293,23 @@ def _forecast(
     xs: list[Array], ys: list[Array], inputs: list[str], targets: list[str], question: Question
 ) -> Examples:
     """Pair each step with the values `horizon` steps later; drop shorter sequences."""
-    horizon = question.horizon or 1
-    if horizon >= (longest := max(map(len, xs))):
-        raise ArgumentError(f"--horizon: expected less than the {longest} steps, got {horizon}")
-    long = [i for i, x in enumerate(xs) if len(x) > horizon]
+    horizon = question.horizon or (1,)
+    furthest = horizon[-1]
+    if furthest >= (longest := max(map(len, xs))):
+        raise ArgumentError(f"--horizon: expected less than the {longest} steps, got {furthest}")
+    long = [i for i, x in enumerate(xs) if len(x) > furthest]
+
+    def ahead(y: Array) -> Array:
+        parts = [y[steps : len(y) - furthest + steps] for steps in horizon]
+        return np.concatenate(parts, axis=1)
+
     return Examples(
-        x=[xs[i][:-horizon] for i in long],
-        y=[ys[i][horizon:] for i in long],
+        x=[xs[i][:-furthest] for i in long],
+        y=[ahead(ys[i]) for i in long],
         table=elman.Table(
             inputs=inputs, targets=targets, sequence=question.sequence, horizon=horizon
         ),
-        now=[ys[i][:-horizon] for i in long],
+        now=[ys[i][:-furthest] for i in long],
     )
 
 

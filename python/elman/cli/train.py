@@ -2,59 +2,78 @@
 
 from __future__ import annotations
 
+import io
+import math
 import os
+import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 import elman
-from elman.cli import baselines, report
+from elman import _files
+from elman.cli import report
 from elman.cli.examples import read, split
-from elman.errors import ArgumentError
+from elman.errors import ArgumentError, DivergenceError, LimitError
+from elman.forecasting.baselines import baselines
+from elman.forecasting.parts import Scaling, chosen, standardised, truth
+from elman.forecasting.search import EFFORT, Search
 from elman.training import recipe
-from elman.training.data import mean_and_std
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
-    from rich.console import Console
 
     from elman._network import Network
-    from elman.cli.baselines import Answers
-    from elman.cli.examples import Examples, Question, Span, Split
+    from elman.cli.examples import Examples, Question, Split
+    from elman.forecasting.crew import Progress
+    from elman.forecasting.parts import Answers
     from elman.training import TrainResult
 
     Array = NDArray[Any]
     Facts = dict[str, Any]
 
+OUTPUT = "model.safetensors"  # the default of --output
 SERIES_STEPS = 32  # default of --bptt for one long series
+DIVERGED = 4.0  # times the loss of an untrained network, or of predicting means
 PLOTS = (".svg", ".png", ".pdf")
-SHOWN = 4  # targets with a column in the table of errors
+SHOWN = 4  # outputs with a column in the table of errors
 HISTORY = ("epoch", "loss", "validation_loss")
 
 
-class Settings(NamedTuple):
-    """Training settings; the options of `elman train`."""
+class Plain(NamedTuple):
+    """Options of one plain training."""
 
-    hidden: int
-    layers: int
-    epochs: int
-    learning_rate: float
-    batch_size: int
-    bptt: int | None
+    hidden: int = 32
+    layers: int = 1
+    epochs: int = 500
+    learning_rate: float = 5e-3
+    batch_size: int = 16
+    bptt: int | None = None  # None: SERIES_STEPS for one series, all steps for several
+    patience: int = 50
+
+
+class Settings(NamedTuple):
+    """How to train; the other options of `elman train`."""
+
+    effort: int | None
+    plain: bool
+    options: dict[str, Any]  # those of Plain that are given
     validation: float
     holdout: float
-    patience: int
     seed: int
-    threads: int
+    threads: int | None  # None: one, or for a search all processors
 
 
-class Scaling(NamedTuple):
-    """Means and standard deviations of the training part."""
+class Trained(NamedTuple):
+    """A network in the scale of the data, what is said about it, and its baselines."""
 
-    input_mean: Array
-    input_std: Array
-    output_mean: Array | None  # None for classes
-    output_std: Array | None
+    network: Network
+    facts: Facts  # for JSON
+    lines: dict[str, str]  # to print
+    baselines: dict[str, Answers]
 
 
 def train(
@@ -63,35 +82,41 @@ def train(
     question: Question,
     settings: Settings,
     period: int | None,
-    output: str,
+    output: str | None,
     plot: str | None,
     as_json: bool,
 ) -> None:
     """Read the examples, train, write the model, and print its scores."""
+    if output is None and os.path.lexists(OUTPUT):
+        raise ArgumentError(
+            f"--output: {OUTPUT} exists; -o {OUTPUT} replaces it, -o FILE writes another file"
+        )
+    output = output or OUTPUT
     _require_usable(output, plot, [source, targets or source])
     examples = read(source, targets, question)
     if period is not None and examples.task != "forecast":
         raise ArgumentError(f"--period: expected only for forecasts, got it for {examples.task}")
+    searched = _is_searched(examples, settings, plot)
     parts = split(examples, settings.validation, settings.holdout, settings.seed)
-    scaling = _scaling(examples, parts.training)
-    result = _fit(examples, parts, scaling, settings)
-    net = _with_scaling(result.network, examples, scaling)
+    if searched:
+        trained = _search(examples, parts, settings, period, as_json)
+    else:
+        trained = _train_plainly(examples, parts, settings, period, plot)
+    about = {"trained_by": f"elman train {elman.__version__}"}
+    net = trained.network.replace(metadata=about, table=examples.table)
     net.save(output)
-    if plot is not None:
-        elman.plot.history(result.history).savefig(plot)
     facts = {
-        **_about(examples, parts, result),
+        **_about(examples, parts),
+        **trained.facts,
         "network": report.describe(net),
-        "scores": _scores(net, examples, parts, scaling, period),
+        "scores": _scores(net, examples, parts, trained.baselines),
         "output": output,
         "plot": plot,
     }
     if as_json:
         report.print_json(facts)
     else:
-        from rich.console import Console
-
-        _show(Console(highlight=False), net, facts)
+        _show(net, facts, trained.lines, settings)
 
 
 def _require_usable(output: str, plot: str | None, sources: list[str]) -> None:
@@ -114,166 +139,287 @@ def _require_usable(output: str, plot: str | None, sources: list[str]) -> None:
         import elman.plot  # noqa: F401 (now: matplotlib may be missing)
 
 
-# --- fitting --------------------------------------------------------------------------------------
+def _is_searched(examples: Examples, settings: Settings, plot: str | None) -> bool:
+    """Return whether to search, and not to train plainly; refuse options of the other way."""
+    can = examples.table.outputs == "all" and not examples.table.classes
+    if settings.plain or not can:
+        if settings.effort is not None:
+            what = "with --plain" if settings.plain else "for classes or a target per sequence"
+            raise ArgumentError(f"--effort: expected none {what}, which is one training")
+        return False
+    options = [f"--{name.replace('_', '-')}" for name in settings.options]
+    for option in [*options, *(["--plot"] if plot else [])]:
+        why = "there is no single loss to plot" if option == "--plot" else "a search chooses it"
+        raise ArgumentError(f"{option}: expected only with --plain, because otherwise {why}")
+    return True
 
 
-def _scaling(examples: Examples, training: list[Span]) -> Scaling:
-    inputs = mean_and_std(
-        np.concatenate([examples.x[i][start:stop] for i, start, stop in training])
-    )
-    if examples.table.classes:
-        return Scaling(*inputs, None, None)
-    return Scaling(*inputs, *mean_and_std(baselines.truth(examples, training)))
+# --- the search -----------------------------------------------------------------------------------
+
+
+def _search(
+    examples: Examples, parts: Split, settings: Settings, period: int | None, as_json: bool
+) -> Trained:
+    """Search for a network that starts as a linear model."""
+    effort = EFFORT if settings.effort is None else settings.effort
+    threads = settings.threads or _processors()
+    search = Search(examples, parts, effort, settings.seed)
+    trainings = f"{len(search.trials)} trainings, {search.multiply_adds:.1e} multiply-adds"
+    if not as_json:
+        seconds = max(1, math.ceil(search.seconds(threads)))
+        workers = "1 thread" if threads == 1 else f"{threads} threads"
+        _say("search", f"{trainings}, about {seconds} s on {workers}")
+    with _progress() as progress:
+        found = search.run(threads, period, progress)
+    facts: Facts = {
+        "effort": effort,
+        "trainings": found.trainings,
+        "multiply_adds": search.multiply_adds,
+        "start": found.start,
+        "correction": found.correction,
+        "gain": found.gain,
+        "noise": found.noise,
+        "interrupted": found.interrupted,
+    }
+    correction = found.correction or f"none, because {found.reason}"
+    if found.gain is not None and found.noise is not None:
+        gain, noise = (f"{100 * value:.1f} %" for value in (found.gain, found.noise))
+        correction += f": {gain} of RMSE, standard error {noise}"
+    lines = {"start": found.start, "correction": correction}
+    if found.interrupted:
+        lines["ended"] = "by Ctrl-C, with the best so far"
+    return Trained(found.network, facts, lines, found.baselines)
+
+
+def _processors() -> int:
+    """Return the number of processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@contextmanager
+def _progress() -> Iterator[Progress | None]:
+    """Yield a function that shows how many trainings are done, on a terminal."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield None
+        return
+
+    def show(done: int, total: int) -> None:
+        sys.stderr.write(f"\rtraining {done}/{total}")
+        sys.stderr.flush()
+
+    try:
+        yield show
+    finally:
+        sys.stderr.write("\r\x1b[K")
+        sys.stderr.flush()
+
+
+# --- a plain training -----------------------------------------------------------------------------
+
+
+def _train_plainly(
+    examples: Examples, parts: Split, settings: Settings, period: int | None, plot: str | None
+) -> Trained:
+    """Train one network."""
+    scaling = Scaling.of(examples, parts.training)
+    result = _fit(examples, parts, scaling, settings)
+    history = result.history
+    if plot is not None:
+        drawn = io.BytesIO()
+        elman.plot.history(history).savefig(drawn, format=os.path.splitext(plot)[1][1:])
+        _files.replace(plot, drawn.getvalue())
+    facts: Facts = {
+        "stopped": history.stopped,
+        "best_epoch": history.best_epoch,
+        "history": {name: list(getattr(history, name)) for name in HISTORY},
+    }
+    ended = {"epochs": "", "interrupt": ", ended by Ctrl-C"}
+    stopped = ended.get(str(history.stopped), f", stopped by {history.stopped}")
+    lines = {"epochs": f"{len(history.epoch)}, best {history.best_epoch}{stopped}"}
+    net = result.network.replace(tensors=scaling._asdict())
+    return Trained(net, facts, lines, baselines(examples, parts, period))
 
 
 def _fit(examples: Examples, parts: Split, scaling: Scaling, settings: Settings) -> TrainResult:
     """Train a network on standardized values."""
-    net = elman.Network(
-        input_size=len(examples.table.inputs),
-        hidden_size=settings.hidden,
-        num_layers=settings.layers,
-        output_size=len(examples.answers),
-        output_activation="softmax" if examples.table.classes else "identity",
-        seed=settings.seed,
-        dtype=recipe.DTYPE,  # init="glorot" was worse: 0.652 instead of 0.625 on the sunspots
-    )
-    in_one = len(examples.x) == 1
-    training = _standardised(examples, parts.training, scaling)
-    return elman.train(
-        net,
-        training["x"],
-        training["y"],
-        loss="cross_entropy" if examples.table.classes else "mse",
-        outputs=examples.table.outputs,
-        epochs=settings.epochs,
-        learning_rate=settings.learning_rate,
-        batch_size=settings.batch_size,
-        bptt_steps=settings.bptt or (SERIES_STEPS if in_one else None),
-        clip_norm=recipe.CLIP_NORM,
-        validation=_standardised(examples, parts.validation, scaling) if parts.validation else None,
-        patience=settings.patience if parts.validation else None,
-        seed=settings.seed,
-        progress=True,
-        threads=settings.threads,
-    )
+    options = Plain(**settings.options)
+    rate = options.learning_rate
+    steps = options.bptt or (SERIES_STEPS if len(examples.x) == 1 else None)
+    if not 0 < rate < math.inf:
+        raise ArgumentError(f"--learning-rate: expected a number above 0, got {rate:g}")
+    classes, outputs = examples.table.classes, examples.table.outputs
+    try:
+        net = elman.Network(
+            input_size=examples.x[0].shape[1],
+            hidden_size=options.hidden,
+            num_layers=options.layers,
+            output_size=len(examples.table.output_names),
+            output_activation="softmax" if classes else "identity",
+            seed=settings.seed,
+            dtype=recipe.DTYPE,  # init="glorot" was worse: 0.652 instead of 0.625 on the sunspots
+        )
+    except (LimitError, MemoryError):
+        raise LimitError("--hidden: the weights of so many units do not fit in memory") from None
+    x = [scaling.x(sequence) for sequence in examples.x]
+    y = examples.y if classes else [scaling.y(values) for values in examples.y]
+    training = standardised(x, y, parts.training, outputs)
+    validation = standardised(x, y, parts.validation, outputs) if parts.validation else None
+    loss = "cross_entropy" if classes else "mse"
+    untrained = elman.Trainer(net, loss=loss, outputs=outputs).loss(**training)
+    try:
+        result = elman.train(
+            net,
+            training["x"],
+            training["y"],
+            step_weight=training.get("step_weight"),
+            loss=loss,
+            outputs=outputs,
+            epochs=options.epochs,
+            learning_rate=rate,
+            batch_size=options.batch_size,
+            bptt_steps=steps and min(steps, max(map(len, examples.x))),
+            clip_norm=recipe.CLIP_NORM,
+            validation=validation,
+            patience=options.patience if validation else None,
+            seed=settings.seed,
+            progress=True,
+            threads=settings.threads or 1,
+        )
+    except DivergenceError:
+        raise ArgumentError(f"--learning-rate: {_too_high(rate)}") from None
+    except MemoryError:
+        raise LimitError("--hidden: a training of so many units does not fit in memory") from None
+    if not result.history.epoch:
+        raise KeyboardInterrupt
+    best = result.history.loss[(result.history.best_epoch or 1) - 1]
+    if best > DIVERGED * max(untrained, math.log(len(classes)) if classes else 1.0):
+        raise ArgumentError(f"--learning-rate: {_too_high(rate)}")
+    return result
 
 
-def _standardised(
-    examples: Examples, spans: list[Span], scaling: Scaling
-) -> dict[str, list[Array]]:
-    """Return scaled sequences, with weight 0 on the steps before each span."""
-    x = [(examples.x[i][:stop] - scaling.input_mean) / scaling.input_std for i, _, stop in spans]
-    y = [examples.y[i] for i, _, _ in spans]
-    if scaling.output_std is not None:
-        y = [(part - scaling.output_mean) / scaling.output_std for part in y]
-    if examples.table.outputs == "last":
-        return {"x": x, "y": y}
-    y = [part[:stop] for part, (_, _, stop) in zip(y, spans, strict=True)]
-    weights = [(np.arange(stop) >= start).astype(float) for _, start, stop in spans]
-    return {"x": x, "y": y, "step_weight": weights}
-
-
-def _with_scaling(net: Network, examples: Examples, scaling: Scaling) -> Network:
-    """Return the network with scaling and a table, for unscaled inputs and outputs."""
-    about = {"trained_by": f"elman train {elman.__version__}"}
-    return net.replace(tensors=scaling._asdict(), metadata=about, table=examples.table)
+def _too_high(rate: float) -> str:
+    return f"the training diverged at {rate:g}: try less than {rate / 10:g}"
 
 
 # --- results --------------------------------------------------------------------------------------
 
 
-def _about(examples: Examples, parts: Split, result: TrainResult) -> Facts:
-    """Return the task, the split and the history."""
+def _about(examples: Examples, parts: Split) -> Facts:
+    """Return the task and the split."""
     one = len(examples.x) == 1
     return {
         "task": examples.task,
-        "inputs": examples.table.inputs,
-        "outputs": examples.answers,
-        "horizon": max(examples.table.horizon, default=None),
+        "inputs": examples.table.input_names,
+        "outputs": examples.table.output_names,
+        "horizon": examples.table.horizon or None,
         "counted_in": "steps" if one else "sequences",
         "parts": {
             name: sum(stop - start for _, start, stop in spans) if one else len(spans)
             for name, spans in parts._asdict().items()
         },
-        "stopped": result.history.stopped,
-        "best_epoch": result.history.best_epoch,
-        "history": {name: list(getattr(result.history, name)) for name in HISTORY},
     }
 
 
 def _scores(
-    net: Network, examples: Examples, parts: Split, scaling: Scaling, period: int | None
+    net: Network, examples: Examples, parts: Split, others: dict[str, Answers]
 ) -> list[Facts]:
     """Score the network (first) and the baselines on the held-out part, if there is one."""
     if not parts.holdout:
         return []
-    answers: dict[str, Answers] = {"this network": lambda i: net(examples.x[i])}
-    answers |= baselines.baselines(examples, parts, period)
-    right = baselines.truth(examples, parts.holdout)
+    answers: dict[str, Answers] = {"this network": lambda i: net(examples.x[i]), **others}
+    right = truth(examples, parts.holdout)
+    std = Scaling.of(examples, parts.training).output_std
     scores: list[Facts] = []
     for name, answer in answers.items():
-        given = baselines.chosen(answer, examples, parts.holdout)
-        if scaling.output_std is None:
+        given = chosen(answer, examples, parts.holdout)
+        if std is None:
             score = {"accuracy": float((given.argmax(axis=1) == right.argmax(axis=1)).mean())}
         else:
             error = given - right
             score = {
                 "rmse": np.sqrt((error**2).mean(axis=0)).tolist(),
                 "mae": np.abs(error).mean(axis=0).tolist(),
-                "rmse_in_deviations": float(np.sqrt(((error / scaling.output_std) ** 2).mean())),
+                "rmse_in_deviations": float(np.sqrt(((error / std) ** 2).mean())),
             }
         scores.append({"name": name, **score})
     return scores
 
 
-def _show(console: Console, net: Network, facts: Facts) -> None:
+def _say(key: str, value: str) -> None:
+    print(f"{key:11}{report.printable(value)}", flush=True)
+
+
+def _show(net: Network, facts: Facts, lines: dict[str, str], settings: Settings) -> None:
     what = ", ".join(facts["outputs"][:6]) + (", ..." if len(facts["outputs"]) > 6 else "")
-    ahead = f", {facts['horizon']} steps ahead" if (facts["horizon"] or 1) > 1 else ""
+    horizon = facts["horizon"] or (1,)
+    ahead = f", {horizon[0]} steps ahead" if len(horizon) == 1 and horizon[0] > 1 else ""
     counted = ", ".join(f"{count} {name}" for name, count in facts["parts"].items() if count)
-    stopped = "" if facts["stopped"] == "epochs" else f", stopped by {facts['stopped']}"
-    lines = {
+    described = {
         "task": f"{facts['task']} of {what}{ahead}",
         facts["counted_in"]: counted,
         "network": f"{report.sizes(net)}, {net.num_parameters} parameters in {net.dtype}",
-        "epochs": f"{len(facts['history']['epoch'])}, best {facts['best_epoch']}{stopped}",
+        **lines,
         "written": ", ".join(filter(None, (facts["output"], facts["plot"]))),
     }
-    for key, value in lines.items():
-        console.print(f"{key:11}{report.printable(value)}", markup=False, soft_wrap=True)
+    for key, value in described.items():
+        _say(key, value)
     if facts["scores"]:
-        _show_scores(console, facts)
+        _show_scores(facts["scores"], facts["outputs"])
+        if advice := _advice(facts, settings):
+            print(f"\n{advice}")
 
 
-def _show_scores(console: Console, facts: Facts) -> None:
-    """Print a table of the held-out scores, and a note if a baseline is best."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-    from rich.text import Text
-
-    scores, names = facts["scores"], facts["outputs"]
+def _show_scores(scores: list[Facts], names: list[str]) -> None:
+    """Print a table of the held-out scores, as wide as it needs to be."""
     if "accuracy" in scores[0]:
         columns = {"accuracy": [f"{100 * score['accuracy']:.1f} %" for score in scores]}
-        best = max(scores, key=lambda score: score["accuracy"])
     elif len(names) == 1:
         columns = {
             title.upper(): [f"{score[title][0]:.4g}" for score in scores]
             for title in ("rmse", "mae")
         }
-        best = min(scores, key=lambda score: score["rmse_in_deviations"])
     else:
+        shown = list(range(len(names)))
+        if len(names) > SHOWN:
+            shown = sorted({round(k * (len(names) - 1) / (SHOWN - 1)) for k in range(SHOWN)})
         columns = {
-            f"RMSE {name}": [f"{score['rmse'][j]:.4g}" for score in scores]
-            for j, name in enumerate(names[:SHOWN])
+            f"RMSE {report.printable(names[j])}": [f"{score['rmse'][j]:.4g}" for score in scores]
+            for j in shown
         }
         columns["in deviations"] = [f"{score['rmse_in_deviations']:.4g}" for score in scores]
+    rows = [["Held out", *columns]]
+    rows += [
+        [score["name"], *cells]
+        for score, cells in zip(scores, zip(*columns.values(), strict=True), strict=True)
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "   ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
+    ]
+    print("", lines[0], "─" * len(lines[0]), *lines[1:], sep="\n")
+
+
+def _advice(facts: Facts, settings: Settings) -> str | None:
+    """Return which baseline is better than the network, if one is, and what to try."""
+    scores = facts["scores"]
+    if "accuracy" in scores[0]:
+        best = max(scores, key=lambda score: score["accuracy"])
+        better = best["accuracy"] > scores[0]["accuracy"]
+    else:
         best = min(scores, key=lambda score: score["rmse_in_deviations"])
-    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    table.add_column("Held out", overflow="fold")
-    for title in columns:
-        table.add_column(Text(report.printable(title)), justify="right", overflow="fold")
-    for score, cells in zip(scores, zip(*columns.values(), strict=True), strict=True):
-        table.add_row(score["name"], *cells)
-    console.print()
-    console.print(table)
-    if best is not scores[0]:
-        console.print(f"\nThe best is {best['name']}, not the network.", markup=False)
+        better = best["rmse_in_deviations"] < scores[0]["rmse_in_deviations"] * (1 - 1e-3)
+    if not better:
+        return None
+    tips = []
+    if "effort" in facts and facts["effort"] < 10:
+        tips.append(f"--effort {min(10, facts['effort'] + 2)}")
+    if settings.plain and "accuracy" not in scores[0]:
+        tips.append("training without --plain")
+    tips.append("other --inputs")
+    if facts["task"] == "forecast":
+        tips += ["--calendar, with a column of times", "differences, for a series that drifts"]
+    if "effort" not in facts:
+        tips.append("more --hidden units or another --seed")
+    return f"The best is {best['name']}, not the network. Worth trying: {'; '.join(tips)}."

@@ -1,1 +1,5 @@
-"""Forecasts of one or many steps ahead."""
+"""Forecasting: a linear model as a start, the search for a correction, and the steps ahead."""
+
+from elman.forecasting.linear import linear_start
+
+__all__ = ["linear_start"]

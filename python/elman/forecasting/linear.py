@@ -1,0 +1,406 @@
+"""Linear models of the last steps, their choice, and the Elman network that equals one."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from elman import _arguments, _ragged
+from elman._network import Network
+from elman.errors import ArgumentError, ShapeError
+from elman.training.data import mean_and_std
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    Array = NDArray[Any]
+    Span = tuple[int, int, int]  # sequence, start, stop
+
+__all__ = ["linear_start"]
+
+LAGS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)  # candidates: past steps, this one included
+ALPHAS = (1e-6, 1e-2, 1.0, 10.0, 100.0, 1e3, 1e4)  # candidates: the penalty of ridge regression
+WIDEST = 256  # inputs of a candidate: lags times features
+FOLDS = 8  # blocks that a candidate is judged on
+TOLERANCE = 1.005  # of squared errors: among candidates within it, the one with fewest lags
+SIZE = 1e-3  # of the states of a delay line: tanh takes 3.3e-7 off a state of one deviation
+ROWS = 1 << 14  # rows of lagged inputs at a time
+
+
+class Linear(NamedTuple):
+    """A linear model of scaled inputs of the last steps."""
+
+    name: str
+    lags: int
+    coefficients: Array  # (1 + lags I, O): the constant, the inputs of this step, of the last, ...
+
+    def __call__(self, z: Array) -> Array:
+        """Return the outputs (T, O) for scaled inputs (T, I), which are 0 before the start."""
+        blocks = rows_of(z, self.lags, 0, len(z))
+        return np.concatenate([rows @ self.coefficients for rows, _ in blocks])
+
+
+def rows_of(z: Array, lags: int, start: int, stop: int) -> Iterator[tuple[Array, int]]:
+    """Yield blocks (rows, 1 + lags I) of ones and the last inputs, with their first step."""
+    padded = np.concatenate([np.zeros((lags - 1, z.shape[1])), z])
+    for begin in range(start, stop, ROWS):
+        end = min(begin + ROWS, stop)
+        past = [padded[begin + lags - 1 - lag : end + lags - 1 - lag] for lag in range(lags)]
+        yield np.concatenate([np.ones((end - begin, 1)), *past], axis=1), begin
+
+
+class Moments(NamedTuple):
+    """Sums of products of lagged inputs and targets; those of fewer lags are their beginnings."""
+
+    gram: Array  # (1 + lags I, 1 + lags I)
+    moment: Array  # (1 + lags I, O)
+    square: Array  # (O,): of the targets
+
+    def __add__(self, other: Moments) -> Moments:  # type: ignore[override]
+        return Moments(*(a + b for a, b in zip(self, other, strict=True)))
+
+    def __sub__(self, other: Moments) -> Moments:
+        return Moments(*(a - b for a, b in zip(self, other, strict=True)))
+
+    def errors(self, coefficients: Array) -> float:
+        """Return the sum of squared errors of a model with as many lags or fewer."""
+        n = len(coefficients)
+        fitted = self.gram[:n, :n] @ coefficients - 2 * self.moment[:n]
+        return float(max(0.0, (self.square + (coefficients * fitted).sum(axis=0)).sum()))
+
+    def ridge(self, width: int, alphas: Sequence[float], towards: Array) -> list[Array]:
+        """Return the coefficients of each penalty on the distance from `towards`.
+
+        The constant has no penalty.
+        """
+        n, count = 1 + width, self.gram[0, 0]
+        moment = self.moment[:n] - self.gram[:n, : len(towards)] @ towards
+        mean, level = self.gram[0, 1:n] / count, moment[0] / count
+        values, vectors = np.linalg.eigh(self.gram[1:n, 1:n] - count * np.outer(mean, mean))
+        turned = vectors.T @ (moment[1:] - count * np.outer(mean, level))
+        found = []
+        for alpha in alphas:
+            slopes = vectors @ (turned / (np.maximum(values, 0) + alpha)[:, None])
+            coefficients = np.concatenate([(level - mean @ slopes)[None], slopes])
+            coefficients[: len(towards)] += towards
+            found.append(coefficients)
+        return found
+
+
+def moments(z: Array, y: Array, lags: int, start: int, stop: int) -> Moments:
+    """Return the moments of the steps start:stop with targets y (stop - start, O)."""
+    total: Moments | None = None
+    for rows, begin in rows_of(z, lags, start, stop):
+        part = y[begin - start :][: len(rows)]
+        found = Moments(rows.T @ rows, rows.T @ part, (part**2).sum(axis=0))
+        total = found if total is None else total + found
+    assert total is not None
+    return total
+
+
+class Problem:
+    """Scaled sequences and targets whose linear model is sought.
+
+    The models are judged by blocks. Of one series, each of the last blocks is predicted by a fit
+    to all steps before it. Of several sequences, each block is predicted by a fit to the others.
+    """
+
+    def __init__(
+        self,
+        x: Sequence[Array],
+        y: Sequence[Array],
+        spans: Sequence[Span],
+        last: Array | None = None,
+        lags: Sequence[int] = LAGS,
+    ) -> None:
+        """Begin with scaled x (T, I) and y (T, O), and the coefficients of the last value."""
+        self.x, self.y, self.last = x, y, last
+        self.outputs = int(y[0].shape[1])
+        self.width = int(x[0].shape[1])
+        count = sum(stop - start for _, start, stop in spans)
+        fewest = min(lags)
+        self.lags = [
+            lags_
+            for lags_ in lags
+            if lags_ == fewest or (lags_ * self.width <= WIDEST and 6 * lags_ * self.width <= count)
+        ]
+        blocks = list(_blocks(spans))
+        sums = [self.moments(block) for block in blocks]
+        self.all = _total(sums)
+        if len(spans) == 1:
+            half = len(blocks) // 2
+            self.folds = [(_total(sums[:k]), sums[k], blocks[k]) for k in range(half, len(blocks))]
+        elif len(blocks) > 1:
+            self.folds = [(self.all - part, part, b) for part, b in zip(sums, blocks, strict=True)]
+        else:
+            self.folds = [(self.all, self.all, blocks[0])]
+
+    def moments(self, spans: Sequence[Span]) -> Moments:
+        """Return the moments of spans for the most lags."""
+        return _total(
+            [
+                moments(self.x[i], self.y[i][start:stop], max(self.lags), start, stop)
+                for i, start, stop in spans
+            ]
+        )
+
+    def towards(self, kind: str) -> Array:
+        """Return the coefficients that the penalty draws to."""
+        if kind == "last":
+            assert self.last is not None
+            return self.last
+        return np.zeros((1, self.outputs))
+
+    def mean(self, sums: Moments) -> Linear:
+        """Return the mean."""
+        level = sums.moment[0] / sums.gram[0, 0]
+        zeros = np.zeros((self.width, self.outputs))
+        return Linear("the mean", 1, np.concatenate([level[None], zeros]))
+
+    def last_value(self) -> Linear:
+        """Return the last value."""
+        assert self.last is not None
+        return Linear("the last value", 1, self.last)
+
+    def linear(self, sums: Moments, kind: str, lags: int, alpha: float) -> Linear:
+        """Return a linear model fitted to moments."""
+        (coefficients,) = sums.ridge(lags * self.width, [alpha], self.towards(kind))
+        return Linear(linear_name(kind, lags, alpha), lags, coefficients)
+
+    def choose(self, kind: str, alphas: Sequence[float]) -> tuple[int, float, float]:
+        """Return the lags and the penalty with the lowest error, and its sum of squares."""
+        errors: dict[tuple[int, float], float] = {}
+        for lags in self.lags:
+            totals = np.zeros(len(alphas))
+            for fit, judged, _ in self.folds:
+                found = fit.ridge(lags * self.width, alphas, self.towards(kind))
+                totals += [judged.errors(coefficients) for coefficients in found]
+            errors |= {(lags, alpha): e for alpha, e in zip(alphas, totals, strict=True)}
+        least = min(errors.values())
+        near = [pair for pair, error in errors.items() if error <= least * TOLERANCE]
+        lags, alpha = min(near, key=lambda pair: (pair[0], errors[pair]))
+        return lags, alpha, errors[lags, alpha]
+
+    def errors_of(self, model: Any) -> Array:  # noqa: ANN401
+        """Return the squared errors (N,) on the blocks of a model made by `model(moments)`."""
+        found = []
+        for fit, _, block in self.folds:
+            fitted = model(fit)
+            for i, start, stop in block:
+                given = fitted(self.x[i][:stop])[start:]
+                found.append(((given - self.y[i][start:stop]) ** 2).mean(axis=1))
+        return np.concatenate(found)
+
+
+def linear_name(kind: str, lags: int, alpha: float) -> str:
+    """Return the name of a linear model."""
+    seen = "the last step" if lags == 1 else f"the last {lags} steps"
+    drawn = " towards the last value" if kind == "last" else ""
+    return f"linear in {seen}, ridge {alpha:g}{drawn}"
+
+
+def _total(sums: Sequence[Moments]) -> Moments:
+    total = sums[0]
+    for part in sums[1:]:
+        total += part
+    return total
+
+
+def _blocks(spans: Sequence[Span]) -> Iterator[list[Span]]:
+    """Yield blocks: of one span consecutive pieces, of several every so many."""
+    if len(spans) > 1:
+        yield from (list(spans[k::FOLDS]) for k in range(min(FOLDS, len(spans))))
+        return
+    (i, start, stop) = spans[0]
+    count = min(2 * FOLDS, stop - start)
+    edges = [start + (stop - start) * k // count for k in range(count + 1)]
+    yield from ([(i, a, b)] for a, b in pairwise(edges))
+
+
+# --- networks -------------------------------------------------------------------------------------
+
+
+class Block(NamedTuple):
+    """Units of a layer that are joined to others only by the readout."""
+
+    W_xh: Array
+    W_hh: Array
+    b_h: Array
+    W_hy: Array
+    b_y: Array
+
+    @classmethod
+    def of(cls, net: Network) -> Block:
+        """Return the units of a network of one layer."""
+        (layer,), readout = net.layers, net.readout
+        assert readout is not None
+        weights = (layer.W_xh, layer.W_hh, layer.b_h, readout.W_hy, readout.b_y)
+        return cls(*(np.asarray(part, dtype=np.float64) for part in weights))
+
+    def times(self, factor: float | Array) -> Block:
+        """Return the block with its outputs multiplied by a factor, one or (O,)."""
+        by_row = np.reshape(factor, (-1, 1))
+        return self._replace(W_hy=self.W_hy * by_row, b_y=self.b_y * factor)
+
+
+def delay_line(model: Linear, size: float = SIZE) -> Block:
+    """Return units that hold the last inputs, and the readout that makes them a linear model."""
+    lags, slopes = model.lags, model.coefficients[1:]
+    I = len(slopes) // lags
+    D = lags * I
+    W_xh = np.zeros((D, I))
+    W_xh[:I] = size * np.eye(I)
+    return Block(W_xh, np.eye(D, k=-I), np.zeros(D), slopes.T / size, model.coefficients[0])
+
+
+def joined(blocks: Sequence[Block]) -> Network:
+    """Return the network whose output is the sum of those of the blocks."""
+    sizes = [len(block.b_h) for block in blocks]
+    W_hh = np.zeros((sum(sizes), sum(sizes)))
+    end = 0
+    for block, size in zip(blocks, sizes, strict=True):
+        W_hh[end : end + size, end : end + size] = block.W_hh
+        end += size
+    W_xh = np.concatenate([block.W_xh for block in blocks])
+    b_h = np.concatenate([block.b_h for block in blocks])
+    W_hy = np.concatenate([block.W_hy for block in blocks], axis=1)
+    b_y = np.sum([block.b_y for block in blocks], axis=0)
+    return Network.from_weights([(W_xh, W_hh, b_h)], (W_hy, b_y), output_activation="identity")
+
+
+def linear_start(
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    lags: int | None = None,
+    alpha: float | None = None,
+    hidden_size: int = 0,
+    scale: float = 0.01,
+    seed: int | None = 0,
+) -> Network:
+    """Return a network that is the linear model of y in the last steps of x, to train further.
+
+    It is an ordinary Elman network with one layer of tanh units. The first lags * I of them are a
+    delay line: they hold the last inputs, so small that tanh is nearly the identity, and the
+    readout is fitted by ridge regression. The other units, `hidden_size` of them, are untrained,
+    and the readout does not use them yet. The states begin at 0: inputs before the start of a
+    sequence are their mean.
+
+    Parameters
+    ----------
+    x : array_like, shape (..., T, I), or list of array_like, shape (T_i, I)
+        Inputs.
+    y : array_like, shape (..., T, O), or list of array_like, shape (T_i, O)
+        Targets.
+    lags : int, optional
+        Number of steps that the linear model reads, this one included. By default one of 1, 2, 3,
+        4, 6, 8, 12, 16, 24, 32, 48 and 64, as far as there are six steps for each coefficient and
+        at most 256 units: the fewest within 0.5 % of the lowest squared error. Of one sequence,
+        eight blocks of its second half are predicted, each by a fit to the steps before it. Several
+        sequences are divided into eight groups, each predicted by a fit to the others.
+    alpha : float, optional
+        The penalty of ridge regression on the squares of the coefficients, in units of standard
+        deviations (scikit-learn's `Ridge`: `alpha`). By default one of 1e-6, 0.01, 1, 10, 100, 1e3
+        and 1e4, chosen with the lags.
+    hidden_size : int
+        Number of untrained units.
+    scale : float
+        The size of the states of the delay line, for inputs of one standard deviation. A smaller
+        one is nearer to the linear model, a larger one easier to train further.
+    seed : int, optional
+        Determines the weights of the untrained units.
+
+    Returns
+    -------
+    Network
+        A network in float64 with lags * I + hidden_size units. The means and standard deviations of
+        x and y are its scaling.
+
+    Raises
+    ------
+    ShapeError, DTypeError
+        If x or y has the wrong shape or dtype.
+    ArgumentError
+        If lags, alpha, hidden_size or scale is invalid, or a number in x or y is not finite.
+
+    Notes
+    -----
+    A unit holds scale * z for an input z in units of its standard deviation, and tanh takes a share
+    of (scale * z)^2 / 3 off at each step. With the default, an input from k steps ago has a
+    relative error of (k + 1) 3.3e-5 z^2: 8e-4 for 24 steps and one deviation.
+
+    Small changes of a delay line matter: to train all weights further, begin with a learning rate
+    of 1e-5 for Adam. NumPy's linear algebra does not give the same bits on every machine.
+
+    Examples
+    --------
+    >>> import numpy as np, elman
+    >>> wave = np.sin(np.arange(500) / 3)[:, None]
+    >>> net = elman.linear_start(wave[:-1], wave[1:], lags=2, alpha=1e-6)
+    >>> net
+    Network(1 -> 2 tanh -> 1 identity, float64, 11 parameters)
+    >>> bool(np.abs(net(wave[:-1]) - wave[1:])[2:].max() < 1e-4)
+    True
+    """
+    xs, ys = _sequences(x, y)
+    given = LAGS if lags is None else (_arguments.size("lags", lags),)
+    alphas = ALPHAS if alpha is None else (_arguments.number("alpha", alpha, zero=True),)
+    units = _arguments.size("hidden_size", hidden_size, least=0)
+    size = _arguments.number("scale", scale)
+    I, O = xs[0].shape[1], ys[0].shape[1]
+    input_mean, input_std = mean_and_std(np.concatenate(xs))
+    output_mean, output_std = mean_and_std(np.concatenate(ys))
+    problem = Problem(
+        [(sequence - input_mean) / input_std for sequence in xs],
+        [(sequence - output_mean) / output_std for sequence in ys],
+        [(i, 0, len(sequence)) for i, sequence in enumerate(xs) if len(sequence)],
+        lags=given,
+    )
+    if len(given) * len(alphas) == 1:
+        chosen = (*given, *alphas)
+    else:
+        chosen = problem.choose("mean", alphas)[:2]
+    blocks = [delay_line(problem.linear(problem.all, "mean", *chosen), size)]
+    if units:
+        extra = Network(I, units, O, output_activation="identity", dtype="float64", seed=seed)
+        blocks.append(Block.of(extra).times(0.0))
+    scaling = {
+        "input_mean": input_mean,
+        "input_std": input_std,
+        "output_mean": output_mean,
+        "output_std": output_std,
+    }
+    return joined(blocks).replace(tensors=scaling)
+
+
+def _sequences(x: ArrayLike, y: ArrayLike) -> tuple[list[Array], list[Array]]:
+    """Check and return the inputs (T, I) and the targets (T, O) of each sequence."""
+    found: list[list[Array]] = []
+    for argument, values in (("x", x), ("y", y)):
+        if _ragged.is_list_of_sequences(values):
+            sequences = [_arguments.reals(argument, sequence) for sequence in values]
+        else:
+            array = _arguments.reals(argument, values)
+            if array.ndim < 2:
+                raise ShapeError(f"{argument}: expected two axes or more, got {array.shape}")
+            batch = math.prod(array.shape[:-2])
+            sequences = list(array.reshape(batch, *array.shape[-2:]))
+        for sequence in sequences:
+            if sequence.ndim != 2 or sequence.shape[1] != sequences[0].shape[1]:
+                expected = f"(T, {sequences[0].shape[-1]})"
+                raise ShapeError(f"{argument}: expected sequences {expected}, got {sequence.shape}")
+            if not np.isfinite(sequence).all():
+                wrong = sequence[~np.isfinite(sequence)][0]
+                raise ArgumentError(f"{argument}: expected finite numbers, got {wrong}")
+        found.append([np.asarray(sequence, dtype=np.float64) for sequence in sequences])
+    xs, ys = found
+    if list(map(len, xs)) != list(map(len, ys)):
+        raise ShapeError("y: expected as many sequences and steps as in x")
+    if not sum(map(len, xs)):
+        raise ShapeError("x: expected at least one step, got none")
+    return xs, ys

@@ -1,0 +1,371 @@
+"""The search for a network: a linear start, and a correction by tanh units where it helps.
+
+1. The start is the mean, the last value or a linear model of the last steps, judged on blocks of
+   the parts for training and validation.
+2. Networks of tanh units learn what the start leaves, each on the training part with its own
+   window, learning rate and random weights. Those with the lowest validation errors are averaged.
+3. The same settings are tried on earlier parts of the data. The average is kept if its gain there,
+   which no choice has seen, exceeds its noise.
+4. Start and correction are fitted again to training and validation together, with as many updates,
+   and joined to one network.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from elman._network import Network
+from elman.forecasting import linear
+from elman.forecasting.baselines import baselines, linear_problem
+from elman.forecasting.crew import Crew
+from elman.forecasting.noise import standard_error
+from elman.forecasting.parts import Scaling, known, standardised
+from elman.training import recipe
+from elman.training.launch import train
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from elman.forecasting.crew import Progress
+    from elman.forecasting.linear import Linear, Moments, Problem
+    from elman.forecasting.parts import Answers, Examples, Parts, Span
+
+    Array = NDArray[Any]
+    Start = Callable[[Moments], Linear]  # fitted to moments
+
+EFFORT = 3  # the default
+BUDGET = 1e10  # multiply-adds of effort 0; each further one doubles them
+UNITS = 32  # tanh units of a correction
+WINDOWS = (32, 16, 96)  # steps of backpropagation, and between updates
+RATES = (5e-3, 1e-3)  # learning rates of Adam
+UPDATES, EPOCHS = 4000, (40, 300)  # of a training; fewest and most epochs
+RESTARTS = 20  # at most, of each window and rate
+BATCH = 16  # sequences per update
+AVERAGED = 3  # corrections
+FOLDS = 2  # earlier parts of the data on which they are tried
+CLOSE = 1.0  # standard errors that a gain must exceed
+
+
+class Trial(NamedTuple):
+    """The settings of a training."""
+
+    window: int
+    rate: float
+    seed: int
+    epochs: int  # of which the learning rate falls to 0
+    share: float = 1.0  # of them, after which training ends
+
+
+class Found(NamedTuple):
+    """The result of a search."""
+
+    network: Network  # in the scale of the data
+    linear: Linear  # what the network starts as
+    correction: str | None  # what is added to it, such as "3 x 32 tanh units"
+    reason: str | None  # why nothing is added
+    gain: float | None  # of the correction: 0.1 for 10 % less RMSE, on data that no choice has seen
+    noise: float | None  # the standard error of the gain
+    trainings: int
+    interrupted: bool
+    baselines: dict[str, Answers]
+
+    @property
+    def start(self) -> str:
+        """The name of the start, such as "linear in the last 24 steps, ridge 1"."""
+        return self.linear.name
+
+
+def search(
+    examples: Examples,
+    parts: Parts,
+    *,
+    effort: int = EFFORT,
+    seed: int = 0,
+    threads: int = 1,
+    period: int | None = None,
+    progress: Progress | None = None,
+) -> Found:
+    """Return the network that was found: `Search` in one call."""
+    return Search(examples, parts, effort, seed).run(threads, period, progress)
+
+
+class Search:
+    """A search for examples with a number for each step and target.
+
+    `trials` and `multiply_adds` say what it will do. They are counted and not timed: the result
+    depends on the data, the effort and the seed, not on the speed of the machine.
+    """
+
+    def __init__(self, examples: Examples, parts: Parts, effort: int, seed: int) -> None:
+        self.examples, self.parts, self._seed = examples, parts, seed
+        self.scaling = Scaling.of(examples, parts.training)
+        self.problem: Problem = linear_problem(examples, parts, self.scaling)
+        self.trials: list[Trial] = []
+        self.multiply_adds = 0.0
+        self._folds = _folds(parts)
+        if parts.validation:
+            self._plan(BUDGET * (1 << effort))
+
+    def _plan(self, budget: float) -> None:
+        """Choose trainings that fit into a number of multiply-adds."""
+        longest = max(stop for _, _, stop in self.parts.training)
+        windows = dict.fromkeys(min(window, max(1, longest // 3)) for window in WINDOWS)
+        fewest, most = EPOCHS
+        once = [
+            Trial(window, rate, 0, min(max(fewest, math.ceil(UPDATES / updates)), most))
+            for window in windows
+            for updates in [self._updates(window)]
+            for rate in RATES
+        ]
+        again = AVERAGED * (len(self._folds) + 1) * max(map(self._cost, once))
+        each = sum(map(self._cost, once))
+        restarts = int(min(max(1, (budget - again) // each), RESTARTS))
+        share = min(1.0, budget / (each + again))
+        self.trials = [
+            trial._replace(seed=seed, epochs=max(1, int(trial.epochs * share)))
+            for seed in range(restarts)
+            for trial in once
+        ]
+        self.multiply_adds = restarts * each * share + again * share
+
+    def _updates(self, window: int) -> int:
+        """Return the number of updates of an epoch."""
+        lengths = [stop for _, _, stop in self.parts.training]
+        return math.ceil(len(lengths) / BATCH) * math.ceil(max(lengths) / window)
+
+    def _cost(self, trial: Trial) -> float:
+        """Return the multiply-adds of a training.
+
+        Three for each weight and step of training, one for each step of validation, and six for
+        each weight and update.
+        """
+        weights = UNITS * (self.problem.width + UNITS + self.problem.outputs)
+        steps = 3 * _steps(self.parts.training) + _steps(self.parts.validation)
+        return float(trial.epochs * weights * (steps + 6 * self._updates(trial.window)))
+
+    def seconds(self, threads: int) -> float:
+        """Return the expected seconds, from the speed of a training of some milliseconds."""
+        I, O = self.problem.width, self.problem.outputs
+        net = Network(I, UNITS, O, output_activation="identity", seed=0)
+        x, y = np.zeros((512, I)), np.zeros((512, O))
+        best = math.inf
+        for _ in range(3):
+            begin = time.perf_counter()
+            train(net, x, y, epochs=4, bptt_steps=32, clip_norm=recipe.CLIP_NORM)
+            best = min(best, time.perf_counter() - begin)
+        rate = 4 * UNITS * (I + UNITS + O) * (3 * 512 + 6 * 16) / best
+        return self.multiply_adds / rate / max(1, min(threads, len(self.trials)))
+
+    def run(
+        self, threads: int = 1, period: int | None = None, progress: Progress | None = None
+    ) -> Found:
+        """Search. Ctrl-C ends it with the best so far."""
+        start = _start(self.problem, self._reach)
+        more = AVERAGED * (len(self._folds) + 1)
+        crew = Crew(threads, len(self.trials) + more, progress)
+        added = self._correction(start, crew)
+        base = added.start or start(self.problem.all)
+        net = linear.joined([linear.delay_line(base), *added.blocks])
+        return Found(
+            network=net.replace(tensors=self.scaling._asdict()),
+            linear=base,
+            correction=added.name,
+            reason=added.reason,
+            gain=added.gain,
+            noise=added.noise,
+            trainings=crew.done,
+            interrupted=crew.interrupted,
+            baselines=baselines(self.examples, self.parts, period, self.problem),
+        )
+
+    @property
+    def _reach(self) -> int:
+        """The number of steps by which forecasts overlap."""
+        return max(self.examples.table.horizon, default=1) - 1
+
+    # --- the correction ---
+
+    def _correction(self, start: Start, crew: Crew) -> _Correction:
+        """Return what is added to the start."""
+        if not self.trials:
+            return _Correction(reason="there is no validation part")
+        training = _Left(self, start, self.parts.training)
+        trials = self._tried(training, crew)
+        if crew.interrupted and not trials:
+            return _Correction(reason="interrupted")
+        if not trials:
+            return _Correction(reason="every training diverged")
+        nets = [net for _, _, net in trials]
+        best = [trial for _, trial, _ in trials]
+        seen = training.outputs(nets, self.parts.validation)
+        unseen = []
+        for spans, judged in self._folds:
+            left = _Left(self, start, spans)
+            if earlier := left.trained(best, crew):
+                unseen.append(left.outputs(earlier, judged))
+        factor = _factor([*unseen, seen])
+        gain, noise = self._gain(unseen or [seen], factor)
+        found = _Correction(gain=gain, noise=noise)
+        if gain <= CLOSE * noise or self._gain([seen], factor)[0] <= 0:
+            return found._replace(reason="its gain does not exceed its noise")
+        found = found._replace(name=f"{len(nets)} x {UNITS} tanh units")
+        everything = _Left(self, start, known(self.parts))
+        if again := everything.trained(best, crew):
+            return found._replace(blocks=everything.blocks(again, factor))
+        return found._replace(start=training.model, blocks=training.blocks(nets, factor))
+
+    def _tried(self, training: _Left, crew: Crew) -> list[tuple[float, Trial, Network]]:
+        """Return the trainings with the lowest validation errors, up to their best epochs."""
+        validation = training.standardised(self.parts.validation)
+        jobs = [training.job(trial) | {"validation": validation} for trial in self.trials]
+        found = []
+        for trial, result in zip(self.trials, crew.train(jobs), strict=True):
+            if result is not None and result.history.best_epoch:
+                share = result.history.best_epoch / trial.epochs
+                error = min(result.history.validation_loss)
+                found.append((error, trial._replace(share=share), result.network))
+        return sorted(found, key=lambda entry: entry[0])[:AVERAGED]
+
+    def _gain(self, outputs: list[tuple[Array, Array]], factor: float) -> tuple[float, float]:
+        """Return by how much a correction lowers the RMSE, and the standard error of that."""
+        p, r = _together(outputs)
+        before, after = (r**2).mean(axis=1), ((r - factor * p) ** 2).mean(axis=1)
+        whole = float(before.mean()) or 1.0
+        gain = 1 - math.sqrt(float(after.mean()) / whole)
+        return gain, standard_error(before - after, self._reach) / whole / 2
+
+
+class _Left:
+    """What a start, fitted to some spans, leaves of the targets, by its deviation there."""
+
+    def __init__(self, of: Search, start: Start, spans: Sequence[Span]) -> None:
+        self._of, self._spans = of, spans
+        self.model = start(of.problem.moments(spans))
+        self._x = of.problem.x
+        left = [y - self.model(x) for x, y in zip(self._x, of.problem.y, strict=True)]
+        scale = np.concatenate([left[i][a:b] for i, a, b in spans]).std(axis=0)
+        self._scale = np.where(scale > 1e-9, scale, 1.0)
+        self._y = [part / self._scale for part in left]
+
+    def standardised(self, spans: Sequence[Span]) -> dict[str, list[Array]]:
+        """Return spans as arguments of `elman.train`."""
+        return standardised(self._x, self._y, spans, "all")
+
+    def job(self, trial: Trial) -> dict[str, Any]:
+        """Return the arguments of a training that makes as many updates as on the training part."""
+        of = self._of
+        net = Network(
+            of.problem.width,
+            UNITS,
+            of.problem.outputs,
+            output_activation="identity",
+            seed=of._seed * RESTARTS + trial.seed,
+        )
+        epochs = trial.epochs * trial.share * _steps(of.parts.training) / _steps(self._spans)
+        return {
+            "net": net,
+            **self.standardised(self._spans),
+            "epochs": max(1, round(epochs)),
+            "learning_rate": trial.rate,
+            "schedule": lambda done: (1 + math.cos(math.pi * done * trial.share)) / 2,
+            "batch_size": BATCH,
+            "bptt_steps": trial.window,
+            "clip_norm": recipe.CLIP_NORM,
+            "seed": of._seed,
+        }
+
+    def trained(self, trials: Sequence[Trial], crew: Crew) -> list[Network]:
+        """Return a network for each trial; none at all if one failed or was interrupted."""
+        results = crew.train([self.job(trial) for trial in trials])
+        nets = [result.network for result in results if result is not None]
+        return nets if len(nets) == len(trials) and not crew.interrupted else []
+
+    def outputs(self, nets: Sequence[Network], spans: Sequence[Span]) -> tuple[Array, Array]:
+        """Return the mean output of networks on spans, and what it should be, (N, O) each."""
+        given = [
+            np.mean([net(self._x[i][:stop])[start:] for net in nets], axis=0, dtype=np.float64)
+            for i, start, stop in spans
+        ]
+        wanted = [self._y[i][start:stop] for i, start, stop in spans]
+        return np.concatenate(given), np.concatenate(wanted)
+
+    def blocks(self, nets: Sequence[Network], factor: float) -> list[linear.Block]:
+        """Return the units of networks, whose mean times a factor is added to the start."""
+        share = factor * self._scale / len(nets)
+        return [linear.Block.of(net).times(share) for net in nets]
+
+
+class _Correction(NamedTuple):
+    """What is added to a start."""
+
+    blocks: list[linear.Block] = []  # noqa: RUF012
+    name: str | None = None
+    reason: str | None = None
+    gain: float | None = None
+    noise: float | None = None
+    start: Linear | None = None  # the start that it belongs to, if it was not fitted again
+
+
+def _together(outputs: list[tuple[Array, Array]]) -> tuple[Array, Array]:
+    given, wanted = zip(*outputs, strict=True)
+    return np.concatenate(given), np.concatenate(wanted)
+
+
+def _factor(outputs: list[tuple[Array, Array]]) -> float:
+    """Return the factor, 0 to 1, by which outputs are nearest to what they should be."""
+    p, r = _together(outputs)
+    square = float((p * p).sum())
+    return min(1.0, max(0.0, float((p * r).sum()) / square)) if square else 0.0
+
+
+def _steps(spans: Sequence[Span]) -> int:
+    """Return the number of steps to be run for spans."""
+    return sum(stop for _, _, stop in spans)
+
+
+def _folds(parts: Parts) -> list[tuple[list[Span], list[Span]]]:
+    """Return other spans for training and for judging, as many for judging as for validation.
+
+    Of one series, earlier ones; of several sequences, other sequences.
+    """
+    training, validation = list(parts.training), list(parts.validation)
+    if len(training) == 1 and len(validation) == 1 and training[0][0] == validation[0][0]:
+        ((i, start, stop),) = validation
+        size = stop - start
+        middles = [start - k * size for k in range(1, FOLDS + 1)]
+        return [([(i, 0, m)], [(i, m, m + size)]) for m in middles if m >= size]
+    size = len(validation)
+    groups = [training[k * size : (k + 1) * size] for k in range(FOLDS)]
+    return [
+        ([span for span in training if span not in group] + validation, group)
+        for group in groups
+        if 0 < len(group) < len(training)
+    ]
+
+
+def _start(problem: Problem, reach: int) -> Start:
+    """Choose the start.
+
+    A linear model must be better than the mean and the last value by more than the noise.
+    """
+    kinds = ["mean"] if problem.last is None else ["mean", "last"]
+    best = {kind: problem.choose(kind, linear.ALPHAS) for kind in kinds}
+    kind = min(best, key=lambda name: best[name][2])
+    lags, alpha, _ = best[kind]
+
+    def linear_model(sums: Moments) -> Linear:
+        return problem.linear(sums, kind, lags, alpha)
+
+    simple: list[Start] = [problem.mean]
+    if problem.last is not None:
+        simple.append(lambda sums: problem.last_value())
+    errors = [problem.errors_of(model) for model in simple]
+    n = min(range(len(simple)), key=lambda n: float(errors[n].mean()))
+    gain = errors[n] - problem.errors_of(linear_model)
+    return simple[n] if gain.mean() <= CLOSE * standard_error(gain, reach) else linear_model

@@ -1,0 +1,242 @@
+"""The search: starts, corrections, parts, interruptions."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+import elman
+from elman.cli import examples
+from elman.forecasting import parts as parts_
+from elman.forecasting import search
+from elman.forecasting.crew import Crew
+from elman.forecasting.noise import standard_error
+
+pytestmark = pytest.mark.any_isa
+
+
+def forecast(values, horizon=(1,), inputs=None):
+    """Return the examples and parts of a forecast of the first column of a series or several."""
+    sequences = [
+        np.asarray(v).reshape(len(v), -1) for v in ([values] if np.ndim(values[0]) < 2 else values)
+    ]
+    names = [str(i) for i in range(sequences[0].shape[1])]
+    question = examples.Question(horizon=horizon)
+    now = [s[:, :1] for s in sequences]
+    found = examples._forecast(sequences, now, names, names[:1], question)
+    return found, examples.split(found, 0.2, 0.2, seed=0)
+
+
+def rmse(answer, data, parts):
+    error = parts_.chosen(answer, data, parts.holdout) - parts_.truth(data, parts.holdout)
+    return float(np.sqrt(np.square(error).mean()))
+
+
+def scores(found, data, parts):
+    """Return the error of the network and of the best baseline."""
+    best = min(rmse(answer, data, parts) for answer in found.baselines.values())
+    return rmse(lambda i: found.network(data.x[i]), data, parts), best
+
+
+def henon(n=700):
+    x = [0.1, 0.1]
+    for _ in range(n):
+        x.append(1 - 1.4 * x[-1] ** 2 + 0.3 * x[-2])
+    return np.array(x)
+
+
+def autoregression(rng, n):
+    y = np.zeros(n)
+    for t in range(2, n):
+        y[t] = 1.3 * y[t - 1] - 0.5 * y[t - 2] + rng.normal()
+    return y
+
+
+# --- what is found --------------------------------------------------------------------------------
+
+
+def test_noise_stays_the_mean(rng):
+    data, parts = forecast(rng.normal(size=600))
+    found = search.search(data, parts, effort=1)
+    assert (found.start, found.correction) == ("the mean", None)
+    mean = found.baselines["the mean"](0)
+    np.testing.assert_allclose(found.network(data.x[0]), mean, atol=1e-9)
+
+
+def test_a_walk_stays_the_last_value(rng):
+    data, parts = forecast(np.cumsum(rng.normal(size=600)))
+    found = search.search(data, parts, effort=1)
+    assert (found.start, found.correction) == ("the last value", None)
+    np.testing.assert_allclose(found.network(data.x[0]), data.now[0], atol=1e-4)
+
+
+def test_a_linear_series_stays_linear(rng):
+    data, parts = forecast(autoregression(rng, 1000))
+    found = search.search(data, parts, effort=1)
+    assert found.start.startswith("linear in the last ")
+    assert found.correction is None
+    network, best = scores(found, data, parts)
+    assert network < 1.01 * best
+
+
+def test_what_is_not_linear_is_found_and_fits_into_one_network():
+    data, parts = forecast(henon())
+    found = search.search(data, parts, effort=1)
+    assert found.correction == "3 x 32 tanh units"
+    assert found.gain > 0.8 > 20 * found.noise
+    network, best = scores(found, data, parts)
+    assert network < best / 10
+    (units,) = found.network.hidden_sizes
+    assert units > 3 * search.UNITS
+    assert found.network.verify(data.x[0])
+
+
+def test_a_range_of_steps_is_forecast_at_once(rng):
+    data, parts = forecast(autoregression(rng, 600), horizon=(1, 2, 3))
+    found = search.search(data, parts, effort=1)
+    assert found.network.output_size == 3
+    network, best = scores(found, data, parts)
+    assert network < 1.02 * best
+    last = found.baselines["the last value"](0)
+    np.testing.assert_array_equal(last, np.tile(data.now[0], 3))
+
+
+def test_a_season_ahead_is_the_latest_one_that_is_known(rng):
+    data, parts = forecast(np.tile(rng.normal(size=7), 60), horizon=(1, 7, 8))
+    found = search.search(data, parts, effort=1, period=7)
+    answer = found.baselines["the value a period before"](0)
+    np.testing.assert_array_equal(answer[7:], data.y[0][7:])
+
+
+@pytest.mark.parametrize("steps", [12, 30, 60])
+def test_short_series_are_never_far_behind_their_baselines(rng, steps):
+    data, parts = forecast(autoregression(rng, steps) + 100)
+    found = search.search(data, parts, effort=1)
+    network, best = scores(found, data, parts)
+    assert network < 2 * best
+
+
+def test_several_sequences_are_searched_together(rng):
+    waves = [henon(int(rng.integers(40, 90)))[k:, None] for k in range(24)]
+    data, parts = forecast(waves)
+    found = search.search(data, parts, effort=1)
+    network, best = scores(found, data, parts)
+    assert found.correction is not None
+    assert network < best / 2
+
+
+def test_a_regression_has_no_last_value(rng):
+    x = rng.normal(size=(800, 2))
+    y = np.abs(x[:, :1]) + 0.1 * rng.normal(size=(800, 1))
+    data = examples.Examples([x], [y], elman.Table(inputs=["a", "b"], targets=["y"]))
+    parts = examples.split(data, 0.2, 0.2, seed=0)
+    found = search.search(data, parts, effort=1)
+    assert "the last value" not in found.baselines
+    network, best = scores(found, data, parts)
+    assert network < best / 2
+
+
+def test_without_a_validation_part_it_is_the_start(rng):
+    data, _ = forecast(henon())
+    parts = examples.split(data, 0.0, 0.2, seed=0)
+    found = search.search(data, parts, effort=1)
+    assert (found.correction, found.reason) == (None, "there is no validation part")
+    assert found.trainings == 0
+
+
+# --- promises -------------------------------------------------------------------------------------
+
+
+def test_the_seed_and_not_the_threads_determines_the_network():
+    data, parts = forecast(henon(300))
+    one, two = (search.search(data, parts, effort=1, seed=3, threads=n).network for n in (1, 3))
+    assert one == two
+    assert one != search.search(data, parts, effort=1, seed=4).network
+
+
+def test_held_out_steps_change_nothing(rng):
+    values = henon(300)
+    data, parts = forecast(values)
+    values[-len(values) // 5 + 2 :] = rng.normal(size=len(values) // 5 - 1)
+    other, _ = forecast(values)
+    first, second = (search.search(d, parts, effort=1) for d in (data, other))
+    assert first.network == second.network
+
+
+def test_the_work_is_counted_and_grows_with_the_effort(rng):
+    data, parts = forecast(rng.normal(size=5000))
+    work = [search.Search(data, parts, effort, 0).multiply_adds for effort in range(1, 11)]
+    assert all(a <= b for a, b in itertools.pairwise(work))
+    for effort, count in enumerate(work, 1):
+        assert count <= search.BUDGET * 2**effort
+    assert work[2] > search.BUDGET * 2
+
+
+def test_a_long_series_gets_fewer_epochs_and_stays_within_the_work(rng):
+    data, parts = forecast(rng.normal(size=200_000))
+    planned = search.Search(data, parts, 1, 0)
+    assert {trial.epochs for trial in planned.trials} < set(range(1, search.EPOCHS[0]))
+    assert planned.multiply_adds <= search.BUDGET * 2
+
+
+def test_folds_never_judge_what_they_were_trained_on(rng):
+    for values in (rng.normal(size=300), [rng.normal(size=(20, 1)) for _ in range(30)]):
+        _, parts = forecast(values)
+        folds = search._folds(parts)
+        assert len(folds) == search.FOLDS
+        judged = set()
+        for training, judging in folds:
+            a, b = (
+                {(i, t) for i, s, e in spans for t in range(s, e)} for spans in (training, judging)
+            )
+            assert not a & b
+            assert not b & judged
+            assert not b & {(i, t) for i, s, e in parts.validation for t in range(s, e)}
+            judged |= b
+
+
+class Interrupting(Crew):
+    """A crew in which Ctrl-C arrives after some trainings."""
+
+    after = 2
+
+    def train(self, jobs):
+        if self.done + len(jobs) > self.after:
+            self._ended.set()
+        return super().train(jobs)
+
+
+def test_ctrl_c_ends_a_search_with_the_start_or_the_best_correction(monkeypatch):
+    data, parts = forecast(henon(300))
+    whole = search.search(data, parts, effort=1)
+    monkeypatch.setattr(search, "Crew", Interrupting)
+    found = search.search(data, parts, effort=1)
+    assert found.interrupted
+    assert (found.correction, found.reason) == (None, "interrupted")
+    monkeypatch.setattr(Interrupting, "after", whole.trainings - 3)  # before the last fit
+    found = search.search(data, parts, effort=1)
+    assert found.interrupted
+    assert found.correction == whole.correction
+    network, best = scores(found, data, parts)
+    assert network < best / 5
+
+
+def test_a_training_that_diverges_is_left_out(monkeypatch):
+    data, parts = forecast(henon(300))
+    monkeypatch.setattr(search, "RATES", (5e-3, 1e200))
+    found = search.search(data, parts, effort=1)
+    assert np.isfinite(found.network(data.x[0])).all()
+    monkeypatch.setattr(search, "RATES", (1e300,))
+    found = search.search(data, parts, effort=1)
+    assert (found.correction, found.reason) == (None, "every training diverged")
+
+
+# --- noise ----------------------------------------------------------------------------------------
+
+
+def test_the_standard_error_of_independent_and_of_correlated_values(rng):
+    values = rng.normal(size=20_000)
+    assert standard_error(values) == pytest.approx(1 / np.sqrt(20_000), rel=0.1)
+    held = np.repeat(rng.normal(size=2000), 10)  # 2000 independent values
+    assert standard_error(held, reach=30) == pytest.approx(1 / np.sqrt(2000), rel=0.15)
+    assert standard_error(np.ones(1)) == np.inf
