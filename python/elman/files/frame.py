@@ -68,6 +68,7 @@ class Frame:
     __slots__ = ("_columns", "columns")
 
     columns: tuple[str, ...]
+    _columns: dict[str, Array]
 
     def __init__(self, columns: Mapping[str, ArrayLike]) -> None:
         if not hasattr(columns, "items"):
@@ -121,7 +122,7 @@ class Frame:
 
     __hash__ = None  # type: ignore[assignment]
 
-    def __array__(self, dtype: DTypeLike = None, copy: bool | None = None) -> Array:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
         """Return all columns as one array (N, columns); they must be numbers."""
         if copy is False:
             raise ArgumentError("copy: expected a copy to be allowed, got False")
@@ -138,15 +139,15 @@ class Frame:
 
     def to_frame(self) -> pandas.DataFrame:
         """Return the columns as a `pandas.DataFrame`, which needs pandas."""
-        pandas = _files.extra("pandas", "to_frame()", "pandas")
-        frame: pandas.DataFrame = pandas.DataFrame(dict(self._columns), copy=True)
-        return frame
+        return _files.extra("pandas", "Frame.to_frame", "pandas").DataFrame(
+            dict(self._columns), copy=True
+        )
 
     def __repr__(self) -> str:
         if not self.columns:
             return "Frame({})"
         columns = [_shown(name, array) for name, array in self._columns.items()]
-        kinds = [array.dtype.kind for array in self._columns.values()]
+        kinds: list[str] = [array.dtype.kind for array in self._columns.values()]
         lines = ["  ".join(_aligned(columns, kinds, i)).rstrip() for i in range(len(columns[0]))]
         return "\n".join([*lines, *self._size()])
 

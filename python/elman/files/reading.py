@@ -1,181 +1,205 @@
-"""Reading tables of text and arrays, whole or in blocks."""
+"""Reading tables of text and arrays: whole, in blocks, or line by line."""
 
 from __future__ import annotations
 
-import csv
-import io
-import math
-import os
-import stat
-import sys
 from contextlib import contextmanager
-from itertools import chain, islice
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from elman.errors import TableError
-from elman.files.frame import Frame
+from elman import _calendar
+from elman._container import show
+from elman.errors import ArgumentError, TableError
+from elman.files import dates
+from elman.files import missing as gaps
+from elman.files.arrays import ArraySource
+from elman.files.block import Block
+from elman.files.columns import TextTable
+from elman.files.fields import MISSING
+from elman.files.opening import opened
+from elman.files.whole import WholeTable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from typing import Any
 
     from numpy.typing import NDArray
 
     from elman._files import Path
     from elman._table import Table
+    from elman.files.frame import Frame
+    from elman.files.lines import Lines
+    from elman.files.opening import Opened
+    from elman.files.parsing import Parsed
 
     Array = NDArray[Any]
 
 __all__ = ["read_table"]
 
-STEPS = 4096  # steps per chunk of one sequence
-VALUES = 1 << 20  # approximate number of values per chunk of a batch
-
-
-class Block(NamedTuple):
-    """Lines of a table."""
-
-    values: NDArray[np.float64]  # (n, width): the inputs in the model's order
-    keys: list[str] | None  # the sequence of each line
-    times: list[str] | None  # the field of the time column of each line
-    lines: Array  # (n,) line numbers from 1
-
 
 class TextSource:
-    """A table of text: one step per line."""
+    """A table of text: one step per line.
+
+    Attributes
+    ----------
+    name : str
+        The file, for messages.
+    header : tuple of str
+        The names of the columns, () without a header.
+    key : str or None
+        The name of the column of sequences.
+    time : str or None
+        The name of the column of times: the model's, or else the first one of dates.
+    notes : list of str
+        Sentences about what was passed over.
+    """
 
     def __init__(
-        self, file: io.BufferedReader, name: str, table: Table | None, sequence: str | None
+        self,
+        file: Opened,
+        table: Table | None = None,
+        sequence: str | None = None,
+        missing: str | None = None,
     ) -> None:
-        self.name = name
-        self._file = file
-        self._text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace")
-        self._lines = self._numbered()
-        self.header: tuple[str, ...] = ()
-        if (first := next(self._lines, None)) is None:
-            raise TableError(f"{name}: expected lines of numbers, got none")
-        if any(map(_is_number, first[1])):
-            self._lines = chain([first], self._lines)
-        else:
-            self.header = tuple(field.strip() for field in first[1])
-        self.key = sequence if sequence is not None else table and table.sequence
-        if self.key not in self.header:
-            self.key = None
-        self.time = table.time if table is not None and table.time in self.header else None
-        self._pick: list[int] = []
-        if table is not None and table.inputs and self.header:
-            missing = [column for column in table.inputs if column not in self.header]
-            if missing and not all(column.isdecimal() for column in table.inputs):
-                raise TableError(
-                    f"{self.name}: expected the column {missing[0]!r}, an input of the model, got"
-                    f" {_some(self.header)}"
+        self.notes: list[str] = []
+        named = table is not None and table.inputs
+        self._text = text = TextTable(file, table.inputs if table is not None and named else ())
+        self.name, self.header, self.done = text.name, text.header, text.done
+        self._missing = missing
+        self._calendar = () if table is None else table.calendar
+        self._order: str | None = None  # of the dates
+        self._key = self._key_column(table, sequence)
+        self._time = self._time_column(table)
+        self._inputs = self._input_columns(table)
+        self.key = None if self._key is None else text.columns[self._key]
+        self.time = None if self._time is None else text.columns[self._time]
+
+    # --- columns ------------------------------------------------------------------------------
+
+    def _key_column(self, table: Table | None, sequence: str | None) -> int | None:
+        said = None if table is None else table.sequence
+        if sequence is not None:
+            if said is not None and sequence != said:
+                raise ArgumentError(
+                    f"sequence: expected {show(said)}, as in the model's table, got"
+                    f" {show(sequence)}"
                 )
-            self._pick = [] if missing else [self.header.index(i) for i in table.inputs]
-        if not self._pick:
-            self.key = None
+            return self._text.find(sequence, "the sequence of each line")
+        if said is None or not self._text.has(said) or not self._by_name(table):
+            return None
+        return self._text.find(said, "the sequence of each line")
 
-    def _numbered(self) -> Iterator[tuple[int, list[str]]]:
-        for number, line in enumerate(self._text, start=1):
-            if line.strip() and not line.lstrip().startswith("#"):
-                yield number, self._fields(line, number)
+    def _time_column(self, table: Table | None) -> int | None:
+        if table is not None and table.time is not None:
+            if self._by_name(table) and (table.calendar or self._text.has(table.time)):
+                return self._text.find(table.time, "the times of the model")
+            if table.calendar:
+                raise TableError(
+                    f"{self.name}: expected a header, to find the times {show(table.time)}"
+                )
+        return next((i for i in self._text.dates() if i != self._key), None)
 
-    def _fields(self, line: str, number: int) -> list[str]:
-        if '"' not in line:
-            return line.split(",")
-        try:
-            return next(csv.reader([line], skipinitialspace=True))
-        except csv.Error as error:
-            raise TableError(f"{self.name} line {number}: {error}") from error
+    def _by_name(self, table: Table | None) -> bool:
+        """Return whether the columns of a model are found by their names.
 
-    def _rows(self, width: int) -> Iterator[tuple[int, str, str, list[float]]]:
-        for number, fields in self._lines:
-            key = time = ""
-            if self._pick:
-                if len(fields) != len(self.header):
-                    expected = f"expected {len(self.header)} fields, as in the header"
-                    raise TableError(f"{self.name} line {number}: {expected}, got {len(fields)}")
-                if self.key is not None:
-                    key = fields[self.header.index(self.key)].strip()
-                if self.time is not None:
-                    time = fields[self.header.index(self.time)].strip()
-                fields = [fields[i] for i in self._pick]
-            try:
-                row = list(map(float, fields))
-            except ValueError:
-                row = []
-            if len(row) != width:
-                raise TableError(f"{self.name} line {number}: {_what_is_wrong(fields, width)}")
-            yield number, key, time, row
+        Without a header they are, if the names are numbers of columns and there are as many.
+        """
+        if table is None or not table.inputs:
+            return bool(self.header)
+        if self.header and not all(map(str.isdecimal, table.inputs)):
+            return True
+        return all(map(self._text.has, table.inputs))
+
+    def _input_columns(self, table: Table | None) -> list[int]:
+        text = self._text
+        if table is not None and table.inputs and self._by_name(table):
+            return [text.find(name, "an input of the model") for name in table.inputs]
+        ignored = text.ignored()
+        taken = {self._key, self._time, *ignored, *text.dates()}
+        inputs = [i for i in range(len(text.columns)) if i not in taken]
+        if 0 in ignored:
+            self.notes.append(f"{self.name}: the first column has no name and is no input")
+        for i in inputs:
+            if text.columns[i] == "":
+                raise TableError(
+                    f"{self.name}: expected a name for every column, got none for {i + 1}"
+                )
+        return inputs
+
+    # --- lines --------------------------------------------------------------------------------
+
+    def blocks(self, width: int) -> Iterator[Block]:
+        """Yield the lines in blocks of some MiB, with the inputs of a network of this width.
+
+        Raises
+        ------
+        TableError
+            If a line is wrong, a value is missing, or there is another number of inputs.
+        """
+        self._require(width)
+        yield from self._complete(self._blocks(iter(self._text.lines.block, None)))
 
     def rows(self, width: int) -> Iterator[tuple[str, str, list[float]]]:
         """Yield the key, the time and the inputs of each line, as soon as it arrives.
 
         The key and the time are "" without such a column.
         """
-        for _, key, time, row in self._rows(width):
-            yield key, time, row
+        self._require(width)
+        for block in self._complete(self._blocks(iter(self._text.lines.line, None))):
+            keys = block.keys or [""] * len(block.values)
+            times = block.times or [""] * len(block.values)
+            yield from zip(keys, times, block.values.tolist(), strict=True)
 
-    def blocks(self, width: int) -> Iterator[Block]:
-        """Yield the lines in blocks."""
-        rows = self._rows(width)
-        while block := list(islice(rows, STEPS)):
-            lines, keys, times, values = map(list, zip(*block, strict=True))
-            yield Block(
-                np.array(values, dtype=np.float64).reshape(-1, width),
-                None if self.key is None else keys,
-                None if self.time is None else times,
-                np.array(lines),
+    def _require(self, width: int) -> None:
+        got = len(self._inputs) + 2 * len(self._calendar)
+        if got != width:
+            names = [self._text.columns[i] for i in self._inputs]
+            which = f": {', '.join(map(show, names[:20]))}" if self.header else ""
+            raise TableError(
+                f"{self.name}: expected {width} {'column' if width == 1 else 'columns'} of inputs,"
+                f" got {got}{which}"
             )
 
-    def done(self) -> float | None:
-        """Return the fraction that has been read, or None if unknown."""
-        status = os.fstat(self._file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            return None
-        return self._file.raw.tell() / max(1, status.st_size)
+    def _complete(self, blocks: Iterator[Block]) -> Iterator[Block]:
+        if self._missing is None:
+            return blocks
+        columns = [*self._inputs, *[self._time or 0] * (2 * len(self._calendar))]
+        return gaps.without(
+            blocks, self._missing, lambda j, line: self._text.parser.where(columns[j], line)
+        )
 
+    def _blocks(self, pieces: Iterable[Lines]) -> Iterator[Block]:
+        texts = [i for i in (self._key, self._time) if i is not None]
+        for piece in pieces:
+            parsed = self._text.parser.parse(
+                piece, self._inputs, texts, missing=self._missing is not None
+            )
+            keys, times = self._keys_and_times(parsed)
+            values = parsed.values
+            if self._calendar and times is not None:
+                values = np.hstack([values, self._calendar_inputs(times, parsed.lines)])
+            if len(values):
+                yield Block(values, keys, times, parsed.lines)
 
-class ArraySource:
-    """An array (..., T, I): one sequence, or a batch of them."""
+    def _keys_and_times(self, parsed: Parsed) -> tuple[list[str] | None, list[str] | None]:
+        columns = iter(parsed.texts)
+        keys = None if self._key is None else next(columns)
+        times = None if self._time is None else next(columns)
+        if keys is not None and "" in keys:
+            where = self._text.parser.where(self._key or 0, int(parsed.lines[keys.index("")]))
+            raise TableError(f"{where}: expected the sequence of the line, got an empty field")
+        return keys, times
 
-    def __init__(self, file: io.BufferedReader, name: str) -> None:
-        self.name = name
-        try:
-            # Not the file itself: NumPy cannot read from a pipe.
-            reader: Any = SimpleNamespace(read=file.read)
-            self.array: Array = np.lib.format.read_array(reader, allow_pickle=False)
-        except (ValueError, TypeError, OverflowError, MemoryError) as error:
-            raise TableError(f"{name}: expected an NPY file of numbers: {error}") from error
-        self.lead = self.array.shape[:-2]
-        self._done = 0.0
+    def _calendar_inputs(self, times: Sequence[str], lines: Array) -> Array:
+        def where(i: int) -> str:
+            return self._text.parser.where(self._time or 0, int(lines[i]))
 
-    def chunks(self, width: int) -> Iterator[Array]:
-        """Yield pieces (steps, width) of a sequence or (sequences, T, width) of a batch.
-
-        At least one is yielded; it may be empty.
-        """
-        x = self.whole(width)
-        size = STEPS
-        if self.lead:
-            x = x.reshape(math.prod(self.lead), *x.shape[-2:])
-            size = max(1, VALUES // max(1, x.shape[-2] * width))
-        for start in range(0, max(1, len(x)), size):
-            yield x[start : start + size]
-            self._done = (start + size) / max(1, len(x))
-
-    def whole(self, width: int) -> Array:
-        """Return the whole array (..., T, width)."""
-        shape = self.array.shape
-        if len(shape) < 2 or shape[-1] != width:
-            raise TableError(f"{self.name}: expected (..., T, {width}), got {shape}")
-        return self.array
-
-    def done(self) -> float:
-        """Return the fraction consumed so far."""
-        return self._done
+        if self._missing != "drop":
+            for i, field in enumerate(times):
+                if field in MISSING:
+                    raise TableError(f"{where(i)}: expected a date, got {field!r}")
+        self._order = self._order or dates.day_order(times)
+        return _calendar.features(dates.parse(times, where, order=self._order), self._calendar)
 
 
 @contextmanager
@@ -186,48 +210,68 @@ def open_table(
     sequence: str | None = None,
     missing: str | None = None,
 ) -> Iterator[TextSource | ArraySource]:
-    """Open a file of data, or standard input for "-"."""
-    path = os.fsdecode(path)
-    with open(sys.stdin.fileno() if path == "-" else path, "rb", closefd=path != "-") as file:
-        name = "standard input" if path == "-" else path
-        begins_as_npy = file.peek(1)[:1] == np.lib.format.MAGIC_PREFIX[:1]  # text never has it
-        if begins_as_npy or path.endswith(".npy"):
-            yield ArraySource(file, name)
+    """Open a file of data, or standard input for "-", for the network whose table is given."""
+    gaps.check(missing)
+    with opened(path) as file:
+        if not file.is_array:
+            yield TextSource(file, table, sequence, missing)
+        elif sequence is not None:
+            raise ArgumentError("sequence: expected none with an array, whose batch axes are it")
         else:
-            yield TextSource(file, name, table, sequence)
+            yield ArraySource(file)
 
 
-def read_table(path: Path, *, missing: str | None = None) -> Frame:
-    """Read a table of text."""
-    with open_table(path) as source:
-        if isinstance(source, ArraySource):
-            raise TableError(f"{source.name}: expected a table of text, got an array: numpy.load")
-        rows = [fields for _, fields in source._lines]
-        names = source.header or tuple(str(i + 1) for i in range(len(rows[0])))
-        columns: dict[str, Any] = {}
-        for name, *fields in zip(names, *rows, strict=True):
-            numbers = all(map(_is_number, fields))
-            columns[name] = np.array(list(map(float, fields))) if numbers else fields
-        return Frame(columns)
+def read_table(
+    path: Path,
+    *,
+    columns: Sequence[str] | None = None,
+    sequence: str | None = None,
+    missing: str | None = None,
+) -> Frame:
+    r"""Read a table of text, such as CSV.
 
+    Separators (comma, semicolon, tab, blanks), decimal commas, encodings, headers and compression
+    are recognized: `docs/tables.md` has the rules. Without a header the columns are called "1",
+    "2", ...
 
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(map(repr, names[:20])) + (", ..." if len(names) > 20 else "")
+    Parameters
+    ----------
+    path
+        A file, or "-" for standard input.
+    columns : sequence of str, optional
+        The columns to read; by default all with a name.
+    sequence : str, optional
+        The column that identifies the sequence of each line: read as text, and values that are
+        missing are filled within a sequence.
+    missing : {"hold", "interpolate", "drop"}, optional
+        Fill numbers that are missing with the last value of the sequence, or by interpolation
+        between the lines around them; or leave the line out. By default they are an error.
 
+    Returns
+    -------
+    Frame
+        Columns of numbers (float64), of times (datetime64[us], without their zone), or of texts.
 
-def _is_number(field: str) -> bool:
-    try:
-        float(field)
-    except ValueError:
-        return False
-    return True
+    Raises
+    ------
+    TableError
+        If the file contains no table, or a number or a date is missing or wrong.
+    OSError
+        If the file cannot be read.
 
-
-def _what_is_wrong(fields: list[str], width: int) -> str:
-    """Return the end of an error sentence about a line that is not `width` numbers."""
-    expected = "1 number" if width == 1 else f"{width} numbers separated by commas"
-    wrong = [field.strip() for field in fields if not _is_number(field)]
-    if not wrong:
-        return f"expected {expected}, got {len(fields)}"
-    shown = wrong[0] if len(wrong[0]) <= 40 else wrong[0][:40] + "..."
-    return f"expected {expected}, got {shown!r}"
+    Examples
+    --------
+    >>> import elman, pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "load.csv")
+    ...     _ = path.write_text("time;load\n2024-01-01 00:00;1,5\n2024-01-01 01:00;2\n")
+    ...     elman.read_table(path)
+    time                 load
+    2024-01-01 00:00:00   1.5
+    2024-01-01 01:00:00   2.0
+    """
+    gaps.check(missing)
+    with opened(path) as file:
+        if file.is_array:
+            raise TableError(f"{file.name}: expected a table of text, got an array: numpy.load")
+        return WholeTable(file).frame(columns, sequence, missing)

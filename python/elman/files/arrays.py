@@ -1,0 +1,99 @@
+"""Arrays in NPY files."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from elman.errors import TableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+    from elman.files.opening import Opened
+
+    Array = NDArray[Any]
+
+STEPS = 4096  # steps per chunk of one sequence
+VALUES = 1 << 20  # approximate number of values per chunk of a batch
+
+
+class ArraySource:
+    """An array (..., T, I): one sequence, or a batch of them.
+
+    Attributes
+    ----------
+    name : str
+        The file, for messages.
+    array : array
+        Mapped into memory, not read, if the file is not compressed.
+    lead : tuple of int
+        The batch axes.
+    """
+
+    def __init__(self, file: Opened) -> None:
+        self.name = file.name
+        self.array = _array(file)
+        self.lead = self.array.shape[:-2]
+        self._done = 0.0
+
+    def chunks(self, width: int) -> Iterator[Array]:
+        """Yield pieces (steps, width) of a sequence or (sequences, T, width) of a batch."""
+        x = self.whole(width)
+        size = STEPS
+        if self.lead:
+            x = x.reshape(math.prod(self.lead), *x.shape[-2:])
+            size = max(1, VALUES // (x.shape[-2] * width))
+        for start in range(0, len(x), size):
+            yield x[start : start + size]
+            self._done = min(1.0, (start + size) / len(x))
+
+    def whole(self, width: int) -> Array:
+        """Return the whole array (..., T, width).
+
+        Raises
+        ------
+        TableError
+            If it has another shape, or no step.
+        """
+        shape = self.array.shape
+        if len(shape) < 2 or shape[-1] != width:
+            raise TableError(f"{self.name}: expected (..., T, {width}), got {shape}")
+        if 0 in shape:
+            raise TableError(f"{self.name}: expected at least one step, got {shape}")
+        return self.array
+
+    def done(self) -> float:
+        """Return the fraction consumed so far."""
+        return self._done
+
+
+def _array(file: Opened) -> Array:
+    try:
+        if file.path is not None and (array := _mapped(file.path)) is not None:
+            return _real(file.name, array)
+        # Not the file itself: NumPy cannot read from a pipe.
+        reader: Any = SimpleNamespace(read=file.read)
+        return _real(file.name, np.lib.format.read_array(reader, allow_pickle=False))
+    except TableError:
+        raise
+    except (ValueError, TypeError, OverflowError, MemoryError, SyntaxError, OSError) as error:
+        raise TableError(f"{file.name}: expected an NPY file of numbers: {error}") from error
+
+
+def _mapped(path: str) -> Array | None:
+    """Return an array without reading it; None if it has no element, which cannot be mapped."""
+    array = np.lib.format.open_memmap(path, mode="r")
+    return array if array.size else None
+
+
+def _real(name: str, array: Array) -> Array:
+    if array.dtype.kind not in "buif":
+        raise TableError(f"{name}: expected an NPY file of numbers, got {array.dtype}")
+    return array

@@ -1,0 +1,201 @@
+"""The columns of a table of text: separator, header, and which of them are what."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from elman._container import show
+from elman.errors import TableError
+from elman.files.dates import is_date
+from elman.files.fields import MISSING, NAMES, is_number, split
+from elman.files.lines import LineReader, Lines
+from elman.files.opening import printable
+from elman.files.parsing import Parser, decoded, is_comment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from elman.files.opening import Opened
+
+_IN_QUOTES = re.compile(r'"[^"]*"')
+_WHOLE = re.compile(r"[+-]?[0-9]+")
+
+
+class TextTable:
+    """A table of text whose first lines have been read.
+
+    Attributes
+    ----------
+    name : str
+        The file, for messages.
+    header : tuple of str
+        The names of the columns, () without a header; "" for a column without a name.
+    columns : tuple of str
+        The names, or the numbers from 1 without a header.
+    first : list of str
+        The fields of the first line of data.
+    parser : Parser
+    lines : LineReader
+        At the first line of data.
+    """
+
+    def __init__(self, file: Opened, expected: Sequence[str] = ()) -> None:
+        """Read the first lines; a line with all the names in `expected` is a header."""
+        self.name = file.name
+        self.done = file.done
+        self.lines = LineReader(file.name, file.read)
+        self._taken: list[Lines] = []
+        first = self._next()
+        if first is None:
+            raise TableError(f"{self.name}: expected lines of numbers, got none")
+        begin = len(self._taken) - 1  # of the data
+        second: str | None = None
+
+        def peek() -> str | None:
+            nonlocal second
+            second = self._next() if second is None else second
+            return second
+
+        where = f"{self.name} line {self._taken[begin].first}"
+        separator = _separator(where, first, peek)
+        fields = split(first, separator, where)
+        self.header: tuple[str, ...] = ()
+        if _is_header(where, fields, expected, lambda: split(peek() or "", separator, where)):
+            self.header = tuple(fields)
+            if peek() is None:
+                raise TableError(f"{self.name}: expected lines below the header, got none")
+            begin += 1
+        self.columns = self.header or tuple(str(i + 1) for i in range(len(fields)))
+        self.parser = Parser(self.name, separator, list(map(_shown, self.columns)))
+        data = Lines(b"".join(line.data for line in self._taken[begin:]), self._taken[begin].first)
+        self.lines.put_back(data)
+        _, self.first = next(self.parser.rows(data))
+
+    def _next(self) -> str | None:
+        """Return the next line that is neither blank nor a comment, or None."""
+        while (line := self.lines.line()) is not None:
+            text = decoded(line.data).strip(" \n")
+            self._taken.append(line)
+            if text.strip() and not is_comment(text):
+                return text
+        return None
+
+    # --- which column is what -----------------------------------------------------------------
+
+    def find(self, column: str, purpose: str) -> int:
+        """Return the place of a column by its name; upper and lower case and blanks may differ.
+
+        Raises
+        ------
+        TableError
+            If there is none, or several; it says the `purpose` of the column.
+        """
+        places = [i for i, name in enumerate(self.columns) if name == column]
+        if not places and self.header:
+            places = [i for i, name in enumerate(self.columns) if _loose(name) == _loose(column)]
+        if len(places) == 1:
+            return places[0]
+        names = [self.columns[i] for i in places] or list(self.columns)
+        expected = f"one column {show(column)}" if places else f"the column {show(column)}"
+        raise TableError(f"{self.name}: expected {expected}, {purpose}, got {_some(names)}")
+
+    def has(self, column: str) -> bool:
+        """Return whether `find` would find a column, or several."""
+        return column in self.columns or (
+            bool(self.header) and _loose(column) in map(_loose, self.columns)
+        )
+
+    def dates(self) -> list[int]:
+        """Return the places of columns of dates, by the first line."""
+        return [i for i, field in enumerate(self.first) if is_date(field)]
+
+    def ignored(self) -> list[int]:
+        """Return the places of columns without a name that are no data.
+
+        The first one is an index, as pandas and R write it; others have no fields either, because
+        the lines end with a separator.
+        """
+        return [
+            i
+            for i, name in enumerate(self.header)
+            if name == "" and (i == 0 or self.first[i] == "")
+        ]
+
+
+def _loose(name: str) -> str:
+    return "".join(name.split()).casefold()
+
+
+def _shown(name: str) -> str:
+    """Return the name of a column for messages."""
+    return printable(name) if name else "without a name"
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(map(show, names[:20])) + (", ..." if len(names) > 20 else "")
+
+
+# --- the first lines ------------------------------------------------------------------------------
+
+
+def _separator(where: str, first: str, peek: Callable[[], str | None]) -> str | None:
+    """Return the separator of fields, None for runs of blanks."""
+    bare = _IN_QUOTES.sub("", first)
+    found = [separator for separator in "\t;," if separator in bare]
+    if len(found) > 1:
+        lines = [first] if _has_number(first, found) else [first, peek() or ""]
+        found = [separator for separator in found if _separates(separator, lines, where)]
+        if len(found) != 1:
+            names = " or ".join(NAMES[separator] for separator in "\t;," if separator in bare)
+            raise TableError(
+                f"{where}: expected fields with one separator between them, got {names}: put fields"
+                " that contain another one in quotes"
+            )
+    if found:
+        return found[0]
+    words = first.split()
+    if len(words) > 1 and not all(map(is_number, words)):  # a header, or one field with blanks
+        words = (peek() or "").split() if len((peek() or "").split()) == len(words) else []
+    return None if len(words) > 1 and all(map(is_number, words)) else ","
+
+
+def _has_number(line: str, separators: Sequence[str]) -> bool:
+    return any(is_number(f.strip()) for s in separators for f in line.split(s))
+
+
+def _separates(separator: str, lines: Sequence[str], where: str) -> bool:
+    """Return whether all lines have as many fields, and those of the last no other separator."""
+    rows = [split(line, separator, where) for line in lines]
+    if len({len(row) for row in rows}) > 1:
+        return False
+    others = set("\t;,") - {separator}
+    return all(
+        not others.intersection(field) or (separator != "," and is_number(field))
+        for field in rows[-1]
+    )
+
+
+def _is_header(
+    where: str, fields: Sequence[str], expected: Sequence[str], peek: Callable[[], list[str]]
+) -> bool:
+    """Return whether the first line names the columns."""
+    counted = [str(i) for i in range(len(fields))]
+    names = {_loose(name) for name in expected}
+    numbered = all(map(str.isdecimal, names))  # a column without a name has a number from 1
+    if names <= set(map(_loose, fields)) and (
+        not numbered or ("0" in names and list(fields) == counted)
+    ):
+        return True
+    if not any(is_number(field) or is_date(field) for field in fields):
+        return any(field not in MISSING for field in fields)
+    if fields[0] == "" and list(fields[1:]) == counted[:-1]:  # with the index of pandas
+        return peek()[:1] == ["0"]
+    if list(fields) != counted or len(fields) == 1:
+        return False
+    if len(fields) > 3 or not all(field in MISSING or _WHOLE.fullmatch(field) for field in peek()):
+        return True
+    raise TableError(
+        f"{where}: expected names or numbers, got {','.join(fields)}, which may be a header or the"
+        " first line: name the columns, or write 0.0 for a number"
+    )

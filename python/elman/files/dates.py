@@ -1,0 +1,127 @@
+"""Dates and times in text."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from elman.errors import TableError
+from elman.files.fields import MISSING, shortened
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+_TIME = (
+    r"(?:(?:T|\s+)(?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2})"
+    r"(?::(?P<second>[0-9]{2})(?:[.,](?P<fraction>[0-9]{1,9}))?)?"
+    r"(?:\s*(?P<half>[AaPp][Mm]))?"
+    r"\s*(?P<zone>Z|UTC|GMT|[+-][0-9]{2}(?::?[0-9]{2})?)?)?"
+)
+_ISO = re.compile(
+    r"(?P<year>[0-9]{4})(?P<mark>[-/.])(?P<month>[0-9]{1,2})(?P=mark)(?P<day>[0-9]{1,2})" + _TIME
+)
+_OTHER = re.compile(  # 31.12.2024, 31/12/2024 or 12/31/2024
+    r"(?P<first>[0-9]{1,2})(?P<mark>[-/.])(?P<second_>[0-9]{1,2})(?P=mark)(?P<year>[0-9]{4})"
+    + _TIME
+)
+_PLAIN = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2})?)?")
+_UNIX = re.compile(r"[0-9]{9,19}(?:\.[0-9]+)?")
+_UNIX_UNITS = ((1e11, 1_000_000), (1e14, 1000), (1e17, 1))  # below this, microseconds in a unit
+
+
+def is_date(field: str) -> bool:
+    """Return whether a field looks like a date, with or without a time of day."""
+    return field[:1].isdigit() and bool(_ISO.fullmatch(field) or _OTHER.fullmatch(field))
+
+
+def parse(
+    fields: Sequence[str], where: Callable[[int], str], *, order: str | None = None
+) -> NDArray[np.datetime64]:
+    """Return local times, datetime64[us]; a missing field is NaT.
+
+    The zone or its offset is left out: the time of day stays that of the text. Numbers are Unix
+    times in seconds, milliseconds, microseconds or nanoseconds, by their size.
+
+    Parameters
+    ----------
+    fields : sequence of str
+    where : function
+        `where(i)` says where field i stands, for messages.
+    order : {"dmy", "mdy"}, optional
+        Of dates such as 01/02/2024; None: from the fields.
+
+    Raises
+    ------
+    TableError
+        If a field is no date, or if all of them could be day/month or month/day.
+    """
+    if all(map(_PLAIN.fullmatch, fields)):
+        try:
+            return np.array(fields, "datetime64[us]")
+        except ValueError:
+            pass  # named below
+    order = order or day_order(fields)
+    times = np.empty(len(fields), "datetime64[us]")
+    for i, field in enumerate(fields):
+        times[i] = _time(field, order, where, i)
+    return times
+
+
+def day_order(fields: Sequence[str]) -> str | None:
+    """Return the order "dmy" or "mdy" of dates that begin with day or month; None if not said."""
+    for field in fields:
+        if found := _OTHER.fullmatch(field):
+            if found["mark"] == "." or int(found["first"]) > 12:
+                return "dmy"
+            if int(found["second_"]) > 12:
+                return "mdy"
+    return None
+
+
+def _time(
+    field: str, order: str | None, where: Callable[[int], str], i: int
+) -> np.datetime64 | str:
+    if field in MISSING:
+        return np.datetime64("NaT")
+    if found := _ISO.fullmatch(field):
+        month, day = found["month"], found["day"]
+    elif found := _OTHER.fullmatch(field):
+        if order is None:
+            raise TableError(
+                f"{where(i)}: expected a date that says which number is the month, got"
+                f" {shortened(field)!r}, and no other field tells: write 2024-12-31"
+            )
+        month, day = found["first"], found["second_"]
+        if order == "dmy":
+            month, day = day, month
+    elif _UNIX.fullmatch(field):
+        return _unix(field)
+    else:
+        raise TableError(f"{where(i)}: expected a date, got {shortened(field)!r}")
+    text = f"{found['year']}-{int(month):02}-{int(day):02}"
+    if found["hour"] is not None:
+        hour = int(found["hour"])
+        if found["half"] is not None:
+            hour = (hour % 12 if 1 <= hour <= 12 else 99) + 12 * (found["half"] in ("PM", "pm"))
+        fraction = (found["fraction"] or "0")[:6]
+        text += f"T{hour:02}:{found['minute']}:{found['second'] or '00'}.{fraction}"
+    try:
+        return np.datetime64(text, "us")
+    except ValueError:
+        got = shortened(field)
+        raise TableError(
+            f"{where(i)}: expected a date, got {got!r}, which does not exist"
+        ) from None
+
+
+def _unix(field: str) -> np.datetime64:
+    whole, _, fraction = field.partition(".")
+    for below, microseconds in _UNIX_UNITS:
+        if int(whole) < below:
+            part = round(float(f"0.{fraction or 0}") * microseconds)
+            return np.datetime64(int(whole) * microseconds + part, "us")
+    return np.datetime64(int(whole) // 1000, "us")

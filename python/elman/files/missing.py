@@ -1,0 +1,137 @@
+"""Missing values: lines left out, or values filled in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from elman.errors import ArgumentError, LimitError, TableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from elman.files.block import Block
+
+    Where = Callable[[int, int], str]
+
+POLICIES = ("hold", "interpolate", "drop")
+WAITING = 1 << 20  # lines that may wait for a value to interpolate to
+
+
+def check(missing: str | None) -> None:
+    """Raise if this is no way to treat missing values."""
+    if missing not in (None, *POLICIES):
+        raise ArgumentError(f"missing: expected {', '.join(POLICIES)}, got {missing!r}")
+
+
+def without(blocks: Iterable[Block], missing: str, where: Where) -> Iterator[Block]:
+    """Yield the lines without missing values, NaN, in the same order.
+
+    Parameters
+    ----------
+    blocks : iterable of Block
+    missing : {"hold", "interpolate", "drop"}
+        Repeat the last value of the sequence, interpolate by line within the sequence, or leave
+        the line out.
+    where : function
+        `where(column, line)` says where a value stands, for messages.
+
+    Raises
+    ------
+    TableError
+        If there is no value to hold, or none to interpolate from or to.
+    LimitError
+        If too many lines wait for a value to interpolate to.
+    """
+    if missing == "drop":
+        for block in blocks:
+            yield block.rows(np.flatnonzero(~np.isnan(block.values).any(axis=1)))
+    elif missing == "hold":
+        yield from _held(blocks, where)
+    else:
+        yield from _interpolated(blocks, where)
+
+
+def _held(blocks: Iterable[Block], where: Where) -> Iterator[Block]:
+    last: dict[str, NDArray[np.float64]] = {}
+    for block in blocks:
+        values = block.values.copy()
+        for key, rows in groups(block.keys, len(values)).items():
+            part = values[rows]
+            if key in last:
+                part = np.concatenate([last[key][np.newaxis], part])
+            known = ~np.isnan(part)
+            latest = np.maximum.accumulate(np.where(known, np.arange(len(part))[:, None], -1))
+            if (latest < 0).any():
+                row, column = np.argwhere(latest < 0)[0]  # of the first block of this key
+                line = int(block.lines[rows[row]])
+                raise TableError(f"{where(column, line)}: expected a value before it to hold")
+            part = np.take_along_axis(part, latest, axis=0)
+            values[rows] = part[-len(rows) :]
+            last[key] = part[-1]
+        yield block._replace(values=values)
+
+
+def _interpolated(blocks: Iterable[Block], where: Where) -> Iterator[Block]:
+    waiting: Block | None = None
+    last: dict[str, NDArray[np.float64]] = {}  # the last row of each sequence that was yielded
+    for new in blocks:
+        block = new if waiting is None else waiting.followed_by(new)
+        values = block.values.copy()
+        for key, rows in groups(block.keys, len(values)).items():
+            part = values[rows]
+            if np.isnan(part).any():
+                values[rows] = _between(part, last.get(key), where, block.lines[rows])
+        unknown = np.flatnonzero(np.isnan(values).any(axis=1))
+        end = unknown[0] if len(unknown) else len(values)
+        waiting = block.rows(np.arange(end, len(values)))
+        if len(waiting.values) > WAITING:
+            column = int(np.argmax(np.isnan(values[end])))
+            raise LimitError(
+                f"{where(column, int(block.lines[end]))}: expected a value to interpolate to within"
+                f" {WAITING} lines"
+            )
+        ready = block._replace(values=values).rows(np.arange(end))
+        for key, rows in groups(ready.keys, end).items():
+            last[key] = ready.values[rows[-1]]
+        yield ready
+    if waiting is not None and len(waiting.values):
+        column = int(np.argmax(np.isnan(values[end])))
+        raise TableError(
+            f"{where(column, int(waiting.lines[0]))}: expected a value after it to interpolate to"
+        )
+
+
+def _between(
+    part: NDArray[np.float64],
+    last: NDArray[np.float64] | None,
+    where: Where,
+    lines: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """Fill values between others of a sequence; those at its end stay missing."""
+    filled = part if last is None else np.concatenate([last[np.newaxis], part])
+    filled = filled.copy()
+    steps = np.arange(len(filled))
+    for j, column in enumerate(filled.T):
+        known = np.flatnonzero(~np.isnan(column))
+        if not len(known) or known[0] > 0:
+            raise TableError(
+                f"{where(j, int(lines[0]))}: expected a value before it to interpolate from"
+            )
+        inner = steps[: known[-1] + 1]
+        filled[inner, j] = np.interp(inner, known, column[known])
+    return filled[-len(part) :]
+
+
+def groups(keys: Sequence[str] | None, count: int) -> dict[str, NDArray[np.int64]]:
+    """Return the rows of each sequence, in order of first appearance."""
+    if keys is None:
+        return {"": np.arange(count)} if count else {}
+    numbers: dict[str, int] = {}
+    codes = np.fromiter((numbers.setdefault(key, len(numbers)) for key in keys), np.int64, count)
+    order = np.argsort(codes, kind="stable")
+    ends = np.cumsum(np.bincount(codes, minlength=len(numbers)))
+    return dict(zip(numbers, np.split(order, ends[:-1]), strict=True)) if count else {}

@@ -1,0 +1,288 @@
+"""From lines of text to numbers.
+
+The exact rules are in `Parser._slowly`. The faster ways take only what it would take, with the same
+bits, and leave everything else to it: quotes, comments, missing values and mistakes.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from elman.errors import TableError
+from elman.files.fields import MISSING, NAMES, NUMBER, split, what_is_wrong
+from elman.files.lines import Lines, end_of_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+ARROW_FROM = 1 << 20  # bytes of a block that are worth the import of pyarrow (50 ms)
+
+_NUMERIC = b"0123456789+-.eE\n"
+_ERRORS = ("#N/A", "#NA", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#NULL!")  # of Excel
+_COMMENT = re.compile(rb"^[ \t]*#", re.MULTILINE)
+_BLANK = re.compile(rb"^[ \t]*$(?=\n)", re.MULTILINE)
+_BLANKS_AT_ENDS = re.compile(rb"^ +| +$", re.MULTILINE)
+_EMPTY = re.compile(rb"(?:^|,) *,")
+_BLANKS = re.compile(rb" +")
+
+
+class Parsed(NamedTuple):
+    """Columns of some lines."""
+
+    values: NDArray[np.float64]  # (n, columns); NaN where a value is missing
+    texts: list[list[str]]
+    lines: NDArray[np.int64]  # (n,)
+
+
+class Parser:
+    """Reads the fields of a file.
+
+    Parameters
+    ----------
+    name : str
+        The file, for messages.
+    separator : str or None
+        None: runs of blanks.
+    columns : sequence of str
+        The names of the columns, for messages; a line has as many fields.
+    """
+
+    def __init__(self, name: str, separator: str | None, columns: Sequence[str]) -> None:
+        self.name = name
+        self.separator = separator
+        self.columns = columns
+        self._mark: str | None = "." if separator == "," else None  # None: not seen yet
+
+    def rows(self, lines: Lines) -> Iterator[tuple[int, list[str]]]:
+        """Yield the number and the fields of each line but blank ones and comments."""
+        start, number = 0, lines.first
+        quotes = b'"' in lines.data
+        while start < len(lines.data):
+            end = end_of_line(lines.data, start) if quotes else lines.data.find(b"\n", start) + 1
+            line = lines.data[start:end]
+            text = decoded(line).strip(" \t\n" if self.separator is None else " \n")
+            if text.strip() and not is_comment(text):
+                fields = split(text, self.separator, f"{self.name} line {number}")
+                if len(fields) != len(self.columns):
+                    raise self._wrong_count(number, fields)
+                yield number, fields
+            number += line.count(b"\n")
+            start = end
+
+    def parse(
+        self, lines: Lines, numbers: Sequence[int], texts: Sequence[int], missing: bool
+    ) -> Parsed:
+        """Return columns of numbers and of texts.
+
+        Raises
+        ------
+        TableError
+            If a line has too few or too many fields, or a field is no number. Missing values are
+            no error with `missing`.
+        """
+        if _is_plain(lines.data, len(self.columns)):
+            for way in (self._with_arrow, self._with_numpy, self._with_split):
+                if (found := way(lines.data, numbers, texts)) is not None:
+                    values, columns = found
+                    if np.isfinite(values).all():
+                        return Parsed(values, columns, lines.first + np.arange(len(values)))
+        return self._slowly(lines, numbers, texts, missing)
+
+    def number(self, field: str, column: int, line: int, missing: bool) -> float:
+        """Return the number in a field; NaN if it is missing and that is no error."""
+        if missing and field in MISSING:
+            return np.nan
+        for mark in (".", ",") if self.separator != "," else (".",):
+            if NUMBER[mark].fullmatch(field) and (mark not in field or self._mark in (None, mark)):
+                if mark in field:
+                    self._mark = mark
+                value = float(field.replace(",", "."))
+                if np.isfinite(value):
+                    return value
+        wrong = what_is_wrong(field, self._mark if self.separator != "," else None)
+        raise TableError(f"{self.where(column, line)}: {wrong}")
+
+    def where(self, column: int, line: int) -> str:
+        """Return where a field is."""
+        return f"{self.name} line {line}, column {self.columns[column]}"
+
+    def _wrong_count(self, line: int, fields: Sequence[str]) -> TableError:
+        width = len(self.columns)
+        expected = (
+            f"{width} fields separated by {NAMES[self.separator]}" if width > 1 else "1 field"
+        )
+        return TableError(f"{self.name} line {line}: expected {expected}, got {len(fields)}")
+
+    # --- ways of parsing ----------------------------------------------------------------------
+
+    def _slowly(
+        self, lines: Lines, numbers: Sequence[int], texts: Sequence[int], missing: bool
+    ) -> Parsed:
+        values, columns, kept = [], [list[str]() for _ in texts], []
+        for line, fields in self.rows(lines):
+            values.append([self.number(fields[i], i, line, missing) for i in numbers])
+            for column, i in zip(columns, texts, strict=True):
+                column.append(fields[i])
+            kept.append(line)
+        array = np.array(values, np.float64).reshape(len(kept), len(numbers))
+        return Parsed(array, columns, np.array(kept, np.int64))
+
+    def _with_arrow(
+        self, data: bytes, numbers: Sequence[int], texts: Sequence[int]
+    ) -> tuple[Array, list[list[str]]] | None:
+        if len(data) < ARROW_FROM or self._mark is None or (arrow := _arrow()) is None:
+            return None
+        names = [str(i) for i in range(len(self.columns))]
+        kinds = {names[i]: arrow.float64() for i in numbers}
+        if set(numbers) & set(texts):
+            return None
+        kinds |= {names[i]: arrow.string() for i in texts}
+        csv = arrow.csv
+        try:
+            table = csv.read_csv(
+                arrow.py_buffer(data),
+                csv.ReadOptions(use_threads=False, column_names=names, block_size=len(data) + 1),
+                csv.ParseOptions(delimiter=self.separator, quote_char=False),
+                csv.ConvertOptions(
+                    check_utf8=True,
+                    column_types=kinds,
+                    include_columns=list(kinds),
+                    null_values=[],
+                    strings_can_be_null=False,
+                    decimal_point=self._mark,
+                ),
+            )
+        except arrow.ArrowInvalid:
+            return None
+        if table.num_rows != data.count(b"\n"):  # blank lines are passed over
+            return None
+        values = np.empty((table.num_rows, len(numbers)))
+        for j, i in enumerate(numbers):
+            values[:, j] = table.column(names[i]).to_numpy()
+        return values, [
+            [field.strip() for field in table.column(names[i]).to_pylist()] for i in texts
+        ]
+
+    def _with_numpy(
+        self, data: bytes, numbers: Sequence[int], texts: Sequence[int]
+    ) -> tuple[Array, list[list[str]]] | None:
+        """Parse lines of nothing but numbers."""
+        width = len(self.columns)
+        if texts or (self.separator != "," and len(set(numbers)) < width):
+            return None
+        if self.separator is None:
+            data = _BLANKS.sub(b",", _BLANKS_AT_ENDS.sub(b"", data))
+            separator, marks = b",", b""
+        else:
+            separator, marks = self.separator.encode(), b"," if self.separator != "," else b""
+        if data.translate(None, _NUMERIC + b" " + separator + marks):
+            return None
+        if not _has_fields(data, separator, width):
+            return None
+        seen = self._marks(data) if marks else set()
+        if len(seen) > 1:
+            return None
+        data = data.replace(b",", b".") if marks else data
+        values = _floats(data.replace(separator, b",").replace(b"\n", b","))
+        if values is None or len(values) != data.count(b"\n") * width:
+            return None
+        self._mark = next(iter(seen), self._mark)
+        return values.reshape(-1, width)[:, list(numbers)], []
+
+    def _with_split(
+        self, data: bytes, numbers: Sequence[int], texts: Sequence[int]
+    ) -> tuple[Array, list[list[str]]] | None:
+        """Parse columns of numbers among others."""
+        width = len(self.columns)
+        if self.separator is None or not _has_fields(data, self.separator.encode(), width):
+            return None
+        try:
+            fields = data.decode().replace("\n", self.separator).split(self.separator)[:-1]
+        except UnicodeDecodeError:
+            return None
+        values = np.empty((len(fields) // width, len(numbers)))
+        seen: set[str] = set()
+        for j, i in enumerate(numbers):
+            column = "\n".join(fields[i::width]).encode() + b"\n"
+            if column.translate(None, _NUMERIC + b" ,"):
+                return None
+            if self.separator != ",":
+                seen |= self._marks(column)
+                column = column.replace(b",", b".")
+            parsed = _floats(column.replace(b"\n", b","))
+            if len(seen) > 1 or parsed is None or len(parsed) != len(values):
+                return None
+            values[:, j] = parsed
+        if self.separator != ",":
+            self._mark = next(iter(seen), self._mark)
+        return values, [[field.strip() for field in fields[i::width]] for i in texts]
+
+    def _marks(self, data: bytes) -> set[str]:
+        """Return the decimal marks in numbers, and the one before."""
+        return {mark for mark in ".," if mark.encode() in data or mark == self._mark}
+
+
+def is_comment(text: str) -> bool:
+    """Return whether a line without blanks before it is a comment."""
+    return text.startswith("#") and not text.startswith(_ERRORS)
+
+
+def decoded(line: bytes) -> str:
+    """Return text in UTF-8, or else in Windows-1252."""
+    try:
+        return line.decode()
+    except UnicodeDecodeError:
+        return line.decode("cp1252", errors="replace")
+
+
+@cache
+def _arrow() -> Any:  # noqa: ANN401
+    """Return pyarrow, or None if it is not installed."""
+    try:
+        import pyarrow
+        import pyarrow.csv
+    except ImportError:
+        return None
+    return pyarrow
+
+
+def _is_plain(data: bytes, width: int) -> bool:
+    """Return whether lines have neither quotes nor comments, nor are blanks a single field."""
+    if width == 1 and _BLANK.search(data):
+        return False
+    return b'"' not in data and not (b"#" in data and _COMMENT.search(data))
+
+
+def _has_fields(data: bytes, separator: bytes, width: int) -> bool:
+    """Return whether every line has this number of fields."""
+    codes = np.frombuffer(data, np.uint8)
+    ends = np.flatnonzero(codes == ord("\n"))
+    places = np.flatnonzero(codes == ord(separator))
+    if len(places) != len(ends) * (width - 1):
+        return False
+    if width == 1:
+        return True
+    of_lines = places.reshape(len(ends), width - 1)
+    after = of_lines[1:, 0] > ends[:-1]
+    return bool(after.all() and (of_lines[:, -1] < ends).all())
+
+
+def _floats(text: bytes) -> Array | None:
+    """Return numbers (n,), each followed by a comma in the text; fewer or None if one is none."""
+    if b" " in text and _EMPTY.search(text):  # which NumPy reads as -1
+        return None
+    try:
+        # NumPy stops without an error where it cannot go on: 0 counts only if it came to the end.
+        values = np.fromstring((text + b"0").decode(), np.float64, sep=",")
+    except (ValueError, DeprecationWarning):
+        return None
+    return values[:-1]

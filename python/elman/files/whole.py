@@ -1,0 +1,125 @@
+"""A whole table of text in memory."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from elman._container import show
+from elman.errors import TableError
+from elman.files import dates
+from elman.files import missing as gaps
+from elman.files.block import Block
+from elman.files.columns import TextTable
+from elman.files.fields import MISSING, is_number
+from elman.files.frame import Frame
+from elman.files.parsing import Parsed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from elman.files.opening import Opened
+
+NUMBER, DATE, TEXT = "number", "date", "text"
+
+
+class WholeTable(TextTable):
+    """A table of text in memory, whose columns are parsed when they are asked for."""
+
+    def __init__(self, file: Opened) -> None:
+        super().__init__(file)
+        self._blocks = list(iter(self.lines.block, None))
+
+    def parse(self, numbers: Sequence[int], texts: Sequence[int], missing: bool) -> Parsed:
+        """Return columns of all lines; see `Parser.parse`."""
+        parts = [self.parser.parse(lines, numbers, texts, missing) for lines in self._blocks]
+        return Parsed(
+            np.concatenate([part.values for part in parts]),
+            [list(chain.from_iterable(part.texts[j] for part in parts)) for j in range(len(texts))],
+            np.concatenate([part.lines for part in parts]),
+        )
+
+    def kinds(self, columns: Sequence[int]) -> dict[int, str]:
+        """Return what the columns hold: numbers, dates or texts.
+
+        A missing value fits to everything, but a column of nothing else is text.
+        """
+        kinds = dict.fromkeys(columns, TEXT)
+        numbers = [i for i in columns if self.first[i] in MISSING or is_number(self.first[i])]
+        try:
+            values = self.parse(numbers, [], missing=True).values
+            kinds |= {i: NUMBER for j, i in enumerate(numbers) if not np.isnan(values[:, j]).all()}
+        except TableError:  # one of them is not all numbers
+            pass
+        others = [i for i in columns if kinds[i] == TEXT]
+        for i, fields in zip(others, self.parse([], others, missing=True).texts, strict=True):
+            known = [field for field in fields if field not in MISSING]
+            if known and all(map(is_number, known)):
+                kinds[i] = NUMBER
+            elif known and all(map(dates.is_date, known)):
+                kinds[i] = DATE
+        return kinds
+
+    def frame(
+        self, columns: Sequence[str] | None, sequence: str | None, missing: str | None
+    ) -> Frame:
+        """Return columns as `read_table` does."""
+        if columns is None:
+            ignored = self.ignored()
+            wanted = [i for i in range(len(self.columns)) if i not in ignored]
+        else:
+            wanted = [self.find(column, "as asked for") for column in columns]
+        names = [self.columns[i] for i in wanted]
+        self.require_names(names)
+        keys = None if sequence is None else self.find(sequence, "the sequence of each line")
+        kinds = {
+            **self.kinds([i for i in wanted if i != keys]),
+            **({} if keys is None else {keys: TEXT}),
+        }
+        numbers = [i for i in wanted if kinds[i] == NUMBER]
+        texts = [i for i in wanted if kinds[i] != NUMBER]
+        parsed = self.parse(numbers, texts if keys is None else [*texts, keys], missing is not None)
+        found: dict[int, NDArray[np.generic] | list[str]] = {}
+        for i, fields in zip(texts, parsed.texts, strict=False):
+            found[i] = self.times(i, fields, parsed.lines, missing) if kinds[i] == DATE else fields
+        rows = np.arange(len(parsed.lines))
+        values = parsed.values
+        if missing is not None:
+            block = Block(values, None if keys is None else parsed.texts[-1], None, parsed.lines)
+            where = lambda j, line: self.parser.where(numbers[j], line)  # noqa: E731
+            (block,) = gaps.without([block], missing, where)
+            values, rows = block.values, np.searchsorted(parsed.lines, block.lines)
+        found |= {i: values[:, j] for j, i in enumerate(numbers)}
+        known = np.ones(len(rows), bool)
+        for i in wanted:
+            if kinds[i] != NUMBER:
+                found[i] = np.asarray(found[i], None if kinds[i] == DATE else object)[rows]
+            if kinds[i] == DATE:
+                known &= ~np.isnat(found[i])
+        return Frame({self.columns[i]: np.asarray(found[i])[known] for i in wanted})
+
+    def times(
+        self, column: int, fields: Sequence[str], lines: NDArray[np.int64], missing: str | None
+    ) -> NDArray[np.datetime64]:
+        """Return a column of dates; a missing one is NaT with "drop", and else an error."""
+
+        def where(i: int) -> str:
+            return self.parser.where(column, int(lines[i]))
+
+        if missing != "drop":
+            for i, field in enumerate(fields):
+                if field in MISSING:
+                    raise TableError(f"{where(i)}: expected a date, got {field!r}")
+        return dates.parse(fields, where)
+
+    def require_names(self, names: Sequence[str]) -> None:
+        """Raise if a column has no name, or two have the same."""
+        for i, name in enumerate(names):
+            if name == "":
+                raise TableError(f"{self.name}: expected a name for every column, got an empty one")
+            if name in names[:i]:
+                raise TableError(f"{self.name}: two columns have the name {show(name)}")
