@@ -105,6 +105,45 @@ def test_an_npy_file_is_the_past(tmp_path):
     assert [row["output_2"] for row in rows] == net.generate(x, 24)[:, 1].tolist()
 
 
+def test_only_the_columns_that_are_needed_are_read(tmp_path, model):
+    gaps = ["" if i % 7 else "1" for i in range(300)]
+    data = written(tmp_path / "data.csv", gaps=gaps, load=series(), day=["2024-01-01", ""] * 150)
+    facts = json.loads(answer("forecast", model, data, "--json"))
+    assert list(facts["forecast"][0]) == ["step", "load", "load_lower", "load_upper"]
+
+
+def test_missing_values_are_refused_or_filled(tmp_path, model):
+    load = list(map(str, series()))
+    load[100] = "NA"
+    data = written(tmp_path / "data.csv", load=load)
+    said = complaint("forecast", model, data)
+    assert "line 102" in said
+    assert "load" in said
+    load[100] = load[99]
+    filled = written(tmp_path / "filled.csv", load=load)
+    want = json.loads(answer("forecast", model, filled, "--json"))["forecast"]
+    held = json.loads(answer("forecast", model, data, "--missing", "hold", "--json"))["forecast"]
+    assert held == want
+
+
+def test_a_table_without_a_header_is_read_by_position(tmp_path, model):
+    named = written(tmp_path / "data.csv", load=series())
+    bare = tmp_path / "bare.csv"
+    bare.write_text("".join(f"{value}\n" for value in series()))
+    first, second = (
+        json.loads(answer("forecast", model, data, "--json"))["forecast"] for data in (named, bare)
+    )
+    assert first == second
+
+
+def test_a_column_of_dates_is_the_time_although_the_model_does_not_say(tmp_path):
+    table = elman.Table(inputs=["load"], targets=["load"], horizon=1)
+    elman.Network(1, 4, 1, seed=0, table=table).save(tmp_path / "model.safetensors")
+    data = written(tmp_path / "data.csv", day=["1.2.2024", "2.2.2024", "3.2.2024"], load=[1, 2, 3])
+    facts = json.loads(answer("forecast", tmp_path / "model.safetensors", data, "--json"))
+    assert facts["forecast"][0]["time"] == "2024-02-04"
+
+
 def test_sequences_have_a_plot_each_up_to_four(tmp_path):
     table = elman.Table(inputs=["v"], targets=["v"], horizon=1, sequence="machine")
     net = elman.Network(1, 4, 1, seed=0, table=table)
@@ -191,8 +230,10 @@ def test_names_from_files_do_not_steer_the_terminal(tmp_path):
     name = "v\x1b[31m"
     table = elman.Table(inputs=[name], targets=[name], horizon=1)
     elman.Network(1, 4, 1, seed=0, table=table).save(tmp_path / "model.safetensors")
-    data = written(tmp_path / "data.csv", **{name: series()})
-    assert b"\x1b" not in answer("forecast", tmp_path / "model.safetensors", data)
+    np.save(tmp_path / "x.npy", series()[:, np.newaxis])
+    text = answer("forecast", tmp_path / "model.safetensors", tmp_path / "x.npy")
+    assert b"\x1b" not in text
+    assert b"v\\x1b[31m_lower" in text
 
 
 # --- output files ---------------------------------------------------------------------------------

@@ -49,14 +49,6 @@ class Task(StrEnum):
     classification = "classification"
 
 
-class Missing(StrEnum):
-    """What `elman train` does about missing values."""
-
-    hold = "hold"
-    interpolate = "interpolate"
-    drop = "drop"
-
-
 class Format(StrEnum):
     """The output formats of `elman run`."""
 
@@ -399,8 +391,7 @@ def forecast(
         str | None, typer.Option(help="The column that names the sequence of each line.")
     ] = None,
     missing: Annotated[
-        str | None,
-        typer.Option(help="Missing values: hold, interpolate or drop; by default refused."),
+        Missing | None, typer.Option(help="Fill or drop missing values; by default refused.")
     ] = None,
     output: Annotated[
         str | None,
@@ -416,7 +407,9 @@ def forecast(
     """
     from elman.cli import forecast
 
-    settings = forecast.Settings(steps, future, interval, holdout, sequence, missing)
+    settings = forecast.Settings(
+        steps, future, interval, holdout, sequence, missing and missing.value
+    )
     forecast.forecast(model, data, settings, output, as_json)
 
 

@@ -47,9 +47,9 @@ def forecast(
     net = models.load(model, source)
     result = elman.forecast(
         net,
-        _given(source),
+        source,
         settings.steps,
-        future=None if settings.future is None else _given(settings.future),
+        future=settings.future,
         interval=settings.interval or None,
         holdout=settings.holdout,
         sequence=settings.sequence,
@@ -68,17 +68,6 @@ def forecast(
     print(f"\n{result.summary}")
     if output is not None:
         print(f"written: {printable(output)}")
-
-
-def _given(path: str) -> Any:  # noqa: ANN401 (a path, or an array)
-    """Return a path as it is, but the array of an NPY file."""
-    if not path.endswith(".npy"):
-        return path
-    from elman.files.reading import ArraySource, open_table
-
-    with open_table(path) as opened:
-        assert isinstance(opened, ArraySource)
-        return opened.array
 
 
 def _require_usable(output: str | None) -> None:

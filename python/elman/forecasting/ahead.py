@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,6 +17,7 @@ from elman.files.frame import Frame
 from elman.forecasting import intervals
 from elman.forecasting import series as sources
 from elman.forecasting import times as clock
+from elman.forecasting.columns import Wanted, opened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,8 +26,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from elman._network import Network
+    from elman.forecasting.columns import Data
     from elman.forecasting.intervals import Band
-    from elman.forecasting.series import Data, Plan, Series
+    from elman.forecasting.series import Plan, Series
 
     Array = NDArray[Any]
 
@@ -266,11 +269,14 @@ def forecast(
     if interval is not None:
         interval = _arguments.number("interval", interval, below_1=True)
     share = _arguments.number("holdout", holdout, zero=True, below_1=True)
-    columns = sources.opened("data", data, missing)
+    if missing is not None and not isinstance(data, str | os.PathLike):
+        raise ArgumentError("missing: expected only with a file, whose values may be missing")
+    columns = opened("data", data, sources.wanted(net, sequence), missing)
     plan = sources.plan(net, columns, sequence)
     ahead = _steps(plan, steps)
     series = sources.past(plan, columns)
-    given = None if future is None else sources.opened("future", future, None)
+    known = Wanted(plan.known, plan.sequence, plan.time)
+    given = None if future is None else opened("future", future, known, missing)
     later = sources.future(plan, series, given, int(ahead[-1]))
     tests = [[] for _ in series] if interval is None else _origins(plan, series, ahead, share)
 

@@ -1,16 +1,16 @@
-"""The data of a forecast: files, data frames and arrays become series of inputs and targets."""
+"""What a network forecasts, and its data as series of inputs and targets."""
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from elman import _arguments, _calendar, _frame
+from elman import _calendar
 from elman._container import show
-from elman.errors import ArgumentError, DTypeError, ShapeError
+from elman.errors import ArgumentError, ShapeError
 from elman.forecasting import times as clock
+from elman.forecasting.columns import Columns, Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from elman._network import Network
 
     Array = NDArray[Any]
-    Data = Any  # a path, a data frame or an array
 
 
 class Plan(NamedTuple):
@@ -53,72 +52,15 @@ class Series(NamedTuple):
     times: Array | None
 
 
-# --- columns --------------------------------------------------------------------------------------
-
-
-class Columns(_frame._Columns):
-    """The named columns of a file or data frame."""
-
-    def __len__(self) -> int:
-        return len(self.column(self.names[0])) if self.names else len(self.frame)
-
-    def finite(self, names: Sequence[str]) -> Array:
-        """Return columns of finite numbers, (N, len(names)) in float64."""
-        values = self.numbers(names, np.float64, rows=len(self))
-        rows, columns = np.nonzero(~np.isfinite(values))
-        if len(rows):
-            raise ArgumentError(
-                f"{self.what(names[columns[0]])}: expected finite numbers, got"
-                f" {values[rows[0], columns[0]]} in row {rows[0]}: fill it, or pass a file with"
-                " missing= (--missing)"
-            )
-        return values
-
-    def numeric_names(self, besides: str | None) -> list[str]:
-        """Return the names of the columns of numbers."""
-        others = [None if besides is None else self.find(besides)]
-        return [
-            name
-            for name in self.names
-            if name not in others and self.column(name).dtype.kind in "biuf"
-        ]
-
-    def time_axis(self, name: str | None) -> Array | None:
-        """Return a column of times, or None without it.
-
-        Without a name, it is the first such column, or pandas' index.
-        """
-        if name is not None:
-            return self.times(name).astype(clock.UNIT) if self.has(name) else None
-        for each in (*self.names, *self.index):
-            column = self.column(each)
-            if column.dtype.kind == "M" and not np.isnat(column).any():
-                return self.times(each).astype(clock.UNIT)
-        index = getattr(self.frame, "index", None)
-        if getattr(getattr(index, "dtype", None), "kind", "") != "M":
-            return None
-        return np.asarray(_frame._local(index)).astype(clock.UNIT)
-
-
-def opened(argument: str, data: Data, missing: str | None) -> Columns | Array:
-    """Return a file or data frame as columns, anything else as an array of finite numbers."""
-    if isinstance(data, str | os.PathLike):
-        from elman.files.reading import read_table
-
-        data = read_table(data, missing=missing)
-    elif missing is not None:
-        raise ArgumentError("missing: expected only with a file, whose values may be missing")
-    if _frame.is_frame(data):
-        return Columns(argument, data)
-    array = _arguments.array(argument, data)
-    if array.dtype.kind not in "biuf":
-        raise DTypeError(f"{argument}: expected real numbers, got {array.dtype}")
-    if not np.isfinite(array).all():
-        raise ArgumentError(f"{argument}: expected finite numbers, got NaN or infinity")
-    return array.astype(np.float64)
-
-
 # --- what to forecast -----------------------------------------------------------------------------
+
+
+def wanted(net: Network, sequence: str | None) -> Wanted:
+    """Return the columns of the past that the network needs."""
+    if net.table is None:
+        return Wanted(None, sequence, None)
+    numbers = (*net.table.inputs, *net.table.targets)
+    return Wanted(numbers or None, net.table.sequence or sequence, net.table.time)
 
 
 def plan(net: Network, data: Columns | Array, sequence: str | None) -> Plan:
