@@ -123,6 +123,15 @@ def test_each_sequence_is_forecast_like_it_alone():
     assert result.table().columns == ("machine", "step", "v")  # times of b are irregular
 
 
+def test_sequences_may_be_switched_off():
+    table = elman.Table(inputs=["v"], targets=["v"], horizon=1, sequence="machine")
+    net = network(1, 1, table)
+    x = noise(6, 1)
+    result = elman.forecast(net, x, steps=3, sequence="", interval=None)
+    assert result.keys is None
+    assert np.array_equal(result.values, net.generate(x, 3))
+
+
 def test_numbers_of_sequences_stay_whole():
     net = network(1, 1)
     frame = elman.Frame({"v": noise(4), "who": [123456.0, 123456.0, 7.0, 7.0]})
@@ -440,7 +449,7 @@ REFUSED = {
         network(2, 1, table(sequence="s")),
         FRAME,
         {"sequence": "t"},
-        "sequence: expected 's', as in the network's table, got 't'",
+        "sequence: expected 's', as in the model's table, got 't'",
     ),
     "an interval of 1": (network(2, 2), noise(9, 2), {"interval": 1}, "interval: .* below 1"),
     "a holdout of 1": (network(2, 2), noise(9, 2), {"holdout": 1}, "holdout: .* below 1"),

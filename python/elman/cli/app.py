@@ -387,9 +387,7 @@ def forecast(
     holdout: Annotated[
         float, typer.Option(help="Fraction of the data, at its end, for the intervals.")
     ] = 0.2,
-    sequence: Annotated[
-        str | None, typer.Option(help="The column that names the sequence of each line.")
-    ] = None,
+    sequence: Sequence = None,
     missing: Annotated[
         Missing | None, typer.Option(help="Fill or drop missing values; by default refused.")
     ] = None,

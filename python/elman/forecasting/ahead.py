@@ -229,8 +229,8 @@ def forecast(
         The share of the data, at its end, that the intervals are computed from: what
         `elman train` holds out of a single series by default.
     sequence : str, optional
-        The column that identifies the sequence of each row, if the table has none. Each sequence is
-        forecast; the intervals come from the errors of all.
+        The column that identifies the sequence of each row, by default that of the table; "" for
+        none. Each sequence is forecast; the intervals come from the errors of all.
     missing : {"hold", "interpolate", "drop"}, optional
         What to do with missing values in a file; by default they are refused.
 
@@ -271,8 +271,9 @@ def forecast(
     share = _arguments.number("holdout", holdout, zero=True, below_1=True)
     if missing is not None and not isinstance(data, str | os.PathLike):
         raise ArgumentError("missing: expected only with a file, whose values may be missing")
-    columns = opened("data", data, sources.wanted(net, sequence), missing)
-    plan = sources.plan(net, columns, sequence)
+    wanted = sources.wanted(net, sequence)
+    columns = opened("data", data, wanted, missing)
+    plan = sources.plan(net, columns, wanted.sequence)
     ahead = _steps(plan, steps)
     series = sources.past(plan, columns)
     known = Wanted(plan.known, plan.sequence, plan.time)

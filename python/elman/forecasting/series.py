@@ -9,6 +9,7 @@ import numpy as np
 from elman import _calendar
 from elman._container import show
 from elman.errors import ArgumentError, ShapeError
+from elman.files import running
 from elman.forecasting import times as clock
 from elman.forecasting.columns import Columns, Wanted
 
@@ -55,12 +56,16 @@ class Series(NamedTuple):
 # --- what to forecast -----------------------------------------------------------------------------
 
 
-def wanted(net: Network, sequence: str | None) -> Wanted:
-    """Return the columns of the past that the network needs."""
+def wanted(net: Network, given: str | None) -> Wanted:
+    """Return the columns of the past that the network needs; `given` is a column of sequences."""
+    sequence = running.sequence_column(net, given)
+    if sequence is None and net.table is not None:
+        sequence = net.table.sequence
+    sequence = sequence or None  # "" says that there are none
     if net.table is None:
         return Wanted(None, sequence, None)
     numbers = (*net.table.inputs, *net.table.targets)
-    return Wanted(numbers or None, net.table.sequence or sequence, net.table.time)
+    return Wanted(numbers or None, sequence, net.table.time)
 
 
 def plan(net: Network, data: Columns | Array, sequence: str | None) -> Plan:
@@ -81,20 +86,13 @@ def plan(net: Network, data: Columns | Array, sequence: str | None) -> Plan:
             f" {table.horizon[0]} alone: run it for this one, or train with --horizon"
             f" 1..{table.horizon[0]}"
         )
-    if sequence is not None and table.sequence not in (None, sequence):
-        raise ArgumentError(
-            f"sequence: expected {show(table.sequence)}, as in the network's table, got"
-            f" {show(sequence)}"
-        )
     each = net.output_size // len(table.horizon)
     wide = net.input_size - 2 * len(table.calendar)
     targets = table.targets or (table.inputs if each == wide else ())
     inputs = table.inputs or (targets if len(targets) == wide else ())
     if not targets or not inputs:
         raise ArgumentError("net: expected a table with inputs and targets, got one without")
-    return Plan(
-        inputs, table.calendar, targets, table.sequence or sequence, table.time, table.horizon
-    )
+    return Plan(inputs, table.calendar, targets, sequence, table.time, table.horizon)
 
 
 def _plan_without_table(net: Network, data: Columns | Array, sequence: str | None) -> Plan:
