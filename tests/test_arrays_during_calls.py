@@ -271,13 +271,17 @@ def test_an_interrupted_stream_is_at_its_last_complete_step():
         + """
     net = elman.Network.from_weights([([[1.0], [0.0]], np.eye(2), [0.0, 1.0])], None,
                                      activation="identity")
-    stream, ones = net.stream(), np.broadcast_to(1.0, (10**8, 1))
+    stream, ones = net.stream(nonfinite="propagate"), np.broadcast_to(1.0, (10**8, 1))
     interrupt(lambda: stream.run(ones))
     total, steps = stream.state
     print(total == steps, 0 < steps < 10**8)
     stream.step([5.0])
     print((stream.state == [total + 5, steps + 1]).all())
+    stream = net.stream()
+    interrupt(lambda: stream.run(ones))  # perhaps before the first step: all samples are checked
+    total, steps = stream.state
+    print(total == steps, steps < 10**8)
     """
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["True"] * 3
+    assert done.stdout.split() == ["True"] * 5

@@ -43,6 +43,10 @@ def test_the_fused_instruction_sets_agree_in_a_program_without_python(programs):
     cpp_build.run(programs / "contract")
 
 
+def test_streams_refuse_hold_or_propagate_what_is_not_finite(programs):
+    cpp_build.run(programs / "streams")
+
+
 def test_threads_share_a_network_and_take_turns_with_a_stream(programs):
     cpp_build.run(programs / "threads")
 

@@ -65,6 +65,35 @@ def test_the_sizes_are_those_that_were_asked_for(net):
     assert [layer.direction for layer in net.layers] == ["forward", "forward"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "direction", "expected"),
+    [
+        ((1, 8, 1), "forward", 8 * 1 + 8 * 8 + 1 * 8),
+        ((16, 32, 4), "reverse", 32 * 16 + 32 * 32 + 4 * 32),
+        ((3, [5, 4], 2), "forward", 5 * (3 + 5) + 4 * (5 + 4) + 2 * 4),
+        ((3, [5, 4], None), "forward", 5 * (3 + 5) + 4 * (5 + 4)),
+        ((3, 5, 2), "bidirectional", 2 * 5 * (3 + 5) + 2 * 10),
+        ((3, [5, 4], 2), "bidirectional", 2 * 5 * (3 + 5) + 2 * 4 * (10 + 4) + 2 * 8),
+    ],
+)
+def test_each_weight_of_a_matrix_is_one_multiply_add(arguments, direction, expected):
+    for bias in (True, False):
+        net = elman.Network(*arguments, direction=direction, bias=bias, seed=0)
+        assert net.multiply_adds == expected
+
+
+def test_packed_weights_fill_whole_cache_lines():
+    with elman.use_isa("scalar"):  # elsewhere the rows of a matrix are padded, too
+        for dtype, line in (("float32", 16), ("float64", 8)):
+            net = elman.Network(3, 5, 2, seed=0, dtype=dtype, initial_state=np.zeros(5))
+            pieces = (5 * 3, 5 * 5, 5, 2 * 5, 2, 5)
+            assert net.nbytes == 64 * sum(-(-piece // line) for piece in pieces)
+    for isa in elman.available_isas():
+        with elman.use_isa(isa):
+            net = elman.Network(32, 64, 16, seed=0)  # whole vectors of every set
+            assert net.nbytes == sum(array.nbytes for array in net.tensors().values())
+
+
 def test_one_hidden_size_is_one_layer():
     for size in (4, np.int64(4), [4], (4,)):
         net = elman.Network(input_size=3, hidden_size=size, output_size=2, seed=0)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import ctypes
 import gc
 import itertools
+import pathlib
 import pickle
+import re
 import sys
 import threading
 import time
@@ -461,6 +464,306 @@ def test_repr_says_what_the_stream_runs(net):
     assert repr(net.stream()).startswith("Stream(3 -> 9 tanh -> 4 tanh -> 2 sigmoid")
 
 
+# --- samples that are not finite ------------------------------------------------------------------
+
+NAN, INF = np.nan, np.inf
+
+
+@pytest.fixture
+def scaled():
+    """A network whose scaling makes some finite inputs infinite: x / 1e-30 in float32."""
+    return elman.Network(
+        2, 5, 1, seed=7, input_mean=[1, 2], input_std=[1, 1e-30], output_std=[3], output_mean=[1]
+    )
+
+
+@pytest.mark.parametrize("form", [np.array, np.float32, list, lambda x: strided(np.float32(x), 2)])
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        ((NAN, 0, 0), "x: expected finite numbers, got nan at feature 0; .*hold.* skips"),
+        ((0, 0, INF), "x: expected finite numbers, got inf at feature 2; "),
+        ((0, -INF, NAN), "x: expected finite numbers, got -inf at feature 1; "),
+    ],
+)
+def test_a_sample_that_is_not_finite_is_refused_and_changes_nothing(form, x, message):
+    small = elman.Network(3, 4, 3, seed=7)
+    wide = elman.Network(3, 1100, 3, seed=7)  # releases the lock, and works on copies
+    for net in (small, wide):
+        stream = net.stream()
+        stream.step([1, 2, 3])
+        before, out = stream.state, np.full(3, 9, np.float32)
+        for target in (out, None):
+            with pytest.raises(ArgumentError, match=message):
+                stream.step(form(x), out=target)
+        assert_same_bits(stream.state, before)
+        assert (out == 9).all()
+        assert_same_bits(stream.step([4, 5, 6]), net([[1, 2, 3], [4, 5, 6]])[1])
+
+
+def test_what_counts_is_the_value_after_rounding_and_scaling(net, scaled):
+    stream = net.stream()
+    if net.dtype == np.float32:
+        with np.errstate(over="ignore"):
+            for call in (lambda: stream.step([0, 1e300, 0]), lambda: stream.run([[0, 1e300, 0]])):
+                with pytest.raises(ArgumentError, match=r"in float32, got 1e\+300 at .*feature 1;"):
+                    call()
+    stream.step([0, 1e30, 0])
+    stream = scaled.stream()
+    message = r"in float32 after input scaling, got 1.* at (step 0, )?feature 1; "
+    for x in ([1, 1e20], np.array([1, 1e20], np.float32)):
+        with pytest.raises(ArgumentError, match="x: .*" + message):
+            stream.step(x)
+        with pytest.raises(ArgumentError, match="chunk: .*" + message):
+            stream.run([x])
+    assert_same_bits(stream.state, np.zeros(5, np.float32))
+
+
+def test_a_sample_may_be_refused_in_place(square):
+    stream, x = square.stream(), np.array([1, NAN, 2, 3], np.float32)
+    with pytest.raises(ArgumentError, match="got nan at feature 1"):
+        stream.step(x, out=x)
+    assert_same_bits(x, np.array([1, NAN, 2, 3], np.float32))
+
+
+def test_the_error_of_a_sample_that_cannot_be_read_again_has_its_rounded_value(net):
+    class Once:
+        left = 1
+
+        def __array__(self, dtype=None, copy=None):
+            self.left -= 1
+            return np.array([0, 1e300, INF]) if self.left == 0 else np.zeros((), dtype)
+
+    with (
+        np.errstate(over="ignore"),
+        pytest.raises(ArgumentError, match="x: expected finite numbers, got inf at feature"),
+    ):
+        net.stream().step(Once())
+
+
+@pytest.mark.parametrize("T", [1, 7, 500])
+def test_a_chunk_is_checked_before_its_first_step(net, rng, T):
+    x, stream = inputs(rng, net, T), net.stream()
+    x[-1, 1] = NAN
+    before, out = stream.state, np.full((T, 2), 9, net.dtype)
+    message = f"chunk: expected finite numbers, got nan at step {T - 1}, feature 1; "
+    for chunk in (x, x.tolist(), np.asfortranarray(x), np.repeat(x, 2, axis=0)[::2]):
+        with pytest.raises(ArgumentError, match=message):
+            stream.run(chunk, out=out)
+    assert (out == 9).all()
+    assert_same_bits(stream.state, before)
+    assert_same_bits(stream.run(x[:-1]), net(x[:-1]))
+
+
+def with_gaps(rng, net, T):
+    """Return inputs with some values that are not finite, and which steps have none."""
+    x = inputs(rng, net, T)
+    for step in {0, 2, 3, 70, T - 1} & set(range(T)):
+        x[step, step % net.input_size] = (NAN, INF, -INF)[step % 3]
+    return x, np.isfinite(x).all(axis=1)
+
+
+def test_a_held_step_is_a_masked_step(net, scaled, rng):
+    for network in (net, scaled):
+        x, real = with_gaps(rng, network, 200)
+        cleaned = np.where(real[:, np.newaxis], x, 0)
+        want = network.run(cleaned, mask=real, masked="hold")
+        for size in (1, 2, 5, 71, 200):
+            stream = network.stream(nonfinite="hold")
+            pieces = [x[i : i + size] for i in range(0, 200, size)]
+            if size == 1:
+                y = [stream.step(piece[0]) for piece in pieces]
+            else:
+                y = [y_t for piece in pieces for y_t in stream.run(piece)]
+            assert_same_bits(np.array(y), want.output)
+            assert_same_bits(stream.state, want.state)
+
+
+def test_before_the_first_sample_the_output_is_that_of_the_initial_state(net):
+    stream, out = net.stream(nonfinite="hold"), np.empty(2, net.dtype)
+    want = net.run(np.zeros((1, 3)), mask=[False]).output[0]
+    assert_same_bits(stream.step([NAN, 0, 0], out=out), want)
+    assert_same_bits(stream.state, net.initial_state)
+
+
+def test_a_large_network_holds_too(large, rng):
+    x, real = with_gaps(rng, large, 4)
+    want = large.run(np.where(real[:, np.newaxis], x, 0), mask=real)
+    stream = large.stream(nonfinite="hold")
+    assert_same_bits(np.array([stream.step(x_t) for x_t in x]), want.output)
+
+
+def test_values_propagate_as_in_arrays(net, rng):
+    x, _ = with_gaps(rng, net, 100)
+    stream, run = net.stream(nonfinite="propagate"), net.run(x)
+    y = [stream.step(x_t) for x_t in x[:50]]
+    assert_same_bits(np.concatenate([y, stream.run(x[50:])]), run.output)
+    assert_same_bits(stream.state, run.state)
+    assert np.isnan(stream.state).any()
+
+
+def test_a_state_that_overflows_by_itself_is_not_a_bad_sample():
+    net = elman.Network.from_weights([([[1.0]], [[1e30]], None)], None, activation="identity")
+    for nonfinite in ("raise", "hold"):
+        stream = net.stream(nonfinite=nonfinite)
+        for _ in range(20):
+            y = stream.step([1])
+        assert y == INF
+        for same in (stream.copy(), pickle.loads(pickle.dumps(stream))):
+            assert same.state == INF
+            assert same.nonfinite == nonfinite
+        with pytest.raises(ArgumentError, match="state: expected finite numbers, got inf at 0; "):
+            stream.state = stream.state
+
+
+def test_only_propagate_accepts_a_state_that_is_not_finite(net):
+    state = np.zeros(13)
+    state[4] = NAN
+    message = "state: expected finite numbers, got nan at 4; .*propagate"
+    for nonfinite in ("raise", "hold"):
+        stream = net.stream(nonfinite=nonfinite)
+        with pytest.raises(ArgumentError, match=message):
+            stream.state = state
+        assert_same_bits(stream.state, net.initial_state)
+        with pytest.raises(ArgumentError, match=message):
+            net.stream(state, nonfinite=nonfinite)
+    stream = net.stream(state, nonfinite="propagate")
+    assert np.isnan(stream.state[4])
+    stream.state = state
+
+
+def test_the_policy_is_kept_and_shown(net):
+    assert net.stream().nonfinite == "raise"
+    assert "nonfinite" not in repr(net.stream())
+    for nonfinite in ("hold", "propagate"):
+        stream = net.stream(nonfinite=nonfinite)
+        for same in (
+            *(stream, stream.copy(), copy.copy(stream), copy.deepcopy(stream)),
+            pickle.loads(pickle.dumps(stream)),
+        ):
+            assert same.nonfinite == nonfinite
+            assert repr(same).endswith(f", nonfinite={nonfinite!r})")
+        with pytest.raises(AttributeError):
+            stream.nonfinite = "raise"
+
+
+@pytest.mark.parametrize("wrong", ["", "ignore", "Raise", None, 3, b"hold", ["hold"], "\udcff"])
+def test_an_unknown_policy_is_refused(net, wrong):
+    message = "nonfinite: expected 'raise', 'hold' or 'propagate', got "
+    with pytest.raises(ArgumentError, match=message):
+        net.stream(nonfinite=wrong)
+    with pytest.raises(TypeError):
+        net.stream(None, "hold")
+
+
+# --- sharing --------------------------------------------------------------------------------------
+
+
+def test_pickled_streams_share_their_network(rng):
+    net = elman.Network(6, [64, 64], 3, seed=0)
+    x = inputs(rng, net, 500)
+    streams = [net.stream() for _ in range(500)]
+    for stream, x_t in zip(streams, x, strict=True):
+        stream.step(x_t)
+    for protocol in range(3, pickle.HIGHEST_PROTOCOL + 1):
+        data = pickle.dumps(streams, protocol)
+        each = (len(data) - len(pickle.dumps(net, protocol))) / len(streams)
+        assert each < 4 * net.state_size + 200
+        again = pickle.loads(data)
+        assert {id(stream.network) for stream in again} == {id(again[0].network)}
+        for one, other in zip(streams, again, strict=True):
+            assert_same_bits(other.state, one.state)
+    kept, stream = pickle.loads(pickle.dumps((net, streams[0])))
+    assert stream.network is kept
+
+
+def test_a_deep_copy_of_a_container_shares_what_the_container_shares(net):
+    one = net.stream()
+    container = {"net": net, "streams": [one, net.stream(), one]}
+    again = copy.deepcopy(container)
+    first, second, third = again["streams"]
+    assert first is third
+    assert first is not one
+    assert first.network is second.network is again["net"]
+
+
+def test_streams_of_one_network_run_at_the_same_time(rng):
+    net = elman.Network(4, 200, 2, seed=0)
+    chunks = inputs(rng, net, 8, 3000)  # long enough to release the interpreter's lock
+    want = net.run(chunks)
+    results = [None] * 8
+
+    def work(i):
+        stream = net.stream()
+        halves = [stream.run(chunks[i, :1500]), stream.run(chunks[i, 1500:])]
+        results[i] = np.concatenate(halves), stream.state
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for i, (y, state) in enumerate(results):
+        assert_same_bits(y, want.output[i])
+        assert_same_bits(state, want.state[i])
+
+
+# --- bytes ----------------------------------------------------------------------------------------
+
+
+def allocated():
+    """Return the bytes that the C library has handed out, or skip the test."""
+    try:
+        mallinfo2 = ctypes.CDLL(None).mallinfo2
+    except AttributeError:
+        pytest.skip("needs mallinfo2 of the GNU C library")
+
+    class Info(ctypes.Structure):
+        _fields_ = [(f"field_{i}", ctypes.c_size_t) for i in range(10)]
+
+    mallinfo2.restype = Info
+    info = mallinfo2()
+    return info.field_4 + info.field_7  # mmapped and in use
+
+
+@pytest.mark.parametrize(
+    ("sizes", "most"),
+    [((1, 8, 1), 600), ((6, [64, 64], 3), 1600), ((64, 256, 16), 3000)],
+)
+def test_a_stream_takes_hardly_more_memory_than_it_says(sizes, most):
+    net = elman.Network(*sizes, seed=0)
+    assert net.stream().nbytes < most
+    streams = [None] * 2000
+    gc.collect()
+    before = allocated()
+    for i in range(len(streams)):
+        streams[i] = net.stream()
+    each = (allocated() - before) / len(streams)
+    # Besides: the Python object, and the headers and the alignment of some ten allocations.
+    assert streams[0].nbytes - 100 < each < streams[0].nbytes + 400
+
+
+def test_the_documented_bytes_are_right():
+    page = (pathlib.Path(__file__).parents[1] / "docs" / "streaming.md").read_text()
+    rows = re.findall(r"^\| `(Network\(.*\))` \|(.*)\|$", page, re.MULTILINE)
+    assert len(rows) == 4
+    for network, numbers in rows:
+        net = eval(f"elman.{network}")
+        work, packed, state, stream = (int(n.replace(",", "")) for n in numbers.split("|"))
+        assert net.multiply_adds == work
+        assert net.state_size * net.dtype.itemsize == state
+        assert net.stream().nbytes == stream
+        if net.isa == "avx512":
+            assert net.nbytes == packed
+
+
+def test_bytes_do_not_grow_with_use(net, rng):
+    stream, x = net.stream(), inputs(rng, net, 300)
+    before = stream.nbytes, net.nbytes
+    stream.run(x)
+    assert (stream.nbytes, net.nbytes) == before
+
+
 # --- construction and subclassing -----------------------------------------------------------------
 
 
@@ -517,7 +820,8 @@ def test_no_call_keeps_or_loses_a_reference(net):
     other = np.ones(3, ">f4")
     state = np.ones(13)
     descr = net.dtype
-    objects = (stream, x, out, wrong, other, state, descr, None)
+    bad = np.full(3, np.nan, net.dtype)
+    objects = (stream, x, out, wrong, other, bad, state, descr, None)
     calls = [
         lambda: stream.step(x),
         lambda: stream.step(x, out),
@@ -533,6 +837,10 @@ def test_no_call_keeps_or_loses_a_reference(net):
         lambda: stream.run(x[None], out=out[None]),
         lambda: stream.run(x[None], out=wrong[None]),
         lambda: stream.run(wrong),
+        lambda: stream.step(bad),
+        lambda: stream.step(bad, out=out),
+        lambda: stream.step(bad.tolist()),
+        lambda: stream.run(bad[None]),
         lambda: setattr(stream, "state", state),
         lambda: setattr(stream, "state", wrong),
         lambda: stream.state,
@@ -542,7 +850,7 @@ def test_no_call_keeps_or_loses_a_reference(net):
         lambda: net.run(wrong[None]),
     ]
     for call in calls:
-        for repeats in (2, 50):  # the first calls fill caches
+        for repeats in (50, 50):  # the first calls fill caches
             before = [sys.getrefcount(o) for o in objects]
             for _ in range(repeats):
                 with contextlib.suppress(TypeError, ValueError):

@@ -12,13 +12,6 @@ namespace {
 
 using py::detail::npy_api;
 
-constexpr const char* real_name(float) {
-    return "float32";
-}
-constexpr const char* real_name(double) {
-    return "float64";
-}
-
 std::string dtype_name(const py::array& array) {
     return py::str(array.dtype());
 }

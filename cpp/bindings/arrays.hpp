@@ -20,6 +20,13 @@ namespace elman::python {
 using Shape = std::vector<Index>;
 using Indices = py::array_t<long long, py::array::c_style | py::array::forcecast>;
 
+constexpr const char* real_name(float) {
+    return "float32";
+}
+constexpr const char* real_name(double) {
+    return "float64";
+}
+
 // NumPy's types, fetched at first use: importing this module does not import NumPy.
 struct NumpyTypes {
     PyTypeObject* ndarray;

@@ -64,8 +64,9 @@ py::tuple time_steps(const SharedNetwork<Real>& network, py::handle x, Index cou
         const Real* row = rows.data() + i % row_count * input_size;
         Clock::time_point begin = Clock::now();
         while (begin < due) begin = Clock::now();
-        stream.step(row, y.data());
+        const bool done = stream.step(row, y.data());
         const Clock::time_point end = Clock::now();
+        if (!done) throw ArgumentError("x: expected finite numbers");
         from_begin[i] = nanoseconds(end - begin);
         from_due[i] = nanoseconds(end - (period_ns ? due : begin));
         due += period;

@@ -318,6 +318,10 @@ void bind_network(py::module_& m) {  // NOLINT(readability-function-size): a lis
         .def_property_readonly("output_activation", &output_activation_of)
         .def_property_readonly(
             "dtype", [](const AnyNetwork& n) { return n.network.index() ? "float64" : "float32"; })
+        .def_property_readonly("nbytes",
+                               [](const AnyNetwork& any) {
+                                   return any.visit([](const auto& n) { return n.bytes(); });
+                               })
         .def_property_readonly("isa", [](const AnyNetwork& any) {
             return any.visit([](const auto& n) { return name(n.isa()); });
         });

@@ -2,6 +2,7 @@
 // second: a METH_FASTCALL method descriptor that reads the fields of an array directly.
 #include "elman/stream.hpp"
 
+#include <cmath>
 #include <memory>
 #include <utility>
 
@@ -16,8 +17,9 @@ struct AnyStream {
     py::object network;  // the elman.Network
 
     template <class Real>
-    AnyStream(const SharedNetwork<Real>& core, py::object made_from)
-        : stream(std::in_place_type<Stream<Real>>, core), network(std::move(made_from)) {}
+    AnyStream(const SharedNetwork<Real>& core, py::object made_from, Nonfinite nonfinite)
+        : stream(std::in_place_type<Stream<Real>>, core, nonfinite),
+          network(std::move(made_from)) {}
     AnyStream(const AnyStream& other) = default;
 };
 
@@ -50,26 +52,67 @@ class TakenStream {
     Taken taken_;
 };
 
-// A step long enough to release the interpreter's lock. Other threads may change the arrays
-// meanwhile, so it works on copies.
+Nonfinite nonfinite_from_name(py::handle given) {
+    for (const Nonfinite one : {Nonfinite::raise, Nonfinite::hold, Nonfinite::propagate})
+        if (PyUnicode_Check(given.ptr()) &&
+            PyUnicode_CompareWithASCIIString(given.ptr(), name(one)) == 0)
+            return one;
+    throw ArgumentError("nonfinite: expected 'raise', 'hold' or 'propagate', got " +
+                        std::string(py::repr(given)));
+}
+
+// The number at an index of an array-like, as the user gave it, or `rounded` if it cannot be read
+// again.
+py::object given_number(py::handle array, const char* argument, const py::object& index,
+                        double rounded) {
+    try {
+        return any_array(array, argument)[index].attr("item")();
+    } catch (const py::error_already_set&) {
+        return py::float_(rounded);
+    }
+}
+
+// The error for a refused sample; `array` is the argument as the user gave it.
 template <class Real>
-void long_step(Stream<Real>& stream, Row<const Real> x, Row<Real> y) {
+[[noreturn]] void raise_refused(const typename Stream<Real>::Refused& refused, const char* argument,
+                                bool is_chunk, py::handle array) {
+    const auto& [step, feature, rounded] = refused;
+    const py::object index =
+        is_chunk ? py::object(py::make_tuple(step, feature)) : py::object(py::int_(feature));
+    const py::object value = given_number(array, argument, index, static_cast<double>(rounded));
+    const bool finite = std::isfinite(py::cast<double>(value));
+    std::string expected = "finite numbers";
+    if (finite) expected += std::string(" in ") + real_name(Real());
+    if (finite && std::isfinite(rounded)) expected += " after input scaling";
+    throw ArgumentError(
+        std::string(argument) + ": expected " + expected + ", got " + std::string(py::str(value)) +
+        " at " + (is_chunk ? "step " + std::to_string(step) + ", " : "") + "feature " +
+        std::to_string(feature) + "; net.stream(nonfinite=\"hold\") skips such a sample");
+}
+
+// A step long enough to release the interpreter's lock. Other threads may change the arrays
+// meanwhile, so it works on copies. Returns false for a refused sample.
+template <class Real>
+bool long_step(Stream<Real>& stream, Row<const Real> x, Row<Real> y) {
     const Network<Real>& network = *stream.network();
     std::vector<Real> input, output(static_cast<std::size_t>(network.output_size()));
     for (Index i = 0; i < network.input_size(); ++i) input.push_back(x.data[i * x.stride]);
+    bool done;
     {
         const Unlocked unlocked;
-        stream.step(input.data(), output.data());
+        done = stream.step(input.data(), output.data());
     }
+    if (!done) return false;
     Real* to = y.data;
     for (const Real value : output) {
         *to = value;
         to += y.stride;
     }
+    return true;
 }
 
-// The usual case: both arrays can be used in place, and the work is short. Otherwise returns false
-// without doing anything.
+// The usual case: both arrays can be used in place, the work is short, and the sample is not
+// refused. Otherwise returns false without doing anything.
 //
 // The interpreter's lock is held throughout, so it is enough to check that the stream is free:
 // taking it would cost 7 ns and wait for the previous step to retire. Without a GIL it must be
@@ -86,8 +129,7 @@ inline bool short_step(Stream<Real>& stream, PyObject* x, PyObject* out) {
 #else
     if (stream.busy().is_taken()) return false;
 #endif
-    stream.step(from.data, from.stride, to.data, to.stride);
-    return true;
+    return stream.step(from.data, from.stride, to.data, to.stride);
 }
 
 // All other cases.
@@ -105,13 +147,19 @@ PyObject* step(Stream<Real>& stream, PyObject* x, PyObject* out) {
         out == Py_None ? new_row<Real>(output_size) : check_out<Real>(out, {output_size});
     const Row<Real> to = row_of<Real>(result.ptr());
 
-    const TakenStream taken(stream.busy());
-    if (step_work(network) < kShortWork) {
-        stream.step(from.data, from.stride, to.data, to.stride);
-    } else {
-        const Pinned target(result);
-        long_step(stream, from, to);
+    bool done;
+    typename Stream<Real>::Refused refused;
+    {
+        const TakenStream taken(stream.busy());
+        if (step_work(network) < kShortWork) {
+            done = stream.step(from.data, from.stride, to.data, to.stride);
+        } else {
+            const Pinned target(result);
+            done = long_step(stream, from, to);
+        }
+        refused = stream.refused();
     }
+    if (!done) raise_refused<Real>(refused, "x", false, x);
     return result.release().ptr();
 }
 
@@ -137,6 +185,9 @@ constexpr const char* kStepDoc =
     "------\n"
     "ShapeError, DTypeError\n"
     "    If `x` or `out` does not fit this network. The state is unchanged.\n"
+    "ArgumentError\n"
+    "    If a number in `x` is not finite and `nonfinite` is \"raise\". The state and `out` are\n"
+    "    unchanged.\n"
     "BusyError\n"
     "    If another thread is using this stream.\n"
     "\n"
@@ -229,11 +280,17 @@ py::array run_chunk(Stream<Real>& stream, py::handle chunk, py::handle out) {
     const Pinned target(y);
     if (!out.is_none()) check_overlap(y, x, "chunk");
 
-    const TakenStream taken(stream.busy());
-    Polled polled(work_of(steps, step_work(network)));
-    stream.run(view_of<Real>(x).sequence(0), writable_view_of<Real>(y).sequence(0), steps,
-               polled.pause());
-    polled.finish();
+    Index done;
+    typename Stream<Real>::Refused refused;
+    {
+        const TakenStream taken(stream.busy());
+        Polled polled(work_of(steps, step_work(network)));
+        done = stream.run(view_of<Real>(x).sequence(0), writable_view_of<Real>(y).sequence(0),
+                          steps, polled.pause());
+        polled.finish();
+        refused = stream.refused();
+    }
+    if (done < steps) raise_refused<Real>(refused, "chunk", true, chunk);
     return y;
 }
 
@@ -246,9 +303,16 @@ py::array state_of(Stream<Real>& stream) {
 }
 
 template <class Real>
-void set_state(Stream<Real>& stream, py::handle value) {
+void set_state(Stream<Real>& stream, py::handle value, bool checked) {
     const std::vector<Real> state =
         copy_reals<Real>(value, "state", {stream.network()->state_size()});
+    if (checked && stream.nonfinite() != Nonfinite::propagate)
+        for (std::size_t i = 0; i < state.size(); ++i)
+            if (!std::isfinite(state[i]))
+                throw ArgumentError("state: expected finite numbers, got " +
+                                    std::string(py::str(py::float_(double(state[i])))) + " at " +
+                                    std::to_string(i) +
+                                    "; net.stream(nonfinite=\"propagate\") accepts it");
     const TakenStream taken(stream.busy());
     stream.set_state(state.data());
 }
@@ -267,7 +331,9 @@ void bind_stream(py::module_& m) {  // NOLINT(readability-function-size): a list
 
 Keeps the state: every step continues from the previous one. Created by `Network.stream()`. For
 one thread at a time: a call from a second thread raises `BusyError`. A process forked while another
-thread is in a call inherits a stream that stays busy, and must create a new one.)");
+thread is in a call inherits a stream that stays busy, and must create a new one.
+
+Streams of one network share it, also after they were pickled together.)");
     stream
         .def(
             "run",
@@ -286,15 +352,25 @@ out : ndarray, shape (T, O), optional
 Returns
 -------
 ndarray, shape (T, O)
-    The outputs, or `out`; the same bits as T single steps.)")
+    The outputs, or `out`; the same bits as T single steps.
+
+Raises
+------
+ShapeError, DTypeError, ArgumentError
+    As for `step`; all of `chunk` is checked before the first step. The state and `out` are
+    unchanged.
+BusyError
+    If another thread is using this stream.)")
         .def_property(
             "state",
             [](AnyStream& any) { return with_stream(any, [](auto& s) { return state_of(s); }); },
             [](AnyStream& any, py::handle value) {
-                with_stream(any, [&](auto& s) { set_state(s, value); });
+                with_stream(any, [&](auto& s) { set_state(s, value, true); });
             },
             "The state after the last step, shape (state_size,): the layers' hidden states from "
-            "the bottom up. Reading returns a copy; assigning checks and copies.")
+            "the bottom up. Reading returns a copy; assigning checks and copies: NaN and "
+            "infinities "
+            "are accepted only if `nonfinite` is \"propagate\".")
         .def(
             "reset",
             [](AnyStream& any) {
@@ -313,6 +389,21 @@ ndarray, shape (T, O)
                 });
             },
             "Return a stream of the same network with a copy of the state.")
+        .def_property_readonly(
+            "nonfinite",
+            [](AnyStream& any) {
+                return with_stream(any, [](auto& s) { return name(s.nonfinite()); });
+            },
+            "What a sample that is not finite does: \"raise\", \"hold\" or \"propagate\"; see "
+            "`Network.stream`.")
+        .def_property_readonly(
+            "nbytes",
+            [](AnyStream& any) {
+                return with_stream(any, [](auto& s) {
+                    return s.bytes() + static_cast<Index>(sizeof(AnyStream) - sizeof s);
+                });
+            },
+            "The bytes of memory of this stream, without its network.")
         .def_property_readonly(
             "network", [](const AnyStream& any) { return any.network; },
             "The network of this stream.")
@@ -348,12 +439,21 @@ ndarray, shape (T, O)
 
     m.def(
         "stream",
-        [](const AnyNetwork& any, const py::object& network) {
+        [](const AnyNetwork& any, const py::object& network, py::handle nonfinite,
+           py::handle state) {
+            const Nonfinite policy = nonfinite_from_name(nonfinite);
             return std::visit(
-                [&](const auto& core) { return std::make_unique<AnyStream>(core, network); },
+                [&](const auto& core) {
+                    auto made = std::make_unique<AnyStream>(core, network, policy);
+                    if (!state.is_none())
+                        with_stream(*made, [&](auto& s) { set_state(s, state, false); });
+                    return made;
+                },
                 any.network);
         },
-        py::arg("core"), py::arg("network"), "Return a stream at the network's initial state.");
+        py::arg("core"), py::arg("network"), py::arg("nonfinite"), py::arg("state") = py::none(),
+        "Return a stream in this state, even if it is not finite; by default in the network's\n"
+        "initial state.");
 }
 
 }  // namespace elman::python

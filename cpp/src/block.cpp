@@ -40,72 +40,56 @@ Index columns_at_a_time(Index columns, Index steps, Index bytes) {
 template <class Real>
 Block<Real>::Block(const Network<Real>& network, HalfRange halves, Index columns, Index steps)
     : network_(network),
-      halves_(halves),
       capacity_(capacity_of(network, halves, columns, steps)),
+      scaled_(!reads_as_it_is(network.input_scaling(), 1)),
       input_stride_(padded<Real>(network.halves()[halves.first].input_size)),
       inputs_(static_cast<std::size_t>(capacity_ * input_stride_)),
       outputs_(network, gives_outputs(network, halves) ? capacity_ : 0) {
+    memory_.reserve(halves.last - halves.first);
     for (std::size_t h = halves.first; h < halves.last; ++h) {
-        const Index size = network.halves()[h].hidden_size, stride = padded<Real>(size);
-        const Index count = (columns + capacity_) * stride;
-        memory_.push_back({AlignedVector<Real>(static_cast<std::size_t>(count)), size, stride});
+        const Half& half = network.halves()[h];
+        const Index stride = padded<Real>(half.hidden_size), count = (columns + capacity_) * stride;
+        memory_.push_back({AlignedVector<Real>(static_cast<std::size_t>(count)), half,
+                           network.weights(h), stride});
     }
 }
 
 template <class Real>
 void Block<Real>::start_column(Index column, const Real* given) noexcept {
+    for (Memory& memory : memory_)
+        start_state(given, network_.initial_state(), memory.half, memory.column(column));
+}
+
+template <class Real>
+void Block<Real>::continue_from(const Block& other) noexcept {
+    now_ = 0;
     for (std::size_t h = 0; h < memory_.size(); ++h)
-        start_state(given, network_.initial_state(), network_.halves()[halves_.first + h],
-                    memory_[h].column(column));
+        std::copy_n(other.memory_[h].column(other.now_), memory_[h].stride, memory_[h].column(0));
 }
 
 template <class Real>
 void Block<Real>::copy_state(Index n, Real* state) const noexcept {
-    for (std::size_t h = 0; h < memory_.size(); ++h)
-        copy_row(memory_[h].column(n), 1, state + network_.halves()[halves_.first + h].state, 1,
-                 memory_[h].size);
-}
-
-// Advances the states at column `from`, in slots `step` columns apart.
-template <class Real>
-void Block<Real>::unfold(std::size_t half, Columns<const Real> x, Index from, Index step,
-                         Index count, Index steps) noexcept {
-    Memory& memory = memory_[half];
-    const auto& weights = network_.weights(halves_.first + half);
-    network_.kernels().unfold(weights.W_xh, weights.W_hh, weights.b_h, x,
-                              {memory.column(from), memory.stride, step * memory.stride}, count,
-                              steps, network_.halves()[halves_.first + half].activation);
+    for (const Memory& memory : memory_)
+        copy_row(memory.column(n), 1, state + memory.half.state, 1, memory.half.hidden_size);
 }
 
 template <class Real>
 void Block<Real>::advance(Columns<const Real> x, Index count, Index steps) noexcept {
-    for (std::size_t h = 0; h < memory_.size(); ++h) {
-        Memory& memory = memory_[h];
+    for (Memory& memory : memory_) {
         if (now_ != 0) std::copy_n(memory.column(now_), count * memory.stride, memory.column(0));
-        unfold(h, x, 0, count, count, steps);
+        unfold(memory, x, 0, count, count, steps);
         x = {memory.column(count), memory.stride};
     }
     now_ = steps * count;
     count_ = count;
 }
 
-// Alternates between two slots, and so between the first and the last panel of the weights.
 template <class Real>
-void Block<Real>::step(const Real* x, Index x_stride, Real* y, Index y_stride) noexcept {
-    const InputScaling<Real> scaling = network_.input_scaling();
-    Columns<const Real> below{x, 0};
-    if (!reads_as_it_is(scaling, x_stride)) {
-        read_input(scaling, x, x_stride, inputs_.data(), network_.input_size());
-        below = {inputs_.data(), 0};
-    }
-    const Index next = now_ == 0 ? 1 : 0;
-    for (std::size_t h = 0; h < memory_.size(); ++h) {
-        unfold(h, below, now_, next - now_, 1, 1);
-        below = {memory_[h].column(next), 0};
-    }
-    now_ = next;
-    outputs_.read_out(below, 1);
-    outputs_.write(0, y, y_stride);
+Index Block<Real>::bytes() const noexcept {
+    Index numbers = static_cast<Index>(inputs_.size()) + outputs_.size();
+    for (const Memory& memory : memory_) numbers += static_cast<Index>(memory.numbers.size());
+    return static_cast<Index>(sizeof *this + memory_.size() * sizeof(Memory)) +
+           numbers * static_cast<Index>(sizeof(Real));
 }
 
 template class Block<float>;

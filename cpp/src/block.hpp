@@ -49,6 +49,9 @@ class Block {
         for (Index column = 0; column < count; ++column) start_column(column, given(column));
     }
 
+    // Starts the only column of a block in the current state of another block of the same halves.
+    void continue_from(const Block& other) noexcept;
+
     // Writes this block's part of a column's state (state_size,).
     void get_state(Index column, Real* state) const noexcept { copy_state(now_ + column, state); }
 
@@ -69,14 +72,43 @@ class Block {
     // Memory for the outputs of `capacity` columns, if the block has the top half.
     OutputColumns<Real>& outputs() noexcept { return outputs_; }
 
-    // One step of a block of one column, from input to output in the user's scale: same bits as
-    // advance and outputs, with less overhead. y may be x.
-    void step(const Real* x, Index x_stride, Real* y, Index y_stride) noexcept;
+    // --- one step of a block of one column, with less overhead than advance and the same bits
+
+    // The input of the first layer: x (input_size,) itself if it can be read as it is, else a
+    // scaled copy.
+    const Real* read(const Real* x, Index x_stride) noexcept {
+        if (x_stride == 1 && !scaled_) return x;
+        read_input(network_.input_scaling(), x, x_stride, inputs_.data(), network_.input_size());
+        return inputs_.data();
+    }
+
+    // One step over what read() returned. y may be x.
+    // Alternates between two slots, and so between the first and the last panel of the weights.
+    void step(const Real* input, Real* y, Index y_stride) noexcept {
+        Columns<const Real> below{input, 0};
+        const Index next = now_ == 0 ? 1 : 0;
+        for (Memory& memory : memory_) {
+            unfold(memory, below, now_, next - now_, 1, 1);
+            below = {memory.column(next), 0};
+        }
+        now_ = next;
+        write_output(y, y_stride);
+    }
+
+    // Writes the output of the current state.
+    void write_output(Real* y, Index y_stride) noexcept {
+        outputs_.read_out(states_now(), 1);
+        outputs_.write(0, y, y_stride);
+    }
+
+    // The bytes of this object and of the memory it owns.
+    Index bytes() const noexcept;
 
   private:
     struct Memory {  // of one half
         AlignedVector<Real> numbers;
-        Index size;
+        const Half& half;
+        const typename Network<Real>::Weights& weights;
         Index stride;
 
         Real* column(Index n) { return numbers.data() + n * stride; }
@@ -85,17 +117,24 @@ class Block {
 
     void start_column(Index column, const Real* given) noexcept;
     void copy_state(Index n, Real* state) const noexcept;
-    void unfold(std::size_t half, Columns<const Real> x, Index from, Index step, Index count,
-                Index steps) noexcept;
+
+    // Advances the states at column `from`, in slots `step` columns apart.
+    void unfold(Memory& memory, Columns<const Real> x, Index from, Index step, Index count,
+                Index steps) noexcept {
+        network_.kernels().unfold(memory.weights.W_xh, memory.weights.W_hh, memory.weights.b_h, x,
+                                  {memory.column(from), memory.stride, step * memory.stride}, count,
+                                  steps, memory.half.activation);
+    }
+
     Columns<const Real> top() const noexcept {
         return {memory_.back().numbers.data(), memory_.back().stride};
     }
 
     const Network<Real>& network_;
-    const HalfRange halves_;
     const Index capacity_;
-    Index now_ = 0;    // the column of the current states: see above
-    Index count_ = 0;  // columns of the last advance, which starts at column 0
+    const bool scaled_;  // the inputs
+    Index now_ = 0;      // the column of the current states: see above
+    Index count_ = 0;    // columns of the last advance, which starts at column 0
     const Index input_stride_;
     AlignedVector<Real> inputs_;
     std::vector<Memory> memory_;

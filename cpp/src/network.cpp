@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "arenas.hpp"
+#include "block.hpp"
 #include "checks.hpp"
 #include "kernel_tables.hpp"
 
@@ -84,6 +85,9 @@ Network<Real>::Network(Parameters<Real> parameters, Isa isa, Pause& pause)
     }
     if (layout_.initial_state()) initial_state_ = arena() + *layout_.initial_state();
 }
+
+template <class Real>
+Network<Real>::~Network() = default;
 
 template class Scaling<float>;
 template class Scaling<double>;

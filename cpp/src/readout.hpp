@@ -44,6 +44,7 @@ class OutputColumns {
     void read_out(Columns<const Real> states, Index count) noexcept {
         elman::read_out<Real>(network_, states, {numbers_.data(), stride_}, count);
     }
+    Index size() const noexcept { return static_cast<Index>(numbers_.size()); }  // in numbers
     const Real* output(Index n) const noexcept { return numbers_.data() + n * stride_; }
     void write(Index n, Real* y, Index stride) const noexcept {
         copy_row(output(n), 1, y, stride, size_);

@@ -1,64 +1,141 @@
 #include "elman/stream.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <utility>
-#include <vector>
 
 #include "block.hpp"
 #include "checks.hpp"
+#include "finite.hpp"
 
 namespace elman {
 namespace {
 
+// A block for one sequence.
 template <class Real>
-std::unique_ptr<Block<Real>> block_of(const Network<Real>* network) {
+std::unique_ptr<Block<Real>> block_of(const Network<Real>& network, Index steps) {
+    const HalfRange all{0, network.halves().size()};
+    return std::make_unique<Block<Real>>(network, all, 1, steps);
+}
+
+template <class Real>
+const Network<Real>& streamable(const Network<Real>* network) {
     if (!network) refuse("network", "one", "null");
     network->architecture().require_forward("stream", "a stream has no future inputs");
-    const HalfRange all{0, network->halves().size()};
-    return std::make_unique<Block<Real>>(*network, all, 1, std::numeric_limits<Index>::max());
+    return *network;
 }
 
 }  // namespace
 
+const char* name(Nonfinite nonfinite) {
+    constexpr const char* names[] = {"raise", "hold", "propagate"};
+    return names[static_cast<int>(nonfinite)];
+}
+
 template <class Real>
-Stream<Real>::Stream(std::shared_ptr<const Network<Real>> network)
-    : network_(std::move(network)), block_(block_of(network_.get())) {
+Stream<Real>::Stream(std::shared_ptr<const Network<Real>> network, Nonfinite nonfinite)
+    : network_(std::move(network)),
+      block_(block_of(streamable(network_.get()), 1)),
+      nonfinite_(nonfinite) {
     reset();
 }
 
 template <class Real>
 Stream<Real>::Stream(const Stream& other)
-    : network_(other.network_), block_(block_of(network_.get())) {
-    std::vector<Real> state(static_cast<std::size_t>(network_->state_size()));
-    other.get_state(state.data());
-    set_state(state.data());
+    : network_(other.network_), block_(block_of(*network_, 1)), nonfinite_(other.nonfinite_) {
+    block_->continue_from(*other.block_);
 }
 
 template <class Real>
 Stream<Real>::~Stream() = default;
 
 template <class Real>
-void Stream<Real>::step(const Real* x, Index x_stride, Real* y, Index y_stride) noexcept {
-    block_->step(x, x_stride, y, y_stride);
+bool Stream<Real>::step(const Real* x, Index x_stride, Real* y, Index y_stride) noexcept {
+    const Real* input = block_->read(x, x_stride);
+    if (nonfinite_ != Nonfinite::propagate && !all_finite(input, network_->input_size()))
+        return skip(input, x, x_stride, y, y_stride);
+    block_->step(input, y, y_stride);
+    return true;
+}
+
+// Refuses or skips a sample. Apart from step, which is faster without its registers.
+template <class Real>
+bool Stream<Real>::skip(const Real* input, const Real* x, Index x_stride, Real* y,
+                        Index y_stride) noexcept {
+    if (nonfinite_ == Nonfinite::raise)
+        refuse(input, x, x_stride, 0);
+    else
+        block_->write_output(y, y_stride);
+    return nonfinite_ == Nonfinite::hold;
+}
+
+// Checks all samples before the first step if one of them may be refused.
+template <class Real>
+Index Stream<Real>::run(Rows<const Real> x, Rows<Real> y, Index steps, Pause& pause) {
+    bool refused = false;
+    if (nonfinite_ == Nonfinite::raise)
+        in_pieces(steps, network_->input_size(), pause, [&](Index first, Index last) {
+            if (refused) return;
+            const Rows<const Real> rest{x.row(first), x.step_stride, x.stride};
+            const Index step = first + finite_steps(rest, last - first);
+            refused = step < last;
+            if (refused) refuse(block_->read(x.row(step), x.stride), x.row(step), x.stride, step);
+        });
+    if (refused || pause.stopped()) return 0;
+
+    std::unique_ptr<Block<Real>> block = network_->workspace().take();
+    if (!block) block = block_of(*network_, std::numeric_limits<Index>::max());
+    block->continue_from(*block_);
+    const Index done = run_in(*block, x, y, steps, pause);
+    block_->continue_from(*block);
+    network_->workspace().put(std::move(block));
+    return done;
 }
 
 template <class Real>
-Index Stream<Real>::run(Rows<const Real> x, Rows<Real> y, Index steps, Pause& pause) noexcept {
-    Block<Real>& block = *block_;
+Index Stream<Real>::run_in(Block<Real>& block, Rows<const Real> x, Rows<Real> y, Index steps,
+                           Pause& pause) noexcept {
     const Index work = work_of_step(*network_);
     Index done = 0;
     while (done < steps && !pause.stopped()) {
-        const Index n = std::min(steps - done, block.capacity());
-        block.advance(read_inputs(network_->input_scaling(), &x, done, 1, n, block.inputs(),
-                                  network_->input_size()),
-                      1, n);
-        block.outputs().read_out(block.states(), n);
-        for (Index t = 0; t < n; ++t) block.outputs().write(t, y.row(done + t), y.stride);
+        Index n = std::min(steps - done, block.capacity());
+        if (nonfinite_ == Nonfinite::hold)
+            n = finite_steps({x.row(done), x.step_stride, x.stride}, n);
+        if (n > 0) {
+            block.advance(read_inputs(network_->input_scaling(), &x, done, 1, n, block.inputs(),
+                                      network_->input_size()),
+                          1, n);
+            block.outputs().read_out(block.states(), n);
+            for (Index t = 0; t < n; ++t) block.outputs().write(t, y.row(done + t), y.stride);
+        } else {  // hold
+            n = 1;
+            block.write_output(y.row(done), y.stride);
+        }
         done += n;
         pause.worked(n * work);
     }
     return done;
+}
+
+// The number of steps before the first one, up to `most`, whose input is not finite.
+template <class Real>
+Index Stream<Real>::finite_steps(Rows<const Real> x, Index most) noexcept {
+    const Index size = network_->input_size();
+    const bool contiguous =
+        reads_as_it_is(network_->input_scaling(), x.stride) && (x.step_stride == size || most == 1);
+    if (contiguous && all_finite(x.data, most * size)) return most;
+    Index step = 0;
+    while (step < most && all_finite(block_->read(x.row(step), x.stride), size)) ++step;
+    return step;
+}
+
+template <class Real>
+void Stream<Real>::refuse(const Real* input, const Real* x, Index x_stride, Index step) noexcept {
+    Index feature = 0;
+    const Index last = network_->input_size() - 1;  // another thread may have changed x
+    while (feature < last && std::isfinite(input[feature])) ++feature;
+    refused_ = {step, feature, x[feature * x_stride]};
 }
 
 template <class Real>
@@ -74,6 +151,11 @@ void Stream<Real>::set_state(const Real* state) noexcept {
 template <class Real>
 void Stream<Real>::reset() noexcept {
     block_->start(1, [](Index) { return nullptr; });
+}
+
+template <class Real>
+Index Stream<Real>::bytes() const noexcept {
+    return static_cast<Index>(sizeof *this) + block_->bytes();
 }
 
 template class Stream<float>;

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <vector>
@@ -99,7 +100,7 @@ std::vector<Real> results(const Architecture& a, Isa isa, Index sequences) {
     Stream<Real> stream(network);
     Real* y = all.data() + outputs + sequences * a.state_size();
     for (Index t = 0; t < kSteps; ++t)
-        stream.step(x.data() + t * a.input_size, y + t * a.output_size());
+        if (!stream.step(x.data() + t * a.input_size, y + t * a.output_size())) std::abort();
     return all;
 }
 

@@ -125,6 +125,31 @@ void test_sequences(elman::Direction direction, Index sequences, bool masked) {
          });
 }
 
+void test_stream() {
+    test(
+        "a stream",
+        [](Numbers& y) {
+            const auto network = random_network<float>(everything(), elman::isa());
+            elman::Stream<float> stream(network);
+            const Numbers x = inputs(kSteps * kInputs);
+            y.resize(static_cast<std::size_t>(kSteps * kOutputs));
+            bool done = stream.step(x.data(), y.data());
+            Numbers before(static_cast<std::size_t>(network->state_size())), after(before);
+            stream.get_state(before.data());
+            const Numbers first = y;
+            try {
+                done = done && stream.run({x.data(), kInputs, 1}, {y.data(), kOutputs, 1}, kSteps,
+                                          never()) == kSteps;
+            } catch (const std::bad_alloc&) {
+                stream.get_state(after.data());
+                check(after == before && y == first, "a run without memory changes nothing");
+                throw;
+            }
+            check(done, "all steps are done");
+        },
+        false);
+}
+
 // A batch for training, of more than one leaf.
 struct Batch {
     static constexpr Index sequences = 80, steps = 7, leaves = 5;
@@ -288,6 +313,7 @@ int main() {
         test_sequences(Direction::bidirectional, sequences, false);
         test_sequences(Direction::forward, sequences, true);
     }
+    test_stream();
     const Batch batch;
     test_gradients(batch);
     test_trainer(batch);

@@ -59,13 +59,13 @@ void run_everything(elman::Isa isa, const std::string& title) {
     std::vector<Real> y(2 * kSteps);
     Index kept = 0;
     for (Index t = 0; t < kSteps; ++t) {
-        stream.step(x.data(), y.data());
-        kept += mode() == before;
+        kept += stream.step(x.data(), y.data()) && mode() == before;
     }
     check(kept == kSteps, title + ": every step keeps the mode");
     elman::Pause pause;
-    stream.run({x.data(), 3, 1}, {y.data(), 2, 1}, kSteps, pause);
-    check(mode() == before, title + ": a run keeps the mode");
+    check(
+        stream.run({x.data(), 3, 1}, {y.data(), 2, 1}, kSteps, pause) == kSteps && mode() == before,
+        title + ": a run keeps the mode");
 
     elman::SequenceTask<Real> task;
     task.sequences = 3;
@@ -92,7 +92,7 @@ void check_gradual_underflow(elman::Isa isa) {
     elman::Stream<Real> stream(
         std::make_shared<const elman::Network<Real>>(std::move(parameters), isa));
     Real y = 0, h = 0;
-    stream.step(&tiny, &y);
+    check(stream.step(&tiny, &y), "a subnormal input is accepted");
     stream.get_state(&h);
     const std::string title = std::string(name(isa)) + " " + dtype<Real>();
     check(h == tiny * Real(up) && h != 0, title + ": a subnormal input counts");

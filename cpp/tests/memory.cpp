@@ -11,11 +11,13 @@
 namespace {
 
 std::atomic<long> count{0};
+std::atomic<long> asked{0};  // bytes
 std::atomic<long> until_failure{0};
 std::atomic<bool> failed{false};
 
-void count_new() {
+void count_new(std::size_t size) {
     ++count;
+    asked += static_cast<long>(size);
     if (until_failure.load() <= 0 || until_failure.fetch_sub(1) != 1) return;
     failed = true;
     throw std::bad_alloc();
@@ -48,6 +50,10 @@ long allocations() {
     return count;
 }
 
+long bytes() {
+    return asked;
+}
+
 void fail_at(long n) {
     until_failure = n;
     if (n > 0) failed = false;
@@ -71,7 +77,7 @@ std::vector<Piece> watched() {
 
 // The other forms of new and delete call these.
 void* operator new(std::size_t size) {
-    count_new();
+    count_new(size);
     if (void* memory = std::malloc(size)) return memory;
     throw std::bad_alloc();
 }
@@ -83,7 +89,7 @@ void operator delete(void* memory, std::size_t) noexcept {
 }
 
 void* operator new(std::size_t size, std::align_val_t alignment) {
-    count_new();
+    count_new(size);
     const std::size_t unit = static_cast<std::size_t>(alignment);
     void* memory = std::aligned_alloc(unit, (size + unit - 1) / unit * unit);
     if (!memory) throw std::bad_alloc();

@@ -6,8 +6,9 @@
 
 namespace memory {
 
-// The number of allocations so far, on all threads.
+// The number of allocations so far, on all threads, and the bytes that operator new was asked for.
 long allocations();
+long bytes();
 
 // Makes the n-th operator new from now on fail, once; 0: none.
 void fail_at(long n);

@@ -54,7 +54,9 @@ Numbers streamed(const std::shared_ptr<const Network>& network, const double* x,
     elman::Stream<double> stream(network);
     Numbers y(static_cast<std::size_t>((steps + kFedBack) * kSize));
     for (Index t = 0; t < steps + kFedBack; ++t)
-        stream.step(t < steps ? x + t * kSize : y.data() + (t - 1) * kSize, y.data() + t * kSize);
+        check(stream.step(t < steps ? x + t * kSize : y.data() + (t - 1) * kSize,
+                          y.data() + t * kSize),
+              "a step is done");
     return y;
 }
 

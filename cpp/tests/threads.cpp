@@ -36,7 +36,13 @@ void on_threads(Work work) {
 Numbers streamed(const std::shared_ptr<const elman::Network<float>>& network, const Numbers& x) {
     elman::Stream<float> stream(network);
     Numbers y(kSteps * kOutputs);
-    for (Index t = 0; t < kSteps; ++t) stream.step(x.data() + t * kInputs, y.data() + t * kOutputs);
+    const Index half = kSteps / 2;
+    for (Index t = 0; t < half; ++t)
+        check(stream.step(x.data() + t * kInputs, y.data() + t * kOutputs), "a step is done");
+    const auto from = half * kInputs, to = half * kOutputs;
+    check(stream.run({x.data() + from, kInputs, 1}, {y.data() + to, kOutputs, 1}, kSteps - half,
+                     never()) == kSteps - half,
+          "a chunk is run");
     return y;
 }
 
@@ -105,8 +111,7 @@ void test_a_stream_is_taken_in_turn(const std::shared_ptr<const elman::Network<f
         for (Index t = 0; t < kSteps; ++t) {
             for (bool done = false; !done;) {
                 if (const elman::Taken taken{shared.busy()}) {
-                    shared.step(x.data(), y.data());
-                    done = true;
+                    done = shared.step(x.data(), y.data());
                 } else {
                     ++refused;
                     std::this_thread::yield();
@@ -115,7 +120,8 @@ void test_a_stream_is_taken_in_turn(const std::shared_ptr<const elman::Network<f
         }
     });
     Numbers y(kOutputs);
-    for (Index t = 0; t < kThreads * kSteps; ++t) alone.step(x.data(), y.data());
+    for (Index t = 0; t < kThreads * kSteps; ++t)
+        check(alone.step(x.data(), y.data()), "a step is done");
     check(state_of(shared) == state_of(alone), "a stream that is taken belongs to one thread");
 
     check(shared.busy().try_take(), "a released stream can be taken");

@@ -31,7 +31,7 @@ int main() {
 
     for (const auto& x : kSamples) {
         float y;
-        stream.step(x, &y);  // does not allocate or throw
+        if (!stream.step(x, &y)) continue;  // not finite; does not allocate or throw
         std::printf("%.9g\n", static_cast<double>(y));
     }
 }

@@ -75,8 +75,12 @@ def polls() -> int:
 def set_isa(name: str, /) -> None:
     """Set the instruction set for networks built from now on."""
 
-def stream(core: Network, network: _Network) -> Stream:
-    """Return a stream at the network's initial state."""
+def stream(
+    core: Network, network: _Network, nonfinite: str, state: ArrayLike | None = None
+) -> Stream:
+    """Return a stream in this state, even if it is not finite; by default in the network's
+    initial state.
+    """
 
 def thread_limits(most: int | None = None, work_of_each: int | None = None) -> tuple[int, int]:
     """Set the maximum number of threads of a call and the multiply-adds that justify one;
@@ -173,6 +177,8 @@ class Network:
     @property
     def isa(self) -> str: ...
     @property
+    def nbytes(self) -> int: ...
+    @property
     def output_activation(self) -> _Activation | None: ...
     @property
     def output_size(self) -> int: ...
@@ -234,6 +240,8 @@ class Stream:
     Keeps the state: every step continues from the previous one. Created by `Network.stream()`. For
     one thread at a time: a call from a second thread raises `BusyError`. A process forked while another
     thread is in a call inherits a stream that stays busy, and must create a new one.
+
+    Streams of one network share it, also after they were pickled together.
     """
     def __init__(self, *args: object, **kwargs: object) -> None: ...
     def step(self, x: ArrayLike, /, out: _Array | None = None) -> _Array:
@@ -257,6 +265,9 @@ class Stream:
         ------
         ShapeError, DTypeError
             If `x` or `out` does not fit this network. The state is unchanged.
+        ArgumentError
+            If a number in `x` is not finite and `nonfinite` is "raise". The state and `out` are
+            unchanged.
         BusyError
             If another thread is using this stream.
 
@@ -283,6 +294,14 @@ class Stream:
         -------
         ndarray, shape (T, O)
             The outputs, or `out`; the same bits as T single steps.
+
+        Raises
+        ------
+        ShapeError, DTypeError, ArgumentError
+            As for `step`; all of `chunk` is checked before the first step. The state and `out` are
+            unchanged.
+        BusyError
+            If another thread is using this stream.
         """
     def copy(self) -> Stream:
         """Return a stream of the same network with a copy of the state."""
@@ -291,10 +310,17 @@ class Stream:
     @property
     def state(self) -> _Array:
         """The state after the last step, shape (state_size,): the layers' hidden states from the
-        bottom up. Reading returns a copy; assigning checks and copies.
+        bottom up. Reading returns a copy; assigning checks and copies: NaN and infinities are
+        accepted only if `nonfinite` is "propagate".
         """
     @state.setter
     def state(self, value: ArrayLike, /) -> None: ...
+    @property
+    def nonfinite(self) -> str:
+        """What a sample that is not finite does: "raise", "hold" or "propagate"; see `Network.stream`."""
+    @property
+    def nbytes(self) -> int:
+        """The bytes of memory of this stream, without its network."""
     @property
     def network(self) -> _Network:
         """The network of this stream."""

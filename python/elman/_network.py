@@ -457,13 +457,25 @@ class Network(Parameters):
             )
         return _feedback.generate(self, self._core, feedback, start, count, state)
 
-    def stream(self, state: ArrayLike | None = None) -> Stream:
+    def stream(
+        self,
+        state: ArrayLike | None = None,
+        *,
+        nonfinite: str = "raise",
+    ) -> Stream:
         """Return a stream, which runs one sequence step by step and keeps its state.
 
         Parameters
         ----------
         state : array_like, shape (state_size,), optional
             State to begin with; by default the network's initial state.
+        nonfinite : {"raise", "hold", "propagate"}
+            What a sample with a NaN or an infinity does. What counts is the value that the first
+            layer reads, after rounding to the network's dtype and scaling. "raise": it is refused
+            with an `ArgumentError`; the state is unchanged. "hold": it is skipped like a masked
+            step; the state is unchanged, and the output is computed from it again.
+            "propagate": it is computed with, as in arrays; the state usually stays NaN from then
+            on.
 
         Returns
         -------
@@ -472,7 +484,8 @@ class Network(Parameters):
         Raises
         ------
         ArgumentError
-            If a layer does not run forward: it would need future inputs.
+            If a layer does not run forward: it would need future inputs. If `nonfinite` is unknown,
+            or `state` is not finite and `nonfinite` is not "propagate".
 
         Examples
         --------
@@ -483,7 +496,7 @@ class Network(Parameters):
         >>> bool((np.stack([stream.step(x_t) for x_t in x]) == net(x)).all())
         True
         """
-        stream = _core.stream(self._core, self)
+        stream = _core.stream(self._core, self, nonfinite)
         if state is not None:
             stream.state = state
         return stream

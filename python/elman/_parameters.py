@@ -410,6 +410,20 @@ output_mean, output_std, metadata, table
         return sum(a.size for name, a in self._tensors.items() if name not in _structure.VECTORS)
 
     @property
+    def multiply_adds(self) -> int:
+        """The multiply-adds of one step: the elements of all matrices of weights."""
+        names = _structure.required(self.directions, readout=self._readout is not None)
+        return sum(self._tensors[name].size for name in names)
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of the weights packed for `isa`, which a step reads.
+
+        All streams of a network share them. The tensors are kept besides.
+        """
+        return self._core.nbytes
+
+    @property
     def activation(self) -> LayerActivation | tuple[LayerActivation, ...]:
         """The activation if all layers have the same, otherwise that of each layer.
 

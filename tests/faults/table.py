@@ -351,8 +351,8 @@ PACKAGE = [
         "lost state",
         "python/elman/_stream.py",
         "stream",
-        "net.stream(state)",
-        "net.stream()",
+        "nonfinite, state)",
+        "nonfinite)",
     ),
     # --- files ---
     Fault(

@@ -7,6 +7,7 @@
 
 #include "elman/isa.hpp"
 #include "elman/packed.hpp"
+#include "elman/spare.hpp"
 
 namespace elman {
 
@@ -43,6 +44,9 @@ class Scaling {
 };
 
 template <class Real>
+class Block;
+
+template <class Real>
 class Network {
   public:
     // The packed weights of half a layer.
@@ -59,6 +63,7 @@ class Network {
     Network(Parameters<Real> parameters, Isa isa, Pause& pause);
     Network(const Network&) = delete;  // the packed matrices point into their own arena
     Network& operator=(const Network&) = delete;
+    ~Network();
 
     const Parameters<Real>& parameters() const { return parameters_; }
     const Architecture& architecture() const { return parameters_.architecture(); }
@@ -80,6 +85,12 @@ class Network {
     InputScaling<Real> input_scaling() const { return scaling_.input(); }
     OutputScaling<Real> output_scaling() const { return scaling_.output(); }
 
+    // The bytes of the packed weights.
+    Index bytes() const { return static_cast<Index>(arena_.size() * sizeof(Real)); }
+
+    // The working memory of Stream::run, kept from one call to the next.
+    Spare<Block<Real>>& workspace() const { return workspace_; }
+
   private:
     Parameters<Real> parameters_;
     Scaling<Real> scaling_;
@@ -93,6 +104,7 @@ class Network {
     PackedMatrix<Real> W_hy_{};
     const Real* b_y_ = nullptr;
     const Real* initial_state_ = nullptr;
+    mutable Spare<Block<Real>> workspace_;
 };
 
 extern template class Scaling<float>;

@@ -100,7 +100,7 @@ def _answer_lines(net: Network, table: TextSource) -> Iterator[bytes]:
     for key, when, row in table.rows(net.input_size):
         name = key if table.key is not None else ""
         if name not in streams:
-            streams[name] = net.stream()
+            streams[name] = net.stream(nonfinite="propagate")
         try:
             y = streams[name].step(row)
         except ElmanError as error:
