@@ -70,7 +70,7 @@ def sines(here):
 
 
 def test_a_forecast_is_scored_on_the_outputs_of_run_for_the_raw_file(here, sines):
-    facts = facts_of(sines, "--inputs", "a", "-o", "m")
+    facts = facts_of(sines, "--inputs", "a", "--effort", 1, "-o", "m")
     assert facts["parts"] == {"training": 255, "validation": 64, "holdout": 80}
     answer("run", "m", sines, "-o", "y.npy")  # it finds the column a by its name
     y = np.load("y.npy")[:, 0]
@@ -358,6 +358,99 @@ def test_options_reach_the_network(here, sines):
     assert facts["network"]["hidden_sizes"] == [5, 5, 5]
     other = facts_of(sines, *options, "--bptt", 3)
     assert facts["history"] != other["history"]
+
+
+# --- the search -----------------------------------------------------------------------------------
+
+
+def test_a_search_says_what_it_does_and_what_it_found(here, rng):
+    x = np.zeros(300)
+    for t in range(1, 300):
+        x[t] = 1 - 1.7 * x[t - 1] ** 2
+    write_csv("x.csv", ["x"], x)
+    text = shown_by("x.csv", "--effort", 1, "--threads", 2)
+    assert re.match(
+        r"search     \d+ trainings, \S+ multiply-adds, about \d+ s on 2 threads\n", text
+    )
+    assert re.search(r"^start      linear in the last ", text, re.MULTILINE)
+    assert re.search(r"^correction 3 x 32 tanh units: \S+ % of RMSE, standard", text, re.MULTILINE)
+    facts = facts_of("x.csv", "--effort", 1)
+    assert facts["correction"] == "3 x 32 tanh units"
+    assert facts["scores"][0]["name"] == "this network"
+    others = [score["rmse"][0] for score in facts["scores"][1:]]
+    assert facts["scores"][0]["rmse"][0] < min(others) / 10
+    answer("verify", "model.safetensors", "--input", "x.csv")
+
+
+def test_a_range_of_steps_has_an_output_and_a_score_for_each(here, sines):
+    options = (sines, "--inputs", "a", "--horizon", "1..12", "--effort", 1)
+    facts = facts_of(*options)
+    assert facts["outputs"] == [f"a+{k}" for k in range(1, 13)]
+    assert facts["horizon"] == list(range(1, 13))
+    assert {len(score["rmse"]) for score in facts["scores"]} == {12}
+    assert elman.load("model.safetensors").table.horizon == tuple(range(1, 13))
+    a = np.loadtxt(sines, delimiter=",", skiprows=1)[:, 1]
+    held = facts["parts"]["holdout"]
+    for k in (1, 12):
+        error = np.roll(a, -k)[: 400 - 12] - a[: 400 - 12]
+        assert scores_of(facts)["the last value"]["rmse"][k - 1] == rmse(error[-held:])
+    table = shown_by(*options).split("Held out")[1].splitlines()
+    assert "RMSE a+1 " in table[0]
+    assert "RMSE a+12 " in table[0]
+    assert len({len(line) for line in table[2:]}) == 1  # not folded
+
+
+@pytest.mark.parametrize("text", ["0", "5..2", "1..", "a", "1..a", "-1", "1...3", "1..100000"])
+def test_a_horizon_that_is_none_is_refused(here, sines, text):
+    done = command.run("train", sines, "--horizon", text)
+    assert done.returncode == 2
+    assert b"--horizon: expected" in done.stderr
+
+
+def test_ctrl_c_ends_a_search_with_the_best_so_far(here, rng):
+    write_csv("x.csv", ["x"], np.cumsum(rng.normal(size=3000)))
+    Path("m").write_bytes(b"old")
+    with (
+        command.Terminal() as terminal,
+        command.start(
+            "train", "x.csv", "--effort", 10, "--json", "-o", "m", stderr=terminal.file
+        ) as process,
+    ):
+        terminal.wait_for(b"training 2/", process)
+        assert Path("m").read_bytes() == b"old"
+        process.send_signal(signal.SIGINT)
+        facts = json.loads(process.communicate(timeout=60)[0])
+    assert process.returncode == 0
+    assert facts["interrupted"]
+    assert elman.load("m").input_size == 1
+
+
+def test_the_default_model_file_is_not_replaced_silently(here, sines):
+    answer("train", sines, *QUICK)
+    before = Path("model.safetensors").read_bytes()
+    said = complaint(sines, *QUICK, "--seed", 1)
+    assert said.startswith("--output: model.safetensors exists; -o model.safetensors replaces it")
+    assert Path("model.safetensors").read_bytes() == before
+    answer("train", sines, *QUICK, "--seed", 1, "-o", "model.safetensors")
+    assert Path("model.safetensors").read_bytes() != before
+
+
+@pytest.mark.parametrize("rate", [3, 100, 1e300])
+def test_a_training_that_diverges_writes_nothing_and_names_the_rate(here, sines, rate):
+    said = complaint(sines, "--plain", "--learning-rate", rate, "--epochs", 20)
+    assert said.startswith(f"--learning-rate: the training diverged at {rate:g}: try less than ")
+    assert not Path("model.safetensors").exists()
+
+
+def test_more_units_than_fit_in_memory_are_one_sentence(here, sines):
+    said = complaint(sines, "--plain", "--hidden", 10_000_000)
+    assert said.startswith("--hidden: ")
+
+
+def test_a_window_longer_than_any_sequence_is_all_of_it(here, sines):
+    quick = ("--plain", "--epochs", 2, "--hidden", 4)
+    histories = [facts_of(sines, *quick, "--bptt", n)["history"] for n in (399, 2**63 - 1)]
+    assert histories[0] == histories[1]
 
 
 # --- the plot, the terminal -----------------------------------------------------------------------
