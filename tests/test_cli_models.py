@@ -1,12 +1,14 @@
-"""A file that is no model is named by its kind, whatever the command."""
+"""What `elman info` says of a model, and every command of a file that is none."""
 
 import io
+import json
+import re
 
 import numpy as np
 import pytest
 
 import elman
-from fixtures.command import complaint
+from fixtures.command import answer, complaint
 
 pytestmark = pytest.mark.any_isa
 
@@ -90,3 +92,21 @@ def test_load_says_what_a_table_is(tmp_path, contents, kind):
     path.write_bytes(contents)
     with pytest.raises(elman.UnsupportedModelError, match=kind):
         elman.load(path)
+
+
+def test_info_gives_the_cost_of_a_step_and_of_a_stream(tmp_path):
+    net = elman.Network(3, [8, 5], 2, seed=0)
+    net.save(tmp_path / "model")
+    facts = json.loads(answer("info", tmp_path / "model", "--json"))
+    assert facts["multiply_adds"] == 3 * 8 + 8 * 8 + 8 * 5 + 5 * 5 + 5 * 2
+    assert facts["packed_bytes"] == net.nbytes >= 4 * facts["multiply_adds"]
+    assert facts["stream_bytes"] == net.stream().nbytes
+    text = answer("info", tmp_path / "model").decode()
+    assert re.search(r"^a step +163 multiply-adds$", text, re.MULTILINE)
+    assert f"{net.nbytes:,} bytes of packed weights, {net.stream().nbytes:,} bytes per" in text
+
+
+def test_a_network_with_a_reverse_layer_has_no_streams(tmp_path):
+    elman.Network(3, 8, 2, seed=0, direction="bidirectional").save(tmp_path / "model")
+    assert json.loads(answer("info", tmp_path / "model", "--json"))["stream_bytes"] is None
+    assert "packed weights, no streams" in answer("info", tmp_path / "model").decode()

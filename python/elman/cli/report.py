@@ -41,6 +41,8 @@ def info(model: str, as_json: bool) -> None:
         "file": f"{model} (format {VERSION}, {facts['bytes']} bytes)",
         "sizes": sizes(net),
         "parameters": f"{net.num_parameters} in {net.dtype}",
+        "a step": f"{net.multiply_adds:,} multiply-adds",
+        "memory": _memory(net, facts["stream_bytes"]),
         "activations": ", ".join(map(str, net.activations))
         + (f"; output {net.output_activation}" if net.output_activation else "; no readout"),
         **({} if set(net.directions) == {"forward"} else {"directions": ", ".join(net.directions)}),
@@ -66,6 +68,9 @@ def describe(net: Network) -> dict[str, Any]:
         "num_layers": net.num_layers,
         "state_size": net.state_size,
         "num_parameters": net.num_parameters,
+        "multiply_adds": net.multiply_adds,
+        "packed_bytes": net.nbytes,
+        "stream_bytes": net.stream().nbytes if set(net.directions) == {"forward"} else None,
         "activations": [str(f) for f in net.activations],
         "output_activation": net.output_activation and str(net.output_activation),
         "directions": list(net.directions),
@@ -83,6 +88,11 @@ def describe(net: Network) -> dict[str, Any]:
             "build": elman.build_info(),
         },
     }
+
+
+def _memory(net: Network, stream_bytes: int | None) -> str:
+    streams = "no streams" if stream_bytes is None else f"{stream_bytes:,} bytes per stream"
+    return f"{net.nbytes:,} bytes of packed weights, {streams}"
 
 
 def _table(net: Network) -> dict[str, Any]:
