@@ -26,6 +26,7 @@ IMAGES = (".svg", ".png", ".pdf")
 PLOTS = 4  # at most so many on the terminal
 FORECAST_SHARE = 0.6  # of the width of a plot, at most
 LABEL_EVERY = 16  # columns
+NARROWEST = 10  # columns of a plot
 
 
 class Settings(NamedTuple):
@@ -154,7 +155,7 @@ def _show_plot(console: Console, result: Forecast, part: Part, j: int, titled: b
     from rich.text import Text
 
     style = plot.ASCII if console.options.ascii_only else plot.UNICODE
-    chart = _chart(result, part, j, console.width - plot.GUTTER - 6)
+    chart = _chart(result, part, j, max(NARROWEST, console.width - plot.GUTTER - 6))
     if titled:
         named = "" if part.key is None else f"{part.key}: "
         print(printable(f"{named}{result.columns[j]}"))
@@ -164,7 +165,9 @@ def _show_plot(console: Console, result: Forecast, part: Part, j: int, titled: b
     console.print(text, no_wrap=True, crop=False)
     every = "" if chart.stride == 1 else f"A column is {chart.stride} steps. "
     band = f", in their intervals ({style.band})" if result.lower is not None else ""
-    earlier = "" if part.earlier is None else ", and, over the last bars, one made before them"
+    earlier = ""
+    if part.earlier is not None:
+        earlier = f"; over the last bars, the one made {result.steps[-1]} steps before their end"
     print(f"\n{every}Bars: the data. Dots ({style.dot}): the forecast{band}{earlier}.\n")
 
 
@@ -183,7 +186,7 @@ def _chart(result: Forecast, part: Part, j: int, width: int) -> Chart:
     steps = result.steps[: len(part.values)]
     ahead = int(steps[-1])
     stride = max(1, math.ceil(ahead / max(1, int(FORECAST_SHARE * width))))
-    past = min(len(part.past), width * stride - ahead)
+    past = min(len(part.past), max(1, width * stride - ahead))
     count = past + ahead
     truth, dots, lower, upper = np.full((4, count), np.nan)
     truth[:past] = part.past[len(part.past) - past :, j]

@@ -21,15 +21,18 @@ def print_table(console: Console, table: Table) -> None:
     from rich.measure import Measurement
 
     usual, console.width = console.width, UNLIMITED
-    for column in table.columns:
-        if column.justify == "right":
-            widths = [
-                Measurement.get(console, console.options, cell).maximum for cell in column.cells
-            ]
-            column.min_width = max(widths, default=0)
-    needed = Measurement.get(console, console.options, table)
+    measured = Measurement.get(console, console.options, table)
     asked = console.is_terminal or "COLUMNS" in os.environ
-    console.width = max(usual, needed.minimum) if asked else needed.maximum
+    if asked and measured.maximum > usual:
+        for column in table.columns:
+            if column.justify == "right":
+                cells = [Measurement.get(console, console.options, cell) for cell in column.cells]
+                words = Measurement.get(console, console.options, column.header).minimum
+                column.width = max(words, *(cell.maximum for cell in cells))
+        measured = Measurement.get(console, console.options, table)
+        console.width = max(usual, measured.minimum)
+    else:
+        console.width = max(usual, measured.maximum)
     with console.capture() as drawn:
         console.print(table)
     console.width = usual

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from elman._network import Network
     from elman.forecasting.columns import Data
     from elman.forecasting.intervals import Band
-    from elman.forecasting.series import Plan, Series
+    from elman.forecasting.series import Future, Plan, Series
 
     Array = NDArray[Any]
 
@@ -269,7 +269,7 @@ def forecast(
     if interval is not None:
         interval = _arguments.number("interval", interval, below_1=True)
     share = _arguments.number("holdout", holdout, zero=True, below_1=True)
-    if missing is not None and not isinstance(data, str | os.PathLike):
+    if missing is not None and not any(isinstance(d, str | os.PathLike) for d in (data, future)):
         raise ArgumentError("missing: expected only with a file, whose values may be missing")
     wanted = sources.wanted(net, sequence)
     columns = opened("data", data, wanted, missing)
@@ -282,30 +282,12 @@ def forecast(
     tests = [[] for _ in series] if interval is None else _origins(plan, series, ahead, share)
 
     parts, early, late = [], [], []
-    for one, after, tested in zip(series, later, tests, strict=True):
-        end = len(one.x) - 1
-        before = end - int(ahead[-1])  # the origin whose last step ahead is the end of the data
-        origins = sorted({*tested, end} | ({before} if before >= 0 else set()))
-        x = np.concatenate([one.x, after.x])
-        found = dict(zip(origins, _from_origins(net, plan, x, origins, ahead), strict=True))
-        errors = np.array([one.y[i + ahead] - found[i] for i in tested])
-        errors = errors.reshape(-1, len(ahead), len(plan.targets))
-        half = len(tested) // 2
+    for one, after, origins in zip(series, later, tests, strict=True):
+        part, errors = _part(net, plan, one, after, origins, ahead)
+        half = len(errors) // 2
         early.append(errors[:half])
         late.append(errors[half:])
-        kept = slice(-PAST * int(ahead[-1]), None)
-        parts.append(
-            Part(
-                key=one.key,
-                values=found[end],
-                lower=None,
-                upper=None,
-                times=None if after.times is None else after.times[ahead - 1],
-                past=one.y[kept],
-                past_times=None if one.times is None else one.times[kept],
-                earlier=found.get(before),
-            )
-        )
+        parts.append(part)
     band = None
     if interval is not None:
         band = intervals.band(np.concatenate(early), np.concatenate(late), interval)
@@ -324,6 +306,30 @@ def forecast(
         count,
         _summary(interval, band, count),
     )
+
+
+def _part(
+    net: Network, plan: Plan, one: Series, after: Future, tests: Sequence[int], ahead: Array
+) -> tuple[Part, Array]:
+    """Return the forecast of a sequence, and the errors (N, S, O) of those from earlier rows."""
+    farthest = int(ahead[-1])
+    end = len(one.x) - 1
+    before = end - farthest  # the row whose last step ahead is the end of the data
+    origins = sorted({*tests, end} | ({before} if before >= 0 else set()))
+    x = np.concatenate([one.x, after.x])
+    found = dict(zip(origins, _from_origins(net, plan, x, origins, ahead), strict=True))
+    errors = np.array([one.y[i + ahead] - found[i] for i in tests])
+    part = Part(
+        key=one.key,
+        values=found[end],
+        lower=None,
+        upper=None,
+        times=None if after.times is None else after.times[ahead - 1],
+        past=one.y[-PAST * farthest :],
+        past_times=None if one.times is None else one.times[-PAST * farthest :],
+        earlier=found.get(before),
+    )
+    return part, errors.reshape(-1, len(ahead), len(plan.targets))
 
 
 def _steps(plan: Plan, steps: int | None) -> Array:
