@@ -77,6 +77,32 @@ def test_a_model_of_another_framework_names_convert(tmp_path, suffix):
     assert f"elman convert {path} {tmp_path / 'model.safetensors'}" in said
 
 
+def test_a_state_dict_names_convert(tmp_path):
+    path = tmp_path / "model.safetensors"
+    safetensors = pytest.importorskip("safetensors.numpy")
+    safetensors.save_file({"weight_ih_l0": np.ones((2, 2), np.float32)}, path)
+    assert complaint("info", path) == (
+        f"{path}: this is a model of another framework: elman convert {path} OUT.safetensors"
+        " converts it"
+    )
+
+
+def test_a_checkpoint_is_no_model(tmp_path):
+    path = tmp_path / "run.ck"
+    net = elman.Network(1, 2, 1, seed=0)
+    elman.train(net, np.ones((5, 1)), np.zeros((5, 1)), epochs=1, seed=0, checkpoint=path)
+    assert f"{path}: this is a checkpoint of a training run" in complaint("info", path)
+
+
+def test_a_damaged_model_says_what_is_damaged(tmp_path):
+    path = tmp_path / "model.safetensors"
+    elman.Network(1, 2, 1, seed=0).save(path)
+    path.write_bytes(path.read_bytes()[:-1])
+    said = complaint("info", path)
+    assert "framework" not in said
+    assert "truncated" in said or "expected" in said
+
+
 def test_a_folder_and_a_missing_file_are_one_sentence(tmp_path):
     assert complaint("info", tmp_path) == f"{tmp_path}: this is a folder; expected a model file"
     missing = tmp_path / "no"

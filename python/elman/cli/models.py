@@ -7,8 +7,9 @@ import os
 from typing import TYPE_CHECKING
 
 import elman
-from elman import _files
-from elman.errors import UnsupportedModelError
+from elman import _container, _files
+from elman.errors import ElmanError, ModelFormatError, UnsupportedModelError
+from elman.training import checkpoint
 
 if TYPE_CHECKING:
     from elman._network import Network
@@ -22,6 +23,7 @@ TABLES = {  # by their first bytes
     b"\xfe\xff": "text in UTF-16",
 }
 READ = ("a CSV file", "a text file", "text in UTF-16", "an NPY array", "an NPZ file", "a gzip file")
+_FOREIGN = "{0}: this is a model of another framework: elman convert {0} {1} converts it"
 OTHERS = (".onnx", ".pt", ".pth", ".keras", ".h5")  # models that `elman convert` reads
 
 
@@ -33,7 +35,8 @@ def load(path: str, data: str | None = None) -> Network:
     Raises
     ------
     UnsupportedModelError
-        If the file is a table, or a model of another framework; the sentence says what to do.
+        If the file is a table, a model of another framework or a checkpoint; the sentence says what
+        to do.
     ModelFormatError, OSError
         As for `elman.load`.
     """
@@ -44,13 +47,31 @@ def load(path: str, data: str | None = None) -> Network:
         raise UnsupportedModelError(
             f"{path}: this is {kind}, not a model{_remedy(path, kind, data)}"
         )
-    suffix = os.path.splitext(path)[1].lower()
-    if suffix in OTHERS and os.path.isfile(path):
-        raise UnsupportedModelError(
-            f"{path}: this is a model of another framework: elman convert {path}"
-            f" {os.path.splitext(path)[0]}.safetensors converts it"
-        )
-    return elman.load(path)
+    stem, suffix = os.path.splitext(path)
+    if suffix.lower() in OTHERS and os.path.isfile(path):
+        raise UnsupportedModelError(_FOREIGN.format(path, f"{stem}.safetensors"))
+    try:
+        return elman.load(path)
+    except ModelFormatError as error:
+        found = _format(path)
+        if found == checkpoint.FORMAT:
+            raise UnsupportedModelError(
+                f"{path}: this is a checkpoint of a training run, not a model: the run ends with a"
+                " model"
+            ) from error
+        if found is not None and found != "elman":
+            raise UnsupportedModelError(_FOREIGN.format(path, "OUT.safetensors")) from error
+        raise
+
+
+def _format(path: str) -> str | None:
+    """Return what the metadata of a safetensors file say; None if it is damaged."""
+    try:
+        with _files.opened(path) as (file, size):
+            metadata = _container.read_header(file.read, size).metadata
+    except ElmanError:
+        return None
+    return str(metadata.get("format", "none")) if isinstance(metadata, dict) else None
 
 
 def _kind(path: str) -> str | None:
