@@ -154,6 +154,8 @@ def test_sequences_have_a_plot_each_up_to_four(tmp_path):
     assert re.findall(r"^m\d: v$", text, re.MULTILINE) == ["m0: v", "m1: v", "m2: v", "m3: v"]
     assert "and 2 more" in text
     assert len(re.findall(r"^ +m5 +[123] ", text, re.MULTILINE)) == 3
+    said = complaint("forecast", tmp_path / "model.safetensors", data, "--sequence", "")
+    assert said.startswith("sequence: expected 'machine', as in the model's table")
 
 
 @pytest.mark.parametrize("suffix", ["svg", "png", "pdf"])

@@ -93,7 +93,8 @@ def test_a_model_of_several_columns_takes_them_by_name(here, sines):
     assert net.table == elman.Table(inputs=["a", "b"], targets=["b"], horizon=2)
     assert list(net.metadata) == ["trained_by"]
     _, a, b = np.loadtxt(sines, delimiter=",", skiprows=1).T
-    want = answer("run", "m", "-", stdin="".join(f"{x},{y}\n" for x, y in zip(a, b, strict=True)))
+    lines = "".join(f"{x},{y}\n" for x, y in zip(a, b, strict=True))
+    want = "b\n" + answer("run", "m", "-", stdin=lines)
     write_csv("other.csv", ("b", "note", "a"), b, ["x"] * len(b), a)
     assert answer("run", "m", "other.csv") == answer("run", "m", sines) == want
     assert answer("run", "m", "other.csv", "--stream") == want
@@ -248,13 +249,13 @@ def test_a_model_of_sequences_answers_each_of_them(here, rng):
     answer("verify", "m", "--input", "x.csv")
 
 
-def test_a_column_without_a_name_is_no_input_unless_left_out(here, rng):
-    """The index that pandas writes."""
+def test_the_index_that_pandas_writes_is_no_input(here, rng):
     write_csv("x.csv", ("", "a"), np.arange(50), rng.standard_normal(50))
-    assert complaint("x.csv").startswith("--inputs: expected ")
-    facts = facts_of("x.csv", "--inputs", "a", *QUICK, "-o", "m")
-    assert facts["inputs"] == ["a"]
+    done = command.run("train", "x.csv", *QUICK, "-o", "m")
+    assert b"x.csv: the first column has no name and is no input" in done.stderr
     assert elman.load("m").table == elman.Table(inputs=["a"], targets=["a"], horizon=1)
+    write_csv("x.csv", ("a", ""), np.arange(50), rng.standard_normal(50))
+    assert re.match("x.csv: expected a name for every column", complaint("x.csv"))
 
 
 def test_words_that_change_from_line_to_line_are_classes_of_lines(here, rng):
@@ -520,14 +521,14 @@ def test_contradictory_options_are_one_sentence(here, sines, options, sentence):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("", ": expected rows "),
-        ("a,b\n", ": expected rows "),
+        ("", ": expected lines .*, got none"),
+        ("a,b\n", ": expected lines .*, got none"),
         ("a,b\n1,2\n3\n", " line 3: expected 2 .*, got 1"),
         ("a,b\n1,2\n3,x\n", " line 3, column b: expected .*, got 'x'"),
-        ("a,b\n1,2\n3,nan\n", " line 3, column b: expected .*, got 'nan'"),
-        ("1,2\n\n3,\n", " line 3, column 2: expected .*, got ''"),
-        ("a,b\x1b[2J\n1,2\n", r": expected .*, got 'b\\x1b\[2J'"),
-        ("a,a\n1,2\n", ": .* same name"),
+        ("a,b\n1,2\n3,nan\n", " line 3, column b: expected .*, got .* 'nan': .* drop"),
+        ("1,2\n\n3,\n", " line 3, column 2: expected .*, got an empty field: .* drop"),
+        ("a,b\x1b[2J\n1,2\n", r" line 1: expected text, got .* '\\x1b'"),
+        ("a,a\n1,2\n", ": expected different names .*, got 'a' twice"),
     ],
 )
 def test_unusable_csv_data_are_one_sentence(here, text, sentence):
@@ -542,7 +543,7 @@ def test_a_series_that_is_too_short_is_one_sentence(here):
 def test_a_target_that_is_missing_in_a_line_is_one_sentence(here):
     write_csv("x.csv", ("x", "y", "c"), range(4), [1, 2, "", 4], ["a", "b", "", "a"])
     said = complaint("x.csv", "--inputs", "x", "--target", "y")
-    assert re.match("x.csv line 4, column y: expected .* number, got ''", said)
+    assert re.match("x.csv line 4, column y: expected .* number, got an empty field", said)
     said = complaint("x.csv", "--inputs", "x", "--target", "c")
     assert re.match("x.csv line 4, column c: expected .* class", said)
 

@@ -130,6 +130,9 @@ def test_sequences_may_be_switched_off():
     result = elman.forecast(net, x, steps=3, sequence="", interval=None)
     assert result.keys is None
     assert np.array_equal(result.values, net.generate(x, 3))
+    frame = elman.Frame({"v": x[:, 0], "machine": list("ababab")})
+    with pytest.raises(elman.ArgumentError, match="sequence: expected 'machine', .* got ''"):
+        elman.forecast(net, frame, steps=3, sequence="")
 
 
 def test_numbers_of_sequences_stay_whole():

@@ -162,7 +162,7 @@ class _Named(io.FileIO):
         """Return False for a descriptor of others, who may be appending to the file."""
         return self.closefd and super().seekable()
 
-    def write(self, data: ReadableBuffer, /) -> int | None:
+    def write(self, data: ReadableBuffer, /) -> int | None:  # type: ignore[override]
         """Write as FileIO does."""
         with _named_errors(self._path):
             return super().write(data)

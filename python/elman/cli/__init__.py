@@ -65,7 +65,7 @@ def main() -> int:
 
 
 def _command() -> int:
-    """Run the command; wrong usage is told by Typer's exception, in its own form."""
+    """Run the command and return its exit code; print wrong usage in Typer's own form."""
     from elman.cli.app import UsageError, app
 
     try:

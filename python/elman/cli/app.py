@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 
 from elman.cli.stopping import interruptible
 
-UsageError = typer.BadParameter.__bases__[0]  # of Click, or of Typer's copy
+UsageError: Any = typer.BadParameter.__bases__[0]  # of Click, or of Typer's copy
 
 
 class _Commands(TyperGroup):
@@ -39,6 +39,9 @@ OTHER_FRAMEWORKS = (
     'Other frameworks are timed by "python bench/run.py" in a checkout of elman, after'
     " \"pip install '.[bench]'\" there."
 )
+
+
+NOT_WRITTEN = (".gz", ".bz2", ".xz", ".zip", ".npz", ".parquet", ".feather", ".xlsx", ".json")
 
 
 class Task(StrEnum):
@@ -148,7 +151,8 @@ def run(
 
     A table is text, one step per line, with or without a header; NPY may hold a batch. The model's
     table says which columns are read, by their names in the header, and which one names the
-    sequence of each line. Each sequence begins anew; its lines need not follow each other.
+    sequence of each line. Each sequence begins in the initial state; its lines need not follow each
+    other.
 
     CSV is written with a header if the input has one: the sequence, the time, the most probable
     class, the outputs; a line per step, or per sequence. Numbers are in the shortest form that
@@ -156,6 +160,10 @@ def run(
     """
     from elman.cli import run
 
+    if form is None and output.endswith(NOT_WRITTEN):
+        raise typer.BadParameter(
+            f"--output: expected a name for CSV or NPY, got {output}; --format says which to write"
+        )
     as_npy = output.endswith(".npy") if form is None else form is Format.npy
     said = missing and missing.value
     if not stream:

@@ -1,25 +1,32 @@
-"""Training data of `elman train`: read sequences and targets from CSV or NPY, and split them."""
+"""Training data of `elman train`: read sequences and targets from a file, and split them."""
 
 from __future__ import annotations
 
-import math
+import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 import elman
-from elman.cli import tables
-from elman.errors import ArgumentError
+from elman import _calendar
+from elman._table import CALENDAR
+from elman.errors import ArgumentError, TableError
+from elman.files import missing as gaps
+from elman.files.arrays import ArraySource
+from elman.files.block import Block
+from elman.files.fields import MISSING, is_number
+from elman.files.opening import opened
+from elman.files.whole import DATE, NUMBER, TEXT, WholeTable
 from elman.training.data import shuffled
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
-    from elman.cli.tables import CsvTable
-
     Array = NDArray[Any]
+
+MOST_NUMBERS, MOST_WORDS = 100, 1000  # classes
 
 
 class Question(NamedTuple):
@@ -30,20 +37,21 @@ class Question(NamedTuple):
     targets: Sequence[str] = ()
     sequence: str | None = None  # the column that names the sequence of each row
     horizon: tuple[int, ...] | None = None  # steps ahead, increasing
-    calendar: Sequence[str] = ()
-    missing: str | None = None
+    calendar: Sequence[str] = ()  # cycles of the table's calendar, and perhaps the column of times
+    missing: str | None = None  # "hold", "interpolate", "drop"
 
 
 class Examples(NamedTuple):
     """B sequences: inputs (T_i, I) each, and targets per step or one per sequence.
 
-    Targets are values (T_i, O) or (O,), or for classification class indices (T_i,) or ().
+    Targets are values (T_i, O) or (O,), or for classification class indices (T_i,) or (). Of a
+    forecast of several steps they are in the order of `table.output_names`.
     """
 
     x: list[Array]
     y: list[Array]
     table: elman.Table  # the meaning of the columns; outputs "all": one target per step
-    now: Sequence[Array] = ()  # the target columns at the time of the forecast, (T_i, O) each
+    now: Sequence[Array] = ()  # the target columns at the time of the forecast, (T_i, targets) each
 
     @property
     def task(self) -> str:
@@ -54,194 +62,332 @@ class Examples(NamedTuple):
 
     @property
     def answers(self) -> tuple[str, ...]:
-        """The names of the network's outputs: classes, or targets."""
-        return self.table.classes or self.table.targets
+        """The names of the network's outputs."""
+        return self.table.output_names
 
 
 def read(source: str, targets: str | None, question: Question) -> Examples:
-    """Read the examples from a CSV file, or from NPY files of inputs and of targets."""
-    with tables.open_table(source) as table:
-        if isinstance(table, tables.CsvTable):
+    """Read the examples from a table of text, or from NPY files of inputs and of targets."""
+    gaps.check(question.missing, "--missing")
+    with opened(source) as file:
+        if not file.is_array:
             if targets is not None:
                 raise ArgumentError("TARGETS: expected none with CSV, where --target names columns")
-            return _from_csv(table, question)
+            return _from_text(WholeTable(file), question)
+        x = ArraySource(file)
         y = None
         if targets is not None:
-            with tables.open_table(targets) as other:
-                if isinstance(other, tables.CsvTable):
-                    raise tables.TableError(f"{targets}: expected an NPY file, like the inputs")
-                y = other.array
-        return _from_npy(table.name, table.array, targets, y, question)
+            with opened(targets) as other:
+                if not other.is_array:
+                    raise TableError(f"{other.name}: expected an NPY file, like the inputs")
+                y = ArraySource(other)
+                return _from_npy(x, y, question)
+        return _from_npy(x, None, question)
 
 
-# --- CSV ------------------------------------------------------------------------------------------
+# --- text -----------------------------------------------------------------------------------------
 
 
-class _Columns:
-    """The columns of a CSV file as text."""
+class _Roles(NamedTuple):
+    """Places of columns."""
 
-    def __init__(self, table: CsvTable) -> None:
-        self.file = table.name
-        numbered = list(table.lines())
-        self.lines = [number for number, _ in numbered]
-        self.rows = [[field.strip() for field in fields] for _, fields in numbered]
-        width = len(table.header or (self.rows[0] if self.rows else []))
-        self.names = table.header or [str(i + 1) for i in range(width)]
-        for name in self.names:
-            if not name.isprintable():
-                raise tables.TableError(f"{self.file}: expected a column name, got {name!r}")
-        if len(set(self.names)) < width:
-            raise tables.TableError(f"{self.file}: two columns have the same name")
-        for line, row in zip(self.lines, self.rows, strict=True):
-            if len(row) != width:
-                wrong = f"expected {width} fields as in the first line, got {len(row)}"
-                raise tables.TableError(f"{self.file} line {line}: {wrong}")
-
-    def text(self, name: str) -> list[str]:
-        """Return a column as text."""
-        i = self.names.index(name)
-        return [row[i] for row in self.rows]
-
-    def words(self, name: str) -> list[str]:
-        """Return a column without empty fields."""
-        words = self.text(name)
-        if "" in words:
-            where = f"{self.file} line {self.lines[words.index('')]}, column {name}"
-            raise tables.TableError(f"{where}: expected a class, got an empty field")
-        return words
-
-    def numbers(self, names: Sequence[str], remedy: str) -> Array:
-        """Return columns of numbers, (N, columns)."""
-        values = np.empty((len(self.rows), len(names)))
-        for j, name in enumerate(names):
-            for n, text in enumerate(self.text(name)):
-                if (number := _finite(text)) is None:
-                    shown = text if len(text) <= 40 else text[:40] + "..."
-                    where = f"{self.file} line {self.lines[n]}, column {name}"
-                    raise tables.TableError(f"{where}: expected a number, got {shown!r}{remedy}")
-                values[n, j] = number
-        return values
+    inputs: list[int]
+    targets: list[int]
+    sequence: int | None
+    time: int | None
 
 
-def _finite(text: str) -> float | None:
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _from_csv(table: CsvTable, question: Question) -> Examples:
-    columns = _Columns(table)
-    if not columns.rows:
-        raise tables.TableError(f"{table.name}: expected rows of numbers, got none")
-    options = {
-        "--inputs": question.inputs,
-        "--target": question.targets,
-        "--sequence": [question.sequence] if question.sequence else [],
+def _from_text(table: WholeTable, question: Question) -> Examples:
+    ignored = table.ignored()
+    columns = [i for i in range(len(table.columns)) if i not in ignored]
+    table.require_names([table.columns[i] for i in columns])
+    if 0 in ignored and not question.inputs:
+        _note(f"{table.name}: the first column has no name and is no input")
+    kinds = table.kinds(columns)
+    task, roles = _roles(table, question, kinds)
+    parts = tuple(part for part in question.calendar if part in CALENDAR)
+    rows = _rows(table, question, task, roles, parts)
+    names = {place: table.columns[place] for place in columns}
+    meaning: dict[str, Any] = {
+        "inputs": [names[i] for i in roles.inputs],
+        "targets": [names[i] for i in roles.targets],
+        "sequence": None if roles.sequence is None else names[roles.sequence],
+        "time": None if roles.time is None else names[roles.time],
+        "calendar": parts,
     }
-    for option, asked in options.items():
-        _require_known(option, asked, columns.names)
-    task = question.task
-    if task is None and question.targets and question.horizon is None:
-        found = any(_finite(text) is not None for t in question.targets for text in columns.text(t))
-        task = "regression" if found else "classification"
-    task = task or "forecast"
-    taken = {question.sequence} | (set() if task == "forecast" else set(question.targets))
-    inputs = list(question.inputs) or [name for name in columns.names if name not in taken]
-    _require_a_sound(question, task, inputs)
-    x = columns.numbers(inputs, " (choose the columns with --inputs)")
-    targets = list(question.targets) or inputs
-    classes: list[str] = []
-    if task == "classification":
-        classes, y = _classes(columns.words(targets[0]))
-    else:
-        y = columns.numbers(targets, "" if task == "forecast" else " (or --task classification)")
-    sequences = [list(range(len(x)))]
-    if question.sequence is not None:
-        sequences = tables.groups(columns.text(question.sequence))
-    xs, ys = [x[rows] for rows in sequences], [y[rows] for rows in sequences]
+    sequences = gaps.groups(rows.keys, len(rows.x)).values()
+    xs, ys = [rows.x[at] for at in sequences], [rows.y[at] for at in sequences]
     if task == "forecast":
-        return _forecast(xs, ys, inputs, targets, question)
+        return _forecast(xs, ys, meaning, question)
     outputs = "all"
     if len(ys) > 1 and all((y == y[0]).all() for y in ys):
         outputs, ys = "last", [y[0] for y in ys]
-    meaning = elman.Table(
-        inputs=inputs,
-        targets=targets,
-        sequence=question.sequence,
-        classes=classes,
-        outputs=outputs,
+    return Examples(xs, ys, elman.Table(**meaning, classes=rows.classes, outputs=outputs))
+
+
+def _roles(table: WholeTable, question: Question, kinds: dict[int, str]) -> tuple[str, _Roles]:
+    """Return the task and the columns that are used."""
+    targets = [_place(table, "--target", name) for name in question.targets]
+    sequence = None
+    if question.sequence is not None:
+        sequence = _place(table, "--sequence", question.sequence)
+    task = question.task
+    if task is None and targets and question.horizon is None:
+        known = [field for fields in table.parse([], targets, True).texts for field in fields]
+        task = "regression" if any(map(is_number, known)) else "classification"
+    task = task or "forecast"
+    time = _time(table, question, kinds, {sequence, *targets})
+    taken = {sequence, time} | (set() if task == "forecast" else set(targets))
+    inputs = [_place(table, "--inputs", name) for name in question.inputs]
+    if not inputs:
+        inputs = [i for i, kind in kinds.items() if i not in taken and kind != DATE]
+    _require_a_sound(question, task, inputs, targets, table)
+    _require_numbers(table, inputs, "--inputs", kinds)
+    targets = targets or inputs
+    if task != "classification":
+        _require_numbers(table, targets, "--target", kinds)
+    if time in {*inputs, *targets}:
+        time = None
+    return task, _Roles(inputs, targets, sequence, time)
+
+
+def _place(table: WholeTable, option: str, name: str) -> int:
+    """Return the place of a column that an option names."""
+    if not table.has(name):
+        raise ArgumentError(f"{option}: expected one of {_columns(table)}, got {name}")
+    return table.find(name, f"for {option}")
+
+
+def _columns(table: WholeTable, places: Iterable[int] | None = None) -> str:
+    places = range(len(table.columns)) if places is None else places
+    names = [table.columns[i] for i in places if table.columns[i]]
+    return f"the columns {', '.join(names[:20])}" + (", ..." if len(names) > 20 else "")
+
+
+def _time(
+    table: WholeTable, question: Question, kinds: dict[int, str], taken: set[int | None]
+) -> int | None:
+    """Return the place of the column of times."""
+    named = [name for name in question.calendar if name not in CALENDAR]
+    cycles = ", ".join(CALENDAR)
+    if len(named) > 1 or len(named) == len(question.calendar) == 1:
+        raise ArgumentError(
+            f"--calendar: expected some of {cycles}, and at most one column, got"
+            f" {','.join(question.calendar)}"
+        )
+    if named:
+        if not table.has(named[0]):
+            raise ArgumentError(
+                f"--calendar: expected some of {cycles} or one of {_columns(table)}, got {named[0]}"
+            )
+        return table.find(named[0], "for --calendar")
+    dates = [i for i, kind in kinds.items() if kind == DATE and i not in taken]
+    if not question.calendar or len(dates) == 1:
+        return dates[0] if dates else None
+    if dates:
+        raise ArgumentError(
+            f"--calendar: expected one column of dates, got {_columns(table, dates)}: name one, as"
+            f" {table.columns[dates[0]]},{','.join(question.calendar)}"
+        )
+    raise ArgumentError(
+        f"--calendar: expected a column of dates, got {_columns(table)}: name one of Unix times, as"
+        f" COLUMN,{','.join(question.calendar)}"
     )
-    return Examples(xs, ys, meaning)
 
 
-def _classes(labels: Sequence[str]) -> tuple[list[str], Array]:
-    """Return the classes, numbers first in numeric order, and the index of each label."""
-    names = sorted(set(labels), key=lambda name: (_finite(name) is None, _finite(name) or 0, name))
-    if len(names) < 2:
-        raise ArgumentError(f"--target: expected at least two classes, got {len(names)}")
-    index = {name: i for i, name in enumerate(names)}
-    return names, np.array([index[label] for label in labels])
-
-
-def _require_known(option: str, names: Sequence[str], known: Sequence[str]) -> None:
-    for name in names:
-        if name not in known:
-            expected = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
-            raise ArgumentError(f"{option}: expected one of the columns {expected}, got {name}")
-
-
-def _require_a_sound(question: Question, task: str, inputs: Sequence[str]) -> None:
+def _require_a_sound(
+    question: Question, task: str, inputs: Sequence[int], targets: Sequence[int], table: WholeTable
+) -> None:
     """Refuse contradictory options."""
-    targets = question.targets
     if task != "forecast":
         if question.horizon is not None:
             raise ArgumentError(f"--horizon: expected only for forecasts, got it for {task}")
         if not targets:
             raise ArgumentError(f"--target: expected a target column for {task}, got none")
-        if both := [name for name in inputs if name in targets]:
-            raise ArgumentError(f"--target: expected columns other than inputs, got {both[0]}")
+        if both := [table.columns[i] for i in inputs if i in targets]:
+            raise ArgumentError(
+                f"--target: expected columns other than inputs, got {both[0]}: --horizon 1 makes it"
+                " a forecast of the next step"
+            )
     if task == "classification" and len(targets) != 1:
         raise ArgumentError(f"--target: expected one column of classes, got {len(targets)}")
     if not inputs:
         raise ArgumentError("--inputs: expected at least one column, got none")
-    if "" in inputs:  # the index that pandas writes
-        raise ArgumentError("--inputs: expected column names, because one column has no name")
+
+
+def _require_numbers(
+    table: WholeTable, places: Sequence[int], option: str, kinds: dict[int, str]
+) -> None:
+    """Refuse columns without any number."""
+    for i in places:
+        name = table.columns[i]
+        if kinds.get(i, TEXT) == DATE:
+            raise ArgumentError(
+                f"{option}: expected columns of numbers, got the dates of {name}: --calendar"
+                f" {','.join(CALENDAR)} makes inputs of them"
+            )
+        if kinds.get(i, TEXT) == TEXT:
+            (fields,) = table.parse([], [i], True).texts
+            if not any(map(is_number, fields)):
+                numbers = [j for j, kind in kinds.items() if kind == NUMBER]
+                raise ArgumentError(
+                    f"{option}: expected columns of numbers, got the text of {name}: choose among"
+                    f" {_columns(table, numbers)}"
+                )
+
+
+class _Rows(NamedTuple):
+    """The lines to learn from."""
+
+    x: Array  # (N, I)
+    y: Array  # (N, targets), or class indices (N,)
+    keys: list[str] | None
+    classes: list[str]
+
+
+def _rows(
+    table: WholeTable, question: Question, task: str, roles: _Roles, calendar: Sequence[str]
+) -> _Rows:
+    """Read the columns, and treat missing values as `--missing` says."""
+    missing = question.missing
+    targets = [] if task == "classification" else roles.targets
+    numbers = list(dict.fromkeys([*roles.inputs, *targets]))
+    time = roles.time if calendar else None
+    label = roles.targets[0] if task == "classification" else None
+    texts = [place for place in (roles.sequence, time, label) if place is not None]
+    parsed = table.parse(numbers, texts, missing is not None)
+    fields = iter(parsed.texts)
+    keys = None if roles.sequence is None else next(fields)
+    times = None if time is None else next(fields)
+    labels = None if label is None else next(fields)
+    if keys is not None and "" in keys and roles.sequence is not None:
+        where = table.where(roles.sequence, int(parsed.lines[keys.index("")]))
+        raise TableError(f"{where}: expected the sequence of the line, got an empty field")
+    values, known = parsed.values, np.ones(len(parsed.lines), bool)
+    if times is not None and time is not None:
+        dates = table.times(time, times, parsed.lines, missing)
+        known &= ~np.isnat(dates)
+        cycles = _calendar.features(dates, calendar)
+    if labels is not None and label is not None:
+        known &= _labelled(table, label, labels, parsed.lines, missing)
+    block = Block(values, keys, None, parsed.lines).rows(np.flatnonzero(known))
+    if missing is not None:
+        block = _filled(table, block, numbers, roles, missing, len(parsed.lines))
+    at = np.searchsorted(parsed.lines, block.lines)
+    x = block.values[:, [numbers.index(i) for i in roles.inputs]]
+    if times is not None:
+        x = np.hstack([x, cycles[at]])
+    if labels is not None:
+        classes, y = _classes([labels[i] for i in at])
+        return _Rows(x, y, block.keys, classes)
+    return _Rows(x, block.values[:, [numbers.index(i) for i in targets]], block.keys, [])
+
+
+def _labelled(
+    table: WholeTable, label: int, labels: Sequence[str], lines: Array, missing: str | None
+) -> Array:
+    """Return which lines have a class; with "drop" the others are no error."""
+    known = np.array([field not in MISSING for field in labels])
+    if missing != "drop" and not known.all():
+        line = int(np.argmin(known))
+        got = repr(labels[line]) if labels[line] else "an empty field"
+        raise TableError(
+            f"{table.where(label, int(lines[line]))}: expected a class, got {got}: --missing drop"
+            " leaves the line out"
+        )
+    return known
+
+
+def _filled(
+    table: WholeTable,
+    block: Block,
+    numbers: Sequence[int],
+    roles: _Roles,
+    missing: str,
+    count: int,
+) -> Block:
+    """Return the lines without missing values, and say how many there were."""
+    gap = np.isnan(block.values)
+    for j, place in enumerate(numbers):
+        if missing != "drop" and place not in roles.inputs and gap[:, j].any():
+            line = int(block.lines[np.argmax(gap[:, j])])
+            raise TableError(
+                f"{table.where(place, line)}: expected a target, got a missing value: --missing"
+                " drop leaves the line out"
+            )
+    filled = list(gaps.without([block], missing, lambda j, line: table.where(numbers[j], line)))
+    found = filled[0]
+    if missing == "drop" and len(found.values) < count:
+        _note(f"{count - len(found.values)} lines with missing values are left out")
+    elif gap.any():
+        how = "the value before" if missing == "hold" else "interpolation"
+        _note(f"{gap.sum()} missing values are filled by {how}")
+    if not len(found.values):
+        raise TableError(f"{table.name}: expected lines without missing values, got none")
+    return found
+
+
+def _note(sentence: str) -> None:
+    if sys.stderr is not None:
+        print(f"elman: {sentence}", file=sys.stderr)
+
+
+def _classes(labels: Sequence[str]) -> tuple[list[str], Array]:
+    """Return the classes, numbers first in numeric order, and the index of each label."""
+    numbers = {name: float(name) for name in set(labels) if is_number(name) and "," not in name}
+    names = sorted(set(labels), key=lambda name: (name not in numbers, numbers.get(name, 0), name))
+    if len(names) < 2:
+        raise ArgumentError(f"--target: expected at least two classes, got {len(names)}")
+    if len(numbers) > MOST_NUMBERS:
+        raise ArgumentError(
+            f"--target: expected classes, got {len(numbers)} different numbers: --task regression"
+            " is for numbers"
+        )
+    if len(names) > MOST_WORDS:
+        raise ArgumentError(
+            f"--target: expected at most {MOST_WORDS} classes, got {len(names)} different words"
+        )
+    index = {name: i for i, name in enumerate(names)}
+    return names, np.array([index[label] for label in labels])
 
 
 # --- NPY ------------------------------------------------------------------------------------------
 
 
-def _from_npy(
-    name: str, x: Array, targets_name: str | None, y: Array | None, question: Question
-) -> Examples:
-    if question.sequence is not None:
-        raise ArgumentError("--sequence: expected only with CSV; an NPY file is (B, T, I)")
+def _from_npy(source: ArraySource, other: ArraySource | None, question: Question) -> Examples:
+    for option, value in (
+        ("--sequence", question.sequence),
+        ("--calendar", question.calendar),
+        ("--missing", question.missing),
+    ):
+        if value:
+            raise ArgumentError(f"{option}: expected only with CSV; an NPY file is (B, T, I)")
+    name, x = source.name, source.array
     if x.ndim not in (2, 3):
-        raise tables.TableError(f"{name}: expected (T, I) or (B, T, I), got {x.shape}")
+        raise TableError(f"{name}: expected (T, I) or (B, T, I), got {x.shape}")
     if 0 in x.shape:
-        raise tables.TableError(f"{name}: expected at least one number, got {x.shape}")
+        raise TableError(f"{name}: expected at least one number, got {x.shape}")
     x = _real(name, x)
     known = [str(i + 1) for i in range(x.shape[-1])]
     _require_known("--inputs", question.inputs, known)
     inputs = list(question.inputs) or known
     picked = x[..., [known.index(name) for name in inputs]]
     xs = list(picked) if x.ndim == 3 else [picked]
-    if y is None:
+    if other is None:
         if question.task not in (None, "forecast"):
             raise ArgumentError(f"TARGETS: expected a second NPY file for {question.task}")
         _require_known("--target", question.targets, known)
         targets = list(question.targets) or inputs
         ahead = x[..., [known.index(name) for name in targets]]
         ys = list(ahead) if x.ndim == 3 else [ahead]
-        return _forecast(xs, ys, inputs, targets, question)
+        return _forecast(xs, ys, {"inputs": inputs, "targets": targets}, question)
     if question.targets:
         raise ArgumentError("--target: expected none with a file of targets")
+    y = other.array
     task = question.task or ("regression" if y.dtype.kind == "f" else "classification")
     if task == "forecast" or question.horizon is not None:
         raise ArgumentError("TARGETS: expected none for a forecast, where --target names columns")
-    return _with_targets(xs, x.shape[:-1], inputs, task, str(targets_name), y)
+    return _with_targets(xs, x.shape[:-1], inputs, task, other.name, y)
 
 
 def _with_targets(
@@ -254,19 +400,19 @@ def _with_targets(
     if not each_step and (axes == 1 or y.shape[:1] != shape[:1]):
         expected = f"{(*shape, 'O')}" + (f" or {(shape[0], 'O')}" if axes == 2 else "")
         expected = expected.replace("'", "")
-        raise tables.TableError(f"{name}: expected {expected}, got {y.shape}")
+        raise TableError(f"{name}: expected {expected}, got {y.shape}")
     lead = axes if each_step else 1
     if task == "classification":
         if y.shape[lead:] not in ((), (1,)):
             expected = "expected a class for each " + ("step" if each_step else "sequence")
-            raise tables.TableError(f"{name}: {expected}, got {y.shape}")
+            raise TableError(f"{name}: {expected}, got {y.shape}")
         y = y.reshape(y.shape[:lead])
         classes, flat = _classes([str(label) for label in y.ravel().tolist()])
         y, targets = flat.reshape(y.shape), ["class"]
     else:
         y = _real(name, y)
         if y.ndim > lead + 1:
-            raise tables.TableError(f"{name}: expected at most {lead + 1} axes, got {y.shape}")
+            raise TableError(f"{name}: expected at most {lead + 1} axes, got {y.shape}")
         y = y.reshape(*y.shape[:lead], -1)
         targets = [f"target {i + 1}" for i in range(y.shape[-1])]
     ys = list(y) if axes == 2 else [y]
@@ -276,13 +422,18 @@ def _with_targets(
     )
 
 
+def _require_known(option: str, names: Sequence[str], known: Sequence[str]) -> None:
+    for name in names:
+        if name not in known:
+            expected = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
+            raise ArgumentError(f"{option}: expected one of the columns {expected}, got {name}")
+
+
 def _real(name: str, values: Array) -> Array:
-    if values.dtype.kind not in "buif":
-        raise tables.TableError(f"{name}: expected an NPY file of numbers, got {values.dtype}")
     values = values.astype(np.float64)
     if not np.isfinite(values).all():
         found = values[~np.isfinite(values)][0]
-        raise tables.TableError(f"{name}: expected finite numbers, got {found}")
+        raise TableError(f"{name}: expected finite numbers, got {found}")
     return values
 
 
@@ -290,26 +441,23 @@ def _real(name: str, values: Array) -> Array:
 
 
 def _forecast(
-    xs: list[Array], ys: list[Array], inputs: list[str], targets: list[str], question: Question
+    xs: list[Array], ys: list[Array], meaning: dict[str, Any], question: Question
 ) -> Examples:
-    """Pair each step with the values `horizon` steps later; drop shorter sequences."""
+    """Pair each step with the values some steps later; drop shorter sequences."""
     horizon = question.horizon or (1,)
-    furthest = horizon[-1]
-    if furthest >= (longest := max(map(len, xs))):
-        raise ArgumentError(f"--horizon: expected less than the {longest} steps, got {furthest}")
-    long = [i for i, x in enumerate(xs) if len(x) > furthest]
-
-    def ahead(y: Array) -> Array:
-        parts = [y[steps : len(y) - furthest + steps] for steps in horizon]
-        return np.concatenate(parts, axis=1)
-
+    last = horizon[-1]
+    if last >= (longest := max(map(len, xs))):
+        raise ArgumentError(f"--horizon: expected less than the {longest} steps, got {last}")
+    long = [i for i, x in enumerate(xs) if len(x) > last]
+    ahead = [
+        np.concatenate([ys[i][step : len(ys[i]) - last + step] for step in horizon], axis=1)
+        for i in long
+    ]
     return Examples(
-        x=[xs[i][:-furthest] for i in long],
-        y=[ahead(ys[i]) for i in long],
-        table=elman.Table(
-            inputs=inputs, targets=targets, sequence=question.sequence, horizon=horizon
-        ),
-        now=[ys[i][:-furthest] for i in long],
+        x=[xs[i][:-last] for i in long],
+        y=ahead,
+        table=elman.Table(**meaning, horizon=horizon),
+        now=[ys[i][:-last] for i in long],
     )
 
 

@@ -14,9 +14,10 @@ import elman
 from elman import _golden, _loading
 from elman._format import VERSION
 from elman.cli import models
-from elman.cli.text import printable
+from elman.cli.text import printable as printable
+from elman.cli.text import tell
 from elman.files import running
-from elman.files.reading import ArraySource, open_table
+from elman.files.arrays import ArraySource
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -151,11 +152,10 @@ def _inputs(
     net: Network, source: str, sequence: str | None, missing: str | None
 ) -> tuple[NDArray[Any], list[int] | None]:
     """Return the inputs in a file, and for a table the lengths of its sequences."""
-    sequence = running.sequence_column(net, sequence)
-    with open_table(source, net.table, sequence=sequence, missing=missing) as table:
+    with running.open_source(net, source, sequence, missing) as table:
         if isinstance(table, ArraySource):
             return table.whole(net.input_size), None
-        running.require_sequences(net, table, sequence)
+        tell(table.notes)
         sequences = running.sequences(net, table)
     lengths = list(map(len, sequences))
     padded = np.zeros((len(lengths), max(lengths), net.input_size))

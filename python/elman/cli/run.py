@@ -10,10 +10,12 @@ import numpy as np
 
 import elman
 from elman.cli import models
-from elman.errors import ArgumentError, ElmanError
+from elman.cli.text import tell
+from elman.errors import ArgumentError
 from elman.files import running, writing
+from elman.files.arrays import ArraySource
 from elman.files.output import is_standard_output, open_output, writes_directly
-from elman.files.reading import ArraySource, TextSource, open_table
+from elman.files.reading import TextSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,8 +43,8 @@ def run(
     """Read the table `source`, run the network over it, write its outputs."""
     net = models.load(model, source)
     outputs = running.outputs_of(net, outputs)
-    sequence = running.sequence_column(net, sequence)
-    with open_table(source, net.table, sequence=sequence, missing=missing) as table:
+    with running.open_source(net, source, sequence, missing) as table:
+        shape: tuple[int, ...] | None
         if isinstance(table, ArraySource):
             shape = _shape(net, table, outputs)
             pieces = _of_array(net, table, outputs, threads)
@@ -52,7 +54,7 @@ def run(
                     " use --format npy"
                 )
         else:
-            running.require_sequences(net, table, sequence)
+            tell(table.notes)
             one = outputs == "last" and table.key is None
             shape = (net.output_size,) if one else None
             pieces = running.answers(net, table, outputs, threads)
@@ -71,16 +73,15 @@ def run(
 def stream(model: str, source: str, output: str, sequence: str | None, missing: str | None) -> None:
     """Write the output for each line of the CSV `source` before reading the next."""
     net = models.load(model, source)
-    sequence = running.sequence_column(net, sequence)
     if not writes_directly(output):
         raise ArgumentError(
             f"--output: expected standard output or a device with --stream, got {output}: a file"
             f" would appear only at the end; use > {output}"
         )
-    with open_table(source, net.table, sequence=sequence, missing=missing) as table:
+    with running.open_source(net, source, sequence, missing) as table:
         if isinstance(table, ArraySource):
             raise elman.TableError(f"{table.name}: expected CSV for --stream, got an array")
-        running.require_sequences(net, table, sequence)
+        tell(table.notes)
         with open_output(output, sources=(source, model)) as file:
             if table.header:
                 file.write(_header(net, table, "all"))
@@ -101,10 +102,8 @@ def _answer_lines(net: Network, table: TextSource) -> Iterator[bytes]:
         name = key if table.key is not None else ""
         if name not in streams:
             streams[name] = net.stream(nonfinite="propagate")
-        try:
-            y = streams[name].step(row)
-        except ElmanError as error:
-            raise type(error)(f"{table.name}: {error}") from error
+        running.require_range(net, np.array([row]), table.name)
+        y = streams[name].step(row)
         keys, times = (
             None if c is None else [v] for c, v in ((table.key, key), (table.time, when))
         )

@@ -84,11 +84,11 @@ def open_closed_streams() -> None:
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # gets the lowest descriptor that is free: this one
     if sys.stdin is None:
-        sys.stdin = _Closed("standard input")  # type: ignore[unreachable]
+        sys.stdin = _Closed("standard input")
     if sys.stdout is None:
-        sys.stdout = _Closed("standard output")  # type: ignore[unreachable]
+        sys.stdout = _Closed("standard output")
     if sys.stderr is None:
-        null = io.FileIO(os.devnull, "w")  # type: ignore[unreachable]
+        null = io.FileIO(os.devnull, "w")
         sys.stderr = io.TextIOWrapper(io.BufferedWriter(null), encoding="utf-8")
 
 

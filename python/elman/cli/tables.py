@@ -1,4 +1,4 @@
-"""Read and write tables of numbers in CSV and NPY files, in chunks."""
+"""Read tables of numbers in CSV and NPY files, in chunks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import sys
 from contextlib import contextmanager
 from itertools import chain, islice
 from types import SimpleNamespace
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -234,34 +234,3 @@ def _what_is_wrong(fields: list[str], width: int) -> str:
         return f"expected {expected}, got {len(fields)}"
     shown = wrong[0] if len(wrong[0]) <= 40 else wrong[0][:40] + "..."
     return f"expected {expected}, got {shown!r}"
-
-
-# --- writing --------------------------------------------------------------------------------------
-
-
-@contextmanager
-def open_output(path: str) -> Iterator[IO[bytes]]:
-    """Open a file for writing, or standard output for "-"."""
-    with open(sys.stdout.fileno() if path == "-" else path, "wb", closefd=path != "-") as file:
-        yield file
-
-
-def csv_line(row: Array) -> bytes:
-    """Return numbers as a line of CSV, in the shortest form that reads back as the same number."""
-    return (",".join(map(str, row)) + "\n").encode("ascii")
-
-
-def write_csv(file: IO[bytes], pieces: Iterable[Array]) -> None:
-    """Write the rows of arrays (N, O)."""
-    for piece in pieces:
-        file.writelines(map(csv_line, piece))
-
-
-def write_npy(file: IO[bytes], pieces: Iterable[Array], shape: tuple[int, ...] | None) -> None:
-    """Concatenate arrays along their first axis and write them as one, in this shape if given."""
-    array = np.concatenate(list(pieces))
-    if shape is not None:
-        array = array.reshape(shape)
-    memory = io.BytesIO()  # NumPy cannot write to a pipe
-    np.save(memory, array, allow_pickle=False)
-    file.write(memory.getbuffer())

@@ -66,6 +66,10 @@ class TextTable:
             if peek() is None:
                 raise TableError(f"{self.name}: expected lines below the header, got none")
             begin += 1
+        if self.header[:1] == ("",) and "index" not in self.header:
+            first_of_data = split(peek() or "", separator, where)
+            if is_date(first_of_data[0]):  # of pandas, which calls it so
+                self.header = ("index", *self.header[1:])
         self.columns = self.header or tuple(str(i + 1) for i in range(len(fields)))
         self.parser = Parser(self.name, separator, list(map(_shown, self.columns)))
         data = Lines(b"".join(line.data for line in self._taken[begin:]), self._taken[begin].first)
@@ -80,6 +84,10 @@ class TextTable:
             if text.strip() and not is_comment(text):
                 return text
         return None
+
+    def where(self, column: int, line: int) -> str:
+        """Return where a field is, for messages."""
+        return self.parser.where(column, line)
 
     # --- which column is what -----------------------------------------------------------------
 

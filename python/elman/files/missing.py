@@ -21,10 +21,10 @@ POLICIES = ("hold", "interpolate", "drop")
 WAITING = 1 << 20  # lines that may wait for a value to interpolate to
 
 
-def check(missing: str | None) -> None:
+def check(missing: str | None, argument: str = "missing") -> None:
     """Raise if this is no way to treat missing values."""
     if missing not in (None, *POLICIES):
-        raise ArgumentError(f"missing: expected {', '.join(POLICIES)}, got {missing!r}")
+        raise ArgumentError(f"{argument}: expected {', '.join(POLICIES)}, got {missing!r}")
 
 
 def without(blocks: Iterable[Block], missing: str, where: Where) -> Iterator[Block]:

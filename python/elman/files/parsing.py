@@ -60,17 +60,19 @@ class Parser:
         self.name = name
         self.separator = separator
         self.columns = columns
-        self._mark: str | None = "." if separator == "," else None  # None: not seen yet
+        self._either = separator in (";", "\t")  # a decimal point or comma, but not both
+        self._mark = None if self._either else "."  # None: not seen yet
 
     def rows(self, lines: Lines) -> Iterator[tuple[int, list[str]]]:
         """Yield the number and the fields of each line but blank ones and comments."""
         start, number = 0, lines.first
         quotes = b'"' in lines.data
+        blanks = " \n" if self.separator == "\t" else " \t\n"
         while start < len(lines.data):
             end = end_of_line(lines.data, start) if quotes else lines.data.find(b"\n", start) + 1
             line = lines.data[start:end]
-            text = decoded(line).strip(" \t\n" if self.separator is None else " \n")
-            if text.strip() and not is_comment(text):
+            text = decoded(line).strip(blanks)
+            if text and not is_comment(text):
                 fields = split(text, self.separator, f"{self.name} line {number}")
                 if len(fields) != len(self.columns):
                     raise self._wrong_count(number, fields)
@@ -89,7 +91,7 @@ class Parser:
             If a line has too few or too many fields, or a field is no number. Missing values are
             no error with `missing`.
         """
-        if _is_plain(lines.data, len(self.columns)):
+        if (numbers or texts) and _is_plain(lines.data, len(self.columns)):
             for way in (self._with_arrow, self._with_numpy, self._with_split):
                 if (found := way(lines.data, numbers, texts)) is not None:
                     values, columns = found
@@ -101,14 +103,14 @@ class Parser:
         """Return the number in a field; NaN if it is missing and that is no error."""
         if missing and field in MISSING:
             return np.nan
-        for mark in (".", ",") if self.separator != "," else (".",):
+        for mark in (".", ",") if self._either else (".",):
             if NUMBER[mark].fullmatch(field) and (mark not in field or self._mark in (None, mark)):
                 if mark in field:
                     self._mark = mark
                 value = float(field.replace(",", "."))
                 if np.isfinite(value):
                     return value
-        wrong = what_is_wrong(field, self._mark if self.separator != "," else None)
+        wrong = what_is_wrong(field, self._mark if self._either else None)
         raise TableError(f"{self.where(column, line)}: {wrong}")
 
     def where(self, column: int, line: int) -> str:
@@ -139,7 +141,9 @@ class Parser:
     def _with_arrow(
         self, data: bytes, numbers: Sequence[int], texts: Sequence[int]
     ) -> tuple[Array, list[list[str]]] | None:
-        if len(data) < ARROW_FROM or self._mark is None or (arrow := _arrow()) is None:
+        if self.separator is None or self._mark is None or len(data) < ARROW_FROM:
+            return None
+        if (arrow := _arrow()) is None:
             return None
         names = [str(i) for i in range(len(self.columns))]
         kinds = {names[i]: arrow.float64() for i in numbers}
@@ -177,21 +181,23 @@ class Parser:
     ) -> tuple[Array, list[list[str]]] | None:
         """Parse lines of nothing but numbers."""
         width = len(self.columns)
-        if texts or (self.separator != "," and len(set(numbers)) < width):
+        if texts or (self._either and len(set(numbers)) < width):
             return None
         if self.separator is None:
+            if b"," in data:
+                return None
             data = _BLANKS.sub(b",", _BLANKS_AT_ENDS.sub(b"", data))
-            separator, marks = b",", b""
+            separator = b","
         else:
-            separator, marks = self.separator.encode(), b"," if self.separator != "," else b""
-        if data.translate(None, _NUMERIC + b" " + separator + marks):
+            separator = self.separator.encode()
+        if data.translate(None, _NUMERIC + b" ," + separator):
             return None
         if not _has_fields(data, separator, width):
             return None
-        seen = self._marks(data) if marks else set()
+        seen = self._marks(data) if self._either else set()
         if len(seen) > 1:
             return None
-        data = data.replace(b",", b".") if marks else data
+        data = data.replace(b",", b".") if self._either else data
         values = _floats(data.replace(separator, b",").replace(b"\n", b","))
         if values is None or len(values) != data.count(b"\n") * width:
             return None
@@ -215,15 +221,14 @@ class Parser:
             column = "\n".join(fields[i::width]).encode() + b"\n"
             if column.translate(None, _NUMERIC + b" ,"):
                 return None
-            if self.separator != ",":
+            if self._either:
                 seen |= self._marks(column)
                 column = column.replace(b",", b".")
             parsed = _floats(column.replace(b"\n", b","))
             if len(seen) > 1 or parsed is None or len(parsed) != len(values):
                 return None
             values[:, j] = parsed
-        if self.separator != ",":
-            self._mark = next(iter(seen), self._mark)
+        self._mark = next(iter(seen), self._mark)
         return values, [[field.strip() for field in fields[i::width]] for i in texts]
 
     def _marks(self, data: bytes) -> set[str]:

@@ -1,70 +1,165 @@
-"""Run a network over a table: one state per sequence, and the columns of the result."""
+"""Run a network over a table: a state for each sequence, and the columns of the result."""
 
 from __future__ import annotations
 
+import contextlib
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from elman import _arguments, _frame, _ragged
 from elman._container import show
+from elman._table import Table
 from elman.errors import ArgumentError, TableError
+from elman.files import dates
+from elman.files import missing as gaps
+from elman.files.block import Block
+from elman.files.frame import Frame
+from elman.files.reading import TextSource, open_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
+    from elman._files import Path
     from elman._network import Network
-    from elman.files.reading import Block, TextSource
+    from elman.files.arrays import ArraySource
 
     Array = NDArray[Any]
+    Source: TypeAlias = "TextSource | _FrameSource"
+
+__all__ = ["run_table"]
 
 CLASS = "class"  # the name of the column of the most probable class
+
+
+def run_table(
+    net: Network,
+    data: Path | Any,  # noqa: ANN401
+    *,
+    outputs: str | None = None,
+    sequence: str | None = None,
+    missing: str | None = None,
+    threads: int = 1,
+) -> Frame:
+    """Run a network over a table, as `elman run` does, and return its outputs with their names.
+
+    The network's table says which columns are read, by their names, and which one identifies the
+    sequence of each row. Each sequence begins in the network's initial state; its rows need not
+    follow each other. A file is read in blocks: only the result has to fit in memory.
+
+    Parameters
+    ----------
+    net : Network
+    data : path or data frame
+        A file of text such as CSV, see `elman.read_table`; or a data frame: an `elman.Frame` or one
+        of pandas, Polars or PyArrow. Without a table in the network, all columns are inputs but
+        dates and the sequence.
+    outputs : {"all", "last"}, optional
+        A row for each step, or for each sequence its last one; by default as in the network's
+        table.
+    sequence : str, optional
+        The column that identifies the sequence of each row, where the network's table names none.
+        "": the rows are one sequence, although the table names a column that is not there.
+    missing : {"hold", "interpolate", "drop"}, optional
+        Fill inputs that are missing with the last value of the sequence, or by interpolation
+        between the rows around them; or leave the row out. By default they are an error.
+    threads : int
+        Number of threads, which share the sequences; the bits do not depend on it.
+
+    Returns
+    -------
+    Frame
+        The columns, where there are any: the sequence, the time (not for the last outputs),
+        `class`, the most probable one ("" if an output is NaN), and the outputs: classes, targets
+        (`load+1`, `load+2`, ... for several steps ahead) or `output_1`, `output_2`, ...
+
+    Raises
+    ------
+    TableError
+        If a column or a value is missing or wrong.
+    ArgumentError
+        If an argument is invalid, or the sequence contradicts the network's table.
+
+    Examples
+    --------
+    >>> import elman
+    >>> table = elman.Table(inputs=["heat"], targets=["wear"], sequence="machine")
+    >>> net = elman.Network(1, 4, 1, seed=0, output_activation="identity", table=table)
+    >>> frame = elman.Frame({"machine": ["a", "b", "a"], "heat": [0.5, 0.25, 1.0]})
+    >>> result = elman.run_table(net, frame)
+    >>> result.columns
+    ('machine', 'wear')
+    >>> bool((result["wear"][[0, 2]] == net([[0.5], [1.0]])[:, 0]).all())
+    True
+    """
+    if outputs not in (None, "all", "last"):
+        raise ArgumentError(f"outputs: expected 'all' or 'last', got {show(outputs)}")
+    outputs = outputs_of(net, outputs)
+    threads = _arguments.size("threads", threads)
+    if _frame.is_frame(data):
+        return _result(net, _FrameSource(net, data, sequence, missing), outputs, threads)
+    with open_source(net, data, sequence, missing) as source:
+        if not isinstance(source, TextSource):
+            raise TableError(
+                f"{source.name}: expected a table, got an array: call the network with it"
+            )
+        return _result(net, source, outputs, threads)
 
 
 class Answers(NamedTuple):
     """Rows of the result."""
 
-    keys: list[str] | None
-    times: list[str] | None
+    keys: list[Any] | None
+    times: list[Any] | None
     output: Array  # (n, O)
 
 
-def sequence_column(net: Network, given: str | None) -> str | None:
-    """Check a column of sequences given beside a network's table; return it.
-
-    "" says that the table is one sequence.
+@contextlib.contextmanager
+def open_source(
+    net: Network, path: Path, sequence: str | None, missing: str | None
+) -> Iterator[TextSource | ArraySource]:
+    """Open a file of inputs; its sequences are those of the network's table.
 
     Raises
     ------
     ArgumentError
-        If it contradicts the network's table.
+        If the column of sequences contradicts the network's table.
+    TableError
+        If the table has a header without that column: as one sequence, the state would go from one
+        to the next. The column "" says that it is one.
     """
+    require_sequence(net, sequence)
+    with open_table(path, net.table, sequence=sequence or None, missing=missing) as source:
+        if isinstance(source, TextSource):
+            expected = net.table and net.table.sequence
+            if sequence == "" and source.key is not None:
+                raise ArgumentError(
+                    f"sequence: expected {show(source.key)}, as in the model's table, got ''"
+                )
+            if sequence is None and expected and source.header and source.key is None:
+                raise TableError(
+                    f"{source.name}: expected the column {show(expected)}, the sequence of each"
+                    f" line, got {show(list(source.header))}: if it is one sequence, give '' as the"
+                    " column of sequences"
+                )
+        yield source
+
+
+def require_sequence(net: Network, given: str | None) -> None:
+    """Raise if a column of sequences contradicts the network's table."""
     table = net.table
-    if table is None or given is None:
-        return given
-    if table.sequence is not None and given not in (table.sequence, ""):
+    if table is None or not given:
+        return
+    if table.sequence is not None and given != table.sequence:
         raise ArgumentError(
             f"sequence: expected {show(table.sequence)}, as in the model's table, got {show(given)}"
         )
     if given in table.inputs:
         raise ArgumentError(
             f"sequence: expected a column that is no input of the model, got {show(given)}"
-        )
-    return given
-
-
-def require_sequences(net: Network, source: TextSource, given: str | None) -> None:
-    """Raise if a table with a header lacks the column of sequences of the network's table.
-
-    As one sequence, the state would run from machine to machine. `given` is "" if that is meant.
-    """
-    column = given if given is not None else net.table and net.table.sequence
-    if column and source.header and source.key is None:
-        raise TableError(
-            f"{source.name}: expected the column {show(column)}, which says the sequence of each"
-            f' line, got {show(list(source.header))}; --sequence "" says that it is one sequence'
         )
 
 
@@ -116,7 +211,7 @@ def texts(net: Network, answers: Answers) -> list[list[str]]:
     return [column for column in columns if column is not None]
 
 
-def answers(net: Network, source: TextSource, outputs: str, threads: int = 1) -> Iterator[Answers]:
+def answers(net: Network, source: Source, outputs: str, threads: int = 1) -> Iterator[Answers]:
     """Yield the outputs of each line as the blocks of a table come, or at the end the last ones.
 
     With "last" nothing but empty rows is yielded before the end, for those who watch.
@@ -130,6 +225,7 @@ def answers(net: Network, source: TextSource, outputs: str, threads: int = 1) ->
         blocks = _as_one(blocks)
     states = _States(net, threads)
     for block in blocks:
+        require_range(net, block.values, source.name, block.lines)
         output = states.run(block, outputs)
         if outputs == "all":
             yield Answers(block.keys, block.times, output)
@@ -137,6 +233,18 @@ def answers(net: Network, source: TextSource, outputs: str, threads: int = 1) ->
             yield Answers(None if source.key is None else [], None, output[:0])
     if outputs == "last":
         yield Answers(None if source.key is None else list(states.rows), None, states.last)
+
+
+def require_range(net: Network, values: Array, name: str, lines: Array | None = None) -> None:
+    """Raise if a number is too large for the network's dtype, in which it would be infinite."""
+    most = np.finfo(net.dtype).max
+    if values.max() <= most and values.min() >= -most:
+        return
+    row, column = np.argwhere(~(np.abs(values) <= most))[0]
+    where = name if lines is None else f"{name} line {lines[row]}"
+    raise TableError(
+        f"{where}: expected numbers of {net.dtype}, up to {most:.2g}, got {values[row, column]:g}"
+    )
 
 
 def _as_one(blocks: Iterator[Block]) -> Iterator[Block]:
@@ -153,7 +261,7 @@ def _as_one(blocks: Iterator[Block]) -> Iterator[Block]:
         yield parts[0]._replace(values=values, keys=keys, times=times)
 
 
-def sequences(net: Network, source: TextSource) -> list[Array]:
+def sequences(net: Network, source: Source) -> list[Array]:
     """Return the inputs (T_i, I) of each sequence of a table, in order of first appearance."""
     (block,) = _as_one(source.blocks(net.input_size))
     if block.keys is None:
@@ -226,3 +334,113 @@ class _States:
                 [self._last, np.empty((grow, self._last.shape[1]), self._last.dtype)]
             )
         return places
+
+
+# --- frames ---------------------------------------------------------------------------------------
+
+
+class _FrameSource:
+    """The rows of a data frame as a source of one block, whose times are numbers of rows."""
+
+    name = "data"
+
+    def __init__(
+        self,
+        net: Network,
+        frame: Any,  # noqa: ANN401
+        sequence: str | None,
+        missing: str | None,
+    ) -> None:
+        require_sequence(net, sequence)
+        gaps.check(missing)
+        self._missing = missing
+        self._frame = frame
+        self._names = [str(name) for name in getattr(frame, "column_names", frame.columns)]
+        table = self._table(net.table, sequence)
+        self._net = net.replace(table=table)
+        self.key = table.sequence
+        self.time = table.time if table.time in self._names else self._first_time(table)
+
+    def _table(self, table: Table | None, sequence: str | None) -> Table:
+        """Return the network's table, or one for all columns, with this column of sequences."""
+        fields = {name: getattr(table or Table(), name) for name in Table.__slots__}
+        if sequence is not None:
+            fields["sequence"] = sequence or None
+        if not fields["inputs"]:
+            others = (fields["sequence"], fields["time"])
+            fields["inputs"] = [
+                name for name in self._names if name not in others and not self._is_time(name)
+            ]
+        return Table(**fields)
+
+    def _first_time(self, table: Table) -> str | None:
+        others = (*table.inputs, table.sequence)
+        return next((n for n in self._names if n not in others and self._is_time(n)), None)
+
+    def _is_time(self, name: str) -> bool:
+        return np.asarray(self._frame[name]).dtype.kind == "M"
+
+    def times(self, rows: list[int]) -> Array:
+        """Return the times of rows."""
+        column = np.asarray(self._frame[self.time])[rows]
+        return column if column.dtype.kind in "MU" else np.array(list(map(str, column)), object)
+
+    def blocks(self, width: int) -> Iterator[Block]:
+        """Yield all rows."""
+        values, _ = _frame.read(self._net, "data", self._frame, "all")
+        keys: list[Any] | None = None
+        if isinstance(values, _ragged.Rows):
+            numbers = np.empty(len(values.order), np.int64)
+            numbers[values.order] = np.repeat(np.arange(len(values.keys)), values.lengths)
+            keys = [values.keys[number] for number in numbers]
+            values = values.values
+        values = np.asarray(values, np.float64)
+        if not len(values):
+            raise TableError("data: expected rows, got none")
+        rows = np.arange(len(values))
+        times: Any = rows.tolist()
+        blocks: Iterable[Block] = [Block(values, keys, times, rows)]
+        if self._missing is not None:
+            yield from gaps.without(blocks, self._missing, self._where)
+        else:
+            self._require_numbers(values)
+            yield from blocks
+
+    def _where(self, column: int, row: int) -> str:
+        table = self._net.table
+        assert table is not None
+        return f"data[{show(table.input_names[column])}] row {row}"
+
+    def _require_numbers(self, values: Array) -> None:
+        wrong = np.argwhere(np.isnan(values))
+        if len(wrong):
+            row, column = wrong[0]
+            raise TableError(
+                f"{self._where(column, row)}: expected a number, got a missing value; missing="
+                " says what to do"
+            )
+
+
+def _result(net: Network, source: Source, outputs: str, threads: int) -> Frame:
+    """Return the answers as a Frame."""
+    pieces = list(answers(net, source, outputs, threads))
+    columns: list[Any] = []
+    if source.key is not None:
+        columns.append(list(chain.from_iterable(piece.keys or () for piece in pieces)))
+    time = source.time if outputs == "all" else None
+    if time is not None:
+        times = list(chain.from_iterable(piece.times or () for piece in pieces))
+        columns.append(source.times(times) if isinstance(source, _FrameSource) else _times(times))
+    output = np.concatenate([piece.output for piece in pieces])
+    if classes(net):
+        columns.append(class_names(net, output))
+    names = column_names(net, source.key, time)
+    return Frame(dict(zip(names, [*columns, *output.T], strict=True)))
+
+
+def _times(fields: Sequence[str]) -> Array:
+    """Return times, or the fields as they are if they do not say what they mean."""
+    try:
+        return dates.parse(fields, str)
+    except TableError:
+        return np.array(fields, object)

@@ -122,4 +122,6 @@ class WholeTable(TextTable):
             if name == "":
                 raise TableError(f"{self.name}: expected a name for every column, got an empty one")
             if name in names[:i]:
-                raise TableError(f"{self.name}: two columns have the name {show(name)}")
+                raise TableError(
+                    f"{self.name}: expected different names of columns, got {show(name)} twice"
+                )

@@ -69,7 +69,8 @@ def _alike_in_arrow(numbers: NDArray[np.float64]) -> NDArray[np.bool]:
     """Return which numbers PyArrow writes as Python does: not 1, 1e10 or 1e-7."""
     size = np.abs(numbers)
     with np.errstate(invalid="ignore"):
-        return (size >= 1e-4) & (size < 1e9) & (size != np.rint(size))
+        alike: NDArray[np.bool] = (size >= 1e-4) & (size < 1e9) & (size != np.rint(size))
+    return alike
 
 
 def number(value: np.floating[Any]) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from elman import _arguments, _frame
+from elman._container import show
 from elman.errors import ArgumentError, DTypeError
 from elman.files import opening
 from elman.files.arrays import ArraySource
@@ -33,6 +34,7 @@ class Wanted(NamedTuple):
     numbers: Sequence[str] | None
     sequence: str | None
     time: str | None
+    absent: str | None = None  # the column of sequences that the data are said not to have
 
 
 class Columns(_frame._Columns):
@@ -84,7 +86,9 @@ def opened(argument: str, data: Data, wanted: Wanted, missing: str | None) -> Co
     if isinstance(data, str | os.PathLike):
         data = _read(data, wanted, missing)
     if _frame.is_frame(data):
-        return Columns(argument, data)
+        columns = Columns(argument, data)
+        _require_absent(columns, wanted)
+        return columns
     array = _arguments.array(argument, data)
     if array.dtype.kind not in "biuf":
         raise DTypeError(f"{argument}: expected real numbers, got {array.dtype}")
@@ -102,6 +106,7 @@ def _read(path: str | os.PathLike[str], wanted: Wanted, missing: str | None) -> 
         if file.is_array:
             return ArraySource(file).array
         table = WholeTable(file)
+        _require_absent(table, wanted)
         if wanted.numbers is None:
             return table.frame(None, wanted.sequence, missing)
         if not table.header and not all(map(table.has, wanted.numbers)):
@@ -113,6 +118,13 @@ def _read(path: str | os.PathLike[str], wanted: Wanted, missing: str | None) -> 
         places += [] if time is None else [time]
         names = list(dict.fromkeys(table.columns[place] for place in places))
         return table.frame(names, wanted.sequence, missing)
+
+
+def _require_absent(columns: Columns | WholeTable, wanted: Wanted) -> None:
+    if wanted.absent is not None and columns.has(wanted.absent):
+        raise ArgumentError(
+            f"sequence: expected {show(wanted.absent)}, as in the model's table, got ''"
+        )
 
 
 def _time_column(table: WholeTable, name: str | None, taken: Sequence[int]) -> int | None:

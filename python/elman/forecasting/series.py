@@ -58,14 +58,14 @@ class Series(NamedTuple):
 
 def wanted(net: Network, given: str | None) -> Wanted:
     """Return the columns of the past that the network needs; `given` is a column of sequences."""
-    sequence = running.sequence_column(net, given)
-    if sequence is None and net.table is not None:
-        sequence = net.table.sequence
-    sequence = sequence or None  # "" says that there are none
+    running.require_sequence(net, given)
     if net.table is None:
-        return Wanted(None, sequence, None)
+        return Wanted(None, given or None, None)
     numbers = (*net.table.inputs, *net.table.targets)
-    return Wanted(numbers or None, sequence, net.table.time)
+    named = net.table.sequence
+    sequence = named if given is None else given or None  # "" says that there are none
+    absent = named if given == "" else None
+    return Wanted(numbers or None, sequence, net.table.time, absent)
 
 
 def plan(net: Network, data: Columns | Array, sequence: str | None) -> Plan:
