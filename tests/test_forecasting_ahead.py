@@ -131,7 +131,7 @@ def test_sequences_may_be_switched_off():
     assert result.keys is None
     assert np.array_equal(result.values, net.generate(x, 3))
     frame = elman.Frame({"v": x[:, 0], "machine": list("ababab")})
-    with pytest.raises(elman.ArgumentError, match="sequence: expected 'machine', .* got ''"):
+    with pytest.raises(elman.ArgumentError, match=r"sequence: expected 'machine', .* got ''"):
         elman.forecast(net, frame, steps=3, sequence="")
 
 
