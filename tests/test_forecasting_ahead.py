@@ -424,7 +424,7 @@ REFUSED = {
         network(2, 1, table()),
         FRAME,
         {"steps": 5, "future": elman.Frame({"a": [1.0, 2.0]})},
-        "future: expected the 4 steps after the data, got 2",
+        "future: expected at least 4 rows, the steps after the data, got 2",
     ),
     "a future for several steps": (
         network(2, 2, table(horizon=(1, 2))),

@@ -111,7 +111,7 @@ def _read(path: str | os.PathLike[str], wanted: Wanted, missing: str | None) -> 
             return table.frame(None, wanted.sequence, missing)
         if not table.header and not all(map(table.has, wanted.numbers)):
             return np.asarray(table.frame(None, None, missing))
-        places = [table.find(name, "as the model") for name in wanted.numbers]
+        places = [table.find(name, "an input or target of the model") for name in wanted.numbers]
         if wanted.sequence is not None:
             places.append(table.find(wanted.sequence, "the sequence of each line"))
         time = _time_column(table, wanted.time, places)

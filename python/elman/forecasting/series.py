@@ -230,7 +230,8 @@ def _after(
             known = given
         if len(known) < rows:
             raise ArgumentError(
-                f"future: expected the {rows} steps after the data{named}, got {len(known)}"
+                f"future: expected at least {rows} rows, the steps after the data{named}, got"
+                f" {len(known)}"
             )
         x[:, [plan.inputs.index(name) for name in plan.known]] = known[:rows]
     times = _times_after(one, told, steps)
