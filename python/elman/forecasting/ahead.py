@@ -90,8 +90,10 @@ class Forecast:
         The times of the steps; None if the data have no regular times.
     keys : list or None
         The sequence of each row; None without a column of sequences.
-    parts : tuple of Part
-        The forecast of each sequence, with the end of its data.
+    parts : tuple of named tuples
+        For each sequence its `key`, `values`, `lower`, `upper` and `times`; `past` and
+        `past_times`, the end of its data, at most twice as long as the forecast; and `earlier`, the
+        forecast that would have been made when the last step ahead was the end of the data.
     interval : float or None
         The probability that the intervals are made for; None without intervals.
     coverage : float or None
