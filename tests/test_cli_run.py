@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import elman
+from elman.files import lines
 from fixtures.command import Terminal, answer, complaint, run, start
 from fixtures.tables import as_csv, as_npy, from_csv, inputs
 
@@ -214,8 +215,8 @@ def test_200_machines_in_one_file_are_200_sequences(tmp_path, outputs):
     net = elman.Network(**sizes, seed=1, init=elman.EchoState(), table=table)
     net.save(tmp_path / "m")
     x = inputs(200, 12, 2)
-    lines = [f"{h!r},m{i},{n!r}\n" for i, rows in enumerate(x.tolist()) for h, n in rows]
-    (tmp_path / "x.csv").write_text("heat,machine,noise\n" + "".join(lines))
+    text = "".join(f"{h!r},m{i},{n!r}\n" for i, rows in enumerate(x.tolist()) for h, n in rows)
+    (tmp_path / "x.csv").write_text("heat,machine,noise\n" + text)
     header, rows = lines_of(answer("run", tmp_path / "m", tmp_path / "x.csv"))
     assert header == ["machine", "class", "broken", "fine", "worn"]
     y = net(x, outputs)
@@ -260,19 +261,36 @@ def test_a_model_without_a_table_is_told_the_column_of_sequences(net, model):
     assert "'whom'" in said
 
 
+def test_without_a_header_the_column_of_sequences_is_given_by_its_number(net, named):
+    x, names = inputs(9, 3), "abacabbca"
+    rows = zip(x.tolist(), names, strict=True)
+    text = "".join(f"{c!r},{name},{a!r},{b!r}\n" for (c, a, b), name in rows).encode()
+    assert "expected 3 columns" in complaint("run", named, "-", stdin=text)
+    out = answer("run", named, "-", "--sequence", "2", stdin=text).decode()
+    rows = [line.split(",") for line in out.splitlines()]
+    assert [row[0] for row in rows] == list(names)
+    assert np.array_equal(numbers(rows, net.dtype, 1), of_each(net, x, names))
+    said = complaint("run", named, "-", "--sequence", "2", stdin=in_sequences(names, x))
+    assert said == "sequence: expected 'id', as in the model's table, got '2'"
+
+
 def test_another_column_of_sequences_than_the_tables_is_refused(named):
     text = in_sequences("ab", inputs(2, 3))
     said = complaint("run", named, "-", "--sequence", "note", stdin=text)
     assert said == "sequence: expected 'id', as in the model's table, got 'note'"
 
 
-def test_blocks_of_a_file_do_not_show_in_interleaved_sequences(net, named, tmp_path):
-    x = inputs(20_000, 3)
-    names = [f"s{i % 7 + i // 9000}" for i in range(len(x))]
+@pytest.mark.parametrize("missing", [[], ["--missing", "hold"]])
+def test_blocks_of_a_file_do_not_show_in_interleaved_sequences(
+    net, named, tmp_path, monkeypatch, missing
+):
+    monkeypatch.setattr(lines, "BLOCK", 1 << 12)  # about 50 lines
+    x = inputs(1000, 3)
+    names = [f"s{i % 7 + i // 90}" for i in range(len(x))]
     (tmp_path / "x.csv").write_bytes(in_sequences(names, x))
-    _, rows = lines_of(answer("run", named, tmp_path / "x.csv"))
+    _, rows = lines_of(answer("run", named, tmp_path / "x.csv", *missing))
     assert np.array_equal(numbers(rows, net.dtype, 1), of_each(net, x, names))
-    _, rows = lines_of(answer("run", named, tmp_path / "x.csv", "--last"))
+    _, rows = lines_of(answer("run", named, tmp_path / "x.csv", "--last", *missing))
     assert [row[0] for row in rows] == list(dict.fromkeys(names))
     assert np.array_equal(numbers(rows, net.dtype, 1), of_each(net, x, names, "last"))
 
@@ -444,10 +462,10 @@ def test_an_output_that_exists_is_replaced_with_its_mode_and_its_links(net, mode
 
 @pytest.mark.parametrize("line", ["0.5,0,7.O", "1,2"])
 def test_a_bad_line_leaves_the_output_as_it_was(model, tmp_path, y_csv, line):
-    lines = as_csv(inputs(5000, 3)).decode().splitlines()
-    lines[4710] = line
+    text = as_csv(inputs(5000, 3)).decode().splitlines()
+    text[4710] = line
     x = tmp_path / "x.csv"
-    x.write_text("\n".join(lines))
+    x.write_text("\n".join(text))
     said = complaint("run", model, x, "-o", y_csv)
     assert re.match(rf"{x} line 4711(, column 3)?: expected ", said)
     assert said.endswith(f"; {y_csv} was not written")
@@ -601,7 +619,8 @@ def test_long_work_shows_a_progress_bar_on_a_terminal_only(model, tmp_path, suff
     from elman.cli import run as command
 
     monkeypatch.setattr(command, "PATIENCE", 0)
-    x = inputs(200_000 if suffix == "csv" else 9000, 3)
+    monkeypatch.setattr(lines, "BLOCK", 1 << 12)
+    x = inputs(9000, 3)
     source, output = tmp_path / f"x.{suffix}", tmp_path / "y.csv"
     source.write_bytes(as_csv(x) if suffix == "csv" else as_npy(x))
     answer("run", model, source, "-o", output)

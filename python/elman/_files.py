@@ -164,8 +164,10 @@ class _Named(io.FileIO):
 
     def write(self, data: ReadableBuffer, /) -> int | None:  # type: ignore[override]
         """Write as FileIO does."""
-        with _named_errors(self._path):
+        try:
             return super().write(data)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, self._path) from None
 
 
 def writing(descriptor: int, path: str, *, closefd: bool = True) -> IO[bytes]:

@@ -315,15 +315,12 @@ def _filled(
                 f"{table.where(place, line)}: expected a target, got a missing value: --missing"
                 " drop leaves the line out"
             )
-    filled = list(gaps.without([block], missing, lambda j, line: table.where(numbers[j], line)))
-    found = filled[0]
+    found = table.without_gaps(block, missing, numbers)
     if missing == "drop" and len(found.values) < count:
         _note(f"{count - len(found.values)} lines with missing values are left out")
     elif gap.any():
         how = "the value before" if missing == "hold" else "interpolation"
         _note(f"{gap.sum()} missing values are filled by {how}")
-    if not len(found.values):
-        raise TableError(f"{table.name}: expected lines without missing values, got none")
     return found
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from elman.errors import TableError
+from elman.errors import ElmanError, TableError
+from elman.files.opening import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,10 +82,12 @@ def _array(file: Opened) -> Array:
         # Not the file itself: NumPy cannot read from a pipe.
         reader: Any = SimpleNamespace(read=file.read)
         return _real(file.name, np.lib.format.read_array(reader, allow_pickle=False))
-    except TableError:
+    except (ElmanError, OSError):
         raise
-    except (ValueError, TypeError, OverflowError, MemoryError, SyntaxError, OSError) as error:
-        raise TableError(f"{file.name}: expected an NPY file of numbers: {error}") from error
+    except Exception as error:  # NumPy's of a damaged header are of many types
+        raise TableError(
+            f"{file.name}: expected an NPY file of numbers: {printable(str(error))}"
+        ) from error
 
 
 def _mapped(path: str) -> Array | None:

@@ -76,7 +76,8 @@ class LineReader:
                 f"{self.name} line {self._number}: expected a line of at most {LONGEST} bytes"
             )
         pieces = [self._rest[self._at :]]
-        wanted = max(1, size - len(pieces[0]))
+        held = len(pieces[0])
+        wanted = size - held if held < size else held  # twice as much of a long line
         while wanted > 0:
             piece = self._read(wanted)
             if not piece:
@@ -85,10 +86,9 @@ class LineReader:
                     pieces.append(b"\n")
                 break
             wanted -= len(piece) if size > PIECE else wanted
-            if self._after_cr:
+            after_cr, self._after_cr = self._after_cr, piece.endswith(b"\r")
+            if after_cr:
                 piece = piece.removeprefix(b"\n")
-            if piece:
-                self._after_cr = piece.endswith(b"\r")
             if b"\r" in piece:
                 piece = piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
             pieces.append(piece)

@@ -46,13 +46,13 @@ def without(blocks: Iterable[Block], missing: str, where: Where) -> Iterator[Blo
     LimitError
         If too many lines wait for a value to interpolate to.
     """
-    if missing == "drop":
-        for block in blocks:
-            yield block.rows(np.flatnonzero(~np.isnan(block.values).any(axis=1)))
-    elif missing == "hold":
-        yield from _held(blocks, where)
-    else:
-        yield from _interpolated(blocks, where)
+    found = {"drop": _known, "hold": _held, "interpolate": _interpolated}[missing](blocks, where)
+    yield from (block for block in found if len(block.values))
+
+
+def _known(blocks: Iterable[Block], _: Where) -> Iterator[Block]:
+    for block in blocks:
+        yield block.rows(np.flatnonzero(~np.isnan(block.values).any(axis=1)))
 
 
 def _held(blocks: Iterable[Block], where: Where) -> Iterator[Block]:

@@ -37,6 +37,7 @@ _EXCEL = "an Excel workbook: save it as CSV"
 _FRAME = "read it with pandas and write it with to_csv()"
 _MODEL = "a model, not data: are the arguments in the right order?"
 _REFUSED = (  # how a file begins, what it is and what to do
+    (NPY[:4], "a damaged NPY file"),
     (b"PAR1", f"a Parquet file: {_FRAME}"),
     (b"ARROW1", f"an Arrow file: {_FRAME}"),
     (b"FEA1", f"a Feather file: {_FRAME}"),
@@ -146,11 +147,11 @@ class _Bytes:
 def _recognized(name: str, file: io.FileIO, path: str) -> Opened:
     status = os.fstat(file.fileno())
     regular = stat.S_ISREG(status.st_mode)
-    source = _Bytes(file.read)
+    stored = source = _Bytes(file.read)
     head = source.head()
 
     def taken() -> int:
-        return file.tell() if regular else source.count
+        return file.tell() if regular else stored.count
 
     def done() -> float | None:
         return taken() / max(1, status.st_size) if regular else None

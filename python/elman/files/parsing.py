@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
+FAST_FROM = 1 << 11  # bytes of a block that are worth a call of NumPy
 ARROW_FROM = 1 << 20  # bytes of a block that are worth the import of pyarrow (50 ms)
 
 _NUMERIC = b"0123456789+-.eE\n"
@@ -91,7 +92,8 @@ class Parser:
             If a line has too few or too many fields, or a field is no number. Missing values are
             no error with `missing`.
         """
-        if (numbers or texts) and _is_plain(lines.data, len(self.columns)):
+        fast = len(lines.data) >= FAST_FROM and (numbers or texts)
+        if fast and _is_plain(lines.data, len(self.columns)):
             for way in (self._with_arrow, self._with_numpy, self._with_split):
                 if (found := way(lines.data, numbers, texts)) is not None:
                     values, columns = found

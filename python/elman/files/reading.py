@@ -79,7 +79,8 @@ class TextSource:
     def _key_column(self, table: Table | None, sequence: str | None) -> int | None:
         said = None if table is None else table.sequence
         if sequence is not None:
-            if said is not None and sequence != said:
+            by_number = not self.header and sequence.isdecimal()
+            if said is not None and sequence != said and not by_number:
                 raise ArgumentError(
                     f"sequence: expected {show(said)}, as in the model's table, got"
                     f" {show(sequence)}"
@@ -136,16 +137,14 @@ class TextSource:
         TableError
             If a line is wrong, a value is missing, or there is another number of inputs.
         """
-        self._require(width)
-        yield from self._complete(self._blocks(iter(self._text.lines.block, None)))
+        return self._complete(width, self._blocks(iter(self._text.lines.block, None)))
 
     def rows(self, width: int) -> Iterator[tuple[str, str, list[float]]]:
         """Yield the key, the time and the inputs of each line, as soon as it arrives.
 
         The key and the time are "" without such a column.
         """
-        self._require(width)
-        for block in self._complete(self._blocks(iter(self._text.lines.line, None))):
+        for block in self._complete(width, self._blocks(iter(self._text.lines.line, None))):
             keys = block.keys or [""] * len(block.values)
             times = block.times or [""] * len(block.values)
             yield from zip(keys, times, block.values.tolist(), strict=True)
@@ -160,13 +159,20 @@ class TextSource:
                 f" got {got}{which}"
             )
 
-    def _complete(self, blocks: Iterator[Block]) -> Iterator[Block]:
-        if self._missing is None:
-            return blocks
-        columns = [*self._inputs, *[self._time or 0] * (2 * len(self._calendar))]
-        return gaps.without(
-            blocks, self._missing, lambda j, line: self._text.parser.where(columns[j], line)
-        )
+    def _complete(self, width: int, blocks: Iterator[Block]) -> Iterator[Block]:
+        """Yield blocks without missing values, at least one line."""
+        self._require(width)
+        if self._missing is not None:
+            columns = [*self._inputs, *[self._time or 0] * (2 * len(self._calendar))]
+            blocks = gaps.without(
+                blocks, self._missing, lambda j, line: self._text.where(columns[j], line)
+            )
+        empty = True
+        for block in blocks:
+            empty = False
+            yield block
+        if empty:
+            raise TableError(f"{self.name}: expected lines without missing values, got none")
 
     def _blocks(self, pieces: Iterable[Lines]) -> Iterator[Block]:
         texts = [i for i in (self._key, self._time) if i is not None]
@@ -186,13 +192,13 @@ class TextSource:
         keys = None if self._key is None else next(columns)
         times = None if self._time is None else next(columns)
         if keys is not None and "" in keys:
-            where = self._text.parser.where(self._key or 0, int(parsed.lines[keys.index("")]))
+            where = self._text.where(self._key or 0, int(parsed.lines[keys.index("")]))
             raise TableError(f"{where}: expected the sequence of the line, got an empty field")
         return keys, times
 
     def _calendar_inputs(self, times: Sequence[str], lines: Array) -> Array:
         def where(i: int) -> str:
-            return self._text.parser.where(self._time or 0, int(lines[i]))
+            return self._text.where(self._time or 0, int(lines[i]))
 
         if self._missing != "drop":
             for i, field in enumerate(times):

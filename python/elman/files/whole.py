@@ -19,6 +19,7 @@ from elman.files.parsing import Parsed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
     from numpy.typing import NDArray
 
@@ -83,24 +84,29 @@ class WholeTable(TextTable):
         numbers = [i for i in wanted if kinds[i] == NUMBER]
         texts = [i for i in wanted if kinds[i] != NUMBER]
         parsed = self.parse(numbers, texts if keys is None else [*texts, keys], missing is not None)
-        found: dict[int, NDArray[np.generic] | list[str]] = {}
+        found: dict[int, NDArray[Any]] = {}
+        known = np.ones(len(parsed.lines), bool)
         for i, fields in zip(texts, parsed.texts, strict=False):
-            found[i] = self.times(i, fields, parsed.lines, missing) if kinds[i] == DATE else fields
-        rows = np.arange(len(parsed.lines))
-        values = parsed.values
-        if missing is not None:
-            block = Block(values, None if keys is None else parsed.texts[-1], None, parsed.lines)
-            where = lambda j, line: self.parser.where(numbers[j], line)  # noqa: E731
-            (block,) = gaps.without([block], missing, where)
-            values, rows = block.values, np.searchsorted(parsed.lines, block.lines)
-        found |= {i: values[:, j] for j, i in enumerate(numbers)}
-        known = np.ones(len(rows), bool)
-        for i in wanted:
-            if kinds[i] != NUMBER:
-                found[i] = np.asarray(found[i], None if kinds[i] == DATE else object)[rows]
             if kinds[i] == DATE:
+                found[i] = self.times(i, fields, parsed.lines, missing)
                 known &= ~np.isnat(found[i])
-        return Frame({self.columns[i]: np.asarray(found[i])[known] for i in wanted})
+            else:
+                found[i] = np.array(fields, object)
+        sequences = None if keys is None else parsed.texts[-1]
+        block = Block(parsed.values, sequences, None, parsed.lines).rows(np.flatnonzero(known))
+        if missing is not None:
+            block = self.without_gaps(block, missing, numbers)
+        at = np.searchsorted(parsed.lines, block.lines)
+        found = {i: column[at] for i, column in found.items()}
+        found |= {i: block.values[:, j] for j, i in enumerate(numbers)}
+        return Frame({self.columns[i]: found[i] for i in wanted})
+
+    def without_gaps(self, block: Block, missing: str, numbers: Sequence[int]) -> Block:
+        """Return all lines, whose values are the columns `numbers`, without missing values."""
+        found = list(gaps.without([block], missing, lambda j, line: self.where(numbers[j], line)))
+        if not found:
+            raise TableError(f"{self.name}: expected lines without missing values, got none")
+        return found[0]
 
     def times(
         self, column: int, fields: Sequence[str], lines: NDArray[np.int64], missing: str | None
@@ -108,7 +114,7 @@ class WholeTable(TextTable):
         """Return a column of dates; a missing one is NaT with "drop", and else an error."""
 
         def where(i: int) -> str:
-            return self.parser.where(column, int(lines[i]))
+            return self.where(column, int(lines[i]))
 
         if missing != "drop":
             for i, field in enumerate(fields):
