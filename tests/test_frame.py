@@ -263,12 +263,32 @@ def test_targets_are_taken_from_later_rows_of_the_sequence(x, y, horizon):
     assert elman.loss_and_gradients(single, series, series)[0] == pytest.approx(want, rel=1e-6)
 
 
+def test_lists_of_frames_have_the_same_targets(x, y):
+    frame = Frame(**columns_of(x, y))
+    listed = [Frame(**columns_of(x[r], y[r], ids=[k] * len(r))) for k, r in ROWS.items()]
+    for options in ({}, {"horizon": 1}, {"outputs": "last"}):
+        net = network(**options)
+        found = elman.loss_and_gradients(net, listed, listed)[0]
+        assert found == elman.loss_and_gradients(net, frame, frame)[0]
+    with pytest.raises(ArgumentError, match=r"^y\[2\]: expected a data frame, .* got ndarray"):
+        elman.train(net, listed, [*listed[:2], y[:1]])
+
+
 def test_targets_beyond_the_data_are_refused(x, y):
     frame = Frame(**columns_of(x, y))
     with pytest.raises(ArgumentError, match=r"^y: expected a sequence of more than 3 rows.* got 3"):
         elman.train(network(horizon=3), frame, frame)
     with pytest.raises(ArgumentError, match=r"^y: expected an array: .* 1 step behind the end"):
         elman.train(network("last", horizon=1), frame, frame)
+
+
+def test_classes_are_predicted_one_step_ahead(x):
+    classes = {"classes": ["0", "1"], "g": "softmax", "size": 2, "sequence": None}
+    frame = Frame(p=x[:, 0], q=x[:, 1], y=[0, 1, 1, 0, 1, 0, 0])
+    net = network(horizon=2, **classes)
+    found = elman.loss_and_gradients(net, frame, frame, "cross_entropy")[0]
+    want = elman.loss_and_gradients(net, x[:5], [1, 0, 1, 0, 0], "cross_entropy")[0]
+    assert found == pytest.approx(want, rel=1e-6)
 
 
 def test_sequences_of_y_must_be_those_of_x(x, y):

@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from elman._isa import use_isa as use_isa
     from elman._loading import load as load
     from elman._network import Network as Network
-    from elman._network import Run as Run
     from elman._parameters import Layer as Layer
     from elman._parameters import Readout as Readout
+    from elman._run import Run as Run
     from elman._table import Table as Table
     from elman.activation import Activation as Activation
     from elman.errors import ArgumentError as ArgumentError
@@ -117,7 +117,7 @@ _HOMES = {
     "Network": "elman._network",
     "RMSprop": "elman.training",
     "Readout": "elman._parameters",
-    "Run": "elman._network",
+    "Run": "elman._run",
     "SGD": "elman.training",
     "ScalingWarning": "elman.errors",
     "ShapeError": "elman.errors",

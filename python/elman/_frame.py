@@ -101,10 +101,13 @@ def targets(
         if of_y is not None:
             parts = of_y.split("y", parts[0])
     else:
-        parts = [
-            _targets(net, _Columns(f"y[{i}]", part)) if is_frame(part) else part
-            for i, part in enumerate(y)  # type: ignore[arg-type]
-        ]
+        parts = []
+        for i, part in enumerate(y):  # type: ignore[arg-type]
+            if not is_frame(part):
+                raise ArgumentError(
+                    f"y[{i}]: expected a data frame, as the others, got {_arguments.kind(part)}"
+                )
+            parts.append(_targets(net, _Columns(f"y[{i}]", part)))
     return _of_steps(net, parts, outputs, listed=rows is not None or not is_frame(y))
 
 
@@ -249,12 +252,10 @@ def _of_steps(
     shifted, known = [], []
     for part in parts:
         n = max(0, len(part) - ahead)
-        columns = [part[h : h + n] for h in horizon]
-        moved = np.zeros((len(part), *part.shape[1:]), part.dtype)
-        if len(horizon) > 1:
-            moved = np.zeros((len(part), part.shape[1] * len(horizon)), part.dtype)
-        moved[:n] = np.concatenate(columns, axis=-1) if len(horizon) > 1 else columns[0]
-        shifted.append(moved)
+        later = [part[h : h + n] for h in horizon]
+        values = later[0] if len(later) == 1 else np.concatenate(later, axis=1)
+        none = np.zeros((len(part) - n, *values.shape[1:]), part.dtype)
+        shifted.append(np.concatenate([values, none]))
         known.append(np.arange(len(part)) < n)
     return (shifted, known) if listed else (shifted[0], known[0])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, overload  # NumPy imports `typing` too
+from typing import TYPE_CHECKING, Any, overload  # NumPy imports `typing` too
 
 from elman import (
     _arguments,
@@ -16,6 +16,7 @@ from elman import (
     _structure,
 )
 from elman._parameters import Parameters, sizes
+from elman._run import Run
 from elman.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -41,31 +42,6 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
     Sequences = list[NDArray[Any]] | tuple[NDArray[Any], ...]  # each (T_i, I)
-
-
-class _Results(NamedTuple):
-    output: NDArray[Any]
-    state: NDArray[Any]
-    hidden: NDArray[Any] | None
-
-
-class Run(_Results):
-    """The result of `Network.run`: `output, state, hidden = net.run(x)`.
-
-    Attributes
-    ----------
-    output : ndarray, shape (..., T, O) or (..., O)
-        The output of every step, or of the last real one.
-    state : ndarray, shape (..., state_size)
-        The state after the last real step.
-    hidden : ndarray, shape (..., T, state_size), or None
-        The state after every step, if requested.
-    keys : list or None
-        The names of the sequences in a data frame, in the order of `state`; None for other inputs.
-        Not among the three values when unpacked.
-    """
-
-    keys: list[Any] | None = None
 
 
 class Network(Parameters):
@@ -612,6 +588,23 @@ class Network(Parameters):
 
     def __repr__(self) -> str:
         return f"Network({sizes(self)}, {self.dtype}, {self.num_parameters:,} parameters)"
+
+    def _repr_html_(self) -> str:
+        """Return a small table of layers, for notebooks."""
+        rows: list[list[object]] = [["", "inputs", "units", "activation", "direction"]]
+        for i, layer in enumerate(self.layers):
+            H, I = layer.W_xh.shape
+            units = H if layer.reverse is None else f"2 x {H}"
+            rows.append([f"layer {i}", I, units, layer.activation, layer.direction])
+        if self.readout is not None:
+            O, H = self.readout.W_hy.shape
+            rows.append(["readout", H, O, self.readout.activation, ""])
+        cells = ("".join(f"<td>{cell}</td>" for cell in row) for row in rows)
+        table = "".join(f"<tr>{row}</tr>" for row in cells)
+        return (
+            f"<table>{table}</table><p>Network of {self.num_parameters:,} parameters,"
+            f" {self.dtype}</p>"
+        )
 
 
 def _explained(error: ShapeError, x: object, net: Network) -> ShapeError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from elman import _files
@@ -23,6 +24,15 @@ __all__ = ["forecast", "history"]
 CHARTS = 12  # at most so many in a figure
 
 
+class _Figure(Figure):  # type: ignore[misc, unused-ignore]
+    """A figure that a notebook displays even if matplotlib is not set up for it there."""
+
+    def _repr_png_(self) -> bytes:
+        file = BytesIO()
+        self.savefig(file, format="png")
+        return file.getvalue()
+
+
 def history(history: History) -> Figure:
     """Plot the losses of each epoch and mark the best epoch.
 
@@ -35,7 +45,7 @@ def history(history: History) -> Figure:
     -------
     matplotlib.figure.Figure
         The figure, with a logarithmic axis of losses if they are above 0. Save it with
-        `figure.savefig("history.svg")`; notebooks display it.
+        `figure.savefig("history.svg")`; notebooks display it as the last value of a cell.
 
     Raises
     ------
@@ -51,7 +61,7 @@ def history(history: History) -> Figure:
     >>> elman.plot.history(result.history).axes[0].get_xlabel()
     'epoch'
     """
-    figure = Figure(figsize=(7, 4), layout="constrained")
+    figure = _Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     axes.plot(history.epoch, history.loss, label="training", color="#1f77b4")
     if history.validation_loss:
@@ -96,7 +106,7 @@ def forecast(forecast: Forecast) -> Figure:
     'steps ahead'
     """
     charts = [(part, j) for part in forecast.parts for j in range(len(forecast.columns))][:CHARTS]
-    figure = Figure(figsize=(8, 1 + 2.6 * len(charts)), layout="constrained")
+    figure = _Figure(figsize=(8, 1 + 2.6 * len(charts)), layout="constrained")
     all_axes = figure.subplots(len(charts), squeeze=False)[:, 0]
     for axes, (part, j) in zip(all_axes, charts, strict=True):
         _draw(axes, forecast, part, j)

@@ -125,7 +125,7 @@ class TrainResult(NamedTuple):
     network: Network
     history: History
 
-    def __call__(self, x: object) -> NoReturn:
+    def __call__(self, x: object) -> NoReturn:  # noqa: D102
         # a usual mistake
         raise ArgumentTypeError("result: expected result.network(x), got result(x)")
 

@@ -128,7 +128,7 @@ def train(
     checkpoint_every : int
         Number of epochs between checkpoints; one is always written at the end of training.
     progress : bool
-        Show the progress if standard error is a terminal.
+        Show the progress: in one line on standard error if that is a terminal, or in a notebook.
     callback : callable, optional
         callback(record, trainer), called after each epoch. The record is an `elman.Epoch`:
         `.epoch`, `.loss`, `.validation_loss`, `.learning_rate`. The trainer is the running

@@ -1,10 +1,11 @@
-"""Progress display of a training run: one line, rewritten on the terminal."""
+"""Progress display of a training run: one line, rewritten on the terminal or in a notebook."""
 
 from __future__ import annotations
 
 import sys
 import time
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,18 +20,30 @@ _SECONDS = 0.1  # between two writes
 
 @contextmanager
 def bar(wanted: bool, epochs: int) -> Iterator[Show]:
-    """Yield a function that shows an epoch; it does nothing if not wanted or not on a terminal."""
-    if not wanted or sys.stderr is None or not sys.stderr.isatty():
+    """Yield a function that shows an epoch.
+
+    It does nothing if not wanted, or neither on a terminal nor in a notebook.
+    """
+    if wanted and _in_notebook():
+        draw = _notebook
+    elif wanted and sys.stderr is not None and sys.stderr.isatty():
+        draw = _rich if find_spec("rich") else _plain
+    else:
         yield lambda epoch: None
         return
-    try:
-        import rich  # noqa: F401
-    except ModuleNotFoundError:
-        draw = _plain
-    else:
-        draw = _rich
     with draw(epochs) as show:
         yield show
+
+
+def _in_notebook() -> bool:
+    """Return whether this is the kernel of a notebook, where stderr is no terminal."""
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    return hasattr(shell, "kernel")
+
+
+def _line(epoch: Epoch, epochs: int) -> str:
+    return f"epoch {epoch.epoch}/{epochs}  {_text(epoch)}"
 
 
 def _text(epoch: Epoch) -> str:
@@ -47,7 +60,7 @@ def _plain(epochs: int) -> Iterator[Show]:
     def show(epoch: Epoch) -> None:
         nonlocal shown, line
         width = len(line)
-        line = f"epoch {epoch.epoch}/{epochs}  {_text(epoch)}"
+        line = _line(epoch, epochs)
         if time.monotonic() - shown >= _SECONDS:
             shown = time.monotonic()
             sys.stderr.write("\r" + line.ljust(width))
@@ -57,6 +70,31 @@ def _plain(epochs: int) -> Iterator[Show]:
         yield show
     finally:
         sys.stderr.write("\r" + line + "\n")
+
+
+@contextmanager
+def _notebook(epochs: int) -> Iterator[Show]:
+    """Show a line of text that is replaced in the output of the cell."""
+    from IPython.display import display  # type: ignore[import-not-found, unused-ignore]
+
+    def text(line: str) -> dict[str, str]:
+        return {"text/plain": line}
+
+    shown, line = time.monotonic(), ""
+    handle = display(text(f"epoch 0/{epochs}"), raw=True, display_id=True)
+
+    def show(epoch: Epoch) -> None:
+        nonlocal shown, line
+        line = _line(epoch, epochs)
+        if time.monotonic() - shown >= _SECONDS:
+            shown = time.monotonic()
+            handle.update(text(line), raw=True)
+
+    try:
+        yield show
+    finally:
+        if line:
+            handle.update(text(line), raw=True)
 
 
 @contextmanager
