@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "network.hpp"
@@ -277,8 +278,11 @@ py::array run_chunk(Stream<Real>& stream, py::handle chunk, py::handle out) {
     const Index steps = x.shape(0);
     const Shape shape{steps, network.output_size()};
     py::array y = out.is_none() ? new_array<Real>(shape) : check_out<Real>(out, shape);
-    const Pinned target(y);
-    if (!out.is_none()) check_overlap(y, x, "chunk");
+    std::optional<Pinned> target;  // nobody else has a new array
+    if (!out.is_none()) {
+        target.emplace(y);
+        check_overlap(y, x, "chunk");
+    }
 
     Index done;
     typename Stream<Real>::Refused refused;

@@ -20,6 +20,8 @@ inline auto bits_of_zero(Real x) noexcept {
     return bits;
 }
 
+// Tried: sums of values, finite only if all are (a chunk of 16 inputs 2 % faster, but a step of 16
+// to 64 inputs 1 to 4 % slower); a kernel of the instruction set (1 ns for the call).
 template <class Real>
 inline bool all_finite(const Real* values, Index count) noexcept {
     using Bits = decltype(bits_of_zero(Real()));
