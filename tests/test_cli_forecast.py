@@ -185,6 +185,16 @@ def test_a_figure_has_a_chart_for_each_column():
     assert np.array_equal(earlier.get_ydata(), net.generate(x[:-6], 6)[:, 1])
 
 
+def test_a_figure_of_few_data_has_no_earlier_forecast():
+    pytest.importorskip("matplotlib")
+    import elman.plot
+
+    net = elman.Network(1, 4, 1, seed=0, output_activation="identity", table=TABLE)
+    data = elman.Frame({"load": series(3), "time": TIMES[:3]})
+    axes = elman.plot.forecast(elman.forecast(net, data, steps=6)).axes[0]
+    assert [line.get_label() for line in axes.get_lines()] == ["data", "forecast"]
+
+
 # --- the terminal ---------------------------------------------------------------------------------
 
 

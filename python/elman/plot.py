@@ -118,13 +118,14 @@ def _draw(axes: Axes, forecast: Forecast, part: Part, j: int) -> None:
     """Draw one column of one sequence."""
     steps = forecast.steps[: len(part.values)]
     past: NDArray[Any] = np.arange(1 - len(part.past), 1)  # 0 is the end of the data
-    before, later = steps - steps[-1], steps
+    later = steps
     if part.times is not None and part.past_times is not None:
-        past, before, later = part.past_times, part.past_times[before - 1], part.times
+        past, later = part.past_times, part.times
     else:
         axes.set_xlabel("steps ahead")
     axes.plot(past, part.past[:, j], label="data", color="#333333")
     if part.earlier is not None:
+        before = past[steps - steps[-1] - 1]
         label = f"forecast {steps[-1]} steps before the end"
         axes.plot(before, part.earlier[:, j], label=label, color="#1f77b4", linestyle="--")
     axes.plot(later, part.values[:, j], label="forecast", color="#d62728")
