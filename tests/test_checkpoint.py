@@ -119,6 +119,22 @@ def test_a_checkpoint_of_another_run_is_refused_and_left_alone(x, y, path, other
     assert path.read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("other", "sentence"),
+    [
+        ({"patience": 3}, "the loss that patience or validation watch of .*, None, got 'loss':"),
+        ({"net": network(hidden_size=4)}, "the net of "),
+        ({"sample_weight": np.ones(B)}, "the shapes of x, y and the weights of "),
+        ({"validation": 0.5}, "the shapes of x, y and the weights of "),
+    ],
+    ids=str,
+)
+def test_the_error_names_arguments(x, y, path, other, sentence):
+    train(x, y, checkpoint=path)
+    with pytest.raises(elman.ArgumentError, match=f"^checkpoint: expected {sentence}"):
+        train(x, y, checkpoint=path, epochs=5, **other)
+
+
 def refused(x, y, path):
     with pytest.raises(elman.ElmanError) as caught:
         train(x, y, checkpoint=path, epochs=5, callback=pytest.fail)

@@ -52,14 +52,6 @@ class Task(StrEnum):
     classification = "classification"
 
 
-class Missing(StrEnum):
-    """What `elman train` does about missing values."""
-
-    hold = "hold"
-    interpolate = "interpolate"
-    drop = "drop"
-
-
 class Format(StrEnum):
     """The output formats of `elman run`."""
 
@@ -373,6 +365,57 @@ def _steps(text: str) -> tuple[int, ...]:
 
 def _columns(text: str) -> list[str]:
     return list(filter(None, map(str.strip, text.split(","))))
+
+
+@app.command()
+def forecast(
+    model: Model,
+    data: Annotated[
+        str,
+        typer.Argument(
+            help="The past: CSV, one step per line, or NPY (T, I); - is standard input.",
+            metavar="DATA",
+            show_default=False,
+        ),
+    ],
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Steps ahead; by default the horizon of a model for several, else 24."
+        ),
+    ] = None,
+    future: Annotated[
+        str | None,
+        typer.Option(help="The next values of the inputs that are not forecast: CSV or NPY."),
+    ] = None,
+    interval: Annotated[
+        float, typer.Option(help="The probability of the intervals; 0: none.")
+    ] = 0.8,
+    holdout: Annotated[
+        float, typer.Option(help="Fraction of the data, at its end, for the intervals.")
+    ] = 0.2,
+    sequence: Sequence = None,
+    missing: Annotated[
+        Missing | None, typer.Option(help="Fill or drop missing values; by default refused.")
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option("--output", "-o", help="A table *.csv, or an image *.svg, *.png or *.pdf."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Forecast the steps after the end of a table, with intervals.
+
+    A model for the next step is run on its own forecasts, a model for several steps (elman train
+    --horizon 1..24) gives them at once. The intervals come from the errors of earlier forecasts in
+    the held-out part, where their coverage is measured too.
+    """
+    from elman.cli import forecast
+
+    settings = forecast.Settings(
+        steps, future, interval, holdout, sequence, missing and missing.value
+    )
+    forecast.forecast(model, data, settings, output, as_json)
 
 
 @app.command()

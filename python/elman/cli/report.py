@@ -13,6 +13,7 @@ import numpy as np
 import elman
 from elman import _golden, _loading
 from elman._format import VERSION
+from elman.cli import models
 from elman.cli.text import printable as printable
 from elman.cli.text import tell
 from elman.files import running
@@ -28,7 +29,7 @@ RANDOM_SHAPE = (4, 250)  # sequences, steps
 
 def info(model: str, as_json: bool) -> None:
     """Print a description of the network in a model file."""
-    net = elman.load(model)
+    net = models.load(model)
     file = {"file": model, "file_format": VERSION, "bytes": os.path.getsize(model)}
     facts: dict[str, Any] = {**file, **describe(net)}
     if as_json:
@@ -41,6 +42,8 @@ def info(model: str, as_json: bool) -> None:
         "file": f"{model} (format {VERSION}, {facts['bytes']} bytes)",
         "sizes": sizes(net),
         "parameters": f"{net.num_parameters} in {net.dtype}",
+        "a step": f"{net.multiply_adds:,} multiply-adds",
+        "memory": _memory(net, facts["stream_bytes"]),
         "activations": ", ".join(map(str, net.activations))
         + (f"; output {net.output_activation}" if net.output_activation else "; no readout"),
         **({} if set(net.directions) == {"forward"} else {"directions": ", ".join(net.directions)}),
@@ -66,6 +69,9 @@ def describe(net: Network) -> dict[str, Any]:
         "num_layers": net.num_layers,
         "state_size": net.state_size,
         "num_parameters": net.num_parameters,
+        "multiply_adds": net.multiply_adds,
+        "packed_bytes": net.nbytes,
+        "stream_bytes": net.stream().nbytes if set(net.directions) == {"forward"} else None,
         "activations": [str(f) for f in net.activations],
         "output_activation": net.output_activation and str(net.output_activation),
         "directions": list(net.directions),
@@ -83,6 +89,11 @@ def describe(net: Network) -> dict[str, Any]:
             "build": elman.build_info(),
         },
     }
+
+
+def _memory(net: Network, stream_bytes: int | None) -> str:
+    streams = "no streams" if stream_bytes is None else f"{stream_bytes:,} bytes per stream"
+    return f"{net.nbytes:,} bytes of packed weights, {streams}"
 
 
 def _table(net: Network) -> dict[str, Any]:
@@ -115,7 +126,7 @@ def verify(
 
     The verification example in the file, if any, is checked too.
     """
-    net = elman.load(model)
+    net = models.load(model, source)
     lengths = None
     if source is None:
         x = random_inputs(net, RANDOM_SHAPE, seed)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import elman
+from elman.cli import models
 from elman.cli.text import tell
 from elman.errors import ArgumentError
 from elman.files import running, writing
@@ -40,7 +41,7 @@ def run(
     threads: int,
 ) -> None:
     """Read the table `source`, run the network over it, write its outputs."""
-    net = elman.load(model)
+    net = models.load(model, source)
     outputs = running.outputs_of(net, outputs)
     with running.open_source(net, source, sequence, missing) as table:
         shape: tuple[int, ...] | None
@@ -71,7 +72,7 @@ def run(
 
 def stream(model: str, source: str, output: str, sequence: str | None, missing: str | None) -> None:
     """Write the output for each line of the CSV `source` before reading the next."""
-    net = elman.load(model)
+    net = models.load(model, source)
     if not writes_directly(output):
         raise ArgumentError(
             f"--output: expected standard output or a device with --stream, got {output}: a file"
@@ -101,7 +102,7 @@ def _answer_lines(net: Network, table: TextSource) -> Iterator[bytes]:
     for key, when, row in table.rows(net.input_size):
         name = key if table.key is not None else ""
         if name not in streams:
-            streams[name] = net.stream()
+            streams[name] = net.stream(nonfinite="propagate")
         if max(map(abs, row)) > most:
             running.require_range(net, np.array([row]), table.name)
         y = streams[name].step(row)

@@ -41,6 +41,12 @@ FORMAT_VERSION = "1"
 
 _HISTORY = {"history.loss", "history.validation_loss", "history.learning_rate"}
 _PROGRESS = {"updates", "best_epoch", "learning_rate"}
+_SAID = {  # settings whose names are not those of arguments
+    "network": "net",
+    "data": "shapes of x, y and the weights",
+    "validation": "shapes of validation",
+    "watched": "loss that patience or validation watch",
+}
 
 
 class Checkpoint(NamedTuple):
@@ -96,7 +102,7 @@ class Saver:
         for key in self.settings:
             if found.get(key) != wanted[key]:
                 raise ArgumentError(
-                    f"checkpoint: expected the {key} of the run in {self.path},"
+                    f"checkpoint: expected the {_SAID.get(key, key)} of the run in {self.path},"
                     f" {show(found.get(key))}, got {show(wanted[key])}:"
                     " name another file to start a new run"
                 )
