@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import elman
+from elman.files import lines
 from fixtures.command import answer
 from fixtures.tables import inputs
 
@@ -140,6 +141,15 @@ def test_calendar_inputs_come_from_the_times(frame, tmp_path):
 def test_wrong_arguments_are_named(net, frame, change, error, said):
     with pytest.raises(error, match=said):
         elman.run_table(net, frame, **change)
+
+
+def test_a_number_too_large_is_named_by_its_line_if_a_layer_reads_in_reverse(tmp_path, monkeypatch):
+    monkeypatch.setattr(lines, "PIECE", 8)  # bytes: the table is read in several pieces
+    monkeypatch.setattr(lines, "BLOCK", 16)
+    net = elman.Network(1, 2, 1, seed=0, direction="reverse")
+    (tmp_path / "x.csv").write_text("1.5\n" * 20 + "1e300\n")
+    with pytest.raises(elman.TableError, match=r"x\.csv line 21: expected numbers of float32"):
+        elman.run_table(net, tmp_path / "x.csv")
 
 
 def test_wrong_tables_are_named(net, frame, tmp_path):

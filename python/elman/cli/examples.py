@@ -13,7 +13,7 @@ from elman._table import CALENDAR
 from elman.errors import ArgumentError, TableError
 from elman.files import missing as gaps
 from elman.files.arrays import ArraySource
-from elman.files.block import Block
+from elman.files.block import Block, groups
 from elman.files.fields import MISSING, is_number
 from elman.files.opening import opened
 from elman.files.whole import DATE, NUMBER, TEXT, WholeTable
@@ -115,7 +115,7 @@ def _from_text(table: WholeTable, question: Question) -> Examples:
         "time": None if roles.time is None else names[roles.time],
         "calendar": parts,
     }
-    sequences = gaps.groups(rows.keys, len(rows.x)).values()
+    sequences = groups(rows.keys, len(rows.x)).values()
     xs, ys = [rows.x[at] for at in sequences], [rows.y[at] for at in sequences]
     if task == "forecast":
         return _forecast(xs, ys, inputs, targets, question, **meaning)

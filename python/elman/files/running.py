@@ -14,7 +14,7 @@ from elman._table import Table
 from elman.errors import ArgumentError, TableError
 from elman.files import dates
 from elman.files import missing as gaps
-from elman.files.block import Block
+from elman.files.block import Block, joined
 from elman.files.frame import Frame
 from elman.files.reading import TextSource, open_table
 
@@ -223,7 +223,7 @@ def answers(net: Network, source: Source, outputs: str, threads: int = 1) -> Ite
     """
     blocks = source.blocks(net.input_size)
     if set(net.directions) != {"forward"}:
-        blocks = _as_one(blocks)
+        blocks = iter([joined(list(blocks))])
     states = _States(net, threads)
     for block in blocks:
         require_range(net, block.values, source.name, block.lines)
@@ -248,28 +248,10 @@ def require_range(net: Network, values: Array, name: str, lines: Array | None = 
     )
 
 
-def _as_one(blocks: Iterator[Block]) -> Iterator[Block]:
-    """Yield all blocks as one."""
-    parts = list(blocks)
-    if parts:
-        keys, times = (
-            None
-            if getattr(parts[0], name) is None
-            else list(chain.from_iterable(getattr(part, name) for part in parts))
-            for name in ("keys", "times")
-        )
-        values = np.concatenate([part.values for part in parts])
-        yield parts[0]._replace(values=values, keys=keys, times=times)
-
-
 def sequences(net: Network, source: Source) -> list[Array]:
     """Return the inputs (T_i, I) of each sequence of a table, in order of first appearance."""
-    (block,) = _as_one(source.blocks(net.input_size))
-    if block.keys is None:
-        return [block.values]
-    order, offsets, _ = _States(net, 1).sorted(block)
-    values = block.values if order is None else block.values[order]
-    return np.split(values, offsets[1:-1])
+    block = joined(list(source.blocks(net.input_size)))
+    return [block.values[rows] for rows in block.groups().values()]
 
 
 class _States:
@@ -291,7 +273,7 @@ class _States:
 
     def run(self, block: Block, outputs: str) -> Array:
         """Continue the sequences of a block; return the outputs of its lines, or the last ones."""
-        order, offsets, rows = self.sorted(block)
+        order, offsets, rows = self._sorted(block)
         values = block.values if order is None else block.values[order]
         result = self._net.run(
             values,
@@ -310,7 +292,7 @@ class _States:
         output[order] = result.output
         return output
 
-    def sorted(self, block: Block) -> tuple[Array | None, Array, Array]:
+    def _sorted(self, block: Block) -> tuple[Array | None, Array, Array]:
         """Return the lines sorted by sequence (None: they are), their offsets, and its rows."""
         count = len(block.values)
         if block.keys is None:
