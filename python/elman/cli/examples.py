@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 import elman
 from elman import _calendar
 from elman._table import CALENDAR
+from elman.cli.text import tell
 from elman.errors import ArgumentError, TableError
 from elman.files import missing as gaps
 from elman.files.arrays import ArraySource
@@ -102,7 +102,7 @@ def _from_text(table: WholeTable, question: Question) -> Examples:
     columns = [i for i in range(len(table.columns)) if i not in ignored]
     table.require_names([table.columns[i] for i in columns])
     if 0 in ignored and not question.inputs:
-        _note(f"{table.name}: the first column has no name and is no input")
+        tell([f"{table.name}: the first column has no name and is no input"])
     kinds = table.kinds(columns)
     task, roles = _roles(table, question, kinds)
     parts = tuple(part for part in question.calendar if part in CALENDAR)
@@ -263,9 +263,8 @@ def _rows(
     keys = None if roles.sequence is None else next(fields)
     times = None if time is None else next(fields)
     labels = None if label is None else next(fields)
-    if keys is not None and "" in keys and roles.sequence is not None:
-        where = table.where(roles.sequence, int(parsed.lines[keys.index("")]))
-        raise TableError(f"{where}: expected the sequence of the line, got an empty field")
+    if keys is not None and roles.sequence is not None:
+        table.require_keys(roles.sequence, keys, parsed.lines)
     values, known = parsed.values, np.ones(len(parsed.lines), bool)
     if times is not None and time is not None:
         dates = table.times(time, times, parsed.lines, missing)
@@ -320,16 +319,11 @@ def _filled(
             )
     found = table.without_gaps(block, missing, numbers)
     if missing == "drop" and len(found.values) < count:
-        _note(f"{count - len(found.values)} lines with missing values are left out")
+        tell([f"{count - len(found.values)} lines with missing values are left out"])
     elif gap.any():
         how = "the value before" if missing == "hold" else "interpolation"
-        _note(f"{gap.sum()} missing values are filled by {how}")
+        tell([f"{gap.sum()} missing values are filled by {how}"])
     return found
-
-
-def _note(sentence: str) -> None:
-    if sys.stderr is not None:
-        print(f"elman: {sentence}", file=sys.stderr)
 
 
 def _classes(labels: Sequence[str]) -> tuple[list[str], Array]:

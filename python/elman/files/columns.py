@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from elman._container import show
 from elman.errors import TableError
-from elman.files.dates import is_date
+from elman.files.dates import is_date, parse
 from elman.files.fields import MISSING, NAMES, is_number, split
 from elman.files.lines import LineReader, Lines
 from elman.files.opening import printable
@@ -15,6 +15,9 @@ from elman.files.parsing import Parser, decoded, is_comment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from elman.files.opening import Opened
 
@@ -88,6 +91,31 @@ class TextTable:
     def where(self, column: int, line: int) -> str:
         """Return where a field is, for messages."""
         return self.parser.where(column, line)
+
+    def times(
+        self,
+        column: int,
+        fields: Sequence[str],
+        lines: NDArray[np.int64],
+        missing: str | None,
+        order: str | None = None,
+    ) -> NDArray[np.datetime64]:
+        """Return fields of dates as times; a missing one is NaT with "drop", and else an error."""
+
+        def where(i: int) -> str:
+            return self.where(column, int(lines[i]))
+
+        if missing != "drop":
+            for i, field in enumerate(fields):
+                if field in MISSING:
+                    raise TableError(f"{where(i)}: expected a date, got {field!r}")
+        return parse(fields, where, order=order)
+
+    def require_keys(self, column: int, keys: Sequence[str], lines: NDArray[np.int64]) -> None:
+        """Raise if a line does not name its sequence."""
+        if "" in keys:
+            where = self.where(column, int(lines[keys.index("")]))
+            raise TableError(f"{where}: expected the sequence of the line, got an empty field")
 
     # --- which column is what -----------------------------------------------------------------
 

@@ -10,12 +10,11 @@ import numpy as np
 from elman import _calendar
 from elman._container import show
 from elman.errors import ArgumentError, TableError
-from elman.files import dates
 from elman.files import missing as gaps
 from elman.files.arrays import ArraySource
 from elman.files.block import Block
 from elman.files.columns import TextTable
-from elman.files.fields import MISSING
+from elman.files.dates import day_order
 from elman.files.opening import opened
 from elman.files.whole import WholeTable
 
@@ -191,21 +190,14 @@ class TextSource:
         columns = iter(parsed.texts)
         keys = None if self._key is None else next(columns)
         times = None if self._time is None else next(columns)
-        if keys is not None and "" in keys:
-            where = self._text.where(self._key or 0, int(parsed.lines[keys.index("")]))
-            raise TableError(f"{where}: expected the sequence of the line, got an empty field")
+        if self._key is not None and keys is not None:
+            self._text.require_keys(self._key, keys, parsed.lines)
         return keys, times
 
     def _calendar_inputs(self, times: Sequence[str], lines: Array) -> Array:
-        def where(i: int) -> str:
-            return self._text.where(self._time or 0, int(lines[i]))
-
-        if self._missing != "drop":
-            for i, field in enumerate(times):
-                if field in MISSING:
-                    raise TableError(f"{where(i)}: expected a date, got {field!r}")
-        self._order = self._order or dates.day_order(times)
-        return _calendar.features(dates.parse(times, where, order=self._order), self._calendar)
+        self._order = self._order or day_order(times)
+        parsed = self._text.times(self._time or 0, times, lines, self._missing, self._order)
+        return _calendar.features(parsed, self._calendar)
 
 
 @contextmanager
