@@ -271,6 +271,9 @@ def test_the_column_of_sequences_must_agree_with_the_model(stored):
         pass
     with pytest.raises(TableError, match=r"line 3, column id: .* sequence .* empty field"):
         values_of(stored("id,x\na,1\n,2\n"), 1, table)
+    for given in ({}, {"missing": "hold"}):
+        with pytest.raises(TableError, match=r"line 3, column id: .* sequence .* empty field"):
+            elman.read_table(path, sequence="id", **given)
 
 
 def test_the_calendar_is_computed_from_the_times(stored):

@@ -88,6 +88,8 @@ class WholeTable(TextTable):
             else:
                 found[i] = np.array(fields, object)
         sequences = None if keys is None else parsed.texts[-1]
+        if keys is not None and sequences is not None:
+            self.require_keys(keys, sequences, parsed.lines)
         block = Block(parsed.values, sequences, None, parsed.lines).rows(np.flatnonzero(known))
         if missing is not None:
             block = self.without_gaps(block, missing, numbers)
