@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from elman import _ragged
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -58,6 +60,5 @@ def groups(keys: Sequence[str] | None, count: int) -> dict[str, NDArray[np.int64
         return {"": np.arange(count)} if count else {}
     numbers: dict[str, int] = {}
     codes = np.fromiter((numbers.setdefault(key, len(numbers)) for key in keys), np.int64, count)
-    order = np.argsort(codes, kind="stable")
-    ends = np.cumsum(np.bincount(codes, minlength=len(numbers)))
-    return dict(zip(numbers, np.split(order, ends[:-1]), strict=True)) if count else {}
+    order, offsets = _ragged.grouped(codes, len(numbers))
+    return dict(zip(numbers, np.split(order, offsets[1:-1]), strict=True)) if count else {}

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from elman._container import show
+from elman._table import plain
 from elman.errors import TableError
 from elman.files.dates import is_date, parse
 from elman.files.fields import MISSING, NAMES, is_number, split
@@ -129,7 +130,7 @@ class TextTable:
         """
         places = [i for i, name in enumerate(self.columns) if name == column]
         if not places and self.header:
-            places = [i for i, name in enumerate(self.columns) if _loose(name) == _loose(column)]
+            places = [i for i, name in enumerate(self.columns) if plain(name) == plain(column)]
         if len(places) == 1:
             return places[0]
         names = [self.columns[i] for i in places] or list(self.columns)
@@ -139,7 +140,7 @@ class TextTable:
     def has(self, column: str) -> bool:
         """Return whether `find` would find a column, or several."""
         return column in self.columns or (
-            bool(self.header) and _loose(column) in map(_loose, self.columns)
+            bool(self.header) and plain(column) in map(plain, self.columns)
         )
 
     def dates(self) -> list[int]:
@@ -157,10 +158,6 @@ class TextTable:
             for i, name in enumerate(self.header)
             if name == "" and (i == 0 or self.first[i] == "")
         ]
-
-
-def _loose(name: str) -> str:
-    return "".join(name.split()).casefold()
 
 
 def _shown(name: str) -> str:
@@ -217,9 +214,9 @@ def _is_header(
 ) -> bool:
     """Return whether the first line names the columns."""
     counted = [str(i) for i in range(len(fields))]
-    names = {_loose(name) for name in expected}
+    names = {plain(name) for name in expected}
     numbered = all(map(str.isdecimal, names))  # a column without a name has a number from 1
-    if names <= set(map(_loose, fields)) and (
+    if names <= set(map(plain, fields)) and (
         not numbered or ("0" in names and list(fields) == counted)
     ):
         return True
