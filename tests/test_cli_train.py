@@ -11,6 +11,8 @@ import pytest
 
 import elman
 from elman.cli import examples
+from elman.cli.splitting import split
+from elman.forecasting.parts import Examples
 from fixtures import command
 
 pytestmark = pytest.mark.any_isa
@@ -325,18 +327,18 @@ def of_classes(*counts):
     labels = np.repeat(np.arange(len(counts)), counts)
     x = [np.zeros((3, 1)) for _ in labels]
     table = elman.Table(inputs=["x"], targets=["y"], classes=["a", "b", "c"], outputs="last")
-    return examples.Examples(x, list(labels), table)
+    return Examples(x, list(labels), table)
 
 
 def test_every_part_has_its_share_of_every_class():
     data = of_classes(50, 30, 20)
-    parts = examples.split(data, 0.25, 0.2, seed=3)
+    parts = split(data, 0.25, 0.2, seed=3)
     for spans, count in zip(parts, (60, 20, 20), strict=True):
         found = np.bincount([data.y[span.sequence] for span in spans]) / count
         np.testing.assert_allclose(found, [0.5, 0.3, 0.2], atol=0.051)
     everything = sorted(span.sequence for spans in parts for span in spans)
     assert everything == list(range(100))
-    assert parts != examples.split(data, 0.25, 0.2, seed=4)
+    assert parts != split(data, 0.25, 0.2, seed=4)
 
 
 def test_nothing_held_out_is_not_scored_and_no_validation_never_stops(here, sines):

@@ -262,7 +262,8 @@ def test_errors_of_a_network_for_several_steps_are_of_values_it_was_not_trained_
 
 
 def test_the_held_out_part_is_that_of_training():
-    from elman.cli.examples import Examples, split
+    from elman.cli.splitting import split
+    from elman.forecasting.parts import Examples
 
     x = noise(101, 1)
     table = elman.Table(inputs=["a"], targets=["a"], horizon=1)

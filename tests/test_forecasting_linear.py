@@ -106,7 +106,7 @@ def test_a_joined_network_is_the_sum_of_its_parts(rng):
         elman.Network(3, H, 2, output_activation="identity", dtype="float64", seed=H)
         for H in (4, 1, 9)
     ]
-    blocks = [linear.Block.of(net) for net in nets]
+    blocks = [linear.Units.of(net) for net in nets]
     factors = [1.0, 0.5, np.array([2.0, -1.0])]
     net = linear.joined([block.times(f) for block, f in zip(blocks, factors, strict=True)])
     x = rng.normal(size=(50, 3))

@@ -8,6 +8,7 @@ import pytest
 
 import elman
 from elman.cli import examples
+from elman.cli.splitting import split
 from elman.forecasting import parts as parts_
 from elman.forecasting import search, work
 from elman.forecasting.crew import Crew
@@ -25,7 +26,7 @@ def forecast(values, horizon=(1,), inputs=None):
     question = examples.Question(horizon=horizon)
     now = [s[:, :1] for s in sequences]
     found = examples._forecast(sequences, now, names, names[:1], question)
-    return found, examples.split(found, 0.2, 0.2, seed=0)
+    return found, split(found, 0.2, 0.2, seed=0)
 
 
 def rmse(answer, data, parts):
@@ -136,8 +137,8 @@ def test_several_sequences_are_searched_together(rng):
 def test_a_regression_has_no_last_value(rng):
     x = rng.normal(size=(800, 2))
     y = np.abs(x[:, :1]) + 0.1 * rng.normal(size=(800, 1))
-    data = examples.Examples([x], [y], elman.Table(inputs=["a", "b"], targets=["y"]))
-    parts = examples.split(data, 0.2, 0.2, seed=0)
+    data = parts_.Examples([x], [y], elman.Table(inputs=["a", "b"], targets=["y"]))
+    parts = split(data, 0.2, 0.2, seed=0)
     found = search.search(data, parts, effort=1)
     assert "the last value" not in found.baselines
     network, best = scores(found, data, parts)
@@ -146,7 +147,7 @@ def test_a_regression_has_no_last_value(rng):
 
 def test_without_a_validation_part_it_is_the_start(rng):
     data, _ = forecast(henon())
-    parts = examples.split(data, 0.0, 0.2, seed=0)
+    parts = split(data, 0.0, 0.2, seed=0)
     found = search.search(data, parts, effort=1)
     assert (found.correction, found.reason) == (None, "there is no validation part")
     assert found.trainings == 0

@@ -1,4 +1,4 @@
-"""Training data of `elman train`: read sequences and targets from a file, and split them."""
+"""Training data of `elman train`: read sequences and targets from a file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from elman.files.block import Block, groups
 from elman.files.fields import MISSING, is_number
 from elman.files.opening import opened
 from elman.files.whole import DATE, NUMBER, TEXT, WholeTable
-from elman.training.data import shuffled
+from elman.forecasting.parts import Examples
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -39,31 +39,6 @@ class Question(NamedTuple):
     horizon: tuple[int, ...] | None = None  # steps ahead, increasing
     calendar: Sequence[str] = ()  # cycles of the table's calendar, and perhaps the column of times
     missing: str | None = None  # "hold", "interpolate", "drop"
-
-
-class Examples(NamedTuple):
-    """B sequences: inputs (T_i, I) each, and targets per step or one per sequence.
-
-    Targets are values (T_i, O) or (O,), or for classification class indices (T_i,) or (). Of a
-    forecast of several steps they are in the order of `table.output_names`.
-    """
-
-    x: list[Array]
-    y: list[Array]
-    table: elman.Table  # the meaning of the columns; outputs "all": one target per step
-    now: Sequence[Array] = ()  # the target columns at the time of the forecast, (T_i, targets) each
-
-    @property
-    def task(self) -> str:
-        """The task."""
-        if self.table.horizon:
-            return "forecast"
-        return "classification" if self.table.classes else "regression"
-
-    @property
-    def answers(self) -> tuple[str, ...]:
-        """The names of the network's outputs."""
-        return self.table.output_names
 
 
 def read(source: str, targets: str | None, question: Question) -> Examples:
@@ -459,60 +434,3 @@ def _forecast(
         table=elman.Table(inputs=inputs, targets=targets, horizon=horizon, **meaning),
         now=[ys[i][:-furthest] for i in long],
     )
-
-
-class Span(NamedTuple):
-    """The steps start:stop of a sequence, which is always run from its first step."""
-
-    sequence: int
-    start: int
-    stop: int
-
-
-class Split(NamedTuple):
-    """The parts for training, for early stopping, and for scoring only."""
-
-    training: list[Span]
-    validation: list[Span]
-    holdout: list[Span]
-
-
-def split(examples: Examples, validation: float, holdout: float, seed: int) -> Split:
-    """Split one series in time, or several sequences at random, stratified by class.
-
-    `holdout` is a fraction of everything, `validation` a fraction of the rest.
-    """
-    for option, share in (("--holdout", holdout), ("--validation", validation)):
-        if not 0 <= share < 1:
-            raise ArgumentError(f"{option}: expected at least 0 and less than 1, got {share}")
-    whole = [Span(i, 0, len(x)) for i, x in enumerate(examples.x)]
-    if len(whole) == 1 and examples.table.outputs == "last":
-        raise ArgumentError("DATA: expected several sequences with a target each, got one")
-    if len(whole) == 1:
-        (_, _, steps) = whole[0]
-        end = round(steps * (1 - holdout))
-        middle = round(end * (1 - validation))
-        spans = [Span(0, *edges) for edges in ((0, middle), (middle, end), (end, steps))]
-        parts = [[span] if span.stop > span.start else [] for span in spans]
-    else:
-        order = shuffled(len(whole), seed)
-        if examples.table.outputs == "last" and examples.table.classes:
-            order = order[np.argsort([examples.y[i] for i in order], kind="stable")]
-        rest, held = _every(order, holdout)
-        train, validate = _every(rest, validation)
-        parts = [[whole[i] for i in sorted(part)] for part in (train, validate, held)]
-    for name, share, spans in zip(Split._fields, (1, validation, holdout), parts, strict=True):
-        if share and not spans:
-            raise ArgumentError(f"DATA: expected enough data for a {name} part, got {_size(whole)}")
-    return Split(*parts)
-
-
-def _size(whole: list[Span]) -> str:
-    return f"{len(whole)} sequences" if len(whole) > 1 else f"{whole[0].stop} steps"
-
-
-def _every(order: Array, share: float) -> tuple[Array, Array]:
-    """Take this share out of an order, evenly spaced; return the rest and the taken part."""
-    edges = np.floor(np.arange(len(order) + 1) * share + 0.5)
-    taken = np.diff(edges) > 0
-    return order[~taken], order[taken]

@@ -14,7 +14,8 @@ import numpy as np
 import elman
 from elman import _files
 from elman.cli import report
-from elman.cli.examples import read, split
+from elman.cli.examples import read
+from elman.cli.splitting import split
 from elman.errors import ArgumentError, DivergenceError, LimitError
 from elman.forecasting import work
 from elman.forecasting.baselines import baselines
@@ -29,9 +30,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from elman._network import Network
-    from elman.cli.examples import Examples, Question, Split
+    from elman.cli.examples import Question
     from elman.forecasting.crew import Progress
-    from elman.forecasting.parts import Answers
+    from elman.forecasting.parts import Answers, Examples, Parts
     from elman.training import TrainResult
 
     Array = NDArray[Any]
@@ -159,7 +160,7 @@ def _is_searched(examples: Examples, settings: Settings, plot: str | None) -> bo
 
 
 def _search(
-    examples: Examples, parts: Split, settings: Settings, period: int | None, as_json: bool
+    examples: Examples, parts: Parts, settings: Settings, period: int | None, as_json: bool
 ) -> Trained:
     """Search for a network that starts as a linear model."""
     effort = settings.effort or work.EFFORT
@@ -228,7 +229,7 @@ def _progress() -> Iterator[Progress | None]:
 
 def _train(
     examples: Examples,
-    parts: Split,
+    parts: Parts,
     settings: Settings,
     period: int | None,
     plot: str | None,
@@ -271,7 +272,7 @@ def _lowest_loss(result: TrainResult) -> float:
 
 
 def _arguments(
-    examples: Examples, parts: Split, scaling: Scaling, options: Plain
+    examples: Examples, parts: Parts, scaling: Scaling, options: Plain
 ) -> dict[str, Any]:
     """Return the arguments of `elman.train`, on standardized values, without network and seed."""
     classes, outputs = examples.table.classes, examples.table.outputs
@@ -295,7 +296,7 @@ def _arguments(
 
 def _results(
     examples: Examples,
-    parts: Split,
+    parts: Parts,
     settings: Settings,
     options: Plain,
     arguments: dict[str, Any],
@@ -362,7 +363,7 @@ def _network(examples: Examples, options: Plain, seed: int) -> Network:
         raise LimitError("--hidden: so many units do not fit in memory") from None
 
 
-def _cost(net: Network, parts: Split, options: Plain, window: int | None) -> float:
+def _cost(net: Network, parts: Parts, options: Plain, window: int | None) -> float:
     """Return the most multiply-adds of a training."""
     training, validation = (
         sum(stop for _, _, stop in spans) for spans in (parts.training, parts.validation)
@@ -376,7 +377,7 @@ def _cost(net: Network, parts: Split, options: Plain, window: int | None) -> flo
 # --- results --------------------------------------------------------------------------------------
 
 
-def _about(examples: Examples, parts: Split) -> Facts:
+def _about(examples: Examples, parts: Parts) -> Facts:
     """Return the task and the split."""
     one = len(examples.x) == 1
     return {
@@ -393,7 +394,7 @@ def _about(examples: Examples, parts: Split) -> Facts:
 
 
 def _scores(
-    net: Network, examples: Examples, parts: Split, others: dict[str, Answers]
+    net: Network, examples: Examples, parts: Parts, others: dict[str, Answers]
 ) -> list[Facts]:
     """Score the network (first) and the baselines on the held-out part, if there is one."""
     if not parts.holdout:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from elman.forecasting import linear
-from elman.forecasting.parts import Scaling, known, targets, truth
+from elman.forecasting.parts import Scaling, Span, known, targets, truth
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from elman.forecasting.linear import Problem
-    from elman.forecasting.parts import Answers, Examples, Parts, Span
+    from elman.forecasting.parts import Answers, Examples, Parts
 
     Array = NDArray[Any]
 
@@ -67,7 +67,7 @@ def linear_problem(examples: Examples, parts: Parts, scaling: Scaling) -> Proble
     spans: Sequence[Span] = known(parts)
     if examples.table.outputs == "last":
         y = [np.tile(row, (len(x), 1)) for x, row in zip(examples.x, y, strict=True)]
-        spans = [(i, stop - 1, stop) for i, _, stop in spans]
+        spans = [Span(i, stop - 1, stop) for i, _, stop in spans]
     x = [scaling.x(sequence) for sequence in examples.x]
     return linear.Problem(x, y, spans, _last_value(examples, scaling))
 

@@ -11,6 +11,7 @@ import numpy as np
 from elman import _arguments, _ragged
 from elman._network import Network
 from elman.errors import ArgumentError, ShapeError
+from elman.forecasting.parts import Span, whole
 from elman.training.data import mean_and_std
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     Array = NDArray[Any]
-    Span = tuple[int, int, int]  # sequence, start, stop
 
 __all__ = ["linear_start"]
 
@@ -223,13 +223,13 @@ def _blocks(spans: Sequence[Span]) -> Iterator[list[Span]]:
     (i, start, stop) = spans[0]
     count = min(2 * FOLDS, stop - start)
     edges = [start + (stop - start) * k // count for k in range(count + 1)]
-    yield from ([(i, a, b)] for a, b in pairwise(edges))
+    yield from ([Span(i, a, b)] for a, b in pairwise(edges))
 
 
 # --- networks -------------------------------------------------------------------------------------
 
 
-class Block(NamedTuple):
+class Units(NamedTuple):
     """Units of a layer that are joined to others only by the readout."""
 
     W_xh: Array
@@ -239,41 +239,41 @@ class Block(NamedTuple):
     b_y: Array
 
     @classmethod
-    def of(cls, net: Network) -> Block:
+    def of(cls, net: Network) -> Units:
         """Return the units of a network of one layer."""
         (layer,), readout = net.layers, net.readout
         assert readout is not None
         weights = (layer.W_xh, layer.W_hh, layer.b_h, readout.W_hy, readout.b_y)
         return cls(*(np.asarray(part, dtype=np.float64) for part in weights))
 
-    def times(self, factor: float | Array) -> Block:
-        """Return the block with its outputs multiplied by a factor, one or (O,)."""
+    def times(self, factor: float | Array) -> Units:
+        """Return the units with their outputs multiplied by a factor, one or (O,)."""
         by_row = np.reshape(factor, (-1, 1))
         return self._replace(W_hy=self.W_hy * by_row, b_y=self.b_y * factor)
 
 
-def delay_line(model: Linear, size: float = SIZE) -> Block:
+def delay_line(model: Linear, size: float = SIZE) -> Units:
     """Return units that hold the last inputs, and the readout that makes them a linear model."""
     lags, slopes = model.lags, model.coefficients[1:]
     I = len(slopes) // lags
     D = lags * I
     W_xh = np.zeros((D, I))
     W_xh[:I] = size * np.eye(I)
-    return Block(W_xh, np.eye(D, k=-I), np.zeros(D), slopes.T / size, model.coefficients[0])
+    return Units(W_xh, np.eye(D, k=-I), np.zeros(D), slopes.T / size, model.coefficients[0])
 
 
-def joined(blocks: Sequence[Block]) -> Network:
-    """Return the network whose output is the sum of those of the blocks."""
-    sizes = [len(block.b_h) for block in blocks]
+def joined(groups: Sequence[Units]) -> Network:
+    """Return the network whose output is the sum of those of the groups of units."""
+    sizes = [len(units.b_h) for units in groups]
     W_hh = np.zeros((sum(sizes), sum(sizes)))
     end = 0
-    for block, size in zip(blocks, sizes, strict=True):
-        W_hh[end : end + size, end : end + size] = block.W_hh
+    for units, size in zip(groups, sizes, strict=True):
+        W_hh[end : end + size, end : end + size] = units.W_hh
         end += size
-    W_xh = np.concatenate([block.W_xh for block in blocks])
-    b_h = np.concatenate([block.b_h for block in blocks])
-    W_hy = np.concatenate([block.W_hy for block in blocks], axis=1)
-    b_y = np.sum([block.b_y for block in blocks], axis=0)
+    W_xh = np.concatenate([units.W_xh for units in groups])
+    b_h = np.concatenate([units.b_h for units in groups])
+    W_hy = np.concatenate([units.W_hy for units in groups], axis=1)
+    b_y = np.sum([units.b_y for units in groups], axis=0)
     return Network.from_weights([(W_xh, W_hh, b_h)], (W_hy, b_y), output_activation="identity")
 
 
@@ -354,7 +354,7 @@ def linear_start(
     xs, ys = _sequences(x, y)
     given = LAGS if lags is None else (_arguments.size("lags", lags),)
     alphas = ALPHAS if alpha is None else (_arguments.number("alpha", alpha, zero=True),)
-    units = _arguments.size("hidden_size", hidden_size, least=0)
+    count = _arguments.size("hidden_size", hidden_size, least=0)
     size = _arguments.number("scale", scale)
     I, O = xs[0].shape[1], ys[0].shape[1]
     input_mean, input_std = mean_and_std(np.concatenate(xs))
@@ -362,24 +362,24 @@ def linear_start(
     problem = Problem(
         [(sequence - input_mean) / input_std for sequence in xs],
         [(sequence - output_mean) / output_std for sequence in ys],
-        [(i, 0, len(sequence)) for i, sequence in enumerate(xs) if len(sequence)],
+        [span for span in whole(xs) if span.stop],
         lags=given,
     )
     if len(given) * len(alphas) == 1:
         chosen = (*given, *alphas)
     else:
         chosen = problem.choose("mean", alphas)[:2]
-    blocks = [delay_line(problem.linear(problem.all, "mean", *chosen), size)]
-    if units:
-        extra = Network(I, units, O, output_activation="identity", dtype="float64", seed=seed)
-        blocks.append(Block.of(extra).times(0.0))
+    groups = [delay_line(problem.linear(problem.all, "mean", *chosen), size)]
+    if count:
+        extra = Network(I, count, O, output_activation="identity", dtype="float64", seed=seed)
+        groups.append(Units.of(extra).times(0.0))
     scaling = {
         "input_mean": input_mean,
         "input_std": input_std,
         "output_mean": output_mean,
         "output_std": output_std,
     }
-    return joined(blocks).replace(tensors=scaling)
+    return joined(groups).replace(tensors=scaling)
 
 
 def _sequences(x: ArrayLike, y: ArrayLike) -> tuple[list[Array], list[Array]]:

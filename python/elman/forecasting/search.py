@@ -22,7 +22,7 @@ from elman.forecasting import linear, work
 from elman.forecasting.baselines import baselines, linear_problem
 from elman.forecasting.crew import Crew
 from elman.forecasting.noise import standard_error
-from elman.forecasting.parts import Scaling, known, standardised
+from elman.forecasting.parts import Scaling, Span, known, standardised
 from elman.training import recipe
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from elman.forecasting.crew import Progress
     from elman.forecasting.linear import Linear, Moments, Problem
-    from elman.forecasting.parts import Answers, Examples, Parts, Span
+    from elman.forecasting.parts import Answers, Examples, Parts
 
     Array = NDArray[Any]
     Start = Callable[[Moments], Linear]  # fitted to moments
@@ -176,7 +176,7 @@ class Search:
         crew = Crew(threads, len(self.trials) + more, progress)
         added = self._correction(start, crew)
         base = start(self.problem.all)
-        net = linear.joined([linear.delay_line(base), *added.blocks])
+        net = linear.joined([linear.delay_line(base), *added.units])
         return Found(
             network=net.replace(tensors=self.scaling._asdict()),
             linear=base,
@@ -223,8 +223,8 @@ class Search:
         found = found._replace(name=f"{sizes} tanh units")
         everything = _Left(self, start, known(self.parts))
         if again := everything.trained(best, crew):
-            return found._replace(blocks=everything.blocks(again, factor))
-        return found._replace(blocks=training.blocks(nets, factor))  # interrupted: as it was tried
+            return found._replace(units=everything.units(again, factor))
+        return found._replace(units=training.units(nets, factor))  # interrupted: as it was tried
 
     def _tried(self, training: _Left, crew: Crew) -> list[tuple[float, Trial, Network]]:
         """Return the trainings with the lowest validation errors, up to their best epochs."""
@@ -294,16 +294,16 @@ class _Left:
         wanted = [self._y[i][start:stop] for i, start, stop in spans]
         return np.concatenate(given), np.concatenate(wanted)
 
-    def blocks(self, nets: Sequence[Network], factor: float) -> list[linear.Block]:
+    def units(self, nets: Sequence[Network], factor: float) -> list[linear.Units]:
         """Return the units of networks, whose mean times a factor is added to the start."""
         share = factor * self._scale / len(nets)
-        return [linear.Block.of(net).times(share) for net in nets]
+        return [linear.Units.of(net).times(share) for net in nets]
 
 
 class _Correction(NamedTuple):
     """What is added to a start."""
 
-    blocks: list[linear.Block] = []  # noqa: RUF012
+    units: list[linear.Units] = []  # noqa: RUF012
     name: str | None = None
     reason: str | None = None
     gain: float | None = None
@@ -337,7 +337,7 @@ def _folds(parts: Parts) -> list[tuple[list[Span], list[Span]]]:
         ((i, start, stop),) = validation
         size = stop - start
         middles = [start - k * size for k in range(1, FOLDS + 1)]
-        return [([(i, 0, m)], [(i, m, m + size)]) for m in middles if m >= size]
+        return [([Span(i, 0, m)], [Span(i, m, m + size)]) for m in middles if m >= size]
     size = len(validation)
     groups = [training[k * size : (k + 1) * size] for k in range(FOLDS)]
     return [
