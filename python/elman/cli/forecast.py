@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 import elman
+from elman._container import printable
 from elman.cli import layout, models, plot, report
-from elman.cli.text import printable
 from elman.errors import ArgumentError
 from elman.files import writing
 from elman.files.output import open_output

@@ -13,6 +13,7 @@ import numpy as np
 
 import elman
 from elman import _files
+from elman._container import printable
 from elman.cli import report
 from elman.cli.examples import read
 from elman.cli.splitting import split
@@ -419,7 +420,7 @@ def _scores(
 
 
 def _say(key: str, value: str) -> None:
-    print(f"{key:11}{report.printable(value)}", flush=True)
+    print(f"{key:11}{printable(value)}", flush=True)
 
 
 def _show(net: Network, facts: Facts, lines: dict[str, str], settings: Settings) -> None:
@@ -456,7 +457,7 @@ def _show_scores(scores: list[Facts], names: list[str]) -> None:
         if len(names) > SHOWN:
             shown = sorted({round(k * (len(names) - 1) / (SHOWN - 1)) for k in range(SHOWN)})
         columns = {
-            f"RMSE {report.printable(names[j])}": [f"{score['rmse'][j]:.4g}" for score in scores]
+            f"RMSE {printable(names[j])}": [f"{score['rmse'][j]:.4g}" for score in scores]
             for j in shown
         }
         columns["in deviations"] = [f"{score['rmse_in_deviations']:.4g}" for score in scores]

@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from elman._container import show
+from elman._container import printable, show
 from elman._table import plain
 from elman.errors import TableError
 from elman.files.dates import is_date, parse
 from elman.files.fields import MISSING, NAMES, is_number, split
 from elman.files.lines import LineReader, Lines
-from elman.files.opening import printable
 from elman.files.parsing import Parser, decoded, is_comment
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, overload
 import numpy as np
 
 from elman import _files
-from elman._container import show
+from elman._container import printable, show
 from elman.errors import ArgumentError, ArgumentTypeError, DTypeError, ShapeError
 
 if TYPE_CHECKING:
@@ -201,15 +201,15 @@ def _shown(name: str, array: Array) -> list[str]:
     else:
         ends = array[:SHOWN].tolist(), array[-SHOWN:].tolist()
         shown = [*map(_text, ends[0]), "...", *map(_text, ends[1])]
-    return [_printable(name), *shown]
+    return [_cell(name), *shown]
 
 
 def _text(value: object) -> str:
-    return _printable("" if value is None else str(value))  # None: a time that is missing
+    return _cell("" if value is None else str(value))  # None: a time that is missing
 
 
-def _printable(text: str) -> str:
-    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+def _cell(text: str) -> str:
+    text = printable(text)
     return text if len(text) <= 40 else text[:37] + "..."
 
 

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING
 
 from elman import _files
-from elman._container import show
+from elman._container import printable, show
 from elman.errors import LimitError, TableError
 
 if TYPE_CHECKING:
@@ -112,11 +112,6 @@ def opened(path: Path) -> Iterator[Opened]:
     target: str | int = sys.stdin.fileno() if path == "-" else path
     with open(target, "rb", buffering=0, closefd=path != "-") as file:
         yield _recognized(name, file, path)
-
-
-def printable(text: str) -> str:
-    """Return text with control characters escaped: a file must not steer the terminal."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 class _Bytes:
