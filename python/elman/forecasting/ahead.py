@@ -13,7 +13,7 @@ from elman import _arguments
 from elman._network import require_network
 from elman._parameters import core_of
 from elman.errors import ArgumentError, DivergenceError
-from elman.files.frame import Frame
+from elman.files.frame import Frame, html_table
 from elman.forecasting import intervals
 from elman.forecasting import series as sources
 from elman.forecasting import times as clock
@@ -177,15 +177,7 @@ class Forecast:
         return "\n".join([*lines, *rest, self.summary])
 
     def _repr_html_(self) -> str:
-        names, rows = self.rows()
-
-        def line(cells: list[str], tag: str) -> str:
-            return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
-
-        body = "".join(line(row, "td") for row in rows)
-        head = line(names, "th")
-        table = f"<table><thead>{head}</thead><tbody>{body}</tbody></table>"
-        return f"{table}<p>{escape(self.summary)}</p>"
+        return f"{html_table(*self.rows())}<p>{escape(self.summary)}</p>"
 
 
 def forecast(
