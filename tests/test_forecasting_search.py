@@ -11,8 +11,8 @@ from elman.cli import examples
 from elman.cli.splitting import split
 from elman.forecasting import parts as parts_
 from elman.forecasting import search, work
-from elman.forecasting.crew import Crew
 from elman.forecasting.noise import standard_error
+from elman.forecasting.pool import Pool
 
 pytestmark = pytest.mark.any_isa
 
@@ -207,8 +207,8 @@ def test_folds_never_judge_what_they_were_trained_on(rng):
             judged |= b
 
 
-class Interrupting(Crew):
-    """A crew in which Ctrl-C arrives after some trainings."""
+class Interrupting(Pool):
+    """A pool in which Ctrl-C arrives after some trainings."""
 
     after = 2
 
@@ -221,7 +221,7 @@ class Interrupting(Crew):
 def test_ctrl_c_ends_a_search_with_the_start_or_the_best_correction(monkeypatch):
     data, parts = forecast(henon(300))
     whole = search.search(data, parts, effort=1)
-    monkeypatch.setattr(search, "Crew", Interrupting)
+    monkeypatch.setattr(search, "Pool", Interrupting)
     found = search.search(data, parts, effort=1)
     assert found.interrupted
     assert (found.correction, found.reason) == (None, "interrupted")

@@ -20,8 +20,8 @@ from elman.cli.splitting import split
 from elman.errors import ArgumentError, DivergenceError, LimitError
 from elman.forecasting import work
 from elman.forecasting.baselines import baselines
-from elman.forecasting.crew import Crew
 from elman.forecasting.parts import Scaling, chosen, standardised, truth
+from elman.forecasting.pool import Pool
 from elman.forecasting.search import Search
 from elman.training import recipe
 
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     from elman._network import Network
     from elman.cli.examples import Question
-    from elman.forecasting.crew import Progress
     from elman.forecasting.parts import Answers, Examples, Parts
+    from elman.forecasting.pool import Progress
     from elman.training import TrainResult
 
     Array = NDArray[Any]
@@ -326,7 +326,7 @@ def _results(
             {"net": _network(examples, options, seed), "seed": seed, **arguments} for seed in seeds
         ]
         with _progress() as progress:
-            results += Crew(threads, restarts, progress).train(jobs)
+            results += Pool(threads, restarts, progress).train(jobs)
     classes = examples.table.classes
     data = {name: arguments[name] for name in ("x", "y", "step_weight") if name in arguments}
     objective = {name: arguments[name] for name in ("loss", "outputs")}

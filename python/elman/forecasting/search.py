@@ -20,9 +20,9 @@ import numpy as np
 from elman._network import Network
 from elman.forecasting import linear, work
 from elman.forecasting.baselines import baselines, linear_problem
-from elman.forecasting.crew import Crew
 from elman.forecasting.noise import standard_error
 from elman.forecasting.parts import Scaling, Span, known, standardised
+from elman.forecasting.pool import Pool
 from elman.training import recipe
 
 if TYPE_CHECKING:
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from elman.forecasting.crew import Progress
     from elman.forecasting.linear import Linear, Moments, Problem
     from elman.forecasting.parts import Answers, Examples, Parts
+    from elman.forecasting.pool import Progress
 
     Array = NDArray[Any]
     Start = Callable[[Moments], Linear]  # fitted to moments
@@ -173,8 +173,8 @@ class Search:
         """Search. Ctrl-C ends it with the best so far."""
         start = _start(self.problem, self._reach)
         more = AVERAGED * (len(self._folds) + 1)
-        crew = Crew(threads, len(self.trials) + more, progress)
-        added = self._correction(start, crew)
+        pool = Pool(threads, len(self.trials) + more, progress)
+        added = self._correction(start, pool)
         base = start(self.problem.all)
         net = linear.joined([linear.delay_line(base), *added.units])
         return Found(
@@ -184,8 +184,8 @@ class Search:
             reason=added.reason,
             gain=added.gain,
             noise=added.noise,
-            trainings=crew.done,
-            interrupted=crew.interrupted,
+            trainings=pool.done,
+            interrupted=pool.interrupted,
             baselines=baselines(self.examples, self.parts, period, self.problem),
         )
 
@@ -196,13 +196,13 @@ class Search:
 
     # --- the correction ---
 
-    def _correction(self, start: Start, crew: Crew) -> _Correction:
+    def _correction(self, start: Start, pool: Pool) -> _Correction:
         """Return what is added to the start."""
         if not self.trials:
             return _Correction(reason="there is no validation part")
         training = _Left(self, start, self.parts.training)
-        trials = self._tried(training, crew)
-        if crew.interrupted and not trials:
+        trials = self._tried(training, pool)
+        if pool.interrupted and not trials:
             return _Correction(reason="interrupted")
         if not trials:
             return _Correction(reason="every training diverged")
@@ -212,7 +212,7 @@ class Search:
         unseen = []
         for spans, judged in self._folds:
             left = _Left(self, start, spans)
-            if earlier := left.trained(best, crew):
+            if earlier := left.trained(best, pool):
                 unseen.append(left.outputs(earlier, judged))
         factor = _factor([*unseen, seen])
         gain, noise = self._gain(unseen or [seen], factor)
@@ -222,16 +222,16 @@ class Search:
         sizes = " + ".join(str(trial.units) for trial in best)
         found = found._replace(name=f"{sizes} tanh units")
         everything = _Left(self, start, known(self.parts))
-        if again := everything.trained(best, crew):
+        if again := everything.trained(best, pool):
             return found._replace(units=everything.units(again, factor))
         return found._replace(units=training.units(nets, factor))  # interrupted: as it was tried
 
-    def _tried(self, training: _Left, crew: Crew) -> list[tuple[float, Trial, Network]]:
+    def _tried(self, training: _Left, pool: Pool) -> list[tuple[float, Trial, Network]]:
         """Return the trainings with the lowest validation errors, up to their best epochs."""
         validation = training.standardised(self.parts.validation)
         jobs = [training.job(trial) | {"validation": validation} for trial in self.trials]
         found = []
-        for trial, result in zip(self.trials, crew.train(jobs), strict=True):
+        for trial, result in zip(self.trials, pool.train(jobs), strict=True):
             if result is not None and result.history.best_epoch:
                 share = result.history.best_epoch / trial.epochs
                 error = min(result.history.validation_loss)
@@ -279,11 +279,11 @@ class _Left:
             "seed": of._seed,
         }
 
-    def trained(self, trials: Sequence[Trial], crew: Crew) -> list[Network]:
+    def trained(self, trials: Sequence[Trial], pool: Pool) -> list[Network]:
         """Return a network for each trial; none at all if one failed or was interrupted."""
-        results = crew.train([self.job(trial) for trial in trials])
+        results = pool.train([self.job(trial) for trial in trials])
         nets = [result.network for result in results if result is not None]
-        return nets if len(nets) == len(trials) and not crew.interrupted else []
+        return nets if len(nets) == len(trials) and not pool.interrupted else []
 
     def outputs(self, nets: Sequence[Network], spans: Sequence[Span]) -> tuple[Array, Array]:
         """Return the mean output of networks on spans, and what it should be, (N, O) each."""
