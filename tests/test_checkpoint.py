@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -118,6 +119,22 @@ def test_a_checkpoint_of_another_run_is_refused_and_left_alone(x, y, path, other
     assert path.read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("other", "sentence"),
+    [
+        ({"patience": 3}, "the loss that patience or validation watch of .*, None, got 'loss':"),
+        ({"net": network(hidden_size=4)}, "the net of "),
+        ({"sample_weight": np.ones(B)}, "the shapes of x, y and the weights of "),
+        ({"validation": 0.5}, "the shapes of x, y and the weights of "),
+    ],
+    ids=str,
+)
+def test_the_error_names_arguments(x, y, path, other, sentence):
+    train(x, y, checkpoint=path)
+    with pytest.raises(elman.ArgumentError, match=f"^checkpoint: expected {sentence}"):
+        train(x, y, checkpoint=path, epochs=5, **other)
+
+
 def refused(x, y, path):
     with pytest.raises(elman.ElmanError) as caught:
         train(x, y, checkpoint=path, epochs=5, callback=pytest.fail)
@@ -167,18 +184,21 @@ def test_a_checkpoint_is_no_model_and_a_missing_folder_is_named(x, y, path):
         train(x, y, checkpoint=path.parent / "missing" / "c", callback=pytest.fail)
 
 
-def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(x, y, path, monkeypatch):
+def test_a_full_disk_keeps_the_old_checkpoint_and_the_result(x, y, path, monkeypatch):
     train(x, y, checkpoint=path)
     before = path.read_bytes()
 
     def fail(*names):
-        raise OSError("the disk is full")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(OSError, match="the disk is full"):
-        train(x, y, checkpoint=path, epochs=5)
+    with monkeypatch.context() as full:
+        full.setattr(os, "fsync", fail)
+        with pytest.warns(RuntimeWarning, match=r"checkpoint: .* was not written: No space left"):
+            result = train(x, y, checkpoint=path, epochs=5)
     assert path.read_bytes() == before
     assert os.listdir(path.parent) == [path.name]
+    assert_same(result, train(x, y, epochs=5))
+    assert_same(train(x, y, checkpoint=path, epochs=5), result)
 
 
 # --- forged checkpoints ---------------------------------------------------------------------------

@@ -93,7 +93,8 @@ def test_a_model_of_several_columns_takes_them_by_name(here, sines):
     assert net.table == elman.Table(inputs=["a", "b"], targets=["b"], horizon=2)
     assert list(net.metadata) == ["trained_by"]
     _, a, b = np.loadtxt(sines, delimiter=",", skiprows=1).T
-    want = answer("run", "m", "-", stdin="".join(f"{x},{y}\n" for x, y in zip(a, b, strict=True)))
+    lines = "".join(f"{x},{y}\n" for x, y in zip(a, b, strict=True))
+    want = "b\n" + answer("run", "m", "-", stdin=lines)
     write_csv("other.csv", ("b", "note", "a"), b, ["x"] * len(b), a)
     assert answer("run", "m", "other.csv") == answer("run", "m", sines) == want
     assert answer("run", "m", "other.csv", "--stream") == want

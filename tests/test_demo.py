@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import elman
-from elman.cli import demo, plot
+from elman.cli import demo
 from fixtures.command import Terminal, answer, complaint
 
 pytestmark = pytest.mark.any_isa
@@ -166,28 +166,3 @@ def test_colours_are_for_terminals_that_want_them(no_color, colours):
     with Terminal() as terminal:
         answer("demo", stdout=terminal.file, env=env)
         assert bool(re.search(rb"\x1b\[[0-9;]*31m", terminal.content())) is colours
-
-
-# --- the plot -------------------------------------------------------------------------------------
-
-
-def test_a_plot_has_a_column_for_each_year_and_a_dot_in_each():
-    lines = plot.plot(range(1998, 2008), range(0, 100, 10), [5.0] * 10, 80, plot.ASCII)
-    assert len(lines) == plot.HEIGHT + 2
-    wall = plot.GUTTER + 1
-    columns = list(zip(*(line[wall + 1 :].ljust(10) for line in lines[: plot.HEIGHT]), strict=True))
-    assert [column.count("o") for column in columns] == [1] * 10
-    assert [column.count(":") for column in columns][-1] > plot.HEIGHT // 2
-    assert lines[0].startswith("   100 |")
-    assert lines[-1].strip() == "2000"
-
-
-def test_a_narrow_plot_keeps_the_last_years():
-    lines = plot.plot(range(1900, 2000), [1.0] * 100, [1.0] * 100, 30, plot.UNICODE)
-    assert max(map(len, lines)) == 30
-    assert lines[-1].split() == ["1980", "1990"]
-
-
-def test_a_negative_forecast_is_plotted_on_the_floor():
-    lines = plot.plot([2000], [10.0], [-3.0], 80, plot.ASCII)
-    assert lines[plot.HEIGHT - 1].endswith("|o")

@@ -124,6 +124,7 @@ def test_a_wrong_line_is_named(stored, text, sentence):
         ("nan,1\n3,4\n", None),
         ("2024-01-01,x\n2024-01-02,y\n", ["1", "2"]),
         ("0,1,2,3\n5,6,7,8\n", ["0", "1", "2", "3"]),
+        ("0,1,2,3\n4,5,6,8\n", ["0", "1", "2", "3"]),
         ("0,1\n0.5,6\n", ["0", "1"]),
         (",0\n0,0.5\n1,0.25\n", ["0"]),
         (",a\n0,0.5\n1,0.25\n", ["a"]),
@@ -143,13 +144,20 @@ def test_a_header_is_recognized(stored, text, names):
     assert elman.read_table(path).columns == tuple(names)
 
 
-@pytest.mark.parametrize("text", ["0,1\n1,0\n", "0,1,2\n3,4,5\n"])
+@pytest.mark.parametrize("text", ["0,1\n1,0\n", "0,1,2\n7,8,9\n", "0,1,2,3\n4,5,6,7\n"])
 def test_a_header_that_could_be_numbers_is_refused(stored, text):
     with pytest.raises(TableError, match=r"line 1: expected names or numbers, .* write 0.0"):
         elman.read_table(stored(text))
     names = text.split("\n")[0].split(",")  # a model whose columns have these names knows
     rows = [[float(field) for field in text.split("\n")[1].split(",")]]
     assert values_of(stored(text), len(names), elman.Table(inputs=names)) == rows
+
+
+def test_what_is_passed_over_is_said(stored):
+    with open_table(stored(",a\n0,0.5\n")) as source:
+        assert source.notes == [f"{source.name}: the first column has no name and is no input"]
+    with open_table(stored(",a\n0,0.5\n"), elman.Table(inputs=["a"])) as source:
+        assert source.notes == []
 
 
 def test_what_pandas_writes_is_read(stored):

@@ -470,9 +470,9 @@ BAD_BYTES = {
         "expected .*262144 bytes, got .*262152",
     ),
     "header longer than the file": (join(b"{}", b"")[:-1], "expected .*2 bytes, got 1"),
-    "text": (
-        b"Hello, this is no model at all.",
-        "expected .*262144 bytes, got .*8367736964726416712",
+    "no text": (
+        b"H\0llo, this is no model at all.",
+        "expected .*262144 bytes, got .*8367736964726390856",
     ),
     "not UTF-8": (join(b'{"\xff":1}', b""), "header: expected .*UTF-8"),
     "UTF-16": (join("{}".encode("utf-16"), b""), "header: expected .*UTF-8"),

@@ -57,6 +57,9 @@ if TYPE_CHECKING:
     from elman.errors import VerificationError as VerificationError
     from elman.files.frame import Frame as Frame
     from elman.files.reading import read_table as read_table
+    from elman.files.running import run_table as run_table
+    from elman.forecasting.ahead import Forecast as Forecast
+    from elman.forecasting.ahead import forecast as forecast
     from elman.forecasting.linear import linear_start as linear_start
     from elman.gradients import Gradients as Gradients
     from elman.initialization import EchoState as EchoState
@@ -102,6 +105,7 @@ _HOMES = {
     "EchoState": "elman.initialization",
     "ElmanError": "elman.errors",
     "Epoch": "elman.training",
+    "Forecast": "elman.forecasting.ahead",
     "Frame": "elman.files.frame",
     "Gradients": "elman.gradients",
     "History": "elman.training",
@@ -132,6 +136,7 @@ _HOMES = {
     "build_info": "elman._core",
     "compare": "elman._compare",
     "errors": "elman.errors",
+    "forecast": "elman.forecasting.ahead",
     "from_keras": "elman.interop.keras",
     "from_onnx": "elman.interop.onnx",
     "from_torch": "elman.interop.torch",
@@ -143,6 +148,7 @@ _HOMES = {
     "read_table": "elman.files.reading",
     "reference": "elman.reference",
     "ridge_readout": "elman.ridge",
+    "run_table": "elman.files.running",
     "set_isa": "elman._core",
     "state_dict": "elman.interop.state_dict",
     "to_keras": "elman.interop.keras.writing",

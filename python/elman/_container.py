@@ -54,6 +54,11 @@ _OTHER_KINDS = (
     ),
     (rb"\x89HDF\r\n\x1a\n", "an HDF5 file: elman.from_keras reads a Keras .h5 file"),
     (rb"\x08[\x03-\x20][\x12\x1a\x3a\x42]", "an ONNX file: elman.from_onnx reads it"),
+    (rb"\x93NUMPY", "an NPY array: numpy.load reads it"),
+    (
+        rb"(\xef\xbb\xbf)?[\t\n\r -~]+\Z",
+        "text, such as CSV: elman.read_table reads a table",
+    ),
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import importlib
+import io
 import os
 import stat
 from typing import IO, TYPE_CHECKING
@@ -19,6 +20,8 @@ from elman.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import ModuleType
+
+    from _typeshed import ReadableBuffer
 
     Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
@@ -93,17 +96,26 @@ def _require_regular(status: os.stat_result, path: str) -> None:
 
 
 def replace(path: Path, data: bytes) -> None:
-    """Write a file atomically.
+    """Write a file whole or not at all; see `replacing`."""
+    with replacing(path) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file for writing that appears whole at the end of the context, or not at all.
 
     The data are synced to a temporary file `.elman-*.tmp` in the same folder, which then replaces
-    the file: after a kill or a power loss, the old file or the new one remains (and perhaps the
-    temporary file, which may be deleted). The old file's permission bits are kept. If `path` is a
-    symbolic link, its target is replaced.
+    the file: after an exception, a kill or a power loss, the old file or the new one remains (after
+    a kill perhaps with the temporary file, which may be deleted). The old file's permission bits
+    are kept. If `path` is a symbolic link, its target is replaced. An exception that prevents it
+    gets a note that says so.
 
     Raises
     ------
     OSError
-        If the file cannot be written, is write-protected, or is not a regular file.
+        If the file cannot be written, is write-protected, or is not a regular file; always with the
+        name of the file.
     """
     path = name_of(path)
     target = os.path.realpath(path)
@@ -113,13 +125,62 @@ def replace(path: Path, data: bytes) -> None:
 
     temporary = os.path.join(folder, f".elman-{secrets.token_hex(8)}.tmp")
     try:
-        _write(temporary, data, mode)
-        os.replace(temporary, target)
-    except BaseException:
+        with _create(temporary, path, mode) as file:
+            yield file
+            with _named_errors(path):
+                file.flush()
+                os.fsync(file.fileno())
+        with _named_errors(path):
+            os.replace(temporary, target)
+    except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
+        error.add_note(f"{path} was not written")
         raise
     _sync_folder(folder)
+
+
+@contextlib.contextmanager
+def _named_errors(path: str) -> Iterator[None]:
+    """Give errors the name of a file, in place of none or of its temporary file's."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, path) from error.__cause__
+
+
+class _Named(io.FileIO):
+    """A file whose errors of writing name it, as Python's do not."""
+
+    def __init__(self, descriptor: int, path: str, *, closefd: bool = True) -> None:
+        super().__init__(descriptor, "wb", closefd=closefd)
+        self._path = path
+
+    def seekable(self) -> bool:
+        """Return False for a descriptor of others, who may be appending to the file."""
+        return self.closefd and super().seekable()
+
+    def write(self, data: ReadableBuffer, /) -> int | None:  # type: ignore[override]
+        """Write as FileIO does."""
+        try:
+            return super().write(data)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, self._path) from None
+
+
+def writing(descriptor: int, path: str, *, closefd: bool = True) -> IO[bytes]:
+    """Return a buffered file for writing to a descriptor; its errors name `path`."""
+    return io.BufferedWriter(_Named(descriptor, path, closefd=closefd))
+
+
+def require_writable(path: str) -> None:
+    """Raise an OSError if a file cannot be written, as far as can be seen before."""
+    target = os.path.realpath(path)
+    _mode_to_keep(target, path)
+    if not os.access(os.path.dirname(target), os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
 
 
 def _mode_to_keep(target: str, path: str) -> int | None:
@@ -138,16 +199,14 @@ def _mode_to_keep(target: str, path: str) -> int | None:
     return stat.S_IMODE(status.st_mode)
 
 
-def _write(path: str, data: bytes, mode: int | None) -> None:
-    """Create and sync a file with these permission bits; None: the default ones."""
+def _create(temporary: str, path: str, mode: int | None) -> IO[bytes]:
+    """Create a file with these permission bits; None: the default ones."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    descriptor = os.open(path, flags, 0o666 if mode is None else 0o600)
-    with open(descriptor, "wb") as file:
+    with _named_errors(path):
+        descriptor = os.open(temporary, flags, 0o666 if mode is None else 0o600)
         if mode is not None:
-            os.chmod(path, mode)
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+            os.chmod(temporary, mode)
+    return writing(descriptor, path)
 
 
 def _sync_folder(folder: str) -> None:

@@ -44,7 +44,8 @@ def load(path: Path, *, allow_nonfinite: bool = False, verify: bool = False) -> 
     VerificationError
         If the results differ from the example.
     UnsupportedModelError
-        If the file has a newer format version or another format (PyTorch, HDF5, ONNX).
+        If the file has a newer format version or another format (PyTorch, HDF5, ONNX), or contains
+        data (text such as CSV, NPY).
     OSError
         If the file does not exist, is a directory, or cannot be read.
 

@@ -5,14 +5,27 @@ Each command imports its modules when it runs, so that `elman --help` does not n
 
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+
+from elman.cli.stopping import interruptible
+
+UsageError: Any = typer.BadParameter.__bases__[0]  # of Click, or of Typer's copy
+
+
+class _Commands(TyperGroup):
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401
+        with interruptible():
+            return super().invoke(ctx)
+
 
 app = typer.Typer(
+    cls=_Commands,
     help="Elman recurrent networks: train, run, stream, inspect and verify them.",
     epilog="Exit codes: 0 success; 1 a verification or a check failed; 2 wrong usage or an unusable"
-    " file.",
+    " file; 130 interrupted, 143 terminated.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -28,6 +41,9 @@ OTHER_FRAMEWORKS = (
 )
 
 
+NOT_WRITTEN = (".gz", ".bz2", ".xz", ".zip", ".npz", ".parquet", ".feather", ".xlsx", ".json")
+
+
 class Task(StrEnum):
     """The tasks of `elman train`."""
 
@@ -36,19 +52,32 @@ class Task(StrEnum):
     classification = "classification"
 
 
+class Format(StrEnum):
+    """The output formats of `elman run`."""
+
+    csv = "csv"
+    npy = "npy"
+
+
 class Missing(StrEnum):
-    """What `elman train` does about missing values."""
+    """What to do where a value is missing."""
 
     hold = "hold"
     interpolate = "interpolate"
     drop = "drop"
 
 
-class Format(StrEnum):
-    """The output formats of `elman run`."""
-
-    csv = "csv"
-    npy = "npy"
+Sequence = Annotated[
+    str | None,
+    typer.Option(
+        help="The column that names the sequence of each line, by default that of the model's"
+        ' table; "" for none.'
+    ),
+]
+WhereMissing = Annotated[
+    Missing | None,
+    typer.Option(help="What to do where a value is missing; by default it is an error."),
+]
 
 
 def _version(asked: bool) -> None:
@@ -91,7 +120,7 @@ def run(
     source: Annotated[
         str,
         typer.Argument(
-            help="CSV, one step per line, or NPY, an array (..., T, I); - is standard input.",
+            help="A table, one step per line, or NPY, an array (..., T, I); - is standard input.",
             metavar="INPUT",
             show_default=False,
         ),
@@ -114,31 +143,46 @@ def run(
     stream: Annotated[
         bool, typer.Option("--stream", help="Answer each line of CSV as soon as it arrives.")
     ] = False,
-    threads: Annotated[
-        int, typer.Option(min=1, help="Number of threads for the sequences of a batch.")
-    ] = 1,
+    sequence: Sequence = None,
+    missing: WhereMissing = None,
+    threads: Annotated[int, typer.Option(min=1, help="Number of threads.")] = 1,
 ) -> None:
     """Run a network over a table of inputs.
 
-    CSV is one sequence: one step per line, values separated by commas. A first line without a
-    number is a header; blank lines and lines that begin with # are skipped. NPY may hold a batch.
-    The input format is detected from the content. Numbers are written in the shortest form that
-    reads back as the same number.
+    A table is text, one step per line, with or without a header; NPY may hold a batch. The model's
+    table says which columns are read, by their names in the header, and which one names the
+    sequence of each line. Each sequence begins in the initial state; its lines need not follow each
+    other.
 
-    A model written by "elman train" finds its columns by the names in the header. If a column names
-    sequences, they are run separately; --last writes their outputs in order of first appearance.
+    CSV is written with a header if the input has one: the sequence, the time, the most probable
+    class, the outputs; a line per step, or per sequence. Numbers are in the shortest form that
+    reads back as the same number. A file appears at the end, whole; an error leaves the old one.
     """
     from elman.cli import run
 
+    if form is None and output.endswith(NOT_WRITTEN):
+        raise typer.BadParameter(
+            f"--output: expected a name for CSV or NPY, got {output}; --format says which to write"
+        )
     as_npy = output.endswith(".npy") if form is None else form is Format.npy
+    said = missing and missing.value
     if not stream:
-        run.run(model, source, output, "npy" if as_npy else "csv", last, threads)
+        run.run(
+            model,
+            source,
+            output,
+            "npy" if as_npy else "csv",
+            outputs=None if last is None else "last" if last else "all",
+            sequence=sequence,
+            missing=said,
+            threads=threads,
+        )
     elif last or as_npy:
         raise typer.BadParameter(
             "--stream: expected no --last and no NPY; it writes CSV for each line"
         )
     else:
-        run.stream(model, source, output)
+        run.stream(model, source, output, sequence, said)
 
 
 @app.command()
@@ -324,6 +368,57 @@ def _columns(text: str) -> list[str]:
 
 
 @app.command()
+def forecast(
+    model: Model,
+    data: Annotated[
+        str,
+        typer.Argument(
+            help="The past: CSV, one step per line, or NPY (T, I); - is standard input.",
+            metavar="DATA",
+            show_default=False,
+        ),
+    ],
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Steps ahead; by default the horizon of a model for several, else 24."
+        ),
+    ] = None,
+    future: Annotated[
+        str | None,
+        typer.Option(help="The next values of the inputs that are not forecast: CSV or NPY."),
+    ] = None,
+    interval: Annotated[
+        float, typer.Option(help="The probability of the intervals; 0: none.")
+    ] = 0.8,
+    holdout: Annotated[
+        float, typer.Option(help="Fraction of the data, at its end, for the intervals.")
+    ] = 0.2,
+    sequence: Sequence = None,
+    missing: Annotated[
+        Missing | None, typer.Option(help="Fill or drop missing values; by default refused.")
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option("--output", "-o", help="A table *.csv, or an image *.svg, *.png or *.pdf."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Forecast the steps after the end of a table, with intervals.
+
+    A model for the next step is run on its own forecasts, a model for several steps (elman train
+    --horizon 1..24) gives them at once. The intervals come from the errors of earlier forecasts in
+    the held-out part, where their coverage is measured too.
+    """
+    from elman.cli import forecast
+
+    settings = forecast.Settings(
+        steps, future, interval, holdout, sequence, missing and missing.value
+    )
+    forecast.forecast(model, data, settings, output, as_json)
+
+
+@app.command()
 def convert(
     source: Annotated[
         str,
@@ -402,8 +497,10 @@ def verify(
     model: Model,
     source: Annotated[
         str | None,
-        typer.Option("--input", help="CSV or NPY to verify on, instead of random inputs."),
+        typer.Option("--input", help="A table or NPY to verify on, instead of random inputs."),
     ] = None,
+    sequence: Sequence = None,
+    missing: WhereMissing = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the random inputs.")] = 0,
     as_json: Json = False,
 ) -> None:
@@ -415,7 +512,7 @@ def verify(
     """
     from elman.cli import report
 
-    if not report.verify(model, source, seed, as_json):
+    if not report.verify(model, source, sequence, missing and missing.value, seed, as_json):
         raise typer.Exit(1)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import elman
 from elman import reference
-from elman.cli import report, timing
+from elman.cli import layout, models, report, timing
 from elman.cli.timing import answers, rounds
 from elman.cli.timing.base import Unsupported
 
@@ -31,7 +31,7 @@ LEGEND = (
 
 def bench(model: str | None, sizes: Iterable[int], as_json: bool) -> None:
     """Time the network in a model file, or built-in networks of these hidden sizes."""
-    networks = [_built_in(H) for H in sizes] if model is None else [elman.load(model)]
+    networks = [_built_in(H) for H in sizes] if model is None else [models.load(model)]
     facts: Facts = {"elman": elman.__version__, "left_out": {}, "networks": []}
 
     from rich.console import Console
@@ -113,7 +113,7 @@ def _show(console: Console, facts: Facts) -> None:
         for name in (name for name in timing.TITLES if name in fastest["step"]):
             cells = (_cells(found.get(name)) for found in fastest.values())
             table.add_row(timing.TITLES[name], *chain.from_iterable(cells))
-        console.print(table)
+        layout.print_table(console, table)
         _show_absent(console, network)
     console.print(f"\n{LEGEND}")
 

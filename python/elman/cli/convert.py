@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from elman import _files
 from elman._compare import compare
-from elman.cli.report import describe, print_json, printable, random_inputs
+from elman.cli import layout
+from elman.cli.report import describe, print_json, random_inputs
+from elman.cli.text import printable
 from elman.interop import formats
 
 if TYPE_CHECKING:
@@ -72,9 +74,9 @@ def _show(source: str, target: str, imported: Imported, found: Comparison | None
     for row in imported.rows:
         table.add_row(*(printable(cell) for cell in (row.source, row.target or "-", row.note)))
     console = Console(highlight=False, markup=False)
-    console.print(table)
-    console.print(f"{printable(source)}: {imported.network}")
+    layout.print_table(console, table)
+    print(f"{printable(source)}: {imported.network}")
     if found is not None:
-        console.print(f"check: {found}")
+        print(f"check: {found}")
     if found is None or found.ok:
-        console.print(f"written: {printable(target)}")
+        print(f"written: {printable(target)}")

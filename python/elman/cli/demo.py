@@ -12,7 +12,7 @@ import numpy as np
 import elman
 from elman import _core, reference
 from elman._parameters import core_of
-from elman.cli import plot, report, timing
+from elman.cli import layout, plot, report, timing
 from elman.cli.timing import answers, rounds
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ WAYS = {  # the peer, its work, its mode
     "whole_sequence": ("elman", "sequence", ""),
 }
 MAX_WIDTH = 100
+LABEL_EVERY = 10  # years
 
 
 class Series(NamedTuple):
@@ -148,7 +149,8 @@ def _show_forecast(console: Console, facts: Facts) -> None:
     from rich.text import Text
 
     style = plot.ASCII if console.options.ascii_only else plot.UNICODE
-    values = (facts["years"], facts["truth"], facts["forecast"])
+    labels = ["" if year % LABEL_EVERY else str(year) for year in facts["years"]]
+    values = (labels, facts["truth"], facts["forecast"])
     chart = Text("\n".join(plot.plot(*values, width=console.width, style=style)))
     chart.highlight_words([style.dot], "bold red")
     console.print(chart, no_wrap=True)
@@ -178,16 +180,16 @@ def _show_times(console: Console, facts: Facts) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(box=SIMPLE_HEAD)
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column("Time per step", overflow="fold")
     for column in ("ns", "speed vs Python", "speed vs NumPy"):
-        table.add_column(column, justify="right", overflow="fold")
+        table.add_column(column, justify="right")
     for name, way in TITLES.items():
         ns = facts[f"{way}_ns"]
         ratios = (facts["pure_python_ns"] / ns, facts["numpy_ns"] / ns)
         table.add_row(name, f"{ns:,.0f}", *(f"{ratio:,.1f}" for ratio in ratios))
     console.print()
-    console.print(table)
+    layout.print_table(console, table)
 
 
 TITLES = {

@@ -1,17 +1,20 @@
-"""A plot for the terminal: a bar for the value of each year, a dot for its forecast."""
+"""A plot for the terminal: a bar for each known value, a dot for each forecast, and its band."""
 
 from __future__ import annotations
 
 import math
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 HEIGHT = 12  # lines of text
-GUTTER = 6  # characters for the labels on the left
-TICK = 50  # the top of the plot is a multiple of it
-LABEL_EVERY = 10  # years
+GUTTER = 6  # characters for the labels on the left, at least
+TICKS = 4  # the plot has at least so many ticks, though not all are labelled
+TICK_SIZES = (1, 2, 2.5, 5, 10)  # times a power of ten
+SLIGHT = 0.05  # part of the height: forecasts so far below zero are drawn on the floor
+NAN = math.nan
 
 
 class Style(NamedTuple):
@@ -19,50 +22,88 @@ class Style(NamedTuple):
 
     bars: str
     dot: str
+    band: str
     wall: str
     corner: str
     floor: str
 
 
-UNICODE = Style(" ▁▂▃▄▅▆▇█", "●", "│", "└", "─")
-ASCII = Style(" :", "o", "|", "+", "-")
+UNICODE = Style(" ▁▂▃▄▅▆▇█", "●", "░", "│", "└", "─")
+ASCII = Style(" :", "o", ".", "|", "+", "-")
+
+
+class Axis(NamedTuple):
+    """The vertical axis: its ends, which are multiples of a round number."""
+
+    bottom: float
+    top: float
+
+    def height(self, value: float) -> float:
+        """Return the height of a value in lines."""
+        return (value - self.bottom) / (self.top - self.bottom) * HEIGHT
+
+    def row(self, value: float) -> int:
+        """Return the line of a value; 0 is the lowest."""
+        return min(max(math.floor(self.height(value)), 0), HEIGHT - 1)
 
 
 def plot(
-    years: Sequence[int],
+    labels: Sequence[str],
     truth: Sequence[float],
     forecast: Sequence[float],
     width: int,
     style: Style,
+    band: Sequence[tuple[float, float]] = (),
 ) -> list[str]:
-    """Return the lines of a plot with one column per year, for the last years that fit `width`.
+    """Return the lines of a plot with a column for each label, for the last that fit `width`.
 
-    Values must be positive; forecasts may be slightly negative.
+    Values are NaN where there are none. Columns whose label is "" have none; a label that would
+    touch the one before is left out. `band` has the ends of the interval of each column.
     """
-    shown = max(1, width - GUTTER - 2)
-    years, truth, forecast = years[-shown:], truth[-shown:], forecast[-shown:]
-    top = TICK * math.ceil(max(1.0, *truth, *forecast) / TICK)
-    lines = [_line(row, top, truth, forecast, style) for row in reversed(range(HEIGHT))]
-    floor = f"{0:{GUTTER}} {style.corner}{style.floor * len(years)}"
-    return [*lines, floor, " " * (GUTTER + 2) + _year_labels(years)]
+    band = band or [(NAN, NAN)] * len(labels)
+    axis = _axis(truth, [*forecast, *chain.from_iterable(band)])
+    marks = {
+        HEIGHT - 1: axis.top,
+        HEIGHT // 2 - 1: (axis.top + axis.bottom) / 2,
+        -1: axis.bottom,
+    }
+    names = {row: f"{value:.6g}" for row, value in marks.items()}
+    gutter = max(GUTTER, *map(len, names.values()))
+    shown = max(1, width - gutter - 2)
+    columns = list(zip(truth, forecast, band, strict=True))[-shown:]
+    lines = [
+        f"{names.get(row, ''):>{gutter}} {style.wall}"
+        + "".join(_cell(row, axis, column, style) for column in columns)
+        for row in reversed(range(HEIGHT))
+    ]
+    floor = f"{names[-1]:>{gutter}} {style.corner}{style.floor * len(columns)}"
+    bottom = " " * (gutter + 2) + _below(labels[-shown:])
+    return [line.rstrip() for line in (*lines, floor, bottom)]
 
 
-def _line(
-    row: int, top: int, truth: Sequence[float], forecast: Sequence[float], style: Style
+def _axis(truth: Iterable[float], others: Iterable[float]) -> Axis:
+    known = [value for value in truth if not math.isnan(value)]
+    values = known + [value for value in others if not math.isnan(value)]
+    low, high = min(values, default=0.0), max(values, default=1.0)
+    if min(known, default=low) >= 0 and -SLIGHT * high <= low < high / 2:
+        low = 0.0
+    if high <= low:
+        high = low + (abs(low) or 1.0)
+    rough = (high - low) / TICKS
+    power = 10.0 ** math.floor(math.log10(rough))
+    tick = next(size * power for size in TICK_SIZES if size * power >= rough * (1 - 1e-9))
+    return Axis(tick * math.floor(low / tick), tick * math.ceil(high / tick))
+
+
+def _cell(
+    row: int, axis: Axis, column: tuple[float, float, tuple[float, float]], style: Style
 ) -> str:
-    """Return one line of the plot; row 0 is the lowest."""
-    label = (
-        f"{top * (row + 1) / HEIGHT:{GUTTER}.0f}" if row in (HEIGHT // 2 - 1, HEIGHT - 1) else ""
-    )
-    cells = (
-        style.dot if _row_of(dot, top) == row else _bar(bar * HEIGHT / top - row, style)
-        for bar, dot in zip(truth, forecast, strict=True)
-    )
-    return f"{label:{GUTTER}} {style.wall}{''.join(cells)}".rstrip()
-
-
-def _row_of(value: float, top: int) -> int:
-    return min(max(math.floor(value * HEIGHT / top), 0), HEIGHT - 1)
+    bar, dot, (lower, upper) = column
+    if not math.isnan(dot) and axis.row(dot) == row:
+        return style.dot
+    if not math.isnan(lower) and axis.row(lower) <= row <= axis.row(upper):
+        return style.band
+    return " " if math.isnan(bar) else _bar(axis.height(bar) - row, style)
 
 
 def _bar(filled: float, style: Style) -> str:
@@ -71,9 +112,10 @@ def _bar(filled: float, style: Style) -> str:
     return style.bars[round(min(max(filled, 0.0), 1.0) * full)]
 
 
-def _year_labels(years: Sequence[int]) -> str:
+def _below(labels: Sequence[str]) -> str:
     text = ""
-    for column, year in enumerate(years):
-        if year % LABEL_EVERY == 0 and column + len(str(year)) <= len(years):
-            text = text.ljust(column) + str(year)
+    for column, label in enumerate(labels):
+        free = not text or len(text) < column
+        if label and free and column + len(label) <= len(labels):
+            text = text.ljust(column) + label
     return text

@@ -13,7 +13,11 @@ import numpy as np
 import elman
 from elman import _golden, _loading
 from elman._format import VERSION
-from elman.cli import tables
+from elman.cli import models
+from elman.cli.text import printable as printable
+from elman.cli.text import tell
+from elman.files import running
+from elman.files.arrays import ArraySource
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,7 +29,7 @@ RANDOM_SHAPE = (4, 250)  # sequences, steps
 
 def info(model: str, as_json: bool) -> None:
     """Print a description of the network in a model file."""
-    net = elman.load(model)
+    net = models.load(model)
     file = {"file": model, "file_format": VERSION, "bytes": os.path.getsize(model)}
     facts: dict[str, Any] = {**file, **describe(net)}
     if as_json:
@@ -38,6 +42,8 @@ def info(model: str, as_json: bool) -> None:
         "file": f"{model} (format {VERSION}, {facts['bytes']} bytes)",
         "sizes": sizes(net),
         "parameters": f"{net.num_parameters} in {net.dtype}",
+        "a step": f"{net.multiply_adds:,} multiply-adds",
+        "memory": _memory(net, facts["stream_bytes"]),
         "activations": ", ".join(map(str, net.activations))
         + (f"; output {net.output_activation}" if net.output_activation else "; no readout"),
         **({} if set(net.directions) == {"forward"} else {"directions": ", ".join(net.directions)}),
@@ -63,6 +69,9 @@ def describe(net: Network) -> dict[str, Any]:
         "num_layers": net.num_layers,
         "state_size": net.state_size,
         "num_parameters": net.num_parameters,
+        "multiply_adds": net.multiply_adds,
+        "packed_bytes": net.nbytes,
+        "stream_bytes": net.stream().nbytes if set(net.directions) == {"forward"} else None,
         "activations": [str(f) for f in net.activations],
         "output_activation": net.output_activation and str(net.output_activation),
         "directions": list(net.directions),
@@ -80,6 +89,11 @@ def describe(net: Network) -> dict[str, Any]:
             "build": elman.build_info(),
         },
     }
+
+
+def _memory(net: Network, stream_bytes: int | None) -> str:
+    streams = "no streams" if stream_bytes is None else f"{stream_bytes:,} bytes per stream"
+    return f"{net.nbytes:,} bytes of packed weights, {streams}"
 
 
 def _table(net: Network) -> dict[str, Any]:
@@ -100,17 +114,24 @@ def sizes(net: Network) -> str:
     return " > ".join([str(net.input_size), *layers, *readout])
 
 
-def verify(model: str, source: str | None, seed: int, as_json: bool) -> bool:
+def verify(
+    model: str,
+    source: str | None,
+    sequence: str | None,
+    missing: str | None,
+    seed: int,
+    as_json: bool,
+) -> bool:
     """Check the core against the NumPy reference, print the report, return True if it passed.
 
     The verification example in the file, if any, is checked too.
     """
-    net = elman.load(model)
+    net = models.load(model, source)
     lengths = None
     if source is None:
         x = random_inputs(net, RANDOM_SHAPE, seed)
     else:
-        x, lengths = _inputs(net, source)
+        x, lengths = _inputs(net, source, sequence, missing)
     try:
         report = net.verify(x, lengths=lengths)
         example = _check_example(net, model)
@@ -118,7 +139,7 @@ def verify(model: str, source: str | None, seed: int, as_json: bool) -> bool:
         if as_json:
             print_json({"ok": False, "message": str(error)})
         else:
-            print(f"elman: {error}", file=sys.stderr)
+            print(f"elman: {printable(str(error))}", file=sys.stderr)
         return False
     if as_json:
         print_json({**report._asdict(), "example": example})
@@ -127,16 +148,19 @@ def verify(model: str, source: str | None, seed: int, as_json: bool) -> bool:
     return True
 
 
-def _inputs(net: Network, source: str) -> tuple[NDArray[Any], list[int] | None]:
-    """Return the inputs in a file, and the lengths of the sequences if a column names them."""
-    with tables.open_table(source, net.table) as table:
-        if isinstance(table, tables.NpyTable) or not table.has_sequences:
+def _inputs(
+    net: Network, source: str, sequence: str | None, missing: str | None
+) -> tuple[NDArray[Any], list[int] | None]:
+    """Return the inputs in a file, and for a table the lengths of its sequences."""
+    with running.open_source(net, source, sequence, missing) as table:
+        if isinstance(table, ArraySource):
             return table.whole(net.input_size), None
-        x, sequences = table.sequences(net.input_size)
+        tell(table.notes)
+        sequences = running.sequences(net, table)
     lengths = list(map(len, sequences))
-    padded = np.zeros((len(lengths), max(lengths, default=0), net.input_size))
+    padded = np.zeros((len(lengths), max(lengths), net.input_size))
     for values, rows in zip(padded, sequences, strict=True):
-        values[: len(rows)] = x[rows]
+        values[: len(rows)] = rows
     return padded, lengths
 
 
@@ -157,8 +181,3 @@ def random_inputs(net: Network, shape: tuple[int, ...], seed: int) -> NDArray[np
 def print_json(facts: dict[str, Any]) -> None:
     """Print facts as JSON."""
     print(json.dumps(facts, indent=2))
-
-
-def printable(text: str) -> str:
-    """Return text with control characters escaped: a model file must not steer the terminal."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

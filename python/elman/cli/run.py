@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import elman
-from elman.cli import tables
+from elman.cli import models
+from elman.cli.text import tell
+from elman.errors import ArgumentError
+from elman.files import running, writing
+from elman.files.arrays import ArraySource
+from elman.files.output import is_standard_output, open_output, writes_directly
+from elman.files.reading import TextSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,107 +23,126 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from elman._network import Network
-    from elman.cli.tables import Table
 
     Array = NDArray[Any]
 
 PATIENCE = 0.5  # seconds of work before a progress bar appears
 
 
-def run(model: str, source: str, output: str, form: str, last: bool | None, threads: int) -> None:
-    """Read the table `source`, run the network over it, write its outputs.
-
-    If `last` is None, the network's table decides between all outputs and the last.
-    """
-    net = elman.load(model)
-    if last is None:
-        last = net.table is not None and net.table.outputs == "last"
-    _refuse_the_same_file(source, output)
-    with tables.open_table(source, net.table) as table:
-        shape = _output_shape(net, table, last)
-        if form == "csv" and shape is not None and len(shape) > 2:
-            raise tables.TableError(
-                f"{table.name}: expected outputs with at most two axes for CSV, got {shape}:"
-                " use --format npy"
-            )
-        pieces = _pieces(net, table, last, threads)
-        if sys.stderr.isatty() and not (output == "-" and sys.stdout.isatty()):
+def run(
+    model: str,
+    source: str,
+    output: str,
+    form: str,
+    *,
+    outputs: str | None,
+    sequence: str | None,
+    missing: str | None,
+    threads: int,
+) -> None:
+    """Read the table `source`, run the network over it, write its outputs."""
+    net = models.load(model, source)
+    outputs = running.outputs_of(net, outputs)
+    with running.open_source(net, source, sequence, missing) as table:
+        shape: tuple[int, ...] | None
+        if isinstance(table, ArraySource):
+            shape = _shape(net, table, outputs)
+            pieces = _of_array(net, table, outputs, threads)
+            if form == "csv" and len(shape) > 2:
+                raise elman.TableError(
+                    f"{table.name}: expected outputs with at most two axes for CSV, got {shape}:"
+                    " use --format npy"
+                )
+        else:
+            tell(table.notes)
+            one = outputs == "last" and table.key is None
+            shape = (net.output_size,) if one else None
+            pieces = running.answers(net, table, outputs, threads)
+        if sys.stderr.isatty() and not (is_standard_output(output) and sys.stdout.isatty()):
             pieces = _with_progress(pieces, table.done)
-        with tables.open_output(output) as file:
+        with open_output(output, sources=(source, model)) as file:
             if form == "npy":
-                tables.write_npy(file, pieces, shape)
-            else:
-                tables.write_csv(file, pieces)
+                writing.write_npy(file, (piece.output for piece in pieces), shape)
+                return
+            if isinstance(table, TextSource) and table.header:
+                file.write(_header(net, table, outputs))
+            for piece in pieces:
+                file.write(writing.csv_lines(running.texts(net, piece), piece.output))
 
 
-def stream(model: str, source: str, output: str) -> None:
+def stream(model: str, source: str, output: str, sequence: str | None, missing: str | None) -> None:
     """Write the output for each line of the CSV `source` before reading the next."""
-    net = elman.load(model)
-    _refuse_the_same_file(source, output)
-    with tables.open_table(source, net.table) as table:
-        if not isinstance(table, tables.CsvTable):
-            raise tables.TableError(f"{table.name}: expected CSV for --stream, got an NPY file")
-        with tables.open_output(output) as file:
-            _answer_lines(net, table, file)
+    net = models.load(model, source)
+    if not writes_directly(output):
+        raise ArgumentError(
+            f"--output: expected standard output or a device with --stream, got {output}: a file"
+            f" would appear only at the end; use > {output}"
+        )
+    with running.open_source(net, source, sequence, missing) as table:
+        if isinstance(table, ArraySource):
+            raise elman.TableError(f"{table.name}: expected CSV for --stream, got an array")
+        tell(table.notes)
+        with open_output(output, sources=(source, model)) as file:
+            if table.header:
+                file.write(_header(net, table, "all"))
+                file.flush()
+            for line in _answer_lines(net, table):
+                file.write(line)
+                file.flush()
 
 
-def _answer_lines(net: Network, table: tables.CsvTable, file: IO[bytes]) -> None:
-    streams = {"": net.stream(nonfinite="propagate")}  # one for each sequence
-    for sequence, row in table.rows(net.input_size):
-        if sequence not in streams:
-            streams[sequence] = net.stream(nonfinite="propagate")
-        file.write(tables.csv_line(streams[sequence].step(row)))
-        file.flush()
+def _header(net: Network, table: TextSource, outputs: str) -> bytes:
+    time = table.time if outputs == "all" else None
+    return writing.csv_header(running.column_names(net, table.key, time))
 
 
-def _refuse_the_same_file(source: str, output: str) -> None:
-    if "-" not in (source, output) and os.path.exists(output) and os.path.samefile(source, output):
-        raise tables.TableError(f"{output}: the output would overwrite the input")
+def _answer_lines(net: Network, table: TextSource) -> Iterator[bytes]:
+    streams: dict[str, elman.Stream] = {}  # one for each sequence
+    most = float(np.finfo(net.dtype).max)
+    for key, when, row in table.rows(net.input_size):
+        name = key if table.key is not None else ""
+        if name not in streams:
+            streams[name] = net.stream(nonfinite="propagate")
+        if max(map(abs, row)) > most:
+            running.require_range(net, np.array([row]), table.name)
+        y = streams[name].step(row)
+        keys, times = (
+            None if c is None else [v] for c, v in ((table.key, key), (table.time, when))
+        )
+        answers = running.Answers(keys, times, y[np.newaxis])
+        fields = [writing.quoted(column[0]) for column in running.texts(net, answers)]
+        yield (",".join([*fields, *map(writing.number, y)]) + "\n").encode()
 
 
-def _output_shape(net: Network, table: Table, last: bool) -> tuple[int, ...] | None:
-    """Return the shape of all outputs, or None for a table of unknown length."""
-    if isinstance(table, tables.CsvTable):
-        return (net.output_size,) if last and not table.has_sequences else None
-    if last:
-        return (*table.lead, net.output_size)
-    return (*table.whole(net.input_size).shape[:-1], net.output_size)
+def _shape(net: Network, table: ArraySource, outputs: str) -> tuple[int, ...]:
+    """Return the shape of all outputs for an array."""
+    steps = () if outputs == "last" else table.whole(net.input_size).shape[-2:-1]
+    return (*table.lead, *steps, net.output_size)
 
 
-def _pieces(net: Network, table: Table, last: bool, threads: int) -> Iterator[Array]:
-    """Yield the outputs of each chunk of the table, or of the last step only.
+def _of_array(
+    net: Network, table: ArraySource, outputs: str, threads: int
+) -> Iterator[running.Answers]:
+    """Yield the outputs of each chunk of an array, or of the last step only.
 
     A batch is split into sequences. A single sequence is split in time and the state carries over
-    between chunks, with the same bits as one call. It is read whole if a layer reads in reverse;
-    so are sequences that a column names.
+    between chunks, with the same bits as one call. It is read whole if a layer reads in reverse.
     """
-    outputs = "last" if last else "all"
-    if isinstance(table, tables.CsvTable) and table.has_sequences:
-        yield _of_sequences(net, table, outputs, threads)
-        return
     state = None
     in_chunks = table.lead or set(net.directions) == {"forward"}
     for chunk in table.chunks(net.input_size) if in_chunks else [table.whole(net.input_size)]:
         result = net.run(chunk, state=state, outputs=outputs, threads=threads)
         if not table.lead:
             state = result.state
-        if table.lead or not last:
-            yield result.output
-    if last and not table.lead:
-        yield result.output[np.newaxis]
+        if table.lead or outputs == "all":
+            yield running.Answers(None, None, result.output)
+    if outputs == "last" and not table.lead:
+        yield running.Answers(None, None, result.output[np.newaxis])
 
 
-def _of_sequences(net: Network, table: tables.CsvTable, outputs: str, threads: int) -> Array:
-    """Return an output per line, or per sequence in order of first appearance."""
-    x, sequences = table.sequences(net.input_size)
-    places = [[i] for i in range(len(sequences))] if outputs == "last" else sequences
-    y = np.empty((len(sequences) if outputs == "last" else len(x), net.output_size), net.dtype)
-    for rows, place in zip(sequences, places, strict=True):
-        y[place] = net.run(x[rows], outputs=outputs, threads=threads).output
-    return y
-
-
-def _with_progress(pieces: Iterator[Array], done: Callable[[], float | None]) -> Iterator[Array]:
+def _with_progress(
+    pieces: Iterator[running.Answers], done: Callable[[], float | None]
+) -> Iterator[running.Answers]:
     """Yield the pieces, and show a progress bar once the work has taken a while."""
     start = time.monotonic()
     for piece in pieces:

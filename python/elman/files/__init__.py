@@ -1,1 +1,1 @@
-"""Stored data: tables as text and arrays in files, read and written."""
+"""Stored data: tables of text and arrays, read, run through a network, and written."""

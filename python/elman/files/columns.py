@@ -201,8 +201,11 @@ def _is_header(
         return peek()[:1] == ["0"]
     if list(fields) != counted or len(fields) == 1:
         return False
-    if len(fields) > 3 or not all(field in MISSING or _WHOLE.fullmatch(field) for field in peek()):
-        return True
+    below, width = peek(), len(fields)
+    if not all(field in MISSING or _WHOLE.fullmatch(field) for field in below):
+        return True  # names are whole numbers, but the numbers are not
+    if width > 3 and below != [str(width + i) for i in range(width)]:
+        return True  # few tables begin so, unless they go on counting
     raise TableError(
         f"{where}: expected names or numbers, got {','.join(fields)}, which may be a header or the"
         " first line: name the columns, or write 0.0 for a number"

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from itertools import chain
+from math import isfinite, nan
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 FAST_FROM = 1 << 11  # bytes of a block that are worth a call of NumPy
+PART = 1 << 16  # bytes that are parsed again if a block has something unusual
 ARROW_FROM = 1 << 20  # bytes of a block that are worth the import of pyarrow (50 ms)
 
 _NUMERIC = b"0123456789+-.eE\n"
@@ -92,25 +95,26 @@ class Parser:
             If a line has too few or too many fields, or a field is not a number. Missing values are
             no error with `missing`.
         """
-        fast = len(lines.data) >= FAST_FROM and (numbers or texts)
-        if fast and _is_plain(lines.data, len(self.columns)):
-            for way in (self._with_arrow, self._with_numpy, self._with_split):
-                if (found := way(lines.data, numbers, texts)) is not None:
-                    values, columns = found
-                    if np.isfinite(values).all():
-                        return Parsed(values, columns, lines.first + np.arange(len(values)))
-        return self._slowly(lines, numbers, texts, missing)
+        if (found := self._quickly(lines, numbers, texts)) is not None:
+            return found
+        if len(lines.data) <= PART or not _is_plain(lines.data, len(self.columns)):
+            return self._slowly(lines, numbers, texts, missing)
+        parts = [  # few of which may be unusual
+            self._quickly(part, numbers, texts) or self._slowly(part, numbers, texts, missing)
+            for part in _parts(lines)
+        ]
+        return joined(parts, len(texts))
 
     def number(self, field: str, column: int, line: int, missing: bool) -> float:
         """Return the number in a field; NaN if it is missing and that is no error."""
         if missing and field in MISSING:
-            return np.nan
+            return nan
         for mark in (".", ",") if self._either else (".",):
             if NUMBER[mark].fullmatch(field) and (mark not in field or self._mark in (None, mark)):
                 if mark in field:
                     self._mark = mark
                 value = float(field.replace(",", "."))
-                if np.isfinite(value):
+                if isfinite(value):
                     return value
         wrong = what_is_wrong(field, self._mark if self._either else None)
         raise TableError(f"{self.where(column, line)}: {wrong}")
@@ -127,6 +131,19 @@ class Parser:
         return TableError(f"{self.name} line {line}: expected {expected}, got {len(fields)}")
 
     # --- ways of parsing ----------------------------------------------------------------------
+
+    def _quickly(self, lines: Lines, numbers: Sequence[int], texts: Sequence[int]) -> Parsed | None:
+        """Return the columns of lines that have nothing unusual, or None."""
+        if len(lines.data) < FAST_FROM or not (numbers or texts):
+            return None
+        if not _is_plain(lines.data, len(self.columns)):
+            return None
+        for way in (self._with_arrow, self._with_numpy, self._with_split):
+            if (found := way(lines.data, numbers, texts)) is not None:
+                values, columns = found
+                if np.isfinite(values).all():
+                    return Parsed(values, columns, lines.first + np.arange(len(values)))
+        return None
 
     def _slowly(
         self, lines: Lines, numbers: Sequence[int], texts: Sequence[int], missing: bool
@@ -173,7 +190,9 @@ class Parser:
             return None
         values = np.empty((table.num_rows, len(numbers)))
         for j, i in enumerate(numbers):
-            values[:, j] = table.column(names[i]).to_numpy()
+            (chunk,) = table.column(names[i]).chunks  # `to_numpy` would import pandas
+            begin, end = chunk.offset, chunk.offset + len(chunk)
+            values[:, j] = np.frombuffer(chunk.buffers()[1], np.float64)[begin:end]
         return values, [
             [field.strip() for field in table.column(names[i]).to_pylist()] for i in texts
         ]
@@ -236,6 +255,25 @@ class Parser:
     def _marks(self, data: bytes) -> set[str]:
         """Return the decimal marks in numbers, and the one before."""
         return {mark for mark in ".," if mark.encode() in data or mark == self._mark}
+
+
+def joined(parts: Sequence[Parsed], texts: int) -> Parsed:
+    """Return the lines of all parts, which have this number of columns of texts."""
+    return Parsed(
+        np.concatenate([part.values for part in parts]),
+        [list(chain.from_iterable(part.texts[j] for part in parts)) for j in range(texts)],
+        np.concatenate([part.lines for part in parts]),
+    )
+
+
+def _parts(lines: Lines) -> Iterator[Lines]:
+    """Yield lines without quotes in parts of about `PART` bytes."""
+    start, number = 0, lines.first
+    while start < len(lines.data):
+        end = lines.data.find(b"\n", start + PART - 1) + 1 or len(lines.data)
+        yield Lines(lines.data[start:end], number)
+        number += lines.data.count(b"\n", start, end)
+        start = end
 
 
 def is_comment(text: str) -> bool:

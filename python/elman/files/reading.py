@@ -79,7 +79,8 @@ class TextSource:
     def _key_column(self, table: Table | None, sequence: str | None) -> int | None:
         said = None if table is None else table.sequence
         if sequence is not None:
-            if said is not None and sequence != said:
+            by_number = not self.header and sequence.isdecimal()
+            if said is not None and sequence != said and not by_number:
                 raise ArgumentError(
                     f"sequence: expected {show(said)}, as in the model's table, got"
                     f" {show(sequence)}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +14,7 @@ from elman.files.block import Block
 from elman.files.columns import TextTable
 from elman.files.fields import MISSING, is_number
 from elman.files.frame import Frame
-from elman.files.parsing import Parsed
+from elman.files.parsing import Parsed, joined
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,11 +37,7 @@ class WholeTable(TextTable):
     def parse(self, numbers: Sequence[int], texts: Sequence[int], missing: bool) -> Parsed:
         """Return columns of all lines; see `Parser.parse`."""
         parts = [self.parser.parse(lines, numbers, texts, missing) for lines in self._blocks]
-        return Parsed(
-            np.concatenate([part.values for part in parts]),
-            [list(chain.from_iterable(part.texts[j] for part in parts)) for j in range(len(texts))],
-            np.concatenate([part.lines for part in parts]),
-        )
+        return joined(parts, len(texts))
 
     def kinds(self, columns: Sequence[int]) -> dict[int, str]:
         """Return what the columns hold: numbers, dates or texts.

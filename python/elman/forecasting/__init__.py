@@ -1,4 +1,4 @@
-"""Networks that start as a linear model of the last steps, and the search for a correction."""
+"""Forecasting: a linear model as a start, the search for a correction, and the steps ahead."""
 
 from elman.forecasting.linear import linear_start
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
+import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from elman import _container, _files, _structure
@@ -23,6 +23,7 @@ from elman.errors import (
 )
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable
 
     from numpy.typing import NDArray
@@ -40,6 +41,12 @@ FORMAT_VERSION = "1"
 
 _HISTORY = {"history.loss", "history.validation_loss", "history.learning_rate"}
 _PROGRESS = {"updates", "best_epoch", "learning_rate"}
+_SAID = {  # settings whose names are not those of arguments
+    "network": "net",
+    "data": "shapes of x, y and the weights",
+    "validation": "shapes of validation",
+    "watched": "loss that patience or validation watch",
+}
 
 
 class Checkpoint(NamedTuple):
@@ -67,6 +74,8 @@ class Saver:
             If it belongs to a run with other settings.
         ModelFormatError, UnsupportedModelError
             If the file is not a checkpoint, is damaged, or has a newer version.
+        OSError
+            If it cannot be read, or not be written later.
         """
         if self.path is None:
             return None
@@ -74,7 +83,7 @@ class Saver:
             try:
                 header, tensors = _read(self.path)
             except FileNotFoundError:
-                os.stat(os.path.dirname(os.path.realpath(self.path)))  # raises if it is missing
+                _files.require_writable(self.path)
                 return None
             metadata = header.metadata
             found = _container.json_object(metadata["settings"], "settings")
@@ -85,6 +94,7 @@ class Saver:
                 )
             _check_progress(progress, tensors)
         self._require_equal(found)
+        _files.require_writable(self.path)
         return Checkpoint(progress, tensors)
 
     def _require_equal(self, found: Json) -> None:
@@ -92,7 +102,7 @@ class Saver:
         for key in self.settings:
             if found.get(key) != wanted[key]:
                 raise ArgumentError(
-                    f"checkpoint: expected the {key} of the run in {self.path},"
+                    f"checkpoint: expected the {_SAID.get(key, key)} of the run in {self.path},"
                     f" {show(found.get(key))}, got {show(wanted[key])}:"
                     " name another file to start a new run"
                 )
@@ -105,7 +115,10 @@ class Saver:
                 self.flush()
 
     def flush(self) -> None:
-        """Write the stored checkpoint, if any, and replace the file atomically."""
+        """Write the stored checkpoint, if any, and replace the file atomically.
+
+        If that fails, as on a full disk, warn: it must not take away the result of the training.
+        """
         if self.path is not None and self.unsaved is not None:
             metadata = {
                 "format": FORMAT,
@@ -115,8 +128,16 @@ class Saver:
             }
             metadata["sha256"] = _digest(metadata, self.unsaved.tensors)
             data = _container.write(self.unsaved.tensors, metadata)
-            _files.replace(self.path, data)
             self.unsaved = None
+            try:
+                _files.replace(self.path, data)
+            except OSError as error:
+                warnings.warn(
+                    f"checkpoint: {self.path} was not written: {error.strerror or error}; training"
+                    " goes on, and the file before, if any, is kept",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
 
 
 def description(net: Network) -> Json:

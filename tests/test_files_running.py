@@ -1,0 +1,163 @@
+"""`run_table`: what `elman run` writes, as a Frame, from files and from data frames."""
+
+import io
+
+import numpy as np
+import pytest
+
+import elman
+from fixtures.command import answer
+from fixtures.tables import inputs
+
+pytestmark = pytest.mark.any_isa
+
+NAMES = list("abacabbca")
+CLASSES = ["bad", "good"]
+
+
+@pytest.fixture
+def net():
+    table = elman.Table(inputs=list("cab"), targets=["u"], classes=CLASSES, sequence="id")
+    return elman.Network(3, 8, 2, seed=1, output_activation="softmax", table=table)
+
+
+@pytest.fixture
+def frame():
+    c, a, b = inputs(9, 3).T
+    times = np.datetime64("2024-01-01T00") + np.arange(9) * np.timedelta64(1, "h")
+    return elman.Frame({"b": b, "id": NAMES, "when": times, "c": c, "note": ["?"] * 9, "a": a})
+
+
+def written(frame, path):
+    """Write a Frame as CSV."""
+    rows = zip(*(frame[name].tolist() for name in frame.columns), strict=True)
+    lines = [",".join(map(str, row)) for row in [frame.columns, *rows]]
+    path.write_text("\n".join(lines))
+    return path
+
+
+def each(net, x, outputs="all"):
+    """Return the outputs of each sequence for itself, in the order of rows or of names."""
+    rows = {name: [i for i, other in enumerate(NAMES) if other == name] for name in "abc"}
+    if outputs == "last":
+        return np.stack([net(x[place], "last") for place in rows.values()])
+    y = np.empty((len(x), net.output_size), net.dtype)
+    for place in rows.values():
+        y[place] = net(x[place])
+    return y
+
+
+def test_a_file_and_a_frame_give_the_columns_of_elman_run(net, frame, tmp_path):
+    path = written(frame, tmp_path / "x.csv")
+    net.save(tmp_path / "m")
+    y = each(net, inputs(9, 3))
+    want = elman.Frame(
+        {
+            "id": NAMES,
+            "when": frame["when"],
+            "class": np.array(CLASSES, object)[y.argmax(axis=1)],
+            **dict(zip(CLASSES, y.T, strict=True)),
+        }
+    )
+    assert elman.run_table(net, path) == elman.run_table(net, str(path), threads=2) == want
+    assert elman.run_table(net, frame) == want
+    assert elman.run_table(net, frame)["bad"].dtype == net.dtype
+    lines = answer("run", tmp_path / "m", path).decode().splitlines()
+    assert lines[0].split(",") == list(want.columns)
+    assert [line.split(",")[2] for line in lines[1:]] == want["class"].tolist()
+    numbers = np.genfromtxt(io.StringIO("\n".join(lines[1:])), delimiter=",", usecols=(3, 4))
+    assert np.array_equal(numbers.astype(net.dtype), y)
+
+
+def test_the_last_outputs_are_a_row_for_each_sequence(net, frame, tmp_path):
+    path = written(frame, tmp_path / "x.csv")
+    y = each(net, inputs(9, 3), "last")
+    for data in (path, frame):
+        got = elman.run_table(net, data, outputs="last")
+        assert got.columns == ("id", "class", *CLASSES)
+        assert got["id"].tolist() == list("abc")
+        assert np.array_equal(np.stack([got[name] for name in CLASSES], axis=1), y)
+
+
+def test_without_a_table_all_other_columns_are_inputs(frame):
+    net = elman.Network(3, 4, 1, seed=0)
+    x = frame[["a", "id", "when", "b", "c"]]
+    want = each(net, np.stack([frame[name] for name in "abc"], axis=1))
+    got = elman.run_table(net, x, sequence="id")
+    assert got.columns == ("id", "when", "output_1")
+    assert np.array_equal(got["output_1"], want[:, 0])
+    numbers = frame[["a", "b", "c"]]
+    assert elman.run_table(net, numbers).columns == ("output_1",)
+    assert np.array_equal(elman.run_table(net, numbers)["output_1"], net(numbers)[:, 0])
+
+
+def test_keys_keep_their_kind_in_a_frame(net, frame):
+    numbers = {name: frame[name] for name in frame.columns} | {"id": np.arange(9) // 3}
+    got = elman.run_table(net, elman.Frame(numbers), outputs="last")
+    assert got["id"].tolist() == [0, 1, 2]
+    assert got["id"].dtype.kind == "i"
+
+
+def test_missing_values_are_refused_or_treated(net, frame):
+    values = {name: np.array(frame[name]) for name in frame.columns}
+    values["a"][4] = np.nan  # of the sequence a, after row 2
+    holes = elman.Frame(values)
+    with pytest.raises(elman.TableError, match=r"^data\['a'\] row 4: expected a number"):
+        elman.run_table(net, holes)
+    held = {name: np.array(frame[name]) for name in frame.columns}
+    held["a"][4] = held["a"][2]
+    got = elman.run_table(net, holes, missing="hold")
+    assert got == elman.run_table(net, elman.Frame(held))
+    dropped = elman.Frame({name: np.delete(frame[name], 4) for name in frame.columns})
+    got = elman.run_table(net, holes, missing="drop")
+    assert got == elman.run_table(net, dropped)
+    assert len(got) == 8
+
+
+def test_calendar_inputs_come_from_the_times(frame, tmp_path):
+    from elman import _calendar
+
+    table = elman.Table(inputs=["a"], time="when", calendar=["hour"], targets=["a"], horizon=[1, 2])
+    net = elman.Network(3, 4, 2, seed=0, table=table)
+    hours = _calendar.features(frame["when"], ["hour"])
+    want = net(np.column_stack([frame["a"], hours]))
+    for data in (frame, written(frame, tmp_path / "x.csv")):
+        got = elman.run_table(net, data)
+        assert got.columns == ("when", "a+1", "a+2")
+        assert np.array_equal(got["when"], frame["when"])
+        assert np.array_equal(np.stack([got["a+1"], got["a+2"]], axis=1), want)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "said"),
+    [
+        ({"outputs": "first"}, elman.ArgumentError, "^outputs: expected 'all' or 'last'"),
+        ({"sequence": "note"}, elman.ArgumentError, "^sequence: expected 'id'"),
+        ({"missing": "guess"}, elman.ArgumentError, "^missing: expected "),
+        ({"threads": 0}, elman.ArgumentError, "^threads: expected "),
+    ],
+)
+def test_wrong_arguments_are_named(net, frame, change, error, said):
+    with pytest.raises(error, match=said):
+        elman.run_table(net, frame, **change)
+
+
+def test_wrong_tables_are_named(net, frame, tmp_path):
+    for names, missing in ((["b", "id", "c"], "'a'"), (["b", "c", "a"], "'id'")):
+        with pytest.raises(elman.ElmanError, match=f"expected .*{missing}"):
+            elman.run_table(net, frame[names])
+        with pytest.raises(elman.ElmanError, match=f"expected .*{missing}"):
+            elman.run_table(net, written(frame[names], tmp_path / "x.csv"))
+    np.save(tmp_path / "x.npy", inputs(9, 3))
+    with pytest.raises(elman.TableError, match=r"x\.npy: expected a table, got an array"):
+        elman.run_table(net, tmp_path / "x.npy")
+    with pytest.raises(elman.TableError, match="expected rows, got none"):
+        elman.run_table(net, frame[:0])
+
+
+def test_frames_of_other_libraries(net, frame):
+    pd = pytest.importorskip("pandas", reason="pip install pandas")
+    assert elman.run_table(net, frame.to_frame()) == elman.run_table(net, frame)
+    frame = frame.to_frame().astype({"id": "category"})
+    assert elman.run_table(net, frame)["id"].tolist() == NAMES
+    assert isinstance(elman.run_table(net, frame).to_frame(), pd.DataFrame)
