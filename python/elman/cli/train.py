@@ -165,7 +165,7 @@ def _search(
     effort = settings.effort or work.EFFORT
     threads = settings.threads or _processors()
     search = Search(examples, parts, effort, settings.seed, period)
-    if not as_json:
+    if search.trials and not as_json:
         _say_plan(
             "search", len(search.trials), search.multiply_adds, search.seconds(threads), threads
         )
