@@ -14,7 +14,7 @@ import numpy as np
 import elman
 from elman import _files
 from elman._container import printable
-from elman.cli import report
+from elman.cli import layout, report
 from elman.cli.examples import read
 from elman.cli.splitting import split
 from elman.errors import ArgumentError, DivergenceError, LimitError
@@ -457,20 +457,15 @@ def _show_scores(scores: list[Facts], names: list[str]) -> None:
         if len(names) > SHOWN:
             shown = sorted({round(k * (len(names) - 1) / (SHOWN - 1)) for k in range(SHOWN)})
         columns = {
-            f"RMSE {printable(names[j])}": [f"{score['rmse'][j]:.4g}" for score in scores]
-            for j in shown
+            f"RMSE {names[j]}": [f"{score['rmse'][j]:.4g}" for score in scores] for j in shown
         }
         columns["in deviations"] = [f"{score['rmse_in_deviations']:.4g}" for score in scores]
-    rows = [["Held out", *columns]]
-    rows += [
-        [score["name"], *cells]
-        for score, cells in zip(scores, zip(*columns.values(), strict=True), strict=True)
-    ]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "   ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
-    ]
-    print("", lines[0], "─" * len(lines[0]), *lines[1:], sep="\n")
+    from rich.console import Console
+
+    rows = zip([score["name"] for score in scores], *columns.values(), strict=True)
+    print()
+    console = Console(highlight=False, width=layout.UNLIMITED)  # a score is on one line
+    layout.print_rows(console, ["Held out", *columns], rows, words=1)
 
 
 def _advice(facts: Facts, settings: Settings) -> str | None:
