@@ -246,7 +246,7 @@ def test_sequences_and_times_are_passed_through(stored):
     ):
         with open_table(stored(text), table, sequence=sequence) as source:
             (block,) = source.blocks(2)
-            assert (source.header, source.key, source.time) == (
+            assert (source.header, source.sequence, source.time) == (
                 ("id", "time", "temp", "wind"),
                 "id",
                 "time",

@@ -45,7 +45,7 @@ class TextSource:
         The file, for messages.
     header : tuple of str
         The names of the columns, () without a header.
-    key : str or None
+    sequence : str or None
         The name of the column of sequences.
     time : str or None
         The name of the column of times: the model's, or else the first one of dates.
@@ -67,15 +67,15 @@ class TextSource:
         self._missing = missing
         self._calendar = () if table is None else table.calendar
         self._order: str | None = None  # of the dates
-        self._key = self._key_column(table, sequence)
+        self._sequence = self._sequence_column(table, sequence)
         self._time = self._time_column(table)
         self._inputs = self._input_columns(table)
-        self.key = None if self._key is None else text.columns[self._key]
+        self.sequence = None if self._sequence is None else text.columns[self._sequence]
         self.time = None if self._time is None else text.columns[self._time]
 
     # --- columns ------------------------------------------------------------------------------
 
-    def _key_column(self, table: Table | None, sequence: str | None) -> int | None:
+    def _sequence_column(self, table: Table | None, sequence: str | None) -> int | None:
         said = None if table is None else table.sequence
         if sequence is not None:
             by_number = not self.header and sequence.isdecimal()
@@ -97,7 +97,7 @@ class TextSource:
                 raise TableError(
                     f"{self.name}: expected a header, to find the times {show(table.time)}"
                 )
-        return next((i for i in self._text.dates() if i != self._key), None)
+        return next((i for i in self._text.dates() if i != self._sequence), None)
 
     def _by_name(self, table: Table | None) -> bool:
         """Return whether the columns of a model are found by their names.
@@ -115,7 +115,7 @@ class TextSource:
         if table is not None and table.inputs and self._by_name(table):
             return [text.find(name, "an input of the model") for name in table.inputs]
         ignored = text.ignored()
-        taken = {self._key, self._time, *ignored, *text.dates()}
+        taken = {self._sequence, self._time, *ignored, *text.dates()}
         inputs = [i for i in range(len(text.columns)) if i not in taken]
         if 0 in ignored:
             self.notes.append(f"{self.name}: the first column has no name and is no input")
@@ -174,7 +174,7 @@ class TextSource:
             raise TableError(f"{self.name}: expected lines without missing values, got none")
 
     def _blocks(self, pieces: Iterable[Lines]) -> Iterator[Block]:
-        texts = [i for i in (self._key, self._time) if i is not None]
+        texts = [i for i in (self._sequence, self._time) if i is not None]
         for piece in pieces:
             parsed = self._text.parser.parse(
                 piece, self._inputs, texts, missing=self._missing is not None
@@ -188,10 +188,10 @@ class TextSource:
 
     def _keys_and_times(self, parsed: Parsed) -> tuple[list[str] | None, list[str] | None]:
         columns = iter(parsed.texts)
-        keys = None if self._key is None else next(columns)
+        keys = None if self._sequence is None else next(columns)
         times = None if self._time is None else next(columns)
-        if self._key is not None and keys is not None:
-            self._text.require_keys(self._key, keys, parsed.lines)
+        if self._sequence is not None and keys is not None:
+            self._text.require_keys(self._sequence, keys, parsed.lines)
         return keys, times
 
     def _calendar_inputs(self, times: Sequence[str], lines: Array) -> Array:

@@ -136,11 +136,11 @@ def open_source(
     with open_table(path, net.table, sequence=sequence or None, missing=missing) as source:
         if isinstance(source, TextSource):
             expected = net.table and net.table.sequence
-            if sequence == "" and source.key is not None:
+            if sequence == "" and source.sequence is not None:
                 raise ArgumentError(
-                    f"sequence: expected {show(source.key)}, as in the model's table, got ''"
+                    f"sequence: expected {show(source.sequence)}, as in the model's table, got ''"
                 )
-            if sequence is None and expected and source.header and source.key is None:
+            if sequence is None and expected and source.header and source.sequence is None:
                 raise TableError(
                     f"{source.name}: expected the column {show(expected)}, the sequence of each"
                     f" line, got {show(list(source.header))}: if it is one sequence, give '' as the"
@@ -171,15 +171,15 @@ def outputs_of(net: Network, outputs: str | None) -> str:
     return "all" if net.table is None else net.table.outputs
 
 
-def column_names(net: Network, key: str | None, time: str | None) -> list[str]:
-    """Return the names of the columns of a result: key, time, class, outputs.
+def column_names(net: Network, sequence: str | None, time: str | None) -> list[str]:
+    """Return the names of the columns of a result: sequence, time, class, outputs.
 
     A column before the outputs whose name is taken gets an underscore.
     """
     named = net.table.output_names if net.table is not None else ()
     outputs = list(named or (f"output_{i}" for i in range(1, net.output_size + 1)))
     taken, before = set(outputs), []
-    for name in (key, time, CLASS if classes(net) else None):
+    for name in (sequence, time, CLASS if classes(net) else None):
         if name is not None:
             while name in taken:
                 name += "_"
@@ -231,9 +231,9 @@ def answers(net: Network, source: Source, outputs: str, threads: int = 1) -> Ite
         if outputs == "all":
             yield Answers(block.keys, block.times, output)
         else:
-            yield Answers(None if source.key is None else [], None, output[:0])
+            yield Answers(None if source.sequence is None else [], None, output[:0])
     if outputs == "last":
-        yield Answers(None if source.key is None else list(states.rows), None, states.last)
+        yield Answers(None if source.sequence is None else list(states.rows), None, states.last)
 
 
 def require_range(net: Network, values: Array, name: str, lines: Array | None = None) -> None:
@@ -341,7 +341,7 @@ class _FrameSource:
         self._names = [str(name) for name in getattr(frame, "column_names", frame.columns)]
         table = self._table(net.table, sequence)
         self._net = net.replace(table=table)
-        self.key = table.sequence
+        self.sequence = table.sequence
         self.time = table.time if table.time in self._names else self._first_time(table)
 
     def _table(self, table: Table | None, sequence: str | None) -> Table:
@@ -408,7 +408,7 @@ def _result(net: Network, source: Source, outputs: str, threads: int) -> Frame:
     """Return the answers as a Frame."""
     pieces = list(answers(net, source, outputs, threads))
     columns: list[Any] = []
-    if source.key is not None:
+    if source.sequence is not None:
         columns.append(list(chain.from_iterable(piece.keys or () for piece in pieces)))
     time = source.time if outputs == "all" else None
     if time is not None:
@@ -417,7 +417,7 @@ def _result(net: Network, source: Source, outputs: str, threads: int) -> Frame:
     output = np.concatenate([piece.output for piece in pieces])
     if classes(net):
         columns.append(class_names(net, output))
-    names = column_names(net, source.key, time)
+    names = column_names(net, source.sequence, time)
     return Frame(dict(zip(names, [*columns, *output.T], strict=True)))
 
 

@@ -128,7 +128,7 @@ class Forecast:
         self.coverage = coverage
         self.origins = origins
         self.summary = summary
-        self._key_name, self._time_name = plan.sequence or "sequence", plan.time or "time"
+        self._names = plan.sequence or "sequence", plan.time or "time"
 
     def table(self) -> Frame:
         """Return the columns by name: the sequence, step, time, then each forecast and its ends.
@@ -143,9 +143,10 @@ class Forecast:
                     name += "_"
                 columns[name] = values
 
-        add(self._key_name, self.keys)
+        sequence, time = self._names
+        add(sequence, self.keys)
         add("step", self.steps)
-        add(self._time_name, self.times)
+        add(time, self.times)
         for j, name in enumerate(self.columns):
             add(name, self.values[:, j])
             if self.lower is not None and self.upper is not None:
