@@ -143,6 +143,12 @@ def test_wrong_arguments_are_named(net, frame, change, error, said):
         elman.run_table(net, frame, **change)
 
 
+def test_a_sequence_that_is_no_name_is_refused(net, frame, tmp_path):
+    for data in (frame, written(frame, tmp_path / "x.csv")):
+        with pytest.raises(elman.ArgumentTypeError, match="^sequence: expected a name, got int"):
+            elman.run_table(net, data, sequence=3)
+
+
 def test_a_number_too_large_is_named_by_its_line_if_a_layer_reads_in_reverse(tmp_path, monkeypatch):
     monkeypatch.setattr(lines, "PIECE", 8)  # bytes: the table is read in several pieces
     monkeypatch.setattr(lines, "BLOCK", 16)

@@ -464,6 +464,12 @@ REFUSED = {
         {},
         "forecast",
     ),
+    "an unknown way with missing values": (
+        network(2, 2),
+        "x.csv",
+        {"missing": "guess"},
+        "missing: expected hold, interpolate, drop, got 'guess'",
+    ),
     "missing without a file": (
         network(2, 2),
         noise(9, 2),
@@ -479,6 +485,11 @@ def test_what_cannot_be_forecast_is_one_sentence(case):
     with pytest.raises((elman.ArgumentError, elman.ShapeError), match=sentence) as caught:
         elman.forecast(net, data, **options)
     assert "\n" not in str(caught.value)
+
+
+def test_a_sequence_that_is_no_name_is_refused():
+    with pytest.raises(elman.ArgumentTypeError, match="^sequence: expected a name, got int"):
+        elman.forecast(network(2, 2), FRAME, sequence=3)
 
 
 def test_a_missing_value_is_named_with_its_row():

@@ -131,7 +131,9 @@ def open_source(
         If the table has a header without that column: as one sequence, the state would go from one
         to the next. The column "" says that it is one.
     """
-    if sequence is not None and not sequence.isdecimal():  # which counts columns without a header
+    if (
+        sequence is not None and not _arguments.name("sequence", sequence).isdecimal()
+    ):  # which counts columns without a header
         require_sequence(net, sequence)
     with open_table(path, net.table, sequence=sequence or None, missing=missing) as source:
         if isinstance(source, TextSource):
@@ -152,6 +154,8 @@ def open_source(
 def require_sequence(net: Network, given: str | None) -> None:
     """Raise if a column of sequences contradicts the network's table."""
     table = net.table
+    if given is not None:
+        _arguments.name("sequence", given)
     if table is None or not given:
         return
     if table.sequence is not None and given != table.sequence:

@@ -13,6 +13,7 @@ from elman import _arguments
 from elman._network import require_network
 from elman._parameters import core_of
 from elman.errors import ArgumentError, DivergenceError
+from elman.files import missing as gaps
 from elman.files.frame import Frame, html_table
 from elman.forecasting import intervals
 from elman.forecasting import series as sources
@@ -263,6 +264,7 @@ def forecast(
     core_of(net).require_forward("forecast", "others read the future")
     if interval is not None:
         interval = _arguments.number("interval", interval, below_1=True)
+    gaps.check(missing)
     share = _arguments.number("holdout", holdout, zero=True, below_1=True)
     if missing is not None and not any(isinstance(d, str | os.PathLike) for d in (data, future)):
         raise ArgumentError("missing: expected only with a file, whose values may be missing")
