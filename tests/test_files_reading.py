@@ -399,3 +399,8 @@ def test_fast_parsing_gives_the_bits_and_the_errors_of_the_slow_one(monkeypatch,
             assert slow[0] == np.array(rows).tobytes()
             fast += 1
     assert fast > 300
+
+
+def test_the_columns_to_read_are_a_list(stored):
+    with pytest.raises(elman.ArgumentTypeError, match="columns: expected a list of names, got str"):
+        elman.read_table(stored("ab,a\n1,2\n"), columns="ab")

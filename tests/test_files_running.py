@@ -145,7 +145,7 @@ def test_wrong_arguments_are_named(net, frame, change, error, said):
 
 def test_a_sequence_that_is_no_name_is_refused(net, frame, tmp_path):
     for data in (frame, written(frame, tmp_path / "x.csv")):
-        with pytest.raises(elman.ArgumentTypeError, match="^sequence: expected a name, got int"):
+        with pytest.raises(elman.ArgumentTypeError, match=r"^sequence: expected a name, got int"):
             elman.run_table(net, data, sequence=3)
 
 

@@ -488,7 +488,7 @@ def test_what_cannot_be_forecast_is_one_sentence(case):
 
 
 def test_a_sequence_that_is_no_name_is_refused():
-    with pytest.raises(elman.ArgumentTypeError, match="^sequence: expected a name, got int"):
+    with pytest.raises(elman.ArgumentTypeError, match=r"^sequence: expected a name, got int"):
         elman.forecast(network(2, 2), FRAME, sequence=3)
 
 

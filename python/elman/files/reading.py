@@ -9,7 +9,7 @@ import numpy as np
 
 from elman import _calendar
 from elman._container import show
-from elman.errors import ArgumentError, TableError
+from elman.errors import ArgumentError, ArgumentTypeError, TableError
 from elman.files import missing as gaps
 from elman.files.arrays import ArraySource
 from elman.files.block import Block
@@ -254,6 +254,8 @@ def read_table(
     ------
     TableError
         If the file contains no table, or a number or a date is missing or wrong.
+    ArgumentError, ArgumentTypeError
+        If an argument is invalid.
     OSError
         If the file cannot be read.
 
@@ -269,6 +271,8 @@ def read_table(
     2024-01-01 01:00:00   2.0
     """
     gaps.check(missing)
+    if isinstance(columns, str):
+        raise ArgumentTypeError("columns: expected a list of names, got str")
     with opened(path) as file:
         if file.is_array:
             raise TableError(f"{file.name}: expected a table of text, got an array: numpy.load")

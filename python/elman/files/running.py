@@ -131,10 +131,10 @@ def open_source(
         If the table has a header without that column: as one sequence, the state would go from one
         to the next. The column "" says that it is one.
     """
-    if (
-        sequence is not None and not _arguments.name("sequence", sequence).isdecimal()
-    ):  # which counts columns without a header
-        require_sequence(net, sequence)
+    if sequence is not None:
+        _arguments.name("sequence", sequence)
+        if not sequence.isdecimal():  # which counts columns without a header
+            require_sequence(net, sequence)
     with open_table(path, net.table, sequence=sequence or None, missing=missing) as source:
         if isinstance(source, TextSource):
             expected = net.table and net.table.sequence
