@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import elman
+from elman.files import lines
 from fixtures.command import answer
 from fixtures.tables import inputs
 
@@ -153,6 +154,19 @@ def test_wrong_tables_are_named(net, frame, tmp_path):
         elman.run_table(net, tmp_path / "x.npy")
     with pytest.raises(elman.TableError, match="expected rows, got none"):
         elman.run_table(net, frame[:0])
+
+
+def test_a_number_too_large_is_named_in_every_block(monkeypatch, tmp_path):
+    monkeypatch.setattr(lines, "BLOCK", 1000)
+    monkeypatch.setattr(lines, "PIECE", 1000)
+    path = tmp_path / "x.csv"
+    path.write_text("1,2\n" * 1000 + "1e39,2\n")
+    for direction in ("forward", "bidirectional"):
+        net = elman.Network(2, 3, 1, seed=0, dtype="float32", direction=direction)
+        with pytest.raises(
+            elman.TableError, match=r"x\.csv line 1001: expected numbers of float32"
+        ):
+            elman.run_table(net, path)
 
 
 def test_frames_of_other_libraries(net, frame):

@@ -259,7 +259,8 @@ def _as_one(blocks: Iterator[Block]) -> Iterator[Block]:
             for name in ("keys", "times")
         )
         values = np.concatenate([part.values for part in parts])
-        yield parts[0]._replace(values=values, keys=keys, times=times)
+        lines = np.concatenate([part.lines for part in parts])
+        yield Block(values, keys, times, lines)
 
 
 def sequences(net: Network, source: Source) -> list[Array]:
