@@ -64,6 +64,18 @@ def test_separators_and_decimal_marks_are_recognized(stored, text):
     assert frame == elman.Frame({"a": [1.5, 0.5], "b": [-2000.0, 4.0]})
 
 
+def test_quotes_in_a_comment_do_not_take_lines_along(stored):
+    frame = elman.read_table(stored('a,b\n # 5" pipe\n1,2\n\t# 6" pipe\n3,4\n'))
+    assert frame == elman.Frame({"a": [1.0, 3.0], "b": [2.0, 4.0]})
+    frame = elman.read_table(stored('a,b\n#N/A,"two\nlines"\n1,c\n'), columns=["b"])
+    assert frame["b"].tolist() == ["two\nlines", "c"]
+
+
+def test_tabs_beside_quotes_separate_empty_fields(stored):
+    frame = elman.read_table(stored('a\tb\tc\n\t"x"\t1\n"y"\tz\t\n'), columns=["a", "b"])
+    assert frame == elman.Frame({"a": ["", "y"], "b": ["x", "z"]})
+
+
 def test_separators_within_names_and_quotes_are_none(stored):
     frame = elman.read_table(stored('Wind, m/s;"a;b"\n1,5;2\n'))
     assert frame == elman.Frame({"Wind, m/s": [1.5], "a;b": [2.0]})

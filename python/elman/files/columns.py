@@ -9,9 +9,9 @@ from elman._container import show
 from elman.errors import TableError
 from elman.files.dates import is_date
 from elman.files.fields import MISSING, NAMES, is_number, split
-from elman.files.lines import LineReader, Lines
+from elman.files.lines import LineReader, Lines, is_comment
 from elman.files.opening import printable
-from elman.files.parsing import Parser, decoded, is_comment
+from elman.files.parsing import Parser, decoded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -36,7 +36,7 @@ def split(line: str, separator: str | None, where: str) -> list[str]:
     else:
         try:
             (fields,) = csv.reader(
-                [line.strip()], delimiter=separator or " ", skipinitialspace=True, strict=True
+                [line.strip(" \n")], delimiter=separator or " ", skipinitialspace=True, strict=True
             )
         except (csv.Error, ValueError) as error:
             got = "fields over several lines" if isinstance(error, ValueError) else error
