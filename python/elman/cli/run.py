@@ -104,7 +104,7 @@ def _answer_lines(net: Network, table: TextSource) -> Iterator[bytes]:
         if name not in streams:
             streams[name] = net.stream(nonfinite="propagate")
         if max(map(abs, row)) > most:
-            running.require_range(net, np.array([row]), table.name)
+            running.require_range(net, np.array([row]), table)
         y = streams[name].step(row)
         keys, times = (
             None if c is None else [v] for c, v in ((table.key, key), (table.time, when))

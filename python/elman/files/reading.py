@@ -42,8 +42,8 @@ class TextSource:
 
     Attributes
     ----------
-    name : str
-        The file, for messages.
+    name, unit : str
+        The file, and what its rows are called, for messages.
     header : tuple of str
         The names of the columns, () without a header.
     key : str or None
@@ -53,6 +53,8 @@ class TextSource:
     notes : list of str
         Sentences about what was passed over.
     """
+
+    unit = "line"
 
     def __init__(
         self,
