@@ -64,6 +64,15 @@ def test_separators_and_decimal_marks_are_recognized(stored, text):
     assert frame == elman.Frame({"a": [1.5, 0.5], "b": [-2000.0, 4.0]})
 
 
+def test_the_separator_is_the_one_that_the_next_line_agrees_with(stored):
+    frame = elman.read_table(stored('a;b\tx,y\tc\n1\t2,5\t"k; ""l"""\n3\t4\t"m, n; o"\n'))
+    assert frame.columns == ("a;b", "x,y", "c")
+    assert frame["x,y"].tolist() == [2.5, 4.0]
+    assert frame["c"].tolist() == ['k; "l"', "m, n; o"]
+    frame = elman.read_table(stored("x,y\tb\n1,5\tRome, Italy; or not\n"))
+    assert frame == elman.Frame({"x,y": [1.5], "b": ["Rome, Italy; or not"]})
+
+
 def test_quotes_in_a_comment_do_not_take_lines_along(stored):
     frame = elman.read_table(stored('a,b\n # 5" pipe\n1,2\n\t# 6" pipe\n3,4\n'))
     assert frame == elman.Frame({"a": [1.0, 3.0], "b": [2.0, 4.0]})

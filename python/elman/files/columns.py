@@ -152,8 +152,10 @@ def _separator(where: str, first: str, peek: Callable[[], str | None]) -> str | 
     bare = _IN_QUOTES.sub("", first)
     found = [separator for separator in "\t;," if separator in bare]
     if len(found) > 1:
-        lines = [first] if _has_number(first, found) else [first, peek() or ""]
-        found = [separator for separator in found if _separates(separator, lines, where)]
+        line = bare if _has_number(first, found) else _IN_QUOTES.sub("", peek() or "")
+        found = [separator for separator in found if bare.count(separator) == line.count(separator)]
+        if len(found) > 1:
+            found = [separator for separator in found if _is_alone(separator, line)]
         if len(found) != 1:
             names = " or ".join(NAMES[separator] for separator in "\t;," if separator in bare)
             raise TableError(
@@ -172,15 +174,12 @@ def _has_number(line: str, separators: Sequence[str]) -> bool:
     return any(is_number(f.strip()) for s in separators for f in line.split(s))
 
 
-def _separates(separator: str, lines: Sequence[str], where: str) -> bool:
-    """Return whether all lines have as many fields, and those of the last no other separator."""
-    rows = [split(line, separator, where) for line in lines]
-    if len({len(row) for row in rows}) > 1:
-        return False
+def _is_alone(separator: str, line: str) -> bool:
+    """Return whether the fields of a line contain no other separator, but decimal commas."""
     others = set("\t;,") - {separator}
     return all(
         not others.intersection(field) or (separator != "," and is_number(field))
-        for field in rows[-1]
+        for field in map(str.strip, line.split(separator))
     )
 
 
