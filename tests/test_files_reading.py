@@ -154,6 +154,11 @@ def test_a_wrong_line_is_named(stored, text, sentence):
         ("a,b,\n1,2,\n", ["a", "b"]),
         ("a b\n1\n2\n", ["a b"]),
         ("0\n1\n", ["1"]),
+        ("class,0,1\n0,0.5,0.5\n", ["class", "0", "1"]),
+        ("id,class,0,1\na,1,0.5,0.5\n", ["id", "class", "0", "1"]),
+        (",a,0,1\n0,5,6,7\n", ["a", "0", "1"]),
+        ("a,0\nb,1\n", ["1", "2"]),
+        ("a,0,2\nb,1,2\n", ["1", "2", "3"]),
     ],
 )
 def test_a_header_is_recognized(stored, text, names):
@@ -172,6 +177,14 @@ def test_a_header_that_could_be_numbers_is_refused(stored, text):
     names = text.split("\n")[0].split(",")  # a model whose columns have these names knows
     rows = [[float(field) for field in text.split("\n")[1].split(",")]]
     assert values_of(stored(text), len(names), elman.Table(inputs=names)) == rows
+
+
+def test_names_beside_numbers_are_a_header_that_could_be_data(stored):
+    path = stored("id,0,1\na,2.5,3\n")
+    with pytest.raises(TableError, match=r"line 1: expected names or numbers, .* write 0.0"):
+        elman.read_table(path)
+    table = elman.Table(inputs=["0", "1"], sequence="id")
+    assert values_of(path, 2, table) == [[2.5, 3.0]]
 
 
 def test_what_is_passed_over_is_said(stored):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from elman._container import show
 from elman.errors import TableError
 from elman.files.dates import is_date
-from elman.files.fields import MISSING, NAMES, is_number, split
+from elman.files.fields import MISSING, NAMES, is_number, shortened, split
 from elman.files.lines import LineReader, Lines, is_comment
 from elman.files.opening import printable
 from elman.files.parsing import Parser, decoded
@@ -188,24 +188,29 @@ def _is_header(
 ) -> bool:
     """Return whether the first line names the columns."""
     counted = [str(i) for i in range(len(fields))]
+    numbers = [field for field in fields if is_number(field)]
+    counts = numbers == counted[: len(numbers)]
     names = {_loose(name) for name in expected}
     numbered = all(map(str.isdecimal, names))  # a column without a name has a number from 1
-    if names <= set(map(_loose, fields)) and (
-        not numbered or ("0" in names and list(fields) == counted)
-    ):
+    if names <= set(map(_loose, fields)) and (not numbered or ("0" in names and counts)):
         return True
     if not any(is_number(field) or is_date(field) for field in fields):
         return any(field not in MISSING for field in fields)
     if fields[0] == "" and list(fields[1:]) == counted[:-1]:  # with the index of pandas
         return peek()[:1] == ["0"]
-    if list(fields) != counted or len(fields) == 1:
+    words = [i for i, field in enumerate(fields) if not is_number(field)]
+    if len(numbers) < 2 or not counts:
+        return False
+    if any(is_date(fields[i]) or (i and fields[i] in MISSING) for i in words):
         return False
     below, width = peek(), len(fields)
-    if not all(field in MISSING or _WHOLE.fullmatch(field) for field in below):
+    if words and any(is_number(below[i]) for i in words if i < len(below)):
+        return True  # words are above numbers
+    if not words and not all(field in MISSING or _WHOLE.fullmatch(field) for field in below):
         return True  # names are whole numbers, but the numbers are not
-    if width > 3 and below != [str(width + i) for i in range(width)]:
+    if not words and width > 3 and below != [str(width + i) for i in range(width)]:
         return True  # few tables begin so, unless they go on counting
     raise TableError(
-        f"{where}: expected names or numbers, got {','.join(fields)}, which may be a header or the"
-        " first line: name the columns, or write 0.0 for a number"
+        f"{where}: expected names or numbers, got {shortened(printable(','.join(fields)))}, which"
+        " may be a header or the first line: name the columns, or write 0.0 for a number"
     )
