@@ -137,7 +137,7 @@ def _loose(name: str) -> str:
 
 def _shown(name: str) -> str:
     """Return the name of a column for messages."""
-    return printable(name) if name else "without a name"
+    return shortened(printable(name)) if name else "without a name"
 
 
 def _some(names: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ import re
 from math import isinf
 
 from elman.errors import TableError
+from elman.files.opening import printable
 
 NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", None: "blanks"}
 _MISSING = (  # of pandas, and of other programs
@@ -39,7 +40,7 @@ def split(line: str, separator: str | None, where: str) -> list[str]:
                 [line.strip(" \n")], delimiter=separator or " ", skipinitialspace=True, strict=True
             )
         except (csv.Error, ValueError) as error:
-            got = "fields over several lines" if isinstance(error, ValueError) else error
+            got = printable(str(error)) if isinstance(error, csv.Error) else "several lines of them"
             raise TableError(
                 f"{where}: expected fields, those in quotes closed, got {got}"
             ) from None

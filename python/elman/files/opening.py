@@ -211,9 +211,9 @@ def _member(name: str, file: io.FileIO) -> IO[bytes]:
     """Open the one table or array in a zip archive."""
     try:
         archive = zipfile.ZipFile(file)
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
+    except _DAMAGED as error:
         raise TableError(f"{name}: got a damaged zip archive: {printable(str(error))}") from error
-    members = [info for info in archive.infolist() if not info.is_dir()]
+    members = [info for info in archive.infolist() if not info.filename.endswith("/")]
     members = [info for info in members if not info.filename.startswith("__MACOSX/")]
     names = [info.filename for info in members]
     for file_name, what in _ARCHIVES.items():
@@ -228,8 +228,10 @@ def _member(name: str, file: io.FileIO) -> IO[bytes]:
         )
     try:
         return archive.open(members[0])
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:  # encrypted ...
+    except RuntimeError as error:  # encrypted, or compressed in another way
         raise TableError(f"{name}: {printable(str(error))}: unpack it first") from error
+    except _DAMAGED as error:
+        raise TableError(f"{name}: got a damaged zip archive: {printable(str(error))}") from error
 
 
 _ARCHIVES = {  # a file within, and what the archive is
