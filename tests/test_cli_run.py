@@ -240,6 +240,16 @@ def test_a_file_without_the_column_of_sequences_is_refused_unless_it_is_one(net,
     assert np.array_equal(from_csv(out, net.dtype.type), net(x))
 
 
+def test_an_error_at_the_beginning_leaves_standard_output_empty(named, tmp_path):
+    assert "expected the column 'b'" in complaint("run", named, "-", stdin=b"id,a,c\nx,1,2\n")
+    assert "line 2, column b" in complaint("run", named, "-", stdin=b"id,a,b,c\nx,1,,2\n")
+    table = elman.Table(inputs=["a"], targets=["u"])
+    net = elman.Network(1, 2, 1, seed=0, direction="bidirectional", table=table)
+    net.save(tmp_path / "m")
+    said = complaint("run", tmp_path / "m", "-", "--stream", stdin=b"a\n1\n")
+    assert "expected layers that all run forward" in said
+
+
 def test_a_model_without_a_table_is_told_the_column_of_sequences(net, model):
     x, names = inputs(6, 3), "babbab"
     rows = zip(x.tolist(), names, strict=True)

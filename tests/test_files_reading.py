@@ -81,6 +81,8 @@ def test_quotes_in_a_comment_do_not_take_lines_along(stored):
 
 
 def test_tabs_beside_quotes_separate_empty_fields(stored):
+    with pytest.raises(TableError, match=r"line 2: .* got '\\t' expected after"):
+        elman.read_table(stored('a\tb\n"1"x\t2\n'))
     frame = elman.read_table(stored('a\tb\tc\n\t"x"\t1\n"y"\tz\t\n'), columns=["a", "b"])
     assert frame == elman.Frame({"a": ["", "y"], "b": ["x", "z"]})
 
