@@ -284,6 +284,13 @@ def test_without_a_header_the_column_of_sequences_is_given_by_its_number(net, na
     assert said == "sequence: expected 'id', as in the model's table, got '2'"
 
 
+def test_the_column_of_sequences_may_be_named_as_in_the_file(net, named):
+    x, names = inputs(6, 3), "babbab"
+    text = in_sequences(names, x).replace(b"id", b" ID", 1)
+    out = answer("run", named, "-", "--sequence", "ID", stdin=text)
+    assert np.array_equal(numbers(lines_of(out)[1], net.dtype, 1), of_each(net, x, names))
+
+
 def test_another_column_of_sequences_than_the_tables_is_refused(named):
     text = in_sequences("ab", inputs(2, 3))
     said = complaint("run", named, "-", "--sequence", "note", stdin=text)

@@ -101,7 +101,7 @@ class TextTable:
         """
         places = [i for i, name in enumerate(self.columns) if name == column]
         if not places and self.header:
-            places = [i for i, name in enumerate(self.columns) if _loose(name) == _loose(column)]
+            places = [i for i, name in enumerate(self.columns) if loose(name) == loose(column)]
         if len(places) == 1:
             return places[0]
         names = [self.columns[i] for i in places] or list(self.columns)
@@ -111,7 +111,7 @@ class TextTable:
     def has(self, column: str) -> bool:
         """Return whether `find` would find a column, or several."""
         return column in self.columns or (
-            bool(self.header) and _loose(column) in map(_loose, self.columns)
+            bool(self.header) and loose(column) in map(loose, self.columns)
         )
 
     def dates(self) -> list[int]:
@@ -131,7 +131,8 @@ class TextTable:
         ]
 
 
-def _loose(name: str) -> str:
+def loose(name: str) -> str:
+    """Return a name without what may differ: blanks, and upper and lower case."""
     return "".join(name.split()).casefold()
 
 
@@ -190,9 +191,9 @@ def _is_header(
     counted = [str(i) for i in range(len(fields))]
     numbers = [field for field in fields if is_number(field)]
     counts = numbers == counted[: len(numbers)]
-    names = {_loose(name) for name in expected}
+    names = {loose(name) for name in expected}
     numbered = all(map(str.isdecimal, names))  # a column without a name has a number from 1
-    if names <= set(map(_loose, fields)) and (not numbered or ("0" in names and counts)):
+    if names <= set(map(loose, fields)) and (not numbered or ("0" in names and counts)):
         return True
     if not any(is_number(field) or is_date(field) for field in fields):
         return any(field not in MISSING for field in fields)

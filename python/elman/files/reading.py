@@ -14,7 +14,7 @@ from elman.files import dates
 from elman.files import missing as gaps
 from elman.files.arrays import ArraySource
 from elman.files.block import Block
-from elman.files.columns import TextTable
+from elman.files.columns import TextTable, loose
 from elman.files.fields import MISSING
 from elman.files.opening import opened
 from elman.files.whole import WholeTable
@@ -82,12 +82,13 @@ class TextSource:
         said = None if table is None else table.sequence
         if sequence is not None:
             by_number = not self.header and sequence.isdecimal()
-            if said is not None and sequence != said and not by_number:
+            if said is not None and loose(sequence) != loose(said) and not by_number:
                 raise ArgumentError(
                     f"sequence: expected {show(said)}, as in the model's table, got"
                     f" {show(sequence)}"
                 )
-            return self._text.find(sequence, "the sequence of each line")
+            name = sequence if said is None or by_number else said
+            return self._text.find(name, "the sequence of each line")
         if said is None or not self._text.has(said) or not self._by_name(table):
             return None
         return self._text.find(said, "the sequence of each line")

@@ -16,6 +16,7 @@ from elman.errors import ArgumentError, TableError
 from elman.files import dates
 from elman.files import missing as gaps
 from elman.files.block import Block
+from elman.files.columns import loose
 from elman.files.frame import Frame
 from elman.files.reading import TextSource, open_table
 
@@ -155,11 +156,11 @@ def require_sequence(net: Network, given: str | None) -> None:
     table = net.table
     if table is None or not given:
         return
-    if table.sequence is not None and given != table.sequence:
+    if table.sequence is not None and loose(given) != loose(table.sequence):
         raise ArgumentError(
             f"sequence: expected {show(table.sequence)}, as in the model's table, got {show(given)}"
         )
-    if given in table.inputs:
+    if loose(given) in map(loose, table.inputs):
         raise ArgumentError(
             f"sequence: expected a column that is no input of the model, got {show(given)}"
         )
