@@ -354,6 +354,15 @@ def test_pieces_of_any_size_give_the_same_lines():
             assert got[0] == (want + b"\n" if want and want[-1:] != b"\n" else want)
 
 
+def test_long_fields_take_no_longer_than_others(stored):
+    """A backtracking pattern would take minutes or hours."""
+    digits = "9" * 300_000
+    with pytest.raises(TableError, match=r"line 2, column a: expected a number, got '999"):
+        values_of(stored(f"a,b\n{digits}x,1\n"), 2)
+    text = "1 2\n" * 1000 + f"3{' ' * 300_000}4 \n"
+    assert values_of(stored(text), 2)[-1] == [3.0, 4.0]
+
+
 def test_a_line_comes_before_the_next_one():
     pieces = iter([b"a,b\n", b"1,", b"2\r", b"\n3,4\n"])
     reader = LineReader("f", lambda _: next(pieces))

@@ -15,7 +15,7 @@ _MISSING = (  # of pandas, and of other programs
     "|null|NAN|none|Null|NaT|-|--|?|."
 )
 MISSING = frozenset(_MISSING.split("|"))
-_DIGITS = r"[+-]?(?:[0-9]+{mark}?[0-9]*|{mark}[0-9]+)(?:[eE][+-]?[0-9]+)?"
+_DIGITS = r"[+-]?(?:[0-9]+(?:{mark}[0-9]*)?|{mark}[0-9]+)(?:[eE][+-]?[0-9]+)?"
 NUMBER = {  # by decimal mark
     ".": re.compile(_DIGITS.format(mark=r"\.")),
     ",": re.compile(_DIGITS.format(mark=",")),

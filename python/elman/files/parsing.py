@@ -33,7 +33,7 @@ ARROW_FROM = 1 << 20  # bytes of a block that are worth the import of pyarrow (5
 _NUMERIC = b"0123456789+-.eE\n"
 _COMMENT = re.compile(rb"^[ \t]*#", re.MULTILINE)
 _BLANK = re.compile(rb"^[ \t]*$(?=\n)", re.MULTILINE)
-_BLANKS_AT_ENDS = re.compile(rb"^ +| +$", re.MULTILINE)
+_BLANK_AT_END = re.compile(rb"^ | $", re.MULTILINE)
 _EMPTY = re.compile(rb"(?:^|,) *,")
 _BLANKS = re.compile(rb" +")
 
@@ -206,7 +206,7 @@ class Parser:
         if self.separator is None:
             if b"," in data:
                 return None
-            data = _BLANKS.sub(b",", _BLANKS_AT_ENDS.sub(b"", data))
+            data = _BLANK_AT_END.sub(b"", _BLANKS.sub(b" ", data)).replace(b" ", b",")
             separator = b","
         else:
             separator = self.separator.encode()
