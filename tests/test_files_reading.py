@@ -57,6 +57,8 @@ def values_of(path, width, table=None, **options):
         " a   b\n  1.5  -2e3 \n.5     4\n",
         '# written by hand\n\n"a", "b"\n"1.5", -2e3\n\n  # and more\n.5,"4"',
         "a,b\n+1.5,-2E+03\n5e-1,4.\n",
+        "sep=;\r\na;b\r\n1,5;-2e3\r\n,5;4\r\n",
+        "sep=\t\na\tb\n1.5\t-2e3\n.5\t4\n",
     ],
 )
 def test_separators_and_decimal_marks_are_recognized(stored, text):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from elman.files.opening import Opened
 
 _IN_QUOTES = re.compile(r'"[^"]*"')
+_SAID = re.compile(r"sep=([,;\t])")  # what Excel understands
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 
 
@@ -47,6 +48,9 @@ class TextTable:
         self.lines = LineReader(file.name, file.read)
         self._taken: list[Lines] = []
         first = self._next()
+        said = _SAID.fullmatch(first or "")
+        if said:
+            first = self._next()
         if first is None:
             raise TableError(f"{self.name}: expected lines of numbers, got none")
         begin = len(self._taken) - 1  # of the data
@@ -58,7 +62,7 @@ class TextTable:
             return second
 
         where = f"{self.name} line {self._taken[begin].first}"
-        separator = _separator(where, first, peek)
+        separator = said[1] if said else _separator(where, first, peek)
         fields = split(first, separator, where)
         self.header: tuple[str, ...] = ()
         if _is_header(where, fields, expected, lambda: split(peek() or "", separator, where)):
