@@ -240,6 +240,16 @@ def test_a_file_without_the_column_of_sequences_is_refused_unless_it_is_one(net,
     assert np.array_equal(from_csv(out, net.dtype.type), net(x))
 
 
+def test_an_error_at_the_beginning_leaves_standard_output_empty(named, tmp_path):
+    assert "expected the column 'b'" in complaint("run", named, "-", stdin=b"id,a,c\nx,1,2\n")
+    assert "line 2, column b" in complaint("run", named, "-", stdin=b"id,a,b,c\nx,1,,2\n")
+    table = elman.Table(inputs=["a"], targets=["u"])
+    net = elman.Network(1, 2, 1, seed=0, direction="bidirectional", table=table)
+    net.save(tmp_path / "m")
+    said = complaint("run", tmp_path / "m", "-", "--stream", stdin=b"a\n1\n")
+    assert "expected layers that all run forward" in said
+
+
 def test_a_model_without_a_table_is_told_the_column_of_sequences(net, model):
     x, names = inputs(6, 3), "babbab"
     rows = zip(x.tolist(), names, strict=True)
@@ -272,6 +282,13 @@ def test_without_a_header_the_column_of_sequences_is_given_by_its_number(net, na
     assert np.array_equal(numbers(rows, net.dtype, 1), of_each(net, x, names))
     said = complaint("run", named, "-", "--sequence", "2", stdin=in_sequences(names, x))
     assert said == "sequence: expected 'id', as in the model's table, got '2'"
+
+
+def test_the_column_of_sequences_may_be_named_as_in_the_file(net, named):
+    x, names = inputs(6, 3), "babbab"
+    text = in_sequences(names, x).replace(b"id", b" ID", 1)
+    out = answer("run", named, "-", "--sequence", "ID", stdin=text)
+    assert np.array_equal(numbers(lines_of(out)[1], net.dtype, 1), of_each(net, x, names))
 
 
 def test_another_column_of_sequences_than_the_tables_is_refused(named):

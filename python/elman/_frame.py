@@ -23,14 +23,19 @@ if TYPE_CHECKING:
 
 
 def read(
-    net: Parameters, argument: str, x: ArrayLike, outputs: str | None = None
+    net: Parameters,
+    argument: str,
+    x: ArrayLike,
+    outputs: str | None = None,
+    *,
+    with_gaps: bool = False,
 ) -> tuple[ArrayLike | Rows, str]:
     """Return inputs as array_like or `Rows`, and "all" or "last".
 
     A data frame becomes an array (T, I) of the inputs that the network's table names, or `Rows` if
     the table names a column of sequences; a list of data frames becomes a list of arrays. `outputs`
     then defaults to the table's. Without a table, all columns are read. Anything else is returned
-    unchanged.
+    unchanged. `with_gaps` reads a frame as float64, with NaN for missing values of any kind.
 
     Raises
     ------
@@ -49,7 +54,7 @@ def read(
             for i, part in enumerate(x)  # type: ignore[arg-type]
         ]
         return parts, outputs
-    columns = Columns(argument, x)
+    columns = Columns(argument, x, with_gaps=with_gaps)
     values = _inputs(net, columns)
     if net.table is None or net.table.sequence is None:
         return values, outputs
@@ -110,6 +115,12 @@ def targets(
                 )
             parts.append(_targets(net, Columns(f"y[{i}]", part)))
     return _of_steps(net, parts, outputs, listed=rows is not None or not is_frame(y))
+
+
+def column(frame: Frame, name: str) -> Any:  # noqa: ANN401
+    """Return a column or a level of pandas' index, times as local ones; None if there is none."""
+    columns = Columns("data", frame)
+    return local_times(columns.given(name)) if columns.has(name) else None
 
 
 def is_frame(x: object) -> bool:
@@ -264,8 +275,9 @@ def _of_steps(
 class Columns:
     """The columns of a data frame by name; errors name the argument."""
 
-    def __init__(self, argument: str, frame: Frame) -> None:
+    def __init__(self, argument: str, frame: Frame, *, with_gaps: bool = False) -> None:
         self.argument = argument
+        self.with_gaps = with_gaps
         self.frame = frame
         self.names = list(getattr(frame, "column_names", frame.columns))  # PyArrow's are data
         index = getattr(getattr(frame, "index", None), "names", None)  # pandas
@@ -313,13 +325,14 @@ class Columns:
 
     def column(self, name: object) -> Array:
         """Return a column as an array of any dtype."""
-        given = self._given(name)
+        given = self.given(name)
         column = _arguments.array(self.what(name), given)
         if column.ndim != 1:
             raise ShapeError(f"{self.what(name)}: expected one column, got {column.shape}")
         return column
 
-    def _given(self, name: object) -> Any:  # noqa: ANN401
+    def given(self, name: object) -> Any:  # noqa: ANN401
+        """Return a column as the frame has it."""
         found = self.find(name) if isinstance(name, str) else name
         if found is None:
             raise ArgumentError(self.missing(str(name)))
@@ -339,6 +352,7 @@ class Columns:
         import numpy as np
 
         columns = [self._numeric(name) for name in names]
+        dtype = np.float64 if self.with_gaps else dtype
         values = np.empty((len(columns[0]) if columns else rows, len(columns) + more), dtype)
         for j, (name, column) in enumerate(zip(names, columns, strict=True)):
             self.require_length(name, len(column), len(values))
@@ -361,11 +375,14 @@ class Columns:
         """Return objects, as of pandas' nullable dtypes, as numbers."""
         import numpy as np
 
-        for row, value in enumerate(column.tolist()):
+        values = column.tolist()
+        for row, value in enumerate(values):
             if value is None or type(value).__name__ == "NAType":
-                self._refuse_missing(name, row)
+                if not self.with_gaps:
+                    self._refuse_missing(name, row)
+                values[row] = np.nan
         try:
-            return np.array(column.tolist())
+            return np.array(values)
         except ValueError:
             return column
 
@@ -380,8 +397,11 @@ class Columns:
         import numpy as np
 
         numbers: dict[Any, int] = {}
-        rows = np.empty(len(values := self.column(name).tolist()), np.int64)
-        for row, value in enumerate(values):
+        column = self.column(name)
+        if column.dtype.kind == "M":
+            column = column.astype("datetime64[us]")  # nanoseconds would become integers
+        rows = np.empty(len(column), np.int64)
+        for row, value in enumerate(column.tolist()):
             if _is_missing(value):
                 raise ArgumentError(
                     f"{self.what(name)}: expected {meaning} in every row, got none in row {row}"
@@ -413,7 +433,7 @@ class Columns:
         """Return a column of dates or times, datetime64 (T,), in local time."""
         import numpy as np
 
-        column = _arguments.array(self.what(name), local_times(self._given(name)))
+        column = _arguments.array(self.what(name), local_times(self.given(name)))
         if column.dtype.kind == "O":  # datetimes, dates or texts
             for row, value in enumerate(column.tolist()):
                 if _is_missing(value):

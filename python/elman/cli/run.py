@@ -64,9 +64,12 @@ def run(
             if form == "npy":
                 writing.write_npy(file, (piece.output for piece in pieces), shape)
                 return
+            header = b""
             if isinstance(table, TextSource) and table.header:
-                file.write(_header(net, table, outputs))
-            for piece in pieces:
+                header = _header(net, table, outputs)
+            for piece in pieces:  # the first of which may be an error
+                file.write(header)
+                header = b""
                 file.write(writing.csv_lines(running.texts(net, piece), piece.output))
 
 
@@ -82,6 +85,7 @@ def stream(model: str, source: str, output: str, sequence: str | None, missing: 
         if isinstance(table, ArraySource):
             raise elman.TableError(f"{table.name}: expected CSV for --stream, got an array")
         tell(table.notes)
+        net.stream()  # an error for a network that reads in reverse
         with open_output(output, sources=(source, model)) as file:
             if table.header:
                 file.write(_header(net, table, "all"))
@@ -104,7 +108,7 @@ def _answer_lines(net: Network, table: TextSource) -> Iterator[bytes]:
         if name not in streams:
             streams[name] = net.stream(nonfinite="propagate")
         if max(map(abs, row)) > most:
-            running.require_range(net, np.array([row]), table.name)
+            running.require_range(net, np.array([row]), table)
         y = streams[name].step(row)
         keys, times = (
             None if c is None else [v] for c, v in ((table.sequence, key), (table.time, when))

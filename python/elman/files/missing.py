@@ -88,6 +88,7 @@ def _interpolated(blocks: Iterable[Block], where: Where) -> Iterator[Block]:
                 values[rows] = _between(part, last.get(key), where, block.lines[rows])
         unknown = np.flatnonzero(np.isnan(values).any(axis=1))
         end = unknown[0] if len(unknown) else len(values)
+        block = block._replace(values=values)
         waiting = block.rows(np.arange(end, len(values)))
         if len(waiting.values) > WAITING:
             column = int(np.argmax(np.isnan(values[end])))
@@ -95,7 +96,7 @@ def _interpolated(blocks: Iterable[Block], where: Where) -> Iterator[Block]:
                 f"{where(column, int(block.lines[end]))}: expected a value to interpolate to within"
                 f" {WAITING} lines"
             )
-        ready = block._replace(values=values).rows(np.arange(end))
+        ready = block.rows(np.arange(end))
         for key, rows in ready.groups().items():
             last[key] = ready.values[rows[-1]]
         yield ready

@@ -9,6 +9,7 @@ import numpy as np
 
 from elman import _calendar
 from elman._container import show
+from elman._table import plain
 from elman.errors import ArgumentError, ArgumentTypeError, TableError
 from elman.files import missing as gaps
 from elman.files.arrays import ArraySource
@@ -41,8 +42,8 @@ class TextSource:
 
     Attributes
     ----------
-    name : str
-        The file, for messages.
+    name, unit : str
+        The file, and what its rows are called, for messages.
     header : tuple of str
         The names of the columns, () without a header.
     sequence : str or None
@@ -52,6 +53,8 @@ class TextSource:
     notes : list of str
         Sentences about what was passed over.
     """
+
+    unit = "line"
 
     def __init__(
         self,
@@ -79,12 +82,13 @@ class TextSource:
         said = None if table is None else table.sequence
         if sequence is not None:
             by_number = not self.header and sequence.isdecimal()
-            if said is not None and sequence != said and not by_number:
+            if said is not None and plain(sequence) != plain(said) and not by_number:
                 raise ArgumentError(
                     f"sequence: expected {show(said)}, as in the model's table, got"
                     f" {show(sequence)}"
                 )
-            return self._text.find(sequence, "the sequence of each line")
+            name = sequence if said is None or by_number else said
+            return self._text.find(name, "the sequence of each line")
         if said is None or not self._text.has(said) or not self._by_name(table):
             return None
         return self._text.find(said, "the sequence of each line")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from datetime import date
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from elman import _arguments, _frame, _ragged
 from elman._container import show
-from elman._table import Table
+from elman._table import Table, plain
 from elman.errors import ArgumentError, TableError
 from elman.files import dates
 from elman.files import missing as gaps
@@ -158,11 +159,11 @@ def require_sequence(net: Network, given: str | None) -> None:
         _arguments.name("sequence", given)
     if table is None or not given:
         return
-    if table.sequence is not None and given != table.sequence:
+    if table.sequence is not None and plain(given) != plain(table.sequence):
         raise ArgumentError(
             f"sequence: expected {show(table.sequence)}, as in the model's table, got {show(given)}"
         )
-    if given in table.inputs:
+    if plain(given) in map(plain, table.inputs):
         raise ArgumentError(
             f"sequence: expected a column that is no input of the model, got {show(given)}"
         )
@@ -230,7 +231,7 @@ def answers(net: Network, source: Source, outputs: str, threads: int = 1) -> Ite
         blocks = iter([joined(list(blocks))])
     states = _States(net, threads)
     for block in blocks:
-        require_range(net, block.values, source.name, block.lines)
+        require_range(net, block.values, source, block.lines)
         output = states.run(block, outputs)
         if outputs == "all":
             yield Answers(block.keys, block.times, output)
@@ -240,13 +241,13 @@ def answers(net: Network, source: Source, outputs: str, threads: int = 1) -> Ite
         yield Answers(None if source.sequence is None else list(states.rows), None, states.last)
 
 
-def require_range(net: Network, values: Array, name: str, lines: Array | None = None) -> None:
+def require_range(net: Network, values: Array, source: Source, lines: Array | None = None) -> None:
     """Raise if a number is too large for the network's dtype, in which it would be infinite."""
     most = np.finfo(net.dtype).max
     if values.max() <= most and values.min() >= -most:
         return
     row, column = np.argwhere(~(np.abs(values) <= most))[0]
-    where = name if lines is None else f"{name} line {lines[row]}"
+    where = source.name if lines is None else f"{source.name} {source.unit} {lines[row]}"
     raise TableError(
         f"{where}: expected numbers of {net.dtype}, up to {most:.2g}, got {values[row, column]:g}"
     )
@@ -329,7 +330,7 @@ class _States:
 class _FrameSource:
     """The rows of a data frame as a source of one block, whose times are numbers of rows."""
 
-    name = "data"
+    name, unit = "data", "row"
 
     def __init__(
         self,
@@ -346,7 +347,7 @@ class _FrameSource:
         table = self._table(net.table, sequence)
         self._net = net.replace(table=table)
         self.sequence = table.sequence
-        self.time = table.time if table.time in self._names else self._first_time(table)
+        self.time = self._time(table)
 
     def _table(self, table: Table | None, sequence: str | None) -> Table:
         """Return the network's table, or one for all columns, with this column of sequences."""
@@ -360,21 +361,24 @@ class _FrameSource:
             ]
         return Table(**fields)
 
-    def _first_time(self, table: Table) -> str | None:
+    def _time(self, table: Table) -> str | None:
+        if table.time is not None and _frame.column(self._frame, table.time) is not None:
+            return table.time
         others = (*table.inputs, table.sequence)
         return next((n for n in self._names if n not in others and self._is_time(n)), None)
 
     def _is_time(self, name: str) -> bool:
-        return np.asarray(self._frame[name]).dtype.kind == "M"
+        return np.asarray(_frame.column(self._frame, name)).dtype.kind == "M"
 
     def times(self, rows: list[int]) -> Array:
         """Return the times of rows."""
-        column = np.asarray(self._frame[self.time])[rows]
+        assert self.time is not None
+        column = np.asarray(_frame.column(self._frame, self.time))[rows]
         return column if column.dtype.kind in "MU" else np.array(list(map(str, column)), object)
 
     def blocks(self, width: int) -> Iterator[Block]:
         """Yield all rows."""
-        values, _ = _frame.read(self._net, "data", self._frame, "all")
+        values, _ = _frame.read(self._net, "data", self._frame, "all", with_gaps=True)
         keys: list[Any] | None = None
         if isinstance(values, _ragged.Rows):
             numbers = np.empty(len(values.order), np.int64)
@@ -413,7 +417,7 @@ def _result(net: Network, source: Source, outputs: str, threads: int) -> Frame:
     pieces = list(answers(net, source, outputs, threads))
     columns: list[Any] = []
     if source.sequence is not None:
-        columns.append(list(chain.from_iterable(piece.keys or () for piece in pieces)))
+        columns.append(_keys(list(chain.from_iterable(piece.keys or () for piece in pieces))))
     time = source.time if outputs == "all" else None
     if time is not None:
         times = list(chain.from_iterable(piece.times or () for piece in pieces))
@@ -423,6 +427,15 @@ def _result(net: Network, source: Source, outputs: str, threads: int) -> Frame:
         columns.append(class_names(net, output))
     names = column_names(net, source.sequence, time)
     return Frame(dict(zip(names, [*columns, *output.T], strict=True)))
+
+
+def _keys(keys: list[Any]) -> Array | list[Any]:
+    """Return names of sequences that are numbers, texts or dates as they are, others as texts."""
+    if all(isinstance(key, int | float | str) for key in keys):
+        return keys
+    if all(isinstance(key, date) and getattr(key, "tzinfo", None) is None for key in keys):
+        return np.array(keys, "datetime64[us]")
+    return list(map(str, keys))
 
 
 def _times(fields: Sequence[str]) -> Array:
