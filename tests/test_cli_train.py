@@ -141,12 +141,13 @@ def test_the_linear_baseline_is_ridge_regression_on_all_that_is_not_held_out(her
     assert facts["scores"][-1]["rmse"] == [rmse((given - truth[1:])[-held:])]
 
 
-def test_held_out_data_affect_only_the_scores(here, sines):
+@pytest.mark.parametrize(("horizon", "steps"), [("5", 1), ("1..5", 5), ("2..5", 4)])
+def test_held_out_data_affect_only_the_scores(here, sines, horizon, steps):
     t, a, b = np.loadtxt(sines, delimiter=",", skiprows=1).T
-    options = ("--inputs", "a", "--horizon", 5, *QUICK)
+    options = ("--inputs", "a", "--horizon", horizon, *QUICK)
     first = facts_of(sines, *options, "-o", "first")
     held = first["parts"]["holdout"]
-    a[-held:] = 1e6
+    a[-(held + steps - 1) :] = 1e6  # all the values that are scored
     write_csv("other.csv", ("t", "a", "b"), t, a, b)
     other = facts_of("other.csv", *options, "-o", "other")
     assert Path("first").read_bytes() == Path("other").read_bytes()

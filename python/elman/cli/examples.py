@@ -486,7 +486,8 @@ class Split(NamedTuple):
 def split(examples: Examples, validation: float, holdout: float, seed: int) -> Split:
     """Split one series in time, or several sequences at random, stratified by class.
 
-    `holdout` is a fraction of everything, `validation` a fraction of the rest.
+    `holdout` is a fraction of everything, `validation` a fraction of the rest. Steps whose targets
+    are targets of the held-out part, too, are in no part.
     """
     for option, share in (("--holdout", holdout), ("--validation", validation)):
         if not 0 <= share < 1:
@@ -496,9 +497,11 @@ def split(examples: Examples, validation: float, holdout: float, seed: int) -> S
         raise ArgumentError("DATA: expected several sequences with a target each, got one")
     if len(whole) == 1:
         (_, _, steps) = whole[0]
-        end = round(steps * (1 - holdout))
+        held = round(steps * (1 - holdout))
+        horizon = examples.table.horizon or (1,)
+        end = max(0, held - (horizon[-1] - horizon[0])) if held < steps else held
         middle = round(end * (1 - validation))
-        spans = [Span(0, *edges) for edges in ((0, middle), (middle, end), (end, steps))]
+        spans = [Span(0, *edges) for edges in ((0, middle), (middle, end), (held, steps))]
         parts = [[span] if span.stop > span.start else [] for span in spans]
     else:
         order = shuffled(len(whole), seed)
