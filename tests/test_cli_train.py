@@ -561,6 +561,13 @@ def test_a_series_that_is_too_short_is_one_sentence(here):
     assert complaint("-", stdin="1\n2\n3\n").startswith("DATA: expected ")
 
 
+@pytest.mark.parametrize("options", [(), ("--plain",), ("--inputs", "x", "--target", "y")])
+def test_numbers_whose_squares_overflow_are_one_sentence(here, options):
+    write_csv("x.csv", ("x", "y"), np.linspace(-3e200, 3e200, 50), np.arange(50))
+    said = complaint("x.csv", *options)
+    assert re.match(r"inputs: expected numbers up to 1e\+140, got 3e\+200: divide them", said)
+
+
 def test_a_target_that_is_missing_in_a_line_is_one_sentence(here):
     write_csv("x.csv", ("x", "y", "c"), range(4), [1, 2, "", 4], ["a", "b", "", "a"])
     said = complaint("x.csv", "--inputs", "x", "--target", "y")
