@@ -206,6 +206,20 @@ def test_folds_never_judge_what_they_were_trained_on(rng):
             judged |= b
 
 
+@pytest.mark.parametrize(("sequences", "steps"), [(1, 120), (3, 60)])
+def test_small_training_parts_and_the_validation_part_change_places(rng, sequences, steps):
+    kept = 0
+    for _ in range(5):
+        noise = list(rng.normal(size=(sequences, steps, 1)))
+        data, _ = forecast(noise[0] if sequences == 1 else noise * 4)
+        data = data._replace(x=data.x[:sequences], y=data.y[:sequences], now=data.now[:sequences])
+        parts = examples.split(data, 0.6, 0.3, seed=0)
+        ((training, judging),) = search._folds(parts)
+        assert (training, judging) == (parts.validation, parts.training)
+        kept += search.search(data, parts, effort=1).correction is not None
+    assert kept <= 2  # one standard error: 0.16 of them
+
+
 class Interrupting(Crew):
     """A crew in which Ctrl-C arrives after some trainings."""
 
