@@ -1,6 +1,8 @@
 """Forecasts: the bits of a stream fed by hand, intervals as counted, and what is refused."""
 
 import re
+from datetime import datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -346,6 +348,23 @@ def test_times_continue_by_a_fixed_step_or_by_months(times, after):
 def test_a_clock_that_is_set_back_does_not_matter():
     times = np.concatenate([hours(100), hours(100, "2024-03-05T03")])
     assert np.array_equal(ahead.clock.following(times, 3), hours(103, "2024-03-05T03")[100:])
+
+
+@pytest.mark.parametrize("minutes", [15, 30, 60])
+def test_the_hour_that_comes_twice_in_local_times_is_in_order(minutes):
+    zone = ZoneInfo("Europe/Berlin")  # clocks go back on 26 October 2025, 3:00
+    began = datetime(2025, 10, 24, tzinfo=timezone.utc)
+    moments = [began + timedelta(minutes=minutes * i) for i in range(72 * 60 // minutes)]
+    local = days(*(moment.astimezone(zone).strftime("%Y-%m-%dT%H:%M") for moment in moments))
+    table = elman.Table(inputs=["v"], targets=["v"], horizon=1, time="day")
+    data = elman.Frame({"v": noise(len(local)), "day": local})
+    result = elman.forecast(network(1, 1, table), data, 2, interval=None)
+    step = np.timedelta64(minutes, "m")
+    assert result.times.tolist() == (local[-1] + step * np.array([1, 2])).tolist()
+    for wrong in (local[::-1], np.concatenate([local[:50], local[40:]])):
+        shown = elman.Frame({"v": noise(len(wrong)), "day": wrong})
+        with pytest.raises(elman.ArgumentError, match="in the order of time"):
+            elman.forecast(network(1, 1, table), shown, 2, interval=None)
 
 
 def calendar_network():
