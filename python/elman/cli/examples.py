@@ -276,6 +276,8 @@ def _rows(
     block = Block(values, keys, None, parsed.lines).rows(np.flatnonzero(known))
     if missing is not None:
         block = _filled(table, block, numbers, roles, missing, len(parsed.lines))
+        if missing == "interpolate" and task == "forecast" and np.isnan(values).any():
+            _note("interpolation reads later values, so the scores are too good: hold does not")
     at = np.searchsorted(parsed.lines, block.lines)
     x = block.values[:, [numbers.index(i) for i in roles.inputs]]
     if times is not None:
@@ -512,7 +514,12 @@ def split(examples: Examples, validation: float, holdout: float, seed: int) -> S
         parts = [[whole[i] for i in sorted(part)] for part in (train, validate, held)]
     for name, share, spans in zip(Split._fields, (1, validation, holdout), parts, strict=True):
         if share and not spans:
-            raise ArgumentError(f"DATA: expected enough data for a {name} part, got {_size(whole)}")
+            remedy = f"a larger --{name}, or 0 for none"
+            if name == "training":
+                remedy = "a smaller --holdout or --validation"
+            raise ArgumentError(
+                f"DATA: expected enough data for a {name} part, got {_size(whole)}: {remedy}"
+            )
     return Split(*parts)
 
 
