@@ -1,7 +1,7 @@
 """Forecasts: the bits of a stream fed by hand, intervals as counted, and what is refused."""
 
 import re
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -353,7 +353,7 @@ def test_a_clock_that_is_set_back_does_not_matter():
 @pytest.mark.parametrize("minutes", [15, 30, 60])
 def test_the_hour_that_comes_twice_in_local_times_is_in_order(minutes):
     zone = ZoneInfo("Europe/Berlin")  # clocks go back on 26 October 2025, 3:00
-    began = datetime(2025, 10, 24, tzinfo=timezone.utc)
+    began = datetime(2025, 10, 24, tzinfo=UTC)
     moments = [began + timedelta(minutes=minutes * i) for i in range(72 * 60 // minutes)]
     local = days(*(moment.astimezone(zone).strftime("%Y-%m-%dT%H:%M") for moment in moments))
     table = elman.Table(inputs=["v"], targets=["v"], horizon=1, time="day")
