@@ -561,6 +561,13 @@ def test_a_series_that_is_too_short_is_one_sentence(here):
     assert complaint("-", stdin="1\n2\n3\n").startswith("DATA: expected ")
 
 
+def test_nan_is_no_class(here):
+    np.save("x.npy", np.zeros((8, 5, 1)))
+    np.save("y.npy", np.array([0, 1, 0, 1, np.nan, 1, 0, 1]))
+    said = complaint("x.npy", "y.npy", "--task", "classification")
+    assert said == "y.npy: expected classes, got nan"
+
+
 @pytest.mark.parametrize("options", [(), ("--plain",), ("--inputs", "x", "--target", "y")])
 def test_numbers_whose_squares_overflow_are_one_sentence(here, options):
     write_csv("x.csv", ("x", "y"), np.linspace(-3e200, 3e200, 50), np.arange(50))

@@ -144,6 +144,15 @@ def test_a_regression_has_no_last_value(rng):
     assert network < best / 2
 
 
+def test_constant_targets_are_their_value_and_rounding_errors_are_not_learned(rng):
+    x = rng.normal(size=(300, 2))
+    data = examples.Examples([x], [np.full((300, 1), 0.1)], elman.Table(targets=["y"]))
+    found = search.search(data, examples.split(data, 0.2, 0.2, seed=0), effort=1)
+    assert (found.correction, found.reason) == (None, "the start leaves nothing to learn")
+    assert found.trainings == 0
+    np.testing.assert_allclose(found.network(x), 0.1, rtol=1e-12)
+
+
 def test_without_a_validation_part_it_is_the_start(rng):
     data, _ = forecast(henon())
     parts = examples.split(data, 0.0, 0.2, seed=0)

@@ -409,6 +409,8 @@ def _with_targets(
             expected = "expected a class for each " + ("step" if each_step else "sequence")
             raise TableError(f"{name}: {expected}, got {y.shape}")
         y = y.reshape(y.shape[:lead])
+        if not np.isfinite(y).all():
+            raise TableError(f"{name}: expected classes, got {y[~np.isfinite(y)][0]}")
         classes, flat = _classes([str(label) for label in y.ravel().tolist()])
         y, targets = flat.reshape(y.shape), ["class"]
     else:

@@ -45,6 +45,7 @@ RESTARTS = 10  # at most, of each window, rate and number of units
 BATCH = 16  # sequences per update
 AVERAGED = 3  # corrections
 FOLDS = 2  # earlier parts of the data on which they are tried
+NOTHING = 1e-9  # of the deviation of the targets: rounding errors
 CLOSE = 1.0  # standard errors that a gain must exceed
 
 
@@ -202,6 +203,8 @@ class Search:
         if not self.trials:
             return _Correction(reason="there is no validation part")
         training = _Left(self, start, self.parts.training)
+        if training.is_nothing:
+            return _Correction(reason="the start leaves nothing to learn")
         trials = self._tried(training, crew)
         if crew.interrupted and not trials:
             return _Correction(reason="interrupted")
@@ -257,7 +260,8 @@ class _Left:
         self._x = of.problem.x
         left = [y - model(x) for x, y in zip(self._x, of.problem.y, strict=True)]
         scale = np.concatenate([left[i][a:b] for i, a, b in spans]).std(axis=0)
-        self._scale = np.where(scale > 1e-9, scale, 1.0)
+        self.is_nothing = not (scale > NOTHING).any()
+        self._scale = np.where(scale > NOTHING, scale, 1.0)
         self._y = [part / self._scale for part in left]
 
     def standardised(self, spans: Sequence[Span]) -> dict[str, list[Array]]:
