@@ -171,6 +171,13 @@ def test_the_seed_and_not_the_threads_determines_the_network():
     assert one != search.search(data, parts, effort=1, seed=4).network
 
 
+def test_the_largest_seed_is_one_like_others():
+    data, parts = forecast(henon(100))
+    found = search.search(data, parts, effort=1, seed=2**64 - 1)
+    assert found.correction is not None
+    assert found.network != search.search(data, parts, effort=1, seed=2**64 - 2).network
+
+
 def test_held_out_steps_change_nothing(rng):
     values = henon(300)
     data, parts = forecast(values)

@@ -155,7 +155,7 @@ class Search:
             trial.units,
             self.problem.outputs,
             output_activation="identity",
-            seed=self._seed * RESTARTS + trial.seed,
+            seed=(self._seed * RESTARTS + trial.seed) % 2**64,
         )
 
     def seconds(self, threads: int) -> float:
