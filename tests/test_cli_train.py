@@ -699,6 +699,25 @@ def test_a_whole_day_is_forecast_at_once(here):
 GAPS = "x,y\n1,10\n,20\n3,\n4,40\n"
 
 
+DAYS = [f"2024-02-{day:02d}" for day in range(1, 25)]
+
+
+def test_lines_that_are_not_in_the_order_of_time_are_no_series(here):
+    values = list(range(24))
+    write_csv("down.csv", ("day", "v"), DAYS[::-1], values)
+    sentence = "down.csv: expected the lines .* order of time, .* in day after .*: sort them"
+    for options in ([], ["--calendar", "weekday"], ["--horizon", "3"]):
+        assert re.match(sentence, complaint("down.csv", *options))
+    write_csv("two.csv", ("site", "day", "v"), ["a"] * 12 + ["b"] * 12, DAYS[:12] * 2, values)
+    assert "earlier times in day" in complaint("two.csv", "--inputs", "v")
+    for text in ("day,v\n3/2/2024,1\n2/2/2024,2\n1/2/2024,3\n", "day,v\n2024-02-03,1\n,2\n,3\n"):
+        assert len(examples_of(text).x[0]) == 2  # unclear or missing dates, not needed
+    found = examples.read("two.csv", None, examples.Question(inputs=["v"], sequence="site"))
+    assert list(map(len, found.x)) == [11, 11]
+    found = examples_of("day,x,v\n2024-02-03,1,1\n2024-02-02,2,2\n", targets=["v"])  # a regression
+    assert len(found.x[0]) == 2
+
+
 def test_missing_values_are_filled_or_left_out_and_counted(here, capsys):
     found = examples_of(GAPS, missing="hold")
     assert [*found.x[0].tolist(), found.y[0][-1].tolist()] == [[1, 10], [1, 20], [3, 20], [4, 40]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,6 +18,7 @@ from elman.files.block import Block
 from elman.files.fields import MISSING, is_number
 from elman.files.opening import opened
 from elman.files.whole import DATE, NUMBER, TEXT, WholeTable
+from elman.forecasting import times as clock
 from elman.training.data import shuffled
 
 if TYPE_CHECKING:
@@ -255,7 +257,7 @@ def _rows(
     missing = question.missing
     targets = [] if task == "classification" else roles.targets
     numbers = list(dict.fromkeys([*roles.inputs, *targets]))
-    time = roles.time if calendar else None
+    time = roles.time if calendar or task == "forecast" else None
     label = roles.targets[0] if task == "classification" else None
     texts = [place for place in (roles.sequence, time, label) if place is not None]
     parsed = table.parse(numbers, texts, missing is not None)
@@ -267,8 +269,10 @@ def _rows(
         where = table.where(roles.sequence, int(parsed.lines[keys.index("")]))
         raise TableError(f"{where}: expected the sequence of the line, got an empty field")
     values, known = parsed.values, np.ones(len(parsed.lines), bool)
+    dates = None
     if times is not None and time is not None:
-        dates = table.times(time, times, parsed.lines, missing)
+        dates = _dates(table, time, times, parsed.lines, missing, calendar)
+    if dates is not None and calendar:
         known &= ~np.isnat(dates)
         cycles = _calendar.features(dates, calendar)
     if labels is not None and label is not None:
@@ -279,13 +283,36 @@ def _rows(
         if missing == "interpolate" and task == "forecast" and np.isnan(values).any():
             _note("interpolation reads later values, so the scores are too good: hold does not")
     at = np.searchsorted(parsed.lines, block.lines)
+    if dates is not None and task == "forecast" and time is not None:
+        for rows in gaps.groups(block.keys, len(at)).values():
+            if not clock.increasing(dates[at][rows]):
+                raise TableError(
+                    f"{table.name}: expected the lines of a forecast in the order of time, got"
+                    f" earlier times in {table.columns[time]} after later ones: sort them"
+                )
     x = block.values[:, [numbers.index(i) for i in roles.inputs]]
-    if times is not None:
+    if calendar:
         x = np.hstack([x, cycles[at]])
     if labels is not None:
         classes, y = _classes([labels[i] for i in at])
         return _Rows(x, y, block.keys, classes)
     return _Rows(x, block.values[:, [numbers.index(i) for i in targets]], block.keys, [])
+
+
+def _dates(
+    table: WholeTable,
+    time: int,
+    fields: Sequence[str],
+    lines: Array,
+    missing: str | None,
+    calendar: Sequence[str],
+) -> Array | None:
+    """Return the times; without a calendar, which needs them, None if they are unclear."""
+    if calendar:
+        return table.times(time, fields, lines, missing)
+    with contextlib.suppress(TableError):
+        return table.times(time, fields, lines, "drop")
+    return None
 
 
 def _labelled(
