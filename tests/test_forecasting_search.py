@@ -153,6 +153,14 @@ def test_constant_targets_are_their_value_and_rounding_errors_are_not_learned(rn
     np.testing.assert_allclose(found.network(x), 0.1, rtol=1e-12)
 
 
+@pytest.mark.filterwarnings("error")
+def test_sequences_far_from_the_scale_of_others_are_searched_without_warnings(rng):
+    data, parts = forecast([henon(30)[:, None] for _ in range(12)])
+    for i, _, _ in parts.validation:
+        data.x[i] += 1e4
+    assert search.search(data, parts, effort=1).trainings
+
+
 def test_without_a_validation_part_it_is_the_start(rng):
     data, _ = forecast(henon())
     parts = examples.split(data, 0.0, 0.2, seed=0)

@@ -528,11 +528,12 @@ def split(examples: Examples, validation: float, holdout: float, seed: int) -> S
         raise ArgumentError("DATA: expected several sequences with a target each, got one")
     if len(whole) == 1:
         (_, _, steps) = whole[0]
-        held = round(steps * (1 - holdout))
+        begin = end = round(steps * (1 - holdout))  # of the held-out part; of the others
         horizon = examples.table.horizon or (1,)
-        end = max(0, held - (horizon[-1] - horizon[0])) if held < steps else held
+        if begin < steps:
+            end = max(0, begin - (horizon[-1] - horizon[0]))
         middle = round(end * (1 - validation))
-        spans = [Span(0, *edges) for edges in ((0, middle), (middle, end), (held, steps))]
+        spans = [Span(0, *edges) for edges in ((0, middle), (middle, end), (begin, steps))]
         parts = [[span] if span.stop > span.start else [] for span in spans]
     else:
         order = shuffled(len(whole), seed)

@@ -200,7 +200,7 @@ def mean_and_std(argument: str, rows: Array, weights: Array | None = None) -> tu
 
     The deviation of a constant column, which is 0 or rounding error, is replaced by 1.
     """
-    largest = np.abs(rows).max(initial=0)
+    largest = float(np.abs(rows).max(initial=0))
     if largest > LARGEST:
         raise ArgumentError(
             f"{argument}: expected numbers up to {LARGEST:g}, got {largest:g}: divide them by a"
