@@ -161,6 +161,27 @@ def test_sequences_far_from_the_scale_of_others_are_searched_without_warnings(rn
     assert search.search(data, parts, effort=1).trainings
 
 
+@pytest.mark.parametrize("kind", ["growth", "jump"])
+def test_a_series_that_leaves_its_range_is_still_the_linear_model(rng, kind):
+    steps = np.arange(800)
+    values = 0.1 * np.cumsum(rng.normal(size=800))
+    values = (
+        np.exp(steps / 80 + 0.01 * values) if kind == "growth" else values + (steps > 700) * 999
+    )
+    data, parts = forecast(values)
+    found = search.search(data, parts._replace(validation=[]), effort=1)  # the start alone
+    network = rmse(lambda i: found.network(data.x[i]), data, parts)
+    start = rmse(lambda i: unscaled(found, data.x[i]), data, parts)
+    assert network == pytest.approx(start, rel=1e-3)
+
+
+def unscaled(found, x):
+    """Return the predictions of the linear model of a search, by NumPy."""
+    net = found.network
+    z = (x - net.input_mean) / net.input_std
+    return found.linear(z) * net.output_std + net.output_mean
+
+
 def test_without_a_validation_part_it_is_the_start(rng):
     data, _ = forecast(henon())
     parts = examples.split(data, 0.0, 0.2, seed=0)

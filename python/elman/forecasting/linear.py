@@ -28,7 +28,7 @@ ALPHAS = (1e-6, 1e-2, 1.0, 10.0, 100.0, 1e3, 1e4)  # candidates: the penalty of 
 WIDEST = 256  # inputs of a candidate: lags times features
 FOLDS = 8  # blocks that a candidate is judged on
 TOLERANCE = 1.005  # of squared errors: among candidates within it, the one with fewest lags
-SIZE = 1e-3  # of the states of a delay line: tanh takes 3.3e-7 off a state of one deviation
+SIZE = 1e-6  # of the states of a delay line: tanh takes 3.3e-7 off one of a thousand deviations
 ROWS = 1 << 14  # rows of lagged inputs at a time
 
 
