@@ -699,6 +699,15 @@ def test_a_whole_day_is_forecast_at_once(here):
 GAPS = "x,y\n1,10\n,20\n3,\n4,40\n"
 
 
+def test_sequences_shorter_than_the_horizon_are_left_out_and_counted(here, capsys):
+    text = "s,v\n" + "".join(f"{key},0\n" for key in "aaaabbccccc")
+    Path("x.csv").write_text(text)
+    found = examples.read("x.csv", None, examples.Question(sequence="s", horizon=(2,)))
+    assert list(map(len, found.x)) == [2, 3]
+    said = capsys.readouterr().err
+    assert said == "elman: 1 sequence of at most 2 steps, the horizon, left out\n"
+
+
 DAYS = [f"2024-02-{day:02d}" for day in range(1, 25)]
 
 

@@ -479,12 +479,15 @@ def _forecast(
     question: Question,
     **meaning: Any,  # noqa: ANN401 (other fields of the table)
 ) -> Examples:
-    """Pair each step with the values some steps later; drop shorter sequences."""
+    """Pair each step with the values some steps later; leave shorter sequences out and say so."""
     horizon = question.horizon or (1,)
     furthest = horizon[-1]
     if furthest >= (longest := max(map(len, xs))):
         raise ArgumentError(f"--horizon: expected less than the {longest} steps, got {furthest}")
     long = [i for i, x in enumerate(xs) if len(x) > furthest]
+    if short := len(xs) - len(long):
+        word = "sequence" if short == 1 else "sequences"
+        _note(f"{short} {word} of at most {furthest} steps, the horizon, left out")
 
     def ahead(y: Array) -> Array:
         parts = [y[steps : len(y) - furthest + steps] for steps in horizon]
