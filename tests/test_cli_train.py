@@ -705,26 +705,30 @@ def test_sequences_shorter_than_the_horizon_are_left_out_and_counted(here, capsy
     found = examples.read("x.csv", None, examples.Question(sequence="s", horizon=(2,)))
     assert list(map(len, found.x)) == [2, 3]
     said = capsys.readouterr().err
-    assert said == "elman: 1 sequence of at most 2 steps, the horizon, left out\n"
+    assert said == "elman: sequences that end within the horizon and are left out: 1\n"
 
 
 DAYS = [f"2024-02-{day:02d}" for day in range(1, 25)]
 
 
-def test_lines_that_are_not_in_the_order_of_time_are_no_series(here):
+def test_lines_that_are_not_in_the_order_of_time_are_said_and_have_no_times(here, capsys):
     values = list(range(24))
     write_csv("down.csv", ("day", "v"), DAYS[::-1], values)
-    sentence = "down.csv: expected the lines .* order of time, .* in day after .*: sort them"
-    for options in ([], ["--calendar", "weekday"], ["--horizon", "3"]):
-        assert re.match(sentence, complaint("down.csv", *options))
     write_csv("two.csv", ("site", "day", "v"), ["a"] * 12 + ["b"] * 12, DAYS[:12] * 2, values)
-    assert "earlier times in day" in complaint("two.csv", "--inputs", "v")
+    sentence = "got earlier times in day after later ones: sort them"
+    for name in ("down.csv", "two.csv"):
+        found = examples.read(name, None, examples.Question(inputs=["v"]))
+        assert (found.table.time, len(found.x[0])) == (None, 23)
+        assert f"{name}: {sentence}, if a line is to" in capsys.readouterr().err
+    said = complaint("down.csv", "--calendar", "weekday")
+    assert said == f"down.csv: expected lines in the order of time, {sentence}"
+    found = examples.read("two.csv", None, examples.Question(inputs=["v"], sequence="site"))
+    assert (found.table.time, list(map(len, found.x))) == ("day", [11, 11])
     for text in ("day,v\n3/2/2024,1\n2/2/2024,2\n1/2/2024,3\n", "day,v\n2024-02-03,1\n,2\n,3\n"):
         assert len(examples_of(text).x[0]) == 2  # unclear or missing dates, not needed
-    found = examples.read("two.csv", None, examples.Question(inputs=["v"], sequence="site"))
-    assert list(map(len, found.x)) == [11, 11]
     found = examples_of("day,x,v\n2024-02-03,1,1\n2024-02-02,2,2\n", targets=["v"])  # a regression
-    assert len(found.x[0]) == 2
+    assert (found.table.time, len(found.x[0])) == ("day", 2)
+    assert "sort" not in capsys.readouterr().err
 
 
 def test_missing_values_are_filled_or_left_out_and_counted(here, capsys):

@@ -114,7 +114,7 @@ def _from_text(table: WholeTable, question: Question) -> Examples:
     targets = [names[i] for i in roles.targets]
     meaning: dict[str, Any] = {
         "sequence": None if roles.sequence is None else names[roles.sequence],
-        "time": None if roles.time is None else names[roles.time],
+        "time": None if roles.time is None or not rows.ordered else names[roles.time],
         "calendar": parts,
     }
     sequences = gaps.groups(rows.keys, len(rows.x)).values()
@@ -248,6 +248,7 @@ class _Rows(NamedTuple):
     y: Array  # (N, targets), or class indices (N,)
     keys: list[str] | None
     classes: list[str]
+    ordered: bool  # in the order of time, as far as it is known
 
 
 def _rows(
@@ -283,20 +284,22 @@ def _rows(
         if missing == "interpolate" and task == "forecast" and np.isnan(values).any():
             _note("interpolation reads later values, so the scores are too good: hold does not")
     at = np.searchsorted(parsed.lines, block.lines)
+    ordered = True
     if dates is not None and task == "forecast" and time is not None:
-        for rows in gaps.groups(block.keys, len(at)).values():
-            if not clock.increasing(dates[at][rows]):
-                raise TableError(
-                    f"{table.name}: expected the lines of a forecast in the order of time, got"
-                    f" earlier times in {table.columns[time]} after later ones: sort them"
-                )
+        places = gaps.groups(block.keys, len(at)).values()
+        ordered = all(clock.increasing(dates[at][rows]) for rows in places)
+    if not ordered and time is not None:
+        sentence = f"got earlier times in {table.columns[time]} after later ones: sort them"
+        if calendar:
+            raise TableError(f"{table.name}: expected lines in the order of time, {sentence}")
+        _note(f"{table.name}: {sentence}, if a line is to forecast the next one")
     x = block.values[:, [numbers.index(i) for i in roles.inputs]]
     if calendar:
         x = np.hstack([x, cycles[at]])
     if labels is not None:
         classes, y = _classes([labels[i] for i in at])
-        return _Rows(x, y, block.keys, classes)
-    return _Rows(x, block.values[:, [numbers.index(i) for i in targets]], block.keys, [])
+        return _Rows(x, y, block.keys, classes, ordered)
+    return _Rows(x, block.values[:, [numbers.index(i) for i in targets]], block.keys, [], ordered)
 
 
 def _dates(
@@ -486,8 +489,7 @@ def _forecast(
         raise ArgumentError(f"--horizon: expected less than the {longest} steps, got {furthest}")
     long = [i for i, x in enumerate(xs) if len(x) > furthest]
     if short := len(xs) - len(long):
-        word = "sequence" if short == 1 else "sequences"
-        _note(f"{short} {word} of at most {furthest} steps, the horizon, left out")
+        _note(f"sequences that end within the horizon and are left out: {short}")
 
     def ahead(y: Array) -> Array:
         parts = [y[steps : len(y) - furthest + steps] for steps in horizon]
