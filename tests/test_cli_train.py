@@ -143,12 +143,13 @@ def test_the_linear_baseline_is_ridge_regression_on_all_that_is_not_held_out(her
     assert facts["scores"][-1]["rmse"] == [rmse((given - truth[1:])[-held:])]
 
 
-def test_held_out_data_affect_only_the_scores(here, sines):
+@pytest.mark.parametrize(("horizon", "steps"), [("5", 1), ("1..5", 5), ("2..5", 4)])
+def test_held_out_data_affect_only_the_scores(here, sines, horizon, steps):
     t, a, b = np.loadtxt(sines, delimiter=",", skiprows=1).T
-    options = ("--inputs", "a", "--horizon", 5, *QUICK)
+    options = ("--inputs", "a", "--horizon", horizon, *QUICK)
     first = facts_of(sines, *options, "-o", "first")
     held = first["parts"]["holdout"]
-    a[-held:] = 1e6
+    a[-(held + steps - 1) :] = 1e6  # all the values that are scored
     write_csv("other.csv", ("t", "a", "b"), t, a, b)
     other = facts_of("other.csv", *options, "-o", "other")
     assert Path("first").read_bytes() == Path("other").read_bytes()
@@ -568,6 +569,20 @@ def test_a_series_that_is_too_short_is_one_sentence(here):
     assert complaint("-", stdin="1\n2\n3\n").startswith("DATA: expected ")
 
 
+def test_nan_is_no_class(here):
+    np.save("x.npy", np.zeros((8, 5, 1)))
+    np.save("y.npy", np.array([0, 1, 0, 1, np.nan, 1, 0, 1]))
+    said = complaint("x.npy", "y.npy", "--task", "classification")
+    assert said == "y.npy: expected classes, got nan"
+
+
+@pytest.mark.parametrize("options", [(), ("--plain",), ("--inputs", "x", "--target", "y")])
+def test_numbers_whose_squares_overflow_are_one_sentence(here, options):
+    write_csv("x.csv", ("x", "y"), np.linspace(-3e200, 3e200, 50), np.arange(50))
+    said = complaint("x.csv", *options)
+    assert re.match(r"inputs: expected numbers up to 1e\+140, got 3e\+200: divide them", said)
+
+
 def test_a_target_that_is_missing_in_a_line_is_one_sentence(here):
     write_csv("x.csv", ("x", "y", "c"), range(4), [1, 2, "", 4], ["a", "b", "", "a"])
     said = complaint("x.csv", "--inputs", "x", "--target", "y")
@@ -690,6 +705,38 @@ def test_a_whole_day_is_forecast_at_once(here):
 
 
 GAPS = "x,y\n1,10\n,20\n3,\n4,40\n"
+
+
+def test_sequences_shorter_than_the_horizon_are_left_out_and_counted(here, capsys):
+    text = "s,v\n" + "".join(f"{key},0\n" for key in "aaaabbccccc")
+    Path("x.csv").write_text(text)
+    found = examples.read("x.csv", None, examples.Question(sequence="s", horizon=(2,)))
+    assert list(map(len, found.x)) == [2, 3]
+    said = capsys.readouterr().err
+    assert said == "elman: sequences that end within the horizon and are left out: 1\n"
+
+
+DAYS = [f"2024-02-{day:02d}" for day in range(1, 25)]
+
+
+def test_lines_that_are_not_in_the_order_of_time_are_said_and_have_no_times(here, capsys):
+    values = list(range(24))
+    write_csv("down.csv", ("day", "v"), DAYS[::-1], values)
+    write_csv("two.csv", ("site", "day", "v"), ["a"] * 12 + ["b"] * 12, DAYS[:12] * 2, values)
+    sentence = "got earlier times in day after later ones: sort them"
+    for name in ("down.csv", "two.csv"):
+        found = examples.read(name, None, examples.Question(inputs=["v"]))
+        assert (found.table.time, len(found.x[0])) == (None, 23)
+        assert f"{name}: {sentence}, if a line is to" in capsys.readouterr().err
+    said = complaint("down.csv", "--calendar", "weekday")
+    assert said == f"down.csv: expected lines in the order of time, {sentence}"
+    found = examples.read("two.csv", None, examples.Question(inputs=["v"], sequence="site"))
+    assert (found.table.time, list(map(len, found.x))) == ("day", [11, 11])
+    for text in ("day,v\n3/2/2024,1\n2/2/2024,2\n1/2/2024,3\n", "day,v\n2024-02-03,1\n,2\n,3\n"):
+        assert len(examples_of(text).x[0]) == 2  # unclear or missing dates, not needed
+    found = examples_of("day,x,v\n2024-02-03,1,1\n2024-02-02,2,2\n", targets=["v"])  # a regression
+    assert (found.table.time, len(found.x[0])) == ("day", 2)
+    assert "sort" not in capsys.readouterr().err
 
 
 def test_missing_values_are_filled_or_left_out_and_counted(here, capsys):

@@ -1,6 +1,8 @@
 """Forecasts: the bits of a stream fed by hand, intervals as counted, and what is refused."""
 
 import re
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -248,31 +250,30 @@ def test_intervals_are_the_quantiles_of_earlier_errors():
     )
 
 
-def test_errors_of_a_network_for_several_steps_are_of_values_it_was_not_trained_on():
-    table = elman.Table(inputs=["a"], targets=["a"], horizon=(1, 2, 3))
-    net = network(1, 3, table, dtype="float64")
-    x = noise(103, 1)
-    result = elman.forecast(net, x, holdout=0.4)
-    end = 60  # of 100 pairs; the last one trained on, 59, has the values 60, 61 and 62
-    y = net(x)
-    errors = np.array([x[t + 1 : t + 4, 0] - y[t] for t in range(end + 2, 100)])
-    assert result.origins == 38
-    k = int(39 * 0.1)
-    assert np.array_equal(result.lower[:, 0], y[-1] + np.sort(errors, axis=0)[k - 1])
-
-
-def test_the_held_out_part_is_that_of_training():
+@pytest.mark.parametrize("horizon", [(1,), (1, 2, 3), (2, 5)])
+def test_the_intervals_are_of_values_that_training_has_not_seen(horizon):
     from elman.cli.splitting import split
     from elman.forecasting.parts import Examples
 
-    x = noise(101, 1)
-    table = elman.Table(inputs=["a"], targets=["a"], horizon=1)
-    parts = split(Examples([x[:-1]], [x[1:]], table, [x[:-1]]), 0.2, 0.3, 0)
-    plan = ahead.sources.plan(network(1, 1, table), x, None)
-    series = ahead.sources.past(plan, x)
-    (origins,) = ahead._origins(plan, series, np.arange(1, 6), 0.3)
-    assert origins[0] == parts.holdout[0].start
-    assert origins[-1] + 5 == 100
+    x = noise(100 + horizon[-1], 1)
+    table = elman.Table(inputs=["a"], targets=["a"], horizon=horizon)
+    net = network(1, len(horizon), table, dtype="float64")
+    pairs = x[: -horizon[-1]]
+    parts = split(Examples([pairs], [np.zeros((100, len(horizon)))], table, [pairs]), 0.2, 0.3, 0)
+    rows = {
+        name: {t + ahead for _, a, b in spans for t in range(a, b) for ahead in horizon}
+        for name, spans in parts._asdict().items()
+    }
+    assert not rows["holdout"] & (rows["training"] | rows["validation"])
+    ((_, start, stop),) = parts.holdout
+    assert (start, stop) == (70, 100)
+    result = elman.forecast(net, x, horizon[-1], holdout=0.3)
+    assert result.origins == 30
+    y, ahead_ = net(x), np.array(horizon)
+    errors = np.array([x[t + ahead_, 0] - y[t] for t in range(start, stop)])
+    k = int(31 * 0.1)
+    if horizon != (1,):
+        assert np.array_equal(result.lower[:, 0], y[-1] + np.sort(errors, axis=0)[k - 1])
 
 
 def test_intervals_of_noise_cover_as_they_say():
@@ -348,6 +349,23 @@ def test_times_continue_by_a_fixed_step_or_by_months(times, after):
 def test_a_clock_that_is_set_back_does_not_matter():
     times = np.concatenate([hours(100), hours(100, "2024-03-05T03")])
     assert np.array_equal(ahead.clock.following(times, 3), hours(103, "2024-03-05T03")[100:])
+
+
+@pytest.mark.parametrize("minutes", [15, 30, 60])
+def test_the_hour_that_comes_twice_in_local_times_is_in_order(minutes):
+    zone = ZoneInfo("Europe/Berlin")  # clocks go back on 26 October 2025, 3:00
+    began = datetime(2025, 10, 24, tzinfo=UTC)
+    moments = [began + timedelta(minutes=minutes * i) for i in range(72 * 60 // minutes)]
+    local = days(*(moment.astimezone(zone).strftime("%Y-%m-%dT%H:%M") for moment in moments))
+    table = elman.Table(inputs=["v"], targets=["v"], horizon=1, time="day")
+    data = elman.Frame({"v": noise(len(local)), "day": local})
+    result = elman.forecast(network(1, 1, table), data, 2, interval=None)
+    step = np.timedelta64(minutes, "m")
+    assert result.times.tolist() == (local[-1] + step * np.array([1, 2])).tolist()
+    for wrong in (local[::-1], np.concatenate([local[:50], local[40:]])):
+        shown = elman.Frame({"v": noise(len(wrong)), "day": wrong})
+        with pytest.raises(elman.ArgumentError, match="in the order of time"):
+            elman.forecast(network(1, 1, table), shown, 2, interval=None)
 
 
 def calendar_network():

@@ -122,6 +122,17 @@ def test_a_joined_network_is_the_sum_of_its_parts(rng):
         (np.zeros((0, 1)), np.zeros((0, 1)), {}, elman.ShapeError, "x: expected at least one"),
         ([np.zeros((5, 1)), np.zeros((5, 2))], [np.zeros((5, 1))] * 2, {}, elman.ShapeError, "x: "),
         (np.full((5, 1), np.nan), np.zeros((5, 1)), {}, elman.ArgumentError, "x: expected finite"),
+        (np.full((5, 1), 1e300), np.zeros((5, 1)), {}, elman.ArgumentError, "x: .* 1e.140, got 1e"),
+        (
+            np.zeros((5, 1)),
+            np.full((5, 1), -1e200),
+            {},
+            elman.ArgumentError,
+            "y: .* 1e.140, got 1e",
+        ),
+        (np.zeros((5, 0)), np.zeros((5, 1)), {}, elman.ShapeError, "x: expected at least one col"),
+        (np.zeros((5, 1)), np.zeros((5, 0)), {}, elman.ShapeError, "y: expected at least one col"),
+        (np.zeros((5, 1)), np.zeros((5, 1)), {"lags": 6}, elman.ArgumentError, "lags: .* 5 steps"),
         (np.zeros((5, 1)), np.zeros((5, 1)), {"lags": 0}, elman.ArgumentError, "lags: expected"),
         (np.zeros((5, 1)), np.zeros((5, 1)), {"alpha": -1}, elman.ArgumentError, "alpha: "),
         (np.zeros((5, 1)), np.zeros((5, 1)), {"hidden_size": -1}, elman.ArgumentError, "hidden_"),
@@ -159,3 +170,19 @@ def test_a_few_steps_are_enough(steps):
 def test_a_constant_series_is_its_value():
     x = np.full((50, 1), 3.25)
     np.testing.assert_allclose(elman.linear_start(x, 2 * x)(x), 2 * x)
+
+
+def test_without_a_penalty_it_is_the_smallest_solution_of_least_squares(rng):
+    x = rng.normal(size=(6, 1))
+    y = rng.normal(size=(6, 1))
+    cases = [(np.hstack([x, x]), 2), (np.hstack([x, np.ones((6, 1))]), 1), (x, 6)]
+    for inputs, lags in cases:
+        net = elman.linear_start(inputs, y, lags=lags, alpha=0.0, scale=1e-6)
+        std = inputs.std(axis=0)
+        z = (inputs - inputs.mean(axis=0)) / np.where(std > 0, std, 1)
+        padded = np.pad(z, ((lags - 1, 0), (0, 0)))
+        rows = np.hstack([padded[lags - 1 - k : len(padded) - k] for k in range(lags)])
+        slopes = np.linalg.pinv(rows - rows.mean(axis=0)) @ (y - y.mean())
+        np.testing.assert_allclose(
+            net.readout.W_hy * net.layers[0].W_xh[0, 0], slopes.T / y.std(), rtol=1e-6, atol=1e-8
+        )

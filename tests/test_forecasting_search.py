@@ -12,6 +12,7 @@ from elman.cli.splitting import split
 from elman.forecasting import parts as parts_
 from elman.forecasting import search, work
 from elman.forecasting.noise import standard_error
+from elman.forecasting.parts import Examples
 from elman.forecasting.pool import Pool
 
 pytestmark = pytest.mark.any_isa
@@ -165,6 +166,44 @@ def test_a_regression_has_no_last_value(rng):
     assert network < best / 2
 
 
+def test_constant_targets_are_their_value_and_rounding_errors_are_not_learned(rng):
+    x = rng.normal(size=(300, 2))
+    data = Examples([x], [np.full((300, 1), 0.1)], elman.Table(targets=["y"]))
+    found = search.search(data, split(data, 0.2, 0.2, seed=0), effort=1)
+    assert (found.correction, found.reason) == (None, "the start leaves nothing to learn")
+    assert found.trainings == 0
+    np.testing.assert_allclose(found.network(x), 0.1, rtol=1e-12)
+
+
+@pytest.mark.filterwarnings("error")
+def test_sequences_far_from_the_scale_of_others_are_searched_without_warnings(rng):
+    data, parts = forecast([henon(30)[:, None] for _ in range(12)])
+    for i, _, _ in parts.validation:
+        data.x[i] += 1e4
+    assert search.search(data, parts, effort=1).trainings
+
+
+@pytest.mark.parametrize("kind", ["growth", "jump"])
+def test_a_series_that_leaves_its_range_is_still_the_linear_model(rng, kind):
+    steps = np.arange(800)
+    values = 0.1 * np.cumsum(rng.normal(size=800))
+    values = (
+        np.exp(steps / 80 + 0.01 * values) if kind == "growth" else values + (steps > 700) * 999
+    )
+    data, parts = forecast(values)
+    found = search.search(data, parts._replace(validation=[]), effort=1)  # the start alone
+    network = rmse(lambda i: found.network(data.x[i]), data, parts)
+    start = rmse(lambda i: unscaled(found, data.x[i]), data, parts)
+    assert network == pytest.approx(start, rel=1e-3)
+
+
+def unscaled(found, x):
+    """Return the predictions of the linear model of a search, by NumPy."""
+    net = found.network
+    z = (x - net.input_mean) / net.input_std
+    return found.linear(z) * net.output_std + net.output_mean
+
+
 def test_without_a_validation_part_it_is_the_start(rng):
     data, _ = forecast(henon())
     parts = split(data, 0.0, 0.2, seed=0)
@@ -183,6 +222,13 @@ def test_the_seed_and_not_the_threads_determines_the_network():
     assert one == two
     assert one.hidden_sizes > (24,)  # with a correction
     assert one != search.search(data, parts, effort=1, seed=4).network
+
+
+def test_the_largest_seed_is_one_like_others():
+    data, parts = forecast(henon(100))
+    found = search.search(data, parts, effort=1, seed=2**64 - 1)
+    assert found.correction is not None
+    assert found.network != search.search(data, parts, effort=1, seed=2**64 - 2).network
 
 
 @pytest.mark.usefixtures("few")
@@ -229,6 +275,20 @@ def test_folds_never_judge_what_they_were_trained_on(rng):
             assert not b & judged
             assert not b & {(i, t) for i, s, e in parts.validation for t in range(s, e)}
             judged |= b
+
+
+@pytest.mark.parametrize(("sequences", "steps"), [(1, 120), (3, 60)])
+def test_small_training_parts_and_the_validation_part_change_places(rng, sequences, steps):
+    kept = 0
+    for _ in range(5):
+        noise = list(rng.normal(size=(sequences, steps, 1)))
+        data, _ = forecast(noise[0] if sequences == 1 else noise * 4)
+        data = data._replace(x=data.x[:sequences], y=data.y[:sequences], now=data.now[:sequences])
+        parts = split(data, 0.6, 0.3, seed=0)
+        ((training, judging),) = search._folds(parts)
+        assert (training, judging) == (parts.validation, parts.training)
+        kept += search.search(data, parts, effort=1).correction is not None
+    assert kept <= 2  # one standard error: 0.16 of them
 
 
 class Interrupting(Pool):

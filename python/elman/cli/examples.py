@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from elman.files.block import Block, groups
 from elman.files.fields import MISSING, is_number
 from elman.files.opening import opened
 from elman.files.whole import DATE, NUMBER, TEXT, WholeTable
+from elman.forecasting import times as clock
 from elman.forecasting.parts import Examples
 
 if TYPE_CHECKING:
@@ -87,7 +89,7 @@ def _from_text(table: WholeTable, question: Question) -> Examples:
     targets = [names[i] for i in roles.targets]
     meaning: dict[str, Any] = {
         "sequence": None if roles.sequence is None else names[roles.sequence],
-        "time": None if roles.time is None else names[roles.time],
+        "time": None if roles.time is None or not rows.ordered else names[roles.time],
         "calendar": parts,
     }
     sequences = groups(rows.keys, len(rows.x)).values()
@@ -221,6 +223,7 @@ class _Rows(NamedTuple):
     y: Array  # (N, targets), or class indices (N,)
     keys: list[str] | None
     classes: list[str]
+    ordered: bool  # in the order of time, as far as it is known
 
 
 def _rows(
@@ -230,7 +233,7 @@ def _rows(
     missing = question.missing
     targets = [] if task == "classification" else roles.targets
     numbers = list(dict.fromkeys([*roles.inputs, *targets]))
-    time = roles.time if calendar else None
+    time = roles.time if calendar or task == "forecast" else None
     label = roles.targets[0] if task == "classification" else None
     texts = [place for place in (roles.sequence, time, label) if place is not None]
     parsed = table.parse(numbers, texts, missing is not None)
@@ -241,8 +244,10 @@ def _rows(
     if keys is not None and roles.sequence is not None:
         table.require_keys(roles.sequence, keys, parsed.lines)
     values, known = parsed.values, np.ones(len(parsed.lines), bool)
+    dates = None
     if times is not None and time is not None:
-        dates = table.times(time, times, parsed.lines, missing)
+        dates = _dates(table, time, times, parsed.lines, missing, calendar)
+    if dates is not None and calendar:
         known &= ~np.isnat(dates)
         cycles = _calendar.features(dates, calendar)
     if labels is not None and label is not None:
@@ -250,14 +255,41 @@ def _rows(
     block = Block(values, keys, None, parsed.lines).rows(np.flatnonzero(known))
     if missing is not None:
         block = _filled(table, block, numbers, roles, missing, len(parsed.lines))
+        if missing == "interpolate" and task == "forecast" and np.isnan(values).any():
+            tell(["interpolation reads later values, so the scores are too good: hold does not"])
     at = np.searchsorted(parsed.lines, block.lines)
+    ordered = True
+    if dates is not None and task == "forecast" and time is not None:
+        places = groups(block.keys, len(at)).values()
+        ordered = all(clock.increasing(dates[at][rows]) for rows in places)
+    if not ordered and time is not None:
+        sentence = f"got earlier times in {table.columns[time]} after later ones: sort them"
+        if calendar:
+            raise TableError(f"{table.name}: expected lines in the order of time, {sentence}")
+        tell([f"{table.name}: {sentence}, if a line is to forecast the next one"])
     x = block.values[:, [numbers.index(i) for i in roles.inputs]]
-    if times is not None:
+    if calendar:
         x = np.hstack([x, cycles[at]])
     if labels is not None:
         classes, y = _classes([labels[i] for i in at])
-        return _Rows(x, y, block.keys, classes)
-    return _Rows(x, block.values[:, [numbers.index(i) for i in targets]], block.keys, [])
+        return _Rows(x, y, block.keys, classes, ordered)
+    return _Rows(x, block.values[:, [numbers.index(i) for i in targets]], block.keys, [], ordered)
+
+
+def _dates(
+    table: WholeTable,
+    time: int,
+    fields: Sequence[str],
+    lines: Array,
+    missing: str | None,
+    calendar: Sequence[str],
+) -> Array | None:
+    """Return the times; without a calendar, which needs them, None if they are unclear."""
+    if calendar:
+        return table.times(time, fields, lines, missing)
+    with contextlib.suppress(TableError):
+        return table.times(time, fields, lines, "drop")
+    return None
 
 
 def _labelled(
@@ -376,6 +408,8 @@ def _with_targets(
             expected = "expected a class for each " + ("step" if each_step else "sequence")
             raise TableError(f"{name}: {expected}, got {y.shape}")
         y = y.reshape(y.shape[:lead])
+        if not np.isfinite(y).all():
+            raise TableError(f"{name}: expected classes, got {y[~np.isfinite(y)][0]}")
         classes, flat = _classes([str(label) for label in y.ravel().tolist()])
         y, targets = flat.reshape(y.shape), ["class"]
     else:
@@ -417,12 +451,14 @@ def _forecast(
     question: Question,
     **meaning: Any,  # noqa: ANN401 (other fields of the table)
 ) -> Examples:
-    """Pair each step with the values some steps later; drop shorter sequences."""
+    """Pair each step with the values some steps later; leave shorter sequences out and say so."""
     horizon = question.horizon or (1,)
     furthest = horizon[-1]
     if furthest >= (longest := max(map(len, xs))):
         raise ArgumentError(f"--horizon: expected less than the {longest} steps, got {furthest}")
     long = [i for i, x in enumerate(xs) if len(x) > furthest]
+    if short := len(xs) - len(long):
+        tell([f"sequences that end within the horizon and are left out: {short}"])
 
     def ahead(y: Array) -> Array:
         parts = [y[steps : len(y) - furthest + steps] for steps in horizon]

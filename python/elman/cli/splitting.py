@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 def split(examples: Examples, validation: float, holdout: float, seed: int) -> Parts:
     """Split one series in time, or several sequences at random, stratified by class.
 
-    `holdout` is a fraction of everything, `validation` a fraction of the rest.
+    `holdout` is a fraction of everything, `validation` a fraction of the rest. Steps whose targets
+    are targets of the held-out part, too, are in no part.
     """
     for option, share in (("--holdout", holdout), ("--validation", validation)):
         if not 0 <= share < 1:
@@ -31,9 +32,12 @@ def split(examples: Examples, validation: float, holdout: float, seed: int) -> P
         raise ArgumentError("DATA: expected several sequences with a target each, got one")
     if len(everything) == 1:
         (_, _, steps) = everything[0]
-        end = round(steps * (1 - holdout))
+        begin = end = round(steps * (1 - holdout))  # of the held-out part; of the others
+        horizon = examples.table.horizon or (1,)
+        if begin < steps:
+            end = max(0, begin - (horizon[-1] - horizon[0]))
         middle = round(end * (1 - validation))
-        spans = [Span(0, *edges) for edges in ((0, middle), (middle, end), (end, steps))]
+        spans = [Span(0, *edges) for edges in ((0, middle), (middle, end), (begin, steps))]
         parts = [[span] if span.stop > span.start else [] for span in spans]
     else:
         order = shuffled(len(everything), seed)
@@ -44,8 +48,11 @@ def split(examples: Examples, validation: float, holdout: float, seed: int) -> P
         parts = [[everything[i] for i in sorted(part)] for part in (train, validate, held)]
     for name, share, spans in zip(Parts._fields, (1, validation, holdout), parts, strict=True):
         if share and not spans:
+            remedy = f"a larger --{name}, or 0 for none"
+            if name == "training":
+                remedy = "a smaller --holdout or --validation"
             raise ArgumentError(
-                f"DATA: expected enough data for a {name} part, got {_size(everything)}"
+                f"DATA: expected enough data for a {name} part, got {_size(everything)}: {remedy}"
             )
     return Parts(*parts)
 

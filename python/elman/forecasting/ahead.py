@@ -352,14 +352,14 @@ def _steps(plan: Plan, steps: int | None) -> Array:
 
 
 def _origins(plan: Plan, series: Sequence[Series], ahead: Array, holdout: float) -> list[list[int]]:
-    """Return the last rows before earlier forecasts, all of whose values are held out.
+    """Return the last rows before earlier forecasts: those that `elman train` holds out.
 
-    `elman train` holds out the end of the pairs of a row and the values at its horizon; the first
-    values that it has not seen come a horizon later.
+    It holds out the end of the pairs of a row and the values at its horizon, all of which are
+    targets of no other pair.
     """
     farthest, spans = plan.horizon[-1], []
     for one in series:
-        first = round(max(0, len(one.x) - farthest) * (1 - holdout)) + farthest - 1
+        first = round(max(0, len(one.x) - farthest) * (1 - holdout))
         spans.append(range(first, len(one.x) - int(ahead[-1])))
     every = -(-sum(map(len, spans)) // ORIGINS) or 1
     return [list(span[::every]) for span in spans]

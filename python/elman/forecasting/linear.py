@@ -29,7 +29,7 @@ WIDEST = 256  # inputs of a candidate: lags times features
 MEAN = "the mean"  # the name of no coefficients to draw to
 FOLDS = 8  # blocks that a candidate is judged on
 TOLERANCE = 1.005  # of squared errors: among candidates within it, the one with fewest lags
-SIZE = 1e-3  # of the states of a delay line: tanh takes 3.3e-7 off a state of one deviation
+SIZE = 1e-6  # of the states of a delay line: tanh takes 3.3e-7 off one of a thousand deviations
 ROWS = 1 << 14  # rows of lagged inputs at a time
 
 
@@ -85,16 +85,20 @@ class Moments(NamedTuple):
     def ridge(self, n: int, alphas: Sequence[float], towards: Array) -> list[Array]:
         """Return the coefficients (n, O) of each penalty on the distance from `towards`.
 
-        The constant has no penalty.
+        The constant has no penalty. Where several are equally good, without a penalty, they are the
+        smallest.
         """
         count = self.gram[0, 0]
         moment = self.moment[:n] - self.gram[:n, : len(towards)] @ towards
         mean, level = self.gram[0, 1:n] / count, moment[0] / count
         values, vectors = np.linalg.eigh(self.gram[1:n, 1:n] - count * np.outer(mean, mean))
         turned = vectors.T @ (moment[1:] - count * np.outer(mean, level))
+        rounding = np.finfo(np.float64).eps * len(values) * max(0.0, values.max())
         found = []
         for alpha in alphas:
-            slopes = vectors @ (turned / (np.maximum(values, 0) + alpha)[:, None])
+            sizes = (np.maximum(values, 0) + alpha)[:, None]
+            shares = np.divide(turned, sizes, out=np.zeros_like(turned), where=sizes > rounding)
+            slopes = vectors @ shares
             coefficients = np.concatenate([(level - mean @ slopes)[None], slopes])
             coefficients[: len(towards)] += towards
             found.append(coefficients)
@@ -339,7 +343,8 @@ def linear_start(
     ShapeError, DTypeError
         If x or y has the wrong shape or dtype.
     ArgumentError
-        If lags, alpha, hidden_size or scale is invalid, or a number in x or y is not finite.
+        If lags, alpha, hidden_size or scale is invalid, lags is above the number of steps, or a
+        number in x or y is not finite or above 1e140.
 
     Notes
     -----
@@ -362,12 +367,14 @@ def linear_start(
     """
     xs, ys = _sequences(x, y)
     given = LAGS if lags is None else (_arguments.size("lags", lags),)
+    if lags is not None and given[0] > (longest := max(map(len, xs))):
+        raise ArgumentError(f"lags: expected at most the {longest} steps of x, got {lags}")
     alphas = ALPHAS if alpha is None else (_arguments.number("alpha", alpha, zero=True),)
     count = _arguments.size("hidden_size", hidden_size, least=0)
     size = _arguments.number("scale", scale)
     I, O = xs[0].shape[1], ys[0].shape[1]
-    input_mean, input_std = mean_and_std(np.concatenate(xs))
-    output_mean, output_std = mean_and_std(np.concatenate(ys))
+    input_mean, input_std = mean_and_std("x", np.concatenate(xs))
+    output_mean, output_std = mean_and_std("y", np.concatenate(ys))
     problem = Problem(
         [(sequence - input_mean) / input_std for sequence in xs],
         [(sequence - output_mean) / output_std for sequence in ys],
@@ -416,4 +423,7 @@ def _sequences(x: ArrayLike, y: ArrayLike) -> tuple[list[Array], list[Array]]:
         raise ShapeError("y: expected as many sequences and steps as in x")
     if not sum(map(len, xs)):
         raise ShapeError("x: expected at least one step, got none")
+    for argument, values in (("x", xs), ("y", ys)):
+        if not values[0].shape[1]:
+            raise ShapeError(f"{argument}: expected at least one column, got none")
     return xs, ys

@@ -106,8 +106,8 @@ class Scaling(NamedTuple):
         """Return the scaling of spans."""
         x = np.concatenate([examples.x[i][start:stop] for i, start, stop in training])
         if examples.table.classes:
-            return cls(*mean_and_std(x), None, None)
-        return cls(*mean_and_std(x), *mean_and_std(truth(examples, training)))
+            return cls(*mean_and_std("inputs", x), None, None)
+        return cls(*mean_and_std("inputs", x), *mean_and_std("targets", truth(examples, training)))
 
     def x(self, values: Array) -> Array:
         """Return scaled inputs."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from elman.errors import DivergenceError
+from elman.errors import DivergenceError, ScalingWarning
 from elman.training.launch import train
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ class Pool:
         After Ctrl-C, a running training ends with its epoch.
         """
         results: list[TrainResult | None] = [None] * len(jobs)
-        with ThreadPoolExecutor(self._threads) as executor:
+        with warnings.catch_warnings(), ThreadPoolExecutor(self._threads) as executor:
+            warnings.simplefilter("ignore", ScalingWarning)  # the scaling is that of the first part
             futures = [executor.submit(self._one, arguments) for arguments in jobs]
             for n, future in enumerate(futures):
                 while True:

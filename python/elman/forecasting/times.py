@@ -35,8 +35,16 @@ def following(times: Times, count: int) -> Times | None:
 
 
 def increasing(times: Times) -> bool:
-    """Return whether no time is before the previous one."""
-    return not (np.diff(times) < np.timedelta64(0)).any()
+    """Return whether no time is before the previous one, except where clocks go back an hour.
+
+    In local times the hour before comes twice, once a year.
+    """
+    differences = np.diff(times)
+    back = differences[differences < np.timedelta64(0)]
+    if not len(back):
+        return True
+    years = (times[-1] - times[0]) // np.timedelta64(365, "D")
+    return len(back) <= 1 + years and bool(back.min() > -np.timedelta64(1, "h"))
 
 
 def text(times: Times) -> list[str]:

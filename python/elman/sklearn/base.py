@@ -201,7 +201,7 @@ class Elman(BaseEstimator):  # type: ignore[misc]
 
     def _new_network(self, panel: Panel, rows: Array, weights: Array, seed: int) -> Network:
         """Return an untrained network with the scaling of the training data."""
-        mean, std = data.mean_and_std(panel.steps(), np.repeat(weights, panel.counts))
+        mean, std = data.mean_and_std("X", panel.steps(), np.repeat(weights, panel.counts))
         return Network(
             input_size=panel.values.shape[2],
             hidden_size=self.hidden_size,

@@ -231,7 +231,7 @@ arrays (T_i,) or (T_i, O)
         return rows
 
     def _outputs_for(self, rows: Array, weights: Array) -> dict[str, Any]:
-        mean, std = data.mean_and_std(rows, weights)
+        mean, std = data.mean_and_std("y", rows, weights)
         return {
             "output_size": rows.shape[1],
             "output_mean": mean,
@@ -273,7 +273,7 @@ arrays (T_i,) or (T_i, O)
         chosen = problem.choose(linear.MEAN, linear.ALPHAS)[:2]
         model = problem.linear(problem.all, linear.MEAN, *chosen)
         left = y - np.concatenate([model(sequence) for sequence in xs])
-        _, scale = data.mean_and_std(left)
+        _, scale = data.mean_and_std("y", left)
         zeros = {name: np.zeros_like(net.tensors()[name]) for name in (W_HY, B_Y)}
         zeros["output_mean"] = np.zeros_like(scale)
         net = net.replace(tensors={**zeros, "output_std": scale})

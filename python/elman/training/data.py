@@ -192,12 +192,20 @@ def require_weight(examples: _core.Examples) -> _core.Examples:
 
 # --- scaling --------------------------------------------------------------------------------------
 
+LARGEST = 1e140  # of numbers whose squares are summed
 
-def mean_and_std(rows: Array, weights: Array | None = None) -> tuple[Array, Array]:
+
+def mean_and_std(argument: str, rows: Array, weights: Array | None = None) -> tuple[Array, Array]:
     """Return the weighted mean and standard deviation of each column.
 
     The deviation of a constant column, which is 0 or rounding error, is replaced by 1.
     """
+    largest = float(np.abs(rows).max(initial=0))
+    if largest > LARGEST:
+        raise ArgumentError(
+            f"{argument}: expected numbers up to {LARGEST:g}, got {largest:g}: divide them by a"
+            " constant"
+        )
     mean = np.average(rows, axis=0, weights=weights)
     std = np.sqrt(np.average((rows - mean) ** 2, axis=0, weights=weights))
     return mean, np.where(std > 1e-12 * np.abs(mean), std, 1.0)
