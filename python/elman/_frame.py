@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from elman import _arguments, _calendar, _ragged
@@ -22,14 +23,19 @@ if TYPE_CHECKING:
 
 
 def read(
-    net: Parameters, argument: str, x: ArrayLike, outputs: str | None = None
+    net: Parameters,
+    argument: str,
+    x: ArrayLike,
+    outputs: str | None = None,
+    *,
+    missing: bool = False,
 ) -> tuple[ArrayLike | Rows, str]:
     """Return inputs as array_like or `Rows`, and "all" or "last".
 
     A data frame becomes an array (T, I) of the inputs that the network's table names, or `Rows` if
     the table names a column of sequences; a list of data frames becomes a list of arrays. `outputs`
     then defaults to the table's. Without a table, all columns are read. Anything else is returned
-    unchanged.
+    unchanged. Missing values are an error, or NaN with `missing`.
 
     Raises
     ------
@@ -48,7 +54,7 @@ def read(
             for i, part in enumerate(x)  # type: ignore[arg-type]
         ]
         return parts, outputs
-    columns = _Columns(argument, x)
+    columns = _Columns(argument, x, missing=missing)
     values = _inputs(net, columns)
     if net.table is None or net.table.sequence is None:
         return values, outputs
@@ -264,10 +270,14 @@ def _of_steps(
 
 
 class _Columns:
-    """The columns of a data frame by name; errors name the argument."""
+    """The columns of a data frame by name; errors name the argument.
 
-    def __init__(self, argument: str, frame: Frame) -> None:
+    A missing number is an error, or NaN with `missing`.
+    """
+
+    def __init__(self, argument: str, frame: Frame, *, missing: bool = False) -> None:
         self.argument = argument
+        self.missing_are_nan = missing
         self.frame = frame
         self.names = list(getattr(frame, "column_names", frame.columns))  # PyArrow's are data
         index = getattr(getattr(frame, "index", None), "names", None)  # pandas
@@ -351,25 +361,22 @@ class _Columns:
         import numpy as np
 
         column = self.column(name)
-        if column.dtype.kind == "O":
-            column = self._unboxed(name, column)
+        missing = _missing(self._given(name), column)
+        gaps: list[int] = [] if missing is None else np.flatnonzero(missing).tolist()
+        if gaps and not self.missing_are_nan:
+            self._refuse_missing(name, gaps[0])
+        if column.dtype.kind == "O":  # as of pandas' nullable dtypes
+            values = column.tolist()
+            for row in gaps:
+                values[row] = np.nan
+            with contextlib.suppress(ValueError):
+                column = np.array(values)
         if column.dtype.kind not in "biuf":
             raise DTypeError(f"{self.what(name)}: expected real numbers, got {column.dtype}")
-        if np.ma.is_masked(column):
-            self._refuse_missing(name, int(np.flatnonzero(np.ma.getmaskarray(column))[0]))
+        if gaps:
+            column = np.array(np.ma.getdata(column), np.float64)
+            column[gaps] = np.nan
         return column
-
-    def _unboxed(self, name: object, column: Array) -> Array:
-        """Return objects, as of pandas' nullable dtypes, as numbers."""
-        import numpy as np
-
-        for row, value in enumerate(column.tolist()):
-            if value is None or type(value).__name__ == "NAType":
-                self._refuse_missing(name, row)
-        try:
-            return np.array(column.tolist())
-        except ValueError:
-            return column
 
     def _refuse_missing(self, name: object, row: int) -> None:
         raise DTypeError(
@@ -443,6 +450,20 @@ class _Columns:
 
 def _plain(name: object) -> str:
     return str(name).strip().casefold()
+
+
+def _missing(given: Any, column: Array) -> Array | None:  # noqa: ANN401
+    """Return which values of a column are marked as missing; None: none. NaN is a number."""
+    import numpy as np
+
+    nulls = getattr(given, "null_count", 0)  # PyArrow; a method of Polars
+    if nulls() if callable(nulls) else nulls:
+        return np.asarray(given.is_null())
+    if type(getattr(getattr(given, "dtype", None), "na_value", None)).__name__ == "NAType":
+        return np.asarray(given.isna())  # nullable dtypes of pandas
+    if column.dtype.kind == "O":
+        return np.array([v is None or type(v).__name__ == "NAType" for v in column.tolist()], bool)
+    return np.ma.getmaskarray(column) if np.ma.is_masked(column) else None
 
 
 def _is_missing(value: object) -> bool:
