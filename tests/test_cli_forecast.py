@@ -99,6 +99,11 @@ def test_a_text_where_numbers_are_read_is_named_by_file_line_and_column(model, t
     past = written(tmp_path / "past.csv", load=["1", "x", "2"], place=["a", "b", "c"])
     wrong = f"{past} line 3, column load: expected a number, got 'x'"
     assert complaint("forecast", model, past) == wrong
+    table = elman.Table(inputs=["load"], targets=["place"], classes=["a", "b"])
+    net = elman.Network(1, 4, 2, output_activation="softmax", table=table)
+    net.save(tmp_path / "classes.safetensors")
+    said = complaint("forecast", tmp_path / "classes.safetensors", past)
+    assert said == "net: expected a network that forecasts numbers, got one for classes"
     table = elman.Table(inputs=["sun", "load"], targets=["load"], horizon=1)
     net = elman.Network(2, 4, 1, seed=0, output_activation="identity", table=table)
     net.save(tmp_path / "two.safetensors")
