@@ -1,7 +1,7 @@
 """What `elman info` says of a model, and every command of a file that is none."""
 
-import io
 import gzip
+import io
 import json
 import re
 
