@@ -38,6 +38,18 @@ def test_a_state_dict_becomes_a_model_and_the_table_says_how(net, tmp_path):
         assert part in said
 
 
+@pytest.mark.parametrize("name", ["torch.safetensors", "link.safetensors"])
+def test_the_source_is_never_overwritten(tmp_path, name):
+    source = tmp_path / "torch.safetensors"
+    state_dict(elman.Network(input_size=3, hidden_size=8, output_size=2, seed=0), source)
+    (tmp_path / "link.safetensors").symlink_to(source)
+    before = source.read_bytes()
+    words = ("--activation", "tanh", "--output-activation", "sigmoid")
+    said = command.complaint("convert", source, tmp_path / name, *words)
+    assert "torch.safetensors, which it would overwrite" in said
+    assert source.read_bytes() == before
+
+
 def test_onnx_and_back_gives_equal_bits(net, tmp_path):
     pytest.importorskip("onnx")
     net.save(tmp_path / "model.safetensors")

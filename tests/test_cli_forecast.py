@@ -95,6 +95,35 @@ def test_known_inputs_come_from_a_file(tmp_path):
     assert [row["load"] for row in rows] == want.values[:, 0].tolist()
 
 
+def test_a_text_where_numbers_are_read_is_named_by_file_line_and_column(model, tmp_path):
+    past = written(tmp_path / "past.csv", load=["1", "x", "2"], place=["a", "b", "c"])
+    wrong = f"{past} line 3, column load: expected a number, got 'x'"
+    assert complaint("forecast", model, past) == wrong
+    table = elman.Table(inputs=["load"], targets=["place"], classes=["a", "b"])
+    net = elman.Network(1, 4, 2, output_activation="softmax", table=table)
+    net.save(tmp_path / "classes.safetensors")
+    said = complaint("forecast", tmp_path / "classes.safetensors", past)
+    assert said == "net: expected a network that forecasts numbers, got one for classes"
+    table = elman.Table(inputs=["sun", "load"], targets=["load"], horizon=1)
+    net = elman.Network(2, 4, 1, seed=0, output_activation="identity", table=table)
+    net.save(tmp_path / "two.safetensors")
+    past = written(tmp_path / "past.csv", load=series(), sun=series())
+    later = written(tmp_path / "later.csv", sun=["0.5", "?1"])
+    said = complaint("forecast", tmp_path / "two.safetensors", past, "--future", later)
+    assert said == f"{later} line 3, column sun: expected a number, got '?1'"
+
+
+def test_without_a_header_dates_are_no_inputs(model, data, tmp_path):
+    bare = tmp_path / "bare.csv"
+    lines = zip(TIMES, series(), strict=True)
+    bare.write_text("".join(f"{str(time)[:16]},{value}\n" for time, value in lines))
+    command = ("--steps", "3", "--json")
+    found, named = (
+        json.loads(answer("forecast", model, file, *command))["forecast"] for file in (bare, data)
+    )
+    assert [row["load"] for row in found] == [row["load"] for row in named]
+
+
 def test_an_npy_file_is_the_past(tmp_path):
     net = elman.Network(2, 4, 2, seed=0)
     net.save(tmp_path / "model.safetensors")

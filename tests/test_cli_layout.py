@@ -48,5 +48,30 @@ def test_words_are_folded_to_the_width_that_is_asked_for(monkeypatch):
     assert len(lines) > 3
 
 
+def test_columns_that_do_not_wrap_are_never_cut(monkeypatch):
+    from rich.console import Console
+
+    from elman.cli import layout
+
+    monkeypatch.setenv("COLUMNS", "40")
+    console = Console(file=io.StringIO(), width=40)
+    table = rich_table.Table(rich_table.Column(no_wrap=True))
+    for _ in range(4):
+        table.add_column("times", justify="right")
+    table.add_row("pure Python", *["3,564,812"] * 4)
+    layout.print_table(console, table)
+    text = console.file.getvalue()
+    assert text.count("3,564,812") == text.count("times") == 4
+    assert "pure Python" in text
+    assert "…" not in text
+
+
 def test_no_line_ends_in_a_blank():
+    from rich.console import Console
+
+    from elman.cli import layout
+
     assert all(line == line.rstrip() for line in printed(120).splitlines())
+    console = Console(file=io.StringIO(), width=12)
+    layout.print_text(console, "[bold]Some words[/bold] that fill lines")
+    assert console.file.getvalue() == "Some words\nthat fill\nlines\n"

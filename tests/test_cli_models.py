@@ -1,5 +1,6 @@
 """What `elman info` says of a model, and every command of a file that is none."""
 
+import gzip
 import io
 import json
 import re
@@ -111,7 +112,14 @@ def test_a_folder_and_a_missing_file_are_one_sentence(tmp_path):
 
 @pytest.mark.parametrize(
     ("contents", "kind"),
-    [(b"load\n1.5\n", "text, such as CSV: elman.read_table"), (npy(), "an NPY array: numpy.load")],
+    [
+        (b"load\n1.5\n", "text, such as CSV: elman.read_table"),
+        (npy(), "an NPY array: numpy.load"),
+        (b"PAR1" + bytes(90), "a Parquet file, a table: pandas.read_parquet"),
+        (b"ARROW1" + bytes(90), "an Arrow file, a table: pandas.read_feather"),
+        (gzip.compress(b"load\n1.5\n", mtime=0), "a gzip file: elman.read_table"),
+        ("load\n1.5\n".encode("utf-16"), "text in UTF-16: elman.read_table"),
+    ],
 )
 def test_load_says_what_a_table_is(tmp_path, contents, kind):
     path = tmp_path / "model.safetensors"

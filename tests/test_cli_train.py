@@ -535,6 +535,7 @@ def test_a_terminal_shows_progress_and_ctrl_c_keeps_the_best(here, sines):
         (["--plot", "h.txt"], "--plot: expected .* .svg, .png, .pdf, got h.txt"),
         (["--learning-rate", "0.1"], "--learning-rate: expected only with --plain"),
         (["--plot", "h.svg"], "--plot: expected only with --plain"),
+        (["--plot", "h.svg", "-o", "h.svg"], "--plot: expected another file than the model, got h"),
         (["--plain", "--effort", "2"], "--effort: expected none with --plain"),
         (["--plain", "--learning-rate", "-1"], "--learning-rate: expected .* above 0, got -1"),
         (["--plain", "--learning-rate", "100"], "--learning-rate: .* diverged at 100: try less"),
@@ -749,6 +750,10 @@ def test_missing_values_are_filled_or_left_out_and_counted(here, capsys):
     found = examples_of(GAPS, targets=["y"], missing="drop")
     assert (found.x[0].tolist(), found.y[0].tolist()) == ([[1], [4]], [[10], [40]])
     assert "2 lines with missing values are left out" in capsys.readouterr().err
+    examples_of("x\n1\nNA\n3\n4\n", missing="drop")
+    assert "1 line with missing values is left out" in capsys.readouterr().err
+    examples_of("x\n1\nNA\n3\n4\n", missing="hold")
+    assert "1 missing value is filled by the value before" in capsys.readouterr().err
 
 
 def test_missing_classes_are_left_out_only(here):

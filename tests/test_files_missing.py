@@ -158,12 +158,30 @@ def test_a_line_without_its_time_has_no_calendar(stored):
         ("12/31/2024 1:05 pm", "2024-12-31T13:05"),
         ("1.2.2024", "2024-02-01"),
         ("2024-02-29", "2024-02-29"),
+        ("2024-12", "2024-12-01"),
+        ("2024/02", "2024-02-01"),
+        ("2024-12-31 23", "2024-12-31T23:00"),
+        ("2024-12-31T07", "2024-12-31T07:00"),
+        ("31-Dec-2024", "2024-12-31"),
+        ("1 august 2024 7:30", "2024-08-01T07:30"),
+        ("Dec 2024", "2024-12-01"),
+        ("May-2024", "2024-05-01"),
+        ('"Sept. 3, 2024 1:05 PM"', "2024-09-03T13:05"),
+        ('"Mon, 01 Jan 2024 10:20:30 GMT"', "2024-01-01T10:20:30"),
     ],
 )
 def test_a_column_of_dates_is_one_of_times(stored, field, time):
     frame = elman.read_table(stored(f"at,x\n{field},1\n"))
     assert frame["at"].dtype == "datetime64[us]"
     assert frame["at"][0] == np.datetime64(time, "us")
+
+
+def test_a_header_of_dates_stands_above_numbers(stored):
+    frame = elman.read_table(stored("2024-01,2024-02\n1.5,2\n3,4\n"))
+    assert frame.columns == ("2024-01", "2024-02")
+    assert frame["2024-01"].tolist() == [1.5, 3.0]
+    frame = elman.read_table(stored("2024-01,1.5\n2024-02,3\n"))  # no header
+    assert frame["1"].astype("datetime64[M]").astype(str).tolist() == ["2024-01", "2024-02"]
 
 
 def test_one_date_says_for_its_column_which_number_is_the_month(stored):
@@ -181,6 +199,8 @@ def test_one_date_says_for_its_column_which_number_is_the_month(stored):
         ("2024-01-01\n2024-01-01 25:00", "line 3, column at: .* which does not exist"),
         ("13/01/2024\n01/13/2024", "line 3, column at: .* which does not exist"),
         ("2024-01-01 13:00 PM", "which does not exist"),
+        ("30 Feb 2024", "expected a date, got '30 Feb 2024', which does not exist"),
+        ("2024-12-31 25", "which does not exist"),
         ("2024-01-01\nNA", "line 3, column at: expected a date, got 'NA'"),
     ],
 )
@@ -189,7 +209,20 @@ def test_a_wrong_date_is_named(stored, text, sentence):
         elman.read_table(stored(f"at\n{text}\n"))
 
 
-@pytest.mark.parametrize("text", ["2024\n2025", "today\nnow", "12:00\n13:00", "1.5.\n", "20240101"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2024\n2025",
+        "today\nnow",
+        "12:00\n13:00",
+        "1.5.\n",
+        "20240101",
+        "2024-13",
+        "Dec",
+        "May 5",
+        "Sun 2024",
+    ],
+)
 def test_what_only_resembles_a_date_is_none(stored, text):
     assert elman.read_table(stored(f"at\n{text}\n"))["at"].dtype != "datetime64[us]"
 

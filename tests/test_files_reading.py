@@ -265,6 +265,11 @@ def test_a_model_refuses_other_columns(stored, text, sentence):
         values_of(stored(text), 2, WEATHER)
 
 
+def test_a_table_of_dates_has_no_inputs(stored):
+    with pytest.raises(TableError, match=r"expected 1 column of inputs, got 0$"):
+        values_of(stored("at\n2024-01-01\n"), 1)
+
+
 def test_columns_without_names_are_known_by_their_numbers(stored):
     path = stored("1,2,3\n4,5,6\n")
     assert values_of(path, 2, elman.Table(inputs=["3", "1"])) == [[3, 1], [6, 4]]

@@ -208,7 +208,8 @@ def test_a_frame_is_read_with_the_bits_of_its_file(net, frame, tmp_path):
     of_file = elman.run_table(net, path, missing="interpolate")
     for name in ("output_1", "output_2"):
         assert result[name].tolist() == of_file[name].tolist()
-    assert result["when"].tolist() == columns["When"]
+    assert result.columns == of_file.columns
+    assert result["When"].tolist() == columns["When"]
     large = elman.Frame({**columns, "a": [1e39] * 9})
     with pytest.raises(elman.TableError, match=r"data row 0: .* got 1e\+39"):
         elman.run_table(net, large)
@@ -238,3 +239,20 @@ def test_frames_of_other_libraries(net, frame):
     frame = frame.to_frame().astype({"id": "category"})
     assert elman.run_table(net, frame)["id"].tolist() == NAMES
     assert isinstance(elman.run_table(net, frame).to_frame(), pd.DataFrame)
+
+
+@pytest.mark.parametrize("name", ["when", None])
+def test_times_in_the_index_of_pandas_are_passed_through(net, frame, tmp_path, name):
+    pytest.importorskip("pandas", reason="pip install pandas")
+    indexed = frame.to_frame().set_index("when").rename_axis(index=name)
+    got = elman.run_table(net, indexed)
+    assert got.columns == ("id", name or "index", "class", *CLASSES)
+    assert np.array_equal(got[name or "index"], frame["when"])
+    indexed.to_csv(tmp_path / "x.csv")
+    assert elman.run_table(net, tmp_path / "x.csv") == got
+
+
+def test_columns_of_pandas_may_have_numbers_for_names():
+    pd = pytest.importorskip("pandas", reason="pip install pandas")
+    net, x = elman.Network(3, 4, 1, seed=0), inputs(9, 3)
+    assert np.array_equal(elman.run_table(net, pd.DataFrame(x))["output_1"], net(x)[:, 0])

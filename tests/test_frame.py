@@ -381,6 +381,8 @@ def test_missing_values_are_refused_with_row_and_column_but_nan_propagates(x):
     for column in (np.ma.masked_invalid(x[:, 1]), np.array([*x[:4, 1], None, 1, 2], object)):
         with pytest.raises(DTypeError, match=r"^x\['q'\]: .*missing value in row 4"):
             net(Frame(p=x[:, 0], q=column))
+        filled = elman.run_table(net, Frame(p=x[:, 0], q=column), missing="hold")
+        assert np.isfinite(filled[filled.columns[-1]]).all()
     good = np.array(x[:, 0].tolist(), object)
     np.testing.assert_array_equal(net(Frame(p=good, q=x[:, 0])), net(x[:, [0, 0]]))
 
@@ -395,11 +397,24 @@ def test_nullable_columns_of_pandas(dtype):
     )
     series[2] = None
     frame = pandas.DataFrame({"p": series, "q": values})
-    if np.asarray(series).dtype == object:
-        with pytest.raises(DTypeError, match=r"^x\['p'\]: .* in row 2"):
-            net(frame)
-    else:  # it is NaN there
-        assert np.isnan(net(frame)[2:]).all()
+    with pytest.raises(DTypeError, match=r"^x\['p'\]: .* in row 2"):
+        net(frame)
+
+
+@pytest.mark.parametrize("library", ["polars", "pyarrow"])
+def test_nulls_are_missing_values(library):
+    frames = pytest.importorskip(library)
+    make = frames.DataFrame if library == "polars" else frames.table
+    net, values = network(sequence=None), [0.5, 1.0, None, 0.0]
+    with pytest.raises(DTypeError, match=r"^x\['q'\]: .*missing value in row 2"):
+        net(make({"p": [0, 1, 1, 0], "q": values}))
+    held = elman.run_table(net, make({"p": [0, 1, 1, 0], "q": values}), missing="hold")
+    values[2] = 1.0
+    full = elman.run_table(net, make({"p": [0, 1, 1, 0], "q": values}))
+    assert held.columns == full.columns
+    assert all((held[name] == full[name]).all() for name in full.columns)
+    values[2] = float("nan")
+    assert np.isnan(net(make({"p": [0, 1, 1, 0], "q": values}))[2:]).all()
 
 
 # --- times ----------------------------------------------------------------------------------------

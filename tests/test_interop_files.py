@@ -200,7 +200,7 @@ def test_bfloat16_is_widened(tmp_path):
         (
             (2**40).to_bytes(8, "little") + b"{}",
             ModelFormatError,
-            "262144 bytes, got .*1099511627776",
+            "expected a model .* another kind of file",
         ),
         (
             join({"x": tensor("F32", [1], 0, 4)}, bytes(5)),

@@ -732,6 +732,13 @@ def test_a_frame_of_features_is_not_read_as_a_frame_of_steps(kind):
     assert ElmanRegressor(**QUICK).fit(lags, TARGETS).network_.input_size == 1
 
 
+def test_one_hot_classes_name_the_remedy():
+    X, labels = np.arange(12.0).reshape(4, 3), np.array([0, 1, 0, 1])
+    with pytest.raises(elman.ShapeError, match=r"^y: .* got \(4, 2\): .* y.argmax\(axis=-1\)"):
+        ElmanClassifier(**QUICK).fit(X, np.eye(2)[labels])
+    assert ElmanClassifier(**QUICK).fit(X, np.eye(2)[labels].argmax(axis=-1)).classes_.size == 2
+
+
 def test_sequences_in_a_series_or_in_cells():
     pandas = pytest.importorskip("pandas")
     listed = [SERIES, SERIES[:9]]
@@ -745,6 +752,10 @@ def test_sequences_in_a_series_or_in_cells():
     recipe = str(caught.value).split("a list of sequences, ")[1]
     again = est.fit(eval(recipe, {"np": np, "X": cells}), [1, 2])
     assert again.network_ == same.network_
+    whole = pandas.DataFrame({"a": listed})  # two-dimensional arrays
+    with pytest.raises(elman.ArgumentError, match=r"^X: .* sequences in its cells"):
+        est.fit(whole, [1, 2])
+    assert est.fit(eval(recipe, {"np": np, "X": whole}), [1, 2]).network_ == same.network_
     index = pandas.MultiIndex.from_product([range(3), range(10)])
     with pytest.raises(elman.ArgumentError, match=r"^X: .* MultiIndex") as caught:
         est.fit(frame := pandas.DataFrame(SERIES, index=index), [1, 2, 3])

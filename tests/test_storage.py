@@ -328,7 +328,9 @@ def test_a_file_that_changes_its_size_while_it_is_read_is_refused(
 def test_an_error_names_the_file(tmp_path):
     path = tmp_path / "broken.safetensors"
     path.write_bytes(b"\x01 is not a model")
-    with pytest.raises(ModelFormatError, match=rf"^{path}: expected .*262144 bytes"):
+    with pytest.raises(
+        ModelFormatError, match=rf"^{path}: expected a model .* another kind of file"
+    ):
         elman.load(path)
 
 

@@ -464,7 +464,7 @@ BAD_BYTES = {
     "empty": (b"", "expected .*8 bytes, got 0"),
     "7 bytes": (bytes(7), "expected .*8 bytes, got 7"),
     "no header": (bytes(8), "header: expected .*JSON.*got ''"),
-    "header length of 64 bits": (b"\xff" * 99, "expected .*262144 bytes, got .*18446744"),
+    "header length of 64 bits": (b"\xff" * 99, "expected a model .* another kind of file"),
     "header above the limit": (
         join(b"{}".ljust(LONG), b""),
         "expected .*262144 bytes, got .*262152",
@@ -472,7 +472,7 @@ BAD_BYTES = {
     "header longer than the file": (join(b"{}", b"")[:-1], "expected .*2 bytes, got 1"),
     "no text": (
         b"H\0llo, this is no model at all.",
-        "expected .*262144 bytes, got .*8367736964726390856",
+        "expected a model .* another kind of file",
     ),
     "not UTF-8": (join(b'{"\xff":1}', b""), "header: expected .*UTF-8"),
     "UTF-16": (join("{}".encode("utf-16"), b""), "header: expected .*UTF-8"),

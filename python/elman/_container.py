@@ -55,6 +55,10 @@ _OTHER_KINDS = (
     (rb"\x89HDF\r\n\x1a\n", "an HDF5 file: elman.from_keras reads a Keras .h5 file"),
     (rb"\x08[\x03-\x20][\x12\x1a\x3a\x42]", "an ONNX file: elman.from_onnx reads it"),
     (rb"\x93NUMPY", "an NPY array: numpy.load reads it"),
+    (rb"PAR1", "a Parquet file, a table: pandas.read_parquet reads it"),
+    (rb"ARROW1", "an Arrow file, a table: pandas.read_feather reads it"),
+    (rb"\x1f\x8b", "a gzip file: elman.read_table reads a table in it"),
+    (rb"\xff\xfe|\xfe\xff", "text in UTF-16: elman.read_table reads a table"),
     (
         rb"(\xef\xbb\xbf)?[\t\n\r -~]+\Z",
         "text, such as CSV: elman.read_table reads a table",
@@ -170,10 +174,11 @@ def _header_length(data: bytes, file_bytes: int) -> int:
                 raise UnsupportedModelError(f"expected a model in safetensors format, got {kind}")
     if file_bytes < 8:
         raise ModelFormatError(f"expected at least 8 bytes, got {file_bytes}")
+    if length > max(MAX_HEADER_BYTES, file_bytes):
+        raise ModelFormatError("expected a model in safetensors format, got another kind of file")
     if length > MAX_HEADER_BYTES:
         raise ModelFormatError(
-            f"expected a header of at most {MAX_HEADER_BYTES} bytes, got a length of {length}:"
-            " this is not a safetensors file"
+            f"expected a header of at most {MAX_HEADER_BYTES} bytes, got a length of {length}"
         )
     if length > file_bytes - 8:
         raise ModelFormatError(

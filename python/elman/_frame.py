@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from elman import _arguments, _calendar, _ragged
@@ -115,12 +116,6 @@ def targets(
                 )
             parts.append(_targets(net, Columns(f"y[{i}]", part)))
     return _of_steps(net, parts, outputs, listed=rows is not None or not is_frame(y))
-
-
-def column(frame: Frame, name: str) -> Any:  # noqa: ANN401
-    """Return a column or a level of pandas' index, times as local ones; None if there is none."""
-    columns = Columns("data", frame)
-    return local_times(columns.given(name)) if columns.has(name) else None
 
 
 def is_frame(x: object) -> bool:
@@ -273,7 +268,10 @@ def _of_steps(
 
 
 class Columns:
-    """The columns of a data frame by name; errors name the argument."""
+    """The columns of a data frame by name; errors name the argument.
+
+    A missing number is an error, or NaN with `with_gaps`.
+    """
 
     def __init__(self, argument: str, frame: Frame, *, with_gaps: bool = False) -> None:
         self.argument = argument
@@ -363,28 +361,22 @@ class Columns:
         import numpy as np
 
         column = self.column(name)
-        if column.dtype.kind == "O":
-            column = self._unboxed(name, column)
+        missing = _missing(self.given(name), column)
+        gaps: list[int] = [] if missing is None else np.flatnonzero(missing).tolist()
+        if gaps and not self.with_gaps:
+            self._refuse_missing(name, gaps[0])
+        if column.dtype.kind == "O":  # as of pandas' nullable dtypes
+            values = column.tolist()
+            for row in gaps:
+                values[row] = np.nan
+            with contextlib.suppress(ValueError):
+                column = np.array(values)
         if column.dtype.kind not in "biuf":
             raise DTypeError(f"{self.what(name)}: expected real numbers, got {column.dtype}")
-        if np.ma.is_masked(column):
-            self._refuse_missing(name, int(np.flatnonzero(np.ma.getmaskarray(column))[0]))
+        if gaps:
+            column = np.array(np.ma.getdata(column), np.float64)
+            column[gaps] = np.nan
         return column
-
-    def _unboxed(self, name: object, column: Array) -> Array:
-        """Return objects, as of pandas' nullable dtypes, as numbers."""
-        import numpy as np
-
-        values = column.tolist()
-        for row, value in enumerate(values):
-            if value is None or type(value).__name__ == "NAType":
-                if not self.with_gaps:
-                    self._refuse_missing(name, row)
-                values[row] = np.nan
-        try:
-            return np.array(values)
-        except ValueError:
-            return column
 
     def _refuse_missing(self, name: object, row: int) -> None:
         raise DTypeError(
@@ -457,6 +449,20 @@ class Columns:
         if np.isnat(column).any():
             self._refuse_missing(name, int(np.flatnonzero(np.isnat(column))[0]))
         return column
+
+
+def _missing(given: Any, column: Array) -> Array | None:  # noqa: ANN401
+    """Return which values of a column are marked as missing; None: none. NaN is a number."""
+    import numpy as np
+
+    nulls = getattr(given, "null_count", 0)  # PyArrow; a method of Polars
+    if nulls() if callable(nulls) else nulls:
+        return np.asarray(given.is_null())
+    if type(getattr(getattr(given, "dtype", None), "na_value", None)).__name__ == "NAType":
+        return np.asarray(given.isna())  # nullable dtypes of pandas
+    if column.dtype.kind == "O":
+        return np.array([v is None or type(v).__name__ == "NAType" for v in column.tolist()], bool)
+    return np.ma.getmaskarray(column) if np.ma.is_masked(column) else None
 
 
 def _is_missing(value: object) -> bool:

@@ -102,9 +102,10 @@ def _show(console: Console, facts: Facts) -> None:
     from rich.table import Column, Table
 
     for network in facts["networks"]:
-        console.print(
+        layout.print_text(
+            console,
             f"[bold]{network['sizes']}[/bold], {network['parameters']} parameters in"
-            f" {network['dtype']}, on {network['isa']}"
+            f" {network['dtype']}, on {network['isa']}",
         )
         table = Table(Column(no_wrap=True), box=SIMPLE_HEAD)
         for title in chain.from_iterable((work, "times") for work in WORKS):
@@ -115,7 +116,7 @@ def _show(console: Console, facts: Facts) -> None:
             table.add_row(timing.TITLES[name], *chain.from_iterable(cells))
         layout.print_table(console, table)
         _show_absent(console, network)
-    console.print(f"\n{LEGEND}")
+    layout.print_text(console, f"\n{LEGEND}")
 
 
 def _cells(entry: Facts | None) -> tuple[str, str]:
@@ -133,4 +134,5 @@ def _fastest(entries: list[Facts]) -> dict[str, Facts]:
 def _show_absent(console: Console, facts: Facts) -> None:
     for key, words in (("left_out", "is left out"), ("wrong", "gives wrong answers")):
         for name, sentence in facts[key].items():
-            console.print(f"{timing.TITLES[name]} {words}: {sentence}", markup=False)
+            text = f"{timing.TITLES[name]} {words}: {sentence}"
+            layout.print_text(console, text, markup=False)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from elman import _files
 from elman._compare import compare
 from elman._container import printable
 from elman.cli import layout
 from elman.cli.report import describe, print_json, random_inputs
+from elman.files.output import open_output
 from elman.interop import formats
 
 if TYPE_CHECKING:
@@ -28,14 +28,15 @@ def convert(
 ) -> bool:
     """Convert a file, print the mapping, and return False if the check failed.
 
-    Nothing is written if the check fails.
+    Nothing is written if the check fails, and never over the source.
     """
     imported = formats.read(source, **options)
     data = formats.contents(imported.network, target, fold_scaling=fold_scaling)
     found = _check(imported) if check else None
     agreed = found is None or found.ok
     if agreed:
-        _files.replace(target, data)
+        with open_output(target, sources=(source,)) as file:
+            file.write(data)
     if as_json:
         print_json(_facts(source, target, imported, found))
     else:

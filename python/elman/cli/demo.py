@@ -136,12 +136,13 @@ def times(net: Network, series: Series) -> Facts:
 
 def _show_title(console: Console, net: Network, series: Series) -> None:
     years, about = series.years, net.metadata
-    console.print(
+    layout.print_text(
+        console,
         f"[bold]elman {elman.__version__}[/bold] on {net.isa}: an Elman network of sizes"
         f" {report.sizes(net)} ({net.num_parameters} parameters) reads the sunspot numbers of"
         f" {years[0]}-{years[-1]} one year at a time and forecasts the next year. It was trained on"
         f" {about['training_years']} and selected on {about['validation_years']}; the years shown"
-        f" here, {about['test_years']}, were not used for either.\n"
+        f" here, {about['test_years']}, were not used for either.\n",
     )
 
 
@@ -154,25 +155,27 @@ def _show_forecast(console: Console, facts: Facts) -> None:
     chart = Text("\n".join(plot.plot(*values, width=console.width, style=style)))
     chart.highlight_words([style.dot], "bold red")
     console.print(chart, no_wrap=True)
-    console.print(
+    layout.print_text(
+        console,
         f"\nBars: the sunspot numbers. Dots ({style.dot}): forecasts, one year ahead.\n\n"
         "[bold]Root mean square error[/bold]\n"
         f"  the network             {facts['rmse']:5.1f}\n"
-        f"  repeating the last year {facts['rmse_repeating_the_last_value']:5.1f}"
+        f"  repeating the last year {facts['rmse_repeating_the_last_value']:5.1f}",
     )
 
 
 def _show_verification(console: Console, facts: Facts) -> None:
-    console.print("\n[bold]Against the NumPy reference[/bold]")
-    console.print(f"  {facts['message']}", markup=False)
+    layout.print_text(console, "\n[bold]Against the NumPy reference[/bold]")
+    layout.print_text(console, f"  {facts['message']}", markup=False)
 
 
 def _show_latency(console: Console, facts: Facts) -> None:
-    console.print(
+    layout.print_text(
+        console,
         f"\n[bold]A single step[/bold], timed {facts['steps']} times inside the extension"
         f"\n  median {facts['median_ns']:.0f} ns, 99 % within {facts['p99_ns']:.0f} ns,"
         f" 99.9 % within {facts['p99_9_ns']:.0f} ns"
-        f"\n  including {facts['clock_ns']:.0f} ns for reading the clock"
+        f"\n  including {facts['clock_ns']:.0f} ns for reading the clock",
     )
 
 

@@ -326,10 +326,17 @@ def _filled(
             )
     found = table.without_gaps(block, missing, numbers)
     if missing == "drop" and len(found.values) < count:
-        tell([f"{count - len(found.values)} lines with missing values are left out"])
+        gone = count - len(found.values)
+        lines = (
+            "1 line with missing values is"
+            if gone == 1
+            else f"{gone} lines with missing values are"
+        )
+        tell([f"{lines} left out"])
     elif gap.any():
         how = "the value before" if missing == "hold" else "interpolation"
-        tell([f"{gap.sum()} missing values are filled by {how}"])
+        values = "1 missing value is" if gap.sum() == 1 else f"{gap.sum()} missing values are"
+        tell([f"{values} filled by {how}"])
     return found
 
 

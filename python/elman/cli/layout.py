@@ -1,4 +1,4 @@
-"""Tables on the terminal and in files: never cut, without blanks at the ends of lines."""
+"""Tables and text on the terminal and in files: never cut, no blanks at the ends of lines."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ def print_table(console: Console, table: Table) -> None:
     """Print a table, in a file or a pipe as wide as its content.
 
     In a terminal, or if the variable COLUMNS asks for a width, words are folded to fit, but the
-    cells of columns to the right, numbers, are never cut: the table is rather too wide.
+    cells of columns to the right, numbers, and those that do not wrap are never cut: the table is
+    rather too wide.
     """
     from rich.measure import Measurement
 
@@ -46,7 +47,7 @@ def print_table(console: Console, table: Table) -> None:
     asked = console.is_terminal or "COLUMNS" in os.environ
     if asked and measured.maximum > usual:
         for column in table.columns:
-            if column.justify == "right":
+            if column.justify == "right" or column.no_wrap:
                 cells = [Measurement.get(console, console.options, cell) for cell in column.cells]
                 words = Measurement.get(console, console.options, column.header).minimum
                 column.width = max(words, *(cell.maximum for cell in cells))
@@ -54,8 +55,13 @@ def print_table(console: Console, table: Table) -> None:
         console.width = max(usual, measured.minimum)
     else:
         console.width = max(usual, measured.maximum)
-    with console.capture() as drawn:
-        console.print(table)
+    print_text(console, table)
     console.width = usual
+
+
+def print_text(console: Console, text: str | Table, *, markup: bool | None = None) -> None:
+    """Print text, folded to the width of the terminal."""
+    with console.capture() as drawn:
+        console.print(text, markup=markup)
     for line in drawn.get().splitlines():
         console.file.write(line.rstrip() + "\n")

@@ -141,6 +141,8 @@ def _require_usable(output: str, plot: str | None, sources: list[str]) -> None:
         suffix = os.path.splitext(plot)[1]
         if suffix not in PLOTS:
             raise ArgumentError(f"--plot: expected a suffix {', '.join(PLOTS)}, got {plot}")
+        if os.path.realpath(plot) == os.path.realpath(output):
+            raise ArgumentError(f"--plot: expected another file than the model, got {plot}")
         import elman.plot  # noqa: F401 (now: matplotlib may be missing)
 
 

@@ -224,6 +224,10 @@ def _is_header(
         return True
     if not any(is_number(field) or is_date(field) for field in fields):
         return any(field not in MISSING for field in fields)
+    dates = [i for i, field in enumerate(fields) if is_date(field)]
+    if dates and not any(map(is_number, fields)):  # a column for each month, for instance
+        below = peek()
+        return len(below) == len(fields) and all(is_number(below[i]) for i in dates)
     if fields[0] == "" and list(fields[1:]) == counted[:-1]:  # with the index of pandas
         return peek()[:1] == ["0"]
     words = [i for i, field in enumerate(fields) if not is_number(field)]

@@ -28,14 +28,49 @@ _OTHER = re.compile(  # 31.12.2024, 31/12/2024 or 12/31/2024
     r"(?P<first>[0-9]{1,2})(?P<mark>[-/.])(?P<second_>[0-9]{1,2})(?P=mark)(?P<year>[0-9]{4})"
     + _TIME
 )
+_MONTH = re.compile(  # 2024-12 or 2024/12
+    r"(?P<year>[0-9]{4})[-/](?P<month>0[1-9]|1[0-2])"
+)
+_HOUR = re.compile(  # 2024-12-31 23 or 2024-12-31T23
+    r"(?P<year>[0-9]{4})-(?P<month>[0-9]{2})-(?P<day>[0-9]{2})[T ](?P<hour>[0-9]{2})"
+)
+_NAMES = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_NAME = (
+    r"(?P<name>jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?"
+    r"|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\.?"
+)
+_WEEKDAY = r"(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]{0,6},?\s+)?"
+_NAMED = tuple(
+    re.compile(_WEEKDAY + order + _TIME, re.IGNORECASE)
+    for order in (  # 31 Dec 2024, 31-Dec-2024 or Dec 2024; Dec 31, 2024
+        rf"(?:(?P<day>[0-9]{{1,2}})[-/ .]\s*)?{_NAME}[-/ ]\s*(?P<year>[0-9]{{4}})",
+        rf"{_NAME}\s+(?P<day>[0-9]{{1,2}}),?\s+(?P<year>[0-9]{{4}})",
+    )
+)
 _PLAIN = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2})?)?")
+_LONGEST = 64  # characters of a date
 _UNIX = re.compile(r"[0-9]{9,19}(?:\.[0-9]+)?")
 _UNIX_UNITS = ((1e11, 1_000_000), (1e14, 1000), (1e17, 1))  # below this, microseconds in a unit
 
 
 def is_date(field: str) -> bool:
     """Return whether a field looks like a date, with or without a time of day."""
-    return field[:1].isdigit() and bool(_ISO.fullmatch(field) or _OTHER.fullmatch(field))
+    if len(field) > _LONGEST:
+        return False
+    if field[:1].isdigit() and (_ISO.fullmatch(field) or _OTHER.fullmatch(field)):
+        return True
+    return _in_words(field) is not None
+
+
+def _in_words(field: str) -> dict[str, str | None] | None:
+    """Return the parts of a date that has a month's name, no day, or no minutes."""
+    if field[:4].isdigit():
+        found = _MONTH.fullmatch(field) or _HOUR.fullmatch(field)
+        return None if found is None else {"minute": "00", **found.groupdict()}
+    found = _NAMED[0].fullmatch(field) or _NAMED[1].fullmatch(field)
+    if found is None:
+        return None
+    return {**found.groupdict(), "month": str(_NAMES.index(found["name"][:3].lower()) + 1)}
 
 
 def parse(
@@ -87,30 +122,34 @@ def _time(
 ) -> np.datetime64 | str:
     if field in MISSING:
         return np.datetime64("NaT")
+    parts: dict[str, str | None] | None
     if found := _ISO.fullmatch(field):
-        month, day = found["month"], found["day"]
+        parts = found.groupdict()
     elif found := _OTHER.fullmatch(field):
         if order is None:
             raise TableError(
                 f"{where(i)}: expected a date that says which number is the month, got"
                 f" {shortened(field)!r}, and no other field tells: write 2024-12-31"
             )
-        month, day = found["first"], found["second_"]
-        if order == "dmy":
-            month, day = day, month
+        names = ("day", "month") if order == "dmy" else ("month", "day")
+        parts = {
+            **found.groupdict(),
+            **dict(zip(names, found.group("first", "second_"), strict=True)),
+        }
     elif _UNIX.fullmatch(field):
         return _unix(field)
     else:
+        parts = _in_words(field)
+    if parts is None:
         raise TableError(f"{where(i)}: expected a date, got {shortened(field)!r}")
-    text = f"{found['year']}-{int(month):02}-{int(day):02}"
-    if found["hour"] is not None:
-        hour = int(found["hour"])
-        if found["half"] is not None:
-            half = 12 * (found["half"].upper() == "PM")
-            hour = hour % 12 + half if 1 <= hour <= 12 else 24
-        fraction = (found["fraction"] or "0")[:6]
+    text = f"{parts['year']}-{int(parts['month'] or 1):02}-{int(parts.get('day') or 1):02}"
+    if (hours := parts.get("hour")) is not None:
+        hour = int(hours)
+        if (half := parts.get("half")) is not None:
+            hour = hour % 12 + 12 * (half.upper() == "PM") if 1 <= hour <= 12 else 24
+        fraction = (parts.get("fraction") or "0")[:6]
         hour = min(hour, 24)  # of more, NumPy makes a time zone
-        text += f"T{hour:02}:{found['minute']}:{found['second'] or '00'}.{fraction}"
+        text += f"T{hour:02}:{parts['minute']}:{parts.get('second') or '00'}.{fraction}"
     try:
         return np.datetime64(text, "us")
     except ValueError:

@@ -156,7 +156,7 @@ class TextSource:
         got = len(self._inputs) + 2 * len(self._calendar)
         if got != width:
             names = [self._text.columns[i] for i in self._inputs]
-            which = f": {', '.join(map(show, names[:20]))}" if self.header else ""
+            which = f": {', '.join(map(show, names[:20]))}" if self.header and names else ""
             raise TableError(
                 f"{self.name}: expected {width} {'column' if width == 1 else 'columns'} of inputs,"
                 f" got {got}{which}"

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["run_table"]
 
 CLASS = "class"  # the name of the column of the most probable class
+INDEX = "index"  # that of times in an index of pandas without a name, as in files
 
 
 def run_table(
@@ -343,6 +344,7 @@ class _FrameSource:
         gaps.check(missing)
         self._missing = missing
         self._frame = frame
+        self._columns = _frame.Columns("data", frame)
         self._names = [str(name) for name in getattr(frame, "column_names", frame.columns)]
         table = self._table(net.table, sequence)
         self._net = net.replace(table=table)
@@ -362,18 +364,31 @@ class _FrameSource:
         return Table(**fields)
 
     def _time(self, table: Table) -> str | None:
-        if table.time is not None and _frame.column(self._frame, table.time) is not None:
-            return table.time
+        """Return the name of the times: of the table, or else the first, also of pandas' index."""
+        if table.time is not None and self._columns.has(table.time):
+            return str(self._columns.find(table.time))
         others = (*table.inputs, table.sequence)
-        return next((n for n in self._names if n not in others and self._is_time(n)), None)
+        names = [name for name in (*self._names, *self._columns.index) if name not in others]
+        if INDEX not in self._names and self._unnamed_index() is not None:
+            names.append(INDEX)
+        return next(filter(self._is_time, names), None)
+
+    def _unnamed_index(self) -> Any:  # noqa: ANN401
+        index = getattr(self._frame, "index", None)  # a method of others than pandas
+        return None if callable(index) or getattr(index, "name", "") is not None else index
 
     def _is_time(self, name: str) -> bool:
-        return np.asarray(_frame.column(self._frame, name)).dtype.kind == "M"
+        return np.asarray(self._given(name)).dtype.kind == "M"
+
+    def _given(self, name: str) -> Any:  # noqa: ANN401
+        index = self._unnamed_index()
+        whole = name == INDEX and index is not None
+        return _frame.local_times(index if whole else self._columns.given(name))
 
     def times(self, rows: list[int]) -> Array:
         """Return the times of rows."""
         assert self.time is not None
-        column = np.asarray(_frame.column(self._frame, self.time))[rows]
+        column = np.asarray(self._given(self.time))[rows]
         return column if column.dtype.kind in "MU" else np.array(list(map(str, column)), object)
 
     def blocks(self, width: int) -> Iterator[Block]:

@@ -61,9 +61,13 @@ class WholeTable(TextTable):
         return kinds
 
     def frame(
-        self, columns: Sequence[str] | None, sequence: str | None, missing: str | None
+        self,
+        columns: Sequence[str] | None,
+        sequence: str | None,
+        missing: str | None,
+        must: Sequence[str] = (),
     ) -> Frame:
-        """Return columns as `read_table` does."""
+        """Return columns as `read_table` does; those in `must` must be numbers."""
         if columns is None:
             ignored = self.ignored()
             wanted = [i for i in range(len(self.columns)) if i not in ignored]
@@ -75,6 +79,7 @@ class WholeTable(TextTable):
         kinds = {
             **self.kinds([i for i in wanted if i != keys]),
             **({} if keys is None else {keys: TEXT}),
+            **dict.fromkeys((self.find(column, "as asked for") for column in must), NUMBER),
         }
         numbers = [i for i in wanted if kinds[i] == NUMBER]
         texts = [i for i in wanted if kinds[i] != NUMBER]

@@ -100,7 +100,8 @@ def opened(argument: str, data: Data, wanted: Wanted, missing: str | None) -> Co
 def _read(path: str | os.PathLike[str], wanted: Wanted, missing: str | None) -> Frame | Array:
     """Read the wanted columns of a file, or its array.
 
-    Without a header, columns that do not have the numbers as names are in the order of the inputs.
+    Without a header, columns that do not have the numbers as names are in the order of the inputs,
+    without dates.
     """
     with opening.opened(path) as file:
         if file.is_array:
@@ -110,14 +111,17 @@ def _read(path: str | os.PathLike[str], wanted: Wanted, missing: str | None) -> 
         if wanted.numbers is None:
             return table.frame(None, wanted.sequence, missing)
         if not table.header and not all(map(table.has, wanted.numbers)):
-            return np.asarray(table.frame(None, None, missing))
+            dates = table.dates()
+            names = [name for i, name in enumerate(table.columns) if i not in dates]
+            return np.asarray(table.frame(names, None, missing, names))
         places = [table.find(name, "an input or target of the model") for name in wanted.numbers]
         if wanted.sequence is not None:
             places.append(table.find(wanted.sequence, "the sequence of each line"))
         time = _time_column(table, wanted.time, places)
         places += [] if time is None else [time]
         names = list(dict.fromkeys(table.columns[place] for place in places))
-        return table.frame(names, wanted.sequence, missing)
+        numbers = [table.columns[place] for place in places[: len(wanted.numbers)]]
+        return table.frame(names, wanted.sequence, missing, numbers)
 
 
 def _require_absent(columns: Columns | WholeTable, wanted: Wanted) -> None:

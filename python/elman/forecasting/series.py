@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from elman._network import Network
+    from elman._table import Table
 
     Array = NDArray[Any]
 
@@ -61,6 +62,7 @@ def wanted(net: Network, given: str | None) -> Wanted:
     running.require_sequence(net, given)
     if net.table is None:
         return Wanted(None, given or None, None)
+    _require_forecasts(net.table)
     numbers = (*net.table.inputs, *net.table.targets)
     named = net.table.sequence
     sequence = named if given is None else given or None  # "" says that there are none
@@ -68,11 +70,8 @@ def wanted(net: Network, given: str | None) -> Wanted:
     return Wanted(numbers or None, sequence, net.table.time, absent)
 
 
-def plan(net: Network, data: Columns | Array, sequence: str | None) -> Plan:
-    """Return what the network forecasts, from its table or, without one, from its sizes."""
-    table = net.table
-    if table is None:
-        return _plan_without_table(net, data, sequence)
+def _require_forecasts(table: Table) -> None:
+    """Raise if a network does not forecast the next steps, before any data are read."""
     if table.classes:
         raise ArgumentError("net: expected a network that forecasts numbers, got one for classes")
     if not table.horizon:
@@ -86,6 +85,13 @@ def plan(net: Network, data: Columns | Array, sequence: str | None) -> Plan:
             f" {table.horizon[0]} alone: run it for this one, or train with --horizon"
             f" 1..{table.horizon[0]}"
         )
+
+
+def plan(net: Network, data: Columns | Array, sequence: str | None) -> Plan:
+    """Return what the network forecasts, from its table or, without one, from its sizes."""
+    table = net.table
+    if table is None:
+        return _plan_without_table(net, data, sequence)
     each = net.output_size // len(table.horizon)
     wide = net.input_size - 2 * len(table.calendar)
     targets = table.targets or (table.inputs if each == wide else ())

@@ -13,7 +13,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length
 
 from elman._table import Table
-from elman.errors import ArgumentError
+from elman.errors import ArgumentError, ShapeError
 from elman.sklearn import panels
 from elman.sklearn.base import Elman
 
@@ -264,7 +264,7 @@ class ElmanClassifier(ClassifierMixin, Elman):  # type: ignore[misc]
         else:
             panels.require_a_target_per_sequence(panel, y, several=False)
             check_consistent_length(panel.values, y)
-        labels = column_or_1d(y, warn=True)
+        labels = _labels(y)
         assert_all_finite(labels, input_name="y")
         check_classification_targets(labels)
         found, numbers = np.unique(labels, return_inverse=True)
@@ -293,3 +293,15 @@ class ElmanClassifier(ClassifierMixin, Elman):  # type: ignore[misc]
             self.class_weight, classes=self.classes_[numbers], y=self.classes_[rows]
         )
         return weights * factors[rows]
+
+
+def _labels(y: ArrayLike) -> Array:
+    """Return labels (n,); one-hot rows are an error."""
+    rows = np.asarray(y)
+    if rows.ndim == 2 and rows.shape[1] > 1:
+        raise ShapeError(
+            f"y: expected a label for each row, got {rows.shape}: for one-hot classes pass"
+            " y.argmax(axis=-1)"
+        )
+    labels: Array = column_or_1d(y, warn=True)
+    return labels

@@ -116,7 +116,7 @@ def _require_columns_of_steps(X: Any) -> None:  # noqa: ANN401
     if not names:
         return
     first = X[names[0]]
-    if len(first) and np.ndim(next(iter(first))) == 1:
+    if len(first) and np.ndim(next(iter(first))) > 0:
         raise ArgumentError(
             "X: expected a data frame of numbers, got one with sequences in its cells: pass a list"
             " of sequences, [np.column_stack(list(row)) for row in X.to_numpy()]"
