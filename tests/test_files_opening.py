@@ -112,6 +112,7 @@ def test_an_archive_of_one_file_is_read(stored):
         (gzip.compress(gzip.compress(b"1\n")), "got an archive within an archive"),
         (npy(np.ones((3, 2))), "expected a table of text, got an array: numpy.load"),
     ],
+    ids=lambda value: "data" if isinstance(value, bytes) else None,  # gzip's has the time
 )
 def test_what_is_no_table_is_named(stored, data, sentence):
     path = stored(data)
