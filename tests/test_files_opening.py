@@ -115,6 +115,7 @@ def test_an_archive_of_one_file_is_read(stored):
         (b"[-1, 2]", "got JSON"),
         (npy(np.ones((3, 2))), "expected a table of text, got an array: numpy.load"),
     ],
+    ids=lambda value: "data" if isinstance(value, bytes) else None,  # gzip's has the time
 )
 def test_what_is_no_table_is_named(stored, data, sentence):
     path = stored(data)
