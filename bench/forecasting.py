@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import elman
-from elman.forecasting.parts import Scaling
+from elman.forecasting.parts import Examples, Parts, Scaling, Span
 from elman.forecasting.search import search
 from elman.forecasting.work import EFFORT
 
@@ -48,23 +48,6 @@ class Series(NamedTuple):
     targets: list[int]  # the columns to forecast
     about: str
     plain: bool = False  # noise, a walk or linear by construction
-
-
-class Examples(NamedTuple):
-    """The examples of a search: as those of `elman train`."""
-
-    x: list[Array]
-    y: list[Array]
-    table: elman.Table
-    now: list[Array]
-
-
-class Parts(NamedTuple):
-    """The parts of a series: (sequence, start, stop)."""
-
-    training: list[tuple[int, int, int]]
-    validation: list[tuple[int, int, int]]
-    holdout: list[tuple[int, int, int]]
 
 
 # --- series ---------------------------------------------------------------------------------------
@@ -220,7 +203,7 @@ def split(series: Series, origin: float) -> tuple[Examples, Parts]:
     end = round(len(series.values) * origin)
     middle = round(end * (1 - VALIDATION))
     edges = (0, middle, end, len(x))
-    parts = Parts(*([(0, a, b)] for a, b in pairwise(edges)))
+    parts = Parts(*([Span(0, a, b)] for a, b in pairwise(edges)))
     return Examples([x], [series.values[1:stop, series.targets]], table, [now]), parts
 
 

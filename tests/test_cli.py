@@ -17,27 +17,18 @@ from safetensors.numpy import load_file, save_file
 import elman
 from fixtures.command import answer, complaint, run, start
 from fixtures.processes import python
-from fixtures.tables import as_csv, as_npy, inputs
+from fixtures.tables import as_npy, inputs
 
 pytestmark = pytest.mark.any_isa
 
-both_dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"], scope="module")
-
 
 @pytest.fixture(scope="module")
-def dtype():
-    """The dtype of `net`; with `both_dtypes` a test runs for both."""
-    return "float32"
-
-
-@pytest.fixture(scope="module")
-def net(dtype):
+def net():
     return elman.Network(
         input_size=3,
         hidden_size=[8, 5],
         output_size=2,
         seed=1,
-        dtype=dtype,
         input_mean=[1.0, 0.0, -1.0],
         input_std=[0.5, 1.0, 2.0],
         metadata={"title": "a test"},
@@ -151,72 +142,6 @@ def test_a_package_that_another_one_misses_is_named_in_one_line(tmp_path, model)
 
 
 # --- refused input --------------------------------------------------------------------------------
-
-
-def bad_line_4711():
-    lines = as_csv(inputs(5000, 3)).splitlines()
-    lines[4710] = b"0.5,0,7.O"
-    return b"\n".join(lines)
-
-
-@pytest.mark.parametrize(
-    ("text", "where", "got"),
-    [
-        (bad_line_4711(), " line 4711, column 3", "'7.O'"),
-        (b"1,2,3\n1,2\n", " line 2", "2"),
-        (b"1,2,3,4\n", "", "4"),
-        (b"a,b,c\nd,e,f\n", " line 2, column a", "'d'"),
-        (b"1,2,3\n1;2;3\n", " line 2", "1"),
-        (b"1,2,3\n1,2,3,\n", " line 2", "4"),
-        (b"1,2,3\n1,2," + b"z" * 999, " line 2, column 3", f"'{40 * 'z'}...'"),
-    ],
-)
-def test_a_bad_line_of_csv_is_named(model, tmp_path, text, where, got):
-    path = tmp_path / "input.csv"
-    path.write_bytes(text)
-    said = complaint("run", model, path, "-o", tmp_path / "y.csv")
-    assert said.startswith(f"{path}{where}: expected ")
-    assert said.endswith(f", got {got}; {tmp_path / 'y.csv'} was not written")
-
-
-def test_a_model_of_one_input_refuses_two_columns(tmp_path):
-    elman.Network(input_size=1, hidden_size=2, output_size=1, seed=0).save(tmp_path / "m")
-    said = complaint("run", tmp_path / "m", "-", stdin=b"1,2\n")
-    assert said == "standard input: expected 1 column of inputs, got 2"
-
-
-@pytest.mark.parametrize(
-    ("array", "got"),
-    [
-        (inputs(5), "expected (..., T, 3), got (5,)"),
-        (inputs(5, 4), "expected (..., T, 3), got (5, 4)"),
-        (np.float64(1.0), "expected (..., T, 3), got ()"),
-        (np.array([[1, "a", None]]), "NPY"),
-        (inputs(2, 5, 3), "--format npy"),
-        (inputs(5, 3) + 0j, "complex128"),
-    ],
-)
-def test_a_bad_array_is_named(model, array, got):
-    said = complaint("run", model, "-", stdin=as_npy(array))
-    assert got in said
-
-
-@pytest.mark.parametrize("damage", [b"", b"\x93NUM", as_npy(inputs(50, 3))[:-1]])
-def test_a_damaged_npy_file_is_named(model, tmp_path, damage):
-    (tmp_path / "x.npy").write_bytes(damage)
-    said = complaint("run", model, tmp_path / "x.npy")
-    assert said.startswith(f"{tmp_path / 'x.npy'}: expected ")
-
-
-@pytest.mark.skipif("ELMAN_SANITIZED" in os.environ, reason="the sanitizer adds its own words")
-def test_an_npy_file_cannot_ask_for_more_memory_than_there_is(model):
-    header = io.BytesIO()
-    shape = (2**40, 3)
-    np.lib.format.write_array_header_1_0(
-        header, {"descr": "<f8", "fortran_order": False, "shape": shape}
-    )
-    said = complaint("run", model, "-", stdin=header.getvalue())
-    assert said.startswith("standard input: expected an NPY file")
 
 
 @pytest.mark.parametrize("command", ["info", "verify", "run", "bench"])

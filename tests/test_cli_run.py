@@ -240,6 +240,16 @@ def test_a_file_without_the_column_of_sequences_is_refused_unless_it_is_one(net,
     assert np.array_equal(from_csv(out, net.dtype.type), net(x))
 
 
+def test_an_error_at_the_beginning_leaves_standard_output_empty(named, tmp_path):
+    assert "expected the column 'b'" in complaint("run", named, "-", stdin=b"id,a,c\nx,1,2\n")
+    assert "line 2, column b" in complaint("run", named, "-", stdin=b"id,a,b,c\nx,1,,2\n")
+    table = elman.Table(inputs=["a"], targets=["u"])
+    net = elman.Network(1, 2, 1, seed=0, direction="bidirectional", table=table)
+    net.save(tmp_path / "m")
+    said = complaint("run", tmp_path / "m", "-", "--stream", stdin=b"a\n1\n")
+    assert "expected layers that all run forward" in said
+
+
 def test_a_model_without_a_table_is_told_the_column_of_sequences(net, model):
     x, names = inputs(6, 3), "babbab"
     rows = zip(x.tolist(), names, strict=True)
@@ -272,6 +282,13 @@ def test_without_a_header_the_column_of_sequences_is_given_by_its_number(net, na
     assert np.array_equal(numbers(rows, net.dtype, 1), of_each(net, x, names))
     said = complaint("run", named, "-", "--sequence", "2", stdin=in_sequences(names, x))
     assert said == "sequence: expected 'id', as in the model's table, got '2'"
+
+
+def test_the_column_of_sequences_may_be_named_as_in_the_file(net, named):
+    x, names = inputs(6, 3), "babbab"
+    text = in_sequences(names, x).replace(b"id", b" ID", 1)
+    out = answer("run", named, "-", "--sequence", "ID", stdin=text)
+    assert np.array_equal(numbers(lines_of(out)[1], net.dtype, 1), of_each(net, x, names))
 
 
 def test_another_column_of_sequences_than_the_tables_is_refused(named):
@@ -406,6 +423,75 @@ def test_missing_and_unusable_paths_are_one_sentence(model, tmp_path):
     assert complaint("verify", model, "--input", nowhere).startswith(f"{nowhere}: ")
     assert complaint("run", model, x, "-o", nowhere).startswith(f"{nowhere.parent}: ")
     assert complaint("run", model, tmp_path) == f"{tmp_path}: Is a directory"
+
+
+# --- refused input --------------------------------------------------------------------------------
+
+
+def bad_line_4711():
+    lines = as_csv(inputs(5000, 3)).splitlines()
+    lines[4710] = b"0.5,0,7.O"
+    return b"\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "got"),
+    [
+        (bad_line_4711(), " line 4711, column 3", "'7.O'"),
+        (b"1,2,3\n1,2\n", " line 2", "2"),
+        (b"1,2,3,4\n", "", "4"),
+        (b"a,b,c\nd,e,f\n", " line 2, column a", "'d'"),
+        (b"1,2,3\n1;2;3\n", " line 2", "1"),
+        (b"1,2,3\n1,2,3,\n", " line 2", "4"),
+        (b"1,2,3\n1,2," + b"z" * 999, " line 2, column 3", f"'{40 * 'z'}...'"),
+    ],
+)
+def test_a_bad_line_of_csv_is_named(model, tmp_path, text, where, got):
+    path = tmp_path / "input.csv"
+    path.write_bytes(text)
+    said = complaint("run", model, path, "-o", tmp_path / "y.csv")
+    assert said.startswith(f"{path}{where}: expected ")
+    assert said.endswith(f", got {got}; {tmp_path / 'y.csv'} was not written")
+
+
+def test_a_model_of_one_input_refuses_two_columns(tmp_path):
+    elman.Network(input_size=1, hidden_size=2, output_size=1, seed=0).save(tmp_path / "m")
+    said = complaint("run", tmp_path / "m", "-", stdin=b"1,2\n")
+    assert said == "standard input: expected 1 column of inputs, got 2"
+
+
+@pytest.mark.parametrize(
+    ("array", "got"),
+    [
+        (inputs(5), "expected (..., T, 3), got (5,)"),
+        (inputs(5, 4), "expected (..., T, 3), got (5, 4)"),
+        (np.float64(1.0), "expected (..., T, 3), got ()"),
+        (np.array([[1, "a", None]]), "NPY"),
+        (inputs(2, 5, 3), "--format npy"),
+        (inputs(5, 3) + 0j, "complex128"),
+    ],
+)
+def test_a_bad_array_is_named(model, array, got):
+    said = complaint("run", model, "-", stdin=as_npy(array))
+    assert got in said
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x93NUM", as_npy(inputs(50, 3))[:-1]])
+def test_a_damaged_npy_file_is_named(model, tmp_path, damage):
+    (tmp_path / "x.npy").write_bytes(damage)
+    said = complaint("run", model, tmp_path / "x.npy")
+    assert said.startswith(f"{tmp_path / 'x.npy'}: expected ")
+
+
+@pytest.mark.skipif("ELMAN_SANITIZED" in os.environ, reason="the sanitizer adds its own words")
+def test_an_npy_file_cannot_ask_for_more_memory_than_there_is(model):
+    header = io.BytesIO()
+    shape = (2**40, 3)
+    np.lib.format.write_array_header_1_0(
+        header, {"descr": "<f8", "fortran_order": False, "shape": shape}
+    )
+    said = complaint("run", model, "-", stdin=header.getvalue())
+    assert said.startswith("standard input: expected an NPY file")
 
 
 # --- whole outputs --------------------------------------------------------------------------------

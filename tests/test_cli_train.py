@@ -11,6 +11,8 @@ import pytest
 
 import elman
 from elman.cli import examples
+from elman.cli.splitting import split
+from elman.forecasting.parts import Examples
 from fixtures import command
 
 pytestmark = pytest.mark.any_isa
@@ -326,18 +328,18 @@ def of_classes(*counts):
     labels = np.repeat(np.arange(len(counts)), counts)
     x = [np.zeros((3, 1)) for _ in labels]
     table = elman.Table(inputs=["x"], targets=["y"], classes=["a", "b", "c"], outputs="last")
-    return examples.Examples(x, list(labels), table)
+    return Examples(x, list(labels), table)
 
 
 def test_every_part_has_its_share_of_every_class():
     data = of_classes(50, 30, 20)
-    parts = examples.split(data, 0.25, 0.2, seed=3)
+    parts = split(data, 0.25, 0.2, seed=3)
     for spans, count in zip(parts, (60, 20, 20), strict=True):
         found = np.bincount([data.y[span.sequence] for span in spans]) / count
         np.testing.assert_allclose(found, [0.5, 0.3, 0.2], atol=0.051)
     everything = sorted(span.sequence for spans in parts for span in spans)
     assert everything == list(range(100))
-    assert parts != examples.split(data, 0.25, 0.2, seed=4)
+    assert parts != split(data, 0.25, 0.2, seed=4)
 
 
 def test_nothing_held_out_is_not_scored_and_no_validation_never_stops(here, sines):
@@ -384,6 +386,12 @@ def test_a_search_says_what_it_does_and_what_it_found(here, rng):
     others = [score["rmse"][0] for score in facts["scores"][1:]]
     assert facts["scores"][0]["rmse"][0] < min(others) / 10
     answer("verify", "model.safetensors", "--input", "x.csv")
+
+
+def test_without_a_validation_part_a_forecast_is_the_linear_model(here, sines):
+    text = shown_by(sines, "--inputs", "a", "--validation", 0)
+    assert text.startswith("task ")  # nothing is searched
+    assert "correction none, because there is no validation part" in text
 
 
 def test_a_range_of_steps_has_an_output_and_a_score_for_each(here, sines):

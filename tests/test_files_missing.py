@@ -75,6 +75,16 @@ def test_values_are_filled_within_their_sequence(stored, monkeypatch, size):
     assert frame["id"].tolist() == list("pqpqpqpqq")
 
 
+def test_the_bits_of_interpolation_do_not_depend_on_blocks(stored, monkeypatch):
+    text = "id,x,y\np,0.1,1\nq,1,1\np,,1\nq,1,\np,,1\np,,1\np,0.7,1\nq,2,3\n"
+    whole = values_of(stored(text), 2, KEYED, "interpolate")
+    p = [0, 2, 4, 5, 6]
+    assert np.array(whole)[p, 0].tolist() == np.interp(range(5), [0, 4], [0.1, 0.7]).tolist()
+    for size in range(8, 60, 3):
+        in_pieces_of(monkeypatch, size)
+        assert values_of(stored(text), 2, KEYED, "interpolate") == whole
+
+
 @pytest.mark.parametrize("size", [8, 1 << 22])
 def test_a_line_that_is_left_out_takes_its_sequence_and_time_along(stored, monkeypatch, size):
     in_pieces_of(monkeypatch, size)

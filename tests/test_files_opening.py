@@ -39,6 +39,12 @@ def npy(array):
     return memory.getvalue()
 
 
+def with_wrong_sum(archive):
+    """Return a zip archive with one wrong bit in the checksum of its first file."""
+    place = archive.index(b"PK\1\2") + 16
+    return archive[:place] + bytes([archive[place] ^ 1]) + archive[place + 1 :]
+
+
 @pytest.fixture
 def stored(tmp_path):
     def write(data):
@@ -94,10 +100,19 @@ def test_an_archive_of_one_file_is_read(stored):
         (zipped(**{"config.json": "", "model.weights.h5": ""}), "got a Keras file"),
         (zipped(**{"\x1b[2J": "1", "b": "2"}), r"got 2: \['\\x1b\[2J', 'b'\]"),
         (b"PK\3\4" + b"x" * 100, "got a damaged zip archive"),
-        (gzip.compress(b"1,2\n" * 1000)[:-10], "got damaged compressed data"),
+        (gzip.compress(b"1,2\n" * 1000, mtime=0)[:-10], "got damaged compressed data"),
         (lzma.compress(b"1,2\n" * 1000)[:-30], "got damaged compressed data"),
-        (b"BZh9" + b"x" * 50, "got damaged compressed data"),
-        (gzip.compress(gzip.compress(b"1\n")), "got an archive within an archive"),
+        (
+            gzip.compress(gzip.compress(b"1\n", mtime=0), mtime=0),
+            "got an archive within an archive",
+        ),
+        (bz2.compress(b"1,2\n" * 1000)[:-10], "got damaged compressed data"),
+        (with_wrong_sum(zipped(a="1,2\n")), "got damaged compressed data: Bad CRC-32"),
+        (b"ORC\n\2", "got an ORC file"),
+        (zipped(a="1,2\n")[:20] + zipped(a="1,2\n")[40:], "got a damaged zip archive: "),
+        (zipped(Q="1\n").replace(b"\0\0\0\0Q", b"\0" * 5), "got a damaged zip archive: .*name"),
+        (b"<note>1</note>", "got HTML or XML"),
+        (b"[-1, 2]", "got JSON"),
         (npy(np.ones((3, 2))), "expected a table of text, got an array: numpy.load"),
     ],
 )
@@ -105,6 +120,11 @@ def test_what_is_no_table_is_named(stored, data, sentence):
     path = stored(data)
     with pytest.raises(elman.TableError, match=f"^{path}: .*{sentence}"):
         elman.read_table(path)
+
+
+def test_names_may_begin_as_binary_files_do(stored):
+    for name in ("PAR1", "FEA1", "ORC", "ARROW1", "Rar!", "BZh", "<DATE>", "[mm]"):
+        assert elman.read_table(stored(f"{name},b\n1,2\n")).columns == (name, "b")
 
 
 def test_an_archive_with_a_password_is_refused(stored):

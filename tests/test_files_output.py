@@ -107,3 +107,8 @@ def test_a_fifo_and_a_descriptor_are_written_directly(tmp_path):
     assert (tmp_path / "z").read_bytes() == b"more"
     assert not writes_directly(str(tmp_path / "z"))
     assert not writes_directly(str(tmp_path / "missing"))
+
+
+def test_a_descriptor_that_is_closed_is_named():
+    with pytest.raises(OSError, match="'/dev/fd/987'"), open_output("/dev/fd/987"):
+        pass

@@ -57,11 +57,36 @@ def values_of(path, width, table=None, **options):
         " a   b\n  1.5  -2e3 \n.5     4\n",
         '# written by hand\n\n"a", "b"\n"1.5", -2e3\n\n  # and more\n.5,"4"',
         "a,b\n+1.5,-2E+03\n5e-1,4.\n",
+        "sep=;\r\na;b\r\n1,5;-2e3\r\n,5;4\r\n",
+        "sep=\t\na\tb\n1.5\t-2e3\n.5\t4\n",
     ],
 )
 def test_separators_and_decimal_marks_are_recognized(stored, text):
     frame = elman.read_table(stored(text))
     assert frame == elman.Frame({"a": [1.5, 0.5], "b": [-2000.0, 4.0]})
+
+
+def test_the_separator_is_the_one_that_the_next_line_agrees_with(stored):
+    frame = elman.read_table(stored('a;b\tx,y\tc\n1\t2,5\t"k; ""l"""\n3\t4\t"m, n; o"\n'))
+    assert frame.columns == ("a;b", "x,y", "c")
+    assert frame["x,y"].tolist() == [2.5, 4.0]
+    assert frame["c"].tolist() == ['k; "l"', "m, n; o"]
+    frame = elman.read_table(stored("x,y\tb\n1,5\tRome, Italy; or not\n"))
+    assert frame == elman.Frame({"x,y": [1.5], "b": ["Rome, Italy; or not"]})
+
+
+def test_quotes_in_a_comment_do_not_take_lines_along(stored):
+    frame = elman.read_table(stored('a,b\n # 5" pipe\n1,2\n\t# 6" pipe\n3,4\n'))
+    assert frame == elman.Frame({"a": [1.0, 3.0], "b": [2.0, 4.0]})
+    frame = elman.read_table(stored('a,b\n#N/A,"two\nlines"\n1,c\n'), columns=["b"])
+    assert frame["b"].tolist() == ["two\nlines", "c"]
+
+
+def test_tabs_beside_quotes_separate_empty_fields(stored):
+    with pytest.raises(TableError, match=r"line 2: .* got '\\t' expected after"):
+        elman.read_table(stored('a\tb\n"1"x\t2\n'))
+    frame = elman.read_table(stored('a\tb\tc\n\t"x"\t1\n"y"\tz\t\n'), columns=["a", "b"])
+    assert frame == elman.Frame({"a": ["", "y"], "b": ["x", "z"]})
 
 
 def test_separators_within_names_and_quotes_are_none(stored):
@@ -133,6 +158,11 @@ def test_a_wrong_line_is_named(stored, text, sentence):
         ("a,b,\n1,2,\n", ["a", "b"]),
         ("a b\n1\n2\n", ["a b"]),
         ("0\n1\n", ["1"]),
+        ("class,0,1\n0,0.5,0.5\n", ["class", "0", "1"]),
+        ("id,class,0,1\na,1,0.5,0.5\n", ["id", "class", "0", "1"]),
+        (",a,0,1\n0,5,6,7\n", ["a", "0", "1"]),
+        ("a,0\nb,1\n", ["1", "2"]),
+        ("a,0,2\nb,1,2\n", ["1", "2", "3"]),
     ],
 )
 def test_a_header_is_recognized(stored, text, names):
@@ -151,6 +181,14 @@ def test_a_header_that_could_be_numbers_is_refused(stored, text):
     names = text.split("\n")[0].split(",")  # a model whose columns have these names knows
     rows = [[float(field) for field in text.split("\n")[1].split(",")]]
     assert values_of(stored(text), len(names), elman.Table(inputs=names)) == rows
+
+
+def test_names_beside_numbers_are_a_header_that_could_be_data(stored):
+    path = stored("id,0,1\na,2.5,3\n")
+    with pytest.raises(TableError, match=r"line 1: expected names or numbers, .* write 0.0"):
+        elman.read_table(path)
+    table = elman.Table(inputs=["0", "1"], sequence="id")
+    assert values_of(path, 2, table) == [[2.5, 3.0]]
 
 
 def test_what_is_passed_over_is_said(stored):
@@ -246,7 +284,7 @@ def test_sequences_and_times_are_passed_through(stored):
     ):
         with open_table(stored(text), table, sequence=sequence) as source:
             (block,) = source.blocks(2)
-            assert (source.header, source.key, source.time) == (
+            assert (source.header, source.sequence, source.time) == (
                 ("id", "time", "temp", "wind"),
                 "id",
                 "time",
@@ -271,6 +309,9 @@ def test_the_column_of_sequences_must_agree_with_the_model(stored):
         pass
     with pytest.raises(TableError, match=r"line 3, column id: .* sequence .* empty field"):
         values_of(stored("id,x\na,1\n,2\n"), 1, table)
+    for given in ({}, {"missing": "hold"}):
+        with pytest.raises(TableError, match=r"line 3, column id: .* sequence .* empty field"):
+            elman.read_table(path, sequence="id", **given)
 
 
 def test_the_calendar_is_computed_from_the_times(stored):
@@ -316,6 +357,15 @@ def test_pieces_of_any_size_give_the_same_lines():
         want = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         if isinstance(got[0], bytes):
             assert got[0] == (want + b"\n" if want and want[-1:] != b"\n" else want)
+
+
+def test_long_fields_take_no_longer_than_others(stored):
+    """A backtracking pattern would take minutes or hours."""
+    digits = "9" * 300_000
+    with pytest.raises(TableError, match=r"line 2, column a: expected a number, got '999"):
+        values_of(stored(f"a,b\n{digits}x,1\n"), 2)
+    text = "1 2\n" * 1000 + f"3{' ' * 300_000}4 \n"
+    assert values_of(stored(text), 2)[-1] == [3.0, 4.0]
 
 
 def test_a_line_comes_before_the_next_one():
@@ -396,3 +446,8 @@ def test_fast_parsing_gives_the_bits_and_the_errors_of_the_slow_one(monkeypatch,
             assert slow[0] == np.array(rows).tobytes()
             fast += 1
     assert fast > 300
+
+
+def test_the_columns_to_read_are_a_list(stored):
+    with pytest.raises(elman.ArgumentTypeError, match="columns: expected a list of names, got str"):
+        elman.read_table(stored("ab,a\n1,2\n"), columns="ab")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import elman
+from elman.files import lines
 from fixtures.command import answer
 from fixtures.tables import inputs
 
@@ -142,6 +143,21 @@ def test_wrong_arguments_are_named(net, frame, change, error, said):
         elman.run_table(net, frame, **change)
 
 
+def test_a_sequence_that_is_no_name_is_refused(net, frame, tmp_path):
+    for data in (frame, written(frame, tmp_path / "x.csv")):
+        with pytest.raises(elman.ArgumentTypeError, match=r"^sequence: expected a name, got int"):
+            elman.run_table(net, data, sequence=3)
+
+
+def test_a_number_too_large_is_named_by_its_line_if_a_layer_reads_in_reverse(tmp_path, monkeypatch):
+    monkeypatch.setattr(lines, "PIECE", 8)  # bytes: the table is read in several pieces
+    monkeypatch.setattr(lines, "BLOCK", 16)
+    net = elman.Network(1, 2, 1, seed=0, direction="reverse")
+    (tmp_path / "x.csv").write_text("1.5\n" * 20 + "1e300\n")
+    with pytest.raises(elman.TableError, match=r"x\.csv line 21: expected numbers of float32"):
+        elman.run_table(net, tmp_path / "x.csv")
+
+
 def test_wrong_tables_are_named(net, frame, tmp_path):
     for names, missing in ((["b", "id", "c"], "'a'"), (["b", "c", "a"], "'id'")):
         with pytest.raises(elman.ElmanError, match=f"expected .*{missing}"):
@@ -153,6 +169,67 @@ def test_wrong_tables_are_named(net, frame, tmp_path):
         elman.run_table(net, tmp_path / "x.npy")
     with pytest.raises(elman.TableError, match="expected rows, got none"):
         elman.run_table(net, frame[:0])
+
+
+def test_a_number_too_large_is_named_in_every_block(monkeypatch, tmp_path):
+    monkeypatch.setattr(lines, "BLOCK", 1000)
+    monkeypatch.setattr(lines, "PIECE", 1000)
+    path = tmp_path / "x.csv"
+    path.write_text("1,2\n" * 1000 + "1e39,2\n")
+    for direction in ("forward", "bidirectional"):
+        net = elman.Network(2, 3, 1, seed=0, dtype="float32", direction=direction)
+        with pytest.raises(
+            elman.TableError, match=r"x\.csv line 1001: expected numbers of float32"
+        ):
+            elman.run_table(net, path)
+
+
+def test_sequences_may_be_named_by_dates(net, frame):
+    days = np.array(["2024-01-0" + str(1 + "abc".index(name)) for name in NAMES], "datetime64[us]")
+    columns = {name: frame[name] for name in frame.columns}
+    result = elman.run_table(net, elman.Frame({**columns, "id": days}))
+    np.testing.assert_array_equal(result["id"], days)
+    assert np.array_equal(result["good"], elman.run_table(net, frame)["good"])
+    last = elman.run_table(net, elman.Frame({**columns, "id": days}), outputs="last")
+    np.testing.assert_array_equal(last["id"], np.unique(days))
+
+
+def test_a_frame_is_read_with_the_bits_of_its_file(net, frame, tmp_path):
+    """Values are filled before they are rounded; names may differ in case."""
+    table = elman.Table(inputs=list("cab"), sequence="id", time="when")
+    net = net.replace(table=table)
+    columns = {name: frame[name] for name in frame.columns}
+    columns["a"] = np.where(np.arange(9) == 4, np.nan, columns["a"].astype(np.float64) / 3)
+    columns["When"] = [f"t{i}" for i in range(9)]
+    del columns["when"]
+    frame = elman.Frame(columns)
+    result = elman.run_table(net, frame, missing="interpolate")
+    path = written(frame, tmp_path / "x.csv")
+    of_file = elman.run_table(net, path, missing="interpolate")
+    for name in ("output_1", "output_2"):
+        assert result[name].tolist() == of_file[name].tolist()
+    assert result["when"].tolist() == columns["When"]
+    large = elman.Frame({**columns, "a": [1e39] * 9})
+    with pytest.raises(elman.TableError, match=r"data row 0: .* got 1e\+39"):
+        elman.run_table(net, large)
+
+
+def test_frames_of_pandas_with_other_names_zones_and_gaps(net, frame):
+    pd = pytest.importorskip("pandas", reason="pip install pandas")
+    plain = elman.Network(3, 8, 2, seed=1)
+    x = inputs(9, 3)
+    result = elman.run_table(plain, pd.DataFrame(x))
+    np.testing.assert_array_equal(result["output_1"], plain(x)[:, 0])
+    when = pd.date_range("2024-01-01", periods=9, freq="D", tz="Europe/Berlin")
+    data = pd.DataFrame({"when": when, "a": x[:, 0], "b": x[:, 1], "c": x[:, 2]})
+    zoned = elman.run_table(plain, data)
+    np.testing.assert_array_equal(zoned["when"], when.tz_localize(None).to_numpy())
+    np.testing.assert_array_equal(zoned["output_1"], result["output_1"])
+    data = frame.to_frame()
+    data.loc[4, "a"] = np.nan
+    for policy in ("hold", "drop"):
+        want = elman.run_table(net, data, missing=policy)
+        assert elman.run_table(net, data.convert_dtypes(), missing=policy) == want
 
 
 def test_frames_of_other_libraries(net, frame):

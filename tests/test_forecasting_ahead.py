@@ -252,7 +252,8 @@ def test_intervals_are_the_quantiles_of_earlier_errors():
 
 @pytest.mark.parametrize("horizon", [(1,), (1, 2, 3), (2, 5)])
 def test_the_intervals_are_of_values_that_training_has_not_seen(horizon):
-    from elman.cli.examples import Examples, split
+    from elman.cli.splitting import split
+    from elman.forecasting.parts import Examples
 
     x = noise(100 + horizon[-1], 1)
     table = elman.Table(inputs=["a"], targets=["a"], horizon=horizon)
@@ -481,6 +482,12 @@ REFUSED = {
         {},
         "forecast",
     ),
+    "an unknown way with missing values": (
+        network(2, 2),
+        "x.csv",
+        {"missing": "guess"},
+        "missing: expected hold, interpolate, drop, got 'guess'",
+    ),
     "missing without a file": (
         network(2, 2),
         noise(9, 2),
@@ -496,6 +503,11 @@ def test_what_cannot_be_forecast_is_one_sentence(case):
     with pytest.raises((elman.ArgumentError, elman.ShapeError), match=sentence) as caught:
         elman.forecast(net, data, **options)
     assert "\n" not in str(caught.value)
+
+
+def test_a_sequence_that_is_no_name_is_refused():
+    with pytest.raises(elman.ArgumentTypeError, match=r"^sequence: expected a name, got int"):
+        elman.forecast(network(2, 2), FRAME, sequence=3)
 
 
 def test_a_missing_value_is_named_with_its_row():

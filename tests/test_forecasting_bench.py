@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import forecasting
+from elman.forecasting import search
 
 pytestmark = pytest.mark.any_isa
 
@@ -30,7 +31,9 @@ def test_the_parts_of_an_origin_leave_out_what_comes_after_it():
     np.testing.assert_array_equal(data.now[0][1:], data.y[0][:-1])
 
 
-def test_a_measurement_has_an_error_for_the_network_and_each_baseline():
+def test_a_measurement_has_an_error_for_the_network_and_each_baseline(monkeypatch):
+    monkeypatch.setattr(search, "WINDOWS", (16,))
+    monkeypatch.setattr(search, "RESTARTS", 1)
     values = forecasting.henon().values[:200]
     series = forecasting.Series(values, [0], "short")
     found = forecasting.measure(series, seed=1, effort=1, threads=1)

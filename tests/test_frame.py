@@ -340,9 +340,11 @@ def test_a_missing_label_is_refused(x):
 # --- names ----------------------------------------------------------------------------------------
 
 
-def test_case_and_outer_blanks_of_a_name_are_forgiven(x):
+def test_case_and_blanks_of_a_name_are_forgiven_as_in_files(x):
     net = network(sequence=None)
     np.testing.assert_array_equal(net(Frame(**{" Q": x[:, 1], "P ": x[:, 0]})), net(x))
+    spaced = network(inputs=["wind speed", "sun"], sequence=None)
+    np.testing.assert_array_equal(spaced(Frame(WindSpeed=x[:, 0], sun=x[:, 1])), spaced(x))
     exact = Frame(P=x[:, 1], p=x[:, 0], q=x[:, 1])
     np.testing.assert_array_equal(net(exact), net(x))
     with pytest.raises(ArgumentError, match=r"^x: expected one column 'p', got \['P', 'p '\]"):

@@ -279,6 +279,11 @@ def show(value: Json) -> str:
     return _reprlib.repr(value)
 
 
+def printable(text: str) -> str:
+    """Return text with control characters escaped: no file must steer the terminal."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 def check_keys(
     fields: Json, what: str, keys: tuple[str, ...], optional: tuple[str, ...] = ()
 ) -> None:

@@ -155,7 +155,8 @@ class _Named(io.FileIO):
     """A file whose errors of writing name it, as Python's do not."""
 
     def __init__(self, descriptor: int, path: str, *, closefd: bool = True) -> None:
-        super().__init__(descriptor, "wb", closefd=closefd)
+        with _named_errors(path):
+            super().__init__(descriptor, "wb", closefd=closefd)
         self._path = path
 
     def seekable(self) -> bool:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from elman import _arguments, _calendar, _ragged
 from elman._container import show
+from elman._table import plain
 from elman.errors import ArgumentError, DTypeError, ShapeError
 
 if TYPE_CHECKING:
@@ -22,14 +23,19 @@ if TYPE_CHECKING:
 
 
 def read(
-    net: Parameters, argument: str, x: ArrayLike, outputs: str | None = None
+    net: Parameters,
+    argument: str,
+    x: ArrayLike,
+    outputs: str | None = None,
+    *,
+    with_gaps: bool = False,
 ) -> tuple[ArrayLike | Rows, str]:
     """Return inputs as array_like or `Rows`, and "all" or "last".
 
     A data frame becomes an array (T, I) of the inputs that the network's table names, or `Rows` if
     the table names a column of sequences; a list of data frames becomes a list of arrays. `outputs`
     then defaults to the table's. Without a table, all columns are read. Anything else is returned
-    unchanged.
+    unchanged. `with_gaps` reads a frame as float64, with NaN for missing values of any kind.
 
     Raises
     ------
@@ -48,7 +54,7 @@ def read(
             for i, part in enumerate(x)  # type: ignore[arg-type]
         ]
         return parts, outputs
-    columns = _Columns(argument, x)
+    columns = Columns(argument, x, with_gaps=with_gaps)
     values = _inputs(net, columns)
     if net.table is None or net.table.sequence is None:
         return values, outputs
@@ -95,7 +101,7 @@ def targets(
             return y, None
         return rows.split("y", _arguments.array("y", y)), None
     if is_frame(y):
-        columns = _Columns("y", y)
+        columns = Columns("y", y)
         parts: list[Any] = [_targets(net, columns)]
         of_y = _target_rows(net, columns, parts[0], rows)
         if of_y is not None:
@@ -107,8 +113,14 @@ def targets(
                 raise ArgumentError(
                     f"y[{i}]: expected a data frame, as the others, got {_arguments.kind(part)}"
                 )
-            parts.append(_targets(net, _Columns(f"y[{i}]", part)))
+            parts.append(_targets(net, Columns(f"y[{i}]", part)))
     return _of_steps(net, parts, outputs, listed=rows is not None or not is_frame(y))
+
+
+def column(frame: Frame, name: str) -> Any:  # noqa: ANN401
+    """Return a column or a level of pandas' index, times as local ones; None if there is none."""
+    columns = Columns("data", frame)
+    return local_times(columns.given(name)) if columns.has(name) else None
 
 
 def is_frame(x: object) -> bool:
@@ -123,7 +135,7 @@ def _has_frames(x: object) -> bool:
 # --- inputs ---------------------------------------------------------------------------------------
 
 
-def _inputs(net: Parameters, columns: _Columns) -> Array:
+def _inputs(net: Parameters, columns: Columns) -> Array:
     """Return the inputs (T, I): named columns, or all, and those computed from the time."""
     table = net.table
     if table is None:
@@ -147,25 +159,22 @@ def _inputs(net: Parameters, columns: _Columns) -> Array:
 
 def _sequence(net: Parameters, argument: str, frame: Frame) -> Array:
     """Return the inputs of a frame in a list, which is one sequence."""
-    columns = _Columns(argument, frame)
+    columns = Columns(argument, frame)
     name = None if net.table is None else net.table.sequence
     if name is not None and columns.has(name):
         _require_one_sequence(argument, columns.groups(name)[0], name)
     return _inputs(net, columns)
 
 
-def _rows(columns: _Columns, sequence: str, values: Array) -> Rows:
+def _rows(columns: Columns, sequence: str, values: Array) -> Rows:
     """Return rows and their order by sequence."""
-    import numpy as np
-
     if not columns.has(sequence):
         raise ArgumentError(
             f"{columns.missing(sequence)}; a frame without it is one sequence in a list, [frame]"
         )
     keys, numbers = columns.groups(sequence)
     columns.require_length(sequence, len(numbers), len(values))
-    offsets = np.concatenate([[0], np.bincount(numbers, minlength=len(keys)).cumsum()])
-    return _ragged.Rows(values, keys, np.argsort(numbers, kind="stable"), offsets)
+    return _ragged.Rows(values, keys, *_ragged.grouped(numbers, len(keys)))
 
 
 def _require_one_sequence(argument: str, keys: list[Any], name: str | None) -> None:
@@ -180,7 +189,7 @@ def _require_one_sequence(argument: str, keys: list[Any], name: str | None) -> N
 # --- targets --------------------------------------------------------------------------------------
 
 
-def _targets(net: Parameters, columns: _Columns) -> Array:
+def _targets(net: Parameters, columns: Columns) -> Array:
     """Return the target columns (T, ...), or the class (T,) of each row."""
     table = net.table
     if table is None or not table.targets:
@@ -191,7 +200,7 @@ def _targets(net: Parameters, columns: _Columns) -> Array:
 
 
 def _target_rows(
-    net: Parameters, columns: _Columns, values: Array, rows: Rows | None
+    net: Parameters, columns: Columns, values: Array, rows: Rows | None
 ) -> Rows | None:
     """Return the order of the rows of y by sequence, the sequences in the order of x."""
     import numpy as np
@@ -263,25 +272,26 @@ def _of_steps(
 # --- columns --------------------------------------------------------------------------------------
 
 
-class _Columns:
+class Columns:
     """The columns of a data frame by name; errors name the argument."""
 
-    def __init__(self, argument: str, frame: Frame) -> None:
+    def __init__(self, argument: str, frame: Frame, *, with_gaps: bool = False) -> None:
         self.argument = argument
+        self.with_gaps = with_gaps
         self.frame = frame
         self.names = list(getattr(frame, "column_names", frame.columns))  # PyArrow's are data
         index = getattr(getattr(frame, "index", None), "names", None)  # pandas
         self.index = [] if index is None or callable(index) else [n for n in index if n is not None]
 
     def find(self, name: str) -> object:
-        """Return the frame's own name of a column: exact, or up to case and outer blanks.
+        """Return the frame's own name of a column: exact, or up to case and blanks.
 
         None if there is no such column.
         """
         for names in (self.names, self.index):
             if name in names:
                 return name
-        alike = [each for each in (*self.names, *self.index) if _plain(each) == _plain(name)]
+        alike = [each for each in (*self.names, *self.index) if plain(each) == plain(name)]
         if len(alike) > 1:
             raise ArgumentError(
                 f"{self.argument}: expected one column {show(name)}, got {show(alike)}"
@@ -296,8 +306,8 @@ class _Columns:
         """Return the message for a column that is missing."""
         from difflib import get_close_matches
 
-        known = {_plain(each): each for each in (*self.names, *self.index)}
-        close = get_close_matches(_plain(name), known, n=3, cutoff=0.6)
+        known = {plain(each): each for each in (*self.names, *self.index)}
+        close = get_close_matches(plain(name), known, n=3, cutoff=0.6)
         near = f"; close to it: {', '.join(show(known[each]) for each in close)}" if close else ""
         return (
             f"{self.argument}: expected a column {show(name)}, as in the network's table, got"
@@ -315,13 +325,14 @@ class _Columns:
 
     def column(self, name: object) -> Array:
         """Return a column as an array of any dtype."""
-        given = self._given(name)
+        given = self.given(name)
         column = _arguments.array(self.what(name), given)
         if column.ndim != 1:
             raise ShapeError(f"{self.what(name)}: expected one column, got {column.shape}")
         return column
 
-    def _given(self, name: object) -> Any:  # noqa: ANN401
+    def given(self, name: object) -> Any:  # noqa: ANN401
+        """Return a column as the frame has it."""
         found = self.find(name) if isinstance(name, str) else name
         if found is None:
             raise ArgumentError(self.missing(str(name)))
@@ -341,6 +352,7 @@ class _Columns:
         import numpy as np
 
         columns = [self._numeric(name) for name in names]
+        dtype = np.float64 if self.with_gaps else dtype
         values = np.empty((len(columns[0]) if columns else rows, len(columns) + more), dtype)
         for j, (name, column) in enumerate(zip(names, columns, strict=True)):
             self.require_length(name, len(column), len(values))
@@ -363,11 +375,14 @@ class _Columns:
         """Return objects, as of pandas' nullable dtypes, as numbers."""
         import numpy as np
 
-        for row, value in enumerate(column.tolist()):
+        values = column.tolist()
+        for row, value in enumerate(values):
             if value is None or type(value).__name__ == "NAType":
-                self._refuse_missing(name, row)
+                if not self.with_gaps:
+                    self._refuse_missing(name, row)
+                values[row] = np.nan
         try:
-            return np.array(column.tolist())
+            return np.array(values)
         except ValueError:
             return column
 
@@ -382,8 +397,11 @@ class _Columns:
         import numpy as np
 
         numbers: dict[Any, int] = {}
-        rows = np.empty(len(values := self.column(name).tolist()), np.int64)
-        for row, value in enumerate(values):
+        column = self.column(name)
+        if column.dtype.kind == "M":
+            column = column.astype("datetime64[us]")  # nanoseconds would become integers
+        rows = np.empty(len(column), np.int64)
+        for row, value in enumerate(column.tolist()):
             if _is_missing(value):
                 raise ArgumentError(
                     f"{self.what(name)}: expected {meaning} in every row, got none in row {row}"
@@ -415,7 +433,7 @@ class _Columns:
         """Return a column of dates or times, datetime64 (T,), in local time."""
         import numpy as np
 
-        column = _arguments.array(self.what(name), _local(self._given(name)))
+        column = _arguments.array(self.what(name), local_times(self.given(name)))
         if column.dtype.kind == "O":  # datetimes, dates or texts
             for row, value in enumerate(column.tolist()):
                 if _is_missing(value):
@@ -441,10 +459,6 @@ class _Columns:
         return column
 
 
-def _plain(name: object) -> str:
-    return str(name).strip().casefold()
-
-
 def _is_missing(value: object) -> bool:
     """Return whether a value is None, NaN, NaT or NA."""
     try:
@@ -453,7 +467,7 @@ def _is_missing(value: object) -> bool:
         return True
 
 
-def _local(column: Any) -> Any:  # noqa: ANN401
+def local_times(column: Any) -> Any:  # noqa: ANN401
     """Return times with a time zone as local times without one."""
     if getattr(getattr(column, "dtype", None), "tz", None) is not None:  # pandas
         return getattr(column, "dt", column).tz_localize(None)

@@ -180,7 +180,7 @@ class Network(Parameters):
         try:
             core = _core.Network.random(*arguments)
         except MemoryError:
-            raise LimitError(_too_large(*arguments[:5])) from None
+            raise LimitError(_structure.too_large(*arguments[:5])) from None
         self._adopt(core, _arguments.metadata(metadata), table)
         _arguments.require_finite(self._tensors)
 
@@ -621,24 +621,6 @@ def _start(init: Initialization) -> tuple[str, dict[str, float]]:
     from elman import initialization
 
     return initialization.named(init)
-
-
-def _too_large(
-    dtype: str, inputs: int, hidden: Sequence[int], outputs: int | None, directions: Sequence[str]
-) -> str:
-    """Return the message for matrices that do not fit in memory, with their size in bytes."""
-    wide = _structure.Sizes(inputs, tuple(hidden), outputs or 0)
-    shapes = _structure.shapes_of(directions, wide)
-    numbers = {
-        name: shapes[name][0] * shapes[name][1]
-        for name in _structure.required(directions, readout=outputs is not None)
-    }
-    total = sum(numbers.values()) * {"float32": 4, "float64": 8}[dtype]
-    largest = max(numbers, key=lambda name: numbers[name])
-    return (
-        f"weights: expected to fit in memory, got {total:,} bytes:"
-        f" the largest matrix is {largest} {shapes[largest]}"
-    )
 
 
 def require_network(net: object) -> None:

@@ -51,6 +51,12 @@ class Rows(NamedTuple):
         return pad(argument, self.split(argument, values), self.lengths.tolist())
 
 
+def grouped(numbers: Array, count: int) -> tuple[Array, Array]:
+    """Return `order` and `offsets` as in `Rows`, from the number of the sequence of each row."""
+    offsets = np.concatenate([[0], np.bincount(numbers, minlength=count).cumsum()])
+    return np.argsort(numbers, kind="stable"), offsets
+
+
 def is_list_of_sequences(x: object) -> TypeGuard[Sequence[ArrayLike]]:
     """Return whether x is a list or tuple of arrays (T, I) or of data frames.
 

@@ -117,3 +117,21 @@ def shapes_of(directions: Sequence[str], sizes: Sizes) -> dict[str, tuple[int, .
     for name in SCALING:
         shapes[name] = (sizes.inputs if name.startswith("input") else sizes.outputs,)
     return shapes
+
+
+def too_large(
+    dtype: str, inputs: int, hidden: Sequence[int], outputs: int | None, directions: Sequence[str]
+) -> str:
+    """Return the message for matrices that do not fit in memory, with their size in bytes."""
+    wide = Sizes(inputs, tuple(hidden), outputs or 0)
+    shapes = shapes_of(directions, wide)
+    numbers = {
+        name: shapes[name][0] * shapes[name][1]
+        for name in required(directions, readout=outputs is not None)
+    }
+    total = sum(numbers.values()) * {"float32": 4, "float64": 8}[dtype]
+    largest = max(numbers, key=lambda name: numbers[name])
+    return (
+        f"weights: expected to fit in memory, got {total:,} bytes:"
+        f" the largest matrix is {largest} {shapes[largest]}"
+    )

@@ -246,6 +246,11 @@ def for_network(table: object, input_size: int, output_size: int) -> Table | Non
     return None if table._fields() == _NOTHING else table
 
 
+def plain(name: object) -> str:
+    """Return the name of a column without what may differ: upper and lower case, and blanks."""
+    return "".join(str(name).split()).casefold()
+
+
 def _restore(fields: dict[str, Any]) -> Table:
     """Return the table in a pickle."""
     return Table(**fields)

@@ -5,8 +5,8 @@ import errno
 import io
 import sys
 
+from elman._container import printable
 from elman.cli import stopping
-from elman.cli.text import printable
 from elman.errors import ElmanError, VerificationError
 
 __all__ = ["main"]

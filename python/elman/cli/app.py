@@ -4,8 +4,7 @@ Each command imports its modules when it runs, so that `elman --help` does not n
 """
 
 from collections.abc import Iterable
-from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
@@ -40,31 +39,7 @@ OTHER_FRAMEWORKS = (
     " \"pip install '.[bench]'\" there."
 )
 
-
 NOT_WRITTEN = (".gz", ".bz2", ".xz", ".zip", ".npz", ".parquet", ".feather", ".xlsx", ".json")
-
-
-class Task(StrEnum):
-    """The tasks of `elman train`."""
-
-    forecast = "forecast"
-    regression = "regression"
-    classification = "classification"
-
-
-class Format(StrEnum):
-    """The output formats of `elman run`."""
-
-    csv = "csv"
-    npy = "npy"
-
-
-class Missing(StrEnum):
-    """What to do where a value is missing."""
-
-    hold = "hold"
-    interpolate = "interpolate"
-    drop = "drop"
 
 
 Sequence = Annotated[
@@ -74,8 +49,8 @@ Sequence = Annotated[
         ' table; "" for none.'
     ),
 ]
-WhereMissing = Annotated[
-    Missing | None,
+Missing = Annotated[
+    Literal["hold", "interpolate", "drop"] | None,
     typer.Option(help="What to do where a value is missing; by default it is an error."),
 ]
 
@@ -129,7 +104,7 @@ def run(
         str, typer.Option("--output", "-o", help="The output file; - is standard output.")
     ] = "-",
     form: Annotated[
-        Format | None,
+        Literal["csv", "npy"] | None,
         typer.Option("--format", help="Output format; by default npy for a file *.npy, else csv."),
     ] = None,
     last: Annotated[
@@ -144,7 +119,7 @@ def run(
         bool, typer.Option("--stream", help="Answer each line of CSV as soon as it arrives.")
     ] = False,
     sequence: Sequence = None,
-    missing: WhereMissing = None,
+    missing: Missing = None,
     threads: Annotated[int, typer.Option(min=1, help="Number of threads.")] = 1,
 ) -> None:
     """Run a network over a table of inputs.
@@ -164,8 +139,7 @@ def run(
         raise typer.BadParameter(
             f"--output: expected a name for CSV or NPY, got {output}; --format says which to write"
         )
-    as_npy = output.endswith(".npy") if form is None else form is Format.npy
-    said = missing and missing.value
+    as_npy = output.endswith(".npy") if form is None else form == "npy"
     if not stream:
         run.run(
             model,
@@ -174,7 +148,7 @@ def run(
             "npy" if as_npy else "csv",
             outputs=None if last is None else "last" if last else "all",
             sequence=sequence,
-            missing=said,
+            missing=missing,
             threads=threads,
         )
     elif last or as_npy:
@@ -182,7 +156,7 @@ def run(
             "--stream: expected no --last and no NPY; it writes CSV for each line"
         )
     else:
-        run.stream(model, source, output, sequence, said)
+        run.stream(model, source, output, sequence, missing)
 
 
 @app.command()
@@ -204,7 +178,8 @@ def train(
         ),
     ] = None,
     task: Annotated[
-        Task | None, typer.Option(help="Task; inferred from the data by default.")
+        Literal["forecast", "regression", "classification"] | None,
+        typer.Option(help="Task; inferred from the data by default."),
     ] = None,
     inputs: Annotated[
         str, typer.Option(help="Input columns, as a,b; by default all remaining columns.")
@@ -225,10 +200,7 @@ def train(
             help="Inputs from the column of times: some of hour, weekday, yearday, as a,b."
         ),
     ] = "",
-    missing: Annotated[
-        Missing | None,
-        typer.Option(help="What to do about missing values; by default they are an error."),
-    ] = None,
+    missing: Missing = None,
     period: Annotated[
         int | None, typer.Option(min=1, help="Season in steps, for the seasonal baseline.")
     ] = None,
@@ -326,13 +298,13 @@ def train(
         data,
         targets,
         examples.Question(
-            task=task and task.value,
+            task=task,
             inputs=_columns(inputs),
             targets=_columns(target),
             sequence=sequence,
             horizon=None if horizon is None else _steps(horizon),
             calendar=_columns(calendar),
-            missing=missing and missing.value,
+            missing=missing,
         ),
         train.Settings(
             effort,
@@ -395,9 +367,7 @@ def forecast(
         float, typer.Option(help="Fraction of the data, at its end, for the intervals.")
     ] = 0.2,
     sequence: Sequence = None,
-    missing: Annotated[
-        Missing | None, typer.Option(help="Fill or drop missing values; by default refused.")
-    ] = None,
+    missing: Missing = None,
     output: Annotated[
         str | None,
         typer.Option("--output", "-o", help="A table *.csv, or an image *.svg, *.png or *.pdf."),
@@ -412,9 +382,7 @@ def forecast(
     """
     from elman.cli import forecast
 
-    settings = forecast.Settings(
-        steps, future, interval, holdout, sequence, missing and missing.value
-    )
+    settings = forecast.Settings(steps, future, interval, holdout, sequence, missing)
     forecast.forecast(model, data, settings, output, as_json)
 
 
@@ -500,7 +468,7 @@ def verify(
         typer.Option("--input", help="A table or NPY to verify on, instead of random inputs."),
     ] = None,
     sequence: Sequence = None,
-    missing: WhereMissing = None,
+    missing: Missing = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the random inputs.")] = 0,
     as_json: Json = False,
 ) -> None:
@@ -512,7 +480,7 @@ def verify(
     """
     from elman.cli import report
 
-    if not report.verify(model, source, sequence, missing and missing.value, seed, as_json):
+    if not report.verify(model, source, sequence, missing, seed, as_json):
         raise typer.Exit(1)
 
 

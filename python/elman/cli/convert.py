@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from elman import _files
 from elman._compare import compare
+from elman._container import printable
 from elman.cli import layout
 from elman.cli.report import describe, print_json, random_inputs
-from elman.cli.text import printable
 from elman.interop import formats
 
 if TYPE_CHECKING:

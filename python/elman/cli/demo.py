@@ -177,19 +177,14 @@ def _show_latency(console: Console, facts: Facts) -> None:
 
 
 def _show_times(console: Console, facts: Facts) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    table.add_column("Time per step", overflow="fold")
-    for column in ("ns", "speed vs Python", "speed vs NumPy"):
-        table.add_column(column, justify="right")
+    rows = []
     for name, way in TITLES.items():
         ns = facts[f"{way}_ns"]
         ratios = (facts["pure_python_ns"] / ns, facts["numpy_ns"] / ns)
-        table.add_row(name, f"{ns:,.0f}", *(f"{ratio:,.1f}" for ratio in ratios))
+        rows.append([name, f"{ns:,.0f}", *(f"{ratio:,.1f}" for ratio in ratios)])
     console.print()
-    layout.print_table(console, table)
+    names = ("Time per step", "ns", "speed vs Python", "speed vs NumPy")
+    layout.print_rows(console, names, rows, words=1)
 
 
 TITLES = {

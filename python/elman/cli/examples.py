@@ -1,9 +1,8 @@
-"""Training data of `elman train`: read sequences and targets from a file, and split them."""
+"""Training data of `elman train`: read sequences and targets from a file."""
 
 from __future__ import annotations
 
 import contextlib
-import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -11,15 +10,16 @@ import numpy as np
 import elman
 from elman import _calendar
 from elman._table import CALENDAR
+from elman.cli.text import tell
 from elman.errors import ArgumentError, TableError
 from elman.files import missing as gaps
 from elman.files.arrays import ArraySource
-from elman.files.block import Block
+from elman.files.block import Block, groups
 from elman.files.fields import MISSING, is_number
 from elman.files.opening import opened
 from elman.files.whole import DATE, NUMBER, TEXT, WholeTable
 from elman.forecasting import times as clock
-from elman.training.data import shuffled
+from elman.forecasting.parts import Examples
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -41,31 +41,6 @@ class Question(NamedTuple):
     horizon: tuple[int, ...] | None = None  # steps ahead, increasing
     calendar: Sequence[str] = ()  # cycles of the table's calendar, and perhaps the column of times
     missing: str | None = None  # "hold", "interpolate", "drop"
-
-
-class Examples(NamedTuple):
-    """B sequences: inputs (T_i, I) each, and targets per step or one per sequence.
-
-    Targets are values (T_i, O) or (O,), or for classification class indices (T_i,) or (). Of a
-    forecast of several steps they are in the order of `table.output_names`.
-    """
-
-    x: list[Array]
-    y: list[Array]
-    table: elman.Table  # the meaning of the columns; outputs "all": one target per step
-    now: Sequence[Array] = ()  # the target columns at the time of the forecast, (T_i, targets) each
-
-    @property
-    def task(self) -> str:
-        """The task."""
-        if self.table.horizon:
-            return "forecast"
-        return "classification" if self.table.classes else "regression"
-
-    @property
-    def answers(self) -> tuple[str, ...]:
-        """The names of the network's outputs."""
-        return self.table.output_names
 
 
 def read(source: str, targets: str | None, question: Question) -> Examples:
@@ -104,7 +79,7 @@ def _from_text(table: WholeTable, question: Question) -> Examples:
     columns = [i for i in range(len(table.columns)) if i not in ignored]
     table.require_names([table.columns[i] for i in columns])
     if 0 in ignored and not question.inputs:
-        _note(f"{table.name}: the first column has no name and is no input")
+        tell([f"{table.name}: the first column has no name and is no input"])
     kinds = table.kinds(columns)
     task, roles = _roles(table, question, kinds)
     parts = tuple(part for part in question.calendar if part in CALENDAR)
@@ -117,7 +92,7 @@ def _from_text(table: WholeTable, question: Question) -> Examples:
         "time": None if roles.time is None or not rows.ordered else names[roles.time],
         "calendar": parts,
     }
-    sequences = gaps.groups(rows.keys, len(rows.x)).values()
+    sequences = groups(rows.keys, len(rows.x)).values()
     xs, ys = [rows.x[at] for at in sequences], [rows.y[at] for at in sequences]
     if task == "forecast":
         return _forecast(xs, ys, inputs, targets, question, **meaning)
@@ -266,9 +241,8 @@ def _rows(
     keys = None if roles.sequence is None else next(fields)
     times = None if time is None else next(fields)
     labels = None if label is None else next(fields)
-    if keys is not None and "" in keys and roles.sequence is not None:
-        where = table.where(roles.sequence, int(parsed.lines[keys.index("")]))
-        raise TableError(f"{where}: expected the sequence of the line, got an empty field")
+    if keys is not None and roles.sequence is not None:
+        table.require_keys(roles.sequence, keys, parsed.lines)
     values, known = parsed.values, np.ones(len(parsed.lines), bool)
     dates = None
     if times is not None and time is not None:
@@ -282,17 +256,17 @@ def _rows(
     if missing is not None:
         block = _filled(table, block, numbers, roles, missing, len(parsed.lines))
         if missing == "interpolate" and task == "forecast" and np.isnan(values).any():
-            _note("interpolation reads later values, so the scores are too good: hold does not")
+            tell(["interpolation reads later values, so the scores are too good: hold does not"])
     at = np.searchsorted(parsed.lines, block.lines)
     ordered = True
     if dates is not None and task == "forecast" and time is not None:
-        places = gaps.groups(block.keys, len(at)).values()
+        places = groups(block.keys, len(at)).values()
         ordered = all(clock.increasing(dates[at][rows]) for rows in places)
     if not ordered and time is not None:
         sentence = f"got earlier times in {table.columns[time]} after later ones: sort them"
         if calendar:
             raise TableError(f"{table.name}: expected lines in the order of time, {sentence}")
-        _note(f"{table.name}: {sentence}, if a line is to forecast the next one")
+        tell([f"{table.name}: {sentence}, if a line is to forecast the next one"])
     x = block.values[:, [numbers.index(i) for i in roles.inputs]]
     if calendar:
         x = np.hstack([x, cycles[at]])
@@ -352,16 +326,11 @@ def _filled(
             )
     found = table.without_gaps(block, missing, numbers)
     if missing == "drop" and len(found.values) < count:
-        _note(f"{count - len(found.values)} lines with missing values are left out")
+        tell([f"{count - len(found.values)} lines with missing values are left out"])
     elif gap.any():
         how = "the value before" if missing == "hold" else "interpolation"
-        _note(f"{gap.sum()} missing values are filled by {how}")
+        tell([f"{gap.sum()} missing values are filled by {how}"])
     return found
-
-
-def _note(sentence: str) -> None:
-    if sys.stderr is not None:
-        print(f"elman: {sentence}", file=sys.stderr)
 
 
 def _classes(labels: Sequence[str]) -> tuple[list[str], Array]:
@@ -489,7 +458,7 @@ def _forecast(
         raise ArgumentError(f"--horizon: expected less than the {longest} steps, got {furthest}")
     long = [i for i, x in enumerate(xs) if len(x) > furthest]
     if short := len(xs) - len(long):
-        _note(f"sequences that end within the horizon and are left out: {short}")
+        tell([f"sequences that end within the horizon and are left out: {short}"])
 
     def ahead(y: Array) -> Array:
         parts = [y[steps : len(y) - furthest + steps] for steps in horizon]
@@ -501,69 +470,3 @@ def _forecast(
         table=elman.Table(inputs=inputs, targets=targets, horizon=horizon, **meaning),
         now=[ys[i][:-furthest] for i in long],
     )
-
-
-class Span(NamedTuple):
-    """The steps start:stop of a sequence, which is always run from its first step."""
-
-    sequence: int
-    start: int
-    stop: int
-
-
-class Split(NamedTuple):
-    """The parts for training, for early stopping, and for scoring only."""
-
-    training: list[Span]
-    validation: list[Span]
-    holdout: list[Span]
-
-
-def split(examples: Examples, validation: float, holdout: float, seed: int) -> Split:
-    """Split one series in time, or several sequences at random, stratified by class.
-
-    `holdout` is a fraction of everything, `validation` a fraction of the rest. Steps whose targets
-    are targets of the held-out part, too, are in no part.
-    """
-    for option, share in (("--holdout", holdout), ("--validation", validation)):
-        if not 0 <= share < 1:
-            raise ArgumentError(f"{option}: expected at least 0 and less than 1, got {share}")
-    whole = [Span(i, 0, len(x)) for i, x in enumerate(examples.x)]
-    if len(whole) == 1 and examples.table.outputs == "last":
-        raise ArgumentError("DATA: expected several sequences with a target each, got one")
-    if len(whole) == 1:
-        (_, _, steps) = whole[0]
-        begin = end = round(steps * (1 - holdout))  # of the held-out part; of the others
-        horizon = examples.table.horizon or (1,)
-        if begin < steps:
-            end = max(0, begin - (horizon[-1] - horizon[0]))
-        middle = round(end * (1 - validation))
-        spans = [Span(0, *edges) for edges in ((0, middle), (middle, end), (begin, steps))]
-        parts = [[span] if span.stop > span.start else [] for span in spans]
-    else:
-        order = shuffled(len(whole), seed)
-        if examples.table.outputs == "last" and examples.table.classes:
-            order = order[np.argsort([examples.y[i] for i in order], kind="stable")]
-        rest, held = _every(order, holdout)
-        train, validate = _every(rest, validation)
-        parts = [[whole[i] for i in sorted(part)] for part in (train, validate, held)]
-    for name, share, spans in zip(Split._fields, (1, validation, holdout), parts, strict=True):
-        if share and not spans:
-            remedy = f"a larger --{name}, or 0 for none"
-            if name == "training":
-                remedy = "a smaller --holdout or --validation"
-            raise ArgumentError(
-                f"DATA: expected enough data for a {name} part, got {_size(whole)}: {remedy}"
-            )
-    return Split(*parts)
-
-
-def _size(whole: list[Span]) -> str:
-    return f"{len(whole)} sequences" if len(whole) > 1 else f"{whole[0].stop} steps"
-
-
-def _every(order: Array, share: float) -> tuple[Array, Array]:
-    """Take this share out of an order, evenly spaced; return the rest and the taken part."""
-    edges = np.floor(np.arange(len(order) + 1) * share + 0.5)
-    taken = np.diff(edges) > 0
-    return order[~taken], order[taken]

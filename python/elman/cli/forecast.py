@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 import elman
+from elman._container import printable
 from elman.cli import layout, models, plot, report
-from elman.cli.text import printable
 from elman.errors import ArgumentError
 from elman.files import writing
 from elman.files.output import open_output
@@ -65,7 +65,7 @@ def forecast(
 
     console = Console(highlight=False)
     _show_plots(console, result)
-    _show_table(console, result)
+    layout.print_rows(console, *result.rows())
     print(f"\n{result.summary}")
     if output is not None:
         print(f"written: {printable(output)}")
@@ -126,20 +126,6 @@ def _facts(result: Forecast) -> dict[str, Any]:
 
 
 # --- the terminal ---------------------------------------------------------------------------------
-
-
-def _show_table(console: Console, result: Forecast) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-    from rich.text import Text
-
-    names, rows = result.rows()
-    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for name in names:
-        table.add_column(Text(printable(name)), justify="right")
-    for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
-    layout.print_table(console, table)
 
 
 def _show_plots(console: Console, result: Forecast) -> None:

@@ -5,11 +5,32 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from elman._container import printable
+
 if TYPE_CHECKING:
-    from rich.console import Console
+    from collections.abc import Iterable, Sequence
+
+    from rich.console import Console, JustifyMethod
     from rich.table import Table
 
 UNLIMITED = 100_000  # characters
+
+
+def print_rows(
+    console: Console, names: Sequence[str], rows: Iterable[Sequence[str]], *, words: int = 0
+) -> None:
+    """Print columns of text by name, the first `words` of them to the left."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for i, name in enumerate(names):
+        justify: JustifyMethod = "left" if i < words else "right"
+        table.add_column(Text(printable(name)), justify=justify, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(printable(cell)) for cell in row))
+    print_table(console, table)
 
 
 def print_table(console: Console, table: Table) -> None:

@@ -12,9 +12,9 @@ import numpy as np
 
 import elman
 from elman import _golden, _loading
+from elman._container import printable
 from elman._format import VERSION
 from elman.cli import models
-from elman.cli.text import printable as printable
 from elman.cli.text import tell
 from elman.files import running
 from elman.files.arrays import ArraySource

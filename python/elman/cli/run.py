@@ -55,7 +55,7 @@ def run(
                 )
         else:
             tell(table.notes)
-            one = outputs == "last" and table.key is None
+            one = outputs == "last" and table.sequence is None
             shape = (net.output_size,) if one else None
             pieces = running.answers(net, table, outputs, threads)
         if sys.stderr.isatty() and not (is_standard_output(output) and sys.stdout.isatty()):
@@ -64,9 +64,12 @@ def run(
             if form == "npy":
                 writing.write_npy(file, (piece.output for piece in pieces), shape)
                 return
+            header = b""
             if isinstance(table, TextSource) and table.header:
-                file.write(_header(net, table, outputs))
-            for piece in pieces:
+                header = _header(net, table, outputs)
+            for piece in pieces:  # the first of which may be an error
+                file.write(header)
+                header = b""
                 file.write(writing.csv_lines(running.texts(net, piece), piece.output))
 
 
@@ -82,6 +85,7 @@ def stream(model: str, source: str, output: str, sequence: str | None, missing: 
         if isinstance(table, ArraySource):
             raise elman.TableError(f"{table.name}: expected CSV for --stream, got an array")
         tell(table.notes)
+        net.stream()  # an error for a network that reads in reverse
         with open_output(output, sources=(source, model)) as file:
             if table.header:
                 file.write(_header(net, table, "all"))
@@ -93,21 +97,21 @@ def stream(model: str, source: str, output: str, sequence: str | None, missing: 
 
 def _header(net: Network, table: TextSource, outputs: str) -> bytes:
     time = table.time if outputs == "all" else None
-    return writing.csv_header(running.column_names(net, table.key, time))
+    return writing.csv_header(running.column_names(net, table.sequence, time))
 
 
 def _answer_lines(net: Network, table: TextSource) -> Iterator[bytes]:
     streams: dict[str, elman.Stream] = {}  # one for each sequence
     most = float(np.finfo(net.dtype).max)
     for key, when, row in table.rows(net.input_size):
-        name = key if table.key is not None else ""
+        name = key if table.sequence is not None else ""
         if name not in streams:
             streams[name] = net.stream(nonfinite="propagate")
         if max(map(abs, row)) > most:
-            running.require_range(net, np.array([row]), table.name)
+            running.require_range(net, np.array([row]), table)
         y = streams[name].step(row)
         keys, times = (
-            None if c is None else [v] for c, v in ((table.key, key), (table.time, when))
+            None if c is None else [v] for c, v in ((table.sequence, key), (table.time, when))
         )
         answers = running.Answers(keys, times, y[np.newaxis])
         fields = [writing.quoted(column[0]) for column in running.texts(net, answers)]

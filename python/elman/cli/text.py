@@ -1,12 +1,9 @@
-"""Text for the terminal."""
+"""Sentences for the terminal."""
 
 import sys
 from collections.abc import Iterable
 
-
-def printable(text: str) -> str:
-    """Return text with control characters escaped: no file must steer the terminal."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+from elman._container import printable
 
 
 def tell(notes: Iterable[str]) -> None:

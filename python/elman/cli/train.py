@@ -13,13 +13,15 @@ import numpy as np
 
 import elman
 from elman import _files
-from elman.cli import report
-from elman.cli.examples import read, split
+from elman._container import printable
+from elman.cli import layout, report
+from elman.cli.examples import read
+from elman.cli.splitting import split
 from elman.errors import ArgumentError, DivergenceError, LimitError
 from elman.forecasting import work
 from elman.forecasting.baselines import baselines
-from elman.forecasting.crew import Crew
 from elman.forecasting.parts import Scaling, chosen, standardised, truth
+from elman.forecasting.pool import Pool
 from elman.forecasting.search import Search
 from elman.training import recipe
 
@@ -29,9 +31,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from elman._network import Network
-    from elman.cli.examples import Examples, Question, Split
-    from elman.forecasting.crew import Progress
-    from elman.forecasting.parts import Answers
+    from elman.cli.examples import Question
+    from elman.forecasting.parts import Answers, Examples, Parts
+    from elman.forecasting.pool import Progress
     from elman.training import TrainResult
 
     Array = NDArray[Any]
@@ -159,18 +161,18 @@ def _is_searched(examples: Examples, settings: Settings, plot: str | None) -> bo
 
 
 def _search(
-    examples: Examples, parts: Split, settings: Settings, period: int | None, as_json: bool
+    examples: Examples, parts: Parts, settings: Settings, period: int | None, as_json: bool
 ) -> Trained:
     """Search for a network that starts as a linear model."""
     effort = settings.effort or work.EFFORT
     threads = settings.threads or _processors()
-    search = Search(examples, parts, effort, settings.seed)
-    if not as_json:
+    search = Search(examples, parts, effort, settings.seed, period)
+    if search.trials and not as_json:
         _say_plan(
             "search", len(search.trials), search.multiply_adds, search.seconds(threads), threads
         )
     with _progress() as progress:
-        found = search.run(threads, period, progress)
+        found = search.run(threads, progress)
     facts: Facts = {
         "effort": effort,
         "trainings": found.trainings,
@@ -228,7 +230,7 @@ def _progress() -> Iterator[Progress | None]:
 
 def _train(
     examples: Examples,
-    parts: Split,
+    parts: Parts,
     settings: Settings,
     period: int | None,
     plot: str | None,
@@ -271,7 +273,7 @@ def _lowest_loss(result: TrainResult) -> float:
 
 
 def _arguments(
-    examples: Examples, parts: Split, scaling: Scaling, options: Plain
+    examples: Examples, parts: Parts, scaling: Scaling, options: Plain
 ) -> dict[str, Any]:
     """Return the arguments of `elman.train`, on standardized values, without network and seed."""
     classes, outputs = examples.table.classes, examples.table.outputs
@@ -295,7 +297,7 @@ def _arguments(
 
 def _results(
     examples: Examples,
-    parts: Split,
+    parts: Parts,
     settings: Settings,
     options: Plain,
     arguments: dict[str, Any],
@@ -324,7 +326,7 @@ def _results(
             {"net": _network(examples, options, seed), "seed": seed, **arguments} for seed in seeds
         ]
         with _progress() as progress:
-            results += Crew(threads, restarts, progress).train(jobs)
+            results += Pool(threads, restarts, progress).train(jobs)
     classes = examples.table.classes
     data = {name: arguments[name] for name in ("x", "y", "step_weight") if name in arguments}
     objective = {name: arguments[name] for name in ("loss", "outputs")}
@@ -362,7 +364,7 @@ def _network(examples: Examples, options: Plain, seed: int) -> Network:
         raise LimitError("--hidden: so many units do not fit in memory") from None
 
 
-def _cost(net: Network, parts: Split, options: Plain, window: int | None) -> float:
+def _cost(net: Network, parts: Parts, options: Plain, window: int | None) -> float:
     """Return the most multiply-adds of a training."""
     training, validation = (
         sum(stop for _, _, stop in spans) for spans in (parts.training, parts.validation)
@@ -376,7 +378,7 @@ def _cost(net: Network, parts: Split, options: Plain, window: int | None) -> flo
 # --- results --------------------------------------------------------------------------------------
 
 
-def _about(examples: Examples, parts: Split) -> Facts:
+def _about(examples: Examples, parts: Parts) -> Facts:
     """Return the task and the split."""
     one = len(examples.x) == 1
     return {
@@ -393,7 +395,7 @@ def _about(examples: Examples, parts: Split) -> Facts:
 
 
 def _scores(
-    net: Network, examples: Examples, parts: Split, others: dict[str, Answers]
+    net: Network, examples: Examples, parts: Parts, others: dict[str, Answers]
 ) -> list[Facts]:
     """Score the network (first) and the baselines on the held-out part, if there is one."""
     if not parts.holdout:
@@ -418,7 +420,7 @@ def _scores(
 
 
 def _say(key: str, value: str) -> None:
-    print(f"{key:11}{report.printable(value)}", flush=True)
+    print(f"{key:11}{printable(value)}", flush=True)
 
 
 def _show(net: Network, facts: Facts, lines: dict[str, str], settings: Settings) -> None:
@@ -455,20 +457,15 @@ def _show_scores(scores: list[Facts], names: list[str]) -> None:
         if len(names) > SHOWN:
             shown = sorted({round(k * (len(names) - 1) / (SHOWN - 1)) for k in range(SHOWN)})
         columns = {
-            f"RMSE {report.printable(names[j])}": [f"{score['rmse'][j]:.4g}" for score in scores]
-            for j in shown
+            f"RMSE {names[j]}": [f"{score['rmse'][j]:.4g}" for score in scores] for j in shown
         }
         columns["in deviations"] = [f"{score['rmse_in_deviations']:.4g}" for score in scores]
-    rows = [["Held out", *columns]]
-    rows += [
-        [score["name"], *cells]
-        for score, cells in zip(scores, zip(*columns.values(), strict=True), strict=True)
-    ]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "   ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
-    ]
-    print("", lines[0], "─" * len(lines[0]), *lines[1:], sep="\n")
+    from rich.console import Console
+
+    rows = zip([score["name"] for score in scores], *columns.values(), strict=True)
+    print()
+    console = Console(highlight=False, width=layout.UNLIMITED)  # a score is on one line
+    layout.print_rows(console, ["Held out", *columns], rows, words=1)
 
 
 def _advice(facts: Facts, settings: Settings) -> str | None:

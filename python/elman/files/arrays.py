@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from elman._container import printable
 from elman.errors import ElmanError, TableError
-from elman.files.opening import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from elman import _ragged
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 
@@ -29,11 +34,31 @@ class Block(NamedTuple):
             self.lines[chosen],
         )
 
-    def followed_by(self, other: Block) -> Block:
-        """Return the lines of both."""
-        return Block(
-            np.concatenate([self.values, other.values]),
-            None if self.keys is None or other.keys is None else self.keys + other.keys,
-            None if self.times is None or other.times is None else self.times + other.times,
-            np.concatenate([self.lines, other.lines]),
-        )
+    def groups(self) -> dict[str, NDArray[np.int64]]:
+        """Return the rows of each sequence, in order of first appearance."""
+        return groups(self.keys, len(self.values))
+
+
+def joined(blocks: Sequence[Block]) -> Block:
+    """Return the lines of all blocks, at least one, as one block."""
+    return Block(
+        np.concatenate([block.values for block in blocks]),
+        _chained([block.keys for block in blocks]),
+        _chained([block.times for block in blocks]),
+        np.concatenate([block.lines for block in blocks]),
+    )
+
+
+def _chained(columns: Sequence[list[str] | None]) -> list[str] | None:
+    known = [column for column in columns if column is not None]
+    return list(chain.from_iterable(known)) if len(known) == len(columns) else None
+
+
+def groups(keys: Sequence[str] | None, count: int) -> dict[str, NDArray[np.int64]]:
+    """Return the rows of each sequence, in order of first appearance; "" without keys."""
+    if keys is None:
+        return {"": np.arange(count)} if count else {}
+    numbers: dict[str, int] = {}
+    codes = np.fromiter((numbers.setdefault(key, len(numbers)) for key in keys), np.int64, count)
+    order, offsets = _ragged.grouped(codes, len(numbers))
+    return dict(zip(numbers, np.split(order, offsets[1:-1]), strict=True)) if count else {}

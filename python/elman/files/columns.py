@@ -5,20 +5,24 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from elman._container import show
+from elman._container import printable, show
+from elman._table import plain
 from elman.errors import TableError
-from elman.files.dates import is_date
-from elman.files.fields import MISSING, NAMES, is_number, split
-from elman.files.lines import LineReader, Lines
-from elman.files.opening import printable
-from elman.files.parsing import Parser, decoded, is_comment
+from elman.files.dates import is_date, parse
+from elman.files.fields import MISSING, NAMES, is_number, shortened, split
+from elman.files.lines import LineReader, Lines, is_comment
+from elman.files.parsing import Parser, decoded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from elman.files.opening import Opened
 
 _IN_QUOTES = re.compile(r'"[^"]*"')
+_SAID = re.compile(r"sep=([,;\t])")  # what Excel understands
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 
 
@@ -47,6 +51,9 @@ class TextTable:
         self.lines = LineReader(file.name, file.read)
         self._taken: list[Lines] = []
         first = self._next()
+        said = _SAID.fullmatch(first or "")
+        if said:
+            first = self._next()
         if first is None:
             raise TableError(f"{self.name}: expected lines of numbers, got none")
         begin = len(self._taken) - 1  # of the data
@@ -58,7 +65,7 @@ class TextTable:
             return second
 
         where = f"{self.name} line {self._taken[begin].first}"
-        separator = _separator(where, first, peek)
+        separator = said[1] if said else _separator(where, first, peek)
         fields = split(first, separator, where)
         self.header: tuple[str, ...] = ()
         if _is_header(where, fields, expected, lambda: split(peek() or "", separator, where)):
@@ -89,6 +96,31 @@ class TextTable:
         """Return where a field is, for messages."""
         return self.parser.where(column, line)
 
+    def times(
+        self,
+        column: int,
+        fields: Sequence[str],
+        lines: NDArray[np.int64],
+        missing: str | None,
+        order: str | None = None,
+    ) -> NDArray[np.datetime64]:
+        """Return fields of dates as times; a missing one is NaT with "drop", and else an error."""
+
+        def where(i: int) -> str:
+            return self.where(column, int(lines[i]))
+
+        if missing != "drop":
+            for i, field in enumerate(fields):
+                if field in MISSING:
+                    raise TableError(f"{where(i)}: expected a date, got {field!r}")
+        return parse(fields, where, order=order)
+
+    def require_keys(self, column: int, keys: Sequence[str], lines: NDArray[np.int64]) -> None:
+        """Raise if a line does not name its sequence."""
+        if "" in keys:
+            where = self.where(column, int(lines[keys.index("")]))
+            raise TableError(f"{where}: expected the sequence of the line, got an empty field")
+
     # --- which column is what -----------------------------------------------------------------
 
     def find(self, column: str, purpose: str) -> int:
@@ -101,7 +133,7 @@ class TextTable:
         """
         places = [i for i, name in enumerate(self.columns) if name == column]
         if not places and self.header:
-            places = [i for i, name in enumerate(self.columns) if _loose(name) == _loose(column)]
+            places = [i for i, name in enumerate(self.columns) if plain(name) == plain(column)]
         if len(places) == 1:
             return places[0]
         names = [self.columns[i] for i in places] or list(self.columns)
@@ -111,7 +143,7 @@ class TextTable:
     def has(self, column: str) -> bool:
         """Return whether `find` would find a column, or several."""
         return column in self.columns or (
-            bool(self.header) and _loose(column) in map(_loose, self.columns)
+            bool(self.header) and plain(column) in map(plain, self.columns)
         )
 
     def dates(self) -> list[int]:
@@ -131,13 +163,9 @@ class TextTable:
         ]
 
 
-def _loose(name: str) -> str:
-    return "".join(name.split()).casefold()
-
-
 def _shown(name: str) -> str:
     """Return the name of a column for messages."""
-    return printable(name) if name else "without a name"
+    return shortened(printable(name)) if name else "without a name"
 
 
 def _some(names: Sequence[str]) -> str:
@@ -152,8 +180,10 @@ def _separator(where: str, first: str, peek: Callable[[], str | None]) -> str | 
     bare = _IN_QUOTES.sub("", first)
     found = [separator for separator in "\t;," if separator in bare]
     if len(found) > 1:
-        lines = [first] if _has_number(first, found) else [first, peek() or ""]
-        found = [separator for separator in found if _separates(separator, lines, where)]
+        line = bare if _has_number(first, found) else _IN_QUOTES.sub("", peek() or "")
+        found = [separator for separator in found if bare.count(separator) == line.count(separator)]
+        if len(found) > 1:
+            found = [separator for separator in found if _is_alone(separator, line)]
         if len(found) != 1:
             names = " or ".join(NAMES[separator] for separator in "\t;," if separator in bare)
             raise TableError(
@@ -172,15 +202,12 @@ def _has_number(line: str, separators: Sequence[str]) -> bool:
     return any(is_number(f.strip()) for s in separators for f in line.split(s))
 
 
-def _separates(separator: str, lines: Sequence[str], where: str) -> bool:
-    """Return whether all lines have as many fields, and those of the last no other separator."""
-    rows = [split(line, separator, where) for line in lines]
-    if len({len(row) for row in rows}) > 1:
-        return False
+def _is_alone(separator: str, line: str) -> bool:
+    """Return whether the fields of a line contain no other separator, but decimal commas."""
     others = set("\t;,") - {separator}
     return all(
         not others.intersection(field) or (separator != "," and is_number(field))
-        for field in rows[-1]
+        for field in map(str.strip, line.split(separator))
     )
 
 
@@ -189,24 +216,29 @@ def _is_header(
 ) -> bool:
     """Return whether the first line names the columns."""
     counted = [str(i) for i in range(len(fields))]
-    names = {_loose(name) for name in expected}
+    numbers = [field for field in fields if is_number(field)]
+    counts = numbers == counted[: len(numbers)]
+    names = {plain(name) for name in expected}
     numbered = all(map(str.isdecimal, names))  # a column without a name has a number from 1
-    if names <= set(map(_loose, fields)) and (
-        not numbered or ("0" in names and list(fields) == counted)
-    ):
+    if names <= set(map(plain, fields)) and (not numbered or ("0" in names and counts)):
         return True
     if not any(is_number(field) or is_date(field) for field in fields):
         return any(field not in MISSING for field in fields)
     if fields[0] == "" and list(fields[1:]) == counted[:-1]:  # with the index of pandas
         return peek()[:1] == ["0"]
-    if list(fields) != counted or len(fields) == 1:
+    words = [i for i, field in enumerate(fields) if not is_number(field)]
+    if len(numbers) < 2 or not counts:
+        return False
+    if any(is_date(fields[i]) or (i and fields[i] in MISSING) for i in words):
         return False
     below, width = peek(), len(fields)
-    if not all(field in MISSING or _WHOLE.fullmatch(field) for field in below):
+    if words and any(is_number(below[i]) for i in words if i < len(below)):
+        return True  # words are above numbers
+    if not words and not all(field in MISSING or _WHOLE.fullmatch(field) for field in below):
         return True  # names are whole numbers, but the numbers are not
-    if width > 3 and below != [str(width + i) for i in range(width)]:
+    if not words and width > 3 and below != [str(width + i) for i in range(width)]:
         return True  # few tables begin so, unless they go on counting
     raise TableError(
-        f"{where}: expected names or numbers, got {','.join(fields)}, which may be a header or the"
-        " first line: name the columns, or write 0.0 for a number"
+        f"{where}: expected names or numbers, got {shortened(printable(','.join(fields)))}, which"
+        " may be a header or the first line: name the columns, or write 0.0 for a number"
     )

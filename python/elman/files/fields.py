@@ -6,6 +6,7 @@ import csv
 import re
 from math import isinf
 
+from elman._container import printable
 from elman.errors import TableError
 
 NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", None: "blanks"}
@@ -14,7 +15,7 @@ _MISSING = (  # of pandas, and of other programs
     "|null|NAN|none|Null|NaT|-|--|?|."
 )
 MISSING = frozenset(_MISSING.split("|"))
-_DIGITS = r"[+-]?(?:[0-9]+{mark}?[0-9]*|{mark}[0-9]+)(?:[eE][+-]?[0-9]+)?"
+_DIGITS = r"[+-]?(?:[0-9]+(?:{mark}[0-9]*)?|{mark}[0-9]+)(?:[eE][+-]?[0-9]+)?"
 NUMBER = {  # by decimal mark
     ".": re.compile(_DIGITS.format(mark=r"\.")),
     ",": re.compile(_DIGITS.format(mark=",")),
@@ -36,10 +37,10 @@ def split(line: str, separator: str | None, where: str) -> list[str]:
     else:
         try:
             (fields,) = csv.reader(
-                [line.strip()], delimiter=separator or " ", skipinitialspace=True, strict=True
+                [line.strip(" \n")], delimiter=separator or " ", skipinitialspace=True, strict=True
             )
         except (csv.Error, ValueError) as error:
-            got = "fields over several lines" if isinstance(error, ValueError) else error
+            got = printable(str(error)) if isinstance(error, csv.Error) else "several lines of them"
             raise TableError(
                 f"{where}: expected fields, those in quotes closed, got {got}"
             ) from None

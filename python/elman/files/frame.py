@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, overload
 import numpy as np
 
 from elman import _files
-from elman._container import show
+from elman._container import printable, show
 from elman.errors import ArgumentError, ArgumentTypeError, DTypeError, ShapeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Any
 
     import pandas
@@ -153,17 +153,20 @@ class Frame:
 
     def _repr_html_(self) -> str:
         columns = [_shown(name, array) for name, array in self._columns.items()]
-        rows = list(zip(*columns, strict=True))
-        cells = [[html.escape(cell) for cell in row] for row in rows]
-        head = "".join(f"<th>{cell}</th>" for cell in cells[0]) if cells else ""
-        body = "".join(
-            "<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in cells[1:]
-        )
+        names, *rows = list(zip(*columns, strict=True)) or [()]
         size = "".join(f"<p>{line}</p>" for line in self._size())
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{size}"
+        return html_table(names, rows) + size
 
     def _size(self) -> list[str]:
         return [f"[{len(self)} rows]"] if len(self) > 2 * SHOWN else []
+
+
+def html_table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return columns by name as a table in HTML."""
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
+    lines = ("".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in rows)
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _name(name: object) -> str:
@@ -201,15 +204,15 @@ def _shown(name: str, array: Array) -> list[str]:
     else:
         ends = array[:SHOWN].tolist(), array[-SHOWN:].tolist()
         shown = [*map(_text, ends[0]), "...", *map(_text, ends[1])]
-    return [_printable(name), *shown]
+    return [_cell(name), *shown]
 
 
 def _text(value: object) -> str:
-    return _printable("" if value is None else str(value))  # None: a time that is missing
+    return _cell("" if value is None else str(value))  # None: a time that is missing
 
 
-def _printable(text: str) -> str:
-    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+def _cell(text: str) -> str:
+    text = printable(text)
     return text if len(text) <= 40 else text[:37] + "..."
 
 

@@ -14,6 +14,7 @@ BLOCK = 1 << 22  # bytes
 LONGEST = 1 << 24  # bytes of a line
 PIECE = 1 << 16  # bytes to read for a single line
 
+_ERRORS = ("#N/A", "#NA", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#NULL!")  # of Excel
 _CONTROLS = bytes({*range(32), 127} - set(b"\t\n"))
 _CONTROL = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]")
 
@@ -114,10 +115,15 @@ class LineReader:
         return lines
 
 
+def is_comment(text: str) -> bool:
+    """Return whether a line without blanks before it is a comment."""
+    return text.startswith("#") and not text.startswith(_ERRORS)
+
+
 def end_of_line(data: bytes, start: int) -> int:
     """Return the end of the line at `start`, or 0 if it is not complete."""
     end = data.find(b"\n", start)
-    if end < 0 or data[start : start + 1] == b"#":
+    if end < 0 or is_comment(data[start:end].decode("latin-1").lstrip(" \t")):
         return end + 1
     quotes, counted = 0, start
     while end >= 0:

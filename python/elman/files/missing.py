@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from elman.errors import ArgumentError, LimitError, TableError
+from elman.files.block import joined
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -59,7 +60,7 @@ def _held(blocks: Iterable[Block], where: Where) -> Iterator[Block]:
     last: dict[str, NDArray[np.float64]] = {}
     for block in blocks:
         values = block.values.copy()
-        for key, rows in groups(block.keys, len(values)).items():
+        for key, rows in block.groups().items():
             part = values[rows]
             if key in last:
                 part = np.concatenate([last[key][np.newaxis], part])
@@ -79,14 +80,15 @@ def _interpolated(blocks: Iterable[Block], where: Where) -> Iterator[Block]:
     waiting: Block | None = None
     last: dict[str, NDArray[np.float64]] = {}  # the last row of each sequence that was yielded
     for new in blocks:
-        block = new if waiting is None else waiting.followed_by(new)
+        block = new if waiting is None else joined([waiting, new])
         values = block.values.copy()
-        for key, rows in groups(block.keys, len(values)).items():
+        for key, rows in block.groups().items():
             part = values[rows]
             if np.isnan(part).any():
                 values[rows] = _between(part, last.get(key), where, block.lines[rows])
         unknown = np.flatnonzero(np.isnan(values).any(axis=1))
         end = unknown[0] if len(unknown) else len(values)
+        block = block._replace(values=values)
         waiting = block.rows(np.arange(end, len(values)))
         if len(waiting.values) > WAITING:
             column = int(np.argmax(np.isnan(values[end])))
@@ -94,8 +96,8 @@ def _interpolated(blocks: Iterable[Block], where: Where) -> Iterator[Block]:
                 f"{where(column, int(block.lines[end]))}: expected a value to interpolate to within"
                 f" {WAITING} lines"
             )
-        ready = block._replace(values=values).rows(np.arange(end))
-        for key, rows in groups(ready.keys, end).items():
+        ready = block.rows(np.arange(end))
+        for key, rows in ready.groups().items():
             last[key] = ready.values[rows[-1]]
         yield ready
     if waiting is not None and len(waiting.values):
@@ -124,14 +126,3 @@ def _between(
         inner = steps[: known[-1] + 1]
         filled[inner, j] = np.interp(inner, known, column[known])
     return filled[-len(part) :]
-
-
-def groups(keys: Sequence[str] | None, count: int) -> dict[str, NDArray[np.int64]]:
-    """Return the rows of each sequence, in order of first appearance."""
-    if keys is None:
-        return {"": np.arange(count)} if count else {}
-    numbers: dict[str, int] = {}
-    codes = np.fromiter((numbers.setdefault(key, len(numbers)) for key in keys), np.int64, count)
-    order = np.argsort(codes, kind="stable")
-    ends = np.cumsum(np.bincount(codes, minlength=len(numbers)))
-    return dict(zip(numbers, np.split(order, ends[:-1]), strict=True)) if count else {}

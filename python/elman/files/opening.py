@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING
 
 from elman import _files
-from elman._container import show
+from elman._container import printable, show
 from elman.errors import LimitError, TableError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ NPY = b"\x93NUMPY"
 _EXCEL = "an Excel workbook: save it as CSV"
 _FRAME = "read it with pandas and write it with to_csv()"
 _MODEL = "a model, not data: are the arguments in the right order?"
-_REFUSED = (  # how a file begins, what it is and what to do
+_REFUSED = (  # how a file begins, what it is and what to do; if binary data follow `_WORDS`
     (NPY[:4], "a damaged NPY file"),
     (b"PAR1", f"a Parquet file: {_FRAME}"),
     (b"ARROW1", f"an Arrow file: {_FRAME}"),
@@ -52,10 +52,13 @@ _REFUSED = (  # how a file begins, what it is and what to do
     (b"\x04\x22\x4d\x18", "a file compressed by LZ4: decompress it first"),
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive: unpack it first"),
     (b"Rar!", "a RAR archive: unpack it first"),
-    (b"%PDF", "a PDF"),
+    (b"%PDF-", "a PDF"),
     (b"\x89PNG", "an image"),
     (b"\xff\xd8\xff", "an image"),
 )
+_WORDS = (b"PAR1", b"ARROW1", b"FEA1", b"ORC", b"Rar!")  # which could begin a header
+_JSON = re.compile(rb"""\s*(?:\{|\[\s*(?:[\[\]{"\d-]|true|false|null|$))""")
+_MARKUP = re.compile(rb"\s*<(?![^<>\n]*>[,;\t])")  # but <DATE>,<OPEN> is a header
 _PICKLE = re.compile(rb"\x80[\x02-\x05]")
 _SAFETENSORS = re.compile(rb"[\s\S]{8}\{\"")
 _UTF_32 = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)  # the first begins as UTF-16 does
@@ -114,11 +117,6 @@ def opened(path: Path) -> Iterator[Opened]:
         yield _recognized(name, file, path)
 
 
-def printable(text: str) -> str:
-    """Return text with control characters escaped: a file must not steer the terminal."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
-
-
 class _Bytes:
     """A source of bytes whose beginning can be looked at."""
 
@@ -160,7 +158,7 @@ def _recognized(name: str, file: io.FileIO, path: str) -> Opened:
     if unpacked is not None:
         source = _Bytes(_limited(name, unpacked, taken))
         head = source.head()
-        if head.startswith(_PACKED):
+        if head.startswith(_PACKED) or _BZ2.match(head):
             raise TableError(f"{name}: expected a table, got an archive within an archive")
     if head.startswith(NPY):
         mappable = path if regular and unpacked is None and path != "-" else None
@@ -170,13 +168,8 @@ def _recognized(name: str, file: io.FileIO, path: str) -> Opened:
 
 # --- compressed files -----------------------------------------------------------------------------
 
-_PACKED = _GZIP, _BZ2, _XZ, _ZIP, _EMPTY_ZIP = (
-    b"\x1f\x8b",
-    b"BZh",
-    b"\xfd7zXZ\0",
-    b"PK\3\4",
-    b"PK\5\6",
-)
+_PACKED = _GZIP, _XZ, _ZIP, _EMPTY_ZIP = (b"\x1f\x8b", b"\xfd7zXZ\0", b"PK\3\4", b"PK\5\6")
+_BZ2 = re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)")
 
 
 def _unpacked(
@@ -186,7 +179,7 @@ def _unpacked(
     packed: Any = source
     if head.startswith(_GZIP):
         packed = _module("gzip", name, "gzip").GzipFile(fileobj=packed, mode="rb")
-    elif head.startswith(_BZ2):
+    elif _BZ2.match(head):
         packed = _module("bz2", name, "bzip2").BZ2File(packed)
     elif head.startswith(_XZ):
         packed = _module("lzma", name, "xz").LZMAFile(packed)
@@ -213,9 +206,9 @@ def _member(name: str, file: io.FileIO) -> IO[bytes]:
     """Open the one table or array in a zip archive."""
     try:
         archive = zipfile.ZipFile(file)
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
+    except _DAMAGED as error:
         raise TableError(f"{name}: got a damaged zip archive: {printable(str(error))}") from error
-    members = [info for info in archive.infolist() if not info.is_dir()]
+    members = [info for info in archive.infolist() if not info.filename.endswith("/")]
     members = [info for info in members if not info.filename.startswith("__MACOSX/")]
     names = [info.filename for info in members]
     for file_name, what in _ARCHIVES.items():
@@ -230,8 +223,10 @@ def _member(name: str, file: io.FileIO) -> IO[bytes]:
         )
     try:
         return archive.open(members[0])
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:  # encrypted ...
+    except RuntimeError as error:  # encrypted, or compressed in another way
         raise TableError(f"{name}: {printable(str(error))}: unpack it first") from error
+    except _DAMAGED as error:
+        raise TableError(f"{name}: got a damaged zip archive: {printable(str(error))}") from error
 
 
 _ARCHIVES = {  # a file within, and what the archive is
@@ -240,6 +235,9 @@ _ARCHIVES = {  # a file within, and what the archive is
     "data.pkl": f"a PyTorch file: {_MODEL}",
     "model.weights.h5": f"a Keras file: {_MODEL}",
 }
+
+
+_DAMAGED = (zlib.error, zipfile.BadZipFile, EOFError, OSError, ValueError, RuntimeError)
 
 
 def _limited(
@@ -252,7 +250,7 @@ def _limited(
         nonlocal total
         try:
             data = read(size)
-        except (zlib.error, EOFError, OSError, ValueError, RuntimeError) as error:
+        except _DAMAGED as error:
             got = printable(str(error)) or type(error).__name__
             raise TableError(f"{name}: got damaged compressed data: {got}") from error
         except Exception as error:
@@ -282,10 +280,10 @@ def _text(name: str, head: bytes, read: Callable[[int], bytes]) -> Callable[[int
         raise TableError(f"{name}: got text in UTF-32: write it as UTF-8")
     elif (encoding := _utf_16(head)) is not None:
         return _decoded(name, encoding, read)
+    is_binary = len(head.translate(None, _BINARY)) < len(head)
     for beginning, what in _REFUSED:
-        if head.startswith(beginning):
+        if head.startswith(beginning) and (is_binary or beginning not in _WORDS):
             raise TableError(f"{name}: expected a table of text or an array, got {what}")
-    begins = head.lstrip()[:1]
     what = ""
     if _SAFETENSORS.match(head):
         what = f"a safetensors file: {_MODEL}"
@@ -293,11 +291,11 @@ def _text(name: str, head: bytes, read: Callable[[int], bytes]) -> Callable[[int
         what = "a pickle: write its table as CSV, or its array with numpy.save"
     elif head[257:262] == b"ustar":
         what = "a tar archive: unpack it first"
-    elif begins in (b"{", b"["):
+    elif _JSON.match(head):
         what = "JSON: write it as CSV"
-    elif begins == b"<":
+    elif _MARKUP.match(head):
         what = "HTML or XML: save it as CSV"
-    elif len(head.translate(None, _BINARY)) < len(head):
+    elif is_binary:
         what = "binary data of an unknown kind"
     if what:
         raise TableError(f"{name}: expected a table of text or an array, got {what}")

@@ -16,7 +16,7 @@ import numpy as np
 
 from elman.errors import TableError
 from elman.files.fields import MISSING, NAMES, NUMBER, split, what_is_wrong
-from elman.files.lines import Lines, end_of_line
+from elman.files.lines import Lines, end_of_line, is_comment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,10 +31,9 @@ PART = 1 << 16  # bytes that are parsed again if a block has something unusual
 ARROW_FROM = 1 << 20  # bytes of a block that are worth the import of pyarrow (50 ms)
 
 _NUMERIC = b"0123456789+-.eE\n"
-_ERRORS = ("#N/A", "#NA", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#NULL!")  # of Excel
 _COMMENT = re.compile(rb"^[ \t]*#", re.MULTILINE)
 _BLANK = re.compile(rb"^[ \t]*$(?=\n)", re.MULTILINE)
-_BLANKS_AT_ENDS = re.compile(rb"^ +| +$", re.MULTILINE)
+_BLANK_AT_END = re.compile(rb"^ | $", re.MULTILINE)
 _EMPTY = re.compile(rb"(?:^|,) *,")
 _BLANKS = re.compile(rb" +")
 
@@ -207,7 +206,7 @@ class Parser:
         if self.separator is None:
             if b"," in data:
                 return None
-            data = _BLANKS.sub(b",", _BLANKS_AT_ENDS.sub(b"", data))
+            data = _BLANK_AT_END.sub(b"", _BLANKS.sub(b" ", data)).replace(b" ", b",")
             separator = b","
         else:
             separator = self.separator.encode()
@@ -274,11 +273,6 @@ def _parts(lines: Lines) -> Iterator[Lines]:
         yield Lines(lines.data[start:end], number)
         number += lines.data.count(b"\n", start, end)
         start = end
-
-
-def is_comment(text: str) -> bool:
-    """Return whether a line without blanks before it is a comment."""
-    return text.startswith("#") and not text.startswith(_ERRORS)
 
 
 def decoded(line: bytes) -> str:

@@ -9,13 +9,13 @@ import numpy as np
 
 from elman import _calendar
 from elman._container import show
-from elman.errors import ArgumentError, TableError
-from elman.files import dates
+from elman._table import plain
+from elman.errors import ArgumentError, ArgumentTypeError, TableError
 from elman.files import missing as gaps
 from elman.files.arrays import ArraySource
 from elman.files.block import Block
 from elman.files.columns import TextTable
-from elman.files.fields import MISSING
+from elman.files.dates import day_order
 from elman.files.opening import opened
 from elman.files.whole import WholeTable
 
@@ -42,17 +42,19 @@ class TextSource:
 
     Attributes
     ----------
-    name : str
-        The file, for messages.
+    name, unit : str
+        The file, and what its rows are called, for messages.
     header : tuple of str
         The names of the columns, () without a header.
-    key : str or None
+    sequence : str or None
         The name of the column of sequences.
     time : str or None
         The name of the column of times: the model's, or else the first one of dates.
     notes : list of str
         Sentences about what was passed over.
     """
+
+    unit = "line"
 
     def __init__(
         self,
@@ -68,24 +70,25 @@ class TextSource:
         self._missing = missing
         self._calendar = () if table is None else table.calendar
         self._order: str | None = None  # of the dates
-        self._key = self._key_column(table, sequence)
+        self._sequence = self._sequence_column(table, sequence)
         self._time = self._time_column(table)
         self._inputs = self._input_columns(table)
-        self.key = None if self._key is None else text.columns[self._key]
+        self.sequence = None if self._sequence is None else text.columns[self._sequence]
         self.time = None if self._time is None else text.columns[self._time]
 
     # --- columns ------------------------------------------------------------------------------
 
-    def _key_column(self, table: Table | None, sequence: str | None) -> int | None:
+    def _sequence_column(self, table: Table | None, sequence: str | None) -> int | None:
         said = None if table is None else table.sequence
         if sequence is not None:
             by_number = not self.header and sequence.isdecimal()
-            if said is not None and sequence != said and not by_number:
+            if said is not None and plain(sequence) != plain(said) and not by_number:
                 raise ArgumentError(
                     f"sequence: expected {show(said)}, as in the model's table, got"
                     f" {show(sequence)}"
                 )
-            return self._text.find(sequence, "the sequence of each line")
+            name = sequence if said is None or by_number else said
+            return self._text.find(name, "the sequence of each line")
         if said is None or not self._text.has(said) or not self._by_name(table):
             return None
         return self._text.find(said, "the sequence of each line")
@@ -98,7 +101,7 @@ class TextSource:
                 raise TableError(
                     f"{self.name}: expected a header, to find the times {show(table.time)}"
                 )
-        return next((i for i in self._text.dates() if i != self._key), None)
+        return next((i for i in self._text.dates() if i != self._sequence), None)
 
     def _by_name(self, table: Table | None) -> bool:
         """Return whether the columns of a model are found by their names.
@@ -116,7 +119,7 @@ class TextSource:
         if table is not None and table.inputs and self._by_name(table):
             return [text.find(name, "an input of the model") for name in table.inputs]
         ignored = text.ignored()
-        taken = {self._key, self._time, *ignored, *text.dates()}
+        taken = {self._sequence, self._time, *ignored, *text.dates()}
         inputs = [i for i in range(len(text.columns)) if i not in taken]
         if 0 in ignored:
             self.notes.append(f"{self.name}: the first column has no name and is no input")
@@ -175,7 +178,7 @@ class TextSource:
             raise TableError(f"{self.name}: expected lines without missing values, got none")
 
     def _blocks(self, pieces: Iterable[Lines]) -> Iterator[Block]:
-        texts = [i for i in (self._key, self._time) if i is not None]
+        texts = [i for i in (self._sequence, self._time) if i is not None]
         for piece in pieces:
             parsed = self._text.parser.parse(
                 piece, self._inputs, texts, missing=self._missing is not None
@@ -189,23 +192,16 @@ class TextSource:
 
     def _keys_and_times(self, parsed: Parsed) -> tuple[list[str] | None, list[str] | None]:
         columns = iter(parsed.texts)
-        keys = None if self._key is None else next(columns)
+        keys = None if self._sequence is None else next(columns)
         times = None if self._time is None else next(columns)
-        if keys is not None and "" in keys:
-            where = self._text.where(self._key or 0, int(parsed.lines[keys.index("")]))
-            raise TableError(f"{where}: expected the sequence of the line, got an empty field")
+        if self._sequence is not None and keys is not None:
+            self._text.require_keys(self._sequence, keys, parsed.lines)
         return keys, times
 
     def _calendar_inputs(self, times: Sequence[str], lines: Array) -> Array:
-        def where(i: int) -> str:
-            return self._text.where(self._time or 0, int(lines[i]))
-
-        if self._missing != "drop":
-            for i, field in enumerate(times):
-                if field in MISSING:
-                    raise TableError(f"{where(i)}: expected a date, got {field!r}")
-        self._order = self._order or dates.day_order(times)
-        return _calendar.features(dates.parse(times, where, order=self._order), self._calendar)
+        self._order = self._order or day_order(times)
+        parsed = self._text.times(self._time or 0, times, lines, self._missing, self._order)
+        return _calendar.features(parsed, self._calendar)
 
 
 @contextmanager
@@ -262,6 +258,8 @@ def read_table(
     ------
     TableError
         If the file contains no table, or a number or a date is missing or wrong.
+    ArgumentError, ArgumentTypeError
+        If an argument is invalid.
     OSError
         If the file cannot be read.
 
@@ -277,6 +275,8 @@ def read_table(
     2024-01-01 01:00:00   2.0
     """
     gaps.check(missing)
+    if isinstance(columns, str):
+        raise ArgumentTypeError("columns: expected a list of names, got str")
     with opened(path) as file:
         if file.is_array:
             raise TableError(f"{file.name}: expected a table of text, got an array: numpy.load")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from datetime import date
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -10,11 +11,11 @@ import numpy as np
 
 from elman import _arguments, _frame, _ragged
 from elman._container import show
-from elman._table import Table
+from elman._table import Table, plain
 from elman.errors import ArgumentError, TableError
 from elman.files import dates
 from elman.files import missing as gaps
-from elman.files.block import Block
+from elman.files.block import Block, joined
 from elman.files.frame import Frame
 from elman.files.reading import TextSource, open_table
 
@@ -131,16 +132,18 @@ def open_source(
         If the table has a header without that column: as one sequence, the state would go from one
         to the next. The column "" says that it is one.
     """
-    if sequence is not None and not sequence.isdecimal():  # which counts columns without a header
-        require_sequence(net, sequence)
+    if sequence is not None:
+        _arguments.name("sequence", sequence)
+        if not sequence.isdecimal():  # which counts columns without a header
+            require_sequence(net, sequence)
     with open_table(path, net.table, sequence=sequence or None, missing=missing) as source:
         if isinstance(source, TextSource):
             expected = net.table and net.table.sequence
-            if sequence == "" and source.key is not None:
+            if sequence == "" and source.sequence is not None:
                 raise ArgumentError(
-                    f"sequence: expected {show(source.key)}, as in the model's table, got ''"
+                    f"sequence: expected {show(source.sequence)}, as in the model's table, got ''"
                 )
-            if sequence is None and expected and source.header and source.key is None:
+            if sequence is None and expected and source.header and source.sequence is None:
                 raise TableError(
                     f"{source.name}: expected the column {show(expected)}, the sequence of each"
                     f" line, got {show(list(source.header))}: if it is one sequence, give '' as the"
@@ -152,13 +155,15 @@ def open_source(
 def require_sequence(net: Network, given: str | None) -> None:
     """Raise if a column of sequences contradicts the network's table."""
     table = net.table
+    if given is not None:
+        _arguments.name("sequence", given)
     if table is None or not given:
         return
-    if table.sequence is not None and given != table.sequence:
+    if table.sequence is not None and plain(given) != plain(table.sequence):
         raise ArgumentError(
             f"sequence: expected {show(table.sequence)}, as in the model's table, got {show(given)}"
         )
-    if given in table.inputs:
+    if plain(given) in map(plain, table.inputs):
         raise ArgumentError(
             f"sequence: expected a column that is no input of the model, got {show(given)}"
         )
@@ -171,15 +176,15 @@ def outputs_of(net: Network, outputs: str | None) -> str:
     return "all" if net.table is None else net.table.outputs
 
 
-def column_names(net: Network, key: str | None, time: str | None) -> list[str]:
-    """Return the names of the columns of a result: key, time, class, outputs.
+def column_names(net: Network, sequence: str | None, time: str | None) -> list[str]:
+    """Return the names of the columns of a result: sequence, time, class, outputs.
 
     A column before the outputs whose name is taken gets an underscore.
     """
     named = net.table.output_names if net.table is not None else ()
     outputs = list(named or (f"output_{i}" for i in range(1, net.output_size + 1)))
     taken, before = set(outputs), []
-    for name in (key, time, CLASS if classes(net) else None):
+    for name in (sequence, time, CLASS if classes(net) else None):
         if name is not None:
             while name in taken:
                 name += "_"
@@ -223,53 +228,35 @@ def answers(net: Network, source: Source, outputs: str, threads: int = 1) -> Ite
     """
     blocks = source.blocks(net.input_size)
     if set(net.directions) != {"forward"}:
-        blocks = _as_one(blocks)
+        blocks = iter([joined(list(blocks))])
     states = _States(net, threads)
     for block in blocks:
-        require_range(net, block.values, source.name, block.lines)
+        require_range(net, block.values, source, block.lines)
         output = states.run(block, outputs)
         if outputs == "all":
             yield Answers(block.keys, block.times, output)
         else:
-            yield Answers(None if source.key is None else [], None, output[:0])
+            yield Answers(None if source.sequence is None else [], None, output[:0])
     if outputs == "last":
-        yield Answers(None if source.key is None else list(states.rows), None, states.last)
+        yield Answers(None if source.sequence is None else list(states.rows), None, states.last)
 
 
-def require_range(net: Network, values: Array, name: str, lines: Array | None = None) -> None:
+def require_range(net: Network, values: Array, source: Source, lines: Array | None = None) -> None:
     """Raise if a number is too large for the network's dtype, in which it would be infinite."""
     most = np.finfo(net.dtype).max
     if values.max() <= most and values.min() >= -most:
         return
     row, column = np.argwhere(~(np.abs(values) <= most))[0]
-    where = name if lines is None else f"{name} line {lines[row]}"
+    where = source.name if lines is None else f"{source.name} {source.unit} {lines[row]}"
     raise TableError(
         f"{where}: expected numbers of {net.dtype}, up to {most:.2g}, got {values[row, column]:g}"
     )
 
 
-def _as_one(blocks: Iterator[Block]) -> Iterator[Block]:
-    """Yield all blocks as one."""
-    parts = list(blocks)
-    if parts:
-        keys, times = (
-            None
-            if getattr(parts[0], name) is None
-            else list(chain.from_iterable(getattr(part, name) for part in parts))
-            for name in ("keys", "times")
-        )
-        values = np.concatenate([part.values for part in parts])
-        yield parts[0]._replace(values=values, keys=keys, times=times)
-
-
 def sequences(net: Network, source: Source) -> list[Array]:
     """Return the inputs (T_i, I) of each sequence of a table, in order of first appearance."""
-    (block,) = _as_one(source.blocks(net.input_size))
-    if block.keys is None:
-        return [block.values]
-    order, offsets, _ = _States(net, 1).sorted(block)
-    values = block.values if order is None else block.values[order]
-    return np.split(values, offsets[1:-1])
+    block = joined(list(source.blocks(net.input_size)))
+    return [block.values[rows] for rows in block.groups().values()]
 
 
 class _States:
@@ -291,7 +278,7 @@ class _States:
 
     def run(self, block: Block, outputs: str) -> Array:
         """Continue the sequences of a block; return the outputs of its lines, or the last ones."""
-        order, offsets, rows = self.sorted(block)
+        order, offsets, rows = self._sorted(block)
         values = block.values if order is None else block.values[order]
         result = self._net.run(
             values,
@@ -310,7 +297,7 @@ class _States:
         output[order] = result.output
         return output
 
-    def sorted(self, block: Block) -> tuple[Array | None, Array, Array]:
+    def _sorted(self, block: Block) -> tuple[Array | None, Array, Array]:
         """Return the lines sorted by sequence (None: they are), their offsets, and its rows."""
         count = len(block.values)
         if block.keys is None:
@@ -343,7 +330,7 @@ class _States:
 class _FrameSource:
     """The rows of a data frame as a source of one block, whose times are numbers of rows."""
 
-    name = "data"
+    name, unit = "data", "row"
 
     def __init__(
         self,
@@ -359,8 +346,8 @@ class _FrameSource:
         self._names = [str(name) for name in getattr(frame, "column_names", frame.columns)]
         table = self._table(net.table, sequence)
         self._net = net.replace(table=table)
-        self.key = table.sequence
-        self.time = table.time if table.time in self._names else self._first_time(table)
+        self.sequence = table.sequence
+        self.time = self._time(table)
 
     def _table(self, table: Table | None, sequence: str | None) -> Table:
         """Return the network's table, or one for all columns, with this column of sequences."""
@@ -374,21 +361,24 @@ class _FrameSource:
             ]
         return Table(**fields)
 
-    def _first_time(self, table: Table) -> str | None:
+    def _time(self, table: Table) -> str | None:
+        if table.time is not None and _frame.column(self._frame, table.time) is not None:
+            return table.time
         others = (*table.inputs, table.sequence)
         return next((n for n in self._names if n not in others and self._is_time(n)), None)
 
     def _is_time(self, name: str) -> bool:
-        return np.asarray(self._frame[name]).dtype.kind == "M"
+        return np.asarray(_frame.column(self._frame, name)).dtype.kind == "M"
 
     def times(self, rows: list[int]) -> Array:
         """Return the times of rows."""
-        column = np.asarray(self._frame[self.time])[rows]
+        assert self.time is not None
+        column = np.asarray(_frame.column(self._frame, self.time))[rows]
         return column if column.dtype.kind in "MU" else np.array(list(map(str, column)), object)
 
     def blocks(self, width: int) -> Iterator[Block]:
         """Yield all rows."""
-        values, _ = _frame.read(self._net, "data", self._frame, "all")
+        values, _ = _frame.read(self._net, "data", self._frame, "all", with_gaps=True)
         keys: list[Any] | None = None
         if isinstance(values, _ragged.Rows):
             numbers = np.empty(len(values.order), np.int64)
@@ -426,8 +416,8 @@ def _result(net: Network, source: Source, outputs: str, threads: int) -> Frame:
     """Return the answers as a Frame."""
     pieces = list(answers(net, source, outputs, threads))
     columns: list[Any] = []
-    if source.key is not None:
-        columns.append(list(chain.from_iterable(piece.keys or () for piece in pieces)))
+    if source.sequence is not None:
+        columns.append(_keys(list(chain.from_iterable(piece.keys or () for piece in pieces))))
     time = source.time if outputs == "all" else None
     if time is not None:
         times = list(chain.from_iterable(piece.times or () for piece in pieces))
@@ -435,8 +425,17 @@ def _result(net: Network, source: Source, outputs: str, threads: int) -> Frame:
     output = np.concatenate([piece.output for piece in pieces])
     if classes(net):
         columns.append(class_names(net, output))
-    names = column_names(net, source.key, time)
+    names = column_names(net, source.sequence, time)
     return Frame(dict(zip(names, [*columns, *output.T], strict=True)))
+
+
+def _keys(keys: list[Any]) -> Array | list[Any]:
+    """Return names of sequences that are numbers, texts or dates as they are, others as texts."""
+    if all(isinstance(key, int | float | str) for key in keys):
+        return keys
+    if all(isinstance(key, date) and getattr(key, "tzinfo", None) is None for key in keys):
+        return np.array(keys, "datetime64[us]")
+    return list(map(str, keys))
 
 
 def _times(fields: Sequence[str]) -> Array:

@@ -88,6 +88,8 @@ class WholeTable(TextTable):
             else:
                 found[i] = np.array(fields, object)
         sequences = None if keys is None else parsed.texts[-1]
+        if keys is not None and sequences is not None:
+            self.require_keys(keys, sequences, parsed.lines)
         block = Block(parsed.values, sequences, None, parsed.lines).rows(np.flatnonzero(known))
         if missing is not None:
             block = self.without_gaps(block, missing, numbers)
@@ -102,20 +104,6 @@ class WholeTable(TextTable):
         if not found:
             raise TableError(f"{self.name}: expected lines without missing values, got none")
         return found[0]
-
-    def times(
-        self, column: int, fields: Sequence[str], lines: NDArray[np.int64], missing: str | None
-    ) -> NDArray[np.datetime64]:
-        """Return a column of dates; a missing one is NaT with "drop", and else an error."""
-
-        def where(i: int) -> str:
-            return self.where(column, int(lines[i]))
-
-        if missing != "drop":
-            for i, field in enumerate(fields):
-                if field in MISSING:
-                    raise TableError(f"{where(i)}: expected a date, got {field!r}")
-        return dates.parse(fields, where)
 
     def require_names(self, names: Sequence[str]) -> None:
         """Raise if a column has no name, or two have the same."""

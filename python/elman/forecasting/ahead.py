@@ -13,7 +13,8 @@ from elman import _arguments
 from elman._network import require_network
 from elman._parameters import core_of
 from elman.errors import ArgumentError, DivergenceError
-from elman.files.frame import Frame
+from elman.files import missing as gaps
+from elman.files.frame import Frame, html_table
 from elman.forecasting import intervals
 from elman.forecasting import series as sources
 from elman.forecasting import times as clock
@@ -128,7 +129,7 @@ class Forecast:
         self.coverage = coverage
         self.origins = origins
         self.summary = summary
-        self._key_name, self._time_name = plan.sequence or "sequence", plan.time or "time"
+        self._names = plan.sequence or "sequence", plan.time or "time"
 
     def table(self) -> Frame:
         """Return the columns by name: the sequence, step, time, then each forecast and its ends.
@@ -143,9 +144,10 @@ class Forecast:
                     name += "_"
                 columns[name] = values
 
-        add(self._key_name, self.keys)
+        sequence, time = self._names
+        add(sequence, self.keys)
         add("step", self.steps)
-        add(self._time_name, self.times)
+        add(time, self.times)
         for j, name in enumerate(self.columns):
             add(name, self.values[:, j])
             if self.lower is not None and self.upper is not None:
@@ -177,15 +179,7 @@ class Forecast:
         return "\n".join([*lines, *rest, self.summary])
 
     def _repr_html_(self) -> str:
-        names, rows = self.rows()
-
-        def line(cells: list[str], tag: str) -> str:
-            return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
-
-        body = "".join(line(row, "td") for row in rows)
-        head = line(names, "th")
-        table = f"<table><thead>{head}</thead><tbody>{body}</tbody></table>"
-        return f"{table}<p>{escape(self.summary)}</p>"
+        return f"{html_table(*self.rows())}<p>{escape(self.summary)}</p>"
 
 
 def forecast(
@@ -270,6 +264,7 @@ def forecast(
     core_of(net).require_forward("forecast", "others read the future")
     if interval is not None:
         interval = _arguments.number("interval", interval, below_1=True)
+    gaps.check(missing)
     share = _arguments.number("holdout", holdout, zero=True, below_1=True)
     if missing is not None and not any(isinstance(d, str | os.PathLike) for d in (data, future)):
         raise ArgumentError("missing: expected only with a file, whose values may be missing")

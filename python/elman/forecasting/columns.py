@@ -37,7 +37,7 @@ class Wanted(NamedTuple):
     absent: str | None = None  # the column of sequences that the data are said not to have
 
 
-class Columns(_frame._Columns):
+class Columns(_frame.Columns):
     """The named columns of a file or data frame."""
 
     def __len__(self) -> int:
@@ -78,7 +78,7 @@ class Columns(_frame._Columns):
         index = getattr(self.frame, "index", None)
         if getattr(getattr(index, "dtype", None), "kind", "") != "M":
             return None
-        return np.asarray(_frame._local(index)).astype(clock.UNIT)
+        return np.asarray(_frame.local_times(index)).astype(clock.UNIT)
 
 
 def opened(argument: str, data: Data, wanted: Wanted, missing: str | None) -> Columns | Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -17,40 +17,47 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
     Answers = Callable[[int], Array]  # to a sequence, by its index: (T, O)
-    Span = tuple[int, int, int]  # the steps start:stop of a sequence: sequence, start, stop
 
 
-class Examples(Protocol):
+class Examples(NamedTuple):
     """B sequences: inputs (T_i, I) each, and targets per step or one per sequence.
 
-    Targets are values (T_i, O) or (O,), or for classification class indices (T_i,) or (). `now` has
-    the target columns at the time of a forecast, (T_i, targets) each.
+    Targets are values (T_i, O) or (O,), or for classification class indices (T_i,) or (). Of a
+    forecast of several steps they are in the order of `table.output_names`.
     """
 
-    @property
-    def x(self) -> list[Array]: ...  # noqa: D102
+    x: list[Array]
+    y: list[Array]
+    table: Table  # the meaning of the columns; outputs "all": one target per step
+    now: Sequence[Array] = ()  # the target columns at the time of the forecast, (T_i, targets) each
 
     @property
-    def y(self) -> list[Array]: ...  # noqa: D102
-
-    @property
-    def now(self) -> Sequence[Array]: ...  # noqa: D102
-
-    @property
-    def table(self) -> Table: ...  # noqa: D102
+    def task(self) -> str:
+        """The task."""
+        if self.table.horizon:
+            return "forecast"
+        return "classification" if self.table.classes else "regression"
 
 
-class Parts(Protocol):
-    """Spans for training, for decisions, and for scoring only."""
+class Span(NamedTuple):
+    """The steps start:stop of a sequence, which is always run from its first step."""
 
-    @property
-    def training(self) -> Sequence[Span]: ...  # noqa: D102
+    sequence: int
+    start: int
+    stop: int
 
-    @property
-    def validation(self) -> Sequence[Span]: ...  # noqa: D102
 
-    @property
-    def holdout(self) -> Sequence[Span]: ...  # noqa: D102
+def whole(sequences: Sequence[Array]) -> list[Span]:
+    """Return the spans of whole sequences."""
+    return [Span(i, 0, len(sequence)) for i, sequence in enumerate(sequences)]
+
+
+class Parts(NamedTuple):
+    """The parts for training, for decisions such as early stopping, and for scoring only."""
+
+    training: list[Span]
+    validation: list[Span]
+    holdout: list[Span]
 
 
 def known(parts: Parts) -> list[Span]:
@@ -60,9 +67,9 @@ def known(parts: Parts) -> list[Span]:
     for i, start, stop in spans[1:]:
         last, begin, end = joined[-1]
         if (last, end) == (i, start):
-            joined[-1] = (i, begin, stop)
+            joined[-1] = Span(i, begin, stop)
         else:
-            joined.append((i, start, stop))
+            joined.append(Span(i, start, stop))
     return joined
 
 

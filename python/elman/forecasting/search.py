@@ -1,7 +1,7 @@
 """The search for a network: a linear start, and a correction by tanh units where it helps.
 
-1. The start is the mean, the last value or a linear model of the last steps, judged on blocks of
-   the parts for training and validation.
+1. The start is the mean, the last value, the value a period before or a linear model of the last
+   steps, judged on blocks of the parts for training and validation.
 2. Networks of tanh units learn what the start leaves, each on the training part with its own
    window, learning rate and random weights. Those with the lowest validation errors are averaged.
 3. The same settings are tried on earlier parts of the data. The average is kept if its gain there,
@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -20,9 +21,9 @@ import numpy as np
 from elman._network import Network
 from elman.forecasting import linear, work
 from elman.forecasting.baselines import baselines, linear_problem
-from elman.forecasting.crew import Crew
 from elman.forecasting.noise import standard_error
-from elman.forecasting.parts import Scaling, known, standardised
+from elman.forecasting.parts import Scaling, Span, known, standardised
+from elman.forecasting.pool import Pool
 from elman.training import recipe
 
 if TYPE_CHECKING:
@@ -30,9 +31,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from elman.forecasting.crew import Progress
     from elman.forecasting.linear import Linear, Moments, Problem
-    from elman.forecasting.parts import Answers, Examples, Parts, Span
+    from elman.forecasting.parts import Answers, Examples, Parts
+    from elman.forecasting.pool import Progress
 
     Array = NDArray[Any]
     Start = Callable[[Moments], Linear]  # fitted to moments
@@ -91,7 +92,7 @@ def search(
     progress: Progress | None = None,
 ) -> Found:
     """Return the network that was found: `Search` in one call."""
-    return Search(examples, parts, effort, seed).run(threads, period, progress)
+    return Search(examples, parts, effort, seed, period).run(threads, progress)
 
 
 class Search:
@@ -101,10 +102,12 @@ class Search:
     depends on the data, the effort and the seed, not on the speed of the machine.
     """
 
-    def __init__(self, examples: Examples, parts: Parts, effort: int, seed: int) -> None:
-        self.examples, self.parts, self._seed = examples, parts, seed
+    def __init__(
+        self, examples: Examples, parts: Parts, effort: int, seed: int, period: int | None = None
+    ) -> None:
+        self.examples, self.parts, self._seed, self._period = examples, parts, seed, period
         self.scaling = Scaling.of(examples, parts.training)
-        self.problem: Problem = linear_problem(examples, parts, self.scaling)
+        self.problem: Problem = linear_problem(examples, parts, self.scaling, period)
         self.trials: list[Trial] = []
         self.multiply_adds = 0.0
         self._folds = _folds(parts)
@@ -169,16 +172,14 @@ class Search:
         alone = tried + again / min(speeds.values())
         return alone / max(1, min(threads, len(self.trials)))
 
-    def run(
-        self, threads: int = 1, period: int | None = None, progress: Progress | None = None
-    ) -> Found:
+    def run(self, threads: int = 1, progress: Progress | None = None) -> Found:
         """Search. Ctrl-C ends it with the best so far."""
         start = _start(self.problem, self._reach)
         more = AVERAGED * (len(self._folds) + 1)
-        crew = Crew(threads, len(self.trials) + more, progress)
-        added = self._correction(start, crew)
+        pool = Pool(threads, len(self.trials) + more, progress)
+        added = self._correction(start, pool)
         base = start(self.problem.all)
-        net = linear.joined([linear.delay_line(base), *added.blocks])
+        net = linear.joined([linear.delay_line(base), *added.units])
         return Found(
             network=net.replace(tensors=self.scaling._asdict()),
             linear=base,
@@ -186,9 +187,9 @@ class Search:
             reason=added.reason,
             gain=added.gain,
             noise=added.noise,
-            trainings=crew.done,
-            interrupted=crew.interrupted,
-            baselines=baselines(self.examples, self.parts, period, self.problem),
+            trainings=pool.done,
+            interrupted=pool.interrupted,
+            baselines=baselines(self.examples, self.parts, self._period, self.problem),
         )
 
     @property
@@ -198,15 +199,15 @@ class Search:
 
     # --- the correction ---
 
-    def _correction(self, start: Start, crew: Crew) -> _Correction:
+    def _correction(self, start: Start, pool: Pool) -> _Correction:
         """Return what is added to the start."""
         if not self.trials:
             return _Correction(reason="there is no validation part")
         training = _Left(self, start, self.parts.training)
         if training.is_nothing:
             return _Correction(reason="the start leaves nothing to learn")
-        trials = self._tried(training, crew)
-        if crew.interrupted and not trials:
+        trials = self._tried(training, pool)
+        if pool.interrupted and not trials:
             return _Correction(reason="interrupted")
         if not trials:
             return _Correction(reason="every training diverged")
@@ -216,7 +217,7 @@ class Search:
         unseen = []
         for spans, judged in self._folds:
             left = _Left(self, start, spans)
-            if earlier := left.trained(best, crew):
+            if earlier := left.trained(best, pool):
                 unseen.append(left.outputs(earlier, judged))
         factor = _factor([*unseen, seen])
         gain, noise = self._gain(unseen or [seen], factor)
@@ -226,16 +227,16 @@ class Search:
         sizes = " + ".join(str(trial.units) for trial in best)
         found = found._replace(name=f"{sizes} tanh units")
         everything = _Left(self, start, known(self.parts))
-        if again := everything.trained(best, crew):
-            return found._replace(blocks=everything.blocks(again, factor))
-        return found._replace(blocks=training.blocks(nets, factor))  # interrupted: as it was tried
+        if again := everything.trained(best, pool):
+            return found._replace(units=everything.units(again, factor))
+        return found._replace(units=training.units(nets, factor))  # interrupted: as it was tried
 
-    def _tried(self, training: _Left, crew: Crew) -> list[tuple[float, Trial, Network]]:
+    def _tried(self, training: _Left, pool: Pool) -> list[tuple[float, Trial, Network]]:
         """Return the trainings with the lowest validation errors, up to their best epochs."""
         validation = training.standardised(self.parts.validation)
         jobs = [training.job(trial) | {"validation": validation} for trial in self.trials]
         found = []
-        for trial, result in zip(self.trials, crew.train(jobs), strict=True):
+        for trial, result in zip(self.trials, pool.train(jobs), strict=True):
             if result is not None and result.history.best_epoch:
                 share = result.history.best_epoch / trial.epochs
                 error = min(result.history.validation_loss)
@@ -284,11 +285,11 @@ class _Left:
             "seed": of._seed,
         }
 
-    def trained(self, trials: Sequence[Trial], crew: Crew) -> list[Network]:
+    def trained(self, trials: Sequence[Trial], pool: Pool) -> list[Network]:
         """Return a network for each trial; none at all if one failed or was interrupted."""
-        results = crew.train([self.job(trial) for trial in trials])
+        results = pool.train([self.job(trial) for trial in trials])
         nets = [result.network for result in results if result is not None]
-        return nets if len(nets) == len(trials) and not crew.interrupted else []
+        return nets if len(nets) == len(trials) and not pool.interrupted else []
 
     def outputs(self, nets: Sequence[Network], spans: Sequence[Span]) -> tuple[Array, Array]:
         """Return the mean output of networks on spans, and what it should be, (N, O) each."""
@@ -299,16 +300,16 @@ class _Left:
         wanted = [self._y[i][start:stop] for i, start, stop in spans]
         return np.concatenate(given), np.concatenate(wanted)
 
-    def blocks(self, nets: Sequence[Network], factor: float) -> list[linear.Block]:
+    def units(self, nets: Sequence[Network], factor: float) -> list[linear.Units]:
         """Return the units of networks, whose mean times a factor is added to the start."""
         share = factor * self._scale / len(nets)
-        return [linear.Block.of(net).times(share) for net in nets]
+        return [linear.Units.of(net).times(share) for net in nets]
 
 
 class _Correction(NamedTuple):
     """What is added to a start."""
 
-    blocks: list[linear.Block] = []  # noqa: RUF012
+    units: list[linear.Units] = []  # noqa: RUF012
     name: str | None = None
     reason: str | None = None
     gain: float | None = None
@@ -344,7 +345,7 @@ def _folds(parts: Parts) -> list[tuple[list[Span], list[Span]]]:
         ((i, start, stop),) = validation
         size = stop - start
         middles = [start - k * size for k in range(1, FOLDS + 1)]
-        return [([(i, 0, m)], [(i, m, m + size)]) for m in middles if m >= size] or swapped
+        return [([Span(i, 0, m)], [Span(i, m, m + size)]) for m in middles if m >= size] or swapped
     size = len(validation)
     groups = [training[k * size : (k + 1) * size] for k in range(FOLDS)]
     return [
@@ -357,19 +358,17 @@ def _folds(parts: Parts) -> list[tuple[list[Span], list[Span]]]:
 def _start(problem: Problem, reach: int) -> Start:
     """Choose the start.
 
-    A linear model must be better than the mean and the last value by more than the noise.
+    A linear model must be better than the mean and what it may be drawn to, such as the last value,
+    by more than the noise.
     """
-    kinds = ["mean"] if problem.last is None else ["mean", "last"]
-    best = {kind: problem.choose(kind, linear.ALPHAS) for kind in kinds}
-    kind = min(best, key=lambda name: best[name][2])
-    lags, alpha, _ = best[kind]
+    best = {towards: problem.choose(towards, linear.ALPHAS) for towards in problem.towards}
+    towards = min(best, key=lambda name: best[name][2])
+    lags, alpha, _ = best[towards]
 
     def linear_model(sums: Moments) -> Linear:
-        return problem.linear(sums, kind, lags, alpha)
+        return problem.linear(sums, towards, lags, alpha)
 
-    simple: list[Start] = [problem.mean]
-    if problem.last is not None:
-        simple.append(lambda sums: problem.last_value())
+    simple: list[Start] = [partial(problem.simple, name) for name in problem.towards]
     errors = [problem.errors_of(model) for model in simple]
     n = min(range(len(simple)), key=lambda n: float(errors[n].mean()))
     gain = errors[n] - problem.errors_of(linear_model)

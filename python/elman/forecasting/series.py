@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from elman import _calendar
+from elman import _calendar, _ragged
 from elman._container import show
 from elman.errors import ArgumentError, ShapeError
 from elman.files import running
@@ -162,7 +162,8 @@ def _rows_by_key(plan: Plan, data: Columns) -> list[tuple[Any, Array]]:
     if plan.sequence is None:
         return [(None, np.arange(len(data)))]
     keys, numbers = data.groups(plan.sequence)
-    places = np.split(np.argsort(numbers, kind="stable"), np.bincount(numbers).cumsum()[:-1])
+    order, offsets = _ragged.grouped(numbers, len(keys))
+    places = np.split(order, offsets[1:-1])
     return [(_whole(key), rows) for key, rows in zip(keys, places, strict=True)]
 
 

@@ -15,6 +15,7 @@ from elman._structure import B_Y, W_HY
 from elman._table import Table
 from elman.errors import ArgumentError, ShapeError
 from elman.forecasting import linear
+from elman.forecasting.parts import whole
 from elman.sklearn import panels
 from elman.sklearn.base import Elman
 from elman.training import data
@@ -268,16 +269,16 @@ arrays (T_i,) or (T_i, O)
         x = (panel.steps() - net.input_mean) / net.input_std
         y = (rows - net.output_mean) / net.output_std
         xs, ys = (np.split(values, ends[:-1]) for values in (x, y))
-        spans = [(i, 0, len(sequence)) for i, sequence in enumerate(xs)]
-        problem = linear.Problem(xs, ys, spans)
-        model = problem.linear(problem.all, "mean", *problem.choose("mean", linear.ALPHAS)[:2])
+        problem = linear.Problem(xs, ys, whole(xs))
+        chosen = problem.choose(linear.MEAN, linear.ALPHAS)[:2]
+        model = problem.linear(problem.all, linear.MEAN, *chosen)
         left = y - np.concatenate([model(sequence) for sequence in xs])
         _, scale = data.mean_and_std("y", left)
         zeros = {name: np.zeros_like(net.tensors()[name]) for name in (W_HY, B_Y)}
         zeros["output_mean"] = np.zeros_like(scale)
         net = net.replace(tensors={**zeros, "output_std": scale})
         super()._train(net, panel, left, *rest)
-        units = linear.Block.of(self.network_).times(scale)
+        units = linear.Units.of(self.network_).times(scale)
         joined = linear.joined([linear.delay_line(model), units])
         self.network_ = joined.replace(tensors=scaling, table=net.table)
 

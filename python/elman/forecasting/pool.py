@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     Progress = Callable[[int, int], None]  # trainings done, of how many
 
 
-class Crew:
-    """Threads that train; the results do not depend on their number."""
+class Pool:
+    """A pool of threads that train; the results do not depend on their number."""
 
     def __init__(self, threads: int, total: int, progress: Progress | None) -> None:
         self._threads, self._total, self._progress = threads, total, progress
@@ -38,9 +38,9 @@ class Crew:
         After Ctrl-C, a running training ends with its epoch.
         """
         results: list[TrainResult | None] = [None] * len(jobs)
-        with warnings.catch_warnings(), ThreadPoolExecutor(self._threads) as pool:
+        with warnings.catch_warnings(), ThreadPoolExecutor(self._threads) as executor:
             warnings.simplefilter("ignore", ScalingWarning)  # the scaling is that of the first part
-            futures = [pool.submit(self._one, arguments) for arguments in jobs]
+            futures = [executor.submit(self._one, arguments) for arguments in jobs]
             for n, future in enumerate(futures):
                 while True:
                     try:
