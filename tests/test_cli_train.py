@@ -385,6 +385,12 @@ def test_a_search_says_what_it_does_and_what_it_found(here, rng):
     answer("verify", "model.safetensors", "--input", "x.csv")
 
 
+def test_without_a_validation_part_a_forecast_is_the_linear_model(here, sines):
+    text = shown_by(sines, "--inputs", "a", "--validation", 0)
+    assert text.startswith("task ")  # nothing is searched
+    assert "correction none, because there is no validation part" in text
+
+
 def test_a_range_of_steps_has_an_output_and_a_score_for_each(here, sines):
     options = (sines, "--inputs", "a", "--horizon", "1..12", "--effort", 1)
     facts = facts_of(*options)

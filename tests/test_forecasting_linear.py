@@ -132,6 +132,24 @@ def test_wrong_arguments_are_one_sentence(x, y, options, error, sentence):
         elman.linear_start(x, y, **options)
 
 
+def test_inputs_that_are_read_once_have_no_lags(rng):
+    x, y = rng.normal(size=(300, 3)), rng.normal(size=(300, 2))
+    y[:, 0] += x[:, 2] + np.roll(x[:, 0], 2)
+    problem = linear.Problem([x], [y], [(0, 0, 300)], once=1, lags=(3,))
+    model = problem.linear(problem.all, linear.MEAN, 3, 1.0)
+    padded = np.pad(x, ((2, 0), (0, 0)))
+    rows = [x[:, 2:], padded[2:, :2], padded[1:-1, :2], padded[:-2, :2]]
+    rows = np.concatenate(rows, axis=1)
+    centre, level = rows.mean(axis=0), y.mean(axis=0)
+    penalized = np.concatenate([rows - centre, np.eye(7)])
+    slopes, *_ = np.linalg.lstsq(penalized, np.pad(y - level, ((0, 7), (0, 0))), rcond=None)
+    expected = level + (rows - centre) @ slopes
+    np.testing.assert_allclose(model(x), expected, atol=1e-12)
+    net = linear.joined([linear.delay_line(model)])
+    assert net.hidden_sizes == (7,)
+    np.testing.assert_allclose(net(x), expected, atol=1e-4)
+
+
 @pytest.mark.parametrize("steps", [1, 2, 3, 10])
 def test_a_few_steps_are_enough(steps):
     x = np.arange(steps, dtype=float)[:, None]

@@ -110,6 +110,15 @@ def test_a_season_ahead_is_the_latest_one_that_is_known(rng):
     np.testing.assert_array_equal(answer[7:], data.y[0][7:])
 
 
+def test_a_season_of_noise_stays_the_value_a_period_before(rng):
+    steps = np.cumsum(rng.normal(size=(60, 9)), axis=0)  # each of nine values walks by itself
+    data, parts = forecast(steps.ravel(), horizon=(4, 9))
+    found = search.search(data, parts, effort=1, period=9)
+    assert found.start.endswith("the value a period before")
+    network, best = scores(found, data, parts)
+    assert network < 1.03 * best
+
+
 @pytest.mark.parametrize("steps", [12, 30, 60])
 def test_short_series_are_never_far_behind_their_baselines(rng, steps):
     data, parts = forecast(autoregression(rng, steps) + 100)

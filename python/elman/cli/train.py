@@ -164,13 +164,13 @@ def _search(
     """Search for a network that starts as a linear model."""
     effort = settings.effort or work.EFFORT
     threads = settings.threads or _processors()
-    search = Search(examples, parts, effort, settings.seed)
-    if not as_json:
+    search = Search(examples, parts, effort, settings.seed, period)
+    if search.trials and not as_json:
         _say_plan(
             "search", len(search.trials), search.multiply_adds, search.seconds(threads), threads
         )
     with _progress() as progress:
-        found = search.run(threads, period, progress)
+        found = search.run(threads, progress)
     facts: Facts = {
         "effort": effort,
         "trainings": found.trainings,

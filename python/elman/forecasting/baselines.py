@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
+LAST, PERIOD = "the last value", "the value a period before"
+
 
 def baselines(
     examples: Examples,
@@ -48,42 +50,57 @@ def baselines(
 
     found: dict[str, Answers] = {}
     if examples.now:
-        found["the last value"] = from_before([0] * len(horizon))
+        found[LAST] = from_before([0] * len(horizon))
         if period is not None:
-            ago = [period * math.ceil(steps / period) - steps for steps in horizon]
-            found["the value a period before"] = from_before(ago)
-    found["the most frequent class" if examples.table.classes else "the mean"] = the_mean
+            found[PERIOD] = from_before(_ago(horizon, period))
+    found["the most frequent class" if examples.table.classes else linear.MEAN] = the_mean
     scaling = Scaling.of(examples, parts.training)
     problem = problem or linear_problem(examples, parts, scaling)
-    lags, alpha, _ = problem.choose("mean", linear.ALPHAS)
-    model = problem.linear(problem.all, "mean", lags, alpha)
+    lags, alpha, _ = problem.choose(linear.MEAN, linear.ALPHAS)
+    model = problem.linear(problem.all, linear.MEAN, lags, alpha)
     found[model.name] = lambda i: scaling.unscaled(model(scaling.x(examples.x[i])))
     return found
 
 
-def linear_problem(examples: Examples, parts: Parts, scaling: Scaling) -> Problem:
-    """Return the problem of the linear model for the parts for training and validation."""
+def linear_problem(
+    examples: Examples, parts: Parts, scaling: Scaling, period: int | None = None
+) -> Problem:
+    """Return the problem of the linear model for the parts for training and validation.
+
+    The calendar's inputs of earlier steps are linear in those of this step, which are enough.
+    """
     y = [scaling.y(targets(examples, i)) for i in range(len(examples.x))]
     spans: Sequence[Span] = known(parts)
     if examples.table.outputs == "last":
         y = [np.tile(row, (len(x), 1)) for x, row in zip(examples.x, y, strict=True)]
         spans = [(i, stop - 1, stop) for i, _, stop in spans]
     x = [scaling.x(sequence) for sequence in examples.x]
-    return linear.Problem(x, y, spans, _last_value(examples, scaling))
+    once = 2 * len(examples.table.calendar)
+    horizon, ago = examples.table.horizon, {}
+    table = examples.table
+    if examples.now and not table.classes and set(table.targets) <= set(table.inputs):
+        ago[LAST] = [0] * len(horizon)
+        if period is not None:
+            ago[PERIOD] = _ago(horizon, period)
+    towards = {name: _before(examples, scaling, steps, once) for name, steps in ago.items()}
+    return linear.Problem(x, y, spans, once=once, towards=towards)
 
 
-def _last_value(examples: Examples, scaling: Scaling) -> Array | None:
-    """Return the coefficients (1 + I, O) of the last value of each target, if all are inputs."""
+def _ago(horizon: Sequence[int], period: int) -> list[int]:
+    """Return how long ago the values are that are whole periods before those to forecast."""
+    return [period * math.ceil(steps / period) - steps for steps in horizon]
+
+
+def _before(examples: Examples, scaling: Scaling, ago: list[int], once: int) -> Array:
+    """Return the coefficients of a linear model that is the targets of some steps ago."""
     names, wanted = examples.table.inputs, examples.table.targets
-    std = scaling.output_std
-    if std is None or not examples.now or not set(wanted) <= set(names):
-        return None
-    steps = len(examples.table.horizon)
-    coefficients = np.zeros((1 + len(scaling.input_mean), steps * len(wanted)))
-    for o, name in enumerate(wanted * steps):
+    held = len(scaling.input_mean) - once
+    coefficients = np.zeros((1 + once + held * (max(ago) + 1), len(ago) * len(wanted)))
+    for o, (steps, name) in enumerate((steps, name) for steps in ago for name in wanted):
         j = names.index(name)
-        coefficients[1 + j, o] = scaling.input_std[j]
+        coefficients[1 + once + steps * held + j, o] = scaling.input_std[j]
         coefficients[0, o] = scaling.input_mean[j]
+    assert scaling.output_std is not None
     coefficients[0] = scaling.y(coefficients[0])
-    coefficients[1:] /= std
+    coefficients[1:] /= scaling.output_std
     return coefficients

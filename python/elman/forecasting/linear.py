@@ -26,6 +26,7 @@ __all__ = ["linear_start"]
 LAGS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)  # candidates: past steps, this one included
 ALPHAS = (1e-6, 1e-2, 1.0, 10.0, 100.0, 1e3, 1e4)  # candidates: the penalty of ridge regression
 WIDEST = 256  # inputs of a candidate: lags times features
+MEAN = "the mean"  # the name of no coefficients to draw to
 FOLDS = 8  # blocks that a candidate is judged on
 TOLERANCE = 1.005  # of squared errors: among candidates within it, the one with fewest lags
 SIZE = 1e-3  # of the states of a delay line: tanh takes 3.3e-7 off a state of one deviation
@@ -33,33 +34,40 @@ ROWS = 1 << 14  # rows of lagged inputs at a time
 
 
 class Linear(NamedTuple):
-    """A linear model of scaled inputs of the last steps."""
+    """A linear model of scaled inputs of the last steps; the last `once` inputs of this step only.
+
+    The coefficients (1 + once + lags (I - once), O) are those of the constant, of the inputs that
+    are read once, of the other inputs of this step, of the step before, and so on.
+    """
 
     name: str
     lags: int
-    coefficients: Array  # (1 + lags I, O): the constant, the inputs of this step, of the last, ...
+    once: int
+    coefficients: Array
 
     def __call__(self, z: Array) -> Array:
         """Return the outputs (T, O) for scaled inputs (T, I), which are 0 before the start."""
-        blocks = rows_of(z, self.lags, 0, len(z))
+        blocks = rows_of(z, self.lags, self.once, 0, len(z))
         return np.concatenate([rows @ self.coefficients for rows, _ in blocks])
 
 
-def rows_of(z: Array, lags: int, start: int, stop: int) -> Iterator[tuple[Array, int]]:
-    """Yield blocks (rows, 1 + lags I) of ones and the last inputs, with their first step."""
+def rows_of(z: Array, lags: int, once: int, start: int, stop: int) -> Iterator[tuple[Array, int]]:
+    """Yield blocks of the rows that coefficients are multiplied by, with their first step."""
+    held = z.shape[1] - once
     for begin in range(start, stop, ROWS):
         end = min(begin + ROWS, stop)
-        known = z[max(0, begin - lags + 1) : end]
+        known = z[max(0, begin - lags + 1) : end, :held]
         padded = np.pad(known, ((lags - 1 + end - begin - len(known), 0), (0, 0)))
         past = [padded[lags - 1 - lag : len(padded) - lag] for lag in range(lags)]
-        yield np.concatenate([np.ones((end - begin, 1)), *past], axis=1), begin
+        ones = np.ones((end - begin, 1))
+        yield np.concatenate([ones, z[begin:end, held:], *past], axis=1), begin
 
 
 class Moments(NamedTuple):
     """Sums of products of lagged inputs and targets; those of fewer lags are their beginnings."""
 
-    gram: Array  # (1 + lags I, 1 + lags I)
-    moment: Array  # (1 + lags I, O)
+    gram: Array  # (columns, columns)
+    moment: Array  # (columns, O)
     square: Array  # (O,): of the targets
 
     def __add__(self, other: Moments) -> Moments:  # type: ignore[override]
@@ -74,12 +82,12 @@ class Moments(NamedTuple):
         fitted = self.gram[:n, :n] @ coefficients - 2 * self.moment[:n]
         return float(max(0.0, (self.square + (coefficients * fitted).sum(axis=0)).sum()))
 
-    def ridge(self, width: int, alphas: Sequence[float], towards: Array) -> list[Array]:
-        """Return the coefficients of each penalty on the distance from `towards`.
+    def ridge(self, n: int, alphas: Sequence[float], towards: Array) -> list[Array]:
+        """Return the coefficients (n, O) of each penalty on the distance from `towards`.
 
         The constant has no penalty.
         """
-        n, count = 1 + width, self.gram[0, 0]
+        count = self.gram[0, 0]
         moment = self.moment[:n] - self.gram[:n, : len(towards)] @ towards
         mean, level = self.gram[0, 1:n] / count, moment[0] / count
         values, vectors = np.linalg.eigh(self.gram[1:n, 1:n] - count * np.outer(mean, mean))
@@ -93,13 +101,15 @@ class Moments(NamedTuple):
         return found
 
 
-def moments(x: Sequence[Array], y: Sequence[Array], spans: Sequence[Span], lags: int) -> Moments:
+def moments(
+    x: Sequence[Array], y: Sequence[Array], spans: Sequence[Span], lags: int, once: int = 0
+) -> Moments:
     """Return the moments of spans of scaled sequences (T, I) and targets (T, O)."""
     total: Moments | None = None
     waiting: list[tuple[Array, Array]] = []  # until there are many rows: products of few are slow
     count = 0
     for n, (i, start, stop) in enumerate(spans):
-        for rows, begin in rows_of(x[i], lags, start, stop):
+        for rows, begin in rows_of(x[i], lags, once, start, stop):
             waiting.append((rows, y[i][begin : begin + len(rows)]))
             count += len(rows)
             if count < ROWS and (n + 1 < len(spans) or begin + len(rows) < stop):
@@ -124,20 +134,22 @@ class Problem:
         x: Sequence[Array],
         y: Sequence[Array],
         spans: Sequence[Span],
-        last: Array | None = None,
+        *,
         lags: Sequence[int] = LAGS,
+        once: int = 0,
+        towards: dict[str, Array] | None = None,
     ) -> None:
-        """Begin with scaled x (T, I) and y (T, O), and the coefficients of the last value."""
-        self.x, self.y, self.last = x, y, last
-        self.outputs = int(y[0].shape[1])
-        self.width = int(x[0].shape[1])
+        """Begin with scaled x (T, I) and y (T, O), and coefficients to draw to, by name."""
+        self.x, self.y, self.once = x, y, once
+        self.outputs, self.width = int(y[0].shape[1]), int(x[0].shape[1])
+        self._held = self.width - once
+        self.towards = {MEAN: np.zeros((1, self.outputs))} | (towards or {})
         count = sum(stop - start for _, start, stop in spans)
         longest = max(stop for _, _, stop in spans)
-        self.lags = [
-            n
-            for n in lags
-            if n == min(lags) or n <= min(longest, WIDEST / self.width, count / self.width / 6)
-        ]
+        most = min(longest, (WIDEST - once) / self._held, count / self._held / 6)
+        wanted = sorted({*lags, *(map(self._least, towards or {}))})
+        self.lags = [n for n in wanted if n == wanted[0] or n <= most]
+        self.towards = {k: v for k, v in self.towards.items() if self._least(k) in [1, *self.lags]}
         blocks = list(_blocks(spans))
         sums = [self.moments(block) for block in blocks]
         self.all = _total(sums)
@@ -151,38 +163,39 @@ class Problem:
 
     def moments(self, spans: Sequence[Span]) -> Moments:
         """Return the moments of spans for the most lags."""
-        return moments(self.x, self.y, spans, max(self.lags))
+        return moments(self.x, self.y, spans, max(self.lags), self.once)
 
-    def towards(self, kind: str) -> Array:
-        """Return the coefficients that the penalty draws to."""
-        if kind == "last":
-            assert self.last is not None
-            return self.last
-        return np.zeros((1, self.outputs))
+    def _least(self, name: str) -> int:
+        """Return the lags that coefficients to draw to need."""
+        return max(1, (len(self.towards[name]) - 1 - self.once) // self._held)
 
-    def mean(self, sums: Moments) -> Linear:
-        """Return the mean."""
-        level = sums.moment[0] / sums.gram[0, 0]
-        zeros = np.zeros((self.width, self.outputs))
-        return Linear("the mean", 1, np.concatenate([level[None], zeros]))
+    def _columns(self, lags: int) -> int:
+        return 1 + self.once + lags * self._held
 
-    def last_value(self) -> Linear:
-        """Return the last value."""
-        assert self.last is not None
-        return Linear("the last value", 1, self.last)
+    def simple(self, name: str, sums: Moments) -> Linear:
+        """Return the mean, or the coefficients to draw to, as they are."""
+        coefficients = np.zeros((self._columns(self._least(name)), self.outputs))
+        if name == MEAN:
+            coefficients[0] = sums.moment[0] / sums.gram[0, 0]
+        else:
+            coefficients[:] = self.towards[name]
+        return Linear(name, self._least(name), self.once, coefficients)
 
-    def linear(self, sums: Moments, kind: str, lags: int, alpha: float) -> Linear:
+    def linear(self, sums: Moments, towards: str, lags: int, alpha: float) -> Linear:
         """Return a linear model fitted to moments."""
-        (coefficients,) = sums.ridge(lags * self.width, [alpha], self.towards(kind))
-        return Linear(linear_name(kind, lags, alpha), lags, coefficients)
+        (coefficients,) = sums.ridge(self._columns(lags), [alpha], self.towards[towards])
+        seen = "the last step" if lags == 1 else f"the last {lags} steps"
+        drawn = "" if towards == MEAN else f" towards {towards}"
+        name = f"linear in {seen}, ridge {alpha:g}{drawn}"
+        return Linear(name, lags, self.once, coefficients)
 
-    def choose(self, kind: str, alphas: Sequence[float]) -> tuple[int, float, float]:
+    def choose(self, towards: str, alphas: Sequence[float]) -> tuple[int, float, float]:
         """Return the lags and the penalty with the lowest error, and its sum of squares."""
         errors: dict[tuple[int, float], float] = {}
-        for lags in self.lags:
+        for lags in filter(self._least(towards).__le__, self.lags):
             totals = np.zeros(len(alphas))
             for fit, judged, _ in self.folds:
-                found = fit.ridge(lags * self.width, alphas, self.towards(kind))
+                found = fit.ridge(self._columns(lags), alphas, self.towards[towards])
                 totals += [judged.errors(coefficients) for coefficients in found]
             errors |= {(lags, alpha): e for alpha, e in zip(alphas, totals, strict=True)}
         least = min(errors.values())
@@ -199,13 +212,6 @@ class Problem:
                 given = fitted(self.x[i][:stop])[start:]
                 found.append(((given - self.y[i][start:stop]) ** 2).mean(axis=1))
         return np.concatenate(found)
-
-
-def linear_name(kind: str, lags: int, alpha: float) -> str:
-    """Return the name of a linear model."""
-    seen = "the last step" if lags == 1 else f"the last {lags} steps"
-    drawn = " towards the last value" if kind == "last" else ""
-    return f"linear in {seen}, ridge {alpha:g}{drawn}"
 
 
 def _total(sums: Sequence[Moments]) -> Moments:
@@ -254,12 +260,15 @@ class Block(NamedTuple):
 
 def delay_line(model: Linear, size: float = SIZE) -> Block:
     """Return units that hold the last inputs, and the readout that makes them a linear model."""
-    lags, slopes = model.lags, model.coefficients[1:]
-    I = len(slopes) // lags
-    D = lags * I
-    W_xh = np.zeros((D, I))
-    W_xh[:I] = size * np.eye(I)
-    return Block(W_xh, np.eye(D, k=-I), np.zeros(D), slopes.T / size, model.coefficients[0])
+    once, slopes = model.once, model.coefficients[1:]
+    D = len(slopes)
+    held = (D - once) // model.lags
+    W_xh = np.zeros((D, held + once))
+    W_xh[:once, held:] = size * np.eye(once)
+    W_xh[once : once + held, :held] = size * np.eye(held)
+    W_hh = np.eye(D, k=-held)
+    W_hh[: once + held] = 0
+    return Block(W_xh, W_hh, np.zeros(D), slopes.T / size, model.coefficients[0])
 
 
 def joined(blocks: Sequence[Block]) -> Network:
@@ -368,8 +377,8 @@ def linear_start(
     if len(given) * len(alphas) == 1:
         chosen = (*given, *alphas)
     else:
-        chosen = problem.choose("mean", alphas)[:2]
-    blocks = [delay_line(problem.linear(problem.all, "mean", *chosen), size)]
+        chosen = problem.choose(MEAN, alphas)[:2]
+    blocks = [delay_line(problem.linear(problem.all, MEAN, *chosen), size)]
     if units:
         extra = Network(I, units, O, output_activation="identity", dtype="float64", seed=seed)
         blocks.append(Block.of(extra).times(0.0))

@@ -1,7 +1,7 @@
 """The search for a network: a linear start, and a correction by tanh units where it helps.
 
-1. The start is the mean, the last value or a linear model of the last steps, judged on blocks of
-   the parts for training and validation.
+1. The start is the mean, the last value, the value a period before or a linear model of the last
+   steps, judged on blocks of the parts for training and validation.
 2. Networks of tanh units learn what the start leaves, each on the training part with its own
    window, learning rate and random weights. Those with the lowest validation errors are averaged.
 3. The same settings are tried on earlier parts of the data. The average is kept if its gain there,
@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -89,7 +90,7 @@ def search(
     progress: Progress | None = None,
 ) -> Found:
     """Return the network that was found: `Search` in one call."""
-    return Search(examples, parts, effort, seed).run(threads, period, progress)
+    return Search(examples, parts, effort, seed, period).run(threads, progress)
 
 
 class Search:
@@ -99,10 +100,12 @@ class Search:
     depends on the data, the effort and the seed, not on the speed of the machine.
     """
 
-    def __init__(self, examples: Examples, parts: Parts, effort: int, seed: int) -> None:
-        self.examples, self.parts, self._seed = examples, parts, seed
+    def __init__(
+        self, examples: Examples, parts: Parts, effort: int, seed: int, period: int | None = None
+    ) -> None:
+        self.examples, self.parts, self._seed, self._period = examples, parts, seed, period
         self.scaling = Scaling.of(examples, parts.training)
-        self.problem: Problem = linear_problem(examples, parts, self.scaling)
+        self.problem: Problem = linear_problem(examples, parts, self.scaling, period)
         self.trials: list[Trial] = []
         self.multiply_adds = 0.0
         self._folds = _folds(parts)
@@ -167,9 +170,7 @@ class Search:
         alone = tried + again / min(speeds.values())
         return alone / max(1, min(threads, len(self.trials)))
 
-    def run(
-        self, threads: int = 1, period: int | None = None, progress: Progress | None = None
-    ) -> Found:
+    def run(self, threads: int = 1, progress: Progress | None = None) -> Found:
         """Search. Ctrl-C ends it with the best so far."""
         start = _start(self.problem, self._reach)
         more = AVERAGED * (len(self._folds) + 1)
@@ -186,7 +187,7 @@ class Search:
             noise=added.noise,
             trainings=crew.done,
             interrupted=crew.interrupted,
-            baselines=baselines(self.examples, self.parts, period, self.problem),
+            baselines=baselines(self.examples, self.parts, self._period, self.problem),
         )
 
     @property
@@ -350,19 +351,17 @@ def _folds(parts: Parts) -> list[tuple[list[Span], list[Span]]]:
 def _start(problem: Problem, reach: int) -> Start:
     """Choose the start.
 
-    A linear model must be better than the mean and the last value by more than the noise.
+    A linear model must be better than the mean and what it may be drawn to, such as the last value,
+    by more than the noise.
     """
-    kinds = ["mean"] if problem.last is None else ["mean", "last"]
-    best = {kind: problem.choose(kind, linear.ALPHAS) for kind in kinds}
-    kind = min(best, key=lambda name: best[name][2])
-    lags, alpha, _ = best[kind]
+    best = {towards: problem.choose(towards, linear.ALPHAS) for towards in problem.towards}
+    towards = min(best, key=lambda name: best[name][2])
+    lags, alpha, _ = best[towards]
 
     def linear_model(sums: Moments) -> Linear:
-        return problem.linear(sums, kind, lags, alpha)
+        return problem.linear(sums, towards, lags, alpha)
 
-    simple: list[Start] = [problem.mean]
-    if problem.last is not None:
-        simple.append(lambda sums: problem.last_value())
+    simple: list[Start] = [partial(problem.simple, name) for name in problem.towards]
     errors = [problem.errors_of(model) for model in simple]
     n = min(range(len(simple)), key=lambda n: float(errors[n].mean()))
     gain = errors[n] - problem.errors_of(linear_model)

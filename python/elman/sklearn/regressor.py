@@ -270,7 +270,8 @@ arrays (T_i,) or (T_i, O)
         xs, ys = (np.split(values, ends[:-1]) for values in (x, y))
         spans = [(i, 0, len(sequence)) for i, sequence in enumerate(xs)]
         problem = linear.Problem(xs, ys, spans)
-        model = problem.linear(problem.all, "mean", *problem.choose("mean", linear.ALPHAS)[:2])
+        chosen = problem.choose(linear.MEAN, linear.ALPHAS)[:2]
+        model = problem.linear(problem.all, linear.MEAN, *chosen)
         left = y - np.concatenate([model(sequence) for sequence in xs])
         _, scale = data.mean_and_std(left)
         zeros = {name: np.zeros_like(net.tensors()[name]) for name in (W_HY, B_Y)}
