@@ -325,19 +325,19 @@ def line(name: str, entry: dict[str, Any]) -> str:
 BEGIN = """\
 # Forecasting
 
-Scores of [`elman train`](command_line.md#how-it-trains) beside its baselines on {count} series: public
-ones from the packages statsmodels and sktime, and simulated ones. To forecast a table of your own,
-see [the command line](command_line.md#a-forecast).
+Scores of [`elman train`](command_line.md#how-it-trains) beside its baselines on {count} series,
+public ones from the packages statsmodels and sktime and simulated ones. To forecast a table of your
+own, see [the command line](command_line.md#a-forecast).
 
-Each series is forecast from {origins} origins: the first {shares} % of the steps are known (their last
-fifth is the validation part), and the next tenth is forecast one step at a time. The score is the
-RMSE over these tenths.
+Each series is forecast from {origins} origins: the first {shares} % of the steps are known
+(their last fifth is the validation part), and the next tenth is forecast one step at a time. The
+score is the RMSE over these tenths.
 
-The baselines are the last value, the mean, and a linear model of the last steps; they are fitted to
-all known steps, with the same choice of lags and penalty as the start of the network. *Ratio* is the
-RMSE of the network divided by that of the best baseline on the forecast steps, below 1 where the
-network is better: the median and the range of {seeds} seeds. *Kept* is how many of the {trials}
-corrections were kept.
+The baselines are the last value, the mean, and a linear model of the last steps. They are fitted to
+all known steps, with the same choice of lags and penalty as the start of the network. *Ratio* is
+the RMSE of the network divided by the RMSE of the best baseline on the forecast steps, below 1
+where the network is better: the median and the range of {seeds} seeds. *Kept* is how many of the
+{trials} corrections were kept.
 
 `python bench/forecasting.py --page` writes this page; do not edit it by hand.
 

@@ -98,7 +98,7 @@ def test_an_archive_of_one_file_is_read(stored):
         (lzma.compress(b"1,2\n" * 1000)[:-30], "got damaged compressed data"),
         (b"BZh9" + b"x" * 50, "got damaged compressed data"),
         (gzip.compress(gzip.compress(b"1\n")), "got an archive within an archive"),
-        (npy(np.ones((3, 2))), "expected a table of text, got an array: numpy.load"),
+        (npy(np.ones((3, 2))), "expected a table of text, got an array: use numpy.load"),
     ],
 )
 def test_what_is_no_table_is_named(stored, data, sentence):

@@ -155,7 +155,7 @@ def test_a_header_that_could_be_numbers_is_refused(stored, text):
 
 def test_what_is_passed_over_is_said(stored):
     with open_table(stored(",a\n0,0.5\n")) as source:
-        assert source.notes == [f"{source.name}: the first column has no name and is no input"]
+        assert source.notes == [f"{source.name}: the first column has no name and is not read"]
     with open_table(stored(",a\n0,0.5\n"), elman.Table(inputs=["a"])) as source:
         assert source.notes == []
 

@@ -44,8 +44,8 @@ class Question(NamedTuple):
 class Examples(NamedTuple):
     """B sequences: inputs (T_i, I) each, and targets per step or one per sequence.
 
-    Targets are values (T_i, O) or (O,), or for classification class indices (T_i,) or (). Of a
-    forecast of several steps they are in the order of `table.output_names`.
+    Targets are values (T_i, O) or (O,), or for classification class indices (T_i,) or (). For a
+    forecast of several steps their order is that of `table.output_names`.
     """
 
     x: list[Array]
@@ -102,7 +102,7 @@ def _from_text(table: WholeTable, question: Question) -> Examples:
     columns = [i for i in range(len(table.columns)) if i not in ignored]
     table.require_names([table.columns[i] for i in columns])
     if 0 in ignored and not question.inputs:
-        _note(f"{table.name}: the first column has no name and is no input")
+        _note(f"{table.name}: the first column has no name and is not read")
     kinds = table.kinds(columns)
     task, roles = _roles(table, question, kinds)
     parts = tuple(part for part in question.calendar if part in CALENDAR)
@@ -209,8 +209,8 @@ def _require_a_sound(
             raise ArgumentError(f"--target: expected a target column for {task}, got none")
         if both := [table.columns[i] for i in inputs if i in targets]:
             raise ArgumentError(
-                f"--target: expected columns other than inputs, got {both[0]}: --horizon 1 makes it"
-                " a forecast of the next step"
+                f"--target: expected columns other than inputs, got {both[0]}: use --horizon 1 to"
+                " forecast its next step"
             )
     if task == "classification" and len(targets) != 1:
         raise ArgumentError(f"--target: expected one column of classes, got {len(targets)}")
@@ -226,21 +226,22 @@ def _require_numbers(
         name = table.columns[i]
         if kinds.get(i, TEXT) == DATE:
             raise ArgumentError(
-                f"{option}: expected columns of numbers, got the dates of {name}: --calendar"
-                f" {','.join(CALENDAR)} makes inputs of them"
+                f"{option}: expected columns of numbers, got the dates of {name}: use --calendar"
+                f" {','.join(CALENDAR)} for inputs computed from them"
             )
         if kinds.get(i, TEXT) == TEXT:
             (fields,) = table.parse([], [i], True).texts
             if not any(map(is_number, fields)):
                 numbers = [j for j, kind in kinds.items() if kind == NUMBER]
+                keys = f"; --sequence {name}, if it names sequences" if option == "--inputs" else ""
                 raise ArgumentError(
                     f"{option}: expected columns of numbers, got the text of {name}: choose among"
-                    f" {_columns(table, numbers)}"
+                    f" {_columns(table, numbers)}{keys}"
                 )
 
 
 class _Rows(NamedTuple):
-    """The lines to learn from."""
+    """The lines of the examples."""
 
     x: Array  # (N, I)
     y: Array  # (N, targets), or class indices (N,)
@@ -251,7 +252,7 @@ class _Rows(NamedTuple):
 def _rows(
     table: WholeTable, question: Question, task: str, roles: _Roles, calendar: Sequence[str]
 ) -> _Rows:
-    """Read the columns, and treat missing values as `--missing` says."""
+    """Read the columns; fill or drop missing values according to `--missing`."""
     missing = question.missing
     targets = [] if task == "classification" else roles.targets
     numbers = list(dict.fromkeys([*roles.inputs, *targets]))
@@ -265,7 +266,7 @@ def _rows(
     labels = None if label is None else next(fields)
     if keys is not None and "" in keys and roles.sequence is not None:
         where = table.where(roles.sequence, int(parsed.lines[keys.index("")]))
-        raise TableError(f"{where}: expected the sequence of the line, got an empty field")
+        raise TableError(f"{where}: expected a sequence name, got an empty field")
     values, known = parsed.values, np.ones(len(parsed.lines), bool)
     if times is not None and time is not None:
         dates = table.times(time, times, parsed.lines, missing)
@@ -309,7 +310,7 @@ def _filled(
     missing: str,
     count: int,
 ) -> Block:
-    """Return the lines without missing values, and say how many there were."""
+    """Return the lines without missing values, and print how many there were."""
     gap = np.isnan(block.values)
     for j, place in enumerate(numbers):
         if missing != "drop" and place not in roles.inputs and gap[:, j].any():
@@ -320,10 +321,10 @@ def _filled(
             )
     found = table.without_gaps(block, missing, numbers)
     if missing == "drop" and len(found.values) < count:
-        _note(f"{count - len(found.values)} lines with missing values are left out")
+        _note(f"{count - len(found.values)} lines with missing values were dropped")
     elif gap.any():
-        how = "the value before" if missing == "hold" else "interpolation"
-        _note(f"{gap.sum()} missing values are filled by {how}")
+        how = "the previous value" if missing == "hold" else "interpolation"
+        _note(f"{gap.sum()} missing values were filled by {how}")
     return found
 
 
@@ -340,8 +341,8 @@ def _classes(labels: Sequence[str]) -> tuple[list[str], Array]:
         raise ArgumentError(f"--target: expected at least two classes, got {len(names)}")
     if len(numbers) > MOST_NUMBERS:
         raise ArgumentError(
-            f"--target: expected classes, got {len(numbers)} different numbers: --task regression"
-            " is for numbers"
+            f"--target: expected classes, got {len(numbers)} different numbers: use --task"
+            " regression"
         )
     if len(names) > MOST_WORDS:
         raise ArgumentError(
