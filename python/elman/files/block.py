@@ -1,4 +1,4 @@
-"""`Block`, some lines of a table."""
+"""`Block`: consecutive lines of a table."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Block(NamedTuple):
-    """Some lines of a table, in order."""
+    """Lines of a table, in order."""
 
     values: NDArray[np.float64]  # (n, width): the inputs in the model's order
     keys: list[str] | None  # (n,), the sequence of each line
@@ -19,7 +19,7 @@ class Block(NamedTuple):
     lines: NDArray[np.int64]  # (n,), line numbers from 1
 
     def rows(self, chosen: NDArray[np.int64]) -> Block:
-        """Return some of the lines."""
+        """Return a selection of the lines."""
         if len(chosen) == len(self.values):
             return self
         return Block(
@@ -30,7 +30,7 @@ class Block(NamedTuple):
         )
 
     def followed_by(self, other: Block) -> Block:
-        """Return the lines of both."""
+        """Return the lines of this block and another."""
         return Block(
             np.concatenate([self.values, other.values]),
             None if self.keys is None or other.keys is None else self.keys + other.keys,
