@@ -54,8 +54,8 @@ def what_is_wrong(field: str, mark: str | None) -> str:
     got = repr(shortened(field))
     if field in MISSING:
         empty = "an empty field" if field == "" else f"the missing value {got}"
-        return f"expected a number, got {empty}: hold, interpolate or drop it with missing="
-            " (--missing)"
+        remedy = "hold, interpolate or drop it with missing= (--missing)"
+        return f"expected a number, got {empty}: {remedy}"
     if _INFINITE.fullmatch(field) or (is_number(field) and isinf(float(field.replace(",", ".")))):
         return f"expected a finite number, got {got}"
     if mark is not None and is_number(field):
