@@ -377,7 +377,7 @@ class _Columns:
         )
 
     def groups(self, name: str, meaning: str = "the name of a sequence") -> tuple[list[Any], Array]:
-        """Return the distinct values of a column in order, and the index of the value of each row."""
+        """Return the distinct values of a column in order, and the index of each row's value."""
         import numpy as np
 
         numbers: dict[Any, int] = {}

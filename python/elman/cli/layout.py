@@ -1,4 +1,4 @@
-"""Tables on the terminal and in files: never cut, without blanks at the ends of lines."""
+"""Tables for terminals and files: never truncated, without trailing blanks."""
 
 from __future__ import annotations
 

@@ -5,11 +5,11 @@ from collections.abc import Iterable
 
 
 def printable(text: str) -> str:
-    """Return text with control characters escaped: no file must steer the terminal."""
+    """Escape control characters, so that a file cannot control the terminal."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def tell(notes: Iterable[str]) -> None:
-    """Print sentences that are no errors on standard error."""
+    """Print notes on standard error."""
     for note in notes:
         print(f"elman: {printable(note)}", file=sys.stderr)
