@@ -14,7 +14,7 @@ namespace elman {
 template <class Real>
 inline auto bits_of_zero(Real x) noexcept {
     std::conditional_t<sizeof(Real) == 4, std::uint32_t, std::uint64_t> bits;
-    const Real zero = x - x;
+    const Real zero = x - x;  // NOLINT(misc-redundant-expression)
     static_assert(sizeof bits == sizeof zero);
     std::memcpy(&bits, &zero, sizeof bits);
     return bits;
