@@ -308,21 +308,25 @@ def line(name: str, entry: dict[str, Any]) -> str:
 BEGIN = """\
 # Forecasting
 
-How good are the networks of [`elman train`](command_line.md#how-it-trains)? This page is written by
-`python bench/forecasting.py --page`; never edit it by hand. The script forecasts the next step of
-{count} series, some from the packages statsmodels and sktime and some made, from {origins} origins
-each. What comes before {shares} % of a series is known (the last fifth of it is the validation
-part), and the next tenth is forecast, one step at a time. A score is the RMSE over these tenths.
+Scores of [`elman train`](command_line.md#how-it-trains) beside its baselines on {count} series,
+public ones from the packages statsmodels and sktime and simulated ones. To forecast a table of your
+own, see [the command line](command_line.md#a-forecast).
 
-The baselines are fitted to all that is known at an origin: the last value, the mean, and a linear
-model of the last steps, with the number of steps and the penalty chosen as for the start of the
-network. The network is compared with the one that turns out best on the forecast steps. *Ratio* is
-its RMSE by that of this baseline, below 1 where the network wins: the median of {seeds} seeds, and
-their range. *Kept* counts the corrections, of {trials}, that were kept.
+Each series is forecast from {origins} origins: the first {shares} % of the steps are known
+(their last fifth is the validation part), and the next tenth is forecast one step at a time. The
+score is the RMSE over these tenths.
+
+The baselines are the last value, the mean, and a linear model of the last steps. They are fitted to
+all known steps, with the same choice of lags and penalty as the start of the network. *Ratio* is
+the RMSE of the network divided by the RMSE of the best baseline on the forecast steps, below 1
+where the network is better: the median and the range of {seeds} seeds. *Kept* is how many of the
+{trials} corrections were kept.
+
+`python bench/forecasting.py --page` writes this page; do not edit it by hand.
 
 """
 END = """
-Made: {made}.
+Simulated: {made}.
 
 {date}, commit {commit}, effort {effort}, {versions}. The slowest search took {slowest:.0f} s,
 on one thread of a shared machine.
@@ -346,8 +350,8 @@ def page(results: dict[str, Any]) -> str:
         f"Series of at least {LONG} steps": [
             n for n, e in series.items() if e["steps"] >= LONG and not e["plain"]
         ],
-        "Noise, a walk, linear by construction": [n for n, e in series.items() if e["plain"]],
-        f"Series of less than {LONG} steps": [
+        "Noise, random walks and a linear series": [n for n, e in series.items() if e["plain"]],
+        f"Series of fewer than {LONG} steps": [
             n for n, e in series.items() if e["steps"] < LONG and not e["plain"]
         ],
     }
@@ -384,7 +388,7 @@ def table(series: dict[str, Any]) -> str:
 
 
 def verdict(series: dict[str, Any]) -> str:
-    """Return how many series are ahead of and behind the best baseline."""
+    """Return on how many series the network beats the best baseline, and the worst ratio."""
     found = {name: float(np.median(ratios(entry))) for name, entry in series.items()}
     ahead = [name for name, ratio in found.items() if ratio < 0.98]
     public = [name for name, entry in series.items() if entry["about"].endswith(")")]
@@ -392,8 +396,8 @@ def verdict(series: dict[str, Any]) -> str:
     worst = max(found, key=found.__getitem__)
     behind = f"{100 * (found[worst] - 1):.1f} % behind" if found[worst] > 1 else "not behind"
     return (
-        f"Ahead of the best baseline by more than 2 %: {len(ahead)} of {len(found)}{of_public}."
-        f" At worst: {behind} ({worst})."
+        f"More than 2 % better than the best baseline: {len(ahead)} of {len(found)}{of_public}."
+        f" Worst: {behind} ({worst})."
     )
 
 

@@ -526,12 +526,12 @@ def test_the_output_is_never_the_input_or_the_model(net, x_csv, tmp_path):
     before = x_csv.read_bytes(), model.read_bytes()
     for output in (x_csv, tmp_path / "link", model, tmp_path / "hard", f"{tmp_path}/./x.csv"):
         said = complaint("run", model, x_csv, "-o", output)
-        assert said.startswith(f"{output}: expected another file than ")
+        assert said.startswith(f"{output}: expected a file other than ")
         assert "overwrite" in said
     with x_csv.open("ab") as appending:
         done = run("run", model, x_csv, stdout=appending)
     assert done.returncode == 2
-    assert done.stderr.startswith(b"elman: standard output: expected another file than ")
+    assert done.stderr.startswith(b"elman: standard output: expected a file other than ")
     assert (x_csv.read_bytes(), model.read_bytes()) == before
 
 

@@ -255,7 +255,7 @@ def test_a_model_of_sequences_answers_each_of_them(here, rng):
 def test_the_index_that_pandas_writes_is_no_input(here, rng):
     write_csv("x.csv", ("", "a"), np.arange(50), rng.standard_normal(50))
     done = command.run("train", "x.csv", *QUICK, "-o", "m")
-    assert b"x.csv: the first column has no name and is no input" in done.stderr
+    assert b"x.csv: the first column has no name and is not read" in done.stderr
     assert elman.load("m").table == elman.Table(inputs=["a"], targets=["a"], horizon=1)
     write_csv("x.csv", ("a", ""), np.arange(50), rng.standard_normal(50))
     assert re.match("x.csv: expected a name for every column", complaint("x.csv"))
@@ -354,6 +354,16 @@ def test_a_baseline_that_is_better_is_named(here, rng):
     write_csv("x.csv", ["x"], np.arange(60.0))
     text = shown_by("x.csv", "--plain", "--epochs", 1, "--hidden", 1)
     assert "not the network. Worth trying: training without --plain" in text
+    assert "--calendar" not in text  # there is no column of dates
+
+
+def test_the_calendar_is_only_advised_where_it_can_be_used_and_is_not(here):
+    days = np.datetime64("2024-01-01") + np.arange(60)
+    write_csv("x.csv", ("day", "x"), days, np.arange(60.0))
+    options = ("--plain", "--epochs", 1, "--hidden", 1)
+    assert "--calendar" in shown_by("x.csv", *options).partition("not the network")[2]
+    text = shown_by("x.csv", *options, "--calendar", "weekday")
+    assert "--calendar" not in text.partition("not the network")[2]
 
 
 def test_options_reach_the_network(here, sines):
@@ -459,7 +469,7 @@ def test_the_default_model_file_is_not_replaced_silently(here, sines):
     answer("train", sines, *QUICK)
     before = Path("model.safetensors").read_bytes()
     said = complaint(sines, *QUICK, "--seed", 1)
-    assert said.startswith("--output: model.safetensors exists; -o model.safetensors replaces it")
+    assert said.startswith("--output: model.safetensors exists: use -o model.safetensors")
     assert Path("model.safetensors").read_bytes() == before
     answer("train", sines, *QUICK, "--seed", 1, "-o", "model.safetensors")
     assert Path("model.safetensors").read_bytes() != before
@@ -743,10 +753,10 @@ def test_lines_that_are_not_in_the_order_of_time_are_said_and_have_no_times(here
 def test_missing_values_are_filled_or_left_out_and_counted(here, capsys):
     found = examples_of(GAPS, missing="hold")
     assert [*found.x[0].tolist(), found.y[0][-1].tolist()] == [[1, 10], [1, 20], [3, 20], [4, 40]]
-    assert "2 missing values are filled by the value before" in capsys.readouterr().err
+    assert "2 missing values were filled by the previous value" in capsys.readouterr().err
     found = examples_of(GAPS, missing="interpolate")
     assert [*found.x[0].tolist(), found.y[0][-1].tolist()] == [[1, 10], [2, 20], [3, 30], [4, 40]]
-    assert "2 missing values are filled by interpolation" in capsys.readouterr().err
+    assert "2 missing values were filled by interpolation" in capsys.readouterr().err
     found = examples_of(GAPS, targets=["y"], missing="drop")
     assert (found.x[0].tolist(), found.y[0].tolist()) == ([[1], [4]], [[10], [40]])
     assert "2 lines with missing values are left out" in capsys.readouterr().err
@@ -774,8 +784,8 @@ def test_missing_classes_are_left_out_only(here):
         (GAPS, {"missing": "mean"}, "--missing: expected hold, interpolate, drop, got 'mean'"),
         ("x,c\n1,a\n2,NA\n", {"targets": ["c"]}, "line 3, column c: expected a class, got 'NA'"),
         ("x\nNA\nNA\n1\n", {"missing": "interpolate"}, "line 2, column x: expected a value before"),
-        (LOAD, {"inputs": ["at"]}, "--inputs: .* numbers, got the dates of at: --calendar hour"),
-        (LOAD, {}, "--inputs: expected columns of numbers, got the text of site: .* load, temp"),
+        (LOAD, {"inputs": ["at"]}, "--inputs: .* got the dates of at: use --calendar hour"),
+        (LOAD, {}, "--inputs: .* got the text of site: .* load, temp; --sequence site"),
         (LOAD, {"targets": ["at"]}, "--target: expected numbers or classes, got the dates of at"),
         (LOAD, {"calendar": ["at"]}, "--calendar: expected some of hour, .*, got at"),
         (LOAD, {"calendar": ["day", "hour"]}, "--calendar: .* columns at, site, .*, got day"),
@@ -785,7 +795,7 @@ def test_missing_classes_are_left_out_only(here):
             {"calendar": ["hour"]},
             "--calendar: expected one column of dates, got the columns a, b: name one, as a,hour",
         ),
-        (LOAD, {"inputs": ["load"], "targets": ["load"]}, "--target: .* got load: --horizon 1 "),
+        (LOAD, {"inputs": ["load"], "targets": ["load"]}, "--target: .* load: use --horizon 1 "),
     ],
 )
 def test_columns_that_cannot_be_learned_are_one_sentence(here, text, question, sentence):

@@ -47,6 +47,8 @@ X, Y = np.zeros((2, 5, 3), np.float32), np.zeros((2, 5, 2), np.float32)
         lambda net: elman.backward(net, X, Y),
         lambda net: elman.ridge_readout(net, X, Y),
         lambda net: elman.compare(net, net, X),
+        lambda net: elman.forecast(net, X),
+        lambda net: elman.run_table(net, elman.Frame({"x": [1.0]})),
         lambda net: elman.to_torch(net),
         lambda net: elman.to_keras(net),
         lambda net: elman.state_dict(net, "torch"),
@@ -56,6 +58,13 @@ X, Y = np.zeros((2, 5, 3), np.float32), np.zeros((2, 5, 2), np.float32)
 def test_a_net_of_another_type_is_named(call):
     with pytest.raises(elman.ArgumentTypeError, match=r"^net: expected .*, got dict$"):
         call({})
+
+
+@pytest.mark.parametrize("name", ["m.safetensors", Path("m.safetensors")])
+def test_the_name_of_a_model_file_is_not_a_net(name):
+    for call in (lambda: elman.forecast(name, X), lambda: elman.train(name, X, Y)):
+        with pytest.raises(elman.ArgumentTypeError, match=r"^net: .*; elman\.load reads a model"):
+            call()
 
 
 @pytest.mark.parametrize(

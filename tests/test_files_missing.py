@@ -194,7 +194,7 @@ def test_one_date_says_for_its_column_which_number_is_the_month(stored):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("01/02/2024\n02/03/2024", "line 2, column at: .* which number is the month, got '01/02/"),
+        ("01/02/2024\n02/03/2024", "line 2, column at: .* unambiguous date, got '01/02/"),
         ("2024-02-30", "line 2, column at: expected a date, got '2024-02-30', which does not"),
         ("2024-01-01\n2024-01-01 25:00", "line 3, column at: .* which does not exist"),
         ("13/01/2024\n01/13/2024", "line 3, column at: .* which does not exist"),

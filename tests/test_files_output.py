@@ -80,7 +80,7 @@ def test_a_source_is_refused_under_any_name(path, tmp_path):
     os.link(path, tmp_path / "hard")
     for name in ("y.csv", "soft", "hard"):
         with (
-            pytest.raises(elman.ArgumentError, match=r"expected another file than .*y\.csv"),
+            pytest.raises(elman.ArgumentError, match=r"expected a file other than .*y\.csv"),
             open_output(str(tmp_path / name), sources=("elsewhere", str(path))),
         ):
             pytest.fail("it was opened")

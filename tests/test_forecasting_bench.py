@@ -70,7 +70,7 @@ def test_a_verdict_counts_wins_and_names_the_worst():
         )
     }
     assert forecasting.verdict(entries) == (
-        "Ahead of the best baseline by more than 2 %: 1 of 3 (of the 1 public: 0). At worst: 1.5 %"
+        "More than 2 % better than the best baseline: 1 of 3 (of the 1 public: 0). Worst: 1.5 %"
         " behind (c)."
     )
 

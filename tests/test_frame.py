@@ -278,7 +278,7 @@ def test_targets_beyond_the_data_are_refused(x, y):
     frame = Frame(**columns_of(x, y))
     with pytest.raises(ArgumentError, match=r"^y: expected a sequence of more than 3 rows.* got 3"):
         elman.train(network(horizon=3), frame, frame)
-    with pytest.raises(ArgumentError, match=r"^y: expected an array: .* 1 step behind the end"):
+    with pytest.raises(ArgumentError, match=r"^y: expected an array: .* 1 step after the end"):
         elman.train(network("last", horizon=1), frame, frame)
 
 
@@ -294,7 +294,9 @@ def test_classes_are_predicted_one_step_ahead(x):
 def test_sequences_of_y_must_be_those_of_x(x, y):
     net, frame = network(), Frame(**columns_of(x, y))
     other = Frame(**columns_of(x, y, ids=["b", "a", "b", "b", "a", "d", "a"]))
-    with pytest.raises(ArgumentError, match=r"^y: expected the sequences of x .*, got 'c' in one"):
+    with pytest.raises(
+        ArgumentError, match=r"^y: expected the sequences of x .*, got 'c' in only one"
+    ):
         elman.train(net, frame, other)
     with pytest.raises(ShapeError, match=r"^y: expected 7 rows, as in x, got \(3, 1\)"):
         elman.train(net, frame, y[:3])

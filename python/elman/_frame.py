@@ -1,4 +1,4 @@
-"""Data frames in place of arrays, with the columns that a network's table names."""
+"""Data frames in place of arrays: the columns that a network's table names."""
 
 from __future__ import annotations
 
@@ -84,11 +84,10 @@ def targets(
 ) -> tuple[ArrayLike, ArrayLike | None]:
     """Return targets as array_like, and which steps have one: None for all.
 
-    A data frame holds the table's target columns at the time of each row: the targets of a step are
-    the values `horizon` steps later in its sequence, and those of a whole sequence the values in
-    its last row. Labels become the numbers of classes. If `rows`, the inputs, are several
-    sequences, the result is a list, in their order. Anything else is returned unchanged, or split
-    like `rows`.
+    A data frame has the table's target columns. The targets of a step are the values `horizon` rows
+    later in its sequence; the targets of a whole sequence are in its last row. Labels become class
+    indices. If the inputs, `rows`, are several sequences, the result is a list in their order.
+    Anything else is returned unchanged, or split like `rows`.
 
     Raises
     ------
@@ -112,7 +111,7 @@ def targets(
         for i, part in enumerate(y):  # type: ignore[arg-type]
             if not is_frame(part):
                 raise ArgumentError(
-                    f"y[{i}]: expected a data frame, as the others, got {_arguments.kind(part)}"
+                    f"y[{i}]: expected a data frame, like the others, got {_arguments.kind(part)}"
                 )
             parts.append(_targets(net, Columns(f"y[{i}]", part)))
     return _of_steps(net, parts, outputs, listed=rows is not None or not is_frame(y))
@@ -165,7 +164,7 @@ def _rows(columns: Columns, sequence: str, values: Array) -> Rows:
     """Return rows and their order by sequence."""
     if not columns.has(sequence):
         raise ArgumentError(
-            f"{columns.missing(sequence)}; a frame without it is one sequence in a list, [frame]"
+            f"{columns.missing(sequence)}; pass a frame of one sequence in a list, [frame]"
         )
     keys, numbers = columns.groups(sequence)
     columns.require_length(sequence, len(numbers), len(values))
@@ -173,7 +172,7 @@ def _rows(columns: Columns, sequence: str, values: Array) -> Rows:
 
 
 def _require_one_sequence(argument: str, keys: list[Any], name: str | None) -> None:
-    """Raise if the rows belong to several sequences, which would be run as one."""
+    """Raise if the rows belong to several sequences."""
     if len(keys) > 1:
         raise ArgumentError(
             f"{argument}: expected the rows of one sequence, got {len(keys)} different values in"
@@ -217,8 +216,8 @@ def _target_rows(
             key for key in (*rows.keys, *of_y.keys) if (key in places) != (key in rows.keys)
         ]
         raise ArgumentError(
-            f"y: expected the sequences of x in the column {show(sequence)}, got {show(key)} in one"
-            " of them only"
+            f"y: expected the sequences of x in the column {show(sequence)}, got {show(key)} in"
+            " only one of both"
         )
     grouped = of_y.split("y", np.arange(len(values)))
     parts = [grouped[places[key]] for key in rows.keys]
@@ -229,7 +228,7 @@ def _target_rows(
 def _of_steps(
     net: Parameters, parts: list[Array], outputs: str, *, listed: bool
 ) -> tuple[ArrayLike, ArrayLike | None]:
-    """Return the targets of every step and which of them there are, or those of sequences."""
+    """Return the targets of steps and which steps have one, or the targets of sequences."""
     import numpy as np
 
     horizon = () if net.table is None else net.table.horizon
@@ -237,8 +236,8 @@ def _of_steps(
     if outputs == "last":
         if ahead:
             raise ArgumentError(
-                "y: expected an array: the targets of the last step are"
-                f" {ahead} step{'s' if ahead > 1 else ''} behind the end of a data frame"
+                f"y: expected an array: the target of the last step would be {ahead}"
+                f" step{'s' if ahead > 1 else ''} after the end of a data frame"
             )
         for i, part in enumerate(parts):
             if not len(part):
@@ -301,7 +300,7 @@ class Columns:
         return self.find(name) is not None
 
     def missing(self, name: str) -> str:
-        """Return the message for a column that is missing."""
+        """Return the message for a missing column."""
         from difflib import get_close_matches
 
         known = {plain(each): each for each in (*self.names, *self.index)}
@@ -313,11 +312,11 @@ class Columns:
         )
 
     def what(self, name: object) -> str:
-        """Return what errors call a column."""
+        """Return the name of a column in messages."""
         return f"{self.argument}[{show(name)}]"
 
     def require_length(self, name: object, found: int, rows: int) -> None:
-        """Raise if a column is shorter or longer than the first."""
+        """Raise if a column has another length than the first."""
         if found != rows:
             raise ShapeError(f"{self.what(name)}: expected {rows} rows, got {found}")
 
@@ -346,7 +345,7 @@ class Columns:
         rows: int = 0,
         more: int = 0,
     ) -> Array:
-        """Return columns (T, N + more) of a dtype, each value rounded once; `more` are not set."""
+        """Return columns (T, N + more) of a dtype, rounded once; the last `more` are not set."""
         import numpy as np
 
         columns = [self._numeric(name) for name in names]
@@ -385,7 +384,7 @@ class Columns:
         )
 
     def groups(self, name: str, meaning: str = "the name of a sequence") -> tuple[list[Any], Array]:
-        """Return the distinct values of a column in order, and the number of that of each row."""
+        """Return the distinct values of a column in order, and the index of each row's value."""
         import numpy as np
 
         numbers: dict[Any, int] = {}
@@ -402,7 +401,7 @@ class Columns:
         return list(numbers), rows
 
     def classes(self, name: str, classes: tuple[str, ...]) -> Array:
-        """Return the numbers of labels."""
+        """Return the class indices of labels."""
         import numpy as np
 
         labels, rows = self.groups(name, "a class")
@@ -439,12 +438,12 @@ class Columns:
             except ValueError:
                 raise DTypeError(
                     f"{self.what(name)}: expected dates or times, got"
-                    f" {show(str(column.flat[0]))}: convert them first, as by pandas.to_datetime"
+                    f" {show(str(column.flat[0]))}: convert them first, with pandas.to_datetime"
                 ) from None
         if column.dtype.kind != "M" or column.ndim != 1:
             raise DTypeError(
                 f"{self.what(name)}: expected dates or times, got dtype {column.dtype}: convert"
-                " them first, as by pandas.to_datetime"
+                " them first, with pandas.to_datetime"
             )
         if np.isnat(column).any():
             self._refuse_missing(name, int(np.flatnonzero(np.isnat(column))[0]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, overload  # NumPy imports `typing` too
 
 from elman import (
@@ -26,7 +27,6 @@ from elman.errors import (
 )
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -626,7 +626,9 @@ def _start(init: Initialization) -> tuple[str, dict[str, float]]:
 def require_network(net: object) -> None:
     """Raise unless `net` is a network."""
     if not isinstance(net, Network):
-        raise ArgumentTypeError(f"net: expected an elman.Network, got {_arguments.kind(net)}")
+        remedy = "; elman.load reads a model file" if isinstance(net, str | os.PathLike) else ""
+        got = _arguments.kind(net)
+        raise ArgumentTypeError(f"net: expected an elman.Network, got {got}{remedy}")
 
 
 def network_of(core: Core, like: Network | None = None) -> Network:

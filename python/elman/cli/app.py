@@ -45,8 +45,8 @@ NOT_WRITTEN = (".gz", ".bz2", ".xz", ".zip", ".npz", ".parquet", ".feather", ".x
 Sequence = Annotated[
     str | None,
     typer.Option(
-        help="The column that names the sequence of each line, by default that of the model's"
-        ' table; "" for none.'
+        help="The column that identifies the sequence of each line; by default the model's"
+        ' table names it; "" for none.'
     ),
 ]
 Missing = Annotated[
@@ -116,7 +116,7 @@ def run(
         ),
     ] = None,
     stream: Annotated[
-        bool, typer.Option("--stream", help="Answer each line of CSV as soon as it arrives.")
+        bool, typer.Option("--stream", help="Write the output of each line of CSV when it arrives.")
     ] = False,
     sequence: Sequence = None,
     missing: Missing = None,
@@ -125,19 +125,19 @@ def run(
     """Run a network over a table of inputs.
 
     A table is text, one step per line, with or without a header; NPY may hold a batch. The model's
-    table says which columns are read, by their names in the header, and which one names the
-    sequence of each line. Each sequence begins in the initial state; its lines need not follow each
-    other.
+    table names the columns to read and the column that identifies the sequence of each line. Each
+    sequence starts in the initial state; its lines need not be adjacent.
 
-    CSV is written with a header if the input has one: the sequence, the time, the most probable
-    class, the outputs; a line per step, or per sequence. Numbers are in the shortest form that
-    reads back as the same number. A file appears at the end, whole; an error leaves the old one.
+    The output has the sequence, the time, the most probable class and the outputs, one line per
+    step or per sequence, with a header if the input has one. Numbers have the shortest form that
+    reads back as the same number. A file is replaced at the end; after an error the old file is
+    unchanged.
     """
     from elman.cli import run
 
     if form is None and output.endswith(NOT_WRITTEN):
         raise typer.BadParameter(
-            f"--output: expected a name for CSV or NPY, got {output}; --format says which to write"
+            f"--output: expected a name for CSV or NPY, got {output}; --format csv writes CSV"
         )
     as_npy = output.endswith(".npy") if form is None else form == "npy"
     if not stream:
@@ -153,7 +153,7 @@ def run(
         )
     elif last or as_npy:
         raise typer.BadParameter(
-            "--stream: expected no --last and no NPY; it writes CSV for each line"
+            "--stream: expected neither --last nor NPY; it writes a line of CSV for each step"
         )
     else:
         run.stream(model, source, output, sequence, missing)
@@ -182,17 +182,17 @@ def train(
         typer.Option(help="Task; inferred from the data by default."),
     ] = None,
     inputs: Annotated[
-        str, typer.Option(help="Input columns, as a,b; by default all remaining columns.")
+        str, typer.Option(help="Input columns, as a,b; by default all other columns.")
     ] = "",
     target: Annotated[
         str, typer.Option(help="Target columns; for a forecast by default all inputs.")
     ] = "",
     sequence: Annotated[
-        str | None, typer.Option(help="The column that names the sequence of each line.")
+        str | None, typer.Option(help="The column that identifies the sequence of each line.")
     ] = None,
     horizon: Annotated[
         str | None,
-        typer.Option(help="Steps to forecast ahead, as 24, or 1..24 for all of them; default: 1."),
+        typer.Option(help="Steps ahead to forecast, as 24, or 1..24 for all of them; default: 1."),
     ] = None,
     calendar: Annotated[
         str,
@@ -202,12 +202,12 @@ def train(
     ] = "",
     missing: Missing = None,
     period: Annotated[
-        int | None, typer.Option(min=1, help="Season in steps, for the seasonal baseline.")
+        int | None, typer.Option(min=1, help="Season in steps, for a seasonal baseline.")
     ] = None,
     effort: Annotated[
         int | None,
         typer.Option(
-            min=1, max=10, help="How long to search: each step doubles the work; default: 3."
+            min=1, max=10, help="The work of the search: each step doubles it; default: 3."
         ),
     ] = None,
     plain: Annotated[
@@ -249,7 +249,7 @@ def train(
     ] = 0.2,
     validation: Annotated[
         float,
-        typer.Option(help="Fraction of the rest for decisions: which corrections, when to stop."),
+        typer.Option(help="Fraction of the rest to choose corrections and when to stop."),
     ] = 0.2,
     seed: Annotated[int, typer.Option(min=0, help="Seed of weights, shuffling and split.")] = 0,
     threads: Annotated[
@@ -274,14 +274,15 @@ def train(
 ) -> None:
     """Train a network on a table and score it on a held-out part.
 
-    Without a target it forecasts the next step. A numeric target means regression, a target of
-    words classification: one per line, or one per sequence if its lines agree. Columns are named by
-    the first line, or numbered from 1. The model reads and returns unscaled values.
+    Without a target, or with --horizon, it forecasts later steps. A numeric target means
+    regression, a target of words classification: one per line, or one per sequence if its lines
+    agree. Columns are named by the first line, or numbered from 1. The model reads and returns
+    unscaled values.
 
-    For numbers at each step, the network starts as the best linear model of the last steps, and
-    tanh units are added if they improve it by more than the noise. For classes and a target per
+    For numbers at each step, the network starts as a linear model of the last steps, and tanh units
+    are added if they lower the error by more than its noise. For classes and for one target per
     sequence, it is the best of several trainings from random weights. Options marked (plain) are
-    for these and for --plain.
+    for these trainings and for --plain.
     """
     from elman.cli import examples, train
 
@@ -353,7 +354,7 @@ def forecast(
     steps: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Steps ahead; by default the horizon of a model for several, else 24."
+            min=1, help="Steps ahead; by default all of a horizon of several steps, else 24."
         ),
     ] = None,
     future: Annotated[
@@ -361,7 +362,7 @@ def forecast(
         typer.Option(help="The next values of the inputs that are not forecast: CSV or NPY."),
     ] = None,
     interval: Annotated[
-        float, typer.Option(help="The probability of the intervals; 0: none.")
+        float, typer.Option(help="The probability of the intervals; 0 for none.")
     ] = 0.8,
     holdout: Annotated[
         float, typer.Option(help="Fraction of the data, at its end, for the intervals.")
@@ -376,9 +377,9 @@ def forecast(
 ) -> None:
     """Forecast the steps after the end of a table, with intervals.
 
-    A model for the next step is run on its own forecasts, a model for several steps (elman train
-    --horizon 1..24) gives them at once. The intervals come from the errors of earlier forecasts in
-    the held-out part, where their coverage is measured too.
+    A model for the next step is run on its own forecasts; a model for several steps (elman train
+    --horizon 1..24) forecasts them at once. The intervals are computed from the errors of earlier
+    forecasts in the held-out part, and their coverage is measured there.
     """
     from elman.cli import forecast
 

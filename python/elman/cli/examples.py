@@ -186,8 +186,8 @@ def _require_a_sound(
             raise ArgumentError(f"--target: expected a target column for {task}, got none")
         if both := [table.columns[i] for i in inputs if i in targets]:
             raise ArgumentError(
-                f"--target: expected columns other than inputs, got {both[0]}: --horizon 1 makes it"
-                " a forecast of the next step"
+                f"--target: expected columns other than inputs, got {both[0]}: use --horizon 1 to"
+                " forecast its next step"
             )
     if task == "classification" and len(targets) != 1:
         raise ArgumentError(f"--target: expected one column of classes, got {len(targets)}")
@@ -203,21 +203,22 @@ def _require_numbers(
         name = table.columns[i]
         if kinds.get(i, TEXT) == DATE:
             raise ArgumentError(
-                f"{option}: expected columns of numbers, got the dates of {name}: --calendar"
-                f" {','.join(CALENDAR)} makes inputs of them"
+                f"{option}: expected columns of numbers, got the dates of {name}: use --calendar"
+                f" {','.join(CALENDAR)} for inputs computed from them"
             )
         if kinds.get(i, TEXT) == TEXT:
             (fields,) = table.parse([], [i], True).texts
             if not any(map(is_number, fields)):
                 numbers = [j for j, kind in kinds.items() if kind == NUMBER]
+                keys = f"; --sequence {name}, if it names sequences" if option == "--inputs" else ""
                 raise ArgumentError(
                     f"{option}: expected columns of numbers, got the text of {name}: choose among"
-                    f" {_columns(table, numbers)}"
+                    f" {_columns(table, numbers)}{keys}"
                 )
 
 
 class _Rows(NamedTuple):
-    """The lines to learn from."""
+    """The lines of the examples."""
 
     x: Array  # (N, I)
     y: Array  # (N, targets), or class indices (N,)
@@ -229,7 +230,7 @@ class _Rows(NamedTuple):
 def _rows(
     table: WholeTable, question: Question, task: str, roles: _Roles, calendar: Sequence[str]
 ) -> _Rows:
-    """Read the columns, and treat missing values as `--missing` says."""
+    """Read the columns; fill or drop missing values according to `--missing`."""
     missing = question.missing
     targets = [] if task == "classification" else roles.targets
     numbers = list(dict.fromkeys([*roles.inputs, *targets]))
@@ -315,7 +316,7 @@ def _filled(
     missing: str,
     count: int,
 ) -> Block:
-    """Return the lines without missing values, and say how many there were."""
+    """Return the lines without missing values, and print how many there were."""
     gap = np.isnan(block.values)
     for j, place in enumerate(numbers):
         if missing != "drop" and place not in roles.inputs and gap[:, j].any():
@@ -348,8 +349,8 @@ def _classes(labels: Sequence[str]) -> tuple[list[str], Array]:
         raise ArgumentError(f"--target: expected at least two classes, got {len(names)}")
     if len(numbers) > MOST_NUMBERS:
         raise ArgumentError(
-            f"--target: expected classes, got {len(numbers)} different numbers: --task regression"
-            " is for numbers"
+            f"--target: expected classes, got {len(numbers)} different numbers: use --task"
+            " regression"
         )
     if len(names) > MOST_WORDS:
         raise ArgumentError(

@@ -1,4 +1,4 @@
-"""`elman forecast`: the steps after the end of a table, as a table, a plot and an image."""
+"""`elman forecast`: forecast the steps after the end of a table."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 TABLE = ".csv"
 IMAGES = (".svg", ".png", ".pdf")
-PLOTS = 4  # at most so many on the terminal
+PLOTS = 4  # at most, on the terminal
 FORECAST_SHARE = 0.6  # of the width of a plot, at most
 LABEL_EVERY = 16  # columns
 NARROWEST = 10  # columns of a plot
@@ -88,7 +88,7 @@ def _suffix(path: str) -> str:
 
 
 def _write(result: Forecast, output: str, sources: tuple[str, ...]) -> None:
-    """Write a table of full precision, or an image, whole or not at all."""
+    """Write a table in full precision, or an image; whole or not at all."""
     with open_output(output, sources=sources) as file:
         if _suffix(output) == TABLE:
             table = result.table()
@@ -134,7 +134,7 @@ def _show_plots(console: Console, result: Forecast) -> None:
     for part, j in charts[:PLOTS]:
         _show_plot(console, result, part, j, several)
     if len(charts) > PLOTS:
-        print(f"and {len(charts) - PLOTS} more: the table has all\n")
+        print(f"and {len(charts) - PLOTS} more, not plotted\n")
 
 
 def _show_plot(console: Console, result: Forecast, part: Part, j: int, titled: bool) -> None:

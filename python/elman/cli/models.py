@@ -1,4 +1,4 @@
-"""Loading of the model that a command is given: any other file is named by its kind."""
+"""Load the model of a command; other files are refused by kind."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ def load(path: str, data: str | None = None) -> Network:
         found = _format(path)
         if found == checkpoint.FORMAT:
             raise UnsupportedModelError(
-                f"{path}: this is a checkpoint of a training run, not a model: the run ends with a"
-                " model"
+                f"{path}: this is a checkpoint of a training run, not a model: finish the run"
+                " and save its network"
             ) from error
         if found is not None and found != "elman":
             raise UnsupportedModelError(_FOREIGN.format(path, "OUT.safetensors")) from error
@@ -65,7 +65,7 @@ def load(path: str, data: str | None = None) -> Network:
 
 
 def _format(path: str) -> str | None:
-    """Return what the metadata of a safetensors file say; None if it is damaged."""
+    """Return the metadata of a safetensors file; None if it is damaged."""
     try:
         with _files.opened(path) as (file, size):
             metadata = _container.read_header(file.read, size).metadata
@@ -75,7 +75,7 @@ def _format(path: str) -> str | None:
 
 
 def _kind(path: str) -> str | None:
-    """Return what a table is, or None for anything that may be a model."""
+    """Return the kind of a file of data, or None if the file may be a model."""
     with open(path, "rb", opener=_files.open_without_waiting) as file:
         start = file.read(PEEK)
     for magic, kind in TABLES.items():

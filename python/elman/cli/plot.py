@@ -1,4 +1,4 @@
-"""A plot for the terminal: a bar for each known value, a dot for each forecast, and its band."""
+"""A plot for the terminal: bars for known values, dots for forecasts, and their band."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-PATIENCE = 0.5  # seconds of work before a progress bar appears
+PATIENCE = 0.5  # seconds of work before a progress bar is shown
 
 
 def run(
@@ -147,7 +147,7 @@ def _of_array(
 def _with_progress(
     pieces: Iterator[running.Answers], done: Callable[[], float | None]
 ) -> Iterator[running.Answers]:
-    """Yield the pieces, and show a progress bar once the work has taken a while."""
+    """Yield the pieces; show a progress bar after `PATIENCE` seconds."""
     start = time.monotonic()
     for piece in pieces:
         yield piece

@@ -1,4 +1,4 @@
-"""How the command line ends: signals, standard streams that are closed, full disks."""
+"""Signals, closed standard streams and full disks."""
 
 from __future__ import annotations
 

@@ -7,6 +7,6 @@ from elman._container import printable
 
 
 def tell(notes: Iterable[str]) -> None:
-    """Print sentences that are no errors on standard error."""
+    """Print notes on standard error."""
     for note in notes:
         print(f"elman: {printable(note)}", file=sys.stderr)

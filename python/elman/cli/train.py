@@ -93,9 +93,7 @@ def train(
 ) -> None:
     """Read the examples, train, write the model, and print its scores."""
     if output is None and os.path.lexists(OUTPUT):
-        raise ArgumentError(
-            f"--output: {OUTPUT} exists; -o {OUTPUT} replaces it, -o FILE writes another file"
-        )
+        raise ArgumentError(f"--output: {OUTPUT} exists: use -o {OUTPUT} to replace it, or -o FILE")
     output = output or OUTPUT
     _require_usable(output, plot, [source, targets or source])
     examples = read(source, targets, question)
@@ -149,7 +147,7 @@ def _require_usable(output: str, plot: str | None, sources: list[str]) -> None:
 def _is_searched(examples: Examples, settings: Settings, plot: str | None) -> bool:
     """Return whether to search; refuse options that then have no meaning."""
     if settings.plain and settings.effort is not None:
-        raise ArgumentError("--effort: expected none with --plain, which is one training")
+        raise ArgumentError("--effort: expected none with --plain, which trains only once")
     if settings.plain or examples.table.outputs == "last" or examples.table.classes:
         return False
     options = [f"--{name.replace('_', '-')}" for name in settings.options]
@@ -441,7 +439,7 @@ def _show(net: Network, facts: Facts, lines: dict[str, str], settings: Settings)
         _say(key, value)
     if facts["scores"]:
         _show_scores(facts["scores"], facts["outputs"])
-        if advice := _advice(facts, settings):
+        if advice := _advice(net, facts, settings):
             print(f"\n{advice}")
 
 
@@ -470,8 +468,8 @@ def _show_scores(scores: list[Facts], names: list[str]) -> None:
     layout.print_rows(console, ["Held out", *columns], rows, words=1)
 
 
-def _advice(facts: Facts, settings: Settings) -> str | None:
-    """Return which baseline is better than the network, if one is, and what to try."""
+def _advice(net: Network, facts: Facts, settings: Settings) -> str | None:
+    """Return the name of a baseline that is better than the network and what to try, or None."""
     scores = facts["scores"]
     if "accuracy" in scores[0]:
         best = max(scores, key=lambda score: score["accuracy"])
@@ -487,8 +485,10 @@ def _advice(facts: Facts, settings: Settings) -> str | None:
     if settings.plain and "accuracy" not in scores[0]:
         tips.append("training without --plain")
     tips.append("other --inputs")
+    if net.table is not None and net.table.time is not None and not net.table.calendar:
+        tips.append("--calendar hour,weekday,yearday")
     if facts["task"] == "forecast":
-        tips += ["--calendar, with a column of times", "differences, for a series that drifts"]
+        tips.append("differences, for a series that drifts")
     if "effort" not in facts:
         tips.append("more --hidden units or another --seed")
     return f"The best is {best['name']}, not the network. Worth trying: {'; '.join(tips)}."

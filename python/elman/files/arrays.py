@@ -33,7 +33,7 @@ class ArraySource:
     name : str
         The file, for messages.
     array : array
-        Mapped into memory, not read, if the file is not compressed.
+        Memory-mapped if the file is not compressed.
     lead : tuple of int
         The batch axes.
     """
@@ -61,7 +61,7 @@ class ArraySource:
         Raises
         ------
         TableError
-            If it has another shape, or no step.
+            If the shape is wrong, or there is no step.
         """
         shape = self.array.shape
         if len(shape) < 2 or shape[-1] != width:
@@ -84,14 +84,15 @@ def _array(file: Opened) -> Array:
         return _real(file.name, np.lib.format.read_array(reader, allow_pickle=False))
     except (ElmanError, OSError):
         raise
-    except Exception as error:  # NumPy's of a damaged header are of many types
+    except Exception as error:  # NumPy raises many types for a damaged header
         raise TableError(
-            f"{file.name}: expected an NPY file of numbers: {printable(str(error))}"
+            f"{file.name}: expected an NPY file of numbers, got a damaged one:"
+            f" {printable(str(error))}"
         ) from error
 
 
 def _mapped(path: str) -> Array | None:
-    """Return an array without reading it; None if it has no element, which cannot be mapped."""
+    """Memory-map an array; return None for an empty one, which cannot be mapped."""
     array = np.lib.format.open_memmap(path, mode="r")
     return array if array.size else None
 

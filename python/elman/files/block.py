@@ -1,4 +1,4 @@
-"""`Block`, some lines of a table."""
+"""`Block`: consecutive lines of a table."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Block(NamedTuple):
-    """Some lines of a table, in order."""
+    """Lines of a table, in order."""
 
     values: NDArray[np.float64]  # (n, width): the inputs in the model's order
     keys: list[str] | None  # (n,), the sequence of each line
@@ -24,7 +24,7 @@ class Block(NamedTuple):
     lines: NDArray[np.int64]  # (n,), line numbers from 1
 
     def rows(self, chosen: NDArray[np.int64]) -> Block:
-        """Return some of the lines."""
+        """Return a selection of the lines."""
         if len(chosen) == len(self.values):
             return self
         return Block(

@@ -1,4 +1,4 @@
-"""The columns of a table of text: separator, header, and which of them are what."""
+"""The columns of a table of text: separator, header, names and roles."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class TextTable:
     name : str
         The file, for messages.
     header : tuple of str
-        The names of the columns, () without a header; "" for a column without a name.
+        The names of the columns; () without a header, "" for a column without a name.
     columns : tuple of str
         The names, or the numbers from 1 without a header.
     first : list of str
@@ -45,7 +45,7 @@ class TextTable:
     """
 
     def __init__(self, file: Opened, expected: Sequence[str] = ()) -> None:
-        """Read the first lines; a line with all the names in `expected` is a header."""
+        """Read the first lines; a line with all names in `expected` is a header."""
         self.name = file.name
         self.done = file.done
         self.lines = LineReader(file.name, file.read)
@@ -93,7 +93,7 @@ class TextTable:
         return None
 
     def where(self, column: int, line: int) -> str:
-        """Return where a field is, for messages."""
+        """Return the place of a field, for messages."""
         return self.parser.where(column, line)
 
     def times(
@@ -124,12 +124,12 @@ class TextTable:
     # --- which column is what -----------------------------------------------------------------
 
     def find(self, column: str, purpose: str) -> int:
-        """Return the place of a column by its name; upper and lower case and blanks may differ.
+        """Return the index of a column by its name; case and blanks may differ.
 
         Raises
         ------
         TableError
-            If there is none, or several; it says the `purpose` of the column.
+            If no column matches, or several do. The message has the `purpose` of the column.
         """
         places = [i for i, name in enumerate(self.columns) if name == column]
         if not places and self.header:
@@ -141,20 +141,20 @@ class TextTable:
         raise TableError(f"{self.name}: expected {expected}, {purpose}, got {_some(names)}")
 
     def has(self, column: str) -> bool:
-        """Return whether `find` would find a column, or several."""
+        """Return whether at least one column matches."""
         return column in self.columns or (
             bool(self.header) and plain(column) in map(plain, self.columns)
         )
 
     def dates(self) -> list[int]:
-        """Return the places of columns of dates, by the first line."""
+        """Return the indices of columns that have dates in the first line."""
         return [i for i, field in enumerate(self.first) if is_date(field)]
 
     def ignored(self) -> list[int]:
-        """Return the places of columns without a name that are no data.
+        """Return the indices of columns without a name that are not data.
 
-        The first one is an index, as pandas and R write it; others have no fields either, because
-        the lines end with a separator.
+        The first column is an index, as written by pandas and R; others are empty because the lines
+        end with a separator.
         """
         return [
             i
@@ -176,7 +176,7 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _separator(where: str, first: str, peek: Callable[[], str | None]) -> str | None:
-    """Return the separator of fields, None for runs of blanks."""
+    """Return the separator of fields; None for runs of blanks."""
     bare = _IN_QUOTES.sub("", first)
     found = [separator for separator in "\t;," if separator in bare]
     if len(found) > 1:
@@ -187,8 +187,8 @@ def _separator(where: str, first: str, peek: Callable[[], str | None]) -> str | 
         if len(found) != 1:
             names = " or ".join(NAMES[separator] for separator in "\t;," if separator in bare)
             raise TableError(
-                f"{where}: expected fields with one separator between them, got {names}: put fields"
-                " that contain another one in quotes"
+                f"{where}: expected fields with one separator, got {names}: quote the fields that"
+                " contain the other one"
             )
     if found:
         return found[0]

@@ -78,21 +78,21 @@ def parse(
 ) -> NDArray[np.datetime64]:
     """Return local times, datetime64[us]; a missing field is NaT.
 
-    The zone or its offset is left out: the time of day stays that of the text. Numbers are Unix
-    times in seconds, milliseconds, microseconds or nanoseconds, by their size.
+    The zone or offset is ignored: the time of day is that of the text. Numbers are Unix times in
+    seconds, milliseconds, microseconds or nanoseconds, depending on their size.
 
     Parameters
     ----------
     fields : sequence of str
     where : function
-        `where(i)` says where field i stands, for messages.
+        `where(i)` returns the place of field i, for messages.
     order : {"dmy", "mdy"}, optional
-        Of dates such as 01/02/2024; None: from the fields.
+        The order in dates such as 01/02/2024; by default inferred from the fields.
 
     Raises
     ------
     TableError
-        If a field is no date, or if all of them could be day/month or month/day.
+        If a field is not a date, or the order of day and month is ambiguous.
     """
     if all(map(_PLAIN.fullmatch, fields)):
         try:
@@ -107,7 +107,7 @@ def parse(
 
 
 def day_order(fields: Sequence[str]) -> str | None:
-    """Return the order "dmy" or "mdy" of dates that begin with day or month; None if not said."""
+    """Return the order of dates that start with day or month, "dmy" or "mdy"; None if unknown."""
     for field in fields:
         if found := _OTHER.fullmatch(field):
             if found["mark"] == "." or int(found["first"]) > 12:
@@ -128,8 +128,8 @@ def _time(
     elif found := _OTHER.fullmatch(field):
         if order is None:
             raise TableError(
-                f"{where(i)}: expected a date that says which number is the month, got"
-                f" {shortened(field)!r}, and no other field tells: write 2024-12-31"
+                f"{where(i)}: expected an unambiguous date, got {shortened(field)!r}, which may be"
+                " day/month or month/day: write it as 2024-12-31"
             )
         names = ("day", "month") if order == "dmy" else ("month", "day")
         parts = {

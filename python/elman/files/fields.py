@@ -1,4 +1,4 @@
-"""The fields of a line, and what a field is: a number, a missing value, or text."""
+"""The fields of a line: numbers, missing values and text."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _GROUPED = re.compile(r"[+-]?[0-9]{1,3}(?:([.,' \u00a0\u202f’])[0-9]{3})+(?:[.
 
 
 def split(line: str, separator: str | None, where: str) -> list[str]:
-    """Return the fields of a line without blanks around them; None separates at runs of blanks.
+    """Return the fields of a line, stripped; the separator None means runs of blanks.
 
     Raises
     ------
     TableError
-        If a quote is not closed or stands within a field; it begins with `where`.
+        If a quote is not closed or is inside a field. The message starts with `where`.
     """
     if '"' not in line:
         fields = line.split(separator)
@@ -53,13 +53,12 @@ def is_number(field: str) -> bool:
 
 
 def what_is_wrong(field: str, mark: str | None) -> str:
-    """Return what is wrong with a field that should be a number, with a remedy."""
+    """Return the error for a field that should be a number, with a remedy."""
     got = repr(shortened(field))
     if field in MISSING:
         empty = "an empty field" if field == "" else f"the missing value {got}"
-        return (
-            f"expected a number, got {empty}: hold, interpolate or drop it by missing (--missing)"
-        )
+        remedy = "hold, interpolate or drop it with missing= (--missing)"
+        return f"expected a number, got {empty}: {remedy}"
     if _INFINITE.fullmatch(field) or (is_number(field) and isinf(float(field.replace(",", ".")))):
         return f"expected a finite number, got {got}"
     if mark is not None and is_number(field):
@@ -73,5 +72,5 @@ def what_is_wrong(field: str, mark: str | None) -> str:
 
 
 def shortened(text: str) -> str:
-    """Return at most 40 characters of a text."""
+    """Return the first 40 characters of a text."""
     return text if len(text) <= 40 else text[:40] + "..."

@@ -22,21 +22,20 @@ if TYPE_CHECKING:
 
 __all__ = ["Frame"]
 
-SHOWN = 5  # rows of a long frame that are printed at its beginning, and at its end
+SHOWN = 5  # rows printed at the start and at the end of a long frame
 
 
 class Frame:
     """Named columns of equal length: numbers, texts or times.
 
-    What `elman.read_table` returns. It is a data frame without pandas: `net(frame)` reads the
-    columns that the network's table names, and `frame.to_frame()` gives one of pandas.
-
-    A Frame is immutable, and so are its arrays.
+    `elman.read_table` returns one. It is a data frame without pandas: `net(frame)` reads the
+    columns that the network's table names, and `frame.to_frame()` returns a pandas data frame.
+    A Frame and its arrays are immutable.
 
     Parameters
     ----------
     columns : mapping of str to array_like, (N,)
-        The columns in order. Numbers keep their dtype; texts become objects of type str, and times
+        The columns in order. Numbers keep their dtype, texts become objects of type str, times
         datetime64[us].
 
     Attributes
@@ -49,9 +48,9 @@ class Frame:
     ShapeError
         If a column is not one-dimensional, or the lengths differ.
     DTypeError
-        If a column holds neither real numbers nor texts nor times.
+        If a column does not hold real numbers, texts or times.
     ArgumentTypeError
-        If the columns are no mapping, or a name is no str.
+        If `columns` is not a mapping, or a name is not a str.
 
     Examples
     --------
@@ -90,14 +89,14 @@ class Frame:
     @overload
     def __getitem__(self, key: slice | list[str]) -> Frame: ...
     def __getitem__(self, key: str | slice | list[str]) -> Array | Frame:
-        """Return a column by its name; a Frame of several columns, or of some rows by a slice."""
+        """Return a column by name, several columns by a list of names, or rows by a slice."""
         if isinstance(key, slice):
             return Frame({name: array[key] for name, array in self._columns.items()})
         if isinstance(key, list):
             return Frame({name: self[name] for name in key})
         if key not in self._columns:
             raise ArgumentError(
-                f"expected one of the columns {show(list(self.columns))}, got {show(key)}"
+                f"column: expected one of {show(list(self.columns))}, got {show(key)}"
             )
         array: Array = self._columns[key]
         return array
@@ -109,9 +108,9 @@ class Frame:
         return name in self._columns
 
     def __eq__(self, other: object) -> bool:
-        """Return whether the names, their order, the kinds of the columns and all values are equal.
+        """Return whether names, order, kinds of columns and values are equal.
 
-        A missing number or time equals a missing one.
+        Missing numbers and times are equal to each other.
         """
         if not isinstance(other, Frame):
             return NotImplemented
@@ -123,7 +122,7 @@ class Frame:
     __hash__ = None  # type: ignore[assignment]
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
-        """Return all columns as one array (N, columns); they must be numbers."""
+        """Return all columns, which must be numbers, as an array (N, columns)."""
         if copy is False:
             raise ArgumentError("copy: expected a copy to be allowed, got False")
         for name, array in self._columns.items():

@@ -27,14 +27,14 @@ class Lines(NamedTuple):
 
 
 class LineReader:
-    """Lines from a source of bytes. They end with LF, CR LF or CR, but not within quotes.
+    """Lines from a source of bytes, ending with LF, CR LF or CR outside quotes.
 
     Parameters
     ----------
     name : str
         The file, for messages.
     read : function
-        `read(n)` returns up to n bytes as soon as there are some, none at the end.
+        `read(n)` returns up to n bytes as soon as some are available, b"" at the end.
     """
 
     def __init__(self, name: str, read: Callable[[int], bytes]) -> None:
@@ -64,7 +64,7 @@ class LineReader:
                 return self._end()
 
     def put_back(self, lines: Lines) -> None:
-        """Return lines, the last that were taken, to the source."""
+        """Push back the lines that were taken last."""
         self._rest, self._at = lines.data + self._rest[self._at :], 0
         self._number = lines.first
 
@@ -74,7 +74,8 @@ class LineReader:
             return False
         if len(self._rest) - self._at > LONGEST:
             raise LimitError(
-                f"{self.name} line {self._number}: expected a line of at most {LONGEST} bytes"
+                f"{self.name} line {self._number}: expected a line of at most {LONGEST} bytes,"
+                " got more"
             )
         pieces = [self._rest[self._at :]]
         held = len(pieces[0])
@@ -99,7 +100,9 @@ class LineReader:
     def _end(self) -> Lines | None:
         """Return None, or raise if the end is within quotes."""
         if self._at < len(self._rest):
-            raise TableError(f"{self.name} line {self._number}: expected a closing quote")
+            raise TableError(
+                f"{self.name} line {self._number}: expected a closing quote, got the end"
+            )
         return None
 
     def _take(self, end: int) -> Lines:

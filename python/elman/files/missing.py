@@ -1,4 +1,4 @@
-"""Missing values: lines left out, or values filled in."""
+"""Missing values: drop lines or fill values."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ WAITING = 1 << 20  # lines that may wait for a value to interpolate to
 
 
 def check(missing: str | None, argument: str = "missing") -> None:
-    """Raise if this is no way to treat missing values."""
+    """Raise unless `missing` is None or one of `POLICIES`."""
     if missing not in (None, *POLICIES):
         raise ArgumentError(f"{argument}: expected {', '.join(POLICIES)}, got {missing!r}")
 
 
 def without(blocks: Iterable[Block], missing: str, where: Where) -> Iterator[Block]:
-    """Yield the lines without missing values, NaN, in the same order.
+    """Yield the lines in the same order, without missing values (NaN).
 
     Parameters
     ----------
     blocks : iterable of Block
     missing : {"hold", "interpolate", "drop"}
-        Repeat the last value of the sequence, interpolate by line within the sequence, or leave
-        the line out.
+        Repeat the last value of the sequence, interpolate by line number within the sequence, or
+        drop the line.
     where : function
-        `where(column, line)` says where a value stands, for messages.
+        `where(column, line)` returns the place of a value, for messages.
 
     Raises
     ------
     TableError
-        If there is no value to hold, or none to interpolate from or to.
+        If there is no value to hold or to interpolate from or to.
     LimitError
         If too many lines wait for a value to interpolate to.
     """
@@ -113,7 +113,7 @@ def _between(
     where: Where,
     lines: NDArray[np.int64],
 ) -> NDArray[np.float64]:
-    """Fill values between others of a sequence; those at its end stay missing."""
+    """Interpolate the gaps of a sequence; a gap at its end remains."""
     filled = part if last is None else np.concatenate([last[np.newaxis], part])
     filled = filled.copy()
     steps = np.arange(len(filled))

@@ -1,6 +1,6 @@
-"""What a file of data is, by its first bytes: text, one array, or something else, refused by name.
+"""Recognize data files by their first bytes: text or an array; other files are refused by name.
 
-Compressed files are read as what they contain.
+Compressed files are read as their content.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from elman._files import Path
 
-HEAD = 4096  # bytes that decide
+HEAD = 4096  # bytes that determine the kind of a file
 RATIO = 200  # a file that expands to more than this times its size, and SMALL, is refused
 SMALL = 1 << 26
 
@@ -66,20 +66,20 @@ _UTF_16 = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 
 
 class Opened:
-    """A file whose kind is known.
+    """An open file and its kind.
 
     Attributes
     ----------
     name : str
         For messages, without control characters.
     is_array : bool
-        An array in NPY; otherwise text: UTF-8 without a byte order mark, or an older encoding.
+        True for NPY; otherwise text, in UTF-8 without a byte order mark or a legacy encoding.
     read : function
-        `read(n)` returns up to n bytes as soon as there are some, none at the end.
+        `read(n)` returns up to n bytes as soon as some are available, b"" at the end.
     done : function
-        The fraction that has been read, or None if unknown.
+        Returns the fraction that has been read, or None if unknown.
     path : str or None
-        The file, if an array in it can be mapped into memory.
+        The path, if the file can be memory-mapped.
     """
 
     def __init__(
@@ -104,9 +104,9 @@ def opened(path: Path) -> Iterator[Opened]:
     Raises
     ------
     TableError
-        If it is neither text nor an array.
+        If the file is neither text nor an array.
     LimitError
-        If it expands to far more than its size.
+        If it expands to more than `RATIO` times its size plus `SMALL`.
     """
     path = _files.name_of(path)
     name = "standard input" if path == "-" else printable(path)
@@ -118,7 +118,7 @@ def opened(path: Path) -> Iterator[Opened]:
 
 
 class _Bytes:
-    """A source of bytes whose beginning can be looked at."""
+    """A source of bytes with a look at the first ones."""
 
     def __init__(self, read: Callable[[int], bytes]) -> None:
         self._read = read
@@ -175,7 +175,7 @@ _BZ2 = re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)")
 def _unpacked(
     name: str, head: bytes, source: _Bytes, file: io.FileIO | None
 ) -> Callable[[int], bytes] | None:
-    """Return a function that reads what a compressed file contains, or None if it is none."""
+    """Return a function that reads the decompressed content; None if it is not compressed."""
     packed: Any = source
     if head.startswith(_GZIP):
         packed = _module("gzip", name, "gzip").GzipFile(fileobj=packed, mode="rb")
@@ -186,7 +186,7 @@ def _unpacked(
     elif not head.startswith((_ZIP, _EMPTY_ZIP)):
         return None
     elif file is None:
-        raise TableError(f"{name}: expected a zip archive as a file, not from a pipe")
+        raise TableError(f"{name}: expected a zip archive in a file, got one from a pipe")
     else:
         packed = _member(name, file)
     return packed.read1  # type: ignore[no-any-return]
@@ -243,7 +243,7 @@ _DAMAGED = (zlib.error, zipfile.BadZipFile, EOFError, OSError, ValueError, Runti
 def _limited(
     name: str, read: Callable[[int], bytes], taken: Callable[[], int]
 ) -> Callable[[int], bytes]:
-    """Return `read`, with an error for damaged data and for data without an end."""
+    """Return `read` with errors for damaged data and for too much of it."""
     total = 0
 
     def limited(size: int) -> bytes:
@@ -272,7 +272,7 @@ def _limited(
 
 
 def _text(name: str, head: bytes, read: Callable[[int], bytes]) -> Callable[[int], bytes]:
-    """Return a function that reads text as UTF-8; refuse what is no table of text."""
+    """Return a function that reads text as UTF-8; refuse other data."""
     if head.startswith(codecs.BOM_UTF8):
         read(len(codecs.BOM_UTF8))
         head = head[len(codecs.BOM_UTF8) :]
@@ -302,7 +302,7 @@ def _text(name: str, head: bytes, read: Callable[[int], bytes]) -> Callable[[int
     return read
 
 
-_BINARY = bytes({*range(32)} - set(b"\t\n\v\f\r\x1b"))  # never at the beginning of a text
+_BINARY = bytes({*range(32)} - set(b"\t\n\v\f\r\x1b"))  # never at the start of a text
 
 
 def _utf_16(head: bytes) -> str | None:

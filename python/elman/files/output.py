@@ -1,4 +1,4 @@
-"""Output files: whole or not at all, and never in place of what is being read."""
+"""Output files: written whole or not at all, and never over an input."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ _STREAMS = {"-": "stdout", "/dev/stdout": "stdout", "/dev/stderr": "stderr"}
 def open_output(path: str, *, sources: tuple[str, ...] = ()) -> Iterator[IO[bytes]]:
     """Open a file for writing; "-" is standard output.
 
-    A regular file appears at the end of the context, whole; if it is left by an exception, it stays
-    as it was. Standard output, other streams and devices are written directly.
+    A regular file is replaced at the end of the context; after an exception the old file is
+    unchanged. Standard output, other streams and devices are written directly.
 
     Parameters
     ----------
     path : str
         The file to write.
     sources : tuple of str
-        Files that are being read: the output must not be one of them under any name.
+        Input files; the output must not be one of them under any name.
 
     Raises
     ------
     ArgumentError
         If the output is one of the sources.
     OSError
-        If it cannot be written, with its name.
+        If it cannot be written. The message has its name.
     """
     descriptor = _descriptor(path)
     _require_another(path, descriptor, sources)
@@ -62,12 +62,12 @@ def is_standard_output(path: str) -> bool:
 
 
 def writes_directly(path: str) -> bool:
-    """Return whether an output path is a stream or a device, to which lines go as they come."""
+    """Return whether an output path is a stream or a device, which is written line by line."""
     return _descriptor(path) is not None or _is_special(path)
 
 
 def _descriptor(path: str) -> int | None:
-    """Return the descriptor that a path is another name of, if any."""
+    """Return the file descriptor that a path is an alias of, or None."""
     if path in _STREAMS:
         stream = getattr(sys, _STREAMS[path])
         if stream is None:
@@ -101,7 +101,7 @@ def _require_another(path: str, descriptor: int | None, sources: tuple[str, ...]
                 name = STANDARD_OUTPUT if is_standard_output(path) else path
                 read = "standard input" if source == "-" else source
                 raise ArgumentError(
-                    f"{name}: expected another file than {read}, which it would overwrite"
+                    f"{name}: expected a file other than {read}, which it would overwrite"
                 )
 
 

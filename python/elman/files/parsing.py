@@ -1,7 +1,7 @@
-"""From lines of text to numbers.
+"""Parse lines of text into numbers.
 
-The exact rules are in `Parser._slowly`. The faster ways take only what it would take, with the same
-bits, and leave everything else to it: quotes, comments, missing values and mistakes.
+`Parser._slowly` has the exact rules. The faster methods accept a subset of its input, with the same
+bits, and leave the rest to it: quotes, comments, missing values and errors.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Parsed(NamedTuple):
 
 
 class Parser:
-    """Reads the fields of a file.
+    """Parser of the fields of a file.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class Parser:
     separator : str or None
         None: runs of blanks.
     columns : sequence of str
-        The names of the columns, for messages; a line has as many fields.
+        The names of the columns, for messages. Each line has one field per column.
     """
 
     def __init__(self, name: str, separator: str | None, columns: Sequence[str]) -> None:
@@ -67,7 +67,7 @@ class Parser:
         self._mark = None if self._either else "."  # None: not seen yet
 
     def rows(self, lines: Lines) -> Iterator[tuple[int, list[str]]]:
-        """Yield the number and the fields of each line but blank ones and comments."""
+        """Yield the number and fields of each line, without blank lines and comments."""
         start, number = 0, lines.first
         quotes = b'"' in lines.data
         blanks = " \n" if self.separator == "\t" else " \t\n"
@@ -91,8 +91,8 @@ class Parser:
         Raises
         ------
         TableError
-            If a line has too few or too many fields, or a field is not a number. Missing values are
-            no error with `missing`.
+            If a line has too few or too many fields, or a field is not a number. With `missing`,
+            missing values are accepted.
         """
         if (found := self._quickly(lines, numbers, texts)) is not None:
             return found
@@ -105,7 +105,7 @@ class Parser:
         return joined(parts, len(texts))
 
     def number(self, field: str, column: int, line: int, missing: bool) -> float:
-        """Return the number in a field; NaN if it is missing and that is no error."""
+        """Return the number in a field; NaN if it is missing and `missing` is true."""
         if missing and field in MISSING:
             return nan
         for mark in (".", ",") if self._either else (".",):
@@ -119,7 +119,7 @@ class Parser:
         raise TableError(f"{self.where(column, line)}: {wrong}")
 
     def where(self, column: int, line: int) -> str:
-        """Return where a field is."""
+        """Return the place of a field."""
         return f"{self.name} line {line}, column {self.columns[column]}"
 
     def _wrong_count(self, line: int, fields: Sequence[str]) -> TableError:
@@ -129,10 +129,10 @@ class Parser:
         )
         return TableError(f"{self.name} line {line}: expected {expected}, got {len(fields)}")
 
-    # --- ways of parsing ----------------------------------------------------------------------
+    # --- methods ------------------------------------------------------------------------------
 
     def _quickly(self, lines: Lines, numbers: Sequence[int], texts: Sequence[int]) -> Parsed | None:
-        """Return the columns of lines that have nothing unusual, or None."""
+        """Return the columns of plain lines, or None if a line needs `_slowly`."""
         if len(lines.data) < FAST_FROM or not (numbers or texts):
             return None
         if not _is_plain(lines.data, len(self.columns)):
@@ -185,7 +185,7 @@ class Parser:
             )
         except arrow.ArrowInvalid:
             return None
-        if table.num_rows != data.count(b"\n"):  # blank lines are passed over
+        if table.num_rows != data.count(b"\n"):  # PyArrow skips blank lines
             return None
         values = np.empty((table.num_rows, len(numbers)))
         for j, i in enumerate(numbers):
@@ -199,7 +199,7 @@ class Parser:
     def _with_numpy(
         self, data: bytes, numbers: Sequence[int], texts: Sequence[int]
     ) -> tuple[Array, list[list[str]]] | None:
-        """Parse lines of nothing but numbers."""
+        """Parse lines that have only numbers."""
         width = len(self.columns)
         if texts or (self._either and len(set(numbers)) < width):
             return None
@@ -227,7 +227,7 @@ class Parser:
     def _with_split(
         self, data: bytes, numbers: Sequence[int], texts: Sequence[int]
     ) -> tuple[Array, list[list[str]]] | None:
-        """Parse columns of numbers among others."""
+        """Parse columns of numbers among other columns."""
         width = len(self.columns)
         if self.separator is None or not _has_fields(data, self.separator.encode(), width):
             return None
@@ -252,12 +252,12 @@ class Parser:
         return values, [[field.strip() for field in fields[i::width]] for i in texts]
 
     def _marks(self, data: bytes) -> set[str]:
-        """Return the decimal marks in numbers, and the one before."""
+        """Return the decimal marks in numbers and in earlier lines."""
         return {mark for mark in ".," if mark.encode() in data or mark == self._mark}
 
 
 def joined(parts: Sequence[Parsed], texts: int) -> Parsed:
-    """Return the lines of all parts, which have this number of columns of texts."""
+    """Concatenate parts that have this number of columns of texts."""
     return Parsed(
         np.concatenate([part.values for part in parts]),
         [list(chain.from_iterable(part.texts[j] for part in parts)) for j in range(texts)],
@@ -276,7 +276,7 @@ def _parts(lines: Lines) -> Iterator[Lines]:
 
 
 def decoded(line: bytes) -> str:
-    """Return text in UTF-8, or else in Windows-1252."""
+    """Decode UTF-8, or else Windows-1252."""
     try:
         return line.decode()
     except UnicodeDecodeError:
@@ -295,7 +295,7 @@ def _arrow() -> Any:  # noqa: ANN401
 
 
 def _is_plain(data: bytes, width: int) -> bool:
-    """Return whether lines have neither quotes nor comments, nor are blanks a single field."""
+    """Return whether lines have no quotes or comments, and no blank line is an empty field."""
     if width == 1 and _BLANK.search(data):
         return False
     return b'"' not in data and not (b"#" in data and _COMMENT.search(data))
@@ -316,11 +316,11 @@ def _has_fields(data: bytes, separator: bytes, width: int) -> bool:
 
 
 def _floats(text: bytes) -> Array | None:
-    """Return numbers (n,), each followed by a comma in the text; fewer or None if one is none."""
+    """Return numbers (n,), each followed by a comma; fewer, or None, if one is invalid."""
     if b" " in text and _EMPTY.search(text):  # which NumPy reads as -1
         return None
     try:
-        # NumPy stops without an error where it cannot go on: 0 counts only if it came to the end.
+        # NumPy stops at an invalid number without an error: the 0 shows that it reached the end.
         values = np.fromstring((text + b"0").decode(), np.float64, sep=",")
     except (ValueError, DeprecationWarning):
         return None

@@ -1,4 +1,4 @@
-"""Reading tables of text and arrays: whole, in blocks, or line by line."""
+"""Read tables of text and arrays: whole, in blocks, or line by line."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ class TextSource:
     sequence : str or None
         The name of the column of sequences.
     time : str or None
-        The name of the column of times: the model's, or else the first one of dates.
+        The name of the column of times: the model's, or else the first column of dates.
     notes : list of str
-        Sentences about what was passed over.
+        Sentences about what was not read.
     """
 
     unit = "line"
@@ -122,7 +122,7 @@ class TextSource:
         taken = {self._sequence, self._time, *ignored, *text.dates()}
         inputs = [i for i in range(len(text.columns)) if i not in taken]
         if 0 in ignored:
-            self.notes.append(f"{self.name}: the first column has no name and is no input")
+            self.notes.append(f"{self.name}: the first column has no name and is not read")
         for i in inputs:
             if text.columns[i] == "":
                 raise TableError(
@@ -218,7 +218,7 @@ def open_table(
         if not file.is_array:
             yield TextSource(file, table, sequence, missing)
         elif sequence is not None:
-            raise ArgumentError("sequence: expected none with an array, whose batch axes are it")
+            raise ArgumentError("sequence: expected none with an array, which has batch axes")
         else:
             yield ArraySource(file)
 
@@ -243,11 +243,11 @@ def read_table(
     columns : sequence of str, optional
         The columns to read; by default all with a name.
     sequence : str, optional
-        The column that identifies the sequence of each line: read as text, and values that are
-        missing are filled within a sequence.
+        The column that identifies the sequence of each line. It is read as text, and missing
+        values are filled within a sequence.
     missing : {"hold", "interpolate", "drop"}, optional
-        Fill numbers that are missing with the last value of the sequence, or by interpolation
-        between the lines around them; or leave the line out. By default they are an error.
+        Fill missing numbers with the last value of the sequence, or by interpolation between the
+        lines around them, or drop the line. By default they are an error.
 
     Returns
     -------
@@ -279,5 +279,5 @@ def read_table(
         raise ArgumentTypeError("columns: expected a list of names, got str")
     with opened(path) as file:
         if file.is_array:
-            raise TableError(f"{file.name}: expected a table of text, got an array: numpy.load")
+            raise TableError(f"{file.name}: expected a table of text, got an array: use numpy.load")
         return WholeTable(file).frame(columns, sequence, missing)

@@ -48,40 +48,41 @@ def run_table(
 ) -> Frame:
     """Run a network over a table, as `elman run` does, and return its outputs with their names.
 
-    The network's table says which columns are read, by their names, and which one identifies the
-    sequence of each row. Each sequence begins in the network's initial state; its rows need not
-    follow each other. A file is read in blocks: only the result has to fit in memory.
+    The network's table names the columns to read and the column that identifies the sequence of
+    each row. Each sequence starts in the network's initial state; its rows need not be adjacent. A
+    file is read in blocks: only the result has to fit in memory.
 
     Parameters
     ----------
     net : Network
     data : path or data frame
-        A file of text such as CSV, see `elman.read_table`; or a data frame: an `elman.Frame` or one
-        of pandas, Polars or PyArrow. Without a table in the network, all columns are inputs but
-        dates and the sequence.
+        A file of text such as CSV, see `elman.read_table`; or a data frame: an `elman.Frame`, or
+        one of pandas, Polars or PyArrow. If the network has no table, the inputs are all columns
+        except dates and the sequence.
     outputs : {"all", "last"}, optional
-        A row for each step, or for each sequence its last one; by default as in the network's
+        A row for each step, or for the last step of each sequence; by default as in the network's
         table.
     sequence : str, optional
-        The column that identifies the sequence of each row, where the network's table names none.
-        "": the rows are one sequence, although the table names a column that is not there.
+        The column that identifies the sequence of each row, if the network's table names none. ""
+        reads the rows as one sequence if they lack the column that the table names.
     missing : {"hold", "interpolate", "drop"}, optional
-        Fill inputs that are missing with the last value of the sequence, or by interpolation
-        between the rows around them; or leave the row out. By default they are an error.
+        Fill missing inputs with the last value of the sequence, or by interpolation between the
+        rows around them, or drop the row. By default they are an error.
     threads : int
-        Number of threads, which share the sequences; the bits do not depend on it.
+        Number of threads, which share the sequences. The bits do not depend on it.
 
     Returns
     -------
     Frame
-        The columns, where there are any: the sequence, the time (not for the last outputs),
-        `class`, the most probable one ("" if an output is NaN), and the outputs: classes, targets
-        (`load+1`, `load+2`, ... for several steps ahead) or `output_1`, `output_2`, ...
+        The sequence and the time, if there are such columns (no time with the last outputs);
+        `class`, the most probable class ("" if an output is NaN); and the outputs: the probability
+        of each class, the targets (`load+1`, `load+2`, ... for several steps ahead), or
+        `output_1`, `output_2`, ...
 
     Raises
     ------
     TableError
-        If a column or a value is missing or wrong.
+        If a column or a value is missing or invalid.
     ArgumentError
         If an argument is invalid, or the sequence contradicts the network's table.
 
@@ -97,6 +98,7 @@ def run_table(
     >>> bool((result["wear"][[0, 2]] == net([[0.5], [1.0]])[:, 0]).all())
     True
     """
+    require_network(net)
     if outputs not in (None, "all", "last"):
         raise ArgumentError(f"outputs: expected 'all' or 'last', got {show(outputs)}")
     outputs = outputs_of(net, outputs)
@@ -454,7 +456,7 @@ def _keys(keys: list[Any]) -> Array | list[Any]:
 
 
 def _times(fields: Sequence[str]) -> Array:
-    """Return times, or the fields as they are if they do not say what they mean."""
+    """Return times, or the fields as text if the dates are ambiguous."""
     try:
         return dates.parse(fields, str)
     except TableError:

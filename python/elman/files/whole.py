@@ -28,7 +28,7 @@ NUMBER, DATE, TEXT = "number", "date", "text"
 
 
 class WholeTable(TextTable):
-    """A table of text in memory, whose columns are parsed when they are asked for."""
+    """A table of text in memory; columns are parsed on request."""
 
     def __init__(self, file: Opened) -> None:
         super().__init__(file)
@@ -40,9 +40,9 @@ class WholeTable(TextTable):
         return joined(parts, len(texts))
 
     def kinds(self, columns: Sequence[int]) -> dict[int, str]:
-        """Return what the columns hold: numbers, dates or texts.
+        """Return the kinds of columns: number, date or text.
 
-        A missing value fits to everything, but a column of nothing else is text.
+        Missing values are ignored; a column of missing values only is text.
         """
         kinds = dict.fromkeys(columns, TEXT)
         numbers = [i for i in columns if self.first[i] in MISSING or is_number(self.first[i])]
@@ -72,7 +72,7 @@ class WholeTable(TextTable):
             ignored = self.ignored()
             wanted = [i for i in range(len(self.columns)) if i not in ignored]
         else:
-            wanted = [self.find(column, "as asked for") for column in columns]
+            wanted = [self.find(column, "given as columns") for column in columns]
         names = [self.columns[i] for i in wanted]
         self.require_names(names)
         keys = None if sequence is None else self.find(sequence, "the sequence of each line")
@@ -104,7 +104,7 @@ class WholeTable(TextTable):
         return Frame({self.columns[i]: found[i] for i in wanted})
 
     def without_gaps(self, block: Block, missing: str, numbers: Sequence[int]) -> Block:
-        """Return all lines, whose values are the columns `numbers`, without missing values."""
+        """Return the lines, with values of the columns `numbers`, without missing values."""
         found = list(gaps.without([block], missing, lambda j, line: self.where(numbers[j], line)))
         if not found:
             raise TableError(f"{self.name}: expected lines without missing values, got none")
@@ -114,7 +114,9 @@ class WholeTable(TextTable):
         """Raise if a column has no name, or two have the same."""
         for i, name in enumerate(names):
             if name == "":
-                raise TableError(f"{self.name}: expected a name for every column, got an empty one")
+                raise TableError(
+                    f"{self.name}: expected a name for every column, got an empty name"
+                )
             if name in names[:i]:
                 raise TableError(
                     f"{self.name}: expected different names of columns, got {show(name)} twice"

@@ -31,8 +31,8 @@ def csv_header(names: Iterable[str]) -> bytes:
 def csv_lines(texts: Sequence[Sequence[str]], values: Array) -> bytes | memoryview:
     """Return lines of CSV: columns of text, then numbers (N, O).
 
-    Numbers are written in the shortest form that reads back as the same number, as Python
-    writes them. If PyArrow was imported, it writes most of them, with the same bytes.
+    Numbers have the shortest form that reads back as the same number, as in Python. If PyArrow
+    was imported, it writes most of them, with the same bytes.
     """
     texts = [_all_quoted(column) for column in texts]
     if not len(values):
@@ -88,7 +88,7 @@ def _arrow_array(kind: Any, count: int, *data: Array | bytes) -> Any:  # noqa: A
 
 
 def _alike_in_arrow(numbers: NDArray[np.float64]) -> NDArray[np.bool]:
-    """Return which numbers PyArrow writes as Python does: not 1, 1e10 or 1e-7."""
+    """Return which numbers PyArrow formats as Python does: not 1, 1e10 or 1e-7."""
     size = np.abs(numbers)
     with np.errstate(invalid="ignore"):
         alike: NDArray[np.bool] = (size >= 1e-4) & (size < 1e9) & (size != np.rint(size))
@@ -101,7 +101,7 @@ def number(value: np.floating[Any]) -> str:
 
 
 def quoted(text: str) -> str:
-    """Return a field of CSV, in quotes if it would be read as something else."""
+    """Return a field of CSV, quoted if necessary."""
     return '"' + text.replace('"', '""') + '"' if _NEEDS_QUOTES.search(text) else text
 
 
@@ -113,9 +113,9 @@ def _all_quoted(column: Sequence[str]) -> Sequence[str]:
 
 
 def shortest(values: Array) -> NDArray[np.float64]:
-    """Return numbers as float64 whose shortest text is also the shortest for their own dtype.
+    """Return numbers as float64 whose shortest text is also shortest in their own dtype.
 
-    The float32 next to 0.1 becomes the float64 next to 0.1, instead of 0.10000000149011612.
+    The float32 nearest to 0.1 becomes the float64 nearest to 0.1, not 0.10000000149011612.
     """
     if values.dtype != np.float32:
         return values.astype(np.float64, copy=False)
@@ -145,8 +145,8 @@ def shortest(values: Array) -> NDArray[np.float64]:
 def write_npy(file: IO[bytes], pieces: Iterator[Array], shape: tuple[int, ...] | None) -> None:
     """Concatenate arrays along their first axis and write them as one.
 
-    In this shape, or if it is None, with as many rows as come. A file that can be rewound is
-    written piece by piece, any other at the end.
+    The array has the given shape; None concatenates all pieces. A seekable file is written piece by
+    piece, any other at the end.
     """
     if not file.seekable():
         array = np.concatenate(list(pieces))

@@ -1,4 +1,4 @@
-"""`forecast`: the steps after the end of the data, with intervals from earlier forecasts."""
+"""`forecast`: the steps after the end of the data, with intervals."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["Forecast", "Part", "forecast"]
 
 STEPS = 24  # the default for a network that forecasts the next step
-ORIGINS = 2000  # at most about so many earlier forecasts give the intervals
+ORIGINS = 2000  # approximate limit of the earlier forecasts for the intervals
 PAST = 2  # times the steps: how much of the data a result keeps for plots
 SHOWN = 6  # rows of a repr
 DIGITS = 5  # of the largest number of a column
@@ -60,8 +60,8 @@ class Part(NamedTuple):
     past_times : ndarray of datetime64, shape (P,), or None
         Their times.
     earlier : ndarray, shape (S, O), or None
-        The forecast that would have been made when the last step ahead was the end of the data:
-        how well it fits `past` shows what to expect. None if the data are too short.
+        The forecast made S steps before the end of the data, to compare with `past`. None if the
+        data are too short.
     """
 
     key: Any
@@ -75,7 +75,7 @@ class Part(NamedTuple):
 
 
 class Forecast:
-    """The result of `elman.forecast`: a row for each step ahead, of each sequence in turn.
+    """The result of `elman.forecast`: a row for each step ahead, sequence by sequence.
 
     Attributes
     ----------
@@ -93,14 +93,14 @@ class Forecast:
         The sequence of each row; None without a column of sequences.
     parts : tuple of named tuples
         For each sequence its `key`, `values`, `lower`, `upper` and `times`; `past` and
-        `past_times`, the end of its data, at most twice as long as the forecast; and `earlier`, the
-        forecast that would have been made when the last step ahead was the end of the data.
+        `past_times`, the end of its data, at most twice as long as the forecast; and `earlier`, a
+        forecast of the same length that ends with the data.
     interval : float or None
-        The probability that the intervals are made for; None without intervals.
+        The nominal probability of the intervals; None without intervals.
     coverage : float or None
-        The share of held-out values that lay in intervals made from earlier ones.
+        The fraction of held-out values in the intervals computed from earlier errors.
     origins : int
-        The number of earlier forecasts that the intervals come from.
+        The number of earlier forecasts from which the intervals were computed.
     summary : str
         A sentence about the intervals and their coverage.
     """
@@ -195,54 +195,54 @@ def forecast(
 ) -> Forecast:
     """Forecast the steps after the end of the data.
 
-    A network for the next step (horizon 1) is run on its own forecasts: each output becomes the
-    next input, where a target is an input. Inputs that are no targets must be known: they come from
-    `future`, calendar inputs from the times, which are continued. A network for several steps
-    (horizon 1 to 24, say) gives them all at once, from the data alone.
+    A network for the next step (horizon 1) is run on its own forecasts: each forecast of a target
+    becomes the next input. The other inputs must be known: `future` has their values; calendar
+    inputs are computed from the continued times. A network for several steps (such as horizon 1 to
+    24) forecasts them at once, from the data alone.
 
     The intervals are empirical: the same forecast is made from many earlier steps of the held-out
-    end of the data, with the actual values of known inputs, and the quantiles of its errors, for
-    each step ahead, are added to the forecast. Their coverage is measured in the later half with
-    the quantiles of the earlier half. They hold for new data that are like the held-out part, and
-    only if the network was not trained on that part.
+    end of the data, with the actual values of known inputs, and quantiles of its errors are added
+    to the forecast, separately for each step ahead. The coverage is measured on the later half of
+    these errors, with the quantiles of the earlier half. The intervals assume that the future is
+    like the held-out part, and that the network was not trained on that part.
 
     Parameters
     ----------
     net : Network
-        With a table that has a horizon: 1 or several steps. Without a table, it must have as many
+        A network whose table has a horizon, 1 or several steps; without a table, one with as many
         outputs as inputs.
     data : path, data frame or array_like, shape (T, I)
-        The past, one step per row in the order of time; columns are found by the network's table.
+        The past, one step per row in the order of time; columns are found by name.
     steps : int, optional
-        Number of steps ahead; by default all that a network for several steps gives, else 24.
+        Number of steps ahead; by default all steps of a horizon of several, else 24.
     future : path, data frame or array_like, optional
-        The inputs that are no targets, from the first step after the data: at least steps - 1
-        rows, because the last step is not read. An array has these columns only, in the order of
+        The inputs that are not targets, from the first step after the data: at least steps - 1
+        rows, because the last step is not read. An array has only these columns, in the order of
         the table.
     interval : float or None
-        The probability of the intervals, above 0 and below 1. None: no intervals.
+        The probability of the intervals, above 0 and below 1; None for no intervals.
     holdout : float
-        The share of the data, at its end, that the intervals are computed from: what
-        `elman train` holds out of a single series by default.
+        The fraction of the data, at its end, from which the intervals are computed. `elman train`
+        holds out the same fraction of a single series by default.
     sequence : str, optional
-        The column that identifies the sequence of each row, by default that of the table; "" for
-        none. Each sequence is forecast; the intervals come from the errors of all.
+        The column that identifies the sequence of each row; by default the table's; "" for none.
+        Each sequence is forecast; the intervals are computed from the errors of all.
     missing : {"hold", "interpolate", "drop"}, optional
-        What to do with missing values in a file; by default they are refused.
+        Fill or drop missing values in a file; by default they are an error.
 
     Returns
     -------
     Forecast
-        `values`, `lower`, `upper`, `steps`, `times`, `coverage`; prints as a table, and
-        `elman.plot.forecast` draws it.
+        `values`, `lower`, `upper`, `steps`, `times`, `coverage`. It prints as a table, and
+        `elman.plot.forecast` plots it.
 
     Raises
     ------
     ArgumentError
-        If the network is not for forecasts, has too few steps, or needs inputs that are not given;
-        if the rows are not in the order of time, or a value is not finite.
+        If the network does not forecast, or has too short a horizon; if known inputs are missing,
+        the rows are not in the order of time, or a value is not finite.
     DivergenceError
-        If the forecast grows beyond all numbers.
+        If the forecast overflows.
     ShapeError, DTypeError, ArgumentTypeError
         If an argument has the wrong shape or type.
 
@@ -404,8 +404,8 @@ def _finite(values: Array, ahead: Array) -> Array:
     wrong = ~np.isfinite(values).all(axis=(0, 2))
     if wrong.any():
         raise DivergenceError(
-            f"the forecast is not finite at step {ahead[wrong.argmax()]}: the network's own outputs"
-            " drive it away; forecast fewer steps, or train with --horizon 1..24"
+            f"the forecast is not finite at step {ahead[wrong.argmax()]}: it grows when the network"
+            " runs on its own outputs; forecast fewer steps, or train with --horizon 1..24"
         )
     return values
 

@@ -1,4 +1,4 @@
-"""The columns of a forecast's data: of a file, a data frame or an array."""
+"""The columns of the data for a forecast: a file, a data frame or an array."""
 
 from __future__ import annotations
 

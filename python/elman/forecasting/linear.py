@@ -300,13 +300,12 @@ def linear_start(
     scale: float = 0.01,
     seed: int | None = 0,
 ) -> Network:
-    """Return a network that is the linear model of y in the last steps of x, to train further.
+    """Return a network that equals a linear model of y in the last steps of x, to train further.
 
-    It is an ordinary Elman network with one layer of tanh units. The first lags * I of them are a
-    delay line: they hold the last inputs, so small that tanh is nearly the identity, and the
-    readout is fitted by ridge regression. The other units, `hidden_size` of them, are untrained,
-    and the readout does not use them yet. The states begin at 0: inputs before the start of a
-    sequence are their mean.
+    It is an ordinary Elman network with one layer of tanh units. The first lags * I units are a
+    delay line: they hold the last inputs, scaled so that tanh is nearly the identity, and the
+    readout is fitted by ridge regression. The other `hidden_size` units are untrained, with
+    readout weights of 0. The states start at 0, which stands for the mean of the inputs.
 
     Parameters
     ----------
@@ -315,22 +314,22 @@ def linear_start(
     y : array_like, shape (..., T, O), or list of array_like, shape (T_i, O)
         Targets.
     lags : int, optional
-        Number of steps that the linear model reads, this one included. By default one of 1, 2, 3,
-        4, 6, 8, 12, 16, 24, 32, 48 and 64, as far as there are six steps for each coefficient and
-        at most 256 units: the fewest within 0.5 % of the lowest squared error. Of one sequence,
-        eight blocks of its second half are predicted, each by a fit to the steps before it. Several
-        sequences are divided into eight groups, each predicted by a fit to the others.
+        Number of steps that the linear model reads, including the current one. By default the
+        lowest of 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48 and 64 whose squared error is within 0.5 % of
+        the best, among those with at least six steps per coefficient and at most 256 units. The
+        error is measured on eight blocks of the second half of one sequence, each predicted by a
+        fit to the steps before it; or on eight groups of several sequences, each predicted by a fit
+        to the others.
     alpha : float, optional
-        The penalty of ridge regression on the squares of the coefficients, in units of standard
-        deviations (scikit-learn's `Ridge`: `alpha`). By default one of 1e-6, 0.01, 1, 10, 100, 1e3
-        and 1e4, chosen with the lags.
+        The penalty of ridge regression on standardized values (`alpha` of scikit-learn's `Ridge`).
+        By default one of 1e-6, 0.01, 1, 10, 100, 1e3 and 1e4, chosen together with the lags.
     hidden_size : int
         Number of untrained units.
     scale : float
-        The size of the states of the delay line, for inputs of one standard deviation. A smaller
-        one is nearer to the linear model, a larger one easier to train further.
+        The state of the delay line for an input of one standard deviation. A smaller scale is
+        closer to the linear model, a larger one is easier to train further.
     seed : int, optional
-        Determines the weights of the untrained units.
+        Seed of the weights of the untrained units.
 
     Returns
     -------
@@ -348,12 +347,12 @@ def linear_start(
 
     Notes
     -----
-    A unit holds scale * z for an input z in units of its standard deviation, and tanh takes a share
-    of (scale * z)^2 / 3 off at each step. With the default, an input from k steps ago has a
-    relative error of (k + 1) 3.3e-5 z^2: 8e-4 for 24 steps and one deviation.
+    A unit holds scale * z for a standardized input z, and tanh reduces it by the fraction
+    (scale * z)^2 / 3 at each step. With the default scale, an input from k steps ago has a relative
+    error of (k + 1) 3.3e-5 z^2: 8e-4 for 24 steps and one deviation.
 
-    Small changes of a delay line matter: to train all weights further, begin with a learning rate
-    of 1e-5 for Adam. NumPy's linear algebra does not give the same bits on every machine.
+    A delay line is sensitive to small changes: to train all weights further, start with a learning
+    rate of 1e-5 for Adam. NumPy's linear algebra does not return the same bits on every machine.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Trainings in parallel threads, which Ctrl-C ends."""
+"""Trainings in parallel threads, interruptible by Ctrl-C."""
 
 from __future__ import annotations
 

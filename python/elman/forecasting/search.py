@@ -244,7 +244,7 @@ class Search:
         return sorted(found, key=lambda entry: entry[0])[:AVERAGED]
 
     def _gain(self, outputs: list[tuple[Array, Array]], factor: float) -> tuple[float, float]:
-        """Return by how much a correction lowers the RMSE, and the standard error of that."""
+        """Return the relative gain in RMSE of a correction, and its standard error."""
         p, r = _together(outputs)
         before, after = (r**2).mean(axis=1), ((r - factor * p) ** 2).mean(axis=1)
         whole = float(before.mean()) or 1.0
@@ -253,7 +253,7 @@ class Search:
 
 
 class _Left:
-    """What a start, fitted to some spans, leaves of the targets, by its deviation there."""
+    """The residual of a start that was fitted to some spans, divided by its deviation there."""
 
     def __init__(self, of: Search, start: Start, spans: Sequence[Span]) -> None:
         self._of, self._spans = of, spans
@@ -292,7 +292,7 @@ class _Left:
         return nets if len(nets) == len(trials) and not pool.interrupted else []
 
     def outputs(self, nets: Sequence[Network], spans: Sequence[Span]) -> tuple[Array, Array]:
-        """Return the mean output of networks on spans, and what it should be, (N, O) each."""
+        """Return the mean output of networks on spans, and the targets, (N, O) each."""
         given = [
             np.mean([net(self._x[i][:stop])[start:] for net in nets], axis=0, dtype=np.float64)
             for i, start, stop in spans
@@ -307,7 +307,7 @@ class _Left:
 
 
 class _Correction(NamedTuple):
-    """What is added to a start."""
+    """Networks whose mean output is added to a start."""
 
     units: list[linear.Units] = []  # noqa: RUF012
     name: str | None = None
@@ -322,7 +322,7 @@ def _together(outputs: list[tuple[Array, Array]]) -> tuple[Array, Array]:
 
 
 def _factor(outputs: list[tuple[Array, Array]]) -> float:
-    """Return the factor, 0 to 1, by which outputs are nearest to what they should be."""
+    """Return the factor, 0 to 1, that minimizes the squared error of outputs."""
     p, r = _together(outputs)
     square = float((p * p).sum())
     return min(1.0, max(0.0, float((p * r).sum()) / square)) if square else 0.0

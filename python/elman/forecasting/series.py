@@ -1,4 +1,4 @@
-"""What a network forecasts, and its data as series of inputs and targets."""
+"""The columns that a network forecasts, and its data as series of inputs and targets."""
 
 from __future__ import annotations
 
@@ -76,13 +76,13 @@ def _require_forecasts(table: Table) -> None:
         raise ArgumentError("net: expected a network that forecasts numbers, got one for classes")
     if not table.horizon:
         raise ArgumentError(
-            "net: expected a network that forecasts later steps, got one whose targets are of the"
-            " same step; train one with a horizon (elman train --horizon 1)"
+            "net: expected a network that forecasts later steps, got one whose targets are at the"
+            " same step; train with a horizon (elman train --horizon 1)"
         )
     if len(table.horizon) == 1 and table.horizon != (1,):
         raise ArgumentError(
             f"net: expected a network for the next step or for several, got one for step"
-            f" {table.horizon[0]} alone: run it for this one, or train with --horizon"
+            f" {table.horizon[0]} only: use elman run for this step, or train with --horizon"
             f" 1..{table.horizon[0]}"
         )
 
@@ -105,7 +105,7 @@ def _plan_without_table(net: Network, data: Columns | Array, sequence: str | Non
     I = net.input_size
     if net.output_size != I:
         raise ArgumentError(
-            "net: expected a table, or an output for each input, which becomes the next input, got"
+            "net: expected a table, or as many outputs as inputs, which become the next inputs, got"
             f" {I} inputs, {net.output_size} outputs and no table"
         )
     if not isinstance(data, Columns):
@@ -121,7 +121,7 @@ def _plan_without_table(net: Network, data: Columns | Array, sequence: str | Non
 
 
 def past(plan: Plan, data: Columns | Array) -> list[Series]:
-    """Return the series in the data, in the order in which they begin."""
+    """Return the series in the data, in order of first appearance."""
     if not isinstance(data, Columns):
         return [_from_array(plan, data)]
     if not len(data):
@@ -150,8 +150,8 @@ def _from_array(plan: Plan, x: Array) -> Series:
     _require_columns("data", x, len(plan.inputs))
     if plan.calendar or plan.sequence is not None or len(plan.feedback) < len(plan.targets):
         raise ArgumentError(
-            "data: expected a file or a data frame, because the network's table has columns"
-            " beside its inputs, got an array"
+            "data: expected a file or a data frame, because the network's table has columns that"
+            " are not inputs, got an array"
         )
     if not len(x):
         raise ShapeError(f"data: expected at least one step, got {x.shape}")

@@ -1,4 +1,4 @@
-"""Work counted in multiply-adds, and the speed at which this machine does it."""
+"""Work in multiply-adds, and the measured speed of this machine."""
 
 from __future__ import annotations
 

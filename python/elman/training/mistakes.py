@@ -1,4 +1,4 @@
-"""What was probably meant by training data that do not fit: remedies, added to errors."""
+"""Remedies for common mistakes in training data, added to error messages."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def explained(
     error: ElmanError, net: Network, x: Array, y: Array, loss: str, outputs: str
 ) -> ElmanError:
-    """Return the error with a remedy, if one is known."""
+    """Return the error, with a remedy if one is known."""
     said, remedy = str(error), ""
     if said.startswith("x:"):
         remedy = _arguments.inputs_remedy(x, net.input_size)

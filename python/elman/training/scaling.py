@@ -1,4 +1,4 @@
-"""The warning before training on inputs or targets that are far from a network's scale."""
+"""The warning for inputs or targets that are far from the scale of a network."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _BOUNDED = ("sigmoid", "softmax", "tanh", "hard_sigmoid", "softsign", "scaled_ta
 
 
 class _Columns(NamedTuple):
-    """Mean and deviation of each column, and which of them are far from the network's scale."""
+    """Mean and standard deviation of each column, and which are far from the network's scale."""
 
     mean: Array
     std: Array
@@ -52,8 +52,8 @@ def warn(net: Network, data: Data, loss: str, outputs: str) -> None:
         _say("y", "output", "output", y, said, remedy)
     if said:
         warnings.warn(
-            f"{'; '.join(said)}. Training works best with means near 0 and deviations near 1: let"
-            f" the network scale them, net = net.replace(tensors={{{', '.join(remedy)}}})",
+            f"{'; '.join(said)}. Training expects means near 0 and deviations near 1: let the"
+            f" network scale them, net = net.replace(tensors={{{', '.join(remedy)}}})",
             ScalingWarning,
             stacklevel=_depth_of_the_caller(),
         )
@@ -70,7 +70,7 @@ def _depth_of_the_caller() -> int:
 def _say(
     argument: str, side: str, word: str, columns: _Columns, said: list[str], remedy: list[str]
 ) -> None:
-    """Add what is wrong with the worst column, and the scaling of all."""
+    """Append the error of the worst column, and the scaling of all columns."""
     mean, std, far = columns
     if not far.any():
         return
@@ -94,7 +94,7 @@ def _say(
 
 
 def _rounded(mean: float, std: float) -> float:
-    """Return a mean to a hundredth of the deviation."""
+    """Round a mean to a hundredth of the deviation."""
     return round(mean, 2 - math.floor(math.log10(std)))
 
 
@@ -104,7 +104,7 @@ def _bounded(net: Network) -> bool:
 
 
 def _counted(data: Data, outputs: str) -> tuple[Array | None, Array | None]:
-    """Return which rows of x and of y count, flat; None: all."""
+    """Return which rows of x and of y are used, flat; None for all."""
     if data.lengths is None and data.weights is None:
         return None, None
     batch, T = data.batch, data.x.shape[-2]
@@ -120,7 +120,7 @@ def _counted(data: Data, outputs: str) -> tuple[Array | None, Array | None]:
 def _columns(
     values: Array, mask: Array | None, shift: Array | None, scale: Array | None
 ) -> _Columns:
-    """Return the mean and deviation of columns as given, judged after a scaling."""
+    """Return mean and deviation of unscaled columns, and which are far off after a scaling."""
     rows = np.asarray(values).reshape(-1, values.shape[-1])
     count, total, squares = 0, np.zeros(rows.shape[1]), np.zeros(rows.shape[1])
     first: Array | None = None  # subtracted, so that the squares keep their digits
