@@ -236,7 +236,9 @@ def test_a_file_without_the_column_of_sequences_is_refused_unless_it_is_one(net,
     assert re.match("standard input: expected the column 'id'", said)
     out = answer("run", named, "-", "--sequence", "", stdin=text)
     assert np.array_equal(numbers(lines_of(out)[1], net.dtype, 0), net(x))
-    out = answer("run", named, "-", stdin=as_csv(x))  # no header: no other columns
+    said = complaint("run", named, "-", stdin=as_csv(x))  # no header: no other columns
+    assert "expected the column 'id', the sequence of each line, got no header" in said
+    out = answer("run", named, "-", "--sequence", "", stdin=as_csv(x))
     assert np.array_equal(from_csv(out, net.dtype.type), net(x))
 
 
@@ -275,7 +277,7 @@ def test_without_a_header_the_column_of_sequences_is_given_by_its_number(net, na
     x, names = inputs(9, 3), "abacabbca"
     rows = zip(x.tolist(), names, strict=True)
     text = "".join(f"{c!r},{name},{a!r},{b!r}\n" for (c, a, b), name in rows).encode()
-    assert "expected 3 columns" in complaint("run", named, "-", stdin=text)
+    assert "expected the column 'id'" in complaint("run", named, "-", stdin=text)
     out = answer("run", named, "-", "--sequence", "2", stdin=text).decode()
     rows = [line.split(",") for line in out.splitlines()]
     assert [row[0] for row in rows] == list(names)

@@ -759,11 +759,11 @@ def test_missing_values_are_filled_or_left_out_and_counted(here, capsys):
     assert "2 missing values were filled by interpolation" in capsys.readouterr().err
     found = examples_of(GAPS, targets=["y"], missing="drop")
     assert (found.x[0].tolist(), found.y[0].tolist()) == ([[1], [4]], [[10], [40]])
-    assert "2 lines with missing values are left out" in capsys.readouterr().err
+    assert "2 lines with missing values were dropped" in capsys.readouterr().err
     examples_of("x\n1\nNA\n3\n4\n", missing="drop")
-    assert "1 line with missing values is left out" in capsys.readouterr().err
+    assert "1 line with missing values was dropped" in capsys.readouterr().err
     examples_of("x\n1\nNA\n3\n4\n", missing="hold")
-    assert "1 missing value is filled by the value before" in capsys.readouterr().err
+    assert "1 missing value was filled by the previous value" in capsys.readouterr().err
 
 
 def test_missing_classes_are_left_out_only(here):

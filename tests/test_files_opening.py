@@ -113,7 +113,7 @@ def test_an_archive_of_one_file_is_read(stored):
         (zipped(Q="1\n").replace(b"\0\0\0\0Q", b"\0" * 5), "got a damaged zip archive: .*name"),
         (b"<note>1</note>", "got HTML or XML"),
         (b"[-1, 2]", "got JSON"),
-        (npy(np.ones((3, 2))), "expected a table of text, got an array: numpy.load"),
+        (npy(np.ones((3, 2))), "expected a table of text, got an array: use numpy.load"),
     ],
     ids=lambda value: "data" if isinstance(value, bytes) else None,  # gzip's has the time
 )

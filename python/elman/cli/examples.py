@@ -79,7 +79,7 @@ def _from_text(table: WholeTable, question: Question) -> Examples:
     columns = [i for i in range(len(table.columns)) if i not in ignored]
     table.require_names([table.columns[i] for i in columns])
     if 0 in ignored and not question.inputs:
-        tell([f"{table.name}: the first column has no name and is no input"])
+        tell([f"{table.name}: the first column has no name and is not read"])
     kinds = table.kinds(columns)
     task, roles = _roles(table, question, kinds)
     parts = tuple(part for part in question.calendar if part in CALENDAR)
@@ -328,15 +328,13 @@ def _filled(
     found = table.without_gaps(block, missing, numbers)
     if missing == "drop" and len(found.values) < count:
         gone = count - len(found.values)
-        lines = (
-            "1 line with missing values is"
-            if gone == 1
-            else f"{gone} lines with missing values are"
-        )
-        tell([f"{lines} left out"])
+        were = "1 line with missing values was"
+        if gone > 1:
+            were = f"{gone} lines with missing values were"
+        tell([f"{were} dropped"])
     elif gap.any():
-        how = "the value before" if missing == "hold" else "interpolation"
-        values = "1 missing value is" if gap.sum() == 1 else f"{gap.sum()} missing values are"
+        how = "the previous value" if missing == "hold" else "interpolation"
+        values = "1 missing value was" if gap.sum() == 1 else f"{gap.sum()} missing values were"
         tell([f"{values} filled by {how}"])
     return found
 

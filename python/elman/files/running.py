@@ -11,6 +11,7 @@ import numpy as np
 
 from elman import _arguments, _frame, _ragged
 from elman._container import show
+from elman._network import require_network
 from elman._table import Table, plain
 from elman.errors import ArgumentError, TableError
 from elman.files import dates
@@ -132,8 +133,8 @@ def open_source(
     ArgumentError
         If the column of sequences contradicts the network's table.
     TableError
-        If the table has a header without that column: as one sequence, the state would go from one
-        to the next. The column "" says that it is one.
+        If the file lacks that column: as one sequence, the state would go from one to the next. The
+        column "" says that it is one.
     """
     if sequence is not None:
         _arguments.name("sequence", sequence)
@@ -146,11 +147,11 @@ def open_source(
                 raise ArgumentError(
                     f"sequence: expected {show(source.sequence)}, as in the model's table, got ''"
                 )
-            if sequence is None and expected and source.header and source.sequence is None:
+            if sequence is None and expected and source.sequence is None:
+                got = show(list(source.header)) if source.header else "no header"
                 raise TableError(
                     f"{source.name}: expected the column {show(expected)}, the sequence of each"
-                    f" line, got {show(list(source.header))}: if it is one sequence, give '' as the"
-                    " column of sequences"
+                    f" line, got {got}: if it is one sequence, give '' as the column of sequences"
                 )
         yield source
 
