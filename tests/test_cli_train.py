@@ -545,7 +545,7 @@ def test_a_terminal_shows_progress_and_ctrl_c_keeps_the_best(here, sines):
         (["--plot", "h.txt"], "--plot: expected .* .svg, .png, .pdf, got h.txt"),
         (["--learning-rate", "0.1"], "--learning-rate: expected only with --plain"),
         (["--plot", "h.svg"], "--plot: expected only with --plain"),
-        (["--plot", "h.svg", "-o", "h.svg"], "--plot: expected another file than the model, got h"),
+        (["--plot", "h.svg", "-o", "h.svg"], "--plot: expected a file other than the model, got h"),
         (["--plain", "--effort", "2"], "--effort: expected none with --plain"),
         (["--plain", "--learning-rate", "-1"], "--learning-rate: expected .* above 0, got -1"),
         (["--plain", "--learning-rate", "100"], "--learning-rate: .* diverged at 100: try less"),
@@ -724,7 +724,7 @@ def test_sequences_shorter_than_the_horizon_are_left_out_and_counted(here, capsy
     found = examples.read("x.csv", None, examples.Question(sequence="s", horizon=(2,)))
     assert list(map(len, found.x)) == [2, 3]
     said = capsys.readouterr().err
-    assert said == "elman: sequences that end within the horizon and are left out: 1\n"
+    assert said == "elman: sequences that end within the horizon and were dropped: 1\n"
 
 
 DAYS = [f"2024-02-{day:02d}" for day in range(1, 25)]

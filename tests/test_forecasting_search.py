@@ -170,7 +170,7 @@ def test_constant_targets_are_their_value_and_rounding_errors_are_not_learned(rn
     x = rng.normal(size=(300, 2))
     data = Examples([x], [np.full((300, 1), 0.1)], elman.Table(targets=["y"]))
     found = search.search(data, split(data, 0.2, 0.2, seed=0), effort=1)
-    assert (found.correction, found.reason) == (None, "the start leaves nothing to learn")
+    assert (found.correction, found.reason) == (None, "the start has no errors to correct")
     assert found.trainings == 0
     np.testing.assert_allclose(found.network(x), 0.1, rtol=1e-12)
 

@@ -285,7 +285,7 @@ def show(value: Json) -> str:
 
 
 def printable(text: str) -> str:
-    """Return text with control characters escaped: no file must steer the terminal."""
+    """Escape control characters, so that a file cannot control the terminal."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 

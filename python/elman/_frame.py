@@ -130,7 +130,7 @@ def _has_frames(x: object) -> bool:
 
 
 def _inputs(net: Parameters, columns: Columns) -> Array:
-    """Return the inputs (T, I): named columns, or all, and those computed from the time."""
+    """Return the inputs (T, I): the named columns, or all, then the calendar inputs."""
     table = net.table
     if table is None:
         return _arguments.array(columns.argument, columns.frame)
@@ -305,7 +305,7 @@ class Columns:
 
         known = {plain(each): each for each in (*self.names, *self.index)}
         close = get_close_matches(plain(name), known, n=3, cutoff=0.6)
-        near = f"; close to it: {', '.join(show(known[each]) for each in close)}" if close else ""
+        near = f"; similar: {', '.join(show(known[each]) for each in close)}" if close else ""
         return (
             f"{self.argument}: expected a column {show(name)}, as in the network's table, got"
             f" {show(self.names)}{near}"
@@ -329,7 +329,7 @@ class Columns:
         return column
 
     def given(self, name: object) -> Any:  # noqa: ANN401
-        """Return a column as the frame has it."""
+        """Return a column in the type of the frame."""
         found = self.find(name) if isinstance(name, str) else name
         if found is None:
             raise ArgumentError(self.missing(str(name)))
@@ -364,7 +364,7 @@ class Columns:
         gaps: list[int] = [] if missing is None else np.flatnonzero(missing).tolist()
         if gaps and not self.with_gaps:
             self._refuse_missing(name, gaps[0])
-        if column.dtype.kind == "O":  # as of pandas' nullable dtypes
+        if column.dtype.kind == "O":  # such as pandas' nullable dtypes
             values = column.tolist()
             for row in gaps:
                 values[row] = np.nan
@@ -451,7 +451,7 @@ class Columns:
 
 
 def _missing(given: Any, column: Array) -> Array | None:  # noqa: ANN401
-    """Return which values of a column are marked as missing; None: none. NaN is a number."""
+    """Return which values of a column are missing; None if none is. NaN is a number."""
     import numpy as np
 
     nulls = getattr(given, "null_count", 0)  # PyArrow; a method of Polars

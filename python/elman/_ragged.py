@@ -52,7 +52,7 @@ class Rows(NamedTuple):
 
 
 def grouped(numbers: Array, count: int) -> tuple[Array, Array]:
-    """Return `order` and `offsets` as in `Rows`, from the number of the sequence of each row."""
+    """Return `order` and `offsets` of `Rows`, from the sequence number of each row."""
     offsets = np.concatenate([[0], np.bincount(numbers, minlength=count).cumsum()])
     return np.argsort(numbers, kind="stable"), offsets
 

@@ -247,7 +247,7 @@ def for_network(table: object, input_size: int, output_size: int) -> Table | Non
 
 
 def plain(name: object) -> str:
-    """Return the name of a column without what may differ: upper and lower case, and blanks."""
+    """Return the name of a column for comparisons that ignore case and blanks."""
     return "".join(str(name).split()).casefold()
 
 

@@ -51,7 +51,7 @@ Sequence = Annotated[
 ]
 Missing = Annotated[
     Literal["hold", "interpolate", "drop"] | None,
-    typer.Option(help="What to do where a value is missing; by default it is an error."),
+    typer.Option(help="Fill or drop missing values; by default they are an error."),
 ]
 
 

@@ -28,7 +28,7 @@ def convert(
 ) -> bool:
     """Convert a file, print the mapping, and return False if the check failed.
 
-    Nothing is written if the check fails, and never over the source.
+    Nothing is written if the check fails. The source is never overwritten.
     """
     imported = formats.read(source, **options)
     data = formats.contents(imported.network, target, fold_scaling=fold_scaling)

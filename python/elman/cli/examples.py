@@ -224,7 +224,7 @@ class _Rows(NamedTuple):
     y: Array  # (N, targets), or class indices (N,)
     keys: list[str] | None
     classes: list[str]
-    ordered: bool  # in the order of time, as far as it is known
+    ordered: bool  # by time, if the times are known
 
 
 def _rows(
@@ -257,7 +257,7 @@ def _rows(
     if missing is not None:
         block = _filled(table, block, numbers, roles, missing, len(parsed.lines))
         if missing == "interpolate" and task == "forecast" and np.isnan(values).any():
-            tell(["interpolation reads later values, so the scores are too good: hold does not"])
+            tell(["interpolation reads later values, so scores are too good: use --missing hold"])
     at = np.searchsorted(parsed.lines, block.lines)
     ordered = True
     if dates is not None and task == "forecast" and time is not None:
@@ -267,7 +267,7 @@ def _rows(
         sentence = f"got earlier times in {table.columns[time]} after later ones: sort them"
         if calendar:
             raise TableError(f"{table.name}: expected lines in the order of time, {sentence}")
-        tell([f"{table.name}: {sentence}, if a line is to forecast the next one"])
+        tell([f"{table.name}: {sentence}, if each line is the step after the previous one"])
     x = block.values[:, [numbers.index(i) for i in roles.inputs]]
     if calendar:
         x = np.hstack([x, cycles[at]])
@@ -285,7 +285,7 @@ def _dates(
     missing: str | None,
     calendar: Sequence[str],
 ) -> Array | None:
-    """Return the times; without a calendar, which needs them, None if they are unclear."""
+    """Return the times; None if they cannot be read and no calendar needs them."""
     if calendar:
         return table.times(time, fields, lines, missing)
     with contextlib.suppress(TableError):
@@ -296,7 +296,7 @@ def _dates(
 def _labelled(
     table: WholeTable, label: int, labels: Sequence[str], lines: Array, missing: str | None
 ) -> Array:
-    """Return which lines have a class; with "drop" the others are no error."""
+    """Return which lines have a class; with "drop" the others are not an error."""
     known = np.array([field not in MISSING for field in labels])
     if missing != "drop" and not known.all():
         line = int(np.argmin(known))
@@ -457,14 +457,14 @@ def _forecast(
     question: Question,
     **meaning: Any,  # noqa: ANN401 (other fields of the table)
 ) -> Examples:
-    """Pair each step with the values some steps later; leave shorter sequences out and say so."""
+    """Pair each step with the values some steps later; drop shorter sequences, with a note."""
     horizon = question.horizon or (1,)
     furthest = horizon[-1]
     if furthest >= (longest := max(map(len, xs))):
         raise ArgumentError(f"--horizon: expected less than the {longest} steps, got {furthest}")
     long = [i for i, x in enumerate(xs) if len(x) > furthest]
     if short := len(xs) - len(long):
-        tell([f"sequences that end within the horizon and are left out: {short}"])
+        tell([f"sequences that end within the horizon and were dropped: {short}"])
 
     def ahead(y: Array) -> Array:
         parts = [y[steps : len(y) - furthest + steps] for steps in horizon]

@@ -1,4 +1,4 @@
-"""Tables and text on the terminal and in files: never cut, no blanks at the ends of lines."""
+"""Tables for terminals and files: never truncated, without trailing blanks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ UNLIMITED = 100_000  # characters
 def print_rows(
     console: Console, names: Sequence[str], rows: Iterable[Sequence[str]], *, words: int = 0
 ) -> None:
-    """Print columns of text by name, the first `words` of them to the left."""
+    """Print named columns of text: the first `words` left-aligned, the others right-aligned."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
@@ -34,11 +34,11 @@ def print_rows(
 
 
 def print_table(console: Console, table: Table) -> None:
-    """Print a table, in a file or a pipe as wide as its content.
+    """Print a table; in a file or a pipe, it is as wide as its content.
 
-    In a terminal, or if the variable COLUMNS asks for a width, words are folded to fit, but the
-    cells of columns to the right, numbers, and those that do not wrap are never cut: the table is
-    rather too wide.
+    In a terminal, or if the variable COLUMNS is set, words are folded to fit. Right-aligned
+    columns, such as numbers, and columns that do not wrap are never cut, even if the table is then
+    too wide.
     """
     from rich.measure import Measurement
 

@@ -67,7 +67,7 @@ def run(
             header = b""
             if isinstance(table, TextSource) and table.header:
                 header = _header(net, table, outputs)
-            for piece in pieces:  # the first of which may be an error
+            for piece in pieces:  # the first one may raise
                 file.write(header)
                 header = b""
                 file.write(writing.csv_lines(running.texts(net, piece), piece.output))
@@ -85,7 +85,7 @@ def stream(model: str, source: str, output: str, sequence: str | None, missing: 
         if isinstance(table, ArraySource):
             raise elman.TableError(f"{table.name}: expected CSV for --stream, got an array")
         tell(table.notes)
-        net.stream()  # an error for a network that reads in reverse
+        net.stream()  # raises for a network that reads in reverse
         with open_output(output, sources=(source, model)) as file:
             if table.header:
                 file.write(_header(net, table, "all"))

@@ -1,4 +1,4 @@
-"""The parts of the data of `elman train`: for training, for decisions, and for scoring."""
+"""Splits of the data of `elman train`: training, validation and held-out part."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def split(examples: Examples, validation: float, holdout: float, seed: int) -> P
     """Split one series in time, or several sequences at random, stratified by class.
 
     `holdout` is a fraction of everything, `validation` a fraction of the rest. Steps whose targets
-    are targets of the held-out part, too, are in no part.
+    are also targets of the held-out part are in no part.
     """
     for option, share in (("--holdout", holdout), ("--validation", validation)):
         if not 0 <= share < 1:

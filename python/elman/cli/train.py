@@ -140,7 +140,7 @@ def _require_usable(output: str, plot: str | None, sources: list[str]) -> None:
         if suffix not in PLOTS:
             raise ArgumentError(f"--plot: expected a suffix {', '.join(PLOTS)}, got {plot}")
         if os.path.realpath(plot) == os.path.realpath(output):
-            raise ArgumentError(f"--plot: expected another file than the model, got {plot}")
+            raise ArgumentError(f"--plot: expected a file other than the model, got {plot}")
         import elman.plot  # noqa: F401 (now: matplotlib may be missing)
 
 
@@ -464,7 +464,7 @@ def _show_scores(scores: list[Facts], names: list[str]) -> None:
 
     rows = zip([score["name"] for score in scores], *columns.values(), strict=True)
     print()
-    console = Console(highlight=False, width=layout.UNLIMITED)  # a score is on one line
+    console = Console(highlight=False, width=layout.UNLIMITED)  # one line per score
     layout.print_rows(console, ["Held out", *columns], rows, words=1)
 
 

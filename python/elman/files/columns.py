@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from elman.files.opening import Opened
 
 _IN_QUOTES = re.compile(r'"[^"]*"')
-_SAID = re.compile(r"sep=([,;\t])")  # what Excel understands
+_SAID = re.compile(r"sep=([,;\t])")  # a first line that sets the separator, as in Excel
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 
 
@@ -75,7 +75,7 @@ class TextTable:
             begin += 1
         if self.header[:1] == ("",) and "index" not in self.header:
             first_of_data = split(peek() or "", separator, where)
-            if is_date(first_of_data[0]):  # of pandas, which calls it so
+            if is_date(first_of_data[0]):  # an index of pandas, which has this name
                 self.header = ("index", *self.header[1:])
         self.columns = self.header or tuple(str(i + 1) for i in range(len(fields)))
         self.parser = Parser(self.name, separator, list(map(_shown, self.columns)))
@@ -104,7 +104,7 @@ class TextTable:
         missing: str | None,
         order: str | None = None,
     ) -> NDArray[np.datetime64]:
-        """Return fields of dates as times; a missing one is NaT with "drop", and else an error."""
+        """Return a column of dates; a missing date is NaT with "drop", otherwise an error."""
 
         def where(i: int) -> str:
             return self.where(column, int(lines[i]))
@@ -116,12 +116,12 @@ class TextTable:
         return parse(fields, where, order=order)
 
     def require_keys(self, column: int, keys: Sequence[str], lines: NDArray[np.int64]) -> None:
-        """Raise if a line does not name its sequence."""
+        """Raise if a line has no sequence name."""
         if "" in keys:
             where = self.where(column, int(lines[keys.index("")]))
-            raise TableError(f"{where}: expected the sequence of the line, got an empty field")
+            raise TableError(f"{where}: expected a sequence name, got an empty field")
 
-    # --- which column is what -----------------------------------------------------------------
+    # --- roles of columns -----------------------------------------------------------------------
 
     def find(self, column: str, purpose: str) -> int:
         """Return the index of a column by its name; case and blanks may differ.
@@ -203,7 +203,7 @@ def _has_number(line: str, separators: Sequence[str]) -> bool:
 
 
 def _is_alone(separator: str, line: str) -> bool:
-    """Return whether the fields of a line contain no other separator, but decimal commas."""
+    """Return whether no field of a line contains another separator, except decimal commas."""
     others = set("\t;,") - {separator}
     return all(
         not others.intersection(field) or (separator != "," and is_number(field))
@@ -237,12 +237,12 @@ def _is_header(
         return False
     below, width = peek(), len(fields)
     if words and any(is_number(below[i]) for i in words if i < len(below)):
-        return True  # words are above numbers
+        return True  # there is a number below a word
     if not words and not all(field in MISSING or _WHOLE.fullmatch(field) for field in below):
-        return True  # names are whole numbers, but the numbers are not
+        return True  # the names are whole numbers, the values are not
     if not words and width > 3 and below != [str(width + i) for i in range(width)]:
-        return True  # few tables begin so, unless they go on counting
+        return True  # data rarely start like this, unless the count continues
     raise TableError(
         f"{where}: expected names or numbers, got {shortened(printable(','.join(fields)))}, which"
-        " may be a header or the first line: name the columns, or write 0.0 for a number"
+        " could be a header or data: name the columns, or write 0.0 for a number"
     )

@@ -63,7 +63,7 @@ def is_date(field: str) -> bool:
 
 
 def _in_words(field: str) -> dict[str, str | None] | None:
-    """Return the parts of a date that has a month's name, no day, or no minutes."""
+    """Return the parts of a date with the name of a month, or without a day or minutes."""
     if field[:4].isdigit():
         found = _MONTH.fullmatch(field) or _HOUR.fullmatch(field)
         return None if found is None else {"minute": "00", **found.groupdict()}
@@ -148,7 +148,7 @@ def _time(
         if (half := parts.get("half")) is not None:
             hour = hour % 12 + 12 * (half.upper() == "PM") if 1 <= hour <= 12 else 24
         fraction = (parts.get("fraction") or "0")[:6]
-        hour = min(hour, 24)  # of more, NumPy makes a time zone
+        hour = min(hour, 24)  # NumPy reads a larger one as a time zone
         text += f"T{hour:02}:{parts['minute']}:{parts.get('second') or '00'}.{fraction}"
     try:
         return np.datetime64(text, "us")

@@ -40,10 +40,9 @@ def split(line: str, separator: str | None, where: str) -> list[str]:
                 [line.strip(" \n")], delimiter=separator or " ", skipinitialspace=True, strict=True
             )
         except (csv.Error, ValueError) as error:
-            got = printable(str(error)) if isinstance(error, csv.Error) else "several lines of them"
-            raise TableError(
-                f"{where}: expected fields, those in quotes closed, got {got}"
-            ) from None
+            several = "fields over several lines"
+            got = printable(str(error)) if isinstance(error, csv.Error) else several
+            raise TableError(f"{where}: expected fields with closed quotes, got {got}") from None
     return [field.strip() for field in fields]
 
 

@@ -36,7 +36,7 @@ NPY = b"\x93NUMPY"
 _EXCEL = "an Excel workbook: save it as CSV"
 _FRAME = "read it with pandas and write it with to_csv()"
 _MODEL = "a model, not data: are the arguments in the right order?"
-_REFUSED = (  # how a file begins, what it is and what to do; if binary data follow `_WORDS`
+_REFUSED = (  # the first bytes, the kind of file and the remedy
     (NPY[:4], "a damaged NPY file"),
     (b"PAR1", f"a Parquet file: {_FRAME}"),
     (b"ARROW1", f"an Arrow file: {_FRAME}"),
@@ -56,12 +56,12 @@ _REFUSED = (  # how a file begins, what it is and what to do; if binary data fol
     (b"\x89PNG", "an image"),
     (b"\xff\xd8\xff", "an image"),
 )
-_WORDS = (b"PAR1", b"ARROW1", b"FEA1", b"ORC", b"Rar!")  # which could begin a header
+_WORDS = (b"PAR1", b"ARROW1", b"FEA1", b"ORC", b"Rar!")  # may also start a header of text
 _JSON = re.compile(rb"""\s*(?:\{|\[\s*(?:[\[\]{"\d-]|true|false|null|$))""")
-_MARKUP = re.compile(rb"\s*<(?![^<>\n]*>[,;\t])")  # but <DATE>,<OPEN> is a header
+_MARKUP = re.compile(rb"\s*<(?![^<>\n]*>[,;\t])")  # <DATE>,<OPEN> is a header
 _PICKLE = re.compile(rb"\x80[\x02-\x05]")
 _SAFETENSORS = re.compile(rb"[\s\S]{8}\{\"")
-_UTF_32 = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)  # the first begins as UTF-16 does
+_UTF_32 = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)  # the first starts like UTF-16
 _UTF_16 = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 
 
@@ -223,7 +223,7 @@ def _member(name: str, file: io.FileIO) -> IO[bytes]:
         )
     try:
         return archive.open(members[0])
-    except RuntimeError as error:  # encrypted, or compressed in another way
+    except RuntimeError as error:  # encrypted, or an unknown compression
         raise TableError(f"{name}: {printable(str(error))}: unpack it first") from error
     except _DAMAGED as error:
         raise TableError(f"{name}: got a damaged zip archive: {printable(str(error))}") from error

@@ -43,7 +43,7 @@ class TextSource:
     Attributes
     ----------
     name, unit : str
-        The file, and what its rows are called, for messages.
+        The file, and the word for its rows, for messages.
     header : tuple of str
         The names of the columns, () without a header.
     sequence : str or None
@@ -257,7 +257,7 @@ def read_table(
     Raises
     ------
     TableError
-        If the file contains no table, or a number or a date is missing or wrong.
+        If the file is not a table, or a number or a date is missing or invalid.
     ArgumentError, ArgumentTypeError
         If an argument is invalid.
     OSError

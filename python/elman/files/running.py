@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["run_table"]
 
 CLASS = "class"  # the name of the column of the most probable class
-INDEX = "index"  # that of times in an index of pandas without a name, as in files
+INDEX = "index"  # the name of times in an unnamed index of pandas, as in files
 
 
 def run_table(
@@ -133,12 +133,12 @@ def open_source(
     ArgumentError
         If the column of sequences contradicts the network's table.
     TableError
-        If the file lacks that column: as one sequence, the state would go from one to the next. The
-        column "" says that it is one.
+        If the file lacks that column: the state would go from one sequence to the next. "" runs the
+        file as one sequence.
     """
     if sequence is not None:
         _arguments.name("sequence", sequence)
-        if not sequence.isdecimal():  # which counts columns without a header
+        if not sequence.isdecimal():  # the number of a column without a header
             require_sequence(net, sequence)
     with open_table(path, net.table, sequence=sequence or None, missing=missing) as source:
         if isinstance(source, TextSource):
@@ -151,7 +151,7 @@ def open_source(
                 got = show(list(source.header)) if source.header else "no header"
                 raise TableError(
                     f"{source.name}: expected the column {show(expected)}, the sequence of each"
-                    f" line, got {got}: if it is one sequence, give '' as the column of sequences"
+                    f" line, got {got}: for one sequence, pass '' as the column"
                 )
         yield source
 
@@ -169,7 +169,7 @@ def require_sequence(net: Network, given: str | None) -> None:
         )
     if plain(given) in map(plain, table.inputs):
         raise ArgumentError(
-            f"sequence: expected a column that is no input of the model, got {show(given)}"
+            f"sequence: expected a column that is not an input of the model, got {show(given)}"
         )
 
 
@@ -367,7 +367,7 @@ class _FrameSource:
         return Table(**fields)
 
     def _time(self, table: Table) -> str | None:
-        """Return the name of the times: of the table, or else the first, also of pandas' index."""
+        """Return the column of times: the table's, or else the first, in the index too."""
         if table.time is not None and self._columns.has(table.time):
             return str(self._columns.find(table.time))
         others = (*table.inputs, table.sequence)
@@ -377,7 +377,7 @@ class _FrameSource:
         return next(filter(self._is_time, names), None)
 
     def _unnamed_index(self) -> Any:  # noqa: ANN401
-        index = getattr(self._frame, "index", None)  # a method of others than pandas
+        index = getattr(self._frame, "index", None)  # a method in other libraries
         return None if callable(index) or getattr(index, "name", "") is not None else index
 
     def _is_time(self, name: str) -> bool:
@@ -448,7 +448,7 @@ def _result(net: Network, source: Source, outputs: str, threads: int) -> Frame:
 
 
 def _keys(keys: list[Any]) -> Array | list[Any]:
-    """Return names of sequences that are numbers, texts or dates as they are, others as texts."""
+    """Return sequence names; other types than numbers, texts and dates become texts."""
     if all(isinstance(key, int | float | str) for key in keys):
         return keys
     if all(isinstance(key, date) and getattr(key, "tzinfo", None) is None for key in keys):

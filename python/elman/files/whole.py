@@ -67,7 +67,7 @@ class WholeTable(TextTable):
         missing: str | None,
         must: Sequence[str] = (),
     ) -> Frame:
-        """Return columns as `read_table` does; those in `must` must be numbers."""
+        """Return columns for `read_table`; those in `must` must be numbers."""
         if columns is None:
             ignored = self.ignored()
             wanted = [i for i in range(len(self.columns)) if i not in ignored]

@@ -354,8 +354,7 @@ def _steps(plan: Plan, steps: int | None) -> Array:
 def _origins(plan: Plan, series: Sequence[Series], ahead: Array, holdout: float) -> list[list[int]]:
     """Return the last rows before earlier forecasts: those that `elman train` holds out.
 
-    It holds out the end of the pairs of a row and the values at its horizon, all of which are
-    targets of no other pair.
+    The targets of these rows are not targets in training.
     """
     farthest, spans = plan.horizon[-1], []
     for one in series:

@@ -100,8 +100,8 @@ def opened(argument: str, data: Data, wanted: Wanted, missing: str | None) -> Co
 def _read(path: str | os.PathLike[str], wanted: Wanted, missing: str | None) -> Frame | Array:
     """Read the wanted columns of a file, or its array.
 
-    Without a header, columns that do not have the numbers as names are in the order of the inputs,
-    without dates.
+    Without a header, if the model does not name columns by their numbers, all columns but dates are
+    read, in the order of the inputs.
     """
     with opening.opened(path) as file:
         if file.is_array:

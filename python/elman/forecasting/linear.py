@@ -26,10 +26,10 @@ __all__ = ["linear_start"]
 LAGS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)  # candidates: past steps, this one included
 ALPHAS = (1e-6, 1e-2, 1.0, 10.0, 100.0, 1e3, 1e4)  # candidates: the penalty of ridge regression
 WIDEST = 256  # inputs of a candidate: lags times features
-MEAN = "the mean"  # the name of no coefficients to draw to
+MEAN = "the mean"  # without coefficients to shrink to
 FOLDS = 8  # blocks that a candidate is judged on
 TOLERANCE = 1.005  # of squared errors: among candidates within it, the one with fewest lags
-SIZE = 1e-6  # of the states of a delay line: tanh takes 3.3e-7 off one of a thousand deviations
+SIZE = 1e-6  # of the states of a delay line: tanh reduces one of 1000 deviations by 3.3e-7
 ROWS = 1 << 14  # rows of lagged inputs at a time
 
 
@@ -85,8 +85,8 @@ class Moments(NamedTuple):
     def ridge(self, n: int, alphas: Sequence[float], towards: Array) -> list[Array]:
         """Return the coefficients (n, O) of each penalty on the distance from `towards`.
 
-        The constant has no penalty. Where several are equally good, without a penalty, they are the
-        smallest.
+        The constant has no penalty. With a penalty of 0 the solution may not be unique: the one
+        nearest to `towards` is returned.
         """
         count = self.gram[0, 0]
         moment = self.moment[:n] - self.gram[:n, : len(towards)] @ towards
@@ -276,7 +276,7 @@ def delay_line(model: Linear, size: float = SIZE) -> Units:
 
 
 def joined(groups: Sequence[Units]) -> Network:
-    """Return the network whose output is the sum of those of the groups of units."""
+    """Return the network whose output is the sum of the outputs of groups of units."""
     sizes = [len(units.b_h) for units in groups]
     W_hh = np.zeros((sum(sizes), sum(sizes)))
     end = 0
@@ -342,8 +342,8 @@ def linear_start(
     ShapeError, DTypeError
         If x or y has the wrong shape or dtype.
     ArgumentError
-        If lags, alpha, hidden_size or scale is invalid, lags is above the number of steps, or a
-        number in x or y is not finite or above 1e140.
+        If lags, alpha, hidden_size or scale is invalid, lags exceeds the number of steps, or a
+        value in x or y is not finite or exceeds 1e140.
 
     Notes
     -----
@@ -367,7 +367,7 @@ def linear_start(
     xs, ys = _sequences(x, y)
     given = LAGS if lags is None else (_arguments.size("lags", lags),)
     if lags is not None and given[0] > (longest := max(map(len, xs))):
-        raise ArgumentError(f"lags: expected at most the {longest} steps of x, got {lags}")
+        raise ArgumentError(f"lags: expected at most {longest}, the steps in x, got {lags}")
     alphas = ALPHAS if alpha is None else (_arguments.number("alpha", alpha, zero=True),)
     count = _arguments.size("hidden_size", hidden_size, least=0)
     size = _arguments.number("scale", scale)

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class Examples(NamedTuple):
     """B sequences: inputs (T_i, I) each, and targets per step or one per sequence.
 
-    Targets are values (T_i, O) or (O,), or for classification class indices (T_i,) or (). Of a
-    forecast of several steps they are in the order of `table.output_names`.
+    Targets are values (T_i, O) or (O,), or for classification class indices (T_i,) or (). For a
+    forecast of several steps their order is that of `table.output_names`.
     """
 
     x: list[Array]

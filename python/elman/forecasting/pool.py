@@ -39,7 +39,7 @@ class Pool:
         """
         results: list[TrainResult | None] = [None] * len(jobs)
         with warnings.catch_warnings(), ThreadPoolExecutor(self._threads) as executor:
-            warnings.simplefilter("ignore", ScalingWarning)  # the scaling is that of the first part
+            warnings.simplefilter("ignore", ScalingWarning)  # scaled by the training part
             futures = [executor.submit(self._one, arguments) for arguments in jobs]
             for n, future in enumerate(futures):
                 while True:

@@ -46,7 +46,7 @@ RESTARTS = 10  # at most, of each window, rate and number of units
 BATCH = 16  # sequences per update
 AVERAGED = 3  # corrections
 FOLDS = 2  # earlier parts of the data on which they are tried
-NOTHING = 1e-9  # of the deviation of the targets: rounding errors
+NOTHING = 1e-9  # deviations of the targets; smaller errors are rounding
 CLOSE = 1.0  # standard errors that a gain must exceed
 
 
@@ -57,8 +57,8 @@ class Trial(NamedTuple):
     window: int
     rate: float
     seed: int
-    epochs: int  # of which the learning rate falls to 0
-    share: float = 1.0  # of them, after which training ends
+    epochs: int  # in which the learning rate decays to 0
+    share: float = 1.0  # of the epochs, after which training ends
 
 
 class Found(NamedTuple):
@@ -69,7 +69,7 @@ class Found(NamedTuple):
     correction: str | None  # what is added to it, such as "32 + 8 + 32 tanh units"
     reason: str | None  # why nothing is added
     gain: float | None  # of the correction: 0.1 for 10 % less RMSE, on data that no choice has seen
-    # (after Ctrl-C, before there is any: on the validation part)
+    # (on the validation part, if Ctrl-C came before that)
     noise: float | None  # the standard error of the gain
     trainings: int
     interrupted: bool
@@ -200,12 +200,12 @@ class Search:
     # --- the correction ---
 
     def _correction(self, start: Start, pool: Pool) -> _Correction:
-        """Return what is added to the start."""
+        """Return the correction of the start."""
         if not self.trials:
             return _Correction(reason="there is no validation part")
         training = _Left(self, start, self.parts.training)
         if training.is_nothing:
-            return _Correction(reason="the start leaves nothing to learn")
+            return _Correction(reason="the start has no errors to correct")
         trials = self._tried(training, pool)
         if pool.interrupted and not trials:
             return _Correction(reason="interrupted")
@@ -337,7 +337,7 @@ def _folds(parts: Parts) -> list[tuple[list[Span], list[Span]]]:
     """Return other spans for training and for judging, as many for judging as for validation.
 
     Of one series, earlier ones; of several sequences, other sequences. If the training part is too
-    small for that, the two parts change places.
+    small for that, the two parts are swapped.
     """
     training, validation = list(parts.training), list(parts.validation)
     swapped = [(validation, training)]
