@@ -740,7 +740,7 @@ def test_lines_that_are_not_in_the_order_of_time_are_said_and_have_no_times(here
         assert (found.table.time, len(found.x[0])) == (None, 23)
         assert f"{name}: {sentence}, if a line is to" in capsys.readouterr().err
     said = complaint("down.csv", "--calendar", "weekday")
-    assert said == f"down.csv: expected lines in the order of time, {sentence}"
+    assert said == f"down.csv: expected lines in chronological order, {sentence}"
     found = examples.read("two.csv", None, examples.Question(inputs=["v"], sequence="site"))
     assert (found.table.time, list(map(len, found.x))) == ("day", [11, 11])
     for text in ("day,v\n3/2/2024,1\n2/2/2024,2\n1/2/2024,3\n", "day,v\n2024-02-03,1\n,2\n,3\n"):

@@ -364,7 +364,7 @@ def test_the_hour_that_comes_twice_in_local_times_is_in_order(minutes):
     assert result.times.tolist() == (local[-1] + step * np.array([1, 2])).tolist()
     for wrong in (local[::-1], np.concatenate([local[:50], local[40:]])):
         shown = elman.Frame({"v": noise(len(wrong)), "day": wrong})
-        with pytest.raises(elman.ArgumentError, match="in the order of time"):
+        with pytest.raises(elman.ArgumentError, match="in chronological order"):
             elman.forecast(network(1, 1, table), shown, 2, interval=None)
 
 
@@ -524,7 +524,7 @@ def test_a_missing_value_is_named_with_its_row():
 def test_rows_in_another_order_than_time_are_refused():
     data = elman.Frame({"a": noise(30), "b": noise(30), "t": hours(30)[::-1]})
     net = network(2, 1, table(time="t"))
-    with pytest.raises(elman.ArgumentError, match="in the order of time"):
+    with pytest.raises(elman.ArgumentError, match="in chronological order"):
         elman.forecast(net, data, steps=1)
     free = network(2, 1, table())  # its table does not say that these are the times
     assert elman.forecast(free, data, steps=1).times is None

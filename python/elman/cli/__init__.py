@@ -78,8 +78,8 @@ def _command() -> int:
 
 
 def _complain(error: BaseException, sentence: str | None = None) -> None:
-    """Print an error as one line, with what it left undone; nothing in it steers the terminal."""
+    """Print an error and what was not written as one line, with control characters escaped."""
     notes = [note for note in getattr(error, "__notes__", ()) if note.endswith("was not written")]
     told = [str(error) if sentence is None else sentence, *dict.fromkeys(notes)]
-    with contextlib.suppress(OSError):  # nobody listens
+    with contextlib.suppress(OSError):  # standard error is closed
         print(f"elman: {printable('; '.join(told))}", file=sys.stderr)

@@ -266,7 +266,7 @@ def _rows(
     if not ordered and time is not None:
         sentence = f"got earlier times in {table.columns[time]} after later ones: sort them"
         if calendar:
-            raise TableError(f"{table.name}: expected lines in the order of time, {sentence}")
+            raise TableError(f"{table.name}: expected lines in chronological order, {sentence}")
         tell([f"{table.name}: {sentence}, if each line is the step after the previous one"])
     x = block.values[:, [numbers.index(i) for i in roles.inputs]]
     if calendar:

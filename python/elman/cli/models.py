@@ -14,7 +14,7 @@ from elman.training import checkpoint
 if TYPE_CHECKING:
     from elman._network import Network
 
-PEEK = 1024  # bytes that tell the kind of a file
+PEEK = 1024  # bytes that determine the kind of a file
 TABLES = {  # by their first bytes
     b"\x93NUMPY": "an NPY array",
     b"PAR1": "a Parquet file",
@@ -35,8 +35,8 @@ def load(path: str, data: str | None = None) -> Network:
     Raises
     ------
     UnsupportedModelError
-        If the file is a table, a model of another framework or a checkpoint; the sentence says what
-        to do.
+        If the file is a table, a model of another framework or a checkpoint; the message has the
+        remedy.
     ModelFormatError, OSError
         As for `elman.load`.
     """
@@ -98,4 +98,4 @@ def _remedy(path: str, kind: str, data: str | None) -> str:
         return f": the arguments are swapped, {data} comes first"
     if kind not in READ:
         return ""
-    return f": a table is run by elman run MODEL {path}, and trained on by elman train {path}"
+    return f": run it with elman run MODEL {path}, or train on it with elman train {path}"

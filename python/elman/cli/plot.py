@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 HEIGHT = 12  # lines of text
 GUTTER = 6  # characters for the labels on the left, at least
-TICKS = 4  # the plot has at least so many ticks, though not all are labelled
+TICKS = 4  # at least; not all of them are labelled
 TICK_SIZES = (1, 2, 2.5, 5, 10)  # times a power of ten
 SLIGHT = 0.05  # part of the height: forecasts so far below zero are drawn on the floor
 NAN = math.nan
@@ -55,7 +55,7 @@ def plot(
     style: Style,
     band: Sequence[tuple[float, float]] = (),
 ) -> list[str]:
-    """Return the lines of a plot with a column for each label, for the last that fit `width`.
+    """Return the lines of a plot with a column for each of the last labels that fit `width`.
 
     Values are NaN where there are none. Columns whose label is "" have none; a label that would
     touch the one before is left out. `band` has the ends of the interval of each column.

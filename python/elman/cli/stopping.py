@@ -28,7 +28,7 @@ class Stopped(BaseException):
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """Turn Ctrl-C into `Stopped`, out of sight of Typer, which keeps no notes."""
+    """Turn Ctrl-C into `Stopped`, before Typer, which drops notes, sees it."""
     try:
         yield
     except KeyboardInterrupt as error:
@@ -41,7 +41,7 @@ def interruptible() -> Iterator[None]:
 def catch_signals() -> None:
     """Let SIGTERM and SIGHUP unwind the command, unless they are ignored as under nohup.
 
-    A broken pipe ends it silently, as it does `cat`.
+    A broken pipe ends it silently, as with `cat`.
     """
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)

@@ -73,7 +73,7 @@ class Settings(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """A network in the scale of the data, what is said about it, and its baselines."""
+    """A network in the scale of the data, its description, and its baselines."""
 
     network: Network
     facts: Facts  # for JSON
@@ -145,7 +145,7 @@ def _require_usable(output: str, plot: str | None, sources: list[str]) -> None:
 
 
 def _is_searched(examples: Examples, settings: Settings, plot: str | None) -> bool:
-    """Return whether to search; refuse options that then have no meaning."""
+    """Return whether to search; refuse options that do not apply."""
     if settings.plain and settings.effort is not None:
         raise ArgumentError("--effort: expected none with --plain, which trains only once")
     if settings.plain or examples.table.outputs == "last" or examples.table.classes:
@@ -194,7 +194,7 @@ def _search(
 
 
 def _say_plan(key: str, trainings: int, multiply_adds: float, seconds: float, threads: int) -> None:
-    """Print what will be done."""
+    """Print the planned work."""
     workers = "1 thread" if threads == 1 else f"{threads} threads"
     about = f"about {max(1, math.ceil(seconds))} s on {workers}"
     _say(key, f"{trainings} trainings, {multiply_adds:.1e} multiply-adds, {about}")

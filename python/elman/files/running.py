@@ -222,13 +222,13 @@ def texts(net: Network, answers: Answers) -> list[list[str]]:
 
 
 def answers(net: Network, source: Source, outputs: str, threads: int = 1) -> Iterator[Answers]:
-    """Yield the outputs of each line as the blocks of a table come, or at the end the last ones.
+    """Yield the outputs of each line block by block, or the last outputs at the end.
 
-    With "last" nothing but empty rows is yielded before the end, for those who watch.
+    With "last", only empty rows are yielded before the end, to show progress.
 
-    The lines of a sequence need not follow each other. Each sequence begins in the network's
-    initial state and has the bits of a call for it alone. For networks that run forward, memory
-    grows with the number of sequences, not of lines.
+    The lines of a sequence need not be adjacent. Each sequence starts in the network's initial
+    state and has the same bits as in a call of its own. For networks that run forward, memory grows
+    with the number of sequences, not of lines.
     """
     blocks = source.blocks(net.input_size)
     if set(net.directions) != {"forward"}:
@@ -302,7 +302,7 @@ class _States:
         return output
 
     def _sorted(self, block: Block) -> tuple[Array | None, Array, Array]:
-        """Return the lines sorted by sequence (None: they are), their offsets, and its rows."""
+        """Return the order of lines by sequence (None: sorted), offsets, and rows of sequences."""
         count = len(block.values)
         if block.keys is None:
             self._add([""])
@@ -316,7 +316,7 @@ class _States:
         return order, np.append(begins, count), keys[begins]
 
     def _add(self, keys: list[str]) -> list[int]:
-        """Return the row of each key; new ones begin in the initial state."""
+        """Return the row of each key; new ones start in the initial state."""
         rows, before = self.rows, len(self.rows)
         places = [rows.setdefault(key, len(rows)) for key in keys]
         if len(rows) > len(self._states):
@@ -332,7 +332,7 @@ class _States:
 
 
 class _FrameSource:
-    """The rows of a data frame as a source of one block, whose times are numbers of rows."""
+    """The rows of a data frame as a source of one block, whose times are row numbers."""
 
     name, unit = "data", "row"
 

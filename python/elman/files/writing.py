@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-_SPECIAL = r'[,"\r]|^#|^\s|\s$'  # what makes a field need quotes, beside a line feed
+_SPECIAL = r'[,"\r]|^#|^\s|\s$'  # these need quotes, as does a line feed
 _NEEDS_QUOTES = re.compile(_SPECIAL + r"|\n")
 _ANY_NEEDS_QUOTES = re.compile(_SPECIAL, re.MULTILINE)
 _POWERS = 10.0 ** np.arange(23)  # those that are exact in float64

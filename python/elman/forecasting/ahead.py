@@ -212,7 +212,7 @@ def forecast(
         A network whose table has a horizon, 1 or several steps; without a table, one with as many
         outputs as inputs.
     data : path, data frame or array_like, shape (T, I)
-        The past, one step per row in the order of time; columns are found by name.
+        The past, one step per row in chronological order; columns are found by name.
     steps : int, optional
         Number of steps ahead; by default all steps of a horizon of several, else 24.
     future : path, data frame or array_like, optional
@@ -240,7 +240,7 @@ def forecast(
     ------
     ArgumentError
         If the network does not forecast, or has too short a horizon; if known inputs are missing,
-        the rows are not in the order of time, or a value is not finite.
+        the rows are not in chronological order, or a value is not finite.
     DivergenceError
         If the forecast overflows.
     ShapeError, DTypeError, ArgumentTypeError

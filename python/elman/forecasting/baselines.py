@@ -67,7 +67,7 @@ def linear_problem(
 ) -> Problem:
     """Return the problem of the linear model for the parts for training and validation.
 
-    The calendar's inputs of earlier steps are linear in those of this step, which are enough.
+    Calendar inputs are read for this step only: those of earlier steps are linear in them.
     """
     y = [scaling.y(targets(examples, i)) for i in range(len(examples.x))]
     spans: Sequence[Span] = known(parts)
@@ -87,12 +87,12 @@ def linear_problem(
 
 
 def _ago(horizon: Sequence[int], period: int) -> list[int]:
-    """Return how long ago the values are that are whole periods before those to forecast."""
+    """Return how many steps ago the values whole periods before the targets are."""
     return [period * math.ceil(steps / period) - steps for steps in horizon]
 
 
 def _before(examples: Examples, scaling: Scaling, ago: list[int], once: int) -> Array:
-    """Return the coefficients of a linear model that is the targets of some steps ago."""
+    """Return the coefficients of a linear model that returns the targets of some steps ago."""
     names, wanted = examples.table.inputs, examples.table.targets
     held = len(scaling.input_mean) - once
     coefficients = np.zeros((1 + once + held * (max(ago) + 1), len(ago) * len(wanted)))

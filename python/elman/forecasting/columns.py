@@ -34,7 +34,7 @@ class Wanted(NamedTuple):
     numbers: Sequence[str] | None
     sequence: str | None
     time: str | None
-    absent: str | None = None  # the column of sequences that the data are said not to have
+    absent: str | None = None  # the column of sequences that the data must not have
 
 
 class Columns(_frame.Columns):

@@ -36,8 +36,8 @@ def band(early: Array, late: Array, interval: float) -> Band | None:
     """Return the interval from all errors, (N, S, O), or None if there are too few.
 
     The errors are truth minus forecast, in two halves by time. The coverage is that of the interval
-    of the early half, measured on the late one, as a user meets it: from the past, for the future.
-    Halves that take turns would flatter it, because errors next to each other are alike.
+    of the early half, measured on the late one, as in use: from the past, for the future.
+    Interleaved halves would overestimate it, because neighbouring errors are correlated.
     """
     if min(len(early), len(late)) < fewest(interval):
         return None

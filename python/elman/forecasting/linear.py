@@ -143,7 +143,7 @@ class Problem:
         once: int = 0,
         towards: dict[str, Array] | None = None,
     ) -> None:
-        """Begin with scaled x (T, I) and y (T, O), and coefficients to draw to, by name."""
+        """Take scaled x (T, I) and y (T, O), and coefficients to shrink to, by name."""
         self.x, self.y, self.once = x, y, once
         self.outputs, self.width = int(y[0].shape[1]), int(x[0].shape[1])
         self._held = self.width - once
@@ -170,14 +170,14 @@ class Problem:
         return moments(self.x, self.y, spans, max(self.lags), self.once)
 
     def _least(self, name: str) -> int:
-        """Return the lags that coefficients to draw to need."""
+        """Return the lags of coefficients to shrink to."""
         return max(1, (len(self.towards[name]) - 1 - self.once) // self._held)
 
     def _columns(self, lags: int) -> int:
         return 1 + self.once + lags * self._held
 
     def simple(self, name: str, sums: Moments) -> Linear:
-        """Return the mean, or the coefficients to draw to, as they are."""
+        """Return the mean, or the coefficients to shrink to, as a model."""
         coefficients = np.zeros((self._columns(self._least(name)), self.outputs))
         if name == MEAN:
             coefficients[0] = sums.moment[0] / sums.gram[0, 0]
@@ -226,7 +226,7 @@ def _total(sums: Sequence[Moments]) -> Moments:
 
 
 def _blocks(spans: Sequence[Span]) -> Iterator[list[Span]]:
-    """Yield blocks: of one span consecutive pieces, of several every so many."""
+    """Yield blocks: consecutive pieces of one span, or every n-th of several spans."""
     if len(spans) > 1:
         yield from (list(spans[k::FOLDS]) for k in range(min(FOLDS, len(spans))))
         return

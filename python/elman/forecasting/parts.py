@@ -61,7 +61,7 @@ class Parts(NamedTuple):
 
 
 def known(parts: Parts) -> list[Span]:
-    """Return the spans of training and validation together; neighbours become one."""
+    """Return the spans of training and validation together; adjacent spans become one."""
     spans = sorted([*parts.training, *parts.validation])
     joined = spans[:1]
     for i, start, stop in spans[1:]:

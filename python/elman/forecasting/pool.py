@@ -33,7 +33,7 @@ class Pool:
         return self._ended.is_set()
 
     def train(self, jobs: Sequence[dict[str, Any]]) -> list[TrainResult | None]:
-        """Train with each of the arguments; None for a training that diverged or did not begin.
+        """Train with each of the arguments; None for a training that diverged or did not start.
 
         After Ctrl-C, a running training ends with its epoch.
         """

@@ -2,12 +2,13 @@
 
 1. The start is the mean, the last value, the value a period before or a linear model of the last
    steps, judged on blocks of the parts for training and validation.
-2. Networks of tanh units learn what the start leaves, each on the training part with its own
-   window, learning rate and random weights. Those with the lowest validation errors are averaged.
+2. Networks of tanh units are trained on the residual of the start on the training part, each with
+   its own window, learning rate and random weights. Those with the lowest validation errors are
+   averaged.
 3. The same settings are tried on earlier parts of the data. The average is kept if its gain there,
    which no choice has seen, exceeds its noise.
-4. Start and correction are fitted again to training and validation together, with as many updates,
-   and joined to one network.
+4. Start and correction are fitted again to training and validation together, with the same number
+   of updates, and joined into one network.
 """
 
 from __future__ import annotations
@@ -98,8 +99,8 @@ def search(
 class Search:
     """A search for examples with a number for each step and target.
 
-    `trials` and `multiply_adds` say what it will do. They are counted and not timed: the result
-    depends on the data, the effort and the seed, not on the speed of the machine.
+    `trials` and `multiply_adds` describe its work, which is counted, not timed: the result depends
+    on the data, the effort and the seed, not on the speed of the machine.
     """
 
     def __init__(
@@ -173,7 +174,7 @@ class Search:
         return alone / max(1, min(threads, len(self.trials)))
 
     def run(self, threads: int = 1, progress: Progress | None = None) -> Found:
-        """Search. Ctrl-C ends it with the best so far."""
+        """Search; Ctrl-C ends it with the best result so far."""
         start = _start(self.problem, self._reach)
         more = AVERAGED * (len(self._folds) + 1)
         pool = Pool(threads, len(self.trials) + more, progress)
@@ -359,7 +360,7 @@ def _folds(parts: Parts) -> list[tuple[list[Span], list[Span]]]:
 def _start(problem: Problem, reach: int) -> Start:
     """Choose the start.
 
-    A linear model must be better than the mean and what it may be drawn to, such as the last value,
+    A linear model must be better than the mean and what it may shrink to, such as the last value,
     by more than the noise.
     """
     best = {towards: problem.choose(towards, linear.ALPHAS) for towards in problem.towards}

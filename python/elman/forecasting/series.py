@@ -65,7 +65,7 @@ def wanted(net: Network, given: str | None) -> Wanted:
     _require_forecasts(net.table)
     numbers = (*net.table.inputs, *net.table.targets)
     named = net.table.sequence
-    sequence = named if given is None else given or None  # "" says that there are none
+    sequence = named if given is None else given or None  # "" for none
     absent = named if given == "" else None
     return Wanted(numbers or None, sequence, net.table.time, absent)
 
@@ -138,7 +138,7 @@ def past(plan: Plan, data: Columns | Array) -> list[Series]:
         if own is not None and not clock.increasing(own):
             if plan.time is not None:
                 raise ArgumentError(
-                    f"data[{show(plan.time)}]: expected rows in the order of time, got earlier"
+                    f"data[{show(plan.time)}]: expected rows in chronological order, got earlier"
                     " times after later ones: sort them"
                 )
             own = None  # a column of dates, but not the time of the rows
@@ -254,7 +254,7 @@ def _after(
 
 
 def _times_after(one: Series, told: Array | None, steps: int) -> Array | None:
-    """Return the next times: those that are given, then regular ones, as far as they are known."""
+    """Return the next times: the given ones, then regular ones, if known."""
     if one.times is None:
         return None
     expected = clock.following(one.times, steps)

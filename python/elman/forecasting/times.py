@@ -37,7 +37,7 @@ def following(times: Times, count: int) -> Times | None:
 def increasing(times: Times) -> bool:
     """Return whether no time is before the previous one, except where clocks go back an hour.
 
-    In local times the hour before comes twice, once a year.
+    In local time, one hour of the year occurs twice.
     """
     differences = np.diff(times)
     back = differences[differences < np.timedelta64(0)]
@@ -48,7 +48,7 @@ def increasing(times: Times) -> bool:
 
 
 def text(times: Times) -> list[str]:
-    """Return times in the shortest form of ISO 8601 that holds all, with a blank between."""
+    """Return times in the shortest form of ISO 8601 for all, with a blank instead of the T."""
     known = times[~np.isnat(times)]
     unit = next((u for u in UNITS if (known == known.astype(f"datetime64[{u}]")).all()), "us")
     texts: list[str] = np.datetime_as_string(times, unit).tolist()  # type: ignore[call-overload]
@@ -56,7 +56,7 @@ def text(times: Times) -> list[str]:
 
 
 def _usual(differences: Array) -> Any:  # noqa: ANN401 (a scalar of NumPy)
-    """Return the difference that 95 % of them are, or None."""
+    """Return the value of at least 95 % of the differences, or None."""
     usual = np.sort(differences)[len(differences) // 2]
     return usual if (differences == usual).mean() >= REGULAR else None
 

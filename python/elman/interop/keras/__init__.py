@@ -47,7 +47,7 @@ def from_keras(
     - `Masking` becomes the `mask` of `Network.run`. At a masked step Keras repeats the previous
       output (`masked="hold"`), or returns zeros with `zero_output_for_mask` (`"zero"`).
     - `go_backwards` becomes a layer that reads in reverse. Keras returns its outputs in the order
-      of reading, elman in the order of time: Keras' last output is elman's first.
+      of reading, elman in chronological order: Keras' last output is elman's first.
     - A bidirectional RNN with `return_sequences=False` joins the last states of both directions,
       which is not the output of any step. Read it with `readout=False`, without its Dense layer;
       `net.run(x).state` ends with these states.
