@@ -738,7 +738,7 @@ def test_lines_that_are_not_in_the_order_of_time_are_said_and_have_no_times(here
     for name in ("down.csv", "two.csv"):
         found = examples.read(name, None, examples.Question(inputs=["v"]))
         assert (found.table.time, len(found.x[0])) == (None, 23)
-        assert f"{name}: {sentence}, if a line is to" in capsys.readouterr().err
+        assert f"{name}: {sentence}, if each line is" in capsys.readouterr().err
     said = complaint("down.csv", "--calendar", "weekday")
     assert said == f"down.csv: expected lines in chronological order, {sentence}"
     found = examples.read("two.csv", None, examples.Question(inputs=["v"], sequence="site"))

@@ -1,4 +1,4 @@
-"""Sentences for the terminal."""
+"""Text for the terminal."""
 
 import sys
 from collections.abc import Iterable
