@@ -7,7 +7,7 @@ import pytest
 
 import elman
 from elman.files import lines
-from fixtures.command import answer
+from fixtures.command import answer, complaint
 from fixtures.tables import inputs
 
 pytestmark = pytest.mark.any_isa
@@ -213,6 +213,18 @@ def test_a_frame_is_read_with_the_bits_of_its_file(net, frame, tmp_path):
     large = elman.Frame({**columns, "a": [1e39] * 9})
     with pytest.raises(elman.TableError, match=r"data row 0: .* got 1e\+39"):
         elman.run_table(net, large)
+
+
+@pytest.mark.parametrize("outputs", ["all", "last"])
+def test_rows_of_gaps_only_leave_nothing_to_run(net, frame, outputs, tmp_path):
+    empty = {name: frame[name] for name in frame.columns} | {"a": [np.nan] * 9}
+    with pytest.raises(elman.TableError, match="data: expected rows without missing values, got"):
+        elman.run_table(net, elman.Frame(empty), missing="drop", outputs=outputs)
+    net.save(tmp_path / "m")
+    written(elman.Frame(empty), tmp_path / "x.csv")
+    options = [] if outputs == "all" else ["--last"]
+    said = complaint("run", tmp_path / "m", tmp_path / "x.csv", "--missing", "drop", *options)
+    assert said.endswith("x.csv: expected lines without missing values, got none")
 
 
 def test_frames_of_pandas_with_other_names_zones_and_gaps(net, frame):

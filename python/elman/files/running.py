@@ -410,10 +410,12 @@ class _FrameSource:
         times: Any = rows.tolist()
         blocks: Iterable[Block] = [Block(values, keys, times, rows)]
         if self._missing is not None:
-            yield from gaps.without(blocks, self._missing, self._where)
+            blocks = list(gaps.without(blocks, self._missing, self._where))
+            if not blocks:
+                raise TableError("data: expected rows without missing values, got none")
         else:
             self._require_numbers(values)
-            yield from blocks
+        yield from blocks
 
     def _where(self, column: int, row: int) -> str:
         table = self._net.table
