@@ -140,7 +140,9 @@ def open_source(
         _arguments.name("sequence", sequence)
         if not sequence.isdecimal():  # which counts columns without a header
             require_sequence(net, sequence)
-    with open_table(path, net.table, sequence=sequence or None, missing=missing) as source:
+    table, width = net.table, net.input_size
+    found = open_table(path, table, sequence=sequence or None, missing=missing, width=width)
+    with found as source:
         if isinstance(source, TextSource):
             expected = net.table and net.table.sequence
             if sequence == "" and source.sequence is not None:
