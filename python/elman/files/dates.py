@@ -20,19 +20,19 @@ _ZONE = r"\s*(?:Z|UTC|GMT|[+-][0-9]{2}(?::?[0-9]{2})?)?"
 _SECOND = r"(?P<second>[0-9]{2})(?:[.,](?P<fraction>[0-9]{1,9}))?"
 _TIME = (
     rf"(?:(?:T|\s+)(?P<hour>[0-9]{{1,2}}):(?P<minute>[0-9]{{2}})(?::{_SECOND})?"
-    rf"(?:\s*(?P<half>[AP]M))?{_ZONE})?"
+    rf"(?:\s*(?P<half>[AaPp][Mm]))?{_ZONE})?"
 )
 _BASIC_TIME = rf"(?:T|\s+)(?P<hour>[0-9]{{2}})(?::?(?P<minute>[0-9]{{2}})(?::?{_SECOND})?)?{_ZONE}"
 _YEAR = r"(?P<year>[0-9]{4})"
 _DIGITS = _YEAR + r"(?P<month>[0-9]{2})(?P<day>[0-9]{2})"
 _NAMES = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _NAME = (
-    r"(?P<name>jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?"
-    r"|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\.?"
+    r"(?P<name>(?i:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?"
+    r"|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?))\.?"
 )
-_WEEKDAY = r"(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]{0,6},?\s+)?"
+_WEEKDAY = r"(?:(?i:mon|tue|wed|thu|fri|sat|sun)[a-z]{0,6},?\s+)?"
 _FORMS = tuple(
-    re.compile(form, re.IGNORECASE)
+    re.compile(form)
     for form in (  # the most frequent first
         rf"{_YEAR}(?P<mark>[-/.])(?P<month>[0-9]{{1,2}})(?P=mark)(?P<day>[0-9]{{1,2}}){_TIME}",
         # 31.12.2024, 31/12/2024 or 12/31/2024; of two digits 31.12.24, not 1.2.24, or 1/31/24
@@ -45,7 +45,7 @@ _FORMS = tuple(
         rf"{_YEAR}[-/](?P<month>0[1-9]|1[0-2])",  # 2024-12 or 2024/12
         rf"{_YEAR}-(?P<month>[0-9]{{2}})-(?P<day>[0-9]{{2}})[T ](?P<hour>[0-9]{{2}})",
         rf"{_DIGITS}{_BASIC_TIME}",  # 20241231T2305
-        rf"{_YEAR}[- ]?Q(?P<quarter>[1-4])",  # 2024Q4
+        rf"{_YEAR}[- ]?[Qq](?P<quarter>[1-4])",  # 2024Q4
         rf"{_YEAR}(?P<mark>-?)W(?P<week>[0-9]{{2}})(?:(?P=mark)(?P<weekday>[1-7]))?",  # 2024-W01-1
     )
 )
@@ -71,7 +71,7 @@ def is_clock(field: str) -> bool:
 
 def is_day(field: str) -> bool:
     """Return whether a field is a day from 1900 to 2100 in eight digits, such as 20241231."""
-    found = _DAY.fullmatch(field)
+    found = _DAY.fullmatch(field) if len(field) == 8 else None
     if found is None or int(found["year"]) not in _DAYS:
         return False
     try:
@@ -171,17 +171,17 @@ def _time(
 
 def _day(parts: dict[str, str | None]) -> str:
     """Return the day of a date in the form of NumPy."""
-    year = int(parts["year"] or 0)
-    if len(parts["year"] or "") == 2:
-        year += 1900 if year >= 69 else 2000  # as POSIX
+    year, month = parts["year"] or "", parts.get("month")
+    if len(year) == 2:
+        year = ("19" if int(year) >= 69 else "20") + year  # as POSIX
     if week := parts.get("week"):
-        return date.fromisocalendar(year, int(week), int(parts.get("weekday") or 1)).isoformat()
-    month = int(parts.get("month") or 1)
-    if name := parts.get("name"):
-        month = _NAMES.index(name[:3].lower()) + 1
+        weekday = int(parts["weekday"] or 1)
+        return date.fromisocalendar(int(year), int(week), weekday).isoformat()
     if quarter := parts.get("quarter"):
-        month = 3 * int(quarter) - 2
-    return f"{year:04}-{month:02}-{int(parts.get('day') or 1):02}"
+        month = str(3 * int(quarter) - 2)
+    elif name := parts.get("name"):
+        month = str(_NAMES.index(name[:3].lower()) + 1)
+    return f"{year}-{month:0>2}-{parts.get('day') or '1':0>2}"
 
 
 def _clock(parts: dict[str, str | None]) -> str:
