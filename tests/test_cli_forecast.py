@@ -171,6 +171,17 @@ def test_a_column_of_dates_is_the_time_although_the_model_does_not_say(tmp_path)
     data = written(tmp_path / "data.csv", day=["1.2.2024", "2.2.2024", "3.2.2024"], load=[1, 2, 3])
     facts = json.loads(answer("forecast", tmp_path / "model.safetensors", data, "--json"))
     assert facts["forecast"][0]["time"] == "2024-02-04"
+    digits = written(tmp_path / "data.csv", day=[20240201, 20240202, 20240203], load=[1, 2, 3])
+    again = json.loads(answer("forecast", tmp_path / "model.safetensors", digits, "--json"))
+    assert again["forecast"] == facts["forecast"]
+    digits.write_text("20240201,1\n20240202,2\n20240203,3\n")
+    bare = json.loads(answer("forecast", tmp_path / "model.safetensors", digits, "--json"))
+    assert bare["forecast"][0]["load"] == facts["forecast"][0]["load"]
+    table = elman.Table(inputs=["day"], targets=["day"], horizon=1)
+    elman.Network(1, 4, 1, seed=0, table=table).save(tmp_path / "model.safetensors")
+    digits = written(tmp_path / "data.csv", day=[20240201, 20240202, 20240203])
+    own = json.loads(answer("forecast", tmp_path / "model.safetensors", digits, "--json"))
+    assert "time" not in own["forecast"][0]
 
 
 def test_sequences_have_a_plot_each_up_to_four(tmp_path):

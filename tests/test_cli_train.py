@@ -705,6 +705,23 @@ def test_the_calendar_gives_inputs(here):
     np.testing.assert_array_equal(named.x[0][:, 1:], found.x[0][:, 1:])
 
 
+def test_eight_digits_are_the_time_unless_they_are_named(here):
+    text = "day,v\n" + "".join(f"202402{day:02},{day}\n" for day in range(1, 25))
+    found = examples_of(text)
+    assert (found.table.inputs, found.table.time) == (("v",), "day")
+    found = examples_of(text, calendar=["weekday"])
+    turns = 2 * np.pi * np.array([date.weekday() for date in map(np.datetime64.item, DATES)]) / 7
+    np.testing.assert_allclose(found.x[0][:, 1], np.sin(turns[:-1]), atol=1e-15)
+    found = examples_of(text, inputs=["day", "v"], targets=["v"], horizon=(1,))
+    assert (found.table.inputs, found.table.time) == (("day", "v"), None)
+    assert found.x[0][:2].tolist() == [[20240201, 1], [20240202, 2]]
+
+
+@pytest.mark.parametrize("first", ["01.01.24", "01-Jan-24", "2014Q1", "2024-W01", "20240101T0000"])
+def test_every_form_of_a_date_is_the_time(here, first):
+    assert examples_of(f"at,v\n{first},1\n{first},2\n{first},3\n").table.time == "at"
+
+
 def test_a_whole_day_is_forecast_at_once(here):
     found = examples_of("a,b\n" + "".join(f"{i},{10 * i}\n" for i in range(6)), horizon=(1, 3))
     assert found.table.output_names == ("a+1", "b+1", "a+3", "b+3")
@@ -728,6 +745,7 @@ def test_sequences_shorter_than_the_horizon_are_left_out_and_counted(here, capsy
 
 
 DAYS = [f"2024-02-{day:02d}" for day in range(1, 25)]
+DATES = np.array(DAYS, "datetime64[D]")
 
 
 def test_lines_that_are_not_in_the_order_of_time_are_said_and_have_no_times(here, capsys):
@@ -786,6 +804,7 @@ def test_missing_classes_are_left_out_only(here):
         ("x\nNA\nNA\n1\n", {"missing": "interpolate"}, "line 2, column x: expected a value before"),
         (LOAD, {"inputs": ["at"]}, "--inputs: .* got the dates of at: use --calendar hour"),
         (LOAD, {}, "--inputs: .* got the text of site: .* load, temp; --sequence site"),
+        ("at,v\n08:00,1\n", {}, "--inputs: .* got times of day without a date in at: .* columns v"),
         (LOAD, {"targets": ["at"]}, "--target: expected numbers or classes, got the dates of at"),
         (LOAD, {"calendar": ["at"]}, "--calendar: expected some of hour, .*, got at"),
         (LOAD, {"calendar": ["day", "hour"]}, "--calendar: .* columns at, site, .*, got day"),

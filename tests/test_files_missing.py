@@ -1,5 +1,7 @@
 """Missing values: refused, held, interpolated or left out, and the dates of a table."""
 
+from datetime import date, datetime, timedelta
+
 import numpy as np
 import pytest
 
@@ -130,6 +132,9 @@ def test_an_unknown_way_is_refused(stored):
 
 def test_a_line_without_its_time_has_no_calendar(stored):
     table = elman.Table(inputs=["x"], time="at", calendar=["hour"])
+    clock = stored("at,x\n08:00,1\n")
+    with pytest.raises(TableError, match="got '08:00', a time of day: write it behind its date"):
+        values_of(clock, 3, table, None)
     path = stored("at,x\n2024-01-01 06:00,1\n,2\n2024-01-01 12:00,3\n")
     for policy in (None, "hold", "interpolate"):
         with pytest.raises(TableError, match="line 3, column at: expected a date, got ''"):
@@ -168,12 +173,64 @@ def test_a_line_without_its_time_has_no_calendar(stored):
         ("May-2024", "2024-05-01"),
         ('"Sept. 3, 2024 1:05 PM"', "2024-09-03T13:05"),
         ('"Mon, 01 Jan 2024 10:20:30 GMT"', "2024-01-01T10:20:30"),
+        ("31.12.24 23:05", "2024-12-31T23:05"),
+        ("1/13/24 1:05 PM", "2024-01-13T13:05"),
+        ("13/01/99", "1999-01-13"),
+        ("1-jan-24 7:30", "2024-01-01T07:30"),
+        ("31 Dec 69", "1969-12-31"),
+        ("2014Q1", "2014-01-01"),
+        ("2014-Q4", "2014-10-01"),
+        ("20241231T230506", "2024-12-31T23:05:06"),
+        ("20241231T2305Z", "2024-12-31T23:05"),
+        ("20241231T230506.25+0200", "2024-12-31T23:05:06.250"),
+        ("20241231 2305", "2024-12-31T23:05"),
+        ("20241231 23:05", "2024-12-31T23:05"),
     ],
 )
 def test_a_column_of_dates_is_one_of_times(stored, field, time):
     frame = elman.read_table(stored(f"at,x\n{field},1\n"))
     assert frame["at"].dtype == "datetime64[us]"
     assert frame["at"][0] == np.datetime64(time, "us")
+
+
+def test_two_digits_of_a_year_are_those_of_posix(stored):
+    for mark in ("01.03.{}", "13/03/{}", "01-Mar-{}"):
+        years = [f"{year:02d}" for year in range(100)]
+        frame = elman.read_table(stored("at\n" + "\n".join(map(mark.format, years)) + "\n"))
+        want = [datetime.strptime(year, "%y").year for year in years]
+        assert frame["at"].astype("datetime64[Y]").astype(str).tolist() == list(map(str, want))
+
+
+@pytest.mark.parametrize("form", ["{:04}-W{:02}-{}", "{:04}W{:02}{}"])
+def test_weeks_are_those_of_iso(stored, form):
+    days = [date(2019, 12, 25) + timedelta(days=i) for i in range(740)]  # 2020 has week 53
+    fields = [form.format(*day.isocalendar()) for day in days]
+    frame = elman.read_table(stored("at\n" + "\n".join(fields) + "\n"))
+    assert frame["at"].astype("datetime64[D]").tolist() == days
+    weeks = [field[:-2] if "-" in field else field[:-1] for field in fields]
+    frame = elman.read_table(stored("at\n" + "\n".join(weeks) + "\n"))
+    mondays = [date.fromisocalendar(*day.isocalendar()[:2], 1) for day in days]
+    assert frame["at"].astype("datetime64[D]").tolist() == mondays
+
+
+def test_eight_digits_are_days_if_the_whole_column_is(stored):
+    days = [date(1900, 1, 1), date(2024, 2, 29), date(2100, 12, 31)]
+    fields = [f"{day:%Y%m%d}" for day in days]
+    frame = elman.read_table(stored("at,x\n" + ",1\n".join(fields) + ",1\n"))
+    assert frame["at"].astype("datetime64[D]").tolist() == days
+    frame = elman.read_table(stored(f"at\nNA\n{fields[0]}\n{fields[1]}\n"), missing="drop")
+    assert frame["at"].astype("datetime64[D]").tolist() == days[:2]
+    others = ("20240230", "18991231", "21010101", "20240102.0", "2.0240102e7", "+20240102", "7")
+    for other in others:
+        frame = elman.read_table(stored(f"at\n{fields[0]}\n{other}\n"))
+        assert frame["at"].tolist() == [float(fields[0]), float(other)]
+    assert elman.read_table(stored("at\n20240101\n20240101\n"))["at"].dtype == np.float64
+
+
+def test_a_header_of_quarters_may_stand_above_a_gap(stored):
+    frame = elman.read_table(stored("place,2024Q1,2024Q2\na,NA,2\nb,3,4\n"), missing="drop")
+    assert frame.columns == ("place", "2024Q1", "2024Q2")
+    assert frame["2024Q2"].tolist() == [4.0]
 
 
 def test_a_header_of_dates_stands_above_numbers(stored):
@@ -201,6 +258,10 @@ def test_one_date_says_for_its_column_which_number_is_the_month(stored):
         ("2024-01-01 13:00 PM", "which does not exist"),
         ("30 Feb 2024", "expected a date, got '30 Feb 2024', which does not exist"),
         ("2024-12-31 25", "which does not exist"),
+        ("01/02/24\n02/03/24", "line 2, column at: .* unambiguous date, got '01/02/24'"),
+        ("2024-W53", "expected a date, got '2024-W53', which does not exist"),
+        ("20240230T0000", "expected a date, got '20240230T0000', which does not exist"),
+        ("20240101T2500", "which does not exist"),
         ("2024-01-01\nNA", "line 3, column at: expected a date, got 'NA'"),
     ],
 )
@@ -218,6 +279,13 @@ def test_a_wrong_date_is_named(stored, text, sentence):
         "1.5.\n",
         "20240101",
         "2024-13",
+        "1.2.24",  # a version
+        "24-01-13",
+        "Dec 24",
+        "2024Q5",
+        "2024-W1",
+        "2024-W01-8",
+        "2024-W011",
         "Dec",
         "May 5",
         "Sun 2024",

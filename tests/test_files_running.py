@@ -7,7 +7,7 @@ import pytest
 
 import elman
 from elman.files import lines
-from fixtures.command import answer
+from fixtures.command import answer, complaint
 from fixtures.tables import inputs
 
 pytestmark = pytest.mark.any_isa
@@ -213,6 +213,44 @@ def test_a_frame_is_read_with_the_bits_of_its_file(net, frame, tmp_path):
     large = elman.Frame({**columns, "a": [1e39] * 9})
     with pytest.raises(elman.TableError, match=r"data row 0: .* got 1e\+39"):
         elman.run_table(net, large)
+
+
+@pytest.mark.parametrize("outputs", ["all", "last"])
+def test_rows_of_gaps_only_leave_nothing_to_run(net, frame, outputs, tmp_path):
+    empty = {name: frame[name] for name in frame.columns} | {"a": [np.nan] * 9}
+    with pytest.raises(elman.TableError, match="data: expected rows without missing values, got"):
+        elman.run_table(net, elman.Frame(empty), missing="drop", outputs=outputs)
+    net.save(tmp_path / "m")
+    written(elman.Frame(empty), tmp_path / "x.csv")
+    options = [] if outputs == "all" else ["--last"]
+    said = complaint("run", tmp_path / "m", tmp_path / "x.csv", "--missing", "drop", *options)
+    assert said.endswith("x.csv: expected lines without missing values, got none")
+
+
+@pytest.mark.parametrize("header", [True, False])
+def test_eight_digits_are_the_time_unless_the_model_reads_them(tmp_path, header):
+    x = inputs(3, 2)
+    path = tmp_path / "x.csv"
+    rows = [f"2024010{i},{a!r},{b!r}" for i, (a, b) in enumerate(x.tolist(), start=1)]
+    path.write_text("\n".join([*(["day,a,b"] if header else []), *rows]))
+    day = "day" if header else "1"
+    net = elman.Network(2, 4, 1, seed=0)
+    result = elman.run_table(net, path)
+    assert result.columns == (day, "output_1")
+    assert result[day].astype(str).tolist() == [f"2024-01-0{i}T00:00:00.000000" for i in (1, 2, 3)]
+    assert result["output_1"].tolist() == net(x)[:, 0].tolist()
+    net.save(tmp_path / "m")
+    first = answer("run", tmp_path / "m", path).decode().splitlines()[header]
+    assert first.startswith("20240101,")
+    assert answer("run", tmp_path / "m", path, "--stream").decode().splitlines()[header] == first
+    days = np.column_stack([20240101 + np.arange(3), x])
+    wide = elman.Network(3, 4, 1, seed=0)
+    assert elman.run_table(wide, path).columns == ("output_1",)
+    assert elman.run_table(wide, path)["output_1"].tolist() == wide(days)[:, 0].tolist()
+    named = elman.Network(1, 4, 1, seed=0, table=elman.Table(inputs=[day]))
+    result = elman.run_table(named, path)
+    assert result.columns == ("output_1",)
+    assert result["output_1"].tolist() == named(days[:, :1])[:, 0].tolist()
 
 
 def test_frames_of_pandas_with_other_names_zones_and_gaps(net, frame):

@@ -15,6 +15,7 @@ from elman.errors import ArgumentError, TableError
 from elman.files import missing as gaps
 from elman.files.arrays import ArraySource
 from elman.files.block import Block, groups
+from elman.files.dates import is_clock
 from elman.files.fields import MISSING, is_number
 from elman.files.opening import opened
 from elman.files.whole import DATE, NUMBER, TEXT, WholeTable
@@ -80,7 +81,9 @@ def _from_text(table: WholeTable, question: Question) -> Examples:
     table.require_names([table.columns[i] for i in columns])
     if 0 in ignored and not question.inputs:
         tell([f"{table.name}: the first column has no name and is not read"])
-    kinds = table.kinds(columns)
+    named = [_place(table, "--inputs", name) for name in question.inputs]
+    named += [_place(table, "--target", name) for name in question.targets]
+    kinds = table.kinds(columns, named)
     task, roles = _roles(table, question, kinds)
     parts = tuple(part for part in question.calendar if part in CALENDAR)
     rows = _rows(table, question, task, roles, parts)
@@ -208,8 +211,14 @@ def _require_numbers(
             )
         if kinds.get(i, TEXT) == TEXT:
             (fields,) = table.parse([], [i], True).texts
+            numbers = [j for j, kind in kinds.items() if kind == NUMBER]
+            if any(map(is_clock, fields)):
+                raise ArgumentError(
+                    f"{option}: expected columns of numbers, got times of day without a date in"
+                    f" {name}: write date and time in one column, or choose among"
+                    f" {_columns(table, numbers)}"
+                )
             if not any(map(is_number, fields)):
-                numbers = [j for j, kind in kinds.items() if kind == NUMBER]
                 keys = f"; --sequence {name}, if it names sequences" if option == "--inputs" else ""
                 raise ArgumentError(
                     f"{option}: expected columns of numbers, got the text of {name}: choose among"

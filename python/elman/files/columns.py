@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from elman._container import printable, show
 from elman._table import plain
 from elman.errors import TableError
-from elman.files.dates import is_date, parse
+from elman.files.dates import is_date, is_day, parse
 from elman.files.fields import MISSING, NAMES, is_number, shortened, split
 from elman.files.lines import LineReader, Lines, is_comment
 from elman.files.parsing import Parser, decoded
@@ -150,6 +150,10 @@ class TextTable:
         """Return the indices of columns that have dates in the first line."""
         return [i for i, field in enumerate(self.first) if is_date(field)]
 
+    def days(self) -> list[int]:
+        """Return the indices of columns that have a number that may be a day in the first line."""
+        return [i for i, field in enumerate(self.first) if is_day(field)]
+
     def ignored(self) -> list[int]:
         """Return the indices of columns without a name that are not data.
 
@@ -227,7 +231,10 @@ def _is_header(
     dates = [i for i, field in enumerate(fields) if is_date(field)]
     if dates and not any(map(is_number, fields)):  # a column for each month, for instance
         below = peek()
-        return len(below) == len(fields) and all(is_number(below[i]) for i in dates)
+        if len(below) != len(fields):
+            return False
+        under = [below[i] for i in dates if below[i] not in MISSING]
+        return bool(under) and all(map(is_number, under))
     if fields[0] == "" and list(fields[1:]) == counted[:-1]:  # with the index of pandas
         return peek()[:1] == ["0"]
     words = [i for i, field in enumerate(fields) if not is_number(field)]

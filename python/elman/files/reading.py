@@ -62,6 +62,7 @@ class TextSource:
         table: Table | None = None,
         sequence: str | None = None,
         missing: str | None = None,
+        width: int | None = None,
     ) -> None:
         self.notes: list[str] = []
         named = table is not None and table.inputs
@@ -71,6 +72,7 @@ class TextSource:
         self._calendar = () if table is None else table.calendar
         self._order: str | None = None  # of the dates
         self._sequence = self._sequence_column(table, sequence)
+        self._dates = self._date_columns(table, width)
         self._time = self._time_column(table)
         self._inputs = self._input_columns(table)
         self.sequence = None if self._sequence is None else text.columns[self._sequence]
@@ -93,6 +95,24 @@ class TextSource:
             return None
         return self._text.find(said, "the sequence of each line")
 
+    def _date_columns(self, table: Table | None, width: int | None) -> list[int]:
+        """Return the columns of dates that are no inputs.
+
+        Numbers such as 20240101 are inputs if the model names them or needs them.
+        """
+        text = self._text
+        dates, days = text.dates(), text.days()
+        if not days:
+            return dates
+        if (inputs := self._named_inputs(table)) is not None:
+            return [i for i in sorted([*dates, *days]) if i not in inputs]
+        time = None
+        if table is not None and table.time is not None and text.has(table.time):
+            time = text.find(table.time, "the times of the model")
+        others = {*range(len(text.columns))} - {self._sequence, time, *text.ignored(), *dates}
+        needed = len(others) + 2 * len(self._calendar) == width
+        return dates if needed else sorted([*dates, *days])
+
     def _time_column(self, table: Table | None) -> int | None:
         if table is not None and table.time is not None:
             if self._by_name(table) and (table.calendar or self._text.has(table.time)):
@@ -101,7 +121,7 @@ class TextSource:
                 raise TableError(
                     f"{self.name}: expected a header, to find the times {show(table.time)}"
                 )
-        return next((i for i in self._text.dates() if i != self._sequence), None)
+        return next((i for i in self._dates if i != self._sequence), None)
 
     def _by_name(self, table: Table | None) -> bool:
         """Return whether the columns of a model are found by their names.
@@ -114,12 +134,18 @@ class TextSource:
             return True
         return all(map(self._text.has, table.inputs))
 
+    def _named_inputs(self, table: Table | None) -> list[int] | None:
+        """Return the columns of a model's inputs, or None if they are not found by their names."""
+        if table is None or not table.inputs or not self._by_name(table):
+            return None
+        return [self._text.find(name, "an input of the model") for name in table.inputs]
+
     def _input_columns(self, table: Table | None) -> list[int]:
         text = self._text
-        if table is not None and table.inputs and self._by_name(table):
-            return [text.find(name, "an input of the model") for name in table.inputs]
+        if (named := self._named_inputs(table)) is not None:
+            return named
         ignored = text.ignored()
-        taken = {self._sequence, self._time, *ignored, *text.dates()}
+        taken = {self._sequence, self._time, *ignored, *self._dates}
         inputs = [i for i in range(len(text.columns)) if i not in taken]
         if 0 in ignored:
             self.notes.append(f"{self.name}: the first column has no name and is not read")
@@ -211,12 +237,13 @@ def open_table(
     *,
     sequence: str | None = None,
     missing: str | None = None,
+    width: int | None = None,
 ) -> Iterator[TextSource | ArraySource]:
-    """Open a file of data, or standard input for "-", for the network whose table is given."""
+    """Open a file of data, or "-", for the network whose table and number of inputs are given."""
     gaps.check(missing)
     with opened(path) as file:
         if not file.is_array:
-            yield TextSource(file, table, sequence, missing)
+            yield TextSource(file, table, sequence, missing, width)
         elif sequence is not None:
             raise ArgumentError("sequence: expected none with an array, which has batch axes")
         else:

@@ -140,7 +140,9 @@ def open_source(
         _arguments.name("sequence", sequence)
         if not sequence.isdecimal():  # the number of a column without a header
             require_sequence(net, sequence)
-    with open_table(path, net.table, sequence=sequence or None, missing=missing) as source:
+    table, width = net.table, net.input_size
+    found = open_table(path, table, sequence=sequence or None, missing=missing, width=width)
+    with found as source:
         if isinstance(source, TextSource):
             expected = net.table and net.table.sequence
             if sequence == "" and source.sequence is not None:
@@ -410,10 +412,12 @@ class _FrameSource:
         times: Any = rows.tolist()
         blocks: Iterable[Block] = [Block(values, keys, times, rows)]
         if self._missing is not None:
-            yield from gaps.without(blocks, self._missing, self._where)
+            blocks = list(gaps.without(blocks, self._missing, self._where))
+            if not blocks:
+                raise TableError("data: expected rows without missing values, got none")
         else:
             self._require_numbers(values)
-            yield from blocks
+        yield from blocks
 
     def _where(self, column: int, row: int) -> str:
         table = self._net.table

@@ -39,23 +39,28 @@ class WholeTable(TextTable):
         parts = [self.parser.parse(lines, numbers, texts, missing) for lines in self._blocks]
         return joined(parts, len(texts))
 
-    def kinds(self, columns: Sequence[int]) -> dict[int, str]:
+    def kinds(self, columns: Sequence[int], numbers: Sequence[int] = ()) -> dict[int, str]:
         """Return the kinds of columns: number, date or text.
 
-        Missing values are ignored; a column of missing values only is text.
+        Missing values are ignored; a column of missing values only is text. Days such as 20240101
+        in a column of `numbers` are numbers.
         """
+        days = set(columns) - set(numbers)
         kinds = dict.fromkeys(columns, TEXT)
-        numbers = [i for i in columns if self.first[i] in MISSING or is_number(self.first[i])]
+        likely = [i for i in columns if self.first[i] in MISSING or is_number(self.first[i])]
         try:
-            values = self.parse(numbers, [], missing=True).values
-            kinds |= {i: NUMBER for j, i in enumerate(numbers) if not np.isnan(values[:, j]).all()}
+            table = self.parse(likely, [], missing=True).values
+            for i, values in zip(likely, table.T, strict=True):
+                first = values[np.argmin(np.isnan(values))]
+                if not np.isnan(first) and not (i in days and dates.is_day(f"{first:.0f}")):
+                    kinds[i] = NUMBER
         except TableError:  # one of them is not all numbers
             pass
         others = [i for i in columns if kinds[i] == TEXT]
         for i, fields in zip(others, self.parse([], others, missing=True).texts, strict=True):
             known = [field for field in fields if field not in MISSING]
             if known and all(map(is_number, known)):
-                kinds[i] = NUMBER
+                kinds[i] = DATE if i in days and dates.are_days(known) else NUMBER
             elif known and all(map(dates.is_date, known)):
                 kinds[i] = DATE
         return kinds
@@ -76,10 +81,11 @@ class WholeTable(TextTable):
         names = [self.columns[i] for i in wanted]
         self.require_names(names)
         keys = None if sequence is None else self.find(sequence, "the sequence of each line")
+        required = [self.find(column, "as asked for") for column in must]
         kinds = {
-            **self.kinds([i for i in wanted if i != keys]),
+            **self.kinds([i for i in wanted if i != keys], required),
             **({} if keys is None else {keys: TEXT}),
-            **dict.fromkeys((self.find(column, "as asked for") for column in must), NUMBER),
+            **dict.fromkeys(required, NUMBER),
         }
         numbers = [i for i in wanted if kinds[i] == NUMBER]
         texts = [i for i in wanted if kinds[i] != NUMBER]

@@ -12,7 +12,7 @@ from elman._container import show
 from elman.errors import ArgumentError, DTypeError
 from elman.files import opening
 from elman.files.arrays import ArraySource
-from elman.files.dates import is_date
+from elman.files.dates import are_days, is_date
 from elman.files.fields import MISSING
 from elman.files.whole import WholeTable
 from elman.forecasting import times as clock
@@ -112,6 +112,8 @@ def _read(path: str | os.PathLike[str], wanted: Wanted, missing: str | None) -> 
             return table.frame(None, wanted.sequence, missing)
         if not table.header and not all(map(table.has, wanted.numbers)):
             dates = table.dates()
+            if len(table.columns) - len(dates) != len(set(wanted.numbers)):
+                dates += table.days()
             names = [name for i, name in enumerate(table.columns) if i not in dates]
             return np.asarray(table.frame(names, None, missing, names))
         places = [table.find(name, "an input or target of the model") for name in wanted.numbers]
@@ -135,8 +137,10 @@ def _time_column(table: WholeTable, name: str | None, taken: Sequence[int]) -> i
     """Return the column of times: the one of this name, or else the first one with only dates."""
     if name is not None:
         return table.find(name, "the times of the model") if table.has(name) else None
-    for place in table.dates():
+    for place in sorted([*table.dates(), *table.days()]):
         (fields,) = table.parse([], [place], missing=True).texts
-        if place not in taken and all(f not in MISSING and is_date(f) for f in fields):
+        if place in taken or any(field in MISSING for field in fields):
+            continue
+        if are_days(fields) or all(map(is_date, fields)):
             return place
     return None
