@@ -143,7 +143,7 @@ def _time(
     field: str, order: str | None, where: Callable[[int], str], i: int
 ) -> np.datetime64 | str:
     if field in MISSING:
-        return np.datetime64("NaT")
+        return np.datetime64("NaT", "us")
     if is_day(field):
         found = _DAY.fullmatch(field)
     elif (found := _match(field)) is None and _UNIX.fullmatch(field):

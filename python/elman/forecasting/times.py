@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 REGULAR = 0.95  # the share of equal differences: clocks change twice a year, and lines are missing
 UNIT = "datetime64[us]"
+ZERO = np.timedelta64(0, "us")
 UNITS = ("D", "m", "s")  # of texts; microseconds otherwise
 
 
@@ -31,7 +32,7 @@ def following(times: Times, count: int) -> Times | None:
         if by_month is not None:
             return by_month
     step = _usual(differences)
-    return times[-1] + numbers * step if step is not None and step > np.timedelta64(0) else None
+    return times[-1] + numbers * step if step is not None and step > ZERO else None
 
 
 def increasing(times: Times) -> bool:
@@ -40,7 +41,7 @@ def increasing(times: Times) -> bool:
     In local time, one hour of the year occurs twice.
     """
     differences = np.diff(times)
-    back = differences[differences < np.timedelta64(0)]
+    back = differences[differences < ZERO]
     if not len(back):
         return True
     years = (times[-1] - times[0]) // np.timedelta64(365, "D")
@@ -65,9 +66,12 @@ def _months_after(times: Times, numbers: Array) -> Times | None:
     """Return times on the same day of later months, or at their ends."""
     months = times.astype("datetime64[M]")
     step = _usual(np.diff(months))
-    if step is None or step <= np.timedelta64(0):
+    if step is None or step <= np.timedelta64(0, "M"):
         return None
-    for first in (months, months + 1):  # days are counted from the start of the month or its end
+    for first in (
+        months,
+        months + np.timedelta64(1, "M"),
+    ):  # days are counted from the start of the month or its end
         days = times - first
         if _usual(days) == days[-1]:
             result: Times = (first[-1] + numbers * step).astype(UNIT) + days[-1]
