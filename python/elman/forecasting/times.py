@@ -68,10 +68,8 @@ def _months_after(times: Times, numbers: Array) -> Times | None:
     step = _usual(np.diff(months))
     if step is None or step <= np.timedelta64(0, "M"):
         return None
-    for first in (
-        months,
-        months + np.timedelta64(1, "M"),
-    ):  # days are counted from the start of the month or its end
+    # Days are counted from the start of the month or its end.
+    for first in (months, months + np.timedelta64(1, "M")):
         days = times - first
         if _usual(days) == days[-1]:
             result: Times = (first[-1] + numbers * step).astype(UNIT) + days[-1]
