@@ -14,7 +14,7 @@ import sys
 import zipfile
 import zlib
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 from elman import _files
 from elman._container import printable, show
@@ -65,7 +65,7 @@ _UTF_32 = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)  # the first starts like UT
 _UTF_16 = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 
 
-class Opened:
+class Opened(NamedTuple):
     """An open file and its kind.
 
     Attributes
@@ -82,19 +82,11 @@ class Opened:
         The path, if the file can be memory-mapped.
     """
 
-    def __init__(
-        self,
-        name: str,
-        is_array: bool,
-        read: Callable[[int], bytes],
-        done: Callable[[], float | None],
-        path: str | None,
-    ) -> None:
-        self.name = name
-        self.is_array = is_array
-        self.read = read
-        self.done = done
-        self.path = path
+    name: str
+    is_array: bool
+    read: Callable[[int], bytes]
+    done: Callable[[], float | None]
+    path: str | None
 
 
 @contextmanager
