@@ -10,24 +10,11 @@ import pytest
 import elman
 from elman import ArgumentError, DTypeError, ShapeError
 from elman._calendar import features
+from fixtures.frames import Frame
 
 H = 6
 IDS = ["b", "a", "b", "b", "a", "c", "a"]  # in the order of first appearance: b, a, c
 ROWS = {"b": [0, 2, 3], "a": [1, 4, 6], "c": [5]}
-
-
-class Frame:
-    """Named columns, as in every data frame."""
-
-    def __init__(self, **columns):
-        self._columns = columns
-
-    @property
-    def columns(self):
-        return list(self._columns)
-
-    def __getitem__(self, name):
-        return self._columns[name]
 
 
 def make_pandas(columns):

@@ -13,6 +13,7 @@ import pytest
 import elman
 from elman import _container
 from elman.errors import ArgumentError, DTypeError, LimitError, ModelFormatError, ShapeError
+from fixtures.frames import Frame
 
 pytestmark = pytest.mark.any_isa
 
@@ -36,20 +37,6 @@ def table():
 @pytest.fixture
 def net(table):
     return elman.Network(2, 4, 3, output_activation="softmax", seed=0, table=table)
-
-
-class Frame:
-    """Named columns of different dtypes, as in every data frame."""
-
-    def __init__(self, columns):
-        self._columns = columns
-
-    @property
-    def columns(self):
-        return list(self._columns)
-
-    def __getitem__(self, name):
-        return self._columns[name]
 
 
 # --- the class ------------------------------------------------------------------------------------
