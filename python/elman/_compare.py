@@ -82,7 +82,7 @@ def compare(
     x: ArrayLike,
     *,
     mask: ArrayLike | None = None,
-    masked: str = "hold",
+    masked: str | None = None,
     tolerance: float | None = None,
     external_data: bool = False,
 ) -> Comparison:
@@ -138,6 +138,7 @@ def compare(
         mask = None if mask is None else np.asarray(mask)[np.newaxis]
     inputs = inputs.astype(net.dtype)
     real = None if mask is None else np.asarray(mask, dtype=bool)
+    masked = net.masked if masked is None else masked
     runs, taps, read = _opened(net, source, external_data)
     if mask is not None and runs.framework != "keras":
         raise ArgumentError(f"mask: expected None for {runs.framework}, which has no masks")
@@ -321,5 +322,6 @@ def _with_output(net: Network, activation: str) -> Network:
         activation=structure.layer_activations,
         output_activation=activation,
         dtype=net.dtype,
+        masked=net.masked,
         allow_nonfinite=True,
     )

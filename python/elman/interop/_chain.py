@@ -263,7 +263,7 @@ def _merge(part: Recurrent, H: int) -> _Map:
 # --- the network ----------------------------------------------------------------------------------
 
 
-def assemble(parts: Sequence[Part], said: Said) -> Assembled:
+def assemble(parts: Sequence[Part], said: Said, *, masked: str = "hold") -> Assembled:
     """Return the network that computes what a chain of parts computes.
 
     Parameters
@@ -272,6 +272,8 @@ def assemble(parts: Sequence[Part], said: Said) -> Assembled:
         From the input to the output, with at least one `Recurrent`.
     said
         Its dtype (by default the common one of the matrices), metadata and allow_nonfinite.
+    masked
+        As for `Network`.
 
     Raises
     ------
@@ -282,7 +284,7 @@ def assemble(parts: Sequence[Part], said: Said) -> Assembled:
     """
     if not any(isinstance(part, Recurrent) for part in parts):
         raise UnsupportedModelError("expected a model with a simple RNN, got none")
-    return _Builder(_blocks(parts)).assembled(parts, said)
+    return _Builder(_blocks(parts)).assembled(parts, said, masked)
 
 
 class _Builder:
@@ -402,18 +404,19 @@ class _Builder:
 
     # --- the result ---
 
-    def assembled(self, parts: Sequence[Part], said: Said) -> Assembled:
+    def assembled(self, parts: Sequence[Part], said: Said, masked: str) -> Assembled:
         """Return the network and the rows of its source."""
         from elman._network import Network
 
         structure = Structure(
-            tuple(self._directions), tuple(self._activations), self._output_activation
+            tuple(self._directions), tuple(self._activations), self._output_activation, masked
         )
         network = Network.from_tensors(
             self._tensors | self._start(),
             direction=structure.directions,
             activation=structure.layer_activations,
             output_activation=structure.output_activation,
+            masked=structure.masked,
             dtype=_arguments.common_dtype(_matrices(parts)) if said.dtype is None else said.dtype,
             metadata=said.metadata,
             allow_nonfinite=said.allow_nonfinite,

@@ -109,6 +109,7 @@ def network_of(pieces: Pieces, structure: Structure, said: Said) -> Network:
         activation=structure.layer_activations,
         output_activation=structure.output_activation,
         dtype=_arguments.common_dtype(arrays) if said.dtype is None else said.dtype,
+        masked=structure.masked,
         metadata=said.metadata,
         allow_nonfinite=said.allow_nonfinite,
     )
