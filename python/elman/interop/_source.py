@@ -10,7 +10,7 @@ from elman.errors import ArgumentError, UnsupportedModelError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from numpy.typing import DTypeLike
+    from numpy.typing import ArrayLike, DTypeLike
 
     from elman._arguments import LayerActivation
     from elman._network import Network
@@ -28,10 +28,12 @@ class Said(NamedTuple):
     """The arguments of `from_torch` and `from_keras`."""
 
     activation: Activations | None = None
-    output_activation: str | Activation | None = None
+    output_activation: str | Activation | Sequence[str | Activation] | None = None
     prefix: str | Sequence[str] | None = None  # PyTorch only
     layers: Sequence[str] | None = None  # Keras only
-    readout: str | bool | None = None
+    readout: str | bool | Sequence[str] | None = None
+    embedding: str | None = None  # "one_hot" or "rows"
+    initial_state: ArrayLike | str | None = None  # PyTorch only; a name, an array or False
     dtype: DTypeLike | None = None
     metadata: Mapping[str, str] | None = None
     allow_nonfinite: bool = False
