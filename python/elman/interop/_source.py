@@ -28,10 +28,10 @@ class Said(NamedTuple):
     """The arguments of `from_torch` and `from_keras`."""
 
     activation: Activations | None = None
-    output_activation: str | Activation | Sequence[str | Activation] | None = None
+    output_activation: Any = None  # a name or an Activation; PyTorch: or a sequence of them
     prefix: str | Sequence[str] | None = None  # PyTorch only
     layers: Sequence[str] | None = None  # Keras only
-    readout: str | bool | Sequence[str] | None = None
+    readout: Any = None  # a name or False; PyTorch: or a sequence of names
     embedding: str | None = None  # "one_hot" or "rows"
     initial_state: ArrayLike | str | None = None  # PyTorch only; a name, an array or False
     dtype: DTypeLike | None = None

@@ -16,7 +16,7 @@ from elman.errors import ArgumentError, ArgumentTypeError, UnsupportedModelError
 from elman.interop.torch.names import Step, listed, named, parent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from elman.interop._source import Said
     from elman.interop.torch.names import TorchLayer, TorchModel
@@ -67,10 +67,11 @@ def find_plan(model: TorchModel, layers: list[TorchLayer], said: Said) -> Plan:
                 f"readout: expected modules that a network can express, got {step.name!r},"
                 f" {step.what}{step.refused}"
             )
-    computed = {name for step in steps for name in _tensors(step, model.tensors)}
-    left |= _left_out(model, units, said, [name for name in spare if name not in computed], steps)
-    rows = [step for step in front if step.kind == "nothing" and step.refused]
-    left |= {f"{step.name}.weight".lstrip("."): step.refused for step in rows}
+    left |= {
+        f"{step.name}.weight".lstrip("."): step.refused for step in front if step.kind == "nothing"
+    }
+    done = {name for step in steps for name in _tensors(step, model.tensors)} | left.keys()
+    left |= _left_out(model, units, said, [name for name in spare if name not in done], steps)
     return Plan(steps, output_activation, start, left)
 
 
@@ -180,12 +181,12 @@ def _embedding(
         if not found or (said.prefix is not None and said.readout is not None):
             return []
         if model.steps is None:
-            if said.readout is None:
-                return []  # _only lists it
+            if said.readout is None and len(_readouts(model, [], list(spare))) == len(found):
+                return []  # it may be the readout
             raise ArgumentError(
-                f"embedding: expected what {names} is: pass 'one_hot' if it is an nn.Embedding in"
-                " front of the RNN, 'rows' if the network shall read its rows, or set prefix= and"
-                " readout= to leave it out"
+                f"embedding: expected what {names} is: pass embedding='one_hot' if it is an"
+                " nn.Embedding in front of the RNN, 'rows' if the network shall read its rows, or"
+                " set prefix= and readout= to leave it out"
             )
     if len(found) != 1:
         raise ArgumentError(f"embedding: expected one nn.Embedding of {I} numbers, got {names}")
@@ -260,12 +261,16 @@ def _only(
 ) -> list[tuple[Step, ...]]:
     """Return the steps of the readout if there is only one candidate."""
     linear = [name for name, steps in names.items() if any(s.kind == "linear" for s in steps)]
-    inside = {step.name for name in linear for step in names[name] if step.name != name}
-    heads = [name for name in linear if name not in inside]
+    heads = [name for name in linear if not any(name.startswith(f"{one}.") for one in linear)]
     blocking = [name for name in spare if _computes(model, name)]
     if not heads and not blocking:
         return []
     if len(heads) != 1:
+        if not heads and model.steps is not None:
+            kinds = {parent(name): model.steps.get(parent(name), ()) for name in blocking}
+            blocking = [
+                f"{name} ({steps[0].what})" if steps else name for name, steps in kinds.items()
+            ]
         raise ArgumentError(
             f"readout: expected one nn.Linear, got {listed(sorted(heads or blocking))}: pass the"
             " name of the readout, several from the bottom up, or False for none"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _RECURRENT = ("RNN", "RNNCell")
 _GATED = ("LSTM", "GRU", "LSTMCell", "GRUCell")
-_NOTHING = ("Identity", "Dropout", "Dropout1d", "AlphaDropout", "FeatureAlphaDropout", "Flatten")
+_NOTHING = ("Dropout", "Dropout1d", "AlphaDropout", "FeatureAlphaDropout", "Flatten")
 _FUNCTIONS: dict[str, Callable[[Any], Activation | str]] = {  # a string: why there is none
     "Identity": lambda _: Activation("identity"),
     "Sigmoid": lambda _: Activation("sigmoid"),
@@ -63,7 +63,9 @@ def of_module(module: Any, *, chosen: bool = False) -> TorchModel:
             gated.append((name, part))
         if _kind(part) == "Sequential":
             steps[name] = tuple(_steps(name, part))
-        elif all(child == "parametrizations" for child, _ in part.named_children()):
+        elif _is_quantized(part) or all(
+            child == "parametrizations" for child, _ in part.named_children()
+        ):
             steps[name] = (_step(name, part),)
     if gated and not (chosen and nonlinearities):
         name, part = gated[0]
@@ -72,7 +74,7 @@ def of_module(module: Any, *, chosen: bool = False) -> TorchModel:
             f"source: expected an nn.RNN or nn.RNNCell, got {name or 'a module'},"
             f" {_spelled(part)}{remedy}"
         )
-    tensors = resolved(module.state_dict(), _values(module))
+    tensors = resolved(_state(module), _values(module))
     if not nonlinearities:  # of torch.export: modules without types
         return TorchModel(tensors)
     parameters = frozenset(name for name, _ in module.named_parameters(remove_duplicate=False))
@@ -98,7 +100,7 @@ def of_sequence(modules: Iterable[Any]) -> TorchModel:
     parameters: set[str] = set()
     for name, part in parts:
         values = {f"{name}.{key}": value for key, value in _values(part).items()}
-        own = {f"{name}.{key}": tensor for key, tensor in part.state_dict().items()}
+        own = {f"{name}.{key}": tensor for key, tensor in _state(part).items()}
         tensors |= resolved(own, values)
         parameters |= {f"{name}.{key}" for key, _ in part.named_parameters(remove_duplicate=False)}
         for inner, one in part.named_modules(remove_duplicate=False):
@@ -170,12 +172,16 @@ def _kind(part: Any) -> str:
     if hasattr(part, "original_name"):  # of TorchScript
         return str(part.original_name)
     for one in type(part).__mro__:
-        if one.__module__.startswith("torch.nn.modules."):
-            known = (
-                issubclass(one, nn.RNNBase | nn.RNNCellBase) or type(part).forward is one.forward
-            )
+        if one is not nn.Module and one.__module__.startswith("torch.nn.modules."):
+            known = issubclass(one, nn.RNNBase | nn.RNNCellBase) or _forward(
+                type(part)
+            ) is _forward(one)
             return one.__name__ if known else ""  # a subclass may compute something else
     return ""
+
+
+def _forward(kind: Any) -> Any:
+    return kind.forward
 
 
 def _is_quantized(part: Any) -> bool:
@@ -229,6 +235,11 @@ def _settings(name: str, rnn: Any) -> Iterator[Row]:
     if hasattr(rnn, "batch_first"):
         layout = "as in elman" if rnn.batch_first else "elman's arrays are (..., T, I)"
         yield Row(f"{start}batch_first={rnn.batch_first}", "", layout)
+
+
+def _state(module: Any) -> dict[str, Any]:
+    """Return the tensors of a module; quantized modules have other entries, too."""
+    return {name: t for name, t in module.state_dict().items() if isinstance(t, torch.Tensor)}
 
 
 def _values(module: Any) -> dict[str, Any]:

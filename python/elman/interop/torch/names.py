@@ -2,8 +2,8 @@
 
 An `nn.RNN` named `rnn` holds `rnn.weight_ih_l0`, `rnn.weight_hh_l0`, `rnn.bias_ih_l0` and
 `rnn.bias_hh_l0`, then `_l1` and so on, and the same with `_reverse` for its second direction; an
-`nn.RNNCell` has no `_l0`. A user's name matches the end of a name, or of what contains it; ambiguous
-names are refused and listed.
+`nn.RNNCell` has no `_l0`. A user's name matches the end of a name, or of what contains it;
+ambiguous names are refused and listed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ MAX_SHOWN = 60  # characters of a name
 
 _WEIGHT_HH = re.compile(r"(?:(.*)\.)?weight_hh(?:_l0)?", re.DOTALL)
 _WRAPPERS = ("module", "_orig_mod")  # DataParallel, torch.compile
-_OPTIMIZER = re.compile(r"optim|exp_avg|momentum|grad", re.IGNORECASE)
+_OPTIMIZER = re.compile(r"optim(?!iz?s?ed|al|um)|exp_avg|momentum_buffer", re.IGNORECASE)
+_QUANTIZED = re.compile(r"_packed_(?:params|weight).*", re.DOTALL)
 _OWN = re.compile(r"(?:weight|bias)_\w+|parametrizations\..*", re.DOTALL)  # of an RNN
 _BY_HAND = re.compile(
     r"(?:.*\.)?\w*(?:[xhi]2h|h2h|[wu]_?[xhi]{1,2}h?|rnn|cell)\w*.*", re.I | re.DOTALL
@@ -41,7 +42,7 @@ _BY_HAND = re.compile(
 class Step(NamedTuple):
     """What one module computes."""
 
-    # "rnn", "linear", "norm", "embedding", "function", "nothing", or "other" for what no network has
+    # "rnn", "linear", "norm", "embedding", "function", "nothing", or "other": no network has it
     kind: str
     name: str  # of the module
     what: str  # "nn.ReLU"
@@ -122,7 +123,7 @@ def state_dicts(mapping: Any) -> dict[str, dict[str, Any]]:
     for path, tensors in kept.items():
         if units := _units(tensors):
             models |= _copies(path, _with_siblings(path, units, kept))
-    everything = {name: tensor for tensors in groups.values() for name, tensor in tensors.items()}
+    everything = {name: tensor for tensors in kept.values() for name, tensor in tensors.items()}
     return models or {"": everything}
 
 
@@ -139,6 +140,11 @@ def _leaves(
             raise LimitError(
                 f"source: expected at most {MAX_TENSORS} entries that are tensors or dictionaries,"
                 f" and {MAX_ENTRIES} of any kind, got more"
+            )
+        if _QUANTIZED.fullmatch(str(name).rpartition(".")[2]):
+            raise UnsupportedModelError(
+                f"source: {name} belongs to a quantized module, which is not supported: read"
+                " the model from before its quantization"
             )
         if nested:
             yield from _leaves(value, f"{path}.{name}".lstrip("."), depth + 1, tensors, all_)
@@ -161,23 +167,28 @@ def _with_siblings(
 def _copies(path: str, tensors: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the copies of a model in one state_dict, such as an average of its weights."""
     split = [unit.split(".") for unit in _units(tensors)]
-    depth = next(
-        (d for d, parts in enumerate(zip(*split, strict=False)) if len(set(parts)) > 1), None
-    )
-    copies: dict[str, dict[str, Any]] = {}
-    if depth is not None:
-        for unit in split:
-            start = ".".join(unit[: depth + 1])
-            copies[start] = {k: v for k, v in tensors.items() if k.startswith(f"{start}.")}
-    names = {
-        frozenset(tuple(_plain(name)[len(_plain(start)) :]) for name in copy)
+    shared = 0
+    while len({unit[shared] if shared < len(unit) else None for unit in split}) == 1:
+        shared += 1
+        if len(split) == 1:
+            return {path: tensors}
+    starts = list(dict.fromkeys(".".join(unit[: shared + 1]) for unit in split))
+    copies = {
+        start: {name: t for name, t in tensors.items() if name.startswith(f"{start}.")}
+        for start in starts
+    }
+    inner = {
+        frozenset(
+            tuple(_plain(name)[len(_plain(start)) :]) for name, t in copy.items() if len(t.shape)
+        )
         for start, copy in copies.items()
     }
-    alone = any(
-        all(any(name.startswith(f"{unit}.") for unit in _units(copy)) for name in copy)
+    units = _units(tensors)
+    more = all(
+        any(not any(name.startswith(f"{unit}.") for unit in units) for name in copy)
         for copy in copies.values()
     )
-    return {path: tensors} if len(copies) < 2 or len(names) > 1 or alone else copies
+    return copies if len(copies) > 1 and len(inner) == 1 and more else {path: tensors}
 
 
 # --- the recurrent layers ---
@@ -232,6 +243,8 @@ def _chosen(units: list[str], prefix: str | Sequence[str]) -> list[str]:
         if not found:
             raise ArgumentError(f"prefix: expected one of {listed(_written(units))}, got {name!r}")
         chosen += found
+    if len(set(chosen)) < len(chosen):
+        raise ArgumentError(f"prefix: expected different RNNs, got {listed(chosen)}")
     return chosen
 
 
@@ -246,11 +259,9 @@ def _named(units: list[str], name: str) -> list[str]:
             for unit in units
             for end in range(1, unit.count(".") + 1)
         )
+        inside = named(containers, name)
         found = [
-            unit
-            for container in named(list(containers), name)
-            for unit in units
-            if unit.startswith(f"{container}.")
+            unit for unit in units if any(unit.startswith(f"{container}.") for container in inside)
         ]
     if len(found) > 1 and not _numbered(found):
         raise ArgumentError(

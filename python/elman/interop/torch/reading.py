@@ -169,8 +169,8 @@ class _Parts:
         last = 0
         for step in plan.steps:
             if step.kind == "rnn":
-                for index, layer in enumerate(units[step.name]):
-                    self._add_layer(layer, index, activations, starts)
+                for layer in units[step.name]:
+                    self._add_layer(layer, activations, starts)
                 last = len(self.parts)
             elif step.kind == "function":
                 assert step.activation is not None
@@ -193,7 +193,6 @@ class _Parts:
     def _add_layer(
         self,
         layer: TorchLayer,
-        index: int,
         activations: Iterator[Activation],
         starts: Iterator[Piece | None],
     ) -> None:
@@ -207,10 +206,8 @@ class _Parts:
             )
             for half in layer.halves
         )
-        cell = layer.forward["weight_hh"].endswith("weight_hh")
-        name = layer.unit if cell else f"{layer.unit}[{index}]"
         direction = "bidirectional" if layer.reverse else "forward"
-        self.parts.append(_chain.Recurrent(name, halves, direction))
+        self.parts.append(_chain.Recurrent(_named(layer), halves, direction))
 
     def _add_function(self, activation: Activation, name: str = "") -> None:
         name = name or f"{_AFTER}{self.parts[-1].name}"
@@ -299,6 +296,12 @@ class _Parts:
         return [Piece(name, part, note) for part in parts]
 
 
+def _named(layer: TorchLayer) -> str:
+    """Return the name of a layer: "rnn[0]", or that of a cell."""
+    _, cell, index = layer.forward["weight_hh"].rpartition("_l")
+    return f"{layer.unit}[{index}]" if cell else layer.unit
+
+
 _BIASES = ("bias_ih", "bias_hh")
 
 
@@ -327,10 +330,11 @@ def _rows(
         own = used.get(name) or [Row(name, "", plan.left.get(name, "left out"))]
         sources = tensor.sources if isinstance(tensor, Computed) else (name,)
         rows += [row._replace(source=source) for source in sources for row in own]
-    for index, layer in enumerate(layers):
-        if name := model.nonlinearities.get(layer.unit):
+    places = list(made.taps)
+    for layer in layers:
+        if kind := model.nonlinearities.get(layer.unit):
             setting = f"{layer.unit}.nonlinearity".lstrip(".")
-            rows.append(Row(setting, f"layers.{index}.activation", name))
+            rows.append(Row(setting, f"layers.{places.index(_named(layer))}.activation", kind))
     return rows + model.rows + _of_modules(model, plan, made)
 
 

@@ -92,12 +92,14 @@ def run_tensors(tensors: TorchTensors, x: Array, taps: Taps = None) -> Trace:
 def _module(part: Part, tensor: Callable[[Piece], Any]) -> nn.Module:
     """Return a module that computes a part of a chain."""
     if isinstance(part, Affine):
-        names = {"weight": tensor(part.W)} | {"bias": tensor(b) for b in part.b}
-        return module_of(torch, names)
+        biases = zip(("bias",), part.b, strict=False)
+        return module_of(
+            torch, {"weight": tensor(part.W)} | {name: tensor(b) for name, b in biases}
+        )
     if isinstance(part, Function):
         return activation_module(torch, str(part.activation))
     if isinstance(part, Recurrent):
-        weights = {}
+        weights: dict[str, Any] = {}
         for half, end in zip(part.halves, ("_l0", "_l0_reverse"), strict=False):
             weights |= {f"weight_ih{end}": tensor(half.W_xh), f"weight_hh{end}": tensor(half.W_hh)}
             biases = zip(("bias_ih", "bias_hh"), half.b_h, strict=False)

@@ -57,12 +57,9 @@ class Computed(NamedTuple):
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape of the weight."""
-        shapes = [
-            tuple(tensor.shape)
-            for tensor in (self.value, *self.tensors.values())
-            if hasattr(tensor, "shape")
-        ]
-        return shapes[0] if self.value is not None else max(shapes, key=len)
+        if self.value is not None:
+            return tuple(self.value.shape)
+        return max((tuple(tensor.shape) for tensor in self.tensors.values()), key=len)
 
     @property
     def note(self) -> str:
@@ -146,10 +143,11 @@ def _weight_norm(name: str, g: Array, v: Array) -> Array:
     """Return v g / |v|, with the norm over the axes that g does not have."""
     import numpy as np
 
-    axes = tuple(axis for axis in range(v.ndim) if g.ndim == 0 or g.shape[axis] == 1)
     if g.ndim not in (0, v.ndim):
         raise IndexError
-    result: Array = v * (g / np.sqrt(np.square(v).sum(axis=axes, keepdims=True)))
+    axes = tuple(axis for axis in range(v.ndim) if g.ndim == 0 or g.shape[axis] == 1)
+    norm = np.sqrt(np.square(v).sum(axis=axes, keepdims=True))
+    result: Array = v * (g / norm)
     return result
 
 
@@ -171,7 +169,8 @@ def _angle(a: Array, b: Array) -> float:
     """Return the cosine of the angle between two vectors."""
     import numpy as np
 
-    return float(abs(a @ b) / max(np.linalg.norm(a) * np.linalg.norm(b), 1e-300))
+    norms = float(np.linalg.norm(a)) * float(np.linalg.norm(b))
+    return abs(float(a @ b)) / norms if norms else 0.0
 
 
 def _spelled(names: tuple[str, ...]) -> str:
