@@ -116,6 +116,20 @@ def test_a_layer_with_a_missing_half_of_its_weight_is_refused():
         elman.from_torch(wrong, **SAID)
 
 
+def test_a_readout_of_an_unknown_function_is_refused(rng):
+    tensors = make(rng)
+    tensors["fc.parametrizations.weight.original"] = tensors.pop("fc.weight")
+    with pytest.raises(UnsupportedModelError, match=r"^fc.weight: .*remove_parametrizations"):
+        elman.from_torch(tensors, **SAID)
+
+
+def test_a_weight_that_is_not_finite_is_refused(rng):
+    tensors = make(rng)
+    tensors |= {"fc.weight_v": tensors.pop("fc.weight") * 0, "fc.weight_g": np.ones((2, 1), "f4")}
+    with pytest.raises(ArgumentError, match=r"^readout.W_hy: expected .*finite"):
+        elman.from_torch(tensors, **SAID)
+
+
 # --- learned start states -------------------------------------------------------------------------
 
 
@@ -534,7 +548,7 @@ def test_a_module_with_other_cells_is_read_with_a_prefix(nn, x):
         elman.from_torch(made, prefix="gru", readout="head", output_activation="identity")
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore")
 def test_script_modules_are_read_by_their_original_names(torch, nn, x):
     class Made(nn.Module):
         def __init__(self):
@@ -558,7 +572,7 @@ def test_script_modules_are_read_by_their_original_names(torch, nn, x):
     assert elman.from_torch(program.module(), **SAID) == want
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore")
 def test_quantized_modules_are_refused_by_name(torch, nn):
     made = nn.Sequential(nn.RNNCell(3, 4), nn.Linear(4, 2))
     quantized = torch.ao.quantization.quantize_dynamic(made, {nn.RNNCell, nn.Linear})

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from elman.errors import ShapeError, UnsupportedModelError
+from elman.errors import ElmanError, ShapeError, UnsupportedModelError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -66,7 +66,7 @@ class Computed(NamedTuple):
         """What computes the weight."""
         if self.value is not None:
             return "the value of the parametrized weight"
-        form = _FORMS[frozenset(self.tensors)]
+        form = _FORMS.get(frozenset(self.tensors))
         return "times its mask" if form == "pruned" else f"{form}, computed in float64"
 
     def array(self, array_of: Callable[[str, Any], Array]) -> Array:
@@ -88,9 +88,10 @@ class Computed(NamedTuple):
         kind = next(array.dtype for role, array in arrays.items() if role in ("weight", "v"))
         wide = {role: array.astype("f8") for role, array in arrays.items()}
         try:
-            result = _VALUES[form](self.name, **wide)
-        except (ValueError, IndexError) as error:
-            if isinstance(error, UnsupportedModelError):
+            with np.errstate(all="ignore"):  # numbers that are not finite are refused later
+                result = _VALUES[form](self.name, **wide)
+        except ValueError as error:
+            if isinstance(error, ElmanError):
                 raise
             shapes = ", ".join(str(array.shape) for array in arrays.values())
             raise ShapeError(
@@ -144,7 +145,7 @@ def _weight_norm(name: str, g: Array, v: Array) -> Array:
     import numpy as np
 
     if g.ndim not in (0, v.ndim):
-        raise IndexError
+        raise ShapeError(f"{name}: expected g with {v.ndim} axes, as v, got {g.shape}")
     axes = tuple(axis for axis in range(v.ndim) if g.ndim == 0 or g.shape[axis] == 1)
     norm = np.sqrt(np.square(v).sum(axis=axes, keepdims=True))
     result: Array = v * (g / norm)
