@@ -18,8 +18,9 @@ from elman.errors import (
 from elman.interop import _source
 from elman.interop._archive import read_file
 from elman.interop._source import Imported, Piece, Row, Said, Source
-from elman.interop.torch.file import SAVE, read_pt
+from elman.interop.torch.file import is_pytorch, read_pt
 from elman.interop.torch.names import TorchTensors, find_readout, find_recurrent, of_mapping
+from elman.interop.torch.tensors import Unread
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from elman._typing import Array
     from elman.interop._source import Pieces, Trace
     from elman.interop.torch.names import TorchLayer, TorchModel
+
+
+_TENSORS = _container.Kind(dtypes=None)
 
 
 def read(source: object, said: Said = Said()) -> Imported:  # noqa: B008 - immutable
@@ -97,7 +101,8 @@ def _tensors(tensors: TorchTensors) -> Source:
 def _collect(source: object, prefix: str | Sequence[str] | None) -> TorchModel:
     """Return the tensors of a source by name, and its modules' settings."""
     if isinstance(source, (str, bytes, os.PathLike)):
-        return of_mapping(_read_file(os.fsdecode(source)), prefix)
+        tensors, nonlinearities = read_tensors(os.fsdecode(source))
+        return of_mapping(tensors, prefix)._replace(nonlinearities=nonlinearities)
     if "torch" in sys.modules:
         from elman.interop.torch.modules import is_module, of_module, of_sequence
 
@@ -113,17 +118,17 @@ def _collect(source: object, prefix: str | Sequence[str] | None) -> TorchModel:
     )
 
 
-def _read_file(path: str) -> dict[str, Any]:
+def read_tensors(path: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the tensors of a file, and the nonlinearities of the modules in it by name."""
     with _files.naming(path):
         data = read_file(path)
-        if data.startswith(b"PK\x03\x04"):
+        pickle = data[:1] == b"\x80" and data[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")
+        if pickle or is_pytorch(data[:512]) or data.startswith(b"PK\x03\x04"):
             return read_pt(data)
-        if data[:1] == b"\x80" and data[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
-            raise UnsupportedModelError(
-                "expected a .pt file of PyTorch 1.6 or later, got a pickle, which is not read:"
-                f" {SAVE}"
-            )
-        return _container.parse(data)[1]
+        header, arrays = _container.parse(data, _TENSORS)
+        others = {name: header.entries[name] for name in header.entries if name not in arrays}
+        unread = {name: Unread(f"a tensor of {e.dtype}", e.shape) for name, e in others.items()}
+        return {**arrays, **unread}, {}
 
 
 def _array(name: str, tensor: Any) -> Array:
@@ -135,6 +140,8 @@ def _array(name: str, tensor: Any) -> Array:
             tensor = tensor.detach().cpu()
             tensor = tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor
         array = np.asarray(tensor)
+    except UnsupportedModelError as error:
+        raise UnsupportedModelError(f"{name}: {error}") from None
     except (RuntimeError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise ArgumentError(f"{name}: expected a dense numeric tensor ({reason})") from error
