@@ -49,8 +49,7 @@ _OTHER_KINDS = (
     ),
     (
         rb"\x80[\x02-\x05]",
-        "a pickle, which is not read: save a PyTorch model again with torch.save and use"
-        " elman.from_torch",
+        "a pickle: elman.from_torch reads it if torch.save of PyTorch wrote it",
     ),
     (rb"\x89HDF\r\n\x1a\n", "an HDF5 file: elman.from_keras reads a Keras .h5 file"),
     (rb"\x08[\x03-\x20][\x12\x1a\x3a\x42]", "an ONNX file: elman.from_onnx reads it"),

@@ -11,10 +11,11 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any
 
+from elman import _container, _files
 from elman.errors import LimitError, ModelFormatError, UnsupportedModelError
 from elman.interop import _archive
 from elman.interop.torch.pickles import MAX_PICKLE_BYTES, Global, Machine, Opaque, kind_of
-from elman.interop.torch.tensors import STORAGES, Builder, Storage, View, storage_of
+from elman.interop.torch.tensors import STORAGES, Builder, Storage, Unread, View, storage_of
 from elman.interop.torch.visible import nonlinearities, visible
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 MAX_RATIO = 8  # of a compressed data.pkl above 1 MiB to the file
 
 _MAGIC = 0x1950A86A20F9469CFC6C  # the first pickle of a file before PyTorch 1.6
+_ZIP = b"PK\x03\x04"
+_PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 _FORMAT = 1001  # the second one
 _KINDS = (  # archives that torch.load does not read: the end of an entry's name, and the remedy
     (
@@ -43,9 +46,30 @@ _KINDS = (  # archives that torch.load does not read: the end of an entry's name
 )
 
 
+_TENSORS = _container.Kind(dtypes=None)
+
+
+def read_tensors(path: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return what a PyTorch or safetensors file holds, as `read_pt` does."""
+    with _files.naming(path):
+        data = _archive.read_file(path)
+        if data.startswith((_ZIP, *_PICKLES)) or is_pytorch(data[:512]):
+            return read_pt(data)
+        header, arrays = _container.parse(data, _TENSORS)
+        if isinstance(header.metadata, dict) and header.metadata.get("format") == "elman":
+            raise UnsupportedModelError(
+                "expected a PyTorch model, got elman's: elman.load reads it"
+            )
+        tensors: dict[str, Any] = {}
+        for name, entry in header.entries.items():
+            unread = Unread(f"a tensor of {entry.dtype}", entry.shape)
+            tensors[name] = arrays.get(name, unread)
+        return tensors, {}
+
+
 def is_pytorch(data: bytes) -> bool:
     """Return whether a file begins as PyTorch's do: 512 bytes are enough."""
-    if data.startswith(b"PK\x03\x04"):
+    if data.startswith(_ZIP):
         name = data[30 : 30 + int.from_bytes(data[26:28], "little")]
         return name.endswith((b"/data.pkl", b"/version", b"/byteorder", b"/.format_version"))
     return _is_legacy(data) or _is_tar(data)
@@ -56,7 +80,7 @@ def read_pt(data: bytes) -> tuple[dict[str, Any], dict[str, str]]:
 
     The result is nested dictionaries of `StoredTensor` and `Unread`.
     """
-    if data.startswith(b"PK\x03\x04"):
+    if data.startswith(_ZIP):
         value = _read_archive(data)
     elif _is_tar(data):
         raise UnsupportedModelError(
@@ -157,8 +181,8 @@ def _read_legacy(data: bytes) -> Any:
 
     def load(persistent: object) -> object:
         match persistent:
-            case ("module", Global() as kind, _, _):  # a class, with its source
-                return kind
+            case ("module", Global() as name, _, _):  # a class, with its source
+                return name
         kind, key, size, view = storage_of(persistent)
         storage = storages.setdefault(key, Storage(kind, size))
         if storage.kind != kind and kind not in STORAGES:

@@ -122,7 +122,11 @@ class Machine:
             if str(error).startswith(self._what):
                 raise
             raise type(error)(f"{self._what}: {error}") from None
-        except (ValueError, OverflowError, MemoryError) as error:
+        except (
+            ValueError,
+            OverflowError,
+            Warning,
+        ) as error:  # warnings may be errors
             raise ModelFormatError(f"{self._what} is damaged: {str(error)[:200]}") from error
 
     def _charge(self, size: int) -> None:
@@ -162,6 +166,9 @@ class Machine:
             self._marks.pop()
         else:
             self._stack.pop()
+
+    def _pop_mark(self, _: object) -> None:
+        self._since_mark()
 
     def _duplicate(self, _: object) -> None:
         self._stack.append(self._stack[-1])
@@ -299,7 +306,7 @@ _OPERATIONS: dict[str, Callable[[Machine, Any], None]] = {
     ),
     "MARK": Machine._mark,
     "POP": Machine._pop,
-    "POP_MARK": lambda machine, _: machine._since_mark() and None,
+    "POP_MARK": Machine._pop_mark,
     "DUP": Machine._duplicate,
     "TUPLE": lambda machine, _: machine._push(tuple(machine._since_mark())),
     "TUPLE1": lambda machine, _: machine._tuple_of(1),

@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from elman import _arguments, _container, _files, _structure
+from elman import _arguments, _files, _structure
 from elman._structure import Structure
 from elman.errors import (
     ArgumentError,
@@ -16,11 +16,9 @@ from elman.errors import (
     UnsupportedModelError,
 )
 from elman.interop import _source
-from elman.interop._archive import read_file
 from elman.interop._source import Imported, Piece, Row, Said, Source
-from elman.interop.torch.file import is_pytorch, read_pt
+from elman.interop.torch.file import read_tensors
 from elman.interop.torch.names import TorchTensors, find_readout, find_recurrent, of_mapping
-from elman.interop.torch.tensors import Unread
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,9 +26,6 @@ if TYPE_CHECKING:
     from elman._typing import Array
     from elman.interop._source import Pieces, Taps, Trace
     from elman.interop.torch.names import TorchLayer, TorchModel
-
-
-_TENSORS = _container.Kind(dtypes=None)
 
 
 def read(source: object, said: Said = Said()) -> Imported:  # noqa: B008 - immutable
@@ -116,19 +111,6 @@ def _collect(source: object, prefix: str | Sequence[str] | None) -> TorchModel:
         "source: expected a torch module, several such as (rnn, linear), a state_dict or a path,"
         f" got {_arguments.kind(source)}"
     )
-
-
-def read_tensors(path: str) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the tensors of a file, and the nonlinearities of the modules in it by name."""
-    with _files.naming(path):
-        data = read_file(path)
-        pickle = data[:1] == b"\x80" and data[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")
-        if pickle or is_pytorch(data[:512]) or data.startswith(b"PK\x03\x04"):
-            return read_pt(data)
-        header, arrays = _container.parse(data, _TENSORS)
-        others = {name: header.entries[name] for name in header.entries if name not in arrays}
-        unread = {name: Unread(f"a tensor of {e.dtype}", e.shape) for name, e in others.items()}
-        return {**arrays, **unread}, {}
 
 
 def _array(name: str, tensor: Any) -> Array:

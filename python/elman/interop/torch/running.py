@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +11,13 @@ import torch
 from torch import nn
 
 from elman.errors import ArgumentError
-from elman.interop._archive import read_file
 from elman.interop._source import Trace
+from elman.interop.torch.file import read_tensors
 from elman.interop.torch.names import of_mapping
 from elman.interop.torch.writing import activation_module, module_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from elman._typing import Array
     from elman.interop._source import Taps
@@ -60,26 +61,21 @@ def run(source: Any, x: Array, taps: Taps = None) -> Trace:
 
 
 def run_tensors(tensors: TorchTensors, x: Array) -> Trace:
-    """Run the tensors of a file (loaded by PyTorch) or of a state_dict in modules of their sizes.
+    """Run the tensors of a file or of a state_dict in modules of their sizes.
 
     The two biases of a layer are not added up.
     """
-    from elman import _container
-
     source = tensors.source
     if isinstance(source, str | bytes | os.PathLike):
-        path = os.fsdecode(source)
-        if path.endswith(".safetensors"):
-            source = _container.parse(read_file(path))[1]
-        else:
-            source = torch.load(path, map_location="cpu", weights_only=True)
-    named = of_mapping(source, tensors.prefix).tensors
+        named = _file(os.fsdecode(source), tensors)
+    else:
+        named = of_mapping(source, tensors.prefix).tensors
     kind = torch.from_numpy(x[:0]).dtype
 
     def loaded(names: dict[str, str]) -> dict[str, Any]:
         found = {key: named[name] for key, name in names.items()}
         return {
-            key: torch.tensor(t, dtype=kind) if isinstance(t, np.ndarray) else t.to(kind)
+            key: t.to(kind) if hasattr(t, "to") else torch.tensor(np.asarray(t), dtype=kind)
             for key, t in found.items()
         }
 
@@ -94,6 +90,17 @@ def run_tensors(tensors: TorchTensors, x: Array) -> Trace:
         parts.append(module_of(torch, loaded(names)))
         parts.append(activation_module(torch, tensors.output_activation or "identity"))
     return run(parts, x)
+
+
+def _file(path: str, tensors: TorchTensors) -> Mapping[str, Any]:
+    """Return the tensors of a file, loaded by PyTorch where that runs none of its code."""
+    used = {name for layer in tensors.layers for name in layer.names}
+    with contextlib.suppress(Exception):  # safetensors, or objects that are not loaded so
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        named = of_mapping(loaded, tensors.prefix).tensors
+        if used | set(filter(None, tensors.head or ())) <= named.keys():
+            return named
+    return of_mapping(read_tensors(path)[0], tensors.prefix).tensors
 
 
 class _Chain(nn.Module):  # type: ignore[misc]

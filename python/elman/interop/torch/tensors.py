@@ -111,7 +111,9 @@ class Unread:
     def __init__(self, kind: str, shape: Any = ()) -> None:
         self.kind = kind
         sizes = shape.args[0] if type(shape) is Opaque and shape.args else shape  # torch.Size
-        plain = type(sizes) is tuple and len(sizes) <= MAX_AXES and all(type(n) is int for n in sizes)
+        plain = (
+            type(sizes) is tuple and len(sizes) <= MAX_AXES and all(type(n) is int for n in sizes)
+        )
         self.shape: tuple[int, ...] = sizes if plain else ()
 
     def __array__(self, dtype: object = None, copy: object = None) -> NDArray[Any]:
@@ -213,7 +215,7 @@ def storage_of(value: Any) -> tuple[str, str, int, Any]:
         )
     if type(value) is tuple and 5 <= len(value) <= 6 and value[0] == "storage":
         _, kind, key, _, size, view = (*value, None)[:6]
-        if type(kind) is Global and type(key) in (str, int) and type(size) is int:
-            if 0 <= size < 2**48:
-                return kind.name, str(key), size, view
+        known = type(kind) is Global and type(key) in (str, int)
+        if known and type(size) is int and 0 <= size < 2**48:
+            return kind.name, str(key), size, view
     raise ModelFormatError(f"expected the persistent id of a storage, got {kind_of(value)}")

@@ -60,14 +60,14 @@ def visible(root: Any) -> Any:
                 if _has_children(child) and id(child) not in opened
             ]
         else:
-            shown = _module(value, done) if _is_module(value) else _shown(value, done)
-            if isinstance(shown, Module):
-                room -= len(shown)
+            names = _module(value, done) if _is_module(value) else _shown(value, done)
+            if isinstance(names, Module):
+                room -= len(names)
                 if room < 0:
                     raise LimitError(
                         f"expected modules of at most {MAX_MODULE_ENTRIES} tensors, got more"
                     )
-            done[id(value)] = shown or None
+            done[id(value)] = names or None
             stack.pop()
     shown = done.get(id(root))
     plain = _plain(shown)
@@ -191,7 +191,7 @@ def _seen(key: Any, child: Any, done: dict[int, Any]) -> Any:
 
 def _name(key: Any, names: dict[str, Any]) -> str:
     """Return a key as text that is not among the names."""
-    text = key if type(key) is str else f"<{kind_of(key)}>"
+    text = key if type(key) is str else f"<{kind_of(key)}>".replace("'", "")
     if key is None or type(key) in (int, float, bool):
         text = str(key)
     if len(text) > MAX_NAME:
