@@ -43,11 +43,13 @@ def from_torch(
         A module with one `nn.RNN` or a `ModuleList` of `nn.RNNCell`, and optionally one
         `nn.Linear`; or such modules in order, `(rnn, linear)`, `(cell, cell, linear)`; or a
         `state_dict` (or a checkpoint with one) of tensors or arrays; or the path of a safetensors
-        or `.pt` file, which is read without PyTorch and without running its pickle. Half precision
-        is widened to float32.
+        file or of one that `torch.save` wrote (`.pt`, `.pth`, `.ckpt`), by any version since 0.1.10.
+        It is read without PyTorch and without running its pickle: whatever stands beside the
+        weights is read past, and a module that was saved whole is read by its parameters' names.
+        Half precision is widened to float32.
     activation : str or sequence of str, optional
         `nonlinearity` of the RNNs, "tanh" or "relu". Required for a `state_dict` or a file, which
-        do not store it.
+        do not store it, unless the module was saved whole.
     output_activation : str, optional
         Activation after the readout: "identity" (values or logits), "sigmoid", "softmax", "tanh"
         or "relu". Required if there is a readout, unless a sequence of modules ends with one such

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -95,7 +96,9 @@ def run_tensors(tensors: TorchTensors, x: Array) -> Trace:
 def _file(path: str, tensors: TorchTensors) -> Mapping[str, Any]:
     """Return the tensors of a file, loaded by PyTorch where that runs none of its code."""
     used = {name for layer in tensors.layers for name in layer.names}
-    with contextlib.suppress(Exception):  # safetensors, or objects that are not loaded so
+    # Safetensors, and objects that are not loaded so, are read without PyTorch.
+    with contextlib.suppress(Exception), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about the pickle's protocol
         loaded = torch.load(path, map_location="cpu", weights_only=True)
         named = of_mapping(loaded, tensors.prefix).tensors
         if used | set(filter(None, tensors.head or ())) <= named.keys():
