@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,15 +12,15 @@ import torch
 from torch import nn
 
 from elman.errors import ArgumentError
-from elman.interop._archive import read_file
 from elman.interop._chain import Affine, Function, Recurrent, Scale, Standardize
 from elman.interop._source import Trace
+from elman.interop.torch.file import read_tensors
 from elman.interop.torch.names import of_mapping
 from elman.interop.torch.weights import Computed
 from elman.interop.torch.writing import activation_module, module_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from elman._typing import Array
     from elman.interop._chain import Part
@@ -63,20 +65,15 @@ def run(source: Any, x: Array, taps: Taps = None) -> Trace:
 
 
 def run_tensors(tensors: TorchTensors, x: Array, taps: Taps = None) -> Trace:
-    """Run the tensors of a file (loaded by PyTorch) or of a state_dict in modules of their sizes.
+    """Run the tensors of a file or of a state_dict in modules of their sizes.
 
     The two biases of a layer are not added up.
     """
-    from elman import _container
-
     source = tensors.source
     if isinstance(source, str | bytes | os.PathLike):
-        path = os.fsdecode(source)
-        if path.endswith(".safetensors"):
-            source = _container.parse(read_file(path))[1]
-        else:
-            source = torch.load(path, map_location="cpu", weights_only=True)
-    named = of_mapping(source, tensors.prefix).tensors
+        named = _file(os.fsdecode(source), tensors.prefix)
+    else:
+        named = of_mapping(source, tensors.prefix).tensors
     kind = torch.from_numpy(x[:0]).dtype
 
     def tensor(piece: Piece) -> Any:
@@ -84,7 +81,7 @@ def run_tensors(tensors: TorchTensors, x: Array, taps: Taps = None) -> Trace:
         own = named.get(piece.name)
         if own is None or isinstance(own, Computed) or tuple(own.shape) != piece.array.shape:
             own = np.ascontiguousarray(piece.array)
-        return torch.as_tensor(np.array(own) if isinstance(own, np.ndarray) else own).to(kind)
+        return torch.as_tensor(own if hasattr(own, "to") else np.array(own)).to(kind)
 
     return run([_module(part, tensor) for part in tensors.parts], x, taps)
 
@@ -134,6 +131,16 @@ class _Scaled(nn.Module):  # type: ignore[misc]
         by = 1.0 if self.by is None else self.by
         plus = 0.0 if self.plus is None else self.plus
         return (x - plus) / by if self.standardize else x * by + plus
+
+
+def _file(path: str, prefix: str | Sequence[str] | None) -> Mapping[str, Any]:
+    """Return the tensors of a file, loaded by PyTorch where that runs none of its code."""
+    # Safetensors, and objects that are not loaded so, are read without PyTorch.
+    with contextlib.suppress(Exception), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about the pickle's protocol
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        return of_mapping(loaded, prefix).tensors
+    return of_mapping(read_tensors(path)[0], prefix).tensors
 
 
 class _Chain(nn.Module):  # type: ignore[misc]
