@@ -497,6 +497,7 @@ BOMBS = {
         )
         + b"u"
     ),
+    "keys of one name": (b"ctorch._utils\n_rebuild_x\n)Rq\x070}(" + b")h\x07" * 60_000 + b"u"),
     "calls of calls": b"cm\nf\n" + b")R" * 100_000,
 }
 
@@ -515,7 +516,7 @@ def test_modules_that_double_are_limited():
     part = rnn()
     for _ in range(30):
         part = module(named("m", "M"), modules={"a": part, "b": part})
-    with pytest.raises(LimitError, match="modules of at most 50000 tensors"):
+    with pytest.raises(LimitError, match="at most 50000 tensors"):
         torch_file.read_pt(saved(part))
 
 
@@ -599,3 +600,75 @@ def test_a_model_of_elman_is_not_read_as_pytorchs(tmp_path):
     net.save(tmp_path / "model.safetensors")
     with pytest.raises(UnsupportedModelError, match=r"got elman's: elman\.load reads it"):
         elman.from_torch(tmp_path / "model.safetensors", activation="tanh")
+
+
+# --- files of PyTorch itself ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def torch():
+    return pytest.importorskip("torch")
+
+
+def real_model(torch):
+    """Return a module and what may stand beside it in a checkpoint."""
+    torch.manual_seed(0)
+    parts = {"rnn": torch.nn.RNN(3, 4, 2, bidirectional=True), "fc": torch.nn.Linear(8, 2)}
+    made = torch.nn.ModuleDict(parts)
+    beside = {
+        "loss": torch.nn.MSELoss(),
+        "optimizer": torch.optim.Adam(made.parameters()).state_dict(),
+        "device": torch.device("cpu"),
+        "dtype": torch.float64,
+        "size": torch.Size([1, 2]),
+        "complex": torch.ones(2, dtype=torch.complex64),
+        "sparse": torch.eye(3).to_sparse(),
+        "bfloat16": torch.ones(2).bfloat16(),
+        "step": torch.tensor(5),
+        "view": torch.arange(6.0)[1::2],
+        "expanded": torch.ones(1).expand(4),
+        "path": pathlib.PurePosixPath("/a"),
+        "metrics": {"rmse": np.float64(0.5), (1, 2): [0.1, 0.2]},
+    }
+    return made, beside
+
+
+@pytest.mark.parametrize("protocol", range(1, 6))
+@pytest.mark.parametrize("new", [True, False])
+def test_files_of_pytorch_are_read_bit_for_bit(new, protocol, torch, tmp_path):
+    made, beside = real_model(torch)
+    path = tmp_path / "model.ckpt"
+    how = {"pickle_protocol": protocol, "_use_new_zipfile_serialization": new}
+    torch.save({"model": made, "epoch": 1, **beside}, path, **how)
+    got, nonlinearities = torch_file.read_tensors(str(path))
+    assert nonlinearities == {"model.rnn": "tanh"}
+    assert got["model"].keys() == made.state_dict().keys()
+    beside["bfloat16"] = beside["bfloat16"].float()
+    names = ("bfloat16", "step", "view", "expanded")
+    tensors = made.state_dict() | {name: beside[name] for name in names}
+    for name, tensor in tensors.items():
+        array = np.asarray((got["model"] | got)[name])
+        assert array.dtype == tensor.numpy().dtype
+        np.testing.assert_array_equal(array, tensor.numpy())
+
+
+@pytest.mark.parametrize("new", [True, False])
+def test_a_checkpoint_of_pytorch_is_compared_with_pytorch(new, torch, tmp_path):
+    made, beside = real_model(torch)
+    path = tmp_path / "model.pth"
+    x = np.random.default_rng(0).normal(size=(2, 5, 3)).astype("f4")
+    for value in ({"model": made.state_dict(), **beside}, made, {"model": made, **beside}):
+        torch.save(value, path, _use_new_zipfile_serialization=new)
+        net = elman.from_torch(path, **READ)
+        assert elman.compare(net, path, x)
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
+def test_what_pytorch_saves_otherwise_is_named(torch, tmp_path):
+    path = tmp_path / "model.pt"
+    torch.jit.save(torch.jit.script(torch.nn.RNN(3, 4)), path)
+    with pytest.raises(UnsupportedModelError, match=r"TorchScript.*torch\.jit\.load\(path\)"):
+        elman.from_torch(path, activation="tanh")
+    weights = torch.jit.load(path).state_dict()
+    torch.save(weights, path)  # the remedy
+    assert elman.from_torch(path, activation="tanh").hidden_sizes == (4,)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAX_NAME = 400  # characters of one key
-MAX_MODULE_ENTRIES = 50_000  # names of all tensors in pickled modules, at every level
+MAX_VISIBLE = 50_000  # tensors, and dictionaries with tensors
 
 _REGISTERED = ("_parameters", "_buffers", "_modules")
 _WEIGHT = re.compile(r"(.*\.)?(weight|bias)(_[ih]h.*)?", re.DOTALL)
@@ -47,7 +47,7 @@ def visible(root: Any) -> Any:
     done: dict[int, Any] = {}
     opened: set[int] = set()
     stack = [root] if _has_children(root) else []
-    room = MAX_MODULE_ENTRIES
+    room = MAX_VISIBLE
     while stack:
         value = stack[-1]
         if id(value) in done:
@@ -61,22 +61,31 @@ def visible(root: Any) -> Any:
             ]
         else:
             names = _module(value, done) if _is_module(value) else _shown(value, done)
-            if isinstance(names, Module):
-                room -= len(names)
-                if room < 0:
-                    raise LimitError(
-                        f"expected modules of at most {MAX_MODULE_ENTRIES} tensors, got more"
-                    )
+            room -= len(names)
+            if room < 0:
+                raise _too_many()
             done[id(value)] = names or None
             stack.pop()
     shown = done.get(id(root))
-    plain = _plain(shown)
-    known = set().union(*map(_places, plain))
-    for names in plain:  # leave out copies of modules, as Lightning's hyper_parameters have them
-        for name, child in [*names.items()]:
-            if isinstance(child, Module) and _places(child) <= known:
-                del names[name]
+    _drop_copies(_plain(shown))
     return shown
+
+
+def _too_many() -> LimitError:
+    return LimitError(f"expected at most {MAX_VISIBLE} tensors, got more")
+
+
+def _drop_copies(plain: list[dict[str, Any]]) -> None:
+    """Leave out modules whose tensors all stand outside too, as in Lightning's hyper_parameters."""
+    known: set[Any] = set().union(*map(_places, plain))
+    copies: dict[int, bool] = {}
+    for names in plain:
+        for name, child in [*names.items()]:
+            if isinstance(child, Module):
+                if id(child) not in copies:
+                    copies[id(child)] = _places(child) <= known
+                if copies[id(child)]:
+                    del names[name]
 
 
 def _plain(shown: Any) -> list[dict[str, Any]]:
@@ -108,14 +117,18 @@ def nonlinearities(shown: Any) -> dict[str, str]:
     stack = [("", shown)]
     while stack:
         path, value = stack.pop()
-        if isinstance(value, Module):
+        if isinstance(value, Module) and len(found) < MAX_VISIBLE:
             found.update(
                 (".".join(filter(None, (path, name))), nonlinearity)
                 for name, nonlinearity in value.nonlinearities.items()
             )
         elif isinstance(value, dict) and id(value) not in seen:
             seen.add(id(value))
-            stack += [(f"{path}.{name}".lstrip("."), child) for name, child in value.items()]
+            stack += [
+                (f"{path}.{name}".lstrip("."), child)
+                for name, child in value.items()
+                if isinstance(child, dict)
+            ]
     return found
 
 
@@ -172,10 +185,11 @@ def _pairs(value: Any) -> Iterator[tuple[Any, Any]]:
 def _shown(value: Any, done: dict[int, Any]) -> dict[str, Any]:
     """Return the tensors, and the dictionaries with tensors, in a value."""
     result: dict[str, Any] = {}
+    counts: dict[str, int] = {}
     for key, child in _children(value):
         shown = _seen(key, child, done)
         if shown is not None:
-            result[_name(key, result)] = shown
+            result[_name(key, result, counts)] = shown
     return result
 
 
@@ -189,17 +203,21 @@ def _seen(key: Any, child: Any, done: dict[int, Any]) -> Any:
     return shown
 
 
-def _name(key: Any, names: dict[str, Any]) -> str:
-    """Return a key as text that is not among the names."""
+def _name(key: Any, names: dict[str, Any], counts: dict[str, int]) -> str:
+    """Return a key as text that is not among the names; `counts` holds the repeated ones."""
+    if len(names) >= MAX_VISIBLE:
+        raise _too_many()
     text = key if type(key) is str else f"<{kind_of(key)}>".replace("'", "")
     if key is None or type(key) in (int, float, bool):
         text = str(key)
     if len(text) > MAX_NAME:
         raise LimitError(f"expected names of at most {MAX_NAME} characters, got {len(text)}")
-    name, count = text, 1
+    name, count = text, counts.get(text, 1)
     while name in names:
         count += 1
         name = f"{text} ({count})"
+    if count > 1:
+        counts[text] = count
     return name
 
 
@@ -230,23 +248,24 @@ def _members(value: Any) -> set[str]:
 def _module(value: Opaque, done: dict[int, Any]) -> Module:
     """Return the state_dict of a module, from those of the modules in it."""
     result = Module()
+    counts: dict[str, int] = {}
     left_out = _members(_attribute(value, "_non_persistent_buffers_set"))
     own = [*_pairs(_attribute(value, "_parameters"))]
     own += [(k, v) for k, v in _pairs(_attribute(value, "_buffers")) if k not in left_out]
     for key, child in own:
         shown = _seen(key, child, done)
         if shown is not None:
-            result[_name(key, result)] = shown
+            result[_name(key, result, counts)] = shown
     for key, child in _pairs(_attribute(value, "_modules")):
         shown = done.get(id(child)) if _has_children(child) else None
         if isinstance(shown, Module):
-            name = _name(key, {})
+            name = _name(key, {}, {})
             for inner, tensor in shown.items():
-                result[_name(f"{name}.{inner}", result)] = tensor
+                result[_name(f"{name}.{inner}", result, counts)] = tensor
             for inner, nonlinearity in shown.nonlinearities.items():
                 result.nonlinearities[f"{name}.{inner}".rstrip(".")] = nonlinearity
         elif shown is not None:
-            result[_name(key, result)] = shown
+            result[_name(key, result, counts)] = shown
     if value.kind in _SIMPLE:
         setting = _attribute(value, _SIMPLE[value.kind])
         if type(setting) is str and setting in _NONLINEARITIES:
