@@ -593,6 +593,9 @@ def test_loading_names_the_reader_of_a_suffix(suffix, reader, tmp_path):
         message = rf"^{path}: expected .*elman's format, got \*{suffix}: elman.{reader} reads it"
         with pytest.raises(UnsupportedModelError, match=message):
             elman.load(path)
+        (tmp_path / "model").write_bytes(data)
+        with pytest.raises(UnsupportedModelError, match=r"got a .*elman\.from_torch reads"):
+            elman.load(tmp_path / "model")
 
 
 def test_a_model_of_elman_is_not_read_as_pytorchs(tmp_path):

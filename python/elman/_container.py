@@ -48,6 +48,10 @@ _OTHER_KINDS = (
         "a zip archive: elman.from_torch reads a PyTorch .pt file, elman.from_keras a .keras file",
     ),
     (
+        rb"\x80\x02\x8a\nl\xfc\x9cF",
+        "a file of PyTorch before 1.6: elman.from_torch reads it",
+    ),
+    (
         rb"\x80[\x02-\x05]",
         "a pickle: elman.from_torch reads it if torch.save of PyTorch wrote it",
     ),
