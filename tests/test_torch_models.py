@@ -628,6 +628,49 @@ def test_an_embedding_in_front_reads_one_hot_vectors_by_default(torch, nn, tied)
         elman.from_torch((made["rnn"], made["decoder"]), embedding="rows", **said)
 
 
+# --- in PyTorch, for compare ----------------------------------------------------------------------
+
+
+def test_parts_of_a_sequence_run_at_every_step(torch, nn, x):
+    from elman.interop.torch import running
+
+    norm = nn.BatchNorm1d(9).eval()  # as wide as there are steps
+    norm.running_mean.uniform_(0.5, 2)
+    parts = nn.RNN(3, 9, batch_first=True), norm, nn.Flatten(), nn.Linear(9, 2), nn.Softmax(dim=1)
+    trace = running.run(parts, x.numpy())
+    agrees(elman.from_torch(parts), x, torch.from_numpy(trace.output))
+
+
+@pytest.mark.parametrize(
+    ("case", "said"),
+    [
+        ("weight_norm 0", SAID),
+        ("h0 of all", SAID | {"initial_state": "h0"}),
+        (
+            "norm behind",
+            {
+                "activation": "tanh",
+                "readout": "head",
+                "output_activation": [
+                    "tanh",
+                    "identity",
+                    elman.Activation("leaky_relu", alpha=0.3),
+                ],
+            },
+        ),
+        ("language model", SAID | {"embedding": "one_hot"}),
+    ],
+)
+def test_the_tensors_of_a_state_dict_run_in_pytorch(torch, case, said):
+    imported = interop.read(stored(case), Said(**said))
+    inputs = MADE[f"{case}|x"]
+    trace = imported.source.run(inputs, None, imported.taps)
+    net = imported.network
+    np.testing.assert_allclose(trace.output, net(inputs), rtol=0, atol=1e-6)
+    if case != "norm behind":
+        np.testing.assert_allclose(trace.output, MADE[f"{case}|output"], rtol=0, atol=1e-6)
+
+
 # --- the command ----------------------------------------------------------------------------------
 
 

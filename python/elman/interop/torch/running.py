@@ -15,12 +15,13 @@ from elman.interop._chain import Affine, Function, Recurrent, Scale, Standardize
 from elman.interop._source import Trace
 from elman.interop.torch.names import of_mapping
 from elman.interop.torch.weights import Computed
-from elman.interop.torch.writing import activation_module, module_of
+from elman.interop.torch.writing import module_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from elman._typing import Array
+    from elman.activation import Activation
     from elman.interop._chain import Part
     from elman.interop._source import Piece, Taps
     from elman.interop.torch.names import TorchTensors
@@ -80,8 +81,8 @@ def run_tensors(tensors: TorchTensors, x: Array, taps: Taps = None) -> Trace:
     kind = torch.from_numpy(x[:0]).dtype
 
     def tensor(piece: Piece) -> Any:
-        # as PyTorch loaded it, unless it was computed from others or given by the user
-        own = named.get(piece.name)
+        """Return a tensor as PyTorch loaded it, or else as it was computed from others."""
+        own = None if piece.note else named.get(piece.name)
         if own is None or isinstance(own, Computed) or tuple(own.shape) != piece.array.shape:
             own = np.ascontiguousarray(piece.array)
         return torch.as_tensor(np.array(own) if isinstance(own, np.ndarray) else own).to(kind)
@@ -97,7 +98,7 @@ def _module(part: Part, tensor: Callable[[Piece], Any]) -> nn.Module:
             torch, {"weight": tensor(part.W)} | {name: tensor(b) for name, b in biases}
         )
     if isinstance(part, Function):
-        return activation_module(torch, str(part.activation))
+        return _Function(part.activation)
     if isinstance(part, Recurrent):
         weights: dict[str, Any] = {}
         for half, end in zip(part.halves, ("_l0", "_l0_reverse"), strict=False):
@@ -110,6 +111,38 @@ def _module(part: Part, tensor: Callable[[Piece], Any]) -> nn.Module:
     by, plus = (part.by, part.plus) if isinstance(part, Scale) else (part.std, part.mean)
     numbers = [None if piece is None else tensor(piece) for piece in (by, plus)]
     return _Scaled(*numbers, standardize=isinstance(part, Standardize))
+
+
+_FUNCTIONS: dict[str, Callable[[Any, Any], Any]] = {
+    "identity": lambda v, f: v,
+    "relu": lambda v, f: torch.relu(v),
+    "tanh": lambda v, f: torch.tanh(v),
+    "sigmoid": lambda v, f: torch.sigmoid(v),
+    "leaky_relu": lambda v, f: nn.functional.leaky_relu(v, f.alpha),
+    "elu": lambda v, f: nn.functional.elu(v, f.alpha),
+    "thresholded_relu": lambda v, f: nn.functional.threshold(v, f.alpha, 0),
+    "hard_sigmoid": lambda v, f: (f.alpha * v + f.beta).clamp(0, 1),
+    "softsign": lambda v, f: nn.functional.softsign(v),
+    "softplus": lambda v, f: nn.functional.softplus(v),
+    "scaled_tanh": lambda v, f: f.alpha * torch.tanh(f.beta * v),
+    "affine": lambda v, f: f.alpha * v + f.beta,
+    "softmax": lambda v, f: torch.softmax(v, -1),
+    "log_softmax": lambda v, f: torch.log_softmax(v, -1),
+}
+
+
+class _Function(nn.Module):  # type: ignore[misc]
+    """An activation, with PyTorch's functions."""
+
+    def __init__(self, activation: Activation) -> None:
+        super().__init__()
+        self.activation = activation
+
+    def forward(self, x: Any) -> Any:
+        clip = self.activation.clip
+        return _FUNCTIONS[self.activation.name](
+            x if clip is None else x.clamp(-clip, clip), self.activation
+        )
 
 
 class _Started(nn.Module):  # type: ignore[misc]
@@ -145,14 +178,25 @@ class _Chain(nn.Module):  # type: ignore[misc]
 
     def forward(self, x: Any) -> Any:
         for part in self.parts:
-            x = part(x)
+            x = _by_step(part, x) if isinstance(part, _BY_STEP) else part(x)
             x = x[0] if isinstance(x, tuple) else x
         return x
 
 
+# of arrays (B, T, F) they would take T for the features
+_BY_STEP = (nn.BatchNorm1d, nn.Flatten, nn.Softmax, nn.LogSoftmax)
+
+
+def _by_step(part: nn.Module, x: Any) -> Any:
+    """Return the outputs of a module for the features (B, F) of every step."""
+    if x.ndim != 3 or getattr(part, "dim", 1) != 1:
+        return part(x)
+    return part(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+
+
 def _flat(modules: Any) -> Iterator[nn.Module]:
     for module in modules:
-        if isinstance(module, nn.ModuleList | tuple | list):
+        if isinstance(module, nn.ModuleList | nn.Sequential | tuple | list):
             yield from _flat(module)
         elif module is not None:
             yield module
