@@ -90,6 +90,7 @@ def test_each_loss_decreases(x, y, rng):
         (network("sigmoid"), "bce", y > 0),
         (network("softmax"), "cross_entropy", classes),
         (network("softmax"), "cross_entropy", classes.astype(np.uint8)),
+        (network("log_softmax"), "cross_entropy", classes),
         (network(output_size=None), "mse", rng.random((B, T, H))),
     ):
         history = train(x, targets, net, loss=loss, epochs=20).history
