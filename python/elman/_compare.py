@@ -31,7 +31,7 @@ __all__ = ["Comparison", "compare"]
 
 # Correct implementations differ only by rounding, which a contractive network does not amplify.
 TOLERANCES = {"float32": 1e-5, "float64": 1e-12}
-_OUTPUT_ACTIVATIONS = ("identity", "sigmoid", "softmax", "tanh", "relu")
+_OUTPUT_ACTIVATIONS = ("identity", "sigmoid", "softmax", "log_softmax", "tanh", "relu")
 
 
 class Comparison(NamedTuple):

@@ -104,6 +104,8 @@ class _Chain(nn.Module):  # type: ignore[misc]
 
     def forward(self, x: Any) -> Any:
         for part in self.parts:
+            if isinstance(part, nn.Softmax | nn.LogSoftmax):
+                part = type(part)(dim=-1)  # over the features, also of all steps
             x = part(x)
             x = x[0] if isinstance(x, tuple) else x
         return x
