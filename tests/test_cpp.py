@@ -98,18 +98,9 @@ def test_the_example_is_a_project_of_its_own(tmp_path):
 # --- the activations ------------------------------------------------------------------------------
 
 FUNCTIONS = (
-    *("tanh", "sigmoid", "relu", "fade", "exp", "softmax", "log_softmax", "leaky_relu"),
-    *(
-        "expm1",
-        "elu",
-        "thresholded_relu",
-        "hard_sigmoid",
-        "softsign",
-        "softplus",
-        "scaled_tanh",
-        "affine",
-        "clip",
-    ),
+    *("tanh", "sigmoid", "relu", "fade", "exp", "softmax", "log_softmax", "leaky_relu", "expm1"),
+    *("elu", "thresholded_relu", "hard_sigmoid", "softsign", "softplus", "scaled_tanh", "affine"),
+    "clip",
 )
 
 
@@ -138,6 +129,7 @@ def test_every_thousandth_float_keeps_what_its_activation_promises(programs, fun
         ("expm1", 7),
         ("softsign", 7),
         ("softplus", 7),
+        ("log_softmax", 7),
         ("scaled_tanh", 7),
     ],
 )
