@@ -217,7 +217,7 @@ def test_a_source_of_the_last_step_alone_is_compared_with_the_last(rng):
     ours = net.run(x, return_hidden=True)
     last = [states[:, -1] for states in (ours.hidden[..., :8], ours.hidden[..., 8:])]
     trace = Trace("a source", last, ours.output[:, -1], [])
-    source = Imported(net, [], Source("torch", lambda x, mask: trace))
+    source = Imported(net, [], Source("torch", lambda x, mask, taps: trace))
     found = elman.compare(net, source, x)
     assert (found.output, found.layers) == (0, [0, 0])
 

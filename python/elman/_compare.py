@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from elman._typing import Array
-    from elman.interop._source import Source, Trace
+    from elman.interop._source import Source, Taps, Trace
 
 
 __all__ = ["Comparison", "compare"]
@@ -82,7 +82,7 @@ def compare(
     x: ArrayLike,
     *,
     mask: ArrayLike | None = None,
-    masked: str = "hold",
+    masked: str | None = None,
     tolerance: float | None = None,
     external_data: bool = False,
 ) -> Comparison:
@@ -138,10 +138,14 @@ def compare(
         mask = None if mask is None else np.asarray(mask)[np.newaxis]
     inputs = inputs.astype(net.dtype)
     real = None if mask is None else np.asarray(mask, dtype=bool)
-    runs, read = _opened(net, source, external_data)
+    masked = net.masked if masked is None else masked
+    runs, taps, read = _opened(net, source, external_data)
     if mask is not None and runs.framework != "keras":
         raise ArgumentError(f"mask: expected None for {runs.framework}, which has no masks")
-    trace = _interruptible(lambda: runs.run(inputs, real))
+    for what, size, got in zip(("sequences", "steps"), runs.sizes(), inputs.shape[:2], strict=True):
+        if size not in (None, got):
+            raise ShapeError(f"x: expected {size} {what}, which the source fixes, got {got}")
+    trace = _interruptible(lambda: runs.run(inputs, real, taps))
     theirs = trace.hidden or [None] * net.num_layers
     if trace.output.shape[-1] != net.output_size or len(theirs) != net.num_layers:
         raise ShapeError(
@@ -189,7 +193,7 @@ def _difference(ours: Array, theirs: Array) -> float:
 
 def _opened(
     net: Network, source: Any, external_data: bool
-) -> tuple[Source, Callable[[], Imported]]:
+) -> tuple[Source, Taps, Callable[[], Imported]]:
     """Return a runner and a reader of a source; a live model is read only after a difference."""
     imported = None
     if isinstance(source, Imported):
@@ -199,11 +203,11 @@ def _opened(
     elif isinstance(source, bytes) or type(source).__name__ == "ModelProto":
         imported = onnx.read(source, external_data=external_data)
     elif _is_live(source, "keras", "Model"):  # first: it may be a torch module too
-        return keras.reading.runs(source), lambda: keras.read(source)
+        return keras.reading.runs(source), None, lambda: keras.read(source)
     elif isinstance(source, tuple | list) or _is_live(source, "torch.nn", "Module"):
         g = net.output_activation
         said = Said(output_activation=None if g is None else str(g))
-        return torch.reading.modules(source), lambda: torch.read(source, said)
+        return torch.reading.modules(source), None, lambda: torch.read(source, said)
     else:
         raise ArgumentTypeError(
             "source: expected a torch module, a Keras model, an ONNX model or a path, got"
@@ -214,7 +218,7 @@ def _opened(
             "source: expected a model that another framework can run, got only weights or an elman"
             " file: check the latter with net.verify(x)"
         )
-    return imported.source, lambda: imported
+    return imported.source, imported.taps, lambda: imported
 
 
 def _is_live(source: object, module: str, name: str) -> bool:
@@ -318,5 +322,6 @@ def _with_output(net: Network, activation: str) -> Network:
         activation=structure.layer_activations,
         output_activation=activation,
         dtype=net.dtype,
+        masked=net.masked,
         allow_nonfinite=True,
     )

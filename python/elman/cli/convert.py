@@ -46,7 +46,7 @@ def convert(
 
 def _check(imported: Imported) -> Comparison:
     """Compare the network with the source in its own framework, on random inputs."""
-    frozen = (None, None) if imported.source is None else imported.source.frozen
+    frozen = (None, None) if imported.source is None else imported.source.sizes()
     usual, net = CHECKED_SHAPE, imported.network
     B, T = (n if size is None else size for n, size in zip(usual, frozen, strict=True))
     return compare(net, imported, random_inputs(net, (B, T), seed=0).astype(net.dtype))

@@ -12,6 +12,7 @@ from elman.reference.forward import (
     by_half,
     float64,
     halves_of,
+    masked_of,
     real_steps,
     run,
     runs_forward,
@@ -116,7 +117,7 @@ def verify(
     state: ArrayLike | None = None,
     lengths: ArrayLike | None = None,
     mask: ArrayLike | None = None,
-    masked: str = "hold",
+    masked: str | None = None,
 ) -> VerificationReport:
     """Verify another implementation's results, each step from that implementation's own state.
 
@@ -201,6 +202,7 @@ def verify(
     output = _expect_shape("output", output, (*batch, T, net.output_size))
     hidden = _expect_shape("hidden", hidden, (*batch, T, net.state_size))
     real = real_steps(lengths, mask, batch, T)[..., np.newaxis]
+    masked = masked_of(net, masked)
     answers = np.ones_like(real) if mask is not None and masked == "hold" else real
     start = start_state(net, None if state is None else np.asarray(state).astype(net.dtype), batch)
 

@@ -15,7 +15,7 @@ from elman.interop.keras.file import open_live, open_model
 
 if TYPE_CHECKING:
     from elman._typing import Array
-    from elman.interop._source import Pieces, Trace
+    from elman.interop._source import Pieces, Taps, Trace
     from elman.interop.keras.file import Find, Weights
     from elman.interop.keras.model import KerasLayer, KerasModel
 
@@ -37,11 +37,11 @@ def read(source: object, said: Said = Said()) -> Imported:  # noqa: B008 - immut
 def runs(source: object) -> Source:
     """Return a model, or the path of one, as a source that Keras can run."""
 
-    def run(x: Array, mask: Array | None) -> Trace:
+    def run(x: Array, mask: Array | None, taps: Taps) -> Trace:
         _files.extra("keras", "running a Keras model", "keras")
         from elman.interop.keras import running
 
-        return running.run(source, x, mask)
+        return running.run(source, x, mask, taps)
 
     return Source("keras", run)
 

@@ -11,11 +11,12 @@ from elman.interop._source import Trace
 
 if TYPE_CHECKING:
     from elman._typing import Array
+    from elman.interop._source import Taps
 
 _RECURRENT = (keras.layers.SimpleRNN, keras.layers.RNN, keras.layers.Bidirectional)
 
 
-def run(source: Any, x: Array, mask: Array | None = None) -> Trace:
+def run(source: Any, x: Array, mask: Array | None = None, taps: Taps = None) -> Trace:
     """Run a model; `mask` (B, T) is passed as Keras' mask."""
     model = keras.saving.load_model(source) if isinstance(source, str) else source
     layers = [layer for layer in model.layers if isinstance(layer, _RECURRENT)]

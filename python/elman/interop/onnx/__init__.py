@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from elman._network import Network
     from elman._typing import Array
-    from elman.interop._source import Imported, Trace
+    from elman.interop._source import Imported, Taps, Trace
 
     Proto = Any  # of onnx, whose types are not read
 
@@ -38,15 +38,16 @@ def read(
     graph = read_graph(model)
     reading = read_network(graph)
 
-    def run(x: Array, mask: Array | None) -> Trace:
+    def run(x: Array, mask: Array | None, taps: Taps) -> Trace:
         from elman.interop.onnx import running
 
-        return running.run(model, reading, frozen, x)
+        return running.run(model, reading, x, taps)
 
     sizes = graph.inputs[reading.parts.x].sizes or [None] * 3
     known = dict(zip(reading.parts.x_kinds, sizes, strict=False))
     frozen = known.get("B", 1), known.get("T")
-    return Imported(with_table(reading.network, model), reading.rows, Source("onnx", run, frozen))
+    source = Source("onnx", run, lambda: frozen)
+    return Imported(with_table(reading.network, model), reading.rows, source)
 
 
 def from_onnx(

@@ -8,19 +8,17 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from elman.errors import ShapeError, UnsupportedModelError
+from elman.errors import UnsupportedModelError
 from elman.interop._source import Trace
 
 if TYPE_CHECKING:
     from elman._typing import Array
+    from elman.interop._source import Taps
     from elman.interop.onnx.assembling import Reading
 
 
-def run(proto: Any, reading: Reading, frozen: tuple[int | None, int | None], x: Array) -> Trace:
+def run(proto: Any, reading: Reading, x: Array, taps: Taps = None) -> Trace:
     """Run a model on inputs (B, T, I), with zero initial states if it has such inputs."""
-    for what, size, got in zip(("sequences", "steps"), frozen, x.shape[:2], strict=True):
-        if size not in (None, got):
-            raise ShapeError(f"x: expected {size} {what}, which the model fixes, got {got}")
     model = onnx.ModelProto()
     model.CopyFrom(proto)
     nodes = [node for node in model.graph.node if node.op_type == "RNN"]

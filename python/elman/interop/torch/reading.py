@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from elman._typing import Array
-    from elman.interop._source import Pieces, Trace
+    from elman.interop._source import Pieces, Taps, Trace
     from elman.interop.torch.names import TorchLayer, TorchModel
 
 
@@ -73,16 +73,16 @@ def read(source: object, said: Said = Said()) -> Imported:  # noqa: B008 - immut
 def modules(source: object) -> Source:
     """Return a module, or modules in order, as a source that PyTorch can run."""
 
-    def run(x: Array, mask: Array | None) -> Trace:
+    def run(x: Array, mask: Array | None, taps: Taps) -> Trace:
         from elman.interop.torch import running
 
-        return running.run(source, x)
+        return running.run(source, x, taps)
 
     return Source("torch", run)
 
 
 def _tensors(tensors: TorchTensors) -> Source:
-    def run(x: Array, mask: Array | None) -> Trace:
+    def run(x: Array, mask: Array | None, taps: Taps) -> Trace:
         _files.extra("torch", "running the tensors of a PyTorch model", "torch")
         from elman.interop.torch import running
 

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from elman._typing import Array
+    from elman.interop._source import Taps
     from elman.interop.torch.names import TorchTensors
 
 
-def run(source: Any, x: Array) -> Trace:
+def run(source: Any, x: Array, taps: Taps = None) -> Trace:
     """Run a module, or modules in order such as (rnn, linear), in evaluation mode."""
     module = source if isinstance(source, nn.Module) else _Chain(source)
     parts = list(module.modules())
