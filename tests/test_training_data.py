@@ -97,6 +97,14 @@ def test_each_loss_decreases(x, y, rng):
         assert history.loss[-1] < 0.99 * history.loss[0], loss
 
 
+def test_a_log_softmax_readout_is_trained_as_a_softmax_one(x, rng):
+    classes, w = rng.integers(0, O, (B, T)), {}
+    for name in ("softmax", "log_softmax"):
+        result = train(x, classes, network(name), loss="cross_entropy", epochs=3)
+        w[name] = [result.history.loss, *(a.tobytes() for a in result.network.tensors().values())]
+    assert w["softmax"] == w["log_softmax"]
+
+
 def wrong_data(x, y):
     """Yield wrong arguments and the start of their errors."""
     nan = x.copy()
