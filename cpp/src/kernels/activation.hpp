@@ -25,7 +25,8 @@
 //
 // (the last three of double over 4 x 10^5). These are odd where the function is, but not always
 // monotone, by one ulp. alpha adds a rounding, so elu is within 2.4 ulp and scaled_tanh within 2.9;
-// alpha v + beta is rounded once, on sse2 twice.
+// alpha v + beta is rounded once, on sse2 twice. log_softmax of (0, v), which is -softplus of v and
+// -v, is within 1.97 ulp (float, every 61st argument) and 1.70 (double, 2 x 10^5), on every set.
 //
 // The coefficients are minimax (Remez), rounded one by one from the lowest, with the rest refitted
 // each time. Errors of approximation are relative to the final function (tanh, or e^r). The code
