@@ -470,54 +470,12 @@ def test_modules_in_a_wrong_order_are_refused(nn):
         ((linear, rnn), "Linear.* 0"),
         ((rnn, linear, linear), "Linear.* 2"),
         ((rnn, nn.LayerNorm(3), linear), "LayerNorm.* 1"),
-        ((rnn, linear, nn.Softmax(dim=-1), nn.LogSoftmax(dim=-1)), "LogSoftmax.* 3"),
+        ((rnn, linear, nn.Softmax(dim=0)), "Softmax.* 2"),
     ]:
         with pytest.raises(ArgumentError, match=f"got {name}"):
             elman.from_torch(modules, output_activation="identity")
     with pytest.raises(TypeError, match=r"expected .*got int.* 1"):
         elman.from_torch((rnn, 3))
-    for dim in (0, None):
-        with pytest.raises(
-            ArgumentError, match=rf"features, dim=-1, got LogSoftmax\(dim={dim}\) as"
-        ):
-            elman.from_torch((rnn, linear, nn.LogSoftmax(dim=dim)))
-
-
-def test_the_name_classifier_of_pytorchs_tutorial_is_read(torch, nn, rng):
-    rnn, linear, softmax = nn.RNN(57, 128), nn.Linear(128, 18), nn.LogSoftmax(dim=1)
-    imported = interop.read((rnn, linear, softmax), Said())
-    net = imported.network
-    assert net.output_activation == "log_softmax"
-    assert ("2.dim=1", "", "over the features") in imported.rows
-    name = np.eye(57, dtype=np.float32)[rng.integers(0, 57, 9)]
-    with torch.no_grad():
-        _, hidden = rnn(torch.from_numpy(name)[:, None])
-        want = softmax(linear(hidden[0])).numpy()[0]
-    np.testing.assert_allclose(net(name)[-1], want, rtol=0, atol=2e-6)
-    comparison = elman.compare(net, (rnn, linear, softmax), name)
-    assert comparison.ok, comparison
-    model = nn.ModuleDict({"rnn": rnn, "h2o": linear, "softmax": softmax})
-    assert elman.from_torch(model, output_activation="log_softmax") == net
-    with pytest.raises(ArgumentError, match=r"^output_activation: .*'log_softmax'"):
-        elman.from_torch(model)
-
-
-@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
-@pytest.mark.parametrize("dim", [-1, 1, 2])
-def test_a_softmax_over_the_features_has_any_of_their_axes(nn, name, dim):
-    kind = nn.Softmax if name == "softmax" else nn.LogSoftmax
-    net = elman.from_torch((nn.RNN(3, 4), nn.Linear(4, 2), kind(dim=dim)))
-    assert net.output_activation == name
-
-
-def test_log_softmax_goes_to_pytorch_and_back(torch, nn, rng):
-    net = elman.Network(3, 5, 4, output_activation="log_softmax", seed=1)
-    modules = elman.to_torch(net)
-    assert elman.from_torch(modules) == net
-    x = rng.standard_normal((6, 3)).astype(np.float32)
-    got = run_torch(torch, x, *modules)
-    np.testing.assert_allclose(got, net(x), rtol=0, atol=2e-6)
-    assert elman.compare(net, modules, x).ok
 
 
 def test_a_wrapped_module_is_the_same_network(nn):

@@ -49,9 +49,9 @@ def from_torch(
         `nonlinearity` of the RNNs, "tanh" or "relu". Required for a `state_dict` or a file, which
         do not store it.
     output_activation : str, optional
-        Activation after the readout: "identity" (values or logits), "sigmoid", "softmax",
-        "log_softmax", "tanh" or "relu". Required if there is a readout, unless a sequence of
-        modules ends with one such as `nn.Sigmoid()`.
+        Activation after the readout: "identity" (values or logits), "sigmoid", "softmax", "tanh"
+        or "relu". Required if there is a readout, unless a sequence of modules ends with one such
+        as `nn.Sigmoid()`.
     prefix : str or sequence of str, optional
         Name of the RNN (`"encoder.rnn"`), or names of several from the bottom up, if the choice is
         ambiguous. `module.` and `_orig_mod.` may be left out.

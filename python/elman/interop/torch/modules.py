@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from typing import Any, TypeGuard
 
 _RECURRENT = (nn.RNN, nn.RNNCell)
-_SOFTMAX = (nn.Softmax, nn.LogSoftmax)
 _DROPOUT = (nn.Dropout, nn.AlphaDropout)
 
 
@@ -63,10 +62,6 @@ def of_sequence(modules: Iterable[Any]) -> TorchModel:
             readout = name
         elif readout is not None and activation is None and _activation(part) is not None:
             activation = _activation(part)
-        elif isinstance(part, _SOFTMAX) and _activation(part) is None:
-            raise ArgumentError(
-                f"source: expected a softmax over the features, dim=-1, got {part} as module {name}"
-            )
         elif not isinstance(part, _DROPOUT):
             raise ArgumentError(
                 "source: expected nn.RNN or nn.RNNCell, then nn.Linear, then its activation, got"
@@ -75,12 +70,7 @@ def of_sequence(modules: Iterable[Any]) -> TorchModel:
     sources = [(name, of_module(part)) for name, part in parts]
     return TorchModel(
         {f"{name}.{key}": t for name, source in sources for key, t in source.tensors.items()},
-        [row._replace(source=f"{name}.{row.source}") for name, s in sources for row in s.rows]
-        + [
-            Row(f"{name}.dim={part.dim}", "", "over the features")
-            for name, part in parts
-            if isinstance(part, _SOFTMAX)
-        ],
+        [row._replace(source=f"{name}.{row.source}") for name, s in sources for row in s.rows],
         {name: source.nonlinearities[""] for name, source in sources if source.nonlinearities},
         frozenset([readout] if readout is not None else []),
         tuple(stack),
@@ -123,8 +113,8 @@ def _left_out(part: Any) -> str:
 
 def _activation(part: Any) -> str | None:
     """Return elman's name for an activation module, or None."""
-    if isinstance(part, _SOFTMAX):  # over the features of (B, T, O), of (B, O) or (T, O), of any
+    if isinstance(part, (nn.Softmax, nn.LogSoftmax)):  # over the features of (B, T, O) or (B, O)
         name = "softmax" if isinstance(part, nn.Softmax) else "log_softmax"
-        return name if part.dim in (2, 1, -1) else None
+        return name if part.dim in (-1, 1, 2) else None
     names = {nn.Identity: "identity", nn.Sigmoid: "sigmoid", nn.Tanh: "tanh", nn.ReLU: "relu"}
     return names.get(type(part))
