@@ -124,6 +124,13 @@ def directions(direction: str | Sequence[str], num_layers: int) -> list[str]:
     return [name("direction", value) for value in several]
 
 
+def masked(value: object) -> str:
+    """Return what the outputs of masked steps are: "hold" or "zero"."""
+    if not isinstance(value, str) or value not in _structure.MASKED:
+        raise ArgumentError(f"masked: expected 'hold' or 'zero', got {value!r}")
+    return value
+
+
 def activations(
     activation: LayerActivation | Sequence[LayerActivation], directions: Sequence[str]
 ) -> list[str | Activation]:

@@ -182,7 +182,7 @@ def _compared(
 ) -> Comparison:
     runs = opened.runs
     real = None if mask is None else np.asarray(mask, dtype=bool)
-    kind = getattr(net, "masked", "hold") if masked is None else masked
+    kind = net.masked if masked is None else masked
     if real is not None and runs.framework != "keras":
         raise ArgumentError(f"mask: expected None for {runs.framework}, which has no masks")
     trace = _framework(opened, lambda: _run(opened, x, real))
@@ -194,6 +194,7 @@ def _compared(
                 " others"
             )
         x = used
+    real = real if trace.mask is None else trace.mask
     trace = trace._replace(hidden=trace.hidden or [None] * net.num_layers)
     if trace.output.shape[-1] != net.output_size or len(trace.hidden) != net.num_layers:
         raise ShapeError(
@@ -246,6 +247,7 @@ def _run(opened: Opened, x: Array, mask: Array | None) -> Trace:
     return first._replace(
         output=joined([part.output for part in parts]),
         hidden=[None if layer[0] is None else joined(list(layer)) for layer in layers],
+        mask=None if first.mask is None else joined([p.mask for p in parts if p.mask is not None]),
         x=None if first.x is None else joined([part.x for part in parts if part.x is not None]),
     )
 

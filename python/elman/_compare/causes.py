@@ -40,7 +40,10 @@ def _weights(name: str, ours: Array | None, theirs: Array, vectors: list[Array])
     """Yield how a tensor differs from the source's."""
 
     def close(a: Array, b: Array) -> bool:
-        return a.shape == b.shape and np.allclose(a, b, rtol=1e-5, atol=1e-6)
+        if a.shape != b.shape:
+            return False
+        u = 4 * max(np.finfo(a.dtype).eps, np.finfo(b.dtype).eps)
+        return np.allclose(a, b, rtol=u, atol=u * float(np.abs(b).max(initial=0)), equal_nan=True)
 
     mine = np.zeros_like(theirs) if ours is None else ours
     if close(mine, theirs):
@@ -91,5 +94,6 @@ def _with_output(net: Network, activation: str) -> Network:
         activation=structure.layer_activations,
         output_activation=activation,
         dtype=net.dtype,
+        masked=net.masked,
         allow_nonfinite=True,
     )

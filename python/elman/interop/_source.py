@@ -55,6 +55,7 @@ class Trace(NamedTuple):
     x: Array | None = None  # the inputs it read, if they are not those given: rounded, one-hot
     dtype: str | None = None  # of its arithmetic, if not the network's: "float16", "bfloat16"
     step: int = -1  # of an output without time: 0 if the last step read is the first in time
+    mask: Array | None = None  # which steps (B, T) it took as real, if it chose them
 
 
 class Source(NamedTuple):
@@ -110,6 +111,7 @@ def network_of(pieces: Pieces, structure: Structure, said: Said) -> Network:
         activation=structure.layer_activations,
         output_activation=structure.output_activation,
         dtype=_arguments.common_dtype(arrays) if said.dtype is None else said.dtype,
+        masked=structure.masked,
         metadata=said.metadata,
         allow_nonfinite=said.allow_nonfinite,
     )

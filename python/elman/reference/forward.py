@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from elman import _structure
+from elman import _arguments, _structure
 from elman.errors import ArgumentError
 from elman.reference.activations import activate
 
@@ -91,7 +91,7 @@ def run(
     state: ArrayLike | None = None,
     lengths: ArrayLike | None = None,
     mask: ArrayLike | None = None,
-    masked: str = "hold",
+    masked: str | None = None,
 ) -> Run:
     """Run the network over whole sequences, layer by layer, one step at a time.
 
@@ -111,7 +111,7 @@ def run(
         held, the output is zero, and their inputs are not used.
     mask, masked
         Instead of lengths, which steps (..., T) are real; at the others the output is that of the
-        held states ("hold") or zero ("zero").
+        held states ("hold") or zero ("zero"), by default as the network says.
 
     Returns
     -------
@@ -129,6 +129,7 @@ def run(
     x = np.asarray(x, dtype=np.float64)
     *batch, T, _ = x.shape
     real = real_steps(lengths, mask, batch, T)[..., np.newaxis]
+    kind = masked_of(net, masked)
     starts = by_half(net, start_state(net, state, batch))
     below = scale_inputs(net, x)
     hidden, last = [], []
@@ -141,7 +142,7 @@ def run(
         below = np.concatenate(gives, axis=-1)
         hidden.append(below)
     output = _read_out(net, below)
-    if mask is None or masked == "zero":
+    if mask is None or kind == "zero":
         output = np.where(real, output, 0.0)
     return Run(output, np.concatenate(last, axis=-1), np.concatenate(hidden, axis=-1))
 
@@ -222,6 +223,11 @@ def start_state(net: Parameters, state: ArrayLike | None, batch: list[int]) -> A
 def lengths_of(lengths: ArrayLike | None, batch: list[int], T: int) -> NDArray[np.int64]:
     """Return the numbers of real steps (*batch)."""
     return np.broadcast_to(np.asarray(T if lengths is None else lengths, dtype=np.int64), batch)
+
+
+def masked_of(net: Parameters, masked: str | None) -> str:
+    """Return what the outputs of masked steps are, by default the network's own."""
+    return net.masked if masked is None else _arguments.masked(masked)
 
 
 def real_steps(

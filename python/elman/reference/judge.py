@@ -12,6 +12,7 @@ from elman.reference.forward import (
     by_half,
     float64,
     halves_of,
+    masked_of,
     real_steps,
     run,
     runs_forward,
@@ -61,6 +62,7 @@ class Rounding(NamedTuple):
     smallest: float  # the smallest positive number
     extra: int = 4  # roundings of a sum beyond its number of products
     trusted: float = 0.0  # an absolute error of activations, in u_sum, relative where |f| > 1
+    in_blocks: bool = False  # whether long sums are in blocks: at most 8 sqrt(n) roundings
 
     @classmethod
     def of(cls, dtype: DTypeLike) -> Rounding:
@@ -71,6 +73,8 @@ class Rounding(NamedTuple):
 
     def sums(self, terms: int) -> float:
         """Return the relative error of a sum, and of the reference's in float64."""
+        if self.in_blocks:
+            terms = min(terms, int(8 * terms**0.5))
         stored = _gamma(self.extra, self.u) if self.u_sum < self.u else 0.0
         return stored + _gamma(terms + self.extra, self.u_sum) + _gamma(terms + self.extra, _U64)
 
@@ -152,7 +156,7 @@ def verify(
     state: ArrayLike | None = None,
     lengths: ArrayLike | None = None,
     mask: ArrayLike | None = None,
-    masked: str = "hold",
+    masked: str | None = None,
 ) -> VerificationReport:
     """Verify another implementation's results, each step from that implementation's own state.
 
@@ -232,6 +236,7 @@ def verify(
     output = _expect_shape("output", output, (*batch, T, net.output_size))
     hidden = _expect_shape("hidden", hidden, (*batch, T, net.state_size))
     real = real_steps(lengths, mask, batch, T)[..., np.newaxis]
+    masked = masked_of(net, masked)
     answers = np.ones_like(real) if mask is not None and masked == "hold" else real
     start = start_state(net, None if state is None else np.asarray(state).astype(net.dtype), batch)
 
