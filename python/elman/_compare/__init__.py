@@ -202,12 +202,13 @@ def _compared(
             f" {len(trace.hidden)} and {trace.output.shape[-1]}"
         )
     found = steps.judge(net, x, trace, real, kind, tolerance)
+    own_steps = net.verify(x, mask=real, masked=kind)
     ours = net.run(steps.rounded(x, trace.dtype), mask=real, masked=kind).output
     result = Comparison(
         trace.framework,
         found.output,
         found.layers,
-        found.worst_ratio,
+        max(found.worst_ratio, own_steps.worst_ratio),
         _difference(ours, trace),
         [],
     )
@@ -217,6 +218,8 @@ def _compared(
             turned = trace._replace(output=output_of(trace.output))
             return steps.judge(other, x, turned, real, kind, tolerance).worst_ratio <= 1.0
 
+        if not own_steps.ok:
+            result.causes.append(f"the network itself is {own_steps}")
         result.causes.extend(causes.causes(net, opened.read, trace))
         result.causes.extend(causes.behaviours(net, real is not None, kind, agrees))
     return result

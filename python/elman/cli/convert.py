@@ -16,6 +16,7 @@ from elman.cli.report import describe, print_json, random_inputs
 from elman.errors import ElmanError
 from elman.files.output import open_output
 from elman.interop import formats
+from elman.interop.torch.writing import names_of
 
 if TYPE_CHECKING:
     from elman._compare import Comparison
@@ -66,7 +67,10 @@ def _check(
             path = str(Path(folder, f"converted{suffix}"))
             Path(path).write_bytes(data)
             try:
-                written = formats.read(path, **options_of(net, path))
+                options = options_of(net, path)
+                if formats.framework_of(path) == "torch":
+                    options |= names_of(net)
+                written = formats.read(path, **options)
                 folded = written.network if fold_scaling else net
                 found["target"] = check(folded, written, inputs)
             except ElmanError as error:
