@@ -179,6 +179,11 @@ def activation_module(torch: Any, name: str) -> Any:
     return kinds[name]()
 
 
+def names_of(net: Network) -> dict[str, list[str]]:
+    """Return the options of `from_torch` that the file of `contents` needs, for several RNNs."""
+    return {} if _is_uniform(net) else {"prefix": [f"rnn.{i}" for i in range(net.num_layers)]}
+
+
 def contents(net: Network, *, fold_scaling: bool) -> bytes:
     """Return the bytes of a `.pt` file: the state_dict as `torch.save` writes it."""
     torch = _files.extra("torch", "a .pt file", "torch")
