@@ -169,6 +169,8 @@ class NodeRunner:
             x = x.swapaxes(0, 1)
         D, H = len(self._attributes.directions), W.shape[1]
         state = None if initial is None else self._state(_widened("initial_h", initial), x, D, H)
+        if parts.mask is not None:
+            real = {"mask": (integers != parts.mask.number).any(-1)}
         run = net.run(x, state=state, lengths=lengths)
         Y = run.output.reshape(*x.shape[:2], D, H)
         Y_h = run.state.reshape(len(x), D, H)
@@ -257,7 +259,7 @@ class ModelRunner:
         given = _by_name(inputs, self._graph)
         parts, net = self._reading.parts, self._reading.network
         x = _ordered(given[parts.x], parts.x_kinds)
-        x = self._vectors(x)
+        integers, x = x, self._vectors(x)
         outputs = "all" if self._reading.when in ("each", None) else "last"
         real: dict[str, Any] = {}
         if parts.lengths is not None:
@@ -266,6 +268,8 @@ class ModelRunner:
                 real = {"lengths": lengths}
             else:
                 real = {"mask": np.arange(x.shape[1]) < lengths[:, None]}
+        if parts.mask is not None:
+            real = {"mask": (integers != parts.mask.number).any(-1)}
         run = net.run(x, state=self._state(given, len(x)), outputs=outputs, **real)
         return [self._output(field, run.output, run.state) for field in parts.outputs.values()]
 

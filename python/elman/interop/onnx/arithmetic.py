@@ -16,15 +16,17 @@ from elman.interop.onnx.fields import (
     Context,
     Tensor,
     as_field,
+    as_kind,
     binary,
     integers,
     normal,
     offset,
     operator,
+    padded,
     settled,
     sizes_of,
 )
-from elman.interop.onnx.values import Field, Input, decimal, objects
+from elman.interop.onnx.values import Compared, Field, Fixed, Input, decimal, objects
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -180,6 +182,8 @@ def _comparison(compare: Callable[[Array, Array], Array]) -> Callable[..., Tenso
             return equal_to_numbers(a, b, context)  # type: ignore[arg-type]
         if node.operator == "Less" and is_code(a) and isinstance(b, np.ndarray) and not b.any():
             return np.zeros((1,) * a.ndim, bool)  # they number rows of a table
+        if isinstance(b, np.ndarray) and isinstance(a, Field) and b.dtype.kind == "i":
+            b = b.astype(np.float32)  # integers of x, or a number of features
         return binary(a, b, lambda x, y: context.symbols.compared(x, node.operator, y), context)
 
     return apply
@@ -217,14 +221,53 @@ def _where(node: Node, context: Context, condition: Tensor, a: Tensor, b: Tensor
 
 def _chosen(condition: Field, a: Tensor, b: Tensor, context: Context) -> Field:
     """Choose between values vector by vector."""
-    fields = [condition, as_field(a, context.symbols), as_field(b, context.symbols)]
+    symbols = context.symbols
+    fields = [settled(as_field(value, symbols)) for value in (condition, a, b)]
+    size = max(field.vector.size for field in fields)
+    rank = max(field.ndim for field in fields)
+    fields = [_constants_as(padded(field, rank), fields, context) for field in fields]
+    fields[0] = fields[0].map(lambda item: symbols.repeated(item, size))
     if len({field.kinds for field in fields}) > 1:
         raise UnsupportedModelError("its condition and its values have different axes")
     shape = np.broadcast_shapes(*(field.items.shape for field in fields))
     context.symbols.spend(math.prod(shape))
     items = [np.broadcast_to(field.items, shape).ravel() for field in fields]
-    found = [context.symbols.chosen(*three) for three in zip(*items, strict=True)]
-    return Field(condition.kinds, objects(found, shape))
+    found = [symbols.chosen(*three) for three in zip(*items, strict=True)]
+    return Field(fields[0].kinds, objects(found, shape))
+
+
+def _constants_as(field: Field, others: list[Field], context: Context) -> Field:
+    """Return constants with the axes and the size of other tensors."""
+    model = max(others, key=lambda other: (other.ndim, "B" in other.kinds))
+    size = max(other.vector.size for other in others)
+    if all(isinstance(item, Fixed) for item in field.flat):
+        for axis, kind in enumerate(model.kinds):
+            if field.kinds[axis] == "K" != kind and kind != "F":
+                field = as_kind(field, axis, kind)
+        if field.vector.size == 1 < size:
+            field = field.map(
+                lambda item: context.symbols.fixed(np.repeat(item.weight.array, size))  # type: ignore[attr-defined]
+            )
+    return field
+
+
+@operator("Not", 1)
+def _not(node: Node, context: Context, x: Tensor) -> Tensor:
+    return ~x if isinstance(x, np.ndarray) else x.map(context.symbols.negated)
+
+
+@operator("Tile", 13)
+def _tile(node: Node, context: Context, x: Tensor, repeats: Tensor) -> Tensor:
+    """Repeat a condition for every feature."""
+    times = integers(repeats)
+    if isinstance(x, np.ndarray):
+        context.symbols.spend(numbers=x.size * math.prod(times))
+        return np.tile(x, times)
+    field = settled(x)
+    *others, size = times
+    if len(times) != field.ndim or any(n != 1 for n in others) or field.kinds[-1] != "F":
+        raise UnsupportedModelError("it repeats values")
+    return field if size == 1 else field.map(lambda item: context.symbols.repeated(item, size))
 
 
 @operator("Neg", 13)
@@ -269,6 +312,12 @@ def _sum(node: Node, context: Context, x: Tensor, axes: Tensor | None = None) ->
     """Add up items along counted axes, such as the directions of a layer."""
     field, symbols = as_field(x, context.symbols), context.symbols
     for axis in _reduction(node, axes, field.ndim):
+        if field.kinds[axis] == "F" and node.operator == "ReduceSum":
+            field = field.map(symbols.counted)
+            if not node.attributes.get("keepdims", 1):
+                kinds = field.kinds[:axis] + field.kinds[axis + 1 :]
+                field = Field(kinds, field.items)
+            continue
         if field.kinds[axis] != "K":
             what = {"T": "the steps", "B": "the sequences", "F": "the features"}
             raise UnsupportedModelError(f"it adds up {what.get(field.kinds[axis], 'merged axes')}")
@@ -312,6 +361,8 @@ def _cast(node: Node, context: Context, x: Value) -> Value:
     if isinstance(x, np.ndarray):
         return x if x.dtype == object else x.astype(to)
     if isinstance(x, Field):
+        if all(isinstance(item, Compared) for item in x.flat):
+            return x
         is_integer = is_code(x)
         if (to[0] == "f") == is_integer and not _is_one_hot(x):
             raise UnsupportedModelError("it converts between real numbers and integers")

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from elman._network import Network
     from elman._typing import Array
     from elman.interop._chain import Part
+    from elman.interop.onnx.masking import Mask
     from elman.interop.onnx.recurrent import OnnxChain
     from elman.interop.onnx.values import Symbols, Vector, Weight, When
 
@@ -52,6 +53,12 @@ class Parts(NamedTuple):
     names: dict[Vector, str]  # the graph's names of values
     tables: list[str]  # the names of embeddings whose rows the network reads
     halves: list[str]  # the types of 16 bits that the graph rounds values to
+    mask: Mask | None  # of the steps that the layers of the graph read
+
+    @property
+    def masked(self) -> str:
+        """What the outputs of steps that are not real are, as in `Network`."""
+        return "zero" if self.padded else "hold" if self.mask is None else self.mask.masked
 
 
 class Reading(NamedTuple):
@@ -85,10 +92,10 @@ def assemble(parts: Parts, symbols: Symbols) -> Reading:
         end = top if when == "each" else symbols.at(top, when)  # type: ignore[arg-type]
         chain += parts_between(end, head.y, parts.names)
     made = _network(chain, parts, head)
-    if parts.padded and when in ("each", "last") and not made.masks:
+    if parts.masked == "zero" and when in ("each", "last") and not made.masks:
         raise UnsupportedModelError(
             "the output: what follows the recurrent layers has more than one activation, so its"
-            " values after the end of a sequence, which sequence_lens gives, are those of no network"
+            " values at the steps that a sequence lacks are those of no network"
         )
     places, taps = _places(parts, layers, made)
     rows = [*_input_rows(parts), *_rolled_rows(parts, layers, made), *made.rows]
@@ -281,9 +288,8 @@ def _network(chain: list[Part], parts: Parts, head: _Head | None) -> _chain.Asse
         if W.note != FOLDED
     ]
     said = Said(dtype=np.result_type(*matrices), metadata=parts.metadata)
-    masked = "zero" if parts.padded else "hold"
     try:
-        made = _chain.assemble(chain, said, masked=masked)
+        made = _chain.assemble(chain, said, masked=parts.masked)
         scaling = {} if head is None else {"output_std": head.std, "output_mean": head.mean}
         added = {name: piece(weight) for name, weight in scaling.items() if weight is not None}
         if not added:
@@ -307,6 +313,8 @@ def _input_rows(parts: Parts) -> list[Row]:
     if parts.lengths is not None:
         note = "net.run(x, mask=numpy.arange(T) < lengths[:, None]) gives every step of the graph"
         rows.append(Row(parts.lengths, "lengths", note if parts.padded else _ENDS))
+    if parts.mask is not None:
+        rows.append(Row(parts.x, "mask", _mask_note(parts)))
     for name in parts.tables:
         rows.append(Row(name, "", "the network reads rows of this table, one for each integer"))
     for kind in parts.halves:
@@ -329,6 +337,18 @@ def _rolled_rows(parts: Parts, layers: list[list[int]], made: _chain.Assembled) 
         for place, layer in zip(recurrent, layers, strict=True)
         for index, half in zip(layer, ("", ".reverse"), strict=False)
     ]
+
+
+def _mask_note(parts: Parts) -> str:
+    assert parts.mask is not None
+    numbers = sorted({float(number) for number in parts.mask.number})
+    number = f"{numbers[0]:g}" if len(numbers) == 1 else str(numbers)
+    if parts.codes:
+        return f"the graph skips the integer {number}: net.run(x, mask=integers != {number})"
+    return (
+        f"the graph skips steps whose features are all {number}:"
+        f" net.run(x, mask=(x != {number}).any(-1))"
+    )
 
 
 _WORDS = {"T": "time", "R": "time, the last step first", "B": "batch", "F": "features", "K": "one"}

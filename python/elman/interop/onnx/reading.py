@@ -265,13 +265,14 @@ class _GraphReader:
         """Return the network that computes the outputs."""
         fields = [as_field(self._values[name], self._symbols) for name in self._graph.outputs]
         chains = self._recurrent.chains
+        mask = None
         names: dict[Vector, str] = {}
         for name, value in self._values.items():
             for vector in value.flat if isinstance(value, Field) else ():
                 if vector not in names or value.items.size == 1:
                     names[vector] = name
         if self._unrolled:
-            chains, fields = roll_up(fields, names, self._steps or 0, self._symbols)
+            chains, fields, mask = roll_up(fields, names, self._steps or 0, self._symbols)
         lengths = self._recurrent.lengths or {None}
         if len(lengths) > 1:
             raise UnsupportedModelError("the layers differ in their sequence_lens")
@@ -304,6 +305,7 @@ class _GraphReader:
             names,
             self._context.tables,
             self._context.halves,
+            mask,
         )
         try:
             return assemble(parts, self._symbols)

@@ -20,10 +20,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from elman.errors import UnsupportedModelError
+from elman.interop.onnx.masking import Mask, check, take_off
 from elman.interop.onnx.recurrent import OnnxChain, final_when, start_of
 from elman.interop.onnx.values import (
     Activated,
     Affine,
+    Chosen,
     Field,
     Input,
     Picked,
@@ -56,6 +58,7 @@ class RolledUp(NamedTuple):
 
     chains: list[OnnxChain]
     outputs: list[Field]
+    mask: Mask | None  # of the steps that the layers read
 
 
 def roll_up(
@@ -83,6 +86,10 @@ class _Roller:
         self._vectors = _all_vectors(names)
 
     def run(self) -> RolledUp:
+        plain = None
+        if any(isinstance(vector, Chosen) for vector in self._vectors):
+            plain, masked = self._without_mask(), self._outputs
+            self._outputs = [field.map(plain.__getitem__) for field in masked]
         leaves = {
             vector: vector.step
             for vector in self._vectors
@@ -97,7 +104,26 @@ class _Roller:
             leaves = {cell.vector: cell.step for line in lines for cell in line}
         if not self._chains:
             raise UnsupportedModelError(self._nothing())
-        return RolledUp(self._chains, [self._output(field) for field in self._outputs])
+        mask = None
+        if plain is not None:
+            outputs = [vector for field in masked for vector in field.flat]
+            first = {i: 0 for i in range(len(self._chains))}
+            first |= {
+                i: self._steps - 1 for i, c in enumerate(self._chains) if c.direction == "reverse"
+            }
+            mask = check(outputs, plain, self._places, first)
+            if any(chain.initial is not None for chain in self._chains):
+                raise UnsupportedModelError("it has a mask and a start state")
+        return RolledUp(self._chains, [self._output(field) for field in self._outputs], mask)
+
+    def _without_mask(self) -> dict[Vector, Vector]:
+        """Take the masks off all vectors, and return what each became."""
+        plain = take_off(self._vectors, self._symbols)
+        for vector, new in plain.items():
+            if vector in self._names:
+                self._names[new] = self._names[vector]
+        self._vectors = _all_vectors(dict.fromkeys(plain.values()))
+        return plain
 
     def _nothing(self) -> str:
         if self._steps == 1:

@@ -149,11 +149,24 @@ class Magnitude(Vector):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Compared(Vector):
-    """Whether the features of a vector are above, below or equal to numbers."""
+    """Whether the features of a vector are above, below or equal to numbers.
+
+    Besides ONNX's names, "Count" is the number of features that differ from the numbers, and "Some"
+    whether there are any.
+    """
 
     source: Vector
-    operator: str  # of ONNX
+    operator: str
     number: Weight
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Chosen(Vector):
+    """One of two vectors: a where a condition holds, else b."""
+
+    condition: Vector
+    a: Vector
+    b: Vector
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -292,6 +305,8 @@ def sources_of(vector: Vector) -> list[Vector]:
         return [vector.source]
     if isinstance(vector, Picked):
         return list(vector.steps)
+    if isinstance(vector, Chosen):
+        return [vector.condition, vector.a, vector.b]
     return list(vector.parts) if isinstance(vector, Joined) else []
 
 
@@ -502,6 +517,10 @@ class Symbols:
         a, b = self._alike(a, b)
         if not isinstance(b, Fixed):
             raise UnsupportedModelError("it compares values that are not constant")
+        if isinstance(a, Compared):
+            if (a.operator, operator, b.weight.array.any()) != ("Count", "Greater", False):
+                raise UnsupportedModelError("it compares values that are not constant")
+            return self._make(Compared, 1, a.source, "Some", a.number)
         return self._make(Compared, a.size, a, operator, b.weight)
 
     def chosen(self, condition: Vector, a: Vector, b: Vector) -> Vector:
@@ -517,7 +536,36 @@ class Symbols:
             and b is self._divided_as(a, condition.source, inner)
         ):
             return b
-        raise UnsupportedModelError("it chooses between values that are not constant")
+        if not isinstance(condition, Compared) or a.size != b.size:
+            raise UnsupportedModelError("it chooses between values that are not constant")
+        return self._make(Chosen, a.size, condition, a, b)
+
+    def repeated(self, condition: Vector, size: int) -> Vector:
+        """Return one condition for every feature."""
+        if not isinstance(condition, Compared) or condition.size not in (1, size):
+            raise UnsupportedModelError("it repeats values")
+        return self._make(
+            Compared, size, condition.source, condition.operator, condition.number
+        )
+
+    def negated(self, condition: Vector) -> Vector:
+        """Return whether a condition does not hold."""
+        others = {"Equal": "NotEqual", "NotEqual": "Equal"}
+        if not isinstance(condition, Compared) or condition.operator not in others:
+            raise UnsupportedModelError("it negates values that are not constant")
+        return self._make(
+            Compared,
+            condition.size,
+            condition.source,
+            others[condition.operator],
+            condition.number,
+        )
+
+    def counted(self, condition: Vector) -> Vector:
+        """Return for how many features a condition holds."""
+        if not isinstance(condition, Compared) or condition.operator != "NotEqual":
+            raise UnsupportedModelError("it adds up the features")
+        return self._make(Compared, 1, condition.source, "Count", condition.number)
 
     def _divided_as(self, a: Vector, scaled: Vector, inner: Vector) -> Vector | None:
         """Return f(s a) / s for s a = `scaled` and f(s a) = `inner`, or None."""
@@ -592,12 +640,13 @@ class Symbols:
         if depth > MAX_DEPTH:
             raise UnsupportedModelError(TOO_DEEP)
         if vector not in done:
-            done[vector] = leaf(vector) or self._of_parts(
+            done[vector] = leaf(vector) or self.of_parts(
                 vector, lambda part: self._rebuild(part, leaf, done, depth + 1)
             )
         return done[vector]
 
-    def _of_parts(self, vector: Vector, inner: Callable[[Vector], Vector]) -> Vector:
+    def of_parts(self, vector: Vector, inner: Callable[[Vector], Vector]) -> Vector:
+        """Return a vector made of inner(part) for each of its parts."""
         if isinstance(vector, Affine):
             terms = tuple((weight, inner(source)) for weight, source in vector.terms)
             return self._affine(vector.size, terms, vector.biases)
@@ -607,6 +656,8 @@ class Symbols:
             return self._make(type(vector), vector.size, inner(vector.source), vector.by)
         if isinstance(vector, Joined):
             return self.joined(map(inner, vector.parts))
+        if isinstance(vector, Picked):
+            return self.picked(tuple(map(inner, vector.steps)))
         return vector
 
     def at(self, vector: Vector, when: When) -> Vector:
