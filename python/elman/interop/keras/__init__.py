@@ -44,8 +44,9 @@ def from_keras(
     Activation after it). Dropout and noise act in training only; `read` lists every part.
 
     - With `return_sequences=False`, the model's output is `net(x, outputs="last")`.
-    - `Masking` becomes the `mask` of `Network.run`. At a masked step Keras repeats the previous
-      output (`masked="hold"`), or returns zeros with `zero_output_for_mask` (`"zero"`).
+    - `Masking` becomes the `mask` of `Network.run`. At a masked step a Keras RNN repeats its
+      previous output (`net.masked` is "hold") or, bidirectional or with `zero_output_for_mask`,
+      returns zeros, to which the Dense layer applies ("zero").
     - `go_backwards` becomes a layer that reads in reverse. Keras returns its outputs in the order
       of reading, elman in chronological order: Keras' last output is elman's first.
     - A bidirectional RNN with `return_sequences=False` joins the last states of both directions,

@@ -28,7 +28,7 @@ def _of_group(group: str, rests: list[str]) -> KerasLayer | KerasDense:
         return KerasLayer(group, group, [_unknown("cell")])
     if places == {"forward_layer/cell", "backward_layer/cell"}:
         forward, backward = _unknown("forward_layer/cell"), _unknown("backward_layer/cell")
-        return KerasLayer(group, group, [forward], backward)
+        return KerasLayer(group, group, [forward], backward, zero_output=True)
     stack = [f"cell/cells/simple_rnn_cell_{i}".removesuffix("_0") for i in range(len(places))]
     if places == set(stack):
         return KerasLayer(group, group, [_unknown(place) for place in stack])

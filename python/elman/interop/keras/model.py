@@ -161,8 +161,7 @@ class _Builder:
         if not self._recurrent:
             raise UnsupportedModelError("expected a model with a SimpleRNN, got none")
         if self._masking is not None:
-            how = "zero" if self._recurrent[-1].zero_output else "hold"
-            note = f"use net.run(x, mask=(x != {self._masking}).any(-1), masked={how!r})"
+            note = f"use net.run(x, mask=(x != {self._masking}).any(-1))"
             self._rows.append(Row("masking", "", note))
         return KerasModel(self._recurrent, self._dense, self._rows)
 
@@ -225,6 +224,7 @@ class _Builder:
             name=name,
             cells=[_within("forward_layer", "forward_", forward.cells[0])],
             backward=_within("backward_layer", "backward_", backward.cells[0]),
+            zero_output=forward.return_sequences,  # set by Keras, whatever the layer says
         )
 
     def _cells(self, what: str, config: dict[str, Json]) -> list[KerasCell]:
@@ -307,7 +307,7 @@ class _Builder:
             ("stateful", "pass run.state on, or use net.stream()"),
             ("return_state", "run.state has the states of all layers"),
             ("unroll", "affects only speed"),
-            ("zero_output_for_mask", "masked='zero' gives outputs of zero"),
+            ("zero_output_for_mask", "its output at masked steps is zero: masked='zero'"),
         ):
             if config.get(key):
                 self._rows.append(Row(f"{name}.{key}", "", note))

@@ -61,6 +61,7 @@ def _imported(model: KerasModel, find: Find, said: Said, source: object) -> Impo
         _source.output_activation(
             said.output_activation, dense and dense.cell.activation, dense and dense.name
         ),
+        "zero" if model.recurrent[-1].zero_output else "hold",
     )
     network = _source.network_of(pieces, structure, said)
     rows = [*_source.rows_of(pieces), *_step_rows(model, directions), *model.rows]

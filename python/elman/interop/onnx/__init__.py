@@ -36,7 +36,7 @@ def read(
     from elman.interop.onnx.file import load
     from elman.interop.onnx.graph import read_graph
     from elman.interop.onnx.reading import read_network
-    from elman.interop.onnx.table import with_table
+    from elman.interop.onnx.table import with_props
 
     if embedding not in ("one_hot", "rows"):
         raise ArgumentError(f"embedding: expected 'one_hot' or 'rows', got {embedding!r}")
@@ -53,7 +53,7 @@ def read(
     known = dict(zip(reading.parts.x_kinds, sizes, strict=False))
     frozen = known.get("B", 1), known.get("T")
     source = Source("onnx", run, lambda: frozen)
-    network = with_table(reading.network, model)
+    network = with_props(reading.network, model)
     return Imported(network, reading.rows, source, tuple(reading.taps))
 
 
@@ -118,7 +118,8 @@ def to_onnx(net: Network, path: str | os.PathLike[str] | None = None) -> Proto |
     initializer, one row of the network's `initial_state` (or zeros), repeated for every sequence.
     ONNX stores the parameters of activations in float32 and has one `clip` for both directions.
     ONNX Runtime runs RNN in float32 only: `elman.to_onnx(net.astype("float32"))`. The network's
-    metadata and table become the model's metadata `user.*` and `elman.table`.
+    metadata, table and `masked` become the model's metadata `user.*`, `elman.table` and
+    `elman.masked`.
 
     Parameters
     ----------
