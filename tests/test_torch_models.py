@@ -146,6 +146,13 @@ def test_a_learned_start_state_must_be_spoken_of(case):
     assert elman.from_torch(tensors, initial_state=False, **given).initial_state is None
 
 
+@pytest.mark.parametrize("name", ["rnn_h0", "hidden_state", "init", "zero", "start"])
+def test_a_vector_of_the_size_of_the_state_may_be_its_start(rng, name):
+    tensors = make(rng) | {name: np.ones(4, "f4")}
+    with pytest.raises(ArgumentError, match=rf"^initial_state: .*'{name}'"):
+        elman.from_torch(tensors, **SAID)
+
+
 def test_a_start_state_is_found_by_the_end_of_its_name():
     tensors = {f"model.{name}": array for name, array in stored("h0 flat").items()}
     check("h0 flat", elman.from_torch(tensors, initial_state="h0", **SAID))
@@ -254,7 +261,8 @@ def test_what_computes_nothing_does_not_block(rng):
         n_averaged=np.int64(3),
         position_ids=np.arange(8).reshape(1, 8),
         criterion__weight=np.ones(2, "f4"),
-        loss__pos_weight=np.ones(2, "f4"),
+        train_loss__pos_weight=np.ones(2, "f4"),
+        class_weights=np.ones(2, "f4"),
     )
     assert elman.from_torch(tensors, **SAID) == elman.from_torch(
         make(np.random.default_rng(1990)), **SAID
@@ -271,6 +279,7 @@ def test_what_computes_nothing_does_not_block(rng):
         {"conv__weight": np.ones((4, 3, 3))},
         {"pe": np.ones((1, 9, 4))},
         {"gate__weight": np.ones((2, 2, 2))},
+        {"geometric__weight": np.ones(4)},
     ],
 )
 def test_what_computes_blocks_until_it_is_left_out_knowingly(rng, more):
@@ -431,9 +440,22 @@ def test_a_sequential_is_a_readout(nn, x, name):
         ((made["rnn"], made["head"]), {}),
         ((made["rnn"], *made["head"]), {}),
     ):
-        net = elman.from_torch(source, **said)
-        assert net.hidden_sizes == (4, 5)
-        agrees(net, x, want)
+        imported = interop.read(source, Said(**said))
+        assert imported.network.hidden_sizes == (4, 5)
+        agrees(imported.network, x, want)
+        found = elman.compare(imported.network, imported, x.numpy())
+        assert found.ok, found
+
+
+def test_what_a_module_does_not_say_can_be_said_by_a_sequence(torch, nn, x):
+    made = model(nn, nn.Linear(4, 2), below=nn.Linear(3, 3))
+    for more in ({}, {"readout": "head"}):
+        with pytest.raises(
+            ArgumentError, match=r"or pass the modules from the input to the output"
+        ):
+            elman.from_torch(made, output_activation="identity", **more)
+    net = elman.from_torch((made["below"], made["rnn"], made["head"]), output_activation="tanh")
+    agrees(net, x, torch.tanh(made["head"](made["rnn"](made["below"](x))[0])))
 
 
 def test_the_rows_and_taps_name_the_modules(nn):
@@ -459,6 +481,7 @@ FUNCTIONS = {
     "ReLU": {},
     "Identity": {},
     "Softmax": {"dim": -1},
+    "LogSoftmax": {"dim": 2},
 }
 
 
@@ -606,6 +629,55 @@ def test_an_embedding_in_front_reads_one_hot_vectors_by_default(torch, nn, tied)
         agrees(elman.from_torch(made, **said, **more), rows, want)
     with pytest.raises(ArgumentError, match=r"^embedding: expected an nn.Embedding in front"):
         elman.from_torch((made["rnn"], made["decoder"]), embedding="rows", **said)
+
+
+# --- in PyTorch, for compare ----------------------------------------------------------------------
+
+
+def test_parts_of_a_sequence_run_at_every_step(torch, nn, x):
+    from elman.interop.torch import running
+
+    norm = nn.BatchNorm1d(9).eval()  # as wide as there are steps
+    norm.running_mean.uniform_(0.5, 2)
+    parts = nn.RNN(3, 9, batch_first=True), norm, nn.Flatten(), nn.Linear(9, 2), nn.Softmax(dim=1)
+    trace = running.run(parts, x.numpy())
+    net = elman.from_torch(parts)
+    agrees(net, x, torch.from_numpy(trace.output))
+    assert elman.compare(net, parts, x.numpy()).ok
+
+
+@pytest.mark.parametrize(
+    ("case", "said"),
+    [
+        ("weight_norm 0", SAID),
+        ("h0 of all", SAID | {"initial_state": "h0"}),
+        (
+            "norm behind",
+            {
+                "activation": "tanh",
+                "readout": "head",
+                "output_activation": [
+                    "tanh",
+                    "identity",
+                    elman.Activation("leaky_relu", alpha=0.3),
+                ],
+            },
+        ),
+        ("language model", SAID | {"embedding": "one_hot"}),
+    ],
+)
+def test_the_tensors_of_a_state_dict_run_in_pytorch(torch, case, said):
+    imported = interop.read(stored(case), Said(**said))
+    inputs = MADE[f"{case}|x"]
+    trace = imported.source.run(inputs, None, imported.taps)
+    net = imported.network
+    np.testing.assert_allclose(trace.output, net(inputs), rtol=0, atol=1e-6)
+    assert [states.shape[-1] for states in trace.hidden] == [
+        len(one.W_hh) * (1 + (one.reverse is not None)) for one in net.layers
+    ]
+    assert elman.compare(net, imported, inputs).ok
+    if case != "norm behind":
+        np.testing.assert_allclose(trace.output, MADE[f"{case}|output"], rtol=0, atol=1e-6)
 
 
 # --- the command ----------------------------------------------------------------------------------

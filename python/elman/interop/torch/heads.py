@@ -16,7 +16,7 @@ from elman.errors import ArgumentError, ArgumentTypeError, UnsupportedModelError
 from elman.interop.torch.names import Step, listed, named, parent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Set
 
     from elman.interop._source import Said
     from elman.interop.torch.names import TorchLayer, TorchModel
@@ -25,11 +25,12 @@ _NOT_STARTED = "left out: a start state; the network starts at its own"
 _ROWS = "left out: the network reads its rows"
 _CHANGES = "left out: if the model's forward uses it, the results differ"
 
-_LOSS = re.compile(r"loss|criterion|metric|optim", re.IGNORECASE)
-_STATISTIC = re.compile(
-    r"mean|avg|std|var|scale|shift|offset|min|max|median|quantile|iqr|loss|class|freq|pos|n_|num"
-    r"|count|step|epoch|lr|mask|length|time",
-    re.IGNORECASE,
+_IN_ORDER = "; or pass the modules from the input to the output, such as (rnn, linear)"
+_WORDS = re.compile(r"[^\W\d_]+")
+_STATISTICS = re.compile(
+    "mean|avg|average|mu|std|sigma|var|variance|scaler?|shift|offset|min|max|median|quantile|iqr"
+    "|class(?:es)?|freqs?|frequency|pos|positions?|n|num|count|steps?|epochs?|lr|mask|lengths?"
+    "|times?|stats?"
 )
 
 
@@ -46,10 +47,10 @@ def find_plan(model: TorchModel, layers: list[TorchLayer], said: Said) -> Plan:
     """Return the steps of a model with these recurrent layers."""
     units = list(dict.fromkeys(layer.unit for layer in layers))
     used = {name for layer in layers for name in layer.names}
-    spare = [name for name in model.tensors if name not in used]
+    spare = model.tensors.keys() - used
     start = _start(model, layers, said, spare)
     left = {name: _NOT_STARTED for name in _start_states(model, layers, spare) if name != start}
-    spare = [name for name in spare if name != start and name not in left]
+    spare = spare - left.keys() - {start}
     if model.chain is not None and said.prefix is None and said.readout in (None, False):
         end = 1 + max(index for index, step in enumerate(model.chain) if step.name in units)
         front = _in_front(list(model.chain[:end]), said)
@@ -58,7 +59,7 @@ def find_plan(model: TorchModel, layers: list[TorchLayer], said: Said) -> Plan:
         embedding = _embedding(model, layers, said, spare)
         front = [*embedding, *(Step("rnn", unit, "an nn.RNN") for unit in units)]
         inner = {f"{step.name}.weight".lstrip(".") for step in embedding}
-        items = _items(model, units, said, [name for name in spare if name not in inner])
+        items = _items(model, units, said, spare - inner)
     head, output_activation = _with_activations(items, said)
     steps = [step for step in (*front, *head) if step.kind != "nothing"]
     for step in steps:
@@ -71,7 +72,7 @@ def find_plan(model: TorchModel, layers: list[TorchLayer], said: Said) -> Plan:
         f"{step.name}.weight".lstrip("."): step.refused for step in front if step.kind == "nothing"
     }
     done = {name for step in steps for name in _tensors(step, model.tensors)} | left.keys()
-    left |= _left_out(model, units, said, [name for name in spare if name not in done], steps)
+    left |= _left_out(model, units, said, spare - done, steps)
     return Plan(steps, output_activation, start, left)
 
 
@@ -89,7 +90,7 @@ def _tensors(step: Step, tensors: Mapping[str, Any]) -> list[str]:
 # --- the initial state ----------------------------------------------------------------------------
 
 
-def _start_states(model: TorchModel, layers: list[TorchLayer], spare: Iterable[str]) -> list[str]:
+def _start_states(model: TorchModel, layers: list[TorchLayer], spare: Set[str]) -> list[str]:
     """Return the names of the tensors that may be a learned initial state."""
     sizes = {model.tensors[layer.forward["weight_hh"]].shape[0] for layer in layers}
     total = sum(
@@ -102,8 +103,8 @@ def _start_states(model: TorchModel, layers: list[TorchLayer], spare: Iterable[s
         if name not in spare or re.search(r"weight|bias|running_", own) or not 1 <= len(shape) <= 3:
             continue
         fits = _count(shape) in sizes | {total} and shape[-1] in sizes | {total}
-        learned = name in model.parameters or len(shape) > 1 or not _STATISTIC.search(own)
-        if fits and learned and _is_float(model.tensors[name]) and not _LOSS.search(name):
+        learned = name in model.parameters or len(shape) > 1 or not _is_statistic(own)
+        if fits and learned and _is_float(model.tensors[name]) and not _is_of_loss(name):
             found.append(name)
     return found
 
@@ -115,9 +116,7 @@ def _count(shape: Iterable[int]) -> int:
     return count
 
 
-def _start(
-    model: TorchModel, layers: list[TorchLayer], said: Said, spare: Iterable[str]
-) -> str | None:
+def _start(model: TorchModel, layers: list[TorchLayer], said: Said, spare: Set[str]) -> str | None:
     """Return the name of the initial state; refuse one that nothing was said of."""
     given = said.initial_state
     if isinstance(given, str):
@@ -160,7 +159,7 @@ def _embeds(said: Said) -> bool:
 
 
 def _embedding(
-    model: TorchModel, layers: list[TorchLayer], said: Said, spare: Iterable[str]
+    model: TorchModel, layers: list[TorchLayer], said: Said, spare: Set[str]
 ) -> list[Step]:
     """Return the embedding in front of the RNN, as "nothing" if the network reads its rows."""
     I = model.tensors[layers[0].forward["weight_ih"]].shape[1]
@@ -173,15 +172,15 @@ def _embedding(
     else:
         found = [
             Step("embedding", parent(name), "an nn.Embedding")
-            for name in spare
-            if _may_embed(name, model, I) and not _is_said(parent(name), said)
+            for name in model.tensors
+            if name in spare and _may_embed(name, model, I) and not _is_said(parent(name), said)
         ]
     names = listed(step.name for step in found)
     if not _embeds(said):
         if not found or (said.prefix is not None and said.readout is not None):
             return []
         if model.steps is None:
-            if said.readout is None and len(_readouts(model, [], list(spare))) == len(found):
+            if said.readout is None and len(_readouts(model, [], spare)) == len(found):
                 return []  # it may be the readout
             raise ArgumentError(
                 f"embedding: expected what {names} is: pass embedding='one_hot' if it is an"
@@ -219,7 +218,7 @@ def _is_said(name: str, said: Said) -> bool:
 
 
 def _items(
-    model: TorchModel, units: list[str], said: Said, spare: list[str]
+    model: TorchModel, units: list[str], said: Said, spare: Set[str]
 ) -> list[tuple[Step, ...]]:
     """Return the steps of each part of the readout that is named, or found."""
     if said.readout is False:
@@ -237,7 +236,7 @@ def _items(
     return found
 
 
-def _readouts(model: TorchModel, units: list[str], spare: list[str]) -> dict[str, tuple[Step, ...]]:
+def _readouts(model: TorchModel, units: list[str], spare: Set[str]) -> dict[str, tuple[Step, ...]]:
     """Return the steps of what may be a part of the readout, by name."""
     if model.steps is not None:
         return {
@@ -257,12 +256,12 @@ def _readouts(model: TorchModel, units: list[str], spare: list[str]) -> dict[str
 
 
 def _only(
-    model: TorchModel, names: Mapping[str, tuple[Step, ...]], spare: list[str]
+    model: TorchModel, names: Mapping[str, tuple[Step, ...]], spare: Set[str]
 ) -> list[tuple[Step, ...]]:
     """Return the steps of the readout if there is only one candidate."""
     linear = [name for name, steps in names.items() if any(s.kind == "linear" for s in steps)]
     heads = [name for name in linear if not any(name.startswith(f"{one}.") for one in linear)]
-    blocking = [name for name in spare if _computes(model, name)]
+    blocking = [name for name in model.tensors if name in spare and _computes(model, name)]
     if not heads and not blocking:
         return []
     if len(heads) != 1:
@@ -274,6 +273,7 @@ def _only(
         raise ArgumentError(
             f"readout: expected one nn.Linear, got {listed(sorted(heads or blocking))}: pass the"
             " name of the readout, several from the bottom up, or False for none"
+            f"{_IN_ORDER if model.steps is not None else ''}"
         )
     (head,) = heads
     if model.steps is None and f"{head}.bias".lstrip(".") not in model.tensors:
@@ -378,7 +378,7 @@ def activation_of(value: Any) -> Activation:
 
 
 def _left_out(
-    model: TorchModel, units: list[str], said: Said, spare: Iterable[str], steps: list[Step]
+    model: TorchModel, units: list[str], said: Said, spare: Set[str], steps: list[Step]
 ) -> dict[str, str]:
     """Return why tensors are left out; refuse those that may compute."""
     below = [
@@ -397,7 +397,7 @@ def _left_out(
         raise ArgumentError(
             f"source: expected an RNN and its readout {listed(names)}, got {listed(sorted(rest))}"
             " too: if forward uses them, the result differs without them; set prefix= and readout="
-            " to leave them out"
+            f" to leave them out{_IN_ORDER if model.steps is not None else ''}"
         )
     return {name: _CHANGES if _is_float(model.tensors[name]) else "left out" for name in spare}
 
@@ -405,7 +405,7 @@ def _left_out(
 def _computes(model: TorchModel, name: str) -> bool:
     """Return whether a tensor may take part in what a model computes."""
     tensor = model.tensors[name]
-    if not _is_float(tensor) or _LOSS.search(name):
+    if not _is_float(tensor) or _is_of_loss(name):
         return False
     own = name.rpartition(".")[2]
     if own.startswith("running_") or len(tensor.shape) > 1:
@@ -413,6 +413,23 @@ def _computes(model: TorchModel, name: str) -> bool:
     if model.steps is not None:
         return name in model.parameters
     return "weight" in own or "bias" in own
+
+
+def _words(name: str) -> set[str]:
+    return {word.lower() for word in _WORDS.findall(name)}
+
+
+def _is_statistic(name: str) -> bool:
+    return any(_STATISTICS.fullmatch(word) for word in _words(name))
+
+
+def _is_of_loss(name: str) -> bool:
+    """Return whether a tensor belongs to a loss: "criterion.weight", "class_weights"."""
+    own = name.rpartition(".")[2].replace("_", "")
+    return own in ("classweight", "classweights", "posweight") or any(
+        word.endswith("loss") or word in ("losses", "criterion", "metric", "metrics")
+        for word in _words(name)
+    )
 
 
 def _is_float(tensor: Any) -> bool:

@@ -56,9 +56,9 @@ def of_module(module: Any, *, chosen: bool = False) -> TorchModel:
     rows: list[Row] = []
     gated = []
     for name, part in module.named_modules(remove_duplicate=False):
+        rows += _settings(name, part)
         if _kind(part) in _RECURRENT and not _is_quantized(part):
             nonlinearities[name] = getattr(part, "nonlinearity", None)
-            rows += _settings(name, part)
         elif _kind(part) in _GATED or _is_quantized(part):
             gated.append((name, part))
         if _kind(part) == "Sequential":
@@ -105,9 +105,9 @@ def of_sequence(modules: Iterable[Any]) -> TorchModel:
         parameters |= {f"{name}.{key}" for key, _ in part.named_parameters(remove_duplicate=False)}
         for inner, one in part.named_modules(remove_duplicate=False):
             place = f"{name}.{inner}".rstrip(".")
+            rows += _settings(place, one)
             if place in rnns:
                 nonlinearities[place] = getattr(one, "nonlinearity", None)
-                rows += _settings(place, one)
     steps = {step.name: (step,) for step in chain}
     return TorchModel(tensors, rows, nonlinearities, steps, frozenset(parameters), chain)
 
@@ -227,14 +227,18 @@ def _of_features(dim: int | None, name: str) -> Activation | str:
 # --- settings and values --------------------------------------------------------------------------
 
 
-def _settings(name: str, rnn: Any) -> Iterator[Row]:
-    """Yield the settings of an RNN that a network does not have."""
-    start = f"{name}.".lstrip(".")
-    if getattr(rnn, "dropout", 0.0):
-        yield Row(f"{start}dropout={rnn.dropout:g}", "", "acts in training only")
-    if hasattr(rnn, "batch_first"):
-        layout = "as in elman" if rnn.batch_first else "elman's arrays are (..., T, I)"
-        yield Row(f"{start}batch_first={rnn.batch_first}", "", layout)
+def _settings(name: str, part: Any) -> Iterator[Row]:
+    """Yield the settings of a module that a network does not have."""
+    start, kind = f"{name}.".lstrip("."), _kind(part)
+    if kind in ("Softmax", "LogSoftmax") and hasattr(part, "dim"):
+        yield Row(f"{start}dim={part.dim}", "", "over the features")
+    if kind not in _RECURRENT:
+        return
+    if getattr(part, "dropout", 0.0):
+        yield Row(f"{start}dropout={part.dropout:g}", "", "acts in training only")
+    if hasattr(part, "batch_first"):
+        layout = "as in elman" if part.batch_first else "elman's arrays are (..., T, I)"
+        yield Row(f"{start}batch_first={part.batch_first}", "", layout)
 
 
 def _state(module: Any) -> dict[str, Any]:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 MAX_TENSORS = 10_000  # of a checkpoint: tensors and dictionaries
 MAX_ENTRIES = 10_000_000  # all entries of its dictionaries
 MAX_DEPTH = 16
+MAX_COPIES = 16  # of a model in one state_dict
+MAX_LISTED = 6  # names in a message
 MAX_SHOWN = 60  # characters of a name
 
 _WEIGHT_HH = re.compile(r"(?:(.*)\.)?weight_hh(?:_l0)?", re.DOTALL)
@@ -94,7 +96,11 @@ class TorchTensors(NamedTuple):
 
 def of_mapping(mapping: Any, prefix: str | Sequence[str] | None) -> TorchModel:
     """Return the tensors of a state_dict, or of the chosen one in a checkpoint."""
-    models = state_dicts(mapping)
+    groups = _groups(mapping)
+    models: dict[str, dict[str, Any]] = {}
+    for path, tensors in groups.items():
+        if _units(tensors):
+            models |= _copies(path, tensors)
     if len(models) > 1 and prefix is not None:
         units = [unit for tensors in models.values() for unit in _units(tensors)]
         chosen = set(_chosen(units, prefix))
@@ -106,25 +112,25 @@ def of_mapping(mapping: Any, prefix: str | Sequence[str] | None) -> TorchModel:
             f"source: expected one state_dict with an RNN, got {listed(_written(models))}: set"
             " prefix= to the name of one"
         )
-    return TorchModel(next(iter(models.values())))
+    for path, tensors in models.items():
+        if path and _units(tensors) == [path]:  # an RNN's own: those of other modules are beside it
+            tensors |= {
+                name: tensor
+                for other, group in groups.items()
+                if other and parent(other) == parent(path) and not _units(group)
+                for name, tensor in group.items()
+            }
+        return TorchModel(tensors)
+    return TorchModel({name: t for group in groups.values() for name, t in group.items()})
 
 
-def state_dicts(mapping: Any) -> dict[str, dict[str, Any]]:
-    """Return the tensors of each model in nested mappings, by its name and theirs.
-
-    The states of optimizers do not count. A dictionary of state_dicts of modules is one model.
-    """
+def _groups(mapping: Any) -> dict[str, dict[str, Any]]:
+    """Return the tensors of each of nested mappings, by its name and theirs; not of optimizers."""
     groups: dict[str, dict[str, Any]] = {}
     for path, name, tensor in _leaves(mapping, "", 0, itertools.count(1), itertools.count(1)):
-        groups.setdefault(path, {})[f"{path}.{name}".lstrip(".")] = tensor
-    groups = {path: resolved(tensors) for path, tensors in groups.items()}
-    kept = {path: group for path, group in groups.items() if not _OPTIMIZER.search(path)}
-    models: dict[str, dict[str, Any]] = {}
-    for path, tensors in kept.items():
-        if units := _units(tensors):
-            models |= _copies(path, _with_siblings(path, units, kept))
-    everything = {name: tensor for tensors in kept.values() for name, tensor in tensors.items()}
-    return models or {"": everything}
+        if not _OPTIMIZER.search(path):
+            groups.setdefault(path, {})[f"{path}.{name}".lstrip(".")] = tensor
+    return {path: resolved(tensors) for path, tensors in groups.items()}
 
 
 def _leaves(
@@ -152,18 +158,6 @@ def _leaves(
             yield path, str(name), value
 
 
-def _with_siblings(
-    path: str, units: list[str], groups: Mapping[str, dict[str, Any]]
-) -> dict[str, Any]:
-    """Return the tensors of a group; add those beside it if it holds an RNN and nothing else."""
-    tensors = dict(groups[path])
-    if path and units == [path]:
-        for other, more in groups.items():
-            if other and parent(other) == parent(path) and not _units(more):
-                tensors |= more
-    return tensors
-
-
 def _copies(path: str, tensors: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the copies of a model in one state_dict, such as an average of its weights."""
     split = [unit.split(".") for unit in _units(tensors)]
@@ -173,6 +167,8 @@ def _copies(path: str, tensors: dict[str, Any]) -> dict[str, dict[str, Any]]:
         if len(split) == 1:
             return {path: tensors}
     starts = list(dict.fromkeys(".".join(unit[: shared + 1]) for unit in split))
+    if len(starts) > MAX_COPIES:
+        return {path: tensors}
     copies = {
         start: {name: t for name, t in tensors.items() if name.startswith(f"{start}.")}
         for start in starts
@@ -299,12 +295,12 @@ def _written(names: Iterable[str]) -> list[str]:
     """Return names as a user may write them: of long ones, the end that is not ambiguous."""
     given = list(names)
     short = []
-    for name in given:
+    for name in given[:MAX_LISTED]:
         parts = _plain(name)
         ends = (".".join(parts[-count:]) for count in range(1, len(parts) + 1))
         end = next((end for end in ends if named(given, end) == [name]), name)
         short.append(end if len(name) > MAX_SHOWN else name)
-    return short
+    return short + given[MAX_LISTED:]
 
 
 def _numbered(units: list[str]) -> list[str]:
@@ -363,9 +359,9 @@ def _half(tensors: Mapping[str, Any], start: str, suffix: str) -> dict[str, str]
 
 
 def listed(names: Iterable[str]) -> str:
-    """Return up to six names for a message."""
+    """Return some names for a message."""
     shown = [repr(name[:MAX_SHOWN]) for name in names]
     if not shown:
         return "none"
-    more = f" and {len(shown) - 6} more" if len(shown) > 6 else ""
-    return ", ".join(shown[:6]) + more
+    more = f" and {len(shown) - MAX_LISTED} more" if len(shown) > MAX_LISTED else ""
+    return ", ".join(shown[:MAX_LISTED]) + more
