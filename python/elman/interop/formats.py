@@ -33,7 +33,7 @@ _OPTIONS = {  # of the readers
         "initial_state",
         "dtype",
     ),
-    "keras": ("activation", "output_activation", "layers", "readout", "embedding", "dtype"),
+    "keras": ("activation", "output_activation", "layers", "readout", "dtype"),
     "onnx": ("external_data",),
 }
 
