@@ -299,7 +299,8 @@ def array(argument: str, values: ArrayLike) -> Array:
     except TypeError:
         if not hasattr(values, "bfloat16"):
             raise
-        return np.asanyarray(values.float())  # PyTorch's bfloat16, which NumPy does not have
+        # PyTorch's bfloat16, which NumPy does not have, widens without rounding.
+        return np.asanyarray(values.float())  # type: ignore[union-attr]
 
 
 def inputs_remedy(x: Any, input_size: int) -> str:  # noqa: ANN401

@@ -49,7 +49,7 @@ class Trace(NamedTuple):
     """The outputs and hidden states of a model for given inputs, in the order of time."""
 
     framework: str  # its name and version
-    hidden: list[Array | None]  # one per layer: (B, T, H), or (B, H) for the last step only
+    hidden: Sequence[Array | None]  # one per layer: (B, T, H), or (B, H) for the last step only
     output: Array  # (B, T, O) or (B, O)
     vectors: list[Array]  # the biases
     x: Array | None = None  # the inputs it read, if they are not those given: rounded, one-hot

@@ -103,4 +103,5 @@ def _function(f: Activation) -> str | Callable[[Any], Any]:
         inner = getattr(keras.activations, _NAMES.get(name, name))
     if inner is None:
         raise UnsupportedModelError(f"net: expected an activation of Keras, got {f}")
-    return inner if f.clip is None else lambda z: inner(ops.clip(z, -f.clip, f.clip))
+    clip = f.clip
+    return inner if clip is None else lambda z: inner(ops.clip(z, -clip, clip))

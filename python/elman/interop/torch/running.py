@@ -63,7 +63,7 @@ def run(source: Any, x: Array, taps: Taps = None) -> Trace:
             part.training = mode
         for hook in hooks:
             hook.remove()
-    hidden = []
+    hidden: list[Array | None] = []
     for tap, part in zip(taps, at, strict=True):
         name, _, index = str(tap).partition("[")
         if part is None or not heard[part]:
