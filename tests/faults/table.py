@@ -523,7 +523,7 @@ PACKAGE = [
         "last output of a source",
         "index",
         "python/elman/_compare/steps.py",
-        "judge",
+        "compare",
         "top[..., trace.step, :]",
         "top[..., 0, :]",
     ),
