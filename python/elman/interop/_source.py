@@ -28,10 +28,11 @@ class Said(NamedTuple):
     """The arguments of `from_torch` and `from_keras`."""
 
     activation: Activations | None = None
-    output_activation: str | Activation | None = None
+    output_activation: str | Activation | Sequence[str | Activation] | None = None
     prefix: str | Sequence[str] | None = None  # PyTorch only
     layers: Sequence[str] | None = None  # Keras only
-    readout: str | bool | None = None
+    readout: str | bool | Sequence[str] | None = None
+    embedding: str | None = None  # "one_hot" or "rows"
     dtype: DTypeLike | None = None
     metadata: Mapping[str, str] | None = None
     allow_nonfinite: bool = False
