@@ -99,7 +99,8 @@ class Network(Parameters):
         Scaling of the outputs: the network returns y * output_std + output_mean. Standard
         deviations are above 0; use 1 for a constant column.
     masked : {"hold", "zero"}
-        What the outputs of steps are that a mask leaves out (`Network.run`).
+        What the outputs of masked steps are: those of the held states, or the readout of zeros
+        (see `Network.run`).
     metadata : mapping of str to str, optional
         User metadata, saved in files and pickles.
     table : elman.Table, optional
@@ -311,13 +312,15 @@ class Network(Parameters):
             Which steps are real, instead of `lengths`. Steps that are not (False) are skipped
             whatever they contain; the state carries over to the next real step.
         masked : {"hold", "zero"}, optional
-            The output at masked steps; by default `Network.masked`. "hold": computed from the held
-            states (Keras' default); if all layers run forward, it repeats the output of the last
-            real step. "zero": zeros (Keras: `zero_output_for_mask=True`, and always in a
+            The output at masked steps; by default `Network.masked`. "hold": that of the held states
+            (Keras' default); if all layers run forward, it repeats the output of the last real
+            step. "zero": the readout of zeros in place of the top layer's states, which is
+            g(b_y), scaled (ONNX; Keras: `zero_output_for_mask=True`, and always in a
             `Bidirectional`).
         outputs : {"all", "last"}, optional
-            Return the output of every step or only that of the last real one (zeros if there is
-            none); by default as for `Network.__call__`.
+            Return the output of every step or only the last: with a mask that of the last step,
+            otherwise that of the last real one (zeros if there is none); by default as for
+            `Network.__call__`.
         return_hidden : bool
             Whether to return the state after every step. A reverse layer reaches step t from
             t + 1, and holds its state over steps that are not real in that order.

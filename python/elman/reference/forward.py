@@ -84,7 +84,6 @@ def _read_out(net: Parameters, top: Array) -> Array:
     return scale_outputs(net, y)
 
 
-@np.errstate(all="ignore")
 def run(
     net: Parameters,
     x: ArrayLike,
@@ -110,8 +109,8 @@ def run(
         Numbers of real steps (...), 0 to T; by default T. Later steps are padding: the state is
         held, the output is zero, and their inputs are not used.
     mask, masked
-        Instead of lengths, which steps (..., T) are real; at the others the output is that of the
-        held states ("hold") or zero ("zero"), by default as the network says.
+        Instead of lengths, which steps (..., T) are real; at the others the output is the readout
+        of the held states ("hold") or of zeros ("zero"), by default as the network says.
 
     Returns
     -------
@@ -128,8 +127,17 @@ def run(
     """
     x = np.asarray(x, dtype=np.float64)
     *batch, T, _ = x.shape
-    real = real_steps(lengths, mask, batch, T)[..., np.newaxis]
-    kind = masked_of(net, masked)
+    kind = masked_of(net, mask, masked)
+    return run_real(net, x, state, real_steps(lengths, mask, batch, T), kind)
+
+
+@np.errstate(all="ignore")
+def run_real(
+    net: Parameters, x: Array, state: ArrayLike | None, steps: NDArray[np.bool_], kind: str
+) -> Run:
+    """Run the network over the steps (..., T) that are real; `kind` is that of the others."""
+    *batch, T, _ = x.shape
+    real = steps[..., np.newaxis]
     starts = by_half(net, start_state(net, state, batch))
     below = scale_inputs(net, x)
     hidden, last = [], []
@@ -145,8 +153,10 @@ def run(
             last.append(h)
         below = np.concatenate(gives, axis=-1)
         hidden.append(below)
+    if kind == "zero":
+        below = np.where(real, below, 0.0)
     output = _read_out(net, below)
-    if mask is None or kind == "zero":
+    if kind == "padding":
         output = np.where(real, output, 0.0)
     return Run(output, np.concatenate(last, axis=-1), np.concatenate(hidden, axis=-1))
 
@@ -216,9 +226,10 @@ def lengths_of(lengths: ArrayLike | None, batch: list[int], T: int) -> NDArray[n
     return np.broadcast_to(np.asarray(T if lengths is None else lengths, dtype=np.int64), batch)
 
 
-def masked_of(net: Parameters, masked: str | None) -> str:
-    """Return what the outputs of masked steps are, by default the network's own."""
-    return net.masked if masked is None else _arguments.masked(masked)
+def masked_of(net: Parameters, mask: ArrayLike | None, masked: str | None) -> str:
+    """Return what steps that are not real are: "padding", or with a mask "hold" or "zero"."""
+    kind = net.masked if masked is None else _arguments.masked(masked)
+    return "padding" if mask is None else kind
 
 
 def real_steps(

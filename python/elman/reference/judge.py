@@ -14,7 +14,7 @@ from elman.reference.forward import (
     halves_of,
     masked_of,
     real_steps,
-    run,
+    run_real,
     runs_forward,
     scale_inputs,
     scale_outputs,
@@ -179,9 +179,9 @@ def verify(
     same infinity for an infinity. Where finite summands reach half the dtype's largest number, a
     partial sum may overflow; there is no bound, and the value counts as not judged.
 
-    *Steps that are not real* must hold the state and output exactly zero or, if a mask holds the
-    outputs, the output of the held states. A reverse half reaches step t from the state after
-    step t + 1.
+    *Steps that are not real* must hold the state. The output of padding must be exactly zero; that
+    of a masked step is the readout of the held states or of zeros. A reverse half reaches step t
+    from the state after step t + 1.
 
     Examples
     --------
@@ -197,8 +197,7 @@ def verify(
     output = _expect_shape("output", output, (*batch, T, net.output_size))
     hidden = _expect_shape("hidden", hidden, (*batch, T, net.state_size))
     real = real_steps(lengths, mask, batch, T)[..., np.newaxis]
-    masked = masked_of(net, masked)
-    answers = np.ones_like(real) if mask is not None and masked == "hold" else real
+    kind = masked_of(net, mask, masked)
     start = start_state(net, None if state is None else np.asarray(state).astype(net.dtype), batch)
 
     findings = _Findings()
@@ -225,12 +224,15 @@ def verify(
                 gives.append(got)
             below = np.concatenate(gives, axis=-1)
         got = output[block].astype(np.float64)
+        if kind == "zero":
+            below = np.where(real[block], below, 0.0)
         want, bound = _judge_output(net, below, got)
-        want, bound = np.where(answers[block], want, 0.0), np.where(answers[block], bound, 0.0)
+        if kind == "padding":
+            want, bound = np.where(real[block], want, 0.0), np.where(real[block], bound, 0.0)
         findings.add("output", t, got, want, bound)
-    h, masked = start, "zero" if mask is None else masked
+    h = start
     for t, end in _blocks(net, batch, T) if runs_forward(net) else [(0, T)]:
-        free = run(net, x[..., t:end, :], h, mask=real[..., t:end, 0], masked=masked)
+        free = run_real(net, x[..., t:end, :].astype(np.float64), h, real[..., t:end, 0], kind)
         findings.add_free_running(output[..., t:end, :], free.output)
         h = free.state
     return findings.report(int(real.sum()))

@@ -582,6 +582,7 @@ class _Builder:
             ("stateful", "pass run.state on, or use net.stream()"),
             ("return_state", "run.state has the states of all layers"),
             ("unroll", "affects only speed"),
+            ("zero_output_for_mask", "its output at masked steps is zero: masked='zero'"),
         ):
             if config.get(key):
                 self._rows.append(Row(f"{name}.{key}", "", note))

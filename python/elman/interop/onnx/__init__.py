@@ -32,7 +32,7 @@ def read(
     from elman.interop.onnx.file import load
     from elman.interop.onnx.graph import read_graph
     from elman.interop.onnx.reading import read_network
-    from elman.interop.onnx.table import with_table
+    from elman.interop.onnx.table import with_props
 
     model = load(source, external_data=external_data)
     graph = read_graph(model)
@@ -47,7 +47,7 @@ def read(
     known = dict(zip(reading.parts.x_kinds, sizes, strict=False))
     frozen = known.get("B", 1), known.get("T")
     source = Source("onnx", run, lambda: frozen)
-    return Imported(with_table(reading.network, model), reading.rows, source)
+    return Imported(with_props(reading.network, model), reading.rows, source)
 
 
 def from_onnx(
@@ -105,7 +105,8 @@ def to_onnx(net: Network, path: str | os.PathLike[str] | None = None) -> Proto |
     initializer, one row of the network's `initial_state` (or zeros), repeated for every sequence.
     ONNX stores the parameters of activations in float32 and has one `clip` for both directions.
     ONNX Runtime runs RNN in float32 only: `elman.to_onnx(net.astype("float32"))`. The network's
-    metadata and table become the model's metadata `user.*` and `elman.table`.
+    metadata, table and `masked` become the model's metadata `user.*`, `elman.table` and
+    `elman.masked`.
 
     Parameters
     ----------

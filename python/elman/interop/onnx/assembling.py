@@ -268,7 +268,8 @@ def _network(pieces: Pieces, parts: Parts, layers: list[list[int]], head: _Head)
     matrices = [a[0].array for name, a in pieces.items() if name.split(".")[-1].startswith("W_")]
     said = Said(dtype=np.result_type(*matrices), metadata=parts.metadata)
     try:
-        structure = Structure(tuple(directions), tuple(functions), g)
+        masked = "hold" if parts.lengths is None else "zero"
+        structure = Structure(tuple(directions), tuple(functions), g, masked)
         return _source.network_of(pieces, structure, said)
     except ArgumentError as error:
         kind = ModelFormatError if "finite" in str(error) else UnsupportedModelError
@@ -284,7 +285,7 @@ def _input_rows(parts: Parts) -> list[Row]:
         used = [c for c in parts.chains if isinstance(c.initial, Given) and c.initial.name == name]
         rows.append(Row(name, "state" if used else "", "the initial state of the layers"))
     if parts.lengths is not None:
-        note = "outputs at padded steps: zero in elman, the readout of zeros in the graph"
+        note = "net.run(x, mask=numpy.arange(T) < lengths[:, None]) gives every step of the graph"
         rows.append(Row(parts.lengths, "lengths", note))
     return rows
 
