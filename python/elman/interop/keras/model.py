@@ -235,9 +235,7 @@ class _Builder:
     def _add_recurrent(self, leaf: Leaf) -> None:
         what = f"layer {leaf.label!r}"
         if leaf.timed:
-            raise UnsupportedModelError(
-                f"{what}: expected it outside TimeDistributed, got it in it"
-            )
+            raise UnsupportedModelError(f"{what}: expected no RNN within TimeDistributed")
         if self._last:
             raise UnsupportedModelError(
                 f"layer {self._recurrent[-1].name!r}: expected return_sequences=True below another"
