@@ -171,12 +171,34 @@ def masked(rng, **config):
 
 
 @pytest.mark.parametrize(
-    ("zero", "where"), [(False, "before the first real step"), (True, "at masked steps")]
+    ("settings", "where"),
+    [
+        ({}, "before the first real step"),
+        ({"go_backwards": True}, "at masked steps"),
+        ({"zero_output_for_mask": True}, "at masked steps"),
+    ],
 )
-def test_what_cannot_be_equal_at_masked_steps_is_said(zero, where, tmp_path, rng):
-    config, arrays = masked(rng, zero_output_for_mask=zero)
+def test_what_cannot_be_equal_at_masked_steps_is_said(settings, where, tmp_path, rng):
+    config, arrays = masked(rng, **settings)
     rows = interop.read(keras_file(tmp_path, config, arrays)).rows
     assert f"outputs {where} are not those of the source" in [row.note for row in rows]
+
+
+def test_hidden_layers_hold_what_the_rnn_holds(tmp_path, rng):
+    """Keras applies the Dense layers to the output that the RNN repeats."""
+    config, arrays = masked(rng)
+    net = elman.from_keras(keras_file(tmp_path, config, arrays))
+    x = rng.standard_normal((7, 3))
+    mask = np.array([1, 0, 0, 1, 1, 1, 0], bool)
+    h, want = np.zeros(4), []
+    w = {path.removeprefix("layers/"): array.astype("f8") for path, array in arrays.items()}
+    for row, real in zip(x, mask, strict=True):
+        if real:
+            kernel, recurrent_kernel, bias = (w[f"simple_rnn/cell/vars/{i}"] for i in range(3))
+            h = np.tanh(row @ kernel + h @ recurrent_kernel + bias)
+        a = np.maximum(h @ w["dense/vars/0"] + w["dense/vars/1"], 0)
+        want.append(a @ w["dense_1/vars/0"] + w["dense_1/vars/1"])
+    np.testing.assert_allclose(net.run(x, mask=mask).output, want, rtol=0, atol=1e-5)
 
 
 # --- shapes of models that people publish, in every format ----------------------------------------
@@ -352,7 +374,7 @@ def test_weights_alone_are_read_with_options(shape, tmp_path, rng):
     [
         ("normalization", r"'normalization' \(normalization\): save the whole model"),
         ("batch_normalization_1", r"'batch_normalization_1' \(batch_normalization\): save"),
-        ("gru", r"'gru': expected the weights of SimpleRNN.*got other/vars/0"),
+        ("gru", r"'gru': expected the weights of SimpleRNN.*got 'other/vars/0'"),
     ],
 )
 def test_weights_whose_settings_are_not_stored_are_refused(group, message, tmp_path, rng):
@@ -402,7 +424,9 @@ def test_masked_steps_of_both_directions_depend_on_the_version(version, masked, 
 def test_a_file_of_keras_1_is_named(tmp_path, rng):
     config = sequential(layer("SimpleRNN", output_dim=4))
     path = legacy_file(tmp_path, config, {"simplernn": cells(rng, "simplernn")}, "1.2.2")
-    with pytest.raises(UnsupportedModelError, match=r"expected .*Keras 2 or 3, got .*1\.2\.2"):
+    with pytest.raises(
+        UnsupportedModelError, match=r"expected .*Keras 2 or 3, got one of '1\.2\.2'"
+    ):
         elman.from_keras(path)
 
 
@@ -668,6 +692,28 @@ def test_a_number_of_many_digits_in_a_name_is_no_number(tmp_path):
     }
     (tmp_path / "m.weights.h5").write_bytes(hdf5(arrays))
     assert elman.from_keras(tmp_path / "m.weights.h5", activation="tanh").num_layers == 2
+
+
+ESC = "a\x1b[31m"
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        None,
+        {"class_name": ESC},
+        sequential(layer(ESC)),
+        sequential(recurrent(name=ESC, activation=ESC)),
+        sequential(recurrent(name=ESC)),
+        sequential(layer("Bidirectional", layer=layer(ESC))),
+    ],
+)
+def test_control_characters_of_a_file_are_escaped_in_errors(config, tmp_path, rng):
+    given = {ESC: {"kernel:0": np.ones((3, 4), "f4"), f"{ESC}:0": np.ones(4, "f4")}}
+    with pytest.raises(UnsupportedModelError) as caught:
+        elman.from_keras(legacy_file(tmp_path, config, given))
+    assert "a\\x1b[31m" in str(caught.value)
+    assert "\x1b" not in str(caught.value)
 
 
 # --- in memory ------------------------------------------------------------------------------------

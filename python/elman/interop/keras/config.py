@@ -149,8 +149,9 @@ def class_name(layer: Json, what: str) -> str:
     module, registered = layer.get("module"), layer.get("registered_name")
     roots = ("keras", "tensorflow", "tf_keras", "builtins")
     own = module is None or (isinstance(module, str) and module.split(".")[0] in roots)
-    if not own or registered not in (None, kind):
-        found = registered if isinstance(registered, str) else f"{module}.{kind}"
+    if not own or registered not in (None, kind) or not kind.isidentifier():
+        found = kind if own else f"{module}.{kind}"
+        found = registered if isinstance(registered, str) else found
         raise UnsupportedModelError(
             f"layer {layer_name(layer)!r}: expected a built-in class of Keras, got {show(found)}"
         )

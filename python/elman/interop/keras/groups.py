@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from elman import _arguments
+from elman._container import show
 from elman.errors import ArgumentError, UnsupportedModelError
 from elman.interop._source import Row
 from elman.interop.keras.model import (
@@ -79,7 +80,7 @@ def _of_group(group: str, rests: list[str]) -> KerasLayer | KerasDense | KerasEm
         return KerasDense(group, store, None, None)
     raise UnsupportedModelError(
         f"layer {group[:80]!r}: expected the weights of SimpleRNN, RNN, Bidirectional, Embedding or"
-        f" Dense, got {', '.join(sorted(rests)[:4])[:200]}"
+        f" Dense, got {', '.join(map(show, sorted(rests)[:4]))[:200]}"
     )
 
 
@@ -168,7 +169,7 @@ def _of_names(name: str, paths: list[str], zero: bool) -> list[Step]:
         if kinds[at] == "embeddings":
             expected = ("embeddings",)
         elif kinds[at] != "kernel":
-            raise UnsupportedModelError(f"layer {name[:80]!r} ({kinds[at][:40]}): {_SETTINGS}")
+            raise UnsupportedModelError(f"layer {name[:80]!r} ({show(kinds[at])}): {_SETTINGS}")
         last = at + len(expected) - 1
         count = len(expected) - (expected[-1] == "bias" and kinds[last : last + 1] != ["bias"])
         store = Store(name, expected, name, name, "", name, (at,), bias=None)

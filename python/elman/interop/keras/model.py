@@ -159,9 +159,7 @@ def of_config(config: Json, *, version: str) -> KerasModel:
     """Return the steps that a model's config describes; `version` is that of Keras."""
     require_chain(config)
     if version.startswith(("0", "1.")):
-        raise UnsupportedModelError(
-            f"expected a file of Keras 2 or 3, got one of Keras {version[:20]}"
-        )
+        raise UnsupportedModelError(f"expected a file of Keras 2 or 3, got one of {show(version)}")
     found = graph.of_model(config)
     builder = _Builder(version, found.inputs)
     for leaf in found.leaves:

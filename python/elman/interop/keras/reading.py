@@ -31,9 +31,10 @@ from elman.interop.keras.model import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from elman._network import Network
     from elman._typing import Array
     from elman.activation import Activation
-    from elman.interop._chain import Assembled, Part
+    from elman.interop._chain import Part
     from elman.interop._source import Taps, Trace
     from elman.interop.keras.model import KerasModel
     from elman.interop.keras.weights import Find, Weights
@@ -84,15 +85,18 @@ def _imported(model: KerasModel, find: Find, said: Said, source: object) -> Impo
     masked = "zero" if top.zero_output else "hold"
     parts = list(_Parts(model, find, said, rows).parts())
     assembled = _chain.assemble(parts, said, masked=masked)
+    network = assembled.network
     if model.known:
-        _check_activations(parts, assembled, said)
+        _check_activations(parts, network, said)
     rows = [*assembled.rows, *rows, *_step_rows(model, parts), *model.rows]
     masking = [row for row in rows if row.source == "masking"]
     if masking and not assembled.masks:
-        where = "at masked steps" if masked == "zero" else "before the first real step"
+        forward = _directions(parts)[-1] == "forward"
+        held = masked == "hold" and forward  # by the hidden layers above as well
+        where = "before the first real step" if held else "at masked steps"
         rows.append(Row("masking", "", f"outputs {where} are not those of the source"))
     taps = tuple(_tap(model, name) for name in assembled.taps)
-    return Imported(assembled.network, rows, runs(source) if model.known else None, taps)
+    return Imported(network, rows, runs(source) if model.known else None, taps)
 
 
 def _one_merge(model: KerasModel, rows: list[Row]) -> KerasModel:
@@ -188,9 +192,8 @@ def _output_activations(said: Any, above: list[KerasDense]) -> list[Any]:
     return given
 
 
-def _check_activations(parts: list[Part], assembled: Assembled, said: Said) -> None:
+def _check_activations(parts: list[Part], network: Network, said: Said) -> None:
     """Refuse activations that contradict those of the source."""
-    network = assembled.network
     known: list[tuple[str, Activation]] = []
     head: Function | None = None
     for part in parts:
@@ -258,7 +261,7 @@ class _Parts:
     def _half(self, cell: Any) -> Half:
         weights = self._find(cell.store)
         path, recurrent = weights["recurrent_kernel"]
-        _source.refuse_gates(path, recurrent.shape, "this")
+        _source.refuse_gates(_container.printable(path), recurrent.shape, "this")
         U = cell.units or (recurrent.shape or (0,))[0]
         kernel = weights["kernel"][1]
         I = kernel.shape[0] if self._width is None and kernel.ndim else self._width
@@ -281,7 +284,8 @@ class _Parts:
     def _embedding(self, step: KerasEmbedding) -> Iterator[Part]:
         path, table = self._find(step.store)["embeddings"]
         if table.ndim != 2 or step.words not in (None, table.shape[0]):
-            raise ModelFormatError(f"{path}: expected ({step.words or 'V'}, E), got {table.shape}")
+            shown = _container.printable(path)
+            raise ModelFormatError(f"{shown}: expected ({step.words or 'V'}, E), got {table.shape}")
         self._width = table.shape[1]
         if self._said.embedding == "rows":
             note = f"left out: the network reads its rows, table[ids] (T, {table.shape[1]})"
@@ -330,8 +334,9 @@ class _Parts:
             if piece.array.ndim > 1 or (
                 piece.array.size != 1 and self._width not in (None, piece.array.size)
             ):
+                shown = _container.printable(piece.name)
                 raise ModelFormatError(
-                    f"{piece.name}: expected ({self._width},), got {piece.array.shape}"
+                    f"{shown}: expected ({self._width},), got {piece.array.shape}"
                 )
             if piece.array.size != 1:
                 self._width = piece.array.size
@@ -357,17 +362,21 @@ def _bias(weights: Weights) -> tuple[Piece, ...]:
 def _check_shapes(weights: Weights, shapes: dict[str, tuple[int | None, ...]]) -> None:
     for kind, (path, array) in weights.items():
         if array.shape != shapes[kind]:
-            raise ModelFormatError(f"{path}: expected {shapes[kind]}, got {array.shape}")
+            shown = _container.printable(path)
+            raise ModelFormatError(f"{shown}: expected {shapes[kind]}, got {array.shape}")
 
 
 # --- rows and taps --------------------------------------------------------------------------------
 
 
+def _directions(parts: list[Part]) -> list[str]:
+    return [part.direction for part in parts if isinstance(part, Recurrent)]
+
+
 def _step_rows(model: KerasModel, parts: list[Part]) -> list[Row]:
     """Return a row on which step Keras returns, or in which order it returns the steps."""
     top = model.recurrent[-1]
-    directions = [part.direction for part in parts if isinstance(part, Recurrent)]
-    backwards = directions[-1] == "reverse"
+    backwards = _directions(parts)[-1] == "reverse"
     if top.backward is not None and not top.return_sequences:
         return [Row(f"{top.name}.return_sequences=False", "", "the end of net.run(x).state")]
     if not top.return_sequences:
