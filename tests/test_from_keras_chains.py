@@ -694,6 +694,59 @@ def test_a_number_of_many_digits_in_a_name_is_no_number(tmp_path):
     assert elman.from_keras(tmp_path / "m.weights.h5", activation="tanh").num_layers == 2
 
 
+def graph(node, *others):
+    """Return a functional model of one SimpleRNN that is called in some way."""
+    layers = [layer("InputLayer", name=name) | {"inbound_nodes": []} for name in ("x", *others)]
+    return {
+        "class_name": "Functional",
+        "config": {
+            "name": "model",
+            "layers": [*layers, recurrent() | {"inbound_nodes": [node]}],
+            "input_layers": [[name, 0, 0] for name in ("x", *others)],
+            "output_layers": [["simplernn", 0, 0]],
+        },
+    }
+
+
+def tensor(name):
+    return {"class_name": "__keras_tensor__", "config": {"keras_history": [name, 0, 0]}}
+
+
+STARTED = {
+    "Keras 2": [["x", 0, 0, {}], ["h", 0, 0, {}]],
+    "Keras 2, a keyword": [["x", 0, 0, {"initial_state": ["h", 0, 0], "training": False}]],
+    "Keras 2, a list": [["x", 0, 0, {"initial_state": [["h", 0, 0]]}]],
+    "Keras 3": {"args": [tensor("x")], "kwargs": {"initial_state": tensor("h"), "mask": None}},
+    "Keras 3, a list": {"args": [tensor("x")], "kwargs": {"initial_state": [tensor("h")]}},
+}
+
+
+@pytest.mark.parametrize("form", STARTED)
+def test_an_initial_state_that_is_an_input_is_in_a_row(form, tmp_path, rng):
+    given = {"simplernn": cells(rng, "simplernn")}
+    path = legacy_file(tmp_path, graph(STARTED[form], "h"), given)
+    rows = [tuple(row) for row in interop.read(path).rows]
+    assert ("h", "", "the state of simplernn: pass it as state=") in rows
+    with pytest.raises(UnsupportedModelError, match=r"'h': expected an initial state that is anot"):
+        elman.from_keras(legacy_file(tmp_path, graph(STARTED[form]), given))
+
+
+CALLED = {
+    "training": {"args": [tensor("x")], "kwargs": {"training": True}},
+    "training by position": {"args": [tensor("x"), True], "kwargs": {}},
+    "training in Keras 2": [["x", 0, 0, {"training": True}]],
+    "constants": {"args": [tensor("x")], "kwargs": {"constants": [tensor("x")]}},
+    "constants in Keras 2": [["x", 0, 0, {"constants": [["x", 0, 0]]}]],
+}
+
+
+@pytest.mark.parametrize("form", CALLED)
+def test_calls_that_change_what_a_layer_computes_are_refused(form, tmp_path, rng):
+    path = legacy_file(tmp_path, graph(CALLED[form]), {"simplernn": cells(rng, "simplernn")})
+    with pytest.raises(UnsupportedModelError, match=r"'simplernn': expected a call without"):
+        elman.from_keras(path)
+
+
 ESC = "a\x1b[31m"
 
 

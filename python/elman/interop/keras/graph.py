@@ -230,7 +230,8 @@ def _chain(
         links[below] = links[below]._replace(state=links[name].number)
     starts = {start for link in links.values() for start in link.starts}
     for start in starts:
-        if start in main or class_name(by_name.get(start, {}), f"layer {start!r}") != _INPUT:
+        layer = by_name.get(start)
+        if start in main or layer is None or class_name(layer, "a layer") != _INPUT:
             raise UnsupportedModelError(
                 f"layer {start!r}: expected an initial state that is another input of the model"
             )
@@ -292,31 +293,45 @@ def _link(layer: Json) -> _Link:
     if not nodes:
         return _Link()
     node = nodes[0] if isinstance(nodes, list) and len(nodes) == 1 else None
-    starts: list[list[Json]] = []
+    starts: list[Json] = []
     if isinstance(node, dict):  # Keras 3
-        inputs = list(_tensors(node.get("args")))
+        given = node.get("args")
+        inputs = list(_tensors(given))
         keywords = as_object(node.get("kwargs", {}), what)
+        _refuse_training(what, keywords, given)
         starts = list(_tensors(keywords.get("initial_state")))
-        if any(
-            next(_tensors(keywords[key]), None) is not None
-            for key in keywords
-            if key not in ("mask", "initial_state")
-        ):
+        others = [keywords[key] for key in keywords if key not in ("mask", "initial_state")]
+        if next(_tensors(others), None) is not None:
             raise UnsupportedModelError(f"{what}: expected a call without further tensors")
         if class_name(layer, what) in _OF_MASKS:
             inputs = inputs[:1]
     elif isinstance(node, list):  # Keras 2: [[name, node, tensor, keywords], ...]
-        inputs = [part[:3] for part in node if isinstance(part, list)]
-        if any(part[3] for part in node if isinstance(part, list) and len(part) > 3):
-            raise UnsupportedModelError(f"{what}: expected a call without further arguments")
+        parts = [part for part in node if isinstance(part, list)]
+        inputs = [part[:3] for part in parts]
         if class_name(layer, what) in ("SimpleRNN", "RNN", "Bidirectional"):
             inputs, starts = inputs[:1], inputs[1:]
+        for part in parts:
+            keywords = as_object(part[3] if len(part) > 3 else {}, what)
+            _refuse_training(what, keywords, None)
+            state = keywords.get("initial_state") or []
+            if not isinstance(state, list):
+                raise ModelFormatError(f"{what}: expected an initial state, got {show(state)}")
+            starts += [state] if state and isinstance(state[0], str) else state
+            if any(keywords[key] for key in keywords if key not in ("initial_state", "training")):
+                raise UnsupportedModelError(f"{what}: expected a call without further arguments")
     else:
         raise UnsupportedModelError(f"{what}: expected a layer that is used once")
     if len(inputs) != 1:
         raise UnsupportedModelError(f"{what}: expected one input, the output of one layer")
     source, index = _history(inputs[0])
     return _Link(source, index, tuple(_history(start)[0] for start in starts))
+
+
+def _refuse_training(what: str, keywords: dict[str, Json], arguments: Json) -> None:
+    """Refuse a call with training=True: dropout is then random, and statistics are the batch's."""
+    positional = isinstance(arguments, list) and any(one is True for one in arguments)
+    if keywords.get("training") or positional:
+        raise UnsupportedModelError(f"{what}: expected a call without training=True")
 
 
 def _tensors(value: Json) -> Iterator[Json]:

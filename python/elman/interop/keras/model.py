@@ -578,6 +578,7 @@ class _Builder:
             ("stateful", "pass run.state on, or use net.stream()"),
             ("return_state", "run.state has the states of all layers"),
             ("unroll", "affects only speed"),
+            ("time_major", "Keras reads (T, B, I) and returns (T, B, H)"),
             ("zero_output_for_mask", "its output at masked steps is zero: masked='zero'"),
         ):
             if config.get(key):
