@@ -28,10 +28,11 @@ class Said(NamedTuple):
     """The arguments of `from_torch` and `from_keras`."""
 
     activation: Activations | None = None
-    output_activation: str | Activation | None = None
+    output_activation: Any = None  # a name or an Activation, or a sequence of them
     prefix: str | Sequence[str] | None = None  # PyTorch only
     layers: Sequence[str] | None = None  # Keras only
-    readout: str | bool | None = None
+    readout: Any = None  # a name, a sequence of names, or False
+    embedding: str | None = None  # "one_hot" or "rows"
     dtype: DTypeLike | None = None
     metadata: Mapping[str, str] | None = None
     allow_nonfinite: bool = False

@@ -25,7 +25,7 @@ _FRAMEWORKS = {
 _OPTIONS = {  # of the readers
     "elman": (),
     "torch": ("activation", "output_activation", "prefix", "readout", "dtype"),
-    "keras": ("activation", "output_activation", "layers", "readout", "dtype"),
+    "keras": ("activation", "output_activation", "layers", "readout", "embedding", "dtype"),
     "onnx": ("external_data",),
 }
 
