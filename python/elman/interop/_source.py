@@ -10,7 +10,7 @@ from elman.errors import ArgumentError, UnsupportedModelError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from numpy.typing import DTypeLike
+    from numpy.typing import ArrayLike, DTypeLike
 
     from elman._arguments import LayerActivation
     from elman._network import Network
@@ -31,8 +31,9 @@ class Said(NamedTuple):
     output_activation: Any = None  # a name or an Activation, or a sequence of them
     prefix: str | Sequence[str] | None = None  # PyTorch only
     layers: Sequence[str] | None = None  # Keras only
-    readout: Any = None  # a name, a sequence of names, or False
+    readout: Any = None  # a name, or False, or a sequence of names
     embedding: str | None = None  # "one_hot" or "rows"
+    initial_state: ArrayLike | str | None = None  # PyTorch only; a name, an array or False
     dtype: DTypeLike | None = None
     metadata: Mapping[str, str] | None = None
     allow_nonfinite: bool = False

@@ -24,7 +24,15 @@ _FRAMEWORKS = {
 }
 _OPTIONS = {  # of the readers
     "elman": (),
-    "torch": ("activation", "output_activation", "prefix", "readout", "dtype"),
+    "torch": (
+        "activation",
+        "output_activation",
+        "prefix",
+        "readout",
+        "embedding",
+        "initial_state",
+        "dtype",
+    ),
     "keras": ("activation", "output_activation", "layers", "readout", "embedding", "dtype"),
     "onnx": ("external_data",),
 }

@@ -12,16 +12,19 @@ from torch import nn
 
 from elman.errors import ArgumentError
 from elman.interop._archive import read_file
+from elman.interop._chain import Affine, Function, Recurrent, Scale, Standardize
 from elman.interop._ids import ids_of
 from elman.interop._source import Trace
 from elman.interop.torch.names import of_mapping
+from elman.interop.torch.weights import Computed
 from elman.interop.torch.writing import activation_module, module_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from elman._typing import Array
-    from elman.interop._source import Taps
+    from elman.interop._chain import Part
+    from elman.interop._source import Piece, Taps
     from elman.interop.torch.names import TorchTensors
 
 _HALF = (torch.float16, torch.bfloat16)
@@ -86,7 +89,7 @@ def run(source: Any, x: Array, taps: Taps = None) -> Trace:
     )
 
 
-def run_tensors(tensors: TorchTensors, x: Array) -> Trace:
+def run_tensors(tensors: TorchTensors, x: Array, taps: Taps = None) -> Trace:
     """Run the tensors of a file (loaded by PyTorch) or of a state_dict in modules of their sizes.
 
     The two biases of a layer are not added up.
@@ -103,24 +106,61 @@ def run_tensors(tensors: TorchTensors, x: Array) -> Trace:
     named = of_mapping(source, tensors.prefix).tensors
     kind = torch.from_numpy(x[:0]).dtype
 
-    def loaded(names: dict[str, str]) -> dict[str, Any]:
-        found = {key: named[name] for key, name in names.items()}
-        return {
-            key: torch.tensor(t, dtype=kind) if isinstance(t, np.ndarray) else t.to(kind)
-            for key, t in found.items()
-        }
+    def tensor(piece: Piece) -> Any:
+        # as PyTorch loaded it, unless it was computed from others or given by the user
+        own = named.get(piece.name)
+        if own is None or isinstance(own, Computed) or tuple(own.shape) != piece.array.shape:
+            own = np.ascontiguousarray(piece.array)
+        return torch.as_tensor(np.array(own) if isinstance(own, np.ndarray) else own).to(kind)
 
-    parts: list[Any] = []
-    for layer, nonlinearity in zip(tensors.layers, tensors.nonlinearities, strict=True):
-        halves = zip(layer.halves, ("_l0", "_l0_reverse"), strict=False)
-        names = {key + end: name for half, end in halves for key, name in half.items()}
-        parts.append(module_of(torch, loaded(names), nonlinearity))
-    if tensors.head is not None:
-        weight, bias = tensors.head
-        names = {"weight": weight} | ({} if bias is None else {"bias": bias})
-        parts.append(module_of(torch, loaded(names)))
-        parts.append(activation_module(torch, tensors.output_activation or "identity"))
-    return run(parts, x)
+    return run([_module(part, tensor) for part in tensors.parts], x, taps)
+
+
+def _module(part: Part, tensor: Callable[[Piece], Any]) -> nn.Module:
+    """Return a module that computes a part of a chain."""
+    if isinstance(part, Affine):
+        biases = zip(("bias",), part.b, strict=False)
+        return module_of(
+            torch, {"weight": tensor(part.W)} | {name: tensor(b) for name, b in biases}
+        )
+    if isinstance(part, Function):
+        return activation_module(torch, str(part.activation))
+    if isinstance(part, Recurrent):
+        weights: dict[str, Any] = {}
+        for half, end in zip(part.halves, ("_l0", "_l0_reverse"), strict=False):
+            weights |= {f"weight_ih{end}": tensor(half.W_xh), f"weight_hh{end}": tensor(half.W_hh)}
+            biases = zip(("bias_ih", "bias_hh"), half.b_h, strict=False)
+            weights |= {f"{name}{end}": tensor(b) for name, b in biases}
+        rnn = module_of(torch, weights, str(part.halves[0].activation))
+        starts = [tensor(half.initial_state) for half in part.halves if half.initial_state]
+        return _Started(rnn, torch.stack(starts)) if starts else rnn
+    by, plus = (part.by, part.plus) if isinstance(part, Scale) else (part.std, part.mean)
+    numbers = [None if piece is None else tensor(piece) for piece in (by, plus)]
+    return _Scaled(*numbers, standardize=isinstance(part, Standardize))
+
+
+class _Started(nn.Module):  # type: ignore[misc]
+    """An RNN that starts at given states (D, H)."""
+
+    def __init__(self, rnn: nn.RNN, start: Any) -> None:
+        super().__init__()
+        self.rnn, self.start = rnn, start
+
+    def forward(self, x: Any) -> Any:
+        return self.rnn(x, self.start.unsqueeze(1).expand(-1, len(x), -1).contiguous())
+
+
+class _Scaled(nn.Module):  # type: ignore[misc]
+    """by x + plus, or (x - plus) / by."""
+
+    def __init__(self, by: Any, plus: Any, *, standardize: bool) -> None:
+        super().__init__()
+        self.by, self.plus, self.standardize = by, plus, standardize
+
+    def forward(self, x: Any) -> Any:
+        by = 1.0 if self.by is None else self.by
+        plus = 0.0 if self.plus is None else self.plus
+        return (x - plus) / by if self.standardize else x * by + plus
 
 
 @contextlib.contextmanager
