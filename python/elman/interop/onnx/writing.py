@@ -13,7 +13,7 @@ import numpy as np
 
 from elman.errors import ArgumentError
 from elman.interop.onnx import table
-from elman.interop.onnx.arithmetic import FUNCTIONS
+from elman.interop.onnx.activations import FUNCTIONS
 from elman.interop.onnx.file import import_onnx
 
 if TYPE_CHECKING:
