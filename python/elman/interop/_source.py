@@ -79,7 +79,8 @@ class Imported(NamedTuple):
     - Keras: the name of a layer, after the names of the models it is nested in ("encoder/rnn");
     - PyTorch: the name of a module, as in `named_modules` ("rnn", "head.1"); in a sequence of
       modules its position ("0", "1.0");
-    - ONNX: the name of a value of the graph; of an unrolled one, a tuple with one name per step.
+    - ONNX: the name of a value of the graph; of an unrolled one, a tuple with one name per step;
+      the names of both directions in a row if they are two values.
 
     Layer or cell k of such a part is "rnn[k]". Without taps, the recurrent layers are listened to
     in order.

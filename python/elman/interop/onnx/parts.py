@@ -26,7 +26,6 @@ from elman.interop.onnx.values import (
 )
 
 if TYPE_CHECKING:
-
     from elman._typing import Array
     from elman.interop._chain import Part
     from elman.interop.onnx.values import Weight

@@ -107,7 +107,7 @@ class _Roller:
         mask = None
         if plain is not None:
             outputs = [vector for field in masked for vector in field.flat]
-            first = {i: 0 for i in range(len(self._chains))}
+            first = dict.fromkeys(range(len(self._chains)), 0)
             first |= {
                 i: self._steps - 1 for i, c in enumerate(self._chains) if c.direction == "reverse"
             }

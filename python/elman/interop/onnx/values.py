@@ -544,9 +544,7 @@ class Symbols:
         """Return one condition for every feature."""
         if not isinstance(condition, Compared) or condition.size not in (1, size):
             raise UnsupportedModelError("it repeats values")
-        return self._make(
-            Compared, size, condition.source, condition.operator, condition.number
-        )
+        return self._make(Compared, size, condition.source, condition.operator, condition.number)
 
     def negated(self, condition: Vector) -> Vector:
         """Return whether a condition does not hold."""

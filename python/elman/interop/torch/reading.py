@@ -83,7 +83,7 @@ def _tensors(tensors: TorchTensors) -> Source:
 def _collect(source: object, prefix: str | Sequence[str] | None) -> TorchModel:
     """Return the tensors of a source by name, and what is known of its modules."""
     if isinstance(source, (str, bytes, os.PathLike)):
-        return of_mapping(_read_file(os.fsdecode(source)), prefix)
+        return of_mapping(load_file(os.fsdecode(source)), prefix)
     if "torch" in sys.modules:
         from elman.interop.torch.modules import is_module, of_module, of_sequence
 
@@ -104,7 +104,8 @@ def _collect(source: object, prefix: str | Sequence[str] | None) -> TorchModel:
     )
 
 
-def _read_file(path: str) -> dict[str, Any]:
+def load_file(path: str) -> dict[str, Any]:
+    """Return what a file holds, read without PyTorch."""
     with _files.naming(path):
         data = read_file(path)
         if data.startswith(b"PK\x03\x04"):

@@ -102,7 +102,12 @@ def run_tensors(tensors: TorchTensors, x: Array, taps: Taps = None) -> Trace:
         if path.endswith(".safetensors"):
             source = _container.parse(read_file(path))[1]
         else:
-            source = torch.load(path, map_location="cpu", weights_only=True)
+            try:
+                source = torch.load(path, map_location="cpu", weights_only=True)
+            except Exception:  # objects beside the weights, which only running the file would make
+                from elman.interop.torch.reading import load_file
+
+                source = load_file(path)
     named = of_mapping(source, tensors.prefix).tensors
     kind = torch.from_numpy(x[:0]).dtype
 
