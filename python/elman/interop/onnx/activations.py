@@ -106,9 +106,11 @@ def _abs(node: Node, context: Context, x: Tensor) -> Tensor:
 
 
 @operator("Softmax", 13)
+@operator("LogSoftmax", 13)
 def _softmax(node: Node, context: Context, x: Tensor) -> Field:
     field = as_field(x, context.symbols)
     axis = node.attributes.get("axis", -1 if node.version >= 13 else 1)
     if not field.kinds or field.kinds[-1] != "F" or axis not in (-1, field.ndim - 1):
         raise UnsupportedModelError(f"expected a softmax over the features, got axis {axis}")
-    return _activated(field, Function("softmax"), context)
+    name = "softmax" if node.operator == "Softmax" else "log_softmax"
+    return _activated(field, Function(name), context)

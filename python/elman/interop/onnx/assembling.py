@@ -12,6 +12,7 @@ from elman.interop._source import Piece, Row, Said
 from elman.interop.onnx.parts import FOLDED, parts_between, piece
 from elman.interop.onnx.recurrent import activation_of, final_when
 from elman.interop.onnx.values import (
+    ONE,
     Activated,
     Affine,
     Divided,
@@ -26,6 +27,7 @@ from elman.interop.onnx.values import (
     leaves_of,
     parts_of,
 )
+from elman.reference.activations import activate
 
 if TYPE_CHECKING:
     from elman._network import Network
@@ -92,13 +94,16 @@ def assemble(parts: Parts, symbols: Symbols) -> Reading:
         end = top if when == "each" else symbols.at(top, when)  # type: ignore[arg-type]
         chain += parts_between(end, head.y, parts.names)
     made = _network(chain, parts, head)
-    if parts.masked == "zero" and when in ("each", "last") and not made.masks:
-        raise UnsupportedModelError(
-            "the output: what follows the recurrent layers has more than one activation, so its"
-            " values at the steps that a sequence lacks are those of no network"
-        )
+    if (parts.padded or parts.mask is not None) and when in ("each", "last") and not made.masks:
+        if parts.masked == "zero" or any(c.direction != "forward" for c in parts.chains):
+            raise UnsupportedModelError(
+                "the output: what follows the recurrent layers has more than one activation, so its"
+                " values at the steps that a sequence lacks are those of no network"
+            )
+        made = made._replace(network=_held(made))
     places, taps = _places(parts, layers, made)
-    rows = [*_input_rows(parts), *_rolled_rows(parts, layers, made), *made.rows]
+    rows = [*_input_rows(parts), *_rolled_rows(parts, layers, made)]
+    rows += [row for row in made.rows if row.source != ONE]
     rows += _output_rows(parts, y, when)
     return Reading(made.network, rows, parts, places, y, when, taps)
 
@@ -300,6 +305,25 @@ def _network(chain: list[Part], parts: Parts, head: _Head | None) -> _chain.Asse
     except ArgumentError as error:
         kind = ModelFormatError if "finite" in str(error) else UnsupportedModelError
         raise kind(str(error)) from error
+
+
+def _held(made: _chain.Assembled) -> Network:
+    """Return a network whose upper layers without recurrence start from what they give at first.
+
+    Where a sequence begins with masked steps, they hold that, as the graph computes it.
+    """
+    network, starts = made.network, []
+    below: Array | None = None  # None up to the first recurrent layer
+    recurrent = {_NAME.format(index) for index in range(len(made.taps))}
+    for layer, tap in zip(network.layers, made.taps, strict=True):
+        start = np.zeros(len(layer.W_hh))
+        is_recurrent = tap in recurrent
+        if below is not None and not is_recurrent:
+            bias = 0 if layer.b_h is None else layer.b_h.astype(np.float64)
+            start = activate(network, layer.activation, layer.W_xh @ below + bias)
+        below = start if is_recurrent or below is not None else None
+        starts.append(start)
+    return network.replace(tensors={"initial_state": np.concatenate(starts)})
 
 
 # --- the rows -------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 # "end": the last step of each sequence, which its length tells; "last": of the padded sequences
 When = Literal["each", "first", "last", "end"]
 _MAX_ADDENDS = 8  # of one sum: products and biases
-_ONE = "the identity"  # name of the matrix of a sum
+ONE = "the identity"  # name of the matrix of a sum
 _OF_CODES = "it computes with the integers of x"
 TOO_DEEP = "it is nested too deeply for layers and a readout"
 MAX_DEPTH = 64  # of the expression around a layer's output: scaling, activation, readout
@@ -454,7 +454,7 @@ class Symbols:
     def _unchanged(self, vector: Vector) -> Vector:
         """Return a vector as a linear map of itself."""
         self.spend(numbers=vector.size**2)
-        one = self.weight(np.eye(vector.size, dtype=np.float32), _ONE)
+        one = self.weight(np.eye(vector.size, dtype=np.float32), ONE)
         return self._affine(vector.size, ((one, vector),), ())
 
     def negate(self, vector: Vector) -> Vector:
@@ -544,9 +544,7 @@ class Symbols:
         """Return one condition for every feature."""
         if not isinstance(condition, Compared) or condition.size not in (1, size):
             raise UnsupportedModelError("it repeats values")
-        return self._make(
-            Compared, size, condition.source, condition.operator, condition.number
-        )
+        return self._make(Compared, size, condition.source, condition.operator, condition.number)
 
     def negated(self, condition: Vector) -> Vector:
         """Return whether a condition does not hold."""
