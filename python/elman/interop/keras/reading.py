@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import importlib.util
 import os
+import sys
 from typing import TYPE_CHECKING
 
 from elman import _arguments, _files, _structure
@@ -14,10 +17,11 @@ from elman.interop._source import Imported, Piece, Row, Said, Source
 from elman.interop.keras.file import open_live, open_model
 
 if TYPE_CHECKING:
-    from elman._typing import Array
-    from elman.interop._source import Pieces, Taps, Trace
+    from elman._network import Network
+    from elman.interop._source import Pieces
     from elman.interop.keras.file import Find, Weights
     from elman.interop.keras.model import KerasLayer, KerasModel
+    from elman.interop.keras.running import Runner
 
 
 def read(source: object, said: Said = Said()) -> Imported:  # noqa: B008 - immutable
@@ -34,16 +38,34 @@ def read(source: object, said: Said = Said()) -> Imported:  # noqa: B008 - immut
         return _imported(model, find, said, path)
 
 
-def runs(source: object) -> Source:
-    """Return a model, or the path of one, as a source that Keras can run."""
+def runs(source: object, net: Network | None = None) -> Source:
+    """Return a model, or the path of one, as a source that Keras can run.
 
-    def run(x: Array, mask: Array | None, taps: Taps) -> Trace:
-        _files.extra("keras", "running a Keras model", "keras")
-        from elman.interop.keras import running
+    The weights of a file that Keras cannot load are run in layers of the network.
+    """
 
-        return running.run(source, x, mask, taps)
+    @functools.cache
+    def runner() -> Runner:
+        import_keras("running a Keras model")
+        from elman.interop.keras.running import Runner
 
-    return Source("keras", run)
+        return Runner(source, net)
+
+    return Source(
+        "keras", lambda x, mask, taps: runner().run(x, mask, taps), lambda: runner().sizes()
+    )
+
+
+def import_keras(purpose: str) -> None:
+    """Import Keras, on a backend that is installed if none was chosen."""
+    if "keras" not in sys.modules and "KERAS_BACKEND" not in os.environ:
+        installed = [name for name in _BACKENDS if importlib.util.find_spec(name)]
+        if installed and installed[0] != "tensorflow":  # Keras' default
+            os.environ["KERAS_BACKEND"] = installed[0]
+    _files.extra("keras", purpose, "keras")
+
+
+_BACKENDS = ("tensorflow", "jax", "torch", "numpy")
 
 
 def _imported(model: KerasModel, find: Find, said: Said, source: object) -> Imported:
@@ -65,7 +87,7 @@ def _imported(model: KerasModel, find: Find, said: Said, source: object) -> Impo
     )
     network = _source.network_of(pieces, structure, said)
     rows = [*_source.rows_of(pieces), *_step_rows(model, directions), *model.rows]
-    return Imported(network, rows, runs(source) if model.known else None)
+    return Imported(network, rows, runs(source, network))
 
 
 def _require_steps(model: KerasModel) -> None:
