@@ -124,7 +124,7 @@ def _layers(parts: Parts, symbols: Symbols) -> tuple[list[list[int]], list[Part]
     first = {chain.source for chain, own in zip(chains, leaves, strict=True) if own & inputs}
     if len(first) != 1 or len(inputs) != 1:
         raise UnsupportedModelError("expected one layer that reads the input, got several or none")
-    source = inputs.pop()
+    source: Vector = inputs.pop()
     layers: list[list[int]] = []
     described: list[Part] = []
     while here := [i for i, own in enumerate(leaves) if own and own <= set(parts_of(source))]:
@@ -339,12 +339,10 @@ def _input_rows(parts: Parts) -> list[Row]:
         rows.append(Row(parts.lengths, "lengths", note if parts.padded else _ENDS))
     if parts.mask is not None:
         rows.append(Row(parts.x, "mask", _mask_note(parts)))
-    for name in parts.tables:
-        rows.append(Row(name, "", "the network reads rows of this table, one for each integer"))
-    for kind in parts.halves:
-        note = f"the graph rounds values to {kind}, the network does not: they differ by that"
-        rows.append(Row("Cast", "", note))
-    return rows
+    note = "the network reads rows of this table, one for each integer"
+    rows += [Row(name, "", note) for name in parts.tables]
+    note = "the graph rounds values to {}, the network does not: they differ by that"
+    return rows + [Row("Cast", "", note.format(kind)) for kind in parts.halves]
 
 
 _ENDS = "of outputs only: net(x, lengths=lengths, outputs='last')"

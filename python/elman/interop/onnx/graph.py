@@ -227,8 +227,8 @@ def _node(index: int, proto: Proto, opset: int, depth: int = 0) -> Node:
     what = f"node {index} ({_label(proto.op_type, proto.name)})"
     if "quantize" in proto.op_type.lower() or proto.op_type.endswith("Integer"):
         raise UnsupportedModelError(
-            f"{what}: the model is quantized: it rounds its values to 8 bits or so, which no network"
-            " does; give the model from before it was quantized"
+            f"{what}: the model is quantized: it rounds its values to 8 bits or so, which no"
+            " network does; give the model from before it was quantized"
         )
     if proto.domain not in ("", "ai.onnx"):
         domain = _show.repr(proto.domain)

@@ -98,7 +98,7 @@ def _scaling(name: str, vector: Scaled | Shifted) -> Part:
 
 
 def _standardized(parts: list[Part]) -> list[Part]:
-    """Return parts in front of which (x - mean) / std is one part, whose numbers are the graph's."""
+    """Return parts with (x - mean) / std in front as one part, with the numbers of the graph."""
     front = [p for p in parts[:3] if isinstance(p, _chain.Scale | _chain.Standardize)]
     if len(front) != 2 or parts[:2] != front or not isinstance(front[0], _chain.Scale):
         return parts

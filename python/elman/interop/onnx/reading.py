@@ -269,7 +269,9 @@ class _GraphReader:
         names: dict[Vector, str] = {}
         plain: set[Vector] = set()  # vectors that have the name of a tensor with nothing else
         for name, value in self._values.items():
-            for vector in value.flat if isinstance(value, Field) else ():
+            if not isinstance(value, Field):
+                continue
+            for vector in value.flat:
                 if vector not in plain:
                     names[vector] = name
                     plain |= {vector} if "K" not in value.kinds else set()

@@ -90,7 +90,7 @@ class _Roller:
         if any(isinstance(vector, Chosen) for vector in self._vectors):
             plain, masked = self._without_mask(), self._outputs
             self._outputs = [field.map(plain.__getitem__) for field in masked]
-        leaves = {
+        leaves: dict[Vector, int] = {
             vector: vector.step
             for vector in self._vectors
             if isinstance(vector, Input) and vector.step is not None

@@ -518,7 +518,8 @@ class Symbols:
         if not isinstance(b, Fixed):
             raise UnsupportedModelError("it compares values that are not constant")
         if isinstance(a, Compared):
-            if (a.operator, operator, b.weight.array.any()) != ("Count", "Greater", False):
+            is_some = (a.operator, operator) == ("Count", "Greater") and not b.weight.array.any()
+            if not is_some:
                 raise UnsupportedModelError("it compares values that are not constant")
             return self._make(Compared, 1, a.source, "Some", a.number)
         return self._make(Compared, a.size, a, operator, b.weight)
