@@ -145,6 +145,13 @@ class TestPyTorch:
         assert all(word in cause for word in words), cause
         assert cause in str(found)
 
+    def test_a_log_softmax_of_the_source_is_named(self, torch, rng):
+        rnn, fc = torch.nn.RNN(3, 8, batch_first=True), torch.nn.Linear(8, 2)
+        net = elman.from_torch((rnn, fc), output_activation="softmax")
+        found = elman.compare(net, (rnn, fc, torch.nn.LogSoftmax(dim=2)), _steps(rng))
+        assert not found.ok
+        assert "the source used log_softmax for its outputs, the network softmax" in found.causes
+
     def test_a_module_without_an_rnn_is_one_sentence(self, torch, rng):
         net = elman.Network(input_size=3, hidden_size=8, output_size=2, seed=0)
         with pytest.raises(elman.ArgumentError, match=r"^source: expected .*nn.RNN"):

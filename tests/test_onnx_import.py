@@ -227,15 +227,16 @@ def test_a_start_state_folded_into_the_first_bias_is_refused():
 # --- hand-written models --------------------------------------------------------------------------
 
 
-def test_a_readout_by_gemm_of_y_h_is_the_last_step(rng):
+@pytest.mark.parametrize(("node", "name"), [("Softmax", "softmax"), ("LogSoftmax", "log_softmax")])
+def test_a_readout_by_gemm_of_y_h_is_the_last_step(rng, node, name):
     nodes = [
         helper.make_node("Squeeze", ["Y_h", "axis_0"], ["last"]),
         helper.make_node("Gemm", ["last", "M", "c"], ["z"]),
-        helper.make_node("Softmax", ["z"], ["y"]),
+        helper.make_node(node, ["z"], ["y"]),
     ]
     proto = chain(rng, nodes, {"axis_0": np.array([0])})
     network, rows, *_ = read(proto)
-    assert network.output_activation == "softmax"
+    assert network.output_activation == name
     assert [row.note for row in rows if row.target == "y"] == [
         "of the last step: net(x, outputs='last')"
     ]
@@ -450,6 +451,7 @@ def test_lengths_are_an_input_of_the_network(rng):
             r"node 2 \(Gather .*features",
         ),
         ([("Softmax", ["h"], {"axis": 0})], {}, r"node 2 \(Softmax .*got axis 0"),
+        ([("LogSoftmax", ["h"], {"axis": 1})], {}, r"node 2 \(LogSoftmax .*got axis 1"),
         (
             [("Slice", ["h", "a", "b"], {})],
             {"a": np.array([0]), "b": np.array([-2])},

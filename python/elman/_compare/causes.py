@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from elman._typing import Array
     from elman.interop._source import Imported, Trace
 
-_OUTPUT_ACTIVATIONS = ("identity", "sigmoid", "softmax", "tanh", "relu")
+_OUTPUT_ACTIVATIONS = ("identity", "sigmoid", "softmax", "log_softmax", "tanh", "relu")
 
 
 def causes(net: Network, read: Callable[[], Imported], trace: Trace) -> Iterator[str]:

@@ -185,7 +185,7 @@ def output_activation(
         return None
     expected = (
         f"the activation after the readout {readout!r}, 'identity' (values or logits),"
-        " 'sigmoid', 'softmax', 'tanh' or 'relu'"
+        " 'sigmoid', 'softmax', 'log_softmax', 'tanh' or 'relu'"
     )
     return _settle("output_activation", said, known, "readout", expected)
 

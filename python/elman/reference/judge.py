@@ -194,8 +194,9 @@ def verify(
 
     *The activation.* An error of z is multiplied by at most the slope: 1 for tanh, relu, identity,
     softsign and softplus, 1/4 for sigmoid, |alpha| for hard_sigmoid and affine, max(|alpha|, 1) for
-    leaky_relu and elu, |alpha beta| for scaled_tanh, and 1/2 in the maximum norm for softmax (a row
-    of its Jacobian sums to 2 f (1 - f) in absolute values). Where z is clipped, so is its error.
+    leaky_relu and elu, |alpha beta| for scaled_tanh, and in the maximum norm 1/2 for softmax and 2
+    for log_softmax (a row of the Jacobian sums in absolute values to 2 f (1 - f), and to
+    2 (1 - exp f)). Where z is clipped, so is its error.
     thresholded_relu jumps: where |z - alpha| is within the error, both 0 and z are correct, and the
     one nearer to the result is used. The function itself may be off by 4 u |f|, two units in the
     last place; compositions (elu, softplus and scaled_tanh) by 8 u |f|. A sum alpha z + beta adds
@@ -203,6 +204,10 @@ def verify(
     z - max z by the sum of all O: rounding this difference causes a relative error of the
     exponential, whose mean under the weights f is at most ln O. With O - 1 additions, one division
     and the exponentials themselves, the bound is u |f| (|z - max z| + ln O + O + 16).
+    Log_softmax subtracts from z - max z, itself rounded, the logarithm L of that sum: the relative
+    error of the sum is the absolute error of L, to which L adds a few u |L|, and the difference is
+    rounded; since f = (z - max z) - L has two summands of one sign, |L| <= |f|. The bound is
+    u (|z - max z| + ln O + O + 16 + 8 |f|).
 
     *Scaling of the output* adds a product and a sum, 3 roundings with slack, and one underflow.
 
@@ -351,13 +356,16 @@ def _judge_neurons(
     error = np.where(np.isfinite(z), how.sums(terms) * size, 0.0)
     error = np.where(how.may_overflow(size), np.inf, error)
     f = activate(net, activation, z)
-    if activation.name == "softmax":
-        error = 0.5 * error.max(axis=-1, keepdims=True)
+    if activation.name in ("softmax", "log_softmax"):
+        error = error.max(axis=-1, keepdims=True)
         distance = _size(z - z.max(axis=-1, keepdims=True))
         outputs = z.shape[-1]
-        ulps = (how.u + _U64) * (distance + np.log(outputs) + outputs + 16.0)
+        u, roundings = how.u + _U64, distance + np.log(outputs) + outputs + 16.0
         trusted = how.trusted * how.u_sum
-        return f, f, error + ulps * (_size(f) + error) + _TINY + trusted
+        if activation.name == "softmax":
+            return f, f, 0.5 * error + u * roundings * (_size(f) + 0.5 * error) + _TINY + trusted
+        rest = u * (roundings + 8.0 * (_size(f) + 2.0 * error)) + _TINY
+        return f, f, 2.0 * error + rest + trusted * (1.0 + _size(f))
 
     beyond = np.abs(z) - clip_of(net, activation)  # where z is clipped, so is its error
     error = np.where(beyond > 0, np.maximum(error - beyond, 0.0), error)

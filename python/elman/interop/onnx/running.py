@@ -64,7 +64,11 @@ def _tapped(
     if tap is None:
         return None
     if isinstance(tap, tuple):
-        return np.stack([found[name].reshape(B, -1) for name in tap], axis=1)
+        if all(name in nodes for name in tap):
+            return np.concatenate([_states(nodes[name], found[name]) for name in tap], axis=-1)
+        steps = [found[name].reshape(B, -1) for name in tap]
+        halves = [np.stack(steps[k : k + T], axis=1) for k in range(0, len(steps), T)]
+        return np.concatenate(halves, axis=-1)
     if tap in nodes:
         return _states(nodes[tap], found[tap])
     values = found[tap]

@@ -90,7 +90,7 @@ class _Roller:
         if any(isinstance(vector, Chosen) for vector in self._vectors):
             plain, masked = self._without_mask(), self._outputs
             self._outputs = [field.map(plain.__getitem__) for field in masked]
-        leaves = {
+        leaves: dict[Vector, int] = {
             vector: vector.step
             for vector in self._vectors
             if isinstance(vector, Input) and vector.step is not None
@@ -121,7 +121,7 @@ class _Roller:
         plain = take_off(self._vectors, self._symbols)
         for vector, new in plain.items():
             if vector in self._names:
-                self._names[new] = self._names[vector]
+                self._names.setdefault(new, self._names[vector])
         self._vectors = _all_vectors(dict.fromkeys(plain.values()))
         return plain
 

@@ -195,6 +195,8 @@ class _Chain(nn.Module):  # type: ignore[misc]
             if isinstance(part, nn.RNNCell):
                 x = _over_time(part, x)
                 continue
+            if isinstance(part, nn.Softmax | nn.LogSoftmax):
+                part = type(part)(dim=-1)  # over the features, also of all steps
             x = part(x)
             x = x[0] if isinstance(x, tuple) else x
         return x

@@ -170,6 +170,7 @@ def activation_module(torch: Any, name: str) -> Any:
         "tanh": torch.nn.Tanh,
         "relu": torch.nn.ReLU,
         "softmax": lambda: torch.nn.Softmax(dim=-1),
+        "log_softmax": lambda: torch.nn.LogSoftmax(dim=-1),
     }
     if name not in kinds:
         raise UnsupportedModelError(
