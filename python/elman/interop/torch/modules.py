@@ -138,7 +138,6 @@ def _steps(name: str, part: Any) -> Iterator[Step]:
         yield _step(name, part)
 
 
-<<<<<<< HEAD
 def _step(name: str, part: Any) -> Step:
     kind, what = _kind(part), _spelled(part)
     if _is_quantized(part):
@@ -262,12 +261,3 @@ def _values(module: Any) -> dict[str, Any]:
                 for one, training in modes:
                     one.training = training
     return values
-=======
-def _activation(part: Any) -> str | None:
-    """Return elman's name for an activation module, or None."""
-    if isinstance(part, (nn.Softmax, nn.LogSoftmax)):  # over the features of (B, T, O) or (B, O)
-        name = "softmax" if isinstance(part, nn.Softmax) else "log_softmax"
-        return name if part.dim in (-1, 1, 2) else None
-    names = {nn.Identity: "identity", nn.Sigmoid: "sigmoid", nn.Tanh: "tanh", nn.ReLU: "relu"}
-    return names.get(type(part))
->>>>>>> h-onnx
