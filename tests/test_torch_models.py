@@ -440,9 +440,11 @@ def test_a_sequential_is_a_readout(nn, x, name):
         ((made["rnn"], made["head"]), {}),
         ((made["rnn"], *made["head"]), {}),
     ):
-        net = elman.from_torch(source, **said)
-        assert net.hidden_sizes == (4, 5)
-        agrees(net, x, want)
+        imported = interop.read(source, Said(**said))
+        assert imported.network.hidden_sizes == (4, 5)
+        agrees(imported.network, x, want)
+        found = elman.compare(imported.network, imported, x.numpy())
+        assert found.ok, found
 
 
 def test_what_a_module_does_not_say_can_be_said_by_a_sequence(torch, nn, x):
@@ -479,6 +481,7 @@ FUNCTIONS = {
     "ReLU": {},
     "Identity": {},
     "Softmax": {"dim": -1},
+    "LogSoftmax": {"dim": 2},
 }
 
 
@@ -626,6 +629,55 @@ def test_an_embedding_in_front_reads_one_hot_vectors_by_default(torch, nn, tied)
         agrees(elman.from_torch(made, **said, **more), rows, want)
     with pytest.raises(ArgumentError, match=r"^embedding: expected an nn.Embedding in front"):
         elman.from_torch((made["rnn"], made["decoder"]), embedding="rows", **said)
+
+
+# --- in PyTorch, for compare ----------------------------------------------------------------------
+
+
+def test_parts_of_a_sequence_run_at_every_step(torch, nn, x):
+    from elman.interop.torch import running
+
+    norm = nn.BatchNorm1d(9).eval()  # as wide as there are steps
+    norm.running_mean.uniform_(0.5, 2)
+    parts = nn.RNN(3, 9, batch_first=True), norm, nn.Flatten(), nn.Linear(9, 2), nn.Softmax(dim=1)
+    trace = running.run(parts, x.numpy())
+    net = elman.from_torch(parts)
+    agrees(net, x, torch.from_numpy(trace.output))
+    assert elman.compare(net, parts, x.numpy()).ok
+
+
+@pytest.mark.parametrize(
+    ("case", "said"),
+    [
+        ("weight_norm 0", SAID),
+        ("h0 of all", SAID | {"initial_state": "h0"}),
+        (
+            "norm behind",
+            {
+                "activation": "tanh",
+                "readout": "head",
+                "output_activation": [
+                    "tanh",
+                    "identity",
+                    elman.Activation("leaky_relu", alpha=0.3),
+                ],
+            },
+        ),
+        ("language model", SAID | {"embedding": "one_hot"}),
+    ],
+)
+def test_the_tensors_of_a_state_dict_run_in_pytorch(torch, case, said):
+    imported = interop.read(stored(case), Said(**said))
+    inputs = MADE[f"{case}|x"]
+    trace = imported.source.run(inputs, None, imported.taps)
+    net = imported.network
+    np.testing.assert_allclose(trace.output, net(inputs), rtol=0, atol=1e-6)
+    assert [states.shape[-1] for states in trace.hidden] == [
+        len(one.W_hh) * (1 + (one.reverse is not None)) for one in net.layers
+    ]
+    assert elman.compare(net, imported, inputs).ok
+    if case != "norm behind":
+        np.testing.assert_allclose(trace.output, MADE[f"{case}|output"], rtol=0, atol=1e-6)
 
 
 # --- the command ----------------------------------------------------------------------------------

@@ -392,7 +392,7 @@ def convert(
     source: Annotated[
         str,
         typer.Argument(
-            help="*.safetensors (elman's, or a state_dict), *.pt, *.keras, *.h5 or *.onnx.",
+            help="*.safetensors, *.pt, *.pth, *.ckpt, *.keras, *.h5 or *.onnx.",
             metavar="IN",
             show_default=False,
         ),

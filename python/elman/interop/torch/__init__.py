@@ -45,12 +45,15 @@ def from_torch(
         A module with one `nn.RNN` or a `ModuleList` of `nn.RNNCell`, and optionally its readout,
         an `nn.Linear` or an `nn.Sequential`; or modules from the input to the output, such as
         `(rnn, linear)` or `(embedding, cell, cell, linear, nn.ReLU(), linear)`; or a `state_dict`
-        (or a checkpoint with one) of tensors or arrays; or the path of a safetensors or `.pt` file,
-        which is read without PyTorch and without running its pickle. Half precision is widened to
-        float32. Normalized and pruned weights are computed, as in evaluation mode.
+        (or a checkpoint with one) of tensors or arrays; or the path of a safetensors file or of one
+        that `torch.save` wrote (`.pt`, `.pth`, `.ckpt`), by any PyTorch since 0.1.10. A file is
+        read without PyTorch and without running its pickle: whatever stands beside the weights is
+        read past, and a module that was saved whole is read by the names of its parameters. Half
+        precision is widened to float32. Normalized and pruned weights are computed, as in
+        evaluation mode.
     activation : str or sequence of str, optional
         `nonlinearity` of the RNNs, "tanh" or "relu". Required for a `state_dict` or a file, which
-        do not store it.
+        do not store it, unless the module was saved whole.
     output_activation : str, Activation or sequence of them, optional
         Activation after the readout: "identity" (values or logits), "sigmoid", "softmax" or another
         of `Activation`. Required if there is a readout, unless its last module is one such as

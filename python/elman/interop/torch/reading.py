@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from elman import _arguments, _container, _files
+from elman import _arguments, _files
 from elman.activation import Activation
 from elman.errors import (
     ArgumentError,
@@ -17,9 +17,8 @@ from elman.errors import (
     UnsupportedModelError,
 )
 from elman.interop import _chain, _source
-from elman.interop._archive import read_file
 from elman.interop._source import Imported, Piece, Row, Said, Source
-from elman.interop.torch.file import SAVE, read_pt
+from elman.interop.torch.file import read_tensors
 from elman.interop.torch.heads import activation_of, find_plan
 from elman.interop.torch.names import TorchTensors, find_recurrent, of_mapping
 from elman.interop.torch.weights import Computed
@@ -83,7 +82,8 @@ def _tensors(tensors: TorchTensors) -> Source:
 def _collect(source: object, prefix: str | Sequence[str] | None) -> TorchModel:
     """Return the tensors of a source by name, and what is known of its modules."""
     if isinstance(source, (str, bytes, os.PathLike)):
-        return of_mapping(load_file(os.fsdecode(source)), prefix)
+        tensors, nonlinearities = read_tensors(os.fsdecode(source))
+        return of_mapping(tensors, prefix)._replace(nonlinearities=nonlinearities)
     if "torch" in sys.modules:
         from elman.interop.torch.modules import is_module, of_module, of_sequence
 
@@ -104,20 +104,6 @@ def _collect(source: object, prefix: str | Sequence[str] | None) -> TorchModel:
     )
 
 
-def load_file(path: str) -> dict[str, Any]:
-    """Return what a file holds, read without PyTorch."""
-    with _files.naming(path):
-        data = read_file(path)
-        if data.startswith(b"PK\x03\x04"):
-            return read_pt(data)
-        if data[:1] == b"\x80" and data[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
-            raise UnsupportedModelError(
-                "expected a .pt file of PyTorch 1.6 or later, got a pickle, which is not read:"
-                f" {SAVE}"
-            )
-        return _container.parse(data)[1]
-
-
 def _array(name: str, tensor: Any) -> Array:
     """Return a tensor as an array, bfloat16 as float32."""
     import numpy as np
@@ -129,6 +115,8 @@ def _array(name: str, tensor: Any) -> Array:
             tensor = tensor.detach().cpu()
             tensor = tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor
         array = np.asarray(tensor)
+    except UnsupportedModelError as error:
+        raise UnsupportedModelError(f"{name}: {error}") from None
     except (RuntimeError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise ArgumentError(f"{name}: expected a dense numeric tensor ({reason})") from error
