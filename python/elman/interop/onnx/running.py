@@ -66,6 +66,8 @@ def _tapped(
     if isinstance(tap, tuple):
         if all(name in nodes for name in tap):
             return np.concatenate([_states(nodes[name], found[name]) for name in tap], axis=-1)
+        if len(set(tap)) < len(tap):
+            return None  # a value that holds several steps, in an order of its own
         steps = [found[name].reshape(B, -1) for name in tap]
         halves = [np.stack(steps[k : k + T], axis=1) for k in range(0, len(steps), T)]
         return np.concatenate(halves, axis=-1)
