@@ -296,6 +296,11 @@ def array(argument: str, values: ArrayLike) -> Array:
         return np.asanyarray(values)
     except ValueError as error:
         raise ShapeError(f"{argument}: expected a regular array of numbers ({error})") from error
+    except TypeError:
+        if not hasattr(values, "bfloat16"):
+            raise
+        # PyTorch's bfloat16, which NumPy does not have, widens without rounding.
+        return np.asanyarray(values.float())  # type: ignore[union-attr]
 
 
 def inputs_remedy(x: Any, input_size: int) -> str:  # noqa: ANN401

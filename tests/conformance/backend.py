@@ -169,8 +169,6 @@ class NodeRunner:
             x = x.swapaxes(0, 1)
         D, H = len(self._attributes.directions), W.shape[1]
         state = None if initial is None else self._state(_widened("initial_h", initial), x, D, H)
-        if parts.mask is not None:
-            real = {"mask": (integers != parts.mask.number).any(-1)}
         run = net.run(x, state=state, lengths=lengths)
         Y = run.output.reshape(*x.shape[:2], D, H)
         Y_h = run.state.reshape(len(x), D, H)

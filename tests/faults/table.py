@@ -522,10 +522,10 @@ PACKAGE = [
     Fault(
         "last output of a source",
         "index",
-        "python/elman/_compare.py",
+        "python/elman/_compare/steps.py",
         "compare",
-        "ours[..., -1, :]",
-        "ours[..., 0, :]",
+        "top[..., trace.step, :]",
+        "top[..., 0, :]",
     ),
     # --- the command line ---
     Fault(

@@ -51,7 +51,7 @@ class Trace(NamedTuple):
     """The outputs and hidden states of a model for given inputs, in the order of time."""
 
     framework: str  # its name and version
-    hidden: list[Array | None]  # one per layer: (B, T, H), or (B, H) for the last step only
+    hidden: Sequence[Array | None]  # one per layer: (B, T, H), or (B, H) for the last step only
     output: Array  # (B, T, O) or (B, O)
     vectors: list[Array]  # the biases
     x: Array | None = None  # the inputs it read, if they are not those given: rounded, one-hot
@@ -79,7 +79,8 @@ class Imported(NamedTuple):
     - Keras: the name of a layer, after the names of the models it is nested in ("encoder/rnn");
     - PyTorch: the name of a module, as in `named_modules` ("rnn", "head.1"); in a sequence of
       modules its position ("0", "1.0");
-    - ONNX: the name of a value of the graph; of an unrolled one, a tuple with one name per step.
+    - ONNX: the name of a value of the graph; of an unrolled one, a tuple with one name per step;
+      the names of both directions in a row if they are two values.
 
     Layer or cell k of such a part is "rnn[k]". Without taps, the recurrent layers are listened to
     in order.

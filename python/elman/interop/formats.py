@@ -34,7 +34,7 @@ _OPTIONS = {  # of the readers
         "initial_state",
         "dtype",
     ),
-    "keras": ("activation", "output_activation", "layers", "readout", "dtype"),
+    "keras": ("activation", "output_activation", "layers", "readout", "embedding", "dtype"),
     "onnx": ("external_data",),
 }
 

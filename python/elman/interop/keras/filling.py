@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import keras
+import numpy as np
 
 from elman.errors import UnsupportedModelError
-from elman.interop.keras.writing import to_keras
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +30,10 @@ def model_of(net: Network | None) -> Any:
         "dtype": net.dtype.name,
     }
     parts: list[Any] = [layers.Input((None, net.input_size))]
+    if net.input_mean is not None or net.input_std is not None:
+        mean = np.zeros(net.input_size) if net.input_mean is None else net.input_mean
+        std = np.ones(net.input_size) if net.input_std is None else net.input_std
+        parts.append(layers.Normalization(mean=mean, variance=std**2, dtype=net.dtype.name))
     for layer in net.layers:
         halves = [half for half in (layer, layer.reverse) if half is not None]
         rnns = [
@@ -53,6 +57,10 @@ def model_of(net: Network | None) -> Any:
                 dtype=net.dtype.name,
             )
         )
+    if net.output_mean is not None or net.output_std is not None:
+        offset = 0.0 if net.output_mean is None else net.output_mean
+        scale = 1.0 if net.output_std is None else net.output_std
+        parts.append(layers.Rescaling(scale, offset, dtype=net.dtype.name))
     return keras.Sequential(parts)
 
 
@@ -63,7 +71,14 @@ def _both(forward: Any, backward: Any) -> Any:
 def fill(model: Any, net: Network | None) -> None:
     """Give a model of `model_of` the network's weights."""
     assert net is not None
-    model.set_weights(to_keras(net))
+    arrays: list[Any] = []
+    for layer in net.layers:
+        for half in (layer, layer.reverse):
+            if half is not None:
+                arrays += [half.W_xh.T, half.W_hh.T, half.b_h]
+    if net.readout is not None:
+        arrays += [net.readout.W_hy.T, net.readout.b_y]
+    model.set_weights([array for array in arrays if array is not None])
 
 
 def _function(f: Activation) -> str | Callable[[Any], Any]:
@@ -88,4 +103,5 @@ def _function(f: Activation) -> str | Callable[[Any], Any]:
         inner = getattr(keras.activations, _NAMES.get(name, name))
     if inner is None:
         raise UnsupportedModelError(f"net: expected an activation of Keras, got {f}")
-    return inner if f.clip is None else lambda z: inner(ops.clip(z, -f.clip, f.clip))
+    clip = f.clip
+    return inner if clip is None else lambda z: inner(ops.clip(z, -clip, clip))

@@ -61,16 +61,22 @@ def _clip(
     if node.version < 11:
         given = [node.attributes.get(key, 0.0) for key in ("min", "max")]
         low, high = np.array(given, np.float32).reshape(2, 1)
-    bounds = [None if b is None or not np.size(b) else b for b in (low, high)]
-    if any(b is not None and not (isinstance(b, np.ndarray) and b.size == 1) for b in bounds):
-        raise UnsupportedModelError("its bounds are not constant numbers")
-    least, most = (None if b is None else decimal(b.reshape(-1)[0]) for b in bounds)
+    least, most = _bound(low), _bound(high)
     if least == 0 and (most is None or most > 0):
         whole = None if most is None or most >= _LARGEST else most
         return _activated(x, Function("relu", clip=whole), context)
     if least is None or most is None or not most > 0 or least != -most:
         raise UnsupportedModelError("expected constant bounds -c and c, or 0 and c")
     return _activated(x, Function("identity", clip=most), context)
+
+
+def _bound(bound: Tensor | None) -> float | None:
+    """Return a bound of a Clip, or None if it is left out."""
+    if bound is None or (isinstance(bound, np.ndarray) and not bound.size):
+        return None
+    if not isinstance(bound, np.ndarray) or bound.size != 1:
+        raise UnsupportedModelError("its bounds are not constant numbers")
+    return decimal(bound.reshape(-1)[0])
 
 
 @operator("Celu", 12)

@@ -285,7 +285,8 @@ def _batch_normalization(
     ):
         raise UnsupportedModelError("it normalizes each batch: export the model in its eval mode")
     field = as_field(x, context.symbols)
-    numbers = [n.astype("f8") for n in (scale, B, mean, var) if isinstance(n, np.ndarray)]
+    given = [n for n in (scale, B, mean, var) if isinstance(n, np.ndarray) and n.dtype.kind == "f"]
+    numbers = [n.astype(np.float64) for n in given]
     if len(numbers) < 4 or any(n.shape != (field.vector.size,) for n in numbers):
         raise UnsupportedModelError("expected constant numbers for each feature")
     if field.ndim < 2 or field.kinds[1] != "F":
@@ -293,16 +294,16 @@ def _batch_normalization(
     epsilon = float(np.float32(node.attributes.get("epsilon", 1e-5)))
     symbols = context.symbols
     by = numbers[0] / np.sqrt(numbers[3] + epsilon)
-    names = [symbols.weight(n).name if n.dtype.kind == "f" else "" for n in (scale, B)]  # type: ignore[arg-type]
-    factor = symbols.fixed_as(by, f"{names[0]} (BatchNormalization)")
-    plus = symbols.fixed_as(numbers[1] - by * numbers[2], f"{names[1]} (BatchNormalization)")
+    names = [f"{symbols.weight(array).name} (BatchNormalization)" for array in given[:2]]
+    factor = symbols.fixed_as(by, names[0])
+    plus = symbols.fixed_as(numbers[1] - by * numbers[2], names[1])
     return field.map(lambda item: symbols.add(symbols.multiply(item, factor), plus))
 
 
 def _reduction(node: Node, given: Tensor | None, rank: int) -> list[int]:
     axes = node.attributes.get("axes") if given is None else integers(given)
     if axes is None:
-        return list(range(rank)) if not node.attributes.get("noop_with_empty_axes", 0) else []
+        return list(range(rank))[::-1] if not node.attributes.get("noop_with_empty_axes", 0) else []
     return sorted({normal(axis, rank) for axis in axes}, reverse=True)
 
 

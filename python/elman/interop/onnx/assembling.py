@@ -12,6 +12,7 @@ from elman.interop._source import Piece, Row, Said
 from elman.interop.onnx.parts import FOLDED, parts_between, piece
 from elman.interop.onnx.recurrent import activation_of, final_when
 from elman.interop.onnx.values import (
+    ONE,
     Activated,
     Affine,
     Divided,
@@ -26,6 +27,7 @@ from elman.interop.onnx.values import (
     leaves_of,
     parts_of,
 )
+from elman.reference.activations import activate
 
 if TYPE_CHECKING:
     from elman._network import Network
@@ -92,13 +94,16 @@ def assemble(parts: Parts, symbols: Symbols) -> Reading:
         end = top if when == "each" else symbols.at(top, when)  # type: ignore[arg-type]
         chain += parts_between(end, head.y, parts.names)
     made = _network(chain, parts, head)
-    if parts.masked == "zero" and when in ("each", "last") and not made.masks:
-        raise UnsupportedModelError(
-            "the output: what follows the recurrent layers has more than one activation, so its"
-            " values at the steps that a sequence lacks are those of no network"
-        )
+    if (parts.padded or parts.mask is not None) and when in ("each", "last") and not made.masks:
+        if parts.masked == "zero" or any(c.direction != "forward" for c in parts.chains):
+            raise UnsupportedModelError(
+                "the output: what follows the recurrent layers has more than one activation, so its"
+                " values at the steps that a sequence lacks are those of no network"
+            )
+        made = made._replace(network=_held(made))
     places, taps = _places(parts, layers, made)
-    rows = [*_input_rows(parts), *_rolled_rows(parts, layers, made), *made.rows]
+    rows = [*_input_rows(parts), *_rolled_rows(parts, layers, made)]
+    rows += [row for row in made.rows if row.source != ONE]
     rows += _output_rows(parts, y, when)
     return Reading(made.network, rows, parts, places, y, when, taps)
 
@@ -119,7 +124,7 @@ def _layers(parts: Parts, symbols: Symbols) -> tuple[list[list[int]], list[Part]
     first = {chain.source for chain, own in zip(chains, leaves, strict=True) if own & inputs}
     if len(first) != 1 or len(inputs) != 1:
         raise UnsupportedModelError("expected one layer that reads the input, got several or none")
-    source = inputs.pop()
+    source: Vector = inputs.pop()
     layers: list[list[int]] = []
     described: list[Part] = []
     while here := [i for i, own in enumerate(leaves) if own and own <= set(parts_of(source))]:
@@ -193,9 +198,18 @@ def _places(
         for index in layers[done]:
             places[index] = slice(end, end + H)
             end += H
-        taps.append(parts.chains[layers[done][0]].states)
+        taps.append(_joined([parts.chains[index].states for index in layers[done]]))
         done += 1
     return places, taps
+
+
+def _joined(
+    states: list[str | tuple[str, ...] | None],
+) -> str | tuple[str, ...] | None:
+    """Return the names of the states of both directions, the forward one's first."""
+    if len(set(states)) == 1 or None in states:
+        return states[0] if len(set(states)) == 1 else None
+    return tuple(name for one in states if one for name in ([one] if isinstance(one, str) else one))
 
 
 # --- the output -----------------------------------------------------------------------------------
@@ -302,6 +316,25 @@ def _network(chain: list[Part], parts: Parts, head: _Head | None) -> _chain.Asse
         raise kind(str(error)) from error
 
 
+def _held(made: _chain.Assembled) -> Network:
+    """Return a network whose upper layers without recurrence start from what they give at first.
+
+    Where a sequence begins with masked steps, they hold that, as the graph computes it.
+    """
+    network, starts = made.network, []
+    below: Array | None = None  # None up to the first recurrent layer
+    recurrent = {_NAME.format(index) for index in range(len(made.taps))}
+    for layer, tap in zip(network.layers, made.taps, strict=True):
+        start = np.zeros(len(layer.W_hh))
+        is_recurrent = tap in recurrent
+        if below is not None and not is_recurrent:
+            bias = 0 if layer.b_h is None else layer.b_h.astype(np.float64)
+            start = activate(network, layer.activation, layer.W_xh @ below + bias)
+        below = start if is_recurrent or below is not None else None
+        starts.append(start)
+    return network.replace(tensors={"initial_state": np.concatenate(starts)})
+
+
 # --- the rows -------------------------------------------------------------------------------------
 
 
@@ -315,12 +348,10 @@ def _input_rows(parts: Parts) -> list[Row]:
         rows.append(Row(parts.lengths, "lengths", note if parts.padded else _ENDS))
     if parts.mask is not None:
         rows.append(Row(parts.x, "mask", _mask_note(parts)))
-    for name in parts.tables:
-        rows.append(Row(name, "", "the network reads rows of this table, one for each integer"))
-    for kind in parts.halves:
-        note = f"the graph rounds values to {kind}, the network does not: they differ by that"
-        rows.append(Row("Cast", "", note))
-    return rows
+    note = "the network reads rows of this table, one for each integer"
+    rows += [Row(name, "", note) for name in parts.tables]
+    note = "the graph rounds values to {}, the network does not: they differ by that"
+    return rows + [Row("Cast", "", note.format(kind)) for kind in parts.halves]
 
 
 _ENDS = "of outputs only: net(x, lengths=lengths, outputs='last')"

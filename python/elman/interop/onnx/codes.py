@@ -56,7 +56,12 @@ def _step(item: Vector) -> int | None:
 def _one_hot(node: Node, context: Context, x: Tensor, depth: Tensor, values: Tensor) -> Field:
     if not isinstance(depth, np.ndarray) or not isinstance(values, np.ndarray):
         raise UnsupportedModelError("its depth and values are not constant")
-    if not is_code(x) or values.ravel().tolist() != [0, 1] or depth.size != 1:
+    if (
+        not isinstance(x, Field)
+        or not is_code(x)
+        or values.ravel().tolist() != [0, 1]
+        or depth.size != 1
+    ):
         raise UnsupportedModelError("expected integers of x as one-hot vectors of 0 and 1")
     if node.attributes.get("axis", -1) not in (-1, x.ndim):
         raise UnsupportedModelError("expected the last axis")

@@ -155,34 +155,70 @@ def _opset(model: Proto) -> int:
 
 
 def _live(proto: Proto) -> list[int]:
-    """Return the indices of the nodes that the outputs depend on."""
+    """Return the indices of the nodes that the outputs depend on, each after those it reads.
+
+    Converters append nodes that earlier ones read, and engines put them in order.
+    """
     made: set[str] = {name.name for name in proto.input} | {t.name for t in proto.initializer}
+    makers: dict[str, int] = {}
     for index, node in enumerate(proto.node):
-        what = f"node {index} ({_label(node.op_type, node.name)})"
-        for name in node.input:
-            if name and name not in made:
+        for name in filter(None, node.output):
+            if name in made or name in makers:
                 raise ModelFormatError(
-                    f"{what}: it reads {_show.repr(name)}, which no earlier node computes"
+                    f"{_what(index, node)}: {_show.repr(name)} is computed twice"
                 )
-        for name in sorted(_free_names(node) - made):
-            raise UnsupportedModelError(
-                f"{what}: its inner graphs read {_show.repr(name)}, which no earlier node computes"
-            )
-        for name in node.output:
-            if name in made and name:
-                raise ModelFormatError(f"{what}: {_show.repr(name)} is computed twice")
-            made.add(name)
-    needed = {output.name for output in proto.output}
-    if not needed <= made:
-        raise ModelFormatError(f"no node computes the output {_show.repr(min(needed - made))}")
-    live = []
-    for index in range(len(proto.node) - 1, -1, -1):
-        node = proto.node[index]
-        if not needed.isdisjoint(node.output):
-            needed.update(name for name in node.input if name)
-            needed |= _free_names(node)
-            live.append(index)
-    return live[::-1]
+            makers[name] = index
+    missing = {output.name for output in proto.output} - made - makers.keys()
+    if missing:
+        raise ModelFormatError(f"no node computes the output {_show.repr(min(missing))}")
+    read = [[*filter(None, node.input), *sorted(_free_names(node))] for node in proto.node]
+    for index, node in enumerate(proto.node):
+        for name in read[index]:
+            if name not in made and name not in makers:
+                raise _unmade(index, node, name)
+    ordered: dict[int, None] = {}
+    for output in proto.output:
+        left = [makers[output.name]] if output.name in makers else []
+        waiting: set[int] = set()
+        while left:
+            index = left[-1]
+            before = {name: makers[name] for name in read[index] if name in makers}
+            before = {name: maker for name, maker in before.items() if maker not in ordered}
+            if index in ordered or not before:
+                ordered[left.pop()] = None
+                continue
+            waiting.add(index)
+            for name, maker in before.items():
+                if maker in waiting:
+                    raise _unmade(index, proto.node[index], name)
+            left += list(before.values())[::-1]
+    return _sorted(list(ordered), read, makers)
+
+
+def _sorted(live: list[int], read: list[list[str]], makers: dict[str, int]) -> list[int]:
+    """Return nodes in the order of the graph as far as each comes after those it reads."""
+    in_order = sorted(live)
+    place = {index: position for position, index in enumerate(in_order)}
+    if all(
+        place[makers[name]] < place[index]
+        for index in in_order
+        for name in read[index]
+        if name in makers
+    ):
+        return in_order
+    return live
+
+
+def _what(index: int, node: Proto) -> str:
+    return f"node {index} ({_label(node.op_type, node.name)})"
+
+
+def _unmade(index: int, node: Proto, name: str) -> ModelFormatError | UnsupportedModelError:
+    """Return the error for a node that reads what is not computed before it."""
+    reason = f"{_show.repr(name)}, which no earlier node computes"
+    if name in node.input:
+        return ModelFormatError(f"{_what(index, node)}: it reads {reason}")
+    return UnsupportedModelError(f"{_what(index, node)}: its inner graphs read {reason}")
 
 
 def _node(index: int, proto: Proto, opset: int, depth: int = 0) -> Node:
@@ -191,8 +227,8 @@ def _node(index: int, proto: Proto, opset: int, depth: int = 0) -> Node:
     what = f"node {index} ({_label(proto.op_type, proto.name)})"
     if "quantize" in proto.op_type.lower() or proto.op_type.endswith("Integer"):
         raise UnsupportedModelError(
-            f"{what}: the model is quantized: it rounds its values to 8 bits or so, which no network"
-            " does; give the model from before it was quantized"
+            f"{what}: the model is quantized: it rounds its values to 8 bits or so, which no"
+            " network does; give the model from before it was quantized"
         )
     if proto.domain not in ("", "ai.onnx"):
         domain = _show.repr(proto.domain)

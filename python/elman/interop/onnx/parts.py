@@ -12,6 +12,7 @@ from elman.interop._source import Piece
 from elman.interop.onnx.recurrent import activation_of
 from elman.interop.onnx.values import (
     MAX_DEPTH,
+    ONE,
     TOO_DEEP,
     Activated,
     Affine,
@@ -26,7 +27,6 @@ from elman.interop.onnx.values import (
 )
 
 if TYPE_CHECKING:
-
     from elman._typing import Array
     from elman.interop._chain import Part
     from elman.interop.onnx.values import Weight
@@ -98,7 +98,7 @@ def _scaling(name: str, vector: Scaled | Shifted) -> Part:
 
 
 def _standardized(parts: list[Part]) -> list[Part]:
-    """Return parts in front of which (x - mean) / std is one part, whose numbers are the graph's."""
+    """Return parts with (x - mean) / std in front as one part, with the numbers of the graph."""
     front = [p for p in parts[:3] if isinstance(p, _chain.Scale | _chain.Standardize)]
     if len(front) != 2 or parts[:2] != front or not isinstance(front[0], _chain.Scale):
         return parts
@@ -142,7 +142,7 @@ def _folded(name: str, vector: Vector, below: Vector) -> _chain.Affine:
         raise UnsupportedModelError(f"{name}: its matrix is too large to be computed")
     names: dict[str, None] = {}
     W, b = _Fold(below, names).of(vector)
-    word = ", ".join(names) or "the identity"
+    word = ", ".join(names) or ONE
     biases = (Piece(word, b, FOLDED),) if b.any() else ()
     return _chain.Affine(name, Piece(word, W, FOLDED), biases)
 
@@ -170,7 +170,7 @@ class _Fold:
         return self._done[vector]
 
     def _number(self, weight: Weight) -> Array:
-        if weight.name != "the identity":
+        if weight.name != ONE:
             self._names[weight.name] = None
         array: Array = weight.array.astype(np.float64)
         return array

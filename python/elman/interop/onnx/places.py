@@ -100,7 +100,7 @@ def _reshaped(node: Node, context: Context, x: Value, shape: Value | None = None
         return x._replace(axes=tuple(axes))
     wanted = list(np.asarray(shape, object).ravel())
     if node.operator == "Expand":
-        axes = [1] * (len(wanted) - len(axes)) + axes
+        axes = [*[1] * (len(wanted) - len(axes)), *axes]
         wanted = [
             a if size in (1, -1, _size(a, context)) else size
             for a, size in zip(axes[len(axes) - len(wanted) :], wanted, strict=True)
@@ -226,10 +226,11 @@ def _range(node: Node, context: Context, start: Tensor, stop: Tensor, step: Tens
     if len(numbers) < 3:
         raise UnsupportedModelError("its numbers are not constant")
     first, last, by = (number.reshape(-1)[0] for number in numbers)
+    kind = numbers[0].dtype
     if (first, last, by) == (0, "B", 1):
         return Lengths("", rows="B")
     if any(isinstance(number, str) for number in (first, last, by)) or not by:
         raise UnsupportedModelError("it counts to a variable size")
     context.symbols.spend(numbers=max(0, int((last - first) / by) + 1))
-    counted: Array = np.arange(first, last, by, dtype=start.dtype)
+    counted: Array = np.arange(first, last, by, dtype=kind)
     return counted

@@ -69,9 +69,14 @@ def _choices(
     if left and kinds[i] == "F" and room > 1 and parts[i] != [wanted[j]]:
         count, size = wanted[j : j + 2]
         features = parts[i][0]
-        if isinstance(features, int) and isinstance(count, int | np.integer) and count > 1:
-            if features % count == 0 and _fits(features // int(count), size):
-                yield ("part", j), 1, 2
+        if (
+            isinstance(features, int)
+            and isinstance(count, int | np.integer)
+            and count > 1
+            and features % count == 0
+            and _fits(features // int(count), size)
+        ):
+            yield ("part", j), 1, 2
     if left > 1 and room and _fits(product(parts[i] + parts[i + 1]), wanted[j]):
         if kinds[i : i + 2] == ("K", "F"):
             yield ("join", j), 2, 1

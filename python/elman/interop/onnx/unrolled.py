@@ -90,7 +90,7 @@ class _Roller:
         if any(isinstance(vector, Chosen) for vector in self._vectors):
             plain, masked = self._without_mask(), self._outputs
             self._outputs = [field.map(plain.__getitem__) for field in masked]
-        leaves = {
+        leaves: dict[Vector, int] = {
             vector: vector.step
             for vector in self._vectors
             if isinstance(vector, Input) and vector.step is not None
@@ -107,7 +107,7 @@ class _Roller:
         mask = None
         if plain is not None:
             outputs = [vector for field in masked for vector in field.flat]
-            first = {i: 0 for i in range(len(self._chains))}
+            first = dict.fromkeys(range(len(self._chains)), 0)
             first |= {
                 i: self._steps - 1 for i, c in enumerate(self._chains) if c.direction == "reverse"
             }
@@ -121,7 +121,7 @@ class _Roller:
         plain = take_off(self._vectors, self._symbols)
         for vector, new in plain.items():
             if vector in self._names:
-                self._names[new] = self._names[vector]
+                self._names.setdefault(new, self._names[vector])
         self._vectors = _all_vectors(dict.fromkeys(plain.values()))
         return plain
 

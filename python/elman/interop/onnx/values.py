@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 # "end": the last step of each sequence, which its length tells; "last": of the padded sequences
 When = Literal["each", "first", "last", "end"]
 _MAX_ADDENDS = 8  # of one sum: products and biases
-_ONE = "the identity"  # name of the matrix of a sum
+ONE = "the identity"  # name of the matrix of a sum
 _OF_CODES = "it computes with the integers of x"
 TOO_DEEP = "it is nested too deeply for layers and a readout"
 MAX_DEPTH = 64  # of the expression around a layer's output: scaling, activation, readout
@@ -454,7 +454,7 @@ class Symbols:
     def _unchanged(self, vector: Vector) -> Vector:
         """Return a vector as a linear map of itself."""
         self.spend(numbers=vector.size**2)
-        one = self.weight(np.eye(vector.size, dtype=np.float32), _ONE)
+        one = self.weight(np.eye(vector.size, dtype=np.float32), ONE)
         return self._affine(vector.size, ((one, vector),), ())
 
     def negate(self, vector: Vector) -> Vector:
@@ -518,7 +518,8 @@ class Symbols:
         if not isinstance(b, Fixed):
             raise UnsupportedModelError("it compares values that are not constant")
         if isinstance(a, Compared):
-            if (a.operator, operator, b.weight.array.any()) != ("Count", "Greater", False):
+            is_some = (a.operator, operator) == ("Count", "Greater") and not b.weight.array.any()
+            if not is_some:
                 raise UnsupportedModelError("it compares values that are not constant")
             return self._make(Compared, 1, a.source, "Some", a.number)
         return self._make(Compared, a.size, a, operator, b.weight)
@@ -544,9 +545,7 @@ class Symbols:
         """Return one condition for every feature."""
         if not isinstance(condition, Compared) or condition.size not in (1, size):
             raise UnsupportedModelError("it repeats values")
-        return self._make(
-            Compared, size, condition.source, condition.operator, condition.number
-        )
+        return self._make(Compared, size, condition.source, condition.operator, condition.number)
 
     def negated(self, condition: Vector) -> Vector:
         """Return whether a condition does not hold."""
