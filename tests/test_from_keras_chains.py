@@ -145,7 +145,7 @@ def test_the_taps_name_the_layer_that_gives_each_state(tmp_path):
 
     assert taps("stack")[1].startswith("dense")
     assert taps("nested")[0].count("/") == 1
-    assert taps("sum") == (None,)  # only the sum of both halves can be heard
+    assert taps("sum")[0].startswith("bidirectional")
     assert taps("distributed")[0] == "time_distributed"
     assert taps("distributed")[2] is None  # within TimeDistributed
 

@@ -388,11 +388,11 @@ def _step_rows(model: KerasModel, parts: list[Part]) -> list[Row]:
 
 
 def _tap(model: KerasModel, name: str) -> str | None:
-    """Return the part whose output is the states of a layer, or None if there is none."""
+    """Return the part whose output is the states of a layer, or None if there is none.
+
+    Of a bidirectional layer it is the output of its halves, before they are merged.
+    """
     for step in model.steps:
         if step.name == name.partition("[")[0]:
-            if isinstance(step, KerasLayer) and step.backward is not None:
-                states = step.merge == "concat" and step.return_sequences
-                return name if step.heard and states else None
             return name if getattr(step, "heard", True) else None
     return None
