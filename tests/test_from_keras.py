@@ -141,7 +141,7 @@ def test_a_live_model_of_keras_itself(tmp_path, rng):
     assert elman.from_keras(tmp_path / "model.keras") == net
     found = elman.compare(net, model, x)
     assert found.ok
-    assert [difference is None for difference in found.layers] == [False, True, False, False]
+    assert None not in found.layers  # of each cell of a stack
 
 
 SAID = {

@@ -74,6 +74,7 @@ SHOWN = {
     "distributed": "3 -> 5 tanh -> 4 tanh -> 3 relu -> 2 softmax",
     "embedding": "7 -> 4 tanh -> 1 sigmoid",
     "nested": "3 -> 4 tanh -> 3 relu -> 2 identity",
+    "log-softmax": "3 -> 4 tanh -> 4 relu -> 3 log_softmax",
     "column": "1 -> 4 tanh -> 2 identity",
     "activation-alone": "3 -> 4 tanh -> 4 relu",
 }

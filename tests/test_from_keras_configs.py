@@ -79,6 +79,16 @@ def test_activations_have_the_parameters_of_keras(name, tmp_path, rng):
     assert net.activations == (want,)
 
 
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+def test_an_activation_over_the_features_is_that_of_the_readout(name, tmp_path, rng):
+    config = sequential(recurrent(), dense(activation=name))
+    net = elman.from_keras(keras_file(tmp_path, config, weights(rng)))
+    assert net.output_activation == name
+    config = sequential(recurrent(activation=name), dense())
+    with pytest.raises(elman.ElmanError, match=rf"'simplernn': expected {name} at the end"):
+        elman.from_keras(keras_file(tmp_path, config, weights(rng)))
+
+
 def test_the_hard_sigmoid_of_keras_2_is_another(tmp_path, rng):
     config = sequential(recurrent(activation="hard_sigmoid"), dense())
     metadata = json.dumps({"keras_version": "2.13.1"})

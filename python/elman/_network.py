@@ -71,7 +71,7 @@ class Network(Parameters):
         Activation with parameters; one for all layers or one for each (PyTorch: `nonlinearity`).
         The halves of a bidirectional layer may differ: give a pair.
     output_activation : str or elman.Activation
-        g: "sigmoid", "identity", "softmax" or any activation of a layer.
+        g: "sigmoid", "identity", "softmax", "log_softmax" or any activation of a layer.
     direction : str or sequence of str
         "forward", "reverse" or "bidirectional", for all layers or one for each. A reverse layer
         reads each sequence from its last real step to its first, with h_(t+1) in place of h_(t-1).

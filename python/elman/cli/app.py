@@ -432,7 +432,7 @@ def convert(
     check: Annotated[
         bool,
         typer.Option(
-            "--check", help="Run IN in its own framework first; write OUT only if they agree."
+            "--check", help="Run IN and OUT in their own frameworks; write OUT only if all agree."
         ),
     ] = False,
     as_json: Json = False,

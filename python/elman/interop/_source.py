@@ -55,12 +55,14 @@ class Trace(NamedTuple):
     vectors: list[Array]  # the biases
     x: Array | None = None  # the inputs it read, if they are not those given: rounded, one-hot
     dtype: str | None = None  # of its arithmetic, if not the network's: "float16", "bfloat16"
+    step: int = -1  # of an output without time: 0 if the last step read is the first in time
+    mask: Array | None = None  # which steps (B, T) it took as real, if it chose them
 
 
 class Source(NamedTuple):
     """A model that its own framework can run."""
 
-    framework: str  # "torch", "keras" or "onnx"
+    framework: str  # "torch", "keras", "onnx" or "elman"
     # inputs (B, T, I); for Keras, a mask (B, T); the taps, as in Imported
     run: Callable[[Array, Array | None, Taps], Trace]
     # the fixed numbers of sequences and steps, as far as they are fixed
@@ -181,7 +183,7 @@ def output_activation(
         return None
     expected = (
         f"the activation after the readout {readout!r}, 'identity' (values or logits),"
-        " 'sigmoid', 'softmax', 'tanh' or 'relu'"
+        " 'sigmoid', 'softmax', 'log_softmax', 'tanh' or 'relu'"
     )
     return _settle("output_activation", said, known, "readout", expected)
 

@@ -144,11 +144,7 @@ def run_real(
     for layer in net.layers:
         gives = []
         for half, backwards in halves_of(layer):
-            h, after = next(starts), np.zeros((*batch, T, len(half.W_hh)))
-            for t in reversed(range(T)) if backwards else range(T):
-                # Steps that are not real are skipped: the state is held.
-                h = np.where(real[..., t, :], _cell(net, half, below[..., t, :], h), h)
-                after[..., t, :] = h
+            after, h = run_half(net, half, backwards, below, next(starts), real)
             gives.append(after)
             last.append(h)
         below = np.concatenate(gives, axis=-1)
@@ -159,6 +155,19 @@ def run_real(
     if kind == "padding":
         output = np.where(real, output, 0.0)
     return Run(output, np.concatenate(last, axis=-1), np.concatenate(hidden, axis=-1))
+
+
+def run_half(
+    net: Parameters, half: Layer, backwards: bool, below: Array, h: Array, real: NDArray[np.bool_]
+) -> tuple[Array, Array]:
+    """Return the states (..., T, H) of half a layer after every step (..., T, 1), and the last."""
+    T = below.shape[-2]
+    after = np.zeros((*below.shape[:-1], len(half.W_hh)))
+    for t in reversed(range(T)) if backwards else range(T):
+        # Steps that are not real are skipped: the state is held.
+        h = np.where(real[..., t, :], _cell(net, half, below[..., t, :], h), h)
+        after[..., t, :] = h
+    return after, h
 
 
 def halves_of(layer: Layer) -> list[tuple[Layer, bool]]:

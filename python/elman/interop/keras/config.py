@@ -21,6 +21,7 @@ _NAMES = {
     "relu": Activation("relu"),
     "sigmoid": Activation("sigmoid"),
     "softmax": Activation("softmax"),
+    "log_softmax": Activation("log_softmax"),
     "elu": Activation("elu", alpha=1),
     "leaky_relu": Activation("leaky_relu", alpha=0.2),
     "hard_sigmoid": Activation("hard_sigmoid", alpha=1 / 6, beta=0.5),

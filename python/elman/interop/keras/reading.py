@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import importlib.util
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,8 +38,8 @@ if TYPE_CHECKING:
     from elman._typing import Array
     from elman.activation import Activation
     from elman.interop._chain import Part
-    from elman.interop._source import Taps, Trace
     from elman.interop.keras.model import KerasModel
+    from elman.interop.keras.running import Runner
     from elman.interop.keras.weights import Find, Weights
 
 
@@ -57,16 +60,34 @@ def read(source: object, said: Said = Said()) -> Imported:  # noqa: B008 - immut
             raise LimitError("the config: the JSON is nested too deeply") from None
 
 
-def runs(source: object) -> Source:
-    """Return a model, or the path of one, as a source that Keras can run."""
+def runs(source: object, net: Network | None = None) -> Source:
+    """Return a model, or the path of one, as a source that Keras can run.
 
-    def run(x: Array, mask: Array | None, taps: Taps) -> Trace:
-        _files.extra("keras", "running a Keras model", "keras")
-        from elman.interop.keras import running
+    The weights of a file that Keras cannot load are run in layers of the network.
+    """
 
-        return running.run(source, x, mask, taps)
+    @functools.cache
+    def runner() -> Runner:
+        import_keras("running a Keras model")
+        from elman.interop.keras.running import Runner
 
-    return Source("keras", run)
+        return Runner(source, net)
+
+    return Source(
+        "keras", lambda x, mask, taps: runner().run(x, mask, taps), lambda: runner().sizes()
+    )
+
+
+def import_keras(purpose: str) -> None:
+    """Import Keras, on a backend that is installed if none was chosen."""
+    if "keras" not in sys.modules and "KERAS_BACKEND" not in os.environ:
+        installed = [name for name in _BACKENDS if importlib.util.find_spec(name)]
+        if installed and installed[0] != "tensorflow":  # Keras' default
+            os.environ["KERAS_BACKEND"] = installed[0]
+    _files.extra("keras", purpose, "keras")
+
+
+_BACKENDS = ("tensorflow", "jax", "torch", "numpy")
 
 
 def _imported(model: KerasModel, find: Find, said: Said, source: object) -> Imported:
@@ -96,7 +117,7 @@ def _imported(model: KerasModel, find: Find, said: Said, source: object) -> Impo
         where = "before the first real step" if held else "at masked steps"
         rows.append(Row("masking", "", f"outputs {where} are not those of the source"))
     taps = tuple(_tap(model, name) for name in assembled.taps)
-    return Imported(network, rows, runs(source) if model.known else None, taps)
+    return Imported(network, rows, runs(source, network), taps if model.known else None)
 
 
 def _one_merge(model: KerasModel, rows: list[Row]) -> KerasModel:

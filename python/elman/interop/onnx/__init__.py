@@ -22,21 +22,27 @@ __all__ = ["from_onnx", "read", "to_onnx"]
 
 
 def read(
-    source: str | os.PathLike[str] | bytes | Proto, *, external_data: bool = False
+    source: str | os.PathLike[str] | bytes | Proto,
+    *,
+    external_data: bool = False,
+    embedding: str = "one_hot",
 ) -> Imported:
     """Return the network of an ONNX model, with a row for each part of the source.
 
     Arguments and errors are as for `elman.from_onnx`.
     """
+    from elman.errors import ArgumentError
     from elman.interop._source import Imported, Source
     from elman.interop.onnx.file import load
     from elman.interop.onnx.graph import read_graph
     from elman.interop.onnx.reading import read_network
     from elman.interop.onnx.table import with_props
 
+    if embedding not in ("one_hot", "rows"):
+        raise ArgumentError(f"embedding: expected 'one_hot' or 'rows', got {embedding!r}")
     model = load(source, external_data=external_data)
     graph = read_graph(model)
-    reading = read_network(graph)
+    reading = read_network(graph, rows=embedding == "rows")
 
     def run(x: Array, mask: Array | None, taps: Taps) -> Trace:
         from elman.interop.onnx import running
@@ -47,16 +53,20 @@ def read(
     known = dict(zip(reading.parts.x_kinds, sizes, strict=False))
     frozen = known.get("B", 1), known.get("T")
     source = Source("onnx", run, lambda: frozen)
-    return Imported(with_props(reading.network, model), reading.rows, source)
+    network = with_props(reading.network, model)
+    return Imported(network, reading.rows, source, tuple(reading.taps))
 
 
 def from_onnx(
-    source: str | os.PathLike[str] | bytes | Proto, *, external_data: bool = False
+    source: str | os.PathLike[str] | bytes | Proto,
+    *,
+    external_data: bool = False,
+    embedding: str = "one_hot",
 ) -> Network:
     """Read a network from an ONNX model.
 
-    Chains of RNN nodes from any exporter are read, with the reshapes between them and a readout of
-    one linear map and one activation, for every step or only the last. So are graphs whose
+    Chains of RNN nodes from any exporter are read, with the reshapes, linear maps, scalings and
+    activations in front, between and behind, for every step or only the last. So are graphs whose
     recurrence is unrolled step by step, as PyTorch's exporter
     (`torch.onnx.export(..., dynamo=True)`) writes them: the steps are proven equal and rolled up,
     so that a model exported for 14 steps runs over any number, and as a stream.
@@ -68,6 +78,9 @@ def from_onnx(
     external_data : bool
         Read tensors stored in other files, such as the `NAME.onnx.data` of PyTorch's exporter.
         Only regular files that the model names, in its own folder, are opened.
+    embedding : {"one_hot", "rows"}
+        What the network of a model with an embedding, which reads integers, reads instead: one-hot
+        vectors of the vocabulary, or rows of the table, which must then be looked up.
 
     Returns
     -------
@@ -93,7 +106,7 @@ def from_onnx(
     >>> elman.from_onnx(elman.to_onnx(net)) == net
     True
     """
-    return read(source, external_data=external_data).network
+    return read(source, external_data=external_data, embedding=embedding).network
 
 
 def to_onnx(net: Network, path: str | os.PathLike[str] | None = None) -> Proto | None:

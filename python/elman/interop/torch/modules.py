@@ -113,7 +113,8 @@ def _left_out(part: Any) -> str:
 
 def _activation(part: Any) -> str | None:
     """Return elman's name for an activation module, or None."""
-    if isinstance(part, nn.Softmax):
-        return "softmax" if part.dim == -1 else None
+    if isinstance(part, (nn.Softmax, nn.LogSoftmax)):  # over the features of (B, T, O) or (B, O)
+        name = "softmax" if isinstance(part, nn.Softmax) else "log_softmax"
+        return name if part.dim in (-1, 1, 2) else None
     names = {nn.Identity: "identity", nn.Sigmoid: "sigmoid", nn.Tanh: "tanh", nn.ReLU: "relu"}
     return names.get(type(part))
