@@ -198,7 +198,8 @@ def _places(
         for index in layers[done]:
             places[index] = slice(end, end + H)
             end += H
-        taps.append(parts.chains[layers[done][0]].states)
+        whole = not parts.unrolled or len(layers[done]) == 1
+        taps.append(parts.chains[layers[done][0]].states if whole else None)
         done += 1
     return places, taps
 
