@@ -548,7 +548,8 @@ class Network(Parameters):
         machine.
 
         A killed process leaves the old file or the new one, and perhaps a temporary file
-        `.elman-*.tmp`. Permission bits are kept, and symbolic links are followed.
+        `.elman-0.tmp`, which the next save in the folder removes. Permission bits are kept, and
+        symbolic links are followed.
 
         Raises
         ------
