@@ -11,6 +11,7 @@ import stat
 from typing import IO, TYPE_CHECKING
 
 from elman.errors import (
+    ArgumentError,
     ArgumentTypeError,
     LimitError,
     ModelFormatError,
@@ -29,10 +30,13 @@ if TYPE_CHECKING:
 def name_of(path: Path, argument: str = "path") -> str:
     """Return a path as a string."""
     try:
-        return os.fsdecode(path)
+        name = os.fsdecode(path)
     except TypeError:
         got = type(path).__name__
         raise ArgumentTypeError(f"{argument}: expected a path, got {got}") from None
+    if "\0" in name:
+        raise ArgumentError(f"{argument}: expected a path without null characters, got {name!r}")
+    return name
 
 
 @contextlib.contextmanager

@@ -172,7 +172,7 @@ class Network(Parameters):
             directions,
             _arguments.core_activations(activation, directions),
             _arguments.activation("output_activation", output_activation),
-            bool(bias),
+            _arguments.flag("bias", bias),
             _arguments.seed(seed),
             _arguments.arrays(zip(_structure.VECTORS, optional, strict=True)),
             *_start(init),
@@ -345,7 +345,7 @@ class Network(Parameters):
         True
         """
         count = _arguments.size("threads", threads)
-        hidden = bool(return_hidden)
+        hidden = _arguments.flag("return_hidden", return_hidden)
         rest = (hidden, count, out, "x", mask, masked, offsets)
         try:
             run = self._core.run(x, state, lengths, outputs, *rest)
@@ -568,7 +568,7 @@ class Network(Parameters):
 
     def _example(self, x: ArrayLike) -> _format.Example:
         """Return the example to save: the inputs and the results of running them."""
-        inputs = _arguments.array("golden", _frame.read_one(self, "golden", x))
+        inputs = _arguments.reals("golden", _frame.read_one(self, "golden", x))
         if inputs.ndim < 2 or inputs.shape[-1] != self.input_size or not inputs.size:
             raise ShapeError(
                 f"golden: expected (..., T, {self.input_size}) with at least one step, got"
@@ -618,7 +618,7 @@ def _explained(error: ShapeError, x: object, net: Network) -> ShapeError:
 def _start(init: Initialization) -> tuple[str, dict[str, float]]:
     """Return the name and the settings of an initializer."""
     if isinstance(init, str):
-        return init, {}
+        return _arguments.name("init", init), {}
     from elman import initialization
 
     return initialization.named(init)
