@@ -175,7 +175,8 @@ def _bias(half: Layer, vectors: list[Array]) -> Array | None:
     b = half.b_h.astype(np.float64)
     for one, other in itertools.pairwise(vectors):
         if one.shape == other.shape == b.shape and np.allclose(one + other, b, 1e-5, 1e-6):
-            return np.maximum(np.abs(b), np.abs(one.astype(np.float64)) + np.abs(other))
+            added: Array = np.abs(one.astype(np.float64)) + np.abs(other)
+            return np.maximum(np.abs(b), added)
     return np.abs(b)
 
 

@@ -10,7 +10,7 @@ from elman.errors import ArgumentError, UnsupportedModelError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from numpy.typing import DTypeLike
+    from numpy.typing import ArrayLike, DTypeLike
 
     from elman._arguments import LayerActivation
     from elman._network import Network
@@ -28,13 +28,15 @@ class Said(NamedTuple):
     """The arguments of `from_torch` and `from_keras`."""
 
     activation: Activations | None = None
-    output_activation: str | Activation | None = None
+    output_activation: Any = None  # a name or an Activation, or a sequence of them
     prefix: str | Sequence[str] | None = None  # PyTorch only
     layers: Sequence[str] | None = None  # Keras only
-    readout: str | bool | None = None
+    readout: Any = None  # a name, a sequence of names, or False
+    embedding: str | None = None  # "one_hot" or "rows"
     dtype: DTypeLike | None = None
     metadata: Mapping[str, str] | None = None
     allow_nonfinite: bool = False
+    initial_state: ArrayLike | str | None = None  # PyTorch only; a name, an array or False
 
 
 class Row(NamedTuple):
@@ -49,7 +51,7 @@ class Trace(NamedTuple):
     """The outputs and hidden states of a model for given inputs, in the order of time."""
 
     framework: str  # its name and version
-    hidden: list[Array | None]  # one per layer: (B, T, H), or (B, H) for the last step only
+    hidden: Sequence[Array | None]  # one per layer: (B, T, H), or (B, H) for the last step only
     output: Array  # (B, T, O) or (B, O)
     vectors: list[Array]  # the biases
     x: Array | None = None  # the inputs it read, if they are not those given: rounded, one-hot
@@ -77,7 +79,8 @@ class Imported(NamedTuple):
     - Keras: the name of a layer, after the names of the models it is nested in ("encoder/rnn");
     - PyTorch: the name of a module, as in `named_modules` ("rnn", "head.1"); in a sequence of
       modules its position ("0", "1.0");
-    - ONNX: the name of a value of the graph; of an unrolled one, a tuple with one name per step.
+    - ONNX: the name of a value of the graph; of an unrolled one, a tuple with one name per step;
+      the names of both directions in a row if they are two values.
 
     Layer or cell k of such a part is "rnn[k]". Without taps, the recurrent layers are listened to
     in order.

@@ -136,7 +136,7 @@ def run_real(
     net: Parameters, x: Array, state: ArrayLike | None, steps: NDArray[np.bool_], kind: str
 ) -> Run:
     """Run the network over the steps (..., T) that are real; `kind` is that of the others."""
-    *batch, T, _ = x.shape
+    *batch, _, _ = x.shape
     real = steps[..., np.newaxis]
     starts = by_half(net, start_state(net, state, batch))
     below = scale_inputs(net, x)

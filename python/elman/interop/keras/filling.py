@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import keras
+import numpy as np
 
+from elman._structure import SCALING
 from elman.errors import UnsupportedModelError
 from elman.interop.keras.writing import to_keras
 
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from elman._network import Network
+    from elman._typing import Array
     from elman.activation import Activation
 
 _NAMES = {"identity": "linear"}
@@ -30,6 +33,9 @@ def model_of(net: Network | None) -> Any:
         "dtype": net.dtype.name,
     }
     parts: list[Any] = [layers.Input((None, net.input_size))]
+    if (scaling := _scaling(net, "input")) is not None:
+        mean, std = scaling
+        parts.append(layers.Rescaling(1 / std, -mean / std, dtype=net.dtype.name))
     for layer in net.layers:
         halves = [half for half in (layer, layer.reverse) if half is not None]
         rnns = [
@@ -53,7 +59,23 @@ def model_of(net: Network | None) -> Any:
                 dtype=net.dtype.name,
             )
         )
+    if (scaling := _scaling(net, "output")) is not None:
+        mean, std = scaling
+        parts.append(layers.Rescaling(std, mean, dtype=net.dtype.name))
     return keras.Sequential(parts)
+
+
+def _scaling(net: Network, side: str) -> tuple[Array, Array] | None:
+    """Return the mean and the standard deviation of the inputs or outputs, if there are any."""
+    tensors = net.tensors()
+    mean, std = (tensors.get(f"{side}_{name}") for name in ("mean", "std"))
+    if mean is None and std is None:
+        return None
+    size = net.input_size if side == "input" else net.output_size
+    return (
+        np.zeros(size) if mean is None else mean.astype(np.float64),
+        np.ones(size) if std is None else std.astype(np.float64),
+    )
 
 
 def _both(forward: Any, backward: Any) -> Any:
@@ -63,7 +85,8 @@ def _both(forward: Any, backward: Any) -> Any:
 def fill(model: Any, net: Network | None) -> None:
     """Give a model of `model_of` the network's weights."""
     assert net is not None
-    model.set_weights(to_keras(net))
+    scaling = dict.fromkeys(name for name in SCALING if name in net.tensors())
+    model.set_weights(to_keras(net.replace(tensors=scaling)))
 
 
 def _function(f: Activation) -> str | Callable[[Any], Any]:

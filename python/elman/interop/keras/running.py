@@ -28,9 +28,13 @@ class Runner:
 
     def __init__(self, source: Any, net: Network | None) -> None:
         self._note = ""
+        self._filled = False  # whether its layers are those of a network
         self.model = source
         if isinstance(source, str):
             self.model = self._opened(source, net)
+            for _, layer in _layers(self.model):  # Keras forgets some that are nested in .h5 files
+                if isinstance(layer, keras.layers.Normalization):
+                    layer.finalize_state()
 
     def _opened(self, path: str, net: Network | None) -> Any:
         if path.endswith(".weights.h5"):
@@ -39,14 +43,15 @@ class Runner:
                 model.load_weights(path)
             except Exception:  # it was saved from layers of other names or classes
                 filling.fill(model, net)
-                self._note = ", its weights in layers of the network's sizes"
+            self._filled = True
             return model
         try:
             return keras.saving.load_model(path, compile=False)
         except Exception:
             if net is None:
                 raise
-        self._note = ", its weights in new layers: it cannot load the file"
+        self._note = ", which cannot load the file: its weights in new layers"
+        self._filled = True
         model = filling.model_of(net)
         filling.fill(model, net)
         return model
@@ -62,7 +67,7 @@ class Runner:
         model = self.model
         layers = dict(_layers(model))
         units = {n: layer for n, layer in layers.items() if _halves(layer)}
-        if taps is None:
+        if taps is None or self._filled:
             taps = tuple(
                 f"{name}[{k}]"
                 for name, layer in units.items()

@@ -198,10 +198,18 @@ def _places(
         for index in layers[done]:
             places[index] = slice(end, end + H)
             end += H
-        whole = not parts.unrolled or len(layers[done]) == 1
-        taps.append(parts.chains[layers[done][0]].states if whole else None)
+        taps.append(_joined([parts.chains[index].states for index in layers[done]]))
         done += 1
     return places, taps
+
+
+def _joined(
+    states: list[str | tuple[str, ...] | None],
+) -> str | tuple[str, ...] | None:
+    """Return the names of the states of both directions, the forward one's first."""
+    if len(set(states)) == 1 or None in states:
+        return states[0] if len(set(states)) == 1 else None
+    return tuple(name for one in states if one for name in ([one] if isinstance(one, str) else one))
 
 
 # --- the output -----------------------------------------------------------------------------------

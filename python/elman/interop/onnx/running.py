@@ -64,7 +64,13 @@ def _tapped(
     if tap is None:
         return None
     if isinstance(tap, tuple):
-        return np.stack([found[name].reshape(B, -1) for name in tap], axis=1)
+        if all(name in nodes for name in tap):
+            return np.concatenate([_states(nodes[name], found[name]) for name in tap], axis=-1)
+        if len(set(tap)) < len(tap):
+            return None  # a value that holds several steps, in an order of its own
+        steps = [found[name].reshape(B, -1) for name in tap]
+        halves = [np.stack(steps[k : k + T], axis=1) for k in range(0, len(steps), T)]
+        return np.concatenate(halves, axis=-1)
     if tap in nodes:
         return _states(nodes[tap], found[tap])
     values = found[tap]
@@ -82,7 +88,7 @@ def _half(model: Any, reading: Reading) -> str | None:
     """Return the type of 16 bits in which a graph computes or stores values."""
     kinds = {
         onnx.TensorProto.DataType.Name(i.data_type).lower() for i in model.graph.initializer
-    } | {name.lower() for name in getattr(reading.parts, "halves", ())}
+    } | {name.lower() for name in reading.parts.halves}
     return next((kind for kind in ("bfloat16", "float16") if kind in kinds), None)
 
 
@@ -120,7 +126,7 @@ def _inputs(model: Any, reading: Reading, x: Array) -> tuple[dict[str, Array], A
     for name in {i.name for i in model.graph.input} - {i.name for i in model.graph.initializer}:
         if name == parts.x:
             array = x
-            if getattr(parts, "codes", False):
+            if parts.codes:
                 array, used = _codes(model, reading, x)
             letters = [letter for letter in "BTF" if letter in parts.x_kinds]
             array = array.reshape([{"B": B, "T": T, "F": -1}[letter] for letter in letters])
@@ -141,7 +147,7 @@ def _numpy(about: Any) -> Any:
 
 def _codes(model: Any, reading: Reading, x: Array) -> tuple[Array, Array]:
     """Return the indices that an embedding reads, and the inputs of these indices."""
-    tables = getattr(reading.parts, "tables", ())
+    tables = reading.parts.tables
     if not tables:
         ids = x.argmax(axis=-1)
         return ids, np.eye(x.shape[-1], dtype=x.dtype)[ids]

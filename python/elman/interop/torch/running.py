@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,17 +12,21 @@ import torch
 from torch import nn
 
 from elman.errors import ArgumentError
-from elman.interop._archive import read_file
+from elman.interop._chain import Affine, Function, Recurrent, Scale, Standardize
 from elman.interop._ids import ids_of
 from elman.interop._source import Trace
+from elman.interop.torch.file import read_tensors
 from elman.interop.torch.names import of_mapping
-from elman.interop.torch.writing import activation_module, module_of
+from elman.interop.torch.weights import Computed
+from elman.interop.torch.writing import module_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from elman._typing import Array
-    from elman.interop._source import Taps
+    from elman.activation import Activation
+    from elman.interop._chain import Part
+    from elman.interop._source import Piece, Taps
     from elman.interop.torch.names import TorchTensors
 
 _HALF = (torch.float16, torch.bfloat16)
@@ -63,7 +68,7 @@ def run(source: Any, x: Array, taps: Taps = None) -> Trace:
             part.training = mode
         for hook in hooks:
             hook.remove()
-    hidden = []
+    hidden: list[Array | None] = []
     for tap, part in zip(taps, at, strict=True):
         name, _, index = str(tap).partition("[")
         if part is None or not heard[part]:
@@ -86,41 +91,115 @@ def run(source: Any, x: Array, taps: Taps = None) -> Trace:
     )
 
 
-def run_tensors(tensors: TorchTensors, x: Array) -> Trace:
-    """Run the tensors of a file (loaded by PyTorch) or of a state_dict in modules of their sizes.
+def run_tensors(tensors: TorchTensors, x: Array, taps: Taps = None) -> Trace:
+    """Run the tensors of a file or of a state_dict in modules of their sizes.
 
     The two biases of a layer are not added up.
     """
-    from elman import _container
-
     source = tensors.source
     if isinstance(source, str | bytes | os.PathLike):
-        path = os.fsdecode(source)
-        if path.endswith(".safetensors"):
-            source = _container.parse(read_file(path))[1]
-        else:
-            source = torch.load(path, map_location="cpu", weights_only=True)
-    named = of_mapping(source, tensors.prefix).tensors
+        named = _file(os.fsdecode(source), tensors.prefix)
+    else:
+        named = of_mapping(source, tensors.prefix).tensors
     kind = torch.from_numpy(x[:0]).dtype
 
-    def loaded(names: dict[str, str]) -> dict[str, Any]:
-        found = {key: named[name] for key, name in names.items()}
-        return {
-            key: torch.tensor(t, dtype=kind) if isinstance(t, np.ndarray) else t.to(kind)
-            for key, t in found.items()
-        }
+    def tensor(piece: Piece) -> Any:
+        """Return a tensor as PyTorch loaded it, or else as it was computed from others."""
+        own = None if piece.note else named.get(piece.name)
+        if own is None or isinstance(own, Computed) or tuple(own.shape) != piece.array.shape:
+            own = np.ascontiguousarray(piece.array)
+        return torch.as_tensor(own if hasattr(own, "to") else np.array(own)).to(kind)
 
-    parts: list[Any] = []
-    for layer, nonlinearity in zip(tensors.layers, tensors.nonlinearities, strict=True):
-        halves = zip(layer.halves, ("_l0", "_l0_reverse"), strict=False)
-        names = {key + end: name for half, end in halves for key, name in half.items()}
-        parts.append(module_of(torch, loaded(names), nonlinearity))
-    if tensors.head is not None:
-        weight, bias = tensors.head
-        names = {"weight": weight} | ({} if bias is None else {"bias": bias})
-        parts.append(module_of(torch, loaded(names)))
-        parts.append(activation_module(torch, tensors.output_activation or "identity"))
-    return run(parts, x)
+    return run([_module(part, tensor) for part in tensors.parts], x, taps)
+
+
+def _module(part: Part, tensor: Callable[[Piece], Any]) -> nn.Module:
+    """Return a module that computes a part of a chain."""
+    if isinstance(part, Affine):
+        biases = zip(("bias",), part.b, strict=False)
+        return module_of(
+            torch, {"weight": tensor(part.W)} | {name: tensor(b) for name, b in biases}
+        )
+    if isinstance(part, Function):
+        return _Function(part.activation)
+    if isinstance(part, Recurrent):
+        weights: dict[str, Any] = {}
+        for half, end in zip(part.halves, ("_l0", "_l0_reverse"), strict=False):
+            weights |= {f"weight_ih{end}": tensor(half.W_xh), f"weight_hh{end}": tensor(half.W_hh)}
+            biases = zip(("bias_ih", "bias_hh"), half.b_h, strict=False)
+            weights |= {f"{name}{end}": tensor(b) for name, b in biases}
+        rnn = module_of(torch, weights, str(part.halves[0].activation))
+        starts = [tensor(half.initial_state) for half in part.halves if half.initial_state]
+        return _Started(rnn, torch.stack(starts)) if starts else rnn
+    by, plus = (part.by, part.plus) if isinstance(part, Scale) else (part.std, part.mean)
+    numbers = [None if piece is None else tensor(piece) for piece in (by, plus)]
+    return _Scaled(*numbers, standardize=isinstance(part, Standardize))
+
+
+_FUNCTIONS: dict[str, Callable[[Any, Any], Any]] = {
+    "identity": lambda v, f: v,
+    "relu": lambda v, f: torch.relu(v),
+    "tanh": lambda v, f: torch.tanh(v),
+    "sigmoid": lambda v, f: torch.sigmoid(v),
+    "leaky_relu": lambda v, f: nn.functional.leaky_relu(v, f.alpha),
+    "elu": lambda v, f: nn.functional.elu(v, f.alpha),
+    "thresholded_relu": lambda v, f: nn.functional.threshold(v, f.alpha, 0),
+    "hard_sigmoid": lambda v, f: (f.alpha * v + f.beta).clamp(0, 1),
+    "softsign": lambda v, f: nn.functional.softsign(v),
+    "softplus": lambda v, f: nn.functional.softplus(v),
+    "scaled_tanh": lambda v, f: f.alpha * torch.tanh(f.beta * v),
+    "affine": lambda v, f: f.alpha * v + f.beta,
+    "softmax": lambda v, f: torch.softmax(v, -1),
+    "log_softmax": lambda v, f: torch.log_softmax(v, -1),
+}
+
+
+class _Function(nn.Module):  # type: ignore[misc]
+    """An activation, with PyTorch's functions."""
+
+    def __init__(self, activation: Activation) -> None:
+        super().__init__()
+        self.activation = activation
+
+    def forward(self, x: Any) -> Any:
+        clip = self.activation.clip
+        return _FUNCTIONS[self.activation.name](
+            x if clip is None else x.clamp(-clip, clip), self.activation
+        )
+
+
+class _Started(nn.Module):  # type: ignore[misc]
+    """An RNN that starts at given states (D, H)."""
+
+    def __init__(self, rnn: nn.RNN, start: Any) -> None:
+        super().__init__()
+        self.rnn, self.start = rnn, start
+
+    def forward(self, x: Any) -> Any:
+        return self.rnn(x, self.start.unsqueeze(1).expand(-1, len(x), -1).contiguous())
+
+
+class _Scaled(nn.Module):  # type: ignore[misc]
+    """by x + plus, or (x - plus) / by."""
+
+    def __init__(self, by: Any, plus: Any, *, standardize: bool) -> None:
+        super().__init__()
+        self.by, self.plus, self.standardize = by, plus, standardize
+
+    def forward(self, x: Any) -> Any:
+        by = 1.0 if self.by is None else self.by
+        plus = 0.0 if self.plus is None else self.plus
+        return (x - plus) / by if self.standardize else x * by + plus
+
+
+def _file(path: str, prefix: str | Sequence[str] | None) -> Mapping[str, Any]:
+    """Return the tensors of a file, loaded by PyTorch where that runs none of its code."""
+    # Safetensors, and objects that are not loaded so, are read without PyTorch.
+    with contextlib.suppress(Exception), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about the pickle's protocol
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        return of_mapping(loaded, prefix).tensors
+    return of_mapping(read_tensors(path)[0], prefix).tensors
 
 
 @contextlib.contextmanager
@@ -152,9 +231,18 @@ class _Chain(nn.Module):  # type: ignore[misc]
                 continue
             if isinstance(part, nn.Softmax | nn.LogSoftmax):
                 part = type(part)(dim=-1)  # over the features, also of all steps
-            x = part(x)
+            x = _by_step(part, x) if isinstance(part, _BY_STEP) else part(x)
             x = x[0] if isinstance(x, tuple) else x
         return x
+
+
+# of arrays (B, T, F) they would take T for the features
+_BY_STEP = (nn.BatchNorm1d, nn.Flatten)
+
+
+def _by_step(part: nn.Module, x: Any) -> Any:
+    """Return the outputs of a module for the features (B, F) of every step."""
+    return part(x.flatten(0, 1)).unflatten(0, x.shape[:2]) if x.ndim == 3 else part(x)
 
 
 def _over_time(cell: nn.RNNCell, x: Any) -> Any:
@@ -169,7 +257,7 @@ def _over_time(cell: nn.RNNCell, x: Any) -> Any:
 def _flat(modules: Any, start: str = "") -> Iterator[tuple[str, nn.Module]]:
     """Yield the modules of nested lists with their positions."""
     for index, module in enumerate(modules):
-        if isinstance(module, nn.ModuleList | tuple | list):
+        if isinstance(module, nn.ModuleList | nn.Sequential | tuple | list):
             yield from _flat(module, f"{start}{index}.")
         elif module is not None:
             yield f"{start}{index}", module
@@ -245,6 +333,9 @@ def _states(results: list[Any], x: Array, time_first: bool) -> Array:
     """Return the states of a part: called once for all steps, or once for each."""
     if len(results) == 1:
         states = _array(_tensor(results[0]))
+        B, T = x.shape[:2]
+        if states.ndim == 2 and len(states) == B * T > B:  # all steps as one batch
+            states = states.reshape(*((T, B) if time_first else (B, T)), -1)
         turned = time_first and states.ndim == 3 and states.shape[:2] == x.shape[1::-1]
         return states.swapaxes(0, 1) if turned else states
     return np.stack([_array(_tensor(one)) for one in results], axis=1)
