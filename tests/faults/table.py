@@ -508,8 +508,8 @@ PACKAGE = [
         "direction",
         "python/elman/interop/onnx/recurrent.py",
         "onnx_import",
-        '"last" if direction == "forward" else "first"',
-        '"last"',
+        'return "first" if direction == "reverse" else',
+        "return",
     ),
     Fault(
         "mean folded into a bias",
