@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import traceback
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,26 @@ def test_an_error_is_also_a_builtin(name):
         builtin = error.__mro__[2]
         assert builtin.__module__ == "builtins"
         assert builtin is not Exception
+
+
+@pytest.mark.parametrize("name", [name for name in elman.__all__ if name.endswith("Error")])
+def test_a_message_cannot_control_a_terminal(name):
+    error = getattr(elman, name)("a\x1b[31mb \x9b\r\u202e\udce9 é")
+    assert str(error) == r"a\x1b[31mb \x9b\r\u202e\udce9 é"
+    assert f"{error}" in "".join(traceback.format_exception(error))
+    assert str(getattr(elman, name)("two\nlines é")) == "two\nlines é"
+    assert str(getattr(elman, name)()) == ""
+
+
+def test_names_of_a_file_cannot_control_a_terminal(tmp_path):
+    name = "a\x1b[31m"
+    weights = {f"{name}.weight_ih_l0": np.zeros((3, 2)), f"{name}.weight_hh_l0": np.zeros((3, 2))}
+    with pytest.raises(elman.ShapeError, match=r"a\\x1b\[31m.weight_hh_l0: expected \(H, H\)"):
+        elman.from_torch(weights, activation="tanh")
+    path = tmp_path / f"{name}.safetensors"
+    path.write_bytes(b"x" * 100)
+    with pytest.raises(elman.UnsupportedModelError, match=r"a\\x1b\[31m.safetensors: expected"):
+        elman.load(path)
 
 
 X, Y = np.zeros((2, 5, 3), np.float32), np.zeros((2, 5, 2), np.float32)

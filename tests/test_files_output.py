@@ -54,7 +54,8 @@ def test_an_error_of_writing_names_the_file(path, monkeypatch, name):
             if not os.path.exists("/dev/full"):
                 pytest.skip("no /dev/full on this system")
             descriptor = os.open("/dev/full", os.O_WRONLY)
-            full.setattr(_files, "_create", lambda *_: _files.writing(descriptor, str(path)))
+            full.setattr(_files, "_create", lambda *_: descriptor)
+            full.setattr(os, "chmod", lambda *_: None)
         else:
             full.setattr(os, name, fail)
         with pytest.raises(OSError, match="No space left") as raised:

@@ -123,8 +123,9 @@ def _narrow(arrays):
         (_drop, {}, "'golden.hidden'"),
         (_narrow, {}, r"'golden.x': expected .*\(\.\.\., T, 3\), got \(2, 20, 2\)"),
         (None, {"golden": "{"}, "metadata 'golden': expected .*JSON"),
-        (None, {"golden": "[" * 100_000}, "metadata 'golden': expected .*JSON"),
-        (None, {"golden": "[]"}, "metadata 'golden': expected .*'numerics'"),
+        (None, {"golden": "[" * 100_000}, "metadata 'golden': the JSON is nested too deeply"),
+        (None, {"golden": "[]"}, "metadata 'golden': expected a JSON object"),
+        (None, {"golden": "{}"}, "metadata 'golden': expected .*'numerics'"),
     ],
 )
 def test_a_damaged_example_is_one_sentence(net, x, tmp_path, change, metadata, message):

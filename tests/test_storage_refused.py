@@ -694,3 +694,45 @@ for path in sorted(folder.iterdir()):
     growth = dict(line.split() for line in run_python(code, tmp_path).splitlines())
     assert set(growth) == {*files, "terabyte"}
     assert max(map(int, growth.values())) < 16 * 1024, growth
+
+
+def write_wide(path, size):
+    """Write a sparse file of a network with `size` inputs, one unit and one output."""
+    net = elman.Network(input_size=2, hidden_size=1, output_size=1, seed=0)
+    net.save(path)
+    header, _ = split(path.read_bytes())
+    end = 0
+    for name, about in header.items():
+        if name != "__metadata__":
+            shape = [1, size] if name == "layers.0.W_xh" else about["shape"]
+            begin, end = end, end + 4 * int(np.prod(shape))
+            about |= {"shape": shape, "data_offsets": [begin, end]}
+    with open(path, "wb") as file:
+        file.write(join(header, b""))
+        file.truncate(file.tell() + end)
+
+
+@pytest.mark.skipif("ELMAN_SANITIZED" in os.environ, reason="a sanitizer holds freed memory back")
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_file_takes_at_most_six_times_its_size_and_80_mib(tmp_path):
+    """Matrices with few rows, which are packed into whole vectors, take more than others."""
+    code = """
+import os, pathlib, sys, elman
+
+def peak():
+    status = pathlib.Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0])
+
+path = pathlib.Path(sys.argv[1], "wide")
+elman.load(path.with_name("small"))
+before = peak()
+try:
+    elman.load(path)
+except elman.LimitError:
+    pass
+print(peak() - before, path.stat().st_size // 1024)
+"""
+    write_wide(tmp_path / "small", 1000)
+    write_wide(tmp_path / "wide", 5_000_000)
+    grown, size = map(int, run_python(code, tmp_path).split())
+    assert grown <= 6 * size + 80 * 1024

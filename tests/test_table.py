@@ -190,6 +190,10 @@ HOSTILE = {
         '{"inputs":' + "[" * 100_000,
         "table: .*JSON.* nested",
     ),
+    "deep for some versions of Python": (
+        '{"inputs":' + "[" * 150 + "]" * 150 + "}",
+        "table: .*JSON.* nested",
+    ),
     "a key twice": ('{"inputs":[],"inputs":[]}', ".*'inputs' .*twice"),
     "a key too many": (changed(units="V"), "table: .*'units'"),
     "a key too few": (json.dumps({"inputs": []}), "table: .*'targets'"),

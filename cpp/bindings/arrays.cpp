@@ -32,6 +32,7 @@ void refuse_masked(py::handle object, const char* argument) {
     if (!modules.contains("numpy.ma")) return;
     const py::object ma = modules["numpy.ma"];
     if (!py::isinstance(object, ma.attr("MaskedArray"))) return;
+    if (!object.attr("dtype").attr("names").is_none()) return;  // no numbers, which is refused next
     const auto masked = py::cast<long long>(ma.attr("count_masked")(object));
     if (masked > 0)
         throw DTypeError(std::string(argument) +
@@ -87,6 +88,10 @@ py::array convert(const py::array& array, const py::dtype& dtype) {
 
 }  // namespace
 
+std::string shown(py::handle object) {
+    return py::str(py::module_::import("elman._container").attr("show")(object));
+}
+
 py::array any_array(py::handle object, const char* argument) {
     refuse_masked(object, argument);
     try {
@@ -95,12 +100,12 @@ py::array any_array(py::handle object, const char* argument) {
         // PyTorch's bfloat16, which NumPy does not have, widens without rounding.
         if (error.matches(PyExc_TypeError) && py::hasattr(object, "bfloat16"))
             return numpy("asarray")(object.attr("float")());
+        if (!error.matches(PyExc_ValueError)) throw;
         const bool rows = PyList_Check(object.ptr()) || PyTuple_Check(object.ptr());
-        if (!rows || !error.matches(PyExc_ValueError)) throw;
+        const std::string got = rows ? "rows of different lengths"
+                                     : std::string(py::str(py::type::of(object).attr("__name__")));
         py::raise_from(error, py::module_::import("elman.errors").attr("ShapeError").ptr(),
-                       (std::string(argument) + ": expected a regular array of numbers, got rows "
-                                                "of different lengths")
-                           .c_str());
+                       (argument + (": expected a regular array of numbers, got " + got)).c_str());
         throw py::error_already_set();
     }
 }

@@ -132,6 +132,9 @@ py::array as_real(py::handle object, const char* argument);
 template <class Real>  // of exactly this shape
 py::array as_real(py::handle object, const char* argument, const Shape& shape);
 
+// An object of the user in a message: short, in one line.
+std::string shown(py::handle object);
+
 // Converts any object to an array of any dtype; masked elements and ragged lists are refused.
 py::array any_array(py::handle object, const char* argument);
 

@@ -2,6 +2,7 @@
 
 #include <pybind11/stl.h>
 
+#include "arrays.hpp"
 #include "elman/numerics.hpp"
 #include "network.hpp"
 
@@ -42,8 +43,13 @@ void bind_isa(py::module_& m) {
         "available_isas", [] { return names(available_isas()); },
         "Return the instruction sets that this build and this processor support, the best last.");
     m.def(
-        "set_isa", [](const py::object& name) { set_isa(py::str(name)); }, py::arg("name"),
-        py::pos_only(), "Set the instruction set for networks built from now on.");
+        "set_isa",
+        [](const py::object& name) {
+            const py::object text = py::module_::import("elman._arguments").attr("name");
+            const bool is_text = PyUnicode_Check(name.ptr());
+            set_isa(is_text ? py::cast<std::string>(text("name", name)) : shown(name));
+        },
+        py::arg("name"), py::pos_only(), "Set the instruction set for networks built from now on.");
     m.def("build_info", &build_info,
           "Return the versions behind this build, and the promises that the set in use keeps.");
 }

@@ -273,7 +273,7 @@ Activation activation_of(py::handle arguments, const std::string& argument) {
         clip = number(fields[3]);
     } catch (const py::cast_error&) {
         throw py::type_error("activation: expected (name, alpha, beta, clip), got " +
-                             std::string(py::repr(arguments)));
+                             shown(arguments));
     }
     return activation_from_name(function, alpha, beta, clip, argument);
 }

@@ -48,7 +48,7 @@ bool is_first_of(const char* argument, py::handle name, const char* first, const
     if (is(first)) return true;
     if (is(second)) return false;
     throw ArgumentError(std::string(argument) + ": expected '" + first + "' or '" + second +
-                        "', got " + std::string(py::repr(name)));
+                        "', got " + shown(name));
 }
 
 Outputs outputs_from_name(py::handle outputs) {

@@ -58,8 +58,7 @@ Nonfinite nonfinite_from_name(py::handle given) {
         if (PyUnicode_Check(given.ptr()) &&
             PyUnicode_CompareWithASCIIString(given.ptr(), name(one)) == 0)
             return one;
-    throw ArgumentError("nonfinite: expected 'raise', 'hold' or 'propagate', got " +
-                        std::string(py::repr(given)));
+    throw ArgumentError("nonfinite: expected 'raise', 'hold' or 'propagate', got " + shown(given));
 }
 
 // The number at an index of an array-like, as the user gave it, or `rounded` if it cannot be read

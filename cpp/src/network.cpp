@@ -15,12 +15,13 @@ namespace elman {
 namespace {
 
 // Zeros for the packed weights. Panels are whole vectors, so a matrix with few rows takes up to 16
-// times the memory of its elements: a small file must not require a large machine.
+// times the memory of its elements: a small file must not require a large machine. docs/files.md
+// promises these limits.
 template <class Real>
 AlignedVector<Real> arena_of(const Layout<Real>& layout, const Parameters<Real>& parameters,
                              Pause& pause) {
-    constexpr Index numbers_of_1_GiB = (Index(1) << 30) / Index(sizeof(Real));
-    if (layout.size() > numbers_of_1_GiB && layout.size() / 4 > parameters.size())
+    constexpr Index numbers_of_64_MiB = (Index(1) << 26) / Index(sizeof(Real));
+    if (layout.size() > numbers_of_64_MiB && layout.size() / 4 > parameters.size())
         throw std::length_error(
             "network: expected packed weights of at most 4 times the bytes of its parameters, "
             "got " +

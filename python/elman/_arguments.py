@@ -51,6 +51,8 @@ def real(argument: str, value: object) -> float:
     try:
         if not isinstance(value, str | bytes):
             return float(value)  # type: ignore[arg-type]
+    except OverflowError:
+        raise ArgumentError(f"{argument}: expected a number, got {show(value)}") from None
     except (TypeError, ValueError):
         pass
     raise ArgumentTypeError(f"{argument}: expected a number, got {kind(value)}") from None
@@ -71,10 +73,25 @@ def number(argument: str, value: object, *, zero: bool = False, below_1: bool = 
 
 
 def name(argument: str, value: object) -> str:
-    """Return a string."""
+    """Return a string, with escapes in place of what is not Unicode."""
     if not isinstance(value, str):
         raise ArgumentTypeError(f"{argument}: expected a name, got {kind(value)}")
-    return value
+    return value.encode(errors="backslashreplace").decode()
+
+
+def flag(argument: str, value: object) -> bool:
+    """Return True or False, also of NumPy, as a bool."""
+    if isinstance(value, bool) or kind(value) in ("bool", "bool_"):
+        return bool(value)
+    raise ArgumentTypeError(f"{argument}: expected True or False, got {kind(value)}")
+
+
+def require_one_of(argument: str, value: object, names: tuple[str | None, ...]) -> None:
+    """Raise unless a value is one of these names, or None if that is among them."""
+    if not (value is None or isinstance(value, str)) or value not in names:
+        raise ArgumentError(
+            f"{argument}: expected {' or '.join(map(repr, names))}, got {show(value)}"
+        )
 
 
 def kind(value: object) -> str:
@@ -113,13 +130,13 @@ def activation(argument: str, value: str | Activation) -> CoreActivation:
         return value.name, value.alpha, value.beta, value.clip
     if not isinstance(value, str):
         raise ArgumentTypeError(f"{argument}: expected a name or an Activation, got {kind(value)}")
-    return value, None, None, None
+    return name(argument, value), None, None, None
 
 
 def directions(direction: str | Sequence[str], num_layers: int) -> list[str]:
     """Return the direction of each layer."""
     if isinstance(direction, str):
-        return [direction] * num_layers
+        return [name("direction", direction)] * num_layers
     several = _for_layers("direction", direction, "a name or a sequence of them", num_layers)
     return [name("direction", value) for value in several]
 
@@ -181,8 +198,8 @@ def dtype_name(dtype: DTypeLike) -> str:
 
     try:
         name = "None" if dtype is None else np.dtype(dtype).name
-    except TypeError:
-        name = repr(dtype)
+    except (TypeError, ValueError):
+        name = show(dtype)
     if name not in ("float32", "float64"):
         raise DTypeError(f"dtype: expected float32 or float64, got {name}")
     return name
@@ -289,18 +306,19 @@ def arrays(named: Iterable[tuple[str, ArrayLike | None]]) -> dict[str, Array]:
 
 
 def array(argument: str, values: ArrayLike) -> Array:
-    """Return an array_like as an array of its own dtype."""
+    """Return an array_like as an array of its own dtype; a masked array stays one."""
     import numpy as np
 
     try:
-        return np.asanyarray(values)
+        given = np.asanyarray(values)
     except ValueError as error:
         raise ShapeError(f"{argument}: expected a regular array of numbers ({error})") from error
     except TypeError:
         if not hasattr(values, "bfloat16"):
             raise
         # PyTorch's bfloat16, which NumPy does not have, widens without rounding.
-        return np.asanyarray(values.float())  # type: ignore[union-attr]
+        given = np.asanyarray(values.float())  # type: ignore[union-attr]
+    return given if isinstance(given, np.ma.MaskedArray) else np.asarray(given)
 
 
 def inputs_remedy(x: Any, input_size: int) -> str:  # noqa: ANN401
@@ -311,7 +329,7 @@ def inputs_remedy(x: Any, input_size: int) -> str:  # noqa: ANN401
         parts = "[part[:, None] for part in x]" if input_size == 1 else "arrays of two axes"
         return f": a list of sequences has arrays (T, I), use {parts}"
     try:
-        shape = np.shape(x)
+        shape = np.asarray(x).shape
     except ValueError:
         return ""
     if input_size == 1 and shape and shape[-1] != 1:
@@ -338,6 +356,8 @@ def unmasked(argument: str, values: ArrayLike) -> Array:
     import numpy as np
 
     numbers = array(argument, values)
+    if numbers.dtype.names is not None:
+        raise DTypeError(f"{argument}: expected real numbers, got dtype {numbers.dtype}")
     if isinstance(numbers, np.ma.MaskedArray) and (count := np.count_nonzero(numbers.mask)):
         raise DTypeError(
             f"{argument}: expected an array without masked elements, got {count} masked"

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 # header to 10 MiB of memory, and allows more than 2000 tensors.
 MAX_HEADER_BYTES = 256 * 1024
 MAX_TENSORS = 1024  # more than 300 layers
+MAX_NESTING = 100  # of JSON; Python's own limit depends on its version
 
 DTYPES = {  # NumPy's names; bfloat16 is the upper half of a float32
     **{"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "BOOL": "?"},
@@ -260,7 +261,19 @@ def json_object(text: str | bytes, what: str) -> dict[str, Json]:
         raise ModelFormatError(f"{what}: expected JSON: {error}") from error
     if not isinstance(result, dict):
         raise ModelFormatError(f"{what}: expected a JSON object, got {show(result)}")
+    require_shallow(result, what)
     return result
+
+
+def require_shallow(value: Json, what: str) -> None:
+    """Raise if lists and objects are nested so deep that readers would reach Python's limit."""
+    level = [value]
+    for _ in range(MAX_NESTING):
+        parts = (part.values() if isinstance(part, dict) else part for part in level)
+        level = [v for part in parts for v in part if isinstance(v, dict | list)]
+        if not level:
+            return
+    raise ModelFormatError(f"{what}: the JSON is nested too deeply")
 
 
 def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:

@@ -11,6 +11,7 @@ import stat
 from typing import IO, TYPE_CHECKING
 
 from elman.errors import (
+    ArgumentError,
     ArgumentTypeError,
     LimitError,
     ModelFormatError,
@@ -29,10 +30,13 @@ if TYPE_CHECKING:
 def name_of(path: Path, argument: str = "path") -> str:
     """Return a path as a string."""
     try:
-        return os.fsdecode(path)
+        name = os.fsdecode(path)
     except TypeError:
         got = type(path).__name__
         raise ArgumentTypeError(f"{argument}: expected a path, got {got}") from None
+    if "\0" in name:
+        raise ArgumentError(f"{argument}: expected a path without null characters, got {name!r}")
+    return name
 
 
 @contextlib.contextmanager
@@ -105,11 +109,12 @@ def replace(path: Path, data: bytes) -> None:
 def replacing(path: Path) -> Iterator[IO[bytes]]:
     """Open a file for writing that appears whole at the end of the context, or not at all.
 
-    The data are synced to a temporary file `.elman-*.tmp` in the same folder, which then replaces
-    the file: after an exception, a kill or a power loss, the old file or the new one remains (after
-    a kill perhaps with the temporary file, which may be deleted). The old file's permission bits
-    are kept. If `path` is a symbolic link, its target is replaced. An exception that prevents it
-    gets a note that says so.
+    The data are synced to a temporary file `.elman-0.tmp` in the same folder (`.elman-1.tmp`, ...,
+    while others write in the folder), which then replaces the file: after an exception, a kill or a
+    power loss, the old file or the new one remains. A temporary file left by a killed process is
+    removed when a file is next written in the folder. The old file's permission bits are kept. If
+    `path` is a symbolic link, its target is replaced. An exception that prevents it gets a note
+    that says so.
 
     Raises
     ------
@@ -121,20 +126,18 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     target = os.path.realpath(path)
     folder = os.path.dirname(target)
     mode = _mode_to_keep(target, path)
-    import secrets  # here because it takes 5 ms, half the import time of a first network
-
-    temporary = os.path.join(folder, f".elman-{secrets.token_hex(8)}.tmp")
     try:
-        with _create(temporary, path, mode) as file:
+        with _temporary(folder, path, mode) as (file, temporary):
             yield file
             with _named_errors(path):
                 file.flush()
                 os.fsync(file.fileno())
-        with _named_errors(path):
-            os.replace(temporary, target)
+                if os.name == "nt":  # which cannot rename an open file
+                    file.close()
+                else:
+                    _require_own(temporary, file.fileno())
+                os.replace(temporary, target)
     except BaseException as error:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
         error.add_note(f"{path} was not written")
         raise
     _sync_folder(folder)
@@ -200,14 +203,95 @@ def _mode_to_keep(target: str, path: str) -> int | None:
     return stat.S_IMODE(status.st_mode)
 
 
-def _create(temporary: str, path: str, mode: int | None) -> IO[bytes]:
-    """Create a file with these permission bits; None: the default ones."""
+# --- temporary files ------------------------------------------------------------------------------
+#
+# A writer locks its temporary file, and the lock ends with the process, however it ends: a file
+# without a lock has been abandoned. Whoever holds the lock may remove or rename the file. Between
+# creating and locking its file a writer may lose it to another who takes it for abandoned; it
+# looks, and creates another. Where the file system has no locks nothing is removed. On Windows
+# nobody can remove an open file, and no locks are needed.
+
+
+@contextlib.contextmanager
+def _temporary(folder: str, path: str, mode: int | None) -> Iterator[tuple[IO[bytes], str]]:
+    """Create a file with these permission bits, None: the default ones; remove it on an error."""
+    number = 0
+    while True:
+        name = os.path.join(folder, f".elman-{number}.tmp")
+        with _named_errors(path):
+            descriptor = _create(name, 0o666 if mode is None else 0o600)
+        if descriptor is not None:
+            break
+        if not _remove_abandoned(name):
+            number += 1
+    with writing(descriptor, path) as file:
+        try:
+            with _named_errors(path):
+                if mode is not None:
+                    os.chmod(name, mode)
+            yield file, name
+        except BaseException:
+            with contextlib.suppress(OSError):
+                if os.name == "nt":
+                    file.close()
+                else:
+                    _require_own(name, descriptor)  # not that of another, after the renaming
+                os.unlink(name)
+            raise
+
+
+def _create(name: str, mode: int) -> int | None:
+    """Create and lock a file; return its descriptor, or None if another has this name."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    with _named_errors(path):
-        descriptor = os.open(temporary, flags, 0o666 if mode is None else 0o600)
-        if mode is not None:
-            os.chmod(temporary, mode)
-    return writing(descriptor, path)
+    try:
+        descriptor = os.open(name, flags, mode)
+    except FileExistsError:
+        return None
+    try:
+        _lock(descriptor)
+        _require_own(name, descriptor)
+    except (BlockingIOError, FileNotFoundError):
+        os.close(descriptor)
+        return None
+    except OSError:
+        pass  # the file system has no locks
+    return descriptor
+
+
+def _remove_abandoned(name: str) -> bool:
+    """Remove the temporary file of a writer that is gone; return whether the name is free now."""
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW if os.name != "nt" else os.O_RDWR
+    try:
+        descriptor = os.open(name, flags)
+        try:
+            _require_regular(os.fstat(descriptor), name)
+            _lock(descriptor)
+            _require_own(name, descriptor)
+            if os.name != "nt":
+                os.unlink(name)
+        finally:
+            os.close(descriptor)
+        if os.name == "nt":
+            os.unlink(name)
+    except FileNotFoundError:
+        return True
+    except (OSError, ModelFormatError):  # in use, of another user, or no file of ours
+        return False
+    return True
+
+
+def _lock(descriptor: int) -> None:
+    """Lock a file; raise BlockingIOError if another holds the lock."""
+    if os.name != "nt":
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _require_own(name: str, descriptor: int) -> None:
+    """Raise FileNotFoundError unless this is the name of the open file."""
+    if not os.path.samestat(os.lstat(name), os.fstat(descriptor)):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
 
 
 def _sync_folder(folder: str) -> None:

@@ -6,12 +6,11 @@ rounding bound.
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from elman import _format, reference
+from elman import _container, _format, reference
 from elman.errors import ModelFormatError, VerificationError
 
 if TYPE_CHECKING:
@@ -78,10 +77,7 @@ def _example(net: Network, tensors: Mapping[str, Array]) -> list[Array]:
 def _parse(text: str | None) -> dict[str, Any]:
     if not text:
         raise ModelFormatError("expected an example to verify (save(..., golden=x)), got none")
-    try:
-        rules = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ModelFormatError("metadata 'golden': expected JSON") from error
-    if not isinstance(rules, dict) or set(rules) != {"numerics", "fused"}:
+    rules = _container.json_object(text, "metadata 'golden'")
+    if set(rules) != {"numerics", "fused"}:
         raise ModelFormatError("metadata 'golden': expected the keys 'numerics' and 'fused'")
     return rules

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from elman import _container, _files, _format, _golden
+from elman import _arguments, _container, _files, _format, _golden
 from elman._network import network_of_contents
 from elman.errors import ModelFormatError, UnsupportedModelError
 
@@ -68,10 +68,12 @@ def load(path: Path, *, allow_nonfinite: bool = False, verify: bool = False) -> 
     ...     elman.load(f"{folder}/model.safetensors") == net
     True
     """
+    accepted = _arguments.flag("allow_nonfinite", allow_nonfinite)
+    verified = _arguments.flag("verify", verify)
     contents = read(path)
     with _files.naming(_files.name_of(path)):
-        net = network_of_contents(contents, allow_nonfinite=allow_nonfinite)
-        if verify:
+        net = network_of_contents(contents, allow_nonfinite=accepted)
+        if verified:
             _golden.check(net, contents)
     return net
 

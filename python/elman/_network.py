@@ -176,7 +176,7 @@ class Network(Parameters):
             directions,
             _arguments.core_activations(activation, directions),
             _arguments.activation("output_activation", output_activation),
-            bool(bias),
+            _arguments.flag("bias", bias),
             _arguments.seed(seed),
             _arguments.arrays(zip(_structure.VECTORS, optional, strict=True)),
             *_start(init),
@@ -352,7 +352,7 @@ class Network(Parameters):
         True
         """
         count = _arguments.size("threads", threads)
-        hidden = bool(return_hidden)
+        hidden = _arguments.flag("return_hidden", return_hidden)
         kind = self._masked if masked is None else masked
         rest = (hidden, count, out, "x", mask, kind, offsets)
         try:
@@ -556,7 +556,8 @@ class Network(Parameters):
         machine.
 
         A killed process leaves the old file or the new one, and perhaps a temporary file
-        `.elman-*.tmp`. Permission bits are kept, and symbolic links are followed.
+        `.elman-0.tmp`, which the next save in the folder removes. Permission bits are kept, and
+        symbolic links are followed.
 
         Raises
         ------
@@ -575,7 +576,7 @@ class Network(Parameters):
 
     def _example(self, x: ArrayLike) -> _format.Example:
         """Return the example to save: the inputs and the results of running them."""
-        inputs = _arguments.array("golden", _frame.read_one(self, "golden", x))
+        inputs = _arguments.reals("golden", _frame.read_one(self, "golden", x))
         if inputs.ndim < 2 or inputs.shape[-1] != self.input_size or not inputs.size:
             raise ShapeError(
                 f"golden: expected (..., T, {self.input_size}) with at least one step, got"
@@ -626,7 +627,7 @@ def _explained(error: ShapeError, x: object, net: Network) -> ShapeError:
 def _start(init: Initialization) -> tuple[str, dict[str, float]]:
     """Return the name and the settings of an initializer."""
     if isinstance(init, str):
-        return init, {}
+        return _arguments.name("init", init), {}
     from elman import initialization
 
     return initialization.named(init)

@@ -269,10 +269,14 @@ def _names(argument: str, values: Iterable[str]) -> tuple[str, ...]:
 
 def _texts(argument: str, values: Iterable[str]) -> tuple[str, ...]:
     """Check and return distinct strings."""
-    if isinstance(values, str | bytes) or not hasattr(values, "__iter__"):
+    try:
+        listed = None if isinstance(values, str | bytes) else list(values)
+    except TypeError:
+        listed = None
+    if listed is None:
         got = type(values).__name__
         raise ArgumentTypeError(f"{argument}: expected a list of names, got {got}")
-    texts = tuple(_text(argument, value) for value in values)
+    texts = tuple(_text(argument, value) for value in listed)
     seen: set[str] = set()
     for text in texts:
         if text in seen:

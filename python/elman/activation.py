@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from elman import _core
-from elman.errors import ArgumentTypeError
+from elman.errors import ArgumentError, ArgumentTypeError
 
 if TYPE_CHECKING:
     from typing import NoReturn
@@ -112,6 +112,7 @@ class Activation:
         if not isinstance(name, str):
             raise ArgumentTypeError(f"name: expected a name, got {type(name).__name__}")
         numbers = (_number("alpha", alpha), _number("beta", beta), _number("clip", clip))
+        name = name.encode(errors="backslashreplace").decode()  # of what is not Unicode
         values = _core.activation((name, *numbers))
         for slot, value in zip(("name", "alpha", "beta", "clip"), values, strict=True):
             object.__setattr__(self, slot, value)
@@ -158,8 +159,12 @@ def _number(argument: str, value: object) -> float | None:
     if value is None:
         return None
     try:
-        return float(value)  # type: ignore[arg-type]
+        if not isinstance(value, str | bytes):
+            return float(value)  # type: ignore[arg-type]
+    except OverflowError:
+        raise ArgumentError(f"{argument}: expected a number that a float can hold") from None
     except (TypeError, ValueError):
-        raise ArgumentTypeError(
-            f"{argument}: expected a number or None, got {type(value).__name__}"
-        ) from None
+        pass
+    raise ArgumentTypeError(
+        f"{argument}: expected a number or None, got {type(value).__name__}"
+    ) from None

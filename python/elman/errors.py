@@ -5,8 +5,15 @@ class ElmanError(Exception):
     """Base class of every error that elman raises on purpose.
 
     Not included are Python's `AttributeError`, for a name that does not exist or cannot be set, and
-    `ImportError`, for a missing package.
+    `ImportError`, for a missing package. Control characters in names from files are escaped.
     """
+
+    def __str__(self) -> str:
+        """Return the message, which cannot control a terminal whatever a file contains."""
+        message = super().__str__()
+        if message.isprintable():
+            return message
+        return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in message)
 
 
 class ShapeError(ElmanError, ValueError):

@@ -93,12 +93,15 @@ class Frame:
         if isinstance(key, slice):
             return Frame({name: array[key] for name, array in self._columns.items()})
         if isinstance(key, list):
-            return Frame({name: self[name] for name in key})
-        if key not in self._columns:
+            return Frame({name: self._column(name) for name in key})
+        return self._column(key)
+
+    def _column(self, name: str) -> Array:
+        if not isinstance(name, str) or name not in self._columns:
             raise ArgumentError(
-                f"column: expected one of {show(list(self.columns))}, got {show(key)}"
+                f"column: expected one of {show(list(self.columns))}, got {show(name)}"
             )
-        array: Array = self._columns[key]
+        array: Array = self._columns[name]
         return array
 
     def __len__(self) -> int:

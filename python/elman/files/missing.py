@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from elman._container import show
 from elman.errors import ArgumentError, LimitError, TableError
 from elman.files.block import joined
 
@@ -24,8 +25,8 @@ WAITING = 1 << 20  # lines that may wait for a value to interpolate to
 
 def check(missing: str | None, argument: str = "missing") -> None:
     """Raise unless `missing` is None or one of `POLICIES`."""
-    if missing not in (None, *POLICIES):
-        raise ArgumentError(f"{argument}: expected {', '.join(POLICIES)}, got {missing!r}")
+    if not (missing is None or isinstance(missing, str)) or missing not in (None, *POLICIES):
+        raise ArgumentError(f"{argument}: expected {', '.join(POLICIES)}, got {show(missing)}")
 
 
 def without(blocks: Iterable[Block], missing: str, where: Where) -> Iterator[Block]:

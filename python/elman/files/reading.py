@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from elman import _calendar
+from elman import _arguments, _calendar
 from elman._container import show
 from elman._table import plain
 from elman.errors import ArgumentError, ArgumentTypeError, TableError
@@ -304,6 +304,11 @@ def read_table(
     gaps.check(missing)
     if isinstance(columns, str):
         raise ArgumentTypeError("columns: expected a list of names, got str")
+    if columns is not None:
+        listed = _arguments.listed("columns", columns, "a list of names")
+        columns = [_arguments.name("columns", column) for column in listed]
+    if sequence is not None:
+        sequence = _arguments.name("sequence", sequence)
     with opened(path) as file:
         if file.is_array:
             raise TableError(f"{file.name}: expected a table of text, got an array: use numpy.load")

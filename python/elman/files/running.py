@@ -100,8 +100,8 @@ def run_table(
     True
     """
     require_network(net)
-    if outputs not in (None, "all", "last"):
-        raise ArgumentError(f"outputs: expected 'all' or 'last', got {show(outputs)}")
+    if outputs is not None:
+        _arguments.require_one_of("outputs", outputs, ("all", "last"))
     outputs = outputs_of(net, outputs)
     threads = _arguments.size("threads", threads)
     if _frame.is_frame(data):

@@ -142,8 +142,7 @@ class Elman(BaseEstimator):  # type: ignore[misc]
 
     def _settings(self) -> tuple[Optimizer, Plan]:
         """Check the parameters; return the optimizer and the plan."""
-        if self.outputs not in ("last", "all"):
-            raise ArgumentError(f"outputs: expected 'last' or 'all', got {self.outputs!r}")
+        _arguments.require_one_of("outputs", self.outputs, ("last", "all"))
         optimizer = optimizers.choose(
             _OPTIMIZER if self.optimizer is None else self.optimizer,
             self.learning_rate,

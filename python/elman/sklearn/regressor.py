@@ -11,6 +11,7 @@ from sklearn.metrics import r2_score
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_consistent_length
 
+from elman import _arguments
 from elman._structure import B_Y, W_HY
 from elman._table import Table
 from elman.errors import ArgumentError, ShapeError
@@ -243,8 +244,7 @@ arrays (T_i,) or (T_i, O)
 
     def _require_usable_start(self, sample_weight: ArrayLike | None) -> None:
         """Raise if the start is unknown, or other parameters exclude it."""
-        if self.start != "linear":
-            raise ArgumentError(f"start: expected None or 'linear', got {self.start!r}")
+        _arguments.require_one_of("start", self.start, (None, "linear"))
         if self.outputs != "all":
             raise ArgumentError(
                 f"start: expected None with outputs={self.outputs!r}, got 'linear', which needs"

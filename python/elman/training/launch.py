@@ -176,7 +176,8 @@ def train(
         raise ArgumentError("seed: expected a number with checkpoint, to resume from it, got None")
     require_network(net)
     outputs = _frame.outputs_for(net, x, outputs)
-    if train_initial_state and state is not None:
+    shown = _arguments.flag("progress", progress)
+    if _arguments.flag("train_initial_state", train_initial_state) and state is not None:
         raise ArgumentError("state: expected None with train_initial_state, got a state")
     trainer = Trainer(
         net,
@@ -195,8 +196,8 @@ def train(
         batch_size=_arguments.size("batch_size", batch_size),
         bptt_steps=_count("bptt_steps", bptt_steps),
         update_every=_count("update_every", update_every),
-        carry_state=bool(carry_state),
-        shuffle=bool(shuffle),
+        carry_state=_arguments.flag("carry_state", carry_state),
+        shuffle=_arguments.flag("shuffle", shuffle),
         seed=_arguments.seed(seed),
         schedule=optimizers.check_schedule(schedule),
         watched=_watched(validation, patience),
@@ -223,7 +224,7 @@ def train(
         plan,
         saver=Saver(checkpoint, every, settings),
         callback=callback,
-        progress=progress,
+        progress=shown,
         judge_scale=True,
     )
 

@@ -34,16 +34,13 @@ class Optimizer:
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(field.default, bool):
-                if value not in (True, False):
-                    raise ArgumentTypeError(
-                        f"{field.name}: expected True or False, got {_arguments.kind(value)}"
-                    )
+                value = _arguments.flag(field.name, value)
             else:
                 shares = field.name in ("momentum", "beta1", "beta2", "alpha")
                 value = _arguments.number(
                     field.name, value, zero=field.name != "learning_rate", below_1=shares
                 )
-                object.__setattr__(self, field.name, value)
+            object.__setattr__(self, field.name, value)
 
     def settings(self) -> dict[str, float]:
         """Return all settings but the learning rate, as floats by name."""

@@ -125,7 +125,7 @@ class Trainer:
             "clip_value": (
                 None if clip_value is None else _arguments.number("clip_value", clip_value)
             ),
-            "train_initial_state": bool(train_initial_state),
+            "train_initial_state": _arguments.flag("train_initial_state", train_initial_state),
         }
         start = _with_initial_state(net) if train_initial_state else net
         self._core = _core.trainer(core_of(start), chosen.name, chosen.settings(), **rules)
@@ -214,12 +214,13 @@ class Trainer:
         ScalingWarning
             In the first update, as `elman.train`.
         """
+        carried = _arguments.flag("carry_state", carry_state)
         outputs = _frame.outputs_for(self._net, x, self._outputs)
         batch = data.collect(self._net, x, y, outputs, lengths, state, sample_weight, step_weight)
         examples = self._examples(batch, outputs)
         self._judge_scale(batch, outputs)
         rates, number, B = np.array([self.learning_rate]), self.updates + 1, examples.sequences
-        losses, _ = self._train(examples, np.arange(B), B, rates, (None, None), bool(carry_state))
+        losses, _ = self._train(examples, np.arange(B), B, rates, (None, None), carried)
         loss = float(losses[0])
         self._require_finite(loss, f"in update {number}")
         return loss
