@@ -491,9 +491,8 @@ PACKAGE = [
         "lost state",
         "python/elman/interop/keras/reading.py",
         "from_keras",
-        "reversed_ ^= layer.go_backwards",
-        "reversed_ = layer.go_backwards",
-        "reversed_ ^= layer.go_backwards\n        one =",
+        "self._reversed ^= layer.go_backwards",
+        "self._reversed = layer.go_backwards",
     ),
     Fault(
         "transposed Gemm",
