@@ -429,6 +429,31 @@ def test_lengths_are_an_input_of_the_network(rng):
     elman.from_onnx(rnn(arrays))
 
 
+def test_lengths_of_0_are_not_all_of_the_steps(rng):
+    """With a free number of steps, none is known to be all of them."""
+    constants = weights(rng) | {"n": np.array([0, 0], "i4")}
+    nodes = [
+        helper.make_node("RNN", ["x", "W", "R", "B", "n"], ["Y"]),
+        helper.make_node("Squeeze", ["Y", "axis"], ["y"]),
+    ]
+    proto = model(nodes, [value("x", [None, 2, 3])], [value("y", None)], constants)
+    with pytest.raises(UnsupportedModelError, match=r"node 0 \(RNN\): .*sequence_lens"):
+        elman.from_onnx(proto)
+
+
+def test_sequences_are_not_combined_with_each_other(rng):
+    nodes = [
+        helper.make_node("Squeeze", ["Y_h", "axis_0"], ["last"]),
+        helper.make_node("Gemm", ["last", "M", "c"], ["z"]),
+        helper.make_node("Unsqueeze", ["z", "axis_0"], ["rows"]),
+        helper.make_node("Unsqueeze", ["z", "axis"], ["columns"]),
+        helper.make_node("Add", ["rows", "columns"], ["y"]),
+    ]
+    proto = chain(rng, nodes, {"axis_0": np.array([0])})
+    with pytest.raises(UnsupportedModelError, match=r"\(Add\): .*every other one"):
+        elman.from_onnx(proto)
+
+
 @pytest.mark.parametrize(
     ("after", "constants", "reason"),
     [

@@ -106,7 +106,14 @@ def aligned(a: Field, b: Field) -> tuple[Field, Field, tuple[str, ...]]:
             raise UnsupportedModelError(
                 f"it combines tensors with the axes {_named(a.kinds)} and {_named(b.kinds)}"
             )
+    _require_one_of_each(kinds)
     return a, b, tuple(kinds)
+
+
+def _require_one_of_each(kinds: Sequence[str]) -> None:
+    letters = "".join(kinds)
+    if letters.count("B") > 1 or letters.count("T") > 1:
+        raise UnsupportedModelError("it combines every sequence or step with every other one")
 
 
 def padded(field: Field, rank: int) -> Field:
@@ -119,6 +126,7 @@ def as_kind(field: Field, axis: int, kind: str) -> Field:
     """Convert a counted axis with equal items to another kind."""
     field = uniform(field, axis)
     kinds = (*field.kinds[:axis], kind, *field.kinds[axis:])
+    _require_one_of_each(kinds)
     if "K" not in kind:
         return Field(kinds, field.items)
     place = field.item_axis(axis)

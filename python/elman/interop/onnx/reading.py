@@ -267,14 +267,14 @@ class _GraphReader:
         chains = self._recurrent.chains
         mask = None
         names: dict[Vector, str] = {}
-        plain: set[Vector] = set()  # vectors that have the name of a tensor with nothing else
+        alone: set[Vector] = set()  # vectors that have the name of a tensor with nothing else
         for name, value in self._values.items():
             if not isinstance(value, Field):
                 continue
             for vector in value.flat:
-                if vector not in plain:
+                if vector not in alone:
                     names[vector] = name
-                    plain |= {vector} if "K" not in value.kinds else set()
+                    alone |= {vector} if value.items.size == 1 else set()
         if self._unrolled:
             chains, fields, mask = roll_up(fields, names, self._steps or 0, self._symbols)
         lengths = self._recurrent.lengths or {None}

@@ -204,7 +204,9 @@ class OnnxChains:
         if isinstance(lengths, Lengths):
             self.lengths.add(lengths.name)
         elif lengths is None or (
-            isinstance(lengths, np.ndarray) and (lengths == (context.steps or 0)).all()
+            isinstance(lengths, np.ndarray)
+            and context.steps is not None
+            and (lengths == context.steps).all()
         ):
             self.lengths.add(None)
         else:
