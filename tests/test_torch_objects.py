@@ -133,6 +133,7 @@ BESIDE = {
     "itself": loop(),
     "a complex tensor": Tensor(np.ones(2, "c8")),
     "integers": Tensor(np.arange(3)),
+    "settings": {"weight": [1.0, 2.0], "bias": pathlib.PurePosixPath("/a"), "lr": 1},
     "words": {f"word{i}": i for i in range(20_000)},
     "losses": [float(i) for i in range(40_000)],
 }
@@ -311,6 +312,12 @@ def test_entries_of_one_name_are_both_seen():
     }
     assert np.asarray(got["y"]["a"]).item() == 3
     assert np.asarray(got["y"]["__dict__"]["a"]).item() == 4
+
+
+def test_lists_among_settings_are_no_weights():
+    assert torch_file.read_pt(saved({"loss": BESIDE["settings"], "x": [Tensor(np.ones(1))]}))[
+        0
+    ].keys() == {"x"}
 
 
 # --- whole modules --------------------------------------------------------------------------------

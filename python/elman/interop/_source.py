@@ -31,12 +31,12 @@ class Said(NamedTuple):
     output_activation: Any = None  # a name or an Activation, or a sequence of them
     prefix: str | Sequence[str] | None = None  # PyTorch only
     layers: Sequence[str] | None = None  # Keras only
-    readout: Any = None  # a name, or False, or a sequence of names
+    readout: Any = None  # a name, a sequence of names, or False
     embedding: str | None = None  # "one_hot" or "rows"
-    initial_state: ArrayLike | str | None = None  # PyTorch only; a name, an array or False
     dtype: DTypeLike | None = None
     metadata: Mapping[str, str] | None = None
     allow_nonfinite: bool = False
+    initial_state: ArrayLike | str | None = None  # PyTorch only; a name, an array or False
 
 
 class Row(NamedTuple):

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
+from elman._structure import SCALING
 from elman.errors import UnsupportedModelError
+from elman.interop.keras.writing import to_keras
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from elman._network import Network
+    from elman._typing import Array
     from elman.activation import Activation
 
 _NAMES = {"identity": "linear"}
@@ -30,10 +33,9 @@ def model_of(net: Network | None) -> Any:
         "dtype": net.dtype.name,
     }
     parts: list[Any] = [layers.Input((None, net.input_size))]
-    if net.input_mean is not None or net.input_std is not None:
-        mean = np.zeros(net.input_size) if net.input_mean is None else net.input_mean
-        std = np.ones(net.input_size) if net.input_std is None else net.input_std
-        parts.append(layers.Normalization(mean=mean, variance=std**2, dtype=net.dtype.name))
+    if (scaling := _scaling(net, "input")) is not None:
+        mean, std = scaling
+        parts.append(layers.Rescaling(1 / std, -mean / std, dtype=net.dtype.name))
     for layer in net.layers:
         halves = [half for half in (layer, layer.reverse) if half is not None]
         rnns = [
@@ -57,11 +59,23 @@ def model_of(net: Network | None) -> Any:
                 dtype=net.dtype.name,
             )
         )
-    if net.output_mean is not None or net.output_std is not None:
-        offset = 0.0 if net.output_mean is None else net.output_mean
-        scale = 1.0 if net.output_std is None else net.output_std
-        parts.append(layers.Rescaling(scale, offset, dtype=net.dtype.name))
+    if (scaling := _scaling(net, "output")) is not None:
+        mean, std = scaling
+        parts.append(layers.Rescaling(std, mean, dtype=net.dtype.name))
     return keras.Sequential(parts)
+
+
+def _scaling(net: Network, side: str) -> tuple[Array, Array] | None:
+    """Return the mean and the standard deviation of the inputs or outputs, if there are any."""
+    tensors = net.tensors()
+    mean, std = (tensors.get(f"{side}_{name}") for name in ("mean", "std"))
+    if mean is None and std is None:
+        return None
+    size = net.input_size if side == "input" else net.output_size
+    return (
+        np.zeros(size) if mean is None else mean.astype(np.float64),
+        np.ones(size) if std is None else std.astype(np.float64),
+    )
 
 
 def _both(forward: Any, backward: Any) -> Any:
@@ -71,14 +85,8 @@ def _both(forward: Any, backward: Any) -> Any:
 def fill(model: Any, net: Network | None) -> None:
     """Give a model of `model_of` the network's weights."""
     assert net is not None
-    arrays: list[Any] = []
-    for layer in net.layers:
-        for half in (layer, layer.reverse):
-            if half is not None:
-                arrays += [half.W_xh.T, half.W_hh.T, half.b_h]
-    if net.readout is not None:
-        arrays += [net.readout.W_hy.T, net.readout.b_y]
-    model.set_weights([array for array in arrays if array is not None])
+    scaling = dict.fromkeys(name for name in SCALING if name in net.tensors())
+    model.set_weights(to_keras(net.replace(tensors=scaling)))
 
 
 def _function(f: Activation) -> str | Callable[[Any], Any]:
@@ -103,5 +111,4 @@ def _function(f: Activation) -> str | Callable[[Any], Any]:
         inner = getattr(keras.activations, _NAMES.get(name, name))
     if inner is None:
         raise UnsupportedModelError(f"net: expected an activation of Keras, got {f}")
-    clip = f.clip
-    return inner if clip is None else lambda z: inner(ops.clip(z, -clip, clip))
+    return inner if f.clip is None else lambda z: inner(ops.clip(z, -f.clip, f.clip))

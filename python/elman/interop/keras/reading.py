@@ -117,7 +117,7 @@ def _imported(model: KerasModel, find: Find, said: Said, source: object) -> Impo
         where = "before the first real step" if held else "at masked steps"
         rows.append(Row("masking", "", f"outputs {where} are not those of the source"))
     taps = tuple(_tap(model, name) for name in assembled.taps)
-    return Imported(network, rows, runs(source, network), taps)
+    return Imported(network, rows, runs(source, network), taps if model.known else None)
 
 
 def _one_merge(model: KerasModel, rows: list[Row]) -> KerasModel:
@@ -409,7 +409,10 @@ def _step_rows(model: KerasModel, parts: list[Part]) -> list[Row]:
 
 
 def _tap(model: KerasModel, name: str) -> str | None:
-    """Return the part whose output is the states of a layer, or None if there is none."""
+    """Return the part whose output is the states of a layer, or None if there is none.
+
+    Of a bidirectional layer it is the output of its halves, before they are merged.
+    """
     for step in model.steps:
         if step.name == name.partition("[")[0]:
             return name if getattr(step, "heard", True) else None

@@ -32,6 +32,9 @@ class Runner:
         self.model = source
         if isinstance(source, str):
             self.model = self._opened(source, net)
+            for _, layer in _layers(self.model):  # Keras forgets some that are nested in .h5 files
+                if isinstance(layer, keras.layers.Normalization):
+                    layer.finalize_state()
 
     def _opened(self, path: str, net: Network | None) -> Any:
         if path.endswith(".weights.h5"):

@@ -173,10 +173,10 @@ def _kind(part: Any) -> str:
         return str(part.original_name)
     for one in type(part).__mro__:
         if one is not nn.Module and one.__module__.startswith("torch.nn.modules."):
-            known = issubclass(one, nn.RNNBase | nn.RNNCellBase) or _forward(
-                type(part)
-            ) is _forward(one)
-            return one.__name__ if known else ""  # a subclass may compute something else
+            if issubclass(one, nn.RNNBase | nn.RNNCellBase):
+                return one.__name__
+            same = _forward(type(part)) is _forward(one)
+            return one.__name__ if same else ""  # a subclass may compute something else
     return ""
 
 

@@ -33,7 +33,9 @@ MAX_SHOWN = 60  # characters of a name
 
 _WEIGHT_HH = re.compile(r"(?:(.*)\.)?weight_hh(?:_l0)?", re.DOTALL)
 _WRAPPERS = ("module", "_orig_mod")  # DataParallel, torch.compile
-_OPTIMIZER = re.compile(r"optim(?!iz?s?ed|al|um)|exp_avg|momentum_buffer", re.IGNORECASE)
+_NO_MODEL = re.compile(  # the states of optimizers, and the versions of modules
+    r"optim(?!iz?s?ed|al|um)|exp_avg|momentum_buffer|(?:^|\.)_metadata$", re.IGNORECASE
+)
 _QUANTIZED = re.compile(r"_packed_(?:params|weight).*", re.DOTALL)
 _OWN = re.compile(r"(?:weight|bias)_\w+|parametrizations\..*", re.DOTALL)  # of an RNN
 _BY_HAND = re.compile(
@@ -128,7 +130,7 @@ def _groups(mapping: Any) -> dict[str, dict[str, Any]]:
     """Return the tensors of each of nested mappings, by its name and theirs; not of optimizers."""
     groups: dict[str, dict[str, Any]] = {}
     for path, name, tensor in _leaves(mapping, "", 0, itertools.count(1), itertools.count(1)):
-        if not _OPTIMIZER.search(path):
+        if not _NO_MODEL.search(path):
             groups.setdefault(path, {})[f"{path}.{name}".lstrip(".")] = tensor
     return {path: resolved(tensors) for path, tensors in groups.items()}
 

@@ -23,6 +23,7 @@ MAX_VISIBLE = 50_000  # tensors, and dictionaries with tensors
 
 _REGISTERED = ("_parameters", "_buffers", "_modules")
 _WEIGHT = re.compile(r"(.*\.)?(weight|bias)(_[ih]h.*)?", re.DOTALL)
+_SETTINGS = ("weight", "bias")  # may also be lists among other settings
 _DICTIONARIES = (
     *("collections.OrderedDict", "collections.Counter", "collections.defaultdict"),
     *("builtins.dict", "__builtin__.dict"),
@@ -190,7 +191,8 @@ def _shown(value: Any, done: dict[int, Any]) -> dict[str, Any]:
         shown = _seen(key, child, done)
         if shown is not None:
             result[_name(key, result, counts)] = shown
-    return result
+    settings = all(type(shown) is Unread and name in _SETTINGS for name, shown in result.items())
+    return {} if settings else result
 
 
 def _seen(key: Any, child: Any, done: dict[int, Any]) -> Any:
