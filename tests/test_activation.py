@@ -16,7 +16,7 @@ from elman.activation import TABLE
 from fixtures.activations import GENERAL, UNTRAINABLE
 
 # The defaults are those of the ONNX operator RNN (activation_alpha, activation_beta).
-PLAIN = ("tanh", "relu", "sigmoid", "identity", "softsign", "softplus", "softmax")
+PLAIN = ("tanh", "relu", "sigmoid", "identity", "softsign", "softplus", "softmax", "log_softmax")
 DEFAULTS = {
     "leaky_relu": (0.01, None),
     "elu": (1.0, None),
@@ -53,8 +53,9 @@ def test_the_table_says_what_is_for_outputs_alone_and_what_can_be_trained(name):
         with pytest.raises(ArgumentError, match=r"^activation"):
             elman.Network(**sizes, activation=f)
     net = elman.Network(**sizes, output_activation=f, seed=0)
-    loss = "cross_entropy" if name == "softmax" else "mse"
-    targets = np.zeros((1, 2), int) if name == "softmax" else np.zeros((1, 2, 1))
+    of_classes = name in ("softmax", "log_softmax")
+    loss = "cross_entropy" if of_classes else "mse"
+    targets = np.zeros((1, 2), int) if of_classes else np.zeros((1, 2, 1))
     if kind.trainable:
         elman.loss_and_gradients(net, np.ones((1, 2, 1)), targets, loss=loss)
     else:
@@ -142,6 +143,8 @@ def test_an_activation_is_immutable():
         (("tanh", None, None, -3), r"^clip: .*got -3"),
         (("tanh", None, None, math.inf), r"^clip: .*inf"),
         (("softmax", None, None, 1), r"^clip: .*got 1"),
+        (("log_softmax", None, None, 1), r"^clip: .*none for log_softmax, got 1"),
+        (("LogSoftmax",), r"^name: .*softmax or log_softmax, got 'LogSoftmax': use 'log_softmax'$"),
     ],
 )
 def test_wrong_arguments_are_refused_in_one_sentence(arguments, message):
@@ -206,12 +209,13 @@ def test_names_and_activations_may_be_mixed():
         (Activation("tanh", clip=1e39), "^activation of layer 0, clip: expected a finite .*, got"),
         (Activation("tanh", clip=1e-50), "^activation of layer 0, clip: expected a number above 0"),
         (Activation("softmax"), r"^activation of layer 0: .*'softm"),
+        (Activation("log_softmax"), r"^activation of layer 0: .*got 'log_softmax'; use it as out"),
     ],
 )
 def test_a_network_refuses_what_its_dtype_cannot_hold_and_what_is_not_for_layers(f, message):
     with pytest.raises(ArgumentError, match=message):
         network(f)
-    if f not in ("scaled_tanh", "softmax"):
+    if f not in ("scaled_tanh", "softmax", "log_softmax"):
         assert network(f, dtype="float64").activations == (f, f)
 
 
@@ -235,7 +239,8 @@ def test_the_losses_of_probabilities_need_the_plain_sigmoid():
         elman.loss_and_gradients(net, np.zeros((2, 3)), np.zeros((2, 2)), loss="bce")
 
 
-def test_a_single_function_of_the_core_cannot_be_softmax():
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+def test_a_single_function_of_the_core_is_elementwise(name):
     values = np.zeros(3, np.float32)
-    with pytest.raises(ArgumentError, match=r"^activation: "):
-        elman._core.activate(("softmax", None, None, None), values)
+    with pytest.raises(ArgumentError, match=rf"^activation: .*got '{name}'"):
+        elman._core.activate((name, None, None, None), values)

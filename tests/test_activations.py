@@ -154,6 +154,56 @@ def test_softmax_neither_overflows_nor_loses_its_sum(isa):
     np.testing.assert_allclose(y.sum(axis=-1), 1, rtol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_log_softmax_is_within_three_ulp_of_the_exact_value(dtype, isa):
+    """Also the value near 0 of an output that is almost certain."""
+    for O in (1, 2, 3, 15, 16, 17, 33, 300):
+        rng = np.random.default_rng(O)
+        z = (rng.standard_normal((4, O)) * [[1e-3], [1], [5], [50]]).astype(dtype)
+        for row, got in zip(z, outputs_of("log_softmax", z), strict=True):
+            with mpmath.workprec(500):
+                exact = [mpf(v) - max(row.tolist()) for v in row.tolist()]
+                log = mpmath.log(mpmath.fsum(map(mpmath.exp, exact)))
+                exact = [v - log for v in exact]
+                error = [abs(float(mpf(a) - b)) for a, b in zip(got.tolist(), exact, strict=True)]
+            # rounding y - max y moves the result near 0 by this much
+            inherent = [abs(v * mpmath.exp(v)) for v in exact]
+            slack = np.array(list(map(float, inherent))).sum() * np.finfo(dtype).eps
+            assert (error <= 3 * np.spacing(np.abs(got)) + slack).all(), (O, row)
+
+
+def test_log_softmax_of_special_values(isa):
+    inf, nan = np.inf, np.nan
+    for dtype, huge in (("float32", 1.5e38), ("float64", 8e307)):
+        z = np.array([[huge, -huge, 0], [-inf, 1, 1], [inf, 0, 0], [nan, 0, 0], [0, nan, 0]], dtype)
+        y = outputs_of("log_softmax", z)
+        np.testing.assert_array_equal(y[0], np.array([0, -2 * huge, -huge], dtype))
+        assert y[1].tolist() == [-inf, *[float(-np.log(np.array(2, dtype)))] * 2]
+        assert np.isnan(y[2:]).all()
+        assert np.isnan(outputs_of("log_softmax", np.full((1, 2), -inf, dtype))).all()
+        assert outputs_of("log_softmax", np.array([[-5.0]], dtype)).tolist() == [[0]]
+        with np.errstate(all="ignore"):
+            want = elman.reference.log_softmax(z.astype(float))
+        np.testing.assert_allclose(y, want, rtol=1e-6)
+
+
+def outputs_of(activation, z):
+    """Apply an output activation to rows, the biases of networks: they may be infinite."""
+    one, zeros = np.ones((1, 1), z.dtype), np.zeros((z.shape[-1], 1), z.dtype)
+    return np.stack(
+        [
+            elman.Network.from_weights(
+                [(one, one, None)],
+                (zeros, row),
+                activation="tanh",
+                output_activation=activation,
+                allow_nonfinite=True,
+            )([[0]])[0]
+            for row in z
+        ]
+    )
+
+
 # --- the others, and clip -------------------------------------------------------------------------
 
 # The exact function, and the largest error in ulp (for a sum, in ulp of its largest term).

@@ -1,6 +1,7 @@
 """`elman convert`: conversions between all kinds of files, and their messages."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -82,12 +83,13 @@ def test_a_check_that_does_not_agree_writes_nothing_and_ends_with_code_1(
     import elman.cli.convert
 
     other = elman.Network(input_size=3, hidden_size=[8, 5], output_size=2, seed=1)
-    monkeypatch.setattr(elman.cli.convert, "compare", lambda _, *rest: elman.compare(other, *rest))
+    check = elman.cli.convert.check
+    monkeypatch.setattr(elman.cli.convert, "check", lambda _, *rest: check(other, *rest))
     elman.to_onnx(net, tmp_path / "a.onnx")
     words = ("convert", tmp_path / "a.onnx", tmp_path / "b.safetensors", "--check")
     done = command.run(*words)
     assert (done.returncode, done.stderr) == (1, b"")
-    assert b"check: " in done.stdout
+    assert b"check of the source: the network differs from" in done.stdout
     done = command.run(*words, "--json")
     facts = json.loads(done.stdout)
     assert (done.returncode, facts["written"], facts["check"]["ok"]) == (1, False, False)
@@ -109,11 +111,65 @@ def test_a_check_reads_the_file_once(net, tmp_path, monkeypatch):
     assert done == ["read_file", "assemble"]
 
 
-def test_a_file_of_elman_cannot_be_checked_in_a_framework(net, tmp_path):
+def test_a_check_of_a_file_of_elman_runs_what_is_written(net, tmp_path):
+    pytest.importorskip("onnx")
+    net.save(tmp_path / "model.safetensors")
+    said = convert(tmp_path / "model.safetensors", tmp_path / "b.onnx", "--check", "--json")
+    check = json.loads(said)["check"]
+    assert (check["ok"], check["source"]["ok"], check["target"]["ok"]) == (True, True, True)
+    assert check["source"]["framework"] == "the NumPy reference"
+    assert "onnx" in check["target"]["framework"].lower()
+    assert elman.from_onnx(tmp_path / "b.onnx") == net
+
+
+def test_a_file_that_would_be_written_wrong_is_not_written(net, tmp_path, monkeypatch):
+    pytest.importorskip("onnx")
+    import elman.interop.onnx.writing as writing
+
+    other = net.replace(tensors={"layers.0.W_hh": net.layers[0].W_hh.T})
+    write = writing.write
+    monkeypatch.setattr(writing, "write", lambda _: write(other))
     net.save(tmp_path / "model.safetensors")
     words = (tmp_path / "model.safetensors", tmp_path / "b.onnx", "--check")
-    assert command.complaint("convert", *words).startswith("source: expected ")
+    done = command.run("convert", *words)
+    assert done.returncode == 1
+    assert b"check of the source: the network agrees" in done.stdout
+    assert b"check of the target: the network differs" in done.stdout
+    assert b"layers.0.W_hh is transposed" in done.stdout
     assert not (tmp_path / "b.onnx").exists()
+
+
+@pytest.mark.parametrize(("suffix", "package"), [("pt", "torch"), ("weights.h5", "keras")])
+def test_a_check_without_the_targets_framework_names_the_package(
+    net, tmp_path, monkeypatch, suffix, package
+):
+    pytest.importorskip("h5py")
+    monkeypatch.setitem(sys.modules, package, None)
+    net.save(tmp_path / "model.safetensors")
+    words = ("convert", tmp_path / "model.safetensors", tmp_path / f"b.{suffix}", "--check")
+    assert command.complaint(*words).endswith(f"pip install {package}")
+    assert not (tmp_path / f"b.{suffix}").exists()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # inside Keras
+@pytest.mark.parametrize("suffix", ["onnx", "pt", "weights.h5", "safetensors"])
+@pytest.mark.parametrize("direction", ["forward", "bidirectional"])
+def test_a_check_runs_every_written_format(tmp_path, monkeypatch, suffix, direction):
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    for package in {"onnx": ["onnxruntime"], "pt": ["torch"], "weights.h5": ["keras"]}.get(
+        suffix, []
+    ):
+        pytest.importorskip(package)
+    net = elman.Network(
+        input_size=3, hidden_size=[8, 5], output_size=2, seed=0, direction=direction
+    )
+    net = net.replace(tensors={"input_mean": [1, 2, 3], "input_std": [4, 5, 6]})
+    net.save(tmp_path / "model.safetensors")
+    words = () if suffix in ("onnx", "safetensors") else ("--fold-scaling",)
+    said = convert(
+        tmp_path / "model.safetensors", tmp_path / f"b.{suffix}", "--check", "--json", *words
+    )
+    assert json.loads(said)["check"]["target"]["ok"]
 
 
 def test_a_check_runs_the_tensors_of_a_pt_file(tmp_path):
@@ -146,7 +202,8 @@ def test_a_weights_file_is_written_for_keras(tmp_path, direction):
     convert(tmp_path / "model.safetensors", tmp_path / "model.weights.h5")
     words = ("--activation", "tanh", "--output-activation", "sigmoid")
     convert(tmp_path / "model.weights.h5", tmp_path / "again.safetensors", *words)
-    assert elman.load(tmp_path / "again.safetensors") == net
+    masked = "zero" if direction == "bidirectional" else "hold"  # as Keras
+    assert elman.load(tmp_path / "again.safetensors") == net.replace(masked=masked)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # inside Keras

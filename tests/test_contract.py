@@ -306,7 +306,7 @@ def assert_equal_at_sizes(rng, dtype, pairs):
     """Run networks of sizes around a vector, paired by position, on every fused set."""
     count = len(AROUND_VECTORS)
     activations = ("tanh", "sigmoid", "relu", "identity")
-    heads = (*activations, "softmax")
+    heads = (*activations, "softmax", "log_softmax")
     numbered = itertools.cycle([*GENERAL, *UNTRAINABLE])
     for i, j in pairs:
         I, H, O = (AROUND_VECTORS[k % count] for k in (i, j, i + j))

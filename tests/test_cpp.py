@@ -98,8 +98,9 @@ def test_the_example_is_a_project_of_its_own(tmp_path):
 # --- the activations ------------------------------------------------------------------------------
 
 FUNCTIONS = (
-    *("tanh", "sigmoid", "relu", "fade", "exp", "softmax", "leaky_relu", "expm1", "elu"),
-    *("thresholded_relu", "hard_sigmoid", "softsign", "softplus", "scaled_tanh", "affine", "clip"),
+    *("tanh", "sigmoid", "relu", "fade", "exp", "softmax", "log_softmax", "leaky_relu", "expm1"),
+    *("elu", "thresholded_relu", "hard_sigmoid", "softsign", "softplus", "scaled_tanh", "affine"),
+    "clip",
 )
 
 

@@ -23,6 +23,7 @@ from fixtures.networks import inputs
 FIXTURES = pathlib.Path(__file__).parent / "fixtures"
 TORCH = np.load(FIXTURES / "torch_bidirectional.npz")
 KERAS = np.load(FIXTURES / "keras_masks.npz")
+MASKED = ("hold", "zero")
 FORCED = os.environ.get("ELMAN_ISA")
 FUSED = [i for i in ([FORCED] if FORCED else elman.available_isas()) if i != "sse2"]
 
@@ -226,9 +227,10 @@ def test_all_fused_instruction_sets_agree(rng, dtype):
                 net = make_network(dtype, **kind)
             again = np.random.default_rng(seed)
             x, mask = inputs(again, net, B, T), random_mask(again, B, T)
-            runs.append(net.run(x, mask=mask, return_hidden=True))
-        for run in runs[1:]:
-            assert_same_runs(run, runs[0])
+            runs.append([net.run(x, mask=mask, masked=m, return_hidden=True) for m in MASKED])
+        for several in runs[1:]:
+            for run, first in zip(several, runs[0], strict=True):
+                assert_same_runs(run, first)
 
 
 def test_long_sequences_are_run_in_groups_that_memory_has_room_for(rng):
@@ -290,6 +292,22 @@ def test_verify_judges_the_results_of_masked_steps(rng):
     zero = net.run(x, mask=mask, masked="zero", return_hidden=True)
     assert reference.verify(net, x, zero.output, zero.hidden, mask=mask, masked="zero").ok
     assert not reference.verify(net, x, zero.output, zero.hidden, mask=mask).ok
+    zero.output[6] += 1e-12
+    assert not reference.verify(net, x, zero.output, zero.hidden, mask=mask, masked="zero").ok
+    zero.output[6] = 0
+    assert not reference.verify(net, x, zero.output, zero.hidden, mask=mask, masked="zero").ok
+    padded = net.run(x, lengths=7, return_hidden=True)
+    assert reference.verify(net, x, padded.output, padded.hidden, lengths=7).ok
+    padded.output[8] = net.run(x, mask=np.arange(20) < 7, masked="zero").output[8]
+    assert not reference.verify(net, x, padded.output, padded.hidden, lengths=7).ok
+
+
+def test_verify_runs_freely_over_steps_that_are_not_real(rng, monkeypatch):
+    monkeypatch.setattr(reference.judge, "_BLOCK_VALUES", 40)  # several blocks of steps
+    net = make_network("float64", **FORWARD)
+    x, mask = inputs(rng, net, 3, 20), random_mask(rng, 3, 20)
+    for options in ({"lengths": [20, 9, 0]}, *({"mask": mask, "masked": m} for m in MASKED)):
+        assert net.verify(x, **options).free_running_difference < 1e-12
 
 
 # --- masks ----------------------------------------------------------------------------------------
@@ -328,19 +346,75 @@ def test_masked_steps_are_skipped(rng, dtype, kind):
         run = net.run(x, mask=mask, state=state, return_hidden=True)
         zero = net.run(x, mask=mask, masked="zero", state=state, return_hidden=True)
         last = net.run(x, mask=mask, state=state, outputs="last")
+        zero_last = net.run(x, mask=mask, masked="zero", state=state, outputs="last")
+        nothing = of_states(net, np.zeros((1, net.state_size), net.dtype))
         for b in range(B):
             alone = net.run(x[b, mask[b]], state=state[b], return_hidden=True)
             assert_same_bits(run.output[b, mask[b]], alone.output)
             assert_same_bits(zero.output[b, mask[b]], alone.output)
-            assert not zero.output[b, ~mask[b]].any()
+            empty = zero.output[b, ~mask[b]]
+            assert_same_bits(empty, np.repeat(nothing, len(empty), axis=0))
             assert_same_bits(run.hidden[b], held(net, alone, mask[b], state[b]))
             assert_same_bits(run.state[b], alone.state)
-            end = alone.output[-1] if mask[b].any() else np.zeros_like(last.output[b])
-            assert_same_bits(last.output[b], end)
         assert_same_bits(zero.hidden, run.hidden)
         assert_same_bits(zero.state, run.state)
+        assert_same_bits(last.output, run.output[:, -1])
+        assert_same_bits(zero_last.output, zero.output[:, -1])
         assert_same_bits(last.state, run.state)
+        assert_same_bits(zero_last.state, run.state)
         assert_same_bits(run.output, of_states(net, run.hidden))
+
+
+def test_the_readout_of_zeros_has_the_same_bits_in_every_call(rng, isa, dtype):
+    for kind in [*KINDS, FORWARD]:
+        net = make_network(dtype, **kind, masked="zero")
+        (B, T, O), I = (7, 30, net.output_size), net.input_size
+        x, mask = inputs(rng, net, B, T), random_mask(rng, B, T)
+        mask[0], mask[1] = False, np.arange(T) < 4  # none, and a gap at the end
+        want = net.run(x).output  # only its shape and dtype
+        for b in range(B):
+            want[b, mask[b]] = net(x[b, mask[b]])
+        want[~mask] = of_states(net, np.zeros((1, net.state_size), net.dtype))
+        assert_same_bits(net.run(x, mask=mask).output, want)
+        assert_same_bits(net.run(x, mask=mask, threads=3).output, want)
+        assert_same_bits(net.run(x[1], mask=mask[1]).output, want[1])
+        assert_same_bits(net.run(x.reshape(B, 1, T, I), mask=mask[:, None]).output[:, 0], want)
+        out = np.full((T, B, 2 * O), np.nan, net.dtype).transpose(1, 0, 2)[..., ::2]
+        assert net.run(x, mask=mask, out=out).output is out
+        assert_same_bits(out, want)
+        for run, one in zip(net.run(list(x), mask=list(mask), threads=2), want, strict=True):
+            assert_same_bits(run.output, one)
+        flat, offsets = {"x": x.reshape(-1, I), "mask": mask.ravel()}, np.arange(B + 1) * T
+        assert_same_bits(net.run(**flat, offsets=offsets).output, want.reshape(-1, O))
+        part = net.run(**flat, offsets=[T, T + 5, 2 * T, 2 * T, 3 * T]).output
+        assert not part[:T].any()
+        assert not part[3 * T :].any()
+        assert_same_bits(part[T : T + 5], net.run(x[1, :5], mask=mask[1, :5]).output)
+        last = net.run(**flat, offsets=[0, T, T + 5, T + 5, 3 * T], outputs="last").output
+        assert_same_bits(last[0], want[0, -1])
+        assert_same_bits(last[1], want[1, 4])
+        assert not last[2].any()  # it has no steps
+        for threads in (1, 2):
+            run = net.run(x, mask=mask, outputs="last", threads=threads)
+            assert_same_bits(run.output, want[:, -1])
+        ends = net.run(list(x), mask=list(mask), outputs="last")
+        assert_same_bits(np.stack([run.output for run in ends]), want[:, -1])
+
+
+def test_the_last_output_with_a_mask_is_that_of_the_last_step(rng, dtype):
+    for kind in [*KINDS, FORWARD]:
+        net = make_network(dtype, **kind)
+        x, mask = inputs(rng, net, 9, 12), random_mask(rng, 9, 12)
+        mask[0], mask[1], mask[2] = True, False, np.arange(12) < 4
+        for masked in MASKED:
+            options = {"mask": mask, "masked": masked}
+            last = net.run(x, outputs="last", **options).output
+            assert_same_bits(last, net.run(x, **options).output[:, -1])
+        empty = net.run(x[:, :0], mask=mask[:, :0], masked="zero", outputs="last")
+        assert not empty.output.any()
+        if net.directions[-1] == "forward":  # many to one, over padding
+            held = net.run(x, mask=mask, outputs="last").output
+            assert_same_bits(held[2], net(x[2, :4], outputs="last"))
 
 
 def of_states(net, hidden):
@@ -394,6 +468,8 @@ def test_a_mask_without_holes_is_a_length_or_nothing(rng, dtype):
         assert_same_runs(net.run(x, mask=np.ones(20, bool), return_hidden=True), whole)
         mask = np.arange(20) < lengths[:, None]
         want = net.run(x, lengths=lengths, return_hidden=True)
+        assert not want.output[~mask].any()
+        want.output[~mask] = of_states(net, np.zeros((1, net.state_size), net.dtype))
         assert_same_runs(net.run(x, mask=mask, masked="zero", return_hidden=True), want)
 
 
@@ -443,7 +519,7 @@ def test_masks_of_every_form_are_accepted(rng):
             elman.ArgumentError,
             "masked: .*'keep'",
         ),
-        ({"masked": None}, elman.ArgumentError, "masked: .*None"),
+        ({"masked": 0}, elman.ArgumentError, "masked: .*0"),
     ],
 )
 def test_a_wrong_mask_is_one_clear_sentence(options, error, message):

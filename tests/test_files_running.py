@@ -48,6 +48,22 @@ def each(net, x, outputs="all"):
     return y
 
 
+def test_log_softmax_gives_the_class_and_the_logarithms_of_the_probabilities(net, frame, tmp_path):
+    logs = elman.Network(3, 8, 2, seed=1, output_activation="log_softmax", table=net.table)
+    want, got = elman.run_table(net, frame), elman.run_table(logs, frame)
+    assert got.columns == want.columns
+    assert got["class"].tolist() == want["class"].tolist()
+    for name in CLASSES:
+        np.testing.assert_allclose(np.exp(got[name]), want[name], rtol=1e-6)
+    logs.save(tmp_path / "m")
+    said = answer("run", tmp_path / "m", written(frame, tmp_path / "x.csv")).decode()
+    header, first = said.splitlines()[:2]
+    assert header == "id,when,class,bad,good"
+    assert [float(v) for v in first.split(",")[-2:]] == pytest.approx(
+        [got["bad"][0], got["good"][0]], rel=1e-7
+    )
+
+
 def test_a_file_and_a_frame_give_the_columns_of_elman_run(net, frame, tmp_path):
     path = written(frame, tmp_path / "x.csv")
     net.save(tmp_path / "m")

@@ -104,6 +104,13 @@ def test_states_masks_and_out_follow_sequences_and_rows(x, rng):
         alone = net.run(x[rows], state=state[i], mask=mask[rows])
         np.testing.assert_array_equal(out[rows], alone.output)
         np.testing.assert_array_equal(run.state[i], alone.state)
+    zero = net.replace(masked="zero")
+    assert (zero.run(frame, mask=mask).output != net.run(frame, mask=mask).output).any()
+    for i, rows in enumerate(ROWS.values()):
+        alone = zero.run(x[rows], mask=mask[rows])
+        np.testing.assert_array_equal(zero.run(frame, mask=mask).output[rows], alone.output)
+        last = zero.run(frame, mask=mask, outputs="last").output[i]
+        np.testing.assert_array_equal(last, alone.output[-1])
     with pytest.raises(ShapeError, match=r"^mask: expected 7 rows, as in x, got \(3,\)"):
         net.run(frame, mask=mask[:3])
     for argument in ({"lengths": [1]}, {"offsets": [0, 7]}):

@@ -28,9 +28,11 @@ READOUTS = (  # loss, output activation
     ("mse", "sigmoid"),
     ("mse", "relu"),
     ("mse", "softmax"),
+    ("mse", "log_softmax"),
     ("mse", None),
     ("bce", "sigmoid"),
     ("cross_entropy", "softmax"),
+    ("cross_entropy", "log_softmax"),
 )
 
 
@@ -442,7 +444,8 @@ def test_the_forward_pass_has_the_bits_of_inference(dtype):
     """The targets are the network's outputs: the loss is 0 only if the bits are the same."""
     rng = np.random.default_rng(5)
     for g, sizes in itertools.product(
-        ("identity", "tanh", "sigmoid", "relu", "softmax"), ([1], [17], [40, 7], [64, 64])
+        ("identity", "tanh", "sigmoid", "relu", "softmax", "log_softmax"),
+        ([1], [17], [40, 7], [64, 64]),
     ):
         for scaling in (False, True):
             options = {"output_mean": [3, 4, 5], "output_std": [0.3, 7, 2]} if scaling else {}

@@ -116,7 +116,7 @@ ONE = archive(("a", b"x" * 100))
         (with_field(ONE, 10, 12), UnsupportedModelError, "'a'.*got method 12"),
         (with_field(ONE, 6, 99), ModelFormatError, "version 9.9"),
         (with_field(ONE, 20, 500), ModelFormatError, "overlaps its directory"),
-        (b"PK\3\4" + b"PK\1\2" * 5000, LimitError, "4096 entries, got 5000"),
+        (b"PK\3\4" + b"PK\1\2" * 20_000, LimitError, "16384 entries, got 20000"),
         (b"PK\3\4", ModelFormatError, "damaged"),
         (ONE[:-30], ModelFormatError, "damaged"),
         (ONE[:30] + b"#!/bin/sh" + ONE[30:], ModelFormatError, "'a'"),
@@ -161,6 +161,21 @@ def test_tensors_of_every_width_are_read(tmp_path):
         np.testing.assert_array_equal(net.layers[0].W_hh, weights / 2)
 
 
+def test_a_dtype_that_is_not_read_matters_only_in_a_weight(tmp_path):
+    others = {
+        "weight_ih_l0": tensor("F32", [1, 1], 0, 4),
+        "weight_hh_l0": tensor("F32", [1, 1], 4, 8),
+        "scale": tensor("F8_E5M2", [2], 8, 10),
+        "packed": tensor("F4", [4], 10, 12),
+    }
+    data = np.array([1, 2], "<f4").tobytes() + b"abcd"
+    net = read_tensors(join(others, data), tmp_path, prefix="", readout=False)
+    assert net.layers[0].W_hh.item() == 2
+    others["weight_hh_l0"]["dtype"] = "F8_E4M3"
+    with pytest.raises(UnsupportedModelError, match=r"^weight_hh_l0: .*got a tensor of F8_E4M3"):
+        read_tensors(join(others, data), tmp_path, prefix="", readout=False)
+
+
 def test_bfloat16_is_widened(tmp_path):
     header = {
         "weight_ih_l0": tensor("BF16", [1, 1], 0, 2),
@@ -174,9 +189,14 @@ def test_bfloat16_is_widened(tmp_path):
     ("data", "error", "message"),
     [
         (
-            join({"x": tensor("F8_E4M3", [2], 0, 2)}, b"ab"),
-            UnsupportedModelError,
-            "tensor 'x': .*got 'F8_E4M3'",
+            join({"x": tensor(8, [2], 0, 2)}, b"ab"),
+            ModelFormatError,
+            "tensor 'x': dtype: .*got 8",
+        ),
+        (
+            join({"x": tensor("F8_E4M3", [2], 2, 0)}, b"ab"),
+            ModelFormatError,
+            "tensor 'x': expected 0 bytes",
         ),
         (
             join({"x": tensor("F32", [2], 0, 4)}, bytes(4)),

@@ -176,7 +176,7 @@ HOSTILE = {
     "a type as a dataset": (keras_file(instead(committed)), VALUE + "got Datatype"),
     "a circle": (keras_file(circle), "'layers/again': .*another name"),
     "two names": (keras_file(two_names), "'layers/.*': .*another name"),
-    "groups 40 deep": (keras_file(deep), "'a/.*': expected .*16 "),
+    "groups 40 deep": (keras_file(deep), "'a/.*': expected .*32 "),
     "5000 groups": (keras_file(many), "expected .*4096 groups"),
     "a name that is numbers": (keras_file(name_of_numbers), "attribute 'name': expected"),
     "a name that is several": (keras_file(name_of_texts), "attribute 'name': expected"),

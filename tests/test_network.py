@@ -424,6 +424,7 @@ def test_the_arguments_of_the_constructor_are_attributes():
         "input_std": None,
         "output_mean": None,
         "output_std": None,
+        "masked": "zero",
         "metadata": {"a": "b"},
         "table": elman.Table(inputs=["a", "b", "c"]),
     }

@@ -24,7 +24,7 @@ from fixtures.networks import random_network, random_scaling
 
 DTYPES = ("float32", "float64")
 HIDDEN_ACTIVATIONS = ("tanh", "relu", "sigmoid", "identity")
-OUTPUT_ACTIVATIONS = (*HIDDEN_ACTIVATIONS, "softmax")
+OUTPUT_ACTIVATIONS = (*HIDDEN_ACTIVATIONS, "softmax", "log_softmax")
 TORCH = np.load(pathlib.Path(__file__).parent / "fixtures" / "torch_rnn.npz")
 TORCH_CASES = sorted({name.partition(".")[0] for name in TORCH})
 

@@ -32,7 +32,7 @@ ACTIVATIONS = [
     elman.Activation("tanh", clip=0.5),
     elman.Activation("identity", clip=0.5),
 ]
-OUTPUTS = ["sigmoid", "identity", "softmax", "tanh", "relu"]
+OUTPUTS = ["sigmoid", "identity", "softmax", "log_softmax", "tanh", "relu"]
 
 
 def make(rng, *, layers=(5, 4), scaling=False, start=False, readout=True, **options):
@@ -112,7 +112,9 @@ def test_a_file_is_written_whole(rng, tmp_path):
 def test_an_activation_comes_back_with_equal_bits(rng, index):
     activation, dtype = ACTIVATIONS[index], ["float32", "float64"][index % 2]
     everything = {"scaling": True, "start": True, "dtype": dtype}
-    hidden = make(rng, activation=activation, output_activation=OUTPUTS[index % 5], **everything)
+    hidden = make(
+        rng, activation=activation, output_activation=OUTPUTS[index % len(OUTPUTS)], **everything
+    )
     assert elman.from_onnx(elman.to_onnx(hidden)) == hidden
     readout = make(rng, output_activation=activation, **everything)
     back = elman.from_onnx(elman.to_onnx(readout))
@@ -176,9 +178,10 @@ def test_two_clips_of_one_layer_cannot_be_written():
 # --- other engines --------------------------------------------------------------------------------
 
 
-def test_onnxs_reference_evaluator_runs_it(rng):
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_onnxs_reference_evaluator_runs_it(rng, output):
     evaluator = pytest.importorskip("onnx.reference").ReferenceEvaluator
-    net = make(rng, layers=(4,), scaling=True, start=True)
+    net = make(rng, layers=(4,), scaling=True, start=True, output_activation=output)
     x = make_inputs(rng, net, 2, 6)
     run = net.run(x)
     y, state = evaluator(elman.to_onnx(net)).run(None, {"x": by_time(x)})

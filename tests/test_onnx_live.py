@@ -104,3 +104,62 @@ def test_weights_in_pytorchs_side_file_are_read_when_asked_for(tmp_path):
         expected = module(x).numpy()
     np.testing.assert_allclose(net(x.numpy(), outputs="last"), expected, atol=1e-5)
     assert net.layers[0].W_hh.tobytes() == module.rnn.weight_hh_l0.detach().numpy().tobytes()
+
+
+class Stack(torch.nn.Module):
+    """Random maps, activations and scalings around recurrent layers."""
+
+    def __init__(self, rng):
+        super().__init__()
+        self.rng = rng
+        self.below, width = self.modules_of(3)
+        options = {"bidirectional": bool(rng.integers(2)), "num_layers": int(rng.integers(1, 3))}
+        self.rnn = torch.nn.RNN(width, 4, batch_first=True, **options)
+        self.above, _ = self.modules_of(8 if options["bidirectional"] else 4)
+        self.last = bool(rng.integers(2))
+
+    def modules_of(self, width):
+        """Return a random sequence of modules, and the number of its outputs."""
+        modules = []
+        for _ in range(self.rng.integers(0, 5)):
+            kind = self.rng.integers(4)
+            if kind == 0:
+                outputs = int(self.rng.integers(2, 6))
+                modules.append(torch.nn.Linear(width, outputs, bias=bool(self.rng.integers(2))))
+                width = outputs
+            elif kind == 1:
+                choices = (torch.nn.Tanh(), torch.nn.ReLU(), torch.nn.ELU(), torch.nn.ReLU6())
+                modules.append(choices[self.rng.integers(4)])
+            else:
+                modules.append(Scaling(torch.randn(width), torch.randn(width), kind == 2))
+        return torch.nn.Sequential(*modules), width
+
+    def forward(self, x):
+        """Return the outputs."""
+        y, _ = self.rnn(self.below(x))
+        return self.above(y[:, -1] if self.last else y)
+
+
+class Scaling(torch.nn.Module):
+    """x by + plus, or (x + plus) by."""
+
+    def __init__(self, by, plus, first):
+        super().__init__()
+        self.by, self.plus, self.first = by, plus, first
+
+    def forward(self, x):
+        """Return x, scaled."""
+        return x * self.by + self.plus if self.first else (x + self.plus) * self.by
+
+
+@pytest.mark.parametrize("dynamo", [True, False])
+@pytest.mark.parametrize("seed", range(12))
+def test_a_random_stack_gives_what_pytorch_computes(tmp_path, dynamo, seed):
+    torch.manual_seed(seed)
+    module = Stack(np.random.default_rng(seed))
+    x = torch.randn(2, 5, 3)
+    path = export(module, (x,), tmp_path / "model.onnx", dynamo=dynamo)
+    with torch.no_grad():
+        expected = module(x).numpy()
+    (y,) = backend.prepare(path, external_data=True).run([x.numpy()])
+    np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5)

@@ -39,6 +39,12 @@ def test_softmax_does_not_overflow():
     assert got == pytest.approx([1 / (1 + math.exp(-1)), 1 / (1 + math.e), 0.0], rel=1e-15)
 
 
+def test_log_softmax_does_not_overflow():
+    got = pure.log_softmax([1000.0, 999.0, -1000.0, -INF])
+    log = math.log1p(math.exp(-1))
+    assert got == pytest.approx([-log, -1 - log, -2000 - log, -INF], rel=1e-15)
+
+
 @pytest.mark.parametrize(
     ("name", "at_minus_infinity", "at_infinity"),
     [("tanh", -1, 1), ("sigmoid", 0, 1), ("relu", 0, INF), ("identity", -INF, INF)],
@@ -71,6 +77,7 @@ def test_an_activation_with_parameters_takes_its_limits_and_keeps_nan(name, numb
 @pytest.mark.parametrize("z", [[NAN, 1.0, 5000.0], [5000.0, NAN, -1.0], [INF, 0.0, 1.0]])
 def test_softmax_of_nan_or_infinity_is_nan(z):
     assert all(map(math.isnan, pure.softmax(z)))
+    assert all(map(math.isnan, pure.log_softmax(z)))
 
 
 # --- the network ----------------------------------------------------------------------------------

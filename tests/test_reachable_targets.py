@@ -26,6 +26,7 @@ RANGES = [  # of each activation, from its formula
     ("tanh", -1, 1),
     ("sigmoid", 0, 1),
     ("softmax", 0, 1),
+    ("log_softmax", -E, 0),
     ("relu", 0, E),
     ("softplus", 0, E),
     ("softsign", -1, 1),

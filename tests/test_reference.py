@@ -18,7 +18,7 @@ from fixtures.exact import exact_run
 from fixtures.networks import EXACT_CASES, make_inputs, make_network
 
 HIDDEN_ACTIVATIONS = ("tanh", "relu", "sigmoid", "identity")
-OUTPUT_ACTIVATIONS = (*HIDDEN_ACTIVATIONS, "softmax")
+OUTPUT_ACTIVATIONS = (*HIDDEN_ACTIVATIONS, "softmax", "log_softmax")
 TORCH = np.load(pathlib.Path(__file__).parent / "fixtures" / "torch_rnn.npz")
 TORCH_CASES = sorted({name.partition(".")[0] for name in TORCH})
 
@@ -71,6 +71,23 @@ def test_softmax_is_accurate_also_where_exp_overflows():
         e = [[mpmath.exp(mpmath.mpf(v)) for v in row] for row in z.tolist()]
         want = [[float(v / mpmath.fsum(row)) for v in row] for row in e]
     np.testing.assert_allclose(reference.softmax(z), want, rtol=1e-15, atol=0)
+
+
+def test_log_softmax_is_accurate_also_near_0_and_where_exp_overflows():
+    z = np.array(
+        [[1000.0, 999.0, -1000.0], [0.0, 0.0, 0.0], [50.0, 0.0, -7.5], [0.0, -700.0, -1e5]]
+    )
+    with mpmath.workdps(400):
+        logs = [mpmath.log(mpmath.fsum(map(mpmath.exp, row))) for row in z.tolist()]
+        want = [[float(v - log) for v in row] for row, log in zip(z.tolist(), logs, strict=True)]
+    np.testing.assert_allclose(reference.log_softmax(z), want, rtol=1e-15, atol=0)
+
+
+def test_log_softmax_of_infinity_or_nan_is_nan_and_of_minus_infinity_minus_infinity():
+    z = np.array([[np.inf, 0.0], [0.0, np.nan], [-np.inf, -np.inf], [-np.inf, 2.0]])
+    with np.errstate(invalid="ignore"):
+        got = reference.log_softmax(z)
+    np.testing.assert_array_equal(got, [[np.nan] * 2] * 3 + [[-np.inf, 0]])
 
 
 @pytest.mark.parametrize(
@@ -224,6 +241,9 @@ def rounded_run(net, x, state=None, lengths=None):
         "scaled_tanh": lambda z, a, b: a * np.tanh(b * z),
         "affine": lambda z, a, b: a * z + b,
         "softmax": lambda z: (e := np.exp(z - z.max(-1, keepdims=True))) / e.sum(-1, keepdims=True),
+        "log_softmax": lambda z: (
+            (z := z - z.max(-1, keepdims=True)) - np.log(np.exp(z).sum(-1, keepdims=True))
+        ),
     }
 
     def activate(f, z):

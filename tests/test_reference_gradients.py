@@ -11,7 +11,12 @@ from elman.errors import ArgumentError
 from fixtures.activations import GENERAL, UNTRAINABLE
 from fixtures.networks import make_inputs, make_network
 
-LOSSES = [("mse", "identity"), ("bce", "sigmoid"), ("cross_entropy", "softmax")]
+LOSSES = [
+    ("mse", "identity"),
+    ("bce", "sigmoid"),
+    ("cross_entropy", "softmax"),
+    ("cross_entropy", "log_softmax"),
+]
 
 
 def network(rng, **options):
@@ -43,6 +48,8 @@ def step_losses(loss, y, target):
 def total_loss(net, x, target, loss, weights, state=None):
     """Return sum(w l) over all steps."""
     y = reference.run(net, x, state).output
+    if loss == "cross_entropy" and net.output_activation == "log_softmax":
+        y = np.exp(y)
     return (weights * step_losses(loss, y, target)).sum()
 
 
@@ -89,6 +96,7 @@ def assert_all_close(net, grads, function):
         ("sigmoid", "relu"),
         ("identity", "sigmoid"),
         ("tanh", "softmax"),
+        ("tanh", "log_softmax"),
     ],
 )
 def test_squared_error_has_the_gradient_of_every_activation(rng, activation, output_activation):

@@ -18,7 +18,7 @@ from fixtures.guarded import SANITIZED, read_guarded
 
 pytestmark = pytest.mark.any_isa
 
-SAVE = r".*torch.save\(model.state_dict\(\), path\)"  # the remedy
+NOT = "expected a PyTorch file with a state_dict, a checkpoint or a module, got "
 NUMBERS = np.arange(12, dtype="<f4")
 
 
@@ -79,9 +79,14 @@ def archive(data_pkl, entries=None, root="archive/", method=zipfile.ZIP_STORED):
     return file.getvalue()
 
 
+def read(data):
+    """Return the tensors in the bytes of a file."""
+    return torch_file.read_pt(data)[0]
+
+
 def one(value, entries=None):
     """Return the tensor `x` of a file that contains only it."""
-    return np.asarray(torch_file.read_pt(archive(dictionary(text("x"), value), entries))["x"])
+    return np.asarray(read(archive(dictionary(text("x"), value), entries))["x"])
 
 
 # --- what is read ---------------------------------------------------------------------------------
@@ -134,22 +139,23 @@ def test_without_a_byte_order_it_is_little():
     np.testing.assert_array_equal(one(tensor((12,), (1,)), {"data/0": NUMBERS.tobytes()}), NUMBERS)
 
 
-def test_parameters_lists_numbers_and_nested_dictionaries_are_read():
+def test_parameters_lists_and_nested_dictionaries_are_read():
     parameter = (
         name("torch._utils", "_rebuild_parameter") + tuple_of(tensor(), b"\x88", b"N") + b"R"
     )
-    inner = b"}" + text("lr") + b"G" + struct.pack(">d", 0.5) + b"s"
-    items = [text("p"), parameter, text("o"), inner, integer(3), b"](" + integer(1) + b"Ne"]
-    got = torch_file.read_pt(archive(dictionary(*items)))
-    assert got["o"] == {"lr": 0.5}
-    assert got[3] == [1, None]
-    np.testing.assert_array_equal(got["p"], NUMBERS.reshape(3, 4))
+    inner = b"}" + text("lr") + b"G" + struct.pack(">d", 0.5) + b"s" + text("m") + tensor() + b"s"
+    items = [text("p"), parameter, text("o"), inner, integer(3), b"](" + tensor() + b"Ne"]
+    got = read(archive(dictionary(*items)))
+    assert got.keys() == {"p", "o", "3"}  # numbers are left out
+    for found in (got["p"], got["o"].pop("m"), got["3"].pop("0")):
+        np.testing.assert_array_equal(found, NUMBERS.reshape(3, 4))
+    assert (got["o"], got["3"]) == ({}, {})
 
 
 def test_the_operations_that_pytorch_uses_are_known():
     """The pickles of these tests are valid: Python's pickle module reads them too."""
     pickletools.dis(weights(), out=io.StringIO())
-    net = elman.from_torch(torch_file.read_pt(archive(weights())), activation="tanh")
+    net = elman.from_torch(read(archive(weights())), activation="tanh")
     np.testing.assert_array_equal(net.layers[0].W_xh, NUMBERS.reshape(3, 4))
 
 
@@ -167,13 +173,13 @@ class Whole:
 HOSTILE = {
     "a call of os.system": (
         archive(b"\x80\x02" + reduced("os", "system", text("touch hacked")) + b"."),
-        f"got 'os.system'{SAVE}",
+        f"{NOT}'os.system'",
     ),
     "builtins by STACK_GLOBAL": (
         archive(b"\x80\x04\x8c\x08builtins\x8c\x04eval\x93" + tuple_of(text("1")) + b"R."),
         "got 'builtins.eval'",
     ),
-    "a whole module": (archive(pickle.dumps(Whole(), 2)), f"Whole'{SAVE}"),
+    "a whole module": (archive(pickle.dumps(Whole(), 2)), f"{NOT}.*Whole'"),
     "torch's own loader of bytes": (
         archive(b"\x80\x02" + reduced("torch.storage", "_load_from_bytes", b"U\x01x") + b"."),
         "got 'torch.storage._load_from_bytes'",
@@ -184,39 +190,38 @@ HOSTILE = {
     ),
     "a call of a type of storage": (
         archive(b"\x80\x02" + reduced("torch", "FloatStorage", integer(1)) + b"."),
-        "data.pkl: .*got torch.FloatStorage",
+        f"{NOT}'torch.FloatStorage'",
     ),
     "an OrderedDict with arguments": (
         archive(b"\x80\x02" + reduced("collections", "OrderedDict", b"]") + b"."),
-        "data.pkl: .*got collections.OrderedDict",
+        f"{NOT}'collections.OrderedDict'",
     ),
     "attributes for a function": (
         archive(b"\x80\x02" + name("collections", "OrderedDict") + b"}b."),
-        "data.pkl: .*got collections.OrderedDict",
+        "data.pkl: expected an object, got 'collections.OrderedDict'",
     ),
-    "a call of text": (archive(b"\x80\x02" + text("x") + b")R."), "data.pkl: .*got str"),
-    "an extension": (archive(b"\x80\x02\x82\x01."), "got EXT1"),
-    "an instance": (archive(b"(ios\nsystem\n."), "got INST"),
+    "a call of text": (archive(b"\x80\x02" + text("x") + b")R."), f"{NOT}'str'"),
+    "an extension": (archive(b"\x80\x02\x82\x01."), f"{NOT}'the extension 1'"),
+    "an instance": (archive(b"(ios\nsystem\n."), f"{NOT}'os.system'"),
     "an object": (archive(b"\x80\x02(" + name("os", "system") + b"o."), "got 'os.system'"),
     "a new object": (
         archive(b"\x80\x02" + name("collections", "OrderedDict") + b")\x81."),
-        "got NEWOBJ",
+        f"{NOT}'collections.OrderedDict'",
     ),
-    "bytes": (archive(b"\x80\x03C\x01x."), "got SHORT_BINBYTES"),
+    "bytes": (archive(b"\x80\x03C\x01x."), f"{NOT}bytes"),
     "bytes that claim 2**62": (
         archive(b"\x80\x05\x96" + struct.pack("<Q", 2**62) + b"x."),
         "data.pkl .*damaged",
     ),
-    "a tensor alone": (archive(b"\x80\x02" + tensor() + b"."), "state_dict, got "),
+    "a tensor alone": (archive(b"\x80\x02" + tensor() + b"."), f"{NOT}a tensor"),
     "a list of tensors": (
         archive(b"\x80\x02](" + tensor() + b"e."),
-        "state_dict, got list",
+        "RNN.*got '0'",
     ),
-    "a tuple as a key": (archive(dictionary(tuple_of(), b"N")), "data.pkl: .*got tuple"),
-    "a dictionary as a key": (archive(dictionary(b"}", b"N")), "data.pkl: .*got dict"),
+    "a dictionary as a key": (archive(dictionary(b"}", b"N")), "RNN.*got none"),
     "an item of a list by key": (
         archive(b"\x80\x02](" + text("a") + b"Nu."),
-        "data.pkl: .*got str .*list",
+        "data.pkl: expected a dictionary, got list",
     ),
     "an append to a dictionary": (archive(b"\x80\x02}Na."), "data.pkl: expected .*got dict"),
     "an empty pickle": (archive(b""), "data.pkl .*damaged"),
@@ -227,7 +232,7 @@ HOSTILE = {
         archive(b"\x80\x02}r\xff\xff\xff\xff" * 1000 + b"."),
         "^source: .*RNN.*got none",
     ),
-    "an odd number of items": (archive(dictionary(text("a"))), "data.pkl .*damaged"),
+    "an odd number of items": (archive(dictionary(text("a"))), "data.pkl: .*value for each key"),
     "an integer of 5000 digits": (archive(b"I" + b"9" * 5000 + b"\n."), "data.pkl .*damaged"),
     "a persistent id of another kind": (
         archive(dictionary(text("x"), storage(head="file"))),
@@ -235,11 +240,11 @@ HOSTILE = {
     ),
     "a persistent id that is text": (
         archive(b"\x80\x02" + text("x") + b"Q."),
-        "data.pkl: .*got str",
+        "data.pkl: .*pickle protocol than 0",
     ),
     "a storage of complex numbers": (
-        archive(dictionary(text("x"), tensor(kind="ComplexFloatStorage"))),
-        "got 'torch.ComplexFloatStorage'",
+        archive(dictionary(text("weight_hh_l0"), tensor(kind="ComplexFloatStorage", size=6))),
+        "data.pkl: .*fit its storage of 6",
     ),
     "a storage that is missing": (
         archive(dictionary(text("x"), tensor(key="1"))),
@@ -279,7 +284,7 @@ HOSTILE = {
     ),
     "a number expanded to 2**40": (
         archive(dictionary(text("x"), tensor((2**20, 2**20), (0, 0)))),
-        r"data.pkl: .*\(1048576, 1048576\).* 12 ",
+        "data.pkl: .*16 times",
     ),
     "a shape whose product wraps": (
         archive(dictionary(text("x"), tensor((2**40, 2**40), (1, 1)))),
@@ -291,11 +296,11 @@ HOSTILE = {
     ),
     "a shape and strides that differ": (
         archive(dictionary(text("x"), tensor((3, 4), (1,)))),
-        "data.pkl .*damaged",
+        "data.pkl: expected .*strides",
     ),
     "a shape of nine axes": (
         archive(dictionary(text("x"), tensor((1,) * 9, (1,) * 9))),
-        r"data.pkl: .*\(1, 1, .* 12 ",
+        "data.pkl: expected .*at most 8 axes",
     ),
     "tensors that share one storage 1000 times": (
         archive(
@@ -312,11 +317,12 @@ HOSTILE = {
     ),
     "a dictionary in itself": (
         archive(b"\x80\x02}q\x00(" + text("x") + b"h\x00u."),
-        "^source: expected .*16 ",
+        "RNN.*got none",
     ),
     "dictionaries that double 60 times": (
         archive(
             b"\x80\x02}q\x00"
+            + (text("x") + tensor() + b"s")
             + b"".join(
                 b"}q"
                 + bytes([i + 1])
@@ -334,9 +340,9 @@ HOSTILE = {
         ),
         "^source: expected .*10000 entries",
     ),
-    "a pickle of 1 MiB": (
-        archive(dictionary(*[b"N"] * 2**20)),
-        "'archive/data.pkl': expected .*262144 bytes",
+    "values that take more memory than allowed": (
+        archive(b"\x80\x02" + b"}" * 1_300_000 + b".", method=zipfile.ZIP_STORED),
+        "data.pkl: expected values that take at most 67108864 bytes and 16 times",
     ),
     "marks and nothing else": (archive(b"(" * 250_000), "data.pkl .*damaged"),
     "an unknown byte order": (
@@ -347,17 +353,22 @@ HOSTILE = {
     "a data.pkl further down": (archive(weights(), root="a/b/"), "NAME/data.pkl, got 1"),
     "a TorchScript archive": (
         archive(weights(), {"constants.pkl": b"", "code/__torch__.py": b""}),
-        f"got .*TorchScript{SAVE}",
+        r"got a TorchScript archive: torch.save\(torch.jit.load\(path\).state_dict\(\), new_path\)",
     ),
-    "a compressed archive": (
-        archive(weights(), method=zipfile.ZIP_DEFLATED),
-        f"'archive/data.pkl': expected .*got method 8{SAVE}",
+    "a compressed TorchScript archive": (
+        archive(weights(), {"code/__torch__.py": b""}, method=zipfile.ZIP_DEFLATED),
+        "got a TorchScript archive",
     ),
-    "the file of PyTorch before 1.6": (
-        pickle.dumps(0x1950A86A20F9469CFC6C, 2) + pickle.dumps(1001, 2),
-        f"got a pickle{SAVE}",
+    "an exported program": (
+        archive(weights(), {"models/model.json": b"{}"}),
+        r"got an exported program \(.pt2\): torch.save\(torch.export.load",
     ),
-    "a pickle": (pickle.dumps({"weight_ih_l0": 1}), f"got a pickle{SAVE}"),
+    "a bomb in a compressed archive": (
+        archive(weights(), {"data/0": bytes(2**22)}, method=zipfile.ZIP_DEFLATED),
+        "'archive/data/0': expected at most 200 times",
+    ),
+    "a pickle": (pickle.dumps({"weight_ih_l0": 1}), "got a pickle that torch.save did not write"),
+    "a tar file": (b"storages".ljust(257, b"\0") + b"ustar  \0".ljust(600, b"\0"), "got the tar"),
     "a Keras file": (b"\x89HDF\r\n\x1a\n" + bytes(100), "got .*HDF5"),
     "nothing": (b"", "expected .*8 bytes, got 0"),
 }
@@ -388,7 +399,8 @@ def test_a_hostile_file_is_refused_and_does_nothing(name, hostile, tmp_path):
     seen = hostile[name]
     assert seen["error"].startswith(f"{type(caught.value).__name__}: ")
     assert seen["events"] == []
-    assert SANITIZED or seen["grown_kib"] < 8 * 1024
+    allowed = 128 if name == "values that take more memory than allowed" else 8
+    assert SANITIZED or seen["grown_kib"] < allowed * 1024
 
 
 def test_the_watch_detects_a_second_file_and_code(tmp_path):
@@ -403,12 +415,12 @@ def test_a_file_cut_or_flipped_anywhere_is_an_error_or_another_number(rng):
     data = archive(weights())
     for length in range(len(data)):
         with pytest.raises(elman.ElmanError):
-            torch_file.read_pt(data[:length])
+            read(data[:length])
     for position in range(len(data)):
         flipped = bytearray(data)
         flipped[position] ^= 1 << int(rng.integers(8))
         try:
-            elman.from_torch(torch_file.read_pt(bytes(flipped)), activation="tanh")
+            elman.from_torch(read(bytes(flipped)), activation="tanh")
         except elman.ElmanError:
             continue
 
@@ -416,15 +428,15 @@ def test_a_file_cut_or_flipped_anywhere_is_an_error_or_another_number(rng):
 def test_damage_in_a_storage_is_found_by_its_checksum():
     data = archive(weights()).replace(NUMBERS.tobytes(), NUMBERS[::-1].tobytes())
     with pytest.raises(ModelFormatError, match="damaged: Bad CRC-32"):
-        torch_file.read_pt(data)
+        read(data)
 
 
 @pytest.mark.parametrize(
     ("error", "data"),
     [
-        (UnsupportedModelError, archive(weights(), method=zipfile.ZIP_DEFLATED)),
+        (UnsupportedModelError, archive(b"\x80\x02" + tensor() + b".")),
         (ModelFormatError, archive(weights(), {})),
-        (LimitError, archive(b"." * (2**18 + 1))),
+        (LimitError, HOSTILE["values that take more memory than allowed"][0]),
     ],
 )
 def test_errors_name_the_file(error, data, tmp_path):

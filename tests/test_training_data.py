@@ -90,10 +90,19 @@ def test_each_loss_decreases(x, y, rng):
         (network("sigmoid"), "bce", y > 0),
         (network("softmax"), "cross_entropy", classes),
         (network("softmax"), "cross_entropy", classes.astype(np.uint8)),
+        (network("log_softmax"), "cross_entropy", classes),
         (network(output_size=None), "mse", rng.random((B, T, H))),
     ):
         history = train(x, targets, net, loss=loss, epochs=20).history
         assert history.loss[-1] < 0.99 * history.loss[0], loss
+
+
+def test_a_log_softmax_readout_is_trained_as_a_softmax_one(x, rng):
+    classes, w = rng.integers(0, O, (B, T)), {}
+    for name in ("softmax", "log_softmax"):
+        result = train(x, classes, network(name), loss="cross_entropy", epochs=3)
+        w[name] = [result.history.loss, *(a.tobytes() for a in result.network.tensors().values())]
+    assert w["softmax"] == w["log_softmax"]
 
 
 def wrong_data(x, y):

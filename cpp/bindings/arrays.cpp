@@ -97,6 +97,9 @@ py::array any_array(py::handle object, const char* argument) {
     try {
         return numpy("asarray")(object);
     } catch (py::error_already_set& error) {
+        // PyTorch's bfloat16, which NumPy does not have, widens without rounding.
+        if (error.matches(PyExc_TypeError) && py::hasattr(object, "bfloat16"))
+            return numpy("asarray")(object.attr("float")());
         const bool rows = PyList_Check(object.ptr()) || PyTuple_Check(object.ptr());
         if (!rows || !error.matches(PyExc_ValueError)) throw;
         py::raise_from(error, py::module_::import("elman.errors").attr("ShapeError").ptr(),

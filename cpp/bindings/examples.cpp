@@ -92,17 +92,20 @@ template <class Real>
 void CheckedExamples<Real>::check_loss() const {
     const Architecture& a = network_->architecture();
     const bool scaling = a.output_mean || a.output_std;
-    const auto require = [&](const char* loss, Function function) {
-        if (a.readout && a.readout->activation == Activation(function) && !scaling) return;
-        throw ArgumentError(std::string("loss: '") + loss + "' expects output_activation '" +
-                            name(function) + "' without output scaling, got " +
+    const auto is = [&](Function f) { return a.readout && a.readout->activation == Activation(f); };
+    const auto require = [&](const char* loss, const char* functions, bool fits) {
+        if (fits && !scaling) return;
+        throw ArgumentError(std::string("loss: '") + loss + "' expects output_activation " +
+                            functions + " without output scaling, got " +
                             (!a.readout ? "a network without a readout"
                              : scaling
                                  ? "one with output scaling"
                                  : "output_activation '" + text(a.readout->activation) + "'"));
     };
-    if (examples_.loss == Loss::bce) require("bce", Function::sigmoid);
-    if (examples_.loss == Loss::cross_entropy) require("cross_entropy", Function::softmax);
+    if (examples_.loss == Loss::bce) require("bce", "'sigmoid'", is(Function::sigmoid));
+    if (examples_.loss == Loss::cross_entropy)
+        require("cross_entropy", "'softmax' or 'log_softmax'",
+                is(Function::softmax) || is(Function::log_softmax));
 }
 
 template <class Real>

@@ -86,7 +86,7 @@ void bind_measure(py::module_& m) {  // NOLINT(readability-function-size): a lis
                                           : activate<double>(f, values);
         },
         py::arg("activation"), py::arg("values"),
-        "Apply the kernel of an activation, except softmax, to a float32 or float64 array.");
+        "Apply the kernel of an elementwise activation to a float32 or float64 array.");
     m.def(
         "time_steps",
         [](const AnyNetwork& any, py::handle x, Index count, long long period_ns) {

@@ -28,7 +28,7 @@ constexpr About kAbout[] = {
     {"thresholded_relu", true, false, 1, kNone},   {"hard_sigmoid", true, true, 0.2, 0.5},
     {"softsign", false, false, kNone, kNone},      {"softplus", false, false, kNone, kNone},
     {"scaled_tanh", true, true, kNeeded, kNeeded}, {"affine", true, true, kNeeded, kNeeded},
-    {"softmax", false, false, kNone, kNone},
+    {"softmax", false, false, kNone, kNone},       {"log_softmax", false, false, kNone, kNone},
 };
 constexpr int kFunctions = sizeof kAbout / sizeof kAbout[0];
 
@@ -106,6 +106,8 @@ double value(const Activation& f, double v) {
             return times(f.alpha, v) + f.beta;
         case Function::softmax:
             return v > 0 ? 1 : 0;
+        case Function::log_softmax:
+            return std::min(v, 0.0);
     }
     return v;
 }
@@ -157,8 +159,8 @@ Activation activation_from_name(const std::string& name, std::optional<double> a
         Activation activation = static_cast<Function>(i);
         activation.alpha = number(alpha, f.has_alpha, f.alpha, name, argument, "alpha");
         activation.beta = number(beta, f.has_beta, f.beta, name, argument, "beta");
-        activation.clip = number(clip, activation.function != Function::softmax, kInfinity, name,
-                                 argument, "clip");
+        activation.clip =
+            number(clip, is_elementwise(activation.function), kInfinity, name, argument, "clip");
         if (!(activation.clip > 0))
             refuse(number_of(argument, "clip"), "a number above 0", shortest(activation.clip));
         return activation;
@@ -200,8 +202,8 @@ void check_trainable(const Activation& a, const std::string& argument) {
 
 template <class Real>
 void apply_activation(const Activation& f, const Real* x, Real* y, Index count) {
-    if (f.function == Function::softmax)
-        refuse("activation", "an elementwise function", "'softmax'");
+    if (!is_elementwise(f.function))
+        refuse("activation", "an elementwise function", std::string("'") + name(f.function) + "'");
     check_at_least("count", 0, count);
     AlignedVector<Real> values(static_cast<std::size_t>(padded<Real>(count)));
     std::copy_n(x, count, values.begin());

@@ -26,16 +26,17 @@ void check_sequences(const Sequences<Real>& inputs, const Index* sequences, Inde
 
 template <class Real>
 void check_loss(const Examples<Real>& examples, const Architecture& a) {
-    const auto require = [&](const char* loss, Function function) {
-        if (!a.readout || a.readout->activation != Activation(function) || a.output_mean ||
-            a.output_std)
-            refuse(
-                "loss",
-                std::string("a ") + name(function) + " readout without output scaling for " + loss,
-                "another");
+    const auto is = [&](Function f) { return a.readout && a.readout->activation == Activation(f); };
+    const auto require = [&](const char* loss, const char* functions, bool fits) {
+        if (!fits || a.output_mean || a.output_std)
+            refuse("loss",
+                   std::string("a ") + functions + " readout without output scaling for " + loss,
+                   "another");
     };
-    if (examples.loss == Loss::bce) require("bce", Function::sigmoid);
-    if (examples.loss == Loss::cross_entropy) require("cross_entropy", Function::softmax);
+    if (examples.loss == Loss::bce) require("bce", "sigmoid", is(Function::sigmoid));
+    if (examples.loss == Loss::cross_entropy)
+        require("cross_entropy", "softmax or log_softmax",
+                is(Function::softmax) || is(Function::log_softmax));
 }
 
 // Checks the weights and classes of one sequence.

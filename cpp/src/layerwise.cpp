@@ -39,6 +39,7 @@ class LayerGroup {
     explicit LayerGroup(const SequenceJob<Real>& job) : job_(job), task_(job.task) {
         for (const LayerShape& layer : job.network.architecture().layers)
             widest_ = std::max(widest_, layer.output_size());
+        read_out_nothing();
     }
 
     // The number of positions in the group that starts at `first`, before `last`.
@@ -57,10 +58,11 @@ class LayerGroup {
     bool keep_hidden(const Half& half, Index column, const Real* state, Steps steps, Poll& poll);
     void keep_final_state(const Half& half, const Block<Real>& block, Index column);
 
+    void read_out_nothing();
     void write_last_outputs();
     bool write_outputs(Poll& poll);
     bool write_gaps(Poll& poll);
-    bool write_zeros(const Gap& gap, Poll& poll);
+    bool write_nothing(const Gap& gap, Poll& poll);
     bool write_held(const std::vector<Gap>& gaps, Columns<const Real> states,
                     OutputColumns<Real>& outputs, Poll& poll);
     void held_state(Index column, Index index, Real* state) const;
@@ -114,6 +116,7 @@ class LayerGroup {
     const SequenceJob<Real>& job_;
     const SequenceTask<Real>& task_;
     Index widest_ = 0;
+    AlignedVector<Real> nothing_;  // the output of steps that are not real, unless it is held
 
     Group<Real> group_;
     std::vector<Index> first_rows_;    // of each index: the row of its first column
@@ -299,23 +302,47 @@ bool LayerGroup<Real>::write_outputs(Poll& poll) {
         [](Index, Index, Index) { return true; });
 }
 
-// Outputs of the last real steps, and zeros for sequences without a step.
+// Padding gives zeros; a masked step the readout of zeros.
+template <class Real>
+void LayerGroup<Real>::read_out_nothing() {
+    nothing_.resize(static_cast<std::size_t>(job_.network.output_size()));
+    if (!task_.mask || task_.hold_outputs) return;
+    const AlignedVector<Real> zeros(static_cast<std::size_t>(width(top())));
+    OutputColumns<Real> outputs(job_.network, 1);
+    outputs.read_out({zeros.data(), 0}, 1);
+    outputs.write(0, nothing_.data(), 1);
+}
+
+// Outputs of the last real steps or, with a mask, of the last steps; zeros if there is none.
 template <class Real>
 void LayerGroup<Real>::write_last_outputs() {
     AlignedVector<Real> numbers(static_cast<std::size_t>(group_.columns() * width(top())));
     const Columns<Real> states{numbers.data(), width(top())};
-    Index count = 0;  // the columns that have a step
-    for (; count < group_.columns() && length(count) > 0; ++count)
-        copy_row(row_of(top(), row(length(count) - 1, count)), 1, states.column(count), 1,
-                 width(top()));
+    const Index size = job_.network.output_size();
+    std::vector<Index> read;  // the columns whose last output is that of a state
+    for (Index column = 0; column < group_.columns(); ++column) {
+        const Index real = length(column);
+        const bool masked = task_.mask && !steps_before(column, real).empty();
+        Real* state = states.column(static_cast<Index>(read.size()));
+        const Rows<Real>& y = group_.output(column);
+        if (masked && !task_.hold_outputs) {
+            copy_row(nothing_.data(), 1, y.data, y.stride, size);
+        } else if (masked) {
+            held_state(column, real, state);
+            read.push_back(column);
+        } else if (real > 0) {
+            copy_row(row_of(top(), row(real - 1, column)), 1, state, 1, width(top()));
+            read.push_back(column);
+        } else {
+            zero_row(y.data, y.stride, size);
+        }
+    }
+    const auto count = static_cast<Index>(read.size());
     OutputColumns<Real> outputs(job_.network, count);
     outputs.read_out(states, count);
-    for (Index column = 0; column < group_.columns(); ++column) {
-        const Rows<Real>& y = group_.output(column);
-        if (column < count)
-            outputs.write(column, y.data, y.stride);
-        else
-            zero_row(y.data, y.stride, job_.network.output_size());
+    for (Index n = 0; n < count; ++n) {
+        const Rows<Real>& y = group_.output(read[static_cast<std::size_t>(n)]);
+        outputs.write(n, y.data, y.stride);
     }
 }
 
@@ -334,7 +361,7 @@ bool LayerGroup<Real>::write_gaps(Poll& poll) {
             if (gap.steps.empty()) {
                 if (!poll.go_on(32)) return false;
             } else if (!hold) {
-                if (!write_zeros(gap, poll)) return false;
+                if (!write_nothing(gap, poll)) return false;
             } else {
                 held_state(column, index, states.column(static_cast<Index>(held.size())));
                 held.push_back(gap);
@@ -347,10 +374,10 @@ bool LayerGroup<Real>::write_gaps(Poll& poll) {
 }
 
 template <class Real>
-bool LayerGroup<Real>::write_zeros(const Gap& gap, Poll& poll) {
+bool LayerGroup<Real>::write_nothing(const Gap& gap, Poll& poll) {
     const Rows<Real>& y = group_.output(gap.column);
     for (Index t = gap.steps.first; t < gap.steps.last; ++t) {
-        zero_row(y.row(t), y.stride, job_.network.output_size());
+        copy_row(nothing_.data(), 1, y.row(t), y.stride, job_.network.output_size());
         if (!poll.go_on(8 * job_.network.output_size())) return false;
     }
     return true;

@@ -212,7 +212,7 @@ void Leaf<Real>::keep_states(const Segment& segment) {
 }
 
 // y = g(W_hy h + b_y), unscaled, of a segment with contiguous columns; also the logits if the loss
-// needs them.
+// needs them. A cross-entropy needs the softmax, of a log_softmax readout too.
 template <class Real>
 Columns<const Real> Leaf<Real>::outputs(const Segment& segment) {
     const Columns<const Real> h = states(layers_.back(), segment).at(1);
@@ -220,15 +220,16 @@ Columns<const Real> Leaf<Real>::outputs(const Segment& segment) {
     if (!readout) return h;
     const Kernels<Real>& kernels = model_.kernels;
     const Activation& g = readout->activation;
-    const bool softmax = g.function == Function::softmax;
-    const bool apart = softmax || loss_of_logits();
+    const bool elementwise = is_elementwise(g.function);
+    const bool apart = !elementwise || loss_of_logits();
     const Index count = segment.columns() * segment.steps();
     const Columns<Real> y{outputs_.data(), output_stride_};
     kernels.product(model_.layout.W_hy(model_.weights), {model_.weights + readout->b_y, 0}, h, y,
                     count, apart ? kIdentity : g);
     if (loss_of_logits()) std::copy_n(y.data, count * y.stride, logits_.data());
-    if (softmax)
-        kernels.softmax(y, readout->output_size, count);
+    if (!elementwise)
+        kernels.softmax(loss_of_logits() ? Function::softmax : g.function, y, readout->output_size,
+                        count);
     else if (apart)
         kernels.apply(g, false, y, readout->output_size, count);
     return y;

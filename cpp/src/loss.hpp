@@ -5,8 +5,9 @@
 //   cross_entropy   l = log(sum exp(z_i)) - z_c               dl/dz_i = y_i - [i = c]
 //
 // for O outputs y = g(z), targets t and a class c; g is sigmoid for bce and softmax for
-// cross_entropy. Each function returns share * l, computed in double, and writes share * dl as the
-// error; share is the weight of the step in the loss of a batch.
+// cross_entropy, also if the readout's is log_softmax. Each function returns share * l, computed in
+// double, and writes share * dl as the error; share is the weight of the step in the loss of a
+// batch.
 //
 // Sums over outputs use four partial sums by index mod 4, added as (0 + 1) + (2 + 3).
 #pragma once

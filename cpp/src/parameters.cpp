@@ -130,9 +130,10 @@ void Architecture::check() const {
         const std::string size = "hidden_size of layer " + std::to_string(l);
         check_at_least(size.c_str(), 1, layers[l].hidden_size);
         for (const Activation& activation : {layers[l].activation, layers[l].reverse_activation}) {
-            if (activation.function == Function::softmax)
+            if (!is_elementwise(activation.function))
                 refuse(activation_of_layer(l), "an elementwise function",
-                       "'softmax'; use it as output_activation");
+                       std::string("'") + name(activation.function) +
+                           "'; use it as output_activation");
             check_numbers<Real>(activation, activation_of_layer(l));
         }
     }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "elman/activation.hpp"
 #include "kernels/table.hpp"
 #include "scaling.hpp"
 
@@ -17,10 +18,10 @@ void read_out(const Network<Real>& network, Columns<const Real> states, Columns<
     const Index size = network.output_size();
     if (const Readout* readout = network.readout()) {
         const Activation& g = readout->activation;
-        const bool softmax = g.function == Function::softmax;
+        const bool elementwise = is_elementwise(g.function);
         network.kernels().product(network.W_hy(), {network.b_y(), 0}, states, outputs, count,
-                                  softmax ? kIdentity : g);
-        if (softmax) network.kernels().softmax(outputs, size, count);
+                                  elementwise ? g : kIdentity);
+        if (!elementwise) network.kernels().softmax(g.function, outputs, size, count);
     } else {
         for (Index n = 0; n < count; ++n) std::copy_n(states.column(n), size, outputs.column(n));
     }

@@ -2,13 +2,13 @@
 //
 //   activation_sweep <instruction set> <function> [stride]
 //
-// Checks every activation, fade, exp and the softmax of (0, x), which is the sigmoid of x: the
-// largest error in ulp; the range; monotonicity from one float to the next; oddness; NaN for NaN
-// and for nothing else; the special values. Functions with parameters are swept with selected
-// values, and clip with the simplest function. exp is tested through the softmax of (0, x) where
-// that equals exp(x), x <= -18: every argument of its polynomial occurs there. A stride of k takes
-// every k-th float. The hash of all results is equal for all instruction sets with a fused
-// multiply-add. The exit code is 1 if any check fails.
+// Checks every activation, fade, exp and the softmax and log_softmax of (0, x), which are the
+// sigmoid of x and its logarithm: the largest error in ulp; the range; monotonicity from one float
+// to the next; oddness; NaN for NaN and for nothing else; the special values. Functions with
+// parameters are swept with selected values, and clip with the simplest function. exp is tested
+// through the softmax of (0, x) where that equals exp(x), x <= -18: every argument of its
+// polynomial occurs there. A stride of k takes every k-th float. The hash of all results is equal
+// for all instruction sets with a fused multiply-add. The exit code is 1 if any check fails.
 //
 // Errors are in units of the spacing of floats at the exact value, subnormals included. The exact
 // value is that of the C library in double: within 2^-27 ulp of a float.
@@ -247,6 +247,10 @@ double exact_softplus(double x) {
     return (x > 0 ? x : 0) + std::log1p(std::exp(-std::fabs(x)));
 }
 
+double exact_log_softmax(double x) {
+    return std::isinf(x) && x > 0 ? NAN : -exact_softplus(-x);
+}
+
 double exact_scaled_tanh(double x) {
     return kTanhSize * std::tanh(kTanhSlope * x);
 }
@@ -279,7 +283,7 @@ std::vector<Case> cases_of(const elman::Kernels<float>& kernels) {
             kernels.apply(activation, false, {block.values, 0}, kBlock, 1);
         };
     };
-    const auto softmax_with_zero = [&kernels](Block& block) {
+    const auto with_zero = [&kernels](Function function, Block& block) {
         constexpr Index stride = 16;
         static thread_local Block columns[stride];
         float* data = columns[0].values;
@@ -287,12 +291,12 @@ std::vector<Case> cases_of(const elman::Kernels<float>& kernels) {
             data[i * stride] = 0;
             data[i * stride + 1] = block.values[i];
         }
-        kernels.softmax({data, stride}, 2, kBlock);
+        kernels.softmax(function, {data, stride}, 2, kBlock);
         for (Index i = 0; i < kBlock; ++i) block.values[i] = data[i * stride + 1];
     };
-    const auto exp = [softmax_with_zero](Block& block) {
+    const auto exp = [with_zero](Block& block) {
         for (float& x : block.values) x = x > kExpHighest ? kExpHighest : x;
-        softmax_with_zero(block);
+        with_zero(Function::softmax, block);
     };
     const float inf = kInfinity;
     return {
@@ -398,12 +402,19 @@ std::vector<Case> cases_of(const elman::Kernels<float>& kernels) {
          {{-0.0f, -0.0f}, {inf, kClip}, {-inf, -kClip}}},
         {"exp", exp, exact_exp, 1.1, {0, 1}, Shape::increasing, {{-inf, 0.0f}}},
         {"softmax",
-         softmax_with_zero,
+         [with_zero](Block& block) { with_zero(Function::softmax, block); },
          exact_softmax,
          3,
          {0, 1},
          Shape::any,
          {{0.0f, 0.5f}, {-0.0f, 0.5f}, {-inf, 0.0f}}},
+        {"log_softmax",
+         [with_zero](Block& block) { with_zero(Function::log_softmax, block); },
+         exact_log_softmax,
+         2.25,
+         {-inf, 0},
+         Shape::any,
+         {{0.0f, -0x1.62e430p-1f}, {-0.0f, -0x1.62e430p-1f}, {-inf, -inf}}},
     };
 }
 

@@ -61,12 +61,13 @@ Architecture architecture(std::size_t i) {
                                  Function::relu,
                                  Function::hard_sigmoid,
                                  general("affine", -0.5, 0.25, 0),
-                                 general("tanh", 0, 0, 0.5)};
+                                 general("tanh", 0, 0, 0.5),
+                                 Function::log_softmax};
     Architecture a;
     a.input_size = size(3 * i + 5);
     a.layers.push_back({size(i), hidden[i % 10], i % 3 != 0});
     if (i % 2) a.layers.push_back({size(5 * i + 2), hidden[i / 2 % 10], i % 5 != 0});
-    if (i % 7) a.readout = ReadoutShape{size(7 * i + 1), output[i % 8], i % 4 != 0};
+    if (i % 7) a.readout = ReadoutShape{size(7 * i + 1), output[i % 9], i % 4 != 0};
     return a;
 }
 

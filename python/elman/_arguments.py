@@ -141,6 +141,13 @@ def directions(direction: str | Sequence[str], num_layers: int) -> list[str]:
     return [name("direction", value) for value in several]
 
 
+def masked(value: object) -> str:
+    """Return what the outputs of masked steps are: "hold" or "zero"."""
+    if not isinstance(value, str) or value not in _structure.MASKED:
+        raise ArgumentError(f"masked: expected 'hold' or 'zero', got {value!r}")
+    return value
+
+
 def activations(
     activation: LayerActivation | Sequence[LayerActivation], directions: Sequence[str]
 ) -> list[str | Activation]:
@@ -306,6 +313,11 @@ def array(argument: str, values: ArrayLike) -> Array:
         given = np.asanyarray(values)
     except ValueError as error:
         raise ShapeError(f"{argument}: expected a regular array of numbers ({error})") from error
+    except TypeError:
+        if not hasattr(values, "bfloat16"):
+            raise
+        # PyTorch's bfloat16, which NumPy does not have, widens without rounding.
+        given = np.asanyarray(values.float())  # type: ignore[union-attr]
     return given if isinstance(given, np.ma.MaskedArray) else np.asarray(given)
 
 

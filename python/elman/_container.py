@@ -49,9 +49,12 @@ _OTHER_KINDS = (
         "a zip archive: elman.from_torch reads a PyTorch .pt file, elman.from_keras a .keras file",
     ),
     (
+        rb"\x80\x02\x8a\nl\xfc\x9cF",
+        "a file of PyTorch before 1.6: elman.from_torch reads it",
+    ),
+    (
         rb"\x80[\x02-\x05]",
-        "a pickle, which is not read: save a PyTorch model again with torch.save and use"
-        " elman.from_torch",
+        "a pickle: elman.from_torch reads it if torch.save of PyTorch wrote it",
     ),
     (rb"\x89HDF\r\n\x1a\n", "an HDF5 file: elman.from_keras reads a Keras .h5 file"),
     (rb"\x08[\x03-\x20][\x12\x1a\x3a\x42]", "an ONNX file: elman.from_onnx reads it"),
@@ -101,7 +104,7 @@ class Header(NamedTuple):
 class Kind(NamedTuple):
     """Requirements on a kind of file."""
 
-    dtypes: Collection[str] = DTYPES
+    dtypes: Collection[str] | None = DTYPES  # None: any; arrays of others are left out
     check_metadata: Callable[[Json], object] = lambda metadata: None  # called first
 
 
@@ -134,6 +137,8 @@ def read_arrays(read: Read, header: Header) -> dict[str, NDArray[Any]]:
         )
     result = {}
     for name, entry in header.entries.items():
+        if entry.dtype not in DTYPES:
+            continue
         count = math.prod(entry.shape)
         array = np.frombuffer(data, DTYPES[entry.dtype], count, entry.begin).reshape(entry.shape)
         result[name] = widened(array) if entry.dtype == "BF16" else array
@@ -188,19 +193,22 @@ def _header_length(data: bytes, file_bytes: int) -> int:
     return length
 
 
-def _entry(name: str, about: Json, dtypes: Collection[str]) -> Entry:
+def _entry(name: str, about: Json, dtypes: Collection[str] | None) -> Entry:
     """Check and return the entry of one array."""
     what = f"tensor {show(name)}"
     check_keys(about, what, ("dtype", "shape", "data_offsets"))
     dtype, shape, offsets = about["dtype"], about["shape"], about["data_offsets"]
-    if not isinstance(dtype, str) or dtype not in dtypes:
+    if not isinstance(dtype, str) or dtype not in (dtypes or (dtype,)):
         error = UnsupportedModelError if dtypes is DTYPES else ModelFormatError
-        raise error(f"{what}: dtype: expected {' or '.join(dtypes)}, got {show(dtype)}")
+        expected = " or ".join(dtypes or DTYPES)
+        raise error(f"{what}: dtype: expected {expected}, got {show(dtype)}")
     if not _are_integers(shape) or len(shape) > 64:  # NumPy's limit
         raise ModelFormatError(f"{what}: expected a shape of up to 64 sizes, got {show(shape)}")
     if not _are_integers(offsets) or len(offsets) != 2:
         raise ModelFormatError(f"{what}: expected two data offsets, got {show(offsets)}")
-    expected = math.prod(shape) * _ITEM_BYTES[dtype]  # exact: Python integers do not overflow
+    expected = math.prod(shape) * _ITEM_BYTES.get(dtype, 0)  # exact: integers do not overflow
+    if dtype not in DTYPES:  # perhaps several values in a byte
+        expected = max(0, offsets[1] - offsets[0])
     if offsets[1] - offsets[0] != expected:
         raise ModelFormatError(
             f"{what}: expected {show(expected)} bytes for the shape {show(shape)}, got the data"

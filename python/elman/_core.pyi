@@ -13,7 +13,7 @@ _Array = NDArray[Any]
 _Activation = tuple[str, float | None, float | None, float | None]
 
 def activate(activation: _Activation, values: _Array) -> _Array:
-    """Apply the kernel of an activation, except softmax, to a float32 or float64 array."""
+    """Apply the kernel of an elementwise activation to a float32 or float64 array."""
 
 def activation(activation: _Activation) -> _Activation:
     """Check an activation (name, alpha, beta, clip) and return it with defaults filled in."""

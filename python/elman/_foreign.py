@@ -48,6 +48,7 @@ _NETWORK = {
     "stateful": "net.stream(), which keeps its state",
     "units": "hidden_size=",
     "use_bias": "bias=",
+    "zero_output_for_mask": 'masked="zero"',
 }
 
 _TRAINING = {

@@ -129,7 +129,11 @@ def _fields(net: Parameters, example: str | None) -> dict[str, str]:
             layer["reverse_activation"] = _activation(next(of_halves))
         layers.append(layer)
     g = structure.output_activation
-    network = {"layers": layers, "output_activation": None if g is None else _activation(g)}
+    network = {
+        "layers": layers,
+        "output_activation": None if g is None else _activation(g),
+        **({} if structure.masked == "hold" else {"masked": structure.masked}),
+    }
     return {
         "format": "elman",
         "format_version": str(VERSION),
@@ -185,7 +189,7 @@ def _check_format(metadata: dict[str, str]) -> None:
 def _check_network(text: str) -> Structure:
     """Return the structure in the value of the key 'network'."""
     network = _container.json_object(text, "network")
-    check_keys(network, "network", ("layers", "output_activation"))
+    check_keys(network, "network", ("layers", "output_activation"), optional=("masked",))
     layers, output = network["layers"], network["output_activation"]
     if not isinstance(layers, list) or not layers:
         raise ModelFormatError(f"network: expected a list of layers, got {show(layers)}")
@@ -198,7 +202,8 @@ def _check_network(text: str) -> Structure:
     g = None
     if output is not None:
         g = _check_activation(output, "network: the output activation", _OUTPUT_ACTIVATIONS)
-    return Structure(tuple(directions), tuple(activations), g)
+    masked = _check_choice(network.get("masked", "hold"), "network: masked", _structure.MASKED)
+    return Structure(tuple(directions), tuple(activations), g, masked)
 
 
 def _check_layer(layer: Json, index: int) -> tuple[str, list[Activation]]:

@@ -133,11 +133,11 @@ def _inputs(net: Parameters, columns: Columns) -> Array:
     """Return the inputs (T, I): the named columns, or all, then the calendar inputs."""
     table = net.table
     if table is None:
-        return _arguments.array(columns.argument, columns.frame)
+        return _whole(net, columns)
     names: Sequence[object] = table.inputs
     if not names and 2 * len(table.calendar) != net.input_size:
         if table.sequence is None and not table.calendar:
-            return _arguments.array(columns.argument, columns.frame)
+            return _whole(net, columns)
         others = [columns.find(name) for name in (table.sequence, table.time) if name is not None]
         names = [name for name in columns.names if name not in others]
     values = columns.numbers(names, net.dtype, more=2 * len(table.calendar))
@@ -149,6 +149,12 @@ def _inputs(net: Parameters, columns: Columns) -> Array:
         columns.require_length(table.time, len(times), len(values))
         values[:, len(names) :] = _calendar.features(times, table.calendar)
     return values
+
+
+def _whole(net: Parameters, columns: Columns) -> Array:
+    """Return all columns: one by one if together they are objects, as pandas' nullable dtypes."""
+    values = _arguments.array(columns.argument, columns.frame)
+    return columns.numbers(columns.names, net.dtype) if values.dtype.kind == "O" else values
 
 
 def _sequence(net: Parameters, argument: str, frame: Frame) -> Array:

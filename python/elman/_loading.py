@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from elman import _arguments, _container, _files, _format, _golden
 from elman._network import network_of_contents
-from elman.errors import ModelFormatError
+from elman.errors import ModelFormatError, UnsupportedModelError
 
 if TYPE_CHECKING:
     from elman._files import Path
@@ -14,6 +15,15 @@ if TYPE_CHECKING:
     from elman._network import Network
 
 __all__ = ["is_own", "load", "read"]
+
+_READERS = {  # of other formats, by suffix
+    ".pt": "elman.from_torch",
+    ".pth": "elman.from_torch",
+    ".ckpt": "elman.from_torch",  # or a checkpoint of elman.train
+    ".keras": "elman.from_keras",
+    ".h5": "elman.from_keras",
+    ".onnx": "elman.from_onnx",
+}
 
 
 def load(path: Path, *, allow_nonfinite: bool = False, verify: bool = False) -> Network:
@@ -71,8 +81,19 @@ def load(path: Path, *, allow_nonfinite: bool = False, verify: bool = False) -> 
 def read(path: Path) -> Contents:
     """Read a model file; errors name the file."""
     path = _files.name_of(path)
-    with _files.naming(path), _files.opened(path) as (file, size):
-        return _format.read(file.read, size)
+    suffix = os.path.splitext(path)[1].lower()
+    with _files.naming(path):
+        try:
+            with _files.opened(path) as (file, size):
+                return _format.read(file.read, size)
+        except (UnsupportedModelError, ModelFormatError) as error:
+            if suffix not in _READERS or (
+                suffix == ".ckpt" and isinstance(error, ModelFormatError)
+            ):
+                raise
+            raise UnsupportedModelError(
+                f"expected a model in elman's format, got *{suffix}: {_READERS[suffix]} reads it"
+            ) from None
 
 
 def is_own(path: Path) -> bool:

@@ -71,7 +71,7 @@ class Network(Parameters):
         Activation with parameters; one for all layers or one for each (PyTorch: `nonlinearity`).
         The halves of a bidirectional layer may differ: give a pair.
     output_activation : str or elman.Activation
-        g: "sigmoid", "identity", "softmax" or any activation of a layer.
+        g: "sigmoid", "identity", "softmax", "log_softmax" or any activation of a layer.
     direction : str or sequence of str
         "forward", "reverse" or "bidirectional", for all layers or one for each. A reverse layer
         reads each sequence from its last real step to its first, with h_(t+1) in place of h_(t-1).
@@ -98,6 +98,9 @@ class Network(Parameters):
     output_mean, output_std : array_like, shape (O,), optional
         Scaling of the outputs: the network returns y * output_std + output_mean. Standard
         deviations are above 0; use 1 for a constant column.
+    masked : {"hold", "zero"}
+        What the outputs of masked steps are: those of the held states, or the readout of zeros
+        (see `Network.run`).
     metadata : mapping of str to str, optional
         User metadata, saved in files and pickles.
     table : elman.Table, optional
@@ -158,6 +161,7 @@ class Network(Parameters):
         input_std: ArrayLike | None = None,
         output_mean: ArrayLike | None = None,
         output_std: ArrayLike | None = None,
+        masked: str = "hold",
         metadata: Mapping[str, str] | None = None,
         table: Table | None = None,
     ) -> None:
@@ -181,7 +185,7 @@ class Network(Parameters):
             core = _core.Network.random(*arguments)
         except MemoryError:
             raise LimitError(_structure.too_large(*arguments[:5])) from None
-        self._adopt(core, _arguments.metadata(metadata), table)
+        self._adopt(core, _arguments.metadata(metadata), table, _arguments.masked(masked))
         _arguments.require_finite(self._tensors)
 
     # --- running it ---
@@ -251,7 +255,7 @@ class Network(Parameters):
         *,
         state: ArrayLike | None = None,
         mask: Sequence[ArrayLike] | None = None,
-        masked: str = "hold",
+        masked: str | None = None,
         outputs: str | None = None,
         return_hidden: bool = False,
         threads: int = 1,
@@ -265,7 +269,7 @@ class Network(Parameters):
         lengths: ArrayLike | None = None,
         offsets: ArrayLike | None = None,
         mask: ArrayLike | None = None,
-        masked: str = "hold",
+        masked: str | None = None,
         outputs: str | None = None,
         return_hidden: bool = False,
         threads: int = 1,
@@ -279,7 +283,7 @@ class Network(Parameters):
         lengths: ArrayLike | None = None,
         offsets: ArrayLike | None = None,
         mask: ArrayLike | Sequence[ArrayLike] | None = None,
-        masked: str = "hold",
+        masked: str | None = None,
         outputs: str | None = None,
         return_hidden: bool = False,
         threads: int = 1,
@@ -307,13 +311,16 @@ class Network(Parameters):
         mask : array_like of bool, broadcasting to shape (..., T), optional
             Which steps are real, instead of `lengths`. Steps that are not (False) are skipped
             whatever they contain; the state carries over to the next real step.
-        masked : {"hold", "zero"}
-            The output at masked steps. "hold": computed from the held states (Keras' default); if
-            all layers run forward, it repeats the output of the last real step. "zero": zeros
-            (Keras: `zero_output_for_mask=True`, and always in a `Bidirectional`).
+        masked : {"hold", "zero"}, optional
+            The output at masked steps; by default `Network.masked`. "hold": that of the held states
+            (Keras' default); if all layers run forward, it repeats the output of the last real
+            step. "zero": the readout of zeros in place of the top layer's states, which is
+            g(b_y), scaled (ONNX; Keras: `zero_output_for_mask=True`, and always in a
+            `Bidirectional`).
         outputs : {"all", "last"}, optional
-            Return the output of every step or only that of the last real one (zeros if there is
-            none); by default as for `Network.__call__`.
+            Return the output of every step or only the last: with a mask that of the last step,
+            otherwise that of the last real one (zeros if there is none); by default as for
+            `Network.__call__`.
         return_hidden : bool
             Whether to return the state after every step. A reverse layer reaches step t from
             t + 1, and holds its state over steps that are not real in that order.
@@ -346,7 +353,8 @@ class Network(Parameters):
         """
         count = _arguments.size("threads", threads)
         hidden = _arguments.flag("return_hidden", return_hidden)
-        rest = (hidden, count, out, "x", mask, masked, offsets)
+        kind = self._masked if masked is None else masked
+        rest = (hidden, count, out, "x", mask, kind, offsets)
         try:
             run = self._core.run(x, state, lengths, outputs, *rest)
         except ShapeError as error:
@@ -362,7 +370,7 @@ class Network(Parameters):
                 values,
                 state,
                 mask,  # type: ignore[arg-type]
-                masked,
+                kind,
                 outputs,
                 hidden,
                 count,
@@ -374,7 +382,7 @@ class Network(Parameters):
         if _ragged.is_list_of_sequences(values):
             for argument, value in (("lengths", lengths), ("offsets", offsets), ("out", out)):
                 _ragged.require_none(argument, value)
-            runs = _ragged.run(self._core, values, state, mask, masked, outputs, hidden, count)
+            runs = _ragged.run(self._core, values, state, mask, kind, outputs, hidden, count)
             return [Run(*run) for run in runs]
         return Run(*self._core.run(values, state, lengths, outputs, *rest))
 
@@ -484,7 +492,7 @@ class Network(Parameters):
         state: ArrayLike | None = None,
         lengths: ArrayLike | None = None,
         mask: ArrayLike | None = None,
-        masked: str = "hold",
+        masked: str | None = None,
     ) -> VerificationReport:
         """Run in C++ and check every step against the NumPy reference.
 
@@ -588,7 +596,8 @@ class Network(Parameters):
         return self
 
     def __repr__(self) -> str:
-        return f"Network({sizes(self)}, {self.dtype}, {self.num_parameters:,} parameters)"
+        masked = "" if self._masked == "hold" else f", masked={self._masked!r}"
+        return f"Network({sizes(self)}, {self.dtype}, {self.num_parameters:,} parameters{masked})"
 
     def _repr_html_(self) -> str:
         """Return a small table of layers, for notebooks."""
@@ -633,9 +642,10 @@ def require_network(net: object) -> None:
 
 
 def network_of(core: Core, like: Network | None = None) -> Network:
-    """Wrap a network of the extension, with the metadata and table of `like`."""
+    """Wrap a network of the extension, with the metadata, table and `masked` of `like`."""
     net = object.__new__(Network)
-    net._adopt(core, *(({}, None) if like is None else (like._metadata, like._table)))
+    rest = ({}, None, "hold") if like is None else (like._metadata, like._table, like._masked)
+    net._adopt(core, *rest)
     return net
 
 
@@ -650,6 +660,7 @@ def network_of_contents(contents: Contents, *, allow_nonfinite: bool) -> Network
             activation=contents.structure.layer_activations,
             output_activation=contents.structure.output_activation,
             dtype=contents.dtype,
+            masked=contents.structure.masked,
             metadata=contents.metadata,
             table=contents.table,
             allow_nonfinite=True,

@@ -127,12 +127,22 @@ class Readout(_Constant):
 class Parameters:
     """The immutable parameters of a network; `Network` adds the calls."""
 
-    __slots__ = ("__weakref__", "_core", "_layers", "_metadata", "_readout", "_table", "_tensors")
+    __slots__ = (
+        "__weakref__",
+        "_core",
+        "_layers",
+        "_masked",
+        "_metadata",
+        "_readout",
+        "_table",
+        "_tensors",
+    )
 
     _core: Core
     _layers: tuple[Layer, ...]
     _readout: Readout | None
     _tensors: dict[str, Array]
+    _masked: str
     _metadata: Mapping[str, str]
     _table: Table | None
 
@@ -152,6 +162,7 @@ class Parameters:
         output_mean: ArrayLike | None = None,
         output_std: ArrayLike | None = None,
         metadata: Mapping[str, str] | None = None,
+        masked: str = "hold",
         table: Table | None = None,
         allow_nonfinite: bool = False,
     ) -> Self:
@@ -170,7 +181,7 @@ class Parameters:
         allow_nonfinite : bool
             Accept NaN and infinities.
         activation, output_activation, direction, initial_state, input_mean, input_std, \
-output_mean, output_std, metadata, table
+output_mean, output_std, masked, metadata, table
             As for `Network`.
 
         Returns
@@ -208,6 +219,7 @@ output_mean, output_std, metadata, table
             activation=activation,
             output_activation=output_activation,
             dtype=dtype,
+            masked=masked,
             metadata=metadata,
             table=table,
             allow_nonfinite=allow_nonfinite,
@@ -223,6 +235,7 @@ output_mean, output_std, metadata, table
         direction: str | Sequence[str] = "forward",
         dtype: DTypeLike | None = None,
         metadata: Mapping[str, str] | None = None,
+        masked: str = "hold",
         table: Table | None = None,
         allow_nonfinite: bool = False,
     ) -> Self:
@@ -240,7 +253,7 @@ output_mean, output_std, metadata, table
             float32 or float64; by default the common dtype of the arrays.
         allow_nonfinite : bool
             Accept NaN and infinities.
-        activation, output_activation, direction, metadata, table
+        activation, output_activation, direction, masked, metadata, table
             As for `Network`.
 
         Returns
@@ -275,7 +288,7 @@ output_mean, output_std, metadata, table
             g = _arguments.activation("output_activation", said)
         with np.errstate(over="ignore"):  # require_finite reports it
             core = _core.Network.from_tensors(name, arrays, directions, activations, g)
-        net._adopt(core, _arguments.metadata(metadata), table)
+        net._adopt(core, _arguments.metadata(metadata), table, _arguments.masked(masked))
         if not _arguments.flag("allow_nonfinite", allow_nonfinite):
             _arguments.require_finite(net._tensors, " (allow_nonfinite=True accepts it)")
         return net
@@ -285,6 +298,7 @@ output_mean, output_std, metadata, table
         *,
         tensors: Mapping[str, ArrayLike | None] | None = None,
         dtype: DTypeLike | None = None,
+        masked: str | None = None,
         metadata: Mapping[str, str] | None = None,
         table: Table | None = None,
         allow_nonfinite: bool = False,
@@ -298,6 +312,8 @@ output_mean, output_std, metadata, table
             consistent.
         dtype : dtype, optional
             float32 or float64; by default this network's.
+        masked : {"hold", "zero"}, optional
+            By default this network's.
         metadata : mapping of str, optional
             By default this network's.
         table : elman.Table, optional
@@ -324,6 +340,7 @@ output_mean, output_std, metadata, table
             activation=structure.layer_activations,
             output_activation=structure.output_activation,
             dtype=self.dtype if dtype is None else dtype,
+            masked=structure.masked if masked is None else masked,
             metadata=self._metadata if metadata is None else metadata,
             table=self._table if table is None else table,
             allow_nonfinite=allow_nonfinite,
@@ -340,12 +357,15 @@ output_mean, output_std, metadata, table
         nonfinite = _arguments.nonfinite(self._tensors) is not None
         return self.replace(dtype=_arguments.dtype_name(dtype), allow_nonfinite=nonfinite)
 
-    def _adopt(self, core: Core, metadata: Mapping[str, str], table: Table | None) -> None:
+    def _adopt(
+        self, core: Core, metadata: Mapping[str, str], table: Table | None, masked: str
+    ) -> None:
         if _is_set(self, "_core"):
             raise AttributeError("__init__ was already called: networks are immutable")
         tensors = core.tensors()
         self._core = core
         self._tensors = tensors
+        self._masked = masked
         self._metadata = MappingProxyType(dict(metadata))
         self._table = for_network(table, core.input_size, core.output_size)
         activations = [Activation(*a) for a in core.activations]
@@ -472,6 +492,11 @@ output_mean, output_std, metadata, table
         return self._core.isa
 
     @property
+    def masked(self) -> str:
+        """What the outputs of masked steps are: "hold" or "zero"."""
+        return self._masked
+
+    @property
     def metadata(self) -> Mapping[str, str]:
         """The user metadata, strings by name."""
         return self._metadata
@@ -570,7 +595,7 @@ def _halves(net: Parameters) -> list[Layer]:
 def structure_of(net: Parameters) -> Structure:
     """Return the structure of a network."""
     activations = tuple(half.activation for half in _halves(net))
-    return Structure(net.directions, activations, net.output_activation)
+    return Structure(net.directions, activations, net.output_activation, net.masked)
 
 
 def _layers(

@@ -20,7 +20,7 @@ class Run(_Results):
     Attributes
     ----------
     output : ndarray, shape (..., T, O) or (..., O)
-        The output of every step, or of the last real one.
+        The output of every step, or of the last one.
     state : ndarray, shape (..., state_size)
         The state after the last real step.
     hidden : ndarray, shape (..., T, state_size), or None

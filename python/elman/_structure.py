@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 DIRECTIONS = ("forward", "reverse", "bidirectional")
+MASKED = ("hold", "zero")
 WEIGHTS = ("W_xh", "W_hh", "b_h")  # of a half
 SCALING = ("input_mean", "input_std", "output_mean", "output_std")
 VECTORS = ("initial_state", *SCALING)  # of a network, each optional
@@ -31,6 +32,7 @@ class Structure(NamedTuple):
     directions: tuple[str, ...]  # of layers
     activations: tuple[Activation, ...]  # of halves
     output_activation: Activation | None  # None without a readout
+    masked: str = "hold"
 
     @property
     def layer_activations(self) -> list[Activation | tuple[Activation, Activation]]:

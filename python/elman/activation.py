@@ -35,6 +35,7 @@ TABLE = {
     "scaled_tanh": Kind({"alpha": None, "beta": None}),
     "affine": Kind({"alpha": None, "beta": None}),
     "softmax": Kind({}, in_layers=False),
+    "log_softmax": Kind({}, in_layers=False),
 }
 
 
@@ -55,6 +56,7 @@ class Activation:
     | "scaled_tanh" | alpha tanh(beta v) | required |
     | "affine" | alpha v + beta | required |
     | "softmax" | exp(v) / sum(exp(v)), for outputs | |
+    | "log_softmax" | v - log(sum(exp(v))), for outputs | |
 
     An Activation is immutable. With default parameters it equals its name:
     `Activation("elu") == "elu"`. A network rounds the parameters to its dtype.
@@ -67,7 +69,8 @@ class Activation:
         The parameters; by default ONNX's. (PyTorch's and Keras' defaults differ for
         "hard_sigmoid", and Keras' also for "leaky_relu".)
     clip : float, optional
-        Above 0: v is first clipped to [-clip, clip], as by ONNX's `clip`. Not for "softmax".
+        Above 0: v is first clipped to [-clip, clip], as by ONNX's `clip`. Not for "softmax" and
+        "log_softmax".
 
     Attributes
     ----------

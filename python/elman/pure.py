@@ -102,6 +102,14 @@ def softmax(z: list[float]) -> list[float]:
     return [v / total for v in e]
 
 
+def log_softmax(z: list[float]) -> list[float]:
+    """Return z - log(sum(exp(z))), shifted by the maximum to avoid overflow."""
+    largest = max(z)
+    e = [math.exp(v - largest) for v in z]
+    log = math.log(sum(e))
+    return [v - largest - log for v in z]
+
+
 _ACTIVATIONS: dict[str, Callable[..., list[float]]] = {
     "tanh": tanh,
     "sigmoid": sigmoid,
@@ -116,6 +124,7 @@ _ACTIVATIONS: dict[str, Callable[..., list[float]]] = {
     "scaled_tanh": scaled_tanh,
     "affine": affine,
     "softmax": softmax,
+    "log_softmax": log_softmax,
 }
 
 

@@ -247,13 +247,8 @@ class ModelRunner:
     def __init__(self, reading: Reading, graph: Graph) -> None:
         self._reading = reading
         self._graph = graph
-        net, chains = reading.network, reading.parts.chains
-        sizes = [len(chains[index].W_hh.array) for index in reading.order]
-        stops = np.cumsum(sizes)
-        self._places = {
-            index: slice(int(stop) - size, int(stop))
-            for index, size, stop in zip(reading.order, sizes, stops, strict=True)
-        }
+        net = reading.network
+        self._places = reading.places
         start = net.initial_state
         self._start = np.zeros(net.state_size, net.dtype) if start is None else start
 
@@ -262,10 +257,25 @@ class ModelRunner:
         given = _by_name(inputs, self._graph)
         parts, net = self._reading.parts, self._reading.network
         x = _ordered(given[parts.x], parts.x_kinds)
-        lengths = None if parts.lengths is None else given[parts.lengths]
-        when = "last" if self._reading.when == "last" else "all"
-        run = net.run(x, state=self._state(given, len(x)), lengths=lengths, outputs=when)
+        integers, x = x, self._vectors(x)
+        outputs = "all" if self._reading.when in ("each", None) else "last"
+        real: dict[str, Any] = {}
+        if parts.lengths is not None:
+            lengths = np.asarray(given[parts.lengths])
+            if self._reading.when == "end":
+                real = {"lengths": lengths}
+            else:
+                real = {"mask": np.arange(x.shape[1]) < lengths[:, None]}
+        if parts.mask is not None:
+            real = {"mask": (integers != parts.mask.number).any(-1)}
+        run = net.run(x, state=self._state(given, len(x)), outputs=outputs, **real)
         return [self._output(field, run.output, run.state) for field in parts.outputs.values()]
+
+    def _vectors(self, x: Array) -> Array:
+        """Return one-hot vectors for integers."""
+        if not self._reading.parts.codes:
+            return x
+        return np.eye(self._reading.network.input_size, dtype=np.float32)[x[..., 0]]
 
     def _state(self, given: dict[str, Array], batch: int) -> Array:
         """Return the initial state (B, state_size) from the inputs."""
@@ -283,7 +293,7 @@ class ModelRunner:
     def _output(self, field: Field, y: Array, state: Array) -> Array:
         """Return an output: its items concatenated, its axes in the graph's order."""
         items = [y if item is self._reading.y else self._final(item, state) for item in field.flat]
-        letters = "".join(field.kinds)
+        letters = "".join(field.kinds).replace("R", "T")
         made = "K" * field.items.ndim + ("BTF" if items[0].ndim == 3 else "BF")
         result = np.stack(items).reshape(*field.items.shape, *items[0].shape)
         for letter in "BF":  # a graph for one sequence or one feature may lack that axis
@@ -292,6 +302,8 @@ class ModelRunner:
                 made = made.replace(letter, "")
         order = _order(made, letters)
         result = result.transpose(order)
+        if "R" in field.kinds:
+            result = np.flip(result, letters.index("T"))
         sizes = iter(result.shape)
         return result.reshape([int(np.prod([next(sizes) for _ in kind])) for kind in field.kinds])
 

@@ -5,7 +5,7 @@
 //   thresholded_relu  v > alpha ? v : 0           hard_sigmoid      max(0, min(1, alpha v + beta))
 //   softsign          v / (1 + |v|)               softplus          log(1 + e^v)
 //   scaled_tanh       alpha tanh(beta v)          affine            alpha v + beta
-//   identity, tanh, sigmoid; softmax (readout only)
+//   identity, tanh, sigmoid; softmax and log_softmax (readout only)
 #pragma once
 
 #include <optional>
@@ -21,6 +21,10 @@ inline bool operator!=(const Activation& a, const Activation& b) {
 }
 
 const char* name(Function function) noexcept;
+// Whether each value depends on its own argument only: all but softmax and log_softmax.
+inline bool is_elementwise(Function function) noexcept {
+    return function != Function::softmax && function != Function::log_softmax;
+}
 bool has_alpha(Function function) noexcept;
 bool has_beta(Function function) noexcept;
 bool has_clip(const Activation& activation) noexcept;
@@ -46,7 +50,8 @@ struct Range {
     double highest;
 };
 
-// The range of an activation, parameters and clip included; for softmax, of a single output.
+// The range of an activation, parameters and clip included; of a single output if f is not
+// elementwise.
 Range range_of(const Activation& f);
 
 // Throws std::invalid_argument where the derivative does not follow from the value: leaky_relu, elu
@@ -54,7 +59,7 @@ Range range_of(const Activation& f);
 void check_trainable(const Activation& activation, const std::string& argument);
 
 // y = f(x) for `count` elements, as computed by the kernels in use. Throws std::invalid_argument
-// for softmax, which is not elementwise.
+// unless f is elementwise.
 template <class Real>
 void apply_activation(const Activation& f, const Real* x, Real* y, Index count);
 

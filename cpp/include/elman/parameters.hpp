@@ -28,7 +28,7 @@ Direction direction_from_name(const std::string& name, const std::string& argume
 
 struct LayerShape {
     Index hidden_size;                       // of each half
-    Activation activation = Function::tanh;  // not softmax
+    Activation activation = Function::tanh;  // elementwise
     bool bias = true;
     Direction direction = Direction::forward;
     Activation reverse_activation = Function::tanh;  // of the reverse half of a bidirectional layer

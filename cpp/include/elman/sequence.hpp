@@ -11,16 +11,18 @@
 
 namespace elman {
 
+// Of every step; or of the last real one or, with a mask, of the last one, zero if there is none.
 enum class Outputs { all, last };
 
 // Steps that are not real (padding, or masked) are skipped by the recurrence: they hold the state,
-// in the order of each half, and their outputs are zero (or the outputs of the held states).
+// in the order of each half. Their outputs are zero for padding; at masked steps they are those of
+// the held states, or the readout of zeros in place of the top layer's states.
 template <class Real>
 struct SequenceTask {
-    Index sequences = 0;             // B
-    Index steps = 0;                 // T, the given inputs
-    Index fed_back = 0;              // further steps whose input is the previous output
-    Outputs outputs = Outputs::all;  // of each step, or of the last real one
+    Index sequences = 0;  // B
+    Index steps = 0;      // T, the given inputs
+    Index fed_back = 0;   // further steps whose input is the previous output
+    Outputs outputs = Outputs::all;
     Index first_output = 0;          // of `all`: earlier steps give no output
     SequencesView<const Real> x;     // (..., T, I)
     const Index* lengths = nullptr;  // (B,), each 0 ... T; null: all T
@@ -29,7 +31,7 @@ struct SequenceTask {
     // O), and T is the largest number of steps. Null: T steps each.
     const Index* offsets = nullptr;
     const unsigned char* mask = nullptr;  // (B, T), 0: masked; null: no step is masked
-    bool hold_outputs = false;            // masked steps give the outputs of the held states
+    bool hold_outputs = false;            // masked steps give the held states' outputs
     const Real* state = nullptr;          // (B, S); null: the network's initial state
     SequencesView<Real> output;           // (..., T + fed_back - first_output, O), or (..., O)
     Real* final_state = nullptr;          // (B, S), after the last real step; null: not returned

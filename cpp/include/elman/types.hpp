@@ -24,7 +24,8 @@ enum class Function {
     softplus,
     scaled_tanh,
     affine,
-    softmax,  // readout only
+    softmax,      // readout only
+    log_softmax,  // readout only
 };
 
 // A function with its parameters: f(v), with v first clipped to [-clip, clip]. Kernels round the

@@ -48,7 +48,7 @@ struct Kernels {
     // Packs the transpose of W.
     void (*transpose)(const PackedMatrix<Real>& W, Real* panels) = nullptr;
 
-    // y_n = f(product(c_n, W, x_n)) for n = 0 ... count-1; f is not softmax. c (rows,) and y
+    // y_n = f(product(c_n, W, x_n)) for n = 0 ... count-1; f is elementwise. c (rows,) and y
     // (rows,) are padded and may be the same columns; x (cols,) is read element by element and
     // overlaps neither.
     void (*product)(const PackedMatrix<Real>& W, Columns<const Real> c, Columns<const Real> x,
@@ -69,19 +69,20 @@ struct Kernels {
                    Columns<const Real> x, const Slots<Real>& h, Index count, Index steps,
                    const Activation& f) = nullptr;
 
-    // values = f(values), faded or not, for `rows` of each column; f is not softmax; the columns
+    // values = f(values), faded or not, for `rows` of each column; f is elementwise; the columns
     // are padded.
     void (*apply)(const Activation& f, bool faded, Columns<Real> values, Index rows,
                   Index count) = nullptr;
 
-    // Replaces each column by its softmax over `rows` elements. The largest is subtracted first;
-    // the sum is taken in 16 partial sums by index mod 16, combined as a binary tree.
-    void (*softmax)(Columns<Real> y, Index rows, Index count) = nullptr;
+    // Replaces each column by its softmax, or log_softmax, over `rows` elements. The largest is
+    // subtracted first; the sum is taken in 16 partial sums by index mod 16, combined as a binary
+    // tree. The sum of log_softmax is without the 1 of the first of the largest.
+    void (*softmax)(Function f, Columns<Real> y, Index rows, Index count) = nullptr;
 
     // --- training ---
 
     // e_n = f'(v_n) e_n, faded, in terms of y_n = f(v_n), which may be faded: then f' is that of 0.
-    // For softmax: sums as above, not faded. y and e (rows,) are padded. f is trainable
+    // Unless f is elementwise: sums as above, not faded. y and e (rows,) are padded. f is trainable
     // (check_trainable).
     void (*differentiate)(const Activation& f, Columns<const Real> y, Columns<Real> e, Index rows,
                           Index count) = nullptr;

@@ -392,7 +392,7 @@ def convert(
     source: Annotated[
         str,
         typer.Argument(
-            help="*.safetensors (elman's, or a state_dict), *.pt, *.keras, *.h5 or *.onnx.",
+            help="*.safetensors, *.pt, *.pth, *.ckpt, *.keras, *.h5 or *.onnx.",
             metavar="IN",
             show_default=False,
         ),
@@ -410,15 +410,26 @@ def convert(
         typer.Option(help="Activation of the layers, if not in the file; a,b for several."),
     ] = None,
     output_activation: Annotated[
-        str | None, typer.Option(help="Activation of the readout, if not in the file.")
+        str | None,
+        typer.Option(help="Activation of the readout, if not in the file; a,b for several."),
     ] = None,
     prefix: Annotated[
-        str | None, typer.Option(help="PyTorch: the name of the RNN; a,b for several.")
+        str | None,
+        typer.Option(help="PyTorch: the name of the RNN, or of its model; a,b for several."),
     ] = None,
     layers: Annotated[
         str | None, typer.Option(help="Keras weights: the names of the layers, as a,b.")
     ] = None,
-    readout: Annotated[str | None, typer.Option(help="The name of the readout.")] = None,
+    readout: Annotated[
+        str | None, typer.Option(help="The name of the readout; a,b for several; false for none.")
+    ] = None,
+    embedding: Annotated[
+        str | None, typer.Option(help="An embedding in front: read one_hot vectors, or its rows.")
+    ] = None,
+    initial_state: Annotated[
+        str | None,
+        typer.Option(help="PyTorch: the name of a learned start state; false leaves it out."),
+    ] = None,
     dtype: Annotated[str | None, typer.Option(help="float32 or float64.")] = None,
     external_data: Annotated[
         bool, typer.Option("--external-data", help="ONNX: read tensors in files beside the model.")
@@ -432,7 +443,7 @@ def convert(
     check: Annotated[
         bool,
         typer.Option(
-            "--check", help="Run IN in its own framework first; write OUT only if they agree."
+            "--check", help="Run IN and OUT in their own frameworks; write OUT only if all agree."
         ),
     ] = False,
     as_json: Json = False,
@@ -446,10 +457,12 @@ def convert(
 
     options = {
         "activation": _one_or_several(activation),
-        "output_activation": output_activation,
+        "output_activation": _one_or_several(output_activation),
         "prefix": _one_or_several(prefix),
         "layers": None if layers is None else _columns(layers),
-        "readout": readout,
+        "readout": False if readout == "false" else _one_or_several(readout),
+        "embedding": embedding,
+        "initial_state": False if initial_state == "false" else initial_state,
         "dtype": dtype,
         "external_data": external_data or None,
     }

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from elman._compare import compare
+from elman._compare import check
+from elman._compare.opening import options_of
 from elman._container import printable
 from elman.cli import layout
 from elman.cli.report import describe, print_json, random_inputs
+from elman.errors import ElmanError
 from elman.files.output import open_output
 from elman.interop import formats
+from elman.interop.torch.writing import names_of
 
 if TYPE_CHECKING:
     from elman._compare import Comparison
+    from elman._typing import Array
     from elman.interop._source import Imported
-
-CHECKED_SHAPE = (3, 50)  # sequences, steps
 
 
 def convert(
@@ -23,50 +29,80 @@ def convert(
     target: str,
     options: dict[str, Any],
     fold_scaling: bool,
-    check: bool,
+    checked: bool,
     as_json: bool,
 ) -> bool:
     """Convert a file, print the mapping, and return False if the check failed.
 
-    Nothing is written if the check fails. The source is never overwritten.
+    A check compares the network with the source and with what is to be written, each run by its own
+    framework. Nothing is written if it fails. The source is never overwritten.
     """
     imported = formats.read(source, **options)
     data = formats.contents(imported.network, target, fold_scaling=fold_scaling)
-    found = _check(imported) if check else None
-    agreed = found is None or found.ok
+    found = _check(imported, target, data, fold_scaling) if checked else {}
+    agreed = all(comparison.ok for comparison in found.values())
     if agreed:
         with open_output(target, sources=(source,)) as file:
             file.write(data)
     if as_json:
-        print_json(_facts(source, target, imported, found))
+        print_json(_facts(source, target, imported, found, agreed))
     else:
-        _show(source, target, imported, found)
+        _show(source, target, imported, found, agreed)
     return agreed
 
 
-def _check(imported: Imported) -> Comparison:
-    """Compare the network with the source in its own framework, on random inputs."""
-    frozen = (None, None) if imported.source is None else imported.source.frozen
-    usual, net = CHECKED_SHAPE, imported.network
-    B, T = (n if size is None else size for n, size in zip(usual, frozen, strict=True))
-    return compare(net, imported, random_inputs(net, (B, T), seed=0).astype(net.dtype))
+def _check(
+    imported: Imported, target: str, data: bytes, fold_scaling: bool
+) -> dict[str, Comparison]:
+    """Compare the network with the source and with the converted bytes, on random inputs."""
+    net = imported.network
+
+    def inputs(B: int, T: int) -> Array:
+        return random_inputs(net, (B, T), seed=0)
+
+    with contextlib.redirect_stdout(sys.stderr):  # what frameworks print
+        found = {"source": check(net, imported, inputs)}
+        with tempfile.TemporaryDirectory() as folder:
+            suffix = ".weights.h5" if target.endswith(".weights.h5") else Path(target).suffix
+            path = str(Path(folder, f"converted{suffix}"))
+            Path(path).write_bytes(data)
+            try:
+                options = options_of(net, path)
+                if formats.framework_of(path) == "torch":
+                    options |= names_of(net)
+                written = formats.read(path, **options)
+                folded = written.network if fold_scaling else net
+                found["target"] = check(folded, written, inputs)
+            except ElmanError as error:
+                raise type(error)(str(error).replace(path, target)) from error
+    return found
 
 
 def _facts(
-    source: str, target: str, imported: Imported, found: Comparison | None
+    source: str,
+    target: str,
+    imported: Imported,
+    found: dict[str, Comparison],
+    written: bool,
 ) -> dict[str, Any]:
-    check = None if found is None else {"ok": found.ok, **found._asdict()}
+    checks = {of: {"ok": one.ok, **one._asdict()} for of, one in found.items()}
     return {
         "source": source,
         "target": target,
-        "written": found is None or found.ok,
+        "written": written,
         "mapping": [row._asdict() for row in imported.rows],
         "network": describe(imported.network),
-        "check": check,
+        "check": {"ok": written, **checks} if checks else None,
     }
 
 
-def _show(source: str, target: str, imported: Imported, found: Comparison | None) -> None:
+def _show(
+    source: str,
+    target: str,
+    imported: Imported,
+    found: dict[str, Comparison],
+    written: bool,
+) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -77,7 +113,7 @@ def _show(source: str, target: str, imported: Imported, found: Comparison | None
     console = Console(highlight=False, markup=False)
     layout.print_table(console, table)
     print(f"{printable(source)}: {imported.network}")
-    if found is not None:
-        print(f"check: {found}")
-    if found is None or found.ok:
+    for of, one in found.items():
+        print(f"check of the {of}: {one}")
+    if written:
         print(f"written: {printable(target)}")

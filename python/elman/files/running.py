@@ -77,8 +77,8 @@ def run_table(
     Frame
         The sequence and the time, if there are such columns (no time with the last outputs);
         `class`, the most probable class ("" if an output is NaN); and the outputs: the probability
-        of each class, the targets (`load+1`, `load+2`, ... for several steps ahead), or
-        `output_1`, `output_2`, ...
+        of each class (its logarithm from log_softmax), the targets (`load+1`, `load+2`, ... for
+        several steps ahead), or `output_1`, `output_2`, ...
 
     Raises
     ------

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 MAX_FILE_BYTES = 256 * 2**20
-MAX_ENTRIES = 4096
+MAX_ENTRIES = 16_384  # a checkpoint has one for each tensor, those of its optimizer too
 MAX_RATIO = 200  # uncompressed to stored bytes of an entry above 1 MiB; deflate reaches 1032
 
 

@@ -10,7 +10,7 @@ from elman.errors import ArgumentError, UnsupportedModelError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from numpy.typing import DTypeLike
+    from numpy.typing import ArrayLike, DTypeLike
 
     from elman._arguments import LayerActivation
     from elman._network import Network
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from elman.activation import Activation
 
     Activations = LayerActivation | Sequence[LayerActivation]
+    Taps = tuple[str | tuple[str, ...] | None, ...] | None
 
 __all__ = ["Imported", "Row", "Said", "Source", "Trace"]
 
@@ -27,13 +28,15 @@ class Said(NamedTuple):
     """The arguments of `from_torch` and `from_keras`."""
 
     activation: Activations | None = None
-    output_activation: str | Activation | None = None
+    output_activation: Any = None  # a name or an Activation, or a sequence of them
     prefix: str | Sequence[str] | None = None  # PyTorch only
     layers: Sequence[str] | None = None  # Keras only
-    readout: str | bool | None = None
+    readout: Any = None  # a name, a sequence of names, or False
+    embedding: str | None = None  # "one_hot" or "rows"
     dtype: DTypeLike | None = None
     metadata: Mapping[str, str] | None = None
     allow_nonfinite: bool = False
+    initial_state: ArrayLike | str | None = None  # PyTorch only; a name, an array or False
 
 
 class Row(NamedTuple):
@@ -45,28 +48,48 @@ class Row(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """The outputs and hidden states of a model for given inputs."""
+    """The outputs and hidden states of a model for given inputs, in the order of time."""
 
     framework: str  # its name and version
-    hidden: list[Array | None]  # one per layer: (B, T, H), or (B, H) for the last step only
+    hidden: Sequence[Array | None]  # one per layer: (B, T, H), or (B, H) for the last step only
     output: Array  # (B, T, O) or (B, O)
     vectors: list[Array]  # the biases
+    x: Array | None = None  # the inputs it read, if they are not those given: rounded, one-hot
+    dtype: str | None = None  # of its arithmetic, if not the network's: "float16", "bfloat16"
+    step: int = -1  # of an output without time: 0 if the last step read is the first in time
+    mask: Array | None = None  # which steps (B, T) it took as real, if it chose them
 
 
 class Source(NamedTuple):
     """A model that its own framework can run."""
 
-    framework: str  # "torch", "keras" or "onnx"
-    run: Callable[[Array, Array | None], Trace]  # inputs (B, T, I) and, for Keras, a mask (B, T)
-    frozen: tuple[int | None, int | None] = (None, None)  # fixed numbers of sequences and steps
+    framework: str  # "torch", "keras", "onnx" or "elman"
+    # inputs (B, T, I); for Keras, a mask (B, T); the taps, as in Imported
+    run: Callable[[Array, Array | None, Taps], Trace]
+    # the fixed numbers of sequences and steps, as far as they are fixed
+    sizes: Callable[[], tuple[int | None, int | None]] = lambda: (None, None)
 
 
 class Imported(NamedTuple):
-    """A network, the parts of its source in order, and the source itself."""
+    """A network, the parts of its source in order, and the source itself.
+
+    `taps` names, for each layer of the network, the part of the source whose output is the layer's
+    states, so that `compare` can listen to it; None where there is no such part:
+
+    - Keras: the name of a layer, after the names of the models it is nested in ("encoder/rnn");
+    - PyTorch: the name of a module, as in `named_modules` ("rnn", "head.1"); in a sequence of
+      modules its position ("0", "1.0");
+    - ONNX: the name of a value of the graph; of an unrolled one, a tuple with one name per step;
+      the names of both directions in a row if they are two values.
+
+    Layer or cell k of such a part is "rnn[k]". Without taps, the recurrent layers are listened to
+    in order.
+    """
 
     network: Network
     rows: list[Row]
     source: Source | None  # None for elman's own files
+    taps: Taps = None
 
 
 class Piece(NamedTuple):
@@ -91,6 +114,7 @@ def network_of(pieces: Pieces, structure: Structure, said: Said) -> Network:
         activation=structure.layer_activations,
         output_activation=structure.output_activation,
         dtype=_arguments.common_dtype(arrays) if said.dtype is None else said.dtype,
+        masked=structure.masked,
         metadata=said.metadata,
         allow_nonfinite=said.allow_nonfinite,
     )
@@ -161,7 +185,7 @@ def output_activation(
         return None
     expected = (
         f"the activation after the readout {readout!r}, 'identity' (values or logits),"
-        " 'sigmoid', 'softmax', 'tanh' or 'relu'"
+        " 'sigmoid', 'softmax', 'log_softmax', 'tanh' or 'relu'"
     )
     return _settle("output_activation", said, known, "readout", expected)
 

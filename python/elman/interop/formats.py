@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from elman import _format, _loading
+from elman import _files, _format, _loading
 from elman.errors import ArgumentError, UnsupportedModelError
 from elman.interop._source import Imported, Row, Said
 
@@ -18,14 +18,23 @@ _FRAMEWORKS = {
     ".safetensors": "elman",
     ".pt": "torch",
     ".pth": "torch",
+    ".ckpt": "torch",
     ".keras": "keras",
     ".h5": "keras",
     ".onnx": "onnx",
 }
 _OPTIONS = {  # of the readers
     "elman": (),
-    "torch": ("activation", "output_activation", "prefix", "readout", "dtype"),
-    "keras": ("activation", "output_activation", "layers", "readout", "dtype"),
+    "torch": (
+        "activation",
+        "output_activation",
+        "prefix",
+        "readout",
+        "embedding",
+        "initial_state",
+        "dtype",
+    ),
+    "keras": ("activation", "output_activation", "layers", "readout", "embedding", "dtype"),
     "onnx": ("external_data",),
 }
 
@@ -33,16 +42,26 @@ _OPTIONS = {  # of the readers
 def framework_of(path: str) -> str:
     """Return the framework of a file: "elman", "torch", "keras" or "onnx".
 
-    A safetensors file is elman's if its metadata says so, otherwise PyTorch's.
+    A safetensors file is elman's if its metadata says so, otherwise PyTorch's. PyTorch's own files
+    have many suffixes (.bin, .th, .tar, .pkl): the first bytes tell.
     """
     suffix = os.path.splitext(path)[1].lower()
     if suffix not in _FRAMEWORKS:
+        if os.path.isfile(path) and _is_pytorch(path):
+            return "torch"
         raise UnsupportedModelError(
             f"{path}: expected the suffix {_suffixes()}, got {suffix or 'none'}"
         )
     if suffix == ".safetensors" and os.path.isfile(path) and not _loading.is_own(path):
         return "torch"
     return _FRAMEWORKS[suffix]
+
+
+def _is_pytorch(path: str) -> bool:
+    from elman.interop.torch.file import is_pytorch
+
+    with _files.opened(path) as (file, _):
+        return is_pytorch(file.read(512))
 
 
 def _suffixes() -> str:

@@ -85,6 +85,14 @@ def softmax(z: Array) -> Array:
     return e / total
 
 
+def log_softmax(z: Array) -> Array:
+    """Return z - log(sum(exp(z))) over the last axis, without loss of digits near 0."""
+    z = z - z.max(axis=-1, keepdims=True)
+    largest = np.arange(z.shape[-1]) == z.argmax(axis=-1, keepdims=True)
+    rest: Array = (np.exp(z) - largest).sum(axis=-1, keepdims=True)
+    return z - np.log1p(rest)
+
+
 ACTIVATIONS: dict[str, Callable[..., Array]] = {
     "tanh": tanh,
     "sigmoid": sigmoid,
@@ -99,6 +107,7 @@ ACTIVATIONS: dict[str, Callable[..., Array]] = {
     "scaled_tanh": scaled_tanh,
     "affine": affine,
     "softmax": softmax,
+    "log_softmax": log_softmax,
 }
 
 
@@ -147,6 +156,9 @@ def backward(net: Parameters, activation: Activation, z: Array, d: Array) -> Arr
         f = softmax(z)
         rest: Array = d - (f * d).sum(axis=-1, keepdims=True)
         return f * rest
+    if activation.name == "log_softmax":
+        total: Array = d.sum(axis=-1, keepdims=True)
+        return d - softmax(z) * total
     slope = SLOPES[activation.name](z, **numbers_of(net, activation))
     flows = (np.abs(z) < clip_of(net, activation)) & (slope != 0)
     return np.where(flows, d * slope, 0.0)

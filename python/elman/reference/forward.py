@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from elman import _structure
+from elman import _arguments, _structure
 from elman.errors import ArgumentError
 from elman.reference.activations import activate
 
@@ -84,14 +84,13 @@ def _read_out(net: Parameters, top: Array) -> Array:
     return scale_outputs(net, y)
 
 
-@np.errstate(all="ignore")
 def run(
     net: Parameters,
     x: ArrayLike,
     state: ArrayLike | None = None,
     lengths: ArrayLike | None = None,
     mask: ArrayLike | None = None,
-    masked: str = "hold",
+    masked: str | None = None,
 ) -> Run:
     """Run the network over whole sequences, layer by layer, one step at a time.
 
@@ -110,8 +109,8 @@ def run(
         Numbers of real steps (...), 0 to T; by default T. Later steps are padding: the state is
         held, the output is zero, and their inputs are not used.
     mask, masked
-        Instead of lengths, which steps (..., T) are real; at the others the output is that of the
-        held states ("hold") or zero ("zero").
+        Instead of lengths, which steps (..., T) are real; at the others the output is the readout
+        of the held states ("hold") or of zeros ("zero"), by default as the network says.
 
     Returns
     -------
@@ -128,26 +127,47 @@ def run(
     """
     x = np.asarray(x, dtype=np.float64)
     *batch, T, _ = x.shape
-    real = real_steps(lengths, mask, batch, T)[..., np.newaxis]
+    kind = masked_of(net, mask, masked)
+    return run_real(net, x, state, real_steps(lengths, mask, batch, T), kind)
+
+
+@np.errstate(all="ignore")
+def run_real(
+    net: Parameters, x: Array, state: ArrayLike | None, steps: NDArray[np.bool_], kind: str
+) -> Run:
+    """Run the network over the steps (..., T) that are real; `kind` is that of the others."""
+    *batch, _, _ = x.shape
+    real = steps[..., np.newaxis]
     starts = by_half(net, start_state(net, state, batch))
     below = scale_inputs(net, x)
     hidden, last = [], []
     for layer in net.layers:
         gives = []
         for half, backwards in halves_of(layer):
-            h, after = next(starts), np.zeros((*batch, T, len(half.W_hh)))
-            for t in reversed(range(T)) if backwards else range(T):
-                # Steps that are not real are skipped: the state is held.
-                h = np.where(real[..., t, :], _cell(net, half, below[..., t, :], h), h)
-                after[..., t, :] = h
+            after, h = run_half(net, half, backwards, below, next(starts), real)
             gives.append(after)
             last.append(h)
         below = np.concatenate(gives, axis=-1)
         hidden.append(below)
+    if kind == "zero":
+        below = np.where(real, below, 0.0)
     output = _read_out(net, below)
-    if mask is None or masked == "zero":
+    if kind == "padding":
         output = np.where(real, output, 0.0)
     return Run(output, np.concatenate(last, axis=-1), np.concatenate(hidden, axis=-1))
+
+
+def run_half(
+    net: Parameters, half: Layer, backwards: bool, below: Array, h: Array, real: NDArray[np.bool_]
+) -> tuple[Array, Array]:
+    """Return the states (..., T, H) of half a layer after every step (..., T, 1), and the last."""
+    T = below.shape[-2]
+    after = np.zeros((*below.shape[:-1], len(half.W_hh)))
+    for t in reversed(range(T)) if backwards else range(T):
+        # Steps that are not real are skipped: the state is held.
+        h = np.where(real[..., t, :], _cell(net, half, below[..., t, :], h), h)
+        after[..., t, :] = h
+    return after, h
 
 
 def halves_of(layer: Layer) -> list[tuple[Layer, bool]]:
@@ -213,6 +233,12 @@ def start_state(net: Parameters, state: ArrayLike | None, batch: list[int]) -> A
 def lengths_of(lengths: ArrayLike | None, batch: list[int], T: int) -> NDArray[np.int64]:
     """Return the numbers of real steps (*batch)."""
     return np.broadcast_to(np.asarray(T if lengths is None else lengths, dtype=np.int64), batch)
+
+
+def masked_of(net: Parameters, mask: ArrayLike | None, masked: str | None) -> str:
+    """Return what steps that are not real are: "padding", or with a mask "hold" or "zero"."""
+    kind = net.masked if masked is None else _arguments.masked(masked)
+    return "padding" if mask is None else kind
 
 
 def real_steps(

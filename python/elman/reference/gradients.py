@@ -54,7 +54,8 @@ def loss_and_gradients(
         Targets (..., T, O), or (..., O) if only the last output counts; for "cross_entropy"
         classes 0 to O - 1 of shape (..., T), or (...).
     loss
-        "mse", "bce" (of a sigmoid readout) or "cross_entropy" (of a softmax readout).
+        "mse", "bce" (of a sigmoid readout) or "cross_entropy" (of a softmax or
+        log_softmax readout).
     outputs
         "all": every real step counts. "last": only the last real step.
     sample_weight, step_weight

@@ -12,8 +12,9 @@ from elman.reference.forward import (
     by_half,
     float64,
     halves_of,
+    masked_of,
     real_steps,
-    run,
+    run_real,
     runs_forward,
     scale_inputs,
     scale_outputs,
@@ -23,7 +24,7 @@ from elman.reference.forward import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike, DTypeLike, NDArray
 
     from elman._parameters import Layer, Parameters
     from elman.activation import Activation
@@ -46,9 +47,48 @@ _STEEPEST: dict[str, Callable[..., float]] = {
     "scaled_tanh": lambda alpha, beta: alpha * beta,
     "affine": lambda alpha, beta: alpha,
 }
+_EXACT = ("identity", "relu", "leaky_relu", "thresholded_relu", "affine")  # sums and products
 _TINY = 2.0**-100
 _U64 = 2.0**-53  # the unit roundoff of the arithmetic here
 _BLOCK_VALUES = 1 << 20  # values per block, approximately, to limit memory
+
+
+class Rounding(NamedTuple):
+    """How an implementation rounds: the numbers of the bound."""
+
+    u: float  # the unit roundoff of values
+    u_sum: float  # the unit roundoff of sums of products, not larger
+    largest: float  # the largest finite number
+    smallest: float  # the smallest positive number
+    extra: int = 4  # roundings of a sum beyond its number of products
+    trusted: float = 0.0  # an absolute error of activations, in u_sum, relative where |f| > 1
+    in_blocks: bool = False  # whether long sums are in blocks: at most 8 sqrt(n) roundings
+
+    @classmethod
+    def of(cls, dtype: DTypeLike) -> Rounding:
+        """Return the rounding of a dtype."""
+        about = np.finfo(dtype)
+        u = float(about.eps) / 2
+        return cls(u, u, float(about.max), float(about.smallest_subnormal))
+
+    def sums(self, terms: int) -> float:
+        """Return the relative error of a sum, and of the reference's in float64."""
+        if self.in_blocks:
+            terms = min(terms, int(8 * terms**0.5))
+        stored = _gamma(self.extra, self.u) if self.u_sum < self.u else 0.0
+        return stored + _gamma(terms + self.extra, self.u_sum) + _gamma(terms + self.extra, _U64)
+
+    def both(self, k: int) -> float:
+        """Return g(k) of the values' dtype plus g(k) of float64, for the reference."""
+        return _gamma(k, self.u) + _gamma(k, _U64)
+
+    def may_overflow(self, size: Array) -> NDArray[np.bool_]:
+        """Return where sums of this size may overflow; NaN (0 times inf) means that they may."""
+        return ~(size < self.largest / 2)
+
+
+def _gamma(k: int, u: float) -> float:
+    return k * u / (1 - k * u) if k * u < 1 else np.inf
 
 
 class VerificationReport(NamedTuple):
@@ -116,7 +156,7 @@ def verify(
     state: ArrayLike | None = None,
     lengths: ArrayLike | None = None,
     mask: ArrayLike | None = None,
-    masked: str = "hold",
+    masked: str | None = None,
 ) -> VerificationReport:
     """Verify another implementation's results, each step from that implementation's own state.
 
@@ -154,8 +194,9 @@ def verify(
 
     *The activation.* An error of z is multiplied by at most the slope: 1 for tanh, relu, identity,
     softsign and softplus, 1/4 for sigmoid, |alpha| for hard_sigmoid and affine, max(|alpha|, 1) for
-    leaky_relu and elu, |alpha beta| for scaled_tanh, and 1/2 in the maximum norm for softmax (a row
-    of its Jacobian sums to 2 f (1 - f) in absolute values). Where z is clipped, so is its error.
+    leaky_relu and elu, |alpha beta| for scaled_tanh, and in the maximum norm 1/2 for softmax and 2
+    for log_softmax (a row of the Jacobian sums in absolute values to 2 f (1 - f), and to
+    2 (1 - exp f)). Where z is clipped, so is its error.
     thresholded_relu jumps: where |z - alpha| is within the error, both 0 and z are correct, and the
     one nearer to the result is used. The function itself may be off by 4 u |f|, two units in the
     last place; compositions (elu, softplus and scaled_tanh) by 8 u |f|. A sum alpha z + beta adds
@@ -163,6 +204,10 @@ def verify(
     z - max z by the sum of all O: rounding this difference causes a relative error of the
     exponential, whose mean under the weights f is at most ln O. With O - 1 additions, one division
     and the exponentials themselves, the bound is u |f| (|z - max z| + ln O + O + 16).
+    Log_softmax subtracts from z - max z, itself rounded, the logarithm L of that sum: the relative
+    error of the sum is the absolute error of L, to which L adds a few u |L|, and the difference is
+    rounded; since f = (z - max z) - L has two summands of one sign, |L| <= |f|. The bound is
+    u (|z - max z| + ln O + O + 16 + 8 |f|).
 
     *Scaling of the output* adds a product and a sum, 3 roundings with slack, and one underflow.
 
@@ -178,9 +223,9 @@ def verify(
     same infinity for an infinity. Where finite summands reach half the dtype's largest number, a
     partial sum may overflow; there is no bound, and the value counts as not judged.
 
-    *Steps that are not real* must hold the state and output exactly zero or, if a mask holds the
-    outputs, the output of the held states. A reverse half reaches step t from the state after
-    step t + 1.
+    *Steps that are not real* must hold the state. The output of padding must be exactly zero; that
+    of a masked step is the readout of the held states or of zeros. A reverse half reaches step t
+    from the state after step t + 1.
 
     Examples
     --------
@@ -196,17 +241,17 @@ def verify(
     output = _expect_shape("output", output, (*batch, T, net.output_size))
     hidden = _expect_shape("hidden", hidden, (*batch, T, net.state_size))
     real = real_steps(lengths, mask, batch, T)[..., np.newaxis]
-    answers = np.ones_like(real) if mask is not None and masked == "hold" else real
+    kind = masked_of(net, mask, masked)
     start = start_state(net, None if state is None else np.asarray(state).astype(net.dtype), batch)
 
-    findings = _Findings()
+    findings, how = _Findings(), Rounding.of(net.dtype)
     for t, end in _blocks(net, batch, T):
         block = np.s_[..., t:end, :]
         below = scale_inputs(net, x[block]).astype(np.float64)
         states = zip(
             by_half(net, hidden[block]),
-            by_half(net, _states_before(start, hidden, t, end)),
-            by_half(net, _states_after(start, hidden, t, end)),
+            by_half(net, states_before(start, hidden, t, end)),
+            by_half(net, states_after(start, hidden, t, end)),
             strict=True,
         )
         for index, layer in enumerate(net.layers):
@@ -214,7 +259,7 @@ def verify(
             for half, backwards in halves_of(layer):
                 got, before, after = next(states)
                 came_from = after if backwards else before
-                want, bound = _judge_layer(net, half, below, came_from, got)
+                want, bound = judge_layer(net, half, below, came_from, got, how)
                 want, bound = (
                     np.where(real[block], want, came_from),
                     np.where(real[block], bound, 0),
@@ -223,54 +268,67 @@ def verify(
                 gives.append(got)
             below = np.concatenate(gives, axis=-1)
         got = output[block].astype(np.float64)
-        want, bound = _judge_output(net, below, got)
-        want, bound = np.where(answers[block], want, 0.0), np.where(answers[block], bound, 0.0)
+        if kind == "zero":
+            below = np.where(real[block], below, 0.0)
+        want, bound = judge_output(net, below, got, how)
+        if kind == "padding":
+            want, bound = np.where(real[block], want, 0.0), np.where(real[block], bound, 0.0)
         findings.add("output", t, got, want, bound)
-    h, masked = start, "zero" if mask is None else masked
+    h = start
     for t, end in _blocks(net, batch, T) if runs_forward(net) else [(0, T)]:
-        free = run(net, x[..., t:end, :], h, mask=real[..., t:end, 0], masked=masked)
+        free = run_real(net, x[..., t:end, :].astype(np.float64), h, real[..., t:end, 0], kind)
         findings.add_free_running(output[..., t:end, :], free.output)
         h = free.state
     return findings.report(int(real.sum()))
 
 
-def _states_before(start: Array, hidden: NDArray[Any], t: int, end: int) -> NDArray[Any]:
+def states_before(start: Array, hidden: NDArray[Any], t: int, end: int) -> NDArray[Any]:
     """Return the states from which a forward half reaches steps t to end - 1."""
     if t > 0:
         return hidden[..., t - 1 : end - 1, :]
     return np.concatenate([start[..., np.newaxis, :], hidden[..., : end - 1, :]], axis=-2)
 
 
-def _states_after(start: Array, hidden: NDArray[Any], t: int, end: int) -> NDArray[Any]:
+def states_after(start: Array, hidden: NDArray[Any], t: int, end: int) -> NDArray[Any]:
     """Return the states from which a reverse half reaches steps t to end - 1."""
     if end < hidden.shape[-2]:
         return hidden[..., t + 1 : end + 1, :]
     return np.concatenate([hidden[..., t + 1 :, :], start[..., np.newaxis, :]], axis=-2)
 
 
-def _judge_layer(
-    net: Parameters, layer: Layer, below: Array, before: Array, got: Array
+def judge_layer(
+    net: Parameters,
+    layer: Layer,
+    below: Array,
+    before: Array,
+    got: Array,
+    how: Rounding,
+    bias: ArrayLike | None = None,
 ) -> tuple[Array, Array]:
-    """Return the expected states after one step from the states before it, and their bounds."""
+    """Return the expected states after one step from the states before it, and their bounds.
+
+    `bias` is |b_h|, or the larger sum of the absolute values of what it was added up from.
+    """
     products = [(layer.W_xh, below), (layer.W_hh, before)]
-    *right, bound = _judge_neurons(net, layer.activation, layer.b_h, products)
+    *right, bound = _judge_neurons(net, layer.activation, layer.b_h, products, how, bias)
     return _nearest(got, *right), bound
 
 
-def _judge_output(net: Parameters, top: Array, got: Array) -> tuple[Array, Array]:
+def judge_output(net: Parameters, top: Array, got: Array, how: Rounding) -> tuple[Array, Array]:
     """Return the expected outputs (..., O) from the top layer's states, and their bounds."""
     y, other, bound = top, top, np.zeros_like(top)
     if net.readout is not None:
         products = [(net.readout.W_hy, top)]
-        y, other, bound = _judge_neurons(net, net.readout.activation, net.readout.b_y, products)
+        g, b_y = net.readout.activation, net.readout.b_y
+        y, other, bound = _judge_neurons(net, g, b_y, products, how)
     want = _nearest(got, scale_outputs(net, y), scale_outputs(net, other))
     if net.output_std is None and net.output_mean is None:
         return want, bound
     std = 1.0 if net.output_std is None else net.output_std.astype(np.float64)
     mean = 0.0 if net.output_mean is None else np.abs(net.output_mean).astype(np.float64)
     size = (np.maximum(_size(y), _size(other)) + bound) * std + mean
-    bound = bound * std + _both(net, 3) * size + np.finfo(net.dtype).smallest_subnormal
-    return want, np.where(_may_overflow(net, size), np.inf, bound)
+    bound = bound * std + how.both(3) * size + how.smallest
+    return want, np.where(how.may_overflow(size), np.inf, bound)
 
 
 def _nearest(got: Array, one: Array, other: Array) -> Array:
@@ -283,23 +341,31 @@ def _judge_neurons(
     activation: Activation,
     b: NDArray[Any] | None,
     products: list[tuple[Any, Array]],
+    how: Rounding,
+    bias: ArrayLike | None = None,
 ) -> tuple[Array, Array, Array]:
     """Return f(z), z = b + the sum of W v over the products, and the error bound.
 
     The second result is the other correct value where f jumps within the error of z, else f(z).
     """
     z = float64(b) + sum(v @ float64(W).T for W, v in products)
-    size = _size(float64(b)) + sum(_size(v) @ _size(W).T for W, v in products)
+    size = (_size(float64(b)) if bias is None else np.asarray(bias)) + sum(
+        _size(v) @ _size(W).T for W, v in products
+    )
     terms = sum(W.shape[1] for W, _ in products)
-    error = np.where(np.isfinite(z), _both(net, terms + 4) * size, 0.0)
-    error = np.where(_may_overflow(net, size), np.inf, error)
+    error = np.where(np.isfinite(z), how.sums(terms) * size, 0.0)
+    error = np.where(how.may_overflow(size), np.inf, error)
     f = activate(net, activation, z)
-    if activation.name == "softmax":
-        error = 0.5 * error.max(axis=-1, keepdims=True)
+    if activation.name in ("softmax", "log_softmax"):
+        error = error.max(axis=-1, keepdims=True)
         distance = _size(z - z.max(axis=-1, keepdims=True))
         outputs = z.shape[-1]
-        ulps = (_unit_roundoff(net) + _U64) * (distance + np.log(outputs) + outputs + 16.0)
-        return f, f, error + ulps * (_size(f) + error) + _TINY
+        u, roundings = how.u + _U64, distance + np.log(outputs) + outputs + 16.0
+        trusted = how.trusted * how.u_sum
+        if activation.name == "softmax":
+            return f, f, 0.5 * error + u * roundings * (_size(f) + 0.5 * error) + _TINY + trusted
+        rest = u * (roundings + 8.0 * (_size(f) + 2.0 * error)) + _TINY
+        return f, f, 2.0 * error + rest + trusted * (1.0 + _size(f))
 
     beyond = np.abs(z) - clip_of(net, activation)  # where z is clipped, so is its error
     error = np.where(beyond > 0, np.maximum(error - beyond, 0.0), error)
@@ -312,34 +378,21 @@ def _judge_neurons(
     numbers = {name: abs(number) for name, number in numbers.items()}
     error = error * _STEEPEST[activation.name](**numbers)
     composed = activation.name in ("elu", "softplus", "scaled_tanh")
-    ulps = (2.0 if composed else 1.0) * (4.0 * _unit_roundoff(net) + 12.0 * _U64)
-    subnormal = numbers.get("alpha", 0.0) * float(np.finfo(net.dtype).smallest_subnormal)
+    ulps = (2.0 if composed else 1.0) * (4.0 * how.u + 12.0 * _U64)
+    subnormal = numbers.get("alpha", 0.0) * how.smallest
     bound = error + ulps * (_size(f) + error) + _TINY + subnormal
     if activation.name in ("leaky_relu", "hard_sigmoid", "affine"):
         line = numbers["alpha"] * _size(z) + numbers.get("beta", 0.0)
-        bound = bound + _both(net, 2) * line
+        bound = bound + how.both(2) * line
         if activation.name != "hard_sigmoid":
-            bound = np.where(_may_overflow(net, line), np.inf, bound)
-    return f, other, bound
+            bound = np.where(how.may_overflow(line), np.inf, bound)
+    trusted = 0.0 if activation.name in _EXACT else how.trusted * how.u_sum
+    return f, other, bound + trusted * (1.0 + _size(f))
 
 
 def _size(a: NDArray[Any]) -> Array:
     """Return |a| in float64, and 0 where a is not finite: such terms are compared by kind."""
     return np.where(np.isfinite(a), np.abs(a), 0.0).astype(np.float64, copy=False)
-
-
-def _unit_roundoff(net: Parameters) -> float:
-    return float(np.finfo(net.dtype).eps) / 2
-
-
-def _both(net: Parameters, k: int) -> float:
-    """Return g(k) of the network's dtype plus g(k) of float64, for the reference."""
-    return sum(k * u / (1 - k * u) if k * u < 1 else np.inf for u in (_unit_roundoff(net), _U64))
-
-
-def _may_overflow(net: Parameters, size: Array) -> NDArray[np.bool_]:
-    """Return where sums of this size may overflow; NaN (0 times inf) means that they may."""
-    return ~(size < float(np.finfo(net.dtype).max) / 2)
 
 
 def _expect_shape(name: str, array: ArrayLike, shape: tuple[int, ...]) -> NDArray[Any]:
@@ -357,7 +410,7 @@ def _blocks(net: Parameters, batch: list[int], T: int) -> Iterator[tuple[int, in
         yield t, min(t + block, T)
 
 
-def _errors(got: Array, want: Array) -> Array:
+def errors_of(got: Array, want: Array) -> Array:
     """Return |got - want|: 0 for two NaNs or equal infinities, infinite for one NaN."""
     same = (got == want) | (np.isnan(got) & np.isnan(want))
     error = np.abs(got - want)
@@ -382,7 +435,7 @@ class _Findings:
         if not got.size:
             return
         unbounded = ~np.isfinite(bound)
-        error = np.where(unbounded, 0.0, _errors(got, want))
+        error = np.where(unbounded, 0.0, errors_of(got, want))
         ratio = np.where(error > 0, error / bound, 0.0)
         self.values += got.size
         self.not_judged += int(unbounded.sum())
@@ -394,7 +447,7 @@ class _Findings:
 
     def add_free_running(self, got: Array, want: Array) -> None:
         """Update the difference of outputs (..., steps, O) from the free-running reference."""
-        difference = float(_errors(got, want).max(initial=0.0))
+        difference = float(errors_of(got, want).max(initial=0.0))
         self.free_running_difference = max(self.free_running_difference, difference)
 
     def report(self, steps: int) -> VerificationReport:

@@ -49,7 +49,8 @@ def loss_and_gradients(
         one and `outputs` is "all".
     loss : {"mse", "bce", "cross_entropy"}
         The squared error of any output; the binary cross-entropy of a sigmoid readout (PyTorch:
-        `BCEWithLogitsLoss`); the cross-entropy of a softmax readout (PyTorch: `CrossEntropyLoss`).
+        `BCEWithLogitsLoss`); the cross-entropy of a softmax or log_softmax readout (PyTorch:
+        `CrossEntropyLoss`).
     outputs : {"all", "last"}, optional
         Whether the loss covers every real step or only the last; by default "all", or for data
         frames the setting of the network's table.

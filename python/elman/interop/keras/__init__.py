@@ -26,9 +26,10 @@ def from_keras(
     source: object,
     *,
     activation: Activations | None = None,
-    output_activation: str | Activation | None = None,
+    output_activation: str | Activation | Sequence[str | Activation] | None = None,
     layers: Sequence[str] | None = None,
-    readout: str | bool | None = None,
+    readout: str | bool | Sequence[str] | None = None,
+    embedding: str | None = None,
     dtype: DTypeLike | None = None,
     metadata: Mapping[str, str] | None = None,
     allow_nonfinite: bool = False,
@@ -39,32 +40,45 @@ def from_keras(
     run, no other file is opened, and memory is in proportion to its size. The HDF5 library parses
     it.
 
-    The model may be Sequential, or functional with one chain: SimpleRNN, RNN of one or several
-    SimpleRNNCell, Bidirectional (concat), then optionally Dense (or TimeDistributed of it, or an
-    Activation after it). Dropout and noise act in training only; `read` lists every part.
+    The model may be Sequential or functional, with models in it, as long as its layers are one
+    chain: SimpleRNN, RNN of one or several SimpleRNNCell, and Bidirectional (concat, sum or ave);
+    Dense and activations below, between and above them; Normalization, Rescaling and
+    BatchNormalization; Embedding at the input. What is linear is folded into the network's
+    matrices in float64; a Dense layer with an activation that is not the last becomes a layer with
+    W_hh = 0. Dropout and noise act in training only. `elman convert` lists every part.
 
-    - With `return_sequences=False`, the model's output is `net(x, outputs="last")`.
-    - `Masking` becomes the `mask` of `Network.run`. At a masked step Keras repeats the previous
-      output (`masked="hold"`), or returns zeros with `zero_output_for_mask` (`"zero"`).
+    - With `return_sequences=False`, or a Dense layer on the last state, the model's output is
+      `net(x, outputs="last")`. Other states among the outputs are in `run.state`, those of every
+      step in `run.hidden`; an `initial_state` that is an input is `state=`.
+    - `Masking`, and Embedding with `mask_zero`, become the `mask` of `Network.run`. At a masked
+      step Keras repeats the previous output, or applies what follows to zeros with
+      `zero_output_for_mask`, which Bidirectional sets: `net.masked` says which.
     - `go_backwards` becomes a layer that reads in reverse. Keras returns its outputs in the order
       of reading, elman in chronological order: Keras' last output is elman's first.
     - A bidirectional RNN with `return_sequences=False` joins the last states of both directions,
-      which is not the output of any step. Read it with `readout=False`, without its Dense layer;
+      which is not the output of any step. Read it with `readout=False`, without what follows;
       `net.run(x).state` ends with these states.
 
     Parameters
     ----------
     source : Keras model or path
-        A live model; or the path of a `.keras`, a legacy `.h5` or a `.weights.h5` file. The last
-        does not store activations, nor the order of layers of different classes.
+        A live model; or the path of a `.keras`, a legacy `.h5` or a `.weights.h5` file. A file of
+        weights alone does not store activations, nor, as Keras 3 writes it, the order of layers.
     activation, output_activation : str or Activation, optional
-        Required for `.weights.h5`; other sources store them.
+        Required for files of weights alone; other sources store them. `activation` may be a
+        sequence: one for each RNN, and each Dense layer below the top one, from the bottom up;
+        `output_activation` one for each Dense layer of `readout`.
     layers : sequence of str, optional
-        For `.weights.h5` with several classes of layers: the names of the recurrent layers in the
-        file, from the bottom up (`["bidirectional", "simple_rnn"]`).
-    readout : str or False, optional
-        False: leave out the Dense layer; the output is the top layer's state. For `.weights.h5`
-        also the name of the Dense layer.
+        For `.weights.h5` of Keras 3: the names in the file of all layers up to the top RNN, from
+        the bottom up (`["dense", "bidirectional", "simple_rnn"]`). Required if they are not RNNs
+        of one class.
+    readout : str, sequence of str or False, optional
+        False: leave out what follows the top RNN; the output is that layer's. For `.weights.h5`
+        also the names of the Dense layers above it, from the bottom up; required if there are
+        several.
+    embedding : "one_hot" or "rows", optional
+        What a network with an Embedding layer reads: one-hot vectors of its integers
+        (`np.eye(V)[ids]`, the default), or the rows of its table, which is left out.
     dtype : dtype, optional
         float32 or float64; by default the common one of the weights.
     metadata : mapping of str to str, optional
@@ -97,6 +111,7 @@ def from_keras(
         output_activation=output_activation,
         layers=layers,
         readout=readout,
+        embedding=embedding,
         dtype=dtype,
         metadata=metadata,
         allow_nonfinite=allow_nonfinite,

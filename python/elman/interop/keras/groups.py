@@ -3,69 +3,192 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
+from elman import _arguments
+from elman._container import show
 from elman.errors import ArgumentError, UnsupportedModelError
-from elman.interop.keras.model import KerasCell, KerasDense, KerasLayer, KerasModel
+from elman.interop._source import Row
+from elman.interop.keras.model import (
+    KerasCell,
+    KerasDense,
+    KerasEmbedding,
+    KerasLayer,
+    KerasModel,
+    Store,
+    halves_are_zero,
+)
+from elman.interop.keras.weights import kind_of, names_in
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from elman.interop.keras.hdf5 import Contents
+    from elman.interop.keras.model import Step
+
+    Readout = str | bool | Sequence[str] | None
+
+_CELL = ("kernel", "recurrent_kernel", "bias")
+_SETTINGS = (  # of layers whose settings a weights file does not store
+    "save the whole model as .keras, because a weights file does not store its settings"
+)
 
 
-def of_groups(paths: list[str], layers: list[str] | None, readout: str | bool | None) -> KerasModel:
+# --- Keras 3: groups named by class, without an order ---------------------------------------------
+
+
+def of_groups(paths: list[str], layers: list[str] | None, readout: Readout) -> KerasModel:
     """Return the chain of a weights file, from the names of its groups and the user's options."""
     groups: dict[str, list[str]] = {}
     for path in paths:
         _, group, rest = [*path.split("/", 2), "", ""][:3]
         groups.setdefault(group, []).append(rest)
     found = {group: _of_group(group, rests) for group, rests in groups.items()}
-    recurrent = {name: layer for name, layer in found.items() if isinstance(layer, KerasLayer)}
-    heads = {name: layer for name, layer in found.items() if isinstance(layer, KerasDense)}
-    order = _order(list(recurrent), layers)
-    return KerasModel([recurrent[name] for name in order], _head(heads, readout), [], known=False)
+    recurrent = [name for name, step in found.items() if isinstance(step, KerasLayer)]
+    heads = [name for name, step in found.items() if isinstance(step, KerasDense)]
+    order = _order(recurrent, [n for n in found if n not in recurrent], layers)
+    above = _head([name for name in heads if name not in order], readout)
+    front = [n for n, s in found.items() if isinstance(s, KerasEmbedding) and n not in order]
+    left = [n for n in found if n not in (*front, *order, *above) and readout is not False]
+    if left:
+        raise ArgumentError(
+            f"layers: expected the order of all layers up to the top RNN, which a weights file does"
+            f" not store, or readout= with those above it, got {sorted(left)} in neither"
+        )
+    return KerasModel([found[name] for name in (*front, *order, *above)], [], known=False)
 
 
-def _of_group(group: str, rests: list[str]) -> KerasLayer | KerasDense:
+def _of_group(group: str, rests: list[str]) -> KerasLayer | KerasDense | KerasEmbedding:
     """Return the layer of a group of weights."""
     places = {rest.rpartition("vars/")[0].rstrip("/") for rest in rests}
+    kind = re.sub(r"_\d+$", "", group)
     if places == {"cell"}:
-        return KerasLayer(group, group, [_unknown("cell")])
+        return KerasLayer(group, [_cell(group, "cell")])
     if places == {"forward_layer/cell", "backward_layer/cell"}:
-        forward, backward = _unknown("forward_layer/cell"), _unknown("backward_layer/cell")
-        return KerasLayer(group, group, [forward], backward)
+        forward, backward = (_cell(group, f"{half}_layer/cell") for half in ("forward", "backward"))
+        return KerasLayer(group, [forward], backward, zero_output=True)
     stack = [f"cell/cells/simple_rnn_cell_{i}".removesuffix("_0") for i in range(len(places))]
     if places == set(stack):
-        return KerasLayer(group, group, [_unknown(place) for place in stack])
+        return KerasLayer(group, [_cell(group, place) for place in stack])
+    if kind in ("normalization", "batch_normalization"):
+        raise UnsupportedModelError(f"layer {group[:80]!r} ({kind}): {_SETTINGS}")
+    if kind == "embedding" and places == {""}:
+        return KerasEmbedding(group, Store(group, ("embeddings",), group, group, bias=None), None)
     if places in ({""}, {"layer"}):
-        return KerasDense(group, group, _unknown(*places))
+        (place,) = places
+        store = Store(group, ("kernel", "bias"), group, group, place, bias=None)
+        return KerasDense(group, store, None, None)
     raise UnsupportedModelError(
-        f"layer {group[:80]!r}: expected the weights of SimpleRNN, RNN, Bidirectional or Dense, got"
-        f" {', '.join(sorted(rests)[:4])[:200]}"
+        f"layer {group[:80]!r}: expected the weights of SimpleRNN, RNN, Bidirectional, Embedding or"
+        f" Dense, got {', '.join(map(show, sorted(rests)[:4]))[:200]}"
     )
 
 
-def _unknown(place: str) -> KerasCell:
-    return KerasCell(place, "", None, None, None)
+def _cell(group: str, place: str) -> KerasCell:
+    store = Store(group, _CELL, group, group, place, bias=None)
+    return KerasCell(store, None, None)
 
 
-def _order(names: list[str], layers: list[str] | None) -> list[str]:
-    """Return the recurrent layers from the bottom up."""
+def _order(recurrent: list[str], others: list[str], layers: list[str] | None) -> list[str]:
+    """Return the layers up to the top RNN, from the bottom up."""
     if layers is not None:
-        if sorted(layers) != sorted(names):
-            raise ArgumentError(f"layers: expected an order of {names}, got {layers}")
+        known = [*recurrent, *others]
+        missing = [name for name in recurrent if name not in layers]
+        if missing or len({*layers}) < len(layers) or any(name not in known for name in layers):
+            raise ArgumentError(f"layers: expected an order of {recurrent}, got {layers}")
         return layers
-    kinds = {re.sub(r"_\d+$", "", name) for name in names}
-    if not names:
+    kinds = {re.sub(r"_\d+$", "", name) for name in recurrent}
+    if not recurrent:
         raise UnsupportedModelError("expected the weights of a SimpleRNN, got none")
     if len(kinds) > 1:
         raise ArgumentError(
-            f"layers: expected the order of {sorted(names)} from the bottom up, which a weights"
+            f"layers: expected the order of {sorted(recurrent)} from the bottom up, which a weights"
             " file does not store, got none"
         )
-    return sorted(names, key=lambda name: int(re.sub(r".*?(\d*)$", r"\1", name) or 0))
+    return sorted(recurrent, key=_number)
 
 
-def _head(heads: dict[str, KerasDense], readout: str | bool | None) -> KerasDense | None:
-    if isinstance(readout, str):
-        if readout not in heads:
-            raise ArgumentError(f"readout: expected one of {list(heads)}, got {readout!r}")
-        return heads[readout]
+def _number(name: str) -> tuple[int, str]:
+    """Return a key that sorts "rnn", "rnn_1", "rnn_2", ..., "rnn_10"."""
+    digits = re.sub(r".*?(\d*)$", r"\1", name).lstrip("0")
+    return len(digits), digits
+
+
+def _head(heads: list[str], readout: Readout) -> list[str]:
+    """Return the Dense layers above the RNN, from the bottom up."""
+    if readout is False:
+        return []
+    if isinstance(readout, str) or (readout is not None and not isinstance(readout, bool)):
+        given = [readout] if isinstance(readout, str) else readout
+        names = _arguments.listed("readout", given, "names")
+        if any(name not in heads for name in names) or len({*names}) < len(names):
+            raise ArgumentError(f"readout: expected one of {heads}, got {readout!r}")
+        return names
     if len(heads) > 1:
-        raise ArgumentError(f"readout: expected one Dense layer, got {sorted(heads)}")
-    return next(iter(heads.values()), None)
+        raise ArgumentError(
+            f"readout: expected the order of {sorted(heads)} from the bottom up, which a weights"
+            " file does not store, got none"
+        )
+    return heads
+
+
+# --- Keras 2: an order, and names -----------------------------------------------------------------
+
+
+def of_order(contents: Contents, readout: Readout) -> KerasModel:
+    """Return the chain of a file of `save_weights` of Keras 2: its layers are in order."""
+    steps: list[Step] = []
+    rows: list[Row] = []
+    zero = halves_are_zero(contents.attributes.get("keras_version", "2"))
+    for name in contents.lists["", "layer_names"]:
+        paths = names_in(contents, name)
+        if paths:
+            steps += _of_names(name, paths, zero)
+        elif not re.match(r"input|dropout|top_level_model_weights", name):
+            note = "has no weights: a file of weights does not tell what it does"
+            rows.append(Row(name, "", note))
+    if not any(isinstance(step, KerasLayer) for step in steps):
+        raise UnsupportedModelError("expected the weights of a SimpleRNN, got none")
+    model = KerasModel(steps, rows, known=False)
+    names = [dense.name for dense in model.readouts]
+    if not (readout is None or isinstance(readout, bool)):
+        given = [readout] if isinstance(readout, str) else list(readout)
+        if given != names:
+            raise ArgumentError(f"readout: expected {names}, as in the file, got {readout!r}")
+    return model
+
+
+def _of_names(name: str, paths: list[str], zero: bool) -> list[Step]:
+    """Return the layers of a group, which are several in the group of a model."""
+    kinds = [kind_of(path) for path in paths]
+    steps: list[Step] = []
+    at = 0
+    while at < len(paths):
+        cell = kinds[at : at + 2] == ["kernel", "recurrent_kernel"]
+        expected: tuple[str, ...] = _CELL if cell else ("kernel", "bias")
+        if kinds[at] == "embeddings":
+            expected = ("embeddings",)
+        elif kinds[at] != "kernel":
+            raise UnsupportedModelError(f"layer {name[:80]!r} ({show(kinds[at])}): {_SETTINGS}")
+        last = at + len(expected) - 1
+        count = len(expected) - (expected[-1] == "bias" and kinds[last : last + 1] != ["bias"])
+        store = Store(name, expected, name, name, "", name, (at,), bias=None)
+        if expected == ("embeddings",):
+            steps.append(KerasEmbedding(name, store, None))
+        elif not cell:
+            steps.append(KerasDense(name, store, None, None))
+        else:
+            made = KerasCell(store, None, None)
+            below = steps[-1] if steps else None
+            if isinstance(below, KerasLayer) and _are_halves(paths[at - 1], paths[at]):
+                steps[-1] = below._replace(backward=made, zero_output=zero)
+            else:
+                steps.append(KerasLayer(name, [made]))
+        at += count
+    return steps
+
+
+def _are_halves(first: str, second: str) -> bool:
+    """Return whether two cells are the halves of a bidirectional layer, by their names."""
+    pairs = zip(first.split("/"), second.split("/"), strict=False)
+    return any(a.startswith("forward_") and b.startswith("backward_") for a, b in pairs)

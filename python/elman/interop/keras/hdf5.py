@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAX_OBJECTS = 4096
-MAX_DEPTH = 16
+MAX_DEPTH = 32
 MAX_TEXT_BYTES = 2**20
 
 
@@ -30,6 +30,7 @@ class Contents(NamedTuple):
     arrays: dict[str, NDArray[Any]]  # floating-point datasets, by path
     names: dict[str, str]  # the attribute `name` of groups, by path
     attributes: dict[str, str]  # text of the root
+    lists: dict[tuple[str, str], list[str]]  # the names that a legacy group lists, by path and kind
 
 
 def read(data: bytes) -> Contents:
@@ -50,7 +51,7 @@ def read(data: bytes) -> Contents:
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError) as error:
         reason = str(error).splitlines() or [""]
         raise ModelFormatError(f"the HDF5 file is damaged: {reason[0][:200]}") from error
-    return Contents(walk.arrays, walk.names, attributes)
+    return Contents(walk.arrays, walk.names, attributes, walk.lists)
 
 
 def _check_heaps(data: bytes) -> None:
@@ -77,6 +78,7 @@ class _Walk:
     def __init__(self, h5py: Any, file_bytes: int) -> None:
         self.arrays: dict[str, NDArray[Any]] = {}
         self.names: dict[str, str] = {}
+        self.lists: dict[tuple[str, str], list[str]] = {}
         self._h5py = h5py
         self._seen: set[Any] = set()
         self._bytes_left = file_bytes
@@ -89,6 +91,8 @@ class _Walk:
             raise LimitError(f"{path[:80]!r}: expected groups at most {MAX_DEPTH} deep, got more")
         if depth and "name" in group.attrs:
             self.names[path] = self.text(group, "name")
+        for kind in ("layer_names", "weight_names"):
+            self._list(group, path, kind)
         for name in group:
             below = f"{path}/{name}".lstrip("/")
             link = group.get(name, getlink=True)
@@ -145,6 +149,33 @@ class _Walk:
 
     def _refuse(self, path: str, kind: str) -> None:
         raise UnsupportedModelError(f"{path[:80]!r}: expected a contiguous dataset, got {kind}")
+
+    def _list(self, group: Any, path: str, kind: str) -> None:
+        """Read a list of names; Keras splits long ones into numbered attributes."""
+        parts = [kind] if kind in group.attrs else []
+        while not parts or parts[0] != kind:
+            if (part := f"{kind}{len(parts)}") not in group.attrs:
+                break
+            parts.append(part)
+        names: list[str] = []
+        for part in parts:
+            attribute = group.attrs.get_id(part)
+            if attribute.shape is None or len(attribute.shape) != 1:
+                raise ModelFormatError(f"the attribute {part!r}: expected a list of names")
+            if not attribute.shape[0]:
+                continue
+            if attribute.shape[0] > MAX_OBJECTS or attribute.get_storage_size() > MAX_TEXT_BYTES:
+                raise LimitError(f"the attribute {part!r}: expected at most {MAX_OBJECTS} names")
+            if not isinstance(attribute.get_type(), self._h5py.h5t.TypeStringID):
+                raise ModelFormatError(f"the attribute {part!r}: expected a list of names")
+            values = group.attrs[part]
+            given = [one.decode() if isinstance(one, bytes) else str(one) for one in values]
+            names += given
+            self._text_left -= sum(map(len, given))
+            if self._text_left < 0:
+                raise LimitError(f"expected attributes of at most {MAX_TEXT_BYTES} bytes, got more")
+        if parts:
+            self.lists[path, kind] = names
 
     def text(self, item: Any, name: str) -> str:
         """Return an attribute that is one string."""

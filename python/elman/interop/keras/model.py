@@ -1,4 +1,4 @@
-"""Read a Keras config: a chain of simple RNNs and their readout.
+"""Read a Keras config as steps: simple RNNs and what a network can have around them.
 
 A config is data. Layers are recognized by the names of Keras' own classes; nothing is imported.
 Every other class is refused, with the layer and the reason.
@@ -9,19 +9,23 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from elman._container import show
+from elman.activation import TABLE
 from elman.errors import ModelFormatError, UnsupportedModelError
 from elman.interop._source import Row
 from elman.interop.keras import config as configs
-from elman.interop.keras.config import as_object, class_name, layer_name
+from elman.interop.keras import graph
+from elman.interop.keras.config import as_object, class_name, flag, layer_name, size
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
+    from elman._typing import Array
     from elman.activation import Activation
+    from elman.interop.keras.graph import Leaf
 
     Json = Any
 
-_OF_MASKS = ("Any", "NotEqual")  # the operations of Masking in a functional model's graph
 _TRAINING_ONLY = (
     "ActivityRegularization",
     "AlphaDropout",
@@ -32,13 +36,27 @@ _TRAINING_ONLY = (
 )
 
 
-class KerasCell(NamedTuple):
-    """One simple RNN cell: where its layer stores its weights, and what it computes."""
+class Store(NamedTuple):
+    """Where the weights of a layer, or of one cell of it, are."""
 
-    place: str  # in Keras 3 files: "cell", "forward_layer/cell", "cell/cells/simple_rnn_cell_1"
-    mark: str  # in legacy files: a part of the path of its weights
+    name: str  # of its layer
+    kinds: tuple[str, ...]  # in Keras' order
+    own: str  # the name of the layer itself, without the models it is in
+    group: str  # in Keras 3 files
+    place: str = ""  # in it: "cell", "forward_layer/cell", "cell/cells/simple_rnn_cell_1"
+    top: str = ""  # in legacy files: the group of the outermost layer
+    order: tuple[int, ...] = ()  # its place in that group
+    live: tuple[str, ...] = ()  # as of a `Leaf`
+    frozen: bool = False
+    bias: bool | None = True  # None: it may have one
+    lora: bool = False
+
+
+class KerasCell(NamedTuple):
+    """One simple RNN cell: where its weights are, and what it computes."""
+
+    store: Store
     activation: Activation | None  # None if unknown
-    use_bias: bool | None
     units: int | None
 
 
@@ -46,12 +64,13 @@ class KerasLayer(NamedTuple):
     """A Keras layer: a stack of cells, or one cell in both directions."""
 
     name: str
-    group: str  # its group's name in a Keras 3 file
     cells: list[KerasCell]
     backward: KerasCell | None = None
+    merge: str = "concat"
     go_backwards: bool = False
     return_sequences: bool = True
     zero_output: bool = False
+    heard: bool = True
 
     @property
     def halves(self) -> list[KerasCell]:
@@ -60,31 +79,75 @@ class KerasLayer(NamedTuple):
 
 
 class KerasDense(NamedTuple):
-    """The readout."""
+    """A Dense layer."""
 
     name: str
-    group: str
-    cell: KerasCell
+    store: Store
+    activation: Activation | None
+    units: int | None
+    heard: bool = True
 
-    @property
-    def halves(self) -> list[KerasCell]:
-        """The one cell, as in `KerasLayer`."""
-        return [self.cell]
+
+class KerasEmbedding(NamedTuple):
+    """A table with one row for each integer."""
+
+    name: str
+    store: Store
+    words: int | None
+
+
+class KerasScaling(NamedTuple):
+    """Normalization, BatchNormalization or Rescaling: y = by x + plus."""
+
+    name: str
+    kind: str
+    store: Store | None  # None: the config has the numbers
+    mean: Array | None = None  # the offset of Rescaling
+    variance: Array | None = None  # the scale of Rescaling
+    invert: bool = False
+    epsilon: float = 0.0
+
+
+class KerasFunction(NamedTuple):
+    """An activation layer."""
+
+    name: str
+    activation: Activation
+    heard: bool = True
+
+
+Step = KerasLayer | KerasDense | KerasEmbedding | KerasScaling | KerasFunction
 
 
 class KerasModel(NamedTuple):
-    """The chain of layers from the bottom up, and the parts left out of it."""
+    """The steps from the input to the output, and the parts left out."""
 
-    recurrent: list[KerasLayer]
-    dense: KerasDense | None
+    steps: list[Step]
     rows: list[Row]
     known: bool = True  # whether it comes from a config
+    pairs: tuple[str, ...] = ()  # of outputs beside the main one
+
+    @property
+    def recurrent(self) -> list[KerasLayer]:
+        """The recurrent layers."""
+        return [step for step in self.steps if isinstance(step, KerasLayer)]
+
+    @property
+    def head(self) -> list[Step]:
+        """The steps behind the last recurrent layer."""
+        numbers = [i for i, step in enumerate(self.steps) if isinstance(step, KerasLayer)]
+        return self.steps[numbers[-1] + 1 :]
+
+    @property
+    def readouts(self) -> list[KerasDense]:
+        """The Dense layers behind the last recurrent layer."""
+        return [step for step in self.head if isinstance(step, KerasDense)]
 
 
 def require_chain(config: Json) -> str:
     """Return the class of a model; refuse classes whose config does not describe the model."""
     kind = class_name(config, "the model")
-    if kind not in ("Sequential", "Functional", "Model"):
+    if kind not in graph.MODELS:
         raise UnsupportedModelError(
             f"expected a Sequential or functional model, got {kind[:80]!r}, whose config does not"
             " describe its computation"
@@ -92,127 +155,164 @@ def require_chain(config: Json) -> str:
     return kind
 
 
-def of_config(config: Json, *, keras_2: bool) -> KerasModel:
-    """Return the chain that a model's config describes."""
-    kind = require_chain(config)
-    settings = as_object(config.get("config"), "the model")
-    layers = settings.get("layers")
-    if not isinstance(layers, list):
-        raise ModelFormatError("the config of the model: expected a list of layers")
-    groups = dict(zip(map(id, layers), _groups(layers), strict=True))
-    chain = layers if kind == "Sequential" else list(_chain(settings, layers))
-    builder = _Builder(keras_2=keras_2)
-    for layer in chain:
-        builder.add(layer, groups[id(layer)])
-    return builder.model()
-
-
-def _groups(layers: list[Json]) -> Iterator[str]:
-    """Yield each layer's group name in a file: its class in snake case, and a number."""
-    seen: dict[str, int] = {}
-    for layer in layers:
-        kind = class_name(layer, "a layer")
-        if kind == "InputLayer":
-            yield ""
-            continue
-        name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", kind))
-        name = re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
-        seen[name] = seen.get(name, -1) + 1
-        yield f"{name}_{seen[name]}" if seen[name] else name
+def of_config(config: Json, *, version: str) -> KerasModel:
+    """Return the steps that a model's config describes; `version` is that of Keras."""
+    require_chain(config)
+    if version.startswith(("0", "1.")):
+        raise UnsupportedModelError(f"expected a file of Keras 2 or 3, got one of {show(version)}")
+    found = graph.of_model(config)
+    builder = _Builder(version, found.inputs)
+    for leaf in found.leaves:
+        builder.add(leaf)
+    return builder.model(found.beside)
 
 
 class _Builder:
-    """Builds a model from the layers of a chain, from the input to the output."""
+    """Builds a model from its layers, from the input to the output."""
 
-    def __init__(self, *, keras_2: bool) -> None:
-        self._recurrent: list[KerasLayer] = []
-        self._dense: KerasDense | None = None
+    def __init__(self, version: str, inputs: list[Json]) -> None:
+        self._steps: list[Step] = []
         self._rows: list[Row] = []
-        self._masking: str | None = None
-        self._keras_2 = keras_2
-
-    def add(self, layer: Json, group: str) -> None:
-        """Add the next layer, or refuse it."""
-        kind = class_name(layer, "a layer")
-        name = layer_name(layer)
-        config = as_object(layer.get("config"), f"layer {name!r}")
-        adds: dict[str, Callable[[str, str, dict[str, Json]], None]] = {
+        self._keras_2 = version.startswith("2")
+        self._halves_are_zero = halves_are_zero(version)
+        self._shape: list[Json] = inputs  # of what the next layer reads: (T, F) or (F,), or []
+        self._rank = len(inputs) if len(inputs) in (1, 2) else 2
+        self._last = False  # whether the next layer reads one step of the top layer
+        self._masking: str | None = None  # an expression, while a mask is handed on
+        self._masked_row = False
+        self._adds: dict[str, Callable[[Leaf], None]] = {
             "SimpleRNN": self._add_recurrent,
             "RNN": self._add_recurrent,
             "Bidirectional": self._add_recurrent,
             "Dense": self._add_dense,
-            "TimeDistributed": self._add_time_distributed,
             "Activation": self._add_activation,
             **dict.fromkeys(configs.LAYERS, self._add_activation),
             "Masking": self._add_masking,
+            "Embedding": self._add_embedding,
+            "Normalization": self._add_normalization,
+            "BatchNormalization": self._add_batch_normalization,
+            "Rescaling": self._add_rescaling,
+            "Identity": self._pass_over,
+            "Reshape": self._add_reshape,
+            "Permute": self._add_reshape,
+            "Flatten": self._add_reshape,
         }
-        if kind in adds:
-            adds[kind](name, group, config | {"class_name": kind})
-        elif kind in _TRAINING_ONLY:
-            self._rows.append(Row(name, "", f"{kind} acts in training only"))
-        elif kind != "InputLayer":
+
+    @property
+    def _recurrent(self) -> list[KerasLayer]:
+        return [step for step in self._steps if isinstance(step, KerasLayer)]
+
+    def add(self, leaf: Leaf) -> None:
+        """Add the next layer, or refuse it."""
+        what = f"layer {leaf.label!r}"
+        _refuse_quantized(leaf, what)
+        if leaf.state and leaf.kind not in ("SimpleRNN", "RNN", "Bidirectional"):
+            raise UnsupportedModelError(f"{what}: expected a layer with one output, got several")
+        if leaf.kind in self._adds:
+            self._adds[leaf.kind](leaf)
+        elif leaf.kind in _TRAINING_ONLY:
+            self._rows.append(Row(leaf.label, "", f"{leaf.kind} acts in training only"))
+        elif leaf.kind != "InputLayer":
             raise UnsupportedModelError(
-                f"layer {name!r} ({kind[:80]}): expected SimpleRNN, RNN of SimpleRNNCell,"
-                f" Bidirectional of them, Dense at the end, Masking or dropout, got {kind[:80]}"
+                f"{what} ({leaf.kind[:80]}): expected SimpleRNN, RNN of SimpleRNNCell,"
+                " Bidirectional of them, Dense, an activation, Embedding, Normalization, Rescaling,"
+                f" BatchNormalization, Masking or dropout, got {leaf.kind[:80]}"
             )
 
-    def model(self) -> KerasModel:
-        """Return the chain."""
-        if not self._recurrent:
+    def model(self, beside: list[tuple[str, int]]) -> KerasModel:
+        """Return the model, with a row for each further output."""
+        recurrent = self._recurrent
+        if not recurrent:
             raise UnsupportedModelError("expected a model with a SimpleRNN, got none")
-        if self._masking is not None:
-            how = "zero" if self._recurrent[-1].zero_output else "hold"
-            note = f"use net.run(x, mask=(x != {self._masking}).any(-1), masked={how!r})"
-            self._rows.append(Row("masking", "", note))
-        return KerasModel(self._recurrent, self._dense, self._rows)
+        for name, index in beside:
+            self._note_output(name, index)
+        return KerasModel(self._steps, self._rows)
 
-    def _add_recurrent(self, name: str, group: str, config: dict[str, Json]) -> None:
-        what = f"layer {name!r}"
-        if self._dense is not None:
-            raise UnsupportedModelError(f"{what}: expected it before the Dense layer, got it after")
-        if self._recurrent and not self._recurrent[-1].return_sequences:
+    # --- recurrent layers ---
+
+    def _add_recurrent(self, leaf: Leaf) -> None:
+        what = f"layer {leaf.label!r}"
+        if leaf.timed:
+            raise UnsupportedModelError(f"{what}: expected no RNN within TimeDistributed")
+        if self._last:
             raise UnsupportedModelError(
                 f"layer {self._recurrent[-1].name!r}: expected return_sequences=True below another"
                 " RNN, got False"
             )
-        if config["class_name"] == "Bidirectional":
-            layer = self._bidirectional(name, group, config)
+        if self._rank == 1 or len(self._shape) > 2:
+            raise UnsupportedModelError(
+                f"{what}: expected inputs of the shape (T, I), got {_shape(self._shape)}"
+            )
+        if leaf.kind == "Bidirectional":
+            layer = self._bidirectional(leaf)
         else:
-            layer = self._one_direction(name, group, config)
-        self._recurrent.append(layer)
+            layer = self._one_direction(leaf, leaf.config, leaf.kind, leaf.label)
+        if leaf.state:
+            layer = self._read_state(layer, leaf.state, what)
+        for name in leaf.starts:
+            self._rows.append(Row(name, "", f"the state of {leaf.label}: pass it as state="))
+        self._steps.append(layer)
+        self._last = not layer.return_sequences
+        units = [cell.units for cell in layer.halves]
+        concat = layer.backward is not None and layer.merge == "concat"
+        width = None if None in units else sum(units) if concat else units[-1]  # type: ignore[arg-type]
+        self._set_width(width)
+        if self._masking is not None and not self._masked_row:
+            self._masked_row = True
+            how = f"use net.run(x, mask={self._masking})"
+            self._rows.append(Row("masking", "", how))
 
-    def _one_direction(self, name: str, group: str, config: dict[str, Json]) -> KerasLayer:
-        what = f"layer {name!r}"
-        self._note_settings(name, config)
+    def _read_state(self, layer: KerasLayer, state: int, what: str) -> KerasLayer:
+        """Return a layer whose last state is read instead of its outputs."""
+        if layer.backward is not None or state != len(layer.cells):
+            raise UnsupportedModelError(
+                f"{what}: expected the next layer to read the outputs or the last state of the top"
+                " cell, got another state"
+            )
+        return layer._replace(return_sequences=False, zero_output=False)
+
+    def _one_direction(
+        self, leaf: Leaf, config: dict[str, Json], kind: str, label: str, inside: str = ""
+    ) -> KerasLayer:
+        what = f"layer {label!r}"
+        self._note_settings(label, config)
         return KerasLayer(
-            name,
-            group,
-            self._cells(what, config),
+            leaf.label,
+            self._cells(leaf, what, config, kind, inside),
             None,
-            _flag(config, "go_backwards", what),
-            _flag(config, "return_sequences", what),
-            _flag(config, "zero_output_for_mask", what),
+            "concat",
+            flag(config, "go_backwards", what),
+            flag(config, "return_sequences", what),
+            flag(config, "zero_output_for_mask", what),
+            leaf.heard,
         )
 
-    def _bidirectional(self, name: str, group: str, config: dict[str, Json]) -> KerasLayer:
-        what = f"layer {name!r}"
-        if config.get("merge_mode") != "concat":
+    def _bidirectional(self, leaf: Leaf) -> KerasLayer:
+        what = f"layer {leaf.label!r}"
+        merge: Json = leaf.config.get("merge_mode", "concat")
+        if merge not in ("concat", "sum", "ave"):
             raise UnsupportedModelError(
-                f"{what}: expected merge_mode 'concat', got {str(config.get('merge_mode'))[:40]!r}"
+                f"{what}: expected merge_mode 'concat', 'sum' or 'ave', got {show(merge)}"
             )
         halves: list[KerasLayer] = []
-        for key in ("layer", "backward_layer"):
-            half: Json = config.get(key)
-            if half is None and key == "backward_layer":  # Keras 2 leaves out what follows
-                halves.append(halves[0]._replace(go_backwards=not halves[0].go_backwards))
-                continue
+        for key, inside in (("layer", "forward_layer"), ("backward_layer", "backward_layer")):
+            half: Json = leaf.config.get(key)
+            turned = half is None and key == "backward_layer"  # Keras 2 leaves it out
+            if turned:
+                half = leaf.config.get("layer")
             kind = class_name(half, what)
             if kind not in ("SimpleRNN", "RNN"):
                 raise UnsupportedModelError(
                     f"{what} (Bidirectional): expected SimpleRNN, got {kind[:80]}"
                 )
-            inner = as_object(half["config"], what) | {"class_name": kind}
-            halves.append(self._one_direction(f"{name}/{layer_name(half)}", group, inner))
+            config = as_object(half.get("config"), what)
+            label = f"{leaf.label}/{layer_name(half)}"
+            rows = len(self._rows)
+            layer = self._one_direction(leaf, config, kind, label, inside)
+            if turned:
+                del self._rows[rows:]
+                layer = layer._replace(go_backwards=not layer.go_backwards)
+            halves.append(layer)
         forward, backward = halves
         if len(forward.cells) != 1 or len(backward.cells) != 1:
             raise UnsupportedModelError(
@@ -221,83 +321,254 @@ class _Builder:
             )
         if forward.go_backwards or not backward.go_backwards:
             raise UnsupportedModelError(f"{what}: expected a forward and a backward layer")
-        return forward._replace(
-            name=name,
-            cells=[_within("forward_layer", "forward_", forward.cells[0])],
-            backward=_within("backward_layer", "backward_", backward.cells[0]),
-        )
+        sizes = {forward.cells[0].units, backward.cells[0].units}
+        if len(sizes) > 1 or forward.return_sequences != backward.return_sequences:
+            raise UnsupportedModelError(f"{what}: expected two layers of one size, got others")
+        zero = forward.return_sequences and (self._halves_are_zero or forward.zero_output)
+        return forward._replace(backward=backward.cells[0], merge=merge, zero_output=zero)
 
-    def _cells(self, what: str, config: dict[str, Json]) -> list[KerasCell]:
+    def _cells(
+        self, leaf: Leaf, what: str, config: dict[str, Json], kind: str, inside: str
+    ) -> list[KerasCell]:
         """Return the cells of SimpleRNN, RNN(SimpleRNNCell) or RNN(StackedRNNCells)."""
-        if config["class_name"] == "SimpleRNN":
-            return [self._cell(what, config, "cell", "")]
+        place = f"{inside}/cell".lstrip("/")
+        if kind == "SimpleRNN":
+            return [self._cell(leaf, what, config, place)]
         outer: Json = config.get("cell")
-        kind = class_name(outer, what)
-        inner = as_object(outer["config"], what)
-        if kind == "SimpleRNNCell":
-            return [self._cell(what, inner, "cell", "")]
-        cells = inner.get("cells") if kind == "StackedRNNCells" else None
+        cell_kind = class_name(outer, what)
+        inner = as_object(outer.get("config"), what)
+        if cell_kind == "SimpleRNNCell":
+            return [self._cell(leaf, what, inner, place)]
+        cells = inner.get("cells") if cell_kind == "StackedRNNCells" else None
         if not isinstance(cells, list) or not cells:
-            raise UnsupportedModelError(f"{what}: expected cells of SimpleRNNCell, got {kind[:80]}")
+            raise UnsupportedModelError(
+                f"{what}: expected cells of SimpleRNNCell, got {cell_kind[:80]}"
+            )
         result = []
         for index, cell in enumerate(cells):
-            if (kind := class_name(cell, what)) != "SimpleRNNCell":
+            if (cell_kind := class_name(cell, what)) != "SimpleRNNCell":
                 raise UnsupportedModelError(
-                    f"{what}: expected cells of SimpleRNNCell, got {kind[:80]}"
+                    f"{what}: expected cells of SimpleRNNCell, got {cell_kind[:80]}"
                 )
-            place = f"cell/cells/simple_rnn_cell_{index}" if index else "cell/cells/simple_rnn_cell"
-            config = as_object(cell["config"], what)
-            result.append(self._cell(what, config, place, layer_name(cell)))
+            own = f"{place}/cells/simple_rnn_cell" + (f"_{index}" if index else "")
+            settings = as_object(cell.get("config"), what)
+            result.append(self._cell(leaf, what, settings, own, index))
         return result
 
-    def _cell(self, what: str, config: dict[str, Json], place: str, mark: str) -> KerasCell:
-        return KerasCell(
+    def _cell(
+        self, leaf: Leaf, what: str, config: dict[str, Json], place: str, index: int = 0
+    ) -> KerasCell:
+        activation = configs.activation_of_value(
+            config.get("activation"), what, keras_2=self._keras_2
+        )
+        if not TABLE[activation.name].in_layers:
+            raise UnsupportedModelError(
+                f"{what}: expected {activation.name} at the end of the model only"
+            )
+        number = int(place.startswith("backward")) or index
+        kinds = ("kernel", "recurrent_kernel", "bias")
+        store = self._store(leaf, kinds, what, config, place)
+        order = (*store.order, number)
+        return KerasCell(store._replace(order=order), activation, size(config, "units", what))
+
+    def _store(
+        self,
+        leaf: Leaf,
+        kinds: tuple[str, ...],
+        what: str,
+        config: dict[str, Json],
+        place: str = "",
+    ) -> Store:
+        if kinds[-1] == "bias" and not flag(config, "use_bias", what, default=True):
+            kinds = kinds[:-1]
+        return Store(
+            leaf.label,
+            kinds,
+            leaf.name,
+            leaf.group,
             place,
-            mark,
-            configs.activation_of_value(config.get("activation"), what, keras_2=self._keras_2),
-            _flag(config, "use_bias", what, default=True),
-            _units(config, what),
+            leaf.top,
+            leaf.order,
+            leaf.live,
+            leaf.frozen,
+            None if kinds[-1] not in ("bias", "kernel", "recurrent_kernel") else "bias" in kinds,
+            bool(config.get("lora_rank")),
         )
 
-    def _add_dense(self, name: str, group: str, config: dict[str, Json], place: str = "") -> None:
-        what = f"layer {name!r}"
-        if self._dense is not None or not self._recurrent:
-            found = "one below the RNN" if self._dense is None else "another after it"
-            raise UnsupportedModelError(f"{what}: expected one Dense layer at the end, got {found}")
-        self._dense = KerasDense(name, group, self._cell(what, config, place, ""))
+    # --- maps and functions of each step ---
 
-    def _add_time_distributed(self, name: str, group: str, config: dict[str, Json]) -> None:
-        what = f"layer {name!r}"
-        inner: Json = config.get("layer")
-        if (kind := class_name(inner, what)) != "Dense":
-            raise UnsupportedModelError(
-                f"{what} (TimeDistributed): expected Dense, got {kind[:80]}"
-            )
-        self._add_dense(name, group, as_object(inner["config"], what), "layer")
+    def _add_dense(self, leaf: Leaf) -> None:
+        what = f"layer {leaf.label!r}"
+        self._require_features(leaf, what)
+        activation = configs.activation_of_value(
+            leaf.config.get("activation"), what, keras_2=self._keras_2
+        )
+        units = size(leaf.config, "units", what)
+        store = self._store(leaf, ("kernel", "bias"), what, leaf.config)
+        self._note_policy(leaf.label, leaf.config)
+        self._steps.append(KerasDense(leaf.label, store, activation, units, leaf.heard))
+        self._set_width(units)
 
-    def _add_activation(self, name: str, group: str, config: dict[str, Json]) -> None:
-        """Set the readout's activation to the layer that follows it."""
-        what = f"layer {name!r}"
-        if self._dense is None or self._dense.cell.activation != "identity":
-            raise UnsupportedModelError(
-                f"{what}: expected it after a Dense layer without activation"
-            )
-        if (kind := config["class_name"]) in configs.LAYERS:
-            activation = configs.activation_of_layer(kind, config, what)
+    def _add_activation(self, leaf: Leaf) -> None:
+        what = f"layer {leaf.label!r}"
+        if leaf.kind in configs.LAYERS:
+            activation = configs.activation_of_layer(leaf.kind, leaf.config, what)
         else:
-            value = config.get("activation")
+            value = leaf.config.get("activation")
             activation = configs.activation_of_value(value, what, keras_2=self._keras_2)
-        cell = self._dense.cell._replace(activation=activation)
-        self._dense = self._dense._replace(cell=cell)
-        self._rows.append(Row(name, "readout.activation", str(activation)))
+        if not TABLE[activation.name].in_layers:
+            self._require_features(leaf, what)
+        self._steps.append(KerasFunction(leaf.label, activation, leaf.heard))
 
-    def _add_masking(self, name: str, group: str, config: dict[str, Json]) -> None:
+    def _add_embedding(self, leaf: Leaf) -> None:
+        what = f"layer {leaf.label!r}"
+        if self._steps or leaf.timed or self._masking is not None:
+            raise UnsupportedModelError(
+                f"{what}: expected Embedding at the input, got it elsewhere"
+            )
+        words = size(leaf.config, "input_dim", what)
+        store = self._store(leaf, ("embeddings",), what, leaf.config)
+        self._steps.append(KerasEmbedding(leaf.label, store, words))
+        steps = self._shape[0] if self._rank == 1 and self._shape else None
+        if self._rank != 1 and len(self._shape) > 1:
+            raise UnsupportedModelError(
+                f"{what}: expected sequences of integers (T,), got {_shape(self._shape)}"
+            )
+        self._shape, self._rank = [steps, size(leaf.config, "output_dim", what)], 2
+        if flag(leaf.config, "mask_zero", what):
+            self._masking = "ids != 0"
+
+    def _add_normalization(self, leaf: Leaf) -> None:
+        what = f"layer {leaf.label!r}"
+        axes = leaf.config.get("axis", -1)
+        if axes not in (None, []):
+            self._require_last_axis(leaf, axes, what)
+        mean = configs.numbers(leaf.config.get("mean"), "mean", what)
+        variance = configs.numbers(leaf.config.get("variance"), "variance", what)
+        if (mean is None) != (variance is None) or (variance is not None and (variance < 0).any()):
+            raise ModelFormatError(f"{what}: expected a mean and a variance")
+        store = None
+        if mean is None:
+            store = self._store(leaf, ("mean", "variance"), what, leaf.config)
+        elif mean.size != 1:
+            self._require_features(leaf, what)
+        invert = flag(leaf.config, "invert", what)
+        self._steps.append(KerasScaling(leaf.label, leaf.kind, store, mean, variance, invert, 1e-7))
+
+    def _add_batch_normalization(self, leaf: Leaf) -> None:
+        what = f"layer {leaf.label!r}"
+        self._require_last_axis(leaf, leaf.config.get("axis", -1), what)
+        kinds: tuple[str, ...] = ("moving_mean", "moving_variance")
+        if flag(leaf.config, "center", what, default=True):
+            kinds = ("beta", *kinds)
+        if flag(leaf.config, "scale", what, default=True):
+            kinds = ("gamma", *kinds)
+        store = self._store(leaf, kinds, what, leaf.config)
+        epsilon = configs.number(leaf.config, "epsilon", 1e-3, what)
+        self._steps.append(KerasScaling(leaf.label, leaf.kind, store, epsilon=epsilon))
+
+    def _add_rescaling(self, leaf: Leaf) -> None:
+        what = f"layer {leaf.label!r}"
+        scale = configs.numbers(leaf.config.get("scale", 1.0), "scale", what)
+        offset = configs.numbers(leaf.config.get("offset", 0.0), "offset", what)
+        if scale is None or offset is None:
+            raise ModelFormatError(f"{what}: expected a scale and an offset")
+        if max(scale.size, offset.size) > 1:
+            self._require_features(leaf, what)
+        self._steps.append(KerasScaling(leaf.label, leaf.kind, None, offset, scale))
+
+    def _require_features(self, leaf: Leaf, what: str) -> None:
+        """Refuse a layer that does not act on the features of each step."""
+        if (self._rank == 1 and not self._last) or len(self._shape) > 2:
+            raise UnsupportedModelError(
+                f"{what} ({leaf.kind}): expected the features of each step as its last axis, got"
+                f" inputs of the shape {_shape(self._shape)}"
+            )
+
+    def _require_last_axis(self, leaf: Leaf, axes: Json, what: str) -> None:
+        self._require_features(leaf, what)
+        axis = axes[0] if isinstance(axes, list) and len(axes) == 1 else axes
+        rank = 1 if self._last or leaf.timed else 2
+        if type(axis) is not int or axis not in (-1, rank):
+            raise UnsupportedModelError(
+                f"{what} ({leaf.kind}): expected the axis of the features, -1, got {show(axes)}"
+            )
+
+    # --- shapes and masks ---
+
+    def _set_width(self, width: int | None) -> None:
+        """Set the number of features of what the next layer reads."""
+        if self._last:
+            self._shape, self._rank = [width], 1
+        else:
+            self._shape = [self._shape[0] if len(self._shape) == 2 else None, width]
+            self._rank = 2
+
+    def _pass_over(self, leaf: Leaf) -> None:
+        self._rows.append(Row(leaf.label, "", f"{leaf.kind} changes nothing"))
+
+    def _add_reshape(self, leaf: Leaf) -> None:
+        """Add a Reshape, Permute or Flatten that changes nothing for a network."""
+        what = f"layer {leaf.label!r}"
+        shape = self._shape or (leaf.shape[1:] if len(leaf.shape) in (2, 3) else [])
+        if leaf.timed:
+            shape = shape[1:]
+        elif not self._steps and len(shape) != self._rank and shape:
+            self._rank = len(shape)
+        target: Json = leaf.config.get("target_shape", leaf.config.get("dims"))
+        if self._masking is not None and not self._last:
+            raise UnsupportedModelError(
+                f"{what} ({leaf.kind}): expected no mask, which {leaf.kind} does not hand on"
+            )
+        if leaf.kind == "Flatten":
+            same = len(shape) == 1 or self._last
+            if not same and len(shape) == 2 and shape[0] == 1 and self._recurrent:
+                same = self._last = True
+                self._set_width(shape[1] if type(shape[1]) is int else None)
+        elif leaf.kind == "Permute":
+            same = target == list(range(1, len(shape) + 1)) and bool(shape)
+        else:
+            same = isinstance(target, list) and _same_shape(target, shape)
+            steps = self._rank == 1 and not self._last and not leaf.timed
+            if not same and steps and isinstance(target, list) and _is_column(target, shape):
+                self._shape, self._rank = [shape[0] if shape else None, 1], 2
+                note = "the network reads (T, 1): pass x[..., None]"
+                self._rows.append(Row(leaf.label, "", note))
+                return
+        if not same:
+            raise UnsupportedModelError(
+                f"{what} ({leaf.kind}): expected it to change nothing, got inputs of the shape"
+                f" {_shape(shape)}" + ("" if target is None else f", and {_shape(target)}")
+            )
+        self._pass_over(leaf)
+
+    def _add_masking(self, leaf: Leaf) -> None:
+        what = f"layer {leaf.label!r}"
         if self._recurrent:
-            raise UnsupportedModelError(f"layer {name!r}: expected Masking below the RNN")
-        value = config.get("mask_value", 0.0)
+            raise UnsupportedModelError(f"{what}: expected Masking below the RNN")
+        if self._masking is not None:
+            raise UnsupportedModelError(f"{what}: expected one layer that masks, got another")
+        self._require_features(leaf, what)
+        value = leaf.config.get("mask_value", 0.0)
         if type(value) not in (int, float):
-            raise ModelFormatError(f"layer {name!r}: expected a mask_value that is a number")
-        self._masking = repr(value)
+            raise ModelFormatError(f"{what}: expected a mask_value that is a number")
+        x = "x" if not self._steps else f"<output of {self._steps[-1].name}>"
+        self._masking = f"({x} != {value!r}).any(-1)"
+
+    # --- rows ---
+
+    def _note_output(self, name: str, index: int) -> None:
+        """Add a row for an output beside the main one."""
+        layers = {layer.name: layer for layer in self._recurrent}
+        if name not in layers:
+            raise UnsupportedModelError(
+                f"layer {name!r}: expected further outputs of recurrent layers only, got one of"
+                " another layer"
+            )
+        where = "its part of run.state" if index else "its part of run.hidden"
+        if not index and not layers[name].return_sequences:
+            where = "its part of run.state"
+        self._rows.append(Row(f"output {index} of {name}", "", where))
 
     def _note_settings(self, name: str, config: dict[str, Json]) -> None:
         """Add a row for each setting that a network does not have."""
@@ -307,97 +578,70 @@ class _Builder:
             ("stateful", "pass run.state on, or use net.stream()"),
             ("return_state", "run.state has the states of all layers"),
             ("unroll", "affects only speed"),
-            ("zero_output_for_mask", "masked='zero' gives outputs of zero"),
+            ("time_major", "Keras reads (T, B, I) and returns (T, B, H)"),
+            ("zero_output_for_mask", "its output at masked steps is zero: masked='zero'"),
         ):
             if config.get(key):
                 self._rows.append(Row(f"{name}.{key}", "", note))
+        self._note_policy(name, config)
+
+    def _note_policy(self, name: str, config: dict[str, Json]) -> None:
         policy = config.get("dtype")
         if isinstance(policy, dict):
             policy = as_object(policy.get("config", {}), name).get("name")
         if policy not in (None, "float32", "float64"):
             note = "elman computes in the dtype of the network"
-            self._rows.append(Row(f"{name}.dtype={str(policy)[:40]}", "", note))
+            self._rows.append(Row(f"{name}.dtype={show(policy)}", "", note))
 
 
-def _within(place: str, mark: str, cell: KerasCell) -> KerasCell:
-    return cell._replace(place=f"{place}/{cell.place}", mark=mark)
+def halves_are_zero(version: str) -> bool:
+    """Return whether Bidirectional returns zeros for masked steps, as since TensorFlow's Keras."""
+    return re.match(r"2\.[0-3](\.\d+)?$", version) is None
 
 
-def _flag(config: dict[str, Json], key: str, what: str, *, default: bool = False) -> bool:
-    value = config.get(key, default)
-    if not isinstance(value, bool):
-        raise ModelFormatError(f"{what}: expected {key} to be true or false")
-    return value
-
-
-def _units(config: dict[str, Json], what: str) -> int:
-    units = config.get("units")
-    if type(units) is not int or units < 1:
-        raise ModelFormatError(f"{what}: expected units to be a positive integer")
-    return units
-
-
-# --- the chain of a functional model --------------------------------------------------------------
-
-
-def _chain(settings: dict[str, Json], layers: list[Json]) -> Iterator[Json]:
-    """Yield the layers from the input to the output; each reads the one before."""
-    by_name = {layer_name(layer): layer for layer in layers}
-    sources = {name: _source(layer) for name, layer in by_name.items()}
-    name: str | None = _only(settings.get("output_layers"), "output")
-    path: list[str] = []
-    while name is not None:
-        if name not in by_name or name in path:
-            raise ModelFormatError(f"the layers of the model are not a chain at {str(name)[:80]!r}")
-        path.append(name)
-        name = sources[name]
-    for other, layer in by_name.items():
-        if other not in path and class_name(layer, "a layer") not in _OF_MASKS:
+def _refuse_quantized(leaf: Leaf, what: str) -> None:
+    """Refuse layers whose weights are integers."""
+    policy = leaf.config.get("dtype")
+    if isinstance(policy, dict):
+        kind, config = policy.get("class_name"), policy.get("config")
+        mode = config.get("mode") if isinstance(config, dict) else None
+        if kind in ("QuantizedDTypePolicy", "QuantizedFloat8DTypePolicy", "GPTQDTypePolicy"):
             raise UnsupportedModelError(
-                f"layer {other!r} ({layer['class_name']}): expected one chain of layers, got"
-                " another branch"
+                f"{what}: expected weights of floating point, got quantized ones ({show(mode)}):"
+                " save the model before model.quantize"
             )
-    for layer in reversed(path):
-        yield by_name[layer]
 
 
-def _only(ends: Json, what: str) -> str:
-    """Return the name in `[name, 0, 0]` or `[[name, 0, 0]]`."""
-    if isinstance(ends, list) and len(ends) == 1 and isinstance(ends[0], list):
-        ends = ends[0]
-    if not isinstance(ends, list) or len(ends) != 3 or not isinstance(ends[0], str):
-        raise UnsupportedModelError(f"expected a model with one {what}, got none or several")
-    return ends[0]
+def _same_shape(target: list[Json], shape: list[Json]) -> bool:
+    """Return whether a Reshape to `target` keeps the steps and features of `shape`."""
+    if not shape or len(target) != len(shape):
+        return False
+    free = [i for i, size in enumerate(target) if size == -1]
+    others = [(a, b) for a, b in zip(target, shape, strict=True) if a != -1]
+    known = all(type(a) is int and a == b for a, b in others)
+    if len(target) == 1:
+        return known
+    # (T, F): the features decide; a free number of steps is then the same
+    steps, features = target
+    same_features = type(features) is int and features == shape[1]
+    same_steps = steps == shape[0] and type(steps) is int
+    return (same_features and (steps == -1 or same_steps or shape[0] is None)) or (
+        free == [1] and same_steps
+    )
 
 
-def _source(layer: Json) -> str | None:
-    """Return the name of the layer that a layer reads, or None for an input."""
-    nodes = layer.get("inbound_nodes")
-    what = f"layer {layer_name(layer)!r}"
-    if not nodes:
-        return None
-    node = nodes[0] if isinstance(nodes, list) and len(nodes) == 1 else None
-    if isinstance(node, dict):  # Keras 3
-        inputs = list(_tensors(node.get("args")))
-        keywords = as_object(node.get("kwargs", {}), what)
-        if any(list(_tensors(keywords[key])) for key in keywords if key != "mask"):
-            raise UnsupportedModelError(f"{what}: expected one input, got an initial state")
-    elif isinstance(node, list):  # Keras 2: [[name, node, tensor, keywords], ...]
-        inputs = [part[:3] for part in node if isinstance(part, list)]
-        if any(part[3] for part in node if isinstance(part, list) and len(part) > 3 and part[3]):
-            raise UnsupportedModelError(f"{what}: expected a call without further arguments")
-    else:
-        raise UnsupportedModelError(f"{what}: expected a layer that is used once")
-    if len(inputs) != 1 or len(inputs[0]) != 3 or inputs[0][1:] != [0, 0]:
-        raise UnsupportedModelError(f"{what}: expected one input, the output of one layer")
-    return str(inputs[0][0])
+def _is_column(target: list[Json], shape: list[Json]) -> bool:
+    """Return whether a Reshape makes T numbers T steps of one feature."""
+    if len(target) != 2 or target[1] not in (1, -1):
+        return False
+    steps = shape[0] if shape else None
+    if target[1] == -1:
+        return steps is not None and type(steps) is int and target[0] == steps
+    return target[0] == -1 or steps is None or target[0] == steps
 
 
-def _tensors(value: Json) -> Iterator[list[Json]]:
-    """Yield `[layer, node, tensor]` for each tensor in the arguments of a call."""
-    if isinstance(value, dict) and value.get("class_name") == "__keras_tensor__":
-        history = as_object(value.get("config"), "a tensor").get("keras_history")
-        yield history if isinstance(history, list) else []
-    elif isinstance(value, (list, dict)):
-        for part in value.values() if isinstance(value, dict) else value:
-            yield from _tensors(part)
+def _shape(shape: list[Json]) -> str:
+    """Return a shape for a message."""
+    if not isinstance(shape, list) or not shape:
+        return "unknown"
+    return "(" + ", ".join(str(s) if type(s) is int else "?" for s in shape[:4]) + ")"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from elman._network import Network
     from elman._typing import Array
-    from elman.interop._source import Imported, Trace
+    from elman.interop._source import Imported, Taps, Trace
 
     Proto = Any  # of onnx, whose types are not read
 
@@ -22,40 +22,51 @@ __all__ = ["from_onnx", "read", "to_onnx"]
 
 
 def read(
-    source: str | os.PathLike[str] | bytes | Proto, *, external_data: bool = False
+    source: str | os.PathLike[str] | bytes | Proto,
+    *,
+    external_data: bool = False,
+    embedding: str = "one_hot",
 ) -> Imported:
     """Return the network of an ONNX model, with a row for each part of the source.
 
     Arguments and errors are as for `elman.from_onnx`.
     """
+    from elman.errors import ArgumentError
     from elman.interop._source import Imported, Source
     from elman.interop.onnx.file import load
     from elman.interop.onnx.graph import read_graph
     from elman.interop.onnx.reading import read_network
-    from elman.interop.onnx.table import with_table
+    from elman.interop.onnx.table import with_props
 
+    if embedding not in ("one_hot", "rows"):
+        raise ArgumentError(f"embedding: expected 'one_hot' or 'rows', got {embedding!r}")
     model = load(source, external_data=external_data)
     graph = read_graph(model)
-    reading = read_network(graph)
+    reading = read_network(graph, rows=embedding == "rows")
 
-    def run(x: Array, mask: Array | None) -> Trace:
+    def run(x: Array, mask: Array | None, taps: Taps) -> Trace:
         from elman.interop.onnx import running
 
-        return running.run(model, reading, frozen, x)
+        return running.run(model, reading, x, taps)
 
     sizes = graph.inputs[reading.parts.x].sizes or [None] * 3
     known = dict(zip(reading.parts.x_kinds, sizes, strict=False))
     frozen = known.get("B", 1), known.get("T")
-    return Imported(with_table(reading.network, model), reading.rows, Source("onnx", run, frozen))
+    source = Source("onnx", run, lambda: frozen)
+    network = with_props(reading.network, model)
+    return Imported(network, reading.rows, source, tuple(reading.taps))
 
 
 def from_onnx(
-    source: str | os.PathLike[str] | bytes | Proto, *, external_data: bool = False
+    source: str | os.PathLike[str] | bytes | Proto,
+    *,
+    external_data: bool = False,
+    embedding: str = "one_hot",
 ) -> Network:
     """Read a network from an ONNX model.
 
-    Chains of RNN nodes from any exporter are read, with the reshapes between them and a readout of
-    one linear map and one activation, for every step or only the last. So are graphs whose
+    Chains of RNN nodes from any exporter are read, with the reshapes, linear maps, scalings and
+    activations in front, between and behind, for every step or only the last. So are graphs whose
     recurrence is unrolled step by step, as PyTorch's exporter
     (`torch.onnx.export(..., dynamo=True)`) writes them: the steps are proven equal and rolled up,
     so that a model exported for 14 steps runs over any number, and as a stream.
@@ -67,6 +78,9 @@ def from_onnx(
     external_data : bool
         Read tensors stored in other files, such as the `NAME.onnx.data` of PyTorch's exporter.
         Only regular files that the model names, in its own folder, are opened.
+    embedding : {"one_hot", "rows"}
+        What the network of a model with an embedding, which reads integers, reads instead: one-hot
+        vectors of the vocabulary, or rows of the table, which must then be looked up.
 
     Returns
     -------
@@ -92,7 +106,7 @@ def from_onnx(
     >>> elman.from_onnx(elman.to_onnx(net)) == net
     True
     """
-    return read(source, external_data=external_data).network
+    return read(source, external_data=external_data, embedding=embedding).network
 
 
 def to_onnx(net: Network, path: str | os.PathLike[str] | None = None) -> Proto | None:
@@ -104,7 +118,8 @@ def to_onnx(net: Network, path: str | os.PathLike[str] | None = None) -> Proto |
     initializer, one row of the network's `initial_state` (or zeros), repeated for every sequence.
     ONNX stores the parameters of activations in float32 and has one `clip` for both directions.
     ONNX Runtime runs RNN in float32 only: `elman.to_onnx(net.astype("float32"))`. The network's
-    metadata and table become the model's metadata `user.*` and `elman.table`.
+    metadata, table and `masked` become the model's metadata `user.*`, `elman.table` and
+    `elman.masked`.
 
     Parameters
     ----------

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import operator as arithmetic
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from elman.activation import TABLE
 from elman.errors import UnsupportedModelError
+from elman.interop.onnx.codes import equal_to_numbers, is_code
 from elman.interop.onnx.fields import (
     OPERATORS,
     Context,
     Tensor,
     as_field,
+    as_kind,
     binary,
+    integers,
+    normal,
+    offset,
     operator,
+    padded,
     settled,
     sizes_of,
 )
-from elman.interop.onnx.values import Field, Function, Lengths, decimal, objects
+from elman.interop.onnx.values import Compared, Field, Fixed, Input, decimal, objects
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,17 +43,46 @@ def _elementwise(method: str, fold: Callable[[Array, Array], Array]) -> Callable
     def apply(node: Node, context: Context, a: Tensor, b: Tensor) -> Tensor:
         if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
             return _folded(fold, a, b, context)
+        if any(isinstance(value, Field) and is_code(value) for value in (a, b)):
+            return _moved_codes(a, b, context)
         merged = _with_number(method, a, b, context)
         return merged or binary(a, b, getattr(context.symbols, method), context)
 
     return apply
 
 
+def _moved_codes(a: Tensor, b: Tensor, context: Context) -> Field:
+    """Return integers of x plus the size of a table, which only negative ones would need."""
+    field, other = (a, b) if isinstance(a, Field) else (b, a)
+    if not isinstance(other, np.ndarray) or other.size != 1 or not isinstance(field, Field):
+        raise UnsupportedModelError("it computes with the integers of x")
+    return field.map(context.symbols.unused)
+
+
 def _folded(fold: Callable[[Array, Array], Array], a: Array, b: Array, context: Context) -> Array:
     if a.dtype == object or b.dtype == object:  # sizes, some of them symbolic
+        if fold in (arithmetic.add, arithmetic.sub) and a.size == b.size == 1:
+            return _moved(a, b, 1 if fold is arithmetic.add else -1)
         raise UnsupportedModelError("it computes with a variable size")
     context.symbols.spend(numbers=np.broadcast(a, b).size)
     return np.asarray(fold(a, b))
+
+
+def _moved(a: Array, b: Array, sign: int) -> Array:
+    """Return a variable size plus or minus a number, as text: "T-1"."""
+    size, number = a.reshape(-1)[0], b.reshape(-1)[0]
+    if sign == 1 and not isinstance(size, str):
+        size, number = number, size
+    if isinstance(size, str) and size.isalpha() and not isinstance(number, str):
+        size = f"{size}{sign * int(number):+d}" if number else size
+    elif (
+        isinstance(size, str) and not isinstance(number, str) and offset(size, size[0]) is not None
+    ):
+        moved = (offset(size, size[0]) or 0) + sign * int(number)
+        size = f"{size[0]}{moved:+d}" if moved else size[0]
+    else:
+        raise UnsupportedModelError("it computes with a variable size")
+    return np.full(np.broadcast_shapes(a.shape, b.shape), size, object)
 
 
 def _with_number(name: str, a: Tensor, b: Tensor, context: Context) -> Field | None:
@@ -119,65 +154,6 @@ def _gemm(node: Node, context: Context, a: Tensor, b: Tensor, c: Tensor | None =
     return y if c is None else OPERATORS["Add"].apply(node, [y, c], context)[0]  # type: ignore[return-value]
 
 
-# --- activations ----------------------------------------------------------------------------------
-
-# elman's names of the activations of an RNN node, by ONNX's names
-FUNCTIONS = {
-    "".join(map(str.capitalize, name.split("_"))): name
-    for name, kind in TABLE.items()
-    if kind.in_layers and name != "identity"
-}
-
-
-def _activation(name: str) -> Callable[..., Field]:
-    ours = FUNCTIONS[name]
-    numbers = TABLE[ours].numbers
-
-    def apply(node: Node, context: Context, x: Tensor) -> Field:
-        given = {k: decimal(np.float32(a)) for k, a in node.attributes.items() if k in numbers}
-        return _activated(x, Function(ours, **(numbers | given)), context)
-
-    return apply
-
-
-def _activated(x: Tensor, function: Function, context: Context) -> Field:
-    field = as_field(x, context.symbols)
-    return field.map(lambda item: context.symbols.activated(item, function))
-
-
-for _name, _newest in (
-    *(("Tanh", 13), ("Relu", 14), ("Sigmoid", 13), ("LeakyRelu", 16), ("Elu", 22)),
-    *(("ThresholdedRelu", 22), ("HardSigmoid", 22), ("Softsign", 22), ("Softplus", 22)),
-):
-    operator(_name, _newest)(_activation(_name))
-
-
-@operator("Clip", 13)
-def _clip(
-    node: Node,
-    context: Context,
-    x: Tensor,
-    low: Tensor | None = None,
-    high: Tensor | None = None,
-) -> Field:
-    if node.version < 11:
-        given = [node.attributes.get(key, 0.0) for key in ("min", "max")]
-        low, high = np.array(given, np.float32).reshape(2, 1)
-    bounds = [b for b in (low, high) if isinstance(b, np.ndarray) and b.size == 1]
-    if len(bounds) != 2 or not bounds[1] > 0 or bounds[0] != -bounds[1]:
-        raise UnsupportedModelError("expected constant bounds -c and c")
-    return _activated(x, Function("identity", clip=decimal(bounds[1].reshape(-1)[0])), context)
-
-
-@operator("Softmax", 13)
-def _softmax(node: Node, context: Context, x: Tensor) -> Field:
-    field = as_field(x, context.symbols)
-    axis = node.attributes.get("axis", -1 if node.version >= 13 else 1)
-    if not field.kinds or field.kinds[-1] != "F" or axis not in (-1, field.ndim - 1):
-        raise UnsupportedModelError(f"expected a softmax over the features, got axis {axis}")
-    return _activated(field, Function("softmax"), context)
-
-
 @operator("Identity", 25)
 def _identity(node: Node, context: Context, x: Value) -> Value:
     return x
@@ -196,13 +172,19 @@ def _dropout(
     return x
 
 
-def _comparison(compare: Callable[[Array, Array], Array]) -> Callable[..., Array]:
-    """Compare constants, as Keras does with a step's number and its mask."""
+def _comparison(compare: Callable[[Array, Array], Array]) -> Callable[..., Tensor]:
+    """Compare constants, as Keras does with a step's number, and values with constants."""
 
-    def apply(node: Node, context: Context, a: Tensor, b: Tensor) -> Array:
-        if not isinstance(a, np.ndarray) or not isinstance(b, np.ndarray):
-            raise UnsupportedModelError("it compares values that are not constant")
-        return _folded(compare, a, b, context)
+    def apply(node: Node, context: Context, a: Tensor, b: Tensor) -> Tensor:
+        if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+            return _folded(compare, a, b, context)
+        if node.operator == "Equal" and isinstance(b, np.ndarray) and is_code(a) and b.size > 1:
+            return equal_to_numbers(a, b, context)  # type: ignore[arg-type]
+        if node.operator == "Less" and is_code(a) and isinstance(b, np.ndarray) and not b.any():
+            return np.zeros((1,) * a.ndim, bool)  # they number rows of a table
+        if isinstance(b, np.ndarray) and isinstance(a, Field) and b.dtype.kind == "i":
+            b = b.astype(np.float32)  # integers of x, or a number of features
+        return binary(a, b, lambda x, y: context.symbols.compared(x, node.operator, y), context)
 
     return apply
 
@@ -219,8 +201,12 @@ for _name, _newest, _compare in (
 
 @operator("Where", 16)
 def _where(node: Node, context: Context, condition: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    if not isinstance(condition, np.ndarray) or condition.dtype != bool or not condition.size:
+    if isinstance(condition, Field):
+        return _chosen(condition, a, b, context)
+    if condition.dtype != bool or not condition.size:
         raise UnsupportedModelError("its condition is not constant")
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray) and a.dtype.kind != "f":
+        return np.where(condition, a, b)
     if condition.any() != condition.all():
         raise UnsupportedModelError("its condition is not the same everywhere")
     chosen, other = (a, b) if condition.all() else (b, a)
@@ -233,13 +219,173 @@ def _where(node: Node, context: Context, condition: Tensor, a: Tensor, b: Tensor
     return chosen
 
 
+def _chosen(condition: Field, a: Tensor, b: Tensor, context: Context) -> Field:
+    """Choose between values vector by vector."""
+    symbols = context.symbols
+    fields = [settled(as_field(value, symbols)) for value in (condition, a, b)]
+    size = max(field.vector.size for field in fields)
+    rank = max(field.ndim for field in fields)
+    fields = [_constants_as(padded(field, rank), fields, context) for field in fields]
+    fields[0] = fields[0].map(lambda item: symbols.repeated(item, size))
+    if len({field.kinds for field in fields}) > 1:
+        raise UnsupportedModelError("its condition and its values have different axes")
+    shape = np.broadcast_shapes(*(field.items.shape for field in fields))
+    context.symbols.spend(math.prod(shape))
+    items = [np.broadcast_to(field.items, shape).ravel() for field in fields]
+    found = [symbols.chosen(*three) for three in zip(*items, strict=True)]
+    return Field(fields[0].kinds, objects(found, shape))
+
+
+def _constants_as(field: Field, others: list[Field], context: Context) -> Field:
+    """Return constants with the axes and the size of other tensors."""
+    model = max(others, key=lambda other: (other.ndim, "B" in other.kinds))
+    size = max(other.vector.size for other in others)
+    if all(isinstance(item, Fixed) for item in field.flat):
+        for axis, kind in enumerate(model.kinds):
+            if field.kinds[axis] == "K" != kind and kind != "F":
+                field = as_kind(field, axis, kind)
+        if field.vector.size == 1 < size:
+            field = field.map(
+                lambda item: context.symbols.fixed(np.repeat(item.weight.array, size))  # type: ignore[attr-defined]
+            )
+    return field
+
+
+@operator("Not", 1)
+def _not(node: Node, context: Context, x: Tensor) -> Tensor:
+    return ~x if isinstance(x, np.ndarray) else x.map(context.symbols.negated)
+
+
+@operator("Tile", 13)
+def _tile(node: Node, context: Context, x: Tensor, repeats: Tensor) -> Tensor:
+    """Repeat a condition for every feature."""
+    times = integers(repeats)
+    if isinstance(x, np.ndarray):
+        context.symbols.spend(numbers=x.size * math.prod(times))
+        return np.tile(x, times)
+    field = settled(x)
+    *others, size = times
+    if len(times) != field.ndim or any(n != 1 for n in others) or field.kinds[-1] != "F":
+        raise UnsupportedModelError("it repeats values")
+    return field if size == 1 else field.map(lambda item: context.symbols.repeated(item, size))
+
+
+@operator("Neg", 13)
+def _neg(node: Node, context: Context, x: Tensor) -> Tensor:
+    return -x if isinstance(x, np.ndarray) else x.map(context.symbols.negate)
+
+
+@operator("BatchNormalization", 15)
+def _batch_normalization(
+    node: Node, context: Context, x: Tensor, scale: Tensor, B: Tensor, mean: Tensor, var: Tensor
+) -> Tensor:
+    """Return scale * (x - mean) / sqrt(var + epsilon) + B along axis 1, as in evaluation."""
+    if node.attributes.get("training_mode", 0) or (
+        node.version < 7 and not node.attributes.get("is_test", 0)
+    ):
+        raise UnsupportedModelError("it normalizes each batch: export the model in its eval mode")
+    field = as_field(x, context.symbols)
+    given = [n for n in (scale, B, mean, var) if isinstance(n, np.ndarray) and n.dtype.kind == "f"]
+    numbers = [n.astype(np.float64) for n in given]
+    if len(numbers) < 4 or any(n.shape != (field.vector.size,) for n in numbers):
+        raise UnsupportedModelError("expected constant numbers for each feature")
+    if field.ndim < 2 or field.kinds[1] != "F":
+        raise UnsupportedModelError(f"expected the features on axis 1, got the axes {field.kinds}")
+    epsilon = float(np.float32(node.attributes.get("epsilon", 1e-5)))
+    symbols = context.symbols
+    by = numbers[0] / np.sqrt(numbers[3] + epsilon)
+    names = [f"{symbols.weight(array).name} (BatchNormalization)" for array in given[:2]]
+    factor = symbols.fixed_as(by, names[0])
+    plus = symbols.fixed_as(numbers[1] - by * numbers[2], names[1])
+    return field.map(lambda item: symbols.add(symbols.multiply(item, factor), plus))
+
+
+def _reduction(node: Node, given: Tensor | None, rank: int) -> list[int]:
+    axes = node.attributes.get("axes") if given is None else integers(given)
+    if axes is None:
+        return list(range(rank))[::-1] if not node.attributes.get("noop_with_empty_axes", 0) else []
+    return sorted({normal(axis, rank) for axis in axes}, reverse=True)
+
+
+@operator("ReduceSum", 13)
+@operator("ReduceMean", 18)
+def _sum(node: Node, context: Context, x: Tensor, axes: Tensor | None = None) -> Tensor:
+    """Add up items along counted axes, such as the directions of a layer."""
+    field, symbols = as_field(x, context.symbols), context.symbols
+    for axis in _reduction(node, axes, field.ndim):
+        if field.kinds[axis] == "F" and node.operator == "ReduceSum":
+            field = field.map(symbols.counted)
+            if not node.attributes.get("keepdims", 1):
+                kinds = field.kinds[:axis] + field.kinds[axis + 1 :]
+                field = Field(kinds, field.items)
+            continue
+        if field.kinds[axis] != "K":
+            what = {"T": "the steps", "B": "the sequences", "F": "the features"}
+            raise UnsupportedModelError(f"it adds up {what.get(field.kinds[axis], 'merged axes')}")
+        place = field.item_axis(axis)
+        rows = np.moveaxis(field.items, place, -1)
+        symbols.spend(field.items.size)
+        found = []
+        for row in rows.reshape(-1, rows.shape[-1]):
+            total = functools.reduce(symbols.add, row)
+            if node.operator == "ReduceMean" and len(row) > 1:
+                total = symbols.divide(total, symbols.fixed(np.full(1, len(row), np.float32)))
+            found.append(total)
+        kinds = field.kinds[:axis] + field.kinds[axis + 1 :]
+        field = Field(kinds, objects(found, rows.shape[:-1]))
+        if node.attributes.get("keepdims", 1):
+            field = field.expand(axis)
+    return field
+
+
+@operator("ReduceMax", 20)
+def _max(node: Node, context: Context, x: Tensor, axes: Tensor | None = None) -> Tensor:
+    if not isinstance(x, np.ndarray) or x.dtype == object:
+        raise UnsupportedModelError("it takes the largest of values that are not constant")
+    if not x.ndim:  # PyTorch has an axis 0 there
+        return x
+    reduced = tuple(_reduction(node, axes, x.ndim))
+    return np.asarray(np.max(x, axis=reduced, keepdims=bool(node.attributes.get("keepdims", 1))))
+
+
+_HALVES = {10: "float16", 16: "bfloat16"}
+
+
 @operator("Cast", 28)
 def _cast(node: Node, context: Context, x: Value) -> Value:
-    to = {1: "f4", 11: "f8", 6: "i4", 7: "i8", 9: "?"}.get(node.attributes.get("to", 0))
+    kind = node.attributes.get("to", 0)
+    to = {1: "f4", 11: "f8", 6: "i4", 7: "i8", 9: "?"}.get(kind)
+    if kind in _HALVES:
+        return _rounded(x, _HALVES[kind], context)
     if to is None:
         raise UnsupportedModelError("it converts to a type other than float, double or an integer")
     if isinstance(x, np.ndarray):
         return x if x.dtype == object else x.astype(to)
-    if (isinstance(x, Field) and to[0] != "f") or (isinstance(x, Lengths) and to[0] != "i"):
+    if isinstance(x, Field):
+        if all(isinstance(item, Compared) for item in x.flat):
+            return x
+        is_integer = is_code(x)
+        if (to[0] == "f") == is_integer and not _is_one_hot(x):
+            raise UnsupportedModelError("it converts between real numbers and integers")
+    return x
+
+
+def _is_one_hot(x: Field) -> bool:
+    """Return whether a tensor has vectors of 0 and 1, which have any type."""
+    return all(isinstance(item, Input) and item.one_hot for item in x.flat)
+
+
+def _rounded(x: Value, kind: str, context: Context) -> Value:
+    """Round constants to 16 bits; the rounding of other values is left out."""
+    if isinstance(x, np.ndarray):
+        if x.dtype.kind != "f":
+            return x.astype(np.float32)
+        import ml_dtypes  # onnx depends on it
+
+        half = np.float16 if kind == "float16" else ml_dtypes.bfloat16
+        return x.astype(half).astype(np.float32)
+    if is_code(x):
         raise UnsupportedModelError("it converts between real numbers and integers")
+    if kind not in context.halves:
+        context.halves.append(kind)
     return x

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from elman.errors import ModelFormatError, UnsupportedModelError
+from elman.interop.onnx.codes import is_code, rows_of
 from elman.interop.onnx.fields import (
     Context,
     Tensor,
@@ -17,6 +18,7 @@ from elman.interop.onnx.fields import (
     as_kind,
     integers,
     normal,
+    offset,
     operator,
     padded,
     part_sizes,
@@ -98,10 +100,12 @@ def _reshape_numbers(x: Array, wanted: list[Any]) -> Array:
 def _flatten(node: Node, context: Context, x: Tensor) -> Field:
     field = as_field(x, context.symbols)
     axis = node.attributes.get("axis", 1)
-    if axis not in (1, 1 - field.ndim):
-        raise UnsupportedModelError(f"expected axis 1, got {axis}")
+    axis = axis + field.ndim if axis < 0 else axis
     known = part_sizes(field, context)
-    return reshape(field, known, [product(known[0]), -1], context.symbols)
+    if not 0 < axis < field.ndim:
+        raise UnsupportedModelError(f"expected an axis from 1 to {field.ndim - 1}, got {axis}")
+    rows = product([size for parts in known[:axis] for size in parts])
+    return reshape(field, known, [rows, -1], context.symbols)
 
 
 @operator("Slice", 13)
@@ -118,13 +122,26 @@ def _slice(
     if node.version < 10:
         said = [node.attributes.get(name) for name in ("starts", "ends", "axes")] + [None]
     else:
-        said = [None if a is None else integers(a) for a in (starts, ends, axes, steps)]
+        said = [None if a is None else _places(a) for a in (starts, ends, axes, steps)]
     first, last = said[0] or [], said[1] or []
     places = list(range(len(first))) if said[2] is None else said[2]
     strides = [1] * len(first) if said[3] is None else said[3]
     for start, end, axis, step in zip(first, last, places, strides, strict=True):
         x = _take(x, normal(axis, x.ndim), slice(start, end, step), context)
     return x
+
+
+def _places(value: Tensor) -> list[int]:
+    """Return constant integers; "T - 1" is -1, counted from the end, and "T" the end."""
+    if not isinstance(value, np.ndarray) or value.dtype != object:
+        return integers(value)
+    places = []
+    for size in value.ravel().tolist():
+        found = size if isinstance(size, int) else offset(size, "T")
+        if found is None:
+            raise UnsupportedModelError("its places are not constant")
+        places.append(_LARGE if isinstance(size, str) and found == 0 else found)
+    return places
 
 
 def _take(x: Tensor, axis: int, part: slice, context: Context) -> Tensor:
@@ -154,6 +171,8 @@ def _take(x: Tensor, axis: int, part: slice, context: Context) -> Tensor:
             return field
         if part.start == -1 and kind == "T":
             return _one_step(field, axis, -1, None, context)
+    elif part.step == 1 and kind == "T" and (part.start, part.stop) == (0, 1):
+        return _one_step(field, axis, 0, None, context)
     raise UnsupportedModelError(
         f"it takes a part of {_MEANINGS.get(kind, 'merged axes')}, which elman cannot express"
     )
@@ -176,6 +195,12 @@ def _one_step(field: Field, axis: int, step: int, length: int | None, context: C
 
 @operator("Gather", 13)
 def _gather(node: Node, context: Context, x: Tensor, indices: Tensor) -> Tensor:
+    if isinstance(x, np.ndarray) and isinstance(indices, Field) and is_code(indices):
+        if node.attributes.get("axis", 0) not in (0, -x.ndim):
+            raise UnsupportedModelError("expected rows of a table, got another axis")
+        return rows_of(x, indices, context)
+    if (place := _last_place(indices, x, node.attributes.get("axis", 0), context)) is not None:
+        return _gathered_step(x, *place, context)  # type: ignore[arg-type]
     if not isinstance(indices, np.ndarray) or indices.dtype.kind != "i":
         raise UnsupportedModelError("its indices are not constant integers")
     axis = node.attributes.get("axis", 0)
@@ -191,11 +216,28 @@ def _gather(node: Node, context: Context, x: Tensor, indices: Tensor) -> Tensor:
         context.symbols.spend(items.size)
         return Field(x.kinds[:axis] + ("K",) * indices.ndim + x.kinds[axis + 1 :], items)
     if kind == "T" and indices.size == 1 and indices.ndim <= 1:
-        taken = _one_step(x, axis, int(indices.item()), context.steps, context)
-        return taken if indices.ndim else uniform(taken, axis)
+        return _gathered_step(x, axis, int(indices.item()), indices.ndim, context)
     raise UnsupportedModelError(
         f"it selects from {_MEANINGS.get(kind, 'merged axes')}, which elman cannot express"
     )
+
+
+def _gathered_step(x: Field, axis: int, step: int, rank: int, context: Context) -> Field:
+    taken = _one_step(x, axis, step, context.steps, context)
+    return taken if rank else uniform(taken, axis)
+
+
+def _last_place(
+    indices: Tensor, x: Tensor, axis: int, context: Context
+) -> tuple[int, int, int] | None:
+    """Return the axis, the step and the rank of an index `steps - 1` of a variable number."""
+    if not isinstance(indices, np.ndarray) or indices.dtype != object or indices.size != 1:
+        return None
+    axis = normal(axis, x.ndim)
+    if isinstance(x, np.ndarray) or x.kinds[axis] != "T" or indices.ndim > 1:
+        return None
+    step = offset(indices.reshape(-1)[0], "T")
+    return None if step is None or step >= 0 else (axis, step, indices.ndim)
 
 
 @operator("Split", 18)
@@ -258,6 +300,12 @@ def _shape(node: Node, context: Context, x: Tensor) -> Array:
     part = sizes_of(x, context)[node.attributes.get("start", 0) : node.attributes.get("end", None)]
     whole = all(isinstance(size, int) for size in part)
     return np.array(part, np.int64 if whole else object)
+
+
+@operator("Size", 25)
+def _size(node: Node, context: Context, x: Tensor) -> Array:
+    whole = product(sizes_of(x, context))
+    return np.array(whole, np.int64 if isinstance(whole, int) else object)
 
 
 @operator("Expand", 13)

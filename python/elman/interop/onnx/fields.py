@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
 
 Tensor = np.ndarray | Field  # the inputs of almost all operators
-_OF_LENGTHS = "it computes with the lengths of the sequences"
-_FOR_LENGTHS = ("Cast", "Dropout", "Identity")  # the operators that accept them
+OF_LENGTHS = "it computes with the lengths of the sequences"
 
 
 class Context(NamedTuple):
@@ -29,12 +28,15 @@ class Context(NamedTuple):
     symbols: Symbols
     batch: int | None  # the size of axis B, if known
     steps: int | None  # the size of axis T, if known
+    rows: bool  # whether the network reads rows of a table for the integers of x
+    tables: list[str]  # the names of these tables
+    halves: list[str]  # the types that values are rounded to in the graph
 
 
 def as_field(value: Value, symbols: Symbols) -> Field:
     """Return an array as a field whose axes are all counted."""
     if isinstance(value, Lengths):
-        raise UnsupportedModelError(_OF_LENGTHS)
+        raise UnsupportedModelError(OF_LENGTHS)
     if isinstance(value, Field):
         return value
     if value.ndim == 0:
@@ -104,7 +106,14 @@ def aligned(a: Field, b: Field) -> tuple[Field, Field, tuple[str, ...]]:
             raise UnsupportedModelError(
                 f"it combines tensors with the axes {_named(a.kinds)} and {_named(b.kinds)}"
             )
+    _require_one_of_each(kinds)
     return a, b, tuple(kinds)
+
+
+def _require_one_of_each(kinds: Sequence[str]) -> None:
+    letters = "".join(kinds)
+    if letters.count("B") > 1 or letters.count("T") > 1:
+        raise UnsupportedModelError("it combines every sequence or step with every other one")
 
 
 def padded(field: Field, rank: int) -> Field:
@@ -117,6 +126,7 @@ def as_kind(field: Field, axis: int, kind: str) -> Field:
     """Convert a counted axis with equal items to another kind."""
     field = uniform(field, axis)
     kinds = (*field.kinds[:axis], kind, *field.kinds[axis:])
+    _require_one_of_each(kinds)
     if "K" not in kind:
         return Field(kinds, field.items)
     place = field.item_axis(axis)
@@ -160,6 +170,14 @@ def normal(axis: int, rank: int) -> int:
     return axis % rank
 
 
+def offset(size: object, name: str) -> int | None:
+    """Return n of a size "T + n", else None."""
+    if not isinstance(size, str) or not size.startswith(name):
+        return None
+    rest = size[len(name) :]
+    return 0 if not rest else int(rest) if rest[0] in "+-" else None
+
+
 # --- operators ------------------------------------------------------------------------------------
 
 
@@ -171,6 +189,7 @@ class Operator(NamedTuple):
 
 
 OPERATORS: dict[str, Operator] = {}  # by ONNX's name
+FOR_LENGTHS: dict[str, Callable[..., Value]] = {}  # what they do with lengths among their inputs
 
 
 def operator(name: str, newest: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -190,8 +209,10 @@ def operator(name: str, newest: int) -> Callable[[Callable[..., Any]], Callable[
             present = sum(value is not None for value in needed)
             if present < max(least, len(needed)) or (len(inputs) > most and not several):
                 raise ModelFormatError(f"expected {least} inputs, got {len(inputs)}")
-            if name not in _FOR_LENGTHS and any(isinstance(value, Lengths) for value in inputs):
-                raise UnsupportedModelError(_OF_LENGTHS)
+            if any(isinstance(value, Lengths) for value in inputs):
+                if name not in FOR_LENGTHS:
+                    raise UnsupportedModelError(OF_LENGTHS)
+                return [FOR_LENGTHS[name](node, context, *inputs)]
             result = function(node, context, *inputs)
             return result if isinstance(result, list) else [result]
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     Proto = Any  # of onnx, which has no types
 
+_BRANCHES = (("If", "then_branch"), ("If", "else_branch"))
+_MAX_DEPTH = 4  # of inner graphs
 _show = reprlib.Repr()
 _show.maxstring = _show.maxother = 60
 
@@ -34,11 +36,24 @@ class Node(NamedTuple):
         return f"node {self.place} ({_label(self.operator, self.name)})"
 
 
+class Branch(NamedTuple):
+    """The inner graph of a node, which may read the values of the graph around it."""
+
+    nodes: list[Node]
+    constants: dict[str, Array]
+    outputs: list[str]
+
+
 class Tensor(NamedTuple):
     """The declaration of an input: ONNX's name of its type, and its sizes (None if free)."""
 
     type: str
     sizes: list[int | None] | None
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether it holds integers."""
+        return self.type in ("INT32", "INT64")
 
     @property
     def is_float(self) -> bool:
@@ -69,6 +84,7 @@ def read_graph(model: Proto) -> Graph:
     live = _live(proto)
     nodes = [_node(index, proto.node[index], opset) for index in live]
     used = {name for node in nodes for name in node.inputs} | {o.name for o in proto.output}
+    used = used.union(*(_free_names(proto.node[index]) for index in live))
     constants = {}
     for tensor in proto.initializer:
         if tensor.name in constants:
@@ -90,11 +106,43 @@ def read_graph(model: Proto) -> Graph:
     )
 
 
+def _branch(proto: Proto, opset: int, what: str, depth: int) -> Branch:
+    """Return one branch of an If."""
+    if depth > _MAX_DEPTH:
+        raise UnsupportedModelError(f"{what}: its inner graphs are nested too deeply")
+    if len(proto.input) or len(proto.sparse_initializer):
+        raise UnsupportedModelError(f"{what}: expected branches without inputs of their own")
+    nodes = [_node(index, node, opset, depth) for index, node in enumerate(proto.node)]
+    constants = {tensor.name: read_tensor(tensor) for tensor in proto.initializer}
+    return Branch(nodes, constants, [output.name for output in proto.output])
+
+
+def _free_names(proto: Proto, depth: int = 0) -> set[str]:
+    """Return the names that the inner graphs of a node read from outside."""
+    import onnx
+
+    names: set[str] = set()
+    for attribute in proto.attribute if proto.op_type == "If" else ():
+        if attribute.type == onnx.AttributeProto.GRAPH and depth <= _MAX_DEPTH:
+            made = {tensor.name for tensor in attribute.g.initializer}
+            for node in attribute.g.node:
+                names |= ({*node.input} | _free_names(node, depth + 1)) - made - {""}
+                made.update(node.output)
+            names |= {output.name for output in attribute.g.output} - made
+    return names
+
+
 def _opset(model: Proto) -> int:
     """Return the version of the standard operators."""
     import onnx
 
     versions = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
+    if not versions:
+        domains = [_show.repr(entry.domain)[1:-1] for entry in model.opset_import]
+        raise ModelFormatError(
+            "opset_import: expected the version of the standard operators, without which no node"
+            f" has a meaning, got {domains}"
+        )
     if len(versions) != 1 or versions[0] < 1:
         raise ModelFormatError(f"expected one version of the standard operators, got {versions}")
     newest = onnx.defs.onnx_opset_version()
@@ -107,41 +155,88 @@ def _opset(model: Proto) -> int:
 
 
 def _live(proto: Proto) -> list[int]:
-    """Return the indices of the nodes that the outputs depend on."""
+    """Return the indices of the nodes that the outputs depend on, each after those it reads.
+
+    Converters append nodes that earlier ones read, and engines put them in order.
+    """
     made: set[str] = {name.name for name in proto.input} | {t.name for t in proto.initializer}
+    makers: dict[str, int] = {}
     for index, node in enumerate(proto.node):
-        what = f"node {index} ({_label(node.op_type, node.name)})"
-        for name in node.input:
-            if name and name not in made:
+        for name in filter(None, node.output):
+            if name in made or name in makers:
                 raise ModelFormatError(
-                    f"{what}: it reads {_show.repr(name)}, which no earlier node computes"
+                    f"{_what(index, node)}: {_show.repr(name)} is computed twice"
                 )
-        for name in node.output:
-            if name in made and name:
-                raise ModelFormatError(f"{what}: {_show.repr(name)} is computed twice")
-            made.add(name)
-    needed = {output.name for output in proto.output}
-    if not needed <= made:
-        raise ModelFormatError(f"no node computes the output {_show.repr(min(needed - made))}")
-    live = []
-    for index in range(len(proto.node) - 1, -1, -1):
-        node = proto.node[index]
-        if not needed.isdisjoint(node.output):
-            needed.update(name for name in node.input if name)
-            live.append(index)
-    return live[::-1]
+            makers[name] = index
+    missing = {output.name for output in proto.output} - made - makers.keys()
+    if missing:
+        raise ModelFormatError(f"no node computes the output {_show.repr(min(missing))}")
+    read = [[*filter(None, node.input), *sorted(_free_names(node))] for node in proto.node]
+    for index, node in enumerate(proto.node):
+        for name in read[index]:
+            if name not in made and name not in makers:
+                raise _unmade(index, node, name)
+    ordered: dict[int, None] = {}
+    for output in proto.output:
+        left = [makers[output.name]] if output.name in makers else []
+        waiting: set[int] = set()
+        while left:
+            index = left[-1]
+            before = {name: makers[name] for name in read[index] if name in makers}
+            before = {name: maker for name, maker in before.items() if maker not in ordered}
+            if index in ordered or not before:
+                ordered[left.pop()] = None
+                continue
+            waiting.add(index)
+            for name, maker in before.items():
+                if maker in waiting:
+                    raise _unmade(index, proto.node[index], name)
+            left += list(before.values())[::-1]
+    return _sorted(list(ordered), read, makers)
 
 
-def _node(index: int, proto: Proto, opset: int) -> Node:
+def _sorted(live: list[int], read: list[list[str]], makers: dict[str, int]) -> list[int]:
+    """Return nodes in the order of the graph as far as each comes after those it reads."""
+    in_order = sorted(live)
+    place = {index: position for position, index in enumerate(in_order)}
+    if all(
+        place[makers[name]] < place[index]
+        for index in in_order
+        for name in read[index]
+        if name in makers
+    ):
+        return in_order
+    return live
+
+
+def _what(index: int, node: Proto) -> str:
+    return f"node {index} ({_label(node.op_type, node.name)})"
+
+
+def _unmade(index: int, node: Proto, name: str) -> ModelFormatError | UnsupportedModelError:
+    """Return the error for a node that reads what is not computed before it."""
+    reason = f"{_show.repr(name)}, which no earlier node computes"
+    if name in node.input:
+        return ModelFormatError(f"{_what(index, node)}: it reads {reason}")
+    return UnsupportedModelError(f"{_what(index, node)}: its inner graphs read {reason}")
+
+
+def _node(index: int, proto: Proto, opset: int, depth: int = 0) -> Node:
     import onnx
 
     what = f"node {index} ({_label(proto.op_type, proto.name)})"
+    if "quantize" in proto.op_type.lower() or proto.op_type.endswith("Integer"):
+        raise UnsupportedModelError(
+            f"{what}: the model is quantized: it rounds its values to 8 bits or so, which no"
+            " network does; give the model from before it was quantized"
+        )
     if proto.domain not in ("", "ai.onnx"):
         domain = _show.repr(proto.domain)
         raise UnsupportedModelError(f"{what}: operators of the domain {domain} are not supported")
     kinds = onnx.AttributeProto
     for attribute in proto.attribute:
-        if attribute.type in (kinds.GRAPH, kinds.GRAPHS):
+        inner = attribute.type in (kinds.GRAPH, kinds.GRAPHS)
+        if inner and (proto.op_type, attribute.name) not in _BRANCHES:
             raise UnsupportedModelError(f"{what}: nodes with inner graphs are not supported")
         if attribute.type in (kinds.SPARSE_TENSOR, kinds.SPARSE_TENSORS, kinds.TYPE_PROTO):
             raise UnsupportedModelError(
@@ -161,7 +256,10 @@ def _node(index: int, proto: Proto, opset: int) -> Node:
             raise UnsupportedModelError(f"{what}: the attribute {name} is unknown")
         if attribute.type != schema.attributes[attribute.name].type.value:
             raise ModelFormatError(f"{what}: the attribute {name} has the wrong type")
-    attributes = {a.name: _attribute(a) for a in proto.attribute}
+    attributes = {
+        a.name: _branch(a.g, opset, what, depth + 1) if a.type == kinds.GRAPH else _attribute(a)
+        for a in proto.attribute
+    }
     return Node(
         index,
         proto.op_type,

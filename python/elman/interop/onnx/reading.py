@@ -14,24 +14,25 @@ from elman.errors import (
     ShapeError,
     UnsupportedModelError,
 )
-from elman.interop.onnx import arithmetic, axes  # noqa: F401 - they register the operators
+from elman.interop.onnx import activations, arithmetic, axes, places  # noqa: F401 - they register the operators
 from elman.interop.onnx.assembling import Parts, Reading, assemble
 from elman.interop.onnx.fields import OPERATORS, Context, as_field
 from elman.interop.onnx.recurrent import NEWEST, OnnxChains
 from elman.interop.onnx.unrolled import roll_up
-from elman.interop.onnx.values import Field, Lengths, Symbols, objects
+from elman.interop.onnx.values import Field, Hidden, Lengths, Symbols, leaves_of, objects
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from elman.interop.onnx.graph import Graph, Node, Tensor
-    from elman.interop.onnx.values import Value
+    from elman.interop.onnx.values import Value, Vector
 
 _REASONS = {
     "LSTM": "cells with gates are not supported",
     "GRU": "cells with gates are not supported",
 }
 _ORDERS = {1: ["T"], 2: ["TF", "BT", "TB"], 3: ["TBF", "BTF"]}  # of the axes of x
+_CODE_ORDERS = {1: ["T"], 2: ["BT", "TB"]}  # of the axes of an x of integers
 _MAX_INPUTS = 64  # x, and a state for each layer and direction
 _STATE_ORDERS = {2: ["BF", "KF"], 3: ["KBF", "BKF"]}  # of the axes of a state
 
@@ -49,12 +50,15 @@ class _Failure(NamedTuple):
     error: ElmanError
 
 
-def read_network(graph: Graph) -> Reading:
-    """Return the network of a graph, and the meaning of its inputs and outputs."""
+def read_network(graph: Graph, *, rows: bool = False) -> Reading:
+    """Return the network of a graph, and the meaning of its inputs and outputs.
+
+    With `rows`, the network of a graph with an embedding reads rows of its table.
+    """
     _refuse_unknown(graph)
     furthest: _Failure | None = None
     for meaning in _meanings(graph):
-        outcome = _read_as(graph, meaning)
+        outcome = _read_as(graph, meaning, rows)
         if isinstance(outcome, Reading):
             return outcome
         if furthest is None or outcome.progress > furthest.progress:
@@ -68,8 +72,13 @@ def read_network(graph: Graph) -> Reading:
 
 
 def _refuse_unknown(graph: Graph) -> None:
-    known = {name: operator.newest for name, operator in OPERATORS.items()} | {"RNN": NEWEST}
-    for node in graph.nodes:
+    _refuse_unknown_nodes(graph.nodes)
+
+
+def _refuse_unknown_nodes(nodes: list[Node]) -> None:
+    known = {name: operator.newest for name, operator in OPERATORS.items()}
+    known |= {"RNN": NEWEST, "If": 25}
+    for node in nodes:
         if node.operator not in known:
             reason = _REASONS.get(node.operator, "the operator is not supported")
             raise UnsupportedModelError(f"{node}: {reason}")
@@ -84,13 +93,15 @@ def _meanings(graph: Graph) -> Iterator[_Meaning]:
     """Yield every choice of x among the inputs, and of the order of axes."""
     used = {name for node in graph.nodes for name in node.inputs} | set(graph.outputs)
     inputs = {n: about for n, about in graph.inputs.items() if about.is_float and n in used}
-    if len(inputs) > _MAX_INPUTS:
+    codes = {n: about for n, about in graph.inputs.items() if about.is_integer and n in used}
+    if len(inputs) + len(codes) > _MAX_INPUTS:
         raise LimitError(f"expected at most {_MAX_INPUTS} numeric inputs, got {len(inputs)}")
     free = {n: about for n, about in graph.defaults.items() if about.is_float and _is_free(about)}
-    for x, about in inputs.items():
+    for x, about in (inputs | codes).items():
+        orders = _CODE_ORDERS if about.is_integer else _ORDERS
         others = {name: a for name, a in (inputs | free).items() if name != x}
         ranks = {name: 3 if a.sizes is None else len(a.sizes) for name, a in others.items()}
-        for kinds in _ORDERS.get(3 if about.sizes is None else len(about.sizes), []):
+        for kinds in orders.get(3 if about.sizes is None else len(about.sizes), []):
             for choice in range(2):
                 if choice and not others:
                     break
@@ -104,11 +115,11 @@ def _is_free(about: Tensor) -> bool:
     return about.sizes is not None and None in about.sizes
 
 
-def _read_as(graph: Graph, meaning: _Meaning) -> Reading | _Failure:
+def _read_as(graph: Graph, meaning: _Meaning, rows: bool) -> Reading | _Failure:
     """Read the graph with one meaning of its inputs; on failure return the progress made."""
     progress = 0
     try:
-        reader = _GraphReader(graph, meaning)
+        reader = _GraphReader(graph, meaning, rows)
         for progress, node in enumerate(graph.nodes):  # noqa: B007
             reader.apply(node)
         progress = len(graph.nodes)
@@ -126,7 +137,7 @@ def _numbers(value: Value) -> Value:
 
 
 class _GraphReader:
-    def __init__(self, graph: Graph, meaning: _Meaning) -> None:
+    def __init__(self, graph: Graph, meaning: _Meaning, rows: bool) -> None:
         self._graph = graph
         self._meaning = meaning
         self._unrolled = not any(node.operator == "RNN" for node in graph.nodes)
@@ -137,7 +148,8 @@ class _GraphReader:
         self._recurrent = OnnxChains()
         x = self._x_sizes()
         self._steps = x.get("T")
-        self._context = Context(self._symbols, x.get("B"), None if self._unrolled else self._steps)
+        steps = None if self._unrolled else self._steps
+        self._context = Context(self._symbols, x.get("B"), steps, rows, [], [])
         self._values: dict[str, Value] = {"": np.empty(0)}
         self._values |= self._constants()
         self._values |= self._inputs(x)
@@ -147,7 +159,7 @@ class _GraphReader:
         about = self._graph.inputs[self._meaning.x]
         kinds = self._meaning.x_kinds
         sizes = dict(zip(kinds, about.sizes or [None] * len(kinds), strict=True))
-        if "F" not in sizes:
+        if "F" not in sizes or about.is_integer:
             sizes["F"] = 1
         if sizes["F"] is None:
             sizes["F"] = self._features_of_first_layer()
@@ -156,7 +168,7 @@ class _GraphReader:
         if sizes["T"] is None:
             raise UnsupportedModelError(
                 "no recurrent layer was found: expected RNN nodes, or a fixed number of steps in"
-                f" the input {self._meaning.x!r}"
+                f" the input {self._meaning.x!r} (Keras exports a free number as one step)"
             )
         if sizes["T"] > len(self._graph.nodes):
             raise UnsupportedModelError(
@@ -184,18 +196,23 @@ class _GraphReader:
     def _inputs(self, x: dict[str, int | None]) -> dict[str, Value]:
         values: dict[str, Value] = {}
         for name, about in self._graph.inputs.items():
-            if about.type in ("INT32", "INT64"):
+            if about.is_integer:
                 values[name] = Lengths(name)
         for name, kinds in self._meaning.states.items():
             values[name] = self._state(name, kinds)
         size = x["F"] or 0
         kinds = self._meaning.x_kinds.replace("T", "K") if self._unrolled else self._meaning.x_kinds
         if self._unrolled:
-            steps = [self._symbols.input(size, step) for step in range(self._steps or 0)]
+            steps = [self._x(size, step) for step in range(self._steps or 0)]
             items = objects(steps, (len(steps),))
         else:
-            items = objects([self._symbols.input(size, None)], ())
+            items = objects([self._x(size, None)], ())
         return values | {self._meaning.x: Field(tuple(kinds), items)}
+
+    def _x(self, size: int, step: int | None) -> Vector:
+        if self._graph.inputs[self._meaning.x].is_integer:
+            return self._symbols.code(step)
+        return self._symbols.input(size, step)
 
     def _state(self, name: str, kinds: str) -> Field:
         about = (self._graph.inputs | self._graph.defaults)[name]
@@ -215,7 +232,9 @@ class _GraphReader:
         """Evaluate a node; errors name it."""
         inputs = [self._values[name] if name else None for name in node.inputs]
         try:
-            if node.operator == "RNN":
+            if node.operator == "If":
+                outputs = self._chosen(node, inputs)
+            elif node.operator == "RNN":
                 outputs = self._recurrent.apply(node, inputs, self._context)
             else:
                 outputs = OPERATORS[node.operator].apply(node, inputs, self._context)
@@ -230,32 +249,67 @@ class _GraphReader:
             if name:
                 self._values[name] = np.empty(0)
 
+    def _chosen(self, node: Node, inputs: list[Value | None]) -> list[Value]:
+        """Return the outputs of the branch that a constant condition chooses."""
+        condition = inputs[0] if inputs else None
+        if not isinstance(condition, np.ndarray) or condition.size != 1:
+            raise UnsupportedModelError("its condition is not constant")
+        branch = node.attributes["then_branch" if condition.all() else "else_branch"]
+        _refuse_unknown_nodes(branch.nodes)
+        self._values |= branch.constants
+        for inner in branch.nodes:
+            self.apply(inner)
+        return [self._values[name] for name in branch.outputs]
+
     def finish(self) -> Reading:
         """Return the network that computes the outputs."""
         fields = [as_field(self._values[name], self._symbols) for name in self._graph.outputs]
         chains = self._recurrent.chains
+        mask = None
+        names: dict[Vector, str] = {}
+        alone: set[Vector] = set()  # vectors that have the name of a tensor with nothing else
+        for name, value in self._values.items():
+            if not isinstance(value, Field):
+                continue
+            for vector in value.flat:
+                if vector not in alone:
+                    names[vector] = name
+                    alone |= {vector} if value.items.size == 1 else set()
         if self._unrolled:
-            computed = (value for value in self._values.values() if isinstance(value, Field))
-            vectors = [vector for field in computed for vector in field.flat]
-            chains, fields = roll_up(fields, vectors, self._steps or 0, self._symbols)
+            chains, fields, mask = roll_up(fields, names, self._steps or 0, self._symbols)
         lengths = self._recurrent.lengths or {None}
         if len(lengths) > 1:
             raise UnsupportedModelError("the layers differ in their sequence_lens")
+        counted = [
+            n for n, a in self._graph.inputs.items() if a.is_integer and n != self._meaning.x
+        ]
+        ends = any(
+            isinstance(leaf, Hidden) and leaf.when == "end"
+            for field in fields
+            for vector in field.flat
+            for leaf in leaves_of(vector)
+        )
         outputs = dict(zip(self._graph.outputs, fields, strict=True))
         parts = Parts(
             chains,
             outputs,
             self._meaning.x,
             self._meaning.x_kinds,
+            self._graph.inputs[self._meaning.x].is_integer,
             self._meaning.states,
             {
                 name: self._graph.constants[name]
                 for name in self._graph.defaults
                 if name in self._meaning.states and name in self._graph.constants
             },
-            next(iter(lengths)),
+            next(iter(lengths)) or (counted[0] if ends and counted else None),
+            lengths != {None},
             self._unrolled,
             self._graph.metadata,
+            names,
+            self._context.tables,
+            self._context.halves,
+            mask,
         )
         try:
             return assemble(parts, self._symbols)

@@ -9,7 +9,7 @@ import numpy as np
 
 from elman.activation import TABLE, Activation
 from elman.errors import ArgumentError, ModelFormatError, UnsupportedModelError
-from elman.interop.onnx.arithmetic import FUNCTIONS
+from elman.interop.onnx.activations import FUNCTIONS
 from elman.interop.onnx.fields import Context, as_field, settled, uniform
 from elman.interop.onnx.values import (
     Field,
@@ -50,6 +50,7 @@ class OnnxChain(NamedTuple):
     biases: tuple[Weight, ...]
     function: Function
     initial: Vector | None  # Fixed or Given; None: zeros
+    states: str | tuple[str, ...] | None  # the values with its states: of Y, or of each step
 
 
 class Attributes(NamedTuple):
@@ -194,6 +195,7 @@ class OnnxChains:
                     tuple(weight(b, names[2]) for b in part.biases),
                     attributes.functions[d],
                     start,
+                    node.outputs[0] or None,
                 )
             )
         return self._outputs(first, batch, attributes, context)
@@ -202,7 +204,9 @@ class OnnxChains:
         if isinstance(lengths, Lengths):
             self.lengths.add(lengths.name)
         elif lengths is None or (
-            isinstance(lengths, np.ndarray) and (lengths == (context.steps or 0)).all()
+            isinstance(lengths, np.ndarray)
+            and context.steps is not None
+            and (lengths == context.steps).all()
         ):
             self.lengths.add(None)
         else:
@@ -215,7 +219,7 @@ class OnnxChains:
         every, last = [], []
         for index in range(first, len(self.chains)):
             every.append(context.symbols.hidden(H, index, "each"))
-            final = final_when(self.chains[index].direction)
+            final = final_when(self.chains[index].direction, padded=self.lengths != {None})
             last.append(context.symbols.hidden(H, index, final))
         extra = (1,) * batch.count("K")
         D = len(every)
@@ -226,9 +230,9 @@ class OnnxChains:
         return [Y, Field((batch, "K", "F"), objects(last, (*extra, D)))]
 
 
-def final_when(direction: str) -> When:
-    """Return the step of a direction's final state."""
-    return "last" if direction == "forward" else "first"
+def final_when(direction: str, *, padded: bool = False) -> When:
+    """Return the step of a direction's final state; `padded` sequences have lengths."""
+    return "first" if direction == "reverse" else "end" if padded else "last"
 
 
 def _source(X: Value, layout: int, context: Context) -> tuple[Vector, str]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     Size = int | str
 
 # The next action from the left: keep an axis, drop or add a counted axis of one item, join a
-# counted axis with the features, merge two axes, or divide a merged axis.
+# counted axis with the features or part them, merge two axes, or divide a merged axis.
 _Step = tuple[str, int]
 
 _MAX_RANK = 6
@@ -36,7 +36,7 @@ def reshape(field: Field, parts: list[list[Size]], wanted: list[Any], symbols: S
             " features"
         )
     for step in steps:
-        field = _apply(field, step, symbols)
+        field = _apply(field, step, wanted, symbols)
     return field
 
 
@@ -66,6 +66,17 @@ def _choices(
         yield ("drop", j), 1, 0
     if room and wanted[j] == 1:
         yield ("add", j), 0, 1
+    if left and kinds[i] == "F" and room > 1 and parts[i] != [wanted[j]]:
+        count, size = wanted[j : j + 2]
+        features = parts[i][0]
+        if (
+            isinstance(features, int)
+            and isinstance(count, int | np.integer)
+            and count > 1
+            and features % count == 0
+            and _fits(features // int(count), size)
+        ):
+            yield ("part", j), 1, 2
     if left > 1 and room and _fits(product(parts[i] + parts[i + 1]), wanted[j]):
         if kinds[i : i + 2] == ("K", "F"):
             yield ("join", j), 2, 1
@@ -88,7 +99,7 @@ def _shown(sizes: Iterable[Any]) -> str:
     return "(" + ", ".join(map(str, sizes)) + ")"
 
 
-def _apply(field: Field, step: _Step, symbols: Symbols) -> Field:
+def _apply(field: Field, step: _Step, wanted: list[Any], symbols: Symbols) -> Field:
     """Apply one step; the axes to its left are done."""
     what, axis = step
     kinds, items = field.kinds, field.items
@@ -103,6 +114,17 @@ def _apply(field: Field, step: _Step, symbols: Symbols) -> Field:
         rows = moved.reshape(-1, moved.shape[-1])
         joined = objects((symbols.joined(row) for row in rows), moved.shape[:-1])
         return Field((*kinds[:axis], "F", *kinds[axis + 2 :]), joined)
+    if what == "part":
+        count = int(wanted[axis])
+        size = field.vector.size // count
+        symbols.spend(items.size * count)
+        parts = [
+            [symbols.piece(item, k * size, (k + 1) * size) for k in range(count)]
+            for item in field.flat
+        ]
+        found = objects((piece for row in parts for piece in row), (*items.shape, count))
+        found = np.moveaxis(found, -1, place)
+        return Field((*kinds[:axis], "K", *kinds[axis:]), found)
     if what == "merge":
         return Field((*kinds[:axis], kinds[axis] + kinds[axis + 1], *kinds[axis + 2 :]), items)
     if what == "divide":

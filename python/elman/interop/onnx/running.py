@@ -8,32 +8,94 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from elman.errors import ShapeError, UnsupportedModelError
+from elman.errors import UnsupportedModelError
+from elman.interop._ids import ids_of
 from elman.interop._source import Trace
 
 if TYPE_CHECKING:
     from elman._typing import Array
+    from elman.interop._source import Taps
     from elman.interop.onnx.assembling import Reading
 
 
-def run(proto: Any, reading: Reading, frozen: tuple[int | None, int | None], x: Array) -> Trace:
+def run(proto: Any, reading: Reading, x: Array, taps: Taps = None) -> Trace:
     """Run a model on inputs (B, T, I), with zero initial states if it has such inputs."""
-    for what, size, got in zip(("sequences", "steps"), frozen, x.shape[:2], strict=True):
-        if size not in (None, got):
-            raise ShapeError(f"x: expected {size} {what}, which the model fixes, got {got}")
     model = onnx.ModelProto()
     model.CopyFrom(proto)
     nodes = [node for node in model.graph.node if node.op_type == "RNN"]
     names = _listen(model, nodes)
-    wanted = [*names, *(output.name for output in model.graph.output if output.name not in names)]
-    framework, results = _evaluate(model, wanted, _inputs(model, reading, x))
-    found = dict(zip(wanted, results, strict=True))
+    taps = tuple(names) if taps is None else _with_nodes(taps, names)
+    given, used = _inputs(model, reading, x)
+    steps = [name for tap in taps if tap for name in ([tap] if isinstance(tap, str) else tap)]
+    outputs = [output.name for output in model.graph.output]
+    for name in steps:
+        if name not in outputs:
+            model.graph.output.append(onnx.ValueInfoProto(name=name))
+    wanted = list(dict.fromkeys([*steps, *outputs]))
+    framework, results = _evaluate(model, wanted, given)
+    found = {name: _array(result) for name, result in zip(wanted, results, strict=True)}
+    of_node = dict(zip(names, nodes, strict=True))
     return Trace(
         framework,
-        [_states(node, found[name]) for node, name in zip(nodes, names, strict=True)],
+        [_tapped(tap, found, of_node, reading, x) for tap in taps],
         _output(reading, found),
         _biases(model, nodes),
+        used,
+        _half(model, reading),
     )
+
+
+def _with_nodes(taps: tuple[str | tuple[str, ...] | None, ...], names: list[str]) -> Any:
+    """Return taps in which a layer without one has the states of the RNN node of its place."""
+    if len(taps) != len(names):
+        return taps
+    return tuple(name if tap is None else tap for tap, name in zip(taps, names, strict=True))
+
+
+def _tapped(
+    tap: str | tuple[str, ...] | None,
+    found: dict[str, Array],
+    nodes: dict[str, Any],
+    reading: Reading,
+    x: Array,
+) -> Array | None:
+    """Return the states (B, T, H) that a tap names, or None."""
+    B, T = x.shape[:2]
+    if tap is None:
+        return None
+    if isinstance(tap, tuple):
+        if all(name in nodes for name in tap):
+            return np.concatenate([_states(nodes[name], found[name]) for name in tap], axis=-1)
+        if len(set(tap)) < len(tap):
+            return None  # a value that holds several steps, in an order of its own
+        steps = [found[name].reshape(B, -1) for name in tap]
+        halves = [np.stack(steps[k : k + T], axis=1) for k in range(0, len(steps), T)]
+        return np.concatenate(halves, axis=-1)
+    if tap in nodes:
+        return _states(nodes[tap], found[tap])
+    values = found[tap]
+    sizes = [n for n in values.shape[:-1] if n > 1]
+    kinds = "TB" if "TB" in reading.parts.x_kinds else "BT"
+    orders = {"BT": [n for n in (B, T) if n > 1], "TB": [n for n in (T, B) if n > 1]}
+    for kind in (kinds, kinds[::-1]):
+        if sizes == orders[kind]:
+            values = values.reshape(*((B, T) if kind == "BT" else (T, B)), values.shape[-1])
+            return values if kind == "BT" else values.swapaxes(0, 1)
+    return None
+
+
+def _half(model: Any, reading: Reading) -> str | None:
+    """Return the type of 16 bits in which a graph computes or stores values."""
+    kinds = {
+        onnx.TensorProto.DataType.Name(i.data_type).lower() for i in model.graph.initializer
+    } | {name.lower() for name in reading.parts.halves}
+    return next((kind for kind in ("bfloat16", "float16") if kind in kinds), None)
+
+
+def _array(result: Any) -> Array:
+    """Return a result as an array, half precision as float32."""
+    array = np.asarray(result)
+    return array.astype(np.float32) if array.dtype.name in ("float16", "bfloat16") else array
 
 
 def _about(model: Any, name: str) -> Any:
@@ -56,22 +118,41 @@ def _listen(model: Any, nodes: list[Any]) -> list[str]:
     return names
 
 
-def _inputs(model: Any, reading: Reading, x: Array) -> dict[str, Array]:
-    parts = reading.parts
-    B, T, I = x.shape
+def _inputs(model: Any, reading: Reading, x: Array) -> tuple[dict[str, Array], Array | None]:
+    """Return the inputs by name, and x if the model reads indices of it instead."""
+    parts, used = reading.parts, None
+    B, T = x.shape[:2]
     given = {}
     for name in {i.name for i in model.graph.input} - {i.name for i in model.graph.initializer}:
         if name == parts.x:
+            array = x
+            if parts.codes:
+                array, used = _codes(model, reading, x)
             letters = [letter for letter in "BTF" if letter in parts.x_kinds]
-            array = x.reshape([{"B": B, "T": T, "F": I}[letter] for letter in letters])
-            given[name] = array.transpose([letters.index(letter) for letter in parts.x_kinds])
+            array = array.reshape([{"B": B, "T": T, "F": -1}[letter] for letter in letters])
+            array = array.transpose([letters.index(letter) for letter in parts.x_kinds])
+            given[name] = array.astype(_numpy(_about(model, name)))
         elif name == parts.lengths:
-            kind = _about(model, name).elem_type
-            given[name] = np.full(B, T, onnx.helper.tensor_dtype_to_np_dtype(kind))
+            given[name] = np.full(B, T, _numpy(_about(model, name)))
         elif name in parts.states:
             axes = zip(parts.states[name], _about(model, name).shape.dim, strict=True)
-            given[name] = np.zeros([B if k == "B" else d.dim_value or 1 for k, d in axes], x.dtype)
-    return given
+            sizes = [B if k == "B" else d.dim_value or 1 for k, d in axes]
+            given[name] = np.zeros(sizes, _numpy(_about(model, name)))
+    return given, used
+
+
+def _numpy(about: Any) -> Any:
+    return onnx.helper.tensor_dtype_to_np_dtype(about.elem_type)
+
+
+def _codes(model: Any, reading: Reading, x: Array) -> tuple[Array, Array]:
+    """Return the indices that an embedding reads, and the inputs of these indices."""
+    tables = reading.parts.tables
+    if not tables:
+        ids = x.argmax(axis=-1)
+        return ids, np.eye(x.shape[-1], dtype=x.dtype)[ids]
+    (table,) = (i for i in model.graph.initializer if i.name == tables[0])
+    return ids_of(x, numpy_helper.to_array(table))
 
 
 def _evaluate(

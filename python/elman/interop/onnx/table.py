@@ -1,4 +1,4 @@
-"""A network's table in the metadata of an ONNX model."""
+"""A network's table and `masked` in the metadata of an ONNX model."""
 
 from __future__ import annotations
 
@@ -12,22 +12,34 @@ if TYPE_CHECKING:
 
     Proto = Any  # of onnx, which has no types
 
-_KEY = "elman.table"
+_TABLE, _MASKED = "elman.table", "elman.masked"
 
 
 def props_of(net: Network) -> dict[str, str]:
-    """Return the model metadata that stores the network's table."""
-    return {} if net.table is None else {_KEY: net.table.to_json()}
+    """Return the model metadata that stores what the graph cannot say."""
+    return {
+        **({} if net.table is None else {_TABLE: net.table.to_json()}),
+        **({} if net.masked == "hold" else {_MASKED: net.masked}),
+    }
 
 
-def with_table(net: Network, model: Proto) -> Network:
-    """Return the network with the table in the model's metadata, if there is one."""
-    texts = [entry.value for entry in model.metadata_props if entry.key == _KEY]
-    if not texts:
+def with_props(net: Network, model: Proto) -> Network:
+    """Return the network with the table and `masked` in the model's metadata, if they are there."""
+    table, masked = _said(model, _TABLE), _said(model, _MASKED)
+    if table is None and masked is None:
         return net
-    if len(texts) > 1:
-        raise ModelFormatError(f"metadata_props: expected one {_KEY}, got {len(texts)}")
     try:
-        return net.replace(table=Table.from_json(texts[0]))
-    except ArgumentError as error:  # more or fewer columns than the network has
+        return net.replace(
+            table=None if table is None else Table.from_json(table),
+            masked=masked,
+        )
+    except ArgumentError as error:  # more or fewer columns than the network has; an unknown word
         raise ModelFormatError(str(error)) from error
+
+
+def _said(model: Proto, key: str) -> str | None:
+    """Return the value of a key of the metadata, or None."""
+    texts = [entry.value for entry in model.metadata_props if entry.key == key]
+    if len(texts) > 1:
+        raise ModelFormatError(f"metadata_props: expected one {key}, got {len(texts)}")
+    return texts[0] if texts else None

@@ -5,7 +5,8 @@ activations of each of a fixed number of steps. Each step is a cell
 
     h = f(W_xh s + W_hh h' + biases)
 
-where s is the layer's input at some step t. Cells form a layer if they read one sequence with equal
+where s is what the layer reads at some step t, computed from x or the layer below at that step.
+Cells form a layer if they read one sequence with equal
 weights, each is the h' of the next, and every step occurs once, in order. Names are not used, and a
 graph that deviates at a single step is refused.
 """
@@ -13,26 +14,28 @@ graph that deviates at a single step is refused.
 from __future__ import annotations
 
 from collections import Counter
+from itertools import permutations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from elman.errors import UnsupportedModelError
+from elman.interop.onnx.masking import Mask, check, take_off
 from elman.interop.onnx.recurrent import OnnxChain, final_when, start_of
 from elman.interop.onnx.values import (
     Activated,
     Affine,
+    Chosen,
     Field,
     Input,
-    Joined,
-    Scaled,
-    Shifted,
+    Picked,
     as_array,
     objects,
+    sources_of,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from elman._typing import Array
     from elman.interop.onnx.values import Symbols, Vector, Weight
@@ -43,6 +46,7 @@ class _Cell(NamedTuple):
 
     vector: Activated
     step: int
+    source: Vector
     W_xh: Weight
     W_hh: Weight | None  # None if an exporter folded the product with a zero state
     before: Vector | None
@@ -54,44 +58,72 @@ class RolledUp(NamedTuple):
 
     chains: list[OnnxChain]
     outputs: list[Field]
+    mask: Mask | None  # of the steps that the layers read
 
 
 def roll_up(
-    outputs: list[Field], vectors: Iterable[Vector], steps: int, symbols: Symbols
+    outputs: list[Field], names: dict[Vector, str], steps: int, symbols: Symbols
 ) -> RolledUp:
-    """Find the layers among all vectors of a graph, and express its outputs by them.
+    """Find the layers among all values of a graph, and express its outputs by them.
 
-    All vectors are searched because a readout of the last step of a reverse layer depends only on
-    the first of that layer's cells.
+    All values, which `names` has, are searched because a readout of the last step of a reverse
+    layer depends only on the first of that layer's cells. The same names are given to what the
+    values are at every step.
     """
-    return _Roller(outputs, vectors, steps, symbols).run()
+    return _Roller(outputs, names, steps, symbols).run()
 
 
 class _Roller:
     def __init__(
-        self, outputs: list[Field], vectors: Iterable[Vector], steps: int, symbols: Symbols
+        self, outputs: list[Field], names: dict[Vector, str], steps: int, symbols: Symbols
     ) -> None:
         self._outputs = outputs
+        self._names = names
         self._steps = steps
         self._symbols = symbols
         self._chains: list[OnnxChain] = []
         self._places: dict[Vector, tuple[int, int]] = {}  # chain and step of each cell
-        self._vectors = list(_all_vectors(vectors))
+        self._vectors = _all_vectors(names)
 
     def run(self) -> RolledUp:
-        sources, everywhere = self._inputs()
-        while sources:
-            cells = self._readers(sources)
-            lines = self._lines(cells)
+        plain = None
+        if any(isinstance(vector, Chosen) for vector in self._vectors):
+            plain, masked = self._without_mask(), self._outputs
+            self._outputs = [field.map(plain.__getitem__) for field in masked]
+        leaves: dict[Vector, int] = {
+            vector: vector.step
+            for vector in self._vectors
+            if isinstance(vector, Input) and vector.step is not None
+        }
+        while leaves:
+            lines = self._lines(self._readers(self._located(leaves)))
             if not lines:
                 break
-            first = len(self._chains)
             for line in sorted(lines, key=lambda cells: cells[0].step):
-                self._add_chain(line, everywhere)
-            sources, everywhere = self._next_sources(lines, first)
+                self._add_chain(line)
+            leaves = {cell.vector: cell.step for line in lines for cell in line}
         if not self._chains:
             raise UnsupportedModelError(self._nothing())
-        return RolledUp(self._chains, [self._output(field) for field in self._outputs])
+        mask = None
+        if plain is not None:
+            outputs = [vector for field in masked for vector in field.flat]
+            first = dict.fromkeys(range(len(self._chains)), 0)
+            first |= {
+                i: self._steps - 1 for i, c in enumerate(self._chains) if c.direction == "reverse"
+            }
+            mask = check(outputs, plain, self._places, first)
+            if any(chain.initial is not None for chain in self._chains):
+                raise UnsupportedModelError("it has a mask and a start state")
+        return RolledUp(self._chains, [self._output(field) for field in self._outputs], mask)
+
+    def _without_mask(self) -> dict[Vector, Vector]:
+        """Take the masks off all vectors, and return what each became."""
+        plain = take_off(self._vectors, self._symbols)
+        for vector, new in plain.items():
+            if vector in self._names:
+                self._names.setdefault(new, self._names[vector])
+        self._vectors = _all_vectors(dict.fromkeys(plain.values()))
+        return plain
 
     def _nothing(self) -> str:
         if self._steps == 1:
@@ -101,46 +133,58 @@ class _Roller:
             )
         return "no recurrent layer was found: expected RNN nodes, or a recurrence step by step"
 
-    def _inputs(self) -> tuple[dict[Vector, int], Vector]:
-        """Return the inputs that are read at each step, all in one scaling."""
-        sources: dict[Vector, int] = {}
-        forms: set[Vector] = set()
+    def _located(self, leaves: dict[Vector, int]) -> dict[Vector, int]:
+        """Return the vectors that are computed from leaves of one step, with that step."""
+        steps = self._computed_from(leaves, frozenset())
+        return self._computed_from(leaves, self._first_states(steps))
+
+    def _computed_from(
+        self, leaves: dict[Vector, int], without: frozenset[Vector]
+    ) -> dict[Vector, int]:
+        steps = dict(leaves)
+        for vector in self._vectors:  # each after those that it is computed from
+            inner = sources_of(vector)
+            found = {steps.get(source) for source in inner}
+            if vector not in self._places and vector not in without and len(found) == 1:
+                step = found.pop()
+                if step is not None:
+                    steps[vector] = step
+        return steps
+
+    def _first_states(self, steps: dict[Vector, int]) -> frozenset[Vector]:
+        """Return the first states of layers that start at zero: they read one step only, too."""
+        states = set()
         for vector in self._vectors:
-            if not isinstance(vector, Affine):
+            if not isinstance(vector, Affine) or len(vector.terms) != 2:
                 continue
-            for _, source in vector.terms:
-                if (found := innermost(source)) is not None and found.step is not None:
-                    sources[source] = found.step
-                    forms.add(self._at_every_step(source))
-        if len(forms) > 1:
-            raise UnsupportedModelError("x is read in more than one scaling")
-        return sources, next(iter(forms), None)  # type: ignore[return-value]
+            both = [steps.get(source) for _, source in vector.terms]
+            if None in both or both[0] == both[1]:
+                continue
+            for (W, _), (_, state) in permutations(vector.terms, 2):
+                before = state.source if isinstance(state, Activated) else None
+                if isinstance(before, Affine) and any(V is W for V, _ in before.terms):
+                    states.add(state)
+        return frozenset(states)
 
-    def _at_every_step(self, source: Vector) -> Vector:
-        def leaf(part: Vector) -> Vector | None:
-            return self._symbols.input(part.size, None) if isinstance(part, Input) else None
-
-        return self._symbols.rebuild(source, leaf)
-
-    def _readers(self, sources: dict[Vector, int]) -> dict[Vector, _Cell]:
-        """Return the cells that read a source: activations of sums with it."""
+    def _readers(self, steps: dict[Vector, int]) -> dict[Vector, _Cell]:
+        """Return the cells that read a layer's input: activations of sums with it."""
         cells: dict[Vector, _Cell] = {}
         for vector in self._vectors:
             if not isinstance(vector, Activated) or not isinstance(vector.source, Affine):
                 continue
-            if vector in self._places:  # its own layer's states are among the sources
+            if vector in self._places:
                 continue
-            own = [term for term in vector.source.terms if term[1] in sources]
-            others = [term for term in vector.source.terms if term[1] not in sources]
-            if not own:
+            own = [term for term in vector.source.terms if term[1] in steps]
+            others = [term for term in vector.source.terms if term[1] not in steps]
+            if not own or (len(own) > 1 and not others):
                 continue
             if len(own) > 1 or len(others) > 1:
                 raise UnsupportedModelError(
-                    f"step {sources[own[0][1]]} of a layer adds more than an input and a state"
+                    f"step {steps[own[0][1]]} of a layer adds more than an input and a state"
                 )
             (W_xh, source), (W_hh, before) = own[0], (*others, (None, None))[0]
             biases = vector.source.biases
-            cells[vector] = _Cell(vector, sources[source], W_xh, W_hh, before, biases)
+            cells[vector] = _Cell(vector, steps[source], source, W_xh, W_hh, before, biases)
         return cells
 
     def _lines(self, cells: dict[Vector, _Cell]) -> list[list[_Cell]]:
@@ -165,7 +209,7 @@ class _Roller:
             raise UnsupportedModelError(f"{len(lines)} recurrences read one sequence")
         return lines
 
-    def _add_chain(self, line: list[_Cell], source: Vector) -> None:
+    def _add_chain(self, line: list[_Cell]) -> None:
         """Prove that a line of cells is a layer, and keep it."""
         steps = [cell.step for cell in line]
         forward = list(range(self._steps))
@@ -175,8 +219,11 @@ class _Roller:
                 f" {len(line)} steps from {steps[0]} to {steps[-1]}"
             )
         second, first = line[min(1, len(line) - 1)], line[0]
+        source = self._at_every_step(second.source)
         for cell in line:
             what = f"step {cell.step} of layer {self._layer()}"
+            if self._at_every_step(cell.source) is not source:
+                raise UnsupportedModelError(f"{what}: its input differs from the other steps'")
             if cell.W_xh is not second.W_xh or cell.vector.function != second.vector.function:
                 raise UnsupportedModelError(f"{what}: its weights differ from the other steps'")
             if cell.W_hh is not second.W_hh and (cell is not first or cell.W_hh is not None):
@@ -200,26 +247,29 @@ class _Roller:
                 second.biases,
                 second.vector.function,
                 None if first.before is None else start_of(first.before),
+                self._states(line),
             )
         )
 
     def _layer(self) -> int:
         return len({chain.source for chain in self._chains})
 
-    def _next_sources(
-        self, lines: list[list[_Cell]], first: int
-    ) -> tuple[dict[Vector, int], Vector]:
-        """Return the inputs of the next layer by step, and as one expression for every step."""
-        by_step = [{cell.step: cell.vector for cell in line} for line in lines]
-        if len(lines) == 2 and lines[0][0].step != 0:
-            by_step.reverse()
-        joined = {
-            self._symbols.joined([cells[step] for cells in by_step]): step
-            for step in range(self._steps)
-        }
-        H = lines[0][0].vector.size
-        each = [self._symbols.hidden(H, first + i, "each") for i in range(len(lines))]
-        return joined, self._symbols.joined(each)
+    def _states(self, line: list[_Cell]) -> tuple[str, ...] | None:
+        """Return the names of the states, in the order of time."""
+        names = [self._names.get(cell.vector) for cell in sorted(line, key=lambda cell: cell.step)]
+        return None if None in names else tuple(names)  # type: ignore[arg-type]
+
+    def _at_every_step(self, source: Vector) -> Vector:
+        """Return what a layer reads at one step, as an expression for every step."""
+
+        def leaf(part: Vector) -> Vector | None:
+            if part in self._places:
+                return self._symbols.hidden(part.size, self._places[part][0], "each")
+            if isinstance(part, Input):
+                return self._symbols.input(part.size, None, one_hot=part.one_hot)
+            return None
+
+        return self._symbols.rebuild(source, leaf, self._names)
 
     def _output(self, field: Field) -> Field:
         """Return an output as a function of layers, with its steps as one time axis."""
@@ -227,10 +277,11 @@ class _Roller:
             place = field.item_axis(axis)
             if kind == "K" and field.items.shape[place] == self._steps > 1:
                 items = np.moveaxis(field.items, place, 0)
-                found = self._every_step(items)
-                if found is not None:
-                    kinds = (*field.kinds[:axis], "T", *field.kinds[axis + 1 :])
-                    return Field(kinds, found)
+                for letter, rows in (("T", items), ("R", items[::-1])):
+                    found = self._every_step(rows)
+                    if found is not None:
+                        kinds = (*field.kinds[:axis], letter, *field.kinds[axis + 1 :])
+                        return Field(kinds, found)
         return field.map(lambda vector: self._rewrite(vector, None))
 
     def _every_step(self, items: np.ndarray) -> np.ndarray | None:
@@ -264,20 +315,16 @@ class _Roller:
                 raise UnsupportedModelError(f"an output reads only step {own} of a layer")
             if isinstance(part, Input):
                 raise UnsupportedModelError("an output reads x directly")
+            if isinstance(part, Picked) and step is None:
+                items = np.empty(len(part.steps), object)
+                items[:] = part.steps
+                found = self._every_step(items) if len(items) == self._steps else None
+                if found is None:
+                    raise UnsupportedModelError("an output takes steps of different vectors")
+                return self._symbols.at(found.reshape(-1)[0], "end")
             return None
 
-        return self._symbols.rebuild(vector, leaf)
-
-
-def innermost(vector: Vector) -> Input | None:
-    """Return x if a vector is x in some scaling, else None."""
-    for _ in range(3):
-        if isinstance(vector, Input):
-            return vector
-        if not isinstance(vector, Scaled | Shifted):
-            return None
-        vector = vector.source
-    return None
+        return self._symbols.rebuild(vector, leaf, self._names)
 
 
 def _equal_sums(a: tuple[Weight, ...], b: tuple[Weight, ...]) -> bool:
@@ -296,19 +343,15 @@ def _sum(biases: tuple[Weight, ...]) -> Array:
     return total
 
 
-def _all_vectors(vectors: Iterable[Vector]) -> Iterator[Vector]:
-    """Yield vectors and all vectors that they depend on, each once, without recursion."""
-    seen: set[Vector] = set()
-    left = list(vectors)
+def _all_vectors(vectors: Iterable[Vector]) -> list[Vector]:
+    """Return vectors and all that they are computed from, each after those."""
+    done: dict[Vector, None] = {}
+    left = list(vectors)[::-1]
     while left:
-        vector = left.pop()
-        if vector in seen:
-            continue
-        seen.add(vector)
-        yield vector
-        if isinstance(vector, Affine):
-            left += [source for _, source in vector.terms]
-        elif isinstance(vector, Activated | Scaled | Shifted):
-            left.append(vector.source)
-        elif isinstance(vector, Joined):
-            left += vector.parts
+        vector = left[-1]
+        inner = [] if vector in done else [v for v in sources_of(vector) if v not in done]
+        if inner:
+            left += inner
+        else:
+            done[left.pop()] = None
+    return list(done)

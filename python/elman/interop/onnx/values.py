@@ -5,7 +5,7 @@ inputs and weights, along axes of these kinds:
 
     F  the features of a vector               B  the sequences of a batch, all treated alike
     K  positions that are counted, one item    T  time as a whole: one expression for every step
-       for each (such as unrolled steps)
+       for each (such as unrolled steps)   R  the same, from the last step to the first
 
 Axes merged by a Reshape have the letters of all their parts, "TB". Equal expressions are one
 object, so that equal weights are compared with `is`.
@@ -29,9 +29,13 @@ if TYPE_CHECKING:
     from elman._typing import Array
 
 
-When = Literal["each", "first", "last"]
+# "end": the last step of each sequence, which its length tells; "last": of the padded sequences
+When = Literal["each", "first", "last", "end"]
 _MAX_ADDENDS = 8  # of one sum: products and biases
-_MAX_DEPTH = 64  # of the expression around a layer's output: scaling, activation, readout
+ONE = "the identity"  # name of the matrix of a sum
+_OF_CODES = "it computes with the integers of x"
+TOO_DEEP = "it is nested too deeply for layers and a readout"
+MAX_DEPTH = 64  # of the expression around a layer's output: scaling, activation, readout
 
 
 class Function(NamedTuple):
@@ -41,6 +45,9 @@ class Function(NamedTuple):
     alpha: float | None = None
     beta: float | None = None
     clip: float | None = None
+
+
+_RELU = Function("relu")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -61,6 +68,14 @@ class Vector:
 @dataclass(frozen=True, eq=False, slots=True)
 class Input(Vector):
     """The features of x at a step; None: at every step."""
+
+    step: int | None
+    one_hot: bool = False  # made of an integer of x
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Code(Vector):
+    """An integer of x, the index of a row of a table, at a step; None: at every step."""
 
     step: int | None
 
@@ -119,6 +134,49 @@ class Shifted(Vector):
 
 
 @dataclass(frozen=True, eq=False, slots=True)
+class Unused(Vector):
+    """What nothing may be computed from."""
+
+    source: Vector
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Magnitude(Vector):
+    """The absolute values of a vector."""
+
+    source: Vector
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Compared(Vector):
+    """Whether the features of a vector are above, below or equal to numbers.
+
+    Besides ONNX's names, "Count" is the number of features that differ from the numbers, and "Some"
+    whether there are any.
+    """
+
+    source: Vector
+    operator: str
+    number: Weight
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Chosen(Vector):
+    """One of two vectors: a where a condition holds, else b."""
+
+    condition: Vector
+    a: Vector
+    b: Vector
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Picked(Vector):
+    """What each sequence has at its last step, of one vector for each step."""
+
+    steps: tuple[Vector, ...]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
 class Joined(Vector):
     """Concatenated vectors."""
 
@@ -134,9 +192,16 @@ class Hidden(Vector):
 
 
 class Lengths(NamedTuple):
-    """The input of the graph with the length of each sequence."""
+    """Integers made of the lengths of the sequences, an input of the graph: rows + length + add.
 
-    name: str
+    `rows` is "" for 0, "B" for the number of the sequence and "BT" for that times the steps.
+    """
+
+    name: str  # "" if the lengths are not in it
+    add: int = 0
+    rows: str = ""
+    axes: tuple[int | str, ...] = ("B",)
+    pairs: bool = False  # whether each is a pair, of the number of the sequence and the step
 
 
 class Field(NamedTuple):
@@ -213,6 +278,38 @@ def parts_of(vector: Vector) -> tuple[Vector, ...]:
     return vector.parts if isinstance(vector, Joined) else (vector,)
 
 
+def leaves_of(vector: Vector) -> list[Vector]:
+    """Return what an expression is made of, each once: inputs, states and constants."""
+    found: dict[Vector, None] = {}
+    seen: set[Vector] = set()
+    left = [vector]
+    while left:
+        part = left.pop()
+        if part in seen:
+            continue
+        seen.add(part)
+        inner = sources_of(part)
+        left += inner
+        if not inner:
+            found[part] = None
+    return list(found)
+
+
+def sources_of(vector: Vector) -> list[Vector]:
+    """Return the vectors that an expression is computed from."""
+    if isinstance(vector, Affine):
+        return [source for _, source in vector.terms]
+    if isinstance(vector, Activated | Scaled | Shifted):
+        return [vector.source]
+    if isinstance(vector, Magnitude | Compared):
+        return [vector.source]
+    if isinstance(vector, Picked):
+        return list(vector.steps)
+    if isinstance(vector, Chosen):
+        return [vector.condition, vector.a, vector.b]
+    return list(vector.parts) if isinstance(vector, Joined) else []
+
+
 def as_array(value: object, dtype: DTypeLike = object) -> Array:
     """Return an array; a scalar that NumPy took out of one becomes 0-dimensional."""
     if isinstance(value, np.ndarray):
@@ -268,9 +365,13 @@ class Symbols:
             self._vectors[key] = kind(size, *fields)
         return self._vectors[key]
 
-    def input(self, size: int, step: int | None) -> Vector:
+    def input(self, size: int, step: int | None, *, one_hot: bool = False) -> Vector:
         """Return the features of x at one step, or at every step."""
-        return self._make(Input, size, step)
+        return self._make(Input, size, step, one_hot)
+
+    def code(self, step: int | None) -> Vector:
+        """Return the integer of x at one step, or at every step."""
+        return self._make(Code, 1, step)
 
     def given(self, size: int, name: str, row: int | None, start: int = 0) -> Vector:
         """Return a part of a state that is an input."""
@@ -282,14 +383,22 @@ class Symbols:
             raise UnsupportedModelError("it computes with integers, or with sizes")
         return self._make(Fixed, array.size, self.weight(array))
 
+    def fixed_as(self, array: Array, name: str) -> Vector:
+        """Return a computed constant vector with a name."""
+        return self._make(Fixed, array.size, self.weight(array, name))
+
     def hidden(self, size: int, chain: int, when: When) -> Vector:
         """Return the output of a recurrent layer."""
         return self._make(Hidden, size, chain, when)
 
     def activated(self, source: Vector, function: Function) -> Vector:
         """Return an activation of a vector; a clip or a factor before it becomes part of it."""
+        if isinstance(source, Activated) and (function.name, source.function) == ("relu", _RELU):
+            return self.activated(source.source, function)
         if isinstance(source, Activated) and function.clip is None:
             before = source.function
+            if before.name == function.name == "relu":
+                return source
             if before.name == "identity":
                 return self.activated(source.source, function._replace(clip=before.clip))
             if (before.name, before.beta, function.name) == ("affine", 0, "tanh"):
@@ -337,13 +446,26 @@ class Symbols:
             return self._affine(a.size, a.terms, (*a.biases, b.weight))
         if isinstance(b, Fixed):
             return self._make(Shifted, a.size, a, b.weight)
-        raise UnsupportedModelError("it adds a vector that is neither a linear map nor a constant")
+        if isinstance(a, Code) or isinstance(b, Code):
+            raise UnsupportedModelError(_OF_CODES)
+        a, b = (v if isinstance(v, Affine) else self._unchanged(v) for v in (a, b))
+        return self.add(a, b)
+
+    def _unchanged(self, vector: Vector) -> Vector:
+        """Return a vector as a linear map of itself."""
+        self.spend(numbers=vector.size**2)
+        one = self.weight(np.eye(vector.size, dtype=np.float32), ONE)
+        return self._affine(vector.size, ((one, vector),), ())
+
+    def negate(self, vector: Vector) -> Vector:
+        """Return -vector."""
+        return self.multiply(vector, self.fixed(np.full(vector.size, -1, np.float32)))
 
     def subtract(self, a: Vector, b: Vector) -> Vector:
-        """Return a - b for a constant b; subtraction is scaling, never a bias."""
+        """Return a - b; subtracting a constant is scaling, never a bias."""
         a, b = self._alike(a, b)
         if not isinstance(b, Fixed):
-            raise UnsupportedModelError("it subtracts a value that is not constant")
+            return self.add(self.negate(b), a)
         return self._make(Shifted, a.size, a, self.weight(-b.weight.array, b.weight.name))
 
     def multiply(self, a: Vector, b: Vector) -> Vector:
@@ -353,6 +475,8 @@ class Symbols:
         a, b = self._alike(a, b)
         if not isinstance(b, Fixed):
             raise UnsupportedModelError("it multiplies by a value that is not constant")
+        if isinstance(a, Code):
+            raise UnsupportedModelError(_OF_CODES)
         return self._make(Scaled, a.size, a, b.weight)
 
     def scale(self, vector: Vector, factor: float) -> Vector | None:
@@ -375,9 +499,89 @@ class Symbols:
             return self.activated(vector.source, vector.function._replace(beta=number))
         return None
 
-    def divide(self, a: Vector, b: Vector) -> Vector:
-        """Return a / b for a constant b."""
+    def magnitude(self, vector: Vector) -> Vector:
+        """Return the absolute values of a vector."""
+        return self._make(Magnitude, vector.size, vector)
+
+    def unused(self, vector: Vector) -> Vector:
+        """Return what nothing may be computed from."""
+        return self._make(Unused, vector.size, vector)
+
+    def picked(self, steps: tuple[Vector, ...]) -> Vector:
+        """Return what each sequence has at its last step."""
+        self.spend(len(steps))
+        return self._make(Picked, steps[0].size, steps)
+
+    def compared(self, a: Vector, operator: str, b: Vector) -> Vector:
+        """Return whether a is above, below or equal to a constant b."""
         a, b = self._alike(a, b)
+        if not isinstance(b, Fixed):
+            raise UnsupportedModelError("it compares values that are not constant")
+        if isinstance(a, Compared):
+            is_some = (a.operator, operator) == ("Count", "Greater") and not b.weight.array.any()
+            if not is_some:
+                raise UnsupportedModelError("it compares values that are not constant")
+            return self._make(Compared, 1, a.source, "Some", a.number)
+        return self._make(Compared, a.size, a, operator, b.weight)
+
+    def chosen(self, condition: Vector, a: Vector, b: Vector) -> Vector:
+        """Return a where a condition holds, else b: PyTorch's softplus is x where x > 20."""
+        inner = b.source if isinstance(b, Divided) else b
+        if (
+            isinstance(condition, Compared)
+            and condition.operator == "Greater"
+            and isinstance(inner, Activated)
+            and inner.function == Function("softplus")
+            and inner.source is condition.source
+            and (condition.number.array >= 20).all()
+            and b is self._divided_as(a, condition.source, inner)
+        ):
+            return b
+        if not isinstance(condition, Compared) or a.size != b.size:
+            raise UnsupportedModelError("it chooses between values that are not constant")
+        return self._make(Chosen, a.size, condition, a, b)
+
+    def repeated(self, condition: Vector, size: int) -> Vector:
+        """Return one condition for every feature."""
+        if not isinstance(condition, Compared) or condition.size not in (1, size):
+            raise UnsupportedModelError("it repeats values")
+        return self._make(Compared, size, condition.source, condition.operator, condition.number)
+
+    def negated(self, condition: Vector) -> Vector:
+        """Return whether a condition does not hold."""
+        others = {"Equal": "NotEqual", "NotEqual": "Equal"}
+        if not isinstance(condition, Compared) or condition.operator not in others:
+            raise UnsupportedModelError("it negates values that are not constant")
+        return self._make(
+            Compared,
+            condition.size,
+            condition.source,
+            others[condition.operator],
+            condition.number,
+        )
+
+    def counted(self, condition: Vector) -> Vector:
+        """Return for how many features a condition holds."""
+        if not isinstance(condition, Compared) or condition.operator != "NotEqual":
+            raise UnsupportedModelError("it adds up the features")
+        return self._make(Compared, 1, condition.source, "Count", condition.number)
+
+    def _divided_as(self, a: Vector, scaled: Vector, inner: Vector) -> Vector | None:
+        """Return f(s a) / s for s a = `scaled` and f(s a) = `inner`, or None."""
+        if scaled is a:
+            return inner
+        if isinstance(scaled, Activated) and scaled.source is a:
+            name, alpha, beta, clip = scaled.function
+            if (name, beta, clip) == ("affine", 0, None) and alpha is not None:
+                by = self.weight(np.full(a.size, alpha, np.float32))
+                return self._make(Divided, a.size, inner, by)
+        return None
+
+    def divide(self, a: Vector, b: Vector) -> Vector:
+        """Return a / b for a constant b, or a / (1 + abs(a))."""
+        a, b = self._alike(a, b)
+        if isinstance(b, Shifted) and (b.by.array == 1).all() and b.source is self.magnitude(a):
+            return self.activated(a, Function("softsign"))
         if not isinstance(b, Fixed) or not b.weight.array.all():
             raise UnsupportedModelError("it divides by a value that is not a nonzero constant")
         return self._make(Divided, a.size, a, b.weight)
@@ -401,11 +605,29 @@ class Symbols:
             return self.given(stop - start, vector.name, vector.row, begin)
         if isinstance(vector, Fixed):
             return self.fixed(vector.weight.array[start:stop])
+        if isinstance(vector, Joined):
+            stops = np.cumsum([part.size for part in vector.parts]).tolist()
+            places = [0, *stops]
+            if start in places and stop in places:
+                return self.joined(vector.parts[places.index(start) : places.index(stop)])
         raise UnsupportedModelError("it selects single features of a vector")
 
-    def rebuild(self, vector: Vector, leaf: Callable[[Vector], Vector | None]) -> Vector:
-        """Return a vector whose parts are replaced by `leaf(part)` where that is not None."""
-        return self._rebuild(vector, leaf, {}, 0)
+    def rebuild(
+        self,
+        vector: Vector,
+        leaf: Callable[[Vector], Vector | None],
+        names: dict[Vector, str] | None = None,
+    ) -> Vector:
+        """Return a vector whose parts are replaced by `leaf(part)` where that is not None.
+
+        With `names`, what replaces a named part has its name, too.
+        """
+        done: dict[Vector, Vector] = {}
+        result = self._rebuild(vector, leaf, done, 0)
+        for old, new in done.items():
+            if names is not None and old in names:
+                names.setdefault(new, names[old])
+        return result
 
     def _rebuild(
         self,
@@ -414,15 +636,16 @@ class Symbols:
         done: dict[Vector, Vector],
         depth: int,
     ) -> Vector:
-        if depth > _MAX_DEPTH:
-            raise UnsupportedModelError("it is nested too deeply for layers and a readout")
+        if depth > MAX_DEPTH:
+            raise UnsupportedModelError(TOO_DEEP)
         if vector not in done:
-            done[vector] = leaf(vector) or self._of_parts(
+            done[vector] = leaf(vector) or self.of_parts(
                 vector, lambda part: self._rebuild(part, leaf, done, depth + 1)
             )
         return done[vector]
 
-    def _of_parts(self, vector: Vector, inner: Callable[[Vector], Vector]) -> Vector:
+    def of_parts(self, vector: Vector, inner: Callable[[Vector], Vector]) -> Vector:
+        """Return a vector made of inner(part) for each of its parts."""
         if isinstance(vector, Affine):
             terms = tuple((weight, inner(source)) for weight, source in vector.terms)
             return self._affine(vector.size, terms, vector.biases)
@@ -432,15 +655,17 @@ class Symbols:
             return self._make(type(vector), vector.size, inner(vector.source), vector.by)
         if isinstance(vector, Joined):
             return self.joined(map(inner, vector.parts))
+        if isinstance(vector, Picked):
+            return self.picked(tuple(map(inner, vector.steps)))
         return vector
 
     def at(self, vector: Vector, when: When) -> Vector:
-        """Return a vector of every step at the first or the last step."""
+        """Return a vector of every step at the first or the last step, or each sequence's last."""
 
         def leaf(part: Vector) -> Vector | None:
             if isinstance(part, Hidden) and part.when == "each":
                 return self.hidden(part.size, part.chain, when)
-            if isinstance(part, Input):
+            if isinstance(part, Input | Code):
                 raise UnsupportedModelError(f"it takes the {when} step of x before any layer")
             return None
 

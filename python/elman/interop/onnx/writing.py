@@ -13,7 +13,7 @@ import numpy as np
 
 from elman.errors import ArgumentError
 from elman.interop.onnx import table
-from elman.interop.onnx.arithmetic import FUNCTIONS
+from elman.interop.onnx.activations import FUNCTIONS
 from elman.interop.onnx.file import import_onnx
 
 if TYPE_CHECKING:
@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 _OPSET = 17
 _IR_VERSION = 8
 
-_ONNX_NAMES = {ours: name for name, ours in FUNCTIONS.items()} | {"softmax": "Softmax"}
+_ONNX_NAMES = {ours: name for name, ours in FUNCTIONS.items()} | {
+    "softmax": "Softmax",
+    "log_softmax": "LogSoftmax",
+}
 
 
 def write(net: Network) -> Proto:
@@ -172,7 +175,7 @@ class _Writer:
             return z
         if name in ("affine", "scaled_tanh"):
             return self._scaled(name, parameters, z)
-        extra = {"axis": -1} if name == "softmax" else parameters
+        extra = {"axis": -1} if name in ("softmax", "log_softmax") else parameters
         return self._node(_ONNX_NAMES[name], [z], ["readout.y"], **extra)
 
     def _scaled(self, name: str, parameters: dict[str, float], z: str) -> str:

@@ -14,9 +14,10 @@ from elman.interop.torch.reading import read
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from numpy.typing import DTypeLike
+    from numpy.typing import ArrayLike, DTypeLike
 
     from elman._network import Network
+    from elman.activation import Activation
 
 __all__ = ["from_torch", "read"]
 
@@ -25,39 +26,52 @@ def from_torch(
     source: object,
     *,
     activation: str | Sequence[str] | None = None,
-    output_activation: str | None = None,
+    output_activation: str | Activation | Sequence[str | Activation] | None = None,
     prefix: str | Sequence[str] | None = None,
-    readout: str | bool | None = None,
+    readout: str | bool | Sequence[str] | None = None,
+    embedding: str | None = None,
+    initial_state: ArrayLike | str | None = None,
     dtype: DTypeLike | None = None,
     metadata: Mapping[str, str] | None = None,
     allow_nonfinite: bool = False,
 ) -> Network:
     """Read a network from PyTorch's `nn.RNN` or `nn.RNNCell`: modules, a state_dict or a file.
 
-    Whatever `forward` does beyond the RNN and one `nn.Linear` is not seen: compare a few outputs
-    with PyTorch's.
+    What `forward` does between the modules is not seen: compare a few outputs with PyTorch's.
 
     Parameters
     ----------
     source : module, sequence of modules, mapping or path
-        A module with one `nn.RNN` or a `ModuleList` of `nn.RNNCell`, and optionally one
-        `nn.Linear`; or such modules in order, `(rnn, linear)`, `(cell, cell, linear)`; or a
-        `state_dict` (or a checkpoint with one) of tensors or arrays; or the path of a safetensors
-        or `.pt` file, which is read without PyTorch and without running its pickle. Half precision
-        is widened to float32.
+        A module with one `nn.RNN` or a `ModuleList` of `nn.RNNCell`, and optionally its readout,
+        an `nn.Linear` or an `nn.Sequential`; or modules from the input to the output, such as
+        `(rnn, linear)` or `(embedding, cell, cell, linear, nn.ReLU(), linear)`; or a `state_dict`
+        (or a checkpoint with one) of tensors or arrays; or the path of a safetensors file or of one
+        that `torch.save` wrote (`.pt`, `.pth`, `.ckpt`), by any PyTorch since 0.1.10. A file is
+        read without PyTorch and without running its pickle: whatever stands beside the weights is
+        read past, and a module that was saved whole is read by the names of its parameters. Half
+        precision is widened to float32. Normalized and pruned weights are computed, as in
+        evaluation mode.
     activation : str or sequence of str, optional
         `nonlinearity` of the RNNs, "tanh" or "relu". Required for a `state_dict` or a file, which
-        do not store it.
-    output_activation : str, optional
-        Activation after the readout: "identity" (values or logits), "sigmoid", "softmax", "tanh"
-        or "relu". Required if there is a readout, unless a sequence of modules ends with one such
-        as `nn.Sigmoid()`.
+        do not store it, unless the module was saved whole.
+    output_activation : str, Activation or sequence of them, optional
+        Activation after the readout: "identity" (values or logits), "sigmoid", "softmax" or another
+        of `Activation`. Required if there is a readout, unless its last module is one such as
+        `nn.Sigmoid()`. A sequence for a `readout` of several linear maps: one for each.
     prefix : str or sequence of str, optional
-        Name of the RNN (`"encoder.rnn"`), or names of several from the bottom up, if the choice is
-        ambiguous. `module.` and `_orig_mod.` may be left out.
-    readout : str or False, optional
-        Name of the readout, if it is ambiguous. False: no readout; the output is the top layer's
-        state.
+        Name of the RNN (`"encoder.rnn"`) or of what contains it (`"best_model"`), or names of
+        several from the bottom up, if the choice is ambiguous. The end of a name is enough;
+        `module.` and `_orig_mod.` may be left out.
+    readout : str, sequence of str or False, optional
+        Name of the readout, if it is ambiguous; several names from the bottom up,
+        `["fc1", "bn", "fc2"]`. False: no readout; the output is the top layer's state.
+    embedding : {"one_hot", "rows"}, optional
+        With an `nn.Embedding` in front, the network reads one-hot vectors (the default for modules)
+        or rows of the table.
+    initial_state : str, array_like or False, optional
+        Name of a learned start state in the source, of all layers or the same for each, or its
+        numbers, layer by layer. False: there is one and it is left out. Required if a tensor may be
+        one.
     dtype : dtype, optional
         float32 or float64; by default the common one of the weights.
     metadata : mapping of str to str, optional
@@ -75,7 +89,8 @@ def from_torch(
     ArgumentError
         If a required option is missing, contradicts the source, or does not match anything.
     UnsupportedModelError
-        If the source is an LSTM, a GRU, or an unsupported file.
+        If the source is an LSTM, a GRU, or an unsupported file, or holds a module that no network
+        can express.
     ModelFormatError, LimitError, OSError
         If a file is damaged, too large or unreadable.
 
@@ -95,6 +110,8 @@ def from_torch(
         output_activation=output_activation,
         prefix=prefix,
         readout=readout,
+        embedding=embedding,
+        initial_state=initial_state,
         dtype=dtype,
         metadata=metadata,
         allow_nonfinite=allow_nonfinite,

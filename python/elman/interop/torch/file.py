@@ -1,309 +1,243 @@
-"""Read the tensors of a PyTorch `.pt` file without PyTorch and without running its pickle.
+"""Read the tensors of a PyTorch file without PyTorch and without running its pickle.
 
-Such a file is a zip archive: `NAME/data.pkl` describes tensors as a pickle, and `NAME/data/KEY`
-holds their elements. The small machine below interprets the pickle. It knows dictionaries, lists,
-numbers, strings and tensors, and refuses everything else by name: the file cannot choose an object
-to make or a function to call.
+Since PyTorch 1.6 such a file is a zip archive: `NAME/data.pkl` describes tensors as a pickle, and
+`NAME/data/KEY` holds the elements of a storage. Before, it was several pickles one after another,
+followed by the elements of all storages. What stands beside the tensors is read past: the file
+cannot choose an object to make or a function to call.
 """
 
 from __future__ import annotations
 
-import math
-import pickletools
-from typing import TYPE_CHECKING, NamedTuple
+import io
+from typing import TYPE_CHECKING, Any
 
-from elman import _container
+from elman import _container, _files
 from elman.errors import LimitError, ModelFormatError, UnsupportedModelError
 from elman.interop import _archive
+from elman.interop.torch.pickles import MAX_PICKLE_BYTES, Global, Machine, Opaque, kind_of
+from elman.interop.torch.tensors import STORAGES, Builder, Storage, Unread, View, storage_of
+from elman.interop.torch.visible import nonlinearities, visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, NoReturn
 
-    from numpy.typing import NDArray
+MAX_RATIO = 8  # of a compressed data.pkl above 1 MiB to the file
 
-MAX_PICKLE_BYTES = 256 * 1024  # more than a thousand tensors
-MAX_SHARING = 16  # total size of the tensors, in file sizes: some share their storage
-
-SAVE = "use torch.save(model.state_dict(), path) or safetensors instead"
-
-_STORAGES = {
-    "torch.DoubleStorage": "f8",
-    "torch.FloatStorage": "f4",
-    "torch.HalfStorage": "f2",
-    "torch.BFloat16Storage": "u2",  # unambiguous: PyTorch has no storage for uint16
-    "torch.LongStorage": "i8",
-    "torch.IntStorage": "i4",
-    "torch.ShortStorage": "i2",
-    "torch.CharStorage": "i1",
-    "torch.ByteStorage": "u1",
-    "torch.BoolStorage": "b1",
-}
-_DICTIONARY = "collections.OrderedDict"
-_TENSOR = "torch._utils._rebuild_tensor_v2"
-_PARAMETER = "torch._utils._rebuild_parameter"
-_KNOWN = {_DICTIONARY, _TENSOR, _PARAMETER, *_STORAGES}
-
-
-class _Global(NamedTuple):
-    """The name of a function or a type in the pickle; never the object itself."""
-
-    name: str
+_MAGIC = 0x1950A86A20F9469CFC6C  # the first pickle of a file before PyTorch 1.6
+_ZIP = b"PK\x03\x04"
+_PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+_FORMAT = 1001  # the second one
+_KINDS = (  # archives that torch.load does not read: the end of an entry's name, and the remedy
+    (
+        ("/constants.pkl", "/code/"),
+        "a TorchScript archive",
+        "torch.save(torch.jit.load(path).state_dict(), new_path)",
+    ),
+    (
+        ("/models/", "serialized_exported_program.", "/archive_format"),
+        "an exported program (.pt2)",
+        "torch.save(torch.export.load(path).state_dict, new_path)",
+    ),
+    (
+        (".data/extern_modules",),
+        "a torch.package archive",
+        "torch.save(model.state_dict(), new_path) with the model of its PackageImporter",
+    ),
+)
 
 
-class _Storage(NamedTuple):
-    """The elements of one or more tensors."""
-
-    data: bytes
-    dtype: str  # as NumPy spells it; "u2" is bfloat16
-    size: int
+_TENSORS = _container.Kind(dtypes=None)
 
 
-class StoredTensor(NamedTuple):
-    """A tensor within its storage; `numpy.asarray` copies its elements."""
+def read_tensors(path: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return what a PyTorch or safetensors file holds, as `read_pt` does."""
+    with _files.naming(path):
+        data = _archive.read_file(path)
+        if data.startswith((_ZIP, *_PICKLES)) or is_pytorch(data[:512]):
+            return read_pt(data)
+        header, arrays = _container.parse(data, _TENSORS)
+        if isinstance(header.metadata, dict) and header.metadata.get("format") == "elman":
+            raise UnsupportedModelError(
+                "expected a PyTorch model, got elman's: elman.load reads it"
+            )
+        tensors: dict[str, Any] = {}
+        for name, entry in header.entries.items():
+            unread = Unread(f"a tensor of {entry.dtype}", entry.shape)
+            tensors[name] = arrays.get(name, unread)
+        return tensors, {}
 
-    storage: _Storage
-    offset: int
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]  # in elements, not bytes
-    byteorder: str
 
-    def __array__(self, dtype: object = None, copy: object = None) -> NDArray[Any]:
-        """Return the elements, bfloat16 as float32."""
-        import numpy as np
+def is_pytorch(data: bytes) -> bool:
+    """Return whether a file begins as PyTorch's do: 512 bytes are enough."""
+    if data.startswith(_ZIP):
+        name = data[30 : 30 + int.from_bytes(data[26:28], "little")]
+        return name.endswith((b"/data.pkl", b"/version", b"/byteorder", b"/.format_version"))
+    return _is_legacy(data) or _is_tar(data)
 
-        kind = np.dtype(self.byteorder + self.storage.dtype)
-        array: NDArray[Any] = np.ndarray(
-            self.shape,
-            kind,
-            self.storage.data,
-            self.offset * kind.itemsize if math.prod(self.shape) else 0,
-            tuple(step * kind.itemsize for step in self.strides),
+
+def read_pt(data: bytes) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return what a file holds, and the nonlinearities of the modules in it by name.
+
+    The result is nested dictionaries of `StoredTensor` and `Unread`.
+    """
+    if data.startswith(_ZIP):
+        value = _read_archive(data)
+    elif _is_tar(data):
+        raise UnsupportedModelError(
+            "expected a PyTorch file, got the tar format of PyTorch before 0.1.10: if you trust the"
+            " file, torch.save(torch.load(path, weights_only=False), new_path) in PyTorch writes"
+            " one that is read"
         )
-        return _container.widened(array) if self.storage.dtype == "u2" else array.copy()
+    elif _is_legacy(data):
+        value = _read_legacy(data)
+    else:
+        raise UnsupportedModelError(
+            "expected a PyTorch file, got a pickle that torch.save did not write, which is not"
+            " read: if you trust the file, load it and pass a dictionary of its arrays to"
+            " elman.from_torch"
+        )
+    shown = visible(value)
+    if isinstance(shown, dict):
+        return shown, nonlinearities(shown)
+    if type(value) is dict or (type(value) is Opaque and value.items is not None):
+        return {}, {}
+    raise UnsupportedModelError(
+        f"expected a PyTorch file with a state_dict, a checkpoint or a module, got {kind_of(value)}"
+        " without tensors by name"
+    )
 
 
-def read_pt(data: bytes) -> dict[str, Any]:
-    """Return the dictionary in the bytes of a file; its tensors are `StoredTensor` objects."""
-    try:
-        archive = _archive.Archive(data, compressed=False)
-    except UnsupportedModelError as error:
-        raise UnsupportedModelError(f"{error}: {SAVE}") from None
+# --- since PyTorch 1.6 ----------------------------------------------------------------------------
+
+
+def _read_archive(data: bytes) -> Any:
+    archive = _archive.Archive(data, compressed=True)
     root = _root(archive.names)
+    if (total := sum(map(archive.size, archive.names))) > _archive.MAX_FILE_BYTES:
+        raise LimitError(
+            f"expected at most {_archive.MAX_FILE_BYTES} bytes without compression, got {total}"
+        )
     order = archive.read(f"{root}byteorder", 16) if f"{root}byteorder" in archive.names else b""
     if order.strip() not in (b"little", b"big", b""):
         raise ModelFormatError(f"byteorder: expected little or big, got {order[:16]!r}")
-    machine = _Machine(archive, root, ">" if order.strip() == b"big" else "<")
-    result = machine.run(archive.read(f"{root}data.pkl", MAX_PICKLE_BYTES))
-    if isinstance(result, dict):
-        return result
-    raise UnsupportedModelError(f"expected a state_dict, got {_kind(result)}: {SAVE}")
+    limit = min(MAX_PICKLE_BYTES, max(2**20, MAX_RATIO * len(data)))
+    pickle = archive.read(f"{root}data.pkl", limit)
+    storages: dict[tuple[str, str], Storage] = {}
 
-
-def _root(names: list[str]) -> str:
-    """Return the top folder of the archive, with a slash."""
-    if any(name.endswith("/constants.pkl") or "/code/" in name for name in names):
-        raise UnsupportedModelError(f"expected a state_dict, got a TorchScript archive: {SAVE}")
-    roots = [name.removesuffix("data.pkl") for name in names if name.endswith("/data.pkl")]
-    if len(roots) != 1 or roots[0].count("/") != 1:
-        raise UnsupportedModelError(
-            f"expected a PyTorch archive with one NAME/data.pkl, got {len(roots)} of them: {SAVE}"
-        )
-    return roots[0]
-
-
-class _Machine:
-    """An interpreter for the pickle operations of a state_dict."""
-
-    def __init__(self, archive: _archive.Archive, root: str, byteorder: str) -> None:
-        self._archive = archive
-        self._root = root
-        self._byteorder = byteorder
-        self._stack: list[Any] = []
-        self._marks: list[int] = []
-        self._memo: dict[int, Any] = {}
-        self._storages: dict[tuple[str, str], _Storage] = {}
-        self._tensor_bytes = 0
-        self._max_bytes = MAX_SHARING * sum(archive.size(name) for name in archive.names)
-
-    def run(self, pickle: bytes) -> object:
-        """Return the object that a pickle describes."""
-        try:
-            for operation, argument, _ in pickletools.genops(pickle):
-                self._step(operation.name, argument)
-            return self._stack.pop()
-        except (IndexError, KeyError) as error:
-            raise ModelFormatError("data.pkl: it uses an undefined stack or memo entry") from error
-        except ValueError as error:
-            if isinstance(error, (LimitError, ModelFormatError, UnsupportedModelError)):
-                raise
-            raise ModelFormatError(f"data.pkl is damaged: {error}") from error
-
-    def _step(self, name: str, argument: Any) -> None:
-        if name in _ARGUMENTS:
-            self._stack.append(argument)
-        elif name in _CONSTANTS:
-            self._stack.append(_CONSTANTS[name]())
-        elif name in _OPERATIONS:
-            _OPERATIONS[name](self, argument)
-        elif name not in ("PROTO", "FRAME", "STOP"):
-            raise UnsupportedModelError(f"data.pkl: expected only tensors, got {name}: {SAVE}")
-
-    # --- the stack and the memo ---
-
-    def _mark(self, _: object) -> None:
-        self._marks.append(len(self._stack))
-
-    def _since_mark(self) -> list[Any]:
-        mark = self._marks.pop()
-        items = self._stack[mark:]
-        del self._stack[mark:]
-        return items
-
-    def _tuple(self, _: object) -> None:
-        self._stack.append(tuple(self._since_mark()))
-
-    def _tuple_of(self, count: int) -> None:
-        items = [self._stack.pop() for _ in range(count)]
-        self._stack.append(tuple(reversed(items)))
-
-    def _put(self, index: int) -> None:
-        self._memo[index] = self._stack[-1]
-
-    def _memoize(self, _: object) -> None:
-        self._memo[len(self._memo)] = self._stack[-1]
-
-    def _get(self, index: int) -> None:
-        self._stack.append(self._memo[index])
-
-    # --- dictionaries and lists ---
-
-    def _set_items(self, items: list[Any]) -> None:
-        target = self._stack[-1]
-        for key, value in zip(items[::2], items[1::2], strict=True):
-            if type(target) is not dict or type(key) not in (str, int):
-                raise UnsupportedModelError(
-                    f"data.pkl: expected a dictionary with string or integer keys, got {_kind(key)}"
-                    f" as a key of {_kind(target)}: {SAVE}"
-                )
-            target[key] = value
-
-    def _append(self, items: list[Any]) -> None:
-        if type(self._stack[-1]) is not list:
-            raise ModelFormatError(f"data.pkl: expected a list, got {_kind(self._stack[-1])}")
-        self._stack[-1].extend(items)
-
-    def _build(self, _: object) -> None:
-        """Drop the attributes of a dictionary: PyTorch's module versions."""
-        self._stack.pop()
-        if type(self._stack[-1]) is not dict:
-            self._refuse(self._stack[-1])
-
-    # --- names and tensors ---
-
-    def _global(self, name: str) -> None:
-        if name not in _KNOWN:
-            raise UnsupportedModelError(
-                f"expected a state_dict with only tensors, got {name[:80]!r}: {SAVE}"
-            )
-        self._stack.append(_Global(name))
-
-    def _stack_global(self, _: object) -> None:
-        name, module = self._stack.pop(), self._stack.pop()
-        self._global(f"{module}.{name}")
-
-    def _reduce(self, _: object) -> None:
-        arguments, function = self._stack.pop(), self._stack.pop()
-        if type(arguments) is not tuple or type(function) is not _Global:
-            self._refuse(function)
-        if function.name == _TENSOR and len(arguments) in (6, 7):
-            self._stack.append(self._tensor(*arguments[:4]))
-        elif function.name == _PARAMETER and len(arguments) == 3:
-            if type(arguments[0]) is not StoredTensor:
-                self._refuse(arguments[0])
-            self._stack.append(arguments[0])
-        elif function.name == _DICTIONARY and not arguments:
-            self._stack.append({})
-        else:
-            self._refuse(function)
-
-    def _tensor(self, storage: Any, offset: Any, shape: Any, strides: Any) -> StoredTensor:
-        """Return a tensor whose elements all lie in its storage."""
-        sizes = (offset, *shape, *strides) if type(shape) is type(strides) is tuple else (None,)
-        if type(storage) is not _Storage or not all(
-            type(size) is int and 0 <= size < 2**48 for size in sizes
-        ):
-            raise ModelFormatError("data.pkl: expected a tensor's storage, offset, shape, strides")
-        count = math.prod(shape)
-        last = offset + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
-        if len(shape) > 8 or (count and last >= storage.size) or count > storage.size:
-            raise ModelFormatError(
-                f"data.pkl: a tensor {str(shape)[:80]} does not fit its storage of {storage.size}"
-                " elements"
-            )
-        self._tensor_bytes += count * len(storage.data) // max(1, storage.size)
-        if self._tensor_bytes > self._max_bytes:
-            raise LimitError(
-                f"expected tensors of at most {MAX_SHARING} times the file's bytes, got more"
-            )
-        return StoredTensor(storage, offset, shape, strides, self._byteorder)
-
-    def _storage(self, _: object) -> None:
-        """Replace a persistent id by its storage."""
-        match self._stack.pop():
-            case ("storage", _Global(kind), str(key), str(), int(size)) if kind in _STORAGES:
-                self._stack.append(self._load(kind, key, size))
-            case other:
-                self._refuse(other)
-
-    def _load(self, kind: str, key: str, size: int) -> _Storage:
-        if (kind, key) not in self._storages:
-            data = self._archive.read(f"{self._root}data/{key}", _archive.MAX_FILE_BYTES)
-            self._storages[kind, key] = _Storage(data, _STORAGES[kind], size)
-        storage = self._storages[kind, key]
-        item = int(storage.dtype[1])
-        if size != storage.size or size * item != len(storage.data):
+    def load(persistent: object) -> object:
+        kind, key, size, _ = storage_of(persistent)
+        if (kind, key) not in storages:
+            storage = Storage(kind, size)
+            storage.data = archive.read(f"{root}data/{key}", _archive.MAX_FILE_BYTES)
+            storages[kind, key] = storage
+        storage = storages[kind, key]
+        item = storage.itemsize
+        if size != storage.size or (item and size * item != len(storage.data)):
             raise ModelFormatError(
                 f"the entry 'data/{key[:80]}': expected {size} elements of {item} bytes,"
                 f" got {len(storage.data)} bytes"
             )
-        return storage
+        return View(storage, 0, size)
 
-    def _refuse(self, value: object) -> NoReturn:
-        raise UnsupportedModelError(f"data.pkl: expected only tensors, got {_kind(value)}: {SAVE}")
-
-
-def _kind(value: object) -> str:
-    return value.name if isinstance(value, _Global) else type(value).__name__
+    builder = Builder(total, ">" if order.strip() == b"big" else "<")
+    return Machine(builder.call, load, "data.pkl").run(io.BytesIO(pickle), len(pickle))
 
 
-_ARGUMENTS = {"BINUNICODE", "SHORT_BINUNICODE", "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"}
-_CONSTANTS: dict[str, Callable[[], object]] = {
-    "NONE": lambda: None,
-    "NEWTRUE": lambda: True,
-    "NEWFALSE": lambda: False,
-    "EMPTY_TUPLE": tuple,
-    "EMPTY_LIST": list,
-    "EMPTY_DICT": dict,
-}
-_OPERATIONS: dict[str, Callable[[_Machine, Any], None]] = {
-    "MARK": _Machine._mark,
-    "TUPLE": _Machine._tuple,
-    "TUPLE1": lambda machine, _: machine._tuple_of(1),
-    "TUPLE2": lambda machine, _: machine._tuple_of(2),
-    "TUPLE3": lambda machine, _: machine._tuple_of(3),
-    "BINPUT": _Machine._put,
-    "LONG_BINPUT": _Machine._put,
-    "MEMOIZE": _Machine._memoize,
-    "BINGET": _Machine._get,
-    "LONG_BINGET": _Machine._get,
-    "SETITEM": lambda machine, _: machine._set_items([machine._stack.pop() for _ in "kv"][::-1]),
-    "SETITEMS": lambda machine, _: machine._set_items(machine._since_mark()),
-    "APPEND": lambda machine, _: machine._append([machine._stack.pop()]),
-    "APPENDS": lambda machine, _: machine._append(machine._since_mark()),
-    "BUILD": _Machine._build,
-    "GLOBAL": lambda machine, name: machine._global(name.replace(" ", ".", 1)),
-    "STACK_GLOBAL": _Machine._stack_global,
-    "REDUCE": _Machine._reduce,
-    "BINPERSID": _Machine._storage,
-}
+def _root(names: list[str]) -> str:
+    """Return the top folder of the archive, with a slash."""
+    for marks, kind, remedy in _KINDS:
+        if any(mark in f"/{name}" for name in names for mark in marks):
+            raise UnsupportedModelError(
+                f"expected a PyTorch file with a state_dict, got {kind}: {remedy} writes one"
+            )
+    roots = [name.removesuffix("data.pkl") for name in names if name.endswith("/data.pkl")]
+    if len(roots) != 1 or roots[0].count("/") != 1:
+        raise UnsupportedModelError(
+            f"expected a PyTorch archive with one NAME/data.pkl, got {len(roots)} of them"
+        )
+    return roots[0]
+
+
+# --- before PyTorch 1.6 ---------------------------------------------------------------------------
+
+
+def _is_legacy(data: bytes) -> bool:
+    """Return whether a file begins with the number of PyTorch's format, in any protocol."""
+    number = _MAGIC.to_bytes(10, "little")
+    return number in data[:32] or str(_MAGIC).encode() in data[:32]
+
+
+def _is_tar(data: bytes) -> bool:
+    return data[257:262] == b"ustar"
+
+
+def _read_legacy(data: bytes) -> Any:
+    """Read the pickles of a file, then the elements of its storages, little endian on any machine.
+
+    A storage may be a part of another one.
+    """
+    file = io.BytesIO(data)
+    storages: dict[str, Storage] = {}
+
+    def load(persistent: object) -> object:
+        match persistent:
+            case ("module", Global() as name, _, _):  # a class, with its source
+                return name
+        kind, key, size, view = storage_of(persistent)
+        storage = storages.setdefault(key, Storage(kind, size))
+        if storage.kind != kind and kind not in STORAGES:
+            storage = Storage(kind, size)  # not read
+        if (kind, size) != (storage.kind, storage.size):
+            raise ModelFormatError(f"the storage {key[:80]!r} has two types or sizes")
+        start = 0
+        if view is not None:
+            match view:
+                case (str() | int(), int(start), int(part)) if 0 <= start <= start + part <= size:
+                    size = part
+                case _:
+                    raise ModelFormatError(f"the storage {key[:80]!r}: expected a view inside it")
+        return View(storage, start, size)
+
+    def nothing(name: str, args: list[Any]) -> object:
+        return NotImplemented
+
+    def run(call: Callable[[str, list[Any]], object], what: str) -> Any:
+        return Machine(call, load, what).run(file, len(data) - file.tell())
+
+    if run(nothing, "the first pickle") != _MAGIC:
+        raise ModelFormatError(f"expected a PyTorch file that begins with the number {_MAGIC:#x}")
+    if (version := run(nothing, "the second pickle")) != _FORMAT:
+        raise UnsupportedModelError(
+            f"expected the version {_FORMAT} of PyTorch's format, got {kind_of(version)}"
+        )
+    run(nothing, "the system's sizes")
+    builder = Builder(len(data), "<")
+    value = run(builder.call, "the pickle")
+    keys = run(nothing, "the storages' keys")
+    if type(keys) is not list:
+        raise ModelFormatError(f"expected a list of the storages' keys, got {kind_of(keys)}")
+    _fill(storages, keys, memoryview(data)[file.tell() :])
+    return value
+
+
+def _fill(storages: dict[str, Storage], keys: list[Any], data: memoryview) -> None:
+    """Give its elements to each storage: 8 bytes with their number, then the elements."""
+    left = dict(storages)
+    for key in keys:
+        storage = left.pop(str(key) if type(key) in (str, int) else "", None)
+        if storage is None:
+            raise ModelFormatError(f"expected each storage once, got the key {str(key)[:80]!r}")
+        item, count = storage.itemsize, int.from_bytes(data[:8], "little")
+        if item is None:
+            raise UnsupportedModelError(
+                f"expected storages of known types, got {storage.kind[:80]!r}"
+            )
+        if count != storage.size or len(data) < 8 + count * item:
+            raise ModelFormatError(
+                f"the storage {str(key)[:80]!r}: expected {storage.size} elements of {item} bytes,"
+                f" got {count} of {max(0, len(data) - 8)} bytes"
+            )
+        storage.data = data[8 : 8 + count * item]
+        data = data[8 + count * item :]
+    if left:
+        raise ModelFormatError(f"the storage {next(iter(left))[:80]!r} is missing from the file")

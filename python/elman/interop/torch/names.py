@@ -1,8 +1,9 @@
-"""Find the recurrent layers and the readout of a PyTorch model by the names of its tensors.
+"""Find the recurrent layers of a PyTorch model by the names of its tensors.
 
 An `nn.RNN` named `rnn` holds `rnn.weight_ih_l0`, `rnn.weight_hh_l0`, `rnn.bias_ih_l0` and
 `rnn.bias_hh_l0`, then `_l1` and so on, and the same with `_reverse` for its second direction; an
-`nn.RNNCell` has no `_l0`. Ambiguous names are refused and listed.
+`nn.RNNCell` has no `_l0`. A user's name matches the end of a name, or of what contains it;
+ambiguous names are refused and listed.
 """
 
 from __future__ import annotations
@@ -13,29 +14,56 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from elman import _arguments
 from elman.errors import ArgumentError, LimitError, UnsupportedModelError
+from elman.interop.torch.weights import resolved
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
+    from elman.activation import Activation
+    from elman.interop._chain import Part
     from elman.interop._source import Row
 
-MAX_ENTRIES = 10_000  # of a checkpoint: dictionaries, tensors and numbers
+MAX_TENSORS = 10_000  # of a checkpoint: tensors and dictionaries
+MAX_ENTRIES = 10_000_000  # all entries of its dictionaries
 MAX_DEPTH = 16
+MAX_COPIES = 16  # of a model in one state_dict
+MAX_LISTED = 6  # names in a message
+MAX_SHOWN = 60  # characters of a name
 
 _WEIGHT_HH = re.compile(r"(?:(.*)\.)?weight_hh(?:_l0)?", re.DOTALL)
 _WRAPPERS = ("module", "_orig_mod")  # DataParallel, torch.compile
+_NO_MODEL = re.compile(  # the states of optimizers, and the versions of modules
+    r"optim(?!iz?s?ed|al|um)|exp_avg|momentum_buffer|(?:^|\.)_metadata$", re.IGNORECASE
+)
+_QUANTIZED = re.compile(r"_packed_(?:params|weight).*", re.DOTALL)
+_OWN = re.compile(r"(?:weight|bias)_\w+|parametrizations\..*", re.DOTALL)  # of an RNN
+_BY_HAND = re.compile(
+    r"(?:.*\.)?\w*(?:[xhi]2h|h2h|[wu]_?[xhi]{1,2}h?|rnn|cell)\w*.*", re.I | re.DOTALL
+)
+
+
+class Step(NamedTuple):
+    """What one module computes."""
+
+    # "rnn", "linear", "norm", "embedding", "function", "nothing", or "other": no network has it
+    kind: str
+    name: str  # of the module
+    what: str  # "nn.ReLU"
+    activation: Activation | None = None  # of a function
+    eps: float = 1e-5  # of a norm
+    refused: str = ""  # why a network has no such module
 
 
 class TorchModel(NamedTuple):
-    """Tensors by name, and the known settings of their modules."""
+    """Tensors by name, and what is known of their modules."""
 
     tensors: dict[str, Any]
     rows: list[Row] = []  # noqa: RUF012 - never modified
-    nonlinearities: Mapping[str, str] = {}  # by the name of the RNN
-    linears: frozenset[str] | None = None  # the names of the nn.Linear; None if unknown
-    stack: tuple[str, ...] | None = None  # the RNNs, if the source gives their order
-    output_activation: str | None = None
+    nonlinearities: Mapping[str, str | None] = {}  # by the name of the RNN
+    steps: Mapping[str, tuple[Step, ...]] | None = None  # by the name of a module; None if unknown
+    parameters: frozenset[str] = frozenset()  # the names of the tensors that are no buffers
+    chain: tuple[Step, ...] | None = None  # the modules, if the source gives their order
     modules: Any = None  # for PyTorch to run
 
 
@@ -58,51 +86,107 @@ class TorchLayer(NamedTuple):
 
 
 class TorchTensors(NamedTuple):
-    """The tensors of a file or a state_dict, and the modules that they belong to."""
+    """The tensors of a file or a state_dict, and the parts that are made of them."""
 
     source: Any
     prefix: str | Sequence[str] | None
-    layers: list[TorchLayer]
-    nonlinearities: list[str]  # of layers
-    head: tuple[str, str | None] | None
-    output_activation: str | None
+    parts: list[Part]  # the pieces have the names of the tensors
+
+
+# --- the tensors of a state_dict or a checkpoint ---
 
 
 def of_mapping(mapping: Any, prefix: str | Sequence[str] | None) -> TorchModel:
-    """Return the tensors of a state_dict, or of the only one in a checkpoint."""
-    groups: dict[str, dict[str, Any]] = {}
-    count = itertools.count(1)
-    for path, name, tensor in _leaves(mapping, "", 0, count):
-        groups.setdefault(path, {})[f"{path}.{name}".lstrip(".")] = tensor
-    models = {path: tensors for path, tensors in groups.items() if _units(tensors)}
+    """Return the tensors of a state_dict, or of the chosen one in a checkpoint."""
+    groups = _groups(mapping)
+    models: dict[str, dict[str, Any]] = {}
+    for path, tensors in groups.items():
+        if _units(tensors):
+            models |= _copies(path, tensors)
     if len(models) > 1 and prefix is not None:
-        wanted = [prefix] if isinstance(prefix, str) else list(prefix)
+        units = [unit for tensors in models.values() for unit in _units(tensors)]
+        chosen = set(_chosen(units, prefix))
         models = {
-            path: tensors
-            for path, tensors in models.items()
-            if all(_named(_units(tensors), name) for name in wanted)
+            path: tensors for path, tensors in models.items() if chosen & set(_units(tensors))
         }
     if len(models) > 1:
         raise ArgumentError(
-            f"source: expected one state_dict with an RNN, got {_listed(models)}: pass one of them"
+            f"source: expected one state_dict with an RNN, got {listed(_written(models))}: set"
+            " prefix= to the name of one"
         )
-    everything = {name: tensor for tensors in groups.values() for name, tensor in tensors.items()}
-    return TorchModel(next(iter(models.values()), everything))
+    for path, tensors in models.items():
+        if path and _units(tensors) == [path]:  # an RNN's own: those of other modules are beside it
+            tensors |= {
+                name: tensor
+                for other, group in groups.items()
+                if other and parent(other) == parent(path) and not _units(group)
+                for name, tensor in group.items()
+            }
+        return TorchModel(tensors)
+    return TorchModel({name: t for group in groups.values() for name, t in group.items()})
+
+
+def _groups(mapping: Any) -> dict[str, dict[str, Any]]:
+    """Return the tensors of each of nested mappings, by its name and theirs; not of optimizers."""
+    groups: dict[str, dict[str, Any]] = {}
+    for path, name, tensor in _leaves(mapping, "", 0, itertools.count(1), itertools.count(1)):
+        if not _NO_MODEL.search(path):
+            groups.setdefault(path, {})[f"{path}.{name}".lstrip(".")] = tensor
+    return {path: resolved(tensors) for path, tensors in groups.items()}
 
 
 def _leaves(
-    mapping: Mapping[Any, Any], path: str, depth: int, count: Iterator[int]
+    mapping: Mapping[Any, Any], path: str, depth: int, tensors: Iterator[int], all_: Iterator[int]
 ) -> Iterator[tuple[str, str, Any]]:
     """Yield the path, the name and the value of each tensor in nested mappings."""
     if depth > MAX_DEPTH:
         raise LimitError(f"source: expected dictionaries at most {MAX_DEPTH} deep, got more")
     for name, value in mapping.items():
-        if next(count) > MAX_ENTRIES:
-            raise LimitError(f"source: expected at most {MAX_ENTRIES} entries, got more")
-        if hasattr(value, "items"):
-            yield from _leaves(value, f"{path}.{name}".lstrip("."), depth + 1, count)
-        elif hasattr(value, "shape"):
+        nested = hasattr(value, "items")
+        counted = nested or hasattr(value, "shape")
+        if next(all_) > MAX_ENTRIES or (counted and next(tensors) > MAX_TENSORS):
+            raise LimitError(
+                f"source: expected at most {MAX_TENSORS} entries that are tensors or dictionaries,"
+                f" and {MAX_ENTRIES} of any kind, got more"
+            )
+        if _QUANTIZED.fullmatch(str(name).rpartition(".")[2]):
+            raise UnsupportedModelError(
+                f"source: {name} belongs to a quantized module, which is not supported: read"
+                " the model from before its quantization"
+            )
+        if nested:
+            yield from _leaves(value, f"{path}.{name}".lstrip("."), depth + 1, tensors, all_)
+        elif counted:
             yield path, str(name), value
+
+
+def _copies(path: str, tensors: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the copies of a model in one state_dict, such as an average of its weights."""
+    split = [unit.split(".") for unit in _units(tensors)]
+    shared = 0
+    while len({unit[shared] if shared < len(unit) else None for unit in split}) == 1:
+        shared += 1
+        if len(split) == 1:
+            return {path: tensors}
+    starts = list(dict.fromkeys(".".join(unit[: shared + 1]) for unit in split))
+    if len(starts) > MAX_COPIES:
+        return {path: tensors}
+    copies = {
+        start: {name: t for name, t in tensors.items() if name.startswith(f"{start}.")}
+        for start in starts
+    }
+    inner = {
+        frozenset(
+            tuple(_plain(name)[len(_plain(start)) :]) for name, t in copy.items() if len(t.shape)
+        )
+        for start, copy in copies.items()
+    }
+    units = _units(tensors)
+    more = all(
+        any(not any(name.startswith(f"{unit}.") for unit in units) for name in copy)
+        for copy in copies.values()
+    )
+    return copies if len(copies) > 1 and len(inner) == 1 and more else {path: tensors}
 
 
 # --- the recurrent layers ---
@@ -112,22 +196,33 @@ def find_recurrent(source: TorchModel, prefix: str | Sequence[str] | None) -> li
     """Return the recurrent layers, from the bottom up."""
     units = _units(source.tensors)
     if not units:
-        raise ArgumentError(
-            "source: expected the weights of an nn.RNN or nn.RNNCell (weight_ih_l0, weight_hh_l0),"
-            f" got {_listed(source.tensors)}"
-        )
+        raise ArgumentError(_no_rnn(source.tensors))
     if prefix is not None:
         chosen = _chosen(units, prefix)
-    elif source.stack is not None:
-        chosen = list(source.stack)
+    elif source.chain is not None:
+        chosen = [step.name for step in source.chain if step.kind == "rnn"]
     else:
         chosen = units if len(units) == 1 else _cells(source.tensors, units)
     if not chosen:
         raise ArgumentError(
-            f"source: expected one RNN, got {_listed(units)}: set prefix= to one name, or to"
-            " several from the bottom up"
+            f"source: expected one RNN, got {listed(_written(units))}: set prefix= to one name,"
+            " or to several from the bottom up"
         )
     return [layer for unit in chosen for layer in _layers(source.tensors, unit)]
+
+
+def _no_rnn(tensors: Mapping[str, Any]) -> str:
+    message = (
+        "source: expected the weights of an nn.RNN or nn.RNNCell (weight_ih_l0, weight_hh_l0),"
+        f" got {listed(tensors)}"
+    )
+    if any(_BY_HAND.fullmatch(name) for name in tensors):
+        message += (
+            "; if they are those of a cell h = f(W_xh x + W_hh h + b_h) written by hand, build the"
+            " network with elman.Network.from_weights([(W_xh, W_hh, b_h)], (W_hy, b_y)); a linear"
+            " map of (x, h) joined has W_xh = W[:, :I], W_hh = W[:, I:]"
+        )
+    return message
 
 
 def _units(names: Iterable[str]) -> list[str]:
@@ -144,33 +239,77 @@ def _chosen(units: list[str], prefix: str | Sequence[str]) -> list[str]:
     for name in wanted:
         found = _named(units, _arguments.name("prefix", name))
         if not found:
-            raise ArgumentError(f"prefix: expected one of {_listed(units)}, got {name!r}")
+            raise ArgumentError(f"prefix: expected one of {listed(_written(units))}, got {name!r}")
         chosen += found
+    if len(set(chosen)) < len(chosen):
+        raise ArgumentError(f"prefix: expected different RNNs, got {listed(chosen)}")
     return chosen
 
 
 def _named(units: list[str], name: str) -> list[str]:
-    """Return the RNN of this name, or the RNNs in a ModuleList of this name."""
+    """Return the RNN of this name, or those of a ModuleList or the only one of a container."""
+    found = named(units, name)
+    if len(found) == 1:
+        return found
+    if not found:
+        containers = dict.fromkeys(
+            ".".join(unit.split(".")[:end])
+            for unit in units
+            for end in range(1, unit.count(".") + 1)
+        )
+        inside = named(containers, name)
+        found = [
+            unit for unit in units if any(unit.startswith(f"{container}.") for container in inside)
+        ]
+    if len(found) > 1 and not _numbered(found):
+        raise ArgumentError(
+            f"prefix: expected the name of one RNN, got {name!r} for {listed(_written(found))}"
+        )
+    return _numbered(found) or found
+
+
+def named(names: Iterable[str], name: str) -> list[str]:
+    """Return the names that a user's name means: the same, or else those that end in it."""
+    given = list(names)
     plain = _plain(name)
-    exact = [unit for unit in units if unit == name.rstrip(".")]
-    exact = exact or [unit for unit in units if _plain(unit) == plain]
-    return exact or _numbered([unit for unit in units if _plain(_parent(unit)) == plain])
+    rules: list[Callable[[str], bool]] = [
+        lambda one: one == name.rstrip("."),
+        lambda one: _plain(one) == plain,
+        lambda one: bool(plain) and _plain(one)[-len(plain) :] == plain,
+    ]
+    for rule in rules:
+        if found := [one for one in given if rule(one)]:
+            return found
+    return []
 
 
-def _plain(name: str) -> str:
-    """Return a name without its last dot and without the names of wrappers."""
-    return ".".join(part for part in name.rstrip(".").split(".") if part not in _WRAPPERS)
+def _plain(name: str) -> list[str]:
+    """Return the parts of a name, without those of wrappers."""
+    return [part for part in name.split(".") if part and part not in _WRAPPERS]
 
 
-def _parent(name: str) -> str:
+def parent(name: str) -> str:
+    """Return the name of what contains this."""
     return name.rpartition(".")[0]
+
+
+def _written(names: Iterable[str]) -> list[str]:
+    """Return names as a user may write them: of long ones, the end that is not ambiguous."""
+    given = list(names)
+    short = []
+    for name in given[:MAX_LISTED]:
+        parts = _plain(name)
+        ends = (".".join(parts[-count:]) for count in range(1, len(parts) + 1))
+        end = next((end for end in ends if named(given, end) == [name]), name)
+        short.append(end if len(name) > MAX_SHOWN else name)
+    return short + given[MAX_LISTED:]
 
 
 def _numbered(units: list[str]) -> list[str]:
     """Return units in order if they are numbered 0, 1, 2, ... in one list, else none."""
     ordered = {name.rpartition(".")[2]: name for name in units}
     names = [str(index) for index in range(len(units))]
-    one_list = len({_parent(name) for name in units}) == 1
+    one_list = len({parent(name) for name in units}) == 1
     return [ordered[name] for name in names] if one_list and set(ordered) == set(names) else []
 
 
@@ -188,7 +327,7 @@ def _layers(tensors: Mapping[str, Any], unit: str) -> Iterator[TorchLayer]:
         yield layer
     for name in tensors:
         own = name.removeprefix(start)
-        if name.startswith(start) and re.match("(weight|bias)_[ih][hr]", own) and name not in seen:
+        if name.startswith(start) and name not in seen and _OWN.fullmatch(own):
             if own.startswith("weight_hr"):
                 raise UnsupportedModelError(
                     f"{name}: proj_size, a projection of states, is not supported"
@@ -221,70 +360,10 @@ def _half(tensors: Mapping[str, Any], start: str, suffix: str) -> dict[str, str]
     return names
 
 
-# --- the readout ---
-
-
-def find_readout(
-    source: TorchModel, stack: list[TorchLayer], readout: str | bool | None, *, alone: bool
-) -> tuple[str, str | None] | None:
-    """Return the names of the readout's weight and bias; `alone`: ignore other tensors."""
-    if readout is False:
-        return None
-    used = {name for layer in stack for name in layer.names}
-    others = {name: tensor for name, tensor in source.tensors.items() if name not in used}
-    heads = {
-        _parent(name)
-        for name, tensor in others.items()
-        if name.rpartition(".")[2] == "weight" and len(tensor.shape) == 2
-    }
-    if source.linears is not None:
-        heads &= source.linears
-    if readout is None:
-        head = _only_head(others, heads, known=source.linears is not None)
-        if head is None:
-            return None
-    else:
-        head = _named_head(heads, _arguments.name("readout", readout))
-    weight, bias = (f"{head}.{name}".lstrip(".") for name in ("weight", "bias"))
-    rest = others.keys() - {weight, bias}
-    if rest and not (alone and readout is not None):
-        raise ArgumentError(
-            f"source: expected an RNN and its readout {head!r}, got {_listed(sorted(rest))} too:"
-            " set prefix= and readout= to leave them out"
-        )
-    return weight, bias if bias in others else None
-
-
-def _only_head(others: dict[str, Any], heads: set[str], *, known: bool) -> str | None:
-    """Return the name of the readout if there is only one candidate."""
-    if not others:
-        return None
-    if len(heads) != 1:
-        raise ArgumentError(
-            f"readout: expected one nn.Linear, got {_listed(sorted(heads or others))}: pass the"
-            " name of the readout, or False for none"
-        )
-    (head,) = heads
-    if not known and f"{head}.bias".lstrip(".") not in others:
-        raise ArgumentError(
-            f"readout: expected a weight and a bias, got {head}.weight only, which may be an"
-            f" nn.Embedding: pass readout={head!r} if it is the readout"
-        )
-    return head
-
-
-def _named_head(heads: set[str], name: str) -> str:
-    exact = [head for head in heads if head == name.rstrip(".")]
-    found = exact or [head for head in heads if _plain(head) == _plain(name)]
-    if len(found) != 1:
-        raise ArgumentError(f"readout: expected one of {_listed(sorted(heads))}, got {name!r}")
-    return found[0]
-
-
-def _listed(names: Iterable[str]) -> str:
-    """Return up to six names for a message."""
-    shown = [repr(name[:60]) for name in names]
+def listed(names: Iterable[str]) -> str:
+    """Return some names for a message."""
+    shown = [repr(name[:MAX_SHOWN]) for name in names]
     if not shown:
         return "none"
-    more = f" and {len(shown) - 6} more" if len(shown) > 6 else ""
-    return ", ".join(shown[:6]) + more
+    more = f" and {len(shown) - MAX_LISTED} more" if len(shown) > MAX_LISTED else ""
+    return ", ".join(shown[:MAX_LISTED]) + more

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from elman import _arguments, _container, _files, _structure
-from elman._structure import Structure
+from elman import _arguments, _files
+from elman.activation import Activation
 from elman.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -15,78 +16,62 @@ from elman.errors import (
     ShapeError,
     UnsupportedModelError,
 )
-from elman.interop import _source
-from elman.interop._archive import read_file
+from elman.interop import _chain, _source
 from elman.interop._source import Imported, Piece, Row, Said, Source
-from elman.interop.torch.file import SAVE, read_pt
-from elman.interop.torch.names import TorchTensors, find_readout, find_recurrent, of_mapping
+from elman.interop.torch.file import read_tensors
+from elman.interop.torch.heads import activation_of, find_plan
+from elman.interop.torch.names import TorchTensors, find_recurrent, of_mapping
+from elman.interop.torch.weights import Computed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from elman._typing import Array
-    from elman.interop._source import Pieces, Trace
-    from elman.interop.torch.names import TorchLayer, TorchModel
+    from elman.interop._source import Taps, Trace
+    from elman.interop.torch.heads import Plan
+    from elman.interop.torch.names import Step, TorchLayer, TorchModel
 
 
 def read(source: object, said: Said = Said()) -> Imported:  # noqa: B008 - immutable
     """Return the network of `from_torch`, with a row for each part of the source."""
     model = _collect(source, said.prefix)
     layers = find_recurrent(model, said.prefix)
-    head = find_readout(model, layers, said.readout, alone=said.prefix is not None)
-    directions = tuple("bidirectional" if layer.reverse else "forward" for layer in layers)
-    names = [*(name for layer in layers for name in layer.names), *(head or ())]
-    arrays = {name: _array(name, model.tensors[name]) for name in names if name is not None}
+    arrays = {name: _array(name, model.tensors[name]) for layer in layers for name in layer.names}
     for layer in layers:
         _check_shapes(layer, arrays)
-    if head is not None:
-        _check_readout(head[0], layers[-1], arrays)
-    pieces = _pieces(layers, directions, head, arrays)
-    known = [
-        (repr(layer.unit or "the RNN"), model.nonlinearities.get(layer.unit))
-        for layer in layers
-        for _ in layer.halves
-    ]
-    structure = Structure(
-        directions,
-        _source.activations(said.activation, known, directions),
-        _source.output_activation(
-            said.output_activation,
-            model.output_activation,
-            None if head is None else head[0].removesuffix(".weight"),
-        ),
-    )
-    net = _source.network_of(pieces, structure, said)
+    plan = find_plan(model, layers, said)
+    parts = _Parts(model, layers, plan, said).parts
+    made = _chain.assemble(parts, said)
     if model.modules is not None:
         runs = modules(model.modules)
+        taps: Taps = tuple(None if tap.startswith(_AFTER) else tap for tap in made.taps)
     else:
-        nonlinearities = [str(layer.activation) for layer in net.layers]
-        g = net.output_activation
-        runs = _tensors(
-            TorchTensors(
-                source, said.prefix, layers, nonlinearities, head, None if g is None else str(g)
-            )
-        )
-    return Imported(net, _rows(model, layers, pieces), runs)
+        runs = _tensors(TorchTensors(source, said.prefix, parts))
+        places = {part.name: str(index) for index, part in enumerate(parts)}
+        taps = tuple(places[tap] for tap in made.taps)
+    return Imported(made.network, _rows(model, layers, plan, made), runs, taps)
+
+
+_AFTER = "after "  # the name of an activation that is no module
 
 
 def modules(source: object) -> Source:
     """Return a module, or modules in order, as a source that PyTorch can run."""
 
-    def run(x: Array, mask: Array | None) -> Trace:
+    def run(x: Array, mask: Array | None, taps: Taps) -> Trace:
         from elman.interop.torch import running
 
-        return running.run(source, x)
+        return running.run(source, x, taps)
 
     return Source("torch", run)
 
 
 def _tensors(tensors: TorchTensors) -> Source:
-    def run(x: Array, mask: Array | None) -> Trace:
+    def run(x: Array, mask: Array | None, taps: Taps) -> Trace:
         _files.extra("torch", "running the tensors of a PyTorch model", "torch")
         from elman.interop.torch import running
 
-        return running.run_tensors(tensors, x)
+        return running.run_tensors(tensors, x, taps)
 
     return Source("torch", run)
 
@@ -95,46 +80,43 @@ def _tensors(tensors: TorchTensors) -> Source:
 
 
 def _collect(source: object, prefix: str | Sequence[str] | None) -> TorchModel:
-    """Return the tensors of a source by name, and its modules' settings."""
+    """Return the tensors of a source by name, and what is known of its modules."""
     if isinstance(source, (str, bytes, os.PathLike)):
-        return of_mapping(_read_file(os.fsdecode(source)), prefix)
+        tensors, nonlinearities = read_tensors(os.fsdecode(source))
+        return of_mapping(tensors, prefix)._replace(nonlinearities=nonlinearities)
     if "torch" in sys.modules:
         from elman.interop.torch.modules import is_module, of_module, of_sequence
 
         if is_module(source):
-            return of_module(source)._replace(modules=source)
+            return of_module(source, chosen=prefix is not None)._replace(modules=source)
         if isinstance(source, (tuple, list)):
             return of_sequence(source)._replace(modules=source)
     if hasattr(source, "items"):
         return of_mapping(source, prefix)
+    if _arguments.kind(source) == "ExportedProgram":
+        raise UnsupportedModelError(
+            "source: expected a torch module or a state_dict, got an ExportedProgram: pass its"
+            " state_dict, source.state_dict"
+        )
     raise ArgumentTypeError(
         "source: expected a torch module, several such as (rnn, linear), a state_dict or a path,"
         f" got {_arguments.kind(source)}"
     )
 
 
-def _read_file(path: str) -> dict[str, Any]:
-    with _files.naming(path):
-        data = read_file(path)
-        if data.startswith(b"PK\x03\x04"):
-            return read_pt(data)
-        if data[:1] == b"\x80" and data[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
-            raise UnsupportedModelError(
-                "expected a .pt file of PyTorch 1.6 or later, got a pickle, which is not read:"
-                f" {SAVE}"
-            )
-        return _container.parse(data)[1]
-
-
 def _array(name: str, tensor: Any) -> Array:
     """Return a tensor as an array, bfloat16 as float32."""
     import numpy as np
 
+    if isinstance(tensor, Computed):
+        return tensor.array(_array)
     try:
         if hasattr(tensor, "detach"):
             tensor = tensor.detach().cpu()
             tensor = tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor
         array = np.asarray(tensor)
+    except UnsupportedModelError as error:
+        raise UnsupportedModelError(f"{name}: {error}") from None
     except (RuntimeError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise ArgumentError(f"{name}: expected a dense numeric tensor ({reason})") from error
@@ -164,42 +146,213 @@ def _check_shapes(layer: TorchLayer, arrays: dict[str, Array]) -> None:
                 raise ShapeError(f"{name}: expected {expected}, got {got}")
 
 
-def _check_readout(weight: str, top: TorchLayer, arrays: dict[str, Array]) -> None:
-    H = len(top.halves) * arrays[top.halves[0]["weight_hh"]].shape[0]
-    if arrays[weight].shape[1:] != (H,):
-        raise ShapeError(
-            f"{weight}: expected (O, {H}), to read {top.unit or 'the RNN'},"
-            f" got {arrays[weight].shape}"
+class _Parts:
+    """The parts of a chain, from the steps of a plan."""
+
+    def __init__(self, model: TorchModel, layers: list[TorchLayer], plan: Plan, said: Said) -> None:
+        self._model = model
+        self.parts: list[_chain.Part] = []
+        activations = iter(_activations(model, layers, said))
+        starts = iter(self._starts(layers, plan, said))
+        units = {unit: list(same) for unit, same in itertools.groupby(layers, lambda one: one.unit)}
+        last = 0
+        for step in plan.steps:
+            if step.kind == "rnn":
+                for layer in units[step.name]:
+                    self._add_layer(layer, activations, starts)
+                last = len(self.parts)
+            elif step.kind == "function":
+                assert step.activation is not None
+                self._add_function(step.activation, step.name)
+            elif step.kind == "norm":
+                self._add_norm(step)
+            else:
+                self._add_matrix(step, last)
+        self._finish(plan, last)
+
+    def _piece(self, name: str) -> Piece:
+        tensor = self._model.tensors[name]
+        note = tensor.note if isinstance(tensor, Computed) else ""
+        return Piece(name, _array(name, tensor), note)
+
+    def _own(self, step: Step, kind: str) -> Piece | None:
+        name = f"{step.name}.{kind}".lstrip(".")
+        return self._piece(name) if name in self._model.tensors else None
+
+    def _add_layer(
+        self,
+        layer: TorchLayer,
+        activations: Iterator[Activation],
+        starts: Iterator[Piece | None],
+    ) -> None:
+        halves = tuple(
+            _chain.Half(
+                self._piece(half["weight_ih"]),
+                self._piece(half["weight_hh"]),
+                tuple(self._piece(half[kind]) for kind in _BIASES if kind in half),
+                next(activations),
+                next(starts),
+            )
+            for half in layer.halves
         )
+        direction = "bidirectional" if layer.reverse else "forward"
+        self.parts.append(_chain.Recurrent(_named(layer), halves, direction))
+
+    def _add_function(self, activation: Activation, name: str = "") -> None:
+        name = name or f"{_AFTER}{self.parts[-1].name}"
+        self.parts.append(_chain.Function(name, activation))
+
+    def _add_matrix(self, step: Step, last: int) -> None:
+        """Add a linear map or an embedding."""
+        weight = self._own(step, "weight")
+        assert weight is not None
+        if weight.array.ndim != 2:
+            raise ShapeError(f"{weight.name}: expected (O, I), got {weight.array.shape}")
+        if step.kind == "embedding":
+            note = f"{weight.note}, transposed: reads one-hot vectors".lstrip(", ")
+            weight = weight._replace(array=weight.array.T, note=note)
+            self.parts.append(_chain.Affine(step.name, weight))
+            return
+        if last == len(self.parts):
+            self._check_readout(weight)
+        bias = self._own(step, "bias")
+        if bias is not None and bias.array.shape != weight.array.shape[:1]:
+            raise ShapeError(
+                f"{bias.name}: expected {weight.array.shape[:1]}, got {bias.array.shape}"
+            )
+        self.parts.append(_chain.Affine(step.name, weight, () if bias is None else (bias,)))
+
+    def _check_readout(self, weight: Piece) -> None:
+        top = self.parts[-1] if self.parts else None
+        if isinstance(top, _chain.Recurrent):
+            H = len(top.halves) * top.halves[0].W_hh.array.shape[0]
+            if weight.array.shape[1] != H:
+                raise ShapeError(
+                    f"{weight.name}: expected (O, {H}), to read"
+                    f" {top.name.partition('[')[0] or 'the RNN'}, got {weight.array.shape}"
+                )
+
+    def _add_norm(self, step: Step) -> None:
+        """Add the scaling of an nn.BatchNorm1d in evaluation mode."""
+        import numpy as np
+
+        mean, var = self._own(step, "running_mean"), self._own(step, "running_var")
+        if mean is None or var is None:
+            raise ArgumentError(f"source: {step.name}.running_mean is missing")
+        std = np.sqrt(var.array.astype("f8") + step.eps)
+        unsure = "" if self._model.steps is not None else ", PyTorch's default"
+        std_piece = Piece(var.name, std, f"sqrt(variance + {step.eps:g}{unsure})")
+        self.parts.append(_chain.Standardize(step.name, mean, std_piece))
+        by, plus = self._own(step, "weight"), self._own(step, "bias")
+        if by is not None or plus is not None:
+            self.parts.append(_chain.Scale(step.name, by, plus))
+
+    def _finish(self, plan: Plan, last: int) -> None:
+        """Settle the activation at the end."""
+        head = plan.steps[1 + max(i for i, step in enumerate(plan.steps) if step.kind == "rnn") :]
+        mapped = [step.name for step in head if step.kind in ("linear", "norm")]
+        known = head[-1].activation if head and head[-1].kind == "function" else None
+        given = plan.output_activation
+        if given is not None:
+            given = activation_of(given)
+        settled = _source.output_activation(given, known, mapped[-1] if mapped else None)
+        if settled is not None and known is None:
+            self._add_function(settled)
+
+    def _starts(self, layers: list[TorchLayer], plan: Plan, said: Said) -> list[Piece | None]:
+        """Return the initial state of each half."""
+        import numpy as np
+
+        tensors = self._model.tensors
+        sizes = [tensors[half["weight_hh"]].shape[0] for layer in layers for half in layer.halves]
+        if plan.start is not None:
+            name, array = plan.start, self._piece(plan.start).array
+        elif said.initial_state is None or said.initial_state is False:
+            return [None] * len(sizes)
+        else:
+            name = "initial_state"
+            array = _arguments.array(name, said.initial_state)
+        if array.size == sum(sizes):
+            parts = np.split(array.reshape(-1), np.cumsum(sizes)[:-1])
+        elif set(sizes) == {array.size}:
+            parts = [array.reshape(-1)] * len(sizes)
+        else:
+            raise ShapeError(
+                f"{name}: expected {sum(sizes)} numbers, the states of all layers, got"
+                f" {array.shape}"
+            )
+        note = "the same for every layer" if array.size < sum(sizes) else ""
+        return [Piece(name, part, note) for part in parts]
 
 
-_TARGETS = {"weight_ih": "W_xh", "weight_hh": "W_hh", "bias_ih": "b_h", "bias_hh": "b_h"}
+def _named(layer: TorchLayer) -> str:
+    """Return the name of a layer: "rnn[0]", or that of a cell."""
+    _, cell, index = layer.forward["weight_hh"].rpartition("_l")
+    return f"{layer.unit}[{index}]" if cell else layer.unit
 
 
-def _pieces(
-    layers: list[TorchLayer],
-    directions: Sequence[str],
-    head: tuple[str, str | None] | None,
-    arrays: dict[str, Array],
-) -> Pieces:
-    """Return the arrays by elman's tensor names."""
-    pieces: Pieces = {}
-    for index, (layer, direction) in enumerate(zip(layers, directions, strict=True)):
-        for start, half in zip(_structure.prefixes(index, direction), layer.halves, strict=True):
-            for kind, name in half.items():
-                pieces.setdefault(start + _TARGETS[kind], []).append(Piece(name, arrays[name]))
-    for target, tensor in zip((_structure.W_HY, _structure.B_Y), head or (), strict=False):
-        if tensor is not None:
-            pieces[target] = [Piece(tensor, arrays[tensor])]
-    return pieces
+_BIASES = ("bias_ih", "bias_hh")
 
 
-def _rows(model: TorchModel, layers: list[TorchLayer], pieces: Pieces) -> list[Row]:
+def _activations(model: TorchModel, layers: list[TorchLayer], said: Said) -> list[Activation]:
+    """Return the activation of each half."""
+    known = [
+        (repr(layer.unit or "the RNN"), model.nonlinearities.get(layer.unit))
+        for layer in layers
+        for _ in layer.halves
+    ]
+    directions = ["bidirectional" if layer.reverse else "forward" for layer in layers]
+    settled = _source.activations(said.activation, known, directions)
+    return [one if isinstance(one, Activation) else Activation(one) for one in settled]
+
+
+def _rows(
+    model: TorchModel, layers: list[TorchLayer], plan: Plan, made: _chain.Assembled
+) -> list[Row]:
     """Return a row for every tensor and setting."""
-    used = {row.source: row for row in _source.rows_of(pieces)}
-    rows = [used.get(name, Row(name, "", "left out")) for name in model.tensors]
-    for index, layer in enumerate(layers):
-        if name := model.nonlinearities.get(layer.unit):
+    used: dict[str, list[Row]] = {}
+    for row in made.rows:
+        if row not in used.setdefault(row.source, []):
+            used[row.source].append(row)
+    rows: list[Row] = []
+    for name, tensor in model.tensors.items():
+        own = used.get(name) or [Row(name, "", plan.left.get(name, "left out"))]
+        sources = tensor.sources if isinstance(tensor, Computed) else (name,)
+        rows += [row._replace(source=source) for source in sources for row in own]
+    places = list(made.taps)
+    for layer in layers:
+        if kind := model.nonlinearities.get(layer.unit):
             setting = f"{layer.unit}.nonlinearity".lstrip(".")
-            rows.append(Row(setting, f"layers.{index}.activation", name))
-    return rows + model.rows
+            rows.append(Row(setting, f"layers.{places.index(_named(layer))}.activation", kind))
+    return rows + model.rows + _of_modules(model, plan, made)
+
+
+def _of_modules(model: TorchModel, plan: Plan, made: _chain.Assembled) -> list[Row]:
+    """Return a row for each module without tensors."""
+    rows = []
+    used = {step.name for step in plan.steps if step.name}
+    for name, steps in (model.steps or {}).items():
+        for step in steps:
+            if step.name != name or step.kind not in ("function", "nothing", "other"):
+                continue
+            if any(tensor.startswith(f"{name}.") for tensor in model.tensors):
+                continue
+            if name in used:
+                target = "readout.activation"
+                if name in made.taps:
+                    target = f"layers.{made.taps.index(name)}.activation"
+                rows.append(Row(name, target, str(step.activation)))
+            else:
+                rows.append(Row(name, "", _without_tensors(step)))
+    return rows
+
+
+def _without_tensors(step: Step) -> str:
+    kind = step.what.rpartition(".")[2]
+    if "Dropout" in kind:
+        return f"{kind} acts in training only"
+    if step.kind == "nothing":
+        return f"{kind} computes nothing"
+    if step.kind == "function":
+        return f"{kind}: output_activation sets the activation after the readout"
+    return f"{kind} is not read"

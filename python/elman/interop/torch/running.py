@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,89 +12,209 @@ import torch
 from torch import nn
 
 from elman.errors import ArgumentError
-from elman.interop._archive import read_file
+from elman.interop._chain import Affine, Function, Recurrent, Scale, Standardize
+from elman.interop._ids import ids_of
 from elman.interop._source import Trace
+from elman.interop.torch.file import read_tensors
 from elman.interop.torch.names import of_mapping
-from elman.interop.torch.writing import activation_module, module_of
+from elman.interop.torch.weights import Computed
+from elman.interop.torch.writing import module_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from elman._typing import Array
+    from elman.activation import Activation
+    from elman.interop._chain import Part
+    from elman.interop._source import Piece, Taps
     from elman.interop.torch.names import TorchTensors
 
+_HALF = (torch.float16, torch.bfloat16)
 
-def run(source: Any, x: Array) -> Trace:
+
+def run(source: Any, x: Array, taps: Taps = None) -> Trace:
     """Run a module, or modules in order such as (rnn, linear), in evaluation mode."""
     module = source if isinstance(source, nn.Module) else _Chain(source)
-    parts = list(module.modules())
-    rnns = [part for part in parts if isinstance(part, nn.RNN)]
-    cells = [part for part in parts if isinstance(part, nn.RNNCell)]
+    named = dict(_named(source, module))
+    rnns = {name: part for name, part in named.items() if isinstance(part, nn.RNN)}
+    cells = {name: part for name, part in named.items() if isinstance(part, nn.RNNCell)}
     if not rnns and not cells:
         raise ArgumentError("source: expected a module with an nn.RNN or nn.RNNCell, got none")
-    time_first = any(not rnn.batch_first for rnn in rnns)
-    heard: dict[nn.Module, list[Any]] = {part: [] for part in (*rnns, *cells)}
+    if taps is None:
+        taps = tuple(f"{name}[{k}]" for name, rnn in rnns.items() for k in range(rnn.num_layers))
+        taps += tuple(cells)
+    at = [None if tap is None else named.get(str(tap).partition("[")[0]) for tap in taps]
+    heard: dict[nn.Module, list[Any]] = {
+        part: [] for part in (*rnns.values(), *cells.values(), *at) if part is not None
+    }
 
     def listen(part: nn.Module, arguments: tuple[Any, ...], result: Any) -> None:
         heard[part].append((arguments, result))
 
+    first = next(p for p in module.parameters() if p.is_floating_point())
+    inputs, used = _inputs(module, x, first)
+    time_first = any(not rnn.batch_first for rnn in rnns.values())
+    modes = {part: part.training for part in module.modules()}
     hooks = [part.register_forward_hook(listen) for part in heard]
-    training = module.training
-    dtype = next(module.parameters()).dtype
-    inputs = torch.from_numpy(np.ascontiguousarray(x)).to(dtype)
     try:
-        with torch.inference_mode():
-            result = module.eval()(inputs.transpose(0, 1) if time_first else inputs)
+        module.eval()
+        with torch.inference_mode(), exact():
+            result = _called(module, inputs, heard, time_first)
+            layers = {
+                name: _layers(rnn, *heard[rnn][0]) for name, rnn in rnns.items() if heard[rnn]
+            }
     finally:
-        module.train(training)
+        for part, mode in modes.items():
+            part.training = mode
         for hook in hooks:
             hook.remove()
-    output = result[0] if isinstance(result, tuple | list) else result
-    hidden = [states for rnn in rnns for states in _layers(rnn, *heard[rnn][0])]
-    hidden += [torch.stack([h for _, h in heard[cell]], dim=1) for cell in cells]
+    hidden: list[Array | None] = []
+    for tap, part in zip(taps, at, strict=True):
+        name, _, index = str(tap).partition("[")
+        if part is None or not heard[part]:
+            hidden.append(None)
+        elif name in layers:
+            hidden.append(_array(layers[name][int(index.rstrip("]")) if index else -1]))
+        else:
+            hidden.append(_states([states for _, states in heard[part]], x, time_first))
+    output = _array(_tensor(result))
+    if time_first and output.ndim == 3 and output.shape[:2] == x.shape[1::-1]:
+        output = output.swapaxes(0, 1)
+    recurrent = (*rnns.values(), *cells.values())
     return Trace(
         f"PyTorch {torch.__version__}",
-        [_array(states) for states in hidden],
-        _array(output.transpose(0, 1) if time_first and output.ndim == 3 else output),
-        [_array(p) for part in heard for p in part.parameters() if p.ndim == 1],
+        hidden,
+        output,
+        [_array(p) for part in recurrent for p in part.parameters() if p.ndim == 1],
+        used,
+        str(first.dtype).removeprefix("torch."),
     )
 
 
-def run_tensors(tensors: TorchTensors, x: Array) -> Trace:
-    """Run the tensors of a file (loaded by PyTorch) or of a state_dict in modules of their sizes.
+def run_tensors(tensors: TorchTensors, x: Array, taps: Taps = None) -> Trace:
+    """Run the tensors of a file or of a state_dict in modules of their sizes.
 
     The two biases of a layer are not added up.
     """
-    from elman import _container
-
     source = tensors.source
     if isinstance(source, str | bytes | os.PathLike):
-        path = os.fsdecode(source)
-        if path.endswith(".safetensors"):
-            source = _container.parse(read_file(path))[1]
-        else:
-            source = torch.load(path, map_location="cpu", weights_only=True)
-    named = of_mapping(source, tensors.prefix).tensors
+        named = _file(os.fsdecode(source), tensors.prefix)
+    else:
+        named = of_mapping(source, tensors.prefix).tensors
     kind = torch.from_numpy(x[:0]).dtype
 
-    def loaded(names: dict[str, str]) -> dict[str, Any]:
-        found = {key: named[name] for key, name in names.items()}
-        return {
-            key: torch.tensor(t, dtype=kind) if isinstance(t, np.ndarray) else t.to(kind)
-            for key, t in found.items()
-        }
+    def tensor(piece: Piece) -> Any:
+        """Return a tensor as PyTorch loaded it, or else as it was computed from others."""
+        own = None if piece.note else named.get(piece.name)
+        if own is None or isinstance(own, Computed) or tuple(own.shape) != piece.array.shape:
+            own = np.ascontiguousarray(piece.array)
+        return torch.as_tensor(own if hasattr(own, "to") else np.array(own)).to(kind)
 
-    parts: list[Any] = []
-    for layer, nonlinearity in zip(tensors.layers, tensors.nonlinearities, strict=True):
-        halves = zip(layer.halves, ("_l0", "_l0_reverse"), strict=False)
-        names = {key + end: name for half, end in halves for key, name in half.items()}
-        parts.append(module_of(torch, loaded(names), nonlinearity))
-    if tensors.head is not None:
-        weight, bias = tensors.head
-        names = {"weight": weight} | ({} if bias is None else {"bias": bias})
-        parts.append(module_of(torch, loaded(names)))
-        parts.append(activation_module(torch, tensors.output_activation or "identity"))
-    return run(parts, x)
+    return run([_module(part, tensor) for part in tensors.parts], x, taps)
+
+
+def _module(part: Part, tensor: Callable[[Piece], Any]) -> nn.Module:
+    """Return a module that computes a part of a chain."""
+    if isinstance(part, Affine):
+        biases = zip(("bias",), part.b, strict=False)
+        return module_of(
+            torch, {"weight": tensor(part.W)} | {name: tensor(b) for name, b in biases}
+        )
+    if isinstance(part, Function):
+        return _Function(part.activation)
+    if isinstance(part, Recurrent):
+        weights: dict[str, Any] = {}
+        for half, end in zip(part.halves, ("_l0", "_l0_reverse"), strict=False):
+            weights |= {f"weight_ih{end}": tensor(half.W_xh), f"weight_hh{end}": tensor(half.W_hh)}
+            biases = zip(("bias_ih", "bias_hh"), half.b_h, strict=False)
+            weights |= {f"{name}{end}": tensor(b) for name, b in biases}
+        rnn = module_of(torch, weights, str(part.halves[0].activation))
+        starts = [tensor(half.initial_state) for half in part.halves if half.initial_state]
+        return _Started(rnn, torch.stack(starts)) if starts else rnn
+    by, plus = (part.by, part.plus) if isinstance(part, Scale) else (part.std, part.mean)
+    numbers = [None if piece is None else tensor(piece) for piece in (by, plus)]
+    return _Scaled(*numbers, standardize=isinstance(part, Standardize))
+
+
+_FUNCTIONS: dict[str, Callable[[Any, Any], Any]] = {
+    "identity": lambda v, f: v,
+    "relu": lambda v, f: torch.relu(v),
+    "tanh": lambda v, f: torch.tanh(v),
+    "sigmoid": lambda v, f: torch.sigmoid(v),
+    "leaky_relu": lambda v, f: nn.functional.leaky_relu(v, f.alpha),
+    "elu": lambda v, f: nn.functional.elu(v, f.alpha),
+    "thresholded_relu": lambda v, f: nn.functional.threshold(v, f.alpha, 0),
+    "hard_sigmoid": lambda v, f: (f.alpha * v + f.beta).clamp(0, 1),
+    "softsign": lambda v, f: nn.functional.softsign(v),
+    "softplus": lambda v, f: nn.functional.softplus(v),
+    "scaled_tanh": lambda v, f: f.alpha * torch.tanh(f.beta * v),
+    "affine": lambda v, f: f.alpha * v + f.beta,
+    "softmax": lambda v, f: torch.softmax(v, -1),
+    "log_softmax": lambda v, f: torch.log_softmax(v, -1),
+}
+
+
+class _Function(nn.Module):  # type: ignore[misc]
+    """An activation, with PyTorch's functions."""
+
+    def __init__(self, activation: Activation) -> None:
+        super().__init__()
+        self.activation = activation
+
+    def forward(self, x: Any) -> Any:
+        clip = self.activation.clip
+        return _FUNCTIONS[self.activation.name](
+            x if clip is None else x.clamp(-clip, clip), self.activation
+        )
+
+
+class _Started(nn.Module):  # type: ignore[misc]
+    """An RNN that starts at given states (D, H)."""
+
+    def __init__(self, rnn: nn.RNN, start: Any) -> None:
+        super().__init__()
+        self.rnn, self.start = rnn, start
+
+    def forward(self, x: Any) -> Any:
+        return self.rnn(x, self.start.unsqueeze(1).expand(-1, len(x), -1).contiguous())
+
+
+class _Scaled(nn.Module):  # type: ignore[misc]
+    """by x + plus, or (x - plus) / by."""
+
+    def __init__(self, by: Any, plus: Any, *, standardize: bool) -> None:
+        super().__init__()
+        self.by, self.plus, self.standardize = by, plus, standardize
+
+    def forward(self, x: Any) -> Any:
+        by = 1.0 if self.by is None else self.by
+        plus = 0.0 if self.plus is None else self.plus
+        return (x - plus) / by if self.standardize else x * by + plus
+
+
+def _file(path: str, prefix: str | Sequence[str] | None) -> Mapping[str, Any]:
+    """Return the tensors of a file, loaded by PyTorch where that runs none of its code."""
+    # Safetensors, and objects that are not loaded so, are read without PyTorch.
+    with contextlib.suppress(Exception), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about the pickle's protocol
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        return of_mapping(loaded, prefix).tensors
+    return of_mapping(read_tensors(path)[0], prefix).tensors
+
+
+@contextlib.contextmanager
+def exact() -> Iterator[None]:
+    """Compute products in full precision, also where a GPU or oneDNN would shorten them."""
+    before = torch.get_float32_matmul_precision()
+    shortened = torch.backends.cudnn.allow_tf32
+    try:
+        torch.set_float32_matmul_precision("highest")
+        torch.backends.cudnn.allow_tf32 = False
+        with torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+        torch.backends.cudnn.allow_tf32 = shortened
 
 
 class _Chain(nn.Module):  # type: ignore[misc]
@@ -100,43 +222,159 @@ class _Chain(nn.Module):  # type: ignore[misc]
 
     def __init__(self, modules: Any) -> None:
         super().__init__()
-        self.parts = nn.ModuleList(_flat(modules))
+        self.parts = nn.ModuleList(part for _, part in _flat(modules))
 
     def forward(self, x: Any) -> Any:
         for part in self.parts:
-            x = part(x)
+            if isinstance(part, nn.RNNCell):
+                x = _over_time(part, x)
+                continue
+            if isinstance(part, nn.Softmax | nn.LogSoftmax):
+                part = type(part)(dim=-1)  # over the features, also of all steps
+            x = _by_step(part, x) if isinstance(part, _BY_STEP) else part(x)
             x = x[0] if isinstance(x, tuple) else x
         return x
 
 
-def _flat(modules: Any) -> Iterator[nn.Module]:
-    for module in modules:
-        if isinstance(module, nn.ModuleList | tuple | list):
-            yield from _flat(module)
+# of arrays (B, T, F) they would take T for the features
+_BY_STEP = (nn.BatchNorm1d, nn.Flatten)
+
+
+def _by_step(part: nn.Module, x: Any) -> Any:
+    """Return the outputs of a module for the features (B, F) of every step."""
+    return part(x.flatten(0, 1)).unflatten(0, x.shape[:2]) if x.ndim == 3 else part(x)
+
+
+def _over_time(cell: nn.RNNCell, x: Any) -> Any:
+    """Return the states (B, T, H) of a cell after every step."""
+    h, states = None, []
+    for x_t in x.unbind(1):
+        h = cell(x_t, h)
+        states.append(h)
+    return torch.stack(states, dim=1)
+
+
+def _flat(modules: Any, start: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """Yield the modules of nested lists with their positions."""
+    for index, module in enumerate(modules):
+        if isinstance(module, nn.ModuleList | nn.Sequential | tuple | list):
+            yield from _flat(module, f"{start}{index}.")
         elif module is not None:
-            yield module
+            yield f"{start}{index}", module
+
+
+def _named(source: Any, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Yield all modules with their names; in a sequence a name begins with the position."""
+    tops = [("", module)] if source is module else _flat(source)
+    for start, top in tops:
+        for name, part in top.named_modules(remove_duplicate=False):
+            yield f"{start}.{name}".strip("."), part
+
+
+def _inputs(module: nn.Module, x: Array, first: Any) -> tuple[Any, Array | None]:
+    """Return what a module reads: x, or the indices of an embedding in it."""
+    found = [part for part in module.modules() if isinstance(part, nn.Embedding)]
+    if found:
+        ids, used = ids_of(x, _array(found[0].weight))
+        return torch.from_numpy(ids).to(first.device), used
+    return torch.from_numpy(np.ascontiguousarray(x)).to(first.device, first.dtype), None
+
+
+def _called(
+    module: nn.Module, inputs: Any, heard: dict[nn.Module, list[Any]], time_first: bool
+) -> Any:
+    """Call a module on inputs (B, T, ...), with a state of zeros if it asks for one.
+
+    With an nn.RNN that has not batch_first the axes are (T, B, ...), unless the module turns them
+    itself: then its RNN sees the other number of steps.
+    """
+    B, T = inputs.shape[:2]
+    if not time_first:
+        return _with_state(module, inputs, B)
+    result = _with_state(module, inputs.transpose(0, 1), B)
+    rnn = next((part for part in heard if isinstance(part, nn.RNN) and heard[part]), None)
+    if rnn is not None and not rnn.batch_first and B != T:
+        (given, *_), _ = heard[rnn][0]
+        if tuple(given.shape[:2]) == (B, T):  # it turned what was turned already
+            for results in heard.values():
+                results.clear()
+            result = _with_state(module, inputs, B)
+    return result
+
+
+def _with_state(module: nn.Module, inputs: Any, B: int) -> Any:
+    try:
+        return module(inputs)
+    except TypeError as error:
+        if "argument" not in str(error):
+            raise
+    rnns = [part for part in module.modules() if isinstance(part, nn.RNN)]
+    return module(inputs, *(_zeros(rnn, B) for rnn in rnns))
+
+
+def _zeros(rnn: nn.RNN, B: int) -> Any:
+    halves = rnn.num_layers * (2 if rnn.bidirectional else 1)
+    return rnn.weight_hh_l0.new_zeros(halves, B, rnn.hidden_size)
+
+
+def _tensor(result: Any) -> Any:
+    """Return the first tensor of a result."""
+    while not isinstance(result, torch.Tensor):
+        if hasattr(result, "values"):
+            result = result.values()
+        elif not isinstance(result, tuple | list):
+            kind = type(result).__name__
+            raise ArgumentError(f"source: expected a module that returns a tensor, got {kind}")
+        result = next(iter(result))
+    return result
+
+
+def _states(results: list[Any], x: Array, time_first: bool) -> Array:
+    """Return the states of a part: called once for all steps, or once for each."""
+    if len(results) == 1:
+        states = _array(_tensor(results[0]))
+        B, T = x.shape[:2]
+        if states.ndim == 2 and len(states) == B * T > B:  # all steps as one batch
+            states = states.reshape(*((T, B) if time_first else (B, T)), -1)
+        turned = time_first and states.ndim == 3 and states.shape[:2] == x.shape[1::-1]
+        return states.swapaxes(0, 1) if turned else states
+    return np.stack([_array(_tensor(one)) for one in results], axis=1)
 
 
 def _layers(rnn: nn.RNN, arguments: tuple[Any, ...], result: tuple[Any, Any]) -> list[Any]:
     """Return the states (B, T, H) of each layer; all but the top one must be run again."""
     below, *state = arguments
+    packed = isinstance(below, nn.utils.rnn.PackedSequence)
+    if packed:
+        below, _ = nn.utils.rnn.pad_packed_sequence(below, batch_first=rnn.batch_first)
+        result = nn.utils.rnn.pad_packed_sequence(result[0], batch_first=rnn.batch_first)
     layers = []
     for k in range(rnn.num_layers - 1):
         own = {
             name.replace(f"_l{k}", "_l0"): weight
-            for name, weight in rnn.state_dict().items()
+            for name, weight in _weights(rnn).items()
             if name.removesuffix("_reverse").endswith(f"_l{k}")
         }
-        one = module_of(torch, own, rnn.nonlinearity)
+        one = module_of(torch, own, rnn.nonlinearity).to(below.device)
         one.batch_first = rnn.batch_first
         halves = 2 if rnn.bidirectional else 1
         start = [h[k * halves : (k + 1) * halves] for h in state if h is not None]
-        with torch.inference_mode():
-            below, _ = one(below, *start)
+        below, _ = one(below, *start)
         layers.append(below)
     layers.append(result[0])
     return [states if rnn.batch_first else states.transpose(0, 1) for states in layers]
 
 
+def _weights(rnn: nn.RNN) -> dict[str, Any]:
+    """Return the weights that an RNN computes with; those of parametrizations are computed."""
+    ends = [f"_l{k}{end}" for k in range(rnn.num_layers) for end in ("", "_reverse")]
+    names = [
+        kind + end for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh") for end in ends
+    ]
+    return {name: getattr(rnn, name) for name in names if hasattr(rnn, name)}
+
+
 def _array(tensor: Any) -> Array:
-    return np.asarray(tensor.detach().cpu().numpy())
+    """Return a tensor as an array, half precision as float32."""
+    tensor = tensor.detach().cpu()
+    return np.asarray((tensor.float() if tensor.dtype in _HALF else tensor).numpy())

@@ -170,12 +170,18 @@ def activation_module(torch: Any, name: str) -> Any:
         "tanh": torch.nn.Tanh,
         "relu": torch.nn.ReLU,
         "softmax": lambda: torch.nn.Softmax(dim=-1),
+        "log_softmax": lambda: torch.nn.LogSoftmax(dim=-1),
     }
     if name not in kinds:
         raise UnsupportedModelError(
             f"net: expected an output activation of {', '.join(kinds)}, got {name}"
         )
     return kinds[name]()
+
+
+def names_of(net: Network) -> dict[str, list[str]]:
+    """Return the options of `from_torch` that the file of `contents` needs, for several RNNs."""
+    return {} if _is_uniform(net) else {"prefix": [f"rnn.{i}" for i in range(net.num_layers)]}
 
 
 def contents(net: Network, *, fold_scaling: bool) -> bytes:

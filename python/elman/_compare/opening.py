@@ -1,0 +1,106 @@
+"""Open a source: what runs it, the parts to listen to, and a new reading of it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from elman import _arguments, _structure
+from elman._compare.steps import sizes_of
+from elman._parameters import structure_of
+from elman.errors import ArgumentTypeError, ElmanError
+from elman.interop import formats, keras, onnx, torch
+from elman.interop._source import Imported, Said, Source, Trace
+from elman.reference.forward import run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from elman._network import Network
+    from elman._typing import Array
+    from elman.interop._source import Taps
+
+
+class Opened(NamedTuple):
+    """A source that can be run."""
+
+    name: str
+    runs: Source
+    taps: Taps
+    read: Callable[[], Imported]  # raises if the source is not supported
+
+
+def open_source(net: Network, source: Any, external_data: bool) -> Opened:
+    """Open a source; a live model that cannot be read can still be run."""
+    name = type(source).__name__
+    if isinstance(source, Imported):
+        return _of_imported(net, "the source", source)
+    if isinstance(source, str | os.PathLike):
+        path = os.fsdecode(source)
+        return _of_imported(net, path, _read_file(net, path, external_data))
+    if isinstance(source, bytes) or name == "ModelProto":
+        found = onnx.read(source, external_data=external_data)
+        return _of_imported(net, "the ONNX model", found)
+    if _is_live(source, "keras", "Model"):  # first: it may be a torch module too
+        return _of_live(net, name, keras.reading.runs(source), lambda: keras.read(source))
+    if isinstance(source, tuple | list) or _is_live(source, "torch.nn", "Module"):
+        g = net.output_activation
+        said = Said(output_activation=None if g is None else str(g))
+        return _of_live(net, name, torch.reading.modules(source), lambda: torch.read(source, said))
+    raise ArgumentTypeError(
+        "source: expected a torch module, a Keras model, an ONNX model or a path, got"
+        f" {_arguments.kind(source)}"
+    )
+
+
+def _of_imported(net: Network, name: str, imported: Imported) -> Opened:
+    runs = imported.source or _own(imported.network)
+    return Opened(name, runs, _fitting(net, imported), lambda: imported)
+
+
+def _of_live(net: Network, name: str, runs: Source, read: Callable[[], Imported]) -> Opened:
+    try:
+        imported = read()
+    except (ElmanError, TypeError):
+        return Opened(name, runs, None, read)
+    return Opened(name, imported.source or runs, _fitting(net, imported), lambda: imported)
+
+
+def _fitting(net: Network, imported: Imported) -> Taps:
+    """Return the taps, or None if the network has other layers."""
+    taps = imported.taps
+    return taps if taps is not None and len(taps) == net.num_layers else None
+
+
+def _own(net: Network) -> Source:
+    """Return a network of an elman file as a source, which the NumPy reference runs."""
+
+    def of_reference(x: Array, mask: Array | None, taps: Taps) -> Trace:
+        ours = run(net, x, mask=mask)
+        hidden = list(_structure.split(ours.hidden, sizes_of(net)))
+        return Trace("the NumPy reference", hidden, ours.output, [])
+
+    return Source("elman", of_reference)
+
+
+def _is_live(source: object, module: str, name: str) -> bool:
+    loaded = sys.modules.get(module)
+    return loaded is not None and isinstance(source, getattr(loaded, name))
+
+
+def _read_file(net: Network, path: str, external_data: bool) -> Imported:
+    """Read a file; for files of weights only, take the activations from the network."""
+    return formats.read(path, **options_of(net, path, external_data))
+
+
+def options_of(net: Network, path: str, external_data: bool = False) -> dict[str, Any]:
+    """Return the options to read a file with that it does not store."""
+    options: dict[str, Any] = {}
+    framework = formats.framework_of(path)
+    if framework == "torch" or path.endswith(".weights.h5"):
+        options["activation"] = structure_of(net).layer_activations
+        options["output_activation"] = net.output_activation
+    elif framework == "onnx":
+        options["external_data"] = external_data
+    return options

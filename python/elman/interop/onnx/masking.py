@@ -1,0 +1,154 @@
+"""Masks that a graph computes from x, as Keras does: steps that its layers skip.
+
+Every step of a masked layer ends in a choice: the new state where the mask is true, else the state
+before. `take_off` removes these choices, so that the recurrence can be rolled up; `check` proves
+that they were those of one mask over all steps of all layers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from elman.errors import UnsupportedModelError
+from elman.interop.onnx.values import (
+    Activated,
+    Affine,
+    Chosen,
+    Code,
+    Compared,
+    Fixed,
+    Input,
+    leaves_of,
+    sources_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from elman._typing import Array
+    from elman.interop.onnx.values import Symbols, Vector
+
+_OTHER = "it chooses between values by a condition that is not the mask of a layer"
+
+
+class Mask(NamedTuple):
+    """The steps of x that count: those where a feature, or the integer, is not `number`."""
+
+    number: Array
+    masked: str  # what the outputs of other steps are, as in `Network`
+
+
+def take_off(vectors: Sequence[Vector], symbols: Symbols) -> dict[Vector, Vector]:
+    """Return what each vector is if the mask is true; each comes after its parts."""
+    plain: dict[Vector, Vector] = {}
+    for vector in vectors:
+        if isinstance(vector, Chosen):
+            plain[vector] = plain[vector.a]
+        else:
+            plain[vector] = symbols.of_parts(vector, plain.__getitem__)
+    return plain
+
+
+def check(
+    outputs: Iterable[Vector],
+    plain: dict[Vector, Vector],
+    places: Mapping[Vector, tuple[int, int]],
+    first: Mapping[int, int],
+) -> Mask:
+    """Return the mask of all choices, or refuse.
+
+    `places` has the chain and the step of each cell, and `first` the first step of each chain.
+    """
+    return _Checker(plain, places, first).run(outputs)
+
+
+class _Checker:
+    def __init__(
+        self,
+        plain: dict[Vector, Vector],
+        places: Mapping[Vector, tuple[int, int]],
+        first: Mapping[int, int],
+    ) -> None:
+        self._plain = plain
+        self._places = places
+        self._first = first
+        self._number: Array | None = None
+        self._kinds: dict[Vector, str] = {}  # of a choice between states: "hold", "zero", "first"
+
+    def run(self, outputs: Iterable[Vector]) -> Mask:
+        for vector in self._plain:  # each after its parts
+            if isinstance(vector, Chosen):
+                self._add(vector)
+        for vector in self._plain:
+            if self._plain[vector] in self._places and not isinstance(vector, Chosen):
+                self._check_cell(vector)
+        assert self._number is not None
+        return Mask(self._number, self._masked(outputs))
+
+    def _add(self, choice: Chosen) -> None:
+        step = self._step(choice.condition)
+        what = self._plain[choice.a]
+        if what not in self._places:
+            leaves = leaves_of(what)
+            if not all(isinstance(leaf, Input | Code) and leaf.step == step for leaf in leaves):
+                raise UnsupportedModelError(_OTHER)
+            return  # what a skipped step would read
+        if isinstance(choice.a, Chosen) or self._places[what][1] != step:
+            raise UnsupportedModelError(_OTHER)
+        self._kinds[choice] = self._kind(choice, *self._places[what])
+
+    def _step(self, condition: Vector) -> int:
+        """Return the step of a mask, and keep its number."""
+        if not isinstance(condition, Compared) or condition.operator not in ("Some", "NotEqual"):
+            raise UnsupportedModelError(_OTHER)
+        x, number = condition.source, condition.number.array
+        if condition.operator == "NotEqual" and not isinstance(x, Code):
+            raise UnsupportedModelError(_OTHER)
+        if not isinstance(x, Input | Code) or x.step is None:
+            raise UnsupportedModelError("its mask is not computed from x alone")
+        if self._number is not None and (self._number != number).any():
+            raise UnsupportedModelError("its layers have different masks")
+        self._number = number
+        return x.step
+
+    def _kind(self, choice: Chosen, chain: int, step: int) -> str:
+        if isinstance(choice.b, Fixed) and not choice.b.weight.array.any():
+            return "first" if step == self._first[chain] else "zero"
+        before = step + (1 if self._first[chain] else -1)
+        held = self._kinds.get(choice.b) in ("hold", "first")
+        if held and self._places.get(self._plain[choice.b]) == (chain, before):
+            return "hold"
+        raise UnsupportedModelError("a step that its mask leaves out does not keep the state")
+
+    def _check_cell(self, cell: Vector) -> None:
+        """Check that a cell reads the state that the choices before it left."""
+        assert isinstance(cell, Activated)
+        assert isinstance(cell.source, Affine)
+        chain, step = self._places[self._plain[cell]]
+        before = step + (1 if self._first[chain] else -1)
+        for _, source in cell.source.terms:
+            if self._places.get(self._plain[source]) == (chain, before) and self._kinds.get(
+                source
+            ) not in ("hold", "first"):
+                raise UnsupportedModelError("it has a mask in front of some of its layers only")
+
+    def _masked(self, outputs: Iterable[Vector]) -> str:
+        """Return what the outputs of masked steps are."""
+        kinds: set[str] = set()
+        seen: set[Vector] = set()
+        left = list(outputs)
+        while left:
+            vector = left.pop()
+            if vector in seen:
+                continue
+            seen.add(vector)
+            if vector in self._kinds:
+                kinds.add(self._kinds[vector])
+            elif self._plain[vector] in self._places:
+                raise UnsupportedModelError("its outputs do not heed its mask")
+            else:
+                left += sources_of(vector)
+        kinds -= {"first"}
+        if len(kinds) > 1:
+            raise UnsupportedModelError("its outputs at masked steps are of two kinds")
+        return kinds.pop() if kinds else "hold"

@@ -1,0 +1,440 @@
+"""Find what a PyTorch model computes before and after its RNN, and what is left out of it.
+
+The names of tensors say little: a matrix may be a linear map or an embedding, a vector may be a
+statistic or a part of what is computed. What may change the result is an error, until the user
+says what it is or leaves it out.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from elman import _arguments
+from elman.activation import Activation
+from elman.errors import ArgumentError, ArgumentTypeError, UnsupportedModelError
+from elman.interop.torch.names import Step, listed, named, parent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Set
+
+    from elman.interop._source import Said
+    from elman.interop.torch.names import TorchLayer, TorchModel
+
+_NOT_STARTED = "left out: a start state; the network starts at its own"
+_ROWS = "left out: the network reads its rows"
+_CHANGES = "left out: if the model's forward uses it, the results differ"
+
+_IN_ORDER = "; or pass the modules from the input to the output, such as (rnn, linear)"
+_WORDS = re.compile(r"[^\W\d_]+")
+_STATISTICS = re.compile(
+    "mean|avg|average|mu|std|sigma|var|variance|scaler?|shift|offset|min|max|median|quantile|iqr"
+    "|class(?:es)?|freqs?|frequency|pos|positions?|n|num|count|steps?|epochs?|lr|mask|lengths?"
+    "|times?|stats?"
+)
+
+
+class Plan(NamedTuple):
+    """What a model computes, from the input to the output, and what is left out."""
+
+    steps: list[Step]
+    output_activation: Any  # at the end, as the user gives it
+    start: str | None  # the name of the learned initial state
+    left: Mapping[str, str]  # why tensors are left out
+
+
+def find_plan(model: TorchModel, layers: list[TorchLayer], said: Said) -> Plan:
+    """Return the steps of a model with these recurrent layers."""
+    units = list(dict.fromkeys(layer.unit for layer in layers))
+    used = {name for layer in layers for name in layer.names}
+    spare = model.tensors.keys() - used
+    start = _start(model, layers, said, spare)
+    left = {name: _NOT_STARTED for name in _start_states(model, layers, spare) if name != start}
+    spare = spare - left.keys() - {start}
+    if model.chain is not None and said.prefix is None and said.readout in (None, False):
+        end = 1 + max(index for index, step in enumerate(model.chain) if step.name in units)
+        front = _in_front(list(model.chain[:end]), said)
+        items = [] if said.readout is False else [model.chain[end:]]
+    else:
+        embedding = _embedding(model, layers, said, spare)
+        front = [*embedding, *(Step("rnn", unit, "an nn.RNN") for unit in units)]
+        inner = {f"{step.name}.weight".lstrip(".") for step in embedding}
+        items = _items(model, units, said, spare - inner)
+    head, output_activation = _with_activations(items, said)
+    steps = [step for step in (*front, *head) if step.kind != "nothing"]
+    for step in steps:
+        if step.kind == "other":
+            raise UnsupportedModelError(
+                f"readout: expected modules that a network can express, got {step.name!r},"
+                f" {step.what}{step.refused}"
+            )
+    left |= {
+        f"{step.name}.weight".lstrip("."): step.refused for step in front if step.kind == "nothing"
+    }
+    done = {name for step in steps for name in _tensors(step, model.tensors)} | left.keys()
+    left |= _left_out(model, units, said, spare - done, steps)
+    return Plan(steps, output_activation, start, left)
+
+
+def _tensors(step: Step, tensors: Mapping[str, Any]) -> list[str]:
+    """Return the names of the tensors of a step behind or in front of the RNN."""
+    kinds = {
+        "linear": ("weight", "bias"),
+        "embedding": ("weight",),
+        "norm": ("weight", "bias", "running_mean", "running_var", "num_batches_tracked"),
+    }
+    names = [f"{step.name}.{kind}".lstrip(".") for kind in kinds.get(step.kind, ())]
+    return [name for name in names if name in tensors]
+
+
+# --- the initial state ----------------------------------------------------------------------------
+
+
+def _start_states(model: TorchModel, layers: list[TorchLayer], spare: Set[str]) -> list[str]:
+    """Return the names of the tensors that may be a learned initial state."""
+    sizes = {model.tensors[layer.forward["weight_hh"]].shape[0] for layer in layers}
+    total = sum(
+        model.tensors[half["weight_hh"]].shape[0] for layer in layers for half in layer.halves
+    )
+    found = []
+    for name in model.tensors:
+        own = name.rpartition(".")[2]
+        shape = tuple(model.tensors[name].shape)
+        if name not in spare or re.search(r"weight|bias|running_", own) or not 1 <= len(shape) <= 3:
+            continue
+        fits = _count(shape) in sizes | {total} and shape[-1] in sizes | {total}
+        learned = name in model.parameters or len(shape) > 1 or not _is_statistic(own)
+        if fits and learned and _is_float(model.tensors[name]) and not _is_of_loss(name):
+            found.append(name)
+    return found
+
+
+def _count(shape: Iterable[int]) -> int:
+    count = 1
+    for size in shape:
+        count *= size
+    return count
+
+
+def _start(model: TorchModel, layers: list[TorchLayer], said: Said, spare: Set[str]) -> str | None:
+    """Return the name of the initial state; refuse one that nothing was said of."""
+    given = said.initial_state
+    if isinstance(given, str):
+        found = named([name for name in model.tensors if name in spare], given)
+        if len(found) != 1:
+            may = _start_states(model, layers, spare)
+            raise ArgumentError(
+                f"initial_state: expected one of {listed(found or may or sorted(spare))}, got"
+                f" {given!r}"
+            )
+        return found[0]
+    if given is True:
+        raise ArgumentTypeError("initial_state: expected a name, an array or False, got True")
+    if given is None and (found := _start_states(model, layers, spare)):
+        raise ArgumentError(
+            f"initial_state: expected what {listed(found)} is: if the RNN starts at it, leaving it"
+            f" out changes the result; pass initial_state={found[0]!r}, an array, or False to leave"
+            " it out"
+        )
+    return None
+
+
+# --- embeddings -----------------------------------------------------------------------------------
+
+
+def _in_front(steps: list[Step], said: Said) -> list[Step]:
+    """Return the steps up to the last RNN, with the embedding as the user says."""
+    if _embeds(said) and steps[0].kind != "embedding":
+        raise ArgumentError(f"embedding: expected an nn.Embedding in front, got {steps[0].what}")
+    if said.embedding == "rows":
+        return [steps[0]._replace(kind="nothing", refused=_ROWS), *steps[1:]]
+    return steps
+
+
+def _embeds(said: Said) -> bool:
+    """Return whether the user says something of an embedding."""
+    if said.embedding not in (None, "one_hot", "rows"):
+        raise ArgumentError(f"embedding: expected 'one_hot' or 'rows', got {said.embedding!r}")
+    return said.embedding is not None
+
+
+def _embedding(
+    model: TorchModel, layers: list[TorchLayer], said: Said, spare: Set[str]
+) -> list[Step]:
+    """Return the embedding in front of the RNN, as "nothing" if the network reads its rows."""
+    I = model.tensors[layers[0].forward["weight_ih"]].shape[1]
+    if model.steps is not None:
+        found = [
+            steps[0]
+            for name, steps in model.steps.items()
+            if steps and steps[0].name == name and _reads(steps[0], model, I)
+        ]
+    else:
+        found = [
+            Step("embedding", parent(name), "an nn.Embedding")
+            for name in model.tensors
+            if name in spare and _may_embed(name, model, I) and not _is_said(parent(name), said)
+        ]
+    names = listed(step.name for step in found)
+    if not _embeds(said):
+        if not found or (said.prefix is not None and said.readout is not None):
+            return []
+        if model.steps is None:
+            if said.readout is None and len(_readouts(model, [], spare)) == len(found):
+                return []  # it may be the readout
+            raise ArgumentError(
+                f"embedding: expected what {names} is: pass embedding='one_hot' if it is an"
+                " nn.Embedding in front of the RNN, 'rows' if the network shall read its rows, or"
+                " set prefix= and readout= to leave it out"
+            )
+    if len(found) != 1:
+        raise ArgumentError(f"embedding: expected one nn.Embedding of {I} numbers, got {names}")
+    return _in_front(found, said)
+
+
+def _reads(step: Step, model: TorchModel, inputs: int) -> bool:
+    """Return whether this is an nn.Embedding for the RNN."""
+    table = model.tensors.get(f"{step.name}.weight".lstrip("."))
+    embeds = step.kind == "embedding" or step.what == "an nn.Embedding"
+    return embeds and table is not None and tuple(table.shape)[1:] == (inputs,)
+
+
+def _may_embed(name: str, model: TorchModel, inputs: int) -> bool:
+    """Return whether the tensor of a file may be the weight of an nn.Embedding for the RNN."""
+    start, _, own = name.rpartition(".")
+    alone = f"{start}.bias".lstrip(".") not in model.tensors
+    return own == "weight" and alone and tuple(model.tensors[name].shape)[1:] == (inputs,)
+
+
+def _is_said(name: str, said: Said) -> bool:
+    """Return whether the user names this as a part of the readout."""
+    given = [said.readout] if isinstance(said.readout, str) else said.readout
+    return isinstance(given, list | tuple) and any(
+        isinstance(one, str) and named([name], one) for one in given
+    )
+
+
+# --- the readout ----------------------------------------------------------------------------------
+
+
+def _items(
+    model: TorchModel, units: list[str], said: Said, spare: Set[str]
+) -> list[tuple[Step, ...]]:
+    """Return the steps of each part of the readout that is named, or found."""
+    if said.readout is False:
+        return []
+    names = _readouts(model, units, spare)
+    if said.readout is None:
+        return _only(model, names, spare)
+    if said.readout is True:
+        raise ArgumentTypeError("readout: expected a name, several or False, got True")
+    one = isinstance(said.readout, str)
+    wanted = [said.readout] if one else _arguments.listed("readout", said.readout, "a name")
+    found: list[tuple[Step, ...]] = []
+    for name in wanted:
+        found += _part(model, names, units, _arguments.name("readout", name))
+    return found
+
+
+def _readouts(model: TorchModel, units: list[str], spare: Set[str]) -> dict[str, tuple[Step, ...]]:
+    """Return the steps of what may be a part of the readout, by name."""
+    if model.steps is not None:
+        return {
+            name: steps
+            for name, steps in model.steps.items()
+            if not any(step.kind in ("rnn", "embedding") for step in steps)
+            and not any(f"{unit}.".startswith(f"{name}.".lstrip(".")) for unit in units)
+        }
+    found: dict[str, tuple[Step, ...]] = {}
+    for tensor in model.tensors:
+        name, _, own = tensor.rpartition(".")
+        if tensor in spare and own == "weight" and len(model.tensors[tensor].shape) == 2:
+            found[name] = (Step("linear", name, "an nn.Linear"),)
+        elif tensor in spare and own == "running_var":
+            found[name] = (Step("norm", name, "an nn.BatchNorm1d"),)
+    return found
+
+
+def _only(
+    model: TorchModel, names: Mapping[str, tuple[Step, ...]], spare: Set[str]
+) -> list[tuple[Step, ...]]:
+    """Return the steps of the readout if there is only one candidate."""
+    linear = [name for name, steps in names.items() if any(s.kind == "linear" for s in steps)]
+    heads = [name for name in linear if not any(name.startswith(f"{one}.") for one in linear)]
+    blocking = [name for name in model.tensors if name in spare and _computes(model, name)]
+    if not heads and not blocking:
+        return []
+    if len(heads) != 1:
+        if not heads and model.steps is not None:
+            kinds = {parent(name): model.steps.get(parent(name), ()) for name in blocking}
+            blocking = [
+                f"{name} ({steps[0].what})" if steps else name for name, steps in kinds.items()
+            ]
+        raise ArgumentError(
+            f"readout: expected one nn.Linear, got {listed(sorted(heads or blocking))}: pass the"
+            " name of the readout, several from the bottom up, or False for none"
+            f"{_IN_ORDER if model.steps is not None else ''}"
+        )
+    (head,) = heads
+    if model.steps is None and f"{head}.bias".lstrip(".") not in model.tensors:
+        raise ArgumentError(
+            f"readout: expected a weight and a bias, got {head}.weight only, which may be an"
+            f" nn.Embedding: pass readout={head!r} if it is the readout, or embedding='one_hot' or"
+            " 'rows' if it is in front of the RNN"
+        )
+    return [names[head]]
+
+
+def _part(
+    model: TorchModel, names: Mapping[str, tuple[Step, ...]], units: list[str], wanted: str
+) -> list[tuple[Step, ...]]:
+    """Return the steps of a named part of the readout: a module, or the numbered ones below it."""
+    found = named(names, wanted)
+    if len(found) > 1:  # the ones nearest to the RNN
+        nearest = max(_common(name, units[-1]) for name in found)
+        found = [name for name in found if _common(name, units[-1]) == nearest]
+    if len(found) == 1:
+        return [names[found[0]]]
+    if not found and model.steps is None:
+        lists = dict.fromkeys(parent(name) for name in names if _number(name) is not None)
+        below = named([name for name in lists if name], wanted)
+        if len(below) == 1:
+            inside = [name for name in names if parent(name) == below[0]]
+            return [names[name] for name in sorted(inside, key=lambda name: _number(name) or 0)]
+    may = [name for name, steps in names.items() if any(s.kind == "linear" for s in steps)]
+    raise ArgumentError(f"readout: expected one of {listed(sorted(found or may))}, got {wanted!r}")
+
+
+def _number(name: str) -> int | None:
+    own = name.rpartition(".")[2]
+    return int(own) if own.isdecimal() else None
+
+
+def _common(name: str, unit: str) -> int:
+    """Return the number of containers that two modules share."""
+    pairs = list(zip(name.split("."), unit.split("."), strict=False))
+    return next((n for n, (a, b) in enumerate(pairs) if a != b), len(pairs))
+
+
+def _with_activations(items: list[tuple[Step, ...]], said: Said) -> tuple[list[Step], Any]:
+    """Return the steps of the readout, with the activations between its parts, and the last."""
+    items = [tuple(step for step in item if step.kind != "nothing") for item in items]
+    items = [item for item in items if item]
+    given = _given(items, said)
+    last = given.pop(len(items) - 1, None)
+    steps: list[Step] = []
+    for index, item in enumerate(items):
+        steps += item
+        if index in given:
+            known = item[-1].activation
+            if known is not None and known != activation_of(given[index]):
+                raise ArgumentError(
+                    f"output_activation: expected {str(known)!r}, as in the source's"
+                    f" {item[-1].name!r}, got {str(given[index])!r}"
+                )
+            if known is None:
+                steps.append(Step("function", "", "", activation_of(given[index])))
+    return steps, last
+
+
+def _given(items: list[tuple[Step, ...]], said: Said) -> dict[int, Any]:
+    """Return the activations that the user gives, by the part of the readout in front."""
+    linear = [
+        index
+        for index, item in enumerate(items)
+        if item[-1].kind != "function" and any(step.kind == "linear" for step in item)
+    ]
+    output = said.output_activation
+    if output is None or isinstance(output, str | Activation):
+        if len(linear) > 1:
+            raise ArgumentError(
+                f"output_activation: expected a sequence of {len(linear)}, one for each linear map"
+                f" of the readout, got {output!r}"
+            )
+        return {len(items) - 1: output}
+    several = _arguments.listed("output_activation", output, "a name or a sequence of them")
+    apart = not any(
+        index + 1 < len(items) and items[index + 1][0].kind == "norm" for index in linear
+    )
+    if len(several) == len(items):
+        return dict(enumerate(several))
+    if len(several) == len(linear) and apart:
+        return dict(zip(linear, several, strict=True))
+    expected = (
+        f"{len(linear)}, one for each linear map" if apart else (f"{len(items)}, one for each part")
+    )
+    raise ArgumentError(
+        f"output_activation: expected {expected} of the readout, got {len(several)}"
+    )
+
+
+def activation_of(value: Any) -> Activation:
+    """Return an activation after the readout."""
+    _arguments.activation("output_activation", value)
+    return value if isinstance(value, Activation) else Activation(value)
+
+
+# --- what is left out -----------------------------------------------------------------------------
+
+
+def _left_out(
+    model: TorchModel, units: list[str], said: Said, spare: Set[str], steps: list[Step]
+) -> dict[str, str]:
+    """Return why tensors are left out; refuse those that may compute."""
+    below = [
+        name
+        for name in model.tensors
+        if name in spare
+        and any(unit and name.startswith(f"{unit}.") for unit in units)
+        and _computes(model, name)
+    ]
+    if below:
+        raise ArgumentError(f"source: expected the weights of an RNN only, got {listed(below)} too")
+    rest = [name for name in model.tensors if name in spare and _computes(model, name)]
+    knowingly = (said.prefix is not None and said.readout is not None) or said.readout is False
+    if rest and not knowingly:
+        names = [step.name for step in steps if step.kind == "linear"]
+        raise ArgumentError(
+            f"source: expected an RNN and its readout {listed(names)}, got {listed(sorted(rest))}"
+            " too: if forward uses them, the result differs without them; set prefix= and readout="
+            f" to leave them out{_IN_ORDER if model.steps is not None else ''}"
+        )
+    return {name: _CHANGES if _is_float(model.tensors[name]) else "left out" for name in spare}
+
+
+def _computes(model: TorchModel, name: str) -> bool:
+    """Return whether a tensor may take part in what a model computes."""
+    tensor = model.tensors[name]
+    if not _is_float(tensor) or _is_of_loss(name):
+        return False
+    own = name.rpartition(".")[2]
+    if own.startswith("running_") or len(tensor.shape) > 1:
+        return True
+    if model.steps is not None:
+        return name in model.parameters
+    return "weight" in own or "bias" in own
+
+
+def _words(name: str) -> set[str]:
+    return {word.lower() for word in _WORDS.findall(name)}
+
+
+def _is_statistic(name: str) -> bool:
+    return any(_STATISTICS.fullmatch(word) for word in _words(name))
+
+
+def _is_of_loss(name: str) -> bool:
+    """Return whether a tensor belongs to a loss: "criterion.weight", "class_weights"."""
+    own = name.rpartition(".")[2].replace("_", "")
+    return own in ("classweight", "classweights", "posweight") or any(
+        word.endswith("loss") or word in ("losses", "criterion", "metric", "metrics")
+        for word in _words(name)
+    )
+
+
+def _is_float(tensor: Any) -> bool:
+    """Return whether a tensor holds real numbers; True if its dtype is unknown."""
+    dtype = getattr(tensor, "dtype", None) or getattr(
+        getattr(tensor, "storage", None), "dtype", "f"
+    )
+    return "float" in str(dtype) or str(dtype) == "u2" or str(dtype).lstrip("<>=").startswith("f")

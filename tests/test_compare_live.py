@@ -1,0 +1,295 @@
+"""`elman.compare` beside Keras and PyTorch: all that a model may be."""
+
+import json
+import os
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+
+import elman
+from fixtures import command
+
+pytestmark = [
+    pytest.mark.any_isa,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # inside Keras
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def keras():
+    if "keras" not in sys.modules:
+        os.environ.setdefault("KERAS_BACKEND", "jax")
+    return pytest.importorskip("keras")
+
+
+def _sequential(keras, *layers, shape=(9, 3), batch=None):
+    return keras.Sequential([keras.Input(shape, batch_size=batch), *layers])
+
+
+MODELS = {
+    "one step": lambda L: (L.SimpleRNN(4), L.Dense(1)),
+    "unroll": lambda L: (
+        L.SimpleRNN(4, unroll=True, return_sequences=True),
+        L.SimpleRNN(5, unroll=True),
+    ),
+    "go_backwards": lambda L: (
+        L.SimpleRNN(4, go_backwards=True, return_sequences=True),
+        L.SimpleRNN(5, return_sequences=True),
+        L.Dense(2),
+    ),
+    "go_backwards, one step": lambda L: (
+        L.SimpleRNN(4, return_sequences=True),
+        L.SimpleRNN(5, go_backwards=True),
+        L.Dense(2),
+    ),
+    "cells": lambda L: (
+        L.RNN([L.SimpleRNNCell(4), L.SimpleRNNCell(5)], return_sequences=True),
+        L.Dense(2),
+    ),
+    "cells, one step": lambda L: (L.RNN([L.SimpleRNNCell(4), L.SimpleRNNCell(5)]), L.Dense(2)),
+    "bidirectional": lambda L: (
+        L.Bidirectional(L.SimpleRNN(4, return_sequences=True)),
+        L.Bidirectional(L.SimpleRNN(3, return_sequences=True)),
+        L.Dense(2, activation="softmax"),
+    ),
+    "bidirectional, one step": lambda L: (L.Bidirectional(L.SimpleRNN(4)),),
+    "half": lambda L: (
+        L.SimpleRNN(4, return_sequences=True, dtype="mixed_float16"),
+        L.Dense(2, dtype="mixed_float16"),
+    ),
+    "dropout": lambda L: (
+        L.SimpleRNN(4, dropout=0.5, recurrent_dropout=0.5, return_sequences=True),
+        L.Dropout(0.5),
+        L.Dense(2),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_states_of_every_layer_of_a_keras_model_are_judged(keras, rng, name):
+    model = _sequential(keras, *MODELS[name](keras.layers))
+    net = elman.from_keras(model)
+    x = rng.standard_normal((3, 9, 3)).astype("f4")
+    found = elman.compare(net, model, x)
+    assert found.ok, found
+    assert None not in found.layers
+    assert f"on {keras.backend.backend()}" in found.framework
+    if name != "half":
+        for tensor, array in list(net.tensors().items())[1:3]:
+            wrong = array.copy()
+            wrong.flat[0] += 1e-3
+            found = elman.compare(net.replace(tensors={tensor: wrong}), model, x)
+            assert not found.ok, tensor
+            assert found.causes == [f"{tensor} has different values"]
+
+
+def test_a_stateful_model_starts_from_zeros_and_keeps_its_states(keras, rng):
+    layer = keras.layers.SimpleRNN(4, stateful=True, return_sequences=True)
+    model = _sequential(keras, layer, keras.layers.Dense(2), batch=2)
+    x = rng.standard_normal((5, 9, 3)).astype("f4")
+    model(x[:2])
+    before = keras.ops.convert_to_numpy(layer.states[0])
+    assert before.any()
+    assert elman.compare(elman.from_keras(model), model, x).ok
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(layer.states[0]), before)
+    assert layer.stateful
+    assert not layer.unroll
+
+
+def test_the_mask_of_a_masking_layer_is_taken_from_the_model(keras, rng):
+    model = _sequential(
+        keras,
+        keras.layers.Masking(),
+        keras.layers.SimpleRNN(4, return_sequences=True),
+        keras.layers.Dense(2),
+    )
+    x = rng.standard_normal((3, 9, 3)).astype("f4")
+    x[0, 3:5] = x[1, 7:] = 0
+    assert elman.compare(elman.from_keras(model), model, x).ok
+
+
+def _legacy(keras, tmp_path):
+    """Return the path of a file with a setting that Keras 3 does not know."""
+    model = _sequential(keras, keras.layers.SimpleRNN(4), keras.layers.Dense(1))
+    model.save(tmp_path / "new.keras")
+    with (
+        zipfile.ZipFile(tmp_path / "new.keras") as new,
+        zipfile.ZipFile(tmp_path / "old.keras", "w") as old,
+    ):
+        for name in new.namelist():
+            data = new.read(name)
+            if name == "config.json":
+                data = data.replace(b'"go_backwards"', b'"time_major": false, "go_backwards"')
+            old.writestr(name, data)
+    return tmp_path / "old.keras"
+
+
+def _compiled(keras, tmp_path, name, loss):
+    model = _sequential(keras, keras.layers.SimpleRNN(4), keras.layers.Dense(1))
+    model.compile("adam", loss)
+    model.save(tmp_path / name)
+    return tmp_path / name
+
+
+def _custom(y, found):
+    return (y - found) ** 2
+
+
+FILES = {
+    "fixed length": lambda k, at: _compiled(k, at, "a.keras", None),
+    "legacy loss": lambda k, at: _compiled(k, at, "a.h5", "mse"),
+    "custom loss": lambda k, at: _compiled(k, at, "a.keras", _custom),
+    "time_major": _legacy,
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_check_of_a_keras_file_asks_the_model(keras, tmp_path, name):
+    path = FILES[name](keras, tmp_path)
+    words = ("convert", path, tmp_path / "b.safetensors", "--check", "--json")
+    facts = json.loads(command.run(*words).stdout)
+    assert facts["check"]["ok"], facts
+    assert facts["check"]["source"]["framework"].startswith("Keras")
+    assert None not in facts["check"]["source"]["layers"]
+    net = elman.load(tmp_path / "b.safetensors")
+    if name == "time_major":  # its layers are new and have no fixed length
+        assert elman.compare(net, path, np.ones((2, 10, 3))).ok
+        return
+    with pytest.raises(elman.ShapeError, match=r"^x: expected 9 steps"):
+        elman.compare(net, path, np.ones((2, 10, 3)))
+
+
+@pytest.fixture(scope="module")
+def torch():
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    return torch
+
+
+def _module(torch, kind="", layers=1, dtype="float32", batch_first=True):
+    nn = torch.nn
+
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            kinds = {"dtype": getattr(torch, dtype)}
+            self.rnn = nn.RNN(3, 8, layers, batch_first=batch_first, **kinds)
+            self.fc = nn.Linear(8, 2, **kinds)
+            self.dropout = nn.Dropout(0.5)
+
+        def forward(self, x, h=None):
+            if kind == "turns":
+                x = x.transpose(0, 1)
+            states, last = self.rnn(x, h)
+            if kind == "turns":
+                states = states.transpose(0, 1)
+            y = self.fc(self.dropout(states))
+            return {"dict": {"y": y, "h": last}, "tuple": (y, last), "nested": ((y,), last)}.get(
+                kind, y
+            )
+
+    class Asks(Model):
+        def forward(self, x, h):
+            return super().forward(x, h)
+
+    return Asks() if kind == "state" else Model()
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        *((kind, {}) for kind in ("dict", "tuple", "nested", "state")),
+        ("turns", {"batch_first": False}),
+        *(("", {"dtype": dtype, "layers": 2}) for dtype in ("float16", "bfloat16", "float64")),
+    ],
+)
+def test_a_module_of_any_kind(torch, rng, kind, settings):
+    model = _module(torch, kind, **settings)
+    model.rnn.eval()
+    net = elman.from_torch(model, output_activation="identity")
+    found = elman.compare(net, model, rng.standard_normal((3, 20, 3)))
+    assert found.ok, found
+    assert None not in found.layers
+    assert model.training  # each part is as it was
+    assert not model.rnn.training
+
+
+def test_a_chaotic_module_is_right(torch, rng):
+    rnn, fc = torch.nn.RNN(3, 128, batch_first=True), torch.nn.Linear(128, 2)
+    with torch.no_grad():
+        rnn.weight_hh_l0.mul_(15)
+    net = elman.from_torch((rnn, fc), output_activation="identity")
+    found = elman.compare(net, (rnn, fc), rng.standard_normal((3, 400, 3)))
+    assert found.ok
+    assert found.free_running_difference > 1e-2
+    assert "drifts apart" in str(found)
+
+
+@pytest.mark.parametrize("as_rows", [False, True])
+def test_an_embedding_in_front_is_given_indices(torch, rng, as_rows):
+    nn = torch.nn
+
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.emb, self.rnn = nn.Embedding(11, 3), nn.RNN(3, 8, batch_first=True)
+            self.fc = nn.Linear(8, 2)
+
+        def forward(self, ids):
+            return self.fc(self.rnn(self.emb(ids))[0])
+
+    model = Model()
+    net = elman.from_torch((model.rnn, model.fc), output_activation="identity")
+    table = model.emb.weight.detach().numpy()
+    ids = rng.integers(0, 11, (3, 20))
+    if as_rows:
+        assert elman.compare(net, model, table[ids]).ok
+        with pytest.raises(elman.ArgumentError, match=r"^x: expected one-hot inputs, or rows"):
+            elman.compare(net, model, table[ids] + 1)
+    else:
+        readout = (net.readout.W_hy, net.readout.b_y)
+        cell = net.layers[0]
+        words = elman.Network.from_weights(
+            [(cell.W_xh @ table.T, cell.W_hh, cell.b_h)], readout, output_activation="identity"
+        )
+        assert elman.compare(words, model, np.eye(11)[ids]).ok
+
+
+def test_what_pytorch_says_is_in_the_sentence(torch, rng):
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rnn = torch.nn.RNN(3, 8, batch_first=True)
+
+        def forward(self, x):
+            raise RuntimeError("not on\nSundays")
+
+    net = elman.Network(input_size=3, hidden_size=8, output_size=8)
+    with pytest.raises(elman.UnsupportedModelError, match=r"^Model: .*\(RuntimeError: not on Sun"):
+        elman.compare(net, Model(), rng.standard_normal((3, 20, 3)))
+
+
+def test_bfloat16_is_read_without_rounding(torch, rng):
+    net = elman.Network(input_size=3, hidden_size=8, output_size=2, seed=0)
+    x = torch.from_numpy(rng.standard_normal((2, 20, 3))).bfloat16()
+    want = net(x.float().numpy())
+    for given in (x, [x[0], x[1]]):
+        np.testing.assert_array_equal(net(given), want)
+    np.testing.assert_array_equal(net.run(x).output, want)
+    np.testing.assert_array_equal(net.stream().step(x[0, 0]), want[0, 0])
+
+
+@pytest.mark.parametrize("dtype", ["Float32", "Float64", "Int64", "Int8"])
+def test_nullable_numbers_of_pandas_are_read(rng, dtype):
+    pandas = pytest.importorskip("pandas")
+    net = elman.Network(input_size=3, hidden_size=8, output_size=2, seed=0)
+    x = rng.integers(-9, 9, (20, 3))
+    frame = pandas.DataFrame(x, columns=list("abc")).astype(dtype)
+    np.testing.assert_array_equal(net(frame), net(x))
+    np.testing.assert_array_equal(net.run(frame).output, net(x))
+    frame.iloc[4, 1] = pandas.NA
+    with pytest.raises(elman.DTypeError, match=r"^x\['b'\]: .*row 4"):
+        net(frame)

@@ -1,0 +1,814 @@
+"""Keras models that are more than RNNs and a readout: scaling, stacks, embeddings, nesting."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pathlib
+
+import numpy as np
+import pytest
+
+import elman
+from elman.errors import ArgumentError, ModelFormatError, UnsupportedModelError
+from elman.interop import keras as interop
+
+h5py = pytest.importorskip("h5py")
+
+from fixtures.keras_files import (  # noqa: E402
+    dense,
+    hdf5,
+    keras_file,
+    layer,
+    legacy_file,
+    recurrent,
+    sequential,
+)
+
+MADE = np.load(pathlib.Path(__file__).parent / "fixtures" / "keras_chains.npz")
+CASES = [name.removesuffix(".keras") for name in MADE if name.endswith(".keras")]
+
+
+def write(folder, case, ending):
+    """Write a file of Keras and return its path."""
+    path = folder / f"model{ending}"
+    path.write_bytes(MADE[case + ending].tobytes())
+    return path
+
+
+def outputs(net, case, embedding="one_hot", table=None):
+    """Return elman's outputs in Keras' form."""
+    x = MADE[f"{case}.x"]
+    mask = None
+    if "mask" in case:
+        mask = x != 0 if x.ndim == 2 else (x != 0).any(-1)
+    if case.startswith("embedding"):
+        x = np.eye(7)[x] if embedding == "one_hot" else table[x]
+    y = net.run(x[..., np.newaxis] if x.ndim == 2 else x, mask=mask).output
+    if MADE[f"{case}.output"].ndim == 2:
+        return y[:, -1]
+    return y[:, ::-1] if case == "backwards" else y
+
+
+# --- files that Keras wrote -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", [".keras", ".h5"])
+@pytest.mark.parametrize("case", CASES)
+def test_a_chain_of_layers_gives_the_outputs_of_keras_at_every_step(case, ending, tmp_path):
+    net = elman.from_keras(write(tmp_path, case, ending))
+    want = MADE[f"{case}.output"]
+    assert net.dtype == np.float32
+    np.testing.assert_allclose(
+        outputs(net, case), want, rtol=0, atol=2e-6 * max(1, np.abs(want).max())
+    )
+    assert np.abs(want).max() > 0.1
+
+
+SHOWN = {
+    "normalization": "3 -> 4 tanh -> 2 sigmoid",
+    "sum": "3 -> 4 tanh bidirectional -> 2 identity",
+    "sum-alone": "3 -> 4 tanh bidirectional -> 4 identity",
+    "stack": "3 -> 4 tanh -> 3 relu -> 2 sigmoid",
+    "stack-below": "3 -> 5 relu -> 4 tanh -> 3 tanh -> 2 identity",
+    "distributed": "3 -> 5 tanh -> 4 tanh -> 3 relu -> 2 softmax",
+    "embedding": "7 -> 4 tanh -> 1 sigmoid",
+    "nested": "3 -> 4 tanh -> 3 relu -> 2 identity",
+    "log-softmax": "3 -> 4 tanh -> 4 relu -> 3 log_softmax",
+    "column": "1 -> 4 tanh -> 2 identity",
+    "activation-alone": "3 -> 4 tanh -> 4 relu",
+}
+
+
+@pytest.mark.parametrize("case", SHOWN)
+def test_a_chain_becomes_the_smallest_network(case, tmp_path):
+    assert SHOWN[case] in repr(elman.from_keras(write(tmp_path, case, ".keras")))
+
+
+def test_normalization_in_front_is_the_scaling_of_the_input(tmp_path):
+    net = elman.from_keras(write(tmp_path, "normalization", ".keras"))
+    with h5py.File(write(tmp_path, "normalization", ".h5")) as file:
+        weights = file["model_weights/normalization_in/normalization_in"]
+        np.testing.assert_array_equal(net.input_mean, weights["mean"])
+        np.testing.assert_allclose(net.input_std, np.sqrt(weights["variance"]), rtol=1e-7)
+    np.testing.assert_array_equal(net.output_mean, np.float32([1, 2]))
+    np.testing.assert_allclose(net.output_std, np.sqrt([4, 0.5]), rtol=1e-7)
+
+
+def test_an_embedding_can_be_left_out(tmp_path):
+    path = write(tmp_path, "embedding-masked", ".h5")
+    imported = interop.read(path, interop.reading.Said(embedding="rows"))
+    with h5py.File(path) as file:
+        table = np.asarray(file["model_weights/words/words/embeddings"])
+    net = imported.network
+    assert net.input_size == 5
+    want = MADE["embedding-masked.output"]
+    np.testing.assert_allclose(
+        outputs(net, "embedding-masked", "rows", table), want, rtol=0, atol=2e-6
+    )
+    notes = {row.source: row.note for row in imported.rows}
+    assert "table[ids]" in notes["model_weights/words/words/embeddings"]
+    assert notes["masking"] == "use net.run(x, mask=ids != 0)"
+    with pytest.raises(ArgumentError, match=r"^embedding: expected 'one_hot' or 'rows', got 'x'"):
+        elman.from_keras(path, embedding="x")
+
+
+ROWS = {
+    "normalization": ("layers/normalization/vars/1", "input_std", "square root"),
+    "sum": ("layers/dense/vars/0", "readout.W_hy", "transposed, folded"),
+    "stack": ("layers/dense_2/vars/0", "readout.W_hy", "transposed, folded"),
+    "embedding": ("layers/embedding/vars/0", "layers.0.W_xh", "transposed, folded"),
+    "batch": ("layers/batch_normalization_1/vars/0", "layers.1.W_xh", "folded"),
+    "rescaling": ("units.scale", "layers.0.W_xh", "folded"),
+    "nested": (
+        "layers/sequential_1/layers/sequential/layers/dense/vars/0",
+        "readout.W_hy",
+        "transposed",
+    ),
+    "column": ("reshape", "", "x[..., None]"),
+    "reshapes": ("permute", "", "Permute changes nothing"),
+    "state-too": ("output 1 of simple_rnn", "", "run.state"),
+    "masking": ("masking", "", "use net.run(x, mask=(x != 0.0).any(-1))"),
+}
+
+
+@pytest.mark.parametrize("case", ROWS)
+def test_a_row_says_where_a_part_went(case, tmp_path):
+    source, target, note = ROWS[case]
+    rows = interop.read(write(tmp_path, case, ".keras")).rows
+    found = [row for row in rows if row.source.startswith(source) and note in row.note]
+    assert [row.target for row in found] == [target], rows
+
+
+def test_the_taps_name_the_layer_that_gives_each_state(tmp_path):
+    def taps(case):
+        return interop.read(write(tmp_path, case, ".keras")).taps
+
+    assert taps("stack")[1].startswith("dense")
+    assert taps("nested")[0].count("/") == 1
+    assert taps("sum")[0].startswith("bidirectional")
+    assert taps("distributed")[0] == "time_distributed"
+    assert taps("distributed")[2] is None  # within TimeDistributed
+
+
+# --- hidden layers behind masks -------------------------------------------------------------------
+
+
+def masked(rng, **config):
+    """Return a config with a mask and a hidden Dense layer, and its weights."""
+    config = sequential(
+        layer("Masking"), recurrent(**config), dense(name="a", units=3, activation="relu"), dense()
+    )
+    shapes = {
+        "simple_rnn/cell/vars/0": (3, 4),
+        "simple_rnn/cell/vars/1": (4, 4),
+        "simple_rnn/cell/vars/2": (4,),
+        "dense/vars/0": (4, 3),
+        "dense/vars/1": (3,),
+        "dense_1/vars/0": (3, 2),
+        "dense_1/vars/1": (2,),
+    }
+    return config, {f"layers/{p}": rng.standard_normal(s).astype("f4") for p, s in shapes.items()}
+
+
+@pytest.mark.parametrize(
+    ("settings", "where"),
+    [
+        ({}, "before the first real step"),
+        ({"go_backwards": True}, "at masked steps"),
+        ({"zero_output_for_mask": True}, "at masked steps"),
+    ],
+)
+def test_what_cannot_be_equal_at_masked_steps_is_said(settings, where, tmp_path, rng):
+    config, arrays = masked(rng, **settings)
+    rows = interop.read(keras_file(tmp_path, config, arrays)).rows
+    assert f"outputs {where} are not those of the source" in [row.note for row in rows]
+
+
+def test_hidden_layers_hold_what_the_rnn_holds(tmp_path, rng):
+    """Keras applies the Dense layers to the output that the RNN repeats."""
+    config, arrays = masked(rng)
+    net = elman.from_keras(keras_file(tmp_path, config, arrays))
+    x = rng.standard_normal((7, 3))
+    mask = np.array([1, 0, 0, 1, 1, 1, 0], bool)
+    h, want = np.zeros(4), []
+    w = {path.removeprefix("layers/"): array.astype("f8") for path, array in arrays.items()}
+    for row, real in zip(x, mask, strict=True):
+        if real:
+            kernel, recurrent_kernel, bias = (w[f"simple_rnn/cell/vars/{i}"] for i in range(3))
+            h = np.tanh(row @ kernel + h @ recurrent_kernel + bias)
+        a = np.maximum(h @ w["dense/vars/0"] + w["dense/vars/1"], 0)
+        want.append(a @ w["dense_1/vars/0"] + w["dense_1/vars/1"])
+    np.testing.assert_allclose(net.run(x, mask=mask).output, want, rtol=0, atol=1e-5)
+
+
+# --- shapes of models that people publish, in every format ----------------------------------------
+
+
+def embedding(**config):
+    return layer("Embedding", **{"input_dim": 7, "output_dim": 3, "mask_zero": False} | config)
+
+
+last = {"return_sequences": False}
+SHAPES = {
+    "embedding": [embedding(), recurrent(**last), dense(activation="sigmoid")],
+    "embedding, two dense": [
+        embedding(),
+        recurrent(**last),
+        dense(name="dense_1", units=5, activation="relu"),
+        dense(name="dense_2", activation="sigmoid"),
+    ],
+    "two dense": [
+        recurrent(**last),
+        dense(name="dense_1", units=5, activation="relu"),
+        dense(name="dense_2"),
+    ],
+    "two linear dense": [
+        recurrent(**last),
+        dense(name="dense_1", units=5),
+        layer("Dropout", rate=0.2),
+        dense(name="dense_2"),
+    ],
+    "dense below": [
+        dense(name="dense_1", units=5, activation="relu"),
+        recurrent(**last),
+        dense(name="dense_2"),
+    ],
+}
+KINDS = {
+    "Embedding": ["embeddings"],
+    "SimpleRNN": ["kernel", "recurrent_kernel", "bias"],
+    "Dense": ["kernel", "bias"],
+}
+FUNCTIONS = {
+    "linear": lambda v: v,
+    "tanh": np.tanh,
+    "relu": lambda v: np.maximum(v, 0),
+    "sigmoid": lambda v: 1 / (1 + np.exp(-v)),
+}
+
+
+def made(layers, rng):
+    """Return the weights of each layer by kind, in float32."""
+    width, weights = 3, {}
+    for one in layers:
+        kind, config = one["class_name"], one["config"]
+        if kind == "Embedding":
+            weights[config["name"]] = {"embeddings": rng.standard_normal((7, 3)).astype("f4")}
+        elif kind in KINDS:
+            units = config["units"]
+            shapes = {"kernel": (width, units), "recurrent_kernel": (units, units), "bias": units}
+            weights[config["name"]] = {
+                k: (rng.standard_normal(shapes[k]) / 2).astype("f4") for k in KINDS[kind]
+            }
+            width = units
+    return weights
+
+
+def computed(layers, weights, x):
+    """Return the output of a chain for one sequence, in NumPy and float64."""
+    for one in layers:
+        kind, config = one["class_name"], one["config"]
+        w = {k: a.astype("f8") for k, a in weights.get(config["name"], {}).items()}
+        if kind == "Embedding":
+            x = w["embeddings"][x]
+        elif kind == "Dense":
+            x = FUNCTIONS[config["activation"]](x @ w["kernel"] + w["bias"])
+        elif kind == "SimpleRNN":
+            h = np.zeros(config["units"])
+            for row in x:
+                h = np.tanh(row @ w["kernel"] + h @ w["recurrent_kernel"] + w["bias"])
+            x = h
+    return x
+
+
+def as_keras_3(layers, weights, folder):
+    seen, arrays = {}, {}
+    for one in layers:
+        kind = {"SimpleRNN": "simple_rnn"}.get(one["class_name"], one["class_name"].lower())
+        seen[kind] = seen.get(kind, -1) + 1
+        group = f"{kind}_{seen[kind]}" if seen[kind] else kind
+        cell = "/cell" if kind == "simple_rnn" else ""
+        given = weights.get(one["config"]["name"], {})
+        for index, array in enumerate(given.values()):
+            arrays[f"layers/{group}{cell}/vars/{index}"] = array
+    return keras_file(folder, sequential(*layers), arrays), arrays
+
+
+def as_legacy(layers, weights, folder, version, config):
+    named = {name: {f"{name}/{k}:0": a for k, a in w.items()} for name, w in weights.items()}
+    named |= {one["config"]["name"]: {} for one in layers if one["config"]["name"] not in named}
+    order = {one["config"]["name"]: named[one["config"]["name"]] for one in layers}
+    return legacy_file(folder, config, order, version)
+
+
+FORMATS = {
+    "Keras 3": lambda layers, w, folder: as_keras_3(layers, w, folder)[0],
+    "Keras 2.15": lambda layers, w, folder: as_legacy(
+        layers, w, folder, "2.15.0", sequential(*layers)
+    ),
+    "Keras 2.1": lambda layers, w, folder: as_legacy(
+        layers, w, folder, "2.1.6", {"class_name": "Sequential", "config": layers}
+    ),
+}
+
+
+def check(net, layers, weights):
+    """Compare a network with NumPy on a few sequences."""
+    ids = np.array([[1, 4, 0, 6, 2], [3, 3, 5, 0, 1]])
+    real = np.random.default_rng(0).standard_normal((2, 5, 3))
+    embeds = layers[0]["class_name"] == "Embedding"
+    x = np.eye(7)[ids] if embeds else real
+    want = [computed(layers, weights, one) for one in (ids if embeds else real)]
+    np.testing.assert_allclose(net(x, outputs="last"), want, rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_models_that_people_publish_are_read_in_every_format(shape, form, tmp_path, rng):
+    layers = SHAPES[shape]
+    weights = made(layers, rng)
+    check(elman.from_keras(FORMATS[form](layers, weights, tmp_path)), layers, weights)
+
+
+SAID = {
+    "embedding": ("tanh", "sigmoid"),
+    "embedding, two dense": ("tanh", ["relu", "sigmoid"]),
+    "two dense": ("tanh", ["relu", "identity"]),
+    "two linear dense": ("tanh", ["identity", "identity"]),
+    "dense below": (["relu", "tanh"], "identity"),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_weights_alone_are_read_with_options(shape, tmp_path, rng):
+    layers = SHAPES[shape]
+    weights = made(layers, rng)
+    f, g = SAID[shape]
+    # as Keras 2 writes them, in order
+    path = as_legacy(layers, weights, tmp_path, "2.15.0", None)
+    check(elman.from_keras(path, activation=f, output_activation=g), layers, weights)
+    with pytest.raises(ArgumentError, match=r"^layers: expected none"):
+        elman.from_keras(path, activation=f, output_activation=g, layers=["simple_rnn"])
+    with pytest.raises(ArgumentError, match=r"^activation: expected .*got none"):
+        elman.from_keras(path, output_activation=g)
+    # as Keras 3 writes them, without an order
+    _, arrays = as_keras_3(layers, weights, tmp_path)
+    path = tmp_path / "model.weights.h5"
+    path.write_bytes(hdf5(arrays))
+    given = {"activation": f, "output_activation": g}
+    if shape == "dense below":
+        given |= {"layers": ["dense", "simple_rnn"], "readout": "dense_1"}
+    elif isinstance(g, list):
+        with pytest.raises(ArgumentError, match=r"^readout: expected the order of .*'dense_1'"):
+            elman.from_keras(path, **given)
+        with pytest.raises(ArgumentError, match=r"^layers: .*got \['dense_1'\] in neither"):
+            elman.from_keras(path, **given, readout="dense")
+        given |= {"readout": ["dense", "dense_1"]}
+        with pytest.raises(ArgumentError, match=r"^output_activation: expected one for each"):
+            elman.from_keras(path, **given | {"output_activation": "relu"})
+    check(elman.from_keras(path, **given), layers, weights)
+
+
+@pytest.mark.parametrize(
+    ("group", "message"),
+    [
+        ("normalization", r"'normalization' \(normalization\): save the whole model"),
+        ("batch_normalization_1", r"'batch_normalization_1' \(batch_normalization\): save"),
+        ("gru", r"'gru': expected the weights of SimpleRNN.*got 'other/vars/0'"),
+    ],
+)
+def test_weights_whose_settings_are_not_stored_are_refused(group, message, tmp_path, rng):
+    arrays = {f"layers/simple_rnn/cell/vars/{i}": np.ones((3, 3), "f4") for i in range(2)}
+    place = "other/vars/0" if group == "gru" else "vars/0"
+    (tmp_path / "m.weights.h5").write_bytes(
+        hdf5(arrays | {f"layers/{group}/{place}": np.ones(3, "f4")})
+    )
+    with pytest.raises(UnsupportedModelError, match=message):
+        elman.from_keras(tmp_path / "m.weights.h5", activation="tanh")
+
+
+# --- legacy files ---------------------------------------------------------------------------------
+
+
+def cells(rng, name):
+    return {
+        f"{name}/kernel:0": rng.standard_normal((3, 4)).astype("f4"),
+        f"{name}/recurrent_kernel:0": rng.standard_normal((4, 4)).astype("f4"),
+        f"{name}/bias:0": rng.standard_normal(4).astype("f4"),
+    }
+
+
+@pytest.mark.parametrize("name", ["forward_enc", "backward_enc", "forward_backward_enc"])
+@pytest.mark.parametrize("alone", [False, True])
+def test_halves_are_told_apart_whatever_the_layer_is_called(name, alone, tmp_path, rng):
+    config = sequential(
+        layer("Bidirectional", name=name, merge_mode="concat", layer=recurrent(name=name))
+    )
+    forward = cells(rng, f"{name}/forward_{name}/simple_rnn_cell_1")
+    backward = cells(rng, f"{name}/backward_{name}/simple_rnn_cell_2")
+    path = legacy_file(tmp_path, None if alone else config, {name: forward | backward}, "2.15.0")
+    net = elman.from_keras(path, **({"activation": "tanh"} if alone else {}))
+    np.testing.assert_array_equal(net.layers[0].W_xh.T, next(iter(forward.values())))
+    np.testing.assert_array_equal(net.layers[0].reverse.W_xh.T, next(iter(backward.values())))
+    assert net.masked == "zero"
+
+
+@pytest.mark.parametrize(("version", "masked"), [("2.2.4", "hold"), ("2.2.4-tf", "zero")])
+def test_masked_steps_of_both_directions_depend_on_the_version(version, masked, tmp_path, rng):
+    config = sequential(layer("Bidirectional", merge_mode="concat", layer=recurrent()))
+    halves = cells(rng, "forward_simplernn") | cells(rng, "backward_simplernn")
+    path = legacy_file(tmp_path, config, {"bidirectional": halves}, version)
+    assert elman.from_keras(path).masked == masked
+
+
+def test_a_file_of_keras_1_is_named(tmp_path, rng):
+    config = sequential(layer("SimpleRNN", output_dim=4))
+    path = legacy_file(tmp_path, config, {"simplernn": cells(rng, "simplernn")}, "1.2.2")
+    with pytest.raises(
+        UnsupportedModelError, match=r"expected .*Keras 2 or 3, got one of '1\.2\.2'"
+    ):
+        elman.from_keras(path)
+
+
+def test_more_weights_than_the_config_has_are_refused(tmp_path, rng):
+    given = cells(rng, "simplernn") | {"simplernn/lora_kernel_a:0": np.ones((3, 2), "f4")}
+    path = legacy_file(tmp_path, sequential(recurrent()), {"simplernn": given}, "2.15.0")
+    with pytest.raises(UnsupportedModelError, match=r"'simplernn': expected only .*lora_kernel_a"):
+        elman.from_keras(path)
+
+
+def test_layers_without_weights_in_a_file_of_weights_are_in_a_row(tmp_path, rng):
+    given = {"simplernn": cells(rng, "simplernn"), "lambda_1": {}, "dropout_1": {}}
+    path = legacy_file(tmp_path, None, given, "2.15.0")
+    rows = interop.read(path, interop.reading.Said(activation="tanh")).rows
+    assert [row.source for row in rows if not row.target] == ["lambda_1"]
+
+
+def test_names_split_over_attributes_are_read(tmp_path, rng):
+    path = legacy_file(tmp_path, sequential(recurrent()), {"simplernn": cells(rng, "x")}, "2.15.0")
+    want = elman.from_keras(path)
+    with h5py.File(path, "a") as file:
+        attributes = file["model_weights/simplernn"].attrs
+        names = list(attributes["weight_names"])
+        del attributes["weight_names"]
+        attributes["weight_names0"], attributes["weight_names1"] = names[:1], names[1:]
+    assert elman.from_keras(path) == want
+
+
+# --- refused --------------------------------------------------------------------------------------
+
+
+def wrapped(*layers, depth):
+    for _ in range(depth):
+        layers = (sequential(*layers),)
+    return layers[0]
+
+
+def deep(depth):
+    value = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+REFUSED = {
+    "mul": (
+        sequential(layer("Bidirectional", merge_mode="mul", layer=recurrent())),
+        "'bidirectional': expected merge_mode 'concat', 'sum' or 'ave', got 'mul'",
+    ),
+    "no merge": (
+        sequential(layer("Bidirectional", merge_mode=None, layer=recurrent())),
+        "'bidirectional': expected merge_mode .*got None",
+    ),
+    "an activation that elman has not": (
+        sequential(recurrent(), dense(activation="gelu")),
+        "'dense': expected one of the activations .*got 'gelu'",
+    ),
+    "softmax within": (
+        sequential(recurrent(activation="softmax")),
+        "'simplernn': expected softmax at the end",
+    ),
+    "softmax in between": (
+        sequential(recurrent(), dense(activation="softmax"), dense()),
+        "'dense': expected softmax at the end",
+    ),
+    "layer normalization": (
+        sequential(recurrent(), layer("LayerNormalization"), dense()),
+        r"'layernormalization' \(LayerNormalization\): expected",
+    ),
+    "attention": (
+        sequential(recurrent(), layer("MultiHeadAttention")),
+        r"'multiheadattention' \(MultiHeadAttention\): expected",
+    ),
+    "repeated": (
+        sequential(recurrent(return_sequences=False), layer("RepeatVector", n=3), recurrent()),
+        r"'repeatvector' \(RepeatVector\): expected",
+    ),
+    "flattened steps": (
+        sequential(
+            layer("InputLayer", batch_shape=[None, 5, 3]), recurrent(), layer("Flatten"), dense()
+        ),
+        r"'flatten' \(Flatten\): expected it to change nothing, got inputs of the shape \(5, 4\)",
+    ),
+    "a reshape": (
+        sequential(
+            layer("InputLayer", batch_shape=[None, 6, 3]),
+            layer("Reshape", target_shape=[9, 2]),
+            recurrent(),
+        ),
+        r"'reshape' \(Reshape\): expected .*\(6, 3\), and \(9, 2\)",
+    ),
+    "turned axes": (
+        sequential(
+            layer("InputLayer", batch_shape=[None, 3, 3]),
+            layer("Permute", dims=[2, 1]),
+            recurrent(),
+        ),
+        r"'permute' \(Permute\): expected it to change nothing",
+    ),
+    "a mask through a reshape": (
+        sequential(
+            layer("InputLayer", batch_shape=[None, 6, 3]),
+            layer("Masking"),
+            layer("Reshape", target_shape=[6, 3]),
+            recurrent(),
+        ),
+        r"'reshape' \(Reshape\): expected no mask",
+    ),
+    "two masks": (
+        sequential(layer("Masking"), layer("Masking"), recurrent()),
+        "'masking': expected one layer that masks",
+    ),
+    "normalized steps": (
+        sequential(layer("BatchNormalization", axis=1), recurrent()),
+        r"'batchnormalization' \(BatchNormalization\): expected the axis .*-1, got 1",
+    ),
+    "axes": (
+        sequential(layer("Normalization", axis=[1, 2]), recurrent()),
+        r"'normalization' \(Normalization\): expected the axis",
+    ),
+    "dense on one axis": (
+        sequential(layer("InputLayer", batch_shape=[None, 6]), dense(), recurrent()),
+        r"'dense' \(Dense\): expected the features .*\(6\)",
+    ),
+    "an embedding within": (
+        sequential(dense(), embedding(), recurrent()),
+        "'embedding': expected Embedding at the input",
+    ),
+    "quantized": (
+        sequential(
+            recurrent(),
+            dense(
+                dtype={
+                    "module": "keras.dtype_policies",
+                    "class_name": "QuantizedDTypePolicy",
+                    "config": {"mode": "int8", "source_name": "float32"},
+                }
+            ),
+        ),
+        r"'dense': expected weights of floating point, got quantized ones \('int8'\)",
+    ),
+    "an RNN in TimeDistributed": (
+        sequential(layer("TimeDistributed", layer=recurrent())),
+        "'timedistributed': expected no RNN within",
+    ),
+    "a model of models": (wrapped(recurrent(), depth=20), "expected models at most 12 deep"),
+    "a model within with two outputs": (
+        sequential(
+            {
+                "class_name": "Functional",
+                "config": {
+                    "name": "inner",
+                    "layers": [
+                        layer("InputLayer", name="i") | {"name": "i", "inbound_nodes": []},
+                        recurrent(name="r", return_state=True)
+                        | {"name": "r", "inbound_nodes": [[["i", 0, 0, {}]]]},
+                    ],
+                    "output_layers": [["r", 0, 0], ["r", 0, 1]],
+                },
+            }
+        ),
+        "'inner': expected one output inside, got several",
+    ),
+    "a relu with two settings": (
+        sequential(recurrent(activation=layer("ReLU", max_value=6.0, negative_slope=0.1))),
+        "'simplernn': expected ReLU with settings",
+    ),
+    "a lambda in a model within": (
+        sequential(sequential(layer("Lambda"), recurrent())),
+        r"'model/lambda' \(Lambda\): expected",
+    ),
+}
+DAMAGED = {
+    "a mean of text": (
+        sequential(layer("Normalization", mean="x", variance=1.0), recurrent()),
+        "'normalization': expected mean to be numbers",
+    ),
+    "a mean without a variance": (
+        sequential(layer("Normalization", mean=1.0), recurrent()),
+        "'normalization': expected a mean and a variance",
+    ),
+    "a scale of lists": (
+        sequential(layer("Rescaling", scale=[[1.0, 2.0], [3.0, 4.0]]), recurrent()),
+        "'rescaling': expected scale to be numbers",
+    ),
+    "a large number": (
+        sequential(layer("Rescaling", scale=10**400), recurrent()),
+        "'rescaling': expected scale to be numbers",
+    ),
+    "an alpha of many digits": (
+        sequential(recurrent(activation=layer("ELU", alpha=10**400))),
+        "'simplernn': expected alpha to be a number",
+    ),
+    "units of many digits": (
+        sequential(recurrent(units=10**400)),
+        "'simplernn': expected units to be a positive integer",
+    ),
+    "a table of no words": (
+        sequential(embedding(input_dim=0), recurrent()),
+        "'embedding': expected input_dim to be a positive integer",
+    ),
+    "trainable that is text": (
+        sequential(recurrent(trainable="no")),
+        "'simplernn': expected trainable to be true or false",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED | DAMAGED)
+def test_what_no_network_computes_is_refused_with_the_layer(name, tmp_path, rng):
+    config, message = (REFUSED | DAMAGED)[name]
+    arrays = {
+        "layers/simple_rnn/cell/vars/0": np.ones((3, 4), "f4"),
+        "layers/simple_rnn/cell/vars/1": np.ones((4, 4), "f4"),
+        "layers/simple_rnn/cell/vars/2": np.ones(4, "f4"),
+        "layers/dense/vars/0": np.ones((4, 2), "f4"),
+        "layers/dense/vars/1": np.ones(2, "f4"),
+        "layers/dense_1/vars/0": np.ones((2, 2), "f4"),
+        "layers/dense_1/vars/1": np.ones(2, "f4"),
+    }
+    kind = UnsupportedModelError if name in REFUSED else ModelFormatError
+    if "deep" in message:
+        kind = elman.errors.LimitError
+    with pytest.raises(kind, match=message) as caught:
+        elman.from_keras(keras_file(tmp_path, config, arrays))
+    assert len(str(caught.value)) < 500
+
+
+HOSTILE = [
+    ("a call", lambda d: {"args": d}),
+    ("keywords", lambda d: {"args": [], "kwargs": {"mask": d}}),
+    ("a history", lambda d: {"args": [{"class_name": "__keras_tensor__", "config": d}]}),
+]
+
+
+@pytest.mark.parametrize(("name", "node"), HOSTILE)
+def test_depth_in_a_call_is_no_recursion(name, node):
+    """Python 3.13 parses JSON that is nested deeper than its own stack."""
+    config = {
+        "class_name": "Functional",
+        "config": {
+            "layers": [recurrent() | {"inbound_nodes": [node(deep(10_000))]}],
+            "output_layers": [["simplernn", 0, 0]],
+        },
+    }
+    with pytest.raises(elman.ElmanError):
+        interop.file.models.of_config(config, version="3")
+
+
+@pytest.mark.parametrize("key", ["name", "units", "activation", "dtype", "use_bias", "trainable"])
+@pytest.mark.parametrize("where", [recurrent, dense, embedding])
+def test_depth_in_a_setting_is_an_error_or_ignored(key, where):
+    config = sequential(where(**{key: deep(10_000)}), recurrent())
+    with contextlib.suppress(elman.ElmanError):
+        interop.file.models.of_config(config, version="3")
+
+
+def test_a_number_of_many_digits_in_a_name_is_no_number(tmp_path):
+    arrays = {
+        f"layers/simple_rnn{n}/cell/vars/{i}": np.ones((3, 3), "f4")
+        for n in ("", "_" + "9" * 5000)
+        for i in range(2)
+    }
+    (tmp_path / "m.weights.h5").write_bytes(hdf5(arrays))
+    assert elman.from_keras(tmp_path / "m.weights.h5", activation="tanh").num_layers == 2
+
+
+def graph(node, *others):
+    """Return a functional model of one SimpleRNN that is called in some way."""
+    layers = [layer("InputLayer", name=name) | {"inbound_nodes": []} for name in ("x", *others)]
+    return {
+        "class_name": "Functional",
+        "config": {
+            "name": "model",
+            "layers": [*layers, recurrent() | {"inbound_nodes": [node]}],
+            "input_layers": [[name, 0, 0] for name in ("x", *others)],
+            "output_layers": [["simplernn", 0, 0]],
+        },
+    }
+
+
+def tensor(name):
+    return {"class_name": "__keras_tensor__", "config": {"keras_history": [name, 0, 0]}}
+
+
+STARTED = {
+    "Keras 2": [["x", 0, 0, {}], ["h", 0, 0, {}]],
+    "Keras 2, a keyword": [["x", 0, 0, {"initial_state": ["h", 0, 0], "training": False}]],
+    "Keras 2, a list": [["x", 0, 0, {"initial_state": [["h", 0, 0]]}]],
+    "Keras 3": {"args": [tensor("x")], "kwargs": {"initial_state": tensor("h"), "mask": None}},
+    "Keras 3, a list": {"args": [tensor("x")], "kwargs": {"initial_state": [tensor("h")]}},
+}
+
+
+@pytest.mark.parametrize("form", STARTED)
+def test_an_initial_state_that_is_an_input_is_in_a_row(form, tmp_path, rng):
+    given = {"simplernn": cells(rng, "simplernn")}
+    path = legacy_file(tmp_path, graph(STARTED[form], "h"), given)
+    rows = [tuple(row) for row in interop.read(path).rows]
+    assert ("h", "", "the state of simplernn: pass it as state=") in rows
+    with pytest.raises(UnsupportedModelError, match=r"'h': expected an initial state that is anot"):
+        elman.from_keras(legacy_file(tmp_path, graph(STARTED[form]), given))
+
+
+CALLED = {
+    "training": {"args": [tensor("x")], "kwargs": {"training": True}},
+    "training by position": {"args": [tensor("x"), True], "kwargs": {}},
+    "training in Keras 2": [["x", 0, 0, {"training": True}]],
+    "constants": {"args": [tensor("x")], "kwargs": {"constants": [tensor("x")]}},
+    "constants in Keras 2": [["x", 0, 0, {"constants": [["x", 0, 0]]}]],
+}
+
+
+@pytest.mark.parametrize("form", CALLED)
+def test_calls_that_change_what_a_layer_computes_are_refused(form, tmp_path, rng):
+    path = legacy_file(tmp_path, graph(CALLED[form]), {"simplernn": cells(rng, "simplernn")})
+    with pytest.raises(UnsupportedModelError, match=r"'simplernn': expected a call without"):
+        elman.from_keras(path)
+
+
+ESC = "a\x1b[31m"
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        None,
+        {"class_name": ESC},
+        sequential(layer(ESC)),
+        sequential(recurrent(name=ESC, activation=ESC)),
+        sequential(recurrent(name=ESC)),
+        sequential(layer("Bidirectional", layer=layer(ESC))),
+    ],
+)
+def test_control_characters_of_a_file_are_escaped_in_errors(config, tmp_path, rng):
+    given = {ESC: {"kernel:0": np.ones((3, 4), "f4"), f"{ESC}:0": np.ones(4, "f4")}}
+    with pytest.raises(UnsupportedModelError) as caught:
+        elman.from_keras(legacy_file(tmp_path, config, given))
+    assert "a\\x1b[31m" in str(caught.value)
+    assert "\x1b" not in str(caught.value)
+
+
+# --- in memory ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def keras():
+    """Keras, on the NumPy backend if none was chosen."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "KERAS_BACKEND" not in os.environ:
+            patch.setenv("KERAS_BACKEND", "numpy")
+        yield pytest.importorskip("keras")
+
+
+@pytest.mark.slow  # importing Keras takes ten seconds
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+@pytest.mark.parametrize("case", CASES)
+def test_a_live_model_gives_the_network_of_its_file(case, keras, tmp_path):
+    path = write(tmp_path, case, ".keras")
+    model = keras.saving.load_model(path, compile=False)
+    assert elman.from_keras(model) == elman.from_keras(path)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+@pytest.mark.parametrize("ending", [".keras", ".h5"])
+@pytest.mark.parametrize("case", CASES)
+def test_keras_computes_the_same_at_every_step(case, ending, keras, tmp_path, rng):
+    path = write(tmp_path, case, ending)
+    net = elman.from_keras(path)
+    x = rng.standard_normal((2, 6, net.input_size)).astype(np.float32)
+    if case.startswith("embedding"):
+        x = np.eye(7, dtype=np.float32)[rng.integers(1, 7, (2, 6))]
+    found = elman.compare(net, path, x)
+    assert found.ok, found
+
+
+def test_json_of_a_config_is_the_one_of_the_file(tmp_path):
+    """The fixtures were written by Keras 3."""
+    path = write(tmp_path, "nested", ".h5")
+    with h5py.File(path) as file:
+        assert json.loads(file.attrs["model_config"])["class_name"] == "Sequential"
+        assert file.attrs["keras_version"].startswith("3")
