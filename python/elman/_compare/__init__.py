@@ -220,8 +220,8 @@ def _compared(
 
         if not own_steps.ok:
             result.causes.append(f"the network itself is {own_steps}")
-        result.causes.extend(causes.causes(net, opened.read, trace))
-        result.causes.extend(causes.behaviours(net, real is not None, kind, agrees))
+        result.causes.extend(causes.of_network(net, opened.read, trace))
+        result.causes.extend(causes.of_behaviour(net, real is not None, kind, agrees))
     return result
 
 

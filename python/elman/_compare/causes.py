@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _OUTPUT_ACTIVATIONS = ("identity", "sigmoid", "softmax", "log_softmax", "tanh", "relu")
 
 
-def causes(net: Network, read: Callable[[], Imported], trace: Trace) -> Iterator[str]:
+def of_network(net: Network, read: Callable[[], Imported], trace: Trace) -> Iterator[str]:
     """Yield how the network differs from a new reading of the source."""
     try:
         theirs = read().network
@@ -58,11 +58,8 @@ def _weights(name: str, ours: Array | None, theirs: Array, vectors: list[Array])
         yield f"{name} has different values"
 
 
-def behaviours(
-    net: Network,
-    has_mask: bool,
-    masked: str,
-    agrees: Callable[..., bool],
+def of_behaviour(
+    net: Network, has_mask: bool, masked: str, agrees: Callable[..., bool]
 ) -> Iterator[str]:
     """Yield how the source behaves differently with the same weights.
 

@@ -7,7 +7,6 @@ import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from elman import _arguments, _structure
-from elman._compare.steps import sizes_of
 from elman._parameters import structure_of
 from elman.errors import ArgumentTypeError, ElmanError
 from elman.interop import formats, keras, onnx, torch
@@ -38,7 +37,8 @@ def open_source(net: Network, source: Any, external_data: bool) -> Opened:
         return _of_imported(net, "the source", source)
     if isinstance(source, str | os.PathLike):
         path = os.fsdecode(source)
-        return _of_imported(net, path, _read_file(net, path, external_data))
+        imported = formats.read(path, **options_of(net, path, external_data))
+        return _of_imported(net, path, imported)
     if isinstance(source, bytes) or name == "ModelProto":
         found = onnx.read(source, external_data=external_data)
         return _of_imported(net, "the ONNX model", found)
@@ -78,7 +78,11 @@ def _own(net: Network) -> Source:
 
     def of_reference(x: Array, mask: Array | None, taps: Taps) -> Trace:
         ours = run(net, x, mask=mask)
-        hidden = list(_structure.split(ours.hidden, sizes_of(net)))
+        sizes = [
+            H * len(_structure.prefixes(0, direction))
+            for H, direction in zip(net.hidden_sizes, net.directions, strict=True)
+        ]
+        hidden = list(_structure.split(ours.hidden, sizes))
         return Trace("the NumPy reference", hidden, ours.output, [])
 
     return Source("elman", of_reference)
@@ -89,13 +93,8 @@ def _is_live(source: object, module: str, name: str) -> bool:
     return loaded is not None and isinstance(source, getattr(loaded, name))
 
 
-def _read_file(net: Network, path: str, external_data: bool) -> Imported:
-    """Read a file; for files of weights only, take the activations from the network."""
-    return formats.read(path, **options_of(net, path, external_data))
-
-
 def options_of(net: Network, path: str, external_data: bool = False) -> dict[str, Any]:
-    """Return the options to read a file with that it does not store."""
+    """Return the options for reading a file: what it does not store is as in the network."""
     options: dict[str, Any] = {}
     framework = formats.framework_of(path)
     if framework == "torch" or path.endswith(".weights.h5"):

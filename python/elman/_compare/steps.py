@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from elman import _structure
 from elman.errors import ShapeError
 from elman.reference.forward import (
     by_half,
@@ -59,7 +58,7 @@ class Steps(NamedTuple):
     worst_ratio: float
 
 
-def rounding_of(net: Network, dtype: str | None) -> Rounding:
+def _rounding_of(net: Network, dtype: str | None) -> Rounding:
     """Return how a source rounds that computes in a dtype, by default the network's.
 
     Half precision is assumed to add products up in float32, as all frameworks do, and to round
@@ -93,7 +92,7 @@ def judge(
     and the layers above it are judged by the tolerance. With a tolerance, it is also the least
     bound.
     """
-    how = rounding_of(net, trace.dtype)
+    how = _rounding_of(net, trace.dtype)
     least = 0.0 if tolerance is None else tolerance
     usual = max(168 * how.u, 1e-12) if tolerance is None else tolerance  # 1e-5 in float32
     batch, T = list(x.shape[:-2]), x.shape[-2]
@@ -147,14 +146,6 @@ def judge(
         bound = bound + np.exp(-20.0)  # PyTorch's threshold, above which it returns z
     output = findings.add(got, want, 0.0, bound)
     return Steps(output, differences, findings.worst_ratio)
-
-
-def sizes_of(net: Network) -> list[int]:
-    """Return the number of states of each layer."""
-    return [
-        hidden * len(_structure.prefixes(0, direction))
-        for hidden, direction in zip(net.hidden_sizes, net.directions, strict=True)
-    ]
 
 
 def _held(states: Array, start: Array, real: Array, backwards: bool) -> Array:
