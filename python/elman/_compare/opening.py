@@ -6,12 +6,12 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from elman import _arguments, _structure
+from elman import _arguments
 from elman._parameters import structure_of
 from elman.errors import ArgumentTypeError, ElmanError
 from elman.interop import formats, keras, onnx, torch
 from elman.interop._source import Imported, Said, Source, Trace
-from elman.reference.forward import run
+from elman.reference.forward import by_layer, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,11 +78,7 @@ def _own(net: Network) -> Source:
 
     def of_reference(x: Array, mask: Array | None, taps: Taps) -> Trace:
         ours = run(net, x, mask=mask)
-        sizes = [
-            H * len(_structure.prefixes(0, direction))
-            for H, direction in zip(net.hidden_sizes, net.directions, strict=True)
-        ]
-        hidden = list(_structure.split(ours.hidden, sizes))
+        hidden = list(by_layer(net, ours.hidden))
         return Trace("the NumPy reference", hidden, ours.output, [])
 
     return Source("elman", of_reference)
