@@ -430,11 +430,11 @@ def _positive(by: Array) -> bool:
 
 
 def _matrices(parts: Iterable[Part]) -> dict[str, Array]:
-    """Return the source's matrices, whose common dtype is the network's."""
+    """Return the source's own matrices, whose common dtype is the network's."""
     pieces: list[Piece] = []
     for part in parts:
         if isinstance(part, Affine):
             pieces.append(part.W)
         elif isinstance(part, Recurrent):
             pieces += [W for half in part.halves for W in (half.W_xh, half.W_hh)]
-    return {piece.name: piece.array for piece in pieces}
+    return {piece.name: piece.array for piece in pieces if piece.note != FOLDED}

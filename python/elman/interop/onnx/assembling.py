@@ -9,7 +9,7 @@ import numpy as np
 from elman.errors import ArgumentError, ModelFormatError, UnsupportedModelError
 from elman.interop import _chain, _source
 from elman.interop._source import Piece, Row, Said
-from elman.interop.onnx.parts import FOLDED, parts_between, piece
+from elman.interop.onnx.parts import parts_between, piece
 from elman.interop.onnx.recurrent import activation_of, final_when
 from elman.interop.onnx.values import (
     ONE,
@@ -288,22 +288,9 @@ def _inverse(weight: Weight) -> Weight:
 
 
 def _network(chain: list[Part], model: OnnxModel, head: _Head | None) -> _chain.Assembled:
-    """Build the network, in the widest dtype of the graph's matrices."""
-    matrices = [
-        W.array
-        for part in chain
-        for W in (
-            [part.W]
-            if isinstance(part, _chain.Affine)
-            else [W for half in part.halves for W in (half.W_xh, half.W_hh)]
-            if isinstance(part, _chain.Recurrent)
-            else []
-        )
-        if W.note != FOLDED
-    ]
-    said = Said(dtype=np.result_type(*matrices), metadata=model.metadata)
+    """Build the network, with the scaling of its outputs."""
     try:
-        made = _chain.assemble(chain, said, masked=model.masked)
+        made = _chain.assemble(chain, Said(metadata=model.metadata), masked=model.masked)
         scaling = {} if head is None else {"output_std": head.std, "output_mean": head.mean}
         added = {name: piece(weight) for name, weight in scaling.items() if weight is not None}
         if not added:

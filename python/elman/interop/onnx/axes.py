@@ -25,7 +25,7 @@ from elman.interop.onnx.fields import (
     sizes_of,
     uniform,
 )
-from elman.interop.onnx.ids import is_ids, rows_of
+from elman.interop.onnx.ids import is_ids, table_rows
 from elman.interop.onnx.reshaping import product, reshape
 from elman.interop.onnx.values import Field, as_array, objects
 
@@ -198,7 +198,7 @@ def _gather(node: Node, context: Context, x: Tensor, indices: Tensor) -> Tensor:
     if isinstance(x, np.ndarray) and isinstance(indices, Field) and is_ids(indices):
         if node.attributes.get("axis", 0) not in (0, -x.ndim):
             raise UnsupportedModelError("expected rows of a table, got another axis")
-        return rows_of(x, indices, context)
+        return table_rows(x, indices, context)
     if (place := _last_place(indices, x, node.attributes.get("axis", 0), context)) is not None:
         return _gathered_step(x, *place, context)  # type: ignore[arg-type]
     if not isinstance(indices, np.ndarray) or indices.dtype.kind != "i":

@@ -21,7 +21,7 @@ def is_ids(value: object) -> bool:
     return isinstance(value, Field) and all(isinstance(item, Id) for item in value.flat)
 
 
-def rows_of(table: Array, ids: Field, context: Context) -> Field:
+def table_rows(table: Array, ids: Field, context: Context) -> Field:
     """Return the rows of a table (V, F), or one-hot vectors times it."""
     if table.ndim != 2 or table.dtype.kind != "f" or not table.size:
         raise UnsupportedModelError(f"expected a table of two axes, got {table.shape}")

@@ -55,7 +55,7 @@ def read_network(graph: Graph, *, rows: bool = False) -> Reading:
 
     With `rows`, the network of a graph with an embedding reads rows of its table.
     """
-    _refuse_unknown(graph)
+    _refuse_unknown(graph.nodes)
     furthest: _Failure | None = None
     for meaning in _meanings(graph):
         outcome = _read_as(graph, meaning, rows)
@@ -71,11 +71,7 @@ def read_network(graph: Graph, *, rows: bool = False) -> Reading:
     raise furthest.error
 
 
-def _refuse_unknown(graph: Graph) -> None:
-    _refuse_unknown_nodes(graph.nodes)
-
-
-def _refuse_unknown_nodes(nodes: list[Node]) -> None:
+def _refuse_unknown(nodes: list[Node]) -> None:
     known = {name: operator.newest for name, operator in OPERATORS.items()}
     known |= {"RNN": NEWEST, "If": 25}
     for node in nodes:
@@ -255,7 +251,7 @@ class _GraphReader:
         if not isinstance(condition, np.ndarray) or condition.size != 1:
             raise UnsupportedModelError("its condition is not constant")
         branch = node.attributes["then_branch" if condition.all() else "else_branch"]
-        _refuse_unknown_nodes(branch.nodes)
+        _refuse_unknown(branch.nodes)
         self._values |= branch.constants
         for inner in branch.nodes:
             self.apply(inner)
@@ -289,27 +285,24 @@ class _GraphReader:
             for vector in field.flat
             for leaf in leaves_of(vector)
         )
-        outputs = dict(zip(self._graph.outputs, fields, strict=True))
+        about = self._graph.inputs[self._meaning.x]
+        defaults = self._graph.defaults.keys() & self._meaning.states.keys()
         model = OnnxModel(
-            halves,
-            outputs,
-            self._meaning.x,
-            self._meaning.x_kinds,
-            self._graph.inputs[self._meaning.x].is_integer,
-            self._meaning.states,
-            {
-                name: self._graph.constants[name]
-                for name in self._graph.defaults
-                if name in self._meaning.states and name in self._graph.constants
-            },
-            next(iter(said)) or (counted[0] if ends and counted else None),
-            said != {None},
-            self._unrolled,
-            self._graph.metadata,
-            names,
-            self._context.tables,
-            self._context.rounds,
-            mask,
+            halves=halves,
+            outputs=dict(zip(self._graph.outputs, fields, strict=True)),
+            x=self._meaning.x,
+            x_kinds=self._meaning.x_kinds,
+            ids=about.is_integer,
+            states=self._meaning.states,
+            defaults={n: a for n, a in self._graph.constants.items() if n in defaults},
+            lengths=next(iter(said)) or (counted[0] if ends and counted else None),
+            padded=said != {None},
+            unrolled=self._unrolled,
+            metadata=self._graph.metadata,
+            names=names,
+            tables=self._context.tables,
+            rounds=self._context.rounds,
+            mask=mask,
         )
         try:
             return assemble(model, self._symbols)
