@@ -429,7 +429,7 @@ def _positive(by: Array) -> bool:
     return bool((by > 0).all() and np.isfinite(by).all())
 
 
-def _matrices(parts: Iterable[Part]) -> dict[str, Array]:
+def _matrices(parts: Iterable[Part]) -> list[Array]:
     """Return the source's own matrices, whose common dtype is the network's."""
     pieces: list[Piece] = []
     for part in parts:
@@ -437,4 +437,4 @@ def _matrices(parts: Iterable[Part]) -> dict[str, Array]:
             pieces.append(part.W)
         elif isinstance(part, Recurrent):
             pieces += [W for half in part.halves for W in (half.W_xh, half.W_hh)]
-    return {piece.name: piece.array for piece in pieces if piece.note != FOLDED}
+    return [piece.array for piece in pieces if piece.note != FOLDED]
