@@ -48,7 +48,7 @@ def find_plan(model: TorchModel, layers: list[TorchLayer], said: Said) -> Plan:
     units = list(dict.fromkeys(layer.unit for layer in layers))
     used = {name for layer in layers for name in layer.names}
     spare = model.tensors.keys() - used
-    start = _start(model, layers, said, spare)
+    start = start_of(model, layers, said, spare)
     left = {name: _NOT_STARTED for name in _start_states(model, layers, spare) if name != start}
     spare = spare - left.keys() - {start}
     if model.chain is not None and said.prefix is None and said.readout in (None, False):
@@ -116,7 +116,9 @@ def _count(shape: Iterable[int]) -> int:
     return count
 
 
-def _start(model: TorchModel, layers: list[TorchLayer], said: Said, spare: Set[str]) -> str | None:
+def start_of(
+    model: TorchModel, layers: list[TorchLayer], said: Said, spare: Set[str]
+) -> str | None:
     """Return the name of the initial state; refuse one that nothing was said of."""
     given = said.initial_state
     if isinstance(given, str):
