@@ -18,7 +18,7 @@ from elman import _arguments
 from elman.activation import Activation
 from elman.errors import ArgumentError, ShapeError
 from elman.interop import _source
-from elman.interop.torch.heads import start_of
+from elman.interop.torch.heads import start_of, start_states
 from elman.interop.torch.names import TorchLayer, listed, named
 from elman.interop.torch.weights import Computed
 
@@ -396,19 +396,23 @@ def _started(
     """Return a model whose initial state of h is that of all units."""
     own = f"{cell}.h"
     of_h = model._replace(tensors=model.tensors | {own: blocks["W_hh"].array})
-    spare = {name for name in model.tensors if not name.startswith((f"{cell}.", "readout"))}
-    name = start_of(of_h, [TorchLayer("", {"weight_hh": own})], said, spare)
-    if name is None:
-        if said.initial_state is None or said.initial_state is False:
-            return model, said
-        h = _arguments.array("initial_state", said.initial_state).reshape(-1)
-    else:
-        h = array_of(name, model.tensors[name]).reshape(-1)
+    layers = [TorchLayer("", {"weight_hh": own})]
+    spare = {name for name in model.tensors if not isinstance(model.tensors[name], Computed)}
     H = starts[0][0]
-    if len(h) != H:
-        raise ShapeError(f"{name or 'initial_state'}: expected {H} numbers, got {h.shape}")
-    whole = np.concatenate([h if is_h else np.zeros(size, h.dtype) for size, is_h in starts])
-    if name is None:
-        return model, said._replace(initial_state=whole)
-    padded = Computed(name, {}, (name,), whole, "with zeros for the other units")
-    return model._replace(tensors=model.tensors | {name: padded}), said._replace(initial_state=name)
+
+    def whole(name: str, h: Array) -> Array:
+        if h.size != H:
+            raise ShapeError(f"{name}: expected {H} numbers, got {h.shape}")
+        parts = [h.reshape(-1) if is_h else np.zeros(size, h.dtype) for size, is_h in starts]
+        return np.concatenate(parts)[np.newaxis]
+
+    name = start_of(of_h, layers, said, spare)
+    if name is None and not (said.initial_state is None or said.initial_state is False):
+        h = _arguments.array("initial_state", said.initial_state)
+        return model, said._replace(initial_state=whole("initial_state", h))
+    padded = {}
+    for one in [name] if name is not None else start_states(of_h, layers, spare):
+        array = whole(one, array_of(one, model.tensors[one]))
+        padded[one] = Computed(one, {}, (one,), array, "with zeros for the other units")
+    said = said if name is None else said._replace(initial_state=name)
+    return model._replace(tensors=model.tensors | padded), said
