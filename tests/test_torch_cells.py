@@ -247,6 +247,16 @@ def test_a_file_without_an_rnn_gets_the_call_to_write(case):
     elman.from_torch(stored(case), **guessed)
 
 
+def test_parameters_of_one_letter_get_the_call_to_write():
+    shapes = {"U": (4, 3), "W": (4, 4), "V": (2, 4), "b": (4,), "c": (2,)}
+    expected = (
+        r'cell=\{"W_xh": "U", "W_hh": "W", "b_h": "b"\}, readout=\{"W_hy": "V", "b_y": "c"\},'
+        ' activation="tanh"'
+    )
+    with pytest.raises(ArgumentError, match=expected):
+        elman.from_torch({name: np.ones(shape) for name, shape in shapes.items()})
+
+
 def test_other_tensors_are_only_listed():
     with pytest.raises(ArgumentError, match=r"got 'conv.weight'$"):
         elman.from_torch({"conv.weight": np.ones((4, 7))}, activation="tanh")
@@ -302,8 +312,10 @@ def test_compare_runs_a_cell_step_by_step(case, modules, tmp_path, rng):
     found = elman.compare(net, module, x)
     assert found.ok, found
     assert (found.layers == [None] * net.num_layers) == ("W_xo" in str(CASES[case]["cell"]))
-    wrong = net.replace(output_activation="identity", b_y=net.b_y + 1)
-    assert not elman.compare(wrong, module, x).ok
+    wrong = elman.from_torch(module, **said(case, output_activation="tanh"))
+    found = elman.compare(wrong, module, x)
+    assert not found.ok
+    assert "not supported" not in str(found)
     path = tmp_path / "cell.pt"
     torch.save({"model": module.state_dict()}, path)
     imported = interop.read(path, Said(**CASES[case]))

@@ -24,6 +24,8 @@ def causes(net: Network, read: Callable[[], Imported], trace: Trace) -> Iterator
     try:
         theirs = read().network
     except (ElmanError, TypeError) as error:
+        if trace.by_hand:  # only its user knows which tensors are which
+            return
         yield f"the source is not supported ({error})"
         return
     for i, (f, g) in enumerate(zip(net.activations, theirs.activations, strict=True)):

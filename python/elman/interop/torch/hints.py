@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _BY_HAND = re.compile(
-    r"(?:.*\.)?\w*(?:[xhi]2h|h2h|hidden|[wu]_?[xhi]{1,2}h?|rnn|cell)\w*.*", re.I | re.DOTALL
+    r"(?:.*\.)?(?:\w*(?:[xhi]2h|2hidden|to_h|[wu]_?[xhi]{1,2}h?|rnn|cell)\w*.*|[uvw])",
+    re.I | re.DOTALL,
 )
 
 
