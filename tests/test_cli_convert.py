@@ -1,6 +1,7 @@
 """`elman convert`: conversions between all kinds of files, and their messages."""
 
 import json
+import pathlib
 import sys
 
 import numpy as np
@@ -57,6 +58,15 @@ def test_onnx_and_back_gives_equal_bits(net, tmp_path):
     convert(tmp_path / "model.safetensors", tmp_path / "model.onnx")
     convert(tmp_path / "model.onnx", tmp_path / "again.safetensors")
     assert elman.load(tmp_path / "again.safetensors") == net
+
+
+@pytest.mark.parametrize(("embedding", "inputs"), [("one_hot", 7), ("rows", 3)])
+def test_an_embedding_in_an_onnx_model_is_read_as_asked(tmp_path, embedding, inputs):
+    pytest.importorskip("onnx")
+    forms = np.load(pathlib.Path(__file__).parent / "fixtures" / "onnx_forms.npz")
+    (tmp_path / "m.onnx").write_bytes(forms["torchscript-embedding.model"].tobytes())
+    convert(tmp_path / "m.onnx", tmp_path / "m.safetensors", "--embedding", embedding)
+    assert elman.load(tmp_path / "m.safetensors").input_size == inputs
 
 
 def test_json_holds_the_mapping_and_the_network(net, tmp_path):

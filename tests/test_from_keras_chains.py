@@ -152,6 +152,11 @@ def test_the_taps_name_the_layer_that_gives_each_state(tmp_path):
     assert taps("distributed")[2] is None  # within TimeDistributed
 
 
+def test_a_last_state_that_is_read_is_the_last_output(tmp_path):
+    notes = [row.note for row in interop.read(write(tmp_path, "state-too", ".keras")).rows]
+    assert "use net(x, outputs='last')" in notes
+
+
 # --- hidden layers behind masks -------------------------------------------------------------------
 
 

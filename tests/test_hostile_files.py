@@ -178,3 +178,25 @@ def test_progress_in_a_checkpoint_is_nested_at_most_100_deep(checkpoint, tmp_pat
     (tmp_path / "run").write_bytes(join(header, tensors))
     with pytest.raises(elman.ModelFormatError, match="run: progress: the JSON is nested too deep"):
         train(tmp_path / "run")
+
+
+def test_an_hdf5_file_whose_config_is_no_text(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "m.h5", "w") as file:
+        file.attrs["model_config"] = '{"class_name": "12345678"}'
+    data = (tmp_path / "m.h5").read_bytes()
+    assert data.count(b"12345678") == 1
+    (tmp_path / "m.h5").write_bytes(data.replace(b"12345678", b"123\xe9\xff678"))
+    with pytest.raises(elman.ModelFormatError, match=r"m\.h5: "):
+        elman.from_keras(tmp_path / "m.h5")
+
+
+def test_a_group_with_a_number_of_5000_digits(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "m.weights.h5", "w") as file:
+        for layer, inputs in (("simple_rnn_2", 2), ("simple_rnn_" + "9" * 5000, 3)):
+            group = f"layers/{layer}/cell/vars"
+            for number, shape in enumerate([(inputs, 3), (3, 3), (3,)]):
+                file[f"{group}/{number}"] = np.zeros(shape, np.float32)
+    net = elman.from_keras(tmp_path / "m.weights.h5", activation="tanh")
+    assert net.hidden_sizes == (3, 3)

@@ -21,13 +21,6 @@ class Text(str):
     __slots__ = ()
 
 
-class Array:
-    """An object whose array is none."""
-
-    def __array__(self, dtype=None, copy=None):
-        return "x"
-
-
 def masked(dtype):
     return np.ma.masked_array(np.zeros((5, 1), dtype), True)
 
@@ -39,7 +32,7 @@ ODD = {
     **{"Text": Text("x"), "decimal": decimal.Decimal("sNaN"), "1/3": fractions.Fraction(1, 3)},
     **{"[]": [], "[None]": [None], "ragged": [[1], [1, 2]], "recursive": RECURSIVE, "{}": {}},
     **{"{1: 2}": {1: 2}, "set": {1}, "object": object(), "type": np.float32, "dots": ...},
-    **{"slice": slice(3), "Array": Array(), "scalar": np.float32(1), "0-d": np.array(1.0)},
+    **{"slice": slice(3), "scalar": np.float32(1), "0-d": np.array(1.0)},
     "no elements": np.zeros((0, 1)),
     "elements": np.zeros(5),
     "64 axes": np.zeros((1,) * 64) if np.__version__ >= "2" else np.zeros((1,) * 32),

@@ -344,6 +344,18 @@ def test_nodes_in_another_order_are_put_in_order():
     assert elman.from_onnx(proto) == elman.from_onnx(exported("torchscript-mlp"))
 
 
+def test_a_start_of_zeros_has_an_axis_of_sequences():
+    """Another axis in front of the sequences would pair each of them with every other one."""
+
+    def change(graph):
+        (node,) = (n for n in graph.node if n.op_type == "Unsqueeze" and n.input[0] == "getitem")
+        graph.initializer.append(onnx.numpy_helper.from_array(np.array([1]), "one"))
+        node.input[1] = "one"
+
+    with pytest.raises(UnsupportedModelError, match="every other one"):
+        elman.from_onnx(changed("dynamo-last-by-narrow", change))
+
+
 def test_names_of_values_are_given_for_the_states_of_each_layer():
     assert read(exported("torchscript-mlp")).taps == ("/rnn/RNN_output_0", "/Relu_output_0")
     (steps, dense) = read(exported("dynamo-mlp")).taps

@@ -100,12 +100,12 @@ py::array any_array(py::handle object, const char* argument) {
         // PyTorch's bfloat16, which NumPy does not have, widens without rounding.
         if (error.matches(PyExc_TypeError) && py::hasattr(object, "bfloat16"))
             return numpy("asarray")(object.attr("float")());
-        if (!error.matches(PyExc_ValueError)) throw;
         const bool rows = PyList_Check(object.ptr()) || PyTuple_Check(object.ptr());
-        const std::string got = rows ? "rows of different lengths"
-                                     : std::string(py::str(py::type::of(object).attr("__name__")));
+        if (!rows || !error.matches(PyExc_ValueError)) throw;
         py::raise_from(error, py::module_::import("elman.errors").attr("ShapeError").ptr(),
-                       (argument + (": expected a regular array of numbers, got " + got)).c_str());
+                       (std::string(argument) + ": expected a regular array of numbers, got rows "
+                                                "of different lengths")
+                           .c_str());
         throw py::error_already_set();
     }
 }

@@ -318,7 +318,9 @@ def array(argument: str, values: ArrayLike) -> Array:
             raise
         # PyTorch's bfloat16, which NumPy does not have, widens without rounding.
         given = np.asanyarray(values.float())  # type: ignore[union-attr]
-    return given if isinstance(given, np.ma.MaskedArray) else np.asarray(given)
+    if type(given) is np.ndarray or isinstance(given, np.ma.MaskedArray):
+        return given
+    return np.asarray(given)
 
 
 def inputs_remedy(x: Any, input_size: int) -> str:  # noqa: ANN401

@@ -206,7 +206,7 @@ def _mode_to_keep(target: str, path: str) -> int | None:
 # --- temporary files ------------------------------------------------------------------------------
 #
 # A writer locks its temporary file, and the lock ends with the process, however it ends: a file
-# without a lock has been abandoned. Whoever holds the lock may remove or rename the file. Between
+# without a lock has been abandoned. The holder of the lock may remove or rename it. Between
 # creating and locking its file a writer may lose it to another who takes it for abandoned; it
 # looks, and creates another. Where the file system has no locks nothing is removed. On Windows
 # nobody can remove an open file, and no locks are needed.

@@ -284,8 +284,8 @@ output_mean, output_std, masked, metadata, table
         name = _arguments.common_dtype(arrays) if dtype is None else _arguments.dtype_name(dtype)
         g = None
         if _structure.W_HY in arrays:
-            g = "identity" if output_activation is None else output_activation
-            g = _arguments.activation("output_activation", g)
+            said = "identity" if output_activation is None else output_activation
+            g = _arguments.activation("output_activation", said)
         with np.errstate(over="ignore"):  # require_finite reports it
             core = _core.Network.from_tensors(name, arrays, directions, activations, g)
         net._adopt(core, _arguments.metadata(metadata), table, _arguments.masked(masked))

@@ -372,8 +372,7 @@ class _Builder:
                 (half.W_xh,),
                 half.b_h,
             )
-            self._add_map(start, own.after(below), inputs)
-            self._set(f"{start}W_hh", half.W_hh.array, [half.W_hh])
+            self._add_half(start, own.after(below), inputs, half.W_hh.array, [half.W_hh])
             self._activations.append(half.activation)
             self._initial.append((half.initial_state, half.W_hh.array.shape[0]))
         self._directions.append(part.direction)
@@ -383,16 +382,18 @@ class _Builder:
         """Add a layer without recurrence."""
         assert isinstance(node.part, Function)
         (start,) = _structure.prefixes(len(self._directions), "forward")
-        self._add_map(start, node.map, node.inputs)
-        H = self._tensors[f"{start}W_xh"].shape[0]
-        self._set(f"{start}W_hh", np.zeros((H, H)), [])
+        H = node.map.matrix(node.inputs).shape[0]
+        self._add_half(start, node.map, node.inputs, np.zeros((H, H)), [])
         self._directions.append("forward")
         self._activations.append(node.part.activation)
         self._initial.append((None, H))
         self._taps.append(node.part.name)
 
-    def _add_map(self, start: str, map_: _Map, inputs: int) -> None:
+    def _add_half(
+        self, start: str, map_: _Map, inputs: int, W_hh: Array, pieces: list[Piece]
+    ) -> None:
         self._set(f"{start}W_xh", map_.matrix(inputs), map_.W_pieces)
+        self._set(f"{start}W_hh", W_hh, pieces)
         if map_.b is not None:
             self._set(f"{start}b_h", map_.b, map_.b_pieces)
 

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from elman._arguments import LayerActivation
     from elman._network import Network
-    from elman._structure import Structure
     from elman._typing import Array
     from elman.activation import Activation
 
@@ -103,23 +102,6 @@ class Piece(NamedTuple):
 
 
 Pieces = dict[str, list[Piece]]  # by elman's tensor names
-
-
-def network_of(pieces: Pieces, structure: Structure, said: Said) -> Network:
-    """Build a network from the arrays of a source; add its biases up."""
-    from elman._network import Network
-
-    arrays = {piece.name: piece.array for parts in pieces.values() for piece in parts}
-    return Network.from_tensors(
-        {name: total([piece.array for piece in parts]) for name, parts in pieces.items()},
-        direction=structure.directions,
-        activation=structure.layer_activations,
-        output_activation=structure.output_activation,
-        dtype=_arguments.common_dtype(arrays) if said.dtype is None else said.dtype,
-        masked=structure.masked,
-        metadata=said.metadata,
-        allow_nonfinite=said.allow_nonfinite,
-    )
 
 
 def rows_of(pieces: Pieces) -> list[Row]:

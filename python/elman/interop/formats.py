@@ -36,7 +36,7 @@ _OPTIONS = {  # of the readers
         "dtype",
     ),
     "keras": ("activation", "output_activation", "layers", "readout", "embedding", "dtype"),
-    "onnx": ("external_data",),
+    "onnx": ("external_data", "embedding"),
 }
 
 

@@ -35,7 +35,7 @@ def open_model(data: bytes, said: Said) -> tuple[KerasModel, Find]:
         contents = hdf5.read(data)
         if "model_config" not in contents.attributes:
             return _open_weights(contents, said)
-        text = contents.attributes["model_config"].encode()
+        text = contents.attributes["model_config"].encode(errors="surrogateescape")
         model = models.of_config(_json(text), version=contents.attributes.get("keras_version", "2"))
         find = weights.by_order(contents, "model_weights", stores(model))
     else:

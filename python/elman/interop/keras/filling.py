@@ -111,4 +111,6 @@ def _function(f: Activation) -> str | Callable[[Any], Any]:
         inner = getattr(keras.activations, _NAMES.get(name, name))
     if inner is None:
         raise UnsupportedModelError(f"net: expected an activation of Keras, got {f}")
-    return inner if f.clip is None else lambda z: inner(ops.clip(z, -f.clip, f.clip))
+    if (clip := f.clip) is None:
+        return inner
+    return lambda z: inner(ops.clip(z, -clip, clip))

@@ -313,8 +313,7 @@ def _expand(node: Node, context: Context, x: Tensor, shape: Tensor) -> Tensor:
     if not isinstance(shape, np.ndarray) or shape.ndim != 1:
         raise UnsupportedModelError("its shape is not constant")
     if isinstance(x, np.ndarray):
-        wanted = [1 if isinstance(size, str) else int(size) for size in shape]
-        return _repeated(x, np.broadcast_shapes(x.shape, tuple(wanted)), context)
+        return _of_shape(x, shape.tolist(), context)
     field = padded(x, max(len(shape), x.ndim))
     known = sizes(field, context)
     for axis, size in enumerate(shape, start=len(known) - len(shape)):
@@ -332,12 +331,23 @@ def _repeated(x: Array, shape: tuple[int, ...], context: Context) -> Array:
 
 
 @operator("ConstantOfShape", 25)
-def _constant_of_shape(node: Node, context: Context, shape: Tensor) -> Array:
+def _constant_of_shape(node: Node, context: Context, shape: Tensor) -> Tensor:
     if not isinstance(shape, np.ndarray) or shape.ndim != 1:
         raise UnsupportedModelError("its shape is not constant")
-    value = node.attributes.get("value", np.zeros(1, np.float32))
-    sizes_ = [1 if isinstance(size, str) else int(size) for size in shape]
-    return _repeated(value.reshape(()), tuple(sizes_), context)
+    value = node.attributes.get("value", np.zeros(1, np.float32)).reshape(())
+    return _of_shape(value, shape.tolist(), context)
+
+
+def _of_shape(array: Array, wanted: list[int | str], context: Context) -> Tensor:
+    """Return an array in a shape with variable sizes: B is that of the sequences."""
+    counted = tuple(1 if isinstance(size, str) else int(size) for size in wanted)
+    array = _repeated(array, np.broadcast_shapes(array.shape, counted), context)
+    if array.dtype.kind != "f" or "B" not in wanted[:-1]:
+        return array
+    field = as_field(array, context.symbols)
+    for axis, size in enumerate(wanted[:-1], start=field.ndim - len(wanted)):
+        field = as_kind(field, axis, "B") if size == "B" else field
+    return field
 
 
 @operator("Constant", 25)
