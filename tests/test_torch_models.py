@@ -239,14 +239,6 @@ def test_the_same_rnn_twice_is_refused(rng):
         elman.from_torch(make(rng), prefix=["rnn", "rnn"], **SAID)
 
 
-def test_a_cell_written_by_hand_is_pointed_to_from_weights():
-    tensors = {"i2h.weight": np.ones((4, 7)), "i2h.bias": np.ones(4)}
-    with pytest.raises(ArgumentError, match=r"got 'i2h.weight'.*Network\.from_weights\(\[\(W_xh"):
-        elman.from_torch(tensors, **SAID)
-    with pytest.raises(ArgumentError, match=r"got 'conv.weight'$"):
-        elman.from_torch({"conv.weight": np.ones((4, 7))}, **SAID)
-
-
 def test_quantized_weights_are_refused_by_name(rng):
     tensors = {"0._packed_weight_ih": object(), "fc.scale": np.ones(())}
     with pytest.raises(UnsupportedModelError, match=r"^source: 0._packed_weight_ih .*quantized"):

@@ -195,7 +195,9 @@ def _compared(
             )
         x = used
     real = real if trace.mask is None else trace.mask
-    trace = trace._replace(hidden=trace.hidden or [None] * net.num_layers)
+    sizes = [None if states is None else states.shape[-1] for states in trace.hidden]
+    if not sizes or (trace.by_hand and sizes != list(steps.sizes_of(net))):
+        trace = trace._replace(hidden=[None] * net.num_layers)
     if trace.output.shape[-1] != net.output_size or len(trace.hidden) != net.num_layers:
         raise ShapeError(
             f"source: expected {net.num_layers} layers and {net.output_size} outputs, got"

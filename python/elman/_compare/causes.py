@@ -24,6 +24,8 @@ def of_network(net: Network, read: Callable[[], Imported], trace: Trace) -> Iter
     try:
         theirs = read().network
     except (ElmanError, TypeError) as error:
+        if trace.by_hand:  # only its user knows which tensors are which
+            return
         yield f"the source is not supported ({error})"
         return
     for i, (f, g) in enumerate(zip(net.activations, theirs.activations, strict=True)):

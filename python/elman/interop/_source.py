@@ -36,6 +36,7 @@ class Said(NamedTuple):
     metadata: Mapping[str, str] | None = None
     allow_nonfinite: bool = False
     initial_state: ArrayLike | str | None = None  # PyTorch only; a name, an array or False
+    cell: Any = None  # PyTorch only; the tensors of a cell that is written by hand
 
 
 class Row(NamedTuple):
@@ -57,6 +58,7 @@ class Trace(NamedTuple):
     dtype: str | None = None  # of its arithmetic, if not the network's: "float16", "bfloat16"
     step: int = -1  # of an output without time: 0 if the last step read is the first in time
     mask: Array | None = None  # which steps (B, T) it took as real, if it chose them
+    by_hand: bool = False  # a cell written by hand, which the network may have other units for
 
 
 class Source(NamedTuple):

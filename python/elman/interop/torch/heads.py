@@ -48,8 +48,8 @@ def find_plan(model: TorchModel, layers: list[TorchLayer], said: Said) -> Plan:
     units = list(dict.fromkeys(layer.unit for layer in layers))
     used = {name for layer in layers for name in layer.names}
     spare = model.tensors.keys() - used
-    start = _start(model, layers, said, spare)
-    left = {name: _NOT_STARTED for name in _start_states(model, layers, spare) if name != start}
+    start = start_of(model, layers, said, spare)
+    left = {name: _NOT_STARTED for name in start_states(model, layers, spare) if name != start}
     spare = spare - left.keys() - {start}
     if model.chain is not None and said.prefix is None and said.readout in (None, False):
         end = 1 + max(index for index, step in enumerate(model.chain) if step.name in units)
@@ -90,7 +90,7 @@ def _tensors(step: Step, tensors: Mapping[str, Any]) -> list[str]:
 # --- the initial state ----------------------------------------------------------------------------
 
 
-def _start_states(model: TorchModel, layers: list[TorchLayer], spare: Set[str]) -> list[str]:
+def start_states(model: TorchModel, layers: list[TorchLayer], spare: Set[str]) -> list[str]:
     """Return the names of the tensors that may be a learned initial state."""
     sizes = {model.tensors[layer.forward["weight_hh"]].shape[0] for layer in layers}
     total = sum(
@@ -116,13 +116,15 @@ def _count(shape: Iterable[int]) -> int:
     return count
 
 
-def _start(model: TorchModel, layers: list[TorchLayer], said: Said, spare: Set[str]) -> str | None:
+def start_of(
+    model: TorchModel, layers: list[TorchLayer], said: Said, spare: Set[str]
+) -> str | None:
     """Return the name of the initial state; refuse one that nothing was said of."""
     given = said.initial_state
     if isinstance(given, str):
         found = named([name for name in model.tensors if name in spare], given)
         if len(found) != 1:
-            may = _start_states(model, layers, spare)
+            may = start_states(model, layers, spare)
             raise ArgumentError(
                 f"initial_state: expected one of {listed(found or may or sorted(spare))}, got"
                 f" {given!r}"
@@ -130,7 +132,7 @@ def _start(model: TorchModel, layers: list[TorchLayer], said: Said, spare: Set[s
         return found[0]
     if given is True:
         raise ArgumentTypeError("initial_state: expected a name, an array or False, got True")
-    if given is None and (found := _start_states(model, layers, spare)):
+    if given is None and (found := start_states(model, layers, spare)):
         raise ArgumentError(
             f"initial_state: expected what {listed(found)} is: if the RNN starts at it, leaving it"
             f" out changes the result; pass initial_state={found[0]!r}, an array, or False to leave"

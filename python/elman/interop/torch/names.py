@@ -38,9 +38,6 @@ _NO_MODEL = re.compile(  # the states of optimizers, and the versions of modules
 )
 _QUANTIZED = re.compile(r"_packed_(?:params|weight).*", re.DOTALL)
 _OWN = re.compile(r"(?:weight|bias)_\w+|parametrizations\..*", re.DOTALL)  # of an RNN
-_BY_HAND = re.compile(
-    r"(?:.*\.)?\w*(?:[xhi]2h|h2h|[wu]_?[xhi]{1,2}h?|rnn|cell)\w*.*", re.I | re.DOTALL
-)
 
 
 class Step(NamedTuple):
@@ -101,13 +98,13 @@ def of_mapping(mapping: Any, prefix: str | Sequence[str] | None) -> TorchModel:
     groups = _groups(mapping)
     models: dict[str, dict[str, Any]] = {}
     for path, tensors in groups.items():
-        if _units(tensors):
+        if units_of(tensors):
             models |= _copies(path, tensors)
     if len(models) > 1 and prefix is not None:
-        units = [unit for tensors in models.values() for unit in _units(tensors)]
+        units = [unit for tensors in models.values() for unit in units_of(tensors)]
         chosen = set(_chosen(units, prefix))
         models = {
-            path: tensors for path, tensors in models.items() if chosen & set(_units(tensors))
+            path: tensors for path, tensors in models.items() if chosen & set(units_of(tensors))
         }
     if len(models) > 1:
         raise ArgumentError(
@@ -115,14 +112,25 @@ def of_mapping(mapping: Any, prefix: str | Sequence[str] | None) -> TorchModel:
             " prefix= to the name of one"
         )
     for path, tensors in models.items():
-        if path and _units(tensors) == [path]:  # an RNN's own: those of other modules are beside it
+        if path and units_of(tensors) == [
+            path
+        ]:  # an RNN's own: those of other modules are beside it
             tensors |= {
                 name: tensor
                 for other, group in groups.items()
-                if other and parent(other) == parent(path) and not _units(group)
+                if other and parent(other) == parent(path) and not units_of(group)
                 for name, tensor in group.items()
             }
         return TorchModel(tensors)
+    return _joined(groups)
+
+
+def all_of(mapping: Any) -> TorchModel:
+    """Return the tensors of a state_dict, or of all in a checkpoint."""
+    return _joined(_groups(mapping))
+
+
+def _joined(groups: Mapping[str, dict[str, Any]]) -> TorchModel:
     return TorchModel({name: t for group in groups.values() for name, t in group.items()})
 
 
@@ -162,7 +170,7 @@ def _leaves(
 
 def _copies(path: str, tensors: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the copies of a model in one state_dict, such as an average of its weights."""
-    split = [unit.split(".") for unit in _units(tensors)]
+    split = [unit.split(".") for unit in units_of(tensors)]
     shared = 0
     while len({unit[shared] if shared < len(unit) else None for unit in split}) == 1:
         shared += 1
@@ -181,7 +189,7 @@ def _copies(path: str, tensors: dict[str, Any]) -> dict[str, dict[str, Any]]:
         )
         for start, copy in copies.items()
     }
-    units = _units(tensors)
+    units = units_of(tensors)
     more = all(
         any(not any(name.startswith(f"{unit}.") for unit in units) for name in copy)
         for copy in copies.values()
@@ -194,9 +202,7 @@ def _copies(path: str, tensors: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def find_recurrent(source: TorchModel, prefix: str | Sequence[str] | None) -> list[TorchLayer]:
     """Return the recurrent layers, from the bottom up."""
-    units = _units(source.tensors)
-    if not units:
-        raise ArgumentError(_no_rnn(source.tensors))
+    units = units_of(source.tensors)
     if prefix is not None:
         chosen = _chosen(units, prefix)
     elif source.chain is not None:
@@ -211,21 +217,7 @@ def find_recurrent(source: TorchModel, prefix: str | Sequence[str] | None) -> li
     return [layer for unit in chosen for layer in _layers(source.tensors, unit)]
 
 
-def _no_rnn(tensors: Mapping[str, Any]) -> str:
-    message = (
-        "source: expected the weights of an nn.RNN or nn.RNNCell (weight_ih_l0, weight_hh_l0),"
-        f" got {listed(tensors)}"
-    )
-    if any(_BY_HAND.fullmatch(name) for name in tensors):
-        message += (
-            "; if they are those of a cell h = f(W_xh x + W_hh h + b_h) written by hand, build the"
-            " network with elman.Network.from_weights([(W_xh, W_hh, b_h)], (W_hy, b_y)); a linear"
-            " map of (x, h) joined has W_xh = W[:, :I], W_hh = W[:, I:]"
-        )
-    return message
-
-
-def _units(names: Iterable[str]) -> list[str]:
+def units_of(names: Iterable[str]) -> list[str]:
     """Return the names of the RNNs and cells; "" is one without a parent module."""
     matches = (_WEIGHT_HH.fullmatch(name) for name in names)
     return list(dict.fromkeys(match[1] or "" for match in matches if match))

@@ -18,9 +18,17 @@ from elman.errors import (
 )
 from elman.interop import _chain, _source
 from elman.interop._source import Imported, Piece, Row, Said, Source
+from elman.interop.torch.cells import rewritten
 from elman.interop.torch.file import read_tensors
 from elman.interop.torch.heads import activation_of, find_plan
-from elman.interop.torch.names import TorchTensors, find_recurrent, of_mapping
+from elman.interop.torch.hints import no_rnn
+from elman.interop.torch.names import (
+    TorchTensors,
+    all_of,
+    find_recurrent,
+    of_mapping,
+    units_of,
+)
 from elman.interop.torch.weights import Computed
 
 if TYPE_CHECKING:
@@ -34,8 +42,13 @@ if TYPE_CHECKING:
 
 def read(source: object, said: Said = Said()) -> Imported:  # noqa: B008 - immutable
     """Return the network of `from_torch`, with a row for each part of the source."""
-    model = _collect(source, said.prefix)
-    layers = find_recurrent(model, said.prefix)
+    if said.cell is None:
+        model = _collect(source, said.prefix)
+        if not units_of(model.tensors):
+            raise ArgumentError(no_rnn(model.tensors))
+        layers = find_recurrent(model, said.prefix)
+    else:
+        model, layers, said = rewritten(_tensors_of(source), said, _array)
     arrays = {name: _array(name, model.tensors[name]) for layer in layers for name in layer.names}
     for layer in layers:
         _check_shapes(layer, arrays)
@@ -101,6 +114,20 @@ def _collect(source: object, prefix: str | Sequence[str] | None) -> TorchModel:
     raise ArgumentTypeError(
         "source: expected a torch module, several such as (rnn, linear), a state_dict or a path,"
         f" got {_arguments.kind(source)}"
+    )
+
+
+def _tensors_of(source: Any) -> TorchModel:
+    """Return the tensors of a module, a state_dict or a file, whatever their modules are."""
+    if isinstance(source, (str, bytes, os.PathLike)):
+        return all_of(read_tensors(os.fsdecode(source))[0])
+    if hasattr(source, "state_dict"):
+        source = source.state_dict()
+    if hasattr(source, "items"):
+        return all_of(source)
+    raise ArgumentTypeError(
+        "source: expected a torch module, a state_dict or a path with cell=, got"
+        f" {_arguments.kind(source)}"
     )
 
 

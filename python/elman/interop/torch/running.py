@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -38,8 +39,8 @@ def run(source: Any, x: Array, taps: Taps = None) -> Trace:
     named = dict(_named(source, module))
     rnns = {name: part for name, part in named.items() if isinstance(part, nn.RNN)}
     cells = {name: part for name, part in named.items() if isinstance(part, nn.RNNCell)}
-    if not rnns and not cells:
-        raise ArgumentError("source: expected a module with an nn.RNN or nn.RNNCell, got none")
+    if not rnns and not cells and taps is None:
+        return _run_by_hand(module, x)
     if taps is None:
         taps = tuple(f"{name}[{k}]" for name, rnn in rnns.items() for k in range(rnn.num_layers))
         taps += tuple(cells)
@@ -91,6 +92,45 @@ def run(source: Any, x: Array, taps: Taps = None) -> Trace:
     )
 
 
+def _run_by_hand(module: Any, x: Array) -> Trace:
+    """Run a module without an nn.RNN: on sequences, or step by step as (x_t, h) -> (y_t, h)."""
+    first = next(p for p in module.parameters() if p.is_floating_point())
+    inputs = torch.from_numpy(np.ascontiguousarray(x)).to(first.device, first.dtype)
+    modes = {part: part.training for part in module.modules()}
+    states: list[Any] = []
+    try:
+        module.eval()
+        with torch.inference_mode(), exact():
+            if _steps(module):
+                h, outputs = inputs.new_zeros(len(inputs), module.hidden_size), []
+                for x_t in inputs.unbind(1):
+                    y, h = module(x_t, h)
+                    outputs.append(y)
+                    states.append(h)
+                output = torch.stack(outputs, dim=1)
+            else:
+                output = _tensor(module(inputs))
+    except (AttributeError, TypeError, ValueError, RuntimeError) as error:
+        raise ArgumentError(
+            "source: expected a module with an nn.RNN or nn.RNNCell, or one whose forward takes x"
+            " (B, T, I), or x_t and h and returns (y_t, h) and has a hidden_size, got"
+            f" {type(module).__name__} ({error})"
+        ) from error
+    finally:
+        for part, mode in modes.items():
+            part.training = mode
+    hidden = [_array(torch.stack(states, dim=1))] if states else []
+    kind = str(first.dtype).removeprefix("torch.")
+    name = f"PyTorch {torch.__version__}"
+    return Trace(name, hidden, _array(output), [], None, kind, by_hand=True)
+
+
+def _steps(module: Any) -> bool:
+    """Return whether the forward of a module takes x_t and h, not only x."""
+    parameters = inspect.signature(module.forward).parameters.values()
+    return len([one for one in parameters if one.default is one.empty]) == 2
+
+
 def run_tensors(tensors: TorchTensors, x: Array, taps: Taps = None) -> Trace:
     """Run the tensors of a file or of a state_dict in modules of their sizes.
 
@@ -128,6 +168,8 @@ def _module(part: Part, tensor: Callable[[Piece], Any]) -> nn.Module:
             weights |= {f"weight_ih{end}": tensor(half.W_xh), f"weight_hh{end}": tensor(half.W_hh)}
             biases = zip(("bias_ih", "bias_hh"), half.b_h, strict=False)
             weights |= {f"{name}{end}": tensor(b) for name, b in biases}
+        if any(h.activation not in ("tanh", "relu") or len(h.b_h) == 1 for h in part.halves):
+            return _ByStep(part, tensor)
         rnn = module_of(torch, weights, str(part.halves[0].activation))
         starts = [tensor(half.initial_state) for half in part.halves if half.initial_state]
         return _Started(rnn, torch.stack(starts)) if starts else rnn
@@ -166,6 +208,35 @@ class _Function(nn.Module):  # type: ignore[misc]
         return _FUNCTIONS[self.activation.name](
             x if clip is None else x.clamp(-clip, clip), self.activation
         )
+
+
+class _ByStep(nn.Module):  # type: ignore[misc]
+    """A recurrent layer that no nn.RNN is: of another activation, or with one bias."""
+
+    def __init__(self, part: Recurrent, tensor: Callable[[Piece], Any]) -> None:
+        super().__init__()
+        self.halves = part.halves
+        self.weights = nn.ParameterList(
+            nn.Parameter(tensor(one), requires_grad=False)
+            for half in part.halves
+            for one in (half.W_xh, half.W_hh, *half.b_h)
+        )
+        self.starts = [half.initial_state and tensor(half.initial_state) for half in part.halves]
+
+    def forward(self, x: Any) -> Any:
+        weights, states = iter(self.weights), []
+        for index, half in enumerate(self.halves):
+            W_xh, W_hh, *biases = (next(weights) for _ in range(2 + len(half.b_h)))
+            h = self.starts[index]
+            h = W_hh.new_zeros(len(x), len(W_hh)) if h is None else h.expand(len(x), -1)
+            f = _Function(half.activation)
+            steps = x.unbind(1)
+            own = []
+            for x_t in steps[::-1] if index else steps:
+                h = f(sum((x_t @ W_xh.T, h @ W_hh.T, *biases)))
+                own.append(h)
+            states.append(torch.stack(own[::-1] if index else own, dim=1))
+        return torch.cat(states, dim=-1)
 
 
 class _Started(nn.Module):  # type: ignore[misc]

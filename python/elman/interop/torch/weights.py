@@ -53,6 +53,7 @@ class Computed(NamedTuple):
     tensors: dict[str, Any]
     sources: tuple[str, ...]  # the names of the tensors
     value: Any = None  # as PyTorch computed it
+    said: str | None = None  # what made the value
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -64,6 +65,8 @@ class Computed(NamedTuple):
     @property
     def note(self) -> str:
         """What computes the weight."""
+        if self.said is not None:
+            return self.said
         if self.value is not None:
             return "the value of the parametrized weight"
         form = _FORMS.get(frozenset(self.tensors))
