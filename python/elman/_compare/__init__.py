@@ -14,6 +14,7 @@ from elman._compare import causes, steps
 from elman._compare.opening import open_source
 from elman._network import Network, require_network
 from elman.errors import ArgumentError, ElmanError, ShapeError, UnsupportedModelError
+from elman.reference.forward import sizes_of_layers
 from elman.reference.judge import errors_of
 
 if TYPE_CHECKING:
@@ -196,7 +197,7 @@ def _compared(
         x = used
     real = real if trace.mask is None else trace.mask
     sizes = [None if states is None else states.shape[-1] for states in trace.hidden]
-    if not sizes or (trace.by_hand and sizes != list(steps.sizes_of(net))):
+    if not sizes or (trace.by_hand and sizes != sizes_of_layers(net)):
         trace = trace._replace(hidden=[None] * net.num_layers)
     if trace.output.shape[-1] != net.output_size or len(trace.hidden) != net.num_layers:
         raise ShapeError(
