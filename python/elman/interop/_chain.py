@@ -36,6 +36,7 @@ __all__ = [
     "Scale",
     "Standardize",
     "assemble",
+    "batch_norm",
 ]
 
 FOLDED = "folded in float64"  # the note of a piece whose product with others was computed
@@ -92,6 +93,16 @@ class Recurrent(NamedTuple):
 
 
 Part = Affine | Scale | Standardize | Function | Recurrent
+
+
+def batch_norm(
+    name: str, mean: Piece, variance: Piece, eps: float, by: Piece | None, plus: Piece | None
+) -> list[Part]:
+    """Return a batch normalization in evaluation mode as parts."""
+    root = np.sqrt(variance.array.astype("f8") + eps)
+    note = f"sqrt(variance + {eps:g})"
+    parts: list[Part] = [Standardize(name, mean, Piece(variance.name, root, note))]
+    return parts if by is None and plus is None else [*parts, Scale(name, by, plus)]
 
 
 class Assembled(NamedTuple):

@@ -174,6 +174,19 @@ def output_activation(
     return _settle("output_activation", said, known, "readout", expected)
 
 
+def names(argument: str, said: Any) -> list[Any]:
+    """Return a name, or several, as a list."""
+    return (
+        [said] if isinstance(said, str) else _arguments.listed(argument, said, "a name or several")
+    )
+
+
+def require_embedding(said: object) -> None:
+    """Refuse words that say nothing of an embedding."""
+    if said not in (None, "one_hot", "rows"):
+        raise ArgumentError(f"embedding: expected 'one_hot' or 'rows', got {said!r}")
+
+
 def refuse_gates(what: str, shape: tuple[int, ...], cell: str) -> None:
     """Refuse the recurrent matrices of GRU and LSTM cells, (3 H, H) and (4 H, H)."""
     if len(shape) == 2 and min(shape):

@@ -92,10 +92,7 @@ _BACKENDS = ("tensorflow", "jax", "torch", "numpy")
 
 def _imported(model: KerasModel, find: Find, said: Said, source: object) -> Imported:
     rows: list[Row] = []
-    if said.embedding not in (None, "one_hot", "rows"):
-        raise ArgumentError(
-            f"embedding: expected 'one_hot' or 'rows', got {_container.show(said.embedding)}"
-        )
+    _source.require_embedding(said.embedding)
     if said.readout is False:
         rows += [Row(step.name, "", "left out: readout=False") for step in model.head]
         model = model._replace(steps=model.steps[: len(model.steps) - len(model.head)])
@@ -333,12 +330,9 @@ class _Parts:
         pieces = {kind: Piece(path, _vector(array)) for kind, (path, array) in weights.items()}
         self._check_widths(step, *pieces.values())
         if step.kind == "BatchNormalization":
-            moving = pieces["moving_variance"]
-            root = np.sqrt(moving.array.astype("f8") + step.epsilon)
-            note = f"square root, with epsilon={step.epsilon:g}"
-            std = moving._replace(array=root, note=note)
-            yield Standardize(step.name, pieces["moving_mean"], std)
-            yield Scale(step.name, pieces.get("gamma"), pieces.get("beta"))
+            moving = pieces["moving_mean"], pieces["moving_variance"]
+            by, plus = pieces.get("gamma"), pieces.get("beta")
+            yield from _chain.batch_norm(step.name, *moving, step.epsilon, by, plus)
             return
         variance = pieces["variance"]
         root = np.maximum(np.sqrt(variance.array.astype("f8")), step.epsilon)

@@ -117,11 +117,7 @@ def _blocks(
     found: dict[tuple[str, ...], _Block] = {}
     for kinds, tensors in given.items():
         argument = "readout" if kinds[0] in _READOUT else "cell"
-        wanted = (
-            [tensors]
-            if isinstance(tensors, str)
-            else _arguments.listed(argument, tensors, "the name of a tensor")
-        )
+        wanted = _source.names(argument, tensors)
         several = [_read(model, names, argument, one, array_of) for one in wanted]
         if len(several) != 1 and (kinds[0].startswith("W") or not several):
             raise ArgumentError(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from elman import _arguments
 from elman.activation import Activation
 from elman.errors import ArgumentError, ArgumentTypeError, UnsupportedModelError
+from elman.interop import _source
 from elman.interop.torch.names import Step, listed, named, parent
 
 if TYPE_CHECKING:
@@ -155,8 +156,7 @@ def _in_front(steps: list[Step], said: Said) -> list[Step]:
 
 def _embeds(said: Said) -> bool:
     """Return whether the user says something of an embedding."""
-    if said.embedding not in (None, "one_hot", "rows"):
-        raise ArgumentError(f"embedding: expected 'one_hot' or 'rows', got {said.embedding!r}")
+    _source.require_embedding(said.embedding)
     return said.embedding is not None
 
 
@@ -230,10 +230,8 @@ def _items(
         return _only(model, names, spare)
     if said.readout is True:
         raise ArgumentTypeError("readout: expected a name, several or False, got True")
-    one = isinstance(said.readout, str)
-    wanted = [said.readout] if one else _arguments.listed("readout", said.readout, "a name")
     found: list[tuple[Step, ...]] = []
-    for name in wanted:
+    for name in _source.names("readout", said.readout):
         found += _part(model, names, units, _arguments.name("readout", name))
     return found
 

@@ -5,6 +5,7 @@ Imported only if PyTorch is already loaded.
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import torch
@@ -83,8 +84,8 @@ def of_module(module: Any, *, chosen: bool = False) -> TorchModel:
 
 def of_sequence(modules: Iterable[Any]) -> TorchModel:
     """Return the model of a sequence of modules: from the input to the output."""
-    parts = list(_flat(modules, ""))
-    chain = tuple(step for name, part in parts for step in _steps(name, part))
+    parts = list(flat(modules))
+    chain = tuple(_step(name, part) for name, part in parts)
     for step in chain:
         if step.kind == "other":
             raise UnsupportedModelError(
@@ -112,11 +113,11 @@ def of_sequence(modules: Iterable[Any]) -> TorchModel:
     return TorchModel(tensors, rows, nonlinearities, steps, frozenset(parameters), chain)
 
 
-def _flat(modules: Iterable[Any], start: str) -> Iterator[tuple[str, Any]]:
-    """Yield the modules of nested lists with their positions; skip None."""
+def flat(modules: Iterable[Any], start: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the modules of nested lists and Sequentials with their positions; skip None."""
     for index, module in enumerate(modules):
-        if isinstance(module, (nn.ModuleList, list, tuple)):
-            yield from _flat(module, f"{start}{index}.")
+        if isinstance(module, nn.ModuleList | list | tuple) or _kind(module) == "Sequential":
+            yield from flat(module, f"{start}{index}.")
         elif module is not None:
             if not is_module(module):
                 raise ArgumentTypeError(
@@ -251,13 +252,19 @@ def _values(module: Any) -> dict[str, Any]:
     values = {}
     for start, part in module.named_modules(remove_duplicate=False):
         if parametrize.is_parametrized(part):
-            modes = [(one, one.training) for one in part.modules()]
-            part.eval()
-            try:
-                with torch.no_grad():
-                    for name in part.parametrizations:
-                        values[f"{start}.{name}".lstrip(".")] = getattr(part, name).detach()
-            finally:
-                for one, training in modes:
-                    one.training = training
+            with evaluating(part), torch.no_grad():
+                for name in part.parametrizations:
+                    values[f"{start}.{name}".lstrip(".")] = getattr(part, name).detach()
     return values
+
+
+@contextlib.contextmanager
+def evaluating(module: Any) -> Iterator[None]:
+    """Put a module into evaluation mode; afterwards each part of it has the mode it had."""
+    modes = {part: part.training for part in module.modules()}
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes.items():
+            part.training = training

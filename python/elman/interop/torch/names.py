@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from elman import _arguments
 from elman.errors import ArgumentError, LimitError, UnsupportedModelError
+from elman.interop import _source
 from elman.interop.torch.weights import resolved
 
 if TYPE_CHECKING:
@@ -225,10 +226,8 @@ def units_of(names: Iterable[str]) -> list[str]:
 
 def _chosen(units: list[str], prefix: str | Sequence[str]) -> list[str]:
     """Return the RNNs that the user chose."""
-    expected = "a name or several"
-    wanted = [prefix] if isinstance(prefix, str) else _arguments.listed("prefix", prefix, expected)
     chosen = []
-    for name in wanted:
+    for name in _source.names("prefix", prefix):
         found = _named(units, _arguments.name("prefix", name))
         if not found:
             raise ArgumentError(f"prefix: expected one of {listed(_written(units))}, got {name!r}")

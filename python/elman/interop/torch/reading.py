@@ -260,19 +260,12 @@ class _Parts:
                 )
 
     def _add_norm(self, step: Step) -> None:
-        """Add the scaling of an nn.BatchNorm1d in evaluation mode."""
-        import numpy as np
-
+        """Add an nn.BatchNorm1d."""
         mean, var = self._own(step, "running_mean"), self._own(step, "running_var")
         if mean is None or var is None:
             raise ArgumentError(f"source: {step.name}.running_mean is missing")
-        std = np.sqrt(var.array.astype("f8") + step.eps)
-        unsure = "" if self._model.steps is not None else ", PyTorch's default"
-        std_piece = Piece(var.name, std, f"sqrt(variance + {step.eps:g}{unsure})")
-        self.parts.append(_chain.Standardize(step.name, mean, std_piece))
         by, plus = self._own(step, "weight"), self._own(step, "bias")
-        if by is not None or plus is not None:
-            self.parts.append(_chain.Scale(step.name, by, plus))
+        self.parts += _chain.batch_norm(step.name, mean, var, step.eps, by, plus)
 
     def _finish(self, plan: Plan, last: int) -> None:
         """Settle the activation at the end."""

@@ -17,6 +17,7 @@ from elman.interop._chain import Affine, Function, Recurrent, Scale, Standardize
 from elman.interop._ids import ids_of
 from elman.interop._source import Trace
 from elman.interop.torch.file import read_tensors
+from elman.interop.torch.modules import evaluating, flat
 from elman.interop.torch.names import of_mapping
 from elman.interop.torch.weights import Computed
 from elman.interop.torch.writing import module_of
@@ -55,18 +56,14 @@ def run(source: Any, x: Array, taps: Taps = None) -> Trace:
     first = next(p for p in module.parameters() if p.is_floating_point())
     inputs, used = _inputs(module, x, first)
     time_first = any(not rnn.batch_first for rnn in rnns.values())
-    modes = {part: part.training for part in module.modules()}
     hooks = [part.register_forward_hook(listen) for part in heard]
     try:
-        module.eval()
-        with torch.inference_mode(), exact():
+        with evaluating(module), torch.inference_mode(), exact():
             result = _called(module, inputs, heard, time_first)
             layers = {
                 name: _layers(rnn, *heard[rnn][0]) for name, rnn in rnns.items() if heard[rnn]
             }
     finally:
-        for part, mode in modes.items():
-            part.training = mode
         for hook in hooks:
             hook.remove()
     hidden: list[Array | None] = []
@@ -96,11 +93,9 @@ def _run_by_hand(module: Any, x: Array) -> Trace:
     """Run a module without an nn.RNN: on sequences, or step by step as (x_t, h) -> (y_t, h)."""
     first = next(p for p in module.parameters() if p.is_floating_point())
     inputs = torch.from_numpy(np.ascontiguousarray(x)).to(first.device, first.dtype)
-    modes = {part: part.training for part in module.modules()}
     states: list[Any] = []
     try:
-        module.eval()
-        with torch.inference_mode(), exact():
+        with evaluating(module), torch.inference_mode(), exact():
             if _steps(module):
                 h, outputs = inputs.new_zeros(len(inputs), module.hidden_size), []
                 for x_t in inputs.unbind(1):
@@ -116,9 +111,6 @@ def _run_by_hand(module: Any, x: Array) -> Trace:
             " (B, T, I), or x_t and h and returns (y_t, h) and has a hidden_size, got"
             f" {type(module).__name__} ({error})"
         ) from error
-    finally:
-        for part, mode in modes.items():
-            part.training = mode
     hidden = [_array(torch.stack(states, dim=1))] if states else []
     kind = str(first.dtype).removeprefix("torch.")
     name = f"PyTorch {torch.__version__}"
@@ -293,7 +285,7 @@ class _Chain(nn.Module):  # type: ignore[misc]
 
     def __init__(self, modules: Any) -> None:
         super().__init__()
-        self.parts = nn.ModuleList(part for _, part in _flat(modules))
+        self.parts = nn.ModuleList(part for _, part in flat(modules))
 
     def forward(self, x: Any) -> Any:
         for part in self.parts:
@@ -325,18 +317,9 @@ def _over_time(cell: nn.RNNCell, x: Any) -> Any:
     return torch.stack(states, dim=1)
 
 
-def _flat(modules: Any, start: str = "") -> Iterator[tuple[str, nn.Module]]:
-    """Yield the modules of nested lists with their positions."""
-    for index, module in enumerate(modules):
-        if isinstance(module, nn.ModuleList | nn.Sequential | tuple | list):
-            yield from _flat(module, f"{start}{index}.")
-        elif module is not None:
-            yield f"{start}{index}", module
-
-
 def _named(source: Any, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """Yield all modules with their names; in a sequence a name begins with the position."""
-    tops = [("", module)] if source is module else _flat(source)
+    tops = [("", module)] if source is module else flat(source)
     for start, top in tops:
         for name, part in top.named_modules(remove_duplicate=False):
             yield f"{start}.{name}".strip("."), part
