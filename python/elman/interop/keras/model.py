@@ -243,6 +243,11 @@ class _Builder:
             raise UnsupportedModelError(
                 f"{what}: expected inputs of the shape (T, I), got {_shape(self._shape)}"
             )
+        if self._masking is not None and any(layer.go_backwards for layer in self._recurrent):
+            raise UnsupportedModelError(
+                f"{what}: expected no mask above go_backwards, which turns the sequence but not its"
+                " mask"
+            )
         if leaf.kind == "Bidirectional":
             layer = self._bidirectional(leaf)
         else:
@@ -390,10 +395,18 @@ class _Builder:
             leaf.top,
             leaf.order,
             leaf.live,
-            leaf.frozen,
+            self._is_frozen(leaf, config, what),
             None if kinds[-1] not in ("bias", "kernel", "recurrent_kernel") else "bias" in kinds,
             bool(config.get("lora_rank")),
         )
+
+    def _is_frozen(self, leaf: Leaf, config: dict[str, Json], what: str) -> bool:
+        """Return whether weights are among the frozen ones of a legacy file.
+
+        Keras 2 freezes what is in a frozen layer; Keras 3 asks the layer, or cell, that has them.
+        """
+        frozen = not flag(config, "trainable", what, default=True)
+        return frozen or (self._keras_2 and leaf.frozen)
 
     # --- maps and functions of each step ---
 
@@ -546,6 +559,10 @@ class _Builder:
         what = f"layer {leaf.label!r}"
         if self._recurrent:
             raise UnsupportedModelError(f"{what}: expected Masking below the RNN")
+        if leaf.timed:
+            raise UnsupportedModelError(
+                f"{what}: expected no Masking within TimeDistributed, which does not hand on a mask"
+            )
         if self._masking is not None:
             raise UnsupportedModelError(f"{what}: expected one layer that masks, got another")
         self._require_features(leaf, what)

@@ -112,6 +112,7 @@ def by_order(contents: Contents, root: str, stores: Iterable[Store]) -> Find:
                 for kind in store.kinds:
                     if (kind not in NEVER_TRAINED) == trained and waiting.get(kind):
                         path = waiting[kind].popleft()
+                        _require_own(path, store)
                         weights[kind] = (path, contents.arrays[path])
         left = [path for kind, paths in waiting.items() if kind not in _UNUSED for path in paths]
         if left:
@@ -123,6 +124,16 @@ def by_order(contents: Contents, root: str, stores: Iterable[Store]) -> Find:
         return complete(store, found[store.top, store.order], bases[store.top])
 
     return find
+
+
+def _require_own(path: str, store: Store) -> None:
+    """Refuse a weight of another layer: Keras 3 writes the names of the layers around it."""
+    plain = re.search(r":\d+$", path) is None
+    if plain and store.own not in path.split("/"):
+        raise UnsupportedModelError(
+            f"layer {store.name!r}: expected its weights, got those of {path[:120]!r}: save the"
+            " model as .keras"
+        )
 
 
 # --- models in memory -----------------------------------------------------------------------------
