@@ -27,7 +27,6 @@ from elman.interop.onnx.values import (
     leaves_of,
     parts_of,
 )
-from elman.reference.activations import activate
 
 if TYPE_CHECKING:
     from elman._network import Network
@@ -95,12 +94,10 @@ def assemble(parts: Parts, symbols: Symbols) -> Reading:
         chain += parts_between(end, head.y, parts.names)
     made = _network(chain, parts, head)
     if (parts.padded or parts.mask is not None) and when in ("each", "last") and not made.masks:
-        if parts.masked == "zero" or any(c.direction != "forward" for c in parts.chains):
-            raise UnsupportedModelError(
-                "the output: what follows the recurrent layers has more than one activation, so its"
-                " values at the steps that a sequence lacks are those of no network"
-            )
-        made = made._replace(network=_held(made))
+        raise UnsupportedModelError(
+            "the output: what follows the recurrent layers has more than one activation, so its"
+            " values at the steps that a sequence lacks are those of no network"
+        )
     places, taps = _places(parts, layers, made)
     rows = [*_input_rows(parts), *_rolled_rows(parts, layers, made)]
     rows += [row for row in made.rows if row.source != ONE]
@@ -303,7 +300,8 @@ def _network(chain: list[Part], parts: Parts, head: _Head | None) -> _chain.Asse
     ]
     said = Said(dtype=np.result_type(*matrices), metadata=parts.metadata)
     try:
-        made = _chain.assemble(chain, said, masked=parts.masked)
+        has_mask = parts.padded or parts.mask is not None
+        made = _chain.assemble(chain, said, masked=parts.masked, has_mask=has_mask)
         scaling = {} if head is None else {"output_std": head.std, "output_mean": head.mean}
         added = {name: piece(weight) for name, weight in scaling.items() if weight is not None}
         if not added:
@@ -314,25 +312,6 @@ def _network(chain: list[Part], parts: Parts, head: _Head | None) -> _chain.Asse
     except ArgumentError as error:
         kind = ModelFormatError if "finite" in str(error) else UnsupportedModelError
         raise kind(str(error)) from error
-
-
-def _held(made: _chain.Assembled) -> Network:
-    """Return a network whose upper layers without recurrence start from what they give at first.
-
-    Where a sequence begins with masked steps, they hold that, as the graph computes it.
-    """
-    network, starts = made.network, []
-    below: Array | None = None  # None up to the first recurrent layer
-    recurrent = {_NAME.format(index) for index in range(len(made.taps))}
-    for layer, tap in zip(network.layers, made.taps, strict=True):
-        start = np.zeros(len(layer.W_hh))
-        is_recurrent = tap in recurrent
-        if below is not None and not is_recurrent:
-            bias = 0 if layer.b_h is None else layer.b_h.astype(np.float64)
-            start = activate(network, layer.activation, layer.W_xh @ below + bias)
-        below = start if is_recurrent or below is not None else None
-        starts.append(start)
-    return network.replace(tensors={"initial_state": np.concatenate(starts)})
 
 
 # --- the rows -------------------------------------------------------------------------------------
