@@ -282,6 +282,42 @@ def test_bfloat16_is_read_without_rounding(torch, rng):
     np.testing.assert_array_equal(net.stream().step(x[0, 0]), want[0, 0])
 
 
+HIDDEN = {
+    "hold": lambda L: (L.SimpleRNN(4, return_sequences=True),),
+    "reverse": lambda L: (L.SimpleRNN(4, return_sequences=True, go_backwards=True),),
+    "zero": lambda L: (L.SimpleRNN(4, return_sequences=True, zero_output_for_mask=True),),
+    "both": lambda L: (L.Bidirectional(L.SimpleRNN(4, return_sequences=True)),),
+    "last": lambda L: (L.SimpleRNN(4),),
+}
+
+
+@pytest.mark.parametrize("name", HIDDEN)
+def test_hidden_layers_behind_masks(keras, rng, name):
+    L = keras.layers
+    head = (L.Dense(5, "tanh", bias_initializer="ones"), L.Dense(3, "relu"), L.Dense(2))
+    model = _sequential(keras, L.Masking(), *HIDDEN[name](L), *head)
+    mask = rng.random((3, 9)) < 0.6
+    mask[0, :3] = mask[1, -3:] = False
+    x = rng.standard_normal((3, 9, 3)).astype("f4") * mask[..., np.newaxis]
+    net = elman.from_keras(model)
+    assert elman.compare(net, model, x).ok
+    got, want = net.run(x, mask=mask).output, np.asarray(model(x))
+    got = got[:, ::-1] if name == "reverse" else got
+    if name in ("zero", "both"):  # no network has their outputs at masked steps
+        got, want = got[mask], want[mask]
+    np.testing.assert_allclose(got[:, -1] if name == "last" else got, want, rtol=0, atol=1e-5)
+
+
+def test_the_last_output_of_a_masked_layer_is_not_that_of_unrolling(keras, rng):
+    L = keras.layers
+    model = _sequential(
+        keras, L.SimpleRNN(4, zero_output_for_mask=True), L.Dense(2, bias_initializer="ones")
+    )
+    mask = np.arange(9) < [[9], [7], [4]]
+    x = rng.standard_normal((3, 9, 3))
+    assert elman.compare(elman.from_keras(model), model, x, mask=mask).ok
+
+
 @pytest.mark.parametrize("dtype", ["Float32", "Float64", "Int64", "Int8"])
 def test_nullable_numbers_of_pandas_are_read(rng, dtype):
     pandas = pytest.importorskip("pandas")

@@ -177,35 +177,45 @@ def masked(rng, **config):
     return config, {f"layers/{p}": rng.standard_normal(s).astype("f4") for p, s in shapes.items()}
 
 
-@pytest.mark.parametrize(
-    ("settings", "where"),
-    [
-        ({}, "before the first real step"),
-        ({"go_backwards": True}, "at masked steps"),
-        ({"zero_output_for_mask": True}, "at masked steps"),
-    ],
-)
-def test_what_cannot_be_equal_at_masked_steps_is_said(settings, where, tmp_path, rng):
-    config, arrays = masked(rng, **settings)
-    rows = interop.read(keras_file(tmp_path, config, arrays)).rows
-    assert f"outputs {where} are not those of the source" in [row.note for row in rows]
+def test_what_cannot_be_equal_at_masked_steps_is_said(tmp_path, rng):
+    config, arrays = masked(rng, zero_output_for_mask=True)
+    said = "outputs at masked steps are not those of the source"
+    found = interop.read(keras_file(tmp_path, config, arrays))
+    assert said in [row.note for row in found.rows]
+    assert not found.masks
+    arrays["layers/dense/vars/1"] = -np.abs(arrays["layers/dense/vars/1"])  # relu gives 0
+    found = interop.read(keras_file(tmp_path, config, arrays))
+    assert said not in [row.note for row in found.rows]
+    assert found.masks
 
 
-def test_hidden_layers_hold_what_the_rnn_holds(tmp_path, rng):
-    """Keras applies the Dense layers to the output that the RNN repeats."""
-    config, arrays = masked(rng)
+@pytest.mark.parametrize("backwards", [False, True])
+def test_hidden_layers_give_what_keras_gives_at_masked_steps(tmp_path, rng, backwards):
+    """Keras applies the Dense layers to the output that the RNN repeats, zeros at first."""
+    config, arrays = masked(rng, go_backwards=backwards)
     net = elman.from_keras(keras_file(tmp_path, config, arrays))
     x = rng.standard_normal((7, 3))
-    mask = np.array([1, 0, 0, 1, 1, 1, 0], bool)
+    mask = np.array([0, 1, 0, 0, 1, 1, 0], bool)
     h, want = np.zeros(4), []
     w = {path.removeprefix("layers/"): array.astype("f8") for path, array in arrays.items()}
-    for row, real in zip(x, mask, strict=True):
+    order = -1 if backwards else 1
+    for row, real in zip(x[::order], mask[::order], strict=True):
         if real:
             kernel, recurrent_kernel, bias = (w[f"simple_rnn/cell/vars/{i}"] for i in range(3))
             h = np.tanh(row @ kernel + h @ recurrent_kernel + bias)
         a = np.maximum(h @ w["dense/vars/0"] + w["dense/vars/1"], 0)
         want.append(a @ w["dense_1/vars/0"] + w["dense_1/vars/1"])
-    np.testing.assert_allclose(net.run(x, mask=mask).output, want, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(net.run(x, mask=mask).output[::order], want, rtol=0, atol=1e-5)
+
+
+def test_only_a_model_with_a_mask_starts_its_hidden_layers(tmp_path, rng):
+    config, arrays = masked(rng)
+    with_mask = elman.from_keras(keras_file(tmp_path, config, arrays))
+    assert np.array_equal(with_mask.initial_state[:4], np.zeros(4))
+    assert len(elman.state_dict(with_mask)) == 10  # the state has no effect without a mask
+    layers = config["config"]["layers"]
+    config["config"]["layers"] = [one for one in layers if one["class_name"] != "Masking"]
+    assert elman.from_keras(keras_file(tmp_path, config, arrays)).initial_state is None
 
 
 # --- shapes of models that people publish, in every format ----------------------------------------

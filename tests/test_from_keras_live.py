@@ -84,7 +84,7 @@ def test_the_mask_of_a_layer_is_read(keras, rng):
     agrees(keras, elman.from_keras(model), model, rng.standard_normal((3, 6, 2)).astype("f4"))
 
 
-# --- frozen layers in legacy files, which hold trained weights first -------------------------------
+# --- frozen layers in legacy files, which hold trained weights first ------------------------------
 
 
 def nested(keras, layers):

@@ -119,7 +119,9 @@ def compare(
         Inputs. A source with an embedding in front is given the indices of one-hot inputs, or of
         the rows of its table.
     mask, masked
-        Which steps are real, as for `Network.run`; only with Keras.
+        Which steps are real, as for `Network.run`; only with Keras. Outputs at the others are not
+        judged where no network has those of the source: hidden Dense layers behind an RNN whose
+        masked outputs are zero, or that has no mask of its own.
     tolerance : float, optional
         The largest difference that counts as rounding where there is no bound, absolute or relative
         to values above 1; by default 1e-5 in float32 and 1e-12 in float64. If given, it also counts
@@ -204,7 +206,7 @@ def _compared(
             f"source: expected {net.num_layers} layers and {net.output_size} outputs, got"
             f" {len(trace.hidden)} and {trace.output.shape[-1]}"
         )
-    found = steps.judge(net, x, trace, real, kind, tolerance)
+    found = steps.judge(net, x, trace, real, kind, tolerance, masks=opened.masks)
     own_steps = net.verify(x, mask=real, masked=kind)
     ours = net.run(steps.rounded(x, trace.dtype), mask=real, masked=kind).output
     result = Comparison(
@@ -219,7 +221,8 @@ def _compared(
 
         def agrees(other: Network, output_of: Callable[[Array], Array], kind: str = kind) -> bool:
             turned = trace._replace(output=output_of(trace.output))
-            return steps.judge(other, x, turned, real, kind, tolerance).worst_ratio <= 1.0
+            found = steps.judge(other, x, turned, real, kind, tolerance, masks=opened.masks)
+            return found.worst_ratio <= 1.0
 
         if not own_steps.ok:
             result.causes.append(f"the network itself is {own_steps}")

@@ -28,6 +28,7 @@ class Opened(NamedTuple):
     runs: Source
     taps: Taps
     read: Callable[[], Imported]  # raises if the source is not supported
+    masks: bool = True  # as in Imported
 
 
 def open_source(net: Network, source: Any, external_data: bool) -> Opened:
@@ -56,7 +57,7 @@ def open_source(net: Network, source: Any, external_data: bool) -> Opened:
 
 def _of_imported(net: Network, name: str, imported: Imported) -> Opened:
     runs = imported.source or _own(imported.network)
-    return Opened(name, runs, _fitting(net, imported), lambda: imported)
+    return Opened(name, runs, _fitting(net, imported), lambda: imported, imported.masks)
 
 
 def _of_live(net: Network, name: str, runs: Source, read: Callable[[], Imported]) -> Opened:
@@ -64,7 +65,7 @@ def _of_live(net: Network, name: str, runs: Source, read: Callable[[], Imported]
         imported = read()
     except (ElmanError, TypeError):
         return Opened(name, runs, None, read)
-    return Opened(name, imported.source or runs, _fitting(net, imported), lambda: imported)
+    return _of_imported(net, name, imported._replace(source=imported.source or runs))
 
 
 def _fitting(net: Network, imported: Imported) -> Taps:

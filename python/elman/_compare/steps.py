@@ -84,13 +84,20 @@ def rounded(x: Array, dtype: str | None) -> Array:
 
 @np.errstate(all="ignore")  # NaN and infinities in data propagate without a warning
 def judge(
-    net: Network, x: Array, trace: Trace, mask: Array | None, masked: str, tolerance: float | None
+    net: Network,
+    x: Array,
+    trace: Trace,
+    mask: Array | None,
+    masked: str,
+    tolerance: float | None,
+    *,
+    masks: bool = True,
 ) -> Steps:
     """Compare every step of a source with the network.
 
     A layer whose states the source does not give is computed by the reference in float64, and it
     and the layers above it are judged by the tolerance. With a tolerance, it is also the least
-    bound.
+    bound. Outputs at masked steps are judged if `masks`: if a network can have the source's.
     """
     how = _rounding_of(net, trace.dtype)
     least = 0.0 if tolerance is None else tolerance
@@ -144,6 +151,9 @@ def judge(
         bound = np.maximum(bound, usual * np.maximum(1.0, np.abs(want)))
     if net.output_activation == "softplus":
         bound = bound + np.exp(-20.0)  # PyTorch's threshold, above which it returns z
+    if not masks:
+        judged = real if got.ndim == x.ndim else real[..., trace.step, :]
+        got = np.where(judged, got, want)
     output = findings.add(got, want, 0.0, bound)
     return Steps(output, differences, findings.worst_ratio)
 

@@ -18,6 +18,7 @@ from elman._structure import Structure
 from elman.activation import TABLE, Activation
 from elman.errors import ShapeError, UnsupportedModelError
 from elman.interop._source import Piece, Row, rows_of, total
+from elman.reference.activations import activate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -276,8 +277,14 @@ def _merge(part: Recurrent, H: int) -> _Map:
 # --- the network ----------------------------------------------------------------------------------
 
 
-def assemble(parts: Sequence[Part], said: Said, *, masked: str = "hold") -> Assembled:
+def assemble(
+    parts: Sequence[Part], said: Said, *, masked: str = "hold", has_mask: bool = False
+) -> Assembled:
     """Return the network that computes what a chain of parts computes.
+
+    Behind a recurrent layer that holds its output at masked steps, a layer without recurrence holds
+    its own, which is the same once there was a real step. For the steps before it, a network of a
+    source that has a mask starts such layers from what they give for zeros.
 
     Parameters
     ----------
@@ -287,6 +294,8 @@ def assemble(parts: Sequence[Part], said: Said, *, masked: str = "hold") -> Asse
         Its dtype (by default the common one of the matrices), metadata and allow_nonfinite.
     masked
         As for `Network`.
+    has_mask
+        Whether the source has a mask.
 
     Raises
     ------
@@ -297,13 +306,15 @@ def assemble(parts: Sequence[Part], said: Said, *, masked: str = "hold") -> Asse
     """
     if not any(isinstance(part, Recurrent) for part in parts):
         raise UnsupportedModelError("expected a model with a simple RNN, got none")
-    return _Builder(_blocks(parts)).assembled(parts, said, masked)
+    return _Builder(_blocks(parts), has_mask).assembled(parts, said, masked)
 
 
 class _Builder:
     """The tensors of a network, from the input to the output."""
 
-    def __init__(self, blocks: _Blocks) -> None:
+    def __init__(self, blocks: _Blocks, has_mask: bool) -> None:
+        self._has_mask = has_mask
+        self._above = 0  # the number of layers without recurrence above the last recurrent layer
         self._tensors: dict[str, Array] = {}
         self._pieces: dict[str, list[Piece]] = {}
         self._directions: list[str] = []
@@ -312,7 +323,6 @@ class _Builder:
         self._starts: list[Piece | None] = []
         self._sizes: list[int] = []
         self._output_activation: Activation | None = None
-        self.masks = True
         *nodes, top = self._scale_input(blocks)
         for node in nodes:
             self._add(node)
@@ -360,14 +370,14 @@ class _Builder:
     # --- layers and the readout ---
 
     def _add(self, node: _Node) -> None:
-        """Add a layer: a recurrent one, or a function with W_hh = 0."""
+        """Add a layer: a recurrent one, or a function, with W_hh = 0.
+
+        With a mask, a function holds its output in the direction of the layer below.
+        """
         part = node.part
-        self.masks = isinstance(part, Recurrent)
-        direction = part.direction if isinstance(part, Recurrent) else "forward"
-        prefixes = _structure.prefixes(len(self._directions), direction)
-        self._directions.append(direction)
-        self._taps.append(part.name)
         if isinstance(part, Recurrent):
+            self._above = 0
+            prefixes = self._begin(part.name, part.direction)
             for prefix, half in zip(prefixes, part.halves, strict=True):
                 own = _affine(half.W_xh, half.b_h).after(node.map)
                 self._add_half(prefix, own, half.W_hh, half.activation, half.initial_state)
@@ -376,8 +386,18 @@ class _Builder:
             raise UnsupportedModelError(
                 f"{part.name!r}: expected {part.activation.name} at the end of the model only"
             )
+        self._above += 1
+        reverse = self._has_mask and self._directions[-1:] == ["reverse"]
+        (prefix,) = self._begin(part.name, "reverse" if reverse else "forward")
         own = node.map._replace(W=node.map.matrix(node.inputs))
-        self._add_half(prefixes[0], own, None, part.activation, None)
+        self._add_half(prefix, own, None, part.activation, None)
+
+    def _begin(self, name: str, direction: str) -> tuple[str, ...]:
+        """Begin a layer, and return the prefixes of its tensors' names."""
+        prefixes = _structure.prefixes(len(self._directions), direction)
+        self._directions.append(direction)
+        self._taps.append(name)
+        return prefixes
 
     def _add_half(
         self,
@@ -407,11 +427,12 @@ class _Builder:
         """Return the network and the rows of its source."""
         from elman._network import Network
 
+        self._tensors |= self._start()
         structure = Structure(
             tuple(self._directions), tuple(self._activations), self._output_activation, masked
         )
         network = Network.from_tensors(
-            self._tensors | self._start(),
+            self._tensors,
             direction=structure.directions,
             activation=structure.layer_activations,
             output_activation=structure.output_activation,
@@ -420,7 +441,31 @@ class _Builder:
             metadata=said.metadata,
             allow_nonfinite=said.allow_nonfinite,
         )
-        return Assembled(network, rows_of(self._pieces), tuple(self._taps), self.masks)
+        network, masks = self._masked(network)
+        return Assembled(network, rows_of(self._pieces), tuple(self._taps), masks)
+
+    def _masked(self, network: Network) -> tuple[Network, bool]:
+        """Return a network whose outputs at masked steps are the source's, if one has them."""
+        layers = network.layers[len(network.layers) - self._above :]
+        if not layers:
+            return network, True
+        given: Array = np.zeros(layers[0].W_xh.shape[1])
+        starts = [np.zeros(network.state_size - sum(len(layer.W_hh) for layer in layers))]
+        if "initial_state" in self._tensors:
+            starts[0] = np.asarray(self._tensors["initial_state"])[: len(starts[0])]
+        for layer in layers:
+            bias = 0 if layer.b_h is None else layer.b_h.astype(np.float64)
+            given = activate(
+                network, layer.activation, layer.W_xh.astype(np.float64) @ given + bias
+            )
+            starts.append(given)
+        if network.masked == "zero":
+            return network, not given.any()
+        if not self._has_mask or self._directions[-1 - self._above] == "bidirectional":
+            return network, False
+        if any(start.any() for start in starts[1:]):
+            network = network.replace(tensors={"initial_state": np.concatenate(starts)})
+        return network, True
 
     def _start(self) -> dict[str, Array]:
         """Return the initial state, if the source has one; it is zero in the other halves."""

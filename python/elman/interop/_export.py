@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from elman._structure import B_Y, SCALING, W_HY, prefixes
+from elman._structure import B_Y, SCALING, W_HY, all_prefixes, prefixes
 from elman.errors import ArgumentError, UnsupportedModelError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def tensors(net: Network, *, fold_scaling: bool) -> Tensors:
         )
     weights = net.tensors()
     start = weights.pop("initial_state", None)
-    if start is not None and start.any():
+    if start is not None and _matters(net, start):
         raise UnsupportedModelError(
             "net: expected no initial state, which other frameworks do not store with the weights,"
             " got one: export a network without it, and pass the state to their model in each call"
@@ -38,6 +38,18 @@ def tensors(net: Network, *, fold_scaling: bool) -> Tensors:
         )
     folded = _fold_inputs(net, weights, scaling) | _fold_outputs(net, weights, scaling)
     return weights | {name: _rounded(net, name, array) for name, array in folded.items()}
+
+
+def _matters(net: Network, start: Array) -> bool:
+    """Return whether an initial state has an effect without a mask: one of a recurrent layer."""
+    end = 0
+    for half in all_prefixes(net.directions):
+        W = net.tensors()[f"{half}W_hh"]
+        own = start[end : end + len(W)]
+        end += len(W)
+        if own.any() and W.any():
+            return True
+    return False
 
 
 def _rounded(net: Network, name: str, folded: Array) -> Array:

@@ -91,6 +91,7 @@ class Imported(NamedTuple):
     rows: list[Row]
     source: Source | None  # None for elman's own files
     taps: Taps = None
+    masks: bool = True  # whether outputs at masked steps are the source's, too
 
 
 class Piece(NamedTuple):

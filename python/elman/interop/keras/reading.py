@@ -102,19 +102,18 @@ def _imported(model: KerasModel, find: Find, said: Said, source: object) -> Impo
     top = model.recurrent[-1]
     masked = "zero" if top.zero_output else "hold"
     parts = list(_Parts(model, find, said, rows).parts())
-    assembled = _chain.assemble(parts, said, masked=masked)
+    masking = any(row.source == "masking" for row in model.rows)
+    assembled = _chain.assemble(parts, said, masked=masked, has_mask=masking)
     network = assembled.network
     if model.known:
         _check_activations(parts, network, said)
     rows = [*assembled.rows, *rows, *_step_rows(model, parts), *model.rows]
-    masking = [row for row in rows if row.source == "masking"]
     if masking and not assembled.masks:
-        forward = _directions(parts)[-1] == "forward"
-        held = masked == "hold" and forward  # by the hidden layers above as well
-        where = "before the first real step" if held else "at masked steps"
-        rows.append(Row("masking", "", f"outputs {where} are not those of the source"))
+        rows.append(Row("masking", "", "outputs at masked steps are not those of the source"))
     taps = tuple(_tap(model, name) for name in assembled.taps)
-    return Imported(network, rows, runs(source, network), taps if model.known else None)
+    return Imported(
+        network, rows, runs(source, network), taps if model.known else None, assembled.masks
+    )
 
 
 def _one_merge(model: KerasModel, rows: list[Row]) -> KerasModel:

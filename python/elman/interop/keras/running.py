@@ -93,6 +93,12 @@ class Runner:
                 if name in layers and name not in units:
                     stack.enter_context(heard.to(layers[name]))
             result = model(keras.ops.convert_to_tensor(inputs), training=False, **masks)
+        if any(r.zero_output_for_mask and not r.return_sequences for r in rnns):
+            with contextlib.ExitStack() as stack:  # unrolled, it would be the held output
+                stack.enter_context(_exact())
+                for rnn in rnns:
+                    stack.enter_context(_without_states(rnn))
+                result = model(keras.ops.convert_to_tensor(inputs), training=False, **masks)
         *_, output = [_array(part) for part in keras.tree.flatten(result)[:1]]
         hidden, backwards, last = self._states(layers, heard, taps, x.shape[1])
         joined = last is not None and output.ndim == 2 and len(_halves(last)) == 2

@@ -27,7 +27,6 @@ from elman.interop.onnx.values import (
     leaves_of,
     parts_of,
 )
-from elman.reference.activations import activate
 
 if TYPE_CHECKING:
     from elman._network import Network
@@ -95,12 +94,10 @@ def assemble(model: OnnxModel, symbols: Symbols) -> Reading:
         chain += parts_between(end, head.y, model.names)
     made = _network(chain, model, head)
     if (model.padded or model.mask is not None) and when in ("each", "last") and not made.masks:
-        if model.masked == "zero" or any(c.direction != "forward" for c in model.halves):
-            raise UnsupportedModelError(
-                "the output: what follows the recurrent layers has more than one activation, so its"
-                " values at the steps that a sequence lacks are those of no network"
-            )
-        made = made._replace(network=_held(made))
+        raise UnsupportedModelError(
+            "the output: what follows the recurrent layers has more than one activation, so its"
+            " values at the steps that a sequence lacks are those of no network"
+        )
     places, taps = _places(model, layers, made)
     rows = [*_input_rows(model), *_rolled_rows(model, layers, made)]
     rows += [row for row in made.rows if row.source != ONE]
@@ -290,7 +287,8 @@ def _inverse(weight: Weight) -> Weight:
 def _network(chain: list[Part], model: OnnxModel, head: _Head | None) -> _chain.Assembled:
     """Build the network, with the scaling of its outputs."""
     try:
-        made = _chain.assemble(chain, Said(metadata=model.metadata), masked=model.masked)
+        said, has_mask = Said(metadata=model.metadata), model.padded or model.mask is not None
+        made = _chain.assemble(chain, said, masked=model.masked, has_mask=has_mask)
         scaling = {} if head is None else {"output_std": head.std, "output_mean": head.mean}
         added = {name: piece(weight) for name, weight in scaling.items() if weight is not None}
         if not added:
@@ -301,25 +299,6 @@ def _network(chain: list[Part], model: OnnxModel, head: _Head | None) -> _chain.
     except ArgumentError as error:
         kind = ModelFormatError if "finite" in str(error) else UnsupportedModelError
         raise kind(str(error)) from error
-
-
-def _held(made: _chain.Assembled) -> Network:
-    """Return a network whose upper layers without recurrence start from what they give at first.
-
-    Where a sequence begins with masked steps, they hold that, as the graph computes it.
-    """
-    network, starts = made.network, []
-    below: Array | None = None  # None up to the first recurrent layer
-    recurrent = {_NAME.format(index) for index in range(len(made.taps))}
-    for layer, tap in zip(network.layers, made.taps, strict=True):
-        start = np.zeros(len(layer.W_hh))
-        is_recurrent = tap in recurrent
-        if below is not None and not is_recurrent:
-            bias = 0 if layer.b_h is None else layer.b_h.astype(np.float64)
-            start = activate(network, layer.activation, layer.W_xh @ below + bias)
-        below = start if is_recurrent or below is not None else None
-        starts.append(start)
-    return network.replace(tensors={"initial_state": np.concatenate(starts)})
 
 
 # --- the rows -------------------------------------------------------------------------------------
