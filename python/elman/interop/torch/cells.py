@@ -18,16 +18,17 @@ from elman import _arguments
 from elman.activation import Activation
 from elman.errors import ArgumentError, ShapeError
 from elman.interop import _source
-from elman.interop.torch.heads import start_of, start_states
-from elman.interop.torch.names import TorchLayer, listed, named
-from elman.interop.torch.weights import Computed
+from elman.interop.torch.computed import Computed
+from elman.interop.torch.model import TorchLayer
+from elman.interop.torch.names import listed, named
+from elman.interop.torch.plan import start_of, start_states
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from elman._typing import Array
     from elman.interop._source import Said
-    from elman.interop.torch.names import TorchModel
+    from elman.interop.torch.model import TorchModel
 
 _CELL = {  # the shapes of the blocks
     "W_xh": "HI",

@@ -10,20 +10,18 @@ from __future__ import annotations
 
 import itertools
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from elman import _arguments
 from elman.errors import ArgumentError, LimitError, UnsupportedModelError
 from elman.interop import _source
-from elman.interop.torch.weights import resolved
+from elman.interop.torch.computed import resolved
+from elman.interop.torch.model import TorchLayer, TorchModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
-    from elman.activation import Activation
-    from elman.interop._chain import Part
-    from elman.interop._source import Row
 
 MAX_TENSORS = 10_000  # of a checkpoint: tensors and dictionaries
 MAX_ENTRIES = 10_000_000  # all entries of its dictionaries
@@ -39,56 +37,6 @@ _NO_MODEL = re.compile(  # the states of optimizers, and the versions of modules
 )
 _QUANTIZED = re.compile(r"_packed_(?:params|weight).*", re.DOTALL)
 _OWN = re.compile(r"(?:weight|bias)_\w+|parametrizations\..*", re.DOTALL)  # of an RNN
-
-
-class Step(NamedTuple):
-    """What one module computes."""
-
-    # "rnn", "linear", "norm", "embedding", "function", "nothing", or "other": no network has it
-    kind: str
-    name: str  # of the module
-    what: str  # "nn.ReLU"
-    activation: Activation | None = None  # of a function
-    eps: float = 1e-5  # of a norm
-    refused: str = ""  # why a network has no such module
-
-
-class TorchModel(NamedTuple):
-    """Tensors by name, and what is known of their modules."""
-
-    tensors: dict[str, Any]
-    rows: list[Row] = []  # noqa: RUF012 - never modified
-    nonlinearities: Mapping[str, str | None] = {}  # by the name of the RNN
-    steps: Mapping[str, tuple[Step, ...]] | None = None  # by the name of a module; None if unknown
-    parameters: frozenset[str] = frozenset()  # the names of the tensors that are no buffers
-    chain: tuple[Step, ...] | None = None  # the modules, if the source gives their order
-    modules: Any = None  # for PyTorch to run
-
-
-class TorchLayer(NamedTuple):
-    """The names of one layer's tensors, by `weight_ih`, `weight_hh`, `bias_ih` and `bias_hh`."""
-
-    unit: str  # the name of the RNN
-    forward: dict[str, str]
-    reverse: dict[str, str] | None = None
-
-    @property
-    def halves(self) -> list[dict[str, str]]:
-        """The tensor names of each direction."""
-        return [self.forward] if self.reverse is None else [self.forward, self.reverse]
-
-    @property
-    def names(self) -> list[str]:
-        """All tensor names."""
-        return [name for half in self.halves for name in half.values()]
-
-
-class TorchTensors(NamedTuple):
-    """The tensors of a file or a state_dict, and the parts that are made of them."""
-
-    source: Any
-    prefix: str | Sequence[str] | None
-    parts: list[Part]  # the pieces have the names of the tensors
 
 
 # --- the tensors of a state_dict or a checkpoint ---
@@ -207,7 +155,7 @@ def find_recurrent(source: TorchModel, prefix: str | Sequence[str] | None) -> li
     if prefix is not None:
         chosen = _chosen(units, prefix)
     elif source.chain is not None:
-        chosen = [step.name for step in source.chain if step.kind == "rnn"]
+        chosen = [part.name for part in source.chain if part.kind == "rnn"]
     else:
         chosen = units if len(units) == 1 else _cells(source.tensors, units)
     if not chosen:

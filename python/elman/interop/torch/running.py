@@ -16,10 +16,10 @@ from elman.errors import ArgumentError
 from elman.interop._chain import Affine, Function, Recurrent, Scale, Standardize
 from elman.interop._ids import ids_of
 from elman.interop._source import Trace
+from elman.interop.torch.computed import Computed
 from elman.interop.torch.file import read_tensors
 from elman.interop.torch.modules import evaluating, flat
 from elman.interop.torch.names import of_mapping
-from elman.interop.torch.weights import Computed
 from elman.interop.torch.writing import module_of
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from elman.activation import Activation
     from elman.interop._chain import Part
     from elman.interop._source import Piece, Taps
-    from elman.interop.torch.names import TorchTensors
+    from elman.interop.torch.model import TorchTensors
 
 _HALF = (torch.float16, torch.bfloat16)
 
