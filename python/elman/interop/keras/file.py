@@ -78,14 +78,7 @@ def _check_said(model: KerasModel, said: Said) -> None:
     """Refuse options that contradict the model."""
     if said.layers is not None:
         raise ArgumentError("layers: expected none, because the model has an order, got some")
-    if said.readout is None or isinstance(said.readout, bool):
-        return
-    names = [dense.name for dense in model.readouts]
-    single = isinstance(said.readout, str)
-    given = [said.readout] if single else _arguments.listed("readout", said.readout, "names")
-    if given != names:
-        has = "no Dense layer" if not names else repr(names[0] if len(names) == 1 else names)
-        raise ArgumentError(f"readout: expected {has}, as in the model, got {said.readout!r}")
+    groups.check_readout(model, said.readout, "as in the model")
 
 
 def _open_archive(data: bytes) -> tuple[Any, hdf5.Contents, str]:

@@ -43,6 +43,11 @@ class Leaf(NamedTuple):
     state: int = 0  # which of its outputs the next layer reads
     starts: tuple[str, ...] = ()  # the inputs that are its initial state
 
+    @property
+    def what(self) -> str:
+        """Its name in messages."""
+        return f"layer {self.label!r}"
+
 
 class Graph(NamedTuple):
     """The layers from the input to the output, and the outputs beside it."""

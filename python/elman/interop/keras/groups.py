@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from elman import _arguments
 from elman._container import show
 from elman.errors import ArgumentError, UnsupportedModelError
+from elman.interop import _source
 from elman.interop._source import Row
 from elman.interop.keras.model import (
+    CELL,
     KerasCell,
     KerasDense,
     KerasEmbedding,
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
     Readout = str | bool | Sequence[str] | None
 
-_CELL = ("kernel", "recurrent_kernel", "bias")
 _SETTINGS = (  # of layers whose settings a weights file does not store
     "save the whole model as .keras, because a weights file does not store its settings"
 )
@@ -85,7 +85,7 @@ def _of_group(group: str, rests: list[str]) -> KerasLayer | KerasDense | KerasEm
 
 
 def _cell(group: str, place: str) -> KerasCell:
-    store = Store(group, _CELL, group, group, place, bias=None)
+    store = Store(group, CELL, group, group, place, bias=None)
     return KerasCell(store, None, None)
 
 
@@ -118,9 +118,8 @@ def _head(heads: list[str], readout: Readout) -> list[str]:
     """Return the Dense layers above the RNN, from the bottom up."""
     if readout is False:
         return []
-    if isinstance(readout, str) or (readout is not None and not isinstance(readout, bool)):
-        given = [readout] if isinstance(readout, str) else readout
-        names = _arguments.listed("readout", given, "names")
+    if readout is not None and not isinstance(readout, bool):
+        names = _source.names("readout", readout)
         if any(name not in heads for name in names) or len({*names}) < len(names):
             raise ArgumentError(f"readout: expected one of {heads}, got {readout!r}")
         return names
@@ -150,12 +149,18 @@ def of_order(contents: Contents, readout: Readout) -> KerasModel:
     if not any(isinstance(part, KerasLayer) for part in parts):
         raise UnsupportedModelError("expected the weights of a SimpleRNN, got none")
     model = KerasModel(parts, rows, known=False)
-    names = [dense.name for dense in model.readouts]
-    if not (readout is None or isinstance(readout, bool)):
-        given = [readout] if isinstance(readout, str) else list(readout)
-        if given != names:
-            raise ArgumentError(f"readout: expected {names}, as in the file, got {readout!r}")
+    check_readout(model, readout, "as in the file")
     return model
+
+
+def check_readout(model: KerasModel, readout: Readout, where: str) -> None:
+    """Refuse other names than those of the Dense layers behind the RNN."""
+    if readout is None or isinstance(readout, bool):
+        return
+    names = [dense.name for dense in model.readouts]
+    if _source.names("readout", readout) != names:
+        has = "no Dense layer" if not names else repr(names[0] if len(names) == 1 else names)
+        raise ArgumentError(f"readout: expected {has}, {where}, got {readout!r}")
 
 
 def _of_names(name: str, paths: list[str], zero: bool) -> list[KerasPart]:
@@ -165,7 +170,7 @@ def _of_names(name: str, paths: list[str], zero: bool) -> list[KerasPart]:
     at = 0
     while at < len(paths):
         cell = kinds[at : at + 2] == ["kernel", "recurrent_kernel"]
-        expected: tuple[str, ...] = _CELL if cell else ("kernel", "bias")
+        expected: tuple[str, ...] = CELL if cell else ("kernel", "bias")
         if kinds[at] == "embeddings":
             expected = ("embeddings",)
         elif kinds[at] != "kernel":

@@ -36,6 +36,9 @@ _TRAINING_ONLY = (
 )
 
 
+CELL = ("kernel", "recurrent_kernel", "bias")  # the weights of a cell, in Keras' order
+
+
 class Store(NamedTuple):
     """Where the weights of a layer, or of one cell of it, are."""
 
@@ -204,17 +207,18 @@ class _Builder:
 
     def add(self, leaf: Leaf) -> None:
         """Add the next layer, or refuse it."""
-        what = f"layer {leaf.label!r}"
-        _refuse_quantized(leaf, what)
+        _refuse_quantized(leaf)
         if leaf.state and leaf.kind not in ("SimpleRNN", "RNN", "Bidirectional"):
-            raise UnsupportedModelError(f"{what}: expected a layer with one output, got several")
+            raise UnsupportedModelError(
+                f"{leaf.what}: expected a layer with one output, got several"
+            )
         if leaf.kind in self._adds:
             self._adds[leaf.kind](leaf)
         elif leaf.kind in _TRAINING_ONLY:
             self._rows.append(Row(leaf.label, "", f"{leaf.kind} acts in training only"))
         elif leaf.kind != "InputLayer":
             raise UnsupportedModelError(
-                f"{what} ({leaf.kind[:80]}): expected SimpleRNN, RNN of SimpleRNNCell,"
+                f"{leaf.what} ({leaf.kind[:80]}): expected SimpleRNN, RNN of SimpleRNNCell,"
                 " Bidirectional of them, Dense, an activation, Embedding, Normalization, Rescaling,"
                 f" BatchNormalization, Masking or dropout, got {leaf.kind[:80]}"
             )
@@ -231,9 +235,8 @@ class _Builder:
     # --- recurrent layers ---
 
     def _add_recurrent(self, leaf: Leaf) -> None:
-        what = f"layer {leaf.label!r}"
         if leaf.timed:
-            raise UnsupportedModelError(f"{what}: expected no RNN within TimeDistributed")
+            raise UnsupportedModelError(f"{leaf.what}: expected no RNN within TimeDistributed")
         if self._last:
             raise UnsupportedModelError(
                 f"layer {self._recurrent[-1].name!r}: expected return_sequences=True below another"
@@ -241,11 +244,12 @@ class _Builder:
             )
         if self._rank == 1 or len(self._shape) > 2:
             raise UnsupportedModelError(
-                f"{what}: expected inputs of the shape (T, I), got {_shape(self._shape)}"
+                f"{leaf.what}: expected inputs of the shape (T, I), got {_shape(self._shape)}"
             )
         if self._masking is not None and any(layer.go_backwards for layer in self._recurrent):
             raise UnsupportedModelError(
-                f"{what}: expected no mask above go_backwards, which turns the sequence but not its"
+                f"{leaf.what}: expected no mask above go_backwards, which turns the sequence but"
+                " not its"
                 " mask"
             )
         if leaf.kind == "Bidirectional":
@@ -253,7 +257,7 @@ class _Builder:
         else:
             layer = self._one_direction(leaf, leaf.config, leaf.kind, leaf.label)
         if leaf.state:
-            layer = self._read_state(layer, leaf.state, what)
+            layer = self._read_state(layer, leaf.state, leaf.what)
         for name in leaf.starts:
             self._rows.append(Row(name, "", f"the state of {leaf.label}: pass it as state="))
         self._parts.append(layer)
@@ -293,11 +297,10 @@ class _Builder:
         )
 
     def _bidirectional(self, leaf: Leaf) -> KerasLayer:
-        what = f"layer {leaf.label!r}"
         merge: Json = leaf.config.get("merge_mode", "concat")
         if merge not in ("concat", "sum", "ave"):
             raise UnsupportedModelError(
-                f"{what}: expected merge_mode 'concat', 'sum' or 'ave', got {show(merge)}"
+                f"{leaf.what}: expected merge_mode 'concat', 'sum' or 'ave', got {show(merge)}"
             )
         halves: list[KerasLayer] = []
         for key, inside in (("layer", "forward_layer"), ("backward_layer", "backward_layer")):
@@ -305,12 +308,12 @@ class _Builder:
             turned = half is None and key == "backward_layer"  # Keras 2 leaves it out
             if turned:
                 half = leaf.config.get("layer")
-            kind = class_name(half, what)
+            kind = class_name(half, leaf.what)
             if kind not in ("SimpleRNN", "RNN"):
                 raise UnsupportedModelError(
-                    f"{what} (Bidirectional): expected SimpleRNN, got {kind[:80]}"
+                    f"{leaf.what} (Bidirectional): expected SimpleRNN, got {kind[:80]}"
                 )
-            config = as_object(half.get("config"), what)
+            config = as_object(half.get("config"), leaf.what)
             label = f"{leaf.label}/{layer_name(half)}"
             rows = len(self._rows)
             layer = self._one_direction(leaf, config, kind, label, inside)
@@ -321,14 +324,14 @@ class _Builder:
         forward, backward = halves
         if len(forward.cells) != 1 or len(backward.cells) != 1:
             raise UnsupportedModelError(
-                f"{what}: expected one cell in each direction, got a stack, whose upper cells"
+                f"{leaf.what}: expected one cell in each direction, got a stack, whose upper cells"
                 " read one direction only"
             )
         if forward.go_backwards or not backward.go_backwards:
-            raise UnsupportedModelError(f"{what}: expected a forward and a backward layer")
+            raise UnsupportedModelError(f"{leaf.what}: expected a forward and a backward layer")
         sizes = {forward.cells[0].units, backward.cells[0].units}
         if len(sizes) > 1 or forward.return_sequences != backward.return_sequences:
-            raise UnsupportedModelError(f"{what}: expected two layers of one size, got others")
+            raise UnsupportedModelError(f"{leaf.what}: expected two layers of one size, got others")
         zero = forward.return_sequences and (self._halves_are_zero or forward.zero_output)
         return forward._replace(backward=backward.cells[0], merge=merge, zero_output=zero)
 
@@ -363,16 +366,13 @@ class _Builder:
     def _cell(
         self, leaf: Leaf, what: str, config: dict[str, Json], place: str, index: int = 0
     ) -> KerasCell:
-        activation = configs.activation_of_value(
-            config.get("activation"), what, keras_2=self._keras_2
-        )
+        activation = self._activation(config, what)
         if not TABLE[activation.name].in_layers:
             raise UnsupportedModelError(
                 f"{what}: expected {activation.name} at the end of the model only"
             )
         number = int(place.startswith("backward")) or index
-        kinds = ("kernel", "recurrent_kernel", "bias")
-        store = self._store(leaf, kinds, what, config, place)
+        store = self._store(leaf, CELL, what, config, place)
         order = (*store.order, number)
         return KerasCell(store._replace(order=order), activation, size(config, "units", what))
 
@@ -408,103 +408,100 @@ class _Builder:
         frozen = not flag(config, "trainable", what, default=True)
         return frozen or (self._keras_2 and leaf.frozen)
 
+    def _activation(self, config: dict[str, Json], what: str) -> Activation:
+        value = config.get("activation")
+        return configs.activation_of_value(value, what, keras_2=self._keras_2)
+
     # --- maps and functions of each step ---
 
     def _add_dense(self, leaf: Leaf) -> None:
-        what = f"layer {leaf.label!r}"
-        self._require_features(leaf, what)
-        activation = configs.activation_of_value(
-            leaf.config.get("activation"), what, keras_2=self._keras_2
-        )
-        units = size(leaf.config, "units", what)
-        store = self._store(leaf, ("kernel", "bias"), what, leaf.config)
+        self._require_features(leaf)
+        activation = self._activation(leaf.config, leaf.what)
+        units = size(leaf.config, "units", leaf.what)
+        store = self._store(leaf, ("kernel", "bias"), leaf.what, leaf.config)
         self._note_policy(leaf.label, leaf.config)
         self._parts.append(KerasDense(leaf.label, store, activation, units, leaf.heard))
         self._set_width(units)
 
     def _add_activation(self, leaf: Leaf) -> None:
-        what = f"layer {leaf.label!r}"
         if leaf.kind in configs.LAYERS:
-            activation = configs.activation_of_layer(leaf.kind, leaf.config, what)
+            activation = configs.activation_of_layer(leaf.kind, leaf.config, leaf.what)
         else:
-            value = leaf.config.get("activation")
-            activation = configs.activation_of_value(value, what, keras_2=self._keras_2)
+            activation = self._activation(leaf.config, leaf.what)
         if not TABLE[activation.name].in_layers:
-            self._require_features(leaf, what)
+            self._require_features(leaf)
         self._parts.append(KerasFunction(leaf.label, activation, leaf.heard))
 
     def _add_embedding(self, leaf: Leaf) -> None:
-        what = f"layer {leaf.label!r}"
         if self._parts or leaf.timed or self._masking is not None:
             raise UnsupportedModelError(
-                f"{what}: expected Embedding at the input, got it elsewhere"
+                f"{leaf.what}: expected Embedding at the input, got it elsewhere"
             )
-        words = size(leaf.config, "input_dim", what)
-        store = self._store(leaf, ("embeddings",), what, leaf.config)
+        words = size(leaf.config, "input_dim", leaf.what)
+        store = self._store(leaf, ("embeddings",), leaf.what, leaf.config)
         self._parts.append(KerasEmbedding(leaf.label, store, words))
         steps = self._shape[0] if self._rank == 1 and self._shape else None
         if self._rank != 1 and len(self._shape) > 1:
             raise UnsupportedModelError(
-                f"{what}: expected sequences of integers (T,), got {_shape(self._shape)}"
+                f"{leaf.what}: expected sequences of integers (T,), got {_shape(self._shape)}"
             )
-        self._shape, self._rank = [steps, size(leaf.config, "output_dim", what)], 2
-        if flag(leaf.config, "mask_zero", what):
+        self._shape, self._rank = [steps, size(leaf.config, "output_dim", leaf.what)], 2
+        if flag(leaf.config, "mask_zero", leaf.what):
             self._masking = "ids != 0"
 
     def _add_normalization(self, leaf: Leaf) -> None:
-        what = f"layer {leaf.label!r}"
         axes = leaf.config.get("axis", -1)
         if axes not in (None, []):
-            self._require_last_axis(leaf, axes, what)
-        mean = configs.numbers(leaf.config.get("mean"), "mean", what)
-        variance = configs.numbers(leaf.config.get("variance"), "variance", what)
+            self._require_last_axis(leaf, axes)
+        mean = configs.numbers(leaf.config.get("mean"), "mean", leaf.what)
+        variance = configs.numbers(leaf.config.get("variance"), "variance", leaf.what)
         if (mean is None) != (variance is None) or (variance is not None and (variance < 0).any()):
-            raise ModelFormatError(f"{what}: expected a mean and a variance")
+            raise ModelFormatError(f"{leaf.what}: expected a mean and a variance")
         store = None
         if mean is None:
-            store = self._store(leaf, ("mean", "variance"), what, leaf.config)
+            store = self._store(leaf, ("mean", "variance"), leaf.what, leaf.config)
         elif mean.size != 1:
-            self._require_features(leaf, what)
-        invert = flag(leaf.config, "invert", what)
+            self._require_features(leaf)
+        invert = flag(leaf.config, "invert", leaf.what)
         self._parts.append(KerasScaling(leaf.label, leaf.kind, store, mean, variance, invert, 1e-7))
 
     def _add_batch_normalization(self, leaf: Leaf) -> None:
-        what = f"layer {leaf.label!r}"
-        self._require_last_axis(leaf, leaf.config.get("axis", -1), what)
+        self._require_last_axis(leaf, leaf.config.get("axis", -1))
         kinds: tuple[str, ...] = ("moving_mean", "moving_variance")
-        if flag(leaf.config, "center", what, default=True):
+        if flag(leaf.config, "center", leaf.what, default=True):
             kinds = ("beta", *kinds)
-        if flag(leaf.config, "scale", what, default=True):
+        if flag(leaf.config, "scale", leaf.what, default=True):
             kinds = ("gamma", *kinds)
-        store = self._store(leaf, kinds, what, leaf.config)
-        epsilon = configs.number(leaf.config, "epsilon", 1e-3, what)
+        store = self._store(leaf, kinds, leaf.what, leaf.config)
+        epsilon = configs.number(leaf.config, "epsilon", 1e-3, leaf.what)
         self._parts.append(KerasScaling(leaf.label, leaf.kind, store, epsilon=epsilon))
 
     def _add_rescaling(self, leaf: Leaf) -> None:
-        what = f"layer {leaf.label!r}"
-        scale = configs.numbers(leaf.config.get("scale", 1.0), "scale", what)
-        offset = configs.numbers(leaf.config.get("offset", 0.0), "offset", what)
+        scale = configs.numbers(leaf.config.get("scale", 1.0), "scale", leaf.what)
+        offset = configs.numbers(leaf.config.get("offset", 0.0), "offset", leaf.what)
         if scale is None or offset is None:
-            raise ModelFormatError(f"{what}: expected a scale and an offset")
+            raise ModelFormatError(f"{leaf.what}: expected a scale and an offset")
         if max(scale.size, offset.size) > 1:
-            self._require_features(leaf, what)
+            self._require_features(leaf)
         self._parts.append(KerasScaling(leaf.label, leaf.kind, None, offset, scale))
 
-    def _require_features(self, leaf: Leaf, what: str) -> None:
+    def _require_features(self, leaf: Leaf) -> None:
         """Refuse a layer that does not act on the features of each step."""
         if (self._rank == 1 and not self._last) or len(self._shape) > 2:
             raise UnsupportedModelError(
-                f"{what} ({leaf.kind}): expected the features of each step as its last axis, got"
+                f"{leaf.what} ({leaf.kind}): expected the features of each step as its last axis,"
+                " got"
                 f" inputs of the shape {_shape(self._shape)}"
             )
 
-    def _require_last_axis(self, leaf: Leaf, axes: Json, what: str) -> None:
-        self._require_features(leaf, what)
+    def _require_last_axis(self, leaf: Leaf, axes: Json) -> None:
+        self._require_features(leaf)
         axis = axes[0] if isinstance(axes, list) and len(axes) == 1 else axes
         rank = 1 if self._last or leaf.timed else 2
         if type(axis) is not int or axis not in (-1, rank):
             raise UnsupportedModelError(
-                f"{what} ({leaf.kind}): expected the axis of the features, -1, got {show(axes)}"
+                f"{leaf.what} ({leaf.kind}): expected the axis of the features, -1, got"
+                f" {show(axes)}"
             )
 
     # --- shapes and masks ---
@@ -522,7 +519,6 @@ class _Builder:
 
     def _add_reshape(self, leaf: Leaf) -> None:
         """Add a Reshape, Permute or Flatten that changes nothing for a network."""
-        what = f"layer {leaf.label!r}"
         shape = self._shape or (leaf.shape[1:] if len(leaf.shape) in (2, 3) else [])
         if leaf.timed:
             shape = shape[1:]
@@ -531,7 +527,7 @@ class _Builder:
         target: Json = leaf.config.get("target_shape", leaf.config.get("dims"))
         if self._masking is not None and not self._last:
             raise UnsupportedModelError(
-                f"{what} ({leaf.kind}): expected no mask, which {leaf.kind} does not hand on"
+                f"{leaf.what} ({leaf.kind}): expected no mask, which {leaf.kind} does not hand on"
             )
         if leaf.kind == "Flatten":
             same = len(shape) == 1 or self._last
@@ -550,25 +546,25 @@ class _Builder:
                 return
         if not same:
             raise UnsupportedModelError(
-                f"{what} ({leaf.kind}): expected it to change nothing, got inputs of the shape"
+                f"{leaf.what} ({leaf.kind}): expected it to change nothing, got inputs of the shape"
                 f" {_shape(shape)}" + ("" if target is None else f", and {_shape(target)}")
             )
         self._pass_over(leaf)
 
     def _add_masking(self, leaf: Leaf) -> None:
-        what = f"layer {leaf.label!r}"
         if self._recurrent:
-            raise UnsupportedModelError(f"{what}: expected Masking below the RNN")
+            raise UnsupportedModelError(f"{leaf.what}: expected Masking below the RNN")
         if leaf.timed:
             raise UnsupportedModelError(
-                f"{what}: expected no Masking within TimeDistributed, which does not hand on a mask"
+                f"{leaf.what}: expected no Masking within TimeDistributed, which does not hand on"
+                " a mask"
             )
         if self._masking is not None:
-            raise UnsupportedModelError(f"{what}: expected one layer that masks, got another")
-        self._require_features(leaf, what)
+            raise UnsupportedModelError(f"{leaf.what}: expected one layer that masks, got another")
+        self._require_features(leaf)
         value = leaf.config.get("mask_value", 0.0)
         if type(value) not in (int, float):
-            raise ModelFormatError(f"{what}: expected a mask_value that is a number")
+            raise ModelFormatError(f"{leaf.what}: expected a mask_value that is a number")
         x = "x" if not self._parts else f"<output of {self._parts[-1].name}>"
         self._masking = f"({x} != {value!r}).any(-1)"
 
@@ -616,7 +612,7 @@ def halves_are_zero(version: str) -> bool:
     return re.match(r"2\.[0-3](\.\d+)?$", version) is None
 
 
-def _refuse_quantized(leaf: Leaf, what: str) -> None:
+def _refuse_quantized(leaf: Leaf) -> None:
     """Refuse layers whose weights are integers."""
     policy = leaf.config.get("dtype")
     if isinstance(policy, dict):
@@ -624,7 +620,8 @@ def _refuse_quantized(leaf: Leaf, what: str) -> None:
         mode = config.get("mode") if isinstance(config, dict) else None
         if kind in ("QuantizedDTypePolicy", "QuantizedFloat8DTypePolicy", "GPTQDTypePolicy"):
             raise UnsupportedModelError(
-                f"{what}: expected weights of floating point, got quantized ones ({show(mode)}):"
+                f"{leaf.what}: expected weights of floating point, got quantized ones"
+                f" ({show(mode)}):"
                 " save the model before model.quantize"
             )
 
