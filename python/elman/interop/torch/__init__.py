@@ -61,8 +61,8 @@ def from_torch(
         `nn.Sigmoid()`. A sequence for a `readout` of several linear maps: one for each.
     prefix : str or sequence of str, optional
         Name of the RNN (`"encoder.rnn"`) or of what contains it (`"best_model"`), or names of
-        several from the bottom up, if the choice is ambiguous; of what contains the `cell`. The end of a name is enough;
-        `module.` and `_orig_mod.` may be left out.
+        several from the bottom up, if the choice is ambiguous; with `cell` of what contains it. The
+        end of a name is enough; `module.` and `_orig_mod.` may be left out.
     readout : str, sequence of str, mapping or False, optional
         Name of the readout, if it is ambiguous; several names from the bottom up,
         `["fc1", "bn", "fc2"]`. False: no readout; the output is the top layer's state. With `cell`
