@@ -66,10 +66,10 @@ def _plain(value: Any) -> Any:
 def stores(model: KerasModel) -> list[Store]:
     """Return where the weights of a model are, from the input to the output."""
     found: list[Store] = []
-    for step in model.steps:
-        if isinstance(step, models.KerasLayer):
-            found += [cell.store for cell in step.halves]
-        elif (store := getattr(step, "store", None)) is not None:
+    for part in model.parts:
+        if isinstance(part, models.KerasLayer):
+            found += [cell.store for cell in part.halves]
+        elif (store := getattr(part, "store", None)) is not None:
             found.append(store)
     return found
 

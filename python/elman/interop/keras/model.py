@@ -1,4 +1,4 @@
-"""Read a Keras config as steps: simple RNNs and what a network can have around them.
+"""Read a Keras config as parts: simple RNNs and what a network can have around them.
 
 A config is data. Layers are recognized by the names of Keras' own classes; nothing is imported.
 Every other class is refused, with the layer and the reason.
@@ -116,13 +116,13 @@ class KerasFunction(NamedTuple):
     heard: bool = True
 
 
-Step = KerasLayer | KerasDense | KerasEmbedding | KerasScaling | KerasFunction
+KerasPart = KerasLayer | KerasDense | KerasEmbedding | KerasScaling | KerasFunction
 
 
 class KerasModel(NamedTuple):
-    """The steps from the input to the output, and the parts left out."""
+    """The parts from the input to the output, and rows for those left out."""
 
-    steps: list[Step]
+    parts: list[KerasPart]
     rows: list[Row]
     known: bool = True  # whether it comes from a config
     pairs: tuple[str, ...] = ()  # of outputs beside the main one
@@ -130,18 +130,18 @@ class KerasModel(NamedTuple):
     @property
     def recurrent(self) -> list[KerasLayer]:
         """The recurrent layers."""
-        return [step for step in self.steps if isinstance(step, KerasLayer)]
+        return [part for part in self.parts if isinstance(part, KerasLayer)]
 
     @property
-    def head(self) -> list[Step]:
-        """The steps behind the last recurrent layer."""
-        numbers = [i for i, step in enumerate(self.steps) if isinstance(step, KerasLayer)]
-        return self.steps[numbers[-1] + 1 :]
+    def head(self) -> list[KerasPart]:
+        """The parts behind the last recurrent layer."""
+        numbers = [i for i, part in enumerate(self.parts) if isinstance(part, KerasLayer)]
+        return self.parts[numbers[-1] + 1 :]
 
     @property
     def readouts(self) -> list[KerasDense]:
         """The Dense layers behind the last recurrent layer."""
-        return [step for step in self.head if isinstance(step, KerasDense)]
+        return [part for part in self.head if isinstance(part, KerasDense)]
 
 
 def require_chain(config: Json) -> str:
@@ -156,7 +156,7 @@ def require_chain(config: Json) -> str:
 
 
 def of_config(config: Json, *, version: str) -> KerasModel:
-    """Return the steps that a model's config describes; `version` is that of Keras."""
+    """Return the parts that a model's config describes; `version` is that of Keras."""
     require_chain(config)
     if version.startswith(("0", "1.")):
         raise UnsupportedModelError(f"expected a file of Keras 2 or 3, got one of {show(version)}")
@@ -171,7 +171,7 @@ class _Builder:
     """Builds a model from its layers, from the input to the output."""
 
     def __init__(self, version: str, inputs: list[Json]) -> None:
-        self._steps: list[Step] = []
+        self._parts: list[KerasPart] = []
         self._rows: list[Row] = []
         self._keras_2 = version.startswith("2")
         self._halves_are_zero = halves_are_zero(version)
@@ -200,7 +200,7 @@ class _Builder:
 
     @property
     def _recurrent(self) -> list[KerasLayer]:
-        return [step for step in self._steps if isinstance(step, KerasLayer)]
+        return [part for part in self._parts if isinstance(part, KerasLayer)]
 
     def add(self, leaf: Leaf) -> None:
         """Add the next layer, or refuse it."""
@@ -226,7 +226,7 @@ class _Builder:
             raise UnsupportedModelError("expected a model with a SimpleRNN, got none")
         for name, index in beside:
             self._note_output(name, index)
-        return KerasModel(self._steps, self._rows)
+        return KerasModel(self._parts, self._rows)
 
     # --- recurrent layers ---
 
@@ -251,7 +251,7 @@ class _Builder:
             layer = self._read_state(layer, leaf.state, what)
         for name in leaf.starts:
             self._rows.append(Row(name, "", f"the state of {leaf.label}: pass it as state="))
-        self._steps.append(layer)
+        self._parts.append(layer)
         self._last = not layer.return_sequences
         units = [cell.units for cell in layer.halves]
         concat = layer.backward is not None and layer.merge == "concat"
@@ -406,7 +406,7 @@ class _Builder:
         units = size(leaf.config, "units", what)
         store = self._store(leaf, ("kernel", "bias"), what, leaf.config)
         self._note_policy(leaf.label, leaf.config)
-        self._steps.append(KerasDense(leaf.label, store, activation, units, leaf.heard))
+        self._parts.append(KerasDense(leaf.label, store, activation, units, leaf.heard))
         self._set_width(units)
 
     def _add_activation(self, leaf: Leaf) -> None:
@@ -418,17 +418,17 @@ class _Builder:
             activation = configs.activation_of_value(value, what, keras_2=self._keras_2)
         if not TABLE[activation.name].in_layers:
             self._require_features(leaf, what)
-        self._steps.append(KerasFunction(leaf.label, activation, leaf.heard))
+        self._parts.append(KerasFunction(leaf.label, activation, leaf.heard))
 
     def _add_embedding(self, leaf: Leaf) -> None:
         what = f"layer {leaf.label!r}"
-        if self._steps or leaf.timed or self._masking is not None:
+        if self._parts or leaf.timed or self._masking is not None:
             raise UnsupportedModelError(
                 f"{what}: expected Embedding at the input, got it elsewhere"
             )
         words = size(leaf.config, "input_dim", what)
         store = self._store(leaf, ("embeddings",), what, leaf.config)
-        self._steps.append(KerasEmbedding(leaf.label, store, words))
+        self._parts.append(KerasEmbedding(leaf.label, store, words))
         steps = self._shape[0] if self._rank == 1 and self._shape else None
         if self._rank != 1 and len(self._shape) > 1:
             raise UnsupportedModelError(
@@ -453,7 +453,7 @@ class _Builder:
         elif mean.size != 1:
             self._require_features(leaf, what)
         invert = flag(leaf.config, "invert", what)
-        self._steps.append(KerasScaling(leaf.label, leaf.kind, store, mean, variance, invert, 1e-7))
+        self._parts.append(KerasScaling(leaf.label, leaf.kind, store, mean, variance, invert, 1e-7))
 
     def _add_batch_normalization(self, leaf: Leaf) -> None:
         what = f"layer {leaf.label!r}"
@@ -465,7 +465,7 @@ class _Builder:
             kinds = ("gamma", *kinds)
         store = self._store(leaf, kinds, what, leaf.config)
         epsilon = configs.number(leaf.config, "epsilon", 1e-3, what)
-        self._steps.append(KerasScaling(leaf.label, leaf.kind, store, epsilon=epsilon))
+        self._parts.append(KerasScaling(leaf.label, leaf.kind, store, epsilon=epsilon))
 
     def _add_rescaling(self, leaf: Leaf) -> None:
         what = f"layer {leaf.label!r}"
@@ -475,7 +475,7 @@ class _Builder:
             raise ModelFormatError(f"{what}: expected a scale and an offset")
         if max(scale.size, offset.size) > 1:
             self._require_features(leaf, what)
-        self._steps.append(KerasScaling(leaf.label, leaf.kind, None, offset, scale))
+        self._parts.append(KerasScaling(leaf.label, leaf.kind, None, offset, scale))
 
     def _require_features(self, leaf: Leaf, what: str) -> None:
         """Refuse a layer that does not act on the features of each step."""
@@ -513,7 +513,7 @@ class _Builder:
         shape = self._shape or (leaf.shape[1:] if len(leaf.shape) in (2, 3) else [])
         if leaf.timed:
             shape = shape[1:]
-        elif not self._steps and len(shape) != self._rank and shape:
+        elif not self._parts and len(shape) != self._rank and shape:
             self._rank = len(shape)
         target: Json = leaf.config.get("target_shape", leaf.config.get("dims"))
         if self._masking is not None and not self._last:
@@ -552,7 +552,7 @@ class _Builder:
         value = leaf.config.get("mask_value", 0.0)
         if type(value) not in (int, float):
             raise ModelFormatError(f"{what}: expected a mask_value that is a number")
-        x = "x" if not self._steps else f"<output of {self._steps[-1].name}>"
+        x = "x" if not self._parts else f"<output of {self._parts[-1].name}>"
         self._masking = f"({x} != {value!r}).any(-1)"
 
     # --- rows ---

@@ -49,8 +49,8 @@ def read(
 
         return running.run(model, reading, x, taps)
 
-    sizes = graph.inputs[reading.parts.x].sizes or [None] * 3
-    known = dict(zip(reading.parts.x_kinds, sizes, strict=False))
+    sizes = graph.inputs[reading.model.x].sizes or [None] * 3
+    known = dict(zip(reading.model.x_kinds, sizes, strict=False))
     frozen = known.get("B", 1), known.get("T")
     source = Source("onnx", run, lambda: frozen)
     network = with_props(reading.network, model)

@@ -30,7 +30,7 @@ class Context(NamedTuple):
     steps: int | None  # the size of axis T, if known
     rows: bool  # whether the network reads rows of a table for the integers of x
     tables: list[str]  # the names of these tables
-    halves: list[str]  # the types that values are rounded to in the graph
+    rounds: list[str]  # the types that values are rounded to in the graph
 
 
 def as_field(value: Value, symbols: Symbols) -> Field:

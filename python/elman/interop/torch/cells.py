@@ -18,9 +18,9 @@ from elman import _arguments
 from elman.activation import Activation
 from elman.errors import ArgumentError, LimitError, ShapeError
 from elman.interop import _source
-from elman.interop.torch.heads import start_of, start_states
+from elman.interop.torch.computed import Computed
 from elman.interop.torch.names import TorchLayer, listed, named
-from elman.interop.torch.weights import Computed
+from elman.interop.torch.plan import start_of, start_states
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

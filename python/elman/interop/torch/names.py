@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from elman import _arguments
 from elman.errors import ArgumentError, LimitError, UnsupportedModelError
-from elman.interop.torch.weights import resolved
+from elman.interop.torch.computed import resolved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -40,7 +40,7 @@ _QUANTIZED = re.compile(r"_packed_(?:params|weight).*", re.DOTALL)
 _OWN = re.compile(r"(?:weight|bias)_\w+|parametrizations\..*", re.DOTALL)  # of an RNN
 
 
-class Step(NamedTuple):
+class TorchPart(NamedTuple):
     """What one module computes."""
 
     # "rnn", "linear", "norm", "embedding", "function", "nothing", or "other": no network has it
@@ -58,9 +58,11 @@ class TorchModel(NamedTuple):
     tensors: dict[str, Any]
     rows: list[Row] = []  # noqa: RUF012 - never modified
     nonlinearities: Mapping[str, str | None] = {}  # by the name of the RNN
-    steps: Mapping[str, tuple[Step, ...]] | None = None  # by the name of a module; None if unknown
+    parts: Mapping[str, tuple[TorchPart, ...]] | None = (
+        None  # by the name of a module; None if unknown
+    )
     parameters: frozenset[str] = frozenset()  # the names of the tensors that are no buffers
-    chain: tuple[Step, ...] | None = None  # the modules, if the source gives their order
+    chain: tuple[TorchPart, ...] | None = None  # the modules, if the source gives their order
     modules: Any = None  # for PyTorch to run
 
 
@@ -206,7 +208,7 @@ def find_recurrent(source: TorchModel, prefix: str | Sequence[str] | None) -> li
     if prefix is not None:
         chosen = _chosen(units, prefix)
     elif source.chain is not None:
-        chosen = [step.name for step in source.chain if step.kind == "rnn"]
+        chosen = [part.name for part in source.chain if part.kind == "rnn"]
     else:
         chosen = units if len(units) == 1 else _cells(source.tensors, units)
     if not chosen:

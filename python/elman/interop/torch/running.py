@@ -16,9 +16,9 @@ from elman.errors import ArgumentError
 from elman.interop._chain import Affine, Function, Recurrent, Scale, Standardize
 from elman.interop._ids import ids_of
 from elman.interop._source import Trace
+from elman.interop.torch.computed import Computed
 from elman.interop.torch.file import read_tensors
 from elman.interop.torch.names import of_mapping
-from elman.interop.torch.weights import Computed
 from elman.interop.torch.writing import module_of
 
 if TYPE_CHECKING:

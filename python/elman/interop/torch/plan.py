@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from elman import _arguments
 from elman.activation import Activation
 from elman.errors import ArgumentError, ArgumentTypeError, UnsupportedModelError
-from elman.interop.torch.names import Step, listed, named, parent
+from elman.interop.torch.names import TorchPart, listed, named, parent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Set
@@ -37,14 +37,14 @@ _STATISTICS = re.compile(
 class Plan(NamedTuple):
     """What a model computes, from the input to the output, and what is left out."""
 
-    steps: list[Step]
+    parts: list[TorchPart]
     output_activation: Any  # at the end, as the user gives it
     start: str | None  # the name of the learned initial state
     left: Mapping[str, str]  # why tensors are left out
 
 
 def find_plan(model: TorchModel, layers: list[TorchLayer], said: Said) -> Plan:
-    """Return the steps of a model with these recurrent layers."""
+    """Return the parts of a model with these recurrent layers."""
     units = list(dict.fromkeys(layer.unit for layer in layers))
     used = {name for layer in layers for name in layer.names}
     spare = model.tensors.keys() - used
@@ -52,38 +52,38 @@ def find_plan(model: TorchModel, layers: list[TorchLayer], said: Said) -> Plan:
     left = {name: _NOT_STARTED for name in start_states(model, layers, spare) if name != start}
     spare = spare - left.keys() - {start}
     if model.chain is not None and said.prefix is None and said.readout in (None, False):
-        end = 1 + max(index for index, step in enumerate(model.chain) if step.name in units)
+        end = 1 + max(index for index, part in enumerate(model.chain) if part.name in units)
         front = _in_front(list(model.chain[:end]), said)
         items = [] if said.readout is False else [model.chain[end:]]
     else:
         embedding = _embedding(model, layers, said, spare)
-        front = [*embedding, *(Step("rnn", unit, "an nn.RNN") for unit in units)]
-        inner = {f"{step.name}.weight".lstrip(".") for step in embedding}
+        front = [*embedding, *(TorchPart("rnn", unit, "an nn.RNN") for unit in units)]
+        inner = {f"{part.name}.weight".lstrip(".") for part in embedding}
         items = _items(model, units, said, spare - inner)
     head, output_activation = _with_activations(items, said)
-    steps = [step for step in (*front, *head) if step.kind != "nothing"]
-    for step in steps:
-        if step.kind == "other":
+    parts = [part for part in (*front, *head) if part.kind != "nothing"]
+    for part in parts:
+        if part.kind == "other":
             raise UnsupportedModelError(
-                f"readout: expected modules that a network can express, got {step.name!r},"
-                f" {step.what}{step.refused}"
+                f"readout: expected modules that a network can express, got {part.name!r},"
+                f" {part.what}{part.refused}"
             )
     left |= {
-        f"{step.name}.weight".lstrip("."): step.refused for step in front if step.kind == "nothing"
+        f"{part.name}.weight".lstrip("."): part.refused for part in front if part.kind == "nothing"
     }
-    done = {name for step in steps for name in _tensors(step, model.tensors)} | left.keys()
-    left |= _left_out(model, units, said, spare - done, steps)
-    return Plan(steps, output_activation, start, left)
+    done = {name for part in parts for name in _tensors(part, model.tensors)} | left.keys()
+    left |= _left_out(model, units, said, spare - done, parts)
+    return Plan(parts, output_activation, start, left)
 
 
-def _tensors(step: Step, tensors: Mapping[str, Any]) -> list[str]:
-    """Return the names of the tensors of a step behind or in front of the RNN."""
+def _tensors(part: TorchPart, tensors: Mapping[str, Any]) -> list[str]:
+    """Return the names of the tensors of a part behind or in front of the RNN."""
     kinds = {
         "linear": ("weight", "bias"),
         "embedding": ("weight",),
         "norm": ("weight", "bias", "running_mean", "running_var", "num_batches_tracked"),
     }
-    names = [f"{step.name}.{kind}".lstrip(".") for kind in kinds.get(step.kind, ())]
+    names = [f"{part.name}.{kind}".lstrip(".") for kind in kinds.get(part.kind, ())]
     return [name for name in names if name in tensors]
 
 
@@ -144,13 +144,13 @@ def start_of(
 # --- embeddings -----------------------------------------------------------------------------------
 
 
-def _in_front(steps: list[Step], said: Said) -> list[Step]:
-    """Return the steps up to the last RNN, with the embedding as the user says."""
-    if _embeds(said) and steps[0].kind != "embedding":
-        raise ArgumentError(f"embedding: expected an nn.Embedding in front, got {steps[0].what}")
+def _in_front(parts: list[TorchPart], said: Said) -> list[TorchPart]:
+    """Return the parts up to the last RNN, with the embedding as the user says."""
+    if _embeds(said) and parts[0].kind != "embedding":
+        raise ArgumentError(f"embedding: expected an nn.Embedding in front, got {parts[0].what}")
     if said.embedding == "rows":
-        return [steps[0]._replace(kind="nothing", refused=_ROWS), *steps[1:]]
-    return steps
+        return [parts[0]._replace(kind="nothing", refused=_ROWS), *parts[1:]]
+    return parts
 
 
 def _embeds(said: Said) -> bool:
@@ -162,26 +162,26 @@ def _embeds(said: Said) -> bool:
 
 def _embedding(
     model: TorchModel, layers: list[TorchLayer], said: Said, spare: Set[str]
-) -> list[Step]:
+) -> list[TorchPart]:
     """Return the embedding in front of the RNN, as "nothing" if the network reads its rows."""
     I = model.tensors[layers[0].forward["weight_ih"]].shape[1]
-    if model.steps is not None:
+    if model.parts is not None:
         found = [
-            steps[0]
-            for name, steps in model.steps.items()
-            if steps and steps[0].name == name and _reads(steps[0], model, I)
+            parts[0]
+            for name, parts in model.parts.items()
+            if parts and parts[0].name == name and _reads(parts[0], model, I)
         ]
     else:
         found = [
-            Step("embedding", parent(name), "an nn.Embedding")
+            TorchPart("embedding", parent(name), "an nn.Embedding")
             for name in model.tensors
             if name in spare and _may_embed(name, model, I) and not _is_said(parent(name), said)
         ]
-    names = listed(step.name for step in found)
+    names = listed(part.name for part in found)
     if not _embeds(said):
         if not found or (said.prefix is not None and said.readout is not None):
             return []
-        if model.steps is None:
+        if model.parts is None:
             if said.readout is None and len(_readouts(model, [], spare)) == len(found):
                 return []  # it may be the readout
             raise ArgumentError(
@@ -194,10 +194,10 @@ def _embedding(
     return _in_front(found, said)
 
 
-def _reads(step: Step, model: TorchModel, inputs: int) -> bool:
+def _reads(part: TorchPart, model: TorchModel, inputs: int) -> bool:
     """Return whether this is an nn.Embedding for the RNN."""
-    table = model.tensors.get(f"{step.name}.weight".lstrip("."))
-    embeds = step.kind == "embedding" or step.what == "an nn.Embedding"
+    table = model.tensors.get(f"{part.name}.weight".lstrip("."))
+    embeds = part.kind == "embedding" or part.what == "an nn.Embedding"
     return embeds and table is not None and tuple(table.shape)[1:] == (inputs,)
 
 
@@ -221,8 +221,8 @@ def _is_said(name: str, said: Said) -> bool:
 
 def _items(
     model: TorchModel, units: list[str], said: Said, spare: Set[str]
-) -> list[tuple[Step, ...]]:
-    """Return the steps of each part of the readout that is named, or found."""
+) -> list[tuple[TorchPart, ...]]:
+    """Return the parts of each part of the readout that is named, or found."""
     if said.readout is False:
         return []
     names = _readouts(model, units, spare)
@@ -232,53 +232,55 @@ def _items(
         raise ArgumentTypeError("readout: expected a name, several or False, got True")
     one = isinstance(said.readout, str)
     wanted = [said.readout] if one else _arguments.listed("readout", said.readout, "a name")
-    found: list[tuple[Step, ...]] = []
+    found: list[tuple[TorchPart, ...]] = []
     for name in wanted:
         found += _part(model, names, units, _arguments.name("readout", name))
     return found
 
 
-def _readouts(model: TorchModel, units: list[str], spare: Set[str]) -> dict[str, tuple[Step, ...]]:
-    """Return the steps of what may be a part of the readout, by name."""
-    if model.steps is not None:
+def _readouts(
+    model: TorchModel, units: list[str], spare: Set[str]
+) -> dict[str, tuple[TorchPart, ...]]:
+    """Return the parts of what may be a part of the readout, by name."""
+    if model.parts is not None:
         return {
-            name: steps
-            for name, steps in model.steps.items()
-            if not any(step.kind in ("rnn", "embedding") for step in steps)
+            name: parts
+            for name, parts in model.parts.items()
+            if not any(part.kind in ("rnn", "embedding") for part in parts)
             and not any(f"{unit}.".startswith(f"{name}.".lstrip(".")) for unit in units)
         }
-    found: dict[str, tuple[Step, ...]] = {}
+    found: dict[str, tuple[TorchPart, ...]] = {}
     for tensor in model.tensors:
         name, _, own = tensor.rpartition(".")
         if tensor in spare and own == "weight" and len(model.tensors[tensor].shape) == 2:
-            found[name] = (Step("linear", name, "an nn.Linear"),)
+            found[name] = (TorchPart("linear", name, "an nn.Linear"),)
         elif tensor in spare and own == "running_var":
-            found[name] = (Step("norm", name, "an nn.BatchNorm1d"),)
+            found[name] = (TorchPart("norm", name, "an nn.BatchNorm1d"),)
     return found
 
 
 def _only(
-    model: TorchModel, names: Mapping[str, tuple[Step, ...]], spare: Set[str]
-) -> list[tuple[Step, ...]]:
-    """Return the steps of the readout if there is only one candidate."""
-    linear = [name for name, steps in names.items() if any(s.kind == "linear" for s in steps)]
+    model: TorchModel, names: Mapping[str, tuple[TorchPart, ...]], spare: Set[str]
+) -> list[tuple[TorchPart, ...]]:
+    """Return the parts of the readout if there is only one candidate."""
+    linear = [name for name, parts in names.items() if any(s.kind == "linear" for s in parts)]
     heads = [name for name in linear if not any(name.startswith(f"{one}.") for one in linear)]
     blocking = [name for name in model.tensors if name in spare and _computes(model, name)]
     if not heads and not blocking:
         return []
     if len(heads) != 1:
-        if not heads and model.steps is not None:
-            kinds = {parent(name): model.steps.get(parent(name), ()) for name in blocking}
+        if not heads and model.parts is not None:
+            kinds = {parent(name): model.parts.get(parent(name), ()) for name in blocking}
             blocking = [
-                f"{name} ({steps[0].what})" if steps else name for name, steps in kinds.items()
+                f"{name} ({parts[0].what})" if parts else name for name, parts in kinds.items()
             ]
         raise ArgumentError(
             f"readout: expected one nn.Linear, got {listed(sorted(heads or blocking))}: pass the"
             " name of the readout, several from the bottom up, or False for none"
-            f"{_IN_ORDER if model.steps is not None else ''}"
+            f"{_IN_ORDER if model.parts is not None else ''}"
         )
     (head,) = heads
-    if model.steps is None and f"{head}.bias".lstrip(".") not in model.tensors:
+    if model.parts is None and f"{head}.bias".lstrip(".") not in model.tensors:
         raise ArgumentError(
             f"readout: expected a weight and a bias, got {head}.weight only, which may be an"
             f" nn.Embedding: pass readout={head!r} if it is the readout, or embedding='one_hot' or"
@@ -288,22 +290,22 @@ def _only(
 
 
 def _part(
-    model: TorchModel, names: Mapping[str, tuple[Step, ...]], units: list[str], wanted: str
-) -> list[tuple[Step, ...]]:
-    """Return the steps of a named part of the readout: a module, or the numbered ones below it."""
+    model: TorchModel, names: Mapping[str, tuple[TorchPart, ...]], units: list[str], wanted: str
+) -> list[tuple[TorchPart, ...]]:
+    """Return the parts of a named part of the readout: a module, or the numbered ones below it."""
     found = named(names, wanted)
     if len(found) > 1:  # the ones nearest to the RNN
         nearest = max(_common(name, units[-1]) for name in found)
         found = [name for name in found if _common(name, units[-1]) == nearest]
     if len(found) == 1:
         return [names[found[0]]]
-    if not found and model.steps is None:
+    if not found and model.parts is None:
         lists = dict.fromkeys(parent(name) for name in names if _number(name) is not None)
         below = named([name for name in lists if name], wanted)
         if len(below) == 1:
             inside = [name for name in names if parent(name) == below[0]]
             return [names[name] for name in sorted(inside, key=lambda name: _number(name) or 0)]
-    may = [name for name, steps in names.items() if any(s.kind == "linear" for s in steps)]
+    may = [name for name, parts in names.items() if any(s.kind == "linear" for s in parts)]
     raise ArgumentError(f"readout: expected one of {listed(sorted(found or may))}, got {wanted!r}")
 
 
@@ -318,15 +320,17 @@ def _common(name: str, unit: str) -> int:
     return next((n for n, (a, b) in enumerate(pairs) if a != b), len(pairs))
 
 
-def _with_activations(items: list[tuple[Step, ...]], said: Said) -> tuple[list[Step], Any]:
-    """Return the steps of the readout, with the activations between its parts, and the last."""
-    items = [tuple(step for step in item if step.kind != "nothing") for item in items]
+def _with_activations(
+    items: list[tuple[TorchPart, ...]], said: Said
+) -> tuple[list[TorchPart], Any]:
+    """Return the parts of the readout, with the activations between its parts, and the last."""
+    items = [tuple(part for part in item if part.kind != "nothing") for item in items]
     items = [item for item in items if item]
     given = _given(items, said)
     last = given.pop(len(items) - 1, None)
-    steps: list[Step] = []
+    parts: list[TorchPart] = []
     for index, item in enumerate(items):
-        steps += item
+        parts += item
         if index in given:
             known = item[-1].activation
             if known is not None and known != activation_of(given[index]):
@@ -335,16 +339,16 @@ def _with_activations(items: list[tuple[Step, ...]], said: Said) -> tuple[list[S
                     f" {item[-1].name!r}, got {str(given[index])!r}"
                 )
             if known is None:
-                steps.append(Step("function", "", "", activation_of(given[index])))
-    return steps, last
+                parts.append(TorchPart("function", "", "", activation_of(given[index])))
+    return parts, last
 
 
-def _given(items: list[tuple[Step, ...]], said: Said) -> dict[int, Any]:
+def _given(items: list[tuple[TorchPart, ...]], said: Said) -> dict[int, Any]:
     """Return the activations that the user gives, by the part of the readout in front."""
     linear = [
         index
         for index, item in enumerate(items)
-        if item[-1].kind != "function" and any(step.kind == "linear" for step in item)
+        if item[-1].kind != "function" and any(part.kind == "linear" for part in item)
     ]
     output = said.output_activation
     if output is None or isinstance(output, str | Activation):
@@ -380,7 +384,7 @@ def activation_of(value: Any) -> Activation:
 
 
 def _left_out(
-    model: TorchModel, units: list[str], said: Said, spare: Set[str], steps: list[Step]
+    model: TorchModel, units: list[str], said: Said, spare: Set[str], parts: list[TorchPart]
 ) -> dict[str, str]:
     """Return why tensors are left out; refuse those that may compute."""
     below = [
@@ -395,11 +399,11 @@ def _left_out(
     rest = [name for name in model.tensors if name in spare and _computes(model, name)]
     knowingly = (said.prefix is not None and said.readout is not None) or said.readout is False
     if rest and not knowingly:
-        names = [step.name for step in steps if step.kind == "linear"]
+        names = [part.name for part in parts if part.kind == "linear"]
         raise ArgumentError(
             f"source: expected an RNN and its readout {listed(names)}, got {listed(sorted(rest))}"
             " too: if forward uses them, the result differs without them; set prefix= and readout="
-            f" to leave them out{_IN_ORDER if model.steps is not None else ''}"
+            f" to leave them out{_IN_ORDER if model.parts is not None else ''}"
         )
     return {name: _CHANGES if _is_float(model.tensors[name]) else "left out" for name in spare}
 
@@ -412,7 +416,7 @@ def _computes(model: TorchModel, name: str) -> bool:
     own = name.rpartition(".")[2]
     if own.startswith("running_") or len(tensor.shape) > 1:
         return True
-    if model.steps is not None:
+    if model.parts is not None:
         return name in model.parameters
     return "weight" in own or "bias" in own
 
