@@ -214,6 +214,14 @@ def test_one_of_two_parameters_is_not_transposed_alone():
         elman.from_torch(stored("raw"), **said("raw", cell=cell))
 
 
+def test_outputs_as_units_are_limited():
+    wide = np.broadcast_to(np.float32(0), (20_000, 8))
+    with pytest.raises(elman.LimitError, match=r"^cell: expected at most 20000 rows"):
+        elman.from_torch(
+            stored("tutorial") | {"i2o.weight": wide, "i2o.bias": wide[:, 0]}, **CASES["tutorial"]
+        )
+
+
 def test_gates_are_refused():
     source = stored("apart") | {"h2h.weight": np.ones((20, 5)), "i2h.weight": np.ones((20, 3))}
     with pytest.raises(UnsupportedModelError, match=r"^h2h.weight: .* an LSTM"):
@@ -236,9 +244,11 @@ def test_a_readout_of_both_states_must_be_described():
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_file_without_an_rnn_gets_the_call_to_write(case):
-    with pytest.raises(ArgumentError, match="written by hand, say which is which: cell=") as caught:
+    with pytest.raises(
+        ArgumentError, match=r"by hand, say .*: elman.from_torch\(source, cell="
+    ) as caught:
         elman.from_torch(stored(case))
-    text = re.search(r"(cell=\{.*), with the order", str(caught.value))[1]
+    text = re.search(r"(cell=\{.*)\), with the order", str(caught.value))[1]
     guessed = eval(f"dict({text})")  # of the names of this test
     wanted = CASES[case]
     if case != "tutorial sigmoid":  # no file tells the order of the columns
@@ -343,4 +353,6 @@ def test_compare_runs_a_model_of_whole_sequences(modules, rng):
     x = rng.standard_normal((2, 30, 3)).astype("f4")
     assert elman.compare(net, Whole(modules["apart"]), x).ok
     with pytest.raises(ArgumentError, match=r"whose forward takes x \(B, T, I\), or x_t and h"):
-        elman.compare(net, torch.nn.Bilinear(2, 3, 4), x)
+        elman.compare(net, Whole(torch.nn.Linear(3, 5)), x)
+    with pytest.raises(ArgumentError, match=r"expected a module with an nn.RNN or nn.RNNCell, got"):
+        elman.compare(net, torch.nn.LSTM(3, 5), x)

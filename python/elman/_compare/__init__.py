@@ -110,11 +110,13 @@ def compare(
         The network.
     source : module, sequence of modules, Keras model, ONNX model or path
         A model that PyTorch, Keras or ONNX Runtime can run (which must be installed): a PyTorch
-        module or modules in order, or the path of a `.pt` or safetensors file, whose tensors are
-        loaded into modules with the network's activations; a Keras model, or the path of a file of
-        Keras, which Keras loads in its safe mode, without what it was compiled with, or whose
-        weights are loaded into layers of Keras; an ONNX model or its path; a file of elman, which
-        the NumPy reference runs. The result of a reader in `elman.interop` is not read again.
+        module or modules in order (also a cell that is written by hand, of forward(x_t, h) ->
+        (y_t, h) and with a `hidden_size`, or of forward(x)), or the path of a `.pt` or safetensors
+        file, whose tensors are loaded into modules with the network's activations; a Keras model,
+        or the path of a file of Keras, which Keras loads in its safe mode, without what it was
+        compiled with, or whose weights are loaded into layers of Keras; an ONNX model or its path;
+        a file of elman, which the NumPy reference runs. The result of a reader in `elman.interop`
+        is not read again.
     x : array_like, shape (T, I) or (B, T, I)
         Inputs. A source with an embedding in front is given the indices of one-hot inputs, or of
         the rows of its table.

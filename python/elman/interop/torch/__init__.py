@@ -61,8 +61,8 @@ def from_torch(
         `nn.Sigmoid()`. A sequence for a `readout` of several linear maps: one for each.
     prefix : str or sequence of str, optional
         Name of the RNN (`"encoder.rnn"`) or of what contains it (`"best_model"`), or names of
-        several from the bottom up, if the choice is ambiguous. The end of a name is enough;
-        `module.` and `_orig_mod.` may be left out.
+        several from the bottom up, if the choice is ambiguous; with `cell` of what contains it. The
+        end of a name is enough; `module.` and `_orig_mod.` may be left out.
     readout : str, sequence of str, mapping or False, optional
         Name of the readout, if it is ambiguous; several names from the bottom up,
         `["fc1", "bn", "fc2"]`. False: no readout; the output is the top layer's state. With `cell`
@@ -81,7 +81,9 @@ def from_torch(
         `"W_hh W_xh"` of h and x; `"Wxh.T"` is the transpose of `Wxh`, for code such as `x @ Wxh`.
         `"W_xo W_ho"` and `"b_o"` are those of an output that reads x_t and the state before the
         step, as `i2o` of PyTorch's tutorial; then `readout={"W_hy W_oy": "o2o.weight"}` reads h_t
-        and this output, and without a readout it is the result. The activation may be any.
+        and this output, and without a readout it is the result. The network then has more units,
+        and with another `activation` than "identity" and "relu" it is bidirectional, which cannot
+        stream.
     dtype : dtype, optional
         float32 or float64; by default the common one of the weights.
     metadata : mapping of str to str, optional

@@ -16,7 +16,7 @@ import numpy as np
 
 from elman import _arguments
 from elman.activation import Activation
-from elman.errors import ArgumentError, ShapeError
+from elman.errors import ArgumentError, LimitError, ShapeError
 from elman.interop import _source
 from elman.interop.torch.computed import Computed
 from elman.interop.torch.model import TorchLayer
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from elman._typing import Array
     from elman.interop._source import Said
     from elman.interop.torch.model import TorchModel
+
+MAX_UNITS = 20_000  # of a cell whose output becomes units of a layer
 
 _CELL = {  # the shapes of the blocks
     "W_xh": "HI",
@@ -294,6 +296,7 @@ def _with_outputs(blocks: dict[str, _Block], said: Said) -> _Made:
 
     With f the identity o_t are more units of the layer; with relu two of each, o and -o. Another f
     would bend them: x then passes it in the second direction, and a layer above adds W_ho h_(t-1).
+    The network is then bidirectional: it reads whole sequences and has no stream.
     """
     if not (said.readout in (None, False) or _is_mapping(said.readout)):
         raise ArgumentError(
@@ -304,6 +307,8 @@ def _with_outputs(blocks: dict[str, _Block], said: Said) -> _Made:
     f = f if isinstance(f, Activation) else Activation(f)
     H, I = blocks["W_xh"].array.shape
     O = len(blocks["W_xo" if "W_xo" in blocks else "W_ho"].array)
+    if H + O > MAX_UNITS:
+        raise LimitError(f"cell: expected at most {MAX_UNITS} rows of W_hh and W_xo, got {H + O}")
     kind = blocks["W_hh"].array.dtype
     W_xo = blocks.get("W_xo") or _Block(np.zeros((O, I), kind), ())
     W_ho = blocks.get("W_ho") or _Block(np.zeros((O, H), kind), ())

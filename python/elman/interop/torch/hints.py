@@ -29,8 +29,8 @@ def no_rnn(tensors: Mapping[str, Any]) -> str:
             ' cell={"W_xh W_hh": name, "b_h": name}'
         )
         message += (
-            f"; if they are those of a cell written by hand, say which is which: {said}, with the"
-            " order and the activations of its forward"
+            "; if they are those of a cell written by hand, say which is which:"
+            f" elman.from_torch(source, {said}), with the order and the activations of its forward"
         )
     return message
 

@@ -220,7 +220,7 @@ def _hardtanh(low: float, high: float) -> Activation | str:
 
 
 def _of_features(dim: int | None, name: str) -> Activation | str:
-    """Return an activation over the last axis, which is axis 1 of the last step's outputs."""
+    """Return an activation over the last axis, which is axis 1 of the last part's outputs."""
     if dim in (-1, 1, 2):
         return Activation(name)
     return (

@@ -91,6 +91,8 @@ def run(source: Any, x: Array, taps: Taps = None) -> Trace:
 
 def _run_by_hand(module: Any, x: Array) -> Trace:
     """Run a module without an nn.RNN: on sequences, or step by step as (x_t, h) -> (y_t, h)."""
+    if all(type(part).__module__.startswith("torch.nn.") for part in module.modules()):
+        raise ArgumentError("source: expected a module with an nn.RNN or nn.RNNCell, got none")
     first = next(p for p in module.parameters() if p.is_floating_point())
     inputs = torch.from_numpy(np.ascontiguousarray(x)).to(first.device, first.dtype)
     states: list[Any] = []
