@@ -141,6 +141,29 @@ def test_networks_have_what_a_graph_gives_at_steps_that_are_not_real():
         assert elman.from_onnx(exported(case)).masked == expected
 
 
+def test_any_value_of_a_masked_graph_is_read_as_the_graph_computes_it_or_refused(rng):
+    case = "keras-masking-both-directions"
+    x = rng.standard_normal((5, 4, 3)).astype("f4")
+    x[0] = x[1, 0] = x[2, -1] = x[3, 1:3] = 0
+    refused = 0
+    made = onnx.load_from_string(exported(case))
+    (name,) = (i.name for i in made.graph.input)
+    for node in [node for node in made.graph.node if node.op_type == "Where"][::3]:
+        made.graph.output[0].CopyFrom(value(node.output[0], None))
+        try:
+            (y,) = backend.prepare(made).run([x])
+        except UnsupportedModelError:
+            refused += 1
+            continue
+        (expected,) = ReferenceEvaluator(made).run(None, {name: x})
+        np.testing.assert_allclose(y, expected, atol=2e-6)
+    # One that no network gives: zeros where a direction's last step is masked.
+    made.graph.output[0].CopyFrom(value("/Where_28_output_0", None))
+    with pytest.raises(UnsupportedModelError, match="zeros if that step is masked"):
+        elman.from_onnx(made)
+    assert refused
+
+
 def test_rows_say_which_steps_a_graph_masks():
     assert rows_of("keras-masking", "mask")[0].endswith("net.run(x, mask=(x != 0).any(-1))")
     assert rows_of("keras-embedding-masked", "mask")[0].endswith("mask=integers != 0)")
@@ -306,6 +329,24 @@ def test_scaling_in_any_order_is_that_of_the_graph(rng, where, first, second, sw
 
 
 # --- what is named --------------------------------------------------------------------------------
+
+
+def test_arithmetic_of_numbers_without_axes_is_read(rng):
+    # NumPy makes a number of -array(1), which has no axes to add
+    W, R = (rng.standard_normal((1, 4, n)).astype("f4") for n in (3, 4))
+    nodes = [
+        helper.make_node("Neg", ["one"], ["minus"]),
+        helper.make_node("Unsqueeze", ["minus", "axes"], ["last"]),
+        helper.make_node("RNN", ["x", "W", "R"], ["Y", ""], hidden_size=4),
+        helper.make_node("Squeeze", ["Y", "directions"], ["states"]),
+        helper.make_node("Slice", ["states", "last", "end", "axes"], ["y"]),
+    ]
+    constants = {"one": 1, "axes": [0], "directions": [1], "end": [2**62], "W": W, "R": R}
+    made = model(nodes, [value("x", (5, 2, 3))], [value("y", (1, 2, 4))], constants)
+    x = rng.standard_normal((5, 2, 3)).astype("f4")
+    (expected,) = ReferenceEvaluator(made).run(None, {"x": x})
+    y = elman.from_onnx(made)(x.swapaxes(0, 1), outputs="last")
+    np.testing.assert_allclose(y, expected[0], atol=1e-6)
 
 
 def test_a_quantized_model_is_named(rng):

@@ -55,6 +55,8 @@ class Comparison(NamedTuple):
     free_running_difference : float
         The largest difference of the outputs of two runs, each on its own states. It is not judged:
         a chaotic network amplifies every rounding error.
+    not_judged : int
+        The number of values that may overflow the dtype of the source, for which no bound exists.
     causes : list of str
         Likely causes of a larger difference.
     """
@@ -64,6 +66,7 @@ class Comparison(NamedTuple):
     layers: list[float | None]
     worst_ratio: float
     free_running_difference: float
+    not_judged: int
     causes: list[str]
 
     @property
@@ -83,6 +86,8 @@ class Comparison(NamedTuple):
                 f"; run on its own it drifts apart, by {self.free_running_difference:.2g}, because"
                 " it amplifies rounding"
             )
+        if self.not_judged:
+            text += f"; {self.not_judged} values may overflow and were not judged"
         return text
 
 
@@ -156,6 +161,8 @@ def compare(
         raise ShapeError(
             f"x: expected (T, {net.input_size}) or (B, T, {net.input_size}), got {inputs.shape}"
         )
+    if not inputs.size:
+        raise ShapeError(f"x: expected at least one sequence and one step, got {inputs.shape}")
     if inputs.ndim == 2:
         inputs = inputs[np.newaxis]
         mask = None if mask is None else np.asarray(mask)[np.newaxis]
@@ -217,6 +224,7 @@ def _compared(
         found.layers,
         max(found.worst_ratio, own_steps.worst_ratio),
         _difference(ours, trace),
+        found.not_judged,
         [],
     )
     if not result.ok:
@@ -228,8 +236,9 @@ def _compared(
 
         if not own_steps.ok:
             result.causes.append(f"the network itself is {own_steps}")
+        has_mask = real is not None
         result.causes.extend(causes.of_network(net, opened.read, trace))
-        result.causes.extend(causes.of_behaviour(net, real is not None, kind, agrees))
+        result.causes.extend(causes.of_behaviour(net, opened.read, has_mask, kind, agrees))
     return result
 
 

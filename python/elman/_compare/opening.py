@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from elman import _arguments
 from elman._parameters import structure_of
-from elman.errors import ArgumentTypeError, ElmanError
+from elman.errors import ArgumentError, ArgumentTypeError, ElmanError
 from elman.interop import formats, keras, onnx, torch
 from elman.interop._source import Imported, Said, Source, Trace
 from elman.reference.forward import by_layer, run
@@ -48,7 +49,16 @@ def open_source(net: Network, source: Any, external_data: bool) -> Opened:
     if isinstance(source, tuple | list) or _is_live(source, "torch.nn", "Module"):
         g = net.output_activation
         said = Said(output_activation=None if g is None else str(g))
-        return _of_live(net, name, torch.reading.modules(source), lambda: torch.read(source, said))
+
+        def read() -> Imported:
+            try:
+                return torch.read(source, said)
+            except ArgumentError:
+                with contextlib.suppress(ElmanError):
+                    return torch.read(source, Said())  # its own head is another
+                raise
+
+        return _of_live(net, name, torch.reading.modules(source), read)
     raise ArgumentTypeError(
         "source: expected a torch module, a Keras model, an ONNX model or a path, got"
         f" {_arguments.kind(source)}"

@@ -56,6 +56,7 @@ class Steps(NamedTuple):
     output: float
     layers: list[float | None]
     worst_ratio: float
+    not_judged: int
 
 
 def _rounding_of(net: Network, dtype: str | None) -> Rounding:
@@ -155,7 +156,7 @@ def judge(
         judged = real if got.ndim == x.ndim else real[..., trace.step, :]
         got = np.where(judged, got, want)
     output = findings.add(got, want, 0.0, bound)
-    return Steps(output, differences, findings.worst_ratio)
+    return Steps(output, differences, findings.worst_ratio, findings.not_judged)
 
 
 def _held(states: Array, start: Array, real: Array, backwards: bool) -> Array:
@@ -187,10 +188,11 @@ def _expect(array: Array, shape: tuple[int, ...]) -> None:
 
 
 class _Findings:
-    """The largest ratio of a difference to its bound so far."""
+    """The largest ratio of a difference to its bound so far, and how many have no bound."""
 
     def __init__(self, least: float) -> None:
         self.worst_ratio = 0.0
+        self.not_judged = 0
         self._least = least
 
     def add(self, got: Array, want: Array, tolerance: float, bound: Array | float = 0.0) -> float:
@@ -203,5 +205,6 @@ class _Findings:
         unbounded = ~np.isfinite(bound) & ~np.isnan(bound)
         ratio = np.where(error > 0, error / np.where(bound > 0, bound, np.finfo(float).tiny), 0.0)
         ratio = np.where(unbounded, 0.0, ratio)
+        self.not_judged += int(unbounded.sum())
         self.worst_ratio = max(self.worst_ratio, float(ratio.max()))
         return float((error / scale).max())

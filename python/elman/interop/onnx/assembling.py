@@ -226,7 +226,14 @@ def _find_y(model: OnnxModel, last: Vector) -> Vector | None:
         raise UnsupportedModelError("expected one output besides final states, got several")
     if not found and any(last in field.flat for field in model.outputs.values()):
         found = [last] if not isinstance(last, Joined) else []
-    return found[0] if found else None
+    y = found[0] if found else None
+    zeroed = model.mask is not None and model.mask.masked == "zero"
+    if zeroed and any(set(field.flat) != {y} for field in model.outputs.values()):
+        raise UnsupportedModelError(
+            "the output: it reads the last step of a direction, zeros if that step is masked; the"
+            " final state is then that of a step before"
+        )
+    return y
 
 
 def _is_states(field: Field, model: OnnxModel) -> bool:

@@ -214,7 +214,9 @@ def operator(name: str, newest: int) -> Callable[[Callable[..., Any]], Callable[
                     raise UnsupportedModelError(OF_LENGTHS)
                 return [FOR_LENGTHS[name](node, context, *inputs)]
             result = function(node, context, *inputs)
-            return result if isinstance(result, list) else [result]
+            results = result if isinstance(result, list) else [result]
+            # NumPy's arithmetic makes numbers of arrays without axes
+            return [np.asarray(one) if isinstance(one, np.generic) else one for one in results]
 
         OPERATORS[name] = Operator(apply, newest)
         return function

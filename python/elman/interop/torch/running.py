@@ -50,19 +50,26 @@ def run(source: Any, x: Array, taps: Taps = None) -> Trace:
         part: [] for part in (*rnns.values(), *cells.values(), *at) if part is not None
     }
 
-    def listen(part: nn.Module, arguments: tuple[Any, ...], result: Any) -> None:
-        heard[part].append((arguments, result))
+    shown: dict[str, list[Any]] = {}
+    names = {rnn: name for name, rnn in rnns.items()}
+
+    def listen(
+        part: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any], result: Any
+    ) -> Any:
+        heard[part].append(((*arguments, named.get("input")), result))
+        if part not in names:
+            return None
+        layers, result = _layer_by_layer(part, arguments, named, result)
+        shown.setdefault(names[part], layers)
+        return result
 
     first = next(p for p in module.parameters() if p.is_floating_point())
     inputs, used = _inputs(module, x, first)
     time_first = any(not rnn.batch_first for rnn in rnns.values())
-    hooks = [part.register_forward_hook(listen) for part in heard]
+    hooks = [part.register_forward_hook(listen, with_kwargs=True) for part in heard]
     try:
         with evaluating(module), torch.inference_mode(), exact():
-            result = _called(module, inputs, heard, time_first)
-            layers = {
-                name: _layers(rnn, *heard[rnn][0]) for name, rnn in rnns.items() if heard[rnn]
-            }
+            result = _called(module, inputs, heard, shown, time_first)
     finally:
         for hook in hooks:
             hook.remove()
@@ -71,8 +78,8 @@ def run(source: Any, x: Array, taps: Taps = None) -> Trace:
         name, _, index = str(tap).partition("[")
         if part is None or not heard[part]:
             hidden.append(None)
-        elif name in layers:
-            hidden.append(_array(layers[name][int(index.rstrip("]")) if index else -1]))
+        elif name in shown:
+            hidden.append(_array(shown[name][int(index.rstrip("]")) if index else -1]))
         else:
             hidden.append(_states([states for _, states in heard[part]], x, time_first))
     output = _array(_tensor(result))
@@ -337,7 +344,11 @@ def _inputs(module: nn.Module, x: Array, first: Any) -> tuple[Any, Array | None]
 
 
 def _called(
-    module: nn.Module, inputs: Any, heard: dict[nn.Module, list[Any]], time_first: bool
+    module: nn.Module,
+    inputs: Any,
+    heard: dict[nn.Module, list[Any]],
+    shown: dict[str, list[Any]],
+    time_first: bool,
 ) -> Any:
     """Call a module on inputs (B, T, ...), with a state of zeros if it asks for one.
 
@@ -354,6 +365,7 @@ def _called(
         if tuple(given.shape[:2]) == (B, T):  # it turned what was turned already
             for results in heard.values():
                 results.clear()
+            shown.clear()
             result = _with_state(module, inputs, B)
     return result
 
@@ -397,28 +409,42 @@ def _states(results: list[Any], x: Array, time_first: bool) -> Array:
     return np.stack([_array(_tensor(one)) for one in results], axis=1)
 
 
-def _layers(rnn: nn.RNN, arguments: tuple[Any, ...], result: tuple[Any, Any]) -> list[Any]:
-    """Return the states (B, T, H) of each layer; all but the top one must be run again."""
-    below, *state = arguments
-    packed = isinstance(below, nn.utils.rnn.PackedSequence)
-    if packed:
-        below, _ = nn.utils.rnn.pad_packed_sequence(below, batch_first=rnn.batch_first)
-        result = nn.utils.rnn.pad_packed_sequence(result[0], batch_first=rnn.batch_first)
-    layers = []
-    for k in range(rnn.num_layers - 1):
+def _layer_by_layer(
+    rnn: nn.RNN, arguments: tuple[Any, ...], named: dict[str, Any], result: Any
+) -> tuple[list[Any], Any]:
+    """Return the states (B, T, H) of each layer, and the result of the top one.
+
+    PyTorch shows only the top layer of a run. Another run of the layers below may round otherwise,
+    and a chaotic layer then comes to other states: the module continues with the result of this.
+    """
+    below, *state = (*arguments, *(named[n] for n in ("input", "hx") if n in named))
+    layers, ends = [], []
+    halves = 2 if rnn.bidirectional else 1
+    for k in range(rnn.num_layers) if rnn.num_layers > 1 else ():
         own = {
             name.replace(f"_l{k}", "_l0"): weight
             for name, weight in _weights(rnn).items()
             if name.removesuffix("_reverse").endswith(f"_l{k}")
         }
-        one = module_of(torch, own, rnn.nonlinearity).to(below.device)
+        one = module_of(torch, own, rnn.nonlinearity).to(rnn.weight_hh_l0.device)
         one.batch_first = rnn.batch_first
-        halves = 2 if rnn.bidirectional else 1
         start = [h[k * halves : (k + 1) * halves] for h in state if h is not None]
-        below, _ = one(below, *start)
+        result = one(below, *start)
+        below, end = result
         layers.append(below)
-    layers.append(result[0])
-    return [states if rnn.batch_first else states.transpose(0, 1) for states in layers]
+        ends.append(end)
+    if ends:
+        result = below, torch.cat(ends)
+    else:
+        layers.append(result[0])
+    return [_batch_first(states, rnn.batch_first) for states in layers], result
+
+
+def _batch_first(states: Any, batch_first: bool) -> Any:
+    """Return states (B, T, H), also of packed sequences."""
+    if isinstance(states, nn.utils.rnn.PackedSequence):
+        states, _ = nn.utils.rnn.pad_packed_sequence(states, batch_first=batch_first)
+    return states if batch_first else states.transpose(0, 1)
 
 
 def _weights(rnn: nn.RNN) -> dict[str, Any]:
