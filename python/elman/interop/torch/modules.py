@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _RECURRENT = ("RNN", "RNNCell")
 _GATED = ("LSTM", "GRU", "LSTMCell", "GRUCell")
-_NOTHING = ("Dropout", "Dropout1d", "AlphaDropout", "FeatureAlphaDropout", "Flatten")
+_NOTHING = ("Dropout", "Dropout1d", "Dropout2d", "AlphaDropout", "FeatureAlphaDropout", "Flatten")
 _FUNCTIONS: dict[str, Callable[[Any], Activation | str]] = {  # a string: why there is none
     "Identity": lambda _: Activation("identity"),
     "Sigmoid": lambda _: Activation("sigmoid"),
@@ -57,6 +57,10 @@ def of_module(module: Any, *, chosen: bool = False) -> TorchModel:
     gated = []
     for name, part in module.named_modules(remove_duplicate=False):
         rows += _settings(name, part)
+        if name and _kind(part) in _RECURRENT and _computes_more(part):
+            raise UnsupportedModelError(
+                f"source: expected an nn.RNN or nn.RNNCell, got {name}, {_spelled(part)}{_MORE}"
+            )
         if _kind(part) in _RECURRENT and not _is_quantized(part):
             nonlinearities[name] = getattr(part, "nonlinearity", None)
         elif _kind(part) in _GATED or _is_quantized(part):
@@ -143,6 +147,8 @@ def _step(name: str, part: Any) -> Step:
     if _is_quantized(part):
         return Step("other", name, what)
     if kind in _RECURRENT:
+        if _computes_more(part):
+            return Step("other", name, what, refused=_MORE)
         return Step("rnn", name, what)
     if kind == "Linear":
         return Step("linear", name, what)
@@ -184,6 +190,18 @@ def _forward(kind: Any) -> Any:
     return kind.forward
 
 
+_MORE = ": its forward is not PyTorch's; pass its state_dict if it computes the same"
+
+
+def _computes_more(part: Any) -> bool:
+    """Return whether a recurrent module has a forward that PyTorch did not write."""
+    return not hasattr(part, "original_name") and not any(
+        _forward(type(part)) is _forward(one) and one.__module__.startswith("torch.")
+        for one in type(part).__mro__
+        if one is not nn.Module and hasattr(one, "forward")
+    )
+
+
 def _is_quantized(part: Any) -> bool:
     return ".quantized." in f"{type(part).__module__}."
 
@@ -191,6 +209,8 @@ def _is_quantized(part: Any) -> bool:
 def _spelled(part: Any) -> str:
     """Return the name of a module's class, for messages."""
     kind = _kind(part) or type(part).__name__
+    if kind in _RECURRENT and _computes_more(part):
+        return f"a {type(part).__name__}"
     if _is_quantized(part):
         return f"a quantized nn.{type(part).__name__}"
     return f"an nn.{kind}" if hasattr(nn, kind) else f"a {kind}"
