@@ -520,6 +520,92 @@ def test_what_a_subclass_computes_is_not_guessed(nn):
         elman.from_torch(model(nn, Doubled(4, 2)))
 
 
+def test_what_a_subclass_of_an_rnn_computes_is_not_guessed(nn, x):
+    class Doubled(nn.RNN):
+        def forward(self, x):
+            return 2 * super().forward(x)[0]
+
+    class Same(nn.RNN):
+        pass
+
+    with pytest.raises(UnsupportedModelError, match=r"a Doubled as module 0: its forward"):
+        elman.from_torch((Doubled(3, 4), nn.Linear(4, 2)))
+    whole = nn.ModuleDict({"rnn": Doubled(3, 4), "fc": nn.Linear(4, 2)})
+    with pytest.raises(UnsupportedModelError, match=r"got rnn, a Doubled: its forward"):
+        elman.from_torch(whole, output_activation="identity")
+    same, linear = Same(3, 4, batch_first=True), nn.Linear(4, 2)
+    net = elman.from_torch((same, linear), output_activation="identity")
+    agrees(net, x, linear(same(x)[0]))
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        ("LayerNorm", {"normalized_shape": 4, "elementwise_affine": False}),
+        ("ReLU", {}),
+        ("GELU", {}),
+        ("AvgPool1d", {"kernel_size": 3}),
+    ],
+)
+def test_a_module_without_tensors_that_may_compute_is_not_dropped(nn, x, part):
+    name, options = part
+    made = model(nn, nn.Linear(4, 2), between=getattr(nn, name)(**options))
+    with pytest.raises(ArgumentError, match=rf"^source: .*'between \(an nn\.{name}\)' too"):
+        elman.from_torch(made, output_activation="identity")
+    alone = nn.ModuleDict({"rnn": made["rnn"], "between": made["between"]})
+    with pytest.raises(ArgumentError, match=rf"'between \(an nn\.{name}\)' too"):
+        elman.from_torch(alone)
+    net = elman.from_torch(made, prefix="rnn", readout="head", output_activation="identity")
+    agrees(net, x, made(x))
+
+
+def test_modules_that_compute_nothing_or_are_said_do_not_block(nn, x):
+    made = model(
+        nn,
+        nn.Linear(4, 2),
+        drop=nn.Dropout(0.5),
+        same=nn.Identity(),
+        criterion=nn.MSELoss(),
+        nothing=nn.ModuleList(),
+        activation=nn.Sigmoid(),
+    )
+    net = elman.from_torch(made, output_activation="sigmoid")
+    agrees(net, x, made(x).sigmoid())
+
+
+def test_a_linear_map_that_may_be_in_front_is_not_the_readout(nn, x):
+    made = nn.ModuleDict({"inp": nn.Linear(3, 3), "rnn": nn.RNN(3, 3, batch_first=True)})
+    want = made["rnn"](made["inp"](x))[0]
+    for source in (made, made.state_dict()):
+        with pytest.raises(ArgumentError, match=r"^readout: .*'inp', which stands before it"):
+            elman.from_torch(source, **SAID)
+    agrees(elman.from_torch((made["inp"], made["rnn"])), x, want)
+    net = elman.from_torch(made, readout="inp", output_activation="identity")
+    agrees(net, x, made["inp"](made["rnn"](x)[0]))
+    by_name = dict(sorted(made.state_dict().items()))  # safetensors: the order says nothing
+    assert elman.from_torch(by_name, **SAID) == net
+
+
+def test_the_start_state_of_one_layer_is_not_that_of_all(torch, nn, x):
+    made = nn.Module()
+    made.cells = nn.ModuleList([nn.RNNCell(3, 4), nn.RNNCell(4, 4)])
+    made.h0, made.h1 = nn.Parameter(torch.randn(4)), nn.Parameter(torch.randn(4))
+    for source in (made, made.state_dict()):
+        said = {} if source is made else {"activation": "tanh"}
+        with pytest.raises(ArgumentError, match=r"^initial_state: .*'h0', 'h1' are.*one array"):
+            elman.from_torch(source, **said)
+        with pytest.raises(ArgumentError, match=r"got 'h0' beside 'h1': pass one array"):
+            elman.from_torch(source, initial_state="h0", **said)
+        both = torch.cat([made.h0, made.h1]).detach()
+        net = elman.from_torch(source, initial_state=both, **said)
+        below, state, outputs = made.h0.expand(2, 4), made.h1.expand(2, 4), []
+        for step in x.unbind(1):
+            below = made.cells[0](step, below)
+            state = made.cells[1](below, state)
+            outputs.append(state)
+        agrees(net, x, torch.stack(outputs, 1))
+
+
 def test_what_is_in_front_of_the_rnn_in_a_sequence(torch, nn, x):
     below, rnn, linear = nn.Linear(3, 4), nn.RNN(4, 4, batch_first=True), nn.Linear(4, 2)
     net = elman.from_torch((nn.Sequential(below, nn.Tanh()), rnn, linear), output_activation="relu")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _RECURRENT = ("RNN", "RNNCell")
 _GATED = ("LSTM", "GRU", "LSTMCell", "GRUCell")
-_NOTHING = ("Dropout", "Dropout1d", "AlphaDropout", "FeatureAlphaDropout", "Flatten")
+_NOTHING = ("Dropout", "Dropout1d", "Dropout2d", "AlphaDropout", "FeatureAlphaDropout", "Flatten")
 _FUNCTIONS: dict[str, Callable[[Any], Activation | str]] = {  # a string: why there is none
     "Identity": lambda _: Activation("identity"),
     "Sigmoid": lambda _: Activation("sigmoid"),
@@ -58,6 +58,10 @@ def of_module(module: Any, *, chosen: bool = False) -> TorchModel:
     gated = []
     for name, inner in module.named_modules(remove_duplicate=False):
         rows += _settings(name, inner)
+        if name and _kind(inner) in _RECURRENT and _computes_more(inner):
+            raise UnsupportedModelError(
+                f"source: expected an nn.RNN or nn.RNNCell, got {name}, {_spelled(inner)}{_MORE}"
+            )
         if _kind(inner) in _RECURRENT and not _is_quantized(inner):
             nonlinearities[name] = getattr(inner, "nonlinearity", None)
         elif _kind(inner) in _GATED or _is_quantized(inner):
@@ -146,6 +150,8 @@ def _part(name: str, module: Any) -> TorchPart:
     if _is_quantized(module):
         return TorchPart("other", name, what)
     if kind in _RECURRENT:
+        if _computes_more(module):
+            return TorchPart("other", name, what, refused=_MORE)
         return TorchPart("rnn", name, what)
     if kind == "Linear":
         return TorchPart("linear", name, what)
@@ -189,6 +195,18 @@ def _forward(kind: Any) -> Any:
     return kind.forward
 
 
+_MORE = ": its forward is not PyTorch's; pass its state_dict if it computes the same"
+
+
+def _computes_more(module: Any) -> bool:
+    """Return whether a recurrent module has a forward that PyTorch did not write."""
+    return not hasattr(module, "original_name") and not any(
+        _forward(type(module)) is _forward(one) and one.__module__.startswith("torch.")
+        for one in type(module).__mro__
+        if one is not nn.Module and hasattr(one, "forward")
+    )
+
+
 def _is_quantized(module: Any) -> bool:
     return ".quantized." in f"{type(module).__module__}."
 
@@ -196,6 +214,8 @@ def _is_quantized(module: Any) -> bool:
 def _spelled(module: Any) -> str:
     """Return the name of a module's class, for messages."""
     kind = _kind(module) or type(module).__name__
+    if kind in _RECURRENT and _computes_more(module):
+        return f"a {type(module).__name__}"
     if _is_quantized(module):
         return f"a quantized nn.{type(module).__name__}"
     return f"an nn.{kind}" if hasattr(nn, kind) else f"a {kind}"

@@ -131,16 +131,39 @@ def start_of(
                 f"initial_state: expected one of {listed(found or may or sorted(spare))}, got"
                 f" {given!r}"
             )
+        _require_every_state(model, layers, found[0], _start_states(model, layers, spare))
         return found[0]
     if given is True:
         raise ArgumentTypeError("initial_state: expected a name, an array or False, got True")
     if given is None and (found := start_states(model, layers, spare)):
+        several = len(found) > 1
+        what = f"{listed(found)} {'are' if several else 'is'}"
+        one, names = ("them" if several else "it"), f"initial_state={found[0]!r}"
+        remedy = (
+            f"{_EVERY_STATE}, the name of one that holds all," if several else f"{names}, an array,"
+        )
         raise ArgumentError(
-            f"initial_state: expected what {listed(found)} is: if the RNN starts at it, leaving it"
-            f" out changes the result; pass initial_state={found[0]!r}, an array, or False to leave"
-            " it out"
+            f"initial_state: expected what {what}: if the RNN starts at {one}, leaving {one} out"
+            f" changes the result; pass {remedy} or False to leave {one} out"
         )
     return None
+
+
+_EVERY_STATE = "one array of the states of all layers, from the bottom up"
+
+
+def _require_every_state(
+    model: TorchModel, layers: list[TorchLayer], name: str, found: list[str]
+) -> None:
+    """Refuse the state of one layer where another tensor may be that of another layer."""
+    halves = [half["weight_hh"] for layer in layers for half in layer.halves]
+    size = _count(model.tensors[name].shape)
+    others = [one for one in found if one != name and _count(model.tensors[one].shape) == size]
+    if others and size < sum(model.tensors[half].shape[0] for half in halves):
+        raise ArgumentError(
+            f"initial_state: expected the states of all layers, got {name!r} beside"
+            f" {listed(others)}: pass {_EVERY_STATE}"
+        )
 
 
 # --- embeddings -----------------------------------------------------------------------------------
@@ -228,7 +251,7 @@ def _items(
         return []
     names = _readouts(model, units, spare)
     if said.readout is None:
-        return _only(model, names, spare)
+        return _only(model, names, units, spare)
     if said.readout is True:
         raise ArgumentTypeError("readout: expected a name, several or False, got True")
     found: list[tuple[TorchPart, ...]] = []
@@ -259,7 +282,7 @@ def _readouts(
 
 
 def _only(
-    model: TorchModel, names: Mapping[str, tuple[TorchPart, ...]], spare: Set[str]
+    model: TorchModel, names: Mapping[str, tuple[TorchPart, ...]], units: list[str], spare: Set[str]
 ) -> list[tuple[TorchPart, ...]]:
     """Return the parts of the readout if there is only one candidate."""
     linear = [name for name, parts in names.items() if any(s.kind == "linear" for s in parts)]
@@ -285,7 +308,32 @@ def _only(
             f" nn.Embedding: pass readout={head!r} if it is the readout, or embedding='one_hot' or"
             " 'rows' if it is in front of the RNN"
         )
+    _require_behind(model, units, head, names[head])
     return [names[head]]
+
+
+def _require_behind(
+    model: TorchModel, units: list[str], head: str, parts: tuple[TorchPart, ...]
+) -> None:
+    """Refuse linear maps that stand before the RNN and may be in front of it."""
+    order = list(model.tensors)
+    first = next((i for i, name in enumerate(order) if _is_in(name, units[:1])), 0)
+    last = next(part.name for part in reversed(parts) if part.kind == "linear")
+    weight = f"{last}.weight".lstrip(".")
+    sizes = [tuple(model.tensors[name].shape) for name in order if _is_in(name, units[:1])]
+    inputs = {shape[1] for shape in sizes if len(shape) == 2}
+    if order == sorted(order) or weight not in model.tensors:
+        return  # safetensors: the order says nothing
+    if order.index(weight) < first and model.tensors[weight].shape[0] in inputs:
+        raise ArgumentError(
+            f"readout: expected an nn.Linear behind the RNN, got {head!r}, which stands before it:"
+            f" pass readout={head!r} if it is the readout; if it is in front of the RNN, pass the"
+            " modules from the input to the output, such as (linear, rnn)"
+        )
+
+
+def _is_in(name: str, units: list[str]) -> bool:
+    return any(not unit or name.startswith(f"{unit}.") for unit in units)
 
 
 def _part(
@@ -396,6 +444,7 @@ def _left_out(
     if below:
         raise ArgumentError(f"source: expected the weights of an RNN only, got {listed(below)} too")
     rest = [name for name in model.tensors if name in spare and _computes(model, name)]
+    rest += _without_tensors(model, said, parts)
     knowingly = (said.prefix is not None and said.readout is not None) or said.readout is False
     if rest and not knowingly:
         names = [part.name for part in parts if part.kind == "linear"]
@@ -405,6 +454,30 @@ def _left_out(
             f" to leave them out{_IN_ORDER if model.parts is not None else ''}"
         )
     return {name: _CHANGES if _is_float(model.tensors[name]) else "left out" for name in spare}
+
+
+def _without_tensors(model: TorchModel, said: Said, parts: list[TorchPart]) -> list[str]:
+    """Return the modules without tensors that may compute, but for the activations given."""
+    given = said.output_activation
+    several = given if isinstance(given, list | tuple) else [given]
+    known = [activation_of(one) for one in several if one is not None] + [Activation("identity")]
+    used = {part.name for part in parts}
+    return [
+        f"{part.name} ({part.what})"
+        for name, own in (model.parts or {}).items()
+        for part in own
+        if name not in ("", *used)
+        and part.name == name
+        and part.kind in ("function", "other")
+        and part.activation not in known
+        and not part.what.endswith(_NEVER)
+        and not _is_of_loss(f"{name}.")
+        and ".parametrizations." not in f".{name}"
+        and not any(tensor.startswith(f"{name}.") for tensor in model.tensors)
+    ]
+
+
+_NEVER = ("Loss", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict")  # to compute
 
 
 def _computes(model: TorchModel, name: str) -> bool:
