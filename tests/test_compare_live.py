@@ -1,8 +1,10 @@
 """`elman.compare` beside Keras and PyTorch: all that a model may be."""
 
+import functools
 import json
 import os
 import sys
+import warnings
 import zipfile
 
 import numpy as np
@@ -256,6 +258,34 @@ def test_an_embedding_in_front_is_given_indices(torch, rng, as_rows):
             [(cell.W_xh @ table.T, cell.W_hh, cell.b_h)], readout, output_activation="identity"
         )
         assert elman.compare(words, model, np.eye(11)[ids]).ok
+
+
+@pytest.mark.parametrize(
+    ("how", "batch_first"),
+    [("script", True), ("script", False), ("trace", True)],  # a traced module forgets its axes
+)
+def test_torchscript_modules_are_run(torch, rng, how, batch_first):
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rnn = torch.nn.RNN(3, 8, batch_first=batch_first)
+            self.fc = torch.nn.Linear(8, 2)
+
+        def forward(self, x):
+            return self.fc(self.rnn(x)[0])
+
+    model = Model().eval()
+    x = rng.standard_normal((4, 4, 3)).astype("f4")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trace = functools.partial(torch.jit.trace, example_inputs=torch.tensor(x))
+        made = torch.jit.script(model) if how == "script" else trace(model)
+    net = elman.from_torch(model, output_activation="identity")
+    result = elman.compare(net, made, x)
+    assert result.ok
+    assert result.layers == [None]
+    other = net.replace(tensors={"readout.b_y": net.readout.b_y + 1e-3})
+    assert not elman.compare(other, made, x).ok
 
 
 def test_what_pytorch_says_is_in_the_sentence(torch, rng):

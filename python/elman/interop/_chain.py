@@ -389,7 +389,7 @@ class _Builder:
         self._taps.append(part.name)
 
     def _add_pointwise(self, node: _Node) -> None:
-        """Add a layer without recurrence; with a mask it holds in the direction of the one below."""
+        """Add a layer without recurrence; behind a mask, of the direction of the layer below."""
         assert isinstance(node.part, Function)
         reverse = self._has_mask and self._directions and self._directions[-1] == "reverse"
         (start,) = _structure.prefixes(len(self._directions), "forward")

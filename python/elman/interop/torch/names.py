@@ -65,6 +65,7 @@ class TorchModel(NamedTuple):
     parameters: frozenset[str] = frozenset()  # the names of the tensors that are no buffers
     chain: tuple[Step, ...] | None = None  # the modules, if the source gives their order
     modules: Any = None  # for PyTorch to run
+    beside: Mapping[str, Any] = {}  # noqa: RUF012 - tensors in dictionaries that hold no RNN
 
 
 class TorchLayer(NamedTuple):
@@ -122,7 +123,14 @@ def of_mapping(mapping: Any, prefix: str | Sequence[str] | None) -> TorchModel:
                 if other and parent(other) == parent(path) and not _units(group)
                 for name, tensor in group.items()
             }
-        return TorchModel(tensors)
+        beside = {
+            name: tensor
+            for group in groups.values()
+            if not _units(group)
+            for name, tensor in group.items()
+            if name not in tensors
+        }
+        return TorchModel(tensors, beside=beside)
     return TorchModel({name: t for group in groups.values() for name, t in group.items()})
 
 

@@ -19,7 +19,7 @@ from elman.errors import (
 from elman.interop import _chain, _source
 from elman.interop._source import Imported, Piece, Row, Said, Source
 from elman.interop.torch.file import read_tensors
-from elman.interop.torch.heads import activation_of, find_plan
+from elman.interop.torch.heads import activation_of, find_plan, with_starts
 from elman.interop.torch.names import TorchTensors, find_recurrent, of_mapping
 from elman.interop.torch.weights import Computed
 
@@ -36,6 +36,7 @@ def read(source: object, said: Said = Said()) -> Imported:  # noqa: B008 - immut
     """Return the network of `from_torch`, with a row for each part of the source."""
     model = _collect(source, said.prefix)
     layers = find_recurrent(model, said.prefix)
+    model = with_starts(model, layers)
     arrays = {name: _array(name, model.tensors[name]) for layer in layers for name in layer.names}
     for layer in layers:
         _check_shapes(layer, arrays)
