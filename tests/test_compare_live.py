@@ -1,8 +1,10 @@
 """`elman.compare` beside Keras and PyTorch: all that a model may be."""
 
+import functools
 import json
 import os
 import sys
+import warnings
 import zipfile
 
 import numpy as np
@@ -334,6 +336,34 @@ def test_a_small_second_bias_that_is_missing_is_named(torch, rng):
     wrong = net.replace(tensors={"layers.0.b_h": rnn.bias_ih_l0.detach().numpy()})
     found = elman.compare(wrong, (rnn, fc), 0 * rng.standard_normal((3, 20, 3)))
     assert found.causes == ["the second bias is missing in layers.0.b_h"]
+
+
+@pytest.mark.parametrize(
+    ("how", "batch_first"),
+    [("script", True), ("script", False), ("trace", True)],  # a traced module forgets its axes
+)
+def test_torchscript_modules_are_run(torch, rng, how, batch_first):
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rnn = torch.nn.RNN(3, 8, batch_first=batch_first)
+            self.fc = torch.nn.Linear(8, 2)
+
+        def forward(self, x):
+            return self.fc(self.rnn(x)[0])
+
+    model = Model().eval()
+    x = rng.standard_normal((4, 4, 3)).astype("f4")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trace = functools.partial(torch.jit.trace, example_inputs=torch.tensor(x))
+        made = torch.jit.script(model) if how == "script" else trace(model)
+    net = elman.from_torch(model, output_activation="identity")
+    result = elman.compare(net, made, x)
+    assert result.ok
+    assert result.layers == [None]
+    other = net.replace(tensors={"readout.b_y": net.readout.b_y + 1e-3})
+    assert not elman.compare(other, made, x).ok
 
 
 def test_what_pytorch_says_is_in_the_sentence(torch, rng):

@@ -146,6 +146,21 @@ def test_a_learned_start_state_must_be_spoken_of(case):
     assert elman.from_torch(tensors, initial_state=False, **given).initial_state is None
 
 
+@pytest.mark.parametrize("where", [(), ("extra",), ("run", "states")])
+def test_a_start_state_beside_the_state_dict_is_not_dropped(where):
+    tensors = dict(stored("h0 of all"))
+    beside = {"h0": tensors.pop("h0"), "mean": np.zeros(3, "f4"), "losses": np.ones((2, 3), "f4")}
+    for name in reversed(where):
+        beside = {name: beside}
+    source = {"epoch": 3, "model": tensors, **beside}
+    said = SAID | {"readout": "head"}
+    for more in ({}, {"prefix": "model"}, {"prefix": "rnn"}):
+        with pytest.raises(ArgumentError, match=r"^initial_state: .*h0'.*changes the result.*F"):
+            elman.from_torch(source, **said, **more)
+        check("h0 of all", elman.from_torch(source, initial_state="h0", **said, **more))
+    assert elman.from_torch(source, initial_state=False, **said).initial_state is None
+
+
 @pytest.mark.parametrize("name", ["rnn_h0", "hidden_state", "init", "zero", "start"])
 def test_a_vector_of_the_size_of_the_state_may_be_its_start(rng, name):
     tensors = make(rng) | {name: np.ones(4, "f4")}

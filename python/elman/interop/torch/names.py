@@ -70,7 +70,14 @@ def of_mapping(mapping: Any, prefix: str | Sequence[str] | None) -> TorchModel:
                 if other and parent(other) == parent(path) and not units_of(group)
                 for name, tensor in group.items()
             }
-        return TorchModel(tensors)
+        beside = {
+            name: tensor
+            for group in groups.values()
+            if not units_of(group)
+            for name, tensor in group.items()
+            if name not in tensors
+        }
+        return TorchModel(tensors, beside=beside)
     return _joined(groups)
 
 

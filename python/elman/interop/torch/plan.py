@@ -7,6 +7,7 @@ says what it is or leaves it out.
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -99,23 +100,23 @@ def start_states(model: TorchModel, layers: list[TorchLayer], spare: Set[str]) -
         model.tensors[half["weight_hh"]].shape[0] for layer in layers for half in layer.halves
     )
     found = []
-    for name in model.tensors:
+    for name, tensor in model.tensors.items():
         own = name.rpartition(".")[2]
-        shape = tuple(model.tensors[name].shape)
+        shape = tuple(tensor.shape)
         if name not in spare or re.search(r"weight|bias|running_", own) or not 1 <= len(shape) <= 3:
             continue
-        fits = _count(shape) in sizes | {total} and shape[-1] in sizes | {total}
+        fits = math.prod(shape) in sizes | {total} and shape[-1] in sizes | {total}
         learned = name in model.parameters or len(shape) > 1 or not _is_statistic(own)
-        if fits and learned and _is_float(model.tensors[name]) and not _is_of_loss(name):
+        if fits and learned and _is_float(tensor) and not _is_of_loss(name):
             found.append(name)
     return found
 
 
-def _count(shape: Iterable[int]) -> int:
-    count = 1
-    for size in shape:
-        count *= size
-    return count
+def with_starts(model: TorchModel, layers: list[TorchLayer]) -> TorchModel:
+    """Return a model with what stands beside its state_dict and may be its initial state."""
+    whole = model._replace(tensors={**model.tensors, **model.beside})
+    found = start_states(whole, layers, model.beside.keys())
+    return model._replace(tensors=model.tensors | {name: model.beside[name] for name in found})
 
 
 def start_of(
@@ -131,7 +132,7 @@ def start_of(
                 f"initial_state: expected one of {listed(found or may or sorted(spare))}, got"
                 f" {given!r}"
             )
-        _require_every_state(model, layers, found[0], _start_states(model, layers, spare))
+        _require_every_state(model, layers, found[0], start_states(model, layers, spare))
         return found[0]
     if given is True:
         raise ArgumentTypeError("initial_state: expected a name, an array or False, got True")

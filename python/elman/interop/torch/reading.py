@@ -24,7 +24,7 @@ from elman.interop.torch.file import read_tensors
 from elman.interop.torch.hints import no_rnn
 from elman.interop.torch.model import TorchTensors
 from elman.interop.torch.names import all_of, find_recurrent, of_mapping, units_of
-from elman.interop.torch.plan import activation_of, find_plan
+from elman.interop.torch.plan import activation_of, find_plan, with_starts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -42,6 +42,7 @@ def read(source: object, said: Said = Said()) -> Imported:  # noqa: B008 - immut
         if not units_of(model.tensors):
             raise ArgumentError(no_rnn(model.tensors))
         layers = find_recurrent(model, said.prefix)
+        model = with_starts(model, layers)
     else:
         model, layers, said = rewritten(_tensors_of(source), said, _array)
     arrays = {name: _array(name, model.tensors[name]) for layer in layers for name in layer.names}

@@ -37,6 +37,8 @@ _HALF = (torch.float16, torch.bfloat16)
 def run(source: Any, x: Array, taps: Taps = None) -> Trace:
     """Run a module, or modules in order such as (rnn, linear), in evaluation mode."""
     module = source if isinstance(source, nn.Module) else _Chain(source)
+    if isinstance(module, torch.jit.ScriptModule):
+        return _scripted(module, x)
     named = dict(_named(source, module))
     rnns = {name: part for name, part in named.items() if isinstance(part, nn.RNN)}
     cells = {name: part for name, part in named.items() if isinstance(part, nn.RNNCell)}
@@ -64,7 +66,8 @@ def run(source: Any, x: Array, taps: Taps = None) -> Trace:
         return result
 
     first = next(p for p in module.parameters() if p.is_floating_point())
-    inputs, used = _inputs(module, x, first)
+    table = next((part.weight for part in module.modules() if isinstance(part, nn.Embedding)), None)
+    inputs, used = _inputs(table, x, first)
     time_first = any(not rnn.batch_first for rnn in rnns.values())
     hooks = [part.register_forward_hook(listen, with_kwargs=True) for part in heard]
     try:
@@ -130,6 +133,26 @@ def _steps(module: Any) -> bool:
     """Return whether the forward of a module takes x_t and h, not only x."""
     parameters = inspect.signature(module.forward).parameters.values()
     return len([one for one in parameters if one.default is one.empty]) == 2
+
+
+def _scripted(module: Any, x: Array) -> Trace:
+    """Run a TorchScript module, in which nobody can listen to the states."""
+    kinds = {part: getattr(part, "original_name", "") for part in module.modules()}
+    rnns = [part for part, kind in kinds.items() if kind in ("RNN", "RNNCell")]
+    if not rnns:
+        raise ArgumentError("source: expected a module with an nn.RNN or nn.RNNCell, got none")
+    first = next(p for p in module.parameters() if p.is_floating_point())
+    table = next((part.weight for part, kind in kinds.items() if kind == "Embedding"), None)
+    inputs, used = _inputs(table, x, first)
+    time_first = not getattr(rnns[0], "batch_first", True)  # a traced module does not know it
+    with evaluating(module), torch.inference_mode(), exact():
+        result = module(inputs.transpose(0, 1) if time_first else inputs)
+    output = _array(_tensor(result))
+    if time_first and output.ndim == 3:
+        output = output.swapaxes(0, 1)
+    vectors = [_array(p) for rnn in rnns for p in rnn.parameters() if p.ndim == 1]
+    dtype = str(first.dtype).removeprefix("torch.")
+    return Trace(f"PyTorch {torch.__version__}", [], output, vectors, used, dtype)
 
 
 def run_tensors(tensors: TorchTensors, x: Array, taps: Taps = None) -> Trace:
@@ -334,11 +357,10 @@ def _named(source: Any, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
             yield f"{start}.{name}".strip("."), part
 
 
-def _inputs(module: nn.Module, x: Array, first: Any) -> tuple[Any, Array | None]:
-    """Return what a module reads: x, or the indices of an embedding in it."""
-    found = [part for part in module.modules() if isinstance(part, nn.Embedding)]
-    if found:
-        ids, used = ids_of(x, _array(found[0].weight))
+def _inputs(table: Any, x: Array, first: Any) -> tuple[Any, Array | None]:
+    """Return what a module reads: x, or the indices of an embedding with this table in it."""
+    if table is not None:
+        ids, used = ids_of(x, _array(table))
         return torch.from_numpy(ids).to(first.device), used
     return torch.from_numpy(np.ascontiguousarray(x)).to(first.device, first.dtype), None
 
