@@ -19,7 +19,7 @@ from elman.interop.torch.model import TorchPart
 from elman.interop.torch.names import listed, named, parent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Set
+    from collections.abc import Mapping, Set
 
     from elman.interop._source import Said
     from elman.interop.torch.model import TorchLayer, TorchModel
