@@ -158,8 +158,8 @@ def _require_every_state(
 ) -> None:
     """Refuse the state of one layer where another tensor may be that of another layer."""
     halves = [half["weight_hh"] for layer in layers for half in layer.halves]
-    size = _count(model.tensors[name].shape)
-    others = [one for one in found if one != name and _count(model.tensors[one].shape) == size]
+    size = math.prod(model.tensors[name].shape)
+    others = [one for one in found if one != name and math.prod(model.tensors[one].shape) == size]
     if others and size < sum(model.tensors[half].shape[0] for half in halves):
         raise ArgumentError(
             f"initial_state: expected the states of all layers, got {name!r} beside"
