@@ -113,6 +113,8 @@ def by_order(contents: Contents, root: str, stores: Iterable[Store]) -> Find:
                     if (kind not in NEVER_TRAINED) == trained and waiting.get(kind):
                         path = waiting[kind].popleft()
                         weights[kind] = (path, contents.arrays[path])
+                if trained and store.lora is not None:
+                    _update(weights, store, waiting, contents)
         left = [path for kind, paths in waiting.items() if kind not in _UNUSED for path in paths]
         if left:
             raise UnsupportedModelError(
@@ -123,6 +125,34 @@ def by_order(contents: Contents, root: str, stores: Iterable[Store]) -> Find:
         return complete(store, found[store.top, store.order], bases[store.top])
 
     return find
+
+
+def _update(
+    weights: Weights, store: Store, waiting: dict[str, deque[str]], contents: Contents
+) -> None:
+    """Add the low-rank update of a layer, which is in two arrays beside its matrix."""
+    kind = store.kinds[0]
+    paths = [waiting.get(f"lora_{kind}_{factor}") for factor in "ab"]
+    if kind not in weights or not all(paths):
+        return
+    path, array = weights[kind]
+    a, b = (contents.arrays[one.popleft()] for one in paths if one)
+    if (
+        a.ndim != 2
+        or b.ndim != 2
+        or (a.shape[0], *b.shape)
+        != (
+            array.shape[0],
+            a.shape[1],
+            array.shape[-1],
+        )
+    ):
+        raise ModelFormatError(
+            f"layer {store.name!r}: expected a low-rank update of {array.shape}, got {a.shape} and"
+            f" {b.shape}"
+        )
+    added = array.astype("f8") + (store.lora or 0.0) * (a.astype("f8") @ b.astype("f8"))
+    weights[kind] = (path, added.astype(array.dtype))
 
 
 # --- models in memory -----------------------------------------------------------------------------
@@ -149,7 +179,7 @@ def in_memory(live: Any, stores: Iterable[Store], package: Any) -> Find:
             for kind, array in zip(store.kinds, arrays, strict=False):
                 where = "/".join(part for part in (store.name, store.place, kind) if part)
                 weights[kind] = (where, _real(array))
-            if store.lora:  # the matrix with its update, which is in two more arrays
+            if store.lora is not None:  # the matrix with its update, which is in two more arrays
                 merged = package.ops.convert_to_numpy(getattr(layer, store.kinds[0]))
                 weights[store.kinds[0]] = (weights[store.kinds[0]][0], _real(merged))
                 next(arrays, None), next(arrays, None)

@@ -65,7 +65,7 @@ class TorchModel(NamedTuple):
     parameters: frozenset[str] = frozenset()  # the names of the tensors that are no buffers
     chain: tuple[Step, ...] | None = None  # the modules, if the source gives their order
     modules: Any = None  # for PyTorch to run
-    beside: Mapping[str, Any] = {}  # noqa: RUF012 - tensors in dictionaries that hold no RNN
+    beside: Mapping[str, Any] = {}  # tensors in dictionaries that hold no RNN
 
 
 class TorchLayer(NamedTuple):
