@@ -416,6 +416,29 @@ def test_hidden_layers_behind_masks(keras, rng, name):
     np.testing.assert_allclose(got[:, -1] if name == "last" else got, want, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("as_dict", [False, True])
+def test_an_initial_state_that_is_an_input_is_zero(keras, rng, tmp_path, as_dict):
+    L = keras.layers
+    state, x = keras.Input((4,), name="h"), keras.Input((9, 3), name="x")
+    y = L.Dense(2)(L.SimpleRNN(4, return_sequences=True)(x, initial_state=state))
+    model = keras.Model({"h": state, "x": x} if as_dict else [state, x], y)
+    net = elman.from_keras(model)
+    assert elman.compare(net, model, rng.standard_normal((2, 9, 3))).ok
+    model.save(tmp_path / "m.keras")
+    assert elman.compare(net, tmp_path / "m.keras", rng.standard_normal((2, 9, 3))).ok
+
+
+def test_the_last_step_of_both_directions(keras, rng):
+    L = keras.layers
+    x = keras.Input((9, 3))
+    rnn = L.Bidirectional(L.SimpleRNN(4, return_sequences=True))
+    model = keras.Model(x, L.Dense(8)(rnn(x)[:, -1]))  # 8 outputs, as states
+    inputs = rng.standard_normal((2, 9, 3)).astype("f4")
+    net = elman.from_keras(model)
+    np.testing.assert_allclose(net(inputs, outputs="last"), np.asarray(model(inputs)), atol=1e-5)
+    assert elman.compare(net, model, inputs).ok
+
+
 def test_the_last_output_of_a_masked_layer_is_not_that_of_unrolling(keras, rng):
     L = keras.layers
     model = _sequential(

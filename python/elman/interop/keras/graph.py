@@ -42,6 +42,7 @@ class Leaf(NamedTuple):
     heard: bool = True  # whether its output is an output of a layer of that label
     state: int = 0  # which of its outputs the next layer reads
     starts: tuple[str, ...] = ()  # the inputs that are its initial state
+    item: Json = None  # what GetItem takes
 
     @property
     def what(self) -> str:
@@ -166,7 +167,16 @@ def _of_layer(layer: Json, kind: str, link: _Link, place: _Place) -> Iterator[Le
         place.heard,
         link.state,
         link.starts,
+        _item(layer) if kind == "GetItem" else None,
     )
+
+
+def _item(layer: Json) -> Json:
+    """Return what GetItem takes of its input, such as `[slice, -1]`, or None if it is unknown."""
+    nodes = layer.get("inbound_nodes")
+    node = nodes[0] if isinstance(nodes, list) and nodes else None
+    given = node.get("args") if isinstance(node, dict) else None
+    return given[1] if isinstance(given, list) and len(given) == 2 else None
 
 
 def _groups(layers: list[Json]) -> Iterator[str]:

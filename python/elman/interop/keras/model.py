@@ -52,7 +52,7 @@ class Store(NamedTuple):
     live: tuple[str, ...] = ()  # as of a `Leaf`
     frozen: bool = False
     bias: bool | None = True  # None: it may have one
-    lora: bool = False
+    lora: float | None = None  # the factor of the update a b that is beside the first kind
 
 
 class KerasCell(NamedTuple):
@@ -199,6 +199,7 @@ class _Builder:
             "Reshape": self._add_reshape,
             "Permute": self._add_reshape,
             "Flatten": self._add_reshape,
+            "GetItem": self._add_item,
         }
 
     @property
@@ -397,7 +398,7 @@ class _Builder:
             leaf.live,
             self._is_frozen(leaf, config, what),
             None if kinds[-1] not in ("bias", "kernel", "recurrent_kernel") else "bias" in kinds,
-            bool(config.get("lora_rank")),
+            _lora(config, what),
         )
 
     def _is_frozen(self, leaf: Leaf, config: dict[str, Json], what: str) -> bool:
@@ -551,6 +552,23 @@ class _Builder:
             )
         self._pass_over(leaf)
 
+    def _add_item(self, leaf: Leaf) -> None:
+        """Add `x[:, -1]`, the last step in the order of the outputs."""
+        what = f"layer {leaf.label!r}"
+        parts = leaf.item if isinstance(leaf.item, list) else []
+        kinds = [_item_kind(part) for part in parts]
+        last = kinds in ([":", "-1"], [":", "-1", ":"], ["...", "-1", ":"])
+        if not last or self._last or self._rank != 2 or not self._recurrent:
+            raise UnsupportedModelError(
+                f"{what} (GetItem): expected the last step of what follows the top RNN, x[:, -1],"
+                f" got x[{', '.join(kinds)[:80]}]"
+            )
+        backwards = sum(layer.go_backwards for layer in self._recurrent) % 2
+        how = "net(x)[..., 0, :]" if backwards else "net(x, outputs='last')"
+        self._rows.append(Row(leaf.label, "", f"use {how}"))
+        self._last = True
+        self._set_width(self._shape[1] if len(self._shape) == 2 else None)
+
     def _add_masking(self, leaf: Leaf) -> None:
         if self._recurrent:
             raise UnsupportedModelError(f"{leaf.what}: expected Masking below the RNN")
@@ -605,6 +623,26 @@ class _Builder:
         if policy not in (None, "float32", "float64"):
             note = "elman computes in the dtype of the network"
             self._rows.append(Row(f"{name}.dtype={show(policy)}", "", note))
+
+
+def _item_kind(part: Json) -> str:
+    """Return one part of `x[...]` as it is written."""
+    kind = part.get("class_name") if isinstance(part, dict) else None
+    if kind == "__ellipsis__":
+        return "..."
+    if kind == "__slice__":
+        config = part.get("config")
+        whole = isinstance(config, dict) and not any(v is not None for v in config.values())
+        return ":" if whole else "slice"
+    return show(part)
+
+
+def _lora(config: dict[str, Json], what: str) -> float | None:
+    """Return the factor of a low-rank update, or None without one."""
+    if not config.get("lora_rank"):
+        return None
+    rank = configs.number(config, "lora_rank", 0, what)
+    return configs.number(config, "lora_alpha", rank, what) / rank
 
 
 def halves_are_zero(version: str) -> bool:

@@ -58,9 +58,24 @@ class Runner:
 
     def sizes(self) -> tuple[int | None, int | None]:
         """Return the fixed numbers of sequences and of steps."""
-        shapes = [tensor.shape for tensor in getattr(self.model, "inputs", None) or ()]
-        B, T, *_ = (*shapes[0], None, None) if len(shapes) == 1 else (None, None)
+        shape = self._shape()
+        B, T, *_ = (*shape, None, None) if shape else (None, None)
         return B, T
+
+    def _shape(self) -> tuple[int | None, ...] | None:
+        """Return the shape of the input that is not an initial state, if it is known."""
+        shapes = [tensor.shape for tensor in getattr(self.model, "inputs", None) or ()]
+        return next((s for s in shapes if len(s) == 3), shapes[0] if shapes else None)
+
+    def _with_states(self, inputs: Any) -> Any:
+        """Return the inputs of a model, with zeros for initial states."""
+        given = getattr(self.model, "inputs", None) or ()
+        if len(given) < 2:
+            return inputs
+        main = next((i for i, one in enumerate(given) if len(one.shape) == 3), 0)
+        flat = [keras.ops.zeros((len(inputs), *one.shape[1:]), one.dtype) for one in given]
+        flat[main] = inputs
+        return keras.tree.pack_sequence_as(self.model.input, flat)
 
     def run(self, x: Array, mask: Array | None, taps: Taps) -> Trace:
         """Run the model on inputs (B, T, I); `mask` (B, T) is passed as Keras' mask."""
@@ -74,6 +89,7 @@ class Runner:
                 for k in range(len(_cells(_halves(layer)[0])))
             )
         inputs, used = self._inputs(layers, x)
+        tensors = self._with_states(keras.ops.convert_to_tensor(inputs))
         if used is not None and mask is not None:
             raise ArgumentError("mask: expected None for a model with an Embedding, which makes it")
         masks = {} if mask is None else {"mask": keras.ops.convert_to_tensor(mask)}
@@ -93,16 +109,17 @@ class Runner:
                 name = str(tap).partition("[")[0]
                 if name in layers and name not in units:
                     stack.enter_context(heard.to(layers[name]))
-            result = model(keras.ops.convert_to_tensor(inputs), training=False, **masks)
+            result = model(tensors, training=False, **masks)
         if any(r.zero_output_for_mask and not r.return_sequences for r in rnns):
             with contextlib.ExitStack() as stack:  # unrolled, it would be the held output
                 stack.enter_context(_exact())
                 for rnn in rnns:
                     stack.enter_context(_without_states(rnn))
-                result = model(keras.ops.convert_to_tensor(inputs), training=False, **masks)
+                result = model(tensors, training=False, **masks)
         *_, output = [_array(part) for part in keras.tree.flatten(result)[:1]]
         hidden, backwards, last = self._states(layers, heard, taps, x.shape[1])
         joined = last is not None and output.ndim == 2 and len(_halves(last)) == 2
+        joined = joined and not _halves(last)[0].return_sequences
         if joined and output.shape[-1] == hidden[-1].shape[-1]:
             output = hidden[-1]  # the last states of both directions, which are of no one step
         elif backwards and output.ndim == 3:
@@ -122,9 +139,9 @@ class Runner:
     def _inputs(self, layers: dict[str, Any], x: Array) -> tuple[Array, Array | None]:
         """Return what the model reads: x, or the indices of an Embedding in front."""
         found = [part for part in layers.values() if isinstance(part, keras.layers.Embedding)]
-        shapes = [tensor.shape for tensor in getattr(self.model, "inputs", None) or ()]
-        if not found or (shapes and len(shapes[0]) == 3):
-            if shapes and len(shapes[0]) == 2:
+        shape = self._shape()
+        if not found or (shape and len(shape) == 3):
+            if shape and len(shape) == 2:
                 x = x.reshape(x.shape[:2])  # (B, T): one feature, which a Reshape adds
             return x, None
         ids, used = ids_of(x, _array(found[0].embeddings), first=int(found[0].mask_zero))

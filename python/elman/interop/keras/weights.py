@@ -114,6 +114,8 @@ def by_order(contents: Contents, root: str, stores: Iterable[Store]) -> Find:
                         path = waiting[kind].popleft()
                         _require_own(path, store)
                         weights[kind] = (path, contents.arrays[path])
+                if trained and store.lora is not None:
+                    _update(weights, store, waiting, contents)
         left = [path for kind, paths in waiting.items() if kind not in _UNUSED for path in paths]
         if left:
             raise UnsupportedModelError(
@@ -134,6 +136,26 @@ def _require_own(path: str, store: Store) -> None:
             f"layer {store.name!r}: expected its weights, got those of {path[:120]!r}: save the"
             " model as .keras"
         )
+
+
+def _update(
+    weights: Weights, store: Store, waiting: dict[str, deque[str]], contents: Contents
+) -> None:
+    """Add the low-rank update of a layer, which is in two arrays beside its matrix."""
+    kind = store.kinds[0]
+    paths = [waiting.get(f"lora_{kind}_{factor}") for factor in "ab"]
+    if kind not in weights or not all(paths):
+        return
+    path, array = weights[kind]
+    a, b = (contents.arrays[one.popleft()] for one in paths if one)
+    shape = (len(array), a.shape[-1], array.shape[-1])
+    if a.ndim != 2 or b.ndim != 2 or (len(a), *b.shape) != shape:
+        raise ModelFormatError(
+            f"layer {store.name!r}: expected a low-rank update of {array.shape}, got {a.shape} and"
+            f" {b.shape}"
+        )
+    added = array.astype("f8") + (store.lora or 0.0) * (a.astype("f8") @ b.astype("f8"))
+    weights[kind] = (path, added.astype(array.dtype))
 
 
 # --- models in memory -----------------------------------------------------------------------------
@@ -160,7 +182,7 @@ def in_memory(live: Any, stores: Iterable[Store], package: Any) -> Find:
             for kind, array in zip(store.kinds, arrays, strict=False):
                 where = "/".join(part for part in (store.name, store.place, kind) if part)
                 weights[kind] = (where, _real(array))
-            if store.lora:  # the matrix with its update, which is in two more arrays
+            if store.lora is not None:  # the matrix with its update, which is in two more arrays
                 merged = package.ops.convert_to_numpy(getattr(layer, store.kinds[0]))
                 weights[store.kinds[0]] = (weights[store.kinds[0]][0], _real(merged))
                 next(arrays, None), next(arrays, None)
