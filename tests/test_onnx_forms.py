@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import re
 
 import numpy as np
 import pytest
@@ -133,6 +134,21 @@ def test_rows_say_how_to_get_the_steps_of_a_graph_with_lengths():
     assert "mask=..., outputs='last'" in rows_of("torchscript-packed-last", "y")[0]
     for case in ("torchscript-packed-end-by-index", "dynamo-end-by-gather"):
         assert "lengths=lengths, outputs='last'" in rows_of(case, "y")[0]
+
+
+def test_every_call_that_a_row_names_can_be_made(rng):
+    lengths, mask = np.array([4, 2]), np.arange(4) < [[4], [2]]
+    calls = set()
+    for case in (case for case in CASES if reason(case) is None):
+        found = read(exported(case))
+        x = rng.standard_normal((2, 4, found.network.input_size))
+        names = {"net": found.network, "x": x, "lengths": lengths, "T": 4, "numpy": np}
+        names["integers"] = np.ones((2, 4), int)
+        for row in found.rows:
+            for call in re.findall(r"\bnet(?:\.run)?\((?:[^()]|\([^()]*\))*\)", row.note):
+                calls.add(call)
+                assert eval(call.replace("...", "mask"), names | {"mask": mask}) is not None
+    assert len(calls) > 5
 
 
 def test_networks_have_what_a_graph_gives_at_steps_that_are_not_real():
