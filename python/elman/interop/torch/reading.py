@@ -42,12 +42,12 @@ def read(source: object, said: Said = Said()) -> Imported:  # noqa: B008 - immut
         if not units_of(model.tensors):
             raise ArgumentError(no_rnn(model.tensors))
         layers = find_recurrent(model, said.prefix)
-        model = with_starts(model, layers)
     else:
         model, layers, said = rewritten(_tensors_of(source), said, _array)
     arrays = {name: _array(name, model.tensors[name]) for layer in layers for name in layer.names}
     for layer in layers:
         _check_shapes(layer, arrays)
+    model = with_starts(model, layers)
     plan = find_plan(model, layers, said)
     parts = _Parts(model, layers, plan, said).parts
     made = _chain.assemble(parts, said)
