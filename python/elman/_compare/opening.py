@@ -32,22 +32,26 @@ class Opened(NamedTuple):
     masks: bool = True  # as in Imported
 
 
-def open_source(net: Network, source: Any, external_data: bool) -> Opened:
+def open_source(net: Network, source: Any, options: dict[str, Any]) -> Opened:
     """Open a source; a live model that cannot be read can still be run."""
     name = type(source).__name__
     if isinstance(source, Imported):
         return _of_imported(net, "the source", source)
     if isinstance(source, str | os.PathLike):
         path = os.fsdecode(source)
-        return _of_imported(net, path, _read_file(net, path, external_data))
+        return _of_imported(net, path, _read_file(net, path, options))
     if isinstance(source, bytes) or name == "ModelProto":
-        found = onnx.read(source, external_data=external_data)
+        formats.check_options(options, "onnx", "the ONNX model")
+        found = onnx.read(source, **options)
         return _of_imported(net, "the ONNX model", found)
     if _is_live(source, "keras", "Model"):  # first: it may be a torch module too
-        return _of_live(net, name, keras.reading.runs(source), lambda: keras.read(source))
+        return _of_live(
+            net, name, keras.reading.runs(source), lambda: keras.read(source, Said(**options))
+        )
     if isinstance(source, tuple | list) or _is_live(source, "torch.nn", "Module"):
+        formats.check_options(options, "torch", name)
         g = net.output_activation
-        said = Said(output_activation=None if g is None else str(g))
+        said = Said(**({"output_activation": None if g is None else str(g)} | options))
         return _of_live(net, name, torch.reading.modules(source), lambda: torch.read(source, said))
     raise ArgumentTypeError(
         "source: expected a torch module, a Keras model, an ONNX model or a path, got"
@@ -90,18 +94,16 @@ def _is_live(source: object, module: str, name: str) -> bool:
     return loaded is not None and isinstance(source, getattr(loaded, name))
 
 
-def _read_file(net: Network, path: str, external_data: bool) -> Imported:
+def _read_file(net: Network, path: str, options: dict[str, Any]) -> Imported:
     """Read a file; for files of weights only, take the activations from the network."""
-    return formats.read(path, **options_of(net, path, external_data))
+    return formats.read(path, **(options_of(net, path) | options))
 
 
-def options_of(net: Network, path: str, external_data: bool = False) -> dict[str, Any]:
+def options_of(net: Network, path: str) -> dict[str, Any]:
     """Return the options to read a file with that it does not store."""
     options: dict[str, Any] = {}
     framework = formats.framework_of(path)
     if framework == "torch" or path.endswith(".weights.h5"):
         options["activation"] = structure_of(net).layer_activations
         options["output_activation"] = net.output_activation
-    elif framework == "onnx":
-        options["external_data"] = external_data
     return options

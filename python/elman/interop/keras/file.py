@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from elman import _arguments, _container
 from elman.errors import ArgumentError, LimitError, UnsupportedModelError
 from elman.interop import _archive
+from elman.interop._source import listed
 from elman.interop.keras import groups, hdf5, weights
 from elman.interop.keras import model as models
 
@@ -84,7 +85,13 @@ def _check_said(model: KerasModel, said: Said) -> None:
     single = isinstance(said.readout, str)
     given = [said.readout] if single else _arguments.listed("readout", said.readout, "names")
     if given != names:
-        has = "no Dense layer" if not names else repr(names[0] if len(names) == 1 else names)
+        has = (
+            "no Dense layer"
+            if not names
+            else listed(names)
+            if len(names) == 1
+            else f"[{listed(names)}]"
+        )
         raise ArgumentError(f"readout: expected {has}, as in the model, got {said.readout!r}")
 
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from elman import _arguments
 from elman.activation import Activation
 from elman.errors import ArgumentError, ArgumentTypeError, UnsupportedModelError
-from elman.interop.torch.names import Step, listed, named, parent
+from elman.interop._source import listed
+from elman.interop.torch.names import Step, named, parent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Set
