@@ -333,7 +333,7 @@ def _input_rows(parts: Parts) -> list[Row]:
     return rows + [Row("Cast", "", note.format(kind)) for kind in parts.halves]
 
 
-_ENDS = "of outputs only: net(x, lengths=lengths, outputs='last')"
+_ENDS = "of outputs only: net.run(x, lengths=lengths, outputs='last').output"
 
 
 def _rolled_rows(parts: Parts, layers: list[list[int]], made: _chain.Assembled) -> list[Row]:
@@ -381,7 +381,7 @@ def _output_rows(parts: Parts, y: Vector | None, when: str | None) -> list[Row]:
                 Row(name, "y", "of the last step of each sequence: " + _ENDS.split(": ")[1])
             )
         elif when == "last" and parts.padded:
-            note = "of the last step, also of shorter sequences: net(x, mask=..., outputs='last')"
+            note = "of the last step, also of shorter sequences: net.run(x, mask=..., outputs='last').output"
             rows.append(Row(name, "y", note))
         elif when == "last":
             rows.append(Row(name, "y", "of the last step: net(x, outputs='last')"))
