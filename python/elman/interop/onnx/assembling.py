@@ -381,8 +381,8 @@ def _output_rows(parts: Parts, y: Vector | None, when: str | None) -> list[Row]:
                 Row(name, "y", "of the last step of each sequence: " + _ENDS.split(": ")[1])
             )
         elif when == "last" and parts.padded:
-            note = "of the last step, also of shorter sequences: net.run(x, mask=..., outputs='last').output"
-            rows.append(Row(name, "y", note))
+            how = "net.run(x, mask=..., outputs='last').output"
+            rows.append(Row(name, "y", f"of the last step, also of shorter sequences: {how}"))
         elif when == "last":
             rows.append(Row(name, "y", "of the last step: net(x, outputs='last')"))
         else:
