@@ -460,3 +460,29 @@ def test_nullable_numbers_of_pandas_are_read(rng, dtype):
     frame.iloc[4, 1] = pandas.NA
     with pytest.raises(elman.DTypeError, match=r"^x\['b'\]: .*row 4"):
         net(frame)
+
+
+def test_what_a_reader_must_be_told_may_be_said(torch, rng, tmp_path):
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rnn = torch.nn.RNN(3, 8, batch_first=True)
+            self.fc = torch.nn.Linear(8, 2)
+            self.h0 = torch.nn.Parameter(torch.randn(1, 1, 8))
+
+        def forward(self, x):
+            return self.fc(self.rnn(x, self.h0.expand(1, len(x), 8).contiguous())[0])
+
+    path, model, x = tmp_path / "m.pt", Model(), rng.standard_normal((2, 9, 3))
+    torch.save(model.state_dict(), path)
+    said = {"initial_state": "h0"}
+    net = elman.from_torch(path, activation="tanh", output_activation="identity", **said)
+    with pytest.raises(elman.ArgumentError, match=r"^initial_state: .* pass initial_state='h0'"):
+        elman.compare(net, path, x)
+    assert elman.compare(net, path, x, **said).ok
+    assert elman.compare(net, model, x, **said).ok
+    other = net.replace(tensors={"initial_state": net.initial_state + 1e-3})
+    assert not elman.compare(other, path, x, **said).ok
+    for source in (path, model):
+        with pytest.raises(elman.ArgumentError, match=r"^layers: expected no such option for .*m"):
+            elman.compare(net, source, x, layers=["rnn"])

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 import elman
-from elman.errors import ModelFormatError, UnsupportedModelError
+from elman.errors import ArgumentError, ModelFormatError, UnsupportedModelError
 from elman.interop import keras as interop
 
 pytest.importorskip("h5py")
 
 from fixtures.keras_files import (
     dense,
+    hdf5,
     keras_file,
     layer,
     legacy_file,
@@ -111,3 +112,22 @@ def test_a_low_rank_update_of_another_shape_is_refused(tmp_path, rng):
     config, arrays = low_rank(rng, b_shape=(3, 2))
     with pytest.raises(ModelFormatError, match=r"'dense': expected a low-rank update of \(4, 2\)"):
         elman.from_keras(legacy_file(tmp_path, config, arrays, version="3.15.0"))
+
+
+def test_messages_show_few_of_many_names(tmp_path, rng):
+    many = [dense(name=f"{i}{'n' * 900}") for i in range(200)]
+    path = keras_file(tmp_path, sequential(recurrent(), *many), weights(rng))
+    with pytest.raises(
+        ArgumentError, match=r"^readout: expected .* and 194 more\], as in"
+    ) as error:
+        elman.from_keras(path, readout="x")
+    assert len(str(error.value)) < 1000
+    arrays = {
+        f"layers/{'r' * 900}{i}/cell/vars/{k}": np.ones((3, 3)) for i in range(9) for k in "01"
+    }
+    (tmp_path / "m.weights.h5").write_bytes(hdf5(arrays))
+    with pytest.raises(
+        ArgumentError, match=r"^layers: expected the order of .* and 3 more\]"
+    ) as error:
+        elman.from_keras(tmp_path / "m.weights.h5", activation="tanh")
+    assert len(str(error.value)) < 1000

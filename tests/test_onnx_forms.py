@@ -151,6 +151,18 @@ def test_every_call_that_a_row_names_can_be_made(rng):
     assert len(calls) > 5
 
 
+@pytest.mark.parametrize("case", ["torchscript-packed-last", "dynamo-end-by-gather"])
+def test_the_call_in_a_row_can_be_made(case, rng):
+    net = elman.from_onnx(exported(case))
+    call = rows_of(case, "y")[0].partition(": ")[2].replace("...", "real")
+    x, lengths = rng.standard_normal((2, 5, net.input_size)), np.array([5, 3])
+    names = {"net": net, "x": x, "lengths": lengths, "real": np.arange(5) < lengths[:, None]}
+    want = net.run(x, lengths=lengths, outputs="last").output
+    if "packed" in case:
+        want = net.run(x, mask=names["real"]).output[:, -1]
+    np.testing.assert_array_equal(eval(call, names), want)
+
+
 def test_networks_have_what_a_graph_gives_at_steps_that_are_not_real():
     masked = {"torchscript-packed": "zero", "keras-masking": "hold", "keras-masking-zero": "zero"}
     for case, expected in masked.items():

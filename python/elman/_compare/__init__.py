@@ -99,7 +99,7 @@ def compare(
     mask: ArrayLike | None = None,
     masked: str | None = None,
     tolerance: float | None = None,
-    external_data: bool = False,
+    **options: Any,
 ) -> Comparison:
     """Run a network and its source model on the same inputs and compare them step by step.
 
@@ -133,8 +133,10 @@ def compare(
         The largest difference that counts as rounding where there is no bound, absolute or relative
         to values above 1; by default 1e-5 in float32 and 1e-12 in float64. If given, it also counts
         as rounding where it is larger than the bound.
-    external_data : bool
-        For ONNX, as for `elman.from_onnx`.
+    **options
+        What the reader of the source must be told, such as `prefix`, `readout`, `initial_state`,
+        `layers`, `embedding` and `external_data`: as for `elman.from_torch`, `from_keras` and
+        `from_onnx`. The activations are the network's, unless they are given.
 
     Returns
     -------
@@ -167,7 +169,7 @@ def compare(
         inputs = inputs[np.newaxis]
         mask = None if mask is None else np.asarray(mask)[np.newaxis]
     inputs = inputs.astype(net.dtype)
-    opened = open_source(net, source, external_data)
+    opened = open_source(net, source, options)
     return _compared(net, opened, inputs, mask, masked, tolerance)
 
 
@@ -176,7 +178,7 @@ def check(net: Network, source: Imported, x: Callable[[int, int], Array]) -> Com
 
     A source that reads indices instead makes its own of the inputs.
     """
-    opened = open_source(net, source, False)
+    opened = open_source(net, source, {})
     sizes = _framework(opened, opened.runs.sizes)
     B, T = (n if size is None else size for n, size in zip((3, 50), sizes, strict=True))
     return _compared(net, opened, x(B, T).astype(net.dtype), None, None, None, own=True)

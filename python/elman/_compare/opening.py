@@ -32,30 +32,34 @@ class Opened(NamedTuple):
     masks: bool = True  # as in Imported
 
 
-def open_source(net: Network, source: Any, external_data: bool) -> Opened:
+def open_source(net: Network, source: Any, options: dict[str, Any]) -> Opened:
     """Open a source; a live model that cannot be read can still be run."""
     name = type(source).__name__
     if isinstance(source, Imported):
         return _of_imported(net, "the source", source)
     if isinstance(source, str | os.PathLike):
         path = os.fsdecode(source)
-        imported = formats.read(path, **options_of(net, path, external_data))
+        imported = formats.read(path, **(options_of(net, path) | options))
         return _of_imported(net, path, imported)
     if isinstance(source, bytes) or name == "ModelProto":
-        found = onnx.read(source, external_data=external_data)
+        formats.check_options(options, "onnx", "the ONNX model")
+        found = onnx.read(source, **options)
         return _of_imported(net, "the ONNX model", found)
     if _is_live(source, "keras", "Model"):  # first: it may be a torch module too
-        return _of_live(net, name, keras.reading.runs(source), lambda: keras.read(source))
+        return _of_live(
+            net, name, keras.reading.runs(source), lambda: keras.read(source, Said(**options))
+        )
     if isinstance(source, tuple | list) or _is_live(source, "torch.nn", "Module"):
+        formats.check_options(options, "torch", name)
         g = net.output_activation
-        said = Said(output_activation=None if g is None else str(g))
+        said = Said(**({"output_activation": None if g is None else str(g)} | options))
 
         def read() -> Imported:
             try:
                 return torch.read(source, said)
             except ArgumentError:
                 with contextlib.suppress(ElmanError):
-                    return torch.read(source, Said())  # its own head is another
+                    return torch.read(source, Said(**options))  # its own head is another
                 raise
 
         return _of_live(net, name, torch.reading.modules(source), read)
@@ -100,13 +104,11 @@ def _is_live(source: object, module: str, name: str) -> bool:
     return loaded is not None and isinstance(source, getattr(loaded, name))
 
 
-def options_of(net: Network, path: str, external_data: bool = False) -> dict[str, Any]:
+def options_of(net: Network, path: str) -> dict[str, Any]:
     """Return the options for reading a file: what it does not store is as in the network."""
     options: dict[str, Any] = {}
     framework = formats.framework_of(path)
     if framework == "torch" or path.endswith(".weights.h5"):
         options["activation"] = structure_of(net).layer_activations
         options["output_activation"] = net.output_activation
-    elif framework == "onnx":
-        options["external_data"] = external_data
     return options

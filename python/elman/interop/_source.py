@@ -8,7 +8,7 @@ from elman import _arguments
 from elman.errors import ArgumentError, UnsupportedModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from numpy.typing import ArrayLike, DTypeLike
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     Activations = LayerActivation | Sequence[LayerActivation]
     Taps = tuple[str | tuple[str, ...] | None, ...] | None
+
+MAX_LISTED = 6  # names in a message
+MAX_SHOWN = 80  # characters of a name
 
 __all__ = ["Imported", "Row", "Said", "Source", "Trace"]
 
@@ -186,6 +189,15 @@ def require_embedding(said: object) -> None:
     """Refuse words that say nothing of an embedding."""
     if said not in (None, "one_hot", "rows"):
         raise ArgumentError(f"embedding: expected 'one_hot' or 'rows', got {said!r}")
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return some names for a message."""
+    shown = [repr(name[:MAX_SHOWN]) for name in names]
+    if not shown:
+        return "none"
+    more = f" and {len(shown) - MAX_LISTED} more" if len(shown) > MAX_LISTED else ""
+    return ", ".join(shown[:MAX_LISTED]) + more
 
 
 def refuse_gates(what: str, shape: tuple[int, ...], cell: str) -> None:

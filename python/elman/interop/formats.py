@@ -10,9 +10,11 @@ from elman.errors import ArgumentError, UnsupportedModelError
 from elman.interop._source import Imported, Row, Said
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from elman._network import Network
 
-__all__ = ["contents", "framework_of", "read"]
+__all__ = ["check_options", "contents", "framework_of", "read"]
 
 _FRAMEWORKS = {
     ".safetensors": "elman",
@@ -73,10 +75,7 @@ def read(path: str, **options: Any) -> Imported:
     """Read a model file of any framework; options that are None count as not given."""
     framework = framework_of(path)
     given = {name: value for name, value in options.items() if value is not None}
-    for name in given:
-        if name not in _OPTIONS[framework]:
-            takes = ", ".join(_OPTIONS[framework]) or "none"
-            raise ArgumentError(f"{name}: expected no such option for {path}, which takes {takes}")
+    check_options(given, framework, path)
     if framework == "torch":
         from elman.interop import torch
 
@@ -91,6 +90,16 @@ def read(path: str, **options: Any) -> Imported:
         return onnx.read(path, **given)
     net = _loading.load(path)
     return Imported(net, [Row(name, name) for name in net.tensors()], None)
+
+
+def check_options(options: Iterable[str], framework: str, source: str) -> None:
+    """Refuse options that a framework's reader does not take."""
+    for name in options:
+        if name not in _OPTIONS[framework]:
+            takes = ", ".join(_OPTIONS[framework]) or "none"
+            raise ArgumentError(
+                f"{name}: expected no such option for {source}, which takes {takes}"
+            )
 
 
 def contents(net: Network, path: str, *, fold_scaling: bool = False) -> bytes:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from elman._container import show
 from elman.errors import ArgumentError, UnsupportedModelError
 from elman.interop import _source
-from elman.interop._source import Row
+from elman.interop._source import Row, listed
 from elman.interop.keras.model import (
     CELL,
     KerasCell,
@@ -53,7 +53,7 @@ def of_groups(paths: list[str], layers: list[str] | None, readout: Readout) -> K
     if left:
         raise ArgumentError(
             f"layers: expected the order of all layers up to the top RNN, which a weights file does"
-            f" not store, or readout= with those above it, got {sorted(left)} in neither"
+            f" not store, or readout= with those above it, got [{listed(sorted(left))}] in neither"
         )
     return KerasModel([found[name] for name in (*front, *order, *above)], [], known=False)
 
@@ -95,15 +95,15 @@ def _order(recurrent: list[str], others: list[str], layers: list[str] | None) ->
         known = [*recurrent, *others]
         missing = [name for name in recurrent if name not in layers]
         if missing or len({*layers}) < len(layers) or any(name not in known for name in layers):
-            raise ArgumentError(f"layers: expected an order of {recurrent}, got {layers}")
+            raise ArgumentError(f"layers: expected an order of [{listed(recurrent)}], got {layers}")
         return layers
     kinds = {re.sub(r"_\d+$", "", name) for name in recurrent}
     if not recurrent:
         raise UnsupportedModelError("expected the weights of a SimpleRNN, got none")
     if len(kinds) > 1:
         raise ArgumentError(
-            f"layers: expected the order of {sorted(recurrent)} from the bottom up, which a weights"
-            " file does not store, got none"
+            f"layers: expected the order of [{listed(sorted(recurrent))}] from the bottom up,"
+            " which a weights file does not store, got none"
         )
     return sorted(recurrent, key=_number)
 
@@ -121,12 +121,12 @@ def _head(heads: list[str], readout: Readout) -> list[str]:
     if readout is not None and not isinstance(readout, bool):
         names = _source.names("readout", readout)
         if any(name not in heads for name in names) or len({*names}) < len(names):
-            raise ArgumentError(f"readout: expected one of {heads}, got {readout!r}")
+            raise ArgumentError(f"readout: expected one of [{listed(heads)}], got {readout!r}")
         return names
     if len(heads) > 1:
         raise ArgumentError(
-            f"readout: expected the order of {sorted(heads)} from the bottom up, which a weights"
-            " file does not store, got none"
+            f"readout: expected the order of [{listed(sorted(heads))}] from the bottom up,"
+            " which a weights file does not store, got none"
         )
     return heads
 
@@ -159,7 +159,8 @@ def check_readout(model: KerasModel, readout: Readout, where: str) -> None:
         return
     names = [dense.name for dense in model.readouts]
     if _source.names("readout", readout) != names:
-        has = "no Dense layer" if not names else repr(names[0] if len(names) == 1 else names)
+        has = listed(names) if len(names) == 1 else f"[{listed(names)}]"
+        has = has if names else "no Dense layer"
         raise ArgumentError(f"readout: expected {has}, {where}, got {readout!r}")
 
 

@@ -191,11 +191,11 @@ def _output_activations(said: Any, above: list[KerasDense]) -> list[Any]:
     """Return the activation of each Dense layer behind the top layer, from the bottom up."""
     from elman.activation import Activation
 
+    names = _source.listed(one.name for one in above)
     if said is None or isinstance(said, str | Activation):
         if said is not None and len(above) > 1:
             raise ArgumentError(
-                f"output_activation: expected one for each of {[one.name for one in above]}, got"
-                f" {str(said)!r}"
+                f"output_activation: expected one for each of [{names}], got {str(said)!r}"
             )
         if not above:
             _source.output_activation(said, None, None)
@@ -203,8 +203,7 @@ def _output_activations(said: Any, above: list[KerasDense]) -> list[Any]:
     given = _arguments.listed("output_activation", said, "a name or a sequence of them")
     if len(given) != len(above):
         raise ArgumentError(
-            f"output_activation: expected one for each of {[one.name for one in above]}, got"
-            f" {len(given)}"
+            f"output_activation: expected one for each of [{names}], got {len(given)}"
         )
     return given
 

@@ -327,7 +327,7 @@ def _input_rows(model: OnnxModel) -> list[Row]:
     return rows + [Row("Cast", "", note.format(kind)) for kind in model.rounds]
 
 
-_ENDS = "of outputs only: net.run(x, lengths=lengths, outputs='last')"
+_ENDS = "of outputs only: net.run(x, lengths=lengths, outputs='last').output"
 
 
 def _rolled_rows(model: OnnxModel, layers: list[list[int]], made: _chain.Assembled) -> list[Row]:
@@ -375,10 +375,8 @@ def _output_rows(model: OnnxModel, y: Vector | None, when: str | None) -> list[R
                 Row(name, "y", "of the last step of each sequence: " + _ENDS.split(": ")[1])
             )
         elif when == "last" and model.padded:
-            note = (
-                "of the last step, also of shorter sequences: net.run(x, mask=..., outputs='last')"
-            )
-            rows.append(Row(name, "y", note))
+            how = "net.run(x, mask=..., outputs='last').output"
+            rows.append(Row(name, "y", f"of the last step, also of shorter sequences: {how}"))
         elif when == "last":
             rows.append(Row(name, "y", "of the last step: net(x, outputs='last')"))
         else:

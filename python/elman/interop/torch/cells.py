@@ -18,9 +18,10 @@ from elman import _arguments
 from elman.activation import Activation
 from elman.errors import ArgumentError, LimitError, ShapeError
 from elman.interop import _source
+from elman.interop._source import listed
 from elman.interop.torch.computed import Computed
 from elman.interop.torch.model import TorchLayer
-from elman.interop.torch.names import listed, named
+from elman.interop.torch.names import named
 from elman.interop.torch.plan import start_of, start_states
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ import math
 import re
 from typing import TYPE_CHECKING, Any
 
-from elman.interop.torch.names import listed, parent
+from elman.interop._source import listed
+from elman.interop.torch.names import parent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from elman import _arguments
 from elman.errors import ArgumentError, LimitError, UnsupportedModelError
 from elman.interop import _source
+from elman.interop._source import MAX_LISTED, MAX_SHOWN, listed
 from elman.interop.torch.computed import resolved
 from elman.interop.torch.model import TorchLayer, TorchModel
 
@@ -27,8 +28,6 @@ MAX_TENSORS = 10_000  # of a checkpoint: tensors and dictionaries
 MAX_ENTRIES = 10_000_000  # all entries of its dictionaries
 MAX_DEPTH = 16
 MAX_COPIES = 16  # of a model in one state_dict
-MAX_LISTED = 6  # names in a message
-MAX_SHOWN = 60  # characters of a name
 
 _WEIGHT_HH = re.compile(r"(?:(.*)\.)?weight_hh(?:_l0)?", re.DOTALL)
 _WRAPPERS = ("module", "_orig_mod")  # DataParallel, torch.compile
@@ -304,12 +303,3 @@ def _half(tensors: Mapping[str, Any], start: str, suffix: str) -> dict[str, str]
         if name not in tensors:
             raise ArgumentError(f"source: {name} is missing")
     return names
-
-
-def listed(names: Iterable[str]) -> str:
-    """Return some names for a message."""
-    shown = [repr(name[:MAX_SHOWN]) for name in names]
-    if not shown:
-        return "none"
-    more = f" and {len(shown) - MAX_LISTED} more" if len(shown) > MAX_LISTED else ""
-    return ", ".join(shown[:MAX_LISTED]) + more

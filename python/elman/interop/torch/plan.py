@@ -15,8 +15,9 @@ from elman import _arguments
 from elman.activation import Activation
 from elman.errors import ArgumentError, ArgumentTypeError, UnsupportedModelError
 from elman.interop import _source
+from elman.interop._source import listed
 from elman.interop.torch.model import TorchPart
-from elman.interop.torch.names import listed, named, parent
+from elman.interop.torch.names import named, parent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Set
