@@ -58,9 +58,13 @@ class Runner:
 
     def sizes(self) -> tuple[int | None, int | None]:
         """Return the fixed numbers of sequences and of steps."""
-        shapes = [tensor.shape for tensor in getattr(self.model, "inputs", None) or ()]
-        B, T, *_ = (*shapes[0], None, None) if len(shapes) == 1 else (None, None)
+        B, T, *_ = *(self._shapes()[:1] or [()])[0], None, None
         return B, T
+
+    def _shapes(self) -> list[tuple[int | None, ...]]:
+        """Return the shapes of the inputs: the sequences, then the initial states."""
+        shapes = [tuple(tensor.shape) for tensor in getattr(self.model, "inputs", None) or ()]
+        return sorted(shapes, key=len, reverse=True)
 
     def run(self, x: Array, mask: Array | None, taps: Taps) -> Trace:
         """Run the model on inputs (B, T, I); `mask` (B, T) is passed as Keras' mask."""
@@ -92,11 +96,10 @@ class Runner:
                 name = str(tap).partition("[")[0]
                 if name in layers and name not in units:
                     stack.enter_context(heard.to(layers[name]))
-            result = model(keras.ops.convert_to_tensor(inputs), training=False, **masks)
+            result = self._call(inputs, masks)
         *_, output = [_array(part) for part in keras.tree.flatten(result)[:1]]
         hidden, backwards, last = self._states(layers, heard, taps, x.shape[1])
-        joined = last is not None and output.ndim == 2 and len(_halves(last)) == 2
-        if joined and output.shape[-1] == hidden[-1].shape[-1]:
+        if last is not None and output.ndim == 2 and len(_halves(last)) == 2:
             output = hidden[-1]  # the last states of both directions, which are of no one step
         elif backwards and output.ndim == 3:
             output = output[:, ::-1]
@@ -112,10 +115,23 @@ class Runner:
             heard.mask,
         )
 
+    def _call(self, x: Array, masks: dict[str, Any]) -> Any:
+        """Call the model on sequences; initial states that are inputs are zero."""
+        given = keras.ops.convert_to_tensor(x)
+        inputs = getattr(self.model, "inputs", None) or ()
+        if len(inputs) > 1:
+            shapes = self._shapes()
+            first = next(i for i, one in enumerate(inputs) if tuple(one.shape) == shapes[0])
+            given = [
+                given if i == first else keras.ops.zeros((len(x), *one.shape[1:]), one.dtype)
+                for i, one in enumerate(inputs)
+            ]
+        return self.model(given, training=False, **masks)
+
     def _inputs(self, layers: dict[str, Any], x: Array) -> tuple[Array, Array | None]:
         """Return what the model reads: x, or the indices of an Embedding in front."""
         found = [part for part in layers.values() if isinstance(part, keras.layers.Embedding)]
-        shapes = [tensor.shape for tensor in getattr(self.model, "inputs", None) or ()]
+        shapes = self._shapes()
         if not found or (shapes and len(shapes[0]) == 3):
             if shapes and len(shapes[0]) == 2:
                 x = x.reshape(x.shape[:2])  # (B, T): one feature, which a Reshape adds

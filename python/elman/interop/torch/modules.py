@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 from torch.nn.utils import parametrize
+from torch.nn.utils.spectral_norm import SpectralNorm
 
 from elman import _arguments
 from elman.activation import Activation
@@ -270,6 +271,11 @@ def _values(module: Any) -> dict[str, Any]:
     """Return the values of parametrized weights in evaluation mode, by their names."""
     values = {}
     for start, part in module.named_modules(remove_duplicate=False):
+        for hook in part._forward_pre_hooks.values():
+            if isinstance(hook, SpectralNorm):  # whose dim no tensor tells
+                with torch.no_grad():
+                    value = hook.compute_weight(part, do_power_iteration=False)
+                values[f"{start}.{hook.name}".lstrip(".")] = value
         if parametrize.is_parametrized(part):
             modes = [(one, one.training) for one in part.modules()]
             part.eval()
