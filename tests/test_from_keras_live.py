@@ -84,6 +84,42 @@ def test_the_mask_of_a_layer_is_read(keras, rng):
     agrees(keras, elman.from_keras(model), model, rng.standard_normal((3, 6, 2)).astype("f4"))
 
 
+def test_a_mask_beside_an_initial_state_is_refused(keras):
+    # Keras 3 does not hand the mask to an RNN that is called with two tensors
+    x, start = keras.Input((6, 2)), keras.Input((3,))
+    hidden = sequences(keras, 3)(keras.layers.Masking()(x), initial_state=start)
+    with pytest.raises(UnsupportedModelError, match=r"simple_rnn.*no mask, which Keras 3"):
+        elman.from_keras(keras.Model([x, start], hidden))
+
+
+# --- what only has the name of something of Keras -------------------------------------------------
+
+
+def test_functions_and_classes_of_users_with_names_of_keras_are_refused(keras, tmp_path):
+    def relu(x):
+        return 2 * x
+
+    class SimpleRNN(keras.layers.SimpleRNN):
+        def call(self, sequences, initial_state=None, mask=None, training=False):
+            return 2 * super().call(sequences, mask=mask)
+
+    for layers in (
+        [sequences(keras, 3, activation=relu)],
+        [sequences(keras, 3), keras.layers.Dense(2, activation=relu)],
+        [sequences(keras, 3), keras.layers.Activation(relu)],
+    ):
+        with pytest.raises(UnsupportedModelError, match=r"an activation of Keras, got .*\.relu"):
+            elman.from_keras(sequential(keras, *layers))
+    model = sequential(keras, SimpleRNN(3, return_sequences=True))
+    model.save(tmp_path / "m.keras")
+    for source in (model, tmp_path / "m.keras"):
+        with pytest.raises(UnsupportedModelError, match="a built-in class of Keras"):
+            elman.from_keras(source)
+    model = sequential(keras, sequences(keras, 3, activation=keras.ops.tanh))
+    x = np.random.default_rng(0).standard_normal((3, 6, 2)).astype("f4")
+    agrees(keras, elman.from_keras(model), model, x)
+
+
 # --- frozen layers in legacy files, which hold trained weights first ------------------------------
 
 
@@ -128,3 +164,21 @@ def test_weights_of_another_layer_are_refused(keras, tmp_path):
     model.save(tmp_path / "m.keras")
     x = np.random.default_rng(0).standard_normal((3, 6, 2)).astype("f4")
     agrees(keras, elman.from_keras(tmp_path / "m.keras"), model, x)
+
+
+# --- elman.compare --------------------------------------------------------------------------------
+
+
+def test_compare_gives_zeros_for_an_initial_state_that_is_an_input(keras, rng):
+    x, start = keras.Input((6, 2)), keras.Input((3,))
+    hidden = sequences(keras, 3)(x, initial_state=start)
+    for inputs in ([x, start], [start, x]):
+        model = keras.Model(inputs, keras.layers.Dense(2)(hidden))
+        assert elman.compare(elman.from_keras(model), model, rng.standard_normal((3, 6, 2))).ok
+
+
+@pytest.mark.parametrize("merge", ["sum", "ave", "concat"])
+def test_compare_judges_the_merged_last_states_of_both_directions(keras, rng, merge):
+    both = keras.layers.Bidirectional(keras.layers.SimpleRNN(3), merge_mode=merge)
+    model = sequential(keras, both)
+    assert elman.compare(elman.from_keras(model), model, rng.standard_normal((3, 6, 2))).ok

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from elman import _arguments, _container
 from elman.errors import ArgumentError, LimitError, UnsupportedModelError
 from elman.interop import _archive
+from elman.interop.keras import config as configs
 from elman.interop.keras import groups, hdf5, weights
 from elman.interop.keras import model as models
 
@@ -54,8 +55,22 @@ def open_live(live: Any, said: Said) -> tuple[KerasModel, Find]:
     models.require_chain(config)
     text = json.dumps(config | {"config": live.get_config()}, default=_plain)
     model = models.of_config(json.loads(text), version=str(getattr(package, "__version__", "3")))
+    _refuse_own_functions(live)
     _check_said(model, said)
     return model, weights.in_memory(live, stores(model), package)
+
+
+def _refuse_own_functions(live: Any) -> None:
+    """Refuse activations that are not Keras' own, though a config names them as if they were."""
+    for layer in getattr(live, "_flatten_layers", tuple)():
+        function = getattr(layer, "activation", None)
+        module = getattr(function, "__module__", None) or "builtins"
+        if callable(function) and module.split(".")[0] not in configs.PACKAGES:
+            name = getattr(function, "__name__", type(function).__name__)
+            raise UnsupportedModelError(
+                f"layer {str(layer.name)[:80]!r}: expected an activation of Keras, got"
+                f" {_container.show(f'{module}.{name}')}"
+            )
 
 
 def _plain(value: Any) -> Any:

@@ -247,6 +247,11 @@ class _Builder:
             raise UnsupportedModelError(
                 f"{leaf.what}: expected inputs of the shape (T, I), got {_shape(self._shape)}"
             )
+        if self._masking is not None and leaf.starts and not self._keras_2:
+            raise UnsupportedModelError(
+                f"{what}: expected no mask, which Keras 3 does not hand to an RNN with an initial"
+                " state that is an input"
+            )
         if self._masking is not None and any(layer.go_backwards for layer in self._recurrent):
             raise UnsupportedModelError(
                 f"{leaf.what}: expected no mask above go_backwards, which turns the sequence but"

@@ -119,8 +119,7 @@ class Runner:
         *_, output = [_array(part) for part in keras.tree.flatten(result)[:1]]
         hidden, backwards, last = self._states(layers, heard, taps, x.shape[1])
         joined = last is not None and output.ndim == 2 and len(_halves(last)) == 2
-        joined = joined and not _halves(last)[0].return_sequences
-        if joined and output.shape[-1] == hidden[-1].shape[-1]:
+        if joined and not _halves(last)[0].return_sequences:
             output = hidden[-1]  # the last states of both directions, which are of no one step
         elif backwards and output.ndim == 3:
             output = output[:, ::-1]

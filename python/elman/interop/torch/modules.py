@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 from torch.nn.utils import parametrize
+from torch.nn.utils.spectral_norm import SpectralNorm
 
 from elman import _arguments
 from elman.activation import Activation
@@ -275,6 +276,11 @@ def _values(module: Any) -> dict[str, Any]:
     """Return the values of parametrized weights in evaluation mode, by their names."""
     values = {}
     for start, inner in module.named_modules(remove_duplicate=False):
+        for hook in inner._forward_pre_hooks.values():
+            if isinstance(hook, SpectralNorm):  # whose dim no tensor tells
+                with torch.no_grad():
+                    value = hook.compute_weight(inner, do_power_iteration=False)
+                values[f"{start}.{hook.name}".lstrip(".")] = value
         if parametrize.is_parametrized(inner):
             with evaluating(inner), torch.no_grad():
                 for name in inner.parametrizations:
