@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from elman._typing import Array
     from elman.activation import Activation
 
-_NAMES = {"identity": "linear"}
-_SAME = ("identity", "tanh", "sigmoid", "relu", "softmax", "softsign", "softplus", "log_softmax")
+_SAME = ("tanh", "sigmoid", "relu", "softmax", "softsign", "softplus", "log_softmax")
+_NAMES = {"identity": "linear", **{name: name for name in _SAME}}  # Keras' names of activations
 
 
 def model_of(net: Network | None) -> Any:
@@ -91,26 +91,26 @@ def fill(model: Any, net: Network | None) -> None:
 
 def _function(f: Activation) -> str | Callable[[Any], Any]:
     """Return an activation of Keras."""
-    name = f.name
-    numbers = {
-        key: value for key, value in (("alpha", f.alpha), ("beta", f.beta)) if value is not None
-    }
-    if f.clip is None and name in _SAME:
-        return _NAMES.get(name, name)
-    ops = keras.ops
-    functions: dict[str, Callable[[Any], Any]] = {
-        "leaky_relu": lambda z: ops.leaky_relu(z, negative_slope=numbers["alpha"]),
-        "elu": lambda z: ops.elu(z, alpha=numbers["alpha"]),
-        "hard_sigmoid": lambda z: ops.clip(numbers["alpha"] * z + numbers["beta"], 0.0, 1.0),
-        "scaled_tanh": lambda z: numbers["alpha"] * ops.tanh(numbers["beta"] * z),
-        "affine": lambda z: numbers["alpha"] * z + numbers["beta"],
-        "thresholded_relu": lambda z: ops.where(z > numbers["alpha"], z, ops.zeros_like(z)),
-    }
-    inner = functions.get(name)
-    if inner is None and name in _SAME:
-        inner = getattr(keras.activations, _NAMES.get(name, name))
-    if inner is None:
+    if f.name in _NAMES and f.clip is None:
+        return _NAMES[f.name]
+    if f.name not in _NAMES and f.name not in _FUNCTIONS:
         raise UnsupportedModelError(f"net: expected an activation of Keras, got {f}")
-    if (clip := f.clip) is None:
-        return inner
-    return lambda z: inner(ops.clip(z, -clip, clip))
+
+    def function(z: Any) -> Any:
+        if f.clip is not None:
+            z = keras.ops.clip(z, -f.clip, f.clip)
+        if f.name in _NAMES:
+            return getattr(keras.activations, _NAMES[f.name])(z)
+        return _FUNCTIONS[f.name](z, f)
+
+    return function
+
+
+_FUNCTIONS: dict[str, Callable[[Any, Any], Any]] = {
+    "leaky_relu": lambda z, f: keras.ops.leaky_relu(z, negative_slope=f.alpha),
+    "elu": lambda z, f: keras.ops.elu(z, alpha=f.alpha),
+    "hard_sigmoid": lambda z, f: keras.ops.clip(f.alpha * z + f.beta, 0.0, 1.0),
+    "scaled_tanh": lambda z, f: f.alpha * keras.ops.tanh(f.beta * z),
+    "affine": lambda z, f: f.alpha * z + f.beta,
+    "thresholded_relu": lambda z, f: keras.ops.where(z > f.alpha, z, keras.ops.zeros_like(z)),
+}

@@ -53,7 +53,7 @@ class Computed(NamedTuple):
     tensors: dict[str, Any]
     sources: tuple[str, ...]  # the names of the tensors
     value: Any = None  # as PyTorch computed it
-    said: str | None = None  # what made the value
+    how: str | None = None  # what made the value, if not PyTorch
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -65,8 +65,8 @@ class Computed(NamedTuple):
     @property
     def note(self) -> str:
         """What computes the weight."""
-        if self.said is not None:
-            return self.said
+        if self.how is not None:
+            return self.how
         if self.value is not None:
             return "the value of the parametrized weight"
         form = _FORMS.get(frozenset(self.tensors))
