@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -19,6 +20,8 @@ from elman.interop import formats
 from elman.interop.torch.writing import names_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from elman._compare import Comparison
     from elman._typing import Array
     from elman.interop._source import Imported
@@ -37,8 +40,11 @@ def convert(
     A check compares the network with the source and with what is to be written, each run by its own
     framework. Nothing is written if it fails. The source is never overwritten.
     """
-    imported = formats.read(source, **options)
-    data = formats.contents(imported.network, target, fold_scaling=fold_scaling)
+    try:
+        imported = formats.read(source, **options)
+        data = formats.contents(imported.network, target, fold_scaling=fold_scaling)
+    except ElmanError as error:
+        raise type(error)(_in_options(str(error), source, options)) from error
     found = _check(imported, target, data, fold_scaling) if checked else {}
     agreed = all(comparison.ok for comparison in found.values())
     if agreed:
@@ -49,6 +55,21 @@ def convert(
     else:
         _show(source, target, imported, found, agreed)
     return agreed
+
+
+def _in_options(message: str, source: str, options: Iterable[str]) -> str:
+    """Return a message about arguments of Python as one about the file and the options."""
+    message = re.sub("^source(?=: )", lambda _: source, message)
+    names = "|".join([*options, "fold_scaling"])
+
+    def option(found: re.Match[str]) -> str:
+        name, value = found[1].replace("_", "-"), found[2]
+        if not value or value == "True":
+            return f"--{name}"
+        return f"--{name} {'false' if value == 'False' else value[1:-1]}"
+
+    message = re.sub(rf"^({names})()(?=: )", option, message)
+    return re.sub(rf"\b({names})=(True\b|False\b|'[^']*')?", option, message)
 
 
 def _check(
