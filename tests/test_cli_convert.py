@@ -280,3 +280,13 @@ def test_messages_name_the_file_and_the_options_of_the_command(tmp_path, monkeyp
     assert "pass --initial-state h0, " in start
     scaled = command.complaint("convert", "scaled.safetensors", "out.weights.h5")
     assert ": --fold-scaling multiplies it into the weights" in scaled
+
+
+def test_messages_of_a_graph_name_the_file(tmp_path, monkeypatch):
+    from fixtures.onnx_graphs import helper, model, onnx, value
+
+    monkeypatch.chdir(tmp_path)
+    nodes = [helper.make_node("Det", ["x"], ["y"])]
+    onnx.save(model(nodes, [value("x", (2, 3, 4))], [value("y", None)]), "det.onnx")
+    said = command.complaint("convert", "det.onnx", "out.safetensors")
+    assert said == "det.onnx: node 0 (Det): the operator is not supported"

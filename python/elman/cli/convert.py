@@ -14,7 +14,7 @@ from elman._compare.opening import options_of
 from elman._container import printable
 from elman.cli import layout
 from elman.cli.report import describe, print_json, random_inputs
-from elman.errors import ElmanError
+from elman.errors import ElmanError, ModelFormatError, UnsupportedModelError
 from elman.files.output import open_output
 from elman.interop import formats
 from elman.interop.torch.writing import names_of
@@ -41,10 +41,10 @@ def convert(
     framework. Nothing is written if it fails. The source is never overwritten.
     """
     try:
-        imported = formats.read(source, **options)
+        imported = _read(source, options)
         data = formats.contents(imported.network, target, fold_scaling=fold_scaling)
     except ElmanError as error:
-        raise type(error)(_in_options(str(error), source, options)) from error
+        raise type(error)(_in_options(str(error), options)) from error
     found = _check(imported, target, data, fold_scaling) if checked else {}
     agreed = all(comparison.ok for comparison in found.values())
     if agreed:
@@ -57,9 +57,20 @@ def convert(
     return agreed
 
 
-def _in_options(message: str, source: str, options: Iterable[str]) -> str:
-    """Return a message about arguments of Python as one about the file and the options."""
-    message = re.sub("^source(?=: )", lambda _: source, message)
+def _read(source: str, options: dict[str, Any]) -> Imported:
+    """Read the source; errors of what is in it name the file."""
+    try:
+        return formats.read(source, **options)
+    except ElmanError as error:
+        said = str(error).removeprefix("source: ")
+        of_model = isinstance(error, UnsupportedModelError | ModelFormatError)
+        if said != str(error) or (of_model and source not in said):
+            said = f"{source}: {said}"
+        raise type(error)(said) from error
+
+
+def _in_options(message: str, options: Iterable[str]) -> str:
+    """Return a message about arguments of Python as one about options of the command."""
     names = "|".join([*options, "fold_scaling"])
 
     def option(found: re.Match[str]) -> str:
