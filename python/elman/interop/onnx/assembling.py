@@ -98,7 +98,8 @@ def assemble(parts: Parts, symbols: Symbols) -> Reading:
         if parts.masked == "zero" or any(c.direction != "forward" for c in parts.chains):
             raise UnsupportedModelError(
                 "the output: what follows the recurrent layers has more than one activation, so its"
-                " values at the steps that a sequence lacks are those of no network"
+                " values at the steps that a sequence lacks are those of no network: export the"
+                " model without lengths and masks, and pass them to net.run"
             )
         made = made._replace(network=_held(made))
     places, taps = _places(parts, layers, made)
