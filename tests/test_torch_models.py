@@ -340,12 +340,25 @@ def test_readouts_of_several_parts(case, said):
         (
             "norm between",
             {"readout": "head", "output_activation": ["relu", "identity"]},
-            r"^output_activation: expected 3, one for each part of the readout, got 2",
+            r"^output_activation: expected a sequence of 3, one for each part of the readout"
+            r" \('head.0', 'head.1', 'head.3'\), got 2",
+        ),
+        (
+            "norm between",
+            {"readout": "head", "output_activation": "relu"},
+            r"^output_activation: expected a sequence of 3, one for each part .*, got 'relu'",
+        ),
+        ("norm between", {}, r"^readout: .*got 'head.0', 'head.1', 'head.3': pass the name"),
+        (
+            "norm between",
+            {"readout": ["head.0", "head.3"], "output_activation": ["relu", "identity"]},
+            r"add 'head.1' to readout= to read it, or set prefix= and readout= to leave them out",
         ),
         (
             "two maps",
             {"readout": "head", "output_activation": ["relu"] * 3},
-            r"^output_activation: expected 2, one for each linear map",
+            r"^output_activation: expected a sequence of 2, one for each linear map of the readout"
+            r" \('head.0', 'head.2'\), got 3",
         ),
         ("two maps", {"readout": ["head.0", "x"]}, r"^readout: expected one of .*got 'x'"),
         ("two maps", {"readout": True}, r"^readout: expected a name, several or False, got True"),

@@ -250,8 +250,7 @@ class _Builder:
         if self._masking is not None and leaf.starts and not self._keras_2:
             raise UnsupportedModelError(
                 f"{leaf.what}: expected no mask, which Keras 3 does not hand to an RNN with an"
-                " initial"
-                " state that is an input"
+                " initial state that is an input"
             )
         if self._masking is not None and any(layer.go_backwards for layer in self._recurrent):
             raise UnsupportedModelError(

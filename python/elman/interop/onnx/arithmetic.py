@@ -172,11 +172,19 @@ def _dropout(
     return x
 
 
+def _with_ones(sizes: Array) -> Array:
+    """Return sizes with 1 for the variable ones: like those, it is not negative."""
+    known = [1 if size in ("B", "T") else size for size in sizes.ravel().tolist()]
+    return sizes if any(isinstance(s, str) for s in known) else np.reshape(known, sizes.shape)
+
+
 def _comparison(compare: Callable[[Array, Array], Array]) -> Callable[..., Tensor]:
     """Compare constants, as Keras does with a step's number, and values with constants."""
 
     def apply(node: Node, context: Context, a: Tensor, b: Tensor) -> Tensor:
         if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+            if node.operator == "Equal" and b.dtype.kind == "i" and (b < 0).all():
+                a = _with_ones(a)
             return _folded(compare, a, b, context)
         if node.operator == "Equal" and isinstance(b, np.ndarray) and is_ids(a) and b.size > 1:
             return equal_to_numbers(a, b, context)  # type: ignore[arg-type]

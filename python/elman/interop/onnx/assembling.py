@@ -96,7 +96,8 @@ def assemble(model: OnnxModel, symbols: Symbols) -> Reading:
     if (model.padded or model.mask is not None) and when in ("each", "last") and not made.masks:
         raise UnsupportedModelError(
             "the output: what follows the recurrent layers has more than one activation, so its"
-            " values at the steps that a sequence lacks are those of no network"
+            " values at the steps that a sequence lacks are those of no network: export the model"
+            " without lengths and masks, and pass them to net.run"
         )
     places, taps = _places(model, layers, made)
     rows = [*_input_rows(model), *_rolled_rows(model, layers, made)]

@@ -330,6 +330,15 @@ def _repeated(x: Array, shape: tuple[int, ...], context: Context) -> Array:
     return np.broadcast_to(x, shape)
 
 
+@operator("ReduceProd", 18)
+def _size_product(node: Node, context: Context, x: Tensor) -> Tensor:
+    """Return the product of sizes."""
+    if not isinstance(x, np.ndarray) or x.ndim != 1 or (x.size != 1 and x.dtype.kind != "i"):
+        raise UnsupportedModelError("it multiplies other values than sizes")
+    found = x if x.size == 1 else x.prod(keepdims=True)
+    return found if node.attributes.get("keepdims", 1) else found.reshape(())
+
+
 @operator("ConstantOfShape", 25)
 def _constant_of_shape(node: Node, context: Context, shape: Tensor) -> Tensor:
     if not isinstance(shape, np.ndarray) or shape.ndim != 1:

@@ -18,6 +18,7 @@ from elman.interop.onnx import activations, arithmetic, axes, lengths  # noqa: F
 from elman.interop.onnx.assembling import OnnxModel, Reading, assemble
 from elman.interop.onnx.fields import OPERATORS, Context, as_field
 from elman.interop.onnx.recurrent import NEWEST, RnnNodes
+from elman.interop.onnx.sorting import check_orders
 from elman.interop.onnx.unrolled import roll_up
 from elman.interop.onnx.values import Field, Hidden, Lengths, Symbols, leaves_of, objects
 
@@ -259,6 +260,7 @@ class _GraphReader:
 
     def finish(self) -> Reading:
         """Return the network that computes the outputs."""
+        check_orders(self._graph, self._values)
         fields = [as_field(self._values[name], self._symbols) for name in self._graph.outputs]
         halves = self._recurrent.halves
         mask = None

@@ -201,7 +201,7 @@ class RnnNodes:
         return self._outputs(first, batch, attributes, context)
 
     def _note_lengths(self, lengths: Value | None, context: Context) -> None:
-        if isinstance(lengths, Lengths):
+        if isinstance(lengths, Lengths) and lengths.name and lengths == Lengths(lengths.name):
             self.lengths.add(lengths.name)
         elif lengths is None or (
             isinstance(lengths, np.ndarray)

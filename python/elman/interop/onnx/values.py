@@ -194,7 +194,8 @@ class Hidden(Vector):
 class Lengths(NamedTuple):
     """Integers made of the lengths of the sequences, an input of the graph: rows + length + add.
 
-    `rows` is "" for 0, "B" for the number of the sequence and "BT" for that times the steps.
+    `rows` is "" for 0, "B" for the number of the sequence and "BT" for that times the steps;
+    without a name also "sorted" for the order of the sequences by length and "unsorted" back.
     """
 
     name: str  # "" if the lengths are not in it

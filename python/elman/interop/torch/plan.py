@@ -298,9 +298,11 @@ def _only(
             blocking = [
                 f"{name} ({parts[0].what})" if parts else name for name, parts in kinds.items()
             ]
+        norms = [name for name, parts in names.items() if parts and parts[0].kind == "norm"]
+        got = sorted([*heads, *norms]) if heads else sorted(blocking)
         raise ArgumentError(
-            f"readout: expected one nn.Linear, got {listed(sorted(heads or blocking))}: pass the"
-            " name of the readout, several from the bottom up, or False for none"
+            f"readout: expected one nn.Linear, got {listed(got)}: pass the name of the readout,"
+            " several from the bottom up, or False for none"
             f"{_IN_ORDER if model.parts is not None else ''}"
         )
     (head,) = heads
@@ -399,28 +401,23 @@ def _given(items: list[tuple[TorchPart, ...]], said: Said) -> dict[int, Any]:
         for index, item in enumerate(items)
         if item[-1].kind != "function" and any(part.kind == "linear" for part in item)
     ]
-    output = said.output_activation
-    if output is None or isinstance(output, str | Activation):
-        if len(linear) > 1:
-            raise ArgumentError(
-                f"output_activation: expected a sequence of {len(linear)}, one for each linear map"
-                f" of the readout, got {output!r}"
-            )
-        return {len(items) - 1: output}
-    several = _arguments.listed("output_activation", output, "a name or a sequence of them")
     apart = not any(
         index + 1 < len(items) and items[index + 1][0].kind == "norm" for index in linear
     )
+    parts, what = ([items[i] for i in linear], "linear map") if apart else (items, "part")
+    names = listed(item[-1].name for item in parts)
+    expected = f"a sequence of {len(parts)}, one for each {what} of the readout ({names})"
+    output = said.output_activation
+    if output is None or isinstance(output, str | Activation):
+        if len(linear) > 1:
+            raise ArgumentError(f"output_activation: expected {expected}, got {output!r}")
+        return {len(items) - 1: output}
+    several = _arguments.listed("output_activation", output, "a name or a sequence of them")
     if len(several) == len(items):
         return dict(enumerate(several))
     if len(several) == len(linear) and apart:
         return dict(zip(linear, several, strict=True))
-    expected = (
-        f"{len(linear)}, one for each linear map" if apart else (f"{len(items)}, one for each part")
-    )
-    raise ArgumentError(
-        f"output_activation: expected {expected} of the readout, got {len(several)}"
-    )
+    raise ArgumentError(f"output_activation: expected {expected}, got {len(several)}")
 
 
 def activation_of(value: Any) -> Activation:
@@ -450,10 +447,12 @@ def _left_out(
     knowingly = (said.prefix is not None and said.readout is not None) or said.readout is False
     if rest and not knowingly:
         names = [part.name for part in parts if part.kind == "linear"]
+        norms = sorted(parent(name) for name in rest if name.endswith("running_var"))
+        remedy = f"add {listed(norms)} to readout= to read it, or " if norms else ""
         raise ArgumentError(
             f"source: expected an RNN and its readout {listed(names)}, got {listed(sorted(rest))}"
-            " too: if forward uses them, the result differs without them; set prefix= and readout="
-            f" to leave them out{_IN_ORDER if model.parts is not None else ''}"
+            f" too: if forward uses them, the result differs without them; {remedy}set prefix= and"
+            f" readout= to leave them out{_IN_ORDER if model.parts is not None else ''}"
         )
     return {name: _CHANGES if _is_float(model.tensors[name]) else "left out" for name in spare}
 
