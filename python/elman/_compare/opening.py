@@ -96,7 +96,18 @@ def _is_live(source: object, module: str, name: str) -> bool:
 
 def _read_file(net: Network, path: str, options: dict[str, Any]) -> Imported:
     """Read a file; for files of weights only, take the activations from the network."""
-    return formats.read(path, **(options_of(net, path) | options))
+    known = options_of(net, path)
+    if "activation" in known and isinstance(options.get("readout"), list | tuple):
+        known |= _of_several(net)  # the parts of the readout are layers of the network
+    return formats.read(path, **(known | options))
+
+
+def _of_several(net: Network) -> dict[str, Any]:
+    """Return the activations of the recurrent layers, and of all others with the readout's."""
+    layers, above = [], []
+    for layer, activation in zip(net.layers, structure_of(net).layer_activations, strict=True):
+        (layers if layer.W_hh.any() else above).append(activation)
+    return {"activation": layers, "output_activation": [*above, net.output_activation]}
 
 
 def options_of(net: Network, path: str) -> dict[str, Any]:
