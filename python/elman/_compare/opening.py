@@ -104,7 +104,8 @@ def _read_file(net: Network, path: str, options: dict[str, Any]) -> Imported:
 
 def _of_several(net: Network) -> dict[str, Any]:
     """Return the activations of the recurrent layers, and of all others with the readout's."""
-    layers, above = [], []
+    layers: list[Any] = []
+    above: list[Any] = []
     for layer, activation in zip(net.layers, structure_of(net).layer_activations, strict=True):
         (layers if layer.W_hh.any() else above).append(activation)
     return {"activation": layers, "output_activation": [*above, net.output_activation]}

@@ -36,10 +36,10 @@ def read(source: object, said: Said = Said()) -> Imported:  # noqa: B008 - immut
     """Return the network of `from_torch`, with a row for each part of the source."""
     model = _collect(source, said.prefix)
     layers = find_recurrent(model, said.prefix)
-    model = with_starts(model, layers)
     arrays = {name: _array(name, model.tensors[name]) for layer in layers for name in layer.names}
     for layer in layers:
         _check_shapes(layer, arrays)
+    model = with_starts(model, layers)
     plan = find_plan(model, layers, said)
     parts = _Parts(model, layers, plan, said).parts
     made = _chain.assemble(parts, said)
