@@ -486,3 +486,27 @@ def test_what_a_reader_must_be_told_may_be_said(torch, rng, tmp_path):
     for source in (path, model):
         with pytest.raises(elman.ArgumentError, match=r"^layers: expected no such option for .*m"):
             elman.compare(net, source, x, layers=["rnn"])
+
+
+def test_the_parts_of_a_readout_are_layers_of_the_network(torch, rng, tmp_path):
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rnn = torch.nn.RNN(3, 8, batch_first=True)
+            self.fc1, self.fc2 = torch.nn.Linear(8, 5), torch.nn.Linear(5, 2)
+
+        def forward(self, x):
+            return self.fc2(torch.relu(self.fc1(self.rnn(x)[0])))
+
+    path, model, x = tmp_path / "m.pt", Model(), rng.standard_normal((2, 9, 3))
+    torch.save(model.state_dict(), path)
+    net = elman.from_torch(
+        path,
+        activation="tanh",
+        readout=["fc1", "fc2"],
+        output_activation=["relu", "identity"],
+    )
+    np.testing.assert_allclose(
+        net(x), model(torch.tensor(x, dtype=torch.float32)).detach(), rtol=0, atol=1e-5
+    )
+    assert elman.compare(net, path, x, readout=["fc1", "fc2"]).ok
