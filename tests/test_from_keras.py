@@ -210,8 +210,8 @@ def test_the_rows_say_what_became_of_each_part(tmp_path):
     base = "layers/simple_rnn/cell/vars"
     assert [tuple(row) for row in imported.rows[:3]] == [
         (f"{base}/0", "layers.0.W_xh", "transposed"),
-        (f"{base}/2", "layers.0.b_h", ""),
         (f"{base}/1", "layers.0.W_hh", "transposed"),
+        (f"{base}/2", "layers.0.b_h", ""),
     ]
     rows = {row.source: row.note for row in imported.rows}
     assert "training" in rows["spatial_dropout1d"]
