@@ -371,3 +371,13 @@ def test_nullable_numbers_of_pandas_are_read(rng, dtype):
     frame.iloc[4, 1] = pandas.NA
     with pytest.raises(elman.DTypeError, match=r"^x\['b'\]: .*row 4"):
         net(frame)
+
+
+def test_what_pytorch_cannot_run_names_the_file_to_be_written(torch, tmp_path):
+    net = elman.Network(input_size=3, hidden_size=8, output_size=2, activation="sigmoid")
+    net.save(tmp_path / "a.safetensors")
+    target = tmp_path / "b.pt"
+    result = command.run("convert", tmp_path / "a.safetensors", target, "--check")
+    assert result.returncode == 2
+    assert f"{target}: PyTorch cannot run it" in result.stderr.decode()
+    assert not target.exists()

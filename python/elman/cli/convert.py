@@ -39,7 +39,7 @@ def convert(
     """
     imported = formats.read(source, **options)
     data = formats.contents(imported.network, target, fold_scaling=fold_scaling)
-    found = _check(imported, target, data, fold_scaling) if checked else {}
+    found = _check(source, imported, target, data, fold_scaling) if checked else {}
     agreed = all(comparison.ok for comparison in found.values())
     if agreed:
         with open_output(target, sources=(source,)) as file:
@@ -52,7 +52,7 @@ def convert(
 
 
 def _check(
-    imported: Imported, target: str, data: bytes, fold_scaling: bool
+    source: str, imported: Imported, target: str, data: bytes, fold_scaling: bool
 ) -> dict[str, Comparison]:
     """Compare the network with the source and with the converted bytes, on random inputs."""
     net = imported.network
@@ -61,7 +61,7 @@ def _check(
         return random_inputs(net, (B, T), seed=0)
 
     with contextlib.redirect_stdout(sys.stderr):  # what frameworks print
-        found = {"source": check(net, imported, inputs)}
+        found = {"source": check(net, source, imported, inputs)}
         with tempfile.TemporaryDirectory() as folder:
             suffix = ".weights.h5" if target.endswith(".weights.h5") else Path(target).suffix
             path = str(Path(folder, f"converted{suffix}"))
@@ -72,7 +72,7 @@ def _check(
                     options |= names_of(net)
                 written = formats.read(path, **options)
                 folded = written.network if fold_scaling else net
-                found["target"] = check(folded, written, inputs)
+                found["target"] = check(folded, target, written, inputs)
             except ElmanError as error:
                 raise type(error)(str(error).replace(path, target)) from error
     return found
