@@ -16,6 +16,7 @@ from elman.cli.report import describe, print_json, random_inputs
 from elman.errors import ElmanError
 from elman.files.output import open_output
 from elman.interop import formats
+from elman.interop._export import folded
 from elman.interop.torch.writing import names_of
 
 if TYPE_CHECKING:
@@ -71,8 +72,8 @@ def _check(
                 if formats.framework_of(path) == "torch":
                     options |= names_of(net)
                 written = formats.read(path, **options)
-                folded = written.network if fold_scaling else net
-                found["target"] = check(folded, target, written, inputs)
+                wanted = folded(net) if fold_scaling else net
+                found["target"] = check(wanted, target, written, inputs)
             except ElmanError as error:
                 raise type(error)(str(error).replace(path, target)) from error
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from elman._parameters import structure_of
 from elman._structure import B_Y, SCALING, W_HY, prefixes
 from elman.errors import ArgumentError, UnsupportedModelError
 
@@ -38,6 +39,20 @@ def tensors(net: Network, *, fold_scaling: bool) -> Tensors:
         )
     folded = _fold_inputs(net, weights, scaling) | _fold_outputs(net, weights, scaling)
     return weights | {name: _rounded(net, name, array) for name, array in folded.items()}
+
+
+def folded(net: Network) -> Network:
+    """Return the network with its scaling folded into its weights."""
+    structure = structure_of(net)
+    return type(net).from_tensors(
+        tensors(net, fold_scaling=True),
+        direction=structure.directions,
+        activation=structure.layer_activations,
+        output_activation=net.output_activation,
+        dtype=net.dtype,
+        masked=net.masked,
+        allow_nonfinite=True,
+    )
 
 
 def _rounded(net: Network, name: str, folded: Array) -> Array:
