@@ -510,3 +510,13 @@ def test_the_parts_of_a_readout_are_layers_of_the_network(torch, rng, tmp_path):
         net(x), model(torch.tensor(x, dtype=torch.float32)).detach(), rtol=0, atol=1e-5
     )
     assert elman.compare(net, path, x, readout=["fc1", "fc2"]).ok
+
+
+def test_what_pytorch_cannot_run_names_the_file_to_be_written(torch, tmp_path):
+    net = elman.Network(input_size=3, hidden_size=8, output_size=2, activation="sigmoid")
+    net.save(tmp_path / "a.safetensors")
+    target = tmp_path / "b.pt"
+    result = command.run("convert", tmp_path / "a.safetensors", target, "--check")
+    assert result.returncode == 2
+    assert f"{target}: PyTorch cannot run it" in result.stderr.decode()
+    assert not target.exists()
