@@ -690,7 +690,7 @@ def test_depth_in_a_call_is_no_recursion(name, node):
         },
     }
     with pytest.raises(elman.ElmanError):
-        interop.file.models.of_config(config, version="3")
+        interop.file.parts.of_config(config, version="3")
 
 
 @pytest.mark.parametrize("key", ["name", "units", "activation", "dtype", "use_bias", "trainable"])
@@ -698,7 +698,7 @@ def test_depth_in_a_call_is_no_recursion(name, node):
 def test_depth_in_a_setting_is_an_error_or_ignored(key, where):
     config = sequential(where(**{key: deep(10_000)}), recurrent())
     with contextlib.suppress(elman.ElmanError):
-        interop.file.models.of_config(config, version="3")
+        interop.file.parts.of_config(config, version="3")
 
 
 def test_a_number_of_many_digits_in_a_name_is_no_number(tmp_path):

@@ -15,8 +15,8 @@ from elman import _arguments, _container
 from elman.errors import ArgumentError, LimitError, UnsupportedModelError
 from elman.interop import _archive
 from elman.interop.keras import config as configs
-from elman.interop.keras import groups, hdf5, weights
-from elman.interop.keras import model as models
+from elman.interop.keras import groups, hdf5, parts, weights
+from elman.interop.keras.model import KerasLayer
 
 if TYPE_CHECKING:
     from elman.interop._source import Said
@@ -30,14 +30,14 @@ def open_model(data: bytes, said: Said) -> tuple[KerasModel, Find]:
     """Return the model that a file describes, and a function that finds its cells' weights."""
     if data.startswith(b"PK\x03\x04"):
         config, contents, version = _open_archive(data)
-        model = models.of_config(config, version=version)
+        model = parts.of_config(config, version=version)
         find = weights.by_group(contents)
     elif data.startswith(b"\x89HDF\r\n\x1a\n"):
         contents = hdf5.read(data)
         if "model_config" not in contents.attributes:
             return _open_weights(contents, said)
         text = contents.attributes["model_config"].encode(errors="surrogateescape")
-        model = models.of_config(_json(text), version=contents.attributes.get("keras_version", "2"))
+        model = parts.of_config(_json(text), version=contents.attributes.get("keras_version", "2"))
         find = weights.by_order(contents, "model_weights", stores(model))
     else:
         raise UnsupportedModelError(
@@ -52,9 +52,9 @@ def open_live(live: Any, said: Said) -> tuple[KerasModel, Find]:
     kind = type(live)
     package = sys.modules.get(kind.__module__.partition(".")[0])
     config = {"class_name": kind.__name__, "module": kind.__module__, "registered_name": None}
-    models.require_chain(config)
+    parts.require_chain(config)
     text = json.dumps(config | {"config": live.get_config()}, default=_plain)
-    model = models.of_config(json.loads(text), version=str(getattr(package, "__version__", "3")))
+    model = parts.of_config(json.loads(text), version=str(getattr(package, "__version__", "3")))
     _refuse_own_functions(live)
     _check_said(model, said)
     return model, weights.in_memory(live, stores(model), package)
@@ -82,7 +82,7 @@ def stores(model: KerasModel) -> list[Store]:
     """Return where the weights of a model are, from the input to the output."""
     found: list[Store] = []
     for part in model.parts:
-        if isinstance(part, models.KerasLayer):
+        if isinstance(part, KerasLayer):
             found += [cell.store for cell in part.halves]
         elif (store := getattr(part, "store", None)) is not None:
             found.append(store)

@@ -17,8 +17,8 @@ from elman.interop.keras.model import (
     KerasLayer,
     KerasModel,
     Store,
-    halves_are_zero,
 )
+from elman.interop.keras.parts import halves_are_zero
 from elman.interop.keras.weights import kind_of, names_in
 
 if TYPE_CHECKING:
