@@ -237,8 +237,8 @@ def test_keras_loads_the_weights_file(net, tmp_path, rng, monkeypatch):
     [
         (("a.bin", "b.onnx"), "a.bin: expected "),
         (("a.safetensors", "b.txt"), "b.txt: expected "),
-        (("a.safetensors", "b.safetensors", "--prefix", "rnn"), "prefix: expected "),
-        (("a.safetensors", "b.safetensors", "--fold-scaling"), "fold_scaling: expected "),
+        (("a.safetensors", "b.safetensors", "--prefix", "rnn"), "--prefix: expected "),
+        (("a.safetensors", "b.safetensors", "--fold-scaling"), "--fold-scaling: expected "),
         (("missing.onnx", "b.safetensors"), "missing.onnx: "),
     ],
 )
@@ -247,3 +247,46 @@ def test_impossible_conversions_are_one_sentence(net, tmp_path, monkeypatch, wor
     net.save("a.safetensors")
     assert command.complaint("convert", *words).startswith(message)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.safetensors"]
+
+
+def test_messages_name_the_file_and_the_options_of_the_command(tmp_path, monkeypatch):
+    from safetensors.numpy import save_file
+
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    shapes = {"weight_ih_l0": (4, 3), "weight_hh_l0": (4, 4), "bias_ih_l0": 4, "bias_hh_l0": 4}
+    rnn = {name: rng.normal(size=shape) for name, shape in shapes.items()}
+    save_file({f"{model}.rnn.{n}": w for model in "ab" for n, w in rnn.items()}, "two.safetensors")
+    front = {
+        "words.weight": np.ones((9, 3)),
+        "head.weight": np.ones((2, 4)),
+        "head.bias": np.ones(2),
+    }
+    save_file({f"rnn.{n}": w for n, w in rnn.items()} | front, "words.safetensors")
+    save_file(
+        {f"rnn.{n}": w for n, w in rnn.items()} | {"h0": np.ones((1, 4))}, "start.safetensors"
+    )
+    scaling = {"input_mean": np.ones(3), "input_std": np.ones(3)}
+    elman.Network(3, 4, 2, seed=0, **scaling).save("scaled.safetensors")
+
+    two = command.complaint("convert", "two.safetensors", "out.pt")
+    assert two.startswith("two.safetensors: expected one RNN, got 'a.rnn', 'b.rnn': ")
+    assert "set --prefix to one name" in two
+    words = command.complaint("convert", "words.safetensors", "out.pt")
+    assert words.startswith("--embedding: expected what 'words' is: pass --embedding one_hot if ")
+    assert words.endswith("or set --prefix and --readout to leave it out")
+    start = command.complaint("convert", "start.safetensors", "out.pt")
+    assert start.startswith("--initial-state: expected what 'h0' is: ")
+    assert "pass --initial-state h0, " in start
+    scaled = command.complaint("convert", "scaled.safetensors", "out.weights.h5")
+    assert ": --fold-scaling multiplies it into the weights" in scaled
+
+
+def test_messages_of_a_graph_name_the_file(tmp_path, monkeypatch):
+    from fixtures.onnx_graphs import helper, model, onnx, value
+
+    monkeypatch.chdir(tmp_path)
+    nodes = [helper.make_node("Det", ["x"], ["y"])]
+    onnx.save(model(nodes, [value("x", (2, 3, 4))], [value("y", None)]), "det.onnx")
+    said = command.complaint("convert", "det.onnx", "out.safetensors")
+    assert said == "det.onnx: node 0 (Det): the operator is not supported"

@@ -101,6 +101,21 @@ def test_a_stateful_model_starts_from_zeros_and_keeps_its_states(keras, rng):
     assert not layer.unroll
 
 
+@pytest.mark.parametrize("zero", [False, True])
+@pytest.mark.parametrize("sequences", [False, True])
+def test_masked_layers_that_read_backwards(keras, rng, zero, sequences):
+    layer = keras.layers.SimpleRNN(
+        4, go_backwards=True, return_sequences=sequences, zero_output_for_mask=zero
+    )
+    model = _sequential(keras, keras.layers.Masking(), layer, keras.layers.Dense(2))
+    x = rng.standard_normal((4, 9, 3)).astype("f4")
+    x[0, 3:5] = x[1, 7:] = x[2, 0] = x[3] = 0
+    found = elman.compare(elman.from_keras(model), model, x)
+    assert found.ok, found
+    assert None not in found.layers
+    assert layer.return_sequences is sequences
+
+
 def test_the_mask_of_a_masking_layer_is_taken_from_the_model(keras, rng):
     model = _sequential(
         keras,
@@ -230,6 +245,49 @@ def test_a_chaotic_module_is_right(torch, rng):
     assert "drifts apart" in str(found)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_chaotic_stack_runs_on_the_states_that_are_judged(torch, rng, dtype):
+    # Another run of the lower layers, alone, rounds otherwise.
+    kind = getattr(torch, dtype)
+    rnn = torch.nn.RNN(3, 64, 3, batch_first=True, dtype=kind)
+    with torch.no_grad():
+        for name, weight in rnn.named_parameters():
+            weight.mul_(12 if "weight" in name else 1)
+    source = (rnn, torch.nn.Linear(64, 2, dtype=kind))
+    net = elman.from_torch(source, output_activation="identity")
+    found = elman.compare(net, source, 1e4 * rng.standard_normal((3, 300, 3)))
+    assert found.ok, found
+    assert None not in found.layers
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_a_state_by_name_reaches_every_layer(torch, rng, layers):
+    from elman.interop.torch import running
+
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rnn = torch.nn.RNN(3, 8, layers, batch_first=True)
+
+        def forward(self, x):
+            return self.rnn(hx=torch.ones(layers, len(x), 8), input=x)[0]
+
+    model = Model()
+    x = rng.standard_normal((3, 20, 3)).astype("f4")
+    hidden = running.run(model, x).hidden
+    assert len(hidden) == layers
+    below = torch.from_numpy(x)
+    for k, states in enumerate(hidden):
+        alone = torch.nn.RNN(below.shape[-1], 8, batch_first=True)
+        named = {
+            name[:-1] + "0": p for name, p in model.rnn.named_parameters() if name[-1] == str(k)
+        }
+        alone.load_state_dict(named)
+        with torch.inference_mode():
+            below, _ = alone(below, torch.ones(1, 3, 8))
+        np.testing.assert_allclose(states, below.numpy(), atol=1e-6)
+
+
 @pytest.mark.parametrize("as_rows", [False, True])
 def test_an_embedding_in_front_is_given_indices(torch, rng, as_rows):
     nn = torch.nn
@@ -258,6 +316,26 @@ def test_an_embedding_in_front_is_given_indices(torch, rng, as_rows):
             [(cell.W_xh @ table.T, cell.W_hh, cell.b_h)], readout, output_activation="identity"
         )
         assert elman.compare(words, model, np.eye(11)[ids]).ok
+
+
+@pytest.mark.parametrize("name", ["Softmax", "LogSoftmax", "Sigmoid"])
+def test_another_head_is_named_once(torch, rng, name):
+    parts = (torch.nn.RNN(3, 8, batch_first=True), torch.nn.Linear(8, 2))
+    net = elman.from_torch(parts, output_activation="identity")
+    head = getattr(torch.nn, name)(*([-1] if "Softmax" in name else []))
+    found = elman.compare(net, (*parts, head), rng.standard_normal((3, 20, 3)))
+    g = {"LogSoftmax": "log_softmax"}.get(name, name.lower())
+    assert found.causes == [f"the source used {g} for its outputs, the network identity"]
+
+
+def test_a_small_second_bias_that_is_missing_is_named(torch, rng):
+    rnn, fc = torch.nn.RNN(3, 8, nonlinearity="relu", batch_first=True), torch.nn.Linear(8, 2)
+    with torch.no_grad():
+        rnn.bias_ih_l0.mul_(300)
+    net = elman.from_torch((rnn, fc), output_activation="identity")
+    wrong = net.replace(tensors={"layers.0.b_h": rnn.bias_ih_l0.detach().numpy()})
+    found = elman.compare(wrong, (rnn, fc), 0 * rng.standard_normal((3, 20, 3)))
+    assert found.causes == ["the second bias is missing in layers.0.b_h"]
 
 
 @pytest.mark.parametrize(
@@ -432,3 +510,10 @@ def test_the_parts_of_a_readout_are_layers_of_the_network(torch, rng, tmp_path):
         net(x), model(torch.tensor(x, dtype=torch.float32)).detach(), rtol=0, atol=1e-5
     )
     assert elman.compare(net, path, x, readout=["fc1", "fc2"]).ok
+
+
+def test_an_option_of_another_framework_is_refused(keras, rng):
+    model = _sequential(keras, keras.layers.SimpleRNN(4, return_sequences=True))
+    net = elman.from_keras(model)
+    with pytest.raises(elman.ArgumentError, match=r"^prefix: expected no such option for Sequ"):
+        elman.compare(net, model, rng.standard_normal((2, 9, 3)), prefix="rnn")

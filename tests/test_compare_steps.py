@@ -119,6 +119,32 @@ def test_a_source_of_another_precision_agrees(rng, dtype):
     assert max(found.layers) > least[dtype]  # it does round
 
 
+@pytest.mark.parametrize("small", [1e-2, 1e-4, 1e-6])
+def test_numbers_that_underflow_in_half_precision_agree(rng, small):
+    net = _net(activation="relu")
+    weights = {n: small * a if a.ndim == 1 else 0.01 * a for n, a in net.tensors().items()}
+    net = net.replace(tensors={n: steps.rounded(a, "float16") for n, a in weights.items()})
+    found = elman.compare(net, _source(net, "float16"), small * _steps(rng))
+    assert found.ok, found
+    other = net.replace(tensors={"readout.b_y": net.readout.b_y + 0.01})
+    assert not elman.compare(other, _source(net, "float16"), small * _steps(rng)).ok
+
+
+def test_values_that_may_overflow_are_counted(rng):
+    net = _net(activation="relu", output_activation="identity")
+    x = _steps(rng)
+    x[0] = (2e38, 2e38, 2e38)  # summands of half the largest number
+    weights = {"layers.0.W_xh": np.tile(np.float32([0.9, -0.9, 1e-38]), (8, 1))}
+    net = net.replace(tensors=weights)
+    found = elman.compare(net, _source(net), x)
+    assert found.ok, found
+    assert found.not_judged > 0
+    assert str(found).endswith(f"; {found.not_judged} values may overflow and were not judged")
+    found = elman.compare(net, _source(net), _steps(rng))
+    assert found.not_judged == 0
+    assert "overflow" not in str(found)
+
+
 def test_a_chaotic_network_agrees_at_every_step_and_drifts_apart(rng):
     net = _net(hidden_size=64)
     net = net.replace(tensors={"layers.0.W_hh": 12 * net.layers[0].W_hh})
@@ -180,6 +206,26 @@ def test_another_activation_is_found(rng):
     net = _net()
     found = elman.compare(_net(activation="relu"), _source(net), _steps(rng))
     assert found.causes == [f"the source used tanh in layer {i}, the network relu" for i in (0, 1)]
+
+
+def test_another_direction_is_found(rng):
+    net = _net(hidden_size=5)
+    found = elman.compare(_net(hidden_size=5, direction="reverse"), _source(net), _steps(rng))
+    assert found.causes == ["layer 0 is forward in the source, reverse in the network"]
+
+
+def test_another_number_of_layers_is_found_where_no_states_are_shown(rng):
+    net = _net(hidden_size=5)
+    source = _source(net, hidden=lambda trace: [])
+    found = elman.compare(_net(hidden_size=[5, 5]), source, _steps(rng))
+    assert found.causes == ["the source has 1 layers, the network 2"]
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0, 3), (0, 5, 3)])
+def test_a_comparison_of_nothing_is_refused(shape):
+    net = _net()
+    with pytest.raises(elman.ShapeError, match=r"^x: expected at least one sequence and one step"):
+        elman.compare(net, _source(net), np.zeros(shape))
 
 
 def test_two_biases_that_cancel_are_rounding(rng):

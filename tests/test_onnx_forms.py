@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import re
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ FORMS = np.load(pathlib.Path(__file__).parent / "fixtures" / "onnx_forms.npz")
 REFUSED = {
     "silu": "multiplies by a value that is not constant",
     "skip": "expected a chain of layers, linear maps and activations, got a sum",
-    "packed-mlp": "more than one activation",
+    "packed-mlp": "more than one activation.*export the model without lengths and masks",
     "masking-zero-mlp": "more than one activation",
     "end-both-directions": "reverse layers",
     "backwards-last": "the reverse direction after step 0",
@@ -135,6 +136,21 @@ def test_rows_say_how_to_get_the_steps_of_a_graph_with_lengths():
         assert "lengths=lengths, outputs='last'" in rows_of(case, "y")[0]
 
 
+def test_every_call_that_a_row_names_can_be_made(rng):
+    lengths, mask = np.array([4, 2]), np.arange(4) < [[4], [2]]
+    calls = set()
+    for case in (case for case in CASES if reason(case) is None):
+        found = read(exported(case))
+        x = rng.standard_normal((2, 4, found.network.input_size))
+        names = {"net": found.network, "x": x, "lengths": lengths, "T": 4, "numpy": np}
+        names["integers"] = np.ones((2, 4), int)
+        for row in found.rows:
+            for call in re.findall(r"\bnet(?:\.run)?\((?:[^()]|\([^()]*\))*\)", row.note):
+                calls.add(call)
+                assert eval(call.replace("...", "mask"), names | {"mask": mask}) is not None
+    assert len(calls) > 5
+
+
 @pytest.mark.parametrize("case", ["torchscript-packed-last", "dynamo-end-by-gather"])
 def test_the_call_in_a_row_can_be_made(case, rng):
     net = elman.from_onnx(exported(case))
@@ -151,6 +167,29 @@ def test_networks_have_what_a_graph_gives_at_steps_that_are_not_real():
     masked = {"torchscript-packed": "zero", "keras-masking": "hold", "keras-masking-zero": "zero"}
     for case, expected in masked.items():
         assert elman.from_onnx(exported(case)).masked == expected
+
+
+def test_any_value_of_a_masked_graph_is_read_as_the_graph_computes_it_or_refused(rng):
+    case = "keras-masking-both-directions"
+    x = rng.standard_normal((5, 4, 3)).astype("f4")
+    x[0] = x[1, 0] = x[2, -1] = x[3, 1:3] = 0
+    refused = 0
+    made = onnx.load_from_string(exported(case))
+    (name,) = (i.name for i in made.graph.input)
+    for node in [node for node in made.graph.node if node.op_type == "Where"][::3]:
+        made.graph.output[0].CopyFrom(value(node.output[0], None))
+        try:
+            (y,) = backend.prepare(made).run([x])
+        except UnsupportedModelError:
+            refused += 1
+            continue
+        (expected,) = ReferenceEvaluator(made).run(None, {name: x})
+        np.testing.assert_allclose(y, expected, atol=2e-6)
+    # One that no network gives: zeros where a direction's last step is masked.
+    made.graph.output[0].CopyFrom(value("/Where_28_output_0", None))
+    with pytest.raises(UnsupportedModelError, match="zeros if that step is masked"):
+        elman.from_onnx(made)
+    assert refused
 
 
 def test_rows_say_which_steps_a_graph_masks():
@@ -318,6 +357,24 @@ def test_scaling_in_any_order_is_that_of_the_graph(rng, where, first, second, sw
 
 
 # --- what is named --------------------------------------------------------------------------------
+
+
+def test_arithmetic_of_numbers_without_axes_is_read(rng):
+    # NumPy makes a number of -array(1), which has no axes to add
+    W, R = (rng.standard_normal((1, 4, n)).astype("f4") for n in (3, 4))
+    nodes = [
+        helper.make_node("Neg", ["one"], ["minus"]),
+        helper.make_node("Unsqueeze", ["minus", "axes"], ["last"]),
+        helper.make_node("RNN", ["x", "W", "R"], ["Y", ""], hidden_size=4),
+        helper.make_node("Squeeze", ["Y", "directions"], ["states"]),
+        helper.make_node("Slice", ["states", "last", "end", "axes"], ["y"]),
+    ]
+    constants = {"one": 1, "axes": [0], "directions": [1], "end": [2**62], "W": W, "R": R}
+    made = model(nodes, [value("x", (5, 2, 3))], [value("y", (1, 2, 4))], constants)
+    x = rng.standard_normal((5, 2, 3)).astype("f4")
+    (expected,) = ReferenceEvaluator(made).run(None, {"x": x})
+    y = elman.from_onnx(made)(x.swapaxes(0, 1), outputs="last")
+    np.testing.assert_allclose(y, expected[0], atol=1e-6)
 
 
 def test_a_quantized_model_is_named(rng):

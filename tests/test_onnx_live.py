@@ -163,3 +163,48 @@ def test_a_random_stack_gives_what_pytorch_computes(tmp_path, dynamo, seed):
         expected = module(x).numpy()
     (y,) = backend.prepare(path, external_data=True).run([x.numpy()])
     np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5)
+
+
+class Packed(torch.nn.Module):
+    """A tagger of sequences of different lengths, in any order, with a learned start state."""
+
+    def __init__(self, *, first, start, **options):
+        super().__init__()
+        self.rnn = torch.nn.RNN(3, 5, batch_first=first, **options)
+        D = 2 if self.rnn.bidirectional else 1
+        self.h0 = torch.nn.Parameter(torch.randn(self.rnn.num_layers * D, 1, 5) * start)
+        self.fc = torch.nn.Linear(5 * D, 2)
+        self.first, self.start = first, start
+
+    def forward(self, x, lengths):
+        """Return the outputs of all steps."""
+        h0 = self.h0.expand(-1, lengths.shape[0], -1).contiguous() if self.start else None
+        packed = torch.nn.utils.rnn.pack_padded_sequence(
+            x, lengths, batch_first=self.first, enforce_sorted=False
+        )
+        states, _ = self.rnn(packed, h0)
+        states, _ = torch.nn.utils.rnn.pad_packed_sequence(states, batch_first=self.first)
+        return self.fc(states)
+
+
+@pytest.mark.parametrize("free", [True, False])
+@pytest.mark.parametrize("start", [0, 1])
+@pytest.mark.parametrize(
+    ("first", "options"), [(True, {"num_layers": 2}), (False, {"bidirectional": True})]
+)
+def test_packed_sequences_in_any_order_are_read(tmp_path, first, options, start, free):
+    torch.manual_seed(0)
+    module = Packed(first=first, start=start, **options)
+    x, lengths = torch.randn((4, 9, 3) if first else (9, 4, 3)), torch.tensor([4, 9, 7, 2])
+    names = {"input_names": ["x", "lengths"], "output_names": ["y"]}
+    if free:
+        batch, time = (0, 1) if first else (1, 0)
+        names["dynamic_axes"] = {"x": {batch: "B", time: "T"}, "lengths": {0: "B"}}
+    path = export(module, (x, lengths), tmp_path / "m.onnx", dynamo=False, **names)
+    net = elman.from_onnx(path)
+    with torch.no_grad():
+        y = module(x, lengths).numpy()
+    x = x.numpy() if first else x.numpy().transpose(1, 0, 2)
+    y = y if first else y.transpose(1, 0, 2)
+    mask = np.arange(9) < lengths.numpy()[:, np.newaxis]
+    np.testing.assert_allclose(net.run(x, mask=mask).output, y, rtol=0, atol=1e-6)

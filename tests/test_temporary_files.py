@@ -166,3 +166,24 @@ assert len(left) <= 6 and all(name.startswith(".elman-") for name in left), left
 print(len(left))
 """
     assert 0 <= int(run_python(code, tmp_path)) <= 6
+
+
+@pytest.mark.parametrize("name", [".elman-0.tmp", ".elman-12.tmp"])
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_model_cannot_have_a_name_that_is_removed(tmp_path, name, linked):
+    target = path = tmp_path / name
+    if linked:
+        path = tmp_path / "model"
+        path.symlink_to(name)
+    for write in (elman.Network(1, 2, 1).save, lambda p: _files.require_writable(str(p))):
+        with pytest.raises(elman.ArgumentError, match=r"^path: expected another name, got .*"):
+            write(path)
+    assert not target.exists()
+    elman.Network(1, 2, 1).save(tmp_path / ".elman-0.tmp.safetensors")
+
+
+def test_a_python_without_fcntl_writes_without_locks(path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    _files.replace(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert_alone(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import pickle
 import pickletools
 import struct
@@ -444,3 +445,20 @@ def test_errors_name_the_file(error, data, tmp_path):
     path.write_bytes(data)
     with pytest.raises(error, match=f"^{path}: "):
         elman.from_torch(path, activation="tanh")
+
+
+@pytest.mark.parametrize("length", [0x280, 0x380, 0x480, 0x580])
+def test_a_header_of_safetensors_that_begins_as_a_pickle_is_read(tmp_path, length):
+    shapes = {"weight_ih_l0": (4, 3), "weight_hh_l0": (4, 4), "bias_ih_l0": (4,)}
+    shapes["bias_hh_l0"] = (4,)
+    entries, data = {}, b""
+    for name, shape in shapes.items():
+        tensor = np.full(shape, len(entries) / 4, np.float32).tobytes()
+        ends = [len(data), len(data) + len(tensor)]
+        entries[name] = {"dtype": "F32", "shape": shape, "data_offsets": ends}
+        data += tensor
+    header = json.dumps(entries).encode().ljust(length)
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(length.to_bytes(8, "little") + header + data)
+    net = elman.from_torch(path, activation="tanh")
+    assert net.tensors()["layers.0.W_hh"].tolist() == [[0.25] * 4] * 4

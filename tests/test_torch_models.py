@@ -254,14 +254,6 @@ def test_the_same_rnn_twice_is_refused(rng):
         elman.from_torch(make(rng), prefix=["rnn", "rnn"], **SAID)
 
 
-def test_a_cell_written_by_hand_is_pointed_to_from_weights():
-    tensors = {"i2h.weight": np.ones((4, 7)), "i2h.bias": np.ones(4)}
-    with pytest.raises(ArgumentError, match=r"got 'i2h.weight'.*Network\.from_weights\(\[\(W_xh"):
-        elman.from_torch(tensors, **SAID)
-    with pytest.raises(ArgumentError, match=r"got 'conv.weight'$"):
-        elman.from_torch({"conv.weight": np.ones((4, 7))}, **SAID)
-
-
 def test_quantized_weights_are_refused_by_name(rng):
     tensors = {"0._packed_weight_ih": object(), "fc.scale": np.ones(())}
     with pytest.raises(UnsupportedModelError, match=r"^source: 0._packed_weight_ih .*quantized"):
@@ -348,12 +340,25 @@ def test_readouts_of_several_parts(case, said):
         (
             "norm between",
             {"readout": "head", "output_activation": ["relu", "identity"]},
-            r"^output_activation: expected 3, one for each part of the readout, got 2",
+            r"^output_activation: expected a sequence of 3, one for each part of the readout"
+            r" \('head.0', 'head.1', 'head.3'\), got 2",
+        ),
+        (
+            "norm between",
+            {"readout": "head", "output_activation": "relu"},
+            r"^output_activation: expected a sequence of 3, one for each part .*, got 'relu'",
+        ),
+        ("norm between", {}, r"^readout: .*got 'head.0', 'head.1', 'head.3': pass the name"),
+        (
+            "norm between",
+            {"readout": ["head.0", "head.3"], "output_activation": ["relu", "identity"]},
+            r"add 'head.1' to readout= to read it, or set prefix= and readout= to leave them out",
         ),
         (
             "two maps",
             {"readout": "head", "output_activation": ["relu"] * 3},
-            r"^output_activation: expected 2, one for each linear map",
+            r"^output_activation: expected a sequence of 2, one for each linear map of the readout"
+            r" \('head.0', 'head.2'\), got 3",
         ),
         ("two maps", {"readout": ["head.0", "x"]}, r"^readout: expected one of .*got 'x'"),
         ("two maps", {"readout": True}, r"^readout: expected a name, several or False, got True"),
@@ -543,6 +548,92 @@ def test_what_a_subclass_computes_is_not_guessed(nn):
         elman.from_torch(model(nn, Doubled(4, 2)))
 
 
+def test_what_a_subclass_of_an_rnn_computes_is_not_guessed(nn, x):
+    class Doubled(nn.RNN):
+        def forward(self, x):
+            return 2 * super().forward(x)[0]
+
+    class Same(nn.RNN):
+        pass
+
+    with pytest.raises(UnsupportedModelError, match=r"a Doubled as module 0: its forward"):
+        elman.from_torch((Doubled(3, 4), nn.Linear(4, 2)))
+    whole = nn.ModuleDict({"rnn": Doubled(3, 4), "fc": nn.Linear(4, 2)})
+    with pytest.raises(UnsupportedModelError, match=r"got rnn, a Doubled: its forward"):
+        elman.from_torch(whole, output_activation="identity")
+    same, linear = Same(3, 4, batch_first=True), nn.Linear(4, 2)
+    net = elman.from_torch((same, linear), output_activation="identity")
+    agrees(net, x, linear(same(x)[0]))
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        ("LayerNorm", {"normalized_shape": 4, "elementwise_affine": False}),
+        ("ReLU", {}),
+        ("GELU", {}),
+        ("AvgPool1d", {"kernel_size": 3}),
+    ],
+)
+def test_a_module_without_tensors_that_may_compute_is_not_dropped(nn, x, part):
+    name, options = part
+    made = model(nn, nn.Linear(4, 2), between=getattr(nn, name)(**options))
+    with pytest.raises(ArgumentError, match=rf"^source: .*'between \(an nn\.{name}\)' too"):
+        elman.from_torch(made, output_activation="identity")
+    alone = nn.ModuleDict({"rnn": made["rnn"], "between": made["between"]})
+    with pytest.raises(ArgumentError, match=rf"'between \(an nn\.{name}\)' too"):
+        elman.from_torch(alone)
+    net = elman.from_torch(made, prefix="rnn", readout="head", output_activation="identity")
+    agrees(net, x, made(x))
+
+
+def test_modules_that_compute_nothing_or_are_said_do_not_block(nn, x):
+    made = model(
+        nn,
+        nn.Linear(4, 2),
+        drop=nn.Dropout(0.5),
+        same=nn.Identity(),
+        criterion=nn.MSELoss(),
+        nothing=nn.ModuleList(),
+        activation=nn.Sigmoid(),
+    )
+    net = elman.from_torch(made, output_activation="sigmoid")
+    agrees(net, x, made(x).sigmoid())
+
+
+def test_a_linear_map_that_may_be_in_front_is_not_the_readout(nn, x):
+    made = nn.ModuleDict({"inp": nn.Linear(3, 3), "rnn": nn.RNN(3, 3, batch_first=True)})
+    want = made["rnn"](made["inp"](x))[0]
+    for source in (made, made.state_dict()):
+        with pytest.raises(ArgumentError, match=r"^readout: .*'inp', which stands before it"):
+            elman.from_torch(source, **SAID)
+    agrees(elman.from_torch((made["inp"], made["rnn"])), x, want)
+    net = elman.from_torch(made, readout="inp", output_activation="identity")
+    agrees(net, x, made["inp"](made["rnn"](x)[0]))
+    by_name = dict(sorted(made.state_dict().items()))  # safetensors: the order says nothing
+    assert elman.from_torch(by_name, **SAID) == net
+
+
+def test_the_start_state_of_one_layer_is_not_that_of_all(torch, nn, x):
+    made = nn.Module()
+    made.cells = nn.ModuleList([nn.RNNCell(3, 4), nn.RNNCell(4, 4)])
+    made.h0, made.h1 = nn.Parameter(torch.randn(4)), nn.Parameter(torch.randn(4))
+    for source in (made, made.state_dict()):
+        said = {} if source is made else {"activation": "tanh"}
+        with pytest.raises(ArgumentError, match=r"^initial_state: .*'h0', 'h1' are.*one array"):
+            elman.from_torch(source, **said)
+        with pytest.raises(ArgumentError, match=r"got 'h0' beside 'h1': pass one array"):
+            elman.from_torch(source, initial_state="h0", **said)
+        both = torch.cat([made.h0, made.h1]).detach()
+        net = elman.from_torch(source, initial_state=both, **said)
+        below, state, outputs = made.h0.expand(2, 4), made.h1.expand(2, 4), []
+        for step in x.unbind(1):
+            below = made.cells[0](step, below)
+            state = made.cells[1](below, state)
+            outputs.append(state)
+        agrees(net, x, torch.stack(outputs, 1))
+
+
 def test_what_is_in_front_of_the_rnn_in_a_sequence(torch, nn, x):
     below, rnn, linear = nn.Linear(3, 4), nn.RNN(4, 4, batch_first=True), nn.Linear(4, 2)
     net = elman.from_torch((nn.Sequential(below, nn.Tanh()), rnn, linear), output_activation="relu")
@@ -565,6 +656,32 @@ def test_a_live_module_has_the_value_of_its_parametrizations(torch, nn, x):
     assert made.training
     assert all(torch.equal(before[name], tensor) for name, tensor in made.state_dict().items())
     agrees(net, x, made.eval()(x))
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("dim", [0, 1])
+@pytest.mark.parametrize("old", [False, True])
+def test_spectral_norm_over_either_axis_of_a_square_weight(torch, nn, x, old, dim):
+    norm = torch.nn.utils.spectral_norm if old else torch.nn.utils.parametrizations.spectral_norm
+
+    def is_read(source, rnn):
+        net = elman.from_torch(source, activation="tanh")
+        want = rnn.weight_hh_l0.detach().numpy()
+        np.testing.assert_allclose(net.tensors()["layers.0.W_hh"], want, rtol=1e-5, atol=1e-6)
+
+    for seed in range(40):
+        torch.manual_seed(seed)
+        rnn = norm(nn.RNN(3, 3, batch_first=True), "weight_hh_l0", dim=dim)
+        for _ in range(2):
+            rnn.eval()(x)
+            is_read((rnn,), rnn)  # also of vectors at random, which the old one starts with
+            rnn.train()(x)  # a step of the power iteration
+        rnn.eval()(x)
+        try:
+            is_read(rnn.state_dict(), rnn)
+        except UnsupportedModelError as error:
+            if dim == 0 or "got vectors as of dim=1" not in str(error):
+                raise
 
 
 def test_a_learned_start_state_of_a_module(torch, nn, x):
@@ -641,7 +758,7 @@ def test_an_embedding_in_front_reads_one_hot_vectors_by_default(torch, nn, tied)
     want = made["decoder"](made["rnn"](rows)[0])
     said = {"output_activation": "identity"}
     net = elman.from_torch(made, **said)
-    agrees(net, nn.functional.one_hot(words).float(), want)
+    agrees(net, nn.functional.one_hot(words, 7).float(), want)
     assert elman.from_torch(tuple(made.values()), **said) == net
     for more in ({"embedding": "rows"}, {"prefix": "rnn", "readout": "decoder"}):
         agrees(elman.from_torch(made, **said, **more), rows, want)

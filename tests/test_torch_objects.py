@@ -636,7 +636,7 @@ def real_model(torch):
         "bfloat16": torch.ones(2).bfloat16(),
         "step": torch.tensor(5),
         "view": torch.arange(6.0)[1::2],
-        "expanded": torch.ones(1).expand(4),
+        "expanded": torch.ones(1).expand(7),
         "path": pathlib.PurePosixPath("/a"),
         "metrics": {"rmse": np.float64(0.5), (1, 2): [0.1, 0.2]},
     }

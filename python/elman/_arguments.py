@@ -382,11 +382,11 @@ def weights(argument: str, values: ArrayLike, shape: tuple[int, ...]) -> Array:
         raise ShapeError(f"{argument}: expected {shape}, got {numbers.shape}") from None
 
 
-def common_dtype(tensors: dict[str, Array]) -> str:
+def common_dtype(arrays: Iterable[Array]) -> str:
     """Return "float32" if it can represent every array's dtype, otherwise "float64"."""
     import numpy as np
 
-    wide = any(not np.can_cast(a.dtype, np.float32) for a in tensors.values())
+    wide = any(not np.can_cast(a.dtype, np.float32) for a in arrays)
     return "float64" if wide else "float32"
 
 

@@ -7,6 +7,7 @@ import errno
 import importlib
 import io
 import os
+import re
 import stat
 from typing import IO, TYPE_CHECKING
 
@@ -59,6 +60,8 @@ def extra(package: str, purpose: str, install: str) -> ModuleType:
             f"{purpose} needs {package}: pip install {install}", name=package
         ) from error
 
+
+_TEMPORARY = re.compile(r"\.elman-\d+\.tmp")
 
 # --- reading --------------------------------------------------------------------------------------
 
@@ -118,6 +121,8 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
     Raises
     ------
+    ArgumentError
+        If the file has the name of a temporary file.
     OSError
         If the file cannot be written, is write-protected, or is not a regular file; always with the
         name of the file.
@@ -189,6 +194,10 @@ def require_writable(path: str) -> None:
 
 def _mode_to_keep(target: str, path: str) -> int | None:
     """Return the permission bits of the file to replace; None if it does not exist."""
+    if _TEMPORARY.fullmatch(os.path.basename(target)):
+        raise ArgumentError(
+            f"path: expected another name, got {path}: elman removes temporary files of this name"
+        )
     try:
         status = os.stat(target)
     except FileNotFoundError:
@@ -283,8 +292,10 @@ def _remove_abandoned(name: str) -> bool:
 def _lock(descriptor: int) -> None:
     """Lock a file; raise BlockingIOError if another holds the lock."""
     if os.name != "nt":
-        import fcntl
-
+        try:
+            import fcntl
+        except ImportError as error:  # a Python without it, or whose files are out of reach
+            raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK)) from error
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 

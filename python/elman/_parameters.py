@@ -281,7 +281,11 @@ output_mean, output_std, masked, metadata, table
         _arguments.require_known(arrays, directions)
         activations = _arguments.core_activations(activation, directions)
         net = object.__new__(cls)
-        name = _arguments.common_dtype(arrays) if dtype is None else _arguments.dtype_name(dtype)
+        name = (
+            _arguments.common_dtype(arrays.values())
+            if dtype is None
+            else _arguments.dtype_name(dtype)
+        )
         g = None
         if _structure.W_HY in arrays:
             said = "identity" if output_activation is None else output_activation

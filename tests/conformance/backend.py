@@ -255,25 +255,25 @@ class ModelRunner:
     def run(self, inputs: Inputs) -> list[Array]:
         """Return the outputs of the graph."""
         given = _by_name(inputs, self._graph)
-        parts, net = self._reading.parts, self._reading.network
-        x = _ordered(given[parts.x], parts.x_kinds)
+        model, net = self._reading.model, self._reading.network
+        x = _ordered(given[model.x], model.x_kinds)
         integers, x = x, self._vectors(x)
         outputs = "all" if self._reading.when in ("each", None) else "last"
         real: dict[str, Any] = {}
-        if parts.lengths is not None:
-            lengths = np.asarray(given[parts.lengths])
+        if model.lengths is not None:
+            lengths = np.asarray(given[model.lengths])
             if self._reading.when == "end":
                 real = {"lengths": lengths}
             else:
                 real = {"mask": np.arange(x.shape[1]) < lengths[:, None]}
-        if parts.mask is not None:
-            real = {"mask": (integers != parts.mask.number).any(-1)}
+        if model.mask is not None:
+            real = {"mask": (integers != model.mask.number).any(-1)}
         run = net.run(x, state=self._state(given, len(x)), outputs=outputs, **real)
-        return [self._output(field, run.output, run.state) for field in parts.outputs.values()]
+        return [self._output(field, run.output, run.state) for field in model.outputs.values()]
 
     def _vectors(self, x: Array) -> Array:
         """Return one-hot vectors for integers."""
-        if not self._reading.parts.codes:
+        if not self._reading.model.ids:
             return x
         return np.eye(self._reading.network.input_size, dtype=np.float32)[x[..., 0]]
 
@@ -281,9 +281,9 @@ class ModelRunner:
         """Return the initial state (B, state_size) from the inputs."""
         state = np.tile(self._start, (batch, 1))
         for index, place in self._places.items():
-            initial = self._reading.parts.chains[index].initial
+            initial = self._reading.model.halves[index].initial
             if isinstance(initial, Given) and initial.name in given:
-                kinds = self._reading.parts.states[initial.name]
+                kinds = self._reading.model.states[initial.name]
                 array = given[initial.name]
                 if initial.row is not None:
                     array = array.take(initial.row, kinds.index("K"))
@@ -309,7 +309,7 @@ class ModelRunner:
 
     def _final(self, vector: Vector, state: Array) -> Array:
         """Return the final states in a vector."""
-        places = [self._places[part.chain] for part in parts_of(vector) if isinstance(part, Hidden)]
+        places = [self._places[part.half] for part in parts_of(vector) if isinstance(part, Hidden)]
         return np.concatenate([state[:, place] for place in places], axis=1)
 
 

@@ -1,4 +1,4 @@
-"""Sixty faults, each a single plausible slip, that the tests must catch.
+"""Faults, each a single plausible slip, that the tests must catch.
 
     python tests/faults/run.py
 
@@ -413,6 +413,22 @@ PACKAGE = [
         "how.sums(4 * terms)",
     ),
     Fault(
+        "readout of zeros",
+        "missing step",
+        "python/elman/reference/forward.py",
+        "masked",
+        "below = np.where(real, below, 0.0)",
+        "pass",
+    ),
+    Fault(
+        "sum of log_softmax",
+        "wrong function",
+        "python/elman/reference/activations.py",
+        "activations",
+        "np.log1p(rest)",
+        "np.log(rest)",
+    ),
+    Fault(
         "reverse half in plain Python",
         "direction",
         "python/elman/pure.py",
@@ -470,6 +486,30 @@ PACKAGE = [
         "numbers",
     ),
     # --- other frameworks ---
+    Fault(
+        "merge of halves",
+        "wrong constant",
+        "python/elman/interop/_chain.py",
+        "interop_chain",
+        '0.5 if part.merge == "ave" else 1.0',
+        "1.0",
+    ),
+    Fault(
+        "scaling of inputs that is folded",
+        "order of operations",
+        "python/elman/interop/_chain.py",
+        "interop_chain",
+        "map=first.map.after(whole)",
+        "map=whole.after(first.map)",
+    ),
+    Fault(
+        "opaque value in place of a weight",
+        "missing check",
+        "python/elman/interop/torch/visible.py",
+        "torch_objects",
+        "return Unread(kind_of(child))",
+        "return None",
+    ),
     Fault(
         "second bias of PyTorch",
         "lost term",

@@ -14,6 +14,7 @@ from elman._compare import causes, steps
 from elman._compare.opening import open_source
 from elman._network import Network, require_network
 from elman.errors import ArgumentError, ElmanError, ShapeError, UnsupportedModelError
+from elman.reference.forward import sizes_of_layers
 from elman.reference.judge import errors_of
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ class Comparison(NamedTuple):
     free_running_difference : float
         The largest difference of the outputs of two runs, each on its own states. It is not judged:
         a chaotic network amplifies every rounding error.
+    not_judged : int
+        The number of values that may overflow the dtype of the source, for which no bound exists.
     causes : list of str
         Likely causes of a larger difference.
     """
@@ -63,6 +66,7 @@ class Comparison(NamedTuple):
     layers: list[float | None]
     worst_ratio: float
     free_running_difference: float
+    not_judged: int
     causes: list[str]
 
     @property
@@ -82,6 +86,8 @@ class Comparison(NamedTuple):
                 f"; run on its own it drifts apart, by {self.free_running_difference:.2g}, because"
                 " it amplifies rounding"
             )
+        if self.not_judged:
+            text += f"; {self.not_judged} values may overflow and were not judged"
         return text
 
 
@@ -109,11 +115,13 @@ def compare(
         The network.
     source : module, sequence of modules, Keras model, ONNX model or path
         A model that PyTorch, Keras or ONNX Runtime can run (which must be installed): a PyTorch
-        module or modules in order, or the path of a `.pt` or safetensors file, whose tensors are
-        loaded into modules with the network's activations; a Keras model, or the path of a file of
-        Keras, which Keras loads in its safe mode, without what it was compiled with, or whose
-        weights are loaded into layers of Keras; an ONNX model or its path; a file of elman, which
-        the NumPy reference runs. The result of a reader in `elman.interop` is not read again.
+        module or modules in order (also a cell that is written by hand, of forward(x_t, h) ->
+        (y_t, h) and with a `hidden_size`, or of forward(x)), or the path of a `.pt` or safetensors
+        file, whose tensors are loaded into modules with the network's activations; a Keras model,
+        or the path of a file of Keras, which Keras loads in its safe mode, without what it was
+        compiled with, or whose weights are loaded into layers of Keras; an ONNX model or its path;
+        a file of elman, which the NumPy reference runs. The result of a reader in `elman.interop`
+        is not read again.
     x : array_like, shape (T, I) or (B, T, I)
         Inputs. A source with an embedding in front is given the indices of one-hot inputs, or of
         the rows of its table.
@@ -155,6 +163,8 @@ def compare(
         raise ShapeError(
             f"x: expected (T, {net.input_size}) or (B, T, {net.input_size}), got {inputs.shape}"
         )
+    if not inputs.size:
+        raise ShapeError(f"x: expected at least one sequence and one step, got {inputs.shape}")
     if inputs.ndim == 2:
         inputs = inputs[np.newaxis]
         mask = None if mask is None else np.asarray(mask)[np.newaxis]
@@ -199,7 +209,9 @@ def _compared(
             )
         x = used
     real = real if trace.mask is None else trace.mask
-    trace = trace._replace(hidden=trace.hidden or [None] * net.num_layers)
+    sizes = [None if states is None else states.shape[-1] for states in trace.hidden]
+    if not sizes or (trace.by_hand and sizes != sizes_of_layers(net)):
+        trace = trace._replace(hidden=[None] * net.num_layers)
     if trace.output.shape[-1] != net.output_size or len(trace.hidden) != net.num_layers:
         raise ShapeError(
             f"source: expected {net.num_layers} layers and {net.output_size} outputs, got"
@@ -214,6 +226,7 @@ def _compared(
         found.layers,
         max(found.worst_ratio, own_steps.worst_ratio),
         _difference(ours, trace),
+        found.not_judged,
         [],
     )
     if not result.ok:
@@ -225,8 +238,9 @@ def _compared(
 
         if not own_steps.ok:
             result.causes.append(f"the network itself is {own_steps}")
-        result.causes.extend(causes.causes(net, opened.read, trace))
-        result.causes.extend(causes.behaviours(net, real is not None, kind, agrees))
+        has_mask = real is not None
+        result.causes.extend(causes.of_network(net, opened.read, trace))
+        result.causes.extend(causes.of_behaviour(net, opened.read, has_mask, kind, agrees))
     return result
 
 

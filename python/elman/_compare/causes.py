@@ -19,13 +19,19 @@ if TYPE_CHECKING:
 _OUTPUT_ACTIVATIONS = ("identity", "sigmoid", "softmax", "log_softmax", "tanh", "relu")
 
 
-def causes(net: Network, read: Callable[[], Imported], trace: Trace) -> Iterator[str]:
+def of_network(net: Network, read: Callable[[], Imported], trace: Trace) -> Iterator[str]:
     """Yield how the network differs from a new reading of the source."""
-    try:
-        theirs = read().network
-    except (ElmanError, TypeError) as error:
-        yield f"the source is not supported ({error})"
+    theirs = _read(read)
+    if isinstance(theirs, Exception):
+        if not trace.by_hand:  # only its user knows which tensors are which
+            yield f"the source is not supported ({theirs})"
         return
+    if net.num_layers != theirs.num_layers:
+        yield f"the source has {theirs.num_layers} layers, the network {net.num_layers}"
+        return
+    for i, (d, e) in enumerate(zip(net.directions, theirs.directions, strict=True)):
+        if d != e:
+            yield f"layer {i} is {e} in the source, {d} in the network"
     for i, (f, g) in enumerate(zip(net.activations, theirs.activations, strict=True)):
         if f != g:
             yield f"the source used {g} in layer {i}, the network {f}"
@@ -34,6 +40,13 @@ def causes(net: Network, read: Callable[[], Imported], trace: Trace) -> Iterator
     ours = net.tensors()
     for name, wanted in theirs.tensors().items():
         yield from _weights(name, ours.get(name), wanted, trace.vectors)
+
+
+def _read(read: Callable[[], Imported]) -> Network | Exception:
+    try:
+        return read().network
+    except (ElmanError, TypeError) as error:
+        return error
 
 
 def _weights(name: str, ours: Array | None, theirs: Array, vectors: list[Array]) -> Iterator[str]:
@@ -50,7 +63,9 @@ def _weights(name: str, ours: Array | None, theirs: Array, vectors: list[Array])
         return
     if mine.ndim == 2 and close(mine.T, theirs):
         yield f"{name} is transposed"
-    elif name.endswith("b_h") and any(close(theirs - mine, vector) for vector in vectors):
+    elif name.endswith("b_h") and any(
+        mine.shape == vector.shape and close(mine + vector, theirs) for vector in vectors
+    ):
         yield f"the second bias is missing in {name}"
     elif mine.shape != theirs.shape:
         yield f"{name} is {mine.shape}, the source has {theirs.shape}"
@@ -58,8 +73,9 @@ def _weights(name: str, ours: Array | None, theirs: Array, vectors: list[Array])
         yield f"{name} has different values"
 
 
-def behaviours(
+def of_behaviour(
     net: Network,
+    read: Callable[[], Imported],
     has_mask: bool,
     masked: str,
     agrees: Callable[..., bool],
@@ -75,8 +91,10 @@ def behaviours(
         if agrees(net, lambda output: output, other):
             words = {"hold": "held", "zero": "zero"}
             yield f"masked outputs are {words[other]} in the source, {words[masked]} in the network"
-    g = net.output_activation
-    for name in _OUTPUT_ACTIVATIONS if g is not None else ():
+    g, theirs = net.output_activation, _read(read)
+    if g is None or (isinstance(theirs, Network) and theirs.output_activation != g):
+        return  # which is a cause already
+    for name in _OUTPUT_ACTIVATIONS:
         if name != g and agrees(_with_output(net, name), lambda output: output):
             yield _output_cause(name, net)
 

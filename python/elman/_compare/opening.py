@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from elman import _arguments, _structure
-from elman._compare.steps import sizes_of
+from elman import _arguments
 from elman._parameters import structure_of
-from elman.errors import ArgumentTypeError, ElmanError
+from elman.errors import ArgumentError, ArgumentTypeError, ElmanError
 from elman.interop import formats, keras, onnx, torch
 from elman.interop._source import Imported, Said, Source, Trace
-from elman.reference.forward import run
+from elman.reference.forward import by_layer, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,12 +39,17 @@ def open_source(net: Network, source: Any, options: dict[str, Any]) -> Opened:
         return _of_imported(net, "the source", source)
     if isinstance(source, str | os.PathLike):
         path = os.fsdecode(source)
-        return _of_imported(net, path, _read_file(net, path, options))
+        known = options_of(net, path)
+        if "activation" in known and isinstance(options.get("readout"), list | tuple):
+            known |= _of_several(net)  # the parts of the readout are layers of the network
+        imported = formats.read(path, **(known | options))
+        return _of_imported(net, path, imported)
     if isinstance(source, bytes) or name == "ModelProto":
         formats.check_options(options, "onnx", "the ONNX model")
         found = onnx.read(source, **options)
         return _of_imported(net, "the ONNX model", found)
     if _is_live(source, "keras", "Model"):  # first: it may be a torch module too
+        formats.check_options(options, "keras", name)
         return _of_live(
             net, name, keras.reading.runs(source), lambda: keras.read(source, Said(**options))
         )
@@ -52,7 +57,16 @@ def open_source(net: Network, source: Any, options: dict[str, Any]) -> Opened:
         formats.check_options(options, "torch", name)
         g = net.output_activation
         said = Said(**({"output_activation": None if g is None else str(g)} | options))
-        return _of_live(net, name, torch.reading.modules(source), lambda: torch.read(source, said))
+
+        def read() -> Imported:
+            try:
+                return torch.read(source, said)
+            except ArgumentError:
+                with contextlib.suppress(ElmanError):
+                    return torch.read(source, Said(**options))  # its own head is another
+                raise
+
+        return _of_live(net, name, torch.reading.modules(source), read)
     raise ArgumentTypeError(
         "source: expected a torch module, a Keras model, an ONNX model or a path, got"
         f" {_arguments.kind(source)}"
@@ -83,7 +97,7 @@ def _own(net: Network) -> Source:
 
     def of_reference(x: Array, mask: Array | None, taps: Taps) -> Trace:
         ours = run(net, x, mask=mask)
-        hidden = list(_structure.split(ours.hidden, sizes_of(net)))
+        hidden = list(by_layer(net, ours.hidden))
         return Trace("the NumPy reference", hidden, ours.output, [])
 
     return Source("elman", of_reference)
@@ -92,14 +106,6 @@ def _own(net: Network) -> Source:
 def _is_live(source: object, module: str, name: str) -> bool:
     loaded = sys.modules.get(module)
     return loaded is not None and isinstance(source, getattr(loaded, name))
-
-
-def _read_file(net: Network, path: str, options: dict[str, Any]) -> Imported:
-    """Read a file; for files of weights only, take the activations from the network."""
-    known = options_of(net, path)
-    if "activation" in known and isinstance(options.get("readout"), list | tuple):
-        known |= _of_several(net)  # the parts of the readout are layers of the network
-    return formats.read(path, **(known | options))
 
 
 def _of_several(net: Network) -> dict[str, Any]:
@@ -112,7 +118,7 @@ def _of_several(net: Network) -> dict[str, Any]:
 
 
 def options_of(net: Network, path: str) -> dict[str, Any]:
-    """Return the options to read a file with that it does not store."""
+    """Return the options for reading a file: what it does not store is as in the network."""
     options: dict[str, Any] = {}
     framework = formats.framework_of(path)
     if framework == "torch" or path.endswith(".weights.h5"):

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from elman import _structure
 from elman.errors import ShapeError
 from elman.reference.forward import (
     by_half,
@@ -57,9 +56,10 @@ class Steps(NamedTuple):
     output: float
     layers: list[float | None]
     worst_ratio: float
+    not_judged: int
 
 
-def rounding_of(net: Network, dtype: str | None) -> Rounding:
+def _rounding_of(net: Network, dtype: str | None) -> Rounding:
     """Return how a source rounds that computes in a dtype, by default the network's.
 
     Half precision is assumed to add products up in float32, as all frameworks do, and to round
@@ -100,7 +100,7 @@ def judge(
     and the layers above it are judged by the tolerance. With a tolerance, it is also the least
     bound. Outputs at masked steps are judged if `masks`: if a network can have the source's.
     """
-    how = rounding_of(net, trace.dtype)
+    how = _rounding_of(net, trace.dtype)
     least = 0.0 if tolerance is None else tolerance
     usual = max(168 * how.u, 1e-12) if tolerance is None else tolerance  # 1e-5 in float32
     batch, T = list(x.shape[:-2]), x.shape[-2]
@@ -156,15 +156,7 @@ def judge(
         judged = real if got.ndim == x.ndim else real[..., trace.step, :]
         got = np.where(judged, got, want)
     output = findings.add(got, want, 0.0, bound)
-    return Steps(output, differences, findings.worst_ratio)
-
-
-def sizes_of(net: Network) -> list[int]:
-    """Return the number of states of each layer."""
-    return [
-        hidden * len(_structure.prefixes(0, direction))
-        for hidden, direction in zip(net.hidden_sizes, net.directions, strict=True)
-    ]
+    return Steps(output, differences, findings.worst_ratio, findings.not_judged)
 
 
 def _held(states: Array, start: Array, real: Array, backwards: bool) -> Array:
@@ -196,10 +188,11 @@ def _expect(array: Array, shape: tuple[int, ...]) -> None:
 
 
 class _Findings:
-    """The largest ratio of a difference to its bound so far."""
+    """The largest ratio of a difference to its bound so far, and how many have no bound."""
 
     def __init__(self, least: float) -> None:
         self.worst_ratio = 0.0
+        self.not_judged = 0
         self._least = least
 
     def add(self, got: Array, want: Array, tolerance: float, bound: Array | float = 0.0) -> float:
@@ -212,5 +205,6 @@ class _Findings:
         unbounded = ~np.isfinite(bound) & ~np.isnan(bound)
         ratio = np.where(error > 0, error / np.where(bound > 0, bound, np.finfo(float).tiny), 0.0)
         ratio = np.where(unbounded, 0.0, ratio)
+        self.not_judged += int(unbounded.sum())
         self.worst_ratio = max(self.worst_ratio, float(ratio.max()))
         return float((error / scale).max())

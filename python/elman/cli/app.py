@@ -430,6 +430,13 @@ def convert(
         str | None,
         typer.Option(help="PyTorch: the name of a learned start state; false leaves it out."),
     ] = None,
+    cell: Annotated[
+        str | None,
+        typer.Option(
+            help="PyTorch: the tensors of a cell written by hand, as W_xh=i2h.weight,"
+            "W_hh=h2h.weight,b_h=i2h.bias+h2h.bias."
+        ),
+    ] = None,
     dtype: Annotated[str | None, typer.Option(help="float32 or float64.")] = None,
     external_data: Annotated[
         bool, typer.Option("--external-data", help="ONNX: read tensors in files beside the model.")
@@ -460,9 +467,10 @@ def convert(
         "output_activation": _one_or_several(output_activation),
         "prefix": _one_or_several(prefix),
         "layers": None if layers is None else _columns(layers),
-        "readout": False if readout == "false" else _one_or_several(readout),
+        "readout": False if readout == "false" else _readout(readout),
         "embedding": embedding,
         "initial_state": False if initial_state == "false" else initial_state,
+        "cell": None if cell is None else _mapping(cell),
         "dtype": dtype,
         "external_data": external_data or None,
     }
@@ -472,6 +480,18 @@ def convert(
 
 def _one_or_several(text: str | None) -> str | list[str] | None:
     return _columns(text) if text and "," in text else text
+
+
+def _readout(text: str | None) -> str | list[str] | dict[str, list[str]] | None:
+    return _mapping(text) if text and "=" in text else _one_or_several(text)
+
+
+def _mapping(text: str) -> dict[str, list[str]]:
+    """Return the names after each name: "W_hh=h2h.weight,b_h=i2h.bias+h2h.bias"."""
+    pairs = [part.partition("=") for part in text.split(",")]
+    if not all(name and value for name, _, value in pairs):
+        raise typer.BadParameter(f"expected NAME=TENSOR,NAME=TENSOR, got {text}")
+    return {name.strip(): value.strip().split("+") for name, _, value in pairs}
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -13,12 +14,14 @@ from elman._compare.opening import options_of
 from elman._container import printable
 from elman.cli import layout
 from elman.cli.report import describe, print_json, random_inputs
-from elman.errors import ElmanError
+from elman.errors import ElmanError, ModelFormatError, UnsupportedModelError
 from elman.files.output import open_output
 from elman.interop import formats
 from elman.interop.torch.writing import names_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from elman._compare import Comparison
     from elman._typing import Array
     from elman.interop._source import Imported
@@ -37,8 +40,11 @@ def convert(
     A check compares the network with the source and with what is to be written, each run by its own
     framework. Nothing is written if it fails. The source is never overwritten.
     """
-    imported = formats.read(source, **options)
-    data = formats.contents(imported.network, target, fold_scaling=fold_scaling)
+    try:
+        imported = _read(source, options)
+        data = formats.contents(imported.network, target, fold_scaling=fold_scaling)
+    except ElmanError as error:
+        raise type(error)(_in_options(str(error), options)) from error
     found = _check(imported, target, data, fold_scaling) if checked else {}
     agreed = all(comparison.ok for comparison in found.values())
     if agreed:
@@ -49,6 +55,32 @@ def convert(
     else:
         _show(source, target, imported, found, agreed)
     return agreed
+
+
+def _read(source: str, options: dict[str, Any]) -> Imported:
+    """Read the source; errors of what is in it name the file."""
+    try:
+        return formats.read(source, **options)
+    except ElmanError as error:
+        said = str(error).removeprefix("source: ")
+        of_model = isinstance(error, UnsupportedModelError | ModelFormatError)
+        if said != str(error) or (of_model and source not in said):
+            said = f"{source}: {said}"
+        raise type(error)(said) from error
+
+
+def _in_options(message: str, options: Iterable[str]) -> str:
+    """Return a message about arguments of Python as one about options of the command."""
+    names = "|".join([*options, "fold_scaling"])
+
+    def option(found: re.Match[str]) -> str:
+        name, value = found[1].replace("_", "-"), found[2]
+        if not value or value == "True":
+            return f"--{name}"
+        return f"--{name} {'false' if value == 'False' else value[1:-1]}"
+
+    message = re.sub(rf"^({names})()(?=: )", option, message)
+    return re.sub(rf"\b({names})=(True\b|False\b|'[^']*')?", option, message)
 
 
 def _check(

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from elman.interop._source import Said
 
 __all__ = [
+    "FOLDED",
     "Affine",
     "Assembled",
     "Function",
@@ -36,9 +37,10 @@ __all__ = [
     "Scale",
     "Standardize",
     "assemble",
+    "batch_norm",
 ]
 
-MERGES = ("concat", "sum", "ave")
+FOLDED = "folded in float64"  # the note of a piece whose product with others was computed
 
 
 class Affine(NamedTuple):
@@ -88,10 +90,20 @@ class Recurrent(NamedTuple):
     name: str
     halves: tuple[Half, ...]
     direction: str = "forward"  # as for `Network`
-    merge: str = "concat"  # of the outputs of two halves: one of MERGES
+    merge: str = "concat"  # of the outputs of two halves: "concat", "sum" or "ave"
 
 
 Part = Affine | Scale | Standardize | Function | Recurrent
+
+
+def batch_norm(
+    name: str, mean: Piece, variance: Piece, eps: float, by: Piece | None, plus: Piece | None
+) -> list[Part]:
+    """Return a batch normalization in evaluation mode as parts."""
+    root = np.sqrt(variance.array.astype("f8") + eps)
+    note = f"sqrt(variance + {eps:g})"
+    parts: list[Part] = [Standardize(name, mean, Piece(variance.name, root, note))]
+    return parts if by is None and plus is None else [*parts, Scale(name, by, plus)]
 
 
 class Assembled(NamedTuple):
@@ -156,9 +168,10 @@ def _apply(W: Array | None, v: Array) -> Array:
 
 def _folded(pieces: tuple[Piece, ...]) -> tuple[Piece, ...]:
     """Return the pieces with a note that their product was computed."""
-    word = "folded in float64"
     return tuple(
-        piece if word in piece.note else piece._replace(note=f"{piece.note}, {word}".lstrip(", "))
+        piece
+        if FOLDED in piece.note
+        else piece._replace(note=f"{piece.note}, {FOLDED}".lstrip(", "))
         for piece in pieces
     )
 
@@ -198,15 +211,14 @@ def _blocks(parts: Sequence[Part]) -> _Blocks:
                 pending = _scaling(part, width).after(pending)
         elif isinstance(part, Affine):
             _require_inputs(part.W, width)
-            W, b = part.W.array, total([p.array for p in part.b]) if part.b else None
-            pending = _Map(W, b, (part.W,), part.b).after(pending)
-            width = W.shape[0]
+            pending = _affine(part.W, part.b).after(pending)
+            width = len(part.W.array)
         elif isinstance(part, Recurrent):
             for half in part.halves:
                 _require_inputs(half.W_xh, width)
             nodes.append(_Node(pending, part, start))
             H = part.halves[0].W_hh.array.shape[0]
-            start, width, pending = len(part.halves) * H, H, _merge(part, H)
+            start, pending = len(part.halves) * H, _merge(part, H)
             width = start if pending.is_identity else H
         elif part.activation != "identity":
             nodes.append(_Node(pending, part, start))
@@ -216,17 +228,18 @@ def _blocks(parts: Sequence[Part]) -> _Blocks:
 
 def _inputs(parts: Iterable[Part]) -> int:
     """Return the number of features of the input, from the first matrix."""
-    for part in parts:
-        if isinstance(part, Affine):
-            return int(part.W.array.shape[1])
-        if isinstance(part, Recurrent):
-            return int(part.halves[0].W_xh.array.shape[1])
-    raise UnsupportedModelError("expected a model with a simple RNN, got none")
+    first = next(part for part in parts if isinstance(part, Affine | Recurrent))
+    W = first.W if isinstance(first, Affine) else first.halves[0].W_xh
+    return int(W.array.shape[1])
 
 
 def _require_inputs(W: Piece, inputs: int) -> None:
     if W.array.shape[1:] != (inputs,):
         raise ShapeError(f"{W.name}: expected (O, {inputs}), got {W.array.shape}")
+
+
+def _affine(W: Piece, b: tuple[Piece, ...]) -> _Map:
+    return _Map(W.array, total([piece.array for piece in b]) if b else None, (W,), b)
 
 
 def _scaling(part: Scale | Standardize, width: int) -> _Map:
@@ -305,9 +318,10 @@ class _Builder:
         self._tensors: dict[str, Array] = {}
         self._pieces: dict[str, list[Piece]] = {}
         self._directions: list[str] = []
-        self._activations: list[Activation] = []
-        self._initial: list[tuple[Piece | None, int]] = []  # and the size, per half
         self._taps: list[str] = []
+        self._activations: list[Activation] = []  # of halves, as what follows
+        self._starts: list[Piece | None] = []
+        self._sizes: list[int] = []
         self._output_activation: Activation | None = None
         *nodes, top = self._scale_input(blocks)
         for node in nodes:
@@ -317,28 +331,26 @@ class _Builder:
             return
         self._add(top)
         if not blocks.last.is_identity:
-            self._add_readout(blocks.last, blocks.outputs, None)
+            self._add_readout(blocks.last, blocks.outputs, Activation("identity"))
 
-    def _set(self, name: str, array: Array, pieces: Iterable[Piece]) -> None:
-        self._tensors[name] = array
-        self._pieces[name] = list(pieces)
+    def _set(self, name: str, array: Array | None, pieces: Iterable[Piece]) -> None:
+        if array is not None:
+            self._tensors[name] = array
+            self._pieces[name] = list(pieces)
 
     # --- scaling ---
 
     def _scale_input(self, blocks: _Blocks) -> list[_Node]:
         """Set the input's scaling; fold one that no network has into the first node's map."""
         first, *others = blocks.nodes
-        maps = [_scaling(part, blocks.inputs) for part in blocks.front]
         whole = _Map()
-        for one in maps:
-            whole = one.after(whole)
+        for part in blocks.front:
+            whole = _scaling(part, blocks.inputs).after(whole)
         if whole.W is not None and not _positive(whole.W):
             return [first._replace(map=first.map.after(whole)), *others]
         if len(blocks.front) == 1 and isinstance(part := blocks.front[0], Standardize):
-            given = {"input_mean": part.mean, "input_std": part.std}
-            for name, piece in given.items():
-                if (vector := _vector(piece, blocks.inputs)) is not None:
-                    self._set(name, vector, _some(piece))
+            self._set("input_mean", _vector(part.mean, blocks.inputs), _some(part.mean))
+            self._set("input_std", _vector(part.std, blocks.inputs), _some(part.std))
         else:  # by x + plus = (x + plus / by) / (1 / by)
             if whole.b is not None:
                 by = 1.0 if whole.W is None else whole.W
@@ -351,68 +363,63 @@ class _Builder:
         """Set the output's scaling; return False if no network has it."""
         if last.W is not None and (last.W.ndim == 2 or not _positive(last.W)):
             return False
-        if last.W is not None:
-            self._set("output_std", last.W, last.W_pieces)
-        if last.b is not None:
-            self._set("output_mean", last.b, last.b_pieces)
+        self._set("output_std", last.W, last.W_pieces)
+        self._set("output_mean", last.b, last.b_pieces)
         return True
 
     # --- layers and the readout ---
 
     def _add(self, node: _Node) -> None:
+        """Add a layer: a recurrent one, or a function, with W_hh = 0.
+
+        With a mask, a function holds its output in the direction of the layer below.
+        """
         part = node.part
         if isinstance(part, Recurrent):
-            self._add_recurrent(part, node.map)
             self._above = 0
+            prefixes = self._begin(part.name, part.direction)
+            for prefix, half in zip(prefixes, part.halves, strict=True):
+                own = _affine(half.W_xh, half.b_h).after(node.map)
+                self._add_half(prefix, own, half.W_hh, half.activation, half.initial_state)
             return
         if not TABLE[part.activation.name].in_layers:
             raise UnsupportedModelError(
                 f"{part.name!r}: expected {part.activation.name} at the end of the model only"
             )
-        self._add_pointwise(node)
         self._above += 1
+        reverse = self._has_mask and self._directions[-1:] == ["reverse"]
+        (prefix,) = self._begin(part.name, "reverse" if reverse else "forward")
+        own = node.map._replace(W=node.map.matrix(node.inputs))
+        self._add_half(prefix, own, None, part.activation, None)
 
-    def _add_recurrent(self, part: Recurrent, below: _Map) -> None:
-        starts = _structure.prefixes(len(self._directions), part.direction)
-        for start, half in zip(starts, part.halves, strict=True):
-            inputs = half.W_xh.array.shape[1]
-            own = _Map(
-                half.W_xh.array,
-                total([piece.array for piece in half.b_h]) if half.b_h else None,
-                (half.W_xh,),
-                half.b_h,
-            )
-            self._add_half(start, own.after(below), inputs, half.W_hh.array, [half.W_hh])
-            self._activations.append(half.activation)
-            self._initial.append((half.initial_state, half.W_hh.array.shape[0]))
-        self._directions.append(part.direction)
-        self._taps.append(part.name)
-
-    def _add_pointwise(self, node: _Node) -> None:
-        """Add a layer without recurrence; behind a mask, of the direction of the layer below."""
-        assert isinstance(node.part, Function)
-        reverse = self._has_mask and self._directions and self._directions[-1] == "reverse"
-        (start,) = _structure.prefixes(len(self._directions), "forward")
-        H = node.map.matrix(node.inputs).shape[0]
-        self._add_half(start, node.map, node.inputs, np.zeros((H, H)), [])
-        self._directions.append("reverse" if reverse else "forward")
-        self._activations.append(node.part.activation)
-        self._initial.append((None, H))
-        self._taps.append(node.part.name)
+    def _begin(self, name: str, direction: str) -> tuple[str, ...]:
+        """Begin a layer, and return the prefixes of its tensors' names."""
+        prefixes = _structure.prefixes(len(self._directions), direction)
+        self._directions.append(direction)
+        self._taps.append(name)
+        return prefixes
 
     def _add_half(
-        self, start: str, map_: _Map, inputs: int, W_hh: Array, pieces: list[Piece]
+        self,
+        prefix: str,
+        map_: _Map,
+        W_hh: Piece | None,
+        activation: Activation,
+        start: Piece | None,
     ) -> None:
-        self._set(f"{start}W_xh", map_.matrix(inputs), map_.W_pieces)
-        self._set(f"{start}W_hh", W_hh, pieces)
-        if map_.b is not None:
-            self._set(f"{start}b_h", map_.b, map_.b_pieces)
+        assert map_.W is not None
+        H = len(map_.W)
+        self._set(f"{prefix}W_xh", map_.W, map_.W_pieces)
+        self._set(f"{prefix}W_hh", np.zeros((H, H)) if W_hh is None else W_hh.array, _some(W_hh))
+        self._set(f"{prefix}b_h", map_.b, map_.b_pieces)
+        self._activations.append(activation)
+        self._starts.append(start)
+        self._sizes.append(H)
 
-    def _add_readout(self, map_: _Map, inputs: int, activation: Activation | None) -> None:
+    def _add_readout(self, map_: _Map, inputs: int, activation: Activation) -> None:
         self._set(_structure.W_HY, map_.matrix(inputs), map_.W_pieces)
-        if map_.b is not None:
-            self._set(_structure.B_Y, map_.b, map_.b_pieces)
-        self._output_activation = Activation("identity") if activation is None else activation
+        self._set(_structure.B_Y, map_.b, map_.b_pieces)
+        self._output_activation = activation
 
     # --- the result ---
 
@@ -462,11 +469,14 @@ class _Builder:
 
     def _start(self) -> dict[str, Array]:
         """Return the initial state, if the source has one; it is zero in the other halves."""
-        given = [piece for piece, _ in self._initial if piece is not None]
+        given = [piece for piece in self._starts if piece is not None]
         if not given:
             return {}
         self._pieces["initial_state"] = given
-        halves = [np.zeros(H) if p is None else p.array for p, H in self._initial]
+        halves = [
+            np.zeros(H) if start is None else start.array
+            for start, H in zip(self._starts, self._sizes, strict=True)
+        ]
         return {"initial_state": np.concatenate(halves)}
 
 
@@ -475,12 +485,12 @@ def _positive(by: Array) -> bool:
     return bool((by > 0).all() and np.isfinite(by).all())
 
 
-def _matrices(parts: Iterable[Part]) -> dict[str, Array]:
-    """Return the source's matrices, whose common dtype is the network's."""
+def _matrices(parts: Iterable[Part]) -> list[Array]:
+    """Return the source's own matrices, whose common dtype is the network's."""
     pieces: list[Piece] = []
     for part in parts:
         if isinstance(part, Affine):
             pieces.append(part.W)
         elif isinstance(part, Recurrent):
             pieces += [W for half in part.halves for W in (half.W_xh, half.W_hh)]
-    return {piece.name: piece.array for piece in pieces}
+    return [piece.array for piece in pieces if piece.note != FOLDED]

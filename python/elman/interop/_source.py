@@ -39,6 +39,7 @@ class Said(NamedTuple):
     metadata: Mapping[str, str] | None = None
     allow_nonfinite: bool = False
     initial_state: ArrayLike | str | None = None  # PyTorch only; a name, an array or False
+    cell: Any = None  # PyTorch only; the tensors of a cell that is written by hand
 
 
 class Row(NamedTuple):
@@ -60,6 +61,7 @@ class Trace(NamedTuple):
     dtype: str | None = None  # of its arithmetic, if not the network's: "float16", "bfloat16"
     step: int = -1  # of an output without time: 0 if the last step read is the first in time
     mask: Array | None = None  # which steps (B, T) it took as real, if it chose them
+    by_hand: bool = False  # a cell written by hand, which the network may have other units for
 
 
 class Source(NamedTuple):
@@ -174,6 +176,19 @@ def output_activation(
         " 'sigmoid', 'softmax', 'log_softmax', 'tanh' or 'relu'"
     )
     return _settle("output_activation", said, known, "readout", expected)
+
+
+def names(argument: str, said: Any) -> list[Any]:
+    """Return a name, or several, as a list."""
+    return (
+        [said] if isinstance(said, str) else _arguments.listed(argument, said, "a name or several")
+    )
+
+
+def require_embedding(said: object) -> None:
+    """Refuse words that say nothing of an embedding."""
+    if said not in (None, "one_hot", "rows"):
+        raise ArgumentError(f"embedding: expected 'one_hot' or 'rows', got {said!r}")
 
 
 def listed(names: Iterable[str]) -> str:

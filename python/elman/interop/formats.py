@@ -34,6 +34,7 @@ _OPTIONS = {  # of the readers
         "readout",
         "embedding",
         "initial_state",
+        "cell",
         "dtype",
     ),
     "keras": ("activation", "output_activation", "layers", "readout", "embedding", "dtype"),

@@ -208,8 +208,12 @@ def scale_outputs(net: Parameters, y: Array) -> Array:
 
 def by_layer(net: Parameters, state: ArrayLike) -> Iterator[Array]:
     """Split states (..., state_size) by layer, from the bottom up."""
-    sizes = [sum(len(half.W_hh) for half, _ in halves_of(l)) for l in net.layers]
-    return _structure.split(np.asarray(state, dtype=np.float64), sizes)
+    return _structure.split(np.asarray(state, dtype=np.float64), sizes_of_layers(net))
+
+
+def sizes_of_layers(net: Parameters) -> list[int]:
+    """Return the number of states of each layer."""
+    return [sum(len(half.W_hh) for half, _ in halves_of(l)) for l in net.layers]
 
 
 def by_half(net: Parameters, state: ArrayLike) -> Iterator[Array]:

@@ -78,6 +78,10 @@ class Rounding(NamedTuple):
         stored = _gamma(self.extra, self.u) if self.u_sum < self.u else 0.0
         return stored + _gamma(terms + self.extra, self.u_sum) + _gamma(terms + self.extra, _U64)
 
+    def underflow(self) -> float:
+        """Return the absolute error of the intermediate results of a sum that underflow."""
+        return self.extra * self.smallest if self.u_sum < self.u else 0.0  # else in _TINY
+
     def both(self, k: int) -> float:
         """Return g(k) of the values' dtype plus g(k) of float64, for the reference."""
         return _gamma(k, self.u) + _gamma(k, _U64)
@@ -353,7 +357,7 @@ def _judge_neurons(
         _size(v) @ _size(W).T for W, v in products
     )
     terms = sum(W.shape[1] for W, _ in products)
-    error = np.where(np.isfinite(z), how.sums(terms) * size, 0.0)
+    error = np.where(np.isfinite(z), how.sums(terms) * size + how.underflow(), 0.0)
     error = np.where(how.may_overflow(size), np.inf, error)
     f = activate(net, activation, z)
     if activation.name in ("softmax", "log_softmax"):

@@ -32,6 +32,7 @@ _NAMES = {
     "relu6": Activation("relu", clip=6),
 }
 _HARD_SIGMOID_2 = Activation("hard_sigmoid", alpha=0.2, beta=0.5)  # in Keras 2
+PACKAGES = ("keras", "tensorflow", "tf_keras")  # whose classes and functions are Keras' own
 LAYERS = ("ELU", "LeakyReLU", "ReLU", "Softmax", "ThresholdedReLU")
 
 
@@ -148,8 +149,10 @@ def class_name(layer: Json, what: str) -> str:
     if not isinstance(kind, str):
         raise ModelFormatError(f"the config of {what}: expected a class_name")
     module, registered = layer.get("module"), layer.get("registered_name")
-    roots = ("keras", "tensorflow", "tf_keras", "builtins")
-    own = module is None or (isinstance(module, str) and module.split(".")[0] in roots)
+    roots = (*PACKAGES, "builtins")
+    # Keras 3 writes a name without a module for classes of users, Keras 2 neither for its own
+    own = module is None and registered is None
+    own = own or (isinstance(module, str) and module.split(".")[0] in roots)
     if not own or registered not in (None, kind) or not kind.isidentifier():
         found = kind if own else f"{module}.{kind}"
         found = registered if isinstance(registered, str) else found

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from elman import _arguments, _container
 from elman.errors import ArgumentError, LimitError, UnsupportedModelError
 from elman.interop import _archive
-from elman.interop._source import listed
+from elman.interop.keras import config as configs
 from elman.interop.keras import groups, hdf5, weights
 from elman.interop.keras import model as models
 
@@ -55,8 +55,22 @@ def open_live(live: Any, said: Said) -> tuple[KerasModel, Find]:
     models.require_chain(config)
     text = json.dumps(config | {"config": live.get_config()}, default=_plain)
     model = models.of_config(json.loads(text), version=str(getattr(package, "__version__", "3")))
+    _refuse_own_functions(live)
     _check_said(model, said)
     return model, weights.in_memory(live, stores(model), package)
+
+
+def _refuse_own_functions(live: Any) -> None:
+    """Refuse activations that are not Keras' own, though a config names them as if they were."""
+    for layer in getattr(live, "_flatten_layers", tuple)():
+        function = getattr(layer, "activation", None)
+        module = getattr(function, "__module__", None) or "builtins"
+        if callable(function) and module.split(".")[0] not in configs.PACKAGES:
+            name = getattr(function, "__name__", type(function).__name__)
+            raise UnsupportedModelError(
+                f"layer {str(layer.name)[:80]!r}: expected an activation of Keras, got"
+                f" {_container.show(f'{module}.{name}')}"
+            )
 
 
 def _plain(value: Any) -> Any:
@@ -67,10 +81,10 @@ def _plain(value: Any) -> Any:
 def stores(model: KerasModel) -> list[Store]:
     """Return where the weights of a model are, from the input to the output."""
     found: list[Store] = []
-    for step in model.steps:
-        if isinstance(step, models.KerasLayer):
-            found += [cell.store for cell in step.halves]
-        elif (store := getattr(step, "store", None)) is not None:
+    for part in model.parts:
+        if isinstance(part, models.KerasLayer):
+            found += [cell.store for cell in part.halves]
+        elif (store := getattr(part, "store", None)) is not None:
             found.append(store)
     return found
 
@@ -79,20 +93,7 @@ def _check_said(model: KerasModel, said: Said) -> None:
     """Refuse options that contradict the model."""
     if said.layers is not None:
         raise ArgumentError("layers: expected none, because the model has an order, got some")
-    if said.readout is None or isinstance(said.readout, bool):
-        return
-    names = [dense.name for dense in model.readouts]
-    single = isinstance(said.readout, str)
-    given = [said.readout] if single else _arguments.listed("readout", said.readout, "names")
-    if given != names:
-        has = (
-            "no Dense layer"
-            if not names
-            else listed(names)
-            if len(names) == 1
-            else f"[{listed(names)}]"
-        )
-        raise ArgumentError(f"readout: expected {has}, as in the model, got {said.readout!r}")
+    groups.check_readout(model, said.readout, "as in the model")
 
 
 def _open_archive(data: bytes) -> tuple[Any, hdf5.Contents, str]:

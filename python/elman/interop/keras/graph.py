@@ -44,6 +44,11 @@ class Leaf(NamedTuple):
     starts: tuple[str, ...] = ()  # the inputs that are its initial state
     item: Json = None  # what GetItem takes
 
+    @property
+    def what(self) -> str:
+        """Its name in messages."""
+        return f"layer {self.label!r}"
+
 
 class Graph(NamedTuple):
     """The layers from the input to the output, and the outputs beside it."""
@@ -245,8 +250,12 @@ def _chain(
             raise UnsupportedModelError(
                 f"layer {start!r}: expected an initial state that is another input of the model"
             )
+    masks = [_mask_of(by_name[name], links[name]) for name in main]
     for other, layer in by_name.items():
-        if other in main or class_name(layer, "a layer") in _OF_MASKS:
+        if other in main:
+            continue
+        if class_name(layer, "a layer") in _OF_MASKS:
+            _require_mask(layer, links[other], masks)
             continue
         if class_name(layer, "a layer") == _INPUT and other in starts:
             continue
@@ -255,6 +264,29 @@ def _chain(
             " layers, got another branch"
         )
     return [by_name[name] for name in reversed(main)], links, beside
+
+
+def _mask_of(layer: Json, link: _Link) -> tuple[str | None, Json]:
+    """Return what a layer compares for its mask, and with what; (None, None) if it has no mask."""
+    kind = class_name(layer, "a layer")
+    config = as_object(layer.get("config"), "a layer")
+    if kind == "Masking":
+        return link.source, config.get("mask_value", 0.0)
+    return (link.source, 0) if kind == "Embedding" and config.get("mask_zero") else (None, None)
+
+
+def _require_mask(layer: Json, link: _Link, masks: list[tuple[str | None, Json]]) -> None:
+    """Refuse a mask that is not the one of a layer in the chain; its two operations are checked."""
+    if class_name(layer, "a layer") == "Any":  # of NotEqual, which is checked by itself
+        return
+    node = layer["inbound_nodes"][0]
+    arguments = node.get("args") if isinstance(node, dict) else None
+    value = arguments[1] if isinstance(arguments, list) and len(arguments) == 2 else None
+    if (link.source, value) not in masks:
+        raise UnsupportedModelError(
+            f"layer {layer_name(layer)!r}: expected the mask of a Masking or Embedding layer, got"
+            " another: leave it out of the model, and pass it as net.run(x, mask=...)"
+        )
 
 
 def _path(name: str | None, by_name: dict[str, Json], links: dict[str, _Link]) -> list[str]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from elman import _arguments
 from elman._container import show
 from elman.errors import ArgumentError, UnsupportedModelError
+from elman.interop import _source
 from elman.interop._source import Row, listed
 from elman.interop.keras.model import (
+    CELL,
     KerasCell,
     KerasDense,
     KerasEmbedding,
@@ -24,11 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from elman.interop.keras.hdf5 import Contents
-    from elman.interop.keras.model import Step
+    from elman.interop.keras.model import KerasPart
 
     Readout = str | bool | Sequence[str] | None
 
-_CELL = ("kernel", "recurrent_kernel", "bias")
 _SETTINGS = (  # of layers whose settings a weights file does not store
     "save the whole model as .keras, because a weights file does not store its settings"
 )
@@ -44,8 +44,8 @@ def of_groups(paths: list[str], layers: list[str] | None, readout: Readout) -> K
         _, group, rest = [*path.split("/", 2), "", ""][:3]
         groups.setdefault(group, []).append(rest)
     found = {group: _of_group(group, rests) for group, rests in groups.items()}
-    recurrent = [name for name, step in found.items() if isinstance(step, KerasLayer)]
-    heads = [name for name, step in found.items() if isinstance(step, KerasDense)]
+    recurrent = [name for name, part in found.items() if isinstance(part, KerasLayer)]
+    heads = [name for name, part in found.items() if isinstance(part, KerasDense)]
     order = _order(recurrent, [n for n in found if n not in recurrent], layers)
     above = _head([name for name in heads if name not in order], readout)
     front = [n for n, s in found.items() if isinstance(s, KerasEmbedding) and n not in order]
@@ -85,7 +85,7 @@ def _of_group(group: str, rests: list[str]) -> KerasLayer | KerasDense | KerasEm
 
 
 def _cell(group: str, place: str) -> KerasCell:
-    store = Store(group, _CELL, group, group, place, bias=None)
+    store = Store(group, CELL, group, group, place, bias=None)
     return KerasCell(store, None, None)
 
 
@@ -118,9 +118,8 @@ def _head(heads: list[str], readout: Readout) -> list[str]:
     """Return the Dense layers above the RNN, from the bottom up."""
     if readout is False:
         return []
-    if isinstance(readout, str) or (readout is not None and not isinstance(readout, bool)):
-        given = [readout] if isinstance(readout, str) else readout
-        names = _arguments.listed("readout", given, "names")
+    if readout is not None and not isinstance(readout, bool):
+        names = _source.names("readout", readout)
         if any(name not in heads for name in names) or len({*names}) < len(names):
             raise ArgumentError(f"readout: expected one of [{listed(heads)}], got {readout!r}")
         return names
@@ -137,37 +136,42 @@ def _head(heads: list[str], readout: Readout) -> list[str]:
 
 def of_order(contents: Contents, readout: Readout) -> KerasModel:
     """Return the chain of a file of `save_weights` of Keras 2: its layers are in order."""
-    steps: list[Step] = []
+    parts: list[KerasPart] = []
     rows: list[Row] = []
     zero = halves_are_zero(contents.attributes.get("keras_version", "2"))
     for name in contents.lists["", "layer_names"]:
         paths = names_in(contents, name)
         if paths:
-            steps += _of_names(name, paths, zero)
+            parts += _of_names(name, paths, zero)
         elif not re.match(r"input|dropout|top_level_model_weights", name):
             note = "has no weights: a file of weights does not tell what it does"
             rows.append(Row(name, "", note))
-    if not any(isinstance(step, KerasLayer) for step in steps):
+    if not any(isinstance(part, KerasLayer) for part in parts):
         raise UnsupportedModelError("expected the weights of a SimpleRNN, got none")
-    model = KerasModel(steps, rows, known=False)
-    names = [dense.name for dense in model.readouts]
-    if not (readout is None or isinstance(readout, bool)):
-        given = [readout] if isinstance(readout, str) else list(readout)
-        if given != names:
-            raise ArgumentError(
-                f"readout: expected [{listed(names)}], as in the file, got {readout!r}"
-            )
+    model = KerasModel(parts, rows, known=False)
+    check_readout(model, readout, "as in the file")
     return model
 
 
-def _of_names(name: str, paths: list[str], zero: bool) -> list[Step]:
+def check_readout(model: KerasModel, readout: Readout, where: str) -> None:
+    """Refuse other names than those of the Dense layers behind the RNN."""
+    if readout is None or isinstance(readout, bool):
+        return
+    names = [dense.name for dense in model.readouts]
+    if _source.names("readout", readout) != names:
+        has = listed(names) if len(names) == 1 else f"[{listed(names)}]"
+        has = has if names else "no Dense layer"
+        raise ArgumentError(f"readout: expected {has}, {where}, got {readout!r}")
+
+
+def _of_names(name: str, paths: list[str], zero: bool) -> list[KerasPart]:
     """Return the layers of a group, which are several in the group of a model."""
     kinds = [kind_of(path) for path in paths]
-    steps: list[Step] = []
+    parts: list[KerasPart] = []
     at = 0
     while at < len(paths):
         cell = kinds[at : at + 2] == ["kernel", "recurrent_kernel"]
-        expected: tuple[str, ...] = _CELL if cell else ("kernel", "bias")
+        expected: tuple[str, ...] = CELL if cell else ("kernel", "bias")
         if kinds[at] == "embeddings":
             expected = ("embeddings",)
         elif kinds[at] != "kernel":
@@ -176,18 +180,18 @@ def _of_names(name: str, paths: list[str], zero: bool) -> list[Step]:
         count = len(expected) - (expected[-1] == "bias" and kinds[last : last + 1] != ["bias"])
         store = Store(name, expected, name, name, "", name, (at,), bias=None)
         if expected == ("embeddings",):
-            steps.append(KerasEmbedding(name, store, None))
+            parts.append(KerasEmbedding(name, store, None))
         elif not cell:
-            steps.append(KerasDense(name, store, None, None))
+            parts.append(KerasDense(name, store, None, None))
         else:
             made = KerasCell(store, None, None)
-            below = steps[-1] if steps else None
+            below = parts[-1] if parts else None
             if isinstance(below, KerasLayer) and _are_halves(paths[at - 1], paths[at]):
-                steps[-1] = below._replace(backward=made, zero_output=zero)
+                parts[-1] = below._replace(backward=made, zero_output=zero)
             else:
-                steps.append(KerasLayer(name, [made]))
+                parts.append(KerasLayer(name, [made]))
         at += count
-    return steps
+    return parts
 
 
 def _are_halves(first: str, second: str) -> bool:

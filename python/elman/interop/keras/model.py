@@ -1,4 +1,4 @@
-"""Read a Keras config as steps: simple RNNs and what a network can have around them.
+"""Read a Keras config as parts: simple RNNs and what a network can have around them.
 
 A config is data. Layers are recognized by the names of Keras' own classes; nothing is imported.
 Every other class is refused, with the layer and the reason.
@@ -34,6 +34,9 @@ _TRAINING_ONLY = (
     "GaussianNoise",
     "SpatialDropout1D",
 )
+
+
+CELL = ("kernel", "recurrent_kernel", "bias")  # the weights of a cell, in Keras' order
 
 
 class Store(NamedTuple):
@@ -116,13 +119,13 @@ class KerasFunction(NamedTuple):
     heard: bool = True
 
 
-Step = KerasLayer | KerasDense | KerasEmbedding | KerasScaling | KerasFunction
+KerasPart = KerasLayer | KerasDense | KerasEmbedding | KerasScaling | KerasFunction
 
 
 class KerasModel(NamedTuple):
-    """The steps from the input to the output, and the parts left out."""
+    """The parts from the input to the output, and rows for those left out."""
 
-    steps: list[Step]
+    parts: list[KerasPart]
     rows: list[Row]
     known: bool = True  # whether it comes from a config
     pairs: tuple[str, ...] = ()  # of outputs beside the main one
@@ -130,18 +133,18 @@ class KerasModel(NamedTuple):
     @property
     def recurrent(self) -> list[KerasLayer]:
         """The recurrent layers."""
-        return [step for step in self.steps if isinstance(step, KerasLayer)]
+        return [part for part in self.parts if isinstance(part, KerasLayer)]
 
     @property
-    def head(self) -> list[Step]:
-        """The steps behind the last recurrent layer."""
-        numbers = [i for i, step in enumerate(self.steps) if isinstance(step, KerasLayer)]
-        return self.steps[numbers[-1] + 1 :]
+    def head(self) -> list[KerasPart]:
+        """The parts behind the last recurrent layer."""
+        numbers = [i for i, part in enumerate(self.parts) if isinstance(part, KerasLayer)]
+        return self.parts[numbers[-1] + 1 :]
 
     @property
     def readouts(self) -> list[KerasDense]:
         """The Dense layers behind the last recurrent layer."""
-        return [step for step in self.head if isinstance(step, KerasDense)]
+        return [part for part in self.head if isinstance(part, KerasDense)]
 
 
 def require_chain(config: Json) -> str:
@@ -156,7 +159,7 @@ def require_chain(config: Json) -> str:
 
 
 def of_config(config: Json, *, version: str) -> KerasModel:
-    """Return the steps that a model's config describes; `version` is that of Keras."""
+    """Return the parts that a model's config describes; `version` is that of Keras."""
     require_chain(config)
     if version.startswith(("0", "1.")):
         raise UnsupportedModelError(f"expected a file of Keras 2 or 3, got one of {show(version)}")
@@ -171,7 +174,7 @@ class _Builder:
     """Builds a model from its layers, from the input to the output."""
 
     def __init__(self, version: str, inputs: list[Json]) -> None:
-        self._steps: list[Step] = []
+        self._parts: list[KerasPart] = []
         self._rows: list[Row] = []
         self._keras_2 = version.startswith("2")
         self._halves_are_zero = halves_are_zero(version)
@@ -201,21 +204,22 @@ class _Builder:
 
     @property
     def _recurrent(self) -> list[KerasLayer]:
-        return [step for step in self._steps if isinstance(step, KerasLayer)]
+        return [part for part in self._parts if isinstance(part, KerasLayer)]
 
     def add(self, leaf: Leaf) -> None:
         """Add the next layer, or refuse it."""
-        what = f"layer {leaf.label!r}"
-        _refuse_quantized(leaf, what)
+        _refuse_quantized(leaf)
         if leaf.state and leaf.kind not in ("SimpleRNN", "RNN", "Bidirectional"):
-            raise UnsupportedModelError(f"{what}: expected a layer with one output, got several")
+            raise UnsupportedModelError(
+                f"{leaf.what}: expected a layer with one output, got several"
+            )
         if leaf.kind in self._adds:
             self._adds[leaf.kind](leaf)
         elif leaf.kind in _TRAINING_ONLY:
             self._rows.append(Row(leaf.label, "", f"{leaf.kind} acts in training only"))
         elif leaf.kind != "InputLayer":
             raise UnsupportedModelError(
-                f"{what} ({leaf.kind[:80]}): expected SimpleRNN, RNN of SimpleRNNCell,"
+                f"{leaf.what} ({leaf.kind[:80]}): expected SimpleRNN, RNN of SimpleRNNCell,"
                 " Bidirectional of them, Dense, an activation, Embedding, Normalization, Rescaling,"
                 f" BatchNormalization, Masking or dropout, got {leaf.kind[:80]}"
             )
@@ -227,14 +231,13 @@ class _Builder:
             raise UnsupportedModelError("expected a model with a SimpleRNN, got none")
         for name, index in beside:
             self._note_output(name, index)
-        return KerasModel(self._steps, self._rows)
+        return KerasModel(self._parts, self._rows)
 
     # --- recurrent layers ---
 
     def _add_recurrent(self, leaf: Leaf) -> None:
-        what = f"layer {leaf.label!r}"
         if leaf.timed:
-            raise UnsupportedModelError(f"{what}: expected no RNN within TimeDistributed")
+            raise UnsupportedModelError(f"{leaf.what}: expected no RNN within TimeDistributed")
         if self._last:
             raise UnsupportedModelError(
                 f"layer {self._recurrent[-1].name!r}: expected return_sequences=True below another"
@@ -242,17 +245,28 @@ class _Builder:
             )
         if self._rank == 1 or len(self._shape) > 2:
             raise UnsupportedModelError(
-                f"{what}: expected inputs of the shape (T, I), got {_shape(self._shape)}"
+                f"{leaf.what}: expected inputs of the shape (T, I), got {_shape(self._shape)}"
+            )
+        if self._masking is not None and leaf.starts and not self._keras_2:
+            raise UnsupportedModelError(
+                f"{leaf.what}: expected no mask, which Keras 3 does not hand to an RNN with an"
+                " initial state that is an input"
+            )
+        if self._masking is not None and any(layer.go_backwards for layer in self._recurrent):
+            raise UnsupportedModelError(
+                f"{leaf.what}: expected no mask above go_backwards, which turns the sequence but"
+                " not its"
+                " mask"
             )
         if leaf.kind == "Bidirectional":
             layer = self._bidirectional(leaf)
         else:
             layer = self._one_direction(leaf, leaf.config, leaf.kind, leaf.label)
         if leaf.state:
-            layer = self._read_state(layer, leaf.state, what)
+            layer = self._read_state(layer, leaf.state, leaf.what)
         for name in leaf.starts:
             self._rows.append(Row(name, "", f"the state of {leaf.label}: pass it as state="))
-        self._steps.append(layer)
+        self._parts.append(layer)
         self._last = not layer.return_sequences
         units = [cell.units for cell in layer.halves]
         concat = layer.backward is not None and layer.merge == "concat"
@@ -289,11 +303,10 @@ class _Builder:
         )
 
     def _bidirectional(self, leaf: Leaf) -> KerasLayer:
-        what = f"layer {leaf.label!r}"
         merge: Json = leaf.config.get("merge_mode", "concat")
         if merge not in ("concat", "sum", "ave"):
             raise UnsupportedModelError(
-                f"{what}: expected merge_mode 'concat', 'sum' or 'ave', got {show(merge)}"
+                f"{leaf.what}: expected merge_mode 'concat', 'sum' or 'ave', got {show(merge)}"
             )
         halves: list[KerasLayer] = []
         for key, inside in (("layer", "forward_layer"), ("backward_layer", "backward_layer")):
@@ -301,12 +314,12 @@ class _Builder:
             turned = half is None and key == "backward_layer"  # Keras 2 leaves it out
             if turned:
                 half = leaf.config.get("layer")
-            kind = class_name(half, what)
+            kind = class_name(half, leaf.what)
             if kind not in ("SimpleRNN", "RNN"):
                 raise UnsupportedModelError(
-                    f"{what} (Bidirectional): expected SimpleRNN, got {kind[:80]}"
+                    f"{leaf.what} (Bidirectional): expected SimpleRNN, got {kind[:80]}"
                 )
-            config = as_object(half.get("config"), what)
+            config = as_object(half.get("config"), leaf.what)
             label = f"{leaf.label}/{layer_name(half)}"
             rows = len(self._rows)
             layer = self._one_direction(leaf, config, kind, label, inside)
@@ -317,14 +330,14 @@ class _Builder:
         forward, backward = halves
         if len(forward.cells) != 1 or len(backward.cells) != 1:
             raise UnsupportedModelError(
-                f"{what}: expected one cell in each direction, got a stack, whose upper cells"
+                f"{leaf.what}: expected one cell in each direction, got a stack, whose upper cells"
                 " read one direction only"
             )
         if forward.go_backwards or not backward.go_backwards:
-            raise UnsupportedModelError(f"{what}: expected a forward and a backward layer")
+            raise UnsupportedModelError(f"{leaf.what}: expected a forward and a backward layer")
         sizes = {forward.cells[0].units, backward.cells[0].units}
         if len(sizes) > 1 or forward.return_sequences != backward.return_sequences:
-            raise UnsupportedModelError(f"{what}: expected two layers of one size, got others")
+            raise UnsupportedModelError(f"{leaf.what}: expected two layers of one size, got others")
         zero = forward.return_sequences and (self._halves_are_zero or forward.zero_output)
         return forward._replace(backward=backward.cells[0], merge=merge, zero_output=zero)
 
@@ -359,16 +372,13 @@ class _Builder:
     def _cell(
         self, leaf: Leaf, what: str, config: dict[str, Json], place: str, index: int = 0
     ) -> KerasCell:
-        activation = configs.activation_of_value(
-            config.get("activation"), what, keras_2=self._keras_2
-        )
+        activation = self._activation(config, what)
         if not TABLE[activation.name].in_layers:
             raise UnsupportedModelError(
                 f"{what}: expected {activation.name} at the end of the model only"
             )
         number = int(place.startswith("backward")) or index
-        kinds = ("kernel", "recurrent_kernel", "bias")
-        store = self._store(leaf, kinds, what, config, place)
+        store = self._store(leaf, CELL, what, config, place)
         order = (*store.order, number)
         return KerasCell(store._replace(order=order), activation, size(config, "units", what))
 
@@ -391,108 +401,113 @@ class _Builder:
             leaf.top,
             leaf.order,
             leaf.live,
-            leaf.frozen,
+            self._is_frozen(leaf, config, what),
             None if kinds[-1] not in ("bias", "kernel", "recurrent_kernel") else "bias" in kinds,
             _lora(config, what),
         )
 
+    def _is_frozen(self, leaf: Leaf, config: dict[str, Json], what: str) -> bool:
+        """Return whether weights are among the frozen ones of a legacy file.
+
+        Keras 2 freezes what is in a frozen layer; Keras 3 asks the layer, or cell, that has them.
+        """
+        frozen = not flag(config, "trainable", what, default=True)
+        return frozen or (self._keras_2 and leaf.frozen)
+
+    def _activation(self, config: dict[str, Json], what: str) -> Activation:
+        value = config.get("activation")
+        return configs.activation_of_value(value, what, keras_2=self._keras_2)
+
     # --- maps and functions of each step ---
 
     def _add_dense(self, leaf: Leaf) -> None:
-        what = f"layer {leaf.label!r}"
-        self._require_features(leaf, what)
-        activation = configs.activation_of_value(
-            leaf.config.get("activation"), what, keras_2=self._keras_2
-        )
-        units = size(leaf.config, "units", what)
-        store = self._store(leaf, ("kernel", "bias"), what, leaf.config)
+        self._require_features(leaf)
+        activation = self._activation(leaf.config, leaf.what)
+        units = size(leaf.config, "units", leaf.what)
+        store = self._store(leaf, ("kernel", "bias"), leaf.what, leaf.config)
         self._note_policy(leaf.label, leaf.config)
-        self._steps.append(KerasDense(leaf.label, store, activation, units, leaf.heard))
+        self._parts.append(KerasDense(leaf.label, store, activation, units, leaf.heard))
         self._set_width(units)
 
     def _add_activation(self, leaf: Leaf) -> None:
-        what = f"layer {leaf.label!r}"
         if leaf.kind in configs.LAYERS:
-            activation = configs.activation_of_layer(leaf.kind, leaf.config, what)
+            activation = configs.activation_of_layer(leaf.kind, leaf.config, leaf.what)
         else:
-            value = leaf.config.get("activation")
-            activation = configs.activation_of_value(value, what, keras_2=self._keras_2)
+            activation = self._activation(leaf.config, leaf.what)
         if not TABLE[activation.name].in_layers:
-            self._require_features(leaf, what)
-        self._steps.append(KerasFunction(leaf.label, activation, leaf.heard))
+            self._require_features(leaf)
+        self._parts.append(KerasFunction(leaf.label, activation, leaf.heard))
 
     def _add_embedding(self, leaf: Leaf) -> None:
-        what = f"layer {leaf.label!r}"
-        if self._steps or leaf.timed or self._masking is not None:
+        if self._parts or leaf.timed or self._masking is not None:
             raise UnsupportedModelError(
-                f"{what}: expected Embedding at the input, got it elsewhere"
+                f"{leaf.what}: expected Embedding at the input, got it elsewhere"
             )
-        words = size(leaf.config, "input_dim", what)
-        store = self._store(leaf, ("embeddings",), what, leaf.config)
-        self._steps.append(KerasEmbedding(leaf.label, store, words))
+        words = size(leaf.config, "input_dim", leaf.what)
+        store = self._store(leaf, ("embeddings",), leaf.what, leaf.config)
+        self._parts.append(KerasEmbedding(leaf.label, store, words))
         steps = self._shape[0] if self._rank == 1 and self._shape else None
         if self._rank != 1 and len(self._shape) > 1:
             raise UnsupportedModelError(
-                f"{what}: expected sequences of integers (T,), got {_shape(self._shape)}"
+                f"{leaf.what}: expected sequences of integers (T,), got {_shape(self._shape)}"
             )
-        self._shape, self._rank = [steps, size(leaf.config, "output_dim", what)], 2
-        if flag(leaf.config, "mask_zero", what):
+        self._shape, self._rank = [steps, size(leaf.config, "output_dim", leaf.what)], 2
+        if flag(leaf.config, "mask_zero", leaf.what):
             self._masking = "ids != 0"
 
     def _add_normalization(self, leaf: Leaf) -> None:
-        what = f"layer {leaf.label!r}"
         axes = leaf.config.get("axis", -1)
         if axes not in (None, []):
-            self._require_last_axis(leaf, axes, what)
-        mean = configs.numbers(leaf.config.get("mean"), "mean", what)
-        variance = configs.numbers(leaf.config.get("variance"), "variance", what)
+            self._require_last_axis(leaf, axes)
+        mean = configs.numbers(leaf.config.get("mean"), "mean", leaf.what)
+        variance = configs.numbers(leaf.config.get("variance"), "variance", leaf.what)
         if (mean is None) != (variance is None) or (variance is not None and (variance < 0).any()):
-            raise ModelFormatError(f"{what}: expected a mean and a variance")
+            raise ModelFormatError(f"{leaf.what}: expected a mean and a variance")
         store = None
         if mean is None:
-            store = self._store(leaf, ("mean", "variance"), what, leaf.config)
+            store = self._store(leaf, ("mean", "variance"), leaf.what, leaf.config)
         elif mean.size != 1:
-            self._require_features(leaf, what)
-        invert = flag(leaf.config, "invert", what)
-        self._steps.append(KerasScaling(leaf.label, leaf.kind, store, mean, variance, invert, 1e-7))
+            self._require_features(leaf)
+        invert = flag(leaf.config, "invert", leaf.what)
+        self._parts.append(KerasScaling(leaf.label, leaf.kind, store, mean, variance, invert, 1e-7))
 
     def _add_batch_normalization(self, leaf: Leaf) -> None:
-        what = f"layer {leaf.label!r}"
-        self._require_last_axis(leaf, leaf.config.get("axis", -1), what)
+        self._require_last_axis(leaf, leaf.config.get("axis", -1))
         kinds: tuple[str, ...] = ("moving_mean", "moving_variance")
-        if flag(leaf.config, "center", what, default=True):
+        if flag(leaf.config, "center", leaf.what, default=True):
             kinds = ("beta", *kinds)
-        if flag(leaf.config, "scale", what, default=True):
+        if flag(leaf.config, "scale", leaf.what, default=True):
             kinds = ("gamma", *kinds)
-        store = self._store(leaf, kinds, what, leaf.config)
-        epsilon = configs.number(leaf.config, "epsilon", 1e-3, what)
-        self._steps.append(KerasScaling(leaf.label, leaf.kind, store, epsilon=epsilon))
+        store = self._store(leaf, kinds, leaf.what, leaf.config)
+        epsilon = configs.number(leaf.config, "epsilon", 1e-3, leaf.what)
+        self._parts.append(KerasScaling(leaf.label, leaf.kind, store, epsilon=epsilon))
 
     def _add_rescaling(self, leaf: Leaf) -> None:
-        what = f"layer {leaf.label!r}"
-        scale = configs.numbers(leaf.config.get("scale", 1.0), "scale", what)
-        offset = configs.numbers(leaf.config.get("offset", 0.0), "offset", what)
+        scale = configs.numbers(leaf.config.get("scale", 1.0), "scale", leaf.what)
+        offset = configs.numbers(leaf.config.get("offset", 0.0), "offset", leaf.what)
         if scale is None or offset is None:
-            raise ModelFormatError(f"{what}: expected a scale and an offset")
+            raise ModelFormatError(f"{leaf.what}: expected a scale and an offset")
         if max(scale.size, offset.size) > 1:
-            self._require_features(leaf, what)
-        self._steps.append(KerasScaling(leaf.label, leaf.kind, None, offset, scale))
+            self._require_features(leaf)
+        self._parts.append(KerasScaling(leaf.label, leaf.kind, None, offset, scale))
 
-    def _require_features(self, leaf: Leaf, what: str) -> None:
+    def _require_features(self, leaf: Leaf) -> None:
         """Refuse a layer that does not act on the features of each step."""
         if (self._rank == 1 and not self._last) or len(self._shape) > 2:
             raise UnsupportedModelError(
-                f"{what} ({leaf.kind}): expected the features of each step as its last axis, got"
+                f"{leaf.what} ({leaf.kind}): expected the features of each step as its last axis,"
+                " got"
                 f" inputs of the shape {_shape(self._shape)}"
             )
 
-    def _require_last_axis(self, leaf: Leaf, axes: Json, what: str) -> None:
-        self._require_features(leaf, what)
+    def _require_last_axis(self, leaf: Leaf, axes: Json) -> None:
+        self._require_features(leaf)
         axis = axes[0] if isinstance(axes, list) and len(axes) == 1 else axes
         rank = 1 if self._last or leaf.timed else 2
         if type(axis) is not int or axis not in (-1, rank):
             raise UnsupportedModelError(
-                f"{what} ({leaf.kind}): expected the axis of the features, -1, got {show(axes)}"
+                f"{leaf.what} ({leaf.kind}): expected the axis of the features, -1, got"
+                f" {show(axes)}"
             )
 
     # --- shapes and masks ---
@@ -510,16 +525,15 @@ class _Builder:
 
     def _add_reshape(self, leaf: Leaf) -> None:
         """Add a Reshape, Permute or Flatten that changes nothing for a network."""
-        what = f"layer {leaf.label!r}"
         shape = self._shape or (leaf.shape[1:] if len(leaf.shape) in (2, 3) else [])
         if leaf.timed:
             shape = shape[1:]
-        elif not self._steps and len(shape) != self._rank and shape:
+        elif not self._parts and len(shape) != self._rank and shape:
             self._rank = len(shape)
         target: Json = leaf.config.get("target_shape", leaf.config.get("dims"))
         if self._masking is not None and not self._last:
             raise UnsupportedModelError(
-                f"{what} ({leaf.kind}): expected no mask, which {leaf.kind} does not hand on"
+                f"{leaf.what} ({leaf.kind}): expected no mask, which {leaf.kind} does not hand on"
             )
         if leaf.kind == "Flatten":
             same = len(shape) == 1 or self._last
@@ -538,7 +552,7 @@ class _Builder:
                 return
         if not same:
             raise UnsupportedModelError(
-                f"{what} ({leaf.kind}): expected it to change nothing, got inputs of the shape"
+                f"{leaf.what} ({leaf.kind}): expected it to change nothing, got inputs of the shape"
                 f" {_shape(shape)}" + ("" if target is None else f", and {_shape(target)}")
             )
         self._pass_over(leaf)
@@ -561,16 +575,20 @@ class _Builder:
         self._set_width(self._shape[1] if len(self._shape) == 2 else None)
 
     def _add_masking(self, leaf: Leaf) -> None:
-        what = f"layer {leaf.label!r}"
         if self._recurrent:
-            raise UnsupportedModelError(f"{what}: expected Masking below the RNN")
+            raise UnsupportedModelError(f"{leaf.what}: expected Masking below the RNN")
+        if leaf.timed:
+            raise UnsupportedModelError(
+                f"{leaf.what}: expected no Masking within TimeDistributed, which does not hand on"
+                " a mask"
+            )
         if self._masking is not None:
-            raise UnsupportedModelError(f"{what}: expected one layer that masks, got another")
-        self._require_features(leaf, what)
+            raise UnsupportedModelError(f"{leaf.what}: expected one layer that masks, got another")
+        self._require_features(leaf)
         value = leaf.config.get("mask_value", 0.0)
         if type(value) not in (int, float):
-            raise ModelFormatError(f"{what}: expected a mask_value that is a number")
-        x = "x" if not self._steps else f"<output of {self._steps[-1].name}>"
+            raise ModelFormatError(f"{leaf.what}: expected a mask_value that is a number")
+        x = "x" if not self._parts else f"<output of {self._parts[-1].name}>"
         self._masking = f"({x} != {value!r}).any(-1)"
 
     # --- rows ---
@@ -637,7 +655,7 @@ def halves_are_zero(version: str) -> bool:
     return re.match(r"2\.[0-3](\.\d+)?$", version) is None
 
 
-def _refuse_quantized(leaf: Leaf, what: str) -> None:
+def _refuse_quantized(leaf: Leaf) -> None:
     """Refuse layers whose weights are integers."""
     policy = leaf.config.get("dtype")
     if isinstance(policy, dict):
@@ -645,7 +663,8 @@ def _refuse_quantized(leaf: Leaf, what: str) -> None:
         mode = config.get("mode") if isinstance(config, dict) else None
         if kind in ("QuantizedDTypePolicy", "QuantizedFloat8DTypePolicy", "GPTQDTypePolicy"):
             raise UnsupportedModelError(
-                f"{what}: expected weights of floating point, got quantized ones ({show(mode)}):"
+                f"{leaf.what}: expected weights of floating point, got quantized ones"
+                f" ({show(mode)}):"
                 " save the model before model.quantize"
             )
 

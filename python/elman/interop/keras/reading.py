@@ -92,13 +92,10 @@ _BACKENDS = ("tensorflow", "jax", "torch", "numpy")
 
 def _imported(model: KerasModel, find: Find, said: Said, source: object) -> Imported:
     rows: list[Row] = []
-    if said.embedding not in (None, "one_hot", "rows"):
-        raise ArgumentError(
-            f"embedding: expected 'one_hot' or 'rows', got {_container.show(said.embedding)}"
-        )
+    _source.require_embedding(said.embedding)
     if said.readout is False:
-        rows += [Row(step.name, "", "left out: readout=False") for step in model.head]
-        model = model._replace(steps=model.steps[: len(model.steps) - len(model.head)])
+        rows += [Row(part.name, "", "left out: readout=False") for part in model.head]
+        model = model._replace(parts=model.parts[: len(model.parts) - len(model.head)])
     model = _one_merge(model, rows)
     _require_steps(model)
     model = _settled(model, said)
@@ -126,7 +123,7 @@ def _one_merge(model: KerasModel, rows: list[Row]) -> KerasModel:
         return model
     what = {"sum": "sum", "ave": "average"}[top.merge]
     rows.append(Row(f"{top.name}.merge_mode", "", f"the {what} of the two parts is the output"))
-    return model._replace(steps=[*model.steps[:-1], top._replace(merge="concat")])
+    return model._replace(parts=[*model.parts[:-1], top._replace(merge="concat")])
 
 
 def _require_steps(model: KerasModel) -> None:
@@ -157,31 +154,31 @@ def _settled(model: KerasModel, said: Said) -> KerasModel:
         return model
     above = model.readouts
     inside = [
-        step
-        for step in model.steps
-        if isinstance(step, KerasLayer | KerasDense) and all(step is not one for one in above)
+        part
+        for part in model.parts
+        if isinstance(part, KerasLayer | KerasDense) and all(part is not one for one in above)
     ]
     directions: list[str] = []
     known: list[tuple[str, None]] = []
-    for step in inside:
-        halves = step.halves if isinstance(step, KerasLayer) else [step]
-        both = isinstance(step, KerasLayer) and step.backward is not None
+    for part in inside:
+        halves = part.halves if isinstance(part, KerasLayer) else [part]
+        both = isinstance(part, KerasLayer) and part.backward is not None
         directions += ["bidirectional"] if both else ["forward"] * len(halves)
-        known += [(repr(step.name), None)] * len(halves)
+        known += [(repr(part.name), None)] * len(halves)
     settled = iter(_source.activations(said.activation, known, directions))
     outputs = iter(_output_activations(said.output_activation, above))
-    steps: list[Any] = []
-    for one in model.steps:
+    parts: list[Any] = []
+    for one in model.parts:
         if isinstance(one, KerasLayer):
             cells = [cell._replace(activation=_known(next(settled))) for cell in one.cells]
             backward = one.backward and one.backward._replace(activation=_known(next(settled)))
-            steps.append(one._replace(cells=cells, backward=backward))
+            parts.append(one._replace(cells=cells, backward=backward))
         elif isinstance(one, KerasDense):
             given = outputs if any(one is dense for dense in above) else settled
-            steps.append(one._replace(activation=_known(next(given))))
+            parts.append(one._replace(activation=_known(next(given))))
         else:
-            steps.append(one)
-    return model._replace(steps=steps)
+            parts.append(one)
+    return model._replace(parts=parts)
 
 
 def _known(activation: str | Activation) -> Activation:
@@ -249,17 +246,17 @@ class _Parts:
 
     def parts(self) -> Iterator[Part]:
         """Yield the parts, from the input to the output."""
-        for step in self._model.steps:
-            if isinstance(step, KerasLayer):
-                yield from self._recurrent(step)
-            elif isinstance(step, KerasDense):
-                yield from self._dense(step)
-            elif isinstance(step, KerasEmbedding):
-                yield from self._embedding(step)
-            elif isinstance(step, KerasScaling):
-                yield from self._scaling(step)
-            elif isinstance(step, KerasFunction):
-                yield Function(step.name, step.activation)
+        for part in self._model.parts:
+            if isinstance(part, KerasLayer):
+                yield from self._recurrent(part)
+            elif isinstance(part, KerasDense):
+                yield from self._dense(part)
+            elif isinstance(part, KerasEmbedding):
+                yield from self._embedding(part)
+            elif isinstance(part, KerasScaling):
+                yield from self._scaling(part)
+            elif isinstance(part, KerasFunction):
+                yield Function(part.name, part.activation)
 
     def _recurrent(self, layer: KerasLayer) -> Iterator[Recurrent]:
         self._reversed ^= layer.go_backwards
@@ -289,64 +286,61 @@ class _Parts:
         W_xh, W_hh = _transposed(weights["kernel"]), _transposed(weights["recurrent_kernel"])
         return Half(W_xh, W_hh, _bias(weights), cell.activation)
 
-    def _dense(self, step: KerasDense) -> Iterator[Part]:
-        weights = self._find(step.store)
+    def _dense(self, part: KerasDense) -> Iterator[Part]:
+        weights = self._find(part.store)
         kernel = weights["kernel"][1]
         I = kernel.shape[0] if self._width is None and kernel.ndim else self._width
-        O = kernel.shape[1:] if step.units is None else (step.units,)
+        O = kernel.shape[1:] if part.units is None else (part.units,)
         _check_shapes(weights, {"kernel": (I, *O[:1]), "bias": O[:1]})
         (self._width,) = O
-        yield Affine(step.name, _transposed(weights["kernel"]), _bias(weights))
-        assert step.activation is not None
-        yield Function(step.name, step.activation)
+        yield Affine(part.name, _transposed(weights["kernel"]), _bias(weights))
+        assert part.activation is not None
+        yield Function(part.name, part.activation)
 
-    def _embedding(self, step: KerasEmbedding) -> Iterator[Part]:
-        path, table = self._find(step.store)["embeddings"]
-        if table.ndim != 2 or step.words not in (None, table.shape[0]):
+    def _embedding(self, part: KerasEmbedding) -> Iterator[Part]:
+        path, table = self._find(part.store)["embeddings"]
+        if table.ndim != 2 or part.words not in (None, table.shape[0]):
             shown = _container.printable(path)
-            raise ModelFormatError(f"{shown}: expected ({step.words or 'V'}, E), got {table.shape}")
+            raise ModelFormatError(f"{shown}: expected ({part.words or 'V'}, E), got {table.shape}")
         self._width = table.shape[1]
         if self._said.embedding == "rows":
             note = f"left out: the network reads its rows, table[ids] (T, {table.shape[1]})"
             self._rows.append(Row(path, "", note))
             return
         note = f"the network reads one-hot vectors, np.eye({table.shape[0]})[ids]"
-        self._rows.append(Row(step.name, "", note))
-        yield Affine(step.name, Piece(path, table.T, "transposed"))
+        self._rows.append(Row(part.name, "", note))
+        yield Affine(part.name, Piece(path, table.T, "transposed"))
 
-    def _scaling(self, step: KerasScaling) -> Iterator[Part]:
-        if step.kind == "Rescaling":
-            by = None if step.variance is None else Piece(f"{step.name}.scale", step.variance)
-            plus = None if step.mean is None else Piece(f"{step.name}.offset", step.mean)
-            self._check_widths(step, by, plus)
-            yield Scale(step.name, _unless(by, 1), _unless(plus, 0))
+    def _scaling(self, part: KerasScaling) -> Iterator[Part]:
+        if part.kind == "Rescaling":
+            by = None if part.variance is None else Piece(f"{part.name}.scale", part.variance)
+            plus = None if part.mean is None else Piece(f"{part.name}.offset", part.mean)
+            self._check_widths(part, by, plus)
+            yield Scale(part.name, _unless(by, 1), _unless(plus, 0))
             return
-        if step.store is None:
+        if part.store is None:
             weights: Weights = {
-                "mean": (f"{step.name}.mean", np.asarray(step.mean)),
-                "variance": (f"{step.name}.variance", np.asarray(step.variance)),
+                "mean": (f"{part.name}.mean", np.asarray(part.mean)),
+                "variance": (f"{part.name}.variance", np.asarray(part.variance)),
             }
         else:
-            weights = self._find(step.store)
+            weights = self._find(part.store)
         pieces = {kind: Piece(path, _vector(array)) for kind, (path, array) in weights.items()}
-        self._check_widths(step, *pieces.values())
-        if step.kind == "BatchNormalization":
-            moving = pieces["moving_variance"]
-            root = np.sqrt(moving.array.astype("f8") + step.epsilon)
-            note = f"square root, with epsilon={step.epsilon:g}"
-            std = moving._replace(array=root, note=note)
-            yield Standardize(step.name, pieces["moving_mean"], std)
-            yield Scale(step.name, pieces.get("gamma"), pieces.get("beta"))
+        self._check_widths(part, *pieces.values())
+        if part.kind == "BatchNormalization":
+            moving = pieces["moving_mean"], pieces["moving_variance"]
+            by, plus = pieces.get("gamma"), pieces.get("beta")
+            yield from _chain.batch_norm(part.name, *moving, part.epsilon, by, plus)
             return
         variance = pieces["variance"]
-        root = np.maximum(np.sqrt(variance.array.astype("f8")), step.epsilon)
+        root = np.maximum(np.sqrt(variance.array.astype("f8")), part.epsilon)
         std = variance._replace(array=root, note="square root")
-        if step.invert:
-            yield Scale(step.name, std, pieces["mean"])
+        if part.invert:
+            yield Scale(part.name, std, pieces["mean"])
         else:
-            yield Standardize(step.name, pieces["mean"], std)
+            yield Standardize(part.name, pieces["mean"], std)
 
-    def _check_widths(self, step: KerasScaling, *pieces: Piece | None) -> None:
+    def _check_widths(self, part: KerasScaling, *pieces: Piece | None) -> None:
         for piece in pieces:
             if piece is None:
                 continue
@@ -411,7 +405,7 @@ def _tap(model: KerasModel, name: str) -> str | None:
 
     Of a bidirectional layer it is the output of its halves, before they are merged.
     """
-    for step in model.steps:
-        if step.name == name.partition("[")[0]:
-            return name if getattr(step, "heard", True) else None
+    for part in model.parts:
+        if part.name == name.partition("[")[0]:
+            return name if getattr(part, "heard", True) else None
     return None

@@ -99,8 +99,9 @@ class Runner:
             stack.enter_context(_exact())
             for rnn in rnns:
                 stack.enter_context(_without_states(rnn))
-                stack.enter_context(heard.to(rnn))
-                if len(_cells(rnn)) > 1 or not rnn.return_sequences:
+                stack.enter_context(heard.to(rnn, last=not rnn.return_sequences))
+                stack.enter_context(_set(rnn, "return_sequences", True))
+                if len(_cells(rnn)) > 1:
                     stack.enter_context(_set(rnn, "unroll", True))
                     for cell in _cells(rnn):
                         stack.enter_context(heard.to(cell))
@@ -118,8 +119,7 @@ class Runner:
         *_, output = [_array(part) for part in keras.tree.flatten(result)[:1]]
         hidden, backwards, last = self._states(layers, heard, taps, x.shape[1])
         joined = last is not None and output.ndim == 2 and len(_halves(last)) == 2
-        joined = joined and not _halves(last)[0].return_sequences
-        if joined and output.shape[-1] == hidden[-1].shape[-1]:
+        if joined and not _halves(last)[0].return_sequences:
             output = hidden[-1]  # the last states of both directions, which are of no one step
         elif backwards and output.ndim == 3:
             output = output[:, ::-1]
@@ -216,16 +216,20 @@ class _Heard:
         return self._results[id(layer)]
 
     @contextlib.contextmanager
-    def to(self, layer: Any) -> Iterator[None]:
-        """Listen to a layer."""
+    def to(self, layer: Any, *, last: bool = False) -> Iterator[None]:
+        """Listen to a layer; it returns only the last step if `last` is true."""
         call: Callable[..., Any] = layer.call
 
         def listening(*args: Any, **kwargs: Any) -> Any:
             result = call(*args, **kwargs)
-            self._results.setdefault(id(layer), []).append(keras.tree.flatten(result)[0])
+            first, *rest = result if isinstance(result, tuple | list) else (result,)
+            first = keras.tree.flatten(first)[0]
+            self._results.setdefault(id(layer), []).append(first)
             mask = kwargs.get("mask") if isinstance(layer, _RNN) else None
             if mask is not None:
                 self.mask = np.asarray(keras.ops.convert_to_numpy(mask), dtype=bool)
+            if last:
+                return (first[:, -1], *rest) if rest else first[:, -1]
             return result
 
         vars(layer)["call"] = listening

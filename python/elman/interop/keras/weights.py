@@ -112,6 +112,7 @@ def by_order(contents: Contents, root: str, stores: Iterable[Store]) -> Find:
                 for kind in store.kinds:
                     if (kind not in NEVER_TRAINED) == trained and waiting.get(kind):
                         path = waiting[kind].popleft()
+                        _require_own(path, store)
                         weights[kind] = (path, contents.arrays[path])
                 if trained and store.lora is not None:
                     _update(weights, store, waiting, contents)
@@ -127,6 +128,16 @@ def by_order(contents: Contents, root: str, stores: Iterable[Store]) -> Find:
     return find
 
 
+def _require_own(path: str, store: Store) -> None:
+    """Refuse a weight of another layer: Keras 3 writes the names of the layers around it."""
+    plain = re.search(r":\d+$", path) is None
+    if plain and store.own not in path.split("/"):
+        raise UnsupportedModelError(
+            f"layer {store.name!r}: expected its weights, got those of {path[:120]!r}: save the"
+            " model as .keras"
+        )
+
+
 def _update(
     weights: Weights, store: Store, waiting: dict[str, deque[str]], contents: Contents
 ) -> None:
@@ -137,16 +148,8 @@ def _update(
         return
     path, array = weights[kind]
     a, b = (contents.arrays[one.popleft()] for one in paths if one)
-    if (
-        a.ndim != 2
-        or b.ndim != 2
-        or (a.shape[0], *b.shape)
-        != (
-            array.shape[0],
-            a.shape[1],
-            array.shape[-1],
-        )
-    ):
+    shape = (len(array), a.shape[-1], array.shape[-1])
+    if a.ndim != 2 or b.ndim != 2 or (len(a), *b.shape) != shape:
         raise ModelFormatError(
             f"layer {store.name!r}: expected a low-rank update of {array.shape}, got {a.shape} and"
             f" {b.shape}"

@@ -31,15 +31,13 @@ def read(
 
     Arguments and errors are as for `elman.from_onnx`.
     """
-    from elman.errors import ArgumentError
-    from elman.interop._source import Imported, Source
+    from elman.interop._source import Imported, Source, require_embedding
     from elman.interop.onnx.file import load
     from elman.interop.onnx.graph import read_graph
     from elman.interop.onnx.reading import read_network
     from elman.interop.onnx.table import with_props
 
-    if embedding not in ("one_hot", "rows"):
-        raise ArgumentError(f"embedding: expected 'one_hot' or 'rows', got {embedding!r}")
+    require_embedding(embedding)
     model = load(source, external_data=external_data)
     graph = read_graph(model)
     reading = read_network(graph, rows=embedding == "rows")
@@ -49,8 +47,8 @@ def read(
 
         return running.run(model, reading, x, taps)
 
-    sizes = graph.inputs[reading.parts.x].sizes or [None] * 3
-    known = dict(zip(reading.parts.x_kinds, sizes, strict=False))
+    sizes = graph.inputs[reading.model.x].sizes or [None] * 3
+    known = dict(zip(reading.model.x_kinds, sizes, strict=False))
     frozen = known.get("B", 1), known.get("T")
     source = Source("onnx", run, lambda: frozen)
     network = with_props(reading.network, model)

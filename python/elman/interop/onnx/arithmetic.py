@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from elman.errors import UnsupportedModelError
-from elman.interop.onnx.codes import equal_to_numbers, is_code
 from elman.interop.onnx.fields import (
     OPERATORS,
     Context,
@@ -26,6 +25,7 @@ from elman.interop.onnx.fields import (
     settled,
     sizes_of,
 )
+from elman.interop.onnx.ids import equal_to_numbers, is_ids
 from elman.interop.onnx.values import Compared, Field, Fixed, Input, decimal, objects
 
 if TYPE_CHECKING:
@@ -43,15 +43,15 @@ def _elementwise(method: str, fold: Callable[[Array, Array], Array]) -> Callable
     def apply(node: Node, context: Context, a: Tensor, b: Tensor) -> Tensor:
         if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
             return _folded(fold, a, b, context)
-        if any(isinstance(value, Field) and is_code(value) for value in (a, b)):
-            return _moved_codes(a, b, context)
+        if any(isinstance(value, Field) and is_ids(value) for value in (a, b)):
+            return _moved_ids(a, b, context)
         merged = _with_number(method, a, b, context)
         return merged or binary(a, b, getattr(context.symbols, method), context)
 
     return apply
 
 
-def _moved_codes(a: Tensor, b: Tensor, context: Context) -> Field:
+def _moved_ids(a: Tensor, b: Tensor, context: Context) -> Field:
     """Return integers of x plus the size of a table, which only negative ones would need."""
     field, other = (a, b) if isinstance(a, Field) else (b, a)
     if not isinstance(other, np.ndarray) or other.size != 1 or not isinstance(field, Field):
@@ -172,15 +172,23 @@ def _dropout(
     return x
 
 
+def _with_ones(sizes: Array) -> Array:
+    """Return sizes with 1 for the variable ones: like those, it is not negative."""
+    known = [1 if size in ("B", "T") else size for size in sizes.ravel().tolist()]
+    return sizes if any(isinstance(s, str) for s in known) else np.reshape(known, sizes.shape)
+
+
 def _comparison(compare: Callable[[Array, Array], Array]) -> Callable[..., Tensor]:
     """Compare constants, as Keras does with a step's number, and values with constants."""
 
     def apply(node: Node, context: Context, a: Tensor, b: Tensor) -> Tensor:
         if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+            if node.operator == "Equal" and b.dtype.kind == "i" and (b < 0).all():
+                a = _with_ones(a)
             return _folded(compare, a, b, context)
-        if node.operator == "Equal" and isinstance(b, np.ndarray) and is_code(a) and b.size > 1:
+        if node.operator == "Equal" and isinstance(b, np.ndarray) and is_ids(a) and b.size > 1:
             return equal_to_numbers(a, b, context)  # type: ignore[arg-type]
-        if node.operator == "Less" and is_code(a) and isinstance(b, np.ndarray) and not b.any():
+        if node.operator == "Less" and is_ids(a) and isinstance(b, np.ndarray) and not b.any():
             return np.zeros((1,) * a.ndim, bool)  # they number rows of a table
         if isinstance(b, np.ndarray) and isinstance(a, Field) and b.dtype.kind == "i":
             b = b.astype(np.float32)  # integers of x, or a number of features
@@ -364,7 +372,7 @@ def _cast(node: Node, context: Context, x: Value) -> Value:
     if isinstance(x, Field):
         if all(isinstance(item, Compared) for item in x.flat):
             return x
-        is_integer = is_code(x)
+        is_integer = is_ids(x)
         if (to[0] == "f") == is_integer and not _is_one_hot(x):
             raise UnsupportedModelError("it converts between real numbers and integers")
     return x
@@ -384,8 +392,8 @@ def _rounded(x: Value, kind: str, context: Context) -> Value:
 
         half = np.float16 if kind == "float16" else ml_dtypes.bfloat16
         return x.astype(half).astype(np.float32)
-    if is_code(x):
+    if is_ids(x):
         raise UnsupportedModelError("it converts between real numbers and integers")
-    if kind not in context.halves:
-        context.halves.append(kind)
+    if kind not in context.rounds:
+        context.rounds.append(kind)
     return x

@@ -9,7 +9,7 @@ import numpy as np
 from elman.errors import ArgumentError, ModelFormatError, UnsupportedModelError
 from elman.interop import _chain, _source
 from elman.interop._source import Piece, Row, Said
-from elman.interop.onnx.parts import FOLDED, parts_between, piece
+from elman.interop.onnx.parts import parts_between, piece
 from elman.interop.onnx.recurrent import activation_of, final_when
 from elman.interop.onnx.values import (
     ONE,
@@ -33,18 +33,18 @@ if TYPE_CHECKING:
     from elman._typing import Array
     from elman.interop._chain import Part
     from elman.interop.onnx.masking import Mask
-    from elman.interop.onnx.recurrent import OnnxChain
+    from elman.interop.onnx.recurrent import OnnxHalf
     from elman.interop.onnx.values import Symbols, Vector, Weight, When
 
 
-class Parts(NamedTuple):
-    """The parts found in a graph."""
+class OnnxModel(NamedTuple):
+    """A graph: the halves of its recurrent layers, its inputs and outputs."""
 
-    chains: list[OnnxChain]
+    halves: list[OnnxHalf]
     outputs: dict[str, Field]
     x: str
     x_kinds: str
-    codes: bool  # whether x has integers, for which the network reads vectors
+    ids: bool  # whether x has integers, for which the network reads vectors
     states: dict[str, str]  # inputs that are states, and the kinds of their axes
     defaults: dict[str, Array]  # of optional states
     lengths: str | None
@@ -53,7 +53,7 @@ class Parts(NamedTuple):
     metadata: dict[str, str]
     names: dict[Vector, str]  # the graph's names of values
     tables: list[str]  # the names of embeddings whose rows the network reads
-    halves: list[str]  # the types of 16 bits that the graph rounds values to
+    rounds: list[str]  # the types of 16 bits that the graph rounds values to
     mask: Mask | None  # of the steps that the layers of the graph read
 
     @property
@@ -67,8 +67,8 @@ class Reading(NamedTuple):
 
     network: Network
     rows: list[Row]
-    parts: Parts
-    places: dict[int, slice]  # of the state of each chain in the network's state
+    model: OnnxModel
+    places: dict[int, slice]  # of the state of each half in the network's state
     y: Vector | None  # among the items of the outputs; None: only states
     when: When | None  # the steps of y
     taps: list[str | tuple[str, ...] | None]  # the values with the states of each layer
@@ -82,27 +82,28 @@ class _Head(NamedTuple):
     mean: Weight | None
 
 
-def assemble(parts: Parts, symbols: Symbols) -> Reading:
-    """Build a network from the parts of a graph."""
-    layers, chain = _layers(parts, symbols)
-    top = symbols.joined(_halves(parts.chains, layers[-1], symbols))
-    y = _find_y(parts, symbols.at(top, "end" if parts.padded else "last"))
-    when = None if y is None else _when(y, top, parts, symbols)
+def assemble(model: OnnxModel, symbols: Symbols) -> Reading:
+    """Build the network of a model."""
+    layers, chain = _layers(model, symbols)
+    top = symbols.joined(_halves(model.halves, layers[-1], symbols))
+    y = _find_y(model, symbols.at(top, "end" if model.padded else "last"))
+    when = None if y is None else _when(y, top, model, symbols)
     head = None if y is None else _head(y)
     if head is not None and y is not None:
         end = top if when == "each" else symbols.at(top, when)  # type: ignore[arg-type]
-        chain += parts_between(end, head.y, parts.names)
-    made = _network(chain, parts, head)
-    if (parts.padded or parts.mask is not None) and when in ("each", "last") and not made.masks:
+        chain += parts_between(end, head.y, model.names)
+    made = _network(chain, model, head)
+    if (model.padded or model.mask is not None) and when in ("each", "last") and not made.masks:
         raise UnsupportedModelError(
             "the output: what follows the recurrent layers has more than one activation, so its"
-            " values at the steps that a sequence lacks are those of no network"
+            " values at the steps that a sequence lacks are those of no network: export the model"
+            " without lengths and masks, and pass them to net.run"
         )
-    places, taps = _places(parts, layers, made)
-    rows = [*_input_rows(parts), *_rolled_rows(parts, layers, made)]
+    places, taps = _places(model, layers, made)
+    rows = [*_input_rows(model), *_rolled_rows(model, layers, made)]
     rows += [row for row in made.rows if row.source != ONE]
-    rows += _output_rows(parts, y, when)
-    return Reading(made.network, rows, parts, places, y, when, taps)
+    rows += _output_rows(model, y, when)
+    return Reading(made.network, rows, model, places, y, when, taps)
 
 
 _NAME = "recurrent layer {}"  # of a part of the chain
@@ -111,44 +112,44 @@ _NAME = "recurrent layer {}"  # of a part of the chain
 # --- the layers -----------------------------------------------------------------------------------
 
 
-def _layers(parts: Parts, symbols: Symbols) -> tuple[list[list[int]], list[Part]]:
-    """Return the chains of each layer from the bottom up, and the parts up to the top layer."""
-    chains = parts.chains
-    if not chains:
+def _layers(model: OnnxModel, symbols: Symbols) -> tuple[list[list[int]], list[Part]]:
+    """Return the halves of each layer from the bottom up, and the parts up to the top layer."""
+    halves = model.halves
+    if not halves:
         raise UnsupportedModelError("no recurrent layer was found")
-    leaves = [set(leaves_of(chain.source)) for chain in chains]
+    leaves = [set(leaves_of(half.source)) for half in halves]
     inputs = {leaf for own in leaves for leaf in own if isinstance(leaf, Input)}
-    first = {chain.source for chain, own in zip(chains, leaves, strict=True) if own & inputs}
+    first = {half.source for half, own in zip(halves, leaves, strict=True) if own & inputs}
     if len(first) != 1 or len(inputs) != 1:
         raise UnsupportedModelError("expected one layer that reads the input, got several or none")
     source: Vector = inputs.pop()
     layers: list[list[int]] = []
     described: list[Part] = []
     while here := [i for i, own in enumerate(leaves) if own and own <= set(parts_of(source))]:
-        here.sort(key=lambda index: chains[index].direction)
-        directions = [chains[index].direction for index in here]
+        here.sort(key=lambda index: halves[index].direction)
+        directions = [halves[index].direction for index in here]
         if len(here) > 2 or directions in (["forward"] * 2, ["reverse"] * 2):
-            where = " and ".join(chains[index].where for index in here)
+            where = " and ".join(halves[index].where for index in here)
             raise UnsupportedModelError(f"{where}: they read the same input; expected one layer")
-        if len({chains[index].source for index in here}) > 1:
-            where = " and ".join(chains[index].where for index in here)
+        if len({halves[index].source for index in here}) > 1:
+            where = " and ".join(halves[index].where for index in here)
             raise UnsupportedModelError(f"{where}: expected two directions to read the same values")
         layers.append(here)
-        described += parts_between(source, chains[here[0]].source, parts.names)
+        described += parts_between(source, halves[here[0]].source, model.names)
         name = _NAME.format(len(layers) - 1)
-        described.append(_recurrent(name, [chains[index] for index in here], parts))
-        source = symbols.joined(_halves(chains, here, symbols))
-    if unused := set(range(len(chains))) - {i for layer in layers for i in layer}:
-        where = chains[min(unused)].where
+        described.append(_recurrent(name, [halves[index] for index in here], model))
+        source = symbols.joined(_halves(halves, here, symbols))
+    if unused := set(range(len(halves))) - {i for layer in layers for i in layer}:
+        where = halves[min(unused)].where
         raise UnsupportedModelError(f"{where}: expected it to read only the layer below")
     return layers, described
 
 
-def _halves(chains: list[OnnxChain], layer: list[int], symbols: Symbols) -> list[Vector]:
-    return [symbols.hidden(chains[i].W_hh.array.shape[0], i, "each") for i in layer]
+def _halves(halves: list[OnnxHalf], layer: list[int], symbols: Symbols) -> list[Vector]:
+    return [symbols.hidden(halves[i].W_hh.array.shape[0], i, "each") for i in layer]
 
 
-def _recurrent(name: str, halves: list[OnnxChain], parts: Parts) -> _chain.Recurrent:
+def _recurrent(name: str, halves: list[OnnxHalf], model: OnnxModel) -> _chain.Recurrent:
     direction = "bidirectional" if len(halves) == 2 else halves[0].direction
     made = tuple(
         _chain.Half(
@@ -156,23 +157,23 @@ def _recurrent(name: str, halves: list[OnnxChain], parts: Parts) -> _chain.Recur
             piece(half.W_hh),
             tuple(piece(bias) for bias in half.biases),
             activation_of(half.function),
-            _start(half, parts),
+            _start(half, model),
         )
         for half in halves
     )
     return _chain.Recurrent(name, made, direction)
 
 
-def _start(chain: OnnxChain, parts: Parts) -> Piece | None:
+def _start(half: OnnxHalf, model: OnnxModel) -> Piece | None:
     """Return the initial state of a direction if none is given, or None for zeros."""
-    if isinstance(chain.initial, Fixed):
-        return piece(chain.initial.weight)
-    if not isinstance(chain.initial, Given) or chain.initial.name not in parts.defaults:
+    if isinstance(half.initial, Fixed):
+        return piece(half.initial.weight)
+    if not isinstance(half.initial, Given) or half.initial.name not in model.defaults:
         return None
-    given = chain.initial
-    array = parts.defaults[given.name]
+    given = half.initial
+    array = model.defaults[given.name]
     if given.row is not None:
-        array = array.take(given.row, parts.states[given.name].index("K"))
+        array = array.take(given.row, model.states[given.name].index("K"))
     rows: Array = array.reshape(-1, array.shape[-1])[:, given.start : given.start + given.size]
     if len(rows) != 1:
         raise UnsupportedModelError(f"input {given.name!r}: expected a default for one sequence")
@@ -180,9 +181,9 @@ def _start(chain: OnnxChain, parts: Parts) -> Piece | None:
 
 
 def _places(
-    parts: Parts, layers: list[list[int]], made: _chain.Assembled
+    model: OnnxModel, layers: list[list[int]], made: _chain.Assembled
 ) -> tuple[dict[int, slice], list[str | tuple[str, ...] | None]]:
-    """Return where each chain's state is in the network's, and the values that hold the states."""
+    """Return where each half's state is in the network's, and the values that hold states."""
     places: dict[int, slice] = {}
     taps: list[str | tuple[str, ...] | None] = []
     end, done = 0, 0  # of the state, and of the recurrent layers
@@ -190,12 +191,12 @@ def _places(
         H = len(layer.W_hh)
         if done == len(layers) or tap != _NAME.format(done):
             end += H
-            taps.append(tap if tap in parts.names.values() else None)
+            taps.append(tap if tap in model.names.values() else None)
             continue
         for index in layers[done]:
             places[index] = slice(end, end + H)
             end += H
-        taps.append(_joined([parts.chains[index].states for index in layers[done]]))
+        taps.append(_joined([model.halves[index].states for index in layers[done]]))
         done += 1
     return places, taps
 
@@ -212,11 +213,11 @@ def _joined(
 # --- the output -----------------------------------------------------------------------------------
 
 
-def _find_y(parts: Parts, last: Vector) -> Vector | None:
+def _find_y(model: OnnxModel, last: Vector) -> Vector | None:
     """Return the output that is not a final state, or else the top layer's final state."""
     found: list[Vector] = []
-    for name, field in parts.outputs.items():
-        if _is_states(field, parts):
+    for name, field in model.outputs.items():
+        if _is_states(field, model):
             continue
         vectors = set(field.flat)
         if len(vectors) != 1:
@@ -224,16 +225,23 @@ def _find_y(parts: Parts, last: Vector) -> Vector | None:
         found += vectors - set(found)
     if len(found) > 1:
         raise UnsupportedModelError("expected one output besides final states, got several")
-    if not found and any(last in field.flat for field in parts.outputs.values()):
+    if not found and any(last in field.flat for field in model.outputs.values()):
         found = [last] if not isinstance(last, Joined) else []
-    return found[0] if found else None
+    y = found[0] if found else None
+    zeroed = model.mask is not None and model.mask.masked == "zero"
+    if zeroed and any(set(field.flat) != {y} for field in model.outputs.values()):
+        raise UnsupportedModelError(
+            "the output: it reads the last step of a direction, zeros if that step is masked; the"
+            " final state is then that of a step before"
+        )
+    return y
 
 
-def _is_states(field: Field, parts: Parts) -> bool:
+def _is_states(field: Field, model: OnnxModel) -> bool:
     """Return True if a tensor holds only final states of single directions."""
     return not {"T", "R"} & set(field.kinds) and all(
         isinstance(part, Hidden)
-        and part.when == final_when(parts.chains[part.chain].direction, padded=parts.padded)
+        and part.when == final_when(model.halves[part.half].direction, padded=model.padded)
         for item in field.flat
         for part in parts_of(item)
     )
@@ -255,7 +263,7 @@ def _head(y: Vector) -> _Head:
     return _Head(inner, std, mean)
 
 
-def _when(y: Vector, top: Vector, parts: Parts, symbols: Symbols) -> When:
+def _when(y: Vector, top: Vector, model: OnnxModel, symbols: Symbols) -> When:
     """Return the steps of the top layer that the output reads."""
     leaves = set(leaves_of(y))
     whens: tuple[When, ...] = ("each", "last", "end")
@@ -264,8 +272,8 @@ def _when(y: Vector, top: Vector, parts: Parts, symbols: Symbols) -> When:
         if leaves and leaves <= whole:
             if (
                 when == "end"
-                and not parts.padded
-                and any(chain.direction != "forward" for chain in parts.chains)
+                and not model.padded
+                and any(half.direction != "forward" for half in model.halves)
             ):
                 raise UnsupportedModelError(
                     "the output: it reads the last step of each sequence, but reverse layers have"
@@ -284,24 +292,11 @@ def _inverse(weight: Weight) -> Weight:
     return type(weight)(1 / weight.array.astype(np.float64), weight.name)
 
 
-def _network(chain: list[Part], parts: Parts, head: _Head | None) -> _chain.Assembled:
-    """Build the network, in the widest dtype of the graph's matrices."""
-    matrices = [
-        W.array
-        for part in chain
-        for W in (
-            [part.W]
-            if isinstance(part, _chain.Affine)
-            else [W for half in part.halves for W in (half.W_xh, half.W_hh)]
-            if isinstance(part, _chain.Recurrent)
-            else []
-        )
-        if W.note != FOLDED
-    ]
-    said = Said(dtype=np.result_type(*matrices), metadata=parts.metadata)
+def _network(chain: list[Part], model: OnnxModel, head: _Head | None) -> _chain.Assembled:
+    """Build the network, with the scaling of its outputs."""
     try:
-        has_mask = parts.padded or parts.mask is not None
-        made = _chain.assemble(chain, said, masked=parts.masked, has_mask=has_mask)
+        said, has_mask = Said(metadata=model.metadata), model.padded or model.mask is not None
+        made = _chain.assemble(chain, said, masked=model.masked, has_mask=has_mask)
         scaling = {} if head is None else {"output_std": head.std, "output_mean": head.mean}
         added = {name: piece(weight) for name, weight in scaling.items() if weight is not None}
         if not added:
@@ -317,43 +312,43 @@ def _network(chain: list[Part], parts: Parts, head: _Head | None) -> _chain.Asse
 # --- the rows -------------------------------------------------------------------------------------
 
 
-def _input_rows(parts: Parts) -> list[Row]:
-    rows = [Row(parts.x, "x", _axes(parts.x_kinds, codes=parts.codes, rows=bool(parts.tables)))]
-    for name in parts.states:
-        used = [c for c in parts.chains if isinstance(c.initial, Given) and c.initial.name == name]
+def _input_rows(model: OnnxModel) -> list[Row]:
+    rows = [Row(model.x, "x", _axes(model.x_kinds, ids=model.ids, rows=bool(model.tables)))]
+    for name in model.states:
+        used = [c for c in model.halves if isinstance(c.initial, Given) and c.initial.name == name]
         rows.append(Row(name, "state" if used else "", "the initial state of the layers"))
-    if parts.lengths is not None:
+    if model.lengths is not None:
         note = "net.run(x, mask=numpy.arange(T) < lengths[:, None]) gives every step of the graph"
-        rows.append(Row(parts.lengths, "lengths", note if parts.padded else _ENDS))
-    if parts.mask is not None:
-        rows.append(Row(parts.x, "mask", _mask_note(parts)))
+        rows.append(Row(model.lengths, "lengths", note if model.padded else _ENDS))
+    if model.mask is not None:
+        rows.append(Row(model.x, "mask", _mask_note(model)))
     note = "the network reads rows of this table, one for each integer"
-    rows += [Row(name, "", note) for name in parts.tables]
+    rows += [Row(name, "", note) for name in model.tables]
     note = "the graph rounds values to {}, the network does not: they differ by that"
-    return rows + [Row("Cast", "", note.format(kind)) for kind in parts.halves]
+    return rows + [Row("Cast", "", note.format(kind)) for kind in model.rounds]
 
 
 _ENDS = "of outputs only: net.run(x, lengths=lengths, outputs='last').output"
 
 
-def _rolled_rows(parts: Parts, layers: list[list[int]], made: _chain.Assembled) -> list[Row]:
-    if not parts.unrolled:
+def _rolled_rows(model: OnnxModel, layers: list[list[int]], made: _chain.Assembled) -> list[Row]:
+    if not model.unrolled:
         return []
     recurrent = [
         i for i, tap in enumerate(made.taps) if tap in map(_NAME.format, range(len(layers)))
     ]
     return [
-        Row(parts.chains[index].where, f"layers.{place}{half}", "rolled up into one recurrence")
+        Row(model.halves[index].where, f"layers.{place}{half}", "rolled up into one recurrence")
         for place, layer in zip(recurrent, layers, strict=True)
         for index, half in zip(layer, ("", ".reverse"), strict=False)
     ]
 
 
-def _mask_note(parts: Parts) -> str:
-    assert parts.mask is not None
-    numbers = sorted({float(number) for number in parts.mask.number})
+def _mask_note(model: OnnxModel) -> str:
+    assert model.mask is not None
+    numbers = sorted({float(number) for number in model.mask.number})
     number = f"{numbers[0]:g}" if len(numbers) == 1 else str(numbers)
-    if parts.codes:
+    if model.ids:
         return f"the graph skips the integer {number}: net.run(x, mask=integers != {number})"
     return (
         f"the graph skips steps whose features are all {number}:"
@@ -364,23 +359,23 @@ def _mask_note(parts: Parts) -> str:
 _WORDS = {"T": "time", "R": "time, the last step first", "B": "batch", "F": "features", "K": "one"}
 
 
-def _axes(kinds: str, *, codes: bool = False, rows: bool = False) -> str:
+def _axes(kinds: str, *, ids: bool = False, rows: bool = False) -> str:
     words = ", ".join(_WORDS[kind] for kind in kinds)
-    if codes:
+    if ids:
         return f"integers ({words}); elman takes {'their rows' if rows else 'one-hot vectors'}"
     return f"({words}); elman takes (..., time, features)"
 
 
-def _output_rows(parts: Parts, y: Vector | None, when: str | None) -> list[Row]:
+def _output_rows(model: OnnxModel, y: Vector | None, when: str | None) -> list[Row]:
     rows = []
-    for name, field in parts.outputs.items():
+    for name, field in model.outputs.items():
         if set(field.flat) != {y}:
             rows.append(Row(name, "state", "the final state: net.run(x).state"))
         elif when == "end":
             rows.append(
                 Row(name, "y", "of the last step of each sequence: " + _ENDS.split(": ")[1])
             )
-        elif when == "last" and parts.padded:
+        elif when == "last" and model.padded:
             how = "net.run(x, mask=..., outputs='last').output"
             rows.append(Row(name, "y", f"of the last step, also of shorter sequences: {how}"))
         elif when == "last":

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from elman.errors import ModelFormatError, UnsupportedModelError
-from elman.interop.onnx.codes import is_code, rows_of
 from elman.interop.onnx.fields import (
     Context,
     Tensor,
@@ -26,6 +25,7 @@ from elman.interop.onnx.fields import (
     sizes_of,
     uniform,
 )
+from elman.interop.onnx.ids import is_ids, table_rows
 from elman.interop.onnx.reshaping import product, reshape
 from elman.interop.onnx.values import Field, as_array, objects
 
@@ -163,7 +163,7 @@ def _take(x: Tensor, axis: int, part: slice, context: Context) -> Tensor:
         if step == 1 and (start, stop) == (0, length):
             return field
         if kind == "F" and step == 1 and start < stop:
-            return field.map(lambda item: context.symbols.piece(item, start, stop))
+            return field.map(lambda item: context.symbols.features(item, start, stop))
         if kind == "T" and length > 1 and abs(stop - start) == 1:
             return _one_step(field, axis, start, length, context)
     elif part.step == 1 and part.stop >= _LARGE:
@@ -195,10 +195,10 @@ def _one_step(field: Field, axis: int, step: int, length: int | None, context: C
 
 @operator("Gather", 13)
 def _gather(node: Node, context: Context, x: Tensor, indices: Tensor) -> Tensor:
-    if isinstance(x, np.ndarray) and isinstance(indices, Field) and is_code(indices):
+    if isinstance(x, np.ndarray) and isinstance(indices, Field) and is_ids(indices):
         if node.attributes.get("axis", 0) not in (0, -x.ndim):
             raise UnsupportedModelError("expected rows of a table, got another axis")
-        return rows_of(x, indices, context)
+        return table_rows(x, indices, context)
     if (place := _last_place(indices, x, node.attributes.get("axis", 0), context)) is not None:
         return _gathered_step(x, *place, context)  # type: ignore[arg-type]
     if not isinstance(indices, np.ndarray) or indices.dtype.kind != "i":
@@ -328,6 +328,15 @@ def _expand(node: Node, context: Context, x: Tensor, shape: Tensor) -> Tensor:
 def _repeated(x: Array, shape: tuple[int, ...], context: Context) -> Array:
     context.symbols.spend(numbers=math.prod(shape))
     return np.broadcast_to(x, shape)
+
+
+@operator("ReduceProd", 18)
+def _size_product(node: Node, context: Context, x: Tensor) -> Tensor:
+    """Return the product of sizes."""
+    if not isinstance(x, np.ndarray) or x.ndim != 1 or (x.size != 1 and x.dtype.kind != "i"):
+        raise UnsupportedModelError("it multiplies other values than sizes")
+    found = x if x.size == 1 else x.prod(keepdims=True)
+    return found if node.attributes.get("keepdims", 1) else found.reshape(())
 
 
 @operator("ConstantOfShape", 25)

@@ -30,7 +30,7 @@ class Context(NamedTuple):
     steps: int | None  # the size of axis T, if known
     rows: bool  # whether the network reads rows of a table for the integers of x
     tables: list[str]  # the names of these tables
-    halves: list[str]  # the types that values are rounded to in the graph
+    rounds: list[str]  # the types that values are rounded to in the graph
 
 
 def as_field(value: Value, symbols: Symbols) -> Field:
@@ -189,7 +189,7 @@ class Operator(NamedTuple):
 
 
 OPERATORS: dict[str, Operator] = {}  # by ONNX's name
-FOR_LENGTHS: dict[str, Callable[..., Value]] = {}  # what they do with lengths among their inputs
+FOR_LENGTHS: dict[str, Callable[..., Any]] = {}  # what they do with lengths among their inputs
 
 
 def operator(name: str, newest: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -212,9 +212,12 @@ def operator(name: str, newest: int) -> Callable[[Callable[..., Any]], Callable[
             if any(isinstance(value, Lengths) for value in inputs):
                 if name not in FOR_LENGTHS:
                     raise UnsupportedModelError(OF_LENGTHS)
-                return [FOR_LENGTHS[name](node, context, *inputs)]
-            result = function(node, context, *inputs)
-            return result if isinstance(result, list) else [result]
+                result = FOR_LENGTHS[name](node, context, *inputs)
+            else:
+                result = function(node, context, *inputs)
+            results = result if isinstance(result, list) else [result]
+            # NumPy's arithmetic makes numbers of arrays without axes
+            return [np.asarray(one) if isinstance(one, np.generic) else one for one in results]
 
         OPERATORS[name] = Operator(apply, newest)
         return function

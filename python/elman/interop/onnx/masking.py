@@ -14,9 +14,9 @@ from elman.interop.onnx.values import (
     Activated,
     Affine,
     Chosen,
-    Code,
     Compared,
     Fixed,
+    Id,
     Input,
     leaves_of,
     sources_of,
@@ -57,7 +57,7 @@ def check(
 ) -> Mask:
     """Return the mask of all choices, or refuse.
 
-    `places` has the chain and the step of each cell, and `first` the first step of each chain.
+    `places` has the half and the step of each cell, and `first` the first step of each half.
     """
     return _Checker(plain, places, first).run(outputs)
 
@@ -90,7 +90,7 @@ class _Checker:
         what = self._plain[choice.a]
         if what not in self._places:
             leaves = leaves_of(what)
-            if not all(isinstance(leaf, Input | Code) and leaf.step == step for leaf in leaves):
+            if not all(isinstance(leaf, Input | Id) and leaf.step == step for leaf in leaves):
                 raise UnsupportedModelError(_OTHER)
             return  # what a skipped step would read
         if isinstance(choice.a, Chosen) or self._places[what][1] != step:
@@ -102,21 +102,21 @@ class _Checker:
         if not isinstance(condition, Compared) or condition.operator not in ("Some", "NotEqual"):
             raise UnsupportedModelError(_OTHER)
         x, number = condition.source, condition.number.array
-        if condition.operator == "NotEqual" and not isinstance(x, Code):
+        if condition.operator == "NotEqual" and not isinstance(x, Id):
             raise UnsupportedModelError(_OTHER)
-        if not isinstance(x, Input | Code) or x.step is None:
+        if not isinstance(x, Input | Id) or x.step is None:
             raise UnsupportedModelError("its mask is not computed from x alone")
         if self._number is not None and (self._number != number).any():
             raise UnsupportedModelError("its layers have different masks")
         self._number = number
         return x.step
 
-    def _kind(self, choice: Chosen, chain: int, step: int) -> str:
+    def _kind(self, choice: Chosen, half: int, step: int) -> str:
         if isinstance(choice.b, Fixed) and not choice.b.weight.array.any():
-            return "first" if step == self._first[chain] else "zero"
-        before = step + (1 if self._first[chain] else -1)
+            return "first" if step == self._first[half] else "zero"
+        before = step + (1 if self._first[half] else -1)
         held = self._kinds.get(choice.b) in ("hold", "first")
-        if held and self._places.get(self._plain[choice.b]) == (chain, before):
+        if held and self._places.get(self._plain[choice.b]) == (half, before):
             return "hold"
         raise UnsupportedModelError("a step that its mask leaves out does not keep the state")
 
@@ -124,10 +124,10 @@ class _Checker:
         """Check that a cell reads the state that the choices before it left."""
         assert isinstance(cell, Activated)
         assert isinstance(cell.source, Affine)
-        chain, step = self._places[self._plain[cell]]
-        before = step + (1 if self._first[chain] else -1)
+        half, step = self._places[self._plain[cell]]
+        before = step + (1 if self._first[half] else -1)
         for _, source in cell.source.terms:
-            if self._places.get(self._plain[source]) == (chain, before) and self._kinds.get(
+            if self._places.get(self._plain[source]) == (half, before) and self._kinds.get(
                 source
             ) not in ("hold", "first"):
                 raise UnsupportedModelError("it has a mask in front of some of its layers only")

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from elman.interop._chain import Part
     from elman.interop.onnx.values import Weight
 
-FOLDED = "folded in float64"
 _MAX_NUMBERS = 2**26  # of a matrix that several paths of a graph are folded into
 
 
@@ -143,8 +142,8 @@ def _folded(name: str, vector: Vector, below: Vector) -> _chain.Affine:
     names: dict[str, None] = {}
     W, b = _Fold(below, names).of(vector)
     word = ", ".join(names) or ONE
-    biases = (Piece(word, b, FOLDED),) if b.any() else ()
-    return _chain.Affine(name, Piece(word, W, FOLDED), biases)
+    biases = (Piece(word, b, _chain.FOLDED),) if b.any() else ()
+    return _chain.Affine(name, Piece(word, W, _chain.FOLDED), biases)
 
 
 class _Fold:

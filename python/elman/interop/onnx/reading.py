@@ -14,10 +14,11 @@ from elman.errors import (
     ShapeError,
     UnsupportedModelError,
 )
-from elman.interop.onnx import activations, arithmetic, axes, places  # noqa: F401 - they register the operators
-from elman.interop.onnx.assembling import Parts, Reading, assemble
+from elman.interop.onnx import activations, arithmetic, axes, lengths  # noqa: F401 - they register the operators
+from elman.interop.onnx.assembling import OnnxModel, Reading, assemble
 from elman.interop.onnx.fields import OPERATORS, Context, as_field
-from elman.interop.onnx.recurrent import NEWEST, OnnxChains
+from elman.interop.onnx.recurrent import NEWEST, RnnNodes
+from elman.interop.onnx.sorting import check_orders
 from elman.interop.onnx.unrolled import roll_up
 from elman.interop.onnx.values import Field, Hidden, Lengths, Symbols, leaves_of, objects
 
@@ -32,7 +33,7 @@ _REASONS = {
     "GRU": "cells with gates are not supported",
 }
 _ORDERS = {1: ["T"], 2: ["TF", "BT", "TB"], 3: ["TBF", "BTF"]}  # of the axes of x
-_CODE_ORDERS = {1: ["T"], 2: ["BT", "TB"]}  # of the axes of an x of integers
+_ID_ORDERS = {1: ["T"], 2: ["BT", "TB"]}  # of the axes of an x of integers
 _MAX_INPUTS = 64  # x, and a state for each layer and direction
 _STATE_ORDERS = {2: ["BF", "KF"], 3: ["KBF", "BKF"]}  # of the axes of a state
 
@@ -55,7 +56,7 @@ def read_network(graph: Graph, *, rows: bool = False) -> Reading:
 
     With `rows`, the network of a graph with an embedding reads rows of its table.
     """
-    _refuse_unknown(graph)
+    _refuse_unknown(graph.nodes)
     furthest: _Failure | None = None
     for meaning in _meanings(graph):
         outcome = _read_as(graph, meaning, rows)
@@ -71,11 +72,7 @@ def read_network(graph: Graph, *, rows: bool = False) -> Reading:
     raise furthest.error
 
 
-def _refuse_unknown(graph: Graph) -> None:
-    _refuse_unknown_nodes(graph.nodes)
-
-
-def _refuse_unknown_nodes(nodes: list[Node]) -> None:
+def _refuse_unknown(nodes: list[Node]) -> None:
     known = {name: operator.newest for name, operator in OPERATORS.items()}
     known |= {"RNN": NEWEST, "If": 25}
     for node in nodes:
@@ -93,12 +90,12 @@ def _meanings(graph: Graph) -> Iterator[_Meaning]:
     """Yield every choice of x among the inputs, and of the order of axes."""
     used = {name for node in graph.nodes for name in node.inputs} | set(graph.outputs)
     inputs = {n: about for n, about in graph.inputs.items() if about.is_float and n in used}
-    codes = {n: about for n, about in graph.inputs.items() if about.is_integer and n in used}
-    if len(inputs) + len(codes) > _MAX_INPUTS:
+    ids = {n: about for n, about in graph.inputs.items() if about.is_integer and n in used}
+    if len(inputs) + len(ids) > _MAX_INPUTS:
         raise LimitError(f"expected at most {_MAX_INPUTS} numeric inputs, got {len(inputs)}")
     free = {n: about for n, about in graph.defaults.items() if about.is_float and _is_free(about)}
-    for x, about in (inputs | codes).items():
-        orders = _CODE_ORDERS if about.is_integer else _ORDERS
+    for x, about in (inputs | ids).items():
+        orders = _ID_ORDERS if about.is_integer else _ORDERS
         others = {name: a for name, a in (inputs | free).items() if name != x}
         ranks = {name: 3 if a.sizes is None else len(a.sizes) for name, a in others.items()}
         for kinds in orders.get(3 if about.sizes is None else len(about.sizes), []):
@@ -145,7 +142,7 @@ class _GraphReader:
             items=64 * len(graph.nodes) + 2**16,
             numbers=4 * sum(array.size for array in graph.constants.values()) + 2**22,
         )
-        self._recurrent = OnnxChains()
+        self._recurrent = RnnNodes()
         x = self._x_sizes()
         self._steps = x.get("T")
         steps = None if self._unrolled else self._steps
@@ -211,7 +208,7 @@ class _GraphReader:
 
     def _x(self, size: int, step: int | None) -> Vector:
         if self._graph.inputs[self._meaning.x].is_integer:
-            return self._symbols.code(step)
+            return self._symbols.id(step)
         return self._symbols.input(size, step)
 
     def _state(self, name: str, kinds: str) -> Field:
@@ -255,7 +252,7 @@ class _GraphReader:
         if not isinstance(condition, np.ndarray) or condition.size != 1:
             raise UnsupportedModelError("its condition is not constant")
         branch = node.attributes["then_branch" if condition.all() else "else_branch"]
-        _refuse_unknown_nodes(branch.nodes)
+        _refuse_unknown(branch.nodes)
         self._values |= branch.constants
         for inner in branch.nodes:
             self.apply(inner)
@@ -263,8 +260,9 @@ class _GraphReader:
 
     def finish(self) -> Reading:
         """Return the network that computes the outputs."""
+        check_orders(self._graph, self._values)
         fields = [as_field(self._values[name], self._symbols) for name in self._graph.outputs]
-        chains = self._recurrent.chains
+        halves = self._recurrent.halves
         mask = None
         names: dict[Vector, str] = {}
         alone: set[Vector] = set()  # vectors that have the name of a tensor with nothing else
@@ -276,9 +274,9 @@ class _GraphReader:
                     names[vector] = name
                     alone |= {vector} if value.items.size == 1 else set()
         if self._unrolled:
-            chains, fields, mask = roll_up(fields, names, self._steps or 0, self._symbols)
-        lengths = self._recurrent.lengths or {None}
-        if len(lengths) > 1:
+            halves, fields, mask = roll_up(fields, names, self._steps or 0, self._symbols)
+        said = self._recurrent.lengths or {None}
+        if len(said) > 1:
             raise UnsupportedModelError("the layers differ in their sequence_lens")
         counted = [
             n for n, a in self._graph.inputs.items() if a.is_integer and n != self._meaning.x
@@ -289,29 +287,26 @@ class _GraphReader:
             for vector in field.flat
             for leaf in leaves_of(vector)
         )
-        outputs = dict(zip(self._graph.outputs, fields, strict=True))
-        parts = Parts(
-            chains,
-            outputs,
-            self._meaning.x,
-            self._meaning.x_kinds,
-            self._graph.inputs[self._meaning.x].is_integer,
-            self._meaning.states,
-            {
-                name: self._graph.constants[name]
-                for name in self._graph.defaults
-                if name in self._meaning.states and name in self._graph.constants
-            },
-            next(iter(lengths)) or (counted[0] if ends and counted else None),
-            lengths != {None},
-            self._unrolled,
-            self._graph.metadata,
-            names,
-            self._context.tables,
-            self._context.halves,
-            mask,
+        about = self._graph.inputs[self._meaning.x]
+        defaults = self._graph.defaults.keys() & self._meaning.states.keys()
+        model = OnnxModel(
+            halves=halves,
+            outputs=dict(zip(self._graph.outputs, fields, strict=True)),
+            x=self._meaning.x,
+            x_kinds=self._meaning.x_kinds,
+            ids=about.is_integer,
+            states=self._meaning.states,
+            defaults={n: a for n, a in self._graph.constants.items() if n in defaults},
+            lengths=next(iter(said)) or (counted[0] if ends and counted else None),
+            padded=said != {None},
+            unrolled=self._unrolled,
+            metadata=self._graph.metadata,
+            names=names,
+            tables=self._context.tables,
+            rounds=self._context.rounds,
+            mask=mask,
         )
         try:
-            return assemble(parts, self._symbols)
+            return assemble(model, self._symbols)
         except ShapeError as error:
             raise ModelFormatError(str(error)) from error

@@ -39,7 +39,7 @@ _DIRECTIONS = {
 _NAMES = {name.lower(): name for name in FUNCTIONS}
 
 
-class OnnxChain(NamedTuple):
+class OnnxHalf(NamedTuple):
     """One direction of a recurrent layer."""
 
     where: str  # its place in the graph, for rows and errors
@@ -157,11 +157,11 @@ def activation_of(function: Function) -> Activation:
         raise UnsupportedModelError(f"the activation {function.name}: {error}") from error
 
 
-class OnnxChains:
-    """Converts the RNN nodes of a graph to chains."""
+class RnnNodes:
+    """Converts the RNN nodes of a graph to halves of layers."""
 
     def __init__(self) -> None:
-        self.chains: list[OnnxChain] = []
+        self.halves: list[OnnxHalf] = []
         self.lengths: set[str | None] = set()  # the inputs for sequence_lens; None: none
 
     def apply(self, node: Node, inputs: list[Value | None], context: Context) -> list[Value]:
@@ -181,12 +181,12 @@ class OnnxChains:
             expected = weights[0].W_xh.shape[1]
             raise ModelFormatError(f"expected {expected} features, got {source.size}")
         starts = _starts(initial, attributes, len(weights[0].W_hh), context)
-        first = len(self.chains)
+        first = len(self.halves)
         for d, (part, start) in enumerate(zip(weights, starts, strict=True)):
             names = [_part_name(name, d, len(weights)) for name in (*node.inputs, "")[1:4]]
             weight = context.symbols.weight
-            self.chains.append(
-                OnnxChain(
+            self.halves.append(
+                OnnxHalf(
                     str(node),
                     source,
                     attributes.directions[d],
@@ -201,7 +201,7 @@ class OnnxChains:
         return self._outputs(first, batch, attributes, context)
 
     def _note_lengths(self, lengths: Value | None, context: Context) -> None:
-        if isinstance(lengths, Lengths):
+        if isinstance(lengths, Lengths) and lengths.name and lengths == Lengths(lengths.name):
             self.lengths.add(lengths.name)
         elif lengths is None or (
             isinstance(lengths, np.ndarray)
@@ -215,11 +215,11 @@ class OnnxChains:
     def _outputs(
         self, first: int, batch: str, attributes: Attributes, context: Context
     ) -> list[Value]:
-        H = self.chains[first].W_hh.array.shape[0]
+        H = self.halves[first].W_hh.array.shape[0]
         every, last = [], []
-        for index in range(first, len(self.chains)):
+        for index in range(first, len(self.halves)):
             every.append(context.symbols.hidden(H, index, "each"))
-            final = final_when(self.chains[index].direction, padded=self.lengths != {None})
+            final = final_when(self.halves[index].direction, padded=self.lengths != {None})
             last.append(context.symbols.hidden(H, index, final))
         extra = (1,) * batch.count("K")
         D = len(every)

@@ -119,7 +119,7 @@ def _apply(field: Field, step: _Step, wanted: list[Any], symbols: Symbols) -> Fi
         size = field.vector.size // count
         symbols.spend(items.size * count)
         parts = [
-            [symbols.piece(item, k * size, (k + 1) * size) for k in range(count)]
+            [symbols.features(item, k * size, (k + 1) * size) for k in range(count)]
             for item in field.flat
         ]
         found = objects((piece for row in parts for piece in row), (*items.shape, count))

@@ -41,7 +41,7 @@ def run(proto: Any, reading: Reading, x: Array, taps: Taps = None) -> Trace:
         _output(reading, found),
         _biases(model, nodes),
         used,
-        _half(model, reading),
+        _half_precision(model, reading),
     )
 
 
@@ -75,7 +75,7 @@ def _tapped(
         return _states(nodes[tap], found[tap])
     values = found[tap]
     sizes = [n for n in values.shape[:-1] if n > 1]
-    kinds = "TB" if "TB" in reading.parts.x_kinds else "BT"
+    kinds = "TB" if "TB" in reading.model.x_kinds else "BT"
     orders = {"BT": [n for n in (B, T) if n > 1], "TB": [n for n in (T, B) if n > 1]}
     for kind in (kinds, kinds[::-1]):
         if sizes == orders[kind]:
@@ -84,11 +84,11 @@ def _tapped(
     return None
 
 
-def _half(model: Any, reading: Reading) -> str | None:
+def _half_precision(model: Any, reading: Reading) -> str | None:
     """Return the type of 16 bits in which a graph computes or stores values."""
     kinds = {
         onnx.TensorProto.DataType.Name(i.data_type).lower() for i in model.graph.initializer
-    } | {name.lower() for name in reading.parts.halves}
+    } | {name.lower() for name in reading.model.rounds}
     return next((kind for kind in ("bfloat16", "float16") if kind in kinds), None)
 
 
@@ -120,22 +120,22 @@ def _listen(model: Any, nodes: list[Any]) -> list[str]:
 
 def _inputs(model: Any, reading: Reading, x: Array) -> tuple[dict[str, Array], Array | None]:
     """Return the inputs by name, and x if the model reads indices of it instead."""
-    parts, used = reading.parts, None
+    about, used = reading.model, None
     B, T = x.shape[:2]
     given = {}
     for name in {i.name for i in model.graph.input} - {i.name for i in model.graph.initializer}:
-        if name == parts.x:
+        if name == about.x:
             array = x
-            if parts.codes:
-                array, used = _codes(model, reading, x)
-            letters = [letter for letter in "BTF" if letter in parts.x_kinds]
+            if about.ids:
+                array, used = _ids(model, reading, x)
+            letters = [letter for letter in "BTF" if letter in about.x_kinds]
             array = array.reshape([{"B": B, "T": T, "F": -1}[letter] for letter in letters])
-            array = array.transpose([letters.index(letter) for letter in parts.x_kinds])
+            array = array.transpose([letters.index(letter) for letter in about.x_kinds])
             given[name] = array.astype(_numpy(_about(model, name)))
-        elif name == parts.lengths:
+        elif name == about.lengths:
             given[name] = np.full(B, T, _numpy(_about(model, name)))
-        elif name in parts.states:
-            axes = zip(parts.states[name], _about(model, name).shape.dim, strict=True)
+        elif name in about.states:
+            axes = zip(about.states[name], _about(model, name).shape.dim, strict=True)
             sizes = [B if k == "B" else d.dim_value or 1 for k, d in axes]
             given[name] = np.zeros(sizes, _numpy(_about(model, name)))
     return given, used
@@ -145,9 +145,9 @@ def _numpy(about: Any) -> Any:
     return onnx.helper.tensor_dtype_to_np_dtype(about.elem_type)
 
 
-def _codes(model: Any, reading: Reading, x: Array) -> tuple[Array, Array]:
+def _ids(model: Any, reading: Reading, x: Array) -> tuple[Array, Array]:
     """Return the indices that an embedding reads, and the inputs of these indices."""
-    tables = reading.parts.tables
+    tables = reading.model.tables
     if not tables:
         ids = x.argmax(axis=-1)
         return ids, np.eye(x.shape[-1], dtype=x.dtype)[ids]
@@ -191,7 +191,7 @@ def _states(node: Any, Y: Array) -> Array:
 
 def _output(reading: Reading, found: dict[str, Array]) -> Array:
     """Return the outputs of every step (B, T, O), or of the last one (B, O)."""
-    for name, field in reading.parts.outputs.items():
+    for name, field in reading.model.outputs.items():
         if reading.y is not None and reading.y in field.flat:
             result, kinds = found[name], list(field.kinds)
             for axis in reversed(range(len(kinds))):

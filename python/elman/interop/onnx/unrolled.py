@@ -21,7 +21,7 @@ import numpy as np
 
 from elman.errors import UnsupportedModelError
 from elman.interop.onnx.masking import Mask, check, take_off
-from elman.interop.onnx.recurrent import OnnxChain, final_when, start_of
+from elman.interop.onnx.recurrent import OnnxHalf, final_when, start_of
 from elman.interop.onnx.values import (
     Activated,
     Affine,
@@ -56,7 +56,7 @@ class _Cell(NamedTuple):
 class RolledUp(NamedTuple):
     """The directions of the layers, and the outputs as functions of them."""
 
-    chains: list[OnnxChain]
+    halves: list[OnnxHalf]
     outputs: list[Field]
     mask: Mask | None  # of the steps that the layers read
 
@@ -81,8 +81,8 @@ class _Roller:
         self._names = names
         self._steps = steps
         self._symbols = symbols
-        self._chains: list[OnnxChain] = []
-        self._places: dict[Vector, tuple[int, int]] = {}  # chain and step of each cell
+        self._halves: list[OnnxHalf] = []
+        self._places: dict[Vector, tuple[int, int]] = {}  # half and step of each cell
         self._vectors = _all_vectors(names)
 
     def run(self) -> RolledUp:
@@ -100,21 +100,21 @@ class _Roller:
             if not lines:
                 break
             for line in sorted(lines, key=lambda cells: cells[0].step):
-                self._add_chain(line)
+                self._add_half(line)
             leaves = {cell.vector: cell.step for line in lines for cell in line}
-        if not self._chains:
+        if not self._halves:
             raise UnsupportedModelError(self._nothing())
         mask = None
         if plain is not None:
             outputs = [vector for field in masked for vector in field.flat]
-            first = dict.fromkeys(range(len(self._chains)), 0)
+            first = dict.fromkeys(range(len(self._halves)), 0)
             first |= {
-                i: self._steps - 1 for i, c in enumerate(self._chains) if c.direction == "reverse"
+                i: self._steps - 1 for i, c in enumerate(self._halves) if c.direction == "reverse"
             }
             mask = check(outputs, plain, self._places, first)
-            if any(chain.initial is not None for chain in self._chains):
+            if any(half.initial is not None for half in self._halves):
                 raise UnsupportedModelError("it has a mask and a start state")
-        return RolledUp(self._chains, [self._output(field) for field in self._outputs], mask)
+        return RolledUp(self._halves, [self._output(field) for field in self._outputs], mask)
 
     def _without_mask(self) -> dict[Vector, Vector]:
         """Take the masks off all vectors, and return what each became."""
@@ -209,7 +209,7 @@ class _Roller:
             raise UnsupportedModelError(f"{len(lines)} recurrences read one sequence")
         return lines
 
-    def _add_chain(self, line: list[_Cell]) -> None:
+    def _add_half(self, line: list[_Cell]) -> None:
         """Prove that a line of cells is a layer, and keep it."""
         steps = [cell.step for cell in line]
         forward = list(range(self._steps))
@@ -235,10 +235,10 @@ class _Roller:
                 )
         assert second.W_hh is not None
         direction = "forward" if steps == forward else "reverse"
-        index = len(self._chains)
+        index = len(self._halves)
         self._places |= {cell.vector: (index, cell.step) for cell in line}
-        self._chains.append(
-            OnnxChain(
+        self._halves.append(
+            OnnxHalf(
                 f"{len(line)} unrolled steps",
                 source,
                 direction,
@@ -252,7 +252,7 @@ class _Roller:
         )
 
     def _layer(self) -> int:
-        return len({chain.source for chain in self._chains})
+        return len({half.source for half in self._halves})
 
     def _states(self, line: list[_Cell]) -> tuple[str, ...] | None:
         """Return the names of the states, in the order of time."""
@@ -308,7 +308,7 @@ class _Roller:
                     return self._symbols.hidden(part.size, index, "each")
                 if step is None and own in (0, self._steps - 1):
                     if self._steps == 1:
-                        when = final_when(self._chains[index].direction)
+                        when = final_when(self._halves[index].direction)
                     else:
                         when = "first" if own == 0 else "last"
                     return self._symbols.hidden(part.size, index, when)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 When = Literal["each", "first", "last", "end"]
 _MAX_ADDENDS = 8  # of one sum: products and biases
 ONE = "the identity"  # name of the matrix of a sum
-_OF_CODES = "it computes with the integers of x"
+_OF_IDS = "it computes with the integers of x"
 TOO_DEEP = "it is nested too deeply for layers and a readout"
 MAX_DEPTH = 64  # of the expression around a layer's output: scaling, activation, readout
 
@@ -74,7 +74,7 @@ class Input(Vector):
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Code(Vector):
+class Id(Vector):
     """An integer of x, the index of a row of a table, at a step; None: at every step."""
 
     step: int | None
@@ -185,16 +185,17 @@ class Joined(Vector):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Hidden(Vector):
-    """The state of a recurrent layer's direction, `chain`: at each, the first or the last step."""
+    """The state of a recurrent layer's direction, `half`: at each, the first or the last step."""
 
-    chain: int
+    half: int
     when: When
 
 
 class Lengths(NamedTuple):
     """Integers made of the lengths of the sequences, an input of the graph: rows + length + add.
 
-    `rows` is "" for 0, "B" for the number of the sequence and "BT" for that times the steps.
+    `rows` is "" for 0, "B" for the number of the sequence and "BT" for that times the steps;
+    without a name also "sorted" for the order of the sequences by length and "unsorted" back.
     """
 
     name: str  # "" if the lengths are not in it
@@ -369,9 +370,9 @@ class Symbols:
         """Return the features of x at one step, or at every step."""
         return self._make(Input, size, step, one_hot)
 
-    def code(self, step: int | None) -> Vector:
+    def id(self, step: int | None) -> Vector:
         """Return the integer of x at one step, or at every step."""
-        return self._make(Code, 1, step)
+        return self._make(Id, 1, step)
 
     def given(self, size: int, name: str, row: int | None, start: int = 0) -> Vector:
         """Return a part of a state that is an input."""
@@ -387,9 +388,9 @@ class Symbols:
         """Return a computed constant vector with a name."""
         return self._make(Fixed, array.size, self.weight(array, name))
 
-    def hidden(self, size: int, chain: int, when: When) -> Vector:
+    def hidden(self, size: int, half: int, when: When) -> Vector:
         """Return the output of a recurrent layer."""
-        return self._make(Hidden, size, chain, when)
+        return self._make(Hidden, size, half, when)
 
     def activated(self, source: Vector, function: Function) -> Vector:
         """Return an activation of a vector; a clip or a factor before it becomes part of it."""
@@ -446,8 +447,8 @@ class Symbols:
             return self._affine(a.size, a.terms, (*a.biases, b.weight))
         if isinstance(b, Fixed):
             return self._make(Shifted, a.size, a, b.weight)
-        if isinstance(a, Code) or isinstance(b, Code):
-            raise UnsupportedModelError(_OF_CODES)
+        if isinstance(a, Id) or isinstance(b, Id):
+            raise UnsupportedModelError(_OF_IDS)
         a, b = (v if isinstance(v, Affine) else self._unchanged(v) for v in (a, b))
         return self.add(a, b)
 
@@ -475,8 +476,8 @@ class Symbols:
         a, b = self._alike(a, b)
         if not isinstance(b, Fixed):
             raise UnsupportedModelError("it multiplies by a value that is not constant")
-        if isinstance(a, Code):
-            raise UnsupportedModelError(_OF_CODES)
+        if isinstance(a, Id):
+            raise UnsupportedModelError(_OF_IDS)
         return self._make(Scaled, a.size, a, b.weight)
 
     def scale(self, vector: Vector, factor: float) -> Vector | None:
@@ -596,7 +597,7 @@ class Symbols:
             return self.fixed(np.repeat(a.weight.array, b.size)), b
         raise UnsupportedModelError(f"expected vectors of one size, got {a.size} and {b.size}")
 
-    def piece(self, vector: Vector, start: int, stop: int) -> Vector:
+    def features(self, vector: Vector, start: int, stop: int) -> Vector:
         """Return the features from start to stop."""
         if (start, stop) == (0, vector.size):
             return vector
@@ -664,8 +665,8 @@ class Symbols:
 
         def leaf(part: Vector) -> Vector | None:
             if isinstance(part, Hidden) and part.when == "each":
-                return self.hidden(part.size, part.chain, when)
-            if isinstance(part, Input | Code):
+                return self.hidden(part.size, part.half, when)
+            if isinstance(part, Input | Id):
                 raise UnsupportedModelError(f"it takes the {when} step of x before any layer")
             return None
 

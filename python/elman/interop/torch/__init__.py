@@ -28,9 +28,10 @@ def from_torch(
     activation: str | Sequence[str] | None = None,
     output_activation: str | Activation | Sequence[str | Activation] | None = None,
     prefix: str | Sequence[str] | None = None,
-    readout: str | bool | Sequence[str] | None = None,
+    readout: str | bool | Sequence[str] | Mapping[str, str | Sequence[str]] | None = None,
     embedding: str | None = None,
     initial_state: ArrayLike | str | None = None,
+    cell: Mapping[str, str | Sequence[str]] | None = None,
     dtype: DTypeLike | None = None,
     metadata: Mapping[str, str] | None = None,
     allow_nonfinite: bool = False,
@@ -60,11 +61,12 @@ def from_torch(
         `nn.Sigmoid()`. A sequence for a `readout` of several linear maps: one for each.
     prefix : str or sequence of str, optional
         Name of the RNN (`"encoder.rnn"`) or of what contains it (`"best_model"`), or names of
-        several from the bottom up, if the choice is ambiguous. The end of a name is enough;
-        `module.` and `_orig_mod.` may be left out.
-    readout : str, sequence of str or False, optional
+        several from the bottom up, if the choice is ambiguous; with `cell` of what contains it. The
+        end of a name is enough; `module.` and `_orig_mod.` may be left out.
+    readout : str, sequence of str, mapping or False, optional
         Name of the readout, if it is ambiguous; several names from the bottom up,
-        `["fc1", "bn", "fc2"]`. False: no readout; the output is the top layer's state.
+        `["fc1", "bn", "fc2"]`. False: no readout; the output is the top layer's state. With `cell`
+        also the names of its tensors, `{"W_hy": "Why.T", "b_y": "by"}`.
     embedding : {"one_hot", "rows"}, optional
         With an `nn.Embedding` in front, the network reads one-hot vectors (the default for modules)
         or rows of the table.
@@ -72,6 +74,16 @@ def from_torch(
         Name of a learned start state in the source, of all layers or the same for each, or its
         numbers, layer by layer. False: there is one and it is left out. Required if a tensor may be
         one.
+    cell : mapping of str to str, optional
+        For a cell that is written by hand: the names of the tensors that hold its matrices,
+        `{"W_xh": "i2h.weight", "W_hh": "h2h.weight", "b_h": ["i2h.bias", "h2h.bias"]}` (biases are
+        added up). `"W_xh W_hh": "i2h.weight"` is one matrix of x and h joined in this order,
+        `"W_hh W_xh"` of h and x; `"Wxh.T"` is the transpose of `Wxh`, for code such as `x @ Wxh`.
+        `"W_xo W_ho"` and `"b_o"` are those of an output that reads x_t and the state before the
+        step, as `i2o` of PyTorch's tutorial; then `readout={"W_hy W_oy": "o2o.weight"}` reads h_t
+        and this output, and without a readout it is the result. The network then has more units,
+        and with another `activation` than "identity" and "relu" it is bidirectional, which cannot
+        stream.
     dtype : dtype, optional
         float32 or float64; by default the common one of the weights.
     metadata : mapping of str to str, optional
@@ -112,6 +124,7 @@ def from_torch(
         readout=readout,
         embedding=embedding,
         initial_state=initial_state,
+        cell=cell,
         dtype=dtype,
         metadata=metadata,
         allow_nonfinite=allow_nonfinite,

@@ -26,6 +26,7 @@ MAX_RATIO = 8  # of a compressed data.pkl above 1 MiB to the file
 _MAGIC = 0x1950A86A20F9469CFC6C  # the first pickle of a file before PyTorch 1.6
 _ZIP = b"PK\x03\x04"
 _PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+_LENGTH = bytes(6) + b"{"  # of a header of safetensors, from its third byte, and its first byte
 _FORMAT = 1001  # the second one
 _KINDS = (  # archives that torch.load does not read: the end of an entry's name, and the remedy
     (
@@ -53,7 +54,8 @@ def read_tensors(path: str) -> tuple[dict[str, Any], dict[str, str]]:
     """Return what a PyTorch or safetensors file holds, as `read_pt` does."""
     with _files.naming(path):
         data = _archive.read_file(path)
-        if data.startswith((_ZIP, *_PICKLES)) or is_pytorch(data[:512]):
+        pickled = data.startswith(_PICKLES) and data[2:9] != _LENGTH
+        if data.startswith(_ZIP) or pickled or is_pytorch(data[:512]):
             return read_pt(data)
         header, arrays = _container.parse(data, _TENSORS)
         if isinstance(header.metadata, dict) and header.metadata.get("format") == "elman":

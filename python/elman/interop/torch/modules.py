@@ -5,18 +5,20 @@ Imported only if PyTorch is already loaded.
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 from torch.nn.utils import parametrize
+from torch.nn.utils.spectral_norm import SpectralNorm
 
 from elman import _arguments
 from elman.activation import Activation
 from elman.errors import ArgumentError, ArgumentTypeError, UnsupportedModelError
 from elman.interop._source import Row
-from elman.interop.torch.names import Step, TorchModel
-from elman.interop.torch.weights import resolved
+from elman.interop.torch.computed import resolved
+from elman.interop.torch.model import TorchModel, TorchPart
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
 _RECURRENT = ("RNN", "RNNCell")
 _GATED = ("LSTM", "GRU", "LSTMCell", "GRUCell")
-_NOTHING = ("Dropout", "Dropout1d", "AlphaDropout", "FeatureAlphaDropout", "Flatten")
+_NOTHING = ("Dropout", "Dropout1d", "Dropout2d", "AlphaDropout", "FeatureAlphaDropout", "Flatten")
 _FUNCTIONS: dict[str, Callable[[Any], Activation | str]] = {  # a string: why there is none
     "Identity": lambda _: Activation("identity"),
     "Sigmoid": lambda _: Activation("sigmoid"),
@@ -48,75 +50,81 @@ def is_module(source: object) -> TypeGuard[Any]:
 
 
 def of_module(module: Any, *, chosen: bool = False) -> TorchModel:
-    """Return the tensors and steps of a module, at any depth; `chosen`: the user names its RNN."""
+    """Return the tensors and parts of a module, at any depth; `chosen`: the user names its RNN."""
     if isinstance(module, nn.ModuleList):
         return of_sequence([module])
     nonlinearities: dict[str, str | None] = {}
-    steps: dict[str, tuple[Step, ...]] = {}
+    parts: dict[str, tuple[TorchPart, ...]] = {}
     rows: list[Row] = []
     gated = []
-    for name, part in module.named_modules(remove_duplicate=False):
-        rows += _settings(name, part)
-        if _kind(part) in _RECURRENT and not _is_quantized(part):
-            nonlinearities[name] = getattr(part, "nonlinearity", None)
-        elif _kind(part) in _GATED or _is_quantized(part):
-            gated.append((name, part))
-        if _kind(part) == "Sequential":
-            steps[name] = tuple(_steps(name, part))
-        elif _is_quantized(part) or all(
-            child == "parametrizations" for child, _ in part.named_children()
+    for name, inner in module.named_modules(remove_duplicate=False):
+        rows += _settings(name, inner)
+        if name and _kind(inner) in _RECURRENT and _computes_more(inner):
+            raise UnsupportedModelError(
+                f"source: expected an nn.RNN or nn.RNNCell, got {name}, {_spelled(inner)}{_MORE}"
+            )
+        if _kind(inner) in _RECURRENT and not _is_quantized(inner):
+            nonlinearities[name] = getattr(inner, "nonlinearity", None)
+        elif _kind(inner) in _GATED or _is_quantized(inner):
+            gated.append((name, inner))
+        if _kind(inner) == "Sequential":
+            parts[name] = tuple(_parts(name, inner))
+        elif _is_quantized(inner) or all(
+            child == "parametrizations" for child, _ in inner.named_children()
         ):
-            steps[name] = (_step(name, part),)
+            parts[name] = (_part(name, inner),)
     if gated and not (chosen and nonlinearities):
-        name, part = gated[0]
+        name, inner = gated[0]
         remedy = ": set prefix= and readout= to leave it out" if nonlinearities else ""
         raise UnsupportedModelError(
             f"source: expected an nn.RNN or nn.RNNCell, got {name or 'a module'},"
-            f" {_spelled(part)}{remedy}"
+            f" {_spelled(inner)}{remedy}"
         )
     tensors = resolved(_state(module), _values(module))
     if not nonlinearities:  # of torch.export: modules without types
         return TorchModel(tensors)
     parameters = frozenset(name for name, _ in module.named_parameters(remove_duplicate=False))
-    return TorchModel(tensors, rows, nonlinearities, steps, parameters)
+    return TorchModel(tensors, rows, nonlinearities, parts, parameters)
 
 
 def of_sequence(modules: Iterable[Any]) -> TorchModel:
     """Return the model of a sequence of modules: from the input to the output."""
-    parts = list(_flat(modules, ""))
-    chain = tuple(step for name, part in parts for step in _steps(name, part))
-    for step in chain:
-        if step.kind == "other":
+    found = list(flat(modules))
+    chain = tuple(_part(name, module) for name, module in found)
+    for part in chain:
+        if part.kind == "other":
             raise UnsupportedModelError(
-                f"source: expected modules that a network can express, got {step.what} as module"
-                f" {step.name}{step.refused}"
+                f"source: expected modules that a network can express, got {part.what} as module"
+                f" {part.name}{part.refused}"
             )
-    if not any(step.kind == "rnn" for step in chain):
+    if not any(part.kind == "rnn" for part in chain):
         raise ArgumentError("source: expected a sequence with an nn.RNN or nn.RNNCell, got none")
-    rnns = {step.name for step in chain if step.kind == "rnn"}
+    rnns = {part.name for part in chain if part.kind == "rnn"}
     nonlinearities: dict[str, str | None] = {}
     tensors: dict[str, Any] = {}
     rows: list[Row] = []
     parameters: set[str] = set()
-    for name, part in parts:
-        values = {f"{name}.{key}": value for key, value in _values(part).items()}
-        own = {f"{name}.{key}": tensor for key, tensor in _state(part).items()}
+    for name, module in found:
+        values = {f"{name}.{key}": value for key, value in _values(module).items()}
+        own = {f"{name}.{key}": tensor for key, tensor in _state(module).items()}
         tensors |= resolved(own, values)
-        parameters |= {f"{name}.{key}" for key, _ in part.named_parameters(remove_duplicate=False)}
-        for inner, one in part.named_modules(remove_duplicate=False):
+        parameters |= {
+            f"{name}.{key}" for key, _ in module.named_parameters(remove_duplicate=False)
+        }
+        for inner, one in module.named_modules(remove_duplicate=False):
             place = f"{name}.{inner}".rstrip(".")
             rows += _settings(place, one)
             if place in rnns:
                 nonlinearities[place] = getattr(one, "nonlinearity", None)
-    steps = {step.name: (step,) for step in chain}
-    return TorchModel(tensors, rows, nonlinearities, steps, frozenset(parameters), chain)
+    parts = {part.name: (part,) for part in chain}
+    return TorchModel(tensors, rows, nonlinearities, parts, frozenset(parameters), chain)
 
 
-def _flat(modules: Iterable[Any], start: str) -> Iterator[tuple[str, Any]]:
-    """Yield the modules of nested lists with their positions; skip None."""
+def flat(modules: Iterable[Any], start: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the modules of nested lists and Sequentials with their positions; skip None."""
     for index, module in enumerate(modules):
-        if isinstance(module, (nn.ModuleList, list, tuple)):
-            yield from _flat(module, f"{start}{index}.")
+        if isinstance(module, nn.ModuleList | list | tuple) or _kind(module) == "Sequential":
+            yield from flat(module, f"{start}{index}.")
         elif module is not None:
             if not is_module(module):
                 raise ArgumentTypeError(
@@ -129,53 +137,57 @@ def _flat(modules: Iterable[Any], start: str) -> Iterator[tuple[str, Any]]:
 # --- what a module computes -----------------------------------------------------------------------
 
 
-def _steps(name: str, part: Any) -> Iterator[Step]:
-    """Yield what a module computes: one step, or those of the modules of a Sequential."""
-    if _kind(part) == "Sequential":
-        for key, child in part.named_children():
-            yield from _steps(f"{name}.{key}".lstrip("."), child)
+def _parts(name: str, module: Any) -> Iterator[TorchPart]:
+    """Yield what a module computes: one part, or those of the modules of a Sequential."""
+    if _kind(module) == "Sequential":
+        for key, child in module.named_children():
+            yield from _parts(f"{name}.{key}".lstrip("."), child)
     else:
-        yield _step(name, part)
+        yield _part(name, module)
 
 
-def _step(name: str, part: Any) -> Step:
-    kind, what = _kind(part), _spelled(part)
-    if _is_quantized(part):
-        return Step("other", name, what)
+def _part(name: str, module: Any) -> TorchPart:
+    kind, what = _kind(module), _spelled(module)
+    if _is_quantized(module):
+        return TorchPart("other", name, what)
     if kind in _RECURRENT:
-        return Step("rnn", name, what)
+        if _computes_more(module):
+            return TorchPart("other", name, what, refused=_MORE)
+        return TorchPart("rnn", name, what)
     if kind == "Linear":
-        return Step("linear", name, what)
+        return TorchPart("linear", name, what)
     if kind == "BatchNorm1d":
-        if part.running_mean is None:
-            return Step("other", name, what, refused=": it has no running statistics")
-        return Step("norm", name, what, eps=part.eps)
+        if module.running_mean is None:
+            return TorchPart("other", name, what, refused=": it has no running statistics")
+        return TorchPart("norm", name, what, eps=module.eps)
     if kind == "Embedding":
-        if part.max_norm is not None:
-            return Step("other", name, what, refused=": max_norm changes rows as they are read")
-        return Step("embedding", name, what)
+        if module.max_norm is not None:
+            return TorchPart(
+                "other", name, what, refused=": max_norm changes rows as they are read"
+            )
+        return TorchPart("embedding", name, what)
     if kind in _NOTHING:
-        return Step("nothing", name, what)
-    if kind in _FUNCTIONS and isinstance(part, nn.Module):
+        return TorchPart("nothing", name, what)
+    if kind in _FUNCTIONS and isinstance(module, nn.Module):
         try:
-            activation = _FUNCTIONS[kind](part)
+            activation = _FUNCTIONS[kind](module)
         except AttributeError:
             activation = ": its settings are not known"
         if isinstance(activation, str):
-            return Step("other", name, what, refused=activation)
-        return Step("function", name, what, activation)
-    return Step("other", name, what)
+            return TorchPart("other", name, what, refused=activation)
+        return TorchPart("function", name, what, activation)
+    return TorchPart("other", name, what)
 
 
-def _kind(part: Any) -> str:
+def _kind(module: Any) -> str:
     """Return the name of a module's class in torch.nn, or "" for classes of other packages."""
-    if hasattr(part, "original_name"):  # of TorchScript
-        return str(part.original_name)
-    for one in type(part).__mro__:
+    if hasattr(module, "original_name"):  # of TorchScript
+        return str(module.original_name)
+    for one in type(module).__mro__:
         if one is not nn.Module and one.__module__.startswith("torch.nn.modules."):
             if issubclass(one, nn.RNNBase | nn.RNNCellBase):
                 return one.__name__
-            same = _forward(type(part)) is _forward(one)
+            same = _forward(type(module)) is _forward(one)
             return one.__name__ if same else ""  # a subclass may compute something else
     return ""
 
@@ -184,15 +196,29 @@ def _forward(kind: Any) -> Any:
     return kind.forward
 
 
-def _is_quantized(part: Any) -> bool:
-    return ".quantized." in f"{type(part).__module__}."
+_MORE = ": its forward is not PyTorch's; pass its state_dict if it computes the same"
 
 
-def _spelled(part: Any) -> str:
+def _computes_more(module: Any) -> bool:
+    """Return whether a recurrent module has a forward that PyTorch did not write."""
+    return not hasattr(module, "original_name") and not any(
+        _forward(type(module)) is _forward(one) and one.__module__.startswith("torch.")
+        for one in type(module).__mro__
+        if one is not nn.Module and hasattr(one, "forward")
+    )
+
+
+def _is_quantized(module: Any) -> bool:
+    return ".quantized." in f"{type(module).__module__}."
+
+
+def _spelled(module: Any) -> str:
     """Return the name of a module's class, for messages."""
-    kind = _kind(part) or type(part).__name__
-    if _is_quantized(part):
-        return f"a quantized nn.{type(part).__name__}"
+    kind = _kind(module) or type(module).__name__
+    if kind in _RECURRENT and _computes_more(module):
+        return f"a {type(module).__name__}"
+    if _is_quantized(module):
+        return f"a quantized nn.{type(module).__name__}"
     return f"an nn.{kind}" if hasattr(nn, kind) else f"a {kind}"
 
 
@@ -215,7 +241,7 @@ def _hardtanh(low: float, high: float) -> Activation | str:
 
 
 def _of_features(dim: int | None, name: str) -> Activation | str:
-    """Return an activation over the last axis, which is axis 1 of the last step's outputs."""
+    """Return an activation over the last axis, which is axis 1 of the last part's outputs."""
     if dim in (-1, 1, 2):
         return Activation(name)
     return (
@@ -227,18 +253,18 @@ def _of_features(dim: int | None, name: str) -> Activation | str:
 # --- settings and values --------------------------------------------------------------------------
 
 
-def _settings(name: str, part: Any) -> Iterator[Row]:
+def _settings(name: str, module: Any) -> Iterator[Row]:
     """Yield the settings of a module that a network does not have."""
-    start, kind = f"{name}.".lstrip("."), _kind(part)
-    if kind in ("Softmax", "LogSoftmax") and hasattr(part, "dim"):
-        yield Row(f"{start}dim={part.dim}", "", "over the features")
+    start, kind = f"{name}.".lstrip("."), _kind(module)
+    if kind in ("Softmax", "LogSoftmax") and hasattr(module, "dim"):
+        yield Row(f"{start}dim={module.dim}", "", "over the features")
     if kind not in _RECURRENT:
         return
-    if getattr(part, "dropout", 0.0):
-        yield Row(f"{start}dropout={part.dropout:g}", "", "acts in training only")
-    if hasattr(part, "batch_first"):
-        layout = "as in elman" if part.batch_first else "elman's arrays are (..., T, I)"
-        yield Row(f"{start}batch_first={part.batch_first}", "", layout)
+    if getattr(module, "dropout", 0.0):
+        yield Row(f"{start}dropout={module.dropout:g}", "", "acts in training only")
+    if hasattr(module, "batch_first"):
+        layout = "as in elman" if module.batch_first else "elman's arrays are (..., T, I)"
+        yield Row(f"{start}batch_first={module.batch_first}", "", layout)
 
 
 def _state(module: Any) -> dict[str, Any]:
@@ -249,15 +275,26 @@ def _state(module: Any) -> dict[str, Any]:
 def _values(module: Any) -> dict[str, Any]:
     """Return the values of parametrized weights in evaluation mode, by their names."""
     values = {}
-    for start, part in module.named_modules(remove_duplicate=False):
-        if parametrize.is_parametrized(part):
-            modes = [(one, one.training) for one in part.modules()]
-            part.eval()
-            try:
+    for start, inner in module.named_modules(remove_duplicate=False):
+        for hook in inner._forward_pre_hooks.values():
+            if isinstance(hook, SpectralNorm):  # whose dim no tensor tells
                 with torch.no_grad():
-                    for name in part.parametrizations:
-                        values[f"{start}.{name}".lstrip(".")] = getattr(part, name).detach()
-            finally:
-                for one, training in modes:
-                    one.training = training
+                    value = hook.compute_weight(inner, do_power_iteration=False)
+                values[f"{start}.{hook.name}".lstrip(".")] = value
+        if parametrize.is_parametrized(inner):
+            with evaluating(inner), torch.no_grad():
+                for name in inner.parametrizations:
+                    values[f"{start}.{name}".lstrip(".")] = getattr(inner, name).detach()
     return values
+
+
+@contextlib.contextmanager
+def evaluating(module: Any) -> Iterator[None]:
+    """Put a module into evaluation mode; afterwards each part of it has the mode it had."""
+    modes = {inner: inner.training for inner in module.modules()}
+    module.eval()
+    try:
+        yield
+    finally:
+        for inner, training in modes.items():
+            inner.training = training

@@ -10,20 +10,19 @@ from __future__ import annotations
 
 import itertools
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from elman import _arguments
 from elman.errors import ArgumentError, LimitError, UnsupportedModelError
+from elman.interop import _source
 from elman.interop._source import MAX_LISTED, MAX_SHOWN, listed
-from elman.interop.torch.weights import resolved
+from elman.interop.torch.computed import resolved
+from elman.interop.torch.model import TorchLayer, TorchModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
-    from elman.activation import Activation
-    from elman.interop._chain import Part
-    from elman.interop._source import Row
 
 MAX_TENSORS = 10_000  # of a checkpoint: tensors and dictionaries
 MAX_ENTRIES = 10_000_000  # all entries of its dictionaries
@@ -37,60 +36,6 @@ _NO_MODEL = re.compile(  # the states of optimizers, and the versions of modules
 )
 _QUANTIZED = re.compile(r"_packed_(?:params|weight).*", re.DOTALL)
 _OWN = re.compile(r"(?:weight|bias)_\w+|parametrizations\..*", re.DOTALL)  # of an RNN
-_BY_HAND = re.compile(
-    r"(?:.*\.)?\w*(?:[xhi]2h|h2h|[wu]_?[xhi]{1,2}h?|rnn|cell)\w*.*", re.I | re.DOTALL
-)
-
-
-class Step(NamedTuple):
-    """What one module computes."""
-
-    # "rnn", "linear", "norm", "embedding", "function", "nothing", or "other": no network has it
-    kind: str
-    name: str  # of the module
-    what: str  # "nn.ReLU"
-    activation: Activation | None = None  # of a function
-    eps: float = 1e-5  # of a norm
-    refused: str = ""  # why a network has no such module
-
-
-class TorchModel(NamedTuple):
-    """Tensors by name, and what is known of their modules."""
-
-    tensors: dict[str, Any]
-    rows: list[Row] = []  # noqa: RUF012 - never modified
-    nonlinearities: Mapping[str, str | None] = {}  # by the name of the RNN
-    steps: Mapping[str, tuple[Step, ...]] | None = None  # by the name of a module; None if unknown
-    parameters: frozenset[str] = frozenset()  # the names of the tensors that are no buffers
-    chain: tuple[Step, ...] | None = None  # the modules, if the source gives their order
-    modules: Any = None  # for PyTorch to run
-    beside: Mapping[str, Any] = {}  # tensors in dictionaries that hold no RNN
-
-
-class TorchLayer(NamedTuple):
-    """The names of one layer's tensors, by `weight_ih`, `weight_hh`, `bias_ih` and `bias_hh`."""
-
-    unit: str  # the name of the RNN
-    forward: dict[str, str]
-    reverse: dict[str, str] | None = None
-
-    @property
-    def halves(self) -> list[dict[str, str]]:
-        """The tensor names of each direction."""
-        return [self.forward] if self.reverse is None else [self.forward, self.reverse]
-
-    @property
-    def names(self) -> list[str]:
-        """All tensor names."""
-        return [name for half in self.halves for name in half.values()]
-
-
-class TorchTensors(NamedTuple):
-    """The tensors of a file or a state_dict, and the parts that are made of them."""
-
-    source: Any
-    prefix: str | Sequence[str] | None
-    parts: list[Part]  # the pieces have the names of the tensors
 
 
 # --- the tensors of a state_dict or a checkpoint ---
@@ -101,13 +46,13 @@ def of_mapping(mapping: Any, prefix: str | Sequence[str] | None) -> TorchModel:
     groups = _groups(mapping)
     models: dict[str, dict[str, Any]] = {}
     for path, tensors in groups.items():
-        if _units(tensors):
+        if units_of(tensors):
             models |= _copies(path, tensors)
     if len(models) > 1 and prefix is not None:
-        units = [unit for tensors in models.values() for unit in _units(tensors)]
+        units = [unit for tensors in models.values() for unit in units_of(tensors)]
         chosen = set(_chosen(units, prefix))
         models = {
-            path: tensors for path, tensors in models.items() if chosen & set(_units(tensors))
+            path: tensors for path, tensors in models.items() if chosen & set(units_of(tensors))
         }
     if len(models) > 1:
         raise ArgumentError(
@@ -115,21 +60,32 @@ def of_mapping(mapping: Any, prefix: str | Sequence[str] | None) -> TorchModel:
             " prefix= to the name of one"
         )
     for path, tensors in models.items():
-        if path and _units(tensors) == [path]:  # an RNN's own: those of other modules are beside it
+        if path and units_of(tensors) == [
+            path
+        ]:  # an RNN's own: those of other modules are beside it
             tensors |= {
                 name: tensor
                 for other, group in groups.items()
-                if other and parent(other) == parent(path) and not _units(group)
+                if other and parent(other) == parent(path) and not units_of(group)
                 for name, tensor in group.items()
             }
         beside = {
             name: tensor
             for group in groups.values()
-            if not _units(group)
+            if not units_of(group)
             for name, tensor in group.items()
             if name not in tensors
         }
         return TorchModel(tensors, beside=beside)
+    return _joined(groups)
+
+
+def all_of(mapping: Any) -> TorchModel:
+    """Return the tensors of a state_dict, or of all in a checkpoint."""
+    return _joined(_groups(mapping))
+
+
+def _joined(groups: Mapping[str, dict[str, Any]]) -> TorchModel:
     return TorchModel({name: t for group in groups.values() for name, t in group.items()})
 
 
@@ -169,7 +125,7 @@ def _leaves(
 
 def _copies(path: str, tensors: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the copies of a model in one state_dict, such as an average of its weights."""
-    split = [unit.split(".") for unit in _units(tensors)]
+    split = [unit.split(".") for unit in units_of(tensors)]
     shared = 0
     while len({unit[shared] if shared < len(unit) else None for unit in split}) == 1:
         shared += 1
@@ -188,7 +144,7 @@ def _copies(path: str, tensors: dict[str, Any]) -> dict[str, dict[str, Any]]:
         )
         for start, copy in copies.items()
     }
-    units = _units(tensors)
+    units = units_of(tensors)
     more = all(
         any(not any(name.startswith(f"{unit}.") for unit in units) for name in copy)
         for copy in copies.values()
@@ -201,13 +157,11 @@ def _copies(path: str, tensors: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def find_recurrent(source: TorchModel, prefix: str | Sequence[str] | None) -> list[TorchLayer]:
     """Return the recurrent layers, from the bottom up."""
-    units = _units(source.tensors)
-    if not units:
-        raise ArgumentError(_no_rnn(source.tensors))
+    units = units_of(source.tensors)
     if prefix is not None:
         chosen = _chosen(units, prefix)
     elif source.chain is not None:
-        chosen = [step.name for step in source.chain if step.kind == "rnn"]
+        chosen = [part.name for part in source.chain if part.kind == "rnn"]
     else:
         chosen = units if len(units) == 1 else _cells(source.tensors, units)
     if not chosen:
@@ -218,21 +172,7 @@ def find_recurrent(source: TorchModel, prefix: str | Sequence[str] | None) -> li
     return [layer for unit in chosen for layer in _layers(source.tensors, unit)]
 
 
-def _no_rnn(tensors: Mapping[str, Any]) -> str:
-    message = (
-        "source: expected the weights of an nn.RNN or nn.RNNCell (weight_ih_l0, weight_hh_l0),"
-        f" got {listed(tensors)}"
-    )
-    if any(_BY_HAND.fullmatch(name) for name in tensors):
-        message += (
-            "; if they are those of a cell h = f(W_xh x + W_hh h + b_h) written by hand, build the"
-            " network with elman.Network.from_weights([(W_xh, W_hh, b_h)], (W_hy, b_y)); a linear"
-            " map of (x, h) joined has W_xh = W[:, :I], W_hh = W[:, I:]"
-        )
-    return message
-
-
-def _units(names: Iterable[str]) -> list[str]:
+def units_of(names: Iterable[str]) -> list[str]:
     """Return the names of the RNNs and cells; "" is one without a parent module."""
     matches = (_WEIGHT_HH.fullmatch(name) for name in names)
     return list(dict.fromkeys(match[1] or "" for match in matches if match))
@@ -240,10 +180,8 @@ def _units(names: Iterable[str]) -> list[str]:
 
 def _chosen(units: list[str], prefix: str | Sequence[str]) -> list[str]:
     """Return the RNNs that the user chose."""
-    expected = "a name or several"
-    wanted = [prefix] if isinstance(prefix, str) else _arguments.listed("prefix", prefix, expected)
     chosen = []
-    for name in wanted:
+    for name in _source.names("prefix", prefix):
         found = _named(units, _arguments.name("prefix", name))
         if not found:
             raise ArgumentError(f"prefix: expected one of {listed(_written(units))}, got {name!r}")

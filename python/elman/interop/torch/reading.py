@@ -18,24 +18,32 @@ from elman.errors import (
 )
 from elman.interop import _chain, _source
 from elman.interop._source import Imported, Piece, Row, Said, Source
+from elman.interop.torch.cells import rewritten
+from elman.interop.torch.computed import Computed
 from elman.interop.torch.file import read_tensors
-from elman.interop.torch.heads import activation_of, find_plan, with_starts
-from elman.interop.torch.names import TorchTensors, find_recurrent, of_mapping
-from elman.interop.torch.weights import Computed
+from elman.interop.torch.hints import no_rnn
+from elman.interop.torch.model import TorchTensors
+from elman.interop.torch.names import all_of, find_recurrent, of_mapping, units_of
+from elman.interop.torch.plan import activation_of, find_plan, with_starts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from elman._typing import Array
     from elman.interop._source import Taps, Trace
-    from elman.interop.torch.heads import Plan
-    from elman.interop.torch.names import Step, TorchLayer, TorchModel
+    from elman.interop.torch.model import TorchLayer, TorchModel, TorchPart
+    from elman.interop.torch.plan import Plan
 
 
 def read(source: object, said: Said = Said()) -> Imported:  # noqa: B008 - immutable
     """Return the network of `from_torch`, with a row for each part of the source."""
-    model = _collect(source, said.prefix)
-    layers = find_recurrent(model, said.prefix)
+    if said.cell is None:
+        model = _collect(source, said.prefix)
+        if not units_of(model.tensors):
+            raise ArgumentError(no_rnn(model.tensors))
+        layers = find_recurrent(model, said.prefix)
+    else:
+        model, layers, said = rewritten(_tensors_of(source), said, _array)
     arrays = {name: _array(name, model.tensors[name]) for layer in layers for name in layer.names}
     for layer in layers:
         _check_shapes(layer, arrays)
@@ -105,6 +113,20 @@ def _collect(source: object, prefix: str | Sequence[str] | None) -> TorchModel:
     )
 
 
+def _tensors_of(source: Any) -> TorchModel:
+    """Return the tensors of a module, a state_dict or a file, whatever their modules are."""
+    if isinstance(source, (str, bytes, os.PathLike)):
+        return all_of(read_tensors(os.fsdecode(source))[0])
+    if hasattr(source, "state_dict"):
+        source = source.state_dict()
+    if hasattr(source, "items"):
+        return all_of(source)
+    raise ArgumentTypeError(
+        "source: expected a torch module, a state_dict or a path with cell=, got"
+        f" {_arguments.kind(source)}"
+    )
+
+
 def _array(name: str, tensor: Any) -> Array:
     """Return a tensor as an array, bfloat16 as float32."""
     import numpy as np
@@ -148,7 +170,7 @@ def _check_shapes(layer: TorchLayer, arrays: dict[str, Array]) -> None:
 
 
 class _Parts:
-    """The parts of a chain, from the steps of a plan."""
+    """The parts of a chain, from the parts of a plan."""
 
     def __init__(self, model: TorchModel, layers: list[TorchLayer], plan: Plan, said: Said) -> None:
         self._model = model
@@ -157,18 +179,18 @@ class _Parts:
         starts = iter(self._starts(layers, plan, said))
         units = {unit: list(same) for unit, same in itertools.groupby(layers, lambda one: one.unit)}
         last = 0
-        for step in plan.steps:
-            if step.kind == "rnn":
-                for layer in units[step.name]:
+        for part in plan.parts:
+            if part.kind == "rnn":
+                for layer in units[part.name]:
                     self._add_layer(layer, activations, starts)
                 last = len(self.parts)
-            elif step.kind == "function":
-                assert step.activation is not None
-                self._add_function(step.activation, step.name)
-            elif step.kind == "norm":
-                self._add_norm(step)
+            elif part.kind == "function":
+                assert part.activation is not None
+                self._add_function(part.activation, part.name)
+            elif part.kind == "norm":
+                self._add_norm(part)
             else:
-                self._add_matrix(step, last)
+                self._add_matrix(part, last)
         self._finish(plan, last)
 
     def _piece(self, name: str) -> Piece:
@@ -176,8 +198,8 @@ class _Parts:
         note = tensor.note if isinstance(tensor, Computed) else ""
         return Piece(name, _array(name, tensor), note)
 
-    def _own(self, step: Step, kind: str) -> Piece | None:
-        name = f"{step.name}.{kind}".lstrip(".")
+    def _own(self, part: TorchPart, kind: str) -> Piece | None:
+        name = f"{part.name}.{kind}".lstrip(".")
         return self._piece(name) if name in self._model.tensors else None
 
     def _add_layer(
@@ -203,25 +225,25 @@ class _Parts:
         name = name or f"{_AFTER}{self.parts[-1].name}"
         self.parts.append(_chain.Function(name, activation))
 
-    def _add_matrix(self, step: Step, last: int) -> None:
+    def _add_matrix(self, part: TorchPart, last: int) -> None:
         """Add a linear map or an embedding."""
-        weight = self._own(step, "weight")
+        weight = self._own(part, "weight")
         assert weight is not None
         if weight.array.ndim != 2:
             raise ShapeError(f"{weight.name}: expected (O, I), got {weight.array.shape}")
-        if step.kind == "embedding":
+        if part.kind == "embedding":
             note = f"{weight.note}, transposed: reads one-hot vectors".lstrip(", ")
             weight = weight._replace(array=weight.array.T, note=note)
-            self.parts.append(_chain.Affine(step.name, weight))
+            self.parts.append(_chain.Affine(part.name, weight))
             return
         if last == len(self.parts):
             self._check_readout(weight)
-        bias = self._own(step, "bias")
+        bias = self._own(part, "bias")
         if bias is not None and bias.array.shape != weight.array.shape[:1]:
             raise ShapeError(
                 f"{bias.name}: expected {weight.array.shape[:1]}, got {bias.array.shape}"
             )
-        self.parts.append(_chain.Affine(step.name, weight, () if bias is None else (bias,)))
+        self.parts.append(_chain.Affine(part.name, weight, () if bias is None else (bias,)))
 
     def _check_readout(self, weight: Piece) -> None:
         top = self.parts[-1] if self.parts else None
@@ -233,25 +255,18 @@ class _Parts:
                     f" {top.name.partition('[')[0] or 'the RNN'}, got {weight.array.shape}"
                 )
 
-    def _add_norm(self, step: Step) -> None:
-        """Add the scaling of an nn.BatchNorm1d in evaluation mode."""
-        import numpy as np
-
-        mean, var = self._own(step, "running_mean"), self._own(step, "running_var")
+    def _add_norm(self, part: TorchPart) -> None:
+        """Add an nn.BatchNorm1d."""
+        mean, var = self._own(part, "running_mean"), self._own(part, "running_var")
         if mean is None or var is None:
-            raise ArgumentError(f"source: {step.name}.running_mean is missing")
-        std = np.sqrt(var.array.astype("f8") + step.eps)
-        unsure = "" if self._model.steps is not None else ", PyTorch's default"
-        std_piece = Piece(var.name, std, f"sqrt(variance + {step.eps:g}{unsure})")
-        self.parts.append(_chain.Standardize(step.name, mean, std_piece))
-        by, plus = self._own(step, "weight"), self._own(step, "bias")
-        if by is not None or plus is not None:
-            self.parts.append(_chain.Scale(step.name, by, plus))
+            raise ArgumentError(f"source: {part.name}.running_mean is missing")
+        by, plus = self._own(part, "weight"), self._own(part, "bias")
+        self.parts += _chain.batch_norm(part.name, mean, var, part.eps, by, plus)
 
     def _finish(self, plan: Plan, last: int) -> None:
         """Settle the activation at the end."""
-        head = plan.steps[1 + max(i for i, step in enumerate(plan.steps) if step.kind == "rnn") :]
-        mapped = [step.name for step in head if step.kind in ("linear", "norm")]
+        head = plan.parts[1 + max(i for i, part in enumerate(plan.parts) if part.kind == "rnn") :]
+        mapped = [part.name for part in head if part.kind in ("linear", "norm")]
         known = head[-1].activation if head and head[-1].kind == "function" else None
         given = plan.output_activation
         if given is not None:
@@ -331,10 +346,10 @@ def _rows(
 def _of_modules(model: TorchModel, plan: Plan, made: _chain.Assembled) -> list[Row]:
     """Return a row for each module without tensors."""
     rows = []
-    used = {step.name for step in plan.steps if step.name}
-    for name, steps in (model.steps or {}).items():
-        for step in steps:
-            if step.name != name or step.kind not in ("function", "nothing", "other"):
+    used = {part.name for part in plan.parts if part.name}
+    for name, parts in (model.parts or {}).items():
+        for part in parts:
+            if part.name != name or part.kind not in ("function", "nothing", "other"):
                 continue
             if any(tensor.startswith(f"{name}.") for tensor in model.tensors):
                 continue
@@ -342,18 +357,18 @@ def _of_modules(model: TorchModel, plan: Plan, made: _chain.Assembled) -> list[R
                 target = "readout.activation"
                 if name in made.taps:
                     target = f"layers.{made.taps.index(name)}.activation"
-                rows.append(Row(name, target, str(step.activation)))
+                rows.append(Row(name, target, str(part.activation)))
             else:
-                rows.append(Row(name, "", _without_tensors(step)))
+                rows.append(Row(name, "", _without_tensors(part)))
     return rows
 
 
-def _without_tensors(step: Step) -> str:
-    kind = step.what.rpartition(".")[2]
+def _without_tensors(part: TorchPart) -> str:
+    kind = part.what.rpartition(".")[2]
     if "Dropout" in kind:
         return f"{kind} acts in training only"
-    if step.kind == "nothing":
+    if part.kind == "nothing":
         return f"{kind} computes nothing"
-    if step.kind == "function":
+    if part.kind == "function":
         return f"{kind}: output_activation sets the activation after the readout"
     return f"{kind} is not read"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -15,9 +16,10 @@ from elman.errors import ArgumentError
 from elman.interop._chain import Affine, Function, Recurrent, Scale, Standardize
 from elman.interop._ids import ids_of
 from elman.interop._source import Trace
+from elman.interop.torch.computed import Computed
 from elman.interop.torch.file import read_tensors
+from elman.interop.torch.modules import evaluating, flat
 from elman.interop.torch.names import of_mapping
-from elman.interop.torch.weights import Computed
 from elman.interop.torch.writing import module_of
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from elman.activation import Activation
     from elman.interop._chain import Part
     from elman.interop._source import Piece, Taps
-    from elman.interop.torch.names import TorchTensors
+    from elman.interop.torch.model import TorchTensors
 
 _HALF = (torch.float16, torch.bfloat16)
 
@@ -40,8 +42,8 @@ def run(source: Any, x: Array, taps: Taps = None) -> Trace:
     named = dict(_named(source, module))
     rnns = {name: part for name, part in named.items() if isinstance(part, nn.RNN)}
     cells = {name: part for name, part in named.items() if isinstance(part, nn.RNNCell)}
-    if not rnns and not cells:
-        raise ArgumentError("source: expected a module with an nn.RNN or nn.RNNCell, got none")
+    if not rnns and not cells and taps is None:
+        return _run_by_hand(module, x)
     if taps is None:
         taps = tuple(f"{name}[{k}]" for name, rnn in rnns.items() for k in range(rnn.num_layers))
         taps += tuple(cells)
@@ -50,25 +52,28 @@ def run(source: Any, x: Array, taps: Taps = None) -> Trace:
         part: [] for part in (*rnns.values(), *cells.values(), *at) if part is not None
     }
 
-    def listen(part: nn.Module, arguments: tuple[Any, ...], result: Any) -> None:
-        heard[part].append((arguments, result))
+    shown: dict[str, list[Any]] = {}
+    names = {rnn: name for name, rnn in rnns.items()}
+
+    def listen(
+        part: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any], result: Any
+    ) -> Any:
+        heard[part].append(((*arguments, named.get("input")), result))
+        if part not in names:
+            return None
+        layers, result = _layer_by_layer(part, arguments, named, result)
+        shown.setdefault(names[part], layers)
+        return result
 
     first = next(p for p in module.parameters() if p.is_floating_point())
     table = next((part.weight for part in module.modules() if isinstance(part, nn.Embedding)), None)
     inputs, used = _inputs(table, x, first)
     time_first = any(not rnn.batch_first for rnn in rnns.values())
-    modes = {part: part.training for part in module.modules()}
-    hooks = [part.register_forward_hook(listen) for part in heard]
+    hooks = [part.register_forward_hook(listen, with_kwargs=True) for part in heard]
     try:
-        module.eval()
-        with torch.inference_mode(), exact():
-            result = _called(module, inputs, heard, time_first)
-            layers = {
-                name: _layers(rnn, *heard[rnn][0]) for name, rnn in rnns.items() if heard[rnn]
-            }
+        with evaluating(module), torch.inference_mode(), exact():
+            result = _called(module, inputs, heard, shown, time_first)
     finally:
-        for part, mode in modes.items():
-            part.training = mode
         for hook in hooks:
             hook.remove()
     hidden: list[Array | None] = []
@@ -76,8 +81,8 @@ def run(source: Any, x: Array, taps: Taps = None) -> Trace:
         name, _, index = str(tap).partition("[")
         if part is None or not heard[part]:
             hidden.append(None)
-        elif name in layers:
-            hidden.append(_array(layers[name][int(index.rstrip("]")) if index else -1]))
+        elif name in shown:
+            hidden.append(_array(shown[name][int(index.rstrip("]")) if index else -1]))
         else:
             hidden.append(_states([states for _, states in heard[part]], x, time_first))
     output = _array(_tensor(result))
@@ -94,6 +99,42 @@ def run(source: Any, x: Array, taps: Taps = None) -> Trace:
     )
 
 
+def _run_by_hand(module: Any, x: Array) -> Trace:
+    """Run a module without an nn.RNN: on sequences, or step by step as (x_t, h) -> (y_t, h)."""
+    if all(type(part).__module__.startswith("torch.nn.") for part in module.modules()):
+        raise ArgumentError("source: expected a module with an nn.RNN or nn.RNNCell, got none")
+    first = next(p for p in module.parameters() if p.is_floating_point())
+    inputs = torch.from_numpy(np.ascontiguousarray(x)).to(first.device, first.dtype)
+    states: list[Any] = []
+    try:
+        with evaluating(module), torch.inference_mode(), exact():
+            if _steps(module):
+                h, outputs = inputs.new_zeros(len(inputs), module.hidden_size), []
+                for x_t in inputs.unbind(1):
+                    y, h = module(x_t, h)
+                    outputs.append(y)
+                    states.append(h)
+                output = torch.stack(outputs, dim=1)
+            else:
+                output = _tensor(module(inputs))
+    except (AttributeError, TypeError, ValueError, RuntimeError) as error:
+        raise ArgumentError(
+            "source: expected a module with an nn.RNN or nn.RNNCell, or one whose forward takes x"
+            " (B, T, I), or x_t and h and returns (y_t, h) and has a hidden_size, got"
+            f" {type(module).__name__} ({error})"
+        ) from error
+    hidden = [_array(torch.stack(states, dim=1))] if states else []
+    kind = str(first.dtype).removeprefix("torch.")
+    name = f"PyTorch {torch.__version__}"
+    return Trace(name, hidden, _array(output), [], None, kind, by_hand=True)
+
+
+def _steps(module: Any) -> bool:
+    """Return whether the forward of a module takes x_t and h, not only x."""
+    parameters = inspect.signature(module.forward).parameters.values()
+    return len([one for one in parameters if one.default is one.empty]) == 2
+
+
 def _scripted(module: Any, x: Array) -> Trace:
     """Run a TorchScript module, in which nobody can listen to the states."""
     kinds = {part: getattr(part, "original_name", "") for part in module.modules()}
@@ -104,13 +145,8 @@ def _scripted(module: Any, x: Array) -> Trace:
     table = next((part.weight for part, kind in kinds.items() if kind == "Embedding"), None)
     inputs, used = _inputs(table, x, first)
     time_first = not getattr(rnns[0], "batch_first", True)  # a traced module does not know it
-    training = module.training
-    try:
-        module.eval()
-        with torch.inference_mode(), exact():
-            result = module(inputs.transpose(0, 1) if time_first else inputs)
-    finally:
-        module.train(training)
+    with evaluating(module), torch.inference_mode(), exact():
+        result = module(inputs.transpose(0, 1) if time_first else inputs)
     output = _array(_tensor(result))
     if time_first and output.ndim == 3:
         output = output.swapaxes(0, 1)
@@ -156,6 +192,8 @@ def _module(part: Part, tensor: Callable[[Piece], Any]) -> nn.Module:
             weights |= {f"weight_ih{end}": tensor(half.W_xh), f"weight_hh{end}": tensor(half.W_hh)}
             biases = zip(("bias_ih", "bias_hh"), half.b_h, strict=False)
             weights |= {f"{name}{end}": tensor(b) for name, b in biases}
+        if any(h.activation not in ("tanh", "relu") or len(h.b_h) == 1 for h in part.halves):
+            return _ByStep(part, tensor)
         rnn = module_of(torch, weights, str(part.halves[0].activation))
         starts = [tensor(half.initial_state) for half in part.halves if half.initial_state]
         return _Started(rnn, torch.stack(starts)) if starts else rnn
@@ -194,6 +232,35 @@ class _Function(nn.Module):  # type: ignore[misc]
         return _FUNCTIONS[self.activation.name](
             x if clip is None else x.clamp(-clip, clip), self.activation
         )
+
+
+class _ByStep(nn.Module):  # type: ignore[misc]
+    """A recurrent layer that no nn.RNN is: of another activation, or with one bias."""
+
+    def __init__(self, part: Recurrent, tensor: Callable[[Piece], Any]) -> None:
+        super().__init__()
+        self.halves = part.halves
+        self.weights = nn.ParameterList(
+            nn.Parameter(tensor(one), requires_grad=False)
+            for half in part.halves
+            for one in (half.W_xh, half.W_hh, *half.b_h)
+        )
+        self.starts = [half.initial_state and tensor(half.initial_state) for half in part.halves]
+
+    def forward(self, x: Any) -> Any:
+        weights, states = iter(self.weights), []
+        for index, half in enumerate(self.halves):
+            W_xh, W_hh, *biases = (next(weights) for _ in range(2 + len(half.b_h)))
+            h = self.starts[index]
+            h = W_hh.new_zeros(len(x), len(W_hh)) if h is None else h.expand(len(x), -1)
+            f = _Function(half.activation)
+            steps = x.unbind(1)
+            own = []
+            for x_t in steps[::-1] if index else steps:
+                h = f(sum((x_t @ W_xh.T, h @ W_hh.T, *biases)))
+                own.append(h)
+            states.append(torch.stack(own[::-1] if index else own, dim=1))
+        return torch.cat(states, dim=-1)
 
 
 class _Started(nn.Module):  # type: ignore[misc]
@@ -250,7 +317,7 @@ class _Chain(nn.Module):  # type: ignore[misc]
 
     def __init__(self, modules: Any) -> None:
         super().__init__()
-        self.parts = nn.ModuleList(part for _, part in _flat(modules))
+        self.parts = nn.ModuleList(part for _, part in flat(modules))
 
     def forward(self, x: Any) -> Any:
         for part in self.parts:
@@ -282,18 +349,9 @@ def _over_time(cell: nn.RNNCell, x: Any) -> Any:
     return torch.stack(states, dim=1)
 
 
-def _flat(modules: Any, start: str = "") -> Iterator[tuple[str, nn.Module]]:
-    """Yield the modules of nested lists with their positions."""
-    for index, module in enumerate(modules):
-        if isinstance(module, nn.ModuleList | nn.Sequential | tuple | list):
-            yield from _flat(module, f"{start}{index}.")
-        elif module is not None:
-            yield f"{start}{index}", module
-
-
 def _named(source: Any, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """Yield all modules with their names; in a sequence a name begins with the position."""
-    tops = [("", module)] if source is module else _flat(source)
+    tops = [("", module)] if source is module else flat(source)
     for start, top in tops:
         for name, part in top.named_modules(remove_duplicate=False):
             yield f"{start}.{name}".strip("."), part
@@ -308,7 +366,11 @@ def _inputs(table: Any, x: Array, first: Any) -> tuple[Any, Array | None]:
 
 
 def _called(
-    module: nn.Module, inputs: Any, heard: dict[nn.Module, list[Any]], time_first: bool
+    module: nn.Module,
+    inputs: Any,
+    heard: dict[nn.Module, list[Any]],
+    shown: dict[str, list[Any]],
+    time_first: bool,
 ) -> Any:
     """Call a module on inputs (B, T, ...), with a state of zeros if it asks for one.
 
@@ -325,6 +387,7 @@ def _called(
         if tuple(given.shape[:2]) == (B, T):  # it turned what was turned already
             for results in heard.values():
                 results.clear()
+            shown.clear()
             result = _with_state(module, inputs, B)
     return result
 
@@ -368,28 +431,42 @@ def _states(results: list[Any], x: Array, time_first: bool) -> Array:
     return np.stack([_array(_tensor(one)) for one in results], axis=1)
 
 
-def _layers(rnn: nn.RNN, arguments: tuple[Any, ...], result: tuple[Any, Any]) -> list[Any]:
-    """Return the states (B, T, H) of each layer; all but the top one must be run again."""
-    below, *state = arguments
-    packed = isinstance(below, nn.utils.rnn.PackedSequence)
-    if packed:
-        below, _ = nn.utils.rnn.pad_packed_sequence(below, batch_first=rnn.batch_first)
-        result = nn.utils.rnn.pad_packed_sequence(result[0], batch_first=rnn.batch_first)
-    layers = []
-    for k in range(rnn.num_layers - 1):
+def _layer_by_layer(
+    rnn: nn.RNN, arguments: tuple[Any, ...], named: dict[str, Any], result: Any
+) -> tuple[list[Any], Any]:
+    """Return the states (B, T, H) of each layer, and the result of the top one.
+
+    PyTorch shows only the top layer of a run. Another run of the layers below may round otherwise,
+    and a chaotic layer then comes to other states: the module continues with the result of this.
+    """
+    below, *state = (*arguments, *(named[n] for n in ("input", "hx") if n in named))
+    layers, ends = [], []
+    halves = 2 if rnn.bidirectional else 1
+    for k in range(rnn.num_layers) if rnn.num_layers > 1 else ():
         own = {
             name.replace(f"_l{k}", "_l0"): weight
             for name, weight in _weights(rnn).items()
             if name.removesuffix("_reverse").endswith(f"_l{k}")
         }
-        one = module_of(torch, own, rnn.nonlinearity).to(below.device)
+        one = module_of(torch, own, rnn.nonlinearity).to(rnn.weight_hh_l0.device)
         one.batch_first = rnn.batch_first
-        halves = 2 if rnn.bidirectional else 1
         start = [h[k * halves : (k + 1) * halves] for h in state if h is not None]
-        below, _ = one(below, *start)
+        result = one(below, *start)
+        below, end = result
         layers.append(below)
-    layers.append(result[0])
-    return [states if rnn.batch_first else states.transpose(0, 1) for states in layers]
+        ends.append(end)
+    if ends:
+        result = below, torch.cat(ends)
+    else:
+        layers.append(result[0])
+    return [_batch_first(states, rnn.batch_first) for states in layers], result
+
+
+def _batch_first(states: Any, batch_first: bool) -> Any:
+    """Return states (B, T, H), also of packed sequences."""
+    if isinstance(states, nn.utils.rnn.PackedSequence):
+        states, _ = nn.utils.rnn.pad_packed_sequence(states, batch_first=batch_first)
+    return states if batch_first else states.transpose(0, 1)
 
 
 def _weights(rnn: nn.RNN) -> dict[str, Any]:

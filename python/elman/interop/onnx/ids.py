@@ -8,7 +8,7 @@ import numpy as np
 
 from elman.errors import UnsupportedModelError
 from elman.interop.onnx.fields import Context, Tensor, operator
-from elman.interop.onnx.values import Code, Field
+from elman.interop.onnx.values import Field, Id
 
 if TYPE_CHECKING:
     from elman._typing import Array
@@ -16,39 +16,39 @@ if TYPE_CHECKING:
     from elman.interop.onnx.values import Vector
 
 
-def is_code(value: object) -> bool:
+def is_ids(value: object) -> bool:
     """Return whether a tensor has the integers of x."""
-    return isinstance(value, Field) and all(isinstance(item, Code) for item in value.flat)
+    return isinstance(value, Field) and all(isinstance(item, Id) for item in value.flat)
 
 
-def rows_of(table: Array, codes: Field, context: Context) -> Field:
+def table_rows(table: Array, ids: Field, context: Context) -> Field:
     """Return the rows of a table (V, F), or one-hot vectors times it."""
     if table.ndim != 2 or table.dtype.kind != "f" or not table.size:
         raise UnsupportedModelError(f"expected a table of two axes, got {table.shape}")
     symbols = context.symbols
     if context.rows:
         context.tables.append(symbols.weight(table).name)
-        found = codes.map(lambda item: symbols.input(table.shape[1], _step(item)))
+        found = ids.map(lambda item: symbols.input(table.shape[1], _step(item)))
     else:
-        found = codes.map(
+        found = ids.map(
             lambda item: symbols.linear(symbols.input(len(table), _step(item), one_hot=True), table)
         )
-    return Field((*codes.kinds, "F"), found.items)
+    return Field((*ids.kinds, "F"), found.items)
 
 
-def one_hot(codes: Field, size: int, context: Context) -> Field:
+def one_hot(ids: Field, size: int, context: Context) -> Field:
     """Return one-hot vectors."""
     if context.rows:
         raise UnsupportedModelError(
             "embedding='rows': expected a table of an embedding, got one-hot vectors"
         )
     context.symbols.spend(numbers=size)
-    found = codes.map(lambda item: context.symbols.input(size, _step(item), one_hot=True))
-    return Field((*codes.kinds, "F"), found.items)
+    found = ids.map(lambda item: context.symbols.input(size, _step(item), one_hot=True))
+    return Field((*ids.kinds, "F"), found.items)
 
 
 def _step(item: Vector) -> int | None:
-    assert isinstance(item, Code)
+    assert isinstance(item, Id)
     return item.step
 
 
@@ -58,7 +58,7 @@ def _one_hot(node: Node, context: Context, x: Tensor, depth: Tensor, values: Ten
         raise UnsupportedModelError("its depth and values are not constant")
     if (
         not isinstance(x, Field)
-        or not is_code(x)
+        or not is_ids(x)
         or values.ravel().tolist() != [0, 1]
         or depth.size != 1
     ):
@@ -68,14 +68,14 @@ def _one_hot(node: Node, context: Context, x: Tensor, depth: Tensor, values: Ten
     return one_hot(x, int(depth.reshape(-1)[0]), context)
 
 
-def equal_to_numbers(codes: Field, numbers: Array, context: Context) -> Field:
+def equal_to_numbers(ids: Field, numbers: Array, context: Context) -> Field:
     """Return integers of x compared with 0, 1, ..., which are one-hot vectors."""
     flat = numbers.ravel()
     if (
-        codes.kinds[-1] != "K"
-        or codes.items.shape[-1] != 1
+        ids.kinds[-1] != "K"
+        or ids.items.shape[-1] != 1
         or numbers.shape[-1] != numbers.size
         or (flat != np.arange(flat.size)).any()
     ):
         raise UnsupportedModelError("it compares the integers of x with others than 0, 1, ...")
-    return one_hot(codes.squeeze(codes.ndim - 1), flat.size, context)
+    return one_hot(ids.squeeze(ids.ndim - 1), flat.size, context)

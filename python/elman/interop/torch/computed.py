@@ -53,6 +53,7 @@ class Computed(NamedTuple):
     tensors: dict[str, Any]
     sources: tuple[str, ...]  # the names of the tensors
     value: Any = None  # as PyTorch computed it
+    said: str | None = None  # what made the value
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -64,6 +65,8 @@ class Computed(NamedTuple):
     @property
     def note(self) -> str:
         """What computes the weight."""
+        if self.said is not None:
+            return self.said
         if self.value is not None:
             return "the value of the parametrized weight"
         form = _FORMS.get(frozenset(self.tensors))
@@ -157,10 +160,12 @@ def _spectral_norm(name: str, weight: Array, u: Array, v: Array) -> Array:
     import numpy as np
 
     H, I = weight.shape
-    if H == I and _angle(u, weight @ v) < 0.9 < _angle(u, weight.T @ v):
-        raise UnsupportedModelError(
-            f"{name}: expected spectral_norm with dim=0, got vectors as of dim=1: {REMEDY}"
-        )
+    if H == I:  # the last step of the power iteration gave u = W v, or v = W^T u, up to their size
+        fit, turned = (max(_angle(u, W @ v), _angle(v, W.T @ u)) for W in (weight, weight.T))
+        if turned > max(fit + 1e-6, 0.9):
+            raise UnsupportedModelError(
+                f"{name}: expected spectral_norm with dim=0, got vectors as of dim=1: {REMEDY}"
+            )
     matrix = weight if u.shape == (H,) else weight.T
     result: Array = weight / np.dot(u, matrix @ v)
     return result

@@ -7,20 +7,23 @@ says what it is or leaves it out.
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from elman import _arguments
 from elman.activation import Activation
 from elman.errors import ArgumentError, ArgumentTypeError, UnsupportedModelError
+from elman.interop import _source
 from elman.interop._source import listed
-from elman.interop.torch.names import Step, named, parent
+from elman.interop.torch.model import TorchPart
+from elman.interop.torch.names import named, parent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Set
+    from collections.abc import Mapping, Set
 
     from elman.interop._source import Said
-    from elman.interop.torch.names import TorchLayer, TorchModel
+    from elman.interop.torch.model import TorchLayer, TorchModel
 
 _NOT_STARTED = "left out: a start state; the network starts at its own"
 _ROWS = "left out: the network reads its rows"
@@ -38,60 +41,60 @@ _STATISTICS = re.compile(
 class Plan(NamedTuple):
     """What a model computes, from the input to the output, and what is left out."""
 
-    steps: list[Step]
+    parts: list[TorchPart]
     output_activation: Any  # at the end, as the user gives it
     start: str | None  # the name of the learned initial state
     left: Mapping[str, str]  # why tensors are left out
 
 
 def find_plan(model: TorchModel, layers: list[TorchLayer], said: Said) -> Plan:
-    """Return the steps of a model with these recurrent layers."""
+    """Return the parts of a model with these recurrent layers."""
     units = list(dict.fromkeys(layer.unit for layer in layers))
     used = {name for layer in layers for name in layer.names}
     spare = model.tensors.keys() - used
-    start = _start(model, layers, said, spare)
-    left = {name: _NOT_STARTED for name in _start_states(model, layers, spare) if name != start}
+    start = start_of(model, layers, said, spare)
+    left = {name: _NOT_STARTED for name in start_states(model, layers, spare) if name != start}
     spare = spare - left.keys() - {start}
     if model.chain is not None and said.prefix is None and said.readout in (None, False):
-        end = 1 + max(index for index, step in enumerate(model.chain) if step.name in units)
+        end = 1 + max(index for index, part in enumerate(model.chain) if part.name in units)
         front = _in_front(list(model.chain[:end]), said)
         items = [] if said.readout is False else [model.chain[end:]]
     else:
         embedding = _embedding(model, layers, said, spare)
-        front = [*embedding, *(Step("rnn", unit, "an nn.RNN") for unit in units)]
-        inner = {f"{step.name}.weight".lstrip(".") for step in embedding}
+        front = [*embedding, *(TorchPart("rnn", unit, "an nn.RNN") for unit in units)]
+        inner = {f"{part.name}.weight".lstrip(".") for part in embedding}
         items = _items(model, units, said, spare - inner)
     head, output_activation = _with_activations(items, said)
-    steps = [step for step in (*front, *head) if step.kind != "nothing"]
-    for step in steps:
-        if step.kind == "other":
+    parts = [part for part in (*front, *head) if part.kind != "nothing"]
+    for part in parts:
+        if part.kind == "other":
             raise UnsupportedModelError(
-                f"readout: expected modules that a network can express, got {step.name!r},"
-                f" {step.what}{step.refused}"
+                f"readout: expected modules that a network can express, got {part.name!r},"
+                f" {part.what}{part.refused}"
             )
     left |= {
-        f"{step.name}.weight".lstrip("."): step.refused for step in front if step.kind == "nothing"
+        f"{part.name}.weight".lstrip("."): part.refused for part in front if part.kind == "nothing"
     }
-    done = {name for step in steps for name in _tensors(step, model.tensors)} | left.keys()
-    left |= _left_out(model, units, said, spare - done, steps)
-    return Plan(steps, output_activation, start, left)
+    done = {name for part in parts for name in _tensors(part, model.tensors)} | left.keys()
+    left |= _left_out(model, units, said, spare - done, parts)
+    return Plan(parts, output_activation, start, left)
 
 
-def _tensors(step: Step, tensors: Mapping[str, Any]) -> list[str]:
-    """Return the names of the tensors of a step behind or in front of the RNN."""
+def _tensors(part: TorchPart, tensors: Mapping[str, Any]) -> list[str]:
+    """Return the names of the tensors of a part behind or in front of the RNN."""
     kinds = {
         "linear": ("weight", "bias"),
         "embedding": ("weight",),
         "norm": ("weight", "bias", "running_mean", "running_var", "num_batches_tracked"),
     }
-    names = [f"{step.name}.{kind}".lstrip(".") for kind in kinds.get(step.kind, ())]
+    names = [f"{part.name}.{kind}".lstrip(".") for kind in kinds.get(part.kind, ())]
     return [name for name in names if name in tensors]
 
 
 # --- the initial state ----------------------------------------------------------------------------
 
 
-def _start_states(model: TorchModel, layers: list[TorchLayer], spare: Set[str]) -> list[str]:
+def start_states(model: TorchModel, layers: list[TorchLayer], spare: Set[str]) -> list[str]:
     """Return the names of the tensors that may be a learned initial state."""
     sizes = {model.tensors[layer.forward["weight_hh"]].shape[0] for layer in layers}
     total = sum(
@@ -103,7 +106,7 @@ def _start_states(model: TorchModel, layers: list[TorchLayer], spare: Set[str]) 
         shape = tuple(tensor.shape)
         if name not in spare or re.search(r"weight|bias|running_", own) or not 1 <= len(shape) <= 3:
             continue
-        fits = _count(shape) in sizes | {total} and shape[-1] in sizes | {total}
+        fits = math.prod(shape) in sizes | {total} and shape[-1] in sizes | {total}
         learned = name in model.parameters or len(shape) > 1 or not _is_statistic(own)
         if fits and learned and _is_float(tensor) and not _is_of_loss(name):
             found.append(name)
@@ -113,81 +116,98 @@ def _start_states(model: TorchModel, layers: list[TorchLayer], spare: Set[str]) 
 def with_starts(model: TorchModel, layers: list[TorchLayer]) -> TorchModel:
     """Return a model with what stands beside its state_dict and may be its initial state."""
     whole = model._replace(tensors={**model.tensors, **model.beside})
-    found = _start_states(whole, layers, model.beside.keys())
+    found = start_states(whole, layers, model.beside.keys())
     return model._replace(tensors=model.tensors | {name: model.beside[name] for name in found})
 
 
-def _count(shape: Iterable[int]) -> int:
-    count = 1
-    for size in shape:
-        count *= size
-    return count
-
-
-def _start(model: TorchModel, layers: list[TorchLayer], said: Said, spare: Set[str]) -> str | None:
+def start_of(
+    model: TorchModel, layers: list[TorchLayer], said: Said, spare: Set[str]
+) -> str | None:
     """Return the name of the initial state; refuse one that nothing was said of."""
     given = said.initial_state
     if isinstance(given, str):
         found = named([name for name in model.tensors if name in spare], given)
         if len(found) != 1:
-            may = _start_states(model, layers, spare)
+            may = start_states(model, layers, spare)
             raise ArgumentError(
                 f"initial_state: expected one of {listed(found or may or sorted(spare))}, got"
                 f" {given!r}"
             )
+        _require_every_state(model, layers, found[0], start_states(model, layers, spare))
         return found[0]
     if given is True:
         raise ArgumentTypeError("initial_state: expected a name, an array or False, got True")
-    if given is None and (found := _start_states(model, layers, spare)):
+    if given is None and (found := start_states(model, layers, spare)):
+        several = len(found) > 1
+        what = f"{listed(found)} {'are' if several else 'is'}"
+        one, names = ("them" if several else "it"), f"initial_state={found[0]!r}"
+        remedy = (
+            f"{_EVERY_STATE}, the name of one that holds all," if several else f"{names}, an array,"
+        )
         raise ArgumentError(
-            f"initial_state: expected what {listed(found)} is: if the RNN starts at it, leaving it"
-            f" out changes the result; pass initial_state={found[0]!r}, an array, or False to leave"
-            " it out"
+            f"initial_state: expected what {what}: if the RNN starts at {one}, leaving {one} out"
+            f" changes the result; pass {remedy} or False to leave {one} out"
         )
     return None
+
+
+_EVERY_STATE = "one array of the states of all layers, from the bottom up"
+
+
+def _require_every_state(
+    model: TorchModel, layers: list[TorchLayer], name: str, found: list[str]
+) -> None:
+    """Refuse the state of one layer where another tensor may be that of another layer."""
+    halves = [half["weight_hh"] for layer in layers for half in layer.halves]
+    size = math.prod(model.tensors[name].shape)
+    others = [one for one in found if one != name and math.prod(model.tensors[one].shape) == size]
+    if others and size < sum(model.tensors[half].shape[0] for half in halves):
+        raise ArgumentError(
+            f"initial_state: expected the states of all layers, got {name!r} beside"
+            f" {listed(others)}: pass {_EVERY_STATE}"
+        )
 
 
 # --- embeddings -----------------------------------------------------------------------------------
 
 
-def _in_front(steps: list[Step], said: Said) -> list[Step]:
-    """Return the steps up to the last RNN, with the embedding as the user says."""
-    if _embeds(said) and steps[0].kind != "embedding":
-        raise ArgumentError(f"embedding: expected an nn.Embedding in front, got {steps[0].what}")
+def _in_front(parts: list[TorchPart], said: Said) -> list[TorchPart]:
+    """Return the parts up to the last RNN, with the embedding as the user says."""
+    if _embeds(said) and parts[0].kind != "embedding":
+        raise ArgumentError(f"embedding: expected an nn.Embedding in front, got {parts[0].what}")
     if said.embedding == "rows":
-        return [steps[0]._replace(kind="nothing", refused=_ROWS), *steps[1:]]
-    return steps
+        return [parts[0]._replace(kind="nothing", refused=_ROWS), *parts[1:]]
+    return parts
 
 
 def _embeds(said: Said) -> bool:
     """Return whether the user says something of an embedding."""
-    if said.embedding not in (None, "one_hot", "rows"):
-        raise ArgumentError(f"embedding: expected 'one_hot' or 'rows', got {said.embedding!r}")
+    _source.require_embedding(said.embedding)
     return said.embedding is not None
 
 
 def _embedding(
     model: TorchModel, layers: list[TorchLayer], said: Said, spare: Set[str]
-) -> list[Step]:
+) -> list[TorchPart]:
     """Return the embedding in front of the RNN, as "nothing" if the network reads its rows."""
     I = model.tensors[layers[0].forward["weight_ih"]].shape[1]
-    if model.steps is not None:
+    if model.parts is not None:
         found = [
-            steps[0]
-            for name, steps in model.steps.items()
-            if steps and steps[0].name == name and _reads(steps[0], model, I)
+            parts[0]
+            for name, parts in model.parts.items()
+            if parts and parts[0].name == name and _reads(parts[0], model, I)
         ]
     else:
         found = [
-            Step("embedding", parent(name), "an nn.Embedding")
+            TorchPart("embedding", parent(name), "an nn.Embedding")
             for name in model.tensors
             if name in spare and _may_embed(name, model, I) and not _is_said(parent(name), said)
         ]
-    names = listed(step.name for step in found)
+    names = listed(part.name for part in found)
     if not _embeds(said):
         if not found or (said.prefix is not None and said.readout is not None):
             return []
-        if model.steps is None:
+        if model.parts is None:
             if said.readout is None and len(_readouts(model, [], spare)) == len(found):
                 return []  # it may be the readout
             raise ArgumentError(
@@ -200,10 +220,10 @@ def _embedding(
     return _in_front(found, said)
 
 
-def _reads(step: Step, model: TorchModel, inputs: int) -> bool:
+def _reads(part: TorchPart, model: TorchModel, inputs: int) -> bool:
     """Return whether this is an nn.Embedding for the RNN."""
-    table = model.tensors.get(f"{step.name}.weight".lstrip("."))
-    embeds = step.kind == "embedding" or step.what == "an nn.Embedding"
+    table = model.tensors.get(f"{part.name}.weight".lstrip("."))
+    embeds = part.kind == "embedding" or part.what == "an nn.Embedding"
     return embeds and table is not None and tuple(table.shape)[1:] == (inputs,)
 
 
@@ -227,89 +247,116 @@ def _is_said(name: str, said: Said) -> bool:
 
 def _items(
     model: TorchModel, units: list[str], said: Said, spare: Set[str]
-) -> list[tuple[Step, ...]]:
-    """Return the steps of each part of the readout that is named, or found."""
+) -> list[tuple[TorchPart, ...]]:
+    """Return the parts of each part of the readout that is named, or found."""
     if said.readout is False:
         return []
     names = _readouts(model, units, spare)
     if said.readout is None:
-        return _only(model, names, spare)
+        return _only(model, names, units, spare)
     if said.readout is True:
         raise ArgumentTypeError("readout: expected a name, several or False, got True")
-    one = isinstance(said.readout, str)
-    wanted = [said.readout] if one else _arguments.listed("readout", said.readout, "a name")
-    found: list[tuple[Step, ...]] = []
-    for name in wanted:
+    found: list[tuple[TorchPart, ...]] = []
+    for name in _source.names("readout", said.readout):
         found += _part(model, names, units, _arguments.name("readout", name))
     return found
 
 
-def _readouts(model: TorchModel, units: list[str], spare: Set[str]) -> dict[str, tuple[Step, ...]]:
-    """Return the steps of what may be a part of the readout, by name."""
-    if model.steps is not None:
+def _readouts(
+    model: TorchModel, units: list[str], spare: Set[str]
+) -> dict[str, tuple[TorchPart, ...]]:
+    """Return the parts of what may be a part of the readout, by name."""
+    if model.parts is not None:
         return {
-            name: steps
-            for name, steps in model.steps.items()
-            if not any(step.kind in ("rnn", "embedding") for step in steps)
+            name: parts
+            for name, parts in model.parts.items()
+            if not any(part.kind in ("rnn", "embedding") for part in parts)
             and not any(f"{unit}.".startswith(f"{name}.".lstrip(".")) for unit in units)
         }
-    found: dict[str, tuple[Step, ...]] = {}
+    found: dict[str, tuple[TorchPart, ...]] = {}
     for tensor in model.tensors:
         name, _, own = tensor.rpartition(".")
         if tensor in spare and own == "weight" and len(model.tensors[tensor].shape) == 2:
-            found[name] = (Step("linear", name, "an nn.Linear"),)
+            found[name] = (TorchPart("linear", name, "an nn.Linear"),)
         elif tensor in spare and own == "running_var":
-            found[name] = (Step("norm", name, "an nn.BatchNorm1d"),)
+            found[name] = (TorchPart("norm", name, "an nn.BatchNorm1d"),)
     return found
 
 
 def _only(
-    model: TorchModel, names: Mapping[str, tuple[Step, ...]], spare: Set[str]
-) -> list[tuple[Step, ...]]:
-    """Return the steps of the readout if there is only one candidate."""
-    linear = [name for name, steps in names.items() if any(s.kind == "linear" for s in steps)]
+    model: TorchModel, names: Mapping[str, tuple[TorchPart, ...]], units: list[str], spare: Set[str]
+) -> list[tuple[TorchPart, ...]]:
+    """Return the parts of the readout if there is only one candidate."""
+    linear = [name for name, parts in names.items() if any(s.kind == "linear" for s in parts)]
     heads = [name for name in linear if not any(name.startswith(f"{one}.") for one in linear)]
     blocking = [name for name in model.tensors if name in spare and _computes(model, name)]
     if not heads and not blocking:
         return []
     if len(heads) != 1:
-        if not heads and model.steps is not None:
-            kinds = {parent(name): model.steps.get(parent(name), ()) for name in blocking}
+        if not heads and model.parts is not None:
+            kinds = {parent(name): model.parts.get(parent(name), ()) for name in blocking}
             blocking = [
-                f"{name} ({steps[0].what})" if steps else name for name, steps in kinds.items()
+                f"{name} ({parts[0].what})" if parts else name for name, parts in kinds.items()
             ]
+        norms = [name for name, parts in names.items() if parts and parts[0].kind == "norm"]
+        got = sorted([*heads, *norms]) if heads else sorted(blocking)
         raise ArgumentError(
-            f"readout: expected one nn.Linear, got {listed(sorted(heads or blocking))}: pass the"
-            " name of the readout, several from the bottom up, or False for none"
-            f"{_IN_ORDER if model.steps is not None else ''}"
+            f"readout: expected one nn.Linear, got {listed(got)}: pass the name of the readout,"
+            " several from the bottom up, or False for none"
+            f"{_IN_ORDER if model.parts is not None else ''}"
         )
     (head,) = heads
-    if model.steps is None and f"{head}.bias".lstrip(".") not in model.tensors:
+    if model.parts is None and f"{head}.bias".lstrip(".") not in model.tensors:
         raise ArgumentError(
             f"readout: expected a weight and a bias, got {head}.weight only, which may be an"
             f" nn.Embedding: pass readout={head!r} if it is the readout, or embedding='one_hot' or"
             " 'rows' if it is in front of the RNN"
         )
+    _require_behind(model, units, head, names[head])
     return [names[head]]
 
 
+def _require_behind(
+    model: TorchModel, units: list[str], head: str, parts: tuple[TorchPart, ...]
+) -> None:
+    """Refuse linear maps that stand before the RNN and may be in front of it."""
+    order = list(model.tensors)
+    first = next((i for i, name in enumerate(order) if _is_in(name, units[:1])), 0)
+    last = next(part.name for part in reversed(parts) if part.kind == "linear")
+    weight = f"{last}.weight".lstrip(".")
+    sizes = [tuple(model.tensors[name].shape) for name in order if _is_in(name, units[:1])]
+    inputs = {shape[1] for shape in sizes if len(shape) == 2}
+    if order == sorted(order) or weight not in model.tensors:
+        return  # safetensors: the order says nothing
+    if order.index(weight) < first and model.tensors[weight].shape[0] in inputs:
+        raise ArgumentError(
+            f"readout: expected an nn.Linear behind the RNN, got {head!r}, which stands before it:"
+            f" pass readout={head!r} if it is the readout; if it is in front of the RNN, pass the"
+            " modules from the input to the output, such as (linear, rnn)"
+        )
+
+
+def _is_in(name: str, units: list[str]) -> bool:
+    return any(not unit or name.startswith(f"{unit}.") for unit in units)
+
+
 def _part(
-    model: TorchModel, names: Mapping[str, tuple[Step, ...]], units: list[str], wanted: str
-) -> list[tuple[Step, ...]]:
-    """Return the steps of a named part of the readout: a module, or the numbered ones below it."""
+    model: TorchModel, names: Mapping[str, tuple[TorchPart, ...]], units: list[str], wanted: str
+) -> list[tuple[TorchPart, ...]]:
+    """Return the parts of a named part of the readout: a module, or the numbered ones below it."""
     found = named(names, wanted)
     if len(found) > 1:  # the ones nearest to the RNN
         nearest = max(_common(name, units[-1]) for name in found)
         found = [name for name in found if _common(name, units[-1]) == nearest]
     if len(found) == 1:
         return [names[found[0]]]
-    if not found and model.steps is None:
+    if not found and model.parts is None:
         lists = dict.fromkeys(parent(name) for name in names if _number(name) is not None)
         below = named([name for name in lists if name], wanted)
         if len(below) == 1:
             inside = [name for name in names if parent(name) == below[0]]
             return [names[name] for name in sorted(inside, key=lambda name: _number(name) or 0)]
-    may = [name for name, steps in names.items() if any(s.kind == "linear" for s in steps)]
+    may = [name for name, parts in names.items() if any(s.kind == "linear" for s in parts)]
     raise ArgumentError(f"readout: expected one of {listed(sorted(found or may))}, got {wanted!r}")
 
 
@@ -324,15 +371,17 @@ def _common(name: str, unit: str) -> int:
     return next((n for n, (a, b) in enumerate(pairs) if a != b), len(pairs))
 
 
-def _with_activations(items: list[tuple[Step, ...]], said: Said) -> tuple[list[Step], Any]:
-    """Return the steps of the readout, with the activations between its parts, and the last."""
-    items = [tuple(step for step in item if step.kind != "nothing") for item in items]
+def _with_activations(
+    items: list[tuple[TorchPart, ...]], said: Said
+) -> tuple[list[TorchPart], Any]:
+    """Return the parts of the readout, with the activations between its parts, and the last."""
+    items = [tuple(part for part in item if part.kind != "nothing") for item in items]
     items = [item for item in items if item]
     given = _given(items, said)
     last = given.pop(len(items) - 1, None)
-    steps: list[Step] = []
+    parts: list[TorchPart] = []
     for index, item in enumerate(items):
-        steps += item
+        parts += item
         if index in given:
             known = item[-1].activation
             if known is not None and known != activation_of(given[index]):
@@ -341,39 +390,34 @@ def _with_activations(items: list[tuple[Step, ...]], said: Said) -> tuple[list[S
                     f" {item[-1].name!r}, got {str(given[index])!r}"
                 )
             if known is None:
-                steps.append(Step("function", "", "", activation_of(given[index])))
-    return steps, last
+                parts.append(TorchPart("function", "", "", activation_of(given[index])))
+    return parts, last
 
 
-def _given(items: list[tuple[Step, ...]], said: Said) -> dict[int, Any]:
+def _given(items: list[tuple[TorchPart, ...]], said: Said) -> dict[int, Any]:
     """Return the activations that the user gives, by the part of the readout in front."""
     linear = [
         index
         for index, item in enumerate(items)
-        if item[-1].kind != "function" and any(step.kind == "linear" for step in item)
+        if item[-1].kind != "function" and any(part.kind == "linear" for part in item)
     ]
-    output = said.output_activation
-    if output is None or isinstance(output, str | Activation):
-        if len(linear) > 1:
-            raise ArgumentError(
-                f"output_activation: expected a sequence of {len(linear)}, one for each linear map"
-                f" of the readout, got {output!r}"
-            )
-        return {len(items) - 1: output}
-    several = _arguments.listed("output_activation", output, "a name or a sequence of them")
     apart = not any(
         index + 1 < len(items) and items[index + 1][0].kind == "norm" for index in linear
     )
+    parts, what = ([items[i] for i in linear], "linear map") if apart else (items, "part")
+    names = listed(item[-1].name for item in parts)
+    expected = f"a sequence of {len(parts)}, one for each {what} of the readout ({names})"
+    output = said.output_activation
+    if output is None or isinstance(output, str | Activation):
+        if len(linear) > 1:
+            raise ArgumentError(f"output_activation: expected {expected}, got {output!r}")
+        return {len(items) - 1: output}
+    several = _arguments.listed("output_activation", output, "a name or a sequence of them")
     if len(several) == len(items):
         return dict(enumerate(several))
     if len(several) == len(linear) and apart:
         return dict(zip(linear, several, strict=True))
-    expected = (
-        f"{len(linear)}, one for each linear map" if apart else (f"{len(items)}, one for each part")
-    )
-    raise ArgumentError(
-        f"output_activation: expected {expected} of the readout, got {len(several)}"
-    )
+    raise ArgumentError(f"output_activation: expected {expected}, got {len(several)}")
 
 
 def activation_of(value: Any) -> Activation:
@@ -386,7 +430,7 @@ def activation_of(value: Any) -> Activation:
 
 
 def _left_out(
-    model: TorchModel, units: list[str], said: Said, spare: Set[str], steps: list[Step]
+    model: TorchModel, units: list[str], said: Said, spare: Set[str], parts: list[TorchPart]
 ) -> dict[str, str]:
     """Return why tensors are left out; refuse those that may compute."""
     below = [
@@ -399,15 +443,42 @@ def _left_out(
     if below:
         raise ArgumentError(f"source: expected the weights of an RNN only, got {listed(below)} too")
     rest = [name for name in model.tensors if name in spare and _computes(model, name)]
+    rest += _without_tensors(model, said, parts)
     knowingly = (said.prefix is not None and said.readout is not None) or said.readout is False
     if rest and not knowingly:
-        names = [step.name for step in steps if step.kind == "linear"]
+        names = [part.name for part in parts if part.kind == "linear"]
+        norms = sorted(parent(name) for name in rest if name.endswith("running_var"))
+        remedy = f"add {listed(norms)} to readout= to read it, or " if norms else ""
         raise ArgumentError(
             f"source: expected an RNN and its readout {listed(names)}, got {listed(sorted(rest))}"
-            " too: if forward uses them, the result differs without them; set prefix= and readout="
-            f" to leave them out{_IN_ORDER if model.steps is not None else ''}"
+            f" too: if forward uses them, the result differs without them; {remedy}set prefix= and"
+            f" readout= to leave them out{_IN_ORDER if model.parts is not None else ''}"
         )
     return {name: _CHANGES if _is_float(model.tensors[name]) else "left out" for name in spare}
+
+
+def _without_tensors(model: TorchModel, said: Said, parts: list[TorchPart]) -> list[str]:
+    """Return the modules without tensors that may compute, but for the activations given."""
+    given = said.output_activation
+    several = given if isinstance(given, list | tuple) else [given]
+    known = [activation_of(one) for one in several if one is not None] + [Activation("identity")]
+    used = {part.name for part in parts}
+    return [
+        f"{part.name} ({part.what})"
+        for name, own in (model.parts or {}).items()
+        for part in own
+        if name not in ("", *used)
+        and part.name == name
+        and part.kind in ("function", "other")
+        and part.activation not in known
+        and not part.what.endswith(_NEVER)
+        and not _is_of_loss(f"{name}.")
+        and ".parametrizations." not in f".{name}"
+        and not any(tensor.startswith(f"{name}.") for tensor in model.tensors)
+    ]
+
+
+_NEVER = ("Loss", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict")  # to compute
 
 
 def _computes(model: TorchModel, name: str) -> bool:
@@ -418,7 +489,7 @@ def _computes(model: TorchModel, name: str) -> bool:
     own = name.rpartition(".")[2]
     if own.startswith("running_") or len(tensor.shape) > 1:
         return True
-    if model.steps is not None:
+    if model.parts is not None:
         return name in model.parameters
     return "weight" in own or "bias" in own
 

@@ -1,7 +1,8 @@
 """Integers that depend on the lengths of the sequences, and what is taken at their places.
 
 Graphs that read the last step of each sequence compute `lengths - 1`, alone or with the numbers of
-the sequences, and gather: `o[arange(B), lengths - 1]` and `o.gather(1, index)`.
+the sequences, and gather: `o[arange(B), lengths - 1]` and `o.gather(1, index)`. Others sort the
+sequences by length, as `pack_padded_sequence` does, and put the outputs back (see `sorting`).
 """
 
 from __future__ import annotations
@@ -16,9 +17,12 @@ from elman.interop.onnx.fields import (
     OF_LENGTHS,
     Context,
     Tensor,
+    as_field,
     integers,
     normal,
     operator,
+    sizes_of,
+    uniform,
 )
 from elman.interop.onnx.values import Field, Lengths, as_array
 
@@ -31,10 +35,10 @@ if TYPE_CHECKING:
     from elman.interop.onnx.values import Value
 
 
-def _for(*names: str) -> Callable[[Callable[..., Value]], Callable[..., Value]]:
+def _for(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register what operators do with lengths among their inputs."""
 
-    def register(function: Callable[..., Value]) -> Callable[..., Value]:
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
         for name in names:
             FOR_LENGTHS[name] = function
         return function
@@ -148,7 +152,9 @@ def _gather_nd(node: Node, context: Context, x: Value, index: Value) -> Value:
 
 @_for("Gather")
 def _gather(node: Node, context: Context, x: Value, index: Value) -> Value:
-    """Take rows of the steps of all sequences, one sequence after the other."""
+    """Take sequences by length, or rows of the steps of all sequences, one after the other."""
+    if isinstance(index, Lengths) and index.rows in ("sorted", "unsorted"):
+        return _in_order(node, context, x, index)
     if not isinstance(x, Field) or not isinstance(index, Lengths) or index.axes != ("B",):
         raise UnsupportedModelError(OF_LENGTHS)
     axis = normal(node.attributes.get("axis", 0), x.ndim)
@@ -156,6 +162,46 @@ def _gather(node: Node, context: Context, x: Value, index: Value) -> Value:
         raise UnsupportedModelError(OF_LENGTHS)
     apart = Field((x.kinds[0][0], x.kinds[0][1], *x.kinds[1:]), x.items)
     return _end(apart, index, 0, 1, context)
+
+
+def _in_order(node: Node, context: Context, x: Value, index: Lengths) -> Value:
+    """Return the sequences of x in another order: every sequence has the same expression."""
+    if index != Lengths("", rows=index.rows):
+        raise UnsupportedModelError(OF_LENGTHS)
+    if isinstance(x, Lengths):
+        alike = bool(x.name) and x == Lengths(x.name, x.add)
+    else:
+        axis = normal(node.attributes.get("axis", 0), x.ndim)
+        alike = isinstance(x, Field) and x.kinds[axis] == "B"
+        if not alike and sizes_of(x, context)[axis] in (1, context.batch):
+            uniform(as_field(x, context.symbols), axis)  # repeated for every sequence
+            alike = True
+    if not alike:
+        raise UnsupportedModelError("it orders values other than the sequences by their lengths")
+    return x
+
+
+@_for("TopK")
+def _top(node: Node, context: Context, x: Value, count: Value) -> list[Value]:
+    """Sort the lengths of all sequences."""
+    every = isinstance(count, np.ndarray) and count.size == 1
+    if not every or count.reshape(-1)[0] not in ("B", context.batch):  # type: ignore[union-attr]
+        raise UnsupportedModelError("it does not sort all of the lengths")
+    if not isinstance(x, Lengths) or not x.name or x != Lengths(x.name):
+        raise UnsupportedModelError(OF_LENGTHS)
+    return [x, Lengths("", rows="sorted")]
+
+
+@_for("ScatterElements")
+def _back(node: Node, context: Context, data: Value, index: Value, updates: Value) -> Value:
+    """Return the order that undoes the one of the sorted lengths."""
+    numbers = updates if isinstance(updates, Lengths) else _as_rows(updates, context)
+    alone = isinstance(data, np.ndarray) and data.ndim == 1 and data.size in (1, context.batch)
+    if not alone or numbers != Lengths("", rows="B") or index != Lengths("", rows="sorted"):
+        raise UnsupportedModelError(OF_LENGTHS)
+    if node.attributes.get("reduction", b"none") not in (b"none", "none"):
+        raise UnsupportedModelError(OF_LENGTHS)
+    return Lengths("", rows="unsorted")
 
 
 @_for("GatherElements")
@@ -217,6 +263,16 @@ def _as_rows(value: Value | None, context: Context) -> Lengths | None:
 @operator("GatherND", 13)
 @operator("GatherElements", 13)
 def _gather_other(node: Node, context: Context, x: Tensor, index: Tensor) -> Tensor:
+    raise UnsupportedModelError("its places are not those of the lengths of the sequences")
+
+
+@operator("TopK", 24)
+def _top_other(node: Node, context: Context, x: Tensor, count: Tensor) -> Tensor:
+    raise UnsupportedModelError("it sorts values other than the lengths of the sequences")
+
+
+@operator("ScatterElements", 18)
+def _scatter(node: Node, context: Context, x: Tensor, index: Tensor, updates: Tensor) -> Tensor:
     raise UnsupportedModelError("its places are not those of the lengths of the sequences")
 
 

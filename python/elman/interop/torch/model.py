@@ -1,0 +1,66 @@
+"""What is known of a PyTorch model: its tensors, and what its modules compute."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from elman.activation import Activation
+    from elman.interop._chain import Part
+    from elman.interop._source import Row
+
+
+class TorchPart(NamedTuple):
+    """What one module computes."""
+
+    # "rnn", "linear", "norm", "embedding", "function", "nothing", or "other": no network has it
+    kind: str
+    name: str  # of the module
+    what: str  # "nn.ReLU"
+    activation: Activation | None = None  # of a function
+    eps: float = 1e-5  # of a norm
+    refused: str = ""  # why a network has no such module
+
+
+class TorchModel(NamedTuple):
+    """Tensors by name, and what is known of their modules."""
+
+    tensors: dict[str, Any]
+    rows: list[Row] = []  # noqa: RUF012 - never modified
+    nonlinearities: Mapping[str, str | None] = {}  # by the name of the RNN
+    parts: Mapping[str, tuple[TorchPart, ...]] | None = (
+        None  # by the name of a module; None if unknown
+    )
+    parameters: frozenset[str] = frozenset()  # the names of the tensors that are no buffers
+    chain: tuple[TorchPart, ...] | None = None  # the modules, if the source gives their order
+    modules: Any = None  # for PyTorch to run
+    beside: Mapping[str, Any] = {}  # tensors in dictionaries that hold no RNN
+
+
+class TorchLayer(NamedTuple):
+    """The names of one layer's tensors, by `weight_ih`, `weight_hh`, `bias_ih` and `bias_hh`."""
+
+    unit: str  # the name of the RNN
+    forward: dict[str, str]
+    reverse: dict[str, str] | None = None
+
+    @property
+    def halves(self) -> list[dict[str, str]]:
+        """The tensor names of each direction."""
+        return [self.forward] if self.reverse is None else [self.forward, self.reverse]
+
+    @property
+    def names(self) -> list[str]:
+        """All tensor names."""
+        return [name for half in self.halves for name in half.values()]
+
+
+class TorchTensors(NamedTuple):
+    """The tensors of a file or a state_dict, and the parts that are made of them."""
+
+    source: Any
+    prefix: str | Sequence[str] | None
+    parts: list[Part]  # the pieces have the names of the tensors
