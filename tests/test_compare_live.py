@@ -520,3 +520,10 @@ def test_what_pytorch_cannot_run_names_the_file_to_be_written(torch, tmp_path):
     assert result.returncode == 2
     assert f"{target}: PyTorch cannot run it" in result.stderr.decode()
     assert not target.exists()
+
+
+def test_an_option_of_another_framework_is_refused(keras, rng):
+    model = _sequential(keras, keras.layers.SimpleRNN(4, return_sequences=True))
+    net = elman.from_keras(model)
+    with pytest.raises(elman.ArgumentError, match=r"^prefix: expected no such option for Sequ"):
+        elman.compare(net, model, rng.standard_normal((2, 9, 3)), prefix="rnn")

@@ -45,6 +45,7 @@ def open_source(net: Network, source: Any, options: dict[str, Any]) -> Opened:
         found = onnx.read(source, **options)
         return _of_imported(net, "the ONNX model", found)
     if _is_live(source, "keras", "Model"):  # first: it may be a torch module too
+        formats.check_options(options, "keras", name)
         return _of_live(
             net, name, keras.reading.runs(source), lambda: keras.read(source, Said(**options))
         )
