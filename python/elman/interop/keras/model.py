@@ -251,6 +251,12 @@ class _Builder:
             layer = self._read_state(layer, leaf.state, what)
         for name in leaf.starts:
             self._rows.append(Row(name, "", f"the state of {leaf.label}: pass it as state="))
+        below = [one for one in self._recurrent if one.go_backwards]
+        if self._masking is not None and below:
+            raise UnsupportedModelError(
+                f"{what}: expected no mask above {below[0].name!r}, which turns time back: Keras"
+                " turns its outputs but not the mask, which no network does"
+            )
         self._steps.append(layer)
         self._last = not layer.return_sequences
         units = [cell.units for cell in layer.halves]

@@ -97,7 +97,8 @@ class Runner:
         *_, output = [_array(part) for part in keras.tree.flatten(result)[:1]]
         hidden, backwards, last = self._states(layers, heard, taps, x.shape[1])
         joined = last is not None and output.ndim == 2 and len(_halves(last)) == 2
-        if joined and output.shape[-1] == hidden[-1].shape[-1]:
+        merged = joined and last.merge_mode in ("sum", "ave")  # a row says that this is left out
+        if joined and output.shape[-1] * (2 if merged else 1) == hidden[-1].shape[-1]:
             output = hidden[-1]  # the last states of both directions, which are of no one step
         elif backwards and output.ndim == 3:
             output = output[:, ::-1]
@@ -273,4 +274,11 @@ def _dtype(layers: Any, result: Any) -> str:
     found = [kind for kind in order if kind in kinds]
     if not found:
         raise UnsupportedModelError(f"source: expected layers that compute in floats, got {kinds}")
-    return found[0]
+    return "float32" if found[0] == "float64" and not _has_float64() else found[0]
+
+
+def _has_float64() -> bool:
+    """Return whether products have double precision: Keras 3.15 on PyTorch has none."""
+    number = 1 + 2.0**-40
+    product = keras.ops.matmul(np.full((1, 1), number), np.ones((1, 1)))
+    return float(keras.ops.convert_to_numpy(product)[0, 0]) == number
