@@ -6,6 +6,7 @@ import gc
 import importlib
 import os
 import re
+import sys
 
 # Matrices are small here: with more threads, NumPy would only wait.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -87,3 +88,24 @@ def _many_threads():
 def rng():
     """A generator with the same random numbers in every run."""
     return np.random.default_rng(1990)
+
+
+# --- other frameworks -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def torch():
+    return pytest.importorskip("torch")
+
+
+@pytest.fixture(scope="module")
+def nn(torch):
+    torch.manual_seed(0)
+    return torch.nn
+
+
+@pytest.fixture(scope="module")
+def keras():
+    if "keras" not in sys.modules:
+        os.environ.setdefault("KERAS_BACKEND", "jax")
+    return pytest.importorskip("keras")

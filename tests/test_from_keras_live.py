@@ -1,8 +1,5 @@
 """Models of Keras beside Keras: what is read gives its outputs, what is not is refused by name."""
 
-import os
-import sys
-
 import numpy as np
 import pytest
 
@@ -14,13 +11,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # inside Keras
     pytest.mark.filterwarnings("ignore::UserWarning"),
 ]
-
-
-@pytest.fixture(scope="module")
-def keras():
-    if "keras" not in sys.modules:
-        os.environ.setdefault("KERAS_BACKEND", "jax")
-    return pytest.importorskip("keras")
 
 
 def sequential(keras, *layers, shape=(6, 2)):

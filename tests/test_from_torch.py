@@ -377,17 +377,6 @@ def test_another_framework_is_refused():
 # --- live modules ---------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def torch():
-    return pytest.importorskip("torch")
-
-
-@pytest.fixture(scope="module")
-def nn(torch):
-    torch.manual_seed(0)
-    return torch.nn
-
-
 def run_torch(torch, x, *layers):
     """Run RNNs in order, then the following modules."""
     y = torch.from_numpy(x)

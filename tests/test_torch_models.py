@@ -401,17 +401,6 @@ def test_an_embedding_that_is_not_there_is_refused(rng):
 # --- live modules ---------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def torch():
-    return pytest.importorskip("torch")
-
-
-@pytest.fixture(scope="module")
-def nn(torch):
-    torch.manual_seed(0)
-    return torch.nn
-
-
 @pytest.fixture
 def x(torch):
     return torch.randn(2, 9, 3)

@@ -615,11 +615,6 @@ def test_a_model_of_elman_is_not_read_as_pytorchs(tmp_path):
 # --- files of PyTorch itself ----------------------------------------------------------------------
 
 
-@pytest.fixture
-def torch():
-    return pytest.importorskip("torch")
-
-
 def real_model(torch):
     """Return a module and what may stand beside it in a checkpoint."""
     torch.manual_seed(0)
