@@ -486,3 +486,20 @@ def test_what_a_reader_must_be_told_may_be_said(torch, rng, tmp_path):
     for source in (path, model):
         with pytest.raises(elman.ArgumentError, match=r"^layers: expected no such option for .*m"):
             elman.compare(net, source, x, layers=["rnn"])
+
+
+def test_what_pytorch_cannot_run_names_the_file_to_be_written(torch, tmp_path, monkeypatch):
+    def forward(*_):
+        raise RuntimeError("not on this machine")
+
+    monkeypatch.setattr(torch.nn.RNN, "forward", forward)
+    elman.Network(input_size=3, hidden_size=8, output_size=2, activation="tanh").save(
+        tmp_path / "a.safetensors"
+    )
+    target = tmp_path / "b.pt"
+    result = command.run("convert", tmp_path / "a.safetensors", target, "--check")
+    assert result.returncode == 2
+    said = result.stderr.decode()
+    assert f"{target}: PyTorch cannot run it" in said
+    assert "not on this machine" in said
+    assert not target.exists()
