@@ -290,3 +290,28 @@ def test_messages_of_a_graph_name_the_file(tmp_path, monkeypatch):
     onnx.save(model(nodes, [value("x", (2, 3, 4))], [value("y", None)]), "det.onnx")
     said = command.complaint("convert", "det.onnx", "out.safetensors")
     assert said == "det.onnx: node 0 (Det): the operator is not supported"
+
+
+def test_a_file_with_folded_scaling_that_would_be_written_wrong_is_not_written(
+    net, tmp_path, monkeypatch
+):
+    pytest.importorskip("torch")
+    import elman.cli.convert
+
+    net = elman.Network(3, [8, 5], 2, output_activation="identity", seed=0)
+    net = net.replace(tensors={"input_mean": np.ones(3), "input_std": np.full(3, 2)})
+    other = net.replace(tensors={"layers.0.W_hh": net.layers[0].W_hh.T})
+    net.save(tmp_path / "model.safetensors")
+    words = (tmp_path / "model.safetensors", tmp_path / "b.pt", "--fold-scaling", "--check")
+    contents = elman.cli.convert.formats.contents
+
+    def wrong(_, *given, **named):
+        return contents(other, *given, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(elman.cli.convert.formats, "contents", wrong)
+        done = command.run("convert", *words)
+    assert done.returncode == 1
+    assert b"layers.0.W_hh is transposed" in done.stdout
+    assert not (tmp_path / "b.pt").exists()
+    assert b"check of the target: the network agrees" in convert(*words).encode()

@@ -290,3 +290,31 @@ class TestOnnx:
         assert found.ok
         with pytest.raises(elman.ShapeError, match=r"^x: expected 6 steps"):
             elman.compare(net, path, _steps(rng, B=1, T=7), external_data=True)
+
+
+ACTIVATIONS = [
+    elman.Activation(name, clip=clip, **numbers)
+    for clip in (None, 0.3)
+    for name, numbers in [
+        *((name, {}) for name in ("tanh", "sigmoid", "relu", "softsign", "softplus")),
+        ("leaky_relu", {"alpha": 0.2}),
+        ("thresholded_relu", {"alpha": 0.1}),
+        ("scaled_tanh", {"alpha": 1.2, "beta": 0.7}),
+        ("hard_sigmoid", {"alpha": 0.3, "beta": 0.4}),
+        ("elu", {"alpha": 0.7}),
+        ("affine", {"alpha": 0.5, "beta": 0.1}),
+    ]
+]
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS, ids=str)
+def test_an_onnx_model_in_float64_with_any_activation(rng, activation):
+    pytest.importorskip("onnx")
+    options = {"output_size": 2, "dtype": "float64", "seed": 0, "direction": "bidirectional"}
+    net = elman.Network(3, 8, activation=activation, **options)
+    model = elman.to_onnx(net)
+    found = elman.compare(net, model, _steps(rng, "float64"))
+    assert found.ok, found
+    assert found.layers[0] < 1e-12
+    other = elman.Network(3, 8, activation=elman.Activation("tanh", clip=0.2), **options)
+    assert not elman.compare(other, model, _steps(rng, "float64")).ok

@@ -829,7 +829,8 @@ def test_convert_takes_the_same_options(tmp_path):
     one = "--output-activation", "identity"
     two = "--output-activation", "relu,identity"
     check("h0 flat", convert("h0 flat", "--initial-state", "h0", *one))
-    assert convert("h0 flat", "--initial-state", "false", *one).initial_state is None
+    for false in ("false", "False"):  # as in the message
+        assert convert("h0 flat", "--initial-state", false, *one).initial_state is None
     check("two maps", convert("two maps", "--readout", "head.0,head.2", *two))
     check("language model", convert("language model", "--embedding", "one_hot", *one))
     assert convert("pruned", "--readout", "false").readout is None

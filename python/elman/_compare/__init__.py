@@ -56,7 +56,8 @@ class Comparison(NamedTuple):
         The largest difference of the outputs of two runs, each on its own states. It is not judged:
         a chaotic network amplifies every rounding error.
     not_judged : int
-        The number of values that may overflow the dtype of the source, for which no bound exists.
+        The number of values for which no bound exists: sums that may overflow the source's dtype,
+        and what follows a number that is not finite.
     causes : list of str
         Likely causes of a larger difference.
     """
@@ -87,7 +88,7 @@ class Comparison(NamedTuple):
                 " it amplifies rounding"
             )
         if self.not_judged:
-            text += f"; {self.not_judged} values may overflow and were not judged"
+            text += f"; {self.not_judged} values without a bound (overflow, NaN) were not judged"
         return text
 
 
@@ -173,12 +174,12 @@ def compare(
     return _compared(net, opened, inputs, mask, masked, tolerance)
 
 
-def check(net: Network, source: Imported, x: Callable[[int, int], Array]) -> Comparison:
+def check(net: Network, name: str, source: Imported, x: Callable[[int, int], Array]) -> Comparison:
     """Compare on inputs x(B, T) of 3 sequences and 50 steps, or of the source's fixed numbers.
 
-    A source that reads indices instead makes its own of the inputs.
+    A source that reads indices instead makes its own of the inputs. Errors name it.
     """
-    opened = open_source(net, source, {})
+    opened = open_source(net, source, {})._replace(name=name)
     sizes = _framework(opened, opened.runs.sizes)
     B, T = (n if size is None else size for n, size in zip((3, 50), sizes, strict=True))
     return _compared(net, opened, x(B, T).astype(net.dtype), None, None, None, own=True)

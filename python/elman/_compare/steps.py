@@ -30,6 +30,8 @@ from elman.reference.judge import (
 )
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from elman._network import Network
     from elman._parameters import Layer
     from elman._typing import Array
@@ -136,6 +138,7 @@ def judge(
             want, bound = judge_layer(net, half, below, came_from, got, how, bias)
             if not known:
                 bound = np.maximum(bound, usual * np.maximum(1.0, np.abs(want)))
+            bound = np.where(_finite(below, came_from), bound, np.inf)
             want, bound = np.where(real, want, came_from), np.where(real, bound, 0.0)
             apart.append(findings.add(got, want, 0.0, bound))
             gives.append(got)
@@ -148,6 +151,7 @@ def judge(
         top = top[..., trace.step, :]
     _expect(got, (*top.shape[:-1], net.output_size))
     want, bound = judge_output(net, top, got, how)
+    bound = np.where(_finite(top), bound, np.inf)
     if not known:
         bound = np.maximum(bound, usual * np.maximum(1.0, np.abs(want)))
     if net.output_activation == "softplus":
@@ -180,6 +184,12 @@ def _bias(half: Layer, vectors: list[Array]) -> Array | None:
             added: Array = np.abs(one.astype(np.float64)) + np.abs(other)
             return np.maximum(np.abs(b), added)
     return np.abs(b)
+
+
+def _finite(*arrays: Array) -> NDArray[np.bool_]:
+    """Return the steps (..., 1) whose summands are finite; frameworks differ in max(0, NaN)."""
+    found: NDArray[np.bool_] = np.isfinite(np.concatenate(arrays, -1)).all(-1, keepdims=True)
+    return found
 
 
 def _expect(array: Array, shape: tuple[int, ...]) -> None:

@@ -467,15 +467,20 @@ def convert(
         "output_activation": _one_or_several(output_activation),
         "prefix": _one_or_several(prefix),
         "layers": None if layers is None else _columns(layers),
-        "readout": False if readout == "false" else _readout(readout),
+        "readout": False if _is_false(readout) else _readout(readout),
         "embedding": embedding,
-        "initial_state": False if initial_state == "false" else initial_state,
+        "initial_state": False if _is_false(initial_state) else initial_state,
         "cell": None if cell is None else _mapping(cell),
         "dtype": dtype,
         "external_data": external_data or None,
     }
     if not convert.convert(source, target, options, fold_scaling, check, as_json):
         raise typer.Exit(1)
+
+
+def _is_false(value: str | None) -> bool:
+    """Return whether a word is false, as the command or Python writes it."""
+    return value in ("false", "False")
 
 
 def _one_or_several(text: str | None) -> str | list[str] | None:

@@ -17,6 +17,7 @@ from elman.cli.report import describe, print_json, random_inputs
 from elman.errors import ElmanError, ModelFormatError, UnsupportedModelError
 from elman.files.output import open_output
 from elman.interop import formats
+from elman.interop._export import folded
 from elman.interop.torch.writing import names_of
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def convert(
         data = formats.contents(imported.network, target, fold_scaling=fold_scaling)
     except ElmanError as error:
         raise type(error)(_in_options(str(error), options)) from error
-    found = _check(imported, target, data, fold_scaling) if checked else {}
+    found = _check(source, imported, target, data, fold_scaling) if checked else {}
     agreed = all(comparison.ok for comparison in found.values())
     if agreed:
         with open_output(target, sources=(source,)) as file:
@@ -84,7 +85,7 @@ def _in_options(message: str, options: Iterable[str]) -> str:
 
 
 def _check(
-    imported: Imported, target: str, data: bytes, fold_scaling: bool
+    source: str, imported: Imported, target: str, data: bytes, fold_scaling: bool
 ) -> dict[str, Comparison]:
     """Compare the network with the source and with the converted bytes, on random inputs."""
     net = imported.network
@@ -93,7 +94,7 @@ def _check(
         return random_inputs(net, (B, T), seed=0)
 
     with contextlib.redirect_stdout(sys.stderr):  # what frameworks print
-        found = {"source": check(net, imported, inputs)}
+        found = {"source": check(net, source, imported, inputs)}
         with tempfile.TemporaryDirectory() as folder:
             suffix = ".weights.h5" if target.endswith(".weights.h5") else Path(target).suffix
             path = str(Path(folder, f"converted{suffix}"))
@@ -103,8 +104,8 @@ def _check(
                 if formats.framework_of(path) == "torch":
                     options |= names_of(net)
                 written = formats.read(path, **options)
-                folded = written.network if fold_scaling else net
-                found["target"] = check(folded, written, inputs)
+                wanted = folded(net) if fold_scaling else net
+                found["target"] = check(wanted, target, written, inputs)
             except ElmanError as error:
                 raise type(error)(str(error).replace(path, target)) from error
     return found

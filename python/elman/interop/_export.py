@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from elman._parameters import structure_of
 from elman._structure import B_Y, SCALING, W_HY, all_prefixes, prefixes
 from elman.errors import ArgumentError, UnsupportedModelError
 
@@ -50,6 +51,20 @@ def _matters(net: Network, start: Array) -> bool:
         if own.any() and W.any():
             return True
     return False
+
+
+def folded(net: Network) -> Network:
+    """Return the network with its scaling folded into its weights."""
+    structure = structure_of(net)
+    return type(net).from_tensors(
+        tensors(net, fold_scaling=True),
+        direction=structure.directions,
+        activation=structure.layer_activations,
+        output_activation=net.output_activation,
+        dtype=net.dtype,
+        masked=net.masked,
+        allow_nonfinite=True,
+    )
 
 
 def _rounded(net: Network, name: str, folded: Array) -> Array:
