@@ -488,7 +488,6 @@ def test_what_a_reader_must_be_told_may_be_said(torch, rng, tmp_path):
             elman.compare(net, source, x, layers=["rnn"])
 
 
-<<<<<<< HEAD
 def test_the_parts_of_a_readout_are_layers_of_the_network(torch, rng, tmp_path):
     class Model(torch.nn.Module):
         def __init__(self):
@@ -518,7 +517,8 @@ def test_an_option_of_another_framework_is_refused(keras, rng):
     net = elman.from_keras(model)
     with pytest.raises(elman.ArgumentError, match=r"^prefix: expected no such option for Sequ"):
         elman.compare(net, model, rng.standard_normal((2, 9, 3)), prefix="rnn")
-=======
+
+
 def test_what_pytorch_cannot_run_names_the_file_to_be_written(torch, tmp_path, monkeypatch):
     def forward(*_):
         raise RuntimeError("not on this machine")
@@ -534,4 +534,3 @@ def test_what_pytorch_cannot_run_names_the_file_to_be_written(torch, tmp_path, m
     assert f"{target}: PyTorch cannot run it" in said
     assert "not on this machine" in said
     assert not target.exists()
->>>>>>> main
