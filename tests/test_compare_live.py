@@ -535,18 +535,25 @@ def test_the_parts_of_a_readout_are_layers_of_the_network(torch, rng, tmp_path):
     assert elman.compare(net, path, x, readout=["fc1", "fc2"]).ok
 
 
-def test_what_pytorch_cannot_run_names_the_file_to_be_written(torch, tmp_path):
-    net = elman.Network(input_size=3, hidden_size=8, output_size=2, activation="sigmoid")
-    net.save(tmp_path / "a.safetensors")
-    target = tmp_path / "b.pt"
-    result = command.run("convert", tmp_path / "a.safetensors", target, "--check")
-    assert result.returncode == 2
-    assert f"{target}: PyTorch cannot run it" in result.stderr.decode()
-    assert not target.exists()
-
-
 def test_an_option_of_another_framework_is_refused(keras, rng):
     model = _sequential(keras, keras.layers.SimpleRNN(4, return_sequences=True))
     net = elman.from_keras(model)
     with pytest.raises(elman.ArgumentError, match=r"^prefix: expected no such option for Sequ"):
         elman.compare(net, model, rng.standard_normal((2, 9, 3)), prefix="rnn")
+
+
+def test_what_pytorch_cannot_run_names_the_file_to_be_written(torch, tmp_path, monkeypatch):
+    def forward(*_):
+        raise RuntimeError("not on this machine")
+
+    monkeypatch.setattr(torch.nn.RNN, "forward", forward)
+    elman.Network(input_size=3, hidden_size=8, output_size=2, activation="tanh").save(
+        tmp_path / "a.safetensors"
+    )
+    target = tmp_path / "b.pt"
+    result = command.run("convert", tmp_path / "a.safetensors", target, "--check")
+    assert result.returncode == 2
+    said = result.stderr.decode()
+    assert f"{target}: PyTorch cannot run it" in said
+    assert "not on this machine" in said
+    assert not target.exists()
