@@ -503,3 +503,34 @@ def test_what_pytorch_cannot_run_names_the_file_to_be_written(torch, tmp_path, m
     assert f"{target}: PyTorch cannot run it" in said
     assert "not on this machine" in said
     assert not target.exists()
+
+
+def test_the_parts_of_a_readout_are_layers_of_the_network(torch, rng, tmp_path):
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rnn = torch.nn.RNN(3, 8, batch_first=True)
+            self.fc1, self.fc2 = torch.nn.Linear(8, 5), torch.nn.Linear(5, 2)
+
+        def forward(self, x):
+            return self.fc2(torch.relu(self.fc1(self.rnn(x)[0])))
+
+    path, model, x = tmp_path / "m.pt", Model(), rng.standard_normal((2, 9, 3))
+    torch.save(model.state_dict(), path)
+    net = elman.from_torch(
+        path,
+        activation="tanh",
+        readout=["fc1", "fc2"],
+        output_activation=["relu", "identity"],
+    )
+    np.testing.assert_allclose(
+        net(x), model(torch.tensor(x, dtype=torch.float32)).detach(), rtol=0, atol=1e-5
+    )
+    assert elman.compare(net, path, x, readout=["fc1", "fc2"]).ok
+
+
+def test_an_option_of_another_framework_is_refused(keras, rng):
+    model = _sequential(keras, keras.layers.SimpleRNN(4, return_sequences=True))
+    net = elman.from_keras(model)
+    with pytest.raises(elman.ArgumentError, match=r"^prefix: expected no such option for Sequ"):
+        elman.compare(net, model, rng.standard_normal((2, 9, 3)), prefix="rnn")

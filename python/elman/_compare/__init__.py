@@ -135,9 +135,9 @@ def compare(
         to values above 1; by default 1e-5 in float32 and 1e-12 in float64. If given, it also counts
         as rounding where it is larger than the bound.
     **options
-        What the reader of the source must be told, such as `prefix`, `readout`, `initial_state`,
-        `layers`, `embedding` and `external_data`: as for `elman.from_torch`, `from_keras` and
-        `from_onnx`. The activations are the network's, unless they are given.
+        What the source does not say, such as `prefix`, `readout`, `initial_state`, `layers`,
+        `embedding` and `external_data`: as for `elman.from_torch`, `from_keras` and `from_onnx`.
+        The activations are the network's, unless they are given.
 
     Returns
     -------

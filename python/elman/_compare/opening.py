@@ -39,13 +39,17 @@ def open_source(net: Network, source: Any, options: dict[str, Any]) -> Opened:
         return _of_imported(net, "the source", source)
     if isinstance(source, str | os.PathLike):
         path = os.fsdecode(source)
-        imported = formats.read(path, **(options_of(net, path) | options))
+        known = options_of(net, path)
+        if "activation" in known and isinstance(options.get("readout"), list | tuple):
+            known |= _of_several(net)  # the parts of the readout are layers of the network
+        imported = formats.read(path, **(known | options))
         return _of_imported(net, path, imported)
     if isinstance(source, bytes) or name == "ModelProto":
         formats.check_options(options, "onnx", "the ONNX model")
         found = onnx.read(source, **options)
         return _of_imported(net, "the ONNX model", found)
     if _is_live(source, "keras", "Model"):  # first: it may be a torch module too
+        formats.check_options(options, "keras", name)
         return _of_live(
             net, name, keras.reading.runs(source), lambda: keras.read(source, Said(**options))
         )
@@ -102,6 +106,15 @@ def _own(net: Network) -> Source:
 def _is_live(source: object, module: str, name: str) -> bool:
     loaded = sys.modules.get(module)
     return loaded is not None and isinstance(source, getattr(loaded, name))
+
+
+def _of_several(net: Network) -> dict[str, Any]:
+    """Return the activations of the recurrent layers, and of all others with the readout's."""
+    layers: list[Any] = []
+    above: list[Any] = []
+    for layer, activation in zip(net.layers, structure_of(net).layer_activations, strict=True):
+        (layers if layer.W_hh.any() else above).append(activation)
+    return {"activation": layers, "output_activation": [*above, net.output_activation]}
 
 
 def options_of(net: Network, path: str) -> dict[str, Any]:
