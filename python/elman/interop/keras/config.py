@@ -95,6 +95,14 @@ def number(config: dict[str, Json], key: str, default: float, what: str) -> floa
     return float(value)
 
 
+def lora_factor(config: dict[str, Json], what: str) -> float | None:
+    """Return the factor of a low-rank update, or None without one."""
+    if not config.get("lora_rank"):
+        return None
+    rank = number(config, "lora_rank", 0, what)
+    return number(config, "lora_alpha", rank, what) / rank
+
+
 # --- the parts of a config ------------------------------------------------------------------------
 
 

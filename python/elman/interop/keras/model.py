@@ -403,7 +403,7 @@ class _Builder:
             leaf.live,
             self._is_frozen(leaf, config, what),
             None if kinds[-1] not in ("bias", "kernel", "recurrent_kernel") else "bias" in kinds,
-            _lora(config, what),
+            configs.lora_factor(config, what),
         )
 
     def _is_frozen(self, leaf: Leaf, config: dict[str, Json], what: str) -> bool:
@@ -640,14 +640,6 @@ def _item_kind(part: Json) -> str:
         whole = isinstance(config, dict) and not any(v is not None for v in config.values())
         return ":" if whole else "slice"
     return show(part)
-
-
-def _lora(config: dict[str, Json], what: str) -> float | None:
-    """Return the factor of a low-rank update, or None without one."""
-    if not config.get("lora_rank"):
-        return None
-    rank = configs.number(config, "lora_rank", 0, what)
-    return configs.number(config, "lora_alpha", rank, what) / rank
 
 
 def halves_are_zero(version: str) -> bool:
