@@ -292,6 +292,23 @@ def test_messages_of_a_graph_name_the_file(tmp_path, monkeypatch):
     assert said == "det.onnx: node 0 (Det): the operator is not supported"
 
 
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("readout: expected a name; readout='fc'", "--readout: expected a name; --readout fc"),
+        (
+            "pass readout=False, or set prefix= and readout=",
+            "pass --readout false, or set --prefix and --readout",
+        ),
+        ('elman.from_torch(m, prefix="a", readout=["b"])',) * 2,
+    ],
+)
+def test_arguments_are_shown_as_options_but_code_is_not_changed(said, shown):
+    from elman.cli.convert import _in_options
+
+    assert _in_options(said, ["prefix", "readout"]) == shown
+
+
 def test_a_file_with_folded_scaling_that_would_be_written_wrong_is_not_written(
     net, tmp_path, monkeypatch
 ):

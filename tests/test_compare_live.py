@@ -431,7 +431,9 @@ def test_hidden_layers_behind_masks(keras, rng, name):
     mask[0, :3] = mask[1, -3:] = False
     x = rng.standard_normal((3, 9, 3)).astype("f4") * mask[..., np.newaxis]
     net = elman.from_keras(model)
-    assert elman.compare(net, model, x).ok
+    found = elman.compare(net, model, x)
+    assert found.ok
+    assert found.free_running_difference < 1e-5
     got, want = net.run(x, mask=mask).output, np.asarray(model(x))
     got = got[:, ::-1] if name == "reverse" else got
     if name in ("zero", "both"):  # no network has their outputs at masked steps
@@ -511,6 +513,23 @@ def test_what_a_reader_must_be_told_may_be_said(torch, rng, tmp_path):
             elman.compare(net, source, x, layers=["rnn"])
 
 
+def test_what_pytorch_cannot_run_names_the_file_to_be_written(torch, tmp_path, monkeypatch):
+    def forward(*_):
+        raise RuntimeError("not on this machine")
+
+    monkeypatch.setattr(torch.nn.RNN, "forward", forward)
+    elman.Network(input_size=3, hidden_size=8, output_size=2, activation="tanh").save(
+        tmp_path / "a.safetensors"
+    )
+    target = tmp_path / "b.pt"
+    result = command.run("convert", tmp_path / "a.safetensors", target, "--check")
+    assert result.returncode == 2
+    said = result.stderr.decode()
+    assert f"{target}: PyTorch cannot run it" in said
+    assert "not on this machine" in said
+    assert not target.exists()
+
+
 def test_the_parts_of_a_readout_are_layers_of_the_network(torch, rng, tmp_path):
     class Model(torch.nn.Module):
         def __init__(self):
@@ -540,20 +559,3 @@ def test_an_option_of_another_framework_is_refused(keras, rng):
     net = elman.from_keras(model)
     with pytest.raises(elman.ArgumentError, match=r"^prefix: expected no such option for Sequ"):
         elman.compare(net, model, rng.standard_normal((2, 9, 3)), prefix="rnn")
-
-
-def test_what_pytorch_cannot_run_names_the_file_to_be_written(torch, tmp_path, monkeypatch):
-    def forward(*_):
-        raise RuntimeError("not on this machine")
-
-    monkeypatch.setattr(torch.nn.RNN, "forward", forward)
-    elman.Network(input_size=3, hidden_size=8, output_size=2, activation="tanh").save(
-        tmp_path / "a.safetensors"
-    )
-    target = tmp_path / "b.pt"
-    result = command.run("convert", tmp_path / "a.safetensors", target, "--check")
-    assert result.returncode == 2
-    said = result.stderr.decode()
-    assert f"{target}: PyTorch cannot run it" in said
-    assert "not on this machine" in said
-    assert not target.exists()

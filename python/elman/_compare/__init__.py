@@ -226,7 +226,7 @@ def _compared(
         found.output,
         found.layers,
         max(found.worst_ratio, own_steps.worst_ratio),
-        _difference(ours, trace),
+        _difference(ours, trace, None if opened.masks else real),
         found.not_judged,
         [],
     )
@@ -305,12 +305,17 @@ def _framework(opened: Opened, work: Callable[[], _T]) -> _T:
         ) from error
 
 
-def _difference(ours: Array, trace: Trace) -> float:
-    """Return the largest difference of the outputs, relative to the largest if it exceeds 1."""
+def _difference(ours: Array, trace: Trace, judged: Array | None) -> float:
+    """Return the largest difference of the outputs, relative to the largest if it exceeds 1.
+
+    `judged`, if not all, are the steps (B, T) whose outputs count.
+    """
     theirs = trace.output
     if theirs.ndim == ours.ndim - 1:
         ours = ours[..., trace.step, :]
     with np.errstate(all="ignore"):
         apart = errors_of(ours.astype(np.float64), theirs.astype(np.float64))
+        if judged is not None:
+            apart = apart[judged] if apart.ndim == 3 else apart[judged[:, trace.step]]
         scale = max(1.0, float(np.abs(theirs[np.isfinite(theirs)]).max(initial=0)))
     return float(apart.max(initial=0) / scale)

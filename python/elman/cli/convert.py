@@ -81,7 +81,7 @@ def _in_options(message: str, options: Iterable[str]) -> str:
         return f"--{name} {'false' if value == 'False' else value[1:-1]}"
 
     message = re.sub(rf"^({names})()(?=: )", option, message)
-    return re.sub(rf"\b({names})=(True\b|False\b|'[^']*')?", option, message)
+    return re.sub(rf"\b({names})=(True\b|False\b|'[^']*'|(?=[\s,;:]|$))", option, message)
 
 
 def _check(
