@@ -101,6 +101,38 @@ def test_a_stateful_model_starts_from_zeros_and_keeps_its_states(keras, rng):
     assert not layer.unroll
 
 
+@pytest.mark.parametrize("mode", ["concat", "sum", "ave"])
+def test_the_last_states_of_both_directions_joined_in_any_way(keras, rng, mode):
+    model = _sequential(
+        keras, keras.layers.Bidirectional(keras.layers.SimpleRNN(4), merge_mode=mode)
+    )
+    found = elman.compare(elman.from_keras(model), model, rng.standard_normal((3, 9, 3)))
+    assert found.ok, found
+    assert None not in found.layers
+
+
+def test_a_mask_above_a_layer_that_turns_time_back_is_refused(keras, rng):
+    def model(*below):
+        layers = [keras.layers.SimpleRNN(4, return_sequences=True, go_backwards=True)]
+        return _sequential(keras, *below, *layers, keras.layers.SimpleRNN(4))
+
+    made = model(keras.layers.Masking())
+    x = rng.standard_normal((1, 9, 3)).astype("f4")
+    x[:, 0] = 0
+    # Keras turns the outputs of the lower layer but not its mask: it leaves out another step.
+    with pytest.raises(elman.UnsupportedModelError, match=r"no mask above 'simple_rnn.*turns time"):
+        elman.from_keras(made)
+    made = model()
+    assert elman.compare(elman.from_keras(made), made, x).ok
+
+
+def test_layers_in_float64_are_judged_as_precise_as_keras_computes_them(keras, rng):
+    layer = keras.layers.SimpleRNN(4, return_sequences=True, dtype="float64")
+    model = _sequential(keras, layer, keras.layers.Dense(2, dtype="float64"))
+    found = elman.compare(elman.from_keras(model), model, rng.standard_normal((3, 9, 3)))
+    assert found.ok, found
+
+
 @pytest.mark.parametrize("zero", [False, True])
 @pytest.mark.parametrize("sequences", [False, True])
 def test_masked_layers_that_read_backwards(keras, rng, zero, sequences):

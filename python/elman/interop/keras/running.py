@@ -295,4 +295,11 @@ def _dtype(layers: Any, result: Any) -> str:
     found = [kind for kind in order if kind in kinds]
     if not found:
         raise UnsupportedModelError(f"source: expected layers that compute in floats, got {kinds}")
-    return found[0]
+    return "float32" if found[0] == "float64" and not _has_float64() else found[0]
+
+
+def _has_float64() -> bool:
+    """Return whether products have double precision: Keras 3.15 on PyTorch has none."""
+    number = 1 + 2.0**-40
+    product = keras.ops.matmul(np.full((1, 1), number), np.ones((1, 1)))
+    return float(keras.ops.convert_to_numpy(product)[0, 0]) == number
