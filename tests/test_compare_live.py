@@ -120,7 +120,7 @@ def test_a_mask_above_a_layer_that_turns_time_back_is_refused(keras, rng):
     x = rng.standard_normal((1, 9, 3)).astype("f4")
     x[:, 0] = 0
     # Keras turns the outputs of the lower layer but not its mask: it leaves out another step.
-    with pytest.raises(elman.UnsupportedModelError, match=r"no mask above 'simple_rnn.*turns time"):
+    with pytest.raises(elman.UnsupportedModelError, match=r"no mask above go_backwards"):
         elman.from_keras(made)
     made = model()
     assert elman.compare(elman.from_keras(made), made, x).ok
