@@ -290,6 +290,8 @@ def test_what_computes_nothing_does_not_block(rng):
         {"pe": np.ones((1, 9, 4))},
         {"gate__weight": np.ones((2, 2, 2))},
         {"geometric__weight": np.ones(4)},
+        {"gain": np.ones(2, "f4")},
+        {"head__temperature": np.ones(1, "f4")},
     ],
 )
 def test_what_computes_blocks_until_it_is_left_out_knowingly(rng, more):

@@ -491,7 +491,7 @@ def _computes(model: TorchModel, name: str) -> bool:
         return True
     if model.parts is not None:
         return name in model.parameters
-    return "weight" in own or "bias" in own
+    return "weight" in own or "bias" in own or not _is_statistic(own)
 
 
 def _words(name: str) -> set[str]:
