@@ -195,6 +195,15 @@ def test_every_array_of_the_source_has_a_row():
         assert named == wanted
 
 
+def test_a_start_state_of_several_halves_has_a_row_for_each():
+    maker = Maker(5)
+    rnn = maker.recurrent(2, 3, 2, "bidirectional", start=True)
+    rows = [row for row in assemble([rnn], Said()).rows if row.target == "initial_state"]
+    assert [(row.source, row.note) for row in rows] == [
+        (half.initial_state.name, "") for half in rnn.halves
+    ]
+
+
 def test_a_hidden_linear_layer_is_a_layer_without_recurrence():
     maker = Maker(2)
     rnn = maker.recurrent(2, 3)

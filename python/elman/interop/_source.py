@@ -110,9 +110,13 @@ Pieces = dict[str, list[Piece]]  # by elman's tensor names
 
 def rows_of(pieces: Pieces) -> list[Row]:
     """Return a row for every array."""
-    added = "added to the other bias in float64"
+
+    def added(name: str, parts: list[Piece]) -> str:
+        biases = len(parts) > 1 and name.endswith((".b_h", ".b_y"))
+        return "added to the other bias in float64" if biases else ""
+
     return [
-        Row(piece.name, name, piece.note or (added if len(parts) > 1 else ""))
+        Row(piece.name, name, piece.note or added(name, parts))
         for name, parts in pieces.items()
         for piece in parts
     ]
