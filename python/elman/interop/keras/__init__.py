@@ -5,10 +5,11 @@ Files are read without Keras; a live model can only come from a Keras that is al
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 from elman.interop._source import Said
-from elman.interop.keras.reading import read
+from elman.interop.keras.reading import OTHER_MASKED, read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,7 +53,8 @@ def from_keras(
       step in `run.hidden`; an `initial_state` that is an input is `state=`.
     - `Masking`, and Embedding with `mask_zero`, become the `mask` of `Network.run`. At a masked
       step Keras repeats the previous output, or applies what follows to zeros with
-      `zero_output_for_mask`, which Bidirectional sets: `net.masked` says which.
+      `zero_output_for_mask`, which Bidirectional sets: `net.masked` says which. If hidden Dense
+      layers are applied to zeros, a UserWarning says that the outputs at masked steps differ.
     - `go_backwards` becomes a layer that reads in reverse. Keras returns its outputs in the order
       of reading, elman in chronological order: Keras' last output is elman's first.
     - A bidirectional RNN with `return_sequences=False` joins the last states of both directions,
@@ -116,4 +118,11 @@ def from_keras(
         metadata=metadata,
         allow_nonfinite=allow_nonfinite,
     )
-    return read(source, said).network
+    imported = read(source, said)
+    if OTHER_MASKED in imported.rows:
+        warnings.warn(
+            "from_keras: at masked steps the outputs are not those of the source, whose hidden"
+            " Dense layers read zeros there; at all other steps they are",
+            stacklevel=2,
+        )
+    return imported.network

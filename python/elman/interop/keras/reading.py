@@ -87,6 +87,7 @@ def import_keras(purpose: str) -> None:
     _files.extra("keras", purpose, "keras")
 
 
+OTHER_MASKED = Row("masking", "", "outputs at masked steps are not those of the source")
 _BACKENDS = ("tensorflow", "jax", "torch", "numpy")
 
 
@@ -109,7 +110,7 @@ def _imported(model: KerasModel, find: Find, said: Said, source: object) -> Impo
         _check_activations(parts, network, said)
     rows = [*assembled.rows, *rows, *_step_rows(model, parts), *model.rows]
     if masking and not assembled.masks:
-        rows.append(Row("masking", "", "outputs at masked steps are not those of the source"))
+        rows.append(OTHER_MASKED)
     taps = tuple(_tap(model, name) for name in assembled.taps)
     return Imported(
         network, rows, runs(source, network), taps if model.known else None, assembled.masks
