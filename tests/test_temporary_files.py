@@ -187,3 +187,20 @@ def test_a_python_without_fcntl_writes_without_locks(path, monkeypatch):
     _files.replace(path, b"new")
     assert path.read_bytes() == b"new"
     assert_alone(path)
+
+
+@pytest.mark.parametrize("moment", ["open", "_lock", "_require_own"])
+def test_an_interrupt_while_the_file_is_created_leaves_nothing(path, monkeypatch, moment):
+    module = os if moment == "open" else _files
+    real = getattr(module, moment)
+
+    def interrupted(*arguments, **named):
+        real(*arguments, **named)
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, moment, interrupted)
+    with pytest.raises(KeyboardInterrupt), _files.replacing(path) as file:
+        file.write(b"new")
+    assert path.read_bytes() == DATA
+    assert_alone(path)

@@ -224,29 +224,32 @@ def _mode_to_keep(target: str, path: str) -> int | None:
 @contextlib.contextmanager
 def _temporary(folder: str, path: str, mode: int | None) -> Iterator[tuple[IO[bytes], str]]:
     """Create a file with these permission bits, None: the default ones; remove it on an error."""
-    number = 0
-    while True:
-        name = os.path.join(folder, f".elman-{number}.tmp")
-        with _named_errors(path):
-            descriptor = _create(name, 0o666 if mode is None else 0o600)
-        if descriptor is not None:
-            break
-        if not _remove_abandoned(name):
-            number += 1
-    with writing(descriptor, path) as file:
-        try:
+    number, name, descriptor = 0, "", None
+    try:
+        while descriptor is None:
+            name = os.path.join(folder, f".elman-{number}.tmp")
             with _named_errors(path):
-                if mode is not None:
-                    os.chmod(name, mode)
-            yield file, name
-        except BaseException:
-            with contextlib.suppress(OSError):
-                if os.name == "nt":
-                    file.close()
-                else:
-                    _require_own(name, descriptor)  # not that of another, after the renaming
-                os.unlink(name)
-            raise
+                descriptor = _create(name, 0o666 if mode is None else 0o600)
+            if descriptor is None and not _remove_abandoned(name):
+                number += 1
+        with writing(descriptor, path) as file:
+            try:
+                with _named_errors(path):
+                    if mode is not None:
+                        os.chmod(name, mode)
+                yield file, name
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    if os.name == "nt":
+                        file.close()
+                    else:
+                        _require_own(name, descriptor)  # not another's, after the renaming
+                    os.unlink(name)
+                raise
+    except BaseException:
+        if descriptor is None:
+            _remove_abandoned(name)  # an interrupt came while it was created
+        raise
 
 
 def _create(name: str, mode: int) -> int | None:
@@ -264,6 +267,9 @@ def _create(name: str, mode: int) -> int | None:
         return None
     except OSError:
         pass  # the file system has no locks
+    except BaseException:
+        os.close(descriptor)  # an interrupt; this gives up the lock
+        raise
     return descriptor
 
 

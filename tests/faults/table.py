@@ -384,8 +384,8 @@ PACKAGE = [
         "missing cleanup",
         "python/elman/_files.py",
         "storage",
-        "os.unlink(name)\n            raise",
-        "pass\n            raise",
+        "os.unlink(name)\n                raise",
+        "pass\n                raise",
     ),
     Fault(
         "activation of a reverse half",
