@@ -46,7 +46,7 @@ ODD = {
     "masked": masked("f4"),
     "masked fields": masked([("a", "f4")]),
     "masked texts": masked("U2"),
-    "characters": np.char.array(["a"]),
+    "characters": np.array(["a"]),
     "long double": np.zeros((5, 1), "g"),
 }
 
