@@ -159,6 +159,8 @@ def test_only_the_errors_of_elman_come_out(calls, name, tmp_path, monkeypatch):
         for odd, value in ODD.items():
             if argument == "epochs" and odd in ("true", "10**400"):
                 continue  # right, and long
+            if argument == "callback" and odd == "type":
+                continue  # it can be called, and what it raises is its own
             given = {**arguments, argument: value}
             if name in ("set_isa", "frame", "columns", "state", "call", "use_isa"):
                 run = lambda given=given: function(*given.values())  # noqa: E731
