@@ -143,9 +143,8 @@ def directions(direction: str | Sequence[str], num_layers: int) -> list[str]:
 
 def masked(value: object) -> str:
     """Return what the outputs of masked steps are: "hold" or "zero"."""
-    if not isinstance(value, str) or value not in _structure.MASKED:
-        raise ArgumentError(f"masked: expected 'hold' or 'zero', got {value!r}")
-    return value
+    require_one_of("masked", value, _structure.MASKED)
+    return name("masked", value)
 
 
 def activations(

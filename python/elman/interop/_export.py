@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from elman._parameters import structure_of
 from elman._structure import B_Y, SCALING, W_HY, all_prefixes, prefixes
 from elman.errors import ArgumentError, UnsupportedModelError
 
@@ -24,7 +23,7 @@ def tensors(net: Network, *, fold_scaling: bool) -> Tensors:
         )
     weights = net.tensors()
     start = weights.pop("initial_state", None)
-    if start is not None and _matters(net, start):
+    if start is not None and _matters(net, weights, start):
         raise UnsupportedModelError(
             "net: expected no initial state, which other frameworks do not store with the weights,"
             " got one: export a network without it, and pass the state to their model in each call"
@@ -41,11 +40,11 @@ def tensors(net: Network, *, fold_scaling: bool) -> Tensors:
     return weights | {name: _rounded(net, name, array) for name, array in folded.items()}
 
 
-def _matters(net: Network, start: Array) -> bool:
+def _matters(net: Network, weights: Tensors, start: Array) -> bool:
     """Return whether an initial state has an effect without a mask: one of a recurrent layer."""
     end = 0
     for half in all_prefixes(net.directions):
-        W = net.tensors()[f"{half}W_hh"]
+        W = weights[f"{half}W_hh"]
         own = start[end : end + len(W)]
         end += len(W)
         if own.any() and W.any():
@@ -55,16 +54,9 @@ def _matters(net: Network, start: Array) -> bool:
 
 def folded(net: Network) -> Network:
     """Return the network with its scaling folded into its weights."""
-    structure = structure_of(net)
-    return type(net).from_tensors(
-        tensors(net, fold_scaling=True),
-        direction=structure.directions,
-        activation=structure.layer_activations,
-        output_activation=net.output_activation,
-        dtype=net.dtype,
-        masked=net.masked,
-        allow_nonfinite=True,
-    )
+    weights = tensors(net, fold_scaling=True)
+    gone = dict.fromkeys(net.tensors().keys() - weights.keys())
+    return net.replace(tensors=weights | gone, allow_nonfinite=True)
 
 
 def _rounded(net: Network, name: str, folded: Array) -> Array:
