@@ -13,6 +13,7 @@ import elman
 from elman.errors import ArgumentError, DTypeError, ShapeError, UnsupportedModelError
 from elman.interop import torch as interop
 from elman.interop._source import Said
+from fixtures.torch_files import make_state_dict
 
 MADE = np.load(pathlib.Path(__file__).parent / "fixtures" / "interop_torch.npz")
 CASES = [name.removesuffix(".pt") for name in MADE if name.endswith(".pt")]
@@ -31,18 +32,6 @@ def said(case):
 def state_dict(rng):
     """The weights of a small model, by PyTorch's names."""
     return make_state_dict(rng)
-
-
-def make_state_dict(rng, prefix="rnn.", head="fc.", I=3, H=4, O=2, dtype=np.float32):
-    shapes = {
-        f"{prefix}weight_ih_l0": (H, I),
-        f"{prefix}weight_hh_l0": (H, H),
-        f"{prefix}bias_ih_l0": (H,),
-        f"{prefix}bias_hh_l0": (H,),
-        f"{head}weight": (O, H),
-        f"{head}bias": (O,),
-    }
-    return {name: rng.standard_normal(shape).astype(dtype) / 2 for name, shape in shapes.items()}
 
 
 SAID = {"activation": "tanh", "output_activation": "identity"}

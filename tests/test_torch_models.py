@@ -15,6 +15,7 @@ from elman.errors import ArgumentError, ArgumentTypeError, ShapeError, Unsupport
 from elman.interop import torch as interop
 from elman.interop._source import Said
 from fixtures import command
+from fixtures.torch_files import make_state_dict
 
 MADE = np.load(pathlib.Path(__file__).parent / "fixtures" / "torch_models.npz")
 SAID = {"activation": "tanh", "output_activation": "identity"}
@@ -33,22 +34,10 @@ def check(case, net, atol=1e-6):
     assert np.abs(want).max() > 0.1
 
 
-def make(rng, prefix="rnn.", head="fc.", I=3, H=4, O=2):
-    shapes = {
-        f"{prefix}weight_ih_l0": (H, I),
-        f"{prefix}weight_hh_l0": (H, H),
-        f"{prefix}bias_ih_l0": (H,),
-        f"{prefix}bias_hh_l0": (H,),
-        f"{head}weight": (O, H),
-        f"{head}bias": (O,),
-    }
-    return {name: rng.standard_normal(shape).astype("f4") / 2 for name, shape in shapes.items()}
-
-
 def beside(rng, **tensors):
     """Return a small model with more tensors beside it; in their names __ is a dot."""
     more = {name.replace("__", "."): np.asarray(t) for name, t in tensors.items()}
-    return make(rng) | more
+    return make_state_dict(rng) | more
 
 
 def notes(source, **said):
@@ -98,7 +87,7 @@ def test_a_weight_of_an_unknown_function_is_refused_with_the_remedy():
     ],
 )
 def test_nothing_below_the_rnn_is_dropped(rng, name, message):
-    tensors = make(rng) | {f"rnn.{name}": np.ones((4, 4), "f4")}
+    tensors = make_state_dict(rng) | {f"rnn.{name}": np.ones((4, 4), "f4")}
     for said in ({}, {"prefix": "rnn", "readout": "fc"}):
         with pytest.raises(ArgumentError, match=rf"^source: .*{message}"):
             elman.from_torch(tensors, **said, **SAID)
@@ -117,14 +106,14 @@ def test_a_layer_with_a_missing_half_of_its_weight_is_refused():
 
 
 def test_a_readout_of_an_unknown_function_is_refused(rng):
-    tensors = make(rng)
+    tensors = make_state_dict(rng)
     tensors["fc.parametrizations.weight.original"] = tensors.pop("fc.weight")
     with pytest.raises(UnsupportedModelError, match=r"^fc.weight: .*remove_parametrizations"):
         elman.from_torch(tensors, **SAID)
 
 
 def test_a_weight_that_is_not_finite_is_refused(rng):
-    tensors = make(rng)
+    tensors = make_state_dict(rng)
     tensors |= {"fc.weight_v": tensors.pop("fc.weight") * 0, "fc.weight_g": np.ones((2, 1), "f4")}
     with pytest.raises(ArgumentError, match=r"^readout.W_hy: expected .*finite"):
         elman.from_torch(tensors, **SAID)
@@ -163,7 +152,7 @@ def test_a_start_state_beside_the_state_dict_is_not_dropped(where):
 
 @pytest.mark.parametrize("name", ["rnn_h0", "hidden_state", "init", "zero", "start"])
 def test_a_vector_of_the_size_of_the_state_may_be_its_start(rng, name):
-    tensors = make(rng) | {name: np.ones(4, "f4")}
+    tensors = make_state_dict(rng) | {name: np.ones(4, "f4")}
     with pytest.raises(ArgumentError, match=rf"^initial_state: .*'{name}'"):
         elman.from_torch(tensors, **SAID)
 
@@ -184,13 +173,13 @@ def test_a_start_state_is_found_by_the_end_of_its_name():
 
 @pytest.mark.parametrize("prefix", [None, "rnn", "model", "model.rnn", "state_dict.model.rnn"])
 def test_the_end_of_a_name_or_its_container_is_enough(rng, prefix):
-    plain = make(rng)
+    plain = make_state_dict(rng)
     lightning = {"state_dict": {f"model.{name}": t for name, t in plain.items()}, "epoch": 3}
     assert elman.from_torch(lightning, prefix=prefix, **SAID) == elman.from_torch(plain, **SAID)
 
 
 def test_one_of_several_models_in_a_checkpoint_is_chosen_by_its_name(rng):
-    last, best = make(rng), make(rng)
+    last, best = make_state_dict(rng), make_state_dict(rng)
     moments = {0: {"exp_avg": last["rnn.weight_hh_l0"]}, "rnn.weight_hh_l0": last}
     checkpoint = {"model": last, "best_model": best, "optimizer": {"state": moments}}
     with pytest.raises(ArgumentError, match=r"^source: .*got 'model', 'best_model': set prefix="):
@@ -205,8 +194,11 @@ def test_one_of_several_models_in_a_checkpoint_is_chosen_by_its_name(rng):
 
 def test_the_name_of_a_long_path_is_shortened_to_what_is_clear(rng):
     swa = "StochasticWeightAveraging{'swa_epoch_start': 0.8, 'annealing_epochs': 10}"
-    average = make(rng)
-    checkpoint = {"state_dict": make(rng), "callbacks": {swa: {"average_model_state": average}}}
+    average = make_state_dict(rng)
+    checkpoint = {
+        "state_dict": make_state_dict(rng),
+        "callbacks": {swa: {"average_model_state": average}},
+    }
     with pytest.raises(ArgumentError, match=r"got 'state_dict', 'average_model_state'"):
         elman.from_torch(checkpoint, **SAID)
     net = elman.from_torch(checkpoint, prefix="average_model_state", **SAID)
@@ -214,7 +206,7 @@ def test_the_name_of_a_long_path_is_shortened_to_what_is_clear(rng):
 
 
 def test_copies_in_one_state_dict_are_models_of_their_own(rng):
-    plain, average = make(rng), make(rng)
+    plain, average = make_state_dict(rng), make_state_dict(rng)
     both = {f"net.{name}": t for name, t in plain.items()}
     both |= {f"ema.module.{name}": t for name, t in average.items()} | {
         "ema.n_averaged": np.int64(3)
@@ -227,14 +219,16 @@ def test_copies_in_one_state_dict_are_models_of_their_own(rng):
 
 def test_the_states_of_an_optimizer_are_no_weights(rng):
     with pytest.raises(ArgumentError, match=r"^source: expected the weights of an nn.RNN"):
-        elman.from_torch({"optimizer_states": {"exp_avg": make(rng)}}, **SAID)
-    versions = {"__dict__": {"_metadata": make(rng)}}
-    assert elman.from_torch(make(rng) | versions, **SAID).hidden_sizes == (4,)
-    assert elman.from_torch({"optimized": make(rng)} | versions, **SAID).hidden_sizes == (4,)
+        elman.from_torch({"optimizer_states": {"exp_avg": make_state_dict(rng)}}, **SAID)
+    versions = {"__dict__": {"_metadata": make_state_dict(rng)}}
+    assert elman.from_torch(make_state_dict(rng) | versions, **SAID).hidden_sizes == (4,)
+    assert elman.from_torch(
+        {"optimized": make_state_dict(rng)} | versions, **SAID
+    ).hidden_sizes == (4,)
 
 
 def test_state_dicts_of_the_modules_of_one_model_are_read_together(rng):
-    plain = make(rng)
+    plain = make_state_dict(rng)
     parts = {
         part: {k.removeprefix(f"{part}."): t for k, t in plain.items() if k.startswith(part)}
         for part in ("rnn", "fc")
@@ -245,13 +239,13 @@ def test_state_dicts_of_the_modules_of_one_model_are_read_together(rng):
 
 
 def test_long_vocabularies_do_not_count_as_tensors(rng):
-    checkpoint = {"model": make(rng), "stoi": {str(i): i for i in range(20_001)}}
+    checkpoint = {"model": make_state_dict(rng), "stoi": {str(i): i for i in range(20_001)}}
     assert elman.from_torch(checkpoint, **SAID).hidden_sizes == (4,)
 
 
 def test_the_same_rnn_twice_is_refused(rng):
     with pytest.raises(ArgumentError, match=r"^prefix: expected different RNNs"):
-        elman.from_torch(make(rng), prefix=["rnn", "rnn"], **SAID)
+        elman.from_torch(make_state_dict(rng), prefix=["rnn", "rnn"], **SAID)
 
 
 def test_quantized_weights_are_refused_by_name(rng):
@@ -275,9 +269,9 @@ def test_what_computes_nothing_does_not_block(rng):
         class_weights=np.ones(2, "f4"),
     )
     assert elman.from_torch(tensors, **SAID) == elman.from_torch(
-        make(np.random.default_rng(1990)), **SAID
+        make_state_dict(np.random.default_rng(1990)), **SAID
     )
-    assert set(notes(tensors, **SAID)) == set(tensors) - set(make(rng))
+    assert set(notes(tensors, **SAID)) == set(tensors) - set(make_state_dict(rng))
     assert "results differ" in notes(tensors, **SAID)["mean"]
 
 
@@ -372,7 +366,11 @@ def test_what_is_not_clear_of_a_readout_is_asked_for(case, said, message):
 
 
 def test_the_readout_nearest_to_the_rnn_is_meant(rng):
-    tensors = make(rng, "a.rnn.", "a.fc.") | make(rng, "b.rnn.", "b.fc.") | {"b.x": np.ones((2, 2))}
+    tensors = (
+        make_state_dict(rng, "a.rnn.", "a.fc.")
+        | make_state_dict(rng, "b.rnn.", "b.fc.")
+        | {"b.x": np.ones((2, 2))}
+    )
     net = elman.from_torch(tensors, prefix="a.rnn", readout="fc", **SAID)
     np.testing.assert_array_equal(net.readout.W_hy, tensors["a.fc.weight"])
 
@@ -395,9 +393,9 @@ def test_an_embedding_is_read_as_said():
 
 def test_an_embedding_that_is_not_there_is_refused(rng):
     with pytest.raises(ArgumentError, match=r"^embedding: expected one nn.Embedding of 3.*none"):
-        elman.from_torch(make(rng), embedding="one_hot", **SAID)
+        elman.from_torch(make_state_dict(rng), embedding="one_hot", **SAID)
     with pytest.raises(ArgumentError, match=r"^embedding: expected 'one_hot' or 'rows', got 'hot'"):
-        elman.from_torch(make(rng), embedding="hot", **SAID)
+        elman.from_torch(make_state_dict(rng), embedding="hot", **SAID)
 
 
 # --- live modules ---------------------------------------------------------------------------------
