@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from elman._format import Contents
     from elman._network import Network
 
-__all__ = ["is_own", "load", "read"]
+__all__ = ["FRAMEWORKS", "is_own", "load", "read"]
 
-_READERS = {  # of other formats, by suffix
-    ".pt": "elman.from_torch",
-    ".pth": "elman.from_torch",
-    ".ckpt": "elman.from_torch",  # or a checkpoint of elman.train
-    ".keras": "elman.from_keras",
-    ".h5": "elman.from_keras",
-    ".onnx": "elman.from_onnx",
+FRAMEWORKS = {  # of files that are not elman's, by suffix
+    ".pt": "torch",
+    ".pth": "torch",
+    ".ckpt": "torch",  # or a checkpoint of elman.train
+    ".keras": "keras",
+    ".h5": "keras",
+    ".onnx": "onnx",
 }
 
 
@@ -87,12 +87,13 @@ def read(path: Path) -> Contents:
             with _files.opened(path) as (file, size):
                 return _format.read(file.read, size)
         except (UnsupportedModelError, ModelFormatError) as error:
-            if suffix not in _READERS or (
+            if suffix not in FRAMEWORKS or (
                 suffix == ".ckpt" and isinstance(error, ModelFormatError)
             ):
                 raise
             raise UnsupportedModelError(
-                f"expected a model in elman's format, got *{suffix}: {_READERS[suffix]} reads it"
+                f"expected a model in elman's format, got *{suffix}:"
+                f" elman.from_{FRAMEWORKS[suffix]} reads it"
             ) from None
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import elman
 from elman import _container, _files
+from elman._loading import FRAMEWORKS
 from elman.errors import ElmanError, ModelFormatError, UnsupportedModelError
 from elman.training import checkpoint
 
@@ -24,13 +25,6 @@ TABLES = {  # by their first bytes
 }
 READ = ("a CSV file", "a text file", "text in UTF-16", "an NPY array", "an NPZ file", "a gzip file")
 _FOREIGN = "{0}: this is a model of another framework: elman convert {0} {1} converts it"
-OTHERS = (
-    ".onnx",
-    ".pt",
-    ".pth",
-    ".keras",
-    ".h5",
-)  # models for `elman convert`
 
 
 def load(path: str, data: str | None = None) -> Network:
@@ -54,7 +48,7 @@ def load(path: str, data: str | None = None) -> Network:
             f"{path}: this is {kind}, not a model{_remedy(path, kind, data)}"
         )
     stem, suffix = os.path.splitext(path)
-    other = suffix.lower() in OTHERS or (suffix.lower() == ".ckpt" and _format(path) is None)
+    other = suffix.lower() in FRAMEWORKS and (suffix.lower() != ".ckpt" or _format(path) is None)
     if other and os.path.isfile(path):
         raise UnsupportedModelError(_FOREIGN.format(path, f"{stem}.safetensors"))
     try:

@@ -16,15 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_options", "contents", "framework_of", "read"]
 
-_FRAMEWORKS = {
-    ".safetensors": "elman",
-    ".pt": "torch",
-    ".pth": "torch",
-    ".ckpt": "torch",
-    ".keras": "keras",
-    ".h5": "keras",
-    ".onnx": "onnx",
-}
+_FRAMEWORKS = {".safetensors": "elman", **_loading.FRAMEWORKS}
 _OPTIONS = {  # of the readers
     "elman": (),
     "torch": (
