@@ -1,6 +1,8 @@
 // scaling.hpp - scaling of inputs and outputs.
 #pragma once
 
+#include <algorithm>
+
 #include "elman/network.hpp"
 #include "elman/views.hpp"
 
@@ -9,7 +11,10 @@ namespace elman {
 // to[i * to_stride] = from[i * from_stride]
 template <class Real>
 void copy_row(const Real* from, Index from_stride, Real* to, Index to_stride, Index size) {
-    if (from_stride == 1 && to_stride == 1)  // rows are too short for memmove to pay
+    constexpr Index kShort = 16;  // rows for which memmove does not pay
+    if (from_stride == 1 && to_stride == 1 && size > kShort)
+        std::copy_n(from, size, to);
+    else if (from_stride == 1 && to_stride == 1)
         for (Index i = 0; i < size; ++i) to[i] = from[i];
     else
         for (Index i = 0; i < size; ++i) to[i * to_stride] = from[i * from_stride];
