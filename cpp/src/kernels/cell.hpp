@@ -76,7 +76,9 @@ ELMAN_APART void unfold_cell(const PackedMatrix<Real>& W_xh, const PackedMatrix<
 }
 
 // Otherwise W_xh x_t + b_h of all steps is computed first, since it does not depend on the
-// recurrence, and stored in the slot of h where h_t replaces it.
+// recurrence, and stored in the slot of h where h_t replaces it. (Both products in one tile,
+// without that store: batches of 16 to 512 units take 0.98 times as long with AVX-512, 1.00 to 1.03
+// with AVX2.)
 template <class Real>
 ELMAN_APART void unfold_hoisted(const PackedMatrix<Real>& W_xh, const PackedMatrix<Real>& W_hh,
                                 const Real* b_h, Columns<const Real> x, const Slots<Real>& h,
