@@ -77,14 +77,18 @@ def numbers(*shape: int, dtype: str = "float32", seed: int = 1) -> Any:
 
 
 def steps() -> Iterator[tuple[str, Make]]:
-    """Steps with `out=`, steps with a new array, and a call with one step."""
+    """Steps with `out=`, steps with a new array, and whole calls with few steps."""
     for dtype in ("float32", "float64"):
         for I, H, O in SIZES if dtype == "float32" else SIZES[2:5:2]:
             sizes = {"I": I, "H": H, "O": O, "dtype": dtype}
             yield f"step/{dtype}/H={H}", lambda sizes=sizes: stepping(**sizes, given=True)
             if H in (8, 32, 128):
                 yield f"step new/{dtype}/H={H}", lambda sizes=sizes: stepping(**sizes, given=False)
-                yield f"call/{dtype}/H={H}", lambda sizes=sizes: calling(**sizes)
+                for batch in ((1,), (10,), (4, 1), (4, 10)):
+                    yield (
+                        f"call/{dtype}/H={H}/{'x'.join(map(str, batch))}",
+                        lambda sizes=sizes, batch=batch: calling(batch, **sizes),
+                    )
 
 
 def stepping(I: int, H: int, O: int, dtype: str, *, given: bool) -> Prepared:
@@ -107,8 +111,8 @@ def stepping(I: int, H: int, O: int, dtype: str, *, given: bool) -> Prepared:
     return Prepared(with_out if given else without, len(x), results)
 
 
-def calling(I: int, H: int, O: int, dtype: str) -> Prepared:
-    net, x = network(I, H, O, dtype=dtype), numbers(1, I, dtype=dtype)
+def calling(batch: tuple[int, ...], I: int, H: int, O: int, dtype: str) -> Prepared:
+    net, x = network(I, H, O, dtype=dtype), numbers(*batch, I, dtype=dtype)
     return Prepared(lambda: net(x))
 
 

@@ -32,6 +32,7 @@ struct NumpyTypes {
     PyTypeObject* ndarray;
     PyObject* float32;  // native dtypes; unpickled dtypes are equal but not identical
     PyObject* float64;
+    decltype(py::detail::npy_api::PyArray_NewFromDescr_) new_from_descr;
 
     static const NumpyTypes& get() {
         const NumpyTypes* types = types_.load(std::memory_order_acquire);
@@ -104,9 +105,6 @@ inline Row<Real> output_row(PyObject* object, Index size) {
     return row_of<Real>(object);
 }
 
-template <class Real>
-py::array new_row(Index size);
-
 // --- arrays ---
 
 // Throws ShapeError for any other shape.
@@ -114,6 +112,8 @@ void check_shape(const py::array& array, const char* argument, const Shape& shap
 
 template <class Real>
 py::array new_array(const Shape& shape);  // LimitError if it exceeds the address space
+template <class Real>                     // the caller has checked that
+py::array new_array(const Index* shape, int axes);
 
 template <class Real>  // polled
 py::array copy_array(const Shape& shape, const Real* values);

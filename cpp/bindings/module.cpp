@@ -9,6 +9,7 @@ PYBIND11_MODULE(elman_core, m) {
     elman::python::bind_isa(m);
     elman::python::bind_stream(m);
     elman::python::bind_network(m);
+    elman::python::bind_call(m);
     elman::python::bind_examples(m);
     elman::python::bind_gradients(m);
     elman::python::bind_trainer(m);

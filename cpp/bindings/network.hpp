@@ -50,7 +50,18 @@ inline py::metaclass plain_metaclass() {
     return py::metaclass(reinterpret_cast<PyObject*>(&PyType_Type));
 }
 
+// The C++ object of an instance: pybind11's get_value_and_holder() without its type lookup, as
+// pybind11 does for a final class with one C++ object. Null if it was never constructed.
+template <class Object>
+Object* held_by(PyObject* self) {
+    auto* instance = reinterpret_cast<py::detail::instance*>(self);
+    return static_cast<Object*>(instance->simple_layout
+                                    ? instance->simple_value_holder[0]
+                                    : instance->get_value_and_holder().value_ptr());
+}
+
 void bind_network(py::module_& m);
+void bind_call(py::module_& m);
 void bind_sequence(py::class_<AnyNetwork>& network);
 void bind_stream(py::module_& m);
 void bind_isa(py::module_& m);

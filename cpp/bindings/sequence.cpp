@@ -1,6 +1,7 @@
 #include "elman/sequence.hpp"
 
 #include <limits>
+#include <optional>
 #include <utility>
 
 #include "network.hpp"
@@ -43,8 +44,10 @@ class Call : public CheckedSequences<Real> {
         py::array array = out.is_none() ? new_array<Real>(shape) : check_out<Real>(out, shape);
         task.outputs = outputs;
         task.output = writable_view_of<Real>(array, all);
-        const Pinned pinned(array);
-        if (!out.is_none()) check_overlap(array, this->x(), argument_);
+        if (!out.is_none()) {  // nobody else has a new array
+            pinned_out_.emplace(array);
+            check_overlap(array, this->x(), argument_);
+        }
         return array;
     }
 
@@ -62,8 +65,7 @@ class Call : public CheckedSequences<Real> {
         return array;
     }
 
-    void run(Index threads, const py::array& output) {
-        const Pinned target(output);
+    void run(Index threads) {
         Polled polled(this->work(step_work(network_), task.fed_back));
         run_sequences(network_, task, threads, polled.pause());
         polled.finish();
@@ -75,6 +77,7 @@ class Call : public CheckedSequences<Real> {
     const Network<Real>& network_;
     const char* argument_;
     std::vector<unsigned char> mask_;
+    std::optional<Pinned> pinned_out_;
 };
 
 // Whether Python handles x: a list of sequences or a data frame. Checked here so that arrays skip
@@ -94,7 +97,7 @@ template <class Real>
 py::object call(const Network<Real>& network, py::handle x, py::handle outputs, py::handle out) {
     Call<Real> call(network, "x", x, py::none(), py::none());
     py::array output = call.output(outputs_from_name(outputs), out);
-    call.run(1, output);
+    call.run(1);
     return std::move(output);
 }
 
@@ -110,7 +113,7 @@ py::object run_call(Call<Real>& call, const Network<Real>& network, py::handle o
         call.clear_rows_of_nobody(hidden);
     }
     if (call.task.outputs == Outputs::all) call.clear_rows_of_nobody(output);
-    call.run(threads, output);
+    call.run(threads);
     return py::make_tuple(output, final_state, hidden);
 }
 
@@ -132,7 +135,7 @@ py::object generate(const Network<Real>& network, py::handle start, Index steps,
     if (steps > 0) {
         call.task.fed_back = steps - 1;
         call.task.first_output = call.steps() - 1;
-        call.run(1, output);
+        call.run(1);
     }
     return std::move(output);
 }

@@ -144,7 +144,7 @@ PyObject* step(Stream<Real>& stream, PyObject* x, PyObject* out) {
     }
     const Index output_size = network.output_size();
     py::array result =
-        out == Py_None ? new_row<Real>(output_size) : check_out<Real>(out, {output_size});
+        out == Py_None ? new_array<Real>(&output_size, 1) : check_out<Real>(out, {output_size});
     const Row<Real> to = row_of<Real>(result.ptr());
 
     bool done;
@@ -227,15 +227,6 @@ PyObject* out_argument(PyObject* const* args, Py_ssize_t count, PyObject* keywor
     return out ? out : Py_None;
 }
 
-// The C++ object of a stream: pybind11's get_value_and_holder() without its type lookup, as
-// pybind11 does for a final class with one C++ object. Null if it was never constructed.
-AnyStream* stream_of(PyObject* self) {
-    auto* instance = reinterpret_cast<py::detail::instance*>(self);
-    return static_cast<AnyStream*>(instance->simple_layout
-                                       ? instance->simple_value_holder[0]
-                                       : instance->get_value_and_holder().value_ptr());
-}
-
 template <class Real>
 inline PyObject* step_or_error(Stream<Real>& stream, PyObject* x, PyObject* out) noexcept {
     if (short_step(stream, x, out)) {
@@ -252,7 +243,7 @@ inline PyObject* step_or_error(Stream<Real>& stream, PyObject* x, PyObject* out)
 
 PyObject* stream_step(PyObject* self, PyObject* const* args, Py_ssize_t count,
                       PyObject* keywords) noexcept {
-    AnyStream* any = stream_of(self);
+    auto* any = held_by<AnyStream>(self);
     if (!any) return type_error("this Stream was not created by Network.stream()");
     PyObject* out = out_argument(args, count, keywords);
     if (!out) return nullptr;

@@ -35,8 +35,8 @@ inline constexpr Index kShortWork = Index(1) << 20;
 
 // The product, or the largest Index if it would overflow.
 constexpr Index work_of(Index a, Index b) {
-    constexpr Index most = std::numeric_limits<Index>::max();
-    return b > 0 && a > most / b ? most : a * b;
+    Index work = 0;
+    return __builtin_mul_overflow(a, b, &work) ? std::numeric_limits<Index>::max() : work;
 }
 
 // One call of the core: long work releases the lock, and takes it back every 50 ms to check for

@@ -7,26 +7,11 @@
 namespace elman {
 namespace {
 
-// Columns x steps at a time: enough for a product to read its weights rarely, and for a batch to
-// read several steps of each sequence at a time (8 steps: 55 % of the multiply-add peak at H = 64
-// and 84 % at 256; 1 step: 53 % and 82 %), few enough for the L2 cache, and for a stream to be
-// small.
-constexpr Index kMostColumns = 64;
-constexpr Index kSteps = 8;
 constexpr Index kBytes = 512 * 1024;
 
 template <class Real>
 bool gives_outputs(const Network<Real>& network, HalfRange halves) {
     return halves.last == network.halves().size();
-}
-
-template <class Real>
-Index capacity_of(const Network<Real>& network, HalfRange halves, Index columns, Index steps) {
-    Index numbers = padded<Real>(network.halves()[halves.first].input_size);
-    for (std::size_t h = halves.first; h < halves.last; ++h)
-        numbers += padded<Real>(network.halves()[h].hidden_size);
-    if (gives_outputs(network, halves)) numbers += padded<Real>(network.output_size());
-    return columns_at_a_time(columns, steps, numbers * static_cast<Index>(sizeof(Real)));
 }
 
 }  // namespace
@@ -38,9 +23,18 @@ Index columns_at_a_time(Index columns, Index steps, Index bytes) {
 }
 
 template <class Real>
-Block<Real>::Block(const Network<Real>& network, HalfRange halves, Index columns, Index steps)
+Index capacity_of(const Network<Real>& network, HalfRange halves, Index columns, Index steps) {
+    Index numbers = padded<Real>(network.halves()[halves.first].input_size);
+    for (std::size_t h = halves.first; h < halves.last; ++h)
+        numbers += padded<Real>(network.halves()[h].hidden_size);
+    if (gives_outputs(network, halves)) numbers += padded<Real>(network.output_size());
+    return columns_at_a_time(columns, steps, numbers * static_cast<Index>(sizeof(Real)));
+}
+
+template <class Real>
+Block<Real>::Block(const Network<Real>& network, HalfRange halves, Index columns, Index capacity)
     : network_(network),
-      capacity_(capacity_of(network, halves, columns, steps)),
+      capacity_(capacity),
       scaled_(!reads_as_it_is(network.input_scaling(), 1)),
       input_stride_(padded<Real>(network.halves()[halves.first].input_size)),
       inputs_(static_cast<std::size_t>(capacity_ * input_stride_)),
@@ -92,6 +86,8 @@ Index Block<Real>::bytes() const noexcept {
            numbers * static_cast<Index>(sizeof(Real));
 }
 
+template Index capacity_of(const Network<float>&, HalfRange, Index, Index);
+template Index capacity_of(const Network<double>&, HalfRange, Index, Index);
 template class Block<float>;
 template class Block<double>;
 

@@ -17,9 +17,30 @@ namespace elman {
 // AVX-512.)
 inline constexpr Index kGroup = 96;
 
+// Columns x steps at a time: enough for a product to read its weights rarely, and for a batch to
+// read several steps of each sequence at a time (8 steps: 55 % of the multiply-add peak at H = 64
+// and 84 % at 256; 1 step: 53 % and 82 %), few enough for the L2 cache, and for a stream to be
+// small.
+inline constexpr Index kMostColumns = 64;
+inline constexpr Index kSteps = 8;
+
 // Columns x steps to compute at a time, for up to `columns` sequences of up to `steps` steps of
 // `bytes` bytes each: at least the columns.
 Index columns_at_a_time(Index columns, Index steps, Index bytes);
+
+// The halves [first, last) of a network, from the bottom up.
+struct HalfRange {
+    std::size_t first, last;
+};
+
+template <class Real>
+HalfRange all_halves(const Network<Real>& network) {
+    return {0, network.halves().size()};
+}
+
+// The columns x steps that a block of these halves computes at a time.
+template <class Real>
+Index capacity_of(const Network<Real>& network, HalfRange halves, Index columns, Index steps);
 
 // The work of one step of a column, in multiply-adds: the products, and moving the data.
 template <class Real>
@@ -28,20 +49,15 @@ Index work_of_step(const Network<Real>& network) {
            16 * network.state_size() + 128;
 }
 
-// The halves [first, last) of a network, from the bottom up.
-struct HalfRange {
-    std::size_t first, last;
-};
-
 // A block holds a range of a network's halves: with the first half it takes inputs, with the last
 // one it returns outputs.
 template <class Real>
 class Block {
   public:
-    // For up to `columns` sequences of up to `steps` steps. Two or more halves must run forward.
-    Block(const Network<Real>& network, HalfRange halves, Index columns, Index steps);
+    // For up to `columns` sequences, and `capacity` columns x steps per call of advance: at least
+    // the columns. Two or more halves must run forward.
+    Block(const Network<Real>& network, HalfRange halves, Index columns, Index capacity);
 
-    // Columns x steps per call of advance: at least the columns.
     Index capacity() const { return capacity_; }
 
     // Starts the next sequences in the first `count` columns: given(column) is the state
@@ -64,6 +80,16 @@ class Block {
     // Advances the first `count` columns by `steps` steps over x, `count` columns per step. The
     // states of the other columns are lost.
     void advance(Columns<const Real> x, Index count, Index steps) noexcept;
+
+    // Advances the only column by `steps` steps, at most the capacity, from rows of inputs to rows
+    // of outputs.
+    void advance_column(Rows<const Real> x, Rows<Real> y, Index steps) noexcept {
+        advance(
+            read_inputs(network_.input_scaling(), &x, 0, 1, steps, inputs(), network_.input_size()),
+            1, steps);
+        outputs_.read_out(states(), steps);
+        for (Index t = 0; t < steps; ++t) outputs_.write(t, y.row(t), y.stride);
+    }
 
     // The top half's states after each step of the last advance, and the current ones.
     Columns<const Real> states() const noexcept { return top().from(count_); }

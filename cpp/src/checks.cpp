@@ -20,14 +20,8 @@ std::string shortest(double value) {
     return digits;
 }
 
-void check_at_least(const char* argument, Index least, Index value) {
-    if (value < least) refuse(argument, "at least " + std::to_string(least), std::to_string(value));
-}
-
-void check_within(const char* argument, Index least, Index most, Index value) {
-    if (value < least || value > most)
-        refuse(argument, std::to_string(least) + " to " + std::to_string(most),
-               std::to_string(value));
+void refuse_outside(const char* argument, Index least, Index most, Index value) {
+    refuse(argument, std::to_string(least) + " to " + std::to_string(most), std::to_string(value));
 }
 
 void check_equal(const char* argument, Index expected, Index value) {

@@ -16,8 +16,14 @@ namespace elman {
 // The shortest decimal that reads back as the same value.
 std::string shortest(double value);
 
-void check_at_least(const char* argument, Index least, Index value);
-void check_within(const char* argument, Index least, Index most, Index value);
+[[noreturn]] void refuse_outside(const char* argument, Index least, Index most, Index value);
+
+inline void check_at_least(const char* argument, Index least, Index value) {
+    if (value < least) refuse(argument, "at least " + std::to_string(least), std::to_string(value));
+}
+inline void check_within(const char* argument, Index least, Index most, Index value) {
+    if (value < least || value > most) refuse_outside(argument, least, most, value);
+}
 void check_equal(const char* argument, Index expected, Index value);
 
 // Both require a finite value.

@@ -183,7 +183,9 @@ template <class Real>
 bool LayerGroup<Real>::run_half(const Half& half, Poll& poll) {
     const auto h = static_cast<std::size_t>(&half - halves().data());
     const Timetable& timetable = group_.timetable;
-    Block<Real> block(job_.network, {h, h + 1}, group_.columns(), timetable.longest());
+    const HalfRange only{h, h + 1};
+    Block<Real> block(job_.network, only, group_.columns(),
+                      capacity_of(job_.network, only, group_.columns(), timetable.longest()));
     block.start(group_.columns(), [&](Index column) { return job_.start(group_.first + column); });
     if (task_.hidden)
         for (Index column = 0; column < group_.columns(); ++column)

@@ -7,9 +7,9 @@
 #include <utility>
 
 #include "arenas.hpp"
-#include "block.hpp"
 #include "checks.hpp"
 #include "kernel_tables.hpp"
+#include "workspace.hpp"
 
 namespace elman {
 namespace {

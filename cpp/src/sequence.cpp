@@ -128,6 +128,27 @@ void for_each_share(const SequenceJob<Real>& job, Index parts, Share share) {
     }
 }
 
+// The steps of the longest of the sequences from this position on.
+template <class Real>
+Index longest_from(const SequenceJob<Real>& job, Index position) {
+    return job.ragged() ? job.length(position) : job.total_steps(position);
+}
+
+// All sequences and layers on the calling thread.
+template <class Real>
+void run_in_one_stage(const SequenceJob<Real>& job, Pause& pause) {
+    const Network<Real>& network = job.network;
+    const Index columns = std::min(kGroup, job.task.sequences), steps = longest_from(job, 0);
+    const HalfRange all = all_halves(network);
+    const bool small = fit_kept_workspace(columns, steps);
+    auto workspace = small ? take_workspace(network)
+                           : std::make_unique<Workspace<Real>>(
+                                 network, all, columns, capacity_of(network, all, columns, steps));
+    Poll poll(pause);
+    Stage<Real>(job, 0, job.task.sequences, *workspace).run(poll);
+    if (small) network.workspace().put(std::move(workspace));
+}
+
 template <class Real>
 void run_in_stages(const SequenceJob<Real>& job, Index threads, Pause& pause) {
     const Network<Real>& network = job.network;
@@ -135,34 +156,39 @@ void run_in_stages(const SequenceJob<Real>& job, Index threads, Pause& pause) {
     const auto halves = static_cast<Index>(network.halves().size());
     const bool pipelined = sequences < threads && job.task.fed_back == 0;
     Team team = team_for(job, threads, pipelined ? sequences * halves : sequences);
+    if (team.size() == 1) return run_in_one_stage(job, pause);
 
     // No more stages than threads: a stage without a thread would block the others.
     const Index shares = std::min(team.size(), sequences);
     const std::vector<HalfRange> stages =
         split_halves(network, pipelined ? team.size() / shares : 1);
     std::vector<std::unique_ptr<Channel<Real>>> channels;
-    std::vector<std::unique_ptr<Stage<Real>>> workers;
+    std::vector<std::unique_ptr<Workspace<Real>>> workspaces;
+    std::vector<Stage<Real>> workers;
     for_each_share(job, shares, [&](Index first, Index last) {
-        const auto bottom = workers.size();
+        const Index columns = std::min(kGroup, last - first);
         Channel<Real>* below = nullptr;
         Index capacity = kMost;
+        for (const HalfRange& range : stages)
+            capacity =
+                std::min(capacity, capacity_of(network, range, columns, longest_from(job, first)));
         for (const HalfRange& range : stages) {
             Channel<Real>* above = nullptr;
             if (range.last < network.halves().size()) {
                 channels.push_back(std::make_unique<Channel<Real>>(
-                    kStageSteps * std::min(kGroup, last - first),
+                    kStageSteps * columns,
                     padded<Real>(network.halves()[range.last - 1].hidden_size)));
                 above = channels.back().get();
             }
-            workers.push_back(std::make_unique<Stage<Real>>(job, first, last, range, below, above));
-            capacity = std::min(capacity, workers.back()->capacity());
+            workspaces.push_back(
+                std::make_unique<Workspace<Real>>(network, range, columns, capacity));
+            workers.emplace_back(job, first, last, *workspaces.back(), below, above);
             below = above;
         }
-        for (auto i = bottom; i < workers.size(); ++i) workers[i]->set_capacity(capacity);
     });
     const auto work = [&](Index i) {
         Poll poll(pause, i == 0);
-        workers[static_cast<std::size_t>(i)]->run(poll);
+        workers[static_cast<std::size_t>(i)].run(poll);
     };
     team.run(static_cast<Index>(workers.size()), work, pause);
 }
@@ -214,7 +240,27 @@ void run_sequences(const Network<Real>& network, const SequenceTask<Real>& task,
         run_in_stages(job, threads, pause);
 }
 
+template <class Real>
+void run_sequence(const Network<Real>& network, Rows<const Real> x, Rows<Real> y, Index steps,
+                  Pause& pause) {
+    if (!network.architecture().runs_forward())  // or this would make strings
+        network.architecture().require_forward("run_sequence", "others run layer by layer");
+    check_at_least("steps", 0, steps);
+    std::unique_ptr<Workspace<Real>> workspace = take_workspace(network);
+    Block<Real>& block = workspace->block;
+    block.start(1, [](Index) { return nullptr; });
+    for (Index done = 0; done < steps && !pause.stopped();) {
+        const Index n = std::min(steps - done, block.capacity());
+        block.advance_column(x.from(done), y.from(done), n);
+        done += n;
+        pause.worked(n * work_of_step(network));
+    }
+    network.workspace().put(std::move(workspace));
+}
+
 template void run_sequences(const Network<float>&, const SequenceTask<float>&, Index, Pause&);
 template void run_sequences(const Network<double>&, const SequenceTask<double>&, Index, Pause&);
+template void run_sequence(const Network<float>&, Rows<const float>, Rows<float>, Index, Pause&);
+template void run_sequence(const Network<double>&, Rows<const double>, Rows<double>, Index, Pause&);
 
 }  // namespace elman

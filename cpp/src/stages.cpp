@@ -42,8 +42,8 @@ void Channel<Real>::take() {
 }
 
 template <class Real>
-Stage<Real>::Stage(const SequenceJob<Real>& job, Index first, Index last, HalfRange halves,
-                   Channel<Real>* below, Channel<Real>* above)
+Stage<Real>::Stage(const SequenceJob<Real>& job, Index first, Index last,
+                   Workspace<Real>& workspace, Channel<Real>* below, Channel<Real>* above)
     : job_(job),
       task_(job.task),
       first_(first),
@@ -51,11 +51,8 @@ Stage<Real>::Stage(const SequenceJob<Real>& job, Index first, Index last, HalfRa
       work_(work_of_step(job.network)),
       below_(below),
       above_(above),
-      block_(job.network, halves, std::min(kGroup, last - first),
-             job.ragged() ? job.length(first) : job.total_steps(first)),
-      capacity_(block_.capacity()) {
-    group_.reserve(std::min(kGroup, last - first));
-}
+      block_(workspace.block),
+      group_(workspace.group) {}
 
 template <class Real>
 void Stage<Real>::run(Poll& poll) {
@@ -78,7 +75,7 @@ void Stage<Real>::run(Poll& poll) {
 
 template <class Real>
 Index Stage<Real>::most_steps(Index columns) const {
-    const Index steps = capacity_ / columns;
+    const Index steps = block_.capacity() / columns;
     return below_ || above_ ? std::min(kStageSteps, steps) : steps;
 }
 

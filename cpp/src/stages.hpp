@@ -7,9 +7,8 @@
 
 #include <vector>
 
-#include "block.hpp"
-#include "sequences.hpp"
 #include "threads.hpp"
+#include "workspace.hpp"
 
 namespace elman {
 
@@ -52,13 +51,10 @@ class Channel {
 template <class Real>
 class Stage {
   public:
-    // For the positions [first, last) of the job. Null: the task's inputs below, its outputs above.
-    Stage(const SequenceJob<Real>& job, Index first, Index last, HalfRange halves,
-          Channel<Real>* below, Channel<Real>* above);
-
-    // Columns x steps of a chunk: the same for all stages of a pipeline.
-    Index capacity() const { return capacity_; }
-    void set_capacity(Index capacity) { capacity_ = capacity; }
+    // For the positions [first, last) of the job, in a workspace of one or several halves. Null:
+    // the task's inputs below, its outputs above. All stages of a pipeline have the same capacity.
+    Stage(const SequenceJob<Real>& job, Index first, Index last, Workspace<Real>& workspace,
+          Channel<Real>* below = nullptr, Channel<Real>* above = nullptr);
 
     // Runs all sequences, group by group. Allocates nothing.
     void run(Poll& poll);
@@ -78,9 +74,8 @@ class Stage {
     const Index work_;  // of a step of a column
     Channel<Real>* const below_;
     Channel<Real>* const above_;
-    Block<Real> block_;
-    Index capacity_;
-    Group<Real> group_;
+    Block<Real>& block_;
+    Group<Real>& group_;
 };
 
 extern template std::vector<HalfRange> split_halves(const Network<float>&, Index);

@@ -2,21 +2,19 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <utility>
 
-#include "block.hpp"
 #include "checks.hpp"
 #include "finite.hpp"
+#include "workspace.hpp"
 
 namespace elman {
 namespace {
 
-// A block for one sequence.
+// A block for single steps of one sequence.
 template <class Real>
-std::unique_ptr<Block<Real>> block_of(const Network<Real>& network, Index steps) {
-    const HalfRange all{0, network.halves().size()};
-    return std::make_unique<Block<Real>>(network, all, 1, steps);
+std::unique_ptr<Block<Real>> block_of(const Network<Real>& network) {
+    return std::make_unique<Block<Real>>(network, all_halves(network), 1, 1);
 }
 
 template <class Real>
@@ -36,14 +34,14 @@ const char* name(Nonfinite nonfinite) {
 template <class Real>
 Stream<Real>::Stream(std::shared_ptr<const Network<Real>> network, Nonfinite nonfinite)
     : network_(std::move(network)),
-      block_(block_of(streamable(network_.get()), 1)),
+      block_(block_of(streamable(network_.get()))),
       nonfinite_(nonfinite) {
     reset();
 }
 
 template <class Real>
 Stream<Real>::Stream(const Stream& other)
-    : network_(other.network_), block_(block_of(*network_, 1)), nonfinite_(other.nonfinite_) {
+    : network_(other.network_), block_(block_of(*network_)), nonfinite_(other.nonfinite_) {
     block_->continue_from(*other.block_);
 }
 
@@ -77,19 +75,17 @@ Index Stream<Real>::run(Rows<const Real> x, Rows<Real> y, Index steps, Pause& pa
     if (nonfinite_ == Nonfinite::raise)
         in_pieces(steps, network_->input_size(), pause, [&](Index first, Index last) {
             if (refused) return;
-            const Rows<const Real> rest{x.row(first), x.step_stride, x.stride};
-            const Index step = first + finite_steps(rest, last - first);
+            const Index step = first + finite_steps(x.from(first), last - first);
             refused = step < last;
             if (refused) refuse(block_->read(x.row(step), x.stride), x.row(step), x.stride, step);
         });
     if (refused || pause.stopped()) return 0;
 
-    std::unique_ptr<Block<Real>> block = network_->workspace().take();
-    if (!block) block = block_of(*network_, std::numeric_limits<Index>::max());
-    block->continue_from(*block_);
-    const Index done = run_in(*block, x, y, steps, pause);
-    block_->continue_from(*block);
-    network_->workspace().put(std::move(block));
+    std::unique_ptr<Workspace<Real>> workspace = take_workspace(*network_);
+    workspace->block.continue_from(*block_);
+    const Index done = run_in(workspace->block, x, y, steps, pause);
+    block_->continue_from(workspace->block);
+    network_->workspace().put(std::move(workspace));
     return done;
 }
 
@@ -100,14 +96,9 @@ Index Stream<Real>::run_in(Block<Real>& block, Rows<const Real> x, Rows<Real> y,
     Index done = 0;
     while (done < steps && !pause.stopped()) {
         Index n = std::min(steps - done, block.capacity());
-        if (nonfinite_ == Nonfinite::hold)
-            n = finite_steps({x.row(done), x.step_stride, x.stride}, n);
+        if (nonfinite_ == Nonfinite::hold) n = finite_steps(x.from(done), n);
         if (n > 0) {
-            block.advance(read_inputs(network_->input_scaling(), &x, done, 1, n, block.inputs(),
-                                      network_->input_size()),
-                          1, n);
-            block.outputs().read_out(block.states(), n);
-            for (Index t = 0; t < n; ++t) block.outputs().write(t, y.row(done + t), y.stride);
+            block.advance_column(x.from(done), y.from(done), n);
         } else {  // hold
             n = 1;
             block.write_output(y.row(done), y.stride);

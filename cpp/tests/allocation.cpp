@@ -1,10 +1,12 @@
 // allocation.cpp - a stream allocates nothing after its construction, apart from the first run of
 // its network: in a million steps with the instruction set in use, in fewer with each of the
-// others.
+// others. Nor does a small call on whole sequences.
 #include <cstdlib>
+#include <utility>
 #include <vector>
 
 #include "check.hpp"
+#include "elman/sequence.hpp"
 #include "elman/stream.hpp"
 #include "memory.hpp"
 
@@ -55,6 +57,31 @@ void test(const elman::Architecture& shape, elman::Isa isa, Index steps, const s
     check(by_state == 0, title + ": the state moves without an allocation");
 }
 
+// Calls on `sequences` sequences of `steps` steps; of one, also run_sequence.
+template <class Real>
+void test_calls(const elman::Architecture& shape, elman::Isa isa, Index sequences, Index steps,
+                const std::string& title) {
+    const auto network = random_network<Real>(shape, isa);
+    const Index inputs = shape.input_size, outputs = shape.output_size();
+    std::vector<Real> x(static_cast<std::size_t>(sequences * steps * inputs), Real(0.25));
+    std::vector<Real> y(static_cast<std::size_t>(sequences * steps * outputs));
+    elman::SequenceTask<Real> task;
+    task.sequences = sequences;
+    task.steps = steps;
+    task.x = {x.data(), {sequences}, {steps * inputs}, inputs, 1};
+    task.output = {y.data(), {sequences}, {steps * outputs}, outputs, 1};
+    const auto call = [&] {
+        elman::Pause pause;
+        run_sequences(*network, task, 1, pause);
+        if (sequences > 1) return;
+        run_sequence(*network, {x.data(), inputs, 1}, {y.data(), outputs, 1}, steps, pause);
+    };
+    const std::string each = title + ", " + std::to_string(sequences) + " sequences of " +
+                             std::to_string(steps) + " steps: ";
+    check(allocations_of(call) > 0, each + "the first call makes its working memory");
+    check(allocations_of(call) == 0, each + "the next one allocates nothing");
+}
+
 template <class Allocate, class Free>
 void check_counted(Allocate allocate, Free free, const std::string& name) {
     void* volatile taken = nullptr;  // volatile, or the compiler removes both calls
@@ -82,6 +109,9 @@ int main() {
         const Index steps = isa == elman::isa() ? 1'000'000 : 10'000;
         test<Real>(plain, isa, steps, title + ", no readout");
         test<Real>(everything(), isa, steps, title + ", two layers and a softmax");
+        for (const auto& [sequences, length] :
+             {std::pair<Index, Index>{1, 1}, {1, 1000}, {8, 1000}, {64, 1}})
+            test_calls<Real>(everything(), isa, sequences, length, title);
     });
     return failures != 0;
 }

@@ -142,6 +142,9 @@ void test_stream() {
         check(pause.stopped() ? done < data.steps : done == data.steps,
               "run returns the number of steps done");
     });
+    check_polled("run_sequence", times(data.steps, network->multiply_adds()), [&](Pause& pause) {
+        run_sequence(*network, {data.x.data(), 0, 1}, {data.y.data(), kSize, 1}, data.steps, pause);
+    });
 }
 
 void test_initialization() {

@@ -1,4 +1,5 @@
 // sequences.cpp - sequence tasks through the C++ API: defaults and refused arguments.
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <limits>
@@ -97,6 +98,33 @@ void test_outputs_are_fed_back(Index sequences, Index steps) {
     }
 }
 
+// A single sequence, and batches in the workspace that the network keeps and beyond, are the steps
+// of a stream, whatever was computed in it before.
+void test_sequences_are_streams() {
+    const auto network = network_of(elman::Direction::forward);
+    const Numbers x = inputs(100 * 200 * kSize);
+    const auto same = [&](const Numbers& y, Index sequences, Index steps, const char* function) {
+        bool all = true;
+        for (Index b = 0; b < sequences; ++b) {
+            const Numbers expected = streamed(network, x.data() + b * steps * kSize, steps);
+            all = all && std::equal(y.begin() + b * steps * kSize,
+                                    y.begin() + (b + 1) * steps * kSize, expected.begin());
+        }
+        check(all, std::string(function) + ": " + std::to_string(sequences) + " sequences of " +
+                       std::to_string(steps) + " steps are those of a stream");
+    };
+    for (Index sequences : {1, 100, 7, 64, 8, 9, 65})
+        for (Index steps : {1, 64, 65, 200, 7}) {
+            Numbers y(static_cast<std::size_t>(sequences * steps * kSize));
+            run(*network, task_of(x, y, sequences, steps, steps));
+            same(y, sequences, steps, "run_sequences");
+            elman::Pause pause;
+            Numbers one(static_cast<std::size_t>(steps * kSize));
+            run_sequence(*network, {x.data(), kSize, 1}, {one.data(), kSize, 1}, steps, pause);
+            same(one, 1, steps, "run_sequence");
+        }
+}
+
 // With first_output, the outputs equal the last part of all outputs, padding included.
 void test_first_output_of_padded_sequences() {
     constexpr Index sequences = 4, steps = 8, first = 3;
@@ -164,6 +192,11 @@ void test_numbers_out_of_range_are_refused() {
     refused("generate", [](Task& t) { t.fed_back = 1; }, false);
     refused("first_output", [](Task& t) { t.first_output = 1; }, false);
     refused("first_output", [&](Task& t) { t.first_output = 1, t.mask = mask; });
+    const auto run_one = [&](const Network& network, Index count) {
+        run_sequence(network, {x.data(), kSize, 1}, {y.data(), kSize, 1}, count, never());
+    };
+    check_refused([&] { run_one(*forward, -1); }, "steps");
+    check_refused([&] { run_one(*reverse, 1); }, "run_sequence");
     check_refused([] { elman::Stream<double> stream(nullptr); }, "network");
     check_refused([&] { elman::Stream<double> stream(reverse); }, "stream");
 }
@@ -217,6 +250,7 @@ void test_threads_do_not_change_a_bit(elman::Direction direction, const std::str
 int main() {
     for (Index sequences : {1, 3, 100})
         for (Index steps : {1, 5, 300}) test_outputs_are_fed_back(sequences, steps);
+    test_sequences_are_streams();
     test_first_output_of_padded_sequences();
     test_numbers_out_of_range_are_refused();
     test_a_std_without_a_reciprocal_is_refused();

@@ -1,5 +1,5 @@
-from collections.abc import Sequence
-from typing import Any, final
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -8,6 +8,8 @@ from elman._network import Network as _Network
 
 # Arrays of the network's dtype, float32 or float64.
 _Array = NDArray[Any]
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 # (name, alpha, beta, clip) of an activation, with None for what it does not have.
 _Activation = tuple[str, float | None, float | None, float | None]
@@ -74,6 +76,9 @@ def polls() -> int:
 
 def set_isa(name: str, /) -> None:
     """Set the instruction set for networks built from now on."""
+
+def shortcut(function: _Function) -> _Function:
+    """Decorate Network.__call__: short work on an array is done without calling the function."""
 
 def stream(
     core: Network, network: _Network, nonfinite: str, state: ArrayLike | None = None

@@ -45,6 +45,8 @@ class Scaling {
 
 template <class Real>
 class Block;
+template <class Real>
+struct Workspace;
 
 template <class Real>
 class Network {
@@ -88,8 +90,8 @@ class Network {
     // The bytes of the packed weights.
     Index bytes() const { return static_cast<Index>(arena_.size() * sizeof(Real)); }
 
-    // The working memory of Stream::run, kept from one call to the next.
-    Spare<Block<Real>>& workspace() const { return workspace_; }
+    // The working memory of small calls, kept from one to the next.
+    Spare<Workspace<Real>>& workspace() const { return workspace_; }
 
   private:
     Parameters<Real> parameters_;
@@ -104,7 +106,7 @@ class Network {
     PackedMatrix<Real> W_hy_{};
     const Real* b_y_ = nullptr;
     const Real* initial_state_ = nullptr;
-    mutable Spare<Block<Real>> workspace_;
+    mutable Spare<Workspace<Real>> workspace_;
 };
 
 extern template class Scaling<float>;

@@ -49,7 +49,8 @@ class Pause {
 
   private:
     std::function<bool()> go_on_;
-    std::chrono::steady_clock::time_point asked_ = std::chrono::steady_clock::now();
+    std::chrono::steady_clock::time_point asked_ =
+        go_on_ ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point();
     Index work_ = 0;
     Index looks_ = 0;
     std::atomic<bool> stopped_{false};

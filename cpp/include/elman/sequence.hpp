@@ -48,9 +48,19 @@ template <class Real>
 void run_sequences(const Network<Real>& network, const SequenceTask<Real>& task, Index threads,
                    Pause& pause);
 
+// One sequence of a network that runs forward, from its initial state to all outputs: as
+// run_sequences, with less overhead.
+template <class Real>
+void run_sequence(const Network<Real>& network, Rows<const Real> x, Rows<Real> y, Index steps,
+                  Pause& pause);
+
 extern template void run_sequences(const Network<float>&, const SequenceTask<float>&, Index,
                                    Pause&);
 extern template void run_sequences(const Network<double>&, const SequenceTask<double>&, Index,
                                    Pause&);
+extern template void run_sequence(const Network<float>&, Rows<const float>, Rows<float>, Index,
+                                  Pause&);
+extern template void run_sequence(const Network<double>&, Rows<const double>, Rows<double>, Index,
+                                  Pause&);
 
 }  // namespace elman

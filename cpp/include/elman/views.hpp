@@ -17,6 +17,7 @@ struct Rows {
     Index stride;
 
     Real* row(Index step) const { return data + step * step_stride; }
+    Rows from(Index step) const { return {row(step), step_stride, stride}; }
 };
 
 // Rows for each of B sequences over batch axes; the last axis is fastest.

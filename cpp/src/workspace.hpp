@@ -1,0 +1,44 @@
+// workspace.hpp - the working memory of sequences that are advanced together.
+//
+//   std::unique_ptr<Workspace<Real>> workspace = take_workspace(network);
+//   ...
+//   network.workspace().put(std::move(workspace));
+//
+// Small calls compute in the one that their network keeps, and so allocate nothing.
+#pragma once
+
+#include <algorithm>
+#include <memory>
+
+#include "block.hpp"
+#include "sequences.hpp"
+
+namespace elman {
+
+template <class Real>
+struct Workspace {
+    Workspace(const Network<Real>& network, HalfRange halves, Index columns, Index capacity)
+        : block(network, halves, columns, capacity) {
+        group.reserve(columns);
+    }
+
+    Block<Real> block;
+    Group<Real> group;
+};
+
+// Whether the workspace that a network keeps is as large as these sequences can use.
+inline bool fit_kept_workspace(Index columns, Index steps) {
+    return columns <= kMostColumns / kSteps ||
+           (steps <= kMostColumns && columns * std::max<Index>(1, steps) <= kMostColumns);
+}
+
+// The workspace that the network keeps, or a new one like it while another call has that.
+template <class Real>
+std::unique_ptr<Workspace<Real>> take_workspace(const Network<Real>& network) {
+    std::unique_ptr<Workspace<Real>> kept = network.workspace().take();
+    if (kept) return kept;
+    return std::make_unique<Workspace<Real>>(network, all_halves(network), kMostColumns,
+                                             kMostColumns);
+}
+
+}  // namespace elman
