@@ -38,12 +38,19 @@ class OutputColumns {
   public:
     OutputColumns(const Network<Real>& network, Index columns)
         : network_(network),
+          product_(is_product(network) ? network.kernels().product : nullptr),
           size_(network.output_size()),
           stride_(padded<Real>(size_)),
           numbers_(static_cast<std::size_t>(columns * stride_)) {}
 
     void read_out(Columns<const Real> states, Index count) noexcept {
         elman::read_out<Real>(network_, states, {numbers_.data(), stride_}, count);
+    }
+    // The same for one column.
+    void read_out_one(Columns<const Real> state) noexcept {
+        if (!product_) return read_out(state, 1);
+        product_(network_.W_hy(), {network_.b_y(), 0}, state, {numbers_.data(), 0}, 1,
+                 network_.readout()->activation);
     }
     Index size() const noexcept { return static_cast<Index>(numbers_.size()); }  // in numbers
     const Real* output(Index n) const noexcept { return numbers_.data() + n * stride_; }
@@ -52,7 +59,16 @@ class OutputColumns {
     }
 
   private:
+    // Whether the outputs are the product alone.
+    static bool is_product(const Network<Real>& network) {
+        const OutputScaling<Real> scaling = network.output_scaling();
+        const Readout* readout = network.readout();
+        return readout && is_elementwise(readout->activation.function) && !scaling.mean &&
+               !scaling.std;
+    }
+
     const Network<Real>& network_;
+    decltype(Kernels<Real>::product) const product_;  // null: read_out
     const Index size_;
     const Index stride_;
     AlignedVector<Real> numbers_;

@@ -325,10 +325,28 @@ ELMAN_INLINE void multiply(const PackedMatrix<Real>& W, Columns<const Real> c,
         many_columns<Real>(W, c, x, y, count, f, faded);
 }
 
+// One column of W with rows of one vector: the readout of a step, with nothing around it.
+template <class Real>
+ELMAN_APART void product_of_vector(const PackedMatrix<Real>& W, Columns<const Real> c,
+                                   Columns<const Real> x, Columns<Real> y, Index /*count*/,
+                                   const Activation& f) {
+    column_of_panels<Real, 1, 1>({}, nullptr, W, x.data, c.data, y.data, 0, f, false);
+}
+
+template <class Real>
+ELMAN_APART void product_of_panels(const PackedMatrix<Real>& W, Columns<const Real> c,
+                                   Columns<const Real> x, Columns<Real> y, Index count,
+                                   const Activation& f) {
+    multiply<Real>(W, c, x, y, count, f, false, false);
+}
+
 template <class Real>
 static void product(const PackedMatrix<Real>& W, Columns<const Real> c, Columns<const Real> x,
                     Columns<Real> y, Index count, const Activation& f) {
-    multiply<Real>(W, c, x, y, count, f, false, false);
+    if (count == 1 && W.rows <= kLanes<Real>)
+        product_of_vector<Real>(W, c, x, y, count, f);
+    else
+        product_of_panels<Real>(W, c, x, y, count, f);
 }
 
 // --- the gradient of W
