@@ -58,25 +58,23 @@ struct NumpyTypes {
     inline static std::atomic<const NumpyTypes*> types_{nullptr};
 };
 
-// The fields of an array object, or null unless it is exactly an ndarray of native, aligned Real.
+constexpr int kReadable = py::detail::npy_api::NPY_ARRAY_ALIGNED_;
+constexpr int kWritable = kReadable | py::detail::npy_api::NPY_ARRAY_WRITEABLE_;
+
+// Whether an object is exactly an ndarray of native Real with these flags of NumPy.
 template <class Real>
-inline const py::detail::PyArray_Proxy* fitting_array(PyObject* object) {
-    const NumpyTypes& numpy = NumpyTypes::get();
-    if (Py_TYPE(object) != numpy.ndarray) return nullptr;
+inline bool can_use(const NumpyTypes& numpy, PyObject* object, int flags) {
+    if (Py_TYPE(object) != numpy.ndarray) return false;
     const auto* array = py::detail::array_proxy(object);
-    const bool fits =
-        numpy.is<Real>(array->descr) && (array->flags & py::detail::npy_api::NPY_ARRAY_ALIGNED_);
-    return fits ? array : nullptr;
+    return (array->flags & flags) == flags && numpy.is<Real>(array->descr);
 }
 
 // --- one row, used in place ---
 
 template <class Real>
 struct Row {
-    Real* data = nullptr;  // null: the object does not fit
-    Index stride = 0;
-
-    explicit operator bool() const { return data != nullptr; }
+    Real* data;
+    Index stride;
 };
 
 // An array (size,) of native, aligned Real as a row.
@@ -87,22 +85,11 @@ inline Row<Real> row_of(PyObject* object) {
             array->strides[0] / static_cast<Index>(sizeof(Real))};
 }
 
-// A readable row of `size` elements, if the object can be used in place.
+// An array (size,) that can be used in place.
 template <class Real>
-inline Row<const Real> input_row(PyObject* object, Index size) {
-    const auto* array = fitting_array<Real>(object);
-    if (!array || array->nd != 1 || array->dimensions[0] != size) return {};
-    return row_of<const Real>(object);
-}
-
-// A writable one.
-template <class Real>
-inline Row<Real> output_row(PyObject* object, Index size) {
-    const auto* array = fitting_array<Real>(object);
-    if (!array || array->nd != 1 || array->dimensions[0] != size ||
-        !(array->flags & py::detail::npy_api::NPY_ARRAY_WRITEABLE_))
-        return {};
-    return row_of<Real>(object);
+inline bool is_row(const NumpyTypes& numpy, PyObject* object, Index size, int flags) {
+    const auto* array = py::detail::array_proxy(object);
+    return can_use<Real>(numpy, object, flags) && array->nd == 1 && array->dimensions[0] == size;
 }
 
 // --- arrays ---

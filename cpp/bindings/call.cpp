@@ -41,8 +41,9 @@ py::object short_call(const Network<Real>& network, PyObject* x) {
 #ifdef Py_GIL_DISABLED
     const Pinned pinned(x);  // from other threads
 #endif
-    const auto* array = fitting_array<Real>(x);
-    const int axes = array ? array->nd : 0;
+    if (!can_use<Real>(NumpyTypes::get(), x, kReadable)) return {};
+    const auto* array = py::detail::array_proxy(x);
+    const int axes = array->nd;
     if (axes < 2 || axes > kMostAxes || array->dimensions[axes - 1] != network.input_size() ||
         !(array->flags & py::detail::npy_api::NPY_ARRAY_C_CONTIGUOUS_))
         return {};

@@ -120,15 +120,19 @@ bool long_step(Stream<Real>& stream, Row<const Real> x, Row<Real> y) {
 template <class Real>
 inline bool short_step(Stream<Real>& stream, PyObject* x, PyObject* out) {
     const Network<Real>& network = *stream.network();
-    const Row<const Real> from = input_row<Real>(x, network.input_size());
-    const Row<Real> to = output_row<Real>(out, network.output_size());
-    if (!from || !to || step_work(network) >= kShortWork) return false;
+    const NumpyTypes& numpy = NumpyTypes::get();
+    if (!is_row<Real>(numpy, x, network.input_size(), kReadable) ||
+        !is_row<Real>(numpy, out, network.output_size(), kWritable) ||
+        step_work(network) >= kShortWork)
+        return false;
 #ifdef Py_GIL_DISABLED
     const Taken taken(stream.busy());
     if (!taken) return false;
 #else
     if (stream.busy().is_taken()) return false;
 #endif
+    const Row<const Real> from = row_of<const Real>(x);
+    const Row<Real> to = row_of<Real>(out);
     return stream.step(from.data, from.stride, to.data, to.stride);
 }
 
@@ -137,11 +141,9 @@ template <class Real>
 PyObject* step(Stream<Real>& stream, PyObject* x, PyObject* out) {
     const Network<Real>& network = *stream.network();
     py::object converted;  // before taking the stream: it may run code that uses the stream
-    Row<const Real> from = input_row<Real>(x, network.input_size());
-    if (!from) {
-        converted = as_real<Real>(x, "x", {network.input_size()});  // another dtype, or a list
-        from = row_of<const Real>(converted.ptr());
-    }
+    const bool in_place = is_row<Real>(NumpyTypes::get(), x, network.input_size(), kReadable);
+    if (!in_place) converted = as_real<Real>(x, "x", {network.input_size()});
+    const Row<const Real> from = row_of<const Real>(in_place ? x : converted.ptr());
     const Index output_size = network.output_size();
     py::array result =
         out == Py_None ? new_array<Real>(&output_size, 1) : check_out<Real>(out, {output_size});
@@ -208,7 +210,8 @@ PyObject* type_error(const char* message, PyObject* name = nullptr) {
 PyObject* out_name = nullptr;  // "out", interned
 
 // The argument `out`, Py_None if it is not given, or null with an error set.
-PyObject* out_argument(PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
+[[gnu::noinline]] PyObject* any_out_argument(PyObject* const* args, Py_ssize_t count,
+                                             PyObject* keywords) {
     if (count < 1 || count > 2) {
         PyErr_Format(PyExc_TypeError,
                      "step() takes from 1 to 2 positional arguments (x, out) but %zd were given",
@@ -227,18 +230,31 @@ PyObject* out_argument(PyObject* const* args, Py_ssize_t count, PyObject* keywor
     return out ? out : Py_None;
 }
 
+// The same; step(x, out=y) at once.
+inline PyObject* out_argument(PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
+    const bool usual = count == 1 && keywords && PyTuple_GET_SIZE(keywords) == 1 &&
+                       PyTuple_GET_ITEM(keywords, 0) == out_name;
+    return usual ? args[1] : any_out_argument(args, count, keywords);
+}
+
+// Apart from the usual case, which is faster without its registers.
 template <class Real>
-inline PyObject* step_or_error(Stream<Real>& stream, PyObject* x, PyObject* out) noexcept {
-    if (short_step(stream, x, out)) {
-        Py_INCREF(out);
-        return out;
-    }
+[[gnu::noinline]] PyObject* any_step(Stream<Real>& stream, PyObject* x, PyObject* out) noexcept {
     try {
         return step(stream, x, out);
     } catch (...) {
         set_python_error();
         return nullptr;
     }
+}
+
+template <class Real>
+inline PyObject* step_or_error(Stream<Real>& stream, PyObject* x, PyObject* out) noexcept {
+    if (short_step(stream, x, out)) {
+        Py_INCREF(out);
+        return out;
+    }
+    return any_step(stream, x, out);
 }
 
 PyObject* stream_step(PyObject* self, PyObject* const* args, Py_ssize_t count,

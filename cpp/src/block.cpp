@@ -1,6 +1,7 @@
 #include "block.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "start_state.hpp"
 
@@ -34,6 +35,7 @@ Index capacity_of(const Network<Real>& network, HalfRange halves, Index columns,
 template <class Real>
 Block<Real>::Block(const Network<Real>& network, HalfRange halves, Index columns, Index capacity)
     : network_(network),
+      kernels_(network.kernels()),
       capacity_(capacity),
       scaled_(!reads_as_it_is(network.input_scaling(), 1)),
       input_stride_(padded<Real>(network.halves()[halves.first].input_size)),
@@ -43,8 +45,13 @@ Block<Real>::Block(const Network<Real>& network, HalfRange halves, Index columns
     for (std::size_t h = halves.first; h < halves.last; ++h) {
         const Half& half = network.halves()[h];
         const Index stride = padded<Real>(half.hidden_size), count = (columns + capacity_) * stride;
-        memory_.push_back({AlignedVector<Real>(static_cast<std::size_t>(count)), half,
-                           network.weights(h), stride});
+        AlignedVector<Real> numbers(static_cast<std::size_t>(count));
+        Real* const first = numbers.data();
+        memory_.push_back({std::move(numbers),
+                           half,
+                           network.weights(h),
+                           stride,
+                           {{first, stride, stride}, {first + stride, stride, -stride}}});
     }
 }
 

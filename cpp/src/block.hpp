@@ -111,17 +111,19 @@ class Block {
         return inputs_.data();
     }
 
-    // One step over what read() returned. y may be x.
-    // Alternates between two slots, and so between the first and the last panel of the weights.
+    // One step over what read() returned; not after advance. y may be x. Alternates between two
+    // slots, and so between the first and the last panel of the weights.
     void step(const Real* input, Real* y, Index y_stride) noexcept {
         Columns<const Real> below{input, 0};
-        const Index next = now_ == 0 ? 1 : 0;
-        for (Memory& memory : memory_) {
-            unfold(memory, below, now_, next - now_, 1, 1);
-            below = {memory.column(next), 0};
+        for (const Memory& memory : memory_) {
+            const auto& [W_xh, W_hh, b_h] = memory.weights;
+            kernels_.unfold(W_xh, W_hh, b_h, below, memory.turns[now_], 1, 1,
+                            memory.half.activation);
+            below = {memory.turns[1 - now_].data, 0};
         }
-        now_ = next;
-        write_output(y, y_stride);
+        now_ = 1 - now_;
+        outputs_.read_out_one(below);
+        outputs_.write(0, y, y_stride);
     }
 
     // Writes the output of the current state.
@@ -139,6 +141,7 @@ class Block {
         const Half& half;
         const typename Network<Real>::Weights& weights;
         Index stride;
+        Slots<Real> turns[2];  // of step: from column 0 to column 1, and back
 
         Real* column(Index n) { return numbers.data() + n * stride; }
         const Real* column(Index n) const { return numbers.data() + n * stride; }
@@ -150,9 +153,9 @@ class Block {
     // Advances the states at column `from`, in slots `step` columns apart.
     void unfold(Memory& memory, Columns<const Real> x, Index from, Index step, Index count,
                 Index steps) noexcept {
-        network_.kernels().unfold(memory.weights.W_xh, memory.weights.W_hh, memory.weights.b_h, x,
-                                  {memory.column(from), memory.stride, step * memory.stride}, count,
-                                  steps, memory.half.activation);
+        kernels_.unfold(memory.weights.W_xh, memory.weights.W_hh, memory.weights.b_h, x,
+                        {memory.column(from), memory.stride, step * memory.stride}, count, steps,
+                        memory.half.activation);
     }
 
     Columns<const Real> top() const noexcept {
@@ -160,6 +163,7 @@ class Block {
     }
 
     const Network<Real>& network_;
+    const Kernels<Real>& kernels_;
     const Index capacity_;
     const bool scaled_;  // the inputs
     Index now_ = 0;      // the column of the current states: see above

@@ -17,6 +17,7 @@ class OutputColumns {
   public:
     OutputColumns(const Network<Real>& network, Index columns)
         : network_(network),
+          product_(is_product(network) ? network.kernels().product : nullptr),
           size_(network.output_size()),
           padded_(padded<Real>(size_)),
           stride_(padded_),
@@ -34,6 +35,12 @@ class OutputColumns {
         for (Index n = 0; n < count; ++n)
             for (Index i = 0; i < size_; ++i)
                 column(n)[i] = scaled_output(scaling, column(n)[i], i);
+    }
+    // The same for one column.
+    void read_out_one(Columns<const Real> state) noexcept {
+        if (!product_) return read_out(state, 1);
+        product_(network_.W_hy(), {network_.b_y(), 0}, state, {numbers_.data(), 0}, 1,
+                 network_.readout()->activation);
     }
     Index size() const noexcept { return static_cast<Index>(numbers_.size()); }  // in numbers
     const Real* output(Index n) const noexcept { return numbers_.data() + n * stride_; }
@@ -69,7 +76,16 @@ class OutputColumns {
                 column(n)[i] = numbers_[static_cast<std::size_t>(n * padded_ + i)];
     }
 
+    // Whether the outputs are the product alone.
+    static bool is_product(const Network<Real>& network) {
+        const OutputScaling<Real> scaling = network.output_scaling();
+        const Readout* readout = network.readout();
+        return readout && is_elementwise(readout->activation.function) && !scaling.mean &&
+               !scaling.std;
+    }
+
     const Network<Real>& network_;
+    decltype(Kernels<Real>::product) const product_;  // null: read_out
     const Index size_;
     const Index padded_;
     Index stride_;  // of the outputs now: see move_together

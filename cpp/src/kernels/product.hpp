@@ -62,7 +62,7 @@ ELMAN_INLINE void store(Real* p, const Packet<Real> (&v)[N]) {
     ELMAN_EACH (n, N) store<Real>(p + n * kLanes<Real>, v[n]);
 }
 
-// sum[s] += w_k x_k for k = s, s + every, s + 2 every ... < terms: the only loop of a product. w(v,
+// sum[s] += w_k x_k for k = s, s + every, s + 2 every ... < terms: the loop of a product. w(v,
 // k) points to vector v of w_k, x(n, k) is the element of column n. `every` is S, or 2 S if another
 // pass adds the other half of the sums.
 template <class Real, int V, int N, int S, class W, class X>
@@ -108,6 +108,22 @@ ELMAN_INLINE void fold(Packet<Real> (&sum)[S][N]) {
 
 // --- one column
 
+// add_terms for the column x, whose elements are loaded four at a time.
+template <class Real, int V, int S, class W>
+ELMAN_INLINE void add_terms_by_four(Index terms, W w, const Real* x, Packet<Real> (&sum)[S][V]) {
+    const auto add = [&](int s, Index k, Packet<Real> element) ELMAN_INLINED {
+        ELMAN_EACH (v, V) sum[s][v] = fma(load<Real>(w(v, k)), element, sum[s][v]);
+    };
+    Index k = 0;
+    for (; k + 4 <= terms; k += 4) {
+        Packet<Real> element[4];
+        broadcast_four(x + k, element);
+        ELMAN_EACH (i, 4) add(i % S, k + i, element[i]);
+    }
+    ELMAN_EACH (i, 3)
+        if (k + i < terms) add(i % S, k + i, broadcast<Real>(x[k + i]));
+}
+
 // v = product(v, W, x) for P panels of V vectors each, starting at `row`, with S sums in registers.
 template <class Real, int P, int V, int S>
 ELMAN_INLINE void add_product(const PackedMatrix<Real>& W, Index row, const Real* x,
@@ -122,7 +138,10 @@ ELMAN_INLINE void add_product(const PackedMatrix<Real>& W, Index row, const Real
         return (i < V ? first : second) + k * V * lanes + i % V * lanes;
     };
     const auto element = [=](int, Index k) ELMAN_INLINED { return x[k]; };
-    add_terms<Real, P * V, 1, S>(W.cols, S, weight, element, sum);
+    if constexpr (kBroadcastsFour<Real, P * V, S>)
+        add_terms_by_four<Real, P * V, S>(W.cols, weight, x, sum);
+    else
+        add_terms<Real, P * V, 1, S>(W.cols, S, weight, element, sum);
     fold<Real>(sum);
     ELMAN_EACH (i, P * V) v[i] = sum[0][i];
 }
@@ -306,10 +325,28 @@ ELMAN_INLINE void multiply(const PackedMatrix<Real>& W, Columns<const Real> c,
         many_columns<Real>(W, c, x, y, count, f, faded);
 }
 
+// One column of W with rows of one vector: the readout of a step, with nothing around it.
+template <class Real>
+ELMAN_APART void product_of_vector(const PackedMatrix<Real>& W, Columns<const Real> c,
+                                   Columns<const Real> x, Columns<Real> y, Index /*count*/,
+                                   const Activation& f) {
+    column_of_panels<Real, 1, 1>({}, nullptr, W, x.data, c.data, y.data, 0, f, false);
+}
+
+template <class Real>
+ELMAN_APART void product_of_panels(const PackedMatrix<Real>& W, Columns<const Real> c,
+                                   Columns<const Real> x, Columns<Real> y, Index count,
+                                   const Activation& f) {
+    multiply<Real>(W, c, x, y, count, f, false, false);
+}
+
 template <class Real>
 static void product(const PackedMatrix<Real>& W, Columns<const Real> c, Columns<const Real> x,
                     Columns<Real> y, Index count, const Activation& f) {
-    multiply<Real>(W, c, x, y, count, f, false, false);
+    if (count == 1 && W.rows <= kLanes<Real>)
+        product_of_vector<Real>(W, c, x, y, count, f);
+    else
+        product_of_panels<Real>(W, c, x, y, count, f);
 }
 
 // --- the gradient of W
