@@ -350,32 +350,34 @@ static void correlate_rows(Real* G, Index cols, Slots<const Real> d, Slots<const
     });
 }
 
+// Apart: inlined into the loops of correlate, its own loops take 1.12 times the instructions.
 template <class Real>
-ELMAN_APART void correlate_pass(Real* G, Index rows, Index cols, Slots<const Real> d,
-                                Slots<const Real> x, Index count, Index steps) {
-    Panels<Real>(rows).for_each([&](Index row, int size) {
-        const Slots<const Real> errors{d.data + row, d.stride, d.step};
-        with_constant<1, kPanel>(size, [&](auto V) ELMAN_INLINED {
-            correlate_rows<Real, V.value>(G + row * cols, cols, errors, x, count, steps);
-        });
+ELMAN_APART void correlate_panel(Real* G, int size, Index cols, Slots<const Real> d,
+                                 Slots<const Real> x, Index count, Index steps) {
+    with_constant<1, kPanel>(size, [&](auto V) ELMAN_INLINED {
+        correlate_rows<Real, V.value>(G, cols, d, x, count, steps);
     });
 }
 
-// Limits the columns per pass so that a panel of errors stays in the L1 cache.
+// Panel by panel, and at most kAtOnce columns at a time, so that a panel of errors stays in the L1
+// cache.
 template <class Real>
 static void correlate(Real* G, Index rows, Index cols, Slots<const Real> d, Slots<const Real> x,
                       Index count, Index steps) {
     constexpr Index kAtOnce = 128;
     const Index at_once = count < kAtOnce ? kAtOnce / count : 1;
-    for (Index last = steps; last > 0; last -= at_once) {
-        const Index some = smaller(last, at_once);
-        const Slots<const Real> errors = d.from(last - some), inputs = x.from(last - some);
-        if (count == 1)
-            correlate_pass<Real>(G, rows, cols, reversed<Real>(errors, some),
-                                 reversed<Real>(inputs, some), some, 1);
-        else
-            correlate_pass<Real>(G, rows, cols, errors, inputs, count, some);
-    }
+    Panels<Real>(rows).for_each([&](Index row, int size) {
+        Real* panel = G + row * cols;
+        for (Index last = steps; last > 0; last -= at_once) {
+            const Index some = smaller(last, at_once), first = last - some;
+            const Slots<const Real> errors{d.at(first).data + row, d.stride, d.step};
+            if (count == 1)
+                correlate_panel<Real>(panel, size, cols, reversed<Real>(errors, some),
+                                      reversed<Real>(x.from(first), some), some, 1);
+            else
+                correlate_panel<Real>(panel, size, cols, errors, x.from(first), count, some);
+        }
+    });
 }
 
 // g = g + sum of d for V vectors.
