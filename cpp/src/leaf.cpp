@@ -15,13 +15,14 @@ namespace {
 // few enough for the L2 cache.
 constexpr Index kColumnSteps = 256;
 
-// The stride between columns: not a large power of two, which would map many columns to the same
-// cache lines.
+// The stride between columns: an odd number of cache lines, unless it is small. `correlate` reads a
+// line or two of each of many columns: with an even number they would share half of the cache's
+// sets, or fewer.
 template <class Real>
 Index stride_of(Index size) {
     constexpr Index line = kAlignment / sizeof(Real);
     const Index stride = padded<Real>(size);
-    return stride % (8 * line) == 0 ? stride + line : stride;
+    return stride >= 4 * line && stride % (2 * line) == 0 ? stride + line : stride;
 }
 
 // Grows the vector; its contents are lost.
@@ -239,16 +240,32 @@ Columns<const Real> Leaf<Real>::outputs(const Segment& segment) {
 // defined on them, else to the unscaled outputs.
 template <class Real>
 void Leaf<Real>::step_errors(const Segment& segment, Columns<const Real> y, Columns<Real> errors) {
-    Index n = 0;
-    for (Index t = 0; t < segment.steps(); ++t)
-        for (Index c = segment.lo; c < segment.hi; ++c, ++n) {
-            const Index step = segment.first + t;
-            if (task_->given)
-                given_error(c, step, errors.column(n));
-            else
-                loss_of(all_outputs() ? segment.row + t * segment.width + c : c) =
-                    step_loss(c, step, n, y.column(n), errors.column(n));
+    const Index columns = segment.columns(), steps = segment.steps();
+    for (Index c = segment.lo; c < segment.hi; ++c) {
+        const Index first = c - segment.lo;  // of its columns in y and errors
+        const auto n = [=](Index t) { return first + t * columns; };
+        if (task_->given) {
+            for (Index t = 0; t < steps; ++t)
+                given_error(c, segment.first + t, errors.column(n(t)));
+            continue;
         }
+        double* losses = &loss_of(all_outputs() ? segment.row + c : c);
+        if (squares_alone()) {
+            squared_errors<Real>({y.column(first), y.stride * columns}, target(c, segment.first),
+                                 y_[c], {errors.column(first), errors.stride * columns},
+                                 model_.architecture.output_size(), 1 / task_->normalizer, losses,
+                                 segment.width, steps);
+            continue;
+        }
+        for (Index t = 0; t < steps; ++t)
+            losses[t * segment.width] =
+                step_loss(c, segment.first + t, n(t), y.column(n(t)), errors.column(n(t)));
+    }
+}
+
+template <class Real>
+const Real* Leaf<Real>::target(Index column, Index step) const {
+    return all_outputs() ? y_[column].row(task_->window.first + step) : y_[column].data;
 }
 
 template <class Real>
@@ -267,19 +284,17 @@ double Leaf<Real>::step_loss(Index column, Index step, Index n, const Real* y, R
         const Index row = all_outputs() ? sequence(column) * examples.steps + at : sequence(column);
         return cross_entropy(y, logits, examples.classes[row], size, share, error);
     }
-    const Rows<const Real>& targets = y_[column];
-    const Real* target = all_outputs() ? targets.row(at) : targets.data;
+    const Real* t = target(column, step);
+    const Index stride = y_[column].stride;
     if (examples.loss == Loss::bce)
-        return binary_cross_entropy(y, logits, target, targets.stride, size, share, error);
-    return squared_error(y, model_.output_scaling, target, targets.stride, size, share, error);
+        return binary_cross_entropy(y, logits, t, stride, size, share, error);
+    return squared_error(y, model_.output_scaling, t, stride, size, share, error);
 }
 
 template <class Real>
 void Leaf<Real>::given_error(Index column, Index step, Real* error) const {
     const Index size = model_.architecture.output_size();
-    const Rows<const Real>& rows = y_[column];
-    const Real* dL_dy = all_outputs() ? rows.row(task_->window.first + step) : rows.data;
-    copy_row(dL_dy, rows.stride, error, 1, size);
+    copy_row(target(column, step), y_[column].stride, error, 1, size);
     if (const Real* factor = model_.output_scaling.std)
         for (Index i = 0; i < size; ++i) error[i] *= factor[i];
 }

@@ -128,6 +128,7 @@ class Leaf {
     void step_errors(const Segment& segment, Columns<const Real> y, Columns<Real> errors);
     double step_loss(Index column, Index step, Index n, const Real* y, Real* error) const;
     void given_error(Index column, Index step, Real* error) const;
+    const Real* target(Index column, Index step) const;  // or the given derivative
     double loss() const;
 
     void backward();
@@ -144,6 +145,11 @@ class Leaf {
 
     const std::vector<Half>& halves() const { return model_.layout.halves(); }
     bool all_outputs() const { return task_->inputs.outputs == Outputs::all; }
+    // Squared errors without weights or scaling: the usual case, computed for many steps at once.
+    bool squares_alone() const {
+        const Examples<Real>& examples = *task_->examples;
+        return examples.loss == Loss::mse && !examples.weights && !model_.output_scaling.given();
+    }
     bool loss_of_logits() const { return task_->examples && task_->examples->loss != Loss::mse; }
     Index sequence(Index column) const { return task_->sequences[order(column)]; }
     Index order(Index column) const { return order_[static_cast<std::size_t>(column)]; }

@@ -13,7 +13,9 @@
 #pragma once
 
 #include <algorithm>
+#include <type_traits>
 
+#include "elman/views.hpp"
 #include "logarithm.hpp"
 #include "scaling.hpp"
 
@@ -41,25 +43,44 @@ double add_squares(const Real* y, Target target, Index size, Real factor, Real* 
     return (sum[0] + sum[1]) + (sum[2] + sum[3]);
 }
 
+// Squared errors of `steps` steps of one sequence, in the scale of the targets: y (O,) and error
+// (O,) of each step, which may be the same columns, the rows of targets from `target`, and a loss
+// at the stride.
+template <class Real>
+void squared_errors(Columns<const Real> y, const Real* target, const Rows<const Real>& targets,
+                    Columns<Real> error, Index size, double share, double* losses,
+                    Index loss_stride, Index steps) {
+    const double each = share / static_cast<double>(size);
+    const Real factor = static_cast<Real>(2 * each);
+    const auto for_each = [&](auto stride) {
+        for (Index t = 0; t < steps; ++t) {
+            const Real* row = target + t * targets.step_stride;
+            losses[t * loss_stride] =
+                each * add_squares(
+                           y.column(t), [=](Index i) { return row[i * stride]; }, size, factor,
+                           error.column(t));
+        }
+    };
+    if (targets.stride == 1)  // so that this case is vectorized
+        for_each(std::integral_constant<Index, 1>());
+    else
+        for_each(targets.stride);
+}
+
 // y (O,) before scaling, target (O,) in the user's scale; the error is dl/dy.
 template <class Real>
 double squared_error(const Real* y, const OutputScaling<Real>& scaling, const Real* target,
                      Index target_stride, Index size, double share, Real* error) {
-    const double each = share / static_cast<double>(size);
-    const Real factor = static_cast<Real>(2 * each);
-    if (scaling.mean || scaling.std) {
+    if (scaling.given()) {
         for (Index i = 0; i < size; ++i) error[i] = scaled_output(scaling, y[i], i);
         y = error;
     }
-    const double sum =
-        target_stride == 1  // so that this case is vectorized
-            ? add_squares(
-                  y, [=](Index i) { return target[i]; }, size, factor, error)
-            : add_squares(
-                  y, [=](Index i) { return target[i * target_stride]; }, size, factor, error);
+    double loss = 0;
+    squared_errors<Real>({y, 0}, target, {target, 0, target_stride}, {error, 0}, size, share, &loss,
+                         0, 1);
     if (scaling.std)
         for (Index i = 0; i < size; ++i) error[i] *= scaling.std[i];
-    return each * sum;
+    return loss;
 }
 
 // y = sigmoid(z), (O,) each, target (O,) from 0 to 1; the error is dl/dz.

@@ -156,6 +156,9 @@ Trainer<Real>::Trainer(std::shared_ptr<const Network<Real>> network, TrainerSett
       optimizer_(settings.optimizer, trained_, pause) {
     if (settings.clip_value) check_positive("clip_value", *settings.clip_value);
     if (settings.clip_norm) check_positive("clip_norm", *settings.clip_norm);
+    Index most = 0;
+    for (const Piece& piece : layout().pieces()) most = std::max(most, piece.rows);
+    squares_.resize(static_cast<std::size_t>(padded<Real>(most)));
 }
 
 template <class Real>
@@ -274,7 +277,7 @@ void Trainer<Real>::carry(const Minibatch& batch, const std::vector<Real>& state
 }
 
 template <class Real>
-void Trainer<Real>::clip(Real* gradients) const {
+void Trainer<Real>::clip(Real* gradients) {
     if (settings_.clip_value) {
         const Real most = static_cast<Real>(*settings_.clip_value);
         for (Index i = 0; i < trained_; ++i) gradients[i] = std::clamp(gradients[i], -most, most);
@@ -288,9 +291,8 @@ void Trainer<Real>::clip(Real* gradients) const {
 
 // Sums squares row by row, then rows in the order of the file.
 template <class Real>
-double Trainer<Real>::norm(const Real* gradients) const {
+double Trainer<Real>::norm(const Real* gradients) {
     double sum = 0;
-    AlignedVector<Real> rows;
     for (const Piece& piece : layout().pieces()) {
         const Real* g = gradients + piece.offset;
         if (piece.offset >= trained_) break;  // the initial state comes last
@@ -298,9 +300,8 @@ double Trainer<Real>::norm(const Real* gradients) const {
             for (Index i = 0; i < piece.rows; ++i) sum += static_cast<double>(g[i]) * g[i];
             continue;
         }
-        rows.assign(static_cast<std::size_t>(padded<Real>(piece.rows)), Real(0));
-        network_->kernels().square_rows(g, piece.rows, piece.cols, rows.data());
-        for (Index r = 0; r < piece.rows; ++r) sum += rows[static_cast<std::size_t>(r)];
+        network_->kernels().square_rows(g, piece.rows, piece.cols, squares_.data());
+        for (Index r = 0; r < piece.rows; ++r) sum += squares_[static_cast<std::size_t>(r)];
     }
     return std::sqrt(sum);
 }

@@ -23,6 +23,8 @@ template <class Real>
 struct OutputScaling {
     const Real* mean;
     const Real* std;
+
+    bool given() const { return mean || std; }
 };
 
 // The scaling stored in parameters, which must outlive it. 1 / input_std is rounded once, here.

@@ -28,7 +28,9 @@ class Pause {
     static constexpr Index kWork = Index(1) << 21;
 
     Pause() = default;  // never stops
-    explicit Pause(std::function<bool()> go_on) : go_on_(std::move(go_on)) {}
+    explicit Pause(std::function<bool()> go_on) : go_on_(std::move(go_on)) {
+        if (go_on_) asked_ = std::chrono::steady_clock::now();
+    }
     Pause(const Pause&) = delete;
     Pause& operator=(const Pause&) = delete;
 
@@ -49,8 +51,7 @@ class Pause {
 
   private:
     std::function<bool()> go_on_;
-    std::chrono::steady_clock::time_point asked_ =
-        go_on_ ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point();
+    std::chrono::steady_clock::time_point asked_{};
     Index work_ = 0;
     Index looks_ = 0;
     std::atomic<bool> stopped_{false};

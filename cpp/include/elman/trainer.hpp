@@ -103,8 +103,8 @@ class Trainer {
                                Index count) const;
     void begin_carried(const Examples<Real>& examples);
     void carry(const Minibatch& batch, const std::vector<Real>& states);
-    void clip(Real* gradients) const;
-    double norm(const Real* gradients) const;
+    void clip(Real* gradients);
+    double norm(const Real* gradients);
 
     const Layout<Real>& layout() const { return network_->layout(); }
     const Architecture& architecture() const { return network_->architecture(); }
@@ -115,7 +115,8 @@ class Trainer {
     Index trained_;                // leading elements of weights_ that are trained
     std::unique_ptr<Backpropagation<Real>> backpropagation_;
     Optimizer<Real> optimizer_;
-    std::vector<Real> carried_;  // (B, S), empty until something is carried
+    AlignedVector<Real> squares_;  // scratch of norm()
+    std::vector<Real> carried_;    // (B, S), empty until something is carried
     mutable Busy busy_;
 };
 

@@ -351,6 +351,12 @@ static void product(const PackedMatrix<Real>& W, Columns<const Real> c, Columns<
 
 // --- the gradient of W
 
+// `steps` steps of one column as the columns of one step, from last to first: one loop, not two.
+template <class Real>
+ELMAN_INLINE Slots<const Real> reversed(const Slots<const Real>& slots, Index steps) {
+    return {slots.at(steps - 1).data, -slots.step, 0};
+}
+
 // G = G + sum of d x^T for N columns of a panel of V vectors: G (N, V vectors), V vectors of each
 // d, N elements of each x.
 template <class Real, int V, int N>
@@ -381,22 +387,34 @@ static void correlate_rows(Real* G, Index cols, Slots<const Real> d, Slots<const
     });
 }
 
-// Limits the columns per pass so that a panel of errors stays in the L1 cache.
+// Apart: inlined into the loops of correlate, its own loops take 1.12 times the instructions.
+template <class Real>
+ELMAN_APART void correlate_panel(Real* G, int size, Index cols, Slots<const Real> d,
+                                 Slots<const Real> x, Index count, Index steps) {
+    with_constant<1, kPanel>(size, [&](auto V) ELMAN_INLINED {
+        correlate_rows<Real, V.value>(G, cols, d, x, count, steps);
+    });
+}
+
+// Panel by panel, and at most kAtOnce columns at a time, so that a panel of errors stays in the L1
+// cache.
 template <class Real>
 static void correlate(Real* G, Index rows, Index cols, Slots<const Real> d, Slots<const Real> x,
                       Index count, Index steps) {
     constexpr Index kAtOnce = 128;
     const Index at_once = count < kAtOnce ? kAtOnce / count : 1;
-    for (Index last = steps; last > 0; last -= at_once) {
-        const Index some = smaller(last, at_once), first = last - some;
-        Panels<Real>(rows).for_each([&](Index row, int size) {
+    Panels<Real>(rows).for_each([&](Index row, int size) {
+        Real* panel = G + row * cols;
+        for (Index last = steps; last > 0; last -= at_once) {
+            const Index some = smaller(last, at_once), first = last - some;
             const Slots<const Real> errors{d.at(first).data + row, d.stride, d.step};
-            with_constant<1, kPanel>(size, [&](auto V) ELMAN_INLINED {
-                correlate_rows<Real, V.value>(G + row * cols, cols, errors, x.from(first), count,
-                                              some);
-            });
-        });
-    }
+            if (count == 1)
+                correlate_panel<Real>(panel, size, cols, reversed<Real>(errors, some),
+                                      reversed<Real>(x.from(first), some), some, 1);
+            else
+                correlate_panel<Real>(panel, size, cols, errors, x.from(first), count, some);
+        }
+    });
 }
 
 // g = g + sum of d for V vectors.
@@ -414,6 +432,11 @@ static void add_vectors(Real* g, Slots<const Real> d, Index count, Index steps) 
 
 template <class Real>
 static void add_columns(Real* g, Slots<const Real> d, Index rows, Index count, Index steps) {
+    if (count == 1) {
+        d = reversed<Real>(d, steps);
+        count = steps;
+        steps = 1;
+    }
     Panels<Real>(rows).for_each([&](Index row, int size) {
         const Slots<const Real> errors{d.data + row, d.stride, d.step};
         with_constant<1, kPanel>(size, [&](auto V) ELMAN_INLINED {
