@@ -113,7 +113,7 @@ def _limits(case: Case, x: Array) -> list[Entry]:
     if case.work == "step":
         calls = hardware.empty_calls(x, np.empty(case.O, case.dtype))
         return calls[:1] if case.group == "isa" else calls
-    if case.work == "sequence":
+    if case.work == "sequence" or case.threads > 1:
         return []
     return multiply_adds(case, case.weights)
 
@@ -129,6 +129,8 @@ def multiply_adds(case: Any, count: float) -> list[Entry]:
 
 def _yardsticks(case: Case) -> list[Entry]:
     """Return what a case is compared with that it may exceed, with a step as the item."""
+    if case.work == "batch" and case.threads > 1:
+        return [entry._replace(mode="one core") for entry in multiply_adds(case, case.weights)]
     if case.work != "sequence":
         return []
     loads = hardware.streaming_loads(case.bytes // case.layers)  # layer by layer

@@ -87,7 +87,7 @@ def _processes(programs: dict[str, str], rounds: int, done: Callable[[], object]
     """Return the times of the programs."""
     run = partial(subprocess.run, check=True, stdout=subprocess.DEVNULL)
     entries = [
-        Entry(name, "", partial(run, [sys.executable, "-c", code]), 1)
+        Entry(name, "", partial(run, [sys.executable, "-W", "ignore", "-c", code]), 1)
         for name, code in programs.items()
     ]
     return times_of(entries, interleave(entries, rounds, done=done))

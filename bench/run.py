@@ -32,6 +32,7 @@ import measure
 import memory
 import processes
 import results
+import sources
 import tail
 import training
 
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 GROUPS = {**cases.GROUPS, "training": training.UPDATES}
 GROUPS["isa"] = [*cases.GROUPS["isa"], *training.OF_SETS]
 OTHER_CASES = ("memory", "imports", "cold_start", "tail")
+OTHER_SOURCES = "This build of elman was compiled from other sources than those of this checkout."
 QUICK = {
     "cases": ["step", "sequence", "batch", "training", "imports"],
     "sizes": ["32", "128", "256"],
@@ -55,6 +57,8 @@ TAIL_CASE = cases.Case("tail", "step", 16, 32, 4)
 def main() -> None:
     arguments = _arguments()
     console = Console()
+    if elman.build_info()["sources"] != sources.digest():
+        console.print(OTHER_SOURCES)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
         result = run(arguments, progress)
@@ -80,7 +84,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--sizes", type=names(sizes), default=sizes, help="hidden sizes")
     parser.add_argument("--peers", type=names(peers.TITLES), default=list(peers.TITLES))
     parser.add_argument("--rounds", type=int, default=21)
-    parser.add_argument("--tail-seconds", type=float, default=4.0, help="of each entry")
+    parser.add_argument("--tail-seconds", type=float, default=8.0, help="of each entry")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results.json")
     parser.add_argument(
         "--quick", action="store_true", help="some cases and few rounds; only print"

@@ -370,6 +370,25 @@ def test_the_instruction_sets_are_timed_in_the_same_rounds(result):
             assert [limit["mode"] for limit in case["limits"]] == best_first
 
 
+def test_what_two_threads_can_exceed_is_no_limit(monkeypatch):
+    monkeypatch.setattr(measure.hardware, "_machine", Machine)
+    for case in cases.GROUPS["threads"]:
+        assert measure._limits(case, None) == []
+        assert len(measure._yardsticks(case)) == 1
+    (one,) = measure._limits(cases.GROUPS["batch"][0], None)
+    assert (one.name, one.mode) == ("multiply-add", "float32")
+
+
+class Machine:
+    """The functions of the machine, which take no time."""
+
+    def fused_float32(self, rounds):
+        return float(rounds)
+
+    def load(self, memory, passes):
+        return 0
+
+
 def test_scalar_is_timed_on_small_networks_only():
     assert cases.sets(1_000_000) == elman.available_isas()[:0:-1]
 

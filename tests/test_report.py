@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 
@@ -147,6 +148,15 @@ def test_the_readme_says_how_often_elman_is_ahead_of_all_peers(result):
     words = " ".join(summary.summary(result).split())
     assert "at least 1.1x as fast in 5 of 10 comparisons" in words
     assert "(docs/numbers.md#where-elman-loses-or-ties)" in words
+
+
+def test_all_speeds_in_the_readme_are_in_its_block():
+    text = (cpp_build.ROOT / "README.md").read_text(encoding="utf-8")
+    speed = r"\d ?(ns|µs|us|ms|microseconds|nanoseconds|GFLOP/s|x)\b|\d times (as|faster|slower)"
+    before, rest = text.split(summary.BEGIN)
+    block, after = rest.split(summary.END)
+    assert re.search(speed, block)
+    assert not re.search(speed, before + after)
 
 
 def test_only_the_block_of_the_readme_is_replaced(result):
