@@ -80,7 +80,7 @@ MOST_SCALAR = 10_000  # weights: a batch or an update of more takes `scalar` a s
 
 
 def sets(weights: int) -> list[str]:
-    """Return the instruction sets that are compared on a network, the best first."""
-    return [
-        isa for isa in reversed(elman.available_isas()) if isa != "scalar" or weights <= MOST_SCALAR
-    ]
+    """Return the instruction sets that are compared on a network: the one in use, then others."""
+    isas = elman.available_isas()
+    up_to = isas[: isas.index(elman.isa()) + 1]
+    return [isa for isa in reversed(up_to) if isa != "scalar" or weights <= MOST_SCALAR]

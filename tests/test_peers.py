@@ -165,6 +165,18 @@ def test_a_peer_that_cannot_be_compiled_is_left_out_with_a_sentence(monkeypatch,
     assert peers.available(["eigen"]) == ({}, {"eigen": "cmake is not installed"})
 
 
+@pytest.mark.parametrize(("isa", "limited"), [("avx2", True), ("", False)])
+def test_the_peers_are_kept_to_avx2_as_elman_is(monkeypatch, isa, limited):
+    variables = [*peers.OF_AVX2, "XLA_FLAGS", "JAX_PLATFORMS"]
+    for name in variables:
+        monkeypatch.setenv(name, "")  # is undone
+    monkeypatch.setenv("ELMAN_ISA", isa)
+    monkeypatch.setattr(peers.timing, "one_thread", lambda: None)
+    peers.one_thread()
+    assert ("--xla_cpu_max_isa=AVX2" in os.environ["XLA_FLAGS"]) == limited
+    assert (os.environ["OPENBLAS_CORETYPE"] == "Haswell") == limited
+
+
 def test_importing_the_peers_imports_no_numpy():
     code = "import sys, peers; print('numpy' in sys.modules)"
     run = [sys.executable, "-c", code]  # finds modules in its working directory
@@ -361,10 +373,10 @@ def test_a_case_says_what_was_measured(result):
 
 @of_a_result
 def test_the_instruction_sets_are_timed_in_the_same_rounds(result):
-    cases = [case for case in result[0]["cases"] if case["group"] == "isa"]
-    assert {case["work"] for case in cases} == {"step", "sequence", "batch", "update"}
-    best_first = elman.available_isas()[::-1]
-    for case in cases:
+    forced = [case for case in result[0]["cases"] if case["group"] == "isa"]
+    assert {case["work"] for case in forced} == {"step", "sequence", "batch", "update"}
+    best_first = cases.sets(1)
+    for case in forced:
         assert [e["mode"] for e in case["entries"] if e["name"] == "elman"] == best_first
         if case["work"] in ("batch", "update"):
             assert [limit["mode"] for limit in case["limits"]] == best_first
@@ -390,7 +402,14 @@ class Machine:
 
 
 def test_scalar_is_timed_on_small_networks_only():
-    assert cases.sets(1_000_000) == elman.available_isas()[:0:-1]
+    assert cases.sets(100)[-1] == "scalar"
+    assert "scalar" not in cases.sets(1_000_000)
+
+
+def test_the_set_in_use_is_the_first_of_those_compared(monkeypatch):
+    monkeypatch.setattr(elman, "available_isas", lambda: ["scalar", "sse2", "avx2", "avx512"])
+    monkeypatch.setattr(elman, "isa", lambda: "avx2")
+    assert cases.sets(100) == ["avx2", "sse2", "scalar"]
 
 
 @of_a_result

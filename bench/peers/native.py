@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 SUFFIX = importlib.machinery.EXTENSION_SUFFIXES[0]
+MARCH = "haswell" if os.environ.get("ELMAN_ISA") == "avx2" else "native"
 MADE = "made.json"  # beside an extension: its compiler and flags
 
 
@@ -65,7 +66,7 @@ def processor() -> str:
 
 def _key(source: Path) -> str:
     """Return a key that depends on the sources, the processor and the interpreter."""
-    digest = hashlib.sha256(f"{processor()} {sys.version} {MADE}".encode())
+    digest = hashlib.sha256(f"{processor()} {sys.version} {MADE} {MARCH}".encode())
     for path in sorted(source.glob("*")):
         if path.name == "CMakeLists.txt" or path.suffix in (".cpp", ".hpp"):
             digest.update(path.read_bytes())
@@ -80,6 +81,7 @@ def _compile(source: Path, folder: str) -> None:
             f"-DCMAKE_MAKE_PROGRAM={_tool('ninja')}",
             f"-DCMAKE_PREFIX_PATH={';'.join(_prefixes())}",
             f"-DPython_EXECUTABLE={sys.executable}",
+            f"-DMARCH={MARCH}",
             "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON",
         ],
         [_tool("cmake"), "--build", folder],
