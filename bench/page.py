@@ -76,8 +76,9 @@ def _sections(result: Facts) -> Iterator[tuple[str, str, str, str]]:
     for heading, group in (("Two layers", "deep"), ("float64", "float64")):
         tables = (comparison(of_group(result, group, work), note=True) for work in WORKS)
         yield heading, "", "", "\n\n".join(filter(None, tables))
-    tables = (comparison([case], note=True) for case in of_group(result, "threads"))
-    yield "Two threads against one", "On all cores.", "", "\n\n".join(tables)
+    tables = (comparison(of_group(result, "threads", work), note=True) for work in WORKS)
+    both = "On all cores. The yardsticks are of one core."
+    yield "Two threads against one", both, "", "\n\n".join(filter(None, tables))
     yield "Training", TRAINING, "training", comparison(of_group(result, "training"))
     yield "The memory of an update", "", "", _memory(result.get("memory", []))
     tables = (_isas(result, work) for work in WORKS)
