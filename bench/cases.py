@@ -24,7 +24,6 @@ class Case(NamedTuple):
     O: int
     layers: int = 1
     dtype: str = "float32"
-    isa: str = ""
     threads: int = 1
 
     @property
@@ -51,9 +50,9 @@ class Case(NamedTuple):
         """The size of the weights, which a step reads once."""
         return self.weights * {"float32": 4, "float64": 8}[self.dtype]
 
-    def network(self) -> elman.Network:
-        """Return the network of this case, packed for its instruction set."""
-        with elman.use_isa(self.isa or elman.isa()):
+    def network(self, isa: str | None = None) -> elman.Network:
+        """Return the network of this case, packed for an instruction set."""
+        with elman.use_isa(isa or elman.isa()):
             return elman.Network(
                 self.I, self.H, self.O, num_layers=self.layers, dtype=self.dtype, seed=0
             )
@@ -72,12 +71,17 @@ GROUPS = {
     "float64": _each("float64", "sequence", SIZES, dtype="float64")
     + _each("float64", "batch", BATCH_SIZES, dtype="float64"),
     "threads": _each("threads", "batch", [(64, 256, 16)], threads=2)
+    + _each("threads", "sequence", SIZES[5:], threads=2)
     + _each("threads", "sequence", [(64, 256, 16)], threads=2, layers=2),
-    "isa": [
-        case
-        for isa in elman.available_isas()
-        for case in _each("isa", "step", SIZES, isa=isa)
-        + _each("isa", "sequence", SIZES, isa=isa)
-        + _each("isa", "batch", BATCH_SIZES, isa=isa)
-    ],
+    "isa": _each("isa", "step", SIZES)
+    + _each("isa", "sequence", SIZES)
+    + _each("isa", "batch", BATCH_SIZES),
 }
+MOST_SCALAR = 10_000  # weights: a batch or an update of more takes `scalar` a second
+
+
+def sets(weights: int) -> list[str]:
+    """Return the instruction sets that are compared on a network: the one in use, then others."""
+    isas = elman.available_isas()
+    up_to = isas[: isas.index(elman.isa()) + 1]
+    return [isa for isa in reversed(up_to) if isa != "scalar" or weights <= MOST_SCALAR]

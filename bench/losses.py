@@ -13,6 +13,7 @@ from pieces import (
     named,
     number,
     percent,
+    shown,
     table,
     title,
     with_quartiles,
@@ -88,8 +89,9 @@ def _of_the_tail(tail: list[Facts]) -> Iterator[Comparison]:
     for facts in from_python:
         if facts["name"] in TITLES and facts["name"] != "elman":
             for key, name in PERCENTILES.items():
-                spread = _exactly(facts["service"][key] / ours["service"][key])
-                yield f"the tail, {name}", title(facts), spread
+                if shown(facts, "service", key) and shown(ours, "service", key):
+                    spread = _exactly(facts["service"][key] / ours["service"][key])
+                    yield f"the tail, {name}", title(facts), spread
 
 
 def _exactly(ratio: float) -> Facts:

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import elman
-import limits
+import hardware
+from cases import sets
 from elman import reference
 from elman.cli.timing.answers import Wrong, checked
 from elman.cli.timing.base import Unsupported
-from elman.cli.timing.rounds import Entry, interleave, ratios, spread
+from elman.cli.timing.rounds import Entry, interleave
+from results import times_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,10 +52,10 @@ def measure(
             continue
         except Wrong as error:
             wrong[name] = f"{case.work} of {case.I}, {case.H}, {case.O}: {error}"
-    bounds = _bounds(case, x)
+    limits, yardsticks = _limits(case, x), _yardsticks(case)
     with pinned(case.threads == 1):
-        times = interleave([*entries, *bounds], rounds, done=done)
-    return _facts(case, network.isa, rounds, entries, bounds, times), wrong
+        times = interleave([*entries, *limits, *yardsticks], rounds, done=done)
+    return described(case, network.isa, case.weights, (entries, limits, yardsticks), times), wrong
 
 
 @contextlib.contextmanager
@@ -70,9 +72,9 @@ def pinned(one: bool = True) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-def problem(case: Case) -> tuple[elman.Network, Array, Array]:
+def problem(case: Case, isa: str | None = None) -> tuple[elman.Network, Array, Array]:
     """Return the network, inputs (T, I) or (B, T, I), and the reference's outputs."""
-    network = case.network()
+    network = case.network(isa)
     shape = (case.T, case.I) if case.work != "batch" else (case.B, case.T, case.I)
     x = np.random.default_rng(1).standard_normal(shape).astype(case.dtype)
     return network, x, reference.run(network, x).output
@@ -81,10 +83,12 @@ def problem(case: Case) -> tuple[elman.Network, Array, Array]:
 def _elman_entries(case: Case, make: type[Peer]) -> list[Entry]:
     """Return the entries of elman for the case, and for the variants it is compared with."""
     entries = []
-    for mode, variant in _variants(case):
-        network, x, expected = problem(variant)
+    for mode, variant, isa in _variants(case):
+        network, x, expected = problem(variant, isa)
         peer, parameters = make(network, variant.threads), network.num_parameters
         new = checked("elman", peer, variant.work, x, expected, parameters)
+        if case.group == "isa":  # of a step only `out=`
+            new = [new[0]._replace(mode="")]
         entries += [e._replace(mode=", ".join(filter(None, [e.mode, mode]))) for e in new]
     if case.group == "step" and case.H == CALL_SIZE:
         one = x[:1]
@@ -92,66 +96,64 @@ def _elman_entries(case: Case, make: type[Peer]) -> list[Entry]:
     return entries
 
 
-def _variants(case: Case) -> list[tuple[str, Case]]:
+def _variants(case: Case) -> list[tuple[str, Case, str]]:
+    """Return the mode of each variant, its case and its instruction set."""
+    best = elman.isa()
     if case.group == "float64":
-        return [("", case), ("float32", case._replace(dtype="float32"))]
+        return [("", case, best), ("float32", case._replace(dtype="float32"), best)]
     if case.group == "threads":
-        return [("2 threads", case), ("1 thread", case._replace(threads=1))]
-    if case.group == "isa" and case.isa != elman.isa():
-        return [(case.isa, case), (elman.isa(), case._replace(isa=elman.isa()))]
-    return [("", case)]
+        return [("2 threads", case, best), ("1 thread", case._replace(threads=1), best)]
+    if case.group == "isa":
+        return [(isa, case, isa) for isa in sets(case.weights)]
+    return [("", case, best)]
 
 
-def _bounds(case: Case, x: Array) -> list[Entry]:
-    """Return the machine limits of a case, with a step as the item."""
+def _limits(case: Case, x: Array) -> list[Entry]:
+    """Return what bounds a case, with a step as the item."""
     if case.work == "step":
-        return limits.empty_calls(x, np.empty(case.O, case.dtype))
-    if case.work == "sequence":
-        loads = limits.streaming_loads(case.bytes // case.layers)  # layer by layer
-        return [loads._replace(items=loads.items / case.layers)]
-    peak = limits.multiply_add("sse2_float32" if case.isa == "sse2" else case.dtype)
-    return [peak._replace(items=peak.items / (2 * case.weights))]
+        calls = hardware.empty_calls(x, np.empty(case.O, case.dtype))
+        return calls[:1] if case.group == "isa" else calls
+    if case.work == "sequence" or case.threads > 1:
+        return []
+    return multiply_adds(case, case.weights)
 
 
-def _facts(
-    case: Case,
+def multiply_adds(case: Any, count: float) -> list[Entry]:
+    """Return the time that the machine needs for `count` multiply-adds, with each set compared."""
+    if case.group == "isa":
+        peaks = [(isa, hardware.multiply_add(f"{isa}_{case.dtype}")) for isa in sets(case.weights)]
+    else:
+        peaks = [(case.dtype, hardware.multiply_add(case.dtype))]
+    return [peak._replace(mode=mode, items=peak.items / (2 * count)) for mode, peak in peaks]
+
+
+def _yardsticks(case: Case) -> list[Entry]:
+    """Return what a case is compared with that it may exceed, with a step as the item."""
+    if case.work == "batch" and case.threads > 1:
+        return [entry._replace(mode="one core") for entry in multiply_adds(case, case.weights)]
+    if case.work != "sequence":
+        return []
+    loads = hardware.streaming_loads(case.bytes // case.layers)  # layer by layer
+    return [loads._replace(items=loads.items / case.layers)]
+
+
+def described(
+    case: Any,
     isa: str,
-    rounds: int,
-    entries: list[Entry],
-    bounds: list[Entry],
+    weights: int,
+    entries: tuple[list[Entry], list[Entry], list[Entry]],
     times: list[list[float]],
 ) -> Facts:
-    flops = 2 * case.weights
-    entry_times, bound_times = times[: len(entries)], times[len(entries) :]
-
-    def value(ns: list[float]) -> Facts:
-        values = [flops / t for t in ns] if case.work == "batch" else ns
-        return spread(values)._asdict()
-
-    def fact(entry: Entry, ns: list[float]) -> Facts:
-        found = {"name": entry.name, "mode": entry.mode, **value(ns)}
-        found["ratio"] = ratios(ns, times[0])._asdict()
-        for bound, bound_ns in zip(bounds, bound_times, strict=True):
-            if entry.name == "elman" and case.work == "step" and bound.mode == entry.mode:
-                found["times_empty_call"] = ratios(ns, bound_ns)._asdict()
-        return found
-
-    unit = "GFLOP/s" if case.work == "batch" else "ns per step"
-    facts = described(case, isa, unit, rounds)
-    facts["entries"] = list(map(fact, entries, entry_times))
-    facts["limits"] = list(map(fact, bounds, bound_times))
-    return facts
-
-
-def described(case: Any, isa: str, unit: str, rounds: int) -> Facts:
-    """Return the description of a case, without its entries and limits."""
+    """Return a case of the result file: what it is, and the times of its three kinds of entries."""
+    rest = iter(times)
+    kinds = zip(("entries", "limits", "yardsticks"), entries, strict=True)
     return {
         "group": case.group,
         "work": case.work,
         "shape": {name: getattr(case, name) for name in ("I", "H", "O", "T", "B", "layers")},
+        "weights": weights,
         "dtype": case.dtype,
         "threads": case.threads,
         "isa": isa,
-        "unit": unit,
-        "rounds": rounds,
+        **{kind: times_of(found, [next(rest) for _ in found]) for kind, found in kinds},
     }

@@ -10,6 +10,7 @@ from peers import TITLES
 from pieces import (
     PERCENTILES,
     WORKS,
+    at,
     column,
     fastest,
     median,
@@ -17,6 +18,7 @@ from pieces import (
     of_group,
     percent,
     ratio,
+    shown,
     sizes,
     table,
     title,
@@ -48,12 +50,14 @@ def page(result: Facts) -> str:
 
 def _introduction(result: Facts) -> str:
     rounds = max((case["rounds"] for case in result["cases"]), default=0)
+    waived = result.get("waived")
     return (
         "Written by `python bench/report.py` from `bench/results.json`, which `python bench/run.py`"
-        f" measured on {result['date'][:10]} in {rounds} rounds. Method and fairness:"
+        f" measured on {result['date'][:10]} at {at(result)} in {rounds} rounds."
+        f"{f' What is compiled has changed since: {waived}' if waived else ''} Method and fairness:"
         " [bench/README.md](../bench/README.md). Values are medians. A ratio is an entry's time"
         " divided by elman's in the same round, with the quartiles of the rounds in brackets; above"
-        " 1, elman is faster."
+        " 1, elman is faster. A limit cannot be exceeded; a yardstick can."
     )
 
 
@@ -62,9 +66,9 @@ def _sections(result: Facts) -> Iterator[tuple[str, str, str, str]]:
     one = "One call from Python per step; nanoseconds per step."
     yield "One step", one, "step", comparison(of_group(result, "step"))
     long = (
-        "T = 1000 in one call, B = 1; nanoseconds per step. Streaming loads: the time to read every"
-        " weight once per step from memory of that size. It is exceeded where weights stay in"
-        " registers or in a nearer cache between steps."
+        "T = 1000 in one call, B = 1; nanoseconds per step. Streaming loads are a yardstick: the"
+        " time to read every weight once per step from memory of that size. It is exceeded where"
+        " weights stay in registers or in a nearer cache between steps."
     )
     yield "A sequence", long, "sequence", comparison(of_group(result, "sequence"))
     many = "B = 64, T = 100 in one call; GFLOP/s."
@@ -72,18 +76,21 @@ def _sections(result: Facts) -> Iterator[tuple[str, str, str, str]]:
     for heading, group in (("Two layers", "deep"), ("float64", "float64")):
         tables = (comparison(of_group(result, group, work), note=True) for work in WORKS)
         yield heading, "", "", "\n\n".join(filter(None, tables))
-    tables = (comparison([case], note=True) for case in of_group(result, "threads"))
-    yield "Two threads against one", "On all cores.", "", "\n\n".join(tables)
+    tables = (comparison(of_group(result, "threads", work), note=True) for work in WORKS)
+    both = "On all cores. The yardsticks are of one core."
+    yield "Two threads against one", both, "", "\n\n".join(filter(None, tables))
     yield "Training", TRAINING, "training", comparison(of_group(result, "training"))
     yield "The memory of an update", "", "", _memory(result.get("memory", []))
-    yield "Instruction sets", "", "", "\n\n".join(filter(None, (_isas(result, w) for w in WORKS)))
+    tables = (_isas(result, work) for work in WORKS)
+    yield "Instruction sets", SETS, "", "\n\n".join(filter(None, tables))
     whole = "Milliseconds of whole processes."
     plot = "imports"
     yield "Import", f"{whole} The first is a bare interpreter.", plot, _processes(result["imports"])
     yield "Cold start", f"{whole} To the first prediction.", "", _processes(result["cold_start"])
     yield "The tail", TAIL, "tail", _tail(result["tail"])
-    yield "The limits of the machine", "", "", _limits(result["limits"])
+    yield "Limits and yardsticks of the machine", "", "", _hardware(result)
     yield "The machine and the versions", "", "", _machine(result)
+    yield "The compilers and their flags", "", "", _flags(result)
     yield "Left out or wrong", "", "", _left_out(result)
 
 
@@ -93,8 +100,9 @@ def comparison(cases: list[Facts], note: bool = False) -> str:
         return ""
     shape, unit = cases[0]["shape"], cases[0]["unit"]
     columns = [column(case) for case in cases]
-    medians = [*_rows(cases, "entries", median), *_rows(cases, "limits", median)]
-    ratios = _rows(cases, "entries", ratio)
+    kinds = ("entries", "limits", "yardsticks")
+    medians = [row for kind in kinds for row in _rows(cases, kind, median)]
+    ratios = [*_rows(cases, "entries", ratio), *_rows(cases, "yardsticks", ratio)]
     for key, name in DIVIDED.items():
         rows = _rows(cases, "entries", partial(_spread_of, key))
         ratios += [[name.format(entry), *cells] for entry, *cells in rows if any(cells)]
@@ -108,7 +116,7 @@ def comparison(cases: list[Facts], note: bool = False) -> str:
 
 
 def _rows(cases: list[Facts], kind: str, cell: Cell) -> list[list[str]]:
-    """Return a row per entry (or limit) with a cell per case."""
+    """Return a row per entry, limit or yardstick with a cell per case."""
     found = [{title(entry): entry for entry in case[kind]} for case in cases]
     entries = {name: entry for case in found for name, entry in case.items()}
     order = [*TITLES, *(entry["name"] for entry in entries.values())]
@@ -125,31 +133,33 @@ def _isas(result: Facts, work: str) -> str:
     cases = of_group(result, "isa", work)
     if not cases:
         return ""
-    columns = list(dict.fromkeys(sizes(case["shape"]) for case in cases))
+    columns = list(dict.fromkeys(map(column, cases)))
     cells: dict[str, Cell] = {
         f"{WORKS[work]}, {cases[0]['unit']}": lambda case: median(case["entries"][0]),
-        "speed relative to the best set": _of_best,
+        "speed relative to the best set": lambda case: percent(case["of_best"]["median"]),
         "NumPy's time, divided by elman's": lambda case: ratio(fastest(case)["numpy"]),
     }
-    if work == "batch":
-        cells["share of multiply-add"] = lambda case: percent(case["limits"][0]["ratio"]["median"])
+    if work == "step":
+        cells["in empty calls"] = lambda case: _spread_of("times_empty_call", case["entries"][0])
+    if work in ("batch", "update"):
+        cells["share of the set's multiply-add"] = lambda case: percent(
+            case["limits"][0]["ratio"]["median"]
+        )
     tables = []
     for heading, cell in cells.items():
         rows: dict[str, dict[str, str]] = {}
         for case in cases:
-            rows.setdefault(case["isa"], {})[sizes(case["shape"])] = cell(case)
-        lines = [[isa, *(row.get(column, "") for column in columns)] for isa, row in rows.items()]
+            rows.setdefault(case["isa"], {})[column(case)] = cell(case)
+        lines = [[isa, *(row.get(name, "") for name in columns)] for isa, row in rows.items()]
         tables.append(table([heading, *columns], lines))
     return "\n\n".join(tables)
 
 
-def _of_best(case: Facts) -> str:
-    """Return the speed of a set relative to the best set, whose entries come second."""
-    ours = [entry for entry in case["entries"] if entry["name"] == "elman"]
-    is_best = case["isa"] not in ours[0]["mode"]
-    return percent(1 if is_best else ours[len(ours) // 2]["ratio"]["median"])
-
-
+SETS = (
+    "elman with each instruction set forced, and NumPy, which chooses its own; all in the same"
+    " rounds. A share is that of the fastest multiply-adds with the same set; of `scalar`, with the"
+    " best. `scalar` is timed on small networks only."
+)
 TRAINING = (
     "A whole update in one call: forward, backward, clipping by norm and Adam, with the squared"
     " error of all steps as the loss; microseconds. Multiply-add: the time of the arithmetic alone."
@@ -187,21 +197,24 @@ def _processes(entries: list[Facts]) -> str:
 
 TAIL = (
     "Steps of 16 -> 32 -> 4 on an absolute schedule, in nanoseconds: from when a step was due, and"
-    " from when it began. `nothing` is the same loop without a step: the machine's own tail. Each"
-    " entry is measured once, one after the other, so what is above 99 % depends on what else the"
-    " machine does."
+    " from when it began. All take turns in blocks of a tenth of a second. Below each is `nothing`"
+    " beside it: the same loop in blocks between, which waits for as long as a step usually takes"
+    " and so shows the machine's own tail. A percentile is printed if in each fifth of the run it"
+    " lies at least twice as far above the median as that of `nothing`, since otherwise the machine"
+    " hides it, and if at least ten steps lie beyond it."
 )
 
 
 def _tail(entries: list[Facts]) -> str:
     tables = []
     for kind, words in (("latency", "from when it was due"), ("service", "from when it began")):
-        rows = [
-            [title(facts), f"{facts['period_ns'] / 1000:.0f} µs", f"{facts[kind]['steps']:,}"]
-            + [f"{facts[kind][name]:,.0f}" for name in PERCENTILES]
-            for facts in entries
-            if kind in facts
-        ]
+        rows = []
+        for facts in entries:
+            period, steps = f"{facts['period_ns'] / 1000:.0f} µs", f"{facts['steps']:,}"
+            cells = [f"{facts[kind][p]:,}" if shown(facts, kind, p) else "–" for p in PERCENTILES]
+            rows.append([title(facts), period, steps, *cells])
+            beside = [f"{facts['nothing'][kind][p]:,}" for p in PERCENTILES]
+            rows.append(["nothing", "", "", *beside])
         if rows:
             tables.append(table([words, "period", "steps", *PERCENTILES.values()], rows))
     clocks = [facts["clock_ns"] for facts in entries if "clock_ns" in facts]
@@ -210,27 +223,58 @@ def _tail(entries: list[Facts]) -> str:
     return "\n\n".join(tables)
 
 
-def _limits(limits: Facts) -> str:
-    peaks = [[name, number(value)] for name, value in limits["fma_peak"].items()]
-    calls = [[name, number(value)] for name, value in limits["empty_call_ns"].items()]
+def _hardware(result: Facts) -> str:
+    limits: dict[str, list[Facts]] = {}
+    for limit in result["limits"]:
+        limits.setdefault(limit["name"], []).append(limit)
+    peaks = [[e["mode"], number(1 / e["median"])] for e in limits.get("multiply-add", [])]
+    calls = [[e["mode"], median(e)] for e in limits.get("empty call", [])]
     loads = [
-        [f"{load['bytes'] // 1024:,} KiB", number(load["gigabytes_per_second"])]
-        for load in limits["bandwidth"]
+        [f"{load['bytes'] // 1024:,} KiB", number(load["bytes"] / load["median"])]
+        for load in result["yardsticks"]
     ]
     return "\n\n".join(
         [
-            table(["multiply-add", "GFLOP/s"], peaks),
-            table(["an empty method, called per row of an input", "ns"], calls),
-            table(["streaming loads", "GB/s"], loads),
+            table(["limit: multiply-add", "GFLOP/s"], peaks),
+            table(["limit: an empty method, called per row of an input", "ns"], calls),
+            table(["yardstick: streaming loads", "GB/s"], loads),
         ]
     )
 
 
 def _machine(result: Facts) -> str:
-    machine = dict(result["machine"])
+    machine, load, build = dict(result["machine"]), result["load"], result["elman"]
     machine["caches"] = ", ".join(f"{level} {size}" for level, size in machine["caches"].items())
-    facts = machine | {TITLES.get(k, k): v for k, v in result["versions"].items()}
+    facts = machine | {
+        "load averages at the start": ", ".join(map(str, load.get("averages", []))),
+        **{
+            f"{kind} at the start, of all processors": percent(load[kind])
+            for kind in ("busy", "stolen")
+            if kind in load
+        },
+        "commit": result.get("commit", "unknown"),
+        "differs from the commit": {True: "no", False: "yes"}.get(result.get("clean"), "unknown"),
+        "digest of the sources": build["sources"],
+        "instruction set": build["isa"],
+    }
+    facts |= {TITLES.get(name, name): version for name, version in result["versions"].items()}
     return table(["", ""], [[name, str(value)] for name, value in facts.items()])
+
+
+def _flags(result: Facts) -> str:
+    """Return the compilers and flags of elman, and of what was compiled on this machine."""
+    build = result["elman"]
+    rows = [["elman", build["compiler"]]]
+    rows += [[f"elman, {part}", f"`{flags}`"] for part, flags in build["flags"].items()]
+    for name, made in result["native"].items():
+        rows.append([TITLES.get(name, name), made["compiler"]])
+        rows += [
+            [f"{TITLES.get(name, name)}, {file}", f"`{flags}`"]
+            for file, flags in made.items()
+            if file != "compiler"
+        ]
+    first, *others = table(["", ""], rows).splitlines()
+    return "\n".join([first, "|---|---|", *others[1:]])
 
 
 def _left_out(result: Facts) -> str:

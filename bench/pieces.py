@@ -19,7 +19,9 @@ WORKS = {
     "batch": "a batch",
     "update": "an update of training",
 }
-PERCENTILES = {"p50": "median", "p99": "99 %", "p99_9": "99.9 %", "p99_99": "99.99 %", "max": "max"}
+PERCENTILES = {"p50": "median", "p99": "99 %", "p99_9": "99.9 %", "p99_99": "99.99 %"}
+BEYOND = {"p99": 1e-2, "p99_9": 1e-3, "p99_99": 1e-4}  # the shares of steps beyond a percentile
+FEWEST = 10  # steps beyond a percentile that is shown
 
 
 def number(value: float) -> str:
@@ -72,6 +74,23 @@ def fastest(case: Facts) -> dict[str, Facts]:
     return found
 
 
+def shown(facts: Facts, kind: str, key: str) -> bool:
+    """Return whether a percentile of the tail says something of the step, and not of the machine.
+
+    At least 10 steps must lie beyond it, and in every part of the run it must lie at least twice as
+    far above the median as that of `nothing`.
+    """
+    if key == "p50":
+        return True
+    ours, machines = (_above(found[kind]["parts"], key) for found in (facts, facts["nothing"]))
+    apart = all(above >= 2 * machine for above, machine in zip(ours, machines, strict=True))
+    return apart and facts["steps"] * BEYOND[key] >= FEWEST
+
+
+def _above(parts: Facts, key: str) -> list[float]:
+    return [ns - usual for ns, usual in zip(parts[key], parts["p50"], strict=True)]
+
+
 def named(entries: Iterable[Facts], name: str) -> Facts | None:
     """Return the first entry of this name, if there is one."""
     return next((entry for entry in entries if entry["name"] == name), None)
@@ -86,6 +105,13 @@ def with_quartiles(spread: Facts) -> str:
     """Return a median, with its quartiles if they differ."""
     values = [number(spread[key]) for key in ("median", "low", "high")]
     return values[0] if len(set(values)) == 1 else "{} ({} to {})".format(*values)
+
+
+def at(result: Facts) -> str:
+    """Return the commit of a result, in words."""
+    if "commit" not in result:
+        return f"the sources {result['elman']['sources']}"
+    return f"commit {result['commit'][:10]}{'' if result['clean'] else ' with changes'}"
 
 
 def ratio(facts: Facts) -> str:

@@ -9,7 +9,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from peers import TITLES
-from pieces import PERCENTILES, column, fastest, of_group, title
+from pieces import PERCENTILES, column, fastest, of_group, shown, title
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +31,8 @@ COLOURS = {
     "eigen": "#8c6d31",
 }
 LIMIT = {"color": "black", "linestyle": "--", "linewidth": 1.2}
+YARDSTICK = LIMIT | {"linestyle": ":"}
+LOADS = "yardstick: loading the weights"
 STYLE = {
     "svg.hashsalt": "elman",  # the same numbers give the same file
     "svg.fonttype": "none",
@@ -68,7 +70,7 @@ def _line(axes: Axes, name: str, x: list[float], y: list[float], **more: Any) ->
     axes.plot(x, y, **style | more)
 
 
-def _by_size(cases: list[Facts], draw_limits: Callable[[Axes, list[int]], None]) -> Figure:
+def _by_size(cases: list[Facts], beside: Callable[[Axes, list[int]], None]) -> Figure:
     """Plot the values of each peer, in its fastest mode, against the hidden size."""
     figure = Figure(figsize=(8, 5))
     axes = figure.subplots()
@@ -77,7 +79,7 @@ def _by_size(cases: list[Facts], draw_limits: Callable[[Axes, list[int]], None])
         points = [(H, found[name]["median"]) for H, found in entries.items() if name in found]
         if points:
             _line(axes, name, *map(list, zip(*points, strict=True)))
-    draw_limits(axes, list(entries))
+    beside(axes, list(entries))
     axes.set_xscale("log", base=2)
     axes.set_xticks(list(entries), list(map(str, entries)))
     axes.set_xlabel("hidden units")
@@ -89,33 +91,30 @@ def _legend(axes: Axes) -> None:
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
 
 
-def _of_limit(cases: list[Facts], mode: str | None = None) -> list[float]:
-    """Return the limit of each case, of the given mode if there are several."""
-    return [
-        next(limit["median"] for limit in case["limits"] if mode in (None, limit["mode"]))
-        for case in cases
-    ]
+def _first(cases: list[Facts], kind: str) -> list[float]:
+    """Return the first limit or yardstick of each case: of a step that of `out=`."""
+    return [case[kind][0]["median"] for case in cases]
 
 
 def _step(result: Facts) -> Figure:
     cases = of_group(result, "step")
 
-    def limits(axes: Axes, sizes: list[int]) -> None:
-        axes.plot(sizes, _of_limit(cases, "out="), label="limit: an empty call", **LIMIT)
+    def beside(axes: Axes, sizes: list[int]) -> None:
+        axes.plot(sizes, _first(cases, "limits"), label="limit: an empty call", **LIMIT)
         if sequences := of_group(result, "sequence"):
-            loads = [case["shape"]["H"] for case in sequences], _of_limit(sequences)
-            axes.plot(*loads, label="limit: loading the weights", **LIMIT | {"linestyle": ":"})
+            loads = [case["shape"]["H"] for case in sequences], _first(sequences, "yardsticks")
+            axes.plot(*loads, label=LOADS, **YARDSTICK)
 
-    return _times(_by_size(cases, limits), "One step for each call from Python")
+    return _times(_by_size(cases, beside), "One step for each call from Python")
 
 
 def _sequence(result: Facts) -> Figure:
     cases = of_group(result, "sequence")
 
-    def limits(axes: Axes, sizes: list[int]) -> None:
-        axes.plot(sizes, _of_limit(cases), label="limit: loading the weights", **LIMIT)
+    def beside(axes: Axes, sizes: list[int]) -> None:
+        axes.plot(sizes, _first(cases, "yardsticks"), label=LOADS, **YARDSTICK)
 
-    return _times(_by_size(cases, limits), "A sequence of 1000 steps in one call")
+    return _times(_by_size(cases, beside), "A sequence of 1000 steps in one call")
 
 
 def _times(figure: Figure, what: str) -> Figure:
@@ -129,10 +128,10 @@ def _times(figure: Figure, what: str) -> Figure:
 def _batch(result: Facts) -> Figure:
     cases = of_group(result, "batch")
 
-    def limits(axes: Axes, sizes: list[int]) -> None:
-        axes.plot(sizes, _of_limit(cases), label="limit: multiply-add", **LIMIT)
+    def beside(axes: Axes, sizes: list[int]) -> None:
+        axes.plot(sizes, _first(cases, "limits"), label="limit: multiply-add", **LIMIT)
 
-    figure = _by_size(cases, limits)
+    figure = _by_size(cases, beside)
     (axes,) = figure.axes
     axes.set_ylim(bottom=0)
     axes.set_ylabel("GFLOP/s")
@@ -150,7 +149,7 @@ def _training(result: Facts) -> Figure:
         points = [(i, found[name]["median"]) for i, found in entries if name in found]
         if points:
             _line(axes, name, *map(list, zip(*points, strict=True)))
-    axes.plot(_of_limit(cases), label="limit: multiply-add", **LIMIT)
+    axes.plot(_first(cases, "limits"), label="limit: multiply-add", **LIMIT)
     axes.set_yscale("log")
     axes.set_xticks(range(len(cases)), [column(case).replace(", ", "\n") for case in cases])
     axes.tick_params(axis="x", labelsize="small")
@@ -190,13 +189,16 @@ def _tail(result: Facts) -> Figure:
     figure = Figure(figsize=(11, 5), layout="constrained")
     both = figure.subplots(1, 2, sharey=True)
     for axes, kind, when in zip(both, ("latency", "service"), ("was due", "began"), strict=True):
-        for name in ["nothing", *TITLES]:
-            of_name = [f for f in result["tail"] if f["name"] == name and kind in f]
+        for name in TITLES:
+            of_name = [f for f in result["tail"] if f["name"] == name]
             inside = [f for f in of_name if f["mode"] == INSIDE]
             from_python = [f for f in of_name if f["mode"] != INSIDE]
             best = sorted(from_python, key=lambda facts: facts[kind]["p50"])[:1]
             for facts in best + inside:
                 _percentiles(axes, facts, kind)
+            if name == "elman":
+                for facts in best + inside:
+                    _nothing(axes, facts, kind)
         axes.set_xticks(range(len(PERCENTILES)), list(PERCENTILES.values()))
         axes.set_yscale("log")
         axes.set_title(f"From when a step {when} (less is better)", loc="left")
@@ -207,9 +209,18 @@ def _tail(result: Facts) -> Figure:
 
 
 def _percentiles(axes: Axes, facts: Facts, kind: str) -> None:
-    y = [facts[kind][key] for key in PERCENTILES]
+    """Plot the percentiles that the machine does not hide."""
+    points = [(i, facts[kind][p]) for i, p in enumerate(PERCENTILES) if shown(facts, kind, p)]
     style = {"linestyle": "--", "label": title(facts)} if facts["mode"] == INSIDE else {}
-    _line(axes, facts["name"], list(range(len(y))), y, **style)
+    _line(axes, facts["name"], *map(list, zip(*points, strict=True)), **style)
+
+
+def _nothing(axes: Axes, facts: Facts, kind: str) -> None:
+    """Plot the machine's own tail beside an entry."""
+    y = [facts["nothing"][kind][p] for p in PERCENTILES]
+    inside = {"linestyle": "--"} if facts["mode"] == INSIDE else {}
+    name = f"nothing, {INSIDE}" if inside else "nothing"
+    _line(axes, "nothing", list(range(len(y))), y, label=name, **inside)
 
 
 PLOTS = {

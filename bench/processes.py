@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import elman
-from elman.cli.timing.rounds import Entry, interleave, ratios, spread
+from elman.cli.timing.rounds import Entry, interleave
+from results import times_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -25,7 +26,6 @@ IMPORTS = {
     "onnxruntime": "import onnxruntime",
     "jax": "import jax.numpy",
 }
-MILLISECONDS = 1e6
 
 ELMAN = """
 import elman
@@ -48,7 +48,7 @@ with torch.inference_mode():
 def imports(
     peers: Iterable[str], rounds: int, done: Callable[[], object] = lambda: None
 ) -> list[Facts]:
-    """Return the milliseconds of processes that import, in total and over a bare interpreter."""
+    """Return the times of processes that import; the first is a bare interpreter."""
     programs = {"python": BARE, "elman": "import elman"}
     programs |= {name: code for name, code in IMPORTS.items() if name in peers}
     return _processes(programs, rounds, done)
@@ -57,7 +57,7 @@ def imports(
 def cold_start(
     peers: Iterable[str], rounds: int, done: Callable[[], object] = lambda: None
 ) -> list[Facts]:
-    """Return the milliseconds from the start of a process to its first prediction from a file."""
+    """Return the times of processes from the start to the first prediction from a file."""
     net = elman.Network(input_size=16, hidden_size=32, output_size=4, seed=0)
     with tempfile.TemporaryDirectory() as folder:
         net.save(Path(folder, "model.safetensors"))
@@ -84,20 +84,10 @@ def _save_torch(net: elman.Network, path: Path) -> None:
 
 
 def _processes(programs: dict[str, str], rounds: int, done: Callable[[], object]) -> list[Facts]:
-    """Time the programs; the others are compared with the first."""
+    """Return the times of the programs."""
     run = partial(subprocess.run, check=True, stdout=subprocess.DEVNULL)
     entries = [
-        Entry(name, "", partial(run, [sys.executable, "-c", code]), MILLISECONDS)
+        Entry(name, "", partial(run, [sys.executable, "-W", "ignore", "-c", code]), 1)
         for name, code in programs.items()
     ]
-    times = interleave(entries, rounds, done=done)
-    return [
-        {
-            "name": entry.name,
-            "unit": "ms",
-            **spread(ms)._asdict(),
-            "ratio": ratios(ms, times[0])._asdict(),
-            "over": spread([a - b for a, b in zip(ms, times[0], strict=True)])._asdict(),
-        }
-        for entry, ms in zip(entries, times, strict=True)
-    ]
+    return times_of(entries, interleave(entries, rounds, done=done))

@@ -1,34 +1,47 @@
 """Write the README's table, docs/numbers.md and its plots from the result file.
 
 python bench/report.py
-python bench/report.py --check      # fail if they are out of date
+python bench/report.py --check              # fail if they, or the numbers, are out of date
+python bench/report.py --waive "The reason" # the numbers still hold although the sources changed
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
 import page
+import results
+import sources
 import summary
 
 ROOT = Path(__file__).parents[1]
+WAIVER = "bench/waiver.json"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--results", type=Path, default=ROOT / "bench" / "results.json")
-    parser.add_argument("--check", action="store_true", help="list outdated files, write nothing")
+    parser.add_argument("--check", action="store_true", help="say what is outdated, write nothing")
+    parser.add_argument("--waive", metavar="REASON", help="state why the numbers still hold")
     arguments = parser.parse_args()
-    result = json.loads(arguments.results.read_text(encoding="utf-8"))
-    files = texts(result) | plots(result)
+    result = results.load(arguments.results)
+    if arguments.waive:
+        (ROOT / WAIVER).write_text(waiver(result, arguments.waive), encoding="utf-8")
+    files = texts(result)
+    if not arguments.check or importlib.util.find_spec("matplotlib"):
+        files |= plots(result)
+    else:
+        print("The plots are not checked: matplotlib is not installed.")
     if arguments.check:
-        for path in old(files):
-            print(f"{path} is out of date with {arguments.results}", file=sys.stderr)
-        return 1 if old(files) else 0
+        said = [f"{name} is out of date with {arguments.results}" for name in old(files)]
+        said += stale(result)
+        print(*said, sep="\n", end="\n" * bool(said), file=sys.stderr)
+        return 1 if said else 0
     for name, text in files.items():
         (ROOT / name).parent.mkdir(parents=True, exist_ok=True)
         (ROOT / name).write_text(text, encoding="utf-8")
@@ -38,7 +51,8 @@ def main() -> int:
 def texts(result: dict[str, Any]) -> dict[str, str]:
     """Return the expected texts of the README and the page of numbers."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    return {"README.md": summary.readme(readme, result), "docs/numbers.md": page.page(result)}
+    said = result | {"waived": waived(result)}
+    return {"README.md": summary.readme(readme, said), "docs/numbers.md": page.page(said)}
 
 
 def plots(result: dict[str, Any]) -> dict[str, str]:
@@ -51,6 +65,34 @@ def plots(result: dict[str, Any]) -> dict[str, str]:
 def old(files: dict[str, str]) -> list[str]:
     """Return the files that are missing or different."""
     return [name for name, text in files.items() if not _is(ROOT / name, text)]
+
+
+def stale(result: dict[str, Any]) -> list[str]:
+    """Return a sentence if these are not the measured sources and this is not waived."""
+    measured, now = result["elman"]["sources"], sources.digest(ROOT)
+    if now == measured or waived(result):
+        return []
+    return [
+        f"The numbers are of the sources {measured}, these are {now}: measure again"
+        f" (python bench/run.py), or say why they hold (python bench/report.py --waive REASON)."
+    ]
+
+
+def waiver(result: dict[str, Any], reason: str) -> str:
+    """Return the text of a waiver for these sources."""
+    facts = {"measured": result["elman"]["sources"], "sources": sources.digest(ROOT)}
+    return json.dumps(facts | {"reason": reason}, indent=1, ensure_ascii=False) + "\n"
+
+
+def waived(result: dict[str, Any]) -> str:
+    """Return the reason why these numbers hold for these sources, or an empty string."""
+    path = ROOT / WAIVER
+    if not path.exists():
+        return ""
+    facts = json.loads(path.read_text(encoding="utf-8"))
+    both = facts["measured"], facts["sources"]
+    is_this = both == (result["elman"]["sources"], sources.digest(ROOT))
+    return facts["reason"] if is_this else ""
 
 
 def _is(path: Path, text: str) -> bool:

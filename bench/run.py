@@ -1,7 +1,8 @@
 """Measure elman and its peers, and write the result file.
 
 python bench/run.py
-python bench/run.py --cases step,sequence --peers numpy,jax --rounds 5 --output quick.json
+python bench/run.py --quick         # the usual sizes in three minutes; only prints
+python bench/run.py --cases step,sequence --peers numpy,jax --rounds 5 --output some.json
 """
 
 # ruff: noqa: E402 - set the number of threads before the imports
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import json
+import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,10 +26,13 @@ from rich.table import Table
 
 import cases
 import elman
+import hardware
 import machine
 import measure
 import memory
 import processes
+import results
+import sources
 import tail
 import training
 
@@ -37,20 +41,30 @@ if TYPE_CHECKING:
 
     Facts = dict[str, Any]
 
-FORMAT = 1
 GROUPS = {**cases.GROUPS, "training": training.UPDATES}
+GROUPS["isa"] = [*cases.GROUPS["isa"], *training.OF_SETS]
 OTHER_CASES = ("memory", "imports", "cold_start", "tail")
+OTHER_SOURCES = "This build of elman was compiled from other sources than those of this checkout."
+QUICK = {
+    "cases": ["step", "sequence", "batch", "training", "imports"],
+    "sizes": ["32", "128", "256"],
+    "rounds": 5,
+    "output": None,
+}
 TAIL_CASE = cases.Case("tail", "step", 16, 32, 4)
 
 
 def main() -> None:
     arguments = _arguments()
     console = Console()
+    if elman.build_info()["sources"] != sources.digest():
+        console.print(OTHER_SOURCES)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
         result = run(arguments, progress)
-    arguments.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    show(console, result)
+    if arguments.output:
+        arguments.output.write_text(results.dumps(result), encoding="utf-8")
+    show(console, results.derived(result))
 
 
 def _arguments() -> argparse.Namespace:
@@ -70,31 +84,38 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--sizes", type=names(sizes), default=sizes, help="hidden sizes")
     parser.add_argument("--peers", type=names(peers.TITLES), default=list(peers.TITLES))
     parser.add_argument("--rounds", type=int, default=21)
-    parser.add_argument("--tail-steps", type=int, default=1_000_000)
+    parser.add_argument("--tail-seconds", type=float, default=8.0, help="of each entry")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results.json")
+    parser.add_argument(
+        "--quick", action="store_true", help="some cases and few rounds; only print"
+    )
+    parser.set_defaults(**(QUICK if "--quick" in sys.argv else {}))
     return parser.parse_args()
 
 
 def run(arguments: argparse.Namespace, progress: Progress) -> Facts:
     """Return the results: one group of cases after another, on one processor if possible."""
-    rounds = arguments.rounds
+    rounds, load = arguments.rounds, machine.load()
     with measure.pinned():
         found, left_out = peers.available(dict.fromkeys(["elman", *arguments.peers]))
         result: Facts = {
-            "format": FORMAT,
+            "format": results.FORMAT,
             "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            **machine.commit(),
             "machine": machine.machine(),
+            "load": load,
             "versions": machine.versions(),
             "elman": elman.build_info(),
-            "limits": machine.measure_limits(rounds),
+            "native": native_builds(found),
+            **machine.measure_hardware(rounds),
             "left_out": left_out,
             "wrong": {},
             "cases": [],
         }
         for group in (group for group in arguments.cases if group in GROUPS):
-            measured = training.measure if group == "training" else measure.measure
             chosen = [case for case in GROUPS[group] if str(case.H) in arguments.sizes]
             for case in progress.track(chosen, description=group):
+                measured = training.measure if case.work == "update" else measure.measure
                 facts, wrong = measured(case, found, rounds)
                 result["cases"].append(facts)
                 result["wrong"] |= wrong
@@ -102,7 +123,7 @@ def run(arguments: argparse.Namespace, progress: Progress) -> Facts:
             "memory": lambda done: (memory.memory(done), {}),
             "imports": lambda done: (processes.imports(found, rounds, done), {}),
             "cold_start": lambda done: (processes.cold_start(found, rounds, done), {}),
-            "tail": lambda done: tail.tail(TAIL_CASE, found, arguments.tail_steps, done),
+            "tail": lambda done: tail.tail(TAIL_CASE, found, arguments.tail_seconds, done),
         }
         for name, measure_other in others.items():
             result[name] = []
@@ -111,6 +132,16 @@ def run(arguments: argparse.Namespace, progress: Progress) -> Facts:
                 result[name], wrong = measure_other(partial(progress.advance, task))
                 result["wrong"] |= wrong
     return result
+
+
+def native_builds(found: Iterable[str]) -> Facts:
+    """Return the compiler and flags of what was compiled for this machine."""
+    builds = {"hardware": hardware.made()}
+    if "eigen" in found:
+        from peers import eigen, native
+
+        builds["eigen"] = native.made(eigen.plain)
+    return builds
 
 
 def show(console: Console, result: Facts) -> None:
@@ -122,7 +153,7 @@ def show(console: Console, result: Facts) -> None:
             f" {shape['layers']} layers, {facts['dtype']}, {facts['isa']}"
         )
         table = _table(title, facts["unit"], "times", "quartiles", "empty calls")
-        for entry in [*facts["entries"], *facts["limits"]]:
+        for entry in [*facts["entries"], *facts["limits"], *facts["yardsticks"]]:
             ratio = entry["ratio"]
             table.add_row(
                 _name(entry),
@@ -152,9 +183,9 @@ def show(console: Console, result: Facts) -> None:
     for kind in ("service", "latency"):
         table = _table(f"tail: {kind}, ns", *tail.PERCENTILES)
         for facts in result["tail"]:
-            if kind in facts:
-                values = [f"{facts[kind][name]:,.0f}" for name in tail.PERCENTILES]
-                table.add_row(f"{_name(facts)}, {facts['period_ns'] / 1000:.0f} us", *values)
+            names = f"{_name(facts)}, {facts['period_ns'] / 1000:.0f} us", "  nothing"
+            for name, found in zip(names, (facts[kind], facts["nothing"][kind]), strict=True):
+                table.add_row(name, *(f"{found[p]:,}" for p in tail.PERCENTILES))
         if result["tail"]:
             console.print(table)
     for kind in ("left_out", "wrong"):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from losses import comparisons
 from peers import TITLES
-from pieces import NARROW, fastest, median, number, of_group, sizes, table
+from pieces import NARROW, at, fastest, median, number, of_group, sizes, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,15 +75,15 @@ def _times(ratio: float) -> str:
 
 
 def _about(result: Facts, peers: list[str]) -> str:
-    machine, versions = result["machine"], result["versions"]
+    machine, versions, build = result["machine"], result["versions"], result["elman"]
+    caches = ", ".join(f"{level} {size}" for level, size in machine["caches"].items())
     shown = {"python": "Python"} | {PACKAGES.get(name, name): TITLES[name] for name in peers}
     names = [f"{title} {versions[name]}" for name, title in shown.items() if name in versions]
-    isa = result["cases"][0]["isa"] if result["cases"] else ""
     return (
         "Slowdown relative to elman, each library in its fastest form; bold where it is less than"
-        f" {NARROW}x. Medians of one run of {result['date'][:10]} on one core of"
-        f" an {machine['processor']} ({machine['system']}, {isa}, {machine['compiler']},"
-        f" {', '.join(names)}); `python bench/run.py` measures again."
+        f" {NARROW}x. Medians of one run of {result['date'][:10]} at {at(result)} on one core of"
+        f" an {machine['processor']} ({caches}; {machine['system']}, {build['isa']},"
+        f" {build['compiler']}, {', '.join(names)}); `python bench/run.py` measures again."
     )
 
 

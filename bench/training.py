@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 import elman
-import limits
 import trainers
+from cases import sets
 from elman.cli.timing.answers import Wrong
-from elman.cli.timing.rounds import Entry, interleave, ratios, spread
-from measure import described, pinned
+from elman.cli.timing.rounds import Entry, interleave
+from measure import described, multiply_adds, pinned
+from results import BOTH, FORWARD
+from trainers.elman import Elman
 from trainers.numpy import NumPy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
 
 UPDATES_TO_CHECK = 5
 ALLOWED = 1e-4  # relative to a parameter's change; without clipping the error is at least 8e-4
-MICROSECOND = 1e3
-FORWARD, BOTH = "forward", "forward and backward"
 
 
 class Update(NamedTuple):
@@ -43,6 +43,11 @@ class Update(NamedTuple):
     layers: int = 1
     dtype: str = "float32"
     threads: int = 1
+
+    @property
+    def weights(self) -> int:
+        """The number of weights in the matrices."""
+        return (self.I + self.H + self.O) * self.H
 
     @property
     def multiply_adds(self) -> int:
@@ -62,6 +67,7 @@ UPDATES = [
     Update(64, 128, 64, 50, 32),
     Update(64, 256, 64, 100, 32),
 ]
+OF_SETS = [update._replace(group="isa") for update in UPDATES]
 
 
 def measure(case: Update, peers: Iterable[str], rounds: int) -> tuple[Facts, dict[str, str]]:
@@ -70,20 +76,30 @@ def measure(case: Update, peers: Iterable[str], rounds: int) -> tuple[Facts, dic
     start = trainers.weights(net)
     expected = _trained(NumPy(net, x.astype(np.float64), y.astype(np.float64)))
     entries, wrong = [], {}
+    for name, mode, trainer in _trainers(case, peers):
+        if said := _wrong(_trained(trainer), expected, start):
+            if name == "elman":
+                raise Wrong(said)
+            wrong[name] = f"update of {case.I}, {case.H}, {case.O}: {mode or 'update'}: {said}"
+            continue
+        entries += _entries(case, name, mode, trainer)
+    limits = multiply_adds(case, case.multiply_adds)
+    with pinned():
+        times = interleave([*entries, *limits], rounds)
+    return described(case, net.isa, case.weights, (entries, limits, []), times), wrong
+
+
+def _trainers(case: Update, peers: Iterable[str]) -> Iterator[tuple[str, str, Trainer]]:
+    """Yield the name and mode of each trainer, and a new one."""
+    net, x, y = problem(case)
+    if case.group == "isa":
+        for isa in sets(case.weights):
+            with elman.use_isa(isa):
+                yield "elman", isa, Elman(*problem(case))
+        peers = [name for name in peers if name == "numpy"]
     for name, modes in trainers.available(peers).items():
         for mode, make in modes.items():
-            trainer = make(net, x, y)
-            if said := _wrong(_trained(trainer), expected, start):
-                if name == "elman":
-                    raise Wrong(said)
-                wrong[name] = f"update of {case.I}, {case.H}, {case.O}: {mode or 'update'}: {said}"
-                continue
-            entries += _entries(name, mode, trainer)
-    peak = limits.multiply_add(case.dtype)
-    peak = peak._replace(items=peak.items / (2 * case.multiply_adds) * MICROSECOND)
-    with pinned():
-        times = interleave([*entries, peak], rounds)
-    return _facts(case, net.isa, rounds, [*entries, peak], times), wrong
+            yield name, mode, make(net, x, y)
 
 
 def problem(case: Update) -> tuple[elman.Network, Array, Array]:
@@ -118,30 +134,9 @@ def _wrong(found: dict[str, Array], expected: dict[str, Array], start: dict[str,
     return ""
 
 
-def _entries(name: str, mode: str, trainer: Trainer) -> list[Entry]:
+def _entries(case: Update, name: str, mode: str, trainer: Trainer) -> list[Entry]:
     """Return an entry for the update, and for elman also for its parts."""
     calls = {mode: trainer.update}
-    if name == "elman":
+    if name == "elman" and case.group != "isa":
         calls |= {FORWARD: trainer.forward, BOTH: trainer.gradients}
-    return [Entry(name, mode, call, MICROSECOND) for mode, call in calls.items()]
-
-
-def _facts(
-    case: Update, isa: str, rounds: int, entries: list[Entry], times: list[list[float]]
-) -> Facts:
-    found = [
-        {
-            "name": entry.name,
-            "mode": entry.mode,
-            **spread(us)._asdict(),
-            "ratio": ratios(us, times[0])._asdict(),
-        }
-        for entry, us in zip(entries, times, strict=True)
-    ]
-    modes = {entry.mode: us for entry, us in zip(entries, times, strict=True)}
-    for facts in found:
-        if facts["mode"] == BOTH:
-            backward = [b - f for b, f in zip(modes[BOTH], modes[FORWARD], strict=True)]
-            facts["backward"] = ratios(backward, modes[FORWARD])._asdict()
-    what = described(case, isa, "µs per update", rounds)
-    return {**what, "entries": found[:-1], "limits": found[-1:]}
+    return [Entry(name, mode, call, 1) for mode, call in calls.items()]

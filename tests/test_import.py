@@ -136,6 +136,8 @@ def test_build_info_says_what_the_build_is_made_of(isa):
         "available_isas",
         "promises",
         "compiler",
+        "flags",
+        "sources",
         "eigen",
         "pybind11",
     }
@@ -143,6 +145,11 @@ def test_build_info_says_what_the_build_is_made_of(isa):
     assert info["numerics"] >= 1
     assert info["eigen"].split(".")[0].isdigit()
     assert info["compiler"].split()[0] in ("GCC", "Clang", "MSVC")
+    assert set(info["flags"]) == {"core", *info["built_isas"]}
+    assert all("-ffp-contract=off" in flags for flags in info["flags"].values())
+    if "avx2" in info["flags"]:
+        assert "-mavx2 -mfma" in info["flags"]["avx2"]
+    assert re.fullmatch("[0-9a-f]{16}", info["sources"])
     promises = ["D1", "D2", "D3", "D4", "D5", "D6"]
     if isa == "sse2":  # no fused multiply-add
         promises.remove("D5")

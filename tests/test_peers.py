@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
+import shutil
 import subprocess
 import sys
 
@@ -12,8 +14,11 @@ import pytest
 
 import cases
 import elman
+import machine
 import measure
 import peers
+import results
+import tail
 from elman import reference
 from elman.cli.timing import answers, rounds
 from elman.cli.timing.base import Unsupported
@@ -160,6 +165,18 @@ def test_a_peer_that_cannot_be_compiled_is_left_out_with_a_sentence(monkeypatch,
     assert peers.available(["eigen"]) == ({}, {"eigen": "cmake is not installed"})
 
 
+@pytest.mark.parametrize(("isa", "limited"), [("avx2", True), ("", False)])
+def test_the_peers_are_kept_to_avx2_as_elman_is(monkeypatch, isa, limited):
+    variables = [*peers.OF_AVX2, "XLA_FLAGS", "JAX_PLATFORMS"]
+    for name in variables:
+        monkeypatch.setenv(name, "")  # is undone
+    monkeypatch.setenv("ELMAN_ISA", isa)
+    monkeypatch.setattr(peers.timing, "one_thread", lambda: None)
+    peers.one_thread()
+    assert ("--xla_cpu_max_isa=AVX2" in os.environ["XLA_FLAGS"]) == limited
+    assert (os.environ["OPENBLAS_CORETYPE"] == "Haswell") == limited
+
+
 def test_importing_the_peers_imports_no_numpy():
     code = "import sys, peers; print('numpy' in sys.modules)"
     run = [sys.executable, "-c", code]  # finds modules in its working directory
@@ -252,7 +269,7 @@ def test_only_right_answers_become_entries_and_of_no_more_work_than_a_peer_can_d
         answers.checked("wrong", WrongPeer(net), work, x, expected, net.num_parameters)
 
 
-@pytest.mark.builds  # the limits of the machine
+@pytest.mark.builds  # what the machine can do
 @pytest.mark.parametrize("group", ["step", "sequence"])
 @pytest.mark.usefixtures("cache")
 def test_a_wrong_peer_is_reported_and_not_timed(group):
@@ -279,21 +296,20 @@ def test_the_weights_of_a_case_are_those_of_its_network():
 
 # --- the result file ------------------------------------------------------------------------------
 
-SPREAD = {"median", "low", "high"}
+ROUNDS = 2
 
-
-of_a_result = pytest.mark.builds  # and measures the limits of the machine
+of_a_result = pytest.mark.builds  # and measures what the machine can do
 
 
 @pytest.fixture(scope="module")
 def result(cache, tmp_path_factory):
-    """The result file and the output of one round of small cases."""
+    """The result file and the output of two rounds of small cases."""
     output = tmp_path_factory.mktemp("run") / "results.json"
     done = subprocess.run(
         [
-            *(sys.executable, "-W", "error", str(RUN), "--sizes", "8,32,64", "--rounds", "1"),
+            *(sys.executable, "-W", "error", str(RUN), "--sizes", "8,32,64", "--rounds", "2"),
             *("--cases", "step,batch,float64,isa,imports,cold_start,tail"),
-            *("--peers", "numpy", "--tail-steps", "100", "--output", str(output)),
+            *("--peers", "numpy", "--tail-seconds", "0.2", "--output", str(output)),
         ],
         capture_output=True,
         text=True,
@@ -306,45 +322,99 @@ def result(cache, tmp_path_factory):
 @of_a_result
 def test_the_result_file_has_its_parts(result):
     facts, printed = result
-    assert set(facts) == {
-        *("format", "date", "machine", "versions", "elman", "limits", "left_out", "wrong"),
+    assert set(facts) - {"commit", "clean"} == {
+        *("format", "date", "machine", "load", "versions", "elman", "native"),
+        *("limits", "yardsticks", "left_out", "wrong"),
         *("cases", "memory", "imports", "cold_start", "tail"),
     }
     assert facts["format"] == 1
-    assert set(facts["machine"]) == {"processor", "cores", "system", "caches", "compiler"}
+    assert set(facts["machine"]) == {"processor", "cores", "system", "kernel", "caches"}
     assert facts["versions"]["numpy"] == np.__version__
     assert facts["elman"] == elman.build_info()
     assert facts["left_out"] == facts["wrong"] == {}
-    assert {"float32", "float64", "sse2_float32"} >= set(facts["limits"]["fma_peak"])
-    assert {"out=", "positional", "loop"} < set(facts["limits"]["empty_call_ns"])
-    assert all(set(b) == {"bytes", "gigabytes_per_second"} for b in facts["limits"]["bandwidth"])
+    assert set(facts["native"]["hardware"]) > {"compiler", "machine.cpp"}
+    assert "-march=native" in facts["native"]["hardware"]["machine.cpp"]
+    modes = {(limit["name"], limit["mode"]) for limit in facts["limits"]}
+    assert {("multiply-add", "float32"), ("multiply-add", "avx2_float32")} < modes
+    assert {("empty call", "out="), ("empty call", "positional")} < modes
+    assert [y["name"] for y in facts["yardsticks"]] == ["streaming loads"] * 14
+    assert [y["bytes"] for y in facts["yardsticks"]] == machine.FOOTPRINTS
     assert "batch" in printed
 
 
 @of_a_result
-def test_a_case_says_what_was_measured_and_compares_all_with_its_first_entry(result):
+def test_every_entry_has_its_times_in_all_rounds(result):
+    facts, _ = result
+    entries = facts["limits"] + facts["yardsticks"] + facts["imports"] + facts["cold_start"]
+    for case in facts["cases"]:
+        entries += case["entries"] + case["limits"] + case["yardsticks"]
+    for entry in entries:
+        assert len(entry["times"]) == ROUNDS
+        assert min(entry["times"]) > 0
+
+
+@of_a_result
+def test_a_case_says_what_was_measured(result):
     cases = result[0]["cases"]
     assert {case["group"] for case in cases} == {"step", "batch", "float64", "isa"}
     for case in cases:
         assert set(case) == {
-            *("group", "work", "shape", "dtype", "threads", "isa", "unit", "rounds"),
-            *("entries", "limits"),
+            *("group", "work", "shape", "weights", "dtype", "threads", "isa"),
+            *("entries", "limits", "yardsticks"),
         }
         assert set(case["shape"]) == set("ITHOB") | {"layers"}
-        assert case["rounds"] == 1
-        assert case["unit"] == ("GFLOP/s" if case["work"] == "batch" else "ns per step")
-        first, *_ = case["entries"]
-        assert first["name"] == "elman"
-        assert first["ratio"] == {"median": 1, "low": 1, "high": 1}
+        assert case["entries"][0]["name"] == "elman"
         assert {entry["name"] for entry in case["entries"]} == {"elman", "numpy"}
-        for entry in [*case["entries"], *case["limits"]]:
-            assert {"name", "mode", "ratio"} | SPREAD <= set(entry)
-            assert entry["median"] > 0
+        kinds = {kind: [e["name"] for e in case[kind]] for kind in ("limits", "yardsticks")}
+        loads = ["streaming loads"] if case["work"] == "sequence" else []
+        assert kinds["yardsticks"] == loads
+        assert "streaming loads" not in kinds["limits"]
+
+
+@of_a_result
+def test_the_instruction_sets_are_timed_in_the_same_rounds(result):
+    forced = [case for case in result[0]["cases"] if case["group"] == "isa"]
+    assert {case["work"] for case in forced} == {"step", "sequence", "batch", "update"}
+    best_first = cases.sets(1)
+    for case in forced:
+        assert [e["mode"] for e in case["entries"] if e["name"] == "elman"] == best_first
+        if case["work"] in ("batch", "update"):
+            assert [limit["mode"] for limit in case["limits"]] == best_first
+
+
+def test_what_two_threads_can_exceed_is_no_limit(monkeypatch):
+    monkeypatch.setattr(measure.hardware, "_machine", Machine)
+    for case in cases.GROUPS["threads"]:
+        assert measure._limits(case, None) == []
+        assert len(measure._yardsticks(case)) == 1
+    (one,) = measure._limits(cases.GROUPS["batch"][0], None)
+    assert (one.name, one.mode) == ("multiply-add", "float32")
+
+
+class Machine:
+    """The functions of the machine, which take no time."""
+
+    def fused_float32(self, rounds):
+        return float(rounds)
+
+    def load(self, memory, passes):
+        return 0
+
+
+def test_scalar_is_timed_on_small_networks_only():
+    assert cases.sets(100)[-1] == "scalar"
+    assert "scalar" not in cases.sets(1_000_000)
+
+
+def test_the_set_in_use_is_the_first_of_those_compared(monkeypatch):
+    monkeypatch.setattr(elman, "available_isas", lambda: ["scalar", "sse2", "avx2", "avx512"])
+    monkeypatch.setattr(elman, "isa", lambda: "avx2")
+    assert cases.sets(100) == ["avx2", "sse2", "scalar"]
 
 
 @of_a_result
 def test_a_step_is_compared_with_the_empty_call_of_its_mode(result):
-    step = result[0]["cases"][0]
+    step = results.derived(result[0])["cases"][0]
     assert step["group"] == "step"
     modes = {e["mode"] for e in step["entries"] if "times_empty_call" in e}
     assert modes == {"out=", "out=, looked up", "new array"}
@@ -356,10 +426,70 @@ def test_whole_processes_and_the_tail_are_in_the_result(result):
     facts, _ = result
     assert [entry["name"] for entry in facts["imports"]] == ["python", "elman", "numpy"]
     assert [entry["name"] for entry in facts["cold_start"]] == ["import numpy", "elman"]
-    for entry in facts["imports"] + facts["cold_start"]:
-        assert set(entry) == {"name", "unit", "ratio", "over"} | SPREAD
-    inside = [e for e in facts["tail"] if e["mode"] == "inside the extension"]
-    assert [entry["name"] for entry in inside] == ["nothing", "elman"]
+    assert [entry["mode"] for entry in facts["tail"]] == [
+        *("inside the extension", "out=", "new array"),
+        *("np.dot", "one product a layer"),
+    ]
     for entry in facts["tail"]:
-        for kind in {"service", "latency"} & set(entry):
-            assert set(entry[kind]) == {"steps", "p50", "p99", "p99_9", "p99_99", "max"}
+        for found in (entry, entry["nothing"]):
+            for kind in ("service", "latency"):
+                percentiles = [found[kind][p] for p in tail.PERCENTILES]
+                assert percentiles == sorted(percentiles)
+                assert all(len(parts) == 2 for parts in found[kind]["parts"].values())
+        assert entry["steps"] * entry["period_ns"] == pytest.approx(0.2e9, rel=0.01)
+
+
+def test_the_tail_takes_turns_and_its_first_steps_are_not_counted(monkeypatch):
+    order = []
+
+    def turn(name):
+        def paced(count, period):
+            order.append(name)
+            ns = np.arange(count)[::-1] + 1000 * order.count(name)
+            return ns, ns + 5
+
+        return paced
+
+    turns = [tail.Turns(name, "", 30_000_000, turn(name), turn(f"{name}'s")) for name in "ab"]
+    monkeypatch.setattr(tail, "_turns", lambda *_: turns)
+    (a, b), wrong = tail.tail(None, {}, 0.3)
+    assert order == ["a", "a's", "b", "b's"] * 3
+    assert (a["period_ns"], a["steps"], wrong) == (120_000_000, 3, {})
+    assert a["service"]["p50"] == b["nothing"]["service"]["p50"] == 2000
+    assert a["service"]["parts"]["p50"] == [1000, 2000, 3000]
+    assert a["latency"]["p50"] == 2005
+
+
+# --- the machine ----------------------------------------------------------------------------------
+
+
+def git(folder, *arguments):
+    names = ("-c", "user.name=a", "-c", "user.email=a@b.c")
+    subprocess.run(["git", *names, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+def test_the_commit_is_named_and_whether_files_differ_from_it(monkeypatch, tmp_path):
+    monkeypatch.setattr(machine, "ROOT", tmp_path)
+    (tmp_path / "source").write_text("old")
+    if shutil.which("git") is None:
+        pytest.skip("needs git")
+    git(tmp_path, "init")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-m", "a")
+    found = machine.commit()
+    assert found["clean"]
+    assert len(found["commit"]) == 40
+    (tmp_path / "README.md").write_text("written by a publication")
+    assert machine.commit() == found
+    (tmp_path / "source").write_text("new")
+    assert machine.commit() == found | {"clean": False}
+    monkeypatch.setenv("PATH", "")
+    assert machine.commit() == {}
+
+
+def test_the_load_is_that_of_the_next_moments():
+    found = machine.load(0.05)
+    if hasattr(os, "getloadavg"):
+        assert len(found["averages"]) == 3
+    for kind in ("busy", "stolen"):
+        assert 0 <= found.get(kind, 0) <= 1

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import re
 import subprocess
 import sys
 
 import pytest
 
+import losses
 import page
+import pieces
 import report
+import results
+import sources
 import summary
+from elman.cli.timing import rounds
 from fixtures import cpp_build
 
 pytestmark = pytest.mark.any_isa
@@ -19,84 +26,97 @@ BENCH = cpp_build.ROOT / "bench"
 RESULTS = BENCH / "results.json"
 
 
-def spread(median, low=None, high=None):
-    return {"median": median, "low": low or median, "high": high or median}
+def entry(name, mode, *times):
+    return {"name": name, "mode": mode, "times": list(times)}
 
 
-def entry(name, mode, median, ratio, **more):
-    return {"name": name, "mode": mode, **spread(median), "ratio": spread(*ratio), **more}
-
-
-def case(work, H, unit, entries, limits, group=None, isa="avx2"):
+def case(work, H, entries, limits=(), yardsticks=(), group=None):
     shape = {"I": 16, "H": H, "O": 4, "T": 100, "B": 1, "layers": 1}
-    what = {"group": group or work, "work": work, "shape": shape, "dtype": "float32"}
     return {
-        **what,
-        **{"threads": 1, "isa": isa, "unit": unit, "rounds": 3},
-        **{"entries": entries, "limits": limits},
+        **{"group": group or work, "work": work, "shape": shape, "weights": (16 + H + 4) * H},
+        **{"dtype": "float32", "threads": 1, "isa": "avx2"},
+        **{"entries": entries, "limits": list(limits), "yardsticks": list(yardsticks)},
     }
 
 
-def tail(name, mode, median, worst):
-    percentiles = {"p50": median, "p99": 2.0, "p99_9": 3.0, "p99_99": 4.0, "max": worst}
-    facts = {"steps": 1000, **percentiles}
-    return {"name": name, "mode": mode, "period_ns": 20_000, "service": facts, "latency": facts}
+def percentiles(median, *others, parts=2):
+    values = dict(zip(("p50", "p99", "p99_9", "p99_99"), (median, *others), strict=True))
+    return values | {"parts": {key: [value] * parts for key, value in values.items()}}
+
+
+def tail(name, mode, *values, nothing=(90, 100, 100, 100)):
+    both = dict.fromkeys(("service", "latency"), percentiles(*values))
+    beside = dict.fromkeys(("service", "latency"), percentiles(*nothing))
+    facts = {"name": name, "mode": mode, "period_ns": 20_000, "usual_ns": values[0]}
+    return {**facts, "steps": 100_000, **both, "nothing": beside}
 
 
 @pytest.fixture
-def result():
+def measured():
+    """A result file: every time of three rounds."""
     step = [
-        entry("elman", "out=", 100.0, [1.0], times_empty_call=spread(3.5, 3.25, 3.75)),
-        entry("elman", "new array", 160.0, [1.6]),
-        entry("numpy", "np.dot", 7_000.0, [70.0, 60.0, 80.0]),
-        entry("numpy", "one product a layer", 4_000.0, [40.0, 39.0, 41.0]),
-        entry("eigen", "", 105.0, [1.05, 1.02, 1.07]),
+        entry("elman", "out=", 100, 100, 100),
+        entry("elman", "new array", 160, 160, 160),
+        entry("numpy", "np.dot", 6000, 7000, 8000),
+        entry("numpy", "one product a layer", 3900, 4000, 4100),
+        entry("eigen", "", 102, 105, 107),
     ]
-    sequence = [entry("elman", "", 90.0, [1.0]), entry("jax", "", 76.5, [0.85, 0.8, 0.9])]
-    batch = [entry("elman", "", 72.0, [1.0]), entry("numpy", "", 71.0, [1.01, 0.95, 1.08])]
-    forced = [entry("elman", "sse2", 30.0, [1.0]), entry("elman", "avx2", 60.0, [0.5])]
-    forced.append(entry("numpy", "", 56.0, [0.25]))
-    loads = [entry("streaming loads", "", 45.0, [0.5])]
-    peak = [entry("multiply-add", "float32", 90.0, [0.8])]
-    empty = [entry("empty call", "out=", 28.5, [0.285])]
-    whole = {"unit": "ms", "ratio": spread(1.0), "over": spread(0.0)}
+    sequence = [entry("elman", "", 90, 90, 90), entry("jax", "", 72, 76.5, 81)]
+    G = 2 * (16 + 256 + 4) * 256  # a GFLOP/s is a nanosecond for as many operations
+    batch = [entry("elman", "", G / 72, G / 72, G / 72), entry("numpy", "", G / 75, G / 71, G / 67)]
+    forced = [entry("elman", "avx2", 1000), entry("elman", "sse2", 2000), entry("numpy", "", 500)]
+    peaks = [entry("multiply-add", "avx2", 800), entry("multiply-add", "sse2", 1000)]
     return {
         "format": 1,
         "date": "2026-01-02T03:04:05+00:00",
+        "commit": "0123456789abcdef",
+        "clean": True,
         "machine": {
-            **{"processor": "A processor", "cores": 2, "system": "Linux x86_64"},
-            **{"caches": {"L1": "32K"}, "compiler": "GCC 12"},
+            **{"processor": "A processor", "cores": 2, "system": "Linux x86_64", "kernel": "6.1"},
+            "caches": {"L1d": "32K", "L2": "512K"},
         },
+        "load": {"averages": [0.25, 0.5, 0.75], "busy": 0.125, "stolen": 0.0},
         "versions": {"python": "3.11", "numpy": "2.0"},
-        "limits": {
-            "fma_peak": {"float32": 91.0},
-            "empty_call_ns": {"out=": 28.0},
-            "bandwidth": [{"bytes": 4096, "gigabytes_per_second": 110.0}],
+        "elman": {
+            **{"isa": "avx2", "compiler": "GCC 12", "sources": "f" * 16},
+            "flags": {"core": "-O3", "avx2": "-O3 -mavx2"},
         },
+        "native": {"eigen": {"compiler": "c++ 12", "plain.cpp": "-O3 -march=native"}},
+        "limits": [
+            entry("multiply-add", "float32", 0.01, 0.011, 0.012),
+            entry("empty call", "out=", 28, 28, 28),
+        ],
+        "yardsticks": [entry("streaming loads", "", 32, 32, 32) | {"bytes": 4096}],
         "left_out": {"torch": "torch is not installed"},
         "wrong": {"numba": "step of 1, 8, 1: off by 1"},
         "cases": [
-            case("step", 32, "ns per step", step, empty),
-            case("sequence", 32, "ns per step", sequence, loads),
-            case("batch", 256, "GFLOP/s", batch, peak),
-            case("batch", 32, "GFLOP/s", forced, peak, group="isa", isa="sse2"),
+            case("step", 32, step, [entry("empty call", "out=", 25, 28.5, 30)]),
+            case("sequence", 32, sequence, [], [entry("streaming loads", "", 108, 108, 108)]),
+            case("batch", 256, batch, [entry("multiply-add", "float32", G / 90, G / 90, G / 90)]),
+            case("batch", 32, forced, peaks, group="isa"),
         ],
+        "memory": [],
         "imports": [
-            {"name": "python", **whole, **spread(10.0)},
-            {"name": "elman", **whole, **spread(12.0), "over": spread(2.0)},
-            {"name": "numpy", **whole, **spread(90.0), "over": spread(80.0)},
+            entry("python", "", 10e6, 10e6),
+            entry("elman", "", 12e6, 12e6),
+            entry("numpy", "", 90e6, 90e6),
         ],
         "cold_start": [
-            {"name": "import numpy", **whole, **spread(90.0)},
-            {"name": "elman", **whole, **spread(100.0), "over": spread(10.0)},
-            {"name": "onnxruntime", **whole, **spread(95.0), "over": spread(5.0)},
+            entry("import numpy", "", 90e6),
+            entry("elman", "", 100e6),
+            entry("onnxruntime", "", 95e6),
         ],
         "tail": [
-            tail("elman", "inside the extension", 90.0, 5.0) | {"clock_ns": 20.0},
-            tail("elman", "out=", 200.0, 900.0),
-            tail("eigen", "", 400.0, 450.0),
+            tail("elman", "inside the extension", 90, 500, 600, 700) | {"clock_ns": 20.0},
+            tail("elman", "out=", 200, 400, 1000, 2000, nothing=(190, 300, 300, 1000)),
+            tail("eigen", "", 400, 900, 450, 3000, nothing=(190, 300, 200, 1000)),
         ],
     }
+
+
+@pytest.fixture
+def result(measured):
+    return results.derived(measured)
 
 
 def rows(text):
@@ -118,15 +138,25 @@ def test_the_readme_has_the_fastest_form_of_four_peers(result):
     assert batch[:2] == ["72.0 GFLOP/s", "**1.01x**"]
     assert found["`import`, beyond a bare interpreter"][:2] == ["2.00 ms", "40.0x"]
     words = " ".join(text.split())
-    assert "2026-01-02 on one core of an A processor (Linux x86_64, avx2, GCC 12, Python" in words
-    assert "A step takes as long as 3.50 empty method calls." in words
+    assert "2026-01-02 at commit 0123456789 on one core of an A processor (L1d 32K, L2" in words
+    assert "L2 512K; Linux x86_64, avx2, GCC 12, Python 3.11" in words
+    assert "A step takes as long as 3.51 empty method calls." in words
     assert "one core has 90.0 GFLOP/s, elman reaches 72.0 and NumPy 71.0" in words
 
 
 def test_the_readme_says_how_often_elman_is_ahead_of_all_peers(result):
     words = " ".join(summary.summary(result).split())
-    assert "at least 1.1x as fast in 4 of 12 comparisons" in words
+    assert "at least 1.1x as fast in 5 of 10 comparisons" in words
     assert "(docs/numbers.md#where-elman-loses-or-ties)" in words
+
+
+def test_all_speeds_in_the_readme_are_in_its_block():
+    text = (cpp_build.ROOT / "README.md").read_text(encoding="utf-8")
+    speed = r"\d ?(ns|µs|us|ms|microseconds|nanoseconds|GFLOP/s|x)\b|\d times (as|faster|slower)"
+    before, rest = text.split(summary.BEGIN)
+    block, after = rest.split(summary.END)
+    assert re.search(speed, block)
+    assert not re.search(speed, before + after)
 
 
 def test_only_the_block_of_the_readme_is_replaced(result):
@@ -147,15 +177,31 @@ def test_the_page_has_the_numbers_of_every_part(result):
     text = page.page(result)
     found = rows(text)
     assert found["NumPy, np.dot"] == ["7,000"]
-    assert "| NumPy, np.dot | 70.0 (60.0 to 80.0) |" in text
-    assert found["elman, out=, in empty calls"] == ["3.50 (3.25 to 3.75)"]
-    assert found["share of streaming loads that elman reaches"] == ["50 %"]
+    assert "| NumPy, np.dot | 70.0 (65.0 to 75.0) |" in text
+    assert found["elman, out=, in empty calls"] == ["3.51 (3.42 to 3.75)"]
+    assert "| streaming loads | 108 |" in text
+    assert "| streaming loads | 1.20 |" in text
+    assert found["share of multiply-add, float32 that elman reaches"] == ["80 %"]
     assert found["speed relative to the best set"] == ["16 -> 32 -> 4"]
-    assert "| sse2 | 50 % |" in text
-    assert "| elman | 12.0 | 2.00 | 1.00 |" in text
-    assert found["elman, inside the extension"][-1] == "5"
-    assert found["4 KiB"] == ["110"]
-    assert found["processor"] == ["A processor"]
+    assert found["share of the set's multiply-add"] == ["16 -> 32 -> 4"]
+    for row in ("| avx2 | 100 % |", "| avx2 | 80 % |", "| sse2 | 50 % |"):
+        assert row in text
+    assert "| elman | 12.0 | 2.00 | 1.20 |" in text
+    assert found["4 KiB"] == ["128"]
+    assert found["float32"] == ["90.9"]
+    for name, value in {
+        "processor": "A processor",
+        "caches": "L1d 32K, L2 512K",
+        "load averages at the start": "0.25, 0.5, 0.75",
+        "busy at the start, of all processors": "12 %",
+        "commit": "0123456789abcdef",
+        "differs from the commit": "no",
+        "digest of the sources": "f" * 16,
+        "instruction set": "avx2",
+        "elman, avx2": "`-O3 -mavx2`",
+        "plain Eigen, plain.cpp": "`-O3 -march=native`",
+    }.items():
+        assert found[name] == [value]
     assert "- PyTorch is left out: torch is not installed." in text
     assert "- numba gives wrong answers: step of 1, 8, 1: off by 1." in text
 
@@ -163,17 +209,31 @@ def test_the_page_has_the_numbers_of_every_part(result):
 def test_the_page_says_where_elman_loses(result):
     text = page.page(result)
     part = text.partition("## Where elman loses or ties")[2].partition("\n## ")[0]
-    assert "Of 12 comparisons with a peer, elman is at least 1.1 times as fast in 4." in part
+    assert "Of 10 comparisons with a peer, elman is at least 1.1 times as fast in 5." in part
     lost = [line.strip("| ").split(" | ") for line in part.splitlines() if "16 ->" in line]
     assert [(peer, words) for _, peer, _, words in lost] == [
         ("plain Eigen", "elman is ahead by 5 %"),
         ("JAX", "elman loses: it takes 1.18 times as long"),
         ("NumPy", "a tie"),
+        ("NumPy", "elman loses: it takes 2.00 times as long"),
         ("NumPy", "elman loses: it takes 4.00 times as long"),
     ]
     assert "| cold start | ONNX Runtime | 0.950 |" in part
-    assert "| the tail, max | plain Eigen | 0.500 |" in part
+    assert "| the tail, 99.9 % | plain Eigen | 0.450 |" in part
     assert "| the tail, median |" not in part
+
+
+def test_the_tail_shows_what_the_machine_does_not_hide(result):
+    text = page.page(result).partition("## The tail")[2].partition("\n## ")[0]
+    assert "| elman, out= | 20 µs | 100,000 | 200 | – | 1,000 | 2,000 |" in text
+    assert "| nothing |  |  | 190 | 300 | 300 | 1,000 |" in text
+    few = result | {"tail": [facts | {"steps": 10_000} for facts in result["tail"]]}
+    assert "| elman, out= | 20 µs | 10,000 | 200 | – | 1,000 | – |" in page.page(few)
+    facts = result["tail"][1]
+    facts["nothing"]["service"]["parts"]["p99_9"][1] = 600  # in one part of the run only
+    assert not pieces.shown(facts, "service", "p99_9")
+    compared = [what for what, *_ in losses.comparisons(result) if "tail" in what]
+    assert compared == ["the tail, median", "the tail, 99.99 %"]
 
 
 def test_parts_that_were_not_measured_are_left_out(result):
@@ -205,6 +265,83 @@ def test_outdated_files_are_named(monkeypatch, tmp_path):
     assert report.old({"a": "new", "b": "new", "c": "new"}) == ["b", "c"]
 
 
+@pytest.fixture
+def checkout(monkeypatch, tmp_path, measured):
+    """A folder with the sources of the core, a result file of them, and its pages."""
+    monkeypatch.setattr(report, "ROOT", tmp_path)
+    for name in ("CMakeLists.txt", "cpp/CMakeLists.txt", "cpp/src/stream.cpp"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    (tmp_path / "README.md").write_text(f"{summary.BEGIN}\n{summary.END}")
+    measured["elman"]["sources"] = sources.digest(tmp_path)
+    (tmp_path / "bench").mkdir()
+    (tmp_path / "bench/results.json").write_text(results.dumps(measured))
+    return tmp_path
+
+
+def reported(monkeypatch, checkout, *arguments):
+    """Return the exit status of report.py without matplotlib."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(report, "plots", lambda result: {})
+    path = str(checkout / "bench/results.json")
+    monkeypatch.setattr(sys, "argv", ["report.py", "--results", path, *arguments])
+    return report.main()
+
+
+def test_a_change_of_the_sources_needs_a_new_run_or_a_waiver(monkeypatch, capsys, checkout):
+    def status(*arguments):
+        return reported(monkeypatch, checkout, *arguments)
+
+    assert status("--check") == 1  # the page is missing
+    assert status() == status("--check") == 0
+    (checkout / "cpp/src/stream.cpp").write_text("faster")
+    capsys.readouterr()
+    assert status("--check") == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"The numbers are of the sources {sources_of(checkout)}, these are ")
+    assert "measure again (python bench/run.py), or say why they hold" in said
+    assert status("--waive", "Only a comment.") == status("--check") == 0
+    assert "has changed since: Only a comment." in (checkout / "docs/numbers.md").read_text()
+    (checkout / "cpp/src/block.cpp").write_text("new")  # which is not waived
+    assert status("--check") == 1
+
+
+def sources_of(checkout):
+    return json.loads((checkout / "bench/results.json").read_text())["elman"]["sources"]
+
+
+def test_the_digest_is_of_all_that_is_compiled(checkout):
+    first = sources.digest(checkout)
+    for name in ("cpp/README.md", "cpp/tests/contract.cpp", "python/elman/__init__.py"):
+        (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+        (checkout / name).write_text("another")
+    assert sources.digest(checkout) == first
+    found = {first}
+    for name in ("CMakeLists.txt", "cmake/Eigen.cmake", "cpp/include/elman/stream.hpp"):
+        (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+        (checkout / name).write_text("another")
+        found.add(sources.digest(checkout))
+    assert len(found) == 4
+
+
+@pytest.mark.builds
+def test_a_build_has_the_digest_of_its_sources(tmp_path):
+    header = tmp_path / "sources.hpp"
+    script = cpp_build.ROOT / "cmake" / "Sources.cmake"
+    run = [cpp_build.tool("cmake"), f"-DHEADER={header}", "-P", script]
+    subprocess.run(run, check=True)
+    assert header.read_text() == f'#define ELMAN_SOURCES "{sources.digest()}"\n'
+
+
+def test_the_result_file_is_compact_and_keeps_every_value(measured):
+    text = results.dumps(measured)
+    assert json.loads(text) == measured
+    assert '"times": [6000, 7000, 8000]' in text
+    entries = [rounds.Entry("elman", "out=", print, 1)]
+    (facts,) = results.times_of(entries, [[123.456, 98765.4, 0.0123456]])
+    assert facts == {"name": "elman", "mode": "out=", "times": [123.5, 98770, 0.01235]}
+
+
 def test_the_text_needs_no_matplotlib():
     code = f"import sys; sys.path.insert(0, {str(BENCH)!r}); sys.modules['matplotlib'] = None\n"
     subprocess.run([sys.executable, "-c", f"{code}import report"], check=True)
@@ -212,4 +349,4 @@ def test_the_text_needs_no_matplotlib():
 
 @pytest.mark.skipif(not RESULTS.exists(), reason="there is no bench/results.json")
 def test_the_readme_and_the_page_are_those_of_the_result_file():
-    assert report.old(report.texts(json.loads(RESULTS.read_text(encoding="utf-8")))) == []
+    assert report.old(report.texts(results.load(RESULTS))) == []

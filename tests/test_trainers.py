@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import page
+import results
 import summary
 import trainers.numpy
 import training
@@ -152,7 +153,7 @@ def test_the_result_file_has_updates_and_their_memory(tmp_path):
     assert done.returncode == 0, done.stderr
     result = json.loads(output.read_text())
     assert [case["shape"]["H"] for case in result["cases"]] == [2, 20]
-    for case in result["cases"]:
+    for case in results.derived(result)["cases"]:
         assert (case["group"], case["work"], case["unit"]) == (
             "training",
             "update",
@@ -163,6 +164,7 @@ def test_the_result_file_has_updates_and_their_memory(tmp_path):
         assert named == [*parts, ("numpy", "")]
         assert ["backward" in entry for entry in case["entries"]] == [False, False, True, False]
         assert [limit["name"] for limit in case["limits"]] == ["multiply-add"]
+        assert case["yardsticks"] == []
     if STATUS.exists():
         assert [facts["shape"]["T"] for facts in result["memory"]] == [1000, 2000, 4000]
         for facts in result["memory"]:
@@ -173,40 +175,41 @@ def test_the_result_file_has_updates_and_their_memory(tmp_path):
 # --- the pages ------------------------------------------------------------------------------------
 
 
-def spread(median):
-    return {"median": median, "low": median, "high": median}
-
-
-def entry(name, mode, median, ratio, **more):
-    return {"name": name, "mode": mode, **spread(median), "ratio": spread(ratio), **more}
+def entry(name, mode, us):
+    return {"name": name, "mode": mode, "times": [us * 1000]}
 
 
 def test_the_page_has_updates_and_their_memory():
-    both = entry("elman", "forward and backward", 90.0, 0.9, backward=spread(2.25))
+    parts = [entry("elman", "forward", 32), entry("elman", "forward and backward", 104)]
     case = {
         **{"group": "training", "work": "update", "dtype": "float32", "threads": 1},
-        **{"isa": "avx2", "unit": "µs per update", "rounds": 3},
+        **{"isa": "avx2", "weights": (16 + 32 + 4) * 32},
         "shape": {"I": 16, "H": 32, "O": 4, "T": 100, "B": 16, "layers": 1},
         "entries": [
-            *(entry("elman", "", 100.0, 1.0), both),
-            *(entry("torch", "nn.RNN", 3_000.0, 30.0), entry("torch", "a loop", 2_500.0, 25.0)),
-            entry("jax", "gradient by hand", 95.0, 0.95),
+            *(entry("elman", "", 100), *parts),
+            *(entry("torch", "nn.RNN", 3_000), entry("torch", "a loop", 2_500)),
+            entry("jax", "gradient by hand", 95),
         ],
-        "limits": [entry("multiply-add", "float32", 60.0, 0.6)],
+        "limits": [entry("multiply-add", "float32", 60)],
+        "yardsticks": [],
     }
     shape = {"I": 64, "H": 256, "O": 64, "B": 8, "layers": 1}
     memory = [
         {"shape": {**shape, "T": T}, "bytes": 2**20 + T * 8192 * 5 // 4, "states": T * 8192}
         for T in (1024, 4096)
     ]
-    result = {
-        **{"date": "2026-01-02", "left_out": {}, "wrong": {}, "versions": {"python": "3.11"}},
-        "machine": dict.fromkeys(("processor", "cores", "system", "compiler"), "") | {"caches": {}},
-        "limits": {"fma_peak": {}, "empty_call_ns": {}, "bandwidth": []},
-        **{"cases": [case], "memory": memory, "imports": [], "cold_start": [], "tail": []},
-    }
+    machine = dict.fromkeys(("processor", "cores", "system"), "") | {"caches": {}}
+    build = {"isa": "avx2", "compiler": "GCC 12", "sources": "f" * 16, "flags": {}}
+    result = results.derived(
+        {
+            **{"date": "2026-01-02", "left_out": {}, "wrong": {}, "versions": {"python": "3.11"}},
+            **{"machine": machine, "load": {}, "elman": build, "native": {}},
+            **{"limits": [], "yardsticks": []},
+            **{"cases": [case], "memory": memory, "imports": [], "cold_start": [], "tail": []},
+        }
+    )
     text = page.page(result)
-    part = text.partition("## Training")[2].partition("\n## The limits")[0]
+    part = text.partition("## Training")[2].partition("\n## Limits")[0]
     assert "| µs per update | 16 -> 32 -> 4, T = 100, B = 16 |" in part
     assert "| PyTorch, a loop | 2,500 |" in part
     assert "| PyTorch, a loop | 25.0 |" in part

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import importlib.machinery
 import importlib.util
+import json
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 SUFFIX = importlib.machinery.EXTENSION_SUFFIXES[0]
+MARCH = "haswell" if os.environ.get("ELMAN_ISA") == "avx2" else "native"
+MADE = "made.json"  # beside an extension: its compiler and flags
 
 
 class Unavailable(Exception):  # noqa: N818 - not an error: a peer is left out
@@ -37,11 +41,18 @@ def build(source: Path, name: str) -> ModuleType:
         library.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=library.parent) as folder:
             _compile(source, folder)
+            made = json.dumps(_made(Path(folder)))
+            (library.parent / MADE).write_text(made, encoding="utf-8")
             os.replace(Path(folder, library.name), library)  # atomic
     spec = importlib.util.spec_from_file_location(name, library)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def made(module: ModuleType) -> dict[str, str]:
+    """Return the compiler of an extension from `build`, and its flags for each file."""
+    return json.loads(Path(module.__file__).with_name(MADE).read_text(encoding="utf-8"))
 
 
 def processor() -> str:
@@ -55,7 +66,7 @@ def processor() -> str:
 
 def _key(source: Path) -> str:
     """Return a key that depends on the sources, the processor and the interpreter."""
-    digest = hashlib.sha256(f"{processor()} {sys.version}".encode())
+    digest = hashlib.sha256(f"{processor()} {sys.version} {MADE} {MARCH}".encode())
     for path in sorted(source.glob("*")):
         if path.name == "CMakeLists.txt" or path.suffix in (".cpp", ".hpp"):
             digest.update(path.read_bytes())
@@ -70,6 +81,8 @@ def _compile(source: Path, folder: str) -> None:
             f"-DCMAKE_MAKE_PROGRAM={_tool('ninja')}",
             f"-DCMAKE_PREFIX_PATH={';'.join(_prefixes())}",
             f"-DPython_EXECUTABLE={sys.executable}",
+            f"-DMARCH={MARCH}",
+            "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON",
         ],
         [_tool("cmake"), "--build", folder],
     ):
@@ -78,6 +91,18 @@ def _compile(source: Path, folder: str) -> None:
             said = (done.stdout + done.stderr).strip().splitlines()
             error = next((line for line in said if "error" in line.lower()), said[-1])
             raise Unavailable(f"could not be compiled: {error}")
+
+
+def _made(folder: Path) -> dict[str, str]:
+    """Return the compiler and the flags of each file of a finished build."""
+    found = {}
+    for command in json.loads((folder / "compile_commands.json").read_text(encoding="utf-8")):
+        compiler, *words = shlex.split(command["command"])
+        flags = [w for w in words if w.startswith("-") and w[:2] not in ("-D", "-I", "-c", "-o")]
+        said = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True)
+        found["compiler"] = said.stdout.splitlines()[0]
+        found[Path(command["file"]).name] = " ".join(f for f in flags if f != "-isystem")
+    return found
 
 
 def _tool(name: str) -> str:

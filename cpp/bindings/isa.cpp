@@ -3,6 +3,7 @@
 #include <pybind11/stl.h>
 
 #include "arrays.hpp"
+#include "build.hpp"
 #include "elman/numerics.hpp"
 #include "network.hpp"
 
@@ -29,7 +30,8 @@ py::dict build_info() {
     return py::dict("version"_a = ELMAN_VERSION, "numerics"_a = kNumerics, "isa"_a = name(isa()),
                     "built_isas"_a = names(built_isas()),
                     "available_isas"_a = names(available_isas()), "promises"_a = promises,
-                    "compiler"_a = ELMAN_COMPILER, "eigen"_a = ELMAN_EIGEN_VERSION,
+                    "compiler"_a = ELMAN_COMPILER, "flags"_a = build_flags(),
+                    "sources"_a = build_sources(), "eigen"_a = ELMAN_EIGEN_VERSION,
                     "pybind11"_a = PYBIND11_TOSTRING(PYBIND11_VERSION_MAJOR) "." PYBIND11_TOSTRING(
                         PYBIND11_VERSION_MINOR) "." PYBIND11_TOSTRING(PYBIND11_VERSION_MICRO));
 }
@@ -51,7 +53,8 @@ void bind_isa(py::module_& m) {
         },
         py::arg("name"), py::pos_only(), "Set the instruction set for networks built from now on.");
     m.def("build_info", &build_info,
-          "Return the versions behind this build, and the promises that the set in use keeps.");
+          "Return the versions, flags and sources of this build, and the promises of the set in "
+          "use.");
 }
 
 }  // namespace elman::python

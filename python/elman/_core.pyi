@@ -36,7 +36,7 @@ def backward(
     """Return (gradients by tensor name, gradient of x)."""
 
 def build_info() -> dict[str, Any]:
-    """Return the versions behind this build, and the promises that the set in use keeps."""
+    """Return the versions, flags and sources of this build, and the promises of the set in use."""
 
 def clock_cost() -> float:
     """Return the median time in nanoseconds between two readings of the clock of time_steps."""

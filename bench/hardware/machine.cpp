@@ -1,4 +1,4 @@
-// machine.cpp - the limits of this machine: streaming loads, multiply-adds, an empty call.
+// machine.cpp - what this machine can do: streaming loads, multiply-adds, an empty call.
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
@@ -41,26 +41,31 @@ PyObject* operations(PyObject*, PyObject* count) {
     return PyFloat_FromDouble(static_cast<double>(rounds) * multiply_add(rounds));
 }
 
-// Wait for each moment of an absolute schedule and store how late it was seen, as int64: the tail
-// of the machine itself, without any work.
+// At each moment of an absolute schedule do nothing for a while: the tail of the machine itself.
+// Store as int64 the nanoseconds until the end, from when it began and from when it was due.
 PyObject* wait(PyObject*, PyObject* args) {
     using Clock = std::chrono::steady_clock;
-    Py_buffer lateness;
-    long long period;
-    if (!PyArg_ParseTuple(args, "w*L", &lateness, &period)) return nullptr;
-    auto* late = static_cast<std::int64_t*>(lateness.buf);
+    Py_buffer service, latency;
+    long long period, busy;
+    if (!PyArg_ParseTuple(args, "w*w*LL", &service, &latency, &period, &busy)) return nullptr;
+    auto* from_begin = static_cast<std::int64_t*>(service.buf);
+    auto* from_due = static_cast<std::int64_t*>(latency.buf);
     const auto nanoseconds = [] {
         return std::chrono::nanoseconds(Clock::now().time_since_epoch()).count();
     };
     std::int64_t due = nanoseconds();
-    for (Py_ssize_t i = 0; i < lateness.len / 8; ++i) {
+    for (Py_ssize_t i = 0; i < service.len / 8; ++i) {
         due += period;
-        std::int64_t now;
-        while ((now = nanoseconds()) < due) {
+        std::int64_t begin, end;
+        while ((begin = nanoseconds()) < due) {
         }
-        late[i] = now - due;
+        while ((end = nanoseconds()) < begin + busy) {
+        }
+        from_begin[i] = end - begin;
+        from_due[i] = end - due;
     }
-    PyBuffer_Release(&lateness);
+    PyBuffer_Release(&service);
+    PyBuffer_Release(&latency);
     Py_RETURN_NONE;
 }
 
@@ -77,11 +82,12 @@ PyType_Spec empty_type = {"machine.Empty", sizeof(PyObject), 0, Py_TPFLAGS_DEFAU
 
 PyMethodDef functions[] = {
     {"load", load, METH_VARARGS, "load(buffer, passes): read a buffer from front to back."},
-    {"wait", wait, METH_VARARGS, "wait(lateness, period_ns): fill an int64 array."},
+    {"wait", wait, METH_VARARGS, "wait(service, latency, period_ns, busy_ns): fill int64 arrays."},
     {"fused_float32", operations<peak::fused_float32>, METH_O,
      "Return the operations of n rounds."},
     {"fused_float64", operations<peak::fused_float64>, METH_O,
      "Return the operations of n rounds."},
+    {"avx2_float32", operations<peak::avx2_float32>, METH_O, "Return the operations of n rounds."},
     {"sse2_float32", operations<peak::sse2_float32>, METH_O, "Return the operations of n rounds."},
     {nullptr, nullptr, 0, nullptr}};
 PyModuleDef definition = {PyModuleDef_HEAD_INIT, "machine", nullptr, -1, functions};

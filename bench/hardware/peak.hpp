@@ -46,6 +46,7 @@ double multiply_add(long count) {
 
 double fused_float32(long count);
 double fused_float64(long count);
+double avx2_float32(long count);
 double sse2_float32(long count);
 
 }  // namespace peak

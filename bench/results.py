@@ -1,0 +1,123 @@
+"""The result file: it holds the times of every round; all else follows from them.
+
+`load` returns the file with what the pages show: for each entry its median and quartiles in the
+unit of its case, and the spread of its ratio to the first entry within a round.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from elman.cli.timing.rounds import ratios, spread
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from elman.cli.timing.rounds import Entry
+
+    Facts = dict[str, Any]
+
+FORMAT = 1
+FORWARD, BOTH = "forward", "forward and backward"  # parts of an update
+UNITS = {"batch": "GFLOP/s", "update": "µs per update"}  # else ns per step
+
+
+def times_of(entries: Sequence[Entry], times: Sequence[Sequence[float]]) -> list[Facts]:
+    """Return the entries with their times in all rounds, in nanoseconds with four digits."""
+    return [
+        {"name": entry.name, "mode": entry.mode, "times": list(map(_short, ns))}
+        for entry, ns in zip(entries, times, strict=True)
+    ]
+
+
+def _short(ns: float) -> float:
+    value = float(f"{ns:.4g}")
+    return int(value) if value.is_integer() else value
+
+
+def dumps(result: Facts) -> str:
+    """Return the text of a result file: indented, each list of numbers on one line."""
+    text = json.dumps(result, indent=1, ensure_ascii=False)
+    numbers = r"\[\s+(-?[\d.e+-]+(?:,\s+-?[\d.e+-]+)*)\s+\]"
+    return re.sub(numbers, lambda found: f"[{' '.join(found[1].split())}]", text) + "\n"
+
+
+def load(path: Path) -> Facts:
+    """Return a result file with all that follows from its times."""
+    return derived(json.loads(path.read_text(encoding="utf-8")))
+
+
+def derived(result: Facts) -> Facts:
+    """Return a result with all that follows from its times.
+
+    A case with several instruction sets becomes one case for each.
+    """
+    cases = []
+    for case in result["cases"]:
+        cases += _of_each_set(case) if case["group"] == "isa" else [_case(case)]
+    found = result | {"cases": cases}
+    for group in ("imports", "cold_start"):
+        found[group] = list(_processes(result[group]))
+    for group in ("limits", "yardsticks"):
+        found[group] = [entry | spread(entry["times"])._asdict() for entry in result[group]]
+    return found
+
+
+def _case(case: Facts) -> Facts:
+    """Return a case, its entries compared with the first."""
+    first = case["entries"][0]["times"]
+
+    def value(ns: list[float]) -> Facts:
+        of_unit = {"batch": lambda t: 2 * case["weights"] / t, "update": lambda t: t / 1e3}
+        return spread(list(map(of_unit.get(case["work"], float), ns)))._asdict()
+
+    def entry(facts: Facts) -> Facts:
+        ns = facts["times"]
+        return facts | value(ns) | {"ratio": ratios(ns, first)._asdict()}
+
+    found = case | {"unit": UNITS.get(case["work"], "ns per step"), "rounds": len(first)}
+    for kind in ("entries", "limits", "yardsticks"):
+        found[kind] = list(map(entry, case[kind]))
+    empty = {call["mode"]: call["times"] for call in case["limits"] if call["name"] == "empty call"}
+    modes = {facts["mode"]: facts["times"] for facts in case["entries"] if facts["name"] == "elman"}
+    for facts in found["entries"]:
+        if facts["name"] != "elman":
+            continue
+        if facts["mode"] in empty:
+            divided = ratios(facts["times"], empty[facts["mode"]])
+            facts["times_empty_call"] = divided._asdict()
+        if facts["mode"] == BOTH:
+            backward = [b - f for b, f in zip(modes[BOTH], modes[FORWARD], strict=True)]
+            facts["backward"] = ratios(backward, modes[FORWARD])._asdict()
+    return found
+
+
+def _of_each_set(case: Facts) -> Iterator[Facts]:
+    """Yield a case for each instruction set, compared with that set.
+
+    The modes of elman, and of the limits that depend on it, are the sets, the best first.
+    """
+    ours = [entry for entry in case["entries"] if entry["name"] == "elman"]
+    sets = [entry["mode"] for entry in ours]
+    others = [entry for entry in case["entries"] if entry["name"] != "elman"]
+    for entry in ours:
+        isa = entry["mode"]
+        limits = [limit for limit in case["limits"] if limit["mode"] in (isa, "out=")]
+        if any(limit["name"] == "empty call" for limit in limits):
+            entry = entry | {"mode": "out="}
+        alone = case | {"isa": isa, "entries": [entry, *others], "limits": limits}
+        of_best = ratios(ours[0]["times"], entry["times"])._asdict()
+        yield _case(alone) | {"of_best": of_best, "sets": sets}
+
+
+def _processes(entries: list[Facts]) -> Iterator[Facts]:
+    """Yield the times of processes in milliseconds, compared with the first."""
+    for entry in entries:
+        ms, first = ([ns / 1e6 for ns in facts["times"]] for facts in (entry, entries[0]))
+        over = spread([a - b for a, b in zip(ms, first, strict=True)])
+        ratio = ratios(ms, first)
+        spreads = {"ratio": ratio._asdict(), "over": over._asdict()}
+        yield entry | {"unit": "ms", **spread(ms)._asdict(), **spreads}

@@ -1,0 +1,16 @@
+// build.cpp - compiled by itself, since it changes with every other source.
+#include "build.hpp"
+
+#include "sources.hpp"  // written by cmake/Sources.cmake
+
+namespace elman::python {
+
+std::map<std::string, std::string> build_flags() {
+    return {ELMAN_FLAGS};
+}
+
+const char* build_sources() {
+    return ELMAN_SOURCES;
+}
+
+}  // namespace elman::python
