@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+import warnings
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,7 +80,8 @@ def _save_torch(net: elman.Network, path: Path) -> None:
     from peers.torch import Model
 
     example = torch.zeros(1, 1, 16), torch.zeros(1, 1, 32)
-    with torch.no_grad():
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTorch 2.14 calls it deprecated
         torch.jit.trace(Model(net).eval(), example).save(str(path))
 
 
