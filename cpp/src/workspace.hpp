@@ -26,7 +26,9 @@ struct Workspace {
     Group<Real> group;
 };
 
-// Whether the workspace that a network keeps is as large as these sequences can use.
+// Whether the workspace that a network keeps, of kMostColumns, is as large as these sequences can
+// use. With columns for 8 sequences it would take half of the memory, but a step of 64 sequences
+// took 1.06 to 1.22 times as long.
 inline bool fit_kept_workspace(Index columns, Index steps) {
     return columns <= kMostColumns / kSteps ||
            (steps <= kMostColumns && columns * std::max<Index>(1, steps) <= kMostColumns);
