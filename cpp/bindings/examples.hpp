@@ -50,6 +50,7 @@ class CheckedExamples {
     void take_classes(py::handle y);
     Found wrong_weight(Pause& pause) const;
     Found wrong_x(Pause& pause) const;
+    Found not_finite(const SequencesView<const Real>& view, Index size, Pause& pause) const;
     Found wrong_target(Pause& pause) const;
     Found wrong_class(Pause& pause) const;
     template <class Each>

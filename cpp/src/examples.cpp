@@ -6,6 +6,7 @@
 #include <string>
 
 #include "checks.hpp"
+#include "finite.hpp"
 
 namespace elman {
 namespace {
@@ -69,6 +70,11 @@ void check_trainable(const Architecture& architecture) {
 }
 
 template <class Real>
+bool are_finite(const Real* values, Index count) {
+    return all_finite(values, count);
+}
+
+template <class Real>
 std::vector<Range> ranges_of_outputs(const Network<Real>& network) {
     const Architecture& a = network.architecture();
     const Activation& top = a.readout ? a.readout->activation : a.layers.back().activation;
@@ -111,6 +117,8 @@ std::vector<Index> all_sequences(Index count) {
     return sequences;
 }
 
+template bool are_finite(const float*, Index);
+template bool are_finite(const double*, Index);
 template std::vector<Range> ranges_of_outputs(const Network<float>&);
 template std::vector<Range> ranges_of_outputs(const Network<double>&);
 template void check(const Examples<float>&, const Architecture&, const Index*, Index, Pause&);

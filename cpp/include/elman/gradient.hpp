@@ -54,6 +54,10 @@ struct Examples : Sequences<Real> {
     }
 };
 
+// Whether all of these numbers are finite.
+template <class Real>
+bool are_finite(const Real* values, Index count);
+
 // The range of each output, scaling included.
 template <class Real>
 std::vector<Range> ranges_of_outputs(const Network<Real>& network);

@@ -360,8 +360,8 @@ ELMAN_INLINE Slots<const Real> reversed(const Slots<const Real>& slots, Index st
 // G = G + sum of d x^T for N columns of a panel of V vectors: G (N, V vectors), V vectors of each
 // d, N elements of each x.
 template <class Real, int V, int N>
-static void correlate_tile(Real* G, Slots<const Real> d, Slots<const Real> x, Index count,
-                           Index steps) {
+ELMAN_INLINE void correlate_tile(Real* G, Slots<const Real> d, Slots<const Real> x, Index count,
+                                 Index steps) {
     Packet<Real> sum[1][N * V];
     load<Real>(G, sum[0]);
     for (Index t = steps - 1; t >= 0; --t) {
@@ -376,8 +376,8 @@ static void correlate_tile(Real* G, Slots<const Real> d, Slots<const Real> x, In
 }
 
 template <class Real, int V>
-static void correlate_rows(Real* G, Index cols, Slots<const Real> d, Slots<const Real> x,
-                           Index count, Index steps) {
+ELMAN_INLINE void correlate_rows(Real* G, Index cols, Slots<const Real> d, Slots<const Real> x,
+                                 Index count, Index steps) {
     in_groups<kColumns<V>>(cols, [&](auto N, Index groups) ELMAN_INLINED {
         for (; groups > 0; --groups) {
             correlate_tile<Real, V, N.value>(G, d, x, count, steps);
@@ -387,7 +387,8 @@ static void correlate_rows(Real* G, Index cols, Slots<const Real> d, Slots<const
     });
 }
 
-// Apart: inlined into the loops of correlate, its own loops take 1.12 times the instructions.
+// Apart from the loops of correlate, which would make its own loops longer by an eighth; its tiles
+// are inlined, else updates of 128 units take 1.03 times as long.
 template <class Real>
 ELMAN_APART void correlate_panel(Real* G, int size, Index cols, Slots<const Real> d,
                                  Slots<const Real> x, Index count, Index steps) {
@@ -397,7 +398,7 @@ ELMAN_APART void correlate_panel(Real* G, int size, Index cols, Slots<const Real
 }
 
 // Panel by panel, and at most kAtOnce columns at a time, so that a panel of errors stays in the L1
-// cache.
+// cache: 256 miss a cache of 32 KiB ten times as often.
 template <class Real>
 static void correlate(Real* G, Index rows, Index cols, Slots<const Real> d, Slots<const Real> x,
                       Index count, Index steps) {
