@@ -222,7 +222,8 @@ py::array read_only_array(const Shape& shape, const Real* values, py::handle own
 
 template <class Real>
 py::array as_real(py::handle object, const char* argument) {
-    if (can_use<Real>(NumpyTypes::get(), object.ptr(), kReadable)) return py::reinterpret_borrow<py::array>(object);
+    if (can_use<Real>(NumpyTypes::get(), object.ptr(), kReadable))
+        return py::reinterpret_borrow<py::array>(object);
     const py::array array = any_array(object, argument);
     if (!is_real(array))
         throw DTypeError(std::string(argument) + ": expected real numbers, got dtype " +
