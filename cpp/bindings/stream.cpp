@@ -121,8 +121,8 @@ template <class Real>
 inline bool short_step(Stream<Real>& stream, PyObject* x, PyObject* out) {
     const Network<Real>& network = *stream.network();
     const NumpyTypes& numpy = NumpyTypes::get();
-    if (!is_row<Real>(numpy, x, network.input_size(), kReadable) ||
-        !is_row<Real>(numpy, out, network.output_size(), kWritable) ||
+    if (!is_row<Real>(numpy, out, network.output_size(), kWritable) ||  // first: often None
+        !is_row<Real>(numpy, x, network.input_size(), kReadable) ||
         step_work(network) >= kShortWork)
         return false;
 #ifdef Py_GIL_DISABLED

@@ -26,8 +26,8 @@ namespace elman {
 //   32 rows, 2 sums: a step inside a sequence 122 ns; with 4: 146
 //   64 rows, 2 sums: a step 267 ns; with 1: 247, but AVX-512 would have only four chains
 //   128 rows, 1 sum: a batch 72 GFLOP/s, a step 1137 ns; with 2: 66 GFLOP/s, 1108 ns
-// With 8 sums for at most 8 rows and at least 32 columns, on a Zen 5, steps with such a readout take
-// 0.99, 0.98, 0.99 times as long (H = 32, 64, 128), sequences 1.01 times: not worth other bits.
+// 8 sums for at most 8 rows of at least 32 columns are not worth other bits: steps with such a
+// readout take 0.99, 0.98, 0.99 times as long (Zen 5; H = 32, 64, 128), sequences 1.01 times.
 constexpr int partial_sums(Index rows, Index cols) {
     int sums = rows <= 16 ? 4 : rows <= 64 ? 2 : 1;
     while (sums > 1 && cols < 4 * sums) sums /= 2;
