@@ -280,35 +280,49 @@ ELMAN_INLINE void multiply_columns(Tile<Real> tile, Index count) {
     multiply(groups.base, groups.count - groups.longer);
 }
 
-// Panel by panel; f is applied to several columns at once while their results are in the L1 cache.
+// The terms of a panel that stay in the L1 cache while they meet all columns. Only a single sum can
+// be interrupted: it continues from y. (An update of 256 units with AVX2 and an L1 cache of 32 KiB:
+// 3.0 million lines from the L2 cache for the products instead of 7.2.)
+template <class Real>
+Index terms_at_once(const PackedMatrix<Real>& W, Index pitch) {
+    constexpr Index kBytes = 16 * 1024;  // half of a small L1 cache
+    return W.partial_sums == 1 ? kBytes / (pitch * static_cast<Index>(sizeof(Real))) : W.cols;
+}
+
+// Panel by panel. If a panel's terms are added at once, f is applied to several columns at once
+// while their results are in the L1 cache.
 template <class Real>
 static void many_columns(const PackedMatrix<Real>& W, Columns<const Real> c, Columns<const Real> x,
                          Columns<Real> y, Index count, const Activation& f, bool faded) {
-    constexpr Index kAtOnce = 8 * kColumns<kPanel>;
     Panels<Real>(W.rows).for_each([&](Index row, int size) {
         const Index pitch = size * kLanes<Real>;
+        const EvenParts terms(W.cols, terms_at_once(W, pitch));
+        const Index at_once = terms.count > 1 ? count : 8 * kColumns<kPanel>;
         // Two sums at a time need twice the registers: half the height.
         const EvenParts tiles(size, W.partial_sums == 4 ? kLowTile : kPanel);
-        for (Index first = 0; first < count; first += kAtOnce) {
-            const Index some = smaller(count - first, kAtOnce);
-            for (Index i = 0; i < tiles.count; ++i) {
-                const Index r = row + tiles.begin(i) * kLanes<Real>;
-                const Tile<Real> tile{W.panels + row * W.cols + (r - row),
-                                      pitch,
-                                      W.cols,
-                                      W.partial_sums,
-                                      {c.column(first) + r, c.stride},
-                                      x.from(first),
-                                      {y.column(first) + r, y.stride}};
-                if (W.partial_sums == 4)
-                    with_constant<1, kLowTile>(tiles.size(i), [&](auto V) ELMAN_INLINED {
-                        multiply_columns<Real, V.value, 2>(tile, some);
-                    });
-                else
-                    with_constant<1, kPanel>(tiles.size(i), [&](auto V) ELMAN_INLINED {
-                        multiply_columns<Real, V.value, 1>(tile, some);
-                    });
-            }
+        for (Index first = 0; first < count; first += at_once) {
+            const Index some = smaller(count - first, at_once);
+            for (Index part = 0; part < terms.count; ++part)
+                for (Index i = 0; i < tiles.count; ++i) {
+                    const Index r = row + tiles.begin(i) * kLanes<Real>, k = terms.begin(part);
+                    const Columns<Real> result{y.column(first) + r, y.stride};
+                    const Columns<const Real> start{c.column(first) + r, c.stride};
+                    const Tile<Real> tile{W.panels + row * W.cols + k * pitch + (r - row),
+                                          pitch,
+                                          terms.size(part),
+                                          W.partial_sums,
+                                          part == 0 ? start : Columns<const Real>(result),
+                                          {x.column(first) + k, x.stride},
+                                          result};
+                    if (W.partial_sums == 4)
+                        with_constant<1, kLowTile>(tiles.size(i), [&](auto V) ELMAN_INLINED {
+                            multiply_columns<Real, V.value, 2>(tile, some);
+                        });
+                    else
+                        with_constant<1, kPanel>(tiles.size(i), [&](auto V) ELMAN_INLINED {
+                            multiply_columns<Real, V.value, 1>(tile, some);
+                        });
+                }
             apply<Real>(f, faded, {y.column(first) + row, y.stride}, pitch, some);
         }
     });
