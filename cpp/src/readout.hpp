@@ -42,8 +42,14 @@ class OutputColumns {
           stride_(padded<Real>(size_)),
           numbers_(static_cast<std::size_t>(columns * stride_)) {}
 
-    void read_out(Columns<const Real> states, Index count) noexcept {
-        elman::read_out<Real>(network_, states, {numbers_.data(), stride_}, count);
+    // Into the outputs from `first` on.
+    void read_out(Columns<const Real> states, Index count, Index first = 0) noexcept {
+        elman::read_out<Real>(network_, states, {numbers_.data() + first * stride_, stride_},
+                              count);
+    }
+    // Takes over the first `count` outputs of other memory, as those from `first` on.
+    void take(Index first, const OutputColumns& from, Index count) noexcept {
+        std::copy_n(from.output(0), count * stride_, numbers_.data() + first * stride_);
     }
     Index size() const noexcept { return static_cast<Index>(numbers_.size()); }  // in numbers
     const Real* output(Index n) const noexcept { return numbers_.data() + n * stride_; }

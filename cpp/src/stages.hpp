@@ -1,13 +1,16 @@
 // stages.hpp - sequences through layers that all run forward, in chunks of steps.
 //
 // A stage holds a range of a network's halves. Usually it holds all of them, and threads share the
-// sequences; if there are more threads than sequences, several stages form a pipeline: each takes
-// chunks of states from the stage below and passes its own to the one above.
+// sequences; if there are more threads than sequences, they share the rows of all halves (rows.hpp),
+// or several stages form a pipeline: each takes chunks of states from the stage below and passes its
+// own to the one above.
 #pragma once
 
+#include <memory>
 #include <vector>
 
 #include "block.hpp"
+#include "rows.hpp"
 #include "sequences.hpp"
 #include "threads.hpp"
 
@@ -60,12 +63,21 @@ class Stage {
     Index capacity() const { return capacity_; }
     void set_capacity(Index capacity) { capacity_ = capacity; }
 
+    // Before run(), if this is the only stage: shares the rows of every half between `threads` > 1
+    // threads, the one that calls run() and those that call help(part), part = 1 ... threads - 1.
+    void share_rows(Index threads);
+
     // Runs all sequences, group by group. Allocates nothing.
     void run(Poll& poll);
+    void help(Index part, Poll& poll) { rows_->help(part, poll); }
 
   private:
+    Block<Real> new_block() const;
+    void run_groups(Poll& poll);
     Index most_steps(Index columns) const;
     bool advance(const Stretch& chunk, Poll& poll);
+    void take_free_block(Index columns);
+    Index first_output(const Stretch& chunk) const;
     void keep_hidden(const Stretch& chunk);
     void keep_outputs(const Stretch& chunk);
     bool feed_back(Poll& poll);
@@ -78,7 +90,11 @@ class Stage {
     const Index work_;  // of a step of a column
     Channel<Real>* const below_;
     Channel<Real>* const above_;
-    Block<Real> block_;
+    const HalfRange halves_;
+    Block<Real> own_;
+    std::unique_ptr<SharedRows<Real>> rows_;  // null: the rows are not shared
+    std::unique_ptr<Block<Real>> other_;      // in turn with own_, which helpers may still read
+    Block<Real>* block_ = &own_;              // the current one
     Index capacity_;
     Group<Real> group_;
 };

@@ -36,13 +36,21 @@ class Team {
     std::unique_ptr<Shared> shared_;
 };
 
-// A counter that one thread raises and another waits for.
+// A counter that one thread raises and others wait for.
 class Counter {
   public:
     Counter();
     ~Counter();
-    void raise();
-    // Waits until the count is at least `count`; false if the call is to end first.
+    Counter(const Counter&) = delete;
+    Counter& operator=(const Counter&) = delete;
+
+    Index value() const;
+    // Raises the count; returns whether another thread slept until then, and had to be woken.
+    bool raise_to(Index count);
+    bool raise() { return raise_to(value() + 1); }
+    // Waits until the count is at least `count`, a few microseconds at most; false if it is not.
+    bool spin_for(Index count) const;
+    // Waits on, asleep; false if the call is to end first.
     bool wait_for(Index count, Poll& poll);
 
   private:
