@@ -72,6 +72,7 @@ GROUPS = {
     "float64": _each("float64", "sequence", SIZES, dtype="float64")
     + _each("float64", "batch", BATCH_SIZES, dtype="float64"),
     "threads": _each("threads", "batch", [(64, 256, 16)], threads=2)
+    + _each("threads", "sequence", [(64, H, 16) for H in (256, 512, 1024)], threads=2)
     + _each("threads", "sequence", [(64, 256, 16)], threads=2, layers=2),
     "isa": [
         case

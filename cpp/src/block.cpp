@@ -96,7 +96,9 @@ typename Block<Real>::Layer Block<Real>::layer(std::size_t i, Columns<const Real
                                                Index count) noexcept {
     if (i > 0) x = {memory_[i - 1].column(count), memory_[i - 1].stride};
     Memory& memory = memory_[i];
-    return {memory.weights, x, {memory.column(0), memory.stride, count * memory.stride},
+    return {memory.weights,
+            x,
+            {memory.column(0), memory.stride, count * memory.stride},
             memory.half.activation};
 }
 

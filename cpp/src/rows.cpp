@@ -2,16 +2,22 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 namespace elman {
 namespace {
 
 constexpr Index kFinished = std::numeric_limits<Index>::max();
 
-// Work alone after an attempt that failed, about a millisecond: waiting in vain and waking a thread
-// take some 10 us. Twice as much after each attempt that was not worth it.
+// An interruption, and the attempt to share again, cost some 10 us: worth it after this much shared
+// work, about 0.2 ms. A processor's own interruptions are rarer.
+constexpr Index kWorthwhile = Index(1) << 23;
+// The work in which a helper is awaited that has to be woken and to catch up: about 0.4 ms.
+constexpr Index kPatience = Index(1) << 24;
+// Otherwise the work done alone before the next attempt: at first about 1 ms, then four times as
+// much each time. After the last one the helpers are sent home.
 constexpr Index kLeastRest = Index(1) << 25;
-constexpr Index kMostRest = Index(1) << 40;
+constexpr Index kMostRest = Index(1) << 29;
 
 template <class Real>
 PackedMatrix<Real> rows_of(const PackedMatrix<Real>& W, Index first, Index last) {
@@ -22,12 +28,12 @@ PackedMatrix<Real> rows_of(const PackedMatrix<Real>& W, Index first, Index last)
 
 template <class Real>
 SharedRows<Real>::SharedRows(const Network<Real>& network, Index capacity, Index threads)
-    : network_(network), kernels_(network.kernels()), threads_(threads), rest_(kLeastRest) {
+    : network_(network), kernels_(network.kernels()), threads_(threads), together_(kWorthwhile) {
     for (const Half& half : network.halves())
-        for (Index part = 1; part < threads; ++part) {
-            const Index rows = kernels_.cut(half.hidden_size, part + 1, threads) -
-                               kernels_.cut(half.hidden_size, part, threads);
-            stride_ = std::max(stride_, padded<Real>(rows));
+        for (Index part = 0; part < threads; ++part) {
+            parts_.push_back({kernels_.cut(half.hidden_size, part, threads),
+                              kernels_.cut(half.hidden_size, part + 1, threads)});
+            stride_ = std::max(stride_, padded<Real>(parts_.back().last - parts_.back().first));
         }
     for (Index part = 1; part < threads; ++part)
         helpers_.push_back(std::unique_ptr<Helper>(
@@ -61,7 +67,7 @@ template <class Real>
 void SharedRows<Real>::advance(Block<Real>& block, Columns<const Real> x, Index count, Index steps,
                                Index first_output) noexcept {
     const Index work = count * steps * network_.multiply_adds();
-    if (alone_ > 0 || !ready()) {
+    if (alone_ > 0 || finished_ || !ready()) {
         alone_ -= std::min(alone_, work);
         block.advance(x, count, steps);
         block.outputs().read_out(block.states().from(first_output), count * steps - first_output);
@@ -69,12 +75,19 @@ void SharedRows<Real>::advance(Block<Real>& block, Columns<const Real> x, Index 
     }
     block.begin(count);
     open({&block, x, count, steps, first_output, chunk_.end + 1, 0});
-    for (std::size_t i = 0; i < block.layers(); ++i)
-        unfold(block.layer(i, x, count), chunk_.start + static_cast<Index>(i) * steps);
+    for (std::size_t i = 0; i < block.layers(); ++i) unfold(i);
     block.end(count, steps);
     read_out();
-    together_ += work;
-    if (shared_ && !joined()) go_alone();
+    if (joined()) together_ += work;
+    if (!joined()) close();
+    if (!joined() || interruptions_ > 0) {
+        rest_ = together_ < kWorthwhile * std::max<Index>(1, interruptions_)
+                    ? std::max(4 * rest_, kLeastRest)
+                    : 0;
+        alone_ = rest_;
+        if (rest_ > kMostRest) finish();
+        together_ = 0;
+    }
 }
 
 // Whether all helpers have finished with the last chunk.
@@ -95,6 +108,8 @@ void SharedRows<Real>::open(const Chunk& chunk) noexcept {
     chunk_ = chunk;
     chunk_.end = chunk.start + static_cast<Index>(chunk.block->layers()) * chunk.steps + 1;
     shared_ = true;
+    interruptions_ = 0;
+    awaited_ = 0;
     if (complete_.raise_to(chunk_.start)) part_company();
 }
 
@@ -103,57 +118,68 @@ void SharedRows<Real>::part_company() noexcept {
     for (const auto& helper : helpers_) helper->joined = false;
 }
 
+// The rest of the chunk is not shared.
 template <class Real>
-void SharedRows<Real>::go_alone() noexcept {
+void SharedRows<Real>::close() noexcept {
     shared_ = false;
-    part_company();
-    rest_ = together_ > rest_ ? kLeastRest : std::min(2 * rest_, kMostRest);
-    alone_ = rest_;
-    together_ = 0;
     complete_.raise_to(chunk_.end);
 }
 
-// The steps of a half have the numbers after `start`.
 template <class Real>
-void SharedRows<Real>::unfold(const Layer& layer, Index start) noexcept {
-    const Part part = part_of(layer, 0);
-    if (shared_) hoist(layer, part, 1, layer.h.at(1));
+void SharedRows<Real>::unfold(std::size_t half) noexcept {
+    const Layer layer = chunk_.layer(half);
+    const Index work = chunk_.count * layer.weights.W_hh.rows * layer.weights.W_hh.cols;
+    const Index most = 2 + work * chunk_.steps / kWorthwhile;
+    if (shared_) hoist(layer, part_of(half, 0), 1, layer.h.at(1));
     for (Index step = 1; step <= chunk_.steps; ++step) {
-        if (shared_) recur(layer, part, step, layer.h.at(step));
-        if (shared_ && !take_parts(layer, step, start + step)) go_alone();
         if (!shared_)
             return kernels_.unfold(layer.weights.W_xh, layer.weights.W_hh, layer.weights.b_h,
                                    layer.x.from((step - 1) * chunk_.count), layer.h.from(step - 1),
                                    chunk_.count, chunk_.steps - step + 1, layer.activation);
-        // A helper that slept although it had caught up is on a busy processor, or on this one.
-        if (complete_.raise_to(start + step) && joined()) go_alone();
+        const bool in_time = advance_parts(layer, half, step);
+        const bool woken = complete_.raise_to(chunk_.before(half) + step);
+        if (!joined() && (awaited_ += work) > kPatience) close();
+        if (in_time && !(woken && joined())) continue;
+        // A helper was late, or slept: it is on a busy processor, or on this one.
+        part_company();
+        awaited_ = 0;
+        if (++interruptions_ > most) close();
     }
 }
 
-// The other parts of a step: those of helpers that have not joined yet are computed here. False if
-// one that has joined is late.
+// All parts of a step: the leader's own, those that the helpers have computed, and the others.
+// False if a helper that has joined was late. Without helpers it alternates between the first and
+// the last part, as recur() does.
 template <class Real>
-bool SharedRows<Real>::take_parts(const Layer& layer, Index step, Index number) noexcept {
+bool SharedRows<Real>::advance_parts(const Layer& layer, std::size_t half, Index step) noexcept {
     const Columns<Real> h = layer.h.at(step);
-    for (Index i = 1; i < threads_; ++i) {
-        Helper& helper = *helpers_[static_cast<std::size_t>(i - 1)];
-        const Part part = part_of(layer, i);
+    const Index before = chunk_.before(half), number = before + step;
+    const bool last_first = step % 2 == 0 && !joined();
+    bool in_time = true;
+    for (Index n = 0; n < threads_; ++n) {
+        const Index i = last_first ? threads_ - 1 - n : n;
+        const Part part = part_of(half, i);
         const Columns<Real> to{h.data + part.first, h.stride};
-        const bool there = helper.joined ? helper.done.spin_for(number)
-                                         : helper.done.value() >= number;
+        if (i == 0) {
+            recur(layer, part, step, to);
+            continue;
+        }
+        Helper& helper = *helpers_[static_cast<std::size_t>(i - 1)];
+        const bool there =
+            helper.joined ? helper.done.spin_for(number) : helper.done.value() >= number;
         if (there) {
             helper.joined = true;
             const Columns<Real> from = column(helper, step);
-            for (Index n = 0; n < chunk_.count; ++n)
-                std::copy_n(from.column(n), part.last - part.first, to.column(n));
-        } else if (helper.joined) {
-            return false;
+            for (Index column = 0; column < chunk_.count; ++column)
+                std::copy_n(from.column(column), part.last - part.first, to.column(column));
         } else {
-            if (step == 1) hoist(layer, part, step, to);  // all steps: not joined before either
+            if (std::exchange(helper.hoisted, before) != before) hoist(layer, part, step, to);
             recur(layer, part, step, to);
+            in_time = in_time && !helper.joined;
+            helper.joined = false;
         }
     }
-    return true;
+    return in_time;
 }
 
 template <class Real>
@@ -163,23 +189,30 @@ void SharedRows<Real>::read_out() noexcept {
     Index first = chunk_.outputs() - (threads_ - 1) * each;
     outputs.read_out(states_of(0), first);
     for (const auto& helper : helpers_) {
-        if (!shared_ && each == 0) return;
-        if (shared_ && helper->joined && helper->done.spin_for(chunk_.end)) {
+        helper->joined = helper->joined && helper->done.spin_for(chunk_.end);
+        if (helper->joined)
             outputs.take(first, helper->outputs, each);
-        } else {
+        else
             outputs.read_out(states_of(first), each, first);
-            if (shared_) go_alone();
-        }
         first += each;
     }
 }
 
 template <class Real>
 void SharedRows<Real>::finish() noexcept {
+    finished_ = true;
     complete_.raise_to(kFinished);
 }
 
 // --- a helper ---
+
+// Asks for all columns of a step at once: they are in the leader's cache.
+template <class Real>
+void SharedRows<Real>::fetch(Columns<const Real> h, Index rows) const noexcept {
+    for (Index n = 0; n < chunk_.count; ++n)
+        for (Index row = 0; row < rows; row += padded<Real>(1))
+            __builtin_prefetch(h.column(n) + row);
+}
 
 template <class Real>
 void SharedRows<Real>::help(Index part, Poll& poll) noexcept {
@@ -193,11 +226,8 @@ void SharedRows<Real>::help(Index part, Poll& poll) noexcept {
 
 template <class Real>
 bool SharedRows<Real>::help_with(Index part, Poll& poll) noexcept {
-    Block<Real>& block = *chunk_.block;
-    for (std::size_t i = 0; i < block.layers(); ++i)
-        if (!help_unfold(block.layer(i, chunk_.x, chunk_.count),
-                         chunk_.start + static_cast<Index>(i) * chunk_.steps, part, poll))
-            return false;
+    for (std::size_t i = 0; i < chunk_.block->layers(); ++i)
+        if (!help_unfold(i, part, poll)) return false;
     if (!complete_.wait_for(chunk_.end - 1, poll)) return false;
     if (complete_.value() >= chunk_.end) return true;  // too late
     const Index each = outputs_of_each(), first = chunk_.outputs() - (threads_ - part) * each;
@@ -206,10 +236,11 @@ bool SharedRows<Real>::help_with(Index part, Poll& poll) noexcept {
 }
 
 template <class Real>
-bool SharedRows<Real>::help_unfold(const Layer& layer, Index start, Index part,
-                                   Poll& poll) noexcept {
+bool SharedRows<Real>::help_unfold(std::size_t half, Index part, Poll& poll) noexcept {
     Helper& helper = *helpers_[static_cast<std::size_t>(part - 1)];
-    const Part rows = part_of(layer, part);
+    const Layer layer = chunk_.layer(half);
+    const Index start = chunk_.before(half);
+    const Part rows = part_of(half, part);
     bool hoisted = false;
     for (Index step = 1; step <= chunk_.steps; ++step) {
         if (!complete_.wait_for(start + step - 1, poll)) return false;
@@ -220,6 +251,7 @@ bool SharedRows<Real>::help_unfold(const Layer& layer, Index start, Index part,
         }
         if (!hoisted) hoist(layer, rows, step, column(helper, step));
         hoisted = true;
+        fetch(layer.h.at(step - 1), layer.weights.W_hh.cols);
         recur(layer, rows, step, column(helper, step));
         helper.done.raise_to(start + step);
     }

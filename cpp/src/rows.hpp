@@ -7,8 +7,8 @@
 // stay in its thread's cache.
 //
 // The leader never sleeps, and waits a few microseconds at most: if a part does not come, because
-// the machine is busy, it computes the rest of the chunk alone, and then more and more work before
-// it tries again. A helper that comes late, since it had to be woken, catches up.
+// the machine is busy, it computes them itself; if that happens often, it goes on alone, for longer
+// each time before it tries again. A helper that comes late, since it had to be woken, catches up.
 #pragma once
 
 #include <memory>
@@ -34,13 +34,15 @@ class SharedRows {
     bool holds(const Block<Real>& block) const noexcept {
         return chunk_.block == &block && !ready();
     }
-    // The leader's last call: sends the helpers home.
+    // Sends the helpers home: no more rows are shared.
     void finish() noexcept;
 
     // Helps until the leader has finished, or the call is to end. `part` is 1 ... threads - 1.
     void help(Index part, Poll& poll) noexcept;
 
   private:
+    using Layer = typename Block<Real>::Layer;
+
     // Every step of every half has a number, `start` + 1 and on; the last number, `end`, is that of
     // the outputs.
     struct Chunk {
@@ -51,26 +53,27 @@ class SharedRows {
         Index start = 0, end = 0;
 
         Index outputs() const { return count * steps - first_output; }
+        // The number before those of the steps of a half.
+        Index before(std::size_t half) const { return start + static_cast<Index>(half) * steps; }
+        Layer layer(std::size_t half) const { return block->layer(half, x, count); }
     };
     struct Helper {
         Counter done;  // the number of the last step whose part is computed
         AlignedVector<Real> rows;
         OutputColumns<Real> outputs;
         bool joined = false;  // whether the leader may wait for it
+        Index hoisted = -1;   // before(half) if the leader has hoisted this part of the half
     };
     struct Part {
         Index first, last;  // rows
     };
-    using Layer = typename Block<Real>::Layer;
-
-    Part part_of(const Layer& layer, Index part) const noexcept {
-        const Index rows = layer.weights.W_hh.rows;
-        return {kernels_.cut(rows, part, threads_), kernels_.cut(rows, part + 1, threads_)};
+    Part part_of(std::size_t half, Index part) const noexcept {
+        return parts_[half * static_cast<std::size_t>(threads_) + static_cast<std::size_t>(part)];
     }
     Index outputs_of_each() const noexcept { return chunk_.outputs() / threads_; }
     // The states of the top half from those of an output on.
     Columns<const Real> states_of(Index output) const noexcept {
-        const Layer top = chunk_.block->layer(chunk_.block->layers() - 1, {}, chunk_.count);
+        const Layer top = chunk_.layer(chunk_.block->layers() - 1);
         return top.h.at(1).from(chunk_.first_output + output);
     }
     Columns<Real> column(Helper& helper, Index step) const noexcept {
@@ -83,26 +86,31 @@ class SharedRows {
     bool ready() const noexcept;
     bool joined() const noexcept;
     void open(const Chunk& chunk) noexcept;
+    void fetch(Columns<const Real> h, Index rows) const noexcept;
     void part_company() noexcept;
-    void go_alone() noexcept;
-    void unfold(const Layer& layer, Index start) noexcept;
-    bool take_parts(const Layer& layer, Index step, Index number) noexcept;
+    void close() noexcept;
+    void unfold(std::size_t half) noexcept;
+    bool advance_parts(const Layer& layer, std::size_t half, Index step) noexcept;
     void read_out() noexcept;
-    bool help_unfold(const Layer& layer, Index start, Index part, Poll& poll) noexcept;
+    bool help_unfold(std::size_t half, Index part, Poll& poll) noexcept;
     bool help_with(Index part, Poll& poll) noexcept;
 
     const Network<Real>& network_;
     const Kernels<Real>& kernels_;
     const Index threads_;
-    Index stride_ = 0;  // of the helpers' columns
+    Index stride_ = 0;         // of the helpers' columns
+    std::vector<Part> parts_;  // of each half
     std::vector<std::unique_ptr<Helper>> helpers_;
     Counter complete_;  // the number of the last step of which the block has all rows
     Chunk chunk_;
 
-    bool shared_ = false;        // whether the helpers' parts of this chunk are still wanted
-    Index alone_ = 0;            // work to do alone before the next attempt
-    Index rest_;                 // what that was the last time
-    Index together_ = 0;         // work since the last attempt
+    bool shared_ = false;      // whether parts of this chunk are wanted from the helpers
+    Index interruptions_ = 0;  // of this chunk
+    Index awaited_ = 0;        // work since a helper that is to catch up was missed
+    Index together_;           // shared work since the last interruption
+    Index rest_ = 0;           // work to do alone after it
+    Index alone_ = 0;          // what is left of that
+    bool finished_ = false;
 };
 
 extern template class SharedRows<float>;

@@ -206,7 +206,7 @@ void run_in_stages(const SequenceJob<Real>& job, Index threads, Pause& pause) {
         else
             worker.help(i % division.rows, poll);
     };
-    team.run(static_cast<Index>(workers.size()) * division.rows, work, pause);
+    team.run(static_cast<Index>(workers.size()) * division.rows, work, pause, true);
 }
 
 template <class Real>
@@ -220,7 +220,7 @@ void run_layerwise(const SequenceJob<Real>& job, Index threads, Pause& pause) {
         const auto [first, last] = shares[static_cast<std::size_t>(i)];
         run_layer_by_layer(job, first, last, poll);
     };
-    team.run(static_cast<Index>(shares.size()), work, pause);
+    team.run(static_cast<Index>(shares.size()), work, pause, true);
 }
 
 }  // namespace

@@ -149,7 +149,7 @@ void Stage<Real>::keep_hidden(const Stretch& chunk) {
     for (Index column = 0; column < chunk.columns; ++column)
         for (Index t = 0; t < chunk.steps(); ++t)
             block_->get_hidden(t * chunk.columns + column,
-                              job_.hidden(group_.first + column, chunk.first + t));
+                               job_.hidden(group_.first + column, chunk.first + t));
 }
 
 template <class Real>
@@ -163,7 +163,7 @@ void Stage<Real>::keep_outputs(const Stretch& chunk) {
         const Rows<Real>& y = group_.output(column);
         for (Index t = first; t < chunk.last; ++t)
             block_->outputs().write((t - first) * chunk.columns + column,
-                                   y.row(t - task_.first_output), y.stride);
+                                    y.row(t - task_.first_output), y.stride);
     }
 }
 
@@ -195,7 +195,8 @@ bool Stage<Real>::feed_back(Poll& poll) {
 template <class Real>
 bool Stage<Real>::finish(Index first, Index last, Index step, Poll& poll) {
     const bool with_last_outputs = !above_ && task_.outputs == Outputs::last && step > 0;
-    if (with_last_outputs) block_->outputs().read_out(block_->states_now().from(first), last - first);
+    if (with_last_outputs)
+        block_->outputs().read_out(block_->states_now().from(first), last - first);
     for (Index column = first; column < last; ++column) {
         const Rows<Real>& y = group_.output(column);
         if (with_last_outputs) block_->outputs().write(column - first, y.data, y.stride);

@@ -1,9 +1,9 @@
 // stages.hpp - sequences through layers that all run forward, in chunks of steps.
 //
 // A stage holds a range of a network's halves. Usually it holds all of them, and threads share the
-// sequences; if there are more threads than sequences, they share the rows of all halves (rows.hpp),
-// or several stages form a pipeline: each takes chunks of states from the stage below and passes its
-// own to the one above.
+// sequences; if there are more threads than sequences, they share the rows of all halves
+// (rows.hpp), or several stages form a pipeline: each takes chunks of states from the stage below
+// and passes its own to the one above.
 #pragma once
 
 #include <memory>

@@ -77,15 +77,16 @@ void relax() {
 
 template <class Done>
 bool spin_until(Done done) {
-    if (done()) return true;
-    const auto end = std::chrono::steady_clock::now() + kSpin;
-    do {
+    using Clock = std::chrono::steady_clock;
+    for (Clock::time_point end{};;) {
         for (int i = 0; i < 16; ++i) {
-            relax();
             if (done()) return true;
+            relax();
         }
-    } while (std::chrono::steady_clock::now() < end);
-    return false;
+        const Clock::time_point now = Clock::now();  // takes longer than a thread that is in time
+        if (end == Clock::time_point{}) end = now + kSpin;
+        if (now >= end) return false;
+    }
 }
 
 }  // namespace
@@ -128,13 +129,14 @@ struct Team::Shared {
             spin_until([&] { return round.load(std::memory_order_relaxed) != done; });
             Lock lock(mutex);
             opened.wait(lock, [&] { return ending || round != done; });
-            if (ending) return;
+            if (round == done) return;
             done = round;  // a thread without a part may have missed rounds
             if (index >= count) continue;
             lock.unlock();
             do_part(index);
             lock.lock();
             if (--left == 0) closed.notify_one();
+            if (ending) return;
         }
     }
 
@@ -147,12 +149,13 @@ struct Team::Shared {
         }
     }
 
-    void open(Index parts, const std::function<void(Index)>& of_part) {
+    void open(Index parts, const std::function<void(Index)>& of_part, bool last) {
         {
             const Lock lock(mutex);
             count = parts;
             work = &of_part;
             left = parts - 1;
+            ending = last;
             ++round;
         }
         opened.notify_all();
@@ -182,9 +185,9 @@ Index Team::size() const {
     return shared_ ? static_cast<Index>(shared_->threads.size()) + 1 : 1;
 }
 
-void Team::run(Index count, const std::function<void(Index)>& work, Pause& pause) {
+void Team::run(Index count, const std::function<void(Index)>& work, Pause& pause, bool last) {
     if (count <= 1 || !shared_) return work(0);
-    shared_->open(count, work);
+    shared_->open(count, work, last);
     shared_->do_part(0);
     shared_->wait_for_the_others(pause);
     if (shared_->failure) std::rethrow_exception(std::exchange(shared_->failure, nullptr));
@@ -210,7 +213,9 @@ Index Counter::value() const {
 bool Counter::raise_to(Index count) {
     shared_->count.store(count);
     if (shared_->sleepers.load() == 0) return false;
-    { const Lock lock(shared_->mutex); }  // the sleeper is inside wait_for
+    {
+        const Lock lock(shared_->mutex);
+    }  // the sleeper is inside wait_for
     shared_->raised.notify_all();
     return true;
 }
@@ -249,7 +254,7 @@ Index Team::size() const {
     return 1;
 }
 
-void Team::run(Index, const std::function<void(Index)>& work, Pause&) {
+void Team::run(Index, const std::function<void(Index)>& work, Pause&, bool) {
     work(0);
 }
 

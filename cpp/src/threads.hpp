@@ -26,10 +26,10 @@ class Team {
 
     Index size() const;  // includes the calling thread
 
-    // Calls work(0) ... work(count - 1) concurrently, count <= size(), work(0) on the calling
-    // thread, which polls the pause while it waits for the others. Rethrows an exception of one of
-    // them after all have ended.
-    void run(Index count, const std::function<void(Index)>& work, Pause& pause);
+    // `last`: the threads end with their part, before the team does. Calls work(0) ... work(count -
+    // 1) concurrently, count <= size(), work(0) on the calling thread, which polls the pause while
+    // it waits for the others. Rethrows an exception of one of them after all have ended.
+    void run(Index count, const std::function<void(Index)>& work, Pause& pause, bool last = false);
 
   private:
     struct Shared;
