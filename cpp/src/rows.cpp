@@ -94,7 +94,7 @@ void SharedRows<Real>::advance(Block<Real>& block, Columns<const Real> x, Index 
 template <class Real>
 bool SharedRows<Real>::ready() const noexcept {
     return std::all_of(helpers_.begin(), helpers_.end(),
-                       [&](const auto& helper) { return helper->done.value() >= chunk_.end; });
+                       [&](const auto& helper) { return helper->done.reached() >= chunk_.end; });
 }
 
 template <class Real>
@@ -166,7 +166,7 @@ bool SharedRows<Real>::advance_parts(const Layer& layer, std::size_t half, Index
         }
         Helper& helper = *helpers_[static_cast<std::size_t>(i - 1)];
         const bool there =
-            helper.joined ? helper.done.spin_for(number) : helper.done.value() >= number;
+            helper.joined ? helper.done.spin_for(number) : helper.done.reached() >= number;
         if (there) {
             helper.joined = true;
             const Columns<Real> from = column(helper, step);
@@ -217,7 +217,7 @@ void SharedRows<Real>::fetch(Columns<const Real> h, Index rows) const noexcept {
 template <class Real>
 void SharedRows<Real>::help(Index part, Poll& poll) noexcept {
     Counter& done = helpers_[static_cast<std::size_t>(part - 1)]->done;
-    while (complete_.wait_for(done.value() + 1, poll) && complete_.value() != kFinished) {
+    while (complete_.wait_for(done.reached() + 1, poll) && complete_.reached() != kFinished) {
         const Index end = chunk_.end;
         if (!help_with(part, poll)) return;
         done.raise_to(end);
@@ -229,7 +229,7 @@ bool SharedRows<Real>::help_with(Index part, Poll& poll) noexcept {
     for (std::size_t i = 0; i < chunk_.block->layers(); ++i)
         if (!help_unfold(i, part, poll)) return false;
     if (!complete_.wait_for(chunk_.end - 1, poll)) return false;
-    if (complete_.value() >= chunk_.end) return true;  // too late
+    if (complete_.reached() >= chunk_.end) return true;  // too late
     const Index each = outputs_of_each(), first = chunk_.outputs() - (threads_ - part) * each;
     helpers_[static_cast<std::size_t>(part - 1)]->outputs.read_out(states_of(first), each);
     return true;
@@ -244,7 +244,7 @@ bool SharedRows<Real>::help_unfold(std::size_t half, Index part, Poll& poll) noe
     bool hoisted = false;
     for (Index step = 1; step <= chunk_.steps; ++step) {
         if (!complete_.wait_for(start + step - 1, poll)) return false;
-        const Index complete = complete_.value();
+        const Index complete = complete_.reached();
         if (complete >= start + step) {  // too late for this step, or for the chunk
             step = std::min(complete - start, chunk_.steps);
             continue;

@@ -206,7 +206,7 @@ struct alignas(64) Counter::Shared {
 Counter::Counter() : shared_(std::make_unique<Shared>()) {}
 Counter::~Counter() = default;
 
-Index Counter::value() const {
+Index Counter::reached() const {
     return shared_->count.load(std::memory_order_acquire);
 }
 
@@ -221,7 +221,7 @@ bool Counter::raise_to(Index count) {
 }
 
 bool Counter::spin_for(Index count) const {
-    return spin_until([&] { return value() >= count; });
+    return spin_until([&] { return reached() >= count; });
 }
 
 bool Counter::wait_for(Index count, Poll& poll) {
@@ -265,7 +265,7 @@ struct Counter::Shared {
 Counter::Counter() : shared_(std::make_unique<Shared>()) {}
 Counter::~Counter() = default;
 
-Index Counter::value() const {
+Index Counter::reached() const {
     return shared_->count;
 }
 

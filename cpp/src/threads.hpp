@@ -44,10 +44,10 @@ class Counter {
     Counter(const Counter&) = delete;
     Counter& operator=(const Counter&) = delete;
 
-    Index value() const;
+    Index reached() const;
     // Raises the count; returns whether another thread slept until then, and had to be woken.
     bool raise_to(Index count);
-    bool raise() { return raise_to(value() + 1); }
+    bool raise() { return raise_to(reached() + 1); }
     // Waits until the count is at least `count`, a few microseconds at most; false if it is not.
     bool spin_for(Index count) const;
     // Waits on, asleep; false if the call is to end first.
