@@ -7,7 +7,7 @@
 // stay in its thread's cache.
 //
 // The leader never sleeps, and waits a few microseconds at most: if a part does not come, because
-// the machine is busy, it computes them itself; if that happens often, it goes on alone, for longer
+// the machine is busy, it computes that itself; if this happens often, it goes on alone, for longer
 // each time before it tries again. A helper that comes late, since it had to be woken, catches up.
 #pragma once
 
