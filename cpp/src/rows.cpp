@@ -10,11 +10,10 @@ namespace {
 constexpr Index kFinished = std::numeric_limits<Index>::max();
 
 // An interruption, and the attempt to share again, cost some 10 us: worth it after this much shared
-// work, about 0.2 ms. A processor's own interruptions are rarer: with a rest after each, 256 units
-// took 1.44 times less on two threads instead of 1.59.
+// work, about 0.2 ms. A processor's own interruptions are rarer.
 constexpr Index kWorthwhile = Index(1) << 23;
-// The work in which a helper is awaited that has to be woken and to catch up: about 0.4 ms. With
-// a quarter of it hardly any chunk was shared.
+// The work in which a helper is awaited that has to be woken and to catch up: about 0.4 ms. A
+// quarter of it: no difference at 256 units, and none beyond the noise at 1024.
 constexpr Index kPatience = Index(1) << 24;
 // Otherwise the work done alone before the next attempt: at first about 1 ms, then four times as
 // much each time. After the last one the helpers are sent home.
