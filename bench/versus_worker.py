@@ -285,7 +285,11 @@ def starting(code: str) -> Prepared:
 
 
 def threads() -> Iterator[tuple[str, Make]]:
-    """Small work by one and by two threads; names end in the number of threads."""
+    """The same work by one and by two threads; names end in the number of threads."""
+    for H in (128, 256, 512, 1024):
+        for count in (1, 2):
+            options, name = {"run": {"threads": count}}, f"H={H}/threads={count}"
+            yield f"threads/one/{name}", running((1000,), 64, H, 16, **options)
     for H in (8, 16, 32, 64):
         for count in (1, 2):
             options, name = {"run": {"threads": count}}, f"H={H}/threads={count}"

@@ -268,6 +268,22 @@ def test_threads_that_share_the_layers_of_a_sequence_change_nothing(rng, dtype, 
                 assert_same_runs(got, one)
 
 
+@pytest.mark.parametrize("hidden", [(130,), (257,), (200, 336), (150, 128, 140)])
+def test_threads_that_share_the_rows_of_a_layer_change_nothing(rng, dtype, hidden):
+    for isa, everything in itertools.product(ISAS, (False, True)):
+        net = make_network(isa, dtype, inputs=3, hidden=hidden, outputs=7, everything=everything)
+        B = int(rng.integers(1, 4))
+        x = inputs(rng, net, B, 200)  # several chunks
+        state = rng.standard_normal((B, net.state_size))
+        lengths = rng.integers(0, 201, B)
+        for options in ({}, {"lengths": lengths}, {"state": state}, {"outputs": "last"}):
+            one = net.run(x, threads=1, return_hidden=True, **options)
+            for threads in (2, 3, 5):
+                got = net.run(x, threads=threads, return_hidden=True, **options)
+                assert_same_runs(got, one)
+                assert_same_bits(net.run(x, threads=threads, **options).output, one.output)
+
+
 def test_threads_that_share_layers_have_the_same_steps_at_a_time(rng):
     net = elman.Network(9000, [2, 2], 1, seed=0)  # the lower layer has memory for few steps
     x = inputs(rng, net, 40)

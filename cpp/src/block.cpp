@@ -62,10 +62,11 @@ void Block<Real>::start_column(Index column, const Real* given) noexcept {
 }
 
 template <class Real>
-void Block<Real>::continue_from(const Block& other) noexcept {
+void Block<Real>::continue_from(const Block& other, Index count) noexcept {
     now_ = 0;
     for (std::size_t h = 0; h < memory_.size(); ++h)
-        std::copy_n(other.memory_[h].column(other.now_), memory_[h].stride, memory_[h].column(0));
+        std::copy_n(other.memory_[h].column(other.now_), count * memory_[h].stride,
+                    memory_[h].column(0));
 }
 
 template <class Real>
@@ -76,11 +77,34 @@ void Block<Real>::copy_state(Index n, Real* state) const noexcept {
 
 template <class Real>
 void Block<Real>::advance(Columns<const Real> x, Index count, Index steps) noexcept {
+    begin(count);
     for (Memory& memory : memory_) {
-        if (now_ != 0) std::copy_n(memory.column(now_), count * memory.stride, memory.column(0));
         unfold(memory, x, 0, count, count, steps);
         x = {memory.column(count), memory.stride};
     }
+    end(count, steps);
+}
+
+template <class Real>
+void Block<Real>::begin(Index count) noexcept {
+    if (now_ == 0) return;
+    for (Memory& memory : memory_)
+        std::copy_n(memory.column(now_), count * memory.stride, memory.column(0));
+}
+
+template <class Real>
+typename Block<Real>::Layer Block<Real>::layer(std::size_t i, Columns<const Real> x,
+                                               Index count) noexcept {
+    if (i > 0) x = {memory_[i - 1].column(count), memory_[i - 1].stride};
+    Memory& memory = memory_[i];
+    return {memory.weights,
+            x,
+            {memory.column(0), memory.stride, count * memory.stride},
+            memory.half.activation};
+}
+
+template <class Real>
+void Block<Real>::end(Index count, Index steps) noexcept {
     now_ = steps * count;
     count_ = count;
 }

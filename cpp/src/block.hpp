@@ -68,8 +68,8 @@ class Block {
         for (Index column = 0; column < count; ++column) start_column(column, given(column));
     }
 
-    // Starts the only column of a block in the current state of another block of the same halves.
-    void continue_from(const Block& other) noexcept;
+    // Starts the first `count` columns in the current states of another block of the same halves.
+    void continue_from(const Block& other, Index count = 1) noexcept;
 
     // Writes this block's part of a column's state (state_size,).
     void get_state(Index column, Real* state) const noexcept { copy_state(now_ + column, state); }
@@ -90,6 +90,19 @@ class Block {
         outputs_.read_out(states(), steps);
         for (Index t = 0; t < steps; ++t) outputs_.write(t, y.row(t), y.stride);
     }
+
+    // advance() in parts, for threads that share the rows of each half: first `begin`, then each
+    // half from the bottom up, then `end`.
+    struct Layer {
+        const typename Network<Real>::Weights& weights;
+        Columns<const Real> x;
+        Slots<Real> h;
+        const Activation& activation;
+    };
+    std::size_t layers() const noexcept { return memory_.size(); }
+    void begin(Index count) noexcept;
+    Layer layer(std::size_t i, Columns<const Real> x, Index count) noexcept;
+    void end(Index count, Index steps) noexcept;
 
     // The top half's states after each step of the last advance, and the current ones.
     Columns<const Real> states() const noexcept { return top().from(count_); }

@@ -26,21 +26,26 @@ class OutputColumns {
     // Without a readout the outputs are the states.
     void read_out(Columns<const Real> states, Index count) noexcept {
         stride_ = padded_;
-        if (network_.readout())
-            apply_readout(states, count);
-        else
-            for (Index n = 0; n < count; ++n) std::copy_n(states.column(n), size_, column(n));
-        const OutputScaling<Real> scaling = network_.output_scaling();
-        if (!scaling.mean && !scaling.std) return;
-        for (Index n = 0; n < count; ++n)
-            for (Index i = 0; i < size_; ++i)
-                column(n)[i] = scaled_output(scaling, column(n)[i], i);
+        const bool narrow = product_ && count > 1 && size_ <= padded_ / 2;
+        apply_readout(states, count, 0, narrow ? kIdentity : activation());
+        if (!narrow) return;
+        move_together(count);
+        network_.kernels().apply(activation(), false, {numbers_.data(), 0}, count * stride_, 1);
     }
     // The same for one column.
     void read_out_one(Columns<const Real> state) noexcept {
         if (!product_) return read_out(state, 1);
         product_(network_.W_hy(), {network_.b_y(), 0}, state, {numbers_.data(), 0}, 1,
-                 network_.readout()->activation);
+                 activation());
+    }
+    // Outputs from `first` on, of threads that share them.
+    void read_out_part(Columns<const Real> states, Index count, Index first) noexcept {
+        stride_ = padded_;
+        apply_readout(states, count, first, activation());
+    }
+    // Takes over the first `count` outputs that another read out as a part, as those from `first`.
+    void take(Index first, const OutputColumns& from, Index count) noexcept {
+        std::copy_n(from.output(0), count * stride_, column(first));
     }
     Index size() const noexcept { return static_cast<Index>(numbers_.size()); }  // in numbers
     const Real* output(Index n) const noexcept { return numbers_.data() + n * stride_; }
@@ -51,20 +56,27 @@ class OutputColumns {
   private:
     Real* column(Index n) noexcept { return numbers_.data() + n * stride_; }
 
-    void apply_readout(Columns<const Real> states, Index count) noexcept {
+    const Activation& activation() const noexcept {
+        return network_.readout() ? network_.readout()->activation : kIdentity;
+    }
+
+    void apply_readout(Columns<const Real> states, Index count, Index first,
+                       const Activation& g) noexcept {
         const Kernels<Real>& kernels = network_.kernels();
-        const Activation& g = network_.readout()->activation;
-        const bool elementwise = is_elementwise(g.function), narrow = size_ <= padded_ / 2;
-        const bool together = elementwise && narrow && count > 1;
-        const Columns<Real> y{numbers_.data(), stride_};
-        kernels.product(network_.W_hy(), {network_.b_y(), 0}, states, y, count,
-                        elementwise && !together ? g : kIdentity);
-        if (together) {
-            move_together(count);
-            kernels.apply(g, false, {numbers_.data(), 0}, count * stride_, 1);
-        } else if (!elementwise) {
-            kernels.softmax(g.function, y, size_, count);
+        const Columns<Real> y{column(first), padded_};
+        if (!network_.readout()) {
+            for (Index n = 0; n < count; ++n) std::copy_n(states.column(n), size_, y.column(n));
+        } else {
+            const bool elementwise = is_elementwise(g.function);
+            kernels.product(network_.W_hy(), {network_.b_y(), 0}, states, y, count,
+                            elementwise ? g : kIdentity);
+            if (!elementwise) kernels.softmax(g.function, y, size_, count);
         }
+        const OutputScaling<Real> scaling = network_.output_scaling();
+        if (!scaling.given()) return;
+        for (Index n = 0; n < count; ++n)
+            for (Index i = 0; i < size_; ++i)
+                y.column(n)[i] = scaled_output(scaling, y.column(n)[i], i);
     }
 
     // Moves narrow columns next to each other, so that g takes vectors of several columns (a batch
@@ -80,8 +92,7 @@ class OutputColumns {
     static bool is_product(const Network<Real>& network) {
         const OutputScaling<Real> scaling = network.output_scaling();
         const Readout* readout = network.readout();
-        return readout && is_elementwise(readout->activation.function) && !scaling.mean &&
-               !scaling.std;
+        return readout && is_elementwise(readout->activation.function) && !scaling.given();
     }
 
     const Network<Real>& network_;

@@ -149,19 +149,57 @@ void run_in_one_stage(const SequenceJob<Real>& job, Pause& pause) {
     if (small) network.workspace().put(std::move(workspace));
 }
 
+// How threads are used that are more than the sequences, by the time of a step, in
+// multiply-adds of one thread.
+struct Division {
+    Index stages = 1;  // of each share of the sequences, one thread each; or
+    Index rows = 1;    // threads that share the rows of every half
+};
+
+// The fewest rows of a half that are worth a thread, and the time in which threads pass states
+// on.
+constexpr Index kRowsOfEach = 64;
+constexpr Index kPassing = 6000;
+
+template <class Real>
+Index most_row_threads(const Network<Real>& network) {
+    Index narrowest = kMost;
+    for (const Half& half : network.halves()) narrowest = std::min(narrowest, half.hidden_size);
+    return std::max<Index>(1, narrowest / kRowsOfEach);
+}
+
+template <class Real>
+Division divide(const Network<Real>& network, Index threads) {
+    const auto work = [](const Half& half) {
+        return half.hidden_size * (half.hidden_size + half.input_size);
+    };
+    const std::vector<Half>& halves = network.halves();
+    Index total = 0, of_stage = 0;
+    for (const Half& half : halves) total += work(half);
+    for (const HalfRange& range : split_halves(network, threads)) {
+        Index sum = 0;
+        for (std::size_t h = range.first; h < range.last; ++h) sum += work(halves[h]);
+        of_stage = std::max(of_stage, sum);
+    }
+    const Index rows = std::min(threads, most_row_threads(network));
+    const Index of_rows = total / rows + kPassing * static_cast<Index>(halves.size()) * (rows - 1);
+    return of_rows < of_stage ? Division{1, rows} : Division{threads, 1};
+}
+
 template <class Real>
 void run_in_stages(const SequenceJob<Real>& job, Index threads, Pause& pause) {
     const Network<Real>& network = job.network;
     const Index sequences = job.task.sequences;
     const auto halves = static_cast<Index>(network.halves().size());
-    const bool pipelined = sequences < threads && job.task.fed_back == 0;
-    Team team = team_for(job, threads, pipelined ? sequences * halves : sequences);
+    const bool divided = sequences < threads && job.task.fed_back == 0;
+    const Index most = divided ? std::max(halves, most_row_threads(network)) : 1;
+    Team team = team_for(job, threads, sequences * most);
     if (team.size() == 1) return run_in_one_stage(job, pause);
 
     // No more stages than threads: a stage without a thread would block the others.
     const Index shares = std::min(team.size(), sequences);
-    const std::vector<HalfRange> stages =
-        split_halves(network, pipelined ? team.size() / shares : 1);
+    const Division division = divided ? divide(network, team.size() / shares) : Division{};
+    const std::vector<HalfRange> stages = split_halves(network, division.stages);
     std::vector<std::unique_ptr<Channel<Real>>> channels;
     std::vector<std::unique_ptr<Workspace<Real>>> workspaces;
     std::vector<Stage<Real>> workers;
@@ -185,12 +223,17 @@ void run_in_stages(const SequenceJob<Real>& job, Index threads, Pause& pause) {
             workers.emplace_back(job, first, last, *workspaces.back(), below, above);
             below = above;
         }
+        if (division.rows > 1) workers.back().share_rows(division.rows);
     });
     const auto work = [&](Index i) {
         Poll poll(pause, i == 0);
-        workers[static_cast<std::size_t>(i)].run(poll);
+        Stage<Real>& worker = workers[static_cast<std::size_t>(i / division.rows)];
+        if (i % division.rows == 0)
+            worker.run(poll);
+        else
+            worker.help(i % division.rows, poll);
     };
-    team.run(static_cast<Index>(workers.size()), work, pause);
+    team.run(static_cast<Index>(workers.size()) * division.rows, work, pause, true);
 }
 
 template <class Real>
@@ -204,7 +247,7 @@ void run_layerwise(const SequenceJob<Real>& job, Index threads, Pause& pause) {
         const auto [first, last] = shares[static_cast<std::size_t>(i)];
         run_layer_by_layer(job, first, last, poll);
     };
-    team.run(static_cast<Index>(shares.size()), work, pause);
+    team.run(static_cast<Index>(shares.size()), work, pause, true);
 }
 
 }  // namespace

@@ -1,12 +1,15 @@
 // stages.hpp - sequences through layers that all run forward, in chunks of steps.
 //
 // A stage holds a range of a network's halves. Usually it holds all of them, and threads share the
-// sequences; if there are more threads than sequences, several stages form a pipeline: each takes
-// chunks of states from the stage below and passes its own to the one above.
+// sequences; if there are more threads than sequences, they share the rows of all halves
+// (rows.hpp), or several stages form a pipeline: each takes chunks of states from the stage below
+// and passes its own to the one above.
 #pragma once
 
+#include <memory>
 #include <vector>
 
+#include "rows.hpp"
 #include "threads.hpp"
 #include "workspace.hpp"
 
@@ -56,12 +59,20 @@ class Stage {
     Stage(const SequenceJob<Real>& job, Index first, Index last, Workspace<Real>& workspace,
           Channel<Real>* below = nullptr, Channel<Real>* above = nullptr);
 
+    // Before run(), if this is the only stage: shares the rows of every half between `threads` > 1
+    // threads, the one that calls run() and those that call help(part), part = 1 ... threads - 1.
+    void share_rows(Index threads);
+
     // Runs all sequences, group by group. Allocates nothing.
     void run(Poll& poll);
+    void help(Index part, Poll& poll) { rows_->help(part, poll); }
 
   private:
+    void run_groups(Poll& poll);
     Index most_steps(Index columns) const;
     bool advance(const Stretch& chunk, Poll& poll);
+    void take_free_block(Index columns);
+    Index first_output(const Stretch& chunk) const;
     void keep_hidden(const Stretch& chunk);
     void keep_outputs(const Stretch& chunk);
     bool feed_back(Poll& poll);
@@ -74,7 +85,10 @@ class Stage {
     const Index work_;  // of a step of a column
     Channel<Real>* const below_;
     Channel<Real>* const above_;
-    Block<Real>& block_;
+    Block<Real>* block_;  // the current one
+    Block<Real>& own_;
+    std::unique_ptr<SharedRows<Real>> rows_;  // null: the rows are not shared
+    std::unique_ptr<Block<Real>> other_;      // in turn with own_, which helpers may still read
     Group<Real>& group_;
 };
 

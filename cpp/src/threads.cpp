@@ -66,14 +66,27 @@ constexpr std::chrono::microseconds kSpin{5};
 // The sleep of a waiting thread between two polls.
 constexpr std::chrono::milliseconds kNap{10};
 
+// Tells the processor that this thread only waits.
+void relax() {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
 template <class Done>
 bool spin_until(Done done) {
-    const auto end = std::chrono::steady_clock::now() + kSpin;
-    do {
-        for (int i = 0; i < 16; ++i)
+    using Clock = std::chrono::steady_clock;
+    for (Clock::time_point end{};;) {
+        for (int i = 0; i < 16; ++i) {
             if (done()) return true;
-    } while (std::chrono::steady_clock::now() < end);
-    return false;
+            relax();
+        }
+        const Clock::time_point now = Clock::now();  // takes longer than a thread that is in time
+        if (end == Clock::time_point{}) end = now + kSpin;
+        if (now >= end) return false;
+    }
 }
 
 }  // namespace
@@ -116,13 +129,14 @@ struct Team::Shared {
             spin_until([&] { return round.load(std::memory_order_relaxed) != done; });
             Lock lock(mutex);
             opened.wait(lock, [&] { return ending || round != done; });
-            if (ending) return;
+            if (round == done) return;
             done = round;  // a thread without a part may have missed rounds
             if (index >= count) continue;
             lock.unlock();
             do_part(index);
             lock.lock();
             if (--left == 0) closed.notify_one();
+            if (ending) return;
         }
     }
 
@@ -135,12 +149,13 @@ struct Team::Shared {
         }
     }
 
-    void open(Index parts, const std::function<void(Index)>& of_part) {
+    void open(Index parts, const std::function<void(Index)>& of_part, bool last) {
         {
             const Lock lock(mutex);
             count = parts;
             work = &of_part;
             left = parts - 1;
+            ending = last;
             ++round;
         }
         opened.notify_all();
@@ -170,41 +185,58 @@ Index Team::size() const {
     return shared_ ? static_cast<Index>(shared_->threads.size()) + 1 : 1;
 }
 
-void Team::run(Index count, const std::function<void(Index)>& work, Pause& pause) {
+void Team::run(Index count, const std::function<void(Index)>& work, Pause& pause, bool last) {
     if (count <= 1 || !shared_) return work(0);
-    shared_->open(count, work);
+    shared_->open(count, work, last);
     shared_->do_part(0);
     shared_->wait_for_the_others(pause);
     if (shared_->failure) std::rethrow_exception(std::exchange(shared_->failure, nullptr));
 }
 
-struct Counter::Shared {
+// On a cache line of its own, which the waiting threads read again and again. A thread that goes to
+// sleep says so before it looks at the count for the last time, so a thread that raises it either
+// sees the sleeper or is seen: both operations are sequentially consistent.
+struct alignas(64) Counter::Shared {
+    std::atomic<Index> count{0};
+    std::atomic<int> sleepers{0};
     std::mutex mutex;
     std::condition_variable raised;
-    std::atomic<Index> count{0};
 };
 
 Counter::Counter() : shared_(std::make_unique<Shared>()) {}
 Counter::~Counter() = default;
 
-void Counter::raise() {
+Index Counter::reached() const {
+    return shared_->count.load(std::memory_order_acquire);
+}
+
+bool Counter::raise_to(Index count) {
+    shared_->count.store(count);
+    if (shared_->sleepers.load() == 0) return false;
     {
         const Lock lock(shared_->mutex);
-        ++shared_->count;
-    }
-    shared_->raised.notify_one();
+    }  // the sleeper is inside wait_for
+    shared_->raised.notify_all();
+    return true;
+}
+
+bool Counter::spin_for(Index count) const {
+    return spin_until([&] { return reached() >= count; });
 }
 
 bool Counter::wait_for(Index count, Poll& poll) {
-    const auto there = [&] { return shared_->count.load(std::memory_order_acquire) >= count; };
-    if (spin_until(there)) return true;
-    Lock lock(shared_->mutex);
-    while (!shared_->raised.wait_for(lock, kNap, there)) {
+    if (spin_for(count)) return true;
+    ++shared_->sleepers;
+    bool there = false;
+    for (Lock lock(shared_->mutex);;) {
+        there = shared_->raised.wait_for(lock, kNap, [&] { return shared_->count >= count; });
+        if (there) break;
         lock.unlock();
-        if (!poll.wait_on()) return false;
+        if (!poll.wait_on()) break;
         lock.lock();
     }
-    return true;
+    --shared_->sleepers;
+    return there;
 }
 
 #else
@@ -222,7 +254,7 @@ Index Team::size() const {
     return 1;
 }
 
-void Team::run(Index, const std::function<void(Index)>& work, Pause&) {
+void Team::run(Index, const std::function<void(Index)>& work, Pause&, bool) {
     work(0);
 }
 
@@ -233,12 +265,21 @@ struct Counter::Shared {
 Counter::Counter() : shared_(std::make_unique<Shared>()) {}
 Counter::~Counter() = default;
 
-void Counter::raise() {
-    ++shared_->count;
+Index Counter::reached() const {
+    return shared_->count;
+}
+
+bool Counter::raise_to(Index count) {
+    shared_->count = count;
+    return false;
+}
+
+bool Counter::spin_for(Index count) const {
+    return shared_->count >= count;
 }
 
 bool Counter::wait_for(Index count, Poll&) {
-    return shared_->count >= count;
+    return spin_for(count);
 }
 
 #endif

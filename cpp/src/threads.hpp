@@ -26,23 +26,31 @@ class Team {
 
     Index size() const;  // includes the calling thread
 
-    // Calls work(0) ... work(count - 1) concurrently, count <= size(), work(0) on the calling
-    // thread, which polls the pause while it waits for the others. Rethrows an exception of one of
-    // them after all have ended.
-    void run(Index count, const std::function<void(Index)>& work, Pause& pause);
+    // `last`: the threads end with their part, before the team does. Calls work(0) ... work(count -
+    // 1) concurrently, count <= size(), work(0) on the calling thread, which polls the pause while
+    // it waits for the others. Rethrows an exception of one of them after all have ended.
+    void run(Index count, const std::function<void(Index)>& work, Pause& pause, bool last = false);
 
   private:
     struct Shared;
     std::unique_ptr<Shared> shared_;
 };
 
-// A counter that one thread raises and another waits for.
+// A counter that one thread raises and others wait for.
 class Counter {
   public:
     Counter();
     ~Counter();
-    void raise();
-    // Waits until the count is at least `count`; false if the call is to end first.
+    Counter(const Counter&) = delete;
+    Counter& operator=(const Counter&) = delete;
+
+    Index reached() const;
+    // Raises the count; returns whether another thread slept until then, and had to be woken.
+    bool raise_to(Index count);
+    bool raise() { return raise_to(reached() + 1); }
+    // Waits until the count is at least `count`, a few microseconds at most; false if it is not.
+    bool spin_for(Index count) const;
+    // Waits on, asleep; false if the call is to end first.
     bool wait_for(Index count, Poll& poll);
 
   private:

@@ -98,9 +98,12 @@ void test(const std::string& title, const Call& call, bool with_threads = true) 
     if (with_threads) check_failing_threads(title, call, expected);
 }
 
-void test_sequences(elman::Direction direction, Index sequences, bool masked) {
+void test_sequences(elman::Direction direction, Index sequences, bool masked, Index more = 0) {
     elman::Architecture shape = everything();
-    for (elman::LayerShape& layer : shape.layers) layer.direction = direction;
+    for (elman::LayerShape& layer : shape.layers) {
+        layer.direction = direction;
+        layer.hidden_size += more;
+    }
     const auto network = random_network<float>(shape, elman::isa());
     const Numbers x = inputs(sequences * kSteps * kInputs);
     std::vector<Index> lengths;
@@ -108,7 +111,7 @@ void test_sequences(elman::Direction direction, Index sequences, bool masked) {
     std::vector<unsigned char> mask(static_cast<std::size_t>(sequences * kSteps));
     for (std::size_t i = 0; i < mask.size(); ++i) mask[i] = i % 3 != 1;
     test(std::string(name(direction)) + ", " + std::to_string(sequences) + " sequences" +
-             (masked ? ", masked" : ""),
+             (masked ? ", masked" : "") + (more ? ", wide" : ""),
          [&](Numbers& y) {
              y.resize(static_cast<std::size_t>(sequences * kSteps * kOutputs));
              elman::SequenceTask<float> task;
@@ -313,6 +316,8 @@ int main() {
         test_sequences(Direction::bidirectional, sequences, false);
         test_sequences(Direction::forward, sequences, true);
     }
+    for (Index sequences : {1, 2})
+        test_sequences(Direction::forward, sequences, false, 200);  // rows
     test_stream();
     const Batch batch;
     test_gradients(batch);

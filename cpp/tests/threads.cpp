@@ -54,7 +54,7 @@ void test_a_network_is_shared(const std::shared_ptr<const elman::Network<float>>
     for (const Numbers& y : results) check(y == alone, "a stream does not see its neighbours");
 }
 
-// With more threads than sequences, threads share the layers of each.
+// With more threads than sequences, threads share the layers of each, or the rows of wide ones.
 void test_threads_do_not_change_a_sequence(const elman::Network<float>& network, Index sequences) {
     const Numbers x = inputs();
     std::vector<Index> lengths;
@@ -135,7 +135,11 @@ int main() {
     elman::set_thread_limits({8, 1});
     const auto network = random_network<float>(everything(), elman::isa());
     test_a_network_is_shared(network);
+    elman::Architecture wide = everything();
+    wide.layers = {{330, elman::Function::tanh}, {200, elman::Function::sigmoid}};
+    const auto rows = random_network<float>(wide, elman::isa());
     for (Index sequences : {1, 2, 37}) test_threads_do_not_change_a_sequence(*network, sequences);
+    for (Index sequences : {1, 2, 3}) test_threads_do_not_change_a_sequence(*rows, sequences);
     test_threads_do_not_change_gradients(*network);
     test_a_stream_is_taken_in_turn(network);
     return failures != 0;

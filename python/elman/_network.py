@@ -327,7 +327,8 @@ class Network(Parameters):
             t + 1, and holds its state over steps that are not real in that order.
         threads : int
             Number of threads. They share the sequences or, if there are more threads than
-            sequences, the layers of each. The results have the same bits for any number.
+            sequences, the rows of wide layers, or the layers of each. The results have the same
+            bits for any number.
         out : ndarray, optional
             Array to write the outputs to, as for `Network.__call__`.
 

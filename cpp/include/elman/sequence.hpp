@@ -1,8 +1,8 @@
 // sequence.hpp - batches of whole sequences, on one or several threads.
 //
 // B sequences of T steps, I inputs, O outputs, state size S. Threads share the sequences; if there
-// are more threads than sequences, they share the layers of each. The results depend neither on the
-// threads nor on the rest of the batch.
+// are more threads than sequences, they share the rows of wide layers, or the layers of each. The
+// results depend neither on the threads nor on the rest of the batch.
 #pragma once
 
 #include "elman/network.hpp"

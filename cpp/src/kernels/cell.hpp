@@ -106,6 +106,12 @@ static void unfold(const PackedMatrix<Real>& W_xh, const PackedMatrix<Real>& W_h
         unfold_hoisted<Real>(W_xh, W_hh, b_h, x, h, count, steps, f);
 }
 
+template <class Real>
+static void recur(const PackedMatrix<Real>& W, Columns<const Real> c, Columns<const Real> x,
+                  Columns<Real> y, Index count, const Activation& f, bool last_first) {
+    forward_step<Real>({}, nullptr, W, x, c, y, count, f, last_first);
+}
+
 template <class Real, int V = 0>
 ELMAN_APART void backpropagate_steps(const PackedMatrix<Real>& W, const Slots<const Real>& h,
                                      const Slots<Real>& d, Columns<Real> direct, Index count,

@@ -25,6 +25,8 @@ static constexpr Kernels<Real> kernels() {
     k.transpose = transpose<Real>;
     k.product = product<Real>;
     k.unfold = unfold<Real>;
+    k.cut = cut<Real>;
+    k.recur = recur<Real>;
     k.apply = apply<Real>;
     k.softmax = softmax<Real>;
     k.differentiate = differentiate<Real>;

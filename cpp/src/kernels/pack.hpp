@@ -67,6 +67,11 @@ class Panels {
         }
     }
 
+    // The first row of the panel that begins part `part` of `parts`.
+    Index cut(Index part, Index parts) const {
+        return parts_.begin((part * parts_.count + parts - 1) / parts) * kLanes<Real>;
+    }
+
   private:
     EvenParts parts_;
 };
@@ -78,6 +83,13 @@ constexpr Index smaller(Index a, Index b) {
 template <class Real>
 static Index packed_size(Index rows, Index cols) {
     return vectors<Real>(rows) * kLanes<Real> * cols;
+}
+
+// Whole panels from one row to another are a matrix of their own with the same panels: of the parts
+// of EvenParts fewer than `largest` vectors are missing, so their number is the least for any run.
+template <class Real>
+static Index cut(Index rows, Index part, Index parts) {
+    return smaller(rows, Panels<Real>(rows).cut(part, parts));
 }
 
 template <class Real>

@@ -195,7 +195,7 @@ template <class Real>
 ELMAN_INLINE void one_column(const PackedMatrix<Real>& A, const Real* a,
                              const PackedMatrix<Real>& B, const Real* b, const Real* c, Real* y,
                              const Activation& f, bool faded, bool last_first) {
-    const bool pairs = partial_sums(B.rows, kManyCols) == 1;  // A has the same rows, so one sum too
+    const bool pairs = B.partial_sums == 1 && (A.cols == 0 || A.partial_sums == 1);
     Panels<Real>(B.rows).for_each_pair(
         pairs, last_first, [&](Index row, int size, bool two) ELMAN_INLINED {
             with_constant<1, kPanel>(size, [&](auto V) ELMAN_INLINED {

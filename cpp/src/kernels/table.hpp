@@ -71,6 +71,17 @@ struct Kernels {
                    Columns<const Real> x, const Slots<Real>& h, Index count, Index steps,
                    const Activation& f) = nullptr;
 
+    // The first row of part `part` of a matrix cut into `parts` of whole panels, equal within one
+    // panel; `rows` if part is `parts`. A part is a matrix whose panels and sums are those of the
+    // whole: the first row at W.panels + row * W.cols, and W.partial_sums (see pack.hpp).
+    Index (*cut)(Index rows, Index part, Index parts) = nullptr;
+
+    // One step of unfold for a part of the rows, with c_n = product(b_h, W_xh, x_t) of these rows:
+    // y_n = f(product(c_n, W, x_n)), faded, as above. From the last panel to the first if
+    // `last_first`, for one column: whoever alternates finds the panels read last in the cache.
+    void (*recur)(const PackedMatrix<Real>& W, Columns<const Real> c, Columns<const Real> x,
+                  Columns<Real> y, Index count, const Activation& f, bool last_first) = nullptr;
+
     // values = f(values), faded or not, for `rows` of each column; f is elementwise; the columns
     // are padded.
     void (*apply)(const Activation& f, bool faded, Columns<Real> values, Index rows,

@@ -1,0 +1,265 @@
+#include "rows.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+namespace elman {
+namespace {
+
+constexpr Index kFinished = std::numeric_limits<Index>::max();
+
+// An interruption, and the attempt to share again, cost some 10 us: worth it after this much shared
+// work, about 0.2 ms. A processor's own interruptions are rarer.
+constexpr Index kWorthwhile = Index(1) << 23;
+// The work in which a helper is awaited that has to be woken and to catch up: about 0.4 ms. A
+// quarter of it: no difference at 256 units, and none beyond the noise at 1024.
+constexpr Index kPatience = Index(1) << 24;
+// Otherwise the work done alone before the next attempt: at first about 1 ms, then four times as
+// much each time. After the last one the helpers are sent home.
+constexpr Index kLeastRest = Index(1) << 25;
+constexpr Index kMostRest = Index(1) << 29;
+
+template <class Real>
+PackedMatrix<Real> rows_of(const PackedMatrix<Real>& W, Index first, Index last) {
+    return {W.panels + first * W.cols, last - first, W.cols, W.partial_sums};
+}
+
+}  // namespace
+
+template <class Real>
+SharedRows<Real>::SharedRows(const Network<Real>& network, Index capacity, Index threads)
+    : network_(network), kernels_(network.kernels()), threads_(threads), together_(kWorthwhile) {
+    for (const Half& half : network.halves())
+        for (Index part = 0; part < threads; ++part) {
+            parts_.push_back({kernels_.cut(half.hidden_size, part, threads),
+                              kernels_.cut(half.hidden_size, part + 1, threads)});
+            stride_ = std::max(stride_, padded<Real>(parts_.back().last - parts_.back().first));
+        }
+    for (Index part = 1; part < threads; ++part)
+        helpers_.push_back(std::unique_ptr<Helper>(
+            new Helper{{},
+                       AlignedVector<Real>(static_cast<std::size_t>(capacity * stride_)),
+                       OutputColumns<Real>(network, capacity / threads)}));
+}
+
+// --- parts ---
+
+// W_xh x_t + b_h of a part, from a step of the chunk on.
+template <class Real>
+void SharedRows<Real>::hoist(const Layer& layer, Part part, Index step,
+                             Columns<Real> to) const noexcept {
+    kernels_.product(rows_of(layer.weights.W_xh, part.first, part.last),
+                     {layer.weights.b_h + part.first, 0}, layer.x.from((step - 1) * chunk_.count),
+                     to, chunk_.count * (chunk_.steps - step + 1), kIdentity);
+}
+
+// A step of a part, which replaces what hoist() wrote.
+template <class Real>
+void SharedRows<Real>::recur(const Layer& layer, Part part, Index step,
+                             Columns<Real> h) const noexcept {
+    kernels_.recur(rows_of(layer.weights.W_hh, part.first, part.last), h, layer.h.at(step - 1), h,
+                   chunk_.count, layer.activation, step % 2 == 0);
+}
+
+// --- the leader ---
+
+template <class Real>
+void SharedRows<Real>::advance(Block<Real>& block, Columns<const Real> x, Index count, Index steps,
+                               Index first_output) noexcept {
+    const Index work = count * steps * network_.multiply_adds();
+    if (alone_ > 0 || finished_ || !ready()) {
+        alone_ -= std::min(alone_, work);
+        block.advance(x, count, steps);
+        block.outputs().read_out(block.states().from(first_output), count * steps - first_output);
+        return;
+    }
+    block.begin(count);
+    open({&block, x, count, steps, first_output, chunk_.end + 1, 0});
+    for (std::size_t i = 0; i < block.layers(); ++i) unfold(i);
+    block.end(count, steps);
+    read_out();
+    if (joined()) together_ += work;
+    if (!joined()) close();
+    if (!joined() || interruptions_ > 0) {
+        rest_ = together_ < kWorthwhile * std::max<Index>(1, interruptions_)
+                    ? std::max(4 * rest_, kLeastRest)
+                    : 0;
+        alone_ = rest_;
+        if (rest_ > kMostRest) finish();
+        together_ = 0;
+    }
+}
+
+// Whether all helpers have finished with the last chunk.
+template <class Real>
+bool SharedRows<Real>::ready() const noexcept {
+    return std::all_of(helpers_.begin(), helpers_.end(),
+                       [&](const auto& helper) { return helper->done.reached() >= chunk_.end; });
+}
+
+template <class Real>
+bool SharedRows<Real>::joined() const noexcept {
+    return std::all_of(helpers_.begin(), helpers_.end(),
+                       [](const auto& helper) { return helper->joined; });
+}
+
+template <class Real>
+void SharedRows<Real>::open(const Chunk& chunk) noexcept {
+    chunk_ = chunk;
+    chunk_.end = chunk.start + static_cast<Index>(chunk.block->layers()) * chunk.steps + 1;
+    shared_ = true;
+    interruptions_ = 0;
+    awaited_ = 0;
+    if (complete_.raise_to(chunk_.start)) part_company();
+}
+
+template <class Real>
+void SharedRows<Real>::part_company() noexcept {
+    for (const auto& helper : helpers_) helper->joined = false;
+}
+
+// The rest of the chunk is not shared.
+template <class Real>
+void SharedRows<Real>::close() noexcept {
+    shared_ = false;
+    complete_.raise_to(chunk_.end);
+}
+
+template <class Real>
+void SharedRows<Real>::unfold(std::size_t half) noexcept {
+    const Layer layer = chunk_.layer(half);
+    const Index work = chunk_.count * layer.weights.W_hh.rows * layer.weights.W_hh.cols;
+    const Index most = 2 + work * chunk_.steps / kWorthwhile;
+    if (shared_) hoist(layer, part_of(half, 0), 1, layer.h.at(1));
+    for (Index step = 1; step <= chunk_.steps; ++step) {
+        if (!shared_)
+            return kernels_.unfold(layer.weights.W_xh, layer.weights.W_hh, layer.weights.b_h,
+                                   layer.x.from((step - 1) * chunk_.count), layer.h.from(step - 1),
+                                   chunk_.count, chunk_.steps - step + 1, layer.activation);
+        const bool in_time = advance_parts(layer, half, step);
+        const bool woken = complete_.raise_to(chunk_.before(half) + step);
+        if (!joined() && (awaited_ += work) > kPatience) close();
+        if (in_time && !(woken && joined())) continue;
+        // A helper was late, or slept: it is on a busy processor, or on this one.
+        part_company();
+        awaited_ = 0;
+        if (++interruptions_ > most) close();
+    }
+}
+
+// All parts of a step: the leader's own, those that the helpers have computed, and the others.
+// False if a helper that has joined was late. Without helpers it alternates between the first and
+// the last part, as recur() does.
+template <class Real>
+bool SharedRows<Real>::advance_parts(const Layer& layer, std::size_t half, Index step) noexcept {
+    const Columns<Real> h = layer.h.at(step);
+    const Index before = chunk_.before(half), number = before + step;
+    const bool last_first = step % 2 == 0 && !joined();
+    bool in_time = true;
+    for (Index n = 0; n < threads_; ++n) {
+        const Index i = last_first ? threads_ - 1 - n : n;
+        const Part part = part_of(half, i);
+        const Columns<Real> to{h.data + part.first, h.stride};
+        if (i == 0) {
+            recur(layer, part, step, to);
+            continue;
+        }
+        Helper& helper = *helpers_[static_cast<std::size_t>(i - 1)];
+        const bool there =
+            helper.joined ? helper.done.spin_for(number) : helper.done.reached() >= number;
+        if (there) {
+            helper.joined = true;
+            const Columns<Real> from = column(helper, step);
+            for (Index column = 0; column < chunk_.count; ++column)
+                std::copy_n(from.column(column), part.last - part.first, to.column(column));
+        } else {
+            if (std::exchange(helper.hoisted, before) != before) hoist(layer, part, step, to);
+            recur(layer, part, step, to);
+            in_time = in_time && !helper.joined;
+            helper.joined = false;
+        }
+    }
+    return in_time;
+}
+
+template <class Real>
+void SharedRows<Real>::read_out() noexcept {
+    OutputColumns<Real>& outputs = chunk_.block->outputs();
+    const Index each = shared_ ? outputs_of_each() : 0;
+    Index first = chunk_.outputs() - (threads_ - 1) * each;
+    outputs.read_out_part(states_of(0), first, 0);
+    for (const auto& helper : helpers_) {
+        helper->joined = helper->joined && helper->done.spin_for(chunk_.end);
+        if (helper->joined)
+            outputs.take(first, helper->outputs, each);
+        else
+            outputs.read_out_part(states_of(first), each, first);
+        first += each;
+    }
+}
+
+template <class Real>
+void SharedRows<Real>::finish() noexcept {
+    finished_ = true;
+    complete_.raise_to(kFinished);
+}
+
+// --- a helper ---
+
+// Asks for all columns of a step at once: they are in the leader's cache.
+template <class Real>
+void SharedRows<Real>::fetch(Columns<const Real> h, Index rows) const noexcept {
+    for (Index n = 0; n < chunk_.count; ++n)
+        for (Index row = 0; row < rows; row += padded<Real>(1))
+            __builtin_prefetch(h.column(n) + row);
+}
+
+template <class Real>
+void SharedRows<Real>::help(Index part, Poll& poll) noexcept {
+    Counter& done = helpers_[static_cast<std::size_t>(part - 1)]->done;
+    while (complete_.wait_for(done.reached() + 1, poll) && complete_.reached() != kFinished) {
+        const Index end = chunk_.end;
+        if (!help_with(part, poll)) return;
+        done.raise_to(end);
+    }
+}
+
+template <class Real>
+bool SharedRows<Real>::help_with(Index part, Poll& poll) noexcept {
+    for (std::size_t i = 0; i < chunk_.block->layers(); ++i)
+        if (!help_unfold(i, part, poll)) return false;
+    if (!complete_.wait_for(chunk_.end - 1, poll)) return false;
+    if (complete_.reached() >= chunk_.end) return true;  // too late
+    const Index each = outputs_of_each(), first = chunk_.outputs() - (threads_ - part) * each;
+    helpers_[static_cast<std::size_t>(part - 1)]->outputs.read_out_part(states_of(first), each, 0);
+    return true;
+}
+
+template <class Real>
+bool SharedRows<Real>::help_unfold(std::size_t half, Index part, Poll& poll) noexcept {
+    Helper& helper = *helpers_[static_cast<std::size_t>(part - 1)];
+    const Layer layer = chunk_.layer(half);
+    const Index start = chunk_.before(half);
+    const Part rows = part_of(half, part);
+    bool hoisted = false;
+    for (Index step = 1; step <= chunk_.steps; ++step) {
+        if (!complete_.wait_for(start + step - 1, poll)) return false;
+        const Index complete = complete_.reached();
+        if (complete >= start + step) {  // too late for this step, or for the chunk
+            step = std::min(complete - start, chunk_.steps);
+            continue;
+        }
+        if (!hoisted) hoist(layer, rows, step, column(helper, step));
+        hoisted = true;
+        fetch(layer.h.at(step - 1), layer.weights.W_hh.cols);
+        recur(layer, rows, step, column(helper, step));
+        helper.done.raise_to(start + step);
+    }
+    return true;
+}
+
+template class SharedRows<float>;
+template class SharedRows<double>;
+
+}  // namespace elman
