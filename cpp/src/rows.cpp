@@ -9,9 +9,9 @@ namespace {
 
 constexpr Index kFinished = std::numeric_limits<Index>::max();
 
-// The leader may do this much work alone at first, about 2 ms, until the helpers are awake, and
+// The leader may do this much work alone at first, about 3 ms, until the helpers are awake, and
 // a quarter of the shared work later. An interruption costs some 10 us, like so much work alone.
-constexpr Index kFirstCredit = Index(1) << 26;
+constexpr Index kFirstCredit = Index(1) << 27;
 constexpr Index kCreditOfShared = 4;
 constexpr Index kInterruption = Index(1) << 21;
 

@@ -6,7 +6,7 @@
 // block, and write into memory of their own. A part is the same for the whole call, so its weights
 // stay in its thread's cache.
 //
-// The leader never sleeps, and waits a few microseconds at most: if a part does not come, because
+// The leader never sleeps, and waits 20 us at most: if a part does not come, because
 // the machine is busy, it computes that itself; if it is alone for too much of the work, it sends
 // the helpers home. A helper that comes late, since it had to be woken, catches up.
 #pragma once
