@@ -10,7 +10,8 @@ namespace {
 constexpr Index kFinished = std::numeric_limits<Index>::max();
 
 // The leader may do this much work alone at first, about 3 ms, until the helpers are awake, and
-// a quarter of the shared work later. An interruption costs some 10 us, like so much work alone.
+// a quarter of the shared work later; an interruption takes 50 us of that. Two threads against one
+// with a loop on one processor, 1024 units: 1.00 times as long; with 2^29 1.09 to 1.18.
 constexpr Index kFirstCredit = Index(1) << 27;
 constexpr Index kCreditOfShared = 4;
 constexpr Index kInterruption = Index(1) << 21;
