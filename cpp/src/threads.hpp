@@ -48,7 +48,7 @@ class Counter {
     // Raises the count; returns whether another thread slept until then, and had to be woken.
     bool raise_to(Index count);
     bool raise() { return raise_to(reached() + 1); }
-    // Waits until the count is at least `count`, a few microseconds at most; false if it is not.
+    // Waits until the count is at least `count`, 20 us at most; false if it is not.
     bool spin_for(Index count) const;
     // Waits on, asleep; false if the call is to end first.
     bool wait_for(Index count, Poll& poll);
