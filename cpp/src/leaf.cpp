@@ -398,8 +398,7 @@ void Leaf<Real>::errors_of(const Segment& segment, bool with_outputs, bool newes
                                    segment.columns() * segment.steps(), kIdentity);
         else if (task_->x_gradients)
             give_x_gradients(segment);
-        const Index work = half.hidden_size * (half.hidden_size + half.input_size);
-        if (!poll_->go_on(2 * segment.columns() * segment.steps() * work)) return;
+        if (!poll_->go_on(2 * segment.columns() * segment.steps() * half.multiply_adds())) return;
     }
 }
 
