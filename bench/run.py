@@ -146,11 +146,11 @@ def run(arguments: argparse.Namespace, progress: Progress) -> Facts:
 
 def native_builds(found: Iterable[str]) -> Facts:
     """Return the compiler and flags of what was compiled for this machine."""
-    builds = {"hardware": hardware.made()}
+    builds = {"hardware": hardware.compiled_with()}
     if "eigen" in found:
         from peers import eigen, native
 
-        builds["eigen"] = native.made(eigen.plain)
+        builds["eigen"] = native.compiled_with(eigen.plain)
     return builds
 
 
