@@ -9,16 +9,11 @@ namespace {
 
 constexpr Index kFinished = std::numeric_limits<Index>::max();
 
-// An interruption, and the attempt to share again, cost some 10 us: worth it after this much shared
-// work, about 0.2 ms. A processor's own interruptions are rarer.
-constexpr Index kWorthwhile = Index(1) << 23;
-// The work in which a helper is awaited that has to be woken and to catch up: about 0.4 ms. A
-// quarter of it: no difference at 256 units, and none beyond the noise at 1024.
-constexpr Index kPatience = Index(1) << 24;
-// Otherwise the work done alone before the next attempt: at first about 1 ms, then four times as
-// much each time. After the last one the helpers are sent home.
-constexpr Index kLeastRest = Index(1) << 25;
-constexpr Index kMostRest = Index(1) << 29;
+// The leader may do this much work alone at first, about 2 ms, until the helpers are awake, and
+// a quarter of the shared work later. An interruption costs some 10 us, like so much work alone.
+constexpr Index kFirstCredit = Index(1) << 26;
+constexpr Index kCreditOfShared = 4;
+constexpr Index kInterruption = Index(1) << 21;
 
 template <class Real>
 PackedMatrix<Real> rows_of(const PackedMatrix<Real>& W, Index first, Index last) {
@@ -29,7 +24,7 @@ PackedMatrix<Real> rows_of(const PackedMatrix<Real>& W, Index first, Index last)
 
 template <class Real>
 SharedRows<Real>::SharedRows(const Network<Real>& network, Index capacity, Index threads)
-    : network_(network), kernels_(network.kernels()), threads_(threads), together_(kWorthwhile) {
+    : network_(network), kernels_(network.kernels()), threads_(threads), credit_(kFirstCredit) {
     for (const Half& half : network.halves())
         for (Index part = 0; part < threads; ++part) {
             parts_.push_back({kernels_.cut(half.hidden_size, part, threads),
@@ -68,8 +63,8 @@ template <class Real>
 void SharedRows<Real>::advance(Block<Real>& block, Columns<const Real> x, Index count, Index steps,
                                Index first_output) noexcept {
     const Index work = count * steps * network_.multiply_adds();
-    if (alone_ > 0 || finished_ || !ready()) {
-        alone_ -= std::min(alone_, work);
+    if (!finished_ && !ready()) spend(work);
+    if (finished_ || !ready()) {
         block.advance(x, count, steps);
         block.outputs().read_out(block.states().from(first_output), count * steps - first_output);
         return;
@@ -79,16 +74,6 @@ void SharedRows<Real>::advance(Block<Real>& block, Columns<const Real> x, Index 
     for (std::size_t i = 0; i < block.layers(); ++i) unfold(i);
     block.end(count, steps);
     read_out();
-    if (joined()) together_ += work;
-    if (!joined()) close();
-    if (!joined() || interruptions_ > 0) {
-        rest_ = together_ < kWorthwhile * std::max<Index>(1, interruptions_)
-                    ? std::max(4 * rest_, kLeastRest)
-                    : 0;
-        alone_ = rest_;
-        if (rest_ > kMostRest) finish();
-        together_ = 0;
-    }
 }
 
 // Whether all helpers have finished with the last chunk.
@@ -108,9 +93,6 @@ template <class Real>
 void SharedRows<Real>::open(const Chunk& chunk) noexcept {
     chunk_ = chunk;
     chunk_.end = chunk.start + static_cast<Index>(chunk.block->layers()) * chunk.steps + 1;
-    shared_ = true;
-    interruptions_ = 0;
-    awaited_ = 0;
     if (complete_.raise_to(chunk_.start)) part_company();
 }
 
@@ -119,32 +101,29 @@ void SharedRows<Real>::part_company() noexcept {
     for (const auto& helper : helpers_) helper->joined = false;
 }
 
-// The rest of the chunk is not shared.
 template <class Real>
-void SharedRows<Real>::close() noexcept {
-    shared_ = false;
-    complete_.raise_to(chunk_.end);
+void SharedRows<Real>::spend(Index work) noexcept {
+    credit_ -= work;
+    if (credit_ < 0) finish();
 }
 
 template <class Real>
 void SharedRows<Real>::unfold(std::size_t half) noexcept {
     const Layer layer = chunk_.layer(half);
     const Index work = chunk_.count * layer.weights.W_hh.rows * layer.weights.W_hh.cols;
-    const Index most = 2 + work * chunk_.steps / kWorthwhile;
-    if (shared_) hoist(layer, part_of(half, 0), 1, layer.h.at(1));
+    if (!finished_) hoist(layer, part_of(half, 0), 1, layer.h.at(1));
     for (Index step = 1; step <= chunk_.steps; ++step) {
-        if (!shared_)
+        if (finished_)
             return kernels_.unfold(layer.weights.W_xh, layer.weights.W_hh, layer.weights.b_h,
                                    layer.x.from((step - 1) * chunk_.count), layer.h.from(step - 1),
                                    chunk_.count, chunk_.steps - step + 1, layer.activation);
         const bool in_time = advance_parts(layer, half, step);
         const bool woken = complete_.raise_to(chunk_.before(half) + step);
-        if (!joined() && (awaited_ += work) > kPatience) close();
+        spend(joined() ? -work / kCreditOfShared : work);
         if (in_time && !(woken && joined())) continue;
         // A helper was late, or slept: it is on a busy processor, or on this one.
         part_company();
-        awaited_ = 0;
-        if (++interruptions_ > most) close();
+        spend(kInterruption);
     }
 }
 
@@ -186,7 +165,7 @@ bool SharedRows<Real>::advance_parts(const Layer& layer, std::size_t half, Index
 template <class Real>
 void SharedRows<Real>::read_out() noexcept {
     OutputColumns<Real>& outputs = chunk_.block->outputs();
-    const Index each = shared_ ? outputs_of_each() : 0;
+    const Index each = finished_ ? 0 : outputs_of_each();
     Index first = chunk_.outputs() - (threads_ - 1) * each;
     outputs.read_out_part(states_of(0), first, 0);
     for (const auto& helper : helpers_) {
@@ -197,6 +176,7 @@ void SharedRows<Real>::read_out() noexcept {
             outputs.read_out_part(states_of(first), each, first);
         first += each;
     }
+    if (!finished_ && !joined()) complete_.raise_to(chunk_.end);
 }
 
 template <class Real>

@@ -7,8 +7,8 @@
 // stay in its thread's cache.
 //
 // The leader never sleeps, and waits a few microseconds at most: if a part does not come, because
-// the machine is busy, it computes that itself; if this happens often, it goes on alone, for longer
-// each time before it tries again. A helper that comes late, since it had to be woken, catches up.
+// the machine is busy, it computes that itself; if it is alone for too much of the work, it sends
+// the helpers home. A helper that comes late, since it had to be woken, catches up.
 #pragma once
 
 #include <memory>
@@ -85,10 +85,10 @@ class SharedRows {
 
     bool ready() const noexcept;
     bool joined() const noexcept;
+    void spend(Index work) noexcept;
     void open(const Chunk& chunk) noexcept;
     void fetch(Columns<const Real> h, Index rows) const noexcept;
     void part_company() noexcept;
-    void close() noexcept;
     void unfold(std::size_t half) noexcept;
     bool advance_parts(const Layer& layer, std::size_t half, Index step) noexcept;
     void read_out() noexcept;
@@ -104,12 +104,7 @@ class SharedRows {
     Counter complete_;  // the number of the last step of which the block has all rows
     Chunk chunk_;
 
-    bool shared_ = false;      // whether parts of this chunk are wanted from the helpers
-    Index interruptions_ = 0;  // of this chunk
-    Index awaited_ = 0;        // work since a helper that is to catch up was missed
-    Index together_;           // shared work since the last interruption
-    Index rest_ = 0;           // work to do alone after it
-    Index alone_ = 0;          // what is left of that
+    Index credit_;  // work that the leader may still do alone
     bool finished_ = false;
 };
 
