@@ -44,7 +44,7 @@ class OutputColumns {
         apply_readout(states, count, first, activation());
     }
     // Copies `count` outputs that another thread has read out as a part, to those from `first` on.
-    void take(Index first, const OutputColumns& from, Index count) noexcept {
+    void copy_part(Index first, const OutputColumns& from, Index count) noexcept {
         std::copy_n(from.output(0), count * stride_, column(first));
     }
     Index size() const noexcept { return static_cast<Index>(numbers_.size()); }  // in numbers

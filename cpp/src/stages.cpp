@@ -124,7 +124,7 @@ bool Stage<Real>::advance(const Stretch& chunk, Poll& poll) {
 // first columns.
 template <class Real>
 void Stage<Real>::take_free_block(Index columns) {
-    if (!rows_ || !rows_->holds(*block_)) return;
+    if (!rows_ || !rows_->may_read(*block_)) return;
     Block<Real>* const free = block_ == &own_ ? other_.get() : &own_;
     free->continue_from(*block_, columns);
     block_ = free;
