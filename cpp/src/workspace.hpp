@@ -26,12 +26,20 @@ struct Workspace {
     Group<Real> group;
 };
 
-// Whether the workspace that a network keeps, of kMostColumns, is as large as these sequences can
-// use. With columns for 8 sequences it would take half of the memory, but a step of 64 sequences
-// took 1.06 to 1.22 times as long.
-inline bool fit_kept_workspace(Index columns, Index steps) {
-    return columns <= kMostColumns / kSteps ||
-           (steps <= kMostColumns && columns * std::max<Index>(1, steps) <= kMostColumns);
+// The columns, and columns x steps at a time, of the workspace that a network keeps: kMostColumns,
+// or fewer if a step is large. With columns for 8 sequences it would take half of the memory, but a
+// step of 64 sequences took 1.06 to 1.22 times as long.
+template <class Real>
+Index kept_columns(const Network<Real>& network) {
+    return capacity_of(network, all_halves(network), 1, kMostColumns);
+}
+
+// Whether that is as large as these sequences can use.
+template <class Real>
+bool fit_kept_workspace(const Network<Real>& network, Index columns, Index steps) {
+    const Index kept = kept_columns(network);
+    return columns <= std::max<Index>(1, kept / kSteps) ||
+           (steps <= kept && columns * std::max<Index>(1, steps) <= kept);
 }
 
 // The workspace that the network keeps, or a new one like it while another call has that.
@@ -39,8 +47,8 @@ template <class Real>
 std::unique_ptr<Workspace<Real>> take_workspace(const Network<Real>& network) {
     std::unique_ptr<Workspace<Real>> kept = network.workspace().take();
     if (kept) return kept;
-    return std::make_unique<Workspace<Real>>(network, all_halves(network), kMostColumns,
-                                             kMostColumns);
+    const Index columns = kept_columns(network);
+    return std::make_unique<Workspace<Real>>(network, all_halves(network), columns, columns);
 }
 
 }  // namespace elman
