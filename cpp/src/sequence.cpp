@@ -140,7 +140,7 @@ void run_in_one_stage(const SequenceJob<Real>& job, Pause& pause) {
     const Network<Real>& network = job.network;
     const Index columns = std::min(kGroup, job.task.sequences), steps = longest_from(job, 0);
     const HalfRange all = all_halves(network);
-    const bool small = fit_kept_workspace(columns, steps);
+    const bool small = fit_kept_workspace(network, columns, steps);
     auto workspace = small ? take_workspace(network)
                            : std::make_unique<Workspace<Real>>(
                                  network, all, columns, capacity_of(network, all, columns, steps));

@@ -26,12 +26,20 @@ struct Workspace {
     Group<Real> group;
 };
 
-// Whether these sequences would gain nothing from a workspace larger than the one that a network
-// keeps, which has kMostColumns columns. (With 8 columns that would take half of the memory, but a
-// step of 64 sequences took 1.06 to 1.22 times as long on a Zen 5.)
-inline bool fit_kept_workspace(Index columns, Index steps) {
-    return columns <= kMostColumns / kSteps ||
-           (steps <= kMostColumns && columns * std::max<Index>(1, steps) <= kMostColumns);
+// The columns of the workspace that a network keeps, which are also its columns x steps:
+// kMostColumns, or fewer if a step is large. (8 columns would take half of the memory, but a step
+// of 64 sequences took 1.06 to 1.22 times as long on a Zen 5.)
+template <class Real>
+Index kept_columns(const Network<Real>& network) {
+    return capacity_of(network, all_halves(network), 1, kMostColumns);
+}
+
+// Whether these sequences would gain nothing from a larger workspace.
+template <class Real>
+bool fit_kept_workspace(const Network<Real>& network, Index columns, Index steps) {
+    const Index kept = kept_columns(network);
+    return columns <= std::max<Index>(1, kept / kSteps) ||
+           (steps <= kept && columns * std::max<Index>(1, steps) <= kept);
 }
 
 // The workspace that the network keeps, or a new one of the same size while another call uses it.
@@ -39,8 +47,8 @@ template <class Real>
 std::unique_ptr<Workspace<Real>> take_workspace(const Network<Real>& network) {
     std::unique_ptr<Workspace<Real>> kept = network.workspace().take();
     if (kept) return kept;
-    return std::make_unique<Workspace<Real>>(network, all_halves(network), kMostColumns,
-                                             kMostColumns);
+    const Index columns = kept_columns(network);
+    return std::make_unique<Workspace<Real>>(network, all_halves(network), columns, columns);
 }
 
 }  // namespace elman
