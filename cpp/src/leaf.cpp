@@ -16,7 +16,7 @@ namespace {
 // save 6 % of the misses of the L2, below 1 % of an update; 64 cost 10 %.
 constexpr Index kColumnSteps = 256;
 
-// The inputs that are read once, not again on the way back: at most a quarter of a small L2 cache.
+// Inputs of at most this size are kept for the backward pass: a quarter of a small L2 cache.
 constexpr Index kKeptBytes = 128 * 1024;
 
 // The stride between columns: an odd number of cache lines, unless it is small. `correlate` reads a
@@ -114,7 +114,7 @@ void Leaf<Real>::reserve() {
         resize(layer.states, (gradients_ ? slots : most) * layer.stride, *poll_);
         if (gradients_) resize(layer.errors, most * layer.stride, *poll_);
     }
-    // The gradients of x take the place of a segment's inputs.
+    // Not with gradients of x, which overwrite the inputs of a segment.
     keeps_inputs_ = gradients_ && !task_->x_gradients &&
                     slots * input_stride_ * static_cast<Index>(sizeof(Real)) <= kKeptBytes;
     resize(inputs_, (keeps_inputs_ ? slots : most) * input_stride_, *poll_);
@@ -196,7 +196,7 @@ void Leaf<Real>::unfold(const Segment& segment) {
     }
 }
 
-// The input of the first layer, step by step; `again` on the way back.
+// The input of the first layer, step by step; `again` in the backward pass.
 template <class Real>
 Slots<const Real> Leaf<Real>::inputs(const Segment& segment, bool again) {
     const Index at = keeps_inputs_ ? segment.slot + segment.lo : 0;
