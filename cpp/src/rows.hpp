@@ -6,7 +6,7 @@
 // complete. Helpers read the states of the block and write to their own memory. A thread keeps its
 // part for the whole call, so the weights of the part stay in its cache.
 //
-// The leader never sleeps. It waits for a part for a few microseconds; then it detaches all
+// The leader never sleeps. It waits for a part for at most 20 us; then it detaches all
 // helpers: it computes their parts itself until they have caught up. If it computes too large a
 // share of the work alone, it stops its helpers.
 #pragma once

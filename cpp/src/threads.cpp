@@ -60,9 +60,10 @@ namespace {
 
 using Lock = std::unique_lock<std::mutex>;
 
-// Long enough for a thread that is about to finish, negligible in a call that justifies a thread:
-// waking one takes 5 us and more.
-constexpr std::chrono::microseconds kSpin{5};
+// Long enough for a thread that is about to finish, and for one whose part of a step of 1024 units
+// takes a little longer (with 5 us: 1.1 times as long); negligible in a call that justifies a
+// thread: waking one takes 5 us and more.
+constexpr std::chrono::microseconds kSpin{20};
 // The sleep of a waiting thread between two polls.
 constexpr std::chrono::milliseconds kNap{10};
 

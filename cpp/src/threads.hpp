@@ -48,7 +48,7 @@ class Counter {
     // Raises the count; returns whether it had to wake another thread.
     bool raise_to(Index count);
     bool raise() { return raise_to(reached() + 1); }
-    // Waits actively for the count, at most some microseconds; false if it has not been reached.
+    // Waits actively for the count, at most 20 us; false if it has not been reached.
     bool spin_for(Index count) const;
     // Waits for the count, at first actively, then asleep; false if the call is to end first.
     bool wait_for(Index count, Poll& poll);
