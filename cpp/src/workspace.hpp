@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <utility>
 
 #include "block.hpp"
 #include "sequences.hpp"
@@ -42,13 +43,18 @@ bool fit_kept_workspace(const Network<Real>& network, Index columns, Index steps
            (steps <= kept && columns * std::max<Index>(1, steps) <= kept);
 }
 
+// Not inlined, so that it does not slow down the usual case.
+template <class Real>
+[[gnu::noinline]] std::unique_ptr<Workspace<Real>> kept_workspace(const Network<Real>& network) {
+    const Index columns = kept_columns(network);
+    return std::make_unique<Workspace<Real>>(network, all_halves(network), columns, columns);
+}
+
 // The workspace that the network keeps, or a new one of the same size while another call uses it.
 template <class Real>
 std::unique_ptr<Workspace<Real>> take_workspace(const Network<Real>& network) {
     std::unique_ptr<Workspace<Real>> kept = network.workspace().take();
-    if (kept) return kept;
-    const Index columns = kept_columns(network);
-    return std::make_unique<Workspace<Real>>(network, all_halves(network), columns, columns);
+    return kept ? std::move(kept) : kept_workspace(network);
 }
 
 }  // namespace elman
