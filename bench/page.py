@@ -266,11 +266,11 @@ def _flags(result: Facts) -> str:
     build = result["elman"]
     rows = [["elman", build["compiler"]]]
     rows += [[f"elman, {part}", f"`{flags}`"] for part, flags in build["flags"].items()]
-    for name, made in result["native"].items():
-        rows.append([TITLES.get(name, name), made["compiler"]])
+    for name, compiled in result["native"].items():
+        rows.append([TITLES.get(name, name), compiled["compiler"]])
         rows += [
             [f"{TITLES.get(name, name)}, {file}", f"`{flags}`"]
-            for file, flags in made.items()
+            for file, flags in compiled.items()
             if file != "compiler"
         ]
     first, *others = table(["", ""], rows).splitlines()

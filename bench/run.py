@@ -1,7 +1,7 @@
 """Measure elman and its peers, and write the result file.
 
 python bench/run.py
-python bench/run.py --quick         # the usual sizes in three minutes; only prints
+python bench/run.py --quick         # three sizes, few rounds; only prints
 python bench/run.py --cases step,sequence --peers numpy,jax --rounds 5 --output some.json
 """
 
@@ -80,12 +80,22 @@ def _arguments() -> argparse.Namespace:
 
     groups = [*GROUPS, *OTHER_CASES]
     sizes = [str(H) for H in sorted({case.H for group in GROUPS.values() for case in group})]
-    parser.add_argument("--cases", type=names(groups), default=groups)
-    parser.add_argument("--sizes", type=names(sizes), default=sizes, help="hidden sizes")
-    parser.add_argument("--peers", type=names(peers.TITLES), default=list(peers.TITLES))
-    parser.add_argument("--rounds", type=int, default=21)
+    for option, known, of in (
+        ("--cases", groups, ""),
+        ("--sizes", sizes, "hidden sizes: "),
+        ("--peers", list(peers.TITLES), ""),
+    ):
+        parser.add_argument(
+            option, type=names(known), default=known, metavar="A,B", help=of + ", ".join(known)
+        )
+    parser.add_argument("--rounds", type=int, default=21, help="default: 21")
     parser.add_argument("--tail-seconds", type=float, default=8.0, help="of each entry")
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results.json")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path(__file__).parent / "results.json",
+        help="default: bench/results.json",
+    )
     parser.add_argument(
         "--quick", action="store_true", help="some cases and few rounds; only print"
     )
@@ -136,11 +146,11 @@ def run(arguments: argparse.Namespace, progress: Progress) -> Facts:
 
 def native_builds(found: Iterable[str]) -> Facts:
     """Return the compiler and flags of what was compiled for this machine."""
-    builds = {"hardware": hardware.made()}
+    builds = {"hardware": hardware.compiled_with()}
     if "eigen" in found:
         from peers import eigen, native
 
-        builds["eigen"] = native.made(eigen.plain)
+        builds["eigen"] = native.compiled_with(eigen.plain)
     return builds
 
 

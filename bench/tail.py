@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 PERIOD = 20_000  # nanoseconds, or four times a step's usual time if that is longer
 BLOCK = 100_000_000  # nanoseconds
-LEAD = 10  # untimed steps of a block: the block before leaves the caches to them as it likes
+LEAD = 10  # untimed first steps of a block, which load the caches
 PERCENTILES = {"p50": 50, "p99": 99, "p99_9": 99.9, "p99_99": 99.99}
 PARTS = 5  # of the blocks, with percentiles of their own
 INSIDE = "inside the extension"

@@ -39,7 +39,7 @@ def counted(monkeypatch):
         calls.append(args)
         return ordinary(*args, **kwargs)
 
-    monkeypatch.setattr(elman.Network, "__call__", elman._core.shortcut(call))
+    monkeypatch.setattr(elman.Network, "__call__", elman._core.fast_call(call))
     return calls
 
 
@@ -342,11 +342,11 @@ def test_a_network_that_was_called_is_freed_at_once_and_in_a_cycle_by_the_collec
     assert gone[1]() is None
 
 
-def test_a_shortcut_in_a_cycle_is_collected():
+def test_a_fast_call_in_a_cycle_is_collected():
     def function(x):
         return x
 
-    made = elman._core.shortcut(function)
+    made = elman._core.fast_call(function)
     function.itself = made
     made.other = [made]
     assert made(3) == 3
@@ -356,9 +356,9 @@ def test_a_shortcut_in_a_cycle_is_collected():
     assert gone() is None
 
 
-def test_a_shortcut_is_made_of_a_function():
+def test_a_fast_call_is_made_of_a_function():
     for wrong in (3, None, "name"):
         with pytest.raises(TypeError):
-            elman._core.shortcut(wrong)
+            elman._core.fast_call(wrong)
     with pytest.raises(TypeError):
         type(elman.Network.__call__)()

@@ -100,6 +100,6 @@ def wait(count: int, period_ns: int, busy_ns: int) -> tuple[Array, Array]:
     return service, latency
 
 
-def made() -> dict[str, str]:
+def compiled_with() -> dict[str, str]:
     """Return the compiler of the extension, and its flags for each file."""
-    return native.made(_machine())
+    return native.compiled_with(_machine())

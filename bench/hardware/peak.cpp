@@ -12,7 +12,7 @@ double fused_float64(long count) {
 }
 
 double avx2_float32(long count) {
-    return multiply_add<float, kBytes < 32 ? kBytes : 32>(count);
+    return multiply_add<float, (kBytes < 32 ? kBytes : 32)>(count);
 }
 
 }  // namespace peak

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SUFFIX = importlib.machinery.EXTENSION_SUFFIXES[0]
 MARCH = "haswell" if os.environ.get("ELMAN_ISA") == "avx2" else "native"
-MADE = "made.json"  # beside an extension: its compiler and flags
+COMPILED = "compiled.json"  # beside an extension: its compiler and flags
 
 
 class Unavailable(Exception):  # noqa: N818 - not an error: a peer is left out
@@ -41,8 +41,8 @@ def build(source: Path, name: str) -> ModuleType:
         library.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=library.parent) as folder:
             _compile(source, folder)
-            made = json.dumps(_made(Path(folder)))
-            (library.parent / MADE).write_text(made, encoding="utf-8")
+            compiled = json.dumps(_compiled_with(Path(folder)))
+            (library.parent / COMPILED).write_text(compiled, encoding="utf-8")
             os.replace(Path(folder, library.name), library)  # atomic
     spec = importlib.util.spec_from_file_location(name, library)
     module = importlib.util.module_from_spec(spec)
@@ -50,9 +50,9 @@ def build(source: Path, name: str) -> ModuleType:
     return module
 
 
-def made(module: ModuleType) -> dict[str, str]:
+def compiled_with(module: ModuleType) -> dict[str, str]:
     """Return the compiler of an extension from `build`, and its flags for each file."""
-    return json.loads(Path(module.__file__).with_name(MADE).read_text(encoding="utf-8"))
+    return json.loads(Path(module.__file__).with_name(COMPILED).read_text(encoding="utf-8"))
 
 
 def processor() -> str:
@@ -66,7 +66,7 @@ def processor() -> str:
 
 def _key(source: Path) -> str:
     """Return a key that depends on the sources, the processor and the interpreter."""
-    digest = hashlib.sha256(f"{processor()} {sys.version} {MADE} {MARCH}".encode())
+    digest = hashlib.sha256(f"{processor()} {sys.version} {COMPILED} {MARCH}".encode())
     for path in sorted(source.glob("*")):
         if path.name == "CMakeLists.txt" or path.suffix in (".cpp", ".hpp"):
             digest.update(path.read_bytes())
@@ -93,7 +93,7 @@ def _compile(source: Path, folder: str) -> None:
             raise Unavailable(f"could not be compiled: {error}")
 
 
-def _made(folder: Path) -> dict[str, str]:
+def _compiled_with(folder: Path) -> dict[str, str]:
     """Return the compiler and the flags of each file of a finished build."""
     found = {}
     for command in json.loads((folder / "compile_commands.json").read_text(encoding="utf-8")):

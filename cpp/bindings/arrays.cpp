@@ -166,7 +166,7 @@ Index product(const Shape& shape) {
     return product;
 }
 
-// In a third of the time of py::array_t's constructor.
+// Takes a third of the time of py::array_t's constructor.
 template <class Real>
 py::array new_array(const Index* shape, int axes) {
     const NumpyTypes& numpy = NumpyTypes::get();

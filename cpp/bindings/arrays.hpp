@@ -99,7 +99,7 @@ void check_shape(const py::array& array, const char* argument, const Shape& shap
 
 template <class Real>
 py::array new_array(const Shape& shape);  // LimitError if it exceeds the address space
-template <class Real>                     // the caller has checked that
+template <class Real>                     // without this check
 py::array new_array(const Index* shape, int axes);
 
 template <class Real>  // polled

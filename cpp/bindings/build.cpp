@@ -1,4 +1,4 @@
-// build.cpp - compiled by itself, since it changes with every other source.
+// build.cpp - compiled separately, since sources.hpp changes with every source.
 #include "build.hpp"
 
 #include "sources.hpp"  // written by cmake/Sources.cmake

@@ -1,6 +1,6 @@
-// call.cpp - net(x), an array of few steps. elman.Network.__call__ is a Python function in a
-// Shortcut, a callable of C that computes the usual case by itself and calls the function in all
-// others.
+// call.cpp - the fast path of net(x). elman.Network.__call__ is a Python function wrapped in a
+// FastCall: a callable written in C, which computes short calls itself and passes all others on to
+// the function.
 #include <structmember.h>
 
 #include <algorithm>
@@ -30,16 +30,15 @@ SequenceTask<Real> task_of(Index sequences, Index steps, Rows<const Real> x, Row
     return task;
 }
 
-// NumPy allows 64 axes; more than this take the ordinary route.
+// Arrays with more axes (NumPy allows 64) are left to the function.
 constexpr int kMostAxes = 8;
 
-// The usual case: an array that can be read in place, without gaps, and short work. Nothing else
-// runs before the end, so nothing has to be pinned. Returns null without an error in any other
-// case.
+// net(x) for a contiguous array that can be read in place, and short work; null without an error in
+// any other case. The interpreter's lock is held throughout, so no other thread can resize x.
 template <class Real>
 py::object short_call(const Network<Real>& network, PyObject* x) {
 #ifdef Py_GIL_DISABLED
-    const Pinned pinned(x);  // from other threads
+    const Pinned pinned(x);
 #endif
     if (!can_use<Real>(NumpyTypes::get(), x, kReadable)) return {};
     const auto* array = py::detail::array_proxy(x);
@@ -71,7 +70,7 @@ py::object short_call(const Network<Real>& network, PyObject* x) {
 PyTypeObject* core_type = nullptr;  // elman._core.Network
 PyObject* core_name = nullptr;      // "_core", interned
 
-// net(x), or null, with an error if it failed and without one if this is not the usual case.
+// The same for a Python Network; null with an error if the call failed.
 PyObject* short_call_or_error(PyObject* net, PyObject* x) noexcept {
     try {
         const auto core =
@@ -88,58 +87,58 @@ PyObject* short_call_or_error(PyObject* net, PyObject* x) noexcept {
 
 // --- the type ---
 
-struct Shortcut {
+struct FastCall {
     PyObject_HEAD PyObject* function;
-    PyObject* attributes;  // those of the function
-    PyObject* references;  // weak ones
+    PyObject* attributes;  // __dict__: those of the function
+    PyObject* weak_references;
     vectorcallfunc call;
 };
 
-Shortcut* shortcut_of(PyObject* self) {
-    return reinterpret_cast<Shortcut*>(self);
+FastCall* fast_call_of(PyObject* self) {
+    return reinterpret_cast<FastCall*>(self);
 }
 
-PyObject* call_shortcut(PyObject* self, PyObject* const* args, std::size_t count,
-                        PyObject* keywords) noexcept {
+PyObject* call_fast_call(PyObject* self, PyObject* const* args, std::size_t count,
+                         PyObject* keywords) noexcept {
     if (PyVectorcall_NARGS(count) == 2 && !keywords) {
         PyObject* y = short_call_or_error(args[0], args[1]);
         if (y || PyErr_Occurred()) return y;
     }
-    return PyObject_Vectorcall(shortcut_of(self)->function, args, count, keywords);
+    return PyObject_Vectorcall(fast_call_of(self)->function, args, count, keywords);
 }
 
-PyObject* bind_shortcut(PyObject* self, PyObject* net, PyObject*) {
+PyObject* bind_fast_call(PyObject* self, PyObject* net, PyObject*) {
     if (net && net != Py_None) return PyMethod_New(self, net);
     Py_INCREF(self);
     return self;
 }
 
-int traverse_shortcut(PyObject* self, visitproc visit, void* arg) {
+int traverse_fast_call(PyObject* self, visitproc visit, void* arg) {
     Py_VISIT(Py_TYPE(self));
-    Py_VISIT(shortcut_of(self)->function);
-    Py_VISIT(shortcut_of(self)->attributes);
+    Py_VISIT(fast_call_of(self)->function);
+    Py_VISIT(fast_call_of(self)->attributes);
     return 0;
 }
 
-int clear_shortcut(PyObject* self) {
-    Py_CLEAR(shortcut_of(self)->attributes);
-    Py_INCREF(Py_None);  // a finalizer may still call it
-    Py_XDECREF(std::exchange(shortcut_of(self)->function, Py_None));
+int clear_fast_call(PyObject* self) {
+    Py_CLEAR(fast_call_of(self)->attributes);
+    Py_INCREF(Py_None);  // not null: a finalizer may still call this object
+    Py_XDECREF(std::exchange(fast_call_of(self)->function, Py_None));
     return 0;
 }
 
-void delete_shortcut(PyObject* self) {
+void delete_fast_call(PyObject* self) {
     PyTypeObject* type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
-    if (shortcut_of(self)->references) PyObject_ClearWeakRefs(self);
-    Py_CLEAR(shortcut_of(self)->attributes);
-    Py_CLEAR(shortcut_of(self)->function);
+    if (fast_call_of(self)->weak_references) PyObject_ClearWeakRefs(self);
+    Py_CLEAR(fast_call_of(self)->attributes);
+    Py_CLEAR(fast_call_of(self)->function);
     type->tp_free(self);
     Py_DECREF(type);
 }
 
-// A pickle is its name, as that of a function.
-PyObject* reduce_shortcut(PyObject* self, PyObject*) {
+// Pickled by name, like a function.
+PyObject* reduce_fast_call(PyObject* self, PyObject*) {
     return PyObject_GetAttrString(self, "__qualname__");
 }
 
@@ -148,25 +147,25 @@ void* slot(Function* function) {
     return reinterpret_cast<void*>(function);
 }
 
-PyTypeObject* shortcut_type() {
+PyTypeObject* fast_call_type() {
     static PyMemberDef members[] = {
-        {"__dictoffset__", T_PYSSIZET, offsetof(Shortcut, attributes), READONLY, nullptr},
-        {"__weaklistoffset__", T_PYSSIZET, offsetof(Shortcut, references), READONLY, nullptr},
-        {"__vectorcalloffset__", T_PYSSIZET, offsetof(Shortcut, call), READONLY, nullptr},
+        {"__dictoffset__", T_PYSSIZET, offsetof(FastCall, attributes), READONLY, nullptr},
+        {"__weaklistoffset__", T_PYSSIZET, offsetof(FastCall, weak_references), READONLY, nullptr},
+        {"__vectorcalloffset__", T_PYSSIZET, offsetof(FastCall, call), READONLY, nullptr},
         {}};
-    static PyMethodDef methods[] = {{"__reduce__", &reduce_shortcut, METH_NOARGS, nullptr}, {}};
+    static PyMethodDef methods[] = {{"__reduce__", &reduce_fast_call, METH_NOARGS, nullptr}, {}};
     static PyGetSetDef properties[] = {
         {"__dict__", &PyObject_GenericGetDict, &PyObject_GenericSetDict, nullptr, nullptr}, {}};
     PyType_Slot slots[] = {{Py_tp_call, slot(&PyVectorcall_Call)},
-                           {Py_tp_descr_get, slot(&bind_shortcut)},
-                           {Py_tp_traverse, slot(&traverse_shortcut)},
-                           {Py_tp_clear, slot(&clear_shortcut)},
-                           {Py_tp_dealloc, slot(&delete_shortcut)},
+                           {Py_tp_descr_get, slot(&bind_fast_call)},
+                           {Py_tp_traverse, slot(&traverse_fast_call)},
+                           {Py_tp_clear, slot(&clear_fast_call)},
+                           {Py_tp_dealloc, slot(&delete_fast_call)},
                            {Py_tp_members, members},
                            {Py_tp_methods, methods},
                            {Py_tp_getset, properties},
                            {0, nullptr}};
-    PyType_Spec spec{"elman._core.Shortcut", sizeof(Shortcut), 0,
+    PyType_Spec spec{"elman._core.FastCall", sizeof(FastCall), 0,
                      Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL |
                          Py_TPFLAGS_METHOD_DESCRIPTOR | Py_TPFLAGS_DISALLOW_INSTANTIATION,
                      slots};
@@ -180,19 +179,19 @@ PyTypeObject* shortcut_type() {
 void bind_call(py::module_& m) {
     core_type = reinterpret_cast<PyTypeObject*>(py::type::of<AnyNetwork>().ptr());
     core_name = PyUnicode_InternFromString("_core");
-    static PyTypeObject* type = shortcut_type();
+    static PyTypeObject* type = fast_call_type();
     m.def(
-        "shortcut",
+        "fast_call",
         [](const py::function& function) {
             PyObject* made = type->tp_alloc(type, 0);
             if (!made) throw py::error_already_set();
-            shortcut_of(made)->function = function.inc_ref().ptr();
-            shortcut_of(made)->call = &call_shortcut;
+            fast_call_of(made)->function = function.inc_ref().ptr();
+            fast_call_of(made)->call = &call_fast_call;
             return py::module_::import("functools")
                 .attr("update_wrapper")(py::reinterpret_steal<py::object>(made), function);
         },
         py::arg("function"),
-        "Decorate Network.__call__: short work on an array is done without calling the function.");
+        "Decorate Network.__call__ with a fast path: short calls on an array do not enter Python.");
 }
 
 }  // namespace elman::python

@@ -44,7 +44,7 @@ class Call : public CheckedSequences<Real> {
         py::array array = out.is_none() ? new_array<Real>(shape) : check_out<Real>(out, shape);
         task.outputs = outputs;
         task.output = writable_view_of<Real>(array, all);
-        if (!out.is_none()) {  // nobody else has a new array
+        if (!out.is_none()) {  // a new array is not visible to other threads
             pinned_out_.emplace(array);
             check_overlap(array, this->x(), argument_);
         }

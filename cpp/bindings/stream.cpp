@@ -230,14 +230,14 @@ PyObject* out_name = nullptr;  // "out", interned
     return out ? out : Py_None;
 }
 
-// The same; step(x, out=y) at once.
+// The same; the usual call, step(x, out=y), is inlined.
 inline PyObject* out_argument(PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
     const bool usual = count == 1 && keywords && PyTuple_GET_SIZE(keywords) == 1 &&
                        PyTuple_GET_ITEM(keywords, 0) == out_name;
     return usual ? args[1] : any_out_argument(args, count, keywords);
 }
 
-// Apart from the usual case, which is faster without its registers.
+// Not inlined: the short step is faster without saving its registers.
 template <class Real>
 [[gnu::noinline]] PyObject* any_step(Stream<Real>& stream, PyObject* x, PyObject* out) noexcept {
     try {
@@ -284,7 +284,7 @@ py::array run_chunk(Stream<Real>& stream, py::handle chunk, py::handle out) {
     const Index steps = x.shape(0);
     const Shape shape{steps, network.output_size()};
     py::array y = out.is_none() ? new_array<Real>(shape) : check_out<Real>(out, shape);
-    std::optional<Pinned> target;  // nobody else has a new array
+    std::optional<Pinned> target;  // a new array is not visible to other threads
     if (!out.is_none()) {
         target.emplace(y);
         check_overlap(y, x, "chunk");

@@ -29,7 +29,7 @@ class OutputColumns {
         const bool narrow = product_ && count > 1 && size_ <= padded_ / 2;
         apply_readout(states, count, 0, narrow ? kIdentity : activation());
         if (!narrow) return;
-        move_together(count);
+        compact(count);
         network_.kernels().apply(activation(), false, {numbers_.data(), 0}, count * stride_, 1);
     }
     // The same for one column.
@@ -38,13 +38,13 @@ class OutputColumns {
         product_(network_.W_hy(), {network_.b_y(), 0}, state, {numbers_.data(), 0}, 1,
                  activation());
     }
-    // Outputs from `first` on, of threads that share them.
+    // A part of the outputs, from `first` on.
     void read_out_part(Columns<const Real> states, Index count, Index first) noexcept {
         stride_ = padded_;
         apply_readout(states, count, first, activation());
     }
-    // Takes over the first `count` outputs that another read out as a part, as those from `first`.
-    void take(Index first, const OutputColumns& from, Index count) noexcept {
+    // Copies `count` outputs that another thread has read out as a part, to those from `first` on.
+    void copy_part(Index first, const OutputColumns& from, Index count) noexcept {
         std::copy_n(from.output(0), count * stride_, column(first));
     }
     Index size() const noexcept { return static_cast<Index>(numbers_.size()); }  // in numbers
@@ -79,16 +79,16 @@ class OutputColumns {
                 y.column(n)[i] = scaled_output(scaling, y.column(n)[i], i);
     }
 
-    // Moves narrow columns next to each other, so that g takes vectors of several columns (a batch
-    // of 4 -> 16 -> 1 takes 0.94 times as long with AVX-512, 0.97 with AVX2).
-    void move_together(Index count) noexcept {
+    // Reduces the stride of narrow columns, so that a vector of g spans several columns (a batch of
+    // 4 -> 16 -> 1 takes 0.94 times as long with AVX-512, 0.97 with AVX2, on a Zen 5).
+    void compact(Index count) noexcept {
         while (size_ <= stride_ / 2) stride_ /= 2;
         for (Index n = 1; n < count; ++n)
             for (Index i = 0; i < size_; ++i)
                 column(n)[i] = numbers_[static_cast<std::size_t>(n * padded_ + i)];
     }
 
-    // Whether the outputs are the product alone.
+    // Whether one call of the kernel `product` gives the outputs.
     static bool is_product(const Network<Real>& network) {
         const OutputScaling<Real> scaling = network.output_scaling();
         const Readout* readout = network.readout();
@@ -96,10 +96,10 @@ class OutputColumns {
     }
 
     const Network<Real>& network_;
-    decltype(Kernels<Real>::product) const product_;  // null: read_out
+    decltype(Kernels<Real>::product) const product_;  // null if is_product() is false
     const Index size_;
     const Index padded_;
-    Index stride_;  // of the outputs now: see move_together
+    Index stride_;  // of the outputs now: see compact
     AlignedVector<Real> numbers_;
 };
 

@@ -9,12 +9,12 @@ namespace {
 
 constexpr Index kFinished = std::numeric_limits<Index>::max();
 
-// The leader may do this much work alone at first, about 3 ms, until the helpers are awake, and
-// a quarter of the shared work later; an interruption takes 50 us of that. Two threads against one
-// with a loop on one processor, 1024 units: 1.00 times as long; with 2^29 1.09 to 1.18.
+// The multiply-adds that the leader may compute alone: about 3 ms at first, until its helpers are
+// awake, and later a quarter of the shared work. A delay costs 50 us of it. (1024 units on a Zen 5,
+// one of two processors busy: two threads take 1.00 times as long as one; with 2^29 1.09 to 1.18.)
 constexpr Index kFirstCredit = Index(1) << 27;
 constexpr Index kCreditOfShared = 4;
-constexpr Index kInterruption = Index(1) << 21;
+constexpr Index kDelay = Index(1) << 21;
 
 template <class Real>
 PackedMatrix<Real> rows_of(const PackedMatrix<Real>& W, Index first, Index last) {
@@ -41,7 +41,7 @@ SharedRows<Real>::SharedRows(const Network<Real>& network, Index capacity, Index
 
 // --- parts ---
 
-// W_xh x_t + b_h of a part, from a step of the chunk on.
+// W_xh x_t + b_h of a part, for `step` and all later steps of the chunk.
 template <class Real>
 void SharedRows<Real>::hoist(const Layer& layer, Part part, Index step,
                              Columns<Real> to) const noexcept {
@@ -50,7 +50,7 @@ void SharedRows<Real>::hoist(const Layer& layer, Part part, Index step,
                      to, chunk_.count * (chunk_.steps - step + 1), kIdentity);
 }
 
-// A step of a part, which replaces what hoist() wrote.
+// One step of a part; h_t replaces what hoist() wrote.
 template <class Real>
 void SharedRows<Real>::recur(const Layer& layer, Part part, Index step,
                              Columns<Real> h) const noexcept {
@@ -64,42 +64,42 @@ template <class Real>
 void SharedRows<Real>::advance(Block<Real>& block, Columns<const Real> x, Index count, Index steps,
                                Index first_output) noexcept {
     const Index work = count * steps * network_.multiply_adds();
-    if (!finished_ && !ready()) spend(work);
-    if (finished_ || !ready()) {
+    if (!finished_ && !idle()) spend(work);
+    if (finished_ || !idle()) {
         block.advance(x, count, steps);
         block.outputs().read_out(block.states().from(first_output), count * steps - first_output);
         return;
     }
     block.begin(count);
-    open({&block, x, count, steps, first_output, chunk_.end + 1, 0});
+    begin_chunk({&block, x, count, steps, first_output, chunk_.end + 1, 0});
     for (std::size_t i = 0; i < block.layers(); ++i) unfold(i);
     block.end(count, steps);
     read_out();
 }
 
-// Whether all helpers have finished with the last chunk.
+// Whether all helpers are done with the last chunk.
 template <class Real>
-bool SharedRows<Real>::ready() const noexcept {
+bool SharedRows<Real>::idle() const noexcept {
     return std::all_of(helpers_.begin(), helpers_.end(),
                        [&](const auto& helper) { return helper->done.reached() >= chunk_.end; });
 }
 
 template <class Real>
-bool SharedRows<Real>::joined() const noexcept {
+bool SharedRows<Real>::all_attached() const noexcept {
     return std::all_of(helpers_.begin(), helpers_.end(),
-                       [](const auto& helper) { return helper->joined; });
+                       [](const auto& helper) { return helper->attached; });
 }
 
 template <class Real>
-void SharedRows<Real>::open(const Chunk& chunk) noexcept {
+void SharedRows<Real>::begin_chunk(const Chunk& chunk) noexcept {
     chunk_ = chunk;
     chunk_.end = chunk.start + static_cast<Index>(chunk.block->layers()) * chunk.steps + 1;
-    if (complete_.raise_to(chunk_.start)) part_company();
+    if (complete_.raise_to(chunk_.start)) detach_all();
 }
 
 template <class Real>
-void SharedRows<Real>::part_company() noexcept {
-    for (const auto& helper : helpers_) helper->joined = false;
+void SharedRows<Real>::detach_all() noexcept {
+    for (const auto& helper : helpers_) helper->attached = false;
 }
 
 template <class Real>
@@ -120,22 +120,21 @@ void SharedRows<Real>::unfold(std::size_t half) noexcept {
                                    chunk_.count, chunk_.steps - step + 1, layer.activation);
         const bool in_time = advance_parts(layer, half, step);
         const bool woken = complete_.raise_to(chunk_.before(half) + step);
-        spend(joined() ? -work / kCreditOfShared : work);
-        if (in_time && !(woken && joined())) continue;
-        // A helper was late, or slept: it is on a busy processor, or on this one.
-        part_company();
-        spend(kInterruption);
+        spend(all_attached() ? -work / kCreditOfShared : work);
+        if (in_time && !(woken && all_attached())) continue;
+        // A helper was late or asleep: its processor is busy, or it is on the leader's.
+        detach_all();
+        spend(kDelay);
     }
 }
 
-// All parts of a step: the leader's own, those that the helpers have computed, and the others.
-// False if a helper that has joined was late. Without helpers it alternates between the first and
-// the last part, as recur() does.
+// Computes or copies all parts of a step; false if an attached helper was late. While a helper is
+// detached, every other step begins with the last part, whose weights were read last.
 template <class Real>
 bool SharedRows<Real>::advance_parts(const Layer& layer, std::size_t half, Index step) noexcept {
     const Columns<Real> h = layer.h.at(step);
     const Index before = chunk_.before(half), number = before + step;
-    const bool last_first = step % 2 == 0 && !joined();
+    const bool last_first = step % 2 == 0 && !all_attached();
     bool in_time = true;
     for (Index n = 0; n < threads_; ++n) {
         const Index i = last_first ? threads_ - 1 - n : n;
@@ -146,18 +145,18 @@ bool SharedRows<Real>::advance_parts(const Layer& layer, std::size_t half, Index
             continue;
         }
         Helper& helper = *helpers_[static_cast<std::size_t>(i - 1)];
-        const bool there =
-            helper.joined ? helper.done.spin_for(number) : helper.done.reached() >= number;
-        if (there) {
-            helper.joined = true;
+        const bool computed =
+            helper.attached ? helper.done.spin_for(number) : helper.done.reached() >= number;
+        if (computed) {
+            helper.attached = true;
             const Columns<Real> from = column(helper, step);
             for (Index column = 0; column < chunk_.count; ++column)
                 std::copy_n(from.column(column), part.last - part.first, to.column(column));
         } else {
             if (std::exchange(helper.hoisted, before) != before) hoist(layer, part, step, to);
             recur(layer, part, step, to);
-            in_time = in_time && !helper.joined;
-            helper.joined = false;
+            in_time = in_time && !helper.attached;
+            helper.attached = false;
         }
     }
     return in_time;
@@ -170,14 +169,14 @@ void SharedRows<Real>::read_out() noexcept {
     Index first = chunk_.outputs() - (threads_ - 1) * each;
     outputs.read_out_part(states_of(0), first, 0);
     for (const auto& helper : helpers_) {
-        helper->joined = helper->joined && helper->done.spin_for(chunk_.end);
-        if (helper->joined)
-            outputs.take(first, helper->outputs, each);
+        helper->attached = helper->attached && helper->done.spin_for(chunk_.end);
+        if (helper->attached)
+            outputs.copy_part(first, helper->outputs, each);
         else
             outputs.read_out_part(states_of(first), each, first);
         first += each;
     }
-    if (!finished_ && !joined()) complete_.raise_to(chunk_.end);
+    if (!finished_ && !all_attached()) complete_.raise_to(chunk_.end);
 }
 
 template <class Real>
@@ -188,9 +187,9 @@ void SharedRows<Real>::finish() noexcept {
 
 // --- a helper ---
 
-// Asks for all columns of a step at once: they are in the leader's cache.
+// Prefetches the states of a step, which are in the leader's cache.
 template <class Real>
-void SharedRows<Real>::fetch(Columns<const Real> h, Index rows) const noexcept {
+void SharedRows<Real>::prefetch(Columns<const Real> h, Index rows) const noexcept {
     for (Index n = 0; n < chunk_.count; ++n)
         for (Index row = 0; row < rows; row += padded<Real>(1))
             __builtin_prefetch(h.column(n) + row);
@@ -211,7 +210,7 @@ bool SharedRows<Real>::help_with(Index part, Poll& poll) noexcept {
     for (std::size_t i = 0; i < chunk_.block->layers(); ++i)
         if (!help_unfold(i, part, poll)) return false;
     if (!complete_.wait_for(chunk_.end - 1, poll)) return false;
-    if (complete_.reached() >= chunk_.end) return true;  // too late
+    if (complete_.reached() >= chunk_.end) return true;  // the leader has ended the chunk
     const Index each = outputs_of_each(), first = chunk_.outputs() - (threads_ - part) * each;
     helpers_[static_cast<std::size_t>(part - 1)]->outputs.read_out_part(states_of(first), each, 0);
     return true;
@@ -227,13 +226,13 @@ bool SharedRows<Real>::help_unfold(std::size_t half, Index part, Poll& poll) noe
     for (Index step = 1; step <= chunk_.steps; ++step) {
         if (!complete_.wait_for(start + step - 1, poll)) return false;
         const Index complete = complete_.reached();
-        if (complete >= start + step) {  // too late for this step, or for the chunk
+        if (complete >= start + step) {  // the leader has computed this step, or the whole chunk
             step = std::min(complete - start, chunk_.steps);
             continue;
         }
         if (!hoisted) hoist(layer, rows, step, column(helper, step));
         hoisted = true;
-        fetch(layer.h.at(step - 1), layer.weights.W_hh.cols);
+        prefetch(layer.h.at(step - 1), layer.weights.W_hh.cols);
         recur(layer, rows, step, column(helper, step));
         helper.done.raise_to(start + step);
     }

@@ -1,14 +1,14 @@
-// rows.hpp - one block on several threads, which share the rows of every half.
+// rows.hpp - the rows of all halves of a block, shared by several threads.
 //
-// For fewer sequences than threads. Rows are independent: a part of them has the same bits wherever
-// it is computed. At each step the leader, whose block it is, computes its part into the block,
-// takes over the parts of its helpers, and tells them that the step is complete; they read the
-// block, and write into memory of their own. A part is the same for the whole call, so its weights
-// stay in its thread's cache.
+// Used if there are fewer sequences than threads. Rows are independent of each other: a part of
+// them has the same bits on any thread. In each step the leader, which owns the block, computes its
+// own part, copies the parts of its helpers into the block, and raises a counter: the step is
+// complete. Helpers read the states of the block and write to their own memory. A thread keeps its
+// part for the whole call, so the weights of the part stay in its cache.
 //
-// The leader never sleeps, and waits 20 us at most: if a part does not come, because
-// the machine is busy, it computes that itself; if it is alone for too much of the work, it sends
-// the helpers home. A helper that comes late, since it had to be woken, catches up.
+// The leader never sleeps. It waits for a part for at most 20 us; then it detaches all
+// helpers: it computes their parts itself until they have caught up. If it computes too large a
+// share of the work alone, it stops its helpers.
 #pragma once
 
 #include <memory>
@@ -26,25 +26,26 @@ class SharedRows {
     // `threads` > 1 threads: a leader and its helpers. No half has fewer panels than threads.
     SharedRows(const Network<Real>& network, Index capacity, Index threads);
 
-    // The leader's Block::advance, which also reads out the states from the column `first_output`
-    // on. Not while helpers hold the block.
+    // Called by the leader: Block::advance, and the readout of the states from the column
+    // `first_output` on. Not while helpers may read the block.
     void advance(Block<Real>& block, Columns<const Real> x, Index count, Index steps,
                  Index first_output) noexcept;
     // Whether helpers may still read a block and its inputs.
-    bool holds(const Block<Real>& block) const noexcept {
-        return chunk_.block == &block && !ready();
+    bool may_read(const Block<Real>& block) const noexcept {
+        return chunk_.block == &block && !idle();
     }
-    // Sends the helpers home: no more rows are shared.
+    // Ends help(): no more rows are shared.
     void finish() noexcept;
 
-    // Helps until the leader has finished, or the call is to end. `part` is 1 ... threads - 1.
+    // Called by each helper: computes its part, 1 ... threads - 1, until the leader has finished or
+    // the call is to end.
     void help(Index part, Poll& poll) noexcept;
 
   private:
     using Layer = typename Block<Real>::Layer;
 
-    // Every step of every half has a number, `start` + 1 and on; the last number, `end`, is that of
-    // the outputs.
+    // The steps of all halves are numbered in order, from `start` + 1 on; `end` is the number of
+    // the readout.
     struct Chunk {
         Block<Real>* block = nullptr;
         Columns<const Real> x;
@@ -53,7 +54,7 @@ class SharedRows {
         Index start = 0, end = 0;
 
         Index outputs() const { return count * steps - first_output; }
-        // The number before those of the steps of a half.
+        // The number before the first step of a half.
         Index before(std::size_t half) const { return start + static_cast<Index>(half) * steps; }
         Layer layer(std::size_t half) const { return block->layer(half, x, count); }
     };
@@ -61,8 +62,8 @@ class SharedRows {
         Counter done;  // the number of the last step whose part is computed
         AlignedVector<Real> rows;
         OutputColumns<Real> outputs;
-        bool joined = false;  // whether the leader may wait for it
-        Index hoisted = -1;   // before(half) if the leader has hoisted this part of the half
+        bool attached = false;  // whether the leader waits for it
+        Index hoisted = -1;     // before(half) of the half that the leader has hoisted for it
     };
     struct Part {
         Index first, last;  // rows
@@ -83,12 +84,12 @@ class SharedRows {
     void hoist(const Layer& layer, Part part, Index step, Columns<Real> to) const noexcept;
     void recur(const Layer& layer, Part part, Index step, Columns<Real> h) const noexcept;
 
-    bool ready() const noexcept;
-    bool joined() const noexcept;
+    bool idle() const noexcept;
+    bool all_attached() const noexcept;
     void spend(Index work) noexcept;
-    void open(const Chunk& chunk) noexcept;
-    void fetch(Columns<const Real> h, Index rows) const noexcept;
-    void part_company() noexcept;
+    void begin_chunk(const Chunk& chunk) noexcept;
+    void prefetch(Columns<const Real> h, Index rows) const noexcept;
+    void detach_all() noexcept;
     void unfold(std::size_t half) noexcept;
     bool advance_parts(const Layer& layer, std::size_t half, Index step) noexcept;
     void read_out() noexcept;

@@ -11,7 +11,7 @@ namespace elman {
 // to[i * to_stride] = from[i * from_stride]
 template <class Real>
 void copy_row(const Real* from, Index from_stride, Real* to, Index to_stride, Index size) {
-    constexpr Index kShort = 16;  // rows for which memmove does not pay
+    constexpr Index kShort = 16;  // up to here a loop is faster than memmove
     if (from_stride == 1 && to_stride == 1 && size > kShort)
         std::copy_n(from, size, to);
     else if (from_stride == 1 && to_stride == 1)

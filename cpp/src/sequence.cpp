@@ -128,7 +128,7 @@ void for_each_share(const SequenceJob<Real>& job, Index parts, Share share) {
     }
 }
 
-// The steps of the longest of the sequences from this position on.
+// The length of the longest sequence from this position on.
 template <class Real>
 Index longest_from(const SequenceJob<Real>& job, Index position) {
     return job.ragged() ? job.length(position) : job.total_steps(position);
@@ -140,7 +140,7 @@ void run_in_one_stage(const SequenceJob<Real>& job, Pause& pause) {
     const Network<Real>& network = job.network;
     const Index columns = std::min(kGroup, job.task.sequences), steps = longest_from(job, 0);
     const HalfRange all = all_halves(network);
-    const bool small = fit_kept_workspace(columns, steps);
+    const bool small = fit_kept_workspace(network, columns, steps);
     auto workspace = small ? take_workspace(network)
                            : std::make_unique<Workspace<Real>>(
                                  network, all, columns, capacity_of(network, all, columns, steps));
@@ -149,17 +149,16 @@ void run_in_one_stage(const SequenceJob<Real>& job, Pause& pause) {
     if (small) network.workspace().put(std::move(workspace));
 }
 
-// How threads are used that are more than the sequences, by the time of a step, in
-// multiply-adds of one thread.
+// How several threads divide one share of the sequences: one of the two is 1.
 struct Division {
-    Index stages = 1;  // of each share of the sequences, one thread each; or
+    Index stages = 1;  // of the pipeline, one thread each
     Index rows = 1;    // threads that share the rows of every half
 };
 
-// The fewest rows of a half that are worth a thread, and the time in which threads pass states
-// on.
+// A thread must have this many rows of every half.
 constexpr Index kRowsOfEach = 64;
-constexpr Index kPassing = 6000;
+// The time in which a helper's rows of a step reach the leader, in multiply-adds of one thread.
+constexpr Index kExchange = 6000;
 
 template <class Real>
 Index most_row_threads(const Network<Real>& network) {
@@ -168,21 +167,19 @@ Index most_row_threads(const Network<Real>& network) {
     return std::max<Index>(1, narrowest / kRowsOfEach);
 }
 
+// The division with the shorter time of a step.
 template <class Real>
 Division divide(const Network<Real>& network, Index threads) {
-    const auto work = [](const Half& half) {
-        return half.hidden_size * (half.hidden_size + half.input_size);
-    };
     const std::vector<Half>& halves = network.halves();
     Index total = 0, of_stage = 0;
-    for (const Half& half : halves) total += work(half);
+    for (const Half& half : halves) total += half.multiply_adds();
     for (const HalfRange& range : split_halves(network, threads)) {
         Index sum = 0;
-        for (std::size_t h = range.first; h < range.last; ++h) sum += work(halves[h]);
+        for (std::size_t h = range.first; h < range.last; ++h) sum += halves[h].multiply_adds();
         of_stage = std::max(of_stage, sum);
     }
     const Index rows = std::min(threads, most_row_threads(network));
-    const Index of_rows = total / rows + kPassing * static_cast<Index>(halves.size()) * (rows - 1);
+    const Index of_rows = total / rows + kExchange * static_cast<Index>(halves.size()) * (rows - 1);
     return of_rows < of_stage ? Division{1, rows} : Division{threads, 1};
 }
 

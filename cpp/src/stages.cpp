@@ -7,18 +7,15 @@ namespace elman {
 template <class Real>
 std::vector<HalfRange> split_halves(const Network<Real>& network, Index parts) {
     const std::vector<Half>& halves = network.halves();
-    const auto work = [](const Half& half) {
-        return half.hidden_size * (half.hidden_size + half.input_size);
-    };
     Index total = 0, done = 0;
-    for (const Half& half : halves) total += work(half);
+    for (const Half& half : halves) total += half.multiply_adds();
     std::vector<HalfRange> runs{{0, 0}};
     for (std::size_t h = 0; h < halves.size(); ++h) {
         const Index share = static_cast<Index>(runs.size()) * total / parts;
-        if (runs.back().last > runs.back().first && done + work(halves[h]) / 2 > share)
+        if (runs.back().last > runs.back().first && done + halves[h].multiply_adds() / 2 > share)
             runs.push_back({h, h});
         runs.back().last = h + 1;
-        done += work(halves[h]);
+        done += halves[h].multiply_adds();
     }
     return runs;
 }
@@ -123,10 +120,11 @@ bool Stage<Real>::advance(const Stretch& chunk, Poll& poll) {
     return poll.go_on(columns * steps * work_);
 }
 
-// Goes on in the other block, from the states of the first columns, if helpers may read this one.
+// If helpers may still read the current block, continues in the other one from the states of the
+// first columns.
 template <class Real>
 void Stage<Real>::take_free_block(Index columns) {
-    if (!rows_ || !rows_->holds(*block_)) return;
+    if (!rows_ || !rows_->may_read(*block_)) return;
     Block<Real>* const free = block_ == &own_ ? other_.get() : &own_;
     free->continue_from(*block_, columns);
     block_ = free;

@@ -84,7 +84,7 @@ bool spin_until(Done done) {
             if (done()) return true;
             relax();
         }
-        const Clock::time_point now = Clock::now();  // takes longer than a thread that is in time
+        const Clock::time_point now = Clock::now();  // slower than most waits, so not read before
         if (end == Clock::time_point{}) end = now + kSpin;
         if (now >= end) return false;
     }
@@ -194,9 +194,10 @@ void Team::run(Index count, const std::function<void(Index)>& work, Pause& pause
     if (shared_->failure) std::rethrow_exception(std::exchange(shared_->failure, nullptr));
 }
 
-// On a cache line of its own, which the waiting threads read again and again. A thread that goes to
-// sleep says so before it looks at the count for the last time, so a thread that raises it either
-// sees the sleeper or is seen: both operations are sequentially consistent.
+// On a cache line of its own, since waiting threads poll it. A thread increments `sleepers` before
+// it reads the count for the last time, and a thread that raises the count reads `sleepers`
+// afterwards. These operations are sequentially consistent, so at least one of the two sees the
+// other and no sleeper is missed.
 struct alignas(64) Counter::Shared {
     std::atomic<Index> count{0};
     std::atomic<int> sleepers{0};

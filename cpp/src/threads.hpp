@@ -26,9 +26,9 @@ class Team {
 
     Index size() const;  // includes the calling thread
 
-    // `last`: the threads end with their part, before the team does. Calls work(0) ... work(count -
-    // 1) concurrently, count <= size(), work(0) on the calling thread, which polls the pause while
-    // it waits for the others. Rethrows an exception of one of them after all have ended.
+    // Calls work(0) ... work(count - 1) concurrently, count <= size(), work(0) on the calling
+    // thread, which polls the pause while it waits for the others. Rethrows an exception of one of
+    // them after all have ended. After the last round each thread ends as soon as its part does.
     void run(Index count, const std::function<void(Index)>& work, Pause& pause, bool last = false);
 
   private:
@@ -45,12 +45,12 @@ class Counter {
     Counter& operator=(const Counter&) = delete;
 
     Index reached() const;
-    // Raises the count; returns whether another thread slept until then, and had to be woken.
+    // Raises the count; returns whether it had to wake another thread.
     bool raise_to(Index count);
     bool raise() { return raise_to(reached() + 1); }
-    // Waits until the count is at least `count`, 20 us at most; false if it is not.
+    // Waits actively for the count, at most 20 us; false if it has not been reached.
     bool spin_for(Index count) const;
-    // Waits on, asleep; false if the call is to end first.
+    // Waits for the count, at first actively, then asleep; false if the call is to end first.
     bool wait_for(Index count, Poll& poll);
 
   private:

@@ -82,6 +82,34 @@ void test_calls(const elman::Architecture& shape, elman::Isa isa, Index sequence
     check(allocations_of(call) == 0, each + "the next one allocates nothing");
 }
 
+// The steps of a wide network are large: a call takes memory for few of them.
+void test_a_large_step() {
+    constexpr Index kOutputs = Index(1) << 18;
+    elman::Architecture shape;
+    shape.input_size = 1;
+    shape.layers = {{1, elman::Function::tanh}};
+    shape.readout = elman::ReadoutShape{kOutputs, elman::Function::tanh};
+    const float x = 0.25F;
+    std::vector<float> y(kOutputs);
+    elman::SequenceTask<float> task;
+    task.sequences = task.steps = 1;
+    task.x = {&x, {1}, {1}, 1, 1};
+    task.output = {y.data(), {1}, {kOutputs}, kOutputs, 1};
+    const auto check_bytes = [&](const std::string& title, const auto& call) {
+        const auto network = random_network<float>(shape, elman::isa());
+        elman::Pause pause;
+        const long before = memory::bytes();
+        call(*network, pause);
+        check(memory::bytes() - before < 2L << 20, title + ": a large step takes little memory");
+    };
+    check_bytes("run_sequences", [&](const auto& network, elman::Pause& pause) {
+        run_sequences(network, task, 1, pause);
+    });
+    check_bytes("run_sequence", [&](const auto& network, elman::Pause& pause) {
+        run_sequence(network, {&x, 1, 1}, {y.data(), kOutputs, 1}, 1, pause);
+    });
+}
+
 template <class Allocate, class Free>
 void check_counted(Allocate allocate, Free free, const std::string& name) {
     void* volatile taken = nullptr;  // volatile, or the compiler removes both calls
@@ -113,5 +141,6 @@ int main() {
              {std::pair<Index, Index>{1, 1}, {1, 1000}, {8, 1000}, {64, 1}})
             test_calls<Real>(everything(), isa, sequences, length, title);
     });
+    test_a_large_step();
     return failures != 0;
 }

@@ -98,8 +98,8 @@ void test_outputs_are_fed_back(Index sequences, Index steps) {
     }
 }
 
-// A single sequence, and batches in the workspace that the network keeps and beyond, are the steps
-// of a stream, whatever was computed in it before.
+// One sequence, and batches inside and outside the workspace that the network keeps, equal the
+// steps of a stream, whatever the workspace was used for before.
 void test_sequences_are_streams() {
     const auto network = network_of(elman::Direction::forward);
     const Numbers x = inputs(100 * 200 * kSize);

@@ -55,6 +55,9 @@ def examples(
 ) -> Examples:
     """Convert and check training examples."""
 
+def fast_call(function: _Function) -> _Function:
+    """Decorate Network.__call__ with a fast path: short calls on an array do not enter Python."""
+
 def isa() -> str:
     """Return the name of the instruction set in use."""
 
@@ -76,9 +79,6 @@ def polls() -> int:
 
 def set_isa(name: str, /) -> None:
     """Set the instruction set for networks built from now on."""
-
-def shortcut(function: _Function) -> _Function:
-    """Decorate Network.__call__: short work on an array is done without calling the function."""
 
 def stream(
     core: Network, network: _Network, nonfinite: str, state: ArrayLike | None = None

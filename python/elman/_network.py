@@ -196,7 +196,7 @@ class Network(Parameters):
     def __call__(
         self, x: ArrayLike, outputs: str | None = None, *, out: Array | None = None
     ) -> Array: ...
-    @_core.shortcut
+    @_core.fast_call
     def __call__(
         self, x: ArrayLike | Sequences, outputs: str | None = None, *, out: Array | None = None
     ) -> Array | list[Array]:

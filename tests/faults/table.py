@@ -141,9 +141,9 @@ CORE = [
         "lost state",
         "cpp/src/block.cpp",
         "stream",
-        "now_ != 0",
-        "now_ > 1",
-        "if (now_ != 0) std::copy_n",
+        "now_ == 0",
+        "now_ <= 1",
+        "if (now_ == 0) return;",
     ),
     Fault(
         "states held in reverse",

@@ -29,6 +29,8 @@ struct Half {
     Activation activation;
     bool has_bias;
     Index W_xh, W_hh, b_h;  // offsets; without a bias b_h holds zeros
+
+    Index multiply_adds() const { return hidden_size * (hidden_size + input_size); }  // of one step
 };
 
 struct Readout {

@@ -89,8 +89,8 @@ ELMAN_APART void unfold_hoisted(const PackedMatrix<Real>& W_xh, const PackedMatr
                            t % 2 != 0);
 }
 
-// Calls, though the same arguments for unfold_cell would make them jumps: steps take 0.99 to 1.03
-// times as long.
+// (With the same arguments for unfold_cell its call would be a tail call: steps take 0.99 to 1.03
+// times as long.)
 template <class Real>
 static void unfold(const PackedMatrix<Real>& W_xh, const PackedMatrix<Real>& W_hh, const Real* b_h,
                    Columns<const Real> x, const Slots<Real>& h, Index count, Index steps,

@@ -85,8 +85,9 @@ static Index packed_size(Index rows, Index cols) {
     return vectors<Real>(rows) * kLanes<Real> * cols;
 }
 
-// Whole panels from one row to another are a matrix of their own with the same panels: of the parts
-// of EvenParts fewer than `largest` vectors are missing, so their number is the least for any run.
+// The rows between two cuts have the same panels in a matrix of their own. Full panels would hold
+// fewer than one panel of vectors more than there are, in any run of panels as in all of them: so a
+// run has the least number of panels, and its longer ones come first.
 template <class Real>
 static Index cut(Index rows, Index part, Index parts) {
     return smaller(rows, Panels<Real>(rows).cut(part, parts));

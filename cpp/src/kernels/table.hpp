@@ -78,7 +78,8 @@ struct Kernels {
 
     // One step of unfold for a part of the rows, with c_n = product(b_h, W_xh, x_t) of these rows:
     // y_n = f(product(c_n, W, x_n)), faded, as above. From the last panel to the first if
-    // `last_first`, for one column: whoever alternates finds the panels read last in the cache.
+    // `last_first`, for one column: with alternating directions the panels read last are still in
+    // the cache.
     void (*recur)(const PackedMatrix<Real>& W, Columns<const Real> c, Columns<const Real> x,
                   Columns<Real> y, Index count, const Activation& f, bool last_first) = nullptr;
 
