@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -86,8 +87,9 @@ def _save_torch(net: elman.Network, path: Path) -> None:
 
 
 def _processes(programs: dict[str, str], rounds: int, done: Callable[[], object]) -> list[Facts]:
-    """Return the times of the programs."""
-    run = partial(subprocess.run, check=True, stdout=subprocess.DEVNULL)
+    """Return the times of the programs. The first run of each compiles its modules."""
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    run = partial(subprocess.run, check=True, stdout=subprocess.DEVNULL, env=environment)
     entries = [
         Entry(name, "", partial(run, [sys.executable, "-W", "ignore", "-c", code]), 1)
         for name, code in programs.items()
