@@ -268,7 +268,7 @@ def test_threads_that_share_the_layers_of_a_sequence_change_nothing(rng, dtype, 
                 assert_same_runs(got, one)
 
 
-@pytest.mark.parametrize("hidden", [(130,), (257,), (200, 336), (150, 128, 140)])
+@pytest.mark.parametrize("hidden", [(257,), (200, 336), (290, 257, 310)])
 def test_threads_that_share_the_rows_of_a_layer_change_nothing(rng, dtype, hidden):
     for isa, everything in itertools.product(ISAS, (False, True)):
         net = make_network(isa, dtype, inputs=3, hidden=hidden, outputs=7, everything=everything)

@@ -156,7 +156,8 @@ bool SharedRows<Real>::advance_parts(const Layer& layer, std::size_t half, Index
             if (std::exchange(helper.hoisted, before) != before) hoist(layer, part, step, to);
             recur(layer, part, step, to);
             in_time = in_time && !helper.attached;
-            helper.attached = false;
+            // Done by now: it runs beside the leader, and was late by less than its part.
+            helper.attached = !helper.attached && helper.done.reached() >= number;
         }
     }
     return in_time;
