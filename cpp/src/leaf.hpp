@@ -12,7 +12,7 @@
 //   dL/dW_hh = sum d_t h_(t-1)^T,  dL/dW_xh = sum d_t x_t^T,  dL/db_h = sum d_t
 //   dL/dx_t = W_xh^T d_t,          dL/dh_0 = W_hh^T d_1
 //
-// The forward pass keeps all hidden states, the loss of each step and small inputs; if only the
+// The forward pass keeps all hidden states and the loss of each step, and nothing else; if only the
 // loss is requested, the states of a few steps. The backward pass goes from the last step to the
 // first, several steps at a time. The sequences are columns, the longest first (timetable.hpp).
 #pragma once
@@ -122,7 +122,7 @@ class Leaf {
 
     void forward();
     void unfold(const Segment& segment);
-    Slots<const Real> inputs(const Segment& segment, bool again);
+    Columns<const Real> inputs(const Segment& segment);
     void keep_states(const Segment& segment);
     Columns<const Real> outputs(const Segment& segment);
     void step_errors(const Segment& segment, Columns<const Real> y, Columns<Real> errors);
@@ -184,7 +184,6 @@ class Leaf {
     Index ends_[kLeaf];           // the step after the one they start from
     std::vector<double> losses_;  // by rows of the timetable, or by columns for last outputs
     std::vector<Layer> layers_;
-    bool keeps_inputs_ = false;  // inputs_ holds those of all steps, not of one segment
     AlignedVector<Real> inputs_, outputs_, logits_, output_errors_, zeros_;
 };
 
