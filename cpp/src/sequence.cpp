@@ -185,6 +185,38 @@ Division divide(const Network<Real>& network, Index threads) {
     return of_rows < of_stage ? Division{1, rows} : Division{threads, 1};
 }
 
+// The stages of all shares of the sequences, with their memory.
+template <class Real>
+struct Stages {
+    std::vector<std::unique_ptr<Channel<Real>>> channels;
+    std::vector<std::unique_ptr<Workspace<Real>>> workspaces;
+    std::vector<Stage<Real>> workers;
+
+    // Adds a pipeline for the positions [first, last), from the bottom up.
+    void add(const SequenceJob<Real>& job, Index first, Index last,
+             const std::vector<HalfRange>& ranges) {
+        const Network<Real>& network = job.network;
+        const Index columns = std::min(kGroup, last - first), steps = longest_from(job, first);
+        Channel<Real>* below = nullptr;
+        Index capacity = kMost;
+        for (const HalfRange& range : ranges)
+            capacity = std::min(capacity, capacity_of(network, range, columns, steps));
+        for (const HalfRange& range : ranges) {
+            Channel<Real>* above = nullptr;
+            if (range.last < network.halves().size()) {
+                channels.push_back(std::make_unique<Channel<Real>>(
+                    kStageSteps * columns,
+                    padded<Real>(network.halves()[range.last - 1].hidden_size)));
+                above = channels.back().get();
+            }
+            workspaces.push_back(
+                std::make_unique<Workspace<Real>>(network, range, columns, capacity));
+            workers.emplace_back(job, first, last, *workspaces.back(), below, above);
+            below = above;
+        }
+    }
+};
+
 template <class Real>
 void run_in_stages(const SequenceJob<Real>& job, Index threads, Pause& pause) {
     const Network<Real>& network = job.network;
@@ -199,41 +231,21 @@ void run_in_stages(const SequenceJob<Real>& job, Index threads, Pause& pause) {
     // No more stages than threads: a stage without a thread would block the others.
     const Index shares = std::min(team.size(), sequences);
     const Division division = divided ? divide(network, team.size() / shares) : Division{};
-    const std::vector<HalfRange> stages = split_halves(network, division.stages);
-    std::vector<std::unique_ptr<Channel<Real>>> channels;
-    std::vector<std::unique_ptr<Workspace<Real>>> workspaces;
-    std::vector<Stage<Real>> workers;
+    const std::vector<HalfRange> ranges = split_halves(network, division.stages);
+    Stages<Real> stages;
     for_each_share(job, shares, [&](Index first, Index last) {
-        const Index columns = std::min(kGroup, last - first);
-        Channel<Real>* below = nullptr;
-        Index capacity = kMost;
-        for (const HalfRange& range : stages)
-            capacity =
-                std::min(capacity, capacity_of(network, range, columns, longest_from(job, first)));
-        for (const HalfRange& range : stages) {
-            Channel<Real>* above = nullptr;
-            if (range.last < network.halves().size()) {
-                channels.push_back(std::make_unique<Channel<Real>>(
-                    kStageSteps * columns,
-                    padded<Real>(network.halves()[range.last - 1].hidden_size)));
-                above = channels.back().get();
-            }
-            workspaces.push_back(
-                std::make_unique<Workspace<Real>>(network, range, columns, capacity));
-            workers.emplace_back(job, first, last, *workspaces.back(), below, above);
-            below = above;
-        }
-        if (division.rows > 1) workers.back().share_rows(division.rows);
+        stages.add(job, first, last, ranges);
+        if (division.rows > 1) stages.workers.back().share_rows(division.rows);
     });
     const auto work = [&](Index i) {
         Poll poll(pause, i == 0);
-        Stage<Real>& worker = workers[static_cast<std::size_t>(i / division.rows)];
+        Stage<Real>& worker = stages.workers[static_cast<std::size_t>(i / division.rows)];
         if (i % division.rows == 0)
             worker.run(poll);
         else
             worker.help(i % division.rows, poll);
     };
-    team.run(static_cast<Index>(workers.size()) * division.rows, work, pause, true);
+    team.run(static_cast<Index>(stages.workers.size()) * division.rows, work, pause, true);
 }
 
 template <class Real>
