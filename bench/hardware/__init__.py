@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from elman.cli.timing.elman import loops_of
 from elman.cli.timing.rounds import Entry
 from peers import native
 
@@ -60,33 +61,15 @@ def empty_calls(x: Array, y: Array) -> list[Entry]:
     empty, rows = _machine().Empty(), list(x)
     step = empty.step
 
-    def into_out() -> None:
-        for x_t in rows:
-            step(x_t, out=y)
-
-    def looked_up() -> None:
-        for x_t in rows:
-            empty.step(x_t, out=y)
-
     def positional() -> None:
         for x_t in rows:
             step(x_t, y)
-
-    def new_array() -> None:
-        for x_t in rows:
-            step(x_t)
 
     def loop() -> None:
         for _ in rows:
             pass
 
-    modes = {
-        "out=": into_out,
-        "out=, looked up": looked_up,
-        "positional": positional,
-        "new array": new_array,
-        "loop": loop,
-    }
+    modes = loops_of(empty, rows, y) | {"positional": positional, "loop": loop}
     return [Entry("empty call", mode, call, len(rows)) for mode, call in modes.items()]
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from elman import Network
+    from elman import Network, Stream
     from elman.cli.timing.base import Step
 
     Array = NDArray[Any]
@@ -37,23 +37,31 @@ class Elman(Peer):
         return {"out=": lambda x_t: stream.step(x_t, out=y), "new array": self.net.stream().step}
 
     def loops(self, x: Array) -> dict[str, Callable[[], None]]:
-        """Return the loops as a user writes them; a wrapper call would cost as much as a step."""
-        rows, stream = list(x), self.net.stream()
-        step, y = stream.step, np.empty(self.net.output_size, self.net.dtype)
+        """Return the loops over the rows of x, by mode."""
+        y = np.empty(self.net.output_size, self.net.dtype)
+        return loops_of(self.net.stream(), list(x), y)
 
-        def into_out() -> None:
-            for x_t in rows:
-                step(x_t, out=y)
 
-        def looked_up() -> None:
-            for x_t in rows:
-                stream.step(x_t, out=y)
+def loops_of(stream: Stream, rows: list[Array], y: Array) -> dict[str, Callable[[], None]]:
+    """Return loops of `stream.step` over the rows, by mode, as a user writes them.
 
-        def new_array() -> None:
-            for x_t in rows:
-                step(x_t)
+    A wrapper call would cost as much as a step.
+    """
+    step = stream.step
 
-        return {"out=": into_out, "out=, looked up": looked_up, "new array": new_array}
+    def into_out() -> None:
+        for x_t in rows:
+            step(x_t, out=y)
+
+    def looked_up() -> None:
+        for x_t in rows:
+            stream.step(x_t, out=y)
+
+    def new_array() -> None:
+        for x_t in rows:
+            step(x_t)
+
+    return {"out=": into_out, "out=, looked up": looked_up, "new array": new_array}
 
 
 PEER = Elman
