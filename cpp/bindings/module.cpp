@@ -8,6 +8,7 @@ PYBIND11_MODULE(elman_core, m) {
     elman::python::bind_errors();
     elman::python::bind_isa(m);
     elman::python::bind_stream(m);
+    elman::python::bind_pool(m);
     elman::python::bind_network(m);
     elman::python::bind_call(m);
     elman::python::bind_examples(m);

@@ -64,6 +64,7 @@ void bind_network(py::module_& m);
 void bind_call(py::module_& m);
 void bind_sequence(py::class_<AnyNetwork>& network);
 void bind_stream(py::module_& m);
+void bind_pool(py::module_& m);
 void bind_isa(py::module_& m);
 void bind_measure(py::module_& m);
 void bind_examples(py::module_& m);

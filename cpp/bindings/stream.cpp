@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "network.hpp"
+#include "streams.hpp"
 #include "unlocked.hpp"
 
 namespace elman::python {
@@ -24,54 +25,6 @@ struct AnyStream {
     AnyStream(const AnyStream& other) = default;
 };
 
-// An instance of a subclass of Network may hold its own stream: the garbage collector must see
-// that.
-void let_collector_see_network(PyHeapTypeObject* heap_type) {
-    PyTypeObject& type = heap_type->ht_type;
-    type.tp_flags |= Py_TPFLAGS_HAVE_GC;
-    type.tp_traverse = [](PyObject* self, visitproc visit, void* arg) {
-        Py_VISIT(Py_TYPE(self));
-        if (py::detail::is_holder_constructed(self))
-            Py_VISIT(py::cast<AnyStream&>(py::handle(self)).network.ptr());
-        return 0;
-    };
-    type.tp_clear = [](PyObject* self) {
-        if (py::detail::is_holder_constructed(self))
-            py::cast<AnyStream&>(py::handle(self)).network = py::none();
-        return 0;
-    };
-}
-
-// Takes a stream for one call; a concurrent call is refused.
-class TakenStream {
-  public:
-    explicit TakenStream(Busy& busy) : taken_(busy) {
-        if (!taken_) throw BusyError("stream", "use one stream per thread");
-    }
-
-  private:
-    Taken taken_;
-};
-
-Nonfinite nonfinite_from_name(py::handle given) {
-    for (const Nonfinite one : {Nonfinite::raise, Nonfinite::hold, Nonfinite::propagate})
-        if (PyUnicode_Check(given.ptr()) &&
-            PyUnicode_CompareWithASCIIString(given.ptr(), name(one)) == 0)
-            return one;
-    throw ArgumentError("nonfinite: expected 'raise', 'hold' or 'propagate', got " + shown(given));
-}
-
-// The number at an index of an array-like, as the user gave it, or `rounded` if it cannot be read
-// again.
-py::object given_number(py::handle array, const char* argument, const py::object& index,
-                        double rounded) {
-    try {
-        return any_array(array, argument)[index].attr("item")();
-    } catch (const py::error_already_set&) {
-        return py::float_(rounded);
-    }
-}
-
 // The error for a refused sample; `array` is the argument as the user gave it.
 template <class Real>
 [[noreturn]] void raise_refused(const typename Stream<Real>::Refused& refused, const char* argument,
@@ -79,15 +32,9 @@ template <class Real>
     const auto& [step, feature, rounded] = refused;
     const py::object index =
         is_chunk ? py::object(py::make_tuple(step, feature)) : py::object(py::int_(feature));
-    const py::object value = given_number(array, argument, index, static_cast<double>(rounded));
-    const bool finite = std::isfinite(py::cast<double>(value));
-    std::string expected = "finite numbers";
-    if (finite) expected += std::string(" in ") + real_name(Real());
-    if (finite && std::isfinite(rounded)) expected += " after input scaling";
-    throw ArgumentError(
-        std::string(argument) + ": expected " + expected + ", got " + std::string(py::str(value)) +
-        " at " + (is_chunk ? "step " + std::to_string(step) + ", " : "") + "feature " +
-        std::to_string(feature) + "; net.stream(nonfinite=\"hold\") skips such a sample");
+    const std::string place = (is_chunk ? "step " + std::to_string(step) + ", " : "") + "feature " +
+                              std::to_string(feature);
+    raise_nonfinite(array, argument, index, rounded, place, "net.stream");
 }
 
 // A step long enough to release the interpreter's lock. Other threads may change the arrays
@@ -152,7 +99,7 @@ PyObject* step(Stream<Real>& stream, PyObject* x, PyObject* out) {
     bool done;
     typename Stream<Real>::Refused refused;
     {
-        const TakenStream taken(stream.busy());
+        const TakenObject taken(stream.busy(), "stream");
         if (step_work(network) < kShortWork) {
             done = stream.step(from.data, from.stride, to.data, to.stride);
         } else {
@@ -201,11 +148,6 @@ constexpr const char* kStepDoc =
     ">>> y = np.empty(1, np.float32)\n"
     ">>> for x in np.zeros((3, 2), np.float32):\n"
     "...     _ = stream.step(x, out=y)\n";
-
-PyObject* type_error(const char* message, PyObject* name = nullptr) {
-    name ? PyErr_Format(PyExc_TypeError, message, name) : PyErr_Format(PyExc_TypeError, message);
-    return nullptr;
-}
 
 PyObject* out_name = nullptr;  // "out", interned
 
@@ -293,7 +235,7 @@ py::array run_chunk(Stream<Real>& stream, py::handle chunk, py::handle out) {
     Index done;
     typename Stream<Real>::Refused refused;
     {
-        const TakenStream taken(stream.busy());
+        const TakenObject taken(stream.busy(), "stream");
         Polled polled(work_of(steps, step_work(network)));
         done = stream.run(view_of<Real>(x).sequence(0), writable_view_of<Real>(y).sequence(0),
                           steps, polled.pause());
@@ -307,7 +249,7 @@ py::array run_chunk(Stream<Real>& stream, py::handle chunk, py::handle out) {
 template <class Real>
 py::array state_of(Stream<Real>& stream) {
     py::array array = new_array<Real>({stream.network()->state_size()});
-    const TakenStream taken(stream.busy());
+    const TakenObject taken(stream.busy(), "stream");
     stream.get_state(static_cast<Real*>(array.mutable_data()));
     return array;
 }
@@ -323,7 +265,7 @@ void set_state(Stream<Real>& stream, py::handle value, bool checked) {
                                     std::string(py::str(py::float_(double(state[i])))) + " at " +
                                     std::to_string(i) +
                                     "; net.stream(nonfinite=\"propagate\") accepts it");
-    const TakenStream taken(stream.busy());
+    const TakenObject taken(stream.busy(), "stream");
     stream.set_state(state.data());
 }
 
@@ -336,7 +278,7 @@ auto with_stream(AnyStream& any, Action action) {
 
 void bind_stream(py::module_& m) {  // NOLINT(readability-function-size): a list
     py::class_<AnyStream> stream(m, "Stream", py::is_final(), plain_metaclass(),
-                                 py::custom_type_setup(&let_collector_see_network),
+                                 py::custom_type_setup(&let_collector_see_network<AnyStream>),
                                  R"(One sequence in real time.
 
 Keeps the state: every step continues from the previous one. Created by `Network.stream()`. For
@@ -385,7 +327,7 @@ BusyError
             "reset",
             [](AnyStream& any) {
                 with_stream(any, [](auto& s) {
-                    const TakenStream taken(s.busy());
+                    const TakenObject taken(s.busy(), "stream");
                     s.reset();
                 });
             },
@@ -394,7 +336,7 @@ BusyError
             "copy",
             [](AnyStream& any) {
                 return with_stream(any, [&](auto& s) {
-                    const TakenStream taken(s.busy());
+                    const TakenObject taken(s.busy(), "stream");
                     return std::make_unique<AnyStream>(any);
                 });
             },

@@ -1,11 +1,9 @@
 #include "elman/stream.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
 
-#include "checks.hpp"
-#include "finite.hpp"
+#include "streaming.hpp"
 #include "workspace.hpp"
 
 namespace elman {
@@ -15,13 +13,6 @@ namespace {
 template <class Real>
 std::unique_ptr<Block<Real>> block_of(const Network<Real>& network) {
     return std::make_unique<Block<Real>>(network, all_halves(network), 1, 1);
-}
-
-template <class Real>
-const Network<Real>& streamable(const Network<Real>* network) {
-    if (!network) refuse("network", "one", "null");
-    network->architecture().require_forward("stream", "a stream has no future inputs");
-    return *network;
 }
 
 }  // namespace
@@ -112,20 +103,12 @@ Index Stream<Real>::run_in(Block<Real>& block, Rows<const Real> x, Rows<Real> y,
 // The number of steps before the first one, up to `most`, whose input is not finite.
 template <class Real>
 Index Stream<Real>::finite_steps(Rows<const Real> x, Index most) noexcept {
-    const Index size = network_->input_size();
-    const bool contiguous =
-        reads_as_it_is(network_->input_scaling(), x.stride) && (x.step_stride == size || most == 1);
-    if (contiguous && all_finite(x.data, most * size)) return most;
-    Index step = 0;
-    while (step < most && all_finite(block_->read(x.row(step), x.stride), size)) ++step;
-    return step;
+    return finite_rows(*network_, x, most, block_->inputs().data);
 }
 
 template <class Real>
 void Stream<Real>::refuse(const Real* input, const Real* x, Index x_stride, Index step) noexcept {
-    Index feature = 0;
-    const Index last = network_->input_size() - 1;  // another thread may have changed x
-    while (feature < last && std::isfinite(input[feature])) ++feature;
+    const Index feature = first_nonfinite(input, network_->input_size());
     refused_ = {step, feature, x[feature * x_stride]};
 }
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from elman._compare import Comparison as Comparison
     from elman._compare import compare as compare
     from elman._core import Stream as Stream
+    from elman._core import StreamPool as StreamPool
     from elman._isa import use_isa as use_isa
     from elman._loading import load as load
     from elman._network import Network as Network
@@ -123,6 +124,7 @@ _HOMES = {
     "ShapeError": "elman.errors",
     "StopTraining": "elman.training",
     "Stream": "elman._core",
+    "StreamPool": "elman._core",
     "Table": "elman._table",
     "TableError": "elman.errors",
     "TorchModules": "elman.interop.torch.writing",

@@ -87,6 +87,13 @@ def stream(
     initial state.
     """
 
+def streams(
+    core: Network, network: _Network, n: int, nonfinite: str, state: ArrayLike | None = None
+) -> StreamPool:
+    """Return a pool of n rows in this state, even if it is not finite; by default in the
+    network's initial state.
+    """
+
 def thread_limits(most: int | None = None, work_of_each: int | None = None) -> tuple[int, int]:
     """Set the maximum number of threads of a call and the multiply-adds that justify one;
     return (most, work_of_each).
@@ -343,4 +350,192 @@ class Stream:
         """float32 or float64."""
     def __copy__(self) -> Stream: ...
     def __deepcopy__(self, memo: object, /) -> Stream: ...
+
+@final
+class StreamPool:
+    """Many sequences in real time, which advance together.
+
+    Each of the n rows is an independent sequence with the bits of a `Stream`, whatever rows it
+    advances with. A call advances all rows it is for, or none: also if it is refused or interrupted.
+    Created by `Network.streams()`. For one thread at a time, as a stream.
+    """
+    def __init__(self, *args: object, **kwargs: object) -> None: ...
+    def __len__(self) -> int: ...
+    def step(
+        self,
+        x: ArrayLike,
+        /,
+        out: _Array | None = None,
+        *,
+        rows: ArrayLike | None = None,
+        threads: int = 1,
+    ) -> _Array:
+        """Advance all rows, or some, by one step and return their outputs.
+
+        Parameters
+        ----------
+        x : array_like, shape (n, I), or (m, I) with `rows`
+            The inputs. An array of the network's dtype is read in place; other real numbers are
+            converted, which takes longer.
+        out : ndarray, shape (n, O) or (m, O), optional
+            Array of the network's dtype for the outputs; may be `x`, but not overlap it otherwise.
+            After the first call a step then allocates no memory for arrays.
+        rows : array_like, shape (m,) or (n,), optional
+            The rows to advance: m distinct indices from 0 to n - 1, in any order, or a mask of n
+            booleans. The other rows keep their state. By default all rows.
+        threads : int
+            Number of threads, which end with the call. A step uses fewer if it is too short for
+            them; the results do not depend on their number.
+
+        Returns
+        -------
+        ndarray, shape (n, O) or (m, O)
+            The outputs in the order of `x`, or `out`.
+
+        Raises
+        ------
+        ShapeError, DTypeError
+            If `x`, `out` or `rows` does not fit. No row advances.
+        ArgumentError
+            If an index is out of range or given twice; if a number in `x` is not finite and
+            `nonfinite` is "raise"; if `out` overlaps `x`. No row advances, and `out` is unchanged.
+        BusyError
+            If another thread is using this pool.
+        KeyboardInterrupt
+            If Ctrl-C interrupts a long step. No row advances; `out` is unspecified.
+
+        Examples
+        --------
+        >>> import numpy as np, elman
+        >>> net = elman.Network(input_size=2, hidden_size=8, output_size=1, seed=0)
+        >>> pool = net.streams(1000)
+        >>> pool.step(np.zeros((1000, 2))).shape
+        (1000, 1)
+        >>> pool.step(np.zeros((2, 2)), rows=[7, 3]).shape
+        (2, 1)
+        """
+    def run(
+        self,
+        chunk: ArrayLike,
+        out: _Array | None = None,
+        *,
+        rows: ArrayLike | None = None,
+        lengths: ArrayLike | None = None,
+        threads: int = 1,
+    ) -> _Array:
+        """Advance all rows, or some, by a chunk of steps each.
+
+        Parameters
+        ----------
+        chunk : array_like, shape (n, T, I), or (m, T, I) with `rows`
+            The inputs.
+        out : ndarray, shape (n, T, O) or (m, T, O), optional
+            Array of the network's dtype for the outputs. It must not share memory with `chunk`.
+        rows : array_like, shape (m,) or (n,), optional
+            The rows to advance, as for `step`.
+        lengths : array_like of int, shape (n,) or (m,), optional
+            Number of steps of each, 0 to T; by default T. What follows in `chunk` is padding: it is not
+            read, and its outputs are zero.
+        threads : int
+            Number of threads, which end with the call; the results do not depend on it.
+
+        Returns
+        -------
+        ndarray, shape (n, T, O) or (m, T, O)
+            The outputs, or `out`; the same bits as T single steps.
+
+        Raises
+        ------
+        ShapeError, DTypeError, ArgumentError, BusyError, KeyboardInterrupt
+            As for `step`; all of `chunk` is checked before the first step. No row advances.
+        """
+    def copy(self, rows: ArrayLike | None = None) -> StreamPool:
+        """Return a pool of the same network with a copy of the states.
+
+        Parameters
+        ----------
+        rows : array_like, shape (m,) or (n,), optional
+            The rows to copy, as for `step`, in this order; by default all.
+
+        Returns
+        -------
+        StreamPool
+        """
+    def reset(self, rows: ArrayLike | None = None) -> None:
+        """Reset some rows to the network's initial state, or to zeros.
+
+        Parameters
+        ----------
+        rows : array_like, shape (m,) or (n,), optional
+            The rows, as for `step`; by default all.
+        """
+    def resize(self, n: int) -> None:
+        """Change the number of rows.
+
+        Parameters
+        ----------
+        n : int
+            The first n rows are kept; new ones begin in the network's initial state.
+        """
+    def get_state(self, rows: ArrayLike | None = None) -> _Array:
+        """Return a copy of the states of some rows.
+
+        Parameters
+        ----------
+        rows : array_like, shape (m,) or (n,), optional
+            The rows, as for `step`; by default all.
+
+        Returns
+        -------
+        ndarray, shape (m, state_size) or (n, state_size)
+            In the order of `rows`.
+        """
+    def set_state(self, state: ArrayLike, rows: ArrayLike | None = None) -> None:
+        """Set the states of some rows.
+
+        Parameters
+        ----------
+        state : array_like, shape (m, state_size), (n, state_size) or (state_size,)
+            The states in the order of `rows`, or one for all of them. NaN and infinities are accepted
+            only if `nonfinite` is "propagate".
+        rows : array_like, shape (m,) or (n,), optional
+            The rows, as for `step`; by default all.
+        """
+    @property
+    def state(self) -> _Array:
+        """The states after the last step, shape (n, state_size). Reading returns a copy that is read-
+        only: `set_state` changes rows. Assigning is `set_state` of all rows.
+        """
+    @state.setter
+    def state(self, value: ArrayLike, /) -> None: ...
+    @property
+    def network(self) -> _Network:
+        """The network of this pool. Assigning continues all rows with another network of the same
+        sizes and dtype, from their states; others are refused with an `ArgumentError`, and nothing
+        changes.
+        """
+    @network.setter
+    def network(self, value: _Network, /) -> None: ...
+    @property
+    def nonfinite(self) -> str:
+        """What a sample that is not finite does: "raise", "hold" or "propagate"; see
+        `Network.streams`.
+        """
+    @property
+    def nbytes(self) -> int:
+        """The bytes of memory of this pool, without its network."""
+    @property
+    def input_size(self) -> int:
+        """I, the number of features of an input."""
+    @property
+    def output_size(self) -> int:
+        """O, the number of outputs."""
+    @property
+    def state_size(self) -> int:
+        """The number of values in the state of a row."""
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """float32 or float64."""
+    def __copy__(self) -> StreamPool: ...
+    def __deepcopy__(self, memo: object, /) -> StreamPool: ...
     def __reduce__(self) -> tuple[Any, ...]: ...

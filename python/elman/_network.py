@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from elman._arguments import LayerActivation
     from elman._core import Network as Core
-    from elman._core import Stream
+    from elman._core import Stream, StreamPool
     from elman._format import Contents
     from elman._table import Table
     from elman.activation import Activation
@@ -486,6 +486,50 @@ class Network(Parameters):
         if state is not None:
             stream.state = state
         return stream
+
+    def streams(
+        self,
+        n: int,
+        state: ArrayLike | None = None,
+        *,
+        nonfinite: str = "raise",
+    ) -> StreamPool:
+        """Return a pool of streams, which advance together.
+
+        Parameters
+        ----------
+        n : int
+            Number of rows, each an independent sequence; 0 or more.
+        state : array_like, shape (n, state_size) or (state_size,), optional
+            States to begin with, or one for all; by default the network's initial state.
+        nonfinite : {"raise", "hold", "propagate"}
+            What a row's sample with a NaN or an infinity does, as for `stream`. "raise": the call
+            is refused, and no row advances. "hold": the row holds its state, and its output is
+            computed from it again; the others advance. "propagate": it is computed with.
+
+        Returns
+        -------
+        StreamPool
+
+        Raises
+        ------
+        ArgumentError
+            As for `stream`, and if `n` is negative.
+
+        Examples
+        --------
+        >>> import numpy as np, elman
+        >>> net = elman.Network(input_size=3, hidden_size=8, output_size=2, seed=0)
+        >>> pool = net.streams(100)
+        >>> x = np.ones((100, 4, 3), np.float32)
+        >>> steps = [pool.step(x[:, t]) for t in range(4)]
+        >>> bool((np.stack(steps, axis=1) == net(x)).all())
+        True
+        """
+        pool = _core.streams(self._core, self, _arguments.size("n", n, 0), nonfinite)
+        if state is not None:
+            pool.state = state
+        return pool
 
     def verify(
         self,

@@ -1,0 +1,399 @@
+#include "elman/pool.hpp"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "block.hpp"
+#include "elman/sequence.hpp"
+#include "start_state.hpp"
+#include "streaming.hpp"
+#include "threads.hpp"
+
+namespace elman {
+namespace {
+
+// Rows at a time.
+constexpr Index kBlockRows = kGroup;
+
+template <class Real>
+std::string sizes_of(const Network<Real>& network) {
+    std::string list = std::to_string(network.input_size()) + " -> ";
+    for (const Half& half : network.halves()) list += std::to_string(half.hidden_size) + " -> ";
+    return list + std::to_string(network.output_size());
+}
+
+}  // namespace
+
+template <class Real>
+struct StreamPool<Real>::Worker {
+    Worker(const Network<Real>& network, Index rows)
+        : stride(padded<Real>(network.input_size())),
+          inputs(static_cast<std::size_t>(rows * stride)),
+          held(static_cast<std::size_t>(rows)),
+          outputs(network, rows) {}
+
+    // The inputs of the first layer: the rows of x themselves, or scaled copies.
+    Columns<const Real> read(const Network<Real>& network, Rows<const Real> x, Index count) {
+        const InputScaling<Real> scaling = network.input_scaling();
+        if (reads_as_it_is(scaling, x.stride)) return {x.data, x.step_stride};
+        const Columns<Real> to{inputs.data(), stride};
+        for (Index i = 0; i < count; ++i)
+            read_input(scaling, x.row(i), x.stride, to.column(i), network.input_size());
+        return to;
+    }
+
+    // Marks the inputs that are not finite; returns whether there are any.
+    bool mark_held(Columns<const Real> x, Index size, Index count) {
+        if (x.stride == size && all_finite(x.data, count * size)) return false;
+        bool any = false;
+        for (Index i = 0; i < count; ++i) {
+            const bool hold = !all_finite(x.column(i), size);
+            held[static_cast<std::size_t>(i)] = hold;
+            any = any || hold;
+        }
+        return any;
+    }
+
+    const Index stride;
+    AlignedVector<Real> inputs;
+    std::vector<unsigned char> held;
+    OutputColumns<Real> outputs;
+};
+
+// --- the rows ---
+
+template <class Real>
+StreamPool<Real>::StreamPool(std::shared_ptr<const Network<Real>> network, Index size,
+                             Nonfinite nonfinite)
+    : network_(std::move(network)), nonfinite_(nonfinite), size_(size) {
+    streamable(network_.get());
+    check_at_least("size", 0, size);
+    block_ = std::clamp<Index>(size, 1, kBlockRows);
+    for (const Half& half : network_->halves())
+        memory_.push_back({{}, padded<Real>(half.hidden_size), half.state, half.hidden_size});
+    make_workers(1);
+    marks_.resize(static_cast<std::size_t>(size));
+    reset({});
+}
+
+template <class Real>
+StreamPool<Real>::StreamPool(StreamPool& other, PoolRows rows)
+    : StreamPool(other.network_, rows.all ? other.size_ : rows.count, other.nonfinite_) {
+    other.check(rows);
+    copy_from(other, rows);
+}
+
+template <class Real>
+StreamPool<Real>::~StreamPool() = default;
+
+// Copies the states of these rows to the first ones of this pool.
+template <class Real>
+void StreamPool<Real>::copy_from(StreamPool& other, PoolRows rows) {
+    const Index count = rows.all ? std::min(size_, other.size_) : rows.count;
+    for (std::size_t h = 0; h < memory_.size(); ++h)
+        for (Index i = 0; i < count; ++i)
+            std::copy_n(other.memory_[h].column(other.now_ + rows.row(i)), memory_[h].stride,
+                        memory_[h].column(now_ + i));
+}
+
+template <class Real>
+void StreamPool<Real>::resize(Index size) {
+    StreamPool resized(network_, size, nonfinite_);
+    resized.copy_from(*this, {});
+    std::swap(size_, resized.size_);
+    std::swap(block_, resized.block_);
+    std::swap(now_, resized.now_);
+    memory_.swap(resized.memory_);
+    workers_.swap(resized.workers_);
+    marks_.swap(resized.marks_);
+    std::swap(mark_, resized.mark_);
+}
+
+template <class Real>
+void StreamPool<Real>::set_network(std::shared_ptr<const Network<Real>> network) {
+    const std::string expected = sizes_of(*network_), found = sizes_of(streamable(network.get()));
+    if (found != expected) refuse("network", "the sizes " + expected, found);
+    Workers workers;
+    for (std::size_t i = 0; i < workers_.size(); ++i)
+        workers.push_back(std::make_unique<Worker>(*network, block_));
+    workers_.swap(workers);
+    network_.swap(network);
+}
+
+// Makes the scratch of at least `count` threads.
+template <class Real>
+void StreamPool<Real>::make_workers(Index count) {
+    const Index columns = 2 * size_ + count * block_;
+    for (Memory& memory : memory_)
+        if (static_cast<Index>(memory.numbers.size()) < columns * memory.stride)
+            memory.numbers.resize(static_cast<std::size_t>(columns * memory.stride));
+    while (static_cast<Index>(workers_.size()) < count)
+        workers_.push_back(std::make_unique<Worker>(*network_, block_));
+}
+
+// Checks the indices and returns the number of rows. All rows in order are all rows.
+template <class Real>
+Index StreamPool<Real>::check(PoolRows& rows) {
+    if (rows.all) return size_;
+    if (++mark_ == 0) {
+        std::fill(marks_.begin(), marks_.end(), 0);
+        mark_ = 1;
+    }
+    bool in_order = rows.count == size_;
+    for (Index i = 0; i < rows.count; ++i) {
+        const Index row = rows.indices[i];
+        if (size_ == 0) refuse("rows", "none of a pool without rows", std::to_string(row));
+        check_within("rows", 0, size_ - 1, row);
+        std::uint32_t& mark = marks_[static_cast<std::size_t>(row)];
+        if (mark == mark_) refuse("rows", "distinct indices", std::to_string(row) + " twice");
+        mark = mark_;
+        in_order = in_order && row == i;
+    }
+    const Index count = rows.count;
+    if (in_order) rows = {};
+    return count;
+}
+
+// --- the states ---
+
+template <class Real>
+void StreamPool<Real>::start_row(Index row, const Real* given) noexcept {
+    for (Memory& memory : memory_)
+        start_state(given, network_->initial_state(), memory.state, memory.size,
+                    memory.column(now_ + row));
+}
+
+template <class Real>
+void StreamPool<Real>::get_state(Real* states, PoolRows rows) {
+    const Index count = check(rows), size = network_->state_size();
+    for (Memory& memory : memory_)
+        for (Index i = 0; i < count; ++i)
+            copy_row<Real>(memory.column(now_ + rows.row(i)), 1, states + i * size + memory.state,
+                           1, memory.size);
+}
+
+template <class Real>
+void StreamPool<Real>::set_state(const Real* states, PoolRows rows) {
+    const Index count = check(rows), size = network_->state_size();
+    for (Index i = 0; i < count; ++i) start_row(rows.row(i), states + i * size);
+}
+
+template <class Real>
+void StreamPool<Real>::reset(PoolRows rows) {
+    const Index count = check(rows);
+    for (Index i = 0; i < count; ++i) start_row(rows.row(i), nullptr);
+}
+
+template <class Real>
+Index StreamPool<Real>::bytes() const noexcept {
+    Index numbers = 0;
+    for (const Memory& memory : memory_) numbers += static_cast<Index>(memory.numbers.size());
+    for (const auto& worker : workers_)
+        numbers += static_cast<Index>(worker->inputs.size()) + worker->outputs.size();
+    const std::size_t objects =
+        sizeof *this + memory_.size() * sizeof(Memory) +
+        workers_.size() * (sizeof(Worker) + static_cast<std::size_t>(block_)) +
+        marks_.size() * sizeof mark_;
+    return static_cast<Index>(objects) + numbers * static_cast<Index>(sizeof(Real));
+}
+
+// --- samples that are not finite ---
+
+template <class Real>
+void StreamPool<Real>::refuse_sample(Rows<const Real> x, Index i, Index row, Index step) noexcept {
+    const Real* input = workers_[0]->read(*network_, x.from(step), 1).data;
+    const Index feature = first_nonfinite(input, network_->input_size());
+    refused_ = {i, row, step, feature, x.row(step)[feature * x.stride]};
+}
+
+// Whether one of the samples x (count, input_size) is refused.
+template <class Real>
+bool StreamPool<Real>::refuses(Rows<const Real> x, PoolRows rows, Index count,
+                               Pause& pause) noexcept {
+    bool refused = false;
+    in_pieces(count, network_->input_size(), pause, [&](Index first, Index last) {
+        if (refused) return;
+        const Index i =
+            first + finite_rows(*network_, x.from(first), last - first, workers_[0]->inputs.data());
+        refused = i < last;
+        if (refused) refuse_sample(x.from(i), i, rows.row(i), 0);
+    });
+    return refused;
+}
+
+// The same for x (count, steps, input_size).
+template <class Real>
+bool StreamPool<Real>::refuses_chunk(const SequencesView<const Real>& x, Index steps,
+                                     const Index* lengths, PoolRows rows, Index count,
+                                     Pause& pause) noexcept {
+    bool refused = false;
+    for (Index i = 0; i < count && !refused && !pause.stopped(); ++i) {
+        const Rows<const Real> samples = x.sequence(i);
+        const Index length = lengths ? lengths[i] : steps;
+        in_pieces(length, network_->input_size(), pause, [&](Index first, Index last) {
+            if (refused) return;
+            const Index step = first + finite_rows(*network_, samples.from(first), last - first,
+                                                   workers_[0]->inputs.data());
+            refused = step < last;
+            if (refused) refuse_sample(samples, i, rows.row(i), step);
+        });
+    }
+    return refused;
+}
+
+// A mask of the steps of x (count, steps, input_size) that are computed; empty if all are finite.
+template <class Real>
+std::vector<unsigned char> StreamPool<Real>::mask_of(const SequencesView<const Real>& x,
+                                                     Index steps, const Index* lengths, Index count,
+                                                     Pause& pause) {
+    std::vector<unsigned char> mask(static_cast<std::size_t>(count * steps));
+    bool any = false;
+    for (Index i = 0; i < count && !pause.stopped(); ++i) {
+        const Rows<const Real> samples = x.sequence(i);
+        unsigned char* const of_row = mask.data() + i * steps;
+        const Index length = lengths ? lengths[i] : steps;
+        in_pieces(length, network_->input_size(), pause, [&](Index first, Index last) {
+            std::fill(of_row + first, of_row + last, 1);
+            for (Index step = first; step < last; ++step) {
+                step += finite_rows(*network_, samples.from(step), last - step,
+                                    workers_[0]->inputs.data());
+                if (step == last) break;
+                of_row[step] = 0;
+                any = true;
+            }
+        });
+    }
+    return any ? std::move(mask) : std::vector<unsigned char>();
+}
+
+// --- steps ---
+
+template <class Real>
+bool StreamPool<Real>::step(Rows<const Real> x, Rows<Real> y, PoolRows rows, Index threads,
+                            Pause& pause) {
+    check_at_least("threads", 1, threads);
+    const Index count = check(rows);
+    if (nonfinite_ == Nonfinite::raise && refuses(x, rows, count, pause)) return false;
+    advance(x, y, rows, count, threads, pause);
+    if (pause.stopped()) return false;
+    commit(rows, count);
+    return true;
+}
+
+template <class Real>
+void StreamPool<Real>::advance(Rows<const Real> x, Rows<Real> y, PoolRows rows, Index count,
+                               Index threads, Pause& pause) {
+    const Index work = work_of_step(*network_), blocks = (count + block_ - 1) / block_;
+    const auto part = [&](Index from, Index to, Index worker, Poll poll) {
+        for (Index block = from; block < to && poll.go_on(0); ++block) {
+            const Index first = block * block_, rows_of_block = std::min(block_, count - first);
+            advance_block(x.from(first), y.from(first), rows, first, rows_of_block, worker);
+            poll.go_on(rows_of_block * work);
+        }
+    };
+    const Index useful = useful_threads(threads, blocks, count * work);
+    if (useful == 1) return part(0, blocks, 0, Poll(pause));
+    make_workers(useful);
+    Team team(useful);
+    const Index parts = team.size();
+    const auto share = [&](Index i) {
+        part(blocks * i / parts, blocks * (i + 1) / parts, i, Poll(pause, i == 0));
+    };
+    team.run(parts, share, pause, true);
+}
+
+// A step of the rows [first, first + count) of the call, x and y beginning with the first of them.
+// The new states go to the columns of the next step: all rows to their own, others in the order of
+// the call.
+template <class Real>
+void StreamPool<Real>::advance_block(Rows<const Real> x, Rows<Real> y, PoolRows rows, Index first,
+                                     Index count, Index worker) noexcept {
+    const Network<Real>& network = *network_;
+    Worker& scratch = *workers_[static_cast<std::size_t>(worker)];
+    Columns<const Real> below = scratch.read(network, x, count);
+    const bool holds =
+        nonfinite_ == Nonfinite::hold && scratch.mark_held(below, network.input_size(), count);
+    for (std::size_t h = 0; h < memory_.size(); ++h) {
+        Memory& memory = memory_[h];
+        const auto& [W_xh, W_hh, b_h] = network.weights(h);
+        Real* const now =
+            rows.all ? memory.column(now_ + first) : gather(memory, rows, first, count, worker);
+        Real* const next = memory.column(size_ - now_ + first);
+        network.kernels().unfold(W_xh, W_hh, b_h, below, {now, memory.stride, next - now}, count, 1,
+                                 network.halves()[h].activation);
+        for (Index i = 0; holds && i < count; ++i)
+            if (scratch.held[static_cast<std::size_t>(i)])
+                std::copy_n(now + i * memory.stride, memory.stride, next + i * memory.stride);
+        below = {next, memory.stride};
+    }
+    if (count == 1)
+        scratch.outputs.read_out_one(below);
+    else
+        scratch.outputs.read_out(below, count);
+    for (Index i = 0; i < count; ++i) scratch.outputs.write(i, y.row(i), y.stride);
+}
+
+// Copies the states of a block's rows to the scratch of a thread.
+template <class Real>
+Real* StreamPool<Real>::gather(Memory& memory, PoolRows rows, Index first, Index count,
+                               Index worker) noexcept {
+    Real* const to = memory.column(2 * size_ + worker * block_);
+    for (Index i = 0; i < count; ++i)
+        std::copy_n(memory.column(now_ + rows.indices[first + i]), memory.stride,
+                    to + i * memory.stride);
+    return to;
+}
+
+// Makes the next states of the call's rows the current ones.
+template <class Real>
+void StreamPool<Real>::commit(PoolRows rows, Index count) noexcept {
+    if (rows.all) {
+        now_ = size_ - now_;
+        return;
+    }
+    for (Memory& memory : memory_)
+        for (Index i = 0; i < count; ++i)
+            std::copy_n(memory.column(size_ - now_ + i), memory.stride,
+                        memory.column(now_ + rows.indices[i]));
+}
+
+template <class Real>
+bool StreamPool<Real>::run(const SequencesView<const Real>& x, const SequencesView<Real>& y,
+                           Index steps, const Index* lengths, PoolRows rows, Index threads,
+                           Pause& pause) {
+    const Index count = check(rows), size = network_->state_size();
+    check_at_least("steps", 0, steps);
+    check_view("x", x, count, steps > 0);
+    for (Index i = 0; lengths && i < count; ++i) check_within("lengths", 0, steps, lengths[i]);
+    if (nonfinite_ == Nonfinite::raise && refuses_chunk(x, steps, lengths, rows, count, pause))
+        return false;
+    std::vector<unsigned char> mask;
+    if (nonfinite_ == Nonfinite::hold) mask = mask_of(x, steps, lengths, count, pause);
+    std::vector<Real> states(static_cast<std::size_t>(count * size)), next(states.size());
+    get_state(states.data(), rows);
+
+    SequenceTask<Real> task;
+    task.sequences = count;
+    task.steps = steps;
+    task.x = x;
+    task.output = y;
+    task.state = states.data();
+    task.final_state = next.data();
+    task.lengths = mask.empty() ? lengths : nullptr;
+    task.mask = mask.empty() ? nullptr : mask.data();
+    task.hold_outputs = true;
+    run_sequences(*network_, task, threads, pause);
+    if (pause.stopped()) return false;
+    for (Index i = 0; i < count; ++i) {
+        for (Index step = task.mask && lengths ? lengths[i] : steps; step < steps; ++step)
+            zero_row(y.sequence(i).row(step), y.stride, network_->output_size());
+        start_row(rows.row(i), next.data() + i * size);
+    }
+    return true;
+}
+
+template class StreamPool<float>;
+template class StreamPool<double>;
+
+}  // namespace elman
