@@ -158,25 +158,54 @@ bool step_of(StreamPool<Real>& pool, const py::object& x, const py::object& y, P
         Pause pause;
         return pool.step(from, to, rows, threads, pause);
     }
-    const Pinned input(x), target(y);
+    const Pinned target(y);
     Polled polled(work);
     const bool done = pool.step(from, to, rows, threads, polled.pause());
     finish_polled(polled, "step");
     return done;
 }
 
+// The usual case: all arrays can be used in place, the work is short, and no sample is refused.
+// Otherwise returns null without doing anything. As in stream.cpp, the lock of the interpreter is
+// held throughout, so it is enough to check that the pool is free.
 template <class Real>
-PyObject* pool_step(AnyPool& any, StreamPool<Real>& pool, const StepCall& call) {
+PyObject* short_pool_step(AnyPool& any, StreamPool<Real>& pool, const StepCall& call) {
+    if (call.rows != Py_None && !ChosenRows::fits(call.rows)) return nullptr;
+    const Network<Real>& network = *pool.network();
+    const Index inputs = network.input_size(), outputs = network.output_size();
+#ifdef Py_GIL_DISABLED
+    const Taken taken(pool.busy());
+    if (!taken) return nullptr;
+#else
+    if (pool.busy().is_taken()) return nullptr;
+#endif
+    const ChosenRows chosen(call.rows);
+    const Index count = chosen.count(pool.size()), shape[] = {count, outputs};
+    if (!is_matrix<Real>(call.x, count, inputs, kReadable) ||
+        work_of(count, step_work(network)) >= kShortWork)
+        return nullptr;
+    py::object out = call.out == Py_None ? py::object(new_array<Real>(shape, 2))
+                                         : py::reinterpret_borrow<py::object>(call.out);
+    if (!is_matrix<Real>(out.ptr(), count, outputs, kWritable)) return nullptr;
+    const Rows<const Real> x = rows_of<const Real>(call.x);
+    const Rows<Real> y = rows_of<Real>(out.ptr());
+    if (!are_apart(x, y, count, inputs, outputs)) return nullptr;
+    Pause pause;
+    const bool done = pool.step(x, y, chosen.in(pool.size(), any.rows), call.threads, pause);
+    return done ? out.release().ptr() : nullptr;
+}
+
+// All other cases.
+template <class Real>
+PyObject* any_pool_step(AnyPool& any, StreamPool<Real>& pool, const StepCall& call) {
     const Index inputs = pool.network()->input_size(), outputs = pool.network()->output_size();
     const py::array x = as_real<Real>(call.x, "x");
-    std::optional<Pinned> pinned;
-    if (call.rows != Py_None && !ChosenRows::fits(call.rows)) pinned.emplace(x);
+    const Pinned input(x);
     const ChosenRows chosen(call.rows);
-    if (pinned) check_unchanged<Real>(x, "x");
+    check_unchanged<Real>(x, "x");
     const Index count = chosen.count(pool.size());
-    if (!is_matrix<Real>(x.ptr(), count, inputs, kReadable)) check_shape(x, "x", {count, inputs});
-    const Index shape[] = {count, outputs};
-    py::array y = call.out == Py_None ? new_array<Real>(shape, 2)
+    check_shape(x, "x", {count, inputs});
+    py::array y = call.out == Py_None ? new_array<Real>({count, outputs})
                                       : check_out<Real>(call.out, {count, outputs});
     if (!are_apart(rows_of<const Real>(x.ptr()), rows_of<Real>(y.ptr()), count, inputs, outputs))
         check_overlap(y, x, "x");
@@ -185,6 +214,12 @@ PyObject* pool_step(AnyPool& any, StreamPool<Real>& pool, const StepCall& call) 
     if (!step_of(pool, x, y, rows, count, call.threads))
         raise_refused_row(pool, "x", false, call.x);
     return y.release().ptr();
+}
+
+template <class Real>
+PyObject* pool_step(AnyPool& any, StreamPool<Real>& pool, const StepCall& call) {
+    PyObject* const done = short_pool_step(any, pool, call);
+    return done ? done : any_pool_step(any, pool, call);
 }
 
 constexpr const char* kPoolStepDoc =

@@ -32,8 +32,8 @@ void let_collector_see_network(PyHeapTypeObject* heap_type) {
 // Takes a stream or a pool for one call; a concurrent call is refused.
 class TakenObject {
   public:
-    TakenObject(Busy& busy, const std::string& kind) : taken_(busy) {
-        if (!taken_) throw BusyError(kind, "use one " + kind + " per thread");
+    TakenObject(Busy& busy, const char* kind) : taken_(busy) {
+        if (!taken_) throw BusyError(kind, std::string("use one ") + kind + " per thread");
     }
 
   private:

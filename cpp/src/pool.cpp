@@ -23,6 +23,15 @@ std::string sizes_of(const Network<Real>& network) {
     return list + std::to_string(network.output_size());
 }
 
+// Copies a padded column line by line. (std::copy_n: a random half of the rows of 4 -> 16 -> 1 takes
+// 1.44 times as long per row as all of them, instead of XX.)
+template <class Real>
+void copy_column(const Real* from, Real* to, Index stride) {
+    constexpr Index line = kAlignment / sizeof(Real);
+    for (Index i = 0; i < stride; i += line)
+        for (Index k = 0; k < line; ++k) to[i + k] = from[i + k];
+}
+
 }  // namespace
 
 template <class Real>
@@ -212,13 +221,17 @@ template <class Real>
 bool StreamPool<Real>::refuses(Rows<const Real> x, PoolRows rows, Index count,
                                Pause& pause) noexcept {
     bool refused = false;
-    in_pieces(count, network_->input_size(), pause, [&](Index first, Index last) {
+    const auto check_rows = [&](Index first, Index last) {
         if (refused) return;
         const Index i =
             first + finite_rows(*network_, x.from(first), last - first, workers_[0]->inputs.data());
         refused = i < last;
         if (refused) refuse_sample(x.from(i), i, rows.row(i), 0);
-    });
+    };
+    if (count <= block_)
+        check_rows(0, count);
+    else
+        in_pieces(count, network_->input_size(), pause, check_rows);
     return refused;
 }
 
@@ -284,6 +297,8 @@ bool StreamPool<Real>::step(Rows<const Real> x, Rows<Real> y, PoolRows rows, Ind
 template <class Real>
 void StreamPool<Real>::advance(Rows<const Real> x, Rows<Real> y, PoolRows rows, Index count,
                                Index threads, Pause& pause) {
+    if (count == 0) return;
+    if (count <= block_) return advance_block(x, y, rows, 0, count, 0);
     const Index work = work_of_step(*network_), blocks = (count + block_ - 1) / block_;
     const auto part = [&](Index from, Index to, Index worker, Poll poll) {
         for (Index block = from; block < to && poll.go_on(0); ++block) {
@@ -340,8 +355,8 @@ Real* StreamPool<Real>::gather(Memory& memory, PoolRows rows, Index first, Index
                                Index worker) noexcept {
     Real* const to = memory.column(2 * size_ + worker * block_);
     for (Index i = 0; i < count; ++i)
-        std::copy_n(memory.column(now_ + rows.indices[first + i]), memory.stride,
-                    to + i * memory.stride);
+        copy_column(memory.column(now_ + rows.indices[first + i]), to + i * memory.stride,
+                    memory.stride);
     return to;
 }
 
@@ -354,8 +369,8 @@ void StreamPool<Real>::commit(PoolRows rows, Index count) noexcept {
     }
     for (Memory& memory : memory_)
         for (Index i = 0; i < count; ++i)
-            std::copy_n(memory.column(size_ - now_ + i), memory.stride,
-                        memory.column(now_ + rows.indices[i]));
+            copy_column(memory.column(size_ - now_ + i), memory.column(now_ + rows.indices[i]),
+                        memory.stride);
 }
 
 template <class Real>
