@@ -179,8 +179,8 @@ PyObject* short_pool_step(AnyPool& any, StreamPool<Real>& pool, const StepCall& 
 #else
     if (pool.busy().is_taken()) return nullptr;
 #endif
-    const ChosenRows chosen(call.rows);
-    const Index count = chosen.count(pool.size()), shape[] = {count, outputs};
+    const PoolRows rows = ChosenRows(call.rows).in(pool.size(), any.rows);
+    const Index count = rows.all ? pool.size() : rows.count, shape[] = {count, outputs};
     if (!is_matrix<Real>(call.x, count, inputs, kReadable) ||
         work_of(count, step_work(network)) >= kShortWork)
         return nullptr;
@@ -191,7 +191,7 @@ PyObject* short_pool_step(AnyPool& any, StreamPool<Real>& pool, const StepCall& 
     const Rows<Real> y = rows_of<Real>(out.ptr());
     if (!are_apart(x, y, count, inputs, outputs)) return nullptr;
     Pause pause;
-    const bool done = pool.step(x, y, chosen.in(pool.size(), any.rows), call.threads, pause);
+    const bool done = pool.step(x, y, rows, call.threads, pause);
     return done ? out.release().ptr() : nullptr;
 }
 

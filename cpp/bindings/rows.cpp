@@ -77,16 +77,22 @@ PoolRows ChosenRows::in(Index size, std::vector<Index>& memory) const {
     const Vector given = vector();
     if (static_cast<Index>(memory.size()) < given.size)
         memory.resize(static_cast<std::size_t>(given.size));
-    Index count = 0;
-    for (Index i = 0; i < given.size; ++i) {
-        Index& row = memory[static_cast<std::size_t>(count)];
-        row = mask_ ? i : given.at<Index>(i);
-        if (unsigned_ && row < 0)  // beyond 63 bits
-            throw ArgumentError("rows: expected 0 to " + std::to_string(size - 1) + ", got " +
-                                std::to_string(static_cast<std::uint64_t>(row)));
-        count += mask_ ? given.at<unsigned char>(i) != 0 : 1;
+    Index* const rows = memory.data();
+    Index count = given.size;
+    if (mask_) {
+        count = 0;
+        for (Index i = 0; i < given.size; ++i) {
+            rows[count] = i;
+            count += given.at<unsigned char>(i) != 0;
+        }
+    } else {
+        for (Index i = 0; i < count; ++i) rows[i] = given.at<Index>(i);
     }
-    return {memory.data(), count};
+    for (Index i = 0; unsigned_ && i < count; ++i)
+        if (rows[i] < 0)  // beyond 63 bits
+            throw ArgumentError("rows: expected 0 to " + std::to_string(size - 1) + ", got " +
+                                std::to_string(static_cast<std::uint64_t>(rows[i])));
+    return {rows, count};
 }
 
 }  // namespace elman::python
