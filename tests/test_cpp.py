@@ -47,6 +47,10 @@ def test_streams_refuse_hold_or_propagate_what_is_not_finite(programs):
     cpp_build.run(programs / "streams")
 
 
+def test_a_pool_allocates_nothing_and_advances_all_rows_or_none(programs):
+    cpp_build.run(programs / "pool")
+
+
 def test_threads_share_a_network_and_take_turns_with_a_stream(programs):
     cpp_build.run(programs / "threads")
 

@@ -61,14 +61,13 @@ Index threads_from(PyObject* given) {
     return py::cast<Index>(size("threads", py::handle(given)));
 }
 
-// The rows of a call for `count` of them. Converting other arguments may have run code that resized
-// the pool, or changed an array.
+// The rows of a call for `count` of them. Another thread may have changed the mask.
 template <class Real>
 PoolRows rows_for(AnyPool& any, const StreamPool<Real>& pool, const ChosenRows& chosen,
                   Index count) {
     const PoolRows rows = chosen.in(pool.size(), any.rows);
     if ((rows.all ? pool.size() : rows.count) != count)
-        throw ArgumentError("rows: the pool or the mask changed during the call");
+        throw ArgumentError("rows: the mask changed during the call");
     return rows;
 }
 
@@ -198,18 +197,18 @@ PyObject* short_pool_step(AnyPool& any, StreamPool<Real>& pool, const StepCall& 
 // All other cases.
 template <class Real>
 PyObject* any_pool_step(AnyPool& any, StreamPool<Real>& pool, const StepCall& call) {
-    const Index inputs = pool.network()->input_size(), outputs = pool.network()->output_size();
     const py::array x = as_real<Real>(call.x, "x");
     const Pinned input(x);
     const ChosenRows chosen(call.rows);
     check_unchanged<Real>(x, "x");
+    const TakenObject taken(pool.busy(), "pool");
+    const Index inputs = pool.network()->input_size(), outputs = pool.network()->output_size();
     const Index count = chosen.count(pool.size());
     check_shape(x, "x", {count, inputs});
     py::array y = call.out == Py_None ? new_array<Real>({count, outputs})
                                       : check_out<Real>(call.out, {count, outputs});
     if (!are_apart(rows_of<const Real>(x.ptr()), rows_of<Real>(y.ptr()), count, inputs, outputs))
         check_overlap(y, x, "x");
-    const TakenObject taken(pool.busy(), "pool");
     const PoolRows rows = rows_for(any, pool, chosen, count);
     if (!step_of(pool, x, y, rows, count, call.threads))
         raise_refused_row(pool, "x", false, call.x);
@@ -338,7 +337,6 @@ Index steps_of(Index count, Index steps, const std::vector<Index>& lengths, bool
 template <class Real>
 py::array run_pool(AnyPool& any, StreamPool<Real>& pool, py::handle chunk, py::handle out,
                    py::handle given_rows, py::handle given_lengths, Index threads) {
-    const Index inputs = pool.network()->input_size(), outputs = pool.network()->output_size();
     const bool ragged = !given_lengths.is_none();
     const py::array x = as_real<Real>(chunk, "chunk");
     const Pinned input(x);
@@ -346,6 +344,8 @@ py::array run_pool(AnyPool& any, StreamPool<Real>& pool, py::handle chunk, py::h
     py::object numbers;
     if (ragged) numbers = any_array(given_lengths, "lengths");
     check_unchanged<Real>(x, "chunk");
+    const TakenObject taken(pool.busy(), "pool");
+    const Index inputs = pool.network()->input_size(), outputs = pool.network()->output_size();
     const Index count = chosen.count(pool.size());
     if (x.ndim() != 3 || x.shape(0) != count || x.shape(2) != inputs)
         throw ShapeError("chunk: expected (" + std::to_string(count) + ", T, " +
@@ -360,7 +360,6 @@ py::array run_pool(AnyPool& any, StreamPool<Real>& pool, py::handle chunk, py::h
         target.emplace(y);
         check_overlap(y, x, "chunk");
     }
-    const TakenObject taken(pool.busy(), "pool");
     const PoolRows rows = rows_for(any, pool, chosen, count);
     Polled polled(
         work_of(count + steps_of(count, steps, lengths, ragged), step_work(*pool.network())));
@@ -399,11 +398,11 @@ void set_states(AnyPool& any, StreamPool<Real>& pool, py::handle value, py::hand
                 bool checked) {
     const py::array array = as_real<Real>(value, "state");
     const ChosenRows chosen(given);
+    const TakenObject taken(pool.busy(), "pool");
     const Index size = pool.network()->state_size();
     const Shape shape{chosen.count(pool.size()), size};
     const std::vector<Real> states = copy_reals<Real>(array, "state", shape, true);
     if (checked && pool.nonfinite() != Nonfinite::propagate) check_states(states, size);
-    const TakenObject taken(pool.busy(), "pool");
     pool.set_state(states.data(), rows_for(any, pool, chosen, shape[0]));
 }
 

@@ -105,6 +105,7 @@ class StreamPool {
     };
 
     Index check(PoolRows& rows);
+    [[gnu::noinline, gnu::cold]] void refuse_row(Index row) const;
     void copy_from(StreamPool& other, PoolRows rows);
     void start_row(Index row, const Real* given) noexcept;
     void make_workers(Index count);
