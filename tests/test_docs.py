@@ -68,9 +68,10 @@ def test_the_examples_of_a_module_run(module):
     assert examples > 0
 
 
-def test_the_example_of_step_runs():
+@pytest.mark.parametrize("streams", [_core.Stream, _core.StreamPool])
+def test_the_example_of_step_runs(streams):
     parser, runner = doctest.DocTestParser(), doctest.DocTestRunner()
-    test = parser.get_doctest(_core.Stream.step.__doc__, {}, "Stream.step", None, 0)
+    test = parser.get_doctest(streams.step.__doc__, {}, "step", None, 0)
     assert test.examples
     assert runner.run(test).failed == 0
 

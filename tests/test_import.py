@@ -242,7 +242,8 @@ def test_the_stub_has_the_docstrings_of_the_extension():
     assert make_stub_docstrings.differences(spoiled) == ["isa"]
 
 
-def test_every_public_member_of_a_stream_has_a_docstring():
-    names = [name for name in dir(elman.Stream) if not name.startswith("_")]
+@pytest.mark.parametrize("streams", [elman.Stream, elman.StreamPool])
+def test_every_public_member_of_a_stream_has_a_docstring(streams):
+    names = [name for name in dir(streams) if not name.startswith("_")]
     assert {"step", "run", "state", "reset", "copy", "network"} <= set(names)
-    assert [name for name in names if not getattr(elman.Stream, name).__doc__] == []
+    assert [name for name in names if not getattr(streams, name).__doc__] == []

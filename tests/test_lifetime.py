@@ -312,7 +312,13 @@ def test_a_pickled_stream_has_the_state_and_buffers_of_its_own(net, rng):
 
 
 # Created only by functions of the core; otherwise they would be empty.
-NOT_MADE = (elman.Stream, elman._core.Network, elman._core.Trainer, elman._core.Examples)
+NOT_MADE = (
+    elman.Stream,
+    elman.StreamPool,
+    elman._core.Network,
+    elman._core.Trainer,
+    elman._core.Examples,
+)
 
 
 class Hostile:

@@ -503,8 +503,8 @@ class StreamPool:
         """
     @property
     def state(self) -> _Array:
-        """The states after the last step, shape (n, state_size). Reading returns a copy that is read-
-        only: `set_state` changes rows. Assigning is `set_state` of all rows.
+        """The states after the last step, shape (n, state_size). Reading returns a copy that is
+        read-only: `set_state` changes rows. Assigning is `set_state` of all rows.
         """
     @state.setter
     def state(self, value: ArrayLike, /) -> None: ...

@@ -16,7 +16,7 @@ from elman import (
     _ragged,
     _structure,
 )
-from elman._parameters import Parameters, sizes
+from elman._parameters import Parameters
 from elman._run import Run
 from elman.errors import (
     ArgumentError,
@@ -443,12 +443,7 @@ class Network(Parameters):
             )
         return _feedback.generate(self, self._core, feedback, start, count, state)
 
-    def stream(
-        self,
-        state: ArrayLike | None = None,
-        *,
-        nonfinite: str = "raise",
-    ) -> Stream:
+    def stream(self, state: ArrayLike | None = None, *, nonfinite: str = "raise") -> Stream:
         """Return a stream, which runs one sequence step by step and keeps its state.
 
         Parameters
@@ -488,11 +483,7 @@ class Network(Parameters):
         return stream
 
     def streams(
-        self,
-        n: int,
-        state: ArrayLike | None = None,
-        *,
-        nonfinite: str = "raise",
+        self, n: int, state: ArrayLike | None = None, *, nonfinite: str = "raise"
     ) -> StreamPool:
         """Return a pool of streams, which advance together.
 
@@ -640,27 +631,6 @@ class Network(Parameters):
 
     def __deepcopy__(self, memo: object) -> Network:
         return self
-
-    def __repr__(self) -> str:
-        masked = "" if self._masked == "hold" else f", masked={self._masked!r}"
-        return f"Network({sizes(self)}, {self.dtype}, {self.num_parameters:,} parameters{masked})"
-
-    def _repr_html_(self) -> str:
-        """Return a small table of layers, for notebooks."""
-        rows: list[list[object]] = [["", "inputs", "units", "activation", "direction"]]
-        for i, layer in enumerate(self.layers):
-            H, I = layer.W_xh.shape
-            units = H if layer.reverse is None else f"2 x {H}"
-            rows.append([f"layer {i}", I, units, layer.activation, layer.direction])
-        if self.readout is not None:
-            O, H = self.readout.W_hy.shape
-            rows.append(["readout", H, O, self.readout.activation, ""])
-        cells = ("".join(f"<td>{cell}</td>" for cell in row) for row in rows)
-        table = "".join(f"<tr>{row}</tr>" for row in cells)
-        return (
-            f"<table>{table}</table><p>Network of {self.num_parameters:,} parameters,"
-            f" {self.dtype}</p>"
-        )
 
 
 def _explained(error: ShapeError, x: object, net: Network) -> ShapeError:

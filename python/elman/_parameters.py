@@ -575,6 +575,27 @@ output_mean, output_std, masked, metadata, table
             return NotImplemented
         return self._content() == other._content()
 
+    def __repr__(self) -> str:
+        masked = "" if self._masked == "hold" else f", masked={self._masked!r}"
+        return f"Network({sizes(self)}, {self.dtype}, {self.num_parameters:,} parameters{masked})"
+
+    def _repr_html_(self) -> str:
+        """Return a small table of layers, for notebooks."""
+        rows: list[list[object]] = [["", "inputs", "units", "activation", "direction"]]
+        for i, layer in enumerate(self.layers):
+            H, I = layer.W_xh.shape
+            units = H if layer.reverse is None else f"2 x {H}"
+            rows.append([f"layer {i}", I, units, layer.activation, layer.direction])
+        if self.readout is not None:
+            O, H = self.readout.W_hy.shape
+            rows.append(["readout", H, O, self.readout.activation, ""])
+        cells = ("".join(f"<td>{cell}</td>" for cell in row) for row in rows)
+        table = "".join(f"<tr>{row}</tr>" for row in cells)
+        return (
+            f"<table>{table}</table><p>Network of {self.num_parameters:,} parameters,"
+            f" {self.dtype}</p>"
+        )
+
     def __hash__(self) -> int:
         return hash(self._content())
 
