@@ -4,9 +4,11 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
+#include <array>
 #include <memory>
 #include <numeric>
 #include <optional>
+#include <tuple>
 #include <utility>
 
 #include "elman/random.hpp"
@@ -86,11 +88,76 @@ struct Pass {
     }
 };
 
+template <class Real>
+py::array flat(const Parameters<Real>& parameters) {
+    return copy_array<Real>({parameters.size()}, parameters.data());
+}
+
+// Calls `compute` in Python for parts; none if it is None.
+template <class Real>
+std::optional<Elsewhere<Real>> elsewhere_of(const py::object& compute,
+                                            const Architecture& architecture) {
+    if (compute.is_none()) return std::nullopt;
+    return [&](const PartTask<Real>& task, const Parameters<Real>& weights) {
+        const Index size = architecture.state_size();
+        py::array_t<long long> sequences(task.count);
+        std::copy_n(task.sequences, task.count, sequences.mutable_data());
+        py::object truncation = py::none(), states = py::none();
+        if (task.truncation.every)
+            truncation = py::make_tuple(task.truncation.steps, task.truncation.every);
+        if (task.states) states = copy_array<Real>({task.count, size}, task.states);
+        const py::tuple result =
+            compute(flat(weights), sequences,
+                    py::make_tuple(task.first, task.last, task.errors_from, task.kept_step),
+                    truncation, states, task.normalizer, task.with_gradients, task.keep);
+        if (result.size() != 3) throw ArgumentError("compute: expected loss, gradients, states");
+        Part<Real> part{py::cast<double>(result[0]), Parameters<Real>(weights.architecture()), {}};
+        if (task.with_gradients)
+            copy_into(as_real<Real>(result[1], "gradients", {part.gradients.size()}),
+                      part.gradients.data());
+        if (task.keep) part.states = copy_reals<Real>(result[2], "states", {task.count, size});
+        return part;
+    };
+}
+
+// Computes a part of a minibatch for another process: what `compute` above returns.
+template <class Real>
+py::tuple part_of(Trainer<Real>& trainer, const CheckedExamples<Real>& examples, py::handle weights,
+                  const Indices& indices, const std::array<Index, 4>& window,
+                  std::optional<std::pair<Index, Index>> truncation, py::handle states,
+                  double normalizer, std::array<bool, 2> wanted, Index threads) {
+    const std::vector<Index> sequences = check_indices(indices, examples.given().sequences());
+    const Architecture& architecture = trainer.network()->architecture();
+    PartTask<Real> task;
+    task.sequences = sequences.data();
+    task.count = static_cast<Index>(sequences.size());
+    const Shape shape{task.count, architecture.state_size()};
+    std::vector<Real> start;
+    if (!states.is_none()) start = copy_reals<Real>(states, "states", shape);
+    if (!start.empty()) task.states = start.data();
+    std::tie(task.first, task.last, task.errors_from, task.kept_step) = std::tuple_cat(window);
+    if (truncation) task.truncation = {truncation->first, truncation->second};
+    task.normalizer = normalizer;
+    task.with_gradients = wanted[0];
+    task.keep = wanted[1];
+    Parameters<Real> parameters(trainer.network()->parameters());
+    copy_into(as_real<Real>(weights, "weights", {parameters.size()}), parameters.data());
+    Polled polled(gradient_work(examples.given(), architecture));
+    const Part<Real> part = trainer.part(examples.get(), task, parameters, threads, polled.pause());
+    polled.finish();
+    py::object gradients = py::none(), kept = py::none();
+    if (task.with_gradients) gradients = flat(part.gradients);
+    if (task.keep) kept = copy_array<Real>(shape, part.states.data());
+    return py::make_tuple(part.loss, gradients, kept);
+}
+
 using Rates = py::array_t<double, py::array::c_style>;
 
 template <class Real>
 py::tuple train(Trainer<Real>& trainer, const CheckedExamples<Real>& examples, const Pass& pass,
-                const Rates& learning_rates, bool carry, Index threads) {
+                const Rates& learning_rates, bool carry, Index threads, const py::object& compute) {
+    const Architecture& architecture = trainer.network()->architecture();
+    const auto elsewhere = elsewhere_of<Real>(compute, architecture);
     TrainingTask<Real> task{examples.get()};
     task.sequences = pass.sequences.data();
     task.count = pass.count();
@@ -100,8 +167,10 @@ py::tuple train(Trainer<Real>& trainer, const CheckedExamples<Real>& examples, c
     task.learning_rates = learning_rates.data();
     task.carry = carry;
     task.threads = threads;
+    task.elsewhere = elsewhere ? &*elsewhere : nullptr;
     check_shape(learning_rates, "learning_rates", {task.updates});
-    Polled polled(gradient_work(examples.given(), trainer.network()->architecture()));
+    // The lock is kept for `compute`.
+    Polled polled(elsewhere ? 0 : gradient_work(examples.given(), architecture));
     const Losses done = trainer.train(task, polled.pause());
     polled.finish();
     const Shape shape{static_cast<Index>(done.losses.size())};
@@ -110,10 +179,14 @@ py::tuple train(Trainer<Real>& trainer, const CheckedExamples<Real>& examples, c
 }
 
 template <class Real>
-double loss_of(Trainer<Real>& trainer, const CheckedExamples<Real>& examples, Index threads) {
+double loss_of(Trainer<Real>& trainer, const CheckedExamples<Real>& examples, Index threads,
+               const py::object& compute) {
     examples.require_counts();
-    Polled polled(gradient_work(examples.given(), trainer.network()->architecture()));
-    const double loss = trainer.loss(examples.get(), threads, polled.pause());
+    const Architecture& architecture = trainer.network()->architecture();
+    const auto elsewhere = elsewhere_of<Real>(compute, architecture);
+    Polled polled(elsewhere ? 0 : gradient_work(examples.given(), architecture));
+    const double loss =
+        trainer.loss(examples.get(), threads, polled.pause(), elsewhere ? &*elsewhere : nullptr);
     polled.finish();
     return loss;
 }
@@ -236,17 +309,36 @@ void bind_trainer(py::module_& m) {  // NOLINT(readability-function-size): a lis
             "train",
             [](const AnyTrainer& any, const AnyExamples& examples, const Indices& indices,
                Index batch_size, const Rates& learning_rates, std::optional<Index> bptt_steps,
-               std::optional<Index> update_every, bool carry, Index threads) {
+               std::optional<Index> update_every, bool carry, Index threads,
+               const py::object& compute) {
                 return any.taken([&](auto& trainer) {
                     const auto& own = checked(trainer, examples);
                     const Pass pass{own, indices, batch_size, bptt_steps, update_every};
-                    return train(trainer, own, pass, learning_rates, carry, threads);
+                    return train(trainer, own, pass, learning_rates, carry, threads, compute);
                 });
             },
             py::arg("examples"), py::arg("indices"), py::arg("batch_size"),
             py::arg("learning_rates"), py::arg("bptt_steps"), py::arg("update_every"),
-            py::arg("carry"), py::arg("threads"),
-            "Train on these sequences once; return the loss and the weight of each update.")
+            py::arg("carry"), py::arg("threads"), py::arg("compute") = py::none(),
+            "Train on these sequences once; return the loss and the weight of each update. All "
+            "gradients come from `compute`, if given, which takes and returns what part() does.")
+        .def(
+            "part",
+            [](const AnyTrainer& any, const AnyExamples& examples, py::handle weights,
+               const Indices& indices, const std::array<Index, 4>& window,
+               std::optional<std::pair<Index, Index>> truncation, py::handle states,
+               double normalizer, bool gradients, bool keep, Index threads) {
+                return any.taken([&](auto& trainer) {
+                    return part_of(trainer, checked(trainer, examples), weights, indices, window,
+                                   truncation, states, normalizer, {gradients, keep}, threads);
+                });
+            },
+            py::arg("examples"), py::arg("weights"), py::arg("indices"), py::arg("window"),
+            py::arg("truncation"), py::arg("states"), py::arg("normalizer"), py::arg("gradients"),
+            py::arg("keep"), py::arg("threads"),
+            "Return (loss, gradients or None, kept states or None) of sequences in a window "
+            "(first, "
+            "last, errors_from, kept_step), for these weights, which replace the trainer's own.")
         .def(
             "updates_of",
             [](const AnyTrainer& any, const AnyExamples& examples, const Indices& indices,
@@ -262,13 +354,15 @@ void bind_trainer(py::module_& m) {  // NOLINT(readability-function-size): a lis
             py::arg("update_every"), "Return the number of updates that train() makes.")
         .def(
             "loss",
-            [](const AnyTrainer& any, const AnyExamples& examples, Index threads) {
+            [](const AnyTrainer& any, const AnyExamples& examples, Index threads,
+               const py::object& compute) {
                 return any.taken([&](auto& trainer) {
                     const auto& own = checked(trainer, examples);
-                    return loss_of(trainer, own, threads);
+                    return loss_of(trainer, own, threads, compute);
                 });
             },
-            py::arg("examples"), py::arg("threads"), "Return the loss of all examples.")
+            py::arg("examples"), py::arg("threads"), py::arg("compute") = py::none(),
+            "Return the loss of all examples, computed by `compute`, if given, as in train().")
         .def(
             "network",
             [](const AnyTrainer& any) {

@@ -230,22 +230,86 @@ bool Trainer<Real>::update(const TrainingTask<Real>& task, Minibatch& batch, Pro
         window.with_gradients = weight > 0;
         window.state_gradients = data_of(state_gradients);
         window.kept_states = data_of(kept);
-        loss = backpropagation_->run(window, progress.team, progress.pause);
+        loss = task.elsewhere ? run_elsewhere(window, *task.elsewhere, progress.pause)
+                              : backpropagation_->run(window, progress.team, progress.pause);
     }
     progress.pause.worked(trained_ + batch.count);
     if (progress.pause.stopped()) return false;
 
     const double rate = progress.next_rate(task);
-    if (weight > 0 && std::isfinite(loss)) {
-        Real* gradients = backpropagation_->gradients();
-        clip(gradients);
-        optimizer_.update(weights_.data(), gradients, rate);
-    }
+    if (weight > 0 && std::isfinite(loss))
+        apply(task.elsewhere ? received_.data() : backpropagation_->gradients(), rate);
     progress.done.losses.push_back(loss);
     progress.done.weights.push_back(weight);
     if (keep && place.last) carry(batch, kept);
     if (keep && !place.last) batch.states = std::move(kept);
     return std::isfinite(loss);
+}
+
+template <class Real>
+void Trainer<Real>::apply(Real* gradients, double rate) {
+    clip(gradients);
+    optimizer_.update(weights_.data(), gradients, rate);
+}
+
+// Has the gradients and kept states of a window computed elsewhere; returns the loss.
+template <class Real>
+double Trainer<Real>::run_elsewhere(const BatchTask<Real>& task, const Elsewhere<Real>& elsewhere,
+                                    Pause& pause) {
+    PartTask<Real> all;
+    all.sequences = task.sequences;
+    all.count = task.count;
+    all.first = task.window.first;
+    all.last = task.window.last;
+    all.errors_from = task.window.errors_from;
+    all.kept_step = task.kept_step;
+    all.truncation = task.truncation;
+    all.states = task.states;
+    all.normalizer = task.normalizer;
+    all.with_gradients = task.with_gradients;
+    all.keep = task.kept_states != nullptr;
+    const Part<Real> part = elsewhere(all, parameters(pause));
+    if (pause.stopped()) return 0;
+    if (all.keep) std::copy(part.states.begin(), part.states.end(), task.kept_states);
+    if (!all.with_gradients) return part.loss;
+    received_ = zeros<Real>(layout().size(), pause);
+    layout().pack(part.gradients, received_.data(), pause);
+    return part.loss;
+}
+
+template <class Real>
+Part<Real> Trainer<Real>::part(const Examples<Real>& examples, const PartTask<Real>& task,
+                               const Parameters<Real>& weights, Index threads, Pause& pause) {
+    check(examples, architecture(), task.sequences, task.count, pause);
+    check_at_least("threads", 1, threads);
+    check_within("last", 0, examples.steps, task.last);
+    check_within("first", 0, task.last, task.first);
+    check_within("errors_from", 0, task.last - task.first, task.errors_from);
+    check_within("kept_step", 0, task.last - task.first, task.kept_step);
+    check_equal("weights", network_->parameters().size(), weights.size());
+    if (!(task.normalizer > 0)) refuse("normalizer", "above 0", std::to_string(task.normalizer));
+    const auto numbers = static_cast<std::size_t>(task.count * architecture().state_size());
+    Part<Real> part{0, Parameters<Real>(architecture(), pause),
+                    std::vector<Real>(task.keep ? numbers : 0)};
+    if (pause.stopped()) return part;
+    layout().pack(weights, weights_.data(), pause);
+    std::vector<Real> state_gradients(settings_.train_initial_state && !task.states ? numbers : 0);
+    BatchTask<Real> batch(examples);
+    batch.sequences = task.sequences;
+    batch.count = task.count;
+    batch.window = {task.first, task.last, task.errors_from};
+    batch.kept_step = task.kept_step;
+    batch.truncation = task.truncation;
+    batch.states = task.states;
+    batch.normalizer = task.normalizer;
+    batch.with_gradients = task.with_gradients;
+    batch.state_gradients = data_of(state_gradients);
+    batch.kept_states = data_of(part.states);
+    Team team = backpropagation_->team(threads, batch);
+    part.loss = backpropagation_->run(batch, team, pause);
+    if (task.with_gradients && !pause.stopped())
+        layout().unpack(backpropagation_->gradients(), part.gradients, pause);
+    return part;
 }
 
 template <class Real>
@@ -307,13 +371,15 @@ double Trainer<Real>::norm(const Real* gradients) {
 }
 
 template <class Real>
-double Trainer<Real>::loss(const Examples<Real>& examples, Index threads, Pause& pause) {
+double Trainer<Real>::loss(const Examples<Real>& examples, Index threads, Pause& pause,
+                           const Elsewhere<Real>* elsewhere) {
     check(examples, architecture(), nullptr, examples.sequences, pause);
     check_at_least("threads", 1, threads);
     const std::vector<Index> sequences = all_sequences(examples.sequences);
     BatchTask<Real> task(examples);
     task.take_all(sequences);
     task.normalizer = total_weight(examples, pause);
+    if (elsewhere) return run_elsewhere(task, *elsewhere, pause);
     Team team = backpropagation_->team(threads, task);
     return backpropagation_->run(task, team, pause);
 }

@@ -14,6 +14,9 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 # (name, alpha, beta, clip) of an activation, with None for what it does not have.
 _Activation = tuple[str, float | None, float | None, float | None]
 
+# The loss, the gradients of all parameters in the order of the file, and kept states.
+_Part = tuple[float, _Array | None, _Array | None]
+
 def activate(activation: _Activation, values: _Array) -> _Array:
     """Apply the kernel of an elementwise activation to a float32 or float64 array."""
 
@@ -219,8 +222,27 @@ class Trainer:
         update_every: int | None,
         carry: bool,
         threads: int,
+        compute: Callable[..., _Part] | None = None,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Train on these sequences once; return the loss and the weight of each update."""
+        """Train on these sequences once; return the loss and the weight of each update. All gradients
+        come from `compute`, if given, which takes and returns what part() does.
+        """
+    def part(
+        self,
+        examples: Examples,
+        weights: _Array,
+        indices: NDArray[np.int64],
+        window: tuple[int, int, int, int],
+        truncation: tuple[int, int] | None,
+        states: _Array | None,
+        normalizer: float,
+        gradients: bool,
+        keep: bool,
+        threads: int,
+    ) -> _Part:
+        """Return (loss, gradients or None, kept states or None) of sequences in a window (first, last,
+        errors_from, kept_step), for these weights, which replace the trainer's own.
+        """
     def updates_of(
         self,
         examples: Examples,
@@ -230,8 +252,10 @@ class Trainer:
         update_every: int | None,
     ) -> int:
         """Return the number of updates that train() makes."""
-    def loss(self, examples: Examples, threads: int) -> float:
-        """Return the loss of all examples."""
+    def loss(
+        self, examples: Examples, threads: int, compute: Callable[..., _Part] | None = None
+    ) -> float:
+        """Return the loss of all examples, computed by `compute`, if given, as in train()."""
     def network(self) -> Network:
         """Return a network with the current weights."""
     def state(self) -> dict[str, _Array]:

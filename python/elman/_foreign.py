@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from elman.errors import ArgumentTypeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container
+    from collections.abc import Callable, Container, Iterable
     from typing import ParamSpec, TypeVar
 
     P = ParamSpec("P")
@@ -164,14 +164,19 @@ def keywords(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
                     f" {known[code.co_argcount]}=..., got"
                     f" {len(args) - code.co_argcount + len(given)} positional arguments"
                 )
-            for keyword in kwargs:
-                if keyword not in known:
-                    raise ArgumentTypeError(_unknown(name, keyword, known))
+            require_known(name, kwargs, known)
             return function(*args, **kwargs)
 
         return call
 
     return explained
+
+
+def require_known(name: str, given: Iterable[str], known: tuple[str, ...]) -> None:
+    """Raise for the first keyword that is not an argument of the function, with a remedy."""
+    for keyword in given:
+        if keyword not in known:
+            raise ArgumentTypeError(_unknown(name, keyword, known))
 
 
 def _unknown(name: str, keyword: str, known: tuple[str, ...]) -> str:

@@ -1,6 +1,7 @@
 // trainer.hpp - training: gradients, clipping and optimizer updates.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -13,6 +14,8 @@ namespace elman {
 
 template <class Real>
 class Backpropagation;
+template <class Real>
+struct BatchTask;
 
 struct TrainerSettings {
     OptimizerSettings optimizer;
@@ -20,6 +23,35 @@ struct TrainerSettings {
     std::optional<double> clip_norm;   // of the whole gradient, after clip_value
     bool train_initial_state = false;
 };
+
+// Some sequences of a minibatch over a window of steps: what one update needs, or a part of it.
+template <class Real>
+struct PartTask {
+    const Index* sequences = nullptr;  // (count,), each 0 ... B-1
+    Index count = 0;
+    Index first = 0, last = 0;     // the window
+    Index errors_from = 0;         // relative to `first`; errors before it do not count
+    Index kept_step = 0;           // the steps of the window after which states are kept
+    Truncation truncation{};       // within the window
+    const Real* states = nullptr;  // (count, S), or null: the initial state
+    double normalizer = 1;         // divides the loss
+    bool with_gradients = true;
+    bool keep = false;
+};
+
+template <class Real>
+struct Part {
+    double loss;                 // sum(w l) / normalizer
+    Parameters<Real> gradients;  // zero without gradients
+    std::vector<Real> states;    // (count, S), empty unless kept
+};
+
+// Computes a part for these weights, in place of a trainer: on other machines, for example. A task
+// split after 16 x 2^k sequences has the same bits if its parts are added as a binary tree by
+// index.
+template <class Real>
+using Elsewhere =
+    std::function<Part<Real>(const PartTask<Real>& task, const Parameters<Real>& weights)>;
 
 // One pass over some examples, in the given order.
 //
@@ -38,6 +70,7 @@ struct TrainingTask {
     Truncation truncation{};
     bool carry = false;  // sequences continue from the states of the previous pass
     Index threads = 1;
+    const Elsewhere<Real>* elsewhere = nullptr;  // computes all gradients, if given
 };
 
 // One entry per update. Training stops at the first loss that is not finite.
@@ -68,7 +101,14 @@ class Trainer {
     Losses train(const TrainingTask<Real>& task, Pause& pause);
 
     // Unspecified if the pause was stopped.
-    double loss(const Examples<Real>& examples, Index threads, Pause& pause);
+    double loss(const Examples<Real>& examples, Index threads, Pause& pause,
+                const Elsewhere<Real>* elsewhere = nullptr);
+
+    // The loss and the gradients of a part, for weights that replace the trainer's own; the
+    // optimizer and the carried states are not touched. Throws std::invalid_argument as train().
+    // Discard the result if the pause was stopped.
+    Part<Real> part(const Examples<Real>& examples, const PartTask<Real>& task,
+                    const Parameters<Real>& weights, Index threads, Pause& pause);
 
     // Discard the result if the pause was stopped.
     Parameters<Real> parameters(Pause& pause) const;
@@ -101,8 +141,11 @@ class Trainer {
     bool update(const TrainingTask<Real>& task, Minibatch& batch, Progress& progress);
     std::vector<Real> start_of(const TrainingTask<Real>& task, const Index* sequences,
                                Index count) const;
+    double run_elsewhere(const BatchTask<Real>& task, const Elsewhere<Real>& elsewhere,
+                         Pause& pause);
     void begin_carried(const Examples<Real>& examples);
     void carry(const Minibatch& batch, const std::vector<Real>& states);
+    void apply(Real* gradients, double rate);
     void clip(Real* gradients);
     double norm(const Real* gradients);
 
@@ -115,8 +158,9 @@ class Trainer {
     Index trained_;                // leading elements of weights_ that are trained
     std::unique_ptr<Backpropagation<Real>> backpropagation_;
     Optimizer<Real> optimizer_;
-    AlignedVector<Real> squares_;  // scratch of norm()
-    std::vector<Real> carried_;    // (B, S), empty until something is carried
+    AlignedVector<Real> squares_;   // scratch of norm()
+    AlignedVector<Real> received_;  // gradients computed elsewhere
+    std::vector<Real> carried_;     // (B, S), empty until something is carried
     mutable Busy busy_;
 };
 

@@ -259,7 +259,7 @@ def hold_out(data: Data, fraction: float, outputs: str, seed: int) -> tuple[Data
 
     The end of a series is validated on the whole series, with weight 0 before the end.
     """
-    data = _flat(data)
+    data = flat(data)
     B, T, _ = data.x.shape
     series = B == 1 and outputs == "all"
     if series and data.lengths is not None:
@@ -273,7 +273,7 @@ def hold_out(data: Data, fraction: float, outputs: str, seed: int) -> tuple[Data
         )
     if not series:
         order = shuffled(B, seed)
-        return _take(data, np.sort(order[count:])), _take(data, np.sort(order[:count]))
+        return take(data, np.sort(order[count:])), take(data, np.sort(order[:count]))
     end = T - count
     weights = np.ones((1, T)) if data.weights is None else data.weights[:, :T]
     x, y = data.x[:, :T], data.y[:, :T]
@@ -288,7 +288,7 @@ def shuffled(count: int, seed: int) -> Array:
     return _core.permutation(count, seed, 0)  # 0: the epochs, also shuffled by the seed, begin at 1
 
 
-def _flat(data: Data) -> Data:
+def flat(data: Data) -> Data:
     """Flatten the batch axes to one."""
     axes, B = len(data.batch), int(np.prod(data.batch))
     x, y, lengths, state, weights, _ = data
@@ -303,7 +303,7 @@ def _flat(data: Data) -> Data:
     )
 
 
-def _take(data: Data, rows: Array) -> Data:
+def take(data: Data, rows: Array | slice) -> Data:
     """Select sequences."""
     x, y, *optional, name = data
     lengths, state, weights = (None if part is None else part[rows] for part in optional)

@@ -14,6 +14,8 @@ from elman.training.run import Plan, fit
 from elman.training.trainer import Trainer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import ArrayLike
 
     from elman._network import Network
@@ -170,6 +172,45 @@ def train(
     >>> history.loss[-1] < history.loss[0] / 10
     True
     """
+    return launch(Trainer, **locals())
+
+
+def launch(
+    make: Callable[..., Trainer],
+    net: Network,
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    loss: str,
+    optimizer: str | Optimizer,
+    learning_rate: float | None,
+    epochs: int,
+    batch_size: int,
+    outputs: str | None,
+    lengths: ArrayLike | None,
+    state: ArrayLike | None,
+    sample_weight: ArrayLike | None,
+    step_weight: ArrayLike | None,
+    bptt_steps: int | None,
+    update_every: int | None,
+    carry_state: bool,
+    shuffle: bool,
+    seed: int | None,
+    clip_norm: float | None,
+    clip_value: float | None,
+    weight_decay: float | None,
+    schedule: Schedule | None,
+    train_initial_state: bool,
+    validation: Validation | None,
+    patience: int | None,
+    min_delta: float,
+    checkpoint: Path | None,
+    checkpoint_every: int,
+    progress: bool,
+    callback: Callback | None,
+    threads: int,
+) -> TrainResult:
+    """Train as `train` does, with a trainer that `make` returns for the same arguments."""
     if callback is not None:
         _require_callback(callback)
     if seed is None and checkpoint is not None:
@@ -179,7 +220,7 @@ def train(
     shown = _arguments.flag("progress", progress)
     if _arguments.flag("train_initial_state", train_initial_state) and state is not None:
         raise ArgumentError("state: expected None with train_initial_state, got a state")
-    trainer = Trainer(
+    trainer = make(
         net,
         loss=loss,
         outputs=outputs,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -23,9 +23,22 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
     Windows = tuple[int | None, int | None]  # bptt_steps, update_every
+    Part = tuple[float, Array | None, Array | None]  # loss, gradients, kept states
     Rate = float | Callable[[int], float]
 
 _LEARNING_RATE, _UPDATES = "learning_rate", "updates"  # in a state, beside the core's arrays
+
+
+class Request(NamedTuple):
+    """Which examples of a part of a minibatch to compute, and what of them: as for the core."""
+
+    rows: Array
+    window: tuple[int, int, int, int]
+    truncation: tuple[int, int] | None
+    states: Array | None
+    normalizer: float
+    gradients: bool
+    keep: bool
 
 
 class Trainer:
@@ -350,6 +363,10 @@ class Trainer:
 
     def _loss_of(self, examples: _core.Examples) -> float:
         return self._core.loss(examples, self._threads)
+
+    def _part(self, examples: _core.Examples, weights: Array, request: Request) -> Part:
+        """Compute a part of a minibatch, for these weights, which replace the trainer's own."""
+        return self._core.part(examples, weights, *request, self._threads)
 
     def _require_finite(self, loss: float | None, when: str) -> None:
         """Raise if the loss or the weights are not finite."""
