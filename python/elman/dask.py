@@ -1,0 +1,396 @@
+"""Networks on Dask: whole sequences in chunks, and data-parallel training; extra `dask`."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+from concurrent.futures import CancelledError
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from elman import _arguments, _files
+from elman._network import require_network
+from elman._run import Run
+from elman.errors import ArgumentError, ArgumentTypeError, DTypeError, ShapeError
+from elman.training import data, parallel
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from elman._network import Network
+    from elman.training.history import TrainResult
+    from elman.training.parallel import Block
+    from elman.training.trainer import Part, Request
+
+    Array = NDArray[Any]
+
+__all__ = ["run", "train"]
+
+_SMALL = 1 << 16  # bytes of weights that travel with each task; larger ones are stored once
+_ATTEMPTS = 20  # to store lost data again, for one minibatch
+_LOOK = 50  # minibatches after which new workers are looked for
+
+
+# --- inference ------------------------------------------------------------------------------------
+
+
+def run(
+    net: Network,
+    x: Any,  # noqa: ANN401
+    *,
+    state: ArrayLike | None = None,
+    lengths: ArrayLike | None = None,
+    outputs: str = "all",
+    return_hidden: bool = False,
+    threads: int = 1,
+) -> Run:
+    """Run whole sequences in a Dask array, one task for each chunk.
+
+    Nothing is computed until the results are. They have the bits of `net.run` on the whole array,
+    for any chunks and any workers. The network is one key of the graph: each worker receives it
+    once.
+
+    Parameters
+    ----------
+    net : Network
+        The network.
+    x : dask.array.Array, shape (B, T, I)
+        Inputs, with chunks over B only; the number of sequences of a chunk may be unknown. Chunks
+        over time or features are merged, with a warning.
+    state : array_like or dask.array.Array, shape (B, state_size), optional
+        State to begin with; by default the network's initial state.
+    lengths : array_like or dask.array.Array of int, shape (B,), optional
+        Number of real steps of each sequence.
+    outputs : {"all", "last"}
+        Return the output of every step, or of the last real one.
+    return_hidden : bool
+        Whether to return the states of all steps as well.
+    threads : int
+        Number of threads of each task. Dask runs a task on every core already.
+
+    Returns
+    -------
+    Run
+        `output` (B, T, O) or (B, O), `state` (B, state_size) and `hidden` (B, T, state_size) or
+        None: Dask arrays, which share their tasks if they are computed together, as by
+        `dask.compute(run.output, run.state)`.
+
+    Raises
+    ------
+    ArgumentTypeError, ShapeError, DTypeError, ArgumentError
+        If an argument does not fit; what depends on values, such as lengths that are too large, is
+        raised by the task.
+
+    Warns
+    -----
+    UserWarning
+        If `x` has chunks over time or features: merging them moves the data between workers.
+
+    Examples
+    --------
+    >>> import dask.array as da, elman
+    >>> net = elman.Network(input_size=3, hidden_size=8, output_size=2, seed=0)
+    >>> x = da.random.default_rng(0).normal(size=(100, 20, 3), chunks=(25, 20, 3))
+    >>> run = elman.dask.run(net, x)
+    >>> run.output.shape, run.output.numblocks
+    ((100, 20, 2), (4, 1, 1))
+    >>> run.output[:5, -1].compute().shape
+    (5, 2)
+    """
+    dask = _files.extra("dask", "elman.dask", "'elman[dask]'")
+    da = _files.extra("dask.array", "elman.dask", "'elman[dask]'")
+    require_network(net)
+    data.outputs_name(outputs)
+    options = {
+        "outputs": outputs,
+        "return_hidden": _arguments.flag("return_hidden", return_hidden),
+        "threads": _arguments.size("threads", threads),
+    }
+    x = _chunked(net, x, da)
+    per_sequence = [
+        None if given is None else _beside(da, x, name, given, shape)
+        for name, given, shape in (("lengths", lengths, ()), ("state", state, (net.state_size,)))
+    ]
+    stored = pickle.dumps(net)
+    token = dask.base.tokenize(stored)
+    shared = dask.delayed(pickle.loads, pure=True)(stored, dask_key_name=f"elman-network-{token}")
+    given = [shared, None, x, "bti"]
+    for array in per_sequence:
+        given += [array, None if array is None else "bs"[: array.ndim]]
+    runs = da.blockwise(
+        _run_chunk,
+        "b",
+        *given,
+        options=options,
+        dtype=object,
+        meta=np.empty(0, object),
+        name=f"elman-run-{dask.base.tokenize(token, x, *per_sequence, options)}",
+        concatenate=True,
+        align_arrays=False,
+    )
+    return _results(da, net, runs, x.shape[1], outputs, return_hidden)
+
+
+def _chunked(net: Network, x: Any, da: Any) -> Any:  # noqa: ANN401
+    """Check x and return it with chunks over the sequences only."""
+    if not isinstance(x, da.Array):
+        raise ArgumentTypeError(
+            f"x: expected a dask array (B, T, {net.input_size}), got {_arguments.kind(x)}: use"
+            " dask.array.from_array(x, chunks=(1024, -1, -1))"
+        )
+    if x.ndim != 3 or x.shape[2] != net.input_size:
+        raise ShapeError(f"x: expected (B, T, {net.input_size}), got {x.shape}")
+    if x.dtype.kind not in "fiub":
+        raise DTypeError(f"x: expected real numbers, got {x.dtype}")
+    if x.numblocks[1:] == (1, 1):
+        return x
+    if np.isnan(x.shape[1]):
+        raise ShapeError("x: expected a known number of steps, or one chunk of them, got neither")
+    warnings.warn(
+        f"x: {x.numblocks[1]} x {x.numblocks[2]} chunks over time and features are merged, which"
+        " moves the data between workers and makes chunks as much larger: use chunks over"
+        " sequences only, x.rechunk((..., -1, -1)) before it is stored",
+        stacklevel=3,
+    )
+    return x.rechunk({1: -1, 2: -1})
+
+
+def _beside(da: Any, x: Any, name: str, given: Any, shape: tuple[int, ...]) -> Any:  # noqa: ANN401
+    """Return an array with one element or row for each sequence, in the chunks of x."""
+    blocks = x.chunks[0]
+    unknown = np.isnan(x.shape[0])
+    if not isinstance(given, da.Array):
+        if unknown:
+            raise ArgumentTypeError(
+                f"{name}: expected a dask array with the chunks of x, whose sizes are unknown, got"
+                f" {_arguments.kind(given)}: use x.compute_chunk_sizes()"
+            )
+        array = _arguments.array(name, given)
+        if array.shape != (x.shape[0], *shape):
+            raise ShapeError(f"{name}: expected {(x.shape[0], *shape)}, got {array.shape}")
+        return da.from_array(array, chunks=(blocks, *((n,) for n in shape)))
+    fits = given.ndim == 1 + len(shape) and given.shape[1:] == shape
+    if not fits or (unknown and given.numblocks[0] != len(blocks)):
+        raise ShapeError(f"{name}: expected {(x.shape[0], *shape)} in the chunks of x, got {given}")
+    if unknown or given.chunks[0] == blocks:
+        return given.rechunk({1: -1}) if shape else given
+    if given.shape[0] != x.shape[0]:
+        raise ShapeError(f"{name}: expected {(x.shape[0], *shape)}, got {given.shape}")
+    return given.rechunk((blocks, *((n,) for n in shape)))
+
+
+def _run_chunk(
+    net: Network,
+    x: Array,
+    lengths: Array | None,
+    state: Array | None,
+    options: dict[str, Any],
+) -> Run:
+    """Run the sequences of one chunk; a task."""
+    return net.run(x, lengths=lengths, state=state, **options)
+
+
+def _results(
+    da: Any,  # noqa: ANN401
+    net: Network,
+    runs: Any,  # noqa: ANN401
+    steps: int,
+    outputs: str,
+    return_hidden: bool,
+) -> Run:
+    """Return the parts of the runs of all chunks as Dask arrays."""
+
+    def part(index: int, axes: str, sizes: dict[str, int]) -> Any:  # noqa: ANN401
+        return da.blockwise(
+            _part_of,
+            axes,
+            runs,
+            "b",
+            index=index,
+            new_axes=sizes,
+            dtype=net.dtype,
+            meta=np.empty((0,) * len(axes), net.dtype),
+            name=f"{runs.name}-{('output', 'state', 'hidden')[index]}",
+        )
+
+    O, S = net.output_size, net.state_size
+    output = part(0, "bto", {"t": steps, "o": O}) if outputs == "all" else part(0, "bo", {"o": O})
+    hidden = part(2, "bts", {"t": steps, "s": S}) if return_hidden else None
+    return Run(output, part(1, "bs", {"s": S}), hidden)
+
+
+def _part_of(run: Run, index: int) -> Any:  # noqa: ANN401
+    return run[index]
+
+
+# --- training -------------------------------------------------------------------------------------
+
+
+def train(
+    net: Network,
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    client: Any = None,  # noqa: ANN401
+    part_size: int | None = None,
+    **options: Any,  # noqa: ANN401
+) -> TrainResult:
+    """Train on a Dask cluster, with the bits of `elman.train` in one process.
+
+    This process runs the loop of `elman.train`; workers compute the gradients of each minibatch in
+    parts. The result does not depend on the number of workers, on their processors or on where a
+    part is computed. Workers may join, and may be lost: their parts are computed again.
+
+    With `shuffle=False` the sequences are divided among the workers. Shuffled minibatches mix all
+    sequences, and each worker stores all of them. The data are stored once; then only weights and
+    gradients travel. An update costs some milliseconds more than in one process, so that only long
+    ones gain: large minibatches, such as `batch_size=len(x)`, long sequences and large layers.
+
+    Parameters
+    ----------
+    net : Network
+        The network to start from.
+    x, y : array_like or dask.array.Array
+        As for `elman.train`. Dask arrays are brought to this process first.
+    client : distributed.Client, optional
+        The client of the cluster; by default the current one.
+    part_size : int, optional
+        Number of sequences of a part: 16, 32, 64, ...; by default about four parts of a minibatch
+        for each thread of the cluster. It does not change the result.
+    **options
+        All others of `elman.train`. `threads` is the number of threads of a task.
+
+    Returns
+    -------
+    TrainResult
+        As from `elman.train`. Checkpoints are the same files.
+
+    Raises
+    ------
+    ElmanError
+        As `elman.train`; and `ArgumentError` without a client.
+
+    Examples
+    --------
+    >>> import numpy as np, elman
+    >>> from distributed import Client
+    >>> x = np.random.default_rng(0).normal(size=(256, 20, 1))
+    >>> net = elman.Network(1, 8, 1, output_activation="identity", seed=0)
+    >>> options = {"epochs": 3, "batch_size": 256, "shuffle": False}
+    >>> with Client(processes=False, dashboard_address=None) as client:
+    ...     trained, history = elman.dask.train(net, x, x, client=client, **options)
+    >>> trained == elman.train(net, x, x, **options).network
+    True
+    """
+    engine = _Cluster(_client(client))
+    try:
+        return parallel.train(engine, net, x, y, part_size, options)
+    finally:
+        engine.close()
+
+
+def _client(client: Any) -> Any:  # noqa: ANN401
+    distributed = _files.extra("distributed", "elman.dask.train", "'elman[dask]'")
+    if client is None:
+        try:
+            client = distributed.default_client()
+        except ValueError:
+            raise ArgumentError(
+                "client: expected a distributed.Client, got none: connect to a cluster with"
+                " Client(address), or start one here with Client()"
+            ) from None
+    if not isinstance(client, distributed.Client) or client.asynchronous:
+        raise ArgumentTypeError(
+            f"client: expected a synchronous distributed.Client, got {_arguments.kind(client)}"
+        )
+    return client
+
+
+class _Cluster:
+    """An engine of workers of Dask.
+
+    Tasks of a lost worker are scheduled again by Dask. Stored blocks are not: those whose copies
+    are all lost are stored again from here.
+    """
+
+    def __init__(self, client: Any) -> None:  # noqa: ANN401
+        self._client = client
+        self._blocks: list[Block] = []
+        self._futures: list[Any] = []
+        self._maps = 0
+        self._known: set[str] = set()  # the workers among which the blocks are divided
+
+    def workers(self) -> int:
+        return sum(self._client.nthreads().values())
+
+    def scatter(self, blocks: Sequence[Block]) -> range:
+        first = len(self._blocks)
+        self._blocks += blocks
+        self._futures += self._stored(blocks)
+        return range(first, len(self._blocks))
+
+    def map(self, weights: Array, parts: Sequence[tuple[int, Request]]) -> list[Part]:
+        if self._maps % _LOOK == 0:
+            self._divide()
+        self._maps += 1
+        for attempt in range(_ATTEMPTS):
+            try:
+                return self._map(weights, parts)
+            except CancelledError:
+                if attempt == _ATTEMPTS - 1:
+                    raise
+                self._store_again()
+        raise AssertionError
+
+    def close(self) -> None:
+        """Release what is stored."""
+        self._futures.clear()
+
+    def _map(self, weights: Array, parts: Sequence[tuple[int, Request]]) -> list[Part]:
+        given = weights
+        if weights.nbytes > _SMALL:
+            given = self._client.scatter(weights, hash=False)
+        futures = self._client.map(
+            _compute,
+            [self._futures[block] for block, _ in parts],
+            [request for _, request in parts],
+            weights=given,
+            pure=False,
+            key="elman-part",
+        )
+        try:
+            results: list[Part] = self._client.gather(futures)
+        except BaseException:
+            self._client.cancel(futures)
+            raise
+        return results
+
+    def _stored(self, blocks: Sequence[Block]) -> list[Any]:
+        """Store blocks: a single one on every worker."""
+        futures: list[Any] = self._client.scatter(
+            list(blocks), hash=False, broadcast=len(blocks) == 1
+        )
+        return futures
+
+    def _store_again(self) -> None:
+        for i, future in enumerate(self._futures):
+            if future.status != "finished":
+                (self._futures[i],) = self._stored([self._blocks[i]])
+
+    def _divide(self) -> None:
+        """Divide the blocks among all workers if others have joined."""
+        workers = set(self._client.nthreads())
+        if self._known and not workers <= self._known:
+            if len(self._futures) == 1:
+                self._client.replicate(self._futures)
+            else:
+                self._client.rebalance(self._futures)
+        self._known = workers
+
+
+def _compute(block: Block, request: Request, weights: Array) -> Part:
+    """Compute a part of a minibatch; a task."""
+    return block.compute(weights, request)
