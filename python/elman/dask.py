@@ -13,6 +13,7 @@ from elman import _arguments, _files
 from elman._network import require_network
 from elman._run import Run
 from elman.errors import ArgumentError, ArgumentTypeError, DTypeError, ShapeError
+from elman.files import running
 from elman.training import data, parallel
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-__all__ = ["run", "train"]
+__all__ = ["run", "run_table", "train"]
 
 _SMALL = 1 << 16  # bytes of weights that travel with each task; larger ones are stored once
 _ATTEMPTS = 20  # to store lost data again, for one minibatch
@@ -91,7 +92,7 @@ def run(
 
     Examples
     --------
-    >>> import dask.array as da, elman
+    >>> import dask.array as da, elman, elman.dask
     >>> net = elman.Network(input_size=3, hidden_size=8, output_size=2, seed=0)
     >>> x = da.random.default_rng(0).normal(size=(100, 20, 3), chunks=(25, 20, 3))
     >>> run = elman.dask.run(net, x)
@@ -226,6 +227,97 @@ def _part_of(run: Run, index: int) -> Any:  # noqa: ANN401
     return run[index]
 
 
+# --- data frames ----------------------------------------------------------------------------------
+
+
+def run_table(
+    net: Network,
+    frame: Any,  # noqa: ANN401
+    *,
+    outputs: str | None = None,
+    sequence: str | None = None,
+    missing: str | None = None,
+    order: str | None = None,
+    shuffle: bool = True,
+    threads: int = 1,
+) -> Any:  # noqa: ANN401
+    """Run a network over a Dask data frame of many sequences, one row for each step.
+
+    Each sequence is computed by one task, with the bits of `elman.run_table` on the whole frame.
+
+    Parameters
+    ----------
+    net : Network
+    frame : dask.dataframe.DataFrame
+        The columns that the network's table names; without a table, see `elman.run_table`.
+    outputs, sequence, missing
+        As for `elman.run_table`. A column of sequences is required.
+    order : str, optional
+        The column that orders the rows of a sequence; by default the time of the network's table.
+    shuffle : bool
+        Whether to bring the rows of each sequence together, which moves the data between workers
+        once and needs `order`. False: each sequence already is in one partition; its rows are then
+        taken as they come, unless `order` is given.
+    threads : int
+        Number of threads of each task.
+
+    Returns
+    -------
+    dask.dataframe.DataFrame
+        The columns that `elman.run_table` returns, in partitions of whole sequences.
+
+    Raises
+    ------
+    ArgumentError, ArgumentTypeError
+        If an argument is invalid, or `shuffle` has no column to order the rows by.
+    """
+    dd = _files.extra("dask.dataframe", "elman.dask", "'elman[dask]'")
+    require_network(net)
+    if not isinstance(frame, dd.DataFrame):
+        raise ArgumentTypeError(
+            f"frame: expected a dask data frame, got {_arguments.kind(frame)}: use"
+            " dask.dataframe.from_pandas(frame, npartitions=8)"
+        )
+    name = sequence or (net.table.sequence if net.table is not None else None)
+    if name is None:
+        raise ArgumentError("sequence: expected the column of the sequences, got None")
+    if order is None and net.table is not None:
+        order = net.table.time
+    if shuffle and order is None:
+        raise ArgumentError(
+            "order: expected a column that orders the rows of a sequence, got None; with"
+            " shuffle=False each sequence must be in one partition"
+        )
+    for column in (name, order):
+        if column is not None and column not in frame.columns:
+            raise ArgumentError(f"frame: expected a column {column!r}, got {list(frame.columns)}")
+    options: dict[str, Any] = {
+        "outputs": outputs,
+        "sequence": sequence,
+        "missing": missing,
+        "threads": threads,
+    }
+    if shuffle:
+        frame = frame.shuffle(name)
+    meta = running.run_table(net, frame._meta_nonempty[:1], **options).to_frame()[:0]
+    return frame.map_partitions(_run_partition, net, order, options, meta, meta=meta)
+
+
+def _run_partition(
+    part: Any,  # noqa: ANN401
+    net: Network,
+    order: str | None,
+    options: dict[str, Any],
+    empty: Any,  # noqa: ANN401
+) -> Any:  # noqa: ANN401
+    """Run the sequences of a partition, a pandas data frame; a task."""
+    if len(part) == 0:
+        return empty
+    if order is not None:
+        part = part.sort_values(order, kind="stable")
+    return running.run_table(net, part, **options).to_frame().astype(empty.dtypes)
+
+
 # --- training -------------------------------------------------------------------------------------
 
 
@@ -275,7 +367,7 @@ def train(
 
     Examples
     --------
-    >>> import numpy as np, elman
+    >>> import numpy as np, elman, elman.dask
     >>> from distributed import Client
     >>> x = np.random.default_rng(0).normal(size=(256, 20, 1))
     >>> net = elman.Network(1, 8, 1, output_activation="identity", seed=0)
@@ -320,6 +412,7 @@ class _Cluster:
         self._client = client
         self._blocks: list[Block] = []
         self._futures: list[Any] = []
+        self._whole: set[int] = set()  # indices of blocks that all workers store
         self._maps = 0
         self._known: set[str] = set()  # the workers among which the blocks are divided
 
@@ -327,9 +420,11 @@ class _Cluster:
         return sum(self._client.nthreads().values())
 
     def scatter(self, blocks: Sequence[Block]) -> range:
-        first = len(self._blocks)
+        first, whole = len(self._blocks), len(blocks) == 1
+        if whole:
+            self._whole.add(first)
         self._blocks += blocks
-        self._futures += self._stored(blocks)
+        self._futures += self._stored(blocks, whole)
         return range(first, len(self._blocks))
 
     def map(self, weights: Array, parts: Sequence[tuple[int, Request]]) -> list[Part]:
@@ -368,26 +463,28 @@ class _Cluster:
             raise
         return results
 
-    def _stored(self, blocks: Sequence[Block]) -> list[Any]:
-        """Store blocks: a single one on every worker."""
-        futures: list[Any] = self._client.scatter(
-            list(blocks), hash=False, broadcast=len(blocks) == 1
-        )
+    def _stored(self, blocks: Sequence[Block], whole: bool) -> list[Any]:
+        """Store blocks: divided among the workers, or a whole one on every worker."""
+        futures: list[Any] = self._client.scatter(list(blocks), hash=False, broadcast=whole)
         return futures
 
     def _store_again(self) -> None:
         for i, future in enumerate(self._futures):
             if future.status != "finished":
-                (self._futures[i],) = self._stored([self._blocks[i]])
+                (self._futures[i],) = self._stored([self._blocks[i]], i in self._whole)
 
     def _divide(self) -> None:
         """Divide the blocks among all workers if others have joined."""
         workers = set(self._client.nthreads())
         if self._known and not workers <= self._known:
-            if len(self._futures) == 1:
-                self._client.replicate(self._futures)
-            else:
-                self._client.rebalance(self._futures)
+            whole = [self._futures[i] for i in sorted(self._whole)]
+            parts = [i for i in range(len(self._blocks)) if i not in self._whole]
+            if whole:
+                self._client.replicate(whole)
+            if parts:  # again from here: Client.rebalance moves nothing where there is memory left
+                stored = self._stored([self._blocks[i] for i in parts], False)
+                for i, future in zip(parts, stored, strict=True):
+                    self._futures[i] = future
         self._known = workers
 
 

@@ -1,0 +1,269 @@
+"""`elman.dask`: chunks and parts, compared bit by bit with one call in this process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import warnings
+
+import numpy as np
+import pytest
+
+import elman
+
+dask = pytest.importorskip("dask", reason="could not import dask")
+pytest.importorskip("distributed", reason="could not import distributed")
+da = pytest.importorskip("dask.array", reason="could not import dask.array")
+
+import elman.dask  # noqa: E402
+from elman.errors import (  # noqa: E402
+    ArgumentError,
+    ArgumentTypeError,
+    DTypeError,
+    LimitError,
+    ShapeError,
+)
+
+pytestmark = pytest.mark.any_isa
+
+
+@pytest.fixture(params=["synchronous", "threads"])
+def scheduler(request):
+    with dask.config.set(scheduler=request.param):
+        yield
+
+
+@pytest.fixture
+def net():
+    return elman.Network(3, [8, 5], 2, output_activation="identity", seed=0)
+
+
+@pytest.fixture
+def x(rng):
+    return rng.normal(size=(50, 9, 3)).astype("float32")
+
+
+def equal(ours, theirs):
+    """Require the same bits of two runs."""
+    for a, b in zip(dask.compute(*ours), theirs, strict=True):
+        assert (a is None and b is None) or (a.shape, a.tobytes()) == (b.shape, b.tobytes())
+
+
+# --- whole sequences ------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("scheduler")
+@pytest.mark.parametrize("rows", [1, 7, 50])
+@pytest.mark.parametrize("outputs", ["all", "last"])
+def test_chunks_have_the_bits_of_the_whole(net, x, rng, rows, outputs):
+    options = {
+        "lengths": rng.integers(0, 10, 50),
+        "state": rng.normal(size=(50, 13)),
+        "outputs": outputs,
+    }
+    lazy = da.from_array(x, chunks=(rows, 9, 3))
+    equal(elman.dask.run(net, lazy, **options), net.run(x, **options))
+    ours = elman.dask.run(net, lazy, return_hidden=True)
+    equal(ours, net.run(x, return_hidden=True))
+    for array in ours:
+        assert array.compute().shape == array.shape
+        assert array.dtype == array.compute().dtype == net.dtype
+
+
+def test_arguments_may_be_dask_arrays_in_other_chunks(net, x, rng):
+    lengths, state = rng.integers(0, 10, 50), rng.normal(size=(50, 13))
+    lazy = elman.dask.run(
+        net,
+        da.from_array(x, chunks=(20, 9, 3)),
+        lengths=da.from_array(lengths, chunks=7),
+        state=da.from_array(state, chunks=(11, 5)),
+    )
+    with dask.config.set(scheduler="synchronous"):
+        equal(lazy, net.run(x, lengths=lengths, state=state))
+
+
+def test_nothing_runs_while_the_graph_is_built(net):
+    def fails(block):
+        raise AssertionError("computed")
+
+    x = da.zeros((10, 9, 3), chunks=(5, 9, 3)).map_blocks(fails, meta=np.zeros((0, 0, 0)))
+    run = elman.dask.run(net, x, return_hidden=True)
+    assert run.output.chunks == ((5, 5), (9,), (2,))
+    assert run.state.chunks == ((5, 5), (13,))
+    assert run.hidden.chunks == ((5, 5), (9,), (13,))
+
+
+def test_the_same_call_has_the_same_keys(net, x):
+    def names(net, **options):
+        lazy = da.from_array(x, chunks=(20, 9, 3), name="x")
+        return [array.name for array in elman.dask.run(net, lazy, **options)[:2]]
+
+    assert names(net) == names(net.replace())
+    assert len({*names(net), *names(net, outputs="last"), *names(net, lengths=np.ones(50))}) == 6
+    assert set(names(net)).isdisjoint(names(elman.Network(3, [8, 5], 2, seed=1)))
+
+
+def test_chunks_of_unknown_sizes(net, x):
+    lazy = da.from_array(x, chunks=(20, 9, 3))
+    some = x[:, 0, 0] > 0
+    lengths = da.from_array(np.arange(50) % 10, chunks=20)
+    with dask.config.set(scheduler="synchronous"):
+        unknown = lazy[lazy[:, 0, 0] > 0]
+        equal(elman.dask.run(net, unknown), net.run(x[some]))
+        ours = elman.dask.run(net, unknown, lengths=lengths[lazy[:, 0, 0] > 0])
+        equal(ours, net.run(x[some], lengths=(np.arange(50) % 10)[some]))
+    with pytest.raises(ArgumentTypeError, match=r"lengths: expected a dask array .*compute_chunk"):
+        elman.dask.run(net, unknown, lengths=[1] * 9)
+
+
+def test_chunks_over_time_are_merged_with_a_warning(net, x):
+    lazy = da.from_array(x, chunks=(20, 4, 2))
+    with pytest.warns(UserWarning, match=r"3 x 2 chunks .* moves the data"):
+        run = elman.dask.run(net, lazy)
+    with dask.config.set(scheduler="synchronous"):
+        equal(run, net.run(x))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        elman.dask.run(net, lazy.rechunk((7, -1, -1)))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "message"),
+    [
+        ({"x": np.zeros((5, 9, 3))}, ArgumentTypeError, "x: expected a dask array.*from_array"),
+        ({"x": (5, 9, 2)}, ShapeError, r"x: expected \(B, T, 3\), got \(5, 9, 2\)"),
+        ({"x": (9, 3)}, ShapeError, r"x: expected \(B, T, 3\), got \(9, 3\)"),
+        ({"lengths": [1, 2]}, ShapeError, r"lengths: expected \(5,\), got \(2,\)"),
+        ({"state": np.zeros((5, 12))}, ShapeError, r"state: expected \(5, 13\), got \(5, 12\)"),
+        ({"outputs": "first"}, ArgumentError, "outputs: expected 'all' or 'last'"),
+        ({"threads": 0}, ArgumentError, "threads: expected"),
+    ],
+)
+def test_what_does_not_fit_is_refused_at_once(net, wrong, error, message):
+    x = wrong.pop("x", (5, 9, 3))
+    with pytest.raises(error, match=message):
+        elman.dask.run(net, da.zeros(x) if isinstance(x, tuple) else x, **wrong)
+
+
+def test_numbers_that_are_not_real_are_refused(net):
+    with pytest.raises(DTypeError, match="x: expected real numbers, got complex128"):
+        elman.dask.run(net, da.zeros((5, 9, 3), dtype=complex))
+
+
+def test_values_are_refused_by_the_task(net):
+    run = elman.dask.run(net, da.zeros((5, 9, 3)), lengths=[1, 2, 3, 4, 10])
+    errors = (ArgumentError, ShapeError, LimitError)
+    with pytest.raises(errors, match="lengths: expected"):
+        run.output.compute(scheduler="synchronous")
+
+
+# --- data frames ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def table_net():
+    table = elman.Table(inputs=["heat", "load"], targets=["wear"], sequence="machine")
+    return elman.Network(2, 6, 1, output_activation="identity", seed=0, table=table)
+
+
+@pytest.fixture
+def frame(rng):
+    pandas = pytest.importorskip("pandas")
+    return pandas.DataFrame(
+        {
+            "machine": rng.choice(list("abcdefgh"), 200),
+            "at": np.arange(200),
+            "heat": rng.normal(size=200),
+            "load": rng.normal(size=200),
+        }
+    )
+
+
+def by_machine(frame):
+    return {m: rows["wear"].to_numpy().tobytes() for m, rows in frame.groupby("machine")}
+
+
+def test_rows_in_any_partition_give_the_sequences_of_one_frame(table_net, frame):
+    dd = pytest.importorskip("dask.dataframe")
+    mixed = dd.from_pandas(frame.sample(frac=1, random_state=0).reset_index(drop=True), 5)
+    lazy = elman.dask.run_table(table_net, mixed, order="at")
+    whole = elman.run_table(table_net, frame).to_frame()
+    with dask.config.set(scheduler="synchronous"):
+        ours = lazy.compute()
+        last = elman.dask.run_table(table_net, mixed, order="at", outputs="last").compute()
+    assert by_machine(ours) == by_machine(whole)
+    assert ours.dtypes.equals(lazy.dtypes)
+    assert by_machine(last) == by_machine(whole.groupby("machine").tail(1))
+
+
+def test_whole_sequences_in_a_partition_need_no_shuffle(table_net, frame):
+    dd = pytest.importorskip("dask.dataframe")
+    lazy = dd.from_pandas(frame.sort_values(["machine", "at"]).set_index("machine"), 4)
+    lazy = lazy.map_partitions(lambda part: part.reset_index())
+    ours = elman.dask.run_table(table_net, lazy, shuffle=False).compute(scheduler="synchronous")
+    assert by_machine(ours) == by_machine(elman.run_table(table_net, frame).to_frame())
+
+
+def test_a_shuffle_without_an_order_is_refused(table_net, frame):
+    dd = pytest.importorskip("dask.dataframe")
+    with pytest.raises(ArgumentError, match="order: expected a column"):
+        elman.dask.run_table(table_net, dd.from_pandas(frame, 2))
+    with pytest.raises(ArgumentError, match="sequence: expected the column"):
+        elman.dask.run_table(elman.Network(2, 6, 1), dd.from_pandas(frame, 2))
+    with pytest.raises(ArgumentTypeError, match="frame: expected a dask data frame"):
+        elman.dask.run_table(table_net, frame)
+
+
+# --- a cluster ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def client():
+    from distributed import Client, LocalCluster
+
+    with (
+        dask.config.set({"distributed.admin.log-format": "%(message)s"}),
+        LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=None,
+            memory_limit="1GiB",
+        ) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        yield client
+
+
+def test_a_cluster_gives_the_bits_of_one_process(net, x, client):
+    lazy = da.from_array(x, chunks=(10, 9, 3))
+    run = elman.dask.run(net, lazy)
+    outputs, states = (future.result() for future in client.compute([run.output, run.state]))
+    whole = net.run(x)
+    assert outputs.tobytes() == whole.output.tobytes()
+    assert states.tobytes() == whole.state.tobytes()
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_training_survives_a_killed_worker(net, x, client, shuffle):
+    def kill(record, trainer):
+        if record.epoch == 2:
+            pid = client.run(os.getpid).popitem()[1]
+            killed.append(pid)
+            os.kill(pid, signal.SIGKILL)
+
+    killed = []
+    y = np.cumsum(x[..., :2], axis=1) / 3
+    options = {"epochs": 5, "batch_size": 50, "shuffle": shuffle, "validation": 0.2}
+    ours = elman.dask.train(net, x, y, client=client, part_size=16, callback=kill, **options)
+    alone = elman.train(net, x, y, **options)
+    assert len(killed) == 1
+    assert ours.network == alone.network
+    assert ours.history == alone.history
+
+
+def test_training_needs_a_client(net, x):
+    with pytest.raises(ArgumentError, match=r"client: expected a distributed\.Client, got none"):
+        elman.dask.train(net, x, x)
+    with pytest.raises(ArgumentTypeError, match="client: expected a synchronous"):
+        elman.dask.train(net, x, x, client="tcp://localhost:8786")
