@@ -16,6 +16,7 @@ pytest.importorskip("distributed", reason="could not import distributed")
 da = pytest.importorskip("dask.array", reason="could not import dask.array")
 
 import elman.dask  # noqa: E402
+from elman import _network  # noqa: E402
 from elman.errors import (  # noqa: E402
     ArgumentError,
     ArgumentTypeError,
@@ -101,6 +102,25 @@ def test_the_same_call_has_the_same_keys(net, x):
     assert names(net) == names(net.replace())
     assert len({*names(net), *names(net, outputs="last"), *names(net, lengths=np.ones(50))}) == 6
     assert set(names(net)).isdisjoint(names(elman.Network(3, [8, 5], 2, seed=1)))
+
+
+def test_the_network_is_packed_once_and_each_chunk_is_run_once(net, x, monkeypatch):
+    run = elman.dask.run(net, da.from_array(x, chunks=(5, 9, 3)), return_hidden=True)
+    restore, run_chunk = _network._restore, elman.Network.run
+    calls = []
+
+    def counted_restore(data):
+        calls.append("restore")
+        return restore(data)
+
+    def counted_run(self, *args, **options):
+        calls.append("run")
+        return run_chunk(self, *args, **options)
+
+    monkeypatch.setattr(_network, "_restore", counted_restore)
+    monkeypatch.setattr(elman.Network, "run", counted_run)
+    dask.compute(*run, scheduler="synchronous")
+    assert sorted(calls) == ["restore"] + 10 * ["run"]
 
 
 def test_chunks_of_unknown_sizes(net, x):

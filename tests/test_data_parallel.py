@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import elman
+from elman.training import parallel
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -40,6 +41,14 @@ def test_equal_shares_of_full_leaves_give_the_bits_of_the_whole(example, net, le
     if count == 3:  # the order matters: only this one gives the same bits
         a, b, c = found
         assert not example.same_bits((a[0] + (b[0] + c[0]), a[1] + (b[1] + c[1])), whole)
+
+
+@pytest.mark.parametrize("count", range(1, 20))
+def test_parts_are_added_as_on_engines(example, count):
+    whole = np.random.default_rng(count).normal(size=(count, 5)).astype("float32")
+    ours = example.combined([(float(row[0]), row) for row in whole])
+    loss, theirs = parallel.combined([(float(row[0]), row) for row in whole])
+    assert (ours[0], ours[1].tobytes()) == (loss, theirs.tobytes())
 
 
 @pytest.mark.parametrize("sizes", [[1, 63], [20, 20, 24], [5] * 12 + [4]])
