@@ -282,6 +282,30 @@ def test_training_survives_a_killed_worker(net, x, client, shuffle):
     assert ours.history == alone.history
 
 
+def test_a_worker_lost_while_it_receives_data(net, x, client, monkeypatch):
+    """What Dask's scheduler raises then: seen in runs with killed workers."""
+    scatter = client.scatter
+    errors = [KeyError("tcp://127.0.0.1:38127"), OSError("closed"), TimeoutError("no workers")]
+
+    def failing(*args, **options):
+        if errors:
+            raise errors.pop()
+        return scatter(*args, **options)
+
+    monkeypatch.setattr(client, "scatter", failing)
+    y = np.cumsum(x[..., :2], axis=1) / 3
+    ours = elman.dask.train(net, x, y, client=client, epochs=2)
+    assert errors == []
+    assert ours.network == elman.train(net, x, y, epochs=2).network
+
+
+def test_large_weights_are_stored_once_per_update(x, client):
+    net = elman.Network(3, 200, 2, output_activation="identity", seed=0)
+    y = np.cumsum(x[..., :2], axis=1) / 3
+    ours = elman.dask.train(net, x, y, client=client, epochs=2, part_size=16)
+    assert ours.network == elman.train(net, x, y, epochs=2).network
+
+
 def test_training_needs_a_client(net, x):
     with pytest.raises(ArgumentError, match=r"client: expected a distributed\.Client, got none"):
         elman.dask.train(net, x, x)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pickle
+import time
 import warnings
 from concurrent.futures import CancelledError
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +34,9 @@ __all__ = ["run", "run_table", "train"]
 
 _SMALL = 1 << 16  # bytes of weights that travel with each task; larger ones are stored once
 _ATTEMPTS = 20  # to store lost data again, for one minibatch
+_PAUSE = 0.1  # seconds between two of them
+# What Dask raises if a worker is lost while it receives data; CommClosedError is an OSError.
+_FAILED = (KeyError, OSError, TimeoutError)
 _LOOK = 50  # minibatches after which new workers are looked for
 
 
@@ -445,9 +450,9 @@ class _Cluster:
         self._futures.clear()
 
     def _map(self, weights: Array, parts: Sequence[tuple[int, Request]]) -> list[Part]:
-        given = weights
+        given: Any = weights
         if weights.nbytes > _SMALL:
-            given = self._client.scatter(weights, hash=False)
+            (given,) = self._stored([weights])
         futures = self._client.map(
             _compute,
             [self._futures[block] for block, _ in parts],
@@ -463,10 +468,20 @@ class _Cluster:
             raise
         return results
 
-    def _stored(self, blocks: Sequence[Block], whole: bool) -> list[Any]:
-        """Store blocks: divided among the workers, or a whole one on every worker."""
-        futures: list[Any] = self._client.scatter(list(blocks), hash=False, broadcast=whole)
-        return futures
+    def _stored(self, objects: Sequence[Any], whole: bool = False) -> list[Any]:
+        """Store objects: divided among the workers, or whole on every worker."""
+        for attempt in range(_ATTEMPTS):
+            try:
+                futures: list[Any] = self._client.scatter(
+                    list(objects), hash=False, broadcast=whole
+                )
+            except _FAILED:
+                if attempt == _ATTEMPTS - 1:
+                    raise
+                time.sleep(_PAUSE)
+            else:
+                return futures
+        raise AssertionError
 
     def _store_again(self) -> None:
         for i, future in enumerate(self._futures):
@@ -480,9 +495,10 @@ class _Cluster:
             whole = [self._futures[i] for i in sorted(self._whole)]
             parts = [i for i in range(len(self._blocks)) if i not in self._whole]
             if whole:
-                self._client.replicate(whole)
+                with suppress(*_FAILED):  # the other copies serve as well
+                    self._client.replicate(whole)
             if parts:  # again from here: Client.rebalance moves nothing where there is memory left
-                stored = self._stored([self._blocks[i] for i in parts], False)
+                stored = self._stored([self._blocks[i] for i in parts])
                 for i, future in zip(parts, stored, strict=True):
                     self._futures[i] = future
         self._known = workers
