@@ -24,6 +24,10 @@ import elman.dask  # noqa: E402
 pytestmark = [pytest.mark.clusters, pytest.mark.filterwarnings("default")]
 
 
+# Whoever asks a lost worker for a result tries for so long; Dask's default is half a minute.
+_IMPATIENT = {"DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "2s"}
+
+
 class Processes:
     """A scheduler and workers on loopback."""
 
@@ -38,7 +42,7 @@ class Processes:
         command = [sys.executable, "-m", "dask", kind, "--scheduler-file", self.file]
         self.started[name] = subprocess.Popen(
             [*command, "--host", "127.0.0.1", "--no-dashboard", *options],
-            env=os.environ | environment,
+            env=os.environ | _IMPATIENT | environment,
             stdout=self.log,
             stderr=self.log,
             cwd=self.file.parent,

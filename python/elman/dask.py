@@ -442,7 +442,7 @@ class _Cluster:
             except CancelledError:
                 if attempt == _ATTEMPTS - 1:
                     raise
-                self._store_again()
+                self._store_again(everything=attempt > 0)
         raise AssertionError
 
     def close(self) -> None:
@@ -483,9 +483,10 @@ class _Cluster:
                 return futures
         raise AssertionError
 
-    def _store_again(self) -> None:
+    def _store_again(self, everything: bool) -> None:
+        """Store lost blocks again; futures of some do not know that they are lost."""
         for i, future in enumerate(self._futures):
-            if future.status != "finished":
+            if everything or future.status != "finished":
                 (self._futures[i],) = self._stored([self._blocks[i]], i in self._whole)
 
     def _divide(self) -> None:
@@ -495,7 +496,7 @@ class _Cluster:
             whole = [self._futures[i] for i in sorted(self._whole)]
             parts = [i for i in range(len(self._blocks)) if i not in self._whole]
             if whole:
-                with suppress(*_FAILED):  # the other copies serve as well
+                with suppress(*_FAILED, CancelledError):  # the other copies serve as well
                     self._client.replicate(whole)
             if parts:  # again from here: Client.rebalance moves nothing where there is memory left
                 stored = self._stored([self._blocks[i] for i in parts])
