@@ -24,7 +24,7 @@ import elman.dask  # noqa: E402
 pytestmark = [pytest.mark.clusters, pytest.mark.filterwarnings("default")]
 
 
-# Whoever asks a lost worker for a result tries for so long; Dask's default is half a minute.
+# How long to ask a lost worker for a result; Dask's default is half a minute.
 _IMPATIENT = {"DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "2s"}
 
 
@@ -165,7 +165,7 @@ def test_data_that_are_spilled_to_disk(net, processes, client):
     """60 MB a worker beside the interpreter, for 160 MB of blocks."""
     x, y = example(4096, 2000)
     memory = f"{_memory() + 60}MiB"
-    for name in ("0", "1"):  # a worker that pauses would wait for memory for ever
+    for name in ("0", "1"):  # a worker that pauses would wait for memory without end
         processes.worker(name, memory, DASK_DISTRIBUTED__WORKER__MEMORY__PAUSE="False")
     client.wait_for_workers(2, timeout=60)
     options = {"epochs": 1, "batch_size": 4096, "shuffle": False}
