@@ -424,7 +424,9 @@ def test_missing_and_unusable_paths_are_one_sentence(model, tmp_path):
     assert complaint("run", model, nowhere) == f"{nowhere}: No such file or directory"
     assert complaint("verify", model, "--input", nowhere).startswith(f"{nowhere}: ")
     assert complaint("run", model, x, "-o", nowhere).startswith(f"{nowhere.parent}: ")
-    assert complaint("run", model, tmp_path) == f"{tmp_path}: Is a directory"
+    assert (
+        complaint("run", model, tmp_path) == f"{tmp_path}: a folder without files .npy or .parquet"
+    )
 
 
 # --- refused input --------------------------------------------------------------------------------
@@ -704,9 +706,9 @@ def test_stream_refuses_npy(model):
 
 @pytest.mark.parametrize("suffix", ["csv", "npy"])
 def test_long_work_shows_a_progress_bar_on_a_terminal_only(model, tmp_path, suffix, monkeypatch):
-    from elman.cli import run as command
+    from elman.cli import progress
 
-    monkeypatch.setattr(command, "PATIENCE", 0)
+    monkeypatch.setattr(progress, "PATIENCE", 0)
     monkeypatch.setattr(lines, "BLOCK", 1 << 12)
     x = inputs(9000, 3)
     source, output = tmp_path / f"x.{suffix}", tmp_path / "y.csv"

@@ -57,8 +57,11 @@ if TYPE_CHECKING:
     from elman.errors import UnsupportedModelError as UnsupportedModelError
     from elman.errors import VerificationError as VerificationError
     from elman.files.frame import Frame as Frame
+    from elman.files.parts import FilesRun as FilesRun
+    from elman.files.parts import Progress as Progress
     from elman.files.reading import read_table as read_table
     from elman.files.running import run_table as run_table
+    from elman.files.stored import run_files as run_files
     from elman.forecasting.ahead import Forecast as Forecast
     from elman.forecasting.ahead import forecast as forecast
     from elman.forecasting.linear import linear_start as linear_start
@@ -106,6 +109,7 @@ _HOMES = {
     "EchoState": "elman.initialization",
     "ElmanError": "elman.errors",
     "Epoch": "elman.training",
+    "FilesRun": "elman.files.parts",
     "Forecast": "elman.forecasting.ahead",
     "Frame": "elman.files.frame",
     "Gradients": "elman.gradients",
@@ -116,6 +120,7 @@ _HOMES = {
     "LimitError": "elman.errors",
     "ModelFormatError": "elman.errors",
     "Network": "elman._network",
+    "Progress": "elman.files.parts",
     "RMSprop": "elman.training",
     "Readout": "elman._parameters",
     "Run": "elman._run",
@@ -150,6 +155,7 @@ _HOMES = {
     "read_table": "elman.files.reading",
     "reference": "elman.reference",
     "ridge_readout": "elman.ridge",
+    "run_files": "elman.files.stored",
     "run_table": "elman.files.running",
     "set_isa": "elman._core",
     "state_dict": "elman.interop.state_dict",

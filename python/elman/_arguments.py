@@ -5,6 +5,7 @@ NumPy is imported inside functions, so that importing `elman.Network` does not i
 
 from __future__ import annotations
 
+import os
 from operator import index
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,13 @@ def size(argument: str, value: object, least: int = 1) -> int:
     if number >= 2**63:
         raise LimitError(f"{argument}: expected less than 2**63, got {show(number)}")
     return number
+
+
+def processors() -> int:
+    """Return the number of processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def real(argument: str, value: object) -> float:

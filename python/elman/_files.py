@@ -134,7 +134,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     try:
         with _temporary(folder, path, mode) as (file, temporary):
             yield file
-            with _named_errors(path):
+            with named_errors(path):
                 file.flush()
                 os.fsync(file.fileno())
                 if os.name == "nt":  # which cannot rename an open file
@@ -149,7 +149,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
 
 @contextlib.contextmanager
-def _named_errors(path: str) -> Iterator[None]:
+def named_errors(path: str) -> Iterator[None]:
     """Give errors the name of a file, in place of none or of its temporary file's."""
     try:
         yield
@@ -163,7 +163,7 @@ class _Named(io.FileIO):
     """A file whose errors of writing name it, as Python's do not."""
 
     def __init__(self, descriptor: int, path: str, *, closefd: bool = True) -> None:
-        with _named_errors(path):
+        with named_errors(path):
             super().__init__(descriptor, "wb", closefd=closefd)
         self._path = path
 
@@ -228,13 +228,13 @@ def _temporary(folder: str, path: str, mode: int | None) -> Iterator[tuple[IO[by
     try:
         while descriptor is None:
             name = os.path.join(folder, f".elman-{number}.tmp")
-            with _named_errors(path):
+            with named_errors(path):
                 descriptor = _create(name, 0o666 if mode is None else 0o600)
             if descriptor is None and not _remove_abandoned(name):
                 number += 1
         with writing(descriptor, path) as file:
             try:
-                with _named_errors(path):
+                with named_errors(path):
                     if mode is not None:
                         os.chmod(name, mode)
                 yield file, name
@@ -303,6 +303,45 @@ def _lock(descriptor: int) -> None:
         except ImportError as error:  # a Python without it, or whose files are out of reach
             raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK)) from error
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def hold(path: str) -> int:
+    """Create a file if it is missing, and lock it; return its descriptor, which holds the lock.
+
+    Raises
+    ------
+    BlockingIOError
+        If another process or call holds the lock.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        _lock(descriptor)
+        _require_own(path, descriptor)
+    except BaseException as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOLCK:
+            return descriptor  # the file system has no locks
+        os.close(descriptor)
+        if isinstance(error, FileNotFoundError):  # its holder has just removed it
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN), path) from None
+        raise
+    return descriptor
+
+
+def move(path: str, target: str) -> None:
+    """Replace a file by a synced one from another folder, and keep its permission bits and links.
+
+    Raises
+    ------
+    OSError
+        If `target` is write-protected or not a regular file.
+    """
+    final = os.path.realpath(target)
+    mode = _mode_to_keep(final, target)
+    if mode is not None:
+        os.chmod(path, mode)
+    with named_errors(target):
+        os.replace(path, final)
+    _sync_folder(os.path.dirname(final))
 
 
 def _require_own(name: str, descriptor: int) -> None:

@@ -95,13 +95,17 @@ def run(
     source: Annotated[
         str,
         typer.Argument(
-            help="A table, one step per line, or NPY, an array (..., T, I); - is standard input.",
+            help="A table, one step per line; NPY, an array (..., T, I); a folder of NPY files, or"
+            ' a pattern "*.npy"; - is standard input.',
             metavar="INPUT",
             show_default=False,
         ),
     ],
     output: Annotated[
-        str, typer.Option("--output", "-o", help="The output file; - is standard output.")
+        str,
+        typer.Option(
+            "--output", "-o", help="The output file, or folder for many; - is standard output."
+        ),
     ] = "-",
     form: Annotated[
         Literal["csv", "npy"] | None,
@@ -120,9 +124,28 @@ def run(
     ] = False,
     sequence: Sequence = None,
     missing: Missing = None,
-    threads: Annotated[int, typer.Option(min=1, help="Number of threads.")] = 1,
+    nonfinite: Annotated[
+        Literal["propagate", "raise"],
+        typer.Option(help="NaN and infinities in arrays: run them like others, or raise an error."),
+    ] = "propagate",
+    skip_bad: Annotated[
+        str | None,
+        typer.Option(
+            help="Go on without the sequences and files that cannot be run, and list them in this"
+            " file.",
+            show_default=False,
+        ),
+    ] = None,
+    memory: Annotated[str, typer.Option(help="Memory for arrays, as 256M or 2G.")] = "256M",
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, help="Number of threads; default: all processors."),
+    ] = None,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Begin afresh where a run was interrupted.")
+    ] = False,
 ) -> None:
-    """Run a network over a table of inputs.
+    """Run a network over a table of inputs, or over arrays of any size.
 
     A table is text, one step per line, with or without a header; NPY may hold a batch. The model's
     table names the columns to read and the column that identifies the sequence of each line. Each
@@ -132,6 +155,8 @@ def run(
     step or per sequence, with a header if the input has one. Numbers have the shortest form that
     reads back as the same number. A file is replaced at the end; after an error the old file is
     unchanged.
+
+    Arrays may be larger than memory. After an interruption the same command continues.
     """
     from elman.cli import run
 
@@ -139,19 +164,22 @@ def run(
         raise typer.BadParameter(
             f"--output: expected a name for CSV or NPY, got {output}; --format csv writes CSV"
         )
-    as_npy = output.endswith(".npy") if form is None else form == "npy"
     if not stream:
         run.run(
             model,
             source,
             output,
-            "npy" if as_npy else "csv",
             outputs=None if last is None else "last" if last else "all",
+            format=form,
             sequence=sequence,
             missing=missing,
+            nonfinite=nonfinite,
+            skip_bad=skip_bad,
+            memory=memory,
             threads=threads,
+            restart=restart,
         )
-    elif last or as_npy:
+    elif last or form == "npy" or (form is None and output.endswith(".npy")):
         raise typer.BadParameter(
             "--stream: expected neither --last nor NPY; it writes a line of CSV for each step"
         )

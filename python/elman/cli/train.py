@@ -13,6 +13,7 @@ import numpy as np
 
 import elman
 from elman import _files
+from elman._arguments import processors
 from elman._container import printable
 from elman.cli import layout, report
 from elman.cli.examples import read
@@ -165,7 +166,7 @@ def _search(
 ) -> Trained:
     """Search for a network that starts as a linear model."""
     effort = settings.effort or work.EFFORT
-    threads = settings.threads or _processors()
+    threads = settings.threads or processors()
     search = Search(examples, parts, effort, settings.seed, period)
     if search.trials and not as_json:
         _say_plan(
@@ -198,13 +199,6 @@ def _say_plan(key: str, trainings: int, multiply_adds: float, seconds: float, th
     workers = "1 thread" if threads == 1 else f"{threads} threads"
     about = f"about {max(1, math.ceil(seconds))} s on {workers}"
     _say(key, f"{trainings} trainings, {multiply_adds:.1e} multiply-adds, {about}")
-
-
-def _processors() -> int:
-    """Return the number of processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @contextlib.contextmanager
@@ -317,7 +311,7 @@ def _results(
                 elman.train(net, **arguments, seed=settings.seed, progress=True, threads=threads)
             )
     else:
-        threads = settings.threads or _processors()
+        threads = settings.threads or processors()
         if not as_json:
             seconds = restarts * each / work.speed(net) / min(threads, restarts)
             _say_plan("at most", restarts, restarts * each, seconds, threads)

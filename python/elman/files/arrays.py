@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import functools
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,6 @@ from elman._container import printable
 from elman.errors import ElmanError, TableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import Any
 
     from numpy.typing import NDArray
@@ -20,9 +19,6 @@ if TYPE_CHECKING:
     from elman.files.opening import Opened
 
     Array = NDArray[Any]
-
-STEPS = 4096  # steps per chunk of one sequence
-VALUES = 1 << 20  # approximate number of values per chunk of a batch
 
 
 class ArraySource:
@@ -32,28 +28,18 @@ class ArraySource:
     ----------
     name : str
         The file, for messages.
-    array : array
-        Memory-mapped if the file is not compressed.
-    lead : tuple of int
-        The batch axes.
+    file : Opened
+        The file, which is read when `array` is first asked for.
     """
 
     def __init__(self, file: Opened) -> None:
         self.name = file.name
-        self.array = _array(file)
-        self.lead = self.array.shape[:-2]
-        self._done = 0.0
+        self.file = file
 
-    def chunks(self, width: int) -> Iterator[Array]:
-        """Yield pieces (steps, width) of a sequence or (sequences, T, width) of a batch."""
-        x = self.whole(width)
-        size = STEPS
-        if self.lead:
-            x = x.reshape(math.prod(self.lead), *x.shape[-2:])
-            size = max(1, VALUES // (x.shape[-2] * width))
-        for start in range(0, len(x), size):
-            yield x[start : start + size]
-            self._done = min(1.0, (start + size) / len(x))
+    @functools.cached_property
+    def array(self) -> Array:
+        """The whole array, memory-mapped if the file is not compressed."""
+        return _array(self.file)
 
     def whole(self, width: int) -> Array:
         """Return the whole array (..., T, width).
@@ -69,10 +55,6 @@ class ArraySource:
         if 0 in shape:
             raise TableError(f"{self.name}: expected at least one step, got {shape}")
         return self.array
-
-    def done(self) -> float:
-        """Return the fraction consumed so far."""
-        return self._done
 
 
 def _array(file: Opened) -> Array:

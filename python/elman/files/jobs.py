@@ -36,20 +36,24 @@ class Part:
         Which file, by its index.
     first, count : int
         The sequences first to first + count - 1 of that file.
-    steps : int
-        The number of steps of all of them in this part, 0 if not known before reading.
     size : int
         Bytes to read, for progress.
     last : bool
         Whether the file ends with this part. Every file has a part, if empty.
+    begin, end : int
+        The steps of each sequence, where a sequence may be in several parts.
+    where : Any
+        What else the source needs to find it, such as the number of a row group.
     """
 
     file: int
     first: int
     count: int
-    steps: int
     size: int
     last: bool
+    begin: int = 0
+    end: int = 0
+    where: Any = None
 
 
 class Bad(NamedTuple):
@@ -74,7 +78,8 @@ class Bad(NamedTuple):
     def error(self) -> TableError:
         """Return the error to raise if bad sequences are not skipped."""
         where = [self.part, None if self.row is None else f"row {self.row}"]
-        return TableError(f"{', '.join(filter(None, [self.file, *where]))}: {self.reason}")
+        named = ", ".join(filter(None, [self.file, *where]))
+        return TableError(f"{named}: {self.reason}: skip_bad= (--skip-bad) leaves it out")
 
 
 class Sequences(NamedTuple):
@@ -109,6 +114,8 @@ class Outputs(NamedTuple):
         None if the part ends before the last step, and only that is asked for.
     sequences : Sequences
         The inputs; `values` and `buffer` are used for the next part and must not be read.
+    ended, steps : int
+        The number of sequences that end in this part, and of steps in it, to count.
     bad : tuple of (Bad, index)
         The sequences without outputs.
     carry : dict of str to array, or None
@@ -117,6 +124,8 @@ class Outputs(NamedTuple):
 
     output: Array | None
     sequences: Sequences
+    ended: int
+    steps: int
     bad: tuple[tuple[Bad, int], ...] = ()
     carry: Carry | None = None
 
@@ -140,15 +149,12 @@ class Source(Protocol):
         The files, all of which must be as they were for a run to be continued.
     names : list of str
         The name of the output for each file, relative to a folder; one file may have none.
-    sequences : int or None
-        The number of sequences in all parts, if known.
     lost : list of Bad
         Whole files that are left out, and have no part.
     """
 
     paths: list[str]
     names: list[str]
-    sequences: int | None
     lost: list[Bad]
 
     def parts(self) -> Sequence[Part]:

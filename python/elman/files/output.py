@@ -14,7 +14,7 @@ from elman import _files
 from elman.errors import ArgumentError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 STANDARD_OUTPUT = "standard output"
 _DESCRIPTORS = re.compile(r"/(?:dev|proc/self)/fd/(\d+)")
@@ -43,7 +43,7 @@ def open_output(path: str, *, sources: tuple[str, ...] = ()) -> Iterator[IO[byte
         If it cannot be written. The message has its name.
     """
     descriptor = _descriptor(path)
-    _require_another(path, descriptor, sources)
+    require_another(path, sources)
     if descriptor is not None:
         name = STANDARD_OUTPUT if is_standard_output(path) else path
         with _files.writing(descriptor, name, closefd=False) as file:
@@ -87,8 +87,9 @@ def _is_special(path: str) -> bool:
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
-def _require_another(path: str, descriptor: int | None, sources: tuple[str, ...]) -> None:
+def require_another(path: str, sources: Iterable[str]) -> None:
     """Raise if the output is a regular file that is being read."""
+    descriptor = _descriptor(path)
     try:
         output = os.stat(path if descriptor is None else descriptor)
     except OSError:

@@ -120,6 +120,8 @@ class Answers(NamedTuple):
     keys: list[Any] | None
     times: list[Any] | None
     output: Array  # (n, O)
+    sequences: int = 0  # so far
+    steps: int = 0  # since the answers before
 
 
 @contextlib.contextmanager
@@ -240,11 +242,13 @@ def answers(net: Network, source: Source, outputs: str, threads: int = 1) -> Ite
         require_range(net, block.values, source, block.lines)
         output = states.run(block, outputs)
         if outputs == "all":
-            yield Answers(block.keys, block.times, output)
+            keys, times = block.keys, block.times
         else:
-            yield Answers(None if source.sequence is None else [], None, output[:0])
+            keys, times, output = None if source.sequence is None else [], None, output[:0]
+        yield Answers(keys, times, output, len(states.rows), len(block.values))
     if outputs == "last":
-        yield Answers(None if source.sequence is None else list(states.rows), None, states.last)
+        keys = None if source.sequence is None else list(states.rows)
+        yield Answers(keys, None, states.last, len(states.rows))
 
 
 def require_range(net: Network, values: Array, source: Source, lines: Array | None = None) -> None:

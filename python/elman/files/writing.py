@@ -159,19 +159,21 @@ def write_npy(file: IO[bytes], pieces: Iterator[Array], shape: tuple[int, ...] |
     for piece in pieces:
         if first is None:
             first = piece
-            _write_npy_header(file, first, (0, *first.shape[1:]) if shape is None else shape)
+            file.write(npy_header(first.dtype, (0, *first.shape[1:]) if shape is None else shape))
         rows += len(piece)
         values += piece.size
         file.write(np.ascontiguousarray(piece).data)
     if first is not None and shape is None:
         file.seek(begin)
-        _write_npy_header(file, first, (rows, *first.shape[1:]))
+        file.write(npy_header(first.dtype, (rows, *first.shape[1:])))
         file.seek(0, io.SEEK_END)
     if shape is not None and values != math.prod(shape):
         raise AssertionError(f"expected {shape}, got {values} values")
 
 
-def _write_npy_header(file: IO[bytes], like: Array, shape: tuple[int, ...]) -> None:
-    """Write a header; its length does not depend on the number of rows."""
-    described = {"descr": like.dtype.str, "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(file, described)
+def npy_header(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
+    """Return the header of an NPY file; its length does not depend on the number of rows."""
+    memory = io.BytesIO()
+    described = {"descr": dtype.str, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(memory, described)
+    return memory.getvalue()

@@ -1,0 +1,400 @@
+"""Arrays in NPY files, read part by part."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from elman._container import printable
+from elman.errors import ElmanError, LimitError, TableError
+from elman.files import jobs
+from elman.files.jobs import Bad, Outputs, Part, Sequences
+from elman.files.opening import opened
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from elman._network import Network
+    from elman.files.inputs import Input
+    from elman.files.jobs import Carry, Runner
+    from elman.files.opening import Opened
+
+    Array = NDArray[Any]
+
+FEW = 16  # a part has at least so many whole sequences; longer ones are run in pieces of time
+MANY = 64  # sequences that are run together in pieces of time
+
+
+class Header(NamedTuple):
+    """What the beginning of an NPY file says.
+
+    Attributes
+    ----------
+    shape : tuple of int
+    dtype : dtype
+    fortran : bool
+    begin : int
+        The position of the first value.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    fortran: bool
+    begin: int
+
+    @property
+    def sequences(self) -> int:
+        """The number of sequences, 1 for an array (T, I)."""
+        return math.prod(self.shape[:-2])
+
+    @property
+    def steps(self) -> int:
+        """T."""
+        return self.shape[-2]
+
+
+def read_header(file: Opened, width: int) -> Header:
+    """Read the header of an NPY file; raise a TableError if it is not an array (..., T, width)."""
+    count = 0
+
+    def read(size: int) -> bytes:
+        nonlocal count
+        data = file.read(size)
+        count += len(data)
+        return data
+
+    try:
+        reader: Any = SimpleNamespace(read=read)
+        version = np.lib.format.read_magic(reader)
+        read_array_header = getattr(np.lib.format, f"read_array_header_{version[0]}_0")
+        shape, fortran, dtype = read_array_header(reader)
+        np.empty(0, dtype)
+    except (ElmanError, OSError):
+        raise
+    except Exception as error:  # NumPy raises many types for a damaged header
+        raise damaged(file.name, printable(str(error))) from error
+    if dtype.kind not in "buif":
+        raise TableError(f"{file.name}: expected an NPY file of numbers, got {dtype}")
+    if len(shape) < 2 or shape[-1] != width:
+        raise TableError(f"{file.name}: expected (..., T, {width}), got {shape}")
+    if any(type(size) is not int or size < 0 for size in shape):
+        raise damaged(file.name, f"shape {shape}")
+    return Header(shape, dtype, fortran, count)
+
+
+def damaged(name: str, got: str) -> TableError:
+    """Return the error for a damaged file."""
+    return TableError(f"{name}: expected an NPY file of numbers, got a damaged one: {got}")
+
+
+class NpyReader:
+    """An open NPY file, whose values are read forwards, wherever they come from."""
+
+    def __init__(self, file: Opened, header: Header) -> None:
+        self.name, self.header = file.name, header
+        self._read = file.read
+        self._at = header.begin  # where the source stands, if it cannot be positioned
+        self._file = None if file.path is None else open(file.path, "rb", buffering=0)  # noqa: SIM115
+        self._path = file.path
+        self._whole: Array | None = None
+        if self._file is not None:
+            size = header.begin + math.prod(header.shape) * header.dtype.itemsize
+            if os.fstat(self._file.fileno()).st_size < size:
+                self._file.close()
+                raise damaged(self.name, "fewer values than its shape says")
+
+    def into(self, memory: Array, first: int) -> None:
+        """Fill an array of bytes from this one of the file's values on, in C order."""
+        self._seek(self.header.begin + first * self.header.dtype.itemsize)
+        view = memory.data
+        while len(view):
+            count = self._into(view)
+            if not count:
+                raise damaged(self.name, "fewer values than its shape says")
+            self._at += count
+            view = view[count:]
+
+    def fortran(self, rows: slice, steps: slice) -> Array:
+        """Return sequences of an array in Fortran order.
+
+        A file is mapped anew for each part, so that its pages do not stay in memory.
+        """
+        header = self.header
+        whole: Array
+        if self._path is not None:
+            whole = np.memmap(self._path, header.dtype, "r", header.begin, header.shape, order="F")
+        elif self._whole is None:
+            memory = np.empty(math.prod(header.shape) * header.dtype.itemsize, np.uint8)
+            self.into(memory, 0)
+            self._whole = whole = memory.view(header.dtype).reshape(header.shape, order="F")
+        else:
+            whole = self._whole
+        shape = header.shape
+        if len(shape) == 2:
+            return np.ascontiguousarray(whole[np.newaxis, steps])
+        numbers = np.unravel_index(np.arange(rows.start, rows.stop), shape[:-2])
+        place: Any = (*numbers, steps)
+        return np.ascontiguousarray(whole[place])
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+
+    def _into(self, view: memoryview) -> int:
+        if self._file is not None:
+            return self._file.readinto(view)
+        data = self._read(len(view))
+        view[: len(data)] = data
+        return len(data)
+
+    def _seek(self, position: int) -> None:
+        if self._file is not None:
+            self._file.seek(position)
+        while self._at < position and self._file is None:
+            data = self._read(min(position - self._at, jobs.PART))
+            if not data:
+                raise damaged(self.name, "fewer values than its shape says")
+            self._at += len(data)
+
+
+class Plan(NamedTuple):
+    """What is asked for.
+
+    Attributes
+    ----------
+    memory : int
+        Bytes for everything that is in memory at a time.
+    in_order : bool
+        Whether parts follow the order of the file even if a sequence is run in pieces.
+    last : bool
+        Whether only the last outputs are asked for.
+    finite : bool
+        Whether a number that is not finite is an error.
+    skip : bool
+        Whether a bad file is left out.
+    """
+
+    memory: int
+    in_order: bool
+    last: bool
+    finite: bool
+    skip: bool
+
+
+def cost(net: Network, header: Header) -> int:
+    """Return the bytes of a step in memory: three parts are read or run, and three are written.
+
+    One more has the inputs in the network's dtype; the states of a layer that reads in reverse are
+    kept, too.
+    """
+    item = net.dtype.itemsize
+    reverse = set(net.directions) != {"forward"}
+    converted = 0 if header.dtype == net.dtype else net.input_size
+    kept = 2 * net.state_size if reverse else 0
+    per_value = 3 * header.dtype.itemsize * net.input_size
+    return per_value + item * (3 * net.output_size + converted + kept)
+
+
+def divided(net: Network, name: str, header: Header, plan: Plan) -> tuple[int, int]:
+    """Return how many sequences, and steps of each, a part has.
+
+    Raises
+    ------
+    LimitError
+        If the memory does not suffice.
+    """
+    steps, memory = header.steps, plan.memory
+    forward = set(net.directions) == {"forward"}
+    least = cost(net, header) * (1 if forward else max(1, steps))
+    if memory < least:
+        what = "a step" if forward else f"a sequence of {steps} steps, which is read in reverse,"
+        raise LimitError(
+            f"memory: expected at least {least} bytes for {what} of {name}, got {memory}"
+        )
+    most = memory // cost(net, header)
+    part = min(most, max(1, jobs.PART // (net.input_size * header.dtype.itemsize)))
+    if not steps:
+        return max(1, header.sequences), 0
+    if not forward:
+        return max(1, part // steps, min(FEW, most // steps)), steps
+    if plan.in_order or part // steps >= min(header.sequences, FEW):
+        return max(1, part // steps), min(steps, part)
+    together = min(header.sequences, MANY, part)
+    return together, min(steps, part // together)
+
+
+def pieces(net: Network, file: int, name: str, header: Header, plan: Plan) -> Iterator[Part]:
+    """Yield the parts of a file."""
+    count, steps = divided(net, name, header, plan)
+    per_step = net.input_size * header.dtype.itemsize
+    total = header.sequences
+    for first in range(0, max(1, total), count):
+        rows = min(count, total - first)
+        for begin in range(0, max(1, header.steps), max(1, steps)):
+            end = min(begin + steps, header.steps)
+            last = first + rows == total and end == header.steps
+            yield Part(file, first, rows, rows * (end - begin) * per_step, last, begin, end)
+
+
+class NpySource:
+    """NPY files with arrays (..., T, I); see `jobs.Source`.
+
+    `given` is the only file if it is open already, as standard input.
+    """
+
+    def __init__(
+        self, net: Network, inputs: Sequence[Input], plan: Plan, given: Opened | None = None
+    ) -> None:
+        self.lost: list[Bad] = []
+        self.paths: list[str] = []
+        self.names: list[str] = []
+        self.headers: list[Header] = []
+        self._net, self._plan = net, plan
+        self._stack = contextlib.ExitStack()
+        self._open: tuple[int, NpyReader] | None = None
+        for found in inputs:
+            try:
+                header = self._header(found.path, given)
+            except TableError as error:
+                if not plan.skip or len(inputs) == 1:
+                    raise
+                name = printable(found.path)
+                self.lost.append(Bad(name, None, None, str(error).removeprefix(f"{name}: ")))
+            else:
+                self.paths.append(found.path)
+                self.names.append(found.name)
+                self.headers.append(header)
+
+    def parts(self) -> list[Part]:
+        """Return the parts of all files."""
+        found = enumerate(zip(self.paths, self.headers, strict=True))
+        return [
+            piece
+            for file, (path, header) in found
+            for piece in pieces(self._net, file, printable(path), header, self._plan)
+        ]
+
+    def read(self, part: Part, spare: Any) -> Sequences:  # noqa: ANN401
+        """Read a part into memory that is used again."""
+        reader = self._reader(part.file)
+        header, steps = reader.header, part.end - part.begin
+        if header.fortran:
+            rows = slice(part.first, part.first + part.count)
+            return Sequences(reader.fortran(rows, slice(part.begin, part.end)))
+        if spare is None or spare.nbytes < part.size:
+            spare = np.empty(part.size, np.uint8)
+        memory, width = spare[: part.size], header.shape[-1]
+        if steps == header.steps:
+            reader.into(memory, part.first * steps * width)
+        else:
+            for row, place in enumerate(memory.reshape(part.count, -1)):
+                reader.into(place, ((part.first + row) * header.steps + part.begin) * width)
+        values = memory.view(header.dtype).reshape(part.count, steps, width)
+        return Sequences(values, buffer=spare)
+
+    def runner(self, net: Network, outputs: str, threads: int) -> Runner:
+        """Return what runs the parts."""
+        return NpyRunner(net, self, outputs, threads, finite=self._plan.finite)
+
+    def close(self) -> None:
+        """Close all files."""
+        if self._open is not None:
+            self._open[1].close()
+        self._stack.close()
+
+    def _header(self, path: str, given: Opened | None) -> Header:
+        with contextlib.nullcontext(given) if given is not None else opened(path) as file:
+            if not file.is_array:
+                raise TableError(f"{file.name}: expected an NPY file, got text")
+            header = read_header(file, self._net.input_size)
+            if self._plan.last and not header.steps:
+                raise TableError(f"{file.name}: expected at least one step, got {header.shape}")
+            reader = NpyReader(file, header)
+            if given is not None:
+                self._open = (0, reader)
+            else:
+                reader.close()
+        return header
+
+    def _reader(self, file: int) -> NpyReader:
+        if self._open is None or self._open[0] != file:
+            self.close()
+            opening = self._stack.enter_context(opened(self.paths[file]))
+            header = read_header(opening, self._net.input_size)
+            if header != self.headers[file]:
+                raise TableError(f"{opening.name}: expected a file that does not change, got a new")
+            self._open = (file, NpyReader(opening, header))
+        return self._open[1]
+
+
+class NpyRunner:
+    """Runs arrays; a sequence in several pieces goes on in its state."""
+
+    def __init__(
+        self, net: Network, source: NpySource, outputs: str, threads: int, *, finite: bool
+    ) -> None:
+        self._net, self._source = net, source
+        self._outputs, self._threads, self._finite = outputs, threads, finite
+        self._most = float(np.finfo(net.dtype).max)
+        self._carry: Carry = {}
+
+    def restore(self, carry: Carry) -> None:
+        """Go on in the middle of sequences."""
+        self._carry = carry
+
+    def run(self, part: Part, data: Sequences, spare: Array | None) -> Outputs:
+        """Run a part."""
+        ends = part.end == self._source.headers[part.file].steps
+        state = self._carry["state"] if part.begin else None
+        lost = self._carry["lost"].copy() if part.begin else np.zeros(part.count, bool)
+        steps = part.end - part.begin
+        out = None
+        if self._outputs == "all":
+            shape = (part.count, steps, self._net.output_size)
+            out = _reused(spare, shape, self._net.dtype)
+        result = self._net.run(
+            data.values, state=state, outputs=self._outputs, threads=self._threads, out=out
+        )
+        bad = [(reason, row) for reason, row in self._bad(part, data.values) if not lost[row]]
+        for _, row in bad:
+            lost[row] = True
+        result.output[lost] = np.nan
+        carry = None if ends else {"state": result.state, "lost": lost}
+        self._carry = carry or {}
+        output = result.output if ends or self._outputs == "all" else None
+        ended = part.count if ends else 0
+        return Outputs(output, data, ended, part.count * steps, tuple(bad), carry)
+
+    def _bad(self, part: Part, values: Array) -> Iterator[tuple[Bad, int]]:
+        """Yield the sequences with a number that is not finite in the network's dtype."""
+        if not self._finite or values.dtype.kind != "f" or not values.size:
+            return
+        if values.max() <= self._most and values.min() >= -self._most:
+            return
+        header, name = self._source.headers[part.file], printable(self._source.paths[part.file])
+        for row, sequence in enumerate(values):
+            wrong = np.argwhere(~(np.abs(sequence) <= self._most))
+            if len(wrong):
+                step, column = wrong[0]
+                number = part.first + row if len(header.shape) > 2 else None
+                reason = (
+                    f"step {part.begin + step}, input {column}: expected a finite number of"
+                    f" {self._net.dtype}, got {sequence[step, column]}"
+                )
+                yield Bad(name, None, number, reason), row
+
+
+def _reused(spare: Array | None, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Return an array in memory that is free, if it suffices."""
+    size = math.prod(shape)
+    if spare is None or spare.size < size:
+        return np.empty(shape, dtype)
+    return spare.reshape(-1)[:size].reshape(shape)
