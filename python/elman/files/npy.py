@@ -138,10 +138,10 @@ class NpyReader:
             whole = self._whole
         shape = header.shape
         if len(shape) == 2:
-            return np.ascontiguousarray(whole[np.newaxis, steps])
+            return np.array(whole[np.newaxis, steps], order="C")
         numbers = np.unravel_index(np.arange(rows.start, rows.stop), shape[:-2])
         place: Any = (*numbers, steps)
-        return np.ascontiguousarray(whole[place])
+        return np.array(whole[place], order="C")
 
     def close(self) -> None:
         """Close the file."""
@@ -360,12 +360,13 @@ class NpyRunner:
         if self._outputs == "all":
             shape = (part.count, steps, self._net.output_size)
             out = _reused(spare, shape, self._net.dtype)
-        result = self._net.run(
-            data.values, state=state, outputs=self._outputs, threads=self._threads, out=out
-        )
         bad = [(reason, row) for reason, row in self._bad(part, data.values) if not lost[row]]
         for _, row in bad:
             lost[row] = True
+        data.values[lost] = 0
+        result = self._net.run(
+            data.values, state=state, outputs=self._outputs, threads=self._threads, out=out
+        )
         result.output[lost] = np.nan
         carry = None if ends else {"state": result.state, "lost": lost}
         self._carry = carry or {}

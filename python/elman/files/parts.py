@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from elman import _files
 from elman._container import printable
-from elman.errors import ArgumentError
+from elman.errors import ArgumentError, ElmanError
 from elman.files import journal
 from elman.files.pipeline import Counts, Pipeline
 
@@ -139,7 +139,9 @@ def run_stored(
     except BaseException as error:
         if work is not None and work.records:
             fraction = work.records[-1]["bytes"] / max(1, sum(p.size for p in source.parts()))
-            kept = f"{100 * fraction:.0f} % is done and kept, the same command continues"
+            kept = f"{100 * fraction:.0f} % is done and kept"
+            if not isinstance(error, ElmanError):
+                kept += ", the same command continues"
             error.add_note(f"{kept}; {destination} was not written")
         elif work is not None:
             error.add_note(f"{destination} was not written")
