@@ -1,6 +1,7 @@
 """`elman.run_files` over arrays: the bits of a call, bad data, bounded memory."""
 
 import contextlib
+import gzip
 import json
 import math
 import os
@@ -184,6 +185,7 @@ def test_files_that_cannot_be_read_are_listed(net, tmp_path):
     ("source", "destination", "options", "said"),
     [
         ("x.npy", "x.npy", {}, "expected a file other than"),
+        ("x.npy", "y.npy", {"skip_bad": "y.npy"}, "skip_bad: expected a file other"),
         ("x.npy", "y.csv", {}, "use format='npy'"),
         ("x.npy", "y.npy", {"sequence": "id"}, "sequence: expected none with an array"),
         ("x.npy", "y.npy", {"columns": ["id"]}, "columns: expected none"),
@@ -241,3 +243,40 @@ def test_memory_is_bounded_whatever_the_size_of_the_file(tmp_path, shape):
     command = [sys.executable, "-c", MEASURED, tmp_path, str(memory)]
     used = int(subprocess.run(command, check=True, capture_output=True).stdout)
     assert used < 1.5 * memory  # the allocator adds something
+
+
+# --- streams --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(70, 30, 3), (2, 900, 3), (900, 3)])
+@pytest.mark.parametrize("outputs", ["all", "last"])
+@pytest.mark.parametrize("order", "CF")
+def test_compressed_arrays_and_devices_are_read_and_written_in_order(
+    net, small, tmp_path, shape, outputs, order
+):
+    x = np.asarray(inputs(*shape), order=order)
+    np.savez_compressed(tmp_path / "x.npz", x)
+    with gzip.open(tmp_path / "x.npy.gz", "wb") as file:
+        np.save(file, x)
+    expected = net(x, outputs=outputs)
+    for name in ("x.npz", "x.npy.gz"):
+        elman.run_files(net, tmp_path / name, tmp_path / "y.npy", outputs=outputs)
+        assert np.load(tmp_path / "y.npy").tobytes() == expected.tobytes()
+    with (tmp_path / "direct").open("w+b") as file:
+        target = f"/dev/fd/{file.fileno()}"
+        elman.run_files(net, tmp_path / "x.npz", target, outputs=outputs, format="npy")
+        file.seek(0)
+        assert np.load(file).tobytes() == expected.tobytes()
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused(net, small, tmp_path):
+    x = inputs(700, 30, 3)
+    np.save(tmp_path / "x.npy", x)
+
+    def change(done):
+        with (tmp_path / "x.npy").open("r+b") as file:
+            file.seek(200)
+            file.write(b"\0")
+
+    with pytest.raises(elman.TableError, match=r"x\.npy: expected a file that does not change"):
+        elman.run_files(net, tmp_path / "x.npy", tmp_path / "y.npy", progress=change)

@@ -145,7 +145,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     except BaseException as error:
         error.add_note(f"{path} was not written")
         raise
-    _sync_folder(folder)
+    sync_folder(folder)
 
 
 @contextlib.contextmanager
@@ -341,7 +341,7 @@ def move(path: str, target: str) -> None:
         os.chmod(path, mode)
     with named_errors(target):
         os.replace(path, final)
-    _sync_folder(os.path.dirname(final))
+    sync_folder(os.path.dirname(final))
 
 
 def _require_own(name: str, descriptor: int) -> None:
@@ -350,7 +350,7 @@ def _require_own(name: str, descriptor: int) -> None:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
 
 
-def _sync_folder(folder: str) -> None:
+def sync_folder(folder: str) -> None:
     """Sync a renaming to disk; not needed on Windows, which cannot open a folder."""
     if os.name == "nt":
         return

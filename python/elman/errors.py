@@ -51,6 +51,8 @@ class LimitError(ElmanError, ValueError):
 class BusyError(ElmanError, RuntimeError):
     """A stream or trainer was called while a call from another thread was running.
 
+    Or the destination of `run_files` is being written by another run.
+
     A stream that a process inherits by a fork during such a call stays busy there; make a new one.
     """
 

@@ -35,7 +35,8 @@ def run(
 ) -> None:
     """Run a network over files, with the options of `elman.run_files`; show progress."""
     net = models.load(model, source)
-    output.require_another(destination, (model,))
+    for path in filter(None, (destination, options["skip_bad"])):
+        output.require_another(path, (model,))
     with Progress(hidden=is_standard_output(destination) and sys.stdout.isatty()) as progress:
         done = run_files(
             net,
@@ -47,7 +48,7 @@ def run(
         )
     tell(done.notes)
     if done.bad:
-        tell([f"{done.bad} bad ones were left out: {options['skip_bad']}"])
+        tell([f"{done.bad} left out, listed in {options['skip_bad']}"])
 
 
 def _bytes(text: str) -> int:

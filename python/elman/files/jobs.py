@@ -2,7 +2,7 @@
 
 A run is a list of parts in order, which depends on nothing but the inputs and the options. Parts
 are read, run and written in this order; what was committed can therefore be described by a number
-of parts, and an interrupted run goes on with the next one (`elman.files.journal`). Reading, running
+of parts, and an interrupted run continues behind them (`elman.files.journal`). Reading, running
 and writing overlap (`elman.files.pipeline`).
 """
 

@@ -49,8 +49,13 @@ def manifest(net: Network, options: dict[str, Any], paths: Sequence[str]) -> Man
         "numerics": [info["numerics"], "sse2" if net.isa == "sse2" else "fused"],
         "model": hashlib.sha256(_format.dumps(net)).hexdigest(),
         "options": options,
-        "inputs": {os.path.abspath(path): fingerprint(path) for path in paths if path != "-"},
+        "inputs": {os.path.abspath(path): fingerprint(path) for path in paths if is_stored(path)},
     }
+
+
+def is_stored(path: str) -> bool:
+    """Return whether a path is a regular file: a pipe cannot be read again."""
+    return path != "-" and os.path.isfile(path)
 
 
 def fingerprint(path: str) -> list[Any]:
@@ -109,6 +114,7 @@ class Journal:
                 file.flush()
                 os.fsync(file.fileno())
         os.fsync(self._bad)
+        _files.sync_folder(self._folder)
         record["bad_bytes"] = os.lseek(self._bad, 0, os.SEEK_END)
         _write(self._lines, _line(record), self.path("journal.jsonl"))
         os.fsync(self._lines)
@@ -137,7 +143,7 @@ class Journal:
         shutil.rmtree(self._folder)
 
     def open(self, manifest: Manifest, destination: str, *, restart: bool) -> None:
-        """Go on with what the folder contains, or begin afresh."""
+        """Continue what the folder contains, or begin afresh."""
         old = None if restart else self._manifest()
         if old is not None:
             self.records, end = self._read()
@@ -176,9 +182,10 @@ class Journal:
         records, end = [], 0
         with contextlib.suppress(FileNotFoundError), open(self.path("journal.jsonl"), "rb") as file:
             for line in file:
-                if not line.endswith(b"\n"):
-                    break  # a line that was being written
-                records.append(json.loads(line))
+                try:
+                    records.append(json.loads(line))
+                except ValueError:
+                    break  # it was being written
                 end += len(line)
         return records, end
 

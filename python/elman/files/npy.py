@@ -105,8 +105,9 @@ class NpyReader:
         self._path = file.path
         self._whole: Array | None = None
         if self._file is not None:
+            self._status = os.fstat(self._file.fileno())
             size = header.begin + math.prod(header.shape) * header.dtype.itemsize
-            if os.fstat(self._file.fileno()).st_size < size:
+            if self._status.st_size < size:
                 self._file.close()
                 raise damaged(self.name, "fewer values than its shape says")
 
@@ -124,7 +125,7 @@ class NpyReader:
     def fortran(self, rows: slice, steps: slice) -> Array:
         """Return sequences of an array in Fortran order.
 
-        A file is mapped anew for each part, so that its pages do not stay in memory.
+        A file is mapped again for each part, so that its pages do not stay in memory.
         """
         header = self.header
         whole: Array
@@ -142,6 +143,13 @@ class NpyReader:
         numbers = np.unravel_index(np.arange(rows.start, rows.stop), shape[:-2])
         place: Any = (*numbers, steps)
         return np.array(whole[place], order="C")
+
+    def require_unchanged(self) -> None:
+        """Raise a TableError if the file was written to since it was opened."""
+        if self._file is not None:
+            status = os.fstat(self._file.fileno())
+            if status.st_mtime_ns != self._status.st_mtime_ns:
+                raise TableError(f"{self.name}: expected a file that does not change, but it did")
 
     def close(self) -> None:
         """Close the file."""
@@ -297,6 +305,8 @@ class NpySource:
         else:
             for row, place in enumerate(memory.reshape(part.count, -1)):
                 reader.into(place, ((part.first + row) * header.steps + part.begin) * width)
+        if part.last:
+            reader.require_unchanged()
         values = memory.view(header.dtype).reshape(part.count, steps, width)
         return Sequences(values, buffer=spare)
 
@@ -330,7 +340,9 @@ class NpySource:
             opening = self._stack.enter_context(opened(self.paths[file]))
             header = read_header(opening, self._net.input_size)
             if header != self.headers[file]:
-                raise TableError(f"{opening.name}: expected a file that does not change, got a new")
+                raise TableError(
+                    f"{opening.name}: expected a file that does not change, but it did"
+                )
             self._open = (file, NpyReader(opening, header))
         return self._open[1]
 

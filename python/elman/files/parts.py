@@ -127,12 +127,15 @@ def run_stored(
         How many outputs may wait to be written.
     """
     destination = request.destination
+    if request.skip_bad is not None and _same(request.skip_bad, destination):
+        raise ArgumentError(f"skip_bad: expected a file other than the destination, {destination}")
     _require_others([*targets, *filter(None, [request.skip_bad])], source.paths)
     _require_place(destination, folder=list(targets) != [destination])
+    stored = all(map(journal.is_stored, source.paths))  # otherwise it cannot be continued
     manifest = journal.manifest(request.net, request.options(form), source.paths)
     work = None
     try:
-        with journal.opened(destination, manifest, restart=request.restart) as work:
+        with journal.opened(destination, manifest, restart=request.restart or not stored) as work:
             done = run_parts(request, source, sink(work), work, depth)
             work.finish(request.skip_bad)
             return done
@@ -140,7 +143,7 @@ def run_stored(
         if work is not None and work.records:
             fraction = work.records[-1]["bytes"] / max(1, sum(p.size for p in source.parts()))
             kept = f"{100 * fraction:.0f} % is done and kept"
-            if not isinstance(error, ElmanError):
+            if stored and not isinstance(error, ElmanError):
                 kept += ", the same command continues"
             error.add_note(f"{kept}; {destination} was not written")
         elif work is not None:
@@ -207,6 +210,10 @@ def _require_others(targets: Sequence[str], sources: Sequence[str]) -> None:
                 f"{printable(target)}: expected a file other than {printable(taken)}, which it"
                 " would overwrite"
             )
+
+
+def _same(path: str, other: str) -> bool:
+    return os.path.realpath(path) == os.path.realpath(other)
 
 
 def _require_place(destination: str, *, folder: bool) -> None:

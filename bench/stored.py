@@ -1,0 +1,171 @@
+"""Time `elman.run_files` over stored sequences, beside arrays in memory and a loop of PyTorch.
+
+    python bench/stored.py [--sequences 100000] [--rounds 5] [--kinds npy]
+
+Sequences of 100 steps, 16 numbers in and 8 out, a network 16 > 64 > 8 in float32. The file is in
+the page cache. The ways are interleaved; the first of each kind is what the others are compared
+with, as the median of the ratios within a round. All ways write their outputs to a file, but the
+first two, which have them in memory. With `--memory`, the peak memory of a process that runs a file
+of ten times `memory=` is printed: that beyond a run over a small file. PyTorch is left out if it is
+not installed. All ways must give the same numbers: elman's the same bits.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+import elman
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+INPUTS, HIDDEN, OUTPUTS, STEPS = 16, 64, 8, 100
+THREADS = 2
+BATCH = 1024  # of PyTorch
+
+Ways = dict[str, "Callable[[], object]"]
+
+
+def main() -> None:
+    """Make the files, time all ways, print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sequences", type=int, default=100_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
+    parser.add_argument("--memory", action="store_true", help="print the peak memory instead")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        if options.memory:
+            print_memory(pathlib.Path(name))
+            return
+        for kind in options.kinds:
+            folder = pathlib.Path(name, kind)
+            folder.mkdir()
+            ways = KINDS[kind](folder, options.sequences)
+            report(kind, measure(ways, options.rounds), options.sequences)
+
+
+def network() -> elman.Network:
+    """Return the network."""
+    return elman.Network(INPUTS, HIDDEN, OUTPUTS, seed=0)
+
+
+def measure(ways: Ways, rounds: int) -> dict[str, list[float]]:
+    """Return the seconds of each way in each round, after one that is not counted."""
+    seconds: dict[str, list[float]] = {way: [] for way in ways}
+    for _ in range(rounds + 1):
+        for way, run in ways.items():
+            start = time.perf_counter()
+            run()
+            seconds[way].append(time.perf_counter() - start)
+    return {way: times[1:] for way, times in seconds.items()}
+
+
+def report(kind: str, seconds: dict[str, list[float]], sequences: int) -> None:
+    """Print the sequences per second of each way, and their ratio to those of the first."""
+    first, *_ = seconds.values()
+    for way, times in seconds.items():
+        ratios = [a / b for a, b in zip(first, times, strict=True)]
+        print(
+            f"{kind:8} {way:22} {sequences / statistics.median(times):11,.0f} sequences/s"
+            f"  {statistics.median(ratios):5.2f}  ({min(ratios):.2f} to {max(ratios):.2f})",
+            flush=True,
+        )
+
+
+# --- NPY ------------------------------------------------------------------------------------------
+
+
+def npy_ways(folder: pathlib.Path, sequences: int) -> Ways:
+    """Return the ways for an NPY file; check that they agree."""
+    net = network()
+    x = np.random.default_rng(0).standard_normal((sequences, STEPS, INPUTS), np.float32)
+    np.save(folder / "x.npy", x)
+    out = np.zeros((sequences, STEPS, OUTPUTS), np.float32)
+    ways: Ways = {
+        "arrays in memory": lambda: net.run(x, threads=THREADS),
+        "the same with out=": lambda: net.run(x, threads=THREADS, out=out),
+        "run_files": lambda: elman.run_files(
+            net, folder / "x.npy", folder / "y.npy", threads=THREADS
+        ),
+        "memory map, by hand": lambda: by_hand(net, folder),
+    }
+    if subprocess.run([sys.executable, "-c", "import torch"], check=False).returncode == 0:
+        ways["PyTorch, DataLoader"] = lambda: torch_loop(net, folder)
+    expected = net(x)
+    for way, run in list(ways.items())[2:]:
+        run()
+        y = np.load(folder / "y.npy", mmap_mode="r")
+        same = np.allclose(y, expected, atol=1e-5) if "PyTorch" in way else (y == expected).all()
+        if not same:
+            raise SystemExit(f"{way}: other numbers")
+    return ways
+
+
+def by_hand(net: elman.Network, folder: pathlib.Path) -> None:
+    """Run the file by memory maps, as one writes it without `run_files`; it cannot be continued."""
+    x = np.load(folder / "x.npy", mmap_mode="r")
+    shape = (*x.shape[:-1], OUTPUTS)
+    y = np.lib.format.open_memmap(folder / "y.npy", "w+", np.float32, shape)
+    for begin in range(0, len(x), BATCH):
+        net.run(x[begin : begin + BATCH], threads=THREADS, out=y[begin : begin + BATCH])
+    y.flush()
+
+
+def torch_loop(net: elman.Network, folder: pathlib.Path) -> None:
+    """Run the file by a `DataLoader` and `nn.RNN`."""
+    import torch
+
+    torch.set_num_threads(THREADS)
+    modules = elman.to_torch(net)
+    x = np.load(folder / "x.npy", mmap_mode="c")
+    data = torch.utils.data.TensorDataset(torch.from_numpy(x))
+    y = np.lib.format.open_memmap(folder / "y.npy", "w+", np.float32, (*x.shape[:-1], OUTPUTS))
+    begin = 0
+    with torch.inference_mode():
+        for (batch,) in torch.utils.data.DataLoader(data, batch_size=BATCH):
+            outputs = torch.sigmoid(modules.readout(modules.rnn(batch)[0]))
+            y[begin : begin + len(batch)] = outputs.numpy()
+            begin += len(batch)
+    y.flush()
+
+
+# --- memory ---------------------------------------------------------------------------------------
+
+PEAK = """
+import resource, sys, numpy as np, elman
+folder, memory = sys.argv[1], int(sys.argv[2])
+net = elman.Network(16, 64, 8, seed=0)
+np.save(folder + "/small.npy", np.zeros((4, 100, 16), np.float32))
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+elman.run_files(net, folder + "/small.npy", folder + "/y.npy", memory=memory)
+before = peak()
+elman.run_files(net, folder + "/x.npy", folder + "/y.npy", memory=memory)
+print((peak() - before) >> 10)
+"""
+
+
+def print_memory(folder: pathlib.Path) -> None:
+    """Print the peak memory of runs over files of ten times `memory=`."""
+    for mebibytes in (4, 16, 64, 256):
+        sequences = 10 * (mebibytes << 20) // (STEPS * INPUTS * 4)
+        shape = (sequences, STEPS, INPUTS)
+        np.lib.format.open_memmap(folder / "x.npy", "w+", np.float32, shape).flush()
+        command = [sys.executable, "-c", PEAK, str(folder), str(mebibytes << 20)]
+        used = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        print(f"npy  memory={mebibytes} MiB: {used.strip()} MiB", flush=True)
+
+
+KINDS = {"npy": npy_ways}
+
+if __name__ == "__main__":
+    main()
