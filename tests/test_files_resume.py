@@ -133,6 +133,18 @@ def test_a_folder_continues_with_the_files_that_are_left(small, tmp_path):
         assert np.load(case.destination / name).tobytes() == case.net(x).tobytes()
 
 
+def test_standard_input_begins_afresh(small, tmp_path):
+    case = Case(tmp_path)
+    arguments = map(str, [case.model, "-", case.destination, "all", 5000, 20])
+    with case.source.open("rb") as stdin:
+        subprocess.run([sys.executable, "-c", SCRIPT, *arguments], stdin=stdin, check=False)
+    assert work(case.destination).is_dir()
+    other_inputs(case)
+    options = ("run", case.model, "-", "-o", case.destination)
+    assert command(*options, stdin=case.source.read_bytes()).returncode == 0
+    assert case.is_right()
+
+
 def test_what_was_written_after_the_last_commit_does_not_count(small, tmp_path):
     case = Case(tmp_path)
     assert case.killed(20)

@@ -94,6 +94,10 @@ def damaged(name: str, got: str) -> TableError:
     return TableError(f"{name}: expected an NPY file of numbers, got a damaged one: {got}")
 
 
+def _changed(name: str) -> TableError:
+    return TableError(f"{name}: expected a file that does not change, but it did")
+
+
 class NpyReader:
     """An open NPY file, whose values are read forwards, wherever they come from."""
 
@@ -149,7 +153,7 @@ class NpyReader:
         if self._file is not None:
             status = os.fstat(self._file.fileno())
             if status.st_mtime_ns != self._status.st_mtime_ns:
-                raise TableError(f"{self.name}: expected a file that does not change, but it did")
+                raise _changed(self.name)
 
     def close(self) -> None:
         """Close the file."""
@@ -340,9 +344,7 @@ class NpySource:
             opening = self._stack.enter_context(opened(self.paths[file]))
             header = read_header(opening, self._net.input_size)
             if header != self.headers[file]:
-                raise TableError(
-                    f"{opening.name}: expected a file that does not change, but it did"
-                )
+                raise _changed(opening.name)
             self._open = (file, NpyReader(opening, header))
         return self._open[1]
 
