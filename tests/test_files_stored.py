@@ -179,6 +179,11 @@ def test_files_that_cannot_be_read_are_listed(net, tmp_path):
     assert found[1]["row"] is None
     assert (done.sequences, done.bad) == (4, 2)
     assert os.listdir(tmp_path / "y") == ["a.npy"]
+    (tmp_path / "x" / "a.npy").unlink()
+    os.mkfifo(tmp_path / "x" / "pipe.npy")
+    with pytest.raises(elman.TableError, match=r"pipe\.npy: expected a regular file"):
+        elman.run_files(net, tmp_path / "x", tmp_path / "z", skip_bad=bad)
+    assert not (tmp_path / "z").exists()
 
 
 @pytest.mark.parametrize(

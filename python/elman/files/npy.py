@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 FEW = 16  # a part has at least so many whole sequences; longer ones are run in pieces of time
 MANY = 64  # sequences that are run together in pieces of time
+LONGER = 4  # times as large are parts in pieces, since each sequence is read and written by itself
 
 
 class Header(NamedTuple):
@@ -238,9 +239,10 @@ def divided(net: Network, name: str, header: Header, plan: Plan) -> tuple[int, i
     if not forward:
         return max(1, part // steps, min(FEW, most // steps)), steps
     if plan.in_order or part // steps >= min(header.sequences, FEW):
-        return max(1, part // steps), min(steps, part)
+        count = max(1, part // steps)
+        return count - count % FEW if count > FEW else count, min(steps, part)
     together = min(header.sequences, MANY, part)
-    return together, min(steps, part // together)
+    return together, min(steps, max(1, min(most, LONGER * part) // together))
 
 
 def pieces(net: Network, file: int, name: str, header: Header, plan: Plan) -> Iterator[Part]:
@@ -284,6 +286,8 @@ class NpySource:
                 self.paths.append(found.path)
                 self.names.append(found.name)
                 self.headers.append(header)
+        if not self.headers:
+            raise self.lost[0].error()
 
     def parts(self) -> list[Part]:
         """Return the parts of all files."""
@@ -325,6 +329,8 @@ class NpySource:
         self._stack.close()
 
     def _header(self, path: str, given: Opened | None) -> Header:
+        if given is None and os.path.exists(path) and not os.path.isfile(path):
+            raise TableError(f"{printable(path)}: expected a regular file")
         with contextlib.nullcontext(given) if given is not None else opened(path) as file:
             if not file.is_array:
                 raise TableError(f"{file.name}: expected an NPY file, got text")
