@@ -35,7 +35,8 @@ def progress(done):
     if seen == int(at):
         os.kill(os.getpid(), signal.SIGKILL)
 
-elman.run_files(elman.load(model), source, destination, outputs=outputs, progress=progress)
+net, options = elman.load(model), {"outputs": outputs, "progress": progress, "threads": 1}
+elman.run_files(net, source, destination, **options)
 """
 
 
@@ -77,7 +78,7 @@ def small(monkeypatch):
     monkeypatch.setattr(pipeline, "SECONDS", 0)
 
 
-@pytest.mark.parametrize("shape", [(800, 20, 3), (8, 2000, 3), (16000, 3)])
+@pytest.mark.parametrize("shape", [(800, 20, 3), (8, 8000, 3), (64000, 3)])
 @pytest.mark.parametrize("outputs", ["all", "last"])
 def test_a_killed_run_continues_with_the_same_bits(small, tmp_path, shape, outputs):
     case = Case(tmp_path, shape, outputs)
@@ -92,7 +93,7 @@ def test_a_killed_run_continues_with_the_same_bits(small, tmp_path, shape, outpu
 
 
 def test_kills_again_and_again(small, tmp_path):
-    case = Case(tmp_path, (8, 2000, 3))
+    case = Case(tmp_path, (8, 8000, 3))
     for at in (1, 9, 1, 5):
         assert case.killed(at)
         assert not case.destination.exists()
@@ -152,7 +153,7 @@ def test_what_was_written_after_the_last_commit_does_not_count(small, tmp_path):
     with (folder / "journal.jsonl").open("ab") as file:
         file.write(b'{"parts": 1')  # a line that was being written
     with (folder / "output-0.npy").open("r+b") as file:
-        file.seek(-9, os.SEEK_END)
+        file.seek(0, os.SEEK_END)
         file.write(b"\xff" * 500)  # a part that was being written
     case.run()
     assert case.is_right()

@@ -40,7 +40,9 @@ def run(net, x, folder, **options):
 # --- the bits of a call ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("shape", [(900, 3), (70, 30, 3), (5, 7, 30, 3), (20, 200, 3), (2, 900, 3)])
+@pytest.mark.parametrize(
+    "shape", [(3000, 3), (170, 30, 3), (5, 17, 30, 3), (20, 200, 3), (2, 1900, 3)]
+)
 @pytest.mark.parametrize("outputs", ["all", "last"])
 @pytest.mark.parametrize("direction", ["forward", "bidirectional"])
 def test_parts_have_the_bits_of_one_call(small, tmp_path, shape, outputs, direction):

@@ -131,7 +131,16 @@ class Outputs(NamedTuple):
 
 
 class Runner(Protocol):
-    """Runs parts in order, in the thread of the caller."""
+    """Runs parts.
+
+    Attributes
+    ----------
+    lanes : int
+        How many parts may be run at a time, in threads of their own; 1: in order, in the thread of
+        the caller, so that a part may need what the one before has left.
+    """
+
+    lanes: int
 
     def run(self, part: Part, data: Sequences, spare: Array | None) -> Outputs:
         """Return the outputs of a part; `spare` is an earlier output to overwrite, or None."""

@@ -185,6 +185,8 @@ class Plan(NamedTuple):
     ----------
     memory : int
         Bytes for everything that is in memory at a time.
+    threads : int
+        How many processors may be used.
     in_order : bool
         Whether parts follow the order of the file even if a sequence is run in pieces.
     last : bool
@@ -196,27 +198,42 @@ class Plan(NamedTuple):
     """
 
     memory: int
+    threads: int
     in_order: bool
     last: bool
     finite: bool
     skip: bool
 
 
-def cost(net: Network, header: Header) -> int:
-    """Return the bytes of a step in memory: three parts are read or run, and three are written.
+def cost(net: Network, header: Header, lanes: int) -> int:
+    """Return the bytes of a step in memory: each lane runs a part, and two more are read or wait.
 
-    One more has the inputs in the network's dtype; the states of a layer that reads in reverse are
-    kept, too.
+    Two more outputs wait or are written. A lane has the inputs in the network's dtype, too, and the
+    states of a layer that reads in reverse.
     """
     item = net.dtype.itemsize
     reverse = set(net.directions) != {"forward"}
     converted = 0 if header.dtype == net.dtype else net.input_size
     kept = 2 * net.state_size if reverse else 0
-    per_value = 3 * header.dtype.itemsize * net.input_size
-    return per_value + item * (3 * net.output_size + converted + kept)
+    read = (lanes + 2) * header.dtype.itemsize * net.input_size
+    return read + item * ((lanes + 2) * net.output_size + lanes * (converted + kept))
 
 
-def divided(net: Network, name: str, header: Header, plan: Plan) -> tuple[int, int]:
+def lanes_of(net: Network, header: Header, plan: Plan) -> int:
+    """Return how many parts of a file may be run at a time: one if they are pieces in time."""
+    together = cost(net, header, plan.threads)
+    if set(net.directions) != {"forward"}:
+        return plan.threads if plan.memory >= together * header.steps else 1
+    part = min(plan.memory // together, _usual(net, header))
+    return plan.threads if part >= header.steps * min(header.sequences, FEW) else 1
+
+
+def _usual(net: Network, header: Header) -> int:
+    """Return the steps of a part if memory allows it."""
+    return max(1, jobs.PART // (net.input_size * header.dtype.itemsize))
+
+
+def divided(net: Network, name: str, header: Header, plan: Plan, lanes: int) -> tuple[int, int]:
     """Return how many sequences, and steps of each, a part has.
 
     Raises
@@ -226,14 +243,15 @@ def divided(net: Network, name: str, header: Header, plan: Plan) -> tuple[int, i
     """
     steps, memory = header.steps, plan.memory
     forward = set(net.directions) == {"forward"}
-    least = cost(net, header) * (1 if forward else max(1, steps))
+    each = cost(net, header, lanes)
+    least = each * (1 if forward else max(1, steps))
     if memory < least:
         what = "a step" if forward else f"a sequence of {steps} steps, which is read in reverse,"
         raise LimitError(
             f"memory: expected at least {least} bytes for {what} of {name}, got {memory}"
         )
-    most = memory // cost(net, header)
-    part = min(most, max(1, jobs.PART // (net.input_size * header.dtype.itemsize)))
+    most = memory // each
+    part = min(most, _usual(net, header))
     if not steps:
         return max(1, header.sequences), 0
     if not forward:
@@ -245,9 +263,11 @@ def divided(net: Network, name: str, header: Header, plan: Plan) -> tuple[int, i
     return together, min(steps, max(1, min(most, LONGER * part) // together))
 
 
-def pieces(net: Network, file: int, name: str, header: Header, plan: Plan) -> Iterator[Part]:
+def pieces(
+    net: Network, file: int, name: str, header: Header, plan: Plan, lanes: int
+) -> Iterator[Part]:
     """Yield the parts of a file."""
-    count, steps = divided(net, name, header, plan)
+    count, steps = divided(net, name, header, plan, lanes)
     per_step = net.input_size * header.dtype.itemsize
     total = header.sequences
     for first in range(0, max(1, total), count):
@@ -288,6 +308,7 @@ class NpySource:
                 self.headers.append(header)
         if not self.headers:
             raise self.lost[0].error()
+        self.lanes = min(lanes_of(net, header, plan) for header in self.headers)
 
     def parts(self) -> list[Part]:
         """Return the parts of all files."""
@@ -295,7 +316,7 @@ class NpySource:
         return [
             piece
             for file, (path, header) in found
-            for piece in pieces(self._net, file, printable(path), header, self._plan)
+            for piece in pieces(self._net, file, printable(path), header, self._plan, self.lanes)
         ]
 
     def read(self, part: Part, spare: Any) -> Sequences:  # noqa: ANN401
@@ -362,7 +383,9 @@ class NpyRunner:
         self, net: Network, source: NpySource, outputs: str, threads: int, *, finite: bool
     ) -> None:
         self._net, self._source = net, source
-        self._outputs, self._threads, self._finite = outputs, threads, finite
+        self.lanes = source.lanes
+        self._outputs, self._finite = outputs, finite
+        self._threads = 1 if self.lanes > 1 else threads
         self._most = float(np.finfo(net.dtype).max)
         self._carry: Carry = {}
 
@@ -389,7 +412,8 @@ class NpyRunner:
         )
         result.output[lost] = np.nan
         carry = None if ends else {"state": result.state, "lost": lost}
-        self._carry = carry or {}
+        if part.begin or not ends:
+            self._carry = carry or {}
         output = result.output if ends or self._outputs == "all" else None
         ended = part.count if ends else 0
         return Outputs(output, data, ended, part.count * steps, tuple(bad), carry)

@@ -1,11 +1,14 @@
 """Read, run and write the parts of a run at the same time, in order.
 
-A thread reads, the calling thread runs the network (whose own threads use all cores), and a thread
-writes and commits. What waits between them is bounded.
+A thread reads, the calling thread and others run the network on a part each (or on one part, by the
+network's own threads, if a part needs the one before), and a thread writes and commits. What waits
+between them is bounded. Running one part after the other by the network's threads, which wait for
+each other, gave 0.9 of the throughput on an idle machine and half of it on one with other work.
 """
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections import deque
@@ -39,28 +42,41 @@ class Counts(NamedTuple):
 
 
 class Channel(Generic[T]):
-    """A bounded queue between two threads, each of which may break off."""
+    """A bounded queue of numbered items between threads, each of which may break off.
+
+    Items are taken in the order of their numbers, in whatever order they come.
+    """
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._items: deque[T] = deque()
+        self._items: dict[int, T] = {}
+        self._taken = 0
         self._changed = threading.Condition()
         self._ended = self._stopped = False
-        self._error: BaseException | None = None
+        self._cut = sys.maxsize
 
-    def put(self, item: T) -> bool:
+    def put(self, number: int, item: T) -> bool:
         """Add an item, perhaps after waiting; return False if nobody takes it any more."""
         with self._changed:
-            self._changed.wait_for(lambda: self._stopped or len(self._items) < self._size)
-            if not self._stopped:
-                self._items.append(item)
+            self._changed.wait_for(
+                lambda: self._stopped or number >= self._cut or number < self._taken + self._size
+            )
+            wanted = not self._stopped and number < self._cut
+            if wanted:
+                self._items[number] = item
                 self._changed.notify_all()
-            return not self._stopped
+            return wanted
 
-    def end(self, error: BaseException | None = None) -> None:
-        """Say that no item follows; the taker raises the error after the last one."""
+    def end(self) -> None:
+        """Say that no item follows."""
         with self._changed:
-            self._ended, self._error = True, error
+            self._ended = True
+            self._changed.notify_all()
+
+    def cut(self, number: int) -> None:
+        """Say that this item will not come, so that those behind it are of no use."""
+        with self._changed:
+            self._cut = min(self._cut, number)
             self._changed.notify_all()
 
     def stop(self) -> None:
@@ -70,17 +86,18 @@ class Channel(Generic[T]):
             self._items.clear()
             self._changed.notify_all()
 
-    def __iter__(self) -> Iterator[T]:
+    def __iter__(self) -> Iterator[tuple[int, T]]:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._items or self._ended or self._stopped)
-                if not self._items:
+                self._changed.wait_for(
+                    lambda: self._taken in self._items or self._ended or self._stopped
+                )
+                if self._taken not in self._items:
                     break
-                item = self._items.popleft()
+                number, item = self._taken, self._items.pop(self._taken)
+                self._taken += 1
                 self._changed.notify_all()
-            yield item
-        if self._error is not None:
-            raise self._error
+            yield number, item
 
 
 class Pipeline:
@@ -113,38 +130,64 @@ class Pipeline:
         self._outputs: Channel[tuple[Part, Outputs]] = Channel(depth)
         self._buffers: deque[Any] = deque()
         self._spare: deque[NDArray[Any]] = deque()
+        self._done = Counts()
+        self._counting = threading.Lock()
+        self._errors: list[tuple[int, BaseException]] = []  # the part, and what happened there
         self._failed: BaseException | None = None
 
     def run(self, parts: Sequence[Part], done: Counts, tell: Callable[[Counts], object]) -> Counts:
         """Run the parts behind those that are done; return the counts at the end."""
-        parts = parts[done.parts :]
+        parts, self._done = parts[done.parts :], done
         reader = threading.Thread(target=self._read, args=(parts,), daemon=True)
+        lanes = [
+            threading.Thread(target=self._run, args=(_silent,), daemon=True)
+            for _ in range(self._runner.lanes - 1)
+        ]
         writer = threading.Thread(target=self._write, args=(done,), daemon=True)
-        reader.start()
-        writer.start()
+        for thread in (reader, *lanes, writer):
+            thread.start()
         try:
-            for part, data in self._inputs:
-                outputs = self._run(part, data)
-                done = done.after(part, outputs)
-                if not self._outputs.put((part, outputs)):
-                    break
-                tell(done)
+            self._run(tell)
         finally:
             self._inputs.stop()
-            self._outputs.end()
             try:
+                for thread in (reader, *lanes):
+                    thread.join()
+                self._outputs.end()
                 writer.join()
-                reader.join()
             except BaseException:  # interrupted again: end after the part that is being written
                 self._outputs.stop()
                 writer.join()
                 raise
+        if self._errors:
+            raise min(self._errors, key=lambda each: each[0])[1]
         if self._failed is not None:
             raise self._failed
-        return done
+        if self._runner.lanes > 1:
+            tell(self._done)  # of all lanes
+        return self._done
 
-    def _run(self, part: Part, data: Sequences) -> Outputs:
-        spare = self._spare.popleft() if self._spare else None
+    def _run(self, tell: Callable[[Counts], object]) -> None:
+        """Run parts until there are no more; `run` raises the first error of all threads."""
+        number = 0
+        try:
+            for number, (part, data) in self._inputs:
+                outputs = self._run_part(part, data)
+                with self._counting:
+                    self._done = done = self._done.after(part, outputs)
+                if not self._outputs.put(number, (part, outputs)):
+                    break
+                tell(done)
+        except BaseException as error:
+            self._outputs.cut(number)
+            if not isinstance(error, Exception):
+                raise  # an interrupt, in the calling thread
+            self._errors.append((number, error))
+        finally:
+            self._inputs.stop()
+
+    def _run_part(self, part: Part, data: Sequences) -> Outputs:
+        spare = _popped(self._spare)
         outputs = self._runner.run(part, data, spare)
         if outputs.bad and not self._skip:
             raise outputs.bad[0][0].error()
@@ -154,19 +197,20 @@ class Pipeline:
 
     def _read(self, parts: Sequence[Part]) -> None:
         try:
-            for part in parts:
-                spare = self._buffers.popleft() if self._buffers else None
-                if not self._inputs.put((part, self._source.read(part, spare))):
+            for number, part in enumerate(parts):
+                spare = _popped(self._buffers)
+                if not self._inputs.put(number, (part, self._source.read(part, spare))):
                     return
+        except Exception as error:
+            self._errors.append((len(parts), error))  # after those of the parts before
+        finally:
             self._inputs.end()
-        except BaseException as error:
-            self._inputs.end(error)
 
     def _write(self, done: Counts) -> None:
         try:
             committed, when = done, time.monotonic()
             outputs = None
-            for part, outputs in self._outputs:
+            for _, (part, outputs) in self._outputs:
                 self._sink.write(part, outputs)
                 done = done.after(part, outputs)
                 if self._journal is not None:
@@ -188,3 +232,15 @@ class Pipeline:
             record = {**done._asdict(), "sink": self._sink.commit()}
             self._journal.append(record, last.carry)
         self._sink.publish()
+
+
+def _popped(memory: deque[Any]) -> Any:  # noqa: ANN401
+    """Return one of several, or None; another thread may take the last one."""
+    try:
+        return memory.popleft()
+    except IndexError:
+        return None
+
+
+def _silent(done: Counts) -> None:
+    """Tell nothing."""

@@ -233,6 +233,7 @@ def _run_arrays(request: Request, found: Inputs, table: ArraySource | None) -> F
     direct = not found.many and output.writes_directly(request.destination)
     plan = Plan(
         memory=request.memory,
+        threads=request.threads,
         in_order=form == "csv" or direct or (table is not None and table.file.path is None),
         last=request.outputs == "last",
         finite=request.nonfinite == "raise",
@@ -278,7 +279,7 @@ def _depth(request: Request, source: NpySource) -> int:
     header = source.headers[0]
     largest = max((part.size for part in source.parts()), default=1)
     per_step = header.dtype.itemsize * request.net.input_size
-    part = largest // per_step * cost(request.net, header)
+    part = largest // per_step * cost(request.net, header, source.lanes)
     outputs = max(1, largest // per_step * request.net.output_size * request.net.dtype.itemsize)
     return max(1, min(DEEPEST, 1 + (request.memory - part) // outputs))
 
