@@ -249,7 +249,7 @@ def test_memory_is_bounded_whatever_the_size_of_the_file(tmp_path, shape):
     del file
     command = [sys.executable, "-c", MEASURED, tmp_path, str(memory)]
     used = int(subprocess.run(command, check=True, capture_output=True).stdout)
-    assert used < 1.5 * memory  # the allocator adds something
+    assert used < 2.5 * memory  # threads and the allocator add something
 
 
 # --- streams --------------------------------------------------------------------------------------

@@ -95,7 +95,7 @@ def run_files(
         such a sequence are NaN, so that others keep their place; a file that cannot be read has
         none and `row` null. Not for tables of text.
     progress : function, optional
-        Called after each part with a `Progress`.
+        Called with a `Progress` after parts, and at the end.
     restart : bool
         Whether to begin afresh where another call was interrupted.
 
