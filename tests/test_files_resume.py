@@ -223,7 +223,7 @@ def test_bad_sequences_are_listed_once(small, tmp_path):
             if len(seen) == at:
                 raise KeyboardInterrupt
 
-        options = {"nonfinite": "raise", "skip_bad": bad, "progress": stop}
+        options = {"nonfinite": "raise", "skip_bad": bad, "progress": stop, "threads": 1}
         if at < 100:
             with pytest.raises(KeyboardInterrupt):
                 case.run(**options)
