@@ -13,6 +13,7 @@ not installed. All ways must give the same numbers: elman's the same bits.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import pathlib
 import statistics
 import subprocess
@@ -99,7 +100,7 @@ def npy_ways(folder: pathlib.Path, sequences: int) -> Ways:
         ),
         "memory map, by hand": lambda: by_hand(net, folder),
     }
-    if subprocess.run([sys.executable, "-c", "import torch"], check=False).returncode == 0:
+    if importlib.util.find_spec("torch") is not None:
         ways["PyTorch, DataLoader"] = lambda: torch_loop(net, folder)
     expected = net(x)
     for way, run in list(ways.items())[2:]:
