@@ -151,8 +151,9 @@ class Pipeline:
         finally:
             self._inputs.stop()
             try:
-                for thread in (reader, *lanes):
-                    thread.join()
+                for lane in lanes:
+                    lane.join()
+                reader.join(SECONDS)  # not for long: a pipe may give nothing
                 self._outputs.end()
                 writer.join()
             except BaseException:  # interrupted again: end after the part that is being written
