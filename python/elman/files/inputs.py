@@ -42,11 +42,14 @@ class Inputs(NamedTuple):
     files : list of Input
     many : bool
         Whether the outputs are a folder: always, unless the source is one file.
+    folder : str or None
+        The folder in which they were found.
     """
 
     name: str
     files: list[Input]
     many: bool
+    folder: str | None = None
 
 
 def find(source: Path | Sequence[Path]) -> Inputs:
@@ -61,15 +64,24 @@ def find(source: Path | Sequence[Path]) -> Inputs:
     """
     if isinstance(source, Sequence) and not isinstance(source, str | bytes):
         paths = [_files.name_of(path, "source") for path in source]
-        return _named("source", [Input(path, os.path.basename(path)) for path in paths])
+        return _named("source", [Input(path, _output(path)) for path in paths])
     path = _files.name_of(source, "source")
     name = printable(path)
     if os.path.isdir(path):
-        return _named(name, _in_folder(path, name))
+        return _named(name, _in_folder(path, name), path)
     if not os.path.lexists(path) and glob.has_magic(path):
         found = sorted(glob.glob(path))
-        return _named(name, [Input(each, os.path.basename(each)) for each in found])
+        return _named(name, [Input(each, _output(each)) for each in found])
     return Inputs(name, [Input(path, os.path.basename(path))], many=False)
+
+
+def _output(path: str) -> str:
+    """Return the name of the output for a file, which is not compressed."""
+    name = os.path.basename(path)
+    for suffix in (".gz", ".bz2", ".xz"):
+        name = name.removesuffix(suffix)
+    stem, suffix = os.path.splitext(name)
+    return f"{stem}.npy" if suffix == ".npz" else name
 
 
 def _in_folder(folder: str, name: str) -> list[Input]:
@@ -92,7 +104,7 @@ def _in_folder(folder: str, name: str) -> list[Input]:
     return sorted(found, key=lambda each: each.name.split(os.sep))
 
 
-def _named(name: str, files: list[Input]) -> Inputs:
+def _named(name: str, files: list[Input], folder: str | None = None) -> Inputs:
     if not files:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
     seen: dict[str, str] = {}
@@ -103,7 +115,7 @@ def _named(name: str, files: list[Input]) -> Inputs:
                 f" {printable(seen[own])} and {printable(path)}"
             )
         seen[own] = path
-    return Inputs(name, files, many=True)
+    return Inputs(name, files, True, folder)
 
 
 def _raise(error: OSError) -> None:

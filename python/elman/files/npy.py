@@ -43,12 +43,15 @@ class Header(NamedTuple):
     fortran : bool
     begin : int
         The position of the first value.
+    in_order : bool
+        Whether values can only be read one after another, as those of a compressed file.
     """
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     fortran: bool
     begin: int
+    in_order: bool
 
     @property
     def sequences(self) -> int:
@@ -87,7 +90,7 @@ def read_header(file: Opened, width: int) -> Header:
         raise TableError(f"{file.name}: expected (..., T, {width}), got {shape}")
     if any(type(size) is not int or size < 0 for size in shape):
         raise damaged(file.name, f"shape {shape}")
-    return Header(shape, dtype, fortran, count)
+    return Header(shape, dtype, fortran, count, file.path is None)
 
 
 def damaged(name: str, got: str) -> TableError:
@@ -171,6 +174,7 @@ class NpyReader:
     def _seek(self, position: int) -> None:
         if self._file is not None:
             self._file.seek(position)
+        assert self._file is not None or self._at <= position
         while self._at < position and self._file is None:
             data = self._read(min(position - self._at, jobs.PART))
             if not data:
@@ -242,6 +246,12 @@ def divided(net: Network, name: str, header: Header, plan: Plan, lanes: int) -> 
         If the memory does not suffice.
     """
     steps, memory = header.steps, plan.memory
+    size = math.prod(header.shape) * header.dtype.itemsize
+    if header.fortran and header.in_order and size > memory:
+        raise LimitError(
+            f"memory: expected at least {size} bytes for all of {name}, which is compressed and in"
+            f" Fortran order, got {memory}"
+        )
     forward = set(net.directions) == {"forward"}
     each = cost(net, header, lanes)
     least = each * (1 if forward else max(1, steps))
@@ -256,7 +266,7 @@ def divided(net: Network, name: str, header: Header, plan: Plan, lanes: int) -> 
         return max(1, header.sequences), 0
     if not forward:
         return max(1, part // steps, min(FEW, most // steps)), steps
-    if plan.in_order or part // steps >= min(header.sequences, FEW):
+    if plan.in_order or header.in_order or part // steps >= min(header.sequences, FEW):
         count = max(1, part // steps)
         return count - count % FEW if count > FEW else count, min(steps, part)
     together = min(header.sequences, MANY, part)
@@ -386,7 +396,6 @@ class NpyRunner:
         self.lanes = source.lanes
         self._outputs, self._finite = outputs, finite
         self._threads = 1 if self.lanes > 1 else threads
-        self._most = float(np.finfo(net.dtype).max)
         self._carry: Carry = {}
 
     def restore(self, carry: Carry) -> None:
@@ -395,6 +404,9 @@ class NpyRunner:
 
     def run(self, part: Part, data: Sequences, spare: Array | None) -> Outputs:
         """Run a part."""
+        if part.begin == part.end:  # of any number of sequences, as their memory is not bounded
+            nothing = np.empty((0, self._net.output_size), self._net.dtype)
+            return Outputs(nothing, data, part.count, 0)
         ends = part.end == self._source.headers[part.file].steps
         state = self._carry["state"] if part.begin else None
         lost = self._carry["lost"].copy() if part.begin else np.zeros(part.count, bool)
@@ -422,11 +434,13 @@ class NpyRunner:
         """Yield the sequences with a number that is not finite in the network's dtype."""
         if not self._finite or values.dtype.kind != "f" or not values.size:
             return
-        if values.max() <= self._most and values.min() >= -self._most:
+        narrow = min(self._net.dtype, values.dtype, key=lambda dtype: dtype.itemsize)
+        most = float(np.finfo(narrow).max)
+        if values.max() <= most and values.min() >= -most:
             return
         header, name = self._source.headers[part.file], printable(self._source.paths[part.file])
         for row, sequence in enumerate(values):
-            wrong = np.argwhere(~(np.abs(sequence) <= self._most))
+            wrong = np.argwhere(~(np.abs(sequence) <= most))
             if len(wrong):
                 step, column = wrong[0]
                 number = part.first + row if len(header.shape) > 2 else None

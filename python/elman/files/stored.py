@@ -234,7 +234,7 @@ def _run_arrays(request: Request, found: Inputs, table: ArraySource | None) -> F
     plan = Plan(
         memory=request.memory,
         threads=request.threads,
-        in_order=form == "csv" or direct or (table is not None and table.file.path is None),
+        in_order=form == "csv" or direct,
         last=request.outputs == "last",
         finite=request.nonfinite == "raise",
         skip=request.skip_bad is not None,
@@ -291,6 +291,11 @@ def _form(request: Request, *, many: bool) -> str:
     return "npy" if many or request.destination.endswith(".npy") else "csv"
 
 
+def _is_in(path: str, folder: str) -> bool:
+    parents = os.path.join(os.path.realpath(path), "")
+    return parents.startswith(os.path.join(os.path.realpath(folder), ""))
+
+
 def _targets(request: Request, found: Inputs, names: list[str]) -> list[str]:
     """Return the path of each output."""
     if not found.many:
@@ -304,5 +309,10 @@ def _targets(request: Request, found: Inputs, names: list[str]) -> list[str]:
         raise ArgumentError(
             f"destination: expected a folder for the outputs of {found.name}, got the file"
             f" {printable(request.destination)}"
+        )
+    if found.folder is not None and _is_in(request.destination, found.folder):
+        raise ArgumentError(
+            f"destination: expected a folder outside of {found.name}, all files of which are read,"
+            f" got {printable(request.destination)}"
         )
     return [os.path.join(request.destination, name) for name in names]
