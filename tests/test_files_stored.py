@@ -204,7 +204,9 @@ def test_files_that_cannot_be_read_are_listed(net, tmp_path):
         ("x.npy", "y.npy", {"progress": 1}, "progress: expected a function, got int"),
         (".", "x.npy", {}, "destination: expected a folder"),
         (".", "-", {}, "destination: expected a folder"),
-        (".", ".", {}, "expected a file other than"),
+        (".", ".", {}, "destination: expected a folder outside of ., all files of"),
+        (".", "./y", {}, "destination: expected a folder outside of ., all files of"),
+        ("x.npy", "y.npy", {"skip_bad": "-"}, "skip_bad: expected a regular file, got -"),
         (["x.npy", "x.npy"], "y", {}, "source: expected files of different names"),
     ],
 )

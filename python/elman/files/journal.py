@@ -29,10 +29,10 @@ from elman._core import build_info
 from elman.errors import ArgumentError, BusyError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from elman._network import Network
-    from elman.files.jobs import Bad, Carry
+    from elman.files.jobs import Bad, Carry, Part
 
 FORMAT = 1  # of the work folder
 ENDS = 1 << 16  # bytes at both ends of an input file that are part of its fingerprint
@@ -41,7 +41,9 @@ Manifest = dict[str, Any]
 Record = dict[str, Any]
 
 
-def manifest(net: Network, options: dict[str, Any], paths: Sequence[str]) -> Manifest:
+def manifest(
+    net: Network, options: dict[str, Any], paths: Sequence[str], parts: Iterable[Part]
+) -> Manifest:
     """Return what a run depends on: another manifest may give other outputs or other parts."""
     info = build_info()
     return {
@@ -50,7 +52,17 @@ def manifest(net: Network, options: dict[str, Any], paths: Sequence[str]) -> Man
         "model": hashlib.sha256(_format.dumps(net)).hexdigest(),
         "options": options,
         "inputs": {os.path.abspath(path): fingerprint(path) for path in paths if is_stored(path)},
+        "parts": _division(parts),
     }
+
+
+def _division(parts: Iterable[Part]) -> str:
+    """Return a digest of how the inputs are divided, as the journal counts parts."""
+    digest = hashlib.sha256()
+    for part in parts:
+        numbers = (part.file, part.first, part.count, part.size, part.begin, part.end)
+        digest.update(repr(numbers).encode())
+    return digest.hexdigest()
 
 
 def is_stored(path: str) -> bool:
@@ -82,6 +94,8 @@ def _difference(old: Manifest, new: Manifest) -> str | None:
     for path, found in new["inputs"].items():
         if old["inputs"][path] != found:
             return f"an input that has changed since, {path}"
+    if old["parts"] != new["parts"]:
+        return "other parts, as of another version of elman or another number of threads"
     return None
 
 
@@ -183,9 +197,12 @@ class Journal:
         with contextlib.suppress(FileNotFoundError), open(self.path("journal.jsonl"), "rb") as file:
             for line in file:
                 try:
-                    records.append(json.loads(line))
+                    record = json.loads(line)
                 except ValueError:
                     break  # it was being written
+                if not line.endswith(b"\n"):
+                    break  # so was it, all but the end
+                records.append(record)
                 end += len(line)
         return records, end
 

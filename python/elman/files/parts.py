@@ -10,6 +10,7 @@ from elman import _files
 from elman._container import printable
 from elman.errors import ArgumentError, ElmanError
 from elman.files import journal
+from elman.files.output import writes_directly
 from elman.files.pipeline import Counts, Pipeline
 
 if TYPE_CHECKING:
@@ -127,12 +128,13 @@ def run_stored(
         How many outputs may wait to be written.
     """
     destination = request.destination
-    if request.skip_bad is not None and _same(request.skip_bad, destination):
-        raise ArgumentError(f"skip_bad: expected a file other than the destination, {destination}")
     _require_others([*targets, *filter(None, [request.skip_bad])], source.paths)
+    if request.skip_bad is not None:
+        _require_list(request.skip_bad, [destination, *targets])
     _require_place(destination, folder=list(targets) != [destination])
     stored = all(map(journal.is_stored, source.paths))  # otherwise it cannot be continued
-    manifest = journal.manifest(request.net, request.options(form), source.paths)
+    options = request.options(form)
+    manifest = journal.manifest(request.net, options, source.paths, source.parts())
     work = None
     try:
         with journal.opened(destination, manifest, restart=request.restart or not stored) as work:
@@ -210,6 +212,16 @@ def _require_others(targets: Sequence[str], sources: Sequence[str]) -> None:
                 f"{printable(target)}: expected a file other than {printable(taken)}, which it"
                 " would overwrite"
             )
+
+
+def _require_list(path: str, targets: Sequence[str]) -> None:
+    """Raise if the list of bad sequences cannot be written at the end, as far as can be seen."""
+    if writes_directly(path):
+        raise ArgumentError(f"skip_bad: expected a regular file, got {printable(path)}")
+    for target in targets:
+        if _same(path, target):
+            raise ArgumentError(f"skip_bad: expected a file other than the output, {target}")
+    _files.require_writable(path)
 
 
 def _same(path: str, other: str) -> bool:

@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from elman import _files
+from elman.errors import ArgumentError
 from elman.files import writing
 
 if TYPE_CHECKING:
@@ -85,9 +86,8 @@ class NpySink:
         """Move complete files to their destination."""
         for file in range(self._published, self._complete):
             path, target = self._path(file), self._targets[file]
-            if os.path.exists(path):  # not moved before a kill
-                os.makedirs(os.path.dirname(target) or ".", exist_ok=True)
-                _files.move(path, target)
+            os.makedirs(os.path.dirname(target) or ".", exist_ok=True)
+            _publish(path, target)
         self._published = self._complete
 
     def close(self) -> None:
@@ -115,6 +115,17 @@ class NpySink:
     def _sync(self) -> None:
         if self._open is not None:
             os.fsync(self._open[1].fileno())
+
+
+def _publish(path: str, target: str) -> None:
+    """Move a file to its destination, unless that was done before a kill."""
+    if os.path.exists(path):
+        _files.move(path, target)
+    elif not os.path.exists(target):
+        raise ArgumentError(
+            f"{target}: expected the output of a run that was stopped here, but it was removed:"
+            " restart=True (--restart) starts afresh"
+        )
 
 
 def _write_at(file: IO[bytes], position: int, values: Array) -> None:
@@ -189,8 +200,7 @@ class StreamSink:
         """Move the file to its destination if it is complete."""
         if self._complete and self._journal is not None and isinstance(self._target, str):
             self.close()
-            if os.path.exists(self._journal.path("output")):
-                _files.move(self._journal.path("output"), self._target)
+            _publish(self._journal.path("output"), self._target)
 
     def close(self) -> None:
         """Close the file, unless it is the caller's."""
