@@ -37,7 +37,7 @@ def interrupted(net, *arguments, at=3, **options):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        elman.run_files(net, *arguments, progress=progress, **options)
+        elman.run_files(net, *arguments, progress=progress, threads=1, **options)
 
 
 @pytest.mark.parametrize("shape", [(4, 2000, 3), (2000, 3)])
@@ -88,6 +88,16 @@ def test_the_list_of_bad_sequences_can_be_written(net, tmp_path):
         with pytest.raises(error):
             elman.run_files(net, tmp_path / "x.npy", tmp_path / "y.npy", skip_bad=tmp_path / name)
         assert os.listdir(tmp_path) == ["x.npy"]
+
+
+@pytest.mark.parametrize("memory", [20_000, 50_000])
+def test_another_number_of_threads_continues(net, small, tmp_path, memory):
+    x = inputs(700, 10, 3).astype(np.float32)
+    np.save(tmp_path / "x.npy", x)
+    interrupted(net, tmp_path / "x.npy", tmp_path / "y.npy", memory=memory)
+    done = elman.run_files(net, tmp_path / "x.npy", tmp_path / "y.npy", memory=memory, threads=8)
+    assert done.resumed > 0
+    assert np.load(tmp_path / "y.npy").tobytes() == net(x).tobytes()
 
 
 def test_another_division_into_parts_does_not_continue(net, small, tmp_path, monkeypatch):

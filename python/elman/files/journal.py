@@ -95,7 +95,7 @@ def _difference(old: Manifest, new: Manifest) -> str | None:
         if old["inputs"][path] != found:
             return f"an input that has changed since, {path}"
     if old["parts"] != new["parts"]:
-        return "other parts, as of another version of elman or another number of threads"
+        return "other parts, as of another version of elman"
     return None
 
 

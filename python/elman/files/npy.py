@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 FEW = 16  # a part has at least so many whole sequences; longer ones are run in pieces of time
+LANES = 2  # parts that are run at a time if there is memory for them; more if it is left
 MANY = 64  # sequences that are run together in pieces of time
 LONGER = 4  # times as large are parts in pieces, since each sequence is read and written by itself
 
@@ -223,13 +224,16 @@ def cost(net: Network, header: Header, lanes: int) -> int:
     return read + item * ((lanes + 2) * net.output_size + lanes * (converted + kept))
 
 
-def lanes_of(net: Network, header: Header, plan: Plan) -> int:
-    """Return how many parts of a file may be run at a time: one if they are pieces in time."""
-    together = cost(net, header, plan.threads)
+def planned(net: Network, header: Header, plan: Plan) -> int:
+    """Return for how many lanes memory is divided: one if parts are pieces in time.
+
+    It does not depend on the threads, with which the parts of an interrupted run would change.
+    """
+    together = cost(net, header, LANES)
     if set(net.directions) != {"forward"}:
-        return plan.threads if plan.memory >= together * header.steps else 1
+        return LANES if plan.memory >= together * header.steps else 1
     part = min(plan.memory // together, _usual(net, header))
-    return plan.threads if part >= header.steps * min(header.sequences, FEW) else 1
+    return LANES if part >= header.steps * min(header.sequences, FEW) else 1
 
 
 def _usual(net: Network, header: Header) -> int:
@@ -318,7 +322,8 @@ class NpySource:
                 self.headers.append(header)
         if not self.headers:
             raise self.lost[0].error()
-        self.lanes = min(lanes_of(net, header, plan) for header in self.headers)
+        self._planned = min(planned(net, header, plan) for header in self.headers)
+        self.lanes = 1 if self._planned == 1 else self._fitting()
 
     def parts(self) -> list[Part]:
         """Return the parts of all files."""
@@ -326,7 +331,7 @@ class NpySource:
         return [
             piece
             for file, (path, header) in found
-            for piece in pieces(self._net, file, printable(path), header, self._plan, self.lanes)
+            for piece in pieces(self._net, file, printable(path), header, self._plan, self._planned)
         ]
 
     def read(self, part: Part, spare: Any) -> Sequences:  # noqa: ANN401
@@ -358,6 +363,15 @@ class NpySource:
         if self._open is not None:
             self._open[1].close()
         self._stack.close()
+
+    def _fitting(self) -> int:
+        """Return how many of the parts may be run at a time."""
+        lanes = self._plan.threads
+        for path, header in zip(self.paths, self.headers, strict=True):
+            count, steps = divided(self._net, path, header, self._plan, self._planned)
+            while lanes > 1 and cost(self._net, header, lanes) * count * steps > self._plan.memory:
+                lanes -= 1
+        return lanes
 
     def _header(self, path: str, given: Opened | None) -> Header:
         if given is None and os.path.exists(path) and not os.path.isfile(path):
