@@ -1,6 +1,7 @@
 """`elman.run_files`: compressed files, arrays without steps, and what is refused beforehand."""
 
 import bz2
+import contextlib
 import gzip
 import os
 import signal
@@ -12,6 +13,8 @@ import pytest
 
 import elman
 from elman.files import jobs, journal, pipeline
+from elman.files.inputs import Input
+from elman.files.npy import NpySource, Plan
 from fixtures.tables import inputs
 
 pytestmark = pytest.mark.any_isa
@@ -90,14 +93,20 @@ def test_the_list_of_bad_sequences_can_be_written(net, tmp_path):
         assert os.listdir(tmp_path) == ["x.npy"]
 
 
-@pytest.mark.parametrize("memory", [20_000, 50_000])
-def test_another_number_of_threads_continues(net, small, tmp_path, memory):
-    x = inputs(700, 10, 3).astype(np.float32)
-    np.save(tmp_path / "x.npy", x)
-    interrupted(net, tmp_path / "x.npy", tmp_path / "y.npy", memory=memory)
-    done = elman.run_files(net, tmp_path / "x.npy", tmp_path / "y.npy", memory=memory, threads=8)
-    assert done.resumed > 0
-    assert np.load(tmp_path / "y.npy").tobytes() == net(x).tobytes()
+@pytest.mark.parametrize("memory", [10_000, 20_000, 50_000, 1 << 28])
+@pytest.mark.parametrize("direction", ["forward", "bidirectional"])
+def test_the_number_of_threads_does_not_change_the_parts(small, tmp_path, memory, direction):
+    net = elman.Network(3, [8, 5], 2, seed=1, direction=direction)
+    np.save(tmp_path / "x.npy", inputs(700, 10, 3).astype(np.float32))
+    found = []
+    for threads in (1, 2, 8, 64):
+        plan = Plan(memory, threads, in_order=False, last=False, finite=False, skip=False)
+        with contextlib.closing(
+            NpySource(net, [Input(str(tmp_path / "x.npy"), "x.npy")], plan)
+        ) as source:
+            assert 1 <= source.lanes <= threads
+            found.append(source.parts())
+    assert all(parts == found[0] for parts in found)
 
 
 def test_another_division_into_parts_does_not_continue(net, small, tmp_path, monkeypatch):

@@ -67,7 +67,8 @@ def run_files(
         a pattern such as "day-*.npy", or a list. Or one table of text such as CSV, as for
         `run_table`. "-" is standard input.
     destination : path
-        A file for one file, otherwise a folder, in which the outputs have the names of the inputs.
+        A file for one file, otherwise a folder, in which the outputs have the names of the inputs
+        without `.gz`, `.bz2` or `.xz`; not within the folder that is the source.
         "-" is standard output.
     outputs : {"all", "last"}, optional
         The outputs of all steps, or of the last of each sequence; by default as in the network's
@@ -92,8 +93,8 @@ def run_files(
     skip_bad : path, optional
         Instead of raising the error, go on, and write the sequences that cannot be run to this
         file, a line of JSON for each: `file`, `part` (or null), `row` and `reason`. The outputs of
-        such a sequence are NaN, so that others keep their place; a file that cannot be read has
-        none and `row` null. Not for tables of text.
+        such a sequence are NaN, so that others keep their place (in CSV, those of earlier pieces of
+        time remain); a file that cannot be read has none and `row` null. Not for tables of text.
     progress : function, optional
         Called with a `Progress` after parts, and at the end.
     restart : bool
