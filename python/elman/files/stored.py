@@ -15,6 +15,7 @@ from elman.files import inputs as sources
 from elman.files import output, running, writing
 from elman.files.arrays import ArraySource
 from elman.files.npy import NpySource, Plan, cost
+from elman.files.parquet import running as parquet
 from elman.files.parts import FilesRun, Progress, Request, run_parts, run_stored
 from elman.files.sinks import NpySink, StreamSink, output_shape
 
@@ -136,7 +137,7 @@ def run_files(
     require_network(net)
     for argument, value, choices in (
         ("outputs", outputs, (None, "all", "last")),
-        ("format", format, (None, "npy", "csv")),
+        ("format", format, (None, "npy", "csv", "parquet")),
         ("nonfinite", nonfinite, ("propagate", "raise")),
     ):
         _arguments.require_one_of(argument, value, choices)
@@ -173,6 +174,8 @@ def _names(argument: str, names: Sequence[str] | None) -> list[str] | None:
 def _run(request: Request, source: Path | Sequence[Path]) -> FilesRun:
     """Find out what the source is, and run it."""
     found = sources.find(source)
+    if parquet.is_source(found):
+        return parquet.run_parquet(request, found, lambda names: _targets(request, found, names))
     if found.many:
         return _run_arrays(request, found, None)
     for argument in ("columns", "inputs"):

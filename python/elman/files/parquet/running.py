@@ -1,0 +1,119 @@
+"""`run_files` over Parquet files."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from typing import TYPE_CHECKING
+
+from elman._container import show
+from elman.errors import ArgumentError, TableError
+from elman.files import output, parts
+from elman.files.jobs import Bad
+from elman.files.parquet.keys import survey
+from elman.files.parquet.layout import LISTS, layout
+from elman.files.parquet.lists import ListSource
+from elman.files.parquet.outputs import OutputColumns
+from elman.files.parquet.reading import described, is_parquet
+from elman.files.parquet.rows import RowRunner, RowSink, RowSource, States
+from elman.files.parquet.sink import ParquetSink
+from elman.files.parquet.spilling import MergingRunner, Spilled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from elman.files.inputs import Inputs
+    from elman.files.jobs import Sink
+    from elman.files.journal import Journal
+    from elman.files.parquet.keys import Survey
+    from elman.files.parquet.layout import Layout
+    from elman.files.parquet.reading import File
+    from elman.files.parts import FilesRun, Request
+
+PART = 1 << 22  # bytes of inputs in a part, where memory allows it
+SHARE = 16  # parts that fit into the memory, of which about a dozen are in use
+DEPTH = 4  # outputs that may wait to be written
+
+
+def is_source(found: Inputs) -> bool:
+    """Return whether the source is Parquet."""
+    if found.many:
+        return found.files[0].path.endswith(".parquet")
+    return is_parquet(found.files[0].path)
+
+
+def run_parquet(
+    request: Request, found: Inputs, targets: Callable[[list[str]], list[str]]
+) -> FilesRun:
+    """Run a network over Parquet files; the outputs are Parquet, too."""
+    _check(request)
+    files, layouts, lost = _described(request, found)
+    size = max(1, min(PART, request.memory // SHARE))
+    columns = [
+        OutputColumns(request.net, file, each, request.outputs)
+        for file, each in zip(files, layouts, strict=True)
+    ]
+    kind = ListSource if layouts[0].form == LISTS else RowSource
+    with contextlib.closing(kind(request, files, layouts, lost, size)) as source:
+        names = targets(source.names)
+        sequences = None
+        if isinstance(source, RowSource):
+            most = request.memory // 4 // States.bytes(request.net)
+            sequences = survey(files, layouts, source.parts(), most)
+
+        def sink(work: Journal) -> Sink:
+            if isinstance(source, RowSource):
+                states = _prepare(source, sequences, work)
+                return RowSink(columns, names, request.memory, work, states)
+            return ParquetSink(columns, names, request.memory, work)
+
+        return parts.run_stored(request, source, sink, names, "parquet", DEPTH)
+
+
+def _prepare(source: RowSource, found: Survey | None, work: Journal) -> States | None:
+    """Decide how a table of steps is run: states in memory, or divided into files."""
+    request = source.request
+    if found is None or set(request.net.directions) != {"forward"}:
+        spilled = Spilled(source, work)
+        source.make_runner = lambda *_: MergingRunner(source, spilled, request)
+        return None
+    states = States(request.net, len(found.slots))
+    source.make_runner = functools.partial(RowRunner, source, found, states)
+    return states
+
+
+def _check(request: Request) -> None:
+    if request.form not in (None, "parquet"):
+        raise ArgumentError(
+            f"format: expected 'parquet', as the inputs are Parquet, got {show(request.form)}"
+        )
+    if output.writes_directly(request.destination):
+        raise ArgumentError(
+            f"destination: expected a file, as Parquet is not written to a stream, got"
+            f" {request.destination}"
+        )
+
+
+def _described(request: Request, found: Inputs) -> tuple[list[File], list[Layout], list[Bad]]:
+    """Read all footers; files that cannot be read are left out if bad ones are skipped."""
+    files, layouts = [], []
+    lost: list[Bad] = []
+    for each in found.files:
+        try:
+            file = described(each)
+            layouts.append(layout(request, file))
+            files.append(file)
+        except TableError as error:
+            if request.skip_bad is None or len(found.files) == 1:
+                raise
+            name, _, reason = str(error).partition(": ")
+            lost.append(Bad(name, None, None, reason))
+    if not files:
+        raise lost[0].error()
+    forms = {each.form for each in layouts}
+    if len(forms) > 1:
+        rows = files[[each.form for each in layouts].index(LISTS)].name
+        raise TableError(
+            f"{found.name}: expected sequences in lists in all files or in none, got them in {rows}"
+        )
+    return files, layouts, lost

@@ -1,0 +1,112 @@
+"""Write the outputs of Parquet files to Parquet files."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from elman import _files
+from elman.files.parquet.writing import SegmentWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from elman.files.jobs import Outputs, Part
+    from elman.files.journal import Journal
+    from elman.files.parquet.outputs import OutputColumns
+
+    Array = NDArray[Any]
+
+
+class Passed(NamedTuple):
+    """What `Sequences.passed` is for the rows of a part.
+
+    Attributes
+    ----------
+    columns : list of array of Arrow
+    offsets : array of int, or None
+        Of the steps, for sequences in lists.
+    missing : array of int
+        The rows without outputs.
+    """
+
+    columns: list[Any]
+    offsets: Array | None
+    missing: Array
+
+
+class ParquetSink:
+    """A file for each input; see `jobs.Sink`."""
+
+    def __init__(
+        self,
+        columns: Sequence[OutputColumns],
+        targets: Sequence[str],
+        memory: int,
+        journal: Journal,
+    ) -> None:
+        self._columns, self._targets, self._journal = columns, targets, journal
+        self._room = max(1, min(32 << 20, memory // 8))  # bytes of a row group
+        self._open: tuple[int, SegmentWriter] | None = None
+        self._complete = self._published = 0
+
+    def resume(self, records: list[Any]) -> None:
+        """Go on behind the committed rows of the file that is not complete."""
+        if not records:
+            return
+        self._complete = last = records[-1]["complete"]
+        mine = [record for record in records if record["complete"] == last and record["bytes"]]
+        if mine:
+            footers = [record["footer"] for record in mine if record["footer"] is not None]
+            self._open = last, self._writer(last, footers, mine[-1]["bytes"])
+
+    def write(self, part: Part, outputs: Outputs) -> None:
+        """Write the outputs of a part beside the columns that are passed through."""
+        with _files.named_errors(self._targets[part.file]):
+            writer = self._file(part.file)
+            passed: Passed = outputs.sequences.passed
+            if outputs.output is not None and passed is not None:
+                own = self._columns[part.file]
+                arrays = own.arrays(outputs.output, passed.offsets, passed.missing)
+                writer.write([*passed.columns, *arrays])
+            if part.last:
+                writer.finish()
+                self._open = None
+                self._complete = part.file + 1
+
+    def commit(self) -> dict[str, Any]:
+        """Write everything to disk; return the new footer and the size of the open file."""
+        footer, size = None, 0
+        if self._open is not None:
+            with _files.named_errors(self._targets[self._open[0]]):
+                footer, size = self._open[1].commit()
+        return {"complete": self._complete, "bytes": size, "footer": footer}
+
+    def publish(self) -> None:
+        """Move complete files to their destination."""
+        for file in range(self._published, self._complete):
+            path, target = self._path(file), self._targets[file]
+            if os.path.exists(path):
+                os.makedirs(os.path.dirname(target) or ".", exist_ok=True)
+                _files.move(path, target)
+        self._published = self._complete
+
+    def close(self) -> None:
+        """Close the open file."""
+        if self._open is not None:
+            self._open[1].close()
+            self._open = None
+
+    def _path(self, file: int) -> str:
+        return self._journal.path(f"output-{file}.parquet")
+
+    def _file(self, file: int) -> SegmentWriter:
+        if self._open is None:
+            self._open = file, self._writer(file, [], 0)
+        return self._open[1]
+
+    def _writer(self, file: int, footers: list[str], size: int) -> SegmentWriter:
+        own = self._columns[file]
+        return SegmentWriter(self._path(file), own.schema, own.names, footers, size, self._room)
