@@ -200,7 +200,12 @@ def test_files_that_cannot_be_read_are_listed(net, tmp_path):
         ("x.npy", "y.npy", {"columns": ["id"]}, "columns: expected none"),
         ("x.npy", "y.npy", {"memory": 10}, "memory: expected at least"),
         ("x.npy", "y.npy", {"nonfinite": "no"}, "nonfinite: expected 'propagate' or 'raise'"),
-        ("x.npy", "y.npy", {"format": "x"}, "format: expected None or 'npy' or 'csv', got 'x'"),
+        (
+            "x.npy",
+            "y.npy",
+            {"format": "x"},
+            "format: expected None or 'npy' or 'csv' or 'parquet', got 'x'",
+        ),
         ("x.npy", "y.npy", {"progress": 1}, "progress: expected a function, got int"),
         (".", "x.npy", {}, "destination: expected a folder"),
         (".", "-", {}, "destination: expected a folder"),

@@ -39,7 +39,7 @@ OTHER_FRAMEWORKS = (
     " \"pip install '.[bench]'\" there."
 )
 
-NOT_WRITTEN = (".gz", ".bz2", ".xz", ".zip", ".npz", ".parquet", ".feather", ".xlsx", ".json")
+NOT_WRITTEN = (".gz", ".bz2", ".xz", ".zip", ".npz", ".feather", ".xlsx", ".json")
 
 
 Sequence = Annotated[
@@ -95,8 +95,8 @@ def run(
     source: Annotated[
         str,
         typer.Argument(
-            help="A table, one step per line; NPY, an array (..., T, I); a folder of NPY files, or"
-            ' a pattern "*.npy"; - is standard input.',
+            help="A table, one step per line; NPY, an array (..., T, I); Parquet; a folder of NPY"
+            ' or Parquet files, or a pattern "*.npy"; - is standard input.',
             metavar="INPUT",
             show_default=False,
         ),
@@ -108,8 +108,11 @@ def run(
         ),
     ] = "-",
     form: Annotated[
-        Literal["csv", "npy"] | None,
-        typer.Option("--format", help="Output format; by default npy for a file *.npy, else csv."),
+        Literal["csv", "npy", "parquet"] | None,
+        typer.Option(
+            "--format",
+            help="Output format; by default npy for a file *.npy, else csv; Parquet for Parquet.",
+        ),
     ] = None,
     last: Annotated[
         bool | None,
@@ -124,9 +127,26 @@ def run(
     ] = False,
     sequence: Sequence = None,
     missing: Missing = None,
+    inputs: Annotated[
+        str | None,
+        typer.Option(
+            help="Parquet: the columns that the model reads, as a,b; by default those of its"
+            " table, or the one that has sequences.",
+            show_default=False,
+        ),
+    ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            help="Parquet: the columns to write beside the outputs, as a,b; by default all others.",
+            show_default=False,
+        ),
+    ] = None,
     nonfinite: Annotated[
         Literal["propagate", "raise"],
-        typer.Option(help="NaN and infinities in arrays: run them like others, or raise an error."),
+        typer.Option(
+            help="NaN and infinities in NPY and Parquet: run them like others, or raise an error."
+        ),
     ] = "propagate",
     skip_bad: Annotated[
         str | None,
@@ -136,7 +156,9 @@ def run(
             show_default=False,
         ),
     ] = None,
-    memory: Annotated[str, typer.Option(help="Memory for arrays, as 256M or 2G.")] = "256M",
+    memory: Annotated[
+        str, typer.Option(help="Memory for NPY and Parquet, as 256M or 2G.")
+    ] = "256M",
     threads: Annotated[
         int | None,
         typer.Option(min=1, help="Number of threads; default: all processors."),
@@ -156,7 +178,9 @@ def run(
     reads back as the same number. A file is replaced at the end; after an error the old file is
     unchanged.
 
-    Arrays may be larger than memory. After an interruption the same command continues.
+    NPY and Parquet may be larger than memory. After an interruption the same command continues. In
+    Parquet, a row has a whole sequence in lists of lists, or a step of one, and the other columns
+    are written beside the outputs.
     """
     from elman.cli import run
 
@@ -173,6 +197,8 @@ def run(
             format=form,
             sequence=sequence,
             missing=missing,
+            inputs=_given(inputs),
+            columns=_given(columns),
             nonfinite=nonfinite,
             skip_bad=skip_bad,
             memory=memory,
@@ -362,6 +388,10 @@ def _steps(text: str) -> tuple[int, ...]:
             f"--horizon: expected increasing steps from 1, at most {MOST_STEPS}, got {text}"
         )
     return tuple(steps)
+
+
+def _given(text: str | None) -> list[str] | None:
+    return None if text is None else _columns(text)
 
 
 def _columns(text: str) -> list[str]:

@@ -290,9 +290,13 @@ def _depth(request: Request, source: NpySource) -> int:
 
 def _form(request: Request, *, many: bool) -> str:
     """Return the format of the outputs: as given, or as the destination's name says."""
-    if request.form is not None:
-        return request.form
-    return "npy" if many or request.destination.endswith(".npy") else "csv"
+    form, name = request.form, request.destination
+    if form == "parquet" or (form is None and name.endswith(".parquet")):
+        raise ArgumentError(
+            f"{'format' if form else 'destination'}: expected NPY or CSV, as the inputs are no"
+            f" Parquet, got {form or printable(name)}"
+        )
+    return form or ("npy" if many or name.endswith(".npy") else "csv")
 
 
 def _is_in(path: str, folder: str) -> bool:

@@ -6,9 +6,9 @@ import contextlib
 import functools
 from typing import TYPE_CHECKING
 
-from elman._container import show
+from elman._container import printable
 from elman.errors import ArgumentError, TableError
-from elman.files import output, parts
+from elman.files import jobs, output, parts
 from elman.files.jobs import Bad
 from elman.files.parquet.keys import survey
 from elman.files.parquet.layout import LISTS, layout
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from elman.files.parquet.reading import File
     from elman.files.parts import FilesRun, Request
 
-PART = 1 << 22  # bytes of inputs in a part, where memory allows it
-SHARE = 16  # parts that fit into the memory, of which about a dozen are in use
+
+SHARE = 16  # parts that fit into the memory; about a dozen are in use
 DEPTH = 4  # outputs that may wait to be written
 
 
@@ -48,7 +48,7 @@ def run_parquet(
     """Run a network over Parquet files; the outputs are Parquet, too."""
     _check(request)
     files, layouts, lost = _described(request, found)
-    size = max(1, min(PART, request.memory // SHARE))
+    size = max(1, min(jobs.PART, request.memory // SHARE))
     columns = [
         OutputColumns(request.net, file, each, request.outputs)
         for file, each in zip(files, layouts, strict=True)
@@ -83,14 +83,17 @@ def _prepare(source: RowSource, found: Survey | None, work: Journal) -> States |
 
 
 def _check(request: Request) -> None:
-    if request.form not in (None, "parquet"):
+    name = request.destination
+    other = request.form is None and name.endswith((".npy", ".csv"))
+    if request.form not in (None, "parquet") or other:
         raise ArgumentError(
-            f"format: expected 'parquet', as the inputs are Parquet, got {show(request.form)}"
+            f"{'destination' if other else 'format'}: expected Parquet, as the inputs are, got"
+            f" {printable(name) if other else request.form}"
         )
     if output.writes_directly(request.destination):
         raise ArgumentError(
-            f"destination: expected a file, as Parquet is not written to a stream, got"
-            f" {request.destination}"
+            f"destination: expected a file or folder, as Parquet is not written to a stream, got"
+            f" {printable(name)}"
         )
 
 
