@@ -93,9 +93,18 @@ def numbers(array: Any) -> Array:  # noqa: ANN401
     return whole[array.offset :]
 
 
-def _dtype(kind: Any) -> DTypeLike:  # noqa: ANN401
-    found: DTypeLike = kind.to_pandas_dtype()
-    return found
+def _dtype(kind: Any) -> np.dtype[Any]:  # noqa: ANN401
+    """Return the dtype of numbers; `to_pandas_dtype` would import pandas."""
+    names = {"halffloat": "f2", "float": "f4", "double": "f8"}
+    return np.dtype(names.get(str(kind), str(kind)))
+
+
+def array(values: Array) -> Any:  # noqa: ANN401
+    """Return numbers (N,) as an array of Arrow; its own constructor would import pandas."""
+    import pyarrow as pa
+
+    data = pa.py_buffer(np.ascontiguousarray(values))
+    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, data])
 
 
 def nulls(array: Any) -> Array:  # noqa: ANN401

@@ -9,6 +9,7 @@ import numpy as np
 from elman._container import show
 from elman.errors import TableError
 from elman.files import running
+from elman.files.parquet import nested
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -82,11 +83,10 @@ class OutputColumns:
         return [_masked(column, valid) for column in columns]
 
     def _columns(self, output: Array) -> list[Any]:
-        import pyarrow as pa
 
         if self._whole and self._net.output_size > 1:
             return [_fixed(output)]
-        columns = [pa.array(column) for column in np.ascontiguousarray(output.T)]
+        columns = [nested.array(column) for column in np.ascontiguousarray(output.T)]
         if running.classes(self._net):
             columns.insert(0, _classes(self._net, output))
         return columns
@@ -99,14 +99,14 @@ def _classes(net: Network, output: Array) -> Any:  # noqa: ANN401
     names = [*running.classes(net), ""]
     best = output.argmax(axis=1).astype(np.int32)
     best[np.isnan(output).any(axis=1)] = len(names) - 1
-    return pa.DictionaryArray.from_arrays(pa.array(best), pa.array(names)).cast(pa.string())
+    return pa.DictionaryArray.from_arrays(nested.array(best), pa.array(names)).cast(pa.string())
 
 
 def _fixed(output: Array) -> Any:  # noqa: ANN401
     """Return rows (N, O) as lists of O numbers."""
     import pyarrow as pa
 
-    values = pa.array(np.ascontiguousarray(output).reshape(-1))
+    values = nested.array(np.ascontiguousarray(output).reshape(-1))
     return pa.FixedSizeListArray.from_arrays(values, output.shape[1])
 
 

@@ -10,6 +10,7 @@ from elman import _files
 from elman._container import printable
 from elman.errors import ElmanError, TableError
 from elman.files.jobs import Part
+from elman.files.parquet.footer import group_sizes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -76,15 +77,8 @@ def described(found: Input) -> File:
     """Read the footer of a file."""
     name = printable(found.path)
     with opened(found.path) as parquet, named(name, "a Parquet file"):
-        metadata, schema = parquet.metadata, parquet.schema_arrow
-        groups = []
-        for i in range(metadata.num_row_groups):
-            group = metadata.row_group(i)
-            columns = [group.column(j) for j in range(group.num_columns)]
-            size = sum(max(c.total_uncompressed_size, 8 * c.num_values) for c in columns)
-            groups.append((group.num_rows, size))
-        if any(rows < 0 for rows, _ in groups):
-            raise TableError(f"{name}: expected row groups with rows, got {min(groups)[0]}")
+        schema = parquet.schema_arrow
+        groups = group_sizes(found.path)
     return File(found.path, name, found.name, schema, tuple(groups), _folders(found))
 
 

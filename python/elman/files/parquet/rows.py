@@ -264,7 +264,8 @@ def emitted(
     if chosen is not None:
         import pyarrow as pa
 
-        mask = pa.array(chosen)
+        bits = pa.py_buffer(np.packbits(chosen, bitorder="little"))
+        mask = pa.Array.from_buffers(pa.bool_(), len(chosen), [None, bits])
         columns = [column.filter(mask) for column in columns]
         output, missing = output[chosen], missing[chosen]
     return data._replace(values=output, passed=Passed(columns, None, np.flatnonzero(missing)))

@@ -9,6 +9,8 @@ joined and written behind the last segment, and the segments are the row groups 
 from __future__ import annotations
 
 import base64
+import contextlib
+import errno
 import io
 import os
 import struct
@@ -121,7 +123,7 @@ class SegmentWriter:
 
             sink = pa.OSFile(self.path, mode="ab")
             # Arrow takes the file for empty; positions are those of the appended bytes.
-            os.lseek(sink.fileno(), 0, os.SEEK_SET)
+            os.lseek(_descriptor(sink, self.path), 0, os.SEEK_SET)
             writer = parquet.ParquetWriter(
                 sink,
                 self._schema,
@@ -145,6 +147,19 @@ class SegmentWriter:
             file.truncate(end - length)
         self._footers.append(base64.b64encode(footer).decode())
         return self._footers[-1]
+
+
+def _descriptor(sink: Any, path: str) -> int:  # noqa: ANN401
+    """Return the file descriptor of a file of Arrow, which nothing else has open."""
+    try:
+        return int(sink.fileno())
+    except AttributeError:  # a mistake in pyarrow before 25
+        wanted = os.stat(path)
+    for name in os.listdir("/dev/fd"):
+        with contextlib.suppress(OSError):  # the folder itself is gone
+            if os.path.samestat(os.fstat(int(name)), wanted):
+                return int(name)
+    raise OSError(errno.EBADF, os.strerror(errno.EBADF), path)
 
 
 def _metadata(footer: bytes) -> Any:  # noqa: ANN401
