@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 
+WAITING = 8  # parts in memory that are not run; of those that are run, there are also the outputs
+
+
 class ListSource:
     """Parquet files whose rows are sequences; see `jobs.Source`."""
 
@@ -84,7 +87,8 @@ class ListSource:
 
     def runner(self, net: Network, outputs: str, threads: int) -> Runner:
         """Return what runs the parts."""
-        return ListRunner(net, outputs, threads)
+        lanes = (self._request.memory // self._size - WAITING) // 2
+        return ListRunner(net, outputs, threads, max(1, min(threads, lanes)))
 
     def close(self) -> None:
         """Close all files."""
@@ -121,8 +125,9 @@ class ListSource:
 class ListRunner:
     """Runs sequences that are whole in a part."""
 
-    def __init__(self, net: Network, outputs: str, threads: int) -> None:
-        self._net, self._outputs, self._threads = net, outputs, threads
+    def __init__(self, net: Network, outputs: str, threads: int, lanes: int) -> None:
+        self._net, self._outputs = net, outputs
+        self.lanes, self._threads = (lanes, 1) if lanes > 1 else (1, threads)
 
     def restore(self, carry: Carry) -> None:
         """Nothing is carried."""

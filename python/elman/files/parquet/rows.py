@@ -167,6 +167,8 @@ class Changed(NamedTuple):
 class RowRunner:
     """Runs parts of interleaved sequences, each of which goes on in its state."""
 
+    lanes = 1
+
     def __init__(
         self,
         source: RowSource,

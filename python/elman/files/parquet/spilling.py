@@ -132,6 +132,8 @@ class Spilled:
 class MergingRunner:
     """Takes the outputs of each part from the files."""
 
+    lanes = 1
+
     def __init__(self, source: RowSource, spilled: Spilled, request: Request) -> None:
         self._source, self._spilled = source, spilled
         self._last = request.outputs == "last"
