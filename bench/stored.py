@@ -1,13 +1,16 @@
 """Time `elman.run_files` over stored sequences, beside arrays in memory and a loop of PyTorch.
 
-    python bench/stored.py [--sequences 100000] [--rounds 5] [--kinds npy]
+    python bench/stored.py [--sequences 100000] [--rounds 5] [--kinds npy parquet]
 
 Sequences of 100 steps, 16 numbers in and 8 out, a network 16 > 64 > 8 in float32. The file is in
 the page cache. The ways are interleaved; the first of each kind is what the others are compared
 with, as the median of the ratios within a round. All ways write their outputs to a file, but the
 first two, which have them in memory. With `--memory`, the peak memory of a process that runs a file
 of ten times `memory=` is printed: that beyond a run over a small file. PyTorch is left out if it is
-not installed. All ways must give the same numbers: elman's the same bits.
+not installed. For Parquet, a row has a name and a sequence, as a list of fixed-size lists;
+`run_files` is compared with what two cores allow: half of the CPU time that pyarrow takes to read,
+the network to run and pyarrow to write, without dictionaries for numbers, each by itself; the sum
+of their durations is printed, too. All ways must give the same numbers: elman's the same bits.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import elman
+import stored_parquet as parquet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,6 +55,9 @@ def main() -> None:
         for kind in options.kinds:
             folder = pathlib.Path(name, kind)
             folder.mkdir()
+            if kind == "parquet":
+                parquet.report(folder, options.sequences, options.rounds)
+                continue
             ways = KINDS[kind](folder, options.sequences)
             report(kind, measure(ways, options.rounds), options.sequences)
 
@@ -166,7 +173,7 @@ def print_memory(folder: pathlib.Path) -> None:
         print(f"npy  memory={mebibytes} MiB: {used.strip()} MiB", flush=True)
 
 
-KINDS = {"npy": npy_ways}
+KINDS = {"npy": npy_ways, "parquet": None}
 
 if __name__ == "__main__":
     main()

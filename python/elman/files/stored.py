@@ -57,16 +57,17 @@ def run_files(
 
     Memory is bounded whatever the size of the files. Reading, running and writing overlap. The
     outputs have the bits of `net(x)`, and appear at their destination whole or not at all. A run
-    of arrays that was interrupted, even by a kill, is continued by the same call: what is done is
-    kept beside the destination, in a folder `.NAME.elman-run`, until everything is.
+    of arrays or Parquet that was interrupted, even by a kill, is continued by the same call: what
+    is done is kept beside the destination, in a folder `.NAME.elman-run`, until everything is.
 
     Parameters
     ----------
     net : Network
     source : path, or list of paths
         NPY files, arrays (..., T, I) of any real dtype: one file, a folder with the folders in it,
-        a pattern such as "day-*.npy", or a list. Or one table of text such as CSV, as for
-        `run_table`. "-" is standard input.
+        a pattern such as "day-*.npy", or a list. Or Parquet, in the same forms: a row has a
+        sequence, as a list of lists of numbers or in a list for each input, or it has a step. Or
+        one table of text such as CSV, as for `run_table`. "-" is standard input.
     destination : path
         A file for one file, otherwise a folder, in which the outputs have the names of the inputs
         without `.gz`, `.bz2` or `.xz`; not within the folder that is the source.
@@ -74,13 +75,16 @@ def run_files(
     outputs : {"all", "last"}, optional
         The outputs of all steps, or of the last of each sequence; by default as in the network's
         table.
-    format : {"npy", "csv"}, optional
-        Format of the outputs; by default that of the destination's suffix, otherwise "npy" for a
-        folder and "csv" for a file.
+    format : {"npy", "csv", "parquet"}, optional
+        Format of the outputs: "parquet" for Parquet; otherwise by default that of the destination's
+        suffix, or else "npy" for a folder and "csv" for a file.
     sequence, missing
-        For tables, as for `run_table`.
-    columns, inputs : list of str, optional
-        For files whose columns have names: not for arrays and tables of text.
+        For tables, as for `run_table`; `missing` not for Parquet.
+    columns : list of str, optional
+        For Parquet: the columns to write beside the outputs; by default all but the inputs.
+    inputs : list of str, optional
+        For Parquet: the column of sequences, or a column for each input; by default those of the
+        network's table, the only column of sequences, or all columns of numbers.
     memory : int
         Bytes for inputs and outputs in memory, beyond the interpreter and its libraries: arrays
         are divided into parts accordingly. Sequences that do not fit are run in pieces of time,
@@ -94,8 +98,9 @@ def run_files(
     skip_bad : path, optional
         Instead of raising the error, go on, and write the sequences that cannot be run to this
         file, a line of JSON for each: `file`, `part` (or null), `row` and `reason`. The outputs of
-        such a sequence are NaN, so that others keep their place (in CSV, those of earlier pieces of
-        time remain); a file that cannot be read has none and `row` null. Not for tables of text.
+        such a sequence are NaN, in Parquet null, so that others keep their place (in CSV, those of
+        earlier pieces of time remain); a file that cannot be read has none and `row` null. Not for
+        tables of text.
     progress : function, optional
         Called with a `Progress` after parts, and at the end.
     restart : bool

@@ -151,7 +151,7 @@ class States:
         return 2 * net.state_size * net.dtype.itemsize + 256
 
     def restore(self, carry: Carry) -> None:
-        """Go on with the states of a commit."""
+        """Continue with the states of a commit."""
         self.now[:], self.lost[:] = carry["states"], carry["lost"]
         self.written = {name: values.copy() for name, values in carry.items()}
 
@@ -182,7 +182,7 @@ class RowRunner:
         self._net, self._outputs, self._threads = net, outputs, threads
 
     def restore(self, carry: Carry) -> None:
-        """Go on with states."""
+        """Continue with states."""
         self._states.restore(carry)
 
     def run(self, part: Part, data: Sequences, spare: Array | None) -> Outputs:

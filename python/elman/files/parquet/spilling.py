@@ -87,7 +87,7 @@ class Spilled:
                 for number, part in enumerate(np.split(record[order], ends[:-1])):
                     if len(part):
                         _write(files[number], part)
-        self._source.close()  # the parts are read once more
+        self._source.close()  # the parts are read again
 
     def _run(self, number: int) -> None:
         """Run the sequences of a file."""
