@@ -195,6 +195,16 @@ def test_a_row_without_a_sequence(tmp_path):
         elman.run_files(network(), tmp_path / "x.parquet", tmp_path / "y.parquet", sequence="id")
 
 
+def test_nothing_else_is_left_out(tmp_path):
+    source = folder_of(table(), tmp_path / "in")
+    path = source / "p=1/a.parquet"
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(elman.errors.TableError, match=r"a\.parquet: .*cannot be left out"):
+        elman.run_files(
+            network(), source, tmp_path / "out", sequence="id", skip_bad=tmp_path / "bad"
+        )
+
+
 def test_reverse_sequences_beyond_memory(tmp_path):
     pq.write_table(table(pa.array(["one"] * ROWS)), tmp_path / "x.parquet")
     with pytest.raises(elman.errors.LimitError, match=r"memory: .* that are read in reverse, got"):

@@ -71,6 +71,11 @@ def keys(table: Any, part: Part, file: File, layout: Layout) -> Keys:  # noqa: A
         return Keys(nested.numbers(column.indices).astype(np.int64), listed)
 
 
+def needed(where: str, reason: str) -> TableError:
+    """Return the error for what cannot be left out: the states of later rows depend on it."""
+    return TableError(f"{where}: {reason}; in a table of steps it cannot be left out")
+
+
 class Survey(NamedTuple):
     """All sequences of a table.
 
@@ -91,7 +96,7 @@ def survey(
 ) -> Survey | None:
     """Return the sequences of a table, or None if there are more than `most`.
 
-    Only the column of sequences is read. Parts that cannot be read have none.
+    Only the column of sequences is read.
     """
     columns = [
         [] if each.sequence is None or each.sequence in file.folders else [each.sequence]
@@ -106,9 +111,8 @@ def survey(
             file, each = files[part.file], layouts[part.file]
             try:
                 table = reader.read(part) if columns[part.file] and part.count else None
-            except UnreadableError:
-                row += part.count
-                continue
+            except UnreadableError as error:
+                raise needed(f"{file.name}, {place(part)}", str(error)) from error
             if part.count:
                 found = numbered(keys(table, part, file, each), slots)
                 if len(slots) > most:

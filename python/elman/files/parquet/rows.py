@@ -8,12 +8,12 @@ import numpy as np
 
 from elman.files.jobs import Bad, Outputs, Sequences
 from elman.files.parquet import nested
-from elman.files.parquet.keys import Survey, keys, numbered
+from elman.files.parquet.keys import Survey, keys, needed, numbered
 from elman.files.parquet.reading import PartReader, UnreadableError, divided, place
 from elman.files.parquet.sink import ParquetSink, Passed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -86,8 +86,7 @@ class RowSource:
         try:
             table = self._reader.read(part)
         except UnreadableError as error:
-            bad = Bad(file.name, place(part), None, str(error))
-            return Sequences(values[:0], bad=() if error.again else ((bad, -1),))
+            raise needed(f"{file.name}, {place(part)}", str(error)) from error
         reasons: dict[int, str] = {}
         for j, name in enumerate(layout.inputs):
             column = nested.array_of(table.column(name))
@@ -189,7 +188,7 @@ class RowRunner:
         """Run a part."""
         steps: Steps | None = data.passed
         if steps is None:
-            return Outputs(None, data, 0, 0, data.bad, {})
+            return Outputs(None, data, 0, 0, (), {})
         slots = numbered(steps.keys, self._survey.slots)
         missing, first = lost_rows(slots, steps.reasons, self._states.lost)
         values = data.values
@@ -298,13 +297,3 @@ class RowSink(ParquetSink):
             self._states.written["lost"][changed.slots] = changed.lost
         assert outputs.carry is not None
         outputs.carry.update(self._states.written)
-
-
-def batches(parts: Sequence[Part], source: RowSource) -> Iterator[tuple[Part, Sequences]]:
-    """Yield the parts of a source that can be read; raise for others unless they are skipped."""
-    for part in parts:
-        data = source.read(part)
-        if data.bad and source.request.skip_bad is None:
-            raise data.bad[0][0].error()
-        if data.passed is not None:
-            yield part, data

@@ -10,7 +10,7 @@ from elman._container import printable
 from elman.errors import ArgumentError, TableError
 from elman.files import jobs, output, parts
 from elman.files.jobs import Bad
-from elman.files.parquet.keys import survey
+from elman.files.parquet.keys import needed, survey
 from elman.files.parquet.layout import LISTS, layout
 from elman.files.parquet.lists import ListSource
 from elman.files.parquet.outputs import OutputColumns
@@ -113,6 +113,8 @@ def _described(request: Request, found: Inputs) -> tuple[list[File], list[Layout
             lost.append(Bad(name, None, None, reason))
     if not files:
         raise lost[0].error()
+    if lost and any(each.sequence for each in layouts):
+        raise needed(lost[0].file, lost[0].reason)
     forms = {each.form for each in layouts}
     if len(forms) > 1:
         rows = files[[each.form for each in layouts].index(LISTS)].name

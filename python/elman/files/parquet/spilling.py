@@ -76,17 +76,20 @@ class Spilled:
                 stack.enter_context(open(self.path("in", number), "wb", buffering=0))
                 for number in range(self.count)
             ]
-            for _, data in rows.batches(self._source.parts(), self._source):
-                steps: Steps = data.passed
+            for part in self._source.parts():
+                data = self._source.read(part)
+                steps: Steps | None = data.passed
+                if steps is None:
+                    continue
                 record = np.zeros(len(data.values), self._input)
                 record["x"] = data.values
                 record["bad"][list(steps.reasons)] = True
                 record["key"], place = self.places(steps)
                 order = np.argsort(place, kind="stable")
                 ends = np.cumsum(np.bincount(place, minlength=self.count))
-                for number, part in enumerate(np.split(record[order], ends[:-1])):
-                    if len(part):
-                        _write(files[number], part)
+                for number, some in enumerate(np.split(record[order], ends[:-1])):
+                    if len(some):
+                        _write(files[number], some)
         self._source.close()  # the parts are read again
 
     def _run(self, number: int) -> None:
@@ -148,7 +151,7 @@ class MergingRunner:
         """Return the outputs of a part."""
         steps: Steps | None = data.passed
         if steps is None:
-            return Outputs(None, data, 0, 0, data.bad, self._carry())
+            return Outputs(None, data, 0, 0, (), self._carry())
         key, place = self._spilled.places(steps)
         result = np.empty(len(place), self._spilled.output)
         for number in np.unique(place).tolist():
