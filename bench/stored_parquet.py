@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
 import statistics
-import subprocess
-import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -77,7 +76,7 @@ def parquet_ways(folder: pathlib.Path, sequences: int) -> dict[str, Callable[[],
             net, folder / "x.parquet", folder / "y.parquet", threads=CORES
         ),
     }
-    if subprocess.run([sys.executable, "-c", "import torch"], check=False).returncode == 0:
+    if importlib.util.find_spec("torch") is not None:
         ways["PyTorch, DataLoader"] = lambda: torch_loop(net, folder)
     for way, run in list(ways.items())[3:]:
         run()
