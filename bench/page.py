@@ -24,6 +24,7 @@ from pieces import (
     title,
     with_quartiles,
 )
+from ticks import HALF, HALF_MASK, ONE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -79,6 +80,8 @@ def _sections(result: Facts) -> Iterator[tuple[str, str, str, str]]:
     tables = (comparison(of_group(result, "threads", work), note=True) for work in WORKS)
     both = "On all cores. The yardsticks are of one core."
     yield "Two threads against one", both, "", "\n\n".join(filter(None, tables))
+    yield "A pool of streams", POOL, "", _pool(of_group(result, "pool"))
+    yield "A pool of streams", POOL, "", _pool(of_group(result, "pool"))
     yield "Training", TRAINING, "training", comparison(of_group(result, "training"))
     yield "The memory of an update", "", "", _memory(result.get("memory", []))
     tables = (_isas(result, work) for work in WORKS)
@@ -164,6 +167,33 @@ TRAINING = (
     "A whole update in one call: forward, backward, clipping by norm and Adam, with the squared"
     " error of all steps as the loss; microseconds. Multiply-add: the time of the arithmetic alone."
 )
+
+
+POOL = (
+    "One step of each of n sequences in one call; nanoseconds per row. A random half is two calls,"
+    " of half the rows in random order and of the others; by mask, both in the pool's order. The"
+    " yardstick is one call over whole sequences of T = 100 steps, with the same n: the speed of a"
+    " pool is stated relative to it, and the time per row of a half relative to that of all rows."
+    " Where a peer is faster, the page's first section has it."
+)
+
+
+def _pool(cases: list[Facts]) -> str:
+    """Return what a pool adds to the work of one call, and tables of each network."""
+    if not cases:
+        return ""
+    rows = []
+    for case in cases:
+        modes = {e["mode"]: e["ratio"] for e in case["entries"] if e["name"] == "elman"}
+        (whole,) = case["yardsticks"]
+        halves = [with_quartiles(modes[key]) if key in modes else "" for key in (HALF, HALF_MASK)]
+        stream = number(1 / modes[ONE]["median"]) if ONE in modes else ""
+        rows.append([column(case), percent(whole["ratio"]["median"]), *halves, stream])
+    header = ["", "speed of one call", "a row of a half", "by mask", "in steps of a stream"]
+    groups: dict[str, list[Facts]] = {}
+    for case in cases:
+        groups.setdefault(sizes(case["shape"]), []).append(case)
+    return "\n\n".join([table(header, rows), *map(comparison, groups.values())])
 
 
 def _memory(entries: list[Facts]) -> str:

@@ -17,6 +17,7 @@ WORKS = {
     "step": "one step",
     "sequence": "a sequence",
     "batch": "a batch",
+    "tick": "a tick of a pool",
     "update": "an update of training",
 }
 PERCENTILES = {"p50": "median", "p99": "99 %", "p99_9": "99.9 %", "p99_99": "99.99 %"}
@@ -55,8 +56,8 @@ def sizes(shape: Facts) -> str:
 def column(case: Facts) -> str:
     """Return what distinguishes a case within its group."""
     T, B = case["shape"]["T"], case["shape"]["B"]
-    more = f", T = {T}, B = {B}" if case["work"] == "update" else ""
-    return sizes(case["shape"]) + more
+    more = {"update": f", T = {T}, B = {B}", "tick": f", n = {B:,}"}
+    return sizes(case["shape"]) + more.get(case["work"], "")
 
 
 def of_group(result: Facts, group: str, work: str | None = None) -> list[Facts]:

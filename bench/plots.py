@@ -28,6 +28,7 @@ COLOURS = {
     "torch": "#e8710a",
     "onnxruntime": "#7b4fa3",
     "jax": "#2ca02c",
+    "litert": "#b5338a",
     "eigen": "#8c6d31",
 }
 LIMIT = {"color": "black", "linestyle": "--", "linewidth": 1.2}

@@ -27,6 +27,7 @@ IMPORTS = {
     "torch": "import torch",
     "onnxruntime": "import onnxruntime",
     "jax": "import jax.numpy",
+    "litert": "import ai_edge_litert.interpreter",
 }
 
 ELMAN = """

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 FORWARD, BOTH = "forward", "forward and backward"  # parts of an update
-UNITS = {"batch": "GFLOP/s", "update": "µs per update"}  # else ns per step
+UNITS = {"batch": "GFLOP/s", "update": "µs per update", "tick": "ns per row"}  # else ns per step
 
 
 def times_of(entries: Sequence[Entry], times: Sequence[Sequence[float]]) -> list[Facts]:

@@ -30,6 +30,7 @@ import hardware
 import machine
 import measure
 import memory
+import pools
 import processes
 import results
 import sources
@@ -41,12 +42,13 @@ if TYPE_CHECKING:
 
     Facts = dict[str, Any]
 
-GROUPS = {**cases.GROUPS, "training": training.UPDATES}
+GROUPS = {**cases.GROUPS, "pool": pools.POOLS, "training": training.UPDATES}
+MEASURES = {"update": training.measure, "tick": pools.measure}  # of other work: measure.measure
 GROUPS["isa"] = [*cases.GROUPS["isa"], *training.OF_SETS]
 OTHER_CASES = ("memory", "imports", "cold_start", "tail")
 OTHER_SOURCES = "This build of elman was compiled from other sources than those of this checkout."
 QUICK = {
-    "cases": ["step", "sequence", "batch", "training", "imports"],
+    "cases": ["step", "sequence", "batch", "pool", "training", "imports"],
     "sizes": ["32", "128", "256"],
     "rounds": 5,
     "output": None,
@@ -125,7 +127,7 @@ def run(arguments: argparse.Namespace, progress: Progress) -> Facts:
         for group in (group for group in arguments.cases if group in GROUPS):
             chosen = [case for case in GROUPS[group] if str(case.H) in arguments.sizes]
             for case in progress.track(chosen, description=group):
-                measured = training.measure if case.work == "update" else measure.measure
+                measured = MEASURES.get(case.work, measure.measure)
                 facts, wrong = measured(case, found, rounds)
                 result["cases"].append(facts)
                 result["wrong"] |= wrong
@@ -160,7 +162,7 @@ def show(console: Console, result: Facts) -> None:
         shape = facts["shape"]
         title = (
             f"{facts['group']}: {facts['work']} of {shape['I']}, {shape['H']}, {shape['O']},"
-            f" {shape['layers']} layers, {facts['dtype']}, {facts['isa']}"
+            f" B = {shape['B']}, {shape['layers']} layers, {facts['dtype']}, {facts['isa']}"
         )
         table = _table(title, facts["unit"], "times", "quartiles", "empty calls")
         for entry in [*facts["entries"], *facts["limits"], *facts["yardsticks"]]:

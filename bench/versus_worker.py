@@ -167,6 +167,39 @@ def generating(H: int) -> Prepared:
     return Prepared(lambda: net.generate(x, 500))
 
 
+def pools() -> Iterator[tuple[str, Make]]:
+    """Steps of a pool: all rows, half of them, and one; none in a build without pools."""
+    if not hasattr(elman.Network, "streams"):
+        return
+    for I, H, O in (SIZES[1], SIZES[2], SIZES[5]):
+        for n in (1, 16, 256, 4096):
+            sizes = {"n": n, "I": I, "H": H, "O": O}
+            yield f"pool/n={n}/H={H}", lambda sizes=sizes: ticking(**sizes)
+            if n > 1:
+                yield f"pool/half/n={n}/H={H}", lambda sizes=sizes: ticking(**sizes, half=True)
+    yield "pool/run/n=16/H=32", lambda: ticking(16, 16, 32, 4, T=10)
+
+
+def ticking(n: int, I: int, H: int, O: int, *, half: bool = False, T: int = 0) -> Prepared:
+    """Return steps of a pool with `out=`, of all rows or of random halves, or a chunk of T steps."""
+    m = n // 2 if half else n
+    pool, x = network(I, H, O).streams(n), numbers(m, *[T][: bool(T)], I)
+    y = np.empty((m, *[T][: bool(T)], O), np.float32)
+    order = np.random.default_rng(3).permutation(n)
+    rows = [{"rows": order[:m]}, {"rows": order[-m:]}] if half else [{}, {}]
+    step = pool.run if T else pool.step
+
+    def call() -> None:
+        for some in rows:
+            step(x, out=y, **some)
+
+    def results() -> list[Any]:
+        pool.reset()
+        return [a for some in rows for a in (step(x, **some), pool.state)]
+
+    return Prepared(call, 2 * m * max(1, T), results)
+
+
 def kinds() -> Iterator[tuple[str, Make]]:
     """Lengths, masks, directions and activations."""
     B, T = 64, 100
@@ -310,7 +343,7 @@ def threads() -> Iterator[tuple[str, Make]]:
 
 CASES: dict[str, Make] = {
     name: make
-    for group in (steps, sequences, kinds, training, making, threads)
+    for group in (steps, sequences, pools, kinds, training, making, threads)
     for name, make in group()
 }
 

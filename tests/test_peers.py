@@ -30,7 +30,7 @@ pytestmark = pytest.mark.any_isa
 
 RUN = cpp_build.ROOT / "bench" / "run.py"
 NEEDS = {"numba": ["numba"], "torch": ["torch"], "onnxruntime": ["onnxruntime", "onnx"]}
-NEEDS |= {"jax": ["jax"]}
+NEEDS |= {"jax": ["jax"], "litert": ["ai_edge_litert"]}
 
 
 @pytest.fixture(scope="module")

@@ -30,6 +30,7 @@ TITLES = {
     "torch": "PyTorch",
     "onnxruntime": "ONNX Runtime",
     "jax": "JAX",
+    "litert": "LiteRT",
     "eigen": "plain Eigen",
 }
 

@@ -51,17 +51,18 @@ def wrong_steps(peer: Peer, x: Array, expected: Array) -> str | None:
     """Return the error in the steps of a peer over x (T, I), or None."""
     for mode, step in peer.steps().items():
         y = [np.array(peer.output(step(x_t))).reshape(-1) for x_t in peer.input(x)]
-        if found := _wrong(np.array(y), expected, x.dtype):
+        if found := disagreement(np.array(y), expected, x.dtype):
             return f"{mode or 'step'}: {found}"
     return None
 
 
 def wrong_run(peer: Peer, x: Array, expected: Array) -> str | None:
     """Return the error in the answer of a peer to x (T, I) or (B, T, I), or None."""
-    return _wrong(peer.output(peer.run(peer.input(x))), expected, x.dtype)
+    return disagreement(peer.output(peer.run(peer.input(x))), expected, x.dtype)
 
 
-def _wrong(y: Array, expected: Array, dtype: np.dtype[Any]) -> str | None:
+def disagreement(y: Array, expected: Array, dtype: np.dtype[Any]) -> str | None:
+    """Return how answers differ from the expected by more than rounding, or None."""
     if y.size != expected.size:
         return f"expected {expected.shape}, got {y.shape}"
     error = float(np.abs(y.reshape(expected.shape) - expected).max())

@@ -1,0 +1,163 @@
+"""LiteRT: `RNN` per step and `UNIDIRECTIONAL_SEQUENCE_RNN`, `FULLY_CONNECTED` and `LOGISTIC`.
+
+The model file is built from its schema, since the converter is part of TensorFlow.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+import flatbuffers
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.interpreter import Interpreter
+
+from elman.cli.timing.base import Peer, Unsupported
+from elman.cli.timing.weights import weights
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from elman import Network
+    from elman.cli.timing.base import Step
+
+    Array = NDArray[Any]
+
+OPERATORS = schema.BuiltinOperator
+TANH = schema.ActivationFunctionType.TANH
+
+
+class Graph:
+    """A model file that is built tensor by tensor and operator by operator."""
+
+    def __init__(self) -> None:
+        self.buffers, self.tensors, self.operators = [schema.BufferT()], [], []
+        self.codes: list[int] = []
+
+    def tensor(self, shape: tuple[int, ...], data: Array | None = None, state: bool = False) -> int:
+        """Add a tensor: a constant, a state that stays between calls, or a value."""
+        tensor, buffer = schema.TensorT(), schema.BufferT()
+        tensor.name, tensor.shape = f"t{len(self.tensors)}".encode(), list(shape)
+        tensor.type, tensor.isVariable = schema.TensorType.FLOAT32, state
+        if data is not None:
+            buffer.data = np.frombuffer(np.ascontiguousarray(data, "<f4").tobytes(), np.uint8)
+        tensor.buffer = len(self.buffers)
+        self.buffers.append(buffer)
+        self.tensors.append(tensor)
+        return len(self.tensors) - 1
+
+    def constant(self, array: Array) -> int:
+        return self.tensor(array.shape, array)
+
+    def add(self, code: int, inputs: list[int], shape: tuple[int, ...], options: Any = None) -> int:
+        """Add an operator, and return the tensor of its results."""
+        operator = schema.OperatorT()
+        if code not in self.codes:
+            self.codes.append(code)
+        operator.opcodeIndex, operator.inputs = self.codes.index(code), inputs
+        operator.outputs = [self.tensor(shape)]
+        if options is not None:
+            name = type(options).__name__.removesuffix("T")
+            operator.builtinOptionsType = getattr(schema.BuiltinOptions, name)
+            operator.builtinOptions = options
+        self.operators.append(operator)
+        return operator.outputs[0]
+
+    def packed(self, inputs: list[int], outputs: list[int]) -> bytes:
+        """Return the file of the graph from some tensors to others."""
+        graph, model = schema.SubGraphT(), schema.ModelT()
+        graph.tensors, graph.operators = self.tensors, self.operators
+        graph.inputs, graph.outputs = inputs, outputs
+        model.version, model.subgraphs, model.buffers = 3, [graph], self.buffers
+        model.operatorCodes = [schema.OperatorCodeT() for _ in self.codes]
+        for found, code in zip(model.operatorCodes, self.codes, strict=True):
+            found.builtinCode, found.version = code, 1
+            found.deprecatedBuiltinCode = min(code, 127)
+        builder = flatbuffers.Builder(1024)
+        builder.Finish(model.Pack(builder), b"TFL3")
+        return bytes(builder.Output())
+
+
+def model(net: Network, n: int, T: int | None = None) -> bytes:
+    """Return a model of n rows that keep their states: one step, or T steps with time first."""
+    w, graph = weights(net), Graph()
+    if net.dtype != np.float32 or any(layer.h_0.any() for layer in w.layers):
+        raise Unsupported("is run in float32 and from a zero state only")
+    leading = (n,) if T is None else (T, n)
+    x = below = graph.tensor((*leading, net.input_size))
+    for W_xh, W_hh, b_h, _ in w.layers:
+        if T is None:
+            code, options = OPERATORS.RNN, schema.RNNOptionsT()
+        else:
+            code, options = OPERATORS.UNIDIRECTIONAL_SEQUENCE_RNN, schema.SequenceRNNOptionsT()
+            options.timeMajor = True
+        options.fusedActivationFunction = TANH
+        state = graph.tensor((n, len(b_h)), state=True)
+        inputs = [below, *map(graph.constant, (W_xh, W_hh, b_h)), state]
+        below = graph.add(code, inputs, (*leading, len(b_h)), options)
+    inputs, options = (
+        [below, *map(graph.constant, (w.W_hy, w.b_y))],
+        schema.FullyConnectedOptionsT(),
+    )
+    shape = (n * (T or 1), net.output_size)
+    y = graph.add(OPERATORS.FULLY_CONNECTED, inputs, shape, schema.FullyConnectedOptionsT())
+    y = graph.add(OPERATORS.LOGISTIC, [y], shape) if w.sigmoid else y
+    return graph.packed([x], [y])
+
+
+class Model:
+    """A model in an interpreter; `inputs` and `outputs` are views of its memory."""
+
+    def __init__(self, content: bytes) -> None:
+        self.interpreter = Interpreter(model_content=content, num_threads=1)
+        self.interpreter.allocate_tensors()
+        self.inputs, self.outputs = (
+            [self.interpreter.tensor(one["index"])() for one in details]
+            for details in (
+                self.interpreter.get_input_details(),
+                self.interpreter.get_output_details(),
+            )
+        )
+        # `invoke` refuses to run while there are views of its memory.
+        self.invoke = self.interpreter._interpreter.Invoke
+        self.reset = self.interpreter.reset_all_variables
+
+
+class LiteRT(Peer):
+    """Inputs and outputs in the memory of the interpreter."""
+
+    def __init__(self, net: Network) -> None:
+        self.net, self.one = net, model(net, 1)
+        self.of = functools.cache(lambda n, T: Model(model(net, n, T)))
+
+    def input(self, x: Array) -> Array:
+        """Return x with time first; a step takes its rows."""
+        return np.ascontiguousarray(x if x.ndim == 2 else x.swapaxes(0, 1))
+
+    def steps(self) -> dict[str, Step]:
+        model = Model(self.one)
+        (x,), (y,), invoke = model.inputs, model.outputs, model.invoke
+
+        def step(x_t: Array) -> Array:
+            x[0] = x_t
+            invoke()
+            return y
+
+        step.model = model  # keeps the memory
+        return {"": step}
+
+    def run(self, x: Array) -> Array:
+        T, n = len(x), 1 if x.ndim == 2 else x.shape[1]
+        model = self.of(n, T)
+        model.reset()
+        (inputs,), (outputs,) = model.inputs, model.outputs
+        inputs[:] = x.reshape(inputs.shape)
+        model.invoke()
+        return outputs.reshape(T, n, -1)
+
+    def output(self, y: Array) -> Array:
+        return y.swapaxes(0, 1).squeeze() if y.ndim == 3 else y
+
+
+PEER = LiteRT

@@ -1,0 +1,68 @@
+"""LiteRT in the memory of its interpreter: `RNN` with its own states, and `FULLY_CONNECTED`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ai_edge_litert import schema_py_generated as schema
+
+from elman.cli.timing.weights import weights
+from peers.litert import OPERATORS, Graph, Model, model
+from ticks import Pool
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from elman import Network
+
+    Array = NDArray[Any]
+
+
+class Rnn(Pool):
+    """Write the inputs, run, and read the outputs in place."""
+
+    def __init__(self, net: Network, n: int) -> None:
+        self.model = Model(model(net, n))
+        (self.x,), (self.y,) = self.model.inputs, self.model.outputs
+
+    def step(self, x: Array) -> Array:
+        self.x[:] = x
+        self.model.invoke()
+        return self.y
+
+
+def of_products(net: Network, n: int) -> bytes:
+    """Return a model from x (n, I) and h (n, H) to y (n, O) and the next h."""
+    w, graph = weights(net), Graph()
+    ((W_xh, W_hh, b_h, _),) = w.layers
+    x, h = (graph.tensor((n, size)) for size in reversed(W_xh.shape))
+
+    def product(inputs: int, W: Array, b: Array) -> int:
+        tensors = [inputs, graph.constant(W), graph.constant(b)]
+        options = schema.FullyConnectedOptionsT()
+        return graph.add(OPERATORS.FULLY_CONNECTED, tensors, (n, len(W)), options)
+
+    both = [product(x, W_xh, b_h), product(h, W_hh, 0 * b_h)]
+    u = graph.add(OPERATORS.ADD, both, (n, len(b_h)), schema.AddOptionsT())
+    after = graph.add(OPERATORS.TANH, [u], (n, len(b_h)))
+    z = product(after, w.W_hy, w.b_y)
+    y = graph.add(OPERATORS.LOGISTIC, [z], (n, net.output_size))
+    return graph.packed([x, h], [y, after])
+
+
+class Products(Pool):
+    """The states are copied from the output to the input."""
+
+    def __init__(self, net: Network, n: int) -> None:
+        self.model = Model(of_products(net, n))
+        (self.x, self.h), (self.y, self.after) = self.model.inputs, self.model.outputs
+        self.h[:] = 0
+
+    def step(self, x: Array) -> Array:
+        self.x[:] = x
+        self.model.invoke()
+        self.h[:] = self.after
+        return self.y
+
+
+POOLS = {"RNN": Rnn, "FULLY_CONNECTED": Products}
