@@ -135,7 +135,9 @@ def run(arguments: argparse.Namespace) -> Facts:
         with builds(arguments) as (old, new):
             about = {"old": old.ask("about"), "new": new.ask("about")}
             names = [name for name in about["new"].pop("cases") if chosen(name, arguments.cases)]
-            del about["old"]["cases"]
+            known = about["old"].pop("cases")
+            lacking = [name for name in names if name not in known]
+            names = [name for name in names if name in known]
             for number, name in enumerate(names):
                 progress(
                     f"pass {index + 1} of {arguments.passes}: {number} of {len(names)}, {name}"
@@ -144,7 +146,8 @@ def run(arguments: argparse.Namespace) -> Facts:
                 case = measure(name, sides(name, old, new), share)
                 cases[name] = together(cases[name], case) if name in cases else case
     progress("")
-    return {**about, "isa": arguments.isa, "cases": [summed(case) for case in cases.values()]}
+    found = [summed(case) for case in cases.values()]
+    return {**about, "isa": arguments.isa, "left_out": lacking, "cases": found}
 
 
 def together(earlier: Facts, case: Facts) -> Facts:
@@ -198,6 +201,8 @@ def show(result: Facts) -> None:
             print(line(case))
         if measured := [case for case in part if "error" not in case]:
             print(summary(measured))
+    if result["left_out"]:
+        print(f"\nleft out, as the old build has no such calls: {', '.join(result['left_out'])}")
     if differ := [case["name"] for case in cases if not case.get("same", True)]:
         print(f"\nother bits: {', '.join(differ)}")
 
@@ -251,7 +256,7 @@ def main() -> int:
         print(*names_of(arguments), sep="\n")
         return 0
     result = run(arguments)
-    if not result["cases"]:
+    if not result["cases"] and not result["left_out"]:
         parser.error(f"--cases: expected names of cases, got {arguments.cases!r}")
     show(result)
     if arguments.json:

@@ -177,27 +177,36 @@ def pools() -> Iterator[tuple[str, Make]]:
             yield f"pool/n={n}/H={H}", lambda sizes=sizes: ticking(**sizes)
             if n > 1:
                 yield f"pool/half/n={n}/H={H}", lambda sizes=sizes: ticking(**sizes, half=True)
-    yield "pool/run/n=16/H=32", lambda: ticking(16, 16, 32, 4, T=10)
+    yield "pool/run/n=16/H=32", lambda: pool_chunk(16, 10)
 
 
-def ticking(n: int, I: int, H: int, O: int, *, half: bool = False, T: int = 0) -> Prepared:
-    """Return steps of a pool with `out=`, of all rows or of random halves, or a chunk of T steps."""
+def ticking(n: int, I: int, H: int, O: int, *, half: bool = False) -> Prepared:
+    """Return two steps of a pool with `out=`: of all rows, or of one half and the other."""
     m = n // 2 if half else n
-    pool, x = network(I, H, O).streams(n), numbers(m, *[T][: bool(T)], I)
-    y = np.empty((m, *[T][: bool(T)], O), np.float32)
+    pool, x, y = network(I, H, O).streams(n), numbers(m, I), np.empty((m, O), np.float32)
     order = np.random.default_rng(3).permutation(n)
-    rows = [{"rows": order[:m]}, {"rows": order[-m:]}] if half else [{}, {}]
-    step = pool.run if T else pool.step
+    options = [{"rows": order[:m]}, {"rows": order[m:]}] if half else [{}, {}]
+    step = pool.step
 
     def call() -> None:
-        for some in rows:
-            step(x, out=y, **some)
+        for rows in options:
+            step(x, out=y, **rows)
 
     def results() -> list[Any]:
         pool.reset()
-        return [a for some in rows for a in (step(x, **some), pool.state)]
+        return [*(step(x, **rows) for rows in options), pool.state]
 
-    return Prepared(call, 2 * m * max(1, T), results)
+    return Prepared(call, 2 * m, results)
+
+
+def pool_chunk(n: int, T: int) -> Prepared:
+    pool, x = network(16, 32, 4).streams(n), numbers(n, T, 16)
+
+    def results() -> list[Any]:
+        pool.reset()
+        return [pool.run(x), pool.state]
+
+    return Prepared(lambda: pool.run(x), n * T, results)
 
 
 def kinds() -> Iterator[tuple[str, Make]]:
