@@ -65,7 +65,7 @@ def measure(case: Tick, peers: Iterable[str], rounds: int) -> tuple[Facts, dict[
             if said := _wrong(make(net, case.B), x, expected):
                 if name == "elman":
                     raise Wrong(said)
-                wrong[name] = f"tick of {case.I}, {case.H}, {case.O}: {mode or 'step'}: {said}"
+                wrong[name] = f"tick of {', '.join(map(str, case[:4]))}: {mode or 'step'}: {said}"
                 continue
             entries.append(_entry(name, mode, make(net, case.B), x))
         except Unsupported:

@@ -47,6 +47,9 @@ class Cell(Pool):
         self.h = self.cell(x, self.h)
         return torch.sigmoid(self.linear(self.h))
 
+    def output(self, y: torch.Tensor) -> Array:
+        return y.numpy().copy()
+
 
 class Addmm(Cell):
     """`torch.addmm`, in place where it can be."""
