@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 ROWS = (1, 16, 256, 4096)
 TICKS_TO_CHECK = 6
-TICKS, FEWEST_TICKS = 200, 4  # in a timed call: with one row, and with many
+TICKS, FEWEST_TICKS = 200, 2  # in a timed call: with one row, and with many
 WHOLE = "one call of T steps"
 
 
