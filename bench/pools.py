@@ -103,13 +103,7 @@ def _entry(name: str, mode: str, pool: ticks.Pool, x: Array) -> Entry:
     """Return an entry of several ticks, each with its own inputs."""
     n, count = len(x), max(FEWEST_TICKS, TICKS // len(x))
     inputs = [pool.input(x_t) for x_t in itertools.islice(itertools.cycle(_of_each_step(x)), count)]
-    step = pool.step
-
-    def loop() -> None:
-        for x_t in inputs:
-            step(x_t)
-
-    return Entry(name, mode, loop, count * n)
+    return Entry(name, mode, pool.loop(inputs), count * n)
 
 
 def _of_each_step(x: Array, count: int | None = None) -> list[Array]:

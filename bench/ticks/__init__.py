@@ -43,6 +43,16 @@ class Pool:
         """Advance each row by a step and return the outputs, which the next call may reuse."""
         raise NotImplementedError
 
+    def loop(self, inputs: list[Any]) -> Callable[[], None]:
+        """Return a callable that makes a step with each of these inputs."""
+        step = self.step
+
+        def loop() -> None:
+            for x in inputs:
+                step(x)
+
+        return loop
+
     def output(self, y: Any) -> Array:
         """Return the outputs of a step as a new array."""
         return np.array(y)

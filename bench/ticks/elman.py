@@ -9,6 +9,8 @@ import numpy as np
 from ticks import ALL, HALF, HALF_MASK, ONE, Pool
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from elman import Network
@@ -27,6 +29,16 @@ class Elman(Pool):
     def step(self, x: Array) -> Array:
         return self._step(x, out=self.y)
 
+    def loop(self, inputs: list[Array]) -> Callable[[], None]:
+        """Return the loop as a user writes it: the call of `step` would cost as much as a row."""
+        step, y = self._step, self.y
+
+        def loop() -> None:
+            for x in inputs:
+                step(x, out=y)
+
+        return loop
+
 
 class Indices(Elman):
     """A random half of the rows in one call and the other half in a second, in random order."""
@@ -44,12 +56,21 @@ class Indices(Elman):
         return rows, x[rows]
 
     def step(self, x: Halves) -> Halves:
-        for (rows, part), out in zip(x, self.halves, strict=True):
-            self._step(part, out=out, rows=rows)
-        return [(rows, out) for (rows, _), out in zip(x, self.halves, strict=True)]
+        self.loop([x])()
+        return x
+
+    def loop(self, inputs: list[Halves]) -> Callable[[], None]:
+        step, (y, z) = self._step, self.halves
+
+        def loop() -> None:
+            for (rows, x), (others, u) in inputs:
+                step(x, out=y, rows=rows)
+                step(u, out=z, rows=others)
+
+        return loop
 
     def output(self, y: Halves) -> Array:
-        for rows, part in y:
+        for (rows, _), part in zip(y, self.halves, strict=True):
             self.y[rows] = part
         return self.y.copy()
 
@@ -63,7 +84,7 @@ class Mask(Indices):
         return mask, x[mask]
 
 
-class Stream(Pool):
+class Stream(Elman):
     """A stream, for one row."""
 
     def __init__(self, net: Network, n: int) -> None:
@@ -73,9 +94,6 @@ class Stream(Pool):
 
     def input(self, x: Array) -> Array:
         return x[0]
-
-    def step(self, x: Array) -> Array:
-        return self._step(x, out=self.y)
 
 
 POOLS = {ALL: Elman, HALF: Indices, HALF_MASK: Mask, ONE: Stream}
