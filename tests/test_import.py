@@ -204,7 +204,7 @@ def test_a_module_of_an_extra_is_there_when_asked_for_and_not_listed(monkeypatch
     pytest.importorskip("matplotlib")
     monkeypatch.delattr(elman, "plot", raising=False)
     assert callable(elman.plot.history)
-    assert not {"plot", "sklearn"} & {*dir(elman), *elman.__all__}
+    assert not {"plot", "ray", "sklearn"} & {*dir(elman), *elman.__all__}
 
 
 def test_type_checkers_see_the_same_names_from_the_same_modules():

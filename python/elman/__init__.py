@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from elman import errors as errors
     from elman import plot as plot
     from elman import pure as pure
+    from elman import ray as ray
     from elman import reference as reference
     from elman import sklearn as sklearn
     from elman import training as training
@@ -167,7 +168,7 @@ _HOMES = {
     "use_isa": "elman._isa",
 }
 # Modules that need an extra: imported on use, but not listed for `import *`, `dir` and `help`.
-_EXTRAS = {"plot": "elman.plot", "sklearn": "elman.sklearn"}
+_EXTRAS = {"plot": "elman.plot", "ray": "elman.ray", "sklearn": "elman.sklearn"}
 
 if not TYPE_CHECKING:  # which cannot evaluate it
     __all__ = list(_HOMES)

@@ -108,7 +108,7 @@ class Predictor:
         return {**batch, self.result: self._run(x, lengths)}
 
     def _run(self, x: Array, lengths: Array | None) -> Array:
-        options = {"outputs": self.outputs, "threads": self.threads}
+        options: dict[str, Any] = {"outputs": self.outputs, "threads": self.threads}
         if x.dtype != object:
             padded = x[..., None] if x.ndim == 2 and self.network.input_size == 1 else x
             return self.network.run(padded, lengths=lengths, **options).output
@@ -118,7 +118,8 @@ class Predictor:
                 " or leave it out"
             )
         sequences = [_sequence(value, self.network.input_size, i) for i, value in enumerate(x)]
-        return _stacked([run.output for run in self.network.run(sequences, **options)])
+        runs = self.network.run(sequences, **options) if sequences else []
+        return _stacked([run.output for run in runs])
 
 
 def _column(batch: Mapping[str, Array], argument: str, name: str) -> Array:
@@ -132,13 +133,13 @@ def _sequence(value: Any, input_size: int, index: int) -> Array:  # noqa: ANN401
     """Return one sequence (T, I) of an object array; Ray hands over nested lists as such arrays."""
     try:
         array = np.asarray(value)
-        if array.dtype == object:
+        if array.dtype == object and array.ndim == 1:
             array = np.array([np.asarray(step) for step in array])
     except ValueError:
         raise ShapeError(
             f"x[{index}]: expected (T, {input_size}), got steps of several sizes"
         ) from None
-    if len(array) == 0:
+    if array.ndim > 0 and len(array) == 0:
         return np.empty((0, input_size), np.float32)
     return array[:, None] if array.ndim == 1 and input_size == 1 else array
 
@@ -176,8 +177,9 @@ def train(
     net, x, y
         As for `elman.train`.
     workers : int, optional
-        Number of actors; by default one for each free CPU of the cluster, or for each `threads` of
-        them. Ray is started on this machine if it has not been.
+        Number of actors; by default one for each CPU of the cluster, or for each `threads` of them.
+        An actor waits until its CPUs are free. If Ray has not been started, it is started on this
+        machine.
     part_size : int, optional
         Number of sequences whose gradients an actor computes at a time, 16 x 2^k; by default so
         that each actor has about four parts of a minibatch.
@@ -238,9 +240,9 @@ class _Actors:
         self._ray = ray = _ray()
         if not ray.is_initialized():
             ray.init()
-        free = int(ray.available_resources().get("CPU", 0))
+        processors = int(ray.cluster_resources().get("CPU", 0))
         actor = ray.remote(num_cpus=threads, max_restarts=-1, max_task_retries=_RETRIES)(_Worker)
-        self._actors = [actor.remote() for _ in range(count or max(1, free // threads))]
+        self._actors = [actor.remote() for _ in range(count or max(1, processors // threads))]
         self._stored = 0
 
     def __enter__(self) -> _Actors:
@@ -262,8 +264,9 @@ class _Actors:
         """Compute parts with one call of each actor: a call costs more than a small part."""
         shared, count = self._ray.put(weights), len(self._actors)
         of_actors: list[list[int]] = [[] for _ in range(count)]
-        for i, ((index, _), _) in enumerate(parts):
-            of_actors[(index + i) % count].append(i)  # a block always comes to the same actor
+        one_block = parts[0][0][0] == parts[-1][0][0]
+        for i, ((index, _), _) in enumerate(parts):  # otherwise each block has one actor
+            of_actors[(i if one_block else index) % count].append(i)
         calls = {
             actor.compute.remote(shared, [parts[i] for i in some]): some
             for actor, some in zip(self._actors, of_actors, strict=True)
