@@ -3,10 +3,13 @@
 import collections
 import doctest
 import importlib
+import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
+import textwrap
 from typing import NamedTuple
 
 import numpy as np
@@ -53,8 +56,17 @@ def blocks_of(page):
 
 REFERENCE = "docs/reference.md"  # its blocks are the examples in docstrings
 PAGES = [p for p in MARKDOWN if p.startswith("docs/") and p != REFERENCE and blocks_of(p)]
+CLUSTERS = ("distributed", "ray", "pyspark")  # blocks that start processes
 NEEDING = [
-    (page, number) for page in PAGES for number, block in enumerate(blocks_of(page)) if block.needs
+    pytest.param(
+        page,
+        number,
+        marks=[pytest.mark.clusters] if block.needs in CLUSTERS else [],
+        id=f"{page}-{number}",
+    )
+    for page in PAGES
+    for number, block in enumerate(blocks_of(page))
+    if block.needs
 ]
 
 
@@ -119,6 +131,9 @@ def test_a_page_runs_from_top_to_bottom(here, page):
 def test_a_block_that_needs_another_framework_runs(here, page, number):
     block = blocks_of(page)[number]
     pytest.importorskip(block.needs)
+    if block.needs in CLUSTERS:
+        run_program(block, here)
+        return
     exec(compile(block.code, page, "exec"), {"__name__": "page"})
 
 
@@ -133,6 +148,18 @@ def test_the_readme_runs_and_forecasts_the_series(here, capsys):
     assert capsys.readouterr().out.startswith("verified")
     truth = 20 + 5 * np.sin(np.arange(400, 424) / 5)
     assert np.abs(names["future"][:, 0] - truth).max() < 1  # of a swing of 10
+
+
+def run_program(block, folder):
+    """Run a block as a program of its own, which ends with all that it starts."""
+    if block.needs == "pyspark" and shutil.which("java") is None:
+        pytest.skip("Java is not installed")
+    code = "if __name__ == '__main__':\n" + textwrap.indent(block.code, "    ")
+    (folder / "program.py").write_text(code)
+    run = [sys.executable, "program.py"]
+    environment = os.environ | {"RAY_USAGE_STATS_ENABLED": "0"}
+    done = subprocess.run(run, capture_output=True, timeout=120, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
 
 
 def run_commands(block):
