@@ -16,6 +16,7 @@ import argparse
 import json
 import os
 import pathlib
+import pickle
 import re
 import resource
 import statistics
@@ -44,6 +45,7 @@ CHUNK = 1024
 SIZES = (8192, 65536)  # sequences of jobs on Ray and Spark, whose start is not counted in a rate
 UPDATES = (256, 1024, 4096)  # sequences of a minibatch
 ROUNDS = 7
+JOBS = 3  # rounds of jobs on Ray and Spark, which take seconds
 STORE = 1200 * 2**20  # bytes of shared memory that Ray may use
 PRICE = 0.04  # dollars per core hour: an assumption, of the page too
 
@@ -69,12 +71,14 @@ def seconds(function: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def interleaved(functions: dict[str, Callable[[], object]]) -> dict[str, list[float]]:
+def interleaved(
+    functions: dict[str, Callable[[], object]], rounds: int = ROUNDS
+) -> dict[str, list[float]]:
     """Return the times of functions called in turn, after one call each."""
     for function in functions.values():
         function()
     times: dict[str, list[float]] = {name: [] for name in functions}
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         for name, function in functions.items():
             times[name].append(seconds(function))
     return times
@@ -85,8 +89,6 @@ def interleaved(functions: dict[str, Callable[[], object]]) -> dict[str, list[fl
 
 def alone() -> Results:
     """Measure one process, and the bytes and times of a pickle."""
-    import pickle
-
     net, x = network(), sequences(COUNT)
     data = pickle.dumps(net)
     with tempfile.TemporaryDirectory() as folder:
@@ -204,7 +206,7 @@ def _ray_runs(ray: Any) -> Results:
                 ).select_columns(["output"]).materialize()
 
             functions[str(count)] = run
-        found[str(workers)] = interleaved(functions)
+        found[str(workers)] = interleaved(functions, JOBS)
     return found
 
 
@@ -236,7 +238,7 @@ def _spark_runs(folder: str, workers: int) -> dict[str, list[float]]:
     from pyspark.sql.types import ArrayType, FloatType
 
     os.environ["PYSPARK_PYTHON"] = sys.executable
-    net = network()
+    model = pickle.dumps(network())
     spark = (
         SparkSession.builder.master(f"local[{workers}]")
         .config("spark.ui.enabled", False)
@@ -244,6 +246,7 @@ def _spark_runs(folder: str, workers: int) -> dict[str, list[float]]:
     )
 
     def make_predict() -> Callable[..., Any]:
+        net = pickle.loads(model)
         return lambda x: net.run(x, outputs="last").output
 
     predict = predict_batch_udf(
@@ -258,7 +261,7 @@ def _spark_runs(folder: str, workers: int) -> dict[str, list[float]]:
         frame.write.format("noop").mode("overwrite").save()
 
     try:
-        return interleaved({str(n): lambda n=n: run(str(n)) for n in SIZES})
+        return interleaved({str(n): lambda n=n: run(str(n)) for n in SIZES}, JOBS)
     finally:
         spark.stop()
 
