@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from elman._files import Path
     from elman.training import TrainResult
-    from elman.training.parallel import Block, Part, Request
+    from elman.training.parallel import Block
+    from elman.training.trainer import Part, Request
 
     Array = NDArray[Any]
     Handle = tuple[int, Any]  # the index of a block, and Ray's reference to it
