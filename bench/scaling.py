@@ -391,7 +391,7 @@ def throughput(results: Results) -> str:
 
 
 def _start(part: Results) -> str:
-    return f"{rising(part['seconds']['2'])[1]:.1f} s"
+    return f"{rising(part['seconds']['1'])[1]:.1f} s"
 
 
 def chunks(results: Results) -> str:
@@ -445,7 +445,7 @@ def gains(results: Results) -> str:
 
 def many(results: Results) -> str:
     """Return the table of 10, 100 and 1,000 workers."""
-    each = rates(results)["Dask, workers"][1] / 2
+    each = rates(results)["Dask, workers"][0]
     task = statistics.median(results["dask"]["task_seconds"])
     rows = []
     for workers in (10, 100, 1000):
@@ -457,7 +457,7 @@ def many(results: Results) -> str:
 
 def cost(results: Results) -> str:
     """Return a sentence on a billion sequences."""
-    hours = {name: 2e9 / two / 3600 for name, (_, two) in rates(results).items()}
+    hours = {name: 1e9 / one / 3600 for name, (one, _) in rates(results).items()}
     said = ", ".join(f"{name.split(',')[0]} {h:.2g}" for name, h in hours.items())
     dear = max(hours.values())
     return (
