@@ -160,7 +160,7 @@ def test_bad_sequences_are_listed_and_their_outputs_are_nan(net, small, tmp_path
     for each in found:
         assert each["file"] == str(tmp_path / "x.npy")
         assert each["reason"].endswith(f"finite number of float32, got {bad[each['row']]}")
-    assert done.bad == 3
+    assert (done.sequences, done.bad) == (67, 3)
     rows = list(bad)
     assert np.isnan(y[rows]).all()
     good = np.delete(np.arange(70), rows)
@@ -226,6 +226,18 @@ def test_wrong_usage_is_one_sentence(
     assert said in str(raised.value)
     assert os.listdir(tmp_path) == ["x.npy"]
     assert (tmp_path / "x.npy").read_bytes() == before
+
+
+@pytest.mark.parametrize("source", ["d", "d/*.npy", ["d/x.npy"]])
+@pytest.mark.parametrize("option", ["columns", "inputs", "sequence", "missing"])
+def test_options_of_tables_are_refused_for_many_arrays(net, tmp_path, monkeypatch, source, option):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "d").mkdir()
+    np.save(tmp_path / "d" / "x.npy", inputs(4, 5, 3))
+    value = ["a"] if option in ("columns", "inputs") else "hold"
+    with pytest.raises(elman.ArgumentError, match=f"^{option}: expected none"):
+        elman.run_files(net, source, "y", **{option: value})
+    assert sorted(os.listdir()) == ["d"]
 
 
 def test_a_missing_file_or_pattern_is_named(net, tmp_path):

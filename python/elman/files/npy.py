@@ -441,7 +441,7 @@ class NpyRunner:
         if part.begin or not ends:
             self._carry = carry or {}
         output = result.output if ends or self._outputs == "all" else None
-        ended = part.count if ends else 0
+        ended = part.count - int(lost.sum()) if ends else 0
         return Outputs(output, data, ended, part.count * steps, tuple(bad), carry)
 
     def _bad(self, part: Part, values: Array) -> Iterator[tuple[Bad, int]]:

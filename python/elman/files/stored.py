@@ -181,11 +181,14 @@ def _run(request: Request, source: Path | Sequence[Path]) -> FilesRun:
     found = sources.find(source)
     if parquet.is_source(found):
         return parquet.run_parquet(request, found, lambda names: _targets(request, found, names))
-    if found.many:
-        return _run_arrays(request, found, None)
     for argument in ("columns", "inputs"):
         if getattr(request, argument) is not None:
             raise ArgumentError(f"{argument}: expected none with a file of text or an array")
+    if found.many:
+        for argument in ("sequence", "missing"):
+            if getattr(request, argument) is not None:
+                raise ArgumentError(f"{argument}: expected none with arrays, which are no tables")
+        return _run_arrays(request, found, None)
     opening = running.open_source(
         request.net, found.files[0].path, request.sequence, request.missing
     )
