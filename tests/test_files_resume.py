@@ -250,6 +250,27 @@ def test_an_error_keeps_what_is_done_and_skipping_continues(small, tmp_path):
     assert y[good].tobytes() == case.net(case.x[good]).tobytes()
 
 
+def test_what_was_left_out_needs_its_list_to_continue(small, tmp_path):
+    case = Case(tmp_path)
+    case.x[3, 5, 1] = np.nan
+    np.save(case.source, case.x)
+
+    def stop(done):
+        if done.fraction > 0.5:
+            raise KeyboardInterrupt
+
+    options = {"nonfinite": "raise", "threads": 1}
+    with pytest.raises(KeyboardInterrupt):
+        case.run(skip_bad=tmp_path / "bad", progress=stop, **options)
+    with pytest.raises(elman.ArgumentError, match="skip_bad: expected a file, as the run that was"):
+        case.run(**options)
+    assert not case.destination.exists()
+    done = case.run(skip_bad=tmp_path / "bad", **options)
+    assert (done.sequences, done.bad) == (799, 1)
+    assert done.resumed > 0
+    assert json.loads((tmp_path / "bad").read_text())["row"] == 3
+
+
 # --- the destination ------------------------------------------------------------------------------
 
 

@@ -165,6 +165,11 @@ def run_parts(
     runner = source.runner(request.net, request.outputs, request.threads)
     if records:
         done = Counts(*(records[-1][name] for name in Counts._fields))
+        if done.bad and request.skip_bad is None:
+            raise ArgumentError(
+                f"skip_bad: expected a file, as the run that was stopped here has left out"
+                f" {done.bad}, got None: restart=True (--restart) starts afresh"
+            )
     elif work is not None:
         for bad in source.lost:
             work.add_bad(bad)
