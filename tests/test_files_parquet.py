@@ -312,6 +312,17 @@ def test_parquet_of_other_inputs(net, tmp_path):
             elman.run_files(net, tmp_path / "x.npy", tmp_path / "y.parquet", **options)
 
 
+def test_parquet_by_its_content_or_its_name(net, tmp_path):
+    values, offsets = ragged(3, 3)
+    pq.write_table(pa.table({"x": lists(values, offsets)}), tmp_path / "x.pq")
+    elman.run_files(net, [tmp_path / "x.pq"], tmp_path / "y")
+    found = flat(read(tmp_path / "y" / "x.pq")["output"], 2)[0]
+    assert found.tobytes() == net.run(values, offsets=offsets).output.tobytes()
+    (tmp_path / "empty.parquet").touch()
+    with pytest.raises(elman.TableError, match=r"empty\.parquet: expected a Parquet file, got"):
+        elman.run_files(net, tmp_path / "empty.parquet", tmp_path / "y.parquet")
+
+
 def test_a_sequence_larger_than_memory(net, tmp_path):
     values, offsets = np.zeros((5000, 3), np.float32), [0, 5000]
     message = error(net, pa.table({"x": lists(values, offsets)}), tmp_path, memory=50_000)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 from typing import TYPE_CHECKING
 
 from elman._container import printable
@@ -36,10 +37,9 @@ DEPTH = 4  # outputs that may wait to be written
 
 
 def is_source(found: Inputs) -> bool:
-    """Return whether the source is Parquet."""
-    if found.many:
-        return found.files[0].path.endswith(".parquet")
-    return is_parquet(found.files[0].path)
+    """Return whether the source is Parquet, by the name or the content of its first file."""
+    path = found.files[0].path
+    return is_parquet(path) or (path.endswith(".parquet") and os.path.isfile(path))
 
 
 def run_parquet(
