@@ -15,7 +15,7 @@ import elman
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
 
-from elman.files import jobs, pipeline  # noqa: E402
+from elman.files import jobs, journal, pipeline  # noqa: E402
 from fixtures.parquet import flat, lists, ragged, read  # noqa: E402
 
 pytestmark = [
@@ -155,6 +155,23 @@ def test_changed_options_are_refused(tmp_path, monkeypatch):
     assert case.killed(7)
     with pytest.raises(elman.errors.ArgumentError, match=r"got columns=\['key'\] instead of None"):
         elman.run_files(case.net, case.source, case.destination, columns=["key"])
+
+
+def test_an_output_that_was_removed_is_not_taken_for_done(tmp_path, monkeypatch):
+    case, _ = of_lists(tmp_path)
+
+    def killed(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(journal.Journal, "finish", killed)
+        with pytest.raises(KeyboardInterrupt):
+            case.finish()
+    (case.destination / "a.parquet").unlink()
+    with pytest.raises(
+        elman.errors.ArgumentError, match=r"a\.parquet: expected the output of a run"
+    ):
+        case.finish()
 
 
 # --- damaged files --------------------------------------------------------------------------------

@@ -87,7 +87,7 @@ class NpySink:
         for file in range(self._published, self._complete):
             path, target = self._path(file), self._targets[file]
             os.makedirs(os.path.dirname(target) or ".", exist_ok=True)
-            _publish(path, target)
+            publish(path, target)
         self._published = self._complete
 
     def close(self) -> None:
@@ -117,7 +117,7 @@ class NpySink:
             os.fsync(self._open[1].fileno())
 
 
-def _publish(path: str, target: str) -> None:
+def publish(path: str, target: str) -> None:
     """Move a file to its destination, unless that was done before a kill."""
     if os.path.exists(path):
         _files.move(path, target)
@@ -200,7 +200,7 @@ class StreamSink:
         """Move the file to its destination if it is complete."""
         if self._complete and self._journal is not None and isinstance(self._target, str):
             self.close()
-            _publish(self._journal.path("output"), self._target)
+            publish(self._journal.path("output"), self._target)
 
     def close(self) -> None:
         """Close the file, unless it is the caller's."""

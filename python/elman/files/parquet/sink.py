@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from elman import _files
 from elman.files.parquet.writing import SegmentWriter
+from elman.files.sinks import publish
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,9 +89,8 @@ class ParquetSink:
         """Move complete files to their destination."""
         for file in range(self._published, self._complete):
             path, target = self._path(file), self._targets[file]
-            if os.path.exists(path):
-                os.makedirs(os.path.dirname(target) or ".", exist_ok=True)
-                _files.move(path, target)
+            os.makedirs(os.path.dirname(target) or ".", exist_ok=True)
+            publish(path, target)
         self._published = self._complete
 
     def close(self) -> None:
