@@ -122,6 +122,7 @@ class Spilled:
                 ends = last[found] == np.arange(row, row + len(record))
                 result["what"] = np.where(missing, LOST, 0) + np.where(ends, LAST, 0)
                 _write(file, result)
+            os.fsync(file.fileno())  # a run that continues does not make it again
         os.unlink(path)
 
     def _chunks(self, path: str, count: int) -> Iterator[tuple[int, Array]]:
