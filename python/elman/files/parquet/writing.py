@@ -32,14 +32,15 @@ class SegmentWriter:
     path : str
     schema : pyarrow.Schema
     plain : list of str
-        Columns of outputs: compressing them saves less than a tenth of their bytes (none: 0.11 s
-        of CPU for 64 MB of floats, zstd: 0.15 s), and dictionaries cost five times the time.
+        Columns of outputs, neither compressed nor in dictionaries: of 64 MB of outputs in float32,
+        zstd saved 16 % of the bytes for 1.45 times the CPU time of writing, Snappy 3 % for 1.06
+        times; dictionaries cost 1.3 times and 2 % more bytes.
     footers : list of str
         What `commit` returned so far.
     size : int
         The bytes of the file up to there; the rest is cut off.
-    bytes : int
-        How many are collected for a row group.
+    room : int
+        How many bytes are collected for a row group.
     """
 
     def __init__(
