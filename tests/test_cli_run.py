@@ -683,6 +683,11 @@ def test_an_empty_input_is_an_error(model):
     [
         ["--stream", "--last"],
         ["--stream", "--format", "npy"],
+        ["--stream", "--format", "parquet"],
+        ["--stream", "--inputs", "a"],
+        ["--stream", "--columns", "a"],
+        ["--stream", "--skip-bad", "bad.jsonl"],
+        ["--stream", "--restart"],
         ["-o", "y.csv.gz"],
         ["--threads", "0"],
         ["--format", "x"],

@@ -205,9 +205,19 @@ def run(
             threads=threads,
             restart=restart,
         )
-    elif last or form == "npy" or (form is None and output.endswith(".npy")):
+    elif (
+        last
+        or form not in (None, "csv")
+        or (form is None and output.endswith((".npy", ".parquet")))
+    ):
         raise typer.BadParameter(
-            "--stream: expected neither --last nor NPY; it writes a line of CSV for each step"
+            "--stream: expected neither --last, NPY nor Parquet; it writes a line of CSV for each"
+            " step"
+        )
+    elif inputs is not None or columns is not None or skip_bad is not None or restart:
+        raise typer.BadParameter(
+            "--stream: expected no --inputs, --columns, --skip-bad or --restart, which are for"
+            " stored sequences"
         )
     else:
         run.stream(model, source, output, sequence, missing)
