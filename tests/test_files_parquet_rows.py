@@ -111,6 +111,21 @@ def test_interleaved_sequences(tmp_path, spilled, keys, memory):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
 
 
+def test_few_files_are_open_at_a_time(tmp_path, spilled):
+    resource = pytest.importorskip("resource")
+    net, source = network(), folder_of(table(), tmp_path / "in")
+    with open(source / "p=1/a.parquet") as file:
+        used = file.fileno()
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (used + 50, before[1]))
+    try:
+        elman.run_files(net, source, tmp_path / "out", sequence="id", memory=SPILLED)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert spilled
+    assert outputs(files(tmp_path / "out")).tobytes() == expected(net).tobytes()
+
+
 @pytest.mark.parametrize("memory", [IN_MEMORY, SPILLED])
 @pytest.mark.parametrize("direction", ["forward", "bidirectional"])
 @pytest.mark.parametrize("last", [False, True])

@@ -11,12 +11,12 @@ They are in the work folder. A run that was killed while it made them begins aga
 
 from __future__ import annotations
 
-import contextlib
 import os
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
+from elman import _files
 from elman.files.jobs import Outputs, Sequences
 from elman.files.parquet import rows
 from elman.files.parquet.keys import DIGEST, Keys, digests, numbered, require_room
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-MOST = 256  # files, which are open at a time
+MOST = 256  # files
 LOST, LAST = 1, 2  # bits
 
 
@@ -71,25 +71,24 @@ class Spilled:
         return key, (number % np.uint64(self.count)).astype(np.int64)
 
     def _divide(self) -> None:
-        with contextlib.ExitStack() as stack:
-            files = [
-                stack.enter_context(open(self.path("in", number), "wb", buffering=0))
-                for number in range(self.count)
-            ]
-            for part in self._source.parts():
-                data = self._source.read(part)
-                steps: Steps | None = data.passed
-                if steps is None:
-                    continue
-                record = np.zeros(len(data.values), self._input)
-                record["x"] = data.values
-                record["bad"][list(steps.reasons)] = True
-                record["key"], place = self.places(steps)
-                order = np.argsort(place, kind="stable")
-                ends = np.cumsum(np.bincount(place, minlength=self.count))
-                for number, some in enumerate(np.split(record[order], ends[:-1])):
-                    if len(some):
-                        _write(files[number], some)
+        paths = [self.path("in", number) for number in range(self.count)]
+        for path in paths:
+            open(path, "wb").close()
+        for part in self._source.parts():
+            data = self._source.read(part)
+            steps: Steps | None = data.passed
+            if steps is None:
+                continue
+            record = np.zeros(len(data.values), self._input)
+            record["x"] = data.values
+            record["bad"][list(steps.reasons)] = True
+            record["key"], place = self.places(steps)
+            order = np.argsort(place, kind="stable")
+            ends = np.cumsum(np.bincount(place, minlength=self.count))
+            for path, some in zip(paths, np.split(record[order], ends[:-1]), strict=True):
+                if len(some):
+                    with open(path, "ab", buffering=0) as file:  # all at once are too many to open
+                        _write(file, some)
         self._source.close()  # the parts are read again
 
     def _run(self, number: int) -> None:
@@ -190,5 +189,6 @@ def _keys(record: Array) -> Keys:
 
 def _write(file: IO[bytes], values: Array) -> None:
     data = np.ascontiguousarray(values).view(np.uint8).data
-    while len(data):
-        data = data[file.write(data) :]
+    with _files.named_errors(file.name):
+        while len(data):
+            data = data[file.write(data) :]
