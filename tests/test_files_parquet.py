@@ -305,11 +305,11 @@ def test_other_destinations(net, tmp_path, name):
         elman.run_files(net, tmp_path / "x.parquet", name if name == "-" else tmp_path / name)
 
 
-def test_parquet_of_other_inputs(net, tmp_path):
-    np.save(tmp_path / "x.npy", VALUES)
+def test_parquet_of_text(net, tmp_path):
+    (tmp_path / "x.csv").write_text("1,2,3\n4,5,6\n")
     for options in ({}, {"format": "parquet"}):
-        with pytest.raises(elman.errors.ArgumentError, match="as the inputs are no Parquet"):
-            elman.run_files(net, tmp_path / "x.npy", tmp_path / "y.parquet", **options)
+        with pytest.raises(elman.errors.ArgumentError, match="as the input is a table of text"):
+            elman.run_files(net, tmp_path / "x.csv", tmp_path / "y.parquet", **options)
 
 
 def test_parquet_by_its_content_or_its_name(net, tmp_path):

@@ -92,7 +92,8 @@ class Sequences(NamedTuple):
     bad : tuple of (Bad, index)
         The sequences, by their index in the part, whose output will be NaN or left out.
     passed : Any
-        What the sink writes beside the outputs, such as columns of Arrow.
+        What the sink writes beside the outputs, such as columns of Arrow; for arrays, which
+        sequences are without outputs.
     buffer : Any
         Memory that `Source.read` gets again when the part has been run.
     """

@@ -200,6 +200,10 @@ class Plan(NamedTuple):
         Whether a number that is not finite is an error.
     skip : bool
         Whether a bad file is left out.
+    whole : bool
+        Whether a sequence must not be run in pieces of time.
+    kept : int
+        How many outputs wait or are written, beside those of the lanes.
     """
 
     memory: int
@@ -208,20 +212,22 @@ class Plan(NamedTuple):
     last: bool
     finite: bool
     skip: bool
+    whole: bool = False
+    kept: int = 2
 
 
-def cost(net: Network, header: Header, lanes: int) -> int:
+def cost(net: Network, header: Header, lanes: int, kept: int) -> int:
     """Return the bytes of a step in memory: each lane runs a part, and two more are read or wait.
 
-    Two more outputs wait or are written. A lane has the inputs in the network's dtype, too, and the
-    states of a layer that reads in reverse.
+    `kept` more outputs wait or are written. A lane has the inputs in the network's dtype, too, and
+    the states of a layer that reads in reverse.
     """
     item = net.dtype.itemsize
     reverse = set(net.directions) != {"forward"}
     converted = 0 if header.dtype == net.dtype else net.input_size
-    kept = 2 * net.state_size if reverse else 0
+    states = 2 * net.state_size if reverse else 0
     read = (lanes + 2) * header.dtype.itemsize * net.input_size
-    return read + item * ((lanes + 2) * net.output_size + lanes * (converted + kept))
+    return read + item * ((lanes + kept) * net.output_size + lanes * (converted + states))
 
 
 def planned(net: Network, header: Header, plan: Plan) -> int:
@@ -229,11 +235,16 @@ def planned(net: Network, header: Header, plan: Plan) -> int:
 
     It does not depend on the threads, with which the parts of an interrupted run would change.
     """
-    together = cost(net, header, LANES)
-    if set(net.directions) != {"forward"}:
+    together = cost(net, header, LANES, plan.kept)
+    if not _divisible(net, plan):
         return LANES if plan.memory >= together * header.steps else 1
     part = min(plan.memory // together, _usual(net, header))
     return LANES if part >= header.steps * min(header.sequences, FEW) else 1
+
+
+def _divisible(net: Network, plan: Plan) -> bool:
+    """Return whether sequences may be run in pieces of time."""
+    return not plan.whole and set(net.directions) == {"forward"}
 
 
 def _usual(net: Network, header: Header) -> int:
@@ -256,16 +267,22 @@ def divided(net: Network, name: str, header: Header, plan: Plan, lanes: int) -> 
             f"memory: expected at least {size} bytes for all of {name}, which is compressed and in"
             f" Fortran order, got {memory}"
         )
-    forward = set(net.directions) == {"forward"}
-    each = cost(net, header, lanes)
+    forward = _divisible(net, plan)
+    each = cost(net, header, lanes, plan.kept)
     least = each * (1 if forward else max(1, steps))
     if memory < least:
-        what = "a step" if forward else f"a sequence of {steps} steps, which is read in reverse,"
+        how = "is a row of Parquet" if plan.whole else "is read in reverse"
+        what = "a step" if forward else f"a sequence of {steps} steps, which {how},"
         raise LimitError(
             f"memory: expected at least {least} bytes for {what} of {name}, got {memory}"
         )
     most = memory // each
     part = min(most, _usual(net, header))
+    if not steps and plan.whole and header.sequences * 8 > memory:
+        raise LimitError(
+            f"memory: expected at least {header.sequences * 8} bytes for the empty rows of {name},"
+            f" got {memory}"
+        )
     if not steps:
         return max(1, header.sequences), 0
     if not forward:
@@ -369,7 +386,8 @@ class NpySource:
         lanes = self._plan.threads
         for path, header in zip(self.paths, self.headers, strict=True):
             count, steps = divided(self._net, path, header, self._plan, self._planned)
-            while lanes > 1 and cost(self._net, header, lanes) * count * steps > self._plan.memory:
+            size, plan = count * steps, self._plan
+            while lanes > 1 and cost(self._net, header, lanes, plan.kept) * size > plan.memory:
                 lanes -= 1
         return lanes
 
@@ -442,6 +460,7 @@ class NpyRunner:
             self._carry = carry or {}
         output = result.output if ends or self._outputs == "all" else None
         ended = part.count - int(lost.sum()) if ends else 0
+        data = data._replace(passed=lost)
         return Outputs(output, data, ended, part.count * steps, tuple(bad), carry)
 
     def _bad(self, part: Part, values: Array) -> Iterator[tuple[Bad, int]]:

@@ -30,6 +30,11 @@ def output_shape(net: Network, header: Header, outputs: str) -> tuple[int, ...]:
     return (*(header.shape[:-2] if outputs == "last" else header.shape[:-1]), net.output_size)
 
 
+def renamed(names: Sequence[str], suffix: str, other: str) -> list[str]:
+    """Return the names of outputs of another format than that of the inputs."""
+    return [name.removesuffix(suffix) + other for name in names]
+
+
 class NpySink:
     """NPY files, in which the outputs of each part have a fixed place.
 

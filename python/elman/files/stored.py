@@ -16,8 +16,9 @@ from elman.files import output, running, writing
 from elman.files.arrays import ArraySource
 from elman.files.npy import NpySource, Plan, cost
 from elman.files.parquet import running as parquet
+from elman.files.parquet.arrays import array_sink
 from elman.files.parts import FilesRun, Progress, Request, run_parts, run_stored
-from elman.files.sinks import NpySink, StreamSink, output_shape
+from elman.files.sinks import NpySink, StreamSink, output_shape, renamed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -241,7 +242,10 @@ def table_header(net: Network, table: TextSource, outputs: str) -> bytes:
 
 
 def _run_arrays(request: Request, found: Inputs, table: ArraySource | None) -> FilesRun:
-    form = _form(request, many=found.many)
+    form = _form(request, many=found.many, arrays=True)
+    rows = form == "parquet"
+    if rows:
+        parquet.require_files(request)
     direct = not found.many and output.writes_directly(request.destination)
     plan = Plan(
         memory=request.memory,
@@ -250,11 +254,14 @@ def _run_arrays(request: Request, found: Inputs, table: ArraySource | None) -> F
         last=request.outputs == "last",
         finite=request.nonfinite == "raise",
         skip=request.skip_bad is not None,
+        whole=rows and request.outputs == "all",
+        kept=4 if rows else 2,
     )
     with contextlib.closing(
         NpySource(request.net, found.files, plan, None if table is None else table.file)
     ) as source:
-        targets = _targets(request, found, source.names)
+        names = renamed(source.names, ".npy", ".parquet") if rows else source.names
+        targets = _targets(request, found, names)
         shapes = [output_shape(request.net, header, request.outputs) for header in source.headers]
         if form == "csv" and (found.many or len(shapes[0]) > 2):
             got = "a folder" if found.many else str(shapes[0])
@@ -264,6 +271,8 @@ def _run_arrays(request: Request, found: Inputs, table: ArraySource | None) -> F
             )
 
         def sink(target: Any, work: Journal | None) -> Sink:  # noqa: ANN401
+            if work is not None and rows:
+                return array_sink(request, source, targets, work)
             if work is not None and form == "npy":
                 return NpySink(request.net, source.headers, targets, request.outputs, work)
             return StreamSink(request.net, shapes[0], form, texts, target, work)
@@ -271,38 +280,41 @@ def _run_arrays(request: Request, found: Inputs, table: ArraySource | None) -> F
         def texts(values: Any) -> list[list[str]]:  # noqa: ANN401
             return running.texts(request.net, running.Answers(None, None, values))
 
+        depth = _depth(request, source, plan.kept)
         if direct:
             if request.skip_bad is not None:
                 raise ArgumentError("skip_bad: expected none unless the output is a file")
             with output.open_output(request.destination, sources=tuple(source.paths)) as file:
-                return run_parts(request, source, sink(file, None), None, _depth(request, source))
+                return run_parts(request, source, sink(file, None), None, depth)
         return run_stored(
             request,
             source,
             lambda work: sink(targets[0], work),
             targets,
             form,
-            _depth(request, source),
+            depth,
         )
 
 
-def _depth(request: Request, source: NpySource) -> int:
+def _depth(request: Request, source: NpySource, kept: int) -> int:
     """Return how many outputs may wait: parts are small, so many of them fit into the memory."""
     header = source.headers[0]
     largest = max((part.size for part in source.parts()), default=1)
     per_step = header.dtype.itemsize * request.net.input_size
-    part = largest // per_step * cost(request.net, header, source.lanes)
+    part = largest // per_step * cost(request.net, header, source.lanes, kept)
     outputs = max(1, largest // per_step * request.net.output_size * request.net.dtype.itemsize)
     return max(1, min(DEEPEST, 1 + (request.memory - part) // outputs))
 
 
-def _form(request: Request, *, many: bool) -> str:
+def _form(request: Request, *, many: bool, arrays: bool = False) -> str:
     """Return the format of the outputs: as given, or as the destination's name says."""
     form, name = request.form, request.destination
     if form == "parquet" or (form is None and name.endswith(".parquet")):
+        if arrays:
+            return "parquet"
         raise ArgumentError(
-            f"{'format' if form else 'destination'}: expected NPY or CSV, as the inputs are no"
-            f" Parquet, got {form or printable(name)}"
+            f"{'format' if form else 'destination'}: expected NPY or CSV, as the input is a"
+            f" table of text, got {form or printable(name)}"
         )
     return form or ("npy" if many or name.endswith(".npy") else "csv")
 

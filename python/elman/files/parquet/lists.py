@@ -10,8 +10,8 @@ from elman._container import printable
 from elman.errors import LimitError, TableError
 from elman.files.jobs import Bad, Outputs, Sequences
 from elman.files.parquet import nested
+from elman.files.parquet.outputs import Passed
 from elman.files.parquet.reading import PartReader, UnreadableError, divided, place
-from elman.files.parquet.sink import Passed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -15,12 +15,30 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from elman._network import Network
+    from elman.files.jobs import Outputs, Part
     from elman.files.parquet.layout import Layout
     from elman.files.parquet.reading import File
 
     Array = NDArray[Any]
 
 OUTPUT = "output"
+
+
+class Passed(NamedTuple):
+    """What `Sequences.passed` is for the rows of a part.
+
+    Attributes
+    ----------
+    columns : list of array of Arrow
+    offsets : array of int, or None
+        Of the steps, for sequences in lists.
+    missing : array of int
+        The rows without outputs.
+    """
+
+    columns: list[Any]
+    offsets: Array | None
+    missing: Array
 
 
 class OutputColumns:
@@ -62,6 +80,14 @@ class OutputColumns:
         self.names = [name for name, _ in fields]
         own = [pa.field(name, kind) for name, kind in zip(self.names, kinds, strict=True)]
         self.schema = pa.schema([*passed, *own], metadata=file.schema.metadata)
+
+    def rows(self, part: Part, outputs: Outputs) -> list[Any] | None:
+        """Return the columns of a part, those that are passed through first; None without any."""
+        passed: Passed | None = outputs.sequences.passed
+        if outputs.output is None or passed is None:
+            return None
+        arrays = self.arrays(outputs.output, passed.offsets, passed.missing)
+        return [*passed.columns, *arrays]
 
     def arrays(self, output: Array, offsets: Array | None, missing: Array) -> list[Any]:
         """Return the columns.

@@ -9,8 +9,9 @@ import numpy as np
 from elman.files.jobs import Bad, Outputs, Sequences
 from elman.files.parquet import nested
 from elman.files.parquet.keys import Survey, keys, needed, numbered
+from elman.files.parquet.outputs import Passed
 from elman.files.parquet.reading import PartReader, UnreadableError, divided, place
-from elman.files.parquet.sink import ParquetSink, Passed
+from elman.files.parquet.sink import ParquetSink
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -90,10 +90,15 @@ def _check(request: Request) -> None:
             f"{'destination' if other else 'format'}: expected Parquet, as the inputs are, got"
             f" {printable(name) if other else request.form}"
         )
+    require_files(request)
+
+
+def require_files(request: Request) -> None:
+    """Raise if the destination is a stream."""
     if output.writes_directly(request.destination):
         raise ArgumentError(
             f"destination: expected a file or folder, as Parquet is not written to a stream, got"
-            f" {printable(name)}"
+            f" {printable(request.destination)}"
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from elman import _files
 from elman.files.parquet.writing import SegmentWriter
@@ -12,30 +12,9 @@ from elman.files.sinks import publish
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
     from elman.files.jobs import Outputs, Part
     from elman.files.journal import Journal
     from elman.files.parquet.outputs import OutputColumns
-
-    Array = NDArray[Any]
-
-
-class Passed(NamedTuple):
-    """What `Sequences.passed` is for the rows of a part.
-
-    Attributes
-    ----------
-    columns : list of array of Arrow
-    offsets : array of int, or None
-        Of the steps, for sequences in lists.
-    missing : array of int
-        The rows without outputs.
-    """
-
-    columns: list[Any]
-    offsets: Array | None
-    missing: Array
 
 
 class ParquetSink:
@@ -67,11 +46,9 @@ class ParquetSink:
         """Write the outputs of a part beside the columns that are passed through."""
         with _files.named_errors(self._targets[part.file]):
             writer = self._file(part.file)
-            passed: Passed = outputs.sequences.passed
-            if outputs.output is not None and passed is not None:
-                own = self._columns[part.file]
-                arrays = own.arrays(outputs.output, passed.offsets, passed.missing)
-                writer.write([*passed.columns, *arrays])
+            rows = self._columns[part.file].rows(part, outputs)
+            if rows is not None:
+                writer.write(rows)
             if part.last:
                 writer.finish()
                 self._open = None
