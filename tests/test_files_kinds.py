@@ -15,7 +15,7 @@ pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
 
 from elman.files import jobs  # noqa: E402
-from fixtures.parquet import read  # noqa: E402
+from fixtures.parquet import lists, ragged, read  # noqa: E402
 
 pytestmark = pytest.mark.any_isa
 
@@ -153,3 +153,152 @@ def test_killed_runs_from_arrays_to_parquet_continue(net, tmp_path, outputs):
     assert done.resumed > 0
     y = read(tmp_path / "y.parquet")["output"]
     assert numbers(y).tobytes() == net(x, outputs=outputs).tobytes()
+
+
+# --- Parquet to NPY and CSV -----------------------------------------------------------------------
+
+
+def equal(net, count=400, steps=7):
+    """Return sequences of one length (N, T, I), and a table of them."""
+    x = inputs(count, steps, 3)
+    return x, pa.table(
+        {"key": range(count), "x": lists(x.reshape(-1, 3), np.arange(count + 1) * steps)}
+    )
+
+
+def interleaved(net):
+    """Return a table of steps, its outputs, and the rows that end a sequence."""
+    x, ids = inputs(900, 3), RNG.integers(0, 30, 900)
+    columns = dict(zip("abc", map(pa.array, x.T.copy()), strict=True))
+    y, ends = np.empty((900, 2), np.float32), []
+    for each in np.unique(ids):
+        y[ids == each] = net(x[ids == each])
+        ends.append(np.flatnonzero(ids == each)[-1])
+    return pa.table({"key": ids, **columns}), y, sorted(ends)
+
+
+@pytest.mark.parametrize("outputs", ["all", "last"])
+@pytest.mark.parametrize("count", [0, 400])
+def test_sequences_in_lists_are_an_array(net, tmp_path, outputs, count):
+    x, table = equal(net, count)
+    pq.write_table(table, tmp_path / "x.parquet", row_group_size=77)
+    elman.run_files(net, tmp_path / "x.parquet", tmp_path / "y.npy", outputs=outputs)
+    y, expected = np.load(tmp_path / "y.npy"), net(x, outputs=outputs)
+    if count or outputs == "last":
+        assert (y.shape, y.dtype) == (expected.shape, expected.dtype)
+    else:
+        assert y.shape == (0, 0, 2)  # there is no sequence that says how many steps
+    assert y.tobytes() == expected.tobytes()
+
+
+def test_the_last_outputs_of_ragged_sequences_are_an_array(net, tmp_path):
+    values, offsets = ragged(300, 3, least=1)
+    pq.write_table(pa.table({"x": lists(values, offsets)}), tmp_path / "x.parquet")
+    elman.run_files(net, tmp_path / "x.parquet", tmp_path / "y", outputs="last", format="npy")
+    expected = net.run(values, offsets=offsets, outputs="last").output
+    assert np.load(tmp_path / "y").tobytes() == expected.tobytes()
+
+
+def test_ragged_sequences_are_no_array(net, tmp_path):
+    offsets = [*range(0, 5 * 101, 5), 503]
+    pq.write_table(
+        pa.table({"x": lists(inputs(503, 3), offsets)}), tmp_path / "x.parquet", row_group_size=60
+    )
+    with pytest.raises(elman.TableError) as caught:
+        elman.run_files(net, tmp_path / "x.parquet", tmp_path / "y.npy")
+    assert str(caught.value) == (
+        f"{tmp_path / 'x.parquet'}, row group 1, row 40: expected sequences of one length for NPY,"
+        " 5 steps as in the first, got 3: outputs='last' (--last) and Parquet (--format parquet)"
+        " take any"
+    )
+    assert not (tmp_path / "y.npy").exists()
+
+
+@pytest.mark.parametrize("outputs", ["all", "last"])
+def test_bad_rows_keep_their_place_in_an_array(net, tmp_path, outputs):
+    x, table = equal(net)
+    bad = [0, 1, 7, 300, 399]  # the first ones are before the length is known
+    rows = table["x"].to_pylist()
+    for row in bad:
+        rows[row] = None
+    kind = table["x"].type
+    pq.write_table(pa.table({"x": pa.array(rows, kind)}), tmp_path / "x.parquet")
+    done = elman.run_files(
+        net,
+        tmp_path / "x.parquet",
+        tmp_path / "y.npy",
+        outputs=outputs,
+        skip_bad=tmp_path / "bad.jsonl",
+    )
+    assert done.bad == len(bad)
+    y, expected = np.load(tmp_path / "y.npy"), net(x, outputs=outputs)
+    assert np.isnan(y[bad]).all()
+    assert np.delete(y, bad, axis=0).tobytes() == np.delete(expected, bad, axis=0).tobytes()
+
+
+@pytest.mark.parametrize("outputs", ["all", "last"])
+@pytest.mark.parametrize("memory", [1 << 28, 8000], ids=["states", "spilled"])
+def test_a_table_of_steps_is_an_array_or_csv(net, tmp_path, outputs, memory):
+    table, y, ends = interleaved(net)
+    pq.write_table(table, tmp_path / "x.parquet", row_group_size=200)
+    options = {"sequence": "key", "outputs": outputs, "memory": memory}
+    elman.run_files(net, tmp_path / "x.parquet", tmp_path / "y.npy", **options)
+    rows = ends if outputs == "last" else slice(None)
+    found = np.load(tmp_path / "y.npy")
+    assert found.shape == y[rows].shape
+    assert found.tobytes() == y[rows].tobytes()
+    elman.run_files(net, tmp_path / "x.parquet", tmp_path / "y.csv", **options)
+    header, *lines = (tmp_path / "y.csv").read_text().splitlines()
+    assert header == "key,output_1,output_2"
+    fields = [line.split(",") for line in lines]
+    assert [int(each[0]) for each in fields] == table["key"].to_numpy()[rows].tolist()
+    assert np.array([each[1:] for each in fields], np.float32).tobytes() == y[rows].tobytes()
+
+
+def test_last_outputs_of_lists_are_lines_beside_their_columns(tmp_path):
+    names = elman.Table(inputs=["a", "b", "c"], targets=["kind"], classes=["u", "v"])
+    net = elman.Network(3, 8, 2, output_activation="softmax", seed=1, table=names)
+    x, table = equal(net, 3)
+    kinds = pa.array(['a "b"', None, "c"]).dictionary_encode()
+    days = pa.array([19000, 19001, None], pa.date32())
+    table = table.append_column("name", kinds).append_column("day", days)
+    pq.write_table(table, tmp_path / "x.parquet")
+    elman.run_files(net, tmp_path / "x.parquet", tmp_path / "y.csv", outputs="last")
+    lines = (tmp_path / "y.csv").read_text().splitlines()
+    assert lines[0] == "key,name,day,class,u,v"
+    assert [line.rsplit(",", 3)[0] for line in lines[1:]] == [
+        '0,"a ""b""",2022-01-08',
+        "1,,2022-01-09",
+        "2,c,",
+    ]
+    y = net(x, outputs="last")
+    assert [line.split(",")[-3] for line in lines[1:]] == ["uv"[i] for i in y.argmax(axis=1)]
+    numbers = [line.split(",")[-2:] for line in lines[1:]]
+    assert np.array(numbers, np.float32).tobytes() == y.tobytes()
+
+
+def test_a_folder_of_parquet_is_a_folder_of_arrays(net, tmp_path):
+    (tmp_path / "x" / "year=1").mkdir(parents=True)
+    arrays = {"a": equal(net, 40), "year=1/b": equal(net, 20, steps=3)}
+    for name, (_, table) in arrays.items():
+        pq.write_table(table, tmp_path / "x" / f"{name}.parquet")
+    elman.run_files(net, tmp_path / "x", tmp_path / "y", format="npy")
+    for name, (x, _) in arrays.items():
+        assert np.load(tmp_path / "y" / f"{name}.npy").tobytes() == net(x).tobytes()
+
+
+@posix
+@pytest.mark.parametrize(
+    ("rows", "outputs", "name"),
+    [(False, "all", "y.npy"), (False, "last", "y.csv"), (True, "all", "y.npy")],
+)
+def test_killed_runs_from_parquet_continue(net, tmp_path, rows, outputs, name):
+    table, options = equal(net)[1], {"outputs": outputs}
+    if rows:
+        table, options = interleaved(net)[0], {"outputs": outputs, "sequence": "key"}
+    pq.write_table(table, tmp_path / "x.parquet", row_group_size=200)
+    killed(net, tmp_path / "x.parquet", tmp_path / name, 6, **options)
+    done = elman.run_files(net, tmp_path / "x.parquet", tmp_path / name, **options)
+    assert done.resumed > 0
+    elman.run_files(net, tmp_path / "x.parquet", tmp_path / f"whole-{name}", **options)
+    assert (tmp_path / name).read_bytes() == (tmp_path / f"whole-{name}").read_bytes()

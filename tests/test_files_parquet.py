@@ -281,7 +281,17 @@ WRONG = {
     "missing": ({"x": lists(*ragged(3, 3))}, {"inputs": ["u"]}, "expected the column 'u'"),
     "passed": ({"x": lists(*ragged(3, 3))}, {"columns": ["u"]}, "expected the column 'u'"),
     "clash": ({"output": [1, 2, 3], "x": lists(*ragged(3, 3))}, {}, "expected columns with other"),
-    "format": ({"x": lists(*ragged(3, 3))}, {"format": "npy"}, "format: expected Parquet"),
+    "format": ({"x": lists(*ragged(3, 3))}, {"format": "csv"}, "expected outputs='last'"),
+    "numbers": (
+        {"x": lists(*ragged(3, 3)), "k": [1, 2, 3]},
+        {"format": "npy", "columns": ["k"]},
+        "columns: expected none for NPY",
+    ),
+    "nested": (
+        {"x": lists(*ragged(3, 3, least=1)), "k": [[1], [2], [3]]},
+        {"format": "csv", "outputs": "last", "inputs": ["x"]},
+        "'k': expected numbers, texts or dates for CSV, got list<",
+    ),
     "gaps": ({"x": lists(*ragged(3, 3))}, {"missing": "hold"}, "missing: expected None"),
     "sequence": ({"x": lists(*ragged(3, 3))}, {"sequence": "x"}, "sequence: expected None"),
     "decimal": (
@@ -298,11 +308,11 @@ def test_wrong_files_and_arguments(net, tmp_path, case):
     assert message in error(net, pa.table(columns), tmp_path, **options)
 
 
-@pytest.mark.parametrize("name", ["y.npy", "y.csv", "-"])
-def test_other_destinations(net, tmp_path, name):
+@pytest.mark.parametrize("form", [None, "npy", "csv", "parquet"])
+def test_nothing_is_written_to_a_stream(net, tmp_path, form):
     pq.write_table(pa.table({"x": lists(*ragged(3, 3))}), tmp_path / "x.parquet")
     with pytest.raises(elman.errors.ArgumentError, match=r"^destination: expected"):
-        elman.run_files(net, tmp_path / "x.parquet", name if name == "-" else tmp_path / name)
+        elman.run_files(net, tmp_path / "x.parquet", "-", format=form)
 
 
 def test_parquet_of_text(net, tmp_path):

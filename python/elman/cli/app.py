@@ -111,7 +111,7 @@ def run(
         Literal["csv", "npy", "parquet"] | None,
         typer.Option(
             "--format",
-            help="Output format; by default npy for a file *.npy, else csv; Parquet for Parquet.",
+            help="Output format; by default that of the name, else csv, for Parquet parquet.",
         ),
     ] = None,
     last: Annotated[

@@ -32,6 +32,8 @@ def output_shape(net: Network, header: Header, outputs: str) -> tuple[int, ...]:
 
 def renamed(names: Sequence[str], suffix: str, other: str) -> list[str]:
     """Return the names of outputs of another format than that of the inputs."""
+    if suffix == other:
+        return list(names)
     return [name.removesuffix(suffix) + other for name in names]
 
 

@@ -71,14 +71,16 @@ def run_files(
         one table of text such as CSV, as for `run_table`. "-" is standard input.
     destination : path
         A file for one file, otherwise a folder, in which the outputs have the names of the inputs
-        without `.gz`, `.bz2` or `.xz`; not within the folder that is the source.
-        "-" is standard output.
+        without `.gz`, `.bz2` or `.xz`, and the suffix of their format; not within the folder that
+        is the source. "-" is standard output, but not from or to Parquet.
     outputs : {"all", "last"}, optional
         The outputs of all steps, or of the last of each sequence; by default as in the network's
         table.
     format : {"npy", "csv", "parquet"}, optional
-        Format of the outputs: "parquet" for Parquet; otherwise by default that of the destination's
-        suffix, or else "npy" for a folder and "csv" for a file.
+        Format of the outputs: by default that of the destination's suffix; or else "parquet" for
+        Parquet, "npy" for a folder of arrays and "csv" for a file. Not "parquet" for a table of
+        text. As NPY, sequences in lists of Parquet have one length, unless `outputs` is "last";
+        CSV is for arrays with at most two axes, tables of steps, and last outputs.
     sequence, missing
         For tables, as for `run_table`; `missing` not for Parquet.
     columns : list of str, optional

@@ -10,8 +10,11 @@ from elman._container import show
 from elman.errors import TableError
 from elman.files import running
 from elman.files.parquet import nested
+from elman.files.parquet.writing import SegmentWriter
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from elman._network import Network
@@ -88,6 +91,10 @@ class OutputColumns:
             return None
         arrays = self.arrays(outputs.output, passed.offsets, passed.missing)
         return [*passed.columns, *arrays]
+
+    def writer(self, path: str, footers: Sequence[str], size: int, room: int) -> SegmentWriter:
+        """Return what writes rows to a file; see `SegmentWriter`."""
+        return SegmentWriter(path, self.schema, self.names, footers, size, room)
 
     def arrays(self, output: Array, offsets: Array | None, missing: Array) -> list[Any]:
         """Return the columns.

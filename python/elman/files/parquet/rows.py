@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from elman.files.journal import Journal
     from elman.files.parquet.keys import Keys
     from elman.files.parquet.layout import Layout
-    from elman.files.parquet.outputs import OutputColumns
     from elman.files.parquet.reading import File
+    from elman.files.parquet.sink import Columns
     from elman.files.parts import Request
 
     Array = NDArray[Any]
@@ -278,7 +278,7 @@ class RowSink(ParquetSink):
 
     def __init__(
         self,
-        columns: Sequence[OutputColumns],
+        columns: Sequence[Columns],
         targets: Sequence[str],
         memory: int,
         journal: Journal,

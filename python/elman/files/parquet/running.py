@@ -7,10 +7,11 @@ import functools
 import os
 from typing import TYPE_CHECKING
 
-from elman._container import printable
+from elman._container import printable, show
 from elman.errors import ArgumentError, TableError
 from elman.files import jobs, output, parts
 from elman.files.jobs import Bad
+from elman.files.parquet.flat import NumberColumns, TextColumns
 from elman.files.parquet.keys import needed, survey
 from elman.files.parquet.layout import LISTS, layout
 from elman.files.parquet.lists import ListSource
@@ -19,6 +20,7 @@ from elman.files.parquet.reading import described, is_parquet
 from elman.files.parquet.rows import RowRunner, RowSink, RowSource, States
 from elman.files.parquet.sink import ParquetSink
 from elman.files.parquet.spilling import MergingRunner, Spilled
+from elman.files.sinks import renamed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +36,11 @@ if TYPE_CHECKING:
 
 SHARE = 16  # parts that fit into the memory; about a dozen are in use
 DEPTH = 4  # outputs that may wait to be written
+KINDS: dict[str, type[OutputColumns] | type[NumberColumns]] = {
+    "parquet": OutputColumns,
+    "npy": NumberColumns,
+    "csv": TextColumns,
+}
 
 
 def is_source(found: Inputs) -> bool:
@@ -45,17 +52,20 @@ def is_source(found: Inputs) -> bool:
 def run_parquet(
     request: Request, found: Inputs, targets: Callable[[list[str]], list[str]]
 ) -> FilesRun:
-    """Run a network over Parquet files; the outputs are Parquet, too."""
-    _check(request)
+    """Run a network over Parquet files; the outputs are Parquet, too, unless asked otherwise."""
+    require_files(request)
+    form = _form(request)
+    if form == "npy":
+        request = _without_columns(request)
     files, layouts, lost = _described(request, found)
     size = max(1, min(jobs.PART, request.memory // SHARE))
     columns = [
-        OutputColumns(request.net, file, each, request.outputs)
+        KINDS[form](request.net, file, each, request.outputs)
         for file, each in zip(files, layouts, strict=True)
     ]
     kind = ListSource if layouts[0].form == LISTS else RowSource
     with contextlib.closing(kind(request, files, layouts, lost, size)) as source:
-        names = targets(source.names)
+        names = targets(renamed(source.names, ".parquet", f".{form}"))
         sequences = None
         if isinstance(source, RowSource):
             most = request.memory // 4 // States.bytes(request.net)
@@ -67,7 +77,7 @@ def run_parquet(
                 return RowSink(columns, names, request.memory, work, states)
             return ParquetSink(columns, names, request.memory, work)
 
-        return parts.run_stored(request, source, sink, names, "parquet", DEPTH)
+        return parts.run_stored(request, source, sink, names, form, DEPTH)
 
 
 def _prepare(source: RowSource, found: Survey | None, work: Journal) -> States | None:
@@ -82,23 +92,27 @@ def _prepare(source: RowSource, found: Survey | None, work: Journal) -> States |
     return states
 
 
-def _check(request: Request) -> None:
-    name = request.destination
-    other = request.form is None and name.endswith((".npy", ".csv"))
-    if request.form not in (None, "parquet") or other:
+def _form(request: Request) -> str:
+    """Return the format of the outputs: as given, as the destination's name says, or Parquet."""
+    suffix = request.destination.rpartition(".")[2]
+    return request.form or (suffix if suffix in KINDS else "parquet")
+
+
+def _without_columns(request: Request) -> Request:
+    if request.columns:
         raise ArgumentError(
-            f"{'destination' if other else 'format'}: expected Parquet, as the inputs are, got"
-            f" {printable(name) if other else request.form}"
+            f"columns: expected none for NPY, which has the outputs only, got"
+            f" {show(request.columns)}"
         )
-    require_files(request)
+    return request._replace(columns=[])
 
 
 def require_files(request: Request) -> None:
     """Raise if the destination is a stream."""
     if output.writes_directly(request.destination):
         raise ArgumentError(
-            f"destination: expected a file or folder, as Parquet is not written to a stream, got"
-            f" {printable(request.destination)}"
+            "destination: expected a file or folder, as nothing is written to a stream from or to"
+            f" Parquet, got {printable(request.destination)}"
         )
 
 

@@ -1,12 +1,11 @@
-"""Write the outputs of Parquet files to Parquet files."""
+"""Write the outputs of Parquet files, to Parquet files if their columns do not say otherwise."""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from elman import _files
-from elman.files.parquet.writing import SegmentWriter
 from elman.files.sinks import publish
 
 if TYPE_CHECKING:
@@ -14,7 +13,12 @@ if TYPE_CHECKING:
 
     from elman.files.jobs import Outputs, Part
     from elman.files.journal import Journal
+    from elman.files.parquet.flat import Appending, NumberColumns
     from elman.files.parquet.outputs import OutputColumns
+    from elman.files.parquet.writing import SegmentWriter
+
+    Columns: TypeAlias = OutputColumns | NumberColumns
+    Writer: TypeAlias = Appending | SegmentWriter
 
 
 class ParquetSink:
@@ -22,14 +26,14 @@ class ParquetSink:
 
     def __init__(
         self,
-        columns: Sequence[OutputColumns],
+        columns: Sequence[Columns],
         targets: Sequence[str],
         memory: int,
         journal: Journal,
     ) -> None:
         self._columns, self._targets, self._journal = columns, targets, journal
         self._room = max(1, min(32 << 20, memory // 8))  # bytes of a row group
-        self._open: tuple[int, SegmentWriter] | None = None
+        self._open: tuple[int, Writer] | None = None
         self._complete = self._published = 0
 
     def resume(self, records: list[Any]) -> None:
@@ -79,11 +83,10 @@ class ParquetSink:
     def _path(self, file: int) -> str:
         return self._journal.path(f"output-{file}.parquet")
 
-    def _file(self, file: int) -> SegmentWriter:
+    def _file(self, file: int) -> Writer:
         if self._open is None:
             self._open = file, self._writer(file, [], 0)
         return self._open[1]
 
-    def _writer(self, file: int, footers: list[str], size: int) -> SegmentWriter:
-        own = self._columns[file]
-        return SegmentWriter(self._path(file), own.schema, own.names, footers, size, self._room)
+    def _writer(self, file: int, footers: list[str], size: int) -> Writer:
+        return self._columns[file].writer(self._path(file), footers, size, self._room)
