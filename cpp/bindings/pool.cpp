@@ -126,8 +126,8 @@ std::pair<const Real*, const Real*> extent(Rows<Real> view, Index count, Index s
 template <class Real>
 bool are_apart(Rows<const Real> x, Rows<Real> y, Index count, Index inputs, Index outputs) {
     if (count == 0) return true;
-    if (x.data == y.data && x.step_stride == y.step_stride && x.stride == y.stride &&
-        inputs == outputs)
+    if (x.data == y.data && inputs == outputs && (count == 1 || x.step_stride == y.step_stride) &&
+        (inputs == 1 || x.stride == y.stride))
         return true;
     const auto [x_first, x_last] = extent(x, count, inputs);
     const auto [y_first, y_last] = extent(y, count, outputs);
@@ -582,7 +582,12 @@ StreamPool)")
 Parameters
 ----------
 n : int
-    The first n rows are kept; new ones begin in the network's initial state.)");
+    The first n rows are kept; new ones begin in the network's initial state.
+
+Raises
+------
+ArgumentError, LimitError
+    If `n` is negative, or more rows than memory can address. Nothing changes.)");
 }
 
 void bind_pool_properties(py::class_<AnyPool>& pool) {  // NOLINT(readability-function-size)
@@ -618,7 +623,8 @@ void bind_pool_properties(py::class_<AnyPool>& pool) {  // NOLINT(readability-fu
         .def_property_readonly(
             "nbytes",
             [](AnyPool& any) {
-                return look_at(any, [&](auto& p) {
+                return with_pool(any, [&](auto& p) {
+                    const TakenObject taken(p.busy(), "pool");  // a call may grow its scratch
                     return p.bytes() + static_cast<Index>(sizeof(AnyPool) - sizeof p +
                                                           any.rows.capacity() * sizeof(Index));
                 });

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
+#include <stdexcept>
 #include <string>
 #include <utility>
 
@@ -23,6 +25,16 @@ std::string sizes_of(const Network<Real>& network) {
     std::string list = std::to_string(network.input_size()) + " -> ";
     for (const Half& half : network.halves()) list += std::to_string(half.hidden_size) + " -> ";
     return list + std::to_string(network.output_size());
+}
+
+// Half of the address space is for the states, the rest for scratch.
+template <class Real>
+void check_addressable(const Network<Real>& network, Index size) {
+    constexpr Index numbers = std::numeric_limits<Index>::max() / Index(sizeof(Real));
+    for (const Half& half : network.halves())
+        if (size > numbers / 4 / padded<Real>(half.hidden_size))
+            throw std::length_error("n: " + std::to_string(size) +
+                                    " rows are more than memory can address");
 }
 
 // Copies a padded column line by line. (With std::copy_n a random half of 256 rows of 4 -> 16 -> 1
@@ -79,6 +91,7 @@ StreamPool<Real>::StreamPool(std::shared_ptr<const Network<Real>> network, Index
     : network_(std::move(network)), nonfinite_(nonfinite), size_(size) {
     streamable(network_.get());
     check_at_least("size", 0, size);
+    check_addressable(*network_, size);
     block_ = std::clamp<Index>(size, 1, kBlockRows);
     for (const Half& half : network_->halves())
         memory_.push_back({{}, padded<Real>(half.hidden_size), half.state, half.hidden_size});

@@ -500,6 +500,11 @@ class StreamPool:
         ----------
         n : int
             The first n rows are kept; new ones begin in the network's initial state.
+
+        Raises
+        ------
+        ArgumentError, LimitError
+            If `n` is negative, or more rows than memory can address. Nothing changes.
         """
     def get_state(self, rows: ArrayLike | None = None) -> _Array:
         """Return a copy of the states of some rows.

@@ -506,6 +506,8 @@ class Network(Parameters):
         ------
         ArgumentError
             As for `stream`, and if `n` is negative.
+        LimitError
+            If `n` rows are more than memory can address.
 
         Examples
         --------

@@ -39,7 +39,8 @@ template <class Real>
 class StreamPool {
   public:
     // `size` rows in the network's initial state. Throws std::invalid_argument for a negative size,
-    // null, and a network that does not run forward.
+    // null, and a network that does not run forward, and std::length_error for more rows than the
+    // address space holds.
     StreamPool(std::shared_ptr<const Network<Real>> network, Index size,
                Nonfinite nonfinite = Nonfinite::raise);
     StreamPool(StreamPool& other, PoolRows rows);  // copies the states of these rows
