@@ -459,6 +459,60 @@ void test_states_are_summed_in_leaves_and_trees() {
     check_refused("axes", [&] { sums({40}, {}); });
 }
 
+// Adds the parts of leaves [first, first + count) of a task as a binary tree.
+template <class Real>
+elman::Part<Real> tree(elman::Trainer<Real>& worker, const Data<Real>& data,
+                       const elman::PartTask<Real>& task, const elman::Parameters<Real>& weights,
+                       Index states, Index first, Index count) {
+    if (count == 1) {
+        elman::PartTask<Real> leaf = task;
+        leaf.sequences += 16 * first;
+        leaf.count = std::min<Index>(16, task.count - 16 * first);
+        if (task.states) leaf.states += 16 * first * states;
+        return worker.part(data.examples, leaf, weights, 1, never());
+    }
+    Index left = 1;
+    while (left < count - left) left *= 2;
+    auto sum = tree(worker, data, task, weights, states, first, left);
+    const auto right = tree(worker, data, task, weights, states, first + left, count - left);
+    sum.loss += right.loss;
+    for (Index i = 0; i < sum.gradients.size(); ++i)
+        sum.gradients.data()[i] += right.gradients.data()[i];
+    sum.states.insert(sum.states.end(), right.states.begin(), right.states.end());
+    return sum;
+}
+
+template <class Real>
+void test_parts_computed_elsewhere_have_the_bits_of_one_trainer() {
+    std::vector<Index> lengths;
+    for (Index i = 0; i < 75; ++i) lengths.push_back(1 + i % 9);
+    Data<Real> data(lengths, 9);
+    const auto network = small_network<Real>();
+    elman::TrainerSettings settings;
+    settings.optimizer.method = elman::Method::adam;
+    settings.clip_norm = 0.1;
+    settings.train_initial_state = true;
+    for (const elman::Truncation truncation : {elman::Truncation{}, elman::Truncation{5, 3}}) {
+        elman::Trainer<Real> alone(network, settings, never()), driver(network, settings, never()),
+            worker(network, settings, never());
+        int parts = 0;
+        const elman::Elsewhere<Real> elsewhere = [&](const auto& task, const auto& weights) {
+            ++parts;
+            const Index states = network->state_size();
+            return tree(worker, data, task, weights, states, 0, 1 + (task.count - 1) / 16);
+        };
+        auto task = data.task(70, truncation);
+        const elman::Losses expected = alone.train(task, never());
+        task.elsewhere = &elsewhere;
+        const elman::Losses found = driver.train(task, never());
+        check(parts > 1 && found.losses == expected.losses, "the losses of parts");
+        check(same(driver.parameters(never()), alone.parameters(never())), "the weights of parts");
+        check(driver.loss(data.examples, 1, never(), &elsewhere) ==
+                  alone.loss(data.examples, 1, never()),
+              "the loss of parts");
+    }
+}
+
 template <class Real>
 void test_nan_is_not_lost() {
     Data<Real> data({6}, 6);
@@ -486,6 +540,7 @@ void test_all() {
     test_a_state_of_another_size_changes_nothing<Real>();
     test_a_loss_alone_is_that_of_the_gradients<Real>();
     test_errors_from_outside_have_the_bits_of_a_loss<Real>();
+    test_parts_computed_elsewhere_have_the_bits_of_one_trainer<Real>();
     test_nan_is_not_lost<Real>();
 }
 
