@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import time
+import uuid
 import warnings
 from concurrent.futures import CancelledError
 from contextlib import suppress
@@ -472,9 +473,9 @@ class _Cluster:
         """Store objects: divided among the workers, or whole on every worker."""
         for attempt in range(_ATTEMPTS):
             try:
-                futures: list[Any] = self._client.scatter(
-                    list(objects), hash=False, broadcast=whole
-                )
+                if whole:
+                    return [self._copied(value) for value in objects]
+                futures: list[Any] = self._client.scatter(list(objects), hash=False)
             except _FAILED:
                 if attempt == _ATTEMPTS - 1:
                     raise
@@ -482,6 +483,20 @@ class _Cluster:
             else:
                 return futures
         raise AssertionError
+
+    def _copied(self, value: Any) -> Any:  # noqa: ANN401
+        """Store a copy on each worker, one by one.
+
+        `broadcast` and `replicate` of Dask's scheduler never return if a worker is lost meanwhile.
+        """
+        key, future = f"elman-block-{uuid.uuid4()}", None
+        for worker in list(self._client.nthreads()):
+            with suppress(*_FAILED):  # lost since: the other copies serve as well
+                stored = self._client.scatter({key: value}, workers=[worker], timeout=1)
+                future = stored[key]
+        if future is None:
+            raise TimeoutError("no worker stores the data")
+        return future
 
     def _store_again(self, everything: bool) -> None:
         """Store lost blocks again; futures of some do not know that they are lost."""
@@ -493,11 +508,9 @@ class _Cluster:
         """Divide the blocks among all workers if others have joined."""
         workers = set(self._client.nthreads())
         if self._known and not workers <= self._known:
-            whole = [self._futures[i] for i in sorted(self._whole)]
             parts = [i for i in range(len(self._blocks)) if i not in self._whole]
-            if whole:
-                with suppress(*_FAILED, CancelledError):  # the other copies serve as well
-                    self._client.replicate(whole)
+            for i in self._whole:
+                (self._futures[i],) = self._stored([self._blocks[i]], whole=True)
             if parts:  # again from here: Client.rebalance moves nothing where there is memory left
                 stored = self._stored([self._blocks[i] for i in parts])
                 for i, future in zip(parts, stored, strict=True):
