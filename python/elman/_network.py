@@ -504,10 +504,8 @@ class Network(Parameters):
 
         Raises
         ------
-        ArgumentError
-            As for `stream`, and if `n` is negative.
-        LimitError
-            If `n` rows are more than memory can address.
+        ArgumentError, LimitError
+            As for `stream`; if `n` is negative, or more rows than memory can address.
 
         Examples
         --------

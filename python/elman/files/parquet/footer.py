@@ -15,12 +15,16 @@ ROW_GROUPS, COLUMNS, ROWS, META, VALUES, BYTES = 4, 1, 3, 3, 5, 6  # numbers of 
 TRUE, FALSE, BYTE, DOUBLE, BINARY, LIST, SET, MAP, STRUCT = 1, 2, 3, 7, 8, 9, 10, 11, 12
 
 
+class DamagedError(Exception):
+    """A footer is damaged; `reading` gives its message the name of the file."""
+
+
 def group_sizes(path: str) -> list[tuple[int, int]]:
     """Return the rows and the bytes in memory of each row group, for columns of 8 bytes a number.
 
     Raises
     ------
-    ValueError, IndexError, KeyError, TypeError
+    DamagedError, IndexError, KeyError, TypeError
         If the footer is damaged.
     """
     with open(path, "rb") as file:
@@ -33,7 +37,7 @@ def group_sizes(path: str) -> list[tuple[int, int]]:
         columns = [column[META] for column in group[COLUMNS]]
         size = sum(max(column[BYTES], 8 * column[VALUES]) for column in columns)
         if group[ROWS] < 0 or size < 0:
-            raise ValueError("a row group with less than no rows")
+            raise DamagedError("a row group with less than no rows")
         sizes.append((group[ROWS], size))
     return sizes
 
@@ -46,7 +50,7 @@ class _Reader:
 
     def value(self, kind: int, depth: int) -> Any:  # noqa: ANN401
         if depth > DEEPEST:
-            raise ValueError("a footer with structures in one another without end")
+            raise DamagedError("a footer with structures in one another without end")
         if kind == STRUCT:
             return self._struct(depth)
         if kind in (LIST, SET):
@@ -92,11 +96,11 @@ class _Reader:
             if byte < 128:
                 return number
             if shift > 63:
-                raise ValueError("a footer with a number of more than 64 bits")
+                raise DamagedError("a footer with a number of more than 64 bits")
 
     def _bytes(self, count: int) -> bytes:
         data = self._data[self._at : self._at + count]
         if len(data) < count:
-            raise ValueError("a footer that ends too early")
+            raise DamagedError("a footer that ends too early")
         self._at += count
         return data
