@@ -210,6 +210,7 @@ def test_several_tasks_at_a_time_in_one_process(net, sequences):
     compared(Pretended(threads=4), net, *sequences, 16, epochs=3, batch_size=150)
 
 
+@pytest.mark.any_isa  # sse2 has bits of its own
 def test_another_instruction_set_on_workers_gives_the_same_bits(net, sequences, fused_isas):
     class Other(Pretended):
         def map(self, weights, parts):
