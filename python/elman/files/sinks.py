@@ -13,7 +13,7 @@ from elman.errors import ArgumentError
 from elman.files import writing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -51,7 +51,7 @@ class NpySink:
         outputs: str,
         journal: Journal,
     ) -> None:
-        self._net, self._headers, self._targets = net, headers, targets
+        self._net, self._targets = net, targets
         self._steps = [1 if outputs == "last" else header.steps for header in headers]
         self._shapes = [output_shape(net, header, outputs) for header in headers]
         self._journal = journal
@@ -91,10 +91,8 @@ class NpySink:
 
     def publish(self) -> None:
         """Move complete files to their destination."""
-        for file in range(self._published, self._complete):
-            path, target = self._path(file), self._targets[file]
-            os.makedirs(os.path.dirname(target) or ".", exist_ok=True)
-            publish(path, target)
+        files = range(self._published, self._complete)
+        publish_all((self._path(file), self._targets[file]) for file in files)
         self._published = self._complete
 
     def close(self) -> None:
@@ -122,6 +120,13 @@ class NpySink:
     def _sync(self) -> None:
         if self._open is not None:
             os.fsync(self._open[1].fileno())
+
+
+def publish_all(files: Iterable[tuple[str, str]]) -> None:
+    """Move files to their destinations, in folders that are made for them."""
+    for path, target in files:
+        os.makedirs(os.path.dirname(target) or ".", exist_ok=True)
+        publish(path, target)
 
 
 def publish(path: str, target: str) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from elman import _files
-from elman.files.sinks import publish
+from elman.files.sinks import publish_all
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,10 +67,8 @@ class ParquetSink:
 
     def publish(self) -> None:
         """Move complete files to their destination."""
-        for file in range(self._published, self._complete):
-            path, target = self._path(file), self._targets[file]
-            os.makedirs(os.path.dirname(target) or ".", exist_ok=True)
-            publish(path, target)
+        files = range(self._published, self._complete)
+        publish_all((self._path(file), self._targets[file]) for file in files)
         self._published = self._complete
 
     def close(self) -> None:
