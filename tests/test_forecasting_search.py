@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import signal
 
 import numpy as np
 import pytest
@@ -316,6 +317,32 @@ def test_ctrl_c_ends_a_search_with_the_start_or_the_best_correction(monkeypatch)
     assert found.correction == whole.correction
     network, best = scores(found, data, parts)
     assert network < best / 2
+
+
+@pytest.mark.usefixtures("few")
+@pytest.mark.parametrize("where", ["progress", "judging"])
+def test_ctrl_c_between_trainings_ends_a_search_like_one_within(monkeypatch, where):
+    data, parts = forecast(henon(300))
+    if where == "progress":
+
+        def show(done, total):
+            signal.raise_signal(signal.SIGINT)
+
+        found = search.search(data, parts, effort=1, progress=show)
+        assert found.interrupted
+    else:
+        outputs = search._Left.outputs
+
+        def interrupted(*args):
+            signal.raise_signal(signal.SIGINT)
+            return outputs(*args)
+
+        monkeypatch.setattr(search._Left, "outputs", interrupted)
+        found = search.search(data, parts, effort=1)
+        assert found.interrupted
+        assert found.correction is not None
+    with pytest.raises(KeyboardInterrupt):  # as before the search
+        signal.raise_signal(signal.SIGINT)
 
 
 @pytest.mark.usefixtures("few")

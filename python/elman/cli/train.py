@@ -319,8 +319,8 @@ def _results(
         jobs = [
             {"net": _network(examples, options, seed), "seed": seed, **arguments} for seed in seeds
         ]
-        with _progress() as progress:
-            results += Pool(threads, restarts, progress).train(jobs)
+        with _progress() as progress, Pool(threads, restarts, progress) as pool:
+            results += pool.train(jobs)
     classes = examples.table.classes
     data = {name: arguments[name] for name in ("x", "y", "step_weight") if name in arguments}
     objective = {name: arguments[name] for name in ("loss", "outputs")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,8 @@ from elman.training.launch import train
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from types import FrameType
+    from typing import Self
 
     from elman.training.history import Epoch, TrainResult
     from elman.training.trainer import Trainer
@@ -20,12 +23,31 @@ if TYPE_CHECKING:
 
 
 class Pool:
-    """A pool of threads that train; the results do not depend on their number."""
+    """A pool of threads that train; the results do not depend on their number.
+
+    As a context manager it turns Ctrl-C into a request to end: an exception could arrive between
+    two trainings or while they are judged, and what they have found would be lost.
+    """
 
     def __init__(self, threads: int, total: int, progress: Progress | None) -> None:
         self._threads, self._total, self._progress = threads, total, progress
         self._ended = threading.Event()
+        self._catches = False
         self.done = 0  # trainings
+
+    def __enter__(self) -> Self:
+        main = threading.current_thread() is threading.main_thread()
+        self._catches = main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        if self._catches:
+            signal.signal(signal.SIGINT, self._end)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._catches:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def _end(self, number: int, frame: FrameType | None) -> None:
+        self._ended.set()
 
     @property
     def interrupted(self) -> bool:
@@ -42,13 +64,7 @@ class Pool:
             warnings.simplefilter("ignore", ScalingWarning)  # scaled by the training part
             futures = [executor.submit(self._one, arguments) for arguments in jobs]
             for n, future in enumerate(futures):
-                while True:
-                    try:
-                        results[n] = future.result()
-                    except KeyboardInterrupt:
-                        self._ended.set()
-                        continue
-                    break
+                results[n] = future.result()
                 self.done += 1
                 if self._progress is not None:
                     self._progress(self.done, self._total)

@@ -177,21 +177,21 @@ class Search:
         """Search; Ctrl-C ends it with the best result so far."""
         start = _start(self.problem, self._reach)
         more = AVERAGED * (len(self._folds) + 1)
-        pool = Pool(threads, len(self.trials) + more, progress)
-        added = self._correction(start, pool)
-        base = start(self.problem.all)
-        net = linear.joined([linear.delay_line(base), *added.units])
-        return Found(
-            network=net.replace(tensors=self.scaling._asdict()),
-            linear=base,
-            correction=added.name,
-            reason=added.reason,
-            gain=added.gain,
-            noise=added.noise,
-            trainings=pool.done,
-            interrupted=pool.interrupted,
-            baselines=baselines(self.examples, self.parts, self._period, self.problem),
-        )
+        with Pool(threads, len(self.trials) + more, progress) as pool:
+            added = self._correction(start, pool)
+            base = start(self.problem.all)
+            net = linear.joined([linear.delay_line(base), *added.units])
+            return Found(
+                network=net.replace(tensors=self.scaling._asdict()),
+                linear=base,
+                correction=added.name,
+                reason=added.reason,
+                gain=added.gain,
+                noise=added.noise,
+                trainings=pool.done,
+                interrupted=pool.interrupted,
+                baselines=baselines(self.examples, self.parts, self._period, self.problem),
+            )
 
     @property
     def _reach(self) -> int:
