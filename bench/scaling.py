@@ -244,6 +244,7 @@ def _spark_runs(folder: str, workers: int) -> dict[str, list[float]]:
     spark = (
         SparkSession.builder.master(f"local[{workers}]")
         .config("spark.ui.enabled", False)
+        .config("spark.sql.parquet.columnarReaderBatchSize", CHUNK)  # of 4096: out of memory
         .getOrCreate()
     )
 
