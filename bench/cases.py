@@ -40,15 +40,9 @@ class Case(NamedTuple):
         return {"threads": ("elman",), "isa": ("elman", "numpy")}.get(self.group)
 
     @property
-    def weights(self) -> int:
-        """The number of weights, equal to the number of multiply-adds in a step."""
-        I, H, O = self.I, self.H, self.O
-        return I * H + H * H + (self.layers - 1) * 2 * H * H + H * O
-
-    @property
     def bytes(self) -> int:
         """The size of the weights, which a step reads once."""
-        return self.weights * {"float32": 4, "float64": 8}[self.dtype]
+        return weights(self) * {"float32": 4, "float64": 8}[self.dtype]
 
     def network(self, isa: str | None = None) -> elman.Network:
         """Return the network of this case, packed for an instruction set."""
@@ -56,6 +50,12 @@ class Case(NamedTuple):
             return elman.Network(
                 self.I, self.H, self.O, num_layers=self.layers, dtype=self.dtype, seed=0
             )
+
+
+def weights(case: Any) -> int:
+    """Return the number of weights of a case, equal to the number of multiply-adds in a step."""
+    I, H, O = case.I, case.H, case.O
+    return I * H + H * H + (case.layers - 1) * 2 * H * H + H * O
 
 
 def _each(group: str, work: str, sizes: Iterable[tuple[int, int, int]], **more: Any) -> list[Case]:
@@ -80,8 +80,8 @@ GROUPS = {
 MOST_SCALAR = 10_000  # weights: a batch or an update of more takes `scalar` a second
 
 
-def sets(weights: int) -> list[str]:
-    """Return the instruction sets that are compared on a network: the one in use, then others."""
+def sets(count: int) -> list[str]:
+    """Return the sets compared on a network of `count` weights: the one in use, then others."""
     isas = elman.available_isas()
     up_to = isas[: isas.index(elman.isa()) + 1]
-    return [isa for isa in reversed(up_to) if isa != "scalar" or weights <= MOST_SCALAR]
+    return [isa for isa in reversed(up_to) if isa != "scalar" or count <= MOST_SCALAR]

@@ -11,7 +11,7 @@ import numpy as np
 
 import elman
 import hardware
-from cases import sets
+from cases import sets, weights
 from elman import reference
 from elman.cli.timing.answers import Wrong, checked
 from elman.cli.timing.base import Unsupported
@@ -55,7 +55,7 @@ def measure(
     limits, yardsticks = _limits(case, x), _yardsticks(case)
     with pinned(case.threads == 1):
         times = interleave([*entries, *limits, *yardsticks], rounds, done=done)
-    return described(case, network.isa, case.weights, (entries, limits, yardsticks), times), wrong
+    return described(case, network.isa, (entries, limits, yardsticks), times), wrong
 
 
 @contextlib.contextmanager
@@ -104,7 +104,7 @@ def _variants(case: Case) -> list[tuple[str, Case, str]]:
     if case.group == "threads":
         return [("2 threads", case, best), ("1 thread", case._replace(threads=1), best)]
     if case.group == "isa":
-        return [(isa, case, isa) for isa in sets(case.weights)]
+        return [(isa, case, isa) for isa in sets(weights(case))]
     return [("", case, best)]
 
 
@@ -115,13 +115,13 @@ def _limits(case: Case, x: Array) -> list[Entry]:
         return calls[:1] if case.group == "isa" else calls
     if case.work == "sequence" or case.threads > 1:
         return []
-    return multiply_adds(case, case.weights)
+    return multiply_adds(case, weights(case))
 
 
 def multiply_adds(case: Any, count: float) -> list[Entry]:
     """Return the time that the machine needs for `count` multiply-adds, with each set compared."""
     if case.group == "isa":
-        peaks = [(isa, hardware.multiply_add(f"{isa}_{case.dtype}")) for isa in sets(case.weights)]
+        peaks = [(isa, hardware.multiply_add(f"{isa}_{case.dtype}")) for isa in sets(weights(case))]
     else:
         peaks = [(case.dtype, hardware.multiply_add(case.dtype))]
     return [peak._replace(mode=mode, items=peak.items / (2 * count)) for mode, peak in peaks]
@@ -130,7 +130,7 @@ def multiply_adds(case: Any, count: float) -> list[Entry]:
 def _yardsticks(case: Case) -> list[Entry]:
     """Return what a case is compared with that it may exceed, with a step as the item."""
     if case.work == "batch" and case.threads > 1:
-        return [entry._replace(mode="one core") for entry in multiply_adds(case, case.weights)]
+        return [entry._replace(mode="one core") for entry in multiply_adds(case, weights(case))]
     if case.work != "sequence":
         return []
     loads = hardware.streaming_loads(case.bytes // case.layers)  # layer by layer
@@ -140,7 +140,6 @@ def _yardsticks(case: Case) -> list[Entry]:
 def described(
     case: Any,
     isa: str,
-    weights: int,
     entries: tuple[list[Entry], list[Entry], list[Entry]],
     times: list[list[float]],
 ) -> Facts:
@@ -151,7 +150,7 @@ def described(
         "group": case.group,
         "work": case.work,
         "shape": {name: getattr(case, name) for name in ("I", "H", "O", "T", "B", "layers")},
-        "weights": weights,
+        "weights": weights(case),
         "dtype": case.dtype,
         "threads": case.threads,
         "isa": isa,

@@ -45,11 +45,6 @@ class Tick(NamedTuple):
     dtype: str = "float32"
     threads: int = 1
 
-    @property
-    def weights(self) -> int:
-        """The number of weights in the matrices."""
-        return (self.I + self.H + self.O) * self.H
-
 
 SIZES = ((4, 16, 1), (16, 32, 4), (64, 256, 16))
 POOLS = [Tick(*size, n) for size, n in itertools.product(SIZES, ROWS)]
@@ -74,7 +69,7 @@ def measure(case: Tick, peers: Iterable[str], rounds: int) -> tuple[Facts, dict[
     whole = Entry(WHOLE, "", partial(net, x, out=y), case.B * case.T)
     with pinned():
         times = interleave([*entries, whole], rounds)
-    return described(case, net.isa, case.weights, (entries, [], [whole]), times), wrong
+    return described(case, net.isa, (entries, [], [whole]), times), wrong
 
 
 def problem(case: Tick) -> tuple[elman.Network, Array]:

@@ -8,7 +8,7 @@ import numpy as np
 
 import elman
 import trainers
-from cases import sets
+from cases import sets, weights
 from elman.cli.timing.answers import Wrong
 from elman.cli.timing.rounds import Entry, interleave
 from measure import described, multiply_adds, pinned
@@ -43,11 +43,6 @@ class Update(NamedTuple):
     layers: int = 1
     dtype: str = "float32"
     threads: int = 1
-
-    @property
-    def weights(self) -> int:
-        """The number of weights in the matrices."""
-        return (self.I + self.H + self.O) * self.H
 
     @property
     def multiply_adds(self) -> int:
@@ -86,14 +81,14 @@ def measure(case: Update, peers: Iterable[str], rounds: int) -> tuple[Facts, dic
     limits = multiply_adds(case, case.multiply_adds)
     with pinned():
         times = interleave([*entries, *limits], rounds)
-    return described(case, net.isa, case.weights, (entries, limits, []), times), wrong
+    return described(case, net.isa, (entries, limits, []), times), wrong
 
 
 def _trainers(case: Update, peers: Iterable[str]) -> Iterator[tuple[str, str, Trainer]]:
     """Yield the name and mode of each trainer, and a new one."""
     net, x, y = problem(case)
     if case.group == "isa":
-        for isa in sets(case.weights):
+        for isa in sets(weights(case)):
             with elman.use_isa(isa):
                 yield "elman", isa, Elman(*problem(case))
         peers = [name for name in peers if name == "numpy"]
