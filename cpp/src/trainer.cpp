@@ -63,14 +63,31 @@ Place place_of(Index index, Index longest, Truncation windows) {
 
 // The sequences and the window of one update.
 template <class Real>
-BatchTask<Real> batch_of(const TrainingTask<Real>& task, const Index* sequences, Index count,
-                         const Place& place) {
-    BatchTask<Real> batch(task.examples);
-    batch.sequences = sequences;
-    batch.count = count;
-    batch.window = place.window;
-    batch.kept_step = place.next;
-    if (!windows_of(task.examples, task.truncation).every) batch.truncation = task.truncation;
+PartTask<Real> part_of(const TrainingTask<Real>& task, const Index* sequences, Index count,
+                       const Place& place) {
+    PartTask<Real> part;
+    part.sequences = sequences;
+    part.count = count;
+    part.first = place.window.first;
+    part.last = place.window.last;
+    part.errors_from = place.window.errors_from;
+    part.kept_step = place.next;
+    if (!windows_of(task.examples, task.truncation).every) part.truncation = task.truncation;
+    return part;
+}
+
+// A part as a task of Backpropagation, without memory for states.
+template <class Real>
+BatchTask<Real> batch_of(const Examples<Real>& examples, const PartTask<Real>& part) {
+    BatchTask<Real> batch(examples);
+    batch.sequences = part.sequences;
+    batch.count = part.count;
+    batch.window = {part.first, part.last, part.errors_from};
+    batch.kept_step = part.kept_step;
+    batch.truncation = part.truncation;
+    batch.states = part.states;
+    batch.normalizer = part.normalizer;
+    batch.with_gradients = part.with_gradients;
     return batch;
 }
 
@@ -224,13 +241,15 @@ bool Trainer<Real>::update(const TrainingTask<Real>& task, Minibatch& batch, Pro
         sum_of_weights(task.examples, batch.sequences, batch.count, place.window, progress.pause);
     double loss = 0;
     if (weight > 0 || keep) {
-        BatchTask<Real> window = batch_of(task, batch.sequences, batch.count, place);
-        window.states = data_of(batch.states);
-        window.normalizer = weight > 0 ? weight : 1;
-        window.with_gradients = weight > 0;
+        PartTask<Real> part = part_of(task, batch.sequences, batch.count, place);
+        part.states = data_of(batch.states);
+        part.normalizer = weight > 0 ? weight : 1;
+        part.with_gradients = weight > 0;
+        part.keep = keep;
+        BatchTask<Real> window = batch_of(task.examples, part);
         window.state_gradients = data_of(state_gradients);
         window.kept_states = data_of(kept);
-        loss = task.elsewhere ? run_elsewhere(window, *task.elsewhere, progress.pause)
+        loss = task.elsewhere ? run_elsewhere(part, kept, *task.elsewhere, progress.pause)
                               : backpropagation_->run(window, progress.team, progress.pause);
     }
     progress.pause.worked(trained_ + batch.count);
@@ -252,26 +271,14 @@ void Trainer<Real>::apply(Real* gradients, double rate) {
     optimizer_.update(weights_.data(), gradients, rate);
 }
 
-// Has the gradients and kept states of a window computed elsewhere; returns the loss.
+// Has the gradients and kept states of a part computed elsewhere; returns the loss.
 template <class Real>
-double Trainer<Real>::run_elsewhere(const BatchTask<Real>& task, const Elsewhere<Real>& elsewhere,
-                                    Pause& pause) {
-    PartTask<Real> all;
-    all.sequences = task.sequences;
-    all.count = task.count;
-    all.first = task.window.first;
-    all.last = task.window.last;
-    all.errors_from = task.window.errors_from;
-    all.kept_step = task.kept_step;
-    all.truncation = task.truncation;
-    all.states = task.states;
-    all.normalizer = task.normalizer;
-    all.with_gradients = task.with_gradients;
-    all.keep = task.kept_states != nullptr;
-    const Part<Real> part = elsewhere(all, parameters(pause));
+double Trainer<Real>::run_elsewhere(const PartTask<Real>& task, std::vector<Real>& kept,
+                                    const Elsewhere<Real>& elsewhere, Pause& pause) {
+    Part<Real> part = elsewhere(task, parameters(pause));
     if (pause.stopped()) return 0;
-    if (all.keep) std::copy(part.states.begin(), part.states.end(), task.kept_states);
-    if (!all.with_gradients) return part.loss;
+    if (task.keep) kept = std::move(part.states);
+    if (!task.with_gradients) return part.loss;
     received_ = zeros<Real>(layout().size(), pause);
     layout().pack(part.gradients, received_.data(), pause);
     return part.loss;
@@ -287,22 +294,14 @@ Part<Real> Trainer<Real>::part(const Examples<Real>& examples, const PartTask<Re
     check_within("errors_from", 0, task.last - task.first, task.errors_from);
     check_within("kept_step", 0, task.last - task.first, task.kept_step);
     check_equal("weights", network_->parameters().size(), weights.size());
-    if (!(task.normalizer > 0)) refuse("normalizer", "above 0", std::to_string(task.normalizer));
+    check_positive("normalizer", task.normalizer);
     const auto numbers = static_cast<std::size_t>(task.count * architecture().state_size());
     Part<Real> part{0, Parameters<Real>(architecture(), pause),
                     std::vector<Real>(task.keep ? numbers : 0)};
     if (pause.stopped()) return part;
     layout().pack(weights, weights_.data(), pause);
     std::vector<Real> state_gradients(settings_.train_initial_state && !task.states ? numbers : 0);
-    BatchTask<Real> batch(examples);
-    batch.sequences = task.sequences;
-    batch.count = task.count;
-    batch.window = {task.first, task.last, task.errors_from};
-    batch.kept_step = task.kept_step;
-    batch.truncation = task.truncation;
-    batch.states = task.states;
-    batch.normalizer = task.normalizer;
-    batch.with_gradients = task.with_gradients;
+    BatchTask<Real> batch = batch_of(examples, task);
     batch.state_gradients = data_of(state_gradients);
     batch.kept_states = data_of(part.states);
     Team team = backpropagation_->team(threads, batch);
@@ -376,12 +375,18 @@ double Trainer<Real>::loss(const Examples<Real>& examples, Index threads, Pause&
     check(examples, architecture(), nullptr, examples.sequences, pause);
     check_at_least("threads", 1, threads);
     const std::vector<Index> sequences = all_sequences(examples.sequences);
-    BatchTask<Real> task(examples);
-    task.take_all(sequences);
-    task.normalizer = total_weight(examples, pause);
-    if (elsewhere) return run_elsewhere(task, *elsewhere, pause);
-    Team team = backpropagation_->team(threads, task);
-    return backpropagation_->run(task, team, pause);
+    PartTask<Real> all;
+    all.sequences = sequences.data();
+    all.count = examples.sequences;
+    all.last = examples.steps;
+    all.states = examples.state;
+    all.normalizer = total_weight(examples, pause);
+    all.with_gradients = false;
+    std::vector<Real> none;
+    if (elsewhere) return run_elsewhere(all, none, *elsewhere, pause);
+    const BatchTask<Real> batch = batch_of(examples, all);
+    Team team = backpropagation_->team(threads, batch);
+    return backpropagation_->run(batch, team, pause);
 }
 
 template <class Real>

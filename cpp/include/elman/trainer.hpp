@@ -14,8 +14,6 @@ namespace elman {
 
 template <class Real>
 class Backpropagation;
-template <class Real>
-struct BatchTask;
 
 struct TrainerSettings {
     OptimizerSettings optimizer;
@@ -141,8 +139,8 @@ class Trainer {
     bool update(const TrainingTask<Real>& task, Minibatch& batch, Progress& progress);
     std::vector<Real> start_of(const TrainingTask<Real>& task, const Index* sequences,
                                Index count) const;
-    double run_elsewhere(const BatchTask<Real>& task, const Elsewhere<Real>& elsewhere,
-                         Pause& pause);
+    double run_elsewhere(const PartTask<Real>& task, std::vector<Real>& kept,
+                         const Elsewhere<Real>& elsewhere, Pause& pause);
     void begin_carried(const Examples<Real>& examples);
     void carry(const Minibatch& batch, const std::vector<Real>& states);
     void apply(Real* gradients, double rate);
