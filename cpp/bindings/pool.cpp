@@ -436,10 +436,6 @@ void resize_pool(AnyPool& any, py::handle given) {
     });
 }
 
-py::object attribute_of_network(AnyPool& any, const char* name) {
-    return look_at(any, [&](auto&) { return any.network; }).attr(name);
-}
-
 void bind_pool_calls(py::class_<AnyPool>& pool);
 void bind_pool_properties(py::class_<AnyPool>& pool);
 
@@ -630,29 +626,9 @@ void bind_pool_properties(py::class_<AnyPool>& pool) {  // NOLINT(readability-fu
                 });
             },
             "The bytes of memory of this pool, without its network.")
-        .def_property_readonly(
-            "input_size", [](AnyPool& any) { return attribute_of_network(any, "input_size"); },
-            "I, the number of features of an input.")
-        .def_property_readonly(
-            "output_size", [](AnyPool& any) { return attribute_of_network(any, "output_size"); },
-            "O, the number of outputs.")
-        .def_property_readonly(
-            "state_size", [](AnyPool& any) { return attribute_of_network(any, "state_size"); },
-            "The number of values in the state of a row.")
-        .def_property_readonly(
-            "dtype", [](AnyPool& any) { return attribute_of_network(any, "dtype"); },
-            "float32 or float64.")
-        .def("__len__", [](AnyPool& any) { return look_at(any, [](auto& p) { return p.size(); }); })
-        .def("__copy__", [](const py::object& self) { return self.attr("copy")(); })
-        .def("__deepcopy__",
-             [](const py::object& self, const py::object&) { return self.attr("copy")(); })
-        .def("__reduce__",
-             [](const py::object& self) {
-                 return py::module_::import("elman._pool").attr("reduce")(self);
-             })
-        .def("__repr__", [](const py::object& self) {
-            return py::module_::import("elman._pool").attr("describe")(self);
-        });
+        .def("__len__",
+             [](AnyPool& any) { return look_at(any, [](auto& p) { return p.size(); }); });
+    bind_sizes_and_copies(pool, "elman._pool", "The number of values in the state of a row.");
 }
 
 }  // namespace

@@ -358,29 +358,8 @@ BusyError
             "The bytes of memory of this stream, without its network.")
         .def_property_readonly(
             "network", [](const AnyStream& any) { return any.network; },
-            "The network of this stream.")
-        .def_property_readonly(
-            "input_size", [](const AnyStream& any) { return any.network.attr("input_size"); },
-            "I, the number of features of an input.")
-        .def_property_readonly(
-            "output_size", [](const AnyStream& any) { return any.network.attr("output_size"); },
-            "O, the number of outputs.")
-        .def_property_readonly(
-            "state_size", [](const AnyStream& any) { return any.network.attr("state_size"); },
-            "The number of values in the state.")
-        .def_property_readonly(
-            "dtype", [](const AnyStream& any) { return any.network.attr("dtype"); },
-            "float32 or float64.")
-        .def("__copy__", [](const py::object& self) { return self.attr("copy")(); })
-        .def("__deepcopy__",
-             [](const py::object& self, const py::object&) { return self.attr("copy")(); })
-        .def("__reduce__",
-             [](const py::object& self) {
-                 return py::module_::import("elman._stream").attr("reduce")(self);
-             })
-        .def("__repr__", [](const py::object& self) {
-            return py::module_::import("elman._stream").attr("describe")(self);
-        });
+            "The network of this stream.");
+    bind_sizes_and_copies(stream, "elman._stream", "The number of values in the state.");
 
     out_name = PyUnicode_InternFromString("out");
     PyObject* descriptor =

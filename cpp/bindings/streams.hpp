@@ -29,6 +29,30 @@ void let_collector_see_network(PyHeapTypeObject* heap_type) {
     };
 }
 
+// The sizes and the dtype, those of the network; copies, pickles and the repr, the last two by a
+// module in Python.
+template <class Any>
+void bind_sizes_and_copies(py::class_<Any>& type, const char* module, const char* state_size) {
+    const auto of_network = [&](const char* name, const char* doc) {
+        const auto get = [name](const py::object& self) { return self.attr("network").attr(name); };
+        type.def_property_readonly(name, get, doc);
+    };
+    of_network("input_size", "I, the number of features of an input.");
+    of_network("output_size", "O, the number of outputs.");
+    of_network("state_size", state_size);
+    of_network("dtype", "float32 or float64.");
+    const auto by_module = [&](const char* name, const char* function) {
+        type.def(name, [=](const py::object& self) {
+            return py::module_::import(module).attr(function)(self);
+        });
+    };
+    type.def("__copy__", [](const py::object& self) { return self.attr("copy")(); });
+    type.def("__deepcopy__",
+             [](const py::object& self, const py::object&) { return self.attr("copy")(); });
+    by_module("__reduce__", "reduce");
+    by_module("__repr__", "describe");
+}
+
 // Takes a stream or a pool for one call; a concurrent call is refused.
 class TakenObject {
   public:
