@@ -91,7 +91,7 @@ void finish_polled(Polled& polled, const char* method) {
 // --- step ---
 
 struct StepCall {
-    PyObject* x;
+    PyObject* x = nullptr;
     PyObject* out = Py_None;
     PyObject* rows = Py_None;
     Index threads = 1;
@@ -99,7 +99,7 @@ struct StepCall {
 
 // An array (m, size) as rows.
 template <class Real>
-Rows<Real> rows_of(PyObject* object) {
+inline Rows<Real> rows_of(PyObject* object) {
     const auto* array = py::detail::array_proxy(object);
     constexpr Index bytes = sizeof(Real);
     return {reinterpret_cast<Real*>(array->data), array->strides[0] / bytes,
@@ -108,15 +108,17 @@ Rows<Real> rows_of(PyObject* object) {
 
 // Whether an object is an array (count, size) that can be used in place.
 template <class Real>
-bool is_matrix(PyObject* object, Index count, Index size, int flags) {
+inline bool is_matrix(const NumpyTypes& numpy, PyObject* object, Index count, Index size,
+                      int flags) {
     const auto* array = py::detail::array_proxy(object);
-    return can_use<Real>(NumpyTypes::get(), object, flags) && array->nd == 2 &&
-           array->dimensions[0] == count && array->dimensions[1] == size;
+    return can_use<Real>(numpy, object, flags) && array->nd == 2 && array->dimensions[0] == count &&
+           array->dimensions[1] == size;
 }
 
 // The first address of the numbers of a view (count, size), and the one behind its last number.
 template <class Real>
-std::pair<const Real*, const Real*> extent(Rows<Real> view, Index count, Index size) {
+[[gnu::always_inline]] inline std::pair<const Real*, const Real*> extent(Rows<Real> view,
+                                                                         Index count, Index size) {
     const Index down = (count - 1) * view.step_stride, right = (size - 1) * view.stride;
     return {view.data + std::min<Index>(down, 0) + std::min<Index>(right, 0),
             view.data + std::max<Index>(down, 0) + std::max<Index>(right, 0) + 1};
@@ -124,7 +126,8 @@ std::pair<const Real*, const Real*> extent(Rows<Real> view, Index count, Index s
 
 // Whether y may be written while x is read: it is x, or apart from it.
 template <class Real>
-bool are_apart(Rows<const Real> x, Rows<Real> y, Index count, Index inputs, Index outputs) {
+[[gnu::always_inline]] inline bool are_apart(Rows<const Real> x, Rows<Real> y, Index count,
+                                             Index inputs, Index outputs) {
     if (count == 0) return true;
     if (x.data == y.data && inputs == outputs && (count == 1 || x.step_stride == y.step_stride) &&
         (inputs == 1 || x.stride == y.stride))
@@ -168,30 +171,33 @@ bool step_of(StreamPool<Real>& pool, const py::object& x, const py::object& y, P
 // Otherwise returns null without doing anything. As in stream.cpp, the lock of the interpreter is
 // held throughout, so it is enough to check that the pool is free.
 template <class Real>
-PyObject* short_pool_step(AnyPool& any, StreamPool<Real>& pool, const StepCall& call) {
-    if (call.rows != Py_None && !ChosenRows::fits(call.rows)) return nullptr;
+inline PyObject* short_pool_step(AnyPool& any, StreamPool<Real>& pool, const StepCall& call) {
+    const NumpyTypes& numpy = NumpyTypes::get();
     const Network<Real>& network = *pool.network();
     const Index inputs = network.input_size(), outputs = network.output_size();
+    if (call.rows != Py_None && !ChosenRows::fits(call.rows)) return nullptr;
 #ifdef Py_GIL_DISABLED
     const Taken taken(pool.busy());
     if (!taken) return nullptr;
 #else
     if (pool.busy().is_taken()) return nullptr;
 #endif
-    const PoolRows rows = ChosenRows(call.rows).in(pool.size(), any.rows);
+    const PoolRows rows =
+        call.rows == Py_None ? PoolRows() : ChosenRows(call.rows).in(pool.size(), any.rows);
     const Index count = rows.all ? pool.size() : rows.count, shape[] = {count, outputs};
-    if (!is_matrix<Real>(call.x, count, inputs, kReadable) ||
+    if (!is_matrix<Real>(numpy, call.x, count, inputs, kReadable) ||
         work_of(count, step_work(network)) >= kShortWork)
         return nullptr;
-    py::object out = call.out == Py_None ? py::object(new_array<Real>(shape, 2))
-                                         : py::reinterpret_borrow<py::object>(call.out);
-    if (!is_matrix<Real>(out.ptr(), count, outputs, kWritable)) return nullptr;
+    py::object made;
+    if (call.out == Py_None) made = new_array<Real>(shape, 2);
+    PyObject* const out = made ? made.ptr() : call.out;
+    if (!is_matrix<Real>(numpy, out, count, outputs, kWritable)) return nullptr;
     const Rows<const Real> x = rows_of<const Real>(call.x);
-    const Rows<Real> y = rows_of<Real>(out.ptr());
+    const Rows<Real> y = rows_of<Real>(out);
     if (!are_apart(x, y, count, inputs, outputs)) return nullptr;
     Pause pause;
-    const bool done = pool.step(x, y, rows, call.threads, pause);
-    return done ? out.release().ptr() : nullptr;
+    if (!pool.step(x, y, rows, call.threads, pause)) return nullptr;
+    return py::handle(out).inc_ref().ptr();
 }
 
 // All other cases.
@@ -216,7 +222,7 @@ PyObject* any_pool_step(AnyPool& any, StreamPool<Real>& pool, const StepCall& ca
 }
 
 template <class Real>
-PyObject* pool_step(AnyPool& any, StreamPool<Real>& pool, const StepCall& call) {
+inline PyObject* pool_step(AnyPool& any, StreamPool<Real>& pool, const StepCall& call) {
     PyObject* const done = short_pool_step(any, pool, call);
     return done ? done : any_pool_step(any, pool, call);
 }
@@ -289,23 +295,35 @@ bool take_keyword(StepCall& call, bool has_out, PyObject* name, PyObject* value)
     return !PyErr_Occurred();
 }
 
-PyObject* checked_pool_step(AnyPool& any, PyObject* const* args, Py_ssize_t count,
-                            PyObject* keywords) {
+// Reads the arguments after x; false with an error set.
+[[gnu::noinline]] bool take_arguments(StepCall& call, PyObject* const* args, Py_ssize_t count,
+                                      PyObject* keywords) {
     if (count < 1 || count > 2) {
         PyErr_Format(PyExc_TypeError,
                      "step() takes from 1 to 2 positional arguments (x, out) but %zd were given",
                      count);
-        return nullptr;
+        return false;
     }
-    StepCall call{args[0]};
+    call.x = args[0];
     if (count == 2) call.out = args[1];
     const Py_ssize_t named = keywords ? PyTuple_GET_SIZE(keywords) : 0;
     for (Py_ssize_t i = 0; i < named; ++i)
         if (!take_keyword(call, count == 2, PyTuple_GET_ITEM(keywords, i), args[count + i]))
-            return nullptr;
-    if (auto* single = std::get_if<StreamPool<float>>(&any.pool))
-        return pool_step(any, *single, call);
-    return pool_step(any, *std::get_if<StreamPool<double>>(&any.pool), call);
+            return false;
+    return true;
+}
+
+// Whether the call is step(x, out=y) or step(x, out=y, rows=rows), the usual ones.
+inline bool take_usual_arguments(StepCall& call, PyObject* const* args, Py_ssize_t count,
+                                 PyObject* keywords) {
+    const Py_ssize_t named = keywords ? PyTuple_GET_SIZE(keywords) : 0;
+    if (count != 1 || named < 1 || named > 2) return false;
+    if (PyTuple_GET_ITEM(keywords, 0) != step_names[0]) return false;
+    if (named == 2 && PyTuple_GET_ITEM(keywords, 1) != step_names[1]) return false;
+    call.x = args[0];
+    call.out = args[1];
+    if (named == 2) call.rows = args[2];
+    return true;
 }
 
 PyObject* stream_pool_step(PyObject* self, PyObject* const* args, Py_ssize_t count,
@@ -313,7 +331,13 @@ PyObject* stream_pool_step(PyObject* self, PyObject* const* args, Py_ssize_t cou
     auto* any = held_by<AnyPool>(self);
     if (!any) return type_error("this StreamPool was not created by Network.streams()");
     try {
-        return checked_pool_step(*any, args, count, keywords);
+        StepCall call;
+        if (!take_usual_arguments(call, args, count, keywords) &&
+            !take_arguments(call, args, count, keywords))
+            return nullptr;
+        if (auto* single = std::get_if<StreamPool<float>>(&any->pool))
+            return pool_step(*any, *single, call);
+        return pool_step(*any, *std::get_if<StreamPool<double>>(&any->pool), call);
     } catch (...) {
         set_python_error();
         return nullptr;

@@ -1,7 +1,6 @@
 #include "elman/pool.hpp"
 
 #include <algorithm>
-#include <cstring>
 #include <limits>
 #include <stdexcept>
 #include <string>
@@ -35,14 +34,6 @@ void check_addressable(const Network<Real>& network, Index size) {
         if (size > numbers / 4 / padded<Real>(half.hidden_size))
             throw std::length_error("n: " + std::to_string(size) +
                                     " rows are more than memory can address");
-}
-
-// Copies a padded column line by line. (With std::copy_n a random half of 256 rows of 4 -> 16 -> 1
-// takes 1.44 times as long per row as all of them, instead of 1.34.)
-template <class Real>
-void copy_column(const Real* from, Real* to, Index stride) {
-    constexpr Index line = kAlignment / sizeof(Real);
-    for (Index i = 0; i < stride; i += line) std::memcpy(to + i, from + i, kAlignment);
 }
 
 }  // namespace
@@ -161,26 +152,32 @@ void StreamPool<Real>::refuse_row(Index row) const {
     check_within("rows", 0, size_ - 1, row);
 }
 
-// Checks the indices and returns the number of rows. All rows in order are all rows.
+// Checks the indices and returns the number of rows. In ascending order, as those of a mask, they
+// are distinct.
 template <class Real>
-Index StreamPool<Real>::check(PoolRows& rows) {
+inline Index StreamPool<Real>::check(const PoolRows& rows) {
     if (rows.all) return size_;
+    Index ascending = 0, last = -1;
+    while (ascending < rows.count && rows.indices[ascending] > last)
+        last = rows.indices[ascending++];
+    if (ascending < rows.count || last >= size_) mark(rows);
+    return rows.count;
+}
+
+// Marks each row, and refuses one that is marked.
+template <class Real>
+void StreamPool<Real>::mark(const PoolRows& rows) {
     if (++mark_ == 0) {
         std::fill(marks_.begin(), marks_.end(), 0);
         mark_ = 1;
     }
-    bool in_order = rows.count == size_;
     for (Index i = 0; i < rows.count; ++i) {
         const Index row = rows.indices[i];
         if (row < 0 || row >= size_) refuse_row(row);
         std::uint32_t& mark = marks_[static_cast<std::size_t>(row)];
         if (mark == mark_) refuse("rows", "distinct indices", std::to_string(row) + " twice");
         mark = mark_;
-        in_order = in_order && row == i;
     }
-    const Index count = rows.count;
-    if (in_order) rows = {};
-    return count;
 }
 
 // --- the states ---
@@ -235,22 +232,22 @@ void StreamPool<Real>::refuse_sample(Rows<const Real> x, Index i, Index row, Ind
     refused_ = {i, row, step, feature, x.row(step)[feature * x.stride]};
 }
 
-// Whether one of the samples x (count, input_size) is refused.
+// Whether one of the samples [first, last) is refused.
 template <class Real>
-bool StreamPool<Real>::refuses(Rows<const Real> x, PoolRows rows, Index count,
-                               Pause& pause) noexcept {
+inline bool StreamPool<Real>::refuses(const Call& call, Index first, Index last) noexcept {
+    const Index i = first + finite_rows(*network_, call.x.from(first), last - first,
+                                        workers_[0]->inputs.data());
+    if (i == last) return false;
+    refuse_sample(call.x.from(i), i, call.rows ? call.rows[i] : i, 0);
+    return true;
+}
+
+template <class Real>
+inline bool StreamPool<Real>::refuses(const Call& call, Pause& pause) noexcept {
+    if (call.count <= block_) return refuses(call, 0, call.count);
     bool refused = false;
-    const auto check_rows = [&](Index first, Index last) {
-        if (refused) return;
-        const Index i =
-            first + finite_rows(*network_, x.from(first), last - first, workers_[0]->inputs.data());
-        refused = i < last;
-        if (refused) refuse_sample(x.from(i), i, rows.row(i), 0);
-    };
-    if (count <= block_)
-        check_rows(0, count);
-    else
-        in_pieces(count, network_->input_size(), pause, check_rows);
+    in_pieces(call.count, network_->input_size(), pause,
+              [&](Index first, Index last) { refused = refused || refuses(call, first, last); });
     return refused;
 }
 
@@ -302,27 +299,14 @@ std::vector<unsigned char> StreamPool<Real>::mask_of(const SequencesView<const R
 // --- steps ---
 
 template <class Real>
-bool StreamPool<Real>::step(Rows<const Real> x, Rows<Real> y, PoolRows rows, Index threads,
-                            Pause& pause) {
-    check_at_least("threads", 1, threads);
-    const Index count = check(rows);
-    if (nonfinite_ == Nonfinite::raise && refuses(x, rows, count, pause)) return false;
-    advance(x, y, rows, count, threads, pause);
-    if (pause.stopped()) return false;
-    commit(rows, count);
-    return true;
-}
-
-template <class Real>
-void StreamPool<Real>::advance(Rows<const Real> x, Rows<Real> y, PoolRows rows, Index count,
-                               Index threads, Pause& pause) {
-    if (count == 0) return;
-    if (count <= block_) return advance_block(x, y, rows, 0, count, 0);
+inline void StreamPool<Real>::advance(const Call& call, Index threads, Pause& pause) {
+    const Index count = call.count;
+    if (count <= block_) return advance_block(call, 0, count, 0);
     const Index work = work_of_step(*network_), blocks = (count + block_ - 1) / block_;
     const auto part = [&](Index from, Index to, Index worker, Poll poll) {
         for (Index block = from; block < to && poll.go_on(0); ++block) {
             const Index first = block * block_, rows_of_block = std::min(block_, count - first);
-            advance_block(x.from(first), y.from(first), rows, first, rows_of_block, worker);
+            advance_block(call, first, rows_of_block, worker);
             poll.go_on(rows_of_block * work);
         }
     };
@@ -337,22 +321,22 @@ void StreamPool<Real>::advance(Rows<const Real> x, Rows<Real> y, PoolRows rows, 
     team.run(parts, share, pause, true);
 }
 
-// A step of the rows [first, first + count) of the call, x and y beginning with the first of them.
-// The new states go to the columns of the next step: all rows to their own, others in the order of
-// the call.
+// A step of the rows [first, first + count) of the call. The new states go to the columns of the
+// next step: all rows to their own, others in the order of the call.
 template <class Real>
-void StreamPool<Real>::advance_block(Rows<const Real> x, Rows<Real> y, PoolRows rows, Index first,
-                                     Index count, Index worker) noexcept {
+void StreamPool<Real>::advance_block(const Call& call, Index first, Index count,
+                                     Index worker) noexcept {
+    const Index* const rows = call.rows;
     const Network<Real>& network = *network_;
     Worker& scratch = *workers_[static_cast<std::size_t>(worker)];
-    Columns<const Real> below = scratch.read(network, x, count);
+    Columns<const Real> below = scratch.read(network, call.x.from(first), count);
     const bool holds =
         nonfinite_ == Nonfinite::hold && scratch.mark_held(below, network.input_size(), count);
     for (std::size_t h = 0; h < memory_.size(); ++h) {
         Memory& memory = memory_[h];
         const auto& [W_xh, W_hh, b_h] = network.weights(h);
         Real* const now =
-            rows.all ? memory.column(now_ + first) : gather(memory, rows, first, count, worker);
+            rows ? gather(memory, rows + first, count, worker) : memory.column(now_ + first);
         Real* const next = memory.column(size_ - now_ + first);
         network.kernels().unfold(W_xh, W_hh, b_h, below, {now, memory.stride, next - now}, count, 1,
                                  network.halves()[h].activation);
@@ -365,31 +349,46 @@ void StreamPool<Real>::advance_block(Rows<const Real> x, Rows<Real> y, PoolRows 
         scratch.outputs.read_out_one(below);
     else
         scratch.outputs.read_out(below, count);
-    for (Index i = 0; i < count; ++i) scratch.outputs.write(i, y.row(i), y.stride);
+    for (Index i = 0; i < count; ++i)
+        scratch.outputs.write(i, call.y.row(first + i), call.y.stride);
 }
 
 // Copies the states of a block's rows to the scratch of a thread.
 template <class Real>
-Real* StreamPool<Real>::gather(Memory& memory, PoolRows rows, Index first, Index count,
+Real* StreamPool<Real>::gather(Memory& memory, const Index* rows, Index count,
                                Index worker) noexcept {
-    Real* const to = memory.column(2 * size_ + worker * block_);
-    for (Index i = 0; i < count; ++i)
-        copy_column(memory.column(now_ + rows.indices[first + i]), to + i * memory.stride,
-                    memory.stride);
-    return to;
+    const Columns<Real> to{memory.column(2 * size_ + worker * block_), memory.stride};
+    network_->kernels().gather({memory.column(now_), memory.stride}, rows, count, to);
+    return to.data;
 }
 
-// Makes the next states of the call's rows the current ones.
+// Makes the next states of the call's rows the current ones. (Block by block, with the states
+// before kept to be put back: 1.00 times as long.)
 template <class Real>
-void StreamPool<Real>::commit(PoolRows rows, Index count) noexcept {
-    if (rows.all) {
+inline void StreamPool<Real>::commit(const Call& call) noexcept {
+    if (!call.rows) {
         now_ = size_ - now_;
         return;
     }
     for (Memory& memory : memory_)
-        for (Index i = 0; i < count; ++i)
-            copy_column(memory.column(size_ - now_ + i), memory.column(now_ + rows.indices[i]),
-                        memory.stride);
+        network_->kernels().scatter({memory.column(size_ - now_), memory.stride}, call.rows,
+                                    call.count, {memory.column(now_), memory.stride});
+}
+
+template <class Real>
+bool StreamPool<Real>::step(const Rows<const Real>& x, const Rows<Real>& y, const PoolRows& rows,
+                            Index threads, Pause& pause) {
+    check_at_least("threads", 1, threads);
+    const Index count = check(rows);
+    if (count == 0) return !pause.stopped();
+    const bool all =
+        rows.all || (count == size_ && std::is_sorted(rows.indices, rows.indices + count));
+    const Call call{x, y, all ? nullptr : rows.indices, count};
+    if (nonfinite_ == Nonfinite::raise && refuses(call, pause)) return false;
+    advance(call, threads, pause);
+    if (pause.stopped()) return false;
+    commit(call);
+    return true;
 }
 
 template <class Real>

@@ -20,7 +20,8 @@ const Network<Real>& streamable(const Network<Real>* network) {
 // The number of rows of x before the first one, up to `most`, that is not finite after scaling;
 // `scratch` holds one row.
 template <class Real>
-Index finite_rows(const Network<Real>& network, Rows<const Real> x, Index most, Real* scratch) {
+inline Index finite_rows(const Network<Real>& network, const Rows<const Real>& x, Index most,
+                         Real* scratch) {
     const InputScaling<Real> scaling = network.input_scaling();
     const Index size = network.input_size();
     const bool as_it_is = reads_as_it_is(scaling, x.stride);

@@ -334,7 +334,7 @@ CORE = [
         "pool",
         "if (pause.stopped()) return false;",
         "static_cast<void>(0);",
-        "if (pause.stopped()) return false;\n    commit(rows, count);",
+        "if (pause.stopped()) return false;\n    commit(call);",
     ),
     Fault(
         "interrupted call",

@@ -112,6 +112,27 @@ static void recur(const PackedMatrix<Real>& W, Columns<const Real> c, Columns<co
     forward_step<Real>({}, nullptr, W, x, c, y, count, f, last_first);
 }
 
+// Both columns have the same stride, whole lines of 64 bytes.
+template <class Real>
+ELMAN_INLINE void copy_column(const Real* from, Real* to, Index stride) {
+    constexpr int kLine = 64 / sizeof(Real);
+    for (Index i = 0; i < stride; i += kLine)
+        ELMAN_EACH (k, kLine / kLanes<Real>)
+            store<Real>(to + i + k * kLanes<Real>, load<Real>(from + i + k * kLanes<Real>));
+}
+
+template <class Real>
+static void gather(Columns<const Real> from, const Index* rows, Index count, Columns<Real> to) {
+    for (Index n = 0; n < count; ++n)
+        copy_column<Real>(from.column(rows[n]), to.column(n), to.stride);
+}
+
+template <class Real>
+static void scatter(Columns<const Real> from, const Index* rows, Index count, Columns<Real> to) {
+    for (Index n = 0; n < count; ++n)
+        copy_column<Real>(from.column(n), to.column(rows[n]), to.stride);
+}
+
 template <class Real, int V = 0>
 ELMAN_APART void backpropagate_steps(const PackedMatrix<Real>& W, const Slots<const Real>& h,
                                      const Slots<Real>& d, Columns<Real> direct, Index count,

@@ -29,6 +29,8 @@ static constexpr Kernels<Real> kernels() {
     k.recur = recur<Real>;
     k.apply = apply<Real>;
     k.softmax = softmax<Real>;
+    k.gather = gather<Real>;
+    k.scatter = scatter<Real>;
     k.differentiate = differentiate<Real>;
     k.backpropagate = backpropagate<Real>;
     k.correlate = correlate<Real>;
