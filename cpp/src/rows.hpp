@@ -88,7 +88,6 @@ class SharedRows {
     bool all_attached() const noexcept;
     void spend(Index work) noexcept;
     void begin_chunk(const Chunk& chunk) noexcept;
-    void prefetch(Columns<const Real> h, Index rows) const noexcept;
     void detach_all() noexcept;
     void unfold(std::size_t half) noexcept;
     bool advance_parts(const Layer& layer, std::size_t half, Index step) noexcept;
