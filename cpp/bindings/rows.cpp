@@ -50,22 +50,17 @@ ChosenRows::ChosenRows(py::handle rows) : all_(rows.is_none()) {
     mask_ = type_number(array_.ptr()) == kBool;
 }
 
-ChosenRows::Vector ChosenRows::vector() const {
-    const auto* array = py::detail::array_proxy(array_.ptr());
-    return {array->data, array->dimensions[0], array->strides[0]};
-}
-
-void ChosenRows::check_mask(Index size) const {
-    if (const Index given = vector().size; given != size)
+void ChosenRows::check_mask(const Vector& given, Index size) {
+    if (given.size != size)
         throw ShapeError("rows: expected a mask of all rows, " + text(Shape{size}) + ", got " +
-                         text(Shape{given}));
+                         text(Shape{given.size}));
 }
 
 Index ChosenRows::count(Index size) const {
     if (all_) return size;
     const Vector given = vector();
     if (!mask_) return given.size;
-    check_mask(size);
+    check_mask(given, size);
     Index count = 0;
     for (Index i = 0; i < size; ++i) count += given.at<unsigned char>(i) != 0;
     return count;
@@ -73,8 +68,8 @@ Index ChosenRows::count(Index size) const {
 
 PoolRows ChosenRows::in(Index size, std::vector<Index>& memory) const {
     if (all_) return {};
-    if (mask_) check_mask(size);
     const Vector given = vector();
+    if (mask_) check_mask(given, size);
     if (static_cast<Index>(memory.size()) < given.size)
         memory.resize(static_cast<std::size_t>(given.size));
     Index* const rows = memory.data();

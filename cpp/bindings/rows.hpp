@@ -38,8 +38,11 @@ class ChosenRows {
             return *reinterpret_cast<const Number*>(data + i * stride);
         }
     };
-    Vector vector() const;
-    void check_mask(Index size) const;
+    Vector vector() const {
+        const auto* array = py::detail::array_proxy(array_.ptr());
+        return {array->data, array->dimensions[0], array->strides[0]};
+    }
+    static void check_mask(const Vector& given, Index size);
 
     py::object array_;
     bool all_, mask_ = false, unsigned_ = false;
