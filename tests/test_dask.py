@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import threading
 import warnings
 
 import numpy as np
@@ -16,13 +18,15 @@ pytest.importorskip("distributed", reason="could not import distributed")
 da = pytest.importorskip("dask.array", reason="could not import dask.array")
 
 import elman.dask  # noqa: E402
-from elman import _network  # noqa: E402
+from elman import _format, _network  # noqa: E402
 from elman.errors import (  # noqa: E402
     ArgumentError,
     ArgumentTypeError,
     DTypeError,
+    IsaError,
     LimitError,
     ShapeError,
+    TableError,
 )
 
 pytestmark = pytest.mark.any_isa
@@ -136,15 +140,43 @@ def test_chunks_of_unknown_sizes(net, x):
         elman.dask.run(net, unknown, lengths=[1] * 9)
 
 
-def test_chunks_over_time_are_merged_with_a_warning(net, x):
+def test_chunks_over_time_are_merged_with_a_warning_that_names_the_cost(net, x):
     lazy = da.from_array(x, chunks=(20, 4, 2))
-    with pytest.warns(UserWarning, match=r"3 x 2 chunks .* moves the data"):
+    sizes = "moves up to 5.27 kiB between workers, and makes chunks of 2.11 kiB from those of 640 B"
+    with pytest.warns(UserWarning, match=f"3 x 2 chunks over time and features .* {sizes}"):
         run = elman.dask.run(net, lazy)
     with dask.config.set(scheduler="synchronous"):
         equal(run, net.run(x))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         elman.dask.run(net, lazy.rechunk((7, -1, -1)))
+
+
+def test_chunks_of_unknown_sizes_over_time_are_merged_too(net, x):
+    lazy = da.from_array(x, chunks=(20, 3, 3))
+    unknown = lazy[lazy[:, 0, 0] > 0]
+    with pytest.warns(UserWarning, match=r"3 x 1 chunks .* makes chunks 3 times as large"):
+        run = elman.dask.run(net, unknown)
+    with dask.config.set(scheduler="synchronous"):
+        equal(run, net.run(x[x[:, 0, 0] > 0]))
+
+
+@pytest.mark.parametrize("threads", [None, 3])
+def test_a_task_has_one_thread_unless_asked(net, x, threads, monkeypatch):
+    given = []
+    monkeypatch.setattr(elman.Network, "run", lambda self, x, **options: given.append(options))
+    options = {} if threads is None else {"threads": threads}
+    run = elman.dask.run(net, da.from_array(x, chunks=(50, 9, 3)), **options)
+    with contextlib.suppress(TypeError):  # there is no output
+        run.output.compute(scheduler="synchronous")
+    assert [options["threads"] for options in given] == [threads or 1]
+
+
+def test_a_worker_that_would_give_other_bits_is_refused(net, monkeypatch):
+    run = elman.dask.run(net, da.zeros((5, 9, 3)))
+    monkeypatch.setattr(_format, "rules", lambda: {"numerics": 999, "fused": False})
+    with pytest.raises(IsaError, match=r"worker: expected .* got numerics 999 without fused"):
+        run.output.compute(scheduler="synchronous")
 
 
 @pytest.mark.parametrize(
@@ -224,6 +256,24 @@ def test_whole_sequences_in_a_partition_need_no_shuffle(table_net, frame):
     assert by_machine(ours) == by_machine(elman.run_table(table_net, frame).to_frame())
 
 
+def test_rows_without_an_order_of_their_own_are_refused(table_net, frame):
+    dd = pytest.importorskip("dask.dataframe")
+    frame.loc[7, "machine"] = frame.loc[100, "machine"]
+    frame.loc[7, "at"] = 100
+    lazy = elman.dask.run_table(table_net, dd.from_pandas(frame, 3), order="at")
+    with pytest.raises(TableError, match=r"frame: expected a value of 'at' .* got 100 twice"):
+        lazy.compute(scheduler="synchronous")
+
+
+def test_the_network_of_partitions_is_packed_once(table_net, frame, monkeypatch):
+    dd = pytest.importorskip("dask.dataframe")
+    lazy = elman.dask.run_table(table_net, dd.from_pandas(frame, 5), order="at")
+    restore, calls = _network._restore, []
+    monkeypatch.setattr(_network, "_restore", lambda data: calls.append(data) or restore(data))
+    lazy.compute(scheduler="synchronous")
+    assert len(calls) == 1
+
+
 def test_a_shuffle_without_an_order_is_refused(table_net, frame):
     dd = pytest.importorskip("dask.dataframe")
     with pytest.raises(ArgumentError, match="order: expected a column"):
@@ -264,6 +314,36 @@ def test_a_cluster_gives_the_bits_of_one_process(net, x, client):
     assert states.tobytes() == whole.state.tobytes()
 
 
+def packings(client, work):
+    """Do some work; return how many networks each worker has unpickled, and so packed."""
+
+    def count():
+        def counted(data):
+            _network.packed.append(1)
+            return restore(data)
+
+        restore = getattr(_network, "unpacked", _network._restore)
+        _network.unpacked, _network.packed, _network._restore = restore, [], counted
+
+    client.run(count)
+    work()
+    return list(client.run(lambda: len(_network.packed)).values())
+
+
+def test_a_worker_packs_a_network_once(net, x, table_net, frame, client):
+    dd = pytest.importorskip("dask.dataframe")
+    lazy = elman.dask.run(net, da.from_array(x, chunks=(2, 9, 3)))
+    table = elman.dask.run_table(table_net, dd.from_pandas(frame, 8), order="at")
+    options = {"epochs": 2, "batch_size": 25, "shuffle": False, "validation": 0.2}
+    for work in (
+        lambda: client.gather(client.compute([lazy.output, lazy.state])),
+        lambda: client.compute(table).result(),
+        lambda: elman.dask.train(net, x, x[..., :2], client=client, part_size=16, **options),
+    ):
+        found = packings(client, work)
+        assert max(found) == 1, found
+
+
 @pytest.mark.parametrize("shuffle", [False, True])
 def test_training_survives_a_killed_worker(net, x, client, shuffle):
     def kill(record, trainer):
@@ -282,6 +362,34 @@ def test_training_survives_a_killed_worker(net, x, client, shuffle):
     assert ours.history == alone.history
 
 
+def test_a_worker_killed_while_data_are_copied_to_it(net, x, client, monkeypatch):
+    """Dask's own copying, `broadcast` and `replicate`, then never returns."""
+
+    def scatter(engine, objects):
+        threading.Timer(0.5, os.kill, (pids[stopped], signal.SIGKILL)).start()
+        monkeypatch.undo()
+        return engine.scatter(objects)
+
+    def hangs(*_):
+        raise AssertionError("training hangs")
+
+    client.wait_for_workers(2)
+    pids = client.run(os.getpid)
+    latest = client.scatter(0, hash=False)  # by turns: the next goes to the other worker first
+    ((stopped,),) = client.who_has([latest]).values()
+    monkeypatch.setattr(elman.dask._Cluster, "scatter", scatter)
+    before = signal.signal(signal.SIGALRM, hangs)
+    y = np.cumsum(x[..., :2], axis=1) / 3
+    os.kill(pids[stopped], signal.SIGSTOP)  # the scheduler does not notice, and waits for it
+    try:
+        signal.alarm(30)
+        ours = elman.dask.train(net, x, y, client=client, epochs=2)
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+    assert ours.network == elman.train(net, x, y, epochs=2).network
+
+
 def test_a_worker_lost_while_it_receives_data(net, x, client, monkeypatch):
     """What Dask's scheduler raises then: seen in runs with killed workers."""
     scatter = client.scatter
@@ -297,6 +405,28 @@ def test_a_worker_lost_while_it_receives_data(net, x, client, monkeypatch):
     ours = elman.dask.train(net, x, y, client=client, epochs=2)
     assert errors == []
     assert ours.network == elman.train(net, x, y, epochs=2).network
+
+
+def test_training_on_dask_arrays_of_the_cluster(net, x, client):
+    y = np.cumsum(x[..., :2], axis=1) / 3
+    lengths = np.arange(50) % 9 + 1
+
+    def lazy(array):
+        return client.persist(da.from_array(array, chunks=(20, *array.shape[1:])))
+
+    given = {"lengths": lazy(lengths), "validation": (lazy(x / 2), lazy(y / 2)), "epochs": 2}
+    ours = elman.dask.train(net, lazy(x), lazy(y), client=client, **given)
+    alone = elman.train(net, x, y, lengths=lengths, validation=(x / 2, y / 2), epochs=2)
+    assert ours.network == alone.network
+    assert ours.history == alone.history
+
+
+def test_a_checkpoint_of_a_cluster_continues_in_one_process(net, x, client, tmp_path):
+    y = np.cumsum(x[..., :2], axis=1) / 3
+    options = {"checkpoint": tmp_path / "run.ckpt"}
+    elman.dask.train(net, x, y, client=client, epochs=2, **options)
+    ours = elman.train(net, x, y, epochs=4, **options)
+    assert ours.network == elman.train(net, x, y, epochs=4).network
 
 
 def test_large_weights_are_stored_once_per_update(x, client):

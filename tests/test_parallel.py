@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 import elman
-from elman.errors import ArgumentError, ArgumentTypeError, DivergenceError
+from elman import _format
+from elman.errors import ArgumentError, ArgumentTypeError, DivergenceError, IsaError
 from elman.training import parallel
 
 
 class Pretended:
-    """An engine in this process: blocks are pickled copies, parts run in any order."""
+    """An engine in this process: it stores pickled copies, and runs parts in any order."""
 
     def __init__(self, workers=2, seed=0, threads=1):
         self.count, self.threads, self.random = workers, threads, np.random.default_rng(seed)
@@ -24,18 +25,23 @@ class Pretended:
     def workers(self):
         return self.count
 
-    def scatter(self, blocks):
+    @property
+    def blocks(self):
+        """The stored blocks, after the settings."""
+        return self.stored[1:]
+
+    def scatter(self, objects):
         first = len(self.stored)
-        self.stored += [pickle.loads(pickle.dumps(block)) for block in blocks]
+        self.stored += [pickle.loads(pickle.dumps(value)) for value in objects]
         return range(first, len(self.stored))
 
-    def map(self, weights, parts):
+    def map(self, settings, weights, parts):
         self.maps.append(len(parts))
         results = [None] * len(parts)
 
         def run(i):
             handle, request = pickle.loads(pickle.dumps(parts[i]))
-            results[i] = self.stored[handle].compute(weights, request)
+            results[i] = self.stored[handle].compute(self.stored[settings], weights, request)
 
         order = self.random.permutation(len(parts))
         if self.threads > 1:
@@ -191,19 +197,31 @@ def test_validation_data_of_their_own_are_stored_too(net, sequences, rng):
 def test_in_order_each_block_is_stored_once_and_shuffled_all_are_one(net, sequences):
     engine = Pretended()
     compared(engine, net, *sequences, 16, epochs=3, batch_size=40, shuffle=False)
-    sizes = [len(block.data.x) for block in engine.stored]
+    sizes = [len(block.data.x) for block in engine.blocks]
     assert sizes == [16, 16, 8] * 3 + [16, 14]
     engine = Pretended()
     compared(engine, net, *sequences, 16, epochs=3, batch_size=40)
-    assert [len(block.data.x) for block in engine.stored] == [150]
+    assert [len(block.data.x) for block in engine.blocks] == [150]
+
+
+def test_the_network_is_stored_once_and_not_with_each_block(sequences):
+    """The weights are 20 times as large as the data here."""
+    x, y = (a[:64] for a in sequences)
+    net, engine = elman.Network(2, 200, 1, output_activation="identity", seed=0), Pretended()
+    compared(engine, net, x, y, 16, epochs=1, batch_size=64, shuffle=False)
+    assert len(engine.blocks) == 4
+    assert net in engine.stored[0]
+    assert len(pickle.dumps(engine.blocks)) < 1.2 * (x.nbytes + y.nbytes) + 2000
+    assert len(pickle.dumps(net)) > 20 * len(pickle.dumps(engine.blocks))
 
 
 def test_workers_get_numbers_of_the_dtype_of_the_network(net, sequences):
     x, y = (a.astype("float64") for a in sequences)
     engine = Pretended()
     compared(engine, net, x, y, epochs=1)
-    assert engine.stored[0].data.x.dtype == engine.stored[0].data.y.dtype == "float32"
-    assert engine.stored[0].__sizeof__() > 150 * 6 * 3 * 4
+    (block,) = engine.blocks
+    assert block.data.x.dtype == block.data.y.dtype == "float32"
+    assert block.__sizeof__() > 150 * 6 * 3 * 4
 
 
 def test_several_tasks_at_a_time_in_one_process(net, sequences):
@@ -213,17 +231,32 @@ def test_several_tasks_at_a_time_in_one_process(net, sequences):
 @pytest.mark.any_isa  # sse2 has bits of its own
 def test_another_instruction_set_on_workers_gives_the_same_bits(net, sequences, fused_isas):
     class Other(Pretended):
-        def map(self, weights, parts):
-            with elman.use_isa(fused_isas[0]):  # each block's network is unpickled within
-                return super().map(weights, parts)
+        def map(self, settings, weights, parts):
+            with elman.use_isa(fused_isas[0]):  # the network is unpickled within
+                return super().map(settings, weights, parts)
 
-        def scatter(self, blocks):
+        def scatter(self, objects):
             with elman.use_isa(fused_isas[0]):
-                return super().scatter(blocks)
+                return super().scatter(objects)
 
     engine = Other()
     compared(engine, net, *sequences, 16, epochs=2)
-    assert engine.stored[0].settings.net.isa == fused_isas[0]
+    assert engine.stored[0].net.isa == fused_isas[0]
+
+
+@pytest.mark.any_isa
+@pytest.mark.parametrize("theirs", [{"numerics": 999}, {"fused": False}])
+def test_a_worker_that_would_give_other_bits_is_refused(net, sequences, theirs, monkeypatch):
+    class Other(Pretended):
+        def map(self, settings, weights, parts):
+            rules = _format.rules()
+            with monkeypatch.context() as worker:
+                worker.setattr(_format, "rules", lambda: rules | theirs)
+                return super().map(settings, weights, parts)
+
+    message = "worker: expected .*, numerics .* with fused products, got .*ELMAN_ISA=scalar"
+    with pytest.raises(IsaError, match=message):
+        parallel.train(Other(), net, *sequences, None, {})
 
 
 def test_a_checkpoint_continues_on_an_engine_and_here(net, sequences, tmp_path):
@@ -251,10 +284,10 @@ def test_a_callback_sees_the_network_and_sets_the_rate(net, sequences):
 
 def test_an_interrupt_on_the_engine_returns_the_result_so_far(net, sequences):
     class Interrupted(Pretended):
-        def map(self, weights, parts):
+        def map(self, settings, weights, parts):
             if len(self.maps) == 7:
                 raise KeyboardInterrupt
-            return super().map(weights, parts)
+            return super().map(settings, weights, parts)
 
     x, y = sequences
     options = {"batch_size": 32, "epochs": 5}
@@ -266,7 +299,7 @@ def test_an_interrupt_on_the_engine_returns_the_result_so_far(net, sequences):
 
 def test_an_error_on_the_engine_is_raised_as_it_is(net, sequences):
     class Broken(Pretended):
-        def map(self, weights, parts):
+        def map(self, settings, weights, parts):
             raise OSError("the cluster is gone")
 
     with pytest.raises(OSError, match="the cluster is gone"):

@@ -15,7 +15,7 @@ from elman._parameters import structure_of
 from elman._structure import Structure
 from elman._table import Table
 from elman.activation import TABLE, Activation
-from elman.errors import ArgumentError, ModelFormatError, UnsupportedModelError
+from elman.errors import ArgumentError, IsaError, ModelFormatError, UnsupportedModelError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -116,6 +116,21 @@ def rules() -> dict[str, Any]:
     """Return what determines the bits of results: builds with equal rules give equal bits."""
     info = build_info()
     return {"numerics": info["numerics"], "fused": "D5" in info["promises"]}
+
+
+def require_rules(expected: dict[str, Any]) -> None:
+    """Raise if this process, a worker, gives other bits than the one with these rules."""
+    if rules() != expected:
+        theirs, ours = (_shown(given) for given in (expected, rules()))
+        raise IsaError(
+            f"worker: expected the rules of the process that it works for, {theirs}, got {ours}:"
+            " install one version of elman, and set ELMAN_ISA=scalar where a processor has no fused"
+            " multiply-add"
+        )
+
+
+def _shown(given: dict[str, Any]) -> str:
+    return f"numerics {given['numerics']} {'with' if given['fused'] else 'without'} fused products"
 
 
 def _fields(net: Parameters, example: str | None) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 import time
 import uuid
@@ -12,21 +13,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from elman import _arguments, _files
+from elman import _arguments, _files, _format
 from elman._network import require_network
 from elman._run import Run
-from elman.errors import ArgumentError, ArgumentTypeError, DTypeError, ShapeError
+from elman.errors import ArgumentError, ArgumentTypeError, DTypeError, ShapeError, TableError
 from elman.files import running
 from elman.training import data, parallel
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
     from elman._network import Network
     from elman.training.history import TrainResult
-    from elman.training.parallel import Block
+    from elman.training.parallel import Block, Settings
     from elman.training.trainer import Part, Request
 
     Array = NDArray[Any]
@@ -90,11 +91,14 @@ def run(
     ArgumentTypeError, ShapeError, DTypeError, ArgumentError
         If an argument does not fit; what depends on values, such as lengths that are too large, is
         raised by the task.
+    IsaError
+        Raised by a task whose worker would give other bits: see `elman.build_info`.
 
     Warns
     -----
     UserWarning
-        If `x` has chunks over time or features: merging them moves the data between workers.
+        If `x` has chunks over time or features: merging them moves data between workers. The
+        message says how much.
 
     Examples
     --------
@@ -116,14 +120,13 @@ def run(
         "return_hidden": _arguments.flag("return_hidden", return_hidden),
         "threads": _arguments.size("threads", threads),
     }
-    x = _chunked(net, x, da)
+    _require_inputs(net, x, da)
+    x = _chunked(x, dask.utils.format_bytes)
     per_sequence = [
         None if given is None else _beside(da, x, name, given, shape)
         for name, given, shape in (("lengths", lengths, ()), ("state", state, (net.state_size,)))
     ]
-    stored = pickle.dumps(net)
-    token = dask.base.tokenize(stored)
-    shared = dask.delayed(pickle.loads, pure=True)(stored, dask_key_name=f"elman-network-{token}")
+    shared = _shared(dask, net)
     given = [shared, None, x, "bti"]
     for array in per_sequence:
         given += [array, None if array is None else "bs"[: array.ndim]]
@@ -131,18 +134,26 @@ def run(
         _run_chunk,
         "b",
         *given,
+        rules=_format.rules(),
         options=options,
         dtype=object,
         meta=np.empty(0, object),
-        name=f"elman-run-{dask.base.tokenize(token, x, *per_sequence, options)}",
+        name=f"elman-run-{dask.base.tokenize(shared.key, x, *per_sequence, options)}",
         concatenate=True,
         align_arrays=False,
     )
     return _results(da, net, runs, x.shape[1], outputs, return_hidden)
 
 
-def _chunked(net: Network, x: Any, da: Any) -> Any:  # noqa: ANN401
-    """Check x and return it with chunks over the sequences only."""
+def _shared(dask: Any, net: Network) -> Any:  # noqa: ANN401
+    """Return a network as one key of a graph: a worker receives it once, and so packs it once."""
+    stored = pickle.dumps(net)
+    key = f"elman-network-{dask.base.tokenize(stored)}"
+    return dask.delayed(pickle.loads, pure=True)(stored, dask_key_name=key)
+
+
+def _require_inputs(net: Network, x: Any, da: Any) -> None:  # noqa: ANN401
+    """Raise unless x is a Dask array of inputs."""
     if not isinstance(x, da.Array):
         raise ArgumentTypeError(
             f"x: expected a dask array (B, T, {net.input_size}), got {_arguments.kind(x)}: use"
@@ -152,17 +163,37 @@ def _chunked(net: Network, x: Any, da: Any) -> Any:  # noqa: ANN401
         raise ShapeError(f"x: expected (B, T, {net.input_size}), got {x.shape}")
     if x.dtype.kind not in "fiub":
         raise DTypeError(f"x: expected real numbers, got {x.dtype}")
+    if np.isnan(x.shape[1]) and x.numblocks[1] > 1:
+        raise ShapeError("x: expected a known number of steps, or one chunk of them, got neither")
+
+
+def _chunked(x: Any, format_bytes: Callable[[int], str]) -> Any:  # noqa: ANN401
+    """Return x with chunks over the sequences only."""
     if x.numblocks[1:] == (1, 1):
         return x
-    if np.isnan(x.shape[1]):
-        raise ShapeError("x: expected a known number of steps, or one chunk of them, got neither")
     warnings.warn(
-        f"x: {x.numblocks[1]} x {x.numblocks[2]} chunks over time and features are merged, which"
-        " moves the data between workers and makes chunks as much larger: use chunks over"
-        " sequences only, x.rechunk((..., -1, -1)) before it is stored",
+        f"x: {x.numblocks[1]} x {x.numblocks[2]} chunks over time and features are merged: this"
+        f" {_cost_of_merging(x, format_bytes)}; use chunks over sequences only,"
+        " x.rechunk({1: -1, 2: -1}) before it is stored",
         stacklevel=3,
     )
     return x.rechunk({1: -1, 2: -1})
+
+
+def _cost_of_merging(x: Any, format_bytes: Callable[[int], str]) -> str:  # noqa: ANN401
+    """Return what merging chunks over time and features takes, in words."""
+    rows, *largest = (max(sizes) for sizes in x.chunks)
+    if np.isnan(rows):
+        return (
+            "moves the data between workers, and makes chunks"
+            f" {math.prod(x.shape[1:]) / math.prod(largest):.3g} times as large"
+        )
+    small = x.dtype.itemsize * rows * math.prod(largest)
+    large = x.dtype.itemsize * rows * math.prod(x.shape[1:])
+    return (
+        f"moves up to {format_bytes(x.nbytes)} between workers, and makes chunks of"
+        f" {format_bytes(large)} from those of {format_bytes(small)}"
+    )
 
 
 def _beside(da: Any, x: Any, name: str, given: Any, shape: tuple[int, ...]) -> Any:  # noqa: ANN401
@@ -194,9 +225,11 @@ def _run_chunk(
     x: Array,
     lengths: Array | None,
     state: Array | None,
+    rules: dict[str, Any],
     options: dict[str, Any],
 ) -> Run:
     """Run the sequences of one chunk; a task."""
+    _format.require_rules(rules)
     return net.run(x, lengths=lengths, state=state, **options)
 
 
@@ -259,7 +292,8 @@ def run_table(
     outputs, sequence, missing
         As for `elman.run_table`. A column of sequences is required.
     order : str, optional
-        The column that orders the rows of a sequence; by default the time of the network's table.
+        The column that orders the rows of a sequence, with a value of its own for each; by default
+        the time of the network's table.
     shuffle : bool
         Whether to bring the rows of each sequence together, which moves the data between workers
         once and needs `order`. False: each sequence already is in one partition; its rows are then
@@ -276,7 +310,13 @@ def run_table(
     ------
     ArgumentError, ArgumentTypeError
         If an argument is invalid, or `shuffle` has no column to order the rows by.
+    TableError
+        Raised by a task, as by `elman.run_table`; or if two rows of a sequence have the same place
+        in the order.
+    IsaError
+        Raised by a task whose worker would give other bits.
     """
+    dask = _files.extra("dask", "elman.dask", "'elman[dask]'")
     dd = _files.extra("dask.dataframe", "elman.dask", "'elman[dask]'")
     require_network(net)
     if not isinstance(frame, dd.DataFrame):
@@ -304,19 +344,35 @@ def run_table(
         "threads": threads,
     }
     if shuffle:
-        frame = frame.shuffle(name)
+        frame = frame.shuffle(name).map_partitions(_distinct, name, order, meta=frame._meta)
     meta = running.run_table(net, frame._meta_nonempty[:1], **options).to_frame()[:0]
-    return frame.map_partitions(_run_partition, net, order, options, meta, meta=meta)
+    return frame.map_partitions(
+        _run_partition, _shared(dask, net), order, _format.rules(), options, meta, meta=meta
+    )
+
+
+def _distinct(part: Any, name: str, order: str) -> Any:  # noqa: ANN401
+    """Return a partition; raise if two rows of a sequence have one place, in any order here."""
+    again = part.duplicated([name, order])
+    if again.any():
+        row = part[again].iloc[0]
+        raise TableError(
+            f"frame: expected a value of {order!r} of its own for each row of a sequence, got"
+            f" {row[order]} twice for {name} {row[name]}"
+        )
+    return part
 
 
 def _run_partition(
     part: Any,  # noqa: ANN401
     net: Network,
     order: str | None,
+    rules: dict[str, Any],
     options: dict[str, Any],
     empty: Any,  # noqa: ANN401
 ) -> Any:  # noqa: ANN401
     """Run the sequences of a partition, a pandas data frame; a task."""
+    _format.require_rules(rules)
     if len(part) == 0:
         return empty
     if order is not None:
@@ -343,16 +399,18 @@ def train(
     part is computed. Workers may join, and may be lost: their parts are computed again.
 
     With `shuffle=False` the sequences are divided among the workers. Shuffled minibatches mix all
-    sequences, and each worker stores all of them. The data are stored once; then only weights and
-    gradients travel. An update costs some milliseconds more than in one process, so that only long
-    ones gain: large minibatches, such as `batch_size=len(x)`, long sequences and large layers.
+    sequences, and each worker stores all of them. This process stores them too. The data travel
+    once; then only weights and gradients do. An update costs some milliseconds more than in one
+    process, so that only long ones gain: large minibatches, such as `batch_size=len(x)`, long
+    sequences and large layers.
 
     Parameters
     ----------
     net : Network
         The network to start from.
     x, y : array_like or dask.array.Array
-        As for `elman.train`. Dask arrays are brought to this process first.
+        As for `elman.train`. Dask arrays and data frames, here and among the options, are computed
+        by the client and brought to this process first.
     client : distributed.Client, optional
         The client of the cluster; by default the current one.
     part_size : int, optional
@@ -383,7 +441,10 @@ def train(
     >>> trained == elman.train(net, x, x, **options).network
     True
     """
-    engine = _Cluster(_client(client))
+    dask = _files.extra("dask", "elman.dask", "'elman[dask]'")
+    client = _client(client)
+    x, y, options = dask.compute(x, y, options, scheduler=client)
+    engine = _Cluster(client)
     try:
         return parallel.train(engine, net, x, y, part_size, options)
     finally:
@@ -410,36 +471,38 @@ def _client(client: Any) -> Any:  # noqa: ANN401
 class _Cluster:
     """An engine of workers of Dask.
 
-    Tasks of a lost worker are scheduled again by Dask. Stored blocks are not: those whose copies
+    Tasks of a lost worker are scheduled again by Dask. What is stored is not: objects whose copies
     are all lost are stored again from here.
     """
 
     def __init__(self, client: Any) -> None:  # noqa: ANN401
         self._client = client
-        self._blocks: list[Block] = []
+        self._objects: list[Block | Settings] = []
         self._futures: list[Any] = []
-        self._whole: set[int] = set()  # indices of blocks that all workers store
+        self._whole: set[int] = set()  # indices of objects that all workers store
         self._maps = 0
         self._known: set[str] = set()  # the workers among which the blocks are divided
 
     def workers(self) -> int:
         return sum(self._client.nthreads().values())
 
-    def scatter(self, blocks: Sequence[Block]) -> range:
-        first, whole = len(self._blocks), len(blocks) == 1
+    def scatter(self, objects: Sequence[Block | Settings]) -> range:
+        first, whole = len(self._objects), len(objects) == 1
         if whole:
             self._whole.add(first)
-        self._blocks += blocks
-        self._futures += self._stored(blocks, whole)
-        return range(first, len(self._blocks))
+        self._objects += objects
+        self._futures += self._stored(objects, whole)
+        return range(first, len(self._objects))
 
-    def map(self, weights: Array, parts: Sequence[tuple[int, Request]]) -> list[Part]:
+    def map(
+        self, settings: int, weights: Array, parts: Sequence[tuple[int, Request]]
+    ) -> list[Part]:
         if self._maps % _LOOK == 0:
             self._divide()
         self._maps += 1
         for attempt in range(_ATTEMPTS):
             try:
-                return self._map(weights, parts)
+                return self._map(settings, weights, parts)
             except CancelledError:
                 if attempt == _ATTEMPTS - 1:
                     raise
@@ -450,7 +513,9 @@ class _Cluster:
         """Release what is stored."""
         self._futures.clear()
 
-    def _map(self, weights: Array, parts: Sequence[tuple[int, Request]]) -> list[Part]:
+    def _map(
+        self, settings: int, weights: Array, parts: Sequence[tuple[int, Request]]
+    ) -> list[Part]:
         given: Any = weights
         if weights.nbytes > _SMALL:
             (given,) = self._stored([weights])
@@ -458,6 +523,7 @@ class _Cluster:
             _compute,
             [self._futures[block] for block, _ in parts],
             [request for _, request in parts],
+            settings=self._futures[settings],
             weights=given,
             pure=False,
             key="elman-part",
@@ -489,7 +555,7 @@ class _Cluster:
 
         `broadcast` and `replicate` of Dask's scheduler never return if a worker is lost meanwhile.
         """
-        key, future = f"elman-block-{uuid.uuid4()}", None
+        key, future = f"elman-object-{uuid.uuid4()}", None
         for worker in list(self._client.nthreads()):
             with suppress(*_FAILED):  # lost since: the other copies serve as well
                 stored = self._client.scatter({key: value}, workers=[worker], timeout=1)
@@ -499,25 +565,25 @@ class _Cluster:
         return future
 
     def _store_again(self, everything: bool) -> None:
-        """Store lost blocks again; futures of some do not know that they are lost."""
+        """Store lost objects again; futures of some do not know that they are lost."""
         for i, future in enumerate(self._futures):
             if everything or future.status != "finished":
-                (self._futures[i],) = self._stored([self._blocks[i]], i in self._whole)
+                (self._futures[i],) = self._stored([self._objects[i]], i in self._whole)
 
     def _divide(self) -> None:
         """Divide the blocks among all workers if others have joined."""
         workers = set(self._client.nthreads())
         if self._known and not workers <= self._known:
-            parts = [i for i in range(len(self._blocks)) if i not in self._whole]
+            parts = [i for i in range(len(self._objects)) if i not in self._whole]
             for i in self._whole:
-                (self._futures[i],) = self._stored([self._blocks[i]], whole=True)
+                (self._futures[i],) = self._stored([self._objects[i]], whole=True)
             if parts:  # again from here: Client.rebalance moves nothing where there is memory left
-                stored = self._stored([self._blocks[i] for i in parts])
+                stored = self._stored([self._objects[i] for i in parts])
                 for i, future in zip(parts, stored, strict=True):
                     self._futures[i] = future
         self._known = workers
 
 
-def _compute(block: Block, request: Request, weights: Array) -> Part:
+def _compute(block: Block, request: Request, settings: Settings, weights: Array) -> Part:
     """Compute a part of a minibatch; a task."""
-    return block.compute(weights, request)
+    return block.compute(settings, weights, request)

@@ -62,7 +62,10 @@ class VerificationError(ElmanError, ArithmeticError):
 
 
 class IsaError(ElmanError, RuntimeError):
-    """A requested instruction set is unknown or missing on this machine."""
+    """A requested instruction set is unknown or missing on this machine.
+
+    Or a worker of a cluster would give other bits than the process that it works for.
+    """
 
 
 class DivergenceError(ElmanError, ArithmeticError):

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
     from elman._files import Path
     from elman.training import TrainResult
-    from elman.training.parallel import Block
+    from elman.training.parallel import Block, Settings
     from elman.training.trainer import Part, Request
 
     Array = NDArray[Any]
-    Handle = tuple[int, Any]  # the index of a block, and Ray's reference to it
+    Handle = tuple[int, Any]  # the index of a stored object, and Ray's reference to it
 
 __all__ = ["Predictor", "train"]
 
@@ -219,19 +219,22 @@ def train(
 
 
 class _Worker:
-    """The actor: it keeps the blocks that it has used."""
+    """The actor: it keeps the objects that it has used."""
 
     def __init__(self) -> None:
-        self._blocks: dict[int, Block] = {}
+        self._kept: dict[int, Any] = {}
 
-    def compute(self, weights: Array, parts: Sequence[tuple[Handle, Request]]) -> list[Part]:
-        return [self._block(handle).compute(weights, request) for handle, request in parts]
+    def compute(
+        self, settings: Handle, weights: Array, parts: Sequence[tuple[Handle, Request]]
+    ) -> list[Part]:
+        shared = self._fetched(settings)
+        return [self._fetched(block).compute(shared, weights, request) for block, request in parts]
 
-    def _block(self, handle: Handle) -> Block:
+    def _fetched(self, handle: Handle) -> Any:  # noqa: ANN401
         index, reference = handle
-        if index not in self._blocks:
-            self._blocks[index] = _ray().get(reference)
-        return self._blocks[index]
+        if index not in self._kept:
+            self._kept[index] = _ray().get(reference)
+        return self._kept[index]
 
 
 class _Actors:
@@ -256,12 +259,14 @@ class _Actors:
     def workers(self) -> int:
         return len(self._actors)
 
-    def scatter(self, blocks: Sequence[Block]) -> list[Handle]:
-        """Store blocks with this process, from where an actor fetches them when first used."""
-        first, self._stored = self._stored, self._stored + len(blocks)
-        return [(first + i, self._ray.put(block)) for i, block in enumerate(blocks)]
+    def scatter(self, objects: Sequence[Block | Settings]) -> list[Handle]:
+        """Store objects with this process, from where an actor fetches them when first used."""
+        first, self._stored = self._stored, self._stored + len(objects)
+        return [(first + i, self._ray.put(value)) for i, value in enumerate(objects)]
 
-    def map(self, weights: Array, parts: Sequence[tuple[Handle, Request]]) -> list[Part]:
+    def map(
+        self, settings: Handle, weights: Array, parts: Sequence[tuple[Handle, Request]]
+    ) -> list[Part]:
         """Compute parts with one call of each actor: a call costs more than a small part."""
         shared, count = self._ray.put(weights), len(self._actors)
         of_actors: list[list[int]] = [[] for _ in range(count)]
@@ -269,7 +274,7 @@ class _Actors:
         for i, ((index, _), _) in enumerate(parts):  # otherwise each block has one actor
             of_actors[(i if one_block else index) % count].append(i)
         calls = {
-            actor.compute.remote(shared, [parts[i] for i in some]): some
+            actor.compute.remote(settings, shared, [parts[i] for i in some]): some
             for actor, some in zip(self._actors, of_actors, strict=True)
             if some
         }

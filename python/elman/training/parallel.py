@@ -5,9 +5,10 @@ validation, checkpoints. Only the gradients of a minibatch come from elsewhere, 
 sequences. They are added as the core adds its leaves, as a binary tree by index, so the bits do not
 depend on the number of workers, on the size of the parts or on where each is computed.
 
-An engine stores blocks of sequences once; then only weights, indices and gradients travel. In
-order (`shuffle=False`), a block has the sequences of one part. Shuffled minibatches mix all
-sequences: then there is one block, and each worker stores all of the data.
+An engine stores the settings with the network once on each worker, and blocks of sequences once;
+then only weights, indices and gradients travel. In order (`shuffle=False`), a block has the
+sequences of one part. Shuffled minibatches mix all sequences: then there is one block, and each
+worker stores all of the data.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from elman import _arguments, _foreign
+from elman import _arguments, _foreign, _format
 from elman.errors import ArgumentError
 from elman.training import data, launch
 from elman.training.trainer import Request, Trainer
@@ -43,9 +44,10 @@ _PARTS_OF_A_WORKER = 4  # in a minibatch: more balance the load, fewer cost less
 
 
 class Settings(NamedTuple):
-    """What the trainers of a run share on all workers."""
+    """What the parts of a run share: apart from the blocks, so that a worker packs one network."""
 
     run: str  # unique
+    rules: dict[str, Any]  # of the bits, in the caller's process
     net: Network
     loss: str
     outputs: str
@@ -54,26 +56,24 @@ class Settings(NamedTuple):
 
 
 class Block:
-    """Sequences that an engine stores, with what is needed to compute parts of minibatches."""
+    """Sequences that an engine stores."""
 
-    __slots__ = ("_examples", "data", "settings")
+    __slots__ = ("_examples", "data")
 
-    def __init__(self, settings: Settings, sequences: Data) -> None:
-        self.settings = settings
+    def __init__(self, sequences: Data) -> None:
         self.data = sequences
         self._examples: _core.Examples | None = None  # checked once per process
 
     def __reduce__(self) -> tuple[object, ...]:
-        return Block, (self.settings, self.data)
+        return Block, (self.data,)
 
     def __sizeof__(self) -> int:
         """Return the bytes, by which engines decide what to spill."""
         arrays = (part for part in self.data if isinstance(part, np.ndarray))
         return object.__sizeof__(self) + sum(array.nbytes for array in arrays)
 
-    def compute(self, weights: Array, request: Request) -> Part:
+    def compute(self, settings: Settings, weights: Array, request: Request) -> Part:
         """Return the loss, gradients and kept states of sequences; runs on a worker."""
-        settings = self.settings
         if self._examples is None:
             self._examples = data.examples(settings.net, self.data, settings.loss, settings.outputs)
         return _trainer(settings)._part(self._examples, weights, request)
@@ -85,6 +85,7 @@ _OF_THREAD = threading.local()  # the trainer of the latest run, with its workin
 def _trainer(settings: Settings) -> Trainer:
     """Return this thread's trainer."""
     if getattr(_OF_THREAD, "run", None) != settings.run:
+        _format.require_rules(settings.rules)
         _OF_THREAD.trainer = Trainer(
             settings.net,
             loss=settings.loss,
@@ -104,11 +105,16 @@ class Engine(Protocol):
     def workers(self) -> int:
         """Return the number of tasks that run at a time."""
 
-    def scatter(self, blocks: Sequence[Block]) -> Sequence[Any]:
-        """Store blocks on the workers and return a handle of each."""
+    def scatter(self, objects: Sequence[Block | Settings]) -> Sequence[Any]:
+        """Store objects among the workers, a single one on all; return a handle of each."""
 
-    def map(self, weights: Array, parts: Sequence[tuple[Any, Request]]) -> list[Part]:
-        """Return `block.compute(weights, request)` for each (handle of a block, request)."""
+    def map(
+        self,
+        settings: Any,  # noqa: ANN401
+        weights: Array,
+        parts: Sequence[tuple[Any, Request]],
+    ) -> list[Part]:
+        """Return `block.compute(settings, weights, request)` for each (handle, request)."""
 
 
 def train(
@@ -141,7 +147,7 @@ def check_part_size(size: int | None) -> int | None:
 class ParallelTrainer(Trainer):
     """A trainer whose gradients are computed on an engine."""
 
-    __slots__ = ("_engine", "_given", "_part_size", "_placed", "_shared")
+    __slots__ = ("_engine", "_given", "_handle", "_part_size", "_placed", "_shared")
 
     def __init__(
         self,
@@ -155,8 +161,10 @@ class ParallelTrainer(Trainer):
         self._part_size = part_size
         self._given: dict[_core.Examples, Data] = {}
         self._placed: dict[_core.Examples, Placement] = {}
+        self._handle: Any = None  # of what is shared, once it is stored
         self._shared = Settings(
             uuid.uuid4().hex,
+            _format.rules(),
             net,
             self._loss,
             self._outputs or "all",
@@ -189,12 +197,14 @@ class ParallelTrainer(Trainer):
         self, examples: _core.Examples, order: Array, batch_size: int
     ) -> Callable[..., Part]:
         """Return the function with which the core computes minibatches in this order."""
+        if self._handle is None:
+            (self._handle,) = self._engine.scatter([self._shared])
         placement = self._placed.get(examples)
         if placement is None or not placement.suits(order):
             placement = Placement.of(order, batch_size, self._size(min(batch_size, len(order))))
             placement.store(self._engine, self._shared, data.flat(self._given[examples]))
             self._placed[examples] = placement
-        return partial(_compute, self._engine, placement)
+        return partial(_compute, self._engine, self._handle, placement)
 
     def _size(self, batch: int) -> int:
         """Return the number of sequences per part of a minibatch."""
@@ -234,7 +244,7 @@ class Placement:
         ends = [*self.starts[1:].tolist(), self.count]
         self.handles = engine.scatter(
             [
-                Block(settings, _rows(given, settings, start, end))
+                Block(_rows(given, settings, start, end))
                 for start, end in zip(self.starts.tolist(), ends, strict=True)
             ]
         )
@@ -263,6 +273,7 @@ def _narrowed(array: Array, dtype: np.dtype[Any]) -> Array:
 
 def _compute(
     engine: Engine,
+    settings: Any,  # noqa: ANN401
     placement: Placement,
     weights: Array,
     rows: Array,
@@ -281,7 +292,7 @@ def _compute(
         own = None if states is None else states[some]
         request = Request(local, window, truncation, own, normalizer, gradients, keep)
         parts.append((handle, request))
-    results = engine.map(weights, parts)
+    results = engine.map(settings, weights, parts)
     loss, total = combined([part[:2] for part in results])
     kept = np.concatenate([part[2] for part in results if part[2] is not None]) if keep else None
     return loss, total, kept
