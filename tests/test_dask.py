@@ -297,7 +297,7 @@ def client():
             n_workers=2,
             threads_per_worker=1,
             processes=True,
-            dashboard_address=None,
+            dashboard_address=":0",  # that of 8787 may be taken
             memory_limit="1GiB",
         ) as cluster,
         Client(cluster, set_as_default=False) as client,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
+import sys
 import time
 import uuid
 import warnings
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["run", "run_table", "train"]
 
 _SMALL = 1 << 16  # bytes of weights that travel with each task; larger ones are stored once
+_AT_ONCE = 32 << 20  # bytes of blocks that are sent with one message
 _ATTEMPTS = 20  # to store lost data again, for one minibatch
 _PAUSE = 0.1  # seconds between two of them
 # What Dask raises if a worker is lost while it receives data; CommClosedError is an OSError.
@@ -436,7 +438,7 @@ def train(
     >>> x = np.random.default_rng(0).normal(size=(256, 20, 1))
     >>> net = elman.Network(1, 8, 1, output_activation="identity", seed=0)
     >>> options = {"epochs": 3, "batch_size": 256, "shuffle": False}
-    >>> with Client(processes=False, dashboard_address=None) as client:
+    >>> with Client(processes=False, dashboard_address=":0") as client:
     ...     trained, history = elman.dask.train(net, x, x, client=client, **options)
     >>> trained == elman.train(net, x, x, **options).network
     True
@@ -541,7 +543,7 @@ class _Cluster:
             try:
                 if whole:
                     return [self._copied(value) for value in objects]
-                futures: list[Any] = self._client.scatter(list(objects), hash=False)
+                futures = self._divided(objects)
             except _FAILED:
                 if attempt == _ATTEMPTS - 1:
                     raise
@@ -549,6 +551,13 @@ class _Cluster:
             else:
                 return futures
         raise AssertionError
+
+    def _divided(self, objects: Sequence[Any]) -> list[Any]:
+        """Store each object on one worker, some at a time: the scheduler holds them meanwhile."""
+        some, futures = max(1, _AT_ONCE // sys.getsizeof(objects[0])), []
+        for first in range(0, len(objects), some):
+            futures += self._client.scatter(list(objects[first : first + some]), hash=False)
+        return futures
 
     def _copied(self, value: Any) -> Any:  # noqa: ANN401
         """Store a copy on each worker, one by one.
