@@ -14,15 +14,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import pathlib
 import pickle
 import re
-import resource
 import statistics
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,7 @@ UPDATES = (256, 1024, 4096)  # sequences of a minibatch
 ROUNDS = 7
 JOBS = 3  # rounds of jobs on Ray and Spark, which take seconds
 STORE = 1200 * 2**20  # bytes of shared memory that Ray may use
+STORED = 16384  # sequences of training data whose memory is measured
 PRICE = 0.04  # dollars per core hour: an assumption, of the page too
 
 Results = dict[str, Any]
@@ -115,7 +117,9 @@ def empty(index: int) -> int:
 
 def peak_memory() -> int:
     """Return the most bytes that this process has had in memory."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    # Not ru_maxrss, which begins with the memory of the process that started this one.
+    (line,) = re.findall(r"VmHWM:\s+(\d+) kB", pathlib.Path("/proc/self/status").read_text())
+    return int(line) * 1024
 
 
 def on_dask() -> Results:
@@ -139,6 +143,13 @@ def on_dask() -> Results:
                     client.gather(client.map(empty, many, pure=False))
                     found["task_seconds"].append((time.perf_counter() - start) / len(many))
     return found
+
+
+def used_memory() -> int:
+    """Return the bytes that this process has in memory."""
+    import psutil
+
+    return psutil.Process().memory_info().rss
 
 
 def _dask_runs(client: Any) -> dict[str, list[float]]:
@@ -320,12 +331,55 @@ def _updates(size: int, train: Callable[..., Any], **options: Any) -> list[float
     return np.diff(ends)[1:].tolist()
 
 
+def storage() -> Results:
+    """Measure the memory that training data take here and on two workers of Dask."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
+        # In order first: the process reports the most that it has had so far.
+        found = [fresh.submit(_stored, shuffle).result() for shuffle in (False, True)]
+    return {
+        "data_bytes": STORED * T * (I + O) * 4,
+        "driver_bytes": {"in order": found[0][0], "shuffled": found[1][0]},
+        "worker_bytes": {"in order": found[0][1], "shuffled": found[1][1]},
+    }
+
+
+def _stored(shuffle: bool) -> tuple[int, int]:
+    """Return the memory added to this process, with the scheduler in it, and to a worker."""
+    from distributed import Client, LocalCluster
+
+    import elman.dask
+
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
+        Client(cluster) as client,
+    ):
+        driver, workers = used_memory(), client.run(used_memory)
+        x = sequences(STORED)
+        y, added = x[..., :O].copy(), {}
+
+        def look(record: object, trainer: object) -> None:
+            added.update(client.run(used_memory))
+
+        elman.dask.train(
+            network(),
+            x,
+            y,
+            client=client,
+            epochs=1,
+            batch_size=2048,
+            shuffle=shuffle,
+            callback=look,
+        )
+        return peak_memory() - driver, max(added[name] - workers[name] for name in workers)
+
+
 PARTS = {
     "alone": alone,
     "dask": on_dask,
     "ray": on_ray,
     "spark": on_spark,
     "training": training,
+    "storage": storage,
 }
 
 
@@ -480,6 +534,42 @@ def memory(results: Results) -> str:
     )
 
 
+def stored(results: Results) -> str:
+    """Return a sentence on the memory of training data."""
+    found = results["storage"]
+    mib = {
+        (name, order): f"{found[f'{name}_bytes'][order] / 2**20:.0f}"
+        for name in ("driver", "worker")
+        for order in ("in order", "shuffled")
+    }
+    return (
+        f"{found['data_bytes'] / 2**20:.0f} MiB of data on two Dask workers took at most"
+        f" {mib['driver', 'in order']} MiB in this process and the scheduler within it and"
+        f" {mib['worker', 'in order']} MiB in a worker in order, {mib['driver', 'shuffled']} and"
+        f" {mib['worker', 'shuffled']} MiB shuffled: messages take memory beside the data."
+    )
+
+
+def beaten(results: Results) -> str:
+    """Return a sentence on the batches with which two workers beat a thread, and two."""
+    said = []
+    for engine, kind in (("Dask", "dask"), ("Ray", "ray")):
+        for threads in "12":
+            faster = _faster(results["training"], f"{kind} 2", f"process {threads}")
+            words = "one thread" if threads == "1" else "two threads"
+            said.append(f"two workers of {engine} beat {words} {faster}")
+    return "Here " + "; ".join(said) + "."
+
+
+def _faster(training: Results, name: str, other: str) -> str:
+    """Return from which size the median of a way to train is less than that of another."""
+    for size, found in training.items():
+        mine, theirs = (statistics.median(found[way]) for way in (name, other))
+        if mine < theirs:
+            return f"from {int(size):,} sequences, an update of {1e3 * theirs:.0f} ms"
+    return "at none of these sizes"
+
+
 def about(results: Results) -> str:
     """Return a sentence on the machine and the versions."""
     versions = ", ".join(f"{name} {v}" for name, v in results["versions"].items())
@@ -489,7 +579,7 @@ def about(results: Results) -> str:
     )
 
 
-TABLES = (throughput, chunks, memory, updates, gains, many, cost, about)
+TABLES = (throughput, chunks, memory, stored, updates, beaten, gains, many, cost, about)
 
 
 def page(text: str, results: Results) -> str:
