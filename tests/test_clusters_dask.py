@@ -144,7 +144,8 @@ def test_workers_of_two_instruction_sets(net, processes, client, fused_isas):
     assert client.compute(lazy).result().tobytes() == net(x).tobytes()
 
 
-def test_a_worker_that_joins_is_used(net, processes, client):
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_a_worker_that_joins_is_used(net, processes, client, shuffle):
     def join(record, trainer):
         if record.epoch == 2:
             processes.worker("second")
@@ -153,7 +154,7 @@ def test_a_worker_that_joins_is_used(net, processes, client):
     x, y = example(256)
     processes.worker("first")
     client.wait_for_workers(1)
-    options = {"epochs": 120, "batch_size": 256, "shuffle": False}
+    options = {"epochs": 120, "batch_size": 256, "shuffle": shuffle}
     ours = elman.dask.train(net, x, y, client=client, part_size=16, callback=join, **options)
     assert ours.network == elman.train(net, x, y, **options).network
     tasks = client.run(lambda dask_worker: dask_worker.state.executed_count)

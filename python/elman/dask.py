@@ -22,7 +22,7 @@ from elman.files import running
 from elman.training import data, parallel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -542,7 +542,8 @@ class _Cluster:
         for attempt in range(_ATTEMPTS):
             try:
                 if whole:
-                    return [self._copied(value) for value in objects]
+                    workers = list(self._client.nthreads())
+                    return [self._copied(value, workers) for value in objects]
                 futures = self._divided(objects)
             except _FAILED:
                 if attempt == _ATTEMPTS - 1:
@@ -559,16 +560,15 @@ class _Cluster:
             futures += self._client.scatter(list(objects[first : first + some]), hash=False)
         return futures
 
-    def _copied(self, value: Any) -> Any:  # noqa: ANN401
-        """Store a copy on each worker, one by one.
+    def _copied(self, value: Any, workers: Iterable[str], future: Any = None) -> Any:  # noqa: ANN401
+        """Store a copy on each of these workers, one by one; others may have the future's.
 
         `broadcast` and `replicate` of Dask's scheduler never return if a worker is lost meanwhile.
         """
-        key, future = f"elman-object-{uuid.uuid4()}", None
-        for worker in list(self._client.nthreads()):
+        key = f"elman-object-{uuid.uuid4()}" if future is None else future.key
+        for worker in workers:
             with suppress(*_FAILED):  # lost since: the other copies serve as well
-                stored = self._client.scatter({key: value}, workers=[worker], timeout=1)
-                future = stored[key]
+                future = self._client.scatter({key: value}, workers=[worker], timeout=1)[key]
         if future is None:
             raise TimeoutError("no worker stores the data")
         return future
@@ -585,7 +585,8 @@ class _Cluster:
         if self._known and not workers <= self._known:
             parts = [i for i in range(len(self._objects)) if i not in self._whole]
             for i in self._whole:
-                (self._futures[i],) = self._stored([self._objects[i]], whole=True)
+                joined = workers - self._known
+                self._futures[i] = self._copied(self._objects[i], joined, self._futures[i])
             if parts:  # again from here: Client.rebalance moves nothing where there is memory left
                 stored = self._stored([self._objects[i] for i in parts])
                 for i, future in zip(parts, stored, strict=True):
