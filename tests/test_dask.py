@@ -441,3 +441,14 @@ def test_training_needs_a_client(net, x):
         elman.dask.train(net, x, x)
     with pytest.raises(ArgumentTypeError, match="client: expected a synchronous"):
         elman.dask.train(net, x, x, client="tcp://localhost:8786")
+
+
+def test_training_needs_workers(net, x):
+    from distributed import Client, LocalCluster
+
+    with (
+        LocalCluster(n_workers=0, processes=False, dashboard_address=":0") as cluster,
+        Client(cluster, set_as_default=False) as client,
+        pytest.raises(ArgumentError, match="client: expected a cluster with workers, got none"),
+    ):
+        elman.dask.train(net, x, x, client=client)

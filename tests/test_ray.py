@@ -179,8 +179,9 @@ class FakeRay(types.ModuleType):
 
 class FakeActor:
     def __init__(self, ray, worker):
-        def compute(weights, parts):
-            return ray.put(worker.compute(pickle.loads(weights), pickle.loads(pickle.dumps(parts))))
+        def compute(settings, weights, parts):
+            settings, parts = pickle.loads(pickle.dumps((settings, parts)))
+            return ray.put(worker.compute(settings, pickle.loads(weights), parts))
 
         self.compute = types.SimpleNamespace(remote=compute)
 
@@ -212,15 +213,15 @@ def test_training_has_the_bits_of_one_process(fake, net, rng, workers, options):
     assert fake.killed == (workers or 3)
 
 
-def test_a_block_is_fetched_once_by_one_actor(fake, net, rng):
+def test_a_block_is_fetched_once_by_one_actor_and_the_network_by_each(fake, net, rng):
     x = rng.standard_normal((256, 5, 3)).astype(net.dtype)
     y = rng.uniform(0.2, 0.8, (256, 5, 2)).astype(net.dtype)
     options = {"batch_size": 256, "shuffle": False, "part_size": 64, "workers": 2}
     elman.ray.train(net, x, y, epochs=1, **options)
-    assert fake.gets == 4 + 2  # the blocks, and a result of each actor
+    assert fake.gets == 4 + 2 + 2  # the blocks, and of each actor the network and a result
     fake.gets = 0
     elman.ray.train(net, x, y, epochs=10, **options)
-    assert fake.gets == 4 + 2 * 10
+    assert fake.gets == 4 + 2 + 2 * 10
 
 
 def test_actors_end_with_an_error_too(fake, net):

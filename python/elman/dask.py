@@ -429,7 +429,7 @@ def train(
     Raises
     ------
     ElmanError
-        As `elman.train`; and `ArgumentError` without a client.
+        As `elman.train`; and `ArgumentError` without a client or without workers.
 
     Examples
     --------
@@ -466,6 +466,11 @@ def _client(client: Any) -> Any:  # noqa: ANN401
     if not isinstance(client, distributed.Client) or client.asynchronous:
         raise ArgumentTypeError(
             f"client: expected a synchronous distributed.Client, got {_arguments.kind(client)}"
+        )
+    if not client.nthreads():
+        raise ArgumentError(
+            "client: expected a cluster with workers, got none: wait for them with"
+            " client.wait_for_workers(1)"
         )
     return client
 
