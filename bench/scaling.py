@@ -551,14 +551,13 @@ def stored(results: Results) -> str:
 
 
 def beaten(results: Results) -> str:
-    """Return a sentence on the batches with which two workers beat a thread, and two."""
-    said = []
-    for engine, kind in (("Dask", "dask"), ("Ray", "ray")):
-        for threads in "12":
-            faster = _faster(results["training"], f"{kind} 2", f"process {threads}")
-            words = "one thread" if threads == "1" else "two threads"
-            said.append(f"two workers of {engine} beat {words} {faster}")
-    return "Here " + "; ".join(said) + "."
+    """Return sentences on the batches with which two workers are faster than threads."""
+    return " ".join(
+        f"Two workers of {engine} are faster than one thread"
+        f" {_faster(results['training'], f'{kind} 2', 'process 1')}, and than two threads"
+        f" {_faster(results['training'], f'{kind} 2', 'process 2')}."
+        for engine, kind in (("Dask", "dask"), ("Ray", "ray"))
+    )
 
 
 def _faster(training: Results, name: str, other: str) -> str:
@@ -566,16 +565,19 @@ def _faster(training: Results, name: str, other: str) -> str:
     for size, found in training.items():
         mine, theirs = (statistics.median(found[way]) for way in (name, other))
         if mine < theirs:
-            return f"from {int(size):,} sequences, an update of {1e3 * theirs:.0f} ms"
+            return f"from {int(size):,} sequences (an update of {1e3 * theirs:.0f} ms)"
     return "at none of these sizes"
 
 
 def about(results: Results) -> str:
     """Return a sentence on the machine and the versions."""
     versions = ", ".join(f"{name} {v}" for name, v in results["versions"].items())
+    load = "".join(f", {part} {load:.1f}" for part, load in results.get("load", {}).items())
     return (
         f"{results['date']}, {results['machine']['processor']}, {results['machine']['cores']}"
-        f" cores, shared; {versions}. `python bench/scaling.py --page` writes these tables."
+        f" cores; {versions}."
+        + (f" Load average before: {load[2:]}." if load else "")
+        + " `python bench/scaling.py --page` writes these tables."
     )
 
 
@@ -598,6 +600,7 @@ def measure(names: list[str]) -> None:
     """Measure parts and add them to the results."""
     results: Results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for name in names:
+        results.setdefault("load", {})[name] = os.getloadavg()[0]
         results[name] = PARTS[name]()
         results["date"] = time.strftime("%Y-%m-%d")
         results["machine"] = machine()

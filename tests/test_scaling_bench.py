@@ -29,3 +29,13 @@ def test_the_cost_of_messages_is_what_exceeds_the_share_of_two_workers():
     found = scaling.overheads(results)
     assert math.isclose(found["dask"], 0.2)
     assert found["ray"] == 0.0
+
+
+def test_the_least_batch_with_which_workers_are_faster():
+    def times(workers):
+        return {"process 1": [0.1, 0.2, 9], "process 2": [0.1] * 3, "dask 2": [workers] * 3}
+
+    training = {"256": times(0.3), "1024": times(0.15), "4096": times(0.15)}
+    found = scaling._faster(training, "dask 2", "process 1")
+    assert found == "from 1,024 sequences (an update of 200 ms)"
+    assert scaling._faster(training, "dask 2", "process 2") == "at none of these sizes"
