@@ -417,7 +417,8 @@ def train(
         The client of the cluster; by default the current one.
     part_size : int, optional
         Number of sequences of a part: 16, 32, 64, ...; by default about four parts of a minibatch
-        for each thread of the cluster. It does not change the result.
+        for each thread of the cluster, so that workers which join find some. One for each thread
+        costs fewer messages. It does not change the result.
     **options
         All others of `elman.train`. `threads` is the number of threads of a task.
 
