@@ -362,6 +362,27 @@ def test_training_survives_a_killed_worker(net, x, client, shuffle):
     assert ours.history == alone.history
 
 
+def test_a_cluster_that_has_lost_all_workers_is_waited_for():
+    class Client:
+        """A client whose worker comes when it is waited for."""
+
+        def __init__(self):
+            self.workers = {}
+
+        def nthreads(self):
+            return self.workers
+
+        def wait_for_workers(self, count, timeout):
+            assert timeout > 10
+            self.workers = {"tcp://1": count}
+
+        def scatter(self, data, workers, timeout):
+            assert workers == ["tcp://1"]
+            return data
+
+    assert list(elman.dask._Cluster(Client()).scatter(["data"])) == [0]
+
+
 def test_a_worker_killed_while_data_are_copied_to_it(net, x, client, monkeypatch):
     """Dask's own copying, `broadcast` and `replicate`, then never returns."""
 

@@ -39,6 +39,7 @@ _SMALL = 1 << 16  # bytes of weights that travel with each task; larger ones are
 _AT_ONCE = 32 << 20  # bytes of blocks that are sent with one message
 _ATTEMPTS = 20  # to store lost data again, for one minibatch
 _PAUSE = 0.1  # seconds between two of them
+_WAIT = 60  # seconds for a worker, if all are lost
 # What Dask raises if a worker is lost while it receives data; CommClosedError is an OSError.
 _FAILED = (KeyError, OSError, TimeoutError)
 _LOOK = 50  # minibatches after which new workers are looked for
@@ -555,6 +556,7 @@ class _Cluster:
                 if attempt == _ATTEMPTS - 1:
                     raise
                 time.sleep(_PAUSE)
+                self._client.wait_for_workers(1, timeout=_WAIT)
             else:
                 return futures
         raise AssertionError
