@@ -24,6 +24,7 @@ except ModuleNotFoundError as error:
 # For type checkers, which treat a name imported as itself as public.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from elman import dynamics as dynamics
     from elman import errors as errors
     from elman import plot as plot
     from elman import pure as pure
@@ -143,6 +144,7 @@ _HOMES = {
     "backward": "elman.training",
     "build_info": "elman._core",
     "compare": "elman._compare",
+    "dynamics": "elman.dynamics",
     "errors": "elman.errors",
     "forecast": "elman.forecasting.ahead",
     "from_keras": "elman.interop.keras",

@@ -135,7 +135,7 @@ def numbers_of(net: Parameters, activation: Activation) -> dict[str, float]:
 
 # f'(z); where f has a corner, 0 or the left derivative.
 SLOPES: dict[str, Callable[..., Array]] = {
-    "tanh": lambda z: 1.0 - np.tanh(z) ** 2,
+    "tanh": lambda z: 4.0 * sigmoid(2.0 * z) * sigmoid(-2.0 * z),  # 1 - tanh(z)^2 in the tails too
     "sigmoid": lambda z: sigmoid(z) * sigmoid(-z),
     "relu": lambda z: np.where(z > 0, 1.0, 0.0),
     "identity": np.ones_like,
@@ -145,8 +145,26 @@ SLOPES: dict[str, Callable[..., Array]] = {
     "hard_sigmoid": lambda z, alpha, beta: np.where(np.abs(alpha * z + beta - 0.5) < 0.5, alpha, 0),
     "softsign": lambda z: 1.0 / (1.0 + np.abs(z)) ** 2,
     "softplus": sigmoid,
-    "scaled_tanh": lambda z, alpha, beta: alpha * beta * (1.0 - np.tanh(beta * z) ** 2),
+    "scaled_tanh": lambda z, alpha, beta: (
+        alpha * beta * 4.0 * sigmoid(2.0 * beta * z) * sigmoid(-2.0 * beta * z)
+    ),
     "affine": lambda z, alpha, beta: np.full_like(z, alpha),
+}
+
+# The largest |f'|, from |alpha| and |beta|.
+STEEPEST: dict[str, Callable[..., float]] = {
+    "tanh": lambda: 1.0,
+    "sigmoid": lambda: 0.25,
+    "relu": lambda: 1.0,
+    "identity": lambda: 1.0,
+    "leaky_relu": lambda alpha: max(alpha, 1.0),
+    "elu": lambda alpha: max(alpha, 1.0),
+    "thresholded_relu": lambda alpha: 1.0,  # except at the jump at alpha
+    "hard_sigmoid": lambda alpha, beta: alpha,
+    "softsign": lambda: 1.0,
+    "softplus": lambda: 1.0,
+    "scaled_tanh": lambda alpha, beta: alpha * beta,
+    "affine": lambda alpha, beta: alpha,
 }
 
 
@@ -159,6 +177,17 @@ def backward(net: Parameters, activation: Activation, z: Array, d: Array) -> Arr
     if activation.name == "log_softmax":
         total: Array = d.sum(axis=-1, keepdims=True)
         return d - softmax(z) * total
-    slope = SLOPES[activation.name](z, **numbers_of(net, activation))
-    flows = (np.abs(z) < clip_of(net, activation)) & (slope != 0)
-    return np.where(flows, d * slope, 0.0)
+    f_prime = slope(net, activation, z)
+    return np.where(f_prime != 0, d * f_prime, 0.0)
+
+
+def slope(net: Parameters, activation: Activation, z: Array) -> Array:
+    """Return f'(z) of an elementwise activation, 0 where z is clipped."""
+    f_prime = SLOPES[activation.name](z, **numbers_of(net, activation))
+    return np.where(np.abs(z) < clip_of(net, activation), f_prime, 0.0)
+
+
+def steepest(net: Parameters, activation: Activation) -> float:
+    """Return the largest |f'| of an elementwise activation, except at the jump of one."""
+    numbers = numbers_of(net, activation)
+    return STEEPEST[activation.name](**{name: abs(number) for name, number in numbers.items()})

@@ -65,7 +65,7 @@ def step(net: Parameters, x: ArrayLike, state: ArrayLike) -> tuple[Array, Array]
     for layer, h_before in zip(net.layers, by_layer(net, state), strict=True):
         below = _cell(net, layer, below, h_before)
         h.append(below)
-    return _read_out(net, below), np.concatenate(h, axis=-1)
+    return read_out(net, below), np.concatenate(h, axis=-1)
 
 
 def _cell(net: Parameters, layer: Layer, x: Array, h: Array) -> Array:
@@ -75,7 +75,7 @@ def _cell(net: Parameters, layer: Layer, x: Array, h: Array) -> Array:
     return activate(net, layer.activation, h @ W_hh.T + x @ W_xh.T + b_h)
 
 
-def _read_out(net: Parameters, top: Array) -> Array:
+def read_out(net: Parameters, top: Array) -> Array:
     """Return the outputs (..., O) from the top layer's states."""
     y = top
     if net.readout is not None:
@@ -151,7 +151,7 @@ def run_real(
         hidden.append(below)
     if kind == "zero":
         below = np.where(real, below, 0.0)
-    output = _read_out(net, below)
+    output = read_out(net, below)
     if kind == "padding":
         output = np.where(real, output, 0.0)
     return Run(output, np.concatenate(last, axis=-1), np.concatenate(hidden, axis=-1))

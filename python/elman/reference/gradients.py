@@ -100,7 +100,7 @@ def loss_and_gradients(
     for t in range(T):
         h.append(np.where((t < n)[..., np.newaxis], step(net, x[..., t, :], h[t])[1], h[t]))
         target = y if outputs == "last" else y.take(t, axis=len(batch))
-        l_t, dz_t = _loss(net, loss, _readout_sum(net, h[t + 1]), target, w[..., t] != 0)
+        l_t, dz_t = loss_of_step(net, loss, readout_sum(net, h[t + 1]), target, w[..., t] != 0)
         value += (w[..., t] / total * l_t).sum()
         dz.append((w[..., t] / total)[..., np.newaxis] * dz_t)
 
@@ -145,7 +145,7 @@ def _weights(
     return w
 
 
-def _readout_sum(net: Parameters, top: Array) -> Array:
+def readout_sum(net: Parameters, top: Array) -> Array:
     """Return the z of the output g(z); without a readout, the top layer's states."""
     *_, top = by_layer(net, top)
     if net.readout is None:
@@ -153,7 +153,7 @@ def _readout_sum(net: Parameters, top: Array) -> Array:
     return top @ float64(net.readout.W_hy).T + float64(net.readout.b_y)
 
 
-def _loss(
+def loss_of_step(
     net: Parameters, loss: str, z: Array, target: NDArray[Any], counts: NDArray[np.bool_]
 ) -> tuple[Array, Array]:
     """Return the losses (...) of a step and their gradients (..., O) with respect to z."""

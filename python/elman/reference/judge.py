@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from elman.errors import ShapeError
-from elman.reference.activations import activate, clip_of, clipped, numbers_of
+from elman.reference.activations import activate, clip_of, clipped, numbers_of, steepest
 from elman.reference.forward import (
     by_half,
     float64,
@@ -22,7 +22,7 @@ from elman.reference.forward import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
@@ -32,21 +32,6 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 _BOUND = "g(n + 4) (|b| + sum |w||v|) slope + 4 u |f| + 2^-100, g(k) = k u / (1 - k u)"
-# The largest |f'|, from |alpha| and |beta|.
-_STEEPEST: dict[str, Callable[..., float]] = {
-    "tanh": lambda: 1.0,
-    "sigmoid": lambda: 0.25,
-    "relu": lambda: 1.0,
-    "identity": lambda: 1.0,
-    "leaky_relu": lambda alpha: max(alpha, 1.0),
-    "elu": lambda alpha: max(alpha, 1.0),
-    "thresholded_relu": lambda alpha: 1.0,  # except at the jump at alpha
-    "hard_sigmoid": lambda alpha, beta: alpha,
-    "softsign": lambda: 1.0,
-    "softplus": lambda: 1.0,
-    "scaled_tanh": lambda alpha, beta: alpha * beta,
-    "affine": lambda alpha, beta: alpha,
-}
 _EXACT = ("identity", "relu", "leaky_relu", "thresholded_relu", "affine")  # sums and products
 _TINY = 2.0**-100
 _U64 = 2.0**-53  # the unit roundoff of the arithmetic here
@@ -380,7 +365,7 @@ def _judge_neurons(
         jumps = np.abs(z - numbers["alpha"]) <= error
         other = np.where(jumps, np.where(z > numbers["alpha"], 0.0, z), f)
     numbers = {name: abs(number) for name, number in numbers.items()}
-    error = error * _STEEPEST[activation.name](**numbers)
+    error = error * steepest(net, activation)
     composed = activation.name in ("elu", "softplus", "scaled_tanh")
     ulps = (2.0 if composed else 1.0) * (4.0 * how.u + 12.0 * _U64)
     subnormal = numbers.get("alpha", 0.0) * how.smallest

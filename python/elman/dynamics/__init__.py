@@ -1,0 +1,32 @@
+"""Analysis of networks as dynamical systems, in NumPy and float64.
+
+h_t = F(h_(t-1), x_t) is the map of one step, h the states of all layers in one vector. `jacobian`
+and `linearize` have its derivatives, `fixed_points` its fixed and slow points, `lyapunov` the rates
+at which it stretches, `memory_curve` how long it keeps its inputs, and `gradient_flow` how the
+gradient of a loss passes back through its steps.
+
+Everything but `memory_curve`, which runs the core, is computed in float64 from the weights as they
+are, whatever the dtype of the network. All layers must run forward.
+"""
+
+from elman.dynamics.fixed_points import FixedPoint, FixedPoints, fixed_points
+from elman.dynamics.gradient_flow import GradientFlow, gradient_flow
+from elman.dynamics.jacobian import Jacobian, Linearization, jacobian, linearize
+from elman.dynamics.lyapunov import Lyapunov, lyapunov
+from elman.dynamics.memory import MemoryCurve, memory_curve
+
+__all__ = [
+    "FixedPoint",
+    "FixedPoints",
+    "GradientFlow",
+    "Jacobian",
+    "Linearization",
+    "Lyapunov",
+    "MemoryCurve",
+    "fixed_points",
+    "gradient_flow",
+    "jacobian",
+    "linearize",
+    "lyapunov",
+    "memory_curve",
+]

@@ -1,0 +1,95 @@
+"""The search for states that a step does not move, from many starts at a time.
+
+Levenberg's and Marquardt's method on q(h) = |F(h) - h|^2 / 2: Newton's near a fixed point, and a
+descent elsewhere, so that it also ends in minima of q above 0, the slow points of D. Sussillo and
+O. Barak, "Opening the black box", Neural Computation 25, 2013, who minimize q by gradient descent.
+The damping follows H. B. Nielsen (K. Madsen, H. B. Nielsen and O. Tingleff, "Methods for non-linear
+least squares problems", 2004).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from elman.dynamics.step_map import StepMap
+
+    Array = NDArray[np.float64]
+
+_BLOCK_VALUES = 1 << 21  # of the matrices of one block of starts, to limit memory
+_FIRST_DAMPING = 1e-3
+_LARGEST_DAMPING = 1e12
+_FLAT = 1e-14  # a step that promises to reduce q by less than this part: a minimum above 0
+
+
+def search(
+    of_step: StepMap,
+    starts: Array,
+    x: Array,
+    arrived: Callable[[Array], NDArray[np.bool_]],
+    iterations: int,
+) -> Array:
+    """Return where the search ends from each of the starts (n, S).
+
+    A row is left alone as soon as `arrived` says so.
+    """
+    size = max(1, _BLOCK_VALUES // starts.shape[-1] ** 2)
+    blocks = [starts[begin : begin + size] for begin in range(0, len(starts), size)]
+    return np.concatenate([_descend(of_step, b, x, arrived, iterations) for b in blocks])
+
+
+@np.errstate(all="ignore")
+def _descend(
+    of_step: StepMap,
+    starts: Array,
+    x: Array,
+    arrived: Callable[[Array], NDArray[np.bool_]],
+    iterations: int,
+) -> Array:
+    ends, rows = starts.copy(), np.arange(len(starts))
+    h = starts.copy()
+    r, A = motion(of_step, h, x)
+    damping, growth = np.full(len(h), _FIRST_DAMPING), np.full(len(h), 2.0)
+    for _ in range(iterations):
+        gradient = np.einsum("nij,ni->nj", A, r)
+        d = _steps(A, gradient, damping)
+        expected = (d * (damping[:, np.newaxis] * d - gradient)).sum(axis=-1)  # decrease of 2 q
+        squares = (r * r).sum(axis=-1)
+        stop = arrived(h) | (expected <= _FLAT * squares) | (damping > _LARGEST_DAMPING)
+        ends[rows[stop]] = h[stop]
+        everything = (rows, h, r, A, d, expected, squares, damping, growth)
+        rows, h, r, A, d, expected, squares, damping, growth = (a[~stop] for a in everything)
+        if not rows.size:
+            break
+        r_new, A_new = motion(of_step, h + d, x)
+        gain = (squares - (r_new * r_new).sum(axis=-1)) / expected
+        good = gain > 0
+        h = np.where(good[:, np.newaxis], h + d, h)
+        r = np.where(good[:, np.newaxis], r_new, r)
+        A = np.where(good[:, np.newaxis, np.newaxis], A_new, A)
+        damping *= np.where(good, np.maximum(1 / 3, 1 - (2 * gain - 1) ** 3), growth)
+        growth = np.where(good, 2.0, 2.0 * growth)
+    ends[rows] = h
+    return ends
+
+
+def motion(of_step: StepMap, h: Array, x: Array) -> tuple[Array, Array]:
+    """Return F(h) - h (n, S) and its Jacobian (n, S, S)."""
+    after, slopes = of_step.step(h, x)
+    J = of_step.jacobian(slopes)
+    return after - h, J - np.eye(h.shape[-1])
+
+
+def _steps(A: Array, gradient: Array, damping: Array) -> Array:
+    """Return the steps d (n, S) of (A^T A + damping I) d = -gradient."""
+    H = A.swapaxes(-1, -2) @ A
+    diagonal = np.einsum("nii->ni", H)
+    diagonal += np.maximum(damping, 1e-30)[:, np.newaxis]
+    step: Array = np.linalg.solve(H, -gradient[..., np.newaxis])[..., 0]
+    return step

@@ -1,0 +1,320 @@
+"""`elman.dynamics.fixed_points` beside closed forms and extended precision."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import elman
+from fixtures.activations import GENERAL
+
+pytestmark = pytest.mark.any_isa
+
+
+def one_unit(w, b=0.0, activation="tanh"):
+    return elman.Network.from_weights([([[0.0]], [[w]], [b])], None, activation=activation)
+
+
+# --- the pitchfork of one tanh unit ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("w", [0.0, 0.5, 0.99, -0.9])
+def test_below_the_pitchfork_zero_is_the_only_fixed_point(w):
+    (point,) = elman.dynamics.fixed_points(one_unit(w), n=30)
+    assert abs(point.state[0]) <= point.radius < 1e-13
+    assert point.stable is True
+    assert point.unstable == 0
+    assert point.eigenvalues[0] == pytest.approx(w, abs=1e-15)
+    assert point.starts == 30
+
+
+@pytest.mark.parametrize("w", [1.01, 1.5, 3.0])
+def test_above_the_pitchfork_there_are_three(mpmath, w):
+    points = elman.dynamics.fixed_points(one_unit(w), n=60)
+    assert len(points) == 3
+    zero, (low, high) = points[2], sorted(points.stable, key=lambda p: p.state[0])
+    exact = mpmath.findroot(lambda h: mpmath.tanh(mpmath.mpf(w) * h) - h, float(high.state[0]))
+    assert abs(float(exact - mpmath.mpf(float(high.state[0])))) <= high.radius < 1e-13
+    assert low.state[0] == pytest.approx(-high.state[0], abs=1e-13)
+    assert abs(zero.state[0]) < 1e-14
+    assert (zero.stable, zero.unstable) == (False, 1)
+    assert zero.eigenvalues[0] == pytest.approx(w, rel=1e-14)
+    assert high.eigenvalues[0].real == pytest.approx(w * (1 - float(exact) ** 2), rel=1e-12)
+
+
+def test_at_the_pitchfork_nothing_is_proved():
+    (point,) = elman.dynamics.fixed_points(one_unit(1.0), n=60)
+    assert abs(point.state[0]) < 1e-6
+    assert point.stable is None
+    assert point.unstable == 0
+    assert point.radius is None
+
+
+def test_a_negative_weight_leaves_a_two_cycle_around_an_unstable_point():
+    (point,) = elman.dynamics.fixed_points(one_unit(-2.0), n=60)
+    assert point.stable is False
+    assert point.eigenvalues[0] == pytest.approx(-2.0)
+
+
+# --- linear networks ------------------------------------------------------------------------------
+
+
+def linear(W, b):
+    return elman.Network.from_weights(
+        [(np.zeros((len(W), 1)), W, b)], None, activation="identity", dtype="float64"
+    )
+
+
+@pytest.mark.parametrize(("factor", "stable"), [(0.9, True), (1.1, False), (1.0, None)])
+def test_a_rotation_has_the_eigenvalues_of_its_angle(factor, stable):
+    turn = factor * np.array([[np.cos(0.3), -np.sin(0.3)], [np.sin(0.3), np.cos(0.3)]])
+    (point,) = elman.dynamics.fixed_points(linear(turn, [1.0, 2.0]), n=5)
+    want = np.linalg.solve(np.eye(2) - turn, [1.0, 2.0])
+    assert np.abs(point.state - want).max() <= point.radius + 1e-13
+    assert point.radius < 1e-12
+    assert sorted(np.angle(point.eigenvalues)) == pytest.approx([-0.3, 0.3])
+    assert np.abs(point.eigenvalues) == pytest.approx(factor)
+    assert point.stable is stable
+
+
+def test_a_line_attractor_is_found_as_a_line():
+    """W = I - (I - u u^T) / 2: every multiple of u is fixed, and other directions shrink."""
+    u = np.array([0.6, 0.8, 0.0])
+    points = elman.dynamics.fixed_points(
+        linear((np.eye(3) + np.outer(u, u)) / 2, np.zeros(3)), n=50, distance=0.01
+    )
+    assert len(points) > 20
+    for point in points:
+        assert np.abs(point.state - u * (u @ point.state)).max() < 1e-14
+        assert point.stable is None
+        assert point.radius is None
+        assert np.abs(point.eigenvalues) == pytest.approx([1.0, 0.5, 0.5])
+    along = np.sort(points.states @ u)
+    assert np.diff(along).min() > 0.01 * 0.99
+
+
+def test_the_identity_is_fixed_everywhere():
+    points = elman.dynamics.fixed_points(linear(np.eye(2), np.zeros(2)), n=10)
+    assert len(points) == 10
+    assert all(point.residual == 0 and point.stable is None for point in points)
+
+
+def test_a_network_without_fixed_points_has_none():
+    points = elman.dynamics.fixed_points(linear(np.eye(2), np.ones(2)), n=10)
+    assert len(points) == 0
+    assert points.unfinished == 10
+    assert points.states.shape == (0, 2)
+    assert str(points).splitlines()[1:] == []
+
+
+# --- slow points ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("gap", [1e-4, 1e-2])
+def test_the_ghost_of_a_fold_is_a_slow_point(gap):
+    """q has a minimum where F'(h) = 1, so where cosh(z)^2 = w, after two fixed points have met."""
+    w = 2.0
+    z = np.arccosh(np.sqrt(w))
+    b = np.tanh(z) * w - z + gap  # at b - gap: F(-tanh z) = -tanh z and F' = 1
+    net = one_unit(w, b)
+    assert len(elman.dynamics.fixed_points(net, n=50)) == 1
+    points = elman.dynamics.fixed_points(net, n=50, slow=1e-3)
+    assert [point.kind for point in points] == ["fixed", "slow"]
+    slow = points[1]
+    assert slow.state[0] == pytest.approx((-z - b) / w, abs=1e-5)
+    assert slow.speed == pytest.approx(0.5 * (np.tanh(-z) - (-z - b) / w) ** 2, rel=1e-6)
+    assert slow.residual > slow.bound
+    assert slow.radius is None
+    assert len(elman.dynamics.fixed_points(net, n=50, slow=slow.speed / 2)) == 1
+
+
+# --- proofs ---------------------------------------------------------------------------------------
+
+
+def exact_point(mpmath, net, state, x):
+    """Return the fixed point nearest to a state in 50 digits, as a list."""
+    f = {
+        "tanh": mpmath.tanh,
+        "sigmoid": lambda v: 1 / (1 + mpmath.exp(-v)),
+        "softsign": lambda v: v / (1 + abs(v)),
+        "softplus": lambda v: mpmath.log(1 + mpmath.exp(v)),
+    }
+    matrices = [
+        (mpmath.matrix(l.W_xh.tolist()), mpmath.matrix(l.W_hh.tolist()), l.b_h.tolist())
+        for l in net.layers
+    ]
+
+    def equations(*h):
+        below, at, values = mpmath.matrix(list(map(float, x))), 0, []
+        for layer, (W_xh, W_hh, b_h) in zip(net.layers, matrices, strict=True):
+            own = mpmath.matrix(h[at : at + W_hh.rows])
+            z = W_hh * own + W_xh * below + mpmath.matrix(b_h)
+            values += [own[i] - f[layer.activation.name](z[i]) for i in range(W_hh.rows)]
+            below, at = own, at + W_hh.rows
+        return values
+
+    root = mpmath.findroot(equations, [mpmath.mpf(float(v)) for v in state], tol=1e-70)
+    return list(root)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid", "softsign", "softplus"])
+@pytest.mark.parametrize("hidden", [[3], [2, 2]], ids=str)
+def test_an_exact_fixed_point_is_within_the_radius(mpmath, rng, activation, hidden):
+    net = elman.Network(2, hidden, None, activation=activation, dtype="float32", seed=5)
+    net = net.replace(
+        tensors={name: 1.5 * w for name, w in net.tensors().items() if name.endswith("W_hh")}
+    )
+    x = rng.standard_normal(2).astype(np.float32)
+    points = elman.dynamics.fixed_points(net, x, n=20)
+    assert len(points) >= 1
+    for point in points:
+        assert point.kind == "fixed"
+        assert point.radius < 1e-12
+        exact = exact_point(mpmath, net, point.state, x)
+        off = max(
+            abs(one - mpmath.mpf(float(v))) for one, v in zip(exact, point.state, strict=True)
+        )
+        assert off <= point.radius
+
+
+@pytest.mark.parametrize("activation", ["tanh", *GENERAL], ids=str)
+def test_every_activation_has_certified_points(activation):
+    net = elman.Network(2, [6, 4], 1, activation=activation, seed=2)
+    for point in elman.dynamics.fixed_points(net, [0.3, -0.2], n=20):
+        assert point.residual <= point.bound < 1e-13
+        after = elman.reference.step(net, [0.3, -0.2], point.state)[1]
+        assert np.abs(after - point.state).max() < 1e-13
+        if point.radius is not None:
+            assert point.radius < 1e-11
+
+
+@pytest.mark.parametrize("activation", ["relu", elman.Activation("tanh", clip=0.4)], ids=str)
+def test_nothing_is_proved_at_a_corner(activation):
+    """Without a bias relu's z is 0 at the fixed point 0; tanh is clipped at 0.4."""
+    if activation == "relu":
+        points = elman.dynamics.fixed_points(one_unit(0.5, 0.0, activation), n=10)
+    else:
+        z = 0.4
+        points = elman.dynamics.fixed_points(one_unit(z / np.tanh(z), 0.0, activation), n=40)
+        points = [point for point in points if abs(point.state[0]) > 0.1]
+    assert points
+    for point in points:
+        assert point.kind == "fixed"
+        assert point.radius is None
+
+
+def test_a_point_beside_a_fixed_one_is_not_called_fixed():
+    from elman.dynamics.certificate import is_fixed
+    from elman.dynamics.step_map import StepMap
+
+    net = elman.Network(2, 16, None, seed=0)
+    of_step = StepMap(net, "test")
+    (point,) = elman.dynamics.fixed_points(net, n=5)
+    assert is_fixed(of_step, point.state, np.zeros(2))
+    for error in (1e-12, -1e-12):
+        moved = point.state.copy()
+        moved[7] += error
+        assert not is_fixed(of_step, moved, np.zeros(2))
+
+
+# --- deep networks --------------------------------------------------------------------------------
+
+
+def test_a_deep_network_has_the_points_of_its_layers():
+    """Two units in a chain: 3 fixed points below, and above 3 for each where they are not driven."""
+    net = elman.Network.from_weights(
+        [([[0.0]], [[2.0]], None), ([[0.1]], [[3.0]], None)], None, dtype="float64"
+    )
+    points = elman.dynamics.fixed_points(net, n=300)
+    assert len(points) == 9
+    assert len(points.stable) == 4
+    for point in points:
+        J = elman.dynamics.jacobian(net, point.state).state
+        want = np.sort(np.linalg.eigvals(J).real)
+        assert np.sort(point.eigenvalues.real) == pytest.approx(want)
+        assert point.unstable == (np.abs(want) > 1).sum()
+        below = elman.dynamics.fixed_points(one_unit(2.0), n=60).states[:, 0]
+        assert np.abs(below - point.state[0]).min() < 1e-13
+
+
+# --- starts and results ---------------------------------------------------------------------------
+
+
+def test_the_same_seed_gives_the_same_points(rng):
+    net = elman.Network(2, 8, 2, seed=0).replace(
+        tensors={"layers.0.W_hh": 2.0 * rng.standard_normal((8, 8))}
+    )
+    one, other = (elman.dynamics.fixed_points(net, n=50, seed=7) for _ in range(2))
+    assert (one.states == other.states).all()
+    assert sum(point.starts for point in one) + one.unfinished == one.starts == 50
+
+
+def test_starts_are_drawn_from_given_states():
+    net = one_unit(2.0)
+    points = elman.dynamics.fixed_points(net, n=20, states=np.full((4, 5, 1), 0.9))
+    assert len(points) == 1
+    assert points[0].state[0] == pytest.approx(0.9575, abs=1e-4)
+    between = elman.dynamics.fixed_points(net, n=200, states=[[-0.9], [0.9]])
+    assert len(between) == 3
+
+
+def test_the_search_in_blocks_finds_the_same(monkeypatch, rng):
+    from elman.dynamics import search
+
+    net = elman.Network(2, 8, 2, seed=0).replace(
+        tensors={"layers.0.W_hh": 2.0 * rng.standard_normal((8, 8))}
+    )
+    whole = elman.dynamics.fixed_points(net, n=40)
+    monkeypatch.setattr(search, "_BLOCK_VALUES", 7 * 64)
+    parts = elman.dynamics.fixed_points(net, n=40)
+    assert len(whole) == len(parts)
+    assert np.abs(whole.states - parts.states).max() < 1e-12
+
+
+def test_points_are_a_sequence_with_a_table():
+    points = elman.dynamics.fixed_points(one_unit(2.0), n=20)
+    assert len(points) == len(list(points)) == len(str(points).splitlines()) - 1
+    assert points[0] is points[:1][0]
+    assert points.states.shape == (3, 1)
+    page = points._repr_html_()
+    assert page.count("<tr>") == 4
+    assert "3 fixed, 2 of them stable" in page
+    data = json.loads(json.dumps(points.to_dict()))
+    assert data["points"][0]["state"] == points[0].state.tolist()
+    assert data["points"][0]["eigenvalues"] == [[points[0].eigenvalues[0].real, 0.0]]
+    assert data["points"][2]["stable"] is False
+    assert repr(points[2]).startswith("FixedPoint(fixed, 1 unstable, |eigenvalue| 2, residual 0 of")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "says"),
+    [
+        ({"x": np.zeros((1, 2))}, elman.ShapeError, r"x: expected \(2,\), one constant input"),
+        ({"x": np.zeros(3)}, elman.ShapeError, r"x: expected \(..., 2\)"),
+        ({"n": 0}, elman.ArgumentError, "n: expected at least 1, got 0"),
+        ({"slow": 0.0}, elman.ArgumentError, "slow: expected a number above 0"),
+        ({"distance": -1}, elman.ArgumentError, "distance: expected a number above 0"),
+        ({"iterations": 0}, elman.ArgumentError, "iterations: expected at least 1"),
+        ({"states": np.zeros((0, 3))}, elman.ArgumentError, "states: expected at least one"),
+        ({"states": np.zeros(4)}, elman.ShapeError, r"states: expected \(..., 3\), got"),
+        ({"seed": -1}, elman.ArgumentError, "seed: expected at least 0"),
+    ],
+)
+def test_wrong_arguments_are_one_sentence(arguments, error, says):
+    with pytest.raises(error, match=says):
+        elman.dynamics.fixed_points(elman.Network(2, 3, 1, seed=0), **arguments)
+
+
+def test_layers_must_run_forward():
+    net = elman.Network(2, 3, 1, direction="bidirectional", seed=0)
+    with pytest.raises(elman.ArgumentError, match="fixed_points: expected layers that all run"):
+        elman.dynamics.fixed_points(net)
+
+
+@pytest.fixture(scope="module")
+def mpmath():
+    mpmath = pytest.importorskip("mpmath")
+    with mpmath.workdps(80):
+        yield mpmath
