@@ -9,11 +9,11 @@ Everything but `memory_curve`, which runs the core, is computed in float64 from 
 are, whatever the dtype of the network. All layers must run forward.
 """
 
-from elman.dynamics.fixed_points import FixedPoint, FixedPoints, fixed_points
-from elman.dynamics.gradient_flow import GradientFlow, gradient_flow
-from elman.dynamics.jacobian import Jacobian, Linearization, jacobian, linearize
-from elman.dynamics.lyapunov import Lyapunov, lyapunov
+from elman.dynamics.exponents import Lyapunov, lyapunov
+from elman.dynamics.flow import GradientFlow, gradient_flow
+from elman.dynamics.linear import Jacobian, Linearization, jacobian, linearize
 from elman.dynamics.memory import MemoryCurve, memory_curve
+from elman.dynamics.points import FixedPoint, FixedPoints, fixed_points
 
 __all__ = [
     "FixedPoint",

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
+_UNPROVED = 1e-7  # how far off a point without a proof is taken to be: one of a fold, for instance
 _HOW = Rounding.of(np.float64)
 _SECH2 = 4.0 / 3.0**1.5  # the largest |d^2 tanh(z)/dz^2|
 # The largest |f''| between corners, from |alpha| and |beta|.
@@ -72,7 +73,7 @@ def residuals(of_step: StepMap, h: Array, x: Array) -> tuple[Array, Array]:
 def is_fixed(of_step: StepMap, h: Array, x: Array) -> NDArray[np.bool_]:
     """Return which states (...) are fixed points within the rounding of every unit."""
     residual, bound = residuals(of_step, h, x)
-    fixed: NDArray[np.bool_] = (residual <= bound).all(axis=-1)
+    fixed: NDArray[np.bool_] = np.all(residual <= bound, axis=-1)
     return fixed
 
 
@@ -80,7 +81,7 @@ class Ball(NamedTuple):
     """The result of `enclose`."""
 
     radius: float | None  # of the ball around h that contains exactly one fixed point
-    change: Array  # (S,): how far the rows of the Jacobian within it can be from those computed
+    change: Array  # (S,): how far the rows of the Jacobian within it can be from that at h
 
 
 @np.errstate(all="ignore")
@@ -90,7 +91,9 @@ def enclose(of_step: StepMap, h: Array, x: Array) -> Ball:
     The theorem of Newton and Kantorovich in its form with an approximate inverse: let C be about
     (I - J)^-1, G(h) = h - f(z) and, in maximum norms and including rounding,
 
-        eta >= |C G(h)|,   alpha >= |I - C (I - J(h))|,   K r >= |C (J(h') - J(h))| for |h' - h| <= r
+        eta >= |C G(h)|,   alpha >= |I - C (I - J(h))|,   K r >= |C (J(h') - J(h))|
+
+    for all h' with |h' - h| <= r.
 
     If alpha < 1 and 2 eta K <= (1 - alpha)^2, then h' -> h' - C G(h') maps the ball of radius
     r = 2 eta / (1 - alpha + sqrt((1 - alpha)^2 - 2 eta K)) into itself and contracts there. J may
@@ -101,10 +104,12 @@ def enclose(of_step: StepMap, h: Array, x: Array) -> Ball:
     W1, u = np.abs(rows.W).sum(axis=-1), 2.0**-53
     J = rows.slope[:, np.newaxis] * rows.W
     of_J = (rows.curvature * rows.error + 16 * u * rows.steepest) * W1
+    at_corner = rows.to_corner <= W1 * _UNPROVED + rows.error
+    unproved = of_J + (rows.curvature * W1 * _UNPROVED + 2 * rows.steepest * at_corner) * W1
     try:
         C = np.linalg.inv(np.eye(len(h)) - J)
     except np.linalg.LinAlgError:
-        return Ball(None, of_J)
+        return Ball(None, unproved)
     A, size = np.eye(len(h)) - J, np.abs(C)
     of_products = (len(h) + 4) * u * (size @ np.abs(A).sum(axis=-1))
     alpha = np.max(np.abs(np.eye(len(h)) - C @ A).sum(axis=-1) + of_products + size @ of_J)
@@ -112,10 +117,10 @@ def enclose(of_step: StepMap, h: Array, x: Array) -> Ball:
     K = np.max(size @ (rows.curvature * W1**2))
     root = (1 - alpha) ** 2 - 2 * eta * K
     if not (alpha < 1 and root >= 0):
-        return Ball(None, of_J)
+        return Ball(None, unproved)
     radius = 2 * eta / (1 - alpha + np.sqrt(root)) * (1 + 1e-9)  # of the operations above
     if (rows.to_corner <= W1 * radius + rows.error).any():
-        return Ball(None, of_J)
+        return Ball(None, unproved)
     return Ball(float(radius), of_J + rows.curvature * W1**2 * radius)
 
 
@@ -166,4 +171,5 @@ def _to_corner(net: Network, f: Activation, z: Array) -> Array:
     limit = clip_of(net, f)
     corners = _CORNERS[f.name](**numbers_of(net, f)) if f.name in _CORNERS else []
     distances = [np.abs(z - corner) for corner in (*corners, -limit, limit)]
-    return np.minimum.reduce(distances)
+    nearest: Array = np.minimum.reduce(distances)
+    return nearest

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _BLOCK_VALUES = 1 << 21  # of the matrices of one block of starts, to limit memory
 _FIRST_DAMPING = 1e-3
 _LARGEST_DAMPING = 1e12
+_SMALLEST_DAMPING = 1e-30  # so that the matrix is never zero
 _FLAT = 1e-14  # a step that promises to reduce q by less than this part: a minimum above 0
 
 
@@ -73,7 +74,8 @@ def _descend(
         h = np.where(good[:, np.newaxis], h + d, h)
         r = np.where(good[:, np.newaxis], r_new, r)
         A = np.where(good[:, np.newaxis, np.newaxis], A_new, A)
-        damping *= np.where(good, np.maximum(1 / 3, 1 - (2 * gain - 1) ** 3), growth)
+        factor: Array = np.where(good, np.maximum(1 / 3, 1 - (2 * gain - 1) ** 3), growth)
+        damping = np.maximum(damping * factor, _SMALLEST_DAMPING)
         growth = np.where(good, 2.0, 2.0 * growth)
     ends[rows] = h
     return ends
@@ -88,8 +90,7 @@ def motion(of_step: StepMap, h: Array, x: Array) -> tuple[Array, Array]:
 
 def _steps(A: Array, gradient: Array, damping: Array) -> Array:
     """Return the steps d (n, S) of (A^T A + damping I) d = -gradient."""
-    H = A.swapaxes(-1, -2) @ A
-    diagonal = np.einsum("nii->ni", H)
-    diagonal += np.maximum(damping, 1e-30)[:, np.newaxis]
-    step: Array = np.linalg.solve(H, -gradient[..., np.newaxis])[..., 0]
-    return step
+    H: Array = A.swapaxes(-1, -2) @ A
+    H += damping[:, np.newaxis, np.newaxis] * np.eye(A.shape[-1])
+    steps: Array = np.linalg.solve(H, -gradient[..., np.newaxis])[..., 0]
+    return steps

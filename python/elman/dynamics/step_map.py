@@ -41,7 +41,7 @@ class StepMap:
     """The map of one step of a network."""
 
     def __init__(self, net: Network, what: str) -> None:
-        """Raise unless all layers run forward and all weights are finite; `what` is in the error."""
+        """Raise for `what`, a function, unless all layers run forward with finite weights."""
         require_network(net)
         require_forward(net, what)
         _arguments.require_finite(net.tensors())

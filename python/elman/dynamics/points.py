@@ -100,6 +100,7 @@ class FixedPoints(Record, Sequence[FixedPoint]):
     x: Array
     starts: int
     unfinished: int
+    _state_size: int
 
     @overload
     def __getitem__(self, index: int) -> FixedPoint: ...
@@ -114,7 +115,8 @@ class FixedPoints(Record, Sequence[FixedPoint]):
     @property
     def states(self) -> Array:
         """The states, shape (number of points, S)."""
-        return np.array([point.state for point in self.points]).reshape(len(self.points), -1)
+        states = [point.state for point in self.points]
+        return np.array(states).reshape(len(states), self._state_size)
 
     @property
     def stable(self) -> tuple[FixedPoint, ...]:
@@ -236,9 +238,9 @@ def fixed_points(
     -----
     *What "fixed" means.* F is evaluated in float64 from the network's weights. The computed f(z) of
     a unit can differ from the exact one by its rounding bound (`elman.reference.verify` states it);
-    a state is called fixed only if, for every unit, |f(z) - h| is within this bound: by evaluating
-    F in float64 it cannot be told from an exact fixed point. In a deep network a layer is evaluated
-    with the states of the layer below, which has the same fixed points.
+    a state is called fixed only if, for every unit, |f(z) - h| is within this bound: evaluating F
+    in float64 cannot distinguish it from an exact fixed point. In a deep network a layer is
+    evaluated with the states of the layer below, which has the same fixed points.
 
     *What `radius` means.* A small residual alone says little where I - J is nearly singular.
     `radius` is a proof, by the theorem of Newton and Kantorovich with an approximate inverse
@@ -287,7 +289,7 @@ def fixed_points(
     points = [_point(of_step, ends[index], x, members) for index, members in kept]
     points.sort(key=lambda p: (p.kind, p.unstable, -p.starts))
     arrived = sum(point.starts for point in points)
-    return FixedPoints(tuple(points), x, count, count - arrived)
+    return FixedPoints(tuple(points), x, count, count - arrived, net.state_size)
 
 
 def _starts(of_step: StepMap, states: ArrayLike | None, n: int, rng: np.random.Generator) -> Array:
@@ -295,16 +297,19 @@ def _starts(of_step: StepMap, states: ArrayLike | None, n: int, rng: np.random.G
     S = of_step.net.state_size
     if states is None:
         low, high = _range(of_step)
-        return low + (high - low) * rng.random((n, S))
+        anywhere: Array = low + (high - low) * rng.random((n, S))
+        return anywhere
     visited = states_of(of_step.net, "states", states).reshape(-1, S)
     if not len(visited):
         raise ArgumentError("states: expected at least one state, got none")
     one, other = visited[rng.integers(len(visited), size=(2, n))]
     part = rng.random((n, 1))
     part[: (n + 1) // 2] = 0.0
-    return one + part * (other - one)
+    between: Array = one + part * (other - one)
+    return between
 
 
+@np.errstate(over="ignore")
 def _range(of_step: StepMap) -> tuple[Array, Array]:
     """Return the smallest and the largest state (S,) that the activations have, or -1 and 1."""
     ends = []
@@ -388,6 +393,7 @@ def _eigenvalues(
 def _conditions(V: NDArray[np.complex128]) -> Array:
     """Return the condition numbers of eigenvalues, from the eigenvectors in the columns of V."""
     try:
-        return np.linalg.norm(np.linalg.inv(V), axis=1) * np.linalg.norm(V, axis=0)
+        conditions: Array = np.linalg.norm(np.linalg.inv(V), axis=1) * np.linalg.norm(V, axis=0)
+        return conditions
     except np.linalg.LinAlgError:  # a multiple eigenvalue without enough eigenvectors
         return np.full(len(V), np.inf)

@@ -67,13 +67,12 @@ class GradientFlow(Record):
         For k = 0 they are 1. Computed when first read, in O(T K S^3).
         """
         J = self._map.jacobian(self._slopes)
-        norms = np.full(self.norms.shape, np.nan)
+        norms = np.full_like(self.norms, np.nan)
         norms[..., 0] = 1.0
         product = J.copy()
         for k in range(1, norms.shape[-1]):
             norms[..., k:, k] = np.linalg.norm(product[..., k:, :, :], ord=2, axis=(-2, -1))
-            earlier = J[..., : J.shape[-3] - k, :, :]
-            product[..., k:, :, :] = product[..., k:, :, :] @ earlier
+            product[..., k:, :, :] = product[..., k:, :, :] @ J[..., :-k, :, :]
         return norms
 
     def to_dict(self) -> dict[str, Any]:
@@ -81,7 +80,7 @@ class GradientFlow(Record):
         return {**super().to_dict(), "jacobian_norms": plain(self.jacobian_norms)}
 
     def __repr__(self) -> str:
-        *_, T, K = self.norms.shape
+        T, K = self.norms.shape[-2:]
         return f"GradientFlow({T} steps, lags 0 to {K - 1}, norms {self.norms.shape})"
 
 

@@ -137,12 +137,14 @@ def lyapunov(
     rates = np.empty((T, count))
     for t, x_t in enumerate(inputs):
         h, slopes = of_step.step(h, x_t)
+        if not np.isfinite(h).all():
+            raise ArgumentError(
+                f"x: expected inputs that keep the states finite, got others at step {t}"
+            )
         Q, R = np.linalg.qr(of_step.jacobian(slopes) @ Q)
         with np.errstate(divide="ignore"):
             rates[t] = np.log(np.abs(np.diagonal(R)))
     rates = rates[skipped:]
-    if np.isnan(rates).any():
-        raise ArgumentError("x: expected inputs that keep the states finite, got others")
     exponents = rates.mean(axis=0)
     order = np.argsort(-exponents, kind="stable")
     rates = rates[:, order]
