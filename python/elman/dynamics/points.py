@@ -82,7 +82,8 @@ class FixedPoint(Record):
 class FixedPoints(Record, Sequence[FixedPoint]):
     """The points that `fixed_points` found: a sequence of `FixedPoint`; `str` is a table.
 
-    Fixed points come before slow points, and those with fewer unstable directions first.
+    Fixed points come before slow points: those with fewer unstable directions first, and among them
+    those that more starts led to. Slow points are in the order of their speed.
 
     Attributes
     ----------
@@ -190,7 +191,7 @@ def fixed_points(
     states: ArrayLike | None = None,
     slow: float | None = None,
     distance: float = 1e-3,
-    iterations: int = 500,
+    iterations: int = 200,
 ) -> FixedPoints:
     """Find fixed points, and on request slow points, of a network under a constant input.
 
@@ -216,7 +217,8 @@ def fixed_points(
         are uniform in the range of the activations ([-1, 1] where it is unbounded).
     slow : float, optional
         Return slow points too: minima of q above 0 with q up to this. Sussillo and Barak (2013)
-        call a point slow whose q is small beside those of the states that the network visits.
+        call a point slow whose q is small beside those of the states that the network visits. Where
+        an activation has corners, the search may end on one.
     distance : float
         Points at most this far apart (maximum norm, relative to a norm above 1) are one if the
         state halfway between them is a fixed point within rounding too, or if one of them is slow.
@@ -274,25 +276,27 @@ def fixed_points(
         raise ShapeError(f"x: expected {(net.input_size,)}, one constant input, got {x.shape}")
     rng = np.random.default_rng(_arguments.size("seed", seed, least=0))
     count = _arguments.size("n", n)
-    starts = _starts(of_step, states, count, rng)
+    starts = starts_for(of_step, states, count, rng)
     limit = 0.0 if slow is None else _arguments.number("slow", slow)
     near = _arguments.number("distance", distance)
 
-    ends = search(
+    ends, done = search(
         of_step,
         starts,
         x,
         lambda h: is_fixed(of_step, h, x),
         _arguments.size("iterations", iterations),
     )
-    kept = _distinct(of_step, ends, x, limit, near)
+    kept = _distinct(of_step, ends, x, done, limit, near)
     points = [_point(of_step, ends[index], x, members) for index, members in kept]
-    points.sort(key=lambda p: (p.kind, p.unstable, -p.starts))
+    points.sort(key=lambda p: (1, p.speed) if p.kind == "slow" else (0, p.unstable, -p.starts))
     arrived = sum(point.starts for point in points)
     return FixedPoints(tuple(points), x, count, count - arrived, net.state_size)
 
 
-def _starts(of_step: StepMap, states: ArrayLike | None, n: int, rng: np.random.Generator) -> Array:
+def starts_for(
+    of_step: StepMap, states: ArrayLike | None, n: int, rng: np.random.Generator
+) -> Array:
     """Return the states (n, S) to start from."""
     S = of_step.net.state_size
     if states is None:
@@ -320,12 +324,17 @@ def _range(of_step: StepMap) -> tuple[Array, Array]:
 
 
 def _distinct(
-    of_step: StepMap, ends: Array, x: Array, slow: float, distance: float
+    of_step: StepMap,
+    ends: Array,
+    x: Array,
+    done: NDArray[np.bool_],
+    slow: float,
+    distance: float,
 ) -> list[tuple[int, int]]:
     """Return the index of each distinct point, and how many ends are this point."""
     fixed = is_fixed(of_step, ends, x)
     speed = _speeds(of_step, ends, x)
-    wanted = np.flatnonzero(fixed | (speed <= slow))
+    wanted = np.flatnonzero(fixed | (done & (speed <= slow)))
     order = wanted[np.lexsort((speed[wanted], ~fixed[wanted]))]
     kept: list[int] = []
     members: list[int] = []

@@ -35,14 +35,16 @@ def search(
     x: Array,
     arrived: Callable[[Array], NDArray[np.bool_]],
     iterations: int,
-) -> Array:
-    """Return where the search ends from each of the starts (n, S).
+) -> tuple[Array, NDArray[np.bool_]]:
+    """Return where the search ends from each of the starts (n, S), and which searches are done.
 
     A row is left alone as soon as `arrived` says so.
     """
     size = max(1, _BLOCK_VALUES // starts.shape[-1] ** 2)
     blocks = [starts[begin : begin + size] for begin in range(0, len(starts), size)]
-    return np.concatenate([_descend(of_step, b, x, arrived, iterations) for b in blocks])
+    ends = [_descend(of_step, block, x, arrived, iterations) for block in blocks]
+    states, done = (np.concatenate(part) for part in zip(*ends, strict=True))
+    return states, done
 
 
 @np.errstate(all="ignore")
@@ -52,9 +54,9 @@ def _descend(
     x: Array,
     arrived: Callable[[Array], NDArray[np.bool_]],
     iterations: int,
-) -> Array:
-    ends, rows = starts.copy(), np.arange(len(starts))
-    h = starts.copy()
+) -> tuple[Array, NDArray[np.bool_]]:
+    h, ends = starts.copy(), starts.copy()
+    rows, done = np.arange(len(starts)), np.ones(len(starts), bool)
     r, A = motion(of_step, h, x)
     damping, growth = np.full(len(h), _FIRST_DAMPING), np.full(len(h), 2.0)
     for _ in range(iterations):
@@ -77,8 +79,8 @@ def _descend(
         factor: Array = np.where(good, np.maximum(1 / 3, 1 - (2 * gain - 1) ** 3), growth)
         damping = np.maximum(damping * factor, _SMALLEST_DAMPING)
         growth = np.where(good, 2.0, 2.0 * growth)
-    ends[rows] = h
-    return ends
+    ends[rows], done[rows] = h, False
+    return ends, done
 
 
 def motion(of_step: StepMap, h: Array, x: Array) -> tuple[Array, Array]:
