@@ -41,10 +41,10 @@ def trained(units: int, epochs: int, seed: int) -> elman.Network:
 
 
 def memories(net: elman.Network, points: elman.dynamics.FixedPoints) -> list[str]:
-    """Return the signs of the outputs at each point, such as "+ - +"; "0" below a half."""
+    """Return the signs of the outputs at each point, such as "+-+"; 0 below a half."""
     y = elman.dynamics.linearize(net, points.states).output
     signs = np.where(np.abs(y) < 0.5, "0", np.where(y > 0, "+", "-"))
-    return [" ".join(row) for row in signs]
+    return ["".join(row) for row in signs]
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -63,15 +63,21 @@ def main(arguments: list[str] | None = None) -> None:
     print(f"bits right in new trials: {100 * np.mean(np.sign(run.output) == y):.2f} %")
 
     points = elman.dynamics.fixed_points(net, n=chosen.starts, states=run.hidden)
-    print(points)
-    print("unstable directions  points  memories")
-    by_kind = collections.defaultdict(list)
+    print(repr(points))
+    print("unstable directions  points  |eigenvalue|  outputs")
+    found = collections.defaultdict(list)
     for point, memory in zip(points, memories(net, points), strict=True):
-        by_kind[point.unstable].append(memory)
-    for unstable, found in sorted(by_kind.items()):
-        print(f"{unstable:19}  {len(found):6}  {', '.join(sorted(found))}")
-    print(f"all of them certified: {all(point.radius is not None for point in points)}")
-    print(f"the largest distance to an exact one: {max(p.radius or 0 for p in points):.1e}")
+        found[point.unstable].append((memory, np.abs(point.eigenvalues).max()))
+    for unstable, rows in sorted(found.items()):
+        signs, largest = zip(*sorted(rows), strict=True)
+        rates = f"{min(largest):.2f} to {max(largest):.2f}"
+        for begin in range(0, len(rows), 6):
+            head = f"{unstable:19}  {len(rows):6}  {rates:12}" if begin == 0 else " " * 41
+            print(f"{head}  {', '.join(signs[begin : begin + 6])}")
+    largest = max(point.residual for point in points)
+    print(f"largest residual {largest:.1e}; ", end="")
+    if all(point.radius is not None for point in points):
+        print(f"an exact point within {max(point.radius for point in points):.1e} of each")
 
 
 if __name__ == "__main__":

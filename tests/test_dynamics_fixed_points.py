@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 
 import elman
+from elman.dynamics import search
+from elman.dynamics.certificate import enclose, is_fixed
+from elman.dynamics.step_map import StepMap
 from fixtures.activations import GENERAL
 
 pytestmark = pytest.mark.any_isa
@@ -179,6 +182,23 @@ def test_an_exact_fixed_point_is_within_the_radius(mpmath, rng, activation, hidd
         assert off <= point.radius
 
 
+@pytest.mark.parametrize("size", [1e-13, 1e-9, 1e-5, 1e-2, 1.0])
+def test_the_ball_around_a_state_that_is_off_contains_the_exact_point(mpmath, rng, size):
+    net = elman.Network(2, [3, 2], None, dtype="float64", seed=5)
+    x = rng.standard_normal(2)
+    (point,) = elman.dynamics.fixed_points(net, x, n=5)
+    exact = exact_point(mpmath, net, point.state, x)
+    of_step = StepMap(net, "test")
+    for _ in range(20):
+        h = point.state + size * rng.uniform(-1, 1, 5)
+        off = max(abs(one - mpmath.mpf(float(v))) for one, v in zip(exact, h, strict=True))
+        radius = enclose(of_step, h, x).radius
+        if size < 0.1:
+            assert off <= radius < 10 * off + 1e-13
+        else:
+            assert radius is None or off <= radius
+
+
 @pytest.mark.parametrize("activation", ["tanh", *GENERAL], ids=str)
 def test_every_activation_has_certified_points(activation):
     net = elman.Network(2, [6, 4], 1, activation=activation, seed=2)
@@ -212,9 +232,6 @@ def test_at_a_corner_with_a_slope_above_1_on_one_side_stability_is_open():
 
 
 def test_a_point_beside_a_fixed_one_is_not_called_fixed():
-    from elman.dynamics.certificate import is_fixed
-    from elman.dynamics.step_map import StepMap
-
     net = elman.Network(2, 16, None, seed=0)
     of_step = StepMap(net, "test")
     (point,) = elman.dynamics.fixed_points(net, n=5)
@@ -267,8 +284,6 @@ def test_starts_are_drawn_from_given_states():
 
 
 def test_the_search_in_blocks_finds_the_same(monkeypatch, rng):
-    from elman.dynamics import search
-
     net = elman.Network(2, 8, 2, seed=0).replace(
         tensors={"layers.0.W_hh": 2.0 * rng.standard_normal((8, 8))}
     )

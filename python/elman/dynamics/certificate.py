@@ -103,7 +103,7 @@ def enclose(of_step: StepMap, h: Array, x: Array) -> Ball:
     residual, bound = residuals(of_step, h, x)
     W1, u = np.abs(rows.W).sum(axis=-1), 2.0**-53
     J = rows.slope[:, np.newaxis] * rows.W
-    of_J = (rows.curvature * rows.error + 16 * u * rows.steepest) * W1
+    of_J = (rows.curvature * rows.error + 64 * u * rows.steepest) * W1  # f' to 64 u, with slack
     at_corner = rows.to_corner <= W1 * _UNPROVED + rows.error
     unproved = of_J + (rows.curvature * W1 * _UNPROVED + 2 * rows.steepest * at_corner) * W1
     try:
@@ -115,10 +115,11 @@ def enclose(of_step: StepMap, h: Array, x: Array) -> Ball:
     alpha = np.max(np.abs(np.eye(len(h)) - C @ A).sum(axis=-1) + of_products + size @ of_J)
     eta = np.max(size @ (residual + bound))
     K = np.max(size @ (rows.curvature * W1**2))
+    alpha, eta, K = (value * (1 + 1e-9) for value in (alpha, eta, K))  # the sums above round too
     root = (1 - alpha) ** 2 - 2 * eta * K
     if not (alpha < 1 and root >= 0):
         return Ball(None, unproved)
-    radius = 2 * eta / (1 - alpha + np.sqrt(root)) * (1 + 1e-9)  # of the operations above
+    radius = 2 * eta / (1 - alpha + np.sqrt(root)) * (1 + 1e-6)
     if (rows.to_corner <= W1 * radius + rows.error).any():
         return Ball(None, unproved)
     return Ball(float(radius), of_J + rows.curvature * W1**2 * radius)
