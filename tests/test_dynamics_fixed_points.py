@@ -98,6 +98,13 @@ def test_a_line_attractor_is_found_as_a_line():
     assert np.diff(along).min() > 0.01 * 0.99
 
 
+def test_a_matrix_that_is_singular_to_the_bit_stops_no_search():
+    """I - W = [[1, 1], [1, 1]] / 2: fixed where h_1 = -h_2."""
+    points = elman.dynamics.fixed_points(linear(np.array([[0.5, -0.5], [-0.5, 0.5]]), [0, 0]), n=9)
+    assert sum(point.starts for point in points) == 9
+    assert np.abs(points.states.sum(axis=1)).max() < 1e-14
+
+
 def test_the_identity_is_fixed_everywhere():
     points = elman.dynamics.fixed_points(linear(np.eye(2), np.zeros(2)), n=10)
     assert len(points) == 10

@@ -152,6 +152,31 @@ def test_sequences_of_a_batch_are_kept_apart(rng):
         assert np.allclose(got, want, rtol=1e-12, atol=0, equal_nan=True), name
 
 
+def frame(**columns):
+    """Return a table of columns, as a data frame has them."""
+    pandas = pytest.importorskip("pandas")
+    return pandas.DataFrame(columns)
+
+
+def test_a_data_frame_has_targets_some_rows_later(rng):
+    table = elman.Table(inputs=["a"], targets=["b"], horizon=2)
+    net = elman.Network(1, 3, 1, output_activation="identity", dtype="float64", seed=0, table=table)
+    a, b = rng.random((2, T))
+    flow = elman.dynamics.gradient_flow(net, frame(a=a, b=b), frame(a=a, b=b))
+    want = elman.dynamics.gradient_flow(net, a[: T - 2, None], b[2:, None])
+    assert flow.loss == pytest.approx(want.loss)
+    assert flow.total[: T - 2] == pytest.approx(want.total)
+    assert (flow.total[T - 2 :] == 0).all()
+
+
+def test_a_data_frame_of_several_sequences_is_refused():
+    table = elman.Table(inputs=["a"], targets=["b"], sequence="of")
+    net = elman.Network(1, 3, 1, seed=0, table=table)
+    rows = frame(a=np.ones(4), b=np.ones(4), of=[0, 0, 1, 1])
+    with pytest.raises(elman.ArgumentError, match="got a data frame of several: analyse each one"):
+        elman.dynamics.gradient_flow(net, rows, rows)
+
+
 def test_fewer_lags_are_the_first_columns_and_change_no_total(rng):
     net, x, y = example(rng)
     whole, part = (elman.dynamics.gradient_flow(net, x, y, lags=lags) for lags in (None, 2))

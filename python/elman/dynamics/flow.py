@@ -15,7 +15,7 @@ from elman.errors import ArgumentError
 from elman.reference.activations import steepest
 from elman.reference.forward import float64, run, start_state
 from elman.reference.gradients import loss_of_step, readout_sum
-from elman.training.data import collect, examples, require_weight
+from elman.training.data import Data, collect, examples, require_weight
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -154,6 +154,11 @@ def gradient_flow(
     of_step = StepMap(net, "gradient_flow")
     _ragged.require_one_array("x", x, "analyse each one")
     data = collect(net, x, y, outputs, None, state)
+    if data.lengths is not None:
+        raise ArgumentError(
+            "x: expected one sequence, or sequences of one length in an array, got a data frame of"
+            " several: analyse each one"
+        )
     require_weight(examples(net, data, loss, outputs))
     *batch, T, _ = data.x.shape
     K = T if lags is None else min(T, _arguments.size("lags", lags, least=0) + 1)
@@ -164,7 +169,7 @@ def gradient_flow(
     first = start_state(net, data.state, list(batch))[..., np.newaxis, :]
     _, slopes = of_step.step(np.concatenate([first, hidden[..., :-1, :]], axis=-2), inputs)
 
-    values, direct = _direct(net, hidden, data.y, loss, outputs)
+    values, direct = _direct(net, hidden, data, loss, outputs)
     parts = [np.linalg.norm(d, axis=-1) for d in of_step.split(direct)]
     layer_norms = np.full((*batch, T, K, len(parts)), np.nan)
     d = direct  # row t: dL_t/dh_(t-k)
@@ -188,21 +193,22 @@ def gradient_flow(
 
 @np.errstate(all="ignore")
 def _direct(
-    net: Network, hidden: Array, y: NDArray[Any], loss: str, outputs: str
+    net: Network, hidden: Array, data: Data, loss: str, outputs: str
 ) -> tuple[Array, Array]:
     """Return the losses (...) of the sequences, and dL_t/dh_t (..., T, S) of every step."""
-    direct = np.zeros_like(hidden)
-    last = outputs == "last"
-    read = hidden[..., -1:, :] if last else hidden
-    target = y[..., np.newaxis] if loss == "cross_entropy" and last else y
-    target = target[..., np.newaxis, :] if last and loss != "cross_entropy" else target
-    steps = read.shape[-2]
-    l, dz = loss_of_step(net, loss, readout_sum(net, read), target, np.ones(read.shape[:-1], bool))
-    d_top = dz / steps
+    *batch, T, S = hidden.shape
+    steps = 1 if outputs == "last" else T
+    y = data.y.reshape(*batch, steps, *([] if loss == "cross_entropy" else [-1]))
+    w = np.ones(1) if data.weights is None else data.weights.reshape(*batch, steps)
+    w = np.broadcast_to(w, (*batch, steps))
+    w = w / w.sum(axis=-1, keepdims=True)
+    l, dz = loss_of_step(net, loss, readout_sum(net, hidden[..., T - steps :, :]), y, w != 0)
+    d_top = w[..., np.newaxis] * dz
     if net.readout is not None:
         d_top = d_top @ float64(net.readout.W_hy)
-    direct[..., hidden.shape[-2] - steps :, hidden.shape[-1] - d_top.shape[-1] :] = d_top
-    return l.mean(axis=-1), direct
+    direct = np.zeros_like(hidden)
+    direct[..., T - steps :, S - d_top.shape[-1] :] = d_top
+    return (w * l).sum(axis=-1), direct
 
 
 def _accumulated(of_step: StepMap, slopes: list[Array], direct: Array) -> Array:

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 _BLOCK_VALUES = 1 << 21  # of the matrices of one block of starts, to limit memory
 _FIRST_DAMPING = 1e-3
 _LARGEST_DAMPING = 1e12
-_SMALLEST_DAMPING = 1e-30  # so that the matrix is never zero
+_SMALLEST_DAMPING = 1e-30
+_RELATIVE_DAMPING = 1e-15
 _FLAT = 1e-14  # a step that promises to reduce q by less than this part: a minimum above 0
 
 
@@ -96,7 +97,8 @@ def motion(of_step: StepMap, h: Array, x: Array) -> tuple[Array, Array]:
 
 def _steps(A: Array, gradient: Array, damping: Array) -> Array:
     """Return the steps d (n, S) of (A^T A + damping I) d = -gradient."""
-    diagonal: Array = damping[:, np.newaxis, np.newaxis] * np.eye(A.shape[-1])
-    H: Array = A.swapaxes(-1, -2) @ A + diagonal
-    steps = np.linalg.solve(H, -gradient[..., np.newaxis])
+    H: Array = A.swapaxes(-1, -2) @ A
+    least = _RELATIVE_DAMPING * np.abs(H).max(axis=(-2, -1))  # or H could be singular to rounding
+    diagonal: Array = np.maximum(damping, least)[:, np.newaxis, np.newaxis] * np.eye(A.shape[-1])
+    steps = np.linalg.solve(H + diagonal, -gradient[..., np.newaxis])
     return np.asarray(steps[..., 0], dtype=np.float64)
