@@ -55,6 +55,27 @@ def test_at_the_pitchfork_nothing_is_proved():
     assert point.radius is None
 
 
+def test_points_that_are_close_but_distinct_are_kept_apart():
+    """Just above the pitchfork they are at 0 and +-sqrt(3 (w - 1)), 2e-4 apart."""
+    states = [[-1e-3], [1e-6], [1e-3]]
+    points = elman.dynamics.fixed_points(one_unit(1 + 2.0**-26), states=states, distance=1e-3)
+    want = np.sqrt(3 * 2.0**-26) * np.array([-1, 0, 1])
+    assert np.sort(points.states[:, 0]) == pytest.approx(want, abs=1e-9)
+
+
+def test_at_a_fold_stability_is_open():
+    """Two points meet where tanh(w h + b) = h and cosh(w h + b)^2 = w."""
+    w = 2.0
+    z = np.arccosh(np.sqrt(w))
+    net = elman.Network.from_weights(
+        [([[0.0]], [[w]], [w * np.tanh(z) - z])], None, dtype="float64"
+    )
+    points = elman.dynamics.fixed_points(net, n=60)
+    (fold,) = [point for point in points if point.state[0] < 0]
+    assert fold.state[0] == pytest.approx(-np.tanh(z), abs=1e-7)
+    assert (fold.kind, fold.stable, fold.radius) == ("fixed", None, None)
+
+
 def test_a_negative_weight_leaves_a_two_cycle_around_an_unstable_point():
     (point,) = elman.dynamics.fixed_points(one_unit(-2.0), n=60)
     assert point.stable is False
@@ -98,6 +119,14 @@ def test_a_line_attractor_is_found_as_a_line():
     assert np.diff(along).min() > 0.01 * 0.99
 
 
+def test_distances_on_a_line_are_relative_to_large_states():
+    u = np.array([0.6, 0.8])
+    net = linear((np.eye(2) + np.outer(u, u)) / 2, np.zeros(2))
+    states = np.linspace(1000, 1001, 50)[:, None] * u
+    assert len(elman.dynamics.fixed_points(net, states=states, distance=1e-3)) <= 2
+    assert len(elman.dynamics.fixed_points(net, states=states / 1000, distance=1e-4)) > 5
+
+
 def test_a_matrix_that_is_singular_to_the_bit_stops_no_search():
     """I - W = [[1, 1], [1, 1]] / 2: fixed where h_1 = -h_2."""
     points = elman.dynamics.fixed_points(linear(np.array([[0.5, -0.5], [-0.5, 0.5]]), [0, 0]), n=9)
@@ -138,6 +167,12 @@ def test_the_ghost_of_a_fold_is_a_slow_point(gap):
     assert slow.residual > slow.bound
     assert slow.radius is None
     assert len(elman.dynamics.fixed_points(net, n=50, slow=slow.speed / 2)) == 1
+
+
+def test_a_search_that_is_cut_short_ends_in_no_slow_point():
+    net = one_unit(2.0, 0.54)
+    for point in elman.dynamics.fixed_points(net, n=50, slow=10.0, iterations=1):
+        assert point.kind == "fixed"
 
 
 # --- proofs ---------------------------------------------------------------------------------------

@@ -63,10 +63,21 @@ def test_two_inputs_share_the_units():
 
 
 def test_the_scaling_of_the_network_does_not_matter():
-    plain = linear(np.eye(3, 1), np.eye(3, k=-1))
+    plain = elman.Network(1, 3, None, dtype="float64", seed=0)
     scaled = plain.replace(tensors={"input_mean": [1e3], "input_std": [50.0]})
     one, other = (elman.dynamics.memory_curve(net, steps=500) for net in (plain, scaled))
     assert other.r2 == pytest.approx(one.r2, abs=1e-9)
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0, 4.0])
+def test_the_scale_is_the_standard_deviation_of_uniform_inputs(scale):
+    """Without recurrence h = tanh(x), and R^2 is the squared correlation of x and tanh(x)."""
+    net = elman.Network.from_weights([([[1.0]], [[0.0]], None)], None, dtype="float64")
+    curve = elman.dynamics.memory_curve(net, lags=0, scale=scale, steps=40_000)
+    x = np.sqrt(3.0) * scale * (np.arange(100_000) + 0.5) / 100_000
+    h = np.tanh(x)
+    want = np.mean(x * h) ** 2 / (np.mean(x * x) * np.mean(h * h))
+    assert curve.r2[0] == pytest.approx(want, abs=0.002)
 
 
 def test_the_seed_determines_the_curve():

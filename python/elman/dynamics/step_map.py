@@ -77,7 +77,7 @@ class StepMap:
             rows = whole[..., begin:end, :]
             if begin > 0:
                 rows[...] = cell.W_xh @ below
-            rows[..., begin:end] += cell.W_hh
+            rows[..., begin:end] = cell.W_hh
             rows *= f_prime[..., np.newaxis]
             below, begin = rows, end
         return whole
