@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 import elman
+from elman.activation import TABLE
 from elman.dynamics import search
-from elman.dynamics.certificate import enclose, is_fixed
+from elman.dynamics.certificate import CURVATURE, curvature, enclose, is_fixed, to_corner
 from elman.dynamics.step_map import StepMap
+from elman.reference.activations import slope, steepest
 from fixtures.activations import GENERAL
 
 pytestmark = pytest.mark.any_isa
@@ -250,6 +252,29 @@ def test_every_activation_has_certified_points(activation):
         assert np.abs(after - point.state).max() < 1e-13
         if point.radius is not None:
             assert point.radius < 1e-11
+
+
+ELEMENTWISE = {name: kind.numbers for name, kind in TABLE.items() if kind.in_layers}
+WITH_DEFAULTS = [name for name, numbers in ELEMENTWISE.items() if None not in numbers.values()]
+
+
+@pytest.mark.parametrize("activation", [*WITH_DEFAULTS, *GENERAL], ids=str)
+def test_the_slopes_change_as_the_proof_takes_them_to(activation):
+    """The tables of the largest |f'| and |f''| and of corners, beside a fine grid."""
+    net = elman.Network(1, 1, None, activation=activation, dtype="float64", seed=0)
+    f = net.layers[0].activation
+    z = np.linspace(-6, 6, 120_001) + 1e-5  # no corner is on the grid
+    f_prime, step = slope(net, f, z), z[1] - z[0]
+    corner = to_corner(net, f, (z[1:] + z[:-1]) / 2) < step
+    change = np.abs(np.diff(f_prime)[~corner]) / step
+    least = 0.0 if f.clip else 0.99  # a clip may cut off where they are largest
+    assert least * steepest(net, f) <= np.abs(f_prime).max() <= steepest(net, f)
+    assert least * curvature(net, f) <= change.max() + 1e-9 <= curvature(net, f) + 2e-9
+    assert corner.sum() <= 8
+
+
+def test_the_proof_knows_every_activation_of_a_layer():
+    assert CURVATURE.keys() == ELEMENTWISE.keys()
 
 
 @pytest.mark.parametrize("activation", ["relu", elman.Activation("tanh", clip=0.4)], ids=str)

@@ -33,7 +33,7 @@ _UNPROVED = 1e-7  # how far off a point without a proof is taken to be: one of a
 _HOW = Rounding.of(np.float64)
 _SECH2 = 4.0 / 3.0**1.5  # the largest |d^2 tanh(z)/dz^2|
 # The largest |f''| between corners, from |alpha| and |beta|.
-_CURVATURE: dict[str, Callable[..., float]] = {
+CURVATURE: dict[str, Callable[..., float]] = {
     "tanh": lambda: _SECH2,
     "sigmoid": lambda: _SECH2 / 8.0,  # (1 + tanh(z / 2)) / 2
     "relu": lambda: 0.0,
@@ -48,7 +48,7 @@ _CURVATURE: dict[str, Callable[..., float]] = {
     "affine": lambda alpha, beta: 0.0,
 }
 # Where f' jumps.
-_CORNERS: dict[str, Callable[..., list[float]]] = {
+CORNERS: dict[str, Callable[..., list[float]]] = {
     "relu": lambda: [0.0],
     "leaky_relu": lambda alpha: [0.0],
     "elu": lambda alpha: [] if alpha == 1 else [0.0],
@@ -155,22 +155,24 @@ def _rows(of_step: StepMap, h: Array, x: Array) -> _Rows:
                 _HOW.sums(terms) * (size + np.abs(cell.b_h)),
                 slope(net, f, z),
                 np.full_like(z, steepest(net, f)),
-                np.full_like(z, _curvature(net, f)),
-                _to_corner(net, f, z),
+                np.full_like(z, curvature(net, f)),
+                to_corner(net, f, z),
             )
         )
         below, before, begin = h_l, begin, end
     return _Rows(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
-def _curvature(net: Network, f: Activation) -> float:
+def curvature(net: Network, f: Activation) -> float:
+    """Return the largest |f''| between corners."""
     numbers = {name: abs(number) for name, number in numbers_of(net, f).items()}
-    return _CURVATURE[f.name](**numbers)
+    return CURVATURE[f.name](**numbers)
 
 
-def _to_corner(net: Network, f: Activation, z: Array) -> Array:
+def to_corner(net: Network, f: Activation, z: Array) -> Array:
+    """Return the distance of z from the nearest jump of f'; infinity if there is none."""
     limit = clip_of(net, f)
-    corners = _CORNERS[f.name](**numbers_of(net, f)) if f.name in _CORNERS else []
+    corners = CORNERS[f.name](**numbers_of(net, f)) if f.name in CORNERS else []
     distances = [np.abs(z - corner) for corner in (*corners, -limit, limit)]
     nearest: Array = np.minimum.reduce(distances)
     return nearest
