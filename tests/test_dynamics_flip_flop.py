@@ -35,7 +35,7 @@ def visited(example, net):
 
 @pytest.fixture(scope="module")
 def points(net, visited):
-    return elman.dynamics.fixed_points(net, n=512, states=visited)
+    return elman.dynamics.fixed_points(net, n=1024, states=visited)
 
 
 def test_targets_are_the_signs_of_the_last_pulses(example):
@@ -105,7 +105,7 @@ def test_scipy_finds_no_other_points_from_the_same_starts_and_confirms_each(net,
             tol=1e-12,
         )
 
-    starts = starts_for(StepMap(net, "test"), visited, 512, np.random.default_rng(0))
+    starts = starts_for(StepMap(net, "test"), visited, 1024, np.random.default_rng(0))
     results = map(root, starts)
     theirs = distinct(r.x for r in results if r.success and np.abs(r.fun).max() < 1e-10)
     assert len(theirs) >= 20
@@ -116,7 +116,7 @@ def test_scipy_finds_no_other_points_from_the_same_starts_and_confirms_each(net,
 
 
 def test_the_example_prints_its_table(example, capsys):
-    example["main"](["--units", "24", "--epochs", "60", "--starts", "512"])
+    example["main"](["--units", "24", "--epochs", "60", "--starts", "1024"])
     lines = capsys.readouterr().out.splitlines()
     assert float(lines[1].split()[-2]) > 99
     assert lines[4].split()[:2] == ["0", "8"]

@@ -179,7 +179,7 @@ def test_dir_lists_the_public_names_and_each_of_them_is_there():
         assert getattr(elman, name) is not None
 
 
-@pytest.mark.parametrize("name", ["errors", "pure", "reference", "training"])
+@pytest.mark.parametrize("name", ["dynamics", "errors", "pure", "reference", "training"])
 def test_a_public_module_is_there_after_importing_the_package(name):
     code = f"import elman; print(elman.{name}.__name__)"
     assert python(code).stdout.split() == [f"elman.{name}"]
