@@ -140,6 +140,21 @@ def test_one_linear_unit_has_powers_of_its_weight():
     assert flow.bound == pytest.approx(0.5 ** np.arange(6))
 
 
+def test_an_explosion_is_infinite_and_no_warning():
+    net = elman.Network.from_weights(
+        [([[1.0]], [[1e40]], None), ([[1.0]], [[1e50]], None)],
+        None,
+        activation="identity",
+        dtype="float64",
+    )
+    flow = elman.dynamics.gradient_flow(net, np.zeros((9, 1)), np.ones((9, 1)))
+    assert flow.bound[:2] == pytest.approx([1, 1e50])
+    assert flow.bound[-1] == np.inf
+    assert flow.jacobian_norms[-1, 1] == pytest.approx(1e50)
+    assert flow.jacobian_norms[-1, -1] == np.inf
+    assert json.loads(json.dumps(flow.to_dict()))["bound"][-1] is None
+
+
 def test_sequences_of_a_batch_are_kept_apart(rng):
     net, x, y = example(rng, batch=(2, 3))
     state = rng.standard_normal((2, 3, net.state_size))

@@ -61,6 +61,7 @@ class GradientFlow(Record):
     _slopes: list[Array] = field(compare=False)
 
     @functools.cached_property
+    @np.errstate(all="ignore")
     def jacobian_norms(self) -> Array:
         """|J_t ... J_(t-k+1)|, shape (..., T, K): the largest singular values of dh_t/dh_(t-k).
 
@@ -71,7 +72,7 @@ class GradientFlow(Record):
         norms[..., 0] = 1.0
         product = J.copy()
         for k in range(1, norms.shape[-1]):
-            norms[..., k:, k] = np.linalg.norm(product[..., k:, :, :], ord=2, axis=(-2, -1))
+            norms[..., k:, k] = _spectral_norms(product[..., k:, :, :])
             product[..., k:, :, :] = product[..., k:, :, :] @ J[..., :-k, :, :]
         return norms
 
@@ -84,6 +85,7 @@ class GradientFlow(Record):
         return f"GradientFlow({T} steps, lags 0 to {K - 1}, norms {self.norms.shape})"
 
 
+@np.errstate(all="ignore")  # an explosion may overflow
 def gradient_flow(
     net: Network,
     x: ArrayLike,
@@ -191,7 +193,6 @@ def gradient_flow(
     )
 
 
-@np.errstate(all="ignore")
 def _direct(
     net: Network, hidden: Array, data: Data, loss: str, outputs: str
 ) -> tuple[Array, Array]:
@@ -233,8 +234,14 @@ def _bound(of_step: StepMap, K: int) -> Array:
         if l > 0:
             blocks[l] = steep * np.linalg.norm(cell.W_xh, ord=2) * blocks[l - 1]
         blocks[l, l] = steep * np.linalg.norm(cell.W_hh, ord=2)
-    with np.errstate(over="ignore"):
-        powers = [np.eye(L)]
-        while len(powers) < K:
-            powers.append(powers[-1] @ blocks)
-    return np.array([np.linalg.norm(power, ord=2) for power in powers])
+    powers = [np.eye(L)]
+    while len(powers) < K:
+        powers.append(powers[-1] @ blocks)
+    return _spectral_norms(np.array(powers))
+
+
+def _spectral_norms(matrices: Array) -> Array:
+    """Return the largest singular values (...) of matrices (..., M, N), infinite on overflow."""
+    finite = np.isfinite(matrices).all(axis=(-2, -1))
+    norms = np.linalg.norm(np.where(finite[..., None, None], matrices, 0.0), ord=2, axis=(-2, -1))
+    return np.where(finite, norms, np.inf)

@@ -139,8 +139,8 @@ class Linearization(Record):
 def linearize(net: Network, state: ArrayLike, x: ArrayLike | None = None) -> Linearization:
     """Linearize a network and its readout around a state and an input.
 
-    The result is a linear system in the form of control theory, since y_t reads h_t and so depends
-    on h_(t-1) and x_t: `scipy.signal.StateSpace(A, B, C, D, dt=1)` of its matrices is the system of
+    The system has the form of control theory with h_(t-1) as its state: y_t reads h_t, and so
+    depends on h_(t-1) and x_t. `scipy.signal.StateSpace(A, B, C, D, dt=1)` is the system of
     deviations from a fixed point.
 
     Parameters

@@ -93,8 +93,8 @@ class FixedPoints(Record, Sequence[FixedPoint]):
     starts : int
         The number of starts.
     unfinished : int
-        The number of starts that ended in none of the points: away from fixed points in a slower
-        minimum than asked for, or not at all.
+        The number of starts that ended elsewhere: in a minimum of the speed that was not asked for,
+        or nowhere within the iterations.
     """
 
     points: tuple[FixedPoint, ...]
@@ -239,10 +239,11 @@ def fixed_points(
     Notes
     -----
     *What "fixed" means.* F is evaluated in float64 from the network's weights. The computed f(z) of
-    a unit can differ from the exact one by its rounding bound (`elman.reference.verify` states it);
-    a state is called fixed only if, for every unit, |f(z) - h| is within this bound: evaluating F
-    in float64 cannot distinguish it from an exact fixed point. In a deep network a layer is
-    evaluated with the states of the layer below, which has the same fixed points.
+    a unit can differ from the exact one by its rounding bound, that of `elman.reference.verify`
+    (which allows for two evaluations, so about twice that of one). A state is called fixed only if,
+    for every unit, |f(z) - h| is within this bound: evaluating F in float64 cannot distinguish it
+    from an exact fixed point. In a deep network a layer is evaluated with the states of the layer
+    below, which has the same fixed points.
 
     *What `radius` means.* A small residual alone says little where I - J is nearly singular.
     `radius` is a proof, by the theorem of Newton and Kantorovich with an approximate inverse
@@ -351,6 +352,7 @@ def _distinct(
     return list(zip(kept, members, strict=True))
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def _speeds(of_step: StepMap, h: Array, x: Array) -> Array:
     """Return |F(h) - h|^2 / 2 of states (..., S)."""
     moved = of_step.step(h, x)[0] - h
@@ -381,6 +383,7 @@ def _point(of_step: StepMap, h: Array, x: Array, starts: int) -> FixedPoint:
     )
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def _eigenvalues(
     of_step: StepMap, h: Array, x: Array, ball: Ball
 ) -> tuple[NDArray[np.complex128], Array]:
