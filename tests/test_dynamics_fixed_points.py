@@ -10,7 +10,15 @@ import pytest
 import elman
 from elman.activation import TABLE
 from elman.dynamics import search
-from elman.dynamics.certificate import CURVATURE, curvature, enclose, is_fixed, to_corner
+from elman.dynamics.certificate import (
+    CURVATURE,
+    contracts,
+    curvature,
+    eigenvalues,
+    enclose,
+    is_fixed,
+    to_corner,
+)
 from elman.dynamics.step_map import StepMap
 from elman.reference.activations import slope, steepest
 from fixtures.activations import GENERAL
@@ -241,6 +249,36 @@ def test_the_ball_around_a_state_that_is_off_contains_the_exact_point(mpmath, rn
             assert off <= radius < 10 * off + 1e-13
         else:
             assert radius is None or off <= radius
+
+
+def test_stability_can_be_shown_without_eigenvectors():
+    """The eigenvalues of a delay line are 0, with a single eigenvector."""
+    (point,) = elman.dynamics.fixed_points(linear(3 * np.eye(6, k=-1), np.ones(6)), n=5)
+    assert point.stable is True
+    assert point.state == pytest.approx((3.0 ** np.arange(1, 7) - 1) / 2)
+
+
+@pytest.mark.parametrize("size", [2, 9])
+def test_a_matrix_contracts_if_its_spectral_radius_is_below_1(rng, size):
+    for _ in range(200):
+        J = rng.standard_normal((size, size)) * 3.0 ** rng.uniform(-2, 0, (size, 1))
+        J /= np.abs(np.linalg.eigvals(J)).max()
+        assert contracts(0.9 * J, 1e-14)
+        assert not contracts((1 + 1e-12) * J, 0.0)
+        assert not contracts(0.99 * J, 0.011)
+
+
+@pytest.mark.parametrize("error", [0.0, 1e-6])
+def test_eigenvalues_of_nearby_matrices_are_as_near_as_is_said(mpmath, rng, error):
+    for _ in range(10):
+        J = rng.standard_normal((4, 4)) * 3.0 ** rng.uniform(-2, 0, (4, 1))
+        values, distance = eigenvalues(J, error)
+        near = mpmath.matrix(J.tolist()) + error / 4 * mpmath.matrix(
+            rng.choice([-1.0, 1.0], (4, 4)).tolist()
+        )
+        exact, _ = mpmath.eig(near)
+        off = max(min(abs(one - mpmath.mpmathify(v)) for v in values.tolist()) for one in exact)
+        assert off <= distance < 1e4 * (error + 1e-14)
 
 
 @pytest.mark.parametrize("activation", ["tanh", *GENERAL], ids=str)

@@ -10,7 +10,7 @@ the W_xh beside them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 _UNPROVED = 1e-7  # how far off a point without a proof is taken to be: one of a fold, for instance
+_SQUARINGS = 60
 _HOW = Rounding.of(np.float64)
 _SECH2 = 4.0 / 3.0**1.5  # the largest |d^2 tanh(z)/dz^2|
 # The largest |f''| between corners, from |alpha| and |beta|.
@@ -123,6 +124,50 @@ def enclose(of_step: StepMap, h: Array, x: Array) -> Ball:
     if (rows.to_corner <= W1 * radius + rows.error).any():
         return Ball(None, unproved)
     return Ball(float(radius), of_J + rows.curvature * W1**2 * radius)
+
+
+def eigenvalues(J: Array, error: float) -> tuple[NDArray[np.complex128], float]:
+    """Return the eigenvalues of J (S, S), and how far those of a matrix near it can be from them.
+
+    Of every matrix within `error` of J, in maximum norms. F. L. Bauer and C. T. Fike, "Norms and
+    exclusion theorems", Numerische Mathematik 2, 1960: the eigenvalues of V^-1 (J + dJ) V are
+    within |V^-1 (J V - V diag(values) + dJ V)| of `values`; a group of discs that touches no other
+    has as many as it has discs. V^-1 is at most |W| / (1 - |W V - I|) for a computed inverse W.
+    """
+    values, V = np.linalg.eig(J)
+    u, size = 8 * (len(J) + 1) * 2.0**-53, _norm(V)  # of complex sums
+    try:
+        W = np.linalg.inv(V)
+    except np.linalg.LinAlgError:  # a multiple eigenvalue without enough eigenvectors
+        return values.astype(complex), np.inf
+    with np.errstate(over="ignore", invalid="ignore"):
+        largest = float(np.abs(values).max())
+        off = _norm(J @ V - V * values) + u * size * (_norm(J) + largest) + error * size
+        rest = _norm(W @ V - np.eye(len(J))) + u * _norm(W) * size
+        distance = _norm(W) * off / (1 - rest) * (1 + 1e-6) if rest < 1 else np.inf
+    return values.astype(complex), distance if distance < np.inf else np.inf
+
+
+def contracts(J: Array, error: float) -> bool:
+    """Return whether a power of every matrix within `error` of J (S, S) has a norm below 1.
+
+    Then their eigenvalues are inside the unit circle. The powers are squares of squares.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        for _ in range(_SQUARINGS):
+            size = _norm(J)
+            if size + error < 1:
+                return True
+            error = (2 * size * error + error**2 + (len(J) + 2) * 2.0**-53 * size**2) * (1 + 1e-9)
+            J = J @ J
+            if not error < 1:
+                return False
+    return False
+
+
+def _norm(matrix: NDArray[Any]) -> float:
+    """Return the maximum norm of a matrix, rounded up."""
+    return float(np.abs(matrix).sum(axis=-1).max()) * (1 + 1e-9)
 
 
 class _Rows(NamedTuple):

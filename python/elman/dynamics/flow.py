@@ -242,6 +242,6 @@ def _bound(of_step: StepMap, K: int) -> Array:
 
 def _spectral_norms(matrices: Array) -> Array:
     """Return the largest singular values (...) of matrices (..., M, N), infinite on overflow."""
-    finite = np.isfinite(matrices).all(axis=(-2, -1))
+    finite: NDArray[np.bool_] = np.all(np.isfinite(matrices), axis=(-2, -1))
     norms = np.linalg.norm(np.where(finite[..., None, None], matrices, 0.0), ord=2, axis=(-2, -1))
     return np.where(finite, norms, np.inf)

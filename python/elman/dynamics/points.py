@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, overload
 import numpy as np
 
 from elman import _arguments
-from elman.dynamics.certificate import Ball, enclose, is_fixed, residuals
+from elman.dynamics.certificate import (
+    Ball,
+    contracts,
+    eigenvalues,
+    enclose,
+    is_fixed,
+    residuals,
+)
 from elman.dynamics.record import Record
 from elman.dynamics.search import search
 from elman.dynamics.step_map import StepMap, inputs_of, states_of
@@ -41,11 +48,12 @@ class FixedPoint(Record):
     eigenvalues : ndarray of complex, shape (S,)
         Of the Jacobian dF/dh at h, the largest modulus first.
     stable : bool or None
-        Whether all eigenvalues are inside the unit circle: nearby states return. None if it cannot
-        be decided, because the largest modulus is 1 within its uncertainty, as on a line attractor.
+        Whether all eigenvalues are inside the unit circle, so that nearby states return, or one is
+        outside. None if neither can be shown, because the largest modulus is 1 within its
+        uncertainty, as on a line attractor.
     unstable : int
-        The number of eigenvalues outside the unit circle, beyond their uncertainty: 0 for an
-        attractor, 1 for a saddle between two.
+        The number of eigenvalues that are outside the unit circle beyond their uncertainty: 0 for
+        an attractor, 1 for a saddle between two.
     residual : float
         |f(W_hh h + W_xh h_below + b_h) - h| of the unit where it is largest relative to its bound;
         h_below are the states of the layer below (the input for the first).
@@ -253,8 +261,9 @@ def fixed_points(
     bifurcations, and where f' jumps within the ball (relu at 0).
 
     *Eigenvalues* are those of the blocks diag(f'(z)) W_hh of the layers. `stable` and `unstable`
-    allow for an uncertainty: to first order the condition number of the eigenvalue times the
-    rounding of the Jacobian and its change within `radius`.
+    hold for the exact fixed point: by the theorem of Bauer and Fike (1960) they allow for the
+    rounding of a block and its change within `radius`. Where eigenvectors are missing, a power of
+    the block with a norm below 1 shows stability. Without a `radius`, 1e-7 is taken for it.
 
     The core runs a float32 network in float32, and so stays within its own rounding of an
     attractor, not on it.
@@ -365,15 +374,12 @@ def _point(of_step: StepMap, h: Array, x: Array, starts: int) -> FixedPoint:
     fixed = bool((residual <= bound).all())
     worst = int(np.argmax(residual / bound))
     ball = enclose(of_step, h, x)
-    eigenvalues, uncertain = _eigenvalues(of_step, h, x, ball)
-    beyond = np.abs(eigenvalues) - 1.0
-    undecided = (np.abs(beyond) <= uncertain).any()
-    unstable = int((beyond > uncertain).sum())
+    values, unstable, stable = _eigenvalues(of_step, h, x, ball)
     return FixedPoint(
         kind="fixed" if fixed else "slow",
         state=h.copy(),
-        eigenvalues=eigenvalues,
-        stable=None if undecided and not unstable else unstable == 0,
+        eigenvalues=values,
+        stable=True if stable else False if unstable else None,
         unstable=unstable,
         residual=float(residual[worst]),
         bound=float(bound[worst]),
@@ -383,29 +389,23 @@ def _point(of_step: StepMap, h: Array, x: Array, starts: int) -> FixedPoint:
     )
 
 
-@np.errstate(over="ignore", invalid="ignore")
 def _eigenvalues(
     of_step: StepMap, h: Array, x: Array, ball: Ball
-) -> tuple[NDArray[np.complex128], Array]:
-    """Return the eigenvalues (S,), the largest first, and their uncertainties."""
+) -> tuple[NDArray[np.complex128], int, bool]:
+    """Return the eigenvalues (S,), the largest first.
+
+    Also how many are outside the unit circle for certain, and whether all are inside for certain.
+    """
     _, slopes = of_step.step(h, x)
-    changes = of_step.split(ball.change)
-    values, uncertain = [], []
-    for cell, f_prime, change in zip(of_step.cells, slopes, changes, strict=True):
-        J = f_prime[:, np.newaxis] * cell.W_hh
-        found, V = np.linalg.eig(J)
-        error = len(J) * np.finfo(float).eps * np.linalg.norm(J) + np.linalg.norm(change)
-        values.append(found)
-        uncertain.append(error * _conditions(V))
-    both = np.concatenate(values).astype(complex), np.concatenate(uncertain)
-    order = np.argsort(-np.abs(both[0]), kind="stable")
-    return both[0][order], both[1][order]
-
-
-def _conditions(V: NDArray[np.complex128]) -> Array:
-    """Return the condition numbers of eigenvalues, from the eigenvectors in the columns of V."""
-    try:
-        conditions: Array = np.linalg.norm(np.linalg.inv(V), axis=1) * np.linalg.norm(V, axis=0)
-        return conditions
-    except np.linalg.LinAlgError:  # a multiple eigenvalue without enough eigenvectors
-        return np.full(len(V), np.inf)
+    found, unstable, stable = [], 0, True
+    for cell, f_prime, change in zip(
+        of_step.cells, slopes, of_step.split(ball.change), strict=True
+    ):
+        J, error = f_prime[:, np.newaxis] * cell.W_hh, float(change.max())
+        values, distance = eigenvalues(J, error)
+        moduli = np.abs(values)
+        found.append(values)
+        unstable += int((moduli > 1 + distance).sum())
+        stable = stable and (moduli.max() + distance < 1 or contracts(J, error))
+    every = np.concatenate(found)
+    return every[np.argsort(-np.abs(every), kind="stable")], unstable, stable
