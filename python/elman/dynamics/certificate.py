@@ -94,11 +94,9 @@ def enclose(of_step: StepMap, h: Array, x: Array) -> Ball:
 
         eta >= |C G(h)|,   alpha >= |I - C (I - J(h))|,   K r >= |C (J(h') - J(h))|
 
-    for all h' with |h' - h| <= r.
-
-    If alpha < 1 and 2 eta K <= (1 - alpha)^2, then h' -> h' - C G(h') maps the ball of radius
-    r = 2 eta / (1 - alpha + sqrt((1 - alpha)^2 - 2 eta K)) into itself and contracts there. J may
-    not jump within the ball: the z of a unit must stay on its side of a corner.
+    for all h' with |h' - h| <= r. Then h' -> h' - C G(h') maps the ball of radius r into itself if
+    eta + (alpha + K r / 2) r <= r, and contracts there if alpha + K r < 1. J may not jump within
+    the ball: the z of a unit must stay on its side of a corner.
     """
     rows = _rows(of_step, h, x)
     residual, bound = residuals(of_step, h, x)
@@ -117,11 +115,11 @@ def enclose(of_step: StepMap, h: Array, x: Array) -> Ball:
     eta = np.max(size @ (residual + bound))
     K = np.max(size @ (rows.curvature * W1**2))
     alpha, eta, K = (value * (1 + 1e-9) for value in (alpha, eta, K))  # the sums above round too
-    root = (1 - alpha) ** 2 - 2 * eta * K
-    if not (alpha < 1 and root >= 0):
-        return Ball(None, unproved)
-    radius = 2 * eta / (1 - alpha + np.sqrt(root)) * (1 + 1e-6)
-    if (rows.to_corner <= W1 * radius + rows.error).any():
+    root = np.maximum((1 - alpha) ** 2 - 2 * eta * K, 0.0)
+    radius = 2 * eta / (1 - alpha + np.sqrt(root)) * (1 + 1e-6)  # checked, however it was found:
+    into_itself = eta + (alpha + K * radius / 2) * radius <= radius
+    smooth = (rows.to_corner > W1 * radius + rows.error).all()
+    if not (alpha + K * radius < 1 and into_itself and smooth):
         return Ball(None, unproved)
     return Ball(float(radius), of_J + rows.curvature * W1**2 * radius)
 
