@@ -244,11 +244,15 @@ def test_the_ball_around_a_state_that_is_off_contains_the_exact_point(mpmath, rn
     for _ in range(20):
         h = point.state + size * rng.uniform(-1, 1, 5)
         off = max(abs(one - mpmath.mpf(float(v))) for one, v in zip(exact, h, strict=True))
-        radius = enclose(of_step, h, x).radius
+        radius, change = enclose(of_step, h, x)
         if size < 0.1:
             assert off <= radius < 10 * off + 1e-13
         else:
             assert radius is None or off <= radius
+        if radius is not None:
+            J, at_point = elman.dynamics.jacobian(net, [h, point.state], x).state
+            blocks = np.abs(J - at_point) * np.kron(np.eye(2), np.ones((3, 3)))[:5, :5]
+            assert (blocks.sum(axis=1) <= change).all()
 
 
 def test_stability_can_be_shown_without_eigenvectors():
@@ -397,6 +401,24 @@ def test_the_search_in_blocks_finds_the_same(monkeypatch, rng):
     parts = elman.dynamics.fixed_points(net, n=40)
     assert len(whole) == len(parts)
     assert np.abs(whole.states - parts.states).max() < 1e-12
+
+
+def test_no_step_of_the_search_makes_a_state_faster(rng):
+    net = elman.Network(2, 20, None, dtype="float64", seed=0).replace(
+        tensors={"layers.0.W_hh": 3 / np.sqrt(20) * rng.standard_normal((20, 20))}
+    )
+    of_step, x = StepMap(net, "test"), np.zeros(2)
+
+    def speeds(h):
+        return np.square(elman.reference.step(net, x, h)[1] - h).sum(axis=-1)
+
+    states = rng.uniform(-1, 1, (30, 20))
+    last = speeds(states)
+    for iterations in range(1, 15):
+        ends, _ = search.search(of_step, states, x, lambda h: is_fixed(of_step, h, x), iterations)
+        assert (speeds(ends) <= last * (1 + 1e-12)).all()
+        last = speeds(ends)
+    assert (last < 1e-3).any()
 
 
 def test_points_are_a_sequence_with_a_table():
