@@ -16,6 +16,7 @@ import pytest
 import elman
 from conftest import FUSED_ISAS, ISAS
 from fixtures.bits import assert_same_bits
+from fixtures.exact_sums import affine, fused, rounded, unfused
 
 # If ELMAN_ISA forces a set, perhaps an emulated one, it is compared only with `scalar`.
 FUSED = list(dict.fromkeys(["scalar", *FUSED_ISAS]))
@@ -23,50 +24,6 @@ SMALLEST_STATE = {"float32": 2.0**-100, "float64": 2.0**-900}
 
 
 # --- the order of summation -----------------------------------------------------------------------
-
-
-def partial_sums(rows, cols):
-    """Return S as in table.hpp: it is part of the contract."""
-    sums = 4 if rows <= 16 else 2 if rows <= 64 else 1
-    while sums > 1 and cols < 4 * sums:
-        sums //= 2
-    return sums
-
-
-def rounded(exact, dtype):
-    """Return a nonzero fraction, rounded once to a normal number of the dtype."""
-    exponent = exact.numerator.bit_length() - exact.denominator.bit_length()
-    if abs(exact) < Fraction(2) ** exponent:
-        exponent -= 1
-    unit = Fraction(2) ** (exponent - np.finfo(dtype).nmant)
-    return np.dtype(dtype).type(float(round(exact / unit) * unit))  # ties to even
-
-
-def fused(a, b, c):
-    """Return a * b + c, exact and then rounded once to the numbers' dtype (normal numbers)."""
-    exact = Fraction(float(a)) * Fraction(float(b)) + Fraction(float(c))
-    if exact == 0:
-        return a * b + c  # exact as well, and IEEE's sign
-    return rounded(exact, a.dtype)
-
-
-def unfused(a, b, c):
-    return a * b + c
-
-
-def affine(c, W, v, multiply_add):
-    """Return c + W v with the order of summation of the contract."""
-    rows, cols = W.shape
-    result = np.empty(rows, W.dtype)
-    for r in range(rows):
-        p = [W.dtype.type(0)] * partial_sums(rows, cols)
-        p[0] = c[r]
-        for k in range(cols):
-            p[k % len(p)] = multiply_add(W[r, k], v[k], p[k % len(p)])
-        while len(p) > 1:
-            p = [a + b for a, b in zip(p[::2], p[1::2], strict=True)]
-        result[r] = p[0]
-    return result
 
 
 def identity_networks(dtype, rng, inputs, hidden, outputs):

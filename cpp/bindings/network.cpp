@@ -327,6 +327,7 @@ void bind_network(py::module_& m) {  // NOLINT(readability-function-size): a lis
         });
     forbid_construction(network);
     bind_sequence(network);
+    bind_sums(network);
     m.def(
         "activation",
         [](py::handle arguments) { return arguments_of(activation_of(arguments, "")); },

@@ -63,6 +63,7 @@ Object* held_by(PyObject* self) {
 void bind_network(py::module_& m);
 void bind_call(py::module_& m);
 void bind_sequence(py::class_<AnyNetwork>& network);
+void bind_sums(py::class_<AnyNetwork>& network);
 void bind_stream(py::module_& m);
 void bind_pool(py::module_& m);
 void bind_isa(py::module_& m);

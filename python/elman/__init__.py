@@ -80,6 +80,7 @@ if TYPE_CHECKING:
     from elman.interop.torch.writing import to_torch as to_torch
     from elman.reference import VerificationReport as VerificationReport
     from elman.ridge import ridge_readout as ridge_readout
+    from elman.trace import Trace as Trace
     from elman.training import SGD as SGD
     from elman.training import Adagrad as Adagrad
     from elman.training import Adam as Adam
@@ -135,6 +136,7 @@ _HOMES = {
     "Table": "elman._table",
     "TableError": "elman.errors",
     "TorchModules": "elman.interop.torch.writing",
+    "Trace": "elman.trace",
     "TrainResult": "elman.training",
     "Trainer": "elman.training",
     "UnsupportedModelError": "elman.errors",

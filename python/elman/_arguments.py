@@ -330,6 +330,12 @@ def array(argument: str, values: ArrayLike) -> Array:
     return np.asarray(given)
 
 
+def explained(error: ShapeError, x: object, input_size: int) -> ShapeError:
+    """Return an error of x with a remedy, if one is known."""
+    said = str(error)
+    return ShapeError(said + (inputs_remedy(x, input_size) if said.startswith("x: ") else ""))
+
+
 def inputs_remedy(x: Any, input_size: int) -> str:  # noqa: ANN401
     """Return the remedy for inputs of a wrong shape, for the end of a sentence; "" if unknown."""
     import numpy as np

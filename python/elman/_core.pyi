@@ -179,6 +179,12 @@ class Network:
         """
     def generate(self, start: ArrayLike, steps: int, state: ArrayLike | None) -> _Array:
         """Feed outputs back as inputs and return them, (..., steps, O)."""
+    def sums(self, matrix: str, start: _Array | None, x: _Array, threads: int = 1) -> _Array:
+        """Return start + W x, (..., rows), for a matrix by the name of its tensor: the sums of a run, bit
+        for bit. None starts from the bias, or from zeros for W_hh.
+        """
+    def partial_sums(self, matrix: str) -> int:
+        """Return the number of partial sums of a product with this matrix."""
     @property
     def activations(self) -> list[_Activation]: ...
     @property

@@ -72,6 +72,34 @@ def read_one(net: Parameters, argument: str, x: ArrayLike) -> ArrayLike:
     return values.values
 
 
+def padded(
+    net: Parameters,
+    x: ArrayLike | Sequence[ArrayLike],
+    lengths: ArrayLike | None,
+    mask: ArrayLike | Sequence[ArrayLike] | None,
+) -> tuple[ArrayLike, ArrayLike | None, ArrayLike | None]:
+    """Return x, lengths and mask, several sequences as one padded batch.
+
+    These are a list, or a data frame whose table names a column of sequences. With a mask it is
+    False where there is padding, and the lengths are None.
+    """
+    values, _ = read(net, "x", x)
+    parts: Sequence[ArrayLike]
+    if isinstance(values, _ragged.Rows):
+        _ragged.require_none("lengths", lengths, "a data frame of sequences")
+        parts = values.split("x", values.values)
+        if mask is not None:
+            mask = values.split("mask", _arguments.unmasked("mask", mask))
+    elif _ragged.is_list_of_sequences(values):
+        _ragged.require_none("lengths", lengths)
+        parts = _ragged.sequences(values, net.input_size)
+    else:
+        return values, lengths, mask
+    steps = [len(part) for part in parts]
+    x = _ragged.pad("x", parts, steps)
+    return (x, steps, None) if mask is None else (x, None, _ragged.pad("mask", mask, steps))
+
+
 def outputs_for(net: Parameters, x: ArrayLike, outputs: str | None) -> str:
     """Return "all" or "last": by default "all", or for data frames the table's setting."""
     if outputs is not None:

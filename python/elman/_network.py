@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from elman.activation import Activation
     from elman.initialization import Initialization
     from elman.reference import VerificationReport
+    from elman.trace import Trace
 
     Array = NDArray[Any]
     Sequences = list[NDArray[Any]] | tuple[NDArray[Any], ...]  # each (T_i, I)
@@ -237,17 +238,11 @@ class Network(Parameters):
         try:
             y = self._core.call(x, outputs, out)
         except ShapeError as error:
-            raise _explained(error, x, self) from None
+            raise _arguments.explained(error, x, self.input_size) from None
         if y is not NotImplemented:
             return y
         values, outputs = _frame.read(self, "x", x, outputs)
-        if isinstance(values, _ragged.Rows):
-            return _ragged.run_rows(self._core, values, None, None, "hold", outputs, False, 1, out)[
-                0
-            ]
-        if _ragged.is_list_of_sequences(values):
-            return _ragged.call(self._core, values, outputs, out)
-        return self._core.call(values, outputs, out)
+        return _ragged.call(self._core, values, outputs, out)
 
     @overload
     def run(
@@ -360,33 +355,11 @@ class Network(Parameters):
         try:
             run = self._core.run(x, state, lengths, outputs, *rest)
         except ShapeError as error:
-            raise _explained(error, x, self) from None
+            raise _arguments.explained(error, x, self.input_size) from None
         if run is not NotImplemented:
             return Run(*run)
         values, outputs = _frame.read(self, "x", x, outputs)
-        if isinstance(values, _ragged.Rows):
-            for argument, value in (("lengths", lengths), ("offsets", offsets)):
-                _ragged.require_none(argument, value, "a data frame of sequences")
-            found = _ragged.run_rows(
-                self._core,
-                values,
-                state,
-                mask,  # type: ignore[arg-type]
-                kind,
-                outputs,
-                hidden,
-                count,
-                out,
-            )
-            result = Run(*found)
-            result.keys = values.keys
-            return result
-        if _ragged.is_list_of_sequences(values):
-            for argument, value in (("lengths", lengths), ("offsets", offsets), ("out", out)):
-                _ragged.require_none(argument, value)
-            runs = _ragged.run(self._core, values, state, mask, kind, outputs, hidden, count)
-            return [Run(*run) for run in runs]
-        return Run(*self._core.run(values, state, lengths, outputs, *rest))
+        return _ragged.run_any(self._core, values, state, lengths, outputs, *rest)
 
     def generate(
         self,
@@ -522,6 +495,49 @@ class Network(Parameters):
             pool.state = state
         return pool
 
+    def trace(
+        self,
+        x: ArrayLike | Sequences,
+        *,
+        state: ArrayLike | None = None,
+        lengths: ArrayLike | None = None,
+        mask: ArrayLike | Sequence[ArrayLike] | None = None,
+        masked: str | None = None,
+        threads: int = 1,
+    ) -> Trace:
+        """Run whole sequences and return every number of every step.
+
+        Parameters
+        ----------
+        x, state, lengths, mask, masked, threads
+            As for `run`. Several sequences in a list or a data frame are padded to a batch.
+
+        Returns
+        -------
+        Trace
+            The sums before every activation, the states and the outputs, with the bits that `run`
+            computes. `trace.explain(t, unit=3)` is the equation of a unit with its numbers.
+
+        Raises
+        ------
+        ShapeError, DTypeError, ArgumentError
+            As for `run`.
+
+        Examples
+        --------
+        >>> import numpy as np, elman
+        >>> net = elman.Network(input_size=3, hidden_size=8, output_size=2, seed=0)
+        >>> trace = net.trace(np.ones((100, 3)))
+        >>> trace.layers[0].a.shape, trace.readout.a.shape, trace.y.shape
+        ((100, 8), (100, 2), (100, 2))
+        """
+        from elman import trace
+
+        x, lengths, mask = _frame.padded(self, x, lengths, mask)
+        given: dict[str, Any] = {"state": state, "lengths": lengths, "mask": mask, "masked": masked}
+        run = self.run(x, **given, return_hidden=True, threads=threads)
+        return trace.record(self, x, run, **given, threads=threads)
+
     def verify(
         self,
         x: ArrayLike,
@@ -564,21 +580,11 @@ class Network(Parameters):
         from elman.errors import VerificationError
 
         _ragged.require_one_array("x", x, "verify each one")
-        x, _ = _frame.read(self, "x", x)
-        if isinstance(x, _ragged.Rows):
-            _ragged.require_none("lengths", lengths, "a data frame of sequences")
-            if mask is None:
-                lengths = x.lengths
-            else:  # False where there is padding
-                mask = x.padded("mask", _arguments.unmasked("mask", mask))
-            x = x.padded("x", x.values)
-        run = self.run(
-            x, state=state, lengths=lengths, mask=mask, masked=masked, return_hidden=True
-        )
+        x, lengths, mask = _frame.padded(self, x, lengths, mask)
+        given: dict[str, Any] = {"state": state, "lengths": lengths, "mask": mask, "masked": masked}
+        run = self.run(x, **given, return_hidden=True)
         assert run.hidden is not None
-        report = reference.verify(
-            self, x, run.output, run.hidden, state, lengths, mask=mask, masked=masked
-        )
+        report = reference.verify(self, x, run.output, run.hidden, **given)
         if not report.ok:
             raise VerificationError(str(report))
         return report
@@ -631,13 +637,6 @@ class Network(Parameters):
 
     def __deepcopy__(self, memo: object) -> Network:
         return self
-
-
-def _explained(error: ShapeError, x: object, net: Network) -> ShapeError:
-    """Return an error of x with a remedy, if one is known."""
-    said = str(error)
-    remedy = _arguments.inputs_remedy(x, net.input_size) if said.startswith("x: ") else ""
-    return ShapeError(said + remedy)
 
 
 def _start(init: Initialization) -> tuple[str, dict[str, float]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from elman import _arguments
+from elman._run import Run
 from elman.errors import ArgumentError, DTypeError, ShapeError
 
 if TYPE_CHECKING:
@@ -81,10 +82,51 @@ def require_none(argument: str, value: object, x: str = "a list of sequences") -
         raise ArgumentError(f"{argument}: expected None with {x}, got a value")
 
 
-def call(core: Core, x: Sequence[ArrayLike], outputs: str | None, out: object) -> list[Array]:
-    """Return the outputs of each sequence."""
-    require_none("out", out)
-    return [output for output, _, _ in run(core, x, None, None, "hold", outputs, False, 1)]
+def call(
+    core: Core,
+    x: ArrayLike | Rows | Sequence[ArrayLike],
+    outputs: str,
+    out: Array | None,
+) -> Array | list[Array]:
+    """Return the outputs of an array, of rows of several sequences, or of each of a list."""
+    if isinstance(x, Rows):
+        return run_rows(core, x, None, None, "hold", outputs, False, 1, out)[0]
+    if is_list_of_sequences(x):
+        require_none("out", out)
+        return [output for output, _, _ in run(core, x, None, None, "hold", outputs, False, 1)]
+    return core.call(x, outputs, out)
+
+
+def run_any(
+    core: Core,
+    x: ArrayLike | Rows | Sequence[ArrayLike],
+    state: ArrayLike | None,
+    lengths: ArrayLike | None,
+    outputs: str | None,
+    return_hidden: bool,
+    threads: int,
+    out: Array | None,
+    argument: str,
+    mask: Any,  # noqa: ANN401  # of the kind of x
+    masked: str,
+    offsets: ArrayLike | None,
+) -> Run | list[Run]:
+    """Run an array, rows of several sequences, or a list of sequences."""
+    if isinstance(x, Rows):
+        for name, value in (("lengths", lengths), ("offsets", offsets)):
+            require_none(name, value, "a data frame of sequences")
+        assert outputs is not None
+        found = run_rows(core, x, state, mask, masked, outputs, return_hidden, threads, out)
+        result = Run(*found)
+        result.keys = x.keys
+        return result
+    if is_list_of_sequences(x):
+        for name, value in (("lengths", lengths), ("offsets", offsets), ("out", out)):
+            require_none(name, value)
+        runs = run(core, x, state, mask, masked, outputs, return_hidden, threads)
+        return [Run(*each) for each in runs]
+    rest = (return_hidden, threads, out, argument, mask, masked, offsets)
+    return Run(*core.run(x, state, lengths, outputs, *rest))
 
 
 def run(
@@ -98,10 +140,7 @@ def run(
     threads: int,
 ) -> list[tuple[Array, Array, Array | None]]:
     """Run each sequence; return its (output, state, hidden or None)."""
-    arrays = [_arguments.reals(f"x[{i}]", sequence) for i, sequence in enumerate(x)]
-    for i, array in enumerate(arrays):
-        if array.ndim != 2 or array.shape[1] != core.input_size:
-            raise ShapeError(f"x[{i}]: expected (T, {core.input_size}), got {array.shape}")
+    arrays = sequences(x, core.input_size)
     steps = [len(array) for array in arrays]
     offsets = np.cumsum([0, *steps])
     output, states, hidden = core.run(
@@ -125,6 +164,15 @@ def run(
         )
         for i, part in enumerate(rows)
     ]
+
+
+def sequences(x: Sequence[ArrayLike], input_size: int) -> list[Array]:
+    """Return a list of sequences as arrays (T_i, I)."""
+    arrays = [_arguments.reals(f"x[{i}]", sequence) for i, sequence in enumerate(x)]
+    for i, array in enumerate(arrays):
+        if array.ndim != 2 or array.shape[1] != input_size:
+            raise ShapeError(f"x[{i}]: expected (T, {input_size}), got {array.shape}")
+    return arrays
 
 
 def _flat_mask(mask: Sequence[ArrayLike] | ArrayLike, steps: list[int]) -> Array:
