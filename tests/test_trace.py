@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import re
 
 import numpy as np
@@ -415,3 +416,11 @@ def test_a_trace_is_public_and_immutable():
     assert isinstance(trace, elman.Trace)
     with pytest.raises(AttributeError):
         trace.y = None
+
+
+def test_a_pickled_trace_has_the_same_numbers(rng):
+    trace = every_kind(rng)
+    twin = pickle.loads(pickle.dumps(trace))
+    assert twin.network == trace.network
+    assert twin.to_dict() == trace.to_dict()  # also what is computed when asked for
+    assert str(twin.explain(1)) == str(trace.explain(1))

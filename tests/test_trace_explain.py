@@ -139,7 +139,7 @@ def functions():
 
 def value_of(numbers):
     """Return what an expression in numbers equals."""
-    return eval(numbers, {"__builtins__": {}}, functions())  # noqa: S307
+    return eval(numbers, {"__builtins__": {}}, functions())
 
 
 def right(explained, letter):
@@ -203,7 +203,7 @@ def test_scaling_is_part_of_the_equations(rng, dtype, bias):
     assert ("from b_h[2]" in str(explained)) == bias
     assert ("u_1[2] from 0 and" in str(explained)) != bias
     explained = trace.explain(1, output=1, digits=None)
-    letters, numbers = assert_shows(explained, "y_1", trace.y[1, 1])
+    letters, _ = assert_shows(explained, "y_1", trace.y[1, 1])
     assert letters == "sigmoid(a_1[1]) * output_std[1] + output_mean[1]"
     assert r"\text{output\_mean}[1]" in explained.markdown
     assert ("from 0," in str(explained)) != bias
@@ -302,7 +302,7 @@ def test_padding_holds_the_state_and_gives_zero():
     assert explained.notes == ("The step is not real: the state is held.",)
     explained = trace.explain(3, output=0, sequence=1)
     assert [(e.left, e.right) for e in explained.equations] == [("y_3[0]", ("0",))]
-    assert explained.notes == ("The step is padding: its output is 0.",)
+    assert explained.notes == ("The step is not real: it is padding, and its output is 0.",)
     assert len(trace.explain(1, sequence=1).equations) == 4
 
 

@@ -179,12 +179,18 @@ class Network:
         """
     def generate(self, start: ArrayLike, steps: int, state: ArrayLike | None) -> _Array:
         """Feed outputs back as inputs and return them, (..., steps, O)."""
-    def sums(self, matrix: str, start: _Array | None, x: _Array, threads: int = 1) -> _Array:
-        """Return start + W x, (..., rows), for a matrix by the name of its tensor: the sums of a run, bit
-        for bit. None starts from the bias, or from zeros for W_hh.
+    def half_sums(
+        self, half: int, x: _Array, h: _Array, start: _Array, threads: int = 1
+    ) -> tuple[_Array, _Array]:
+        """Return the sums (u, a) of a run's half of a layer, counted from the bottom up, from its scaled
+        inputs, its states after every step and those before the first.
         """
-    def partial_sums(self, matrix: str) -> int:
-        """Return the number of partial sums of a product with this matrix."""
+    def recurrent_sums(self, half: int, h: _Array, start: _Array) -> _Array:
+        """Return W_hh h_(t-1) of a run's half of a layer, alone."""
+    def readout_sums(self, top: _Array, threads: int = 1) -> _Array:
+        """Return the sums of the readout, from the states of the top layer."""
+    def partial_sums(self) -> dict[str, int]:
+        """Return the number of partial sums of a product with each matrix, by tensor name."""
     @property
     def activations(self) -> list[_Activation]: ...
     @property

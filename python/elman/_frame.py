@@ -74,9 +74,9 @@ def read_one(net: Parameters, argument: str, x: ArrayLike) -> ArrayLike:
 
 def padded(
     net: Parameters,
-    x: ArrayLike | Sequence[ArrayLike],
+    x: Any,  # noqa: ANN401  # array_like or sequences, and a mask of the same kind
     lengths: ArrayLike | None,
-    mask: ArrayLike | Sequence[ArrayLike] | None,
+    mask: Any,  # noqa: ANN401
 ) -> tuple[ArrayLike, ArrayLike | None, ArrayLike | None]:
     """Return x, lengths and mask, several sequences as one padded batch.
 

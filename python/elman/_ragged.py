@@ -82,12 +82,7 @@ def require_none(argument: str, value: object, x: str = "a list of sequences") -
         raise ArgumentError(f"{argument}: expected None with {x}, got a value")
 
 
-def call(
-    core: Core,
-    x: ArrayLike | Rows | Sequence[ArrayLike],
-    outputs: str,
-    out: Array | None,
-) -> Array | list[Array]:
+def call(core: Core, x: ArrayLike | Rows, outputs: str, out: Array | None) -> Array | list[Array]:
     """Return the outputs of an array, of rows of several sequences, or of each of a list."""
     if isinstance(x, Rows):
         return run_rows(core, x, None, None, "hold", outputs, False, 1, out)[0]
@@ -99,7 +94,7 @@ def call(
 
 def run_any(
     core: Core,
-    x: ArrayLike | Rows | Sequence[ArrayLike],
+    x: ArrayLike | Rows,
     state: ArrayLike | None,
     lengths: ArrayLike | None,
     outputs: str | None,

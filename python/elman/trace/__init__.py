@@ -1,8 +1,6 @@
-"""`Network.trace`: every number of a run, and the equations with these numbers in them.
+"""The parts of an `elman.Trace`, the result of `Network.trace`.
 
-`recording` computes a `record.Trace` of a run from the core's sums; `parts` are its layers and its
-readout. `equations` writes an `explanation.Explanation` from the sums of `writing`; `tables` has the
-columns of a data frame and the values for JSON. Nothing here draws.
+Data only: nothing here draws.
 """
 
 from elman.trace.explanation import Equation, Explanation

@@ -11,6 +11,8 @@ __all__ = ["Equation", "Explanation"]
 
 # A letter of the equations with its index: W_xh, h_3, x'_t, h_(t-1).
 _INDEXED = re.compile(r"\b([Wbhxuay]'?)_(\([^()]*\)|\w+)")
+_SUMMAND = re.compile(r" (?=[+-] )(?![^()]*\))")  # before a sign that is not in brackets
+_WIDTH = 88  # of lines of text, at least one summand each
 _NAME = re.compile(r"\b[a-z]+(?:_[a-z]+)*_[a-z]+\b|\b[a-z]{2,}\b")  # a function, or input_mean
 
 
@@ -50,8 +52,11 @@ class Explanation:
         width = max(len(equation.left) for equation in self.equations)
         for equation in self.equations:
             for i, right in enumerate(equation.right):
-                lines.append(f"{'' if i else equation.left:<{width}} = {right}")
-        notes = textwrap.fill(" ".join(self.notes), 88)
+                left = "" if i else equation.left
+                first, *more = _broken(right, _WIDTH - width - 3)
+                lines.append(f"{left:<{width}} = {first}")
+                lines += [f"{'':<{width}}   {line}" for line in more]
+        notes = textwrap.fill(" ".join(self.notes), _WIDTH)
         return "\n".join([*lines, "", notes] if notes else lines)
 
     __repr__ = __str__
@@ -59,11 +64,13 @@ class Explanation:
     @property
     def markdown(self) -> str:
         """The same in Markdown, with the equations in LaTeX."""
-        lines = [
-            f"{_latex(equation.left) if i == 0 else ''} &= {_latex(right)} \\\\"
-            for equation in self.equations
-            for i, right in enumerate(equation.right)
-        ]
+        lines = []
+        for equation in self.equations:
+            for i, right in enumerate(equation.right):
+                left = "" if i else _latex(equation.left)
+                first, *more = _broken(right, _WIDTH)
+                lines.append(f"{left} &= {_latex(first)} \\\\")
+                lines += [f"&\\quad {_latex(line)} \\\\" for line in more]
         general = [f"$${_latex(line)}$$" for line in self.general]
         aligned = "\n".join(["$$\\begin{aligned}", *lines, "\\end{aligned}$$"])
         notes = " ".join(self.notes)
@@ -85,6 +92,17 @@ class Explanation:
 
     def _repr_html_(self) -> str:
         return self.html
+
+
+def _broken(text: str, width: int) -> list[str]:
+    """Break a sum into lines before its signs."""
+    lines: list[str] = []
+    for part in _SUMMAND.split(text):
+        if lines and len(lines[-1]) + 1 + len(part) <= width:
+            lines[-1] += f" {part}"
+        else:
+            lines.append(part)
+    return lines
 
 
 def _latex(text: str) -> str:

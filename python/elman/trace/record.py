@@ -111,7 +111,7 @@ class Trace:
         terms : int
             The most products of a sum to show: the largest. The others are added up.
         digits : int or None
-            Significant digits of the numbers. None: as many as identify each number.
+            Significant digits of the numbers, at most 17. None: as many as identify each number.
 
         Returns
         -------
@@ -137,13 +137,13 @@ class Trace:
         place = self._place(t, sequence)
         style = Style(
             _arguments.size("terms", terms),
-            None if digits is None else _arguments.size("digits", digits),
+            None if digits is None else min(_arguments.size("digits", digits), 17),
         )
         if output is not None:
             k = _index("output", output, self.y.shape[-1])
-            top = self._top(place)
             a = None if self.readout is None else self.readout.a[place.at]
-            return equations.of_output(self.network, top, a, self.y[place.at], k, place, style)
+            chosen = equations.Output(self.network, k, self._top(place), a, self.y[place.at])
+            return equations.of_output(chosen, place, style)
         number = _index("layer", layer, len(self.layers))
         part, half = self.layers[number], self.network.layers[number]
         if _arguments.flag("reverse", reverse):
@@ -152,8 +152,9 @@ class Trace:
                     f"reverse: expected False for layer {number}, which has one direction, got True"
                 )
             part, half = part.reverse, half.reverse
-        chosen = equations.Unit(number, half, part, _index("unit", unit, part.h.shape[-1]))
-        return equations.of_unit(self.network, self.x, chosen, place, style)
+        i = _index("unit", unit, part.h.shape[-1])
+        of_unit = equations.Unit(self.network, number, half, part, i)
+        return equations.of_unit(of_unit, self.x, place, style)
 
     def _place(self, t: int, sequence: int) -> equations.Place:
         """Return a step of a sequence."""

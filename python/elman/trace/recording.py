@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,16 +15,16 @@ from elman.reference.forward import (
     scale_inputs,
     sizes_of_layers,
 )
-from elman.trace.parts import LayerTrace, ReadoutTrace
+from elman.trace.parts import Half, LayerTrace, ReadoutTrace
 from elman.trace.record import Trace
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
     from numpy.typing import ArrayLike, NDArray
 
-    from elman._core import Network as Core
-    from elman._parameters import Layer, Parameters
+    from elman._parameters import Parameters
     from elman._run import Run
 
     Array = NDArray[Any]
@@ -53,24 +52,22 @@ def record(
     start = _start_state(net, state, batch)
     real = real_steps(lengths, mask, batch, T)
     kind = masked_of(net, mask, masked)
-    sums = _Sums(core_of(net), None if lengths is None and mask is None else ~real, threads)
-    below = scale_inputs(net, x)
+    unreal = None if lengths is None and mask is None else ~real
+    halves = _halves(net, run.hidden, start, unreal)
     outputs = _structure.split(run.hidden, sizes_of_layers(net))
-    states = zip(net.split_state(run.hidden), net.split_state(start), strict=True)
-    layers = []
-    for i, layer in enumerate(net.layers):
-        prefixes = _structure.prefixes(i, layer.direction)
-        first, *reverse = [
-            sums.half(prefix, backwards, below, *next(states))
-            for prefix, (_, backwards) in zip(prefixes, halves_of(layer), strict=True)
-        ]
-        layers.append(replace(first, reverse=reverse[0]) if reverse else first)
+    below, layers = scale_inputs(net, x), []
+    for layer in net.layers:
+        part: LayerTrace | None = None
+        for half in reversed([next(halves) for _ in halves_of(layer)]):  # the reverse one first
+            part = LayerTrace(half, below, part, threads)
+        assert part is not None
+        layers.append(part)
         below = next(outputs)
     return Trace(
         network=net,
         x=x,
         layers=tuple(layers),
-        readout=None if net.readout is None else sums.readout(below, kind),
+        readout=_readout(net, below, unreal, kind, threads),
         y=run.output,
         hidden=run.hidden,
         state=run.state,
@@ -89,42 +86,25 @@ def _start_state(net: Parameters, state: ArrayLike | None, batch: list[int]) -> 
     return np.broadcast_to(given, (*batch, net.state_size)).copy()
 
 
-class _Sums:
-    """The sums of a run in the core, NaN at steps that are not real."""
+def _halves(
+    net: Parameters, hidden: Array, start: Array, unreal: NDArray[np.bool_] | None
+) -> Iterator[Half]:
+    """Yield the halves of all layers, from the bottom up."""
+    directions = [backwards for layer in net.layers for _, backwards in halves_of(layer)]
+    parts = zip(directions, net.split_state(hidden), net.split_state(start), strict=True)
+    for i, (backwards, h, first) in enumerate(parts):
+        yield Half(net, i, backwards, h, first, unreal)
 
-    def __init__(self, core: Core, unreal: NDArray[np.bool_] | None, threads: int) -> None:
-        self.core = core
-        self.unreal = unreal  # (..., T); None: there are none
-        self.threads = threads
 
-    def half(self, prefix: str, backwards: bool, x: Array, h: Array, start: Array) -> LayerTrace:
-        """Return the numbers of half a layer, from its inputs and its states."""
-        before = np.empty_like(h)
-        if backwards:
-            before[..., -1:, :] = start[..., None, :]
-            before[..., :-1, :] = h[..., 1:, :]
-        else:
-            before[..., :1, :] = start[..., None, :]
-            before[..., 1:, :] = h[..., :-1, :]
-        u = self._of(f"{prefix}W_xh", x)
-        a = self._of(f"{prefix}W_hh", before, u)
-        recurrent = self._of(f"{prefix}W_hh", before)
-        for sums in (u, a, recurrent):
-            self._mark(sums)
-        return LayerTrace(x, u, recurrent, a, h, before)
-
-    def readout(self, top: Array, kind: str) -> ReadoutTrace:
-        """Return the sums of the readout; `kind` says what steps that are not real are."""
-        if kind == "zero" and self.unreal is not None:
-            top = np.where(self.unreal[..., None], top.dtype.type(0), top)
-        a = self._of(_structure.W_HY, top)
-        if kind == "padding":
-            self._mark(a)
-        return ReadoutTrace(a)
-
-    def _of(self, matrix: str, x: Array, start: Array | None = None) -> Array:
-        return self.core.sums(matrix, start, x, self.threads)
-
-    def _mark(self, sums: Array) -> None:
-        if self.unreal is not None:
-            sums[self.unreal] = np.nan
+def _readout(
+    net: Parameters, top: Array, unreal: NDArray[np.bool_] | None, kind: str, threads: int
+) -> ReadoutTrace | None:
+    """Return the sums of the readout; `kind` says what steps that are not real are."""
+    if net.readout is None:
+        return None
+    if unreal is not None and kind == "zero":
+        top = np.where(unreal[..., None], top.dtype.type(0), top)
+    a = core_of(net).readout_sums(top, threads)
+    if unreal is not None and kind == "padding":
+        a[unreal] = np.nan
+    return ReadoutTrace(a)

@@ -63,5 +63,6 @@ def plain(array: Array | None) -> Any:  # noqa: ANN401
     if array is None:
         return None
     if array.dtype.kind == "f" and not (finite := np.isfinite(array)).all():
-        array = np.where(finite, array.astype(object), None)
+        array = array.astype(object)
+        array[~finite] = None
     return array.tolist()

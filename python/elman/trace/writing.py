@@ -25,7 +25,7 @@ class Style(NamedTuple):
     terms: int  # the most products of a sum
     digits: int | None  # None: as many as identify the number
 
-    def number(self, value: Number | float) -> str:
+    def number(self, value: Number) -> str:
         """Return a number."""
         if self.digits is None:
             return str(value).removesuffix(".0")
@@ -53,7 +53,7 @@ class Sum:
     numbers: list[str] = field(default_factory=list)  # each with its sign
     notes: list[str] = field(default_factory=list)
 
-    def add(self, letters: str, value: Number | float, times: str = "") -> None:
+    def add(self, letters: str, value: Number, times: str = "") -> None:
         """Add a summand: a number, times a factor that is already text."""
         self.letters.append(letters)
         sign = "-" if value < 0 else "+"
@@ -69,7 +69,7 @@ class Sum:
             self.add(letters, W[k], f" * {self.style.factor(v[k])}")
         if rest := np.delete(products, shown).tolist():
             total = math.fsum(rest) if all(map(math.isfinite, rest)) else sum(rest)
-            self.add(f"({len(rest)} other products)", total)
+            self.add(f"({len(rest)} other products)", np.float64(total))
             self.notes.append(
                 f"Of the {len(products)} products with {matrix} the {len(shown)} largest are shown;"
                 " the others are added up in float64."
