@@ -195,6 +195,7 @@ def test_steps_that_are_not_real_hold_the_state(rng, dtype, masked):
     check(net.replace(masked="zero"), x, mask=mask, masked=masked)
     trace = check(net, np.nan_to_num(x), lengths=[8, 0, 5])
     assert trace.lengths.tolist() == [8, 0, 5]
+    assert check(net, x[1], lengths=3).lengths.tolist() == 3
     assert net.trace(np.nan_to_num(x)).lengths is None
 
 
@@ -304,9 +305,12 @@ def test_the_arrays_are_the_traces_own():
     net = elman.Network(2, 4, 1, seed=0)
     x = np.ones((3, 2), np.float32)
     trace = net.trace(x)
-    x[:] = 9
+    mask = np.ones(3, bool)
+    masked = net.trace(x, mask=mask)
+    x[:], mask[:] = 9, False
     assert (trace.x == 1).all()
     assert (trace.layers[0].x == 1).all()
+    assert masked.real.all()
 
 
 # --- errors ---------------------------------------------------------------------------------------
@@ -416,6 +420,12 @@ def test_a_trace_is_public_and_immutable():
     assert isinstance(trace, elman.Trace)
     with pytest.raises(AttributeError):
         trace.y = None
+    layer = trace.layers[0]
+    assert layer.a is layer.a  # computed once
+    arrays = (trace.x, trace.y, trace.hidden, trace.state, trace.real, trace.readout.a)
+    for array in (*arrays, layer.x, layer.u, layer.recurrent, layer.a, layer.h, layer.h_before):
+        with pytest.raises(ValueError, match="read-only"):
+            array[...] = 0
 
 
 def test_a_pickled_trace_has_the_same_numbers(rng):

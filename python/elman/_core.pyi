@@ -182,8 +182,8 @@ class Network:
     def half_sums(
         self, half: int, x: _Array, h: _Array, start: _Array, threads: int = 1
     ) -> tuple[_Array, _Array]:
-        """Return the sums (u, a) of a run's half of a layer, counted from the bottom up, from its scaled
-        inputs, its states after every step and those before the first.
+        """Return the sums (u, a) of a run's half of a layer, counted from the bottom up, from its
+        scaled inputs, its states after every step and those before the first.
         """
     def recurrent_sums(self, half: int, h: _Array, start: _Array) -> _Array:
         """Return W_hh h_(t-1) of a run's half of a layer, alone."""

@@ -37,8 +37,9 @@ class Trace:
         a_t = u_t + W_hh h_(t-1)      h_t = f(a_t)      for each layer and direction
         a_t = W_hy h_t + b_y          y_t = g(a_t)      for the readout
 
-    The numbers are those of the core, bit for bit. Arrays have the batch axes of `x` and its steps,
-    (..., T, size); a step t is `trace.layers[0].h[..., t, :]`.
+    The numbers are those of the core, bit for bit; the sums are computed when they are first asked
+    for. Arrays have the batch axes of `x` and its steps, (..., T, size), and are read-only; a step
+    t is `trace.layers[0].h[..., t, :]`.
 
     Attributes
     ----------
@@ -65,7 +66,7 @@ class Trace:
     real : ndarray of bool, shape (..., T)
         Which steps are real: neither padding nor masked.
     kind : {"padding", "hold", "zero"}
-        What the outputs of the others are: zeros, or as `masked` says.
+        What the outputs of the others are: zeros ("padding"), or with a mask as `masked` says.
     """
 
     network: Parameters

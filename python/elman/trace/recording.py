@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from elman import _arguments, _structure
-from elman._parameters import core_of
 from elman.reference.forward import (
     halves_of,
     masked_of,
@@ -15,7 +14,7 @@ from elman.reference.forward import (
     scale_inputs,
     sizes_of_layers,
 )
-from elman.trace.parts import Half, LayerTrace, ReadoutTrace
+from elman.trace.parts import Half, LayerTrace, ReadoutTrace, Source, fixed
 from elman.trace.record import Trace
 
 if TYPE_CHECKING:
@@ -47,19 +46,20 @@ def record(
     sums of all steps are computed from the states that the run returned.
     """
     assert run.hidden is not None
-    x = np.array(_arguments.array("x", x), net.dtype)
+    x = fixed(np.array(_arguments.array("x", x), net.dtype))
     *batch, T, _ = x.shape
-    start = _start_state(net, state, batch)
-    real = real_steps(lengths, mask, batch, T)
+    real = fixed(np.array(real_steps(lengths, mask, batch, T)))
     kind = masked_of(net, mask, masked)
     unreal = None if lengths is None and mask is None else ~real
-    halves = _halves(net, run.hidden, start, unreal)
-    outputs = _structure.split(run.hidden, sizes_of_layers(net))
-    below, layers = scale_inputs(net, x), []
+    source = Source(net, unreal, kind, threads)
+    start, hidden = fixed(_start_state(net, state, batch)), fixed(run.hidden)
+    halves = _halves(net, hidden, start)
+    outputs = _structure.split(hidden, sizes_of_layers(net))
+    below, layers = fixed(scale_inputs(net, x)), []
     for layer in net.layers:
         part: LayerTrace | None = None
         for half in reversed([next(halves) for _ in halves_of(layer)]):  # the reverse one first
-            part = LayerTrace(half, below, part, threads)
+            part = LayerTrace(source, half, below, part)
         assert part is not None
         layers.append(part)
         below = next(outputs)
@@ -67,12 +67,12 @@ def record(
         network=net,
         x=x,
         layers=tuple(layers),
-        readout=_readout(net, below, unreal, kind, threads),
-        y=run.output,
-        hidden=run.hidden,
-        state=run.state,
+        readout=None if net.readout is None else ReadoutTrace(source, below),
+        y=fixed(run.output),
+        hidden=hidden,
+        state=fixed(run.state),
         initial_state=start,
-        lengths=None if lengths is None else real.sum(axis=-1),
+        lengths=None if lengths is None else fixed(np.asarray(real.sum(axis=-1))),
         real=real,
         kind=kind,
     )
@@ -86,25 +86,9 @@ def _start_state(net: Parameters, state: ArrayLike | None, batch: list[int]) -> 
     return np.broadcast_to(given, (*batch, net.state_size)).copy()
 
 
-def _halves(
-    net: Parameters, hidden: Array, start: Array, unreal: NDArray[np.bool_] | None
-) -> Iterator[Half]:
+def _halves(net: Parameters, hidden: Array, start: Array) -> Iterator[Half]:
     """Yield the halves of all layers, from the bottom up."""
     directions = [backwards for layer in net.layers for _, backwards in halves_of(layer)]
     parts = zip(directions, net.split_state(hidden), net.split_state(start), strict=True)
     for i, (backwards, h, first) in enumerate(parts):
-        yield Half(net, i, backwards, h, first, unreal)
-
-
-def _readout(
-    net: Parameters, top: Array, unreal: NDArray[np.bool_] | None, kind: str, threads: int
-) -> ReadoutTrace | None:
-    """Return the sums of the readout; `kind` says what steps that are not real are."""
-    if net.readout is None:
-        return None
-    if unreal is not None and kind == "zero":
-        top = np.where(unreal[..., None], top.dtype.type(0), top)
-    a = core_of(net).readout_sums(top, threads)
-    if unreal is not None and kind == "padding":
-        a[unreal] = np.nan
-    return ReadoutTrace(a)
+        yield Half(i, backwards, h, first)
