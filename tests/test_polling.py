@@ -69,6 +69,8 @@ def calls(scale):
         "threads": (lambda: NET.run(x, threads=2), w / 2),
         "mask": (lambda: NET.run(x, mask=np.ones(x.shape[1], bool)), w),
         "directions": (lambda: BOTH(x), 2 * w),
+        "trace": (lambda: [(p := NET.trace(x)).layers[0].a, p.readout.a], 2 * w),
+        "recurrent": (lambda: NET.trace(x).layers[0].recurrent, w + w * H * H / STEP),
         "generate": (lambda: NET.generate(x[:1, :1], 2000 * scale), 2000 * scale * STEP),
         "stream": (lambda: NET.stream().run(one), w),
         "orthogonal": (lambda: start("glorot", 2 * size), 10 * size**3),

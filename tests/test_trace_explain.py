@@ -267,6 +267,21 @@ def test_a_long_sum_shows_the_largest_products_and_adds_up_the_others():
     )
 
 
+def test_long_lines_are_broken_before_a_sign():
+    net = elman.Network(20, 3, 20, seed=0)
+    explained = net.trace(np.ones((2, 20))).explain(1, terms=20)
+    lines = str(explained).splitlines()
+    assert max(map(len, lines)) <= 88
+    joined = re.sub(r"\n +([+-])", r" \1", str(explained))
+    for equation in explained.equations:
+        for line in equation.right:
+            assert f"= {line}\n" in f"{joined}\n"
+    assert all(len(line) < 200 for line in explained.markdown.splitlines()[:-1])
+    assert explained.markdown.count(r"&\quad +") > 4
+    signs = elman.Network.from_weights([([[1.0]], [[0.0]], None)], None, input_mean=[1.0])
+    assert "(3 - 1)" in str(signs.trace([[3.0]]).explain(0))
+
+
 def test_nan_is_among_the_largest(rng):
     net = elman.Network(3, 2, 1, seed=0)
     explained = net.trace([[1.0, np.nan, 2.0]]).explain(0, terms=1)

@@ -13,7 +13,7 @@ __all__ = ["Equation", "Explanation"]
 _INDEXED = re.compile(r"\b([Wbhxuay]'?)_(\([^()]*\)|\w+)")
 _SUMMAND = re.compile(r" (?=[+-] )(?![^()]*\))")  # before a sign that is not in brackets
 _WIDTH = 88  # of lines of text, at least one summand each
-_NAME = re.compile(r"\b[a-z]+(?:_[a-z]+)*_[a-z]+\b|\b[a-z]{2,}\b")  # a function, or input_mean
+_NAME = re.compile(r"\b[a-z]{2,}(?:_[a-z]+)*\b")  # a function, or input_mean
 
 
 @dataclass(frozen=True, slots=True)
