@@ -234,6 +234,19 @@ def test_an_output_without_a_readout_is_a_state():
     assert equation.right == ("h_0[4]", f"{trace.layers[0].reverse.h[0, 1]:.6g}")
 
 
+def test_a_readout_of_both_halves_says_so():
+    net = elman.Network(1, [2, 3], 1, direction=["forward", "bidirectional"], seed=0)
+    explained = net.trace([[1.0], [2.0]]).explain(0, output=0)
+    assert products(right(explained, "a_0")[0]) == [(0, k, k) for k in range(6)]
+    assert explained.notes[0] == "h_t are the states of both halves, forward first."
+    explained = net.trace([[1.0], [2.0]]).explain(1, 2, reverse=True)
+    assert explained.general == ("h_t = tanh(W_hh h_(t+1) + W_xh x_t + b_h)",)
+    assert explained.notes[:2] == (
+        "x_t are the states of layer 0.",
+        "h_2 is the initial state.",
+    )
+
+
 def test_a_distribution_shows_all_sums():
     net = elman.Network(1, 2, 3, output_activation="softmax", seed=0, dtype="float64")
     trace = net.trace([[1.0]])
