@@ -232,8 +232,8 @@ INTERRUPTED = """
     net = elman.Network(input_size=2, hidden_size=64, output_size=2, seed=0)
     x = np.broadcast_to(np.float32([0.5, -0.5]), (10**8, 2))
     def interrupt(call):
-        signal.signal(signal.SIGALRM, signal.default_int_handler)
-        signal.setitimer(signal.ITIMER_REAL, 0.03)
+        signal.signal(signal.SIGPROF, signal.default_int_handler)
+        signal.setitimer(signal.ITIMER_PROF, 0.03)
         try:
             call()
         except KeyboardInterrupt:

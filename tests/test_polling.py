@@ -122,19 +122,19 @@ class Interrupt(Exception):  # noqa: N818
 
 @contextlib.contextmanager
 def interrupted():
-    """Expect that a signal after 20 ms, whose handler raises, ends the call inside."""
+    """Expect that a signal after 20 ms of CPU time, whose handler raises, ends the call inside."""
 
     def interrupt(number, frame):
         raise Interrupt
 
-    before = signal.signal(signal.SIGALRM, interrupt)
+    before = signal.signal(signal.SIGPROF, interrupt)
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.02)
+        signal.setitimer(signal.ITIMER_PROF, 0.02)
         with pytest.raises(Interrupt):
             yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs setitimer")

@@ -543,14 +543,14 @@ def test_an_interrupted_call_advances_no_row_and_says_so(method, some):
     net = elman.Network.from_weights([weights], None)
     pool, rows = net.streams(shape[0]), np.arange(shape[0])[::-1] if some else None
     x = np.ones(shape, np.float32)
-    before = signal.signal(signal.SIGALRM, interrupt)
+    before = signal.signal(signal.SIGPROF, interrupt)
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.02)
+        signal.setitimer(signal.ITIMER_PROF, 0.02)
         with pytest.raises(KeyboardInterrupt) as caught:
             getattr(pool, method)(x, rows=rows)
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
     assert caught.value.__notes__ == [f"StreamPool.{method}: interrupted; no row has advanced"]
     assert not pool.state.any()
     assert pool.step(x[:1, 0] if method == "run" else x[:1], rows=[3]).all()

@@ -474,13 +474,13 @@ def test_ctrl_c_ends_training_and_keeps_the_best_so_far(x, y):
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a timer that sends signals")
 def test_ctrl_c_within_an_epoch_ends_training(rng):
     x = rng.standard_normal((64, 4_000, I)).astype(np.float32)
-    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
-    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    before = signal.signal(signal.SIGPROF, signal.default_int_handler)
+    signal.setitimer(signal.ITIMER_PROF, 0.3)
     try:
         result = train(x, x, network(hidden_size=64, output_size=I), epochs=10**6, bptt_steps=10)
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
     assert result.history.stopped == "interrupt"
     assert result.history.updates > 0
 
