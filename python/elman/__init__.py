@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from elman import reference as reference
     from elman import sklearn as sklearn
     from elman import training as training
+    from elman import views as views
     from elman._compare import Comparison as Comparison
     from elman._compare import compare as compare
     from elman._core import Stream as Stream
@@ -170,6 +171,7 @@ _HOMES = {
     "train": "elman.training",
     "training": "elman.training",
     "use_isa": "elman._isa",
+    "views": "elman.views",
 }
 # Modules that need an extra: imported on use, but not listed for `import *`, `dir` and `help`.
 _EXTRAS = {"plot": "elman.plot", "ray": "elman.ray", "sklearn": "elman.sklearn"}
