@@ -214,9 +214,9 @@ def test_a_figure_has_a_chart_for_each_column():
     net = elman.Network(2, 4, 2, seed=0)
     x = np.random.default_rng(1).standard_normal((200, 2))
     result = elman.forecast(net, x, steps=6)
-    figure = elman.plot.forecast(result)
-    assert len(figure.axes) == 2
-    lines = {line.get_label(): line for line in figure.axes[1].get_lines()}
+    panels = elman.plot.forecast(result).child_axes
+    assert len(panels) == 2
+    lines = {line.get_label(): line for line in panels[1].get_lines()}
     assert np.array_equal(lines["data"].get_ydata(), x[-12:, 1])
     assert np.array_equal(lines["forecast"].get_ydata(), result.values[:, 1])
     assert lines["forecast"].get_xdata().tolist() == [1, 2, 3, 4, 5, 6]
@@ -231,7 +231,7 @@ def test_a_figure_of_few_data_has_no_earlier_forecast():
 
     net = elman.Network(1, 4, 1, seed=0, output_activation="identity", table=TABLE)
     data = elman.Frame({"load": series(3), "time": TIMES[:3]})
-    axes = elman.plot.forecast(elman.forecast(net, data, steps=6)).axes[0]
+    axes = elman.plot.forecast(elman.forecast(net, data, steps=6))
     assert [line.get_label() for line in axes.get_lines()] == ["data", "forecast"]
 
 

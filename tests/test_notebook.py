@@ -20,7 +20,9 @@ result = elman.train(net, x[:-1], x[1:], epochs=300, validation=0.2, progress=Tr
 CELLS = {
     "progress": SETUP,
     "figure": "elman.plot.history(result.history)",
+    "panels": "elman.plot.sequence(net.trace(x))",
     "again": "%matplotlib inline\nelman.plot.history(result.history)",
+    "pyplot": "import matplotlib.pyplot as p\nelman.plot.weights(net, ax=p.figure().subplots());",
     "result": "result",
     "history": "result.history",
     "network": "net",
@@ -62,8 +64,10 @@ def test_progress_is_one_line_that_ends_with_the_last_epoch(shown):
 
 
 def test_a_figure_is_an_image_without_any_setup(shown):
-    for name in ("figure", "again"):
+    for name in ("figure", "panels", "again", "pyplot"):
         assert only(shown[name])["image/png"].startswith("iVBORw0KGgo")  # base64 of PNG
+    (output,) = shown["figure"]
+    assert output["metadata"]["image/png"] == {"width": 700, "height": 400}
 
 
 def test_the_last_value_of_a_cell_is_short(shown):
@@ -81,7 +85,9 @@ def test_the_last_value_of_a_cell_is_short(shown):
 def test_a_figure_gives_its_image():
     plot = pytest.importorskip("elman.plot")
     history = elman.train(*_series(), epochs=2).history
-    assert plot.history(history)._repr_png_().startswith(b"\x89PNG")
+    image, size = plot.history(history)._repr_png_()
+    assert image.startswith(b"\x89PNG")
+    assert size == {"width": 700, "height": 400}
 
 
 def _series():

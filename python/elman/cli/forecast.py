@@ -99,7 +99,9 @@ def _write(result: Forecast, output: str, sources: tuple[str, ...]) -> None:
             file.write(writing.csv_header(table.columns))
             file.write(writing.csv_lines(texts, numbers))
         else:
-            elman.plot.forecast(result).savefig(file, format=_suffix(output)[1:])
+            from elman.plot import paper
+
+            paper.save(elman.plot.forecast(result), file, _suffix(output)[1:])
 
 
 def _texts(column: Any) -> list[str]:  # noqa: ANN401 (an array of any kind)

@@ -245,8 +245,10 @@ def _train(
     result = min(results, key=_lowest_loss)
     history = result.history
     if plot is not None:
+        from elman.plot import paper
+
         drawn = io.BytesIO()
-        elman.plot.history(history).savefig(drawn, format=os.path.splitext(plot)[1][1:])
+        paper.save(elman.plot.history(history), drawn, os.path.splitext(plot)[1][1:])
         _files.replace(plot, drawn.getvalue())
     facts: Facts = {
         "trainings": len(results),
