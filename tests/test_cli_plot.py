@@ -1,10 +1,18 @@
-"""Plots for the terminal."""
+"""Plots for the terminal, and `elman plot`."""
 
+import json
 import math
+import pathlib
+import re
+import subprocess
+import sys
 
+import numpy as np
 import pytest
 
-from elman.cli import plot
+import elman
+from elman.cli import heatmap, plot
+from fixtures.command import answer, complaint, run
 
 pytestmark = pytest.mark.any_isa
 
@@ -77,3 +85,202 @@ def test_labels_that_would_touch_are_left_out():
     labels = ["one", "", "", "two", "three", "", "", "", ""]
     lines = plot.plot(labels, [1.0] * 9, [NAN] * 9, 80, plot.ASCII)
     assert lines[-1].split() == ["one", "three"]
+
+
+def test_values_beside_the_axis_have_the_names_asked_for():
+    lines = plot.plot([""] * 2, [-2.0, 0.0], [NAN, NAN], 80, plot.ASCII, name=lambda v: f"<{v:g}>")
+    assert [line.split()[0] for line in (lines[0], lines[plot.HEIGHT])] == ["<0>", "<-2>"]
+
+
+# --- the heat map ---------------------------------------------------------------------------------
+
+
+def test_a_heat_map_has_a_shade_for_each_value():
+    values = np.array([[-1.0, 0.0, 1.0], [1.0, NAN, -0.9]])
+    lines = heatmap.heatmap(values, ["10", "2"], (-1.0, 1.0), 80, "abcde")
+    assert lines == ["10  ace", " 2  e a"]
+
+
+def test_a_heat_map_that_is_too_large_has_the_means_of_neighbours():
+    values = np.outer(np.arange(48.0), np.ones(30))
+    names = [str(i) for i in range(48)]
+    lines = heatmap.heatmap(values, names, (0.0, 47.0), 14, "0123456789")
+    assert [line.split()[0] for line in lines] == [str(i) for i in range(0, 48, 2)]
+    assert max(map(len, lines)) <= 14
+    rows = [line.split()[1] for line in lines]
+    assert all(set(row) == {row[0]} for row in rows)
+    assert [row[0] for row in rows] == sorted(row[0] for row in rows)
+    assert heatmap.every(30, names, 14) == 3
+
+
+# --- elman plot -----------------------------------------------------------------------------------
+
+KINDS = {  # what comes after the model
+    "network": [],
+    "unrolled": ["--steps", 3, "--mode", "one-to-many"],
+    "weights": [],
+    "eigenvalues": [],
+    "phase_plane": [],
+    "states": ["x.npy", "--order", "peak"],
+    "sequence": ["x.npy", "--number", 1],
+    "trajectory": ["x.npy"],
+    "gradients": ["x.npy", "y.npy"],
+    "comparison": ["m.onnx"],
+}
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A folder with a model of two units, its source, data and a history."""
+    monkeypatch.chdir(tmp_path)
+    net = elman.Network(1, 2, 1, seed=0, output_activation="identity")
+    net.save("m.safetensors")
+    rng = np.random.default_rng(0)
+    np.save("x.npy", rng.standard_normal((3, 20, 1)))
+    np.save("y.npy", rng.standard_normal((3, 20, 1)))
+    history = {"epoch": [1, 2, 3], "loss": [1.0, 0.1, 0.01], "validation_loss": [2.0, 0.2, 0.3]}
+    (tmp_path / "h.json").write_text(json.dumps({"history": history, "best_epoch": 2}))
+    return net
+
+
+def source_of(net):
+    (pathlib.Path("m.onnx")).write_bytes(elman.to_onnx(net).SerializeToString())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_picture_is_written_whole_and_its_data_are_json(here, kind):
+    pytest.importorskip("matplotlib")
+    if kind == "comparison":
+        pytest.importorskip("onnx")
+        source_of(here)
+    text = answer("plot", kind, "m.safetensors", *KINDS[kind], "-o", "p.svg").decode()
+    assert text == "written: p.svg\n"
+    picture = pathlib.Path("p.svg").read_bytes()
+    assert picture.startswith(b"<?xml")
+    assert picture.rstrip().endswith(b"</svg>")
+    view = json.loads(answer("plot", kind, "m.safetensors", *KINDS[kind], "--json"))
+    assert view["kind"] == kind
+
+
+def test_the_data_are_those_of_the_views(here):
+    x = np.load("x.npy")
+    view = json.loads(answer("plot", "sequence", "m.safetensors", *KINDS["sequence"], "--json"))
+    assert np.array_equal(np.float32(view["y"]), here(x)[1])
+    graph = json.loads(answer("plot", "unrolled", "m.safetensors", *KINDS["unrolled"], "--json"))
+    assert (graph["mode"], graph["steps"]) == ("one-to-many", 3)
+    graph = json.loads(
+        answer("plot", "unrolled", "m.safetensors", "x.npy", "--number", 2, "--json")
+    )
+    assert graph["nodes"][5]["values"] == pytest.approx(x[2, -3])  # of 20 steps 7 are shown
+    flow = json.loads(answer("plot", "gradients", "m.safetensors", "x.npy", "y.npy", "--json"))
+    own = elman.dynamics.gradient_flow(here, x, np.load("y.npy"))
+    assert flow["total"] == own.total.tolist()
+
+
+@pytest.mark.parametrize("suffix", ["svg", "png", "pdf"])
+def test_an_image_has_the_form_of_its_name(here, suffix):
+    pytest.importorskip("matplotlib")
+    answer("plot", "history", "h.json", "-o", f"p.{suffix}")
+    starts = {"svg": b"<?xml", "png": b"\x89PNG", "pdf": b"%PDF"}
+    assert pathlib.Path(f"p.{suffix}").read_bytes().startswith(starts[suffix])
+
+
+def test_states_are_text_without_an_output(here):
+    text = answer("plot", "states", "m.safetensors", "x.npy", "--number", "2").decode()
+    head, *rows, empty, last = text.splitlines()
+    assert re.fullmatch(r"layer 0: units by steps, from -0\.\d+ \(·\) to 0\.\d+ \(█\)", head)
+    assert sorted(row.split()[0] for row in rows) == ["0", "1"]
+    assert {len(row) for row in rows} == {3 + 20}
+    assert (empty, last[:9]) == ("", "20 steps.")
+    plain = answer("plot", "states", "m.safetensors", "x.npy", encoding="ascii").decode("ascii")
+    assert re.search(r"^0  [.:=+*#%@-]{20}$", plain, re.MULTILINE)
+
+
+def test_a_history_is_text_without_an_output(here):
+    text = answer("plot", "history", "h.json").decode()
+    lines = text.splitlines()
+    assert len([line for line in lines if plot.UNICODE.wall in line]) == plot.HEIGHT
+    assert [line.split()[0] for line in (lines[0], lines[plot.HEIGHT])] == ["10", "0.01"]
+    assert text.count(plot.UNICODE.dot) == 3 + 1  # three epochs, and the legend
+    assert "The best epoch is 2." in text
+
+
+def test_a_history_comes_from_training_as_json_or_from_a_checkpoint(here):
+    x = np.load("x.npy")
+    result = elman.train(here, x, x, epochs=4, checkpoint="c.safetensors", validation=(x, x))
+    view = json.loads(answer("plot", "history", "c.safetensors", "--json"))
+    assert view["loss"] == result.history.loss
+    assert view["validation_loss"] == result.history.validation_loss
+    assert view["learning_rate"] == result.history.learning_rate
+    assert view["best_epoch"] == result.history.best_epoch
+    options = ("--plain", "--epochs", 3, "--hidden", 2, "--json", "-o", "new.safetensors")
+    np.save("t.npy", np.random.default_rng(0).standard_normal((100, 1)))
+    facts = run("train", "t.npy", *options).stdout
+    pathlib.Path("run.json").write_bytes(facts)
+    view = json.loads(answer("plot", "history", "run.json", "--json"))
+    assert view["loss"] == json.loads(facts)["history"]["loss"]
+    assert len(view["learning_rate"]) == 3
+
+
+def test_the_gradients_of_a_table_are_those_of_its_targets(here):
+    table = elman.Table(inputs=["a"], targets=["a"], horizon=2)
+    net = here.replace(table=table)
+    net.save("m.safetensors")
+    a = np.round(np.random.default_rng(1).standard_normal(12), 3)
+    pathlib.Path("a.csv").write_text("a\n" + "\n".join(map(str, a)) + "\n")
+    flow = json.loads(answer("plot", "gradients", "m.safetensors", "a.csv", "--json"))
+    own = elman.dynamics.gradient_flow(here, a[:-2, np.newaxis], a[2:, np.newaxis])
+    assert flow["total"][0] == pytest.approx(own.total, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["drawing", "m.safetensors"], "KIND: expected one of network, .* history, got drawing"),
+        (["states", "m.safetensors"], "DATA: expected a table or an array for states, got none"),
+        (["comparison", "m.safetensors"], "DATA: expected the model's source for comparison"),
+        (["weights", "m.safetensors", "x.npy"], "DATA: expected none for weights, got x.npy"),
+        (["states", "m.safetensors", "x.npy", "y.npy"], "TARGETS: expected none for states"),
+        (["weights", "m.safetensors"], r"--output: expected a file \.svg, .* states and history"),
+        (["weights", "m.safetensors", "-o", "p.gif"], r"--output: expected a suffix .*got p.gif"),
+        (["weights", "m.safetensors", "--steps", "3"], "--steps: expected only for unrolled"),
+        (["network", "m.safetensors", "--number", "3"], "--number: expected only for unrolled, "),
+        (
+            ["states", "m.safetensors", "x.npy", "--number", "3"],
+            "sequence: expected an index below",
+        ),
+        (["history", "m.safetensors"], "m.safetensors: expected a checkpoint of a training run"),
+        (["history", "x.json"], "x.json: expected a history, as elman train"),
+        (["history", "bad.json"], "bad.json: expected JSON"),
+        (["states", "x.npy", "m.safetensors"], "x.npy: this is an NPY array, .* swapped"),
+    ],
+)
+def test_arguments_that_do_not_fit_are_one_sentence(here, arguments, sentence):
+    pathlib.Path("x.json").write_text('{"loss_of": 1}')
+    pathlib.Path("bad.json").write_text('{"loss": [1')
+    before = sorted(path.name for path in pathlib.Path().iterdir())
+    assert re.match(sentence, complaint("plot", *arguments))
+    assert sorted(path.name for path in pathlib.Path().iterdir()) == before
+
+
+def test_a_picture_does_not_replace_what_it_shows(here):
+    pytest.importorskip("matplotlib")
+    pathlib.Path("m.svg").write_bytes(pathlib.Path("m.safetensors").read_bytes())
+    said = complaint("plot", "weights", "m.svg", "-o", "m.svg")
+    assert said.startswith("m.svg: expected a file other than m.svg")
+    elman.load("m.svg")
+
+
+def test_without_matplotlib_data_and_text_remain(here):
+    code = (
+        "import sys; sys.modules['matplotlib'] = None\n"
+        "from elman.cli import main\n"
+        "for command in ('history h.json', 'history h.json --json', 'history h.json -o h.svg'):\n"
+        "    sys.argv = ['elman', 'plot', *command.split()]\n"
+        "    print('code', main())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    codes = re.findall(r"^code (\d)$", done.stdout, re.MULTILINE)
+    assert codes == ["0", "0", "2"], done.stderr
+    assert done.stderr == "elman: a plot needs matplotlib: pip install 'elman[plot]'\n"
+    assert not pathlib.Path("h.svg").exists()

@@ -456,6 +456,77 @@ def forecast(
 
 
 @app.command()
+def plot(
+    kind: Annotated[
+        str,
+        typer.Argument(
+            help="network, unrolled, weights, eigenvalues, phase_plane, states, sequence,"
+            " trajectory, gradients, comparison or history.",
+            metavar="KIND",
+            show_default=False,
+        ),
+    ],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A model file; for history what elman train --plain --json printed, or a"
+            " checkpoint.",
+            metavar="MODEL",
+            show_default=False,
+        ),
+    ],
+    data: Annotated[
+        str | None,
+        typer.Argument(
+            help="A table or NPY, for states, sequence, trajectory, gradients and, if wished,"
+            " unrolled; for comparison the model's source.",
+            metavar="DATA",
+            show_default=False,
+        ),
+    ] = None,
+    targets: Annotated[
+        str | None,
+        typer.Argument(help="NPY: for gradients of NPY data.", metavar="TARGETS"),
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="(unrolled) Number of steps; default: 4.")
+    ] = None,
+    mode: Annotated[
+        Literal["one-to-one", "one-to-many", "many-to-one", "many-to-many"] | None,
+        typer.Option(help="(unrolled) Which inputs and outputs; default: many-to-many."),
+    ] = None,
+    order: Annotated[
+        Literal["similarity", "peak", "given"] | None,
+        typer.Option(help="(states, sequence) The order of units; default: similarity."),
+    ] = None,
+    number: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="(unrolled, states, sequence, gradients) Which sequence; default: 0."
+        ),
+    ] = None,
+    sequence: Sequence = None,
+    missing: Missing = None,
+    output: Annotated[
+        str | None,
+        typer.Option("--output", "-o", help="An image *.svg, *.png or *.pdf.", show_default=False),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the data of the picture as JSON.")
+    ] = False,
+) -> None:
+    """Draw a network, or what it does on data.
+
+    Without --output, states and history are printed as plain text. The pictures are those of
+    elman.plot.
+    """
+    from elman.cli import plotting
+
+    settings = plotting.Settings(steps, mode, order, number, sequence, missing)
+    plotting.draw(kind, model, data, targets, settings, output, as_json)
+
+
+@app.command()
 def convert(
     source: Annotated[
         str,

@@ -7,7 +7,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 HEIGHT = 12  # lines of text
 GUTTER = 6  # characters for the labels on the left, at least
@@ -47,6 +47,11 @@ class Axis(NamedTuple):
         return min(max(math.floor(self.height(value)), 0), HEIGHT - 1)
 
 
+def number(value: float) -> str:
+    """Return a value as text."""
+    return f"{value:.6g}"
+
+
 def plot(
     labels: Sequence[str],
     truth: Sequence[float],
@@ -54,11 +59,13 @@ def plot(
     width: int,
     style: Style,
     band: Sequence[tuple[float, float]] = (),
+    name: Callable[[float], str] = number,
 ) -> list[str]:
     """Return the lines of a plot with a column for each of the last labels that fit `width`.
 
     Values are NaN where there are none. Columns whose label is "" have none; a label that would
-    touch the one before is left out. `band` has the ends of the interval of each column.
+    touch the one before is left out. `band` has the ends of the interval of each column, and `name`
+    returns the text of a value beside the axis.
     """
     band = band or [(NAN, NAN)] * len(labels)
     axis = _axis(truth, [*forecast, *chain.from_iterable(band)])
@@ -67,7 +74,7 @@ def plot(
         HEIGHT // 2 - 1: (axis.top + axis.bottom) / 2,
         -1: axis.bottom,
     }
-    names = {row: f"{value:.6g}" for row, value in marks.items()}
+    names = {row: name(value) for row, value in marks.items()}
     gutter = max(GUTTER, *map(len, names.values()))
     shown = max(1, width - gutter - 2)
     columns = list(zip(truth, forecast, band, strict=True))[-shown:]

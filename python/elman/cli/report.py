@@ -133,7 +133,7 @@ def verify(
     if source is None:
         x = random_inputs(net, RANDOM_SHAPE, seed)
     else:
-        x, lengths = _inputs(net, source, sequence, missing)
+        x, lengths = read_inputs(net, source, sequence, missing)
     try:
         report = net.verify(x, lengths=lengths)
         example = _check_example(net, model)
@@ -150,7 +150,7 @@ def verify(
     return True
 
 
-def _inputs(
+def read_inputs(
     net: Network, source: str, sequence: str | None, missing: str | None
 ) -> tuple[NDArray[Any], list[int] | None]:
     """Return the inputs in a file, and for a table the lengths of its sequences."""

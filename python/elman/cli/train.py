@@ -46,7 +46,7 @@ SERIES_STEPS = 32  # default of --bptt for one long series
 DIVERGED = 4.0  # times the loss of an untrained network, or of predicting means
 PLOTS = (".svg", ".png", ".pdf")
 SHOWN = 4  # outputs with a column in the table of errors
-HISTORY = ("epoch", "loss", "validation_loss")
+HISTORY = ("epoch", "loss", "validation_loss", "learning_rate")
 
 
 class Plain(NamedTuple):

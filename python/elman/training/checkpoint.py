@@ -79,23 +79,14 @@ class Saver:
         """
         if self.path is None:
             return None
-        with _files.naming(self.path):
-            try:
-                header, tensors = _read(self.path)
-            except FileNotFoundError:
-                _files.require_writable(self.path)
-                return None
-            metadata = header.metadata
-            found = _container.json_object(metadata["settings"], "settings")
-            progress = _container.json_object(metadata["progress"], "progress")
-            if metadata["sha256"] != _digest(metadata, tensors):
-                raise ModelFormatError(
-                    "sha256: expected the hash of the contents, got another: the file is damaged"
-                )
-            _check_progress(progress, tensors)
+        try:
+            found, checkpoint = _checked(self.path)
+        except FileNotFoundError:
+            _files.require_writable(self.path)
+            return None
         self._require_equal(found)
         _files.require_writable(self.path)
-        return Checkpoint(progress, tensors)
+        return checkpoint
 
     def _require_equal(self, found: Json) -> None:
         wanted = json.loads(json.dumps(self.settings))
@@ -201,6 +192,35 @@ def _check_progress(progress: Json, tensors: dict[str, Array]) -> None:
         raise ModelFormatError(
             f"progress: expected a best epoch from 1 to {done}, got {show(best)}"
         )
+
+
+def recorded(path: str) -> Json:
+    """Return the history in a checkpoint, whatever the settings of its run.
+
+    Raises
+    ------
+    ModelFormatError, UnsupportedModelError, OSError
+        As for `Saver.read`.
+    """
+    _, (progress, tensors) = _checked(path)
+    history = {name.removeprefix("history."): tensors[name].tolist() for name in sorted(_HISTORY)}
+    epochs = list(range(1, len(history["loss"]) + 1))
+    return {"epoch": epochs, **history, "best_epoch": progress["best_epoch"]}
+
+
+def _checked(path: str) -> tuple[Json, Checkpoint]:
+    """Return settings and contents of a checkpoint that is intact."""
+    with _files.naming(path):
+        header, tensors = _read(path)
+        metadata = header.metadata
+        settings = _container.json_object(metadata["settings"], "settings")
+        progress = _container.json_object(metadata["progress"], "progress")
+        if metadata["sha256"] != _digest(metadata, tensors):
+            raise ModelFormatError(
+                "sha256: expected the hash of the contents, got another: the file is damaged"
+            )
+        _check_progress(progress, tensors)
+    return settings, Checkpoint(progress, tensors)
 
 
 def _read(path: str) -> tuple[Header, dict[str, Array]]:
