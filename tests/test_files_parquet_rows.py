@@ -200,6 +200,7 @@ def test_a_sequence_is_lost_from_its_first_bad_row_on(tmp_path, memory, value):
     assert y["output_1"].is_null().to_pylist() == missing.tolist()
     assert outputs(y)[~missing].tobytes() == expected(net)[~missing].tobytes()
     assert (done.sequences, done.bad) == (len(np.unique(IDS)) - 1, 1)
+    assert done.steps == ROWS - len(bad)
     assert json.loads((tmp_path / "bad.jsonl").read_text())["row"] == 300
 
 

@@ -160,7 +160,7 @@ def test_bad_sequences_are_listed_and_their_outputs_are_nan(net, small, tmp_path
     for each in found:
         assert each["file"] == str(tmp_path / "x.npy")
         assert each["reason"].endswith(f"finite number of float32, got {bad[each['row']]}")
-    assert (done.sequences, done.bad) == (67, 3)
+    assert (done.sequences, done.steps, done.bad) == (67, 67 * steps, 3)
     rows = list(bad)
     assert np.isnan(y[rows]).all()
     good = np.delete(np.arange(70), rows)

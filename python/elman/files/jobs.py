@@ -116,7 +116,8 @@ class Outputs(NamedTuple):
     sequences : Sequences
         The inputs; `values` and `buffer` are used for the next part and must not be read.
     ended, steps : int
-        The number of sequences that end in this part, and of steps in it, to count.
+        The number of sequences that end in this part, and of steps in it, to count; without those
+        that are left out.
     bad : tuple of (Bad, index)
         The sequences without outputs.
     carry : dict of str to array, or None

@@ -459,9 +459,10 @@ class NpyRunner:
         if part.begin or not ends:
             self._carry = carry or {}
         output = result.output if ends or self._outputs == "all" else None
-        ended = part.count - int(lost.sum()) if ends else 0
+        kept = part.count - int(lost.sum())
+        counted = kept * steps - len(bad) * part.begin  # without those counted before they were bad
         data = data._replace(passed=lost)
-        return Outputs(output, data, ended, part.count * steps, tuple(bad), carry)
+        return Outputs(output, data, kept if ends else 0, counted, tuple(bad), carry)
 
     def _bad(self, part: Part, values: Array) -> Iterator[tuple[Bad, int]]:
         """Yield the sequences with a number that is not finite in the network's dtype."""

@@ -27,7 +27,8 @@ class FilesRun(NamedTuple):
     Attributes
     ----------
     sequences, steps : int
-        How many were run, those of an interrupted run that was continued included.
+        How many were run, those of an interrupted run that was continued included; not those that
+        were left out.
     bad : int
         How many sequences, or whole files, were left out.
     seconds : float

@@ -204,7 +204,7 @@ class RowRunner:
             result.values,
             result._replace(buffer=changed),
             int((ends & ~missing).sum()),
-            len(slots),
+            int((~missing).sum()),
             tuple(bad),
             {},
         )

@@ -165,8 +165,8 @@ class MergingRunner:
                 bad.append((self._source.bad(part, row, steps.reasons[row]), row))
         output = np.ascontiguousarray(result["y"])
         found = rows.emitted(output, lost, ends if self._last else None, data, steps.columns)
-        ended = int((ends & ~lost).sum())
-        return Outputs(found.values, found, ended, len(result), tuple(bad), self._carry())
+        ended, run = int((ends & ~lost).sum()), int((~lost).sum())
+        return Outputs(found.values, found, ended, run, tuple(bad), self._carry())
 
     def _carry(self) -> Carry:
         return {"at": self._at.copy(), "told": np.array(sorted(self._told), f"S{DIGEST}")}
