@@ -14,6 +14,7 @@ pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
 
 from elman.files import jobs  # noqa: E402
+from fixtures.command import answer  # noqa: E402
 from fixtures.command import run as command  # noqa: E402
 from fixtures.parquet import flat, listed, lists, ragged, read  # noqa: E402
 
@@ -357,3 +358,15 @@ def test_the_command(net, tmp_path, monkeypatch):
         *[ragged(9, 3, least=1)[0]], offsets=ragged(9, 3, least=1)[1], outputs="last"
     )
     assert np.array(y["output"].to_pylist(), np.float32).tobytes() == expected.output.tobytes()
+
+
+def test_names_with_commas_are_quoted_in_the_command(net, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    net.save("m.safetensors")
+    names = ["heat, oil", 'of "A"', "c"]
+    pq.write_table(pa.table({"p,q": range(9), **dict.fromkeys(names, np.eye(9)[0])}), "x.parquet")
+    named = ["--inputs", 'c, "heat, oil","of ""A"""', "--columns", '"p,q"']
+    answer("run", "m.safetensors", "x.parquet", "-o", "y.parquet", *named)
+    assert read("y.parquet").column_names == ["p,q", "output_1", "output_2"]
+    said = command("run", "m.safetensors", "x.parquet", "-o", "y.parquet", "--inputs", '"c').stderr
+    assert b"expected names as a,b, a name with commas in quotes, got" in b" ".join(said.split())

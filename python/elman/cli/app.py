@@ -130,15 +130,16 @@ def run(
     inputs: Annotated[
         str | None,
         typer.Option(
-            help="Parquet: the columns that the model reads, as a,b; by default those of its"
-            " table, or the one that has sequences.",
+            help="Parquet: the columns that the model reads, as a,b (a name with commas in quotes:"
+            " '\"x,y\",b'); by default those of its table, or the one that has sequences.",
             show_default=False,
         ),
     ] = None,
     columns: Annotated[
         str | None,
         typer.Option(
-            help="Parquet: the columns to write beside the outputs, as a,b; by default all others.",
+            help="Parquet: the columns to write beside the outputs, named as for --inputs; by"
+            " default all others.",
             show_default=False,
         ),
     ] = None,
@@ -246,7 +247,11 @@ def train(
         typer.Option(help="Task; inferred from the data by default."),
     ] = None,
     inputs: Annotated[
-        str, typer.Option(help="Input columns, as a,b; by default all other columns.")
+        str,
+        typer.Option(
+            help="Input columns, as a,b (a name with commas in quotes: '\"x,y\",b'); by default"
+            " all other columns."
+        ),
     ] = "",
     target: Annotated[
         str, typer.Option(help="Target columns; for a forecast by default all inputs.")
@@ -405,7 +410,16 @@ def _given(text: str | None) -> list[str] | None:
 
 
 def _columns(text: str) -> list[str]:
-    return list(filter(None, map(str.strip, text.split(","))))
+    """Return the names in a,b; one in quotes may have commas, as in CSV."""
+    import csv
+
+    try:
+        (names,) = csv.reader([text], skipinitialspace=True, strict=True)
+    except (csv.Error, ValueError):
+        raise typer.BadParameter(
+            f"expected names as a,b, a name with commas in quotes, got {text}"
+        ) from None
+    return list(filter(None, map(str.strip, names)))
 
 
 @app.command()
