@@ -732,3 +732,56 @@ def test_short_work_shows_nothing(model, tmp_path):
     with Terminal() as terminal:
         answer("run", model, tmp_path / "x.csv", *options, stderr=terminal.file)
         assert terminal.content() == b""
+
+
+class Clock:
+    """Seconds that pass when the test says so."""
+
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.mark.parametrize("done_before", [0, 100])
+def test_without_a_terminal_there_is_a_line_a_minute(capsys, done_before):
+    from elman.cli.progress import Progress
+
+    def progress(second, begun=None):
+        done = done_before + second  # of 400, one a second
+        counts = (10 * done, 1000 * done, 4_000_000 * done, 0)
+        return elman.Progress(done / 400, *counts, float(second), begun)
+
+    clock, begun = Clock(), progress(0) if done_before else None
+    with Progress(hidden=False, clock=clock) as shown:
+        for second in range(1, 200):
+            clock.now = float(second)
+            shown(progress(second, begun))
+    expected = {0: ["15 5:40", "30 4:40", "45 3:40"], 100: ["40 4:00", "55 3:00", "70 2:00"]}
+    for line, numbers in zip(
+        capsys.readouterr().err.splitlines(), expected[done_before], strict=True
+    ):
+        percent, left = numbers.split()
+        speed = "10 sequences/s, 1,000 steps/s, 4 MB/s"
+        assert line == f"elman: {percent} %, {speed}, {left} left"
+
+
+def test_a_run_reports_its_progress_every_minute(tmp_path, capsys, monkeypatch):
+    from elman.cli.progress import Progress
+    from elman.files import jobs
+
+    monkeypatch.setattr(jobs, "PART", 1000)
+    np.save(tmp_path / "x.npy", inputs(700, 4, 3))
+    clock, calls = Clock(), 0
+    with Progress(hidden=False, clock=clock) as shown:
+
+        def progress(done):
+            nonlocal calls
+            calls += 1
+            clock.now += 25  # a third call is due after a minute
+            shown(done)
+
+        net = elman.Network(3, 4, 2, seed=0)
+        elman.run_files(net, tmp_path / "x.npy", tmp_path / "y.npy", progress=progress, threads=1)
+    assert calls > 5
+    assert len(capsys.readouterr().err.splitlines()) == calls // 3

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from elman.cli.text import tell
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     import elman
@@ -20,12 +21,17 @@ MINUTE = 60.0
 class Progress:
     """What `elman.run_files` calls after each part; a context, at whose end the bar disappears.
 
-    `hidden` is for outputs that go to the same terminal.
+    Parameters
+    ----------
+    hidden : bool
+        Whether the outputs go to the same terminal.
+    clock : function
+        Returns seconds.
     """
 
-    def __init__(self, *, hidden: bool) -> None:
-        self._hidden = hidden
-        self._start = self._told = time.monotonic()
+    def __init__(self, *, hidden: bool, clock: Callable[[], float] = time.monotonic) -> None:
+        self._hidden, self._clock = hidden, clock
+        self._start = self._told = clock()
         self._bar: Any = None
         self._task: Any = None
 
@@ -43,9 +49,9 @@ class Progress:
 
     def __call__(self, done: elman.Progress) -> None:
         """Show it, if it is time."""
-        now = time.monotonic()
+        now = self._clock()
         if not sys.stderr.isatty():
-            if now - self._told > MINUTE:
+            if now - self._told >= MINUTE:
                 self._told = now
                 tell([described(done)])
         elif not self._hidden and now - self._start > PATIENCE:
