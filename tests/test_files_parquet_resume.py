@@ -120,6 +120,65 @@ def test_killed_runs_are_continued(tmp_path, monkeypatch, kind):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "m.safetensors", "out"]
 
 
+# Kills itself at a line of the journal, before or behind it, while a table is divided into files:
+# at one of those after which so many of the files, or more, have been run.
+DIVIDING = """
+import json, os, signal, sys, elman
+from elman.files import jobs, journal, pipeline
+from elman.files.parquet import spilling
+model, source, destination, options, at, run, behind = sys.argv[1:]
+jobs.PART, pipeline.SECONDS, spilling.RARELY = 2000, 0, 0
+append, seen = journal.Journal.append, 0
+
+def counted(self, record, carry):
+    global seen
+    seen += record["spilled"][2] >= int(run)
+    if behind == "0" and seen == int(at):
+        os.kill(os.getpid(), signal.SIGKILL)
+    append(self, record, carry)
+    if seen == int(at):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+journal.Journal.append = counted
+elman.run_files(elman.load(model), source, destination, **json.loads(options))
+"""
+
+
+def test_dividing_is_continued(tmp_path, monkeypatch):
+    case, expected = of_rows(tmp_path, memory=150_000)
+    work = tmp_path / ".out.elman-run"
+    found = []
+    for at, run, behind in [(3, 0, 1), (3, 0, 0), (2, 1, 1), (3, 1, 0)]:
+        paths = [str(path) for path in (case.model, case.source, case.destination)]
+        arguments = [*paths, json.dumps(case.options), str(at), str(run), str(behind)]
+        command = [sys.executable, "-c", DIVIDING, *arguments]
+        code = subprocess.run(command, check=False, timeout=60).returncode
+        assert code == -signal.SIGKILL
+        lines = (work / "journal.jsonl").read_text().splitlines()
+        divided, _, done = json.loads(lines[-1])["spilled"]
+        found.append((divided, done))
+    whole = found[-1][0]
+    assert whole > 20
+    assert found == [(3, 0), (5, 0), (whole, 2), (whole, 4)]
+    monkeypatch.setattr(jobs, "PART", 2000)
+    y, done = case.finish()
+    assert outputs(y).tobytes() == expected.tobytes()
+    assert (done.steps, done.bad) == (len(expected), 0)
+    assert not work.exists()
+
+
+def test_an_error_while_dividing_leaves_nothing(tmp_path, monkeypatch):
+    case, _ = of_rows(tmp_path, memory=40_000)
+    path = case.source / "b.parquet"
+    table = pq.read_table(path)
+    keys = pa.array([*table["key"].to_pylist()[:-1], None])
+    pq.write_table(table.set_column(0, "key", keys), path)
+    monkeypatch.setattr(pipeline, "SECONDS", 0)
+    with pytest.raises(elman.errors.TableError, match=r"expected a sequence, got null"):
+        case.finish()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "m.safetensors"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["lists", "rows", "spilled"])
 def test_twenty_kills(tmp_path, monkeypatch, kind):

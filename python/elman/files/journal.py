@@ -105,7 +105,8 @@ class Journal:
     Attributes
     ----------
     records : list of dict
-        The lines so far: `parts`, `sink` and counts; empty at a fresh start.
+        The lines so far: `parts`, `sink` (None before there are outputs) and counts; empty at a
+        fresh start.
     """
 
     def __init__(self, folder: str) -> None:
@@ -143,6 +144,10 @@ class Journal:
             return None
         with np.load(self.path(name), allow_pickle=False) as stored:
             return dict(stored)
+
+    def forget(self) -> None:
+        """Leave nothing to continue, as the same call would raise the same error."""
+        self.records = []
 
     def add_bad(self, bad: Bad) -> None:
         """Write a line about a sequence that is skipped; it counts with the next `append`."""

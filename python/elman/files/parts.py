@@ -139,6 +139,8 @@ def run_stored(
     work = None
     try:
         with journal.opened(destination, manifest, restart=request.restart or not stored) as work:
+            for bad in [] if work.records else source.lost:
+                work.add_bad(bad)
             done = run_parts(request, source, sink(work), work, depth)
             work.finish(request.skip_bad)
             return done
@@ -171,9 +173,6 @@ def run_parts(
                 f"skip_bad: expected a file, as the run that was stopped here has left out"
                 f" {done.bad}, got None: restart=True (--restart) starts afresh"
             )
-    elif work is not None:
-        for bad in source.lost:
-            work.add_bad(bad)
     if work is not None and (carry := work.carry()) is not None:
         runner.restore(carry)
     begun = _progress(done, size, 0.0, None) if records else None
@@ -183,7 +182,7 @@ def run_parts(
             request.progress(_progress(counts, size, time.monotonic() - start, begun))
 
     try:
-        sink.resume([record["sink"] for record in records])
+        sink.resume([record["sink"] for record in records if record["sink"] is not None])
         sink.publish()
         skip = request.skip_bad is not None
         line = Pipeline(source, runner, sink, work, skip=skip, depth=depth)

@@ -6,17 +6,23 @@ run one after another, and the outputs are taken from there in the order of the 
     spilled-in-N    digest of the sequence, whether the row is bad, inputs
     spilled-out-N   whether the sequence is lost, whether it ends, outputs
 
-They are in the work folder. A run that was killed while it made them begins again.
+They are in the work folder. How far this has come is in the journal, in records without outputs:
+`spilled` is the number of parts that were divided, the sizes of the files at that time, and the
+number of files that were run.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import time
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
 from elman import _files
+from elman.errors import ElmanError
+from elman.files import pipeline
 from elman.files.jobs import Outputs, Sequences
 from elman.files.parquet import rows
 from elman.files.parquet.keys import DIGEST, Keys, digests, numbered, require_room
@@ -36,6 +42,7 @@ if TYPE_CHECKING:
 
 MOST = 256  # files
 LOST, LAST = 1, 2  # bits
+RARELY = 10  # times as long as a commit is the time between two, as many files are synced
 
 
 class Spilled:
@@ -56,10 +63,18 @@ class Spilled:
             self._each += 3 * (self._input.itemsize + self.output.itemsize)
         self._room = max(1, request.memory // 8)  # for a file, as their sizes differ
         self.count = max(2, min(MOST, -(-total * self._each // self._room)))
-        if not work.records:
-            self._divide()
-            for number in range(self.count):
-                self._run(number)
+        self._parts = source.parts()
+        done: tuple[int, list[int], int] = 0, [0] * self.count, 0
+        if work.records:
+            done = work.records[-1].get("spilled", (len(self._parts), [], self.count))
+        divided, sizes, run = done
+        try:
+            if divided < len(self._parts):
+                self._divide(divided, sizes)
+            self._run_all(run)
+        except ElmanError:
+            work.forget()
+            raise
 
     def path(self, kind: str, number: int) -> str:
         """Return the path of a file."""
@@ -70,26 +85,53 @@ class Spilled:
         key, number = digests(steps.keys)
         return key, (number % np.uint64(self.count)).astype(np.int64)
 
-    def _divide(self) -> None:
+    def _divide(self, done: int, sizes: list[int]) -> None:
+        """Divide the parts behind those that are done, when the files had these sizes."""
         paths = [self.path("in", number) for number in range(self.count)]
-        for path in paths:
-            open(path, "wb").close()
-        for part in self._source.parts():
-            data = self._source.read(part)
-            steps: Steps | None = data.passed
-            if steps is None:
-                continue
-            record = np.zeros(len(data.values), self._input)
-            record["x"] = data.values
-            record["bad"][list(steps.reasons)] = True
-            record["key"], place = self.places(steps)
-            order = np.argsort(place, kind="stable")
-            ends = np.cumsum(np.bincount(place, minlength=self.count))
-            for path, some in zip(paths, np.split(record[order], ends[:-1]), strict=True):
-                if len(some):
-                    with open(path, "ab", buffering=0) as file:  # all at once are too many to open
-                        _write(file, some)
+        for path, size in zip(paths, sizes, strict=True):
+            with open(path, "ab") as file:
+                file.truncate(size)
+        when, took = time.monotonic(), 0.0
+        for number, part in enumerate(self._parts[done:], done + 1):
+            self._distribute(part, paths)
+            passed = time.monotonic() - when
+            if number == len(self._parts) or passed > max(pipeline.SECONDS, RARELY * took):
+                begin = time.monotonic()
+                self._commit(number, [_synced(path) for path in paths], 0)
+                when = time.monotonic()
+                took = when - begin
         self._source.close()  # the parts are read again
+
+    def _distribute(self, part: Part, paths: list[str]) -> None:
+        """Append the rows of a part to the files of their sequences."""
+        data = self._source.read(part)
+        steps: Steps | None = data.passed
+        if steps is None:
+            return
+        record = np.zeros(len(data.values), self._input)
+        record["x"] = data.values
+        record["bad"][list(steps.reasons)] = True
+        record["key"], place = self.places(steps)
+        order = np.argsort(place, kind="stable")
+        ends = np.cumsum(np.bincount(place, minlength=self.count))
+        for path, some in zip(paths, np.split(record[order], ends[:-1]), strict=True):
+            if len(some):
+                with open(path, "ab", buffering=0) as file:  # all at once are too many to open
+                    _write(file, some)
+
+    def _run_all(self, done: int) -> None:
+        """Run the sequences of each file behind those that are done, and remove their inputs."""
+        for number in range(self.count):
+            if number >= done:
+                self._run(number)
+                self._commit(len(self._parts), [], number + 1)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.path("in", number))  # a run that was killed may have left one
+
+    def _commit(self, divided: int, sizes: list[int], run: int) -> None:
+        done = pipeline.Counts(bad=len(self._source.lost))
+        record = {**done._asdict(), "sink": None, "spilled": [divided, sizes, run]}
+        self._work.append(record, None)
 
     def _run(self, number: int) -> None:
         """Run the sequences of a file."""
@@ -121,8 +163,7 @@ class Spilled:
                 ends = last[found] == np.arange(row, row + len(record))
                 result["what"] = np.where(missing, LOST, 0) + np.where(ends, LAST, 0)
                 _write(file, result)
-            os.fsync(file.fileno())  # a run that continues does not make it again
-        os.unlink(path)
+            os.fsync(file.fileno())
 
     def _chunks(self, path: str, count: int) -> Iterator[tuple[int, Array]]:
         with open(path, "rb") as file:
@@ -192,3 +233,10 @@ def _write(file: IO[bytes], values: Array) -> None:
     with _files.named_errors(file.name):
         while len(data):
             data = data[file.write(data) :]
+
+
+def _synced(path: str) -> int:
+    """Write a file to disk; return its size."""
+    with _files.named_errors(path), open(path, "ab") as file:
+        os.fsync(file.fileno())
+        return file.tell()
