@@ -302,3 +302,23 @@ def test_killed_runs_from_parquet_continue(net, tmp_path, rows, outputs, name):
     assert done.resumed > 0
     elman.run_files(net, tmp_path / "x.parquet", tmp_path / f"whole-{name}", **options)
     assert (tmp_path / name).read_bytes() == (tmp_path / f"whole-{name}").read_bytes()
+
+
+# --- names ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("suffix", "form"), [(".parquet", "npy"), (".npy", "parquet")])
+def test_outputs_of_another_kind_have_different_names(net, tmp_path, monkeypatch, suffix, form):
+    monkeypatch.chdir(tmp_path)
+    values, offsets = ragged(9, 3, least=1)
+    for name in ("a", f"a{suffix}"):
+        if suffix == ".npy":
+            with open(name, "wb") as file:
+                np.save(file, inputs(4, 5, 3))
+        else:
+            pq.write_table(pa.table({"x": lists(values, offsets)}), name)
+    options = {"format": form, "outputs": "last"}
+    with pytest.raises(elman.ArgumentError) as raised:
+        elman.run_files(net, ["a", f"a{suffix}"], "y", **options)
+    assert str(raised.value).endswith(f"got a and a{suffix}, both to a.{form}")
+    assert not os.path.exists("y")

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import elman
+from elman.files import inputs as sources
 from elman.files import jobs
 from fixtures.tables import as_csv, inputs
 
@@ -213,6 +214,12 @@ def test_files_that_cannot_be_read_are_listed(net, tmp_path):
         (".", "./y", {}, "destination: expected a folder outside of ., all files of"),
         ("x.npy", "y.npy", {"skip_bad": "-"}, "skip_bad: expected a regular file, got -"),
         (["x.npy", "x.npy"], "y", {}, "source: expected files of different names"),
+        (
+            ["x.npy", "./x.npy"],
+            "y",
+            {},
+            "outputs have them, got x.npy and ./x.npy, both to x.npy",
+        ),
     ],
 )
 def test_wrong_usage_is_one_sentence(
@@ -238,6 +245,35 @@ def test_options_of_tables_are_refused_for_many_arrays(net, tmp_path, monkeypatc
     with pytest.raises(elman.ArgumentError, match=f"^{option}: expected none"):
         elman.run_files(net, source, "y", **{option: value})
     assert sorted(os.listdir()) == ["d"]
+
+
+@pytest.mark.parametrize("names", [("p/a.npy", "q/a.npy"), ("a.npy", "a.npy.gz")])
+def test_outputs_of_one_name_are_refused(net, tmp_path, monkeypatch, names):
+    monkeypatch.chdir(tmp_path)
+    for name in names:
+        os.makedirs(os.path.dirname(name) or ".", exist_ok=True)
+        with (gzip.open if name.endswith(".gz") else open)(name, "wb") as file:
+            np.save(file, inputs(4, 5, 3))
+    with pytest.raises(elman.ArgumentError, match=f"^source: .* got {' and '.join(names)}, both"):
+        elman.run_files(net, names, "y")
+    assert not os.path.exists("y")
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+def test_names_may_differ_in_case_where_files_may(net, tmp_path, monkeypatch, ignored):
+    names = {"p/a.npy": inputs(4, 5, 3), "q/A.npy": inputs(4, 5, 3)}
+    monkeypatch.chdir(tmp_path)
+    for name, x in names.items():
+        os.makedirs(os.path.dirname(name))
+        np.save(name, x)
+    monkeypatch.setattr(sources, "_ignores_case", lambda path: ignored)
+    if ignored:
+        with pytest.raises(elman.ArgumentError, match=r"got p/a\.npy and q/A\.npy, both to A\.npy"):
+            elman.run_files(net, list(names), "y")
+        return
+    elman.run_files(net, list(names), "y")
+    for name, x in names.items():
+        assert np.load(f"y/{os.path.basename(name)}").tobytes() == net(x).tobytes()
 
 
 def test_a_missing_file_or_pattern_is_named(net, tmp_path):

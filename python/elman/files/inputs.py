@@ -57,8 +57,8 @@ def find(source: Path | Sequence[Path]) -> Inputs:
 
     Raises
     ------
-    ArgumentError
-        If two files have the same name, or there is none.
+    FileNotFoundError
+        If there is no file.
     TableError
         If a folder has files of no kind, or of two kinds.
     """
@@ -107,15 +107,28 @@ def _in_folder(folder: str, name: str) -> list[Input]:
 def _named(name: str, files: list[Input], folder: str | None = None) -> Inputs:
     if not files:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+    return Inputs(name, files, True, folder)
+
+
+def require_different(destination: str, paths: Sequence[str], names: Sequence[str]) -> None:
+    """Raise an ArgumentError if two files have outputs of one name in a folder."""
+    folds = _ignores_case(destination)
     seen: dict[str, str] = {}
-    for path, own in files:
-        if own in seen:
+    for path, name in zip(paths, names, strict=True):
+        same = name.casefold() if folds else name
+        if same in seen:
             raise ArgumentError(
                 f"source: expected files of different names, as their outputs have them, got"
-                f" {printable(seen[own])} and {printable(path)}"
+                f" {printable(seen[same])} and {printable(path)}, both to {printable(name)}"
             )
-        seen[own] = path
-    return Inputs(name, files, True, folder)
+        seen[same] = path
+
+
+def _ignores_case(path: str) -> bool:
+    """Return whether names that differ in their case are one, beside a path that may not exist."""
+    parent = os.path.dirname(os.path.realpath(path))
+    other = parent.swapcase()
+    return parent != other and os.path.exists(other) and os.path.samefile(parent, other)
 
 
 def _raise(error: OSError) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import time
 from typing import TYPE_CHECKING, Any
@@ -183,7 +184,7 @@ def _run(request: Request, source: Path | Sequence[Path]) -> FilesRun:
     """Find out what the source is, and run it."""
     found = sources.find(source)
     if parquet.is_source(found):
-        return parquet.run_parquet(request, found, lambda names: _targets(request, found, names))
+        return parquet.run_parquet(request, found, functools.partial(_targets, request, found))
     for argument in ("columns", "inputs"):
         if getattr(request, argument) is not None:
             raise ArgumentError(f"{argument}: expected none with a file of text or an array")
@@ -263,7 +264,7 @@ def _run_arrays(request: Request, found: Inputs, table: ArraySource | None) -> F
         NpySource(request.net, found.files, plan, None if table is None else table.file)
     ) as source:
         names = renamed(source.names, ".npy", ".parquet") if rows else source.names
-        targets = _targets(request, found, names)
+        targets = _targets(request, found, source.paths, names)
         shapes = [output_shape(request.net, header, request.outputs) for header in source.headers]
         if form == "csv" and (found.many or len(shapes[0]) > 2):
             got = "a folder" if found.many else str(shapes[0])
@@ -326,8 +327,10 @@ def _is_in(path: str, folder: str) -> bool:
     return parents.startswith(os.path.join(os.path.realpath(folder), ""))
 
 
-def _targets(request: Request, found: Inputs, names: list[str]) -> list[str]:
-    """Return the path of each output."""
+def _targets(
+    request: Request, found: Inputs, paths: Sequence[str], names: Sequence[str]
+) -> list[str]:
+    """Return the path of the output of each file; `names` are those in a folder."""
     if not found.many:
         return [request.destination]
     if output.writes_directly(request.destination):
@@ -345,4 +348,5 @@ def _targets(request: Request, found: Inputs, names: list[str]) -> list[str]:
             f"destination: expected a folder outside of {found.name}, all files of which are read,"
             f" got {printable(request.destination)}"
         )
+    sources.require_different(request.destination, paths, names)
     return [os.path.join(request.destination, name) for name in names]

@@ -50,7 +50,7 @@ def is_source(found: Inputs) -> bool:
 
 
 def run_parquet(
-    request: Request, found: Inputs, targets: Callable[[list[str]], list[str]]
+    request: Request, found: Inputs, targets: Callable[[list[str], list[str]], list[str]]
 ) -> FilesRun:
     """Run a network over Parquet files; the outputs are Parquet, too, unless asked otherwise."""
     require_files(request)
@@ -65,7 +65,7 @@ def run_parquet(
     ]
     kind = ListSource if layouts[0].form == LISTS else RowSource
     with contextlib.closing(kind(request, files, layouts, lost, size)) as source:
-        names = targets(renamed(source.names, ".parquet", f".{form}"))
+        names = targets(source.paths, renamed(source.names, ".parquet", f".{form}"))
         sequences = None
         if isinstance(source, RowSource):
             most = request.memory // 4 // States.bytes(request.net)
