@@ -685,6 +685,7 @@ def test_an_empty_input_is_an_error(model):
         ["--stream", "--format", "npy"],
         ["--stream", "--format", "parquet"],
         ["--stream", "--inputs", "a"],
+        ["--stream", "--lengths", "n.npy"],
         ["--stream", "--columns", "a"],
         ["--stream", "--skip-bad", "bad.jsonl"],
         ["--stream", "--restart"],

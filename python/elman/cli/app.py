@@ -143,6 +143,14 @@ def run(
             show_default=False,
         ),
     ] = None,
+    lengths: Annotated[
+        str | None,
+        typer.Option(
+            help="NPY: a second file with the number of real steps of each sequence, if the rest is"
+            " padding.",
+            show_default=False,
+        ),
+    ] = None,
     nonfinite: Annotated[
         Literal["propagate", "raise"],
         typer.Option(
@@ -195,6 +203,7 @@ def run(
             source,
             output,
             outputs=None if last is None else "last" if last else "all",
+            lengths=lengths,
             format=form,
             sequence=sequence,
             missing=missing,
@@ -215,10 +224,10 @@ def run(
             "--stream: expected neither --last, NPY nor Parquet; it writes a line of CSV for each"
             " step"
         )
-    elif inputs is not None or columns is not None or skip_bad is not None or restart:
+    elif restart or any(each is not None for each in (inputs, columns, lengths, skip_bad)):
         raise typer.BadParameter(
-            "--stream: expected no --inputs, --columns, --skip-bad or --restart, which are for"
-            " stored sequences"
+            "--stream: expected no --inputs, --columns, --lengths, --skip-bad or --restart, which"
+            " are for stored sequences"
         )
     else:
         run.stream(model, source, output, sequence, missing)

@@ -82,6 +82,11 @@ class Bad(NamedTuple):
         return TableError(f"{named}: {self.reason}: skip_bad= (--skip-bad) leaves it out")
 
 
+def changed(name: str) -> TableError:
+    """Return the error for a file that was written to during the run."""
+    return TableError(f"{name}: expected a file that does not change, but it did")
+
+
 class Sequences(NamedTuple):
     """The inputs of a part.
 
@@ -96,6 +101,8 @@ class Sequences(NamedTuple):
         sequences are without outputs.
     buffer : Any
         Memory that `Source.read` gets again when the part has been run.
+    lengths : array of int, shape (B,), or None
+        The real steps of the whole sequences, if the rest is padding.
     """
 
     values: Array
@@ -103,6 +110,7 @@ class Sequences(NamedTuple):
     bad: tuple[tuple[Bad, int], ...] = ()
     passed: Any = None
     buffer: Any = None
+    lengths: Array | None = None
 
 
 class Outputs(NamedTuple):

@@ -13,7 +13,8 @@ import numpy as np
 from elman._container import printable
 from elman.errors import ElmanError, LimitError, TableError
 from elman.files import jobs
-from elman.files.jobs import Bad, Outputs, Part, Sequences
+from elman.files.jobs import Bad, Outputs, Part, Sequences, changed
+from elman.files.lengths import Lengths
 from elman.files.opening import opened
 
 if TYPE_CHECKING:
@@ -99,10 +100,6 @@ def damaged(name: str, got: str) -> TableError:
     return TableError(f"{name}: expected an NPY file of numbers, got a damaged one: {got}")
 
 
-def _changed(name: str) -> TableError:
-    return TableError(f"{name}: expected a file that does not change, but it did")
-
-
 class NpyReader:
     """An open NPY file, whose values are read forwards, wherever they come from."""
 
@@ -158,7 +155,7 @@ class NpyReader:
         if self._file is not None:
             status = os.fstat(self._file.fileno())
             if status.st_mtime_ns != self._status.st_mtime_ns:
-                raise _changed(self.name)
+                raise changed(self.name)
 
     def close(self) -> None:
         """Close the file."""
@@ -312,11 +309,22 @@ def pieces(
 class NpySource:
     """NPY files with arrays (..., T, I); see `jobs.Source`.
 
-    `given` is the only file if it is open already, as standard input.
+    Parameters
+    ----------
+    net, inputs, plan
+    given : Opened, optional
+        The only file, if it is open already, as standard input.
+    lengths : str, optional
+        The file with the numbers of real steps of the only file's sequences.
     """
 
     def __init__(
-        self, net: Network, inputs: Sequence[Input], plan: Plan, given: Opened | None = None
+        self,
+        net: Network,
+        inputs: Sequence[Input],
+        plan: Plan,
+        given: Opened | None = None,
+        lengths: str | None = None,
     ) -> None:
         self.lost: list[Bad] = []
         self.paths: list[str] = []
@@ -339,12 +347,21 @@ class NpySource:
                 self.headers.append(header)
         if not self.headers:
             raise self.lost[0].error()
-        self._planned = min(planned(net, header, plan) for header in self.headers)
-        self.lanes = 1 if self._planned == 1 else self._fitting()
+        self._lengths: Lengths | None = None
+        try:
+            self._planned = min(planned(net, header, plan) for header in self.headers)
+            self.lanes = 1 if self._planned == 1 else self._fitting()
+            if lengths is not None:
+                shape = self.headers[0].shape[:-2]
+                self._lengths = Lengths(lengths, printable(self.paths[0]), shape)
+                self.paths.append(lengths)  # behind those of the headers
+        except BaseException:
+            self.close()
+            raise
 
     def parts(self) -> list[Part]:
         """Return the parts of all files."""
-        found = enumerate(zip(self.paths, self.headers, strict=True))
+        found = enumerate(zip(self.paths, self.headers, strict=False))
         return [
             piece
             for file, (path, header) in found
@@ -355,9 +372,12 @@ class NpySource:
         """Read a part into memory that is used again."""
         reader = self._reader(part.file)
         header, steps = reader.header, part.end - part.begin
+        lengths = None
+        if self._lengths is not None and steps:
+            lengths = self._lengths.read(part.first, part.count)
         if header.fortran:
             rows = slice(part.first, part.first + part.count)
-            return Sequences(reader.fortran(rows, slice(part.begin, part.end)))
+            return Sequences(reader.fortran(rows, slice(part.begin, part.end)), lengths=lengths)
         if spare is None or spare.nbytes < part.size:
             spare = np.empty(part.size, np.uint8)
         memory, width = spare[: part.size], header.shape[-1]
@@ -369,7 +389,7 @@ class NpySource:
         if part.last:
             reader.require_unchanged()
         values = memory.view(header.dtype).reshape(part.count, steps, width)
-        return Sequences(values, buffer=spare)
+        return Sequences(values, lengths=lengths, buffer=spare)
 
     def runner(self, net: Network, outputs: str, threads: int) -> Runner:
         """Return what runs the parts."""
@@ -413,7 +433,7 @@ class NpySource:
             opening = self._stack.enter_context(opened(self.paths[file]))
             header = read_header(opening, self._net.input_size)
             if header != self.headers[file]:
-                raise _changed(opening.name)
+                raise changed(opening.name)
             self._open = (file, NpyReader(opening, header))
         return self._open[1]
 
@@ -447,42 +467,74 @@ class NpyRunner:
         if self._outputs == "all":
             shape = (part.count, steps, self._net.output_size)
             out = _reused(spare, shape, self._net.dtype)
-        bad = [(reason, row) for reason, row in self._bad(part, data.values) if not lost[row]]
+        total = self._source.headers[part.file].steps
+        whole = np.full(part.count, total) if data.lengths is None else data.lengths.clip(0, total)
+        real = (whole - part.begin).clip(0, steps)
+        found = sorted(self._bad(part, data, real).items())
+        bad = [(reason, row) for row, reason in found if not lost[row]]
         for _, row in bad:
             lost[row] = True
-        data.values[lost] = 0
+        data.values[lost] = real[lost] = 0
         result = self._net.run(
-            data.values, state=state, outputs=self._outputs, threads=self._threads, out=out
+            data.values,
+            state=state,
+            lengths=None if data.lengths is None else real,
+            outputs=self._outputs,
+            threads=self._threads,
+            out=out,
         )
-        result.output[lost] = np.nan
-        carry = None if ends else {"state": result.state, "lost": lost}
+        output = result.output
+        carry = {"state": result.state, "lost": lost}
+        if data.lengths is not None and self._outputs == "last":
+            if part.begin:  # some sequences have ended in a part before
+                output = np.where(real[:, np.newaxis] > 0, output, self._carry["output"])
+            carry["output"] = output
+        output[lost] = np.nan
         if part.begin or not ends:
-            self._carry = carry or {}
-        output = result.output if ends or self._outputs == "all" else None
-        kept = part.count - int(lost.sum())
-        counted = kept * steps - len(bad) * part.begin  # without those counted before they were bad
-        data = data._replace(passed=lost)
-        return Outputs(output, data, kept if ends else 0, counted, tuple(bad), carry)
+            self._carry = {} if ends else carry
+        before = sum(min(int(whole[row]), part.begin) for _, row in bad)  # steps counted in vain
+        return Outputs(
+            output if ends or self._outputs == "all" else None,
+            data._replace(passed=lost),
+            part.count - int(lost.sum()) if ends else 0,
+            int(real.sum()) - before,
+            tuple(bad),
+            None if ends else carry,
+        )
 
-    def _bad(self, part: Part, values: Array) -> Iterator[tuple[Bad, int]]:
-        """Yield the sequences with a number that is not finite in the network's dtype."""
+    def _bad(self, part: Part, data: Sequences, real: Array) -> dict[int, Bad]:
+        """Return the sequences that cannot be run, of which these steps are real."""
+        header, name = self._source.headers[part.file], printable(self._source.paths[part.file])
+        found = self._infinite(part, data.values, real)
+        if data.lengths is not None:
+            wrong = (data.lengths < 0) | (data.lengths > header.steps)
+            for row in np.flatnonzero(wrong).tolist():
+                got = data.lengths[row]
+                found[row] = f"lengths: expected 0 to T = {header.steps}, got {got}"
+        number = part.first if len(header.shape) > 2 else None
+        return {
+            row: Bad(name, None, None if number is None else number + row, reason)
+            for row, reason in found.items()
+        }
+
+    def _infinite(self, part: Part, values: Array, real: Array) -> dict[int, str]:
+        """Return the sequences with a number that is not finite in the network's dtype."""
         if not self._finite or values.dtype.kind != "f" or not values.size:
-            return
+            return {}
         narrow = min(self._net.dtype, values.dtype, key=lambda dtype: dtype.itemsize)
         most = float(np.finfo(narrow).max)
         if values.max() <= most and values.min() >= -most:
-            return
-        header, name = self._source.headers[part.file], printable(self._source.paths[part.file])
-        for row, sequence in enumerate(values):
-            wrong = np.argwhere(~(np.abs(sequence) <= most))
+            return {}
+        found = {}
+        for row, (sequence, steps) in enumerate(zip(values, real, strict=True)):
+            wrong = np.argwhere(~(np.abs(sequence[:steps]) <= most))
             if len(wrong):
                 step, column = wrong[0]
-                number = part.first + row if len(header.shape) > 2 else None
-                reason = (
+                found[row] = (
                     f"step {part.begin + step}, input {column}: expected a finite number of"
                     f" {self._net.dtype}, got {sequence[step, column]}"
                 )
-                yield Bad(name, None, number, reason), row
+        return found
 
 
 def _reused(spare: Array | None, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:

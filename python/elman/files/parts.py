@@ -87,6 +87,7 @@ class Request(NamedTuple):
     net: Network
     destination: str
     outputs: str
+    lengths: str | None
     form: str | None
     sequence: str | None
     columns: list[str] | None

@@ -43,6 +43,7 @@ def run_files(
     destination: Path,
     *,
     outputs: str | None = None,
+    lengths: Path | None = None,
     format: str | None = None,
     sequence: str | None = None,
     columns: Sequence[str] | None = None,
@@ -77,6 +78,10 @@ def run_files(
     outputs : {"all", "last"}, optional
         The outputs of all steps, or of the last of each sequence; by default as in the network's
         table.
+    lengths : path, optional
+        For one file of padded arrays (..., T, I): an NPY file of integers (...), the number of real
+        steps of each sequence. The outputs are those of `net.run(x, lengths=lengths)`, but lists of
+        Parquet have no padding.
     format : {"npy", "csv", "parquet"}, optional
         Format of the outputs: by default that of the destination's suffix; or else "parquet" for
         Parquet, "npy" for a folder of arrays and "csv" for a file. Not "parquet" for a table of
@@ -117,12 +122,14 @@ def run_files(
     Raises
     ------
     TableError
-        If a file is damaged, or a number is missing or invalid: with its file and row.
-    ShapeError, LimitError
+        If a file is damaged, or a number or length is missing or invalid: with its file and row.
+    ShapeError, DTypeError
+        If `lengths` are not one integer for each sequence.
+    LimitError
         If a part does not fit into `memory`.
     ArgumentError
-        If an argument is invalid, or an interrupted run had another network, other options or
-        other inputs.
+        If an argument is invalid, two outputs would have the same name, or an interrupted run had
+        another network, other options or other inputs.
     BusyError
         If another run is writing to this destination.
     OSError
@@ -154,6 +161,7 @@ def run_files(
         net,
         _files.name_of(destination, "destination"),
         running.outputs_of(net, outputs),
+        None if lengths is None else _files.name_of(lengths, "lengths"),
         format,
         sequence,
         _names("columns", columns),
@@ -184,11 +192,13 @@ def _run(request: Request, source: Path | Sequence[Path]) -> FilesRun:
     """Find out what the source is, and run it."""
     found = sources.find(source)
     if parquet.is_source(found):
+        _require_no_lengths(request, "Parquet, where lists have their own")
         return parquet.run_parquet(request, found, functools.partial(_targets, request, found))
     for argument in ("columns", "inputs"):
         if getattr(request, argument) is not None:
             raise ArgumentError(f"{argument}: expected none with a file of text or an array")
     if found.many:
+        _require_no_lengths(request, f"several files, from {found.name}")
         for argument in ("sequence", "missing"):
             if getattr(request, argument) is not None:
                 raise ArgumentError(f"{argument}: expected none with arrays, which are no tables")
@@ -199,9 +209,15 @@ def _run(request: Request, source: Path | Sequence[Path]) -> FilesRun:
     with opening as table:
         if isinstance(table, ArraySource):
             return _run_arrays(request, found, table)
+        _require_no_lengths(request, f"a table of text, {table.name}")
         if request.skip_bad is not None:
             raise ArgumentError(f"skip_bad: expected none with a table of text, {table.name}")
         return _run_table(request, table, found.files[0].path)
+
+
+def _require_no_lengths(request: Request, what: str) -> None:
+    if request.lengths is not None:
+        raise ArgumentError(f"lengths: expected None with {what}, got {printable(request.lengths)}")
 
 
 # --- tables of text -------------------------------------------------------------------------------
@@ -261,7 +277,13 @@ def _run_arrays(request: Request, found: Inputs, table: ArraySource | None) -> F
         kept=4 if rows else 2,
     )
     with contextlib.closing(
-        NpySource(request.net, found.files, plan, None if table is None else table.file)
+        NpySource(
+            request.net,
+            found.files,
+            plan,
+            table.file if table is not None else None,
+            request.lengths,
+        )
     ) as source:
         names = renamed(source.names, ".npy", ".parquet") if rows else source.names
         targets = _targets(request, found, source.paths, names)

@@ -33,13 +33,18 @@ class ArrayColumns(OutputColumns):
 
     def rows(self, part: Part, outputs: Outputs) -> list[Any] | None:
         """Return the columns of a part."""
-        output, lost = outputs.output, outputs.sequences.passed
+        output, lost, lengths = outputs.output, outputs.sequences.passed, outputs.sequences.lengths
         if output is None:
             return None
-        offsets = None
+        offsets, total = None, part.end - part.begin
         if self._lists:
-            offsets = np.arange(part.count + 1) * (part.end - part.begin)
-        values = output.reshape(-1, self._net.output_size).copy()  # its memory is used again
+            offsets = np.arange(part.count + 1) * total
+        if self._lists and lengths is not None:  # without padding
+            steps = lengths.clip(0, total)
+            values = output[np.arange(total) < steps[:, np.newaxis]]
+            offsets = np.concatenate([[0], np.cumsum(steps)])
+        else:
+            values = output.reshape(-1, self._net.output_size).copy()  # its memory is used again
         missing = np.flatnonzero(lost) if lost is not None else np.empty(0, np.int64)
         return self.arrays(values, offsets, missing)
 
@@ -48,5 +53,6 @@ def array_sink(
     request: Request, source: NpySource, targets: Sequence[str], work: Journal
 ) -> ParquetSink:
     """Return the sink for arrays."""
-    columns = [ArrayColumns(request, path) for path in source.paths]
+    paths = source.paths[: len(source.headers)]
+    columns = [ArrayColumns(request, path) for path in paths]
     return ParquetSink(columns, targets, request.memory // SHARE, work)
