@@ -17,6 +17,8 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import itertools
+import os
 import pathlib
 import statistics
 import subprocess
@@ -50,7 +52,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         if options.memory:
-            print_memory(pathlib.Path(name))
+            print_memory(pathlib.Path(name), options.kinds)
             return
         for kind in options.kinds:
             folder = pathlib.Path(name, kind)
@@ -150,27 +152,47 @@ def torch_loop(net: elman.Network, folder: pathlib.Path) -> None:
 # --- memory ---------------------------------------------------------------------------------------
 
 PEAK = """
-import resource, sys, numpy as np, elman
-folder, memory = sys.argv[1], int(sys.argv[2])
+import sys, elman
+folder, suffix, memory = sys.argv[1], sys.argv[2], int(sys.argv[3])
 net = elman.Network(16, 64, 8, seed=0)
-np.save(folder + "/small.npy", np.zeros((4, 100, 16), np.float32))
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-elman.run_files(net, folder + "/small.npy", folder + "/y.npy", memory=memory)
-before = peak()
-elman.run_files(net, folder + "/x.npy", folder + "/y.npy", memory=memory)
-print((peak() - before) >> 10)
+
+def run(name):
+    elman.run_files(net, f"{folder}/{name}.{suffix}", f"{folder}/y.{suffix}", memory=memory)
+
+def status(name):
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith(name))
+
+run("small")
+with open("/proc/self/clear_refs", "w") as file:
+    file.write("5")  # resets the peak
+before = status("VmRSS")
+run("x")
+print((status("VmHWM") - before) >> 10)
 """
 
 
-def print_memory(folder: pathlib.Path) -> None:
-    """Print the peak memory of runs over files of ten times `memory=`."""
-    for mebibytes in (4, 16, 64, 256):
-        sequences = 10 * (mebibytes << 20) // (STEPS * INPUTS * 4)
-        shape = (sequences, STEPS, INPUTS)
-        np.lib.format.open_memmap(folder / "x.npy", "w+", np.float32, shape).flush()
-        command = [sys.executable, "-c", PEAK, str(folder), str(mebibytes << 20)]
-        used = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        print(f"npy  memory={mebibytes} MiB: {used.strip()} MiB", flush=True)
+def print_memory(folder: pathlib.Path, kinds: list[str]) -> None:
+    """Print the peak memory of runs over files of ten times `memory=`, with both pools of Arrow."""
+    for kind in kinds:
+        pools = ("", "system") if kind == "parquet" else ("",)
+        for mebibytes, pool in itertools.product((8, 64, 256), pools):
+            write = parquet.write_rows if kind == "parquet" else write_zeros
+            write(folder / f"small.{kind}", 4)
+            write(folder / f"x.{kind}", 10 * (mebibytes << 20) // (STEPS * INPUTS * 4))
+            command = [sys.executable, "-c", PEAK, str(folder), kind, str(mebibytes << 20)]
+            environment = {**os.environ, **({"ARROW_DEFAULT_MEMORY_POOL": pool} if pool else {})}
+            done = subprocess.run(
+                command, check=True, capture_output=True, text=True, env=environment
+            )
+            used = done.stdout.strip()
+            print(f"{kind:8} memory={mebibytes} MiB {pool:6} {used} MiB", flush=True)
+
+
+def write_zeros(path: pathlib.Path, sequences: int) -> None:
+    """Write an array of zeros, which takes no space."""
+    shape = (sequences, STEPS, INPUTS)
+    np.lib.format.open_memmap(path, "w+", np.float32, shape).flush()
 
 
 KINDS = {"npy": npy_ways, "parquet": None}

@@ -88,6 +88,24 @@ def parquet_ways(folder: pathlib.Path, sequences: int) -> dict[str, Callable[[],
     return ways
 
 
+def write_rows(path: pathlib.Path, sequences: int) -> None:
+    """Write names and sequences, a row group at a time."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    kind = pa.list_(pa.list_(pa.float32(), INPUTS))
+    schema = pa.schema([("name", pa.string()), ("x", kind)])
+    with parquet.ParquetWriter(path, schema, use_dictionary=["name"]) as writer:
+        for first in range(0, sequences, 32 * BATCH):
+            count = min(32 * BATCH, sequences - first)
+            x = np.random.default_rng(first).standard_normal(count * STEPS * INPUTS, np.float32)
+            steps = pa.FixedSizeListArray.from_arrays(pa.array(x), INPUTS)
+            offsets = pa.array(np.arange(count + 1) * STEPS, pa.int32())
+            names = pa.array([f"machine {i}" for i in range(first, first + count)])
+            columns = [names, pa.ListArray.from_arrays(offsets, steps)]
+            writer.write_table(pa.Table.from_arrays(columns, schema=schema))
+
+
 def read(path: pathlib.Path) -> None:
     """Read a file as pyarrow does, batch by batch."""
     from pyarrow import parquet

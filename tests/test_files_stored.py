@@ -5,8 +5,6 @@ import gzip
 import json
 import math
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -14,6 +12,7 @@ import pytest
 import elman
 from elman.files import inputs as sources
 from elman.files import jobs
+from fixtures.processes import PEAK, python
 from fixtures.tables import as_csv, inputs
 
 pytestmark = pytest.mark.any_isa
@@ -285,18 +284,18 @@ def test_a_missing_file_or_pattern_is_named(net, tmp_path):
 # --- memory ---------------------------------------------------------------------------------------
 
 MEASURED = """
-import resource, sys, numpy as np, elman
+import sys, numpy as np, elman
 folder, memory = sys.argv[1], int(sys.argv[2])
 net = elman.Network(16, 32, 8, seed=0)
 np.save(folder + "/small.npy", np.zeros((4, 100, 16), np.float32))
 elman.run_files(net, folder + "/small.npy", folder + "/y.npy", memory=memory)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = from_now()
 elman.run_files(net, folder + "/x.npy", folder + "/y.npy", memory=memory)
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
+print(peak() - before)
 """
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="ru_maxrss is in KiB on Linux")
+@pytest.mark.skipif(not os.path.exists("/proc/self/clear_refs"), reason="the peak is Linux's")
 @pytest.mark.skipif("ELMAN_SANITIZED" in os.environ, reason="the sanitizer keeps freed memory")
 @pytest.mark.parametrize("shape", [(10_000, 100, 16), (10, 100_000, 16), (1_000_000, 16)])
 def test_memory_is_bounded_whatever_the_size_of_the_file(tmp_path, shape):
@@ -304,8 +303,9 @@ def test_memory_is_bounded_whatever_the_size_of_the_file(tmp_path, shape):
     file = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.float32, shape)
     assert file.nbytes == 64 * 10**6  # of zeros, which are not stored
     del file
-    command = [sys.executable, "-c", MEASURED, tmp_path, str(memory)]
-    used = int(subprocess.run(command, check=True, capture_output=True).stdout)
+    done = python(PEAK + MEASURED, tmp_path, memory)
+    assert done.returncode == 0, done.stderr
+    used = int(done.stdout)
     assert used < 2.5 * memory  # threads and the allocator add something
 
 

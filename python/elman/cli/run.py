@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from elman.errors import ArgumentError
 from elman.files import output, running, writing
 from elman.files.arrays import ArraySource
 from elman.files.output import is_standard_output, open_output, writes_directly
-from elman.files.stored import run_files, table_header
+from elman.files.stored import MEMORY, run_files, table_header
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,12 +38,16 @@ def run(
     net = models.load(model, source)
     for path in filter(None, (destination, options["skip_bad"])):
         output.require_another(path, (model,))
+    allowed = _bytes(memory)
+    if allowed < MEMORY:
+        # The pool of Arrow keeps up to 50 MiB more than it uses, for 7 % less time.
+        os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     with Progress(hidden=is_standard_output(destination) and sys.stdout.isatty()) as progress:
         done = run_files(
             net,
             source,
             destination,
-            memory=_bytes(memory),
+            memory=allowed,
             progress=progress,
             **options,
         )
