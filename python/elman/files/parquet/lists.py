@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 WAITING = 8  # parts in memory that are not run; of those that are run, there are also the outputs
 
 
+def lanes(request: Request, size: int) -> int:
+    """Return how many parts of this size may be run at a time."""
+    return max(1, min(request.threads, (request.memory // size - WAITING) // 2))
+
+
 class ListSource:
     """Parquet files whose rows are sequences; see `jobs.Source`."""
 
@@ -87,8 +92,7 @@ class ListSource:
 
     def runner(self, net: Network, outputs: str, threads: int) -> Runner:
         """Return what runs the parts."""
-        lanes = (self._request.memory // self._size - WAITING) // 2
-        return ListRunner(net, outputs, threads, max(1, min(threads, lanes)))
+        return ListRunner(net, outputs, threads, lanes(self._request, self._size))
 
     def close(self) -> None:
         """Close all files."""
@@ -151,4 +155,5 @@ class ListRunner:
             output = np.full((*shape, net.output_size), np.nan, net.dtype)
             output[filled] = result
         ended = len(offsets) - 1 - sum(row >= 0 for _, row in data.bad)
-        return Outputs(output, data, ended, len(data.values), data.bad)
+        kept = data._replace(values=output)  # the inputs are freed while it waits to be written
+        return Outputs(output, kept, ended, len(data.values), data.bad)

@@ -14,11 +14,11 @@ from elman.files.jobs import Bad
 from elman.files.parquet.flat import NumberColumns, TextColumns
 from elman.files.parquet.keys import needed, survey
 from elman.files.parquet.layout import LISTS, layout
-from elman.files.parquet.lists import ListSource
+from elman.files.parquet.lists import WAITING, ListSource, lanes
 from elman.files.parquet.outputs import OutputColumns
 from elman.files.parquet.reading import described, is_parquet
 from elman.files.parquet.rows import RowRunner, RowSink, RowSource, States
-from elman.files.parquet.sink import ParquetSink
+from elman.files.parquet.sink import ParquetSink, room
 from elman.files.parquet.spilling import MergingRunner, Spilled
 from elman.files.sinks import renamed
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 SHARE = 16  # parts that fit into the memory; about a dozen are in use
-DEPTH = 4  # outputs that may wait to be written
+DEPTH, DEEPEST = 4, 32  # outputs that may wait to be written, and if there is memory
 KINDS: dict[str, type[OutputColumns] | type[NumberColumns]] = {
     "parquet": OutputColumns,
     "npy": NumberColumns,
@@ -77,7 +77,17 @@ def run_parquet(
                 return RowSink(columns, names, request.memory, work, states)
             return ParquetSink(columns, names, request.memory, work)
 
-        return parts.run_stored(request, source, sink, names, form, DEPTH)
+        return parts.run_stored(request, source, sink, names, form, _depth(request, size))
+
+
+def _depth(request: Request, size: int) -> int:
+    """Return how many outputs may wait to be written: while a row group is encoded, others run.
+
+    With `DEPTH` they wait for each other: 40,000 sequences of 800 outputs took 1.1 times as long.
+    """
+    encoded = 2 * room(request.memory) // size
+    free = request.memory // size - WAITING - 2 * lanes(request, size) - encoded
+    return max(DEPTH, min(DEEPEST, free))
 
 
 def _prepare(source: RowSource, found: Survey | None, work: Journal) -> States | None:

@@ -20,6 +20,15 @@ if TYPE_CHECKING:
     Writer: TypeAlias = Appending | SegmentWriter
 
 
+def room(memory: int) -> int:
+    """Return the bytes of a row group of outputs.
+
+    It takes as much again while it is encoded, which the last one is when nothing else is left to
+    do: with 32 MiB instead of 16, 40,000 sequences of 800 outputs took 3 % longer.
+    """
+    return max(1, min(16 << 20, memory // 8))
+
+
 class ParquetSink:
     """A file for each input; see `jobs.Sink`."""
 
@@ -31,7 +40,7 @@ class ParquetSink:
         journal: Journal,
     ) -> None:
         self._columns, self._targets, self._journal = columns, targets, journal
-        self._room = max(1, min(32 << 20, memory // 8))  # bytes of a row group
+        self._room = room(memory)
         self._open: tuple[int, Writer] | None = None
         self._complete = self._published = 0
 
