@@ -27,6 +27,7 @@ from elman.files.jobs import Outputs, Sequences
 from elman.files.parquet import rows
 from elman.files.parquet.keys import DIGEST, Keys, digests, numbered, require_room
 from elman.files.parquet.rows import States
+from elman.files.parquet.writing import synced
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
@@ -68,6 +69,7 @@ class Spilled:
         if work.records:
             done = work.records[-1].get("spilled", (len(self._parts), [], self.count))
         divided, sizes, run = done
+        self._when, self._took = time.monotonic(), 0.0  # the last commit
         try:
             if divided < len(self._parts):
                 self._divide(divided, sizes)
@@ -91,15 +93,10 @@ class Spilled:
         for path, size in zip(paths, sizes, strict=True):
             with open(path, "ab") as file:
                 file.truncate(size)
-        when, took = time.monotonic(), 0.0
         for number, part in enumerate(self._parts[done:], done + 1):
             self._distribute(part, paths)
-            passed = time.monotonic() - when
-            if number == len(self._parts) or passed > max(pipeline.SECONDS, RARELY * took):
-                begin = time.monotonic()
-                self._commit(number, [_synced(path) for path in paths], 0)
-                when = time.monotonic()
-                took = when - begin
+            if self._is_due():
+                self._commit(number, paths, 0)
         self._source.close()  # the parts are read again
 
     def _distribute(self, part: Part, paths: list[str]) -> None:
@@ -121,17 +118,29 @@ class Spilled:
 
     def _run_all(self, done: int) -> None:
         """Run the sequences of each file behind those that are done, and remove their inputs."""
-        for number in range(self.count):
-            if number >= done:
-                self._run(number)
-                self._commit(len(self._parts), [], number + 1)
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self.path("in", number))  # a run that was killed may have left one
+        for number in range(done, self.count):
+            self._run(number)
+            if number + 1 == self.count or self._is_due():
+                made = [self.path("out", i) for i in range(done, number + 1)]
+                left = [self.path("in", i) for i in range(number + 1, self.count)]
+                self._commit(len(self._parts), made + left, number + 1)
+                done = number + 1
 
-    def _commit(self, divided: int, sizes: list[int], run: int) -> None:
+    def _is_due(self) -> bool:
+        """Return whether it is time for a commit."""
+        return time.monotonic() - self._when > max(pipeline.SECONDS, RARELY * self._took)
+
+    def _commit(self, divided: int, files: list[str], run: int) -> None:
+        """Write files to disk, and a record; remove the inputs of the files that were run."""
+        begin = time.monotonic()
+        spilled = [divided, [synced(path) for path in files], run]
         done = pipeline.Counts(bad=len(self._source.lost))
-        record = {**done._asdict(), "sink": None, "spilled": [divided, sizes, run]}
-        self._work.append(record, None)
+        self._work.append({**done._asdict(), "sink": None, "spilled": spilled}, None)
+        for number in range(run):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.path("in", number))
+        self._when = time.monotonic()
+        self._took = self._when - begin
 
     def _run(self, number: int) -> None:
         """Run the sequences of a file."""
@@ -163,7 +172,6 @@ class Spilled:
                 ends = last[found] == np.arange(row, row + len(record))
                 result["what"] = np.where(missing, LOST, 0) + np.where(ends, LAST, 0)
                 _write(file, result)
-            os.fsync(file.fileno())
 
     def _chunks(self, path: str, count: int) -> Iterator[tuple[int, Array]]:
         with open(path, "rb") as file:
@@ -233,10 +241,3 @@ def _write(file: IO[bytes], values: Array) -> None:
     with _files.named_errors(file.name):
         while len(data):
             data = data[file.write(data) :]
-
-
-def _synced(path: str) -> int:
-    """Write a file to disk; return its size."""
-    with _files.named_errors(path), open(path, "ab") as file:
-        os.fsync(file.fileno())
-        return file.tell()
