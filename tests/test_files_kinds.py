@@ -30,7 +30,7 @@ def net():
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     """Parts of a few sequences."""
-    monkeypatch.setattr(jobs, "PART", 1000)
+    monkeypatch.setattr(jobs, "PART", 500)
 
 
 def inputs(*shape):
@@ -48,7 +48,8 @@ import json, os, signal, sys, elman
 from elman.files import jobs, pipeline, stored
 from elman.files.parquet import running
 model, source, destination, at, options = sys.argv[1:]
-jobs.PART, pipeline.SECONDS, running.DEPTH, stored.DEEPEST = 1000, 0, 1, 1
+jobs.PART, pipeline.SECONDS = 500, 0
+running.DEPTH = running.DEEPEST = stored.DEEPEST = 1
 seen = 0
 
 def progress(done):

@@ -29,7 +29,7 @@ def net():
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     """Parts of a few sequences."""
-    monkeypatch.setattr(jobs, "PART", 1000)
+    monkeypatch.setattr(jobs, "PART", 500)
 
 
 def run(net, table, folder, *, rows=77, **options):
@@ -78,7 +78,7 @@ def test_all_forms_have_the_bits_of_one_call(net, tmp_path, form):
     column, offsets = FORMS[form]
     table = pa.table({"key": range(len(column)), "x": column})
     seen = []
-    y, done = run(net, table, tmp_path, progress=seen.append)
+    y, done = run(net, table, tmp_path, progress=seen.append, threads=1)
     values, found = flat(y["output"], 2)
     assert values.tobytes() == net.run(VALUES[: offsets[-1]], offsets=offsets).output.tobytes()
     assert found.tolist() == offsets.tolist()

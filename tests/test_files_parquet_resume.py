@@ -16,6 +16,7 @@ pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
 
 from elman.files import jobs, journal, pipeline  # noqa: E402
+from elman.files.parquet import spilling  # noqa: E402
 from fixtures.parquet import flat, lists, ragged, read  # noqa: E402
 
 pytestmark = [
@@ -29,7 +30,7 @@ import json, os, signal, sys, elman
 from elman.files import jobs, pipeline
 from elman.files.parquet import running
 model, source, destination, at, options = sys.argv[1:]
-jobs.PART, pipeline.SECONDS, running.DEPTH = 2000, 0, 1
+jobs.PART, pipeline.SECONDS, running.DEPTH, running.DEEPEST = 1000, 0, 1, 1
 seen = 0
 
 def progress(done):
@@ -104,7 +105,7 @@ def test_killed_runs_are_continued(tmp_path, monkeypatch, kind):
         case, expected = of_lists(tmp_path)
     else:
         case, expected = of_rows(tmp_path, memory=40_000 if kind == "spilled" else 1 << 28)
-    monkeypatch.setattr(jobs, "PART", 2000)
+    monkeypatch.setattr(jobs, "PART", 1000)
     assert case.killed(4)
     assert case.killed(7)
     found, done = case.finish()
@@ -127,7 +128,7 @@ import json, os, signal, sys, elman
 from elman.files import jobs, journal, pipeline
 from elman.files.parquet import spilling
 model, source, destination, options, at, run, behind = sys.argv[1:]
-jobs.PART, pipeline.SECONDS, spilling.RARELY = 2000, 0, 0
+jobs.PART, pipeline.SECONDS, spilling.RARELY, spilling.MOST = 4000, 0, 0, 8
 append, seen = journal.Journal.append, 0
 
 def counted(self, record, carry):
@@ -158,9 +159,10 @@ def test_dividing_is_continued(tmp_path, monkeypatch):
         divided, _, done = json.loads(lines[-1])["spilled"]
         found.append((divided, done))
     whole = found[-1][0]
-    assert whole > 20
+    assert whole > 5
     assert found == [(3, 0), (5, 0), (whole, 2), (whole, 4)]
-    monkeypatch.setattr(jobs, "PART", 2000)
+    monkeypatch.setattr(jobs, "PART", 4000)
+    monkeypatch.setattr(spilling, "MOST", 8)
     y, done = case.finish()
     assert outputs(y).tobytes() == expected.tobytes()
     assert (done.steps, done.bad) == (len(expected), 0)
@@ -186,7 +188,7 @@ def test_twenty_kills(tmp_path, monkeypatch, kind):
         case, expected = of_lists(tmp_path)
     else:
         case, expected = of_rows(tmp_path, memory=40_000 if kind == "spilled" else 1 << 28)
-    monkeypatch.setattr(jobs, "PART", 2000)
+    monkeypatch.setattr(jobs, "PART", 1000)
     rng = random.Random(0)
     kills = sum(case.killed(rng.randrange(1, 5)) for _ in range(20))
     assert kills > 2
@@ -197,7 +199,7 @@ def test_segments_are_row_groups_of_one_file(tmp_path, monkeypatch):
     values, offsets = ragged(300, 3)
     table = pa.table({"key": [str(i) for i in range(300)], "x": lists(values, offsets)})
     pq.write_table(table, tmp_path / "x.parquet")
-    monkeypatch.setattr(jobs, "PART", 3000)
+    monkeypatch.setattr(jobs, "PART", 1500)
     monkeypatch.setattr(pipeline, "SECONDS", 0)
     net = elman.Network(3, 4, 2, seed=1)
     elman.run_files(net, tmp_path / "x.parquet", tmp_path / "y.parquet")

@@ -33,7 +33,7 @@ IN_MEMORY, SPILLED = 1 << 28, 60_000
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     """Parts of a few hundred rows."""
-    monkeypatch.setattr(jobs, "PART", 10_000)
+    monkeypatch.setattr(jobs, "PART", 5000)
 
 
 @pytest.fixture

@@ -58,7 +58,9 @@ def run_parquet(
     if form == "npy":
         request = _without_columns(request)
     files, layouts, lost = _described(request, found)
-    size = max(1, min(jobs.PART, request.memory // SHARE))
+    # Numbers are counted as 8 bytes, so twice as much is a usual part; with half of it, reading,
+    # running and writing took 1.05 times as long.
+    size = max(1, min(2 * jobs.PART, request.memory // SHARE))
     columns = [
         KINDS[form](request.net, file, each, request.outputs)
         for file, each in zip(files, layouts, strict=True)

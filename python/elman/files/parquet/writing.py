@@ -14,6 +14,7 @@ import errno
 import io
 import os
 import struct
+import threading
 from typing import TYPE_CHECKING, Any
 
 from elman import _files
@@ -58,6 +59,7 @@ class SegmentWriter:
         self._pending: list[Any] = []
         self._bytes = 0
         self._segment: tuple[Any, Any] | None = None
+        self._syncing = Syncing(path)
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
         descriptor = os.open(path, flags, 0o666)
         with open(descriptor, "r+b") as file:
@@ -72,15 +74,14 @@ class SegmentWriter:
         self._bytes += table.nbytes
         if self._bytes >= self._room:
             self._flush()
+            self._syncing.start()
 
     def commit(self) -> tuple[str | None, int]:
         """Write all rows to disk; return the footer, None without new rows, and the file's size."""
         self._flush()
         footer = self._close_segment()
-        with open(self.path, "r+b") as file:
-            os.fsync(file.fileno())
-            size = file.seek(0, os.SEEK_END)
-        return footer, size
+        self._syncing.wait()
+        return footer, synced(self.path)
 
     def finish(self) -> None:
         """Write the last rows and the footer of the whole file."""
@@ -96,11 +97,16 @@ class SegmentWriter:
         whole.write_metadata_file(sink)
         with open(self.path, "ab") as file:
             file.write(sink.getvalue()[len(MAGIC) :])
-            file.flush()
-            os.fsync(file.fileno())
+        self._syncing.wait()
+        synced(self.path)
 
     def close(self) -> None:
         """Close the file without its last rows."""
+        with contextlib.suppress(OSError):  # nothing of it is committed
+            self._syncing.wait()
+        self._end_segment()
+
+    def _end_segment(self) -> None:
         if self._segment is not None:
             writer, sink = self._segment
             self._segment = None
@@ -139,7 +145,7 @@ class SegmentWriter:
         """End a segment, cut its footer off, and return it as text."""
         if self._segment is None:
             return None
-        self.close()
+        self._end_segment()
         with open(self.path, "r+b") as file:
             end = file.seek(-8, os.SEEK_END)
             length = struct.unpack("<I", file.read(4))[0]
@@ -148,6 +154,43 @@ class SegmentWriter:
             file.truncate(end - length)
         self._footers.append(base64.b64encode(footer).decode())
         return self._footers[-1]
+
+
+class Syncing:
+    """Writes a file to disk in a thread while it grows, so that a commit waits for less."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._thread: threading.Thread | None = None
+        self._errors: list[OSError] = []
+
+    def start(self) -> None:
+        """Begin with what is in the file, unless that before is not done."""
+        if self._thread is None or not self._thread.is_alive():
+            self.wait()
+            self._thread = threading.Thread(target=self._sync, daemon=True)
+            self._thread.start()
+
+    def wait(self) -> None:
+        """Wait until it is done; raise its error, which the system may not report again."""
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        if self._errors:
+            raise self._errors.pop()
+
+    def _sync(self) -> None:
+        try:
+            synced(self._path)
+        except OSError as error:
+            self._errors.append(error)
+
+
+def synced(path: str) -> int:
+    """Write a file to disk; return its size."""
+    with _files.named_errors(path), open(path, "ab") as file:
+        os.fsync(file.fileno())
+        return file.tell()
 
 
 def _descriptor(sink: Any, path: str) -> int:  # noqa: ANN401
