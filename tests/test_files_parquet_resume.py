@@ -1,11 +1,13 @@
 """Interrupted runs over Parquet are continued with the same bits; damaged files are refused."""
 
+import errno
 import json
 import os
 import random
 import signal
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
 
 from elman.files import jobs, journal, pipeline  # noqa: E402
-from elman.files.parquet import spilling  # noqa: E402
+from elman.files.parquet import spilling, writing  # noqa: E402
 from fixtures.parquet import flat, lists, ragged, read  # noqa: E402
 
 pytestmark = [
@@ -209,6 +211,29 @@ def test_segments_are_row_groups_of_one_file(tmp_path, monkeypatch):
     assert metadata.row_group(0).column(1).statistics is None
     only = pq.read_table(tmp_path / "y.parquet", filters=[("key", "==", "123")])
     assert only["output"].to_pylist() == [net(values[offsets[123] : offsets[124]]).tolist()]
+
+
+def test_an_error_of_the_disk_while_the_file_grows_ends_the_run(tmp_path, monkeypatch):
+    values, offsets = ragged(900, 3)
+    pq.write_table(pa.table({"x": lists(values, offsets)}), tmp_path / "x.parquet")
+    net = elman.Network(3, [8, 5], 2, seed=1)
+    arguments = (net, tmp_path / "x.parquet", tmp_path / "y.parquet")
+    synced, calls = writing.synced, []
+
+    def failing(path):
+        calls.append(threading.current_thread().name)
+        if len(calls) == 1:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return synced(path)
+
+    monkeypatch.setattr(writing, "synced", failing)
+    with pytest.raises(OSError, match=r"Input/output error: .*y\.parquet'"):
+        elman.run_files(*arguments, memory=30_000)
+    assert "_sync" in calls[0]
+    assert os.listdir(tmp_path) == ["x.parquet"]
+    elman.run_files(*arguments, memory=30_000)
+    found = flat(read(tmp_path / "y.parquet")["output"], 2)[0]
+    assert found.tobytes() == net.run(values, offsets=offsets).output.tobytes()
 
 
 def test_changed_options_are_refused(tmp_path, monkeypatch):
