@@ -17,8 +17,8 @@ import elman
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
 
-from elman.files import jobs, journal, pipeline  # noqa: E402
-from elman.files.parquet import spilling, writing  # noqa: E402
+from elman.files import jobs, journal, pipeline, syncing  # noqa: E402
+from elman.files.parquet import spilling  # noqa: E402
 from fixtures.parquet import flat, lists, ragged, read  # noqa: E402
 
 pytestmark = [
@@ -218,7 +218,7 @@ def test_an_error_of_the_disk_while_the_file_grows_ends_the_run(tmp_path, monkey
     pq.write_table(pa.table({"x": lists(values, offsets)}), tmp_path / "x.parquet")
     net = elman.Network(3, [8, 5], 2, seed=1)
     arguments = (net, tmp_path / "x.parquet", tmp_path / "y.parquet")
-    synced, calls = writing.synced, []
+    synced, calls = syncing.synced, []
 
     def failing(path):
         calls.append(threading.current_thread().name)
@@ -226,7 +226,7 @@ def test_an_error_of_the_disk_while_the_file_grows_ends_the_run(tmp_path, monkey
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         return synced(path)
 
-    monkeypatch.setattr(writing, "synced", failing)
+    monkeypatch.setattr(syncing, "synced", failing)
     with pytest.raises(OSError, match=r"Input/output error: .*y\.parquet'"):
         elman.run_files(*arguments, memory=30_000)
     assert "_sync" in calls[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 from typing import IO, TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import numpy as np
 from elman import _files
 from elman.errors import ArgumentError
 from elman.files import writing
+from elman.files.syncing import ROOM, Syncing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -56,6 +58,8 @@ class NpySink:
         self._shapes = [output_shape(net, header, outputs) for header in headers]
         self._journal = journal
         self._open: tuple[int, IO[bytes], int] | None = None  # file, its object, first value
+        self._syncing = Syncing("")
+        self._grown = 0  # bytes since it began to be synced
         self._complete = self._published = 0  # numbers of files
 
     def resume(self, records: list[Any]) -> None:
@@ -75,6 +79,10 @@ class NpySink:
                 for row, values in enumerate(pieces, part.first):
                     offset = row * each + at * width * self._net.dtype.itemsize
                     _write_at(file, begin + offset, values)
+                self._grown += outputs.output.nbytes
+                if self._grown >= ROOM:
+                    self._syncing.start()
+                    self._grown = 0
             for _, row in outputs.bad if part.begin else ():
                 nothing = np.full((steps, width), np.nan, self._net.dtype)
                 _write_at(file, begin + (part.first + row) * each, nothing)
@@ -98,6 +106,8 @@ class NpySink:
     def close(self) -> None:
         """Close the open file."""
         if self._open is not None:
+            with contextlib.suppress(OSError):  # what was not committed is written again
+                self._syncing.wait()
             self._open[1].close()
             self._open = None
 
@@ -115,10 +125,12 @@ class NpySink:
             header = writing.npy_header(self._net.dtype, self._shapes[file])
             _write_at(opened, 0, np.frombuffer(header, np.uint8))
             self._open = (file, opened, len(header))
+            self._syncing, self._grown = Syncing(self._path(file)), 0
         return self._open[1:]
 
     def _sync(self) -> None:
         if self._open is not None:
+            self._syncing.wait()
             os.fsync(self._open[1].fileno())
 
 

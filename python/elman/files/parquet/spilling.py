@@ -27,7 +27,7 @@ from elman.files.jobs import Outputs, Sequences
 from elman.files.parquet import rows
 from elman.files.parquet.keys import DIGEST, Keys, digests, numbered, require_room
 from elman.files.parquet.rows import States
-from elman.files.parquet.writing import synced
+from elman.files.syncing import synced
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
