@@ -12,7 +12,7 @@ import pytest
 import elman
 from elman.files import inputs as sources
 from elman.files import jobs
-from fixtures.processes import PEAK, python
+from fixtures.processes import measures_peak, python
 from fixtures.tables import as_csv, inputs
 
 pytestmark = pytest.mark.any_isa
@@ -295,15 +295,14 @@ print(peak() - before)
 """
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/self/clear_refs"), reason="the peak is Linux's")
-@pytest.mark.skipif("ELMAN_SANITIZED" in os.environ, reason="the sanitizer keeps freed memory")
+@measures_peak
 @pytest.mark.parametrize("shape", [(10_000, 100, 16), (10, 100_000, 16), (1_000_000, 16)])
 def test_memory_is_bounded_whatever_the_size_of_the_file(tmp_path, shape):
     memory = 4 << 20
     file = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.float32, shape)
     assert file.nbytes == 64 * 10**6  # of zeros, which are not stored
     del file
-    done = python(PEAK + MEASURED, tmp_path, memory)
+    done = python(MEASURED, tmp_path, memory)
     assert done.returncode == 0, done.stderr
     used = int(done.stdout)
     assert used < 2.5 * memory  # threads and the allocator add something

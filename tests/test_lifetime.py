@@ -20,7 +20,7 @@ import pytest
 import elman
 from elman.errors import BusyError, ModelFormatError
 from fixtures.bits import assert_same_bits
-from fixtures.processes import FOLDER, python
+from fixtures.processes import FOLDER, measures_peak, python
 
 
 @pytest.fixture
@@ -583,9 +583,10 @@ def test_states_and_results_outlive_their_stream(net, rng):
     assert len(churn) == 20
 
 
+@measures_peak
 def test_nothing_is_left_of_networks_and_streams_that_are_gone():
     done = python("""
-        import gc, resource
+        import gc
         import elman, numpy as np
         def live(count):
             for _ in range(count):
@@ -596,9 +597,9 @@ def test_nothing_is_left_of_networks_and_streams_that_are_gone():
                 net.layers[0].W_hh[0]
         live(5)
         gc.collect()
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        before = from_now()
         live(40)  # of more than 2 MiB each
-        print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+        print((peak() - before) >> 20)
     """)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < 20  # MiB
