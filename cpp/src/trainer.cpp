@@ -63,8 +63,8 @@ Place place_of(Index index, Index longest, Truncation windows) {
 
 // The sequences and the window of one update.
 template <class Real>
-PartTask<Real> part_of(const TrainingTask<Real>& task, const Index* sequences, Index count,
-                       const Place& place) {
+PartTask<Real> task_of_part(const TrainingTask<Real>& task, const Index* sequences, Index count,
+                            const Place& place) {
     PartTask<Real> part;
     part.sequences = sequences;
     part.count = count;
@@ -241,7 +241,7 @@ bool Trainer<Real>::update(const TrainingTask<Real>& task, Minibatch& batch, Pro
         sum_of_weights(task.examples, batch.sequences, batch.count, place.window, progress.pause);
     double loss = 0;
     if (weight > 0 || keep) {
-        PartTask<Real> part = part_of(task, batch.sequences, batch.count, place);
+        PartTask<Real> part = task_of_part(task, batch.sequences, batch.count, place);
         part.states = data_of(batch.states);
         part.normalizer = weight > 0 ? weight : 1;
         part.with_gradients = weight > 0;
