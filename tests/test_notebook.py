@@ -75,7 +75,6 @@ def test_the_last_value_of_a_cell_is_short(shown):
         text = only(shown[name])["text/plain"]
         assert len(text) < 500
         assert len(text.splitlines()) <= 6
-    assert "text/html" not in only(shown["result"])
     assert "<td>layer 1</td><td>8</td><td>4</td>" in only(shown["network"])["text/html"]
 
 
@@ -93,22 +92,6 @@ def test_a_figure_gives_its_image():
 def _series():
     x = np.sin(np.arange(50.0))[:, None]
     return elman.Network(1, 4, 1, output_activation="identity", seed=0), x[:-1], x[1:]
-
-
-def test_the_table_of_a_network_has_a_row_for_each_layer():
-    net = elman.Network(
-        3, [8, 4], 2, activation=["relu", "tanh"], direction=["bidirectional", "forward"]
-    )
-    rows = re.findall("<tr>(.*?)</tr>", net._repr_html_())
-    cells = [re.findall("<td>(.*?)</td>", row) for row in rows]
-    assert cells == [
-        ["", "inputs", "units", "activation", "direction"],
-        ["layer 0", "3", "2 x 8", "relu", "bidirectional"],
-        ["layer 1", "16", "4", "tanh", "forward"],
-        ["readout", "4", "2", "sigmoid", ""],
-    ]
-    assert f"{net.num_parameters} parameters" in net._repr_html_()
-    assert elman.Network(3, 4, None)._repr_html_().count("<tr>") == 2
 
 
 def test_a_run_is_shown_by_its_shapes():

@@ -98,6 +98,17 @@ class Layer(_Constant):
     def __repr__(self) -> str:
         return f"Layer({self.W_xh.shape[1]} -> {_words(self)})"
 
+    def _repr_html_(self) -> str:
+        from elman import _html
+
+        halves = {"": self} if self.reverse is None else {"": self, "reverse.": self.reverse}
+        named = {
+            prefix + name: getattr(half, name)
+            for prefix, half in halves.items()
+            for name in _structure.WEIGHTS
+        }
+        return _html.arrays(named) + _html.text(repr(self))
+
 
 class Readout(_Constant):
     """The readout: `W_hy` (O, H), `b_y` (O,) or None, and the output activation."""
@@ -122,6 +133,12 @@ class Readout(_Constant):
     def __repr__(self) -> str:
         O, H = self.W_hy.shape
         return f"Readout({H} -> {O} {self.activation})"
+
+    def _repr_html_(self) -> str:
+        from elman import _html
+
+        named = {"W_hy": self.W_hy, "b_y": self.b_y}
+        return _html.arrays(named) + _html.text(repr(self))
 
 
 class Parameters:
@@ -580,21 +597,18 @@ output_mean, output_std, masked, metadata, table
         return f"Network({sizes(self)}, {self.dtype}, {self.num_parameters:,} parameters{masked})"
 
     def _repr_html_(self) -> str:
-        """Return a small table of layers, for notebooks."""
-        rows: list[list[object]] = [["", "inputs", "units", "activation", "direction"]]
+        from elman import _html
+
+        rows: list[list[object]] = []
         for i, layer in enumerate(self.layers):
             H, I = layer.W_xh.shape
             units = H if layer.reverse is None else f"2 x {H}"
-            rows.append([f"layer {i}", I, units, layer.activation, layer.direction])
+            rows.append([f"layer {i}", I, units, _activations(layer), layer.direction])
         if self.readout is not None:
             O, H = self.readout.W_hy.shape
             rows.append(["readout", H, O, self.readout.activation, ""])
-        cells = ("".join(f"<td>{cell}</td>" for cell in row) for row in rows)
-        table = "".join(f"<tr>{row}</tr>" for row in cells)
-        return (
-            f"<table>{table}</table><p>Network of {self.num_parameters:,} parameters,"
-            f" {self.dtype}</p>"
-        )
+        table = _html.table(["", "inputs", "units", "activation", "direction"], rows)
+        return table + _html.text(repr(self))
 
     def __hash__(self) -> int:
         return hash(self._content())
@@ -650,8 +664,12 @@ def sizes(net: Parameters) -> str:
 
 def _words(layer: Layer) -> str:
     """Describe a layer, as in `32 tanh` or `32 tanh bidirectional`."""
-    activation = str(layer.activation)
-    if layer.reverse is not None and layer.reverse.activation != layer.activation:
-        activation += f" and {layer.reverse.activation}"
-    words = f"{len(layer.W_hh)} {activation}"
+    words = f"{len(layer.W_hh)} {_activations(layer)}"
     return words if layer.direction == "forward" else f"{words} {layer.direction}"
+
+
+def _activations(layer: Layer) -> str:
+    """Name the activation of a layer, or both of a bidirectional one."""
+    if layer.reverse is None or layer.reverse.activation == layer.activation:
+        return str(layer.activation)
+    return f"{layer.activation} and {layer.reverse.activation}"

@@ -35,3 +35,8 @@ class Run(_Results):
     def __repr__(self) -> str:
         parts = (f"{name} {'None' if a is None else a.shape}" for name, a in self._asdict().items())
         return f"Run({', '.join(parts)}, {self.state.dtype})"
+
+    def _repr_html_(self) -> str:
+        from elman import _html
+
+        return _html.arrays(self._asdict()) + _html.text(f"Run in {self.state.dtype}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from elman import _arguments, _structure
+from elman import _arguments, _html, _structure
 from elman.errors import ArgumentTypeError
 
 if TYPE_CHECKING:
@@ -135,6 +135,10 @@ class Gradients:
         layers = f"{len(self.layers)} layer{'s' if len(self.layers) > 1 else ''}"
         readout = "" if self.readout is None else " and a readout"
         return f"Gradients({layers}{readout}, {count:,} values, norm {norm:.4g})"
+
+    def _repr_html_(self) -> str:
+        named = self.tensors() if self.x is None else {**self.tensors(), "x": self.x}
+        return _html.arrays(named) + _html.text(repr(self))
 
 
 def _prefix(layer: int) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from elman import _arguments, _frame
+from elman import _arguments, _frame, _html
 from elman._compare import causes, steps
 from elman._compare.opening import open_source
 from elman._network import Network, require_network
@@ -90,6 +90,11 @@ class Comparison(NamedTuple):
         if self.not_judged:
             text += f"; {self.not_judged} values without a bound (overflow, NaN) were not judged"
         return text
+
+    def _repr_html_(self) -> str:
+        parts = [*((f"layer {i}", d) for i, d in enumerate(self.layers)), ("output", self.output)]
+        rows = [(name, "not shown" if d is None else f"{d:.2g}") for name, d in parts]
+        return _html.table(("", "largest difference"), rows) + _html.text(str(self))
 
 
 def compare(

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import html
 from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
-from elman import _files
+from elman import _files, _html
 from elman._container import printable, show
 from elman.errors import ArgumentError, ArgumentTypeError, DTypeError, ShapeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     import pandas
@@ -156,19 +155,11 @@ class Frame:
     def _repr_html_(self) -> str:
         columns = [_shown(name, array) for name, array in self._columns.items()]
         names, *rows = list(zip(*columns, strict=True)) or [()]
-        size = "".join(f"<p>{line}</p>" for line in self._size())
-        return html_table(names, rows) + size
+        size = "".join(map(_html.text, self._size()))
+        return _html.table(names, rows) + size
 
     def _size(self) -> list[str]:
         return [f"[{len(self)} rows]"] if len(self) > 2 * SHOWN else []
-
-
-def html_table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return columns by name as a table in HTML."""
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
-    lines = ("".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in rows)
-    body = "".join(f"<tr>{line}</tr>" for line in lines)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _name(name: object) -> str:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import math
 import os
-from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from elman import _arguments
+from elman import _arguments, _html
 from elman._network import require_network
 from elman._parameters import core_of
 from elman.errors import ArgumentError, DivergenceError
 from elman.files import missing as gaps
-from elman.files.frame import Frame, html_table
+from elman.files.frame import Frame
 from elman.forecasting import intervals
 from elman.forecasting import series as sources
 from elman.forecasting import times as clock
@@ -38,7 +37,7 @@ __all__ = ["Forecast", "Part", "forecast"]
 STEPS = 24  # the default for a network that forecasts the next step
 ORIGINS = 2000  # approximate limit of the earlier forecasts for the intervals
 PAST = 2  # times the steps: how much of the data a result keeps for plots
-SHOWN = 6  # rows of a repr
+SHOWN, SHOWN_HTML = 6, 24  # rows of a repr, and in a notebook
 DIGITS = 5  # of the largest number of a column
 
 
@@ -175,11 +174,17 @@ class Forecast:
         lines = [
             "  ".join(f"{cell:>{w}}" for cell, w in zip(row, widths, strict=True)) for row in shown
         ]
-        rest = [f"... {len(rows) - SHOWN} more rows"] if len(rows) > SHOWN else []
-        return "\n".join([*lines, *rest, self.summary])
+        return "\n".join([*lines, *self._below(rows, SHOWN)])
+
+    def _below(self, rows: list[list[str]], shown: int) -> list[str]:
+        """Return the lines below a table: how many rows it leaves out, and the summary."""
+        rest = [f"... {len(rows) - shown} more rows"] if len(rows) > shown else []
+        return [*rest, self.summary]
 
     def _repr_html_(self) -> str:
-        return f"{html_table(*self.rows())}<p>{escape(self.summary)}</p>"
+        names, rows = self.rows()
+        below = "".join(map(_html.text, self._below(rows, SHOWN_HTML)))
+        return _html.table(names, rows[:SHOWN_HTML]) + below
 
 
 def forecast(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from elman import _html
 from elman.errors import ShapeError
 from elman.reference.activations import activate, clip_of, clipped, numbers_of, steepest
 from elman.reference.forward import (
@@ -122,18 +123,36 @@ class VerificationReport(NamedTuple):
         if self.where is None:
             text = f"verified: {text} are exact"
         else:
-            part, sequence, t, unit = self.where
-            place = "the output" if part == "output" else f"layer {part}"
-            row = f", sequence {', '.join(map(str, sequence))}" if sequence else ""
             text = (
                 f"{'verified' if self.ok else 'NOT verified'}: of {text} the worst error is"
-                f" {self.worst_ratio:.3g} times the rounding bound"
-                f" (in {place}{row}, step {t}, unit {unit});"
+                f" {self.worst_ratio:.3g} times the rounding bound ({self._place()});"
                 f" the largest error is {self.largest_error:.3g}"
             )
         if self.not_judged:
             text += f"; {self.not_judged} values may overflow and were not checked"
         return f"{text}. Free-running difference: {self.free_running_difference:.3g}."
+
+    def _place(self) -> str:
+        """Describe `where`."""
+        if self.where is None:
+            return "nowhere"
+        part, sequence, t, unit = self.where
+        place = "the output" if part == "output" else f"layer {part}"
+        row = f", sequence {', '.join(map(str, sequence))}" if sequence else ""
+        return f"in {place}{row}, step {t}, unit {unit}"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (
+                "verified" if self.ok else "NOT verified",
+                f"{self.values} values in {self.steps} steps",
+            ),
+            ("worst error / rounding bound", f"{self.worst_ratio:.3g}, {self._place()}"),
+            ("largest error", f"{self.largest_error:.3g}"),
+            ("not checked, may overflow", self.not_judged),
+            ("free-running difference", f"{self.free_running_difference:.3g}"),
+        ]
+        return _html.table((), rows)
 
 
 @np.errstate(all="ignore")

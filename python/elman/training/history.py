@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from elman import _files
+from elman import _files, _html
 from elman.errors import ArgumentTypeError
 
 if TYPE_CHECKING:
@@ -110,6 +110,15 @@ class History:
         facts += [f"stopped: {self.stopped}"] if self.stopped else []
         return f"History({', '.join(facts)})"
 
+    def _repr_html_(self) -> str:
+        rows = [
+            (name, f"{v[0]:.4g}", f"{v[-1]:.4g}", f"{min(v):.4g}", _html.curve(v))
+            for name, v in (("loss", self.loss), ("validation loss", self.validation_loss))
+            if v
+        ]
+        names = ("", "first", "last", "lowest", "by epoch")
+        return _html.table(names, rows) + _html.text(repr(self))
+
 
 class TrainResult(NamedTuple):
     """The result of `elman.train`: `network, history = elman.train(...)`.
@@ -147,6 +156,9 @@ class TrainResult(NamedTuple):
             f"  loss             {_course(history.loss)}\n"
             f"  validation loss  {_course(history.validation_loss)}"
         )
+
+    def _repr_html_(self) -> str:
+        return self.network._repr_html_() + self.history._repr_html_()
 
 
 def _course(losses: list[float]) -> str:

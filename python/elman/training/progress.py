@@ -81,7 +81,9 @@ def _notebook(epochs: int) -> Iterator[Show]:
         return {"text/plain": line}
 
     shown, line = time.monotonic(), ""
-    handle = display(text(f"epoch 0/{epochs}"), raw=True, display_id=True)
+    handle = display(  # type: ignore[no-untyped-call, unused-ignore]
+        text(f"epoch 0/{epochs}"), raw=True, display_id=True
+    )
 
     def show(epoch: Epoch) -> None:
         nonlocal shown, line
