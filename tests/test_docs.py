@@ -3,6 +3,7 @@
 import collections
 import doctest
 import importlib
+import json
 import os
 import pathlib
 import re
@@ -10,7 +11,6 @@ import shutil
 import subprocess
 import sys
 import textwrap
-from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -18,7 +18,8 @@ import pytest
 import elman
 from elman import _core
 from elman.cli import app, bench, demo
-from fixtures import command, make_reference
+from fixtures import command, make_pages, make_reference, pages, pictures
+from fixtures.pages import blocks_of
 
 pytestmark = pytest.mark.any_isa
 
@@ -34,24 +35,6 @@ MARKDOWN = sorted(
     str(path.relative_to(ROOT))
     for path in (*ROOT.glob("*.md"), *(p for f in FOLDERS for p in (ROOT / f).rglob("*.md")))
 )
-
-
-class Block(NamedTuple):
-    """A fenced block of a page; a comment before it may say how to run it."""
-
-    needs: str  # a package, without which the block is skipped; such blocks run separately
-    varies: bool  # printed numbers depend on the machine: only words are compared
-    language: str
-    code: str
-
-
-def blocks_of(page):
-    """Return the fenced blocks of a page."""
-    text = (ROOT / page).read_text()
-    pattern = r"(?:<!-- (?:needs (\w+)|(numbers vary)) -->\n)?```(\w*)\n(.*?)```"
-    found = re.findall(pattern, text, re.DOTALL)
-    assert len(found) == text.count("```") // 2
-    return [Block(needs, bool(varies), *rest) for needs, varies, *rest in found]
 
 
 REFERENCE = "docs/reference.md"  # its blocks are the examples in docstrings
@@ -116,15 +99,19 @@ def here(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_runs_from_top_to_bottom(here, page):
-    names = {"__name__": "page"}
+    names, value, printed = {"__name__": "page"}, None, ""
     for block in blocks_of(page):
-        assert block.language in ("python", "console"), block
+        assert block.language in ("python", "console", "text"), block
         if block.needs:
             continue
         if block.language == "python":
-            exec(compile(block.code, page, "exec"), names)
+            value, printed = pages.run(block, page, names)
+        elif block.language == "text":
+            compare(block.code, printed, vary=block.varies)
         else:
             run_commands(block)
+        if block.picture:
+            compare_picture(ROOT / "docs" / block.picture, pages.figure_of(value))
 
 
 @pytest.mark.parametrize(("page", "number"), NEEDING)
@@ -134,20 +121,27 @@ def test_a_block_that_needs_another_framework_runs(here, page, number):
     if block.needs in CLUSTERS:
         run_program(block, here)
         return
-    exec(compile(block.code, page, "exec"), {"__name__": "page"})
+    pages.run(block, page, {"__name__": "page"})
 
 
-def test_the_readme_runs_and_forecasts_the_series(here, capsys):
-    names = {}
+def test_the_readme_runs_and_forecasts_the_series(here):
+    names, said = {}, ""
     for block in blocks_of("README.md"):
         assert block.language in ("python", "console"), block
         if block.language == "python":
-            exec(compile(block.code, "README.md", "exec"), names)
+            said += pages.run(block, "README.md", names)[1]
         else:
             run_commands(block)
-    assert capsys.readouterr().out.startswith("verified")
+    assert said.startswith("verified")
     truth = 20 + 5 * np.sin(np.arange(400, 424) / 5)
     assert np.abs(names["future"][:, 0] - truth).max() < 1  # of a swing of 10
+
+
+def compare_picture(path, figure):
+    """Compare the data that a picture shows with those that its page draws now."""
+    shown, drawn = pictures.described(path.read_text()), pictures.summary(figure)
+    differences = pictures.differences(shown, drawn)
+    assert not differences, f"cd tests && python -m fixtures.make_pages: {differences}"
 
 
 def run_program(block, folder):
@@ -218,6 +212,50 @@ def test_the_page_names_every_option_of_a_command(name):
     assert options == set(re.findall(r"--[a-z-]+", " ".join(first_cells)))
 
 
+# --- notebooks and pictures -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", make_pages.NOTEBOOKS)
+def test_a_notebook_is_made_from_its_page(page):
+    kept = (ROOT / make_pages.notebook_path(page)).read_text(encoding="utf-8")
+    assert kept == make_pages.notebook(page), "cd tests && python -m fixtures.make_pages"
+
+
+@pytest.mark.parametrize("page", make_pages.NOTEBOOKS)
+def test_the_links_of_a_notebook_lead_to_files_and_its_headings(page):
+    path = ROOT / make_pages.notebook_path(page)
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    text = "".join("".join(c["source"]) + "\n" for c in cells if c["cell_type"] == "markdown")
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    anchors = {heading.replace(" ", "-") for heading in headings}  # as Jupyter makes them
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        name, _, anchor = link.partition("#")
+        assert re.match(r"\w+:", link) or (path.parent / name).exists(), link
+        assert name or anchor in anchors, link
+
+
+def test_every_picture_belongs_to_a_page():
+    kept = {path.name for path in (ROOT / "docs" / "pictures").glob("*")}
+    shown = {block.picture for page in PAGES for block in blocks_of(page)} - {""}
+    assert kept == {pathlib.Path(path).name for path in shown}
+
+
+def test_a_picture_says_what_it_shows():
+    figure = pytest.importorskip("matplotlib.figure").Figure()
+    axes = figure.subplots()
+    axes.plot([1, 2, 4], [0.5, 0.25, 0.125])
+    axes.set_ylabel("loss < 1 & falling")
+    svg = pictures.svg_of(figure, "three losses")
+    assert svg == pictures.svg_of(figure, "three losses")
+    shown = pictures.described(svg)
+    assert pictures.differences(shown, pictures.summary(figure)) == []
+    axes.lines[0].set_ydata([0.5, 0.25, 0.15])
+    assert pictures.differences(shown, pictures.summary(figure))[0].startswith("axes 0, lines")
+    axes.set_ylabel("loss")
+    axes.lines[0].set_ydata([0.5, 0.25, 0.125])
+    assert pictures.differences(shown, pictures.summary(figure))[0].startswith("axes 0, texts")
+
+
 # --- links ----------------------------------------------------------------------------------------
 
 
@@ -226,8 +264,7 @@ def anchors_of(page):
     text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
     found, times = set(re.findall(r'<a id="([^"]+)">', text)), collections.Counter()
     for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE):
-        words = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading)
-        slug = re.sub(r"[^\w\- ]", "", words.strip().lower()).replace(" ", "-")
+        slug = pages.slug_of(heading)
         found.add(f"{slug}-{times[slug]}" if times[slug] else slug)
         times[slug] += 1
     return found

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import elman
+from fixtures import make_pages, pages
 
 pytestmark = pytest.mark.any_isa
 
@@ -27,6 +28,8 @@ CELLS = {
     "history": "result.history",
     "network": "net",
     "layer": "net.layers[0]",
+    "readout": "net.readout",
+    "report": "net.verify(x)",
     "run": "net.run(x, return_hidden=True)",
     "silent": "elman.train(net, x, x, epochs=2).history.stopped",
     "interrupted": """
@@ -43,12 +46,22 @@ except RuntimeError:
 @pytest.fixture(scope="module")
 def shown():
     """The outputs of every cell of a notebook that was executed."""
-    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
-    pytest.importorskip("ipykernel")
+    nbformat = pytest.importorskip("nbformat")
     cells = [nbformat.v4.new_code_cell(source) for source in CELLS.values()]
-    notebook = nbformat.v4.new_notebook(cells=cells)
-    nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
-    return {name: cell.outputs for name, cell in zip(CELLS, notebook.cells, strict=True)}
+    done = executed(nbformat.v4.new_notebook(cells=cells))
+    return {name: cell.outputs for name, cell in zip(CELLS, done, strict=True)}
+
+
+def executed(notebook, folder=None):
+    """Return the cells of code of a notebook, with their outputs."""
+    nbclient = pytest.importorskip("nbclient")
+    pytest.importorskip("ipykernel")
+    resources = {"metadata": {"path": str(folder)}} if folder else {}
+    client = nbclient.NotebookClient(
+        notebook, timeout=300, kernel_name="python3", resources=resources
+    )
+    client.execute()
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
 def only(outputs):
@@ -71,11 +84,38 @@ def test_a_figure_is_an_image_without_any_setup(shown):
 
 
 def test_the_last_value_of_a_cell_is_short(shown):
-    for name in ("result", "history", "network", "layer", "run"):
-        text = only(shown[name])["text/plain"]
-        assert len(text) < 500
-        assert len(text.splitlines()) <= 6
+    for name in ("result", "history", "network", "layer", "readout", "report", "run"):
+        data = only(shown[name])
+        assert len(data["text/plain"]) < 500
+        assert len(data["text/plain"].splitlines()) <= 6
+        assert data["text/html"].startswith("<table>")
     assert "<td>layer 1</td><td>8</td><td>4</td>" in only(shown["network"])["text/html"]
+
+
+# --- the notebooks of the documentation -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", make_pages.NOTEBOOKS)
+def test_a_page_runs_as_a_notebook_and_shows_each_picture_once(tmp_path, page):
+    nbformat = pytest.importorskip("nbformat")
+    notebook = nbformat.read(pages.ROOT / make_pages.notebook_path(page), as_version=4)
+    nbformat.validate(notebook)
+    outputs = [
+        (cell.source, output) for cell in executed(notebook, tmp_path) for output in cell.outputs
+    ]
+    shown = [source for source, output in outputs if "image/png" in output.get("data", {})]
+    assert shown == drawing(page)
+    assert [source for source, output in outputs if output.get("name") == "stderr"] == []
+
+
+def drawing(page):
+    """Return the code that draws each picture of a page."""
+    code, found = "", []
+    for block in pages.blocks_of(page):
+        if block.language == "python" and not block.needs:
+            code = block.code.strip("\n")
+        found += [code] if block.picture else []
+    return found
 
 
 # --- without a notebook ---------------------------------------------------------------------------
