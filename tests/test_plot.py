@@ -317,6 +317,16 @@ def test_weights_are_images_of_one_scale():
     assert panels[3].get_xlabel() == "8 × 8"
 
 
+def test_small_weights_show_their_numbers():
+    net = elman.Network.from_weights([([[0.5], [-0.25]], [[1, 2], [3, -4]], None)], None)
+    W_xh, W_hh = (panel for panel in plot.weights(net).child_axes if panel.get_images())
+    assert [text.get_text() for text in W_xh.texts] == ["0.50", "-0.25"]
+    where = {text.get_position(): text.get_text() for text in W_hh.texts}
+    assert where == {(0, 0): "1.00", (1, 0): "2.00", (0, 1): "3.00", (1, 1): "-4.00"}
+    large = elman.Network(3, 9, None, seed=0)
+    assert not any(panel.texts for panel in plot.weights(large).child_axes)
+
+
 def test_eigenvalues_are_points_around_the_unit_circle():
     net = elman.Network(3, [8, 4], 2, seed=0)
     ax = plot.eigenvalues(net)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from matplotlib.patches import Circle
 from matplotlib.ticker import MaxNLocator
 
@@ -13,9 +14,12 @@ from elman.plot.paper import Span
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from numpy.typing import NDArray
 
     from elman._network import Network
     from elman.views.export import View
+
+    Array = NDArray[Any]
 
 __all__ = ["eigenvalues", "weights"]
 
@@ -23,6 +27,8 @@ LARGEST = 2.6  # inches: the longest side of a matrix
 LEAST = 0.2  # inches: a side of one row or column
 GAP = (0.35, 0.55)  # inches between matrices, and between rows of them
 BAR = 0.11  # inches: the width of the scale of colours
+NUMBER = 6.5  # points: the size of a number in a cell
+READABLE = 8  # rows or columns of the largest matrix, if numbers are written
 NAMED = 6  # sets of eigenvalues with a marker and a name of their own
 
 
@@ -30,7 +36,8 @@ def weights(net: Network, *, ax: Axes | None = None) -> Axes:
     """Draw the weights of a network as matrices: W_xh, W_hh and b_h of each layer, W_hy and b_y.
 
     The rows of a matrix are the units that it feeds, its columns what it reads. Dark is negative,
-    light is positive, and one scale holds for all.
+    light is positive, and one scale holds for all. Without more than 8 rows or
+    columns, matrices show their numbers.
 
     Parameters
     ----------
@@ -74,6 +81,8 @@ def draw_weights(view: View, ax: Axes | None) -> Axes:
         for j, matrix in enumerate(row["matrices"]):
             panel = paper.panel(ax, (spans, i, GAP[1]), (columns, j, GAP[0]))
             image = _draw_matrix(panel, matrix, view["limit"] or 1.0)
+            if longest <= READABLE:
+                _write_numbers(panel, matrix["values"], view["limit"])
             if j == 0:
                 panel.set_ylabel(row["name"])
     ends = (Span(1.0), Span(inches=BAR), Span(inches=0.35))
@@ -98,6 +107,14 @@ def _draw_matrix(panel: Axes, matrix: View, limit: float) -> Any:  # noqa: ANN40
     bias = matrix["label"].startswith("b")
     panel.set_xlabel(f"{rows}" if bias else f"{rows} × {columns}", fontsize=paper.SMALL)
     return image
+
+
+def _write_numbers(panel: Axes, values: Array, limit: float) -> None:
+    """Write the numbers of a matrix, light on dark and dark on light."""
+    for (i, j), value in np.ndenumerate(values):
+        text = f"{value:z.2f}" if limit < 10 else f"{value:.3g}"
+        ink = paper.INK if value > 0 else "white"
+        panel.text(j, i, text, color=ink, fontsize=NUMBER, ha="center", va="center")
 
 
 # --- eigenvalues ----------------------------------------------------------------------------------
