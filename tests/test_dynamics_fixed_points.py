@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -429,6 +430,9 @@ def test_points_are_a_sequence_with_a_table():
     page = points._repr_html_()
     assert page.count("<tr>") == 4
     assert "3 fixed, 2 of them stable" in page
+    many = dataclasses.replace(points, points=points.points * 11)._repr_html_()
+    assert many.count("<tr>") == 31
+    assert "<p>... 3 more points</p>" in many
     data = json.loads(json.dumps(points.to_dict()))
     assert data["points"][0]["state"] == points[0].state.tolist()
     assert data["points"][0]["eigenvalues"] == [[points[0].eigenvalues[0].real, 0.0]]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
-from elman import _arguments
+from elman import _arguments, _html
 from elman.dynamics.certificate import (
     Ball,
     contracts,
@@ -148,17 +147,12 @@ class FixedPoints(Record, Sequence[FixedPoint]):
         )
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{html.escape(heading)}</th>" for heading in _HEADINGS)
-        rows = (
-            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>"
-            for cells in map(_cells, range(len(self)), self.points)
-        )
-        return (
-            f"<table><caption>{html.escape(repr(self))}</caption>"
-            f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
-        )
+        rows = map(_cells, range(len(self)), self.points[:_SHOWN])
+        more = [f"... {len(self) - _SHOWN} more points"] if len(self) > _SHOWN else []
+        return _html.table(_HEADINGS, rows) + "".join(map(_html.text, [*more, repr(self)]))
 
 
+_SHOWN = 30  # points in a notebook; `str` has all of them
 _HEADINGS = (
     "point", "kind", "stable", "unstable", "|eigenvalue|", "residual", "bound", "radius", "speed",
     "starts",

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import html
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from elman import _arguments, _files
+from elman import _arguments, _files, _html
 from elman._parameters import sizes
 from elman.errors import ArgumentError
 from elman.trace import equations, tables
@@ -207,14 +206,8 @@ class Trace:
         return f"Trace({sizes(self.network)}, x {self.x.shape}, y {self.y.shape}, {self.x.dtype})"
 
     def _repr_html_(self) -> str:
-        """Return a small table of the arrays, for notebooks."""
         arrays = dict(tables.arrays(self.x, self.layers, self.readout, self.y))
-        rows = "".join(
-            f"<tr><td>{name}</td><td>{array.shape}</td><td>{_range(array)}</td></tr>"
-            for name, array in arrays.items()
-        )
-        head = "<tr><th></th><th>shape</th><th>range</th></tr>"
-        return f"<table>{head}{rows}</table><p>Trace of {html.escape(repr(self.network))}</p>"
+        return _html.arrays(arrays) + _html.text(f"Trace of {self.network!r}")
 
 
 def _index(argument: str, value: int, size: int) -> int:
@@ -226,9 +219,3 @@ def _index(argument: str, value: int, size: int) -> int:
     if not -size <= number < size:
         raise ArgumentError(f"{argument}: expected {-size} to {size - 1}, got {number}")
     return number % size
-
-
-def _range(array: Array) -> str:
-    """Return the smallest and the largest number, without NaN."""
-    numbers = array[~np.isnan(array)]
-    return f"{numbers.min():.3g} to {numbers.max():.3g}" if numbers.size else ""
