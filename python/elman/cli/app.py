@@ -3,12 +3,12 @@
 Each command imports its modules when it runs, so that `elman --help` does not need NumPy.
 """
 
-from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
 
+from elman.cli import words
 from elman.cli.stopping import interruptible
 
 UsageError: Any = typer.BadParameter.__bases__[0]  # of Click, or of Typer's copy
@@ -33,7 +33,6 @@ app = typer.Typer(
 
 Model = Annotated[str, typer.Argument(help="A model file.", metavar="MODEL", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-MOST_STEPS = 10_000  # in a range of --horizon
 OTHER_FRAMEWORKS = (
     'Other frameworks are timed by "python bench/run.py" in a checkout of elman, after'
     " \"pip install '.[bench]'\" there."
@@ -207,8 +206,8 @@ def run(
             format=form,
             sequence=sequence,
             missing=missing,
-            inputs=_given(inputs),
-            columns=_given(columns),
+            inputs=words.given(inputs),
+            columns=words.given(columns),
             nonfinite=nonfinite,
             skip_bad=skip_bad,
             memory=memory,
@@ -378,11 +377,11 @@ def train(
         targets,
         examples.Question(
             task=task,
-            inputs=_columns(inputs),
-            targets=_columns(target),
+            inputs=words.columns(inputs),
+            targets=words.columns(target),
             sequence=sequence,
-            horizon=None if horizon is None else _steps(horizon),
-            calendar=_columns(calendar),
+            horizon=None if horizon is None else words.steps(horizon),
+            calendar=words.columns(calendar),
             missing=missing,
         ),
         train.Settings(
@@ -399,36 +398,6 @@ def train(
         plot,
         as_json,
     )
-
-
-def _steps(text: str) -> tuple[int, ...]:
-    """Return the steps in 24 or 1..24."""
-    first, dots, last = text.partition("..")
-    if not all(number.isdecimal() for number in (first, last or first)) or bool(dots) != bool(last):
-        raise typer.BadParameter(f"--horizon: expected steps as 24 or 1..24, got {text}")
-    steps = range(int(first), int(last or first) + 1)
-    if not 1 <= steps.start < steps.stop or len(steps) > MOST_STEPS:
-        raise typer.BadParameter(
-            f"--horizon: expected increasing steps from 1, at most {MOST_STEPS}, got {text}"
-        )
-    return tuple(steps)
-
-
-def _given(text: str | None) -> list[str] | None:
-    return None if text is None else _columns(text)
-
-
-def _columns(text: str) -> list[str]:
-    """Return the names in a,b; one in quotes may have commas, as in CSV."""
-    import csv
-
-    try:
-        (names,) = csv.reader([text], skipinitialspace=True, strict=True)
-    except (csv.Error, ValueError):
-        raise typer.BadParameter(
-            f"expected names as a,b, a name with commas in quotes, got {text}"
-        ) from None
-    return list(filter(None, map(str.strip, names)))
 
 
 @app.command()
@@ -625,40 +594,19 @@ def convert(
     from elman.cli import convert
 
     options = {
-        "activation": _one_or_several(activation),
-        "output_activation": _one_or_several(output_activation),
-        "prefix": _one_or_several(prefix),
-        "layers": None if layers is None else _columns(layers),
-        "readout": False if _is_false(readout) else _readout(readout),
+        "activation": words.one_or_several(activation),
+        "output_activation": words.one_or_several(output_activation),
+        "prefix": words.one_or_several(prefix),
+        "layers": words.given(layers),
+        "readout": False if words.is_false(readout) else words.readout(readout),
         "embedding": embedding,
-        "initial_state": False if _is_false(initial_state) else initial_state,
-        "cell": None if cell is None else _mapping(cell),
+        "initial_state": False if words.is_false(initial_state) else initial_state,
+        "cell": None if cell is None else words.mapping(cell),
         "dtype": dtype,
         "external_data": external_data or None,
     }
     if not convert.convert(source, target, options, fold_scaling, check, as_json):
         raise typer.Exit(1)
-
-
-def _is_false(value: str | None) -> bool:
-    """Return whether a word is false, as the command or Python writes it."""
-    return value in ("false", "False")
-
-
-def _one_or_several(text: str | None) -> str | list[str] | None:
-    return _columns(text) if text and "," in text else text
-
-
-def _readout(text: str | None) -> str | list[str] | dict[str, list[str]] | None:
-    return _mapping(text) if text and "=" in text else _one_or_several(text)
-
-
-def _mapping(text: str) -> dict[str, list[str]]:
-    """Return the names after each name: "W_hh=h2h.weight,b_h=i2h.bias+h2h.bias"."""
-    pairs = [part.partition("=") for part in text.split(",")]
-    if not all(name and value for name, _, value in pairs):
-        raise typer.BadParameter(f"expected NAME=TENSOR,NAME=TENSOR, got {text}")
-    return {name.strip(): value.strip().split("+") for name, _, value in pairs}
 
 
 @app.command()
@@ -704,16 +652,7 @@ def bench(
 
     timing.one_thread()
     known = {str(H): H for _, H, _ in timing.SIZES}
-    hidden_sizes = [known[size] for size in _some(sizes, known, "--sizes")]
+    hidden_sizes = [known[size] for size in words.some(sizes, known, "--sizes")]
     from elman.cli import bench
 
     bench.bench(model, hidden_sizes, as_json)
-
-
-def _some(text: str, known: Iterable[str], option: str) -> list[str]:
-    """Return the names in a list separated by commas, in the order of `known`."""
-    names = set(filter(None, text.split(",")))
-    if unknown := names.difference(known):
-        expected = ",".join(known)
-        raise typer.BadParameter(f"{option}: expected some of {expected}, got {','.join(unknown)}")
-    return [name for name in known if name in names]
