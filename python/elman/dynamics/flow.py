@@ -146,7 +146,7 @@ def gradient_flow(
 
     >>> import numpy as np, elman
     >>> net = elman.Network(input_size=1, hidden_size=8, output_size=1, seed=0)
-    >>> x, y = np.ones((50, 1)), np.full((50, 1), 0.5)
+    >>> x, y = np.ones((50, 1)), np.array([0.5])
     >>> flow = elman.dynamics.gradient_flow(net, x, y, outputs="last", lags=20)
     >>> flow
     GradientFlow(50 steps, lags 0 to 20, norms (50, 21))

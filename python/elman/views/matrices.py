@@ -100,7 +100,7 @@ def eigenvalues(thing: Network | Any) -> View:  # noqa: ANN401
     --------
     >>> import elman
     >>> view = elman.views.eigenvalues([[0.0, -0.5], [0.5, 0.0]])
-    >>> view["sets"][0]["radius"]
+    >>> round(view["sets"][0]["radius"], 6)
     0.5
     """
     if isinstance(thing, Network):
