@@ -66,9 +66,9 @@ def cold_start(
         net.save(Path(folder, "model.safetensors"))
         programs = {"import numpy": NUMPY, "elman": ELMAN.format(folder=folder)}
         if "onnxruntime" in peers:
-            from peers.onnxruntime import model
+            from peers.graphs import of_rnn
 
-            Path(folder, "model.onnx").write_bytes(model(net).SerializeToString())
+            Path(folder, "model.onnx").write_bytes(of_rnn(net).SerializeToString())
             programs["onnxruntime"] = ONNXRUNTIME.format(folder=folder)
         if "torch" in peers:
             _save_torch(net, Path(folder, "model.pt"))

@@ -41,10 +41,11 @@ def checked(
 
 
 def entries(name: str, peer: Peer, work: str, x: Array) -> list[Entry]:
-    """Return an entry for each mode of a step, or for the run of a sequence or a batch."""
+    """Return an entry for each mode of a step, or of the run of a sequence or a batch."""
     if work == "step":
         return [Entry(name, mode, loop, len(x)) for mode, loop in peer.loops(x).items()]
-    return [Entry(name, "", partial(peer.run, peer.input(x)), x[..., 0].size)]
+    data, steps = peer.input(x), x[..., 0].size
+    return [Entry(name, mode, partial(run, data), steps) for mode, run in peer.runs().items()]
 
 
 def wrong_steps(peer: Peer, x: Array, expected: Array) -> str | None:
@@ -57,8 +58,11 @@ def wrong_steps(peer: Peer, x: Array, expected: Array) -> str | None:
 
 
 def wrong_run(peer: Peer, x: Array, expected: Array) -> str | None:
-    """Return the error in the answer of a peer to x (T, I) or (B, T, I), or None."""
-    return disagreement(peer.output(peer.run(peer.input(x))), expected, x.dtype)
+    """Return the error in the answers of a peer to x (T, I) or (B, T, I), or None."""
+    for mode, run in peer.runs().items():
+        if found := disagreement(peer.output(run(peer.input(x))), expected, x.dtype):
+            return f"{mode}: {found}" if mode else found
+    return None
 
 
 def disagreement(y: Array, expected: Array, dtype: np.dtype[Any]) -> str | None:

@@ -53,6 +53,10 @@ class Peer:
         """Return the outputs of whole sequences (T, I) or (B, T, I)."""
         raise NotImplementedError
 
+    def runs(self) -> dict[str, Callable[[Data], Data]]:
+        """Return a callable like `run` for each mode; one unless a peer has several."""
+        return {"": self.run}
+
     def output(self, y: Data) -> Array:
         """Return the result of `run` or of a step as an array."""
         return np.asarray(y)
