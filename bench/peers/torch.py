@@ -1,15 +1,29 @@
-"""PyTorch in inference mode: `nn.RNN` and `nn.Linear`, and a step by tensor operations."""
+"""PyTorch in inference mode: `nn.RNN` and `nn.Linear`, tensor operations, and a scripted loop.
+
+us per step at (16, 32, 4): `torch.addmv` (used here) 4.9, with `out=` 5.1, one product of the
+joined x and h 5.2, `torch.jit.trace` 9.7, compiled ahead of time (AOTInductor) 11.9,
+`torch.compile` 16.6, `nn.RNN` 28.7; at H = 256 9.5, 9.6, 10.0, 14.6, -, 20.1, 38.1.
+ns per step of a sequence at H = 32, 256, 512: a scripted loop (used here) 1029, 5007, 23217; the
+same loop in Python 1412, 5323, 15827; `torch.compile` of ten steps 2292, 4825, 13848; `nn.RNN`
+2635, 7290, 25878. Of a batch of 64 at H = 32, 256: scripted 134, 2525; in Python 141, 2376;
+`torch.compile` of ten steps 163, 2291, of `nn.RNN` 195, 5307; `nn.RNN` 195, 2613. So compiling is
+at best a tie, after 10 to 20 s for each case.
+"""
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.nn.functional import linear
 
 from elman.cli.timing.base import Peer, Unsupported
 from elman.cli.timing.weights import weights
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from elman import Network
@@ -50,6 +64,20 @@ class Model(torch.nn.Module):
         return self.squash(self.linear(top)), h
 
 
+def _layer(x: torch.Tensor, W_xh, W_hh, b_h, h) -> torch.Tensor:
+    """Return the states of a layer over x (T, I) or (T, B, I), from h (H,) or (B, H)."""
+    u = linear(x, W_xh, b_h)
+    for u_t in u.unbind(0):
+        h = u_t.addmv_(W_hh, h) if u_t.dim() == 1 else u_t.addmm_(h, W_hh.t())
+        h = h.tanh_()
+    return u
+
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # PyTorch 2.13 calls it deprecated
+    scripted = torch.jit.script(_layer)
+
+
 class Torch(Peer):
     """Steps keep their state in a tensor."""
 
@@ -75,7 +103,6 @@ class Torch(Peer):
         return step
 
     def _addmv_step(self) -> Step:
-        """At (16, 32, 4) 7.5 us; in the same run nn.RNN takes 74, nn.RNNCell and Linear 34."""
         layers = [list(map(torch.from_numpy, layer)) for layer in self.weights.layers]
         W_hy, b_y = torch.from_numpy(self.weights.W_hy), torch.from_numpy(self.weights.b_y)
         addmv, sigmoid = torch.addmv, self.weights.sigmoid
@@ -89,8 +116,23 @@ class Torch(Peer):
 
         return step
 
+    def runs(self) -> dict[str, Callable[[torch.Tensor], torch.Tensor]]:
+        return {"a scripted loop": self._loop, "nn.RNN": self._module}
+
     @torch.inference_mode()
-    def run(self, x: torch.Tensor) -> torch.Tensor:
+    def _loop(self, x: torch.Tensor) -> torch.Tensor:
+        below = x if x.dim() == 2 else x.transpose(0, 1)
+        for layer in self.weights.layers:
+            *weights, h = map(torch.from_numpy, layer)
+            h = h if x.dim() == 2 else h.repeat(len(x), 1)
+            below = scripted(below, *weights, h)
+        W_hy, b_y = torch.from_numpy(self.weights.W_hy), torch.from_numpy(self.weights.b_y)
+        y = linear(below, W_hy, b_y)
+        y = y.sigmoid_() if self.weights.sigmoid else y
+        return y if x.dim() == 2 else y.transpose(0, 1)
+
+    @torch.inference_mode()
+    def _module(self, x: torch.Tensor) -> torch.Tensor:
         x = x if x.dim() == 3 else x[None]
         h = self.model.h_0.expand(-1, len(x), -1).contiguous()
         return self.model(x, h)[0]
