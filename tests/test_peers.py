@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -30,7 +31,8 @@ pytestmark = pytest.mark.any_isa
 
 RUN = cpp_build.ROOT / "bench" / "run.py"
 NEEDS = {"numba": ["numba"], "torch": ["torch"], "onnxruntime": ["onnxruntime", "onnx"]}
-NEEDS |= {"jax": ["jax"], "litert": ["ai_edge_litert"]}
+NEEDS |= {"jax": ["jax"], "litert": ["ai_edge_litert"], "openvino": ["openvino"]}
+NEEDS |= {"tract": ["tract", "onnx"], "ncnn": ["ncnn"]}
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +107,8 @@ def test_a_peer_gives_the_answers_of_the_reference(peer, dtype, more, rng):
     computed = prepared(peer, net)
     assert answers.wrong_steps(computed, x[0], expected[0]) is None
     assert answers.wrong_run(computed, x[0], expected[0]) is None
-    assert answers.wrong_run(computed, x, expected) is None
+    with contextlib.suppress(Unsupported):  # ncnn has no batches
+        assert answers.wrong_run(computed, x, expected) is None
 
 
 def test_each_step_callable_begins_at_the_initial_state_and_each_loop_runs(peer, rng):
@@ -136,6 +139,19 @@ def test_an_answer_off_by_more_than_rounding_is_wrong():
     assert "off by 0.01" in answers.wrong_run(right, x, expected + 0.01)
     assert answers.wrong_run(right, x, expected[:2]) == "expected (2, 2), got (4, 2)"
     assert "np.dot: off by 0.01" in answers.wrong_steps(right, x, expected + 0.01)
+
+
+def test_every_way_to_run_a_sequence_is_checked_and_timed():
+    net = network()
+    x = np.ones((4, 3), np.float32)
+    expected = reference.run(net, x).output
+    right = NumPy(net)
+    modes = {"a": right.run, "b": right.run}
+    both = type("Both", (NumPy,), {"runs": lambda self: modes})(net)
+    entries = answers.checked("both", both, "sequence", x, expected, net.num_parameters)
+    assert [(entry.mode, entry.items) for entry in entries] == [("a", 4), ("b", 4)]
+    modes["b"] = lambda x: right.run(x) + 0.5
+    assert answers.wrong_run(both, x, expected).startswith("b: off by 0.5")
 
 
 def test_a_nan_is_wrong():

@@ -31,6 +31,9 @@ TITLES = {
     "onnxruntime": "ONNX Runtime",
     "jax": "JAX",
     "litert": "LiteRT",
+    "openvino": "OpenVINO",
+    "tract": "tract",
+    "ncnn": "ncnn",
     "eigen": "plain Eigen",
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.interpreter import Interpreter
 
 from elman.cli.timing.weights import weights
 from peers.litert import OPERATORS, Graph, Model, model
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Rnn(Pool):
-    """Write the inputs, run, and read the outputs in place."""
+    """Write the inputs, run by the private `Invoke`, and read the outputs in place."""
 
     def __init__(self, net: Network, n: int) -> None:
         self.model = Model(model(net, n))
@@ -29,6 +30,21 @@ class Rnn(Pool):
         self.x[:] = x
         self.model.invoke()
         return self.y
+
+
+class Public(Rnn):
+    """The same by public calls, which copy."""
+
+    def __init__(self, net: Network, n: int) -> None:
+        self.interpreter = Interpreter(model_content=model(net, n), num_threads=1)
+        self.interpreter.allocate_tensors()
+        (x,), (y,) = self.interpreter.get_input_details(), self.interpreter.get_output_details()
+        self.x, self.y = x["index"], y["index"]
+
+    def step(self, x: Array) -> Array:
+        self.interpreter.set_tensor(self.x, x)
+        self.interpreter.invoke()
+        return self.interpreter.get_tensor(self.y)
 
 
 def of_products(net: Network, n: int) -> bytes:
@@ -65,4 +81,4 @@ class Products(Pool):
         return self.y
 
 
-POOLS = {"RNN": Rnn, "FULLY_CONNECTED": Products}
+POOLS = {"RNN": Rnn, "RNN, public calls": Public, "FULLY_CONNECTED": Products}
