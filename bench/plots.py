@@ -29,6 +29,9 @@ COLOURS = {
     "onnxruntime": "#7b4fa3",
     "jax": "#2ca02c",
     "litert": "#b5338a",
+    "openvino": "#0b5563",
+    "tract": "#a3b51b",
+    "ncnn": "#f2a0c0",
     "eigen": "#8c6d31",
 }
 LIMIT = {"color": "black", "linestyle": "--", "linewidth": 1.2}

@@ -28,6 +28,9 @@ IMPORTS = {
     "onnxruntime": "import onnxruntime",
     "jax": "import jax.numpy",
     "litert": "import ai_edge_litert.interpreter",
+    "openvino": "import openvino",
+    "tract": "import tract",
+    "ncnn": "import ncnn",
 }
 
 ELMAN = """
@@ -46,6 +49,46 @@ import torch
 with torch.inference_mode():
     torch.jit.load({folder!r} + "/model.pt")(torch.zeros(1, 1, 16), torch.zeros(1, 1, 32))
 """
+LITERT = """
+import numpy
+from ai_edge_litert.interpreter import Interpreter
+interpreter = Interpreter({folder!r} + "/model.tflite", num_threads=1)
+interpreter.allocate_tensors()
+interpreter.set_tensor(interpreter.get_input_details()[0]["index"], numpy.zeros((1, 16), "f"))
+interpreter.invoke()
+"""
+OPENVINO = """
+import numpy, openvino
+options = {{"INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": "f32"}}
+compiled = openvino.Core().compile_model({folder!r} + "/model.xml", "CPU", options)
+compiled([numpy.zeros((1, 16), numpy.float32)])
+"""
+TRACT = """
+import numpy, tract
+model = tract.onnx().load({folder!r} + "/model.onnx")
+model.set_input_fact(0, "1,1,16,f32")
+model.set_input_fact(1, "1,1,32,f32")
+zeros = [numpy.zeros((1, 1, n), numpy.float32) for n in (16, 32)]
+model.into_model().into_runnable().run(zeros)
+"""
+NCNN = """
+import ncnn, numpy
+net = ncnn.Net()
+net.load_param({folder!r} + "/ncnn.param")
+net.load_model({folder!r} + "/ncnn.bin")
+extractor = net.create_extractor()
+extractor.input("x", ncnn.Mat(numpy.zeros((1, 16), numpy.float32)))
+extractor.input("h_0", ncnn.Mat(numpy.zeros((1, 32), numpy.float32)))
+extractor.extract("y")
+"""
+PREDICTIONS = {
+    "onnxruntime": ONNXRUNTIME,
+    "torch": TORCH,
+    "litert": LITERT,
+    "openvino": OPENVINO,
+    "tract": TRACT,
+    "ncnn": NCNN,
+}
 
 
 def imports(
@@ -65,18 +108,20 @@ def cold_start(
     with tempfile.TemporaryDirectory() as folder:
         net.save(Path(folder, "model.safetensors"))
         programs = {"import numpy": NUMPY, "elman": ELMAN.format(folder=folder)}
-        if "onnxruntime" in peers:
-            from peers.graphs import of_rnn
-
-            Path(folder, "model.onnx").write_bytes(of_rnn(net).SerializeToString())
-            programs["onnxruntime"] = ONNXRUNTIME.format(folder=folder)
-        if "torch" in peers:
-            _save_torch(net, Path(folder, "model.pt"))
-            programs["torch"] = TORCH.format(folder=folder)
+        for name, program in PREDICTIONS.items():
+            if name in peers:
+                SAVES[name](net, Path(folder))
+                programs[name] = program.format(folder=folder)
         return _processes(programs, rounds, done)
 
 
-def _save_torch(net: elman.Network, path: Path) -> None:
+def _save_onnx(net: elman.Network, folder: Path) -> None:
+    from peers.graphs import of_rnn
+
+    Path(folder, "model.onnx").write_bytes(of_rnn(net).SerializeToString())
+
+
+def _save_torch(net: elman.Network, folder: Path) -> None:
     import torch
 
     from peers.torch import Model
@@ -84,7 +129,39 @@ def _save_torch(net: elman.Network, path: Path) -> None:
     example = torch.zeros(1, 1, 16), torch.zeros(1, 1, 32)
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # PyTorch 2.14 calls it deprecated
-        torch.jit.trace(Model(net).eval(), example).save(str(path))
+        torch.jit.trace(Model(net).eval(), example).save(str(folder / "model.pt"))
+
+
+def _save_litert(net: elman.Network, folder: Path) -> None:
+    from peers.litert import model
+
+    Path(folder, "model.tflite").write_bytes(model(net, 1))
+
+
+def _save_openvino(net: elman.Network, folder: Path) -> None:
+    import openvino
+
+    from peers.openvino import one_step
+
+    openvino.save_model(one_step(net, 1), folder / "model.xml", compress_to_fp16=False)
+
+
+def _save_ncnn(net: elman.Network, folder: Path) -> None:
+    from elman.cli.timing.weights import weights
+    from peers.ncnn import constants, description
+
+    Path(folder, "ncnn.param").write_text(description(weights(net)), encoding="ascii")
+    Path(folder, "ncnn.bin").write_bytes(constants(weights(net)))
+
+
+SAVES = {
+    "onnxruntime": _save_onnx,
+    "torch": _save_torch,
+    "litert": _save_litert,
+    "openvino": _save_openvino,
+    "tract": _save_onnx,
+    "ncnn": _save_ncnn,
+}
 
 
 def _processes(programs: dict[str, str], rounds: int, done: Callable[[], object]) -> list[Facts]:

@@ -18,6 +18,7 @@ import elman
 import machine
 import measure
 import peers
+import processes
 import results
 import tail
 from elman import reference
@@ -160,6 +161,14 @@ def test_a_nan_is_wrong():
     expected = reference.run(net, np.ones((4, 3))).output
     right = NumPy(net)
     assert "off by nan" in answers.wrong_run(right, x, expected)
+
+
+@pytest.mark.parametrize("name", processes.PREDICTIONS)
+def test_each_peer_predicts_in_a_process_of_its_own(name):
+    for module in NEEDS[name]:
+        pytest.importorskip(module, reason=f"needs {module}: pip install elman[bench]")
+    found = processes.cold_start([name], rounds=1)
+    assert [entry["name"] for entry in found] == ["import numpy", "elman", name]
 
 
 # --- missing peers --------------------------------------------------------------------------------

@@ -22,7 +22,8 @@ from fixtures import cpp_build
 pytestmark = pytest.mark.any_isa
 
 RUN = cpp_build.ROOT / "bench" / "run.py"
-NEEDS = {"torch": "torch", "onnxruntime": "onnxruntime", "jax": "jax", "litert": "ai_edge_litert"}
+NEEDS = {"torch": "torch", "onnxruntime": "onnxruntime", "jax": "jax"}
+NEEDS |= {"litert": "ai_edge_litert", "openvino": "openvino"}
 SMALL = pools.Tick(3, 5, 2, 4, T=7)
 
 

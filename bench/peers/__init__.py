@@ -38,7 +38,8 @@ TITLES = {
 }
 
 
-# What keeps OpenBLAS, NumPy, PyTorch with its libraries, and numba to AVX2.
+# What keeps OpenBLAS, NumPy, PyTorch with its libraries, OpenVINO (but for its products of vectors),
+# and numba to AVX2.
 OF_AVX2 = {
     "OPENBLAS_CORETYPE": "Haswell",
     "NPY_DISABLE_CPU_FEATURES": "X86_V4,AVX512_ICL,AVX512_SPR",
@@ -69,8 +70,8 @@ def available(names: Iterable[str] = TITLES) -> tuple[dict[str, type[Peer]], dic
 def one_thread() -> None:
     """Limit the peers' libraries to one thread; they read these variables when imported.
 
-    With ELMAN_ISA=avx2 they are limited to AVX2 as well, except for ONNX Runtime, LiteRT and the
-    matrix products of JAX (171 GFLOP/s where AVX2 has 136).
+    With ELMAN_ISA=avx2 they are limited to AVX2 as well, except for ONNX Runtime, LiteRT, tract,
+    ncnn and the matrix products of JAX (171 GFLOP/s where AVX2 has 136).
     """
     timing.one_thread()
     os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"

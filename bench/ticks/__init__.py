@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-NAMES = ("elman", "numpy", "torch", "onnxruntime", "jax", "litert")
+NAMES = ("elman", "numpy", "torch", "onnxruntime", "jax", "litert", "openvino")
 # The modes of elman.
 ALL, HALF, HALF_MASK, ONE = "all rows", "a random half", "a random half by mask", "Stream.step"
 
