@@ -29,9 +29,12 @@ if TYPE_CHECKING:
 def losses(result: Facts) -> str:
     """Return the comparisons in which elman is barely ahead, or behind."""
     forced = [c for c in result["cases"] if c["group"] == "isa" and c["isa"] != "scalar"]
+    of_reservoirs = list(_of_cases([c for c in result["cases"] if c["group"] == "reservoirs"]))
+    apart = [_narrow("With echo-state networks: of", of_reservoirs)] if of_reservoirs else []
     return "\n\n".join(
         [
             _narrow("", comparisons(result)),
+            *apart,
             _narrow("With an instruction set forced: of", list(_of_cases(forced))),
             "`scalar` (one lane, the C library's `fma`) defines the results and is not optimized"
             " for speed.",
@@ -40,8 +43,8 @@ def losses(result: Facts) -> str:
 
 
 def comparisons(result: Facts) -> list[Comparison]:
-    """Return all comparisons with a peer, but for those with an instruction set forced."""
-    usual = [case for case in result["cases"] if case["group"] != "isa"]
+    """Return the comparisons with a peer that have no list of their own."""
+    usual = [case for case in result["cases"] if case["group"] not in ("isa", "reservoirs")]
     return [*_of_cases(usual), *_of_processes(result), *_of_the_tail(result["tail"])]
 
 

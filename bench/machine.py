@@ -20,7 +20,8 @@ from results import times_of
 Facts = dict[str, Any]
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("numpy", "numba", "torch", "onnxruntime", "onnx", "jax", "jaxlib")
-PACKAGES += ("ai-edge-litert", "openvino", "tract", "ncnn", "cmeel-eigen")
+PACKAGES += ("ai-edge-litert", "openvino", "tract", "ncnn", "reservoirpy", "rclib")
+PACKAGES += ("cmeel-eigen",)
 FOOTPRINTS = [2**k for k in range(12, 26)]
 
 

@@ -19,6 +19,7 @@ WORKS = {
     "batch": "a batch",
     "tick": "a tick of a pool",
     "update": "an update of training",
+    "ridge": "a ridge fit",
 }
 PERCENTILES = {"p50": "median", "p99": "99 %", "p99_9": "99.9 %", "p99_99": "99.99 %"}
 BEYOND = {"p99": 1e-2, "p99_9": 1e-3, "p99_99": 1e-4}  # the shares of steps beyond a percentile

@@ -22,7 +22,12 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 FORWARD, BOTH = "forward", "forward and backward"  # parts of an update
-UNITS = {"batch": "GFLOP/s", "update": "µs per update", "tick": "ns per row"}  # else ns per step
+UNITS = {  # of other work: ns per step
+    "batch": "GFLOP/s",
+    "update": "µs per update",
+    "tick": "ns per row",
+    "ridge": "ms per fit",
+}
 
 
 def times_of(entries: Sequence[Entry], times: Sequence[Sequence[float]]) -> list[Facts]:
@@ -71,7 +76,11 @@ def _case(case: Facts) -> Facts:
     first = case["entries"][0]["times"]
 
     def value(ns: list[float]) -> Facts:
-        of_unit = {"batch": lambda t: 2 * case["weights"] / t, "update": lambda t: t / 1e3}
+        of_unit = {
+            "batch": lambda t: 2 * case["weights"] / t,
+            "update": lambda t: t / 1e3,
+            "ridge": lambda t: t / 1e6,
+        }
         return spread(list(map(of_unit.get(case["work"], float), ns)))._asdict()
 
     def entry(facts: Facts) -> Facts:

@@ -32,6 +32,7 @@ import measure
 import memory
 import pools
 import processes
+import reservoirs
 import results
 import sources
 import tail
@@ -43,7 +44,12 @@ if TYPE_CHECKING:
     Facts = dict[str, Any]
 
 GROUPS = {**cases.GROUPS, "pool": pools.POOLS, "training": training.UPDATES}
-MEASURES = {"update": training.measure, "tick": pools.measure}  # of other work: measure.measure
+MEASURES = {  # of these works and groups; of others: measure.measure
+    "update": training.measure,
+    "tick": pools.measure,
+    "reservoirs": reservoirs.measure,
+}
+GROUPS["reservoirs"] = reservoirs.RESERVOIRS
 GROUPS["isa"] = [*cases.GROUPS["isa"], *training.OF_SETS]
 OTHER_CASES = ("memory", "imports", "cold_start", "tail")
 OTHER_SOURCES = "This build of elman was compiled from other sources than those of this checkout."
@@ -124,10 +130,12 @@ def run(arguments: argparse.Namespace, progress: Progress) -> Facts:
             "wrong": {},
             "cases": [],
         }
+        if "reservoirs" in arguments.cases:
+            result["left_out"] |= reservoirs.missing()
         for group in (group for group in arguments.cases if group in GROUPS):
             chosen = [case for case in GROUPS[group] if str(case.H) in arguments.sizes]
             for case in progress.track(chosen, description=group):
-                measured = MEASURES.get(case.work, measure.measure)
+                measured = MEASURES.get(case.group, MEASURES.get(case.work, measure.measure))
                 facts, wrong = measured(case, found, rounds)
                 result["cases"].append(facts)
                 result["wrong"] |= wrong
@@ -202,7 +210,7 @@ def show(console: Console, result: Facts) -> None:
             console.print(table)
     for kind in ("left_out", "wrong"):
         for name, sentence in result[kind].items():
-            console.print(f"{kind.replace('_', ' ')}: {peers.TITLES[name]}: {sentence}")
+            console.print(f"{kind.replace('_', ' ')}: {_name({'name': name})}: {sentence}")
 
 
 def _table(title: str, *columns: str) -> Table:

@@ -38,8 +38,8 @@ TITLES = {
 }
 
 
-# What keeps OpenBLAS, NumPy, PyTorch with its libraries, OpenVINO (but for its products of vectors),
-# and numba to AVX2.
+# What keeps OpenBLAS, NumPy, PyTorch with its libraries, OpenVINO (except for its products of a
+# vector) and numba to AVX2.
 OF_AVX2 = {
     "OPENBLAS_CORETYPE": "Haswell",
     "NPY_DISABLE_CPU_FEATURES": "X86_V4,AVX512_ICL,AVX512_SPR",
