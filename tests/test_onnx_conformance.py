@@ -1,5 +1,8 @@
 """The conformance suite of the ONNX operator RNN: elman passes, and every input matters."""
 
+import importlib.metadata
+import json
+
 import numpy as np
 import pytest
 
@@ -145,3 +148,51 @@ def test_onnx_runtime_agrees_on_the_plain_cases():
     plain = [case for case in CASES if case.group in ("plain", "clip", "direction")]
     said = {case.name: score.judge(case, score.onnx_runtime) for case in plain}
     assert [name for name, verdict in said.items() if verdict] == ["hidden_size left out"]
+
+
+# --- the scores of other engines ------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def recorded():
+    return json.loads(score.SCORES.read_text(encoding="utf-8"))
+
+
+def test_the_page_of_scores_is_that_of_their_file(recorded, monkeypatch, tmp_path):
+    assert score.outdated(recorded) == []
+    monkeypatch.setattr(score, "PAGE", tmp_path / "missing.md")
+    assert score.outdated(recorded)[0].startswith("docs/conformance.md is not the page")
+    fewer = recorded | {"cases": recorded["cases"][1:], "versions": {}}
+    cases_differ, missing, _ = score.outdated(fewer)
+    assert "The cases differ" in cases_differ
+    assert "no scores of ONNX Runtime, ONNX reference, OpenVINO, elman, tract" in missing
+
+
+def test_refused_and_wrong_are_counted_apart():
+    said = {"plain: a": "", "plain: b": "wrong: Y is off by 0.5", "clip: c": "refused: because"}
+    found = score.scores({"elman": said}) | {"cases": list(said)}
+    assert found["failures"] == {
+        "elman": {"plain: b": "wrong: Y is off by 0.5", "clip: c": "refused"}
+    }
+    assert score.counts(found)[1:] == [
+        ["plain", "1 of 2 (1, 0)"],
+        ["clip", "0 of 1 (0, 1)"],
+        ["all", "1 of 3 (1, 1)"],
+    ]
+    text = score.page(found)
+    assert "| plain: b | Y is off by 0.5 |" in text
+    assert "| clip: c | refused |" in text
+    assert "plain: a" not in text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in score.ENGINES if name != "elman"])
+def test_the_scores_are_those_of_the_recorded_version(name, recorded):
+    package = score.PACKAGES[name]
+    pytest.importorskip(package)
+    if importlib.metadata.version(package) != recorded["versions"][name]:
+        pytest.skip(f"recorded of {name} {recorded['versions'][name]}")
+    found = {f"{c.group}: {c.name}": score.judge(c, score.ENGINES[name]) for c in CASES}
+    kinds = {case: said.partition(":")[0] for case, said in found.items() if said}
+    expected = recorded["failures"][name]
+    assert kinds == {case: said.partition(":")[0] for case, said in expected.items()}
