@@ -32,6 +32,7 @@ COLOURS = {
     "openvino": "#0b5563",
     "tract": "#a3b51b",
     "ncnn": "#f2a0c0",
+    "libxsmm": "#5f5f9e",
     "eigen": "#8c6d31",
 }
 LIMIT = {"color": "black", "linestyle": "--", "linewidth": 1.2}

@@ -161,6 +161,10 @@ def native_builds(found: Iterable[str]) -> Facts:
         from peers import eigen, native
 
         builds["eigen"] = native.compiled_with(eigen.plain)
+    if "libxsmm" in found:
+        from peers import libxsmm, native
+
+        builds["libxsmm"] = native.compiled_with(libxsmm.cell)
     return builds
 
 

@@ -90,9 +90,10 @@ def _turns(case: Case, peers: dict[str, type[Peer]], wrong: dict[str, str]) -> I
     for name, make in peers.items():
         try:
             peer = make(net)
+            said = wrong_steps(peer, x, expected)
         except Unsupported:
             continue
-        if said := wrong_steps(peer, x, expected):
+        if said:
             wrong[name] = f"tail: {said}"
             continue
         rows = list(peer.input(x))

@@ -34,18 +34,20 @@ TITLES = {
     "openvino": "OpenVINO",
     "tract": "tract",
     "ncnn": "ncnn",
+    "libxsmm": "LIBXSMM",
     "eigen": "plain Eigen",
 }
 
 
 # What keeps OpenBLAS, NumPy, PyTorch with its libraries, OpenVINO (except for its products of a
-# vector) and numba to AVX2.
+# vector), LIBXSMM and numba to AVX2.
 OF_AVX2 = {
     "OPENBLAS_CORETYPE": "Haswell",
     "NPY_DISABLE_CPU_FEATURES": "X86_V4,AVX512_ICL,AVX512_SPR",
     "ATEN_CPU_CAPABILITY": "avx2",
     "MKL_ENABLE_INSTRUCTIONS": "AVX2",
     "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "LIBXSMM_TARGET": "hsw",
     "NUMBA_CPU_NAME": "haswell",
     "NUMBA_CPU_FEATURES": "+avx,+avx2,+bmi,+bmi2,+fma,+popcnt,+sse4.2",
 }
