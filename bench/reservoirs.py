@@ -52,11 +52,6 @@ class Reservoir(NamedTuple):
     dtype: str = "float64"
     threads: int = 1
 
-    @property
-    def weights(self) -> int:
-        """The number of weights in the matrices."""
-        return (self.I + self.H + self.O) * self.H
-
 
 SIZES = ((1, 32, 1), (1, 100, 1), (3, 300, 3))
 RESERVOIRS = [Reservoir(work, *size) for work in ("step", "sequence", "ridge") for size in SIZES]
@@ -244,7 +239,7 @@ def measure(case: Reservoir, _: Iterable[str], rounds: int) -> tuple[Facts, dict
             entries += entries_of(name, case, peer, x, y)
     with pinned():
         times = interleave(entries, rounds)
-    return described(case, net.isa, case.weights, (entries, [], []), times), wrong
+    return described(case, net.isa, (entries, [], []), times), wrong
 
 
 def problem(case: Reservoir) -> tuple[elman.Network, Array, Array]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import cases
 import elman
 import page
 import reservoirs
@@ -98,7 +99,7 @@ def test_the_weights_of_a_case_are_those_of_its_network():
     for case in reservoirs.RESERVOIRS:
         net, *_ = reservoirs.problem(case)
         (layer,) = net.layers
-        assert case.weights == layer.W_xh.size + layer.W_hh.size + net.readout.W_hy.size
+        assert cases.weights(case) == layer.W_xh.size + layer.W_hh.size + net.readout.W_hy.size
 
 
 # --- the page -------------------------------------------------------------------------------------
