@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
+import peers.jax  # noqa: F401 - dispatches on the calling thread
 from elman.cli.timing.weights import weights
 from ticks import Pool
 

@@ -53,17 +53,11 @@ def of_products(net: Network, n: int) -> bytes:
     ((W_xh, W_hh, b_h, _),) = w.layers
     x, h = (graph.tensor((n, size)) for size in reversed(W_xh.shape))
 
-    def product(inputs: int, W: Array, b: Array) -> int:
-        tensors = [inputs, graph.constant(W), graph.constant(b)]
-        options = schema.FullyConnectedOptionsT()
-        return graph.add(OPERATORS.FULLY_CONNECTED, tensors, (n, len(W)), options)
-
-    both = [product(x, W_xh, b_h), product(h, W_hh, 0 * b_h)]
+    A, b, B, zero = map(graph.constant, (W_xh, b_h, W_hh, 0 * b_h))
+    both = [graph.product(x, A, b, n), graph.product(h, B, zero, n)]
     u = graph.add(OPERATORS.ADD, both, (n, len(b_h)), schema.AddOptionsT())
     after = graph.add(OPERATORS.TANH, [u], (n, len(b_h)))
-    z = product(after, w.W_hy, w.b_y)
-    y = graph.add(OPERATORS.LOGISTIC, [z], (n, net.output_size))
-    return graph.packed([x, h], [y, after])
+    return graph.packed([x, h], [graph.readout(w, after, n), after])
 
 
 class Products(Pool):
