@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import itertools
 import json
 import os
@@ -161,6 +162,21 @@ def test_every_way_to_run_a_sequence_is_checked_and_timed():
     assert [(entry.mode, entry.items) for entry in entries] == [("a", 4), ("b", 4)]
     modes["b"] = lambda x: right.run(x) + 0.5
     assert answers.wrong_run(both, x, expected).startswith("b: off by 0.5")
+
+
+@pytest.mark.builds
+@pytest.mark.filterwarnings("ignore")  # PyTorch calls functions of its own deprecated
+def test_compiled_steps_of_pytorch_take_part_in_large_networks_only(monkeypatch, rng):
+    pytest.importorskip("torch", reason="needs torch: pip install elman[bench]")
+    module = importlib.import_module("peers.torch")
+    net = network()
+    x = rng.standard_normal((23, 3)).astype(np.float32)  # two parts of ten steps, and a rest
+    computed = module.PEER(net)
+    assert "torch.compile" not in computed.runs()
+    monkeypatch.setattr(module, "FEWEST_COMPILED", 5)
+    assert "torch.compile" in computed.runs()
+    for each in (x, np.stack([x, x])):
+        assert answers.wrong_run(computed, each, reference.run(net, each).output) is None
 
 
 def test_a_nan_is_wrong():
