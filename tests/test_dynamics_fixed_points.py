@@ -470,3 +470,15 @@ def mpmath():
     mpmath = pytest.importorskip("mpmath")
     with mpmath.workdps(80):
         yield mpmath
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("activation", ["tanh", "relu", elman.Activation("affine", 1e300, 0.0)])
+def test_a_state_with_an_infinite_bound_is_not_fixed(activation):
+    W = np.full((2, 2), 1e300)
+    net = elman.Network.from_weights(
+        [(W[:, :1], W, None)], None, activation=activation, dtype="float64"
+    )
+    starts = np.full((1, 2), 1e100)
+    points = elman.dynamics.fixed_points(net, n=4, states=starts, slow=1e300, iterations=20)
+    assert all(np.isfinite(point.bound) for point in points if point.kind == "fixed")

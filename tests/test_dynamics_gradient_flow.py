@@ -229,3 +229,14 @@ def test_wrong_arguments_are_one_sentence(rng, arguments, error, says):
     net, x, y = example(rng)
     with pytest.raises(error, match=says):
         elman.dynamics.gradient_flow(**{"net": net, "x": x, "y": y} | arguments)
+
+
+@pytest.mark.parametrize("w", [0.5, 2.0])
+def test_gradients_whose_squares_overflow_or_vanish_have_norms(w):
+    net = elman.Network.from_weights(
+        [([[0.0]], [[w]], None)], None, activation="identity", dtype="float64"
+    )
+    x, y = np.zeros((901, 1)), np.full((1,), -0.5)  # dL/dy = 1
+    flow = elman.dynamics.gradient_flow(net, x, y, outputs="last")
+    assert flow.norms[-1].tolist() == (w ** np.arange(901)).tolist()
+    assert flow.total.tolist() == flow.norms[-1, ::-1].tolist()

@@ -151,5 +151,5 @@ def test_wrong_arguments_are_one_sentence(arguments, error, says):
 
 def test_states_that_overflow_are_an_error():
     net = elman.Network.from_weights([([[1.0]], [[1e200]], None)], None, activation="relu")
-    with pytest.raises(elman.ArgumentError, match="keep the states finite"):
+    with pytest.raises(elman.ArgumentError, match="keep the states and their derivatives finite"):
         elman.dynamics.lyapunov(net, np.ones((10, 1)))

@@ -74,7 +74,7 @@ def residuals(of_step: StepMap, h: Array, x: Array) -> tuple[Array, Array]:
 def is_fixed(of_step: StepMap, h: Array, x: Array) -> NDArray[np.bool_]:
     """Return which states (...) are fixed points within the rounding of every unit."""
     residual, bound = residuals(of_step, h, x)
-    fixed: NDArray[np.bool_] = np.all(residual <= bound, axis=-1)
+    fixed: NDArray[np.bool_] = np.all((residual <= bound) & np.isfinite(bound), axis=-1)
     return fixed
 
 
@@ -132,6 +132,8 @@ def eigenvalues(J: Array, error: float) -> tuple[NDArray[np.complex128], float]:
     within |V^-1 (J V - V diag(values) + dJ V)| of `values`; a group of discs that touches no other
     has as many as it has discs. V^-1 is at most |W| / (1 - |W V - I|) for a computed inverse W.
     """
+    if not np.isfinite(J).all():
+        return np.full(len(J), np.nan, complex), np.inf
     values, V = np.linalg.eig(J)
     u, size = 8 * (len(J) + 1) * 2.0**-53, _norm(V)  # of complex sums
     try:
@@ -156,7 +158,9 @@ def contracts(J: Array, error: float) -> bool:
             size = _norm(J)
             if size + error < 1:
                 return True
-            error = (2 * size * error + error**2 + (len(J) + 2) * 2.0**-53 * size**2) * (1 + 1e-9)
+            error = (2 * size * error + error * error + (len(J) + 2) * 2.0**-53 * size * size) * (
+                1 + 1e-9
+            )
             J = J @ J
             if not error < 1:
                 return False

@@ -137,11 +137,13 @@ def lyapunov(
     rates = np.empty((T, count))
     for t, x_t in enumerate(inputs):
         h, slopes = of_step.step(h, x_t)
-        if not np.isfinite(h).all():
+        J = of_step.jacobian(slopes)
+        if not (np.isfinite(h).all() and np.isfinite(J).all()):
             raise ArgumentError(
-                f"x: expected inputs that keep the states finite, got others at step {t}"
+                "x: expected inputs that keep the states and their derivatives finite, got others"
+                f" at step {t}"
             )
-        Q, R = np.linalg.qr(of_step.jacobian(slopes) @ Q)
+        Q, R = np.linalg.qr(J @ Q)
         with np.errstate(divide="ignore"):
             rates[t] = np.log(np.abs(np.diagonal(R)))
     rates = rates[skipped:]

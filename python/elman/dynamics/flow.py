@@ -172,19 +172,18 @@ def gradient_flow(
     _, slopes = of_step.step(np.concatenate([first, hidden[..., :-1, :]], axis=-2), inputs)
 
     values, direct = _direct(net, hidden, data, loss, outputs)
-    parts = [np.linalg.norm(d, axis=-1) for d in of_step.split(direct)]
-    layer_norms = np.full((*batch, T, K, len(parts)), np.nan)
+    layer_norms = np.full((*batch, T, K, len(of_step.sizes)), np.nan)
     d = direct  # row t: dL_t/dh_(t-k)
     for k in range(K):
         if k > 0:
             d = of_step.pull_back([f[..., 1 : T - k + 1, :] for f in slopes], d[..., 1:, :])
         for index, part in enumerate(of_step.split(d)):
-            layer_norms[..., k:, k, index] = np.linalg.norm(part, axis=-1)
+            layer_norms[..., k:, k, index] = _lengths(part)
     gradients = _accumulated(of_step, slopes, direct)
     return GradientFlow(
-        norms=np.linalg.norm(layer_norms, axis=-1),
+        norms=_lengths(layer_norms),
         layer_norms=layer_norms,
-        total=np.linalg.norm(gradients, axis=-1),
+        total=_lengths(gradients),
         gradients=gradients,
         bound=_bound(of_step, K),
         loss=values,
@@ -238,6 +237,14 @@ def _bound(of_step: StepMap, K: int) -> Array:
     while len(powers) < K:
         powers.append(powers[-1] @ blocks)
     return _spectral_norms(np.array(powers))
+
+
+def _lengths(vectors: Array) -> Array:
+    """Return the norms (...) of vectors (..., N), whose squares may overflow or vanish."""
+    sizes = np.abs(vectors).max(axis=-1, keepdims=True)
+    scales = np.where(np.isfinite(sizes) & (sizes > 0), sizes, 1.0)
+    lengths: Array = np.linalg.norm(vectors / scales, axis=-1) * scales[..., 0]
+    return lengths
 
 
 def _spectral_norms(matrices: Array) -> Array:

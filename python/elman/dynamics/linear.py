@@ -136,6 +136,7 @@ class Linearization(Record):
         return f"Linearization({', '.join(parts)})"
 
 
+@np.errstate(all="ignore")  # infinite derivatives are returned
 def linearize(net: Network, state: ArrayLike, x: ArrayLike | None = None) -> Linearization:
     """Linearize a network and its readout around a state and an input.
 

@@ -355,7 +355,7 @@ def _distinct(
     return list(zip(kept, members, strict=True))
 
 
-@np.errstate(over="ignore", invalid="ignore")
+@np.errstate(all="ignore")
 def _speeds(of_step: StepMap, h: Array, x: Array) -> Array:
     """Return |F(h) - h|^2 / 2 of states (..., S)."""
     moved = of_step.step(h, x)[0] - h
@@ -363,9 +363,10 @@ def _speeds(of_step: StepMap, h: Array, x: Array) -> Array:
     return speeds
 
 
+@np.errstate(all="ignore")
 def _point(of_step: StepMap, h: Array, x: Array, starts: int) -> FixedPoint:
     residual, bound = residuals(of_step, h, x)
-    fixed = bool((residual <= bound).all())
+    fixed = bool(is_fixed(of_step, h, x))
     worst = int(np.argmax(residual / bound))
     ball = enclose(of_step, h, x)
     values, unstable, stable = _eigenvalues(of_step, h, x, ball)

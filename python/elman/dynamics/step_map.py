@@ -15,7 +15,7 @@ import numpy as np
 
 from elman import _arguments, _frame, _ragged, _structure
 from elman._network import require_network
-from elman.errors import ArgumentError, ShapeError
+from elman.errors import ArgumentError, ArgumentTypeError, ShapeError
 from elman.reference.activations import activate, slope
 from elman.reference.forward import float64, require_forward, scale_inputs
 
@@ -66,6 +66,7 @@ class StepMap:
             slopes.append(slope(self.net, cell.activation, z))
         return np.concatenate(after, axis=-1), slopes
 
+    @np.errstate(all="ignore")
     def jacobian(self, slopes: list[Array]) -> Array:
         """Return dh_t/dh_(t-1) (..., S, S), from f'(z) of each layer."""
         *batch, _ = slopes[0].shape
@@ -82,6 +83,7 @@ class StepMap:
             below, begin = rows, end
         return whole
 
+    @np.errstate(all="ignore")
     def input_jacobian(self, slopes: list[Array]) -> Array:
         """Return dh_t/dx_t (..., S, I), from f'(z) of each layer."""
         below = scaling_of_inputs(self.net)
@@ -131,6 +133,8 @@ def inputs_of(net: Network, x: ArrayLike | None) -> Array:
 
 def sequence_of(net: Network, x: ArrayLike) -> Array:
     """Return the inputs of one sequence, (T, I) in float64."""
+    if x is None:
+        raise ArgumentTypeError(f"x: expected inputs (T, {net.input_size}), got None")
     _ragged.require_one_array("x", x, "analyse each one")
     inputs = inputs_of(net, x)
     if inputs.ndim != 2:
