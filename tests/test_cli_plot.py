@@ -247,9 +247,14 @@ def test_the_gradients_of_a_table_are_those_of_its_targets(here):
         (["network", "m.safetensors", "--number", "3"], "--number: expected only for unrolled, "),
         (
             ["states", "m.safetensors", "x.npy", "--number", "3"],
-            "sequence: expected an index below",
+            "sequence: expected -",
         ),
         (["history", "m.safetensors"], "m.safetensors: expected a checkpoint of a training run"),
+        (
+            ["gradients", "m.safetensors", "x.npy", "x.json", "-o", "p.svg"],
+            "x.json: expected a table of text or an array, got JSON",
+        ),
+        (["gradients", "m.safetensors", "x.npy", "o.npy", "-o", "p.svg"], "o.npy: expected an NPY"),
         (["history", "x.json"], "x.json: expected a history, as elman train"),
         (["history", "bad.json"], "bad.json: expected JSON"),
         (["states", "x.npy", "m.safetensors"], "x.npy: this is an NPY array, .* swapped"),
@@ -257,6 +262,7 @@ def test_the_gradients_of_a_table_are_those_of_its_targets(here):
 )
 def test_arguments_that_do_not_fit_are_one_sentence(here, arguments, sentence):
     pathlib.Path("x.json").write_text('{"loss_of": 1}')
+    np.save("o.npy", np.array([{}]), allow_pickle=True)
     pathlib.Path("bad.json").write_text('{"loss": [1')
     before = sorted(path.name for path in pathlib.Path().iterdir())
     assert re.match(sentence, complaint("plot", *arguments))

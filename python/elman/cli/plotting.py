@@ -13,7 +13,9 @@ import elman
 from elman import _files
 from elman._container import printable
 from elman.cli import heatmap, models, plot, report
-from elman.errors import ArgumentError
+from elman.errors import ArgumentError, TableError
+from elman.files.arrays import ArraySource
+from elman.files.opening import opened
 from elman.files.output import open_output
 from elman.training import checkpoint
 from elman.training.data import collect
@@ -157,7 +159,7 @@ def _flow(net: Network, source: str, targets: str | None, settings: Settings) ->
     classes = net.table is not None and net.table.classes
     loss = "cross_entropy" if classes else "mse"
     if targets is not None:
-        x, y = _numbers(net, source), np.load(targets)
+        x, y = _numbers(net, source), _targets(targets)
         each_step = y.shape[: x.ndim - 1] == x.shape[:-1]
         outputs = "all" if each_step else "last"
         return elman.dynamics.gradient_flow(net, x, y, loss=loss, outputs=outputs)
@@ -174,6 +176,14 @@ def _numbers(net: Network, path: str) -> Array:
     if lengths is not None:
         raise ArgumentError(f"TARGETS: expected none for the table {path}, which has them")
     return x
+
+
+def _targets(path: str) -> Array:
+    """Return the targets in an NPY file."""
+    with opened(path) as file:
+        if not file.is_array:
+            raise TableError(f"{file.name}: expected an NPY file of targets, like the inputs")
+        return ArraySource(file).array
 
 
 def _examples(data: Data, number: int) -> tuple[Array, Array]:
