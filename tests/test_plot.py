@@ -527,3 +527,41 @@ def test_an_exploding_bound_leaves_the_gradients_visible():
     shown = lines_of(below)["product of Jacobians, median"].get_ydata()
     assert np.nanmax(shown) < high < 1e3 * max(np.nanmax(shown), 1.0)
     assert low <= np.nanmin(shown[np.isfinite(shown)])
+
+
+def test_names_of_columns_are_labels_as_they_are():
+    table = elman.Table(inputs=["_a", "$x^2$", "$\\frac{", "b" * 99], targets=["y"])
+    net = elman.Network(4, 3, 1, seed=0, table=table)
+    ax = elman.plot.sequence(net.trace(np.random.default_rng(0).random((9, 4))))
+    labels = [text.get_text() for text in ax.child_axes[-2].get_legend().get_texts()]
+    assert labels == [r"$\_$a", r"\$x^2\$", r"\$\frac{", "b" * 31 + "…"]
+    ax.figure.savefig(io.BytesIO())  # nothing is parsed as mathematics
+
+
+def test_long_names_leave_room_for_the_picture():
+    names = [f"a long name of column {i}" for i in range(6)]
+    net = elman.Network(6, 3, 1, seed=0, table=elman.Table(inputs=names, targets=["y"]))
+    ax = elman.plot.sequence(net.trace(np.random.default_rng(0).random((9, 6))))
+    ax.figure.savefig(io.BytesIO())
+    assert ax.get_position().width > 0.7
+
+
+def test_a_picture_replaces_the_panels_of_another():
+    net = elman.Network(1, 3, 1, seed=0)
+    ax = elman.plot.states(net.trace(np.ones((5, 1))))
+    panels = len(ax.child_axes)
+    assert len(elman.plot.states(net.trace(np.ones((9, 1))), ax=ax).child_axes) == panels
+
+
+def test_axes_with_a_projection_are_refused():
+    ax = Figure().add_subplot(projection="polar")
+    with pytest.raises(elman.ArgumentTypeError, match="got a projection 'polar'"):
+        elman.plot.network(elman.Network(1, 2, 1, seed=0), ax=ax)
+
+
+def test_gradients_that_explode_are_drawn():
+    grows = elman.Network.from_weights(
+        [(np.ones((1, 1)), [[30.0]], None)], None, activation="identity", dtype="float64"
+    )
+    flow = elman.dynamics.gradient_flow(grows, np.ones((101, 1)), np.ones((101, 1)))
+    elman.plot.gradients(flow).figure.savefig(io.BytesIO())

@@ -27,6 +27,8 @@ __all__ = ["sequence", "states", "trajectory"]
 
 WIDTH = 7.0  # inches
 NAMED = 20  # units with a tick of their own
+LEGEND = 84  # characters in a line of a legend
+HANDLE = 8  # characters that a line and the space beside its name take
 LINES = 6  # inputs or outputs as lines; more are a heat map
 BAR = 0.11  # inches: the width of a scale of colours
 PATHS = 6  # sequences with a colour of their own
@@ -167,7 +169,8 @@ def draw_sequence(view: View, ax: Axes | None) -> Axes:
     heights = [*outputs, *(_height(panel) for panel in units), 1.1]
     ax = paper.axes(ax, WIDTH, 0.6 + sum(heights) + 0.3 * (len(heights) - 1))
     spans = [Span(height) for height in heights]
-    grid = paper.panels(ax, spans, (Span(1.0), Span(inches=BAR)), (0.1, 0.3))
+    gap = 0.3 + 0.17 * (_lines(view["inputs"]) - 1)
+    grid = paper.panels(ax, spans, (Span(1.0), Span(inches=BAR)), (0.1, gap))
     for (map_ax, bar_ax), panel in zip(grid[len(outputs) :], units, strict=False):
         _draw_units(map_ax, bar_ax, panel, len(units) > 1)
     if outputs:
@@ -198,7 +201,14 @@ def _draw_series(
     few = len(steps) <= 40
     for i in range(count):
         marker: paper.Look = {"marker": paper.MARKERS[i], "markersize": 3.5} if few else {}
-        ax.plot(steps, values[:, i], label=names[i], linewidth=1.3, **paper.style(i), **marker)
+        ax.plot(
+            steps,
+            values[:, i],
+            label=paper.plain(names[i]),
+            linewidth=1.3,
+            **paper.style(i),
+            **marker,
+        )
     ax.set_ylabel(f"{title} {label}")
     ax.margins(x=0)
     ax.set_xlim(-0.5, len(steps) - 0.5)
@@ -207,12 +217,20 @@ def _draw_series(
         ax.legend(
             frameon=False,
             fontsize=paper.SMALL,
-            ncols=count,
+            ncols=-(-count // _lines(names)),
             loc="lower right",
             bbox_to_anchor=(1, 0.97),
             borderaxespad=0,
             handlelength=2.4,
         )
+
+
+def _lines(names: Sequence[str]) -> int:
+    """Return how many lines a legend of these names needs."""
+    if len(names) > LINES:
+        return 1  # none: it is a heat map
+    size = max(len(paper.plain(name)) for name in names)
+    return -(-len(names) // max(1, LEGEND // (size + HANDLE)))
 
 
 # --- trajectories ---------------------------------------------------------------------------------
@@ -298,7 +316,7 @@ def _groups(count: int, labels: Sequence[object] | None) -> list[tuple[int, str]
     numbers: dict[object, int] = {}
     groups = []
     for label in labels:
-        name = "" if label in numbers else str(label)
+        name = "" if label in numbers else paper.plain(label)
         groups.append((numbers.setdefault(label, len(numbers)), name))
     return groups
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["comparison", "forecast", "gradients", "history"]
 
+LARGEST = 1e250  # on a logarithmic axis; the smallest is 1e-250
 CHARTS = 12  # of a forecast, at most
 FEW = 2  # epochs or less are drawn as points
 DECADE = 10.0  # losses that differ by more have a logarithmic axis
@@ -253,8 +254,8 @@ def _draw_chart(ax: Axes, chart: View, interval: float | None) -> None:
         label = f"{100 * (interval or 0):g} % interval"
         look: paper.Look = {"color": paper.RED, "alpha": 0.2, "linewidth": 0}
         ax.fill_between(later, chart["lower"], chart["upper"], label=label, **look)
-    key = "" if chart["key"] is None else f", {chart['key']}"
-    ax.set_ylabel(f"{chart['column']}{key}")
+    key = "" if chart["key"] is None else f", {paper.plain(chart['key'])}"
+    ax.set_ylabel(f"{paper.plain(chart['column'])}{key}")
     paper.tidy(ax)
 
 
@@ -351,8 +352,8 @@ def _draw_lags(ax: Axes, view: View) -> None:
 
 
 def _positive(values: Array) -> Array:
-    """Return values with NaN where a logarithm does not exist."""
-    return np.where((values > 0) & np.isfinite(values), values, np.nan)
+    """Return values with NaN where no logarithmic axis has room for them and its margins."""
+    return np.where((values > 1 / LARGEST) & (values < LARGEST), values, np.nan)
 
 
 def _filled(values: Array) -> Array:

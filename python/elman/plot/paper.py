@@ -38,6 +38,7 @@ MISSING = "#d9d9d9"
 DPI = 160  # of an image in a file
 SCREEN = 2  # pixels of an image for each pixel on the page of a notebook
 SMALL = 9  # points
+LONGEST = 32  # characters of a label
 
 
 Look = dict[str, Any]  # how a line or a patch is drawn: arguments of matplotlib
@@ -62,6 +63,10 @@ def axes(ax: Axes | None, width: float, height: float) -> Axes:
         raise ArgumentTypeError(
             f"ax: expected axes of matplotlib, such as figure.subplots(), or None, got"
             f" {type(ax).__name__}"
+        )
+    if ax.name != "rectilinear":
+        raise ArgumentTypeError(
+            f"ax: expected axes without a projection, got a projection {ax.name!r}"
         )
     return ax
 
@@ -97,6 +102,17 @@ def style(number: int) -> Look:
     }
 
 
+def plain(name: object) -> str:
+    """Return a name of the user's as a short label in one line, in which nothing is mathematics.
+
+    Matplotlib leaves labels out of legends if they begin with an underscore.
+    """
+    text = " ".join(str(name).split())
+    text = text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+    text = text.replace("$", r"\$")
+    return rf"$\_${text[1:]}" if text.startswith("_") else text
+
+
 def tidy(ax: Axes) -> None:
     """Remove the frame above and on the right."""
     ax.spines[["top", "right"]].set_visible(False)
@@ -129,6 +145,7 @@ def panels(
     `gap` has the inches between columns and between rows. The given axes become invisible.
     """
     ax.set_axis_off()
+    ax.child_axes.clear()  # another picture drawn there
     return [
         [panel(ax, (rows, i, gap[1]), (columns, j, gap[0])) for j in range(len(columns))]
         for i in range(len(rows))
