@@ -328,7 +328,7 @@ def test_what_has_no_trace_or_sequence_is_refused():
     net = elman.Network(1, 4, 1, seed=0)
     with pytest.raises(elman.ArgumentTypeError, match=r"trace: expected .* net.trace\(x\), got "):
         views.states(net.run(inputs(9, 1)))
-    with pytest.raises(elman.ArgumentError, match="sequence: expected an index below 2, got 2"):
+    with pytest.raises(elman.ArgumentError, match="sequence: expected -2 to 1, got 2"):
         views.states(net.trace(inputs(2, 9, 1)), sequence=2)
     with pytest.raises(elman.ArgumentError, match="order: expected 'similarity' or 'peak' or"):
         views.sequence(net.trace(inputs(9, 1)), order="size")
@@ -532,3 +532,91 @@ def test_views_need_numpy_only():
         "elman.views.weights(elman.Network(1, 2, 1, seed=0))\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_a_sequence_counts_from_the_end_too():
+    trace = elman.Network(2, 3, 1, seed=0).trace(np.random.default_rng(0).random((2, 5, 2)))
+    for of_trace in (views.states, views.sequence, views.unrolled):
+        ends = (of_trace(trace, sequence=number) for number in (1, -1))
+        one, other = (views.to_json({**view, "sequence": None}) for view in ends)
+        assert one == other
+
+
+def test_the_eigenvalues_of_a_complex_matrix_are_complex():
+    assert views.eigenvalues([[1j]])["sets"][0]["values"].tolist() == [1j]
+
+
+@pytest.mark.parametrize(
+    ("matrix", "sentence"),
+    [
+        (np.array(2.0), r"thing: expected a square matrix \(N, N\), got \(\)"),
+        ([[np.nan]], "thing: expected finite numbers"),
+    ],
+)
+def test_what_has_no_eigenvalues_is_refused(matrix, sentence):
+    with pytest.raises(elman.ElmanError, match=sentence):
+        views.eigenvalues(matrix)
+
+
+def test_no_fixed_points_have_no_eigenvalues():
+    shift = elman.Network.from_weights(
+        [([[0.0]], [[1.0]], [1.0])], None, activation="identity", dtype="float64"
+    )
+    with pytest.raises(elman.ArgumentError, match="thing: expected at least one fixed point"):
+        views.eigenvalues(elman.dynamics.fixed_points(shift, n=4))
+
+
+@pytest.mark.parametrize("points", [3, np.array(2), [1]])
+def test_what_is_no_fixed_point_is_refused(points):
+    trace = elman.Network(1, 2, 1, seed=0).trace(np.ones((5, 1)))
+    with pytest.raises(elman.ArgumentTypeError, match="fixed_points: expected the result of"):
+        views.trajectory(trace, fixed_points=points)
+
+
+def test_fixed_points_of_another_network_are_refused():
+    one, other = (elman.Network(1, size, 1, seed=0) for size in (2, 3))
+    points = elman.dynamics.fixed_points(other, n=4)
+    with pytest.raises(elman.ShapeError, match="fixed_points: expected states "):
+        views.trajectory(one.trace(np.ones((5, 1))), fixed_points=points)
+
+
+def test_a_network_has_no_sequences():
+    with pytest.raises(elman.ArgumentError, match="sequence: expected 0 for a network"):
+        views.unrolled(elman.Network(1, 2, 1, seed=0), sequence=1)
+
+
+def test_only_a_view_becomes_json():
+    with pytest.raises(elman.ArgumentTypeError, match="view: expected the result of a function"):
+        views.to_json(object())
+
+
+@pytest.mark.parametrize(
+    ("history", "sentence"),
+    [
+        ({"epoch": [1], "loss": [1, 2]}, "result: expected 1 values of loss"),
+        ({"epoch": [1, 2], "loss": []}, "result: expected 2 values of loss"),
+        ({"epoch": ["a"], "loss": [1]}, "result: expected a list of numbers for epoch"),
+        ({"epoch": [1], "loss": [[1]]}, "result: expected a list of numbers for loss"),
+    ],
+)
+def test_a_history_has_a_number_for_each_epoch(history, sentence):
+    with pytest.raises(elman.ElmanError, match=sentence):
+        views.history(history)
+
+
+def test_a_history_may_be_arrays():
+    assert views.history({"epoch": np.arange(2), "loss": np.ones(2)})["loss"].tolist() == [1, 1]
+
+
+def test_states_whose_squares_overflow_have_views():
+    grows = elman.Network.from_weights(
+        [(np.ones((3, 1)), np.diag([10.0, 20.0, 30.0]), None)],
+        None,
+        activation="relu",
+        dtype="float64",
+    )
+    trace = grows.trace(np.ones((200, 1)))
+    assert np.isfinite(trace.hidden).all()
+    assert trace.hidden.max() > 1e200
+    assert sorted(views.states(trace)["panels"][0]["units"]) == [0, 1, 2]
+    assert np.isfinite(views.trajectory(trace)["paths"][0]).all()

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from elman import _arguments
-from elman.errors import ArgumentError, ArgumentTypeError
+from elman._container import show
+from elman.errors import ArgumentError, ArgumentTypeError, ShapeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -104,7 +105,8 @@ def sequence(trace: Trace, *, sequence: int = 0, order: str = "similarity") -> V
     """
     view = states(trace, sequence=sequence, order=order)
     net = trace.network
-    x, y = (_rows(trace, values, sequence) for values in (trace.x, trace.y))
+    row = _row_of(trace, sequence)
+    x, y = (_rows(trace, values, row) for values in (trace.x, trace.y))
     inputs, outputs = _columns(net.table)
     return {
         **view,
@@ -116,6 +118,7 @@ def sequence(trace: Trace, *, sequence: int = 0, order: str = "similarity") -> V
     }
 
 
+@np.errstate(all="ignore")  # states that are not finite have no place
 def trajectory(trace: Trace, *, fixed_points: Iterable[Any] = (), components: int = 2) -> View:
     """Return the states on their principal components: the data of `elman.plot.trajectory`.
 
@@ -161,13 +164,7 @@ def trajectory(trace: Trace, *, fixed_points: Iterable[Any] = (), components: in
     if not len(every):
         raise ArgumentError("trace: expected at least one real step with finite states, got none")
     mean, directions, variance = _principal(every, min(count, every.shape[1]))
-    points = list(fixed_points)
-    for point in points:
-        if not hasattr(point, "state") or not hasattr(point, "stable"):
-            raise ArgumentTypeError(
-                "fixed_points: expected the result of elman.dynamics.fixed_points, got"
-                f" {type(point).__name__}"
-            )
+    points = _points(fixed_points, every.shape[1])
     at = np.array([point.state for point in points]).reshape(len(points), every.shape[1])
     return {
         "kind": "trajectory",
@@ -180,10 +177,32 @@ def trajectory(trace: Trace, *, fixed_points: Iterable[Any] = (), components: in
     }
 
 
+def _points(fixed_points: Iterable[Any], size: int) -> list[Any]:
+    """Return fixed points of a state of this size."""
+    try:
+        points = list(fixed_points)
+    except TypeError:  # one thing, to be named below
+        points = [fixed_points]
+    for point in points:
+        if not hasattr(point, "state") or not hasattr(point, "stable"):
+            raise ArgumentTypeError(
+                "fixed_points: expected the result of elman.dynamics.fixed_points, got"
+                f" {type(point).__name__}"
+            )
+        if np.shape(point.state) != (size,):
+            raise ShapeError(
+                f"fixed_points: expected states {(size,)} like those of the trace, got"
+                f" {np.shape(point.state)}"
+            )
+    return points
+
+
 def _principal(values: Array, count: int) -> tuple[Array, Array, Array]:
     """Return the mean, the principal components (count, S) and their fractions of the variance."""
-    mean = values.mean(axis=0)
-    centred = values - mean
+    size = float(np.abs(values).max()) or 1.0  # so that no square overflows
+    centred = values / size
+    mean = centred.mean(axis=0)
+    centred -= mean
     variances, vectors = np.linalg.eigh(centred.T @ centred / len(values))
     variances = np.maximum(variances[::-1], 0.0)
     directions = vectors.T[::-1][:count]
@@ -191,7 +210,7 @@ def _principal(values: Array, count: int) -> tuple[Array, Array, Array]:
     signs = np.where(directions[np.arange(count), largest] < 0, -1.0, 1.0)
     total = variances.sum()
     fractions = variances[:count] / total if total > 0 else np.zeros(count)
-    return mean, directions * signs[:, np.newaxis], fractions
+    return mean * size, directions * signs[:, np.newaxis], fractions
 
 
 def limits(values: Array) -> tuple[float, float]:
@@ -242,7 +261,7 @@ def _row_of(trace: Trace, sequence: int) -> int:
         raise ArgumentError("trace: expected at least one sequence, got none")
     row = _arguments.integer("sequence", sequence)
     if not -count <= row < count:
-        raise ArgumentError(f"sequence: expected an index below {count}, got {row}")
+        raise ArgumentError(f"sequence: expected {-count} to {count - 1}, got {show(row)}")
     return row % count
 
 
@@ -283,6 +302,7 @@ def _similar(values: Array) -> Array:
     The circle is cut at its widest gap. Constant units, which have no correlations, come last, by
     value.
     """
+    values = values / (np.abs(values).max(initial=0.0) or 1.0)  # so that no square overflows
     centred = values - values.mean(axis=1, keepdims=True)
     size = np.sqrt((centred**2).sum(axis=1))
     moving = np.flatnonzero(size > 1e-9 * np.abs(values).max(initial=1e-300) * values.shape[1])

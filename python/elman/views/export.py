@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from elman.errors import ArgumentTypeError
+
 __all__ = ["to_json"]
 
 View = dict[str, Any]
@@ -29,6 +31,11 @@ def to_json(view: View) -> str:
     str
         One line.
 
+    Raises
+    ------
+    ArgumentTypeError
+        If it is something else.
+
     Examples
     --------
     >>> import elman
@@ -36,6 +43,10 @@ def to_json(view: View) -> str:
     >>> elman.views.to_json(elman.views.unrolled(net, 1))[:41]
     '{"kind": "unrolled", "mode": "many-to-man'
     """
+    if not isinstance(view, dict):
+        raise ArgumentTypeError(
+            f"view: expected the result of a function of elman.views, got {type(view).__name__}"
+        )
     return json.dumps(_plain(view))
 
 

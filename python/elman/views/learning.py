@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from elman.errors import ArgumentError, ArgumentTypeError
+from elman.errors import ArgumentError, ArgumentTypeError, ShapeError
 
 if TYPE_CHECKING:
+    from elman._typing import Array
     from elman.dynamics import GradientFlow
     from elman.forecasting.ahead import Forecast
     from elman.training import History, TrainResult
@@ -41,6 +42,8 @@ def history(result: TrainResult | History | Mapping[str, Any]) -> View:
         If it is something else.
     ArgumentError
         If it has no epoch.
+    ShapeError
+        If it has not one value for each epoch.
 
     Examples
     --------
@@ -63,14 +66,32 @@ def history(result: TrainResult | History | Mapping[str, Any]) -> View:
             f" loss, got {type(result).__name__}"
         )
     lists = ("epoch", "loss", "validation_loss", "learning_rate")
-    if not values["epoch"]:
+    columns = {name: _by_epoch(name, values.get(name)) for name in lists}
+    if not columns["epoch"].size:
         raise ArgumentError("result: expected a history of at least one epoch, got none")
+    for name, column in columns.items():
+        if len(column) != len(columns["epoch"]) and (column.size or name == "loss"):
+            raise ShapeError(
+                f"result: expected {len(columns['epoch'])} values of {name}, one for each epoch,"
+                f" got {len(column)}"
+            )
     return {
         "kind": "history",
-        **{name: np.asarray(values.get(name) or [], dtype=np.float64) for name in lists},
+        **columns,
         "best_epoch": values.get("best_epoch"),
         "stopped": values.get("stopped"),
     }
+
+
+def _by_epoch(name: str, values: Any) -> Array:  # noqa: ANN401 (whatever a dict contains)
+    """Return numbers (epochs,); None is NaN among them, and no numbers in their place."""
+    try:
+        numbers = np.asarray([] if values is None else values, dtype=np.float64)
+    except (TypeError, ValueError):
+        numbers = np.empty((0, 0))
+    if numbers.ndim != 1:
+        raise ArgumentTypeError(f"result: expected a list of numbers for {name}, got others")
+    return numbers
 
 
 def comparison(report: Any) -> View:  # noqa: ANN401 (a `Comparison`, which is above this module)
@@ -182,6 +203,7 @@ def _chart(forecast: Forecast, part: Any, j: int) -> View:  # noqa: ANN401
 # --- gradients ------------------------------------------------------------------------------------
 
 
+@np.errstate(all="ignore")  # gradients may overflow
 def gradients(flow: GradientFlow) -> View:
     """Return how the gradient of a loss passes back in time: the data of `elman.plot.gradients`.
 

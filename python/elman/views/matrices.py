@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from elman import _structure
 from elman._network import Network, require_network
-from elman.errors import ArgumentTypeError, ShapeError
+from elman.dynamics import FixedPoints
+from elman.errors import ArgumentError, ArgumentTypeError, ShapeError
 from elman.views.structure import halves_of
 
 if TYPE_CHECKING:
@@ -93,7 +95,7 @@ def eigenvalues(thing: Network | Any) -> View:  # noqa: ANN401
 
     Raises
     ------
-    ArgumentTypeError, ShapeError
+    ArgumentTypeError, ArgumentError, ShapeError
         If there are no eigenvalues of such a thing.
 
     Examples
@@ -105,13 +107,15 @@ def eigenvalues(thing: Network | Any) -> View:  # noqa: ANN401
     """
     if isinstance(thing, Network):
         sets = [
-            _set(name, np.linalg.eigvals(half.W_hh.astype(np.float64)))
+            _set(name, np.linalg.eigvals(_finite(name, half.W_hh)))
             for name, half in _recurrent(thing)
         ]
         return {"kind": "eigenvalues", "of": "W_{hh}", "sets": sets}
     if hasattr(thing, "eigenvalues"):
         return {"kind": "eigenvalues", "of": "J", "sets": [_set("fixed point", thing.eigenvalues)]}
-    points = list(thing) if hasattr(thing, "__iter__") and not isinstance(thing, str) else []
+    if isinstance(thing, FixedPoints) and not len(thing):
+        raise ArgumentError("thing: expected at least one fixed point, got none")
+    points = list(thing) if isinstance(thing, Sequence) and not isinstance(thing, str) else []
     if points and all(hasattr(point, "eigenvalues") for point in points):
         sets = [_set(f"fixed point {i}", point.eigenvalues) for i, point in enumerate(points)]
         return {"kind": "eigenvalues", "of": "J", "sets": sets}
@@ -126,7 +130,8 @@ def _recurrent(net: Network) -> Iterable[tuple[str, Layer]]:
 
 def _square(thing: object) -> Array:
     try:
-        matrix = np.asarray(thing, dtype=np.float64)
+        matrix = np.asarray(thing)
+        matrix = matrix.astype(np.complex128 if matrix.dtype.kind == "c" else np.float64)
     except (TypeError, ValueError):
         raise ArgumentTypeError(
             "thing: expected a Network, fixed points or a square matrix, got"
@@ -134,7 +139,14 @@ def _square(thing: object) -> Array:
         ) from None
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not matrix.size:
         raise ShapeError(f"thing: expected a square matrix (N, N), got {matrix.shape}")
-    return matrix
+    return _finite("thing", matrix)
+
+
+def _finite(what: str, matrix: Array) -> Array:
+    """Return a matrix in float64, or complex, whose elements are finite."""
+    if not np.isfinite(matrix).all():
+        raise ArgumentError(f"{what}: expected finite numbers, got NaN or infinities")
+    return matrix if matrix.dtype.kind == "c" else matrix.astype(np.float64)
 
 
 def _set(name: str, values: Array) -> View:

@@ -117,7 +117,7 @@ def _starts(axes: list[Array], starts: ArrayLike | None) -> Array:
         x, y = (np.quantile(axis, (0.05, 0.5, 0.95)) for axis in axes)
         around = [(i, j) for i in range(3) for j in range(3) if (i, j) != (1, 1)]
         return np.array([(x[i], y[j]) for i, j in around])
-    given = _arguments.array("starts", starts)
+    given = _arguments.reals("starts", starts).astype(np.float64)
     if given.ndim != 2 or given.shape[1] != 2:
         raise ShapeError(f"starts: expected states (K, 2), got {given.shape}")
     return given

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from elman import _arguments, _structure
+from elman._container import show
 from elman._network import require_network
 from elman.errors import ArgumentError
 from elman.trace import Trace
@@ -199,8 +200,14 @@ def unrolled(
     if isinstance(net, Trace):
         values, net = values_by_name(net, sequence), cast("Network", net.network)
         if steps is not None:
-            raise ArgumentError(f"steps: expected None for a trace, which has its own, got {steps}")
+            raise ArgumentError(
+                f"steps: expected None for a trace, which has its own, got {show(steps)}"
+            )
         steps = len(values["x"])
+    elif _arguments.integer("sequence", sequence) != 0:
+        raise ArgumentError(
+            f"sequence: expected 0 for a network, which has no sequences, got {show(sequence)}"
+        )
     require_network(net)
     _arguments.require_one_of("mode", mode, MODES)
     T = _steps(net, steps, mode)
