@@ -319,7 +319,8 @@ def array(argument: str, values: ArrayLike) -> Array:
     try:
         given = np.asanyarray(values)
     except ValueError as error:
-        raise ShapeError(f"{argument}: expected a regular array of numbers ({error})") from error
+        got = "rows of different lengths" if "inhomogeneous" in str(error) else str(error)
+        raise ShapeError(f"{argument}: expected a regular array of numbers, got {got}") from error
     except TypeError:
         if not hasattr(values, "bfloat16"):
             raise
@@ -376,7 +377,7 @@ def unmasked(argument: str, values: ArrayLike) -> Array:
     if isinstance(numbers, np.ma.MaskedArray) and (count := np.count_nonzero(numbers.mask)):
         raise DTypeError(
             f"{argument}: expected an array without masked elements, got {count} masked"
-            ": fill them with .filled(value)"
+            "; call .filled(value) first"
         )
     return np.asarray(numbers)
 

@@ -302,7 +302,7 @@ def _refuse_constant(name: str) -> None:
 
 def show(value: Json) -> str:
     """Return a short one-line repr of untrusted content, for messages."""
-    return _reprlib.repr(value)
+    return " ".join(_reprlib.repr(value).split("\n"))
 
 
 def printable(text: str) -> str:
