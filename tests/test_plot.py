@@ -20,6 +20,7 @@ mpl = pytest.importorskip("matplotlib")
 from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: E402
 from matplotlib.colors import to_rgb  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
+from matplotlib.patches import Circle  # noqa: E402
 
 from elman import views  # noqa: E402
 from elman.plot import paper  # noqa: E402
@@ -260,6 +261,17 @@ def test_a_network_is_labelled_with_letters_and_sizes():
     shapes = {word.replace("  ", " ") for word in words if "×" in word}
     assert shapes == {"$W_{xh}$ 32 × 16", "$W_{hh}$ 32 × 32", "$W_{hy}$ 4 × 32"}
     assert any("mathrm{tanh}(W_{hh} h_{t-1} + W_{xh} x_t + b_h)" in word for word in words)
+
+
+@pytest.mark.parametrize("direction", ["forward", "bidirectional"])
+def test_the_shape_of_a_large_matrix_is_beside_the_sum_that_it_feeds(direction):
+    ax = plot.network(elman.Network(1, 2000, 1, seed=0, direction=direction))
+    drawn(ax)
+    circles = [patch for patch in ax.patches if isinstance(patch, Circle)]
+    shapes = [text for text in ax.texts if "W_{hh}$" in text.get_text()]
+    assert len(shapes) == (1 if direction == "forward" else 2)
+    for text, circle in itertools.product(shapes, circles):
+        assert not text.get_window_extent().overlaps(circle.get_window_extent())
 
 
 def test_a_network_without_biases_readout_or_scaling_shows_none():
@@ -517,6 +529,14 @@ def test_gradients_are_drawn_by_step_and_by_lag():
     products = np.nanmedian(flow.jacobian_norms, axis=0)
     assert lines["product of Jacobians, median"].get_ydata() == pytest.approx(products)
     assert len({str(line.get_linestyle()) for line in lines.values()}) == 3
+
+
+def test_the_words_on_gradients_explain_the_line_first_and_hide_what_is_behind():
+    _, below = plot.gradients(flow_of(NETWORKS["64 units"], 20)).child_axes
+    legend = below.get_legend()
+    assert [text.get_text() for text in legend.get_texts()][:2] == ["gradient, median", "its range"]
+    assert legend.get_frame_on()
+    assert legend.get_frame().get_facecolor()[3] > 0.7
 
 
 def test_an_exploding_bound_leaves_the_gradients_visible():

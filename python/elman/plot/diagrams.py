@@ -150,10 +150,10 @@ class _Cells:
         before = "$h_{t-1}$" if forward else "$h_{t+1}$"
         pen.text((loop - side * 0.3, y + ACT - 0.48), before, color=paper.RED, align="center")
         pen.text(
-            (x + side * 0.78, y - 0.22),
+            (x + side * 0.2, y - 0.24),
             f"$W_{{hh}}$ {_shape(sizes['W_hh'])}",
             color=paper.RED,
-            align="center",
+            align="left" if side > 0 else "right",
             size=8.5,
         )
         if "b_h" in sizes:

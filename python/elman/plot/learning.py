@@ -326,11 +326,11 @@ def _draw_lags(ax: Axes, view: View) -> None:
     """Draw what is left of a gradient by lag, and what it is at most."""
     lags, relative = view["lags"], _positive(view["relative"])
     few: paper.Look = {"marker": "o", "markersize": 3} if len(lags) <= 40 else {}
+    middle = _median(relative)
+    ax.plot(lags, middle, color=paper.BLUE, linewidth=1.4, label="gradient, median", **few)
     if len(relative) > 1:
         ends = np.nanmin(_filled(relative), axis=0), np.nanmax(_filled(relative), axis=0)
         ax.fill_between(lags, *ends, color=paper.BLUE, alpha=0.18, linewidth=0, label="its range")
-    middle = _median(relative)
-    ax.plot(lags, middle, color=paper.BLUE, linewidth=1.4, label="gradient, median", **few)
     shown = [relative]
     if view["products"] is not None:
         products = _positive(view["products"])
@@ -347,7 +347,7 @@ def _draw_lags(ax: Axes, view: View) -> None:
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     ratio = r"$|\,\partial L_t/\partial h_{t-k}|\;/\;|\,\partial L_t/\partial h_t|$"
     ax.set(xlabel="lag k: steps back in time", ylabel=ratio)
-    ax.legend(frameon=False, fontsize=paper.SMALL)
+    ax.legend(edgecolor="none", framealpha=0.85, fontsize=paper.SMALL)  # a steep bound is behind
     paper.tidy(ax)
 
 
