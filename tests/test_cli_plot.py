@@ -196,6 +196,35 @@ def test_states_are_text_without_an_output(here):
     assert re.search(r"^0  [.:=+*#%@-]{20}$", plain, re.MULTILINE)
 
 
+def test_lines_that_stand_for_several_units_say_so(here):
+    elman.Network(1, 60, 1, seed=0).save("m.safetensors")
+    *_, last = answer("plot", "states", "m.safetensors", "x.npy").decode().partition("20 steps.")
+    said = "A line is the mean of 3 neighbours, with the number of the first."
+    assert said in " ".join(last.split())
+
+
+def test_the_order_of_units_is_said(here):
+    said = {
+        order: answer("plot", "states", "m.safetensors", "x.npy", "--order", order).decode()
+        for order in ("similarity", "peak", "given")
+    }
+    assert said["similarity"].endswith("Units that rise and fall together are neighbours.\n")
+    assert said["peak"].endswith("20 steps. Units are in the order of their peaks.\n")
+    assert said["given"].endswith("20 steps.\n")
+
+
+@pytest.mark.parametrize("columns", ["80", "40"])
+def test_text_fits_the_width_of_the_terminal(here, columns):
+    np.save("x.npy", np.random.default_rng(0).standard_normal((300, 1)))
+    env = {"COLUMNS": columns}
+    epochs = list(range(1, 101))
+    history = {"epoch": epochs, "loss": [1 / epoch for epoch in epochs]}
+    pathlib.Path("h.json").write_text(json.dumps(history))
+    for arguments in (["states", "m.safetensors", "x.npy"], ["history", "h.json"]):
+        lines = run("plot", *arguments, env=env).stdout.decode().splitlines()
+        assert 20 < max(map(len, lines)) <= int(columns)
+
+
 def test_a_history_is_text_without_an_output(here):
     text = answer("plot", "history", "h.json").decode()
     lines = text.splitlines()
@@ -241,6 +270,7 @@ def test_the_gradients_of_a_table_are_those_of_its_targets(here):
         (["comparison", "m.safetensors"], "DATA: expected the model's source for comparison"),
         (["weights", "m.safetensors", "x.npy"], "DATA: expected none for weights, got x.npy"),
         (["states", "m.safetensors", "x.npy", "y.npy"], "TARGETS: expected none for states"),
+        (["gradients", "m.safetensors", "x.npy", "--json"], "TARGETS: expected those of the array"),
         (["weights", "m.safetensors"], r"--output: expected a file \.svg, .* states and history"),
         (["weights", "m.safetensors", "-o", "p.gif"], r"--output: expected a suffix .*got p.gif"),
         (["weights", "m.safetensors", "--steps", "3"], "--steps: expected only for unrolled"),

@@ -26,7 +26,7 @@ def heatmap(
     More rows than 24, or columns than fit `width`, are drawn as the means of neighbours; a line of
     several rows has the name of its first.
     """
-    rows = -(-len(values) // HEIGHT) or 1
+    rows = rows_for(names)
     gutter = _gutter(names)
     cells = _means(_means(values, rows).T, every(values.shape[1], names, width)).T
     lines = []
@@ -34,6 +34,11 @@ def heatmap(
         text = "".join(_shade(value, limits, shades) for value in line)
         lines.append(f"{names[row * rows]:>{gutter - 2}}  {text}".rstrip())
     return lines
+
+
+def rows_for(names: Sequence[str]) -> int:
+    """Return how many rows are drawn as one line."""
+    return -(-len(names) // HEIGHT) or 1
 
 
 def every(count: int, names: Sequence[str], width: int) -> int:

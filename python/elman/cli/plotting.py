@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import textwrap
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -35,6 +36,11 @@ OF_DATA = ("states", "sequence", "trajectory")
 KINDS = (*OF_MODEL, *OF_DATA, "gradients", "comparison", "history")
 TEXTS = ("states", "history")
 LABEL_EVERY = 12  # columns of a text plot
+ORDERS = {  # what is said of the order of units
+    "similarity": " Units that rise and fall together are neighbours.",
+    "peak": " Units are in the order of their peaks.",
+    "given": "",
+}
 
 
 class Settings(NamedTuple):
@@ -78,7 +84,7 @@ def draw(
     if as_json:
         print(elman.views.to_json(view))
     elif output is None:
-        _print_text(view)
+        _print_text(view, settings.order or "similarity")
     else:
         print(f"written: {printable(output)}")
 
@@ -163,6 +169,9 @@ def _flow(net: Network, source: str, targets: str | None, settings: Settings) ->
         each_step = y.shape[: x.ndim - 1] == x.shape[:-1]
         outputs = "all" if each_step else "last"
         return elman.dynamics.gradient_flow(net, x, y, loss=loss, outputs=outputs)
+    with opened(source) as file:
+        if file.is_array:
+            raise ArgumentError(f"TARGETS: expected those of the array {source}, got none")
     sequence = None if net.table is None else net.table.sequence
     frame = elman.read_table(source, sequence=sequence, missing=settings.missing)
     outputs = "all" if net.table is None else net.table.outputs
@@ -233,20 +242,23 @@ def _write(view: View, output: str, sources: tuple[str, ...]) -> None:
 # --- plain text -----------------------------------------------------------------------------------
 
 
-def _print_text(view: View) -> None:
+def _print_text(view: View, order: str) -> None:
     from rich.console import Console
 
     console = Console(highlight=False)
     plain = bool(console.options.ascii_only)
-    lines = _states if view["kind"] == "states" else _losses
-    for line in lines(view, console.width, plain):
+    if view["kind"] == "states":
+        lines = _states(view, console.width, plain, order)
+    else:
+        lines = _losses(view, console.width, plain)
+    for line in lines:
         print(line)
 
 
-def _states(view: View, width: int, plain: bool) -> Iterator[str]:
+def _states(view: View, width: int, plain: bool, order: str) -> Iterator[str]:
     """Yield the lines of the states: a heat map for each layer, the top one first."""
     shades, T = heatmap.ASCII if plain else heatmap.UNICODE, len(view["steps"])
-    every = 1
+    every = rows = 1
     for panel in reversed(view["panels"]):
         values, names, (low, high) = (
             panel["values"],
@@ -254,12 +266,15 @@ def _states(view: View, width: int, plain: bool) -> Iterator[str]:
             panel["limits"],
         )
         scale = f"from {low:.3g} ({shades[0]}) to {high:.3g} ({shades[-1]})"
-        yield f"{panel['name']}: units by steps, {scale}"
+        yield from _folded(f"{panel['name']}: units by steps, {scale}", width)
         yield from heatmap.heatmap(values, names, (low, high), width, shades)
         yield ""
         every = max(every, heatmap.every(T, names, width))
+        rows = max(rows, heatmap.rows_for(names))
     column = "" if every == 1 else f" A column is the mean of {every} steps."
-    yield f"{T} steps.{column} Units that rise and fall together are neighbours."
+    line = f" A line is the mean of {rows} neighbours, with the number of the first."
+    said = f"{T} steps.{column}{ORDERS[order]}{line if rows > 1 else ''}"
+    yield from _folded(said, width)
 
 
 def _losses(view: View, width: int, plain: bool) -> Iterator[str]:
@@ -281,7 +296,13 @@ def _losses(view: View, width: int, plain: bool) -> Iterator[str]:
     dotted = f" Dots ({style.dot}): the validation loss." if len(view["validation_loss"]) else ""
     best = "" if view["best_epoch"] is None else f" The best epoch is {view['best_epoch']}."
     axis = " on a logarithmic axis" if logarithmic else ""
-    yield f"Loss by epoch{axis}.{column} Bars: the training loss.{dotted}{best}"
+    said = f"Loss by epoch{axis}.{column} Bars: the training loss.{dotted}{best}"
+    yield from _folded(said, width)
+
+
+def _folded(text: str, width: int) -> list[str]:
+    """Return the lines of a sentence."""
+    return textwrap.wrap(text, max(width, 20))
 
 
 def _power(value: float) -> str:
