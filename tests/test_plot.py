@@ -539,6 +539,15 @@ def test_the_words_on_gradients_explain_the_line_first_and_hide_what_is_behind()
     assert legend.get_frame().get_facecolor()[3] > 0.7
 
 
+def test_a_gradient_of_zero_has_a_picture_and_no_warning(recwarn):
+    net = elman.Network.from_weights([([[1.0]], [[1.0]], None)], None)
+    flow = elman.dynamics.gradient_flow(net, np.zeros((5, 1)), np.zeros((5, 1)))
+    assert not flow.total.any()
+    _, below = plot.gradients(flow).child_axes
+    assert np.isnan(lines_of(below)["gradient, median"].get_ydata()).all()
+    assert not recwarn.list
+
+
 def test_an_exploding_bound_leaves_the_gradients_visible():
     net = elman.Network(1, 8, 1, seed=0)
     large = net.replace(tensors={"layers.0.W_hh": 60 * net.layers[0].W_hh})

@@ -362,6 +362,8 @@ def _filled(values: Array) -> Array:
 
 
 def _median(values: Array) -> Array:
-    """Return the median of each column, NaN where all are."""
+    """Return the median of each column, NaN where all are or there are no rows."""
+    if not len(values):
+        return np.full(values.shape[1], np.nan)
     empty = np.isnan(values).all(axis=0)
     return np.where(empty, np.nan, np.nanmedian(_filled(values), axis=0))
