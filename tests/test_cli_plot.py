@@ -175,6 +175,8 @@ def test_the_data_are_those_of_the_views(here):
     flow = json.loads(answer("plot", "gradients", "m.safetensors", "x.npy", "y.npy", "--json"))
     own = elman.dynamics.gradient_flow(here, x, np.load("y.npy"))
     assert flow["total"] == own.total.tolist()
+    one = answer("plot", "gradients", "m.safetensors", "x.npy", "y.npy", "--number", 2, "--json")
+    assert json.loads(one)["total"][0] == pytest.approx(own.total[2])
 
 
 @pytest.mark.parametrize("suffix", ["svg", "png", "pdf"])
@@ -277,7 +279,15 @@ def test_the_gradients_of_a_table_are_those_of_its_targets(here):
         (["network", "m.safetensors", "--number", "3"], "--number: expected only for unrolled, "),
         (
             ["states", "m.safetensors", "x.npy", "--number", "3"],
-            "sequence: expected -",
+            "--number: expected .* 0 to 2, got 3",
+        ),
+        (
+            ["gradients", "m.safetensors", "x.npy", "y.npy", "--number", "3", "--json"],
+            "--number: expected a sequence from 0 to 2, got 3",
+        ),
+        (
+            ["gradients", "m.safetensors", "x.csv", "--number", "1", "--json"],
+            "--number: expected a sequence from 0 to 0, got 1",
         ),
         (["history", "m.safetensors"], "m.safetensors: expected a checkpoint of a training run"),
         (
@@ -294,6 +304,8 @@ def test_arguments_that_do_not_fit_are_one_sentence(here, arguments, sentence):
     pathlib.Path("x.json").write_text('{"loss_of": 1}')
     np.save("o.npy", np.array([{}]), allow_pickle=True)
     pathlib.Path("bad.json").write_text('{"loss": [1')
+    pathlib.Path("x.csv").write_text("a\n1\n2\n3\n4\n")
+    here.replace(table=elman.Table(inputs=["a"], targets=["a"])).save("m.safetensors")
     before = sorted(path.name for path in pathlib.Path().iterdir())
     assert re.match(sentence, complaint("plot", *arguments))
     assert sorted(path.name for path in pathlib.Path().iterdir()) == before

@@ -151,10 +151,11 @@ def _view(
         return elman.views.comparison(elman.compare(net, data, x))
     x, lengths = report.read_inputs(net, data, settings.sequence, settings.missing)
     trace = net.trace(x, lengths=lengths)
-    if kind == "unrolled":
-        return elman.views.unrolled(trace, settings.steps, mode, sequence=number)
     if kind == "trajectory":
         return elman.views.trajectory(trace)
+    _require_number(number, int(np.prod(x.shape[:-2])))
+    if kind == "unrolled":
+        return elman.views.unrolled(trace, settings.steps, mode, sequence=number)
     of_trace = elman.views.states if kind == "states" else elman.views.sequence
     order = settings.order or "similarity"
     return of_trace(trace, sequence=number, order=order)
@@ -168,6 +169,11 @@ def _flow(net: Network, source: str, targets: str | None, settings: Settings) ->
         x, y = _numbers(net, source), _targets(targets)
         each_step = y.shape[: x.ndim - 1] == x.shape[:-1]
         outputs = "all" if each_step else "last"
+        batch = x.shape[:-2]
+        if settings.number is not None and y.shape[: len(batch)] == batch:
+            _require_number(settings.number, int(np.prod(batch)))
+            at = np.unravel_index(settings.number, batch) if batch else ()
+            x, y = x[at], y[at]
         return elman.dynamics.gradient_flow(net, x, y, loss=loss, outputs=outputs)
     with opened(source) as file:
         if file.is_array:
@@ -198,6 +204,7 @@ def _targets(path: str) -> Array:
 def _examples(data: Data, number: int) -> tuple[Array, Array]:
     """Return inputs and targets of one sequence, without the steps at its end that have none."""
     T = data.x.shape[-2]
+    _require_number(number, int(np.prod(data.x.shape[:-2])))
     steps = T if data.lengths is None else int(data.lengths.reshape(-1)[number])
     x, y, weights = data.x, data.y, data.weights
     if x.ndim > 2:
@@ -205,6 +212,12 @@ def _examples(data: Data, number: int) -> tuple[Array, Array]:
     if weights is not None and weights.ndim:
         steps = int(np.flatnonzero(weights)[-1]) + 1
     return x[:steps], y[:steps] if y.shape[:1] == (T,) else y
+
+
+def _require_number(number: int, count: int) -> None:
+    """Refuse a sequence that the data do not have."""
+    if number >= count:
+        raise ArgumentError(f"--number: expected a sequence from 0 to {count - 1}, got {number}")
 
 
 def _history(path: str) -> dict[str, Any]:
