@@ -58,6 +58,11 @@ def measure(
     return described(case, network.isa, (entries, limits, yardsticks), times), wrong
 
 
+def several() -> bool:
+    """Return whether this process may use two processors."""
+    return len(ALLOWED or range(os.cpu_count() or 1)) > 1
+
+
 @contextlib.contextmanager
 def pinned(one: bool = True) -> Iterator[None]:
     """Pin this thread to one processor, or allow all processors of the process."""

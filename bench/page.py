@@ -81,7 +81,8 @@ def _sections(result: Facts) -> Iterator[tuple[str, str, str, str]]:
     both = "On all cores. The yardsticks are of one core."
     yield "Two threads against one", both, "", "\n\n".join(filter(None, tables))
     yield "A pool of streams", POOL, "", _pool(of_group(result, "pool"))
-    yield "A pool of streams", POOL, "", _pool(of_group(result, "pool"))
+    yield "A free run", GENERATE, "", comparison(of_group(result, "generate"))
+    yield "A trace", TRACE, "", comparison(of_group(result, "trace"))
     tables = (comparison(of_group(result, "reservoirs", work), note=True) for work in WORKS)
     yield "Echo-state networks", RESERVOIRS, "", "\n\n".join(filter(None, tables))
     yield "Training", TRAINING, "training", comparison(of_group(result, "training"))
@@ -184,6 +185,17 @@ RESERVOIRS = (
     "Dense, in float64, with leaking rate 1: one step per call, one call of T steps, and a ridge"
     " fit of the readout to them. reservoirpy has the weights of elman; those of rclib cannot be"
     " set, so they are found from its states, and the outputs must be those of these weights."
+)
+
+
+GENERATE = (
+    "1000 steps after one input, each output the next input; nanoseconds per step. A peer makes a"
+    " step per turn of a Python loop, which keeps no outputs, or compiles the loop; `generate`"
+    " returns all outputs."
+)
+TRACE = (
+    "`net.trace` with the sums before all activations, beside `net.run` with the states;"
+    " nanoseconds per step of a sequence."
 )
 
 

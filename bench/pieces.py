@@ -18,6 +18,8 @@ WORKS = {
     "sequence": "a sequence",
     "batch": "a batch",
     "tick": "a tick of a pool",
+    "generate": "a free run",
+    "trace": "a trace",
     "update": "an update of training",
     "ridge": "a ridge fit",
 }
@@ -57,7 +59,7 @@ def sizes(shape: Facts) -> str:
 def column(case: Facts) -> str:
     """Return what distinguishes a case within its group."""
     T, B = case["shape"]["T"], case["shape"]["B"]
-    more = {"update": f", T = {T}, B = {B}", "tick": f", n = {B:,}"}
+    more = {"update": f", T = {T}, B = {B}", "trace": f", T = {T}, B = {B}", "tick": f", n = {B:,}"}
     return sizes(case["shape"]) + more.get(case["work"], "")
 
 

@@ -26,6 +26,7 @@ from rich.table import Table
 
 import cases
 import elman
+import generating
 import hardware
 import machine
 import measure
@@ -36,6 +37,7 @@ import reservoirs
 import results
 import sources
 import tail
+import tracing
 import training
 
 if TYPE_CHECKING:
@@ -43,10 +45,18 @@ if TYPE_CHECKING:
 
     Facts = dict[str, Any]
 
-GROUPS = {**cases.GROUPS, "pool": pools.POOLS, "training": training.UPDATES}
+GROUPS = {
+    **cases.GROUPS,
+    "pool": pools.POOLS,
+    "generate": generating.GENERATES,
+    "trace": tracing.TRACES,
+    "training": training.UPDATES,
+}
 MEASURES = {  # of these works and groups; of others: measure.measure
     "update": training.measure,
     "tick": pools.measure,
+    "generate": generating.measure,
+    "trace": tracing.measure,
     "reservoirs": reservoirs.measure,
 }
 GROUPS["reservoirs"] = reservoirs.RESERVOIRS
@@ -132,8 +142,11 @@ def run(arguments: argparse.Namespace, progress: Progress) -> Facts:
         }
         if "reservoirs" in arguments.cases:
             result["left_out"] |= reservoirs.missing()
+        if "threads" in arguments.cases and not measure.several():
+            result["left_out"]["threads"] = "two threads need two processors"
         for group in (group for group in arguments.cases if group in GROUPS):
             chosen = [case for case in GROUPS[group] if str(case.H) in arguments.sizes]
+            chosen = [case for case in chosen if case.threads == 1 or measure.several()]
             for case in progress.track(chosen, description=group):
                 measured = MEASURES.get(case.group, MEASURES.get(case.work, measure.measure))
                 facts, wrong = measured(case, found, rounds)

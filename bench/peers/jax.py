@@ -90,7 +90,15 @@ class Jax(Peer):
                 below = _hoisted(layer, below) if x.ndim == 2 else _direct(layer, below)
             return jnp.swapaxes(readout(below), 0, -2)
 
+        def generate(x, steps):
+            def advance(carried, _):
+                states, y = step(*carried)
+                return (states, y), y
+
+            return jax.lax.scan(advance, (self.h_0, x), length=steps)[1]
+
         self.step = jax.jit(step, donate_argnums=0)
+        self._generate = jax.jit(generate, static_argnums=1)
         self._run = jax.jit(run)
 
     def input(self, x: Array) -> jax.Array:
@@ -108,6 +116,10 @@ class Jax(Peer):
 
     def run(self, x: jax.Array) -> jax.Array:
         return self._run(x).block_until_ready()
+
+    def generate(self, x: Array, steps: int) -> jax.Array:
+        """Return the outputs (steps, O) after x (I,), each the next input."""
+        return self._generate(x, steps).block_until_ready()
 
 
 PEER = Jax

@@ -71,6 +71,13 @@ def _run(parameters, sizes, sigmoid, h_0, x, y):
             _step(parameters, sizes, sigmoid, h, u, x[b, t], y[b, t])
 
 
+@_jit
+def _generate(parameters, sizes, sigmoid, h_0, x, y):
+    h, u = h_0.copy(), np.empty_like(h_0)
+    for t in range(len(y)):
+        x = _step(parameters, sizes, sigmoid, h, u, x, y[t])
+
+
 class Numba(Peer):
     """A compiled step, and a compiled loop over it."""
 
@@ -92,6 +99,12 @@ class Numba(Peer):
         x = x if x.ndim == 3 else x[np.newaxis]
         y = np.empty((*x.shape[:2], self.O), x.dtype)
         _run(*self.network, self.h_0, x, y)
+        return y
+
+    def generate(self, x: Array, steps: int) -> Array:
+        """Return the outputs (steps, O) after x (I,), each the next input."""
+        y = np.empty((steps, self.O), x.dtype)
+        _generate(*self.network, self.h_0, x, y)
         return y
 
     def output(self, y: Array) -> Array:
