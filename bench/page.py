@@ -86,6 +86,7 @@ def _sections(result: Facts) -> Iterator[tuple[str, str, str, str]]:
     tables = (comparison(of_group(result, "reservoirs", work), note=True) for work in WORKS)
     yield "Echo-state networks", RESERVOIRS, "", "\n\n".join(filter(None, tables))
     yield "Training", TRAINING, "training", comparison(of_group(result, "training"))
+    yield "Stored sequences", STORED, "", _stored(result.get("stored", []))
     yield "The memory of an update", "", "", _memory(result.get("memory", []))
     tables = (_isas(result, work) for work in WORKS)
     yield "Instruction sets", SETS, "", "\n\n".join(filter(None, tables))
@@ -215,6 +216,35 @@ def _pool(cases: list[Facts]) -> str:
     for case in cases:
         groups.setdefault(sizes(case["shape"]), []).append(case)
     return "\n\n".join([table(header, rows), *map(comparison, groups.values())])
+
+
+STORED = (
+    "Sequences of 100 steps, 16 -> 64 -> 8 in float32, in a file in the page cache. For Parquet,"
+    " reading, running and writing by themselves come first, and the bound is half of their CPU"
+    " time together: what two cores allow."
+)
+KINDS = {"npy": "NPY", "parquet": "Parquet"}
+
+
+def _stored(entries: list[Facts]) -> str:
+    """Return a table for each kind of file: sequences a second, ratios, and CPU time."""
+    tables = []
+    for kind in dict.fromkeys(facts["kind"] for facts in entries):
+        of_kind = [facts for facts in entries if facts["kind"] == kind]
+        sequences, threads = of_kind[0]["sequences"], of_kind[0]["threads"]
+        header = [f"{KINDS[kind]}, {sequences:,} sequences, {threads} threads"]
+        header += ["sequences/s", f"time, divided by that of {of_kind[0]['to']}", "CPU ms"]
+        rows = [
+            [
+                facts["name"],
+                number(facts["sequences"] / facts["median"] * 1e9),
+                ratio(facts),
+                number(facts["cpu_ms"]),
+            ]
+            for facts in of_kind
+        ]
+        tables.append(table(header, rows))
+    return "\n\n".join(tables)
 
 
 def _memory(entries: list[Facts]) -> str:

@@ -1,7 +1,9 @@
-"""Time whole processes: an import, and the start up to the first prediction."""
+"""Time whole processes: an import, a start up to the first prediction, and stored sequences."""
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     Facts = dict[str, Any]
 
 BARE, NUMPY = "pass", "import numpy"
+STORED = Path(__file__).with_name("stored.py")
+KINDS = {"npy": "numpy", "parquet": "pyarrow"}  # of stored sequences, and what they need
+SEQUENCES = 8_000
 IMPORTS = {
     "numpy": NUMPY,
     "numba": "import numba",
@@ -113,6 +118,21 @@ def cold_start(
                 SAVES[name](net, Path(folder))
                 programs[name] = program.format(folder=folder)
         return _processes(programs, rounds, done)
+
+
+def stored(
+    rounds: int, sequences: int = SEQUENCES, done: Callable[[], object] = lambda: None
+) -> list[Facts]:
+    """Return the times of ways to run stored sequences, from a process on all processors."""
+    found = []
+    for kind, module in KINDS.items():
+        if importlib.util.find_spec(module):
+            run = [sys.executable, STORED, "--json", "--kinds", kind]
+            run += ["--rounds", str(rounds), "--sequences", str(sequences)]
+            said = subprocess.run(run, check=True, capture_output=True, text=True).stdout
+            found += json.loads(said)
+        done()
+    return found
 
 
 def _save_onnx(net: elman.Network, folder: Path) -> None:

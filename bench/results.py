@@ -66,6 +66,7 @@ def derived(result: Facts) -> Facts:
     found = result | {"cases": cases}
     for group in ("imports", "cold_start"):
         found[group] = list(_processes(result[group]))
+    found["stored"] = list(_stored(result.get("stored", [])))
     for group in ("limits", "yardsticks"):
         found[group] = [entry | spread(entry["times"])._asdict() for entry in result[group]]
     return found
@@ -120,6 +121,22 @@ def _of_each_set(case: Facts) -> Iterator[Facts]:
         alone = case | {"isa": isa, "entries": [entry, *others], "limits": limits}
         of_best = ratios(ours[0]["times"], entry["times"])._asdict()
         yield _case(alone) | {"of_best": of_best, "sets": sets}
+
+
+def _stored(entries: list[Facts]) -> Iterator[Facts]:
+    """Yield the ways of each kind of file, compared with the first, or with what two cores allow.
+
+    The bound of Parquet is half of the CPU time of its parts, which are the first three ways.
+    """
+    for entry in entries:
+        of_kind = [facts for facts in entries if facts["kind"] == entry["kind"]]
+        to, times = of_kind[0]["name"], of_kind[0]["times"]
+        if entry["kind"] == "parquet":
+            parts = zip(*(facts["cpu"] for facts in of_kind[:3]), strict=True)
+            to, times = "the bound", [sum(cpu) / 2 for cpu in parts]
+        ratio = ratios(entry["times"], times)._asdict()
+        cpu = {"to": to, "ratio": ratio, "cpu_ms": spread(entry["cpu"]).median / 1e6}
+        yield entry | spread(entry["times"])._asdict() | cpu
 
 
 def _processes(entries: list[Facts]) -> Iterator[Facts]:

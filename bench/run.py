@@ -61,8 +61,9 @@ MEASURES = {  # of these works and groups; of others: measure.measure
 }
 GROUPS["reservoirs"] = reservoirs.RESERVOIRS
 GROUPS["isa"] = [*cases.GROUPS["isa"], *training.OF_SETS]
-OTHER_CASES = ("memory", "imports", "cold_start", "tail")
+OTHER_CASES = ("stored", "memory", "imports", "cold_start", "tail")
 OTHER_SOURCES = "This build of elman was compiled from other sources than those of this checkout."
+MOST_STORED = 5  # rounds
 QUICK = {
     "cases": ["step", "sequence", "batch", "pool", "training", "imports"],
     "sizes": ["32", "128", "256"],
@@ -153,6 +154,7 @@ def run(arguments: argparse.Namespace, progress: Progress) -> Facts:
                 result["cases"].append(facts)
                 result["wrong"] |= wrong
         others = {
+            "stored": lambda done: (stored(rounds, done), {}),
             "memory": lambda done: (memory.memory(done), {}),
             "imports": lambda done: (processes.imports(found, rounds, done), {}),
             "cold_start": lambda done: (processes.cold_start(found, rounds, done), {}),
@@ -165,6 +167,12 @@ def run(arguments: argparse.Namespace, progress: Progress) -> Facts:
                 result[name], wrong = measure_other(partial(progress.advance, task))
                 result["wrong"] |= wrong
     return result
+
+
+def stored(rounds: int, done: Callable[[], object]) -> list[Facts]:
+    """Return the times of stored sequences, in few rounds: each takes seconds."""
+    with measure.pinned(one=False):
+        return processes.stored(min(rounds, MOST_STORED), done=done)
 
 
 def native_builds(found: Iterable[str]) -> Facts:
@@ -205,6 +213,13 @@ def show(console: Console, result: Facts) -> None:
         values = [f"{facts[key] / 2**20:.1f}" for key in ("bytes", "states")]
         table.add_row(f"T = {facts['shape']['T']}", *values)
     if result["memory"]:
+        console.print(table)
+    table = _table("stored", "sequences/s", "times the first", "CPU ms")
+    for facts in result["stored"]:
+        values = facts["sequences"] / facts["median"] * 1e9, facts["ratio"]["median"]
+        name = f"{facts['kind']}: {facts['name']}"
+        table.add_row(name, f"{values[0]:,.0f}", f"{values[1]:.2f}", f"{facts['cpu_ms']:.1f}")
+    if result["stored"]:
         console.print(table)
     for group in ("imports", "cold_start"):
         table = _table(group, "ms", "over the first", "times", "")

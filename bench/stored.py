@@ -10,7 +10,8 @@ of ten times `memory=` is printed: that beyond a run over a small file. PyTorch 
 not installed. For Parquet, a row has a name and a sequence, as a list of fixed-size lists;
 `run_files` is compared with what two cores allow: half of the CPU time that pyarrow takes to read,
 the network to run and pyarrow to write, without dictionaries for numbers, each by itself; the sum
-of their durations is printed, too. All ways must give the same numbers: elman's the same bits.
+of their durations is printed, too. All ways must give the same numbers: elman's the same bits. With
+`--json`, all times are printed as they stand in the result file of `run.py`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import itertools
+import json
 import os
 import pathlib
 import statistics
@@ -40,6 +42,7 @@ THREADS = 2
 BATCH = 1024  # of PyTorch
 
 Ways = dict[str, "Callable[[], object]"]
+Spent = tuple[float, float]  # seconds, and those of the processors
 
 
 def main() -> None:
@@ -49,19 +52,38 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--memory", action="store_true", help="print the peak memory instead")
+    parser.add_argument("--json", action="store_true", help="print all times as JSON")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         if options.memory:
             print_memory(pathlib.Path(name), options.kinds)
             return
+        found = {}
         for kind in options.kinds:
             folder = pathlib.Path(name, kind)
             folder.mkdir()
-            if kind == "parquet":
-                parquet.report(folder, options.sequences, options.rounds)
-                continue
             ways = KINDS[kind](folder, options.sequences)
-            report(kind, measure(ways, options.rounds), options.sequences)
+            found[kind] = measure(ways, folder, options.rounds)
+            if not options.json:
+                REPORTS[kind](found[kind], options.sequences)
+    if options.json:
+        print(json.dumps(facts(found, options.sequences)))
+
+
+def facts(found: dict[str, dict[str, list[Spent]]], sequences: int) -> list[dict[str, object]]:
+    """Return the ways of each kind as in a result file, with their times in nanoseconds."""
+    return [
+        {
+            "kind": kind,
+            "name": way,
+            "sequences": sequences,
+            "threads": THREADS,
+            "times": [float(f"{seconds * 1e9:.4g}") for seconds, _ in spent],
+            "cpu": [float(f"{cpu * 1e9:.4g}") for _, cpu in spent],
+        }
+        for kind, ways in found.items()
+        for way, spent in ways.items()
+    ]
 
 
 def network() -> elman.Network:
@@ -69,24 +91,27 @@ def network() -> elman.Network:
     return elman.Network(INPUTS, HIDDEN, OUTPUTS, seed=0)
 
 
-def measure(ways: Ways, rounds: int) -> dict[str, list[float]]:
-    """Return the seconds of each way in each round, after one that is not counted."""
-    seconds: dict[str, list[float]] = {way: [] for way in ways}
+def measure(ways: Ways, folder: pathlib.Path, rounds: int) -> dict[str, list[Spent]]:
+    """Return what each way takes in each round, after one that is not counted."""
+    spent: dict[str, list[Spent]] = {way: [] for way in ways}
     for _ in range(rounds + 1):
         for way, run in ways.items():
-            start = time.perf_counter()
+            for name in ("y.parquet", "z.parquet"):  # replacing 131 MB takes 30 ms
+                (folder / name).unlink(missing_ok=True)
+            cpu, start = time.process_time(), time.perf_counter()
             run()
-            seconds[way].append(time.perf_counter() - start)
-    return {way: times[1:] for way, times in seconds.items()}
+            spent[way].append((time.perf_counter() - start, time.process_time() - cpu))
+    return {way: times[1:] for way, times in spent.items()}
 
 
-def report(kind: str, seconds: dict[str, list[float]], sequences: int) -> None:
+def report(spent: dict[str, list[Spent]], sequences: int) -> None:
     """Print the sequences per second of each way, and their ratio to those of the first."""
+    seconds = {way: [wall for wall, _ in times] for way, times in spent.items()}
     first, *_ = seconds.values()
     for way, times in seconds.items():
         ratios = [a / b for a, b in zip(first, times, strict=True)]
         print(
-            f"{kind:8} {way:22} {sequences / statistics.median(times):11,.0f} sequences/s"
+            f"npy      {way:22} {sequences / statistics.median(times):11,.0f} sequences/s"
             f"  {statistics.median(ratios):5.2f}  ({min(ratios):.2f} to {max(ratios):.2f})",
             flush=True,
         )
@@ -195,7 +220,8 @@ def write_zeros(path: pathlib.Path, sequences: int) -> None:
     np.lib.format.open_memmap(path, "w+", np.float32, shape).flush()
 
 
-KINDS = {"npy": npy_ways, "parquet": None}
+KINDS = {"npy": npy_ways, "parquet": parquet.parquet_ways}
+REPORTS = {"npy": report, "parquet": parquet.report}
 
 if __name__ == "__main__":
     main()

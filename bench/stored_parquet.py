@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import statistics
-import time
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,37 +14,39 @@ if TYPE_CHECKING:
     import pathlib
     from collections.abc import Callable
 
+    Spent = tuple[float, float]  # seconds, and those of the processors
+
 INPUTS, HIDDEN, OUTPUTS, STEPS = 16, 64, 8, 100
 CORES = 2
 BATCH = 1024
+PARTS = ("pyarrow reads", "the network runs", "pyarrow writes")
 
 
-def report(folder: pathlib.Path, sequences: int, rounds: int) -> None:
-    """Time reading, running and writing by themselves, and whole runs; print a table."""
-    ways = parquet_ways(folder, sequences)
-    times: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
-    for _ in range(rounds + 1):
-        for way, run in ways.items():
-            for name in ("y.parquet", "z.parquet"):  # replacing 131 MB takes 30 ms
-                (folder / name).unlink(missing_ok=True)
-            cpu, start = time.process_time(), time.perf_counter()
-            run()
-            spent = time.perf_counter() - start, time.process_time() - cpu
-            times[way].append(spent)
-    alone = list(zip(*list(times.values())[:3], strict=True))[1:]  # of each round but the first
-    allowed = [sum(cpu for _, cpu in each) / CORES for each in alone]
-    for way, spent in times.items():
-        wall = [seconds for seconds, _ in spent[1:]]
-        ratios = [a / b for a, b in zip(allowed, wall, strict=True)]
+def report(spent: dict[str, list[Spent]], sequences: int) -> None:
+    """Print a table of reading, running and writing by themselves, and of whole runs."""
+    bounds = allowed(spent)
+    for way, times in spent.items():
+        wall = [seconds for seconds, _ in times]
+        ratios = [a / b for a, b in zip(bounds, wall, strict=True)]
         print(
             f"parquet  {way:22} {sequences / statistics.median(wall):11,.0f} sequences/s"
-            f"  CPU {statistics.median(cpu for _, cpu in spent[1:]):.2f} s"
+            f"  CPU {statistics.median(cpu for _, cpu in times):.2f} s"
             f"  {statistics.median(ratios):5.2f} of the bound ({min(ratios):.2f} to"
             f" {max(ratios):.2f})",
             flush=True,
         )
-    total = statistics.median(sum(seconds for seconds, _ in each) for each in alone)
+    total = statistics.median(sum(seconds for seconds, _ in each) for each in _parts(spent))
     print(f"parquet  the first three, summed {sequences / total:7,.0f} sequences/s", flush=True)
+
+
+def allowed(spent: dict[str, list[Spent]]) -> list[float]:
+    """Return the seconds that two cores need for the CPU time of the parts, in each round."""
+    return [sum(cpu for _, cpu in each) / CORES for each in _parts(spent)]
+
+
+def _parts(spent: dict[str, list[Spent]]) -> list[tuple[Spent, ...]]:
+    """Return what the three parts took, for each round."""
+    return list(zip(*(spent[way] for way in PARTS), strict=True))
 
 
 def parquet_ways(folder: pathlib.Path, sequences: int) -> dict[str, Callable[[], object]]:
