@@ -78,7 +78,7 @@ def _of_cases(cases: list[Facts]) -> Iterator[Comparison]:
 
 
 def _of_processes(result: Facts) -> Iterator[Comparison]:
-    for group in ("imports", "cold_start"):
+    for group in ("imports", "cold_start", "install"):
         ours = named(result[group], "elman")
         for facts in result[group]:
             if facts["name"] in TITLES and facts is not ours:

@@ -94,6 +94,7 @@ def _sections(result: Facts) -> Iterator[tuple[str, str, str, str]]:
     plot = "imports"
     yield "Import", f"{whole} The first is a bare interpreter.", plot, _processes(result["imports"])
     yield "Cold start", f"{whole} To the first prediction.", "", _processes(result["cold_start"])
+    yield "Install", INSTALL, "", _installs(result["install"])
     yield "The tail", TAIL, "tail", _tail(result["tail"])
     yield "Limits and yardsticks of the machine", "", "", _hardware(result)
     yield "The machine and the versions", "", "", _machine(result)
@@ -274,6 +275,22 @@ def _processes(entries: list[Facts]) -> str:
         for facts in entries
     ]
     return table(["", "ms", f"over {entries[0]['name']}", "times"], rows)
+
+
+INSTALL = (
+    "From nothing to a first prediction: a new environment, a package and what it needs from wheels"
+    " on disk, and a process that predicts. Bytes of the environment, all files."
+)
+
+
+def _installs(entries: list[Facts]) -> str:
+    if not entries:
+        return ""
+    rows = [
+        [title(facts), number(facts["median"] / 1e3), ratio(facts), number(facts["bytes"] / 1e6)]
+        for facts in entries
+    ]
+    return table(["", "s", "time, divided by elman's", "MB"], rows)
 
 
 TAIL = (

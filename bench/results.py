@@ -33,12 +33,13 @@ UNITS = {  # of other work: ns per step
 def times_of(entries: Sequence[Entry], times: Sequence[Sequence[float]]) -> list[Facts]:
     """Return the entries with their times in all rounds, in nanoseconds with four digits."""
     return [
-        {"name": entry.name, "mode": entry.mode, "times": list(map(_short, ns))}
+        {"name": entry.name, "mode": entry.mode, "times": list(map(short, ns))}
         for entry, ns in zip(entries, times, strict=True)
     ]
 
 
-def _short(ns: float) -> float:
+def short(ns: float) -> float:
+    """Return a time with four digits."""
     value = float(f"{ns:.4g}")
     return int(value) if value.is_integer() else value
 
@@ -64,8 +65,8 @@ def derived(result: Facts) -> Facts:
     for case in result["cases"]:
         cases += _of_each_set(case) if case["group"] == "isa" else [_case(case)]
     found = result | {"cases": cases}
-    for group in ("imports", "cold_start"):
-        found[group] = list(_processes(result[group]))
+    for group in ("imports", "cold_start", "install"):
+        found[group] = list(_processes(result.get(group, [])))
     found["stored"] = list(_stored(result.get("stored", [])))
     for group in ("limits", "yardsticks"):
         found[group] = [entry | spread(entry["times"])._asdict() for entry in result[group]]

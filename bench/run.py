@@ -28,6 +28,7 @@ import cases
 import elman
 import generating
 import hardware
+import installs
 import machine
 import measure
 import memory
@@ -61,9 +62,9 @@ MEASURES = {  # of these works and groups; of others: measure.measure
 }
 GROUPS["reservoirs"] = reservoirs.RESERVOIRS
 GROUPS["isa"] = [*cases.GROUPS["isa"], *training.OF_SETS]
-OTHER_CASES = ("stored", "memory", "imports", "cold_start", "tail")
+OTHER_CASES = ("stored", "memory", "imports", "cold_start", "install", "tail")
 OTHER_SOURCES = "This build of elman was compiled from other sources than those of this checkout."
-MOST_STORED = 5  # rounds
+MOST_STORED, MOST_INSTALLS = 5, 3  # rounds
 QUICK = {
     "cases": ["step", "sequence", "batch", "pool", "training", "imports"],
     "sizes": ["32", "128", "256"],
@@ -158,14 +159,15 @@ def run(arguments: argparse.Namespace, progress: Progress) -> Facts:
             "memory": lambda done: (memory.memory(done), {}),
             "imports": lambda done: (processes.imports(found, rounds, done), {}),
             "cold_start": lambda done: (processes.cold_start(found, rounds, done), {}),
+            "install": lambda done: installs.installs(found, min(rounds, MOST_INSTALLS), done),
             "tail": lambda done: tail.tail(TAIL_CASE, found, arguments.tail_seconds, done),
         }
         for name, measure_other in others.items():
             result[name] = []
             if name in arguments.cases:
                 task = progress.add_task(name, total=None)
-                result[name], wrong = measure_other(partial(progress.advance, task))
-                result["wrong"] |= wrong
+                result[name], said = measure_other(partial(progress.advance, task))
+                result["left_out" if name == "install" else "wrong"] |= said
     return result
 
 
@@ -221,14 +223,15 @@ def show(console: Console, result: Facts) -> None:
         table.add_row(name, f"{values[0]:,.0f}", f"{values[1]:.2f}", f"{facts['cpu_ms']:.1f}")
     if result["stored"]:
         console.print(table)
-    for group in ("imports", "cold_start"):
-        table = _table(group, "ms", "over the first", "times", "")
+    for group in ("imports", "cold_start", "install"):
+        table = _table(group, "ms", "over the first", "times", "MB")
         for facts in result[group]:
             table.add_row(
                 _name(facts),
                 f"{facts['median']:.1f}",
                 f"{facts['over']['median']:.1f}",
                 f"{facts['ratio']['median']:.2f}",
+                f"{facts['bytes'] / 1e6:.1f}" if "bytes" in facts else "",
             )
         if result[group]:
             console.print(table)

@@ -29,14 +29,9 @@ class Unavailable(Exception):  # noqa: N818 - not an error: a peer is left out
 
 
 def build(source: Path, name: str) -> ModuleType:
-    """Import the extension `name` of a CMake project; compile it into the cache on first use.
-
-    The cache is the folder in ELMAN_CACHE, or `elman` in the user's cache.
-    """
+    """Import the extension `name` of a CMake project; compile it into the cache on first use."""
     stem = name.rpartition(".")[2]
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    cache = Path(os.environ.get("ELMAN_CACHE") or Path(home, "elman"))
-    library = cache / f"{stem}-{_key(source)}" / f"{stem}{SUFFIX}"
+    library = cache() / f"{stem}-{_key(source)}" / f"{stem}{SUFFIX}"
     if not library.exists():
         library.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=library.parent) as folder:
@@ -48,6 +43,12 @@ def build(source: Path, name: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def cache() -> Path:
+    """Return the folder in ELMAN_CACHE, or `elman` in the user's cache."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("ELMAN_CACHE") or Path(home, "elman"))
 
 
 def compiled_with(module: ModuleType) -> dict[str, str]:
