@@ -45,7 +45,12 @@ def losses(result: Facts) -> str:
 def comparisons(result: Facts) -> list[Comparison]:
     """Return the comparisons with a peer that have no list of their own."""
     usual = [case for case in result["cases"] if case["group"] not in ("isa", "reservoirs")]
-    return [*_of_cases(usual), *_of_processes(result), *_of_the_tail(result["tail"])]
+    of_costs = (
+        (f"the cost of a million, {WORKS[facts['work']]} a call", title(facts), facts["ratio"])
+        for facts in result["cost"]
+        if facts["name"] != "elman"
+    )
+    return [*_of_cases(usual), *of_costs, *_of_processes(result), *_of_the_tail(result["tail"])]
 
 
 def _narrow(of: str, every: list[Comparison]) -> str:

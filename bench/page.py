@@ -86,6 +86,7 @@ def _sections(result: Facts) -> Iterator[tuple[str, str, str, str]]:
     tables = (comparison(of_group(result, "reservoirs", work), note=True) for work in WORKS)
     yield "Echo-state networks", RESERVOIRS, "", "\n\n".join(filter(None, tables))
     yield "Training", TRAINING, "training", comparison(of_group(result, "training"))
+    yield "The cost of a million predictions", COST, "", _costs(result["cost"])
     yield "Stored sequences", STORED, "", _stored(result.get("stored", []))
     yield "The memory of an update", "", "", _memory(result.get("memory", []))
     tables = (_isas(result, work) for work in WORKS)
@@ -217,6 +218,29 @@ def _pool(cases: list[Facts]) -> str:
     for case in cases:
         groups.setdefault(sizes(case["shape"]), []).append(case)
     return "\n\n".join([table(header, rows), *map(comparison, groups.values())])
+
+
+COST = (
+    "The same predictions by every peer in its fastest mode, 16 -> 32 -> 4 in float32 on one"
+    " processor: a step per call, and batches of 64 sequences of 100 steps. CPU seconds are of all"
+    " threads of the process, joules of the whole processor where it tells them. A peer that needs"
+    " more than two seconds is stopped there."
+)
+
+
+def _costs(entries: list[Facts]) -> str:
+    """Return a table for each kind of work."""
+    tables = []
+    for work in dict.fromkeys(facts["work"] for facts in entries):
+        of_work = [facts for facts in entries if facts["work"] == work]
+        keys = {"times": "s", "cpu": "CPU s"} | ({"joules": "J"} if "joules" in of_work[0] else {})
+        rows = [
+            [title(facts), *(number(facts["million"][key]) for key in keys), ratio(facts)]
+            for facts in of_work
+        ]
+        header = [f"a million, {WORKS[work]} a call", *keys.values()]
+        tables.append(table([*header, f"{keys[of_work[0]['of']]}, divided by elman's"], rows))
+    return "\n\n".join(tables)
 
 
 STORED = (

@@ -67,6 +67,7 @@ def derived(result: Facts) -> Facts:
     found = result | {"cases": cases}
     for group in ("imports", "cold_start", "install"):
         found[group] = list(_processes(result.get(group, [])))
+    found["cost"] = list(_costs(result.get("cost", [])))
     found["stored"] = list(_stored(result.get("stored", [])))
     for group in ("limits", "yardsticks"):
         found[group] = [entry | spread(entry["times"])._asdict() for entry in result[group]]
@@ -138,6 +139,26 @@ def _stored(entries: list[Facts]) -> Iterator[Facts]:
         ratio = ratios(entry["times"], times)._asdict()
         cpu = {"to": to, "ratio": ratio, "cpu_ms": spread(entry["cpu"]).median / 1e6}
         yield entry | spread(entry["times"])._asdict() | cpu
+
+
+def _costs(entries: list[Facts]) -> Iterator[Facts]:
+    """Yield seconds, CPU seconds and joules of a million predictions, compared with the first.
+
+    The ratio is of joules if there are some, of CPU seconds otherwise.
+    """
+
+    def of_a_million(facts: Facts, key: str, unit: float) -> list[float]:
+        both = zip(facts[key], facts["predictions"], strict=True)
+        return [value / unit * 1e6 / count for value, count in both]
+
+    for entry in entries:
+        first = next(facts for facts in entries if facts["work"] == entry["work"])
+        keys = {"times": 1e9, "cpu": 1e9} | ({"joules": 1} if "joules" in entry else {})
+        found = {key: of_a_million(entry, key, unit) for key, unit in keys.items()}
+        key, values = list(found.items())[-1]
+        ratio = ratios(values, of_a_million(first, key, keys[key]))._asdict()
+        medians = {name: spread(values).median for name, values in found.items()}
+        yield entry | {"million": medians, "ratio": ratio, "of": key}
 
 
 def _processes(entries: list[Facts]) -> Iterator[Facts]:

@@ -25,6 +25,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 import cases
+import cost
 import elman
 import generating
 import hardware
@@ -62,9 +63,9 @@ MEASURES = {  # of these works and groups; of others: measure.measure
 }
 GROUPS["reservoirs"] = reservoirs.RESERVOIRS
 GROUPS["isa"] = [*cases.GROUPS["isa"], *training.OF_SETS]
-OTHER_CASES = ("stored", "memory", "imports", "cold_start", "install", "tail")
+OTHER_CASES = ("cost", "stored", "memory", "imports", "cold_start", "install", "tail")
 OTHER_SOURCES = "This build of elman was compiled from other sources than those of this checkout."
-MOST_STORED, MOST_INSTALLS = 5, 3  # rounds
+MOST_COSTS, MOST_STORED, MOST_INSTALLS = 3, 5, 3  # rounds
 QUICK = {
     "cases": ["step", "sequence", "batch", "pool", "training", "imports"],
     "sizes": ["32", "128", "256"],
@@ -155,6 +156,7 @@ def run(arguments: argparse.Namespace, progress: Progress) -> Facts:
                 result["cases"].append(facts)
                 result["wrong"] |= wrong
         others = {
+            "cost": lambda done: cost.cost(found, min(rounds, MOST_COSTS), done),
             "stored": lambda done: (stored(rounds, done), {}),
             "memory": lambda done: (memory.memory(done), {}),
             "imports": lambda done: (processes.imports(found, rounds, done), {}),
@@ -215,6 +217,13 @@ def show(console: Console, result: Facts) -> None:
         values = [f"{facts[key] / 2**20:.1f}" for key in ("bytes", "states")]
         table.add_row(f"T = {facts['shape']['T']}", *values)
     if result["memory"]:
+        console.print(table)
+    table = _table("cost of a million", "s", "CPU s", "J", "times")
+    for facts in result["cost"]:
+        units = (facts["million"].get(key) for key in ("times", "cpu", "joules"))
+        cells = ("" if value is None else f"{value:.4g}" for value in units)
+        table.add_row(f"{facts['work']}: {_name(facts)}", *cells, f"{facts['ratio']['median']:.2f}")
+    if result["cost"]:
         console.print(table)
     table = _table("stored", "sequences/s", "times the first", "CPU ms")
     for facts in result["stored"]:
