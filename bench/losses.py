@@ -50,7 +50,13 @@ def comparisons(result: Facts) -> list[Comparison]:
         for facts in result["cost"]
         if facts["name"] != "elman"
     )
-    return [*_of_cases(usual), *of_costs, *_of_processes(result), *_of_the_tail(result["tail"])]
+    return [
+        *_of_cases(usual),
+        *of_costs,
+        *_of_processes(result),
+        *_of_the_tail(result["tail"]),
+        *_of_paced(result["paced"]),
+    ]
 
 
 def _narrow(of: str, every: list[Comparison]) -> str:
@@ -100,6 +106,18 @@ def _of_the_tail(tail: list[Facts]) -> Iterator[Comparison]:
                 if shown(facts, "service", key) and shown(ours, "service", key):
                     spread = _exactly(facts["service"][key] / ours["service"][key])
                     yield f"the tail, {name}", title(facts), spread
+
+
+def _of_paced(paced: list[Facts]) -> Iterator[Comparison]:
+    """Yield the medians from when a step began: what is above them is the machine's."""
+    for facts in paced:
+        if facts["name"] in TITLES and facts["name"] != "elman":
+            same = ("condition", "period_ns")
+            beside = [f for f in paced if all(f[key] == facts[key] for key in same)]
+            ours = named(beside, "elman")
+            spread = _exactly(facts["service"]["p50"] / ours["service"]["p50"])
+            period = f"{1e6 / facts['period_ns']:.0f} kHz"
+            yield f"steps at {period}, {facts['condition']}", title(facts), spread
 
 
 def _exactly(ratio: float) -> Facts:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from losses import losses
 from peers import TITLES
 from pieces import (
+    BEYOND,
+    FEWEST,
     PERCENTILES,
     WORKS,
     at,
@@ -97,6 +99,7 @@ def _sections(result: Facts) -> Iterator[tuple[str, str, str, str]]:
     yield "Cold start", f"{whole} To the first prediction.", "", _processes(result["cold_start"])
     yield "Install", INSTALL, "", _installs(result["install"])
     yield "The tail", TAIL, "tail", _tail(result["tail"])
+    yield "Paced steps under load", PACED, "", _paced(result["paced"])
     yield "Limits and yardsticks of the machine", "", "", _hardware(result)
     yield "The machine and the versions", "", "", _machine(result)
     yield "The compilers and their flags", "", "", _flags(result)
@@ -342,6 +345,42 @@ def _tail(entries: list[Facts]) -> str:
     clocks = [facts["clock_ns"] for facts in entries if "clock_ns" in facts]
     apart = "Inside the extension, two successive readings of the clock are {:.0f} ns apart."
     tables += map(apart.format, clocks)
+    return "\n\n".join(tables)
+
+
+PACED = (
+    "Steps of 16 -> 32 -> 4 on an absolute schedule, in microseconds from when a step was due, and"
+    " the median and the 99th percentile from when it began. Missed: steps that were not done when"
+    " the next was due. `nothing` is the loop without a step: its times are the machine's. A"
+    " neighbour writes over 64 MiB all the time; with garbage collection the program holds 200,000"
+    " lists and logs each step; with a sleep, the process sleeps until a step is due, so that"
+    " caches are cold. Otherwise the loop waits by reading the clock."
+    " [Streaming](streaming.md#latency-under-load) explains how to measure your own loop."
+)
+
+
+def _paced(entries: list[Facts]) -> str:
+    """Return a table for each period."""
+
+    def cell(facts: Facts, kind: str, key: str) -> str:
+        few = facts["steps"] * BEYOND.get(key, 1) < FEWEST
+        return "–" if few else number(facts[kind][key] / 1000)
+
+    keys = {"p50": "median", "p99": "99 %", "p99_9": "99.9 %", "worst": "worst"}
+    tables = []
+    for period in dict.fromkeys(facts["period_ns"] for facts in entries):
+        of_period = [facts for facts in entries if facts["period_ns"] == period]
+        rows = [
+            [
+                f"{facts['condition']}: {title(facts)}",
+                *(cell(facts, "latency", key) for key in keys),
+                f"{facts['missed']:,} of {facts['steps']:,}",
+                *(cell(facts, "service", key) for key in ("p50", "p99")),
+            ]
+            for facts in of_period
+        ]
+        header = [f"{1e6 / period:.0f} kHz", *keys.values(), "missed"]
+        tables.append(table([*header, "from when it began", "99 %"], rows))
     return "\n\n".join(tables)
 
 

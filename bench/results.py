@@ -67,6 +67,7 @@ def derived(result: Facts) -> Facts:
     found = result | {"cases": cases}
     for group in ("imports", "cold_start", "install"):
         found[group] = list(_processes(result.get(group, [])))
+    found["paced"] = result.get("paced", [])
     found["cost"] = list(_costs(result.get("cost", [])))
     found["stored"] = list(_stored(result.get("stored", [])))
     for group in ("limits", "yardsticks"):

@@ -33,6 +33,7 @@ import installs
 import machine
 import measure
 import memory
+import paced
 import pools
 import processes
 import reservoirs
@@ -63,7 +64,7 @@ MEASURES = {  # of these works and groups; of others: measure.measure
 }
 GROUPS["reservoirs"] = reservoirs.RESERVOIRS
 GROUPS["isa"] = [*cases.GROUPS["isa"], *training.OF_SETS]
-OTHER_CASES = ("cost", "stored", "memory", "imports", "cold_start", "install", "tail")
+OTHER_CASES = ("cost", "stored", "memory", "imports", "cold_start", "install", "tail", "paced")
 OTHER_SOURCES = "This build of elman was compiled from other sources than those of this checkout."
 MOST_COSTS, MOST_STORED, MOST_INSTALLS = 3, 5, 3  # rounds
 QUICK = {
@@ -111,6 +112,7 @@ def _arguments() -> argparse.Namespace:
         )
     parser.add_argument("--rounds", type=int, default=21, help="default: 21")
     parser.add_argument("--tail-seconds", type=float, default=8.0, help="of each entry")
+    parser.add_argument("--paced-seconds", type=float, default=1.5, help="of each entry and load")
     parser.add_argument(
         "--output",
         type=Path,
@@ -163,6 +165,7 @@ def run(arguments: argparse.Namespace, progress: Progress) -> Facts:
             "cold_start": lambda done: (processes.cold_start(found, rounds, done), {}),
             "install": lambda done: installs.installs(found, min(rounds, MOST_INSTALLS), done),
             "tail": lambda done: tail.tail(TAIL_CASE, found, arguments.tail_seconds, done),
+            "paced": lambda done: paced.paced(TAIL_CASE, found, arguments.paced_seconds, done),
         }
         for name, measure_other in others.items():
             result[name] = []
@@ -252,6 +255,13 @@ def show(console: Console, result: Facts) -> None:
                 table.add_row(name, *(f"{found[p]:,}" for p in tail.PERCENTILES))
         if result["tail"]:
             console.print(table)
+    table = _table("paced: from when it was due, ns", *paced.KEYS, "missed")
+    for facts in result["paced"]:
+        name = f"{facts['condition']}, {facts['period_ns'] // 1000} us: {_name(facts)}"
+        cells = (f"{facts['latency'][key]:,}" for key in paced.KEYS)
+        table.add_row(name, *cells, f"{facts['missed']:,}")
+    if result["paced"]:
+        console.print(table)
     for kind in ("left_out", "wrong"):
         for name, sentence in result[kind].items():
             console.print(f"{kind.replace('_', ' ')}: {_name({'name': name})}: {sentence}")

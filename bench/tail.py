@@ -98,12 +98,12 @@ def _turns(case: Case, peers: dict[str, type[Peer]], wrong: dict[str, str]) -> I
             continue
         rows = list(peer.input(x))
         for mode, step in peer.steps().items():
-            usual = _usual(step, rows)
+            usual = usual_time(step, rows)
             nothing = partial(_nothing, usual)
             yield Turns(name, mode, usual, partial(_paced, step, rows), nothing)
 
 
-def _usual(step: Callable[[Any], object], rows: list[Any]) -> int:
+def usual_time(step: Callable[[Any], object], rows: list[Any]) -> int:
     """Return the median time of a step, in nanoseconds."""
     clock, times = time.perf_counter_ns, []
     for x_t in rows:

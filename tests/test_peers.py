@@ -374,7 +374,7 @@ def test_the_result_file_has_its_parts(result):
     assert set(facts) - {"commit", "clean"} == {
         *("format", "date", "machine", "load", "versions", "elman", "native"),
         *("limits", "yardsticks", "left_out", "wrong"),
-        *("cases", "cost", "stored", "memory", "imports", "cold_start", "install", "tail"),
+        *("cases", "cost", "stored", "memory", "imports", "cold_start", "install", "tail", "paced"),
     }
     assert facts["format"] == 1
     assert set(facts["machine"]) == {"processor", "cores", "system", "kernel", "caches"}
