@@ -41,27 +41,77 @@ DIVIDED = {  # keys of further ratios, and the names of their rows
 }
 
 
-def page(result: Facts) -> str:
-    """Return the page of all numbers."""
-    parts = ["# The numbers", _introduction(result), "## Where elman loses or ties", losses(result)]
-    for heading, text, plot, body in _sections(result):
-        if body:
-            image = f"![{heading}](plots/{plot}.svg)" if plot else ""
-            parts += [f"## {heading}", *filter(None, [text, image]), body]
+def page(machines: dict[str, Facts]) -> str:
+    """Return the page of all numbers, with the machines one after the other in each section."""
+    several = len(machines) > 1
+    parts = ["# The numbers", _introduction(machines), *_beside(machines)]
+    said = {name: losses(result) for name, result in machines.items()}
+    parts += ["## Where elman loses or ties", _of_each(said, several)]
+    for sections in zip(*map(_sections, machines.values()), strict=True):
+        heading, text, plot, _ = sections[0]
+        bodies = {name: body for name, (*_, body) in zip(machines, sections, strict=True) if body}
+        if bodies:
+            drawn = plot and next(iter(machines)) in bodies
+            image = f"![{heading}](plots/{plot}.svg)" if drawn else ""
+            parts += [f"## {heading}", *filter(None, [text, image]), _of_each(bodies, several)]
     return "\n\n".join(parts) + "\n"
 
 
-def _introduction(result: Facts) -> str:
-    rounds = max((case["rounds"] for case in result["cases"]), default=0)
-    waived = result.get("waived")
+def _of_each(bodies: dict[str, str], several: bool) -> str:
+    """Return what is said of each machine, under its name if there are several."""
+    named = (f"### {name}\n\n{body}" if several else body for name, body in bodies.items())
+    return "\n\n".join(named)
+
+
+def _introduction(machines: dict[str, Facts]) -> str:
+    written = ["Written by `python bench/report.py` from what `python bench/run.py` measured:"]
+    for name, result in machines.items():
+        rounds = max((case["rounds"] for case in result["cases"]), default=0)
+        waived = result.get("waived")
+        written.append(
+            f"`bench/results/{name}.json` on {result['date'][:10]} at {at(result)} in {rounds}"
+            f" rounds.{f' What is compiled has changed since: {waived}' if waived else ''}"
+        )
+    plots = f" The plots are of {next(iter(machines))}." if len(machines) > 1 else ""
     return (
-        "Written by `python bench/report.py` from `bench/results.json`, which `python bench/run.py`"
-        f" measured on {result['date'][:10]} at {at(result)} in {rounds} rounds."
-        f"{f' What is compiled has changed since: {waived}' if waived else ''} Method and fairness:"
+        f"{' '.join(written)}{plots} Method and fairness:"
         " [bench/README.md](../bench/README.md). Values are medians. A ratio is an entry's time"
         " divided by elman's in the same round, with the quartiles of the rounds in brackets; above"
         " 1, elman is faster. A limit cannot be exceeded; a yardstick can."
     )
+
+
+BESIDE = (
+    "What elman reaches, and in brackets the time of the fastest peer, divided by elman's. Each"
+    " machine chose its peers from those that it has."
+)
+
+
+def _beside(machines: dict[str, Facts]) -> list[str]:
+    """Return a section with a column per machine, if there are several."""
+    if len(machines) == 1:
+        return []
+    rows: dict[str, dict[str, str]] = {}
+    for name, result in machines.items():
+        for case in (case for group in COMPARED for case in of_group(result, group)):
+            row = f"{WORKS[case['work']]}, {column(case)}, {case['unit']}"
+            rows.setdefault(row, {})[name] = _with_best(case)
+    lines = [[row, *(cells.get(name, "") for name in machines)] for row, cells in rows.items()]
+    processors = [result["machine"]["processor"] for result in machines.values()]
+    known = [["processor", *processors], ["set", *(r["elman"]["isa"] for r in machines.values())]]
+    return ["## The machines side by side", BESIDE, table(["", *machines], [*known, *lines])]
+
+
+COMPARED = ("step", "sequence", "batch", "pool", "training")
+
+
+def _with_best(case: Facts) -> str:
+    """Return what elman reaches, and the fastest peer."""
+    ours, *others = fastest(case).values()
+    best = min(others, key=lambda entry: entry["ratio"]["median"], default=None)
+    if best is None:
+        return median(ours)
+    return f"{median(ours)} ({TITLES[best['name']]} {number(best['ratio']['median'])})"
 
 
 def _sections(result: Facts) -> Iterator[tuple[str, str, str, str]]:

@@ -1,4 +1,4 @@
-"""Write the README's table, docs/numbers.md and its plots from the result file.
+"""Write the README's table, docs/numbers.md and its plots from the result files, one a machine.
 
 python bench/report.py
 python bench/report.py --check              # fail if they, or the numbers, are out of date
@@ -21,25 +21,27 @@ import summary
 
 ROOT = Path(__file__).parents[1]
 WAIVER = "bench/waiver.json"
+Machines = dict[str, dict[str, Any]]  # the result of each machine, by its name
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--results", type=Path, default=ROOT / "bench" / "results.json")
+    parser.add_argument("--results", type=Path, nargs="+", help="default: bench/results/*.json")
     parser.add_argument("--check", action="store_true", help="say what is outdated, write nothing")
     parser.add_argument("--waive", metavar="REASON", help="state why the numbers still hold")
     arguments = parser.parse_args()
-    result = results.load(arguments.results)
+    machines = {path.stem: results.load(path) for path in arguments.results or results.paths(ROOT)}
     if arguments.waive:
-        (ROOT / WAIVER).write_text(waiver(result, arguments.waive), encoding="utf-8")
-    files = texts(result)
+        (ROOT / WAIVER).write_text(waiver(machines, arguments.waive), encoding="utf-8")
+    files = texts(machines)
     if not arguments.check or importlib.util.find_spec("matplotlib"):
-        files |= plots(result)
+        files |= plots(next(iter(machines.values())))
     else:
         print("The plots are not checked: matplotlib is not installed.")
     if arguments.check:
-        said = [f"{name} is out of date with {arguments.results}" for name in old(files)]
-        said += stale(result)
+        of = ", ".join(machines)
+        said = [f"{name} is out of date with the results of {of}" for name in old(files)]
+        said += stale(machines)
         print(*said, sep="\n", end="\n" * bool(said), file=sys.stderr)
         return 1 if said else 0
     for name, text in files.items():
@@ -48,11 +50,12 @@ def main() -> int:
     return 0
 
 
-def texts(result: dict[str, Any]) -> dict[str, str]:
-    """Return the expected texts of the README and the page of numbers."""
+def texts(machines: Machines) -> dict[str, str]:
+    """Return the expected texts of the README, by the first machine, and the page of numbers."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    said = result | {"waived": waived(result)}
-    return {"README.md": summary.readme(readme, said), "docs/numbers.md": page.page(said)}
+    said = {name: result | {"waived": waived(result)} for name, result in machines.items()}
+    first = next(iter(said.values()))
+    return {"README.md": summary.readme(readme, first), "docs/numbers.md": page.page(said)}
 
 
 def plots(result: dict[str, Any]) -> dict[str, str]:
@@ -67,20 +70,22 @@ def old(files: dict[str, str]) -> list[str]:
     return [name for name, text in files.items() if not _is(ROOT / name, text)]
 
 
-def stale(result: dict[str, Any]) -> list[str]:
-    """Return a sentence if these are not the measured sources and this is not waived."""
-    measured, now = result["elman"]["sources"], sources.digest(ROOT)
-    if now == measured or waived(result):
-        return []
+def stale(machines: Machines) -> list[str]:
+    """Return a sentence for each machine that measured other sources, unless this is waived."""
+    now = sources.digest(ROOT)
     return [
-        f"The numbers are of the sources {measured}, these are {now}: measure again"
-        f" (python bench/run.py), or say why they hold (python bench/report.py --waive REASON)."
+        f"The numbers of {name} are of the sources {measured}, these are {now}: measure again"
+        f" (python bench/run.py --machine-name {name}), or say why they hold"
+        " (python bench/report.py --waive REASON)."
+        for name, result in machines.items()
+        if (measured := result["elman"]["sources"]) != now and not waived(result)
     ]
 
 
-def waiver(result: dict[str, Any], reason: str) -> str:
+def waiver(machines: Machines, reason: str) -> str:
     """Return the text of a waiver for these sources."""
-    facts = {"measured": result["elman"]["sources"], "sources": sources.digest(ROOT)}
+    measured = sorted({result["elman"]["sources"] for result in machines.values()})
+    facts = {"measured": measured, "sources": sources.digest(ROOT)}
     return json.dumps(facts | {"reason": reason}, indent=1, ensure_ascii=False) + "\n"
 
 
@@ -90,9 +95,8 @@ def waived(result: dict[str, Any]) -> str:
     if not path.exists():
         return ""
     facts = json.loads(path.read_text(encoding="utf-8"))
-    both = facts["measured"], facts["sources"]
-    is_this = both == (result["elman"]["sources"], sources.digest(ROOT))
-    return facts["reason"] if is_this else ""
+    is_this = result["elman"]["sources"] in facts["measured"]
+    return facts["reason"] if is_this and facts["sources"] == sources.digest(ROOT) else ""
 
 
 def _is(path: Path, text: str) -> bool:

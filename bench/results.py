@@ -1,4 +1,4 @@
-"""The result file: it holds the times of every round; all else follows from them.
+"""The result file of a machine: it holds the times of every round; all else follows from them.
 
 `load` returns the file with what the pages show: for each entry its median and quartiles in the
 unit of its case, and the spread of its ratio to the first entry within a round.
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     Facts = dict[str, Any]
 
 FORMAT = 1
+# The machines in the order of the page; the README is of the first. Others follow by name.
+MACHINES = ("zen5-avx512", "zen5-avx2")
 FORWARD, BOTH = "forward", "forward and backward"  # parts of an update
 UNITS = {  # of other work: ns per step
     "batch": "GFLOP/s",
@@ -49,6 +51,12 @@ def dumps(result: Facts) -> str:
     text = json.dumps(result, indent=1, ensure_ascii=False)
     numbers = r"\[\s+(-?[\d.e+-]+(?:,\s+-?[\d.e+-]+)*)\s+\]"
     return re.sub(numbers, lambda found: f"[{' '.join(found[1].split())}]", text) + "\n"
+
+
+def paths(root: Path) -> list[Path]:
+    """Return the result files of a checkout, one for each machine, in their order."""
+    found = {path.stem: path for path in sorted((root / "bench" / "results").glob("*.json"))}
+    return [found[name] for name in dict.fromkeys([*MACHINES, *found]) if name in found]
 
 
 def load(path: Path) -> Facts:

@@ -1,6 +1,7 @@
 """Measure elman and its peers, and write the result file.
 
-python bench/run.py
+python bench/run.py --machine-name NAME                     # into bench/results/NAME.json
+python bench/run.py --machine-name NAME --sets avx512,avx2  # NAME-avx512.json, NAME-avx2.json
 python bench/run.py --quick         # three sizes, few rounds; only prints
 python bench/run.py --cases step,sequence --peers numpy,jax --rounds 5 --output some.json
 """
@@ -10,6 +11,9 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import os
+import re
+import subprocess
 import sys
 from functools import partial
 from pathlib import Path
@@ -71,13 +75,17 @@ QUICK = {
     "cases": ["step", "sequence", "batch", "pool", "training", "imports"],
     "sizes": ["32", "128", "256"],
     "rounds": 5,
-    "output": None,
 }
+RESULTS = Path(__file__).parent / "results"
 TAIL_CASE = cases.Case("tail", "step", 16, 32, 4)
 
 
 def main() -> None:
     arguments = _arguments()
+    if arguments.sets:
+        for isa in arguments.sets:
+            of_a_set(isa, arguments.machine_name, sys.argv[1:])
+        return
     console = Console()
     if elman.build_info()["sources"] != sources.digest():
         console.print(OTHER_SOURCES)
@@ -85,6 +93,7 @@ def main() -> None:
     with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
         result = run(arguments, progress)
     if arguments.output:
+        arguments.output.parent.mkdir(parents=True, exist_ok=True)
         arguments.output.write_text(results.dumps(result), encoding="utf-8")
     show(console, results.derived(result))
 
@@ -94,7 +103,7 @@ def _arguments() -> argparse.Namespace:
 
     def names(known: Iterable[str]) -> Callable[[str], list[str]]:
         def split(text: str) -> list[str]:
-            if unknown := set(text.split(",")) - set(known):
+            if unknown := set(filter(None, text.split(","))) - set(known):
                 raise argparse.ArgumentTypeError(f"expected some of {', '.join(known)}: {unknown}")
             return [name for name in known if name in text.split(",")]
 
@@ -114,16 +123,38 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--tail-seconds", type=float, default=8.0, help="of each entry")
     parser.add_argument("--paced-seconds", type=float, default=1.5, help="of each entry and load")
     parser.add_argument(
-        "--output",
-        type=Path,
-        default=Path(__file__).parent / "results.json",
-        help="default: bench/results.json",
+        "--machine-name", type=machine_name, metavar="NAME", help="write bench/results/NAME.json"
     )
+    parser.add_argument(
+        "--sets",
+        type=names(elman.available_isas()),
+        help="measure with each of these sets, in a process for each; needs --machine-name",
+    )
+    parser.add_argument("--output", type=Path, help="write this file")
     parser.add_argument(
         "--quick", action="store_true", help="some cases and few rounds; only print"
     )
     parser.set_defaults(**(QUICK if "--quick" in sys.argv else {}))
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    named = arguments.output or arguments.machine_name or arguments.quick
+    if not named or (arguments.sets and not arguments.machine_name):
+        parser.error("expected --machine-name NAME, --output FILE or --quick; --sets needs a name")
+    if arguments.machine_name and not arguments.output:
+        arguments.output = RESULTS / f"{arguments.machine_name}.json"
+    return arguments
+
+
+def machine_name(text: str) -> str:
+    """Return the name of a machine if it can be the name of a file and an anchor."""
+    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", text):
+        raise argparse.ArgumentTypeError(f"expected words such as zen5-avx2, got {text!r}")
+    return text
+
+
+def of_a_set(isa: str, name: str, arguments: list[str]) -> None:
+    """Run this command with an instruction set forced, for elman and the peers that allow it."""
+    run = [sys.executable, __file__, *arguments, "--sets", "", "--machine-name", f"{name}-{isa}"]
+    subprocess.run(run, check=True, env=os.environ | {"ELMAN_ISA": isa})
 
 
 def run(arguments: argparse.Namespace, progress: Progress) -> Facts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import json
 import re
@@ -23,7 +24,7 @@ from fixtures import cpp_build
 pytestmark = pytest.mark.any_isa
 
 BENCH = cpp_build.ROOT / "bench"
-RESULTS = BENCH / "results.json"
+MACHINES = results.paths(cpp_build.ROOT)
 
 
 def entry(name, mode, *times):
@@ -174,7 +175,7 @@ def test_only_the_block_of_the_readme_is_replaced(result):
 
 
 def test_the_page_has_the_numbers_of_every_part(result):
-    text = page.page(result)
+    text = page.page({"one": result})
     found = rows(text)
     assert found["NumPy, np.dot"] == ["7,000"]
     assert "| NumPy, np.dot | 70.0 (65.0 to 75.0) |" in text
@@ -207,7 +208,7 @@ def test_the_page_has_the_numbers_of_every_part(result):
 
 
 def test_the_page_says_where_elman_loses(result):
-    text = page.page(result)
+    text = page.page({"one": result})
     part = text.partition("## Where elman loses or ties")[2].partition("\n## ")[0]
     assert "Of 10 comparisons with a peer, elman is at least 1.1 times as fast in 5." in part
     lost = [line.strip("| ").split(" | ") for line in part.splitlines() if "16 ->" in line]
@@ -224,11 +225,11 @@ def test_the_page_says_where_elman_loses(result):
 
 
 def test_the_tail_shows_what_the_machine_does_not_hide(result):
-    text = page.page(result).partition("## The tail")[2].partition("\n## ")[0]
+    text = page.page({"one": result}).partition("## The tail")[2].partition("\n## ")[0]
     assert "| elman, out= | 20 µs | 100,000 | 200 | – | 1,000 | 2,000 |" in text
     assert "| nothing |  |  | 190 | 300 | 300 | 1,000 |" in text
     few = result | {"tail": [facts | {"steps": 10_000} for facts in result["tail"]]}
-    assert "| elman, out= | 20 µs | 10,000 | 200 | – | 1,000 | – |" in page.page(few)
+    assert "| elman, out= | 20 µs | 10,000 | 200 | – | 1,000 | – |" in page.page({"one": few})
     facts = result["tail"][1]
     facts["nothing"]["service"]["parts"]["p99_9"][1] = 600  # in one part of the run only
     assert not pieces.shown(facts, "service", "p99_9")
@@ -238,11 +239,74 @@ def test_the_tail_shows_what_the_machine_does_not_hide(result):
 
 def test_parts_that_were_not_measured_are_left_out(result):
     empty = result | {"cases": [], "imports": [], "cold_start": [], "tail": [], "left_out": {}}
-    text = page.page(empty | {"wrong": {}})
+    text = page.page({"one": empty | {"wrong": {}}})
     assert "## One step" not in text
     assert "## Import" not in text
     assert text.endswith("None.\n")
     assert "Medians of one run" in " ".join(summary.summary(empty).split())
+
+
+# --- several machines -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two(measured):
+    """Two machines; the second has no tail, another processor, and half the speed in a batch."""
+    second = copy.deepcopy(measured) | {"tail": []}
+    second["machine"]["processor"] = "Another"
+    (batch,) = (case for case in second["cases"] if case["group"] == "batch")
+    batch["entries"][0]["times"] = [2 * ns for ns in batch["entries"][0]["times"]]
+    return {"first": results.derived(measured), "second": results.derived(second)}
+
+
+def test_the_page_has_the_machines_side_by_side(two):
+    text = page.page(two)
+    beside = text.partition("## The machines side by side")[2].partition("\n## ")[0]
+    assert "|  | first | second |" in beside
+    assert "| processor | A processor | Another |" in beside
+    assert "| one step, 16 -> 32 -> 4, ns per step | 100 (plain Eigen 1.05) |" in beside
+    row = "| a batch, 16 -> 256 -> 4, GFLOP/s | 72.0 (NumPy 1.01) | 36.0 (NumPy 0.507) |"
+    assert row in beside
+    assert "`bench/results/first.json` on 2026-01-02" in text
+    assert "`bench/results/second.json` on 2026-01-02" in text
+
+
+def test_each_section_has_the_machines_that_measured_it(two):
+    text = page.page(two)
+
+    def machines_of(heading):
+        part = text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+        return re.findall(r"^### (.*)$", part, re.MULTILINE)
+
+    assert machines_of("One step") == machines_of("Where elman loses or ties") == list(two)
+    assert machines_of("The tail") == ["first"]
+    alone = page.page({"first": two["first"]})
+    assert "###" not in alone
+    assert "side by side" not in alone
+
+
+def test_the_machines_of_the_list_are_first(monkeypatch, tmp_path):
+    monkeypatch.setattr(results, "MACHINES", ("z", "missing", "y"))
+    (tmp_path / "bench/results").mkdir(parents=True)
+    for name in ("a", "y", "z"):
+        (tmp_path / f"bench/results/{name}.json").write_text("{}")
+    assert [path.stem for path in results.paths(tmp_path)] == ["z", "y", "a"]
+
+
+def test_the_readme_is_of_the_first_machine(monkeypatch, checkout, two):
+    monkeypatch.setattr(report, "ROOT", checkout)
+    text = report.texts({name: two[name] for name in ("second", "first")})["README.md"]
+    assert "of an Another" in " ".join(text.split())
+
+
+def test_a_waiver_is_of_all_machines(monkeypatch, checkout, two):
+    two["second"]["elman"] = two["second"]["elman"] | {"sources": "e" * 16}
+    (checkout / "cpp/src/stream.cpp").write_text("faster")
+    assert len(report.stale(two)) == 2
+    (checkout / report.WAIVER).write_text(report.waiver(two, "Only a comment."))
+    assert report.stale(two) == []
+    two["second"]["elman"]["sources"] = "d" * 16  # measured later
+    assert [said.split()[3] for said in report.stale(two)] == ["second"]
 
 
 # --- the files ------------------------------------------------------------------------------------
@@ -298,8 +362,12 @@ def test_a_change_of_the_sources_needs_a_new_run_or_a_waiver(monkeypatch, capsys
     capsys.readouterr()
     assert status("--check") == 1
     said = capsys.readouterr().err
-    assert said.startswith(f"The numbers are of the sources {sources_of(checkout)}, these are ")
-    assert "measure again (python bench/run.py), or say why they hold" in said
+    assert said.startswith(
+        f"The numbers of results are of the sources {sources_of(checkout)}, these are "
+    )
+    assert (
+        "measure again (python bench/run.py --machine-name results), or say why they hold" in said
+    )
     assert status("--waive", "Only a comment.") == status("--check") == 0
     assert "has changed since: Only a comment." in (checkout / "docs/numbers.md").read_text()
     (checkout / "cpp/src/block.cpp").write_text("new")  # which is not waived
@@ -347,6 +415,6 @@ def test_the_text_needs_no_matplotlib():
     subprocess.run([sys.executable, "-c", f"{code}import report"], check=True)
 
 
-@pytest.mark.skipif(not RESULTS.exists(), reason="there is no bench/results.json")
-def test_the_readme_and_the_page_are_those_of_the_result_file():
-    assert report.old(report.texts(results.load(RESULTS))) == []
+@pytest.mark.skipif(not MACHINES, reason="there are no results")
+def test_the_readme_and_the_page_are_those_of_the_result_files():
+    assert report.old(report.texts({path.stem: results.load(path) for path in MACHINES})) == []

@@ -208,7 +208,7 @@ def test_the_page_has_updates_and_their_memory():
             **{"cases": [case], "memory": memory, "imports": [], "cold_start": [], "tail": []},
         }
     )
-    text = page.page(result)
+    text = page.page({"one": result})
     part = text.partition("## Training")[2].partition("\n## Limits")[0]
     assert "| µs per update | 16 -> 32 -> 4, T = 100, B = 16 |" in part
     assert "| PyTorch, a loop | 2,500 |" in part
