@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+import summary
 from peers import TITLES
-from pieces import PERCENTILES, column, fastest, of_group, shown, title
+from pieces import PERCENTILES, WORKS, column, fastest, of_group, shown, sizes, title
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +36,8 @@ COLOURS = {
     "libxsmm": "#5f5f9e",
     "eigen": "#8c6d31",
 }
+# Apart without colours, too.
+MARKERS = dict(zip(COLOURS, ".oXsPDv^<>*phd", strict=True))
 LIMIT = {"color": "black", "linestyle": "--", "linewidth": 1.2}
 YARDSTICK = LIMIT | {"linestyle": ":"}
 LOADS = "yardstick: loading the weights"
@@ -42,6 +45,7 @@ STYLE = {
     "svg.hashsalt": "elman",  # the same numbers give the same file
     "svg.fonttype": "none",
     "font.family": "sans-serif",
+    "font.size": 12,  # to be read on a phone
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -70,7 +74,8 @@ def _svg(figure: Figure) -> str:
 
 def _line(axes: Axes, name: str, x: list[float], y: list[float], **more: Any) -> None:
     ours = name == "elman"
-    style = {"marker": "o", "linewidth": 3 if ours else 1.5, "markersize": 6 if ours else 3.5}
+    style = {"linewidth": 3 if ours else 1.5, "markersize": 8 if ours else 6}
+    style["marker"] = MARKERS[name]
     style |= {"color": COLOURS[name], "label": TITLES.get(name, name), "zorder": 5 if ours else 3}
     axes.plot(x, y, **style | more)
 
@@ -93,12 +98,38 @@ def _by_size(cases: list[Facts], beside: Callable[[Axes, list[int]], None]) -> F
 
 
 def _legend(axes: Axes) -> None:
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), frameon=False, ncols=3)
 
 
 def _first(cases: list[Facts], kind: str) -> list[float]:
     """Return the first limit or yardstick of each case: of a step that of `out=`."""
     return [case[kind][0]["median"] for case in cases]
+
+
+def _summary(result: Facts) -> Figure:
+    """Plot the ratios of the README's rows: a row of markers for each, elman's line at 1."""
+    cases = summary.cases_of(result)
+    figure = Figure(figsize=(7, 1.6 + 0.7 * len(cases)))
+    axes = figure.subplots()
+    for name in list(TITLES)[1:]:
+        found = ((row, fastest(case).get(name)) for row, (case, _) in enumerate(cases))
+        points = [(entry["ratio"]["median"], row) for row, entry in found if entry]
+        if points:
+            style = {"linestyle": "none", "marker": MARKERS[name], "markersize": 8}
+            x, y = zip(*points, strict=True)
+            axes.plot(x, y, color=COLOURS[name], label=TITLES[name], **style)
+    axes.axvline(1, color=COLOURS["elman"], linewidth=3, label="elman")
+    axes.set_xscale("log")
+    axes.set_yticks(range(len(cases)), [_of_row(case) for case, _ in cases])
+    axes.invert_yaxis()
+    axes.margins(y=0.2)
+    axes.set_xlabel("time, divided by elman's (float32, one thread)")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.35, -0.3), frameon=False, ncols=3)
+    return figure
+
+
+def _of_row(case: Facts) -> str:
+    return f"{WORKS[case['work']]}\n{sizes(case['shape'])}"
 
 
 def _step(result: Facts) -> Figure:
@@ -147,7 +178,7 @@ def _batch(result: Facts) -> Figure:
 
 def _training(result: Facts) -> Figure:
     cases = of_group(result, "training")
-    figure = Figure(figsize=(8, 5))
+    figure = Figure(figsize=(9, 5))
     axes = figure.subplots()
     entries = list(enumerate(map(fastest, cases)))
     for name in TITLES:
@@ -157,7 +188,7 @@ def _training(result: Facts) -> Figure:
     axes.plot(_first(cases, "limits"), label="limit: multiply-add", **LIMIT)
     axes.set_yscale("log")
     axes.set_xticks(range(len(cases)), [column(case).replace(", ", "\n") for case in cases])
-    axes.tick_params(axis="x", labelsize="small")
+    axes.tick_params(axis="x", labelsize="x-small")
     axes.set_ylabel("microseconds per update")
     axes.set_title("An update of training (float32, one thread; less is better)", loc="left")
     _legend(axes)
@@ -191,8 +222,8 @@ def _imports(result: Facts) -> Figure:
 
 
 def _tail(result: Facts) -> Figure:
-    figure = Figure(figsize=(11, 5), layout="constrained")
-    both = figure.subplots(1, 2, sharey=True)
+    figure = Figure(figsize=(8, 10), layout="constrained")
+    both = figure.subplots(2, 1, sharex=True)
     for axes, kind, when in zip(both, ("latency", "service"), ("was due", "began"), strict=True):
         for name in TITLES:
             of_name = [f for f in result["tail"] if f["name"] == name]
@@ -207,9 +238,9 @@ def _tail(result: Facts) -> Figure:
         axes.set_xticks(range(len(PERCENTILES)), list(PERCENTILES.values()))
         axes.set_yscale("log")
         axes.set_title(f"From when a step {when} (less is better)", loc="left")
-    both[0].set_ylabel("nanoseconds, paced steps of 16 -> 32 -> 4")
+        axes.set_ylabel("nanoseconds, paced steps of 16 -> 32 -> 4")
     handles = both[0].get_legend_handles_labels()
-    figure.legend(*handles, loc="outside right center", frameon=False)
+    figure.legend(*handles, loc="outside lower center", frameon=False, ncols=3)
     return figure
 
 
@@ -229,6 +260,7 @@ def _nothing(axes: Axes, facts: Facts, kind: str) -> None:
 
 
 PLOTS = {
+    "summary": ("step", _summary),
     "step": ("step", _step),
     "sequence": ("sequence", _sequence),
     "batch": ("batch", _batch),

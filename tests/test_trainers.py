@@ -221,6 +221,4 @@ def test_the_page_has_updates_and_their_memory():
     assert "an update of training, 16 -> 32 -> 4, T = 100, B = 16, float32 | JAX" in text
     words = summary.summary(result)
     row = "an update with 100 steps of 16 sequences, 16 -> 32 -> 4"
-    assert f"| {row} | 100 µs | 25.0x |" in words  # JAX is on the page
-    for number in ("60.0 µs", "41.7x"):
-        assert number in " ".join(words.split())
+    assert f"| {row} | 100 µs |  | 25.0x | JAX **0.950x** |" in words
