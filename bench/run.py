@@ -70,9 +70,9 @@ GROUPS["reservoirs"] = reservoirs.RESERVOIRS
 GROUPS["isa"] = [*cases.GROUPS["isa"], *training.OF_SETS]
 OTHER_CASES = ("cost", "stored", "memory", "imports", "cold_start", "install", "tail", "paced")
 OTHER_SOURCES = "This build of elman was compiled from other sources than those of this checkout."
-MOST_COSTS, MOST_STORED, MOST_INSTALLS = 3, 5, 3  # rounds
+MOST_COSTS, MOST_STORED, MOST_INSTALLS = 2, 5, 2  # rounds
 QUICK = {
-    "cases": ["step", "sequence", "batch", "pool", "training", "imports"],
+    "cases": ["step", "sequence", "batch", "pool", "generate", "trace", "training", "imports"],
     "sizes": ["32", "128", "256"],
     "rounds": 5,
 }
@@ -119,9 +119,9 @@ def _arguments() -> argparse.Namespace:
         parser.add_argument(
             option, type=names(known), default=known, metavar="A,B", help=of + ", ".join(known)
         )
-    parser.add_argument("--rounds", type=int, default=21, help="default: 21")
-    parser.add_argument("--tail-seconds", type=float, default=8.0, help="of each entry")
-    parser.add_argument("--paced-seconds", type=float, default=1.5, help="of each entry and load")
+    parser.add_argument("--rounds", type=int, default=15, help="default: 15")
+    parser.add_argument("--tail-seconds", type=float, default=4.0, help="of each entry")
+    parser.add_argument("--paced-seconds", type=float, default=1.0, help="of each entry and load")
     parser.add_argument(
         "--machine-name", type=machine_name, metavar="NAME", help="write bench/results/NAME.json"
     )
