@@ -80,7 +80,8 @@ def parquet_ways(folder: pathlib.Path, sequences: int) -> dict[str, Callable[[],
         ),
     }
     if importlib.util.find_spec("torch") is not None:
-        ways["PyTorch, DataLoader"] = lambda: torch_loop(net, folder)
+        ways["PyTorch, DataLoader"] = lambda: torch_loop(net, folder, CORES)
+        ways["PyTorch, one thread"] = lambda: torch_loop(net, folder, 1)
     for way, run in list(ways.items())[3:]:
         run()
         found = parquet.read_table(folder / "y.parquet")["output"].combine_chunks()
@@ -118,13 +119,13 @@ def read(path: pathlib.Path) -> None:
             pass
 
 
-def torch_loop(net: elman.Network, folder: pathlib.Path) -> None:
+def torch_loop(net: elman.Network, folder: pathlib.Path, threads: int) -> None:
     """Run the file by a `DataLoader` over its batches and `nn.RNN`."""
     import pyarrow as pa
     import torch
     from pyarrow import parquet
 
-    torch.set_num_threads(CORES)
+    torch.set_num_threads(threads)
     modules = elman.to_torch(net)
 
     class Batches(torch.utils.data.IterableDataset):
