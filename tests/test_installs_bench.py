@@ -75,6 +75,20 @@ def test_what_pip_cannot_install_is_left_out(monkeypatch, fetched, names):
     assert left_out == {f"install, {missing}": f"pip cannot install {missing}==1"}
 
 
+def test_what_makes_no_prediction_is_left_out(monkeypatch):
+    def install(wanted, *_):
+        if wanted == ["numpy==1"]:
+            raise subprocess.CalledProcessError(1, "python")
+        return 1e9, 1
+
+    monkeypatch.setattr(installs, "requirements", lambda peer: [f"{peer}==1"])
+    monkeypatch.setattr(installs, "fetched", lambda *_: True)
+    monkeypatch.setattr(installs, "install", install)
+    found, left_out = installs.installs(["numpy"], 3)
+    assert [(facts["name"], len(facts["times"])) for facts in found] == [("elman", 3)]
+    assert left_out == {"install, numpy": "the new environment makes no prediction"}
+
+
 def test_a_wheel_that_is_there_is_not_built_again(monkeypatch, tmp_path):
     commands = []
 
