@@ -38,6 +38,8 @@ TITLES = {
     "eigen": "plain Eigen",
 }
 
+# OpenVINO reports its use over the network, from a forked process, unless this is set.
+os.environ["CI"] = "true"
 
 # What keeps OpenBLAS, NumPy, PyTorch with its libraries, OpenVINO (except for its products of a
 # vector), LIBXSMM and numba to AVX2.
