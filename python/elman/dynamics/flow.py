@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from elman import _arguments, _ragged
-from elman.dynamics.record import Record, plain
+from elman._json import for_json
+from elman.dynamics.record import Record
 from elman.dynamics.step_map import StepMap
 from elman.errors import ArgumentError
 from elman.reference.activations import steepest
@@ -78,7 +79,7 @@ class GradientFlow(Record):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the parts, `jacobian_norms` included, as lists and numbers for JSON."""
-        return {**super().to_dict(), "jacobian_norms": plain(self.jacobian_norms)}
+        return {**super().to_dict(), "jacobian_norms": for_json(self.jacobian_norms)}
 
     def __repr__(self) -> str:
         T, K = self.norms.shape[-2:]

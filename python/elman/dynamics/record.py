@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import Any
 
-import numpy as np
+from elman._json import for_json
 
 
 class Record:
@@ -21,22 +20,7 @@ class Record:
         """
         parts = dataclasses.fields(self)  # type: ignore[arg-type]
         return {
-            part.name: plain(getattr(self, part.name))
+            part.name: for_json(getattr(self, part.name))
             for part in parts
             if not part.name.startswith("_")
         }
-
-
-def plain(value: Any) -> Any:  # noqa: ANN401
-    """Return a value as lists, numbers, strings and None."""
-    if isinstance(value, Record):
-        return value.to_dict()
-    if isinstance(value, np.ndarray):
-        return plain(value.tolist())
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, complex):
-        return [plain(value.real), plain(value.imag)]
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else None
-    return value

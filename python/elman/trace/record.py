@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from elman import _arguments, _files, _html
+from elman._json import for_json
 from elman._parameters import sizes
 from elman.errors import ArgumentError
 from elman.trace import equations, tables
@@ -190,15 +191,15 @@ class Trace:
         lacks, are None.
         """
         return {
-            "x": tables.plain(self.x),
+            "x": for_json(self.x),
             "layers": [tables.of_layer(layer) for layer in self.layers],
-            "readout": None if self.readout is None else {"a": tables.plain(self.readout.a)},
-            "y": tables.plain(self.y),
-            "hidden": tables.plain(self.hidden),
-            "state": tables.plain(self.state),
-            "initial_state": tables.plain(self.initial_state),
-            "lengths": tables.plain(self.lengths),
-            "real": tables.plain(self.real),
+            "readout": None if self.readout is None else {"a": for_json(self.readout.a)},
+            "y": for_json(self.y),
+            "hidden": for_json(self.hidden),
+            "state": for_json(self.state),
+            "initial_state": for_json(self.initial_state),
+            "lengths": for_json(self.lengths),
+            "real": for_json(self.real),
             "kind": self.kind,
         }
 

@@ -1,10 +1,12 @@
-"""The numbers of a trace as columns of a table, and as plain values for JSON."""
+"""The numbers of a trace as columns of a table, and as values for JSON."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from elman._json import for_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,16 +55,6 @@ def of_layer(layer: LayerTrace | None) -> dict[str, Any] | None:
     if layer is None:
         return None
     names = ("x", *OF_LAYER, "h_before")
-    return {name: plain(getattr(layer, name)) for name in names} | {
+    return {name: for_json(getattr(layer, name)) for name in names} | {
         "reverse": of_layer(layer.reverse)
     }
-
-
-def plain(array: Array | None) -> Any:  # noqa: ANN401
-    """Return nested lists of numbers, with None for NaN and infinities, which JSON lacks."""
-    if array is None:
-        return None
-    if array.dtype.kind == "f" and not (finite := np.isfinite(array)).all():
-        array = array.astype(object)
-        array[~finite] = None
-    return array.tolist()

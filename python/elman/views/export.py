@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
 from typing import Any
 
-import numpy as np
-
+from elman._json import for_json
 from elman.errors import ArgumentTypeError
 
 __all__ = ["to_json"]
@@ -47,19 +45,4 @@ def to_json(view: View) -> str:
         raise ArgumentTypeError(
             f"view: expected the result of a function of elman.views, got {type(view).__name__}"
         )
-    return json.dumps(_plain(view))
-
-
-def _plain(value: object) -> object:
-    """Return a value made of what JSON has."""
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, np.ndarray | np.generic):
-        return _plain((value.astype(str) if value.dtype.kind == "M" else value).tolist())
-    if isinstance(value, complex):
-        return [_plain(value.real), _plain(value.imag)]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value
+    return json.dumps(for_json(view))
