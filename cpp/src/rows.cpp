@@ -210,7 +210,7 @@ bool SharedRows<Real>::help_with(Index part, Poll& poll) noexcept {
 }
 
 // (With a prefetch of the states before each step, which are in the leader's cache: 1.01 times as
-// long at H = 128, 1.00 at 256 and 512.)
+// long at H = 128; at 256 and 512 the difference was within the spread, on a busy machine.)
 template <class Real>
 bool SharedRows<Real>::help_unfold(std::size_t half, Index part, Poll& poll) noexcept {
     Helper& helper = *helpers_[static_cast<std::size_t>(part - 1)];
